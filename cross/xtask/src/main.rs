@@ -1,0 +1,2 @@
+//! friendlet's developer tool.
+fn main() {}

@@ -1,0 +1,131 @@
+//! Every bound of the program, by name.
+//!
+//! The capacities come from `[limits]` of the board built for (`boards/<board>/board.toml`, through
+//! `build.rs`); the device file may lower `slots` and raise nothing. The times and the few sizes
+//! that a protocol fixes are written here. The assertions at the end say how the limits relate:
+//! a board that breaks one does not build.
+
+use core::time::Duration;
+
+include!(concat!(env!("OUT_DIR"), "/limits.rs"));
+
+/// Name of the board built for.
+pub const BOARD: &str = env!("FRIENDLET_BOARD");
+/// Target triple built for.
+pub const TARGET: &str = env!("FRIENDLET_TARGET");
+/// The board's own device file, used when the default path has none.
+pub const BOARD_FILE: &str = include_str!(concat!(env!("OUT_DIR"), "/friendlet.toml"));
+
+/// Length of a session id: 20 random bytes in hexadecimal.
+pub const SESSION_ID_BYTES: usize = 40;
+/// Longest session id that is looked at; Friend Core keeps ids in 256 bytes.
+pub const PRESENTED_SESSION_BYTES: usize = 255;
+/// Payload of a WebSocket control frame (RFC 6455, 5.5).
+pub const CONTROL_BYTES: usize = 125;
+/// Longest WebSocket frame header (RFC 6455, 5.2).
+pub const FRAME_HEADER_BYTES: usize = 14;
+/// Longest JSON text sent whole; Friend Core cuts longer ones into chunks of this many bytes.
+pub const CHUNK_PIECE_BYTES: usize = 63487;
+/// What a chunk's envelope takes around its piece, at most.
+pub const CHUNK_ENVELOPE_BYTES: usize = 128 + 6 * CHUNK_ID_BYTES;
+/// Room kept in a send buffer for control frames and a closing frame.
+pub const SEND_RESERVE_BYTES: usize = 512;
+/// Receive buffer of one connection: a message and the frame headers and control frames around it.
+pub const RECEIVE_BYTES: usize = MESSAGE_BYTES + 1024;
+/// Slots beyond `slots` that turn connections away while the house is full.
+pub const DOOR_SLOTS: usize = 1;
+/// Transient memory of one TLS connection at worst: rustls's buffers during a handshake and for
+/// one record each way.
+pub const TLS_BYTES: usize = 96 * 1024;
+/// Longest text of one log line.
+pub const LOG_LINE_BYTES: usize = 512;
+/// Log lines of one kind within `LOG_WINDOW`; the rest are counted.
+pub const LOG_BURST: u32 = 5;
+/// Most PBKDF2 rounds accepted in a stored password.
+pub const PASSWORD_ROUNDS_MAX: u32 = 10_000_000;
+
+/// TLS handshake, request head and upgrade together.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a socket may stay open without a valid session.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time between WebSocket pings: below the 60 s at which proxies cut idle sockets.
+pub const PING_INTERVAL: Duration = Duration::from_secs(25);
+/// Pings in a row without any answer that close a socket.
+pub const UNANSWERED_PINGS: u8 = 2;
+/// How long a peer may leave what is owed to it unread.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a closing frame may stay unanswered.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a closed connection is read on, so that the last answer is not lost to a reset.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Age from which a nameless connection in the administrator's slot gives way to a newcomer.
+pub const YIELD_AGE: Duration = Duration::from_secs(1);
+/// Time the first chunk of a message may wait for the last.
+pub const CHUNK_AGE: Duration = Duration::from_secs(60);
+/// How long a named command of a service may run.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a password may wait for its check.
+pub const PASSWORD_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a blocked (user, source) pair stays blocked; Friend Core's `Security:blocktimeout`.
+pub const LOCKOUT_TIME: Duration = Duration::from_secs(3600);
+/// Shortest `idle_timeout_s` of a session; Friend Core's own minimum.
+pub const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(30);
+/// Longest `idle_timeout_s`: a week.
+pub const IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// Longest `stop_timeout_s` of a service.
+pub const STOP_TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// First pause before a failed service is started again; it doubles with every short run.
+pub const RESTART_DELAY_MIN: Duration = Duration::from_millis(500);
+/// Longest pause before a failed service is started again.
+pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(60);
+/// A run that lasted this long was a good one: the pause is short again after it.
+pub const GOOD_RUN: Duration = Duration::from_secs(10);
+/// Bound on stopping all services when the server stops.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Step of the server's clock: no deadline is met more exactly.
+pub const TICK: Duration = Duration::from_millis(250);
+/// Time over which `LOG_BURST` counts.
+pub const LOG_WINDOW: Duration = Duration::from_secs(10);
+
+const _: () = {
+    assert!(SLOTS >= 2, "slots: one is kept for an administrator, so two are needed");
+    assert!(SLOTS <= 4096, "slots: at most 4096");
+    assert!(MESSAGE_BYTES >= 1024, "message_bytes: an upgrade and a login need 1024");
+    assert!(
+        HEAD_BYTES + BODY_BYTES <= RECEIVE_BYTES,
+        "head_bytes + body_bytes: must fit message_bytes + 1024"
+    );
+    assert!(PATH_BYTES < HEAD_BYTES, "path_bytes: must be less than head_bytes");
+    assert!(REQUEST_ID_BYTES * 6 + 256 < REPLY_BYTES, "reply_bytes: must hold an escaped requestid");
+    assert!(
+        SEND_BYTES >= SEND_RESERVE_BYTES + 1024,
+        "send_bytes: must hold a reply of 512 bytes beside the reserve"
+    );
+    assert!(
+        REPLY_BYTES + FRAME_HEADER_BYTES + SEND_RESERVE_BYTES <= SEND_BYTES
+            || CHUNK_PIECE_BYTES + CHUNK_ENVELOPE_BYTES + FRAME_HEADER_BYTES + SEND_RESERVE_BYTES
+                <= SEND_BYTES,
+        "send_bytes: must hold a whole reply, or one chunk of it"
+    );
+    assert!(
+        REPLY_BYTES / 3 * 4 + 4 <= CHUNK_BYTES || REPLY_BYTES <= CHUNK_PIECE_BYTES,
+        "chunk_bytes: must hold a whole reply in base64"
+    );
+    assert!(SERVICES <= 64, "services: at most 64, one bit each of what a peer is owed");
+    assert!(USERS <= 255 && TOKENS <= 255, "users, tokens: at most 255");
+    assert!(SESSIONS <= 65_535, "sessions: at most 65535");
+    assert!(CHUNK_PARTS <= 255 && CHUNK_SETS <= 255, "chunk_parts, chunk_sets: at most 255");
+    assert!(PASSWORD_ROUNDS as u64 <= PASSWORD_ROUNDS_MAX as u64, "password_rounds: at most 10000000");
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_names_every_limit() {
+        assert!(TABLE.contains(&("slots", SLOTS)));
+        assert!(TABLE.contains(&("config_bytes", CONFIG_BYTES)));
+        assert!(TABLE.iter().all(|(_, value)| *value > 0));
+    }
+}

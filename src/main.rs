@@ -1,0 +1,2 @@
+//! friendlet: see the library's documentation.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Friend Core messages.

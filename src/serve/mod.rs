@@ -1,0 +1,1 @@
+//! The server, joined from its parts.
