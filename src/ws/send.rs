@@ -1,0 +1,198 @@
+//! The fixed buffer that one connection sends from.
+
+use std::io::Cursor;
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+use crate::limits::CONTROL_BYTES;
+
+/// Longest header of a frame without a mask.
+const HEADER_BYTES: usize = 10;
+
+/// There was no room: nothing was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Full;
+
+/// Bytes that wait to be sent, in storage that never grows. What is put in goes in whole or not at
+/// all.
+#[derive(Debug, Default)]
+pub struct SendBuffer {
+    storage: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl SendBuffer {
+    /// A buffer of `capacity` bytes: allocated once.
+    pub fn new(capacity: usize) -> Self {
+        Self { storage: vec![0; capacity].into_boxed_slice(), start: 0, end: 0 }
+    }
+
+    /// What waits to be sent.
+    pub fn pending(&self) -> &[u8] {
+        &self.storage[self.start..self.end]
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Room, in bytes. A frame takes at most 10 more than its payload.
+    pub fn free(&self) -> usize {
+        self.storage.len() - (self.end - self.start)
+    }
+
+    /// Drops the `count` bytes at the front that were sent.
+    pub fn sent(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+
+    /// Puts in bytes that are no frame: an HTTP response. `write` gets the room and says how much of
+    /// it it used, or `None` if it was too little.
+    pub fn raw(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
+        self.make_room();
+        let count = write(&mut self.storage[self.end..]).ok_or(Full)?;
+        self.end += count;
+        Ok(())
+    }
+
+    /// Puts in a text message, written straight into its place.
+    pub fn text(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
+        self.frame(OpCode::Data(Data::Text), write)
+    }
+
+    /// Puts in a text or binary message.
+    pub fn message(&mut self, text: bool, payload: &[u8]) -> Result<(), Full> {
+        let kind = if text { Data::Text } else { Data::Binary };
+        self.frame(OpCode::Data(kind), |room| copy(payload, room))
+    }
+
+    /// Puts in a ping with this payload, of at most 125 bytes.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), Full> {
+        self.control(Control::Ping, payload)
+    }
+
+    /// Puts in a pong.
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), Full> {
+        self.control(Control::Pong, payload)
+    }
+
+    /// Puts in a close frame; a reason over 123 bytes is left out. `None`: without a code, as an
+    /// answer to a close frame that had none.
+    pub fn close(&mut self, code: Option<CloseCode>, reason: &str) -> Result<(), Full> {
+        let mut payload = [0; CONTROL_BYTES];
+        let Some(code) = code else {
+            return self.control(Control::Close, b"");
+        };
+        payload[..2].copy_from_slice(&u16::from(code).to_be_bytes());
+        let reason = if reason.len() > CONTROL_BYTES - 2 { "" } else { reason };
+        payload[2..2 + reason.len()].copy_from_slice(reason.as_bytes());
+        self.control(Control::Close, &payload[..2 + reason.len()])
+    }
+
+    fn control(&mut self, kind: Control, payload: &[u8]) -> Result<(), Full> {
+        if payload.len() > CONTROL_BYTES {
+            return Err(Full);
+        }
+        self.frame(OpCode::Control(kind), |room| copy(payload, room))
+    }
+
+    /// The payload is written behind room for the longest header, and moved up to the one it gets.
+    fn frame(&mut self, opcode: OpCode, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
+        self.make_room();
+        let room = self.storage.get_mut(self.end + HEADER_BYTES..).ok_or(Full)?;
+        let length = write(room).ok_or(Full)?;
+        let header = FrameHeader { opcode, ..FrameHeader::default() };
+        let mut bytes = [0; HEADER_BYTES];
+        let mut cursor = Cursor::new(&mut bytes[..]);
+        header.format(length as u64, &mut cursor).map_err(|_| Full)?;
+        let header_bytes = cursor.position() as usize;
+        self.storage[self.end..self.end + header_bytes].copy_from_slice(&bytes[..header_bytes]);
+        let payload = self.end + HEADER_BYTES..self.end + HEADER_BYTES + length;
+        self.storage.copy_within(payload, self.end + header_bytes);
+        self.end += header_bytes + length;
+        Ok(())
+    }
+
+    fn make_room(&mut self) {
+        if self.start > 0 {
+            self.storage.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+    }
+}
+
+fn copy(payload: &[u8], room: &mut [u8]) -> Option<usize> {
+    room.get_mut(..payload.len())?.copy_from_slice(payload);
+    Some(payload.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_to_the_byte() {
+        let mut buffer = SendBuffer::new(400);
+        buffer.message(true, b"Hello").unwrap();
+        assert_eq!(buffer.pending(), [0x81, 0x05, b'H', b'e', b'l', b'l', b'o']);
+        buffer.clear();
+        buffer.message(false, &[7; 300]).unwrap();
+        assert_eq!(buffer.pending()[..4], [0x82, 126, 1, 44]);
+        buffer.clear();
+        buffer.close(Some(CloseCode::Away), "bye").unwrap();
+        assert_eq!(buffer.pending(), [0x88, 0x05, 0x03, 0xE9, b'b', b'y', b'e']);
+        buffer.clear();
+        buffer.close(None, "").unwrap();
+        assert_eq!(buffer.pending(), [0x88, 0x00]);
+    }
+
+    #[test]
+    fn message_that_fits_exactly_and_one_byte_more() {
+        let mut buffer = SendBuffer::new(HEADER_BYTES + 20);
+        assert_eq!(buffer.message(true, &[b'x'; 21]), Err(Full));
+        assert!(buffer.is_empty());
+        assert_eq!(buffer.message(true, &[b'x'; 20]), Ok(()));
+        assert_eq!(buffer.message(true, b""), Err(Full));
+        assert_eq!(buffer.pending().len(), 22);
+    }
+
+    #[test]
+    fn room_comes_back_as_bytes_are_sent() {
+        let mut buffer = SendBuffer::new(HEADER_BYTES + 10);
+        buffer.message(true, b"0123456789").unwrap();
+        buffer.sent(7);
+        assert_eq!(buffer.pending(), b"56789");
+        buffer.message(true, b"abc").unwrap();
+        assert_eq!(buffer.pending(), b"56789\x81\x03abc");
+    }
+
+    #[test]
+    fn reason_at_the_limit_and_past_it() {
+        let mut buffer = SendBuffer::new(400);
+        buffer.close(Some(CloseCode::Policy), &"r".repeat(123)).unwrap();
+        assert_eq!(buffer.pending().len(), 2 + CONTROL_BYTES);
+        buffer.clear();
+        buffer.close(Some(CloseCode::Policy), &"r".repeat(124)).unwrap();
+        assert_eq!(buffer.pending(), [0x88, 0x02, 0x03, 0xF0]);
+    }
+
+    #[test]
+    fn ping_over_125_bytes_is_refused() {
+        let mut buffer = SendBuffer::new(400);
+        assert_eq!(buffer.ping(&[0; CONTROL_BYTES]), Ok(()));
+        assert_eq!(buffer.ping(&[0; CONTROL_BYTES + 1]), Err(Full));
+    }
+}

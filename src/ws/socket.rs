@@ -1,0 +1,240 @@
+//! One WebSocket: messages, pings and the closing handshake.
+
+use core::ops::Range;
+use core::time::Duration;
+
+use super::{Assembler, CloseCode, Event, Limits, ReceiveBuffer, SendBuffer};
+use crate::limits::{CLOSE_TIMEOUT, PING_INTERVAL, UNANSWERED_PINGS};
+
+/// Payload of our pings: says nothing.
+const PING: &[u8] = b"";
+
+/// What a socket gives its owner.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Incoming {
+    /// Nothing whole yet, or the socket is closing: read on.
+    More,
+    /// A message, in place in the receive buffer (relative to its filled part) until the next poll.
+    Message {
+        /// Whether it came as text.
+        text: bool,
+        /// Where it lies.
+        range: Range<usize>,
+    },
+    /// There is no room to answer a ping: send, then poll again.
+    Stalled,
+}
+
+/// The state of one WebSocket after its upgrade.
+#[derive(Debug)]
+pub struct Socket {
+    assembler: Assembler,
+    /// A ping whose pong found no room.
+    owed_pong: Option<heapless::Vec<u8, { crate::limits::CONTROL_BYTES }>>,
+    next_ping: Duration,
+    unanswered: u8,
+    /// Our close frame is in the send buffer; until when the peer's is waited for.
+    closing: Option<Duration>,
+    /// Code of the close that ends this socket, whoever said it first.
+    code: Option<u16>,
+    /// Both sides have said close, or will say nothing more.
+    closed: bool,
+}
+
+impl Socket {
+    /// A socket upgraded at `now`.
+    pub fn new(limits: Limits, now: Duration) -> Self {
+        Self {
+            assembler: Assembler::new(limits),
+            owed_pong: None,
+            next_ping: now + PING_INTERVAL,
+            unanswered: 0,
+            closing: None,
+            code: None,
+            closed: false,
+        }
+    }
+
+    /// Whether the connection is to be closed once the send buffer is empty.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether a close frame was sent or received: nothing more may be said.
+    pub fn is_closing(&self) -> bool {
+        self.closed || self.closing.is_some()
+    }
+
+    /// The code that this socket was closed with, for the log. 1005: the peer gave none.
+    pub fn close_code(&self) -> Option<u16> {
+        self.code
+    }
+
+    /// Any byte from the peer shows that it lives.
+    pub fn handle_life(&mut self, now: Duration) {
+        self.unanswered = 0;
+        self.next_ping = now + PING_INTERVAL;
+    }
+
+    /// Looks for the next message; answers pings, closes and violations on the way.
+    pub fn poll(&mut self, receive: &mut ReceiveBuffer, send: &mut SendBuffer, now: Duration) -> Incoming {
+        loop {
+            if let Some(payload) = &self.owed_pong {
+                if send.pong(payload).is_err() {
+                    return Incoming::Stalled;
+                }
+                self.owed_pong = None;
+            }
+            match self.assembler.poll(receive) {
+                Ok(Event::More) => return Incoming::More,
+                Ok(Event::Message { .. }) if self.is_closing() => {}
+                Ok(Event::Message { text, range }) => return Incoming::Message { text, range },
+                Ok(Event::Ping(payload)) if !self.is_closing() => self.owed_pong = Some(payload),
+                Ok(Event::Ping(_) | Event::Pong) => {}
+                Ok(Event::Close(code)) => {
+                    self.code = self.code.or(Some(code.unwrap_or(1005)));
+                    if self.closing.is_none() {
+                        // The reserve of the send buffer has room for it; if not, it is not owed.
+                        let _ = send.close(code.map(CloseCode::from), "");
+                    }
+                    self.closed = true;
+                    return Incoming::More;
+                }
+                Err(violation) => {
+                    self.close(violation.close_code(), violation.reason(), send, now);
+                    // RFC 6455, 7.1.7: after a violation the peer's answer is not waited for.
+                    self.closed = true;
+                    return Incoming::More;
+                }
+            }
+        }
+    }
+
+    /// Starts the closing handshake. Does nothing when it is under way.
+    pub fn close(&mut self, code: CloseCode, reason: &str, send: &mut SendBuffer, now: Duration) {
+        if self.is_closing() {
+            return;
+        }
+        self.code = Some(code.into());
+        self.closing = Some(now + CLOSE_TIMEOUT);
+        if send.close(Some(code), reason).is_err() {
+            self.closed = true;
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has work to do.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.closed { None } else { Some(self.closing.unwrap_or(self.next_ping)) }
+    }
+
+    /// Sends the ping that is due, or gives up on a peer that is gone.
+    pub fn handle_timeout(&mut self, send: &mut SendBuffer, now: Duration) {
+        if let Some(deadline) = self.closing {
+            self.closed |= now >= deadline;
+        } else if !self.closed && now >= self.next_ping {
+            if self.unanswered >= UNANSWERED_PINGS {
+                // 1006 is never sent: it tells the log that there was nobody to close with.
+                self.code = Some(1006);
+                self.closed = true;
+                return;
+            }
+            self.unanswered += 1;
+            self.next_ping = now + PING_INTERVAL;
+            let _ = send.ping(PING);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { message_bytes: 64, binary: false };
+
+    fn socket() -> (Socket, ReceiveBuffer, SendBuffer) {
+        (Socket::new(LIMITS, Duration::ZERO), ReceiveBuffer::new(256), SendBuffer::new(256))
+    }
+
+    fn receive(buffer: &mut ReceiveBuffer, bytes: &[u8]) {
+        buffer.space()[..bytes.len()].copy_from_slice(bytes);
+        buffer.commit(bytes.len());
+    }
+
+    #[test]
+    fn ping_is_answered() {
+        let (mut socket, mut input, mut output) = socket();
+        receive(&mut input, &[0x89, 0x81, 0, 0, 0, 0, b'p']);
+        assert_eq!(socket.poll(&mut input, &mut output, Duration::ZERO), Incoming::More);
+        assert_eq!(output.pending(), [0x8A, 0x01, b'p']);
+    }
+
+    #[test]
+    fn ping_waits_for_room() {
+        let (mut socket, mut input, _) = socket();
+        let mut output = SendBuffer::new(12);
+        output.message(true, b"ab").unwrap();
+        receive(&mut input, &[0x89, 0x81, 0, 0, 0, 0, b'p']);
+        assert_eq!(socket.poll(&mut input, &mut output, Duration::ZERO), Incoming::Stalled);
+        output.clear();
+        assert_eq!(socket.poll(&mut input, &mut output, Duration::ZERO), Incoming::More);
+        assert_eq!(output.pending(), [0x8A, 0x01, b'p']);
+    }
+
+    #[test]
+    fn close_is_answered_with_the_same_code() {
+        let (mut socket, mut input, mut output) = socket();
+        receive(&mut input, &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8]);
+        socket.poll(&mut input, &mut output, Duration::ZERO);
+        assert_eq!(output.pending(), [0x88, 0x02, 0x03, 0xE8]);
+        assert!(socket.is_closed());
+    }
+
+    #[test]
+    fn violation_closes_with_its_code() {
+        let (mut socket, mut input, mut output) = socket();
+        receive(&mut input, &[0x82, 0x81, 0, 0, 0, 0, b'p']);
+        socket.poll(&mut input, &mut output, Duration::ZERO);
+        assert_eq!(output.pending()[..4], [0x88, 20, 0x03, 0xEB]);
+        assert!(socket.is_closed());
+        assert_eq!(socket.close_code(), Some(1003));
+    }
+
+    #[test]
+    fn close_unanswered_ends_at_its_deadline() {
+        let (mut socket, mut input, mut output) = socket();
+        socket.close(CloseCode::Away, "", &mut output, Duration::ZERO);
+        receive(&mut input, &[0x81, 0x81, 0, 0, 0, 0, b'x']);
+        assert_eq!(socket.poll(&mut input, &mut output, Duration::ZERO), Incoming::More);
+        assert!(!socket.is_closed());
+        assert_eq!(socket.poll_timeout(), Some(CLOSE_TIMEOUT));
+        socket.handle_timeout(&mut output, CLOSE_TIMEOUT);
+        assert!(socket.is_closed());
+    }
+
+    #[test]
+    fn two_unanswered_pings_close() {
+        let (mut socket, _, mut output) = socket();
+        for _ in 0..UNANSWERED_PINGS {
+            let now = socket.poll_timeout().unwrap();
+            socket.handle_timeout(&mut output, now);
+            assert_eq!(output.pending(), [0x89, 0x00]);
+            output.clear();
+        }
+        let now = socket.poll_timeout().unwrap();
+        assert_eq!(now, PING_INTERVAL * (1 + u32::from(UNANSWERED_PINGS)));
+        socket.handle_timeout(&mut output, now);
+        assert!(socket.is_closed() && output.is_empty());
+    }
+
+    #[test]
+    fn any_sign_of_life_puts_pings_off() {
+        let (mut socket, _, mut output) = socket();
+        let now = socket.poll_timeout().unwrap();
+        socket.handle_timeout(&mut output, now);
+        socket.handle_life(now);
+        assert_eq!(socket.poll_timeout(), Some(now + PING_INTERVAL));
+        socket.handle_timeout(&mut output, now + PING_INTERVAL);
+        socket.handle_timeout(&mut output, now + PING_INTERVAL * 2);
+        assert!(!socket.is_closed());
+    }
+}
