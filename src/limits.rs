@@ -37,6 +37,16 @@ pub const DOOR_SLOTS: usize = 1;
 /// Transient memory of one TLS connection at worst: rustls's buffers during a handshake and for
 /// one record each way.
 pub const TLS_BYTES: usize = 96 * 1024;
+/// Plaintext that rustls queues for one connection before it is written.
+pub const TLS_QUEUE_BYTES: usize = 16 * 1024;
+/// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).
+pub const SOCKET_BUFFER_BYTES: usize = 32 * 1024;
+/// Bytes read and dropped from a connection that is being closed.
+pub const LINGER_BYTES: usize = 256 * 1024;
+/// Turns of reading and writing that one connection takes before the others have theirs.
+pub const TURNS: usize = 16;
+/// Bytes waiting on a connection from which pushes wait too, to be sent as the newest state.
+pub const PUSH_BACKLOG_BYTES: usize = 1024;
 /// Longest text of one log line.
 pub const LOG_LINE_BYTES: usize = 512;
 /// Log lines of one kind within `LOG_WINDOW`; the rest are counted.

@@ -1,1 +1,16 @@
-//! Sockets, TLS and timers.
+//! Sockets, TLS and timers: the only place that awaits the network.
+//!
+//! [`run`] makes the tasks of a listener: one that accepts, one for each slot, one that ticks. They
+//! are made once and live as long as the server; a connection is handed to the task of its slot.
+//! What a connection says and means is not known here: an [`Endpoint`] takes its bytes and gives
+//! bytes back.
+
+mod bell;
+mod driver;
+mod endpoint;
+mod listener;
+pub mod tls;
+
+pub use bell::Bell;
+pub use endpoint::{End, Endpoint, Finish, State};
+pub use listener::{BindError, Listener, Ports, run};

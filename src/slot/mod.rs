@@ -1,1 +1,5 @@
 //! Connection slots.
+
+mod pool;
+
+pub use pool::SlotId;

@@ -149,7 +149,7 @@ impl Assembler {
                 }
             }
             let unread = filled.get(self.next..).unwrap_or_default();
-            let mut cursor = Cursor::new(&*unread);
+            let mut cursor = Cursor::new(unread);
             let parsed =
                 FrameHeader::parse(&mut cursor).map_err(|_| Violation::Protocol("reserved opcode"))?;
             let Some((header, length)) = parsed else {

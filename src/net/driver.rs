@@ -1,0 +1,264 @@
+//! One connection: bytes between its socket, TLS and its endpoint.
+
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+
+use rustls::{ServerConfig, ServerConnection};
+use smol::Async;
+
+use super::listener::Port;
+use super::{End, Endpoint, Finish, tls};
+use crate::limits::{LINGER_BYTES, LINGER_TIMEOUT, TURNS};
+use crate::slot::SlotId;
+
+/// First byte of a TLS handshake record (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// How the bytes on the socket are to be read.
+enum Transport<'a> {
+    /// TLS is spoken here; the first byte is still to come.
+    Undecided(&'a Arc<ServerConfig>),
+    Plain,
+    /// Boxed, because it is made when a handshake begins and gone when the connection is.
+    Tls(Box<ServerConnection>),
+}
+
+/// Why nothing more can be done now.
+#[derive(Default)]
+struct Blocked {
+    read: bool,
+    write: bool,
+}
+
+enum Turn {
+    Progress,
+    Blocked(Blocked),
+    Done,
+}
+
+pub(super) struct Connection<'a, E> {
+    stream: &'a Async<TcpStream>,
+    id: SlotId,
+    port: &'a Port,
+    endpoint: &'a E,
+    transport: Transport<'a>,
+    /// Nothing more comes from the peer.
+    ended: bool,
+    /// TLS has failed: only its alert is still to be sent.
+    failed: bool,
+    goodbye: bool,
+    linger: Option<Linger>,
+}
+
+struct Linger {
+    deadline: Duration,
+    bytes: usize,
+}
+
+impl<'a, E: Endpoint> Connection<'a, E> {
+    pub(super) fn new(
+        stream: &'a Async<TcpStream>,
+        id: SlotId,
+        port: &'a Port,
+        endpoint: &'a E,
+        tls: Option<&'a Arc<ServerConfig>>,
+    ) -> Self {
+        let transport = tls.map_or(Transport::Plain, Transport::Undecided);
+        Self {
+            stream,
+            id,
+            port,
+            endpoint,
+            transport,
+            ended: false,
+            failed: false,
+            goodbye: false,
+            linger: None,
+        }
+    }
+
+    /// Runs the connection until it is over.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // Heard or not: the turns below look at everything the bell could mean.
+        let _ = self.port.bell.poll(context);
+        for _ in 0..TURNS {
+            match self.turn() {
+                Turn::Progress => {}
+                Turn::Done => return Poll::Ready(()),
+                Turn::Blocked(blocked) => {
+                    let readable = blocked.read && self.stream.poll_readable(context).is_ready();
+                    let writable = blocked.write && self.stream.poll_writable(context).is_ready();
+                    if !readable && !writable {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        // It is others' turn.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Sends all that can be sent, then reads once.
+    fn turn(&mut self) -> Turn {
+        if let Some(linger) = &mut self.linger {
+            return turn_lingering(self.stream.get_ref(), linger, self.endpoint.now());
+        }
+        let state = self.endpoint.state(self.id);
+        if state.finish == Some(Finish::Abort) {
+            return Turn::Done;
+        }
+        let mut blocked = Blocked::default();
+        match self.flush() {
+            Ok(true) => {}
+            Ok(false) => blocked.write = true,
+            Err(_) => return self.broken(),
+        }
+        let state = self.endpoint.state(self.id);
+        if (state.finish.is_some() || self.failed) && !blocked.write {
+            return self.finish();
+        }
+        if state.receives && !self.ended && !self.failed {
+            match self.read() {
+                Ok(true) => return Turn::Progress,
+                Ok(false) => blocked.read = true,
+                Err(_) => return self.broken(),
+            }
+        }
+        Turn::Blocked(blocked)
+    }
+
+    fn broken(&mut self) -> Turn {
+        self.endpoint.handle_end(self.id, End::Broken);
+        Turn::Done
+    }
+
+    /// Writes what waits. `false`: the socket takes no more for now.
+    fn flush(&mut self) -> io::Result<bool> {
+        let (endpoint, id) = (self.endpoint, self.id);
+        let mut socket = self.stream.get_ref();
+        loop {
+            let result = match &mut self.transport {
+                Transport::Tls(tls) if tls.wants_write() => tls.write_tls(&mut socket),
+                // Before its handshake is done there is nobody to send to.
+                Transport::Tls(tls) if tls.is_handshaking() || self.failed => return Ok(true),
+                _ if !endpoint.state(id).sends => return Ok(true),
+                Transport::Tls(tls) => endpoint.send(id, &mut |bytes| tls.writer().write(bytes)),
+                Transport::Plain => endpoint.send(id, &mut |bytes| socket.write(bytes)),
+                Transport::Undecided(_) => return Ok(true),
+            };
+            match result {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads once. `false`: there is nothing to read for now.
+    fn read(&mut self) -> io::Result<bool> {
+        let result = match &mut self.transport {
+            Transport::Undecided(_) => self.decide(),
+            Transport::Plain => {
+                let mut socket = self.stream.get_ref();
+                self.endpoint.receive(self.id, &mut |space| socket.read(space))
+            }
+            Transport::Tls(tls) => {
+                let opened = self.endpoint.receive(self.id, &mut |space| tls.reader().read(space));
+                match opened {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.read_tls(),
+                    other => other,
+                }
+            }
+        };
+        match result {
+            Ok(0) => {
+                self.ended = true;
+                self.endpoint.handle_end(self.id, End::Eof);
+                Ok(true)
+            }
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
+            // A peer that hangs up without TLS's goodbye has still hung up.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                self.ended = true;
+                self.endpoint.handle_end(self.id, End::Eof);
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks at the first byte: TLS, or somebody who does not know that TLS is spoken here.
+    fn decide(&mut self) -> io::Result<usize> {
+        let Transport::Undecided(config) = &self.transport else { return Ok(1) };
+        let mut first = [0];
+        let count = self.stream.get_ref().peek(&mut first)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        if first[0] == TLS_HANDSHAKE {
+            let connection = tls::accept(config).map_err(io::Error::other)?;
+            self.transport = Transport::Tls(Box::new(connection));
+        } else {
+            self.transport = Transport::Plain;
+            self.endpoint.handle_plain(self.id);
+        }
+        Ok(count)
+    }
+
+    fn read_tls(&mut self) -> io::Result<usize> {
+        let Transport::Tls(tls) = &mut self.transport else { return Ok(1) };
+        let mut socket = self.stream.get_ref();
+        let count = tls.read_tls(&mut socket)?;
+        if let Err(error) = tls.process_new_packets() {
+            crate::debug!("TLS: {}", error);
+            self.failed = true;
+            self.endpoint.handle_end(self.id, End::Tls);
+        }
+        Ok(count)
+    }
+
+    /// Everything is sent: says goodbye and reads on for a moment, because closing a socket with
+    /// unread bytes resets it and may take our last answer away.
+    fn finish(&mut self) -> Turn {
+        if let Transport::Tls(tls) = &mut self.transport
+            && !self.goodbye && !self.failed && !tls.is_handshaking() {
+                self.goodbye = true;
+                tls.send_close_notify();
+                return Turn::Progress;
+            }
+        let _ = self.stream.get_ref().shutdown(Shutdown::Write);
+        if self.ended {
+            return Turn::Done;
+        }
+        self.linger = Some(Linger { deadline: self.endpoint.now() + LINGER_TIMEOUT, bytes: 0 });
+        self.port.lingers.set(true);
+        Turn::Progress
+    }
+}
+
+fn turn_lingering(mut socket: &TcpStream, linger: &mut Linger, now: Duration) -> Turn {
+    if now >= linger.deadline || linger.bytes > LINGER_BYTES {
+        return Turn::Done;
+    }
+    let mut dropped = [0; 1024];
+    match socket.read(&mut dropped) {
+        Ok(0) => Turn::Done,
+        Ok(count) => {
+            linger.bytes += count;
+            Turn::Progress
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Turn::Blocked(Blocked { read: true, write: false })
+        }
+        Err(error) if error.kind() == ErrorKind::Interrupted => Turn::Progress,
+        Err(_) => Turn::Done,
+    }
+}

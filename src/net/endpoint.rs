@@ -1,0 +1,72 @@
+//! What the network asks of those who use it.
+
+use core::time::Duration;
+use std::io;
+use std::net::SocketAddr;
+
+use crate::slot::SlotId;
+
+/// How a connection's incoming side ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// The peer sent its last byte.
+    Eof,
+    /// The connection broke.
+    Broken,
+    /// What came is not TLS, or TLS gone wrong; the alert is under way.
+    Tls,
+}
+
+/// How a connection is closed from our side.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Finish {
+    /// Send what waits, say goodbye, and read on for a moment so that the peer gets it.
+    Graceful,
+    /// At once: there is nothing to say, or nobody to say it to.
+    Abort,
+}
+
+/// What a connection wants.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct State {
+    /// It takes bytes.
+    pub receives: bool,
+    /// It has bytes to send.
+    pub sends: bool,
+    /// It is over.
+    pub finish: Option<Finish>,
+}
+
+/// The other side of the network: takes and gives the bytes of every connection. Its methods are
+/// called from the tasks of one thread and never across an await, so cells suffice inside.
+pub trait Endpoint {
+    /// Time since start.
+    fn now(&self) -> Duration;
+
+    /// A slot for a new connection; `None` when even those that turn connections away are taken.
+    fn claim(&self, peer: SocketAddr) -> Option<SlotId>;
+
+    /// Ends a connection that may have to give way to a newcomer, if there is one.
+    fn make_room(&self);
+
+    /// Frees a slot. Its socket is closed.
+    fn release(&self, id: SlotId);
+
+    /// What the connection wants. One that is no longer there wants to be aborted.
+    fn state(&self, id: SlotId) -> State;
+
+    /// Lets `read` fill the connection's free space and takes in what came. Gives what `read` gave.
+    fn receive(&self, id: SlotId, read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize>;
+
+    /// Lets `write` take from the connection's waiting bytes. Gives what `write` gave.
+    fn send(&self, id: SlotId, write: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> io::Result<usize>;
+
+    /// The incoming side has ended.
+    fn handle_end(&self, id: SlotId, end: End);
+
+    /// The first byte on a port that speaks TLS was not TLS: the answer must be plain text.
+    fn handle_plain(&self, id: SlotId);
+
+    /// A [`TICK`](crate::limits::TICK) has passed: whatever is due is done now.
+    fn handle_tick(&self);
+}

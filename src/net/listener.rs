@@ -1,0 +1,187 @@
+//! The listening socket and the tasks behind it.
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::future::poll_fn;
+use core::task::Poll;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use smol::{Async, LocalExecutor, Timer};
+
+use super::driver::Connection;
+use super::{Bell, Endpoint};
+use crate::limits::{SOCKET_BUFFER_BYTES, TICK};
+use crate::log::RateLimit;
+use crate::slot::SlotId;
+
+/// Pause after the system had no socket for us: it is out of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The listening socket could not be made.
+#[derive(Debug)]
+pub struct BindError {
+    address: SocketAddr,
+    error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.address, self.error)?;
+        match self.error.kind() {
+            io::ErrorKind::AddrInUse => {
+                write!(f, "; is another friendlet running? [listen] address names the port")
+            }
+            io::ErrorKind::PermissionDenied => write!(f, "; ports below 1024 need root"),
+            io::ErrorKind::AddrNotAvailable => write!(f, "; this machine does not have that address"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Async<TcpListener>,
+}
+
+impl Listener {
+    /// Listens on `address`; port 0 takes a free one. Accepted connections inherit small kernel
+    /// buffers: what a peer leaves unread must not pile up there either.
+    pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let wrap = |error| BindError { address, error };
+        let socket = TcpListener::bind(address).map_err(wrap)?;
+        let set = |result: rustix::io::Result<()>| result.map_err(io::Error::from).map_err(wrap);
+        set(rustix::net::sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
+        set(rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
+        Ok(Self { socket: Async::new(socket).map_err(wrap)? })
+    }
+
+    /// Where it listens, with the port taken.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.get_ref().local_addr()
+    }
+}
+
+/// Where the acceptor hands connections to the tasks of the slots, and where those are woken.
+#[derive(Debug)]
+pub struct Ports {
+    ports: Box<[Port]>,
+    released: Bell,
+}
+
+/// One slot's place there.
+#[derive(Debug, Default)]
+pub(super) struct Port {
+    handed: RefCell<Option<(Async<TcpStream>, SlotId)>>,
+    pub(super) bell: Bell,
+    /// Its connection reads on only until a deadline, so each tick has to wake it.
+    pub(super) lingers: Cell<bool>,
+}
+
+impl Ports {
+    /// Ports for `count` slots.
+    pub fn new(count: usize) -> Rc<Self> {
+        Rc::new(Self { ports: (0..count).map(|_| Port::default()).collect(), released: Bell::default() })
+    }
+
+    /// Wakes the task of the slot with this index: it has something to send, or is over.
+    pub fn wake(&self, index: u16) {
+        if let Some(port) = self.ports.get(usize::from(index)) {
+            port.bell.ring();
+        }
+    }
+}
+
+/// Makes the tasks of `listener` on `executor`: they run as long as it does.
+pub fn run<E: Endpoint + 'static>(
+    executor: &LocalExecutor<'_>,
+    listener: Listener,
+    ports: &Rc<Ports>,
+    endpoint: &Rc<E>,
+    tls: Option<&Arc<ServerConfig>>,
+) {
+    for index in 0..ports.ports.len() {
+        executor.spawn(serve_port(Rc::clone(ports), index, Rc::clone(endpoint), tls.cloned())).detach();
+    }
+    executor.spawn(accept(listener, Rc::clone(ports), Rc::clone(endpoint))).detach();
+    executor.spawn(tick(Rc::clone(ports), Rc::clone(endpoint))).detach();
+}
+
+async fn serve_port<E: Endpoint>(
+    ports: Rc<Ports>,
+    index: usize,
+    endpoint: Rc<E>,
+    tls: Option<Arc<ServerConfig>>,
+) {
+    let Some(port) = ports.ports.get(index) else { return };
+    loop {
+        let (stream, id) = poll_fn(|context| match port.handed.take() {
+            Some(handed) => Poll::Ready(handed),
+            // Woken for what a tenant that is gone left behind, it finds nothing and waits on.
+            None if port.bell.poll(context).is_ready() => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => Poll::Pending,
+        })
+        .await;
+        let mut connection = Connection::new(&stream, id, port, &*endpoint, tls.as_ref());
+        poll_fn(|context| connection.poll(context)).await;
+        drop(connection);
+        drop(stream);
+        port.lingers.set(false);
+        endpoint.release(id);
+        ports.released.ring();
+    }
+}
+
+async fn accept<E: Endpoint>(listener: Listener, ports: Rc<Ports>, endpoint: Rc<E>) {
+    let mut complaints = RateLimit::default();
+    loop {
+        let (stream, peer) = match listener.socket.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if let Some(held_back) = complaints.pass(endpoint.now()) {
+                    crate::warning!(
+                        "cannot accept a connection: {} ({} like it not shown)",
+                        error,
+                        held_back
+                    );
+                }
+                Timer::after(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // A peer that is gone already: its reading will find out.
+        let _ = stream.get_ref().set_nodelay(true);
+        let id = loop {
+            if let Some(id) = endpoint.claim(peer) {
+                break id;
+            }
+            endpoint.make_room();
+            ports.released.heard().await;
+        };
+        if let Some(port) = ports.ports.get(usize::from(id.index)) {
+            port.handed.replace(Some((stream, id)));
+            port.bell.ring();
+        }
+    }
+}
+
+async fn tick<E: Endpoint>(ports: Rc<Ports>, endpoint: Rc<E>) {
+    loop {
+        Timer::after(TICK).await;
+        endpoint.handle_tick();
+        for port in ports.ports.iter().filter(|port| port.lingers.get()) {
+            port.bell.ring();
+        }
+        ports.released.ring();
+    }
+}
