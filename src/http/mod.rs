@@ -1,1 +1,21 @@
 //! HTTP/1.1 heads, forms, responses and the upgrade.
+//!
+//! One request a connection, one response, then the connection closes or becomes a WebSocket.
+//! [`parse_head`] reads a head where it lies in the receive buffer, [`Pairs`] decodes a query
+//! or a form in place, [`check_upgrade`] holds a WebSocket handshake to RFC 6455, and the `write_..`
+//! functions put whole responses into a send buffer. Whatever is wrong with a request is a
+//! [`Rejection`]: a status and one line that says what to do.
+
+mod form;
+mod head;
+mod page;
+mod response;
+mod upgrade;
+
+pub use form::{FormError, Pairs, check_content_type, decode_path};
+pub use head::{Head, Method, Rejection, UpgradeFields, parse_head};
+pub use page::{write_health, write_page, write_plain_on_tls};
+pub use response::{
+    CALL_HEAD_BYTES, Full, write_call, write_call_head, write_preflight, write_rejection, write_text,
+};
+pub use upgrade::{SUBPROTOCOL, Upgrade, check_upgrade, write_switching};

@@ -1,0 +1,360 @@
+//! The request head (RFC 9112, sections 2 to 6), read in place.
+//!
+//! The rules are strict where leniency has let requests be read in two ways: one Host, one
+//! Content-Length of digits alone, no Transfer-Encoding, no folded line, no bare CR. A line may end
+//! in LF alone (RFC 9112, 2.2 allows it), and one empty line may precede the request line.
+
+use core::ops::Range;
+
+use httparse::{EMPTY_HEADER, Error, Request, Status};
+
+use crate::limits;
+
+#[cfg(test)]
+mod tests;
+
+/// Longest method looked at before what was received cannot be HTTP any more.
+const METHOD_BYTES: usize = 16;
+
+/// A method that is served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Method {
+    /// `GET`: pages, calls by query string, the upgrade.
+    Get,
+    /// `HEAD`: as `GET`, answered without a body.
+    Head,
+    /// `OPTIONS`: a browser's question before a call from another origin.
+    Options,
+    /// `POST`: calls by form.
+    Post,
+}
+
+/// Why a request is turned away.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rejection {
+    /// HTTP status.
+    pub status: u16,
+    /// One line for the peer: what was wrong and what to do.
+    pub reason: &'static str,
+}
+
+impl Rejection {
+    /// Every connection that is served at once is in use.
+    pub const HOUSE_FULL: Self =
+        Self { status: 503, reason: "all connections are in use; try again after the time in retry-after" };
+    /// No call and no page has this path.
+    pub const NOT_FOUND: Self =
+        Self { status: 404, reason: "nothing is here; see / for what this server offers" };
+    /// The request did not arrive in time.
+    pub const TIMED_OUT: Self =
+        Self { status: 408, reason: "the request did not arrive in time; send it whole and at once" };
+    /// The peer ended its sending in the middle of a request.
+    pub const TRUNCATED: Self =
+        Self { status: 400, reason: "the request ended in its middle; send head and body whole" };
+
+    pub(super) const fn new(status: u16, reason: &'static str) -> Self {
+        Self { status, reason }
+    }
+}
+
+/// What a request says about becoming a WebSocket (RFC 6455, 4.1); judged by `check_upgrade`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct UpgradeFields<'b> {
+    /// `Connection` lists `upgrade`.
+    pub connection: bool,
+    /// `Upgrade` lists `websocket`.
+    pub websocket: bool,
+    /// `Sec-WebSocket-Key`.
+    pub key: Option<&'b str>,
+    /// `Sec-WebSocket-Version`.
+    pub version: Option<&'b str>,
+    /// `Sec-WebSocket-Protocol` is there.
+    pub offers_protocols: bool,
+    /// `Sec-WebSocket-Protocol` lists `FC-protocol`.
+    pub offers_ours: bool,
+}
+
+/// A request head that keeps every rule.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Head<'b> {
+    /// What is asked for.
+    pub method: Method,
+    /// HTTP/1.0, which only a plain `GET` may speak.
+    pub http_1_0: bool,
+    /// Path with its leading slash, still percent-encoded; `*` of `OPTIONS *`.
+    pub path: &'b str,
+    /// Query without its question mark, still encoded.
+    pub query: Option<&'b str>,
+    /// Where `path` lies in the bytes parsed, for decoding it in place.
+    pub path_at: Range<usize>,
+    /// Where `query` lies in the bytes parsed; empty without one.
+    pub query_at: Range<usize>,
+    /// `Host`: always there in HTTP/1.1, `host` or `host:port`.
+    pub host: Option<&'b str>,
+    /// `Origin` of a browser's request.
+    pub origin: Option<&'b str>,
+    /// Length of the body; 0 without one.
+    pub content_length: usize,
+    /// `Content-Type`.
+    pub content_type: Option<&'b str>,
+    /// There when the request wants to become a WebSocket.
+    pub upgrade: Option<UpgradeFields<'b>>,
+}
+
+/// Reads the head of a request from the start of what was received.
+///
+/// Gives the head and its length, the empty line included, or `None` while more is needed. Bytes
+/// that can never become a request are refused at once.
+///
+/// # Errors
+///
+/// 400 for what is no HTTP or breaks one of its rules, 403 for an absolute target, 405 for a method
+/// not served, 413 for a body over `BODY_BYTES`, 414 for a path over `PATH_BYTES` or a request line
+/// over `HEAD_BYTES`, 417 for `Expect`, 431 for a head over `HEAD_BYTES` or `HEAD_FIELDS`, 501 for
+/// `Transfer-Encoding`, 505 for another version of HTTP.
+pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Rejection> {
+    let bounded = bytes.get(..limits::HEAD_BYTES).unwrap_or(bytes);
+    let Some(line) = request_line(bounded)? else {
+        return too_long_or_more(bytes, false);
+    };
+    let mut fields = [EMPTY_HEADER; limits::HEAD_FIELDS];
+    let mut request = Request::new(&mut fields);
+    let length = match request.parse(bounded) {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) => return too_long_or_more(bytes, line.contains(&b'\n')),
+        Err(error) => return Err(refuse(error, line)),
+    };
+    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+        return Ok(None);
+    };
+
+    // Method and target are the first words of the line, each followed by one space.
+    let at = bounded.len() - line.len() + method.len() + 1;
+    let method = served(method)?;
+    let http_1_0 = minor == 0;
+    if http_1_0 && method != Method::Get {
+        return Err(Rejection::new(505, "HTTP/1.0 is taken for GET alone; use HTTP/1.1"));
+    }
+    let (path, query) = split_target(method, target)?;
+    let path_at = at..at + path.len();
+    let query_at = match query {
+        Some(query) => path_at.end + 1..path_at.end + 1 + query.len(),
+        None => path_at.end..path_at.end,
+    };
+
+    let mut head = Head {
+        method,
+        http_1_0,
+        path,
+        query,
+        path_at,
+        query_at,
+        host: None,
+        origin: None,
+        content_length: 0,
+        content_type: None,
+        upgrade: None,
+    };
+    read_fields(&mut head, request.headers)?;
+    if head.host.is_none() && !http_1_0 {
+        return Err(Rejection::new(400, "the host header is missing; HTTP/1.1 demands one"));
+    }
+    Ok(Some((head, length)))
+}
+
+/// The bytes from the request line on; `None` while they cannot be judged.
+fn request_line(bytes: &[u8]) -> Result<Option<&[u8]>, Rejection> {
+    if bytes.is_empty() || bytes == b"\r" {
+        return Ok(None);
+    }
+    let line = bytes.strip_prefix(b"\r\n").or(bytes.strip_prefix(b"\n")).unwrap_or(bytes);
+    let method = line.split(|b| *b == b' ').next().unwrap_or(line);
+    if matches!(line.first(), Some(b'\r' | b'\n')) || method.len() > METHOD_BYTES {
+        return Err(NOT_HTTP);
+    }
+    // A path that is too long already need not be waited for.
+    let target = line.get(method.len() + 1..).unwrap_or_default();
+    let path = target.split(|b| matches!(b, b' ' | b'?' | b'\r' | b'\n')).next().unwrap_or_default();
+    if path.starts_with(b"/") && path.len() > limits::PATH_BYTES {
+        return Err(Rejection::new(414, "the path is too long; no call of this server has such a path"));
+    }
+    Ok(Some(line))
+}
+
+const NOT_HTTP: Rejection = Rejection::new(400, "this is not an HTTP request");
+
+fn too_long_or_more<T>(bytes: &[u8], line_ended: bool) -> Result<Option<T>, Rejection> {
+    match (bytes.len() >= limits::HEAD_BYTES, line_ended) {
+        (false, _) => Ok(None),
+        (true, true) => Err(Rejection::new(431, "the head is too long; send fewer or shorter headers")),
+        (true, false) => {
+            Err(Rejection::new(414, "the request line is too long; send a call's values by POST"))
+        }
+    }
+}
+
+fn refuse(error: Error, line: &[u8]) -> Rejection {
+    match error {
+        Error::TooManyHeaders => Rejection::new(431, "too many headers; send fewer"),
+        Error::HeaderName => {
+            Rejection::new(400, "a header line is malformed; send `name: value`, not folded over lines")
+        }
+        Error::HeaderValue => Rejection::new(400, "a header's value has a control character or a bare CR"),
+        Error::NewLine => Rejection::new(400, "a line ends wrongly; end lines in CR LF"),
+        Error::Version => {
+            let version = line.split(|b| *b == b' ').nth(2).unwrap_or_default();
+            if version.starts_with(b"HTTP/") {
+                Rejection::new(505, "only HTTP/1.1 is spoken here")
+            } else {
+                NOT_HTTP
+            }
+        }
+        Error::Status | Error::Token => NOT_HTTP,
+    }
+}
+
+fn served(method: &str) -> Result<Method, Rejection> {
+    Ok(match method {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "OPTIONS" => Method::Options,
+        "POST" => Method::Post,
+        _ => return Err(Rejection::new(405, "this method is not served; use GET or POST")),
+    })
+}
+
+/// Splits the target in path and query (RFC 9112, 3.2); Friend Core answers an absolute one 403.
+fn split_target(method: Method, target: &str) -> Result<(&str, Option<&str>), Rejection> {
+    if !target.is_ascii() || target.contains('#') {
+        return Err(Rejection::new(400, "the target has a character that must be percent-encoded"));
+    }
+    if target == "*" && method == Method::Options {
+        return Ok((target, None));
+    }
+    if !target.starts_with('/') {
+        return Err(if target.contains("://") {
+            Rejection::new(403, "this is no proxy; send the path alone, not a whole address")
+        } else {
+            Rejection::new(400, "the target is not a path; it begins with a slash")
+        });
+    }
+    Ok(match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    })
+}
+
+fn read_fields<'b>(head: &mut Head<'b>, fields: &[httparse::Header<'b>]) -> Result<(), Rejection> {
+    let mut upgrade = UpgradeFields::default();
+    let mut length = None;
+    for field in fields {
+        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+        if is("host") {
+            set(&mut head.host, field)?;
+        } else if is("origin") {
+            set(&mut head.origin, field)?;
+        } else if is("content-type") {
+            set(&mut head.content_type, field)?;
+        } else if is("content-length") {
+            set(&mut length, field)?;
+        } else if is("expect") {
+            return Err(Rejection::new(417, "no expectation is met here; send the body without `expect`"));
+        } else if is("transfer-encoding") {
+            return Err(Rejection::new(501, "chunked bodies are not taken; send content-length"));
+        } else if is("connection") {
+            upgrade.connection |= tokens(field)?.any(|token| token.eq_ignore_ascii_case("upgrade"));
+        } else if is("upgrade") {
+            upgrade.websocket |= tokens(field)?.any(|token| token.eq_ignore_ascii_case("websocket"));
+        } else if is("sec-websocket-key") {
+            set(&mut upgrade.key, field)?;
+        } else if is("sec-websocket-version") {
+            set(&mut upgrade.version, field)?;
+        } else if is("sec-websocket-protocol") {
+            upgrade.offers_protocols = true;
+            upgrade.offers_ours |= tokens(field)?.any(|token| token == super::SUBPROTOCOL);
+        }
+    }
+    if head.host.is_some_and(|host| !is_host(host)) {
+        return Err(Rejection::new(400, "the host header is malformed; send `host` or `host:port`"));
+    }
+    if let Some(length) = length {
+        head.content_length = body_length(length)?;
+    }
+    // RFC 9110, 7.8: a server ignores what HTTP/1.0 says of upgrades, and any to what it does not speak.
+    if !head.http_1_0 && (upgrade.websocket || upgrade.key.is_some()) {
+        head.upgrade = Some(upgrade);
+    }
+    Ok(())
+}
+
+/// Takes a field that may be there once.
+fn set<'b>(place: &mut Option<&'b str>, field: &httparse::Header<'b>) -> Result<(), Rejection> {
+    if place.is_some() {
+        return Err(Rejection::new(400, "a header that may be there once is there twice"));
+    }
+    *place = Some(value(field)?);
+    Ok(())
+}
+
+fn value<'b>(field: &httparse::Header<'b>) -> Result<&'b str, Rejection> {
+    core::str::from_utf8(field.value)
+        .ok()
+        .filter(|value| value.is_ascii())
+        .ok_or(Rejection::new(400, "a header's value is not ASCII"))
+}
+
+/// Members of a list field (RFC 9110, 5.6.1); empty ones are passed over.
+fn tokens<'b>(field: &httparse::Header<'b>) -> Result<impl Iterator<Item = &'b str>, Rejection> {
+    Ok(value(field)?
+        .split(',')
+        .map(|token| token.trim_matches([' ', '\t']))
+        .filter(|token| !token.is_empty()))
+}
+
+fn body_length(value: &str) -> Result<usize, Rejection> {
+    if value.is_empty() || !value.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Rejection::new(400, "content-length is not a number"));
+    }
+    // Digits that overflow are a number all the same, and too large a one.
+    match value.parse() {
+        Ok(length) if length <= limits::BODY_BYTES => Ok(length),
+        _ => Err(Rejection::new(413, "the body is too large; a call's form is short")),
+    }
+}
+
+/// `uri-host [":" port]` of RFC 9110, 7.2, without the escapes and delimiters no real host has.
+fn is_host(value: &str) -> bool {
+    split_host(value).is_some()
+}
+
+/// Splits `host`, `host:port`, `[v6]` or `[v6]:port`; an empty port counts as none.
+pub(super) fn split_host(value: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = if let Some(inner) = value.strip_prefix('[') {
+        let (address, rest) = inner.split_once(']')?;
+        if !address.contains(':')
+            || !address.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+        {
+            return None;
+        }
+        match rest.strip_prefix(':') {
+            Some(port) => (address, Some(port)),
+            None if rest.is_empty() => (address, None),
+            None => return None,
+        }
+    } else {
+        let (host, port) = match value.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (value, None),
+        };
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+        if host.is_empty() || !host.bytes().all(fits) {
+            return None;
+        }
+        (host, port)
+    };
+    match port {
+        None | Some("") => Some((host, None)),
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => Some((host, Some(port.parse().ok()?))),
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,123 @@
+//! The pages: what a browser or a probe sees that makes no call.
+//!
+//! They need no session, so they tell what a visitor must know and nothing of this installation:
+//! no version, no name, no service.
+
+use super::response::Writer;
+use super::{Full, Rejection, write_rejection, write_text};
+
+/// Nothing is loaded, run, framed or sent; the style is allowed by its hash, which a test holds.
+const POLICY: &str = "default-src 'none'; style-src 'sha256-13qg4NKcgmr2/gJIl4p2yvLwOEWzJEz7VbQpIt8Vtfs='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+macro_rules! style {
+    () => {
+        "body{font:1em sans-serif;max-width:40em;margin:2em auto;padding:0 1em}"
+    };
+}
+
+const PAGE: &str = concat!(
+    "<!doctype html><html lang=en><meta charset=utf-8>",
+    "<meta name=viewport content=\"width=device-width\"><title>Service control</title><style>",
+    style!(),
+    "</style><h1>Service control</h1>",
+    "<p>This device starts, stops and watches its services for programs that speak Friend Core's protocol.",
+    "<ul><li>WebSocket: this address, path <code>/fcws</code>, subprotocol <code>FC-protocol</code>",
+    "<li>Calls: <code>POST /system.library/..</code>; first <code>/system.library/login</code>",
+    "<li>Health: <a href=/healthz><code>/healthz</code></a></ul></html>\n",
+);
+
+/// Writes the page at `/`.
+///
+/// # Errors
+///
+/// [`Full`] when `out` is too short; any board's send buffer has room beside its reserve.
+pub fn write_page(out: &mut [u8], head_only: bool) -> Result<usize, Full> {
+    let mut writer = Writer::new(out);
+    writer.status(200)?;
+    writer.field("content-type", "text/html; charset=utf-8")?;
+    writer.field("connection", "close")?;
+    writer.number_field("content-length", PAGE.len())?;
+    writer.field("cache-control", "no-store")?;
+    writer.field("x-content-type-options", "nosniff")?;
+    writer.field("content-security-policy", POLICY)?;
+    writer.finish(PAGE.as_bytes(), head_only)
+}
+
+/// Writes the answer to `GET /healthz`: the server serves.
+///
+/// # Errors
+///
+/// [`Full`] when `out` is too short.
+pub fn write_health(out: &mut [u8], head_only: bool) -> Result<usize, Full> {
+    write_text(out, 200, "ok\n", head_only)
+}
+
+/// Writes what answers plain HTTP on a port that speaks TLS.
+///
+/// # Errors
+///
+/// [`Full`] when `out` is too short.
+pub fn write_plain_on_tls(out: &mut [u8]) -> Result<usize, Full> {
+    write_rejection(out, &Rejection::new(400, "this port speaks TLS; use https:// or wss://"), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64;
+    use ring::digest;
+
+    use super::*;
+    use crate::limits;
+
+    fn text(write: impl FnOnce(&mut [u8]) -> Result<usize, Full>) -> String {
+        // The smallest room that the limits of a board grant.
+        let mut out = [0; 1024];
+        let used = write(&mut out).unwrap();
+        String::from_utf8(out[..used].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn page_says_where_what_is() {
+        let mut out = vec![0; limits::SEND_BYTES];
+        let used = write_page(&mut out, false).unwrap();
+        let page = String::from_utf8(out[..used].to_vec()).unwrap();
+        let (head, body) = page.split_once("\r\n\r\n").unwrap();
+        for part in ["/fcws", "FC-protocol", "/system.library/login", "/healthz"] {
+            assert!(body.contains(part), "{part}");
+        }
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+        for part in ["script", "src=", "http:", "https:", env!("CARGO_PKG_VERSION")] {
+            assert!(!body.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn page_fits_the_smallest_send_buffer() {
+        let mut out = [0; 1024 + limits::SEND_RESERVE_BYTES];
+        let used = write_page(&mut out, false).unwrap();
+        assert!(used > PAGE.len());
+        assert_eq!(text(|out| write_page(out, true)).len(), used - PAGE.len());
+    }
+
+    #[test]
+    fn policy_names_the_hash_of_the_style() {
+        let hash =
+            BASE64.encode_display(digest::digest(&digest::SHA256, style!().as_bytes()).as_ref()).to_string();
+        assert!(POLICY.contains(&format!("'sha256-{hash}'")), "{hash}");
+    }
+
+    #[test]
+    fn health() {
+        assert_eq!(
+            text(|out| write_health(out, false)),
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: 3\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\nok\n"
+        );
+    }
+
+    #[test]
+    fn plain_on_tls() {
+        let text = text(write_plain_on_tls);
+        assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{text}");
+        assert!(text.ends_with("\r\n\r\nthis port speaks TLS; use https:// or wss://\n"), "{text}");
+    }
+}

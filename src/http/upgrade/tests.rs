@@ -1,0 +1,156 @@
+use super::*;
+use crate::http::parse_head;
+
+const LINES: &[&str] = &[
+    "Host: board:6500",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Protocol: FC-protocol",
+];
+
+/// The handshake with the line of this name exchanged (taken out when the new one is empty).
+fn check(name: &str, line: &str) -> Result<Upgrade, Rejection> {
+    let mut text = "GET /fcws HTTP/1.1\r\n".to_owned();
+    for old in LINES.iter().filter(|old| !old.to_lowercase().starts_with(name) || name.is_empty()) {
+        text += &format!("{old}\r\n");
+    }
+    if !line.is_empty() {
+        text += &format!("{line}\r\n");
+    }
+    text += "\r\n";
+    check_upgrade(&parse_head(text.as_bytes()).unwrap().unwrap().0, [], true)
+}
+
+fn status(name: &str, line: &str) -> u16 {
+    check(name, line).expect_err(line).status
+}
+
+fn origin(host: &str, origin: &str, origins: &[&str], tls: bool) -> Result<(), u16> {
+    let text = format!(
+        "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {origin}\r\n\r\n"
+    );
+    let head = parse_head(text.as_bytes()).unwrap().unwrap().0;
+    check_upgrade(&head, origins.iter().copied(), tls).map(|_| ()).map_err(|rejection| rejection.status)
+}
+
+#[test]
+fn granted() {
+    assert_eq!(check("", ""), Ok(Upgrade { key: *b"dGhlIHNhbXBsZSBub25jZQ==", protocol: true }));
+}
+
+#[test]
+fn switching_to_the_byte() {
+    let mut out = [0; 256];
+    let upgrade = Upgrade { key: *b"dGhlIHNhbXBsZSBub25jZQ==", protocol: true };
+    let used = write_switching(&mut out, &upgrade).unwrap();
+    let expected: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: FC-protocol\r\n\r\n";
+    assert_eq!(&out[..used], expected);
+    assert_eq!(write_switching(&mut out[..used - 1], &upgrade), Err(Full));
+    let used = write_switching(&mut out, &Upgrade { protocol: false, ..upgrade }).unwrap();
+    assert!(!String::from_utf8_lossy(&out[..used]).contains("Protocol:"));
+    assert!(out[..used].ends_with(b"=\r\n\r\n"));
+}
+
+#[test]
+fn subprotocols() {
+    assert_eq!(check("sec-websocket-protocol", "").map(|u| u.protocol), Ok(false));
+    assert_eq!(
+        check("sec-websocket-protocol", "Sec-WebSocket-Protocol: a,FC-protocol , b").map(|u| u.protocol),
+        Ok(true)
+    );
+    for offer in ["http-only", "fc-protocol", "FC-protocol2", ""] {
+        assert_eq!(status("sec-websocket-protocol", &format!("Sec-WebSocket-Protocol: {offer}")), 400);
+    }
+}
+
+#[test]
+fn versions() {
+    assert_eq!(status("sec-websocket-version", ""), 426);
+    for version in ["8", "13, 8", "013", ""] {
+        assert_eq!(status("sec-websocket-version", &format!("Sec-WebSocket-Version: {version}")), 426);
+    }
+}
+
+#[test]
+fn keys() {
+    assert_eq!(status("sec-websocket-key", ""), 400);
+    for key in [
+        "",
+        "==",
+        "dGhlIHNhbXBsZSBub25jZQ",
+        "dGhlIHNhbXBsZSBub25jZQ=",
+        "dGhlIHNhbXBsZSBub25jZ===",
+        "dGhlIHNhbXBsZSBub25jZQAA==",
+        "dGhlIHNhbXBsZSBub25jZ-==",
+        "dGhlIHNhbXBsZSBub25jAQAAZQ==",
+    ] {
+        assert_eq!(status("sec-websocket-key", &format!("Sec-WebSocket-Key: {key}")), 400, "{key}");
+    }
+}
+
+#[test]
+fn connection_and_upgrade() {
+    assert_eq!(status("connection", ""), 400);
+    assert_eq!(status("connection", "Connection: keep-alive"), 400);
+    assert_eq!(status("upgrade", ""), 400);
+    assert_eq!(status("upgrade", "Upgrade: h2c"), 400);
+    assert!(check("connection", "CONNECTION: keep-alive, UPGRADE").is_ok());
+}
+
+#[test]
+fn no_handshake_at_all() {
+    let head = parse_head(b"GET /fcws HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().unwrap().0;
+    assert_eq!(check_upgrade(&head, [], true).map_err(|r| r.status), Err(426));
+}
+
+#[test]
+fn handshake_is_a_get_without_body() {
+    let rest = "Host: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for text in [
+        format!("POST / HTTP/1.1\r\n{rest}\r\n"),
+        format!("GET / HTTP/1.1\r\n{rest}Content-Length: 1\r\n\r\n"),
+    ] {
+        let head = parse_head(text.as_bytes()).unwrap().unwrap().0;
+        assert_eq!(check_upgrade(&head, [], true).map_err(|r| r.status), Err(400));
+    }
+}
+
+#[test]
+fn own_origin() {
+    assert_eq!(origin("board:6500", "https://board:6500", &[], true), Ok(()));
+    assert_eq!(origin("Board", "HTTPS://bOARD:443", &[], true), Ok(()));
+    assert_eq!(origin("board:443", "https://board", &[], true), Ok(()));
+    assert_eq!(origin("[::1]:80", "http://[::1]", &[], false), Ok(()));
+    for (host, foreign, tls) in [
+        ("board:6500", "http://board:6500", true),
+        ("board:6500", "https://board:6500", false),
+        ("board:6500", "https://board", true),
+        ("board:6500", "https://board.evil:6500", true),
+        ("board:6500", "https://evil", true),
+        ("board:6500", "null", true),
+        ("board:6500", "", true),
+        ("board:6500", "https://board:6500/", true),
+        ("board:6500", "https://board:6500 https://evil", true),
+        ("board:6500", "board:6500", true),
+        ("null", "null", true),
+    ] {
+        assert_eq!(origin(host, foreign, &[], tls), Err(403), "{foreign}");
+    }
+}
+
+#[test]
+fn listed_origins() {
+    let list = ["https://panel.example", "http://10.0.0.9:8080", "null", "app://local"];
+    for allowed in
+        ["https://Panel.example", "https://panel.example:443", "http://10.0.0.9:8080", "app://local"]
+    {
+        assert_eq!(origin("board", allowed, &list, true), Ok(()), "{allowed}");
+    }
+    for foreign in
+        ["http://panel.example", "https://panel.example:8443", "http://10.0.0.9", "null", "app://other"]
+    {
+        assert_eq!(origin("board", foreign, &list, true), Err(403), "{foreign}");
+    }
+}
