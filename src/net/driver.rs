@@ -229,11 +229,14 @@ impl<'a, E: Endpoint> Connection<'a, E> {
     /// unread bytes resets it and may take our last answer away.
     fn finish(&mut self) -> Turn {
         if let Transport::Tls(tls) = &mut self.transport
-            && !self.goodbye && !self.failed && !tls.is_handshaking() {
-                self.goodbye = true;
-                tls.send_close_notify();
-                return Turn::Progress;
-            }
+            && !self.goodbye
+            && !self.failed
+            && !tls.is_handshaking()
+        {
+            self.goodbye = true;
+            tls.send_close_notify();
+            return Turn::Progress;
+        }
         let _ = self.stream.get_ref().shutdown(Shutdown::Write);
         if self.ended {
             return Turn::Done;
