@@ -68,10 +68,20 @@ pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
 pub const PASSWORD_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a blocked (user, source) pair stays blocked; Friend Core's `Security:blocktimeout`.
 pub const LOCKOUT_TIME: Duration = Duration::from_secs(3600);
+/// Longest `lockout_s`: a week.
+pub const LOCKOUT_TIME_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// Wrong passwords in a row that block a (user, source) pair; Friend Core's `Security:blockattempts`.
+pub const LOCKOUT_ATTEMPTS: u8 = 3;
+/// Most `lockout_attempts`.
+pub const LOCKOUT_ATTEMPTS_MAX: u8 = 100;
+/// How long a session may be idle unless the device file says otherwise; Friend Core's own time.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10_800);
 /// Shortest `idle_timeout_s` of a session; Friend Core's own minimum.
 pub const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(30);
 /// Longest `idle_timeout_s`: a week.
 pub const IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// How long a service may take to stop unless the device file says otherwise.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest `stop_timeout_s` of a service.
 pub const STOP_TIMEOUT_MAX: Duration = Duration::from_secs(300);
 /// First pause before a failed service is started again; it doubles with every short run.
