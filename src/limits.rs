@@ -51,6 +51,8 @@ pub const PUSH_BACKLOG_BYTES: usize = 1024;
 pub const LOG_LINE_BYTES: usize = 512;
 /// Log lines of one kind within `LOG_WINDOW`; the rest are counted.
 pub const LOG_BURST: u32 = 5;
+/// Most of `/etc/passwd` that is read.
+pub const ACCOUNTS_BYTES: usize = 256 * 1024;
 /// Most PBKDF2 rounds accepted in a stored password.
 pub const PASSWORD_ROUNDS_MAX: u32 = 10_000_000;
 
@@ -78,10 +80,20 @@ pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
 pub const PASSWORD_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a blocked (user, source) pair stays blocked; Friend Core's `Security:blocktimeout`.
 pub const LOCKOUT_TIME: Duration = Duration::from_secs(3600);
+/// Longest `lockout_s`: a week.
+pub const LOCKOUT_TIME_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// Wrong passwords in a row that block a (user, source) pair; Friend Core's `Security:blockattempts`.
+pub const LOCKOUT_ATTEMPTS: u8 = 3;
+/// Most `lockout_attempts`.
+pub const LOCKOUT_ATTEMPTS_MAX: u8 = 100;
+/// How long a session may be idle unless the device file says otherwise; Friend Core's own time.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10_800);
 /// Shortest `idle_timeout_s` of a session; Friend Core's own minimum.
 pub const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(30);
 /// Longest `idle_timeout_s`: a week.
 pub const IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// How long a service may take to stop unless the device file says otherwise.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest `stop_timeout_s` of a service.
 pub const STOP_TIMEOUT_MAX: Duration = Duration::from_secs(300);
 /// First pause before a failed service is started again; it doubles with every short run.
@@ -90,6 +102,8 @@ pub const RESTART_DELAY_MIN: Duration = Duration::from_millis(500);
 pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(60);
 /// A run that lasted this long was a good one: the pause is short again after it.
 pub const GOOD_RUN: Duration = Duration::from_secs(10);
+/// How long a killed process group may take to vanish before the server goes on without it.
+pub const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bound on stopping all services when the server stops.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Step of the server's clock: no deadline is met more exactly.

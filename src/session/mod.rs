@@ -1,1 +1,48 @@
-//! Users, sessions and lock-out.
+//! Users, sessions, tokens and lock-out.
+//!
+//! Who may call what, without a socket and without a clock. [`Users`] and [`Tokens`] are filled once
+//! from the device file; [`SessionTable`] holds the sessions that logins opened, and [`Lockout`]
+//! counts wrong passwords. Whether a password is right is found out elsewhere, because it takes
+//! long; its types are here ([`PasswordHash`], [`canonical_password`]).
+
+mod lockout;
+mod password;
+mod table;
+mod token;
+mod users;
+
+pub use lockout::{Lockout, Source};
+pub use password::{
+    CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES, canonical_password,
+};
+pub use table::{OpenError, SessionKey, SessionTable};
+pub use token::{Tokens, TokensError};
+pub use users::{Grants, GrantsError, Level, User, UserId, Users, UsersError, is_user_name};
+
+/// Whether two secrets are the same, in a time that depends on their lengths alone.
+fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut difference = 0;
+    for (a, b) in a.iter().zip(b) {
+        difference |= a ^ b;
+        // Hidden from the optimiser, or it could leave the loop at the first difference.
+        difference = core::hint::black_box(difference);
+    }
+    difference == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_means_same_length_and_bytes() {
+        assert!(equal_in_constant_time(b"", b""));
+        assert!(equal_in_constant_time(b"abc", b"abc"));
+        assert!(!equal_in_constant_time(b"abc", b"abd"));
+        assert!(!equal_in_constant_time(b"bbc", b"abc"));
+        assert!(!equal_in_constant_time(b"abc", b"abcd"));
+    }
+}

@@ -1,1 +1,5 @@
 //! The operating system.
+
+pub mod file;
+pub mod password;
+pub mod random;

@@ -1,0 +1,422 @@
+//! The fixed table of sessions.
+//!
+//! A session is what a login opens and what every call shows: 40 hexadecimal digits. It ends at
+//! logout, or when nothing was called with it for the idle time-out.
+
+use core::time::Duration;
+
+use data_encoding::HEXLOWER;
+use heapless::{String, Vec};
+
+use super::{Level, UserId, equal_in_constant_time};
+use crate::limits::{DEVICE_ID_BYTES, SESSION_ID_BYTES, SESSIONS};
+
+/// One session: a place in the table, and which of the sessions that were ever there. A key of a
+/// session that has ended finds nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SessionKey {
+    index: u16,
+    generation: u32,
+}
+
+/// Why a session cannot be opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OpenError {
+    /// The device id is longer than [`DEVICE_ID_BYTES`].
+    DeviceTooLong,
+    /// [`SESSIONS`] are open and none of them gives way.
+    Full,
+}
+
+#[derive(Debug)]
+struct Session {
+    user: UserId,
+    device: Option<String<DEVICE_ID_BYTES>>,
+    id: [u8; SESSION_ID_BYTES],
+    /// Last activity.
+    active: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    generation: u32,
+    session: Option<Session>,
+}
+
+/// All sessions.
+#[derive(Debug)]
+pub struct SessionTable {
+    entries: [Entry; SESSIONS],
+    idle_timeout: Duration,
+}
+
+impl SessionTable {
+    /// No sessions; one ends after `idle_timeout` without activity.
+    pub fn new(idle_timeout: Duration) -> Self {
+        Self { entries: core::array::from_fn(|_| Entry::default()), idle_timeout }
+    }
+
+    /// Opens a session for a login, with an id made of `random`. As in Friend Core there is one of
+    /// each user and device: a second login of both finds the first one's session.
+    ///
+    /// In a full table the session gives way that has been idle longest, of those of the same user;
+    /// a login of an administrator who has none displaces anybody's.
+    pub fn open(
+        &mut self,
+        user: UserId,
+        level: Level,
+        device: Option<&str>,
+        random: [u8; SESSION_ID_BYTES / 2],
+        now: Duration,
+    ) -> Result<SessionKey, OpenError> {
+        let device = match device {
+            Some(device) => Some(String::try_from(device).map_err(|_| OpenError::DeviceTooLong)?),
+            None => None,
+        };
+        let same = self.position(|session| session.user == user && session.device == device, now);
+        if let Some(index) = same {
+            let key = self.key(index);
+            self.touch(key, now);
+            return Ok(key);
+        }
+        let index = self.place(user, level, now).ok_or(OpenError::Full)?;
+        let entry = self.entries.get_mut(index).ok_or(OpenError::Full)?;
+        if entry.session.is_some() {
+            entry.generation = entry.generation.wrapping_add(1);
+        }
+        let mut id = [0; SESSION_ID_BYTES];
+        HEXLOWER.encode_mut(&random, &mut id);
+        entry.session = Some(Session { user, device, id, active: now });
+        Ok(self.key(index))
+    }
+
+    /// Where a new session goes: a free place, else that of an ended session, else that of one which
+    /// gives way.
+    fn place(&self, user: UserId, level: Level, now: Duration) -> Option<usize> {
+        self.entries
+            .iter()
+            .position(|entry| entry.session.is_none())
+            .or_else(|| self.longest_idle(|session| self.is_idle(session, now)))
+            .or_else(|| self.longest_idle(|session| session.user == user))
+            .or_else(|| if level == Level::Admin { self.longest_idle(|_| true) } else { None })
+    }
+
+    fn longest_idle(&self, pick: impl Fn(&Session) -> bool) -> Option<usize> {
+        self.sessions()
+            .filter(|(_, session)| pick(session))
+            .min_by_key(|(_, session)| session.active)
+            .map(|(index, _)| index)
+    }
+
+    /// The id of a session: 40 lower-case hexadecimal digits.
+    pub fn id(&self, key: SessionKey) -> Option<&str> {
+        self.session(key).and_then(|session| core::str::from_utf8(&session.id).ok())
+    }
+
+    /// The session of this id and its user. Finding it is activity. All are looked at, whichever it
+    /// is.
+    pub fn find(&mut self, id: &str, now: Duration) -> Option<(SessionKey, UserId)> {
+        let mut found = None;
+        for (index, session) in self.sessions() {
+            if equal_in_constant_time(&session.id, id.as_bytes()) && !self.is_idle(session, now) {
+                found = Some((self.key(index), session.user));
+            }
+        }
+        if let Some((key, _)) = found {
+            self.touch(key, now);
+        }
+        found
+    }
+
+    /// Notes activity; false when the session has ended.
+    pub fn touch(&mut self, key: SessionKey, now: Duration) -> bool {
+        let idle_timeout = self.idle_timeout;
+        match self.session_mut(key) {
+            Some(session) if now.saturating_sub(session.active) < idle_timeout => {
+                session.active = session.active.max(now);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whose session this is.
+    pub fn user(&self, key: SessionKey) -> Option<UserId> {
+        self.session(key).map(|session| session.user)
+    }
+
+    /// Ends a session; false when it has ended already.
+    pub fn close(&mut self, key: SessionKey) -> bool {
+        if self.session(key).is_none() {
+            return false;
+        }
+        match self.entries.get_mut(usize::from(key.index)) {
+            Some(entry) => {
+                entry.session = None;
+                entry.generation = entry.generation.wrapping_add(1);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Ends all sessions of a user; which they were.
+    pub fn close_user(&mut self, user: UserId) -> Vec<SessionKey, SESSIONS> {
+        self.close_all(|session| session.user == user)
+    }
+
+    /// When the next session ends for want of activity.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.sessions().map(|(_, session)| session.active.saturating_add(self.idle_timeout)).min()
+    }
+
+    /// Ends the sessions that have been idle too long; which they were.
+    pub fn handle_timeout(&mut self, now: Duration) -> Vec<SessionKey, SESSIONS> {
+        let idle_timeout = self.idle_timeout;
+        self.close_all(|session| now.saturating_sub(session.active) >= idle_timeout)
+    }
+
+    /// How many are open.
+    pub fn len(&self) -> usize {
+        self.sessions().count()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.sessions().next().is_none()
+    }
+
+    fn close_all(&mut self, pick: impl Fn(&Session) -> bool) -> Vec<SessionKey, SESSIONS> {
+        let keys: Vec<SessionKey, SESSIONS> =
+            self.sessions().filter(|(_, session)| pick(session)).map(|(index, _)| self.key(index)).collect();
+        for key in &keys {
+            self.close(*key);
+        }
+        keys
+    }
+
+    fn is_idle(&self, session: &Session, now: Duration) -> bool {
+        now.saturating_sub(session.active) >= self.idle_timeout
+    }
+
+    fn position(&self, pick: impl Fn(&Session) -> bool, now: Duration) -> Option<usize> {
+        self.sessions()
+            .find(|(_, session)| pick(session) && !self.is_idle(session, now))
+            .map(|(index, _)| index)
+    }
+
+    fn sessions(&self) -> impl Iterator<Item = (usize, &Session)> {
+        self.entries
+            .iter()
+            .enumerate()
+            .filter_map(|(index, entry)| entry.session.as_ref().map(|session| (index, session)))
+    }
+
+    fn key(&self, index: usize) -> SessionKey {
+        let generation = self.entries.get(index).map_or(0, |entry| entry.generation);
+        // A board's `sessions` is at most 65535.
+        SessionKey { index: u16::try_from(index).unwrap_or(u16::MAX), generation }
+    }
+
+    fn session(&self, key: SessionKey) -> Option<&Session> {
+        let entry = self.entries.get(usize::from(key.index))?;
+        if entry.generation == key.generation { entry.session.as_ref() } else { None }
+    }
+
+    fn session_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
+        let entry = self.entries.get_mut(usize::from(key.index))?;
+        if entry.generation == key.generation { entry.session.as_mut() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Grants, User, Users};
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(100);
+    const USERS_OF_TEST: usize = 2;
+
+    fn users() -> [UserId; USERS_OF_TEST] {
+        let mut users = Users::new();
+        ["a", "b"].map(|name| {
+            users
+                .push(User {
+                    name: String::try_from(name).unwrap(),
+                    full_name: String::new(),
+                    level: Level::User,
+                    password: None,
+                    services: Grants::default(),
+                })
+                .unwrap()
+        })
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn random(n: usize) -> [u8; 20] {
+        let mut random = [0; 20];
+        random[..8].copy_from_slice(&(n as u64).to_be_bytes());
+        random
+    }
+
+    /// Opens as many as the table takes, of user `user`, the n-th at second n.
+    fn fill(table: &mut SessionTable, user: UserId) -> std::vec::Vec<SessionKey> {
+        (0..SESSIONS)
+            .map(|n| {
+                let device = format!("device{n}");
+                table.open(user, Level::User, Some(&device), random(n), at(n as u64)).unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn session_is_found_by_its_id() {
+        let [a, _] = users();
+        let mut table = SessionTable::new(IDLE);
+        let random = *b"\x8e\xd9\x22\x53\x5b\xc7\xcb\x2d\xe3\x9d\xc9\xbd\xaf\xef\x50\x2e\x2e\x20\xb9\x86";
+        let key = table.open(a, Level::User, None, random, at(0)).unwrap();
+        let id = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
+        assert_eq!(table.id(key), Some(id));
+        assert_eq!(table.user(key), Some(a));
+        assert_eq!(table.find(id, at(1)), Some((key, a)));
+        for other in ["", "8ed922535bc7cb2de39dc9bdafef502e2e20b98", &id.to_uppercase(), &format!("{id}0")] {
+            assert_eq!(table.find(other, at(1)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn same_user_and_device_share_a_session() {
+        let [a, b] = users();
+        let mut table = SessionTable::new(IDLE);
+        let first = table.open(a, Level::User, Some("phone"), random(1), at(0)).unwrap();
+        assert_eq!(table.open(a, Level::User, Some("phone"), random(2), at(1)), Ok(first));
+        assert_ne!(table.open(a, Level::User, Some("desk"), random(3), at(1)), Ok(first));
+        assert_ne!(table.open(a, Level::User, None, random(4), at(1)), Ok(first));
+        assert_ne!(table.open(b, Level::User, Some("phone"), random(5), at(1)), Ok(first));
+        assert_eq!(table.len(), 4);
+    }
+
+    #[test]
+    fn closed_session_is_gone_and_its_place_is_not_mistaken_for_it() {
+        let [a, b] = users();
+        let mut table = SessionTable::new(IDLE);
+        let first = table.open(a, Level::User, None, random(1), at(0)).unwrap();
+        assert!(table.close(first));
+        assert!(!table.close(first));
+        let second = table.open(b, Level::User, None, random(2), at(0)).unwrap();
+        assert_ne!(first, second);
+        assert_eq!((table.user(first), table.id(first)), (None, None));
+        assert!(!table.touch(first, at(1)));
+        assert!(!table.close(first));
+        assert_eq!(table.user(second), Some(b));
+    }
+
+    #[test]
+    fn idle_session_ends() {
+        let [a, _] = users();
+        let mut table = SessionTable::new(IDLE);
+        assert_eq!(table.poll_timeout(), None);
+        let key = table.open(a, Level::User, None, random(1), at(0)).unwrap();
+        assert_eq!(table.poll_timeout(), Some(at(100)));
+        assert!(table.touch(key, at(60)));
+        assert_eq!(table.poll_timeout(), Some(at(160)));
+        assert!(table.handle_timeout(at(159)).is_empty());
+        assert_eq!(table.handle_timeout(at(160)).as_slice(), [key]);
+        assert_eq!(table.user(key), None);
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn session_past_its_time_is_not_revived() {
+        let [a, _] = users();
+        let mut table = SessionTable::new(IDLE);
+        let key = table.open(a, Level::User, None, random(1), at(0)).unwrap();
+        let id = table.id(key).unwrap().to_owned();
+        assert_eq!(table.find(&id, at(100)), None);
+        assert!(!table.touch(key, at(100)));
+        assert_ne!(table.open(a, Level::User, None, random(2), at(100)), Ok(key));
+        assert_eq!(table.handle_timeout(at(100)).as_slice(), [key]);
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn finding_a_session_is_activity() {
+        let [a, _] = users();
+        let mut table = SessionTable::new(IDLE);
+        let key = table.open(a, Level::User, None, random(1), at(0)).unwrap();
+        let id = table.id(key).unwrap().to_owned();
+        table.find(&id, at(99));
+        assert_eq!(table.poll_timeout(), Some(at(199)));
+    }
+
+    #[test]
+    fn sessions_of_a_user_end_together() {
+        let [a, b] = users();
+        let mut table = SessionTable::new(IDLE);
+        let one = table.open(a, Level::User, Some("1"), random(1), at(0)).unwrap();
+        let other = table.open(b, Level::User, Some("1"), random(2), at(0)).unwrap();
+        let two = table.open(a, Level::User, Some("2"), random(3), at(0)).unwrap();
+        assert_eq!(table.close_user(a).as_slice(), [one, two]);
+        assert_eq!(table.user(other), Some(b));
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn full_table_takes_nobody_elses_login() {
+        let [a, b] = users();
+        let mut table = SessionTable::new(Duration::from_secs(1_000_000));
+        let keys = fill(&mut table, a);
+        assert_eq!(table.len(), SESSIONS);
+        let now = at(SESSIONS as u64);
+        assert_eq!(table.open(b, Level::User, None, random(SESSIONS), now), Err(OpenError::Full));
+        assert!(keys.iter().all(|key| table.user(*key) == Some(a)));
+    }
+
+    #[test]
+    fn in_a_full_table_the_users_longest_idle_session_gives_way() {
+        let [a, b] = users();
+        let mut table = SessionTable::new(Duration::from_secs(1_000_000));
+        let keys = fill(&mut table, a);
+        let now = at(SESSIONS as u64);
+        table.touch(keys[0], now);
+        let new = table.open(a, Level::User, None, random(SESSIONS), now).unwrap();
+        assert_eq!(table.user(keys[1]), None);
+        assert_eq!(table.user(new), Some(a));
+        assert_eq!(table.len(), SESSIONS);
+        // An administrator's login displaces anybody's.
+        let admin = table.open(b, Level::Admin, None, random(SESSIONS + 1), now).unwrap();
+        assert_eq!(table.user(keys[2]), None);
+        assert_eq!(table.user(admin), Some(b));
+        // Then its own, however many are idle longer.
+        let again = table.open(b, Level::Admin, Some("x"), random(SESSIONS + 2), now).unwrap();
+        assert_eq!((table.user(admin), table.user(again)), (None, Some(b)));
+    }
+
+    #[test]
+    fn in_a_full_table_an_ended_session_gives_way_first() {
+        let [a, b] = users();
+        let mut table = SessionTable::new(Duration::from_secs(SESSIONS as u64));
+        let keys = fill(&mut table, a);
+        let now = at(SESSIONS as u64);
+        let new = table.open(b, Level::User, None, random(SESSIONS), now).unwrap();
+        assert_eq!(table.user(keys[0]), None);
+        assert_eq!(table.user(new), Some(b));
+    }
+
+    #[test]
+    fn device_id_may_be_as_long_as_its_limit() {
+        let [a, _] = users();
+        let mut table = SessionTable::new(IDLE);
+        let longest = "d".repeat(DEVICE_ID_BYTES);
+        assert!(table.open(a, Level::User, Some(&longest), random(1), at(0)).is_ok());
+        let longer = "d".repeat(DEVICE_ID_BYTES + 1);
+        assert_eq!(
+            table.open(a, Level::User, Some(&longer), random(2), at(0)),
+            Err(OpenError::DeviceTooLong)
+        );
+        assert_eq!(table.len(), 1);
+    }
+}

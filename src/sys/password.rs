@@ -1,0 +1,192 @@
+//! Checking passwords, which takes long on purpose, on a thread of its own.
+
+use std::num::NonZeroU32;
+use std::{io, thread};
+
+use ring::pbkdf2;
+use smol::channel::{Receiver, Sender, bounded};
+
+use crate::limits::PASSWORD_CHECKS;
+use crate::session::{CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES};
+
+/// Stack of the worker; PBKDF2 needs little.
+pub const WORKER_STACK_BYTES: usize = 128 * 1024;
+
+/// How far the worker stands back for the server where both share a core.
+const WORKER_NICE: i32 = 10;
+
+/// PBKDF2-HMAC-SHA256 of a password in its canonical form. Fails when `rounds` is 0 or too many.
+pub fn hash(
+    canonical: &[u8; CANONICAL_PASSWORD_BYTES],
+    rounds: u32,
+    salt: [u8; SALT_BYTES],
+) -> Result<PasswordHash, PasswordHashError> {
+    let mut hash = [0; HASH_BYTES];
+    // Checks the rounds before they are run.
+    PasswordHash::new(rounds, salt, hash)?;
+    let iterations = NonZeroU32::new(rounds).ok_or(PasswordHashError::Rounds)?;
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, &salt, canonical, &mut hash);
+    PasswordHash::new(rounds, salt, hash)
+}
+
+/// Whether this is the password, compared in constant time.
+pub fn verify(canonical: &[u8; CANONICAL_PASSWORD_BYTES], hash: &PasswordHash) -> bool {
+    NonZeroU32::new(hash.rounds()).is_some_and(|iterations| {
+        pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA256, iterations, hash.salt(), canonical, hash.hash()).is_ok()
+    })
+}
+
+/// A password to be checked.
+#[derive(Clone)]
+pub struct PasswordJob {
+    /// Comes back with the result; says nothing to the worker.
+    pub ticket: u64,
+    /// The password received; see [`canonical_password`](crate::session::canonical_password).
+    pub canonical: [u8; CANONICAL_PASSWORD_BYTES],
+    /// What is stored of the user, or [`PasswordHash::dummy`] when there is no such user.
+    pub hash: PasswordHash,
+}
+
+/// Neither the password nor its hash is for a log.
+impl std::fmt::Debug for PasswordJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PasswordJob").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}
+
+/// What became of a [`PasswordJob`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PasswordResult {
+    /// Of the job.
+    pub ticket: u64,
+    /// Whether it was the password.
+    pub ok: bool,
+}
+
+/// [`PASSWORD_CHECKS`] passwords are waiting already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct QueueFull;
+
+/// One thread that checks passwords one after the other; [`PASSWORD_CHECKS`] may wait for it. It ends
+/// when this is dropped.
+#[derive(Debug)]
+pub struct PasswordWorker {
+    jobs: Sender<PasswordJob>,
+    results: Receiver<PasswordResult>,
+}
+
+impl PasswordWorker {
+    /// Starts the thread.
+    pub fn start() -> io::Result<Self> {
+        let (jobs, waiting) = bounded::<PasswordJob>(PASSWORD_CHECKS);
+        let (done, results) = bounded(PASSWORD_CHECKS);
+        // The one thread beside the server's: a check takes long, and no connection may wait for it.
+        thread::Builder::new().name("password".to_owned()).stack_size(WORKER_STACK_BYTES).spawn(
+            move || {
+                // On Linux this is of the calling thread. Refused, the checks are merely not polite.
+                let _ = rustix::process::setpriority_process(None, WORKER_NICE);
+                while let Ok(job) = waiting.recv_blocking() {
+                    let ok = verify(&job.canonical, &job.hash);
+                    if done.send_blocking(PasswordResult { ticket: job.ticket, ok }).is_err() {
+                        return;
+                    }
+                }
+            },
+        )?;
+        Ok(Self { jobs, results })
+    }
+
+    /// Queues a check.
+    pub fn submit(&self, job: PasswordJob) -> Result<(), QueueFull> {
+        self.jobs.try_send(job).map_err(|_| QueueFull)
+    }
+
+    /// The next result, when there is one; None: the thread has ended.
+    pub async fn result(&self) -> Option<PasswordResult> {
+        self.results.recv().await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::canonical_password;
+
+    const ROUNDS: u32 = 1000;
+
+    fn job(ticket: u64, password: &str, hash: &PasswordHash) -> PasswordJob {
+        PasswordJob { ticket, canonical: canonical_password(password.as_bytes()), hash: hash.clone() }
+    }
+
+    #[test]
+    fn derived_key_is_that_of_other_programs() {
+        // As Python's hashlib.pbkdf2_hmac has it, with a salt of zeros.
+        let hash = hash(&canonical_password(b"secret"), ROUNDS, [0; 16]).unwrap();
+        assert_eq!(
+            hash.to_string(),
+            "$pbkdf2-sha256$i=1000$AAAAAAAAAAAAAAAAAAAAAA$2acwk9tT7RVhSCCp0n8WFFChBVuokDihgOPnUfYeIPo"
+        );
+    }
+
+    #[test]
+    fn plain_and_hashed_password_are_right_and_the_stored_hash_is_not() {
+        let stored = hash(&canonical_password(b"securefassword"), ROUNDS, [7; 16]).unwrap();
+        let is_right = |received: &str| verify(&canonical_password(received.as_bytes()), &stored);
+        assert!(is_right("securefassword"));
+        assert!(is_right("HASHED672ad6ceecc20d08893b4b98956a809c86f47a1a33543bef4bb17dd8e5ec4667"));
+        assert!(!is_right("Securefassword"));
+        assert!(!is_right(""));
+        assert!(!is_right(&stored.to_string()));
+        let hex = data_encoding::HEXLOWER.encode_display(stored.hash()).to_string();
+        assert!(!is_right(&hex));
+        assert!(!is_right(&format!("HASHED{hex}")));
+    }
+
+    #[test]
+    fn rounds_out_of_range_are_not_run() {
+        let canonical = canonical_password(b"x");
+        assert_eq!(hash(&canonical, 0, [0; 16]), Err(PasswordHashError::Rounds));
+        assert_eq!(hash(&canonical, u32::MAX, [0; 16]), Err(PasswordHashError::Rounds));
+    }
+
+    #[test]
+    fn no_password_has_the_dummy() {
+        let dummy = PasswordHash::dummy(ROUNDS);
+        assert!(!verify(&canonical_password(b""), &dummy));
+        assert!(!verify(&canonical_password(&[0; 32]), &dummy));
+    }
+
+    #[test]
+    fn worker_answers_in_order() {
+        let worker = PasswordWorker::start().unwrap();
+        let stored = hash(&canonical_password(b"secret"), ROUNDS, [1; 16]).unwrap();
+        worker.submit(job(1, "secret", &stored)).unwrap();
+        worker.submit(job(2, "wrong", &stored)).unwrap();
+        worker.submit(job(3, "secret", &PasswordHash::dummy(ROUNDS))).unwrap();
+        let results =
+            smol::block_on(async { [worker.result().await, worker.result().await, worker.result().await] });
+        let result = |ticket, ok| Some(PasswordResult { ticket, ok });
+        assert_eq!(results, [result(1, true), result(2, false), result(3, false)]);
+    }
+
+    #[test]
+    fn queue_takes_its_limit_and_no_more() {
+        // A worker without its thread: nothing leaves the queue.
+        let (jobs, waiting) = bounded(PASSWORD_CHECKS);
+        let (_done, results) = bounded(1);
+        let worker = PasswordWorker { jobs, results };
+        let dummy = PasswordHash::dummy(1);
+        for ticket in 0..PASSWORD_CHECKS as u64 {
+            worker.submit(job(ticket, "", &dummy)).unwrap();
+        }
+        assert_eq!(worker.submit(job(99, "", &dummy)), Err(QueueFull));
+        drop(waiting);
+        assert_eq!(worker.submit(job(100, "", &dummy)), Err(QueueFull));
+    }
+
+    #[test]
+    fn debug_hides_the_password() {
+        let job = job(1, "secret", &PasswordHash::dummy(1));
+        assert_eq!(format!("{job:?}"), "PasswordJob { ticket: 1, .. }");
+    }
+}
