@@ -1,5 +1,24 @@
-//! Connection slots.
+//! Fixed connection slots, and the server they make together.
+//!
+//! [`Server`] is the whole server without a socket and a clock: bytes of connections go in with the
+//! time, bytes come out, and what only the system can do is asked of a [`Platform`]. A
+//! connection's machine is in `connection` (and `request`, `messages`: its HTTP and its WebSocket half); what a call
+//! means is decided at the `desk` (and `login`, `services`).
 
+mod connection;
+mod counters;
+mod desk;
+mod login;
+mod messages;
+mod platform;
 mod pool;
+mod request;
+mod server;
+mod services;
 
-pub use pool::SlotId;
+pub use connection::{Finish, State};
+pub use counters::Counters;
+pub use desk::Setup;
+pub use platform::{CommandEnd, Platform, Refused};
+pub use pool::{Admission, SlotId};
+pub use server::{End, Server};

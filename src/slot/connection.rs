@@ -1,0 +1,356 @@
+//! One connection: a request head, then either one answer or a WebSocket.
+
+use core::time::Duration;
+
+use heapless::String;
+
+use super::desk::{Answer, Caller, Desk, Identity, Job};
+use super::{Admission, Counters, Platform, SlotId};
+use crate::limits::{
+    CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, CLOSE_TIMEOUT, FRAME_HEADER_BYTES, HEAD_TIMEOUT,
+    RECEIVE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES, SEND_TIMEOUT,
+    SESSION_TIMEOUT,
+};
+use crate::proto::chunk::{Assembler, SetId};
+use crate::proto::{Form, reply};
+use crate::session::Source;
+use crate::ws::{CloseCode, ReceiveBuffer, SendBuffer, Socket};
+
+/// Largest frame that is ever made: a reply, or one chunk of it.
+const LARGEST_FRAME_BYTES: usize = FRAME_HEADER_BYTES
+    + if REPLY_BYTES > CHUNK_PIECE_BYTES { CHUNK_PIECE_BYTES + CHUNK_ENVELOPE_BYTES } else { REPLY_BYTES };
+/// Room in the send buffer that a message needs before it is looked at: its answer's, and some for
+/// pongs and the closing frame.
+pub(super) const ANSWER_ROOM: usize = LARGEST_FRAME_BYTES + SEND_RESERVE_BYTES;
+
+/// How a connection is to be closed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Finish {
+    /// After what waits was sent.
+    Graceful,
+    /// At once.
+    Abort,
+}
+
+/// What a connection wants.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct State {
+    /// It takes bytes.
+    pub receives: bool,
+    /// It has bytes to send.
+    pub sends: bool,
+    /// It is over.
+    pub finish: Option<Finish>,
+}
+
+/// An answer that is still to come.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) ticket: u64,
+    pub(super) job: Job,
+    pub(super) form: Form,
+    pub(super) request_id: Option<String<REQUEST_ID_BYTES>>,
+}
+
+/// What every step of a connection may use.
+pub(super) struct Around<'a> {
+    pub(super) desk: &'a mut Desk,
+    pub(super) chunks: &'a mut Assembler,
+    pub(super) platform: &'a mut dyn Platform,
+    pub(super) now: Duration,
+}
+
+/// One slot and its tenant.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: SlotId,
+    pub(super) taken: bool,
+    pub(super) admission: Admission,
+    pub(super) source: Source,
+    pub(super) opened: Duration,
+    pub(super) receive: ReceiveBuffer,
+    pub(super) send: SendBuffer,
+    /// The WebSocket, once upgraded.
+    pub(super) socket: Option<Socket>,
+    /// Who the socket is bound to: they are pushed every change.
+    pub(super) bound: Option<Identity>,
+    /// Until when a session has to be shown. `None`: it was.
+    pub(super) name_by: Option<Duration>,
+    /// Services whose newest state is still to be sent, a bit each.
+    pub(super) owed: u64,
+    pub(super) waiting: Option<Waiting>,
+    /// A reply that goes out in chunks, and the next of them.
+    pub(super) outgoing: Option<(SetId, usize)>,
+    /// Messages wait in the receive buffer until answers have gone out.
+    pub(super) stalled: bool,
+    /// The peer has sent its last byte.
+    pub(super) ended: bool,
+    pub(super) finish: Option<Finish>,
+    /// Since when the peer has taken nothing of what waits.
+    unread_since: Option<Duration>,
+    /// When a finish that does not come about is given up.
+    finish_by: Option<Duration>,
+}
+
+impl Connection {
+    pub(super) fn new(index: u16) -> Self {
+        Self {
+            id: SlotId { index, generation: 0 },
+            taken: false,
+            admission: Admission::Open,
+            source: Source::default(),
+            opened: Duration::ZERO,
+            receive: ReceiveBuffer::new(RECEIVE_BYTES),
+            send: SendBuffer::new(SEND_BYTES),
+            socket: None,
+            bound: None,
+            name_by: None,
+            owed: 0,
+            waiting: None,
+            outgoing: None,
+            stalled: false,
+            ended: false,
+            finish: None,
+            unread_since: None,
+            finish_by: None,
+        }
+    }
+
+    pub(super) fn open(&mut self, admission: Admission, source: Source, now: Duration) {
+        self.taken = true;
+        self.admission = admission;
+        self.source = source;
+        self.opened = now;
+    }
+
+    /// Empties the slot for its next tenant.
+    pub(super) fn release(&mut self, chunks: &mut Assembler) {
+        chunks.drop_owner(u32::from(self.id.index));
+        self.receive.clear();
+        self.send.clear();
+        self.id.generation = self.id.generation.wrapping_add(1);
+        self.taken = false;
+        self.socket = None;
+        self.bound = None;
+        self.name_by = None;
+        self.owed = 0;
+        self.waiting = None;
+        self.outgoing = None;
+        self.stalled = false;
+        self.ended = false;
+        self.finish = None;
+        self.unread_since = None;
+        self.finish_by = None;
+    }
+
+    pub(super) fn state(&self) -> State {
+        State {
+            receives: self.finish.is_none() && !self.stalled && !self.ended && !self.waits_over_http(),
+            sends: !self.send.is_empty(),
+            finish: self.finish,
+        }
+    }
+
+    fn waits_over_http(&self) -> bool {
+        self.socket.is_none() && self.waiting.is_some()
+    }
+
+    pub(super) fn caller(&self, posted: bool) -> Caller {
+        Caller {
+            source: self.source,
+            bound: self.bound,
+            admins_only: self.admission != Admission::Open,
+            posted,
+        }
+    }
+
+    /// `count` bytes were put into the receive buffer.
+    pub(super) fn handle_received(&mut self, count: usize, around: &mut Around<'_>) {
+        self.receive.commit(count);
+        if let Some(socket) = &mut self.socket {
+            socket.handle_life(around.now);
+        }
+        self.advance(around);
+    }
+
+    /// Looks at what was received.
+    pub(super) fn advance(&mut self, around: &mut Around<'_>) {
+        if self.finish.is_none() && self.socket.is_none() && self.waiting.is_none() {
+            self.handle_request(around);
+        }
+        if self.finish.is_none() && self.socket.is_some() {
+            self.handle_messages(around);
+        }
+        self.note_unread(around.now);
+    }
+
+    /// `count` bytes of the send buffer were sent.
+    pub(super) fn handle_sent(&mut self, count: usize, around: &mut Around<'_>) {
+        self.send.sent(count);
+        self.unread_since = None;
+        if self.finish.is_none() && self.socket.is_some() {
+            self.continue_outgoing(around);
+            if self.stalled {
+                self.handle_messages(around);
+            }
+            if self.send.is_empty() {
+                self.send_owed(around.desk, around.now);
+            }
+        }
+        self.note_unread(around.now);
+    }
+
+    /// The peer sends no more; with `broken`, it does not read any more either.
+    pub(super) fn handle_end(&mut self, broken: bool, around: &mut Around<'_>) {
+        self.ended = true;
+        if self.finish.is_none() && self.socket.is_none() && self.waiting.is_none() {
+            let counters = &mut around.desk.counters;
+            if self.receive.filled().is_empty() {
+                Counters::add(&mut counters.silent);
+                self.finish(Finish::Abort, around.now);
+            } else {
+                Counters::add(&mut counters.half_requests);
+                if !broken {
+                    self.reject(&crate::http::Rejection::TRUNCATED, around.now);
+                }
+            }
+        }
+        if broken || (self.socket.is_some() && self.finish.is_none()) {
+            self.finish = Some(Finish::Abort);
+        }
+    }
+
+    pub(super) fn finish(&mut self, finish: Finish, now: Duration) {
+        if self.finish.is_none() {
+            self.finish = Some(finish);
+            self.finish_by = Some(now + CLOSE_TIMEOUT);
+        }
+    }
+
+    /// Closes a socket, or whatever else this connection is.
+    pub(super) fn close(&mut self, code: CloseCode, reason: &str, now: Duration) {
+        match &mut self.socket {
+            Some(socket) => {
+                socket.close(code, reason, &mut self.send, now);
+                self.finish_closed_socket(now);
+            }
+            None if self.waiting.is_none() => self.finish(Finish::Abort, now),
+            // The answer is on its way, and ends the connection.
+            None => {}
+        }
+    }
+
+    pub(super) fn finish_closed_socket(&mut self, now: Duration) {
+        if self.socket.as_ref().is_some_and(Socket::is_closed) {
+            self.finish(Finish::Graceful, now);
+        }
+    }
+
+    /// A valid session was shown.
+    pub(super) fn named(&mut self) {
+        self.name_by = None;
+    }
+
+    /// The session that the socket was bound to is over.
+    pub(super) fn unbind(&mut self, notice: &str, now: Duration) {
+        self.bound = None;
+        self.owed = 0;
+        self.name_by = Some(now + SESSION_TIMEOUT);
+        // Without room it goes unsaid; the deadline says it all the same.
+        let _ = self.put_text(|out| reply::notice(out, notice));
+        self.note_unread(now);
+    }
+
+    /// Ends the wait for an answer; `Answer` is what it came to.
+    pub(super) fn handle_answer(&mut self, answer: Answer, around: &mut Around<'_>) {
+        let Some(waiting) = self.waiting.take() else { return };
+        if self.socket.is_some() {
+            if matches!(waiting.job, Job::Login(_)) && matches!(answer, Answer::Content { .. }) {
+                // Not proof of a session yet, but of somebody who works on one.
+                self.name_by = self.name_by.map(|_| around.now + SESSION_TIMEOUT);
+            }
+            self.answer_message(waiting.form, waiting.request_id.as_deref(), answer, around);
+            self.handle_messages(around);
+        } else {
+            self.answer_request(answer, around.desk, around.now);
+        }
+        self.note_unread(around.now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has work to do.
+    pub(super) fn poll_timeout(&self) -> Option<Duration> {
+        if !self.taken {
+            return None;
+        }
+        if self.finish.is_some() {
+            return self.finish_by;
+        }
+        let unread = self.unread_since.map(|since| since + SEND_TIMEOUT);
+        let head = (self.socket.is_none() && self.waiting.is_none()).then(|| self.opened + HEAD_TIMEOUT);
+        let socket = self.socket.as_ref().and_then(Socket::poll_timeout);
+        [unread, head, socket, self.name_by].into_iter().flatten().min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, desk: &mut Desk, now: Duration) {
+        if !self.taken || self.poll_timeout().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        if self.finish.is_some() {
+            self.finish = Some(Finish::Abort);
+            self.finish_by = None;
+            return;
+        }
+        let Some(socket) = &mut self.socket else {
+            self.handle_head_timeout(desk, now);
+            return;
+        };
+        socket.handle_timeout(&mut self.send, now);
+        if socket.is_closed() && socket.close_code() == Some(1006) {
+            Counters::add(&mut desk.counters.unresponsive);
+            self.finish(Finish::Abort, now);
+        } else if self.unread_since.is_some_and(|since| now >= since + SEND_TIMEOUT) {
+            // Who has not read for so long will not answer a close frame either.
+            Counters::add(&mut desk.counters.unresponsive);
+            socket.close(CloseCode::Again, "not reading", &mut self.send, now);
+            self.finish(Finish::Graceful, now);
+        } else if self.name_by.is_some_and(|deadline| now >= deadline) {
+            Counters::add(&mut desk.counters.nameless);
+            self.name_by = None;
+            self.close(CloseCode::Policy, "no valid session shown", now);
+        }
+        self.finish_closed_socket(now);
+        self.note_unread(now);
+    }
+
+    fn handle_head_timeout(&mut self, desk: &mut Desk, now: Duration) {
+        if self.unread_since.is_some_and(|since| now >= since + SEND_TIMEOUT) {
+            self.finish(Finish::Abort, now);
+        } else if self.waiting.is_none() && now >= self.opened + HEAD_TIMEOUT {
+            if self.receive.filled().is_empty() {
+                Counters::add(&mut desk.counters.silent);
+                self.finish(Finish::Abort, now);
+            } else {
+                Counters::add(&mut desk.counters.half_requests);
+                self.reject(&crate::http::Rejection::TIMED_OUT, now);
+            }
+        }
+    }
+
+    pub(super) fn note_unread(&mut self, now: Duration) {
+        if self.send.is_empty() {
+            self.unread_since = None;
+        } else if self.unread_since.is_none() {
+            self.unread_since = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slot_without_its_buffers_stays_small() {
+        assert!(size_of::<Connection>() <= 1024, "{}", size_of::<Connection>());
+    }
+}

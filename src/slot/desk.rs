@@ -1,0 +1,262 @@
+//! Where calls are decided: who asks, for what, and what the answer is.
+
+use core::time::Duration;
+
+use heapless::{String, Vec};
+
+use super::{Counters, Platform};
+use crate::limits::{REPLY_BYTES, SESSIONS};
+use crate::proto::{self, Failure, Form, Request, Writer, content};
+use crate::service::{Action, Supervisor};
+use crate::session::{Lockout, SessionKey, SessionTable, Source, Tokens, UserId, Users};
+
+/// What the device file says that the server needs.
+#[derive(Debug)]
+pub struct Setup {
+    /// Connections served at once, 2 to the board's `slots`.
+    pub slots: usize,
+    /// Whether the listener speaks TLS.
+    pub tls: bool,
+    /// Origins allowed beside the server's own.
+    pub origins: Vec<String<{ crate::limits::ORIGIN_BYTES }>, { crate::limits::ORIGINS }>,
+    /// Everybody who may log in.
+    pub users: Users,
+    /// Sessions of programs.
+    pub tokens: Tokens,
+    /// Everybody's sessions.
+    pub sessions: SessionTable,
+    /// Wrong passwords.
+    pub lockout: Lockout,
+    /// The services.
+    pub services: Supervisor,
+}
+
+/// Who a session belongs to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Identity {
+    /// Somebody who logged in.
+    Session(SessionKey, UserId),
+    /// A program with a token of the device file.
+    Token(UserId),
+}
+
+impl Identity {
+    pub(super) fn user(self) -> UserId {
+        match self {
+            Self::Session(_, user) | Self::Token(user) => user,
+        }
+    }
+}
+
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub(super) source: Source,
+    /// Who the socket is bound to.
+    pub(super) bound: Option<Identity>,
+    /// Whether only an administrator is served.
+    pub(super) admins_only: bool,
+    /// Whether the parameters came in a way that a login's may: not in a URL.
+    pub(super) posted: bool,
+}
+
+/// What becomes of a call.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The desk's [`content`](Desk::content) is the answer, over HTTP with this status.
+    Content { status: u16 },
+    /// There is none.
+    Silence,
+    /// There is no such library.
+    UnknownLibrary,
+    /// The answer comes later, under this ticket.
+    Pending { ticket: u64, job: Job },
+    /// Only administrators are served now.
+    HouseFull,
+}
+
+/// What an answer waits for.
+#[derive(Debug)]
+pub(super) enum Job {
+    Login(super::login::LoginJob),
+    Command,
+}
+
+pub(super) struct Desk {
+    pub(super) tls: bool,
+    pub(super) origins: Vec<String<{ crate::limits::ORIGIN_BYTES }>, { crate::limits::ORIGINS }>,
+    pub(super) users: Users,
+    pub(super) tokens: Tokens,
+    pub(super) sessions: SessionTable,
+    pub(super) lockout: Lockout,
+    pub(super) services: Supervisor,
+    pub(super) counters: Counters,
+    /// Sessions that have ended and whose sockets are still to be told.
+    pub(super) ended: Vec<SessionKey, SESSIONS>,
+    pub(super) scratch: Box<[u8]>,
+    length: usize,
+    last_ticket: u64,
+}
+
+impl Desk {
+    pub(super) fn new(setup: Setup) -> Self {
+        let Setup { tls, origins, users, tokens, sessions, lockout, services, .. } = setup;
+        Self {
+            tls,
+            origins,
+            users,
+            tokens,
+            sessions,
+            lockout,
+            services,
+            counters: Counters::default(),
+            ended: Vec::new(),
+            scratch: vec![0; REPLY_BYTES].into_boxed_slice(),
+            length: 0,
+            last_ticket: 0,
+        }
+    }
+
+    /// Content of the last [`Answer::Content`].
+    pub(super) fn content(&self) -> &str {
+        self.scratch.get(..self.length).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+
+    /// Decides a call and carries it out.
+    pub(super) fn handle_call(
+        &mut self,
+        request: &Request<'_>,
+        caller: &Caller,
+        now: Duration,
+        platform: &mut dyn Platform,
+    ) -> Answer {
+        Counters::add(&mut self.counters.calls);
+        let mut segments: Vec<&str, 5> = Vec::new();
+        for segment in request.path.trim_matches('/').split('/') {
+            if segments.push(segment).is_err() {
+                return self.fail(request.form, Failure::UnknownFunction);
+            }
+        }
+        let Some((&"system.library", function)) = segments.split_first() else {
+            return match request.form {
+                Form::Envelope => Answer::UnknownLibrary,
+                Form::Frame => Answer::Silence,
+                Form::Http => self.fail(request.form, Failure::UnknownFunction),
+            };
+        };
+        if function == ["login"] {
+            return self.login(request, caller, now, platform);
+        }
+        let identity = match self.authorise(request, caller, now) {
+            Ok(identity) => identity,
+            Err(_) if caller.admins_only => return Answer::HouseFull,
+            Err(failure) => return self.fail(request.form, failure),
+        };
+        if caller.admins_only && !self.users.is_admin(identity.user()) {
+            return Answer::HouseFull;
+        }
+        match function {
+            ["validate"] => self.write(content::validate),
+            ["user", "logout"] => self.logout(request, identity, now),
+            ["services", function @ ..] => self.services(function, request, identity, now, platform),
+            _ => self.fail(request.form, Failure::UnknownFunction),
+        }
+    }
+
+    /// Whose call this is. A bound socket speaks for whom it is bound to, as in Friend Core; all else
+    /// shows its session with each call.
+    fn authorise<'m>(
+        &mut self,
+        request: &Request<'m>,
+        caller: &Caller,
+        now: Duration,
+    ) -> Result<Identity, Failure<'m>> {
+        if let (Form::Envelope, Some(identity)) = (request.form, caller.bound) {
+            if let Identity::Session(key, _) = identity {
+                self.sessions.touch(key, now);
+            }
+            return Ok(identity);
+        }
+        let given = request.session.filter(|session| !session.is_empty()).ok_or(Failure::MissingSession)?;
+        self.identify(given, now).ok_or(Failure::UnknownSession { given })
+    }
+
+    /// Whose session this id is. Finding a session is activity in it.
+    pub(super) fn identify(&mut self, session: &str, now: Duration) -> Option<Identity> {
+        match self.sessions.find(session, now) {
+            Some((key, user)) => Some(Identity::Session(key, user)),
+            None => self.tokens.find(session).map(Identity::Token),
+        }
+    }
+
+    /// Carries out what the supervisor asks for.
+    pub(super) fn pump(&mut self, now: Duration, platform: &mut dyn Platform) {
+        while let Some(action) = self.services.poll_action() {
+            match action {
+                Action::Spawn { service } => {
+                    let spawned = match self.services.table().get(service) {
+                        Some(spec) => platform.spawn(service, spec),
+                        None => continue,
+                    };
+                    self.services.handle_spawned(service, spawned, now);
+                }
+                Action::Signal { pid, signal, .. } => platform.signal(pid, signal),
+                Action::Persist => {
+                    let written = platform.persist(self.services.table(), &mut self.services.overrides());
+                    self.services.handle_persisted(written);
+                }
+            }
+        }
+    }
+
+    pub(super) fn ticket(&mut self) -> u64 {
+        self.last_ticket += 1;
+        self.last_ticket
+    }
+
+    pub(super) fn write(
+        &mut self,
+        write: impl FnOnce(&mut Writer<'_>) -> Result<(), proto::Full>,
+    ) -> Answer {
+        self.write_within(REPLY_BYTES, 200, write).unwrap_or_else(|proto::Full| Answer::Silence)
+    }
+
+    /// Writes content of at most `limit` bytes.
+    pub(super) fn write_within(
+        &mut self,
+        limit: usize,
+        status: u16,
+        write: impl FnOnce(&mut Writer<'_>) -> Result<(), proto::Full>,
+    ) -> Result<Answer, proto::Full> {
+        let written = render(&mut self.scratch, limit, write);
+        self.rendered(written, status)
+    }
+
+    /// Takes note of what [`render`] wrote to the scratch.
+    pub(super) fn rendered(
+        &mut self,
+        written: Result<usize, proto::Full>,
+        status: u16,
+    ) -> Result<Answer, proto::Full> {
+        self.length = written?;
+        Ok(Answer::Content { status })
+    }
+
+    pub(super) fn fail(&mut self, form: Form, failure: Failure<'_>) -> Answer {
+        let status = if form == Form::Http { failure.http_status() } else { 200 };
+        self.write_within(REPLY_BYTES, status, |out| failure.write(form, out))
+            .unwrap_or_else(|proto::Full| Answer::Silence)
+    }
+}
+
+/// Writes to the front of `scratch`, at most `limit` bytes; gives how many.
+pub(super) fn render(
+    scratch: &mut [u8],
+    limit: usize,
+    write: impl FnOnce(&mut Writer<'_>) -> Result<(), proto::Full>,
+) -> Result<usize, proto::Full> {
+    let limit = limit.min(scratch.len());
+    let mut out = Writer::new(scratch.get_mut(..limit).unwrap_or_default());
+    write(&mut out)?;
+    Ok(out.finish()?.len())
+}

@@ -1,0 +1,50 @@
+//! What only the system can do.
+
+use crate::limits::SESSION_ID_BYTES;
+use crate::service::{Arguments, ServiceId, ServiceTable, Signal, Spec};
+use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash};
+
+/// The system has no place for it now: its queue or table is full.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Refused;
+
+/// How a named command ended, and what it said.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandEnd<'a> {
+    /// `exit 0`, `signal 9`, or why it did not start.
+    pub exit: &'a str,
+    /// Its output, cut at the limit.
+    pub output: &'a [u8],
+}
+
+/// The system as the server needs it. Each method returns at once; what takes longer comes back
+/// through [`Server`](super::Server) under its ticket.
+pub trait Platform {
+    /// Makes the process of a service, in a group of its own; gives its pid, or the error number.
+    fn spawn(&mut self, service: ServiceId, spec: &Spec) -> Result<u32, i32>;
+
+    /// Signals the process group that `pid` leads. One that is gone is no error.
+    fn signal(&mut self, pid: u32, signal: Signal);
+
+    /// Writes down durably which services start with the server; whether that worked.
+    fn persist(&mut self, table: &ServiceTable, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool;
+
+    /// Runs a named command of a service. Its end comes to
+    /// [`Server::handle_command_end`](super::Server::handle_command_end).
+    fn run_command(&mut self, service: &Spec, argv: &Arguments, ticket: u64) -> Result<(), Refused>;
+
+    /// Checks a password. The verdict comes to
+    /// [`Server::handle_password`](super::Server::handle_password).
+    fn check_password(
+        &mut self,
+        canonical: [u8; CANONICAL_PASSWORD_BYTES],
+        hash: PasswordHash,
+        ticket: u64,
+    ) -> Result<(), Refused>;
+
+    /// Random bytes for a session id.
+    fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused>;
+
+    /// Seconds of Unix time, which a board without a clock may have wrong: for showing only.
+    fn unix_s(&self) -> u64;
+}

@@ -1,0 +1,315 @@
+//! The whole server, without a socket and a clock.
+
+use core::time::Duration;
+use std::io;
+use std::net::IpAddr;
+
+use super::connection::{Around, Connection, Finish, State};
+use super::desk::{Desk, Job, Setup};
+use super::{Admission, CommandEnd, Counters, Platform, SlotId};
+use crate::limits::{DOOR_SLOTS, SLOTS, YIELD_AGE};
+use crate::proto::chunk::Assembler;
+use crate::service::Exit;
+use crate::session::{SessionKey, Source};
+use crate::ws::CloseCode;
+
+/// How a connection's incoming side ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// The peer sent its last byte.
+    Eof,
+    /// The connection broke.
+    Broken,
+    /// What came is not TLS, or TLS gone wrong.
+    Tls,
+}
+
+/// The server: slots, sessions, services. Everything in it is made in [`new`](Self::new) and nothing
+/// grows after.
+///
+/// After each call, [`take_wakes`](Self::take_wakes) names the slots that have something to send or
+/// to end because of it.
+pub struct Server {
+    slots: Box<[Connection]>,
+    /// Slots in use at once, without the door.
+    limit: usize,
+    desk: Desk,
+    chunks: Assembler,
+    wakes: [bool; SLOTS + DOOR_SLOTS],
+    is_shutting_down: bool,
+}
+
+impl Server {
+    /// A server with all its buffers. `setup.slots` is held between 2 and the board's.
+    pub fn new(setup: Setup) -> Self {
+        let limit = setup.slots.clamp(2, SLOTS);
+        Self {
+            slots: (0..limit + DOOR_SLOTS).map(|index| Connection::new(index as u16)).collect(),
+            limit,
+            desk: Desk::new(setup),
+            chunks: Assembler::new(),
+            wakes: [false; SLOTS + DOOR_SLOTS],
+            is_shutting_down: false,
+        }
+    }
+
+    /// Number of slots, the door included: one task each.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.desk.counters
+    }
+
+    /// Starts what is enabled.
+    pub fn start(&mut self, now: Duration, platform: &mut dyn Platform) {
+        self.desk.services.start_enabled(now);
+        self.settle(now, platform);
+    }
+
+    /// Says goodbye to everybody and stops the services.
+    pub fn shutdown(&mut self, now: Duration, platform: &mut dyn Platform) {
+        self.is_shutting_down = true;
+        for slot in self.slots.iter_mut().filter(|slot| slot.taken) {
+            slot.close(CloseCode::Away, "the server ends", now);
+            wake(&mut self.wakes, slot.id);
+        }
+        self.desk.services.shutdown(now);
+        self.settle(now, platform);
+    }
+
+    /// Whether, after [`shutdown`](Self::shutdown), nothing is left to wait for.
+    pub fn is_down(&self) -> bool {
+        self.is_shutting_down && self.desk.services.is_down() && self.slots.iter().all(|slot| !slot.taken)
+    }
+
+    /// A slot for a connection from `peer`; `None`: not even the door is free.
+    pub fn claim(&mut self, peer: IpAddr, now: Duration) -> Option<SlotId> {
+        if self.is_shutting_down {
+            return None;
+        }
+        let used = self.slots.iter().filter(|slot| slot.taken).count();
+        let admission = Admission::of(used, self.limit)?;
+        let slot = self.slots.iter_mut().find(|slot| !slot.taken)?;
+        slot.open(admission, Source::from(peer), now);
+        Counters::add(&mut self.desk.counters.accepted);
+        Some(slot.id)
+    }
+
+    /// Ends the oldest connection that came to a full house and has not said in
+    /// [`YIELD_AGE`] who it is: a newcomer may be the administrator.
+    pub fn make_room(&mut self, now: Duration) {
+        let oldest = self
+            .slots
+            .iter_mut()
+            .filter(|slot| slot.taken && slot.admission != Admission::Open)
+            .filter(|slot| slot.socket.is_none() && slot.waiting.is_none() && slot.finish.is_none())
+            .filter(|slot| now >= slot.opened + YIELD_AGE)
+            .min_by_key(|slot| slot.opened);
+        if let Some(slot) = oldest {
+            Counters::add(&mut self.desk.counters.half_requests);
+            slot.finish(Finish::Abort, now);
+            wake(&mut self.wakes, slot.id);
+        }
+    }
+
+    /// Frees a slot.
+    pub fn release(&mut self, id: SlotId) {
+        if let Some(slot) = find(&mut self.slots, id) {
+            slot.release(&mut self.chunks);
+        }
+    }
+
+    /// What a connection wants.
+    pub fn state(&self, id: SlotId) -> State {
+        match self.slots.get(usize::from(id.index)) {
+            Some(slot) if slot.id == id && slot.taken => slot.state(),
+            _ => State { receives: false, sends: false, finish: Some(Finish::Abort) },
+        }
+    }
+
+    /// Lets `read` fill the connection's free space, and takes in what came.
+    pub fn receive(
+        &mut self,
+        id: SlotId,
+        read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+        now: Duration,
+        platform: &mut dyn Platform,
+    ) -> io::Result<usize> {
+        let Some(slot) = find(&mut self.slots, id) else { return Ok(0) };
+        let count = read(slot.receive.space())?;
+        if count > 0 {
+            let around = &mut Around { desk: &mut self.desk, chunks: &mut self.chunks, platform, now };
+            slot.handle_received(count, around);
+            self.settle(now, platform);
+        }
+        Ok(count)
+    }
+
+    /// Lets `write` take from the connection's waiting bytes.
+    pub fn send(
+        &mut self,
+        id: SlotId,
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+        now: Duration,
+        platform: &mut dyn Platform,
+    ) -> io::Result<usize> {
+        let Some(slot) = find(&mut self.slots, id) else { return Ok(0) };
+        let count = write(slot.send.pending())?;
+        let was_stalled = slot.stalled;
+        let around = &mut Around { desk: &mut self.desk, chunks: &mut self.chunks, platform, now };
+        slot.handle_sent(count, around);
+        if was_stalled {
+            self.settle(now, platform);
+        }
+        Ok(count)
+    }
+
+    /// The incoming side of a connection has ended.
+    pub fn handle_end(&mut self, id: SlotId, end: End, now: Duration, platform: &mut dyn Platform) {
+        let Some(slot) = find(&mut self.slots, id) else { return };
+        if end == End::Tls {
+            Counters::add(&mut self.desk.counters.bad_tls);
+            slot.ended = true;
+            // Graceful: the alert is still to be sent.
+            slot.finish(Finish::Graceful, now);
+            return;
+        }
+        let around = &mut Around { desk: &mut self.desk, chunks: &mut self.chunks, platform, now };
+        slot.handle_end(end == End::Broken, around);
+    }
+
+    /// Something else than TLS came where TLS is spoken.
+    pub fn handle_plain(&mut self, id: SlotId, now: Duration) {
+        if let Some(slot) = find(&mut self.slots, id) {
+            Counters::add(&mut self.desk.counters.plain_on_tls);
+            slot.respond(now, |room| crate::http::write_plain_on_tls(room).ok());
+        }
+    }
+
+    /// A password was checked.
+    pub fn handle_password(
+        &mut self,
+        ticket: u64,
+        is_right: bool,
+        now: Duration,
+        platform: &mut dyn Platform,
+    ) {
+        let Some(slot) = self.slots.iter_mut().find(|slot| is_waiting(slot, ticket)) else { return };
+        let Some(waiting) = &slot.waiting else { return };
+        let Job::Login(job) = &waiting.job else { return };
+        let answer = self.desk.finish_login(job, is_right, waiting.form, now, platform);
+        let around = &mut Around { desk: &mut self.desk, chunks: &mut self.chunks, platform, now };
+        slot.handle_answer(answer, around);
+        wake(&mut self.wakes, slot.id);
+        self.settle(now, platform);
+    }
+
+    /// A named command has ended.
+    pub fn handle_command_end(
+        &mut self,
+        ticket: u64,
+        end: &CommandEnd<'_>,
+        now: Duration,
+        platform: &mut dyn Platform,
+    ) {
+        let Some(slot) = self.slots.iter_mut().find(|slot| is_waiting(slot, ticket)) else { return };
+        let Some(waiting) = &slot.waiting else { return };
+        let answer = self.desk.write_command_end(end, waiting.form);
+        let around = &mut Around { desk: &mut self.desk, chunks: &mut self.chunks, platform, now };
+        slot.handle_answer(answer, around);
+        wake(&mut self.wakes, slot.id);
+        self.settle(now, platform);
+    }
+
+    /// A child process has ended. Gives `false` when it is no service's.
+    pub fn handle_exit(
+        &mut self,
+        pid: u32,
+        exit: Exit,
+        now: Duration,
+        platform: &mut dyn Platform,
+    ) -> bool {
+        let is_ours = self.desk.services.handle_exit(pid, exit, now);
+        self.settle(now, platform);
+        is_ours
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has work to do.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let slots = self.slots.iter().filter_map(Connection::poll_timeout).min();
+        let others = [
+            self.desk.services.poll_timeout(),
+            self.desk.sessions.poll_timeout(),
+            self.chunks.poll_timeout(),
+        ];
+        others.into_iter().flatten().chain(slots).min()
+    }
+
+    /// Does whatever is due.
+    pub fn handle_timeout(&mut self, now: Duration, platform: &mut dyn Platform) {
+        for slot in &mut self.slots {
+            if slot.poll_timeout().is_some_and(|deadline| now >= deadline) {
+                slot.handle_timeout(&mut self.desk, now);
+                wake(&mut self.wakes, slot.id);
+            }
+        }
+        self.chunks.handle_timeout(now);
+        for key in self.desk.sessions.handle_timeout(now) {
+            self.tell_session_end(key, "session timeout", now);
+        }
+        self.desk.services.handle_timeout(now);
+        self.settle(now, platform);
+    }
+
+    /// Calls `ring` for each slot to be looked at again, once.
+    pub fn take_wakes(&mut self, mut ring: impl FnMut(u16)) {
+        for (index, wake) in self.wakes.iter_mut().enumerate() {
+            if core::mem::take(wake) {
+                ring(index as u16);
+            }
+        }
+    }
+
+    /// Carries out what services need, and tells everybody who is to be told.
+    fn settle(&mut self, now: Duration, platform: &mut dyn Platform) {
+        loop {
+            self.desk.pump(now, platform);
+            let Some(change) = self.desk.services.poll_change() else { break };
+            for slot in self.slots.iter_mut().filter(|slot| slot.bound.is_some()) {
+                slot.push(&self.desk, change.service, change.state, change.pid, now);
+                wake(&mut self.wakes, slot.id);
+            }
+        }
+        while let Some(key) = self.desk.ended.pop() {
+            self.tell_session_end(key, "session killed", now);
+        }
+    }
+
+    fn tell_session_end(&mut self, ended: SessionKey, notice: &str, now: Duration) {
+        use super::desk::Identity::Session;
+        for slot in &mut self.slots {
+            if matches!(slot.bound, Some(Session(key, _)) if key == ended) {
+                slot.unbind(notice, now);
+                wake(&mut self.wakes, slot.id);
+            }
+        }
+    }
+}
+
+fn find(slots: &mut [Connection], id: SlotId) -> Option<&mut Connection> {
+    slots.get_mut(usize::from(id.index)).filter(|slot| slot.id == id && slot.taken)
+}
+
+fn is_waiting(slot: &Connection, ticket: u64) -> bool {
+    slot.waiting.as_ref().is_some_and(|waiting| waiting.ticket == ticket)
+}
+
+fn wake(wakes: &mut [bool], id: SlotId) {
+    if let Some(wake) = wakes.get_mut(usize::from(id.index)) {
+        *wake = true;
+    }
+}
+
