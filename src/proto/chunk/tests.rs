@@ -1,0 +1,270 @@
+use data_encoding::BASE64;
+use proptest::prelude::*;
+
+use super::*;
+use crate::proto::{Message, decode};
+
+const NOW: Duration = Duration::from_secs(5);
+
+fn part<'m>(id: &'m str, part: u32, total: u32, data: &'m str) -> Part<'m> {
+    Part { id, part, total, data }
+}
+
+fn complete(progress: Result<Progress, ChunkError>) -> SetId {
+    match progress {
+        Ok(Progress::Complete(id)) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn base64(text: &[u8]) -> std::string::String {
+    let mut encoded = vec![0; BASE64.encode_len(text.len())];
+    BASE64.encode_mut(text, &mut encoded);
+    std::string::String::from_utf8(encoded).unwrap()
+}
+
+#[test]
+fn one_part_completes() {
+    let mut pool = Assembler::new();
+    let id = complete(pool.handle_part(1, part("a", 0, 1, "aGVsbG8="), NOW));
+    assert_eq!(pool.message(id), b"hello");
+    pool.release(id);
+    assert_eq!(pool.message(id), b"");
+}
+
+#[test]
+fn parts_in_any_order_and_of_any_size() {
+    let mut pool = Assembler::new();
+    assert_eq!(pool.handle_part(1, part("a", 2, 4, "8sIHd"), NOW), Ok(Progress::Waiting));
+    assert_eq!(pool.handle_part(1, part("a", 0, 4, "aGV"), NOW), Ok(Progress::Waiting));
+    assert_eq!(pool.handle_part(1, part("a", 3, 4, "vcmxk"), NOW), Ok(Progress::Waiting));
+    let id = complete(pool.handle_part(1, part("a", 1, 4, "sbG"), NOW));
+    assert_eq!(pool.message(id), b"hello, world");
+}
+
+#[test]
+fn owners_and_ids_do_not_meet() {
+    let mut pool = Assembler::new();
+    assert_eq!(pool.handle_part(1, part("a", 0, 2, "aGVs"), NOW), Ok(Progress::Waiting));
+    assert_eq!(pool.handle_part(2, part("a", 1, 2, "bG8="), NOW), Ok(Progress::Waiting));
+    assert_eq!(pool.handle_part(1, part("b", 1, 2, "bG8="), NOW), Ok(Progress::Waiting));
+    let id = complete(pool.handle_part(1, part("a", 1, 2, "bG9v"), NOW));
+    assert_eq!(pool.message(id), b"helloo");
+}
+
+#[test]
+fn refused_parts_drop_their_set() {
+    let cases = [
+        (part("a", 0, 3, "YWFh"), ChunkError::Duplicate),
+        (part("a", 1, 4, "YWFh"), ChunkError::Inconsistent),
+        (part("a", 3, 3, "YWFh"), ChunkError::Part),
+        (part("a", u32::MAX, 3, "YWFh"), ChunkError::Part),
+    ];
+    for (wrong, error) in cases {
+        let mut pool = Assembler::new();
+        assert_eq!(pool.handle_part(1, part("a", 0, 3, "YWFh"), NOW), Ok(Progress::Waiting));
+        assert_eq!(pool.handle_part(1, wrong, NOW), Err(error));
+        assert_eq!(pool.poll_timeout(), None, "{error}: the set is gone");
+        // What comes now is the first of a new set.
+        assert_eq!(pool.handle_part(1, part("a", 0, 2, "YWFh"), NOW), Ok(Progress::Waiting));
+    }
+}
+
+#[test]
+fn total_limit() {
+    let mut pool = Assembler::new();
+    let most = limits::CHUNK_PARTS as u32;
+    assert_eq!(pool.handle_part(1, part("a", 0, most + 1, ""), NOW), Err(ChunkError::Total));
+    assert_eq!(pool.handle_part(1, part("a", 0, 0, ""), NOW), Err(ChunkError::Total));
+    assert_eq!(pool.handle_part(1, part("a", 0, u32::MAX, ""), NOW), Err(ChunkError::Total));
+    for number in 1..most {
+        assert_eq!(pool.handle_part(1, part("a", number, most, "YWFh"), NOW), Ok(Progress::Waiting));
+    }
+    let id = complete(pool.handle_part(1, part("a", 0, most, "YWFh"), NOW));
+    assert_eq!(pool.message(id).len(), 3 * limits::CHUNK_PARTS);
+}
+
+#[test]
+fn id_limit() {
+    let mut pool = Assembler::new();
+    let id = "i".repeat(limits::CHUNK_ID_BYTES);
+    assert_eq!(pool.handle_part(1, part(&id, 0, 2, ""), NOW), Ok(Progress::Waiting));
+    let longer = "i".repeat(limits::CHUNK_ID_BYTES + 1);
+    assert_eq!(pool.handle_part(1, part(&longer, 0, 2, ""), NOW), Err(ChunkError::Id));
+    assert_eq!(pool.handle_part(1, part("", 0, 2, ""), NOW), Err(ChunkError::Id));
+}
+
+#[test]
+fn bytes_limit() {
+    let mut pool = Assembler::new();
+    let most = "A".repeat(limits::CHUNK_BYTES / 4 * 4);
+    let (front, back) = most.split_at(most.len() / 2);
+    assert_eq!(pool.handle_part(1, part("a", 0, 2, front), NOW), Ok(Progress::Waiting));
+    let id = complete(pool.handle_part(1, part("a", 1, 2, back), NOW));
+    assert_eq!(pool.message(id).len(), most.len() / 4 * 3);
+
+    let longer = "A".repeat(limits::CHUNK_BYTES - front.len() + 1);
+    assert_eq!(pool.handle_part(1, part("b", 1, 2, front), NOW), Ok(Progress::Waiting));
+    assert_eq!(pool.handle_part(1, part("b", 0, 2, &longer), NOW), Err(ChunkError::TooLong));
+    assert_eq!(pool.poll_timeout(), None);
+}
+
+#[test]
+fn sets_limit() {
+    let mut pool = Assembler::new();
+    for owner in 0..limits::CHUNK_SETS as u32 {
+        assert_eq!(pool.handle_part(owner, part("a", 0, 2, "YWFh"), NOW), Ok(Progress::Waiting));
+    }
+    let late = limits::CHUNK_SETS as u32;
+    assert_eq!(pool.handle_part(late, part("a", 0, 2, "YWFh"), NOW), Err(ChunkError::Busy));
+    assert_eq!(pool.lease_down(late, b"x", NOW), Err(ChunkError::Busy));
+    pool.drop_owner(0);
+    assert!(pool.lease_down(late, b"x", NOW).is_ok());
+}
+
+#[test]
+fn age_limit() {
+    let mut pool = Assembler::new();
+    assert_eq!(pool.poll_timeout(), None);
+    pool.handle_part(1, part("a", 0, 3, "YWFh"), NOW).unwrap();
+    pool.handle_part(1, part("a", 1, 3, "YWFh"), NOW + Duration::from_secs(9)).unwrap();
+    let deadline = NOW + limits::CHUNK_AGE;
+    assert_eq!(pool.poll_timeout(), Some(deadline), "the age counts from the first part");
+    pool.handle_timeout(deadline - Duration::from_millis(1));
+    assert_eq!(pool.poll_timeout(), Some(deadline));
+    pool.handle_timeout(deadline);
+    assert_eq!(pool.poll_timeout(), None);
+}
+
+#[test]
+fn sets_of_age_make_room_at_once() {
+    let mut pool = Assembler::new();
+    for owner in 0..limits::CHUNK_SETS as u32 {
+        pool.handle_part(owner, part("a", 0, 2, "YWFh"), NOW).unwrap();
+    }
+    assert!(pool.lease_down(99, b"x", NOW + limits::CHUNK_AGE).is_ok());
+}
+
+#[test]
+fn base64_forgives_nothing() {
+    for wrong in [
+        "aGVsbG8",
+        "aGVs bG8=",
+        "aGVsbG8=\n",
+        "aGV=bG8=",
+        "YQ==YQ==",
+        "Y===",
+        "=",
+        "====",
+        "YR==",
+        "aGVs-_8=",
+    ] {
+        let mut pool = Assembler::new();
+        let result = pool.handle_part(1, part("a", 0, 1, wrong), NOW);
+        assert_eq!(result, Err(ChunkError::Base64), "{wrong}");
+    }
+}
+
+#[test]
+fn stale_names_touch_nothing() {
+    let mut pool = Assembler::new();
+    let old = complete(pool.handle_part(1, part("a", 0, 1, "YWFh"), NOW));
+    pool.release(old);
+    let new = complete(pool.handle_part(1, part("b", 0, 1, "YmJi"), NOW));
+    pool.release(old);
+    assert_eq!(pool.message(new), b"bbb");
+    pool.drop_owner(1);
+    assert_eq!(pool.message(new), b"");
+}
+
+#[test]
+fn down_in_parts() {
+    let mut pool = Assembler::new();
+    let text: Vec<u8> = (0..limits::CHUNK_BYTES / 4 * 3).map(|at| b'a' + (at % 26) as u8).collect();
+    let id = pool.lease_down(1, &text, NOW).unwrap();
+    assert_eq!(pool.poll_timeout(), None, "the peer's own deadline bounds a reply under way");
+    let encoded = base64(&text);
+    let total = encoded.len().div_ceil(limits::CHUNK_PIECE_BYTES);
+    assert_eq!(pool.parts(id), total);
+
+    let mut joined = String::<{ limits::CHUNK_BYTES }>::new();
+    let mut buffer = vec![0; limits::CHUNK_PIECE_BYTES + limits::CHUNK_ENVELOPE_BYTES];
+    for number in 0..total {
+        let mut out = Writer::new(&mut buffer);
+        pool.write_part(id, number, &mut out).unwrap();
+        let length = out.finish().unwrap().len();
+        let Ok(Message::Chunk(part)) = decode(&mut buffer[..length]) else {
+            panic!("part {number} is no chunk");
+        };
+        assert_eq!((part.part, part.total), (number as u32, total as u32));
+        joined.push_str(part.data).unwrap();
+    }
+    assert_eq!(joined.as_str(), encoded);
+
+    let mut out = Writer::new(&mut buffer);
+    pool.write_part(id, total, &mut out).unwrap();
+    assert!(out.is_empty());
+    pool.release(id);
+    assert_eq!(pool.parts(id), 0);
+}
+
+#[test]
+fn part_to_the_byte() {
+    let mut pool = Assembler::new();
+    let id = pool.lease_down(1, b"hello", NOW).unwrap();
+    let mut buffer = [0; 128];
+    let mut out = Writer::new(&mut buffer);
+    pool.write_part(id, 0, &mut out).unwrap();
+    assert_eq!(
+        core::str::from_utf8(out.finish().unwrap()).unwrap(),
+        r#"{"type":"con","data":{"type":"chunk","data":{"id":"0x000","total":"1","part":"0","data":"aGVsbG8="}}}"#
+    );
+    let mut out = Writer::new(&mut buffer[..90]);
+    assert_eq!(pool.write_part(id, 0, &mut out), Err(Full));
+}
+
+#[test]
+fn down_bytes_limit() {
+    let mut pool = Assembler::new();
+    let most = vec![b'a'; limits::CHUNK_BYTES / 4 * 3];
+    let id = pool.lease_down(1, &most, NOW).unwrap();
+    pool.release(id);
+    let longer = vec![b'a'; most.len() + 1];
+    assert_eq!(pool.lease_down(1, &longer, NOW), Err(ChunkError::TooLong));
+    let far_longer = vec![b'a'; limits::CHUNK_BYTES + 1];
+    assert_eq!(pool.lease_down(1, &far_longer, NOW), Err(ChunkError::TooLong));
+    for _ in 0..limits::CHUNK_SETS {
+        assert!(pool.lease_down(1, b"x", NOW).is_ok(), "a text that was refused holds no set");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_cut_in_any_order_gives_the_text(
+        text in proptest::collection::vec(any::<u8>(), 0..6000),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..limits::CHUNK_PARTS.min(8)),
+        order in any::<u64>(),
+    ) {
+        let encoded = base64(&text);
+        let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(encoded.len() + 1)).collect();
+        places.sort_unstable();
+        places.push(encoded.len());
+        let mut from = 0;
+        let mut parts = Vec::new();
+        for (number, place) in places.iter().enumerate() {
+            parts.push((number as u32, &encoded[from..*place]));
+            from = *place;
+        }
+        let total = parts.len() as u32;
+        let mut pool = Assembler::new();
+        let mut order = order;
+        let mut last = None;
+        while !parts.is_empty() {
+            let (number, data) = parts.remove((order % parts.len() as u64) as usize);
+            order = order.rotate_left(7);
+            last = Some(pool.handle_part(1, part("x", number, total, data), NOW));
+        }
+        let id = complete(last.unwrap());
+        prop_assert_eq!(pool.message(id), &text[..]);
+    }
+}

@@ -1,0 +1,284 @@
+//! The content of replies that say yes, to the byte as Friend Core writes it.
+//!
+//! A frame is answered with this alone, and so is a call over HTTP; [`reply::response`] puts the
+//! envelope around it. Where the years differ, [`Form::Frame`] gets the words of 2016 and the other
+//! forms the later ones. All of these fail only for want of room, with [`Full`].
+//!
+//! [`reply::response`]: super::reply::response
+
+use super::{Form, Full, Lossy, Writer};
+
+/// What Friend Core puts between the outcome and the data of a reply.
+pub(super) const SEPARATE: &str = "<!--separate-->";
+
+/// How a service stands, in detail.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusDetail<'a> {
+    /// State by its name.
+    pub state: &'a str,
+    /// Process id; 0 when there is no process.
+    pub pid: u32,
+    /// Seconds since the state was entered.
+    pub since_s: u64,
+    /// How often it was started again on its own.
+    pub restarts: u32,
+    /// How its last process ended; empty when none did.
+    pub last_exit: &'a str,
+}
+
+/// One service of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct ListEntry<'a> {
+    /// Name of the service.
+    pub name: &'a str,
+    /// State in a word: `started`, `stopped` or `paused`. What later Friend Cores list.
+    pub word: &'a str,
+    /// State as a number: 0 stopped, 1 started, 2 paused. What 2016 lists.
+    pub number: u8,
+}
+
+/// What a login says of its session.
+#[derive(Clone, Copy, Debug)]
+pub struct Login<'a> {
+    /// Id of the session.
+    pub sessionid: &'a str,
+    /// Number of the user.
+    pub userid: u32,
+    /// `admin` or `user`.
+    pub level: &'a str,
+    /// The user's name as people write it.
+    pub fullname: &'a str,
+    /// The name logged in with.
+    pub username: &'a str,
+}
+
+/// `{ "Status": "ok"}`.
+pub fn status_ok(out: &mut Writer<'_>) -> Result<(), Full> {
+    out.put(r#"{ "Status": "ok"}"#)
+}
+
+/// `status`: begins as [`status_ok`] does, so that a client that looks for it still finds it.
+pub fn status_detail(out: &mut Writer<'_>, detail: &StatusDetail<'_>) -> Result<(), Full> {
+    out.put(r#"{ "Status": "ok", "State": "#)?;
+    out.put_string(detail.state)?;
+    out.put_display(format_args!(
+        r#", "Pid": {}, "Since": {}, "Restarts": {}, "LastExit": "#,
+        detail.pid, detail.since_s, detail.restarts
+    ))?;
+    out.put_string(detail.last_exit)?;
+    out.put("}")
+}
+
+/// `list`.
+pub fn list<'a>(
+    out: &mut Writer<'_>,
+    form: Form,
+    entries: impl IntoIterator<Item = ListEntry<'a>>,
+) -> Result<(), Full> {
+    out.put(r#"{ "Services": [ "#)?;
+    let mut separator = "";
+    for entry in entries {
+        out.put(separator)?;
+        separator = ",";
+        match form {
+            Form::Frame => {
+                out.put(r#"{ "Service": "#)?;
+                out.put_string(entry.name)?;
+                out.put_display(format_args!(r#" , "Status": "{}" ,  "Hosts" : "" }}"#, entry.number))?;
+            }
+            Form::Envelope | Form::Http => {
+                out.put(r#"{ "Name": "#)?;
+                out.put_string(entry.name)?;
+                out.put(r#" , "Status": "#)?;
+                out.put_string(entry.word)?;
+                out.put(r#" ,  "Hosts" : "My computer" }"#)?;
+            }
+        }
+    }
+    out.put("] }")
+}
+
+/// `command`: how the command ended and what it wrote, as text; what of it is not UTF-8 becomes U+FFFD.
+pub fn command_output(out: &mut Writer<'_>, exit: &str, output: &[u8]) -> Result<(), Full> {
+    out.put(r#"{ "Status": "ok", "Exit": "#)?;
+    out.put_string(exit)?;
+    out.put(r#", "Output": "#)?;
+    out.put_string(Lossy(output))?;
+    out.put("}")
+}
+
+/// `getwebgui`: the service's HTML as it is.
+pub fn webgui(out: &mut Writer<'_>, html: &str) -> Result<(), Full> {
+    out.put(html)
+}
+
+/// A login as 2016 answers it.
+pub fn login_2016(out: &mut Writer<'_>, login: &Login<'_>) -> Result<(), Full> {
+    out.put(r#"{ "ErrorMessage": "0", "sessionid": "#)?;
+    out.put_string(login.sessionid)?;
+    out.put_display(format_args!(r#", "userid": "{}", "fullName": "#, login.userid))?;
+    out.put_string(login.fullname)?;
+    out.put(" }")
+}
+
+/// A wrong user or password as 2016 answers it.
+pub fn login_failed_2016(out: &mut Writer<'_>) -> Result<(), Full> {
+    out.put("LERR: -1")
+}
+
+/// A login with a password as 2021 answers it. The desktop takes `username` or `loginid` for success.
+pub fn login_2021(out: &mut Writer<'_>, login: &Login<'_>) -> Result<(), Full> {
+    login_members(out, login)?;
+    out.put(r#","username":"#)?;
+    out.put_string(login.username)?;
+    out.put("}")
+}
+
+/// A login with the id of a session as 2021 answers it.
+pub fn resume_2021(out: &mut Writer<'_>, login: &Login<'_>) -> Result<(), Full> {
+    login_members(out, login)?;
+    out.put("}")
+}
+
+fn login_members(out: &mut Writer<'_>, login: &Login<'_>) -> Result<(), Full> {
+    out.put(r#"{"result":"0","sessionid":"#)?;
+    out.put_string(login.sessionid)?;
+    out.put(r#","level":"#)?;
+    out.put_string(login.level)?;
+    out.put_display(format_args!(r#","userid":"{}","fullname":"#, login.userid))?;
+    out.put_string(login.fullname)?;
+    out.put(r#","loginid":"#)?;
+    out.put_string(login.sessionid)
+}
+
+/// A login of 2021 that was refused: code 6. `until_s` is the end of the block in Unix time; 0 says that
+/// there is none, only that user or password were wrong.
+pub fn login_blocked(out: &mut Writer<'_>, until_s: u64) -> Result<(), Full> {
+    out.put("fail")?;
+    out.put(SEPARATE)?;
+    out.put_display(format_args!(
+        r#"{{"result":"-1","response":"Account blocked until: {until_s}", "code":"6"}}"#
+    ))
+}
+
+/// `validate`: the session is good.
+pub fn validate(out: &mut Writer<'_>) -> Result<(), Full> {
+    out.put("ok")?;
+    out.put(SEPARATE)?;
+    out.put(r#"{"response":"true"}"#)
+}
+
+/// `user/logout`; 2016 says nothing.
+pub fn logout(out: &mut Writer<'_>, form: Form) -> Result<(), Full> {
+    match form {
+        Form::Frame => Ok(()),
+        Form::Envelope | Form::Http => {
+            out.put("ok")?;
+            out.put(SEPARATE)?;
+            out.put(r#"{"logout":"success"}"#)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> String {
+        let mut buffer = [0; 1024];
+        let mut out = Writer::new(&mut buffer);
+        write(&mut out).unwrap();
+        String::from_utf8(out.finish().unwrap().to_vec()).unwrap()
+    }
+
+    const HELLO: ListEntry<'_> = ListEntry { name: "hello", word: "stopped", number: 0 };
+    const LOGIN: Login<'_> = Login {
+        sessionid: "8ed922535bc7cb2de39dc9bdafef502e2e20b986",
+        userid: 1,
+        level: "admin",
+        fullname: "Friend \"Administrator\"",
+        username: "fadmin",
+    };
+
+    #[test]
+    fn status() {
+        assert_eq!(written(status_ok), r#"{ "Status": "ok"}"#);
+        let detail = StatusDetail { state: "started", pid: 1234, since_s: 12, restarts: 0, last_exit: "" };
+        assert_eq!(
+            written(|out| status_detail(out, &detail)),
+            r#"{ "Status": "ok", "State": "started", "Pid": 1234, "Since": 12, "Restarts": 0, "LastExit": ""}"#
+        );
+    }
+
+    #[test]
+    fn list_2016() {
+        assert_eq!(
+            written(|out| list(out, Form::Frame, [HELLO])),
+            r#"{ "Services": [ { "Service": "hello" , "Status": "0" ,  "Hosts" : "" }] }"#
+        );
+        let b = ListEntry { name: "b", word: "started", number: 1 };
+        assert_eq!(
+            written(|out| list(out, Form::Frame, [HELLO, b])),
+            concat!(
+                r#"{ "Services": [ { "Service": "hello" , "Status": "0" ,  "Hosts" : "" },"#,
+                r#"{ "Service": "b" , "Status": "1" ,  "Hosts" : "" }] }"#
+            )
+        );
+    }
+
+    #[test]
+    fn list_later() {
+        for form in [Form::Envelope, Form::Http] {
+            assert_eq!(
+                written(|out| list(out, form, [HELLO])),
+                r#"{ "Services": [ { "Name": "hello" , "Status": "stopped" ,  "Hosts" : "My computer" }] }"#
+            );
+        }
+    }
+
+    #[test]
+    fn list_of_none_is_json() {
+        assert_eq!(written(|out| list(out, Form::Frame, [])), r#"{ "Services": [ ] }"#);
+    }
+
+    #[test]
+    fn command_output_is_escaped() {
+        assert_eq!(
+            written(|out| command_output(out, "0", b"a \"b\"\n\xff\x01")),
+            "{ \"Status\": \"ok\", \"Exit\": \"0\", \"Output\": \"a \\\"b\\\"\\n\u{FFFD}\\u0001\"}"
+        );
+    }
+
+    #[test]
+    fn webgui_is_verbatim() {
+        assert_eq!(written(|out| webgui(out, "<div>\"</div>")), "<div>\"</div>");
+    }
+
+    #[test]
+    fn logins() {
+        assert_eq!(
+            written(|out| login_2016(out, &LOGIN)),
+            r#"{ "ErrorMessage": "0", "sessionid": "8ed922535bc7cb2de39dc9bdafef502e2e20b986", "userid": "1", "fullName": "Friend \"Administrator\"" }"#
+        );
+        assert_eq!(written(login_failed_2016), "LERR: -1");
+        assert_eq!(
+            written(|out| login_2021(out, &LOGIN)),
+            r#"{"result":"0","sessionid":"8ed922535bc7cb2de39dc9bdafef502e2e20b986","level":"admin","userid":"1","fullname":"Friend \"Administrator\"","loginid":"8ed922535bc7cb2de39dc9bdafef502e2e20b986","username":"fadmin"}"#
+        );
+        assert_eq!(
+            written(|out| resume_2021(out, &LOGIN)),
+            r#"{"result":"0","sessionid":"8ed922535bc7cb2de39dc9bdafef502e2e20b986","level":"admin","userid":"1","fullname":"Friend \"Administrator\"","loginid":"8ed922535bc7cb2de39dc9bdafef502e2e20b986"}"#
+        );
+        assert_eq!(
+            written(|out| login_blocked(out, 0)),
+            r#"fail<!--separate-->{"result":"-1","response":"Account blocked until: 0", "code":"6"}"#
+        );
+    }
+
+    #[test]
+    fn validate_and_logout() {
+        assert_eq!(written(validate), r#"ok<!--separate-->{"response":"true"}"#);
+        assert_eq!(written(|out| logout(out, Form::Frame)), "");
+        assert_eq!(written(|out| logout(out, Form::Http)), r#"ok<!--separate-->{"logout":"success"}"#);
+    }
+}

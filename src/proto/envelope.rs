@@ -1,0 +1,214 @@
+//! The JSON envelope, `{"type":T,"data":{..}}`, of Friend Cores since 2017.
+//!
+//! Friend Core reads it by position and so needs `type` before `data`; here every member is found by
+//! its key, in any order.
+
+use core::ops::Range;
+use core::str;
+
+use super::json::{self, Kind, Object, Table, Value};
+use super::{Form, Message, Parameters, Part, Refusal, RefusalKind, Request};
+use crate::limits;
+
+/// Longest value of a ping that is echoed: a pong's value is else a session id, and no longer.
+const ECHO_BYTES: usize = limits::PRESENTED_SESSION_BYTES;
+
+/// Members of a call's `data` that are not parameters of the call.
+const CALL_MEMBERS: &[&str] = &["type", "path", "requestid", "sessionid", "authid"];
+
+/// Reads an envelope.
+pub(super) fn decode(message: &mut [u8]) -> Result<Message<'_>, Refusal<'_>> {
+    let refusal = |request_id, kind| Refusal { form: Form::Envelope, request_id, kind };
+    let scanned = match str::from_utf8(message) {
+        Ok(text) => json::scan(text).map(|table| {
+            let ping = legacy_ping(text, &table);
+            (table, ping)
+        }),
+        Err(_) => Err(RefusalKind::Encoding),
+    };
+    match scanned {
+        Err(kind) => Err(refusal(find_request_id(message), kind)),
+        Ok((_, Some(id))) => {
+            let message: &[u8] = message;
+            let id = message.get(id).and_then(|id| str::from_utf8(id).ok());
+            id.map(|id| Message::LegacyPing { id }).ok_or(refusal(None, RefusalKind::Malformed))
+        }
+        Ok((table, None)) => {
+            let members = table.resolve(message).map_err(|kind| refusal(None, kind))?;
+            let root = members.root();
+            read(root).map_err(|kind| {
+                let data = root.object("data");
+                let id = data.and_then(|data| data.get("requestid")).and_then(Value::id);
+                refusal(id.filter(|id| id.len() <= limits::REQUEST_ID_BYTES), kind)
+            })
+        }
+    }
+}
+
+fn read<'m>(root: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
+    let kind = root.get("type").ok_or(RefusalKind::Missing)?;
+    let Value::String(kind) = kind else {
+        return Err(RefusalKind::WrongType);
+    };
+    if kind == "session" {
+        return Ok(Message::Nothing);
+    }
+    let data = match (kind, root.get("data")) {
+        ("con" | "msg", Some(Value::Object)) => root.object("data").ok_or(RefusalKind::WrongType)?,
+        ("con" | "msg", Some(_)) => return Err(RefusalKind::WrongType),
+        ("con" | "msg", None) => return Err(RefusalKind::Missing),
+        _ => return Err(RefusalKind::Type),
+    };
+    let inner = match data.get("type") {
+        None => None,
+        Some(Value::String(inner)) => Some(inner),
+        Some(_) => return Err(RefusalKind::WrongType),
+    };
+    match (kind, inner) {
+        ("con", None) => bind(data),
+        ("con", Some("ping")) => ping(data),
+        ("con", Some("pong")) => Ok(Message::Pong),
+        ("con", Some("chunk")) => chunk(data),
+        ("msg", Some("request")) => {
+            let mut request = call(data)?;
+            let id = data.get("requestid").ok_or(RefusalKind::Missing)?;
+            let id = id.id().ok_or(RefusalKind::WrongType)?;
+            if id.len() > limits::REQUEST_ID_BYTES {
+                return Err(RefusalKind::TooLong);
+            }
+            request.request_id = Some(id);
+            Ok(Message::Call(request))
+        }
+        ("msg", Some("event")) => call(data).map(Message::Event),
+        ("msg", None) => Err(RefusalKind::Missing),
+        _ => Err(RefusalKind::Type),
+    }
+}
+
+fn bind<'m>(data: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
+    // The server of Friend Core reads `sessionId` and `authid`; its script sends `authId`.
+    for key in ["sessionId", "sessionid", "authid", "authId"] {
+        if let Some(value) = data.get(key) {
+            let session = value.text().ok_or(RefusalKind::WrongType)?;
+            if session.len() > limits::PRESENTED_SESSION_BYTES {
+                return Err(RefusalKind::TooLong);
+            }
+            return Ok(Message::Bind { form: Form::Envelope, session });
+        }
+    }
+    Err(RefusalKind::Missing)
+}
+
+fn ping<'m>(data: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
+    let echo = match data.get("data") {
+        None => "",
+        Some(value) => value.text().ok_or(RefusalKind::WrongType)?,
+    };
+    if echo.len() > ECHO_BYTES { Err(RefusalKind::TooLong) } else { Ok(Message::Ping { echo }) }
+}
+
+fn chunk<'m>(data: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
+    let chunk = data.object("data").ok_or(RefusalKind::Missing)?;
+    let string = |key| match chunk.get(key) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(RefusalKind::WrongType),
+        None => Err(RefusalKind::Missing),
+    };
+    let number = |key| match chunk.get(key) {
+        Some(Value::Number(text) | Value::String(text)) => json::number(text).ok_or(RefusalKind::WrongType),
+        Some(_) => Err(RefusalKind::WrongType),
+        None => Err(RefusalKind::Missing),
+    };
+    let part =
+        Part { id: string("id")?, part: number("part")?, total: number("total")?, data: string("data")? };
+    if part.id.is_empty() {
+        Err(RefusalKind::Missing)
+    } else if part.id.len() > limits::CHUNK_ID_BYTES {
+        Err(RefusalKind::TooLong)
+    } else {
+        Ok(Message::Chunk(part))
+    }
+}
+
+/// Reads what a request and an event have in common. As in Friend Core all that stands in `data` is a
+/// parameter, at any depth, but for the members of the envelope itself.
+fn call<'m>(data: Object<'_, 'm>) -> Result<Request<'m>, RefusalKind> {
+    let path = match data.get("path") {
+        None | Some(Value::String("")) => return Err(RefusalKind::Missing),
+        Some(Value::String(path)) => path,
+        Some(_) => return Err(RefusalKind::WrongType),
+    };
+    if path.len() > limits::PATH_BYTES {
+        return Err(RefusalKind::TooLong);
+    }
+    let mut parameters = Parameters::default();
+    data.flatten_into(&mut parameters, |key, value| {
+        // `"data":null` says that there are no parameters, not that one is called so.
+        CALL_MEMBERS.contains(&key) || (key == "data" && matches!(value, Value::Word(_)))
+    })?;
+    Ok(Request {
+        form: Form::Envelope,
+        path,
+        parameters,
+        request_id: None,
+        session: data.session(&["sessionid", "authid"])?,
+    })
+}
+
+/// Recognizes `{"id":N,"req":{"cmd":"ping"}}` and gives the place of the id, quotes and all.
+fn legacy_ping(text: &str, table: &Table) -> Option<Range<usize>> {
+    let entries = table.entries();
+    let top = |name: &str| {
+        entries.iter().position(|entry| entry.depth == 1 && text.get(entry.key.clone()) == Some(name))
+    };
+    if top("type").is_some() {
+        return None;
+    }
+    let id = match entries.get(top("id")?)? {
+        entry if entry.kind == Kind::String => entry.value.start - 1..entry.value.end + 1,
+        entry if entry.kind == Kind::Number => entry.value.clone(),
+        _ => return None,
+    };
+    let inside = entries.get(top("req")? + 1..)?.iter().take_while(|entry| entry.depth > 1);
+    let ping = inside.filter(|entry| entry.depth == 2).any(|entry| {
+        text.get(entry.key.clone()) == Some("cmd") && text.get(entry.value.clone()) == Some("ping")
+    });
+    (ping && id.len() <= limits::REQUEST_ID_BYTES).then_some(id)
+}
+
+/// Looks for `"requestid":"..."` in a message that could not be read, so that its sender may know which
+/// of its requests it was. White space about the colon is allowed; Friend Core wants none.
+fn find_request_id(message: &mut [u8]) -> Option<&str> {
+    const KEY: &[u8] = b"\"requestid\"";
+    let mut from = 0;
+    let place = loop {
+        let rest = message.get(from..)?;
+        let at = from + rest.windows(KEY.len()).position(|window| window == KEY)?;
+        from = at + KEY.len();
+        // Behind a backslash the quote belongs to a string, and so does what looks like a key.
+        let escapes = message.get(..at)?.iter().rev().take_while(|byte| **byte == b'\\').count();
+        if escapes % 2 == 0
+            && let Some(place) = string_after_colon(message, from)
+        {
+            break place;
+        }
+    };
+    let id = json::unescape(message.get_mut(place)?)?;
+    (id.len() <= limits::REQUEST_ID_BYTES).then_some(id)
+}
+
+fn string_after_colon(message: &[u8], from: usize) -> Option<Range<usize>> {
+    let after_space = |at: usize| {
+        let rest = message.get(at..)?;
+        Some(at + rest.iter().position(|byte| !json::is_space(*byte))?)
+    };
+    let colon = after_space(from)?;
+    if message.get(colon) != Some(&b':') {
+        return None;
+    }
+    let quote = after_space(colon + 1)?;
+    if message.get(quote) != Some(&b'"') {
+        return None;
+    }
+    json::string_end(message, quote + 1).map(|end| quote + 1..end)
+}

@@ -1,0 +1,108 @@
+//! The frame of 2016.
+//!
+//! ```text
+//! message = "<!--" q TYPE q "--" q LENGTH q "--" q URL q "-->" body [ "<--!>" ]
+//! con     = "<!--" q "CON" q "--" q "0" q "--" q SESSIONID q "-->"
+//! ```
+//!
+//! Nothing in the header is escaped. LENGTH is advisory: the documented example says 760 for a body of
+//! 81 bytes, so the body is what stands between the header and the last trailer, or the end. Friend
+//! Core refuses a LENGTH that is not a number above zero, and so is it here. The body is a JSON object;
+//! Friend Core only ever collected its quoted strings, so that is a superset.
+
+use core::ops::Range;
+use core::str;
+
+use super::{Form, Message, RefusalKind, Request, json};
+use crate::limits;
+
+/// What every `CON` starts with; its LENGTH is always zero.
+const CON: &str = "<!--\"CON\"--\"0\"--\"";
+const TRAILER: &str = "<--!>";
+
+/// The pieces of a frame, as places in the message.
+enum Pieces {
+    Con { session: Range<usize> },
+    Call { path: Range<usize>, body: Range<usize> },
+}
+
+/// Reads a frame.
+pub(super) fn decode(message: &mut [u8]) -> Result<Message<'_>, RefusalKind> {
+    let pieces = split(str::from_utf8(message).map_err(|_| RefusalKind::Encoding)?)?;
+    match pieces {
+        Pieces::Con { session } => {
+            let message: &[u8] = message;
+            let session = message.get(session).and_then(|session| str::from_utf8(session).ok());
+            session.map(|session| Message::Bind { form: Form::Frame, session }).ok_or(RefusalKind::Malformed)
+        }
+        Pieces::Call { path, body } => {
+            let body_bytes = body.len();
+            let (head, rest) = message.split_at_mut_checked(body.start).ok_or(RefusalKind::Malformed)?;
+            let head: &[u8] = head;
+            let path = head.get(path).and_then(|path| str::from_utf8(path).ok());
+            let body = rest.get_mut(..body_bytes);
+            let (Some(path), Some(body)) = (path, body) else {
+                return Err(RefusalKind::Malformed);
+            };
+            call(path, body).map(Message::Call)
+        }
+    }
+}
+
+fn call<'m>(path: &'m str, body: &'m mut [u8]) -> Result<Request<'m>, RefusalKind> {
+    let mut request = Request {
+        form: Form::Frame,
+        path,
+        parameters: super::Parameters::default(),
+        request_id: None,
+        session: None,
+    };
+    if body.iter().all(|byte| json::is_space(*byte)) {
+        return Ok(request);
+    }
+    let text = str::from_utf8(body).map_err(|_| RefusalKind::Encoding)?;
+    let members = json::scan(text)?.resolve(body)?;
+    let root = members.root();
+    root.flatten_into(&mut request.parameters, |_, _| false)?;
+    request.session = root.session(&["sessionid", "authid"])?;
+    Ok(request)
+}
+
+/// Finds the pieces of a frame; each literal between them has to be there.
+fn split(text: &str) -> Result<Pieces, RefusalKind> {
+    if let Some(rest) = text.strip_prefix(CON) {
+        let (session, _) = rest.split_once("\"-->").ok_or(RefusalKind::Malformed)?;
+        if session.contains('"') {
+            return Err(RefusalKind::Malformed);
+        }
+        if session.len() > limits::PRESENTED_SESSION_BYTES {
+            return Err(RefusalKind::TooLong);
+        }
+        return Ok(Pieces::Con { session: CON.len()..CON.len() + session.len() });
+    }
+
+    let malformed = RefusalKind::Malformed;
+    let rest = text.strip_prefix("<!--\"").ok_or(malformed)?;
+    let (kind, rest) = rest.split_once("\"--\"").ok_or(malformed)?;
+    let (length, rest) = rest.split_once("\"--\"").ok_or(malformed)?;
+    let (path, rest) = rest.split_once("\"-->").ok_or(malformed)?;
+    if [kind, length, path].iter().any(|piece| piece.contains('"')) || path.is_empty() {
+        return Err(malformed);
+    }
+    // STR, a stream, is named in Friend Core's grammar and was never made.
+    if kind != "MSG" {
+        return Err(RefusalKind::Type);
+    }
+    // Digits without any but zero are zero; how many there are does not matter, for none is used.
+    let number = length.bytes().all(|byte| byte.is_ascii_digit());
+    if !number || length.bytes().all(|byte| byte == b'0') {
+        return Err(RefusalKind::Length);
+    }
+    if path.len() > limits::PATH_BYTES {
+        return Err(RefusalKind::TooLong);
+    }
+    let body_start = text.len() - rest.len();
+    let path_start = body_start - "\"-->".len() - path.len();
+    let body_bytes = rest.rfind(TRAILER).unwrap_or(rest.len());
+    Ok(Pieces::Call { path: path_start..path_start + path.len(), body: body_start..body_start + body_bytes })
+}

@@ -1,0 +1,183 @@
+//! The cursor that replies are written with.
+
+use core::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// The buffer is full: nothing of what was to be written is kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("buffer full")
+    }
+}
+
+/// Writes text into a buffer that belongs to the caller.
+///
+/// Running out of room is remembered: what follows is refused too, and [`finish`](Self::finish) says
+/// so, so that a reply is whole or is not there.
+#[derive(Debug)]
+pub struct Writer<'b> {
+    buffer: &'b mut [u8],
+    length: usize,
+    full: bool,
+}
+
+impl<'b> Writer<'b> {
+    /// A writer that starts at the front of `buffer`.
+    pub fn new(buffer: &'b mut [u8]) -> Self {
+        Self { buffer, length: 0, full: false }
+    }
+
+    /// Bytes written so far.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nothing was written so far.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// What was written, once all of it fitted.
+    ///
+    /// # Errors
+    /// [`Full`] when any write before did not fit.
+    pub fn finish(self) -> Result<&'b [u8], Full> {
+        let Self { buffer, length, full } = self;
+        if full { Err(Full) } else { buffer.get(..length).ok_or(Full) }
+    }
+
+    /// Appends `text` as it is.
+    ///
+    /// # Errors
+    /// [`Full`] when it does not fit.
+    pub fn put(&mut self, text: &str) -> Result<(), Full> {
+        let free = self.free()?;
+        let Some(place) = free.get_mut(..text.len()) else {
+            return self.overflow();
+        };
+        place.copy_from_slice(text.as_bytes());
+        self.length += text.len();
+        Ok(())
+    }
+
+    /// Appends the text of `value` as it is.
+    ///
+    /// # Errors
+    /// [`Full`] when it does not fit.
+    pub fn put_display(&mut self, value: impl fmt::Display) -> Result<(), Full> {
+        fmt::write(self, format_args!("{value}")).map_err(|_| Full)
+    }
+
+    /// Appends the text of `value` as a JSON string: quoted, with every escape RFC 8259 asks for.
+    ///
+    /// # Errors
+    /// [`Full`] when it does not fit.
+    pub fn put_string(&mut self, value: impl fmt::Display) -> Result<(), Full> {
+        let free = self.free()?;
+        match serde_json_core::to_slice(&Displayed(value), free) {
+            Ok(written) => {
+                self.length += written;
+                Ok(())
+            }
+            Err(_) => self.overflow(),
+        }
+    }
+
+    fn free(&mut self) -> Result<&mut [u8], Full> {
+        if self.full { Err(Full) } else { self.buffer.get_mut(self.length..).ok_or(Full) }
+    }
+
+    fn overflow(&mut self) -> Result<(), Full> {
+        self.full = true;
+        Err(Full)
+    }
+}
+
+impl fmt::Write for Writer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.put(text).map_err(|Full| fmt::Error)
+    }
+}
+
+/// Serializes as the string that it displays.
+struct Displayed<T>(T);
+
+impl<T: fmt::Display> Serialize for Displayed<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Bytes shown as text; what is not UTF-8 shows as U+FFFD.
+#[derive(Clone, Copy, Debug)]
+pub struct Lossy<'a>(pub &'a [u8]);
+
+impl fmt::Display for Lossy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            if !chunk.invalid().is_empty() {
+                f.write_str("\u{FFFD}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_fit_is_kept_one_more_is_full() {
+        let mut buffer = [0; 4];
+        let mut out = Writer::new(&mut buffer);
+        assert_eq!(out.put("abcd"), Ok(()));
+        assert_eq!(out.finish(), Ok(&b"abcd"[..]));
+
+        let mut out = Writer::new(&mut buffer);
+        assert_eq!(out.put("abcde"), Err(Full));
+        assert_eq!(out.len(), 0);
+        assert_eq!(out.put("a"), Err(Full), "what follows an overflow would leave a hole");
+        assert_eq!(out.finish(), Err(Full));
+    }
+
+    #[test]
+    fn string_exact_fit_and_overflow() {
+        let mut buffer = [0; 6];
+        let mut out = Writer::new(&mut buffer);
+        assert_eq!(out.put_string("a\n1"), Ok(()));
+        assert_eq!(out.finish(), Ok(&br#""a\n1""#[..]));
+        let mut out = Writer::new(&mut buffer);
+        assert_eq!(out.put_string("a\n12"), Err(Full));
+        assert_eq!(out.finish(), Err(Full));
+    }
+
+    #[test]
+    fn display_overflow_is_remembered() {
+        let mut buffer = [0; 3];
+        let mut out = Writer::new(&mut buffer);
+        assert_eq!(out.put_display(1234), Err(Full));
+        assert_eq!(out.finish(), Err(Full));
+    }
+
+    #[test]
+    fn every_escape() {
+        let mut buffer = [0; 64];
+        let mut out = Writer::new(&mut buffer);
+        out.put_string("\"\\\u{8}\t\n\u{c}\r\0\u{1f}/\u{7f}é😀").unwrap();
+        assert_eq!(out.finish().unwrap(), "\"\\\"\\\\\\b\\t\\n\\f\\r\\u0000\\u001F/\u{7f}é😀\"".as_bytes());
+    }
+
+    #[test]
+    fn lossy_text() {
+        let mut buffer = [0; 64];
+        let mut out = Writer::new(&mut buffer);
+        out.put_string(Lossy(b"a\xffb\xe2\x82")).unwrap();
+        assert_eq!(out.finish().unwrap(), "\"a\u{FFFD}b\u{FFFD}\"".as_bytes());
+    }
+}
