@@ -1,0 +1,58 @@
+//! The steps that are cargo's own: formatting, lints, tests, documentation.
+
+use std::process::Command;
+
+use crate::run;
+
+/// Tests run at once: most of them wait for a deadline of the server, so more than there are cores.
+const TEST_THREADS: &str = "8";
+
+/// The cargo that runs this tool.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = run::at_root(&program);
+    command.args(arguments);
+    command
+}
+
+/// Sources are as `cargo fmt` leaves them.
+pub(crate) fn fmt() -> Result<(), String> {
+    component("rustfmt", "fmt")?;
+    run::shown(&mut cargo(&["fmt", "--all", "--check"]))
+}
+
+/// Clippy and the compiler have nothing to say.
+pub(crate) fn lint() -> Result<(), String> {
+    component("clippy", "clippy")?;
+    run::shown(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--quiet",
+        "--",
+        "--deny",
+        "warnings",
+    ]))
+}
+
+/// Unit tests, documentation tests and the integration binary.
+pub(crate) fn unit() -> Result<(), String> {
+    run::shown(&mut cargo(&["test", "--workspace", "--locked", "--", "--test-threads", TEST_THREADS]))
+}
+
+/// The documentation builds without a warning, so its links lead somewhere.
+pub(crate) fn docs() -> Result<(), String> {
+    run::shown(
+        cargo(&["doc", "--workspace", "--no-deps", "--locked", "--quiet"])
+            .env("RUSTDOCFLAGS", "--deny warnings"),
+    )
+}
+
+/// Installs a component of the toolchain that a minimal installation lacks.
+fn component(name: &str, subcommand: &str) -> Result<(), String> {
+    if run::works("cargo", &[subcommand, "--version"]) {
+        return Ok(());
+    }
+    run::shown(run::at_root("rustup").args(["component", "add", name]))
+}

@@ -1,0 +1,259 @@
+//! RFC 6455 conformance: kosoku, a native form of the Autobahn test suite, against the echo server
+//! of `tests/conformance/echo.rs`, case by case with `tests/conformance/expected.json`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::cargo::cargo;
+use crate::json::{self, Value};
+use crate::run;
+
+/// The suite, pinned: another version has other cases.
+const SUITE: &str = "kosoku==0.1.0";
+/// The compression cases: the server offers no extension.
+const EXCLUDED: [&str; 2] = ["12.*", "13.*"];
+/// What the echo prints on standard error once it accepts, before its address.
+const LISTENING: &str = "listening on ws://";
+/// The suite needs seconds; one case waits 100 s before it gives up.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+/// Installs the suite, builds the echo, runs one against the other and compares.
+pub(crate) fn check() -> Result<(), String> {
+    let expected = read(&run::root().join("tests/conformance/expected.json"))?;
+    let expected = verdicts(&expected)?;
+    let folder = run::root().join("target/conformance");
+    let suite = install(&folder)?;
+    let echo = Echo::start(&build_echo()?)?;
+
+    let report = folder.join("report");
+    if report.exists() {
+        fs::remove_dir_all(&report).map_err(|error| format!("{}: {error}", report.display()))?;
+    }
+    let mut command = run::at_root(&suite.to_string_lossy());
+    command.args(["--mode", "fuzzingclient", "--parallelism", "4", "--outdir"]).arg(&report);
+    for case in EXCLUDED {
+        command.args(["--exclude", case]);
+    }
+    // What it prints is in the report too, and its exit code tells less.
+    command.arg(format!("ws://{}", echo.address)).stdout(Stdio::null()).stderr(Stdio::null());
+    wait(command, PATIENCE)?;
+
+    let index = read(&report.join("index.json"))?;
+    let [(_, cases)] = index.members() else {
+        return Err("the report is not of one server".to_owned());
+    };
+    compare(&expected, &verdicts(cases)?)
+}
+
+fn read(path: &Path) -> Result<Value, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    json::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The suite in a Python environment of its own under `folder`; returns the program.
+fn install(folder: &Path) -> Result<PathBuf, String> {
+    let environment = folder.join("venv");
+    let program = environment.join("bin/kosoku");
+    let stamp = folder.join("installed");
+    if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|text| text == SUITE) {
+        return Ok(program);
+    }
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    if !run::works("python3", &["-c", "import venv, ensurepip"]) {
+        install_python()?;
+    }
+    run::shown(run::at_root("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+    let pip = environment.join("bin/pip");
+    run::shown(run::at_root(&pip.to_string_lossy()).args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        SUITE,
+    ]))?;
+    fs::write(&stamp, SUITE).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    Ok(program)
+}
+
+/// Debian keeps `venv` and `ensurepip` in packages of their own.
+fn install_python() -> Result<(), String> {
+    const WANTED: [&str; 2] = ["python3", "python3-venv"];
+    if !run::works("apt-get", &["--version"]) || !run::works("sh", &["-c", "test $(id -u) = 0"]) {
+        return Err(format!(
+            "python3 with venv and ensurepip is needed (Debian: apt install {})",
+            WANTED.join(" ")
+        ));
+    }
+    run::shown(run::at_root("apt-get").args(["update", "-qq"]))?;
+    run::shown(
+        run::at_root("apt-get")
+            .args(["install", "-qq", "-y", "--no-install-recommends"])
+            .args(WANTED)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+/// Builds the echo server and returns its path.
+fn build_echo() -> Result<PathBuf, String> {
+    let messages = run::captured(&mut cargo(&[
+        "build",
+        "--release",
+        "--locked",
+        "--example",
+        "echo",
+        "--message-format",
+        "json-render-diagnostics",
+    ]))?;
+    messages
+        .lines()
+        .filter_map(|line| json::parse(line).ok())
+        .filter(|message| {
+            message.member("target").and_then(|target| target.member("name")?.text()) == Some("echo")
+        })
+        .find_map(|message| message.member("executable")?.text().map(PathBuf::from))
+        .ok_or_else(|| "cargo built no program 'echo'".to_owned())
+}
+
+/// The running echo server; it ends with this value.
+struct Echo {
+    child: Child,
+    address: String,
+}
+
+impl Echo {
+    fn start(program: &Path) -> Result<Self, String> {
+        let mut command = run::at_root(&program.to_string_lossy());
+        command.args(["--port", "0"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+        let mut echo = Self { child, address: String::new() };
+        let stderr = echo.child.stderr.take().ok_or("the echo has no standard error")?;
+        let mut said = String::new();
+        let mut lines = BufReader::new(stderr);
+        while echo.address.is_empty() {
+            let start = said.len();
+            if lines.read_line(&mut said).map_err(|error| format!("echo: {error}"))? == 0 {
+                return Err(format!("the echo ended before it listened; it said:\n{said}"));
+            }
+            if let Some((_, address)) = said[start..].split_once(LISTENING) {
+                echo.address = address.trim().to_owned();
+            }
+        }
+        // A full pipe would stop the server.
+        std::thread::spawn(move || {
+            let mut rest = Vec::new();
+            let _ = lines.read_to_end(&mut rest);
+        });
+        Ok(echo)
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `command` to its end, however it ends; kills it after `patience`.
+fn wait(mut command: Command, patience: Duration) -> Result<(), String> {
+    let mut child =
+        command.spawn().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
+    let start = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) if start.elapsed() < patience => std::thread::sleep(Duration::from_millis(50)),
+            Ok(None) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("the suite did not end within {} s", patience.as_secs()));
+            }
+            Err(error) => return Err(format!("waiting for the suite: {error}")),
+        }
+    }
+}
+
+/// How a case went: the behaviour, and how the connection was closed.
+type Verdict = (String, String);
+
+fn verdicts(cases: &Value) -> Result<BTreeMap<String, Verdict>, String> {
+    let verdict = |case: &Value| {
+        let word = |key| case.member(key).and_then(Value::text).map(str::to_owned);
+        Some((word("behavior")?, word("behaviorClose")?))
+    };
+    let found: Option<_> =
+        cases.members().iter().map(|(id, case)| Some((id.clone(), verdict(case)?))).collect();
+    found.ok_or_else(|| "a case without behavior and behaviorClose".to_owned())
+}
+
+/// Passed are the cases that went exactly as expected, or better.
+fn compare(expected: &BTreeMap<String, Verdict>, seen: &BTreeMap<String, Verdict>) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for (id, wanted) in expected {
+        match seen.get(id) {
+            Some(verdict) if verdict.0.as_str() == "OK" && verdict.1 == wanted.1 => {}
+            Some(verdict) if verdict == wanted => {}
+            Some(verdict) => wrong.push(format!("{id}: {verdict:?}, not {wanted:?}")),
+            None => wrong.push(format!("{id}: was not run")),
+        }
+    }
+    let unknown = seen.keys().filter(|id| !expected.contains_key(*id));
+    wrong.extend(unknown.map(|id| format!("{id}: is not in expected.json")));
+    println!("    {} of {} cases as expected", expected.len().saturating_sub(wrong.len()), expected.len());
+    if wrong.is_empty() { Ok(()) } else { Err(format!("{} cases differ\n{}", wrong.len(), wrong.join("\n"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cases(text: &str) -> BTreeMap<String, Verdict> {
+        verdicts(&json::parse(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_case_may_go_better_than_expected_and_not_worse() {
+        let expected = cases(r#"{"1.1":{"behavior":"NON-STRICT","behaviorClose":"OK"}}"#);
+        let ok = cases(r#"{"1.1":{"behavior":"OK","behaviorClose":"OK","duration":3}}"#);
+        assert_eq!(compare(&expected, &ok), Ok(()));
+        assert_eq!(compare(&expected, &expected), Ok(()));
+        assert!(compare(&ok, &expected).is_err());
+        let failed = cases(r#"{"1.1":{"behavior":"OK","behaviorClose":"FAILED"}}"#);
+        assert!(compare(&expected, &failed).is_err());
+    }
+
+    #[test]
+    fn a_missing_or_unknown_case_differs() {
+        let one = cases(r#"{"1.1":{"behavior":"OK","behaviorClose":"OK"}}"#);
+        let none = BTreeMap::new();
+        assert!(compare(&one, &none).unwrap_err().contains("was not run"));
+        assert!(compare(&none, &one).unwrap_err().contains("not in expected.json"));
+        assert!(verdicts(&json::parse(r#"{"1.1":{"behavior":"OK"}}"#).unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_expectations_name_all_301_cases_and_no_failure() {
+        let expected = read(&run::root().join("tests/conformance/expected.json")).unwrap();
+        let expected = verdicts(&expected).unwrap();
+        assert_eq!(expected.len(), 301);
+        let passed = ["OK", "NON-STRICT", "INFORMATIONAL"];
+        assert!(expected.values().all(|(behavior, close)| {
+            passed.contains(&behavior.as_str()) && passed.contains(&close.as_str())
+        }));
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_killed() {
+        let mut command = run::at_root("sleep");
+        command.arg("100");
+        assert!(wait(command, Duration::from_millis(100)).is_err());
+    }
+
+    #[test]
+    fn an_echo_that_ends_at_once_is_an_error() {
+        assert!(Echo::start(Path::new("/bin/true")).is_err());
+    }
+}

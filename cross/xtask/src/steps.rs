@@ -1,0 +1,98 @@
+//! The steps of `cargo xtask test`, and the table at its end.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::{cargo, conformance, licences};
+
+/// One thing that is checked.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// Its name on the command line.
+    pub(crate) name: &'static str,
+    /// What it checks, in a line.
+    pub(crate) about: &'static str,
+    check: fn() -> Result<(), String>,
+}
+
+/// Every step, cheap ones first.
+pub(crate) const STEPS: &[Step] = &[
+    Step { name: "fmt", about: "sources are formatted (cargo fmt --check)", check: cargo::fmt },
+    Step {
+        name: "deny",
+        about: "licences of all dependencies are those of deny.toml",
+        check: licences::check,
+    },
+    Step { name: "lint", about: "no warning of the compiler or of clippy", check: cargo::lint },
+    Step { name: "unit", about: "cargo test: unit, documentation and integration tests", check: cargo::unit },
+    Step { name: "docs", about: "the documentation builds without a warning", check: cargo::docs },
+    Step {
+        name: "conformance",
+        about: "RFC 6455: kosoku's 301 cases against the echo built from ws and net",
+        check: conformance::check,
+    },
+];
+
+/// How one step went.
+struct Outcome {
+    name: &'static str,
+    took: Duration,
+    error: Option<String>,
+}
+
+/// Runs the steps to the last, whatever fails, and tells of each.
+pub(crate) fn run(steps: &[&Step]) -> ExitCode {
+    let mut outcomes = Vec::with_capacity(steps.len());
+    for step in steps {
+        println!("==> {}: {}", step.name, step.about);
+        let start = Instant::now();
+        let error = (step.check)().err();
+        if let Some(error) = &error {
+            println!("    failed: {error}");
+        }
+        outcomes.push(Outcome { name: step.name, took: start.elapsed(), error });
+    }
+    print!("\n{}", table(&outcomes));
+    if outcomes.iter().all(|outcome| outcome.error.is_none()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn table(outcomes: &[Outcome]) -> String {
+    let mut text = String::new();
+    for outcome in outcomes {
+        let verdict = if outcome.error.is_none() { "passed" } else { "FAILED" };
+        text += &format!("{:<14} {verdict} {:>8.1} s\n", outcome.name, outcome.took.as_secs_f64());
+        if let Some(error) = &outcome.error {
+            text += &format!("               {}\n", error.lines().next().unwrap_or_default());
+        }
+    }
+    let failed = outcomes.iter().filter(|outcome| outcome.error.is_some()).count();
+    text += &format!("{} steps passed, {failed} failed\n", outcomes.len() - failed);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(name: &'static str, error: Option<&str>) -> Outcome {
+        Outcome { name, took: Duration::from_millis(1500), error: error.map(str::to_owned) }
+    }
+
+    #[test]
+    fn the_table_counts_and_tells_the_first_line_of_an_error() {
+        let text = table(&[outcome("fmt", None), outcome("unit", Some("broken\nmore"))]);
+        assert_eq!(
+            text,
+            "fmt            passed      1.5 s\nunit           FAILED      1.5 s\n               broken\n\
+             1 steps passed, 1 failed\n"
+        );
+    }
+
+    #[test]
+    fn step_names_are_unique() {
+        let mut names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STEPS.len());
+    }
+}
