@@ -10,9 +10,9 @@ use rustls::{ServerConfig, ServerConnection};
 use smol::Async;
 
 use super::listener::Port;
-use super::{End, Endpoint, Finish, tls};
+use super::{Endpoint, tls};
 use crate::limits::{LINGER_BYTES, LINGER_TIMEOUT, TURNS};
-use crate::slot::SlotId;
+use crate::slot::{End, Finish, SlotId};
 
 /// First byte of a TLS handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;

@@ -4,38 +4,7 @@ use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
 
-use crate::slot::SlotId;
-
-/// How a connection's incoming side ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum End {
-    /// The peer sent its last byte.
-    Eof,
-    /// The connection broke.
-    Broken,
-    /// What came is not TLS, or TLS gone wrong; the alert is under way.
-    Tls,
-}
-
-/// How a connection is closed from our side.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Finish {
-    /// Send what waits, say goodbye, and read on for a moment so that the peer gets it.
-    Graceful,
-    /// At once: there is nothing to say, or nobody to say it to.
-    Abort,
-}
-
-/// What a connection wants.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct State {
-    /// It takes bytes.
-    pub receives: bool,
-    /// It has bytes to send.
-    pub sends: bool,
-    /// It is over.
-    pub finish: Option<Finish>,
-}
+use crate::slot::{End, SlotId, State};
 
 /// The other side of the network: takes and gives the bytes of every connection. Its methods are
 /// called from the tasks of one thread and never across an await, so cells suffice inside.

@@ -12,5 +12,5 @@ mod listener;
 pub mod tls;
 
 pub use bell::Bell;
-pub use endpoint::{End, Endpoint, Finish, State};
+pub use endpoint::Endpoint;
 pub use listener::{BindError, Listener, Ports, run};

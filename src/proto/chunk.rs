@@ -89,6 +89,20 @@ impl Default for Assembler {
     }
 }
 
+/// The text of a whole chunked message, out of its set.
+#[derive(Debug)]
+pub struct Taken {
+    buffer: Box<[u8]>,
+    length: usize,
+}
+
+impl Taken {
+    /// The text, to be read in place.
+    pub fn text(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(..self.length).unwrap_or_default()
+    }
+}
+
 impl Assembler {
     /// Makes all buffers: `limits::CHUNK_SETS` times `limits::CHUNK_BYTES`.
     pub fn new() -> Self {
@@ -132,6 +146,21 @@ impl Assembler {
                 buffer.get_mut(..*length).unwrap_or_default()
             }
             _ => &mut [],
+        }
+    }
+
+    /// Takes the text that parts made out of its set, so that it can be read while others are used;
+    /// [`give_back`](Self::give_back) returns it.
+    pub fn take(&mut self, id: SetId) -> Taken {
+        let length = self.message(id).len();
+        let set = self.sets.get_mut(id.index).filter(|_| length > 0);
+        Taken { buffer: set.map(|set| core::mem::take(&mut set.buffer)).unwrap_or_default(), length }
+    }
+
+    /// Puts back what [`take`](Self::take) took from this set.
+    pub fn give_back(&mut self, id: SetId, taken: Taken) {
+        if let Some(set) = self.sets.get_mut(id.index).filter(|set| set.buffer.is_empty()) {
+            set.buffer = taken.buffer;
         }
     }
 

@@ -1,5 +1,6 @@
 //! One connection: a request head, then either one answer or a WebSocket.
 
+use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 
 use heapless::String;
@@ -7,9 +8,8 @@ use heapless::String;
 use super::desk::{Answer, Caller, Desk, Identity, Job};
 use super::{Admission, Counters, Platform, SlotId};
 use crate::limits::{
-    CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, CLOSE_TIMEOUT, FRAME_HEADER_BYTES, HEAD_TIMEOUT,
-    RECEIVE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES, SEND_TIMEOUT,
-    SESSION_TIMEOUT,
+    CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, CLOSE_TIMEOUT, FRAME_HEADER_BYTES, HEAD_TIMEOUT, RECEIVE_BYTES,
+    REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT,
 };
 use crate::proto::chunk::{Assembler, SetId};
 use crate::proto::{Form, reply};
@@ -98,7 +98,7 @@ impl Connection {
             id: SlotId { index, generation: 0 },
             taken: false,
             admission: Admission::Open,
-            source: Source::default(),
+            source: Source::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
             opened: Duration::ZERO,
             receive: ReceiveBuffer::new(RECEIVE_BYTES),
             send: SendBuffer::new(SEND_BYTES),

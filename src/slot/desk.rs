@@ -94,6 +94,8 @@ pub(super) struct Desk {
     /// Sessions that have ended and whose sockets are still to be told.
     pub(super) ended: Vec<SessionKey, SESSIONS>,
     pub(super) scratch: Box<[u8]>,
+    /// Where an envelope is made that is too long for one message.
+    envelope: Box<[u8]>,
     length: usize,
     last_ticket: u64,
 }
@@ -112,6 +114,7 @@ impl Desk {
             counters: Counters::default(),
             ended: Vec::new(),
             scratch: vec![0; REPLY_BYTES].into_boxed_slice(),
+            envelope: vec![0; REPLY_BYTES].into_boxed_slice(),
             length: 0,
             last_ticket: 0,
         }
@@ -120,6 +123,14 @@ impl Desk {
     /// Content of the last [`Answer::Content`].
     pub(super) fn content(&self) -> &str {
         self.scratch.get(..self.length).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+
+    /// The same in the envelope of a response. `None`: it does not fit.
+    pub(super) fn wrapped(&mut self, request_id: &str) -> Option<&[u8]> {
+        let content = self.scratch.get(..self.length).and_then(|bytes| core::str::from_utf8(bytes).ok())?;
+        let length =
+            render(&mut self.envelope, REPLY_BYTES, |out| proto::reply::response(out, request_id, content));
+        self.envelope.get(..length.ok()?)
     }
 
     /// Decides a call and carries it out.
@@ -214,10 +225,7 @@ impl Desk {
         self.last_ticket
     }
 
-    pub(super) fn write(
-        &mut self,
-        write: impl FnOnce(&mut Writer<'_>) -> Result<(), proto::Full>,
-    ) -> Answer {
+    pub(super) fn write(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), proto::Full>) -> Answer {
         self.write_within(REPLY_BYTES, 200, write).unwrap_or_else(|proto::Full| Answer::Silence)
     }
 

@@ -44,7 +44,8 @@ impl Desk {
             let form = if device.is_some() { request.form } else { Form::Frame };
             return self.fail(form, Failure::MissingCredentials);
         };
-        let (Ok(name), Ok(device)) = (String::try_from(name), device.map(String::try_from).transpose()) else {
+        let (Ok(name), Ok(device)) = (String::try_from(name), device.map(String::try_from).transpose())
+        else {
             return self.refuse(device.is_some(), 0);
         };
         if let Some(left) = self.lockout.blocked_for(&name, caller.source, now) {
@@ -106,7 +107,11 @@ impl Desk {
             return self.fail(form, Failure::TableFull);
         };
         crate::info!("user {}: logged in", job.name);
-        self.write_login(key, user, if job.device.is_some() { content::login_2021 } else { content::login_2016 })
+        self.write_login(
+            key,
+            user,
+            if job.device.is_some() { content::login_2021 } else { content::login_2016 },
+        )
     }
 
     fn resume(&mut self, session: &str, form: Form, caller: &Caller, now: Duration) -> Answer {

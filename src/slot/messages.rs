@@ -16,7 +16,11 @@ use crate::ws::{CloseCode, Full, Incoming};
 /// What a message led to, free of the message's own bytes.
 enum Reaction {
     Done,
-    Answer { form: Form, request_id: Option<String<REQUEST_ID_BYTES>>, answer: Answer },
+    Answer {
+        form: Form,
+        request_id: Option<String<REQUEST_ID_BYTES>>,
+        answer: Answer,
+    },
     /// A chunked message is whole.
     Whole(proto::chunk::SetId),
 }
@@ -67,7 +71,7 @@ impl Connection {
             Reaction::Whole(set) => {
                 // Taken out of its set while it is read: its answer may need the set.
                 let mut text = around.chunks.take(set);
-                let reaction = self.handle_message(text.filled_mut(), false, around);
+                let reaction = self.handle_message(text.text(), false, around);
                 around.chunks.give_back(set, text);
                 around.chunks.release(set);
                 self.react(reaction, around);
@@ -75,7 +79,12 @@ impl Connection {
         }
     }
 
-    fn handle_message(&mut self, message: &mut [u8], may_be_chunk: bool, around: &mut Around<'_>) -> Reaction {
+    fn handle_message(
+        &mut self,
+        message: &mut [u8],
+        may_be_chunk: bool,
+        around: &mut Around<'_>,
+    ) -> Reaction {
         let decoded = match proto::decode(message) {
             Ok(decoded) => decoded,
             Err(refusal) => {
@@ -186,14 +195,16 @@ impl Connection {
     /// all of them are in use, the answer is that.
     fn answer_in_chunks(&mut self, request_id: &str, around: &mut Around<'_>) {
         let owner = u32::from(self.id.index);
-        let content = around.desk.content();
-        let leased = around.chunks.lease_down(owner, around.now, |out| reply::response(out, request_id, content));
+        let leased = around
+            .desk
+            .wrapped(request_id)
+            .and_then(|text| around.chunks.lease_down(owner, text, around.now).ok());
         match leased {
-            Ok(set) => {
+            Some(set) => {
                 self.outgoing = Some((set, 0));
                 self.continue_outgoing(around);
             }
-            Err(_) => {
+            None => {
                 around.desk.fail(Form::Envelope, Failure::TableFull);
                 let _ = self.put_text(|out| reply::response(out, request_id, around.desk.content()));
             }
@@ -232,9 +243,8 @@ impl Connection {
             return;
         }
         let bit = 1 << service.index();
-        let is_behind = self.owed & bit != 0
-            || self.outgoing.is_some()
-            || self.send.pending().len() > PUSH_BACKLOG_BYTES;
+        let is_behind =
+            self.owed & bit != 0 || self.outgoing.is_some() || self.send.pending().len() > PUSH_BACKLOG_BYTES;
         if is_behind
             || self.put_text(|out| reply::service_change(out, &spec.name, state.word(), pid)).is_err()
         {

@@ -154,7 +154,8 @@ fn ask(
     tls: bool,
 ) -> Result<Asked, Rejection> {
     if head.upgrade.is_some() {
-        return http::check_upgrade(head, origins.iter().map(|origin| origin.as_str()), tls).map(Asked::Socket);
+        return http::check_upgrade(head, origins.iter().map(|origin| origin.as_str()), tls)
+            .map(Asked::Socket);
     }
     let head_only = head.method == Method::Head;
     match (head.method, head.path) {
@@ -196,8 +197,13 @@ fn call(
         }
     }
     let session = parameters.get("sessionid").or_else(|| parameters.get("authid"));
-    let request =
-        Request { form: Form::Http, path: path.trim_start_matches('/'), parameters, request_id: None, session };
+    let request = Request {
+        form: Form::Http,
+        path: path.trim_start_matches('/'),
+        parameters,
+        request_id: None,
+        session,
+    };
     Ok(desk.handle_call(&request, caller, now, platform))
 }
 

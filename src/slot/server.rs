@@ -225,13 +225,7 @@ impl Server {
     }
 
     /// A child process has ended. Gives `false` when it is no service's.
-    pub fn handle_exit(
-        &mut self,
-        pid: u32,
-        exit: Exit,
-        now: Duration,
-        platform: &mut dyn Platform,
-    ) -> bool {
+    pub fn handle_exit(&mut self, pid: u32, exit: Exit, now: Duration, platform: &mut dyn Platform) -> bool {
         let is_ours = self.desk.services.handle_exit(pid, exit, now);
         self.settle(now, platform);
         is_ours
@@ -312,4 +306,3 @@ fn wake(wakes: &mut [bool], id: SlotId) {
         *wake = true;
     }
 }
-

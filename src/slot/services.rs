@@ -169,8 +169,7 @@ impl Desk {
         };
         let mut output = end.output;
         loop {
-            let written =
-                self.write_within(limit, 200, |out| content::command_output(out, end.exit, output));
+            let written = self.write_within(limit, 200, |out| content::command_output(out, end.exit, output));
             match written {
                 Ok(answer) => return answer,
                 Err(_) if output.is_empty() => return self.fail(form, Failure::TableFull),

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use friendlet::http;
-use friendlet::net::{End, Endpoint, Finish, Listener, Ports, State, run};
-use friendlet::slot::SlotId;
+use friendlet::net::{Endpoint, Listener, Ports, run};
+use friendlet::slot::{End, Finish, SlotId, State};
 use friendlet::ws::{Incoming, Limits, ReceiveBuffer, SendBuffer, Socket};
 
 const SLOTS: usize = 8;
