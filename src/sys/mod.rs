@@ -1,5 +1,16 @@
-//! The operating system.
+//! The operating system: the only place that calls it.
 
+mod accounts;
+mod clock;
+mod enabled;
 pub mod file;
 pub mod password;
+mod process;
 pub mod random;
+mod signal;
+
+pub use accounts::{Account, lookup};
+pub use clock::Clock;
+pub use enabled::EnabledFile;
+pub use process::{CommandDone, Processes, RunError};
+pub use signal::{Received, Signals};
