@@ -47,6 +47,10 @@ pub const LINGER_BYTES: usize = 256 * 1024;
 pub const TURNS: usize = 16;
 /// Bytes waiting on a connection from which pushes wait too, to be sent as the newest state.
 pub const PUSH_BACKLOG_BYTES: usize = 1024;
+/// Largest PEM file of a certificate chain, a key or an authority.
+pub const PEM_BYTES: usize = 64 * 1024;
+/// Largest file of the administrator that the first start makes.
+pub const FIRST_USER_FILE_BYTES: usize = 4096;
 /// Longest text of one log line.
 pub const LOG_LINE_BYTES: usize = 512;
 /// Log lines of one kind within `LOG_WINDOW`; the rest are counted.
@@ -106,6 +110,8 @@ pub const GOOD_RUN: Duration = Duration::from_secs(10);
 pub const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bound on stopping all services when the server stops.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bound on the end of the server as a whole: its services', and the sockets' goodbyes.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(70);
 /// Step of the server's clock: no deadline is met more exactly.
 pub const TICK: Duration = Duration::from_millis(250);
 /// Time over which `LOG_BURST` counts.

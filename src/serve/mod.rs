@@ -1,1 +1,167 @@
-//! The server, joined from its parts.
+//! The server: the sans-IO core, the network and the system, joined.
+//!
+//! [`run`] makes everything once (buffers, tasks, keys), then one thread runs one executor until a
+//! signal ends it. `core` lets network and core meet in cells that are never held across an await;
+//! `system` is the core's [`Platform`](crate::slot::Platform); `identity` makes the certificate and
+//! the first administrator.
+
+mod core;
+mod identity;
+mod system;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use smol::{LocalExecutor, Timer};
+
+use self::core::Core;
+use self::system::System;
+use crate::config::Config;
+use crate::limits::SHUTDOWN_GRACE;
+use crate::net::{Bell, Endpoint as _, Listener, Ports};
+use crate::service::Supervisor;
+use crate::session::{Lockout, SessionTable};
+use crate::slot::{Server, Setup};
+use crate::sys::password::PasswordWorker;
+use crate::sys::{Clock, EnabledFile, Processes, Received, Signals};
+use crate::{info, limits, warning};
+
+/// Step at which an ending server looks whether it is done.
+const END_STEP: Duration = Duration::from_millis(20);
+
+/// Why the server could not start: what, where, and what to do.
+#[derive(Debug)]
+pub(crate) struct StartError {
+    code: u8,
+    text: String,
+}
+
+impl StartError {
+    /// sysexits' `EX_UNAVAILABLE`.
+    const UNAVAILABLE: u8 = 69;
+    /// sysexits' `EX_OSERR`.
+    const SYSTEM: u8 = 71;
+    /// sysexits' `EX_CANTCREAT`.
+    const CANNOT_CREATE: u8 = 73;
+    /// sysexits' `EX_CONFIG`.
+    const CONFIG: u8 = 78;
+
+    fn new(code: u8, text: impl fmt::Display) -> Self {
+        Self { code, text: text.to_string() }
+    }
+
+    fn system(what: &str, error: impl fmt::Display) -> Self {
+        Self::new(Self::SYSTEM, format_args!("{what}: {error}"))
+    }
+}
+
+/// Serves until `TERM` or `INT`. Errors at the start are told on standard error, with an exit code
+/// of sysexits.
+pub fn run(config: Config, state_dir: PathBuf) -> ExitCode {
+    match serve(config, &state_dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("friendlet: {}", error.text);
+            ExitCode::from(error.code)
+        }
+    }
+}
+
+fn serve(config: Config, state_dir: &Path) -> Result<(), StartError> {
+    crate::log::set_level(config.log_level);
+    let clock = Clock::new();
+    identity::prepare_state_dir(state_dir)?;
+    let tls = identity::tls(&config.listen, state_dir)?;
+    let users = identity::users(config.users, state_dir)?;
+
+    let enabled = EnabledFile::new(state_dir);
+    let services = supervisor(config.services, &enabled)?;
+    let command_bell = Rc::new(Bell::default());
+    let ring = Rc::clone(&command_bell);
+    let processes = Rc::new(Processes::new(services.table().len(), move || ring.ring()));
+    let passwords = Rc::new(
+        PasswordWorker::start()
+            .map_err(|error| StartError::system("cannot start the thread that checks passwords", error))?,
+    );
+    // Before anything is started: no end of a child is missed.
+    let signals = Signals::new().map_err(|error| StartError::system("cannot listen to signals", error))?;
+    let listener = Listener::bind(config.listen.address)
+        .map_err(|error| StartError::new(StartError::UNAVAILABLE, error))?;
+    let address = listener.address().map_err(|error| StartError::system("no address", error))?;
+
+    let server = Server::new(Setup {
+        slots: config.slots,
+        tls: tls.is_some(),
+        origins: config.listen.origins,
+        users,
+        tokens: config.tokens,
+        sessions: SessionTable::new(config.idle_timeout),
+        lockout: Lockout::new(config.lockout_attempts, config.lockout_time),
+        services,
+    });
+    let ports = Ports::new(server.slots());
+    let system = System::new(Rc::clone(&processes), Rc::clone(&passwords), enabled, clock);
+    let core = Rc::new(Core::new(server, system, clock, Rc::clone(&ports)));
+
+    let executor = LocalExecutor::new();
+    processes.spawn_tasks(&executor);
+    crate::net::run(&executor, listener, &ports, &core, tls.as_ref());
+    executor.spawn(core::passwords(Rc::clone(&core), passwords)).detach();
+    executor.spawn(core::commands(Rc::clone(&core), processes, command_bell)).detach();
+    core.start();
+    // For people and for scripts: from here on connections are taken.
+    eprintln!("listening on {}://{address}", if tls.is_some() { "https" } else { "http" });
+    smol::block_on(executor.run(until_signal(&core, signals)))
+}
+
+fn supervisor(table: crate::service::ServiceTable, enabled: &EnabledFile) -> Result<Supervisor, StartError> {
+    let mut services = Supervisor::new(table);
+    let mut overrides = Vec::with_capacity(limits::SERVICES);
+    let loaded = enabled.load(|name, enabled| match services.table().find(name) {
+        Some(service) => overrides.push((service, enabled)),
+        None => warning!("service {}: installed or not, it is not in the device file any more", name),
+    });
+    // A board that starts none of its services is worse than one that forgot a switch.
+    if let Err(error) = loaded {
+        warning!("what was installed and uninstalled cannot be read: {}", error);
+    }
+    for (service, enabled) in overrides {
+        services.set_enabled(service, enabled);
+    }
+    Ok(services)
+}
+
+/// Handles signals until one ends the server, then ends it in order.
+async fn until_signal(core: &Rc<Core>, mut signals: Signals) -> Result<(), StartError> {
+    loop {
+        match next(&mut signals).await? {
+            Received::Child => core.reap(),
+            Received::Hup => {}
+            Received::Term | Received::Int => break,
+        }
+    }
+    info!("ending: closing sockets, stopping services");
+    core.shutdown();
+    let deadline = core.now() + SHUTDOWN_GRACE;
+    while !core.is_down() && core.now() < deadline {
+        let step = async {
+            Timer::after(END_STEP).await;
+            Ok(None)
+        };
+        match smol::future::or(async { next(&mut signals).await.map(Some) }, step).await? {
+            // A second one says that there is no time.
+            Some(Received::Term | Received::Int) => break,
+            _ => core.reap(),
+        }
+    }
+    core.kill_rest();
+    core.log_counters();
+    Ok(())
+}
+
+async fn next(signals: &mut Signals) -> Result<Received, StartError> {
+    signals.next().await.map_err(|error| StartError::system("cannot listen to signals", error))
+}

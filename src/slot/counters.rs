@@ -38,6 +38,25 @@ impl Counters {
     pub fn add(counter: &mut u32) {
         *counter = counter.wrapping_add(1);
     }
+
+    /// Everything that was refused or went wrong, together.
+    pub fn refusals(&self) -> u32 {
+        [
+            self.turned_away,
+            self.silent,
+            self.half_requests,
+            self.bad_tls,
+            self.plain_on_tls,
+            self.bad_requests,
+            self.bad_messages,
+            self.bad_sockets,
+            self.nameless,
+            self.unresponsive,
+            self.refused_logins,
+        ]
+        .into_iter()
+        .fold(0, u32::wrapping_add)
+    }
 }
 
 impl fmt::Display for Counters {

@@ -9,7 +9,7 @@ use super::desk::{Desk, Job, Setup};
 use super::{Admission, CommandEnd, Counters, Platform, SlotId};
 use crate::limits::{DOOR_SLOTS, SLOTS, YIELD_AGE};
 use crate::proto::chunk::Assembler;
-use crate::service::Exit;
+use crate::service::{Exit, Signal};
 use crate::session::{SessionKey, Source};
 use crate::ws::CloseCode;
 
@@ -78,6 +78,16 @@ impl Server {
         }
         self.desk.services.shutdown(now);
         self.settle(now, platform);
+    }
+
+    /// Kills the process groups of whatever still runs: there is no time for more.
+    pub fn kill_services(&mut self, platform: &mut dyn Platform) {
+        for (service, _) in self.desk.services.table().iter() {
+            let status = self.desk.services.status(service, Duration::ZERO);
+            if status.pid != 0 {
+                platform.signal(status.pid, Signal::Kill);
+            }
+        }
     }
 
     /// Whether, after [`shutdown`](Self::shutdown), nothing is left to wait for.

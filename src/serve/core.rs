@@ -1,0 +1,160 @@
+//! Where the network, the system and the core meet.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::system::System;
+use crate::net::{Bell, Endpoint, Ports};
+use crate::service::Exit;
+use crate::slot::{CommandEnd, Counters, End, Server, SlotId, State};
+use crate::sys::password::PasswordWorker;
+use crate::sys::{Clock, Processes};
+use crate::{debug, info};
+
+/// The server in a cell. Every method borrows it for one call and lets go before anything waits.
+pub(super) struct Core {
+    inside: RefCell<Inside>,
+    clock: Clock,
+    ports: Rc<Ports>,
+}
+
+struct Inside {
+    server: Server,
+    system: System,
+    told: Counters,
+}
+
+impl Core {
+    pub(super) fn new(server: Server, system: System, clock: Clock, ports: Rc<Ports>) -> Self {
+        let inside = Inside { server, system, told: Counters::default() };
+        Self { inside: RefCell::new(inside), clock, ports }
+    }
+
+    /// Runs `step` on the server, then wakes the slots that it left something for.
+    fn with<R>(&self, step: impl FnOnce(&mut Server, &mut System, Duration) -> R) -> R {
+        let mut inside = self.inside.borrow_mut();
+        let Inside { server, system, .. } = &mut *inside;
+        let result = step(server, system, self.clock.now());
+        server.take_wakes(|index| self.ports.wake(index));
+        result
+    }
+
+    pub(super) fn start(&self) {
+        self.with(|server, system, now| server.start(now, system));
+    }
+
+    pub(super) fn shutdown(&self) {
+        self.with(|server, system, now| {
+            server.shutdown(now, system);
+            system.processes().kill_commands();
+        });
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.inside.borrow().server.is_down()
+    }
+
+    pub(super) fn kill_rest(&self) {
+        self.with(|server, system, _| server.kill_services(system));
+    }
+
+    pub(super) fn log_counters(&self) {
+        info!("served {}", self.inside.borrow().server.counters());
+    }
+
+    /// Takes note of every child that has ended.
+    pub(super) fn reap(&self) {
+        let processes = Rc::clone(self.inside.borrow().system.processes());
+        while let Some((pid, exit)) = processes.reap() {
+            if !processes.handle_exit(pid, exit) {
+                self.with(|server, system, now| server.handle_exit(pid, exit, now, system));
+            }
+        }
+    }
+}
+
+impl Endpoint for Core {
+    fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    fn claim(&self, peer: SocketAddr) -> Option<SlotId> {
+        self.with(|server, _, now| server.claim(peer.ip(), now))
+    }
+
+    fn make_room(&self) {
+        self.with(|server, _, now| server.make_room(now));
+    }
+
+    fn release(&self, id: SlotId) {
+        self.with(|server, _, _| server.release(id));
+    }
+
+    fn state(&self, id: SlotId) -> State {
+        self.inside.borrow().server.state(id)
+    }
+
+    fn receive(&self, id: SlotId, read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        self.with(|server, system, now| server.receive(id, read, now, system))
+    }
+
+    fn send(&self, id: SlotId, write: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> io::Result<usize> {
+        self.with(|server, system, now| server.send(id, write, now, system))
+    }
+
+    fn handle_end(&self, id: SlotId, end: End) {
+        self.with(|server, system, now| server.handle_end(id, end, now, system));
+    }
+
+    fn handle_plain(&self, id: SlotId) {
+        self.with(|server, _, now| server.handle_plain(id, now));
+    }
+
+    fn handle_tick(&self) {
+        // A signal may be lost when many children end at once; none stays unreaped for long.
+        self.reap();
+        self.with(|server, system, now| {
+            if server.poll_timeout().is_some_and(|deadline| now >= deadline) {
+                server.handle_timeout(now, system);
+            }
+        });
+        let mut inside = self.inside.borrow_mut();
+        let counters = *inside.server.counters();
+        if counters.refusals() != inside.told.refusals() {
+            debug!("so far {}", counters);
+            inside.told = counters;
+        }
+    }
+}
+
+/// Passes on the verdicts of the thread that checks passwords.
+pub(super) async fn passwords(core: Rc<Core>, worker: Rc<PasswordWorker>) {
+    while let Some(verdict) = worker.result().await {
+        core.with(|server, system, now| {
+            server.handle_password(verdict.ticket, verdict.ok, now, system);
+        });
+    }
+}
+
+/// Passes on the ends of named commands.
+pub(super) async fn commands(core: Rc<Core>, processes: Rc<Processes>, bell: Rc<Bell>) {
+    loop {
+        bell.heard().await;
+        while let Some(done) = processes.poll_command_done() {
+            let mut exit = heapless::String::<32>::new();
+            let _ = match done.exit() {
+                _ if done.timed_out() => exit.write_str("timed out"),
+                Exit::Code(code) => write!(exit, "{code}"),
+                Exit::Signal(signal) => write!(exit, "signal {signal}"),
+            };
+            core.with(|server, system, now| {
+                let end = CommandEnd { exit: &exit, output: &done.output() };
+                server.handle_command_end(done.ticket(), &end, now, system);
+            });
+        }
+    }
+}

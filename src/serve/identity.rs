@@ -1,0 +1,155 @@
+//! Who the server is, and its first user: what the first start makes and every later one finds.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
+use rustls::ServerConfig;
+
+use super::StartError;
+use crate::config::{self, Listen, Tls};
+use crate::limits::{FIRST_USER_FILE_BYTES, PASSWORD_ROUNDS, PEM_BYTES};
+use crate::net::tls::{TlsError, server_config};
+use crate::session::{Level, User, Users, canonical_password};
+use crate::sys::{file, password, random};
+use crate::warning;
+
+/// Where the administrator made at the first start is kept.
+const FIRST_USER_FILE: &str = "admin.toml";
+/// Its name.
+const FIRST_USER: &str = "admin";
+
+/// Makes the state folder, for its owner alone.
+pub(super) fn prepare_state_dir(state_dir: &Path) -> Result<(), StartError> {
+    file::create_dir(state_dir).map_err(|error| {
+        StartError::new(
+            StartError::CANNOT_CREATE,
+            format_args!("cannot make the state folder: {error}; [state] dir names another place"),
+        )
+    })
+}
+
+/// TLS as the device file wants it, with a key and a certificate made when there are none.
+pub(super) fn tls(listen: &Listen, state_dir: &Path) -> Result<Option<Arc<ServerConfig>>, StartError> {
+    let Tls::On { certificate, key, own, client_ca } = &listen.tls else {
+        warning!("connections are not encrypted: [listen] tls is off");
+        return Ok(None);
+    };
+    let certificate = state_dir.join(certificate.as_str());
+    let key = state_dir.join(key.as_str());
+    let client_ca = client_ca.as_ref().map(|path| state_dir.join(path.as_str()));
+    // One without the other is what a power cut between their making leaves.
+    if !own && !(certificate.exists() && key.exists()) {
+        make_certificate(&certificate, &key, listen.address)?;
+    }
+    warn_of_open_key(&key);
+    let read =
+        |path: &Path| file::read(path, PEM_BYTES).map_err(|error| StartError::new(StartError::CONFIG, error));
+    let authority = client_ca.as_deref().map(read).transpose()?;
+    let made = server_config(&read(&certificate)?, &read(&key)?, authority.as_deref());
+    made.map(Some).map_err(|error| {
+        let path = match error {
+            TlsError::Key(_) => &key,
+            TlsError::ClientAuthority(_) => client_ca.as_ref().unwrap_or(&certificate),
+            TlsError::Certificate(_) | TlsError::Mismatch(_) => &certificate,
+        };
+        let advice = if *own { "" } else { "; delete certificate and key, and new ones are made" };
+        StartError::new(StartError::CONFIG, format_args!("{}: {error}{advice}", path.display()))
+    })
+}
+
+fn warn_of_open_key(key: &Path) {
+    let mode = fs::metadata(key).map(|metadata| metadata.permissions().mode()).unwrap_or_default();
+    if mode & 0o077 != 0 {
+        warning!("{}: others may read this private key; chmod 600 it", key.display());
+    }
+}
+
+/// A P-256 key and a certificate of its own, valid at any time a board's clock may show.
+fn make_certificate(certificate: &Path, key: &Path, address: SocketAddr) -> Result<(), StartError> {
+    let failed = |error: rcgen::Error| StartError::system("cannot make a certificate", error);
+    let pair = KeyPair::generate().map_err(failed)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "friendlet");
+    params.subject_alt_names = names(address).map_err(failed)?;
+    params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+    // RFC 5280, 4.1.2.5: no well-defined expiration.
+    params.not_after = rcgen::date_time_ymd(9999, 12, 31);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let signed = params.self_signed(&pair).map_err(failed)?;
+
+    for folder in [key.parent(), certificate.parent()].into_iter().flatten() {
+        file::create_dir(folder).map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
+    }
+    let write = |path: &Path, text: &str, mode| {
+        file::write_atomic(path, text.as_bytes(), mode)
+            .map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))
+    };
+    write(key, &pair.serialize_pem(), 0o600)?;
+    write(certificate, &signed.pem(), 0o644)?;
+    eprintln!("made a key and a self-signed certificate: {}", certificate.display());
+    Ok(())
+}
+
+/// Names the certificate is for: this machine as it may be called from here and by its address.
+fn names(address: SocketAddr) -> Result<Vec<SanType>, rcgen::Error> {
+    let mut names = vec![
+        SanType::DnsName("localhost".try_into()?),
+        SanType::IpAddress(IpAddr::from([127, 0, 0, 1])),
+        SanType::IpAddress(IpAddr::from(std::net::Ipv6Addr::LOCALHOST)),
+    ];
+    if !address.ip().is_loopback() && !address.ip().is_unspecified() {
+        names.push(SanType::IpAddress(address.ip()));
+    }
+    let host = rustix::system::uname();
+    let host = host.nodename().to_str().unwrap_or_default();
+    if let Ok(host) = host.try_into() {
+        names.push(SanType::DnsName(host));
+    }
+    Ok(names)
+}
+
+/// The device file's users; when it names none, the administrator of the first start.
+pub(super) fn users(users: Users, state_dir: &Path) -> Result<Users, StartError> {
+    if !users.is_empty() {
+        return Ok(users);
+    }
+    let path = state_dir.join(FIRST_USER_FILE);
+    let user = match file::read_text(&path, FIRST_USER_FILE_BYTES) {
+        Ok(text) => config::parse_user(&text, &path.display().to_string()).map_err(|errors| {
+            StartError::new(
+                StartError::CONFIG,
+                format_args!("{errors}\ndelete the file, and a new administrator is made"),
+            )
+        })?,
+        Err(error) if error.is_missing() => make_first_user(&path)?,
+        Err(error) => return Err(StartError::new(StartError::CONFIG, error)),
+    };
+    let mut users = users;
+    users
+        .push(user)
+        .map_err(|error| StartError::system("cannot keep the first user", format_args!("{error:?}")))?;
+    Ok(users)
+}
+
+fn make_first_user(path: &PathBuf) -> Result<User, StartError> {
+    let failed = |error: random::RandomError| StartError::system("cannot make a password", error);
+    let plain = random::password().map_err(failed)?;
+    let salt = random::bytes().map_err(failed)?;
+    let hash = password::hash(&canonical_password(plain.as_bytes()), PASSWORD_ROUNDS as u32, salt)
+        .map_err(|error| StartError::system("cannot make a password", error))?;
+    let text = config::user_text(FIRST_USER, Level::Admin, &hash);
+    // Read as every later start will read it.
+    let user = config::parse_user(&text, FIRST_USER_FILE)
+        .map_err(|errors| StartError::system("cannot make the first user", errors))?;
+    file::write_atomic(path, text.as_bytes(), 0o600)
+        .map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
+    eprintln!("no user is configured: made the administrator '{FIRST_USER}' with the password");
+    eprintln!("    {plain}");
+    eprintln!("It is shown this once. `friendlet passwd {FIRST_USER}` makes the [[user]] table of another.");
+    Ok(user)
+}

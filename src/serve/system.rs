@@ -1,0 +1,83 @@
+//! The system, as the core asks for it.
+
+use std::rc::Rc;
+
+use crate::limits::SESSION_ID_BYTES;
+use crate::service::{Arguments, ServiceId, ServiceTable, Signal, Spec};
+use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash};
+use crate::slot::{Platform, Refused};
+use crate::sys::password::{PasswordJob, PasswordWorker};
+use crate::sys::{Clock, EnabledFile, Processes, random};
+use crate::{error, warning};
+
+pub(super) struct System {
+    processes: Rc<Processes>,
+    passwords: Rc<PasswordWorker>,
+    enabled: EnabledFile,
+    clock: Clock,
+}
+
+impl System {
+    pub(super) fn new(
+        processes: Rc<Processes>,
+        passwords: Rc<PasswordWorker>,
+        enabled: EnabledFile,
+        clock: Clock,
+    ) -> Self {
+        Self { processes, passwords, enabled, clock }
+    }
+
+    pub(super) fn processes(&self) -> &Rc<Processes> {
+        &self.processes
+    }
+}
+
+impl Platform for System {
+    fn spawn(&mut self, service: ServiceId, spec: &Spec) -> Result<u32, i32> {
+        self.processes.spawn(spec, service)
+    }
+
+    fn signal(&mut self, pid: u32, signal: Signal) {
+        if let Err(errno) = self.processes.signal_group(pid, signal) {
+            // Gone before the signal came: the reaping will tell.
+            crate::debug!("signal {} to group {}: errno {}", signal.name(), pid, errno);
+        }
+    }
+
+    fn persist(&mut self, _: &ServiceTable, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
+        match self.enabled.store(enabled) {
+            Ok(()) => true,
+            Err(error) => {
+                error!("what is installed cannot be written down: {}", error);
+                false
+            }
+        }
+    }
+
+    fn run_command(&mut self, service: &Spec, argv: &Arguments, ticket: u64) -> Result<(), Refused> {
+        self.processes.run_command(service, argv, ticket).map_err(|error| {
+            warning!("service {}: its command does not run: {:?}", service.name, error);
+            Refused
+        })
+    }
+
+    fn check_password(
+        &mut self,
+        canonical: [u8; CANONICAL_PASSWORD_BYTES],
+        hash: PasswordHash,
+        ticket: u64,
+    ) -> Result<(), Refused> {
+        self.passwords.submit(PasswordJob { ticket, canonical, hash }).map_err(|_| Refused)
+    }
+
+    fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused> {
+        random::bytes().map_err(|error| {
+            error!("no session can be opened: {}", error);
+            Refused
+        })
+    }
+
+    fn unix_s(&self) -> u64 {
+        self.clock.unix_s()
+    }
+}
