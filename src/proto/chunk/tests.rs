@@ -1,8 +1,8 @@
 use data_encoding::BASE64;
 use proptest::prelude::*;
 
+use super::super::{Message, decode};
 use super::*;
-use crate::proto::{Message, decode};
 
 const NOW: Duration = Duration::from_secs(5);
 
