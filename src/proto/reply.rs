@@ -89,8 +89,8 @@ pub fn service_change(out: &mut Writer<'_>, service: &str, state: &str, pid: u32
 
 #[cfg(test)]
 mod tests {
+    use super::super::RefusalKind;
     use super::*;
-    use crate::proto::RefusalKind;
 
     fn written(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> String {
         let mut buffer = [0; 1024];

@@ -1,8 +1,8 @@
 use data_encoding::BASE64;
 use proptest::prelude::*;
 
+use super::super::{Message, decode};
 use super::*;
-use crate::proto::{Message, decode};
 
 const NOW: Duration = Duration::from_secs(5);
 
@@ -44,12 +44,13 @@ fn parts_in_any_order_and_of_any_size() {
 
 #[test]
 fn owners_and_ids_do_not_meet() {
-    let mut pool = Assembler::new();
-    assert_eq!(pool.handle_part(1, part("a", 0, 2, "aGVs"), NOW), Ok(Progress::Waiting));
-    assert_eq!(pool.handle_part(2, part("a", 1, 2, "bG8="), NOW), Ok(Progress::Waiting));
-    assert_eq!(pool.handle_part(1, part("b", 1, 2, "bG8="), NOW), Ok(Progress::Waiting));
-    let id = complete(pool.handle_part(1, part("a", 1, 2, "bG9v"), NOW));
-    assert_eq!(pool.message(id), b"helloo");
+    for (owner, id) in [(2, "a"), (1, "b")] {
+        let mut pool = Assembler::new();
+        assert_eq!(pool.handle_part(1, part("a", 0, 2, "aGVs"), NOW), Ok(Progress::Waiting));
+        assert_eq!(pool.handle_part(owner, part(id, 1, 2, "bG8="), NOW), Ok(Progress::Waiting));
+        let set = complete(pool.handle_part(1, part("a", 1, 2, "bG9v"), NOW));
+        assert_eq!(pool.message(set), b"helloo");
+    }
 }
 
 #[test]

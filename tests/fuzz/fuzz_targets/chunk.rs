@@ -31,8 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
             3 => {
                 if let Some(set) = leased.pop() {
-                    let mut buffer =
-                        vec![0; limits::CHUNK_PIECE_BYTES + limits::CHUNK_ENVELOPE_BYTES];
+                    let mut buffer = vec![0; limits::CHUNK_PIECE_BYTES + limits::CHUNK_ENVELOPE_BYTES];
                     let mut out = Writer::new(&mut buffer);
                     pool.write_part(set, usize::from(part), &mut out).expect("room");
                     assert_eq!(out.is_empty(), usize::from(part) >= pool.parts(set));

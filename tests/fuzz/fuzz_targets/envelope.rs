@@ -27,12 +27,9 @@ fuzz_target!(|bytes: &[u8]| {
         }
         Ok(Message::LegacyPing { id }) => {
             reply::legacy_pong(&mut out, id).expect("room");
-            let mut answer = out_bytes(out);
-            let mut ping = String::from_utf8(answer.clone()).expect("text").replace("resp", "req");
-            ping = ping.replace("pong", "ping");
-            answer.clear();
-            answer.extend_from_slice(ping.as_bytes());
-            assert!(matches!(decode(&mut answer), Ok(Message::LegacyPing { .. })));
+            let answer = String::from_utf8(out_bytes(out)).expect("text");
+            let mut ping = answer.replace("resp", "req").replace("pong", "ping").into_bytes();
+            assert!(matches!(decode(&mut ping), Ok(Message::LegacyPing { .. })));
         }
         Ok(Message::Chunk(part)) => assert!(part.id.len() <= limits::CHUNK_ID_BYTES),
         Ok(_) => {}
