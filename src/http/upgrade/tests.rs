@@ -1,5 +1,5 @@
+use super::super::parse_head;
 use super::*;
-use crate::http::parse_head;
 
 const LINES: &[&str] = &[
     "Host: board:6500",

@@ -1,0 +1,101 @@
+//! The server's certificate, known by its fingerprint.
+//!
+//! A board's certificate is its own and vouched for by nobody, so its name and dates say nothing; what
+//! counts is that it is the one seen before, and that the server has its key: the signature of the
+//! handshake is verified as ever.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use data_encoding::HEXLOWER;
+use ring::digest;
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, ring as provider, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+
+/// SHA-256 of a certificate.
+pub(super) type Fingerprint = [u8; 32];
+
+/// Accepts the certificate with one fingerprint, or any when none is known yet.
+#[derive(Debug)]
+pub(super) struct Pin {
+    expected: Option<Fingerprint>,
+    shown: Mutex<Option<Fingerprint>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Pin {
+    pub(super) fn new(expected: Option<Fingerprint>) -> Arc<Self> {
+        let algorithms = provider::default_provider().signature_verification_algorithms;
+        Arc::new(Self { expected, shown: Mutex::new(None), algorithms })
+    }
+
+    /// Fingerprint of the certificate that the server showed.
+    pub(super) fn shown(&self) -> Option<Fingerprint> {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// TLS 1.3 alone, no resumption: a run makes one connection.
+    pub(super) fn config(self: &Arc<Self>) -> Result<ClientConfig, Error> {
+        let mut config = ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(self) as _)
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        Ok(config)
+    }
+}
+
+impl ServerCertVerifier for Pin {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let shown = fingerprint(end_entity);
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+        if self.expected.is_none_or(|expected| expected == shown) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(CertificateError::ApplicationVerificationFailure.into())
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.2 is not spoken".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, certificate).as_ref());
+    fingerprint
+}
+
+/// A fingerprint as people see it.
+pub(super) fn hex(fingerprint: &Fingerprint) -> String {
+    HEXLOWER.encode_display(fingerprint).to_string()
+}

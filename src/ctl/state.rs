@@ -1,0 +1,141 @@
+//! What is remembered between runs: small files of lines `KEY VALUE` in the user's state folder.
+//!
+//! The folder is the user's alone (0700), the files too (0600). A file is replaced whole by a rename,
+//! so that a run that is cut off leaves the old one.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{FAILED, Failure};
+
+/// Fingerprints of certificates by `HOST:PORT`.
+pub(super) const KNOWN_SERVERS: &str = "known_servers";
+/// Session ids by address.
+pub(super) const SESSIONS: &str = "ctl_sessions";
+
+/// The state folder; it is made when something is first written.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct StateDir(PathBuf);
+
+impl StateDir {
+    #[cfg(test)]
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// `$XDG_STATE_HOME/friendlet`, else `~/.local/state/friendlet` (XDG Base Directory, 0.8).
+    pub(super) fn of_user() -> Result<Self, Failure> {
+        let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        absolute("XDG_STATE_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+            .map(|folder| Self(folder.join("friendlet")))
+            .ok_or_else(|| {
+                Failure::new(
+                    FAILED,
+                    "neither XDG_STATE_HOME nor HOME names a folder to remember things in; set one",
+                )
+            })
+    }
+
+    pub(super) fn path_of(&self, file: &str) -> PathBuf {
+        self.0.join(file)
+    }
+
+    /// The value of a key; `None` when there is none, or no file.
+    pub(super) fn get(&self, file: &str, key: &str) -> Result<Option<String>, Failure> {
+        let path = self.path_of(file);
+        let lines = read(&path).map_err(|error| failure("read", &path, &error))?;
+        Ok(lines.into_iter().find(|(name, _)| name == key).map(|(_, value)| value))
+    }
+
+    /// Sets a key's value, or takes the key out.
+    pub(super) fn set(&self, file: &str, key: &str, value: Option<&str>) -> Result<(), Failure> {
+        let path = self.path_of(file);
+        let mut lines = read(&path).map_err(|error| failure("read", &path, &error))?;
+        lines.retain(|(name, _)| name != key);
+        if let Some(value) = value {
+            lines.push((key.to_owned(), value.to_owned()));
+        }
+        self.replace(&path, &lines).map_err(|error| failure("write", &path, &error))
+    }
+
+    fn replace(&self, path: &Path, lines: &[(String, String)]) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
+        let mut text = String::new();
+        for (key, value) in lines {
+            text += &format!("{key} {value}\n");
+        }
+        let draft = path.with_extension(format!("new-{}", std::process::id()));
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&draft, path));
+        if written.is_err() {
+            // The draft may never have come to be; the first error is the one to tell.
+            let _ = fs::remove_file(&draft);
+        }
+        written
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<(String, String)>> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    Ok(pairs.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect())
+}
+
+fn failure(what: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::new(FAILED, format!("cannot {what} {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::tests::Folder;
+    use super::*;
+
+    #[test]
+    fn kept_replaced_and_taken_out() {
+        let folder = Folder::new();
+        let state = StateDir::new(folder.path().join("a/b"));
+        assert_eq!(state.get(SESSIONS, "wss://a:1"), Ok(None));
+        state.set(SESSIONS, "wss://a:1", Some("one")).unwrap();
+        state.set(SESSIONS, "wss://b:1", Some("two")).unwrap();
+        state.set(SESSIONS, "wss://a:1", Some("three")).unwrap();
+        assert_eq!(state.get(SESSIONS, "wss://a:1"), Ok(Some("three".to_owned())));
+        assert_eq!(state.get(SESSIONS, "wss://b:1"), Ok(Some("two".to_owned())));
+        state.set(SESSIONS, "wss://a:1", None).unwrap();
+        assert_eq!(state.get(SESSIONS, "wss://a:1"), Ok(None));
+        assert_eq!(fs::read_to_string(state.path_of(SESSIONS)).unwrap(), "wss://b:1 two\n");
+        assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_users_alone() {
+        let folder = Folder::new();
+        let state = StateDir::new(folder.path().join("state"));
+        state.set(SESSIONS, "k", Some("v")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&state.path_of(SESSIONS)), 0o600);
+        assert_eq!(mode(&folder.path().join("state")), 0o700);
+    }
+
+    #[test]
+    fn failure_names_the_file() {
+        let folder = Folder::new();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let state = StateDir::new(folder.path().join("file"));
+        let failure = state.set(SESSIONS, "k", Some("v")).unwrap_err();
+        assert_eq!(failure.code, FAILED);
+        assert!(failure.text.contains("file/ctl_sessions"), "{}", failure.text);
+    }
+}

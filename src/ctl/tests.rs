@@ -1,0 +1,534 @@
+//! The client against a server on this machine that says what each test has it say.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{self, JoinHandle};
+use std::{fs, io};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role};
+use tungstenite::{Message, WebSocket};
+
+use super::state::{KNOWN_SERVERS, SESSIONS, StateDir};
+use super::{FAILED, NO_RIGHT, NOT_RUNNING, UNAVAILABLE, USAGE, World, http, run_in};
+
+/// A folder that is gone when the test is over.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("friendlet-ctl-{}-{number}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a run said.
+#[derive(Debug)]
+struct Said {
+    code: u8,
+    out: String,
+    err: String,
+}
+
+fn ctl(folder: &Folder, line: &str) -> Said {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut world = World {
+        state: Ok(StateDir::new(folder.path().join("state"))),
+        session: None,
+        out: &mut out,
+        err: &mut err,
+        password: &mut |prompt| {
+            assert!(prompt.starts_with("password of "), "{prompt}");
+            Ok("secret".to_owned())
+        },
+    };
+    let code = run_in(&mut world, line.split_whitespace().map(OsString::from));
+    Said { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+}
+
+/// Serves this many connections, each by `serve` with its number; gives `HOST:PORT`.
+fn server(
+    connections: usize,
+    mut serve: impl FnMut(usize, TcpStream) + Send + 'static,
+) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let thread = thread::spawn(move || {
+        for number in 0..connections {
+            serve(number, listener.accept().unwrap().0);
+        }
+    });
+    (authority, thread)
+}
+
+/// Reads a head and as much body as it says.
+fn read_request(stream: &mut impl Read) -> String {
+    let mut text = String::new();
+    let mut byte = [0];
+    let mut more = |text: &mut String| {
+        stream.read_exact(&mut byte).unwrap();
+        text.push(byte[0].into());
+    };
+    while !text.ends_with("\r\n\r\n") {
+        more(&mut text);
+    }
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+    for _ in 0..length.parse::<usize>().unwrap() {
+        more(&mut text);
+    }
+    text
+}
+
+fn answer(stream: &mut impl Write, status: &str, body: &str) {
+    let length = body.len();
+    stream
+        .write_all(
+            format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nretry-after: 7\r\n\r\n{body}")
+                .as_bytes(),
+        )
+        .unwrap();
+}
+
+/// Grants the upgrade; the bind is read and answered.
+fn grant<S: Read + Write>(mut stream: S) -> WebSocket<S> {
+    let request = read_request(&mut stream);
+    assert!(request.starts_with("GET /fcws?sessionid=S%2F1 HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("\r\nsec-websocket-protocol: FC-protocol\r\n"), "{request}");
+    let key = request.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap();
+    let accept = http::accept_of(key);
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: FC-protocol\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut socket = WebSocket::from_raw_socket(stream, Role::Server, None);
+    assert_eq!(text(&mut socket), "{\"type\":\"con\",\"data\":{\"sessionId\":\"S/1\"}}");
+    say(&mut socket, "{\"type\":\"con\",\"data\":{\"type\":\"pong\",\"data\":\"S/1\"}}");
+    socket
+}
+
+fn text<S: Read + Write>(socket: &mut WebSocket<S>) -> String {
+    match socket.read().unwrap() {
+        Message::Text(text) => text.as_str().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn say<S: Read + Write>(socket: &mut WebSocket<S>, text: &str) {
+    socket.send(Message::text(text)).unwrap();
+}
+
+/// Expects a call and responds to it with this content.
+fn respond<S: Read + Write>(socket: &mut WebSocket<S>, number: u32, call: &str, content: &str) {
+    assert_eq!(
+        text(socket),
+        format!(
+            "{{\"type\":\"msg\",\"data\":{{\"type\":\"request\",\"requestid\":\"ctl-{number}\",\"path\":\"system.library/services/{call},\"sessionid\":\"S/1\"}}}}"
+        )
+    );
+    say(socket, &response(number, content));
+}
+
+fn response(number: u32, content: &str) -> String {
+    format!(
+        "{{\"type\":\"msg\",\"data\":{{ \"type\":\"response\",\"requestid\":\"ctl-{number}\",\"data\":{content}}}}}"
+    )
+}
+
+/// Reads until the client is gone.
+fn finish<S: Read + Write>(mut socket: WebSocket<S>) {
+    while socket.read().is_ok() {}
+}
+
+const LIST: &str = "list\",\"data\":{}";
+const LIST_CONTENT: &str = "{ \"Services\": [ { \"Name\": \"hello\" , \"Status\": \"started\" ,  \"Hosts\" : \"\" },{ \"Name\": \"a\" , \"Status\": \"stopped\" ,  \"Hosts\" : \"\" }] }";
+
+/// One call over plain WebSocket, with one response.
+fn one_call(line: &str, call: &'static str, content: &'static str) -> Said {
+    let folder = Folder::new();
+    let (authority, thread) = server(1, move |_, stream| {
+        let mut socket = grant(stream);
+        respond(&mut socket, 1, call, content);
+        finish(socket);
+    });
+    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 {line}"));
+    thread.join().unwrap();
+    said
+}
+
+#[test]
+fn login_remembers_and_logout_forgets() {
+    let folder = Folder::new();
+    let (authority, thread) = server(4, |number, mut stream| match number {
+        // The first connection makes sure of the server before the password is asked for.
+        0 => {}
+        1 | 2 => {
+            if number == 2 {
+                let request = read_request(&mut stream);
+                assert!(request.starts_with("GET /fcws?sessionid=0123 HTTP/1.1\r\n"), "{request}");
+                return answer(&mut stream, "503 Service Unavailable", "all connections are in use\n");
+            }
+            let request = read_request(&mut stream);
+            assert!(request.starts_with("POST /system.library/login HTTP/1.1\r\n"), "{request}");
+            assert!(request.contains("\r\n\r\nusername=a%26b&password=HASHED2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b&deviceid=friendlet-ctl-"), "{request}");
+            answer(
+                &mut stream,
+                "200 OK",
+                "{\"result\":\"0\",\"sessionid\":\"0123\",\"level\":\"admin\",\"username\":\"a\"}",
+            );
+        }
+        _ => {
+            let request = read_request(&mut stream);
+            assert!(request.starts_with("POST /system.library/user/logout HTTP/1.1\r\n"), "{request}");
+            assert!(request.ends_with("\r\n\r\nsessionid=0123"), "{request}");
+            answer(&mut stream, "200 OK", "ok<!--separate-->{\"logout\":\"success\"}");
+        }
+    });
+    let url = format!("ws://{authority}");
+    let said = ctl(&folder, &format!("--url {url} login a&b"));
+    assert_eq!((said.code, said.out), (0, format!("logged in to {url} as a&b (admin)\n")));
+    let state = StateDir::new(folder.path().join("state"));
+    assert_eq!(state.get(SESSIONS, &url), Ok(Some("0123".to_owned())));
+
+    let said = ctl(&folder, &format!("--url {url} list"));
+    assert_eq!(said.code, UNAVAILABLE);
+    assert!(said.err.contains("all connections are in use (again in 7 s)"), "{}", said.err);
+
+    let said = ctl(&folder, &format!("--url {url} logout"));
+    assert_eq!((said.code, said.out), (0, format!("logged out of {url}\n")));
+    assert_eq!(state.get(SESSIONS, &url), Ok(None));
+    thread.join().unwrap();
+}
+
+#[test]
+fn wrong_password() {
+    let folder = Folder::new();
+    let (authority, thread) = server(2, |number, mut stream| {
+        if number == 1 {
+            read_request(&mut stream);
+            answer(
+                &mut stream,
+                "200 OK",
+                "fail<!--separate-->{\"result\":\"-1\",\"response\":\"Account blocked until: 0\", \"code\":\"6\"}",
+            );
+        }
+    });
+    let said = ctl(&folder, &format!("--url ws://{authority} login admin"));
+    assert_eq!((said.code, said.err.as_str()), (NO_RIGHT, "friendlet ctl: wrong user or password\n"));
+    thread.join().unwrap();
+}
+
+#[test]
+fn list_in_columns_and_as_it_is() {
+    let said = one_call("list", LIST, LIST_CONTENT);
+    assert_eq!((said.code, said.out.as_str()), (0, "SERVICE  STATE\nhello    started\na        stopped\n"));
+    let said = one_call("list --json", LIST, LIST_CONTENT);
+    assert_eq!(said.out, format!("{LIST_CONTENT}\n"));
+}
+
+#[test]
+fn verbs() {
+    let said = one_call(
+        "start he\"llo",
+        "start\",\"data\":{\"serviceName\":\"he\\\"llo\"}",
+        "{ \"Status\": \"ok\"}",
+    );
+    assert_eq!((said.code, said.out.as_str()), (0, "start he\"llo: ok\n"));
+    let said = one_call(
+        "stop hello",
+        "stop\",\"data\":{\"serviceName\":\"hello\"}",
+        "\"fail<!--separate-->{ \\\"response\\\": \\\"Cannot execute function. Admin rights required\\\", \\\"code\\\":\\\"4\\\" }\"",
+    );
+    assert_eq!(said.code, NO_RIGHT);
+    assert!(said.err.contains("Admin rights required"), "{}", said.err);
+}
+
+#[test]
+fn status_of_one_and_its_exit_code() {
+    let call = "status\",\"data\":{\"serviceName\":\"hello\"}";
+    let said = one_call(
+        "status hello",
+        call,
+        "{ \"Status\": \"ok\", \"State\": \"started\", \"Pid\": 1234, \"Since\": 12, \"Restarts\": 0, \"LastExit\": \"\"}",
+    );
+    let expected =
+        "SERVICE  STATE    PID   SINCE  RESTARTS  LAST EXIT\nhello    started  1234  12s    0         -\n";
+    assert_eq!((said.code, said.out.as_str()), (0, expected));
+    let said = one_call("status hello", call, "{ \"Status\": \"ok\", \"State\": \"failed\", \"Pid\": 0}");
+    assert_eq!(said.code, NOT_RUNNING);
+}
+
+#[test]
+fn status_of_all() {
+    let folder = Folder::new();
+    let (authority, thread) = server(1, |_, stream| {
+        let mut socket = grant(stream);
+        respond(&mut socket, 1, LIST, LIST_CONTENT);
+        let content = "{ \"Status\": \"ok\", \"State\": \"started\"}";
+        respond(&mut socket, 2, "status\",\"data\":{\"serviceName\":\"hello\"}", content);
+        respond(&mut socket, 3, "status\",\"data\":{\"serviceName\":\"a\"}", "{\"State\":\"stopped\"}");
+        finish(socket);
+    });
+    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 --json status"));
+    let expected =
+        "{\"hello\":{ \"Status\": \"ok\", \"State\": \"started\"},\"a\":{\"State\":\"stopped\"}}\n";
+    assert_eq!((said.code, said.out.as_str()), (0, expected));
+    thread.join().unwrap();
+}
+
+#[test]
+fn chunked_reply_and_what_comes_between() {
+    let folder = Folder::new();
+    let (authority, thread) = server(1, |_, stream| {
+        let mut socket = grant(stream);
+        text(&mut socket);
+        socket.send(Message::Ping("p".into())).unwrap();
+        say(&mut socket, &response(7, "{}"));
+        let whole = response(1, &format!("{{\"Output\":\"{}\"}}", "é".repeat(1000)));
+        let whole = data_encoding::BASE64.encode_display(whole.as_bytes()).to_string();
+        let (first, last) = whole.split_at(1001);
+        for (part, piece) in [first, last, ""].into_iter().enumerate() {
+            say(
+                &mut socket,
+                &format!(
+                    "{{\"type\":\"con\",\"data\":{{\"type\":\"chunk\",\"data\":{{\"id\":\"0x1\",\"total\":\"3\",\"part\":\"{part}\",\"data\":\"{piece}\"}}}}}}"
+                ),
+            );
+        }
+        assert!(matches!(socket.read().unwrap(), Message::Pong(_)));
+        finish(socket);
+    });
+    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 command hello greet"));
+    assert_eq!((said.code, said.out), (0, "é".repeat(1000) + "\n"));
+    thread.join().unwrap();
+}
+
+#[test]
+fn broken_chunks_are_refused() {
+    for parts in [&[(1, "AAAA")][..], &[(0, "A"), (1, "")], &[(0, "/w=="), (1, "")]] {
+        let folder = Folder::new();
+        let (authority, thread) = server(1, move |_, stream| {
+            let mut socket = grant(stream);
+            text(&mut socket);
+            for (part, piece) in parts {
+                say(
+                    &mut socket,
+                    &format!(
+                        "{{\"type\":\"con\",\"data\":{{\"type\":\"chunk\",\"data\":{{\"id\":\"1\",\"total\":2,\"part\":{part},\"data\":\"{piece}\"}}}}}}"
+                    ),
+                );
+            }
+            finish(socket);
+        });
+        let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 list"));
+        assert_eq!(said.code, FAILED, "{parts:?}");
+        assert!(said.err.contains("broken chunked message"), "{}", said.err);
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_session_that_has_ended() {
+    let folder = Folder::new();
+    let (authority, thread) = server(1, |_, stream| {
+        let mut socket = grant(stream);
+        text(&mut socket);
+        let frame = CloseFrame { code: CloseCode::Policy, reason: "no valid session".into() };
+        socket.close(Some(frame)).unwrap();
+        finish(socket);
+    });
+    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 list"));
+    assert_eq!(said.code, NO_RIGHT);
+    assert!(said.err.contains("(no valid session); run `friendlet ctl login USER`"), "{}", said.err);
+    thread.join().unwrap();
+}
+
+#[test]
+fn no_session_and_no_server() {
+    let folder = Folder::new();
+    let said = ctl(&folder, "list");
+    assert_eq!(said.code, NO_RIGHT);
+    assert!(said.err.contains("login"), "{}", said.err);
+
+    let (authority, thread) = server(0, |_, _| {});
+    thread.join().unwrap();
+    let said = ctl(&folder, &format!("--url ws://{authority} --session S list"));
+    assert_eq!(said.code, UNAVAILABLE);
+    assert!(said.err.contains(&authority), "{}", said.err);
+
+    let said = ctl(&folder, "--url ws://192.0.2.1:6500 --session S list");
+    assert_eq!(said.code, USAGE);
+    assert!(said.err.contains("wss://192.0.2.1:6500"), "{}", said.err);
+}
+
+#[test]
+fn watch_across_a_lost_connection() {
+    let change = |state: &str| {
+        format!(
+            "{{\"type\":\"msg\",\"data\":{{\"type\":\"service-change\",\"data\":{{\"service\":\"hello\",\"state\":\"{state}\",\"pid\":12}}}}}}"
+        )
+    };
+    let folder = Folder::new();
+    let (authority, thread) = server(3, move |number, stream| {
+        if number == 1 {
+            // The first attempt after the loss is in vain.
+            return drop(stream);
+        }
+        let mut socket = grant(stream);
+        let status = "status\",\"data\":{\"serviceName\":\"hello\"}";
+        respond(&mut socket, 1, LIST, LIST_CONTENT);
+        if number == 0 {
+            // What is pushed before an answer is a change like any other.
+            say(&mut socket, &change("paused"));
+        }
+        respond(&mut socket, 2, status, "{ \"Status\": \"ok\", \"State\": \"starting\"}");
+        if number == 0 {
+            say(&mut socket, &change("stopping"));
+            say(&mut socket, &change("stopped").replace("hello", "a"));
+            say(&mut socket, "{\"type\":\"msg\",\"data\":{\"type\":\"news\",\"data\":1}}");
+            let frame = CloseFrame { code: CloseCode::Away, reason: "".into() };
+            socket.close(Some(frame)).unwrap();
+        } else {
+            say(&mut socket, &change("failed"));
+            say(
+                &mut socket,
+                "{\"type\":\"msg\",\"data\":{\"type\":\"server-notice\",\"data\":\"session timeout\"}}",
+            );
+        }
+        finish(socket);
+    });
+    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 watch hello"));
+    let lines: Vec<&str> =
+        said.out.lines().filter_map(|line| line.split_once("Z  ")).map(|(_, line)| line).collect();
+    // In between it went from stopping to starting, which its status after the loss tells.
+    assert_eq!(
+        lines,
+        ["hello  paused  pid 12", "hello  stopping  pid 12", "hello  starting", "hello  failed  pid 12"]
+    );
+    assert_eq!(said.err.matches("connecting again").count(), 2, "{}", said.err);
+    assert_eq!(said.code, NO_RIGHT);
+    thread.join().unwrap();
+}
+
+#[test]
+fn watch_of_an_unknown_service() {
+    let said = one_call("watch nobody", LIST, LIST_CONTENT);
+    assert_eq!(said.code, FAILED);
+    assert!(said.err.contains("no service 'nobody'"), "{}", said.err);
+}
+
+fn tls_config() -> Arc<ServerConfig> {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    Arc::new(config)
+}
+
+/// Serves `list` over TLS, with the certificates in turn; a client that turns away is let go.
+fn tls_server(configs: Vec<Arc<ServerConfig>>) -> (String, JoinHandle<()>) {
+    server(configs.len(), move |number, stream| {
+        let connection = ServerConnection::new(Arc::clone(&configs[number])).unwrap();
+        let mut stream = StreamOwned::new(connection, stream);
+        if stream.conn.complete_io(&mut stream.sock).is_err() {
+            return;
+        }
+        let mut socket = grant(stream);
+        respond(&mut socket, 1, LIST, LIST_CONTENT);
+        finish(socket);
+    })
+}
+
+#[test]
+fn certificate_is_remembered_and_then_demanded() {
+    let folder = Folder::new();
+    let (one, other) = (tls_config(), tls_config());
+    let (authority, thread) = tls_server(vec![one.clone(), one.clone(), other.clone(), other.clone(), other]);
+    let line = format!("--url wss://{authority} --session S/1 list");
+    let state = StateDir::new(folder.path().join("state"));
+
+    let said = ctl(&folder, &line);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let known = state.get(KNOWN_SERVERS, &authority).unwrap().unwrap();
+    assert_eq!(known.len(), 64);
+    assert!(said.err.contains(&known) && said.err.contains("trusted from now on"), "{}", said.err);
+
+    let said = ctl(&folder, &line);
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+
+    let said = ctl(&folder, &line);
+    assert_eq!((said.code, said.out.as_str()), (FAILED, ""));
+    assert!(said.err.contains(&known) && said.err.contains("Nothing was sent"), "{}", said.err);
+    assert_eq!(state.get(KNOWN_SERVERS, &authority).unwrap(), Some(known.clone()));
+    let shown = said.err.lines().find_map(|line| line.strip_prefix("  shown    ")).unwrap().to_owned();
+
+    let said = ctl(&folder, &format!("{line} --fingerprint {known}"));
+    assert_eq!(said.code, FAILED);
+    assert!(said.err.contains("not the one demanded"), "{}", said.err);
+
+    let said = ctl(&folder, &format!("{line} --fingerprint {shown}"));
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(state.get(KNOWN_SERVERS, &authority).unwrap(), Some(shown));
+    thread.join().unwrap();
+}
+
+/// A certificate is public; who shows it without its key is somebody else.
+#[test]
+fn certificate_without_its_key() {
+    let folder = Folder::new();
+    let own = generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
+    let stolen = generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+    let certified = rustls::sign::CertifiedKey::new(vec![stolen.cert.der().clone()], key);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+    let (authority, thread) = tls_server(vec![Arc::new(config)]);
+    let said = ctl(&folder, &format!("--url wss://{authority} --session S/1 list"));
+    assert_eq!((said.code, said.out.as_str()), (UNAVAILABLE, ""));
+    assert!(said.err.contains("BadSignature"), "{}", said.err);
+    assert_eq!(StateDir::new(folder.path().join("state")).get(KNOWN_SERVERS, &authority), Ok(None));
+    thread.join().unwrap();
+}
+
+#[test]
+fn no_tls_where_it_is_asked_for() {
+    let folder = Folder::new();
+    let (authority, thread) = server(1, |_, mut stream| {
+        stream.read_exact(&mut [0; 5]).unwrap();
+        answer(&mut stream, "400 Bad Request", "this is not an HTTP request\n");
+        let _ = io::copy(&mut stream, &mut io::sink());
+    });
+    let said = ctl(&folder, &format!("--url wss://{authority} --session S list"));
+    assert_eq!(said.code, UNAVAILABLE);
+    assert!(said.err.contains("does not speak TLS"), "{}", said.err);
+    thread.join().unwrap();
+}

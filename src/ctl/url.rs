@@ -1,0 +1,124 @@
+//! The address of a server.
+
+use std::fmt;
+
+/// `wss://HOST:PORT` or `ws://HOST:PORT`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Url {
+    pub(super) tls: bool,
+    /// Name or address, an IPv6 address without its brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Default for Url {
+    fn default() -> Self {
+        Self { tls: true, host: "127.0.0.1".to_owned(), port: 6500 }
+    }
+}
+
+impl Url {
+    /// Reads an address. `https` and `http` are taken as the same; without a port it is the scheme's,
+    /// 443 or 80. A path is not taken but for `/` and `/fcws`, since the calls have their own.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is no address of a server, like wss://127.0.0.1:6500");
+        let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+        let tls = match scheme.to_ascii_lowercase().as_str() {
+            "wss" | "https" => true,
+            "ws" | "http" => false,
+            _ => return Err(wrong()),
+        };
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if !matches!(path, "" | "fcws") {
+            return Err(wrong());
+        }
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(inner) => {
+                let (address, port) = inner.split_once(']').ok_or_else(wrong)?;
+                address.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
+                match port.strip_prefix(':') {
+                    Some(port) => (address, Some(port)),
+                    None if port.is_empty() => (address, None),
+                    None => return Err(wrong()),
+                }
+            }
+            None => match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, None),
+            },
+        };
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':');
+        if host.is_empty() || !host.bytes().all(fits) {
+            return Err(wrong());
+        }
+        let port = match port {
+            None => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
+            Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?,
+        };
+        Ok(Self { tls, host: host.to_ascii_lowercase(), port })
+    }
+
+    /// `HOST:PORT`, as in a `Host` header and in the list of known servers.
+    pub(super) fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.tls { "wss" } else { "ws" }, self.authority())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_and_written() {
+        for (text, written) in [
+            ("wss://127.0.0.1:6500", "wss://127.0.0.1:6500"),
+            ("WSS://Board.local:1/", "wss://board.local:1"),
+            ("ws://localhost/fcws", "ws://localhost:80"),
+            ("https://[fe80::1]", "wss://[fe80::1]:443"),
+            ("http://[::1]:65535", "ws://[::1]:65535"),
+        ] {
+            assert_eq!(Url::parse(text).map(|url| url.to_string()), Ok(written.to_owned()));
+        }
+        assert_eq!(Url::default().to_string(), "wss://127.0.0.1:6500");
+    }
+
+    #[test]
+    fn refused() {
+        for text in [
+            "",
+            "board",
+            "board:6500",
+            "ftp://board",
+            "wss://",
+            "wss://:1",
+            "wss://a:0",
+            "wss://a:65536",
+            "wss://a:x",
+            "wss://a:1/other",
+            "wss://[::1",
+            "wss://[::1]x",
+            "wss://[x]",
+            "wss://u@a",
+            "wss://a b",
+            "wss://a:1:2",
+        ] {
+            assert!(Url::parse(text).is_err(), "{text}");
+        }
+    }
+}
