@@ -7,10 +7,7 @@ pub mod file;
 pub mod password;
 mod process;
 pub mod random;
+mod process;
+pub mod random;
 mod signal;
-
-pub use accounts::{Account, lookup};
-pub use clock::Clock;
-pub use enabled::EnabledFile;
-pub use process::{CommandDone, Processes, RunError};
-pub use signal::{Received, Signals};
+pub mod terminal;
