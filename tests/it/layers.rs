@@ -1,0 +1,286 @@
+//! The rules of the sources: who imports whom, which limits are used, how long a file may be.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::source::{Token, tokens};
+
+/// What each module may import, itself apart. The same table is in `src/lib.rs` and
+/// `docs/architecture.md`.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("limits", &[]),
+    ("log", &["limits"]),
+    ("proto", &["limits", "log"]),
+    ("ws", &["limits", "log"]),
+    ("http", &["limits", "log"]),
+    ("service", &["limits", "log"]),
+    ("session", &["limits", "log"]),
+    ("config", &["service", "session", "limits", "log"]),
+    ("slot", &["proto", "ws", "http", "service", "session", "config", "limits", "log"]),
+    ("sys", &["service", "session", "config", "limits", "log"]),
+    ("net", &["slot", "config", "http", "ws", "limits", "log"]),
+    ("ctl", &["proto", "limits", "log"]),
+    (
+        "serve",
+        &["proto", "ws", "http", "service", "session", "config", "slot", "sys", "net", "limits", "log"],
+    ),
+    (
+        "cli",
+        &[
+            "proto", "ws", "http", "service", "session", "config", "slot", "sys", "net", "ctl", "serve",
+            "limits", "log",
+        ],
+    ),
+    ("main", &["cli"]),
+];
+
+/// The log's macros, which Rust exports at the root of the crate.
+const LOG_MACROS: &[&str] = &["log_at", "error", "warning", "info", "debug"];
+
+/// Longest source file, tests included.
+const FILE_LINES: usize = 600;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file under `folder`, by its path from there and its text.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path.strip_prefix(folder).unwrap().to_owned(), text));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The module path of a file of `src`: `proto/frame.rs` is `["proto", "frame"]`.
+fn module_path(file: &Path) -> Vec<String> {
+    let mut path: Vec<String> =
+        file.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    if path.last().is_some_and(|last| last == "mod") {
+        path.pop();
+    }
+    path
+}
+
+/// The modules of the crate that `source` names, with their lines: `crate::x`, `crate::{x, y::z}`,
+/// `friendlet::x`, and `super::` as often as it takes to come to the root. `depth` is how deep the
+/// file's module is under the root.
+fn references(source: &str, depth: usize) -> Vec<(usize, String)> {
+    let tokens = tokens(source);
+    let mut found = Vec::new();
+    // How many braces were open where each inline module began.
+    let mut modules: Vec<usize> = Vec::new();
+    let mut braces = 0;
+    let mut index = 0;
+    while index < tokens.len() {
+        let after_path = index > 0 && tokens[index - 1].token == Token::PathSeparator;
+        match &tokens[index].token {
+            Token::Other('{') => {
+                let is_module = index >= 2 && tokens[index - 2].token == Token::Word("mod".to_owned());
+                if is_module {
+                    modules.push(braces);
+                }
+                braces += 1;
+            }
+            Token::Other('}') => {
+                braces = braces.saturating_sub(1);
+                if modules.last() == Some(&braces) {
+                    modules.pop();
+                }
+            }
+            Token::Word(word) if word == "super" && !after_path => {
+                let mut supers = 0;
+                while matches!(&tokens.get(index).map(|t| &t.token), Some(Token::Word(word)) if word == "super")
+                    && tokens.get(index + 1).is_some_and(|next| next.token == Token::PathSeparator)
+                {
+                    supers += 1;
+                    index += 2;
+                }
+                if supers >= depth + modules.len() && supers > 0 {
+                    named(&tokens[index..], &mut found);
+                }
+                index += usize::from(supers == 0);
+                continue;
+            }
+            Token::Word(word) if (word == "crate" || word == "friendlet") && !after_path => {
+                if tokens.get(index + 1).is_some_and(|next| next.token == Token::PathSeparator) {
+                    named(&tokens[index + 2..], &mut found);
+                }
+            }
+            _ => {}
+        }
+        index += 1;
+    }
+    found
+}
+
+/// What a path from the root names: one module, or one for each item of a group.
+fn named(tokens: &[crate::support::source::At], found: &mut Vec<(usize, String)>) {
+    let mut push = |line: usize, token: &Token| match token {
+        Token::Word(word) => found.push((line, word.clone())),
+        Token::Other(other) => found.push((line, other.to_string())),
+        Token::PathSeparator => {}
+    };
+    let Some(first) = tokens.first() else { return };
+    if first.token != Token::Other('{') {
+        push(first.line, &first.token);
+        return;
+    }
+    let mut open = 0;
+    let mut at_start = false;
+    for at in tokens {
+        match at.token {
+            Token::Other('{') => {
+                open += 1;
+                at_start = open == 1;
+                continue;
+            }
+            Token::Other('}') => {
+                open -= 1;
+                if open == 0 {
+                    return;
+                }
+            }
+            Token::Other(',') if open == 1 => {
+                at_start = true;
+                continue;
+            }
+            _ if at_start => push(at.line, &at.token),
+            _ => {}
+        }
+        at_start = false;
+    }
+}
+
+/// Every path that `file` may not have, as `file:line: what it names`.
+fn violations(file: &Path, source: &str) -> Vec<String> {
+    let path = module_path(file);
+    let module = path.first().map(String::as_str).unwrap_or_default();
+    // The root of the crate names its modules and nothing more.
+    let depth = if module == "main" || module == "lib" { 0 } else { path.len() };
+    let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == module || module == "lib") else {
+        return vec![format!("{}: is no module of the layer table", file.display())];
+    };
+    references(source, depth)
+        .into_iter()
+        .map(|(line, name)| (line, if LOG_MACROS.contains(&name.as_str()) { "log".to_owned() } else { name }))
+        .filter(|(_, name)| name != module && !allowed.contains(&name.as_str()))
+        .map(|(line, name)| format!("{}:{line}: names {name}", file.display()))
+        .collect()
+}
+
+#[test]
+fn modules_import_only_lower_layers() {
+    let sources = sources(&root().join("src"));
+    let found: Vec<String> = sources.iter().flat_map(|(file, source)| violations(file, source)).collect();
+    assert!(found.is_empty(), "against the layer table:\n{}", found.join("\n"));
+    let names: Vec<_> = sources.iter().map(|(file, _)| module_path(file)[0].clone()).collect();
+    for (module, _) in LAYERS {
+        assert!(names.iter().any(|name| name == module), "src has no {module}: is it still in the table?");
+    }
+}
+
+#[test]
+fn a_planted_violation_is_found() {
+    let planted = [
+        ("proto/frame.rs", "use crate::session::Users;"),
+        ("proto/frame.rs", "fn f() -> crate::ws::Frame { todo() }"),
+        ("proto/mod.rs", "use crate::{limits, http::Head};"),
+        ("proto/mod.rs", "use crate::{log::{Level, level}, net};"),
+        ("proto/mod.rs", "use crate::*;"),
+        ("proto/mod.rs", "use super::ws::Frame;"),
+        ("proto/frame.rs", "use super::super::service;"),
+        ("proto/mod.rs", "#[cfg(test)]\nmod tests { use super::super::service; }"),
+        ("service/supervisor/a.rs", "use super::super::super::session::User;"),
+        ("net/tls.rs", "use crate::sys::file;"),
+        ("sys/mod.rs", "use crate :: net;"),
+        ("ctl/mod.rs", "use friendlet::serve;"),
+        ("limits.rs", "crate::info!(\"{}\", 1);"),
+        ("main.rs", "use friendlet::slot;"),
+        ("unheard_of.rs", "const A: u8 = 1;"),
+    ];
+    for (file, source) in planted {
+        assert_eq!(violations(Path::new(file), source).len(), 1, "{file}: {source}");
+    }
+}
+
+#[test]
+fn what_is_no_import_is_no_violation() {
+    let innocent = [
+        ("proto/frame.rs", "use crate::limits; use crate::{log::Level, proto::Form}; crate::info!(\"x\");"),
+        (
+            "proto/frame.rs",
+            "// crate::net\n/* crate::sys /* nested */ crate::ws */ pub(crate) const A: u8 = 1;",
+        ),
+        (
+            "proto/frame.rs",
+            "const A: &str = \"crate::net\"; const B: &str = r#\"\"crate::net\"#; const C: char = '\"';",
+        ),
+        ("proto/frame.rs", "use super::error; use super::super::proto::Form;"),
+        ("proto/frame.rs", "mod tests { use super::super::error; }"),
+        ("proto/frame.rs", "mod tests { fn a() {} } use super::error;"),
+        ("proto/mod.rs", "fn a<'a>(a: &'a str) -> &'a str { std::super_::net(a) }"),
+        ("serve/mod.rs", "use crate::{net::Listener, sys::Clock};"),
+        ("main.rs", "fn main() { friendlet::cli::run() }"),
+    ];
+    for (file, source) in innocent {
+        assert_eq!(violations(Path::new(file), source), [""; 0], "{file}: {source}");
+    }
+}
+
+/// The names in `source`, comments and strings left out.
+fn words(source: &str) -> Vec<String> {
+    let word = |at: crate::support::source::At| match at.token {
+        Token::Word(word) => Some(word),
+        _ => None,
+    };
+    tokens(source).into_iter().filter_map(word).collect()
+}
+
+#[test]
+fn every_limit_is_used() {
+    let used: Vec<String> = sources(&root().join("src"))
+        .iter()
+        .filter(|(file, _)| file != Path::new("limits.rs"))
+        .flat_map(|(_, source)| words(source))
+        .collect();
+    let unused: Vec<_> = friendlet::limits::TABLE
+        .iter()
+        .map(|(name, _)| name.to_ascii_uppercase())
+        .filter(|name| !used.contains(name))
+        .collect();
+    assert!(unused.is_empty(), "limits that nothing is held to: {unused:?}");
+}
+
+#[test]
+fn every_limit_is_explained() {
+    let text = fs::read_to_string(root().join("docs/limits.md")).unwrap();
+    let silent: Vec<_> =
+        friendlet::limits::TABLE.iter().filter(|(name, _)| !text.contains(&format!("`{name}`"))).collect();
+    assert!(silent.is_empty(), "docs/limits.md does not name: {silent:?}");
+}
+
+#[test]
+fn files_are_short() {
+    let mut long = Vec::new();
+    for folder in ["src", "tests", "cross"] {
+        for (file, source) in sources(&root().join(folder)) {
+            let lines = source.lines().count();
+            if lines > FILE_LINES && !file.components().any(|part| part.as_os_str() == "target") {
+                long.push(format!("{folder}/{}: {lines} lines", file.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "over {FILE_LINES} lines:\n{}", long.join("\n"));
+}

@@ -1,0 +1,15 @@
+//! What the tests share: a device file, the running server, clients that also do wrong.
+
+pub(crate) mod device;
+pub(crate) mod folder;
+pub(crate) mod http;
+pub(crate) mod process;
+pub(crate) mod server;
+pub(crate) mod source;
+pub(crate) mod stream;
+pub(crate) mod tls;
+pub(crate) mod wait;
+pub(crate) mod ws;
+
+pub(crate) use device::Device;
+pub(crate) use server::Server;

@@ -1,0 +1,212 @@
+//! The real program, running.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use std::{env, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::folder::Folder;
+use super::stream::Stream;
+use super::wait;
+use super::ws::Socket;
+use super::{Device, process};
+
+/// The line that tells that the server accepts.
+const LISTENING: &str = "listening on ";
+
+/// A command that runs the program under test: the one just built, or `FRIENDLET_BINARY`, which may
+/// need a `FRIENDLET_RUNNER` such as an emulator.
+pub(crate) fn friendlet() -> Command {
+    let binary = env::var("FRIENDLET_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_friendlet").to_owned());
+    match env::var("FRIENDLET_RUNNER") {
+        Ok(runner) => {
+            let mut command = Command::new(runner);
+            command.arg(binary);
+            command
+        }
+        Err(_) => Command::new(binary),
+    }
+}
+
+/// A running server with a state directory of its own. It is killed with all its services when this
+/// value goes.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    folder: Option<Folder>,
+    tls: bool,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts the server on `device` and waits until it accepts.
+    #[track_caller]
+    pub(crate) fn start(device: &Device) -> Self {
+        Self::start_in(Folder::new(), device)
+    }
+
+    /// The same in a folder that an earlier server left.
+    #[track_caller]
+    pub(crate) fn start_in(folder: Folder, device: &Device) -> Self {
+        let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
+        let mut command = friendlet();
+        command.args(["serve", "--config", &file]).env_remove("STATE_DIRECTORY");
+        Self::start_command(folder, command)
+    }
+
+    /// Starts `command`, which serves, and waits until it accepts.
+    #[track_caller]
+    pub(crate) fn start_command(folder: Folder, mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let stderr = child.stderr.take().unwrap();
+        let heard = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log = heard.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Self { child, log, folder: Some(folder), tls: false, address };
+        let url = wait::within(wait::SOON, "the server listens", || {
+            if let Ok(Some(status)) = server.child.try_wait() {
+                panic!("the server ended with {status}:\n{}", server.log());
+            }
+            let log = server.log();
+            let line = log.lines().find_map(|line| line.split_once(LISTENING).map(|(_, url)| url.trim()));
+            line.map(str::to_owned)
+        });
+        let (scheme, address) = url.split_once("://").unwrap();
+        server.tls = match scheme {
+            "https" => true,
+            "http" => false,
+            other => panic!("listening on {other}"),
+        };
+        server.address = address.parse().unwrap();
+        server
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The folder of device file and state.
+    pub(crate) fn folder(&self) -> &Folder {
+        self.folder.as_ref().unwrap()
+    }
+
+    /// What it has written to standard error.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// A connection, with TLS where the server has it.
+    #[track_caller]
+    pub(crate) fn connect(&self) -> Stream {
+        if self.tls { Stream::tls(self.address) } else { Stream::plain(self.address) }
+    }
+
+    /// A WebSocket.
+    #[track_caller]
+    pub(crate) fn socket(&self) -> Socket {
+        Socket::open(self.connect())
+    }
+
+    /// A WebSocket that has been bound to `session`.
+    #[track_caller]
+    pub(crate) fn bound(&self, session: &str) -> Socket {
+        let mut socket = self.socket();
+        socket.bind(session);
+        socket
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn wait(&mut self, patience: Duration) -> ExitStatus {
+        wait::within(patience, "the server ends", || self.child.try_wait().unwrap())
+    }
+
+    /// Ends it with SIGTERM and gives its folder back, for a server after it.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> Folder {
+        self.signal(Signal::TERM);
+        let status = self.wait(wait::SOON);
+        assert!(status.success(), "{status}:\n{}", self.log());
+        self.folder.take().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let services = process::children(self.pid());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for pid in services.into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)) {
+            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+        }
+        if thread::panicking() {
+            eprintln!("log of the server:\n{}", self.log());
+        }
+    }
+}
+
+/// What a run of the program that ends by itself left.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs the program with `arguments` to its end.
+#[track_caller]
+pub(crate) fn run(arguments: &[&str], input: &str) -> Run {
+    use std::io::Write;
+    let mut command = friendlet();
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It may end without having read: then nobody is there to write to.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Run {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs the program on a device file of this text, whose path stands for the argument `FILE`.
+#[track_caller]
+pub(crate) fn run_on(text: &str, arguments: &[&str]) -> Run {
+    let folder = Folder::new();
+    let file = folder.write("friendlet.toml", text);
+    let arguments: Vec<&str> =
+        arguments.iter().map(|argument| if *argument == "FILE" { file.as_str() } else { argument }).collect();
+    run(&arguments, "")
+}

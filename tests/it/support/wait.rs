@@ -1,0 +1,26 @@
+//! Waiting for something with a deadline.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what takes no time: generous, for the machine may be busy.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// Calls `look` until it finds something; panics with `what` after `patience`.
+#[track_caller]
+pub(crate) fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < patience, "{what}: not within {patience:?}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until `is_so`.
+#[track_caller]
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    within(SOON, what, || is_so().then_some(()));
+}
