@@ -80,8 +80,9 @@ pub const YIELD_AGE: Duration = Duration::from_secs(1);
 pub const CHUNK_AGE: Duration = Duration::from_secs(60);
 /// How long a named command of a service may run.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a password may wait for its check.
-pub const PASSWORD_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a call may wait for its password's check or its command's end: both have bounds of
+/// their own, and this one is for what those forget.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a blocked (user, source) pair stays blocked; Friend Core's `Security:blocktimeout`.
 pub const LOCKOUT_TIME: Duration = Duration::from_secs(3600);
 /// Longest `lockout_s`: a week.

@@ -20,7 +20,7 @@ const TIMES: &[(&str, Duration)] = &[
     ("lockout_time", limits::LOCKOUT_TIME),
     ("lockout_time_max", limits::LOCKOUT_TIME_MAX),
     ("log_window", limits::LOG_WINDOW),
-    ("password_timeout", limits::PASSWORD_TIMEOUT),
+    ("answer_timeout", limits::ANSWER_TIMEOUT),
     ("ping_interval", limits::PING_INTERVAL),
     ("restart_delay_max", limits::RESTART_DELAY_MAX),
     ("restart_delay_min", limits::RESTART_DELAY_MIN),

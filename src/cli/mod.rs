@@ -33,7 +33,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match command {
         Command::Check { file } => check::run(file.as_deref()),
-        Command::Ctl(arguments) => crate::ctl::run(&arguments),
+        Command::Ctl(arguments) => crate::ctl::run(arguments.into_iter().map(OsString::from)),
         Command::Hello => hello::run(),
         Command::Help(text) => print(text),
         Command::Limits => print(&limits::text()),

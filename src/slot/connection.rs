@@ -12,7 +12,7 @@ use crate::limits::{
     REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT,
 };
 use crate::proto::chunk::{Assembler, SetId};
-use crate::proto::{Form, reply};
+use crate::proto::{Failure, Form, reply};
 use crate::session::Source;
 use crate::ws::{CloseCode, ReceiveBuffer, SendBuffer, Socket};
 
@@ -50,6 +50,8 @@ pub(super) struct Waiting {
     pub(super) job: Job,
     pub(super) form: Form,
     pub(super) request_id: Option<String<REQUEST_ID_BYTES>>,
+    /// When it is answered without what it waits for.
+    pub(super) until: Duration,
 }
 
 /// What every step of a connection may use.
@@ -288,13 +290,21 @@ impl Connection {
         let unread = self.unread_since.map(|since| since + SEND_TIMEOUT);
         let head = (self.socket.is_none() && self.waiting.is_none()).then(|| self.opened + HEAD_TIMEOUT);
         let socket = self.socket.as_ref().and_then(Socket::poll_timeout);
-        [unread, head, socket, self.name_by].into_iter().flatten().min()
+        let waiting = self.waiting.as_ref().map(|waiting| waiting.until);
+        [unread, head, socket, waiting, self.name_by].into_iter().flatten().min()
     }
 
-    pub(super) fn handle_timeout(&mut self, desk: &mut Desk, now: Duration) {
+    pub(super) fn handle_timeout(&mut self, around: &mut Around<'_>) {
+        let now = around.now;
         if !self.taken || self.poll_timeout().is_none_or(|deadline| now < deadline) {
             return;
         }
+        if let Some(waiting) = self.waiting.as_ref().filter(|waiting| now >= waiting.until) {
+            crate::warning!("a call was given up: what it waits for does not come");
+            let answer = around.desk.fail(waiting.form, Failure::TableFull);
+            self.handle_answer(answer, around);
+        }
+        let desk = &mut *around.desk;
         if self.finish.is_some() {
             self.finish = Some(Finish::Abort);
             self.finish_by = None;

@@ -7,7 +7,7 @@ use heapless::String;
 use super::connection::{ANSWER_ROOM, Around, Connection, Waiting};
 use super::desk::{Answer, Desk, Identity};
 use super::{Admission, Counters};
-use crate::limits::{CHUNK_PIECE_BYTES, PUSH_BACKLOG_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
+use crate::limits::{ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, PUSH_BACKLOG_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::proto::chunk::Progress;
 use crate::proto::{self, Failure, Form, Message, Writer, reply};
 use crate::service::{ServiceId, State};
@@ -175,7 +175,8 @@ impl Connection {
             (_, Answer::HouseFull) => self.close(CloseCode::Again, "the house is full", around.now),
             (form, Answer::Pending { ticket, job }) => {
                 let request_id = request_id.and_then(|id| String::try_from(id).ok());
-                self.waiting = Some(Waiting { ticket, job, form, request_id });
+                self.waiting =
+                    Some(Waiting { ticket, job, form, request_id, until: around.now + ANSWER_TIMEOUT });
             }
             (Form::Envelope, Answer::UnknownLibrary) => {
                 let _ = self.put_text(|out| reply::unknown_library(out, id));

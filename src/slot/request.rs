@@ -6,7 +6,7 @@ use super::connection::{Around, Connection, Finish, Waiting};
 use super::desk::{Answer, Caller, Desk};
 use super::{Admission, Counters, Platform};
 use crate::http::{self, Head, Method, Pairs, Rejection};
-use crate::limits::{MESSAGE_BYTES, SESSION_TIMEOUT};
+use crate::limits::{ANSWER_TIMEOUT, MESSAGE_BYTES, SESSION_TIMEOUT};
 use crate::proto::{Form, ParameterError, Parameters, Request};
 use crate::ws::{Limits, Socket};
 
@@ -78,7 +78,13 @@ impl Connection {
             }
             Ok(Answer::Pending { ticket, job }) => {
                 self.receive.clear();
-                self.waiting = Some(Waiting { ticket, job, form: Form::Http, request_id: None });
+                self.waiting = Some(Waiting {
+                    ticket,
+                    job,
+                    form: Form::Http,
+                    request_id: None,
+                    until: around.now + ANSWER_TIMEOUT,
+                });
             }
             Ok(answer) => self.answer_request(answer, around.desk, around.now),
         }

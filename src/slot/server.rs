@@ -256,7 +256,8 @@ impl Server {
     pub fn handle_timeout(&mut self, now: Duration, platform: &mut dyn Platform) {
         for slot in &mut self.slots {
             if slot.poll_timeout().is_some_and(|deadline| now >= deadline) {
-                slot.handle_timeout(&mut self.desk, now);
+                let around = &mut Around { desk: &mut self.desk, chunks: &mut self.chunks, platform, now };
+                slot.handle_timeout(around);
                 wake(&mut self.wakes, slot.id);
             }
         }

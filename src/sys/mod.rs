@@ -7,7 +7,11 @@ pub mod file;
 pub mod password;
 mod process;
 pub mod random;
-mod process;
-pub mod random;
 mod signal;
 pub mod terminal;
+
+pub use accounts::{Account, lookup};
+pub use clock::Clock;
+pub use enabled::EnabledFile;
+pub use process::{CommandDone, Processes, RunError};
+pub use signal::{Received, Signals};
