@@ -34,9 +34,11 @@ fn generate() -> Result<(), String> {
             set(&mut limits, &name, value).map_err(|e| format!("{}: {e}", path.display()))?;
         }
     }
+    for name in limits.keys() {
+        println!("cargo:rerun-if-env-changed={PREFIX}{}", name.to_ascii_uppercase());
+    }
     for (key, value) in env::vars() {
         if let Some(name) = key.strip_prefix(PREFIX) {
-            println!("cargo:rerun-if-env-changed={key}");
             let value = value
                 .parse()
                 .ok()

@@ -6,8 +6,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use super::StartError;
 use crate::config::{self, Listen, Tls};
@@ -15,7 +18,7 @@ use crate::limits::{FIRST_USER_FILE_BYTES, PASSWORD_ROUNDS, PEM_BYTES};
 use crate::net::tls::{TlsError, server_config};
 use crate::session::{Level, User, Users, canonical_password};
 use crate::sys::{file, password, random};
-use crate::warning;
+use crate::{info, warning};
 
 /// Where the administrator made at the first start is kept.
 const FIRST_USER_FILE: &str = "admin.toml";
@@ -49,7 +52,11 @@ pub(super) fn tls(listen: &Listen, state_dir: &Path) -> Result<Option<Arc<Server
     let read =
         |path: &Path| file::read(path, PEM_BYTES).map_err(|error| StartError::new(StartError::CONFIG, error));
     let authority = client_ca.as_deref().map(read).transpose()?;
-    let made = server_config(&read(&certificate)?, &read(&key)?, authority.as_deref());
+    let chain = read(&certificate)?;
+    if let Some(fingerprint) = fingerprint(&chain) {
+        info!("certificate {} has the SHA-256 {}", certificate.display(), fingerprint);
+    }
+    let made = server_config(&chain, &read(&key)?, authority.as_deref());
     made.map(Some).map_err(|error| {
         let path = match error {
             TlsError::Key(_) => &key,
@@ -59,6 +66,12 @@ pub(super) fn tls(listen: &Listen, state_dir: &Path) -> Result<Option<Arc<Server
         let advice = if *own { "" } else { "; delete certificate and key, and new ones are made" };
         StartError::new(StartError::CONFIG, format_args!("{}: {error}{advice}", path.display()))
     })
+}
+
+/// SHA-256 of the first certificate, as clients show it to people who compare.
+fn fingerprint(pem: &[u8]) -> Option<String> {
+    let certificate = CertificateDer::from_pem_slice(pem).ok()?;
+    Some(HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, &certificate).as_ref()))
 }
 
 fn warn_of_open_key(key: &Path) {

@@ -15,6 +15,8 @@ mod pool;
 mod request;
 mod server;
 mod services;
+#[cfg(test)]
+mod tests;
 
 pub use connection::{Finish, State};
 pub use counters::Counters;
