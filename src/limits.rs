@@ -41,6 +41,8 @@ pub const TLS_BYTES: usize = 96 * 1024;
 pub const LOG_LINE_BYTES: usize = 512;
 /// Log lines of one kind within `LOG_WINDOW`; the rest are counted.
 pub const LOG_BURST: u32 = 5;
+/// Most of `/etc/passwd` that is read.
+pub const ACCOUNTS_BYTES: usize = 256 * 1024;
 /// Most PBKDF2 rounds accepted in a stored password.
 pub const PASSWORD_ROUNDS_MAX: u32 = 10_000_000;
 
@@ -90,6 +92,8 @@ pub const RESTART_DELAY_MIN: Duration = Duration::from_millis(500);
 pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(60);
 /// A run that lasted this long was a good one: the pause is short again after it.
 pub const GOOD_RUN: Duration = Duration::from_secs(10);
+/// How long a killed process group may take to vanish before the server goes on without it.
+pub const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bound on stopping all services when the server stops.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Step of the server's clock: no deadline is met more exactly.
