@@ -1,0 +1,108 @@
+//! The signals that may be sent to a service.
+
+/// A signal that the device file may name, for stopping a service or as a named command.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub enum Signal {
+    /// Hang-up; by custom: read the configuration anew.
+    Hup = 1,
+    /// Interrupt, as from the keyboard.
+    Int = 2,
+    /// Quit, as from the keyboard.
+    Quit = 3,
+    /// End at once; cannot be caught.
+    Kill = 9,
+    /// The program's own use.
+    Usr1 = 10,
+    /// The program's own use.
+    Usr2 = 12,
+    /// Alarm clock.
+    Alrm = 14,
+    /// End, please.
+    Term = 15,
+    /// Go on after a stop.
+    Cont = 18,
+    /// Stand still; cannot be caught.
+    Stop = 19,
+    /// The window's size changed; by custom: finish gracefully.
+    Winch = 28,
+}
+
+impl Signal {
+    /// All of them, by number.
+    pub const ALL: [Self; 11] = [
+        Self::Hup,
+        Self::Int,
+        Self::Quit,
+        Self::Kill,
+        Self::Usr1,
+        Self::Usr2,
+        Self::Alrm,
+        Self::Term,
+        Self::Cont,
+        Self::Stop,
+        Self::Winch,
+    ];
+
+    /// The signal of this name, `TERM` or `SIGTERM`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let name = name.strip_prefix("SIG").unwrap_or(name);
+        Self::ALL.into_iter().find(|signal| signal.name() == name)
+    }
+
+    /// Name without `SIG`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hup => "HUP",
+            Self::Int => "INT",
+            Self::Quit => "QUIT",
+            Self::Kill => "KILL",
+            Self::Usr1 => "USR1",
+            Self::Usr2 => "USR2",
+            Self::Alrm => "ALRM",
+            Self::Term => "TERM",
+            Self::Cont => "CONT",
+            Self::Stop => "STOP",
+            Self::Winch => "WINCH",
+        }
+    }
+
+    /// Linux's number on ARM and x86.
+    pub fn number(self) -> i32 {
+        i32::from(self as u8)
+    }
+
+    /// Whether it can serve as a stop signal: `STOP` and `CONT` end nothing.
+    pub fn can_end(self) -> bool {
+        !matches!(self, Self::Stop | Self::Cont)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_and_without_prefix() {
+        assert_eq!(Signal::from_name("TERM"), Some(Signal::Term));
+        assert_eq!(Signal::from_name("SIGTERM"), Some(Signal::Term));
+        for name in ["", "SIG", "term", "SIGSIGTERM", "SEGV", "15"] {
+            assert_eq!(Signal::from_name(name), None, "{name}");
+        }
+        for signal in Signal::ALL {
+            assert_eq!(Signal::from_name(signal.name()), Some(signal));
+        }
+    }
+
+    #[test]
+    fn numbers_are_linux() {
+        let numbers = Signal::ALL.map(Signal::number);
+        assert_eq!(numbers, [1, 2, 3, 9, 10, 12, 14, 15, 18, 19, 28]);
+    }
+
+    #[test]
+    fn what_stands_still_does_not_end() {
+        assert!(Signal::Term.can_end() && Signal::Kill.can_end());
+        assert!(!Signal::Stop.can_end() && !Signal::Cont.can_end());
+    }
+}

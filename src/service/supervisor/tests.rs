@@ -1,0 +1,617 @@
+use std::vec::Vec as List;
+
+use super::super::{RestartPolicy, State::*};
+use super::*;
+use crate::limits::{GOOD_RUN, RESTART_DELAY_MIN};
+
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn id(index: usize) -> ServiceId {
+    ServiceId::from_index(index).unwrap()
+}
+
+fn supervisor(services: &[(&str, RestartPolicy, &[&str])]) -> Supervisor {
+    let mut table = ServiceTable::new();
+    for (name, restart, after) in services {
+        let mut spec = Spec::new(name, &["program"]).unwrap();
+        spec.restart = *restart;
+        for name in *after {
+            spec.after.push((*name).try_into().unwrap()).unwrap();
+        }
+        table.push(spec).unwrap();
+    }
+    Supervisor::new(table)
+}
+
+/// One service that was led into a state at second 0, by process 1 where it has one.
+fn one_in(state: State, restart: RestartPolicy) -> Supervisor {
+    let mut supervisor = supervisor(&[("a", restart, &[])]);
+    let now = at(0);
+    let verb = |supervisor: &mut Supervisor, verb| supervisor.handle_command(id(0), verb, now).unwrap();
+    if state != Stopped {
+        verb(&mut supervisor, Verb::Start);
+        assert_eq!(supervisor.poll_action(), Some(Action::Spawn { service: id(0) }));
+        let result = if state == Failed { Err(2) } else { Ok(1) };
+        supervisor.handle_spawned(id(0), result, now);
+    }
+    match state {
+        Starting => {
+            let policy = supervisor.table.get(id(0)).unwrap().restart;
+            assert_ne!(policy, RestartPolicy::Never, "only what is restarted waits");
+            assert!(supervisor.handle_exit(1, Exit::Code(1), now));
+        }
+        Stopping => verb(&mut supervisor, Verb::Stop),
+        Paused => verb(&mut supervisor, Verb::Pause),
+        Stopped | Started | Failed => {}
+    }
+    while supervisor.poll_action().is_some() {}
+    while supervisor.poll_change().is_some() {}
+    let _ = supervisor.take_result(id(0));
+    assert_eq!(supervisor.status(id(0), now).state, state);
+    supervisor
+}
+
+fn actions(supervisor: &mut Supervisor) -> List<Action> {
+    core::iter::from_fn(|| supervisor.poll_action()).collect()
+}
+
+fn changes(supervisor: &mut Supervisor) -> List<(State, u32)> {
+    core::iter::from_fn(|| supervisor.poll_change()).map(|change| (change.state, change.pid)).collect()
+}
+
+fn spawn(index: usize) -> Action {
+    Action::Spawn { service: id(index) }
+}
+
+fn signal(pid: u32, signal: Signal) -> Action {
+    Action::Signal { service: id(0), pid, signal }
+}
+
+fn state(supervisor: &Supervisor) -> State {
+    supervisor.status(id(0), at(0)).state
+}
+
+/// What a verb leads to: answer, actions, states told of.
+type Told = (Result<(), CommandError>, List<Action>, List<State>);
+
+fn told(from: State, verb: Verb) -> Told {
+    let mut supervisor = one_in(from, RestartPolicy::Always);
+    let answer = supervisor.handle_command(id(0), verb, at(0));
+    let actions = actions(&mut supervisor);
+    (answer, actions, changes(&mut supervisor).into_iter().map(|(state, _)| state).collect())
+}
+
+#[test]
+fn start_from_every_state() {
+    let nothing: Told = (Ok(()), vec![], vec![]);
+    assert_eq!(told(Stopped, Verb::Start), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(told(Failed, Verb::Start), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(told(Starting, Verb::Start), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(told(Started, Verb::Start), nothing);
+    assert_eq!(told(Stopping, Verb::Start), nothing);
+    assert_eq!(told(Paused, Verb::Start), (Ok(()), vec![signal(1, Signal::Cont)], vec![Started]));
+}
+
+#[test]
+fn stop_from_every_state() {
+    let nothing: Told = (Ok(()), vec![], vec![]);
+    assert_eq!(told(Stopped, Verb::Stop), nothing);
+    assert_eq!(told(Failed, Verb::Stop), (Ok(()), vec![], vec![Stopped]));
+    assert_eq!(told(Starting, Verb::Stop), (Ok(()), vec![], vec![Stopped]));
+    assert_eq!(told(Started, Verb::Stop), (Ok(()), vec![signal(1, Signal::Term)], vec![Stopping]));
+    assert_eq!(told(Stopping, Verb::Stop), nothing);
+    let both = vec![signal(1, Signal::Term), signal(1, Signal::Cont)];
+    assert_eq!(told(Paused, Verb::Stop), (Ok(()), both, vec![Stopping]));
+}
+
+#[test]
+fn restart_from_every_state() {
+    assert_eq!(told(Stopped, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(told(Failed, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(told(Starting, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(told(Started, Verb::Restart), (Ok(()), vec![signal(1, Signal::Term)], vec![Stopping]));
+    assert_eq!(told(Stopping, Verb::Restart), (Ok(()), vec![], vec![]));
+    let both = vec![signal(1, Signal::Term), signal(1, Signal::Cont)];
+    assert_eq!(told(Paused, Verb::Restart), (Ok(()), both, vec![Stopping]));
+}
+
+#[test]
+fn pause_from_every_state() {
+    for from in [Stopped, Failed, Starting, Stopping, Paused] {
+        assert_eq!(told(from, Verb::Pause), (Err(CommandError::NotRunning), vec![], vec![]), "{from:?}");
+    }
+    assert_eq!(told(Started, Verb::Pause), (Ok(()), vec![signal(1, Signal::Stop)], vec![Paused]));
+}
+
+#[test]
+fn exits_from_every_state() {
+    let after = |from, restart, exit| {
+        let mut supervisor = one_in(from, restart);
+        assert!(supervisor.handle_exit(1, exit, at(0)));
+        assert_eq!(supervisor.status(id(0), at(0)).pid, 0);
+        assert_eq!(supervisor.status(id(0), at(0)).last_exit, exit.into());
+        (state(&supervisor), actions(&mut supervisor))
+    };
+    let (done, bad, killed) = (Exit::Code(0), Exit::Code(3), Exit::Signal(9));
+    for from in [Started, Paused] {
+        assert_eq!(after(from, RestartPolicy::Never, done), (Stopped, vec![]));
+        assert_eq!(after(from, RestartPolicy::Never, bad), (Failed, vec![]));
+        assert_eq!(after(from, RestartPolicy::Never, killed), (Failed, vec![]));
+        assert_eq!(after(from, RestartPolicy::OnFailure, done), (Stopped, vec![]));
+        assert_eq!(after(from, RestartPolicy::OnFailure, bad), (Starting, vec![]));
+        assert_eq!(after(from, RestartPolicy::OnFailure, killed), (Starting, vec![]));
+        assert_eq!(after(from, RestartPolicy::Always, done), (Starting, vec![]));
+    }
+    for policy in [RestartPolicy::Never, RestartPolicy::OnFailure, RestartPolicy::Always] {
+        for exit in [done, bad, killed] {
+            assert_eq!(after(Stopping, policy, exit), (Stopped, vec![]));
+        }
+    }
+    for from in [Stopped, Failed, Starting] {
+        let mut supervisor = one_in(from, RestartPolicy::Always);
+        assert!(!supervisor.handle_exit(1, done, at(0)), "{from:?}");
+        assert!(!supervisor.handle_exit(0, done, at(0)), "{from:?}");
+        assert_eq!(state(&supervisor), from);
+    }
+}
+
+#[test]
+fn deadline_of_every_state() {
+    let later = |from| {
+        let mut supervisor = one_in(from, RestartPolicy::Always);
+        supervisor.handle_timeout(at(3600));
+        actions(&mut supervisor)
+    };
+    for from in [Stopped, Failed, Started, Paused] {
+        assert_eq!(one_in(from, RestartPolicy::Always).poll_timeout(), None);
+        assert_eq!(later(from), [], "{from:?}");
+    }
+    assert_eq!(later(Starting), [spawn(0)]);
+    assert_eq!(later(Stopping), [signal(1, Signal::Kill)]);
+}
+
+#[test]
+fn spawned_in_every_state_but_when_asked_changes_nothing() {
+    for from in [Stopped, Failed, Starting, Started, Stopping, Paused] {
+        let mut supervisor = one_in(from, RestartPolicy::Always);
+        let before = supervisor.status(id(0), at(0));
+        supervisor.handle_spawned(id(0), Ok(9), at(0));
+        assert_eq!(supervisor.status(id(0), at(0)), before);
+        assert_eq!(actions(&mut supervisor), []);
+    }
+}
+
+#[test]
+fn commands_while_a_process_is_asked_for() {
+    let asked = || {
+        let mut supervisor = one_in(Stopped, RestartPolicy::Never);
+        supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
+        supervisor
+    };
+    let mut supervisor = asked();
+    supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
+    supervisor.handle_command(id(0), Verb::Restart, at(0)).unwrap();
+    let pause = supervisor.handle_command(id(0), Verb::Pause, at(0));
+    assert_eq!(pause, Err(CommandError::NotRunning));
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+
+    let mut supervisor = asked();
+    supervisor.handle_command(id(0), Verb::Stop, at(0)).unwrap();
+    assert_eq!(supervisor.poll_action(), Some(spawn(0)));
+    supervisor.handle_spawned(id(0), Ok(1), at(0));
+    assert_eq!(actions(&mut supervisor), [signal(1, Signal::Term)]);
+    assert_eq!(changes(&mut supervisor), [(Started, 1), (Stopping, 1)]);
+
+    let mut supervisor = asked();
+    supervisor.handle_command(id(0), Verb::Stop, at(0)).unwrap();
+    supervisor.handle_spawned(id(0), Err(2), at(0));
+    assert_eq!(state(&supervisor), Stopped);
+}
+
+#[test]
+fn founding_exchange() {
+    let mut supervisor = one_in(Stopped, RestartPolicy::Never);
+    supervisor.handle_command(id(0), Verb::Start, at(1)).unwrap();
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+    supervisor.handle_spawned(id(0), Ok(1234), at(1));
+    assert_eq!(supervisor.take_result(id(0)), Ok(()));
+    assert_eq!(changes(&mut supervisor), [(Started, 1234)]);
+    let status = supervisor.status(id(0), at(13));
+    assert_eq!((status.state, status.pid, status.since, status.restarts), (Started, 1234, at(12), 0));
+
+    supervisor.handle_command(id(0), Verb::Stop, at(20)).unwrap();
+    assert_eq!(actions(&mut supervisor), [signal(1234, Signal::Term)]);
+    assert_eq!(supervisor.poll_timeout(), Some(at(20) + STOP_TIMEOUT));
+    assert!(supervisor.handle_exit(1234, Exit::Signal(15), at(21)));
+    assert_eq!(changes(&mut supervisor), [(Stopping, 1234), (Stopped, 0)]);
+    let status = supervisor.status(id(0), at(21));
+    assert_eq!((status.state, status.pid, status.last_exit), (Stopped, 0, LastExit::Signal(15)));
+    assert_eq!(supervisor.poll_timeout(), None);
+}
+
+#[test]
+fn missing_program_fails_the_start_that_asked_for_it() {
+    for policy in [RestartPolicy::Never, RestartPolicy::Always] {
+        let mut supervisor = one_in(Stopped, policy);
+        supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
+        assert_eq!(actions(&mut supervisor), [spawn(0)]);
+        supervisor.handle_spawned(id(0), Err(2), at(0));
+        assert_eq!(supervisor.take_result(id(0)), Err(CommandError::Spawn { errno: 2 }));
+        assert_eq!(supervisor.take_result(id(0)), Ok(()));
+        assert_eq!(changes(&mut supervisor), [(Failed, 0)]);
+        assert_eq!(supervisor.status(id(0), at(0)).last_exit, LastExit::Spawn(2));
+    }
+}
+
+#[test]
+fn restart_that_cannot_be_started_waits_only_for_what_passes() {
+    for (errno, expected) in [(11, Starting), (12, Starting), (2, Failed), (13, Failed)] {
+        let mut supervisor = one_in(Starting, RestartPolicy::OnFailure);
+        supervisor.handle_timeout(at(1));
+        assert_eq!(actions(&mut supervisor), [spawn(0)]);
+        supervisor.handle_spawned(id(0), Err(errno), at(1));
+        assert_eq!(state(&supervisor), expected, "{errno}");
+        assert_eq!(supervisor.take_result(id(0)), Ok(()), "nobody asked");
+    }
+}
+
+#[test]
+fn start_while_stopping_starts_when_it_is_gone() {
+    let mut supervisor = one_in(Stopping, RestartPolicy::Never);
+    supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
+    assert!(supervisor.handle_exit(1, Exit::Code(0), at(1)));
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+    supervisor.handle_spawned(id(0), Ok(2), at(1));
+    assert_eq!(changes(&mut supervisor), [(Started, 2)]);
+    assert_eq!(supervisor.status(id(0), at(1)).restarts, 1);
+}
+
+#[test]
+fn stop_takes_back_a_start_while_stopping() {
+    let mut supervisor = one_in(Stopping, RestartPolicy::Always);
+    supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
+    supervisor.handle_command(id(0), Verb::Stop, at(0)).unwrap();
+    assert!(supervisor.handle_exit(1, Exit::Code(1), at(1)));
+    assert_eq!(actions(&mut supervisor), []);
+    assert_eq!(state(&supervisor), Stopped);
+}
+
+#[test]
+fn restart_ends_and_starts_and_counts() {
+    let mut supervisor = one_in(Started, RestartPolicy::Never);
+    supervisor.handle_command(id(0), Verb::Restart, at(0)).unwrap();
+    assert_eq!(actions(&mut supervisor), [signal(1, Signal::Term)]);
+    supervisor.handle_timeout(at(0) + STOP_TIMEOUT);
+    assert_eq!(actions(&mut supervisor), [signal(1, Signal::Kill)]);
+    assert!(supervisor.handle_exit(1, Exit::Signal(9), at(11)));
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+    supervisor.handle_spawned(id(0), Ok(2), at(11));
+    assert_eq!(supervisor.status(id(0), at(11)).restarts, 1);
+    // A start from stopped begins to count anew.
+    supervisor.handle_command(id(0), Verb::Stop, at(11)).unwrap();
+    supervisor.handle_exit(2, Exit::Code(0), at(11));
+    supervisor.handle_command(id(0), Verb::Start, at(11)).unwrap();
+    assert_eq!(supervisor.status(id(0), at(11)).restarts, 0);
+}
+
+#[test]
+fn killed_once_when_it_does_not_end() {
+    let mut supervisor = one_in(Stopping, RestartPolicy::Never);
+    supervisor.handle_timeout(STOP_TIMEOUT - Duration::from_millis(1));
+    assert_eq!(actions(&mut supervisor), []);
+    supervisor.handle_timeout(STOP_TIMEOUT);
+    supervisor.handle_timeout(STOP_TIMEOUT * 2);
+    assert_eq!(actions(&mut supervisor), [signal(1, Signal::Kill)]);
+    assert_eq!(supervisor.poll_timeout(), None);
+}
+
+#[test]
+fn pause_between_restarts_grows_and_a_good_run_shortens_it() {
+    let mut supervisor = one_in(Started, RestartPolicy::Always);
+    let mut now = at(0);
+    let mut pauses = List::new();
+    for pid in 1..6 {
+        // The fourth run is a good one.
+        now += if pid == 4 { GOOD_RUN } else { Duration::ZERO };
+        assert!(supervisor.handle_exit(pid, Exit::Code(0), now));
+        let due = supervisor.poll_timeout().unwrap();
+        pauses.push((due - now).as_millis());
+        now = due;
+        supervisor.handle_timeout(now);
+        assert_eq!(actions(&mut supervisor), [spawn(0)]);
+        supervisor.handle_spawned(id(0), Ok(pid + 1), now);
+        assert_eq!(supervisor.status(id(0), now).restarts, pid);
+    }
+    assert_eq!(pauses, [500, 1000, 2000, 500, 1000]);
+}
+
+#[test]
+fn start_during_the_pause_makes_it_short_again() {
+    let mut supervisor = one_in(Starting, RestartPolicy::Always);
+    supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
+    supervisor.handle_spawned(id(0), Ok(2), at(0));
+    assert!(supervisor.handle_exit(2, Exit::Code(1), at(0)));
+    assert_eq!(supervisor.poll_timeout(), Some(RESTART_DELAY_MIN));
+}
+
+#[test]
+fn install_answers_only_when_written() {
+    let mut supervisor = one_in(Stopped, RestartPolicy::Never);
+    assert_eq!(supervisor.handle_command(id(0), Verb::Uninstall, at(0)), Ok(()));
+    assert_eq!(actions(&mut supervisor), [], "as it is");
+
+    supervisor.handle_command(id(0), Verb::Install, at(0)).unwrap();
+    assert_eq!(supervisor.handle_command(id(0), Verb::Uninstall, at(0)), Err(CommandError::Busy));
+    assert_eq!(actions(&mut supervisor), [Action::Persist]);
+    assert!(supervisor.overrides().eq([("a", true)]));
+    supervisor.handle_persisted(false);
+    assert_eq!(supervisor.take_result(id(0)), Err(CommandError::Persist));
+    assert!(!supervisor.status(id(0), at(0)).enabled);
+    assert_eq!(supervisor.overrides().count(), 0);
+
+    supervisor.handle_command(id(0), Verb::Install, at(0)).unwrap();
+    supervisor.handle_persisted(true);
+    assert_eq!(supervisor.take_result(id(0)), Ok(()));
+    assert!(supervisor.status(id(0), at(0)).enabled);
+    assert_eq!(state(&supervisor), Stopped, "installing starts nothing");
+}
+
+#[test]
+fn enabled_ones_are_started_in_order() {
+    let never = RestartPolicy::Never;
+    let mut supervisor = supervisor(&[("a", never, &["c"]), ("b", never, &[]), ("c", never, &[])]);
+    supervisor.set_enabled(id(0), true);
+    supervisor.set_enabled(id(2), true);
+    supervisor.start_enabled(at(0));
+    assert_eq!(actions(&mut supervisor), [spawn(2), spawn(0)]);
+    supervisor.handle_spawned(id(2), Err(2), at(0));
+    assert_eq!(supervisor.take_result(id(2)), Ok(()), "nobody asked");
+}
+
+#[test]
+fn signals_of_named_commands() {
+    for from in [Stopped, Failed, Starting] {
+        let mut supervisor = one_in(from, RestartPolicy::Always);
+        let answer = supervisor.handle_signal(id(0), Signal::Usr1, at(0));
+        assert_eq!(answer, Err(CommandError::NotRunning));
+    }
+    let mut supervisor = one_in(Started, RestartPolicy::Never);
+    supervisor.handle_signal(id(0), Signal::Usr1, at(0)).unwrap();
+    supervisor.handle_signal(id(0), Signal::Stop, at(0)).unwrap();
+    assert_eq!(state(&supervisor), Paused);
+    supervisor.handle_signal(id(0), Signal::Cont, at(0)).unwrap();
+    assert_eq!(state(&supervisor), Started);
+    let sent = [Signal::Usr1, Signal::Stop, Signal::Cont].map(|what| signal(1, what));
+    assert_eq!(actions(&mut supervisor), sent);
+}
+
+#[test]
+fn unknown_service_is_refused() {
+    let mut supervisor = one_in(Started, RestartPolicy::Never);
+    assert_eq!(supervisor.handle_command(id(1), Verb::Start, at(0)), Err(CommandError::Unknown));
+    assert_eq!(supervisor.handle_signal(id(1), Signal::Hup, at(0)), Err(CommandError::Unknown));
+    supervisor.handle_spawned(id(1), Ok(5), at(0));
+    assert_eq!(supervisor.status(id(1), at(0)).pid, 0);
+}
+
+#[test]
+fn shutdown_ends_in_reverse_order() {
+    let always = RestartPolicy::Always;
+    let mut supervisor =
+        supervisor(&[("base", always, &[]), ("web", always, &["base"]), ("log", always, &[])]);
+    for index in 0..3 {
+        supervisor.handle_command(id(index), Verb::Start, at(0)).unwrap();
+        supervisor.handle_spawned(id(index), Ok(index as u32 + 10), at(0));
+    }
+    actions(&mut supervisor);
+    assert!(!supervisor.is_down());
+    supervisor.shutdown(at(1));
+    let term =
+        |index: usize| Action::Signal { service: id(index), pid: index as u32 + 10, signal: Signal::Term };
+    assert_eq!(actions(&mut supervisor), [term(2), term(1)]);
+    assert_eq!(supervisor.handle_command(id(0), Verb::Start, at(1)), Err(CommandError::ShuttingDown));
+    assert!(supervisor.handle_exit(12, Exit::Code(0), at(2)));
+    assert_eq!(actions(&mut supervisor), []);
+    assert!(supervisor.handle_exit(11, Exit::Code(1), at(2)));
+    assert_eq!(actions(&mut supervisor), [term(0)]);
+    assert!(!supervisor.is_down());
+    assert!(supervisor.handle_exit(10, Exit::Code(0), at(3)));
+    assert!(supervisor.is_down());
+    assert_eq!(supervisor.poll_timeout(), None);
+    assert_eq!(actions(&mut supervisor), []);
+}
+
+#[test]
+fn shutdown_is_bounded() {
+    let mut supervisor = one_in(Started, RestartPolicy::Always);
+    supervisor.table = {
+        let mut table = ServiceTable::new();
+        let mut spec = Spec::new("a", &["program"]).unwrap();
+        spec.stop_timeout = SHUTDOWN_TIMEOUT * 2;
+        table.push(spec).unwrap();
+        table
+    };
+    supervisor.shutdown(at(0));
+    supervisor.shutdown(at(5));
+    assert_eq!(actions(&mut supervisor), [signal(1, Signal::Term)]);
+    assert_eq!(supervisor.poll_timeout(), Some(SHUTDOWN_TIMEOUT));
+    supervisor.handle_timeout(SHUTDOWN_TIMEOUT);
+    assert_eq!(actions(&mut supervisor), [signal(1, Signal::Kill)]);
+    assert!(!supervisor.is_down());
+    supervisor.handle_timeout(SHUTDOWN_TIMEOUT + KILL_TIMEOUT);
+    assert!(supervisor.is_down(), "what cannot be killed is left");
+}
+
+#[test]
+fn shutdown_takes_what_waits_and_what_is_asked_for() {
+    let mut supervisor = one_in(Starting, RestartPolicy::Always);
+    supervisor.shutdown(at(0));
+    assert!(supervisor.is_down());
+    assert_eq!(state(&supervisor), Stopped);
+
+    let mut supervisor = one_in(Stopped, RestartPolicy::Always);
+    supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
+    supervisor.shutdown(at(0));
+    assert!(!supervisor.is_down());
+    supervisor.handle_spawned(id(0), Ok(1), at(0));
+    assert_eq!(actions(&mut supervisor), [spawn(0), signal(1, Signal::Term)]);
+    assert!(supervisor.handle_exit(1, Exit::Signal(15), at(0)));
+    assert!(supervisor.is_down());
+}
+
+#[test]
+fn actions_meet_their_limit() {
+    let mut supervisor = one_in(Started, RestartPolicy::Never);
+    let mut taken = 0;
+    while supervisor.handle_signal(id(0), Signal::Hup, at(0)).is_ok() {
+        taken += 1;
+        assert!(taken <= ACTIONS);
+    }
+    assert_eq!(taken, ACTIONS - ACTIONS_OF_ONE + 1);
+    assert_eq!(supervisor.handle_command(id(0), Verb::Stop, at(0)), Err(CommandError::Busy));
+    assert_eq!(state(&supervisor), Started, "nothing changed");
+    assert_eq!(actions(&mut supervisor).len(), taken);
+    assert_eq!(supervisor.handle_command(id(0), Verb::Stop, at(0)), Ok(()));
+}
+
+#[test]
+fn changes_not_taken_keep_the_newest() {
+    let mut supervisor = one_in(Started, RestartPolicy::Never);
+    for _ in 0..CHANGES {
+        supervisor.handle_command(id(0), Verb::Pause, at(0)).unwrap();
+        supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
+        actions(&mut supervisor);
+    }
+    let kept = changes(&mut supervisor);
+    assert!(kept.len() <= CHANGES);
+    assert_eq!(kept.last(), Some(&(Started, 1)));
+}
+
+mod random {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Input {
+        Verb(usize, usize),
+        Exit(usize, bool),
+        Tick(u16),
+        /// Carry out so many actions; every third process asked for cannot be made.
+        Pump(u8),
+        Persisted(bool),
+        Shutdown,
+    }
+
+    fn input() -> impl Strategy<Value = Input> {
+        prop_oneof![
+            6 => (0..3_usize, 0..Verb::ALL.len()).prop_map(|(service, verb)| Input::Verb(service, verb)),
+            4 => (0..3_usize, any::<bool>()).prop_map(|(service, ok)| Input::Exit(service, ok)),
+            3 => (0..20_000_u16).prop_map(Input::Tick),
+            6 => (0..6_u8).prop_map(Input::Pump),
+            1 => any::<bool>().prop_map(Input::Persisted),
+            1 => Just(Input::Shutdown),
+        ]
+    }
+
+    /// The system as the caller keeps it: the live process of each service.
+    #[derive(Default)]
+    struct World {
+        alive: [u32; 3],
+        born: u32,
+    }
+
+    impl World {
+        fn pump(&mut self, supervisor: &mut Supervisor, most: usize, now: Duration) {
+            for _ in 0..most {
+                match supervisor.poll_action() {
+                    Some(Action::Spawn { service }) => {
+                        assert_eq!(self.alive[service.index()], 0, "one process at a time");
+                        self.born += 1;
+                        let result = if self.born % 3 == 0 { Err(11) } else { Ok(self.born) };
+                        self.alive[service.index()] = result.unwrap_or(0);
+                        supervisor.handle_spawned(service, result, now);
+                    }
+                    Some(Action::Signal { pid, service, signal }) => {
+                        assert_ne!(pid, 0);
+                        // Its process may have ended since, but it is never another's.
+                        let alive = self.alive[service.index()];
+                        assert!(alive == 0 || pid <= alive);
+                        if signal == Signal::Kill && pid == alive {
+                            self.end(supervisor, service.index(), Exit::Signal(9), now);
+                        }
+                    }
+                    Some(Action::Persist) => supervisor.handle_persisted(true),
+                    None => return,
+                }
+            }
+        }
+
+        fn end(&mut self, supervisor: &mut Supervisor, index: usize, exit: Exit, now: Duration) {
+            let pid = core::mem::take(&mut self.alive[index]);
+            assert_eq!(supervisor.handle_exit(pid, exit, now), pid != 0);
+        }
+
+        fn check(&self, supervisor: &Supervisor, now: Duration) {
+            for (index, alive) in self.alive.iter().enumerate() {
+                let status = supervisor.status(id(index), now);
+                assert_eq!(status.pid, *alive);
+                let runs = matches!(status.state, Started | Stopping | Paused);
+                assert_eq!(runs, *alive != 0, "{status:?}");
+            }
+            if supervisor.is_down() && supervisor.ending != Ending::GivenUp {
+                assert_eq!(self.alive, [0; 3]);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_sequence_breaks_the_rules(inputs in proptest::collection::vec(input(), 0..120)) {
+            let mut supervisor = supervisor(&[
+                ("a", RestartPolicy::Never, &[]),
+                ("b", RestartPolicy::OnFailure, &["a"]),
+                ("c", RestartPolicy::Always, &["a", "b"]),
+            ]);
+            let mut world = World::default();
+            let mut now = Duration::ZERO;
+            for input in inputs {
+                match input {
+                    Input::Verb(service, verb) => {
+                        let _ = supervisor.handle_command(id(service), Verb::ALL[verb], now);
+                    }
+                    Input::Exit(index, ok) => {
+                        world.end(&mut supervisor, index, Exit::Code(i32::from(!ok)), now);
+                    }
+                    Input::Tick(millis) => {
+                        now += Duration::from_millis(u64::from(millis));
+                        supervisor.handle_timeout(now);
+                    }
+                    Input::Pump(most) => world.pump(&mut supervisor, usize::from(most), now),
+                    Input::Persisted(written) => supervisor.handle_persisted(written),
+                    Input::Shutdown => supervisor.shutdown(now),
+                }
+                world.check(&supervisor, now);
+            }
+            // However it went, everything can be ended in bounded time.
+            supervisor.shutdown(now);
+            for _ in 0..64 {
+                world.pump(&mut supervisor, usize::MAX, now);
+                world.check(&supervisor, now);
+                match supervisor.poll_timeout() {
+                    Some(due) if !supervisor.is_down() => {
+                        now = now.max(due);
+                        supervisor.handle_timeout(now);
+                    }
+                    _ => break,
+                }
+            }
+            prop_assert!(supervisor.is_down());
+            prop_assert_eq!(world.alive, [0; 3]);
+        }
+    }
+}
