@@ -1,1 +1,151 @@
-//! The device file.
+//! The device file: one TOML text in, a [`Config`] or everything that is wrong with it out.
+//!
+//! Its keys, defaults and ranges are told in `docs/device-file.md`. Reading allocates, and happens
+//! before the server starts; what comes out is bounded like everything else.
+
+mod accounts;
+mod diagnostics;
+mod nearest;
+mod section;
+mod services;
+mod settings;
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::fmt;
+
+use heapless::{String, Vec};
+use toml::de::DeTable;
+
+use crate::limits::{CONFIG_BYTES, FILE_PATH_BYTES, ORIGIN_BYTES, ORIGINS};
+use crate::log::Level;
+use crate::service::ServiceTable;
+use crate::session::{Tokens, Users};
+
+pub use accounts::{parse_user, user_text};
+pub use diagnostics::{Diagnostic, Diagnostics};
+
+use diagnostics::Report;
+use section::Section;
+
+/// Path of a file, absolute or relative to the state folder.
+pub type FilePath = String<FILE_PATH_BYTES>;
+
+/// Everything that the device file says, or leaves to its defaults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[listen]`.
+    pub listen: Listen,
+    /// `[state] dir`; empty: the place depends on who runs the server.
+    pub state_dir: FilePath,
+    /// `[limits] slots`: connections served at once, at most the board's.
+    pub slots: usize,
+    /// `[log] level`.
+    pub log_level: Level,
+    /// `[session] idle_timeout_s`.
+    pub idle_timeout: Duration,
+    /// `[session] lockout_attempts`.
+    pub lockout_attempts: u8,
+    /// `[session] lockout_s`.
+    pub lockout_time: Duration,
+    /// Each `[[user]]`.
+    pub users: Users,
+    /// Each `[[token]]`.
+    pub tokens: Tokens,
+    /// Each `[[service]]`, and the built-in `hello`.
+    pub services: ServiceTable,
+}
+
+/// Where the server listens, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Whether connections are encrypted.
+    pub tls: Tls,
+    /// Origins beside the server's own from which a page may open the socket.
+    pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
+}
+
+/// Whether connections are encrypted.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one, made at start")]
+pub enum Tls {
+    /// Plain text.
+    Off,
+    /// TLS 1.3.
+    On {
+        /// Certificate chain, PEM.
+        certificate: FilePath,
+        /// Private key, PEM.
+        key: FilePath,
+        /// Whether the owner named files of its own. Those must be there; the default ones are made
+        /// when they are not.
+        own: bool,
+        /// PEM of the authority whose certificate clients must show.
+        client_ca: Option<FilePath>,
+    },
+}
+
+/// Reads a device file. `origin` is what its errors call it, `program` the path of this binary, which
+/// the built-in service runs.
+///
+/// # Errors
+/// All errors of the text, in the order of their places.
+pub fn parse(text: &str, origin: &str, program: &str) -> Result<Config, Diagnostics> {
+    let mut report = Report::new(text);
+    let known = ["limits", "listen", "log", "service", "session", "state", "token", "user"];
+    let document = read(text, &mut report);
+    let root = Section::root(&document, &known, &mut report);
+
+    let listen = settings::listen(&root, &mut report);
+    let state_dir = settings::state_dir(&root, &mut report);
+    let slots = settings::slots(&root, &mut report);
+    let log_level = settings::log_level(&root, &mut report);
+    let session = settings::session(&root, &mut report);
+    let services = services::read(&root, program, &mut report);
+    let users = accounts::users(&root, &services.names(), &mut report);
+    let tokens = accounts::tokens(&root, &users, &mut report);
+
+    report.finish(origin, Some(()))?;
+    Ok(Config {
+        listen,
+        state_dir,
+        slots,
+        log_level,
+        idle_timeout: session.idle_timeout,
+        lockout_attempts: session.lockout_attempts,
+        lockout_time: session.lockout_time,
+        users,
+        tokens,
+        services: services.table,
+    })
+}
+
+/// What of the text is TOML.
+fn read<'t>(text: &'t str, report: &mut Report<'_>) -> toml::Spanned<DeTable<'t>> {
+    if text.len() > CONFIG_BYTES {
+        report.syntax_error(0..0, format_args!("the file is larger than {CONFIG_BYTES} bytes"));
+        return DeTable::parse_recoverable("").0;
+    }
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        report.syntax_error(error.span().unwrap_or(0..0), error.message());
+    }
+    document
+}
+
+/// `'a', 'b' or 'c'`, for messages.
+fn alternatives(names: &[&str]) -> impl fmt::Display {
+    names.iter().enumerate().fold(std::string::String::new(), |list, (n, name)| {
+        let joint = match n {
+            0 => "",
+            _ if n + 1 == names.len() => " or ",
+            _ => ", ",
+        };
+        format!("{list}{joint}'{name}'")
+    })
+}
+
+#[cfg(test)]
+mod tests;

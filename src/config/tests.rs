@@ -1,0 +1,466 @@
+//! Device files, right and wrong.
+
+mod limits_of_the_board;
+
+use core::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Config, Tls, parse, parse_user, user_text};
+use crate::log::Level;
+use crate::service::{RestartPolicy, Signal, Spec, What};
+use crate::{limits, session};
+
+const HASH: &str =
+    "$pbkdf2-sha256$i=200000$AAECAwQFBgcICQoLDA0ODw$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+fn config(text: &str) -> Config {
+    parse(text, "f", "/usr/bin/friendlet").unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// The errors without the file's name, a line each.
+fn errors(text: &str) -> String {
+    let errors = parse(text, "f", "/usr/bin/friendlet").map(|_| ()).unwrap_err();
+    errors.to_string().lines().map(|line| format!("{}\n", line.strip_prefix("f:").unwrap())).collect()
+}
+
+fn spec<'c>(config: &'c Config, name: &str) -> &'c Spec {
+    config.services.get(config.services.find(name).unwrap()).unwrap()
+}
+
+fn service(extra: &str) -> String {
+    format!("[[service]]\nname = 'a'\ncommand = ['/bin/a']\n{extra}\n")
+}
+
+#[test]
+fn empty_file_is_all_defaults() {
+    let config = config("");
+    assert_eq!(config.listen.address, "127.0.0.1:6500".parse().unwrap());
+    assert_eq!(
+        config.listen.tls,
+        Tls::On {
+            certificate: "tls/certificate.pem".try_into().unwrap(),
+            key: "tls/key.pem".try_into().unwrap(),
+            own: false,
+            client_ca: None
+        }
+    );
+    assert!(config.listen.origins.is_empty());
+    assert_eq!(config.state_dir, "");
+    assert_eq!(config.slots, limits::SLOTS);
+    assert_eq!(config.log_level, Level::Info);
+    assert_eq!(config.idle_timeout, Duration::from_secs(10_800));
+    assert_eq!((config.lockout_attempts, config.lockout_time), (3, Duration::from_secs(3600)));
+    assert!(config.users.is_empty() && config.tokens.is_empty());
+    assert_eq!(config.services.len(), 1);
+    let hello = spec(&config, "hello");
+    assert!(hello.argv.iter().eq(["/usr/bin/friendlet", "hello"]));
+    assert!(!hello.autostart);
+    assert_eq!(hello.restart, RestartPolicy::Never);
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = config(&format!(
+        r#"
+[listen]
+address = "[::]:0"
+tls = "on"
+certificate = "/etc/friendlet/certificate.pem"
+key = "/etc/friendlet/key.pem"
+client_ca = "ca.pem"
+origins = ["https://a.example", "http://[::1]:8080"]
+[state]
+dir = "/data/friendlet"
+[limits]
+slots = 2
+[log]
+level = "debug"
+[session]
+idle_timeout_s = 30
+lockout_attempts = 5
+lockout_s = 60
+[[user]]
+name = "admin"
+level = "admin"
+password = "{HASH}"
+[[user]]
+name = "ben"
+full_name = "Ben B."
+services = ["web", "hello"]
+[[token]]
+user = "ben"
+sha256 = "15C8E1E06F71EE6FB88CC9EC1E3AE8A9BC7AE8DC2BBD7ABD5DBD9ED01D77C6C7"
+[[service]]
+name = "web"
+command = ["/usr/bin/web", "--port", "80"]
+env = {{ LANG = "C" }}
+cwd = "/srv"
+user = "nobody"
+autostart = true
+restart = "on-failure"
+after = ["net"]
+stop_signal = "INT"
+stop_timeout_s = 3
+webgui = "<b>web</b>"
+[service.commands]
+reload = "HUP"
+version = ["/usr/bin/web", "-V"]
+[[service]]
+name = "net"
+command = ["net"]
+restart = "always"
+"#
+    ));
+    assert_eq!(config.listen.address, "[::]:0".parse().unwrap());
+    let Tls::On { certificate, key, own, client_ca } = &config.listen.tls else { panic!() };
+    assert_eq!(
+        (certificate.as_str(), key.as_str()),
+        ("/etc/friendlet/certificate.pem", "/etc/friendlet/key.pem")
+    );
+    assert_eq!((*own, client_ca.as_deref()), (true, Some("ca.pem")));
+    assert_eq!(config.listen.origins, ["https://a.example", "http://[::1]:8080"]);
+    assert_eq!((config.state_dir.as_str(), config.slots), ("/data/friendlet", 2));
+    assert_eq!(config.log_level, Level::Debug);
+    assert_eq!(config.idle_timeout, Duration::from_secs(30));
+    assert_eq!((config.lockout_attempts, config.lockout_time), (5, Duration::from_secs(60)));
+
+    let admin = config.users.find("admin").unwrap();
+    let ben = config.users.find("ben").unwrap();
+    let (a, b) = (config.users.get(admin).unwrap(), config.users.get(ben).unwrap());
+    assert_eq!((a.level, a.full_name.as_str()), (session::Level::Admin, "admin"));
+    assert_eq!(a.password.as_ref().unwrap().to_string(), HASH);
+    assert_eq!((b.level, b.full_name.as_str(), &b.password), (session::Level::User, "Ben B.", &None));
+    assert!(b.services.permits("web") && b.services.permits("hello") && !b.services.permits("net"));
+    assert_eq!(config.tokens.len(), 1);
+
+    let web = spec(&config, "web");
+    assert!(web.argv.iter().eq(["/usr/bin/web", "--port", "80"]));
+    assert!(web.env.iter().eq(["LANG=C"]));
+    assert_eq!((web.cwd.as_str(), web.user.as_str()), ("/srv", "nobody"));
+    assert!(web.autostart);
+    assert_eq!((web.restart, web.stop_signal), (RestartPolicy::OnFailure, Signal::Int));
+    assert_eq!(web.stop_timeout, Duration::from_secs(3));
+    assert_eq!(web.after, ["net"]);
+    assert_eq!(web.webgui.as_deref(), Some("<b>web</b>"));
+    assert_eq!(web.command("reload").unwrap().what, What::Signal(Signal::Hup));
+    let What::Argv(version) = &web.command("version").unwrap().what else { panic!() };
+    assert!(version.iter().eq(["/usr/bin/web", "-V"]));
+    assert_eq!(spec(&config, "net").restart, RestartPolicy::Always);
+    let order = config.services.start_order().unwrap();
+    assert_eq!(order.iter().map(|id| id.index()).collect::<Vec<_>>(), [1, 0, 2]);
+}
+
+#[test]
+fn token_of_the_file_is_found() {
+    let text = "[[user]]\nname = 'a'\n[[token]]\nuser = 'a'\n\
+                sha256 = '2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b'\n";
+    let config = config(text);
+    assert_eq!(config.tokens.find("secret"), config.users.find("a"));
+}
+
+#[test]
+fn hello_of_the_file_replaces_the_built_in() {
+    let config = config("[[service]]\nname = 'hello'\ncommand = ['/bin/hi']\n");
+    assert_eq!(config.services.len(), 1);
+    assert!(spec(&config, "hello").argv.iter().eq(["/bin/hi"]));
+}
+
+#[test]
+fn every_error_is_told_with_its_place() {
+    let text = r#"
+[listen]
+adress = "0.0.0.0:1"
+insecure = 1
+[lisen]
+[state]
+dir = "var"
+[session]
+idle_timeout_s = 5
+lockout_attempts = "many"
+[[user]]
+name = "a b"
+level = "root"
+password = "secret"
+[[user]]
+level = "user"
+[[service]]
+name = "web"
+command = "/bin/web"
+restart = "sometimes"
+stop_signal = "STOP"
+stop_timeout_s = 301
+after = ["nett", 1]
+[[service]]
+name = "net"
+"#;
+    assert_eq!(
+        errors(text),
+        format!(
+            "3:1: unknown key 'adress' in [listen]; did you mean 'address'?\n\
+         4:12: insecure: expected true or false, found a whole number\n\
+         5:2: unknown key 'lisen'; did you mean 'listen'?\n\
+         7:7: dir 'var': expected an absolute path\n\
+         9:18: idle_timeout_s = 5: must be 30 to 604800\n\
+         10:20: lockout_attempts: expected a whole number, found a text\n\
+         12:8: name 'a b': expected 1 to {} letters, digits and '.', '_', '-', '@'\n\
+         13:9: level: expected 'admin' or 'user', found 'root'\n\
+         14:12: password: expected \"$pbkdf2-sha256$i=ROUNDS$SALT$HASH\"; 'friendlet passwd USER' prints one that is right\n\
+         15:1: [[user]] has no name\n\
+         19:11: command: expected a list of texts in brackets, found a text\n\
+         20:11: restart: expected 'never', 'on-failure' or 'always', found 'sometimes'\n\
+         21:15: stop_signal: expected 'HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'ALRM', 'TERM' or 'WINCH', found 'STOP'\n\
+         22:18: stop_timeout_s = 301: must be 1 to 300\n\
+         23:10: after: there is no service 'nett'; did you mean 'net'?\n\
+         23:18: after: expected a text in quotes, found a whole number\n\
+         24:1: [[service]] has no command\n",
+            limits::USER_NAME_BYTES
+        )
+    );
+}
+
+#[test]
+fn syntax_errors_are_told_with_what_else_is_wrong() {
+    let text = "[listen]\naddress = \n[log]\nlevl = 'info'\nlevel = 'info\n[session]\nidle_timeout_s = 1\n";
+    let errors = errors(text);
+    let places: Vec<_> = errors.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["2:11", "4:1", "5:14", "7:18"], "{errors}");
+}
+
+#[test]
+fn tables_of_the_wrong_kind_are_told() {
+    assert_eq!(
+        errors("listen = 1\nsession = []\n[user]\nname = 'a'\n[service]\n"),
+        "1:10: expected [listen], found a whole number\n\
+         2:11: expected [session], found a list\n\
+         3:1: expected [[user]], found a table\n\
+         5:1: expected [[service]], found a table\n"
+    );
+    assert_eq!(errors("user = [1]\n"), "1:9: expected [[user]], found a whole number\n");
+}
+
+#[test]
+fn addresses_are_numbers() {
+    for text in ["localhost:6500", "127.0.0.1", "6500", "::1:6500", "127.0.0.1:70000", ""] {
+        assert_eq!(
+            errors(&format!("[listen]\naddress = '{text}'\n")),
+            format!(
+                "2:11: address '{text}': expected an IP address and a port, such as '0.0.0.0:6500' or '[::]:6500'\n"
+            )
+        );
+    }
+}
+
+#[test]
+fn plain_text_stays_on_loopback_unless_the_owner_insists() {
+    let with = |address: &str, rest: &str| format!("[listen]\naddress = '{address}'\ntls = 'off'\n{rest}");
+    for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert_eq!(config(&with(address, "")).listen.tls, Tls::Off);
+    }
+    for address in ["0.0.0.0:1", "192.0.2.1:1", "[::]:1", "[::ffff:192.0.2.1]:1"] {
+        let errors = errors(&with(address, "insecure = false"));
+        assert!(errors.starts_with("3:7: tls = \"off\" on "), "{errors}");
+        assert_eq!(config(&with(address, "insecure = true")).listen.tls, Tls::Off);
+    }
+    assert_eq!(config("[listen]\ntls = 'off'").listen.tls, Tls::Off);
+}
+
+#[test]
+fn certificate_and_key_go_together() {
+    assert_eq!(errors("[listen]\nkey = 'k'"), "2:7: key: name its certificate as well\n");
+    assert_eq!(errors("[listen]\ncertificate = 'c'"), "2:15: certificate: name its key as well\n");
+    let named = config("[listen]\ncertificate = 'tls/certificate.pem'\nkey = 'tls/key.pem'\nclient_ca = ''");
+    assert_eq!(named.listen.tls, config("").listen.tls);
+    assert_eq!(errors("[listen]\ntls = 'off'\nclient_ca = 'x'"), "3:13: client_ca: needs tls = \"on\"\n");
+    assert_eq!(
+        errors("[listen]\ncertificate = ''\nkey = ''\ntls = 'yes'"),
+        "2:15: certificate: expected the path of a file\n3:7: key: expected the path of a file\n\
+         4:7: tls: expected 'on' or 'off', found 'yes'\n"
+    );
+}
+
+#[test]
+fn origins_are_what_browsers_send() {
+    for origin in
+        ["https://a.example/", "a.example", "*", "null", "https://", "HTTPS://a", "https://A", "https://a b"]
+    {
+        let errors = errors(&format!("[listen]\norigins = ['{origin}']"));
+        assert!(errors.starts_with("2:12: origins: expected such as"), "{errors}");
+    }
+}
+
+#[test]
+fn limits_are_lowered_and_never_raised() {
+    assert_eq!(config(&format!("[limits]\nslots = {}", limits::SLOTS)).slots, limits::SLOTS);
+    assert_eq!(config("[limits]\nslots = 2").slots, 2);
+    assert_eq!(
+        errors(&format!("[limits]\nslots = {}", limits::SLOTS + 1)),
+        format!(
+            "2:9: slots = {} is more than the {} of board '{}'; a limit can only be lowered\n",
+            limits::SLOTS + 1,
+            limits::SLOTS,
+            limits::BOARD
+        )
+    );
+    assert!(errors("[limits]\nslots = 1").starts_with("2:9: slots = 1: must be 2 to "));
+    assert!(errors("[limits]\nslots = -1").starts_with("2:9: slots = -1: must be 2 to "));
+    assert_eq!(
+        errors("[limits]\nusers = 1\nslot = 4"),
+        format!(
+            "2:1: users is {} on board '{}' and fixed when the program is built; only slots can be lowered\n\
+             3:1: unknown key 'slot' in [limits]; did you mean 'slots'?\n",
+            limits::USERS,
+            limits::BOARD
+        )
+    );
+}
+
+#[test]
+fn names_are_there_once() {
+    assert_eq!(
+        errors("[[user]]\nname = 'a'\n[[user]]\nname = 'a'\n"),
+        "4:8: user 'a' is there already, in line 2\n"
+    );
+    assert_eq!(errors(&(service("") + &service(""))), "6:8: service 'a' is there already, in line 2\n");
+    let token = format!("[[token]]\nuser = 'a'\nsha256 = '{}'\n", "0".repeat(64));
+    assert_eq!(
+        errors(&format!("[[user]]\nname = 'a'\n{token}{token}")),
+        "8:10: this token is there already\n"
+    );
+}
+
+#[test]
+fn names_refer_to_what_is_there() {
+    assert_eq!(
+        errors("[[user]]\nname = 'anna'\nservices = ['helo', '*']\n[[token]]\nuser = 'ana'\nsha256 = '00'\n"),
+        "3:13: services: there is no service 'helo'; did you mean 'hello'?\n\
+         5:8: user: there is no user 'ana'; did you mean 'anna'?\n\
+         6:10: sha256: expected the SHA-256 of the token, 64 hexadecimal digits (printf %s TOKEN | sha256sum)\n"
+    );
+    assert_eq!(config(&service("after = ['hello']")).services.len(), 2);
+    assert_eq!(errors("[[token]]\n"), "1:1: [[token]] has no user\n1:1: [[token]] has no sha256\n");
+}
+
+#[test]
+fn services_do_not_wait_for_each_other() {
+    let with = |name: &str, after: &str| {
+        format!("[[service]]\nname = '{name}'\ncommand = ['x']\nafter = [{after}]\n")
+    };
+    assert_eq!(errors(&with("a", "'a'")), "4:10: after: these services wait for each other: a, a\n");
+    let text =
+        with("w", "'a'") + &with("a", "'z', 'b'") + &with("b", "'c'") + &with("c", "'a'") + &with("z", "");
+    assert_eq!(errors(&text), "8:15: after: these services wait for each other: a, b, c, a\n");
+    let two = with("a", "'b'") + &with("b", "'a'") + &with("c", "'d'") + &with("d", "'c'");
+    assert_eq!(
+        errors(&two),
+        "4:10: after: these services wait for each other: a, b, a\n\
+         12:10: after: these services wait for each other: c, d, c\n"
+    );
+}
+
+#[test]
+fn commands_of_a_service_are_signals_or_programs() {
+    assert_eq!(
+        errors(&service("commands = { a = 'hup', 'b c' = 'HUP', c = 1, d = [], e = [''] }")),
+        "4:18: a: expected 'HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'ALRM', 'TERM', 'CONT', 'STOP' or 'WINCH', found 'hup'\n\
+         4:25: commands: 'b c' is no name; expected letters, digits, '-', '_', '.' and '@'\n\
+         4:44: c: expected a signal's name, or a list of a program and its arguments, found a whole number\n\
+         4:51: d: expected a program and its arguments\n\
+         4:59: e: expected a program and its arguments\n"
+    );
+    assert_eq!(
+        errors(&service("commands = 1")),
+        "4:12: commands: expected [service.commands], found a whole number\n"
+    );
+}
+
+#[test]
+fn variables_are_names_and_texts() {
+    assert_eq!(
+        errors(&service(r#"env = { A = 1, "B=C" = "", "" = "", D = "\u0000" }"#)),
+        "4:13: A: expected a text in quotes, found a whole number\n\
+         4:16: env: a name is not empty and holds no '=', and neither it nor its value holds a NUL\n\
+         4:28: env: a name is not empty and holds no '=', and neither it nor its value holds a NUL\n\
+         4:37: env: a name is not empty and holds no '=', and neither it nor its value holds a NUL\n"
+    );
+    assert_eq!(errors(&service("env = 'A=1'")), "4:7: env: expected { NAME = \"value\" }, found a text\n");
+}
+
+#[test]
+fn folders_are_absolute() {
+    assert_eq!(errors(&service("cwd = 'srv'")), "4:7: cwd 'srv': expected an absolute path\n");
+    assert_eq!(errors("[state]\ndir = \"/a\\u0000\""), "2:7: dir '/a?': expected an absolute path\n");
+}
+
+#[test]
+fn user_text_is_read_back() {
+    let hash: session::PasswordHash = HASH.parse().unwrap();
+    let text = user_text("admin", session::Level::Admin, &hash);
+    assert_eq!(text, format!("[[user]]\nname = \"admin\"\nlevel = \"admin\"\npassword = \"{HASH}\"\n"));
+    let user = parse_user(&text, "admin.toml").unwrap();
+    assert_eq!((user.name.as_str(), user.level), ("admin", session::Level::Admin));
+    assert_eq!(user.password, Some(hash.clone()));
+    // It is also part of a device file.
+    assert_eq!(config(&text).users.len(), 1);
+    let text = user_text("ben", session::Level::User, &hash);
+    assert!(text.contains("services = []"));
+    assert_eq!(parse_user(&text, "f").unwrap().level, session::Level::User);
+}
+
+#[test]
+fn user_file_holds_one_user_and_nothing_else() {
+    let told = |text: &str| parse_user(text, "f").unwrap_err().to_string();
+    assert_eq!(told(""), "f:1:1: expected one [[user]], found 0");
+    assert_eq!(told("[[user]]\nname = 'a'\n[[user]]\nname = 'b'\n"), "f:1:1: expected one [[user]], found 2");
+    assert_eq!(
+        told("[[user]]\nname = ''\n"),
+        format!(
+            "f:2:8: name '': expected 1 to {} letters, digits and '.', '_', '-', '@'",
+            limits::USER_NAME_BYTES
+        )
+    );
+    assert_eq!(told("[[user]]\nname = 'a'\n[log]\n"), "f:3:2: unknown key 'log'");
+    assert!(told("[[user]\n").starts_with("f:1:"));
+}
+
+#[test]
+fn board_file_is_right() {
+    parse(limits::BOARD_FILE, "the board's own", "/usr/bin/friendlet").unwrap();
+}
+
+#[test]
+fn example_is_right_with_its_defaults_and_with_everything_set() {
+    let example = include_str!("../../examples/friendlet.toml");
+    let plain = config(example);
+    assert_eq!(plain.services.len(), 2);
+    // Where a line is commented out, it shows the default or an example: "#key = value".
+    let all: String = example
+        .lines()
+        .map(|line| format!("{}\n", line.strip_prefix('#').filter(|l| !l.starts_with(' ')).unwrap_or(line)))
+        .collect();
+    let full = config(&all);
+    assert_eq!(full.users.len(), 2);
+    assert_eq!(full.tokens.len(), 1);
+    assert_eq!(full.services.len(), 3);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC*") {
+        let _ = parse(&text, "f", "/usr/bin/friendlet");
+    }
+
+    #[test]
+    fn any_mutation_of_a_file_is_read_or_refused(
+        at in any::<prop::sample::Index>(), cut in 0..20_usize, put in "[\\[\\]\"'=,.{}#a0\\n -]{0,6}"
+    ) {
+        let example = include_str!("../../examples/friendlet.toml").replace("\n#", "\n");
+        let start = example.floor_char_boundary(at.index(example.len()));
+        let end = example.ceil_char_boundary((start + cut).min(example.len()));
+        let text = format!("{}{put}{}", &example[..start], &example[end..]);
+        if let Err(errors) = parse(&text, "f", "/usr/bin/friendlet") {
+            prop_assert!(!errors.errors().is_empty());
+            prop_assert!(errors.errors().iter().all(|error| error.line >= 1 && error.column >= 1));
+        }
+    }
+}

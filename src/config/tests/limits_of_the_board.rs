@@ -1,0 +1,151 @@
+//! What the board's limits leave room for, and one more.
+
+use super::{config, errors, service};
+use crate::limits;
+use crate::service::ServiceId;
+
+/// A list of `count` texts made by `text`, as TOML.
+fn list(count: usize, text: impl Fn(usize) -> String) -> String {
+    let texts: Vec<_> = (0..count).map(|n| format!("'{}'", text(n))).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+/// What is right with `limit` of something and wrong with one more.
+fn assert_limit(limit: usize, text: impl Fn(usize) -> String, message: &str) {
+    config(&text(limit));
+    let errors = errors(&text(limit + 1));
+    assert!(errors.trim_end().ends_with(message), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+}
+
+#[test]
+fn each_limit_is_met_and_not_passed() {
+    let origin = |n| format!("https://o{n}.example");
+    assert_limit(
+        limits::ORIGINS,
+        |n| format!("[listen]\norigins = {}", list(n, origin)),
+        &format!("origins: more than {}", limits::ORIGINS),
+    );
+    assert_limit(
+        limits::ORIGIN_BYTES,
+        |n| format!("[listen]\norigins = ['https://{}']", "a".repeat(n - 8)),
+        &format!("origins: longer than {} bytes", limits::ORIGIN_BYTES),
+    );
+    assert_limit(
+        limits::FILE_PATH_BYTES,
+        |n| format!("[state]\ndir = '/{}'", "a".repeat(n - 1)),
+        &format!("dir: longer than {} bytes", limits::FILE_PATH_BYTES),
+    );
+    let users = |n| (0..n).map(|n| format!("[[user]]\nname = 'u{n}'\n")).collect();
+    assert_limit(limits::USERS, users, &format!("more than {} users", limits::USERS));
+    assert_limit(
+        limits::USER_NAME_BYTES,
+        |n| format!("[[user]]\nname = '{}'", "a".repeat(n)),
+        "letters, digits and '.', '_', '-', '@'",
+    );
+    assert_limit(
+        limits::USER_FULL_NAME_BYTES,
+        |n| format!("[[user]]\nname = 'a'\nfull_name = '{}'", "a".repeat(n)),
+        &format!("full_name: longer than {} bytes", limits::USER_FULL_NAME_BYTES),
+    );
+    let token = |n: usize| format!("[[token]]\nuser = 'a'\nsha256 = '{n:064x}'\n");
+    assert_limit(
+        limits::TOKENS,
+        |n| (0..n).map(token).fold("[[user]]\nname = 'a'\n".to_owned(), |text, token| text + &token),
+        &format!("more than {} tokens", limits::TOKENS),
+    );
+    assert_limit(
+        limits::SERVICES,
+        |n| (0..n).map(|n| format!("[[service]]\nname = 's{n}'\ncommand = ['x']\n")).collect(),
+        &format!("more than {} services", limits::SERVICES),
+    );
+    assert_limit(
+        limits::SERVICE_NAME_BYTES,
+        |n| format!("[[service]]\nname = '{}'\ncommand = ['x']", "a".repeat(n)),
+        &format!("name: longer than {} bytes", limits::SERVICE_NAME_BYTES),
+    );
+    let argument = format!(
+        "command: more than {} arguments, or than {} bytes of them together",
+        limits::SERVICE_ARGUMENTS,
+        limits::SERVICE_ARGUMENT_BYTES
+    );
+    assert_limit(
+        limits::SERVICE_ARGUMENTS,
+        |n| format!("[[service]]\nname = 'a'\ncommand = {}", list(n, |_| "x".to_owned())),
+        &argument,
+    );
+    assert_limit(
+        limits::SERVICE_ARGUMENT_BYTES,
+        |n| format!("[[service]]\nname = 'a'\ncommand = ['{}']", "x".repeat(n)),
+        &argument,
+    );
+    let variable = format!(
+        "env: more than {} variables, or than {} bytes of them together",
+        limits::SERVICE_VARIABLES,
+        limits::SERVICE_VARIABLE_BYTES
+    );
+    assert_limit(
+        limits::SERVICE_VARIABLES,
+        |n| service(&(0..n).map(|n| format!("env.A{n} = ''\n")).collect::<String>()),
+        &variable,
+    );
+    assert_limit(
+        limits::SERVICE_VARIABLE_BYTES,
+        |n| service(&format!("env.A = '{}'", "x".repeat(n - 2))),
+        &variable,
+    );
+    assert_limit(
+        limits::SERVICE_COMMANDS,
+        |n| service(&(0..n).map(|n| format!("commands.c{n} = 'HUP'\n")).collect::<String>()),
+        &format!("commands: more than {} of one service", limits::SERVICE_COMMANDS),
+    );
+    assert_limit(
+        limits::SERVICE_AFTER,
+        |n| service(&format!("after = {}", list(n, |_| "hello".to_owned()))),
+        &format!("after: more than {}", limits::SERVICE_AFTER),
+    );
+    assert_limit(
+        limits::WEBGUI_BYTES,
+        |n| service(&format!("webgui = '{}'", "x".repeat(n))),
+        &format!("webgui: longer than {} bytes", limits::WEBGUI_BYTES),
+    );
+    assert_limit(
+        limits::CONFIG_BYTES,
+        |n| format!("#{}", "x".repeat(n - 1)),
+        &format!("the file is larger than {} bytes", limits::CONFIG_BYTES),
+    );
+}
+
+#[test]
+fn services_of_one_user_meet_their_limit_and_not_more() {
+    let services: String = (0..=limits::USER_SERVICES)
+        .map(|n| format!("[[service]]\nname = 's{n}'\ncommand = ['x']\n"))
+        .collect();
+    let user = |n| format!("[[user]]\nname = 'a'\nservices = {}\n", list(n, |n| format!("s{n}")));
+    assert_limit(
+        limits::USER_SERVICES,
+        |n| user(n) + &services,
+        &format!("services: more than {} of one user", limits::USER_SERVICES),
+    );
+}
+
+#[test]
+fn full_table_does_without_the_built_in() {
+    let services: String =
+        (0..limits::SERVICES).map(|n| format!("[[service]]\nname = 's{n}'\ncommand = ['x']\n")).collect();
+    let config = config(&services);
+    assert_eq!(config.services.len(), limits::SERVICES);
+    assert_eq!(config.services.find("hello"), None);
+    assert!(ServiceId::from_index(limits::SERVICES - 1).is_some_and(|id| config.services.get(id).is_some()));
+    assert!(
+        errors(&(services + "[[user]]\nname = 'a'\nservices = ['hello']\n")).contains("no service 'hello'")
+    );
+}
+
+#[test]
+fn as_many_errors_are_told_as_the_limit_says() {
+    let text: String = (0..limits::CONFIG_ERRORS + 3).map(|n| format!("x{n} = 1\n")).collect();
+    let errors = errors(&text);
+    assert_eq!(errors.lines().count(), limits::CONFIG_ERRORS + 1);
+    assert!(errors.ends_with("and 3 more\n"), "{errors}");
+}
