@@ -115,8 +115,9 @@ impl<'t> Report<'t> {
     fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.line(&(offset..offset));
         let start = line.checked_sub(1).and_then(|index| self.line_starts.get(index)).copied().unwrap_or(0);
-        let before = self.text.get(start..self.text.floor_char_boundary(offset)).unwrap_or_default();
-        (line, before.chars().count() + 1)
+        let line_text = self.text.get(start..).unwrap_or_default();
+        let before = line_text.char_indices().take_while(|(at, c)| start + at + c.len_utf8() <= offset);
+        (line, before.count() + 1)
     }
 
     /// What was read, if there are no errors. What could not be read has its error.

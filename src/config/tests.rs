@@ -455,9 +455,11 @@ proptest! {
         at in any::<prop::sample::Index>(), cut in 0..20_usize, put in "[\\[\\]\"'=,.{}#a0\\n -]{0,6}"
     ) {
         let example = include_str!("../../examples/friendlet.toml").replace("\n#", "\n");
-        let start = example.floor_char_boundary(at.index(example.len()));
-        let end = example.ceil_char_boundary((start + cut).min(example.len()));
-        let text = format!("{}{put}{}", &example[..start], &example[end..]);
+        let mut text: Vec<char> = example.chars().collect();
+        let start = at.index(text.len());
+        let end = (start + cut).min(text.len());
+        text.splice(start..end, put.chars());
+        let text: String = text.into_iter().collect();
         if let Err(errors) = parse(&text, "f", "/usr/bin/friendlet") {
             prop_assert!(!errors.errors().is_empty());
             prop_assert!(errors.errors().iter().all(|error| error.line >= 1 && error.column >= 1));
