@@ -1,2 +1,7 @@
 //! friendlet: see the library's documentation.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    friendlet::cli::run(std::env::args_os())
+}

@@ -1,1 +1,96 @@
-//! The command line.
+//! The command line: what was asked for, and the exit code of what came of it.
+
+mod arguments;
+mod budget;
+mod build_id;
+mod check;
+mod exit;
+mod hello;
+mod help;
+mod limits;
+mod load;
+mod passwd;
+mod place;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+pub use budget::{Budget, Item};
+pub use place::{Environment, state_dir};
+
+use arguments::Command;
+use load::LoadError;
+
+/// Runs the program with these arguments, the program's own name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = match arguments::parse(arguments) {
+        Ok(command) => command,
+        Err(error) => {
+            eprintln!("friendlet: {error}\nTry 'friendlet --help'.");
+            return exit::usage();
+        }
+    };
+    match command {
+        Command::Check { file } => check::run(file.as_deref()),
+        Command::Ctl(arguments) => crate::ctl::run(&arguments),
+        Command::Hello => hello::run(),
+        Command::Help(text) => print(text),
+        Command::Limits => print(&limits::text()),
+        Command::Passwd { user } => passwd::run(&user),
+        Command::Serve { config } => match load::load(config.as_deref()) {
+            Ok((config, _)) => {
+                crate::log::set_level(config.log_level);
+                let state_dir = state_dir(&config, &Environment::of_this_process());
+                crate::serve::run(config, state_dir)
+            }
+            Err(error) => refuse(&error),
+        },
+        Command::Version => print(&version()),
+    }
+}
+
+/// Writes a text to standard output.
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Nobody reads on; there is nobody to tell.
+        Err(_) => exit::io(),
+    }
+}
+
+/// Tells why a device file cannot be used.
+fn refuse(error: &LoadError) -> ExitCode {
+    match error {
+        LoadError::Config(errors) => eprintln!("{errors}"),
+        LoadError::File(error) => eprintln!("friendlet: {error}"),
+    }
+    error.exit_code()
+}
+
+fn version() -> String {
+    let build = match build_id::of_this_program() {
+        Some(id) => format!(", build {id}"),
+        None => String::new(),
+    };
+    format!(
+        "friendlet {} (board {}, {}{build})\n",
+        env!("CARGO_PKG_VERSION"),
+        crate::limits::BOARD,
+        crate::limits::TARGET
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_names_the_board() {
+        let version = version();
+        let start = format!("friendlet {} (board {}, ", env!("CARGO_PKG_VERSION"), crate::limits::BOARD);
+        assert!(version.starts_with(&start), "{version}");
+        assert!(version.ends_with(")\n"), "{version}");
+    }
+}

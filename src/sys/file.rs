@@ -83,6 +83,14 @@ pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
+/// The first `limit` bytes of a file, or all when there are fewer.
+pub fn read_start(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    let file = File::open(path).map_err(|error| FileError::io(path, error))?;
+    let mut bytes = Vec::new();
+    file.take(limit as u64).read_to_end(&mut bytes).map_err(|error| FileError::io(path, error))?;
+    Ok(bytes)
+}
+
 /// Replaces a file as a whole: after a power cut there is the old one or the new one. `mode` is the
 /// new one's, whatever the umask.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
@@ -201,6 +209,8 @@ mod tests {
         let path = folder.0.join("file");
         fs::write(&path, "12345").unwrap();
         assert_eq!(read_text(&path, 5).unwrap(), "12345");
+        assert_eq!(read_start(&path, 4).unwrap(), b"1234");
+        assert_eq!(read_start(&path, 6).unwrap(), b"12345");
         let error = read_text(&path, 4).unwrap_err();
         assert!(matches!(error.reason, FileReason::TooLarge(4)));
         assert_eq!(error.to_string(), format!("{}: larger than 4 bytes", path.display()));

@@ -3,3 +3,4 @@
 pub mod file;
 pub mod password;
 pub mod random;
+pub mod terminal;

@@ -1,0 +1,188 @@
+//! What the command line asks for.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::prelude::*;
+
+use super::help;
+use crate::session::is_user_name;
+
+/// What is to be done.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Command {
+    Check {
+        file: Option<PathBuf>,
+    },
+    /// With all that follows.
+    Ctl(Vec<String>),
+    Hello,
+    Help(&'static str),
+    Limits,
+    Passwd {
+        user: String,
+    },
+    Serve {
+        config: Option<PathBuf>,
+    },
+    Version,
+}
+
+/// Reads the arguments, the program's own name first.
+pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_iter(arguments);
+    let mut config = None;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help(help::GENERAL)),
+            Short('V') | Long("version") => return Ok(Command::Version),
+            Long("config") => config = Some(PathBuf::from(parser.value()?)),
+            Value(name) => {
+                let name = name.string()?;
+                return match name.as_str() {
+                    "serve" => serve(parser, config),
+                    _ if config.is_some() => Err(format!("{name}: takes no --config").into()),
+                    "check" => check(parser),
+                    "ctl" => {
+                        parser.raw_args()?.map(OsString::string).collect::<Result<_, _>>().map(Command::Ctl)
+                    }
+                    "hello" => alone(parser, Command::Hello, help::HELLO),
+                    "limits" => alone(parser, Command::Limits, help::LIMITS),
+                    "passwd" => passwd(parser),
+                    _ => Err(format!("there is no command '{name}'").into()),
+                };
+            }
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Serve { config })
+}
+
+fn serve(mut parser: lexopt::Parser, mut config: Option<PathBuf>) -> Result<Command, lexopt::Error> {
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help(help::SERVE)),
+            Long("config") => config = Some(PathBuf::from(parser.value()?)),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Serve { config })
+}
+
+fn check(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut file = None;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help(help::CHECK)),
+            Long("config") if file.is_none() => file = Some(PathBuf::from(parser.value()?)),
+            Value(name) if file.is_none() => file = Some(PathBuf::from(name)),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Check { file })
+}
+
+fn passwd(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut user = None;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help(help::PASSWD)),
+            Value(name) if user.is_none() => user = Some(name.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    match user {
+        None => Err("passwd: whose? name a user".into()),
+        Some(user) if !is_user_name(&user) => Err(format!(
+            "passwd: '{}' cannot be a user's name; expected 1 to {} letters, digits and '.', '_', '-', '@'",
+            user.escape_debug(),
+            crate::limits::USER_NAME_BYTES
+        )
+        .into()),
+        Some(user) => Ok(Command::Passwd { user }),
+    }
+}
+
+/// A command without arguments.
+fn alone(mut parser: lexopt::Parser, command: Command, help: &'static str) -> Result<Command, lexopt::Error> {
+    match parser.next()? {
+        None => Ok(command),
+        Some(Short('h') | Long("help")) => Ok(Command::Help(help)),
+        Some(other) => Err(other.unexpected()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        let words = std::iter::once("friendlet").chain(line.split_whitespace());
+        parse(words.map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn commands() {
+        let file = |name: &str| Some(PathBuf::from(name));
+        for (line, command) in [
+            ("", Command::Serve { config: None }),
+            ("serve", Command::Serve { config: None }),
+            ("--config f", Command::Serve { config: file("f") }),
+            ("--config=f serve", Command::Serve { config: file("f") }),
+            ("serve --config f", Command::Serve { config: file("f") }),
+            ("check", Command::Check { file: None }),
+            ("check f", Command::Check { file: file("f") }),
+            ("check --config f", Command::Check { file: file("f") }),
+            ("passwd admin", Command::Passwd { user: "admin".to_owned() }),
+            ("limits", Command::Limits),
+            ("hello", Command::Hello),
+            ("--version", Command::Version),
+            ("-V", Command::Version),
+            ("-h", Command::Help(help::GENERAL)),
+            ("--help", Command::Help(help::GENERAL)),
+            ("serve --help", Command::Help(help::SERVE)),
+            ("check -h", Command::Help(help::CHECK)),
+            ("passwd --help", Command::Help(help::PASSWD)),
+            ("limits --help", Command::Help(help::LIMITS)),
+            ("hello -h", Command::Help(help::HELLO)),
+        ] {
+            assert_eq!(parsed(line), Ok(command), "{line}");
+        }
+    }
+
+    #[test]
+    fn ctl_gets_all_that_follows() {
+        let arguments = ["--url", "wss://h", "--help", "start", "hello"].map(str::to_owned).to_vec();
+        assert_eq!(parsed("ctl --url wss://h --help start hello"), Ok(Command::Ctl(arguments)));
+        assert_eq!(parsed("ctl"), Ok(Command::Ctl(Vec::new())));
+    }
+
+    #[test]
+    fn wrong_lines_are_refused() {
+        for line in [
+            "nonsense",
+            "--nonsense",
+            "-x",
+            "--config",
+            "--config f check",
+            "serve f",
+            "check a b",
+            "check --config a --config b",
+            "passwd",
+            "passwd a b",
+            "passwd ä",
+            "limits now",
+            "hello world",
+        ] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_help_shows_its_usage() {
+        for text in [help::GENERAL, help::SERVE, help::CHECK, help::PASSWD, help::LIMITS, help::HELLO] {
+            assert!(text.contains("\nUsage: friendlet ") && text.ends_with('\n'), "{text}");
+            assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+        }
+    }
+}

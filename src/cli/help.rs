@@ -1,0 +1,79 @@
+//! What `--help` says.
+
+pub(super) const GENERAL: &str = "\
+friendlet: service control for small boards over one secure WebSocket
+
+Usage: friendlet [COMMAND] [OPTIONS]
+
+Commands:
+  serve    run the server (without a command, this one)
+  check    tell all that is wrong with a device file, and what memory it can take at worst
+  passwd   make a [[user]] table for the device file from a password
+  ctl      control the services of a running server
+  limits   print the limits this program was built with
+  hello    write a line a second; the built-in service
+
+Options:
+  --config FILE   the device file [default: /etc/friendlet/friendlet.toml,
+                  and where that is not there, the one built in]
+  -h, --help      print this, or after a command what it does
+  -V, --version   print version, board and build
+
+Exit codes:
+  0    all is well
+  64   the command line is wrong
+  65   what was typed in cannot be used
+  66   the device file is not there
+  71   the system refuses something
+  73   a file or folder cannot be made
+  74   something cannot be read or written
+  77   a right is missing
+  78   the device file is wrong
+";
+
+pub(super) const SERVE: &str = "\
+Runs the server, until it is sent TERM or INT. Then it stops its services, in order.
+
+Usage: friendlet [serve] [--config FILE]
+
+  --config FILE   the device file [default: /etc/friendlet/friendlet.toml,
+                  and where that is not there, the one built in]
+
+Once connections are taken, a line 'listening on https://ADDRESS:PORT' goes to standard error.
+Without any user in the device file, the first start makes 'admin' and shows its password once.
+";
+
+pub(super) const CHECK: &str = "\
+Reads a device file. Every error is told with its line and column; without any, what memory the
+server can take with this file at worst.
+
+Usage: friendlet check [FILE]
+
+FILE is the device file that the server would take, unless named. A running server is not touched.
+Exit codes: 0 the file is right, 66 it is not there, 78 it is wrong.
+";
+
+pub(super) const PASSWD: &str = "\
+Reads a password and prints a [[user]] table for the device file with the hash of it.
+
+Usage: friendlet passwd USER
+
+On a terminal the password is asked for twice and not shown. Else it is the first line:
+  printf 'secret\\n' | friendlet passwd admin >> /etc/friendlet/friendlet.toml
+'admin' becomes an administrator, any other a user without services, which are to be filled in.
+Exit code 65: the password is empty, too long, or was typed differently the second time.
+";
+
+pub(super) const LIMITS: &str = "\
+Prints the limits of the board this program was built for, as in its board.toml, and the times.
+
+Usage: friendlet limits
+
+The device file may lower 'slots' and raise nothing. docs/limits.md tells what each is.
+";
+
+pub(super) const HELLO: &str = "\
+Writes a line a second to standard output, until it is sent TERM. The built-in service runs this.
+
+Usage: friendlet hello
+";

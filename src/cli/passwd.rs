@@ -1,0 +1,163 @@
+//! `friendlet passwd`.
+
+use std::fmt;
+use std::io::{self, BufRead, Read as _};
+use std::process::ExitCode;
+
+use super::{exit, print};
+use crate::config::user_text;
+use crate::limits::{PASSWORD_BYTES, PASSWORD_ROUNDS};
+use crate::session::{Level, PasswordHashError, canonical_password};
+use crate::sys::terminal::{self, HiddenInput};
+use crate::sys::{password, random};
+
+/// The user that becomes an administrator.
+const ADMIN: &str = "admin";
+
+/// Why no table is made.
+#[derive(Debug)]
+enum PasswdError {
+    Differs,
+    Empty,
+    Hash(PasswordHashError),
+    Io(io::Error),
+    NotText,
+    Random(random::RandomError),
+    TooLong,
+}
+
+impl PasswdError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Differs | Self::Empty | Self::NotText | Self::TooLong => exit::data(),
+            Self::Hash(_) | Self::Random(_) => exit::system(),
+            Self::Io(_) => exit::io(),
+        }
+    }
+}
+
+impl fmt::Display for PasswdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Differs => f.write_str("the two passwords differ"),
+            Self::Empty => f.write_str("the password is empty"),
+            Self::Hash(error) => error.fmt(f),
+            Self::Io(error) => write!(f, "standard input: {error}"),
+            Self::NotText => f.write_str("the password is no UTF-8"),
+            Self::Random(error) => error.fmt(f),
+            Self::TooLong => write!(f, "the password is longer than {PASSWORD_BYTES} bytes"),
+        }
+    }
+}
+
+/// Reads a password and prints the table of this user.
+pub(super) fn run(user: &str) -> ExitCode {
+    match read().and_then(|password| table(user, &password)) {
+        Ok(text) => print(&text),
+        Err(error) => {
+            eprintln!("friendlet: passwd: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn read() -> Result<String, PasswdError> {
+    let mut input = io::stdin().lock();
+    if !terminal::is_terminal() {
+        return read_line(&mut input);
+    }
+    let hidden = HiddenInput::new().map_err(PasswdError::Io)?;
+    eprint!("Password: ");
+    let password = read_line(&mut input)?;
+    eprint!("Again: ");
+    let again = read_line(&mut input);
+    drop(hidden);
+    if again.is_ok_and(|again| again == password) { Ok(password) } else { Err(PasswdError::Differs) }
+}
+
+/// The first line, without its end.
+fn read_line(input: &mut impl BufRead) -> Result<String, PasswdError> {
+    let mut line = Vec::new();
+    // The longest password and a line's end; one more would be too long.
+    let limit = PASSWORD_BYTES as u64 + 2;
+    input.take(limit).read_until(b'\n', &mut line).map_err(PasswdError::Io)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+    }
+    match line.len() {
+        0 => Err(PasswdError::Empty),
+        len if len > PASSWORD_BYTES => Err(PasswdError::TooLong),
+        _ => String::from_utf8(line).map_err(|_| PasswdError::NotText),
+    }
+}
+
+fn table(user: &str, password: &str) -> Result<String, PasswdError> {
+    let salt = random::bytes().map_err(PasswdError::Random)?;
+    // A board's `password_rounds` is at most PASSWORD_ROUNDS_MAX.
+    let rounds = u32::try_from(PASSWORD_ROUNDS).unwrap_or(u32::MAX);
+    let hash =
+        password::hash(&canonical_password(password.as_bytes()), rounds, salt).map_err(PasswdError::Hash)?;
+    let level = if user == ADMIN { Level::Admin } else { Level::User };
+    Ok(user_text(user, level, &hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(input: &[u8]) -> Result<String, String> {
+        read_line(&mut &input[..]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn password_is_the_first_line() {
+        for input in ["secret\nmore\n", "secret\r\n", "secret"] {
+            assert_eq!(line(input.as_bytes()).as_deref(), Ok("secret"), "{input:?}");
+        }
+        assert_eq!(line("pass wört \n".as_bytes()).as_deref(), Ok("pass wört "));
+    }
+
+    #[test]
+    fn empty_password_is_refused() {
+        for input in ["", "\n", "\r\n", "\nsecret\n"] {
+            assert_eq!(line(input.as_bytes()).unwrap_err(), "the password is empty", "{input:?}");
+        }
+        assert_eq!(line(b"\xff\n").unwrap_err(), "the password is no UTF-8");
+    }
+
+    #[test]
+    fn password_may_be_as_long_as_its_limit() {
+        let longest = "p".repeat(PASSWORD_BYTES);
+        for end in ["", "\n", "\r\n", "\nmore"] {
+            assert_eq!(line(format!("{longest}{end}").as_bytes()).as_ref(), Ok(&longest));
+            let error = line(format!("{longest}p{end}").as_bytes()).unwrap_err();
+            assert_eq!(error, format!("the password is longer than {PASSWORD_BYTES} bytes"));
+        }
+        assert!(line(&vec![b'p'; 10 * PASSWORD_BYTES]).is_err());
+    }
+
+    #[test]
+    fn lines_are_read_one_after_the_other() {
+        let mut input = &b"one\ntwo\n"[..];
+        assert_eq!(read_line(&mut input).unwrap(), "one");
+        assert_eq!(read_line(&mut input).unwrap(), "two");
+        assert!(matches!(read_line(&mut input), Err(PasswdError::Empty)));
+    }
+
+    #[test]
+    fn table_holds_the_password() {
+        let text = table("admin", "secret").unwrap();
+        let user = crate::config::parse_user(&text, "f").unwrap();
+        assert_eq!(user.level, Level::Admin);
+        let hash = user.password.unwrap();
+        assert_eq!(hash.rounds() as usize, PASSWORD_ROUNDS);
+        assert!(password::verify(&canonical_password(b"secret"), &hash));
+        assert!(!password::verify(&canonical_password(b"Secret"), &hash));
+        // Salted: no two are the same.
+        assert_ne!(table("admin", "secret").unwrap(), text);
+        assert!(table("ben", "secret").unwrap().contains("level = \"user\"\n"));
+    }
+}

@@ -1,0 +1,108 @@
+//! Where the server keeps its state.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+
+use crate::config::Config;
+
+const SYSTEM_DIR: &str = "/var/lib/friendlet";
+
+/// What of the process counts for the place of its state.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `$HOME`.
+    pub home: Option<OsString>,
+    /// Whether the server runs as root.
+    pub is_root: bool,
+    /// `$STATE_DIRECTORY`, which systemd sets.
+    pub state_directory: Option<OsString>,
+    /// `$XDG_STATE_HOME`.
+    pub xdg_state_home: Option<OsString>,
+}
+
+impl Environment {
+    /// That of this process.
+    pub fn of_this_process() -> Self {
+        Self {
+            home: std::env::var_os("HOME"),
+            is_root: rustix::process::geteuid().is_root(),
+            state_directory: std::env::var_os("STATE_DIRECTORY"),
+            xdg_state_home: std::env::var_os("XDG_STATE_HOME"),
+        }
+    }
+}
+
+/// Where the state is kept: `[state] dir`; else what systemd says; else for a plain user the place
+/// that the XDG Base Directory Specification names; else `/var/lib/friendlet`.
+pub fn state_dir(config: &Config, environment: &Environment) -> PathBuf {
+    if !config.state_dir.is_empty() {
+        return PathBuf::from(config.state_dir.as_str());
+    }
+    if let Some(list) = &environment.state_directory {
+        // Several are separated by colons; one is what friendlet needs.
+        let first = list.as_bytes().split(|byte| *byte == b':').next().unwrap_or_default();
+        let first = PathBuf::from(OsString::from_vec(first.to_owned()));
+        if first.is_absolute() {
+            return first;
+        }
+    }
+    if environment.is_root {
+        return PathBuf::from(SYSTEM_DIR);
+    }
+    let absolute =
+        |path: &Option<OsString>| path.clone().map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute(&environment.xdg_state_home)
+        .or_else(|| absolute(&environment.home).map(|home| home.join(".local/state")))
+        .map_or_else(|| PathBuf::from(SYSTEM_DIR), |state| state.join("friendlet"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(dir: &str, environment: &Environment) -> String {
+        let config = crate::config::parse(&format!("[state]\ndir = '{dir}'"), "f", "/bin/friendlet").unwrap();
+        state_dir(&config, environment).to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn file_counts_most_then_systemd_then_the_users_own_place() {
+        let mut environment = Environment {
+            home: Some("/home/a".into()),
+            is_root: false,
+            state_directory: Some("/var/lib/private/friendlet:/var/lib/b".into()),
+            xdg_state_home: Some("/home/a/state".into()),
+        };
+        assert_eq!(place("/data", &environment), "/data");
+        assert_eq!(place("", &environment), "/var/lib/private/friendlet");
+        environment.state_directory = None;
+        assert_eq!(place("", &environment), "/home/a/state/friendlet");
+        environment.xdg_state_home = None;
+        assert_eq!(place("", &environment), "/home/a/.local/state/friendlet");
+        environment.home = None;
+        assert_eq!(place("", &environment), "/var/lib/friendlet");
+    }
+
+    #[test]
+    fn root_keeps_it_with_the_system() {
+        let environment = Environment {
+            home: Some("/root".into()),
+            is_root: true,
+            state_directory: None,
+            xdg_state_home: Some("/root/state".into()),
+        };
+        assert_eq!(place("", &environment), "/var/lib/friendlet");
+    }
+
+    #[test]
+    fn relative_and_empty_variables_do_not_count() {
+        let environment = Environment {
+            home: Some("/home/a".into()),
+            is_root: false,
+            state_directory: Some("".into()),
+            xdg_state_home: Some("state".into()),
+        };
+        assert_eq!(place("", &environment), "/home/a/.local/state/friendlet");
+    }
+}
