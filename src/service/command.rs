@@ -91,6 +91,7 @@ pub struct NamedCommand {
 
 /// What a [`NamedCommand`] does.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "all room is set aside at start, a box would save none")]
 pub enum What {
     /// Sends a signal to the service's process group.
     Signal(Signal),

@@ -1,6 +1,17 @@
 //! The operating system.
 
+mod accounts;
+mod clock;
+mod enabled;
 pub mod file;
 pub mod password;
+mod process;
 pub mod random;
+mod signal;
 pub mod terminal;
+
+pub use accounts::{Account, lookup};
+pub use clock::Clock;
+pub use enabled::EnabledFile;
+pub use process::{CommandDone, Processes, RunError};
+pub use signal::{Received, Signals};

@@ -532,7 +532,7 @@ mod random {
                     Some(Action::Spawn { service }) => {
                         assert_eq!(self.alive[service.index()], 0, "one process at a time");
                         self.born += 1;
-                        let result = if self.born % 3 == 0 { Err(11) } else { Ok(self.born) };
+                        let result = if self.born.is_multiple_of(3) { Err(11) } else { Ok(self.born) };
                         self.alive[service.index()] = result.unwrap_or(0);
                         supervisor.handle_spawned(service, result, now);
                     }

@@ -1,0 +1,139 @@
+//! Users of the system, out of `/etc/passwd` (passwd(5)).
+//!
+//! It is read here and not by the C library, whose static form knows no other sources either.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+
+use heapless::String;
+
+use crate::limits::{ACCOUNTS_BYTES, FILE_PATH_BYTES, USER_NAME_BYTES};
+
+/// A user that a service can run as.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Account {
+    /// Name; the number where it has none.
+    pub name: String<USER_NAME_BYTES>,
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Home directory; `/` where none is known.
+    pub home: String<FILE_PATH_BYTES>,
+}
+
+/// Looks up a user: a name, `uid` or `uid:gid`. Numbers need no entry; a `uid` without one stands
+/// for the group of the same number, too.
+///
+/// # Errors
+/// Those of reading the file, of which the first `limits::ACCOUNTS_BYTES` count.
+pub fn lookup(user: &str) -> io::Result<Option<Account>> {
+    let mut passwd = Vec::new();
+    match File::open("/etc/passwd") {
+        Ok(file) => {
+            file.take(ACCOUNTS_BYTES as u64).read_to_end(&mut passwd)?;
+        }
+        // An image may do without: numbers still work.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(find(user, &passwd))
+}
+
+/// The same in the text of the file.
+fn find(user: &str, passwd: &[u8]) -> Option<Account> {
+    let (uid, gid) = user.split_once(':').map_or((user, None), |(uid, gid)| (uid, Some(gid)));
+    let mut entries = passwd.split(|byte| *byte == b'\n').filter_map(entry);
+    let Some(uid) = number(uid) else {
+        return entries.find(|account| account.name == user);
+    };
+    let gid = gid.map(|gid| number(gid).ok_or(())).transpose().ok()?;
+    let known = entries.find(|account| account.uid == uid);
+    match (known, gid) {
+        (Some(known), gid) => Some(Account { gid: gid.unwrap_or(known.gid), ..known }),
+        (None, gid) => {
+            let mut name = String::new();
+            core::fmt::write(&mut name, format_args!("{uid}")).ok()?;
+            Some(Account { name, uid, gid: gid.unwrap_or(uid), home: String::try_from("/").ok()? })
+        }
+    }
+}
+
+/// `name:password:uid:gid:comment:home:shell`
+fn entry(line: &[u8]) -> Option<Account> {
+    let mut fields = core::str::from_utf8(line).ok()?.split(':');
+    let name = String::try_from(fields.next()?).ok()?;
+    let uid = number(fields.nth(1)?)?;
+    let gid = number(fields.next()?)?;
+    let home = fields.nth(1).filter(|home| home.starts_with('/')).unwrap_or("/");
+    Some(Account { name, uid, gid, home: String::try_from(home).ok()? })
+}
+
+/// A decimal number without a sign; the largest means "no change" to the system and is none.
+fn number(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| digits && *number != u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\n\
+        # a comment\n\
+        broken:x:1\n\
+        bad:x:-1:0::/:\n\
+        \xff\xff:x:5:5::/:\n\
+        web:x:33:34:Web, Server:/var/www:/bin/false\n\
+        bare:x:77:78\n";
+
+    fn found(user: &str) -> Option<(std::string::String, u32, u32, std::string::String)> {
+        find(user, PASSWD).map(|account| {
+            (account.name.as_str().into(), account.uid, account.gid, account.home.as_str().into())
+        })
+    }
+
+    #[test]
+    fn by_name() {
+        assert_eq!(found("web"), Some(("web".into(), 33, 34, "/var/www".into())));
+        assert_eq!(found("root"), Some(("root".into(), 0, 0, "/root".into())));
+        assert_eq!(found("bare"), Some(("bare".into(), 77, 78, "/".into())));
+        for user in ["", "we", "broken", "bad", "web:33", "# a comment"] {
+            assert_eq!(found(user), None, "{user}");
+        }
+    }
+
+    #[test]
+    fn by_number() {
+        assert_eq!(found("33"), Some(("web".into(), 33, 34, "/var/www".into())));
+        assert_eq!(found("33:50"), Some(("web".into(), 33, 50, "/var/www".into())));
+        assert_eq!(found("1000"), Some(("1000".into(), 1000, 1000, "/".into())));
+        assert_eq!(found("1000:7"), Some(("1000".into(), 1000, 7, "/".into())));
+        for user in ["4294967295", "4294967296", "+1", "-1", "1:", "1:x", "1:2:3", ":1"] {
+            assert_eq!(found(user), None, "{user}");
+        }
+    }
+
+    #[test]
+    fn name_and_home_over_their_limits_are_no_account() {
+        let line = |name: usize, home: usize| {
+            let (name, home) = ("n".repeat(name), "h".repeat(home - 1));
+            entry(format!("{name}:x:1:2::/{home}:").as_bytes()).is_some()
+        };
+        assert!(line(USER_NAME_BYTES, FILE_PATH_BYTES));
+        assert!(!line(USER_NAME_BYTES + 1, FILE_PATH_BYTES));
+        assert!(!line(USER_NAME_BYTES, FILE_PATH_BYTES + 1));
+    }
+
+    #[test]
+    fn root_is_known_by_number() {
+        assert_eq!(lookup("0").unwrap().unwrap().uid, 0);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(user: std::string::String, passwd: Vec<u8>) {
+            let _ = find(&user, &passwd);
+        }
+    }
+}

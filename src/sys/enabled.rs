@@ -1,0 +1,153 @@
+//! What install and uninstall said, kept in the state directory.
+//!
+//! One line, `name enabled` or `name disabled`, for each service that differs from the device
+//! file. The file is replaced as a whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::limits::{SERVICE_NAME_BYTES, SERVICES};
+use crate::warning;
+
+const FILE: &str = "enabled";
+const NEW_FILE: &str = ".enabled.new";
+/// Twice what can be written, so that the file of a board with longer lists is still read.
+const MOST_BYTES: usize = 2 * SERVICES * (SERVICE_NAME_BYTES + " disabled\n".len());
+
+/// The file of one state directory.
+#[derive(Clone, Debug)]
+pub struct EnabledFile {
+    directory: PathBuf,
+}
+
+impl EnabledFile {
+    /// The file in this directory, which need not be there.
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// Tells each service that is written down, and whether it is enabled. Without a file there is
+    /// none; lines that cannot be read are passed over and logged.
+    ///
+    /// # Errors
+    /// Those of reading, and `InvalidData` for a file that is far too long.
+    pub fn load(&self, mut tell: impl FnMut(&str, bool)) -> io::Result<()> {
+        let file = match File::open(self.directory.join(FILE)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        if file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)? > MOST_BYTES {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            match parse(line) {
+                Some((name, enabled)) => tell(name, enabled),
+                None if line.is_empty() => {}
+                None => warning!("{}: line {} is not understood", FILE, number + 1),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes these down instead of what was there. When it returns, they outlive a power cut.
+    ///
+    /// # Errors
+    /// Those of writing; what was there remains.
+    pub fn store<'a>(&self, services: impl Iterator<Item = (&'a str, bool)>) -> io::Result<()> {
+        let mut text = String::new();
+        for (name, enabled) in services {
+            text.push_str(name);
+            text.push_str(if enabled { " enabled\n" } else { " disabled\n" });
+        }
+        let new = self.directory.join(NEW_FILE);
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, self.directory.join(FILE))?;
+        // The new name itself is durable only with the directory.
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+fn parse(line: &[u8]) -> Option<(&str, bool)> {
+    let (name, word) = core::str::from_utf8(line).ok()?.split_once(' ')?;
+    let enabled = match word {
+        "enabled" => true,
+        "disabled" => false,
+        _ => return None,
+    };
+    (!name.is_empty()).then_some((name, enabled))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn directory(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("friendlet-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    fn loaded(file: &EnabledFile) -> io::Result<Vec<(String, bool)>> {
+        let mut services = Vec::new();
+        file.load(|name, enabled| services.push((name.to_owned(), enabled)))?;
+        Ok(services)
+    }
+
+    #[test]
+    fn stored_is_loaded() {
+        let directory = directory("enabled");
+        let file = EnabledFile::new(&directory);
+        assert_eq!(loaded(&file).unwrap(), []);
+        for services in [&[("web", true), ("log", false)][..], &[("web", false)], &[]] {
+            file.store(services.iter().copied()).unwrap();
+            let expected: Vec<_> = services.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect();
+            assert_eq!(loaded(&file).unwrap(), expected);
+        }
+        let mode = fs::metadata(directory.join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(!directory.join(NEW_FILE).exists());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn bad_lines_are_passed_over() {
+        let directory = directory("enabled-bad");
+        let text = b"web enabled\n\nlog\n enabled\nlog on\n\xff disabled\nlog disabled";
+        fs::write(directory.join(FILE), text).unwrap();
+        let services = loaded(&EnabledFile::new(&directory)).unwrap();
+        assert_eq!(services, [("web".to_owned(), true), ("log".to_owned(), false)]);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn length_meets_its_limit_and_not_more() {
+        let directory = directory("enabled-long");
+        let file = EnabledFile::new(&directory);
+        fs::write(directory.join(FILE), vec![b'\n'; MOST_BYTES]).unwrap();
+        assert_eq!(loaded(&file).unwrap(), []);
+        fs::write(directory.join(FILE), vec![b'\n'; MOST_BYTES + 1]).unwrap();
+        assert_eq!(loaded(&file).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn failed_write_leaves_what_was_there() {
+        let directory = directory("enabled-fail");
+        let file = EnabledFile::new(&directory);
+        file.store([("web", true)].into_iter()).unwrap();
+        // A directory of the new file's name is in the way.
+        fs::create_dir(directory.join(NEW_FILE)).unwrap();
+        assert!(file.store([("web", false)].into_iter()).is_err());
+        assert_eq!(loaded(&file).unwrap(), [("web".to_owned(), true)]);
+        fs::remove_dir_all(directory).unwrap();
+        assert!(file.store([("web", false)].into_iter()).is_err());
+    }
+}
