@@ -66,6 +66,15 @@ mod tests {
     }
 
     #[test]
+    fn every_limit_and_time_is_documented() {
+        let document = include_str!("../../docs/limits.md");
+        let names = limits::TABLE.iter().map(|(name, _)| name).chain(TIMES.iter().map(|(name, _)| name));
+        for name in names {
+            assert!(document.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn every_time_of_the_limits_is_told() {
         // Whoever adds a time adds it here.
         let source = include_str!("../limits.rs");

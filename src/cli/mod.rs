@@ -4,7 +4,7 @@ mod arguments;
 mod budget;
 mod build_id;
 mod check;
-mod exit;
+pub mod exit;
 mod hello;
 mod help;
 mod limits;

@@ -444,6 +444,37 @@ fn example_is_right_with_its_defaults_and_with_everything_set() {
     assert_eq!(full.services.len(), 3);
 }
 
+/// The keys that a message about an unknown one in this table would know.
+fn keys_of(source: &str) -> Vec<&str> {
+    let lists = source.split("let known = [").skip(1).filter_map(|rest| rest.split(']').next());
+    lists.flat_map(|list| list.split('"').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn every_key_is_documented_and_in_the_example() {
+    let document = include_str!("../../docs/device-file.md");
+    let example = include_str!("../../examples/friendlet.toml");
+    let sources = [include_str!("accounts.rs"), include_str!("services.rs"), include_str!("settings.rs")];
+    let mut keys: Vec<_> = sources.into_iter().flat_map(keys_of).collect();
+    keys.extend(["dir", "slots", "level", "sha256"]);
+    assert!(keys.len() > 25, "{keys:?}");
+    for key in keys {
+        assert!(document.contains(&format!("| `{key}` |")), "{key}");
+        assert!(
+            ["\n#", "\n", "."].iter().any(|before| example.contains(&format!("{before}{key} = ")))
+                || example.contains(&format!("[service.{key}]")),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn toml_of_the_documentation_is_right() {
+    let document = include_str!("../../docs/device-file.md");
+    let block = document.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(config(block).services.len(), 3);
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC*") {
