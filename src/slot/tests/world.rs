@@ -96,6 +96,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(slots: usize) -> Self {
+        crate::log::set_level(crate::log::Level::Off);
         let file = with_tokens(FILE);
         let config = config::parse(&file, "world", "/bin/friendlet").unwrap_or_else(|e| panic!("{e}"));
         let mut users = crate::session::Users::new();
