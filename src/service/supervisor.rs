@@ -8,7 +8,7 @@ use super::restart::BackOff;
 use super::state::{Event, Phase, Step, step};
 use super::table::bit;
 use super::{
-    Action, Change, CommandError, Exit, LastExit, NamedCommand, ServiceId, ServiceTable, Signal, Spec, State,
+    Action, Change, CommandError, Exit, LastExit, NamedCommand, ServiceId, ServiceTable, Signal, Spec,
     Status, Verb,
 };
 use crate::limits::{KILL_TIMEOUT, SERVICES, SHUTDOWN_TIMEOUT};

@@ -290,13 +290,18 @@ impl Processes {
                 Ok(None) | Err(_) => break,
             }
         }
-        self.groups().find_map(|group| match group.get() {
+        let (pid, exit) = self.groups().find_map(|group| match group.get() {
             Group::Vanishing { pid, exit, since } if is_gone(pid) || since.elapsed() >= KILL_TIMEOUT => {
+                if let Some(slot) = self.services.iter().find(|slot| core::ptr::eq(&slot.group, group)) {
+                    // Who hears of the end finds the last words, too.
+                    slot.output.drain();
+                }
                 group.set(Group::None);
-                Some((from_pid(pid), exit))
+                Some((pid, exit))
             }
             _ => None,
-        })
+        })?;
+        Some((from_pid(pid), exit))
     }
 
     /// A process has been reaped. `false` when it was no named command's.

@@ -2,7 +2,7 @@ mod random;
 
 use std::vec::Vec as List;
 
-use super::super::{RestartPolicy, State::*};
+use super::super::{RestartPolicy, State, State::*};
 use super::*;
 use crate::limits::{GOOD_RUN, RESTART_DELAY_MIN};
 

@@ -154,12 +154,6 @@ impl<S: Sink> Output<S> {
         Poll::Ready(())
     }
 
-    /// Whether no pipe is open.
-    #[cfg(test)]
-    pub(super) fn is_closed(&self) -> bool {
-        self.pipe.borrow().is_none()
-    }
-
     /// One piece; 0 when no pipe is open (any more).
     fn read(&self) -> io::Result<usize> {
         let mut open = self.pipe.borrow_mut();
