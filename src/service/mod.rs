@@ -23,6 +23,7 @@
 //! assert_eq!(supervisor.status(hello, now).state, State::Started);
 //! ```
 
+mod action;
 mod command;
 mod restart;
 mod signal;
@@ -32,11 +33,12 @@ mod supervisor;
 mod table;
 mod text_list;
 
+pub use action::{Action, Change};
 pub use command::{CommandError, NamedCommand, Verb, What};
 pub use restart::RestartPolicy;
 pub use signal::Signal;
 pub use spec::{Arguments, Name, Spec, Variables, is_service_name};
 pub use state::{Exit, LastExit, State, Status};
-pub use supervisor::{Action, Change, Supervisor};
+pub use supervisor::Supervisor;
 pub use table::{OrderError, ServiceId, ServiceTable, TableError};
 pub use text_list::{Full, TextList};

@@ -8,7 +8,8 @@ use super::restart::BackOff;
 use super::state::{Event, Phase, Step, step};
 use super::table::bit;
 use super::{
-    CommandError, Exit, LastExit, NamedCommand, ServiceId, ServiceTable, Signal, Spec, State, Status, Verb,
+    Action, Change, CommandError, Exit, LastExit, NamedCommand, ServiceId, ServiceTable, Signal, Spec,
+    Status, Verb,
 };
 use crate::limits::{KILL_TIMEOUT, SERVICES, SHUTDOWN_TIMEOUT};
 use crate::{error, info, warning};
@@ -19,39 +20,6 @@ const ACTIONS: usize = 4 * SERVICES;
 const ACTIONS_OF_ONE: usize = 2;
 /// Changes kept until they are taken.
 const CHANGES: usize = 4 * SERVICES;
-
-/// What the caller is to do at once.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Action {
-    /// Make a process, and answer with [`Supervisor::handle_spawned`].
-    Spawn {
-        /// Whose.
-        service: ServiceId,
-    },
-    /// Send a signal to a process group.
-    Signal {
-        /// Whose.
-        service: ServiceId,
-        /// The leader of the group.
-        pid: u32,
-        /// Which.
-        signal: Signal,
-    },
-    /// Write down durably what is enabled ([`Supervisor::overrides`]), and answer with
-    /// [`Supervisor::handle_persisted`].
-    Persist,
-}
-
-/// A service is in another state.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Change {
-    /// Which.
-    pub service: ServiceId,
-    /// Its state from now on.
-    pub state: State,
-    /// Its process; 0 when there is none.
-    pub pid: u32,
-}
 
 /// How far the end of everything is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

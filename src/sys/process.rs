@@ -17,11 +17,11 @@ use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, WaitOptions, WaitStatus, kill_process_group, set_child_subreaper, test_kill_process_group, waitpid,
+    Pid, WaitOptions, WaitStatus, kill_process_group, set_child_subreaper, test_kill_process_group, wait,
 };
 use smol::future::yield_now;
 use smol::{LocalExecutor, Timer};
@@ -150,6 +150,8 @@ impl Drop for CommandDone<'_> {
 pub struct Processes {
     services: Box<[Service]>,
     runs: Box<[Run]>,
+    /// `limits::COMMAND_TIMEOUT`.
+    command_timeout: Duration,
     on_done: Box<dyn Fn()>,
 }
 
@@ -179,6 +181,7 @@ impl Processes {
         Self {
             services: (0..services).map(|_| service()).collect(),
             runs: (0..SERVICE_COMMAND_RUNS).map(|_| run()).collect(),
+            command_timeout: COMMAND_TIMEOUT,
             on_done: Box::new(on_done),
         }
     }
@@ -242,7 +245,7 @@ impl Processes {
         run.pid.set(pid);
         run.ticket.set(ticket);
         run.timed_out.set(false);
-        run.deadline.set(Some(Instant::now() + COMMAND_TIMEOUT));
+        run.deadline.set(Some(Instant::now() + self.command_timeout));
         run.output.replace(Some(pipe));
         Ok(())
     }
@@ -270,7 +273,7 @@ impl Processes {
     /// others, such as what a service has left behind, at once.
     pub fn reap(&self) -> Option<(u32, Exit)> {
         loop {
-            match waitpid(None, WaitOptions::NOHANG) {
+            match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
                     let Some(exit) = to_exit(status) else { continue };
                     let leads =
@@ -287,13 +290,18 @@ impl Processes {
                 Ok(None) | Err(_) => break,
             }
         }
-        self.groups().find_map(|group| match group.get() {
+        let (pid, exit) = self.groups().find_map(|group| match group.get() {
             Group::Vanishing { pid, exit, since } if is_gone(pid) || since.elapsed() >= KILL_TIMEOUT => {
+                if let Some(slot) = self.services.iter().find(|slot| core::ptr::eq(&slot.group, group)) {
+                    // Who hears of the end finds the last words, too.
+                    slot.output.drain();
+                }
                 group.set(Group::None);
-                Some((from_pid(pid), exit))
+                Some((pid, exit))
             }
             _ => None,
-        })
+        })?;
+        Some((from_pid(pid), exit))
     }
 
     /// A process has been reaped. `false` when it was no named command's.
