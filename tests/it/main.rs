@@ -1,5 +1,9 @@
 //! Integration tests: one binary, one module a subject.
 
+#![allow(clippy::disallowed_methods, reason = "the rules of clippy.toml are the server's")]
+
 mod layers;
 mod support;
+#[path = "../system/mod.rs"]
+mod system;
 mod vectors;

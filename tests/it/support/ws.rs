@@ -255,8 +255,14 @@ impl Socket {
     /// text that is not a push.
     #[track_caller]
     pub(crate) fn expect_nothing(&mut self) {
-        const NO_FRAME: &str = "hello world, not a frame";
         assert_eq!(self.call(NO_FRAME), NOT_A_FRAME, "something was answered");
+    }
+
+    /// The first text, push or not, that came before the answer to a call sent now.
+    #[track_caller]
+    pub(crate) fn text_after_probe(&mut self) -> Option<String> {
+        self.send(NO_FRAME);
+        Some(self.text()).filter(|text| text != NOT_A_FRAME)
     }
 
     /// Expects a closing frame with `code`, texts before it left aside, and then the end.
@@ -277,6 +283,9 @@ impl Socket {
         assert_eq!(self.receive(SOON), Some(Event::End), "the server ends the connection");
     }
 }
+
+/// A message that is no frame.
+const NO_FRAME: &str = "hello world, not a frame";
 
 /// What answers a message that is no frame.
 pub(crate) const NOT_A_FRAME: &str = " { \"ErrorMessage\":\"Request do not contain required data\" }";

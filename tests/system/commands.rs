@@ -1,0 +1,134 @@
+//! Named commands: a signal, or a program with its output.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use data_encoding::BASE64;
+
+use super::services::start;
+use crate::support::device::{FOUNDING, GUEST, shell};
+use crate::support::folder::Folder;
+use crate::support::wait::until;
+use crate::support::ws::request;
+use crate::support::{Device, Server, process};
+
+const OK: &str = r#"{ "Status": "ok"}"#;
+
+fn command(server: &Server, cmd: &str) -> String {
+    server.post("/system.library/services/tool/command", &format!("sessionid={FOUNDING}&cmd={cmd}")).body
+}
+
+fn tool(commands: &str) -> String {
+    shell("tool", "exec sleep 1000", &format!("[service.commands]\n{commands}"))
+}
+
+#[test]
+fn a_signal_reaches_the_service() {
+    let folder = Folder::new();
+    let script = format!(
+        "trap 'touch {}' HUP; touch {}; while :; do sleep 0.1; done",
+        folder.file("hup"),
+        folder.file("up")
+    );
+    let table = shell("tool", &script, "commands = { reload = \"HUP\" }");
+    let server = Server::start(&Device::plain().with(&table));
+    let refused = command(&server, "reload");
+    assert!(refused.starts_with("fail<!--separate-->"), "it does not run: {refused}");
+    start(&server, "tool");
+    until("it listens", || fs::exists(folder.file("up")).unwrap());
+    assert_eq!(command(&server, "reload"), OK);
+    until("the signal came", || fs::exists(folder.file("hup")).unwrap());
+}
+
+#[test]
+fn a_program_answers_with_its_output() {
+    let server = Server::start(
+        &Device::plain()
+            .with(&tool("say = [\"/bin/sh\", \"-c\", \"echo \\\"a b\\\"; echo oops >&2; exit 4\"]")),
+    );
+    let answer = command(&server, "say");
+    assert!(answer.starts_with(r#"{ "Status": "ok", "Exit": "#), "{answer}");
+    assert!(answer.contains("a b\\n") && answer.contains("oops") && answer.contains('4'), "{answer}");
+}
+
+#[test]
+fn what_is_not_named_is_not_run() {
+    let server = Server::start(&Device::plain().with(&tool("say = [\"/bin/echo\"]")));
+    for cmd in ["", "other", "sh", "say;id", "%2Fbin%2Fsh"] {
+        let answer = command(&server, cmd);
+        assert!(answer.starts_with("fail<!--separate-->"), "{cmd}: {answer}");
+    }
+    let body = format!("sessionid={FOUNDING}");
+    let answer = server.post("/system.library/services/tool/command", &body).body;
+    assert!(answer.contains(r#""code":"14""#), "{answer}");
+    let body = format!("sessionid={GUEST}&cmd=say");
+    let answer = server.post("/system.library/services/tool/command", &body).body;
+    assert!(answer.contains(r#""code":"4""#), "{answer}");
+}
+
+#[test]
+fn a_long_answer_comes_in_chunks() {
+    // Every byte needs an escape, so that the answer is longer than what is sent whole.
+    let quotes = r#"say = ["/bin/sh", "-c", "head -c 32768 /dev/zero | tr '\\0' '\"'"]"#;
+    let server = Server::start(&Device::new().with(&tool(quotes)));
+    let mut socket = server.bound(FOUNDING);
+    socket.send(&request("r", "services/tool/command", r#"{"cmd":"say"}"#, FOUNDING));
+    let mut whole = String::new();
+    let mut parts = 0;
+    loop {
+        let chunk = socket.text();
+        let field = |key: &str| {
+            let (_, rest) = chunk.split_once(&format!("\"{key}\":\"")).unwrap_or_else(|| panic!("{chunk}"));
+            rest.split('"').next().unwrap().to_owned()
+        };
+        assert!(chunk.starts_with(r#"{"type":"con","data":{"type":"chunk","data":{"id":""#), "{chunk}");
+        assert_eq!(field("part"), parts.to_string());
+        // The last "data" is the piece.
+        let (_, piece) = chunk.rsplit_once("\"data\":\"").unwrap();
+        let piece = piece.split('"').next().unwrap();
+        assert!(piece.len() <= 63487);
+        whole += piece;
+        parts += 1;
+        if field("total") == parts.to_string() {
+            break;
+        }
+    }
+    assert!(parts >= 2);
+    let mut text = vec![0; BASE64.decode_len(whole.len()).unwrap()];
+    let length = BASE64.decode_mut(whole.as_bytes(), &mut text).unwrap();
+    let text = std::str::from_utf8(&text[..length]).unwrap();
+    assert!(text.contains(r#""requestid":"r""#) && text.contains(&"\\\"".repeat(30_000)), "{}", text.len());
+    // The connection goes on as before.
+    assert!(socket.call(&request("s", "services/list", "{}", FOUNDING)).contains(r#""requestid":"s""#));
+}
+
+#[test]
+fn a_program_that_writes_too_much_is_cut() {
+    let server = Server::start(
+        &Device::plain().with(&tool(r#"say = ["/bin/sh", "-c", "head -c 10000000 /dev/zero | tr '\\0' x"]"#)),
+    );
+    let answer = command(&server, "say");
+    let letters = answer.matches('x').count();
+    assert!((1000..=friendlet::limits::COMMAND_OUTPUT_BYTES + 8).contains(&letters), "{letters}");
+}
+
+#[test]
+fn a_program_that_does_not_end_is_killed_and_holds_nobody_up() {
+    let server = Server::start(
+        &Device::plain().with(&tool("hang = [\"/bin/sh\", \"-c\", \"sleep 1000 & sleep 1000\"]")),
+    );
+    let asked = Instant::now();
+    let mut socket = server.bound(FOUNDING);
+    socket.send(&request("slow", "services/tool/command", r#"{"cmd":"hang"}"#, FOUNDING));
+    let mut other = server.bound(FOUNDING);
+    for _ in 0..20 {
+        other.call(&request("fast", "services/list", "{}", FOUNDING));
+    }
+    assert!(asked.elapsed() < Duration::from_secs(10));
+    let answer = match socket.receive(friendlet::limits::COMMAND_TIMEOUT + Duration::from_secs(10)) {
+        Some(crate::support::ws::Event::Text(text)) => text,
+        answer => panic!("{answer:?}"),
+    };
+    assert!(answer.contains(r#""requestid":"slow""#), "{answer}");
+    until("nobody is left", || process::children(server.pid()).is_empty());
+}

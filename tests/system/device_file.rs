@@ -1,0 +1,178 @@
+//! The device file and the commands about it: `check`, `passwd`, `limits`.
+
+use crate::support::device::{Device, accounts, shell};
+use crate::support::http::session_of;
+use crate::support::server::{Run, run, run_on};
+use crate::support::{Server, folder::Folder};
+
+/// EX_CONFIG of sysexits.
+const CONFIG: i32 = 78;
+/// EX_USAGE.
+const USAGE: i32 = 64;
+
+const WRONG: &str = r#"[listen]
+address = "somewhere"
+adress = "127.0.0.1:1"
+
+[limits]
+slots = 1000000
+
+[[user]]
+name = "admin"
+level = "king"
+
+[[service]]
+name = "web"
+command = []
+after = ["databse"]
+"#;
+
+/// `LINE:COLUMN` of each error, in the order they are told.
+fn places(run: &Run) -> Vec<String> {
+    let told = format!("{}{}", run.stdout, run.stderr);
+    told.lines()
+        .filter_map(|line| {
+            let (_, place) = line.split_once("friendlet.toml:")?;
+            let mut fields = place.split(':');
+            let (line, column) = (fields.next()?, fields.next()?);
+            line.parse::<u32>().ok()?;
+            column.parse::<u32>().ok()?;
+            Some(format!("{line}:{column}"))
+        })
+        .collect()
+}
+
+#[test]
+fn every_error_is_told_with_its_place() {
+    let wanted = ["2:11", "3:1", "6:9", "10:9", "14:11", "15:10"];
+    for arguments in [&["check", "FILE"][..], &["serve", "--config", "FILE"], &["--config", "FILE"]] {
+        let run = run_on(WRONG, arguments);
+        assert_eq!(run.code, Some(CONFIG), "{arguments:?}: {run:?}");
+        assert_eq!(places(&run), wanted, "{arguments:?}: {run:?}");
+        assert!(run.stderr.contains("did you mean 'address'"), "the nearest known key: {run:?}");
+    }
+}
+
+#[test]
+fn what_is_no_toml_is_told_too() {
+    let run = run_on("[listen\naddress = \"127.0.0.1:0\"\n[log]\nlevel = loud\n", &["check", "FILE"]);
+    assert_eq!(run.code, Some(CONFIG), "{run:?}");
+    assert!(places(&run).iter().any(|place| place.starts_with("4:")), "both lines: {run:?}");
+    let run = run_on("a = \"\u{0}\"", &["check", "FILE"]);
+    assert_eq!(run.code, Some(CONFIG), "{run:?}");
+}
+
+#[test]
+fn a_missing_file_is_an_error() {
+    for arguments in [&["check", "/nowhere/friendlet.toml"][..], &["--config", "/nowhere/friendlet.toml"]] {
+        let run = run(arguments, "");
+        assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
+        assert!(run.stderr.contains("/nowhere/friendlet.toml"), "{run:?}");
+    }
+}
+
+#[test]
+fn a_good_file_is_told_its_worst_case() {
+    let folder = Folder::new();
+    let text = Device::new().text(&folder.file("state"));
+    let full = run_on(&text, &["check", "FILE"]);
+    assert_eq!(full.code, Some(0), "{full:?}");
+    let lower = run_on(&Device::new().slots(8).text(&folder.file("state")), &["check", "FILE"]);
+    // The bound is that of this configuration: fewer slots, less memory.
+    let largest = |run: &Run| {
+        let digits = run.stdout.replace([',', '.'], "");
+        let numbers = digits.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok());
+        numbers.max().unwrap_or_else(|| panic!("no number in {run:?}"))
+    };
+    assert!(largest(&full) > largest(&lower), "{full:?}\n{lower:?}");
+    assert!(!std::fs::exists(folder.file("state")).unwrap(), "check makes nothing");
+}
+
+#[test]
+fn passwd_prints_a_table_for_the_file() {
+    let printed = run(&["passwd", "keeper"], "its secret\n");
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    assert!(printed.stdout.contains("[[user]]") && !printed.stdout.contains("its secret"), "{printed:?}");
+    let table: toml::Table = printed.stdout.parse().unwrap();
+    let user = &table["user"].as_array().unwrap()[0];
+    assert_eq!(user["name"].as_str(), Some("keeper"));
+    assert!(user["password"].as_str().unwrap().starts_with("$pbkdf2-sha256$i="));
+    // As it is, behind what the file has.
+    let server = Server::start(&Device::plain().with(&printed.stdout));
+    assert_eq!(server.login("keeper", "its%20secret").len(), 40);
+    // Another salt each time.
+    assert_ne!(run(&["passwd", "keeper"], "its secret\n").stdout, printed.stdout);
+}
+
+#[test]
+fn limits_names_every_limit() {
+    let run = run(&["limits"], "");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for (name, value) in friendlet::limits::TABLE {
+        let line = run.stdout.lines().find(|line| line.split_whitespace().next() == Some(name));
+        let line = line.unwrap_or_else(|| panic!("{name} is not in {run:?}"));
+        assert!(line.split_whitespace().any(|word| word == value.to_string()), "{line}");
+    }
+}
+
+#[test]
+fn version_and_help() {
+    let version = run(&["--version"], "");
+    assert_eq!(version.code, Some(0), "{version:?}");
+    assert!(version.stdout.contains(env!("CARGO_PKG_VERSION")), "{version:?}");
+    assert!(version.stdout.contains(friendlet::limits::BOARD), "{version:?}");
+    let help = run(&["--help"], "");
+    assert_eq!(help.code, Some(0), "{help:?}");
+    for word in ["serve", "check", "passwd", "limits", "ctl"] {
+        assert!(help.stdout.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_told() {
+    for arguments in [&["frobnicate"][..], &["serve", "--confg", "x"], &["passwd"], &["check", "a", "b"]] {
+        let run = run(arguments, "");
+        assert_eq!(run.code, Some(USAGE), "{arguments:?}: {run:?}");
+        assert!(!run.stderr.is_empty() && run.stdout.is_empty(), "{run:?}");
+    }
+}
+
+#[test]
+fn plain_text_is_for_the_loopback() {
+    let folder = Folder::new();
+    let mut device = Device::plain();
+    device.address = "0.0.0.0:0".to_owned();
+    let run = run_on(&device.text(&folder.file("state")), &["check", "FILE"]);
+    assert_eq!(run.code, Some(CONFIG), "{run:?}");
+    let run = run_on(&device.listen("insecure = true").text(&folder.file("state")), &["check", "FILE"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+}
+
+#[test]
+fn a_file_full_of_everything_works() {
+    let mut tables = accounts() + &shell("allowed", "exec sleep 1000", "");
+    // hello is the built-in one.
+    for number in 2..friendlet::limits::SERVICES {
+        tables += &shell(&format!("service-{number}"), "exec sleep 1000", "");
+    }
+    let server = Server::start(&Device { tables, ..Device::plain() });
+    let list = server.call("services/list");
+    assert_eq!(list.matches("\"Name\"").count(), friendlet::limits::SERVICES, "{list}");
+    let too_many = Device::plain().with(
+        &(0..friendlet::limits::SERVICES)
+            .map(|number| shell(&format!("service-{number}"), "exec sleep 1000", ""))
+            .collect::<String>(),
+    );
+    let run = run_on(&too_many.text("/tmp"), &["check", "FILE"]);
+    assert_eq!(run.code, Some(CONFIG), "{run:?}");
+}
+
+#[test]
+fn a_running_server_is_not_touched_by_a_broken_file() {
+    let server = Server::start(&Device::plain());
+    server.folder().write("friendlet.toml", WRONG);
+    server.signal(rustix::process::Signal::HUP);
+    assert!(
+        session_of(&server.post("/system.library/login", "username=fadmin&password=secret").body).is_some()
+    );
+}

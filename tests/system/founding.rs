@@ -1,0 +1,148 @@
+//! The founding exchange, and what it grew into: both forms, and both directions.
+
+use crate::support::device::{FOUNDING, GUEST, shell};
+use crate::support::http::session_of;
+use crate::support::wait::until;
+use crate::support::ws::{frame, request};
+use crate::support::{Device, Server, process};
+
+const OK: &str = r#"{ "Status": "ok"}"#;
+
+/// The only child of the server.
+fn child(server: &Server) -> u32 {
+    let children = process::children(server.pid());
+    assert_eq!(children.len(), 1, "{children:?}");
+    children[0]
+}
+
+#[test]
+fn the_founding_message_starts_a_real_process() {
+    // The built-in hello: the device file names no service of this name.
+    let server = Server::start(&Device::new());
+    let mut socket = server.socket();
+    let login = r#"{ "username":"fadmin", "password":"secret" }"#;
+    let session = session_of(&socket.call(&frame("login", login))).unwrap();
+
+    let start = format!(
+        r#"<!--"MSG"--"760"--"system.library/services/start"-->{{ "serviceName":"hello", "sessionid":"{session}" }}<--!>"#
+    );
+    assert_eq!(socket.call(&start), OK);
+    let hello = child(&server);
+    assert!(process::is_alive(hello));
+    assert!(process::command_line(hello).ends_with(" hello"), "{}", process::command_line(hello));
+
+    let list = frame("services/list", &format!(r#"{{ "sessionid":"{session}" }}"#));
+    assert!(socket.call(&list).contains(r#"{ "Service": "hello" , "Status": "1" ,  "Hosts" : "" }"#));
+
+    let stop = format!(r#"{{ "serviceName":"hello", "sessionid":"{session}" }}"#);
+    assert_eq!(socket.call(&frame("services/stop", &stop)), OK);
+    until("hello is gone", || !process::is_alive(hello));
+    until("the list tells", || {
+        socket.call(&list).contains(r#"{ "Service": "hello" , "Status": "0" ,  "Hosts" : "" }"#)
+    });
+}
+
+#[test]
+fn con_shows_the_change_on_a_second_socket() {
+    let server = Server::start(&Device::new());
+    let mut first = server.socket();
+    let mut second = server.socket();
+    second.send(&format!(r#"<!--"CON"--"0"--"{FOUNDING}"-->"#));
+    // CON has no answer; what is answered after it comes after the binding.
+    second.expect_nothing();
+
+    assert_eq!(first.service("start", "hello"), OK);
+    let told = second.push(r#""state":"started""#);
+    assert_eq!(
+        told,
+        format!(
+            r#"{{"type":"msg","data":{{"type":"service-change","data":{{"service":"hello","state":"started","pid":{}}}}}}}"#,
+            child(&server)
+        )
+    );
+    assert_eq!(first.service("stop", "hello"), OK);
+    second.push(r#"{"service":"hello","state":"stopped","pid":0}"#);
+}
+
+#[test]
+fn an_unbound_socket_is_told_nothing() {
+    let server = Server::start(&Device::plain());
+    let mut bound = server.bound(FOUNDING);
+    let mut unbound = server.socket();
+    assert_eq!(unbound.service("start", "hello"), OK);
+    bound.push(r#""state":"started""#);
+    assert_eq!(unbound.text_after_probe(), None);
+}
+
+#[test]
+fn stop_ends_the_grandchildren() {
+    let script = "sleep 1000 & exec sleep 1000";
+    let server = Server::start(&Device::new().with(&shell("family", script, "")));
+    let mut socket = server.bound(FOUNDING);
+    assert_eq!(socket.service("start", "family"), OK);
+    let parent = child(&server);
+    until("both run", || process::group(parent).len() == 2);
+    assert_eq!(socket.service("stop", "family"), OK);
+    socket.push(r#"{"service":"family","state":"stopped","pid":0}"#);
+    until("the group is empty", || process::group(parent).is_empty());
+}
+
+#[test]
+fn the_envelope_does_the_same() {
+    let server = Server::start(&Device::new());
+    let mut socket = server.bound(FOUNDING);
+    let answer = socket.call(&request("r1", "services/hello/start", "{}", FOUNDING));
+    assert_eq!(
+        answer,
+        r#"{"type":"msg","data":{ "type":"response","requestid":"r1","data":{ "Status": "ok"}}}"#
+    );
+    let pid = child(&server);
+    socket.push(&format!(r#"{{"service":"hello","state":"started","pid":{pid}}}"#));
+
+    let status = socket.call(&request("r2", "services/hello/status", "{}", FOUNDING));
+    assert!(
+        status.contains(&format!(r#""data":{{ "Status": "ok", "State": "started", "Pid": {pid}, "Since": "#))
+            && status.contains(r#", "Restarts": 0, "LastExit": ""}"#),
+        "{status}"
+    );
+    // Both address forms.
+    let stop = request("r3", "services/stop", r#"{"serviceName":"hello"}"#, FOUNDING);
+    assert!(socket.call(&stop).contains(r#"{ "Status": "ok"}"#));
+    socket.push(r#""state":"stopped""#);
+}
+
+#[test]
+fn an_event_is_carried_out_and_not_answered() {
+    let server = Server::start(&Device::plain());
+    let mut socket = server.bound(FOUNDING);
+    socket.send(&format!(
+        r#"{{"type":"msg","data":{{"type":"event","path":"system.library/services/hello/start","data":{{}},"sessionid":"{FOUNDING}"}}}}"#
+    ));
+    socket.push(r#""state":"started""#);
+    socket.expect_nothing();
+}
+
+#[test]
+fn the_bound_session_authorises_a_request() {
+    let server = Server::start(&Device::plain());
+    let mut socket = server.bound(FOUNDING);
+    let call = r#"{"type":"msg","data":{"type":"request","requestid":"r","path":"system.library/services/hello/start","data":{}}}"#;
+    assert!(socket.call(call).contains(r#"{ "Status": "ok"}"#));
+    let mut guest = server.bound(GUEST);
+    assert!(guest.call(call).contains(r#"\"code\":\"4\""#));
+}
+
+#[test]
+fn many_messages_in_one_write_are_answered_in_order() {
+    let server = Server::start(&Device::plain());
+    let mut socket = server.bound(FOUNDING);
+    let mut bytes = Vec::new();
+    for number in 0..100 {
+        let call = request(&format!("r{number}"), "services/list", "{}", FOUNDING);
+        bytes.extend(crate::support::ws::Frame::new(crate::support::ws::TEXT, call).bytes());
+    }
+    socket.send_raw(&bytes);
+    for number in 0..100 {
+        assert!(socket.reply().contains(&format!(r#""requestid":"r{number}""#)));
+    }
+}

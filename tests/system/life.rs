@@ -1,0 +1,141 @@
+//! The first start, the port, and how the process stands among others.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::device::FOUNDING;
+use crate::support::folder::Folder;
+use crate::support::server::friendlet;
+use crate::support::wait::SOON;
+use crate::support::{Device, Server, process};
+
+/// A device file that names no user.
+fn nameless() -> Device {
+    Device { tables: String::new(), ..Device::new() }
+}
+
+/// The password shown on a first start: the one word of the log that logs in.
+fn shown_password(server: &Server) -> Option<String> {
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("admin") && line.contains("password"))?;
+    line.split_whitespace().last().map(|word| word.trim_matches(['\'', '"', '.']).to_owned())
+}
+
+#[test]
+fn the_first_start_makes_an_administrator_and_shows_him_once() {
+    let server = Server::start(&nameless());
+    let password = shown_password(&server).unwrap_or_else(|| panic!("no password in {}", server.log()));
+    assert!(password.len() >= 12, "{password}");
+    assert_eq!(server.login("admin", &password).len(), 40);
+    // Only the hash is kept.
+    let mut folders = vec![server.folder().path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = fs::read(&path).unwrap();
+                assert!(!String::from_utf8_lossy(&bytes).contains(&password), "{}", path.display());
+            }
+        }
+    }
+    let again = Server::start_in(server.stop(), &nameless());
+    assert!(!again.log().contains(&password));
+    assert_eq!(again.login("admin", &password).len(), 40, "the same one still counts");
+    // Another device has another password.
+    assert_ne!(shown_password(&Server::start(&nameless())).as_deref(), Some(password.as_str()));
+}
+
+#[test]
+fn where_the_file_names_users_nobody_is_made() {
+    let server = Server::start(&Device::new());
+    assert_eq!(shown_password(&server), None, "{}", server.log());
+}
+
+#[test]
+fn port_0_takes_a_free_one() {
+    let (one, two) = (Server::start(&Device::plain()), Server::start(&Device::plain()));
+    assert_ne!(one.address().port(), 0);
+    assert_ne!(one.address().port(), two.address().port());
+    let lines = one.log().lines().filter(|line| line.contains("listening on http://127.0.0.1:")).count();
+    assert_eq!(lines, 1);
+}
+
+#[test]
+fn ipv6_is_spoken_where_the_file_says_so() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        // A machine without IPv6 can show nothing here.
+        return;
+    }
+    let mut device = Device::new();
+    device.address = "[::1]:0".to_owned();
+    let server = Server::start(&device);
+    assert!(server.address().is_ipv6());
+    server.bound(FOUNDING).service("start", "hello");
+}
+
+#[test]
+fn an_address_that_is_taken_is_an_error() {
+    let server = Server::start(&Device::plain());
+    let mut device = Device::plain();
+    device.address = server.address().to_string();
+    let folder = Folder::new();
+    let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
+    let output = friendlet().args(["serve", "--config", &file]).output().unwrap();
+    assert!(!output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains(&device.address), "{told}");
+}
+
+#[test]
+fn serve_is_the_default_and_the_state_folder_may_come_from_outside() {
+    let folder = Folder::new();
+    let text = Device::plain().text("").replace("dir = \"\"", "");
+    let file = folder.write("friendlet.toml", text);
+    let state = folder.file("given");
+    let mut command = friendlet();
+    command.args(["--config", &file]).env("STATE_DIRECTORY", &state);
+    let server = Server::start_command(folder, command);
+    server.call("services/hello/install");
+    assert!(fs::read_dir(&state).unwrap().count() > 0, "nothing was kept in {state}");
+}
+
+#[test]
+fn threads_and_descriptors_do_not_grow() {
+    let server = Server::start(&Device::new());
+    server.login("fadmin", "secret");
+    let threads = process::status(server.pid(), "Threads");
+    assert!(threads <= 3, "{threads} threads");
+    let descriptors = process::descriptors(server.pid());
+    for _ in 0..30 {
+        server.login("fadmin", "secret");
+        server.call("services/hello/start");
+        server.call("services/hello/stop");
+    }
+    assert_eq!(process::status(server.pid(), "Threads"), threads);
+    crate::support::wait::until("as many descriptors as before", || {
+        process::descriptors(server.pid()) <= descriptors
+    });
+}
+
+#[test]
+fn the_built_in_service_says_a_line_a_second_and_ends_on_term() {
+    let child = friendlet().arg("hello").stdout(std::process::Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let lines = String::from_utf8_lossy(&output.stdout).lines().count();
+    assert!((2..=4).contains(&lines), "{lines} lines");
+}
+
+#[test]
+fn children_inherit_nothing_of_the_server() {
+    let server = Server::start(&Device::plain());
+    let mut sockets: Vec<_> = (0..5).map(|_| server.bound(FOUNDING)).collect();
+    sockets[0].service("start", "hello");
+    let hello =
+        crate::support::wait::within(SOON, "hello runs", || process::children(server.pid()).first().copied());
+    crate::support::wait::until("it has its own three alone", || process::descriptors(hello) <= 3);
+}

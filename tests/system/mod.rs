@@ -1,0 +1,19 @@
+//! Cases against the real binary, from outside: what a client, a file or a signal makes it do.
+//!
+//! `FRIENDLET_BINARY` names another binary than the one just built, and `FRIENDLET_RUNNER` a program
+//! that runs it.
+
+mod bad_input;
+mod commands;
+mod deadlines;
+mod device_file;
+mod floods;
+mod founding;
+mod http;
+mod life;
+mod login;
+mod reader;
+mod services;
+mod slots;
+mod stopping;
+mod tls;

@@ -1,0 +1,91 @@
+//! A peer that does not read: memory does not grow for it, and it is owed the newest alone.
+
+use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
+
+use friendlet::limits::SEND_TIMEOUT;
+
+use crate::support::device::{FOUNDING, shell};
+use crate::support::stream::Stream;
+use crate::support::wait::{SOON, within};
+use crate::support::ws::{Event, Frame, Socket, TEXT, request};
+use crate::support::{Device, Server, process};
+
+const OK: &str = r#"{ "Status": "ok"}"#;
+
+/// A bound socket that has asked for so much without reading that it can write no more.
+fn stuffed(server: &Server) -> Socket {
+    let mut socket = Socket::open(Stream::plain(server.address()));
+    socket.bind(FOUNDING);
+    let tcp = socket.stream().socket().try_clone().unwrap();
+    tcp.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let calls = Frame::new(TEXT, request("r", "services/list", "{}", FOUNDING)).bytes().repeat(500);
+    let start = Instant::now();
+    loop {
+        match (&tcp).write(&calls) {
+            // The rest of a cut frame must not follow something else: nothing more is sent.
+            Ok(count) if count < calls.len() => return socket,
+            Ok(_) => assert!(start.elapsed() < Duration::from_secs(60), "the server takes without end"),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return socket;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn it_is_closed_past_its_deadline_and_costs_no_memory() {
+    let server = Server::start(&Device::plain());
+    let mut other = server.bound(FOUNDING);
+    let descriptors = process::descriptors(server.pid());
+    drop(stuffed(&server));
+    within(SOON, "the first is gone", || (process::descriptors(server.pid()) <= descriptors).then_some(()));
+    let memory = process::status(server.pid(), "VmRSS");
+
+    let start = Instant::now();
+    let mut stuck = stuffed(&server);
+    assert!(process::descriptors(server.pid()) > descriptors);
+    // Others notice nothing of it.
+    for _ in 0..20 {
+        assert_eq!(other.service("start", "hello"), OK);
+        other.push(r#""state":"started""#);
+        assert_eq!(other.service("stop", "hello"), OK);
+        other.push(r#""state":"stopped""#);
+    }
+    within(SEND_TIMEOUT + Duration::from_secs(30), "the slot is free", || {
+        (process::descriptors(server.pid()) <= descriptors).then_some(())
+    });
+    assert!(start.elapsed() + Duration::from_secs(1) > SEND_TIMEOUT, "{:?}", start.elapsed());
+    let after = process::status(server.pid(), "VmRSS");
+    assert!(after <= memory + 512, "{memory} kB before, {after} kB after");
+    // What it was sent before is still there to be read, up to the end.
+    while !matches!(stuck.receive(SOON), Some(Event::End | Event::Close(1013))) {}
+}
+
+#[test]
+fn it_is_owed_the_newest_state_alone() {
+    let server = Server::start(&Device::plain().with(&shell("flapping", "exec sleep 1000", "")));
+    let mut other = server.bound(FOUNDING);
+    let mut stuck = stuffed(&server);
+    const ROUNDS: usize = 40;
+    for _ in 0..ROUNDS {
+        assert_eq!(other.service("start", "flapping"), OK);
+        other.push(r#""state":"started""#);
+        assert_eq!(other.service("stop", "flapping"), OK);
+        other.push(r#""state":"stopped""#);
+    }
+    assert_eq!(other.service("start", "flapping"), OK);
+    let newest = other.push(r#""state":"started""#);
+
+    // It wakes up before its deadline: what it reads ends with the newest.
+    let mut told = Vec::new();
+    while told.last() != Some(&newest) {
+        match stuck.receive(SOON) {
+            Some(Event::Text(text)) if text.contains("service-change") => told.push(text),
+            Some(Event::Text(text)) => assert!(text.contains(r#""requestid":"r""#), "{text}"),
+            other => panic!("{other:?} after {told:?}"),
+        }
+    }
+    assert!(told.len() < ROUNDS, "{} of {} changes were kept for it", told.len(), 2 * ROUNDS + 1);
+}

@@ -1,0 +1,214 @@
+//! Services: starting, ending by themselves, pausing, restarting, what they run in.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use crate::support::device::{service, shell};
+use crate::support::folder::Folder;
+use crate::support::wait::{until, within};
+use crate::support::{Device, Server, process};
+
+const OK: &str = r#"{ "Status": "ok"}"#;
+
+/// What `status` says of a service.
+#[derive(Debug)]
+pub(super) struct Status {
+    pub(super) state: String,
+    pub(super) pid: u32,
+    pub(super) restarts: u32,
+    pub(super) last_exit: String,
+}
+
+/// Asks for the status of a service.
+#[track_caller]
+pub(super) fn status(server: &Server, name: &str) -> Status {
+    let text = server.call(&format!("services/{name}/status"));
+    let field = |key: &str| {
+        let (_, rest) = text.split_once(&format!("\"{key}\": ")).unwrap_or_else(|| panic!("{text}"));
+        let end = rest.find([',', '}']).unwrap();
+        rest[..end].trim_matches('"').to_owned()
+    };
+    assert!(text.starts_with(r#"{ "Status": "ok", "State": ""#), "{text}");
+    field("Since").parse::<u64>().unwrap();
+    Status {
+        state: field("State"),
+        pid: field("Pid").parse().unwrap(),
+        restarts: field("Restarts").parse().unwrap(),
+        last_exit: field("LastExit"),
+    }
+}
+
+/// Waits for a state.
+#[track_caller]
+pub(super) fn until_state(server: &Server, name: &str, state: &str) -> Status {
+    within(Duration::from_secs(20), &format!("{name} is {state}"), || {
+        Some(status(server, name)).filter(|status| status.state == state)
+    })
+}
+
+#[track_caller]
+pub(super) fn start(server: &Server, name: &str) -> Status {
+    assert_eq!(server.call(&format!("services/{name}/start")), OK);
+    until_state(server, name, "started")
+}
+
+#[test]
+fn a_missing_program_has_its_answer_and_state() {
+    let server = Server::start(&Device::plain().with(&service("missing", &["/nowhere/at/all"], "")));
+    let answer = server.call("services/missing/start");
+    assert!(answer.starts_with(r#"fail<!--separate-->{ "response": "#), "{answer}");
+    let status = status(&server, "missing");
+    assert_eq!((status.state.as_str(), status.pid), ("failed", 0));
+    assert_ne!(status.last_exit, "");
+    // It can be tried again, and the server is none the worse.
+    assert!(server.call("services/missing/start").starts_with("fail"));
+    assert_eq!(server.call("services/hello/start"), OK);
+}
+
+#[test]
+fn how_a_program_ended_is_told() {
+    let tables =
+        [shell("good", "exit 0", ""), shell("bad", "exit 3", ""), shell("killed", "kill -KILL $$", "")];
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    for (name, state, last_exit) in
+        [("good", "stopped", "exit 0"), ("bad", "failed", "exit 3"), ("killed", "failed", "signal 9")]
+    {
+        assert_eq!(server.call(&format!("services/{name}/start")), OK, "{name}");
+        let status = until_state(&server, name, state);
+        assert_eq!((status.pid, status.last_exit.as_str(), status.restarts), (0, last_exit, 0), "{name}");
+    }
+    assert_eq!(process::children(server.pid()), [0; 0], "nobody is left unreaped");
+}
+
+#[test]
+fn starting_twice_and_stopping_a_stopped_one_change_nothing() {
+    let server = Server::start(&Device::plain());
+    let first = start(&server, "hello");
+    let second = start(&server, "hello");
+    assert_eq!(first.pid, second.pid);
+    assert_eq!(server.call("services/hello/stop"), OK);
+    until_state(&server, "hello", "stopped");
+    assert_eq!(server.call("services/hello/stop"), OK);
+    assert_eq!(status(&server, "hello").state, "stopped");
+}
+
+#[test]
+fn restart_gives_a_new_process() {
+    let server = Server::start(&Device::plain());
+    let first = start(&server, "hello");
+    assert_eq!(server.call("services/hello/restart"), OK);
+    until("another process", || {
+        let now = status(&server, "hello");
+        now.state == "started" && now.pid != first.pid
+    });
+    assert!(!process::is_alive(first.pid));
+}
+
+#[test]
+fn a_failed_service_is_restarted_where_the_file_says_so() {
+    let tables = [
+        shell("failing", "exit 1", "restart = \"on-failure\""),
+        shell("ending", "exit 0", "restart = \"always\""),
+        shell("done", "exit 0", "restart = \"on-failure\""),
+    ];
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    for name in ["failing", "ending", "done"] {
+        assert_eq!(server.call(&format!("services/{name}/start")), OK);
+    }
+    for name in ["failing", "ending"] {
+        until("restarted twice", || status(&server, name).restarts >= 2);
+        assert_eq!(server.call(&format!("services/{name}/stop")), OK);
+        until_state(&server, name, "stopped");
+    }
+    let done = status(&server, "done");
+    assert_eq!((done.state.as_str(), done.restarts), ("stopped", 0));
+}
+
+#[test]
+fn pause_stops_the_group_and_start_resumes_it() {
+    let script = "sleep 1000 & exec sleep 1000";
+    let server = Server::start(&Device::plain().with(&shell("family", script, "")));
+    let pid = start(&server, "family").pid;
+    until("both run", || process::group(pid).len() == 2);
+    assert_eq!(server.call("services/family/pause"), OK);
+    until("both stand still", || process::group(pid).iter().all(|pid| process::state(*pid) == Some('T')));
+    assert_eq!(status(&server, "family").state, "paused");
+    let list = server.call("services/list");
+    assert!(list.contains(r#"{ "Name": "family" , "Status": "paused" ,"#), "{list}");
+    assert_eq!(start(&server, "family").pid, pid);
+    until("both go on", || process::group(pid).iter().all(|pid| process::state(*pid) != Some('T')));
+
+    assert_eq!(server.call("services/family/pause"), OK);
+    assert_eq!(server.call("services/family/stop"), OK);
+    until_state(&server, "family", "stopped");
+    assert_eq!(process::group(pid), [0; 0]);
+}
+
+#[test]
+fn install_and_uninstall_last_beyond_the_server() {
+    let sleeper = |name, autostart| shell(name, "exec sleep 1000", &format!("autostart = {autostart}"));
+    let device = Device::plain().with(&(sleeper("off", false) + &sleeper("on", true)));
+    let server = Server::start(&device);
+    until_state(&server, "on", "started");
+    assert_eq!(status(&server, "off").state, "stopped");
+    assert_eq!(server.call("services/off/install"), OK);
+    assert_eq!(server.call("services/on/uninstall"), OK);
+    // Neither starts or stops anything now.
+    assert_eq!(status(&server, "off").state, "stopped");
+    assert_eq!(status(&server, "on").state, "started");
+
+    let server = Server::start_in(server.stop(), &device);
+    until_state(&server, "off", "started");
+    assert_eq!(status(&server, "on").state, "stopped");
+}
+
+#[test]
+fn a_service_runs_where_and_as_the_file_says() {
+    let folder = Folder::new();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    let user = if is_root { "user = \"nobody\"" } else { "" };
+    let rest = format!("cwd = \"{}\"\nenv = {{ COLOUR = \"dark red\" }}\n{user}", folder.path().display());
+    let script = "echo \"$COLOUR|$(pwd)|$(id -u)|$(id -g)|$(id -G)\" > part && mv part told; exec sleep 1000";
+    let server = Server::start(&Device::plain().with(&shell("place", script, &rest)));
+    let pid = start(&server, "place").pid;
+    let told = within(Duration::from_secs(20), "it tells", || fs::read_to_string(folder.file("told")).ok());
+    let fields: Vec<&str> = told.trim().split('|').collect();
+    assert_eq!(fields[..2], ["dark red", folder.path().to_str().unwrap()]);
+    if is_root {
+        assert!(fields[2..].iter().all(|id| *id != "0" && !id.is_empty()), "{told}");
+    }
+    assert_eq!(process::group(pid), [pid], "a group of its own");
+}
+
+#[test]
+fn a_service_that_talks_is_never_held_up() {
+    let folder = Folder::new();
+    let script = format!(
+        "head -c 4000000 /dev/zero; head -c 4000000 /dev/zero >&2; touch {}; exec sleep 1000",
+        folder.file("done")
+    );
+    let server = Server::start(&Device::plain().with(&shell("talker", &script, "")));
+    start(&server, "talker");
+    until("all is written", || fs::exists(folder.file("done")).unwrap());
+}
+
+#[test]
+fn strangers_are_reaped() {
+    // The middle process ends and leaves its child to whoever takes orphans.
+    let script = "for i in 1 2 3 4 5; do (sleep 0.2 &); done; exec sleep 1000";
+    let server = Server::start(&Device::plain().with(&shell("parent", script, "")));
+    let pid = start(&server, "parent").pid;
+    until("the orphans are gone", || process::group(pid) == [pid]);
+    until("and reaped", || process::children(server.pid()) == [pid]);
+}
+
+#[test]
+fn getwebgui_has_two_buttons_or_what_the_file_says() {
+    let own = shell("own", "exit 0", "webgui = \"<p>mine</p>\"");
+    let server = Server::start(&Device::plain().with(&own));
+    assert_eq!(server.call("services/own/getwebgui"), "<p>mine</p>");
+    let page = server.call("services/hello/getwebgui");
+    assert!(page.contains("start") && page.contains("stop") && page.contains("hello"), "{page}");
+}
