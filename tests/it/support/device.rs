@@ -33,7 +33,7 @@ pub(crate) fn stored_password(plain: &str, rounds: u32) -> String {
     let mut hash = [0; 32];
     let rounds_or_one = NonZeroU32::new(rounds).unwrap_or(NonZeroU32::MIN);
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds_or_one, &salt, hashed(plain).as_bytes(), &mut hash);
-    let (salt, hash) = (BASE64_NOPAD.encode_display(&salt), BASE64_NOPAD.encode_display(&hash));
+    let (salt, hash) = (BASE64_NOPAD.encode(&salt), BASE64_NOPAD.encode(&hash));
     format!("$pbkdf2-sha256$i={rounds}${salt}${hash}")
 }
 
