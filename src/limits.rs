@@ -64,6 +64,8 @@ pub const PASSWORD_ROUNDS_MAX: u32 = 10_000_000;
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a socket may stay open without a valid session.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for a socket in the administrators' slot, which nobody else may keep from them.
+pub const ADMINISTRATOR_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between WebSocket pings: below the 60 s at which proxies cut idle sockets.
 pub const PING_INTERVAL: Duration = Duration::from_secs(25);
 /// Pings in a row without any answer that close a socket.

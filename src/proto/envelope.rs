@@ -89,7 +89,7 @@ fn bind<'m>(data: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
     // The server of Friend Core reads `sessionId` and `authid`; its script sends `authId`.
     for key in ["sessionId", "sessionid", "authid", "authId"] {
         if let Some(value) = data.get(key) {
-            let session = value.text().ok_or(RefusalKind::WrongType)?;
+            let session = value.id().ok_or(RefusalKind::WrongType)?;
             if session.len() > limits::PRESENTED_SESSION_BYTES {
                 return Err(RefusalKind::TooLong);
             }

@@ -161,8 +161,8 @@ fn make_first_user(path: &PathBuf) -> Result<User, StartError> {
         .map_err(|errors| StartError::system("cannot make the first user", errors))?;
     file::write_atomic(path, text.as_bytes(), 0o600)
         .map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
-    eprintln!("no user is configured: made the administrator '{FIRST_USER}' with the password");
-    eprintln!("    {plain}");
-    eprintln!("It is shown this once. `friendlet passwd {FIRST_USER}` makes the [[user]] table of another.");
+    // On one line of its own, with nothing behind the password: people copy it.
+    eprintln!("no user is configured: made the administrator '{FIRST_USER}' with the password {plain}");
+    eprintln!("it is shown this once; 'friendlet passwd {FIRST_USER}' makes the [[user]] table of another");
     Ok(user)
 }

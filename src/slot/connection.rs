@@ -9,7 +9,7 @@ use super::desk::{Answer, Caller, Desk, Identity, Job};
 use super::{Admission, Counters, Platform, SlotId};
 use crate::limits::{
     CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, CLOSE_TIMEOUT, FRAME_HEADER_BYTES, HEAD_TIMEOUT, RECEIVE_BYTES,
-    REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT,
+    REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT, YIELD_AGE,
 };
 use crate::proto::chunk::{Assembler, SetId};
 use crate::proto::{Failure, Form, reply};
@@ -242,6 +242,28 @@ impl Connection {
         }
     }
 
+    /// Gives the slot up for somebody else: a socket is told, and not waited for.
+    pub(super) fn give_way(&mut self, now: Duration) {
+        match &mut self.socket {
+            Some(socket) => {
+                socket.close(CloseCode::Again, "the house is full", &mut self.send, now);
+                self.finish(Finish::Graceful, now);
+            }
+            None => self.finish(Finish::Abort, now),
+        }
+    }
+
+    /// Whether the tenant of a slot in a full house has not said yet who it is.
+    pub(super) fn may_give_way(&self, now: Duration) -> bool {
+        let is_nameless = self.socket.is_none() || self.name_by.is_some();
+        self.taken
+            && self.admission != Admission::Open
+            && is_nameless
+            && self.waiting.is_none()
+            && self.finish.is_none()
+            && now >= self.opened + YIELD_AGE
+    }
+
     pub(super) fn finish_closed_socket(&mut self, now: Duration) {
         if self.socket.as_ref().is_some_and(Socket::is_closed) {
             self.finish(Finish::Graceful, now);
@@ -326,7 +348,10 @@ impl Connection {
         } else if self.name_by.is_some_and(|deadline| now >= deadline) {
             Counters::add(&mut desk.counters.nameless);
             self.name_by = None;
-            self.close(CloseCode::Policy, "no valid session shown", now);
+            match self.admission {
+                Admission::Open => self.close(CloseCode::Policy, "no valid session shown", now),
+                _ => self.close(CloseCode::Again, "the house is full", now),
+            }
         }
         self.finish_closed_socket(now);
         self.note_unread(now);

@@ -6,7 +6,7 @@ use super::connection::{Around, Connection, Finish, Waiting};
 use super::desk::{Answer, Caller, Desk};
 use super::{Admission, Counters, Platform};
 use crate::http::{self, Head, Method, Pairs, Rejection};
-use crate::limits::{ANSWER_TIMEOUT, MESSAGE_BYTES, SESSION_TIMEOUT};
+use crate::limits::{ADMINISTRATOR_TIMEOUT, ANSWER_TIMEOUT, MESSAGE_BYTES, SESSION_TIMEOUT};
 use crate::proto::{Form, ParameterError, Parameters, Request};
 use crate::ws::{Limits, Socket};
 
@@ -105,8 +105,9 @@ impl Connection {
         }
     }
 
-    /// Upgrades to a WebSocket. In a full house only a socket that shows an administrator's session in its
-    /// address (`/fcws?sessionid=..`) is let in; elsewhere such a session counts as shown, too.
+    /// Upgrades to a WebSocket. A session in the address (`/fcws?sessionid=..`) counts as shown. In
+    /// the administrators' slot a socket without one has a short time to bind to an administrator's;
+    /// at the door there is no socket for anybody.
     fn handle_upgrade(
         &mut self,
         upgrade: &http::Upgrade,
@@ -117,11 +118,10 @@ impl Connection {
         let query = self.receive.filled_mut().get_mut(query).unwrap_or_default();
         let shown = Pairs::new(query).flatten().find(|(key, _)| *key == "sessionid").map(|(_, value)| value);
         let identity = shown.and_then(|session| around.desk.identify(session, around.now));
-        let is_admin = identity.is_some_and(|identity| around.desk.users.is_admin(identity.user()));
-        let is_let_in = match self.admission {
-            Admission::Open => true,
-            Admission::Administrators => is_admin,
-            Admission::Door => false,
+        let is_let_in = match (self.admission, identity) {
+            (Admission::Open, _) | (Admission::Administrators, None) => true,
+            (Admission::Administrators, Some(identity)) => around.desk.users.is_admin(identity.user()),
+            (Admission::Door, _) => false,
         };
         if !is_let_in {
             self.turn_away(around.desk, around.now);
@@ -133,7 +133,11 @@ impl Connection {
             return;
         }
         self.receive.consume(length);
-        self.name_by = if identity.is_some() { None } else { Some(around.now + SESSION_TIMEOUT) };
+        let patience = match self.admission {
+            Admission::Open => SESSION_TIMEOUT,
+            Admission::Administrators | Admission::Door => ADMINISTRATOR_TIMEOUT,
+        };
+        self.name_by = if identity.is_some() { None } else { Some(around.now + patience) };
         self.socket = Some(Socket::new(Limits { message_bytes: MESSAGE_BYTES, binary: false }, around.now));
     }
 

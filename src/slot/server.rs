@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::connection::{Around, Connection, Finish, State};
 use super::desk::{Desk, Job, Setup};
 use super::{Admission, CommandEnd, Counters, Platform, SlotId};
-use crate::limits::{DOOR_SLOTS, SLOTS, YIELD_AGE};
+use crate::limits::{DOOR_SLOTS, SLOTS};
 use crate::proto::chunk::Assembler;
 use crate::service::{Exit, Signal};
 use crate::session::{SessionKey, Source};
@@ -111,16 +111,11 @@ impl Server {
     /// Ends the oldest connection that came to a full house and has not said in
     /// [`YIELD_AGE`] who it is: a newcomer may be the administrator.
     pub fn make_room(&mut self, now: Duration) {
-        let oldest = self
-            .slots
-            .iter_mut()
-            .filter(|slot| slot.taken && slot.admission != Admission::Open)
-            .filter(|slot| slot.socket.is_none() && slot.waiting.is_none() && slot.finish.is_none())
-            .filter(|slot| now >= slot.opened + YIELD_AGE)
-            .min_by_key(|slot| slot.opened);
+        let oldest =
+            self.slots.iter_mut().filter(|slot| slot.may_give_way(now)).min_by_key(|slot| slot.opened);
         if let Some(slot) = oldest {
-            Counters::add(&mut self.desk.counters.half_requests);
-            slot.finish(Finish::Abort, now);
+            Counters::add(&mut self.desk.counters.nameless);
+            slot.give_way(now);
             wake(&mut self.wakes, slot.id);
         }
     }

@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use super::world::{ANNA, FOUNDING, World, upgrade};
 use crate::limits::{
-    CLOSE_TIMEOUT, HEAD_TIMEOUT, PING_INTERVAL, SESSION_TIMEOUT, UNANSWERED_PINGS, YIELD_AGE,
+    ADMINISTRATOR_TIMEOUT, CLOSE_TIMEOUT, HEAD_TIMEOUT, PING_INTERVAL, SESSION_TIMEOUT, UNANSWERED_PINGS,
+    YIELD_AGE,
 };
 use crate::slot::{End, Finish};
 
@@ -13,7 +14,7 @@ fn full_house_says_503_and_lets_an_administrator_in() {
     let mut world = World::new(3);
     let _tenants = (world.socket(), world.socket());
     let id = world.connect();
-    let response = world.http(id, &upgrade("/fcws"));
+    let response = world.http(id, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
     assert!(response.contains("retry-after: "), "{response}");
     world.server.release(id);
@@ -35,6 +36,45 @@ fn full_house_says_503_and_lets_an_administrator_in() {
     assert!(world.http(id, &call).starts_with("HTTP/1.1 200 "));
     assert_eq!(world.try_connect(), None);
     assert_eq!(world.server.counters().turned_away, 3);
+}
+
+#[test]
+fn socket_in_the_administrators_slot_has_to_be_one_s() {
+    let mut world = World::new(3);
+    let _tenants = (world.socket(), world.socket());
+    let id = world.socket();
+    assert_eq!(world.say(id, &format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#)), ["close 1013"]);
+    world.server.release(id);
+    let id = world.socket();
+    let start = format!(
+        r#"<!--"MSG"--"9"--"system.library/services/start"-->{{"serviceName":"hello","sessionid":"{ANNA}"}}<--!>"#
+    );
+    assert_eq!(world.say(id, &start), ["close 1013"]);
+    assert_eq!(world.system.next_pid, 0);
+    world.server.release(id);
+    let id = world.socket();
+    world.pass(ADMINISTRATOR_TIMEOUT);
+    assert_eq!(world.hear(id), ["close 1013"]);
+    world.server.release(id);
+    let id = world.bound(FOUNDING);
+    world.pass(ADMINISTRATOR_TIMEOUT);
+    assert!(world.hear(id).is_empty());
+}
+
+#[test]
+fn nameless_socket_in_the_administrators_slot_gives_way() {
+    let mut world = World::new(2);
+    let _tenant = world.socket();
+    let id = world.socket();
+    world.now += YIELD_AGE;
+    world.server.make_room(world.now);
+    assert_eq!(world.hear(id), ["close 1013"]);
+    assert_eq!(world.server.state(id).finish, Some(Finish::Graceful));
+    world.server.release(id);
+    let id = world.bound(FOUNDING);
+    world.now += YIELD_AGE;
+    world.server.make_room(world.now);
+    assert_eq!(world.server.state(id).finish, None);
 }
 
 #[test]
