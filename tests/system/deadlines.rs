@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use friendlet::limits::{HEAD_TIMEOUT, PING_INTERVAL, SESSION_TIMEOUT, UNANSWERED_PINGS};
 
 use crate::support::device::FOUNDING;
+use crate::support::http::session_of;
 use crate::support::stream::Stream;
 use crate::support::ws::{Event, Frame, TEXT};
 use crate::support::{Device, Server, tls};
@@ -133,7 +134,10 @@ fn an_idle_session_ends_and_its_socket_is_told() {
     let server = Server::start(&Device::plain().session("idle_timeout_s = 30"));
     let session = server.login("fadmin", "secret");
     let mut socket = server.bound(&session);
-    let kept = server.login("fadmin", "secret");
+    // Of another device: the same one would get the same session.
+    let form = "username=fadmin&password=secret&deviceid=another";
+    let kept = session_of(&server.post("/system.library/login", form).body).unwrap();
+    assert_ne!(kept, session);
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(36) {
         let answer = server.post("/system.library/validate", &format!("sessionid={kept}"));
