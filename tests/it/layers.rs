@@ -113,10 +113,12 @@ fn references(source: &str, depth: usize) -> Vec<(usize, String)> {
                 index += usize::from(supers == 0);
                 continue;
             }
-            Token::Word(word) if (word == "crate" || word == "friendlet") && !after_path => {
-                if tokens.get(index + 1).is_some_and(|next| next.token == Token::PathSeparator) {
-                    named(&tokens[index + 2..], &mut found);
-                }
+            Token::Word(word)
+                if (word == "crate" || word == "friendlet")
+                    && !after_path
+                    && tokens.get(index + 1).is_some_and(|next| next.token == Token::PathSeparator) =>
+            {
+                named(&tokens[index + 2..], &mut found);
             }
             _ => {}
         }

@@ -134,9 +134,10 @@ fn an_idle_session_ends_and_its_socket_is_told() {
     let server = Server::start(&Device::plain().session("idle_timeout_s = 30"));
     let session = server.login("fadmin", "secret");
     let mut socket = server.bound(&session);
-    // One session of each user and device: this is another device's.
-    let form = "username=fadmin&password=secret&deviceid=other";
+    // Of another device: the same one would get the same session.
+    let form = "username=fadmin&password=secret&deviceid=another";
     let kept = session_of(&server.post("/system.library/login", form).body).unwrap();
+    assert_ne!(kept, session);
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(36) {
         let answer = server.post("/system.library/validate", &format!("sessionid={kept}"));

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::device::FOUNDING;
 use crate::support::http::{Response, exchange, form_request, login_form, session_of};
 use crate::support::stream::Stream;
 use crate::support::wait::until;
@@ -80,7 +79,8 @@ fn nothing_stays(device: &Device, client: impl Fn(usize, SocketAddr) + Sync) {
     let mut server = Server::start(device);
     // What is made on first use is made before memory is measured: every slot once, and a login.
     let settle = |server: &Server| {
-        let sockets: Vec<_> = (0..friendlet::limits::SLOTS).map(|_| server.bound(FOUNDING)).collect();
+        let sockets: Vec<_> = (0..friendlet::limits::SLOTS).map(|_| server.administrator()).collect();
+        assert!(sockets.iter().all(Result::is_ok), "every slot is of use");
         drop(sockets);
         server.login("fadmin", "secret");
     };

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod commands;
+mod ctl;
 mod deadlines;
 mod device_file;
 mod floods;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::device::{FOUNDING, GUEST};
+use crate::support::device::{FOUNDING, GUEST, NOBODY};
 use crate::support::http::{Response, exchange, form_request};
 use crate::support::stream::Stream;
 use crate::support::wait::{until, within};
@@ -21,22 +21,34 @@ fn post(server: &Server, path: &str, session: &str) -> Response {
     Response::parse(&exchange(server.connect(), request.as_bytes()))
 }
 
+/// Waits until the administrator has a socket: the connection before it may be closing still.
+fn administrator(server: &Server) -> Socket {
+    within(Duration::from_secs(10), "the administrator gets in", || server.administrator().ok())
+}
+
+#[track_caller]
+fn is_turned_away(answer: &Response) {
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let seconds = answer.header("retry-after").and_then(|value| value.parse::<u32>().ok());
+    assert!(seconds.is_some_and(|seconds| seconds > 0), "{answer:?}");
+}
+
 #[test]
 fn a_full_house_answers_503_and_lets_the_administrator_in() {
     for device in [Device::plain(), Device::new()] {
         let server = Server::start(&device.slots(4));
         let users = fill(&server, 4);
         // The last slot is the administrator's, by call and by socket.
+        is_turned_away(&server.get("/"));
+        is_turned_away(&post(&server, "services/allowed/start", GUEST));
         assert_eq!(post(&server, "services/hello/start", FOUNDING).body, OK);
-        let mut administrator = server.bound(FOUNDING);
-        // Now there is none left at all.
-        let refused =
-            Response::parse(&exchange(server.connect(), b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"));
-        assert_eq!(refused.status, 503, "{refused:?}");
-        let seconds = refused.header("retry-after").and_then(|value| value.parse::<u32>().ok());
-        assert!(seconds.is_some_and(|seconds| seconds > 0), "{refused:?}");
-        // Those inside are served on.
-        assert_eq!(administrator.service("stop", "hello"), OK);
+        let mut inside = administrator(&server);
+        // Now that one is taken too; a call of the administrator is still answered at the door.
+        is_turned_away(&server.get("/"));
+        is_turned_away(&post(&server, "services/allowed/start", GUEST));
+        assert!(server.administrator().is_err());
+        assert_eq!(post(&server, "services/hello/start", FOUNDING).body, OK);
+        assert_eq!(inside.service("stop", "hello"), OK);
 
         drop(users);
         let answered = within(Duration::from_secs(20), "slots are free again", || {
@@ -47,23 +59,15 @@ fn a_full_house_answers_503_and_lets_the_administrator_in() {
 }
 
 #[test]
-fn a_user_does_not_keep_the_administrators_slot() {
+fn a_user_is_not_let_into_the_administrators_slot() {
     let server = Server::start(&Device::plain().slots(3));
     let _users = fill(&server, 3);
-    let refused = Socket::try_open(server.connect(), "").map(|mut socket| {
-        // He may be let in to show who he is, but not to stay.
-        socket.send(&format!(r#"{{"type":"con","data":{{"sessionId":"{GUEST}"}}}}"#));
-        while let Some(event) = socket.receive(Duration::from_secs(10)) {
-            if matches!(event, crate::support::ws::Event::Close(_) | crate::support::ws::Event::End) {
-                return true;
-            }
-        }
-        false
-    });
-    assert!(refused.unwrap_or(true), "a user sits in the administrator's slot");
-    within(Duration::from_secs(20), "the administrator gets in", || {
-        Some(post(&server, "services/hello/start", FOUNDING)).filter(|answer| answer.body == OK)
-    });
+    for path in ["/fcws".to_owned(), format!("/fcws?sessionid={GUEST}"), format!("/fcws?sessionid={NOBODY}")]
+    {
+        let refused = Socket::try_open(server.connect(), &path);
+        assert!(refused.is_err_and(|answer| answer.starts_with("HTTP/1.1 503 ")), "{path}");
+    }
+    administrator(&server).service("start", "hello");
 }
 
 #[test]
@@ -87,7 +91,7 @@ fn every_slot_is_of_use_and_free_again() {
     let server = Server::start(&Device::plain());
     let idle = process::descriptors(server.pid());
     for _ in 0..3 {
-        let mut sockets: Vec<Socket> = (0..slots).map(|_| server.bound(FOUNDING)).collect();
+        let mut sockets: Vec<Socket> = (0..slots).map(|_| administrator(&server)).collect();
         assert_eq!(sockets[0].service("start", "hello"), OK);
         for socket in &mut sockets {
             socket.push(r#""state":"started""#);

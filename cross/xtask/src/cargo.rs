@@ -38,7 +38,15 @@ pub(crate) fn lint() -> Result<(), String> {
 
 /// Unit tests, documentation tests and the integration binary.
 pub(crate) fn unit() -> Result<(), String> {
-    run::shown(&mut cargo(&["test", "--workspace", "--locked", "--", "--test-threads", TEST_THREADS]))
+    run::shown(&mut cargo(&[
+        "test",
+        "--workspace",
+        "--locked",
+        "--no-fail-fast",
+        "--",
+        "--test-threads",
+        TEST_THREADS,
+    ]))
 }
 
 /// The documentation builds without a warning, so its links lead somewhere.

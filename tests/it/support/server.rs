@@ -9,6 +9,7 @@ use std::{env, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::device::FOUNDING;
 use super::folder::Folder;
 use super::stream::Stream;
 use super::wait;
@@ -136,6 +137,14 @@ impl Server {
         socket
     }
 
+    /// A bound WebSocket of an administrator, who shows with the upgrade who he is: in a full house
+    /// he is let in for that.
+    pub(crate) fn administrator(&self) -> Result<Socket, String> {
+        let mut socket = Socket::try_open(self.connect(), &format!("/fcws?sessionid={FOUNDING}"))?;
+        socket.bind(FOUNDING);
+        Ok(socket)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
@@ -187,9 +196,14 @@ pub(crate) struct Run {
 /// Runs the program with `arguments` to its end.
 #[track_caller]
 pub(crate) fn run(arguments: &[&str], input: &str) -> Run {
+    run_command(friendlet().args(arguments), input)
+}
+
+/// Runs `command` to its end.
+#[track_caller]
+pub(crate) fn run_command(command: &mut Command, input: &str) -> Run {
     use std::io::Write;
-    let mut command = friendlet();
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // It may end without having read: then nobody is there to write to.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());

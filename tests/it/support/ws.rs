@@ -97,13 +97,13 @@ impl Socket {
     /// Upgrades `stream`.
     #[track_caller]
     pub(crate) fn open(stream: Stream) -> Self {
-        Self::try_open(stream, "").unwrap_or_else(|answer| panic!("not upgraded: {answer}"))
+        Self::try_open(stream, "/fcws").unwrap_or_else(|answer| panic!("not upgraded: {answer}"))
     }
 
-    /// Upgrades `stream` with further header lines; gives back what refused it.
+    /// Upgrades `stream` at `path`; gives back what refused it.
     #[track_caller]
-    pub(crate) fn try_open(mut stream: Stream, lines: &str) -> Result<Self, String> {
-        let _ = stream.write_all(upgrade_request("/fcws", lines).as_bytes());
+    pub(crate) fn try_open(mut stream: Stream, path: &str) -> Result<Self, String> {
+        let _ = stream.write_all(upgrade_request(path, "").as_bytes());
         let _ = stream.flush();
         let mut buffer = Vec::new();
         let start = Instant::now();

@@ -1,0 +1,167 @@
+//! The command-line client against a real server.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::support::device::{FOUNDING, GUEST, NOBODY, shell};
+use crate::support::folder::Folder;
+use crate::support::server::{Run, friendlet, run_command};
+use crate::support::wait::until;
+use crate::support::{Device, Server};
+
+/// A user of the client with what the client remembers for him.
+struct Person<'s> {
+    server: &'s Server,
+    home: Folder,
+}
+
+impl<'s> Person<'s> {
+    fn new(server: &'s Server) -> Self {
+        Self { server, home: Folder::new() }
+    }
+
+    fn command(&self) -> std::process::Command {
+        let scheme = if self.server.is_tls() { "wss" } else { "ws" };
+        let mut command = friendlet();
+        command.args(["ctl", "--url", &format!("{scheme}://{}", self.server.address())]);
+        command.env("XDG_STATE_HOME", self.home.path()).env_remove("FRIENDLET_SESSION");
+        command
+    }
+
+    fn ctl(&self, arguments: &[&str]) -> Run {
+        run_command(self.command().args(arguments), "")
+    }
+
+    #[track_caller]
+    fn done(&self, arguments: &[&str]) -> String {
+        let run = self.ctl(arguments);
+        assert_eq!(run.code, Some(0), "{arguments:?}: {run:?}");
+        run.stdout
+    }
+
+    #[track_caller]
+    fn log_in(&self, user: &str, password: &str) {
+        let run = run_command(self.command().args(["login", user]), &format!("{password}\n"));
+        assert_eq!(run.code, Some(0), "{run:?}");
+    }
+}
+
+#[test]
+fn a_login_lasts_and_controls_services() {
+    for device in [Device::new(), Device::plain()] {
+        let server = Server::start(&device);
+        let person = Person::new(&server);
+        assert_eq!(person.ctl(&["list"]).code, Some(77), "not logged in");
+        person.log_in("fadmin", "secret");
+        assert!(person.done(&["list"]).contains("hello"));
+        assert_eq!(person.ctl(&["status", "hello"]).code, Some(3), "LSB: it does not run");
+        person.done(&["start", "hello"]);
+        assert!(person.done(&["status", "hello"]).contains("started"));
+        person.done(&["pause", "hello"]);
+        person.done(&["start", "hello"]);
+        person.done(&["restart", "hello"]);
+        person.done(&["stop", "hello"]);
+        until("it is stopped", || person.ctl(&["status", "hello"]).code == Some(3));
+        person.done(&["logout"]);
+        assert_eq!(person.ctl(&["list"]).code, Some(77));
+    }
+}
+
+#[test]
+fn a_wrong_password_is_told() {
+    let server = Server::start(&Device::new());
+    let person = Person::new(&server);
+    let run = run_command(person.command().args(["login", "fadmin"]), "wrong\n");
+    assert_eq!(run.code, Some(77), "{run:?}");
+    assert!(!run.stderr.is_empty() && !run.stderr.contains("wrong\n"), "{run:?}");
+}
+
+#[test]
+fn a_session_may_come_from_outside() {
+    let server = Server::start(&Device::new());
+    let person = Person::new(&server);
+    person.done(&["--session", FOUNDING, "start", "hello"]);
+    let run = run_command(person.command().args(["stop", "hello"]).env("FRIENDLET_SESSION", FOUNDING), "");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(person.ctl(&["--session", NOBODY, "start", "hello"]).code, Some(77));
+    assert_eq!(person.ctl(&["--session", GUEST, "start", "hello"]).code, Some(77));
+    assert_eq!(person.ctl(&["--session", GUEST, "start", "allowed"]).code, Some(0));
+    assert_eq!(person.ctl(&["--session", FOUNDING, "start", "nothing"]).code, Some(1));
+    assert_eq!(person.ctl(&["frobnicate"]).code, Some(64));
+}
+
+#[test]
+fn a_named_command_prints_what_it_says() {
+    let tool = shell(
+        "tool",
+        "exec sleep 1000",
+        "commands = { say = [\"/bin/echo\", \"it \\\"says\\\" this\"], reload = \"HUP\" }",
+    );
+    let server = Server::start(&Device::new().with(&tool));
+    let person = Person::new(&server);
+    assert_eq!(person.done(&["--session", FOUNDING, "command", "tool", "say"]), "it \"says\" this\n");
+    assert_eq!(person.ctl(&["--session", FOUNDING, "command", "tool", "other"]).code, Some(1));
+}
+
+#[test]
+fn watch_prints_each_change_as_it_happens() {
+    let server = Server::start(&Device::new());
+    let person = Person::new(&server);
+    person.log_in("fadmin", "secret");
+    let mut command = person.command();
+    let mut watch = command.args(["watch"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+    // It may begin with how things stand; a change comes after the start.
+    let mut socket = server.bound(FOUNDING);
+    let mut seen = Vec::new();
+    for state in ["started", "stopped"] {
+        let verb = if state == "started" { "start" } else { "stop" };
+        if state == "started" {
+            // Not before it watches: its connection is bound once the server counts two.
+            std::thread::sleep(std::time::Duration::from_millis(700));
+        }
+        socket.service(verb, "hello");
+        let line = lines
+            .by_ref()
+            .inspect(|line| seen.push(line.clone()))
+            .find(|line| line.contains("hello") && line.contains(state));
+        assert!(line.is_some(), "no {state} in {seen:?}");
+    }
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+#[test]
+fn another_certificate_is_not_taken_for_the_servers() {
+    let server = Server::start(&Device::new());
+    let person = Person::new(&server);
+    person.done(&["--session", FOUNDING, "list"]);
+    // The same address, another key: somebody stands between, or the device was set up anew.
+    let mut device = Device::new();
+    device.address = server.address().to_string();
+    let home = person.home;
+    drop(server);
+    let other = Server::start(&device);
+    let person = Person { server: &other, home };
+    let run = person.ctl(&["--session", FOUNDING, "list"]);
+    assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
+    assert!(
+        run.stderr.to_lowercase().contains("fingerprint") || run.stderr.contains("certificate"),
+        "{run:?}"
+    );
+    let wrong = "00".repeat(32);
+    let stranger = Person::new(&other);
+    assert_ne!(stranger.ctl(&["--fingerprint", &wrong, "--session", FOUNDING, "list"]).code, Some(0));
+    stranger.done(&["--session", FOUNDING, "list"]);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told() {
+    let server = Server::start(&Device::new());
+    let person = Person::new(&server);
+    let mut command = person.command();
+    let address = server.address();
+    server.stop();
+    let run = run_command(command.args(["--session", FOUNDING, "list"]), "");
+    assert_eq!(run.code, Some(69), "{address}: {run:?}");
+}
