@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rustls::{ServerConfig, ServerConnection};
 use smol::Async;
 
-use super::listener::Port;
-use super::{Endpoint, tls};
+use super::ports::Port;
+use super::{Endpoint, Ports, tls};
 use crate::limits::{LINGER_BYTES, LINGER_TIMEOUT, TURNS};
 use crate::slot::{End, Finish, SlotId};
 
@@ -42,6 +42,7 @@ enum Turn {
 pub(super) struct Connection<'a, E> {
     stream: &'a Async<TcpStream>,
     id: SlotId,
+    ports: &'a Ports,
     port: &'a Port,
     endpoint: &'a E,
     transport: Transport<'a>,
@@ -62,6 +63,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
     pub(super) fn new(
         stream: &'a Async<TcpStream>,
         id: SlotId,
+        ports: &'a Ports,
         port: &'a Port,
         endpoint: &'a E,
         tls: Option<&'a Arc<ServerConfig>>,
@@ -70,6 +72,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
         Self {
             stream,
             id,
+            ports,
             port,
             endpoint,
             transport,
@@ -218,7 +221,9 @@ impl<'a, E: Endpoint> Connection<'a, E> {
         let mut socket = self.stream.get_ref();
         let count = tls.read_tls(&mut socket)?;
         if let Err(error) = tls.process_new_packets() {
-            crate::debug!("TLS: {}", error);
+            if let Some(held_back) = self.ports.complaint(self.endpoint.now()) {
+                crate::debug!("TLS: {} ({} complaints not shown)", error, held_back);
+            }
             self.failed = true;
             self.endpoint.handle_end(self.id, End::Tls);
         }

@@ -1,11 +1,9 @@
 //! The listening socket and the tasks behind it.
 
-use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::future::poll_fn;
-use core::task::Poll;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +12,8 @@ use rustls::ServerConfig;
 use smol::{Async, LocalExecutor, Timer};
 
 use super::driver::Connection;
-use super::{Bell, Endpoint};
+use super::{Endpoint, Ports};
 use crate::limits::{SOCKET_BUFFER_BYTES, TICK};
-use crate::log::RateLimit;
-use crate::slot::SlotId;
 
 /// Pause after the system had no socket for us: it is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -69,36 +65,6 @@ impl Listener {
     }
 }
 
-/// Where the acceptor hands connections to the tasks of the slots, and where those are woken.
-#[derive(Debug)]
-pub struct Ports {
-    ports: Box<[Port]>,
-    released: Bell,
-}
-
-/// One slot's place there.
-#[derive(Debug, Default)]
-pub(super) struct Port {
-    handed: RefCell<Option<(Async<TcpStream>, SlotId)>>,
-    pub(super) bell: Bell,
-    /// Its connection reads on only until a deadline, so each tick has to wake it.
-    pub(super) lingers: Cell<bool>,
-}
-
-impl Ports {
-    /// Ports for `count` slots.
-    pub fn new(count: usize) -> Rc<Self> {
-        Rc::new(Self { ports: (0..count).map(|_| Port::default()).collect(), released: Bell::default() })
-    }
-
-    /// Wakes the task of the slot with this index: it has something to send, or is over.
-    pub fn wake(&self, index: u16) {
-        if let Some(port) = self.ports.get(usize::from(index)) {
-            port.bell.ring();
-        }
-    }
-}
-
 /// Makes the tasks of `listener` on `executor`: they run as long as it does.
 pub fn run<E: Endpoint + 'static>(
     executor: &LocalExecutor<'_>,
@@ -107,7 +73,7 @@ pub fn run<E: Endpoint + 'static>(
     endpoint: &Rc<E>,
     tls: Option<&Arc<ServerConfig>>,
 ) {
-    for index in 0..ports.ports.len() {
+    for index in 0..ports.len() {
         executor.spawn(serve_port(Rc::clone(ports), index, Rc::clone(endpoint), tls.cloned())).detach();
     }
     executor.spawn(accept(listener, Rc::clone(ports), Rc::clone(endpoint))).detach();
@@ -120,35 +86,25 @@ async fn serve_port<E: Endpoint>(
     endpoint: Rc<E>,
     tls: Option<Arc<ServerConfig>>,
 ) {
-    let Some(port) = ports.ports.get(index) else { return };
+    let Some(port) = ports.get(index) else { return };
     loop {
-        let (stream, id) = poll_fn(|context| match port.handed.take() {
-            Some(handed) => Poll::Ready(handed),
-            // Woken for what a tenant that is gone left behind, it finds nothing and waits on.
-            None if port.bell.poll(context).is_ready() => {
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            None => Poll::Pending,
-        })
-        .await;
-        let mut connection = Connection::new(&stream, id, port, &*endpoint, tls.as_ref());
+        let (stream, id) = port.handed().await;
+        let mut connection = Connection::new(&stream, id, &ports, port, &*endpoint, tls.as_ref());
         poll_fn(|context| connection.poll(context)).await;
         drop(connection);
         drop(stream);
         port.lingers.set(false);
         endpoint.release(id);
-        ports.released.ring();
+        ports.released().ring();
     }
 }
 
 async fn accept<E: Endpoint>(listener: Listener, ports: Rc<Ports>, endpoint: Rc<E>) {
-    let mut complaints = RateLimit::default();
     loop {
         let (stream, peer) = match listener.socket.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                if let Some(held_back) = complaints.pass(endpoint.now()) {
+                if let Some(held_back) = ports.complaint(endpoint.now()) {
                     crate::warning!(
                         "cannot accept a connection: {} ({} like it not shown)",
                         error,
@@ -166,12 +122,9 @@ async fn accept<E: Endpoint>(listener: Listener, ports: Rc<Ports>, endpoint: Rc<
                 break id;
             }
             endpoint.make_room();
-            ports.released.heard().await;
+            ports.released().heard().await;
         };
-        if let Some(port) = ports.ports.get(usize::from(id.index)) {
-            port.handed.replace(Some((stream, id)));
-            port.bell.ring();
-        }
+        ports.hand(stream, id);
     }
 }
 
@@ -179,9 +132,7 @@ async fn tick<E: Endpoint>(ports: Rc<Ports>, endpoint: Rc<E>) {
     loop {
         Timer::after(TICK).await;
         endpoint.handle_tick();
-        for port in ports.ports.iter().filter(|port| port.lingers.get()) {
-            port.bell.ring();
-        }
-        ports.released.ring();
+        ports.wake_lingering();
+        ports.released().ring();
     }
 }

@@ -9,8 +9,10 @@ mod bell;
 mod driver;
 mod endpoint;
 mod listener;
+mod ports;
 pub mod tls;
 
 pub use bell::Bell;
 pub use endpoint::Endpoint;
-pub use listener::{BindError, Listener, Ports, run};
+pub use listener::{BindError, Listener, run};
+pub use ports::Ports;

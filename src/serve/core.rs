@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::system::System;
+use crate::log::RateLimit;
 use crate::net::{Bell, Endpoint, Ports};
 use crate::service::Exit;
 use crate::slot::{CommandEnd, Counters, End, Server, SlotId, State};
@@ -26,11 +27,12 @@ struct Inside {
     server: Server,
     system: System,
     told: Counters,
+    told_of: RateLimit,
 }
 
 impl Core {
     pub(super) fn new(server: Server, system: System, clock: Clock, ports: Rc<Ports>) -> Self {
-        let inside = Inside { server, system, told: Counters::default() };
+        let inside = Inside { server, system, told: Counters::default(), told_of: RateLimit::default() };
         Self { inside: RefCell::new(inside), clock, ports }
     }
 
@@ -124,7 +126,7 @@ impl Endpoint for Core {
         });
         let mut inside = self.inside.borrow_mut();
         let counters = *inside.server.counters();
-        if counters.refusals() != inside.told.refusals() {
+        if counters.refusals() != inside.told.refusals() && inside.told_of.pass(self.clock.now()).is_some() {
             debug!("so far {}", counters);
             inside.told = counters;
         }

@@ -6,6 +6,7 @@ use heapless::{String, Vec};
 
 use super::{Counters, Platform};
 use crate::limits::{REPLY_BYTES, SESSIONS};
+use crate::log::RateLimit;
 use crate::proto::{self, Failure, Form, Request, Writer, content};
 use crate::service::{Action, Supervisor};
 use crate::session::{Lockout, SessionKey, SessionTable, Source, Tokens, UserId, Users};
@@ -91,6 +92,7 @@ pub(super) struct Desk {
     pub(super) lockout: Lockout,
     pub(super) services: Supervisor,
     pub(super) counters: Counters,
+    complaints: RateLimit,
     /// Sessions that have ended and whose sockets are still to be told.
     pub(super) ended: Vec<SessionKey, SESSIONS>,
     pub(super) scratch: Box<[u8]>,
@@ -112,6 +114,7 @@ impl Desk {
             lockout,
             services,
             counters: Counters::default(),
+            complaints: RateLimit::default(),
             ended: Vec::new(),
             scratch: vec![0; REPLY_BYTES].into_boxed_slice(),
             envelope: vec![0; REPLY_BYTES].into_boxed_slice(),
@@ -131,6 +134,13 @@ impl Desk {
         let length =
             render(&mut self.envelope, REPLY_BYTES, |out| proto::reply::response(out, request_id, content));
         self.envelope.get(..length.ok()?)
+    }
+
+    /// Logs why a message was refused, when not too many were of late.
+    pub(super) fn complain(&mut self, why: impl core::fmt::Display, now: Duration) {
+        if let Some(held_back) = self.complaints.pass(now) {
+            crate::debug!("message refused: {} ({} like it not shown)", why, held_back);
+        }
     }
 
     /// Decides a call and carries it out.

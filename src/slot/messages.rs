@@ -90,7 +90,7 @@ impl Connection {
             Ok(decoded) => decoded,
             Err(refusal) => {
                 Counters::add(&mut around.desk.counters.bad_messages);
-                crate::debug!("message refused: {}", refusal.kind.as_str());
+                around.desk.complain(refusal.kind.as_str(), around.now);
                 let _ = self.put_text(|out| reply::refused(out, &refusal));
                 return Reaction::Done;
             }
@@ -114,7 +114,7 @@ impl Connection {
                     Ok(Progress::Complete(set)) => return Reaction::Whole(set),
                     Err(error) => {
                         Counters::add(&mut around.desk.counters.bad_messages);
-                        crate::debug!("chunk refused: {:?}", error);
+                        around.desk.complain(error, around.now);
                         let _ = self.put_text(|out| reply::parse_error(out, None));
                     }
                 }

@@ -1,0 +1,98 @@
+//! Where the acceptor hands connections to the tasks of the slots, and where those are woken.
+
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::Poll;
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use smol::Async;
+
+use super::Bell;
+use crate::log::RateLimit;
+use crate::slot::SlotId;
+
+/// One port a slot.
+#[derive(Debug)]
+pub struct Ports {
+    ports: Box<[Port]>,
+    released: Bell,
+    complaints: RefCell<RateLimit>,
+}
+
+/// One slot's place there.
+#[derive(Debug, Default)]
+pub(super) struct Port {
+    handed: RefCell<Option<(Async<TcpStream>, SlotId)>>,
+    pub(super) bell: Bell,
+    /// Its connection reads on only until a deadline, so each tick has to wake it.
+    pub(super) lingers: Cell<bool>,
+}
+
+impl Ports {
+    /// Ports for `count` slots.
+    pub fn new(count: usize) -> Rc<Self> {
+        Rc::new(Self {
+            ports: (0..count).map(|_| Port::default()).collect(),
+            released: Bell::default(),
+            complaints: RefCell::default(),
+        })
+    }
+
+    /// Wakes the task of the slot with this index: it has something to send, or is over.
+    pub fn wake(&self, index: u16) {
+        if let Some(port) = self.get(usize::from(index)) {
+            port.bell.ring();
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ports.len()
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&Port> {
+        self.ports.get(index)
+    }
+
+    /// Hands a connection to the task of its slot.
+    pub(super) fn hand(&self, stream: Async<TcpStream>, id: SlotId) {
+        if let Some(port) = self.get(usize::from(id.index)) {
+            port.handed.replace(Some((stream, id)));
+            port.bell.ring();
+        }
+    }
+
+    /// Rings when a slot may be free.
+    pub(super) fn released(&self) -> &Bell {
+        &self.released
+    }
+
+    pub(super) fn wake_lingering(&self) {
+        for port in self.ports.iter().filter(|port| port.lingers.get()) {
+            port.bell.ring();
+        }
+    }
+
+    /// Whether something that clients can bring about at will may be logged, and how often it was
+    /// held back.
+    pub(super) fn complaint(&self, now: Duration) -> Option<u64> {
+        self.complaints.borrow_mut().pass(now)
+    }
+}
+
+impl Port {
+    /// The next connection.
+    pub(super) async fn handed(&self) -> (Async<TcpStream>, SlotId) {
+        poll_fn(|context| match self.handed.take() {
+            Some(handed) => Poll::Ready(handed),
+            // Woken for what a tenant that is gone left behind, it finds nothing and waits on.
+            None if self.bell.poll(context).is_ready() => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => Poll::Pending,
+        })
+        .await
+    }
+}
