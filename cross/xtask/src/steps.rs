@@ -66,7 +66,7 @@ fn table(outcomes: &[Outcome]) -> String {
         }
     }
     let failed = outcomes.iter().filter(|outcome| outcome.error.is_some()).count();
-    text += &format!("{} steps passed, {failed} failed\n", outcomes.len() - failed);
+    text += &format!("steps: {} passed, {failed} failed\n", outcomes.len() - failed);
     text
 }
 
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(
             text,
             "fmt            passed      1.5 s\nunit           FAILED      1.5 s\n               broken\n\
-             1 steps passed, 1 failed\n"
+             steps: 1 passed, 1 failed\n"
         );
     }
 
