@@ -11,7 +11,7 @@ use smol::Async;
 
 use super::ports::Port;
 use super::{Endpoint, Ports, tls};
-use crate::limits::{LINGER_BYTES, LINGER_TIMEOUT, TURNS};
+use crate::limits::{LINGER_BYTES, LINGER_TIMEOUT, SEND_BYTES, TURNS};
 use crate::slot::{End, Finish, SlotId};
 
 /// First byte of a TLS handshake record (RFC 8446, 5.1).
@@ -51,6 +51,8 @@ pub(super) struct Connection<'a, E> {
     /// TLS has failed: only its alert is still to be sent.
     failed: bool,
     goodbye: bool,
+    /// The kernel's buffer was made to hold all that is left to say.
+    widened: bool,
     linger: Option<Linger>,
 }
 
@@ -79,6 +81,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
             ended: false,
             failed: false,
             goodbye: false,
+            widened: false,
             linger: None,
         }
     }
@@ -123,6 +126,13 @@ impl<'a, E: Endpoint> Connection<'a, E> {
         let state = self.endpoint.state(self.id);
         if (state.finish.is_some() || self.failed) && !blocked.write {
             return self.finish();
+        }
+        if state.finish.is_some() && !self.widened {
+            // The peer does not read, and this is the last that is said to it. The kernel keeps that
+            // for it when the connection is closed, once it has room.
+            self.widened = true;
+            let _ = rustix::net::sockopt::set_socket_send_buffer_size(self.stream.get_ref(), 2 * SEND_BYTES);
+            return Turn::Progress;
         }
         if state.receives && !self.ended && !self.failed {
             match self.read() {

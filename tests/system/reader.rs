@@ -89,3 +89,31 @@ fn it_is_owed_the_newest_state_alone() {
     }
     assert!(told.len() < ROUNDS, "{} of {} changes were kept for it", told.len(), 2 * ROUNDS + 1);
 }
+
+#[test]
+fn it_finds_the_reason_at_the_end_of_what_it_did_not_read() {
+    for mut device in [Device::plain(), Device::new()] {
+        for number in 0..20 {
+            device = device.with(&shell(&format!("a-service-with-a-long-name-{number}"), "exit 0", ""));
+        }
+        let server = Server::start(&device);
+        let mut slow = server.bound(FOUNDING);
+        // Short calls with long answers, more of them than fit on the way.
+        let calls = Frame::new(TEXT, request("r", "services/list", "{}", FOUNDING)).bytes().repeat(400);
+        slow.send_raw(&calls);
+        std::thread::sleep(SEND_TIMEOUT + Duration::from_secs(3));
+        let mut answers = 0;
+        loop {
+            match slow.receive(SOON) {
+                Some(Event::Text(_)) => answers += 1,
+                Some(Event::Ping(_)) => {}
+                Some(Event::Close(code)) => {
+                    assert_eq!(code, 1013);
+                    break;
+                }
+                other => panic!("{other:?} after {answers} answers"),
+            }
+        }
+        assert!((1..400).contains(&answers), "{answers} answers were on the way");
+    }
+}
