@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use friendlet::limits::ADMINISTRATOR_TIMEOUT;
+
 use crate::support::device::{FOUNDING, GUEST, NOBODY};
 use crate::support::http::{Response, exchange, form_request};
 use crate::support::stream::Stream;
-use crate::support::wait::{until, within};
+use crate::support::wait::{SOON, until, within};
 use crate::support::ws::Socket;
 use crate::support::{Device, Server, process};
 
@@ -59,14 +61,22 @@ fn a_full_house_answers_503_and_lets_the_administrator_in() {
 }
 
 #[test]
-fn a_user_is_not_let_into_the_administrators_slot() {
+fn a_user_does_not_get_the_administrators_slot() {
     let server = Server::start(&Device::plain().slots(3));
     let _users = fill(&server, 3);
-    for path in ["/fcws".to_owned(), format!("/fcws?sessionid={GUEST}"), format!("/fcws?sessionid={NOBODY}")]
-    {
-        let refused = Socket::try_open(server.connect(), &path);
-        assert!(refused.is_err_and(|answer| answer.starts_with("HTTP/1.1 503 ")), "{path}");
-    }
+    // Who shows in the address that he is none is turned away, who binds as a user is closed.
+    let refused = Socket::try_open(server.connect(), &format!("/fcws?sessionid={GUEST}"));
+    assert!(refused.is_err_and(|answer| answer.starts_with("HTTP/1.1 503 ")));
+    let mut socket = within(SOON, "the slot is free", || Socket::try_open(server.connect(), "/fcws").ok());
+    socket.send(&format!(r#"{{"type":"con","data":{{"sessionId":"{GUEST}"}}}}"#));
+    socket.expect_close(1013, SOON);
+    let mut socket = within(SOON, "the slot is free", || Socket::try_open(server.connect(), "/fcws").ok());
+    socket.send(&format!(r#"<!--"CON"--"0"--"{GUEST}"-->"#));
+    socket.expect_close(1013, SOON);
+    // Whose session is nobody's may sit there no longer than it takes an administrator to bind.
+    let path = format!("/fcws?sessionid={NOBODY}");
+    let mut socket = within(SOON, "the slot is free", || Socket::try_open(server.connect(), &path).ok());
+    socket.expect_close(1013, ADMINISTRATOR_TIMEOUT + Duration::from_secs(5));
     administrator(&server).service("start", "hello");
 }
 
