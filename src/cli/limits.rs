@@ -7,6 +7,8 @@ use crate::limits;
 
 /// The times by name.
 const TIMES: &[(&str, Duration)] = &[
+    ("administrator_timeout", limits::ADMINISTRATOR_TIMEOUT),
+    ("answer_timeout", limits::ANSWER_TIMEOUT),
     ("chunk_age", limits::CHUNK_AGE),
     ("close_timeout", limits::CLOSE_TIMEOUT),
     ("command_timeout", limits::COMMAND_TIMEOUT),
@@ -20,12 +22,12 @@ const TIMES: &[(&str, Duration)] = &[
     ("lockout_time", limits::LOCKOUT_TIME),
     ("lockout_time_max", limits::LOCKOUT_TIME_MAX),
     ("log_window", limits::LOG_WINDOW),
-    ("answer_timeout", limits::ANSWER_TIMEOUT),
     ("ping_interval", limits::PING_INTERVAL),
     ("restart_delay_max", limits::RESTART_DELAY_MAX),
     ("restart_delay_min", limits::RESTART_DELAY_MIN),
     ("send_timeout", limits::SEND_TIMEOUT),
     ("session_timeout", limits::SESSION_TIMEOUT),
+    ("shutdown_grace", limits::SHUTDOWN_GRACE),
     ("shutdown_timeout", limits::SHUTDOWN_TIMEOUT),
     ("stop_timeout", limits::STOP_TIMEOUT),
     ("stop_timeout_max", limits::STOP_TIMEOUT_MAX),

@@ -73,6 +73,7 @@ fn server(
 ) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let authority = listener.local_addr().unwrap().to_string();
+    #[expect(clippy::disallowed_methods, reason = "the other side of the client under test")]
     let thread = thread::spawn(move || {
         for number in 0..connections {
             serve(number, listener.accept().unwrap().0);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
@@ -45,7 +45,8 @@ pub(super) fn tls(listen: &Listen, state_dir: &Path) -> Result<Option<Arc<Server
     let key = state_dir.join(key.as_str());
     let client_ca = client_ca.as_ref().map(|path| state_dir.join(path.as_str()));
     // One without the other is what a power cut between their making leaves.
-    if !own && !(certificate.exists() && key.exists()) {
+    let are_there = certificate.exists() && key.exists();
+    if !own && !are_there {
         make_certificate(&certificate, &key, listen.address)?;
     }
     warn_of_open_key(&key);
@@ -149,7 +150,7 @@ pub(super) fn users(users: Users, state_dir: &Path) -> Result<Users, StartError>
     Ok(users)
 }
 
-fn make_first_user(path: &PathBuf) -> Result<User, StartError> {
+fn make_first_user(path: &Path) -> Result<User, StartError> {
     let failed = |error: random::RandomError| StartError::system("cannot make a password", error);
     let plain = random::password().map_err(failed)?;
     let salt = random::bytes().map_err(failed)?;

@@ -14,6 +14,7 @@ use crate::service::{ServiceId, State};
 use crate::ws::{CloseCode, Full, Incoming};
 
 /// What a message led to, free of the message's own bytes.
+#[expect(clippy::large_enum_variant, reason = "it lives for one call on the stack; a box would allocate")]
 enum Reaction {
     Done,
     Answer {

@@ -10,8 +10,10 @@ use super::{CommandEnd, Platform};
 use crate::limits::{CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES};
 use crate::proto::content::{self, ListEntry, StatusDetail};
 use crate::proto::{Failure, Form, Request};
-use crate::service::{CommandError, ServiceId, Spec, Verb, What};
+use crate::service::{CommandError, ServiceId, Verb, What};
 
+/// What Friend Core gives for a service without a page of its own.
+const NO_WEBGUI: &str = "<div> </div>";
 /// Error numbers of Linux, for failures that are not the system's own.
 const ESRCH: i32 = 3;
 const EIO: i32 = 5;
@@ -118,24 +120,10 @@ impl Desk {
         self.write(|out| content::status_detail(out, &detail))
     }
 
-    /// The page that the device file gives the service, or two buttons that send Friend Core's
-    /// applications' messages. A service's name holds nothing that HTML would need escaped.
     fn web_gui(&mut self, service: ServiceId) -> Answer {
         let Self { services, scratch, .. } = self;
-        let written = render(scratch, REPLY_BYTES, |out| match services.table().get(service) {
-            Some(Spec { webgui: Some(html), .. }) => content::webgui(out, html),
-            Some(Spec { name, .. }) => {
-                out.put("<div>")?;
-                for (command, label) in [("start", "Start"), ("stop", "Stop")] {
-                    out.put_display(format_args!(
-                        "<button onclick=\"Application.sendMessage({{command:'{command}',id:'{name}'}})\">\
-                         {label}</button>"
-                    ))?;
-                }
-                out.put("</div>")
-            }
-            None => Ok(()),
-        });
+        let html = services.table().get(service).and_then(|spec| spec.webgui.as_deref());
+        let written = render(scratch, REPLY_BYTES, |out| content::webgui(out, html.unwrap_or(NO_WEBGUI)));
         self.rendered(written, 200).unwrap_or(Answer::Silence)
     }
 

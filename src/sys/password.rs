@@ -77,6 +77,7 @@ pub struct PasswordWorker {
 
 impl PasswordWorker {
     /// Starts the thread.
+    #[expect(clippy::disallowed_methods, reason = "the one thread beside the server's")]
     pub fn start() -> io::Result<Self> {
         let (jobs, waiting) = bounded::<PasswordJob>(PASSWORD_CHECKS);
         let (done, results) = bounded(PASSWORD_CHECKS);

@@ -1,7 +1,8 @@
 //! The real program, running.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -63,7 +64,38 @@ impl Server {
     /// Starts `command`, which serves, and waits until it accepts.
     #[track_caller]
     pub(crate) fn start_command(folder: Folder, mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::start_piped(folder, command)
+    }
+
+    /// Starts the same program over an allocator that counts (`tests/system/counting.rs`).
+    #[track_caller]
+    pub(crate) fn start_counting(device: &Device) -> Self {
+        let folder = Folder::new();
+        let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
+        let binary = Path::new(env!("CARGO_BIN_EXE_friendlet")).with_file_name("examples").join("counting");
+        assert!(binary.exists(), "there is no {}: `cargo build --example counting` first", binary.display());
+        let mut command = Command::new(binary);
+        command.args(["serve", "--config", &file]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Self::start_piped(folder, command)
+    }
+
+    /// Bytes and blocks that a counting server holds, and the blocks it ever took.
+    pub(crate) fn allocations(&mut self) -> [usize; 3] {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        let output = self.child.stdout.as_mut().unwrap();
+        let mut line = String::new();
+        let mut byte = [0];
+        while output.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+            line.push(byte[0].into());
+        }
+        let mut numbers = line.split(' ').skip(1).map(|number| number.parse().unwrap());
+        std::array::from_fn(|_| numbers.next().unwrap())
+    }
+
+    #[track_caller]
+    fn start_piped(folder: Folder, mut command: Command) -> Self {
+        command.stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = child.stderr.take().unwrap();

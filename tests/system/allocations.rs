@@ -1,0 +1,65 @@
+//! Nothing in the server grows with what is asked of it.
+
+use crate::support::device::FOUNDING;
+use crate::support::ws::{Frame, TEXT, frame, request};
+use crate::support::{Device, Server};
+
+const CALLS: usize = 100_000;
+/// Calls that are made before the first count, so that what is made on first use is there.
+const WARM_UP: usize = 2_000;
+/// Calls in one write.
+const BATCH: usize = 50;
+
+/// Makes calls of all forms on one connection, several in flight, and counts what comes of it.
+fn calls(device: &Device) -> [[usize; 3]; 2] {
+    let mut server = Server::start_counting(device);
+    let mut socket = server.bound(FOUNDING);
+    socket.service("start", "hello");
+    let forms = [
+        frame(
+            "system.library/services/status",
+            &format!(r#"{{"serviceName":"hello","sessionid":"{FOUNDING}"}}"#),
+        ),
+        request("r", "services/hello/status", "{}", FOUNDING),
+        r#"{"type":"con","data":{"type":"ping","data":1795374850306}}"#.to_owned(),
+        frame(
+            "system.library/services/start",
+            &format!(r#"{{"serviceName":"nobody","sessionid":"{FOUNDING}"}}"#),
+        ),
+        "not a frame, not an envelope".to_owned(),
+    ];
+    let batch: Vec<u8> =
+        (0..BATCH).flat_map(|number| Frame::new(TEXT, forms[number % forms.len()].clone()).bytes()).collect();
+    let mut run = |calls: usize| {
+        for _ in 0..calls / BATCH {
+            socket.send_raw(&batch);
+            for _ in 0..BATCH {
+                socket.text();
+            }
+        }
+    };
+    run(WARM_UP);
+    let before = server.allocations();
+    run(CALLS);
+    [before, server.allocations()]
+}
+
+fn nothing_grows(device: &Device) {
+    let [before, after] = calls(device);
+    // Between two counts a timer or a wake-up may be in the making; a block for each call is not.
+    assert!(after[0] <= before[0] + 4096, "live bytes: {} before, {} after", before[0], after[0]);
+    assert!(after[1] <= before[1] + 16, "live blocks: {} before, {} after", before[1], after[1]);
+    // What is taken and given back in between: under two blocks a batch, and some for the clock.
+    let taken = after[2] - before[2];
+    assert!(taken < 2 * CALLS, "{taken} blocks taken in {CALLS} calls");
+}
+
+#[test]
+fn no_live_allocation_grows_over_100_000_calls_in_plain_text() {
+    nothing_grows(&Device::plain());
+}
+
+#[test]
+fn no_live_allocation_grows_over_100_000_calls_over_tls() {
+    nothing_grows(&Device::new());
+}
