@@ -109,7 +109,7 @@ impl Server {
     }
 
     /// Ends the oldest connection that came to a full house and has not said in
-    /// [`YIELD_AGE`] who it is: a newcomer may be the administrator.
+    /// [`YIELD_AGE`](crate::limits::YIELD_AGE) who it is: a newcomer may be the administrator.
     pub fn make_room(&mut self, now: Duration) {
         let oldest =
             self.slots.iter_mut().filter(|slot| slot.may_give_way(now)).min_by_key(|slot| slot.opened);
