@@ -3,16 +3,13 @@
 //! One line, `name enabled` or `name disabled`, for each service that differs from the device
 //! file. The file is replaced as a whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::file::{self, FileError};
 use crate::limits::{SERVICE_NAME_BYTES, SERVICES};
 use crate::warning;
 
 const FILE: &str = "enabled";
-const NEW_FILE: &str = ".enabled.new";
 /// Twice what can be written, so that the file of a board with longer lists is still read.
 const MOST_BYTES: usize = 2 * SERVICES * (SERVICE_NAME_BYTES + " disabled\n".len());
 
@@ -32,17 +29,13 @@ impl EnabledFile {
     /// none; lines that cannot be read are passed over and logged.
     ///
     /// # Errors
-    /// Those of reading, and `InvalidData` for a file that is far too long.
-    pub fn load(&self, mut tell: impl FnMut(&str, bool)) -> io::Result<()> {
-        let file = match File::open(self.directory.join(FILE)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+    /// Those of reading, and a file that is far too long.
+    pub fn load(&self, mut tell: impl FnMut(&str, bool)) -> Result<(), FileError> {
+        let bytes = match file::read(&self.directory.join(FILE), MOST_BYTES) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_missing() => return Ok(()),
             Err(error) => return Err(error),
         };
-        let mut bytes = Vec::new();
-        if file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)? > MOST_BYTES {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
         for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             match parse(line) {
                 Some((name, enabled)) => tell(name, enabled),
@@ -57,19 +50,13 @@ impl EnabledFile {
     ///
     /// # Errors
     /// Those of writing; what was there remains.
-    pub fn store<'a>(&self, services: impl Iterator<Item = (&'a str, bool)>) -> io::Result<()> {
+    pub fn store<'a>(&self, services: impl Iterator<Item = (&'a str, bool)>) -> Result<(), FileError> {
         let mut text = String::new();
         for (name, enabled) in services {
             text.push_str(name);
             text.push_str(if enabled { " enabled\n" } else { " disabled\n" });
         }
-        let new = self.directory.join(NEW_FILE);
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, self.directory.join(FILE))?;
-        // The new name itself is durable only with the directory.
-        File::open(&self.directory)?.sync_all()
+        file::write_atomic(&self.directory.join(FILE), text.as_bytes(), 0o600)
     }
 }
 
@@ -85,9 +72,14 @@ fn parse(line: &[u8]) -> Option<(&str, bool)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
+    use super::super::file::FileReason;
     use super::*;
+
+    /// Where a new one is written before it takes the old one's place.
+    const NEW_FILE: &str = ".enabled.new";
 
     fn directory(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("friendlet-{name}-{}", std::process::id()));
@@ -95,7 +87,7 @@ mod tests {
         path
     }
 
-    fn loaded(file: &EnabledFile) -> io::Result<Vec<(String, bool)>> {
+    fn loaded(file: &EnabledFile) -> Result<Vec<(String, bool)>, FileError> {
         let mut services = Vec::new();
         file.load(|name, enabled| services.push((name.to_owned(), enabled)))?;
         Ok(services)
@@ -134,7 +126,7 @@ mod tests {
         fs::write(directory.join(FILE), vec![b'\n'; MOST_BYTES]).unwrap();
         assert_eq!(loaded(&file).unwrap(), []);
         fs::write(directory.join(FILE), vec![b'\n'; MOST_BYTES + 1]).unwrap();
-        assert_eq!(loaded(&file).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(matches!(loaded(&file).unwrap_err().reason, FileReason::TooLarge(MOST_BYTES)));
         fs::remove_dir_all(directory).unwrap();
     }
 
