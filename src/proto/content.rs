@@ -99,12 +99,13 @@ pub fn list<'a>(
 }
 
 /// `command`: how the command ended and what it wrote, as text; what of it is not UTF-8 becomes U+FFFD.
-pub fn command_output(out: &mut Writer<'_>, exit: &str, output: &[u8]) -> Result<(), Full> {
+/// `is_cut`: there was more of it.
+pub fn command_output(out: &mut Writer<'_>, exit: &str, output: &[u8], is_cut: bool) -> Result<(), Full> {
     out.put(r#"{ "Status": "ok", "Exit": "#)?;
     out.put_string(exit)?;
     out.put(r#", "Output": "#)?;
     out.put_string(Lossy(output))?;
-    out.put("}")
+    out.put(if is_cut { r#", "Cut": true}"# } else { "}" })
 }
 
 /// `getwebgui`: the service's HTML as it is.
@@ -244,7 +245,7 @@ mod tests {
     #[test]
     fn command_output_is_escaped() {
         assert_eq!(
-            written(|out| command_output(out, "0", b"a \"b\"\n\xff\x01")),
+            written(|out| command_output(out, "0", b"a \"b\"\n\xff\x01", false)),
             "{ \"Status\": \"ok\", \"Exit\": \"0\", \"Output\": \"a \\\"b\\\"\\n\u{FFFD}\\u0001\"}"
         );
     }

@@ -154,7 +154,7 @@ pub(super) async fn commands(core: Rc<Core>, processes: Rc<Processes>, bell: Rc<
                 Exit::Signal(signal) => write!(exit, "signal {signal}"),
             };
             core.with(|server, system, now| {
-                let end = CommandEnd { exit: &exit, output: &done.output() };
+                let end = CommandEnd { exit: &exit, output: &done.output(), is_cut: done.is_cut() };
                 server.handle_command_end(done.ticket(), &end, now, system);
             });
         }

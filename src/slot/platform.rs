@@ -11,10 +11,12 @@ pub struct Refused;
 /// How a named command ended, and what it said.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandEnd<'a> {
-    /// `exit 0`, `signal 9`, or why it did not start.
+    /// Its exit code, `signal 9`, or `timed out`.
     pub exit: &'a str,
-    /// Its output, cut at the limit.
+    /// Its output, at most as much as the limit lets through.
     pub output: &'a [u8],
+    /// Whether there was more.
+    pub is_cut: bool,
 }
 
 /// The system as the server needs it. Each method returns at once; what takes longer comes back

@@ -169,13 +169,17 @@ impl Desk {
             Form::Envelope => REPLY_BYTES - 6 * REQUEST_ID_BYTES - 256,
             Form::Http => SEND_BYTES - SEND_RESERVE_BYTES - crate::http::CALL_HEAD_BYTES,
         };
-        let mut output = end.output;
+        let (mut output, mut is_cut) = (end.output, end.is_cut);
         loop {
-            let written = self.write_within(limit, 200, |out| content::command_output(out, end.exit, output));
+            let written =
+                self.write_within(limit, 200, |out| content::command_output(out, end.exit, output, is_cut));
             match written {
                 Ok(answer) => return answer,
                 Err(_) if output.is_empty() => return self.fail(form, Failure::TableFull),
-                Err(_) => output = output.get(..output.len() / 2).unwrap_or_default(),
+                Err(_) => {
+                    output = output.get(..output.len() / 2).unwrap_or_default();
+                    is_cut = true;
+                }
             }
         }
     }

@@ -110,6 +110,7 @@ fn a_program_that_writes_too_much_is_cut() {
     let answer = command(&server, "say");
     let letters = answer.matches('x').count();
     assert!((1000..=friendlet::limits::COMMAND_OUTPUT_BYTES + 8).contains(&letters), "{letters}");
+    assert!(answer.ends_with(r#"", "Cut": true}"#), "it says so");
 }
 
 #[test]

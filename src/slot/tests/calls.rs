@@ -218,6 +218,7 @@ fn output_that_fits_no_answer_is_cut() {
     let heard = world.hear(id);
     assert_eq!(heard.len(), 1);
     assert_eq!(heard[0].matches(r"\u0001").count(), COMMAND_OUTPUT_BYTES / 4);
+    assert!(heard[0].ends_with(r#"", "Cut": true}}}"#), "it says so");
 }
 
 #[test]

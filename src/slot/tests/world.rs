@@ -193,7 +193,7 @@ impl World {
 
     pub(super) fn end_command(&mut self, exit: &str, output: &[u8]) {
         let ticket = self.system.commands.pop().expect("a command that runs");
-        let end = CommandEnd { exit, output };
+        let end = CommandEnd { exit, output, is_cut: false };
         self.server.handle_command_end(ticket, &end, self.now, &mut self.system);
     }
 
