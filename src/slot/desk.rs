@@ -183,10 +183,14 @@ impl Desk {
         now: Duration,
     ) -> Result<Identity, Failure<'m>> {
         if let (Form::Envelope, Some(identity)) = (request.form, caller.bound) {
-            if let Identity::Session(key, _) = identity {
-                self.sessions.touch(key, now);
+            let is_alive = match identity {
+                Identity::Session(key, _) => self.sessions.touch(key, now),
+                Identity::Token(_) => true,
+            };
+            // One whose session has just ended will be told so, and speaks for nobody until then.
+            if is_alive {
+                return Ok(identity);
             }
-            return Ok(identity);
         }
         let given = request.session.filter(|session| !session.is_empty()).ok_or(Failure::MissingSession)?;
         self.identify(given, now).ok_or(Failure::UnknownSession { given })

@@ -103,6 +103,10 @@ impl Desk {
             Ok(random) => self.sessions.open(user, level, job.device.as_deref(), random, now).ok(),
             Err(super::Refused) => None,
         };
+        if let Some(key) = self.sessions.take_displaced() {
+            // One login displaces one session, and its sockets are told before the next.
+            let _ = self.ended.push(key);
+        }
         let Some(key) = opened else {
             return self.fail(form, Failure::TableFull);
         };

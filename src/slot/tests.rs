@@ -3,4 +3,5 @@
 mod calls;
 mod house;
 mod pushes;
+mod rights;
 mod world;
