@@ -130,7 +130,9 @@ impl Connection {
             }
             Message::Event(request) => {
                 // Executed and never answered; what it has started goes on without it.
-                let _ = self.call(&request, around);
+                if let Answer::HouseFull = self.call(&request, around) {
+                    self.close(CloseCode::Again, "the house is full", around.now);
+                }
             }
         }
         Reaction::Done
@@ -141,17 +143,23 @@ impl Connection {
         let shown = request.session.filter(|_| self.name_by.is_some());
         let answer = around.desk.handle_call(request, &caller, around.now, around.platform);
         // After the call: a login or a logout may have changed what the session is worth.
-        if shown.is_some_and(|session| around.desk.identify(session, around.now).is_some()) {
+        let identity = shown.and_then(|session| around.desk.identify(session, around.now));
+        if identity.is_some_and(|identity| self.may_stay(identity, around.desk)) {
             self.named();
         }
         answer
+    }
+
+    /// Whether this slot is for whom it is: the administrators' is for nobody else.
+    fn may_stay(&self, identity: Identity, desk: &Desk) -> bool {
+        self.admission == Admission::Open || desk.users.is_admin(identity.user())
     }
 
     /// Binds the socket to a session. One that is none is passed over in silence, as in Friend Core;
     /// the deadline for showing one runs on.
     fn bind(&mut self, form: Form, session: &str, around: &mut Around<'_>) {
         let Some(identity) = around.desk.identify(session, around.now) else { return };
-        if self.admission != Admission::Open && !around.desk.users.is_admin(identity.user()) {
+        if !self.may_stay(identity, around.desk) {
             self.close(CloseCode::Again, "the house is full", around.now);
             return;
         }

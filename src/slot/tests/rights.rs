@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::world::{ANNA, FOUNDING, World};
-use crate::limits::SESSIONS;
+use crate::limits::{ADMINISTRATOR_TIMEOUT, SESSION_TIMEOUT, SESSIONS};
 
 const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
 
@@ -23,6 +23,9 @@ fn login(world: &mut World, user: &str, device: &str) -> String {
 /// A call that shows no session: the socket speaks for whom it is bound to.
 const VALIDATE: &str =
     r#"{"type":"msg","data":{"type":"request","requestid":"r1","path":"system.library/validate","data":{}}}"#;
+
+const LOGIN: &str =
+    r#"<!--"MSG"--"44"--"system.library/login"-->{ "username":"admin", "password":"x" }<--!>"#;
 
 fn start(session: &str) -> String {
     format!(
@@ -57,4 +60,59 @@ fn session_past_its_time_counts_for_nothing_before_it_is_ended() {
     world.now += Duration::from_secs(10_800);
     let refused = world.say(id, VALIDATE);
     assert!(refused[0].contains("sessionid or authid parameter is missing"), "{refused:?}");
+}
+
+#[test]
+fn administrators_slot_is_not_kept_by_the_session_of_somebody_else() {
+    let envelope = |kind: &str, path: &str| {
+        format!(
+            r#"{{"type":"msg","data":{{"type":"{kind}","requestid":"r","path":"{path}","sessionid":"{ANNA}"}}}}"#
+        )
+    };
+    for text in [
+        envelope("event", "system.library/validate"),
+        envelope("request", "other.library/validate"),
+        envelope("request", "system.library/login"),
+        envelope("request", "system.library/a/b/c/d/e/f"),
+    ] {
+        let mut world = World::new(3);
+        let _tenants = (world.socket(), world.socket());
+        let id = world.socket();
+        let mut heard = world.say(id, &text);
+        world.pass(ADMINISTRATOR_TIMEOUT);
+        heard.extend(world.hear(id));
+        assert_eq!(heard.last().map(String::as_str), Some("close 1013"), "{text}");
+    }
+}
+
+#[test]
+fn refused_login_buys_a_nameless_socket_no_time() {
+    for (slots, patience) in [(4, SESSION_TIMEOUT), (2, ADMINISTRATOR_TIMEOUT)] {
+        let mut world = World::new(slots);
+        let _tenant = world.socket();
+        let id = world.socket();
+        world.pass(patience - Duration::from_secs(1));
+        world.say(id, LOGIN);
+        world.check_password(false);
+        world.hear(id);
+        world.pass(Duration::from_secs(1));
+        assert!(world.hear(id)[0].starts_with("close "));
+    }
+}
+
+#[test]
+fn login_buys_a_nameless_socket_time_to_bind() {
+    for (slots, patience) in [(4, SESSION_TIMEOUT), (2, ADMINISTRATOR_TIMEOUT)] {
+        let mut world = World::new(slots);
+        let _tenant = world.socket();
+        let id = world.socket();
+        world.pass(patience - Duration::from_secs(1));
+        world.say(id, LOGIN);
+        world.check_password(true);
+        world.hear(id);
+        world.pass(patience - Duration::from_secs(1));
+        assert!(world.hear(id).iter().all(|text| text == "ping"));
+        world.pass(Duration::from_secs(1));
+        assert!(world.hear(id).iter().any(|text| text.starts_with("close ")));
+    }
 }
