@@ -158,12 +158,12 @@ impl Connection {
         self.socket.is_none() && self.waiting.is_some()
     }
 
-    pub(super) fn caller(&self, posted: bool) -> Caller {
+    pub(super) fn caller(&self, may_log_in: bool) -> Caller {
         Caller {
             source: self.source,
             bound: self.bound,
             admins_only: self.admission != Admission::Open,
-            posted,
+            may_log_in,
         }
     }
 

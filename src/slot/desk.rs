@@ -56,8 +56,8 @@ pub(super) struct Caller {
     pub(super) bound: Option<Identity>,
     /// Whether only an administrator is served.
     pub(super) admins_only: bool,
-    /// Whether the parameters came in a way that a login's may: not in a URL.
-    pub(super) posted: bool,
+    /// Whether the call came in a way that a login may: its password in no URL, its answer waited for.
+    pub(super) may_log_in: bool,
 }
 
 /// What becomes of a call.

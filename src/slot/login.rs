@@ -33,7 +33,7 @@ impl Desk {
     ) -> Answer {
         let value = |key| request.parameters.get(key).filter(|value| !value.is_empty());
         let device = value("deviceid");
-        if !caller.posted {
+        if !caller.may_log_in {
             return self.fail(request.form, Failure::NotPost);
         }
         if let (Some(session), Some(_), None) = (request.session, device, value("password")) {

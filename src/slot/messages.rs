@@ -124,13 +124,13 @@ impl Connection {
                 let _ = self.put_text(|out| reply::parse_error(out, None));
             }
             Message::Call(request) => {
-                let answer = self.call(&request, around);
+                let answer = self.call(&request, true, around);
                 let request_id = request.request_id.and_then(|id| String::try_from(id).ok());
                 return Reaction::Answer { form: request.form, request_id, answer };
             }
             Message::Event(request) => {
                 // Executed and never answered; what it has started goes on without it.
-                if let Answer::HouseFull = self.call(&request, around) {
+                if let Answer::HouseFull = self.call(&request, false, around) {
                     self.close(CloseCode::Again, "the house is full", around.now);
                 }
             }
@@ -138,8 +138,8 @@ impl Connection {
         Reaction::Done
     }
 
-    fn call(&mut self, request: &proto::Request<'_>, around: &mut Around<'_>) -> Answer {
-        let caller = self.caller(true);
+    fn call(&mut self, request: &proto::Request<'_>, is_answered: bool, around: &mut Around<'_>) -> Answer {
+        let caller = self.caller(is_answered);
         let shown = request.session.filter(|_| self.name_by.is_some());
         let answer = around.desk.handle_call(request, &caller, around.now, around.platform);
         // After the call: a login or a logout may have changed what the session is worth.

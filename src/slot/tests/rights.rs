@@ -116,3 +116,12 @@ fn login_buys_a_nameless_socket_time_to_bind() {
         assert!(world.hear(id).iter().any(|text| text.starts_with("close ")));
     }
 }
+
+#[test]
+fn login_that_nobody_waits_for_is_not_checked() {
+    let mut world = World::new(4);
+    let id = world.socket();
+    let event = r#"{"type":"msg","data":{"type":"event","path":"system.library/login","data":{"username":"admin","password":"x","deviceid":"d"}}}"#;
+    assert!(world.say(id, event).is_empty());
+    assert!(world.system.checks.is_empty());
+}
