@@ -267,6 +267,10 @@ impl Connection {
     pub(super) fn send_owed(&mut self, desk: &Desk, now: Duration) {
         for (service, spec) in desk.services.table().iter() {
             let bit = 1 << service.index();
+            // Somebody else may be bound now than when it was owed.
+            if !self.bound.is_some_and(|identity| desk.users.may_control(identity.user(), &spec.name)) {
+                self.owed &= !bit;
+            }
             if self.owed & bit != 0 && self.send.pending().len() <= PUSH_BACKLOG_BYTES {
                 let status = desk.services.status(service, now);
                 let word = status.state.word();

@@ -125,3 +125,19 @@ fn login_that_nobody_waits_for_is_not_checked() {
     assert!(world.say(id, event).is_empty());
     assert!(world.system.checks.is_empty());
 }
+
+#[test]
+fn what_is_owed_is_told_to_those_who_may_know() {
+    let mut world = World::new(4);
+    let (id, other) = (world.bound(FOUNDING), world.socket());
+    let clock = start(FOUNDING).replace("hello", "clock");
+    for round in 0..20 {
+        world.say(other, &clock);
+        world.exit(1234 + round, crate::service::Exit::Code(0));
+    }
+    world.say(other, &clock);
+    // Behind as it is, it goes on for somebody who knows nothing of the clock.
+    world.put(id, &super::world::frame(&format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#)));
+    let heard = world.hear(id);
+    assert!(!heard.is_empty() && heard.iter().all(|text| !text.contains("1254")), "{heard:?}");
+}
