@@ -331,17 +331,20 @@ impl Connection {
         if !self.taken || self.poll_timeout().is_none_or(|deadline| now < deadline) {
             return;
         }
-        if let Some(waiting) = self.waiting.as_ref().filter(|waiting| now >= waiting.until) {
-            crate::warning!("a call was given up: what it waits for does not come");
-            let answer = around.desk.fail(waiting.form, Failure::TableFull);
-            self.handle_answer(answer, around);
-        }
-        let desk = &mut *around.desk;
         if self.finish.is_some() {
             self.finish = Some(Finish::Abort);
             self.finish_by = None;
             return;
         }
+        if let Some(waiting) = self.waiting.as_ref().filter(|waiting| now >= waiting.until) {
+            crate::warning!("a call was given up: what it waits for does not come");
+            let answer = around.desk.fail(waiting.form, Failure::TableFull);
+            self.handle_answer(answer, around);
+            if self.finish.is_some() {
+                return;
+            }
+        }
+        let desk = &mut *around.desk;
         let Some(socket) = &mut self.socket else {
             self.handle_head_timeout(desk, now);
             return;
