@@ -191,6 +191,10 @@ impl Connection {
     pub(super) fn handle_sent(&mut self, count: usize, around: &mut Around<'_>) {
         self.send.sent(count);
         self.unread_since = None;
+        if count > 0 && self.finish == Some(Finish::Graceful) {
+            // A long answer over a slow line: whoever reads gets it all.
+            self.finish_by = Some(around.now + SEND_TIMEOUT);
+        }
         if self.finish.is_none() && self.socket.is_some() {
             self.continue_outgoing(around);
             if self.stalled {
