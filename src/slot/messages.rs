@@ -223,8 +223,10 @@ impl Connection {
 
     /// Sends the chunks for which there is room.
     pub(super) fn continue_outgoing(&mut self, around: &mut Around<'_>) {
+        // RFC 6455, 5.5.1: no message follows a closing frame.
+        let is_closing = self.socket.as_ref().is_none_or(|socket| socket.is_closing());
         while let Some((set, part)) = self.outgoing {
-            if part >= around.chunks.parts(set) {
+            if is_closing || part >= around.chunks.parts(set) {
                 around.chunks.release(set);
                 self.outgoing = None;
                 return;

@@ -56,3 +56,19 @@ fn response_is_not_cut_while_the_peer_reads() {
     world.pass(CLOSE_TIMEOUT);
     assert_eq!(world.server.state(id).finish, Some(Finish::Abort));
 }
+
+#[test]
+fn nothing_follows_a_closing_frame() {
+    let mut world = World::new(4);
+    let id = world.bound(FOUNDING);
+    world.say(
+        id,
+        r#"{"type":"msg","data":{"type":"request","requestid":"r","path":"system.library/services/clock/command","data":{"cmd":"tell"}}}"#,
+    );
+    // Two chunks, of which one finds room.
+    world.end_command("0", &[0xFF; 30_000]);
+    world.server.shutdown(world.now, &mut world.system);
+    let heard = world.hear(id);
+    assert_eq!(heard.len(), 2);
+    assert!(heard[0].contains(r#""part":"0""#) && heard[1] == "close 1001");
+}
