@@ -48,19 +48,21 @@ struct Entry {
 pub struct SessionTable {
     entries: [Entry; SESSIONS],
     idle_timeout: Duration,
+    displaced: Option<SessionKey>,
 }
 
 impl SessionTable {
     /// No sessions; one ends after `idle_timeout` without activity.
     pub fn new(idle_timeout: Duration) -> Self {
-        Self { entries: core::array::from_fn(|_| Entry::default()), idle_timeout }
+        Self { entries: core::array::from_fn(|_| Entry::default()), idle_timeout, displaced: None }
     }
 
     /// Opens a session for a login, with an id made of `random`. As in Friend Core there is one of
     /// each user and device: a second login of both finds the first one's session.
     ///
     /// In a full table the session gives way that has been idle longest, of those of the same user;
-    /// a login of an administrator who has none displaces anybody's.
+    /// a login of an administrator who has none displaces anybody's. Which it was is told by
+    /// [`take_displaced`](Self::take_displaced).
     pub fn open(
         &mut self,
         user: UserId,
@@ -80,14 +82,21 @@ impl SessionTable {
             return Ok(key);
         }
         let index = self.place(user, level, now).ok_or(OpenError::Full)?;
+        let before = self.key(index);
         let entry = self.entries.get_mut(index).ok_or(OpenError::Full)?;
         if entry.session.is_some() {
             entry.generation = entry.generation.wrapping_add(1);
+            self.displaced = Some(before);
         }
         let mut id = [0; SESSION_ID_BYTES];
         HEXLOWER.encode_mut(&random, &mut id);
         entry.session = Some(Session { user, device, id, active: now });
         Ok(self.key(index))
+    }
+
+    /// The session that the latest [`open`](Self::open) ended to make room, told once.
+    pub fn take_displaced(&mut self) -> Option<SessionKey> {
+        self.displaced.take()
     }
 
     /// Where a new session goes: a free place, else that of an ended session, else that of one which
@@ -382,8 +391,10 @@ mod tests {
         let keys = fill(&mut table, a);
         let now = at(SESSIONS as u64);
         table.touch(keys[0], now);
+        assert_eq!(table.take_displaced(), None);
         let new = table.open(a, Level::User, None, random(SESSIONS), now).unwrap();
         assert_eq!(table.user(keys[1]), None);
+        assert_eq!((table.take_displaced(), table.take_displaced()), (Some(keys[1]), None));
         assert_eq!(table.user(new), Some(a));
         assert_eq!(table.len(), SESSIONS);
         // An administrator's login displaces anybody's.

@@ -8,8 +8,9 @@ use heapless::String;
 use super::desk::{Answer, Caller, Desk, Identity, Job};
 use super::{Admission, Counters, Platform, SlotId};
 use crate::limits::{
-    CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, CLOSE_TIMEOUT, FRAME_HEADER_BYTES, HEAD_TIMEOUT, RECEIVE_BYTES,
-    REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT, YIELD_AGE,
+    ADMINISTRATOR_TIMEOUT, CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, CLOSE_TIMEOUT, FRAME_HEADER_BYTES,
+    HEAD_TIMEOUT, RECEIVE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES, SEND_TIMEOUT,
+    SESSION_TIMEOUT, YIELD_AGE,
 };
 use crate::proto::chunk::{Assembler, SetId};
 use crate::proto::{Failure, Form, reply};
@@ -157,12 +158,12 @@ impl Connection {
         self.socket.is_none() && self.waiting.is_some()
     }
 
-    pub(super) fn caller(&self, posted: bool) -> Caller {
+    pub(super) fn caller(&self, may_log_in: bool) -> Caller {
         Caller {
             source: self.source,
             bound: self.bound,
             admins_only: self.admission != Admission::Open,
-            posted,
+            may_log_in,
         }
     }
 
@@ -190,6 +191,10 @@ impl Connection {
     pub(super) fn handle_sent(&mut self, count: usize, around: &mut Around<'_>) {
         self.send.sent(count);
         self.unread_since = None;
+        if count > 0 && self.finish == Some(Finish::Graceful) {
+            // A long answer over a slow line: whoever reads gets it all.
+            self.finish_by = Some(around.now + SEND_TIMEOUT);
+        }
         if self.finish.is_none() && self.socket.is_some() {
             self.continue_outgoing(around);
             if self.stalled {
@@ -270,6 +275,19 @@ impl Connection {
         }
     }
 
+    /// How long a socket may stay here without a session.
+    pub(super) fn patience(&self) -> Duration {
+        match self.admission {
+            Admission::Open => SESSION_TIMEOUT,
+            Admission::Administrators | Admission::Door => ADMINISTRATOR_TIMEOUT,
+        }
+    }
+
+    /// A right password came: no session is shown yet, but somebody works on it.
+    pub(super) fn handle_right_password(&mut self, now: Duration) {
+        self.name_by = self.name_by.map(|_| now + self.patience());
+    }
+
     /// A valid session was shown.
     pub(super) fn named(&mut self) {
         self.name_by = None;
@@ -279,7 +297,7 @@ impl Connection {
     pub(super) fn unbind(&mut self, notice: &str, now: Duration) {
         self.bound = None;
         self.owed = 0;
-        self.name_by = Some(now + SESSION_TIMEOUT);
+        self.name_by = Some(now + self.patience());
         // Without room it goes unsaid; the deadline says it all the same.
         let _ = self.put_text(|out| reply::notice(out, notice));
         self.note_unread(now);
@@ -289,10 +307,6 @@ impl Connection {
     pub(super) fn handle_answer(&mut self, answer: Answer, around: &mut Around<'_>) {
         let Some(waiting) = self.waiting.take() else { return };
         if self.socket.is_some() {
-            if matches!(waiting.job, Job::Login(_)) && matches!(answer, Answer::Content { .. }) {
-                // Not proof of a session yet, but of somebody who works on one.
-                self.name_by = self.name_by.map(|_| around.now + SESSION_TIMEOUT);
-            }
             self.answer_message(waiting.form, waiting.request_id.as_deref(), answer, around);
             self.handle_messages(around);
         } else {
@@ -321,17 +335,20 @@ impl Connection {
         if !self.taken || self.poll_timeout().is_none_or(|deadline| now < deadline) {
             return;
         }
-        if let Some(waiting) = self.waiting.as_ref().filter(|waiting| now >= waiting.until) {
-            crate::warning!("a call was given up: what it waits for does not come");
-            let answer = around.desk.fail(waiting.form, Failure::TableFull);
-            self.handle_answer(answer, around);
-        }
-        let desk = &mut *around.desk;
         if self.finish.is_some() {
             self.finish = Some(Finish::Abort);
             self.finish_by = None;
             return;
         }
+        if let Some(waiting) = self.waiting.as_ref().filter(|waiting| now >= waiting.until) {
+            crate::warning!("a call was given up: what it waits for does not come");
+            let answer = around.desk.fail(waiting.form, Failure::TableFull);
+            self.handle_answer(answer, around);
+            if self.finish.is_some() {
+                return;
+            }
+        }
+        let desk = &mut *around.desk;
         let Some(socket) = &mut self.socket else {
             self.handle_head_timeout(desk, now);
             return;

@@ -57,8 +57,8 @@ pub(super) struct Caller {
     pub(super) bound: Option<Identity>,
     /// Whether only an administrator is served.
     pub(super) admins_only: bool,
-    /// Whether the parameters came in a way that a login's may: not in a URL.
-    pub(super) posted: bool,
+    /// Whether the call came in a way that a login may: its password in no URL, its answer waited for.
+    pub(super) may_log_in: bool,
 }
 
 /// What becomes of a call.
@@ -193,10 +193,14 @@ impl Desk {
         now: Duration,
     ) -> Result<Identity, Failure<'m>> {
         if let (Form::Envelope, Some(identity)) = (request.form, caller.bound) {
-            if let Identity::Session(key, _) = identity {
-                self.sessions.touch(key, now);
+            let is_alive = match identity {
+                Identity::Session(key, _) => self.sessions.touch(key, now),
+                Identity::Token(_) => true,
+            };
+            // One whose session has just ended will be told so, and speaks for nobody until then.
+            if is_alive {
+                return Ok(identity);
             }
-            return Ok(identity);
         }
         let given = request.session.filter(|session| !session.is_empty()).ok_or(Failure::MissingSession)?;
         self.identify(given, now).ok_or(Failure::UnknownSession { given })

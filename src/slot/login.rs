@@ -33,7 +33,7 @@ impl Desk {
     ) -> Answer {
         let value = |key| request.parameters.get(key).filter(|value| !value.is_empty());
         let device = value("deviceid");
-        if !caller.posted {
+        if !caller.may_log_in {
             return self.fail(request.form, Failure::NotPost);
         }
         if let (Some(session), Some(_), None) = (request.session, device, value("password")) {
@@ -103,6 +103,10 @@ impl Desk {
             Ok(random) => self.sessions.open(user, level, job.device.as_deref(), random, now).ok(),
             Err(super::Refused) => None,
         };
+        if let Some(key) = self.sessions.take_displaced() {
+            // One login displaces one session, and its sockets are told before the next.
+            let _ = self.ended.push(key);
+        }
         let Some(key) = opened else {
             return self.fail(form, Failure::TableFull);
         };

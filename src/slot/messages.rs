@@ -124,34 +124,42 @@ impl Connection {
                 let _ = self.put_text(|out| reply::parse_error(out, None));
             }
             Message::Call(request) => {
-                let answer = self.call(&request, around);
+                let answer = self.call(&request, true, around);
                 let request_id = request.request_id.and_then(|id| String::try_from(id).ok());
                 return Reaction::Answer { form: request.form, request_id, answer };
             }
             Message::Event(request) => {
                 // Executed and never answered; what it has started goes on without it.
-                let _ = self.call(&request, around);
+                if let Answer::HouseFull = self.call(&request, false, around) {
+                    self.close(CloseCode::Again, "the house is full", around.now);
+                }
             }
         }
         Reaction::Done
     }
 
-    fn call(&mut self, request: &proto::Request<'_>, around: &mut Around<'_>) -> Answer {
-        let caller = self.caller(true);
+    fn call(&mut self, request: &proto::Request<'_>, is_answered: bool, around: &mut Around<'_>) -> Answer {
+        let caller = self.caller(is_answered);
         let shown = request.session.filter(|_| self.name_by.is_some());
         let answer = around.desk.handle_call(request, &caller, around.now, around.platform);
         // After the call: a login or a logout may have changed what the session is worth.
-        if shown.is_some_and(|session| around.desk.identify(session, around.now).is_some()) {
+        let identity = shown.and_then(|session| around.desk.identify(session, around.now));
+        if identity.is_some_and(|identity| self.may_stay(identity, around.desk)) {
             self.named();
         }
         answer
+    }
+
+    /// Whether this slot is for whom it is: the administrators' is for nobody else.
+    fn may_stay(&self, identity: Identity, desk: &Desk) -> bool {
+        self.admission == Admission::Open || desk.users.is_admin(identity.user())
     }
 
     /// Binds the socket to a session. One that is none is passed over in silence, as in Friend Core;
     /// the deadline for showing one runs on.
     fn bind(&mut self, form: Form, session: &str, around: &mut Around<'_>) {
         let Some(identity) = around.desk.identify(session, around.now) else { return };
-        if self.admission != Admission::Open && !around.desk.users.is_admin(identity.user()) {
+        if !self.may_stay(identity, around.desk) {
             self.close(CloseCode::Again, "the house is full", around.now);
             return;
         }
@@ -215,8 +223,10 @@ impl Connection {
 
     /// Sends the chunks for which there is room.
     pub(super) fn continue_outgoing(&mut self, around: &mut Around<'_>) {
+        // RFC 6455, 5.5.1: no message follows a closing frame.
+        let is_closing = self.socket.as_ref().is_none_or(|socket| socket.is_closing());
         while let Some((set, part)) = self.outgoing {
-            if part >= around.chunks.parts(set) {
+            if is_closing || part >= around.chunks.parts(set) {
                 around.chunks.release(set);
                 self.outgoing = None;
                 return;
@@ -259,6 +269,10 @@ impl Connection {
     pub(super) fn send_owed(&mut self, desk: &Desk, now: Duration) {
         for (service, spec) in desk.services.table().iter() {
             let bit = 1 << service.index();
+            // Somebody else may be bound now than when it was owed.
+            if !self.bound.is_some_and(|identity| desk.users.may_control(identity.user(), &spec.name)) {
+                self.owed &= !bit;
+            }
             if self.owed & bit != 0 && self.send.pending().len() <= PUSH_BACKLOG_BYTES {
                 let status = desk.services.status(service, now);
                 let word = status.state.word();

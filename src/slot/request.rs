@@ -6,7 +6,7 @@ use super::connection::{Around, Connection, Finish, Waiting};
 use super::desk::{Answer, Caller, Desk};
 use super::{Admission, Counters, Platform};
 use crate::http::{self, Head, Method, Pairs, Rejection};
-use crate::limits::{ADMINISTRATOR_TIMEOUT, ANSWER_TIMEOUT, MESSAGE_BYTES, SESSION_TIMEOUT};
+use crate::limits::{ANSWER_TIMEOUT, MESSAGE_BYTES};
 use crate::proto::{Form, ParameterError, Parameters, Request};
 use crate::ws::{Limits, Socket};
 
@@ -133,11 +133,7 @@ impl Connection {
             return;
         }
         self.receive.consume(length);
-        let patience = match self.admission {
-            Admission::Open => SESSION_TIMEOUT,
-            Admission::Administrators | Admission::Door => ADMINISTRATOR_TIMEOUT,
-        };
-        self.name_by = if identity.is_some() { None } else { Some(around.now + patience) };
+        self.name_by = if identity.is_some() { None } else { Some(around.now + self.patience()) };
         self.socket = Some(Socket::new(Limits { message_bytes: MESSAGE_BYTES, binary: false }, around.now));
     }
 

@@ -206,6 +206,9 @@ impl Server {
         let Some(waiting) = &slot.waiting else { return };
         let Job::Login(job) = &waiting.job else { return };
         let answer = self.desk.finish_login(job, is_right, waiting.form, now, platform);
+        if is_right {
+            slot.handle_right_password(now);
+        }
         let around = &mut Around { desk: &mut self.desk, chunks: &mut self.chunks, platform, now };
         slot.handle_answer(answer, around);
         wake(&mut self.wakes, slot.id);

@@ -1,6 +1,8 @@
 //! The whole server in a made-up world: no socket, no process, and a clock that is set by hand.
 
 mod calls;
+mod ends;
 mod house;
 mod pushes;
+mod rights;
 mod world;

@@ -1,0 +1,74 @@
+//! How connections end: with their last answer, in order, and in time.
+
+use core::time::Duration;
+
+use super::world::{FOUNDING, World};
+use crate::limits::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, SEND_TIMEOUT};
+use crate::slot::Finish;
+
+fn post(path: &str, body: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A named command of `clock` that runs, over HTTP.
+fn tell(world: &mut World) -> crate::slot::SlotId {
+    let id = world.connect();
+    let body = format!("cmd=tell&sessionid={FOUNDING}");
+    world.put(id, post("/system.library/services/clock/command", &body).as_bytes());
+    id
+}
+
+#[test]
+fn call_over_http_that_is_given_up_is_answered() {
+    let mut world = World::new(4);
+    let id = tell(&mut world);
+    world.pass(ANSWER_TIMEOUT);
+    assert_eq!(world.server.state(id).finish, Some(Finish::Graceful));
+    let response = String::from_utf8(world.get(id)).unwrap();
+    assert!(response.contains(r#""code":"17""#), "{response}");
+}
+
+#[test]
+fn response_is_not_cut_while_the_peer_reads() {
+    let mut world = World::new(4);
+    let id = tell(&mut world);
+    world.end_command("0", &[b'x'; 30_000]);
+    let mut response = Vec::new();
+    while world.server.state(id).sends {
+        assert_eq!(world.server.state(id).finish, Some(Finish::Graceful), "after {}", response.len());
+        let mut write = |bytes: &[u8]| {
+            let count = bytes.len().min(8192);
+            response.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        };
+        world.server.send(id, &mut write, world.now, &mut world.system).unwrap();
+        world.pass(CLOSE_TIMEOUT - Duration::from_secs(1));
+    }
+    assert!(response.ends_with(b"\"}"));
+    // Who reads no more is given up, in the middle of it or from its start.
+    let id = tell(&mut world);
+    world.end_command("0", &[b'x'; 30_000]);
+    world.server.send(id, &mut |_| Ok(100), world.now, &mut world.system).unwrap();
+    world.pass(SEND_TIMEOUT);
+    assert_eq!(world.server.state(id).finish, Some(Finish::Abort));
+    let id = tell(&mut world);
+    world.end_command("0", &[b'x'; 30_000]);
+    world.pass(CLOSE_TIMEOUT);
+    assert_eq!(world.server.state(id).finish, Some(Finish::Abort));
+}
+
+#[test]
+fn nothing_follows_a_closing_frame() {
+    let mut world = World::new(4);
+    let id = world.bound(FOUNDING);
+    world.say(
+        id,
+        r#"{"type":"msg","data":{"type":"request","requestid":"r","path":"system.library/services/clock/command","data":{"cmd":"tell"}}}"#,
+    );
+    // Two chunks, of which one finds room.
+    world.end_command("0", &[0xFF; 30_000]);
+    world.server.shutdown(world.now, &mut world.system);
+    let heard = world.hear(id);
+    assert_eq!(heard.len(), 2);
+    assert!(heard[0].contains(r#""part":"0""#) && heard[1] == "close 1001");
+}
