@@ -296,3 +296,26 @@ fn foreign_origin_is_refused() {
     let response = world.http(id, &request);
     assert!(response.starts_with("HTTP/1.1 403 "), "{response}");
 }
+
+#[test]
+fn replies_to_one_read_leave_in_one_write() {
+    let mut world = World::new(4);
+    let id = world.socket();
+    let calls = [START, r#"{"type":"con","data":{"type":"ping","data":7}}"#, "hello world, not a frame"];
+    world.put(id, &calls.map(super::world::frame).concat());
+    let mut lengths = Vec::new();
+    while world.server.state(id).sends {
+        let mut write = |bytes: &[u8]| {
+            lengths.push(bytes.len());
+            Ok(bytes.len())
+        };
+        world.server.send(id, &mut write, world.now, &mut world.system).unwrap();
+    }
+    assert_eq!(lengths.len(), 1);
+    let replies = [
+        r#"{ "Status": "ok"}"#,
+        r#"{"type":"con","data":{"type":"pong","data":"7"}}"#,
+        r#" { "ErrorMessage":"Request do not contain required data" }"#,
+    ];
+    assert_eq!(lengths[0], replies.map(|reply| 2 + reply.len()).iter().sum::<usize>());
+}
