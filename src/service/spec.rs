@@ -39,7 +39,7 @@ pub struct Spec {
     pub stop_timeout: Duration,
     /// What `command` offers beside the verbs.
     pub commands: Vec<NamedCommand, { limits::SERVICE_COMMANDS }>,
-    /// HTML that `getwebgui` answers, instead of the usual two buttons.
+    /// HTML that `getwebgui` answers.
     pub webgui: Option<String<{ limits::WEBGUI_BYTES }>>,
 }
 
