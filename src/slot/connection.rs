@@ -23,6 +23,7 @@ const LARGEST_FRAME_BYTES: usize = FRAME_HEADER_BYTES
 /// Room in the send buffer that a message needs before it is looked at: its answer's, and some for
 /// pongs and the closing frame.
 pub(super) const ANSWER_ROOM: usize = LARGEST_FRAME_BYTES + SEND_RESERVE_BYTES;
+const _: () = assert!(ANSWER_ROOM <= SEND_BYTES, "send_bytes: must hold a whole reply, or one chunk of it");
 
 /// How a connection is to be closed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

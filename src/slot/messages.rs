@@ -107,7 +107,8 @@ impl Connection {
                 let _ = self.put_text(|out| reply::legacy_pong(out, id));
             }
             Message::Bind { form, session } => self.bind(form, session, around),
-            Message::Chunk(part) if may_be_chunk => {
+            // Its sets are few and everybody's: nobody without a session has a claim to one.
+            Message::Chunk(part) if may_be_chunk && self.name_by.is_none() => {
                 let owner = u32::from(self.id.index);
                 match around.chunks.handle_part(owner, part, around.now) {
                     Ok(Progress::Waiting) => {}

@@ -224,8 +224,8 @@ fn output_that_fits_no_answer_is_cut() {
 #[test]
 fn chunked_request_is_answered() {
     let mut world = World::new(4);
-    let id = world.socket();
-    let text = request("services/hello/start", r#"{"note":"a long one"}"#);
+    let id = world.bound(FOUNDING);
+    let text = request("services/hello/install", r#"{"note":"a long one"}"#);
     let base64 = data_encoding::BASE64.encode(text.as_bytes());
     let (first, second) = base64.split_at(64);
     let part = |part: usize, data: &str| {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::world::{ANNA, FOUNDING, World};
-use crate::limits::{ADMINISTRATOR_TIMEOUT, SESSION_TIMEOUT, SESSIONS};
+use crate::limits::{ADMINISTRATOR_TIMEOUT, CHUNK_SETS, SESSION_TIMEOUT, SESSIONS};
 
 const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
 
@@ -140,4 +140,23 @@ fn what_is_owed_is_told_to_those_who_may_know() {
     world.put(id, &super::world::frame(&format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#)));
     let heard = world.hear(id);
     assert!(!heard.is_empty() && heard.iter().all(|text| !text.contains("1254")), "{heard:?}");
+}
+
+#[test]
+fn nobody_without_a_session_takes_up_the_sets_of_chunks() {
+    let mut world = World::new(4);
+    let (nameless, named) = (world.socket(), world.bound(ANNA));
+    let chunk = |id: usize| {
+        format!(
+            r#"{{"type":"con","data":{{"type":"chunk","data":{{"id":"{id}","part":0,"total":2,"data":"e30="}}}}}}"#
+        )
+    };
+    let refused = [r#"{"type":"msg","data":{"type":"error","data":{"requestid":"(null)"}}}"#];
+    for id in 0..=CHUNK_SETS {
+        assert_eq!(world.say(nameless, &chunk(id)), refused);
+    }
+    for id in 0..CHUNK_SETS {
+        assert!(world.say(named, &chunk(id)).is_empty());
+    }
+    assert_eq!(world.say(named, &chunk(CHUNK_SETS)), refused);
 }
