@@ -5,7 +5,8 @@ use core::time::Duration;
 
 use heapless::String;
 
-use super::desk::{Answer, Caller, Desk, Identity, Job};
+use super::answer::{Answer, Caller, Identity, Job};
+use super::desk::Desk;
 use super::{Admission, Counters, Platform, SlotId};
 use crate::limits::{
     ADMINISTRATOR_TIMEOUT, CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, CLOSE_TIMEOUT, FRAME_HEADER_BYTES,

@@ -4,12 +4,13 @@ use core::time::Duration;
 
 use heapless::{String, Vec};
 
+use super::answer::{Answer, Caller, Identity};
 use super::{Counters, Platform};
 use crate::limits::{REPLY_BYTES, SESSIONS};
 use crate::log::RateLimit;
 use crate::proto::{self, Failure, Form, Request, Writer, content};
 use crate::service::{Action, Supervisor};
-use crate::session::{Lockout, SessionKey, SessionTable, Source, Tokens, UserId, Users};
+use crate::session::{Lockout, SessionKey, SessionTable, Tokens, Users};
 
 /// What the device file says that the server needs.
 #[derive(Debug)]
@@ -30,57 +31,6 @@ pub struct Setup {
     pub lockout: Lockout,
     /// The services.
     pub services: Supervisor,
-}
-
-/// Who a session belongs to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Identity {
-    /// Somebody who logged in.
-    Session(SessionKey, UserId),
-    /// A program with a token of the device file.
-    Token(UserId),
-}
-
-impl Identity {
-    pub(super) fn user(self) -> UserId {
-        match self {
-            Self::Session(_, user) | Self::Token(user) => user,
-        }
-    }
-}
-
-/// Where a call comes from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Caller {
-    pub(super) source: Source,
-    /// Who the socket is bound to.
-    pub(super) bound: Option<Identity>,
-    /// Whether only an administrator is served.
-    pub(super) admins_only: bool,
-    /// Whether the call came in a way that a login may: its password in no URL, its answer waited for.
-    pub(super) may_log_in: bool,
-}
-
-/// What becomes of a call.
-#[derive(Debug)]
-pub(super) enum Answer {
-    /// The desk's [`content`](Desk::content) is the answer, over HTTP with this status.
-    Content { status: u16 },
-    /// There is none.
-    Silence,
-    /// There is no such library.
-    UnknownLibrary,
-    /// The answer comes later, under this ticket.
-    Pending { ticket: u64, job: Job },
-    /// Only administrators are served now.
-    HouseFull,
-}
-
-/// What an answer waits for.
-#[derive(Debug)]
-pub(super) enum Job {
-    Login(super::login::LoginJob),
-    Command,
 }
 
 pub(super) struct Desk {

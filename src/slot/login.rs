@@ -4,22 +4,13 @@ use core::time::Duration;
 
 use heapless::String;
 
-use super::desk::{Answer, Caller, Desk, Identity, Job};
+use super::answer::{Answer, Caller, Identity, Job, LoginJob};
+use super::desk::Desk;
 use super::{Counters, Platform};
-use crate::limits::{DEVICE_ID_BYTES, PASSWORD_BYTES, PASSWORD_ROUNDS, USER_NAME_BYTES};
+use crate::limits::{PASSWORD_BYTES, PASSWORD_ROUNDS};
 use crate::proto::content::{self, Login};
 use crate::proto::{Failure, Form, Request};
-use crate::session::{PasswordHash, SessionKey, Source, UserId, canonical_password};
-
-/// A login whose password is being checked.
-#[derive(Debug)]
-pub(super) struct LoginJob {
-    user: Option<UserId>,
-    name: String<USER_NAME_BYTES>,
-    device: Option<String<DEVICE_ID_BYTES>>,
-    source: Source,
-    admins_only: bool,
-}
+use crate::session::{PasswordHash, SessionKey, UserId, canonical_password};
 
 impl Desk {
     /// `system.library/login`: with `deviceid` as Friend Core answers it since 2021, without as in

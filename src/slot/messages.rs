@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use heapless::String;
 
+use super::answer::{Answer, Identity};
 use super::connection::{ANSWER_ROOM, Around, Connection, Waiting};
-use super::desk::{Answer, Desk, Identity};
+use super::desk::Desk;
 use super::{Admission, Counters};
 use crate::limits::{ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, PUSH_BACKLOG_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::proto::chunk::Progress;

@@ -1,10 +1,12 @@
 //! Fixed connection slots, and the server they make together.
 //!
 //! [`Server`] is the whole server without a socket and a clock: bytes of connections go in with the
-//! time, bytes come out, and what only the system can do is asked of a [`Platform`]. A
-//! connection's machine is in `connection` (and `request`, `messages`: its HTTP and its WebSocket half); what a call
-//! means is decided at the `desk` (and `login`, `services`).
+//! time, bytes come out, and what only the system can do is asked of a [`Platform`]. A connection's
+//! machine is in `connection`, with its HTTP half in `request` and its WebSocket half in `messages`.
+//! What a call means is decided at the `desk`, with `login` and `services`; `answer` is what passes
+//! between the two.
 
+mod answer;
 mod connection;
 mod counters;
 mod desk;

@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
+use super::answer::{Answer, Caller};
 use super::connection::{Around, Connection, Finish, Waiting};
-use super::desk::{Answer, Caller, Desk};
+use super::desk::Desk;
 use super::{Admission, Counters, Platform};
 use crate::http::{self, Head, Method, Pairs, Rejection};
 use crate::limits::{ANSWER_TIMEOUT, MESSAGE_BYTES};

@@ -4,8 +4,9 @@ use core::time::Duration;
 use std::io;
 use std::net::IpAddr;
 
+use super::answer::{Identity, Job};
 use super::connection::{Around, Connection, Finish, State};
-use super::desk::{Desk, Job, Setup};
+use super::desk::{Desk, Setup};
 use super::{Admission, CommandEnd, Counters, Platform, SlotId};
 use crate::limits::{DOOR_SLOTS, SLOTS};
 use crate::proto::chunk::Assembler;
@@ -292,9 +293,8 @@ impl Server {
     }
 
     fn tell_session_end(&mut self, ended: SessionKey, notice: &str, now: Duration) {
-        use super::desk::Identity::Session;
         for slot in &mut self.slots {
-            if matches!(slot.bound, Some(Session(key, _)) if key == ended) {
+            if matches!(slot.bound, Some(Identity::Session(key, _)) if key == ended) {
                 slot.unbind(notice, now);
                 wake(&mut self.wakes, slot.id);
             }

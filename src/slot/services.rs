@@ -5,7 +5,8 @@ use core::time::Duration;
 
 use heapless::String;
 
-use super::desk::{Answer, Desk, Identity, Job, render};
+use super::answer::{Answer, Identity, Job};
+use super::desk::{Desk, render};
 use super::{CommandEnd, Platform};
 use crate::limits::{CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES};
 use crate::proto::content::{self, ListEntry, StatusDetail};

@@ -1,0 +1,67 @@
+//! What passes between connections and the desk: who asks, and what becomes of it.
+
+use heapless::String;
+
+use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
+use crate::session::{SessionKey, Source, UserId};
+
+/// Who a session belongs to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Identity {
+    /// Somebody who logged in.
+    Session(SessionKey, UserId),
+    /// A program with a token of the device file.
+    Token(UserId),
+}
+
+impl Identity {
+    pub(super) fn user(self) -> UserId {
+        match self {
+            Self::Session(_, user) | Self::Token(user) => user,
+        }
+    }
+}
+
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub(super) source: Source,
+    /// Who the socket is bound to.
+    pub(super) bound: Option<Identity>,
+    /// Whether only an administrator is served.
+    pub(super) admins_only: bool,
+    /// Whether the call came in a way that a login may: its password in no URL, its answer waited for.
+    pub(super) may_log_in: bool,
+}
+
+/// What becomes of a call.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The desk's [`content`](super::desk::Desk::content) is the answer, over HTTP with this status.
+    Content { status: u16 },
+    /// There is none.
+    Silence,
+    /// There is no such library.
+    UnknownLibrary,
+    /// The answer comes later, under this ticket.
+    Pending { ticket: u64, job: Job },
+    /// Only administrators are served now.
+    HouseFull,
+}
+
+/// What an answer waits for.
+#[derive(Debug)]
+pub(super) enum Job {
+    Login(LoginJob),
+    Command,
+}
+
+/// A login whose password is being checked.
+#[derive(Debug)]
+pub(super) struct LoginJob {
+    pub(super) user: Option<UserId>,
+    pub(super) name: String<USER_NAME_BYTES>,
+    pub(super) device: Option<String<DEVICE_ID_BYTES>>,
+    pub(super) source: Source,
+    pub(super) admins_only: bool,
+}
