@@ -1,0 +1,22 @@
+//! Stored passwords: what is read is written back to the byte; what is received has its canonical form.
+
+#![no_main]
+
+use friendlet::limits::PASSWORD_ROUNDS_MAX;
+use friendlet::session::{PasswordHash, canonical_password, is_user_name};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let canonical = canonical_password(bytes);
+    assert!(canonical.starts_with(b"HASHED"));
+    assert_eq!(canonical_password(&canonical), canonical);
+
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = is_user_name(text);
+    for text in [text.to_owned(), format!("$pbkdf2-sha256$i={text}")] {
+        if let Ok(hash) = text.parse::<PasswordHash>() {
+            assert!((1..=PASSWORD_ROUNDS_MAX).contains(&hash.rounds()));
+            assert_eq!(hash.to_string(), text);
+        }
+    }
+});

@@ -1,0 +1,13 @@
+//! The whole server, sans-IO, under a script of bytes: connections that come, speak, do not read and
+//! go, passwords and commands that end, children that exit, time that passes. What it promises is
+//! checked after every step; the unit tests run the same driver on random scripts.
+
+#![no_main]
+
+use friendlet;
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../../src/slot/tests/chaos.rs"]
+mod chaos;
+
+fuzz_target!(|bytes: &[u8]| chaos::run(bytes));
