@@ -506,7 +506,7 @@ fn step(world: &mut World, script: &mut Script<'_>) {
         (18 | 19, _) if !world.system.commands.is_empty() => {
             let ticket = world.system.commands.remove(0);
             let output = vec![what; (200 * usize::from(script.byte())).min(limits::COMMAND_OUTPUT_BYTES)];
-            let end = CommandEnd { exit: "0", output: &output };
+            let end = CommandEnd { exit: "0", output: &output, is_cut: false };
             world.server.handle_command_end(ticket, &end, world.now, &mut world.system);
         }
         (20, _) => world.exit(what, if what > 99 { Exit::Code(0) } else { Exit::Signal(15) }),
