@@ -150,7 +150,7 @@ pub(super) async fn commands(core: Rc<Core>, processes: Rc<Processes>, bell: Rc<
             let mut exit = heapless::String::<32>::new();
             let _ = match done.exit() {
                 _ if done.timed_out() => exit.write_str("timed out"),
-                Exit::Code(code) => write!(exit, "{code}"),
+                Exit::Code(code) => write!(exit, "exit {code}"),
                 Exit::Signal(signal) => write!(exit, "signal {signal}"),
             };
             core.with(|server, system, now| {

@@ -295,7 +295,8 @@ impl Supervisor {
             }
         }
         match self.ending {
-            Ending::Stopping(end) if end <= now && self.actions.is_empty() => {
+            // One signal for each service.
+            Ending::Stopping(end) if end <= now && ACTIONS - self.actions.len() >= SERVICES => {
                 for index in 0..self.table.len() {
                     if let Some(service) = ServiceId::from_index(index)
                         && self.entries[index].phase.is_alive()

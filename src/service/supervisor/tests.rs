@@ -449,6 +449,17 @@ fn shutdown_is_bounded() {
 }
 
 #[test]
+fn ends_of_a_stop_and_of_the_shutdown_at_once_leave_nothing_due() {
+    let mut supervisor = one_in(Started, RestartPolicy::Never);
+    supervisor.shutdown(at(0));
+    assert_eq!(actions(&mut supervisor), [signal(1, Signal::Term)]);
+    // Both are over when time is looked at next.
+    supervisor.handle_timeout(SHUTDOWN_TIMEOUT);
+    assert!(actions(&mut supervisor).contains(&signal(1, Signal::Kill)));
+    assert_eq!(supervisor.poll_timeout(), Some(SHUTDOWN_TIMEOUT + KILL_TIMEOUT));
+}
+
+#[test]
 fn shutdown_takes_what_waits_and_what_is_asked_for() {
     let mut supervisor = one_in(Starting, RestartPolicy::Always);
     supervisor.shutdown(at(0));
