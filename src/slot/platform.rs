@@ -11,7 +11,7 @@ pub struct Refused;
 /// How a named command ended, and what it said.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandEnd<'a> {
-    /// Its exit code, `signal 9`, or `timed out`.
+    /// `exit 0`, `signal 9` or `timed out`.
     pub exit: &'a str,
     /// Its output, at most as much as the limit lets through.
     pub output: &'a [u8],
