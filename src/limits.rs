@@ -144,6 +144,15 @@ const _: () = {
         REPLY_BYTES / 3 * 4 + 4 <= CHUNK_BYTES || REPLY_BYTES <= CHUNK_PIECE_BYTES,
         "chunk_bytes: must hold a whole reply in base64"
     );
+    assert!(
+        REQUEST_ID_BYTES >= 36 && CHUNK_ID_BYTES >= 36,
+        "request_id_bytes, chunk_id_bytes: Friend Core's web client makes ids of 36"
+    );
+    assert!(
+        SHUTDOWN_GRACE.as_secs() > SHUTDOWN_TIMEOUT.as_secs() + KILL_TIMEOUT.as_secs()
+            && ANSWER_TIMEOUT.as_secs() > COMMAND_TIMEOUT.as_secs(),
+        "a time that is for what others forget has to be longer than they are"
+    );
     assert!(SERVICES <= 64, "services: at most 64, one bit each of what a peer is owed");
     assert!(USERS <= 255 && TOKENS <= 255, "users, tokens: at most 255");
     assert!(SESSIONS <= 65_535, "sessions: at most 65535");

@@ -4,11 +4,22 @@ use std::fmt;
 
 use crate::config::{Config, Tls};
 use crate::limits;
-use crate::service::Spec;
+use crate::proto::chunk;
+use crate::service::{Spec, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
+use crate::slot::{CONNECTION_BYTES, Server};
+use crate::sys::Processes;
 use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
+use crate::{config, net, serve};
 
-/// Some number of equal things that the server holds.
+/// What the executor adds to a task.
+const TASK_BYTES: usize = 192;
+/// Connections that the kernel takes in advance, which have buffers and no slot yet.
+const BACKLOG: usize = 128;
+/// What Linux keeps of a pipe's bytes.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// Some number of equal things that are held.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Item {
     /// What it is.
@@ -34,60 +45,98 @@ impl Item {
 /// All that the server holds; shown as a table.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Budget {
-    items: Vec<Item>,
+    server: Vec<Item>,
+    start: Vec<Item>,
+    kernel: Vec<Item>,
 }
 
 impl Budget {
-    /// What a server with this configuration can hold at most. The program itself, its stack and the
-    /// system's socket buffers are not in it.
-    pub fn new(config: &Config) -> Self {
+    /// What a server with this configuration can hold at most, its program of `program` bytes among
+    /// it.
+    pub fn new(config: &Config, program: usize) -> Self {
         let connections = config.slots + limits::DOOR_SLOTS;
-        let tls = match config.listen.tls {
-            Tls::Off => 0,
-            Tls::On { .. } => connections,
+        let (tls, pem_files) = match &config.listen.tls {
+            Tls::Off => (0, 0),
+            Tls::On { client_ca, .. } => (connections, 2 + usize::from(client_ca.is_some())),
         };
         let services = config.services.len();
-        let items = vec![
-            Item::new("receive buffer of a connection", connections, limits::RECEIVE_BYTES),
-            Item::new("send buffer of a connection", connections, limits::SEND_BYTES),
-            Item::new("TLS of a connection", tls, limits::TLS_BYTES),
-            Item::new("reply being made", 1, limits::REPLY_BYTES),
-            Item::new("chunked message", limits::CHUNK_SETS, limits::CHUNK_BYTES),
-            // The table has room for all that the board allows, whatever the file names.
-            Item::new("service table", limits::SERVICES, size_of::<Spec>()),
-            Item::new("output of a service", services, limits::SERVICE_OUTPUT_BYTES),
-            Item::new("output of a command", limits::SERVICE_COMMAND_RUNS, limits::COMMAND_OUTPUT_BYTES),
-            Item::new("user table", 1, size_of::<Users>() + size_of::<Tokens>()),
+        let runs = limits::SERVICE_COMMAND_RUNS;
+        // Everything that lives in one value is there once, whatever the file names.
+        let tables = [
+            Item::new("states of the services", 1, size_of::<Supervisor>()),
+            Item::new("user table", 1, size_of::<Users>()),
+            Item::new("token table", 1, size_of::<Tokens>()),
             Item::new("session table", 1, size_of::<SessionTable>()),
             Item::new("lock-out table", 1, size_of::<Lockout>()),
+        ];
+        let rest = size_of::<Server>().saturating_sub(tables.iter().map(Item::total).sum());
+        let mut server = vec![
+            Item::new("receive buffer of a connection", connections, limits::RECEIVE_BYTES),
+            Item::new("send buffer of a connection", connections, limits::SEND_BYTES),
+            Item::new("state of a connection", connections, CONNECTION_BYTES),
+            Item::new("task of a connection", connections, serve::task_bytes() + TASK_BYTES),
+            Item::new("TLS of a connection", tls, limits::TLS_BYTES),
+            Item::new("reply being made", 2, limits::REPLY_BYTES),
+            Item::new("chunked message", limits::CHUNK_SETS, chunk::SET_BYTES),
+        ];
+        server.extend(tables);
+        server.extend([
+            Item::new("server beside its tables", 1, rest),
+            Item::new("service of the device file", services, size_of::<Spec>()),
+            Item::new("output of a service", services, Processes::service_bytes() + TASK_BYTES),
+            Item::new("run of a command", runs, Processes::run_bytes() + TASK_BYTES),
             Item::new(
                 "password waiting",
                 limits::PASSWORD_CHECKS,
                 size_of::<PasswordJob>() + size_of::<PasswordResult>(),
             ),
             Item::new("password thread", 1, WORKER_STACK_BYTES),
+            Item::new("certificates and keys", pem_files, limits::PEM_BYTES),
+            Item::new("reactor and executor", 1, net::REACTOR_BYTES),
+            Item::new("stack and allocator", 1, serve::STACK_BYTES),
+            Item::new("program", 1, program),
+        ]);
+        let start = vec![
+            Item::new("device file", 1, config::READ_BYTES),
+            Item::new("certificates and keys", pem_files, 2 * limits::PEM_BYTES),
         ];
-        Self { items }
+        let kernel = vec![
+            // Both ways, and doubled for what the kernel needs itself.
+            Item::new("socket buffers", connections + BACKLOG, 4 * limits::SOCKET_BUFFER_BYTES),
+            Item::new("pipe of a service or command", services + runs, PIPE_BYTES),
+        ];
+        Self { server, start, kernel }
     }
 
-    /// The items.
+    /// What the server holds while it runs.
     pub fn items(&self) -> &[Item] {
-        &self.items
+        &self.server
     }
 
-    /// Bytes of everything.
+    /// Bytes of everything that the server holds while it runs.
     pub fn total(&self) -> usize {
-        self.items.iter().fold(0, |total, item| total.saturating_add(item.total()))
+        total(&self.server)
     }
+}
+
+fn total(items: &[Item]) -> usize {
+    items.iter().fold(0, |total, item| total.saturating_add(item.total()))
 }
 
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<32} {:>6} {:>10} {:>12}", "ITEM", "COUNT", "EACH", "TOTAL")?;
-        for item in &self.items {
-            writeln!(f, "{:<32} {:>6} {:>10} {:>12}", item.name, item.count, item.each, item.total())?;
+        for (items, name) in [
+            (&self.server, "all, bytes"),
+            (&self.start, "at the start, given back, bytes"),
+            (&self.kernel, "in the kernel, bytes"),
+        ] {
+            for item in items {
+                writeln!(f, "{:<32} {:>6} {:>10} {:>12}", item.name, item.count, item.each, item.total())?;
+            }
+            writeln!(f, "{:<32} {:>6} {:>10} {:>12}", name, "", "", total(items))?;
         }
-        writeln!(f, "{:<32} {:>6} {:>10} {:>12}", "all, bytes", "", "", self.total())
+        Ok(())
     }
 }
 
@@ -96,7 +145,7 @@ mod tests {
     use super::*;
 
     fn budget(text: &str) -> Budget {
-        Budget::new(&crate::config::parse(text, "f", "/bin/friendlet").unwrap())
+        Budget::new(&config::parse(text, "f", "/bin/friendlet").unwrap(), 1_000_000)
     }
 
     #[test]
@@ -105,23 +154,42 @@ mod tests {
         assert_eq!(budget.total(), budget.items().iter().map(Item::total).sum());
         let text = budget.to_string();
         assert!(text.starts_with("ITEM "), "{text}");
-        assert!(text.ends_with(&format!(" {}\n", budget.total())), "{text}");
-        assert_eq!(text.lines().count(), budget.items().len() + 2);
+        let all = text.lines().find(|line| line.starts_with("all, bytes ")).unwrap();
+        assert!(all.ends_with(&format!(" {}", budget.total())), "{text}");
+        assert!(
+            text.contains("\nprogram                               1    1000000      1000000\n"),
+            "{text}"
+        );
         assert!(text.lines().all(|line| line.len() == text.lines().next().unwrap().len()), "{text}");
     }
 
     #[test]
     fn fewer_slots_take_less() {
-        let of_a_slot = limits::RECEIVE_BYTES + limits::SEND_BYTES + limits::TLS_BYTES;
+        let of_a_slot = limits::RECEIVE_BYTES
+            + limits::SEND_BYTES
+            + limits::TLS_BYTES
+            + CONNECTION_BYTES
+            + serve::task_bytes()
+            + TASK_BYTES;
         let saved = (limits::SLOTS - 2) * of_a_slot;
         assert_eq!(budget("").total() - budget("[limits]\nslots = 2").total(), saved);
     }
 
     #[test]
     fn plain_text_and_fewer_services_take_less() {
-        let saved = (limits::SLOTS + limits::DOOR_SLOTS) * limits::TLS_BYTES;
+        let saved = (limits::SLOTS + limits::DOOR_SLOTS) * limits::TLS_BYTES + 2 * limits::PEM_BYTES;
         assert_eq!(budget("").total() - budget("[listen]\ntls = 'off'").total(), saved);
         let one_more = budget("[[service]]\nname = 'a'\ncommand = ['a']");
-        assert_eq!(one_more.total() - budget("").total(), limits::SERVICE_OUTPUT_BYTES);
+        let more = one_more.total() - budget("").total();
+        let known = limits::SERVICE_OUTPUT_BYTES + size_of::<Spec>();
+        assert!(more > known && more < known + 1024, "{more}");
+    }
+
+    #[test]
+    fn what_a_task_holds_is_known() {
+        // The future of the connection is in it, and nothing as large as a buffer.
+        assert!((200..4096).contains(&serve::task_bytes()), "{}", serve::task_bytes());
+        assert!(Processes::run_bytes() > limits::COMMAND_OUTPUT_BYTES);
+        assert!(Processes::run_bytes() < limits::COMMAND_OUTPUT_BYTES + 1024);
     }
 }

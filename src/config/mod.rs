@@ -22,6 +22,10 @@ use crate::log::Level;
 use crate::service::ServiceTable;
 use crate::session::{Tokens, Users};
 
+/// What reading a device file takes at worst, until it is read: the reader holds every sign and line
+/// end of it, measured as up to 86 bytes for a byte of a file that is right (x86-64).
+pub const READ_BYTES: usize = 96 * CONFIG_BYTES;
+
 pub use accounts::{parse_user, user_text};
 pub use diagnostics::{Diagnostic, Diagnostics};
 

@@ -42,6 +42,7 @@ mod tests {
         for _ in 0..1000 {
             assert_eq!(limit.pass(Duration::from_secs(2)), None);
         }
-        assert_eq!(limit.pass(LOG_WINDOW), Some(1000));
+        assert_eq!(limit.pass(LOG_WINDOW - Duration::from_millis(1)), None);
+        assert_eq!(limit.pass(LOG_WINDOW), Some(1001));
     }
 }

@@ -98,6 +98,8 @@ mod tests {
         let mut line = Line::default();
         line.write_str(&"x".repeat(LOG_LINE_BYTES - 1)).unwrap();
         assert_eq!(line.finish().len(), LOG_LINE_BYTES);
+        line.write_str("y").unwrap();
+        assert!(line.finish().ends_with(b"x\n"));
     }
 
     #[test]

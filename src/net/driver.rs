@@ -280,3 +280,98 @@ fn turn_lingering(mut socket: &TcpStream, linger: &mut Linger, now: Duration) ->
         Err(_) => Turn::Done,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+    use core::task::Waker;
+    use std::net::{SocketAddr, TcpListener};
+
+    use super::*;
+    use crate::slot::State;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    /// Reads a byte at a time and has nothing to say.
+    #[derive(Default)]
+    struct Counting {
+        read: Cell<usize>,
+    }
+
+    impl Endpoint for Counting {
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn claim(&self, _: SocketAddr) -> Option<SlotId> {
+            None
+        }
+
+        fn make_room(&self) {}
+
+        fn release(&self, _: SlotId) {}
+
+        fn state(&self, _: SlotId) -> State {
+            State { receives: true, sends: false, finish: None }
+        }
+
+        fn receive(
+            &self,
+            _: SlotId,
+            read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+        ) -> io::Result<usize> {
+            let count = read(&mut [0])?;
+            self.read.set(self.read.get() + count);
+            Ok(count)
+        }
+
+        fn send(&self, _: SlotId, _: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> io::Result<usize> {
+            Ok(0)
+        }
+
+        fn handle_end(&self, _: SlotId, _: End) {}
+
+        fn handle_plain(&self, _: SlotId) {}
+
+        fn handle_tick(&self) {}
+    }
+
+    #[test]
+    fn connection_takes_its_turns_and_lets_others_have_theirs() {
+        let (mut client, server) = pair();
+        client.write_all(&[0; 2 * TURNS]).unwrap();
+        while server.peek(&mut [0; 2 * TURNS]).unwrap() < 2 * TURNS {}
+        let stream = Async::new(server).unwrap();
+        let (ports, endpoint) = (Ports::new(1), Counting::default());
+        let port = ports.get(0).unwrap();
+        let id = SlotId { index: 0, generation: 0 };
+        let mut connection = Connection::new(&stream, id, &ports, port, &endpoint, None);
+        let mut context = Context::from_waker(Waker::noop());
+        for polls in 1..=2 {
+            assert!(connection.poll(&mut context).is_pending());
+            assert_eq!(endpoint.read.get(), polls * TURNS);
+        }
+        assert!(connection.poll(&mut context).is_pending());
+        assert_eq!(endpoint.read.get(), 2 * TURNS);
+    }
+
+    #[test]
+    fn closed_connection_is_read_on_to_its_limits_and_no_further() {
+        let (mut client, server) = pair();
+        server.set_nonblocking(true).unwrap();
+        let (deadline, moment) = (LINGER_TIMEOUT, Duration::from_millis(1));
+        let turn = |bytes, now| turn_lingering(&server, &mut Linger { deadline, bytes }, now);
+        assert!(matches!(turn(LINGER_BYTES, deadline - moment), Turn::Blocked(Blocked { read: true, .. })));
+        assert!(matches!(turn(0, deadline), Turn::Done));
+        client.write_all(&[0; 3]).unwrap();
+        while server.peek(&mut [0; 3]).unwrap_or_default() < 3 {}
+        let mut linger = Linger { deadline, bytes: LINGER_BYTES };
+        assert!(matches!(turn_lingering(&server, &mut linger, deadline - moment), Turn::Progress));
+        assert_eq!(linger.bytes, LINGER_BYTES + 3);
+        assert!(matches!(turn_lingering(&server, &mut linger, deadline - moment), Turn::Done));
+    }
+}

@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 use smol::{Async, LocalExecutor, Timer};
 
 use super::driver::Connection;
+use super::ports::Port;
 use super::{Endpoint, Ports};
 use crate::limits::{SOCKET_BUFFER_BYTES, TICK};
 
@@ -63,6 +64,14 @@ impl Listener {
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.get_ref().local_addr()
     }
+}
+
+/// Bytes of one slot's task and its port.
+pub fn task_bytes<E: Endpoint>() -> usize {
+    fn of<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+    of(serve_port::<E>) + size_of::<Port>()
 }
 
 /// Makes the tasks of `listener` on `executor`: they run as long as it does.
@@ -134,5 +143,39 @@ async fn tick<E: Endpoint>(ports: Rc<Ports>, endpoint: Rc<E>) {
         endpoint.handle_tick();
         ports.wake_lingering();
         ports.released().ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Write as _};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn accepted_connection_keeps_a_bounded_number_of_bytes_that_nobody_reads() {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = TcpStream::connect(listener.address().unwrap()).unwrap();
+        // The client's own buffer counts too, and is made as small as the system lets it be.
+        rustix::net::sockopt::set_socket_recv_buffer_size(&client, 1).unwrap();
+        let (stream, _) = smol::block_on(listener.socket.accept()).unwrap();
+        let mut stream = stream.get_ref();
+        // Linux doubles what it is asked for, and reads the doubled back.
+        let sizes = [
+            rustix::net::sockopt::socket_send_buffer_size(stream).unwrap(),
+            rustix::net::sockopt::socket_recv_buffer_size(stream).unwrap(),
+        ];
+        assert_eq!(sizes, [2 * SOCKET_BUFFER_BYTES; 2]);
+        let mut taken = 0;
+        loop {
+            match stream.write(&[0; 1024]) {
+                Ok(count) => taken += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error}"),
+            }
+            assert!(taken <= 4 * SOCKET_BUFFER_BYTES, "{taken}");
+        }
+        assert!(taken >= 1024, "{taken}");
     }
 }

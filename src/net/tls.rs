@@ -94,3 +94,22 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
         .map_err(|error| error.to_string())?;
     if chain.is_empty() { Err("there is none".to_owned()) } else { Ok(chain) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+
+    use super::*;
+
+    #[test]
+    fn queue_of_a_connection_takes_its_limit_and_no_more() {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["h".to_owned()]).unwrap();
+        let config = server_config(cert.pem().as_bytes(), signing_key.serialize_pem().as_bytes(), None);
+        let mut connection = accept(&config.unwrap()).unwrap();
+        let more = vec![0; TLS_QUEUE_BYTES + 1];
+        assert_eq!(connection.writer().write(&more).unwrap(), TLS_QUEUE_BYTES);
+        assert_eq!(connection.writer().write(&more).unwrap(), 0);
+    }
+}

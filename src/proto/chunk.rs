@@ -52,6 +52,9 @@ struct Set {
     parts: Parts,
 }
 
+/// Bytes of one set with its buffer.
+pub const SET_BYTES: usize = size_of::<Set>() + limits::CHUNK_BYTES;
+
 #[derive(Clone, Copy, Debug)]
 enum State {
     Free,

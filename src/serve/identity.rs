@@ -167,3 +167,55 @@ fn make_first_user(path: &Path) -> Result<User, StartError> {
     eprintln!("it is shown this once; 'friendlet passwd {FIRST_USER}' makes the [[user]] table of another");
     Ok(user)
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+
+    use super::*;
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("friendlet-{name}-{}", std::process::id()));
+        fs::create_dir_all(path.join("tls")).unwrap();
+        path
+    }
+
+    /// `text` and a remark before it that makes it `bytes` long.
+    fn padded(text: &str, bytes: usize) -> String {
+        "#".repeat(bytes - 1 - text.len()) + "\n" + text
+    }
+
+    #[test]
+    fn pem_files_may_be_as_large_as_their_limit() {
+        let folder = folder("pem");
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["h".to_owned()]).unwrap();
+        let (certificate, key) = (cert.pem(), signing_key.serialize_pem());
+        let listen = config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
+        let is_taken = |certificate_bytes, key_bytes| {
+            fs::write(folder.join("tls/certificate.pem"), padded(&certificate, certificate_bytes)).unwrap();
+            fs::write(folder.join("tls/key.pem"), padded(&key, key_bytes)).unwrap();
+            tls(&listen, &folder).is_ok()
+        };
+        crate::log::set_level(crate::log::Level::Off);
+        assert!(is_taken(PEM_BYTES, PEM_BYTES));
+        assert!(!is_taken(PEM_BYTES + 1, PEM_BYTES));
+        assert!(!is_taken(PEM_BYTES, PEM_BYTES + 1));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn file_of_the_first_user_may_be_as_large_as_its_limit() {
+        let folder = folder("first-user");
+        let hash = password::hash(&canonical_password(b"x"), 1, [0; 16]).unwrap();
+        let text = config::user_text(FIRST_USER, Level::Admin, &hash);
+        let read = |bytes| {
+            fs::write(folder.join(FIRST_USER_FILE), padded(&text, bytes)).unwrap();
+            users(Users::new(), &folder).map(|users| users.len())
+        };
+        assert_eq!(read(FIRST_USER_FILE_BYTES).unwrap(), 1);
+        let error = read(FIRST_USER_FILE_BYTES + 1).unwrap_err();
+        assert_eq!(error.code, StartError::CONFIG);
+        assert!(error.text.contains("larger than 4096 bytes"), "{}", error.text);
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

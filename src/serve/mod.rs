@@ -32,6 +32,9 @@ use crate::{info, limits, warning};
 /// Step at which an ending server looks whether it is done.
 const END_STEP: Duration = Duration::from_millis(20);
 
+/// The stack of the server's thread, and what the allocator keeps beside what it gives out.
+pub(crate) const STACK_BYTES: usize = 768 * 1024;
+
 /// Why the server could not start: what, where, and what to do.
 #[derive(Debug)]
 pub(crate) struct StartError {
@@ -56,6 +59,11 @@ impl StartError {
     fn system(what: &str, error: impl fmt::Display) -> Self {
         Self::new(Self::SYSTEM, format_args!("{what}: {error}"))
     }
+}
+
+/// Bytes of the task of one connection.
+pub(crate) fn task_bytes() -> usize {
+    crate::net::task_bytes::<Core>()
 }
 
 /// Serves until `TERM` or `INT`. Errors at the start are told on standard error, with an exit code

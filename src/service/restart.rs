@@ -95,6 +95,7 @@ mod tests {
         let mut back_off = BackOff::new();
         let pauses = [(); 9].map(|()| back_off.after(Duration::ZERO).as_millis());
         assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]);
+        assert_eq!((RESTART_DELAY_MIN.as_millis(), RESTART_DELAY_MAX.as_millis()), (500, 60000));
     }
 
     #[test]

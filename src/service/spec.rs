@@ -57,7 +57,7 @@ impl Default for Spec {
             restart: RestartPolicy::Never,
             after: Vec::new(),
             stop_signal: Signal::Term,
-            stop_timeout: Duration::from_secs(10),
+            stop_timeout: limits::STOP_TIMEOUT,
             commands: Vec::new(),
             webgui: None,
         }

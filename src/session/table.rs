@@ -352,6 +352,19 @@ mod tests {
     }
 
     #[test]
+    fn session_lives_as_long_as_it_may_be_idle_unless_said_otherwise() {
+        let [a, _] = users();
+        let mut table = SessionTable::new(crate::limits::IDLE_TIMEOUT);
+        let end = crate::limits::IDLE_TIMEOUT;
+        for (number, now, is_there) in [(1, end - Duration::from_millis(1), true), (2, end, false)] {
+            let device = format!("device{number}");
+            let key = table.open(a, Level::User, Some(&device), random(number), at(0)).unwrap();
+            let id = table.id(key).unwrap().to_owned();
+            assert_eq!(table.find(&id, now).is_some(), is_there);
+        }
+    }
+
+    #[test]
     fn finding_a_session_is_activity() {
         let [a, _] = users();
         let mut table = SessionTable::new(IDLE);

@@ -97,6 +97,9 @@ pub(super) struct Connection {
     finish_by: Option<Duration>,
 }
 
+/// Bytes of one connection beside its two buffers.
+pub const CONNECTION_BYTES: usize = size_of::<Connection>();
+
 impl Connection {
     pub(super) fn new(index: u16) -> Self {
         Self {

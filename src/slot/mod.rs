@@ -20,7 +20,7 @@ mod services;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Finish, State};
+pub use connection::{CONNECTION_BYTES, Finish, State};
 pub use counters::Counters;
 pub use desk::Setup;
 pub use platform::{CommandEnd, Platform, Refused};

@@ -4,6 +4,7 @@ mod calls;
 mod chaos;
 mod ends;
 mod house;
+mod limits;
 mod pushes;
 mod rights;
 mod world;

@@ -3,7 +3,7 @@
 //! It is read here and not by the C library, whose static form knows no other sources either.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 
 use heapless::String;
 
@@ -28,16 +28,26 @@ pub struct Account {
 /// # Errors
 /// Those of reading the file, of which the first `limits::ACCOUNTS_BYTES` count.
 pub fn lookup(user: &str) -> io::Result<Option<Account>> {
-    let mut passwd = Vec::new();
-    match File::open("/etc/passwd") {
-        Ok(file) => {
-            file.take(ACCOUNTS_BYTES as u64).read_to_end(&mut passwd)?;
-        }
+    let passwd = match File::open("/etc/passwd") {
+        Ok(file) => read(file)?,
         // An image may do without: numbers still work.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),
-    }
+    };
     Ok(find(user, &passwd))
+}
+
+/// As many whole lines as the limit has room for: the number in one that is cut would be another's.
+fn read(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut passwd = Vec::new();
+    // One byte more tells a file that is too large from one that just fits.
+    file.take(ACCOUNTS_BYTES as u64 + 1).read_to_end(&mut passwd)?;
+    if passwd.len() > ACCOUNTS_BYTES {
+        passwd.truncate(ACCOUNTS_BYTES);
+        let whole = passwd.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        passwd.truncate(whole);
+    }
+    Ok(passwd)
 }
 
 /// The same in the text of the file.
@@ -123,6 +133,18 @@ mod tests {
         assert!(line(USER_NAME_BYTES, FILE_PATH_BYTES));
         assert!(!line(USER_NAME_BYTES + 1, FILE_PATH_BYTES));
         assert!(!line(USER_NAME_BYTES, FILE_PATH_BYTES + 1));
+    }
+
+    #[test]
+    fn file_is_read_to_its_limit_and_in_whole_lines() {
+        let line = "web:x:33:1000";
+        let text = "#".repeat(ACCOUNTS_BYTES - 1 - line.len()) + "\n" + line;
+        let gid = |text: &str| find("web", &read(text.as_bytes()).unwrap()).map(|account| account.gid);
+        assert_eq!(gid(&text), Some(1000));
+        // The last byte is over the limit, and what is left of its line would name another group.
+        assert_eq!(gid(&format!("#{text}")), None);
+        assert_eq!(gid(&(text.clone() + "\n")), None);
+        assert_eq!(gid(&format!("{line}\n{text}")), Some(1000));
     }
 
     #[test]

@@ -186,16 +186,24 @@ impl Processes {
         }
     }
 
+    /// Bytes kept for one service: its newest output and the task that reads it.
+    pub fn service_bytes() -> usize {
+        size_of::<Service>() + SERVICE_OUTPUT_BYTES + future_bytes(Self::read_service)
+    }
+
+    /// Bytes kept for one run of a named command: its output and the task that watches it.
+    pub fn run_bytes() -> usize {
+        size_of::<Run>() + COMMAND_OUTPUT_BYTES + future_bytes(Self::watch_run)
+    }
+
     /// Makes the tasks that read output and bound named commands: one for each service and one for
     /// each command that can run. They never end.
     pub fn spawn_tasks(self: &Rc<Self>, executor: &LocalExecutor<'_>) {
         for index in 0..self.services.len() {
-            let processes = Rc::clone(self);
-            executor.spawn(async move { processes.read_service(index).await }).detach();
+            executor.spawn(Rc::clone(self).read_service(index)).detach();
         }
         for index in 0..self.runs.len() {
-            let processes = Rc::clone(self);
-            executor.spawn(async move { processes.watch_run(index).await }).detach();
+            executor.spawn(Rc::clone(self).watch_run(index)).detach();
         }
     }
 
@@ -329,7 +337,7 @@ impl Processes {
         }
     }
 
-    async fn read_service(&self, index: usize) {
+    async fn read_service(self: Rc<Self>, index: usize) {
         let Some(slot) = self.services.get(index) else { return };
         loop {
             poll_fn(|context| slot.output.poll(context)).await;
@@ -337,7 +345,7 @@ impl Processes {
         }
     }
 
-    async fn watch_run(&self, index: usize) {
+    async fn watch_run(self: Rc<Self>, index: usize) {
         let Some(run) = self.runs.get(index) else { return };
         let mut deadline = None;
         let mut timer = Timer::never();
@@ -371,6 +379,10 @@ impl fmt::Debug for Processes {
             .field("runs", &self.runs)
             .finish_non_exhaustive()
     }
+}
+
+fn future_bytes<F: Future>(_: impl Fn(Rc<Processes>, usize) -> F) -> usize {
+    size_of::<F>()
 }
 
 fn kill_leader(group: &Cell<Group>) {

@@ -207,6 +207,8 @@ mod tests {
         assert_eq!(socket.poll(&mut input, &mut output, Duration::ZERO), Incoming::More);
         assert!(!socket.is_closed());
         assert_eq!(socket.poll_timeout(), Some(CLOSE_TIMEOUT));
+        socket.handle_timeout(&mut output, CLOSE_TIMEOUT - Duration::from_millis(1));
+        assert!(!socket.is_closed());
         socket.handle_timeout(&mut output, CLOSE_TIMEOUT);
         assert!(socket.is_closed());
     }
@@ -216,6 +218,8 @@ mod tests {
         let (mut socket, _, mut output) = socket();
         for _ in 0..UNANSWERED_PINGS {
             let now = socket.poll_timeout().unwrap();
+            socket.handle_timeout(&mut output, now - Duration::from_millis(1));
+            assert!(output.is_empty());
             socket.handle_timeout(&mut output, now);
             assert_eq!(output.pending(), [0x89, 0x00]);
             output.clear();

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the rules of clippy.toml are the server's")]
 
 mod layers;
+mod limits;
 mod support;
 #[path = "../system/mod.rs"]
 mod system;

@@ -14,6 +14,7 @@ mod founding;
 mod http;
 mod life;
 mod login;
+mod memory;
 mod reader;
 mod services;
 mod slots;

@@ -118,15 +118,19 @@ fn each_limit_is_met_and_not_passed() {
 
 #[test]
 fn services_of_one_user_meet_their_limit_and_not_more() {
-    let services: String = (0..=limits::USER_SERVICES)
+    let services: String = (0..limits::SERVICES.min(limits::USER_SERVICES + 1))
         .map(|n| format!("[[service]]\nname = 's{n}'\ncommand = ['x']\n"))
         .collect();
     let user = |n| format!("[[user]]\nname = 'a'\nservices = {}\n", list(n, |n| format!("s{n}")));
-    assert_limit(
-        limits::USER_SERVICES,
-        |n| user(n) + &services,
-        &format!("services: more than {} of one user", limits::USER_SERVICES),
-    );
+    if limits::USER_SERVICES < limits::SERVICES {
+        assert_limit(
+            limits::USER_SERVICES,
+            |n| user(n) + &services,
+            &format!("services: more than {} of one user", limits::USER_SERVICES),
+        );
+    } else {
+        config(&(user(limits::SERVICES) + &services));
+    }
 }
 
 #[test]
@@ -148,4 +152,37 @@ fn as_many_errors_are_told_as_the_limit_says() {
     let errors = errors(&text);
     assert_eq!(errors.lines().count(), limits::CONFIG_ERRORS + 1);
     assert!(errors.ends_with("and 3 more\n"), "{errors}");
+}
+
+#[test]
+fn numbers_of_the_file_stay_in_their_ranges() {
+    let session = |key: &'static str| move |n: u64| format!("[session]\n{key} = {n}\n");
+    let seconds = |time: core::time::Duration| time.as_secs();
+    let stop = |n| service(&format!("stop_timeout_s = {n}"));
+    let idle = (seconds(limits::IDLE_TIMEOUT_MIN), seconds(limits::IDLE_TIMEOUT_MAX));
+    for (text, (least, most)) in [
+        (&session("idle_timeout_s") as &dyn Fn(u64) -> String, idle),
+        (&session("lockout_attempts"), (1, limits::LOCKOUT_ATTEMPTS_MAX.into())),
+        (&session("lockout_s"), (1, seconds(limits::LOCKOUT_TIME_MAX))),
+        (&stop, (1, seconds(limits::STOP_TIMEOUT_MAX))),
+    ] {
+        for met in [least, most] {
+            config(&text(met));
+        }
+        for passed in [least - 1, most + 1] {
+            let errors = errors(&text(passed));
+            assert!(errors.ends_with(&format!(" = {passed}: must be {least} to {most}\n")), "{errors}");
+        }
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_limits() {
+    let config = config(&service(""));
+    assert_eq!(config.idle_timeout, limits::IDLE_TIMEOUT);
+    assert_eq!(
+        (config.lockout_attempts, config.lockout_time),
+        (limits::LOCKOUT_ATTEMPTS, limits::LOCKOUT_TIME)
+    );
+    assert_eq!(super::spec(&config, "a").stop_timeout, limits::STOP_TIMEOUT);
 }

@@ -225,6 +225,22 @@ fn part_to_the_byte() {
 }
 
 #[test]
+fn envelope_of_a_part_is_within_its_room() {
+    let mut pool = Assembler::new();
+    let text = vec![b'a'; limits::CHUNK_BYTES / 4 * 3];
+    for _ in 0..limits::CHUNK_SETS {
+        let id = pool.lease_down(u32::MAX, &text, NOW).unwrap();
+        let longest = limits::CHUNK_PIECE_BYTES.min(limits::CHUNK_BYTES / 4 * 4);
+        let mut buffer = vec![0; longest + limits::CHUNK_ENVELOPE_BYTES];
+        let mut out = Writer::new(&mut buffer);
+        pool.write_part(id, 0, &mut out).unwrap();
+        let length = out.finish().unwrap().len();
+        let mut out = Writer::new(&mut buffer[..length - 1]);
+        assert_eq!(pool.write_part(id, 0, &mut out), Err(Full));
+    }
+}
+
+#[test]
 fn down_bytes_limit() {
     let mut pool = Assembler::new();
     let most = vec![b'a'; limits::CHUNK_BYTES / 4 * 3];
@@ -242,7 +258,7 @@ fn down_bytes_limit() {
 proptest! {
     #[test]
     fn any_cut_in_any_order_gives_the_text(
-        text in proptest::collection::vec(any::<u8>(), 0..6000),
+        text in proptest::collection::vec(any::<u8>(), 0..limits::CHUNK_BYTES.min(8000) / 4 * 3),
         cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..limits::CHUNK_PARTS.min(8)),
         order in any::<u64>(),
     ) {

@@ -4,9 +4,7 @@ use std::vec::Vec as List;
 
 use super::super::{RestartPolicy, State, State::*};
 use super::*;
-use crate::limits::{GOOD_RUN, RESTART_DELAY_MIN};
-
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::limits::{GOOD_RUN, RESTART_DELAY_MIN, STOP_TIMEOUT};
 
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -441,8 +439,11 @@ fn shutdown_is_bounded() {
     supervisor.shutdown(at(5));
     assert_eq!(actions(&mut supervisor), [signal(1, Signal::Term)]);
     assert_eq!(supervisor.poll_timeout(), Some(SHUTDOWN_TIMEOUT));
+    supervisor.handle_timeout(SHUTDOWN_TIMEOUT - Duration::from_millis(1));
+    assert_eq!(actions(&mut supervisor), []);
     supervisor.handle_timeout(SHUTDOWN_TIMEOUT);
     assert_eq!(actions(&mut supervisor), [signal(1, Signal::Kill)]);
+    supervisor.handle_timeout(SHUTDOWN_TIMEOUT + KILL_TIMEOUT - Duration::from_millis(1));
     assert!(!supervisor.is_down());
     supervisor.handle_timeout(SHUTDOWN_TIMEOUT + KILL_TIMEOUT);
     assert!(supervisor.is_down(), "what cannot be killed is left");

@@ -325,6 +325,14 @@ fn newest_output_is_kept() {
 }
 
 #[test]
+fn output_up_to_its_limit_is_whole() {
+    let text = format!("echo first; head -c {} /dev/zero", SERVICE_OUTPUT_BYTES - "first\n".len());
+    let output = World::run(vec![script(&text)]).output();
+    assert_eq!(output.len(), SERVICE_OUTPUT_BYTES);
+    assert!(output.starts_with("first\n"));
+}
+
+#[test]
 fn two_hundred_runs_leave_nothing() {
     let mut world = World::new(vec![script("echo $$")]);
     let mut pids = Vec::new();
@@ -421,6 +429,20 @@ fn command_that_takes_too_long_is_killed_with_its_group() {
     assert_eq!((ticket, exit, timed_out), (5, Exit::Signal(9), true));
     let child: u32 = String::from_utf8(output).unwrap().trim().parse().unwrap();
     assert!(!exists(child));
+}
+
+#[test]
+fn command_has_its_time() {
+    let mut world = World::new(vec![]);
+    // Without tasks: nobody looks at the deadline, which is that of the server.
+    let processes = Processes::new(0, || ());
+    let before = Instant::now();
+    processes.run_command(&service(&["true"]), &arguments(&["sleep", "1000"]), 5).unwrap();
+    let deadline = processes.runs[0].deadline.get().unwrap();
+    assert!(deadline >= before + COMMAND_TIMEOUT && deadline <= Instant::now() + COMMAND_TIMEOUT);
+    let pid = processes.runs[0].pid.get();
+    processes.kill_commands();
+    world.until("it is reaped", |world| world.strangers.contains(&(pid, Exit::Signal(9))));
 }
 
 #[test]

@@ -62,3 +62,25 @@ pub(crate) fn command_line(pid: u32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned()
 }
+
+/// Bytes of the private pages that a process has of the files it is made of: what the loader and
+/// the program itself have written to.
+pub(crate) fn written_file_pages(pid: u32) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let mut is_file = false;
+    let mut bytes = 0;
+    for line in maps.lines() {
+        match line.strip_prefix("Anonymous:") {
+            Some(size) if is_file => {
+                bytes += 1024 * size.trim().trim_end_matches(" kB").parse::<u64>().unwrap();
+            }
+            Some(_) => {}
+            // `from-to rights offset device inode path`
+            None if line.split_whitespace().next().is_some_and(|word| !word.ends_with(':')) => {
+                is_file = line.contains(" /");
+            }
+            None => {}
+        }
+    }
+    bytes
+}

@@ -1,0 +1,145 @@
+//! What the program says that it takes at worst, held against what it takes with every slot full.
+
+use std::io::Write;
+use std::time::Duration;
+
+use friendlet::limits::{CHUNK_SETS, MESSAGE_BYTES, RECEIVE_BYTES, SEND_BYTES, SESSIONS, SLOTS};
+
+use crate::support::device::{FOUNDING, shell};
+use crate::support::http::session_of;
+use crate::support::server::run;
+use crate::support::stream::Stream;
+use crate::support::wait::until;
+use crate::support::ws::{CONTINUATION, Frame, Socket, TEXT, request};
+use crate::support::{Device, Server, process};
+
+const OK: &str = r#"{ "Status": "ok"}"#;
+
+/// The last number of a line of `friendlet check`.
+#[track_caller]
+fn told(table: &str, item: &str) -> u64 {
+    let line = table.lines().find(|line| line.starts_with(item)).unwrap_or_else(|| panic!("{item}: {table}"));
+    line.split_whitespace().last().unwrap().parse().unwrap()
+}
+
+/// What the server says that it takes at most. The pages of the program are its file's, and counted
+/// neither here nor in [`taken`].
+fn bound(server: &Server) -> u64 {
+    let check = run(&["check", &server.folder().file("friendlet.toml")], "");
+    told(&check.stdout, "all, bytes") - told(&check.stdout, "program")
+}
+
+/// What it has taken at most so far.
+fn taken(server: &Server) -> u64 {
+    let pages = process::status(server.pid(), "VmHWM") - process::status(server.pid(), "RssFile");
+    pages * 1024 - process::written_file_pages(server.pid())
+}
+
+/// Has a reply sent that is cut into chunks, so that the whole send buffer and a set are in use.
+fn hear_a_long_reply(socket: &mut Socket) {
+    socket.send(&request("r", "services/tool/command", r#"{"cmd":"say"}"#, FOUNDING));
+    loop {
+        let text = socket.reply();
+        if !text.contains(r#""total":"2","part":"0""#) {
+            return assert!(text.len() > 1000, "{text}");
+        }
+    }
+}
+
+/// Sends a message up to its limit and leaves its end out.
+fn begin_a_long_message(socket: &mut Socket) {
+    let pieces = ["[".repeat(MESSAGE_BYTES / 2), "[".repeat(MESSAGE_BYTES / 2 - 16)];
+    for (piece, opcode) in pieces.into_iter().zip([TEXT, CONTINUATION]) {
+        socket.send_frame(&Frame { fin: false, ..Frame::new(opcode, piece) });
+    }
+}
+
+/// Ends that message, and calls without reading until no more is taken.
+fn stuff(socket: &mut Socket) {
+    let tcp = socket.stream().socket();
+    tcp.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
+    socket.send_frame(&Frame::new(CONTINUATION, "["));
+    socket.send_raw(&Frame::new(TEXT, request("r", "services/list", "{}", FOUNDING)).bytes().repeat(2000));
+}
+
+fn holds_its_bound(device: Device) {
+    let quotes = r#"say = ["/bin/sh", "-c", "head -c 32768 /dev/zero | tr '\\0' '\"'"]"#;
+    let tool = shell("tool", "exec sleep 1000", &format!("[service.commands]\n{quotes}"));
+    let talker = shell("talker", "head -c 100000 /dev/zero; exec sleep 1000", "autostart = true");
+    let server = Server::start(&device.with(&(tool + &talker)));
+    let bound = bound(&server);
+    let taken = || taken(&server);
+    let idle = taken();
+
+    for number in 0..SESSIONS {
+        let form = format!("username=fadmin&password=secret&deviceid=device-{number}");
+        assert!(session_of(&server.post("/system.library/login", &form).body).is_some());
+    }
+    let slots = (0..SLOTS).map(|_| server.administrator());
+    let mut sockets: Vec<Socket> = slots.collect::<Result<_, _>>().unwrap();
+    sockets.iter_mut().for_each(hear_a_long_reply);
+    for (number, socket) in sockets.iter_mut().enumerate().take(CHUNK_SETS) {
+        for part in 0..2 {
+            socket.send(&format!(
+                r#"{{"type":"con","data":{{"type":"chunk","data":{{"id":"c{number}","part":{part},"total":3,"data":"{}"}}}}}}"#,
+                "A".repeat(60_000)
+            ));
+        }
+    }
+    sockets.iter_mut().for_each(begin_a_long_message);
+    // Each has its receive buffer full, and its send buffer was.
+    let buffers = (SLOTS * (RECEIVE_BYTES + SEND_BYTES)) as u64;
+    until("every message is there", || taken() > buffers / 10 * 9);
+    // At the door there is still an answer.
+    assert_eq!(server.call("services/tool/start"), OK);
+    let full = taken();
+    sockets.iter_mut().for_each(stuff);
+    let stuffed = taken();
+    let stack = process::status(server.pid(), "VmStk");
+    println!(
+        "tls {}: {idle} bytes idle, {full} full, {stuffed} stuffed; bound {bound}; stack {stack} kB",
+        server.is_tls()
+    );
+    assert!(stuffed <= bound, "{stuffed} bytes are taken where {bound} were told");
+}
+
+#[test]
+fn a_full_house_holds_the_bound_that_check_tells() {
+    holds_its_bound(Device::plain());
+}
+
+#[test]
+fn a_full_house_with_tls_holds_the_bound_that_check_tells() {
+    holds_its_bound(Device::new());
+}
+
+/// The start of a handshake message of 64 KiB, in records as long as they can be.
+fn long_hello() -> Vec<u8> {
+    let mut message = vec![1, 0, 0xff, 0xff];
+    // rustls keeps less than 64 KiB of one, the headers of its records among it.
+    message.resize(65_000, 0);
+    let records = message.chunks(16 * 1024).map(|piece| {
+        let length = (piece.len() as u16).to_be_bytes();
+        [&[0x16, 3, 1, length[0], length[1]], piece].concat()
+    });
+    records.collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn handshakes_that_do_not_end_hold_it_too() {
+    let server = Server::start(&Device::new());
+    let (bound, idle) = (bound(&server), taken(&server));
+    let hello = long_hello();
+    let clients: Vec<Stream> = (0..SLOTS)
+        .map(|_| {
+            let mut stream = Stream::plain(server.address());
+            stream.write_all(&hello).unwrap();
+            stream
+        })
+        .collect();
+    until("every handshake is there", || taken(&server) > idle + (SLOTS * 60_000) as u64);
+    drop(clients);
+    let taken = taken(&server);
+    println!("handshakes: {idle} bytes idle, {taken} full; bound {bound}");
+    assert!(taken <= bound, "{taken} bytes are taken where {bound} were told");
+}
