@@ -54,6 +54,9 @@ impl Desk {
         if password.len() > PASSWORD_BYTES {
             return self.refuse(device.is_some(), 0);
         }
+        if !self.may_check(caller.source) {
+            return self.fail(request.form, Failure::TableFull);
+        }
         let user = self.users.find(&name);
         let stored = user.and_then(|user| self.users.get(user)).and_then(|user| user.password.clone());
         // Who is not there takes as long to refuse as who is.
@@ -64,6 +67,7 @@ impl Desk {
         let ticket = self.ticket();
         match platform.check_password(canonical_password(password.as_bytes()), hash, ticket) {
             Ok(()) => {
+                self.begin_check(ticket, caller.source);
                 let job =
                     LoginJob { user, name, device, source: caller.source, admins_only: caller.admins_only };
                 Answer::Pending { ticket, job: Job::Login(job) }

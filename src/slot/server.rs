@@ -202,6 +202,7 @@ impl Server {
         now: Duration,
         platform: &mut dyn Platform,
     ) {
+        self.desk.end_check(ticket);
         let Some(slot) = self.slots.iter_mut().find(|slot| is_waiting(slot, ticket)) else { return };
         let Some(waiting) = &slot.waiting else { return };
         let Job::Login(job) = &waiting.job else { return };
