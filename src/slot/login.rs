@@ -62,7 +62,7 @@ impl Desk {
         // Who is not there takes as long to refuse as who is.
         let (user, hash) = match stored {
             Some(hash) => (user, hash),
-            None => (None, PasswordHash::dummy(PASSWORD_ROUNDS as u32)),
+            None => (None, PasswordHash::dummy(self.rounds())),
         };
         let ticket = self.ticket();
         match platform.check_password(canonical_password(password.as_bytes()), hash, ticket) {
@@ -120,6 +120,13 @@ impl Desk {
             user,
             if job.device.is_some() { content::login_2021 } else { content::login_2016 },
         )
+    }
+
+    /// The rounds that checking a user's password takes. A device file made for another board may
+    /// have others than this one makes.
+    fn rounds(&self) -> u32 {
+        let passwords = self.users.iter().filter_map(|(_, user)| user.password.as_ref());
+        passwords.map(PasswordHash::rounds).max().unwrap_or(PASSWORD_ROUNDS as u32)
     }
 
     fn resume(&mut self, session: &str, form: Form, caller: &Caller, now: Duration) -> Answer {

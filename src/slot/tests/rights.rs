@@ -187,3 +187,13 @@ fn one_address_leaves_others_room_to_log_in() {
     let id = world.connect();
     assert!(world.http(id, &login).is_empty());
 }
+
+#[test]
+fn unknown_user_costs_what_a_known_one_does() {
+    let mut world = World::new(4);
+    let id = world.socket();
+    world.say(id, LOGIN);
+    world.check_password(false);
+    world.say(id, &LOGIN.replace("admin", "nobody"));
+    assert_eq!(world.system.rounds, [1, 1]);
+}
