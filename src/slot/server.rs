@@ -295,9 +295,12 @@ impl Server {
     fn tell_session_end(&mut self, ended: SessionKey, notice: &str, now: Duration) {
         use super::desk::Identity::Session;
         for slot in &mut self.slots {
-            if matches!(slot.bound, Some(Session(key, _)) if key == ended) {
+            let is_it = |identity| matches!(identity, Some(Session(key, _)) if key == ended);
+            if is_it(slot.bound) {
                 slot.unbind(notice, now);
                 wake(&mut self.wakes, slot.id);
+            } else if is_it(slot.shown) {
+                slot.unname(now);
             }
         }
     }

@@ -197,3 +197,27 @@ fn unknown_user_costs_what_a_known_one_does() {
     world.say(id, &LOGIN.replace("admin", "nobody"));
     assert_eq!(world.system.rounds, [1, 1]);
 }
+
+#[test]
+fn socket_whose_shown_session_has_ended_has_to_show_another() {
+    let mut world = World::new(6);
+    let session = login(&mut world, "anna", "d");
+    let (caller, kept, killer) = (world.socket(), world.socket(), world.bound(FOUNDING));
+    let id = world.connect();
+    world.http(id, &super::world::upgrade(&format!("/fcws?sessionid={session}")));
+    for socket in [caller, kept] {
+        world.say(socket, &start(&session));
+    }
+    world.say(kept, &format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#));
+    world.pass(SESSION_TIMEOUT);
+    for socket in [caller, id, kept, killer] {
+        world.hear(socket);
+    }
+    let logout = start(FOUNDING).replace("services/start", "user/logout");
+    let logout = logout.replace(FOUNDING, &session);
+    world.say(killer, &logout);
+    world.pass(SESSION_TIMEOUT);
+    let closes = |world: &mut World, id| world.hear(id).iter().any(|text| text == "close 1008");
+    assert!(closes(&mut world, caller) && closes(&mut world, id));
+    assert!(!closes(&mut world, kept) && !closes(&mut world, killer));
+}
