@@ -44,6 +44,8 @@ pub(super) struct Entry {
     pub(super) depth: usize,
     /// Its key, without the quotes.
     pub(super) key: Range<usize>,
+    /// Hash of its key, escapes undone: keys are compared only where these are the same.
+    hash: u32,
     /// Its value; a string's is without the quotes.
     pub(super) value: Range<usize>,
     pub(super) kind: Kind,
@@ -323,6 +325,11 @@ fn characters(mut text: &str) -> impl Iterator<Item = char> + '_ {
     })
 }
 
+/// FNV-1a, character by character.
+fn hash(characters: impl Iterator<Item = char>) -> u32 {
+    characters.fold(0x811c_9dc5, |hash, character| (hash ^ u32::from(character)).wrapping_mul(0x0100_0193))
+}
+
 struct Scanner<'t> {
     text: &'t str,
     at: usize,
@@ -414,11 +421,13 @@ impl Scanner<'_> {
             return Ok(0);
         };
         let text = |place: &Range<usize>| characters(self.text.get(place.clone()).unwrap_or_default());
+        // Long keys that differ at their ends would else cost their length for each pair of them.
+        let hash = hash(text(&key));
         let mut siblings = table.iter().skip(first).filter(|entry| entry.depth == depth);
-        if siblings.any(|entry| text(&entry.key).eq(text(&key))) {
+        if siblings.any(|entry| entry.hash == hash && text(&entry.key).eq(text(&key))) {
             return Err(RefusalKind::DuplicateKey);
         }
-        let entry = Entry { depth, key, value: 0..0, kind: Kind::Word };
+        let entry = Entry { depth, key, hash, value: 0..0, kind: Kind::Word };
         table.push(entry).map_err(|_| RefusalKind::TooManyParameters)?;
         Ok(table.len() - 1)
     }

@@ -81,6 +81,8 @@ pub(super) struct Connection {
     pub(super) bound: Option<Identity>,
     /// Until when a session has to be shown. `None`: it was.
     pub(super) name_by: Option<Duration>,
+    /// Whose session was shown last when one had to be.
+    pub(super) shown: Option<Identity>,
     /// Services whose newest state is still to be sent, a bit each.
     pub(super) owed: u64,
     pub(super) waiting: Option<Waiting>,
@@ -113,6 +115,7 @@ impl Connection {
             socket: None,
             bound: None,
             name_by: None,
+            shown: None,
             owed: 0,
             waiting: None,
             outgoing: None,
@@ -141,6 +144,7 @@ impl Connection {
         self.socket = None;
         self.bound = None;
         self.name_by = None;
+        self.shown = None;
         self.owed = 0;
         self.waiting = None;
         self.outgoing = None;
@@ -294,15 +298,22 @@ impl Connection {
     }
 
     /// A valid session was shown.
-    pub(super) fn named(&mut self) {
+    pub(super) fn named(&mut self, identity: Identity) {
         self.name_by = None;
+        self.shown = Some(identity);
+    }
+
+    /// The session that was shown is over: another one has to be.
+    pub(super) fn unname(&mut self, now: Duration) {
+        self.shown = None;
+        self.name_by = Some(now + self.patience());
     }
 
     /// The session that the socket was bound to is over.
     pub(super) fn unbind(&mut self, notice: &str, now: Duration) {
         self.bound = None;
         self.owed = 0;
-        self.name_by = Some(now + self.patience());
+        self.unname(now);
         // Without room it goes unsaid; the deadline says it all the same.
         let _ = self.put_text(|out| reply::notice(out, notice));
         self.note_unread(now);

@@ -6,11 +6,11 @@ use heapless::{String, Vec};
 
 use super::answer::{Answer, Caller, Identity};
 use super::{Counters, Platform};
-use crate::limits::{REPLY_BYTES, SESSIONS};
+use crate::limits::{PASSWORD_CHECKS, REPLY_BYTES, SESSIONS};
 use crate::log::RateLimit;
 use crate::proto::{self, Failure, Form, Request, Writer, content};
 use crate::service::{Action, Supervisor};
-use crate::session::{Lockout, SessionKey, SessionTable, Tokens, Users};
+use crate::session::{Lockout, SessionKey, SessionTable, Source, Tokens, Users};
 
 /// What the device file says that the server needs.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(super) struct Desk {
     complaints: RateLimit,
     /// Sessions that have ended and whose sockets are still to be told.
     pub(super) ended: Vec<SessionKey, SESSIONS>,
+    /// Passwords being checked: their tickets, and where they came from.
+    checks: Vec<(u64, Source), { PASSWORD_CHECKS + 1 }>,
     pub(super) scratch: Box<[u8]>,
     /// Where an envelope is made that is too long for one message.
     envelope: Box<[u8]>,
@@ -66,6 +68,7 @@ impl Desk {
             counters: Counters::default(),
             complaints: RateLimit::default(),
             ended: Vec::new(),
+            checks: Vec::new(),
             scratch: vec![0; REPLY_BYTES].into_boxed_slice(),
             envelope: vec![0; REPLY_BYTES].into_boxed_slice(),
             length: 0,
@@ -182,6 +185,24 @@ impl Desk {
                 }
             }
         }
+    }
+
+    /// Whether one more password of this source may be checked: half of the queue is for others,
+    /// so that nobody keeps everybody from logging in.
+    pub(super) fn may_check(&self, source: Source) -> bool {
+        let of_source = self.checks.iter().filter(|(_, other)| *other == source).count();
+        of_source < PASSWORD_CHECKS.div_ceil(2) && !self.checks.is_full()
+    }
+
+    /// A password of this source is being checked.
+    pub(super) fn begin_check(&mut self, ticket: u64, source: Source) {
+        // There is room, or it would not have been begun.
+        let _ = self.checks.push((ticket, source));
+    }
+
+    /// A password was checked, whether somebody still waits for it or not.
+    pub(super) fn end_check(&mut self, ticket: u64) {
+        self.checks.retain(|(other, _)| *other != ticket);
     }
 
     pub(super) fn ticket(&mut self) -> u64 {

@@ -45,16 +45,20 @@ impl Desk {
         if password.len() > PASSWORD_BYTES {
             return self.refuse(device.is_some(), 0);
         }
+        if !self.may_check(caller.source) {
+            return self.fail(request.form, Failure::TableFull);
+        }
         let user = self.users.find(&name);
         let stored = user.and_then(|user| self.users.get(user)).and_then(|user| user.password.clone());
         // Who is not there takes as long to refuse as who is.
         let (user, hash) = match stored {
             Some(hash) => (user, hash),
-            None => (None, PasswordHash::dummy(PASSWORD_ROUNDS as u32)),
+            None => (None, PasswordHash::dummy(self.rounds())),
         };
         let ticket = self.ticket();
         match platform.check_password(canonical_password(password.as_bytes()), hash, ticket) {
             Ok(()) => {
+                self.begin_check(ticket, caller.source);
                 let job =
                     LoginJob { user, name, device, source: caller.source, admins_only: caller.admins_only };
                 Answer::Pending { ticket, job: Job::Login(job) }
@@ -107,6 +111,13 @@ impl Desk {
             user,
             if job.device.is_some() { content::login_2021 } else { content::login_2016 },
         )
+    }
+
+    /// The rounds that checking a user's password takes. A device file made for another board may
+    /// have others than this one makes.
+    fn rounds(&self) -> u32 {
+        let passwords = self.users.iter().filter_map(|(_, user)| user.password.as_ref());
+        passwords.map(PasswordHash::rounds).max().unwrap_or(PASSWORD_ROUNDS as u32)
     }
 
     fn resume(&mut self, session: &str, form: Form, caller: &Caller, now: Duration) -> Answer {

@@ -146,8 +146,8 @@ impl Connection {
         let answer = around.desk.handle_call(request, &caller, around.now, around.platform);
         // After the call: a login or a logout may have changed what the session is worth.
         let identity = shown.and_then(|session| around.desk.identify(session, around.now));
-        if identity.is_some_and(|identity| self.may_stay(identity, around.desk)) {
-            self.named();
+        if let Some(identity) = identity.filter(|identity| self.may_stay(*identity, around.desk)) {
+            self.named(identity);
         }
         answer
     }
@@ -166,7 +166,7 @@ impl Connection {
             return;
         }
         self.bound = Some(identity);
-        self.named();
+        self.named(identity);
         if form == Form::Envelope {
             let _ = self.put_text(|out| reply::bind_ok(out, session));
         }

@@ -134,7 +134,10 @@ impl Connection {
             return;
         }
         self.receive.consume(length);
-        self.name_by = if identity.is_some() { None } else { Some(around.now + self.patience()) };
+        match identity {
+            Some(identity) => self.named(identity),
+            None => self.unname(around.now),
+        }
         self.socket = Some(Socket::new(Limits { message_bytes: MESSAGE_BYTES, binary: false }, around.now));
     }
 

@@ -203,6 +203,7 @@ impl Server {
         now: Duration,
         platform: &mut dyn Platform,
     ) {
+        self.desk.end_check(ticket);
         let Some(slot) = self.slots.iter_mut().find(|slot| is_waiting(slot, ticket)) else { return };
         let Some(waiting) = &slot.waiting else { return };
         let Job::Login(job) = &waiting.job else { return };
@@ -294,9 +295,12 @@ impl Server {
 
     fn tell_session_end(&mut self, ended: SessionKey, notice: &str, now: Duration) {
         for slot in &mut self.slots {
-            if matches!(slot.bound, Some(Identity::Session(key, _)) if key == ended) {
+            let is_it = |identity| matches!(identity, Some(Identity::Session(key, _)) if key == ended);
+            if is_it(slot.bound) {
                 slot.unbind(notice, now);
                 wake(&mut self.wakes, slot.id);
+            } else if is_it(slot.shown) {
+                slot.unname(now);
             }
         }
     }

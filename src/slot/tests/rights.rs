@@ -1,9 +1,10 @@
 //! What a session is worth, and when it is worth nothing any more.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use super::world::{ANNA, FOUNDING, World};
-use crate::limits::{ADMINISTRATOR_TIMEOUT, CHUNK_SETS, SESSION_TIMEOUT, SESSIONS};
+use crate::limits::{ADMINISTRATOR_TIMEOUT, CHUNK_SETS, PASSWORD_CHECKS, SESSION_TIMEOUT, SESSIONS};
 
 const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
 
@@ -159,4 +160,62 @@ fn nobody_without_a_session_takes_up_the_sets_of_chunks() {
         assert!(world.say(named, &chunk(id)).is_empty());
     }
     assert_eq!(world.say(named, &chunk(CHUNK_SETS)), refused);
+}
+
+#[test]
+fn one_address_leaves_others_room_to_log_in() {
+    let mut world = World::new(PASSWORD_CHECKS + 4);
+    let body = "username=nobody&password=x&deviceid=d";
+    let login = format!(
+        "POST /system.library/login HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    // Whether they wait for the answer or not.
+    for _ in 0..PASSWORD_CHECKS.div_ceil(2) {
+        let id = world.connect();
+        world.put(id, login.as_bytes());
+        world.server.release(id);
+    }
+    let id = world.connect();
+    assert!(world.http(id, &login).contains(r#""code":"17""#));
+    let other = IpAddr::from([192, 0, 2, 2]);
+    let id = world.server.claim(other, world.now).unwrap();
+    assert!(world.http(id, &login).is_empty());
+    // A verdict makes room again, though nobody heard it.
+    world.system.checks.rotate_left(1);
+    world.check_password(false);
+    let id = world.connect();
+    assert!(world.http(id, &login).is_empty());
+}
+
+#[test]
+fn unknown_user_costs_what_a_known_one_does() {
+    let mut world = World::new(4);
+    let id = world.socket();
+    world.say(id, LOGIN);
+    world.check_password(false);
+    world.say(id, &LOGIN.replace("admin", "nobody"));
+    assert_eq!(world.system.rounds, [1, 1]);
+}
+
+#[test]
+fn socket_whose_shown_session_has_ended_has_to_show_another() {
+    let mut world = World::new(6);
+    let session = login(&mut world, "anna", "d");
+    let (caller, kept) = (world.socket(), world.socket());
+    let id = world.connect();
+    world.http(id, &super::world::upgrade(&format!("/fcws?sessionid={session}")));
+    for socket in [caller, kept] {
+        world.say(socket, &start(&session));
+    }
+    world.say(kept, &format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#));
+    world.pass(SESSION_TIMEOUT);
+    for socket in [caller, id, kept] {
+        assert_eq!(world.hear(socket), ["ping"]);
+    }
+    world.say(kept, &start(&session).replace("services/start", "user/logout"));
+    world.pass(SESSION_TIMEOUT);
+    assert_eq!(world.hear(caller), ["ping", "close 1008"]);
+    assert_eq!(world.hear(id), ["ping", "close 1008"]);
+    assert_eq!(world.hear(kept), ["ping"]);
 }

@@ -40,6 +40,8 @@ pub(super) struct System {
     pub(super) refuses: Option<i32>,
     pub(super) signals: Vec<(u32, Signal)>,
     pub(super) checks: Vec<u64>,
+    /// Rounds of each check.
+    pub(super) rounds: Vec<u32>,
     pub(super) commands: Vec<u64>,
     pub(super) is_full: bool,
     pub(super) persisted: Vec<(String, bool)>,
@@ -71,10 +73,11 @@ impl Platform for System {
     fn check_password(
         &mut self,
         _: [u8; CANONICAL_PASSWORD_BYTES],
-        _: PasswordHash,
+        hash: PasswordHash,
         ticket: u64,
     ) -> Result<(), Refused> {
         self.checks.push(ticket);
+        self.rounds.push(hash.rounds());
         if self.is_full { Err(Refused) } else { Ok(()) }
     }
 
