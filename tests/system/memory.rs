@@ -35,6 +35,11 @@ fn taken(server: &Server) -> u64 {
     pages * 1024 - process::written_file_pages(server.pid())
 }
 
+/// Whether what the system tells of the process is the program's own and not an emulator's.
+fn is_measurable() -> bool {
+    std::env::var_os("FRIENDLET_RUNNER").is_none()
+}
+
 /// Has a reply sent that is cut into chunks, so that the whole send buffer and a set are in use.
 fn hear_a_long_reply(socket: &mut Socket) {
     socket.send(&request("r", "services/tool/command", r#"{"cmd":"say"}"#, FOUNDING));
@@ -63,6 +68,9 @@ fn stuff(socket: &mut Socket) {
 }
 
 fn holds_its_bound(device: Device) {
+    if !is_measurable() {
+        return;
+    }
     let quotes = r#"say = ["/bin/sh", "-c", "head -c 32768 /dev/zero | tr '\\0' '\"'"]"#;
     let tool = shell("tool", "exec sleep 1000", &format!("[service.commands]\n{quotes}"));
     let talker = shell("talker", "head -c 100000 /dev/zero; exec sleep 1000", "autostart = true");
@@ -127,6 +135,9 @@ fn long_hello() -> Vec<u8> {
 
 #[test]
 fn handshakes_that_do_not_end_hold_it_too() {
+    if !is_measurable() {
+        return;
+    }
     let server = Server::start(&Device::new());
     let (bound, idle) = (bound(&server), taken(&server));
     let hello = long_hello();
