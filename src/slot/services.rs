@@ -78,7 +78,7 @@ impl Desk {
         match function {
             Function::List => self.list(form, identity, now),
             Function::Status => self.status(service, now),
-            Function::WebGui => self.web_gui(service),
+            Function::WebGui => self.web_gui(service, form),
             Function::Command => self.command(service, request, now, platform),
             Function::Verb(verb) => {
                 self.log_call(verb.name(), name, identity);
@@ -103,7 +103,7 @@ impl Desk {
             ListEntry { name: &spec.name, word: state.api_word(), number: state.api_number() }
         });
         let written = render(scratch, REPLY_BYTES, |out| content::list(out, form, entries));
-        self.rendered(written, 200).unwrap_or(Answer::Silence)
+        self.rendered(written, 200).unwrap_or_else(|_| self.fail(form, Failure::TableFull))
     }
 
     fn status(&mut self, service: ServiceId, now: Duration) -> Answer {
@@ -121,11 +121,11 @@ impl Desk {
         self.write(|out| content::status_detail(out, &detail))
     }
 
-    fn web_gui(&mut self, service: ServiceId) -> Answer {
+    fn web_gui(&mut self, service: ServiceId, form: Form) -> Answer {
         let Self { services, scratch, .. } = self;
         let html = services.table().get(service).and_then(|spec| spec.webgui.as_deref());
         let written = render(scratch, REPLY_BYTES, |out| content::webgui(out, html.unwrap_or(NO_WEBGUI)));
-        self.rendered(written, 200).unwrap_or(Answer::Silence)
+        self.rendered(written, 200).unwrap_or_else(|_| self.fail(form, Failure::TableFull))
     }
 
     /// Runs a command that the device file names: a signal, or a program whose output is the answer.
