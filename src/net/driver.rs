@@ -229,7 +229,15 @@ impl<'a, E: Endpoint> Connection<'a, E> {
     fn read_tls(&mut self) -> io::Result<usize> {
         let Transport::Tls(tls) = &mut self.transport else { return Ok(1) };
         let mut socket = self.stream.get_ref();
-        let count = tls.read_tls(&mut socket)?;
+        let count = match tls.read_tls(&mut socket) {
+            // rustls takes no more of a handshake that does not come to an end.
+            Err(error) if error.kind() == ErrorKind::Other => {
+                self.failed = true;
+                self.endpoint.handle_end(self.id, End::Tls);
+                return Ok(1);
+            }
+            other => other?,
+        };
         if let Err(error) = tls.process_new_packets() {
             if let Some(held_back) = self.ports.complaint(self.endpoint.now()) {
                 crate::debug!("TLS: {} ({} complaints not shown)", error, held_back);

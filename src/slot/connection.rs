@@ -325,6 +325,9 @@ impl Connection {
         if self.socket.is_some() {
             self.answer_message(waiting.form, waiting.request_id.as_deref(), answer, around);
             self.handle_messages(around);
+            if self.send.is_empty() {
+                self.send_owed(around.desk, around.now);
+            }
         } else {
             self.answer_request(answer, around.desk, around.now);
         }

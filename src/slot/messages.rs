@@ -257,14 +257,19 @@ impl Connection {
             return;
         }
         let bit = 1 << service.index();
-        let is_behind =
-            self.owed & bit != 0 || self.outgoing.is_some() || self.send.pending().len() > PUSH_BACKLOG_BYTES;
+        let is_behind = self.owed & bit != 0 || !self.may_push();
         if is_behind
             || self.put_text(|out| reply::service_change(out, &spec.name, state.word(), pid)).is_err()
         {
             self.owed |= bit;
         }
         self.note_unread(now);
+    }
+
+    /// Whether there is room for a push: beside what waits, and beside an answer that is still to come.
+    fn may_push(&self) -> bool {
+        let room = if self.waiting.is_some() { ANSWER_ROOM + PUSH_BACKLOG_BYTES } else { 0 };
+        self.outgoing.is_none() && self.send.pending().len() <= PUSH_BACKLOG_BYTES && self.send.free() >= room
     }
 
     /// The peer has caught up: it gets the newest state of whatever it is owed.
@@ -275,7 +280,7 @@ impl Connection {
             if !self.bound.is_some_and(|identity| desk.users.may_control(identity.user(), &spec.name)) {
                 self.owed &= !bit;
             }
-            if self.owed & bit != 0 && self.send.pending().len() <= PUSH_BACKLOG_BYTES {
+            if self.owed & bit != 0 && self.may_push() {
                 let status = desk.services.status(service, now);
                 let word = status.state.word();
                 if self.put_text(|out| reply::service_change(out, &spec.name, word, status.pid)).is_ok() {
