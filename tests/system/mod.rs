@@ -15,6 +15,7 @@ mod http;
 mod life;
 mod login;
 mod memory;
+mod quiet;
 mod reader;
 mod services;
 mod slots;

@@ -1,0 +1,125 @@
+//! What peers cost that do nothing, or nothing but harm: no processor time, and nobody's place.
+
+use std::fs;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::device::{FOUNDING, shell, stored_password};
+use crate::support::http::{form_request, login_form, session_of};
+use crate::support::stream::Stream;
+use crate::support::ws::{Frame, Socket, TEXT, request};
+use crate::support::{Device, Server};
+
+/// How long is looked.
+const TIME: Duration = Duration::from_secs(2);
+/// The most that a server may use in it: its ticks, and a slow machine. A task that wakes itself
+/// would use all of it.
+const TICKS: Duration = Duration::from_millis(400);
+
+/// Processor time that the server has used, all threads together.
+fn used(server: &Server) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let nanoseconds = tasks.map(|task| {
+        let schedstat = fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+        schedstat.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}
+
+#[track_caller]
+fn is_quiet(server: &Server, what: &str) {
+    thread::sleep(Duration::from_millis(500));
+    let before = used(server);
+    thread::sleep(TIME);
+    let used = used(server) - before;
+    assert!(used < TICKS, "{what}: {used:?} of processor time in {TIME:?}");
+}
+
+/// Writes until the server takes no more.
+fn stuff(socket: &mut Socket, calls: &[u8]) {
+    let stream = socket.stream();
+    stream.socket().set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    while stream.write_all(calls).is_ok() {}
+}
+
+#[test]
+fn peers_that_do_nothing_cost_nothing() {
+    peers_cost_nothing(Device::plain());
+}
+
+#[test]
+fn peers_that_do_nothing_cost_nothing_over_tls() {
+    peers_cost_nothing(Device::new());
+}
+
+fn peers_cost_nothing(device: Device) {
+    let sleeper = shell("tool", "exec sleep 1000", "[service.commands]\nwait = [\"/bin/sleep\", \"10\"]");
+    let calls = Frame::new(TEXT, request("r", "services/list", "{}", FOUNDING)).bytes().repeat(200);
+    let server = Server::start(&device.with(&sleeper));
+    is_quiet(&server, "nobody");
+
+    let _bound: Vec<_> = (0..8).map(|_| server.bound(FOUNDING)).collect();
+    let _silent: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    is_quiet(&server, "silence");
+
+    // Neither side of it goes on: what it asked for is not read.
+    let mut deaf = server.bound(FOUNDING);
+    stuff(&mut deaf, &calls);
+    is_quiet(&server, "a peer that does not read");
+
+    // Its calls lie ready, and are not looked at before the first is answered.
+    let mut waiting = server.bound(FOUNDING);
+    waiting.send(&request("r", "services/tool/command", r#"{"cmd":"wait"}"#, FOUNDING));
+    stuff(&mut waiting, &calls);
+    is_quiet(&server, "a socket that waits for a command");
+
+    let mut half = server.connect();
+    let form = format!("cmd=wait&sessionid={FOUNDING}");
+    half.write_all(form_request("/system.library/services/tool/command", &form).as_bytes()).unwrap();
+    half.end_writing();
+    is_quiet(&server, "half a connection that waits for a command");
+
+    let mut refused = server.connect();
+    refused.write_all(b"GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    is_quiet(&server, "a response that nobody reads");
+    assert!(half.read_to_end_within(Duration::from_secs(30)).ends_with(br#""Output": ""}"#));
+}
+
+#[test]
+fn a_flood_of_logins_from_one_address_shuts_nobody_else_out() {
+    // Passwords that take as long to check as real ones.
+    let slow = format!(
+        "[[user]]\nname = \"slow\"\nlevel = \"admin\"\npassword = \"{}\"\n",
+        stored_password("secret", 100_000)
+    );
+    let server = Server::start(&Device::plain().with(&slow));
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for flooder in 0..4 {
+            let (server, is_over) = (&server, &is_over);
+            scope.spawn(move || {
+                let mut number = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    number += 1;
+                    let login = login_form(&format!("user{flooder}x{number}"), "wrong");
+                    let source = Ipv4Addr::new(127, 0, 0, 2);
+                    let mut stream = Stream::from_source(source, server.address(), false);
+                    // It hangs up, and its password is checked all the same.
+                    let _ = stream.write_all(form_request("/system.library/login", &login).as_bytes());
+                    thread::sleep(Duration::from_millis(2));
+                }
+            });
+        }
+        thread::sleep(Duration::from_secs(1));
+        let start = Instant::now();
+        let answers: Vec<String> = (0..5)
+            .map(|_| server.post("/system.library/login", &login_form("slow", "secret")).body)
+            .collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(answers.iter().all(|answer| session_of(answer).is_some()), "{answers:?}");
+        assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    });
+}
