@@ -90,7 +90,7 @@ mod tests {
             home: Some("/root".into()),
             is_root: true,
             state_directory: None,
-            xdg_state_home: Some("/root/state".into()),
+            xdg_state_home: Some("/home/anna/state".into()),
         };
         assert_eq!(place("", &environment), "/var/lib/friendlet");
     }
