@@ -75,6 +75,8 @@ impl Stream {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 Ok(Heard::Nothing)
             }
+            // A signal came, which is nothing to the peer: whoever waits goes on waiting.
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Heard::Bytes),
             // TLS without a close_notify: an end all the same.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(Heard::End),
             Err(error) => Err(error),
