@@ -81,6 +81,11 @@ pub fn run(config: Config, state_dir: PathBuf) -> ExitCode {
 fn serve(config: Config, state_dir: &Path) -> Result<(), StartError> {
     crate::log::set_level(config.log_level);
     let clock = Clock::new();
+    // Before anything is made: a second server on the same port must not take the first one's users
+    // and keys from under it.
+    let listener = Listener::bind(config.listen.address)
+        .map_err(|error| StartError::new(StartError::UNAVAILABLE, error))?;
+    let address = listener.address().map_err(|error| StartError::system("no address", error))?;
     identity::prepare_state_dir(state_dir)?;
     let tls = identity::tls(&config.listen, state_dir)?;
     let users = identity::users(config.users, state_dir)?;
@@ -96,10 +101,6 @@ fn serve(config: Config, state_dir: &Path) -> Result<(), StartError> {
     );
     // Before anything is started: no end of a child is missed.
     let signals = Signals::new().map_err(|error| StartError::system("cannot listen to signals", error))?;
-    let listener = Listener::bind(config.listen.address)
-        .map_err(|error| StartError::new(StartError::UNAVAILABLE, error))?;
-    let address = listener.address().map_err(|error| StartError::system("no address", error))?;
-
     let server = Server::new(Setup {
         slots: config.slots,
         tls: tls.is_some(),

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::device::FOUNDING;
 use crate::support::folder::Folder;
-use crate::support::server::friendlet;
+use crate::support::server::{friendlet, run};
 use crate::support::wait::SOON;
 use crate::support::{Device, Server, process};
 
@@ -45,6 +45,19 @@ fn the_first_start_makes_an_administrator_and_shows_him_once() {
     assert_eq!(again.login("admin", &password).len(), 40, "the same one still counts");
     // Another device has another password.
     assert_ne!(shown_password(&Server::start(&nameless())).as_deref(), Some(password.as_str()));
+}
+
+#[test]
+fn a_second_server_on_the_same_port_makes_nothing() {
+    let one = Server::start(&nameless());
+    let folder = Folder::new();
+    let mut device = nameless();
+    device.address = one.address().to_string();
+    let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
+    let run = run(&["serve", "--config", &file], "");
+    assert_eq!(run.code, Some(69), "{run:?}");
+    assert!(run.stderr.contains("cannot listen on") && !run.stderr.contains("password"), "{run:?}");
+    assert!(!std::path::Path::new(&folder.file("state")).exists());
 }
 
 #[test]
