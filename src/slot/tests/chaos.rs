@@ -376,7 +376,7 @@ fn session(script: &mut Script<'_>) -> String {
     }
 }
 
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 16] = [
     "services/start",
     "services/stop",
     "services/restart",
@@ -391,6 +391,8 @@ const PATHS: [&str; 14] = [
     "validate",
     "user/logout",
     "services/clock/a/b",
+    "services/clock/command",
+    "services/clock/command",
 ];
 
 /// A message, most of the time one that means something.
@@ -402,7 +404,7 @@ fn message(script: &mut Script<'_>) -> Vec<u8> {
     let device = script.byte() % 8;
     let parameters = format!(
         r#""serviceName":"{service}","cmd":"{}","username":"{user}","password":"x","deviceid":"{device}""#,
-        script.pick(&["tell", "wind", "none"]),
+        script.pick(&["tell", "tell", "wind", "none"]),
     );
     let text = match script.byte() % 12 {
         0 => format!(r#"<!--"CON"--"0"--"{session}"-->"#),
@@ -505,7 +507,9 @@ fn step(world: &mut World, script: &mut Script<'_>) {
         }
         (18 | 19, _) if !world.system.commands.is_empty() => {
             let ticket = world.system.commands.remove(0);
-            let output = vec![what; (200 * usize::from(script.byte())).min(limits::COMMAND_OUTPUT_BYTES)];
+            // One, three or six bytes of JSON each: what fits one message, and what goes in chunks.
+            let length = script.pick(&[0, 100, 12_000, limits::COMMAND_OUTPUT_BYTES]);
+            let output = vec![script.pick(&[b'x', 0xFF, 1]); length];
             let end = CommandEnd { exit: "0", output: &output, is_cut: false };
             world.server.handle_command_end(ticket, &end, world.now, &mut world.system);
         }
