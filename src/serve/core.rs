@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::system::System;
 use crate::log::RateLimit;
 use crate::net::{Bell, Endpoint, Ports};
-use crate::service::Exit;
+use crate::service::LastExit;
 use crate::slot::{CommandEnd, Counters, End, Server, SlotId, State};
 use crate::sys::password::PasswordWorker;
 use crate::sys::{Clock, Processes};
@@ -148,10 +148,10 @@ pub(super) async fn commands(core: Rc<Core>, processes: Rc<Processes>, bell: Rc<
         bell.heard().await;
         while let Some(done) = processes.poll_command_done() {
             let mut exit = heapless::String::<32>::new();
-            let _ = match done.exit() {
-                _ if done.timed_out() => exit.write_str("timed out"),
-                Exit::Code(code) => write!(exit, "exit {code}"),
-                Exit::Signal(signal) => write!(exit, "signal {signal}"),
+            let _ = if done.timed_out() {
+                exit.write_str("timed out")
+            } else {
+                write!(exit, "{}", LastExit::from(done.exit()))
             };
             core.with(|server, system, now| {
                 let end = CommandEnd { exit: &exit, output: &done.output(), is_cut: done.is_cut() };

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::limits::SESSION_ID_BYTES;
-use crate::service::{Arguments, ServiceId, ServiceTable, Signal, Spec};
+use crate::service::{Arguments, ServiceId, Signal, Spec};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash};
 use crate::slot::{Platform, Refused};
 use crate::sys::password::{PasswordJob, PasswordWorker};
@@ -44,7 +44,7 @@ impl Platform for System {
         }
     }
 
-    fn persist(&mut self, _: &ServiceTable, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
+    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
         match self.enabled.store(enabled) {
             Ok(()) => true,
             Err(error) => {

@@ -26,6 +26,9 @@ const LARGEST_FRAME_BYTES: usize = FRAME_HEADER_BYTES
 pub(super) const ANSWER_ROOM: usize = LARGEST_FRAME_BYTES + SEND_RESERVE_BYTES;
 const _: () = assert!(ANSWER_ROOM <= SEND_BYTES, "send_bytes: must hold a whole reply, or one chunk of it");
 
+/// Why a socket is closed for which there is no place.
+const HOUSE_FULL: &str = "the house is full";
+
 /// How a connection is to be closed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Finish {
@@ -104,14 +107,20 @@ pub const CONNECTION_BYTES: usize = size_of::<Connection>();
 
 impl Connection {
     pub(super) fn new(index: u16) -> Self {
+        let id = SlotId { index, generation: 0 };
+        Self::vacant(id, ReceiveBuffer::new(RECEIVE_BYTES), SendBuffer::new(SEND_BYTES))
+    }
+
+    /// A slot without a tenant.
+    fn vacant(id: SlotId, receive: ReceiveBuffer, send: SendBuffer) -> Self {
         Self {
-            id: SlotId { index, generation: 0 },
+            id,
             taken: false,
             admission: Admission::Open,
             source: Source::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
             opened: Duration::ZERO,
-            receive: ReceiveBuffer::new(RECEIVE_BYTES),
-            send: SendBuffer::new(SEND_BYTES),
+            receive,
+            send,
             socket: None,
             bound: None,
             name_by: None,
@@ -139,20 +148,9 @@ impl Connection {
         chunks.drop_owner(u32::from(self.id.index));
         self.receive.clear();
         self.send.clear();
-        self.id.generation = self.id.generation.wrapping_add(1);
-        self.taken = false;
-        self.socket = None;
-        self.bound = None;
-        self.name_by = None;
-        self.shown = None;
-        self.owed = 0;
-        self.waiting = None;
-        self.outgoing = None;
-        self.stalled = false;
-        self.ended = false;
-        self.finish = None;
-        self.unread_since = None;
-        self.finish_by = None;
+        let id = SlotId { generation: self.id.generation.wrapping_add(1), ..self.id };
+        // The buffers are the slot's, whoever its tenant is.
+        *self = Self::vacant(id, core::mem::take(&mut self.receive), core::mem::take(&mut self.send));
     }
 
     pub(super) fn state(&self) -> State {
@@ -256,11 +254,16 @@ impl Connection {
         }
     }
 
+    /// Closes a socket for which there is no place in a full house.
+    pub(super) fn close_full(&mut self, now: Duration) {
+        self.close(CloseCode::Again, HOUSE_FULL, now);
+    }
+
     /// Gives the slot up for somebody else: a socket is told, and not waited for.
     pub(super) fn give_way(&mut self, now: Duration) {
         match &mut self.socket {
             Some(socket) => {
-                socket.close(CloseCode::Again, "the house is full", &mut self.send, now);
+                socket.close(CloseCode::Again, HOUSE_FULL, &mut self.send, now);
                 self.finish(Finish::Graceful, now);
             }
             None => self.finish(Finish::Abort, now),
@@ -349,11 +352,9 @@ impl Connection {
         [unread, head, socket, waiting, self.name_by].into_iter().flatten().min()
     }
 
+    /// Does what is due, which the caller has seen something to be.
     pub(super) fn handle_timeout(&mut self, around: &mut Around<'_>) {
         let now = around.now;
-        if !self.taken || self.poll_timeout().is_none_or(|deadline| now < deadline) {
-            return;
-        }
         if self.finish.is_some() {
             self.finish = Some(Finish::Abort);
             self.finish_by = None;
@@ -386,7 +387,7 @@ impl Connection {
             self.name_by = None;
             match self.admission {
                 Admission::Open => self.close(CloseCode::Policy, "no valid session shown", now),
-                _ => self.close(CloseCode::Again, "the house is full", now),
+                _ => self.close_full(now),
             }
         }
         self.finish_closed_socket(now);

@@ -180,7 +180,7 @@ impl Desk {
                 }
                 Action::Signal { pid, signal, .. } => platform.signal(pid, signal),
                 Action::Persist => {
-                    let written = platform.persist(self.services.table(), &mut self.services.overrides());
+                    let written = platform.persist(&mut self.services.overrides());
                     self.services.handle_persisted(written);
                 }
             }

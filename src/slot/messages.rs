@@ -12,7 +12,7 @@ use crate::limits::{ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, PUSH_BACKLOG_BYTES, REPLY
 use crate::proto::chunk::Progress;
 use crate::proto::{self, Failure, Form, Message, Writer, reply};
 use crate::service::{ServiceId, State};
-use crate::ws::{CloseCode, Full, Incoming};
+use crate::ws::{Full, Incoming};
 
 /// What a message led to, free of the message's own bytes.
 #[expect(clippy::large_enum_variant, reason = "it lives for one call on the stack; a box would allocate")]
@@ -133,7 +133,7 @@ impl Connection {
             Message::Event(request) => {
                 // Executed and never answered; what it has started goes on without it.
                 if let Answer::HouseFull = self.call(&request, false, around) {
-                    self.close(CloseCode::Again, "the house is full", around.now);
+                    self.close_full(around.now);
                 }
             }
         }
@@ -162,7 +162,7 @@ impl Connection {
     fn bind(&mut self, form: Form, session: &str, around: &mut Around<'_>) {
         let Some(identity) = around.desk.identify(session, around.now) else { return };
         if !self.may_stay(identity, around.desk) {
-            self.close(CloseCode::Again, "the house is full", around.now);
+            self.close_full(around.now);
             return;
         }
         self.bound = Some(identity);
@@ -183,7 +183,7 @@ impl Connection {
         let id = request_id.unwrap_or_default();
         match (form, answer) {
             (_, Answer::Silence) | (Form::Frame | Form::Http, Answer::UnknownLibrary) => {}
-            (_, Answer::HouseFull) => self.close(CloseCode::Again, "the house is full", around.now),
+            (_, Answer::HouseFull) => self.close_full(around.now),
             (form, Answer::Pending { ticket, job }) => {
                 let request_id = request_id.and_then(|id| String::try_from(id).ok());
                 self.waiting =

@@ -1,7 +1,7 @@
 //! What only the system can do.
 
 use crate::limits::SESSION_ID_BYTES;
-use crate::service::{Arguments, ServiceId, ServiceTable, Signal, Spec};
+use crate::service::{Arguments, ServiceId, Signal, Spec};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash};
 
 /// The system has no place for it now: its queue or table is full.
@@ -29,7 +29,7 @@ pub trait Platform {
     fn signal(&mut self, pid: u32, signal: Signal);
 
     /// Writes down durably which services start with the server; whether that worked.
-    fn persist(&mut self, table: &ServiceTable, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool;
+    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool;
 
     /// Runs a named command of a service. Its end comes to
     /// [`Server::handle_command_end`](super::Server::handle_command_end).

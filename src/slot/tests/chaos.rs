@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use super::friendlet::config::{self, Config};
 use super::friendlet::limits;
-use super::friendlet::service::{Arguments, Exit, ServiceId, ServiceTable, Signal, Spec, Supervisor};
+use super::friendlet::service::{Arguments, Exit, ServiceId, Signal, Spec, Supervisor};
 use super::friendlet::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable};
 use super::friendlet::slot::{CommandEnd, End, Finish, Platform, Refused, Server, Setup, SlotId, State};
 
@@ -87,7 +87,7 @@ impl Platform for System {
         assert!(self.pids.contains(&pid), "a signal to {pid}, which is gone");
     }
 
-    fn persist(&mut self, _: &ServiceTable, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
+    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
         assert!(enabled.count() <= limits::SERVICES);
         !self.refuses
     }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::net::IpAddr;
 
 use crate::config;
-use crate::service::{Arguments, Exit, ServiceId, ServiceTable, Signal, Spec, Supervisor};
+use crate::service::{Arguments, Exit, ServiceId, Signal, Spec, Supervisor};
 use crate::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable};
 use crate::slot::{CommandEnd, End, Platform, Refused, Server, Setup, SlotId};
 
@@ -60,7 +60,7 @@ impl Platform for System {
         self.signals.push((pid, signal));
     }
 
-    fn persist(&mut self, _: &ServiceTable, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
+    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
         self.persisted = enabled.map(|(name, enabled)| (name.to_owned(), enabled)).collect();
         !self.is_full
     }
