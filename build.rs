@@ -1,7 +1,7 @@
 //! Turns the `[limits]` of the board that is built for into constants.
 //!
 //! `FRIENDLET_BOARD` names the board (a folder of `boards/`; `host` unless said), and
-//! `FRIENDLET_LIMIT_<NAME>` overrides one limit. The names are those of `boards/host/board.toml`;
+//! `FRIENDLET_LIMIT_<NAME>` overrides one limit. The names are those of `boards/base.toml`;
 //! any other name, and any value that is not a positive integer, stops the build.
 
 use std::collections::BTreeMap;
@@ -27,12 +27,10 @@ fn generate() -> Result<(), String> {
         return Err(format!("FRIENDLET_BOARD: '{board}' is not a board name"));
     }
 
-    let mut limits = read_limits(&root.join("boards/host/board.toml"))?;
-    if board != "host" {
-        let path = root.join("boards").join(&board).join("board.toml");
-        for (name, value) in read_limits(&path)? {
-            set(&mut limits, &name, value).map_err(|e| format!("{}: {e}", path.display()))?;
-        }
+    let mut limits = read_limits(&root.join("boards/base.toml"))?;
+    let path = root.join("boards").join(&board).join("board.toml");
+    for (name, value) in read_limits(&path)? {
+        set(&mut limits, &name, value).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     for name in limits.keys() {
         println!("cargo:rerun-if-env-changed={PREFIX}{}", name.to_ascii_uppercase());
@@ -102,6 +100,6 @@ fn set(limits: &mut BTreeMap<String, i64>, name: &str, value: i64) -> Result<(),
             *slot = value;
             Ok(())
         }
-        None => Err(format!("'{name}' is no limit; boards/host/board.toml lists them all")),
+        None => Err(format!("'{name}' is no limit; boards/base.toml lists them all")),
     }
 }

@@ -31,7 +31,7 @@ const CLOSING: &str = "src/slot/tests/limits.rs largest_answer_leaves_room_for_t
 const LINGER: &str = "src/net/driver.rs closed_connection_is_read_on_to_its_limits_and_no_further";
 const BACK_OFF: &str = "src/service/restart.rs pause_doubles_up_to_its_limit";
 
-/// In the order of `boards/host/board.toml`, then of `src/limits.rs`.
+/// In the order of `boards/base.toml`, then of `src/limits.rs`.
 const HELD: &[(&str, Held)] = &[
     (
         "SLOTS",
