@@ -5,15 +5,23 @@
 
 #![allow(clippy::disallowed_methods, reason = "the rules of clippy.toml are the server's")]
 
+mod board;
+mod build;
 mod cargo;
 mod conformance;
+mod elf;
+mod emulation;
 mod json;
 mod licences;
 mod run;
+mod setup;
+mod sizes;
 mod steps;
+mod toolchain;
 
 use std::process::ExitCode;
 
+use board::Board;
 use steps::{STEPS, Step};
 
 fn main() -> ExitCode {
@@ -24,6 +32,13 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Run(steps)) => steps::run(&steps),
+        Ok(Command::Board(command, options)) => match run_board(command, &options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                eprintln!("error: {message}");
+                ExitCode::FAILURE
+            }
+        },
         Err(message) => {
             eprintln!("error: {message}\n\n{}", help());
             ExitCode::from(64)
@@ -36,12 +51,76 @@ fn main() -> ExitCode {
 enum Command {
     Help,
     Run(Vec<&'static Step>),
+    Board(&'static BoardCommand, Options),
+}
+
+/// A command about boards.
+#[derive(Debug)]
+struct BoardCommand {
+    name: &'static str,
+    about: &'static str,
+    /// Without `--board` it means every board.
+    is_for_all: bool,
+    run: fn(&Board, &Options) -> Result<(), String>,
+}
+
+/// Its options.
+#[derive(Debug, Default)]
+struct Options {
+    board: Option<String>,
+    check: bool,
+}
+
+/// Every command about boards; `setup` takes them all at once and `run` is not called for it.
+const BOARD_COMMANDS: &[BoardCommand] = &[
+    BoardCommand {
+        name: "setup",
+        about: "install what building, testing and booting need (--check: only look)",
+        is_for_all: true,
+        run: |_, _| Ok(()),
+    },
+    BoardCommand {
+        name: "build",
+        about: "one static binary: target/boards/B/friendlet",
+        is_for_all: true,
+        run: |board, _| build::build(board).map(drop),
+    },
+    BoardCommand {
+        name: "sizes",
+        about: "binary and worst-case memory against the board's budget",
+        is_for_all: true,
+        run: |board, _| sizes::show(board),
+    },
+];
+
+fn run_board(command: &BoardCommand, options: &Options) -> Result<(), String> {
+    let boards = match &options.board {
+        Some(name) => vec![Board::load(name)?],
+        None if command.is_for_all => Board::all()?,
+        None => return Err(format!("{}: which board? --board B; boards/README.md lists them", command.name)),
+    };
+    if command.name == "setup" {
+        return setup::setup(&boards, options.check);
+    }
+    for board in &boards {
+        println!("==> {}: {}", board.name, board.about);
+        (command.run)(board, options).map_err(|error| format!("{}: {error}", board.name))?;
+    }
+    Ok(())
 }
 
 fn command(arguments: &[String]) -> Result<Command, String> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if words.is_empty() || words.iter().any(|word| matches!(*word, "help" | "--help" | "-h")) {
         return Ok(Command::Help);
+    }
+    if let [name, rest @ ..] = words.as_slice() {
+        if let Some(command) = BOARD_COMMANDS.iter().find(|command| command.name == *name) {
+            return options(command, rest).map(|options| Command::Board(command, options));
+        }
+        if *name == "test" && rest.iter().any(|word| word.starts_with("--board")) {
+            return options(&EMULATED_TEST, rest).map(|options| Command::Board(&EMULATED_TEST, options));
+        }
     }
     match words.as_slice() {
         ["test" | "ci"] => Ok(Command::Run(STEPS.iter().collect())),
@@ -50,6 +129,33 @@ fn command(arguments: &[String]) -> Result<Command, String> {
         [name, extra, ..] => Err(format!("{name}: '{extra}' is one argument too many")),
         [] => Ok(Command::Help),
     }
+}
+
+/// `test --board B`.
+const EMULATED_TEST: BoardCommand = BoardCommand {
+    name: "test",
+    about: "the library's and the integration tests on the board's processor, played by QEMU",
+    is_for_all: false,
+    run: |board, _| emulation::test(board),
+};
+
+/// `--board B`, and what some commands take beside it.
+fn options(command: &BoardCommand, words: &[&str]) -> Result<Options, String> {
+    let mut options = Options::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let (option, value) =
+            word.split_once('=').map_or((*word, None), |(option, value)| (option, Some(value)));
+        match option {
+            "--board" if options.board.is_none() => {
+                let name = value.or_else(|| words.next().copied());
+                options.board = Some(name.ok_or("--board: the name of a board is missing")?.to_owned());
+            }
+            "--check" if command.name == "setup" && value.is_none() => options.check = true,
+            _ => return Err(format!("{}: unknown argument '{word}'", command.name)),
+        }
+    }
+    Ok(options)
 }
 
 /// `--only NAME`, as often as wanted; the order of the steps stays that of the table.
@@ -84,6 +190,11 @@ fn help() -> String {
     for step in STEPS {
         text += &format!("  {:<20}  {}\n", step.name, step.about);
     }
+    text += "\nBoards; without --board, every board where that makes sense:\n";
+    for command in BOARD_COMMANDS.iter().chain([&EMULATED_TEST]) {
+        let usage = format!("{} [--board B]", command.name);
+        text += &format!("  {usage:<20}  {}\n", command.about);
+    }
     text += "\nExit code: 0 all steps passed, 1 a step failed, 64 the command line is wrong.\n";
     text
 }
@@ -97,6 +208,7 @@ mod tests {
         match command(&arguments)? {
             Command::Help => Ok(vec!["help"]),
             Command::Run(steps) => Ok(steps.iter().map(|step| step.name).collect()),
+            Command::Board(command, _) => Ok(vec![command.name]),
         }
     }
 
@@ -107,12 +219,30 @@ mod tests {
         assert_eq!(names("test --only deny --only=fmt").unwrap(), ["fmt", "deny"]);
         assert_eq!(names("lint").unwrap(), ["lint"]);
         assert_eq!(names("").unwrap(), ["help"]);
+        assert_eq!(names("test --board host").unwrap(), ["test"]);
+        let Ok(Command::Board(command, options)) =
+            command(&["setup", "--check", "--board=host"].map(str::to_owned))
+        else {
+            panic!("setup is a command about boards");
+        };
+        assert_eq!((command.name, options.check, options.board.as_deref()), ("setup", true, Some("host")));
         assert_eq!(names("test --help").unwrap(), ["help"]);
     }
 
     #[test]
     fn a_wrong_command_line_is_refused() {
-        for line in ["frobnicate", "test --only", "test --only nothing", "test fmt", "fmt now"] {
+        for line in [
+            "frobnicate",
+            "test --only",
+            "test --only nothing",
+            "test fmt",
+            "fmt now",
+            "build --board",
+            "build --check",
+            "build host",
+            "setup --check=yes",
+            "test --board host --only fmt",
+        ] {
             assert!(names(line).is_err(), "{line}");
         }
     }

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use crate::{cargo, conformance, licences};
+use crate::board::Board;
+use crate::{board, build, cargo, conformance, emulation, licences, setup, sizes};
 
 /// One thing that is checked.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(crate) const STEPS: &[Step] = &[
         about: "licences of all dependencies are those of deny.toml",
         check: licences::check,
     },
+    Step { name: "tiers", about: "boards/README.md lists the boards as they are", check: board::check_table },
     Step { name: "lint", about: "no warning of the compiler or of clippy", check: cargo::lint },
     Step { name: "unit", about: "cargo test: unit, documentation and integration tests", check: cargo::unit },
     Step { name: "docs", about: "the documentation builds without a warning", check: cargo::docs },
@@ -31,7 +33,32 @@ pub(crate) const STEPS: &[Step] = &[
         about: "RFC 6455: kosoku's 301 cases against the echo built from ws and net",
         check: conformance::check,
     },
+    Step { name: "boards", about: "every board builds, static and within its budget", check: boards },
+    Step {
+        name: "emulated",
+        about: "all tests on the processors of generic-armv5 and raspberrypi-zero, in user-mode QEMU",
+        check: emulated,
+    },
 ];
+
+/// Builds each board and holds it to its budget.
+fn boards() -> Result<(), String> {
+    let boards = Board::all()?;
+    setup::setup(&boards, false)?;
+    for board in &boards {
+        build::build(board)?;
+        sizes::show(board)?;
+    }
+    Ok(())
+}
+
+/// The oldest processors: what they run, the others do too.
+fn emulated() -> Result<(), String> {
+    let boards = ["generic-armv5", "raspberrypi-zero"].map(Board::load);
+    let boards = boards.into_iter().collect::<Result<Vec<_>, _>>()?;
+    setup::setup(&boards, false)?;
+    boards.iter().try_for_each(emulation::test)
+}
 
 /// How one step went.
 struct Outcome {

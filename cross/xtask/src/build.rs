@@ -1,0 +1,71 @@
+//! Building friendlet for a board: one static binary.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use crate::board::Board;
+use crate::elf::Elf;
+use crate::run;
+use crate::toolchain::Way;
+
+/// What of std is built for a device. A panic there ends the process with a message that names the
+/// place; a backtrace of a stripped binary would tell nothing, and its code weighs more than 100 kB.
+const STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
+
+/// Builds the board's binary, checks that it is a static one and puts it in the board's folder.
+pub(crate) fn build(board: &Board) -> Result<PathBuf, String> {
+    let start = Instant::now();
+    let mut command = Way::find()?.cargo();
+    command.args([
+        "build",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--package",
+        "friendlet",
+        "--bin",
+        "friendlet",
+    ]);
+    command.args(STD);
+    for_board(&mut command, board);
+    run::shown(&mut command)?;
+
+    let built = run::root().join("target").join(&board.target).join("release/friendlet");
+    let elf = Elf::read(&built)?;
+    if !elf.is_static() {
+        return Err(format!("{}: is linked to shared libraries", built.display()));
+    }
+    let binary = binary_path(board);
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    fs::create_dir_all(board.folder()).map_err(|error| failed(&board.folder(), error))?;
+    // Replaced, not written over: an emulator may run the old one.
+    let _ = fs::remove_file(&binary);
+    fs::copy(&built, &binary).map_err(|error| failed(&binary, error))?;
+    println!(
+        "    {}: {} bytes, static, {}, in {:.0} s",
+        board.name,
+        elf.file_bytes(),
+        board.target,
+        start.elapsed().as_secs_f64()
+    );
+    Ok(binary)
+}
+
+/// The board's binary, built if it is not there yet.
+pub(crate) fn binary(board: &Board) -> Result<PathBuf, String> {
+    let path = binary_path(board);
+    if path.is_file() { Ok(path) } else { build(board) }
+}
+
+fn binary_path(board: &Board) -> PathBuf {
+    board.folder().join("friendlet")
+}
+
+/// Tells a cargo command the board's target and limits.
+pub(crate) fn for_board(command: &mut Command, board: &Board) {
+    command.args(["--target", &board.target]).env("FRIENDLET_BOARD", &board.name);
+    // What the caller's own builds use must not leak into a board's.
+    command.env_remove("RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
+}

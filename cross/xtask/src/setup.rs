@@ -1,0 +1,208 @@
+//! Making a bare Debian machine able to build, test, image and boot the boards.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::board::Board;
+use crate::run;
+use crate::toolchain::{self, Way};
+
+/// How often a mirror that is being renewed is asked again, and after what pause.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_secs(20);
+
+/// What images and system-mode QEMU need; qemu-facts: ipxe-qemu has the network cards' ROMs.
+const IMAGE_PACKAGES: [&str; 12] = [
+    "cpio",
+    "dosfstools",
+    "e2fsprogs",
+    "fdisk",
+    "ipxe-qemu",
+    "kmod",
+    "mtools",
+    "qemu-system-arm",
+    "squashfs-tools",
+    "u-boot-qemu",
+    "u-boot-tools",
+    "xz-utils",
+];
+
+/// What is needed for one target: Debian's architecture and packages.
+fn target_packages(target: &str) -> Result<(Option<&'static str>, &'static [&'static str]), String> {
+    Ok(match target {
+        "armv7-unknown-linux-musleabihf" => {
+            (Some("armhf"), &["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross", "musl-dev:armhf"])
+        }
+        "arm-unknown-linux-musleabi" | "armv5te-unknown-linux-musleabi" => {
+            (Some("armel"), &["gcc-arm-linux-gnueabi", "libc6-dev-armel-cross", "musl-dev:armel"])
+        }
+        "aarch64-unknown-linux-musl" => {
+            (Some("arm64"), &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "musl-dev:arm64"])
+        }
+        "x86_64-unknown-linux-musl" => (None, &["gcc", "libc6-dev", "musl-dev"]),
+        other => return Err(format!("nothing is known of the target '{other}'")),
+    })
+}
+
+/// What the boards need, each thing once.
+#[derive(Debug, Default)]
+struct Needs {
+    architectures: Vec<&'static str>,
+    packages: Vec<&'static str>,
+}
+
+impl Needs {
+    fn of(boards: &[Board]) -> Result<Self, String> {
+        let mut needs = Self::default();
+        for board in boards {
+            let (architecture, packages) = target_packages(&board.target)?;
+            needs.architectures.extend(architecture);
+            needs.packages.extend(packages);
+            if board.emulated_cpu.is_some() {
+                needs.packages.push("qemu-user-static");
+            }
+            if board.table.contains_key("image") {
+                needs.packages.extend(IMAGE_PACKAGES);
+            }
+        }
+        needs.architectures.sort_unstable();
+        needs.architectures.dedup();
+        needs.packages.sort_unstable();
+        needs.packages.dedup();
+        Ok(needs)
+    }
+}
+
+/// Installs what is missing for these boards; with `only_look`, tells it and nothing more.
+pub(crate) fn setup(boards: &[Board], only_look: bool) -> Result<(), String> {
+    if !run::works("dpkg-query", &["--version"]) {
+        return Err(
+            "this is no Debian: install a musl cross compiler and QEMU as docs/boards.md tells".to_owned()
+        );
+    }
+    let needs = Needs::of(boards)?;
+    let wanted = toolchain::wanted()?;
+    let ways: Vec<Way> = wanted.map_or_else(|| Way::ALL.to_vec(), |way| vec![way]);
+    let way = ways.iter().copied().find(|way| way.is_there());
+    let known = run::captured(run::at_root("dpkg").arg("--print-foreign-architectures"))?;
+    let architectures: Vec<&str> =
+        needs.architectures.iter().copied().filter(|name| !known.lines().any(|line| line == *name)).collect();
+    let packages: Vec<&str> = needs.packages.iter().copied().filter(|name| !is_installed(name)).collect();
+
+    println!("    {:<36} {}", "Rust's std from source", way.map_or("missing", Way::name));
+    for name in &needs.architectures {
+        tell(&format!("packages for {name}"), !architectures.contains(name));
+    }
+    for name in &needs.packages {
+        tell(name, !packages.contains(name));
+    }
+    let is_complete = way.is_some() && architectures.is_empty() && packages.is_empty();
+    if only_look || is_complete {
+        return if is_complete {
+            Ok(())
+        } else {
+            Err("something is missing; `cargo xtask setup` installs it".to_owned())
+        };
+    }
+
+    if !run::works("sh", &["-c", "test $(id -u) = 0"]) && !(architectures.is_empty() && packages.is_empty()) {
+        return Err(format!(
+            "as root, run: {}apt-get update && apt-get install --no-install-recommends {}",
+            architectures.iter().map(|name| format!("dpkg --add-architecture {name}; ")).collect::<String>(),
+            packages.join(" ")
+        ));
+    }
+    // All at once: each architecture more gives one multi-arch musl-dev for all of them.
+    for name in &architectures {
+        run::shown(run::at_root("dpkg").args(["--add-architecture", name]))?;
+    }
+    let mut packages = packages;
+    if way.is_none() {
+        install_std(&ways, &mut packages)?;
+    }
+    install(&packages)?;
+    let way = Way::find()?;
+    println!("    ready, with {}", way.name());
+    Ok(())
+}
+
+fn tell(what: &str, is_there: bool) {
+    println!("    {what:<36} {}", if is_there { "there" } else { "missing" });
+}
+
+/// rustup's source where rustup has it to give; else Debian's compiler and source are to be installed.
+fn install_std(ways: &[Way], packages: &mut Vec<&str>) -> Result<(), String> {
+    if ways.contains(&Way::Rustup) && run::works("rustup", &["--version"]) {
+        let added = run::shown(run::at_root("rustup").args(["component", "add", "rust-src"]));
+        if Way::Rustup.is_there() {
+            return Ok(());
+        }
+        println!(
+            "    rustup gives no rust-src ({}): Debian's packages instead",
+            added.err().unwrap_or_default()
+        );
+    }
+    if ways.contains(&Way::Debian) {
+        packages.extend(["cargo-web", "rust-web-src", "rustc-web"]);
+        Ok(())
+    } else {
+        Err(format!("{}: rustup gives no rust-src", toolchain::VARIABLE))
+    }
+}
+
+fn is_installed(package: &str) -> bool {
+    let query = run::at_root("dpkg-query")
+        .args(["--show", "--showformat", "${db:Status-Status}\\n", package])
+        .output();
+    query.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).lines().any(|line| line == "installed"))
+}
+
+/// Installs packages; a mirror that is being renewed is given time.
+fn install(packages: &[&str]) -> Result<(), String> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let mut last = String::new();
+    for attempt in 1..=TRIES {
+        if attempt > 1 {
+            println!("    once more in {} s", PAUSE.as_secs());
+            thread::sleep(PAUSE);
+        }
+        // A failed index may be one that is not needed: what counts is whether the packages come.
+        let _ = run::shown(run::at_root("apt-get").args(["update", "-qq"]));
+        let mut command = run::at_root("apt-get");
+        command.args(["install", "-qq", "-y", "--no-install-recommends"]).args(packages);
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        match run::shown(&mut command) {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thing_is_needed_once() {
+        let needs = Needs::of(&Board::all().unwrap()).unwrap();
+        assert_eq!(needs.architectures, ["arm64", "armel", "armhf"]);
+        let mut packages = needs.packages.clone();
+        packages.dedup();
+        assert_eq!(packages, needs.packages);
+        assert!(packages.contains(&"qemu-user-static") && packages.contains(&"musl-dev:armhf"));
+    }
+
+    #[test]
+    fn host_board_needs_no_other_architecture() {
+        let needs = Needs::of(&[Board::load("host").unwrap()]).unwrap();
+        assert!(needs.architectures.is_empty() && !needs.packages.contains(&"qemu-user-static"));
+    }
+
+    #[test]
+    fn an_unknown_target_is_refused() {
+        assert!(target_packages("m68k-unknown-linux-gnu").unwrap_err().contains("m68k"));
+    }
+}
