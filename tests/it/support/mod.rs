@@ -2,6 +2,7 @@
 
 pub(crate) mod device;
 pub(crate) mod folder;
+pub(crate) mod guest;
 pub(crate) mod http;
 pub(crate) mod process;
 pub(crate) mod server;

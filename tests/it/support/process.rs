@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use super::guest::guest;
+
 /// Whether there is such a process, zombies not counted.
 pub(crate) fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|state| state != 'Z' && state != 'X')
@@ -14,28 +16,51 @@ pub(crate) fn state(pid: u32) -> Option<char> {
 
 /// What follows the name in `/proc/PID/stat`: state, parent, group and so on.
 fn fields(pid: u32) -> Option<Vec<String>> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    parse(&read(&format!("/proc/{pid}/stat"))?).map(|(_, fields)| fields)
+}
+
+fn parse(stat: &str) -> Option<(u32, Vec<String>)> {
+    let (pid, _) = stat.split_once(' ')?;
     let (_, rest) = stat.rsplit_once(')')?;
-    Some(rest.split_whitespace().map(str::to_owned).collect())
+    Some((pid.parse().ok()?, rest.split_whitespace().map(str::to_owned).collect()))
+}
+
+/// A file of `/proc`, here or on the board under test.
+fn read(path: &str) -> Option<String> {
+    match guest() {
+        None => fs::read_to_string(path).ok(),
+        Some(guest) => Some(guest.run(&format!("cat {path} 2> /dev/null"))).filter(|text| !text.is_empty()),
+    }
 }
 
 /// The processes whose parent is `pid`.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
-    every().filter(|child| number(*child, 1) == Some(pid)).collect()
+    every().into_iter().filter(|(_, fields)| number(fields, 1) == Some(pid)).map(|(pid, _)| pid).collect()
 }
 
 /// The living processes of process group `group`.
 pub(crate) fn group(group: u32) -> Vec<u32> {
-    every().filter(|pid| number(*pid, 2) == Some(group) && is_alive(*pid)).collect()
+    let is_alive = |fields: &[String]| !fields.first().is_some_and(|state| state == "Z" || state == "X");
+    let of_group =
+        every().into_iter().filter(|(_, fields)| number(fields, 2) == Some(group) && is_alive(fields));
+    of_group.map(|(pid, _)| pid).collect()
 }
 
-fn number(pid: u32, field: usize) -> Option<u32> {
-    fields(pid)?.get(field)?.parse().ok()
+fn number(fields: &[String], field: usize) -> Option<u32> {
+    fields.get(field)?.parse().ok()
 }
 
-fn every() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/proc").unwrap();
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+/// Every process, and its fields.
+fn every() -> Vec<(u32, Vec<String>)> {
+    match guest() {
+        None => {
+            let entries = fs::read_dir("/proc").unwrap();
+            let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+            pids.filter_map(|pid| Some((pid, fields(pid)?))).collect()
+        }
+        // One of them may end meanwhile, and has no line then.
+        Some(guest) => guest.run("cat /proc/[0-9]*/stat 2> /dev/null").lines().filter_map(parse).collect(),
+    }
 }
 
 /// Open descriptors.
@@ -52,15 +77,14 @@ pub(crate) fn open_files(pid: u32) -> Vec<String> {
 
 /// A number of `/proc/PID/status`: `Threads`, or `VmRSS` in kB.
 pub(crate) fn status(pid: u32, key: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let status = read(&format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
     line.unwrap().split_whitespace().next().unwrap().parse().unwrap()
 }
 
 /// The command line of a process.
 pub(crate) fn command_line(pid: u32) -> String {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned()
+    read(&format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ").trim().to_owned()
 }
 
 /// Bytes of the private pages that a process has of the files it is made of: what the loader and

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::device::FOUNDING;
 use super::folder::Folder;
+use super::guest::{Remote, guest};
 use super::stream::Stream;
 use super::wait;
 use super::ws::Socket;
@@ -34,12 +35,18 @@ pub(crate) fn friendlet() -> Command {
     }
 }
 
+/// Where it runs.
+#[derive(Debug)]
+enum Running {
+    Here { child: Child, log: Arc<Mutex<String>> },
+    OnBoard(Remote),
+}
+
 /// A running server with a state directory of its own. It is killed with all its services when this
 /// value goes.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Child,
-    log: Arc<Mutex<String>>,
+    running: Running,
     folder: Option<Folder>,
     tls: bool,
     address: SocketAddr,
@@ -49,7 +56,10 @@ impl Server {
     /// Starts the server on `device` and waits until it accepts.
     #[track_caller]
     pub(crate) fn start(device: &Device) -> Self {
-        Self::start_in(Folder::new(), device)
+        match guest() {
+            None => Self::start_in(Folder::new(), device),
+            Some(guest) => Self::listening(Running::OnBoard(Remote::start(guest, device)), None),
+        }
     }
 
     /// The same in a folder that an earlier server left.
@@ -82,8 +92,9 @@ impl Server {
 
     /// Bytes and blocks that a counting server holds, and the blocks it ever took.
     pub(crate) fn allocations(&mut self) -> [usize; 3] {
-        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-        let output = self.child.stdout.as_mut().unwrap();
+        let Running::Here { child, .. } = &mut self.running else { panic!("nobody counts on a board") };
+        child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        let output = child.stdout.as_mut().unwrap();
         let mut line = String::new();
         let mut byte = [0];
         while output.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
@@ -107,10 +118,16 @@ impl Server {
                 log.push('\n');
             }
         });
+        Self::listening(Running::Here { child, log }, Some(folder))
+    }
+
+    /// Waits until it accepts.
+    #[track_caller]
+    fn listening(running: Running, folder: Option<Folder>) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { child, log, folder: Some(folder), tls: false, address };
+        let mut server = Self { running, folder, tls: false, address };
         let url = wait::within(wait::SOON, "the server listens", || {
-            if let Ok(Some(status)) = server.child.try_wait() {
+            if let Some(status) = server.try_wait() {
                 panic!("the server ended with {status}:\n{}", server.log());
             }
             let log = server.log();
@@ -123,12 +140,18 @@ impl Server {
             "http" => false,
             other => panic!("listening on {other}"),
         };
-        server.address = address.parse().unwrap();
+        server.address = match &server.running {
+            Running::Here { .. } => address.parse().unwrap(),
+            Running::OnBoard(remote) => remote.address(),
+        };
         server
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        match &self.running {
+            Running::Here { child, .. } => child.id(),
+            Running::OnBoard(remote) => remote.pid(),
+        }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -146,7 +169,10 @@ impl Server {
 
     /// What it has written to standard error.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        match &self.running {
+            Running::Here { log, .. } => log.lock().unwrap().clone(),
+            Running::OnBoard(remote) => remote.log(),
+        }
     }
 
     /// A connection, with TLS where the server has it.
@@ -178,19 +204,29 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
+        if let Running::OnBoard(remote) = &self.running {
+            return remote.signal(signal.as_raw());
+        }
         let pid = Pid::from_raw(self.pid().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
     /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        self.try_wait().is_none()
+    }
+
+    fn try_wait(&mut self) -> Option<ExitStatus> {
+        match &mut self.running {
+            Running::Here { child, .. } => child.try_wait().unwrap(),
+            Running::OnBoard(remote) => remote.try_wait(),
+        }
     }
 
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn wait(&mut self, patience: Duration) -> ExitStatus {
-        wait::within(patience, "the server ends", || self.child.try_wait().unwrap())
+        wait::within(patience, "the server ends", || self.try_wait())
     }
 
     /// Ends it with SIGTERM and gives its folder back, for a server after it.
@@ -205,14 +241,16 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let services = process::children(self.pid());
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        for pid in services.into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)) {
-            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-        }
         if thread::panicking() {
             eprintln!("log of the server:\n{}", self.log());
+        }
+        // One on a board sees to its end itself.
+        let Running::Here { child, .. } = &mut self.running else { return };
+        let services = process::children(child.id());
+        let _ = child.kill();
+        let _ = child.wait();
+        for pid in services.into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)) {
+            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
         }
     }
 }
