@@ -5,6 +5,7 @@
 
 mod allocations;
 mod bad_input;
+mod booted;
 mod commands;
 mod ctl;
 mod deadlines;

@@ -105,7 +105,8 @@ pub(crate) fn setup(boards: &[Board], only_look: bool) -> Result<(), String> {
         };
     }
 
-    if !run::works("sh", &["-c", "test $(id -u) = 0"]) && !(architectures.is_empty() && packages.is_empty()) {
+    let is_root = run::works("sh", &["-c", "test $(id -u) = 0"]);
+    if !is_root && (!architectures.is_empty() || !packages.is_empty()) {
         return Err(format!(
             "as root, run: {}apt-get update && apt-get install --no-install-recommends {}",
             architectures.iter().map(|name| format!("dpkg --add-architecture {name}; ")).collect::<String>(),

@@ -1,43 +1,57 @@
 //! A booted board under test, reached through the ports that its emulator forwards.
 //!
-//! `FRIENDLET_GUEST` is the address here of a shell there: a connection to it is fed a script, and
-//! gives back what the script wrote. The [`PORTS`] ports after it lead to the same ones after the
-//! shell's own there; each server under test listens on one.
+//! `FRIENDLET_GUEST` names ports of this machine, with commas between them. The first leads to the
+//! board's own server. The second leads to a shell there: a connection to it is fed a script, and
+//! gives back what the script wrote. The others lead to the ports after the shell's; each server
+//! under test listens on one of these.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 use std::{env, thread};
 
 use super::{Device, wait};
 
-/// Ports for servers, and so the most of them at once.
-const PORTS: u16 = 16;
-/// The shell's port on the board.
+/// The shell's port on the board; those of servers under test follow it.
 const SHELL_PORT: u16 = 7000;
 /// A script that takes longer has failed; an emulated board is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-static TAKEN: Mutex<u16> = Mutex::new(0);
+/// Places in the list of ports that servers under test have.
+static TAKEN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 static NUMBER: AtomicU32 = AtomicU32::new(0);
+static PORTS: OnceLock<Option<Vec<u16>>> = OnceLock::new();
 
 /// The board under test.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Guest {
-    shell: SocketAddr,
+    ports: &'static [u16],
 }
 
 /// The board that `FRIENDLET_GUEST` leads to, if any.
 pub(crate) fn guest() -> Option<Guest> {
-    let address = env::var("FRIENDLET_GUEST").ok()?;
-    Some(Guest { shell: address.parse().expect("FRIENDLET_GUEST is an address") })
+    let ports = PORTS.get_or_init(|| {
+        let text = env::var("FRIENDLET_GUEST").ok()?;
+        let ports: Option<Vec<u16>> = text.split(',').map(|port| port.parse().ok()).collect();
+        Some(ports.filter(|ports| ports.len() > 2).expect("FRIENDLET_GUEST is a list of three ports or more"))
+    });
+    ports.as_deref().map(|ports| Guest { ports })
 }
 
 impl Guest {
+    /// The address of the board's own server.
+    pub(crate) fn server(self) -> SocketAddr {
+        self.address(0)
+    }
+
+    fn address(self, place: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports[place]))
+    }
+
     /// What `script` writes.
     #[track_caller]
     pub(crate) fn run(self, script: &str) -> String {
@@ -53,7 +67,7 @@ impl Guest {
 
     fn try_run(self, script: &str) -> Option<String> {
         const END: &str = "end of the script";
-        let mut stream = TcpStream::connect(self.shell).ok()?;
+        let mut stream = TcpStream::connect(self.address(1)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.write_all(format!("{script}\necho {END}\n").as_bytes()).ok()?;
         stream.shutdown(Shutdown::Write).ok()?;
@@ -64,16 +78,16 @@ impl Guest {
     }
 }
 
-/// A port of the board that leads to it from here.
+/// A port of the board that leads to it from here: its place in the list.
 #[derive(Debug)]
-struct Port(u16);
+struct Port(usize);
 
 impl Port {
-    fn claim() -> Self {
+    fn claim(guest: Guest) -> Self {
         wait::within(PATIENCE, "a port of the board is free", || {
             let mut taken = TAKEN.lock().unwrap();
-            let free = (0..PORTS).find(|port| *taken & (1 << port) == 0)?;
-            *taken |= 1 << free;
+            let free = (2..guest.ports.len()).find(|place| !taken.contains(place))?;
+            taken.push(free);
             Some(Self(free))
         })
     }
@@ -82,7 +96,7 @@ impl Port {
 impl Drop for Port {
     fn drop(&mut self) {
         if let Ok(mut taken) = TAKEN.lock() {
-            *taken &= !(1 << self.0);
+            taken.retain(|place| *place != self.0);
         }
     }
 }
@@ -100,11 +114,11 @@ impl Remote {
     /// Starts the board's own binary on `device`.
     #[track_caller]
     pub(crate) fn start(guest: Guest, device: &Device) -> Self {
-        let port = Port::claim();
+        let port = Port::claim(guest);
         let folder = format!("/tmp/it-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let mut device = device.clone();
         // What is forwarded comes in by the board's network, not by its loopback.
-        device.address = format!("0.0.0.0:{}", SHELL_PORT + 1 + port.0);
+        device.address = format!("0.0.0.0:{}", usize::from(SHELL_PORT) + port.0 - 1);
         if !device.tls {
             device.listen += "insecure = true\n";
         }
@@ -132,9 +146,7 @@ impl Remote {
 
     /// Where it is reached from here.
     pub(crate) fn address(&self) -> SocketAddr {
-        let mut address = self.guest.shell;
-        address.set_port(address.port() + 1 + self.port.0);
-        address
+        self.guest.address(self.port.0)
     }
 
     pub(crate) fn pid(&self) -> u32 {

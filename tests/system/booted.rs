@@ -1,0 +1,169 @@
+//! The server of a booted board, as its init started it. `cargo xtask booted` runs these, on an image
+//! whose data partition holds `tests/system/booted/friendlet.toml`; without a board there is nothing
+//! to run them on.
+
+use std::process::Command;
+
+use crate::support::device::FOUNDING;
+use crate::support::folder::Folder;
+use crate::support::guest::{Guest, guest};
+use crate::support::http::session_of;
+use crate::support::server::{Run, friendlet, run_command};
+use crate::support::stream::Stream;
+use crate::support::wait::{until, within};
+use crate::support::ws::{Socket, frame, request};
+use crate::support::{process, wait};
+
+const OK: &str = r#"{ "Status": "ok"}"#;
+/// What the server may hold beside what `friendlet check` counts: pages of the allocator's own.
+const SLACK_KB: u64 = 512;
+
+fn board() -> Guest {
+    guest().expect("FRIENDLET_GUEST leads to a booted board")
+}
+
+fn socket() -> Socket {
+    Socket::open(Stream::tls(board().server()))
+}
+
+/// The process of the board's own server.
+fn server() -> u32 {
+    let output = board().run("for p in /proc/[0-9]*; do read -r x < $p/cmdline; case \"$(tr '\\0' ' ' < $p/cmdline)\" in *' serve --config /data/friendlet.toml'*) echo ${p#/proc/};; esac; done 2> /dev/null");
+    let pids: Vec<u32> = output.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(pids.len(), 1, "{output}");
+    pids[0]
+}
+
+/// `friendlet ctl` here, with a home of its own.
+struct Person(Folder);
+
+impl Person {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = friendlet();
+        command.args(["ctl", "--url", &format!("wss://{}", board().server())]).args(arguments);
+        command.env("XDG_STATE_HOME", self.0.path()).env_remove("FRIENDLET_SESSION");
+        command
+    }
+
+    fn run(&self, arguments: &[&str], input: &str) -> Run {
+        run_command(&mut self.command(arguments), input)
+    }
+
+    #[track_caller]
+    fn done(&self, arguments: &[&str], input: &str) -> String {
+        let run = self.run(arguments, input);
+        assert_eq!(run.code, Some(0), "{arguments:?}: {run:?}");
+        run.stdout
+    }
+}
+
+#[test]
+#[ignore = "needs a booted board"]
+fn the_founding_exchange_is_the_same_to_the_byte() {
+    let mut socket = socket();
+    let login = r#"{ "username":"fadmin", "password":"secret" }"#;
+    assert!(session_of(&socket.call(&frame("login", login))).is_some());
+    let mut told = self::socket();
+    told.send(&format!(r#"<!--"CON"--"0"--"{FOUNDING}"-->"#));
+    told.expect_nothing();
+
+    let start = format!(
+        r#"<!--"MSG"--"760"--"system.library/services/start"-->{{ "serviceName":"hello", "sessionid":"{FOUNDING}" }}<--!>"#
+    );
+    assert_eq!(socket.call(&start), OK);
+    let push = told.push(r#""service":"hello","state":"started""#);
+    let pid = process::children(server());
+    let hello = pid.into_iter().find(|pid| process::command_line(*pid).ends_with(" hello")).unwrap();
+    assert!(push.contains(&format!(r#""pid":{hello}}}"#)), "{push}");
+
+    let stop = frame("services/stop", &format!(r#"{{ "serviceName":"hello", "sessionid":"{FOUNDING}" }}"#));
+    assert_eq!(socket.call(&stop), OK);
+    told.push(r#"{"service":"hello","state":"stopped","pid":0}"#);
+    until("hello is gone", || !process::is_alive(hello));
+}
+
+#[test]
+#[ignore = "needs a booted board"]
+fn ctl_controls_it_from_here() {
+    let person = Person(Folder::new());
+    person.done(&["login", "fadmin"], "secret\n");
+    assert!(person.done(&["list"], "").contains("family"));
+    person.done(&["start", "family"], "");
+    assert!(person.done(&["status", "family"], "").contains("started"));
+    person.done(&["stop", "family"], "");
+    // What the wire carries is what it carries on a workstation.
+    assert_eq!(person.done(&["--json", "--session", FOUNDING, "start", "family"], "").trim_end(), OK);
+    person.done(&["stop", "family"], "");
+    assert_eq!(person.run(&["status", "family"], "").code, Some(3), "LSB: it does not run");
+}
+
+#[test]
+#[ignore = "needs a booted board"]
+fn it_tells_what_board_it_is() {
+    let answer = socket().call(&request("r", "board/status", "{}", FOUNDING));
+    let name = board().run("/sbin/friendlet --version");
+    let name = name.split("(board ").nth(1).and_then(|rest| rest.split(',').next()).unwrap().to_owned();
+    assert!(answer.contains(&format!(r#""Board": "{name}""#)), "{answer}");
+    assert!(answer.contains(r#""DeviceFile": "given""#), "{answer}");
+    assert!(answer.contains(r#""Complaint": """#) && answer.contains(r#""Notice": """#), "{answer}");
+}
+
+#[test]
+#[ignore = "needs a booted board"]
+fn memory_stays_within_what_check_tells_with_every_slot_in_use() {
+    let server = server();
+    let resident = |pid| process::status(pid, "VmRSS");
+    let idle = resident(server);
+    let table = board().run("/sbin/friendlet check /data/friendlet.toml");
+    let number = |item: &str| -> u64 {
+        let line = table.lines().find(|line| line.starts_with(item)).unwrap_or_else(|| panic!("{table}"));
+        line.split_whitespace().last().unwrap().parse().unwrap()
+    };
+    let slots = number("receive buffer") / {
+        let line = table.lines().find(|line| line.starts_with("receive buffer")).unwrap();
+        line.split_whitespace().rev().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    // One is the door, which turns away.
+    let mut sockets = Vec::new();
+    for number in 1..slots {
+        let stream = Stream::tls(board().server());
+        let path = format!("/fcws?sessionid={FOUNDING}");
+        sockets
+            .push(Socket::try_open(stream, &path).unwrap_or_else(|error| panic!("slot {number}: {error}")));
+    }
+    for socket in &mut sockets {
+        socket.bind(FOUNDING);
+        assert!(socket.call(&request("r", "services/list", "{}", FOUNDING)).contains("family"));
+    }
+    let full = resident(server);
+    let init = resident(1);
+    let free = board().run("grep -E '^Mem(Total|Available)' /proc/meminfo");
+    println!(
+        "resident: {idle} kB idle, {full} kB with {} slots in use over TLS, init {init} kB; {}",
+        slots - 1,
+        free.trim().replace('\n', ", ")
+    );
+    let bound = number("all, bytes") / 1024;
+    assert!(full <= bound + SLACK_KB, "{full} kB resident, {bound} kB told");
+}
+
+#[test]
+#[ignore = "needs a booted board"]
+fn a_killed_server_is_started_again_and_leaves_nothing_behind() {
+    let mut first = socket();
+    assert_eq!(first.service("start", "family"), OK);
+    let before = server();
+    let status = first.call(&request("r", "services/family/status", "{}", FOUNDING));
+    let leader = status.split(r#""Pid": "#).nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+    let family = process::group(leader);
+    assert_eq!(family.len(), 2, "{status}");
+    board().run(&format!("kill -9 {before}"));
+    let after = within(wait::SOON * 3, "another server runs", || {
+        // The lab is a service too, and comes back with it.
+        let pid = std::panic::catch_unwind(server).ok()?;
+        (pid != before).then_some(pid)
+    });
+    assert!(process::is_alive(after));
+    assert!(family.into_iter().all(|pid| !process::is_alive(pid)));
+    assert_eq!(socket().service("stop", "hello"), OK);
+}
