@@ -57,6 +57,8 @@ pub const LOG_LINE_BYTES: usize = 512;
 pub const LOG_BURST: u32 = 5;
 /// Most of `/etc/passwd` that is read.
 pub const ACCOUNTS_BYTES: usize = 256 * 1024;
+/// Longest complaint about a device file that is not in force.
+pub const COMPLAINT_BYTES: usize = 512;
 /// Most PBKDF2 rounds accepted in a stored password.
 pub const PASSWORD_ROUNDS_MAX: u32 = 10_000_000;
 

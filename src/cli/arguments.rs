@@ -24,6 +24,7 @@ pub(super) enum Command {
     },
     Serve {
         config: Option<PathBuf>,
+        falls_back: bool,
     },
     Version,
 }
@@ -32,15 +33,18 @@ pub(super) enum Command {
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt::Error> {
     let mut parser = lexopt::Parser::from_iter(arguments);
     let mut config = None;
+    let mut falls_back = false;
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help(help::GENERAL)),
             Short('V') | Long("version") => return Ok(Command::Version),
             Long("config") => config = Some(PathBuf::from(parser.value()?)),
+            Long("fall-back") => falls_back = true,
             Value(name) => {
                 let name = name.string()?;
                 return match name.as_str() {
-                    "serve" => serve(parser, config),
+                    "serve" => serve(parser, config, falls_back),
+                    _ if falls_back => Err(format!("{name}: takes no --fall-back").into()),
                     _ if config.is_some() => Err(format!("{name}: takes no --config").into()),
                     "check" => check(parser),
                     "ctl" => {
@@ -55,18 +59,23 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Command::Serve { config })
+    Ok(Command::Serve { config, falls_back })
 }
 
-fn serve(mut parser: lexopt::Parser, mut config: Option<PathBuf>) -> Result<Command, lexopt::Error> {
+fn serve(
+    mut parser: lexopt::Parser,
+    mut config: Option<PathBuf>,
+    mut falls_back: bool,
+) -> Result<Command, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help(help::SERVE)),
             Long("config") => config = Some(PathBuf::from(parser.value()?)),
+            Long("fall-back") => falls_back = true,
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Command::Serve { config })
+    Ok(Command::Serve { config, falls_back })
 }
 
 fn check(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -124,12 +133,17 @@ mod tests {
     #[test]
     fn commands() {
         let file = |name: &str| Some(PathBuf::from(name));
+        let serve = |config, falls_back| Command::Serve { config, falls_back };
         for (line, command) in [
-            ("", Command::Serve { config: None }),
-            ("serve", Command::Serve { config: None }),
-            ("--config f", Command::Serve { config: file("f") }),
-            ("--config=f serve", Command::Serve { config: file("f") }),
-            ("serve --config f", Command::Serve { config: file("f") }),
+            ("", serve(None, false)),
+            ("serve", serve(None, false)),
+            ("--config f", serve(file("f"), false)),
+            ("--config=f serve", serve(file("f"), false)),
+            ("serve --config f", serve(file("f"), false)),
+            ("serve --fall-back", serve(None, true)),
+            ("serve --fall-back --config f", serve(file("f"), true)),
+            ("--fall-back --config f serve", serve(file("f"), true)),
+            ("--fall-back", serve(None, true)),
             ("check", Command::Check { file: None }),
             ("check f", Command::Check { file: file("f") }),
             ("check --config f", Command::Check { file: file("f") }),
@@ -165,6 +179,9 @@ mod tests {
             "-x",
             "--config",
             "--config f check",
+            "--fall-back check",
+            "check --fall-back",
+            "serve --fall-back=yes",
             "serve f",
             "check a b",
             "check --config a --config b",

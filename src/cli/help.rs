@@ -34,11 +34,15 @@ Exit codes:
 pub(super) const SERVE: &str = "\
 Runs the server, until it is sent TERM or INT. Then it stops its services, in order.
 
-Usage: friendlet [serve] [--config FILE]
+Usage: friendlet [serve] [--config FILE] [--fall-back]
 
   --config FILE   the device file [default: /etc/friendlet/friendlet.toml,
                   and where that is not there, the one built in]
+  --fall-back     where the device file cannot be used, serve with its last good copy, FILE.good,
+                  and where there is none, with the one built in; it is kept once the server serves
 
+Started by systemd (Type=notify) or anything else that sets NOTIFY_SOCKET, it tells when it serves
+and when it ends, and WATCHDOG_USEC that it lives.
 Once connections are taken, a line 'listening on https://ADDRESS:PORT' goes to standard error.
 Without any user in the device file, the first start makes 'admin' and shows its password once.
 ";

@@ -8,9 +8,10 @@ pub mod exit;
 mod hello;
 mod help;
 mod limits;
-mod load;
+pub mod load;
 mod passwd;
 mod place;
+mod serve;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -38,14 +39,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Help(text) => print(text),
         Command::Limits => print(&limits::text()),
         Command::Passwd { user } => passwd::run(&user),
-        Command::Serve { config } => match load::load(config.as_deref()) {
-            Ok((config, _)) => {
-                crate::log::set_level(config.log_level);
-                let state_dir = state_dir(&config, &Environment::of_this_process());
-                crate::serve::run(config, state_dir)
-            }
-            Err(error) => refuse(&error),
-        },
+        Command::Serve { config, falls_back } => serve::run(config.as_deref(), falls_back),
         Command::Version => print(&version()),
     }
 }

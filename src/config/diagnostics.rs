@@ -36,6 +36,17 @@ impl Diagnostics {
         &self.errors
     }
 
+    /// The first error alone, shown as all of them are.
+    pub fn first(&self) -> impl fmt::Display {
+        let errors = self.errors.iter().take(1).cloned().collect();
+        Self { origin: self.origin.clone(), errors, omitted: 0 }
+    }
+
+    /// How many there are after the first, the ones that are not among [`errors`](Self::errors) too.
+    pub fn after_first(&self) -> usize {
+        self.errors.len().saturating_sub(1) + self.omitted
+    }
+
     /// How many more there are.
     pub fn omitted(&self) -> usize {
         self.omitted
@@ -162,6 +173,7 @@ mod tests {
         let errors = report.finish("f.toml", Some(())).unwrap_err();
         assert_eq!(errors.to_string(), "f.toml:1:1: fir?st\nf.toml:3:1: second");
         assert_eq!((errors.errors().len(), errors.omitted()), (2, 0));
+        assert_eq!((errors.first().to_string().as_str(), errors.after_first()), ("f.toml:1:1: fir?st", 1));
     }
 
     #[test]
@@ -176,6 +188,7 @@ mod tests {
         assert_eq!((met.errors().len(), met.omitted()), (CONFIG_ERRORS, 0));
         let passed = report_of(CONFIG_ERRORS + 2);
         assert_eq!((passed.errors().len(), passed.omitted()), (CONFIG_ERRORS, 2));
+        assert_eq!(passed.after_first(), CONFIG_ERRORS + 1);
         assert!(passed.to_string().ends_with("bad\nf: and 2 more"));
     }
 

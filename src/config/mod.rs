@@ -5,6 +5,7 @@
 
 mod accounts;
 mod diagnostics;
+mod in_force;
 mod nearest;
 mod section;
 mod services;
@@ -17,7 +18,7 @@ use std::fmt;
 use heapless::{String, Vec};
 use toml::de::DeTable;
 
-use crate::limits::{CONFIG_BYTES, FILE_PATH_BYTES, ORIGIN_BYTES, ORIGINS};
+use crate::limits::{BOARD_FILE, CONFIG_BYTES, FILE_PATH_BYTES, ORIGIN_BYTES, ORIGINS};
 use crate::log::Level;
 use crate::service::ServiceTable;
 use crate::session::{Tokens, Users};
@@ -28,6 +29,7 @@ pub const READ_BYTES: usize = 96 * CONFIG_BYTES;
 
 pub use accounts::{parse_user, user_text};
 pub use diagnostics::{Diagnostic, Diagnostics};
+pub use in_force::{Complaint, InForce, one_line};
 
 use diagnostics::Report;
 use section::Section;
@@ -98,21 +100,31 @@ pub enum Tls {
 /// All errors of the text, in the order of their places.
 pub fn parse(text: &str, origin: &str, program: &str) -> Result<Config, Diagnostics> {
     let mut report = Report::new(text);
+    let config = build(text, program, &mut report);
+    report.finish(origin, Some(config))
+}
+
+/// The configuration of the board's own device file, which is in the program. It is right, or its
+/// board does not pass its tests; what would be wrong with it counts as not said.
+pub fn of_the_board(program: &str) -> Config {
+    build(BOARD_FILE, program, &mut Report::new(BOARD_FILE))
+}
+
+fn build(text: &str, program: &str, report: &mut Report<'_>) -> Config {
     let known = ["limits", "listen", "log", "service", "session", "state", "token", "user"];
-    let document = read(text, &mut report);
-    let root = Section::root(&document, &known, &mut report);
+    let document = read(text, report);
+    let root = Section::root(&document, &known, report);
 
-    let listen = settings::listen(&root, &mut report);
-    let state_dir = settings::state_dir(&root, &mut report);
-    let slots = settings::slots(&root, &mut report);
-    let log_level = settings::log_level(&root, &mut report);
-    let session = settings::session(&root, &mut report);
-    let services = services::read(&root, program, &mut report);
-    let users = accounts::users(&root, &services.names(), &mut report);
-    let tokens = accounts::tokens(&root, &users, &mut report);
+    let listen = settings::listen(&root, report);
+    let state_dir = settings::state_dir(&root, report);
+    let slots = settings::slots(&root, report);
+    let log_level = settings::log_level(&root, report);
+    let session = settings::session(&root, report);
+    let services = services::read(&root, program, report);
+    let users = accounts::users(&root, &services.names(), report);
+    let tokens = accounts::tokens(&root, &users, report);
 
-    report.finish(origin, Some(()))?;
-    Ok(Config {
+    Config {
         listen,
         state_dir,
         slots,
@@ -123,7 +135,7 @@ pub fn parse(text: &str, origin: &str, program: &str) -> Result<Config, Diagnost
         users,
         tokens,
         services: services.table,
-    })
+    }
 }
 
 /// What of the text is TOML.

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Config, Tls, parse, parse_user, user_text};
+use super::{Config, Tls, of_the_board, parse, parse_user, user_text};
 use crate::log::Level;
 use crate::service::{RestartPolicy, Signal, Spec, What};
 use crate::{limits, session};
@@ -508,4 +508,22 @@ proptest! {
             prop_assert!(errors.errors().iter().all(|error| error.line >= 1 && error.column >= 1));
         }
     }
+}
+
+#[test]
+fn every_boards_own_file_is_right() {
+    let boards = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("boards");
+    let mut files = 0;
+    for entry in std::fs::read_dir(boards).unwrap() {
+        let file = entry.unwrap().path().join("friendlet.toml");
+        if let Ok(text) = std::fs::read_to_string(&file) {
+            files += 1;
+            let config = parse(&text, &file.display().to_string(), "/sbin/friendlet");
+            assert!(config.is_ok(), "{}", config.unwrap_err());
+        }
+    }
+    assert!(files > 0);
+    let built_in = of_the_board("/sbin/friendlet");
+    let read = parse(limits::BOARD_FILE, "f", "/sbin/friendlet").unwrap();
+    assert_eq!((built_in.listen, built_in.services.len()), (read.listen, read.services.len()));
 }

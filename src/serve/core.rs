@@ -13,13 +13,14 @@ use crate::net::{Bell, Endpoint, Ports};
 use crate::service::LastExit;
 use crate::slot::{CommandEnd, Counters, End, Server, SlotId, State};
 use crate::sys::password::PasswordWorker;
-use crate::sys::{Clock, Processes};
+use crate::sys::{Clock, Notify, Processes};
 use crate::{debug, info};
 
 /// The server in a cell. Every method borrows it for one call and lets go before anything waits.
 pub(super) struct Core {
     inside: RefCell<Inside>,
     clock: Clock,
+    notify: Rc<Notify>,
     ports: Rc<Ports>,
 }
 
@@ -31,9 +32,15 @@ struct Inside {
 }
 
 impl Core {
-    pub(super) fn new(server: Server, system: System, clock: Clock, ports: Rc<Ports>) -> Self {
+    pub(super) fn new(
+        server: Server,
+        system: System,
+        clock: Clock,
+        notify: Rc<Notify>,
+        ports: Rc<Ports>,
+    ) -> Self {
         let inside = Inside { server, system, told: Counters::default(), told_of: RateLimit::default() };
-        Self { inside: RefCell::new(inside), clock, ports }
+        Self { inside: RefCell::new(inside), clock, notify, ports }
     }
 
     /// Runs `step` on the server, then wakes the slots that it left something for.
@@ -124,6 +131,8 @@ impl Endpoint for Core {
                 server.handle_timeout(now, system);
             }
         });
+        // Only what comes this far is alive.
+        self.notify.handle_tick(self.clock.now());
         let mut inside = self.inside.borrow_mut();
         let counters = *inside.server.counters();
         if counters.refusals() != inside.told.refusals() && inside.told_of.pass(self.clock.now()).is_some() {

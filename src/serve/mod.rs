@@ -11,7 +11,6 @@ mod system;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ use crate::service::Supervisor;
 use crate::session::{Lockout, SessionTable};
 use crate::slot::{Server, Setup};
 use crate::sys::password::PasswordWorker;
-use crate::sys::{Clock, EnabledFile, Processes, Received, Signals};
+use crate::sys::{Clock, EnabledFile, News, Notify, NotifyEnvironment, Processes, Received, Signals, file};
 use crate::{info, limits, warning};
 
 /// Step at which an ending server looks whether it is done.
@@ -35,12 +34,33 @@ const END_STEP: Duration = Duration::from_millis(20);
 /// The stack of the server's thread, and what the allocator keeps beside what it gives out.
 pub(crate) const STACK_BYTES: usize = 768 * 1024;
 
+/// What the server is started with.
+#[derive(Debug)]
+pub struct Start {
+    /// The device file.
+    pub config: Config,
+    /// Where it keeps its state.
+    pub state_dir: PathBuf,
+    /// What is written where once the server serves, unless it is there already: the last good copy of
+    /// the device file.
+    pub good_copy: Option<(PathBuf, String)>,
+}
+
 /// Why the server could not start: what, where, and what to do.
 #[derive(Debug)]
-pub(crate) struct StartError {
+pub struct StartError {
     code: u8,
     text: String,
+    is_of_the_file: bool,
 }
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for StartError {}
 
 impl StartError {
     /// sysexits' `EX_UNAVAILABLE`.
@@ -53,7 +73,23 @@ impl StartError {
     const CONFIG: u8 = 78;
 
     fn new(code: u8, text: impl fmt::Display) -> Self {
-        Self { code, text: text.to_string() }
+        Self { code, text: text.to_string(), is_of_the_file: code == Self::CONFIG }
+    }
+
+    /// The same, but for what the device file asks for that this machine does not have.
+    fn of_the_file(self) -> Self {
+        Self { is_of_the_file: true, ..self }
+    }
+
+    /// The exit code, one of sysexits.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// Whether the server may start with another device file: it is asked for an address, a
+    /// certificate or a state folder that cannot be had.
+    pub fn is_of_the_file(&self) -> bool {
+        self.is_of_the_file
     }
 
     fn system(what: &str, error: impl fmt::Display) -> Self {
@@ -66,27 +102,25 @@ pub(crate) fn task_bytes() -> usize {
     crate::net::task_bytes::<Core>()
 }
 
-/// Serves until `TERM` or `INT`. Errors at the start are told on standard error, with an exit code
-/// of sysexits.
-pub fn run(config: Config, state_dir: PathBuf) -> ExitCode {
-    match serve(config, &state_dir) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("friendlet: {}", error.text);
-            ExitCode::from(error.code)
-        }
-    }
-}
-
-fn serve(config: Config, state_dir: &Path) -> Result<(), StartError> {
+/// Serves until `TERM` or `INT`.
+///
+/// # Errors
+/// See [`StartError`]: nothing was started then.
+pub fn run(start: Start) -> Result<(), StartError> {
+    let Start { config, state_dir, good_copy } = start;
+    let state_dir = state_dir.as_path();
     crate::log::set_level(config.log_level);
     let clock = Clock::new();
     // Before anything is made: a second server on the same port must not take the first one's users
-    // and keys from under it.
-    let listener = Listener::bind(config.listen.address)
-        .map_err(|error| StartError::new(StartError::UNAVAILABLE, error))?;
+    // and keys from under it. Nor may it serve on another one: it would start every service twice.
+    let listener = Listener::bind(config.listen.address).map_err(|error| {
+        let is_in_use = error.is_in_use();
+        let error = StartError::new(StartError::UNAVAILABLE, error);
+        if is_in_use { error } else { error.of_the_file() }
+    })?;
     let address = listener.address().map_err(|error| StartError::system("no address", error))?;
-    identity::prepare_state_dir(state_dir)?;
+    identity::prepare_state_dir(state_dir)
+        .map_err(|error| if config.state_dir.is_empty() { error } else { error.of_the_file() })?;
     let tls = identity::tls(&config.listen, state_dir)?;
     let users = identity::users(config.users, state_dir)?;
 
@@ -113,7 +147,8 @@ fn serve(config: Config, state_dir: &Path) -> Result<(), StartError> {
     });
     let ports = Ports::new(server.slots());
     let system = System::new(Rc::clone(&processes), Rc::clone(&passwords), enabled, clock);
-    let core = Rc::new(Core::new(server, system, clock, Rc::clone(&ports)));
+    let notify = Rc::new(Notify::new(&NotifyEnvironment::of_this_process()));
+    let core = Rc::new(Core::new(server, system, clock, Rc::clone(&notify), Rc::clone(&ports)));
 
     let executor = LocalExecutor::new();
     processes.spawn_tasks(&executor);
@@ -123,7 +158,23 @@ fn serve(config: Config, state_dir: &Path) -> Result<(), StartError> {
     core.start();
     // For people and for scripts: from here on connections are taken.
     eprintln!("listening on {}://{address}", if tls.is_some() { "https" } else { "http" });
-    smol::block_on(executor.run(until_signal(&core, signals)))
+    notify.tell(News::Ready);
+    if let Some((path, text)) = good_copy {
+        keep_good_copy(&path, &text);
+    }
+    smol::block_on(executor.run(until_signal(&core, &notify, signals)))
+}
+
+/// Keeps the text of a device file with which the server serves. One that is there already is not
+/// written again: flash wears out.
+fn keep_good_copy(path: &Path, text: &str) {
+    if file::read(path, limits::CONFIG_BYTES).is_ok_and(|kept| kept == text.as_bytes()) {
+        return;
+    }
+    // It may hold what the file itself shows to its owner alone.
+    if let Err(error) = file::write_atomic(path, text.as_bytes(), 0o600) {
+        warning!("no last good copy of the device file is kept: {}", error);
+    }
 }
 
 fn supervisor(table: crate::service::ServiceTable, enabled: &EnabledFile) -> Result<Supervisor, StartError> {
@@ -144,7 +195,7 @@ fn supervisor(table: crate::service::ServiceTable, enabled: &EnabledFile) -> Res
 }
 
 /// Handles signals until one ends the server, then ends it in order.
-async fn until_signal(core: &Rc<Core>, mut signals: Signals) -> Result<(), StartError> {
+async fn until_signal(core: &Rc<Core>, notify: &Notify, mut signals: Signals) -> Result<(), StartError> {
     loop {
         match next(&mut signals).await? {
             Received::Child => core.reap(),
@@ -153,6 +204,7 @@ async fn until_signal(core: &Rc<Core>, mut signals: Signals) -> Result<(), Start
         }
     }
     info!("ending: closing sockets, stopping services");
+    notify.tell(News::Stopping);
     core.shutdown();
     let deadline = core.now() + SHUTDOWN_GRACE;
     while !core.is_down() && core.now() < deadline {

@@ -248,6 +248,13 @@ const HELD: &[(&str, Held)] = &[
     ),
     ("LOG_BURST", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
     ("ACCOUNTS_BYTES", Both("src/sys/accounts.rs file_is_read_to_its_limit_and_in_whole_lines")),
+    (
+        "COMPLAINT_BYTES",
+        By(
+            "src/config/in_force.rs text_is_one_line_up_to_its_limit",
+            "src/cli/load.rs complaint_has_its_limit_and_keeps_its_end",
+        ),
+    ),
     ("PASSWORD_ROUNDS_MAX", Both("src/session/password.rs rounds_up_to_the_limit_are_taken")),
     // Times: met is the last moment at which nothing happens, passed the first at which it does.
     (

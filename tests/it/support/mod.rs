@@ -4,6 +4,7 @@ pub(crate) mod device;
 pub(crate) mod folder;
 pub(crate) mod guest;
 pub(crate) mod http;
+pub(crate) mod notify;
 pub(crate) mod process;
 pub(crate) mod server;
 pub(crate) mod source;

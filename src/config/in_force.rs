@@ -1,0 +1,81 @@
+//! Which device file counts, where the one that was given may give way to another.
+
+use std::fmt::{self, Write as _};
+
+use heapless::String;
+
+use crate::limits::COMPLAINT_BYTES;
+
+/// Why the device file that was given is not in force, on one line.
+pub type Complaint = String<COMPLAINT_BYTES>;
+
+/// Which device file is in force.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum InForce {
+    /// The one that was given.
+    #[default]
+    Given,
+    /// The copy of the last one with which the server served.
+    LastGood,
+    /// The board's own, which is in the program.
+    BuiltIn,
+}
+
+impl InForce {
+    /// Name on the wire and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::LastGood => "last good",
+            Self::BuiltIn => "built in",
+        }
+    }
+}
+
+/// What is shown of a text that may hold anything: one line without control characters, cut after the
+/// last character that has room.
+pub fn one_line<const N: usize>(text: impl fmt::Display) -> String<N> {
+    let mut line = OneLine(String::new());
+    // It takes what has room and is never full.
+    let _ = write!(line, "{text}");
+    line.0
+}
+
+struct OneLine<const N: usize>(String<N>);
+
+impl<const N: usize> fmt::Write for OneLine<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if self.0.push(if c.is_control() { '?' } else { c }).is_err() {
+                // Nothing shorter may follow what was left out.
+                return Err(fmt::Error);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_one_line_up_to_its_limit() {
+        assert_eq!(one_line::<8>("a\nb\x1b[é").as_str(), "a?b?[é");
+        assert_eq!(one_line::<4>(format_args!("{}{}", "abcé", "x")).as_str(), "abc");
+        let longest = "c".repeat(COMPLAINT_BYTES);
+        assert_eq!(one_line::<COMPLAINT_BYTES>(&longest).as_str(), longest);
+        assert_eq!(one_line::<COMPLAINT_BYTES>(longest.clone() + "d").as_str(), longest);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_shown_on_a_line_that_is_a_beginning_of_it(text: std::string::String) {
+            let line = one_line::<16>(&text);
+            let shown: std::string::String =
+                text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+            proptest::prop_assert!(shown.starts_with(line.as_str()));
+            proptest::prop_assert!(line.len() == shown.len() || line.len() > 16 - 4);
+        }
+    }
+}

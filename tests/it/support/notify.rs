@@ -1,0 +1,47 @@
+//! The other side of sd_notify(3).
+
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use super::folder::Folder;
+
+/// A socket that takes what a server tells.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: UnixDatagram,
+    path: String,
+}
+
+impl Listener {
+    pub(crate) fn new(folder: &Folder) -> Self {
+        let path = folder.file("notify");
+        Self { socket: UnixDatagram::bind(&path).unwrap(), path }
+    }
+
+    /// What `NOTIFY_SOCKET` is to say.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The next message within `patience`.
+    pub(crate) fn next(&self, patience: Duration) -> Option<String> {
+        let mut buffer = [0; 256];
+        self.socket.set_read_timeout(Some(patience.max(Duration::from_millis(1)))).unwrap();
+        let count = self.socket.recv(&mut buffer).ok()?;
+        Some(String::from_utf8(buffer[..count].to_vec()).unwrap())
+    }
+
+    /// Waits for this message, others before it left aside.
+    #[track_caller]
+    pub(crate) fn expect(&self, message: &str, patience: Duration) {
+        let start = Instant::now();
+        let mut others = Vec::new();
+        while let Some(next) = self.next(patience.saturating_sub(start.elapsed())) {
+            if next == message {
+                return;
+            }
+            others.push(next);
+        }
+        panic!("no {message} within {patience:?}, but {others:?}");
+    }
+}

@@ -1,0 +1,126 @@
+//! A device file that cannot be used, and what is in force instead.
+
+use std::fs;
+
+use crate::support::device::shell;
+use crate::support::folder::Folder;
+use crate::support::server::{friendlet, run_command};
+use crate::support::wait::until;
+use crate::support::{Device, Server};
+
+const GOOD: &str = "friendlet.toml.good";
+
+/// A device file whose services tell it from others.
+fn device(folder: &Folder, service: &str) -> String {
+    Device::plain().with(&shell(service, "exec sleep 1000", "")).text(&folder.file("state"))
+}
+
+fn start(folder: Folder) -> Server {
+    let mut command = friendlet();
+    command.args(["serve", "--fall-back", "--config", &folder.file("friendlet.toml")]);
+    command.env("STATE_DIRECTORY", folder.file("state"));
+    Server::start_command(folder, command)
+}
+
+#[test]
+fn file_with_which_it_serves_becomes_the_last_good_one() {
+    let folder = Folder::new();
+    let first = device(&folder, "first");
+    folder.write("friendlet.toml", &first);
+    let server = start(folder);
+    let good = server.folder().file(GOOD);
+    until("it is kept", || fs::read_to_string(&good).is_ok_and(|kept| kept == first));
+    let written = fs::metadata(&good).unwrap().modified().unwrap();
+    // The same file again is not written again, another one is.
+    let folder = start(server.stop()).stop();
+    assert_eq!(fs::metadata(&good).unwrap().modified().unwrap(), written);
+    let second = device(&folder, "second");
+    folder.write("friendlet.toml", &second);
+    let server = start(folder);
+    until("the other is kept", || fs::read_to_string(&good).is_ok_and(|kept| kept == second));
+    assert!(!server.log().contains("in force"), "{}", server.log());
+}
+
+#[test]
+fn broken_file_gives_way_to_the_last_good_one_which_stays() {
+    let folder = Folder::new();
+    let good = device(&folder, "good");
+    folder.write(GOOD, &good);
+    folder.write("friendlet.toml", device(&folder, "broken") + "[log]\nlevle = 1\n[state]\n");
+    let server = start(folder);
+    assert!(server.call("services/list").contains("\"good\""));
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("in force")).unwrap();
+    assert!(line.contains("error") && line.contains("last good copy in force"), "{line}");
+    assert!(line.contains("friendlet.toml:") && line.ends_with("more"), "{line}");
+    let folder = server.stop();
+    assert_eq!(fs::read_to_string(folder.file(GOOD)).unwrap(), good);
+}
+
+#[test]
+fn without_a_last_good_one_the_built_in_file_is_in_force() {
+    // Its port is not this test's to choose: as good as a start is that it gets as far as the port.
+    let folder = Folder::new();
+    let file = folder.write("friendlet.toml", "[listen]\naddress = 1\n");
+    let mut command = friendlet();
+    command.args(["serve", "--fall-back", "--config", &file]).env("STATE_DIRECTORY", folder.file("state"));
+    let address = built_in_address();
+    let taken = std::net::TcpListener::bind(&address);
+    let run = run_command(&mut command, "");
+    drop(taken);
+    assert_eq!(run.code, Some(69), "{run:?}");
+    assert!(run.stderr.contains("built-in device file in force"), "{run:?}");
+    assert!(run.stderr.contains("friendlet.toml:2:11: "), "{run:?}");
+    assert!(run.stderr.contains(&format!("cannot listen on {address}")), "{run:?}");
+    assert!(!folder.path().join(GOOD).exists() && !folder.path().join("state").exists());
+}
+
+fn built_in_address() -> String {
+    let file: toml::Table = friendlet::limits::BOARD_FILE.parse().unwrap();
+    file["listen"]["address"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn file_that_the_machine_cannot_follow_gives_way_once() {
+    let folder = Folder::new();
+    let good = device(&folder, "good");
+    folder.write(GOOD, &good);
+    // An address for documentation (RFC 5737): no machine has it.
+    let text = device(&folder, "given").replace("127.0.0.1:0", "192.0.2.1:6500").replace("\"off\"", "\"on\"");
+    folder.write("friendlet.toml", text);
+    let server = start(folder);
+    assert!(server.call("services/list").contains("\"good\""));
+    assert!(server.log().contains("last good copy in force: cannot listen on 192.0.2.1:6500"));
+    let folder = server.stop();
+    let own = device(&folder, "given") + "";
+    let own = own.replace("tls = \"off\"", "tls = \"on\"\ncertificate = \"none.pem\"\nkey = \"none.pem\"");
+    folder.write("friendlet.toml", own);
+    let server = start(folder);
+    assert!(server.log().contains("none.pem"), "{}", server.log());
+    assert!(server.call("services/list").contains("\"good\""));
+    assert_eq!(fs::read_to_string(server.folder().file(GOOD)).unwrap(), good);
+}
+
+#[test]
+fn second_server_on_a_port_does_not_serve_on_another() {
+    let first = Server::start(&Device::plain());
+    let folder = Folder::new();
+    folder.write(GOOD, device(&folder, "good"));
+    let text = device(&folder, "given").replace("127.0.0.1:0", &first.address().to_string());
+    let file = folder.write("friendlet.toml", text);
+    let run = run_command(friendlet().args(["serve", "--fall-back", "--config", &file]), "");
+    assert_eq!(run.code, Some(69), "{run:?}");
+    assert!(!run.stderr.contains("in force") && !folder.path().join("state").exists(), "{run:?}");
+}
+
+#[test]
+fn without_the_option_a_broken_file_is_an_error_and_no_copy_is_kept() {
+    let folder = Folder::new();
+    folder.write(GOOD, device(&folder, "good"));
+    let file = folder.write("friendlet.toml", "[listen]\naddress = 1\n");
+    let run = run_command(friendlet().args(["serve", "--config", &file]), "");
+    assert_eq!(run.code, Some(78), "{run:?}");
+    let server = Server::start(&Device::plain());
+    assert!(server.call("services/list").contains("hello"));
+    assert!(!server.folder().path().join(GOOD).exists());
+}

@@ -1,0 +1,102 @@
+//! What the server tells whoever started it: sd_notify(3).
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::device::shell;
+use crate::support::folder::Folder;
+use crate::support::notify::Listener;
+use crate::support::server::friendlet;
+use crate::support::wait::{SOON, until};
+use crate::support::{Device, Server};
+
+/// Starts a server that tells `listener`, with a watchdog of so many microseconds.
+fn start(folder: Folder, device: &Device, listener: &Listener, usec: Option<&str>) -> Server {
+    let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
+    let mut command = friendlet();
+    command.args(["serve", "--config", &file]).env_remove("STATE_DIRECTORY");
+    command.env("NOTIFY_SOCKET", listener.path());
+    match usec {
+        Some(usec) => command.env("WATCHDOG_USEC", usec),
+        None => command.env_remove("WATCHDOG_USEC"),
+    };
+    Server::start_command(folder, command)
+}
+
+#[test]
+fn ready_once_it_takes_connections_and_stopping_at_the_end() {
+    let folder = Folder::new();
+    let listener = Listener::new(&folder);
+    let server = start(folder, &Device::new(), &listener, None);
+    assert_eq!(listener.next(SOON).as_deref(), Some("READY=1"));
+    server.call("services/hello/start");
+    let _folder = server.stop();
+    assert_eq!(listener.next(SOON).as_deref(), Some("STOPPING=1"));
+    assert_eq!(listener.next(Duration::from_millis(300)), None, "no watchdog, no signs of life");
+}
+
+#[test]
+fn signs_of_life_end_with_the_servers_life() {
+    let folder = Folder::new();
+    let listener = Listener::new(&folder);
+    let server = start(folder, &Device::plain(), &listener, Some("2000000"));
+    listener.expect("READY=1", SOON);
+    listener.expect("WATCHDOG=1", SOON);
+    for _ in 0..3 {
+        // Half of two seconds, and some for a busy machine.
+        listener.expect("WATCHDOG=1", Duration::from_millis(1900));
+    }
+    server.signal(Signal::STOP);
+    // What was on its way.
+    while listener.next(Duration::from_millis(100)).is_some() {}
+    let stopped = Instant::now();
+    assert_eq!(listener.next(Duration::from_secs(3)), None, "after {:?}", stopped.elapsed());
+    server.signal(Signal::CONT);
+    listener.expect("WATCHDOG=1", SOON);
+}
+
+#[test]
+fn services_are_not_told_of_it() {
+    let folder = Folder::new();
+    let listener = Listener::new(&folder);
+    let told = folder.file("environment");
+    let teller = shell("teller", &format!("env > {told}.new; mv {told}.new {told}; exec sleep 1000"), "");
+    let server = start(folder, &Device::plain().with(&teller), &listener, Some("60000000"));
+    server.call("services/teller/start");
+    until("it has told", || fs::exists(&told).unwrap());
+    let told = fs::read_to_string(&told).unwrap();
+    assert!(told.contains("PATH="), "{told}");
+    for name in ["NOTIFY_SOCKET", "WATCHDOG", "FRIENDLET"] {
+        assert!(!told.contains(name), "{told}");
+    }
+}
+
+#[test]
+fn nobody_to_be_told_is_said_once_and_is_no_hindrance() {
+    let folder = Folder::new();
+    let listener = Listener::new(&folder);
+    fs::remove_file(listener.path()).unwrap();
+    let server = start(folder, &Device::plain(), &listener, Some("1000000"));
+    std::thread::sleep(Duration::from_millis(1200));
+    assert!(server.call("services/list").contains("hello"));
+    assert_eq!(server.log().matches("NOTIFY_SOCKET").count(), 1, "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn unit_of_the_example_names_what_the_server_does() {
+    let unit = include_str!("../../examples/friendlet.service");
+    for line in ["Type=notify", "WatchdogSec=", "StateDirectory=friendlet", "KillMode=mixed"] {
+        assert!(unit.lines().any(|written| written.starts_with(line)), "{line}");
+    }
+    let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/friendlet "));
+    let mut arguments: Vec<&str> = command.unwrap().split(' ').collect();
+    arguments.push("--help");
+    let run = crate::support::server::run(&arguments, "");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+    let stop: u64 = stop.parse().unwrap();
+    assert!(Duration::from_secs(stop) > friendlet::limits::SHUTDOWN_GRACE);
+}
