@@ -59,6 +59,10 @@ pub const LOG_BURST: u32 = 5;
 pub const ACCOUNTS_BYTES: usize = 256 * 1024;
 /// Longest complaint about a device file that is not in force.
 pub const COMPLAINT_BYTES: usize = 512;
+/// Longest notice of what went wrong before the server was started.
+pub const NOTICE_BYTES: usize = 256;
+/// Longest build id that is told, in hexadecimal digits: those of a SHA-256.
+pub const BUILD_ID_BYTES: usize = 64;
 /// Most PBKDF2 rounds accepted in a stored password.
 pub const PASSWORD_ROUNDS_MAX: u32 = 10_000_000;
 
@@ -117,6 +121,8 @@ pub const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bound on the end of the server as a whole: its services', and the sockets' goodbyes.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(70);
+/// How long the program that ends the board (`[board] reboot`, `poweroff`) may run.
+pub const BOARD_COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Step of the server's clock: no deadline is met more exactly.
 pub const TICK: Duration = Duration::from_millis(250);
 /// Time over which `LOG_BURST` counts.
@@ -131,6 +137,10 @@ const _: () = {
         "head_bytes + body_bytes: must fit message_bytes + 1024"
     );
     assert!(PATH_BYTES < HEAD_BYTES, "path_bytes: must be less than head_bytes");
+    assert!(
+        2 * (COMPLAINT_BYTES + NOTICE_BYTES) + REQUEST_ID_BYTES * 6 + 512 <= REPLY_BYTES,
+        "reply_bytes: must hold what is wrong with a board"
+    );
     assert!(REQUEST_ID_BYTES * 6 + 256 < REPLY_BYTES, "reply_bytes: must hold an escaped requestid");
     assert!(
         SEND_BYTES >= SEND_RESERVE_BYTES + 1024,

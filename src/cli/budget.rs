@@ -5,7 +5,7 @@ use std::fmt;
 use crate::config::{Config, Tls};
 use crate::limits;
 use crate::proto::chunk;
-use crate::service::{Spec, Supervisor};
+use crate::service::{Arguments, Spec, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
 use crate::slot::{CONNECTION_BYTES, Server};
 use crate::sys::Processes;
@@ -82,6 +82,7 @@ impl Budget {
         server.extend(tables);
         server.extend([
             Item::new("server beside its tables", 1, rest),
+            Item::new("program that ends the board", 2, size_of::<Arguments>()),
             Item::new("service of the device file", services, size_of::<Spec>()),
             Item::new("output of a service", services, Processes::service_bytes() + TASK_BYTES),
             Item::new("run of a command", runs, Processes::run_bytes() + TASK_BYTES),

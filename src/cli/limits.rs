@@ -9,6 +9,7 @@ use crate::limits;
 const TIMES: &[(&str, Duration)] = &[
     ("administrator_timeout", limits::ADMINISTRATOR_TIMEOUT),
     ("answer_timeout", limits::ANSWER_TIMEOUT),
+    ("board_command_timeout", limits::BOARD_COMMAND_TIMEOUT),
     ("chunk_age", limits::CHUNK_AGE),
     ("close_timeout", limits::CLOSE_TIMEOUT),
     ("command_timeout", limits::COMMAND_TIMEOUT),

@@ -1,13 +1,24 @@
 //! `friendlet serve`.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::build_id;
 use super::load::{self, Loaded};
 use super::place::{Environment, state_dir};
 use super::refuse;
-use crate::config::Config;
+use crate::config::{self, Complaint, Config, InForce};
+use crate::limits::NOTICE_BYTES;
 use crate::serve::{self, Start, StartError};
+use crate::slot::Board;
+
+/// Set to `1` by `friendlet init`, which is then to be asked for the end of the board.
+const INIT: &str = "FRIENDLET_INIT";
+/// Which of the board's two systems runs: `A` or `B`.
+const SLOT: &str = "FRIENDLET_SLOT";
+/// What went wrong before the server was started.
+const NOTICE: &str = "FRIENDLET_NOTICE";
 
 /// Runs the server with the device file at `config`, or the one in its usual place. With `falls_back`,
 /// one that cannot be used gives way to its last good copy, and that to the board's own.
@@ -16,7 +27,7 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
         return run_falling_back(load::load_falling_back(config.unwrap_or(Path::new(load::DEFAULT_PATH))));
     }
     match load::load(config) {
-        Ok((config, _)) => finish(serve(config, None)),
+        Ok((config, _)) => finish(serve(config, None, board(InForce::Given, None))),
         Err(error) => refuse(&error),
     }
 }
@@ -29,8 +40,9 @@ fn run_falling_back(mut loaded: Loaded) -> ExitCode {
         if let Some(complaint) = &loaded.complaint {
             crate::error!("{}", complaint);
         }
+        let board = board(loaded.in_force, loaded.complaint.clone());
         let (config, good_copy, next) = loaded.into_parts();
-        match serve(config, good_copy) {
+        match serve(config, good_copy, board) {
             Err(error) if error.is_of_the_file() => match next.after(&error) {
                 Some(next) => loaded = next,
                 None => return finish(Err(error)),
@@ -40,9 +52,33 @@ fn run_falling_back(mut loaded: Loaded) -> ExitCode {
     }
 }
 
-fn serve(config: Config, good_copy: Option<(PathBuf, String)>) -> Result<(), StartError> {
+fn serve(config: Config, good_copy: Option<(PathBuf, String)>, board: Board) -> Result<(), StartError> {
     let state_dir = state_dir(&config, &Environment::of_this_process());
-    serve::run(Start { config, state_dir, good_copy })
+    let has_init = std::env::var_os(INIT).is_some_and(|value| value == "1");
+    serve::run(Start { config, state_dir, board, has_init, good_copy })
+}
+
+/// What is known of the board here, and what its init says of it.
+fn board(in_force: InForce, complaint: Option<Complaint>) -> Board {
+    Board {
+        build: config::one_line(build_id::of_this_program().unwrap_or_default()),
+        slot: boot_slot(std::env::var_os(SLOT).as_deref()),
+        in_force,
+        complaint,
+        notice: notice(std::env::var_os(NOTICE).as_deref()),
+    }
+}
+
+fn boot_slot(value: Option<&OsStr>) -> &'static str {
+    match value.and_then(OsStr::to_str) {
+        Some("A") => "A",
+        Some("B") => "B",
+        _ => "",
+    }
+}
+
+fn notice(value: Option<&OsStr>) -> Option<heapless::String<NOTICE_BYTES>> {
+    value.filter(|text| !text.is_empty()).map(|text| config::one_line(text.to_string_lossy()))
 }
 
 /// Tells why the server did not start.
@@ -53,5 +89,40 @@ fn finish(outcome: Result<(), StartError>) -> ExitCode {
             eprintln!("friendlet: {error}");
             ExitCode::from(error.code())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::BUILD_ID_BYTES;
+
+    #[test]
+    fn slot_is_one_of_two() {
+        for (value, slot) in [("A", "A"), ("B", "B"), ("", ""), ("C", ""), ("a", ""), ("AB", "")] {
+            assert_eq!(boot_slot(Some(OsStr::new(value))), slot, "{value}");
+        }
+        assert_eq!(boot_slot(None), "");
+    }
+
+    #[test]
+    fn notice_is_as_long_as_its_limit_and_no_longer() {
+        let longest = "n".repeat(NOTICE_BYTES);
+        for text in [longest.clone(), longest.clone() + "o"] {
+            assert_eq!(notice(Some(OsStr::new(&text))).as_deref(), Some(longest.as_str()));
+        }
+        assert_eq!(notice(Some(OsStr::new("no\ndata"))).as_deref(), Some("no?data"));
+        assert_eq!(notice(Some(OsStr::new(""))), None);
+        assert_eq!(notice(None), None);
+    }
+
+    #[test]
+    fn build_id_is_as_long_as_its_limit_and_no_longer() {
+        let longest = "0".repeat(BUILD_ID_BYTES);
+        for text in [longest.clone(), longest.clone() + "1"] {
+            assert_eq!(config::one_line::<BUILD_ID_BYTES>(text).as_str(), longest);
+        }
+        let own = board(InForce::Given, None).build;
+        assert_eq!(own.as_str(), build_id::of_this_program().unwrap_or_default());
     }
 }

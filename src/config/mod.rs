@@ -4,6 +4,7 @@
 //! before the server starts; what comes out is bounded like everything else.
 
 mod accounts;
+mod board;
 mod diagnostics;
 mod in_force;
 mod nearest;
@@ -28,6 +29,7 @@ use crate::session::{Tokens, Users};
 pub const READ_BYTES: usize = 96 * CONFIG_BYTES;
 
 pub use accounts::{parse_user, user_text};
+pub use board::BoardCommands;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use in_force::{Complaint, InForce, one_line};
 
@@ -40,6 +42,8 @@ pub type FilePath = String<FILE_PATH_BYTES>;
 /// Everything that the device file says, or leaves to its defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// `[board]`.
+    pub board: BoardCommands,
     /// `[listen]`.
     pub listen: Listen,
     /// `[state] dir`; empty: the place depends on who runs the server.
@@ -111,10 +115,11 @@ pub fn of_the_board(program: &str) -> Config {
 }
 
 fn build(text: &str, program: &str, report: &mut Report<'_>) -> Config {
-    let known = ["limits", "listen", "log", "service", "session", "state", "token", "user"];
+    let known = ["board", "limits", "listen", "log", "service", "session", "state", "token", "user"];
     let document = read(text, report);
     let root = Section::root(&document, &known, report);
 
+    let board = board::commands(&root, report);
     let listen = settings::listen(&root, report);
     let state_dir = settings::state_dir(&root, report);
     let slots = settings::slots(&root, report);
@@ -125,6 +130,7 @@ fn build(text: &str, program: &str, report: &mut Report<'_>) -> Config {
     let tokens = accounts::tokens(&root, &users, report);
 
     Config {
+        board,
         listen,
         state_dir,
         slots,

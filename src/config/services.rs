@@ -167,7 +167,11 @@ fn spec(section: &Section<'_, '_>, after: &[(&str, Place)], report: &mut Report<
 }
 
 /// A program and its arguments.
-fn arguments(key: &str, value: &Spanned<DeValue<'_>>, report: &mut Report<'_>) -> Option<Arguments> {
+pub(super) fn arguments(
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+    report: &mut Report<'_>,
+) -> Option<Arguments> {
     let texts = texts(value, key, report)?;
     if texts.first().is_none_or(|(program, _)| program.is_empty()) {
         report.error(&value.span(), format_args!("{key}: expected a program and its arguments"));

@@ -527,3 +527,16 @@ fn every_boards_own_file_is_right() {
     let read = parse(limits::BOARD_FILE, "f", "/sbin/friendlet").unwrap();
     assert_eq!((built_in.listen, built_in.services.len()), (read.listen, read.services.len()));
 }
+
+#[test]
+fn board_is_ended_by_absolute_paths() {
+    let board = config("[board]\nreboot = [\"/sbin/reboot\", \"-f\"]").board;
+    assert!(board.reboot.iter().eq(["/sbin/reboot", "-f"]) && board.poweroff.is_empty());
+    let errors = parse("[board]\nreboot = [\"reboot\"]\npoweroff = []\nhalt = 1", "f", "p").unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "f:2:10: reboot: expected the absolute path of a program\n\
+         f:3:12: poweroff: expected a program and its arguments\n\
+         f:4:1: unknown key 'halt' in [board]"
+    );
+}

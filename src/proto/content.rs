@@ -26,6 +26,27 @@ pub struct StatusDetail<'a> {
     pub last_exit: &'a str,
 }
 
+/// How the board stands.
+#[derive(Clone, Copy, Debug)]
+pub struct BoardStatus<'a> {
+    /// Name of the board built for.
+    pub board: &'a str,
+    /// Version of the program.
+    pub version: &'a str,
+    /// Build id of the program; empty when it has none.
+    pub build: &'a str,
+    /// Which of two systems runs; empty when there are no two.
+    pub slot: &'a str,
+    /// Which device file is in force.
+    pub device_file: &'a str,
+    /// Why it is not the one that was given; empty when it is.
+    pub complaint: &'a str,
+    /// What went wrong before the server was started; empty when nothing did.
+    pub notice: &'a str,
+    /// Seconds since the server's start.
+    pub uptime_s: u64,
+}
+
 /// One service of a list.
 #[derive(Clone, Copy, Debug)]
 pub struct ListEntry<'a> {
@@ -67,6 +88,24 @@ pub fn status_detail(out: &mut Writer<'_>, detail: &StatusDetail<'_>) -> Result<
     ))?;
     out.put_string(detail.last_exit)?;
     out.put("}")
+}
+
+/// `board/status`: begins as [`status_ok`] does.
+pub fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Full> {
+    out.put(r#"{ "Status": "ok""#)?;
+    for (name, value) in [
+        ("Board", status.board),
+        ("Version", status.version),
+        ("Build", status.build),
+        ("Slot", status.slot),
+        ("DeviceFile", status.device_file),
+        ("Complaint", status.complaint),
+        ("Notice", status.notice),
+    ] {
+        out.put_display(format_args!(r#", "{name}": "#))?;
+        out.put_string(value)?;
+    }
+    out.put_display(format_args!(r#", "Uptime": {}}}"#, status.uptime_s))
 }
 
 /// `list`.
@@ -208,6 +247,27 @@ mod tests {
         assert_eq!(
             written(|out| status_detail(out, &detail)),
             r#"{ "Status": "ok", "State": "started", "Pid": 1234, "Since": 12, "Restarts": 0, "LastExit": ""}"#
+        );
+    }
+
+    #[test]
+    fn board_is_told_with_all_its_texts_escaped() {
+        let status = BoardStatus {
+            board: "host",
+            version: "0.1.0",
+            build: "0a1b",
+            slot: "A",
+            device_file: "last good",
+            complaint: "f:1:2: unknown key '\"x'",
+            notice: "",
+            uptime_s: 12,
+        };
+        assert_eq!(
+            written(|out| board_status(out, &status)),
+            concat!(
+                r#"{ "Status": "ok", "Board": "host", "Version": "0.1.0", "Build": "0a1b", "Slot": "A", "#,
+                r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Uptime": 12}"#
+            )
         );
     }
 

@@ -4,6 +4,8 @@
 //! To the byte as Friend Core writes them, spaces included, with one difference: what a client sent and
 //! is told again is escaped. All of these fail only for want of room, with [`Full`].
 
+use core::fmt;
+
 use super::{Form, Full, Refusal, Writer, json};
 
 /// Answers a request of the envelope form. `content` that is a JSON object or array goes in as it is,
@@ -72,7 +74,7 @@ pub fn legacy_pong(out: &mut Writer<'_>, id: &str) -> Result<(), Full> {
 }
 
 /// Tells something unasked: `session killed` and `session timeout` are what the desktop knows.
-pub fn notice(out: &mut Writer<'_>, text: &str) -> Result<(), Full> {
+pub fn notice(out: &mut Writer<'_>, text: impl fmt::Display) -> Result<(), Full> {
     out.put(r#"{"type":"msg","data":{"type":"server-notice","data":"#)?;
     out.put_string(text)?;
     out.put("}}")

@@ -1,11 +1,12 @@
 //! The server: the sans-IO core, the network and the system, joined.
 //!
 //! [`run`] makes everything once (buffers, tasks, keys), then one thread runs one executor until a
-//! signal ends it. `core` lets network and core meet in cells that are never held across an await;
+//! signal or an administrator ends it. `core` lets network and core meet in cells that are never held across an await;
 //! `system` is the core's [`Platform`](crate::slot::Platform); `identity` makes the certificate and
-//! the first administrator.
+//! the first administrator; `ending` ends the board.
 
 mod core;
+mod ending;
 mod identity;
 mod system;
 
@@ -17,13 +18,14 @@ use std::time::Duration;
 use smol::{LocalExecutor, Timer};
 
 use self::core::Core;
+use self::ending::Ending;
 use self::system::System;
 use crate::config::Config;
 use crate::limits::SHUTDOWN_GRACE;
 use crate::net::{Bell, Endpoint as _, Listener, Ports};
 use crate::service::Supervisor;
 use crate::session::{Lockout, SessionTable};
-use crate::slot::{Server, Setup};
+use crate::slot::{Board, Server, Setup};
 use crate::sys::password::PasswordWorker;
 use crate::sys::{Clock, EnabledFile, News, Notify, NotifyEnvironment, Processes, Received, Signals, file};
 use crate::{info, limits, warning};
@@ -41,12 +43,16 @@ pub struct Start {
     pub config: Config,
     /// Where it keeps its state.
     pub state_dir: PathBuf,
+    /// What it knows of its board.
+    pub board: Board,
+    /// Whether `NOTIFY_SOCKET` is that of `friendlet init`, which ends the board when it is asked to.
+    pub has_init: bool,
     /// What is written where once the server serves, unless it is there already: the last good copy of
     /// the device file.
     pub good_copy: Option<(PathBuf, String)>,
 }
 
-/// Why the server could not start: what, where, and what to do.
+/// Why the server could not start, or not end its board: what, where, and what to do.
 #[derive(Debug)]
 pub struct StartError {
     code: u8,
@@ -102,12 +108,12 @@ pub(crate) fn task_bytes() -> usize {
     crate::net::task_bytes::<Core>()
 }
 
-/// Serves until `TERM` or `INT`.
+/// Serves until `TERM` or `INT`, or until an administrator ends the board.
 ///
 /// # Errors
-/// See [`StartError`]: nothing was started then.
+/// See [`StartError`].
 pub fn run(start: Start) -> Result<(), StartError> {
-    let Start { config, state_dir, good_copy } = start;
+    let Start { config, state_dir, board, has_init, good_copy } = start;
     let state_dir = state_dir.as_path();
     crate::log::set_level(config.log_level);
     let clock = Clock::new();
@@ -144,10 +150,13 @@ pub fn run(start: Start) -> Result<(), StartError> {
         sessions: SessionTable::new(config.idle_timeout),
         lockout: Lockout::new(config.lockout_attempts, config.lockout_time),
         services,
+        board,
     });
     let ports = Ports::new(server.slots());
-    let system = System::new(Rc::clone(&processes), Rc::clone(&passwords), enabled, clock);
     let notify = Rc::new(Notify::new(&NotifyEnvironment::of_this_process()));
+    let ending = Rc::new(Ending::new(config.board, has_init, Rc::clone(&notify)));
+    let system =
+        System::new(Rc::clone(&processes), Rc::clone(&passwords), enabled, Rc::clone(&ending), clock);
     let core = Rc::new(Core::new(server, system, clock, Rc::clone(&notify), Rc::clone(&ports)));
 
     let executor = LocalExecutor::new();
@@ -162,7 +171,8 @@ pub fn run(start: Start) -> Result<(), StartError> {
     if let Some((path, text)) = good_copy {
         keep_good_copy(&path, &text);
     }
-    smol::block_on(executor.run(until_signal(&core, &notify, signals)))
+    smol::block_on(executor.run(until_end(&core, &notify, &ending, signals)))?;
+    ending.carry_out()
 }
 
 /// Keeps the text of a device file with which the server serves. One that is there already is not
@@ -194,13 +204,22 @@ fn supervisor(table: crate::service::ServiceTable, enabled: &EnabledFile) -> Res
     Ok(services)
 }
 
-/// Handles signals until one ends the server, then ends it in order.
-async fn until_signal(core: &Rc<Core>, notify: &Notify, mut signals: Signals) -> Result<(), StartError> {
+/// Handles signals until one ends the server, or the board's end does; then ends it in order.
+async fn until_end(
+    core: &Rc<Core>,
+    notify: &Notify,
+    ending: &Ending,
+    mut signals: Signals,
+) -> Result<(), StartError> {
     loop {
-        match next(&mut signals).await? {
-            Received::Child => core.reap(),
-            Received::Hup => {}
-            Received::Term | Received::Int => break,
+        let asked = async {
+            ending.asked().await;
+            Ok(None)
+        };
+        match smol::future::or(async { next(&mut signals).await.map(Some) }, asked).await? {
+            Some(Received::Child) => core.reap(),
+            Some(Received::Hup) => {}
+            Some(Received::Term | Received::Int) | None => break,
         }
     }
     info!("ending: closing sockets, stopping services");

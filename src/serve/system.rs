@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
+use super::ending::Ending;
 use crate::limits::SESSION_ID_BYTES;
 use crate::service::{Arguments, ServiceId, Signal, Spec};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash};
-use crate::slot::{Platform, Refused};
+use crate::slot::{BoardEnd, Platform, Refused};
 use crate::sys::password::{PasswordJob, PasswordWorker};
 use crate::sys::{Clock, EnabledFile, Processes, random};
 use crate::{error, warning};
@@ -14,6 +15,7 @@ pub(super) struct System {
     processes: Rc<Processes>,
     passwords: Rc<PasswordWorker>,
     enabled: EnabledFile,
+    ending: Rc<Ending>,
     clock: Clock,
 }
 
@@ -22,9 +24,10 @@ impl System {
         processes: Rc<Processes>,
         passwords: Rc<PasswordWorker>,
         enabled: EnabledFile,
+        ending: Rc<Ending>,
         clock: Clock,
     ) -> Self {
-        Self { processes, passwords, enabled, clock }
+        Self { processes, passwords, enabled, ending, clock }
     }
 
     pub(super) fn processes(&self) -> &Rc<Processes> {
@@ -68,6 +71,10 @@ impl Platform for System {
         ticket: u64,
     ) -> Result<(), Refused> {
         self.passwords.submit(PasswordJob { ticket, canonical, hash }).map_err(|_| Refused)
+    }
+
+    fn end_board(&mut self, end: BoardEnd) -> Result<(), i32> {
+        self.ending.ask(end)
     }
 
     fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused> {

@@ -31,6 +31,7 @@ pub(super) struct Caller {
     /// Whether only an administrator is served.
     pub(super) admins_only: bool,
     /// Whether the call came in a way that a login may: its password in no URL, its answer waited for.
+    /// What ends the board has to come so, too.
     pub(super) may_log_in: bool,
 }
 

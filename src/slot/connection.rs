@@ -88,6 +88,8 @@ pub(super) struct Connection {
     pub(super) shown: Option<Identity>,
     /// Services whose newest state is still to be sent, a bit each.
     pub(super) owed: u64,
+    /// An administrator was told here what is wrong with the board.
+    pub(super) is_warned: bool,
     pub(super) waiting: Option<Waiting>,
     /// A reply that goes out in chunks, and the next of them.
     pub(super) outgoing: Option<(SetId, usize)>,
@@ -126,6 +128,7 @@ impl Connection {
             name_by: None,
             shown: None,
             owed: 0,
+            is_warned: false,
             waiting: None,
             outgoing: None,
             stalled: false,

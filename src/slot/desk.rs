@@ -5,7 +5,7 @@ use core::time::Duration;
 use heapless::{String, Vec};
 
 use super::answer::{Answer, Caller, Identity};
-use super::{Counters, Platform};
+use super::{Board, Counters, Platform};
 use crate::limits::{PASSWORD_CHECKS, REPLY_BYTES, SESSIONS};
 use crate::log::RateLimit;
 use crate::proto::{self, Failure, Form, Request, Writer, content};
@@ -31,6 +31,8 @@ pub struct Setup {
     pub lockout: Lockout,
     /// The services.
     pub services: Supervisor,
+    /// The board.
+    pub board: Board,
 }
 
 pub(super) struct Desk {
@@ -41,6 +43,7 @@ pub(super) struct Desk {
     pub(super) sessions: SessionTable,
     pub(super) lockout: Lockout,
     pub(super) services: Supervisor,
+    pub(super) board: Board,
     pub(super) counters: Counters,
     complaints: RateLimit,
     /// Sessions that have ended and whose sockets are still to be told.
@@ -56,7 +59,7 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(setup: Setup) -> Self {
-        let Setup { tls, origins, users, tokens, sessions, lockout, services, .. } = setup;
+        let Setup { tls, origins, users, tokens, sessions, lockout, services, board, .. } = setup;
         Self {
             tls,
             origins,
@@ -65,6 +68,7 @@ impl Desk {
             sessions,
             lockout,
             services,
+            board,
             counters: Counters::default(),
             complaints: RateLimit::default(),
             ended: Vec::new(),
@@ -132,6 +136,7 @@ impl Desk {
         match function {
             ["validate"] => self.write(content::validate),
             ["user", "logout"] => self.logout(request, identity, now),
+            ["board", function @ ..] => self.board(function, request, identity, caller, now, platform),
             ["services", function @ ..] => self.services(function, request, identity, now, platform),
             _ => self.fail(request.form, Failure::UnknownFunction),
         }

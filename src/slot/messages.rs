@@ -170,6 +170,16 @@ impl Connection {
         if form == Form::Envelope {
             let _ = self.put_text(|out| reply::bind_ok(out, session));
         }
+        self.warn(around.desk);
+    }
+
+    /// Tells an administrator's socket what is wrong with the board, once; when there is no room now,
+    /// then when the peer has caught up.
+    fn warn(&mut self, desk: &Desk) {
+        let is_admin = self.bound.is_some_and(|identity| desk.users.is_admin(identity.user()));
+        if !self.is_warned && is_admin && desk.board.is_troubled() && self.may_push() {
+            self.is_warned = self.put_text(|out| reply::notice(out, desk.board.trouble())).is_ok();
+        }
     }
 
     /// Sends an answer in the form its call had.
@@ -274,6 +284,7 @@ impl Connection {
 
     /// The peer has caught up: it gets the newest state of whatever it is owed.
     pub(super) fn send_owed(&mut self, desk: &Desk, now: Duration) {
+        self.warn(desk);
         for (service, spec) in desk.services.table().iter() {
             let bit = 1 << service.index();
             // Somebody else may be bound now than when it was owed.

@@ -3,10 +3,11 @@
 //! [`Server`] is the whole server without a socket and a clock: bytes of connections go in with the
 //! time, bytes come out, and what only the system can do is asked of a [`Platform`]. A connection's
 //! machine is in `connection`, with its HTTP half in `request` and its WebSocket half in `messages`.
-//! What a call means is decided at the `desk`, with `login` and `services`; `answer` is what passes
-//! between the two.
+//! What a call means is decided at the `desk`, with `login`, `services` and `board`; `answer` is what
+//! passes between the two.
 
 mod answer;
+mod board;
 mod connection;
 mod counters;
 mod desk;
@@ -20,6 +21,7 @@ mod services;
 #[cfg(test)]
 mod tests;
 
+pub use board::{Board, BoardEnd};
 pub use connection::{CONNECTION_BYTES, Finish, State};
 pub use counters::Counters;
 pub use desk::Setup;

@@ -1,5 +1,6 @@
 //! What only the system can do.
 
+use super::BoardEnd;
 use crate::limits::SESSION_ID_BYTES;
 use crate::service::{Arguments, ServiceId, Signal, Spec};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash};
@@ -43,6 +44,11 @@ pub trait Platform {
         hash: PasswordHash,
         ticket: u64,
     ) -> Result<(), Refused>;
+
+    /// Ends the board: services in their order, sockets with a goodbye, then the machine. It comes about
+    /// after this returns, so that the call is answered first. The error number says why it cannot:
+    /// 38 (`ENOSYS`) when the server was given no way.
+    fn end_board(&mut self, end: BoardEnd) -> Result<(), i32>;
 
     /// Random bytes for a session id.
     fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused>;

@@ -1,5 +1,6 @@
 //! The whole server in a made-up world: no socket, no process, and a clock that is set by hand.
 
+mod board;
 mod calls;
 mod chaos;
 mod ends;

@@ -1,6 +1,7 @@
 //! The operating system: the only place that calls it.
 
 mod accounts;
+pub mod board;
 mod clock;
 mod enabled;
 pub mod file;

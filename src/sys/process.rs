@@ -26,6 +26,7 @@ use rustix::process::{
 use smol::future::yield_now;
 use smol::{LocalExecutor, Timer};
 
+pub(super) use self::launch::PATH;
 use self::launch::launch;
 use self::output::{Head, Output, Ring};
 use crate::limits::{
@@ -415,4 +416,4 @@ fn from_pid(pid: Pid) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

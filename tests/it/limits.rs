@@ -255,6 +255,8 @@ const HELD: &[(&str, Held)] = &[
             "src/cli/load.rs complaint_has_its_limit_and_keeps_its_end",
         ),
     ),
+    ("NOTICE_BYTES", Both("src/cli/serve.rs notice_is_as_long_as_its_limit_and_no_longer")),
+    ("BUILD_ID_BYTES", Both("src/cli/serve.rs build_id_is_as_long_as_its_limit_and_no_longer")),
     ("PASSWORD_ROUNDS_MAX", Both("src/session/password.rs rounds_up_to_the_limit_are_taken")),
     // Times: met is the last moment at which nothing happens, passed the first at which it does.
     (
@@ -361,6 +363,7 @@ const HELD: &[(&str, Held)] = &[
             "longer than SHUTDOWN_TIMEOUT and KILL_TIMEOUT together, as src/limits.rs asserts: they end first",
         ),
     ),
+    ("BOARD_COMMAND_TIMEOUT", Both("src/sys/board.rs program_has_its_time_and_no_more")),
     ("TICK", Fixed("a step, and no bound: how late every other time may be")),
     ("LOG_WINDOW", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
 ];

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use data_encoding::BASE64;
+use friendlet::limits;
 
 use crate::support::device::{FOUNDING, GUEST, SECOND, service, token, user};
 use crate::support::http::exchange;
@@ -53,7 +54,9 @@ fn vector(entry: &toml::Table) -> Vector {
         before: before.iter().map(|name| name.as_str().unwrap().to_owned()).collect(),
         is_chunked: entry.get("chunked").is_some_and(|chunked| chunked.as_bool().unwrap()),
         input: fs::read_to_string(folder().join(format!("{name}.in"))).unwrap(),
-        output: fs::read_to_string(folder().join(format!("{name}.out"))).ok(),
+        output: fs::read_to_string(folder().join(format!("{name}.out"))).ok().map(|output| {
+            output.replace("{BOARD}", limits::BOARD).replace("{VERSION}", env!("CARGO_PKG_VERSION"))
+        }),
         name,
     }
 }
@@ -70,22 +73,24 @@ fn device(tls: bool) -> Device {
     Device { tls, tables: tables.concat(), ..Device::new() }
 }
 
-/// Whether `seen` is `wanted`, where `{SESSION}` stands for any session id.
-fn is_match(mut seen: &str, wanted: &str) -> bool {
-    let mut pieces = wanted.split("{SESSION}");
-    let Some(rest) = pieces.next().and_then(|first| seen.strip_prefix(first)) else {
+/// What stands in a `NAME.out` for what is not known before: digits, and how many there may be.
+const WILDCARDS: [(&str, &str, usize, usize); 3] = [
+    ("{SESSION}", "0123456789abcdef", 40, 40),
+    ("{BUILD}", "0123456789abcdef", 0, 64),
+    ("{NUMBER}", "0123456789", 1, 20),
+];
+
+/// Whether `seen` is `wanted`, where wildcards stand for what they do.
+fn is_match(seen: &str, wanted: &str) -> bool {
+    let next = WILDCARDS.iter().filter_map(|wildcard| Some((wanted.find(wildcard.0)?, wildcard)));
+    let Some((at, (name, digits, least, most))) = next.min_by_key(|(at, _)| *at) else {
+        return seen == wanted;
+    };
+    let (Some(rest), wanted) = (seen.strip_prefix(&wanted[..at]), &wanted[at + name.len()..]) else {
         return false;
     };
-    seen = rest;
-    for piece in pieces {
-        let is_session =
-            seen.get(..40).is_some_and(|id| id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
-        match seen.get(40..).and_then(|rest| rest.strip_prefix(piece)) {
-            Some(rest) if is_session => seen = rest,
-            _ => return false,
-        }
-    }
-    seen.is_empty()
+    let length = rest.chars().take_while(|c| digits.contains(*c)).count().min(*most);
+    length >= *least && is_match(&rest[length..], wanted)
 }
 
 /// Sends a message in chunks, as the desktop does.
@@ -205,5 +210,8 @@ fn a_wrong_answer_differs() {
     assert!(is_match(&format!("{session}{session}"), "{SESSION}{SESSION}"));
     assert!(!is_match(&format!("a{session}"), "a{SESSION}b"));
     assert!(!is_match("a0123b", "a{SESSION}b"));
+    let wanted = "{NUMBER}z{BUILD}z";
+    assert!(is_match("12z0fz", wanted) && is_match("1zz", wanted));
+    assert!(!is_match("z0fz", wanted) && !is_match("1z0xz", wanted));
     assert!(!is_match(&format!("a{}b", "G".repeat(40)), "a{SESSION}b"));
 }

@@ -6,6 +6,7 @@
 mod allocations;
 mod bad_input;
 mod booted;
+mod board;
 mod commands;
 mod ctl;
 mod deadlines;

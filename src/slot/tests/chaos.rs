@@ -12,7 +12,9 @@ use super::friendlet::config::{self, Config};
 use super::friendlet::limits;
 use super::friendlet::service::{Arguments, Exit, ServiceId, Signal, Spec, Supervisor};
 use super::friendlet::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable};
-use super::friendlet::slot::{CommandEnd, End, Finish, Platform, Refused, Server, Setup, SlotId, State};
+use super::friendlet::slot::{
+    Board, BoardEnd, CommandEnd, End, Finish, Platform, Refused, Server, Setup, SlotId, State,
+};
 
 /// Tokens of `admin` and of `anna`; the file has their SHA-256.
 const TOKENS: [&str; 2] =
@@ -113,6 +115,10 @@ impl Platform for System {
         }
         self.checks.push(ticket);
         Ok(())
+    }
+
+    fn end_board(&mut self, _: BoardEnd) -> Result<(), i32> {
+        if self.refuses { Err(38) } else { Ok(()) }
     }
 
     fn random(&mut self) -> Result<[u8; limits::SESSION_ID_BYTES / 2], Refused> {
@@ -233,6 +239,7 @@ impl World {
             sessions: SessionTable::new(config.idle_timeout),
             lockout: Lockout::new(config.lockout_attempts, config.lockout_time),
             services: Supervisor::new(config.services),
+            board: Board { notice: "no data".try_into().ok(), ..Board::default() },
         });
         let mut system = System::default();
         let now = Duration::from_secs(1);
@@ -376,7 +383,7 @@ fn session(script: &mut Script<'_>) -> String {
     }
 }
 
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 18] = [
     "services/start",
     "services/stop",
     "services/restart",
@@ -390,6 +397,8 @@ const PATHS: [&str; 16] = [
     "login",
     "validate",
     "user/logout",
+    "board/status",
+    "board/reboot",
     "services/clock/a/b",
     "services/clock/command",
     "services/clock/command",

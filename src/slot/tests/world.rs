@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::config;
 use crate::service::{Arguments, Exit, ServiceId, Signal, Spec, Supervisor};
 use crate::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable};
-use crate::slot::{CommandEnd, End, Platform, Refused, Server, Setup, SlotId};
+use crate::slot::{Board, BoardEnd, CommandEnd, End, Platform, Refused, Server, Setup, SlotId};
 
 /// The session id of the founding example, here a token of `admin`.
 pub(super) const FOUNDING: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
@@ -44,6 +44,9 @@ pub(super) struct System {
     pub(super) rounds: Vec<u32>,
     pub(super) commands: Vec<u64>,
     pub(super) is_full: bool,
+    /// Whether the board can be ended, and what was asked for.
+    pub(super) ends_board: bool,
+    pub(super) ends: Vec<BoardEnd>,
     pub(super) persisted: Vec<(String, bool)>,
 }
 
@@ -81,6 +84,11 @@ impl Platform for System {
         if self.is_full { Err(Refused) } else { Ok(()) }
     }
 
+    fn end_board(&mut self, end: BoardEnd) -> Result<(), i32> {
+        self.ends.push(end);
+        if self.ends_board { Ok(()) } else { Err(38) }
+    }
+
     fn random(&mut self) -> Result<[u8; 20], Refused> {
         self.next_pid += 1;
         Ok([self.next_pid as u8; 20])
@@ -99,6 +107,10 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(slots: usize) -> Self {
+        Self::with_board(slots, Board::default())
+    }
+
+    pub(super) fn with_board(slots: usize, board: Board) -> Self {
         crate::log::set_level(crate::log::Level::Off);
         let file = with_tokens(FILE);
         let config = config::parse(&file, "world", "/bin/friendlet").unwrap_or_else(|e| panic!("{e}"));
@@ -116,6 +128,7 @@ impl World {
             sessions: SessionTable::new(Duration::from_secs(10_800)),
             lockout: Lockout::new(3, crate::limits::LOCKOUT_TIME),
             services: Supervisor::new(config.services),
+            board,
         });
         Self { server, system: System::default(), now: Duration::from_secs(1) }
     }

@@ -12,7 +12,7 @@ use crate::error;
 use crate::service::{Arguments, Spec};
 
 /// Where programs are looked for, unless the service's own environment says otherwise.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(in super::super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Starts a program of this service: in its own process group, with nothing to read, with an
 /// environment of `PATH`, of the user's names where it has one of its own, and of the service's

@@ -12,7 +12,7 @@ use crate::service::{
 };
 
 /// Held by every test that makes children.
-static CHILDREN: Mutex<()> = Mutex::new(());
+pub(in crate::sys) static CHILDREN: Mutex<()> = Mutex::new(());
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -1,0 +1,155 @@
+//! The board over the wire: how it stands, what is wrong with it, and its end.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::device::{FOUNDING, GUEST, shell};
+use crate::support::folder::Folder;
+use crate::support::notify::Listener;
+use crate::support::server::friendlet;
+use crate::support::wait::{SOON, until};
+use crate::support::ws::request;
+use crate::support::{Device, Server, process};
+
+const OK: &str = r#"{ "Status": "ok"}"#;
+
+fn serve(folder: &Folder, device: &Device) -> Command {
+    let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
+    let mut command = friendlet();
+    command.args(["serve", "--fall-back", "--config", &file]).env_remove("STATE_DIRECTORY");
+    command.env_remove("NOTIFY_SOCKET");
+    command
+}
+
+/// A device file that ends the board by writing its name into a file.
+fn ending(folder: &Folder, script: &str) -> Device {
+    let ended = folder.file("ended");
+    let command =
+        |name: &str| format!("{name} = [\"/bin/sh\", \"-c\", \"{script}; echo {name} >> {ended}\"]\n");
+    Device::new().with(&format!("[board]\n{}{}", command("reboot"), command("poweroff")))
+}
+
+#[test]
+fn status_tells_what_init_said_and_warns_whoever_binds() {
+    let folder = Folder::new();
+    let mut command = serve(&folder, &Device::new());
+    command.env("FRIENDLET_SLOT", "B").env("FRIENDLET_NOTICE", "no \"data\" partition");
+    let server = Server::start_command(folder, command);
+    let status = server.call("board/status");
+    let told = r#""Slot": "B", "DeviceFile": "given", "Complaint": "", "Notice": "no \"data\" partition", "Uptime": "#;
+    assert!(status.contains(told), "{status}");
+    let mut socket = server.bound(FOUNDING);
+    let notice = r#"{"type":"msg","data":{"type":"server-notice","data":"no \"data\" partition"}}"#;
+    assert_eq!(socket.text(), notice);
+    let mut guest = server.bound(GUEST);
+    assert_eq!(guest.text_after_probe(), None);
+    socket.bind(FOUNDING);
+    assert_eq!(socket.text_after_probe(), None, "once");
+}
+
+#[test]
+fn broken_file_is_told_to_administrators_over_the_wire() {
+    let folder = Folder::new();
+    let command = serve(&folder, &Device::new());
+    fs::rename(folder.file("friendlet.toml"), folder.file("friendlet.toml.good")).unwrap();
+    folder.write("friendlet.toml", "[listen]\naddres = \"x\"\n[log]\nlevel = 1\n");
+    let server = Server::start_command(folder, command);
+    let complaint = format!(
+        "last good copy in force: {}:2:1: unknown key 'addres' in [listen]; did you mean 'address'?; and 1 more",
+        server.folder().file("friendlet.toml")
+    );
+    let status = server.call("board/status");
+    assert!(
+        status.contains(&format!(r#""DeviceFile": "last good", "Complaint": "{complaint}""#)),
+        "{status}"
+    );
+    let mut socket = server.bound(FOUNDING);
+    assert_eq!(
+        socket.text(),
+        format!(r#"{{"type":"msg","data":{{"type":"server-notice","data":"{complaint}"}}}}"#)
+    );
+    let refused = server.post("/system.library/board/status", &format!("sessionid={GUEST}")).body;
+    assert!(refused.contains(r#""code":"4""#) && !refused.contains("addres"), "{refused}");
+}
+
+#[test]
+fn end_of_the_board_is_carried_out_last() {
+    for (name, over_http) in [("reboot", false), ("poweroff", true)] {
+        let folder = Folder::new();
+        let stopped = folder.file("ended");
+        let script = format!("trap 'echo service >> {stopped}; exit 0' TERM; while :; do sleep 0.05; done");
+        let device = ending(&folder, "true").with(&shell("slow", &script, ""));
+        let command = serve(&folder, &device);
+        let mut server = Server::start_command(folder, command);
+        assert_eq!(server.call("services/slow/start"), OK);
+        let service = process::children(server.pid())[0];
+        std::thread::sleep(Duration::from_millis(300));
+        let mut socket = server.bound(FOUNDING);
+        if over_http {
+            assert_eq!(server.call(&format!("board/{name}")), OK);
+        } else {
+            let answer = socket.call(&request("r", &format!("board/{name}"), "{}", FOUNDING));
+            assert!(answer.contains(OK), "{answer}");
+        }
+        socket.expect_close(1001, SOON);
+        assert_eq!(server.wait(SOON).code(), Some(0), "{}", server.log());
+        assert!(!process::is_alive(service));
+        let told = fs::read_to_string(server.folder().file("ended")).unwrap();
+        assert_eq!(told, format!("service\n{name}\n"));
+    }
+}
+
+#[test]
+fn board_that_goes_on_is_an_error_of_the_server() {
+    let folder = Folder::new();
+    let device = ending(&folder, "exit 3");
+    let command = serve(&folder, &device);
+    let mut server = Server::start_command(folder, command);
+    assert_eq!(server.call("board/reboot"), OK);
+    assert_eq!(server.wait(SOON).code(), Some(71));
+    until("it is told", || server.log().contains("[board] reboot: /bin/sh: exit 3"));
+}
+
+#[test]
+fn board_without_a_way_to_end_goes_on() {
+    let gone = "[board]\nreboot = [\"/nonexistent/reboot\"]\n";
+    let server = Server::start(&Device::plain().with(gone));
+    assert!(server.call("board/reboot").contains("Function reboot returned: 2\""));
+    assert!(server.call("board/poweroff").contains("Function poweroff returned: 38\""));
+    assert!(server.call("services/list").contains("hello"));
+}
+
+#[test]
+fn init_is_asked_and_ends_the_server_itself() {
+    let folder = Folder::new();
+    let listener = Listener::new(&folder);
+    // What the device file names is for boards whose init is another.
+    let device = ending(&folder, "true");
+    let mut command = serve(&folder, &device);
+    command.env("NOTIFY_SOCKET", listener.path()).env("FRIENDLET_INIT", "1");
+    let mut server = Server::start_command(folder, command);
+    listener.expect("READY=1", SOON);
+    let mut socket = server.bound(FOUNDING);
+    for name in ["reboot", "poweroff"] {
+        assert_eq!(server.call(&format!("board/{name}")), OK);
+        listener.expect(&format!("X_FRIENDLET={name}"), SOON);
+    }
+    assert!(socket.service("list", "").contains("hello"), "it serves until init ends it");
+    server.signal(rustix::process::Signal::TERM);
+    listener.expect("STOPPING=1", SOON);
+    socket.expect_close(1001, SOON);
+    assert_eq!(server.wait(SOON).code(), Some(0));
+    assert!(!fs::exists(server.folder().file("ended")).unwrap());
+}
+
+#[test]
+fn init_that_is_gone_is_told_as_a_failure() {
+    let folder = Folder::new();
+    let listener = Listener::new(&folder);
+    let mut command = serve(&folder, &Device::plain());
+    command.env("NOTIFY_SOCKET", listener.path()).env("FRIENDLET_INIT", "1");
+    let server = Server::start_command(folder, command);
+    fs::remove_file(listener.path()).unwrap();
+    assert!(server.call("board/reboot").contains("Function reboot returned: 2\""));
+}
