@@ -5,8 +5,8 @@
 
 mod allocations;
 mod bad_input;
-mod booted;
 mod board;
+mod booted;
 mod commands;
 mod ctl;
 mod deadlines;
