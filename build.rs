@@ -2,16 +2,19 @@
 //!
 //! `FRIENDLET_BOARD` names the board (a folder of `boards/`; `host` unless said), and
 //! `FRIENDLET_LIMIT_<NAME>` overrides one limit. The names are those of `boards/base.toml`;
-//! any other name, and any value that is not a positive integer, stops the build.
+//! any other name, and any value that is not a positive integer, stops the build. The time of the
+//! build becomes a constant, too.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use std::{env, fs, process};
 
 const PREFIX: &str = "FRIENDLET_LIMIT_";
 
 fn main() {
     println!("cargo:rerun-if-env-changed=FRIENDLET_BOARD");
+    println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=boards");
     if let Err(message) = generate() {
@@ -65,7 +68,20 @@ fn generate() -> Result<(), String> {
     write(&out.join("friendlet.toml"), &own_file)?;
     println!("cargo:rustc-env=FRIENDLET_BOARD={board}");
     println!("cargo:rustc-env=FRIENDLET_TARGET={}", variable("TARGET")?);
+    println!("cargo:rustc-env=FRIENDLET_BUILT_UNIX_S={}", built_unix_s()?);
     Ok(())
+}
+
+/// The time of the build, below which no board's clock begins: `SOURCE_DATE_EPOCH` where a build is to
+/// be the same every time, else now.
+fn built_unix_s() -> Result<u64, String> {
+    match env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => text.parse().map_err(|e| format!("SOURCE_DATE_EPOCH: '{text}': {e}")),
+        Err(_) => {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            Ok(since.map_err(|e| format!("this machine's clock: {e}"))?.as_secs())
+        }
+    }
 }
 
 fn variable(name: &str) -> Result<String, String> {

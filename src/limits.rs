@@ -65,6 +65,26 @@ pub const NOTICE_BYTES: usize = 256;
 pub const BUILD_ID_BYTES: usize = 64;
 /// Most PBKDF2 rounds accepted in a stored password.
 pub const PASSWORD_ROUNDS_MAX: u32 = 10_000_000;
+/// Longest kernel command line that init reads.
+pub const COMMAND_LINE_BYTES: usize = 4096;
+/// Largest list of kernel modules.
+pub const MODULES_BYTES: usize = 16 * 1024;
+/// Longest message of the server to init.
+pub const NOTIFY_BYTES: usize = 256;
+/// Files of one folder whose time of change counts for the clock.
+pub const CLOCK_FILES: usize = 64;
+/// How deep the folders of an initramfs are emptied.
+pub const INITRAMFS_DEPTH: usize = 16;
+/// Memory that files in `/run` may take.
+pub const RUN_BYTES: usize = 1024 * 1024;
+/// Memory that files in `/tmp` may take.
+pub const TMP_BYTES: usize = 8 * 1024 * 1024;
+/// Memory that files in `/data` may take when there is no data partition.
+pub const SPARE_DATA_BYTES: usize = 4 * 1024 * 1024;
+/// Times that init tries to unmount the data before it makes them read-only.
+pub const UNMOUNT_TRIES: usize = 20;
+/// Short runs of the server in a row that end the trial of a slot.
+pub const SHORT_RUNS: u8 = 5;
 
 /// TLS handshake, request head and upgrade together.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -127,6 +147,29 @@ pub const BOARD_COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 pub const TICK: Duration = Duration::from_millis(250);
 /// Time over which `LOG_BURST` counts.
 pub const LOG_WINDOW: Duration = Duration::from_secs(10);
+/// How long init waits for a disk to appear.
+pub const DEVICE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Step at which init looks for it.
+pub const DEVICE_STEP: Duration = Duration::from_millis(50);
+/// How long a message of init stays on the console before it restarts a board without a root.
+pub const ROOT_FAILURE_PAUSE: Duration = Duration::from_secs(5);
+/// Pause between two tries to mount the data.
+pub const DATA_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Pause between two tries to unmount the data.
+pub const UNMOUNT_PAUSE: Duration = Duration::from_millis(100);
+/// How long the server may take until it serves; of a slot on trial, all its starts together.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long the server may leave init without a sign of life.
+pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the hardware watchdog may take to reset a board with a silent server, before init kills
+/// the server instead.
+pub const RESET_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long a killed server may take to vanish before init restarts the board.
+pub const VANISH_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long what the server left behind may take to end when the board does.
+pub const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time between two writes to the hardware watchdog.
+pub const FEED_INTERVAL: Duration = Duration::from_secs(1);
 
 const _: () = {
     assert!(SLOTS >= 2, "slots: one is kept for an administrator, so two are needed");
@@ -162,7 +205,8 @@ const _: () = {
     );
     assert!(
         SHUTDOWN_GRACE.as_secs() > SHUTDOWN_TIMEOUT.as_secs() + KILL_TIMEOUT.as_secs()
-            && ANSWER_TIMEOUT.as_secs() > COMMAND_TIMEOUT.as_secs(),
+            && ANSWER_TIMEOUT.as_secs() > COMMAND_TIMEOUT.as_secs()
+            && RESET_TIMEOUT.as_secs() > SILENCE_TIMEOUT.as_secs(),
         "a time that is for what others forget has to be longer than they are"
     );
     assert!(SERVICES <= 64, "services: at most 64, one bit each of what a peer is owed");

@@ -1,7 +1,7 @@
 //! What the command line asks for.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
 
@@ -18,6 +18,8 @@ pub(super) enum Command {
     Ctl(Vec<String>),
     Hello,
     Help(&'static str),
+    /// As PID 1.
+    Init,
     Limits,
     Passwd {
         user: String,
@@ -32,6 +34,13 @@ pub(super) enum Command {
 /// Reads the arguments, the program's own name first.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt::Error> {
     let mut parser = lexopt::Parser::from_iter(arguments);
+    // The kernel hands init every word of its command line that it does not know itself.
+    if parser.bin_name().is_some_and(|name| Path::new(name).file_name() == Some(OsStr::new("init"))) {
+        return match parser.next() {
+            Ok(Some(Short('h') | Long("help"))) => Ok(Command::Help(help::INIT)),
+            _ => Ok(Command::Init),
+        };
+    }
     let mut config = None;
     let mut falls_back = false;
     while let Some(argument) = parser.next()? {
@@ -51,6 +60,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
                         parser.raw_args()?.map(OsString::string).collect::<Result<_, _>>().map(Command::Ctl)
                     }
                     "hello" => alone(parser, Command::Hello, help::HELLO),
+                    "init" => alone(parser, Command::Init, help::INIT),
                     "limits" => alone(parser, Command::Limits, help::LIMITS),
                     "passwd" => passwd(parser),
                     _ => Err(format!("there is no command '{name}'").into()),
@@ -150,6 +160,7 @@ mod tests {
             ("passwd admin", Command::Passwd { user: "admin".to_owned() }),
             ("limits", Command::Limits),
             ("hello", Command::Hello),
+            ("init", Command::Init),
             ("--version", Command::Version),
             ("-V", Command::Version),
             ("-h", Command::Help(help::GENERAL)),
@@ -157,6 +168,7 @@ mod tests {
             ("serve --help", Command::Help(help::SERVE)),
             ("check -h", Command::Help(help::CHECK)),
             ("passwd --help", Command::Help(help::PASSWD)),
+            ("init --help", Command::Help(help::INIT)),
             ("limits --help", Command::Help(help::LIMITS)),
             ("hello -h", Command::Help(help::HELLO)),
         ] {
@@ -169,6 +181,16 @@ mod tests {
         let arguments = ["--url", "wss://h", "--help", "start", "hello"].map(str::to_owned).to_vec();
         assert_eq!(parsed("ctl --url wss://h --help start hello"), Ok(Command::Ctl(arguments)));
         assert_eq!(parsed("ctl"), Ok(Command::Ctl(Vec::new())));
+    }
+
+    #[test]
+    fn program_called_init_is_init_whatever_follows() {
+        let called = |words: &[&str]| parse(words.iter().map(OsString::from)).unwrap();
+        for words in [&["init"][..], &["/init"], &["/sbin/init", "single", "--config"], &["init", "serve"]] {
+            assert_eq!(called(words), Command::Init, "{words:?}");
+        }
+        assert_eq!(called(&["/sbin/init", "--help"]), Command::Help(help::INIT));
+        assert_eq!(called(&["/sbin/reinit"]), Command::Serve { config: None });
     }
 
     #[test]
@@ -190,6 +212,8 @@ mod tests {
             "passwd ä",
             "limits now",
             "hello world",
+            "init now",
+            "--config f init",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }
@@ -197,7 +221,9 @@ mod tests {
 
     #[test]
     fn every_help_shows_its_usage() {
-        for text in [help::GENERAL, help::SERVE, help::CHECK, help::PASSWD, help::LIMITS, help::HELLO] {
+        for text in
+            [help::GENERAL, help::SERVE, help::CHECK, help::PASSWD, help::LIMITS, help::HELLO, help::INIT]
+        {
             assert!(text.contains("\nUsage: friendlet ") && text.ends_with('\n'), "{text}");
             assert!(text.lines().all(|line| line.len() <= 100), "{text}");
         }

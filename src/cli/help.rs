@@ -7,6 +7,7 @@ Usage: friendlet [COMMAND] [OPTIONS]
 
 Commands:
   serve    run the server (without a command, this one)
+  init     be process 1 of a board, with the server as its child
   check    tell all that is wrong with a device file, and what memory it can take at worst
   passwd   make a [[user]] table for the device file from a password
   ctl      control the services of a running server
@@ -80,4 +81,20 @@ pub(super) const HELLO: &str = "\
 Writes a line a second to standard output, until it is sent TERM. The built-in service runs this.
 
 Usage: friendlet hello
+";
+
+pub(super) const INIT: &str = "\
+Is process 1 of a board: mounts what there is, arms the watchdog, runs the server and starts it
+again, and ends the board in order. A program of the name 'init' does this without being told.
+
+Usage: friendlet init
+
+The kernel's command line says the rest:
+  friendlet.root=DEVICE      root to leave the initramfs for, a squashfs
+  friendlet.data=DEVICE      data partition, an ext4, for /data
+  friendlet.slot=A|B         which of two roots this is
+  friendlet.state=DEVICE     disk whose boot state says which one serves
+  friendlet.watchdog=SECONDS what the watchdog's driver was given
+TERM and INT (ctrl-alt-del) restart the board, USR2 switches it off.
+As any other process than the first one it refuses, with exit code 64.
 ";

@@ -37,6 +37,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Ctl(arguments) => crate::ctl::run(arguments.into_iter().map(OsString::from)),
         Command::Hello => hello::run(),
         Command::Help(text) => print(text),
+        Command::Init => crate::init::run(),
         Command::Limits => print(&limits::text()),
         Command::Passwd { user } => passwd::run(&user),
         Command::Serve { config, falls_back } => serve::run(config.as_deref(), falls_back),

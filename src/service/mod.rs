@@ -35,7 +35,7 @@ mod text_list;
 
 pub use action::{Action, Change};
 pub use command::{CommandError, NamedCommand, Verb, What};
-pub use restart::RestartPolicy;
+pub use restart::{BackOff, RestartPolicy};
 pub use signal::Signal;
 pub use spec::{Arguments, Name, Spec, Variables, is_service_name};
 pub use state::{Exit, LastExit, State, Status};

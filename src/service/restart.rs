@@ -49,17 +49,19 @@ impl RestartPolicy {
 /// The growing pause before a restart: `RESTART_DELAY_MIN`, doubled by every short run up to
 /// `RESTART_DELAY_MAX`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BackOff {
+pub struct BackOff {
     next: Duration,
 }
 
 impl BackOff {
-    pub(super) const fn new() -> Self {
+    /// The shortest pause is next.
+    #[expect(clippy::new_without_default, reason = "it is made where its owner is, and nowhere by default")]
+    pub const fn new() -> Self {
         Self { next: RESTART_DELAY_MIN }
     }
 
     /// The pause after a run of this length.
-    pub(super) fn after(&mut self, run: Duration) -> Duration {
+    pub fn after(&mut self, run: Duration) -> Duration {
         if run >= GOOD_RUN {
             *self = Self::new();
         }

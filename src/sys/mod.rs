@@ -6,6 +6,7 @@ mod clock;
 mod enabled;
 pub mod file;
 mod notify;
+pub mod machine;
 pub mod password;
 mod process;
 pub mod random;

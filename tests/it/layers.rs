@@ -24,11 +24,12 @@ const LAYERS: &[(&str, &[&str])] = &[
         "serve",
         &["proto", "ws", "http", "service", "session", "config", "slot", "sys", "net", "limits", "log"],
     ),
+    ("init", &["service", "sys", "limits", "log"]),
     (
         "cli",
         &[
             "proto", "ws", "http", "service", "session", "config", "slot", "sys", "net", "ctl", "serve",
-            "limits", "log",
+            "init", "limits", "log",
         ],
     ),
     ("main", &["cli"]),

@@ -30,6 +30,7 @@ const SENDING: &str = "src/slot/tests/limits.rs peer_that_reads_nothing_is_heard
 const CLOSING: &str = "src/slot/tests/limits.rs largest_answer_leaves_room_for_the_closing_frame";
 const LINGER: &str = "src/net/driver.rs closed_connection_is_read_on_to_its_limits_and_no_further";
 const BACK_OFF: &str = "src/service/restart.rs pause_doubles_up_to_its_limit";
+const TMPFS: &str = "the kernel is told so when memory is mounted, and refuses what passes it: ENOSPC";
 
 /// In the order of `boards/base.toml`, then of `src/limits.rs`.
 const HELD: &[(&str, Held)] = &[
@@ -255,8 +256,27 @@ const HELD: &[(&str, Held)] = &[
             "src/cli/load.rs complaint_has_its_limit_and_keeps_its_end",
         ),
     ),
-    ("NOTICE_BYTES", Both("src/cli/serve.rs notice_is_as_long_as_its_limit_and_no_longer")),
+    (
+        "NOTICE_BYTES",
+        By(
+            "src/cli/serve.rs notice_is_as_long_as_its_limit_and_no_longer",
+            "src/init/board.rs notice_takes_its_limit_and_is_cut_beyond",
+        ),
+    ),
     ("BUILD_ID_BYTES", Both("src/cli/serve.rs build_id_is_as_long_as_its_limit_and_no_longer")),
+    ("COMMAND_LINE_BYTES", Both("src/init/command_line.rs line_is_read_to_its_limit_and_no_further")),
+    ("MODULES_BYTES", Both("src/init/modules.rs list_is_read_to_its_limit_and_no_further")),
+    (
+        "NOTIFY_BYTES",
+        Both("src/sys/machine/notify.rs message_comes_with_its_sender_up_to_its_limit_and_empty_beyond"),
+    ),
+    ("CLOCK_FILES", Both("src/sys/machine/clock.rs as_many_files_are_looked_at_as_the_limit_says")),
+    ("INITRAMFS_DEPTH", Both("src/sys/machine/mounts.rs emptied_as_deep_as_the_limit_and_no_deeper")),
+    ("RUN_BYTES", Fixed(TMPFS)),
+    ("TMP_BYTES", Fixed(TMPFS)),
+    ("SPARE_DATA_BYTES", Fixed(TMPFS)),
+    ("UNMOUNT_TRIES", Both("src/sys/machine/mounts.rs busy_data_are_tried_again_as_often_as_the_limit_says")),
+    ("SHORT_RUNS", Both("src/init/keeper/tests.rs short_runs_end_the_trial_of_a_slot_and_nothing_else")),
     ("PASSWORD_ROUNDS_MAX", Both("src/session/password.rs rounds_up_to_the_limit_are_taken")),
     // Times: met is the last moment at which nothing happens, passed the first at which it does.
     (
@@ -366,6 +386,38 @@ const HELD: &[(&str, Held)] = &[
     ("BOARD_COMMAND_TIMEOUT", Both("src/sys/board.rs program_has_its_time_and_no_more")),
     ("TICK", Fixed("a step, and no bound: how late every other time may be")),
     ("LOG_WINDOW", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
+    (
+        "DEVICE_TIMEOUT",
+        Fixed("the time that init gives to wait_for, which src/sys/machine/mod.rs holds to any"),
+    ),
+    ("DEVICE_STEP", Both("src/sys/machine/mod.rs waits_for_what_comes_and_not_longer_than_it_may")),
+    ("ROOT_FAILURE_PAUSE", Fixed("a pause, and no bound: a restart follows")),
+    ("DATA_RETRY_PAUSE", Fixed("a pause, and no bound: one try follows")),
+    ("UNMOUNT_PAUSE", Both("src/sys/machine/mounts.rs busy_data_are_tried_again_as_often_as_the_limit_says")),
+    (
+        "READY_TIMEOUT",
+        By(
+            "src/init/keeper/tests.rs server_has_its_time_to_serve",
+            "src/init/keeper/tests.rs slot_on_trial_has_that_time_for_all_its_starts_and_is_given_up",
+        ),
+    ),
+    (
+        "SILENCE_TIMEOUT",
+        By(
+            "src/init/keeper/tests.rs watchdog_is_fed_while_the_server_speaks_and_not_longer",
+            "src/init/keeper/tests.rs silent_server_is_killed_where_there_is_no_watchdog",
+        ),
+    ),
+    ("RESET_TIMEOUT", Both("src/init/keeper/tests.rs watchdog_that_does_not_reset_has_its_time")),
+    ("VANISH_TIMEOUT", Both("src/init/keeper/tests.rs killed_server_that_does_not_vanish_ends_the_board")),
+    (
+        "LEFTOVER_TIMEOUT",
+        By(
+            "src/init/keeper/tests.rs board_ends_in_order",
+            "src/init/keeper/tests.rs end_of_the_board_is_bounded",
+        ),
+    ),
+    ("FEED_INTERVAL", Both("src/init/keeper/tests.rs watchdog_is_not_fed_more_often_than_it_has_to_be")),
 ];
 
 fn read(file: &str) -> Option<String> {

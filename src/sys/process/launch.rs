@@ -1,5 +1,6 @@
 //! Making a process as a service's specification says.
 
+use std::fs;
 use std::io::{self, PipeReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -40,7 +41,17 @@ fn start(mut command: Command) -> io::Result<(u32, Async<PipeReader>)> {
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     // The child is reaped with all others, so the handle is let go.
     let child = command.spawn()?;
+    if is_spared() {
+        // It may be gone already; else it is as likely to be chosen as any other process.
+        let _ = fs::write(format!("/proc/{}/oom_score_adj", child.id()), "0");
+    }
     Ok((child.id(), reader))
+}
+
+/// Whether the kernel was told to spare this process when memory runs out, as by `friendlet init` or by
+/// systemd: what a service takes must not be spared with it.
+fn is_spared() -> bool {
+    fs::read("/proc/self/oom_score_adj").is_ok_and(|score| score.starts_with(b"-"))
 }
 
 fn set_user(command: &mut Command, spec: &Spec) -> Result<(), i32> {

@@ -1,0 +1,109 @@
+//! The socket on which the server says how it is, sd_notify(3).
+
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
+use rustix::process::Pid;
+
+use super::super::file;
+use crate::limits::NOTIFY_BYTES;
+
+/// A datagram socket that knows who speaks.
+#[derive(Debug)]
+pub struct NotifySocket {
+    socket: UnixDatagram,
+}
+
+impl NotifySocket {
+    /// Makes the socket of this name, and the folder it is in, for root alone.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            file::create_dir(folder).map_err(io::Error::other)?;
+        }
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let socket = UnixDatagram::bind(path)?;
+        socket.set_nonblocking(true)?;
+        rustix::net::sockopt::set_socket_passcred(&socket, true)?;
+        Ok(Self { socket })
+    }
+
+    /// The next message and the process that sent it; `None` when there is none. One longer than
+    /// `limits::NOTIFY_BYTES`, or of which nobody says who sent it, comes as an empty one.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn receive<'b>(
+        &self,
+        buffer: &'b mut [u8; NOTIFY_BYTES],
+    ) -> io::Result<Option<(&'b [u8], Option<Pid>)>> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            let mut pieces = [IoSliceMut::new(buffer)];
+            match recvmsg(&self.socket, &mut pieces, &mut control, RecvFlags::DONTWAIT) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                outcome => break outcome?,
+            }
+        };
+        let sender = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmCredentials(credentials) => Some(credentials.pid),
+            _ => None,
+        });
+        let is_cut = received.flags.contains(ReturnFlags::TRUNC);
+        let length = if is_cut || sender.is_none() { 0 } else { received.bytes.min(NOTIFY_BYTES) };
+        Ok(Some((&buffer[..length], sender)))
+    }
+}
+
+impl AsFd for NotifySocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn message_comes_with_its_sender_up_to_its_limit_and_empty_beyond() {
+        let folder = std::env::temp_dir().join(format!("friendlet-notify-{}", std::process::id()));
+        let path = folder.join("run/notify");
+        // Twice: what a run before left behind is no obstacle.
+        drop(NotifySocket::bind(&path).unwrap());
+        let socket = NotifySocket::bind(&path).unwrap();
+        assert_eq!(std::fs::metadata(folder.join("run")).unwrap().permissions().mode() & 0o777, 0o700);
+
+        let mut buffer = [0; NOTIFY_BYTES];
+        assert_eq!(socket.receive(&mut buffer).unwrap(), None);
+        let peer = UnixDatagram::unbound().unwrap();
+        let own = Some(rustix::process::getpid());
+        let longest = [b'x'; NOTIFY_BYTES];
+        for (sent, received) in [
+            (&b"READY=1"[..], &b"READY=1"[..]),
+            (&[], &[]),
+            (&longest, &longest),
+            (&[b'x'; NOTIFY_BYTES + 1], &[]),
+            (b"WATCHDOG=1\n", b"WATCHDOG=1\n"),
+        ] {
+            peer.send_to(sent, &path).unwrap();
+            assert_eq!(socket.receive(&mut buffer).unwrap(), Some((received, own)));
+        }
+        assert_eq!(socket.receive(&mut buffer).unwrap(), None);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
