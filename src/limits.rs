@@ -55,6 +55,12 @@ pub const FIRST_USER_FILE_BYTES: usize = 4096;
 pub const LOG_LINE_BYTES: usize = 512;
 /// Log lines of one kind within `LOG_WINDOW`; the rest are counted.
 pub const LOG_BURST: u32 = 5;
+/// Longest name of a network interface: the kernel's IFNAMSIZ without its NUL.
+pub const INTERFACE_NAME_BYTES: usize = 15;
+/// Longest name of a host: the kernel takes 64 bytes.
+pub const HOST_NAME_BYTES: usize = 63;
+/// Nameservers of a host; the usual resolvers ask no more (resolv.conf(5), MAXNS).
+pub const NAMESERVERS: usize = 3;
 /// Most of `/etc/passwd` that is read.
 pub const ACCOUNTS_BYTES: usize = 256 * 1024;
 /// Longest complaint about a device file that is not in force.

@@ -8,6 +8,7 @@ mod board;
 mod diagnostics;
 mod in_force;
 mod nearest;
+mod network;
 mod section;
 mod services;
 mod settings;
@@ -32,6 +33,7 @@ pub use accounts::{parse_user, user_text};
 pub use board::BoardCommands;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use in_force::{Complaint, InForce, one_line};
+pub use network::{Address, InterfaceName, Network};
 
 use diagnostics::Report;
 use section::Section;
@@ -52,6 +54,8 @@ pub struct Config {
     pub slots: usize,
     /// `[log] level`.
     pub log_level: Level,
+    /// `[network]`, if there is one: for `friendlet init` alone.
+    pub network: Option<Network>,
     /// `[session] idle_timeout_s`.
     pub idle_timeout: Duration,
     /// `[session] lockout_attempts`.
@@ -115,7 +119,8 @@ pub fn of_the_board(program: &str) -> Config {
 }
 
 fn build(text: &str, program: &str, report: &mut Report<'_>) -> Config {
-    let known = ["board", "limits", "listen", "log", "service", "session", "state", "token", "user"];
+    let known =
+        ["board", "limits", "listen", "log", "network", "service", "session", "state", "token", "user"];
     let document = read(text, report);
     let root = Section::root(&document, &known, report);
 
@@ -124,6 +129,7 @@ fn build(text: &str, program: &str, report: &mut Report<'_>) -> Config {
     let state_dir = settings::state_dir(&root, report);
     let slots = settings::slots(&root, report);
     let log_level = settings::log_level(&root, report);
+    let network = network::network(&root, report);
     let session = settings::session(&root, report);
     let services = services::read(&root, program, report);
     let users = accounts::users(&root, &services.names(), report);
@@ -135,6 +141,7 @@ fn build(text: &str, program: &str, report: &mut Report<'_>) -> Config {
         state_dir,
         slots,
         log_level,
+        network,
         idle_timeout: session.idle_timeout,
         lockout_attempts: session.lockout_attempts,
         lockout_time: session.lockout_time,

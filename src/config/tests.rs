@@ -1,6 +1,7 @@
 //! Device files, right and wrong.
 
 mod limits_of_the_board;
+mod network;
 
 use core::time::Duration;
 
@@ -58,6 +59,7 @@ fn empty_file_is_all_defaults() {
     assert_eq!(config.state_dir, "");
     assert_eq!(config.slots, limits::SLOTS);
     assert_eq!(config.log_level, Level::Info);
+    assert_eq!(config.network, None);
     assert_eq!(config.idle_timeout, Duration::from_secs(10_800));
     assert_eq!((config.lockout_attempts, config.lockout_time), (3, Duration::from_secs(3600)));
     assert!(config.users.is_empty() && config.tokens.is_empty());
@@ -466,7 +468,12 @@ fn keys_of(source: &str) -> Vec<&str> {
 fn every_key_is_documented_and_in_the_example() {
     let document = include_str!("../../docs/device-file.md");
     let example = include_str!("../../examples/friendlet.toml");
-    let sources = [include_str!("accounts.rs"), include_str!("services.rs"), include_str!("settings.rs")];
+    let sources = [
+        include_str!("accounts.rs"),
+        include_str!("services.rs"),
+        include_str!("settings.rs"),
+        include_str!("network.rs"),
+    ];
     let mut keys: Vec<_> = sources.into_iter().flat_map(keys_of).collect();
     keys.extend(["dir", "slots", "level", "sha256"]);
     assert!(keys.len() > 25, "{keys:?}");

@@ -248,6 +248,9 @@ const HELD: &[(&str, Held)] = &[
         By("src/log/text.rs line_up_to_the_limit_is_whole", "src/log/text.rs long_line_is_cut"),
     ),
     ("LOG_BURST", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
+    ("INTERFACE_NAME_BYTES", Both(BOARD_LIMITS)),
+    ("HOST_NAME_BYTES", Both(BOARD_LIMITS)),
+    ("NAMESERVERS", Both(BOARD_LIMITS)),
     ("ACCOUNTS_BYTES", Both("src/sys/accounts.rs file_is_read_to_its_limit_and_in_whole_lines")),
     (
         "COMPLAINT_BYTES",

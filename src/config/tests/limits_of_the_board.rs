@@ -36,6 +36,21 @@ fn each_limit_is_met_and_not_passed() {
         |n| format!("[state]\ndir = '/{}'", "a".repeat(n - 1)),
         &format!("dir: longer than {} bytes", limits::FILE_PATH_BYTES),
     );
+    assert_limit(
+        limits::INTERFACE_NAME_BYTES,
+        |n| format!("[network]\ninterface = '{}'", "a".repeat(n)),
+        &format!("interface: longer than {} bytes", limits::INTERFACE_NAME_BYTES),
+    );
+    assert_limit(
+        limits::HOST_NAME_BYTES,
+        |n| format!("[network]\nhostname = '{}'", "a".repeat(n)),
+        &format!("hostname: longer than {} bytes", limits::HOST_NAME_BYTES),
+    );
+    assert_limit(
+        limits::NAMESERVERS,
+        |n| format!("[network]\nnameservers = {}", list(n, |n| format!("192.0.2.{n}"))),
+        &format!("nameservers: more than {}", limits::NAMESERVERS),
+    );
     let users = |n| (0..n).map(|n| format!("[[user]]\nname = 'u{n}'\n")).collect();
     assert_limit(limits::USERS, users, &format!("more than {} users", limits::USERS));
     assert_limit(
