@@ -12,6 +12,7 @@
 //! | L1 | [`http`] | request head, form, responses, upgrade |
 //! | L1 | [`service`] | the service table and its supervisor |
 //! | L1 | [`session`] | users, sessions, tokens, lock-out |
+//! | L1 | [`dhcp`] | a DHCP client: messages and its state machine |
 //! | L2 | [`config`] | the device file |
 //! | L2 | [`slot`] | fixed connection slots: one state machine each, and the dispatch of calls |
 //! | L3 | [`sys`] | processes, signals, clock, files: the only place that calls the system |
@@ -30,6 +31,7 @@
 pub mod cli;
 pub mod config;
 pub mod ctl;
+pub mod dhcp;
 pub mod http;
 pub mod init;
 pub mod limits;

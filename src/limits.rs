@@ -61,6 +61,11 @@ pub const INTERFACE_NAME_BYTES: usize = 15;
 pub const HOST_NAME_BYTES: usize = 63;
 /// Nameservers of a host; the usual resolvers ask no more (resolv.conf(5), MAXNS).
 pub const NAMESERVERS: usize = 3;
+/// Longest DHCP message taken and made: what one Ethernet frame of 1500 bytes holds behind the
+/// headers of IP and UDP.
+pub const DHCP_BYTES: usize = 1472;
+/// Times that DHCP asks for one address before it looks for another (RFC 2131, 3.1.5).
+pub const DHCP_TRIES: u8 = 4;
 /// Most of `/etc/passwd` that is read.
 pub const ACCOUNTS_BYTES: usize = 256 * 1024;
 /// Longest complaint about a device file that is not in force.
@@ -151,6 +156,14 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(70);
 pub const BOARD_COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Step of the server's clock: no deadline is met more exactly.
 pub const TICK: Duration = Duration::from_millis(250);
+/// First pause of DHCP between two messages without an answer (RFC 2131, 4.1); it doubles.
+pub const DHCP_RETRY_MIN: Duration = Duration::from_secs(4);
+/// Longest such pause.
+pub const DHCP_RETRY_MAX: Duration = Duration::from_secs(64);
+/// Shortest pause between two tries to renew a lease (RFC 2131, 4.4.5).
+pub const DHCP_RENEW_MIN: Duration = Duration::from_secs(60);
+/// Shortest lease that is taken.
+pub const DHCP_LEASE_MIN: Duration = Duration::from_secs(10);
 /// Time over which `LOG_BURST` counts.
 pub const LOG_WINDOW: Duration = Duration::from_secs(10);
 /// How long init waits for a disk to appear.

@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["limits", "log"]),
     ("service", &["limits", "log"]),
     ("session", &["limits", "log"]),
+    ("dhcp", &["limits", "log"]),
     ("config", &["service", "session", "limits", "log"]),
     ("slot", &["proto", "ws", "http", "service", "session", "config", "limits", "log"]),
     ("sys", &["service", "session", "config", "limits", "log"]),

@@ -29,6 +29,8 @@ const LOGIN: &str = "src/slot/tests/limits.rs parts_of_a_login_are_as_long_as_th
 const SENDING: &str = "src/slot/tests/limits.rs peer_that_reads_nothing_is_heard_until_its_buffer_is_full";
 const CLOSING: &str = "src/slot/tests/limits.rs largest_answer_leaves_room_for_the_closing_frame";
 const LINGER: &str = "src/net/driver.rs closed_connection_is_read_on_to_its_limits_and_no_further";
+const DHCP_PAUSES: &str = "src/dhcp/client/tests.rs unanswered_message_is_sent_again_and_less_and_less";
+const DHCP_RENEWAL: &str = "src/dhcp/client/tests.rs tries_to_renew_keep_their_distance";
 const BACK_OFF: &str = "src/service/restart.rs pause_doubles_up_to_its_limit";
 const TMPFS: &str = "the kernel is told so when memory is mounted, and refuses what passes it: ENOSPC";
 
@@ -250,7 +252,18 @@ const HELD: &[(&str, Held)] = &[
     ("LOG_BURST", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
     ("INTERFACE_NAME_BYTES", Both(BOARD_LIMITS)),
     ("HOST_NAME_BYTES", Both(BOARD_LIMITS)),
-    ("NAMESERVERS", Both(BOARD_LIMITS)),
+    (
+        "NAMESERVERS",
+        By(BOARD_LIMITS, "src/dhcp/packet/tests.rs nameservers_meet_their_limit_and_the_rest_is_left"),
+    ),
+    (
+        "DHCP_BYTES",
+        By(
+            "src/dhcp/packet/tests.rs messages_up_to_the_limit_are_read",
+            "src/dhcp/packet/tests.rs longest_message_has_room",
+        ),
+    ),
+    ("DHCP_TRIES", Both("src/dhcp/client/tests.rs offer_that_is_not_kept_is_given_up")),
     ("ACCOUNTS_BYTES", Both("src/sys/accounts.rs file_is_read_to_its_limit_and_in_whole_lines")),
     (
         "COMPLAINT_BYTES",
@@ -388,6 +401,10 @@ const HELD: &[(&str, Held)] = &[
     ),
     ("BOARD_COMMAND_TIMEOUT", Both("src/sys/board.rs program_has_its_time_and_no_more")),
     ("TICK", Fixed("a step, and no bound: how late every other time may be")),
+    ("DHCP_RETRY_MIN", Both(DHCP_PAUSES)),
+    ("DHCP_RETRY_MAX", Both(DHCP_PAUSES)),
+    ("DHCP_RENEW_MIN", By(DHCP_RENEWAL, "src/dhcp/client/tests.rs lease_is_rebound_and_ends")),
+    ("DHCP_LEASE_MIN", Both("src/dhcp/client/tests.rs answers_that_are_none_are_left_alone")),
     ("LOG_WINDOW", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
     (
         "DEVICE_TIMEOUT",
