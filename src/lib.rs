@@ -15,7 +15,7 @@
 //! | L1 | [`dhcp`] | a DHCP client: messages and its state machine |
 //! | L2 | [`config`] | the device file |
 //! | L2 | [`slot`] | fixed connection slots: one state machine each, and the dispatch of calls |
-//! | L3 | [`sys`] | processes, signals, clock, files: the only place that calls the system |
+//! | L3 | [`sys`] | processes, signals, clock, files, a board's network: the only place that calls the system |
 //! | L3 | [`net`] | sockets, TLS, timers: the only place that awaits the network |
 //! | L3 | [`ctl`] | the command-line client |
 //! | L4 | [`serve`] | the server: everything above, joined |

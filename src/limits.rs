@@ -66,6 +66,11 @@ pub const NAMESERVERS: usize = 3;
 pub const DHCP_BYTES: usize = 1472;
 /// Times that DHCP asks for one address before it looks for another (RFC 2131, 3.1.5).
 pub const DHCP_TRIES: u8 = 4;
+/// Longest answer of the kernel about its network: it fills no more than 8 KiB at once.
+pub const NETLINK_BYTES: usize = 8192;
+/// Messages of one socket that the network manager takes in one turn; answers of the kernel to one
+/// question.
+pub const NETWORK_TURNS: usize = 32;
 /// Most of `/etc/passwd` that is read.
 pub const ACCOUNTS_BYTES: usize = 256 * 1024;
 /// Longest complaint about a device file that is not in force.
@@ -156,6 +161,9 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(70);
 pub const BOARD_COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Step of the server's clock: no deadline is met more exactly.
 pub const TICK: Duration = Duration::from_millis(250);
+/// Time between two looks for a network interface that is not there yet or has no carrier, and
+/// between two tries of what the kernel refused.
+pub const NETWORK_POLL: Duration = Duration::from_secs(1);
 /// First pause of DHCP between two messages without an answer (RFC 2131, 4.1); it doubles.
 pub const DHCP_RETRY_MIN: Duration = Duration::from_secs(4);
 /// Longest such pause.

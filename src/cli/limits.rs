@@ -32,6 +32,7 @@ const TIMES: &[(&str, Duration)] = &[
     ("lockout_time", limits::LOCKOUT_TIME),
     ("lockout_time_max", limits::LOCKOUT_TIME_MAX),
     ("log_window", limits::LOG_WINDOW),
+    ("network_poll", limits::NETWORK_POLL),
     ("ping_interval", limits::PING_INTERVAL),
     ("ready_timeout", limits::READY_TIMEOUT),
     ("reset_timeout", limits::RESET_TIMEOUT),

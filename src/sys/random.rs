@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
+use rustix::rand::{GetRandomFlags, getrandom};
 
 /// The kernel gave no random bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,6 +22,15 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], RandomError> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).map_err(|_| RandomError)?;
     Ok(bytes)
+}
+
+/// A number that differs between boards and starts. Early at boot it may be one that can be guessed,
+/// and on kernels before 5.6 even 0: this does not wait, and nothing secret may come of it.
+pub(super) fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    let flags = [GetRandomFlags::INSECURE, GetRandomFlags::NONBLOCK];
+    let _ = flags.into_iter().find(|flags| getrandom(&mut bytes[..], *flags).is_ok());
+    u64::from_ne_bytes(bytes)
 }
 
 /// 32 characters of which none is taken for another: no 0 and o, no 1 and l.
@@ -57,6 +67,11 @@ mod tests {
         let a: [u8; 20] = bytes().unwrap();
         let b: [u8; 20] = bytes().unwrap();
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn seeds_differ() {
+        assert_ne!(seed(), seed());
     }
 
     #[test]

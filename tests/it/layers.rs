@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dhcp", &["limits", "log"]),
     ("config", &["service", "session", "limits", "log"]),
     ("slot", &["proto", "ws", "http", "service", "session", "config", "limits", "log"]),
-    ("sys", &["service", "session", "config", "limits", "log"]),
+    ("sys", &["dhcp", "service", "session", "config", "limits", "log"]),
     ("net", &["slot", "config", "http", "ws", "limits", "log"]),
     ("ctl", &["proto", "limits", "log"]),
     (

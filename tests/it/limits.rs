@@ -263,6 +263,8 @@ const HELD: &[(&str, Held)] = &[
             "src/dhcp/packet/tests.rs longest_message_has_room",
         ),
     ),
+    ("NETLINK_BYTES", Both("src/sys/network/kernel.rs datagram_may_be_as_long_as_the_limit")),
+    ("NETWORK_TURNS", Both("src/sys/network/kernel.rs answer_has_its_number_of_datagrams")),
     ("DHCP_TRIES", Both("src/dhcp/client/tests.rs offer_that_is_not_kept_is_given_up")),
     ("ACCOUNTS_BYTES", Both("src/sys/accounts.rs file_is_read_to_its_limit_and_in_whole_lines")),
     (
@@ -401,6 +403,7 @@ const HELD: &[(&str, Held)] = &[
     ),
     ("BOARD_COMMAND_TIMEOUT", Both("src/sys/board.rs program_has_its_time_and_no_more")),
     ("TICK", Fixed("a step, and no bound: how late every other time may be")),
+    ("NETWORK_POLL", Both("src/sys/network/mod.rs missing_interface_is_looked_for_once_in_a_while")),
     ("DHCP_RETRY_MIN", Both(DHCP_PAUSES)),
     ("DHCP_RETRY_MAX", Both(DHCP_PAUSES)),
     ("DHCP_RENEW_MIN", By(DHCP_RENEWAL, "src/dhcp/client/tests.rs lease_is_rebound_and_ends")),

@@ -18,6 +18,7 @@ mod http;
 mod life;
 mod login;
 mod memory;
+mod network;
 mod notify;
 mod quiet;
 mod reader;

@@ -1,9 +1,11 @@
 //! What the tests share: a device file, the running server, clients that also do wrong.
 
 pub(crate) mod device;
+pub(crate) mod dhcp;
 pub(crate) mod folder;
 pub(crate) mod guest;
 pub(crate) mod http;
+pub(crate) mod namespaces;
 pub(crate) mod notify;
 pub(crate) mod process;
 pub(crate) mod server;
