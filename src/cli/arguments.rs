@@ -190,7 +190,7 @@ mod tests {
             assert_eq!(called(words), Command::Init, "{words:?}");
         }
         assert_eq!(called(&["/sbin/init", "--help"]), Command::Help(help::INIT));
-        assert_eq!(called(&["/sbin/reinit"]), Command::Serve { config: None });
+        assert_eq!(called(&["/sbin/reinit"]), Command::Serve { config: None, falls_back: false });
     }
 
     #[test]
