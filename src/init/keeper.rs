@@ -108,7 +108,8 @@ impl Keeper {
             (Message::Ready, Server::Starting { since }) => {
                 info!("the server serves, {} s after its start", (now - since).as_secs());
                 self.server = Server::Ready { since, heard: now };
-                if core::mem::take(&mut self.on_trial) {
+                // What was given up is not good because it came at last.
+                if self.ending.is_none() && core::mem::take(&mut self.on_trial) {
                     self.next[0] = Some(Action::MarkGood);
                 }
             }

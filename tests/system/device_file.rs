@@ -123,9 +123,16 @@ fn version_and_help() {
     assert!(version.stdout.contains(friendlet::limits::BOARD), "{version:?}");
     let help = run(&["--help"], "");
     assert_eq!(help.code, Some(0), "{help:?}");
-    for word in ["serve", "check", "passwd", "limits", "ctl"] {
+    for word in ["serve", "init", "check", "passwd", "limits", "ctl"] {
         assert!(help.stdout.contains(word), "{word}");
     }
+}
+
+#[test]
+fn only_the_first_process_can_be_init() {
+    let run = run(&["init"], "");
+    assert_eq!(run.code, Some(USAGE), "{run:?}");
+    assert!(run.stderr.contains("first process") && run.stderr.contains("friendlet serve"), "{run:?}");
 }
 
 #[test]

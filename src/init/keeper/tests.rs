@@ -1,3 +1,5 @@
+mod random;
+
 use super::*;
 
 const MOMENT: Duration = Duration::from_millis(1);
@@ -151,6 +153,8 @@ fn slot_on_trial_has_that_time_for_all_its_starts_and_is_given_up() {
     assert_eq!(keeper.poll_timeout(), Some(READY_TIMEOUT));
     assert_eq!(actions(&mut keeper, READY_TIMEOUT - MOMENT), []);
     assert_eq!(actions(&mut keeper, READY_TIMEOUT), [Action::StopServer]);
+    keeper.handle_message(Message::Ready, READY_TIMEOUT);
+    assert_eq!(actions(&mut keeper, READY_TIMEOUT), []);
     keeper.handle_exit(Some(Exit::Code(0)), s(121));
     assert_eq!(actions(&mut keeper, s(121)), [Action::StopRest]);
     keeper.handle_nobody_left(s(121));
