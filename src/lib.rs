@@ -19,7 +19,7 @@
 //! | L3 | [`net`] | sockets, TLS, timers: the only place that awaits the network |
 //! | L3 | [`ctl`] | the command-line client |
 //! | L4 | [`serve`] | the server: everything above, joined |
-//! | L4 | [`init`] | PID 1 of a board: mounts, modules, watchdog, and the server as its child |
+//! | L4 | [`init`] | PID 1 of a board: mounts, modules, network, watchdog, and the server as its child |
 //! | L4 | [`cli`] | the command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` |
 //!
 //! L1 and L2 are sans-IO: bytes and `now` (time since start) go in, bytes and actions come out,

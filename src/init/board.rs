@@ -13,20 +13,21 @@ use super::command_line::{CommandLine, Slot};
 use super::keeper::{Action, Keeper};
 use super::message::{self, End};
 use super::root::restart;
+use crate::config::Network;
 use crate::limits::{
     DATA_RETRY_PAUSE, DEVICE_TIMEOUT, FEED_INTERVAL, NOTICE_BYTES, NOTIFY_BYTES, RUN_BYTES, SILENCE_TIMEOUT,
     SPARE_DATA_BYTES, TMP_BYTES, TURNS,
 };
-use crate::sys::Clock;
 use crate::sys::machine::{self as system, BoardSignals, MountError, NotifySocket, Reaped, Server, Watchdog};
+use crate::sys::{Clock, NetworkManager};
 use crate::{error, info, warning};
 
 const WATCHDOG: &str = "/dev/watchdog";
 const NOTIFY: &str = "/run/friendlet/notify";
 const STATE: &str = "/data/state";
 const CLOCK_FILE: &str = "/data/clock";
-const HOSTNAME: &str = "friendlet";
-const ARGUMENTS: [&str; 4] = ["serve", "--config", "/data/friendlet.toml", "--fall-back"];
+const DEVICE_FILE: &str = "/data/friendlet.toml";
+const ARGUMENTS: [&str; 4] = ["serve", "--config", DEVICE_FILE, "--fall-back"];
 /// When this program was built, in seconds since 1970: it cannot be earlier.
 const BUILT_UNIX_S: u64 = match u64::from_str_radix(env!("FRIENDLET_BUILT_UNIX_S"), 10) {
     Ok(seconds) => seconds,
@@ -37,8 +38,8 @@ const BUILT_UNIX_S: u64 = match u64::from_str_radix(env!("FRIENDLET_BUILT_UNIX_S
 type Notice = String<NOTICE_BYTES>;
 
 /// Brings up the rest of the board, and keeps it.
-pub(super) fn run(line: &CommandLine<'_>) -> ! {
-    let mut board = Board::new(line);
+pub(super) fn run(line: &CommandLine<'_>, read_network: fn(&Path) -> Option<Network>) -> ! {
+    let mut board = Board::new(line, read_network);
     board.keep()
 }
 
@@ -53,11 +54,16 @@ struct Board<'l> {
     signals: BoardSignals,
     server: Option<Server>,
     watchdog: Option<Watchdog>,
+    network: NetworkManager,
 }
 
 impl<'l> Board<'l> {
-    fn new(line: &CommandLine<'l>) -> Self {
-        let mut watchdog = open_watchdog(line.watchdog_s);
+    fn new(line: &CommandLine<'l>, read_network: fn(&Path) -> Option<Network>) -> Self {
+        // 0 s: it is not to be opened, since some reset the board as soon as they are.
+        let mut watchdog = match line.watchdog_s {
+            Some(0) => None,
+            seconds => open_watchdog(seconds),
+        };
         let mut feed = || {
             if let Some(watchdog) = &mut watchdog {
                 // It is told when the board runs; here a reset is the answer.
@@ -67,10 +73,11 @@ impl<'l> Board<'l> {
         mount_memory();
         let mut notice = Notice::new();
         mount_data(line.data, &mut notice, &mut feed);
-        if let Err(error) = system::prepare(HOSTNAME) {
+        if let Err(error) = system::prepare() {
             warning!("not all could be set for this machine: {}", error);
         }
         set_clock();
+        let network = NetworkManager::new(read_network(Path::new(DEVICE_FILE)).as_ref());
         let on_trial = is_on_trial(line);
         let sockets =
             NotifySocket::bind(Path::new(NOTIFY)).and_then(|notify| Ok((notify, BoardSignals::new()?)));
@@ -92,6 +99,7 @@ impl<'l> Board<'l> {
             signals,
             server: None,
             watchdog,
+            network,
         }
     }
 
@@ -101,6 +109,7 @@ impl<'l> Board<'l> {
             self.take_signals(now);
             self.take_messages(now);
             self.reap(now);
+            self.network.handle_ready(now);
             while let Some(action) = self.keeper.poll_action(now) {
                 self.perform(action, now);
             }
@@ -190,6 +199,7 @@ impl<'l> Board<'l> {
             ("STATE_DIRECTORY", Some(STATE)),
             ("NOTIFY_SOCKET", Some(NOTIFY)),
             ("WATCHDOG_USEC", Some(silence.as_str())),
+            ("FRIENDLET_INIT", Some("1")),
             ("FRIENDLET_SLOT", slot),
             ("FRIENDLET_NOTICE", notice),
         ];
@@ -199,8 +209,9 @@ impl<'l> Board<'l> {
 
     /// Waits until something comes or is due.
     fn wait(&self) {
-        let timeout = self.keeper.poll_timeout().map(|due| due.saturating_sub(self.clock.now()));
-        let sources = [Some(self.signals.as_fd()), Some(self.notify.as_fd())];
+        let due = self.keeper.poll_timeout().into_iter().chain(self.network.poll_timeout()).min();
+        let timeout = due.map(|due| due.saturating_sub(self.clock.now()));
+        let sources = [Some(self.signals.as_fd()), Some(self.notify.as_fd()), self.network.fd()];
         if let Err(error) = system::wait_input(sources, timeout) {
             // PID 1 has nobody to give up to; it goes on by its clock.
             error!("waiting for the server and for signals: {}", error);

@@ -21,6 +21,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use self::command_line::CommandLine;
+use crate::config::Network;
 use crate::limits::{COMMAND_LINE_BYTES, MODULES_BYTES};
 use crate::sys::file;
 use crate::sys::machine as system;
@@ -34,7 +35,8 @@ const MODULES_FOLDER: &str = "/lib/modules";
 const USAGE: u8 = 64;
 
 /// Brings the board up and keeps it up, for ever. As any other process than the first one it refuses.
-pub fn run() -> ExitCode {
+/// `read_network` reads the `[network]` of a device file, by the rules of the server.
+pub fn run(read_network: fn(&Path) -> Option<Network>) -> ExitCode {
     if !system::is_first_process() {
         eprintln!(
             "friendlet init: this is process {}, and only the kernel's first process can be init; \
@@ -59,7 +61,7 @@ pub fn run() -> ExitCode {
     load_modules();
     match line.root {
         Some(device) if system::is_initramfs() => root::enter(device),
-        _ => board::run(&line),
+        _ => board::run(&line, read_network),
     }
 }
 

@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "serve",
         &["proto", "ws", "http", "service", "session", "config", "slot", "sys", "net", "limits", "log"],
     ),
-    ("init", &["service", "sys", "limits", "log"]),
+    ("init", &["service", "config", "sys", "limits", "log"]),
     (
         "cli",
         &[

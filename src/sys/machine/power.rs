@@ -4,18 +4,17 @@ use std::io;
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use rustix::system::{RebootCommand, reboot, sethostname};
+use rustix::system::{RebootCommand, reboot};
 
 /// What processes inherit from the first one: files that others may read and not write, no core
-/// files, a machine of this name; and ctrl-alt-del becomes a signal to this process.
+/// files; and ctrl-alt-del becomes a signal to this process.
 ///
 /// # Errors
 /// The first of what cannot be set; the rest is.
-pub fn prepare(hostname: &str) -> io::Result<()> {
+pub fn prepare() -> io::Result<()> {
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let core = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: None });
-    let name = sethostname(hostname.as_bytes());
-    Ok(reboot(RebootCommand::CadOff).and(core).and(name)?)
+    Ok(reboot(RebootCommand::CadOff).and(core)?)
 }
 
 /// Restarts the machine. It returns only when the kernel will not.

@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(heard(7, &[[two.clone(), done(0), two.clone()].concat()]), (Ok(()), 2));
         assert_eq!(heard(7, &[two.clone(), done(17)]), (Err(Errno::EXIST), 2));
         assert_eq!(heard(7, &[message(2, &0_i32.to_ne_bytes())]), (Ok(()), 0));
-        assert_eq!(heard(7, &[two.clone()]), (Err(Errno::AGAIN), 2));
+        assert_eq!(heard(7, std::slice::from_ref(&two)), (Err(Errno::AGAIN), 2));
         assert_eq!(heard(8, &[two, done(1)]), (Err(Errno::AGAIN), 0), "that of another question");
     }
 
