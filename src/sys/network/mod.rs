@@ -96,6 +96,8 @@ pub struct NetworkManager {
     /// The interface in use, as it was when last looked at.
     link: Option<Link>,
     wanted: Option<Setting>,
+    /// For how long DHCP gave it; none: for ever.
+    lease_time: Option<Duration>,
     /// What the kernel was told of `wanted`.
     current: Option<Setting>,
     /// When to look at the interfaces next, without an event.
@@ -135,6 +137,7 @@ impl NetworkManager {
             client: None,
             link: None,
             wanted: None,
+            lease_time: None,
             current: None,
             look_at: Some(Duration::ZERO),
             told: None,
@@ -237,16 +240,19 @@ impl NetworkManager {
             self.look_at = Some(now + NETWORK_POLL);
             return Ok(());
         };
-        let is_other = |used: &Link| used.index != link.index || used.hardware != link.hardware;
-        if self.link.as_ref().is_none_or(is_other) {
-            self.forget();
+        let is_used = |used: &Link| used.index == link.index && used.hardware == link.hardware;
+        if !self.link.as_ref().is_some_and(is_used) {
+            if self.link.as_ref().is_none_or(|used| used.index != link.index) {
+                self.forget();
+            }
             self.take(&link, now);
         }
         let was_running = self.link.replace(link.clone()).is_some_and(|link| link.is_running);
         if !link.is_up {
             // Switching an interface off took its routes.
             self.current = None;
-            self.look_at = Some(now);
+            // The kernel says when it is up; this is for when it does not.
+            self.look_at = Some(now + NETWORK_POLL);
             let Some(sockets) = &mut self.sockets else { return Ok(()) };
             sockets.kernel.run(Tried::Up, Question::up(link.index))?;
         }
@@ -267,9 +273,11 @@ impl NetworkManager {
         Ok(())
     }
 
-    /// Begins with an interface.
+    /// Begins with an interface, or anew with one that has got another hardware address.
     fn take(&mut self, link: &Link, now: Duration) {
         self.told = None;
+        self.client = None;
+        self.wanted = None;
         self.link = Some(Link { is_running: false, ..link.clone() });
         match (self.network.address, link.hardware) {
             (Address::Static { address, prefix, gateway }, _) => {
@@ -339,11 +347,9 @@ impl NetworkManager {
         match action {
             Action::Configure(lease) => {
                 let setting = setting_of(&lease, &self.network);
-                let time = Seconds(lease.time);
-                if self.wanted.as_ref() == Some(&setting) {
-                    crate::debug!("{}: keeps {}, by DHCP {}", name, setting, time);
-                } else {
-                    crate::info!("{} has {}, by DHCP {}", name, setting, time);
+                self.lease_time = lease.time;
+                if self.current.as_ref() == Some(&setting) {
+                    crate::debug!("{}: keeps {}, by DHCP {}", name, setting, Seconds(lease.time));
                 }
                 self.wanted = Some(setting);
             }
@@ -366,8 +372,8 @@ impl NetworkManager {
             return Ok(());
         }
         let kernel = &mut sockets.kernel;
-        let (wanted, current) = (self.wanted.as_ref(), self.current.take());
-        if let Some(old) = current {
+        let wanted = self.wanted.as_ref();
+        if let Some(old) = &self.current {
             let is_kept = wanted.is_some_and(|new| (new.address, new.prefix) == (old.address, old.prefix));
             if !is_kept {
                 let tried = Tried::DeleteAddress(old.address, old.prefix);
@@ -381,6 +387,7 @@ impl NetworkManager {
                 unless(&[Errno::SRCH, Errno::NODEV], gone)?;
             }
         }
+        self.current = None;
         let Some(new) = wanted else { return Ok(()) };
         let tried = Tried::AddAddress(new.address, new.prefix);
         kernel.run(tried, Question::add_address(link.index, new.address, new.prefix))?;
@@ -390,8 +397,9 @@ impl NetworkManager {
             let question = Question::add_gateway(link.index, gateway, is_on_link);
             kernel.run(Tried::AddGateway(gateway), question)?;
         }
-        if self.network.address != Address::Dhcp {
-            crate::info!("{} has {}", link.name, new);
+        match self.network.address {
+            Address::Dhcp => crate::info!("{} has {}, by DHCP {}", link.name, new, Seconds(self.lease_time)),
+            Address::Static { .. } => crate::info!("{} has {}", link.name, new),
         }
         // The rest of the network does without.
         if let Err(error) = write_nameservers(&new.nameservers) {
