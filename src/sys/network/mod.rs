@@ -249,8 +249,10 @@ impl NetworkManager {
         }
         let was_running = self.link.replace(link.clone()).is_some_and(|link| link.is_running);
         if !link.is_up {
-            // Switching an interface off took its routes.
-            self.current = None;
+            // Switching an interface off took its routes, but not its address.
+            if let Some(current) = &mut self.current {
+                current.gateway = None;
+            }
             // The kernel says when it is up; this is for when it does not.
             self.look_at = Some(now + NETWORK_POLL);
             let Some(sockets) = &mut self.sockets else { return Ok(()) };
@@ -391,6 +393,8 @@ impl NetworkManager {
         let Some(new) = wanted else { return Ok(()) };
         let tried = Tried::AddAddress(new.address, new.prefix);
         kernel.run(tried, Question::add_address(link.index, new.address, new.prefix))?;
+        // Whatever comes of the rest, this is to be taken away again.
+        self.current = Some(Setting { gateway: None, nameservers: Vec::new(), ..new.clone() });
         if let Some(gateway) = new.gateway {
             let hosts = u32::MAX.checked_shr(new.prefix.into()).unwrap_or(0);
             let is_on_link = (gateway.to_bits() ^ new.address.to_bits()) & !hosts != 0;
