@@ -208,6 +208,13 @@ pub fn validate(out: &mut Writer<'_>) -> Result<(), Full> {
     out.put(r#"{"response":"true"}"#)
 }
 
+/// `user/updatepassword`: the password is another from now on.
+pub fn password_updated(out: &mut Writer<'_>) -> Result<(), Full> {
+    out.put("ok")?;
+    out.put(SEPARATE)?;
+    out.put(r#"{ "updatepassword": "success!"}"#)
+}
+
 /// `user/logout`; 2016 says nothing.
 pub fn logout(out: &mut Writer<'_>, form: Form) -> Result<(), Full> {
     match form {
@@ -338,6 +345,7 @@ mod tests {
 
     #[test]
     fn validate_and_logout() {
+        assert_eq!(written(password_updated), r#"ok<!--separate-->{ "updatepassword": "success!"}"#);
         assert_eq!(written(validate), r#"ok<!--separate-->{"response":"true"}"#);
         assert_eq!(written(|out| logout(out, Form::Frame)), "");
         assert_eq!(written(|out| logout(out, Form::Http)), r#"ok<!--separate-->{"logout":"success"}"#);

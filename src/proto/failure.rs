@@ -37,6 +37,8 @@ pub enum Failure<'a> {
     MissingCredentials,
     /// A session to go on with is not there; code 10.
     CannotResume,
+    /// There is no such user; code 13.
+    UnknownUser,
     /// A parameter is missing; code 14.
     MissingParameters {
         /// Names of the missing, with commas between.
@@ -65,6 +67,7 @@ impl Failure<'_> {
             Self::MissingCredentials => 8,
             Self::CannotResume => 10,
             Self::UnknownSession { .. } => 11,
+            Self::UnknownUser => 13,
             Self::MissingParameters { .. } => 14,
             Self::TableFull => 17,
             Self::Failed { .. } => 18,
@@ -156,6 +159,7 @@ impl fmt::Display for Failure<'_> {
             Self::MissingCredentials => "Missing parameters: username,password,deviceid",
             Self::CannotResume => "User session or User not found",
             Self::UnknownSession { .. } => "User session not found",
+            Self::UnknownUser => "User not found",
             Self::MissingParameters { names } => return write!(f, "Missing parameters: {names}"),
             Self::TableFull => "Cannot allocate memory",
             Self::Failed { function, result } => {

@@ -11,8 +11,8 @@ use super::system::System;
 use crate::log::RateLimit;
 use crate::net::{Bell, Endpoint, Ports};
 use crate::service::LastExit;
-use crate::slot::{CommandEnd, Counters, End, Server, SlotId, State};
-use crate::sys::password::PasswordWorker;
+use crate::slot::{CommandEnd, Counters, End, PasswordVerdict, Server, SlotId, State};
+use crate::sys::password::{PasswordResult, PasswordWorker};
 use crate::sys::{Clock, Notify, Processes};
 use crate::{debug, info};
 
@@ -144,9 +144,15 @@ impl Endpoint for Core {
 
 /// Passes on the verdicts of the thread that checks passwords.
 pub(super) async fn passwords(core: Rc<Core>, worker: Rc<PasswordWorker>) {
-    while let Some(verdict) = worker.result().await {
+    while let Some(result) = worker.result().await {
         core.with(|server, system, now| {
-            server.handle_password(verdict.ticket, verdict.ok, now, system);
+            let PasswordResult { ticket, ok, made } = result;
+            let verdict = match made {
+                Some(hash) => PasswordVerdict::Made(hash),
+                None if ok => PasswordVerdict::Right,
+                None => PasswordVerdict::Wrong,
+            };
+            server.handle_password(ticket, verdict, now, system);
         });
     }
 }

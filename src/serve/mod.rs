@@ -27,8 +27,10 @@ use crate::service::Supervisor;
 use crate::session::{Lockout, SessionTable};
 use crate::slot::{Board, Server, Setup};
 use crate::sys::password::PasswordWorker;
-use crate::sys::{Clock, EnabledFile, News, Notify, NotifyEnvironment, Processes, Received, Signals, file};
-use crate::{info, limits, warning};
+use crate::sys::{
+    Clock, EnabledFile, News, Notify, NotifyEnvironment, PasswordsFile, Processes, Received, Signals, file,
+};
+use crate::{error, info, limits, warning};
 
 /// Step at which an ending server looks whether it is done.
 const END_STEP: Duration = Duration::from_millis(20);
@@ -128,7 +130,15 @@ pub fn run(start: Start) -> Result<(), StartError> {
     identity::prepare_state_dir(state_dir)
         .map_err(|error| if config.state_dir.is_empty() { error } else { error.of_the_file() })?;
     let tls = identity::tls(&config.listen, state_dir)?;
-    let users = identity::users(config.users, state_dir)?;
+    let mut users = identity::users(config.users, state_dir)?;
+    let changed_passwords = PasswordsFile::new(state_dir);
+    // Nobody could log in to mend it, if this were the end.
+    if let Err(error) = changed_passwords.load(&mut users) {
+        error!(
+            "passwords count as the device file has them; what was changed since cannot be read: {}",
+            error
+        );
+    }
 
     let enabled = EnabledFile::new(state_dir);
     let services = supervisor(config.services, &enabled)?;
@@ -155,8 +165,14 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let ports = Ports::new(server.slots());
     let notify = Rc::new(Notify::new(&NotifyEnvironment::of_this_process()));
     let ending = Rc::new(Ending::new(config.board, has_init, Rc::clone(&notify)));
-    let system =
-        System::new(Rc::clone(&processes), Rc::clone(&passwords), enabled, Rc::clone(&ending), clock);
+    let system = System::new(
+        Rc::clone(&processes),
+        Rc::clone(&passwords),
+        enabled,
+        changed_passwords,
+        Rc::clone(&ending),
+        clock,
+    );
     let core = Rc::new(Core::new(server, system, clock, Rc::clone(&notify), Rc::clone(&ports)));
 
     let executor = LocalExecutor::new();

@@ -5,16 +5,17 @@ use std::rc::Rc;
 use super::ending::Ending;
 use crate::limits::SESSION_ID_BYTES;
 use crate::service::{Arguments, ServiceId, Signal, Spec};
-use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash};
+use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
 use crate::slot::{BoardEnd, Platform, Refused};
 use crate::sys::password::{PasswordJob, PasswordWorker};
-use crate::sys::{Clock, EnabledFile, Processes, random};
+use crate::sys::{Clock, EnabledFile, PasswordsFile, Processes, random};
 use crate::{error, warning};
 
 pub(super) struct System {
     processes: Rc<Processes>,
     passwords: Rc<PasswordWorker>,
     enabled: EnabledFile,
+    changed_passwords: PasswordsFile,
     ending: Rc<Ending>,
     clock: Clock,
 }
@@ -24,10 +25,11 @@ impl System {
         processes: Rc<Processes>,
         passwords: Rc<PasswordWorker>,
         enabled: EnabledFile,
+        changed_passwords: PasswordsFile,
         ending: Rc<Ending>,
         clock: Clock,
     ) -> Self {
-        Self { processes, passwords, enabled, ending, clock }
+        Self { processes, passwords, enabled, changed_passwords, ending, clock }
     }
 
     pub(super) fn processes(&self) -> &Rc<Processes> {
@@ -70,7 +72,33 @@ impl Platform for System {
         hash: PasswordHash,
         ticket: u64,
     ) -> Result<(), Refused> {
-        self.passwords.submit(PasswordJob { ticket, canonical, hash }).map_err(|_| Refused)
+        let job = PasswordJob { ticket, check: Some((canonical, hash)), make: None };
+        self.passwords.submit(job).map_err(|_| Refused)
+    }
+
+    fn change_password(
+        &mut self,
+        old: Option<([u8; CANONICAL_PASSWORD_BYTES], PasswordHash)>,
+        new: [u8; CANONICAL_PASSWORD_BYTES],
+        ticket: u64,
+    ) -> Result<(), Refused> {
+        let salt = random::bytes().map_err(|error| {
+            error!("no password can be made: {}", error);
+            Refused
+        })?;
+        self.passwords
+            .submit(PasswordJob { ticket, check: old, make: Some((new, salt)) })
+            .map_err(|_| Refused)
+    }
+
+    fn store_passwords(&mut self, users: &Users) -> bool {
+        match self.changed_passwords.store(users) {
+            Ok(()) => true,
+            Err(error) => {
+                error!("a changed password cannot be written down: {}", error);
+                false
+            }
+        }
     }
 
     fn end_board(&mut self, end: BoardEnd) -> Result<(), i32> {

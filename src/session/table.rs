@@ -169,9 +169,9 @@ impl SessionTable {
         }
     }
 
-    /// Ends all sessions of a user; which they were.
-    pub fn close_user(&mut self, user: UserId) -> Vec<SessionKey, SESSIONS> {
-        self.close_all(|session| session.user == user)
+    /// Ends all sessions of a user but this one; which they were.
+    pub fn close_user(&mut self, user: UserId, but: Option<SessionKey>) -> Vec<SessionKey, SESSIONS> {
+        self.close_all(|key, session| session.user == user && Some(key) != but)
     }
 
     /// When the next session ends for want of activity.
@@ -182,7 +182,7 @@ impl SessionTable {
     /// Ends the sessions that have been idle too long; which they were.
     pub fn handle_timeout(&mut self, now: Duration) -> Vec<SessionKey, SESSIONS> {
         let idle_timeout = self.idle_timeout;
-        self.close_all(|session| now.saturating_sub(session.active) >= idle_timeout)
+        self.close_all(|_, session| now.saturating_sub(session.active) >= idle_timeout)
     }
 
     /// How many are open.
@@ -195,9 +195,10 @@ impl SessionTable {
         self.sessions().next().is_none()
     }
 
-    fn close_all(&mut self, pick: impl Fn(&Session) -> bool) -> Vec<SessionKey, SESSIONS> {
+    fn close_all(&mut self, pick: impl Fn(SessionKey, &Session) -> bool) -> Vec<SessionKey, SESSIONS> {
+        let sessions = self.sessions().map(|(index, session)| (self.key(index), session));
         let keys: Vec<SessionKey, SESSIONS> =
-            self.sessions().filter(|(_, session)| pick(session)).map(|(index, _)| self.key(index)).collect();
+            sessions.filter(|(key, session)| pick(*key, session)).map(|(key, _)| key).collect();
         for key in &keys {
             self.close(*key);
         }
@@ -381,7 +382,10 @@ mod tests {
         let one = table.open(a, Level::User, Some("1"), random(1), at(0)).unwrap();
         let other = table.open(b, Level::User, Some("1"), random(2), at(0)).unwrap();
         let two = table.open(a, Level::User, Some("2"), random(3), at(0)).unwrap();
-        assert_eq!(table.close_user(a).as_slice(), [one, two]);
+        let three = table.open(a, Level::User, Some("3"), random(4), at(0)).unwrap();
+        assert_eq!(table.close_user(a, Some(three)).as_slice(), [one, two]);
+        assert_eq!(table.user(three), Some(a));
+        assert_eq!(table.close_user(a, None).as_slice(), [three]);
         assert_eq!(table.user(other), Some(b));
         assert_eq!(table.len(), 1);
     }

@@ -107,7 +107,8 @@ pub struct User {
     pub full_name: String<USER_FULL_NAME_BYTES>,
     /// What the user is.
     pub level: Level,
-    /// Without one nobody can log in as this user; a token still can.
+    /// As the device file has it; [`Users::password`] is the one in force. Without one nobody can log
+    /// in as this user; a token still can.
     pub password: Option<PasswordHash>,
     /// What a [`Level::User`] may control.
     pub services: Grants,
@@ -143,6 +144,8 @@ impl fmt::Display for UsersError {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Users {
     users: Vec<User, USERS>,
+    /// Passwords that were changed since the device file was written, a place for each user.
+    changed: Vec<Option<PasswordHash>, USERS>,
 }
 
 impl Users {
@@ -159,6 +162,8 @@ impl Users {
         // A board's `users` is at most 255.
         let id = u8::try_from(self.users.len()).map_err(|_| UsersError::Full)?;
         self.users.push(user).map_err(|_| UsersError::Full)?;
+        // As many as there are users.
+        let _ = self.changed.push(None);
         Ok(UserId(id))
     }
 
@@ -170,6 +175,23 @@ impl Users {
     /// The user of this id.
     pub fn get(&self, id: UserId) -> Option<&User> {
         self.users.get(id.index())
+    }
+
+    /// The password with which this user logs in: the changed one, else that of the device file.
+    pub fn password(&self, id: UserId) -> Option<&PasswordHash> {
+        self.changed_password(id).or_else(|| self.get(id)?.password.as_ref())
+    }
+
+    /// The password that counts instead of the device file's.
+    pub fn changed_password(&self, id: UserId) -> Option<&PasswordHash> {
+        self.changed.get(id.index())?.as_ref()
+    }
+
+    /// Changes a password; `None`: the device file's counts again.
+    pub fn set_password(&mut self, id: UserId, password: Option<PasswordHash>) {
+        if let Some(changed) = self.changed.get_mut(id.index()) {
+            *changed = password;
+        }
     }
 
     /// Whether this user may start, stop and command this service: an administrator any, another the
@@ -225,6 +247,22 @@ mod tests {
         assert_eq!(users.get(ben).map(|user| user.name.as_str()), Some("ben"));
         assert!(users.is_admin(anna) && !users.is_admin(ben));
         assert_eq!((anna.index(), ben.index()), (0, 1));
+    }
+
+    #[test]
+    fn changed_password_counts_until_it_is_taken_back() {
+        let mut users = Users::new();
+        let hash = |salt| Some(PasswordHash::new(1, [salt; 16], [0; 32]).unwrap());
+        let anna = users.push(User { password: hash(1), ..user("anna", Level::Admin) }).unwrap();
+        let ben = users.push(user("ben", Level::User)).unwrap();
+        assert_eq!((users.password(anna), users.password(ben)), (hash(1).as_ref(), None));
+        users.set_password(anna, hash(2));
+        users.set_password(ben, hash(3));
+        users.set_password(UserId(9), hash(4));
+        assert_eq!((users.password(anna), users.password(ben)), (hash(2).as_ref(), hash(3).as_ref()));
+        assert_eq!(users.get(anna).unwrap().password, hash(1));
+        users.set_password(anna, None);
+        assert_eq!((users.password(anna), users.changed_password(anna)), (hash(1).as_ref(), None));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use heapless::String;
 
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
-use crate::session::{SessionKey, Source, UserId};
+use crate::session::{SALT_BYTES, SessionKey, Source, UserId};
 
 /// Who a session belongs to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,6 +54,7 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(super) enum Job {
     Login(LoginJob),
+    Change(ChangeJob),
     Command,
 }
 
@@ -61,8 +62,24 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) struct LoginJob {
     pub(super) user: Option<UserId>,
+    /// Of the password that it is checked against.
+    pub(super) salt: [u8; SALT_BYTES],
     pub(super) name: String<USER_NAME_BYTES>,
     pub(super) device: Option<String<DEVICE_ID_BYTES>>,
     pub(super) source: Source,
     pub(super) admins_only: bool,
+}
+
+/// A password that is being changed.
+#[derive(Debug)]
+pub(super) struct ChangeJob {
+    /// Whose it is.
+    pub(super) user: UserId,
+    /// Who asked for it.
+    pub(super) by: UserId,
+    /// In which session; None: with a token.
+    pub(super) asker: Option<SessionKey>,
+    /// Of the old password, where it has to be right: it is the user's own.
+    pub(super) salt: Option<[u8; SALT_BYTES]>,
+    pub(super) source: Source,
 }

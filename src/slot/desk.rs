@@ -135,6 +135,7 @@ impl Desk {
         }
         match function {
             ["validate"] => self.write(content::validate),
+            ["user", "updatepassword"] => self.update_password(request, identity, caller, now, platform),
             ["user", "logout"] => self.logout(request, identity, now),
             ["board", function @ ..] => self.board(function, request, identity, caller, now, platform),
             ["services", function @ ..] => self.services(function, request, identity, now, platform),

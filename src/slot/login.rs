@@ -49,18 +49,19 @@ impl Desk {
             return self.fail(request.form, Failure::TableFull);
         }
         let user = self.users.find(&name);
-        let stored = user.and_then(|user| self.users.get(user)).and_then(|user| user.password.clone());
+        let stored = user.and_then(|user| self.users.password(user).cloned());
         // Who is not there takes as long to refuse as who is.
         let (user, hash) = match stored {
             Some(hash) => (user, hash),
             None => (None, PasswordHash::dummy(self.rounds())),
         };
         let ticket = self.ticket();
+        let salt = *hash.salt();
         match platform.check_password(canonical_password(password.as_bytes()), hash, ticket) {
             Ok(()) => {
                 self.begin_check(ticket, caller.source);
-                let job =
-                    LoginJob { user, name, device, source: caller.source, admins_only: caller.admins_only };
+                let (source, admins_only) = (caller.source, caller.admins_only);
+                let job = LoginJob { user, salt, name, device, source, admins_only };
                 Answer::Pending { ticket, job: Job::Login(job) }
             }
             Err(super::Refused) => self.fail(request.form, Failure::TableFull),
@@ -80,7 +81,9 @@ impl Desk {
         if let Some(left) = self.lockout.blocked_for(&job.name, job.source, now) {
             return self.refuse(job.device.is_some(), until_s(left, platform));
         }
-        let Some(user) = job.user.filter(|_| is_right) else {
+        // A password that was changed while the old one was checked is not that any more.
+        let user = job.user.filter(|user| is_right && self.is_current(*user, Some(job.salt)));
+        let Some(user) = user else {
             let blocked = self.lockout.handle_failure(&job.name, job.source, now);
             if blocked.is_some() {
                 crate::warning!("user {}: too many wrong passwords, blocked for that source", job.name);
@@ -115,8 +118,8 @@ impl Desk {
 
     /// The rounds that checking a user's password takes. A device file made for another board may
     /// have others than this one makes.
-    fn rounds(&self) -> u32 {
-        let passwords = self.users.iter().filter_map(|(_, user)| user.password.as_ref());
+    pub(super) fn rounds(&self) -> u32 {
+        let passwords = self.users.iter().filter_map(|(id, _)| self.users.password(id));
         passwords.map(PasswordHash::rounds).max().unwrap_or(PASSWORD_ROUNDS as u32)
     }
 
@@ -187,6 +190,6 @@ impl Desk {
     }
 }
 
-fn until_s(left: Duration, platform: &dyn Platform) -> u64 {
+pub(super) fn until_s(left: Duration, platform: &dyn Platform) -> u64 {
     platform.unix_s().saturating_add(left.as_secs().max(1))
 }

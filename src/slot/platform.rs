@@ -3,11 +3,22 @@
 use super::BoardEnd;
 use crate::limits::SESSION_ID_BYTES;
 use crate::service::{Arguments, ServiceId, Signal, Spec};
-use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash};
+use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
 
 /// The system has no place for it now: its queue or table is full.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Refused;
+
+/// What became of a password that was checked, or made.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PasswordVerdict {
+    /// It is not the password.
+    Wrong,
+    /// It is the password.
+    Right,
+    /// What was to be checked is right, and this is the new one.
+    Made(PasswordHash),
+}
 
 /// How a named command ended, and what it said.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +55,19 @@ pub trait Platform {
         hash: PasswordHash,
         ticket: u64,
     ) -> Result<(), Refused>;
+
+    /// Makes a new password, once the old one is found to be right where one is given: what was received
+    /// and what is stored. The verdict comes to [`Server::handle_password`](super::Server::handle_password).
+    fn change_password(
+        &mut self,
+        old: Option<([u8; CANONICAL_PASSWORD_BYTES], PasswordHash)>,
+        new: [u8; CANONICAL_PASSWORD_BYTES],
+        ticket: u64,
+    ) -> Result<(), Refused>;
+
+    /// Writes down durably which passwords of these users differ from the device file's; whether that
+    /// worked.
+    fn store_passwords(&mut self, users: &Users) -> bool;
 
     /// Ends the board: services in their order, sockets with a goodbye, then the machine. It comes about
     /// after this returns, so that the call is answered first. The error number says why it cannot:

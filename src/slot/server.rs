@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::answer::{Identity, Job};
 use super::connection::{Around, Connection, Finish, State};
 use super::desk::{Desk, Setup};
-use super::{Admission, CommandEnd, Counters, Platform, SlotId};
+use super::{Admission, CommandEnd, Counters, PasswordVerdict, Platform, SlotId};
 use crate::limits::{DOOR_SLOTS, SLOTS};
 use crate::proto::chunk::Assembler;
 use crate::service::{Exit, Signal};
@@ -195,19 +195,23 @@ impl Server {
         }
     }
 
-    /// A password was checked.
+    /// A password was checked, or made.
     pub fn handle_password(
         &mut self,
         ticket: u64,
-        is_right: bool,
+        verdict: PasswordVerdict,
         now: Duration,
         platform: &mut dyn Platform,
     ) {
         self.desk.end_check(ticket);
         let Some(slot) = self.slots.iter_mut().find(|slot| is_waiting(slot, ticket)) else { return };
         let Some(waiting) = &slot.waiting else { return };
-        let Job::Login(job) = &waiting.job else { return };
-        let answer = self.desk.finish_login(job, is_right, waiting.form, now, platform);
+        let is_right = verdict != PasswordVerdict::Wrong;
+        let answer = match &waiting.job {
+            Job::Login(job) => self.desk.finish_login(job, is_right, waiting.form, now, platform),
+            Job::Change(job) => self.desk.finish_change(job, verdict, waiting.form, now, platform),
+            Job::Command => return,
+        };
         if is_right {
             slot.handle_right_password(now);
         }

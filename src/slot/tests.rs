@@ -6,6 +6,7 @@ mod chaos;
 mod ends;
 mod house;
 mod limits;
+mod passwords;
 mod pushes;
 mod rights;
 mod world;

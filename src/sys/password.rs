@@ -1,4 +1,4 @@
-//! Checking passwords, which takes long on purpose, on a thread of its own.
+//! Checking and making passwords, which takes long on purpose, on a thread of its own.
 
 use std::num::NonZeroU32;
 use std::{io, thread};
@@ -6,7 +6,7 @@ use std::{io, thread};
 use ring::pbkdf2;
 use smol::channel::{Receiver, Sender, bounded};
 
-use crate::limits::PASSWORD_CHECKS;
+use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS};
 use crate::session::{CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES};
 
 /// Stack of the worker; PBKDF2 needs little.
@@ -36,15 +36,19 @@ pub fn verify(canonical: &[u8; CANONICAL_PASSWORD_BYTES], hash: &PasswordHash) -
     })
 }
 
-/// A password to be checked.
+/// A password received; see [`canonical_password`](crate::session::canonical_password).
+pub type Canonical = [u8; CANONICAL_PASSWORD_BYTES];
+
+/// A password to be checked, one to be made, or both.
 #[derive(Clone)]
 pub struct PasswordJob {
     /// Comes back with the result; says nothing to the worker.
     pub ticket: u64,
-    /// The password received; see [`canonical_password`](crate::session::canonical_password).
-    pub canonical: [u8; CANONICAL_PASSWORD_BYTES],
-    /// What is stored of the user, or [`PasswordHash::dummy`] when there is no such user.
-    pub hash: PasswordHash,
+    /// The password received, and what is stored of the user, or [`PasswordHash::dummy`] when there is
+    /// no such user.
+    pub check: Option<(Canonical, PasswordHash)>,
+    /// What is hashed then, and the salt for it: a new password, of the board's rounds.
+    pub make: Option<(Canonical, [u8; SALT_BYTES])>,
 }
 
 /// Neither the password nor its hash is for a log.
@@ -55,19 +59,31 @@ impl std::fmt::Debug for PasswordJob {
 }
 
 /// What became of a [`PasswordJob`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PasswordResult {
     /// Of the job.
     pub ticket: u64,
-    /// Whether it was the password.
+    /// Whether it was the password, where one was to be checked.
     pub ok: bool,
+    /// The new password, where one was to be made and the other was right.
+    pub made: Option<PasswordHash>,
+}
+
+impl PasswordJob {
+    fn run(&self) -> PasswordResult {
+        let ok = self.check.as_ref().is_none_or(|(canonical, stored)| verify(canonical, stored));
+        let make = self.make.filter(|_| ok);
+        // A board's `password_rounds` is at most PASSWORD_ROUNDS_MAX, so that none fails.
+        let made = make.and_then(|(canonical, salt)| hash(&canonical, PASSWORD_ROUNDS as u32, salt).ok());
+        PasswordResult { ticket: self.ticket, ok, made }
+    }
 }
 
 /// [`PASSWORD_CHECKS`] passwords are waiting already.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QueueFull;
 
-/// One thread that checks passwords one after the other; [`PASSWORD_CHECKS`] may wait for it. It ends
+/// One thread that checks and makes passwords one after the other; [`PASSWORD_CHECKS`] may wait for it. It ends
 /// when this is dropped.
 #[derive(Debug)]
 pub struct PasswordWorker {
@@ -87,8 +103,7 @@ impl PasswordWorker {
                 // On Linux this is of the calling thread. Refused, the checks are merely not polite.
                 let _ = rustix::process::setpriority_process(None, WORKER_NICE);
                 while let Ok(job) = waiting.recv_blocking() {
-                    let ok = verify(&job.canonical, &job.hash);
-                    if done.send_blocking(PasswordResult { ticket: job.ticket, ok }).is_err() {
+                    if done.send_blocking(job.run()).is_err() {
                         return;
                     }
                 }
@@ -97,7 +112,7 @@ impl PasswordWorker {
         Ok(Self { jobs, results })
     }
 
-    /// Queues a check.
+    /// Queues a job.
     pub fn submit(&self, job: PasswordJob) -> Result<(), QueueFull> {
         self.jobs.try_send(job).map_err(|_| QueueFull)
     }
@@ -116,7 +131,8 @@ mod tests {
     const ROUNDS: u32 = 1000;
 
     fn job(ticket: u64, password: &str, hash: &PasswordHash) -> PasswordJob {
-        PasswordJob { ticket, canonical: canonical_password(password.as_bytes()), hash: hash.clone() }
+        let check = Some((canonical_password(password.as_bytes()), hash.clone()));
+        PasswordJob { ticket, check, make: None }
     }
 
     #[test]
@@ -171,8 +187,27 @@ mod tests {
             }
         }
         results.resize_with(3, || smol::block_on(worker.result()));
-        let result = |ticket, ok| Some(PasswordResult { ticket, ok });
+        let result = |ticket, ok| Some(PasswordResult { ticket, ok, made: None });
         assert_eq!(results, [result(1, true), result(2, false), result(3, false)]);
+    }
+
+    #[test]
+    fn new_password_is_made_when_the_old_one_is_right() {
+        let stored = hash(&canonical_password(b"secret"), ROUNDS, [1; 16]).unwrap();
+        let make = Some((canonical_password(b"new"), [2; 16]));
+        let made = |old: Option<&str>| {
+            let check = old.map(|old| (canonical_password(old.as_bytes()), stored.clone()));
+            let result = PasswordJob { ticket: 1, check, make }.run();
+            assert_eq!(result.ok, result.made.is_some());
+            result.made
+        };
+        assert_eq!(made(Some("wrong")), None);
+        for hash in [made(Some("secret")), made(None)].map(Option::unwrap) {
+            assert!(
+                verify(&canonical_password(b"new"), &hash) && !verify(&canonical_password(b"secret"), &hash)
+            );
+            assert_eq!((hash.rounds() as usize, hash.salt()), (PASSWORD_ROUNDS, &[2; 16]));
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod login;
 mod memory;
 mod network;
 mod notify;
+mod passwords;
 mod quiet;
 mod reader;
 mod services;

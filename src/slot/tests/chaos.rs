@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
+use self::system::System;
 use super::friendlet::config::{self, Config};
 use super::friendlet::limits;
-use super::friendlet::service::{Arguments, Exit, ServiceId, Signal, Spec, Supervisor};
-use super::friendlet::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable};
-use super::friendlet::slot::{
-    Board, BoardEnd, CommandEnd, End, Finish, Platform, Refused, Server, Setup, SlotId, State,
-};
+use super::friendlet::service::{Exit, Supervisor};
+use super::friendlet::session::{Lockout, PasswordHash, SessionTable};
+use super::friendlet::slot::{Board, CommandEnd, End, Finish, PasswordVerdict, Server, Setup, SlotId, State};
+
+#[path = "chaos_system.rs"]
+mod system;
 
 /// Tokens of `admin` and of `anna`; the file has their SHA-256.
 const TOKENS: [&str; 2] =
@@ -57,80 +59,6 @@ const SILENCE: Duration = Duration::from_secs(
         + limits::SEND_TIMEOUT.as_secs()
         + 2 * limits::CLOSE_TIMEOUT.as_secs(),
 );
-
-#[derive(Default)]
-struct System {
-    random: u8,
-    next_pid: u32,
-    refuses: bool,
-    pids: Vec<u32>,
-    checks: Vec<u64>,
-    commands: Vec<u64>,
-}
-
-impl System {
-    fn refused(&self) -> Result<(), Refused> {
-        if self.refuses { Err(Refused) } else { Ok(()) }
-    }
-}
-
-impl Platform for System {
-    fn spawn(&mut self, _: ServiceId, _: &Spec) -> Result<u32, i32> {
-        if self.refuses {
-            return Err(11);
-        }
-        self.next_pid += 1;
-        self.pids.push(self.next_pid);
-        assert!(self.pids.len() <= limits::SERVICES, "more processes than services");
-        Ok(self.next_pid)
-    }
-
-    fn signal(&mut self, pid: u32, _: Signal) {
-        assert!(self.pids.contains(&pid), "a signal to {pid}, which is gone");
-    }
-
-    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
-        assert!(enabled.count() <= limits::SERVICES);
-        !self.refuses
-    }
-
-    fn run_command(&mut self, _: &Spec, _: &Arguments, ticket: u64) -> Result<(), Refused> {
-        self.refused()?;
-        if self.commands.len() == limits::SERVICE_COMMAND_RUNS {
-            return Err(Refused);
-        }
-        self.commands.push(ticket);
-        Ok(())
-    }
-
-    fn check_password(
-        &mut self,
-        _: [u8; CANONICAL_PASSWORD_BYTES],
-        _: PasswordHash,
-        ticket: u64,
-    ) -> Result<(), Refused> {
-        self.refused()?;
-        if self.checks.len() == limits::PASSWORD_CHECKS {
-            return Err(Refused);
-        }
-        self.checks.push(ticket);
-        Ok(())
-    }
-
-    fn end_board(&mut self, _: BoardEnd) -> Result<(), i32> {
-        if self.refuses { Err(38) } else { Ok(()) }
-    }
-
-    fn random(&mut self) -> Result<[u8; limits::SESSION_ID_BYTES / 2], Refused> {
-        self.refused()?;
-        self.random = self.random.wrapping_add(1);
-        Ok([self.random; limits::SESSION_ID_BYTES / 2])
-    }
-
-    fn unix_s(&self) -> u64 {
-        1_000_000
-    }
-}
 
 /// What has come out of a connection, read as its peer would.
 #[derive(Debug, Default)]
@@ -383,7 +311,7 @@ fn session(script: &mut Script<'_>) -> String {
     }
 }
 
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 19] = [
     "services/start",
     "services/stop",
     "services/restart",
@@ -399,6 +327,7 @@ const PATHS: [&str; 18] = [
     "user/logout",
     "board/status",
     "board/reboot",
+    "user/updatepassword",
     "services/clock/a/b",
     "services/clock/command",
     "services/clock/command",
@@ -412,7 +341,7 @@ fn message(script: &mut Script<'_>) -> Vec<u8> {
     let user = script.pick(&["admin", "anna", "nobody"]);
     let device = script.byte() % 8;
     let parameters = format!(
-        r#""serviceName":"{service}","cmd":"{}","username":"{user}","password":"x","deviceid":"{device}""#,
+        r#""serviceName":"{service}","cmd":"{}","username":"{user}","password":"x","oldpassword":"y","deviceid":"{device}""#,
         script.pick(&["tell", "tell", "wind", "none"]),
     );
     let text = match script.byte() % 12 {
@@ -512,7 +441,12 @@ fn step(world: &mut World, script: &mut Script<'_>) {
         (15, Some(id)) if !world.peers[&id.index].1.has_begun => world.server.handle_plain(id, world.now),
         (16 | 17, _) if !world.system.checks.is_empty() => {
             let ticket = world.system.checks.remove(0);
-            world.server.handle_password(ticket, what >= 100, world.now, &mut world.system);
+            let verdict = match what / 24 {
+                0..4 => PasswordVerdict::Wrong,
+                4..7 => PasswordVerdict::Right,
+                _ => PasswordVerdict::Made(PasswordHash::dummy(2)),
+            };
+            world.server.handle_password(ticket, verdict, world.now, &mut world.system);
         }
         (18 | 19, _) if !world.system.commands.is_empty() => {
             let ticket = world.system.commands.remove(0);

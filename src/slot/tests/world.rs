@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use crate::config;
 use crate::service::{Arguments, Exit, ServiceId, Signal, Spec, Supervisor};
-use crate::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable};
-use crate::slot::{Board, BoardEnd, CommandEnd, End, Platform, Refused, Server, Setup, SlotId};
+use crate::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable, Users};
+use crate::slot::{
+    Board, BoardEnd, CommandEnd, End, PasswordVerdict, Platform, Refused, Server, Setup, SlotId,
+};
 
 /// The session id of the founding example, here a token of `admin`.
 pub(super) const FOUNDING: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
@@ -44,6 +46,10 @@ pub(super) struct System {
     pub(super) rounds: Vec<u32>,
     pub(super) commands: Vec<u64>,
     pub(super) is_full: bool,
+    /// Passwords to be changed: the old one where it has to be right, and the new one.
+    pub(super) changes: Vec<(Option<[u8; CANONICAL_PASSWORD_BYTES]>, [u8; CANONICAL_PASSWORD_BYTES])>,
+    /// Whose passwords were changed, and the first byte of each one's salt.
+    pub(super) stored: Vec<(String, u8)>,
     /// Whether the board can be ended, and what was asked for.
     pub(super) ends_board: bool,
     pub(super) ends: Vec<BoardEnd>,
@@ -84,6 +90,24 @@ impl Platform for System {
         if self.is_full { Err(Refused) } else { Ok(()) }
     }
 
+    fn change_password(
+        &mut self,
+        old: Option<([u8; CANONICAL_PASSWORD_BYTES], PasswordHash)>,
+        new: [u8; CANONICAL_PASSWORD_BYTES],
+        ticket: u64,
+    ) -> Result<(), Refused> {
+        self.checks.push(ticket);
+        self.changes.push((old.map(|(canonical, _)| canonical), new));
+        if self.is_full { Err(Refused) } else { Ok(()) }
+    }
+
+    fn store_passwords(&mut self, users: &Users) -> bool {
+        let changed = |id| users.changed_password(id).map(|hash| hash.salt()[0]);
+        self.stored =
+            users.iter().filter_map(|(id, user)| Some((user.name.to_string(), changed(id)?))).collect();
+        !self.is_full
+    }
+
     fn end_board(&mut self, end: BoardEnd) -> Result<(), i32> {
         self.ends.push(end);
         if self.ends_board { Ok(()) } else { Err(38) }
@@ -114,7 +138,7 @@ impl World {
         crate::log::set_level(crate::log::Level::Off);
         let file = with_tokens(FILE);
         let config = config::parse(&file, "world", "/bin/friendlet").unwrap_or_else(|e| panic!("{e}"));
-        let mut users = crate::session::Users::new();
+        let mut users = Users::new();
         for (_, user) in config.users.iter() {
             let password = Some(PasswordHash::dummy(1));
             users.push(crate::session::User { password, ..user.clone() }).unwrap();
@@ -203,8 +227,14 @@ impl World {
     }
 
     pub(super) fn check_password(&mut self, is_right: bool) {
+        let verdict = if is_right { PasswordVerdict::Right } else { PasswordVerdict::Wrong };
+        self.judge_password(verdict);
+    }
+
+    /// The worker has a verdict on the newest password it was given.
+    pub(super) fn judge_password(&mut self, verdict: PasswordVerdict) {
         let ticket = self.system.checks.pop().expect("a password to check");
-        self.server.handle_password(ticket, is_right, self.now, &mut self.system);
+        self.server.handle_password(ticket, verdict, self.now, &mut self.system);
     }
 
     pub(super) fn end_command(&mut self, exit: &str, output: &[u8]) {

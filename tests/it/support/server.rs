@@ -229,6 +229,12 @@ impl Server {
         wait::within(patience, "the server ends", || self.try_wait())
     }
 
+    /// The folder of a server that has ended, for one after it.
+    #[track_caller]
+    pub(crate) fn take_folder(mut self) -> Folder {
+        self.folder.take().unwrap()
+    }
+
     /// Ends it with SIGTERM and gives its folder back, for a server after it.
     #[track_caller]
     pub(crate) fn stop(mut self) -> Folder {

@@ -1,0 +1,139 @@
+//! Passwords that are changed over the wire.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::support::device::{FOUNDING, GUEST, accounts, hashed, user};
+use crate::support::folder::Folder;
+use crate::support::http::{login_form, session_of};
+use crate::support::wait::{SOON, until};
+use crate::support::{Device, Server};
+
+const OK: &str = r#"ok<!--separate-->{ "updatepassword": "success!"}"#;
+
+fn change(server: &Server, form: &str) -> String {
+    server.post("/system.library/user/updatepassword", form).body
+}
+
+fn may_log_in(server: &Server, user: &str, password: &str) -> bool {
+    session_of(&server.post("/system.library/login", &login_form(user, password)).body).is_some()
+}
+
+/// Ends a server as a power cut does.
+fn cut(mut server: Server) -> Folder {
+    server.signal(Signal::KILL);
+    server.wait(SOON);
+    server.take_folder()
+}
+
+fn device() -> Device {
+    Device::plain().session("lockout_attempts = 100")
+}
+
+#[test]
+fn changed_password_outlives_a_power_cut_and_the_old_one_does_not() {
+    let server = Server::start(&device());
+    let session = server.login("guest", "guest");
+    let asked = format!("sessionid={session}&oldpassword=guest&password=better");
+    assert_eq!(change(&server, &asked), OK);
+    let folder = cut(server);
+    let server = Server::start_in(folder, &device());
+    for (password, is_right) in [("guest", false), ("better", true), (&hashed("better"), true)] {
+        assert_eq!(may_log_in(&server, "guest", password), is_right, "{password}");
+    }
+    assert!(may_log_in(&server, "fadmin", "secret"));
+    // Once more, hashed as Friend Core's client does, and by an administrator.
+    let asked = format!("sessionid={FOUNDING}&username=guest&password={}", hashed("best"));
+    assert_eq!(change(&server, &asked), OK);
+    let server = Server::start_in(cut(server), &device());
+    assert!(may_log_in(&server, "guest", "best") && !may_log_in(&server, "guest", "better"));
+    let folder = server.stop();
+    let kept = fs::read_to_string(folder.file("state/passwords")).unwrap();
+    assert!(kept.starts_with("guest $pbkdf2-sha256$") && kept.lines().count() == 1, "{kept}");
+}
+
+#[test]
+fn other_sessions_end_and_their_sockets_are_told() {
+    let server = Server::start(&device());
+    let sessions = ["a", "b"].map(|device| {
+        let form = format!("username=guest&password=guest&deviceid={device}");
+        session_of(&server.post("/system.library/login", &form).body).unwrap()
+    });
+    let mut sockets = sessions.each_ref().map(|session| server.bound(session));
+    let asked = format!("sessionid={}&oldpassword=guest&password=better", sessions[0]);
+    assert_eq!(change(&server, &asked), OK);
+    assert!(sockets[1].push("server-notice").contains("session killed"));
+    assert_eq!(sockets[0].text_after_probe(), None);
+    let list = |session: &str| server.post("/system.library/services/list", &format!("sessionid={session}"));
+    assert_eq!((list(&sessions[0]).status, list(&sessions[1]).status), (200, 403));
+    // The device file's token is not a session.
+    assert_eq!(list(GUEST).status, 200);
+}
+
+#[test]
+fn wrong_old_password_changes_nothing_and_blocks() {
+    let server = Server::start(&Device::plain());
+    let session = server.login("guest", "guest");
+    let asked = format!("sessionid={session}&oldpassword=Guest&password=better");
+    for _ in 0..2 {
+        assert!(change(&server, &asked).contains("Account blocked until: 0"));
+    }
+    let blocked = change(&server, &asked);
+    assert!(blocked.contains(r#""code":"6""#) && !blocked.contains("until: 0"), "{blocked}");
+    assert!(!may_log_in(&server, "guest", "guest"), "blocked");
+    assert!(!fs::exists(server.folder().file("state/passwords")).unwrap());
+}
+
+#[test]
+fn password_that_the_device_file_gets_counts_again() {
+    let server = Server::start(&device());
+    let asked = format!("sessionid={FOUNDING}&oldpassword=secret&password=changed");
+    assert_eq!(change(&server, &asked), OK);
+    let folder = server.stop();
+    // Whoever may write the device file has forgotten what it was changed to.
+    let forgotten = user("fadmin", "admin", "secret", "full_name = \"Friend Administrator\"");
+    let known = user("fadmin", "admin", "known", "full_name = \"Friend Administrator\"");
+    let mut other = device();
+    other.tables = other.tables.replace(&forgotten, &known);
+    assert!(accounts().contains(&forgotten) && !other.tables.contains(&forgotten));
+    let server = Server::start_in(folder, &other);
+    assert!(may_log_in(&server, "fadmin", "known") && !may_log_in(&server, "fadmin", "changed"));
+    let server = Server::start_in(server.stop(), &device());
+    assert!(may_log_in(&server, "fadmin", "changed"), "and with the old file the change counts still");
+}
+
+#[test]
+fn administrator_of_the_first_start_changes_the_password_that_was_shown() {
+    let device = Device { tables: String::new(), ..device() };
+    let server = Server::start(&device);
+    let shown = |log: &str| {
+        log.split("with the password ").nth(1).map(|rest| rest.lines().next().unwrap().to_owned())
+    };
+    until("it is shown", || shown(&server.log()).is_some());
+    let password = shown(&server.log()).unwrap();
+    let session = server.login("admin", &password);
+    assert_eq!(change(&server, &format!("sessionid={session}&oldpassword={password}&password=mine")), OK);
+    let server = Server::start_in(cut(server), &device);
+    assert!(may_log_in(&server, "admin", "mine") && !may_log_in(&server, "admin", &password));
+}
+
+#[test]
+fn what_cannot_be_written_down_is_refused() {
+    let server = Server::start(&device());
+    // Something is in the way of the new file.
+    fs::create_dir_all(server.folder().file("state/.passwords.new/x")).unwrap();
+    let asked = format!("sessionid={FOUNDING}&username=guest&password=better");
+    let refused = change(&server, &asked);
+    assert!(refused.contains("Function updatepassword returned: 5"), "{refused}");
+    assert!(may_log_in(&server, "guest", "guest") && !may_log_in(&server, "guest", "better"));
+}
+
+#[test]
+fn file_that_cannot_be_read_is_told_and_lets_the_server_start() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.file("state/passwords")).unwrap();
+    let server = Server::start_in(folder, &device());
+    assert!(server.log().contains("what was changed since cannot be read"), "{}", server.log());
+    assert!(may_log_in(&server, "guest", "guest"));
+}
