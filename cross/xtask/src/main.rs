@@ -11,18 +11,24 @@ mod cargo;
 mod conformance;
 mod elf;
 mod emulation;
+mod flash;
+mod image;
 mod json;
 mod licences;
+mod machine;
+mod qemu;
 mod run;
 mod setup;
 mod sizes;
 mod steps;
 mod toolchain;
+mod tools;
 
 use std::process::ExitCode;
 
 use board::Board;
 use steps::{STEPS, Step};
+use tools::Tool;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,16 +38,21 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Run(steps)) => steps::run(&steps),
-        Ok(Command::Board(command, options)) => match run_board(command, &options) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(message) => {
-                eprintln!("error: {message}");
-                ExitCode::FAILURE
-            }
-        },
+        Ok(Command::Board(command, options)) => ended(run_board(command, &options)),
+        Ok(Command::Tool(board, tool)) => ended(tools::run(&board, &tool)),
         Err(message) => {
             eprintln!("error: {message}\n\n{}", help());
             ExitCode::from(64)
+        }
+    }
+}
+
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
         }
     }
 }
@@ -52,6 +63,7 @@ enum Command {
     Help,
     Run(Vec<&'static Step>),
     Board(&'static BoardCommand, Options),
+    Tool(String, Tool),
 }
 
 /// A command about boards.
@@ -113,6 +125,9 @@ fn command(arguments: &[String]) -> Result<Command, String> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if words.is_empty() || words.iter().any(|word| matches!(*word, "help" | "--help" | "-h")) {
         return Ok(Command::Help);
+    }
+    if let Some(result) = tools::parse(&words) {
+        return result.map(|(board, tool)| Command::Tool(board, tool));
     }
     if let [name, rest @ ..] = words.as_slice() {
         if let Some(command) = BOARD_COMMANDS.iter().find(|command| command.name == *name) {
@@ -195,6 +210,9 @@ fn help() -> String {
         let usage = format!("{} [--board B]", command.name);
         text += &format!("  {usage:<20}  {}\n", command.about);
     }
+    for (usage, about) in tools::HELP {
+        text += &format!("  {usage}\n      {about}\n");
+    }
     text += "\nExit code: 0 all steps passed, 1 a step failed, 64 the command line is wrong.\n";
     text
 }
@@ -209,6 +227,7 @@ mod tests {
             Command::Help => Ok(vec!["help"]),
             Command::Run(steps) => Ok(steps.iter().map(|step| step.name).collect()),
             Command::Board(command, _) => Ok(vec![command.name]),
+            Command::Tool(..) => Ok(vec!["tool"]),
         }
     }
 

@@ -34,6 +34,16 @@ pub(crate) fn captured(command: &mut Command) -> Result<String, String> {
         .map_err(|_| format!("`{}` printed something that is no text", line(command)))
 }
 
+/// Runs `command` with its error output shown, and returns the bytes that it printed.
+pub(crate) fn bytes(command: &mut Command) -> Result<Vec<u8>, String> {
+    let output = command.stderr(Stdio::inherit()).output().map_err(|error| not_started(command, &error))?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(format!("`{}` ended with {}", line(command), output.status))
+    }
+}
+
 /// Whether `program ARGUMENT` starts and ends well; its output is not shown.
 pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
     at_root(program)

@@ -1,0 +1,344 @@
+//! `cargo xtask image`: the disk image of a board, and its root as a plain archive. Everything is
+//! made in files: no root rights, no mounts. The same input gives the same bytes.
+
+mod cpio;
+mod disk;
+mod kernel;
+mod modules;
+mod packages;
+mod script;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::board::Board;
+use crate::machine::Image;
+use crate::{build, run};
+
+pub(crate) use disk::STATE_SECTOR;
+#[allow(unused_imports, reason = "what the tests of booted boards may ask, whichever of it they do")]
+pub(crate) use disk::{blank, read_state, write_state};
+use kernel::Kernel;
+use modules::Module;
+
+/// Folders of the root in which something else is mounted or made.
+const MOUNT_POINTS: [(&str, u32); 6] =
+    [("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("run", 0o755), ("tmp", 0o1777), ("data", 0o755)];
+const PASSWD: &str = "root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n";
+const GROUP: &str = "root:x:0:\nnobody:x:65534:\n";
+/// Time of everything in an image where neither `SOURCE_DATE_EPOCH` nor git tells one: 2026-01-01.
+const TIME: u64 = 1_767_225_600;
+
+/// What `cargo xtask image` is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    /// A folder whose content lies on the data partition.
+    pub(crate) data: Option<PathBuf>,
+    /// A folder whose content lies on the boot partition too, such as the maker's firmware.
+    pub(crate) boot: Option<PathBuf>,
+    /// Another binary than the board's own.
+    pub(crate) binary: Option<PathBuf>,
+}
+
+/// What is in the folder of an image.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    /// The whole disk.
+    pub(crate) disk: PathBuf,
+    /// The kernel, as U-Boot takes it.
+    pub(crate) kernel: PathBuf,
+    /// The initramfs.
+    pub(crate) initrd: PathBuf,
+    /// The root as a file system.
+    pub(crate) root: PathBuf,
+    /// The root as a plain archive.
+    pub(crate) archive: PathBuf,
+}
+
+impl Files {
+    /// Where they are for this board, made or not.
+    pub(crate) fn of(board: &Board) -> Self {
+        let folder = board.folder();
+        Self {
+            disk: folder.join("disk.img"),
+            kernel: folder.join("kernel"),
+            initrd: folder.join("initrd.img"),
+            root: folder.join("root.squashfs"),
+            archive: folder.join("root.tar.gz"),
+        }
+    }
+}
+
+/// Where an image is made, and what makes it the same each time.
+pub(crate) struct Work {
+    folder: PathBuf,
+    /// Seconds since 1970 of everything in the image.
+    time: u64,
+    /// Names the disk and its file systems; another for each board.
+    number: u32,
+}
+
+impl Work {
+    fn new(board: &Board) -> Result<Self, String> {
+        let folder = board.folder();
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        // FNV-1a of the name.
+        let number = board
+            .name
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        Ok(Self { folder, time: time()?, number })
+    }
+
+    /// A program that takes the time from us, and what it needs from no configuration file.
+    fn tool(&self, program: &str) -> Command {
+        let mut command = run::at_root(program);
+        command
+            .env("SOURCE_DATE_EPOCH", self.time.to_string())
+            .env("E2FSPROGS_FAKE_TIME", self.time.to_string())
+            .env("MTOOLSRC", "/dev/null")
+            .env("TZ", "UTC")
+            .env("LC_ALL", "C");
+        command
+    }
+}
+
+/// The time of everything in the image: `SOURCE_DATE_EPOCH`, or that of the last commit.
+fn time() -> Result<u64, String> {
+    if let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") {
+        return text.parse().map_err(|_| format!("SOURCE_DATE_EPOCH: '{text}' is no number of seconds"));
+    }
+    let mut git = run::at_root("git");
+    let output = git.args(["log", "-1", "--format=%ct"]).output().ok();
+    let text = output.and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
+    Ok(text.trim().parse().unwrap_or(TIME))
+}
+
+/// Makes everything for `board`.
+pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
+    let image = Image::of(board)?;
+    let work = Work::new(board)?;
+    let files = Files::of(board);
+    let binary = match &options.binary {
+        Some(path) => path.clone(),
+        None => build::binary(board)?,
+    };
+    let binary = fs::read(&binary).map_err(|error| format!("{}: {error}", binary.display()))?;
+    println!("==> {}: root", board.name);
+    root(&work, &binary, &files)?;
+    let Some(image) = image else {
+        println!("    {}", files.archive.display());
+        println!(
+            "    boards/{}/board.toml has no [image]: there is no disk image for this board",
+            board.name
+        );
+        return Ok(files);
+    };
+    println!("==> {}: kernel and initramfs", board.name);
+    let kernel = Kernel::find(&packages::kernel(&image.kernel, &image.kernel_abi)?)?;
+    kernel.write(&image, &work, &files.kernel)?;
+    let key = |error| format!("boards/{}/board.toml: [image] modules: {error}", board.name);
+    let modules = modules::Modules::read(&kernel.modules)?.resolve(&image.modules).map_err(key)?;
+    println!("    kernel {}, {} modules", kernel.version, modules.len());
+    initramfs(&work, &binary, &modules, &files.initrd)?;
+    println!("==> {}: disk", board.name);
+    assemble(board, &image, &work, &kernel, &files, options)?;
+    for path in [&files.disk, &files.kernel, &files.initrd, &files.root, &files.archive] {
+        let size = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?.len();
+        println!("    {:>9} KiB  {}", size.div_ceil(1024), path.display());
+    }
+    Ok(files)
+}
+
+/// The read-only root, as squashfs and as an archive.
+fn root(work: &Work, binary: &[u8], files: &Files) -> Result<(), String> {
+    let tree = work.folder.join("root");
+    clean(&tree)?;
+    for (name, mode) in MOUNT_POINTS.into_iter().chain([("etc", 0o755), ("sbin", 0o755)]) {
+        let path = tree.join(name);
+        fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        set_mode(&path, mode)?;
+    }
+    set_mode(&tree, 0o755)?;
+    for (name, mode, content) in [
+        ("sbin/friendlet", 0o755, binary),
+        ("etc/passwd", 0o644, PASSWD.as_bytes()),
+        ("etc/group", 0o644, GROUP.as_bytes()),
+    ] {
+        let path = tree.join(name);
+        write(&path, content)?;
+        set_mode(&path, mode)?;
+    }
+    let link = tree.join("sbin/init");
+    std::os::unix::fs::symlink("friendlet", &link).map_err(|error| format!("{}: {error}", link.display()))?;
+
+    let time = work.time.to_string();
+    let mut command = work.tool("mksquashfs");
+    // mksquashfs refuses to be told the time twice.
+    command.env_remove("SOURCE_DATE_EPOCH").arg(&tree).arg(&files.root);
+    command.args(["-noappend", "-no-progress", "-quiet", "-all-root", "-no-xattrs", "-comp", "gzip"]);
+    command.args(["-mkfs-time", &time, "-all-time", &time]);
+    run::captured(&mut command)?;
+    let archive = work.folder.join("root.tar");
+    let mut command = work.tool("tar");
+    command.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu"]);
+    command.arg(format!("--mtime=@{time}")).arg("-cf").arg(&archive).arg("-C").arg(&tree).arg(".");
+    run::captured(&mut command)?;
+    run::captured(work.tool("gzip").args(["-n", "-9", "-f"]).arg(&archive))?;
+    Ok(())
+}
+
+/// The initramfs: friendlet as `/init`, the kernel's modules, and the order in which they are loaded.
+fn initramfs(work: &Work, binary: &[u8], modules: &[Module], to: &Path) -> Result<(), String> {
+    let mut archive = cpio::Archive::default();
+    for (name, mode) in MOUNT_POINTS {
+        archive.folder(name, mode);
+    }
+    for name in ["root", "etc", "etc/friendlet", "lib", "lib/modules"] {
+        archive.folder(name, 0o755);
+    }
+    // The kernel opens it for init, before anything is mounted.
+    archive.device("dev/console", 0o600, 5, 1);
+    archive.file("init", 0o755, binary);
+    archive.file("etc/passwd", 0o644, PASSWD.as_bytes());
+    archive.file("etc/group", 0o644, GROUP.as_bytes());
+    archive.file("etc/friendlet/modules", 0o644, list(modules).as_bytes());
+    for module in modules {
+        archive.file(&format!("lib/modules/{}.ko", module.name), 0o644, &module.bytes);
+    }
+    let plain = work.folder.join("initrd");
+    write(&plain, &archive.finish())?;
+    let packed = run::bytes(work.tool("gzip").args(["-n", "-9", "-c"]).arg(&plain))?;
+    fs::remove_file(&plain).map_err(|error| format!("{}: {error}", plain.display()))?;
+    write(to, &packed)
+}
+
+/// `/etc/friendlet/modules`.
+fn list(modules: &[Module]) -> String {
+    let mut text = String::from("# Kernel modules in the order of loading, parameters after the file.\n");
+    for module in modules {
+        text += &format!("{}.ko {}", module.name, module.parameters);
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}
+
+fn assemble(
+    board: &Board,
+    image: &Image,
+    work: &Work,
+    kernel: &Kernel,
+    files: &Files,
+    options: &Options,
+) -> Result<(), String> {
+    let partitions = image.partitions();
+    let common = run::root().join("cross/image/boot.cmd");
+    let common = fs::read_to_string(&common).map_err(|error| format!("{}: {error}", common.display()))?;
+    let plain = work.folder.join("boot.cmd");
+    let packed = work.folder.join("boot.scr");
+    let key = |error| format!("boards/{}/board.toml: [image]: {error}", board.name);
+    write(&plain, script::script(image, &common).map_err(key)?.as_bytes())?;
+    let mut command = work.tool("mkimage");
+    command
+        .args(["-A", "arm", "-T", "script", "-C", "none", "-n", "friendlet", "-d"])
+        .arg(&plain)
+        .arg(&packed);
+    run::captured(&mut command)?;
+
+    let mut boot: Vec<(PathBuf, String)> = vec![
+        (files.kernel.clone(), "kernel".to_owned()),
+        (files.initrd.clone(), "initrd.img".to_owned()),
+        (packed, "boot.scr".to_owned()),
+    ];
+    for name in &image.device_trees {
+        let file = name.rsplit('/').next().unwrap_or(name).to_owned();
+        boot.push((kernel.device_tree(name).map_err(key)?, file));
+    }
+    for file in &image.file {
+        boot.push((in_package(&file.package, &file.path)?, file.to.clone()));
+    }
+    let own = run::root().join("boards").join(&board.name).join("boot");
+    if own.is_dir() {
+        boot.extend(tree(&own)?);
+    }
+    if let Some(folder) = &options.boot {
+        boot.extend(tree(folder)?);
+    }
+    let raw = image
+        .raw
+        .iter()
+        .map(|raw| Ok((read(&in_package(&raw.package, &raw.path)?)?, raw.sector)))
+        .collect::<Result<Vec<_>, String>>()?;
+
+    let boot_file = work.folder.join("boot.img");
+    let data_file = work.folder.join("data.img");
+    disk::boot(work, partitions[0], &boot, &boot_file)?;
+    let empty = work.folder.join("data");
+    if options.data.is_none() {
+        clean(&empty)?;
+    }
+    let data = options.data.as_deref().unwrap_or(&empty);
+    disk::data(work, partitions[3], data, &data_file)?;
+    let parts = [boot_file.as_path(), &files.root, &files.root, &data_file];
+    disk::assemble(work, image, &raw, &parts, &files.disk)?;
+    for path in [boot_file, data_file] {
+        fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The file `path` of a Debian package.
+fn in_package(package: &str, path: &str) -> Result<PathBuf, String> {
+    let file = packages::files(package)?.join(path);
+    if file.is_file() { Ok(file) } else { Err(format!("{package} has no file {path}")) }
+}
+
+/// Where the device tree that QEMU hands over lies.
+pub(crate) fn device_tree(image: &Image, name: &str) -> Result<PathBuf, String> {
+    Kernel::find(&packages::kernel(&image.kernel, &image.kernel_abi)?)?.device_tree(name)
+}
+
+/// Every file under `folder` and its path from there, in the order of the paths.
+fn tree(folder: &Path) -> Result<Vec<(PathBuf, String)>, String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        let failed = |error| format!("{}: {error}", next.display());
+        for entry in fs::read_dir(&next).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+                found.push((path, name));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// An empty folder.
+fn clean(folder: &Path) -> Result<(), String> {
+    let failed = |error| format!("{}: {error}", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(failed)?;
+    }
+    fs::create_dir_all(folder).map_err(failed)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), String> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+}

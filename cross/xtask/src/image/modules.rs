@@ -1,0 +1,239 @@
+//! Kernel modules for an initramfs: those that a board names, and before each what it needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::run;
+
+/// The modules of one kernel.
+#[derive(Debug)]
+pub(crate) struct Modules {
+    files: BTreeMap<String, PathBuf>,
+    built_in: BTreeSet<String>,
+}
+
+/// One module to be loaded.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Module {
+    /// Its name, with `_` for every `-`.
+    pub(crate) name: String,
+    /// Its parameters, as after its name on a command line.
+    pub(crate) parameters: String,
+    /// What is loaded.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// `virtio-blk` and `virtio_blk` are the same module.
+fn canonical(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+/// The name of the module in the file `path`; none if it is no module.
+fn module_name(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let (name, end) = name.split_once(".ko")?;
+    ["", ".xz", ".zst", ".gz"].contains(&end).then(|| canonical(name))
+}
+
+impl Modules {
+    /// Reads what is in `folder`, the `lib/modules/VERSION` of a kernel.
+    pub(crate) fn read(folder: &Path) -> Result<Self, String> {
+        let mut files = BTreeMap::new();
+        let mut folders = vec![folder.join("kernel")];
+        while let Some(next) = folders.pop() {
+            let failed = |error| format!("{}: {error}", next.display());
+            for entry in fs::read_dir(&next).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if let Some(name) = module_name(&path) {
+                    files.insert(name, path);
+                }
+            }
+        }
+        let list = folder.join("modules.builtin");
+        let list = fs::read_to_string(&list).map_err(|error| format!("{}: {error}", list.display()))?;
+        let built_in = list.lines().filter_map(|line| module_name(Path::new(line))).collect();
+        Ok(Self { files, built_in })
+    }
+
+    /// The modules of `wanted` (`NAME PARAMETERS..`) in an order in which they can be loaded.
+    pub(crate) fn resolve(&self, wanted: &[String]) -> Result<Vec<Module>, String> {
+        let mut order = Vec::new();
+        let mut met = BTreeSet::new();
+        for line in wanted {
+            let (name, parameters) = line.split_once(' ').unwrap_or((line, ""));
+            let name = canonical(name);
+            if self.built_in.contains(&name) && !parameters.is_empty() {
+                return Err(format!(
+                    "{name} is built into the kernel: its parameters belong on the command line"
+                ));
+            }
+            self.visit(&name, &mut met, &mut order)?;
+            if let Some(module) = order.iter_mut().find(|module| module.name == name) {
+                module.parameters = parameters.trim().to_owned();
+            }
+        }
+        Ok(order)
+    }
+
+    fn visit(&self, name: &str, met: &mut BTreeSet<String>, order: &mut Vec<Module>) -> Result<(), String> {
+        if self.built_in.contains(name) || !met.insert(name.to_owned()) {
+            return Ok(());
+        }
+        let path = self.files.get(name).ok_or_else(|| format!("the kernel has no module '{name}'"))?;
+        let bytes = content(path)?;
+        let depends = depends(&bytes).ok_or_else(|| format!("{} is no kernel module", path.display()))?;
+        for other in depends {
+            self.visit(&other, met, order).map_err(|error| format!("{error}, which {name} needs"))?;
+        }
+        order.push(Module { name: name.to_owned(), parameters: String::new(), bytes });
+        Ok(())
+    }
+}
+
+/// The module in the file `path`, as the kernel takes it: not compressed.
+fn content(path: &Path) -> Result<Vec<u8>, String> {
+    let program = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("xz") => "xz",
+        Some("zst") => "zstd",
+        Some("gz") => "gzip",
+        _ => return fs::read(path).map_err(|error| format!("{}: {error}", path.display())),
+    };
+    run::bytes(run::at_root(program).arg("-dc").arg(path))
+}
+
+/// The modules that this one needs, out of its section `.modinfo`; the kernel's build writes there
+/// what depmod collects into modules.dep. None if it is no module.
+fn depends(elf: &[u8]) -> Option<Vec<String>> {
+    let text = section(elf, ".modinfo")?;
+    let line = text.split(|b| *b == 0).find_map(|line| line.strip_prefix(b"depends="))?;
+    let line = std::str::from_utf8(line).ok()?;
+    Some(line.split(',').filter(|name| !name.is_empty()).map(canonical).collect())
+}
+
+/// The section `name` of an ELF file of little-endian words, which all our boards have.
+fn section<'a>(elf: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let wide = match elf.get(..6)? {
+        [0x7f, b'E', b'L', b'F', 1, 1] => false,
+        [0x7f, b'E', b'L', b'F', 2, 1] => true,
+        _ => return None,
+    };
+    let number = |at: usize, bytes: usize| -> Option<usize> {
+        let field = elf.get(at..at.checked_add(bytes)?)?;
+        let value = field.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+        usize::try_from(value).ok()
+    };
+    let word = if wide { 8 } else { 4 };
+    let table = number(if wide { 0x28 } else { 0x20 }, word)?;
+    let (size, count, names) = if wide { (0x3a, 0x3c, 0x3e) } else { (0x2e, 0x30, 0x32) };
+    let (size, count, names) = (number(size, 2)?, number(count, 2)?, number(names, 2)?);
+    let header = |index: usize| table.checked_add(index.checked_mul(size)?);
+    let content = |header: usize| {
+        let (offset, length) = if wide { (0x18, 0x20) } else { (0x10, 0x14) };
+        let start = number(header + offset, word)?;
+        elf.get(start..start.checked_add(number(header + length, word)?)?)
+    };
+    let names = content(header(names)?)?;
+    (0..count).find_map(|index| {
+        let header = header(index)?;
+        let rest = names.get(number(header, 4)?..)?;
+        rest.strip_prefix(name.as_bytes())?.starts_with(&[0]).then(|| content(header)).flatten()
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The least ELF file that has a `.modinfo` saying `depends`.
+    pub(crate) fn module(depends: &str, wide: bool) -> Vec<u8> {
+        let info = format!("license=GPL\0depends={depends}\0name=x\0");
+        let names = "\0.modinfo\0.shstrtab\0";
+        let (head, entry, word) = if wide { (0x40, 0x40, 8) } else { (0x34, 0x28, 4) };
+        let table = head + info.len() + names.len();
+        let mut elf = vec![0; table + 3 * entry];
+        let mut put = |at: usize, value: usize, bytes: usize| {
+            elf[at..at + bytes].copy_from_slice(&value.to_le_bytes()[..bytes]);
+        };
+        put(if wide { 0x28 } else { 0x20 }, table, word);
+        let at = if wide { 0x3a } else { 0x2e };
+        put(at, entry, 2);
+        put(at + 2, 3, 2);
+        put(at + 4, 2, 2);
+        let (offset, length) = if wide { (0x18, 0x20) } else { (0x10, 0x14) };
+        for (index, (name, start, size)) in
+            [(1, head, info.len()), (10, head + info.len(), names.len())].into_iter().enumerate()
+        {
+            let header = table + (index + 1) * entry;
+            put(header, name, 4);
+            put(header + offset, start, word);
+            put(header + length, size, word);
+        }
+        elf[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', if wide { 2 } else { 1 }, 1]);
+        elf[head..head + info.len()].copy_from_slice(info.as_bytes());
+        elf[head + info.len()..table].copy_from_slice(names.as_bytes());
+        elf
+    }
+
+    fn kernel(test: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("friendlet-{test}-{}", std::process::id()));
+        fs::create_dir_all(folder.join("kernel/fs")).unwrap();
+        for (name, depends) in [
+            ("virtio-blk", ""),
+            ("jbd2", ""),
+            ("ext4", "mbcache,jbd2,crc16"),
+            ("mbcache", ""),
+            ("bad", "gone"),
+        ] {
+            fs::write(folder.join(format!("kernel/fs/{name}.ko")), module(depends, name == "jbd2")).unwrap();
+        }
+        fs::write(folder.join("kernel/fs/text.ko"), "text").unwrap();
+        fs::write(folder.join("modules.builtin"), "kernel/lib/crc16.ko\n").unwrap();
+        folder
+    }
+
+    #[test]
+    fn what_a_module_needs_comes_before_it_and_once() {
+        let folder = kernel("order");
+        let modules = Modules::read(&folder).unwrap();
+        let wanted = ["ext4", "virtio_blk a=1 b=2", "jbd2", "crc16"].map(str::to_owned);
+        let order = modules.resolve(&wanted).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        let names: Vec<_> = order.iter().map(|module| module.name.as_str()).collect();
+        assert_eq!(names, ["mbcache", "jbd2", "ext4", "virtio_blk"]);
+        assert_eq!(order[3].parameters, "a=1 b=2");
+        assert_eq!(order[3].bytes, module("", false));
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error_that_names_it() {
+        let folder = kernel("errors");
+        let modules = Modules::read(&folder).unwrap();
+        let error = |name: &str| modules.resolve(&[name.to_owned()]).unwrap_err();
+        let errors = [error("nothing"), error("bad"), error("text"), error("crc16 x=1")];
+        fs::remove_dir_all(&folder).unwrap();
+        for (error, words) in errors.iter().zip([
+            ["'nothing'", "no module"],
+            ["'gone'", "which bad needs"],
+            ["text.ko", "no kernel module"],
+            ["crc16", "command line"],
+        ]) {
+            assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        }
+        assert!(Modules::read(&folder).unwrap_err().contains("kernel"));
+    }
+
+    #[test]
+    fn a_broken_elf_file_is_no_module() {
+        let good = module("a,b-c", true);
+        assert_eq!(depends(&good).unwrap(), ["a", "b_c"]);
+        for length in 0..good.len() {
+            // Cut short, the table of sections at the end is missing, in part or whole. What is read
+            // then is the right thing or nothing.
+            let read = depends(&good[..length]);
+            assert!(read.is_none() || length > good.len() - 0x40, "{length}: {read:?}");
+        }
+    }
+}

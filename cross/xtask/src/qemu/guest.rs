@@ -1,0 +1,452 @@
+//! A board played by QEMU, for tests. Every wait has an end, and QEMU ends with the value.
+
+use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::arguments::Machine;
+use super::qmp::{self, Event, Message};
+use super::{PORT, Verdict, tables};
+use crate::board::Board;
+use crate::image::Files;
+use crate::machine::Boot;
+use crate::run;
+
+/// QEMU answers a command in this time, even on a busy machine.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Pause between two looks at the guest.
+const LOOK: Duration = Duration::from_millis(200);
+/// A guest that listens answers a request in this time.
+const PROBE: Duration = Duration::from_secs(3);
+/// Lines of the serial log that an error shows.
+const SHOWN_LINES: usize = 15;
+/// Ports are chosen anew when another program was quicker.
+const START_TRIES: usize = 3;
+
+/// Where the guest's disk is kept.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Storage {
+    /// The board's image, of which nothing is changed: what the guest writes is gone when it ends,
+    /// but not when it only starts again.
+    #[default]
+    Snapshot,
+    /// This file, which the guest changes; [`copy`] makes one.
+    File(PathBuf),
+}
+
+/// How a guest is to be played.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GuestOptions {
+    /// Names the logs, `serial-NAME.log` in the board's folder.
+    pub(crate) name: String,
+    /// What it starts with; unless said, what the board's file says.
+    pub(crate) boot: Option<Boot>,
+    /// Its disk.
+    pub(crate) storage: Storage,
+    /// Its memory; unless said, what the board's file says.
+    pub(crate) memory_mib: Option<u32>,
+    /// Ports of the guest that are wanted beside 6500.
+    pub(crate) ports: Vec<u16>,
+    /// Whether a reset starts it again; else it ends QEMU, with the reason `guest-reset`.
+    pub(crate) restarts: bool,
+    /// Further arguments of a kernel that QEMU itself starts.
+    pub(crate) kernel_arguments: String,
+}
+
+/// A running guest.
+pub(crate) struct Guest {
+    child: Child,
+    control: ChildStdin,
+    said: Receiver<Result<Message, String>>,
+    events: Vec<Event>,
+    started: Instant,
+    serial: PathBuf,
+    ports: Vec<(u16, u16)>,
+}
+
+impl Guest {
+    /// Starts QEMU with the board's image, which must have been made.
+    pub(crate) fn start(board: &Board, options: &GuestOptions) -> Result<Self, String> {
+        let (qemu, image) = tables(board)?;
+        let files = Files::of(board);
+        if !files.disk.is_file() {
+            return Err(format!(
+                "{} is missing: cargo xtask image --board {}",
+                files.disk.display(),
+                board.name
+            ));
+        }
+        let log = |kind: &str| board.folder().join(format!("{kind}-{}.log", options.name));
+        let serial = log("serial");
+        let mut result = Err("not tried".to_owned());
+        for _ in 0..START_TRIES {
+            let mut ports = Vec::new();
+            for guest in [PORT].iter().chain(&options.ports) {
+                ports.push((free_port()?, *guest));
+            }
+            let machine = Machine {
+                board,
+                qemu: &qemu,
+                image: &image,
+                files: &files,
+                boot: options.boot.unwrap_or(qemu.boot),
+                disk: if let Storage::File(path) = &options.storage { path } else { &files.disk },
+                snapshot: matches!(options.storage, Storage::Snapshot),
+                ports: &ports,
+                memory_mib: options.memory_mib,
+                kernel_arguments: &options.kernel_arguments,
+            };
+            let mut command = machine.command()?;
+            if !options.restarts {
+                command.arg("-no-reboot");
+            }
+            result = Self::spawn(&command, &serial, &log("qemu"), ports);
+            // The port may have been taken since it was found free.
+            if !matches!(&result, Err(error) if error.contains("Could not set up host forwarding")) {
+                break;
+            }
+        }
+        result
+    }
+
+    fn spawn(command: &Command, serial: &Path, log: &Path, ports: Vec<(u16, u16)>) -> Result<Self, String> {
+        let file_error = |path: &Path, error| format!("{}: {error}", path.display());
+        fs::write(serial, "").map_err(|error| file_error(serial, error))?;
+        let errors = fs::File::create(log).map_err(|error| file_error(log, error))?;
+        // setpriv: QEMU ends when the thread that started it does, however that comes about.
+        let mut wrapped = run::at_root("setpriv");
+        wrapped.args(["--pdeathsig", "KILL"]).arg(command.get_program()).args(command.get_args());
+        let escaped = serial.display().to_string().replace(',', ",,");
+        wrapped
+            .arg("-chardev")
+            .arg(format!("file,id=serial,path={escaped}"))
+            .args(["-serial", "chardev:serial"]);
+        // -S: nothing happens before we listen.
+        wrapped.args(["-S", "-chardev", "stdio,id=qmp,signal=off", "-mon", "chardev=qmp,mode=control"]);
+        wrapped.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
+        let (child_sender, child) = channel();
+        let (sender, said) = channel();
+        thread::spawn(move || listen(wrapped, &child_sender, &sender));
+        let mut child: Child = child
+            .recv()
+            .map_err(|_| "the thread of QEMU ended".to_owned())?
+            .map_err(|error| format!("QEMU did not start: {error}"))?;
+        let control = child.stdin.take().ok_or("QEMU has no control")?;
+        let serial = serial.to_owned();
+        let mut guest =
+            Self { child, control, said, events: Vec::new(), started: Instant::now(), serial, ports };
+        let ready = guest.greeted().and_then(|()| guest.command("qmp_capabilities"));
+        let ready = ready.and_then(|()| guest.command("cont"));
+        guest.started = Instant::now();
+        ready.map_err(|error| {
+            let text = fs::read_to_string(log).unwrap_or_default();
+            format!("{error}\n{}", text.trim_end())
+        })?;
+        Ok(guest)
+    }
+
+    fn greeted(&mut self) -> Result<(), String> {
+        match self.said.recv_timeout(ANSWER) {
+            Ok(Ok(Message::Greeting)) => Ok(()),
+            Ok(other) => Err(format!("QEMU did not greet: {other:?}")),
+            Err(_) => Err("QEMU did not greet".to_owned()),
+        }
+    }
+
+    /// Gives QEMU a command without arguments: `system_powerdown`, `system_reset`, `stop`, `cont`.
+    pub(crate) fn command(&mut self, name: &str) -> Result<(), String> {
+        self.control
+            .write_all(qmp::command(name).as_bytes())
+            .and_then(|()| self.control.flush())
+            .map_err(|error| format!("QEMU takes no command: {error}"))?;
+        let deadline = Instant::now() + ANSWER;
+        loop {
+            match self.said.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Ok(Message::Done)) => return Ok(()),
+                Ok(Ok(Message::Refused(reason))) => return Err(format!("QEMU refused {name}: {reason}")),
+                Ok(message) => self.take(message)?,
+                Err(RecvTimeoutError::Timeout) => return Err(format!("QEMU did not answer {name}")),
+                Err(RecvTimeoutError::Disconnected) => return Err(format!("QEMU ended at {name}")),
+            }
+        }
+    }
+
+    fn take(&mut self, message: Result<Message, String>) -> Result<(), String> {
+        if let Message::Event(name, reason) = message? {
+            self.events.push(Event { name, reason, at: self.started.elapsed() });
+        }
+        Ok(())
+    }
+
+    /// Waits at most `time` for something to happen; false when QEMU has ended.
+    fn listen(&mut self, time: Duration) -> Result<bool, String> {
+        match self.said.recv_timeout(time) {
+            Ok(message) => self.take(message).map(|()| true),
+            Err(RecvTimeoutError::Timeout) => Ok(true),
+            Err(RecvTimeoutError::Disconnected) => Ok(false),
+        }
+    }
+
+    /// What has happened so far.
+    pub(crate) fn events(&mut self) -> Result<&[Event], String> {
+        while let Ok(message) = self.said.try_recv() {
+            self.take(message)?;
+        }
+        Ok(&self.events)
+    }
+
+    /// The port of this machine that leads to the guest's `port`; 0 if that was not asked for.
+    pub(crate) fn port(&self, port: u16) -> u16 {
+        self.ports.iter().find(|(_, guest)| *guest == port).map_or(0, |(host, _)| *host)
+    }
+
+    /// Everything that came over the serial line since QEMU's start.
+    pub(crate) fn serial(&self) -> String {
+        let bytes = fs::read(&self.serial).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The file with the serial log.
+    pub(crate) fn serial_log(&self) -> &Path {
+        &self.serial
+    }
+
+    /// Waits until friendlet answers, and tells how long after the start that was. An open port is
+    /// not enough: QEMU takes connections for a guest that does not listen yet.
+    pub(crate) fn wait_serving(&mut self, timeout: Duration) -> Result<Duration, String> {
+        let port = self.port(PORT);
+        self.wait("serve", true, timeout, |_| Ok(answers(port)))
+    }
+
+    /// Waits until `text` is on the serial line.
+    pub(crate) fn wait_serial(&mut self, text: &str, timeout: Duration) -> Result<Duration, String> {
+        self.wait(&format!("say '{text}'"), true, timeout, |guest| Ok(guest.serial().contains(text)))
+    }
+
+    /// Waits until the event `name` has happened `count` times. A kernel that panics does not end
+    /// this, for it may be what is waited for.
+    pub(crate) fn wait_event(
+        &mut self,
+        name: &str,
+        count: usize,
+        timeout: Duration,
+    ) -> Result<Duration, String> {
+        self.wait(&format!("come to {name}"), false, timeout, |guest| {
+            Ok(guest.events()?.iter().filter(|event| event.name == name).count() >= count)
+        })
+    }
+
+    fn wait(
+        &mut self,
+        what: &str,
+        panic_ends_it: bool,
+        timeout: Duration,
+        mut is_done: impl FnMut(&mut Self) -> Result<bool, String>,
+    ) -> Result<Duration, String> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let runs = self.listen(LOOK)?;
+            if is_done(self)? {
+                return Ok(self.started.elapsed());
+            }
+            let verdict = self.verdict();
+            let panicked = verdict.complaints.iter().any(|line| line.contains("Kernel panic"));
+            if !runs || verdict.end.is_some() || panicked && panic_ends_it {
+                return Err(self.failure(&format!("the guest did not {what}: {verdict:?}")));
+            }
+            if Instant::now() >= deadline {
+                return Err(self.failure(&format!("the guest did not {what} within {} s", timeout.as_secs())));
+            }
+        }
+    }
+
+    /// Waits until QEMU ends by itself: the guest powered off, or was reset and does not restart.
+    pub(crate) fn wait_end(&mut self, timeout: Duration) -> Result<Verdict, String> {
+        let deadline = Instant::now() + timeout;
+        while self.listen(LOOK)? {
+            if Instant::now() >= deadline {
+                return Err(self.failure(&format!("the guest did not end within {} s", timeout.as_secs())));
+            }
+        }
+        let _ = self.child.wait();
+        Ok(self.verdict())
+    }
+
+    /// How the guest does, or did.
+    pub(crate) fn verdict(&mut self) -> Verdict {
+        while let Ok(message) = self.said.try_recv() {
+            let _ = self.take(message);
+        }
+        Verdict::of(&self.events, &self.serial())
+    }
+
+    /// A power cut: QEMU is killed at once, whatever the guest does.
+    pub(crate) fn kill(mut self) -> Verdict {
+        self.end();
+        self.verdict()
+    }
+
+    fn end(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn failure(&self, message: &str) -> String {
+        let serial = self.serial();
+        let lines: Vec<_> = serial.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+        format!("{message}\n    serial log, {}:\n{}", self.serial.display(), shown.join("\n"))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Starts QEMU and passes on what it says, until it ends. It lives in this thread: setpriv's signal
+/// comes when the thread that started it ends.
+fn listen(
+    mut command: Command,
+    started: &Sender<Result<Child, std::io::Error>>,
+    sender: &Sender<Result<Message, String>>,
+) {
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    let output = child.stdout.take();
+    if started.send(Ok(child)).is_err() {
+        return;
+    }
+    let Some(output) = output else { return };
+    for line in BufReader::new(output).lines() {
+        let message = match line {
+            Ok(line) => qmp::message(line.trim()),
+            Err(error) => Err(format!("QEMU's control: {error}")),
+        };
+        // With nobody left to listen, QEMU is being ended.
+        let _ = sender.send(message);
+    }
+}
+
+/// Whether something that speaks HTTP answers on `port`: friendlet does, also where it wants TLS.
+fn answers(port: u16) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect_timeout(&address, PROBE)?;
+        stream.set_read_timeout(Some(PROBE))?;
+        stream.set_write_timeout(Some(PROBE))?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: board\r\nConnection: close\r\n\r\n")?;
+        let mut answer = [0; 5];
+        match stream.read_exact(&mut answer) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            other => other.map(|()| answer == *b"HTTP/"),
+        }
+    };
+    ask().unwrap_or(false)
+}
+
+/// A port of this machine that is free now.
+fn free_port() -> Result<u16, String> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| format!("no free port: {error}"))
+}
+
+/// A copy of the board's disk image for one test, in the board's folder; holes stay holes.
+pub(crate) fn copy(board: &Board, name: &str) -> Result<PathBuf, String> {
+    let to = board.folder().join(format!("disk-{name}.img"));
+    let mut command = run::at_root("cp");
+    command.args(["--sparse=always", "--reflink=auto"]).arg(Files::of(board).disk).arg(&to);
+    run::captured(&mut command)?;
+    Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A QEMU with a machine that has no program to run.
+    fn idle(name: &str, extra: &[&str]) -> Result<Guest, String> {
+        let mut command = run::at_root("qemu-system-arm");
+        command.args(["-nodefaults", "-display", "none", "-machine", "virt", "-m", "16"]).args(extra);
+        let log =
+            |kind: &str| std::env::temp_dir().join(format!("friendlet-{kind}-{name}-{}", std::process::id()));
+        let result = Guest::spawn(&command, &log("serial"), &log("qemu"), vec![(1, PORT)]);
+        let _ = fs::remove_file(log("qemu"));
+        result
+    }
+
+    fn there_is_no_qemu() -> bool {
+        !run::works("qemu-system-arm", &["--version"])
+    }
+
+    #[test]
+    fn a_guest_obeys_and_its_end_is_told() {
+        if there_is_no_qemu() {
+            return;
+        }
+        let mut guest = idle("quit", &["-no-reboot"]).unwrap();
+        assert_eq!((guest.port(PORT), guest.port(22)), (1, 0));
+        assert!(guest.command("frobnicate").unwrap_err().contains("refused frobnicate"));
+        guest.wait_event("RESUME", 1, ANSWER).unwrap();
+        let error = guest.wait_serial("hello", Duration::from_millis(300)).unwrap_err();
+        assert!(error.contains("did not say 'hello' within"), "{error}");
+        fs::write(guest.serial_log(), "Kernel panic - not syncing\n").unwrap();
+        assert!(guest.wait_serial("hello", ANSWER).unwrap_err().contains("complaints"));
+        guest.command("quit").unwrap();
+        let verdict = guest.wait_end(ANSWER).unwrap();
+        assert_eq!(verdict.end.as_deref(), Some("host-qmp-quit"));
+        assert!(guest.command("cont").is_err());
+        fs::remove_file(guest.serial_log()).unwrap();
+    }
+
+    #[test]
+    fn a_guest_that_is_dropped_or_killed_is_gone() {
+        if there_is_no_qemu() {
+            return;
+        }
+        let guest = idle("drop", &[]).unwrap();
+        let process = PathBuf::from(format!("/proc/{}", guest.child.id()));
+        let serial = guest.serial_log().to_owned();
+        assert!(process.exists());
+        drop(guest);
+        assert!(!process.exists());
+        assert_eq!(idle("drop", &[]).unwrap().kill().end, None);
+        fs::remove_file(serial).unwrap();
+        let error = idle("wrong", &["-device", "nonsense"]).map(|guest| guest.kill()).unwrap_err();
+        assert!(error.contains("nonsense"), "{error}");
+        fs::remove_file(std::env::temp_dir().join(format!("friendlet-serial-wrong-{}", std::process::id())))
+            .unwrap();
+    }
+
+    #[test]
+    fn an_open_port_is_no_answer() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = thread::spawn(move || {
+            for answer in [&b""[..], b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = [0; 64];
+                let _ = stream.read(&mut head).unwrap();
+                stream.write_all(answer).unwrap();
+            }
+        });
+        assert!(!answers(port));
+        assert!(answers(port));
+        server.join().unwrap();
+        assert!(!answers(port));
+    }
+}
