@@ -9,7 +9,7 @@ use super::link::Link;
 use super::output::{clean, clean_lines, columns, span, unwritable};
 use super::reply::{judge, no_session};
 use super::state::{SESSIONS, StateDir};
-use super::{FAILED, Failure, NO_RIGHT, NOT_RUNNING, World, connection, http, watch};
+use super::{FAILED, Failure, NO_RIGHT, NOT_RUNNING, World, board, connection, http, watch};
 
 /// Longest session id that is looked at; Friend Core keeps ids in 256 bytes.
 const SESSION_BYTES: usize = 255;
@@ -63,6 +63,9 @@ pub(super) fn run(invocation: &Invocation, world: &mut World<'_>) -> Result<u8, 
                 Err(Failure::new(FAILED, format!("{} of {}: {exit}", clean(name), clean(service))))
             })
         }
+        Action::Board => board::status(invocation, world),
+        Action::End(end) => board::end(invocation, world, *end),
+        Action::Passwd { user } => board::passwd(invocation, world, user.as_deref()),
         Action::Watch { service } => watch::run(invocation, world, service.as_deref()),
     }
 }
@@ -81,7 +84,7 @@ pub(super) fn print(world: &mut World<'_>, text: &str) -> Result<u8, Failure> {
 }
 
 /// The session to use: of the command line, of the environment, or the remembered one.
-fn session(invocation: &Invocation, world: &World<'_>) -> Result<String, Failure> {
+pub(super) fn session(invocation: &Invocation, world: &World<'_>) -> Result<String, Failure> {
     if let Some(session) = invocation.session.as_ref().or(world.session.as_ref()) {
         return Ok(session.clone());
     }
@@ -97,7 +100,7 @@ pub(super) fn open(invocation: &Invocation, world: &mut World<'_>) -> Result<Lin
     Link::new(http::upgrade(stream, &invocation.url.authority(), &session)?, session)
 }
 
-fn connect(invocation: &Invocation, world: &mut World<'_>) -> Result<connection::Stream, Failure> {
+pub(super) fn connect(invocation: &Invocation, world: &mut World<'_>) -> Result<connection::Stream, Failure> {
     let World { state, err, .. } = world;
     let state = state.as_ref().map_err(|failure| Failure::new(failure.code, failure.text.clone()))?;
     connection::connect(&invocation.url, invocation.fingerprint, state, *err)
@@ -108,8 +111,7 @@ fn login(invocation: &Invocation, world: &mut World<'_>, user: &str) -> Result<u
     drop(connect(invocation, world)?);
     let password = (world.password)(&format!("password of {} at {}: ", clean(user), invocation.url))
         .map_err(|error| Failure::new(FAILED, format!("cannot read the password: {error}")))?;
-    let hash = digest::digest(&digest::SHA256, password.as_bytes());
-    let password = format!("HASHED{}", HEXLOWER.encode_display(hash.as_ref()));
+    let password = hashed(&password);
     let device = device_id();
     let parameters = [("username", user), ("password", &password), ("deviceid", &device)];
     let mut stream = connect(invocation, world)?;
@@ -127,6 +129,12 @@ fn login(invocation: &Invocation, world: &mut World<'_>, user: &str) -> Result<u
     }
     let level = node.as_ref().and_then(|node| node.get("level")).and_then(Node::text).unwrap_or("user");
     print(world, &format!("logged in to {} as {} ({})\n", invocation.url, clean(user), clean(level)))
+}
+
+/// The form in which a password is sent.
+pub(super) fn hashed(password: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, password.as_bytes());
+    format!("HASHED{}", HEXLOWER.encode_display(hash.as_ref()))
 }
 
 fn logout(invocation: &Invocation, world: &mut World<'_>) -> Result<u8, Failure> {

@@ -27,6 +27,12 @@ commands
   uninstall SERVICE     start it with the server no more
   command SERVICE NAME  run a named command of the service, print what it says
   watch [SERVICE]       print each change of state as it happens
+  board                 which board it is, how it was started, what is wrong with it
+  reboot                start the board anew; its services are stopped in order first
+  poweroff              switch it off, likewise
+  passwd [USER]         change the own password: asks for the old one, then for the new
+                        one; an administrator changes that of USER. Where standard input
+                        is no terminal, each is a line of it
 
 options
   --url URL             wss://HOST:PORT (the default is wss://127.0.0.1:6500), or ws://
@@ -90,6 +96,26 @@ pub(super) enum Action {
     Status { service: Option<String> },
     Command { service: String, name: String },
     Watch { service: Option<String> },
+    Board,
+    End(End),
+    Passwd { user: Option<String> },
+}
+
+/// An end of the board.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    Reboot,
+    PowerOff,
+}
+
+impl End {
+    /// Name on the command line and in the call's path.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Reboot => "reboot",
+            Self::PowerOff => "poweroff",
+        }
+    }
 }
 
 #[derive(Debug, Eq, PartialEq)]
@@ -153,6 +179,10 @@ pub(super) fn read_fingerprint(hex: &str) -> Option<Fingerprint> {
     Some(fingerprint)
 }
 
+/// Those that are no [`Verb`].
+const COMMANDS: [&str; 9] =
+    ["board", "list", "login", "logout", "passwd", "poweroff", "reboot", "status", "watch"];
+
 fn read_action(words: &[String]) -> Result<Action, Failure> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let own = |word: &&str| (*word).to_owned();
@@ -166,13 +196,18 @@ fn read_action(words: &[String]) -> Result<Action, Failure> {
         ["status", service] => Action::Status { service: Some(own(service)) },
         ["watch"] => Action::Watch { service: None },
         ["watch", service] => Action::Watch { service: Some(own(service)) },
+        ["board"] => Action::Board,
+        ["reboot"] => Action::End(End::Reboot),
+        ["poweroff"] => Action::End(End::PowerOff),
+        ["passwd"] => Action::Passwd { user: None },
+        ["passwd", user] => Action::Passwd { user: Some(own(user)) },
         ["command", service, name] => Action::Command { service: own(service), name: own(name) },
         ["command", ..] => return Err(usage("command needs a service and the name of one of its commands")),
         [verb, rest @ ..] => match (Verb::from_name(verb), rest) {
             (Some(verb), [service]) => Action::Verb { verb, service: own(service) },
             (Some(_), []) => return Err(usage(format!("{verb} needs the name of a service"))),
             (Some(_), [_, extra, ..]) => return Err(usage(format!("'{extra}' is one argument too many"))),
-            (None, [.., extra]) if ["login", "logout", "list", "status", "watch"].contains(verb) => {
+            (None, [.., extra]) if COMMANDS.contains(verb) => {
                 return Err(usage(format!("'{extra}' is one argument too many")));
             }
             (None, _) => return Err(usage(format!("'{verb}' is no command"))),
@@ -203,6 +238,11 @@ mod tests {
         assert_eq!(action("status"), Action::Status { service: None });
         assert_eq!(action("watch a"), Action::Watch { service: Some("a".into()) });
         assert_eq!(action("command a b"), Action::Command { service: "a".into(), name: "b".into() });
+        assert_eq!(action("board"), Action::Board);
+        assert_eq!(action("reboot"), Action::End(End::Reboot));
+        assert_eq!(action("poweroff"), Action::End(End::PowerOff));
+        assert_eq!(action("passwd"), Action::Passwd { user: None });
+        assert_eq!(action("passwd anna"), Action::Passwd { user: Some("anna".into()) });
         for verb in [Verb::Start, Verb::Stop, Verb::Restart, Verb::Pause, Verb::Install, Verb::Uninstall] {
             let expected = Action::Verb { verb, service: "hello".into() };
             assert_eq!(action(&format!("{} hello", verb.name())), expected);
@@ -235,6 +275,8 @@ mod tests {
             ("start a b", "'b' is one argument too many"),
             ("list a", "'a' is one argument too many"),
             ("status a b", "'b' is one argument too many"),
+            ("reboot now", "'now' is one argument too many"),
+            ("passwd a b", "'b' is one argument too many"),
             ("login", "login needs the name of a user"),
             ("command a", "command needs a service and"),
             ("--insecure list", "--insecure"),

@@ -11,11 +11,12 @@
 //! | `http` | one call by POST, and the upgrade |
 //! | `link` | the socket after the upgrade: bind, call, pushes, chunks |
 //! | `json`, `reply` | what a reply says |
-//! | `action`, `watch` | the commands |
+//! | `action`, `board`, `watch` | the commands |
 //! | `output`, `password` | the terminal |
 
 mod action;
 mod arguments;
+mod board;
 mod connection;
 mod http;
 mod json;
@@ -31,7 +32,7 @@ mod url;
 mod watch;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use self::arguments::Parsed;
@@ -76,6 +77,8 @@ struct World<'w> {
     err: &'w mut dyn Write,
     /// Asks for a password.
     password: &'w mut dyn FnMut(&str) -> io::Result<String>,
+    /// Whether people type it, and may mistype it.
+    is_terminal: bool,
 }
 
 /// Runs `friendlet ctl` with the arguments behind `ctl`.
@@ -90,6 +93,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         out: &mut io::stdout(),
         err: &mut io::stderr(),
         password: &mut read_password,
+        is_terminal: io::stdin().is_terminal(),
     };
     ExitCode::from(run_in(&mut world, arguments))
 }

@@ -1,5 +1,7 @@
 //! The client against a server on this machine that says what each test has it say.
 
+mod board;
+
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -61,6 +63,7 @@ fn ctl(folder: &Folder, line: &str) -> Said {
             assert!(prompt.starts_with("password of "), "{prompt}");
             Ok("secret".to_owned())
         },
+        is_terminal: false,
     };
     let code = run_in(&mut world, line.split_whitespace().map(OsString::from));
     Said { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }

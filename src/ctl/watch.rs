@@ -70,6 +70,11 @@ fn follow(
         let change = match read_push(&text) {
             Push::Change(change) => change,
             Push::SessionEnd(why) => return no_session(&why),
+            Push::Notice(notice) => {
+                // Where standard error is closed nobody wants to know.
+                let _ = writeln!(world.err, "{}  {notice}", utc(SystemTime::now()));
+                continue;
+            }
             Push::Other => continue,
         };
         if let Some(place) = states.iter_mut().find(|(name, _)| *name == change.service) {
@@ -145,6 +150,8 @@ struct Change {
 enum Push {
     Change(Change),
     SessionEnd(String),
+    /// What is wrong with the board.
+    Notice(String),
     Other,
 }
 
@@ -171,6 +178,7 @@ fn read_push(text: &str) -> Push {
         ("server-notice", Some(notice @ ("session killed" | "session timeout"))) => {
             Push::SessionEnd(notice.to_owned())
         }
+        ("server-notice", Some(notice)) => Push::Notice(clean(notice)),
         _ => Push::Other,
     }
 }
@@ -200,7 +208,8 @@ mod tests {
             format!("{{\"type\":\"msg\",\"data\":{{\"type\":\"server-notice\",\"data\":\"{text}\"}}}}")
         };
         assert!(matches!(read_push(&notice("session timeout")), Push::SessionEnd(_)));
-        assert!(matches!(read_push(&notice("hello")), Push::Other));
+        let told = read_push(&notice("no data\\u001b"));
+        assert!(matches!(told, Push::Notice(text) if text == "no data\u{FFFD}"));
         for text in
             ["", "hello", "{\"type\":\"msg\"}", "{\"data\":{\"type\":\"service-change\",\"data\":{}}}"]
         {

@@ -104,6 +104,45 @@ fn a_named_command_prints_what_it_says() {
 }
 
 #[test]
+fn the_board_is_shown_and_ended() {
+    let board = "[board]\nreboot = [\"/bin/sh\", \"-c\", \"exit 0\"]\n";
+    let mut server = Server::start(&Device::new().with(board));
+    let home = Person::new(&server).home;
+    let status = Person { server: &server, home }.done(&["--session", FOUNDING, "board"]);
+    for line in
+        [&format!("board        {}", friendlet::limits::BOARD), "device file  given", "notice       -"]
+    {
+        assert!(status.lines().any(|told| told == line), "{line}: {status}");
+    }
+    let person = Person::new(&server);
+    assert_eq!(person.ctl(&["--session", GUEST, "board"]).code, Some(77));
+    assert_eq!(person.ctl(&["--session", GUEST, "reboot"]).code, Some(77));
+    let refused = person.ctl(&["--session", FOUNDING, "poweroff"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("[board] poweroff"), "{refused:?}");
+    assert_eq!(person.done(&["--session", FOUNDING, "reboot"]), "reboot: ok\n");
+    drop(person);
+    assert_eq!(server.wait(crate::support::wait::SOON).code(), Some(0), "{}", server.log());
+}
+
+#[test]
+fn a_password_is_changed_by_lines() {
+    let server = Server::start(&Device::new());
+    let person = Person::new(&server);
+    person.log_in("fadmin", "secret");
+    let run = run_command(person.command().args(["passwd"]), "wrong\nbetter\n");
+    assert!(run.code == Some(77) && run.stderr.contains("old password is wrong"), "{run:?}");
+    let run = run_command(person.command().args(["passwd"]), "secret\nbetter\n");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    person.done(&["list"]);
+    let run = run_command(person.command().args(["passwd", "guest"]), "other\n");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    person.log_in("fadmin", "better");
+    Person::new(&server).log_in("guest", "other");
+    let run = run_command(person.command().args(["login", "fadmin"]), "secret\n");
+    assert_eq!(run.code, Some(77), "{run:?}");
+}
+
+#[test]
 fn watch_prints_each_change_as_it_happens() {
     let server = Server::start(&Device::new());
     let person = Person::new(&server);

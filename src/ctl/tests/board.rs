@@ -1,0 +1,112 @@
+//! The board and its passwords.
+
+use std::collections::VecDeque;
+
+use super::*;
+
+/// Runs `line` for somebody who types these answers.
+fn ctl_typing(line: &str, is_terminal: bool, answers: &[(&str, &str)]) -> Said {
+    let folder = Folder::new();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut answers: VecDeque<(&str, &str)> = answers.iter().copied().collect();
+    let mut world = World {
+        state: Ok(StateDir::new(folder.path().join("state"))),
+        session: Some("S/1".to_owned()),
+        out: &mut out,
+        err: &mut err,
+        password: &mut |prompt| {
+            let (asked, answer) = answers.pop_front().ok_or(io::ErrorKind::UnexpectedEof)?;
+            assert_eq!(prompt, asked);
+            Ok(answer.to_owned())
+        },
+        is_terminal,
+    };
+    let code = run_in(&mut world, line.split_whitespace().map(OsString::from));
+    assert!(answers.is_empty(), "{answers:?}");
+    Said { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+}
+
+/// A server that takes one call by POST on its last connection and answers it; gives its form, too.
+fn one_call(
+    connections: usize,
+    path: &'static str,
+    body: &'static str,
+) -> (String, std::sync::mpsc::Receiver<String>, JoinHandle<()>) {
+    let (told, form) = std::sync::mpsc::channel();
+    let (authority, thread) = server(connections, move |number, mut stream| {
+        if number + 1 == connections {
+            let request = read_request(&mut stream);
+            assert!(request.starts_with(&format!("POST /system.library/{path} HTTP/1.1\r\n")), "{request}");
+            told.send(request.split_once("\r\n\r\n").unwrap().1.to_owned()).unwrap();
+            answer(&mut stream, "200 OK", body);
+        }
+    });
+    (authority, form, thread)
+}
+
+fn hashed(password: &str) -> String {
+    crate::ctl::action::hashed(password)
+}
+
+#[test]
+fn own_password_is_asked_for_old_and_new() {
+    let (authority, form, thread) =
+        one_call(2, "user/updatepassword", "ok<!--separate-->{ \"updatepassword\": \"success!\"}");
+    let typed = [("old password: ", "old"), ("new password: ", "new"), ("again: ", "new")];
+    let said = ctl_typing(&format!("--url ws://{authority} passwd"), true, &typed);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+    assert!(said.out.starts_with("password changed"), "{said:?}");
+    let expected = format!("sessionid=S%2F1&password={}&oldpassword={}", hashed("new"), hashed("old"));
+    assert_eq!(form.recv().unwrap(), expected);
+    thread.join().unwrap();
+}
+
+#[test]
+fn password_of_somebody_else_is_a_line_where_nobody_types() {
+    let (authority, form, thread) = one_call(
+        2,
+        "user/updatepassword",
+        "fail<!--separate-->{ \"response\": \"User not found\", \"code\":\"13\" }",
+    );
+    let typed = [("new password of anna: ", "new")];
+    let said = ctl_typing(&format!("--url ws://{authority} passwd anna"), false, &typed);
+    assert_eq!(said.code, FAILED, "{said:?}");
+    assert!(said.err.contains("User not found") && said.out.is_empty(), "{said:?}");
+    let expected = format!("sessionid=S%2F1&password={}&username=anna", hashed("new"));
+    assert_eq!(form.recv().unwrap(), expected);
+    thread.join().unwrap();
+}
+
+#[test]
+fn passwords_that_differ_or_are_empty_are_not_sent() {
+    for (typed, why) in [
+        (&[("old password: ", "old"), ("new password: ", "new"), ("again: ", "now")][..], "differ"),
+        (&[("old password: ", "old"), ("new password: ", "")], "empty"),
+        (&[("old password: ", "old")], "cannot read the password"),
+    ] {
+        let (authority, thread) = server(1, |_, _| {});
+        let said = ctl_typing(&format!("--url ws://{authority} passwd"), true, typed);
+        assert!(said.code == FAILED && said.err.contains(why), "{said:?}");
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn board_is_ended_by_post() {
+    for (name, path) in [("reboot", "board/reboot"), ("poweroff", "board/poweroff")] {
+        let (authority, form, thread) = one_call(1, path, "{ \"Status\": \"ok\"}");
+        let said = ctl_typing(&format!("--url ws://{authority} {name}"), false, &[]);
+        assert_eq!((said.code, said.out.as_str()), (0, format!("{name}: ok\n").as_str()), "{said:?}");
+        assert_eq!(form.recv().unwrap(), "sessionid=S%2F1");
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn board_without_a_way_to_end_is_told_with_what_to_do() {
+    let refusal = "fail<!--separate-->{ \"response\": \"Function poweroff returned: 38\", \"code\":\"18\" }";
+    let (authority, _form, thread) = one_call(1, "board/poweroff", refusal);
+    let said = ctl_typing(&format!("--url ws://{authority} poweroff"), false, &[]);
+    assert!(said.code == FAILED && said.err.contains("[board] poweroff"), "{said:?}");
+    thread.join().unwrap();
+}
