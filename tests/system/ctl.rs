@@ -107,14 +107,13 @@ fn a_named_command_prints_what_it_says() {
 fn the_board_is_shown_and_ended() {
     let board = "[board]\nreboot = [\"/bin/sh\", \"-c\", \"exit 0\"]\n";
     let mut server = Server::start(&Device::new().with(board));
-    let home = Person::new(&server).home;
-    let status = Person { server: &server, home }.done(&["--session", FOUNDING, "board"]);
+    let person = Person::new(&server);
+    let status = person.done(&["--session", FOUNDING, "board"]);
     for line in
         [&format!("board        {}", friendlet::limits::BOARD), "device file  given", "notice       -"]
     {
         assert!(status.lines().any(|told| told == line), "{line}: {status}");
     }
-    let person = Person::new(&server);
     assert_eq!(person.ctl(&["--session", GUEST, "board"]).code, Some(77));
     assert_eq!(person.ctl(&["--session", GUEST, "reboot"]).code, Some(77));
     let refused = person.ctl(&["--session", FOUNDING, "poweroff"]);
