@@ -8,8 +8,8 @@ use crate::proto::chunk;
 use crate::service::{Arguments, Spec, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
 use crate::slot::{CONNECTION_BYTES, Server};
-use crate::sys::Processes;
 use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
+use crate::sys::{EnabledFile, Processes};
 use crate::{config, net, serve};
 
 /// What the executor adds to a task.
@@ -82,6 +82,7 @@ impl Budget {
         server.extend(tables);
         server.extend([
             Item::new("server beside its tables", 1, rest),
+            Item::new("service of another device file", 1, size_of::<EnabledFile>()),
             Item::new("program that ends the board", 2, size_of::<Arguments>()),
             Item::new("service of the device file", services, size_of::<Spec>()),
             Item::new("output of a service", services, Processes::service_bytes() + TASK_BYTES),

@@ -140,8 +140,8 @@ pub fn run(start: Start) -> Result<(), StartError> {
         );
     }
 
-    let enabled = EnabledFile::new(state_dir);
-    let services = supervisor(config.services, &enabled)?;
+    let mut enabled = EnabledFile::new(state_dir);
+    let services = supervisor(config.services, &mut enabled)?;
     let command_bell = Rc::new(Bell::default());
     let ring = Rc::clone(&command_bell);
     let processes = Rc::new(Processes::new(services.table().len(), move || ring.ring()));
@@ -203,12 +203,21 @@ fn keep_good_copy(path: &Path, text: &str) {
     }
 }
 
-fn supervisor(table: crate::service::ServiceTable, enabled: &EnabledFile) -> Result<Supervisor, StartError> {
+fn supervisor(
+    table: crate::service::ServiceTable,
+    enabled: &mut EnabledFile,
+) -> Result<Supervisor, StartError> {
     let mut services = Supervisor::new(table);
     let mut overrides = Vec::with_capacity(limits::SERVICES);
     let loaded = enabled.load(|name, enabled| match services.table().find(name) {
-        Some(service) => overrides.push((service, enabled)),
-        None => warning!("service {}: installed or not, it is not in the device file any more", name),
+        Some(service) => {
+            overrides.push((service, enabled));
+            true
+        }
+        None => {
+            warning!("service {}: installed or not, it is not in the device file any more", name);
+            false
+        }
     });
     // A board that starts none of its services is worse than one that forgot a switch.
     if let Err(error) = loaded {

@@ -1,9 +1,12 @@
 //! What install and uninstall said, kept in the state directory.
 //!
 //! One line, `name enabled` or `name disabled`, for each service that differs from the device
-//! file. The file is replaced as a whole or not at all.
+//! file. Services that are not in the device file keep theirs: another file may be in force at the next
+//! start. The file is replaced as a whole or not at all.
 
 use std::path::{Path, PathBuf};
+
+use heapless::Vec;
 
 use super::file::{self, FileError};
 use crate::limits::{SERVICE_NAME_BYTES, SERVICES};
@@ -11,26 +14,29 @@ use crate::warning;
 
 const FILE: &str = "enabled";
 /// Twice what can be written, so that the file of a board with longer lists is still read.
-const MOST_BYTES: usize = 2 * SERVICES * (SERVICE_NAME_BYTES + " disabled\n".len());
+const MOST_BYTES: usize = 4 * SERVICES * (SERVICE_NAME_BYTES + " disabled\n".len());
 
 /// The file of one state directory.
 #[derive(Clone, Debug)]
 pub struct EnabledFile {
     directory: PathBuf,
+    /// What is written down of services that are not in the device file.
+    others: Vec<(heapless::String<SERVICE_NAME_BYTES>, bool), SERVICES>,
 }
 
 impl EnabledFile {
     /// The file in this directory, which need not be there.
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+        Self { directory: directory.to_owned(), others: Vec::new() }
     }
 
-    /// Tells each service that is written down, and whether it is enabled. Without a file there is
-    /// none; lines that cannot be read are passed over and logged.
+    /// Tells each service that is written down, and whether it is enabled; `tell` says whether there is
+    /// one of that name. The others are kept, up to as many as a board has services. Without a file
+    /// there is none; lines that cannot be read are passed over and logged.
     ///
     /// # Errors
     /// Those of reading, and a file that is far too long.
-    pub fn load(&self, mut tell: impl FnMut(&str, bool)) -> Result<(), FileError> {
+    pub fn load(&mut self, mut tell: impl FnMut(&str, bool) -> bool) -> Result<(), FileError> {
         let bytes = match file::read(&self.directory.join(FILE), MOST_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.is_missing() => return Ok(()),
@@ -38,7 +44,11 @@ impl EnabledFile {
         };
         for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             match parse(line) {
-                Some((name, enabled)) => tell(name, enabled),
+                Some((name, enabled)) if tell(name, enabled) => {}
+                Some((name, enabled)) => {
+                    // There is an end to what may come back.
+                    let _ = name.try_into().map(|name| self.others.push((name, enabled)));
+                }
                 None if line.is_empty() => {}
                 None => warning!("{}: line {} is not understood", FILE, number + 1),
             }
@@ -52,10 +62,12 @@ impl EnabledFile {
     /// Those of writing; what was there remains.
     pub fn store<'a>(&self, services: impl Iterator<Item = (&'a str, bool)>) -> Result<(), FileError> {
         let mut text = String::new();
-        for (name, enabled) in services {
+        let mut add = |name: &str, enabled| {
             text.push_str(name);
             text.push_str(if enabled { " enabled\n" } else { " disabled\n" });
-        }
+        };
+        services.for_each(|(name, enabled)| add(name, enabled));
+        self.others.iter().for_each(|(name, enabled)| add(name, *enabled));
         file::write_atomic(&self.directory.join(FILE), text.as_bytes(), 0o600)
     }
 }
@@ -87,9 +99,12 @@ mod tests {
         path
     }
 
-    fn loaded(file: &EnabledFile) -> Result<Vec<(String, bool)>, FileError> {
-        let mut services = Vec::new();
-        file.load(|name, enabled| services.push((name.to_owned(), enabled)))?;
+    fn loaded(file: &EnabledFile) -> Result<std::vec::Vec<(String, bool)>, FileError> {
+        let mut services = std::vec::Vec::new();
+        file.clone().load(|name, enabled| {
+            services.push((name.to_owned(), enabled));
+            true
+        })?;
         Ok(services)
     }
 
@@ -100,12 +115,38 @@ mod tests {
         assert_eq!(loaded(&file).unwrap(), []);
         for services in [&[("web", true), ("log", false)][..], &[("web", false)], &[]] {
             file.store(services.iter().copied()).unwrap();
-            let expected: Vec<_> = services.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect();
+            let expected: std::vec::Vec<_> =
+                services.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect();
             assert_eq!(loaded(&file).unwrap(), expected);
         }
         let mode = fs::metadata(directory.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(!directory.join(NEW_FILE).exists());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn services_of_another_device_file_keep_what_was_said_of_them() {
+        let directory = directory("enabled-others");
+        let mut file = EnabledFile::new(&directory);
+        file.store([("web", true), ("log", false)].into_iter()).unwrap();
+        file.load(|name, _| name == "hello").unwrap();
+        file.store([("hello", true)].into_iter()).unwrap();
+        let expected = [("hello", true), ("web", true), ("log", false)];
+        let expected = expected.map(|(name, enabled)| (name.to_owned(), enabled));
+        assert_eq!(loaded(&file).unwrap(), expected);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn services_of_other_device_files_have_their_number() {
+        let directory = directory("enabled-many");
+        let mut file = EnabledFile::new(&directory);
+        let names: std::vec::Vec<String> = (0..=SERVICES).map(|n| format!("s{n}")).collect();
+        file.store(names.iter().map(|name| (name.as_str(), true))).unwrap();
+        file.load(|_, _| false).unwrap();
+        file.store([("hello", true)].into_iter()).unwrap();
+        assert_eq!(loaded(&file).unwrap().len(), 1 + SERVICES);
         fs::remove_dir_all(directory).unwrap();
     }
 

@@ -124,3 +124,21 @@ fn without_the_option_a_broken_file_is_an_error_and_no_copy_is_kept() {
     assert!(server.call("services/list").contains("hello"));
     assert!(!server.folder().path().join(GOOD).exists());
 }
+
+#[test]
+fn what_was_installed_waits_for_its_device_file() {
+    let folder = Folder::new();
+    let whole = device(&folder, "kept");
+    folder.write("friendlet.toml", &whole);
+    let server = start(folder);
+    assert_eq!(server.call("services/kept/install"), r#"{ "Status": "ok"}"#);
+    let folder = server.stop();
+    fs::write(folder.file(GOOD), device(&folder, "other")).unwrap();
+    folder.write("friendlet.toml", "broken");
+    let server = start(folder);
+    assert_eq!(server.call("services/other/install"), r#"{ "Status": "ok"}"#);
+    let folder = server.stop();
+    folder.write("friendlet.toml", &whole);
+    let server = start(folder);
+    until("it is started", || server.call("services/kept/status").contains("started"));
+}
