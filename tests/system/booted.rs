@@ -2,6 +2,9 @@
 //! whose data partition holds `tests/system/booted/friendlet.toml`; without a board there is nothing
 //! to run them on.
 
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::device::FOUNDING;
@@ -11,7 +14,7 @@ use crate::support::http::session_of;
 use crate::support::server::{Run, friendlet, run_command};
 use crate::support::stream::Stream;
 use crate::support::wait::{until, within};
-use crate::support::ws::{Socket, frame, request};
+use crate::support::ws::{Event, Socket, frame, request};
 use crate::support::{process, wait};
 
 const OK: &str = r#"{ "Status": "ok"}"#;
@@ -59,111 +62,236 @@ impl Person {
 
 #[test]
 #[ignore = "needs a booted board"]
-fn the_founding_exchange_is_the_same_to_the_byte() {
-    let mut socket = socket();
-    let login = r#"{ "username":"fadmin", "password":"secret" }"#;
-    assert!(session_of(&socket.call(&frame("login", login))).is_some());
-    let mut told = self::socket();
-    told.send(&format!(r#"<!--"CON"--"0"--"{FOUNDING}"-->"#));
-    told.expect_nothing();
-
-    let start = format!(
-        r#"<!--"MSG"--"760"--"system.library/services/start"-->{{ "serviceName":"hello", "sessionid":"{FOUNDING}" }}<--!>"#
-    );
-    assert_eq!(socket.call(&start), OK);
-    let push = told.push(r#""service":"hello","state":"started""#);
-    let pid = process::children(server());
-    let hello = pid.into_iter().find(|pid| process::command_line(*pid).ends_with(" hello")).unwrap();
-    assert!(push.contains(&format!(r#""pid":{hello}}}"#)), "{push}");
-
-    let stop = frame("services/stop", &format!(r#"{{ "serviceName":"hello", "sessionid":"{FOUNDING}" }}"#));
-    assert_eq!(socket.call(&stop), OK);
-    told.push(r#"{"service":"hello","state":"stopped","pid":0}"#);
-    until("hello is gone", || !process::is_alive(hello));
+fn it_switches_itself_off() {
+    assert!(socket().call(&request("r", "board/poweroff", "{}", FOUNDING)).contains(OK));
 }
 
-#[test]
-#[ignore = "needs a booted board"]
-fn ctl_controls_it_from_here() {
-    let person = Person(Folder::new());
-    person.done(&["login", "fadmin"], "secret\n");
-    assert!(person.done(&["list"], "").contains("family"));
-    person.done(&["start", "family"], "");
-    assert!(person.done(&["status", "family"], "").contains("started"));
-    person.done(&["stop", "family"], "");
-    // What the wire carries is what it carries on a workstation.
-    assert_eq!(person.done(&["--json", "--session", FOUNDING, "start", "family"], "").trim_end(), OK);
-    person.done(&["stop", "family"], "");
-    assert_eq!(person.run(&["status", "family"], "").code, Some(3), "LSB: it does not run");
+/// What is changed: services that are installed or not, and a password.
+#[derive(Clone, Copy, Debug)]
+enum Key {
+    Service(&'static str),
+    Password,
 }
 
-#[test]
-#[ignore = "needs a booted board"]
-fn it_tells_what_board_it_is() {
-    let answer = socket().call(&request("r", "board/status", "{}", FOUNDING));
-    let name = board().run("/sbin/friendlet --version");
-    let name = name.split("(board ").nth(1).and_then(|rest| rest.split(',').next()).unwrap().to_owned();
-    assert!(answer.contains(&format!(r#""Board": "{name}""#)), "{answer}");
-    assert!(answer.contains(r#""DeviceFile": "given""#), "{answer}");
-    assert!(answer.contains(r#""Complaint": """#) && answer.contains(r#""Notice": """#), "{answer}");
-}
+const KEYS: [Key; 4] = [Key::Service("one"), Key::Service("two"), Key::Service("three"), Key::Password];
 
-#[test]
-#[ignore = "needs a booted board"]
-fn memory_stays_within_what_check_tells_with_every_slot_in_use() {
-    let server = server();
-    let resident = |pid| process::status(pid, "VmRSS");
-    let idle = resident(server);
-    let table = board().run("/sbin/friendlet check /data/friendlet.toml");
-    let number = |item: &str| -> u64 {
-        let line = table.lines().find(|line| line.starts_with(item)).unwrap_or_else(|| panic!("{table}"));
-        line.split_whitespace().last().unwrap().parse().unwrap()
-    };
-    let slots = number("receive buffer") / {
-        let line = table.lines().find(|line| line.starts_with("receive buffer")).unwrap();
-        line.split_whitespace().rev().nth(1).unwrap().parse::<u64>().unwrap()
-    };
-    // One is the door, which turns away.
-    let mut sockets = Vec::new();
-    for number in 1..slots {
-        let stream = Stream::tls(board().server());
-        let path = format!("/fcws?sessionid={FOUNDING}");
-        sockets
-            .push(Socket::try_open(stream, &path).unwrap_or_else(|error| panic!("slot {number}: {error}")));
+impl Key {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Service(name) => name,
+            Self::Password => "password",
+        }
     }
-    for socket in &mut sockets {
-        socket.bind(FOUNDING);
-        assert!(socket.call(&request("r", "services/list", "{}", FOUNDING)).contains("family"));
+
+    /// What it is on a board where nothing was changed.
+    fn first(self) -> String {
+        match self {
+            Self::Service(_) => "uninstall".to_owned(),
+            Self::Password => "guest".to_owned(),
+        }
     }
-    let full = resident(server);
-    let init = resident(1);
-    let free = board().run("grep -E '^Mem(Total|Available)' /proc/meminfo");
-    println!(
-        "resident: {idle} kB idle, {full} kB with {} slots in use over TLS, init {init} kB; {}",
-        slots - 1,
-        free.trim().replace('\n', ", ")
-    );
-    let bound = number("all, bytes") / 1024;
-    assert!(full <= bound + SLACK_KB, "{full} kB resident, {bound} kB told");
+
+    /// What is said of it in the journal: the last that was acknowledged, and what was tried since.
+    fn told(self, journal: &str) -> (String, Option<String>) {
+        let mut told = (self.first(), None);
+        for line in journal.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["try", name, value] if name == self.name() => told.1 = Some(value.to_owned()),
+                ["ack", name, value] if name == self.name() => told = (value.to_owned(), None),
+                _ => {}
+            }
+        }
+        told
+    }
+}
+
+fn journal() -> PathBuf {
+    PathBuf::from(std::env::var_os("FRIENDLET_JOURNAL").expect("FRIENDLET_JOURNAL names the journal"))
 }
 
 #[test]
 #[ignore = "needs a booted board"]
-fn a_killed_server_is_started_again_and_leaves_nothing_behind() {
-    let mut first = socket();
-    assert_eq!(first.service("start", "family"), OK);
-    let before = server();
-    let status = first.call(&request("r", "services/family/status", "{}", FOUNDING));
-    let leader = status.split(r#""Pid": "#).nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
-    let family = process::group(leader);
-    assert_eq!(family.len(), 2, "{status}");
-    board().run(&format!("kill -9 {before}"));
-    let after = within(wait::SOON * 3, "another server runs", || {
-        // The lab is a service too, and comes back with it.
-        let pid = std::panic::catch_unwind(server).ok()?;
-        (pid != before).then_some(pid)
-    });
-    assert!(process::is_alive(after));
-    assert!(family.into_iter().all(|pid| !process::is_alive(pid)));
-    assert_eq!(socket().service("stop", "hello"), OK);
+fn changes_are_made_until_the_power_is_cut() {
+    let mut journal = OpenOptions::new().append(true).open(journal()).unwrap();
+    let Ok(mut socket) = std::panic::catch_unwind(socket) else { return };
+    for number in 0_u64.. {
+        // A password takes the board long: now and then one of them.
+        let (key, value) = match number % 10 {
+            9 => (Key::Password, format!("secret-{}-{number}", std::process::id())),
+            digit => {
+                let verb = if number % 20 < 10 { "install" } else { "uninstall" };
+                (KEYS[usize::try_from(digit).unwrap() % 3], verb.to_owned())
+            }
+        };
+        let (call, wanted) = match key {
+            Key::Service(name) => (request("r", &format!("services/{name}/{value}"), "{}", FOUNDING), OK),
+            Key::Password => (
+                request(
+                    "r",
+                    "user/updatepassword",
+                    &format!(r#"{{"username":"guest","password":"{value}"}}"#),
+                    FOUNDING,
+                ),
+                "success!",
+            ),
+        };
+        writeln!(journal, "try {} {value}", key.name()).unwrap();
+        // Without power there is nobody to send to, and nobody who answers.
+        let sent = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| socket.send(&call)));
+        let answer = sent.ok().and_then(|()| socket.receive(wait::SOON));
+        let Some(Event::Text(answer)) = answer else { return };
+        assert!(answer.contains(wanted), "{call}: {answer}");
+        writeln!(journal, "ack {} {value}", key.name()).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "needs a booted board"]
+fn acknowledged_changes_are_there() {
+    let text = fs::read_to_string(journal()).unwrap();
+    let enabled = board().run("cat /data/state/enabled 2> /dev/null");
+    for line in enabled.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert!(matches!(words[..], [_, "enabled" | "disabled"]), "half there: {enabled:?}");
+    }
+    let mut found = String::new();
+    for key in KEYS {
+        let (acknowledged, tried) = key.told(&text);
+        let can_be = |value: &str| match key {
+            Key::Service(name) => {
+                let is_enabled = enabled.lines().any(|line| line == format!("{name} enabled"));
+                is_enabled == (value == "install")
+            }
+            Key::Password => {
+                let login = format!(r#"{{ "username":"guest", "password":"{value}" }}"#);
+                session_of(&socket().call(&frame("login", &login))).is_some()
+            }
+        };
+        let both = [Some(acknowledged.clone()), tried.clone()];
+        let value = both.into_iter().flatten().find(|value| can_be(value)).unwrap_or_else(|| {
+            panic!("{}: {acknowledged} was acknowledged, {tried:?} tried since, neither is there", key.name())
+        });
+        found += &format!("ack {} {value}\n", key.name());
+    }
+    // The next changes start from here.
+    fs::write(journal(), found).unwrap();
+}
+
+/// What the board is asked while it runs.
+mod asked {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs a booted board"]
+    fn the_founding_exchange_is_the_same_to_the_byte() {
+        let mut socket = socket();
+        let login = r#"{ "username":"fadmin", "password":"secret" }"#;
+        assert!(session_of(&socket.call(&frame("login", login))).is_some());
+        let mut told = super::socket();
+        told.send(&format!(r#"<!--"CON"--"0"--"{FOUNDING}"-->"#));
+        told.expect_nothing();
+
+        let start = format!(
+            r#"<!--"MSG"--"760"--"system.library/services/start"-->{{ "serviceName":"hello", "sessionid":"{FOUNDING}" }}<--!>"#
+        );
+        assert_eq!(socket.call(&start), OK);
+        let push = told.push(r#""service":"hello","state":"started""#);
+        let pid = process::children(server());
+        let hello = pid.into_iter().find(|pid| process::command_line(*pid).ends_with(" hello")).unwrap();
+        assert!(push.contains(&format!(r#""pid":{hello}}}"#)), "{push}");
+
+        let stop =
+            frame("services/stop", &format!(r#"{{ "serviceName":"hello", "sessionid":"{FOUNDING}" }}"#));
+        assert_eq!(socket.call(&stop), OK);
+        told.push(r#"{"service":"hello","state":"stopped","pid":0}"#);
+        until("hello is gone", || !process::is_alive(hello));
+    }
+
+    #[test]
+    #[ignore = "needs a booted board"]
+    fn ctl_controls_it_from_here() {
+        let person = Person(Folder::new());
+        person.done(&["login", "fadmin"], "secret\n");
+        assert!(person.done(&["list"], "").contains("family"));
+        person.done(&["start", "family"], "");
+        assert!(person.done(&["status", "family"], "").contains("started"));
+        person.done(&["stop", "family"], "");
+        // What the wire carries is what it carries on a workstation.
+        assert_eq!(person.done(&["--json", "--session", FOUNDING, "start", "family"], "").trim_end(), OK);
+        person.done(&["stop", "family"], "");
+        assert_eq!(person.run(&["status", "family"], "").code, Some(3), "LSB: it does not run");
+    }
+
+    #[test]
+    #[ignore = "needs a booted board"]
+    fn it_tells_what_board_it_is() {
+        let answer = socket().call(&request("r", "board/status", "{}", FOUNDING));
+        let name = board().run("/sbin/friendlet --version");
+        let name = name.split("(board ").nth(1).and_then(|rest| rest.split(',').next()).unwrap().to_owned();
+        assert!(answer.contains(&format!(r#""Board": "{name}""#)), "{answer}");
+        assert!(answer.contains(r#""DeviceFile": "given""#), "{answer}");
+        assert!(answer.contains(r#""Complaint": """#) && answer.contains(r#""Notice": """#), "{answer}");
+    }
+
+    #[test]
+    #[ignore = "needs a booted board"]
+    fn memory_stays_within_what_check_tells_with_every_slot_in_use() {
+        let server = server();
+        let resident = |pid| process::status(pid, "VmRSS");
+        let idle = resident(server);
+        let table = board().run("/sbin/friendlet check /data/friendlet.toml");
+        let number = |item: &str| -> u64 {
+            let line = table.lines().find(|line| line.starts_with(item)).unwrap_or_else(|| panic!("{table}"));
+            line.split_whitespace().last().unwrap().parse().unwrap()
+        };
+        let slots = number("receive buffer") / {
+            let line = table.lines().find(|line| line.starts_with("receive buffer")).unwrap();
+            line.split_whitespace().rev().nth(1).unwrap().parse::<u64>().unwrap()
+        };
+        // One is the door, which turns away.
+        let mut sockets = Vec::new();
+        for number in 1..slots {
+            let stream = Stream::tls(board().server());
+            let path = format!("/fcws?sessionid={FOUNDING}");
+            sockets.push(
+                Socket::try_open(stream, &path).unwrap_or_else(|error| panic!("slot {number}: {error}")),
+            );
+        }
+        for socket in &mut sockets {
+            socket.bind(FOUNDING);
+            assert!(socket.call(&request("r", "services/list", "{}", FOUNDING)).contains("family"));
+        }
+        let full = resident(server);
+        let init = resident(1);
+        let free = board().run("grep -E '^Mem(Total|Available)' /proc/meminfo");
+        println!(
+            "resident: {idle} kB idle, {full} kB with {} slots in use over TLS, init {init} kB; {}",
+            slots - 1,
+            free.trim().replace('\n', ", ")
+        );
+        let bound = number("all, bytes") / 1024;
+        assert!(full <= bound + SLACK_KB, "{full} kB resident, {bound} kB told");
+    }
+
+    #[test]
+    #[ignore = "needs a booted board"]
+    fn a_killed_server_is_started_again_and_leaves_nothing_behind() {
+        let mut first = socket();
+        assert_eq!(first.service("start", "family"), OK);
+        let before = server();
+        let status = first.call(&request("r", "services/family/status", "{}", FOUNDING));
+        let leader = status.split(r#""Pid": "#).nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+        let family = process::group(leader);
+        assert_eq!(family.len(), 2, "{status}");
+        board().run(&format!("kill -9 {before}"));
+        let after = within(wait::SOON * 3, "another server runs", || {
+            // The lab is a service too, and comes back with it.
+            let pid = std::panic::catch_unwind(server).ok()?;
+            (pid != before).then_some(pid)
+        });
+        assert!(process::is_alive(after));
+        assert!(family.into_iter().all(|pid| !process::is_alive(pid)));
+        assert_eq!(socket().service("stop", "hello"), OK);
+    }
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "the rules of clippy.toml are the server's")]
 
 mod board;
+mod booted;
 mod build;
 mod cargo;
 mod conformance;
@@ -81,6 +82,7 @@ struct BoardCommand {
 struct Options {
     board: Option<String>,
     check: bool,
+    number: Option<u32>,
 }
 
 /// Every command about boards; `setup` takes them all at once and `run` is not called for it.
@@ -102,6 +104,18 @@ const BOARD_COMMANDS: &[BoardCommand] = &[
         about: "binary and worst-case memory against the board's budget",
         is_for_all: true,
         run: |board, _| sizes::show(board),
+    },
+    BoardCommand {
+        name: "boot",
+        about: "everything that the step 'booted' asks of a board of tier 1",
+        is_for_all: false,
+        run: |board, _| booted::check(board),
+    },
+    BoardCommand {
+        name: "cuts",
+        about: "power cuts while changes are acknowledged (--number N: so many, else 50)",
+        is_for_all: false,
+        run: |board, options| booted::cuts(board, &booted::CutOptions { cuts: options.number.unwrap_or(50) }),
     },
 ];
 
@@ -165,6 +179,11 @@ fn options(command: &BoardCommand, words: &[&str]) -> Result<Options, String> {
             "--board" if options.board.is_none() => {
                 let name = value.or_else(|| words.next().copied());
                 options.board = Some(name.ok_or("--board: the name of a board is missing")?.to_owned());
+            }
+            "--number" if command.name == "cuts" => {
+                let text = value.or_else(|| words.next().copied()).unwrap_or_default();
+                let number = text.parse().ok().filter(|number| *number > 0);
+                options.number = Some(number.ok_or("--number: expected a number above 0")?);
             }
             "--check" if command.name == "setup" && value.is_none() => options.check = true,
             _ => return Err(format!("{}: unknown argument '{word}'", command.name)),

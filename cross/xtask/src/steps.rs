@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::board::Board;
-use crate::{board, build, cargo, conformance, emulation, licences, setup, sizes};
+use crate::{board, booted, build, cargo, conformance, emulation, licences, setup, sizes};
 
 /// One thing that is checked.
 #[derive(Debug)]
@@ -38,6 +38,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "emulated",
         about: "all tests on the processors of generic-armv5 and raspberrypi-zero, in user-mode QEMU",
         check: emulated,
+    },
+    Step {
+        name: "booted",
+        about: "the emulated boards of tier 1, booted from their images in system-mode QEMU",
+        check: booted::check_all,
     },
 ];
 

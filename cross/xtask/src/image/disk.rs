@@ -57,7 +57,6 @@ pub(crate) fn state(slot: u8, tries: u8) -> [u8; SECTOR as usize] {
 
 /// The slot in force and the tries that it has left, on the disk in the file `disk`; none where no
 /// boot state is.
-#[allow(dead_code, reason = "for the tests of booted boards")]
 pub(crate) fn read_state(disk: &Path) -> Result<Option<(u8, u8)>, String> {
     let failed = |error| format!("{}: {error}", disk.display());
     let mut file = File::open(disk).map_err(failed)?;
@@ -68,7 +67,6 @@ pub(crate) fn read_state(disk: &Path) -> Result<Option<(u8, u8)>, String> {
 }
 
 /// Sets the slot in force and the tries that it has left, on the disk in the file `disk`.
-#[allow(dead_code, reason = "for the tests of booted boards")]
 pub(crate) fn write_state(disk: &Path, slot: u8, tries: u8) -> Result<(), String> {
     let failed = |error| format!("{}: {error}", disk.display());
     let mut file = fs::OpenOptions::new().write(true).open(disk).map_err(failed)?;
@@ -77,7 +75,6 @@ pub(crate) fn write_state(disk: &Path, slot: u8, tries: u8) -> Result<(), String
 }
 
 /// Overwrites a partition with zeros, on the disk in the file `disk`.
-#[allow(dead_code, reason = "for the tests of booted boards")]
 pub(crate) fn blank(disk: &Path, partition: Partition) -> Result<(), String> {
     let failed = |error| format!("{}: {error}", disk.display());
     let mut file = fs::OpenOptions::new().write(true).open(disk).map_err(failed)?;

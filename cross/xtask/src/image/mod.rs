@@ -17,11 +17,10 @@ use crate::board::Board;
 use crate::machine::Image;
 use crate::{build, run};
 
-pub(crate) use disk::STATE_SECTOR;
-#[allow(unused_imports, reason = "what the tests of booted boards may ask, whichever of it they do")]
-pub(crate) use disk::{blank, read_state, write_state};
+pub(crate) use disk::{STATE_SECTOR, blank, read_state, write_state};
 use kernel::Kernel;
 use modules::Module;
+pub(crate) use packages::files as package_files;
 
 /// Folders of the root in which something else is mounted or made.
 const MOUNT_POINTS: [(&str, u32); 6] =

@@ -2,11 +2,8 @@
 //! verdict is QEMU's own account of how the guest ended.
 
 mod arguments;
-#[allow(dead_code, reason = "what the tests of booted boards may ask, whichever of it they do")]
 mod guest;
-#[allow(dead_code, reason = "as above")]
 mod qmp;
-#[allow(dead_code, reason = "as above")]
 mod verdict;
 
 use std::os::unix::process::CommandExt;
@@ -15,7 +12,6 @@ use crate::board::Board;
 use crate::image::{self, Files};
 use crate::machine::{Boot, Image, Qemu};
 
-#[allow(unused_imports, reason = "as above")]
 pub(crate) use guest::{Guest, GuestOptions, Storage, copy};
 pub(crate) use verdict::Verdict;
 

@@ -1,0 +1,31 @@
+//! What lies on the data partition of a board under test.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+
+use crate::board::Board;
+use crate::{image, run};
+
+/// Makes the folder: the device file of the tests, and a busybox as the shell of its services.
+pub(crate) fn make(board: &Board) -> Result<PathBuf, String> {
+    let architecture = match board.target.as_str() {
+        "armv7-unknown-linux-musleabihf" => "armhf",
+        "aarch64-unknown-linux-musl" => "arm64",
+        _ => "armel",
+    };
+    let busybox = image::package_files(&format!("busybox-static:{architecture}"))?.join("bin/busybox");
+    let folder = board.folder().join("test-data");
+    let failed = |error| format!("{}: {error}", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(failed)?;
+    }
+    let programs = folder.join("bin");
+    fs::create_dir_all(&programs).map_err(failed)?;
+    fs::copy(busybox, programs.join("busybox")).map_err(failed)?;
+    fs::set_permissions(programs.join("busybox"), fs::Permissions::from_mode(0o755)).map_err(failed)?;
+    symlink("busybox", programs.join("sh")).map_err(failed)?;
+    let file = run::root().join("tests/system/booted/friendlet.toml");
+    fs::copy(&file, folder.join("friendlet.toml")).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(folder)
+}

@@ -1,0 +1,153 @@
+//! The boards of tier 1, booted from their images in QEMU, and held to what a board must do: answer
+//! the black-box cases, come back from a wedged server and from a broken root, and keep every
+//! acknowledged change through power cuts.
+
+mod cuts;
+mod data;
+mod lab;
+mod suite;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::board::Board;
+use crate::image;
+use crate::machine::{Boot, Image, Qemu};
+use crate::qemu::{Guest, GuestOptions, Storage, copy};
+use crate::setup;
+
+pub(crate) use cuts::Options as CutOptions;
+
+/// From the start to the first answer, on a busy machine.
+const BOOT: Duration = Duration::from_secs(180);
+/// From an answered poweroff to the end of QEMU.
+const END: Duration = Duration::from_secs(60);
+/// From a wedged server to the reset by the watchdog.
+const BITE: Duration = Duration::from_secs(90);
+/// Power cuts of every run of the tests.
+const CUTS: u32 = 8;
+
+/// Boots every emulated board of tier 1.
+pub(crate) fn check_all() -> Result<(), String> {
+    let mut boards = Board::all()?;
+    boards.retain(|board| board.tier == 1 && board.table.contains_key("qemu"));
+    setup::setup(&boards, false)?;
+    let mut errors = Vec::new();
+    for board in &boards {
+        if let Err(error) = check(board) {
+            println!("    {}: FAILED: {error}", board.name);
+            errors.push(format!("{}: {error}", board.name));
+        }
+    }
+    if boards.is_empty() {
+        return Err("no board of tier 1 has a [qemu]".to_owned());
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
+}
+
+/// Everything that is asked of one board.
+pub(crate) fn check(board: &Board) -> Result<(), String> {
+    println!("==> {}: {}", board.name, board.about);
+    make_image(board)?;
+    let (qemu, image) = tables(board)?;
+    suite::run(board)?;
+    if image.watchdog_s.is_some() && !qemu.arguments.contains("friendlet.watchdog=0") {
+        wedge(board)?;
+    }
+    if qemu.boot == Boot::UBoot {
+        fall_back(board, &image)?;
+    }
+    if board.architecture() == "aarch64" {
+        // The quickest to boot; what it tries is the same on every board.
+        cuts::run(board, &CutOptions { cuts: CUTS })?;
+    }
+    Ok(())
+}
+
+/// `cargo xtask cuts`: power cuts alone.
+pub(crate) fn cuts(board: &Board, options: &CutOptions) -> Result<(), String> {
+    make_image(board)?;
+    cuts::run(board, options)
+}
+
+/// The board's image, with the device file of the tests on its data partition.
+fn make_image(board: &Board) -> Result<(), String> {
+    let data = data::make(board)?;
+    crate::build::build(board)?;
+    image::make(board, &image::Options { data: Some(data), ..image::Options::default() }).map(drop)
+}
+
+fn tables(board: &Board) -> Result<(Qemu, Image), String> {
+    let image =
+        Image::of(board)?.ok_or_else(|| format!("boards/{}/board.toml has no [image]", board.name))?;
+    Ok((Qemu::of(board)?, image))
+}
+
+/// A stopped server is no server: the watchdog resets the board, and it serves again.
+fn wedge(board: &Board) -> Result<(), String> {
+    println!("==> {}: a wedged server", board.name);
+    let options = GuestOptions {
+        name: "wedge".to_owned(),
+        ports: vec![lab::PORT],
+        restarts: true,
+        ..GuestOptions::default()
+    };
+    let mut guest = Guest::start(board, &options)?;
+    guest.wait_serving(BOOT)?;
+    // SIGSTOP, to the server and not to init.
+    lab::run(
+        guest.port(lab::PORT),
+        "kill -STOP $(ps | grep '[s]erve --config /data' | while read -r pid rest; do echo $pid; done)",
+    )?;
+    let stopped = std::time::Instant::now();
+    guest.wait_event("RESET", 1, BITE)?;
+    let bitten = stopped.elapsed();
+    guest.wait_serving(BOOT)?;
+    println!(
+        "    reset {:.0} s after the server was stopped, serves again {:.0} s after that",
+        bitten.as_secs_f64(),
+        (stopped.elapsed() - bitten).as_secs_f64()
+    );
+    let verdict = guest.kill();
+    match verdict.complaints.first() {
+        None => Ok(()),
+        Some(line) => Err(format!("the serial log complains: {line}")),
+    }
+}
+
+/// Slot B is in force, on trial and empty: after its tries the board is back on A by itself.
+fn fall_back(board: &Board, layout: &Image) -> Result<(), String> {
+    println!("==> {}: an empty slot B", board.name);
+    let disk = copy(board, "fall-back")?;
+    image::blank(&disk, layout.partitions()[2])?;
+    image::write_state(&disk, b'B', 2)?;
+    let options = GuestOptions {
+        name: "fall-back".to_owned(),
+        storage: Storage::File(disk.clone()),
+        ports: vec![lab::PORT],
+        restarts: true,
+        ..GuestOptions::default()
+    };
+    let mut guest = Guest::start(board, &options)?;
+    // Three boots in all.
+    let took = guest.wait_serving(3 * BOOT)?;
+    let line = lab::run(guest.port(lab::PORT), "cat /proc/cmdline")?;
+    guest.wait_serial("slot A is marked good", BOOT)?;
+    let resets = guest.verdict().resets;
+    drop(guest);
+    let state = image::read_state(&disk)?;
+    if !line.contains("friendlet.slot=A") || state != Some((b'A', 0xff)) || resets != 2 {
+        return Err(format!(
+            "after {resets} resets it runs with {}, and the boot state is {state:?}",
+            line.trim()
+        ));
+    }
+    println!("    two boots of B failed, the third is A, {:.0} s after the start", took.as_secs_f64());
+    remove(&disk);
+    Ok(())
+}
+
+/// Removes a disk that has done its duty; one of a test that failed stays, to be looked at.
+fn remove(disk: &Path) {
+    let _ = std::fs::remove_file(disk);
+}

@@ -1,0 +1,99 @@
+//! The black-box cases, against a booted board.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{BOOT, END, lab};
+use crate::board::Board;
+use crate::cargo::cargo;
+use crate::json;
+use crate::qemu::{Guest, GuestOptions};
+use crate::run;
+
+/// Ports of the board for servers under test.
+const PORTS: u16 = 8;
+/// Tests at once: the board has one processor, and most tests wait.
+const TEST_THREADS: &str = "4";
+/// The cases that a server started on the board is asked, by the beginning of their names.
+const CASES: [&str; 8] = [
+    "system::founding::",
+    "system::bad_input::",
+    "system::commands::",
+    "system::http::",
+    "system::services::",
+    "system::stopping::",
+    "system::tls::",
+    "vectors::over_",
+];
+/// Those that need more of a server than its ports: files of its folder, or a program of this machine.
+const LEFT_OUT: [&str; 0] = [];
+
+/// Boots the board, asks it everything and switches it off.
+pub(crate) fn run(board: &Board) -> Result<(), String> {
+    println!("==> {}: the black-box cases", board.name);
+    let tests = binary()?;
+    let options = GuestOptions {
+        name: "suite".to_owned(),
+        ports: (0..=PORTS).map(|port| lab::PORT + port).collect(),
+        ..GuestOptions::default()
+    };
+    let mut guest = Guest::start(board, &options)?;
+    let took = guest.wait_serving(BOOT)?;
+    println!("    serves {:.1} s after the start of QEMU", took.as_secs_f64());
+    // The lab is a service, and comes after the server.
+    lab::run(guest.port(lab::PORT), "true")?;
+
+    let cases = shown(&tests, &guest).and_then(|()| {
+        let mut command = test_command(&tests, &guest);
+        command.args(CASES).args(["--test-threads", TEST_THREADS]);
+        command.args(LEFT_OUT.iter().flat_map(|name| ["--skip", *name]));
+        run::shown(&mut command)
+    });
+    // A board in distress is the better news.
+    guest.verdict().expect(None)?;
+    cases.map_err(|error| format!("{error}; serial log: {}", guest.serial_log().display()))?;
+
+    let mut command = test_command(&tests, &guest);
+    run::shown(command.args(["--ignored", "--exact", "system::booted::it_switches_itself_off"]))?;
+    guest.wait_end(END)?.expect(Some("guest-shutdown"))
+}
+
+/// The server that init started, one test after the other.
+fn shown(tests: &PathBuf, guest: &Guest) -> Result<(), String> {
+    let mut command = test_command(tests, guest);
+    command.args(["--ignored", "--test-threads", "1", "--show-output", "system::booted::asked::"]);
+    run::shown(&mut command)
+}
+
+/// The integration tests, which reach `guest`.
+pub(crate) fn test_command(tests: &PathBuf, guest: &Guest) -> Command {
+    let mut command = Command::new(tests);
+    let mut ports = vec![guest.port(crate::qemu::PORT).to_string()];
+    let further = (0..=PORTS).map(|port| guest.port(lab::PORT + port)).filter(|port| *port != 0);
+    ports.extend(further.map(|port| port.to_string()));
+    command.current_dir(run::root()).env("FRIENDLET_GUEST", ports.join(","));
+    command
+}
+
+/// Builds the integration tests and returns their program.
+pub(crate) fn binary() -> Result<PathBuf, String> {
+    let messages = run::captured(&mut cargo(&[
+        "test",
+        "--no-run",
+        "--locked",
+        "--package",
+        "friendlet",
+        "--test",
+        "it",
+        "--message-format",
+        "json-render-diagnostics",
+    ]))?;
+    messages
+        .lines()
+        .filter_map(|line| json::parse(line).ok())
+        .filter(|message| {
+            message.member("target").and_then(|target| target.member("name")?.text()) == Some("it")
+        })
+        .find_map(|message| message.member("executable")?.text().map(PathBuf::from))
+        .ok_or_else(|| "cargo built no test 'it'".to_owned())
+}
