@@ -154,9 +154,16 @@ fn settle(work: &Work, content: &Path, to: &Path) -> Result<(), String> {
     }
     let file = work.folder.join("debugfs.cmd");
     super::write(&file, script.as_bytes())?;
-    let result = run::captured(work.tool("debugfs").arg("-w").arg("-f").arg(&file).arg(to));
+    let output = work.tool("debugfs").arg("-w").arg("-f").arg(&file).arg(to).output();
+    let output = output.map_err(|error| format!("`debugfs` did not start: {error}"))?;
     remove(&file)?;
-    result.map(drop)
+    // It ends well whatever its commands did, and says its version where others tell errors.
+    let errors = String::from_utf8_lossy(&output.stderr);
+    match errors.lines().find(|line| !line.starts_with("debugfs ")) {
+        Some(error) => Err(format!("debugfs: {error}")),
+        None if output.status.success() => Ok(()),
+        None => Err(format!("`debugfs` ended with {}", output.status)),
+    }
 }
 
 fn fields(path: &str, time: u64) -> String {
