@@ -65,7 +65,10 @@ fn every() -> Vec<(u32, Vec<String>)> {
 
 /// Open descriptors.
 pub(crate) fn descriptors(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+    match guest() {
+        None => fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(),
+        Some(guest) => guest.run(&format!("ls /proc/{pid}/fd")).lines().count(),
+    }
 }
 
 /// What the open descriptors are: paths, or `socket:[..]` and the like.
