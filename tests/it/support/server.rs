@@ -131,7 +131,9 @@ impl Server {
                 panic!("the server ended with {status}:\n{}", server.log());
             }
             let log = server.log();
-            let line = log.lines().find_map(|line| line.split_once(LISTENING).map(|(_, url)| url.trim()));
+            // A line that is still being written has no end yet.
+            let lines = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+            let line = lines.filter_map(|line| line.split_once(LISTENING)).map(|(_, url)| url.trim()).next();
             line.map(str::to_owned)
         });
         let (scheme, address) = url.split_once("://").unwrap();
