@@ -11,14 +11,11 @@ use crate::toolchain::{self, Way};
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(20);
 
-/// What images and system-mode QEMU need; qemu-facts: ipxe-qemu has the network cards' ROMs.
-const IMAGE_PACKAGES: [&str; 12] = [
-    "cpio",
-    "dosfstools",
+/// What images and system-mode QEMU need beside a Debian's essential packages. ipxe-qemu has the ROMs
+/// of QEMU's network cards, u-boot-tools mkimage.
+const IMAGE_PACKAGES: [&str; 8] = [
     "e2fsprogs",
-    "fdisk",
     "ipxe-qemu",
-    "kmod",
     "mtools",
     "qemu-system-arm",
     "squashfs-tools",
@@ -26,6 +23,8 @@ const IMAGE_PACKAGES: [&str; 12] = [
     "u-boot-tools",
     "xz-utils",
 ];
+/// What the tests need: cpio is a second opinion of an initramfs, `ip` lays networks of their own.
+const TEST_PACKAGES: [&str; 2] = ["cpio", "iproute2"];
 
 /// What is needed for one target: Debian's architecture and packages.
 fn target_packages(target: &str) -> Result<(Option<&'static str>, &'static [&'static str]), String> {
@@ -53,7 +52,7 @@ struct Needs {
 
 impl Needs {
     fn of(boards: &[Board]) -> Result<Self, String> {
-        let mut needs = Self::default();
+        let mut needs = Self { packages: TEST_PACKAGES.to_vec(), ..Self::default() };
         for board in boards {
             let (architecture, packages) = target_packages(&board.target)?;
             needs.architectures.extend(architecture);

@@ -16,8 +16,9 @@ pub(crate) struct Step {
     check: fn() -> Result<(), String>,
 }
 
-/// Every step, cheap ones first.
+/// Every step, in an order in which what is cheap fails first.
 pub(crate) const STEPS: &[Step] = &[
+    Step { name: "setup", about: "what the steps need is there, or is installed", check: set_up },
     Step { name: "fmt", about: "sources are formatted (cargo fmt --check)", check: cargo::fmt },
     Step {
         name: "deny",
@@ -46,11 +47,14 @@ pub(crate) const STEPS: &[Step] = &[
     },
 ];
 
+/// Everything that building, testing and booting any board needs.
+fn set_up() -> Result<(), String> {
+    setup::setup(&Board::all()?, false)
+}
+
 /// Builds each board and holds it to its budget.
 fn boards() -> Result<(), String> {
-    let boards = Board::all()?;
-    setup::setup(&boards, false)?;
-    for board in &boards {
+    for board in &Board::all()? {
         build::build(board)?;
         sizes::show(board)?;
     }
@@ -61,7 +65,6 @@ fn boards() -> Result<(), String> {
 fn emulated() -> Result<(), String> {
     let boards = ["generic-armv5", "raspberrypi-zero"].map(Board::load);
     let boards = boards.into_iter().collect::<Result<Vec<_>, _>>()?;
-    setup::setup(&boards, false)?;
     boards.iter().try_for_each(emulation::test)
 }
 

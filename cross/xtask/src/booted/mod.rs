@@ -14,7 +14,6 @@ use crate::board::Board;
 use crate::image;
 use crate::machine::{Boot, Image, Qemu};
 use crate::qemu::{Guest, GuestOptions, Storage, copy};
-use crate::setup;
 
 pub(crate) use cuts::Options as CutOptions;
 
@@ -31,7 +30,6 @@ const CUTS: u32 = 8;
 pub(crate) fn check_all() -> Result<(), String> {
     let mut boards = Board::all()?;
     boards.retain(|board| board.tier == 1 && board.table.contains_key("qemu"));
-    setup::setup(&boards, false)?;
     let mut errors = Vec::new();
     for board in &boards {
         if let Err(error) = check(board) {

@@ -23,7 +23,7 @@ const CASES: [&str; 8] = [
     "system::services::",
     "system::stopping::",
     "system::tls::",
-    "vectors::over_",
+    "vectors::over_tls",
 ];
 /// Those that need more of a server than its ports: they look at files which it or a service wrote,
 /// or start it again in a folder of this machine. They are asked of the host's server.
