@@ -53,6 +53,32 @@ pub(crate) fn build(board: &Board) -> Result<PathBuf, String> {
     Ok(binary)
 }
 
+/// Limits that no board may have, and what the build has to say of them: a name that is none, a value
+/// that is none, and two limits that do not fit each other.
+const REFUSED: [(&str, &str, &str); 3] = [
+    ("FRIENDLET_LIMIT_SLOTZ", "8", "FRIENDLET_LIMIT_SLOTZ: 'slotz' is no limit"),
+    ("FRIENDLET_LIMIT_SLOTS", "-8", "FRIENDLET_LIMIT_SLOTS: '-8' is not a positive integer"),
+    ("FRIENDLET_LIMIT_SLOTS", "1", "slots: one is kept for an administrator, so two are needed"),
+];
+
+/// Holds the build to its refusals.
+pub(crate) fn check_refusals() -> Result<(), String> {
+    for (variable, value, wanted) in REFUSED {
+        let mut command =
+            crate::cargo::cargo(&["check", "--quiet", "--locked", "--package", "friendlet", "--lib"]);
+        let output =
+            command.env(variable, value).output().map_err(|error| format!("cargo check: {error}"))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() || !said.contains(wanted) {
+            return Err(format!(
+                "{variable}={value}: the build should stop with \"{wanted}\", and said:\n{said}"
+            ));
+        }
+    }
+    println!("    {} wrong limits stop the build", REFUSED.len());
+    Ok(())
+}
+
 /// The board's binary, built if it is not there yet.
 pub(crate) fn binary(board: &Board) -> Result<PathBuf, String> {
     let path = binary_path(board);

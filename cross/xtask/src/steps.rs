@@ -54,6 +54,7 @@ fn set_up() -> Result<(), String> {
 
 /// Builds each board and holds it to its budget.
 fn boards() -> Result<(), String> {
+    build::check_refusals()?;
     for board in &Board::all()? {
         build::build(board)?;
         sizes::show(board)?;
