@@ -188,7 +188,7 @@ mod asked {
         let mut socket = socket();
         let login = r#"{ "username":"fadmin", "password":"secret" }"#;
         assert!(session_of(&socket.call(&frame("login", login))).is_some());
-        let mut told = super::socket();
+        let mut told = socket();
         told.send(&format!(r#"<!--"CON"--"0"--"{FOUNDING}"-->"#));
         told.expect_nothing();
 
@@ -279,19 +279,45 @@ mod asked {
     fn a_killed_server_is_started_again_and_leaves_nothing_behind() {
         let mut first = socket();
         assert_eq!(first.service("start", "family"), OK);
-        let before = server();
         let status = first.call(&request("r", "services/family/status", "{}", FOUNDING));
         let leader = status.split(r#""Pid": "#).nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
         let family = process::group(leader);
         assert_eq!(family.len(), 2, "{status}");
+        restart_after("true");
+        let after = server();
+        assert!(process::is_alive(after));
+        assert!(family.into_iter().all(|pid| !process::is_alive(pid)));
+        assert_eq!(socket().service("stop", "hello"), OK);
+    }
+
+    #[test]
+    #[ignore = "needs a booted board"]
+    fn a_broken_device_file_gives_way_to_the_last_good_one() {
+        let file = "/data/friendlet.toml";
+        restart_after(&format!("cp {file} /tmp/whole && echo 'level = 7' >> {file}"));
+        let mut administrator = socket();
+        administrator.bind(FOUNDING);
+        let notice = administrator.push("server-notice");
+        assert!(notice.contains("last good copy in force") && notice.contains(file), "{notice}");
+        let answer = administrator.call(&request("r", "board/status", "{}", FOUNDING));
+        assert!(answer.contains(r#""DeviceFile": "last good""#), "{answer}");
+
+        restart_after(&format!("cp /tmp/whole {file}.new && sync && mv {file}.new {file}"));
+        let answer = socket().call(&request("r", "board/status", "{}", FOUNDING));
+        assert!(answer.contains(r#""DeviceFile": "given""#), "{answer}");
+    }
+
+    /// Runs a script in the lab, kills the server, and waits for the next one.
+    #[track_caller]
+    fn restart_after(script: &str) {
+        let before = server();
+        board().run(&format!("{script} && sync"));
+        // It takes the lab with it, whose answer may get lost, and the script is run once more then.
         board().run(&format!("kill -9 {before}"));
-        let after = within(wait::SOON * 3, "another server runs", || {
+        within(wait::SOON * 3, "another server runs", || {
             // The lab is a service too, and comes back with it.
             let pid = std::panic::catch_unwind(server).ok()?;
             (pid != before).then_some(pid)
         });
-        assert!(process::is_alive(after));
-        assert!(family.into_iter().all(|pid| !process::is_alive(pid)));
-        assert_eq!(socket().service("stop", "hello"), OK);
     }
 }

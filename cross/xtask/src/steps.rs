@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::board::Board;
-use crate::{board, booted, build, cargo, conformance, emulation, licences, setup, sizes};
+use crate::{board, booted, build, cargo, conformance, emulation, image, licences, setup, sizes};
 
 /// One thing that is checked.
 #[derive(Debug)]
@@ -34,7 +34,11 @@ pub(crate) const STEPS: &[Step] = &[
         about: "RFC 6455: kosoku's 301 cases against the echo built from ws and net",
         check: conformance::check,
     },
-    Step { name: "boards", about: "every board builds, static and within its budget", check: boards },
+    Step {
+        name: "boards",
+        about: "every board builds, static and within its budget; tier 2 is imaged",
+        check: boards,
+    },
     Step {
         name: "emulated",
         about: "all tests on the processors of generic-armv5 and raspberrypi-zero, in user-mode QEMU",
@@ -58,6 +62,10 @@ fn boards() -> Result<(), String> {
     for board in &Board::all()? {
         build::build(board)?;
         sizes::show(board)?;
+        // Those of tier 1 are imaged where they are booted.
+        if board.tier > 1 {
+            image::make(board, &image::Options::default())?;
+        }
     }
     Ok(())
 }
