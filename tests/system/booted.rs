@@ -185,9 +185,9 @@ mod asked {
     #[test]
     #[ignore = "needs a booted board"]
     fn the_founding_exchange_is_the_same_to_the_byte() {
-        let mut socket = socket();
+        let mut caller = socket();
         let login = r#"{ "username":"fadmin", "password":"secret" }"#;
-        assert!(session_of(&socket.call(&frame("login", login))).is_some());
+        assert!(session_of(&caller.call(&frame("login", login))).is_some());
         let mut told = socket();
         told.send(&format!(r#"<!--"CON"--"0"--"{FOUNDING}"-->"#));
         told.expect_nothing();
@@ -195,7 +195,7 @@ mod asked {
         let start = format!(
             r#"<!--"MSG"--"760"--"system.library/services/start"-->{{ "serviceName":"hello", "sessionid":"{FOUNDING}" }}<--!>"#
         );
-        assert_eq!(socket.call(&start), OK);
+        assert_eq!(caller.call(&start), OK);
         let push = told.push(r#""service":"hello","state":"started""#);
         let pid = process::children(server());
         let hello = pid.into_iter().find(|pid| process::command_line(*pid).ends_with(" hello")).unwrap();
@@ -203,7 +203,7 @@ mod asked {
 
         let stop =
             frame("services/stop", &format!(r#"{{ "serviceName":"hello", "sessionid":"{FOUNDING}" }}"#));
-        assert_eq!(socket.call(&stop), OK);
+        assert_eq!(caller.call(&stop), OK);
         told.push(r#"{"service":"hello","state":"stopped","pid":0}"#);
         until("hello is gone", || !process::is_alive(hello));
     }

@@ -28,6 +28,8 @@ pub(crate) struct Board {
     pub(crate) memory_bytes: u64,
     /// Everything, for the readers of the other tables.
     pub(crate) table: toml::Table,
+    /// What is made is for tests: an image of it lets anybody in, and must never be flashed.
+    is_under_test: bool,
 }
 
 impl Board {
@@ -47,7 +49,8 @@ impl Board {
         Self::from_table(name, table).map_err(|error| format!("boards/{name}/board.toml: {error}"))
     }
 
-    fn from_table(name: &str, table: toml::Table) -> Result<Self, String> {
+    /// The board of this table, which is whole.
+    pub(crate) fn from_table(name: &str, table: toml::Table) -> Result<Self, String> {
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err(format!("'{key}' is no key; known are {}", KEYS.join(", ")));
         }
@@ -84,6 +87,7 @@ impl Board {
             binary_bytes: bytes("binary_bytes")?,
             memory_bytes: bytes("memory_bytes")?,
             table,
+            is_under_test: false,
         })
     }
 
@@ -94,7 +98,13 @@ impl Board {
 
     /// Where what is made for this board goes.
     pub(crate) fn folder(&self) -> PathBuf {
-        run::root().join("target/boards").join(&self.name)
+        let suffix = if self.is_under_test { "-under-test" } else { "" };
+        run::root().join("target/boards").join(format!("{}{suffix}", self.name))
+    }
+
+    /// The same board, with a folder of its own for what is made.
+    pub(crate) fn under_test(&self) -> Self {
+        Self { is_under_test: true, ..self.clone() }
     }
 
     /// The architecture, as in the names of QEMU's programs.

@@ -336,16 +336,10 @@ mod tests {
          u_boot = { kernel = 1, initrd = 2, scratch = 3 }\n";
 
     fn board(text: &str) -> Board {
-        Board {
-            name: "b".to_owned(),
-            about: String::new(),
-            tier: 2,
-            target: String::new(),
-            emulated_cpu: None,
-            binary_bytes: 1,
-            memory_bytes: 1,
-            table: text.parse().unwrap(),
-        }
+        let text = format!(
+            "about = 'b'\ntier = 2\ntarget = 't'\n{text}\n[budget]\nbinary_bytes = 1\nmemory_bytes = 1"
+        );
+        Board::from_table("b", text.parse().unwrap()).unwrap()
     }
 
     #[test]

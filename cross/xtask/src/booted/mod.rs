@@ -45,6 +45,7 @@ pub(crate) fn check_all() -> Result<(), String> {
 
 /// Everything that is asked of one board.
 pub(crate) fn check(board: &Board) -> Result<(), String> {
+    let board = &board.under_test();
     println!("==> {}: {}", board.name, board.about);
     make_image(board)?;
     let (qemu, image) = tables(board)?;
@@ -64,6 +65,7 @@ pub(crate) fn check(board: &Board) -> Result<(), String> {
 
 /// `cargo xtask cuts`: power cuts alone.
 pub(crate) fn cuts(board: &Board, options: &CutOptions) -> Result<(), String> {
+    let board = &board.under_test();
     make_image(board)?;
     cuts::run(board, options)
 }
