@@ -21,6 +21,7 @@ fn fed(keeper: &mut Keeper, from: u64, to: u64) -> Vec<u64> {
 
 /// With a server that was started at zero.
 fn started(on_trial: bool, has_watchdog: bool) -> Keeper {
+    crate::log::set_level(crate::log::Level::Off);
     let mut keeper = Keeper::new(on_trial, has_watchdog);
     assert_eq!(actions(&mut keeper, s(0)), [Action::StartServer]);
     keeper
@@ -263,6 +264,7 @@ fn every_wait_has_an_end() {
     // Whatever happened before, poll_timeout names a moment at which something comes.
     for has_watchdog in [false, true] {
         for on_trial in [false, true] {
+            crate::log::set_level(crate::log::Level::Off);
             let mut keeper = Keeper::new(on_trial, has_watchdog);
             let mut now = s(0);
             let mut steps = 0;

@@ -43,6 +43,7 @@ proptest! {
         has_watchdog: bool,
         inputs in prop::collection::vec(input(), 1..200),
     ) {
+        crate::log::set_level(crate::log::Level::Off);
         let mut keeper = Keeper::new(on_trial, has_watchdog);
         let (mut now, mut is_up, mut marks, mut is_ending) = (Duration::ZERO, false, 0, false);
         for input in inputs {
