@@ -77,6 +77,16 @@ pub(super) fn mark_good(sector: &mut Sector, slot: Slot) -> Result<bool, BootSta
     Ok(is_new)
 }
 
+/// Takes from `slot`, which cannot be entered, that it is good: it has no tries then. `false`: nothing
+/// needs to be written, for it was not, or the boot state is not of it.
+pub(super) fn give_up(sector: &mut Sector, slot: Slot) -> bool {
+    let was_good = standing(sector, slot) == Ok(Standing::Good);
+    if was_good {
+        sector[TRIES] = 0;
+    }
+    was_good
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +126,18 @@ mod tests {
         for start in [&b"FLB1B\x02"[..], b"FLB2A\x02", b""] {
             let mut state = sector(start);
             assert!(mark_good(&mut state, Slot::A).is_err());
+            assert_eq!(state, sector(start));
+        }
+    }
+
+    #[test]
+    fn a_good_slot_that_cannot_be_entered_has_no_tries_and_another_keeps_its_own() {
+        let mut state = sector(b"FLB1B\xff");
+        assert!(give_up(&mut state, Slot::B));
+        assert_eq!(state, sector(b"FLB1B\x00"));
+        for start in [&b"FLB1B\x02"[..], b"FLB1A\xff", b"FLB1B\x00", b"FLB2B\xff", b""] {
+            let mut state = sector(start);
+            assert!(!give_up(&mut state, Slot::B));
             assert_eq!(state, sector(start));
         }
     }

@@ -60,7 +60,7 @@ pub fn run(read_network: fn(&Path) -> Option<Network>) -> ExitCode {
     let line = CommandLine::read(&text);
     load_modules();
     match line.root {
-        Some(device) if system::is_initramfs() => root::enter(device),
+        Some(device) if system::is_initramfs() => root::enter(device, &line),
         _ => board::run(&line, read_network),
     }
 }

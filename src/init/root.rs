@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use super::boot_state;
+use super::command_line::{CommandLine, Slot};
 use crate::limits::{DEVICE_TIMEOUT, ROOT_FAILURE_PAUSE};
 use crate::sys::machine::{self as system, MountError};
 use crate::{error, info};
@@ -38,10 +40,18 @@ impl fmt::Display for RootError {
 }
 
 /// Mounts this device's root, frees the initramfs and becomes that root's init. When that cannot be,
-/// the board starts again after a moment, so that the boot loader counts a try.
-pub(super) fn enter(device: &str) -> ! {
+/// the board starts again after a moment, so that the boot loader counts a try. A slot that was good
+/// is so no more: it has no tries, and the boot loader goes to the other one.
+pub(super) fn enter(device: &str, line: &CommandLine<'_>) -> ! {
     let Err(error) = try_enter(device);
     error!("root {}: {}", device, error);
+    if let (Some(slot), Some(disk)) = (line.slot, line.state) {
+        match give_up(slot, Path::new(disk)) {
+            Ok(true) => error!("slot {} was good, and is given up", slot),
+            Ok(false) => {}
+            Err(error) => error!("boot state on {}: {}", disk, error),
+        }
+    }
     error!("restarting in {} s", ROOT_FAILURE_PAUSE.as_secs());
     restart()
 }
@@ -54,6 +64,16 @@ pub(super) fn restart() -> ! {
             error!("the board does not restart: {}", error);
         }
     }
+}
+
+/// Takes from a good slot that it is; `false` when it was not.
+fn give_up(slot: Slot, disk: &Path) -> io::Result<bool> {
+    let mut sector = system::read_sector(disk, boot_state::SECTOR)?;
+    let was_good = boot_state::give_up(&mut sector, slot);
+    if was_good {
+        system::write_sector(disk, boot_state::SECTOR, &sector)?;
+    }
+    Ok(was_good)
 }
 
 fn try_enter(device: &str) -> Result<Infallible, RootError> {
