@@ -1,10 +1,10 @@
 //! PID 1 of a board: `friendlet init`.
 //!
 //! Two lives, told in `docs/init.md`. In an initramfs with `friendlet.root=` on the kernel command
-//! line, [`root`] loads the modules, mounts that root and becomes its `/sbin/init`. Otherwise
-//! [`board`] mounts the rest, starts the server and looks after it until the board ends.
+//! line, `root` loads the modules, mounts that root and becomes its `/sbin/init`. Otherwise
+//! `board` mounts the rest, starts the server and looks after it until the board ends.
 //!
-//! What is to be done when is decided by [`keeper`], which is sans-IO like all below it: the command
+//! What is to be done when is decided by `keeper`, which is sans-IO like all below it: the command
 //! line, the list of modules, the boot state and the server's messages are read by pure functions.
 //! The process is one thread without an executor. It never returns: the kernel panics when PID 1
 //! ends.
