@@ -94,7 +94,7 @@ The kernel's command line says the rest:
   friendlet.data=DEVICE      data partition, an ext4, for /data
   friendlet.slot=A|B         which of two roots this is
   friendlet.state=DEVICE     disk whose boot state says which one serves
-  friendlet.watchdog=SECONDS what the watchdog's driver was given
+  friendlet.watchdog=SECONDS what the watchdog's driver was given; 0: it is left alone
 TERM and INT (ctrl-alt-del) restart the board, USR2 switches it off.
 As any other process than the first one it refuses, with exit code 64.
 ";
