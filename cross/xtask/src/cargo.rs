@@ -1,8 +1,9 @@
 //! The steps that are cargo's own: formatting, lints, tests, documentation.
 
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::run;
+use crate::{json, run};
 
 /// Tests run at once: most of them wait for a deadline of the server, so more than there are cores.
 const TEST_THREADS: &str = "8";
@@ -13,6 +14,19 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = run::at_root(&program);
     command.args(arguments);
     command
+}
+
+/// Runs a cargo command that builds the program or test `name`, and returns the path of it.
+pub(crate) fn executable(command: &mut Command, name: &str) -> Result<PathBuf, String> {
+    let messages = run::captured(command.args(["--message-format", "json-render-diagnostics"]))?;
+    messages
+        .lines()
+        .filter_map(|line| json::parse(line).ok())
+        .filter(|message| {
+            message.member("target").and_then(|target| target.member("name")?.text()) == Some(name)
+        })
+        .find_map(|message| message.member("executable")?.text().map(PathBuf::from))
+        .ok_or_else(|| format!("cargo built no program '{name}'"))
 }
 
 /// Sources are as `cargo fmt` leaves them.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cargo::cargo;
+use crate::cargo::{cargo, executable};
 use crate::json::{self, Value};
-use crate::run;
+use crate::{run, setup};
 
 /// The suite, pinned: another version has other cases.
 const SUITE: &str = "kosoku==0.1.0";
@@ -27,7 +27,10 @@ pub(crate) fn check() -> Result<(), String> {
     let expected = verdicts(&expected)?;
     let folder = run::root().join("target/conformance");
     let suite = install(&folder)?;
-    let echo = Echo::start(&build_echo()?)?;
+    let echo = Echo::start(&executable(
+        &mut cargo(&["build", "--release", "--locked", "--example", "echo"]),
+        "echo",
+    )?)?;
 
     let report = folder.join("report");
     if report.exists() {
@@ -81,40 +84,13 @@ fn install(folder: &Path) -> Result<PathBuf, String> {
 /// Debian keeps `venv` and `ensurepip` in packages of their own.
 fn install_python() -> Result<(), String> {
     const WANTED: [&str; 2] = ["python3", "python3-venv"];
-    if !run::works("apt-get", &["--version"]) || !run::works("sh", &["-c", "test $(id -u) = 0"]) {
+    if !run::works("apt-get", &["--version"]) || !setup::is_root() {
         return Err(format!(
             "python3 with venv and ensurepip is needed (Debian: apt install {})",
             WANTED.join(" ")
         ));
     }
-    run::shown(run::at_root("apt-get").args(["update", "-qq"]))?;
-    run::shown(
-        run::at_root("apt-get")
-            .args(["install", "-qq", "-y", "--no-install-recommends"])
-            .args(WANTED)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )
-}
-
-/// Builds the echo server and returns its path.
-fn build_echo() -> Result<PathBuf, String> {
-    let messages = run::captured(&mut cargo(&[
-        "build",
-        "--release",
-        "--locked",
-        "--example",
-        "echo",
-        "--message-format",
-        "json-render-diagnostics",
-    ]))?;
-    messages
-        .lines()
-        .filter_map(|line| json::parse(line).ok())
-        .filter(|message| {
-            message.member("target").and_then(|target| target.member("name")?.text()) == Some("echo")
-        })
-        .find_map(|message| message.member("executable")?.text().map(PathBuf::from))
-        .ok_or_else(|| "cargo built no program 'echo'".to_owned())
+    setup::install(&WANTED)
 }
 
 /// The running echo server; it ends with this value.

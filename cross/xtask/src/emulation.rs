@@ -37,17 +37,21 @@ pub(crate) fn emulator(board: &Board) -> Option<String> {
     (!native).then(|| format!("qemu-{}-static", board.architecture()))
 }
 
+/// The same, an error where it is needed and not there.
+fn installed(board: &Board) -> Result<Option<String>, String> {
+    match emulator(board) {
+        Some(emulator) if !run::works(&emulator, &["--version"]) => {
+            Err(format!("{emulator} is not there; `cargo xtask setup --board {}` installs it", board.name))
+        }
+        emulator => Ok(emulator),
+    }
+}
+
 /// A command that runs a binary of the board.
 pub(crate) fn command(board: &Board, binary: &Path) -> Result<Command, String> {
-    let Some(emulator) = emulator(board) else {
+    let Some(emulator) = installed(board)? else {
         return Ok(run::at_root(&binary.to_string_lossy()));
     };
-    if !run::works(&emulator, &["--version"]) {
-        return Err(format!(
-            "{emulator} is not there; `cargo xtask setup --board {}` installs it",
-            board.name
-        ));
-    }
     let mut command = run::at_root(&emulator);
     command.arg(binary);
     set_cpu(&mut command, board);
@@ -68,16 +72,8 @@ pub(crate) fn test(board: &Board) -> Result<(), String> {
     build::for_board(&mut command, board);
     // The cases are written for the limits of the host.
     command.env("FRIENDLET_BOARD", "host");
-    if let Some(emulator) = emulator(board) {
-        if !run::works(&emulator, &["--version"]) {
-            return Err(format!(
-                "{emulator} is not there; `cargo xtask setup --board {}` installs it",
-                board.name
-            ));
-        }
-        if board.architecture() == "arm" {
-            register()?;
-        }
+    if installed(board)?.is_some() && board.architecture() == "arm" {
+        register()?;
     }
     set_cpu(&mut command, board);
     command.args(["--", "--test-threads", TEST_THREADS]);

@@ -104,8 +104,7 @@ pub(crate) fn setup(boards: &[Board], only_look: bool) -> Result<(), String> {
         };
     }
 
-    let is_root = run::works("sh", &["-c", "test $(id -u) = 0"]);
-    if !is_root && (!architectures.is_empty() || !packages.is_empty()) {
+    if !is_root() && (!architectures.is_empty() || !packages.is_empty()) {
         return Err(format!(
             "as root, run: {}apt-get update && apt-get install --no-install-recommends {}",
             architectures.iter().map(|name| format!("dpkg --add-architecture {name}; ")).collect::<String>(),
@@ -157,8 +156,13 @@ fn is_installed(package: &str) -> bool {
     query.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).lines().any(|line| line == "installed"))
 }
 
+/// Whether packages may be installed.
+pub(crate) fn is_root() -> bool {
+    run::works("sh", &["-c", "test $(id -u) = 0"])
+}
+
 /// Installs packages; a mirror that is being renewed is given time.
-fn install(packages: &[&str]) -> Result<(), String> {
+pub(crate) fn install(packages: &[&str]) -> Result<(), String> {
     if packages.is_empty() {
         return Ok(());
     }

@@ -5,8 +5,7 @@ use std::process::Command;
 
 use super::{BOOT, END, lab};
 use crate::board::Board;
-use crate::cargo::cargo;
-use crate::json;
+use crate::cargo::{cargo, executable};
 use crate::qemu::{Guest, GuestOptions};
 use crate::run;
 
@@ -85,29 +84,8 @@ pub(crate) fn test_command(tests: &PathBuf, guest: &Guest) -> Command {
     command
 }
 
-/// Builds the integration tests and returns their program.
-/// They know the limits of the board.
+/// Builds the integration tests and returns their program. They know the limits of the board.
 pub(crate) fn binary(board: &Board) -> Result<PathBuf, String> {
-    let messages = run::captured(
-        cargo(&[
-            "test",
-            "--no-run",
-            "--locked",
-            "--package",
-            "friendlet",
-            "--test",
-            "it",
-            "--message-format",
-            "json-render-diagnostics",
-        ])
-        .env("FRIENDLET_BOARD", &board.name),
-    )?;
-    messages
-        .lines()
-        .filter_map(|line| json::parse(line).ok())
-        .filter(|message| {
-            message.member("target").and_then(|target| target.member("name")?.text()) == Some("it")
-        })
-        .find_map(|message| message.member("executable")?.text().map(PathBuf::from))
-        .ok_or_else(|| "cargo built no test 'it'".to_owned())
+    let mut command = cargo(&["test", "--no-run", "--locked", "--package", "friendlet", "--test", "it"]);
+    executable(command.env("FRIENDLET_BOARD", &board.name), "it")
 }

@@ -40,16 +40,9 @@ impl Modules {
     /// Reads what is in `folder`, the `lib/modules/VERSION` of a kernel.
     pub(crate) fn read(folder: &Path) -> Result<Self, String> {
         let mut files = BTreeMap::new();
-        let mut folders = vec![folder.join("kernel")];
-        while let Some(next) = folders.pop() {
-            let failed = |error| format!("{}: {error}", next.display());
-            for entry in fs::read_dir(&next).map_err(failed)? {
-                let path = entry.map_err(failed)?.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if let Some(name) = module_name(&path) {
-                    files.insert(name, path);
-                }
+        for (path, _) in super::tree(&folder.join("kernel"))? {
+            if let Some(name) = module_name(&path) {
+                files.insert(name, path);
             }
         }
         let list = folder.join("modules.builtin");
