@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | L0 | [`limits`] | every bound of the program, by name |
 //! | L0 | [`log`] | the log's macros and its text sink |
+//! | L0 | [`pages`] | memory that goes back to the system while it is empty |
 //! | L1 | [`proto`] | Friend Core's messages: bytes to values and back |
 //! | L1 | [`ws`] | RFC 6455 over fixed buffers |
 //! | L1 | [`http`] | request head, form, responses, upgrade |
@@ -26,7 +27,7 @@
 //! `poll_timeout` says when to call again. They hold no clock, no socket and no thread, and
 //! allocate nothing after start-up. A call's way through them is told in `docs/architecture.md`.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod cli;
 pub mod config;
@@ -37,6 +38,7 @@ pub mod init;
 pub mod limits;
 pub mod log;
 pub mod net;
+pub mod pages;
 pub mod proto;
 pub mod serve;
 pub mod service;

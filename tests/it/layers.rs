@@ -9,9 +9,10 @@ use crate::support::source::{Token, tokens};
 /// `docs/architecture.md`.
 const LAYERS: &[(&str, &[&str])] = &[
     ("limits", &[]),
+    ("pages", &[]),
     ("log", &["limits"]),
     ("proto", &["limits", "log"]),
-    ("ws", &["limits", "log"]),
+    ("ws", &["pages", "limits", "log"]),
     ("http", &["limits", "log"]),
     ("service", &["limits", "log"]),
     ("session", &["limits", "log"]),
@@ -19,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["service", "session", "limits", "log"]),
     ("slot", &["proto", "ws", "http", "service", "session", "config", "limits", "log"]),
     ("sys", &["dhcp", "service", "session", "config", "limits", "log"]),
-    ("net", &["slot", "config", "http", "ws", "limits", "log"]),
+    ("net", &["slot", "config", "http", "ws", "pages", "limits", "log"]),
     ("ctl", &["proto", "limits", "log"]),
     (
         "serve",
@@ -287,4 +288,22 @@ fn files_are_short() {
         }
     }
     assert!(long.is_empty(), "over {FILE_LINES} lines:\n{}", long.join("\n"));
+}
+
+/// The one file that may hold `unsafe`.
+const UNSAFE: &str = "pages.rs";
+
+#[test]
+fn unsafe_is_in_one_module() {
+    let holders: Vec<_> = sources(&root().join("src"))
+        .into_iter()
+        .filter(|(_, source)| {
+            words(source).iter().any(|word| matches!(word.as_str(), "unsafe" | "unsafe_code"))
+        })
+        .map(|(file, _)| file)
+        .collect();
+    // lib.rs forbids it to all others.
+    assert_eq!(holders, [Path::new("lib.rs"), Path::new(UNSAFE)]);
+    let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    assert!(lib.contains("#![deny(unsafe_code)]"));
 }
