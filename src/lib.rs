@@ -8,6 +8,7 @@
 //! | L0 | [`limits`] | every bound of the program, by name |
 //! | L0 | [`log`] | the log's macros and its text sink |
 //! | L0 | [`pages`] | memory that goes back to the system while it is empty |
+//! | L0 | [`runtime`] | the loop under the tasks: descriptors, timers, wakers |
 //! | L1 | [`proto`] | Friend Core's messages: bytes to values and back |
 //! | L1 | [`ws`] | RFC 6455 over fixed buffers |
 //! | L1 | [`http`] | request head, form, responses, upgrade |
@@ -40,6 +41,7 @@ pub mod log;
 pub mod net;
 pub mod pages;
 pub mod proto;
+pub mod runtime;
 pub mod serve;
 pub mod service;
 pub mod session;

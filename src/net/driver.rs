@@ -7,11 +7,11 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
 use rustls::{ServerConfig, ServerConnection};
-use smol::Async;
 
 use super::ports::Port;
 use super::{Endpoint, Ports, tls};
 use crate::limits::{LINGER_BYTES, LINGER_TIMEOUT, SEND_BYTES, TURNS};
+use crate::runtime::Source;
 use crate::slot::{End, Finish, SlotId};
 
 /// First byte of a TLS handshake record (RFC 8446, 5.1).
@@ -26,21 +26,15 @@ enum Transport<'a> {
     Tls(Box<ServerConnection>),
 }
 
-/// Why nothing more can be done now.
-#[derive(Default)]
-struct Blocked {
-    read: bool,
-    write: bool,
-}
-
 enum Turn {
     Progress,
-    Blocked(Blocked),
+    /// Nothing more can be done until the socket or the endpoint changes.
+    Blocked,
     Done,
 }
 
 pub(super) struct Connection<'a, E> {
-    stream: &'a Async<TcpStream>,
+    stream: &'a Source<TcpStream>,
     id: SlotId,
     ports: &'a Ports,
     port: &'a Port,
@@ -63,7 +57,7 @@ struct Linger {
 
 impl<'a, E: Endpoint> Connection<'a, E> {
     pub(super) fn new(
-        stream: &'a Async<TcpStream>,
+        stream: &'a Source<TcpStream>,
         id: SlotId,
         ports: &'a Ports,
         port: &'a Port,
@@ -94,12 +88,9 @@ impl<'a, E: Endpoint> Connection<'a, E> {
             match self.turn() {
                 Turn::Progress => {}
                 Turn::Done => return Poll::Ready(()),
-                Turn::Blocked(blocked) => {
-                    let readable = blocked.read && self.stream.poll_readable(context).is_ready();
-                    let writable = blocked.write && self.stream.poll_writable(context).is_ready();
-                    if !readable && !writable {
-                        return Poll::Pending;
-                    }
+                Turn::Blocked => {
+                    self.stream.listen(context);
+                    return Poll::Pending;
                 }
             }
         }
@@ -111,20 +102,15 @@ impl<'a, E: Endpoint> Connection<'a, E> {
     /// Sends all that can be sent, then reads once.
     fn turn(&mut self) -> Turn {
         if let Some(linger) = &mut self.linger {
-            return turn_lingering(self.stream.get_ref(), linger, self.endpoint.now());
+            return turn_lingering(self.stream, linger, self.endpoint.now());
         }
         let state = self.endpoint.state(self.id);
         if state.finish == Some(Finish::Abort) {
             return Turn::Done;
         }
-        let mut blocked = Blocked::default();
-        match self.flush() {
-            Ok(true) => {}
-            Ok(false) => blocked.write = true,
-            Err(_) => return self.broken(),
-        }
+        let Ok(is_flushed) = self.flush() else { return self.broken() };
         let state = self.endpoint.state(self.id);
-        if (state.finish.is_some() || self.failed) && !blocked.write {
+        if (state.finish.is_some() || self.failed) && is_flushed {
             return self.finish();
         }
         if state.finish.is_some() && !self.widened {
@@ -137,11 +123,11 @@ impl<'a, E: Endpoint> Connection<'a, E> {
         if state.receives && !self.ended && !self.failed {
             match self.read() {
                 Ok(true) => return Turn::Progress,
-                Ok(false) => blocked.read = true,
+                Ok(false) => {}
                 Err(_) => return self.broken(),
             }
         }
-        Turn::Blocked(blocked)
+        Turn::Blocked
     }
 
     fn broken(&mut self) -> Turn {
@@ -166,7 +152,10 @@ impl<'a, E: Endpoint> Connection<'a, E> {
             match result {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.stream.note_full();
+                    return Ok(false);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -175,11 +164,17 @@ impl<'a, E: Endpoint> Connection<'a, E> {
 
     /// Reads once. `false`: there is nothing to read for now.
     fn read(&mut self) -> io::Result<bool> {
+        if self.is_drained() {
+            return Ok(false);
+        }
         let result = match &mut self.transport {
-            Transport::Undecided(_) => self.decide(),
             Transport::Plain => {
-                let mut socket = self.stream.get_ref();
-                self.endpoint.receive(self.id, &mut |space| socket.read(space))
+                let stream = self.stream;
+                self.endpoint.receive(self.id, &mut |space| {
+                    let count = stream.get_ref().read(space)?;
+                    stream.note_read(count, space.len());
+                    Ok(count)
+                })
             }
             Transport::Tls(tls) => {
                 let opened = self.endpoint.receive(self.id, &mut |space| tls.reader().read(space));
@@ -188,6 +183,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
                     other => other,
                 }
             }
+            Transport::Undecided(_) => self.decide(),
         };
         match result {
             Ok(0) => {
@@ -196,7 +192,10 @@ impl<'a, E: Endpoint> Connection<'a, E> {
                 Ok(true)
             }
             Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.stream.note_empty();
+                Ok(false)
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
             // A peer that hangs up without TLS's goodbye has still hung up.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
@@ -206,6 +205,11 @@ impl<'a, E: Endpoint> Connection<'a, E> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the socket is known to have nothing: a read would be a system call for nothing.
+    fn is_drained(&self) -> bool {
+        !self.stream.is_readable() && !matches!(self.transport, Transport::Tls(_))
     }
 
     /// Looks at the first byte: TLS, or somebody who does not know that TLS is spoken here.
@@ -228,6 +232,9 @@ impl<'a, E: Endpoint> Connection<'a, E> {
 
     fn read_tls(&mut self) -> io::Result<usize> {
         let Transport::Tls(tls) = &mut self.transport else { return Ok(1) };
+        if !self.stream.is_readable() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
         let mut socket = self.stream.get_ref();
         let count = match tls.read_tls(&mut socket) {
             // rustls takes no more of a handshake that does not come to an end.
@@ -270,19 +277,20 @@ impl<'a, E: Endpoint> Connection<'a, E> {
     }
 }
 
-fn turn_lingering(mut socket: &TcpStream, linger: &mut Linger, now: Duration) -> Turn {
+fn turn_lingering(stream: &Source<TcpStream>, linger: &mut Linger, now: Duration) -> Turn {
     if now >= linger.deadline || linger.bytes > LINGER_BYTES {
         return Turn::Done;
     }
     let mut dropped = [0; 1024];
-    match socket.read(&mut dropped) {
+    match stream.get_ref().read(&mut dropped) {
         Ok(0) => Turn::Done,
         Ok(count) => {
             linger.bytes += count;
             Turn::Progress
         }
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            Turn::Blocked(Blocked { read: true, write: false })
+            stream.note_empty();
+            Turn::Blocked
         }
         Err(error) if error.kind() == ErrorKind::Interrupted => Turn::Progress,
         Err(_) => Turn::Done,
@@ -353,7 +361,10 @@ mod tests {
         let (mut client, server) = pair();
         client.write_all(&[0; 2 * TURNS]).unwrap();
         while server.peek(&mut [0; 2 * TURNS]).unwrap() < 2 * TURNS {}
-        let stream = Async::new(server).unwrap();
+        server.set_nonblocking(true).unwrap();
+        let stream = Source::new(server).unwrap();
+        let wait = core::future::poll_fn(|context| stream.poll_readable(context));
+        crate::runtime::block_on(&mut crate::runtime::Tasks::new(0), wait).unwrap();
         let (ports, endpoint) = (Ports::new(1), Counting::default());
         let port = ports.get(0).unwrap();
         let id = SlotId { index: 0, generation: 0 };
@@ -372,11 +383,12 @@ mod tests {
         let (mut client, server) = pair();
         server.set_nonblocking(true).unwrap();
         let (deadline, moment) = (LINGER_TIMEOUT, Duration::from_millis(1));
+        let server = Source::new(server).unwrap();
         let turn = |bytes, now| turn_lingering(&server, &mut Linger { deadline, bytes }, now);
-        assert!(matches!(turn(LINGER_BYTES, deadline - moment), Turn::Blocked(Blocked { read: true, .. })));
+        assert!(matches!(turn(LINGER_BYTES, deadline - moment), Turn::Blocked));
         assert!(matches!(turn(0, deadline), Turn::Done));
         client.write_all(&[0; 3]).unwrap();
-        while server.peek(&mut [0; 3]).unwrap_or_default() < 3 {}
+        while server.get_ref().peek(&mut [0; 3]).unwrap_or_default() < 3 {}
         let mut linger = Linger { deadline, bytes: LINGER_BYTES };
         assert!(matches!(turn_lingering(&server, &mut linger, deadline - moment), Turn::Progress));
         assert_eq!(linger.bytes, LINGER_BYTES + 3);

@@ -3,18 +3,19 @@
 use core::fmt;
 use core::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::SocketFlags;
 use rustls::ServerConfig;
-use smol::{Async, LocalExecutor, Timer};
 
 use super::driver::Connection;
 use super::ports::Port;
 use super::{Endpoint, Ports};
-use crate::limits::{SOCKET_BUFFER_BYTES, TICK};
+use crate::limits::{SOCKET_BUFFER_BYTES, TICK, TURNS};
+use crate::runtime::{Source, Tasks, Timer};
 
 /// Pause after the system had no socket for us: it is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -52,24 +53,37 @@ impl std::error::Error for BindError {}
 /// A socket that listens.
 #[derive(Debug)]
 pub struct Listener {
-    socket: Async<TcpListener>,
+    socket: Source<TcpListener>,
 }
 
 impl Listener {
     /// Listens on `address`; port 0 takes a free one. Accepted connections inherit small kernel
-    /// buffers: what a peer leaves unread must not pile up there either.
+    /// buffers: what a peer leaves unread must not pile up there either. They inherit, too, that small
+    /// packets go out at once.
     pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
         let wrap = |error| BindError { address, error };
         let socket = TcpListener::bind(address).map_err(wrap)?;
         let set = |result: rustix::io::Result<()>| result.map_err(io::Error::from).map_err(wrap);
         set(rustix::net::sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
         set(rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
-        Ok(Self { socket: Async::new(socket).map_err(wrap)? })
+        set(rustix::net::sockopt::set_tcp_nodelay(&socket, true))?;
+        socket.set_nonblocking(true).map_err(wrap)?;
+        Ok(Self { socket: Source::new(socket).map_err(wrap)? })
     }
 
     /// Where it listens, with the port taken.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.get_ref().local_addr()
+    }
+
+    /// The next connection that waits.
+    fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (stream, peer) = rustix::net::acceptfrom_with(self.socket.get_ref(), flags)?;
+        // A peer that is gone already may have no address.
+        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+        let peer = peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+        Ok((TcpStream::from(stream), peer))
     }
 }
 
@@ -81,19 +95,29 @@ pub fn task_bytes<E: Endpoint>() -> usize {
     of(serve_port::<E>) + size_of::<Port>()
 }
 
-/// Makes the tasks of `listener` on `executor`: they run as long as it does.
+/// How many tasks [`run`] makes for so many ports.
+pub fn tasks(ports: usize) -> usize {
+    ports + 2
+}
+
+/// Makes the tasks of `listener`: they run as long as the loop does.
+///
+/// # Errors
+/// See [`Timer::new`]; or `tasks` has not the room that [`tasks`] tells.
 pub fn run<E: Endpoint + 'static>(
-    executor: &LocalExecutor<'_>,
+    tasks: &mut Tasks,
     listener: Listener,
     ports: &Rc<Ports>,
     endpoint: &Rc<E>,
     tls: Option<&Arc<ServerConfig>>,
-) {
+) -> io::Result<()> {
+    let mut all = true;
     for index in 0..ports.len() {
-        executor.spawn(serve_port(Rc::clone(ports), index, Rc::clone(endpoint), tls.cloned())).detach();
+        all &= tasks.spawn(serve_port(Rc::clone(ports), index, Rc::clone(endpoint), tls.cloned()));
     }
-    executor.spawn(accept(listener, Rc::clone(ports), Rc::clone(endpoint))).detach();
-    executor.spawn(tick(Rc::clone(ports), Rc::clone(endpoint))).detach();
+    all &= tasks.spawn(accept(listener, Rc::clone(ports), Rc::clone(endpoint), Timer::new()?));
+    all &= tasks.spawn(tick(Rc::clone(ports), Rc::clone(endpoint), Timer::new()?));
+    if all { Ok(()) } else { Err(io::Error::other("the table of tasks is too small")) }
 }
 
 async fn serve_port<E: Endpoint>(
@@ -115,10 +139,24 @@ async fn serve_port<E: Endpoint>(
     }
 }
 
-async fn accept<E: Endpoint>(listener: Listener, ports: Rc<Ports>, endpoint: Rc<E>) {
+async fn accept<E: Endpoint>(listener: Listener, ports: Rc<Ports>, endpoint: Rc<E>, pause: Timer) {
+    let mut accepted_at_once = 0;
     loop {
-        let (stream, peer) = match listener.socket.accept().await {
+        poll_fn(|context| listener.socket.poll_readable(context)).await;
+        let accepted = listener.accept().and_then(|(stream, peer)| Ok((Source::new(stream)?, peer)));
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                listener.socket.note_empty();
+                accepted_at_once = 0;
+                continue;
+            }
+            // A peer that hung up while it waited; accept(2) lists more that are its network's.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) =>
+            {
+                continue;
+            }
             Err(error) => {
                 if let Some(held_back) = ports.complaint(endpoint.now()) {
                     crate::warning!(
@@ -127,12 +165,10 @@ async fn accept<E: Endpoint>(listener: Listener, ports: Rc<Ports>, endpoint: Rc<
                         held_back
                     );
                 }
-                Timer::after(ACCEPT_PAUSE).await;
+                pause.after(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        // A peer that is gone already: its reading will find out.
-        let _ = stream.get_ref().set_nodelay(true);
         let id = loop {
             if let Some(id) = endpoint.claim(peer) {
                 break id;
@@ -141,12 +177,18 @@ async fn accept<E: Endpoint>(listener: Listener, ports: Rc<Ports>, endpoint: Rc<
             ports.released().heard().await;
         };
         ports.hand(stream, id);
+        accepted_at_once += 1;
+        if accepted_at_once >= TURNS {
+            // It is others' turn.
+            accepted_at_once = 0;
+            smol::future::yield_now().await;
+        }
     }
 }
 
-async fn tick<E: Endpoint>(ports: Rc<Ports>, endpoint: Rc<E>) {
+async fn tick<E: Endpoint>(ports: Rc<Ports>, endpoint: Rc<E>, timer: Timer) {
     loop {
-        Timer::after(TICK).await;
+        timer.after(TICK).await;
         endpoint.handle_tick();
         ports.wake_lingering();
         ports.released().ring();
@@ -166,8 +208,12 @@ mod tests {
         let client = TcpStream::connect(listener.address().unwrap()).unwrap();
         // The client's own buffer counts too, and is made as small as the system lets it be.
         rustix::net::sockopt::set_socket_recv_buffer_size(&client, 1).unwrap();
-        let (stream, _) = smol::block_on(listener.socket.accept()).unwrap();
-        let mut stream = stream.get_ref();
+        let wait = poll_fn(|context| listener.socket.poll_readable(context));
+        crate::runtime::block_on(&mut Tasks::new(0), wait).unwrap();
+        let (stream, peer) = listener.accept().unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+        assert!(stream.nodelay().unwrap());
+        let mut stream = &stream;
         // Linux doubles what it is asked for, and reads the doubled back.
         let sizes = [
             rustix::net::sockopt::socket_send_buffer_size(stream).unwrap(),

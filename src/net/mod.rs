@@ -12,11 +12,7 @@ mod listener;
 mod ports;
 pub mod tls;
 
-/// What the reactor, its thread and the executor take, measured on x86-64: 61 KB for the reactor,
-/// the rest for queues and timers that grow to the number of tasks.
-pub const REACTOR_BYTES: usize = 128 * 1024;
-
 pub use bell::Bell;
 pub use endpoint::Endpoint;
-pub use listener::{BindError, Listener, run, task_bytes};
+pub use listener::{BindError, Listener, run, task_bytes, tasks};
 pub use ports::Ports;

@@ -7,10 +7,9 @@ use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use smol::Async;
-
 use super::Bell;
 use crate::log::RateLimit;
+use crate::runtime::Source;
 use crate::slot::SlotId;
 
 /// One port a slot.
@@ -24,7 +23,7 @@ pub struct Ports {
 /// One slot's place there.
 #[derive(Debug, Default)]
 pub(super) struct Port {
-    handed: RefCell<Option<(Async<TcpStream>, SlotId)>>,
+    handed: RefCell<Option<(Source<TcpStream>, SlotId)>>,
     pub(super) bell: Bell,
     /// Its connection reads on only until a deadline, so each tick has to wake it.
     pub(super) lingers: Cell<bool>,
@@ -47,7 +46,9 @@ impl Ports {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
         self.ports.len()
     }
 
@@ -56,7 +57,7 @@ impl Ports {
     }
 
     /// Hands a connection to the task of its slot.
-    pub(super) fn hand(&self, stream: Async<TcpStream>, id: SlotId) {
+    pub(super) fn hand(&self, stream: Source<TcpStream>, id: SlotId) {
         if let Some(port) = self.get(usize::from(id.index)) {
             port.handed.replace(Some((stream, id)));
             port.bell.ring();
@@ -83,7 +84,7 @@ impl Ports {
 
 impl Port {
     /// The next connection.
-    pub(super) async fn handed(&self) -> (Async<TcpStream>, SlotId) {
+    pub(super) async fn handed(&self) -> (Source<TcpStream>, SlotId) {
         poll_fn(|context| match self.handed.take() {
             Some(handed) => Poll::Ready(handed),
             // Woken for what a tenant that is gone left behind, it finds nothing and waits on.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::system::System;
 use crate::log::RateLimit;
 use crate::net::{Bell, Endpoint, Ports};
+use crate::runtime;
 use crate::service::LastExit;
 use crate::slot::{CommandEnd, Counters, End, PasswordVerdict, Server, SlotId, State};
 use crate::sys::password::{PasswordResult, PasswordWorker};
@@ -47,7 +48,7 @@ impl Core {
     fn with<R>(&self, step: impl FnOnce(&mut Server, &mut System, Duration) -> R) -> R {
         let mut inside = self.inside.borrow_mut();
         let Inside { server, system, .. } = &mut *inside;
-        let result = step(server, system, self.clock.now());
+        let result = step(server, system, self.clock.at(runtime::now()));
         server.take_wakes(|index| self.ports.wake(index));
         result
     }
@@ -88,7 +89,7 @@ impl Core {
 
 impl Endpoint for Core {
     fn now(&self) -> Duration {
-        self.clock.now()
+        self.clock.at(runtime::now())
     }
 
     fn claim(&self, peer: SocketAddr) -> Option<SlotId> {
@@ -130,6 +131,7 @@ impl Endpoint for Core {
             if server.poll_timeout().is_some_and(|deadline| now >= deadline) {
                 server.handle_timeout(now, system);
             }
+            server.rest();
         });
         // Only what comes this far is alive.
         self.notify.handle_tick(self.clock.now());

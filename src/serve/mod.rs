@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use smol::{LocalExecutor, Timer};
+use smol::LocalExecutor;
 
 use self::core::Core;
 use self::ending::Ending;
@@ -23,6 +23,7 @@ use self::system::System;
 use crate::config::Config;
 use crate::limits::SHUTDOWN_GRACE;
 use crate::net::{Bell, Endpoint as _, Listener, Ports};
+use crate::runtime::{self, Tasks, Timer};
 use crate::service::Supervisor;
 use crate::session::{Lockout, SessionTable};
 use crate::slot::{Board, Server, Setup};
@@ -176,8 +177,11 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let core = Rc::new(Core::new(server, system, clock, Rc::clone(&notify), Rc::clone(&ports)));
 
     let executor = LocalExecutor::new();
-    processes.spawn_tasks(&executor);
-    crate::net::run(&executor, listener, &ports, &core, tls.as_ref());
+    let mut tasks = Tasks::new(crate::net::tasks(ports.len()));
+    let no_reactor = |error| StartError::system("cannot wait for anything", error);
+    processes.spawn_tasks(&executor).map_err(no_reactor)?;
+    crate::net::run(&mut tasks, listener, &ports, &core, tls.as_ref()).map_err(no_reactor)?;
+    let step = Timer::new().map_err(no_reactor)?;
     executor.spawn(core::passwords(Rc::clone(&core), passwords)).detach();
     executor.spawn(core::commands(Rc::clone(&core), processes, command_bell)).detach();
     core.start();
@@ -187,7 +191,8 @@ pub fn run(start: Start) -> Result<(), StartError> {
     if let Some((path, text)) = good_copy {
         keep_good_copy(&path, &text);
     }
-    smol::block_on(executor.run(until_end(&core, &notify, &ending, signals)))?;
+    let end = executor.run(until_end(&core, &notify, &ending, &signals, &step));
+    runtime::block_on(&mut tasks, end).map_err(no_reactor)?;
     ending.carry_out()
 }
 
@@ -230,18 +235,13 @@ fn supervisor(
 }
 
 /// Handles signals until one ends the server, or the board's end does; then ends it in order.
-async fn until_end(
-    core: &Rc<Core>,
-    notify: &Notify,
-    ending: &Ending,
-    mut signals: Signals,
-) -> Result<(), StartError> {
+async fn until_end(core: &Rc<Core>, notify: &Notify, ending: &Ending, signals: &Signals, step: &Timer) {
     loop {
         let asked = async {
             ending.asked().await;
-            Ok(None)
+            None
         };
-        match smol::future::or(async { next(&mut signals).await.map(Some) }, asked).await? {
+        match smol::future::or(async { Some(signals.next().await) }, asked).await {
             Some(Received::Child) => core.reap(),
             Some(Received::Hup) => {}
             Some(Received::Term | Received::Int) | None => break,
@@ -252,11 +252,11 @@ async fn until_end(
     core.shutdown();
     let deadline = core.now() + SHUTDOWN_GRACE;
     while !core.is_down() && core.now() < deadline {
-        let step = async {
-            Timer::after(END_STEP).await;
-            Ok(None)
+        let stepped = async {
+            step.after(END_STEP).await;
+            None
         };
-        match smol::future::or(async { next(&mut signals).await.map(Some) }, step).await? {
+        match smol::future::or(async { Some(signals.next().await) }, stepped).await {
             // A second one says that there is no time.
             Some(Received::Term | Received::Int) => break,
             _ => core.reap(),
@@ -264,9 +264,4 @@ async fn until_end(
     }
     core.kill_rest();
     core.log_counters();
-    Ok(())
-}
-
-async fn next(signals: &mut Signals) -> Result<Received, StartError> {
-    signals.next().await.map_err(|error| StartError::system("cannot listen to signals", error))
 }

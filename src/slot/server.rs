@@ -273,6 +273,15 @@ impl Server {
         self.settle(now, platform);
     }
 
+    /// Gives memory back of connections that are idle: to be called at every
+    /// [`TICK`](crate::limits::TICK).
+    pub fn rest(&mut self) {
+        for slot in &mut self.slots {
+            slot.receive.rest();
+            slot.send.rest();
+        }
+    }
+
     /// Calls `ring` for each slot to be looked at again, once.
     pub fn take_wakes(&mut self, mut ring: impl FnMut(u16)) {
         for (index, wake) in self.wakes.iter_mut().enumerate() {

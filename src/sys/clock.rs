@@ -21,6 +21,11 @@ impl Clock {
         self.start.elapsed()
     }
 
+    /// The time of a moment, as time since the start.
+    pub fn at(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.start)
+    }
+
     /// The moment that lies this long after the start; for timers.
     pub fn instant(&self, since_start: Duration) -> Instant {
         self.start + since_start

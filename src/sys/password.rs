@@ -183,10 +183,10 @@ mod tests {
         {
             // Where the queue is shorter than this list, one has to be done before the next.
             while worker.submit(job(ticket, password, hash)) == Err(QueueFull) {
-                results.push(smol::block_on(worker.result()));
+                results.push(smol::future::block_on(worker.result()));
             }
         }
-        results.resize_with(3, || smol::block_on(worker.result()));
+        results.resize_with(3, || smol::future::block_on(worker.result()));
         let result = |ticket, ok| Some(PasswordResult { ticket, ok, made: None });
         assert_eq!(results, [result(1, true), result(2, false), result(3, false)]);
     }

@@ -14,8 +14,8 @@ mod output;
 
 use std::cell::{Cell, Ref};
 use std::fmt;
-use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,8 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, WaitOptions, WaitStatus, kill_process_group, set_child_subreaper, test_kill_process_group, wait,
 };
+use smol::LocalExecutor;
 use smol::future::yield_now;
-use smol::{LocalExecutor, Timer};
 
 pub(super) use self::launch::PATH;
 use self::launch::launch;
@@ -32,6 +32,7 @@ use self::output::{Head, Output, Ring};
 use crate::limits::{
     COMMAND_OUTPUT_BYTES, COMMAND_TIMEOUT, KILL_TIMEOUT, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES,
 };
+use crate::runtime::Timer;
 use crate::service::{Arguments, Exit, ServiceId, Signal, Spec};
 use crate::warning;
 
@@ -189,23 +190,33 @@ impl Processes {
 
     /// Bytes kept for one service: its newest output and the task that reads it.
     pub fn service_bytes() -> usize {
+        fn future_bytes<F: Future>(_: impl Fn(Rc<Processes>, usize) -> F) -> usize {
+            size_of::<F>()
+        }
         size_of::<Service>() + SERVICE_OUTPUT_BYTES + future_bytes(Self::read_service)
     }
 
     /// Bytes kept for one run of a named command: its output and the task that watches it.
     pub fn run_bytes() -> usize {
+        fn future_bytes<F: Future>(_: impl Fn(Rc<Processes>, usize, Timer) -> F) -> usize {
+            size_of::<F>()
+        }
         size_of::<Run>() + COMMAND_OUTPUT_BYTES + future_bytes(Self::watch_run)
     }
 
     /// Makes the tasks that read output and bound named commands: one for each service and one for
     /// each command that can run. They never end.
-    pub fn spawn_tasks(self: &Rc<Self>, executor: &LocalExecutor<'_>) {
+    ///
+    /// # Errors
+    /// See [`Timer::new`].
+    pub fn spawn_tasks(self: &Rc<Self>, executor: &LocalExecutor<'_>) -> io::Result<()> {
         for index in 0..self.services.len() {
             executor.spawn(Rc::clone(self).read_service(index)).detach();
         }
         for index in 0..self.runs.len() {
-            executor.spawn(Rc::clone(self).watch_run(index)).detach();
+            executor.spawn(Rc::clone(self).watch_run(index, Timer::new()?)).detach();
         }
+        Ok(())
     }
 
     /// Starts the service's process; its output continues the service's ring.
@@ -346,20 +357,18 @@ impl Processes {
         }
     }
 
-    async fn watch_run(self: Rc<Self>, index: usize) {
+    async fn watch_run(self: Rc<Self>, index: usize, timer: Timer) {
         let Some(run) = self.runs.get(index) else { return };
         let mut deadline = None;
-        let mut timer = Timer::never();
         loop {
             poll_fn(|context| {
                 if deadline != run.deadline.get() {
                     deadline = run.deadline.get();
-                    timer = deadline.map_or_else(Timer::never, Timer::at);
+                    timer.set(deadline);
                 }
-                if Pin::new(&mut timer).poll(context).is_ready() {
+                if timer.poll(context).is_ready() {
                     run.timed_out.set(true);
                     kill_leader(&run.group);
-                    timer = Timer::never();
                 }
                 run.output.poll(context)
             })
@@ -380,10 +389,6 @@ impl fmt::Debug for Processes {
             .field("runs", &self.runs)
             .finish_non_exhaustive()
     }
-}
-
-fn future_bytes<F: Future>(_: impl Fn(Rc<Processes>, usize) -> F) -> usize {
-    size_of::<F>()
 }
 
 fn kill_leader(group: &Cell<Group>) {

@@ -1,20 +1,31 @@
 //! The fixed buffer that one connection receives into.
 
+use super::rest::Use;
+use crate::pages::Pages;
+
 /// Bytes received and not yet used, in storage that never grows.
 ///
 /// What was used is dropped from the front by [`consume`](Self::consume); the rest moves to the
 /// front only when room at the end runs short, so a run of small messages costs no copying.
 #[derive(Debug, Default)]
 pub struct ReceiveBuffer {
-    storage: Box<[u8]>,
+    storage: Pages,
     start: usize,
     end: usize,
+    use_: Use,
 }
 
 impl ReceiveBuffer {
-    /// A buffer of `capacity` bytes: allocated once.
+    /// A buffer of `capacity` bytes, whose memory is taken as it is filled.
     pub fn new(capacity: usize) -> Self {
-        Self { storage: vec![0; capacity].into_boxed_slice(), start: 0, end: 0 }
+        Self { storage: Pages::new(capacity), ..Self::default() }
+    }
+
+    /// Gives the memory of an empty buffer back that has not been used since the last call of this.
+    pub fn rest(&mut self) {
+        if self.use_.may_rest(self.start == self.end) {
+            self.storage.give_back();
+        }
     }
 
     /// What was received and not consumed.
@@ -44,6 +55,7 @@ impl ReceiveBuffer {
 
     /// Takes note of `count` bytes written to the front of [`space`](Self::space).
     pub fn commit(&mut self, count: usize) {
+        self.use_ = Use::Fresh;
         self.end = (self.end + count).min(self.storage.len());
     }
 

@@ -8,6 +8,7 @@
 
 mod assembler;
 mod buffer;
+mod rest;
 mod send;
 mod socket;
 

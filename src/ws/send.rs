@@ -5,7 +5,9 @@ use std::io::Cursor;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+use super::rest::Use;
 use crate::limits::CONTROL_BYTES;
+use crate::pages::Pages;
 
 /// Longest header of a frame without a mask.
 const HEADER_BYTES: usize = 10;
@@ -18,15 +20,23 @@ pub struct Full;
 /// all.
 #[derive(Debug, Default)]
 pub struct SendBuffer {
-    storage: Box<[u8]>,
+    storage: Pages,
     start: usize,
     end: usize,
+    use_: Use,
 }
 
 impl SendBuffer {
-    /// A buffer of `capacity` bytes: allocated once.
+    /// A buffer of `capacity` bytes, whose memory is taken as it is filled.
     pub fn new(capacity: usize) -> Self {
-        Self { storage: vec![0; capacity].into_boxed_slice(), start: 0, end: 0 }
+        Self { storage: Pages::new(capacity), ..Self::default() }
+    }
+
+    /// Gives the memory of an empty buffer back that has not been used since the last call of this.
+    pub fn rest(&mut self) {
+        if self.use_.may_rest(self.is_empty()) {
+            self.storage.give_back();
+        }
     }
 
     /// What waits to be sent.
@@ -126,6 +136,7 @@ impl SendBuffer {
     }
 
     fn make_room(&mut self) {
+        self.use_ = Use::Fresh;
         if self.start > 0 {
             self.storage.copy_within(self.start..self.end, 0);
             self.end -= self.start;

@@ -11,7 +11,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use friendlet::http;
-use friendlet::net::{Endpoint, Listener, Ports, run};
+use friendlet::net::{Endpoint, Listener, Ports, run, tasks};
+use friendlet::runtime::{Tasks, block_on};
 use friendlet::slot::{End, Finish, SlotId, State};
 use friendlet::ws::{Incoming, Limits, ReceiveBuffer, SendBuffer, Socket};
 
@@ -201,11 +202,10 @@ fn serve() -> Result<(), String> {
         start: Instant::now(),
         slots: RefCell::new((0..SLOTS).map(|_| Echo::new()).collect()),
     });
-    let executor = smol::LocalExecutor::new();
-    run(&executor, listener, &Ports::new(SLOTS), &server, None);
+    let mut tasks = Tasks::new(tasks(SLOTS));
+    run(&mut tasks, listener, &Ports::new(SLOTS), &server, None).map_err(|error| error.to_string())?;
     eprintln!("listening on ws://{address}");
-    smol::block_on(executor.run(std::future::pending::<()>()));
-    Ok(())
+    block_on(&mut tasks, std::future::pending::<()>()).map_err(|error| error.to_string())
 }
 
 fn main() -> ExitCode {

@@ -10,6 +10,7 @@ use crate::support::source::{Token, tokens};
 const LAYERS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("pages", &[]),
+    ("runtime", &[]),
     ("log", &["limits"]),
     ("proto", &["limits", "log"]),
     ("ws", &["pages", "limits", "log"]),
@@ -19,19 +20,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dhcp", &["limits", "log"]),
     ("config", &["service", "session", "limits", "log"]),
     ("slot", &["proto", "ws", "http", "service", "session", "config", "limits", "log"]),
-    ("sys", &["dhcp", "service", "session", "config", "limits", "log"]),
-    ("net", &["slot", "config", "http", "ws", "pages", "limits", "log"]),
+    ("sys", &["dhcp", "service", "session", "config", "runtime", "pages", "limits", "log"]),
+    ("net", &["slot", "config", "http", "ws", "runtime", "pages", "limits", "log"]),
     ("ctl", &["proto", "limits", "log"]),
     (
         "serve",
-        &["proto", "ws", "http", "service", "session", "config", "slot", "sys", "net", "limits", "log"],
+        &[
+            "proto", "ws", "http", "service", "session", "config", "slot", "sys", "net", "runtime", "pages",
+            "limits", "log",
+        ],
     ),
     ("init", &["service", "config", "sys", "limits", "log"]),
     (
         "cli",
         &[
             "proto", "ws", "http", "service", "session", "config", "slot", "sys", "net", "ctl", "serve",
-            "init", "limits", "log",
+            "init", "runtime", "pages", "limits", "log",
         ],
     ),
     ("main", &["cli"]),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{env, fs};
 
 use data_encoding::BASE64;
@@ -11,6 +11,7 @@ use friendlet::limits;
 use crate::support::device::{FOUNDING, GUEST, SECOND, service, token, user};
 use crate::support::http::exchange;
 use crate::support::stream::Heard;
+use crate::support::wait::SOON;
 use crate::support::ws::Socket;
 use crate::support::{Device, Server};
 
@@ -138,8 +139,8 @@ fn exchange_bytes(server: &Server, vector: &Vector) -> Result<(), String> {
         std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
         let mut seen = Vec::new();
         let start = Instant::now();
-        while !seen.ends_with(b"\r\n\r\n") && start.elapsed() < Duration::from_secs(20) {
-            if stream.read_some(&mut seen, Duration::from_secs(20)).unwrap() == Heard::End {
+        while !seen.ends_with(b"\r\n\r\n") && start.elapsed() < SOON {
+            if stream.read_some(&mut seen, SOON).unwrap() == Heard::End {
                 break;
             }
         }

@@ -1,16 +1,13 @@
 //! What a socket sends that it should not.
 
-use std::time::Duration;
-
 use friendlet::limits::{JSON_DEPTH, MESSAGE_BYTES, PARAMETERS, PATH_BYTES, REQUEST_ID_BYTES};
 
 use crate::support::device::FOUNDING;
+use crate::support::wait::SOON;
 use crate::support::ws::{
     BINARY, CLOSE, CONTINUATION, Event, Frame, NOT_A_FRAME, PING, PONG, Socket, TEXT, request,
 };
 use crate::support::{Device, Server};
-
-const SOON: Duration = Duration::from_secs(10);
 
 /// The answer to a broken envelope.
 fn error(id: &str) -> String {

@@ -103,7 +103,7 @@ fn a_connection_that_ends_without_a_byte_is_closed_without_one() {
         let idle = process::descriptors(server.pid());
         let mut stream = Stream::plain(server.address());
         stream.end_writing();
-        assert_eq!(stream.read_to_end_within(std::time::Duration::from_secs(5)), b"");
+        assert_eq!(stream.read_to_end_within(crate::support::http::PATIENCE), b"");
         until("it is closed", || process::descriptors(server.pid()) <= idle);
     }
 }
@@ -114,7 +114,7 @@ fn half_a_request_and_a_hang_up_is_a_400() {
     let mut stream = Stream::plain(server.address());
     stream.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
     stream.end_writing();
-    let answer = stream.read_to_end_within(std::time::Duration::from_secs(5));
+    let answer = stream.read_to_end_within(crate::support::http::PATIENCE);
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{:?}", String::from_utf8_lossy(&answer));
 }
 

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
 use crate::support::device::{service, shell};
 use crate::support::folder::Folder;
-use crate::support::wait::{until, within};
+use crate::support::wait::{SOON, until, within};
 use crate::support::{Device, Server, process};
 
 const OK: &str = r#"{ "Status": "ok"}"#;
@@ -42,7 +41,7 @@ pub(super) fn status(server: &Server, name: &str) -> Status {
 /// Waits for a state.
 #[track_caller]
 pub(super) fn until_state(server: &Server, name: &str, state: &str) -> Status {
-    within(Duration::from_secs(20), &format!("{name} is {state}"), || {
+    within(SOON, &format!("{name} is {state}"), || {
         Some(status(server, name)).filter(|status| status.state == state)
     })
 }
@@ -173,7 +172,7 @@ fn a_service_runs_where_and_as_the_file_says() {
     let script = "echo \"$COLOUR|$(pwd)|$(id -u)|$(id -g)|$(id -G)\" > part && mv part told; exec sleep 1000";
     let server = Server::start(&Device::plain().with(&shell("place", script, &rest)));
     let pid = start(&server, "place").pid;
-    let told = within(Duration::from_secs(20), "it tells", || fs::read_to_string(folder.file("told")).ok());
+    let told = within(SOON, "it tells", || fs::read_to_string(folder.file("told")).ok());
     let fields: Vec<&str> = told.trim().split('|').collect();
     assert_eq!(fields[..2], ["dark red", folder.path().to_str().unwrap()]);
     if is_root {

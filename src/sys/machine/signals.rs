@@ -1,7 +1,6 @@
 //! The signals of PID 1, as something that poll(2) waits for.
 //!
-//! async-signal, which the server uses, brings a reactor and with it a thread; here neither is
-//! wanted. A handler sets a flag and writes a byte into a socket pair.
+//! Those of the server are in `sys::signal`. A handler sets a flag and writes a byte into a socket pair.
 
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::io::{self, PipeReader, Read as _};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
-use smol::Async;
+use crate::runtime::Source;
 
 /// Bytes taken from a pipe at once.
 const PIECE_BYTES: usize = 4096;
@@ -94,7 +94,7 @@ impl Sink for Head {
 /// The pipe of the present process, and what came out of it and of those before.
 #[derive(Debug)]
 pub(super) struct Output<S> {
-    pipe: RefCell<Option<Async<PipeReader>>>,
+    pipe: RefCell<Option<Source<PipeReader>>>,
     pub(super) sink: RefCell<S>,
     waker: RefCell<Option<Waker>>,
 }
@@ -106,7 +106,7 @@ impl<S: Sink> Output<S> {
 
     /// Reads from this pipe from now on. One that something outside the old process group still
     /// holds open is emptied and closed.
-    pub(super) fn replace(&self, pipe: Option<Async<PipeReader>>) {
+    pub(super) fn replace(&self, pipe: Option<Source<PipeReader>>) {
         self.drain();
         *self.pipe.borrow_mut() = pipe;
         self.wake();
@@ -144,9 +144,9 @@ impl<S: Sink> Output<S> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let pipe = self.pipe.borrow();
                     let Some(pipe) = &*pipe else { return Poll::Pending };
-                    if ready!(pipe.poll_readable(context)).is_err() {
-                        return Poll::Pending;
-                    }
+                    pipe.note_empty();
+                    pipe.listen(context);
+                    return Poll::Pending;
                 }
                 Err(_) => {}
             }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::*;
 use crate::limits::SERVICES;
+use crate::runtime::{Tasks, block_on};
 use crate::service::{
     Action, CommandError, LastExit, RestartPolicy, ServiceTable, State, Status, Supervisor, Verb,
 };
@@ -47,7 +48,7 @@ impl World {
             done,
             _turn: turn,
         };
-        world.processes.spawn_tasks(&world.executor);
+        world.processes.spawn_tasks(&world.executor).unwrap();
         world
     }
 
@@ -70,12 +71,14 @@ impl World {
 
     /// One turn: what the tasks can do, exits, deadlines.
     fn turn(&mut self) {
-        smol::block_on(self.executor.run(async {
+        let timer = Timer::new().unwrap();
+        let turn = self.executor.run(async {
             for _ in 0..20 {
                 yield_now().await;
             }
-            Timer::after(Duration::from_millis(1)).await;
-        }));
+            timer.after(Duration::from_millis(1)).await;
+        });
+        block_on(&mut Tasks::new(0), turn).unwrap();
         while let Some((pid, exit)) = self.processes.reap() {
             let now = self.start.elapsed();
             if !self.supervisor.handle_exit(pid, exit, now) && !self.processes.handle_exit(pid, exit) {

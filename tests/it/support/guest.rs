@@ -19,7 +19,7 @@ use super::{Device, wait};
 /// The shell's port on the board; those of servers under test follow it.
 const SHELL_PORT: u16 = 7000;
 /// A script that takes longer has failed; an emulated board is slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Places in the list of ports that servers under test have.
 static TAKEN: Mutex<Vec<usize>> = Mutex::new(Vec::new());

@@ -7,7 +7,7 @@ use super::Server;
 use super::stream::Stream;
 
 /// Deadlines of the server are 10 s at most here.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = super::wait::SOON;
 
 /// A response, taken apart.
 #[derive(Clone, Debug)]

@@ -31,7 +31,7 @@ impl Stream {
     /// With TLS over `socket`, the handshake done, showing `identity`.
     pub(crate) fn try_tls(mut socket: TcpStream, identity: Option<&Identity>) -> io::Result<Self> {
         let mut connection = tls::client(identity);
-        socket.set_read_timeout(Some(Duration::from_secs(15)))?;
+        socket.set_read_timeout(Some(super::wait::SOON))?;
         connection.complete_io(&mut socket)?;
         Ok(Self::Tls(Box::new(StreamOwned::new(connection, socket))))
     }
