@@ -6,8 +6,8 @@
 use core::ops::Range;
 use core::str;
 
-use super::json::{self, Kind, Object, Table, Value};
-use super::{Form, Message, Parameters, Part, Refusal, RefusalKind, Request};
+use super::json::{self, Entry, Kind, Object, Table, Value};
+use super::{Form, Message, Parameters, Part, Refusal, RefusalKind, Request, Scratch};
 use crate::limits;
 
 /// Longest value of a ping that is echoed: a pong's value is else a session id, and no longer.
@@ -17,35 +17,38 @@ const ECHO_BYTES: usize = limits::PRESENTED_SESSION_BYTES;
 const CALL_MEMBERS: &[&str] = &["type", "path", "requestid", "sessionid", "authid"];
 
 /// Reads an envelope.
-pub(super) fn decode(message: &mut [u8]) -> Result<Message<'_>, Refusal<'_>> {
+pub(super) fn decode<'a, 'm: 'a>(
+    message: &'m mut [u8],
+    scratch: &'a mut Scratch<'m>,
+) -> Result<Message<'a>, Refusal<'a>> {
     let refusal = |request_id, kind| Refusal { form: Form::Envelope, request_id, kind };
-    let scanned = match str::from_utf8(message) {
-        Ok(text) => json::scan(text).map(|table| {
-            let ping = legacy_ping(text, &table);
-            (table, ping)
-        }),
-        Err(_) => Err(RefusalKind::Encoding),
+    let Scratch { table, parameters } = scratch;
+    // Text of a socket has been looked at by then; text that came in chunks has not.
+    let scanned = if message.is_ascii() || str::from_utf8(message).is_ok() {
+        table.scan(message)
+    } else {
+        Err(RefusalKind::Encoding)
     };
-    match scanned {
-        Err(kind) => Err(refusal(find_request_id(message), kind)),
-        Ok((_, Some(id))) => {
-            let message: &[u8] = message;
-            let id = message.get(id).and_then(|id| str::from_utf8(id).ok());
-            id.map(|id| Message::LegacyPing { id }).ok_or(refusal(None, RefusalKind::Malformed))
-        }
-        Ok((table, None)) => {
-            let members = table.resolve(message).map_err(|kind| refusal(None, kind))?;
-            let root = members.root();
-            read(root).map_err(|kind| {
-                let data = root.object("data");
-                let id = data.and_then(|data| data.get("requestid")).and_then(Value::id);
-                refusal(id.filter(|id| id.len() <= limits::REQUEST_ID_BYTES), kind)
-            })
-        }
+    if let Err(kind) = scanned {
+        return Err(refusal(find_request_id(message), kind));
     }
+    if let Some(id) = legacy_ping(message, table) {
+        let message: &[u8] = message;
+        let id = message.get(id).and_then(|id| str::from_utf8(id).ok());
+        return id.map(|id| Message::LegacyPing { id }).ok_or(refusal(None, RefusalKind::Malformed));
+    }
+    let root = table.resolve(message).map_err(|kind| refusal(None, kind))?;
+    read(root, parameters).map_err(|kind| {
+        let data = root.object("data");
+        let id = data.and_then(|data| data.get("requestid")).and_then(Value::id);
+        refusal(id.filter(|id| id.len() <= limits::REQUEST_ID_BYTES), kind)
+    })
 }
 
-fn read<'m>(root: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
+fn read<'a, 'm: 'a>(
+    root: Object<'_, 'm>,
+    parameters: &'a mut Parameters<'m>,
+) -> Result<Message<'a>, RefusalKind> {
     let kind = root.get("type").ok_or(RefusalKind::Missing)?;
     let Value::String(kind) = kind else {
         return Err(RefusalKind::WrongType);
@@ -70,7 +73,7 @@ fn read<'m>(root: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
         ("con", Some("pong")) => Ok(Message::Pong),
         ("con", Some("chunk")) => chunk(data),
         ("msg", Some("request")) => {
-            let mut request = call(data)?;
+            let mut request = call(data, parameters)?;
             let id = data.get("requestid").ok_or(RefusalKind::Missing)?;
             let id = id.id().ok_or(RefusalKind::WrongType)?;
             if id.len() > limits::REQUEST_ID_BYTES {
@@ -79,7 +82,7 @@ fn read<'m>(root: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
             request.request_id = Some(id);
             Ok(Message::Call(request))
         }
-        ("msg", Some("event")) => call(data).map(Message::Event),
+        ("msg", Some("event")) => call(data, parameters).map(Message::Event),
         ("msg", None) => Err(RefusalKind::Missing),
         _ => Err(RefusalKind::Type),
     }
@@ -132,7 +135,10 @@ fn chunk<'m>(data: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
 
 /// Reads what a request and an event have in common. As in Friend Core all that stands in `data` is a
 /// parameter, at any depth, but for the members of the envelope itself.
-fn call<'m>(data: Object<'_, 'm>) -> Result<Request<'m>, RefusalKind> {
+fn call<'a, 'm: 'a>(
+    data: Object<'_, 'm>,
+    parameters: &'a mut Parameters<'m>,
+) -> Result<Request<'a>, RefusalKind> {
     let path = match data.get("path") {
         None | Some(Value::String("")) => return Err(RefusalKind::Missing),
         Some(Value::String(path)) => path,
@@ -141,8 +147,8 @@ fn call<'m>(data: Object<'_, 'm>) -> Result<Request<'m>, RefusalKind> {
     if path.len() > limits::PATH_BYTES {
         return Err(RefusalKind::TooLong);
     }
-    let mut parameters = Parameters::default();
-    data.flatten_into(&mut parameters, |key, value| {
+    parameters.clear();
+    data.flatten_into(parameters, |key, value| {
         // `"data":null` says that there are no parameters, not that one is called so.
         CALL_MEMBERS.contains(&key) || (key == "data" && matches!(value, Value::Word(_)))
     })?;
@@ -156,23 +162,21 @@ fn call<'m>(data: Object<'_, 'm>) -> Result<Request<'m>, RefusalKind> {
 }
 
 /// Recognizes `{"id":N,"req":{"cmd":"ping"}}` and gives the place of the id, quotes and all.
-fn legacy_ping(text: &str, table: &Table) -> Option<Range<usize>> {
+fn legacy_ping(text: &[u8], table: &Table) -> Option<Range<usize>> {
     let entries = table.entries();
-    let top = |name: &str| {
-        entries.iter().position(|entry| entry.depth == 1 && text.get(entry.key.clone()) == Some(name))
-    };
+    let top = |name: &str| entries.iter().position(|entry| entry.depth() == 1 && entry.has_key(text, name));
     if top("type").is_some() {
         return None;
     }
-    let id = match entries.get(top("id")?)? {
-        entry if entry.kind == Kind::String => entry.value.start - 1..entry.value.end + 1,
-        entry if entry.kind == Kind::Number => entry.value.clone(),
+    let id = entries.get(top("id")?)?;
+    let id = match id.kind() {
+        Kind::String => id.value().start - 1..id.value().end + 1,
+        Kind::Number => id.value(),
         _ => return None,
     };
-    let inside = entries.get(top("req")? + 1..)?.iter().take_while(|entry| entry.depth > 1);
-    let ping = inside.filter(|entry| entry.depth == 2).any(|entry| {
-        text.get(entry.key.clone()) == Some("cmd") && text.get(entry.value.clone()) == Some("ping")
-    });
+    let mut inside = entries.get(top("req")? + 1..)?.iter().take_while(|entry| entry.depth() > 1);
+    let is_ping = |entry: &Entry| entry.has_key(text, "cmd") && text.get(entry.value()) == Some(b"ping");
+    let ping = inside.any(|entry| entry.depth() == 2 && is_ping(entry));
     (ping && id.len() <= limits::REQUEST_ID_BYTES).then_some(id)
 }
 

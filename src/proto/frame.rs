@@ -13,7 +13,7 @@
 use core::ops::Range;
 use core::str;
 
-use super::{Form, Message, RefusalKind, Request, json};
+use super::{Form, Message, RefusalKind, Request, Scratch, json};
 use crate::limits;
 
 /// What every `CON` starts with; its LENGTH is always zero.
@@ -27,7 +27,10 @@ enum Pieces {
 }
 
 /// Reads a frame.
-pub(super) fn decode(message: &mut [u8]) -> Result<Message<'_>, RefusalKind> {
+pub(super) fn decode<'a, 'm: 'a>(
+    message: &'m mut [u8],
+    scratch: &'a mut Scratch<'m>,
+) -> Result<Message<'a>, RefusalKind> {
     let pieces = split(str::from_utf8(message).map_err(|_| RefusalKind::Encoding)?)?;
     match pieces {
         Pieces::Con { session } => {
@@ -44,28 +47,26 @@ pub(super) fn decode(message: &mut [u8]) -> Result<Message<'_>, RefusalKind> {
             let (Some(path), Some(body)) = (path, body) else {
                 return Err(RefusalKind::Malformed);
             };
-            call(path, body).map(Message::Call)
+            call(path, body, scratch).map(Message::Call)
         }
     }
 }
 
-fn call<'m>(path: &'m str, body: &'m mut [u8]) -> Result<Request<'m>, RefusalKind> {
-    let mut request = Request {
-        form: Form::Frame,
-        path,
-        parameters: super::Parameters::default(),
-        request_id: None,
-        session: None,
-    };
-    if body.iter().all(|byte| json::is_space(*byte)) {
-        return Ok(request);
+fn call<'a, 'm: 'a>(
+    path: &'m str,
+    body: &'m mut [u8],
+    scratch: &'a mut Scratch<'m>,
+) -> Result<Request<'a>, RefusalKind> {
+    let Scratch { table, parameters } = scratch;
+    parameters.clear();
+    let mut session = None;
+    if !body.iter().all(|byte| json::is_space(*byte)) {
+        table.scan(body)?;
+        let root = table.resolve(body)?;
+        root.flatten_into(parameters, |_, _| false)?;
+        session = root.session(&["sessionid", "authid"])?;
     }
-    let text = str::from_utf8(body).map_err(|_| RefusalKind::Encoding)?;
-    let members = json::scan(text)?.resolve(body)?;
-    let root = members.root();
-    root.flatten_into(&mut request.parameters, |_, _| false)?;
-    request.session = root.session(&["sessionid", "authid"])?;
-    Ok(request)
+    Ok(Request { form: Form::Frame, path, parameters, request_id: None, session })
 }
 
 /// Finds the pieces of a frame; each literal between them has to be there.

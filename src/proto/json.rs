@@ -1,17 +1,19 @@
 //! JSON as RFC 8259 has it, read without a copy.
 //!
-//! [`scan`] checks a whole text and notes where its members stand; [`Table::resolve`] then undoes the
-//! escapes within the text itself, where there is always room, because no escape is shorter than what
-//! it stands for. What the scan lets through is strict: no raw control characters, no lone surrogates,
+//! [`Table::scan`] checks a whole text and notes where its members stand; [`Table::resolve`] then undoes
+//! the escapes within the text itself, where there is always room, because no escape is shorter than what
+//! it stands for. Each byte is looked at once by the scan, and once more where UTF-8 is checked; keys are
+//! compared where they stand. The table belongs to the caller, who has it on his stack: it is the size of
+//! a small message, and is never moved. What the scan lets through is strict: no raw control characters, no lone surrogates,
 //! no number like `01`, nothing behind the object, no key twice in one object, no deeper nesting and
 //! no more members than the limits say. serde-json-core is laxer in each of these, and knows no
 //! surrogate pairs, so only numbers are read with it.
 //!
 //! The members of an array are checked and not noted: the array's value is its own text.
 
+use core::iter;
 use core::ops::Range;
 use core::str;
-use core::{iter, mem};
 
 use heapless::Vec;
 
@@ -32,80 +34,120 @@ pub(super) fn is_space(byte: u8) -> bool {
 pub(super) enum Kind {
     String,
     Number,
+    /// `true`, `false` or `null`.
     Word,
     Array,
     Object,
 }
 
+/// A stretch of a text.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    start: u32,
+    end: u32,
+}
+
+impl Place {
+    fn new(range: Range<usize>) -> Self {
+        // No text is as long as 4 GiB.
+        Self { start: range.start as u32, end: range.end as u32 }
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
 /// Place of one member in a text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
-    /// Nesting of the object it is in; 1 for the outermost.
-    pub(super) depth: usize,
     /// Its key, without the quotes.
-    pub(super) key: Range<usize>,
-    /// Hash of its key, escapes undone: keys are compared only where these are the same.
-    hash: u32,
+    key: Place,
     /// Its value; a string's is without the quotes.
-    pub(super) value: Range<usize>,
-    pub(super) kind: Kind,
+    value: Place,
+    /// Nesting of the object it is in; 1 for the outermost.
+    depth: u8,
+    kind: Kind,
+    /// Whether there are escapes in its key.
+    escaped: bool,
+}
+
+impl Entry {
+    /// Its value; a string's is without the quotes.
+    pub(super) fn value(&self) -> Range<usize> {
+        self.value.range()
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(super) fn depth(&self) -> u8 {
+        self.depth
+    }
+
+    /// Whether this is its key as it stands in `text`.
+    pub(super) fn has_key(&self, text: &[u8], key: &str) -> bool {
+        text.get(self.key.range()) == Some(key.as_bytes())
+    }
 }
 
 /// Places of the members of one object, its objects' members behind themselves.
-#[derive(Debug)]
-pub(super) struct Table(Vec<Entry, MEMBERS>);
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    entries: Vec<Entry, MEMBERS>,
+    /// There are escapes to be undone.
+    escaped: bool,
+}
 
 impl Table {
+    /// Checks that `text` is one JSON object and nothing else, and notes its members. Whether its strings
+    /// are UTF-8 is seen by [`resolve`](Self::resolve).
+    pub(super) fn scan(&mut self, text: &[u8]) -> Result<(), RefusalKind> {
+        self.entries.clear();
+        self.escaped = false;
+        let mut scanner = Scanner { text, at: 0, table: Some(self) };
+        scanner.space();
+        if scanner.peek() != Some(b'{') {
+            return Err(RefusalKind::Malformed);
+        }
+        scanner.value(0, true)?;
+        scanner.end()
+    }
+
     /// All places, in the order of the text.
     pub(super) fn entries(&self) -> &[Entry] {
-        &self.0
+        &self.entries
     }
 
-    /// Undoes the escapes of `text`, which must be the text that was scanned.
-    pub(super) fn resolve(self, text: &mut [u8]) -> Result<Members<'_>, RefusalKind> {
-        let mut members = Vec::new();
-        let mut cursor = Cursor { rest: text, at: 0 };
-        for entry in self.0 {
-            let key = cursor.text(entry.key, true).ok_or(RefusalKind::Malformed)?;
-            let value = match entry.kind {
-                // Its members come next.
-                Kind::Object => Some(Value::Object),
-                Kind::String => cursor.text(entry.value, true).map(Value::String),
-                Kind::Number => cursor.text(entry.value, false).map(Value::Number),
-                Kind::Word => cursor.text(entry.value, false).map(Value::Word),
-                Kind::Array => cursor.text(entry.value, false).map(Value::Array),
-            };
-            let value = value.ok_or(RefusalKind::Malformed)?;
-            let member = Member { depth: entry.depth, key, value };
-            members.push(member).map_err(|_| RefusalKind::TooManyParameters)?;
+    /// Undoes the escapes of `text`, which must be the text that was scanned, and gives its members.
+    pub(super) fn resolve<'a, 'm>(&'a mut self, text: &'m mut [u8]) -> Result<Object<'a, 'm>, RefusalKind> {
+        if self.escaped {
+            for entry in &mut self.entries {
+                if entry.escaped {
+                    unescape_place(text, &mut entry.key).ok_or(RefusalKind::Malformed)?;
+                }
+                if entry.kind == Kind::String {
+                    unescape_place(text, &mut entry.value).ok_or(RefusalKind::Malformed)?;
+                }
+            }
         }
-        Ok(Members(members))
+        let text = str::from_utf8(text).map_err(|_| RefusalKind::Encoding)?;
+        Ok(Object { entries: &self.entries, text })
     }
 }
 
-/// Cuts pieces off the front of a text, each further on than the one before.
-struct Cursor<'m> {
-    rest: &'m mut [u8],
-    at: usize,
-}
-
-impl<'m> Cursor<'m> {
-    fn text(&mut self, place: Range<usize>, escaped: bool) -> Option<&'m str> {
-        let skipped = place.start.checked_sub(self.at)?;
-        let (_, rest) = mem::take(&mut self.rest).split_at_mut_checked(skipped)?;
-        let (text, rest) = rest.split_at_mut_checked(place.len())?;
-        self.rest = rest;
-        self.at = place.end;
-        if escaped { unescape(text) } else { str::from_utf8(text).ok() }
+/// Undoes the escapes of one string. What it leaves over becomes spaces: half a character there would
+/// spoil the text.
+fn unescape_place(text: &mut [u8], place: &mut Place) -> Option<()> {
+    let string = text.get_mut(place.range())?;
+    if !string.contains(&b'\\') {
+        return Some(());
     }
-}
-
-/// One member, its escapes undone.
-#[derive(Debug)]
-struct Member<'m> {
-    depth: usize,
-    key: &'m str,
-    value: Value<'m>,
+    let length = unescape_bytes(string)?;
+    string.get_mut(length..)?.fill(b' ');
+    place.end = place.start + length as u32;
+    Some(())
 }
 
 /// Value of a member.
@@ -138,35 +180,27 @@ impl<'m> Value<'m> {
     }
 }
 
-/// The members of a text.
-#[derive(Debug)]
-pub(super) struct Members<'m>(Vec<Member<'m>, MEMBERS>);
-
-impl<'m> Members<'m> {
-    /// The outermost object.
-    pub(super) fn root(&self) -> Object<'_, 'm> {
-        Object(&self.0)
-    }
-}
-
 /// One object: its members, each followed by those of its value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Object<'a, 'm>(&'a [Member<'m>]);
+pub(super) struct Object<'a, 'm> {
+    entries: &'a [Entry],
+    text: &'m str,
+}
 
-impl<'a, 'm> Object<'a, 'm> {
+impl<'m> Object<'_, 'm> {
     /// The value of this key.
     pub(super) fn get(self, key: &str) -> Option<Value<'m>> {
-        self.position(key).and_then(|at| self.0.get(at)).map(|member| member.value)
+        self.position(key).and_then(|at| self.entries.get(at)).map(|entry| self.value(entry))
     }
 
     /// The object that is the value of this key.
     pub(super) fn object(self, key: &str) -> Option<Self> {
-        let (member, rest) = self.0.get(self.position(key)?..)?.split_first()?;
-        if member.value != Value::Object {
+        let (member, rest) = self.entries.get(self.position(key)?..)?.split_first()?;
+        if member.kind != Kind::Object {
             return None;
         }
         let end = rest.iter().position(|other| other.depth <= member.depth).unwrap_or(rest.len());
-        rest.get(..end).map(Object)
+        Some(Self { entries: rest.get(..end)?, ..self })
     }
 
     /// The session id under the first of these keys that has one; what is `null` or `false` for want
@@ -188,14 +222,16 @@ impl<'a, 'm> Object<'a, 'm> {
         skip: impl Fn(&str, Value<'m>) -> bool,
     ) -> Result<(), RefusalKind> {
         let first = self.depth();
-        let last = self.0.iter().map(|member| member.depth).max().unwrap_or(first);
+        let last = self.entries.iter().map(|entry| entry.depth).max().unwrap_or(first);
         for depth in first..=last {
-            for member in self.0.iter().filter(|member| member.depth == depth) {
-                let Some(text) = member.value.text() else { continue };
-                if depth == first && skip(member.key, member.value) {
+            for entry in self.entries.iter().filter(|entry| entry.depth == depth) {
+                let value = self.value(entry);
+                let Some(text) = value.text() else { continue };
+                let key = self.slice(entry.key);
+                if depth == first && skip(key, value) {
                     continue;
                 }
-                match parameters.insert(member.key, text) {
+                match parameters.insert(key, text) {
                     Ok(()) | Err(ParameterError::Duplicate) => {}
                     Err(ParameterError::Full) => return Err(RefusalKind::TooManyParameters),
                 }
@@ -204,31 +240,36 @@ impl<'a, 'm> Object<'a, 'm> {
         Ok(())
     }
 
-    fn depth(self) -> usize {
-        self.0.first().map_or(0, |member| member.depth)
+    fn depth(self) -> u8 {
+        self.entries.first().map_or(0, |entry| entry.depth)
     }
 
     fn position(self, key: &str) -> Option<usize> {
         let depth = self.depth();
-        self.0.iter().position(|member| member.depth == depth && member.key == key)
+        let text = self.text.as_bytes();
+        self.entries.iter().position(|entry| entry.depth == depth && entry.has_key(text, key))
     }
-}
 
-/// Checks that `text` is one JSON object and nothing else, and notes its members.
-pub(super) fn scan(text: &str) -> Result<Table, RefusalKind> {
-    let mut scanner = Scanner { text, at: 0, table: Some(Vec::new()) };
-    scanner.space();
-    if scanner.peek() != Some(b'{') {
-        return Err(RefusalKind::Malformed);
+    fn value(self, entry: &Entry) -> Value<'m> {
+        let text = self.slice(entry.value);
+        match entry.kind {
+            Kind::String => Value::String(text),
+            Kind::Number => Value::Number(text),
+            Kind::Word => Value::Word(text),
+            Kind::Array => Value::Array(text),
+            Kind::Object => Value::Object,
+        }
     }
-    scanner.value(0, true)?;
-    scanner.end()?;
-    Ok(Table(scanner.table.unwrap_or_default()))
+
+    fn slice(self, place: Place) -> &'m str {
+        // The places are those of the scan, at quotes and brackets, so none is amiss.
+        self.text.get(place.range()).unwrap_or_default()
+    }
 }
 
 /// Whether `text` is one JSON value and nothing else, nested no deeper than `limits::JSON_DEPTH`.
 pub(super) fn is_valid(text: &str) -> bool {
-    let mut scanner = Scanner { text, at: 0, table: None };
+    let mut scanner = Scanner { text: text.as_bytes(), at: 0, table: None };
     scanner.space();
     scanner.value(0, false).and_then(|_| scanner.end()).is_ok()
 }
@@ -243,6 +284,12 @@ pub(super) fn number(text: &str) -> Option<u32> {
 /// Undoes the escapes of a string, in its own place. `None` when one is wrong, or the string is not
 /// UTF-8.
 pub(super) fn unescape(bytes: &mut [u8]) -> Option<&str> {
+    let length = unescape_bytes(bytes)?;
+    str::from_utf8(bytes.get(..length)?).ok()
+}
+
+/// The same for any bytes; gives how many are left.
+fn unescape_bytes(bytes: &mut [u8]) -> Option<usize> {
     let mut read = bytes.iter().position(|byte| *byte == b'\\').unwrap_or(bytes.len());
     let mut written = read;
     while let Some(byte) = bytes.get(read).copied() {
@@ -259,21 +306,53 @@ pub(super) fn unescape(bytes: &mut [u8]) -> Option<&str> {
             read += 1;
         }
     }
-    str::from_utf8(bytes.get(..written)?).ok()
+    Some(written)
 }
 
 /// Where the string whose first byte is at `from` ends: the place of its closing quote. `None` when it
 /// has none before its end, or holds a raw control character or a wrong escape.
 pub(super) fn string_end(bytes: &[u8], from: usize) -> Option<usize> {
+    string_end_and_escapes(bytes, from).map(|(end, _)| end)
+}
+
+/// The same, and whether there are escapes in it.
+fn string_end_and_escapes(bytes: &[u8], from: usize) -> Option<(usize, bool)> {
     let mut at = from;
+    let mut escaped = false;
     loop {
+        at += plain(bytes.get(at..)?);
         match bytes.get(at)? {
-            b'"' => return Some(at),
-            b'\\' => at += escape(bytes.get(at..)?)?.1,
-            0..=0x1f => return None,
-            _ => at += 1,
+            b'"' => return Some((at, escaped)),
+            b'\\' => {
+                escaped = true;
+                at += escape(bytes.get(at..)?)?.1;
+            }
+            _ => return None,
         }
     }
+}
+
+/// How many bytes at the front stand for themselves in a string: no quote, no backslash, no control
+/// character.
+pub(super) fn plain(bytes: &[u8]) -> usize {
+    /// One byte in every byte of a word.
+    const fn every(byte: u8) -> usize {
+        usize::from_ne_bytes([byte; size_of::<usize>()])
+    }
+    /// The high bit of every byte that is less than `limit`, which is at most 128. A borrow may mark a
+    /// byte's neighbour wrongly, but never without that byte being marked, and which one it was is seen
+    /// below.
+    fn less(word: usize, limit: u8) -> usize {
+        word.wrapping_sub(every(limit)) & !word & every(0x80)
+    }
+    let (words, _) = bytes.as_chunks::<{ size_of::<usize>() }>();
+    let special = |word: &[u8; size_of::<usize>()]| {
+        let word = usize::from_ne_bytes(*word);
+        (less(word, 0x20) | less(word ^ every(b'"'), 1) | less(word ^ every(b'\\'), 1)) != 0
+    };
+    let skipped = words.iter().position(special).unwrap_or(words.len()) * size_of::<usize>();
+    let rest = bytes.get(skipped..).unwrap_or_default();
+    skipped + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(rest.len())
 }
 
 /// Reads the escape at the front of `bytes`: what it stands for and how long it is.
@@ -308,33 +387,39 @@ fn unit(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
 }
 
-/// The characters of a string that [`string_end`] has passed, escapes undone.
-fn characters(mut text: &str) -> impl Iterator<Item = char> + '_ {
+/// Whether two keys are the same, which [`string_end`] has passed, escapes undone.
+fn is_same_key(one: (&[u8], bool), other: (&[u8], bool)) -> bool {
+    match (one, other) {
+        ((one, false), (other, false)) => one == other,
+        ((one, _), (other, _)) => units(one).eq(units(other)),
+    }
+}
+
+/// What a key says, bytes for themselves and escapes for what they stand for, in UTF-8.
+fn units(mut key: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let mut pending = ([0; 4], 0..0);
     iter::from_fn(move || {
-        let mut rest = text.chars();
-        let character = match rest.next()? {
-            '\\' => {
-                let (character, used) = escape(text.as_bytes())?;
-                text = text.get(used..)?;
-                return Some(character);
-            }
-            character => character,
-        };
-        text = rest.as_str();
-        Some(character)
+        if let Some(at) = pending.1.next() {
+            return pending.0.get(at).copied();
+        }
+        let (first, rest) = key.split_first()?;
+        if *first != b'\\' {
+            key = rest;
+            return Some(*first);
+        }
+        let (character, used) = escape(key)?;
+        key = key.get(used..)?;
+        let length = character.encode_utf8(&mut pending.0).len();
+        pending.1 = 1..length;
+        Some(pending.0[0])
     })
 }
 
-/// FNV-1a, character by character.
-fn hash(characters: impl Iterator<Item = char>) -> u32 {
-    characters.fold(0x811c_9dc5, |hash, character| (hash ^ u32::from(character)).wrapping_mul(0x0100_0193))
-}
-
 struct Scanner<'t> {
-    text: &'t str,
+    text: &'t [u8],
     at: usize,
     /// Where members are noted; without it they are only checked.
-    table: Option<Vec<Entry, MEMBERS>>,
+    table: Option<&'t mut Table>,
 }
 
 impl Scanner<'_> {
@@ -343,7 +428,13 @@ impl Scanner<'_> {
     fn value(&mut self, depth: usize, keep: bool) -> Result<(Kind, Range<usize>), RefusalKind> {
         let start = self.at;
         let kind = match self.peek().ok_or(RefusalKind::Malformed)? {
-            b'"' => return Ok((Kind::String, self.string()?)),
+            b'"' => {
+                let (place, escaped) = self.string()?;
+                if let Some(table) = &mut self.table {
+                    table.escaped |= escaped;
+                }
+                return Ok((Kind::String, place));
+            }
             b'{' => {
                 self.object(depth + 1, keep)?;
                 Kind::Object
@@ -362,18 +453,18 @@ impl Scanner<'_> {
 
     fn object(&mut self, depth: usize, keep: bool) -> Result<(), RefusalKind> {
         self.open(depth)?;
-        let first = self.table.as_ref().map_or(0, |table| table.len());
+        let first = self.table.as_ref().map_or(0, |table| table.entries.len());
         if !self.take(b'}') {
             loop {
-                let key = self.string()?;
-                let entry = self.note(first, depth, key)?;
+                let (key, escaped) = self.string()?;
+                let entry = self.note(first, depth, key, escaped)?;
                 self.space();
                 self.expect(b':')?;
                 self.space();
                 let (kind, value) = self.value(depth, keep)?;
-                if let Some(entry) = self.table.as_mut().and_then(|table| table.get_mut(entry)) {
+                if let Some(entry) = self.table.as_mut().and_then(|table| table.entries.get_mut(entry)) {
                     entry.kind = kind;
-                    entry.value = value;
+                    entry.value = Place::new(value);
                 }
                 self.space();
                 if self.take(b'}') {
@@ -384,7 +475,7 @@ impl Scanner<'_> {
             }
         }
         if !keep && let Some(table) = &mut self.table {
-            table.truncate(first);
+            table.entries.truncate(first);
         }
         Ok(())
     }
@@ -416,34 +507,43 @@ impl Scanner<'_> {
     }
 
     /// Notes a member of the object whose first member is at `first`, and gives the place of the note.
-    fn note(&mut self, first: usize, depth: usize, key: Range<usize>) -> Result<usize, RefusalKind> {
+    fn note(
+        &mut self,
+        first: usize,
+        depth: usize,
+        key: Range<usize>,
+        escaped: bool,
+    ) -> Result<usize, RefusalKind> {
         let Some(table) = &mut self.table else {
             return Ok(0);
         };
-        let text = |place: &Range<usize>| characters(self.text.get(place.clone()).unwrap_or_default());
-        // Long keys that differ at their ends would else cost their length for each pair of them.
-        let hash = hash(text(&key));
-        let mut siblings = table.iter().skip(first).filter(|entry| entry.depth == depth);
-        if siblings.any(|entry| entry.hash == hash && text(&entry.key).eq(text(&key))) {
+        let text = |place: Range<usize>| self.text.get(place).unwrap_or_default();
+        let depth = depth as u8;
+        let own = text(key.clone());
+        let mut siblings = table.entries.iter().skip(first).filter(|entry| entry.depth == depth);
+        // Most differ in length; together they are no longer than the message, and their number has a
+        // limit.
+        if siblings.any(|entry| is_same_key((text(entry.key.range()), entry.escaped), (own, escaped))) {
             return Err(RefusalKind::DuplicateKey);
         }
-        let entry = Entry { depth, key, hash, value: 0..0, kind: Kind::Word };
-        table.push(entry).map_err(|_| RefusalKind::TooManyParameters)?;
-        Ok(table.len() - 1)
+        table.escaped |= escaped;
+        let entry = Entry { key: Place::new(key), value: Place::default(), depth, kind: Kind::Word, escaped };
+        table.entries.push(entry).map_err(|_| RefusalKind::TooManyParameters)?;
+        Ok(table.entries.len() - 1)
     }
 
-    /// Reads a string and gives its place within the quotes.
-    fn string(&mut self) -> Result<Range<usize>, RefusalKind> {
+    /// Reads a string and gives its place within the quotes, and whether there are escapes in it.
+    fn string(&mut self) -> Result<(Range<usize>, bool), RefusalKind> {
         self.expect(b'"')?;
         let start = self.at;
-        let end = string_end(self.text.as_bytes(), start).ok_or(RefusalKind::Malformed)?;
+        let (end, escaped) = string_end_and_escapes(self.text, start).ok_or(RefusalKind::Malformed)?;
         self.at = end + 1;
-        Ok(start..end)
+        Ok((start..end, escaped))
     }
 
     fn word(&mut self, word: &str) -> Result<Kind, RefusalKind> {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        if !rest.starts_with(word) {
+        if !rest.starts_with(word.as_bytes()) {
             return Err(RefusalKind::Malformed);
         }
         self.at += word.len();
@@ -498,6 +598,6 @@ impl Scanner<'_> {
     }
 
     fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.text.get(self.at).copied()
     }
 }

@@ -80,6 +80,11 @@ impl<'m> Parameters<'m> {
         self.0.iter().copied()
     }
 
+    /// Takes all of them out.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -99,7 +104,7 @@ pub struct Request<'m> {
     /// Path as sent, never empty: `system.library/services/start`.
     pub path: &'m str,
     /// Parameters, nested ones included.
-    pub parameters: Parameters<'m>,
+    pub parameters: &'m Parameters<'m>,
     /// Id that the answer carries; `None` but for the envelope's requests.
     pub request_id: Option<&'m str>,
     /// Session id that the call itself shows.
@@ -152,6 +157,13 @@ pub struct Part<'m> {
     pub data: &'m str,
 }
 
+/// Room for what [`decode`] finds in a message, for the caller to have on his stack.
+#[derive(Debug, Default)]
+pub struct Scratch<'m> {
+    table: json::Table,
+    parameters: Parameters<'m>,
+}
+
 /// Reads one whole message, undoing its escapes in place.
 ///
 /// A message whose first byte, JSON white space apart, is `{` is an envelope; any other is a frame.
@@ -159,13 +171,16 @@ pub struct Part<'m> {
 /// # Errors
 /// A [`Refusal`] for a message that is to be answered with an error; [`reply::refused`] writes that
 /// answer. The message's bytes are spent in either case.
-pub fn decode(message: &mut [u8]) -> Result<Message<'_>, Refusal<'_>> {
+pub fn decode<'a, 'm: 'a>(
+    message: &'m mut [u8],
+    scratch: &'a mut Scratch<'m>,
+) -> Result<Message<'a>, Refusal<'a>> {
     let first = message.iter().find(|byte| !json::is_space(**byte));
     if first == Some(&b'{') {
-        envelope::decode(message)
+        envelope::decode(message, scratch)
     } else if message.len() < FRAME_BYTES_MIN {
         Ok(Message::Nothing)
     } else {
-        frame::decode(message).map_err(|kind| Refusal { form: Form::Frame, request_id: None, kind })
+        frame::decode(message, scratch).map_err(|kind| Refusal { form: Form::Frame, request_id: None, kind })
     }
 }

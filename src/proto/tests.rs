@@ -12,7 +12,7 @@ const SESSION: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
 
 /// Decodes a copy of `text` that lives as long as the test.
 fn read(text: impl AsRef<[u8]>) -> Result<Message<'static>, Refusal<'static>> {
-    decode(Box::leak(text.as_ref().to_vec().into_boxed_slice()))
+    decode(Box::leak(text.as_ref().to_vec().into_boxed_slice()), Box::leak(Box::default()))
 }
 
 fn request(
@@ -26,7 +26,7 @@ fn request(
     for (key, value) in pairs {
         parameters.insert(key, value).unwrap();
     }
-    Request { form, path, parameters, request_id, session }
+    Request { form, path, parameters: Box::leak(Box::new(parameters)), request_id, session }
 }
 
 fn call(text: impl AsRef<[u8]>) -> Request<'static> {
@@ -76,9 +76,9 @@ fn json_string(text: &str, escape_all: bool) -> String {
 proptest! {
     #[test]
     fn any_bytes_are_survived(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = decode(&mut bytes);
+        let _ = decode(&mut bytes, &mut Scratch::default());
         bytes.insert(0, b'{');
-        let _ = decode(&mut bytes);
+        let _ = decode(&mut bytes, &mut Scratch::default());
     }
 
     #[test]
@@ -98,13 +98,39 @@ proptest! {
         bytes[place] = byte;
         bytes.truncate(cut.index(bytes.len()).max(place) + 1);
         let copy = bytes.clone();
-        if let Err(refusal) = decode(&mut bytes) {
+        if let Err(refusal) = decode(&mut bytes, &mut Scratch::default()) {
             let mut buffer = [0; 2048];
             let mut out = Writer::new(&mut buffer);
             reply::refused(&mut out, &refusal).unwrap();
             let text = core::str::from_utf8(out.finish().unwrap()).unwrap();
             prop_assert!(json::is_valid(text), "{} for {:?}", text, copy);
         }
+    }
+
+    #[test]
+    fn plain_bytes_end_where_a_look_at_each_of_them_says(bytes in proptest::collection::vec(
+        prop_oneof![4 => any::<u8>(), 1 => prop::sample::select(&b"\"\\\0\x1f\x20\x21\x7f\x80\xff"[..])],
+        0..40,
+    )) {
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        prop_assert_eq!(json::plain(&bytes), bytes.iter().position(special).unwrap_or(bytes.len()));
+        let calm: std::vec::Vec<u8> = bytes.iter().map(|byte| if special(byte) { b'x' } else { *byte }).collect();
+        prop_assert_eq!(json::plain(&calm), calm.len());
+    }
+
+    #[test]
+    fn keys_are_the_same_by_what_they_say(
+        key in any::<String>(),
+        other in any::<String>(),
+        one_escaped in any::<bool>(),
+        other_escaped in any::<bool>(),
+    ) {
+        let body = |other: &str| {
+            format!("{{{}:1,{}:2}}", json_string(&key, one_escaped), json_string(other, other_escaped))
+        };
+        let is_twice = |body: String| read(frame(&body)) == frame_refusal(RefusalKind::DuplicateKey);
+        prop_assert!(is_twice(body(&key)));
+        prop_assert_eq!(is_twice(body(&other)), key == other);
     }
 
     #[test]
@@ -115,7 +141,8 @@ proptest! {
     ) {
         let body = format!("{{{}:{}}}", json_string(&key, escape_all), json_string(&text, escape_all));
         let mut message = frame(&body).into_bytes();
-        let Ok(Message::Call(request)) = decode(&mut message) else {
+        let mut scratch = Scratch::default();
+        let Ok(Message::Call(request)) = decode(&mut message, &mut scratch) else {
             return Err(TestCaseError::fail(body));
         };
         prop_assert_eq!(request.parameters.get(&key), Some(&*text));
@@ -136,7 +163,8 @@ proptest! {
         prop_assert!(json::is_valid(text), "{}", text);
         // A response has a request's shape but for the path, and so can be read back as an event.
         let mut event = text.replacen(r#""type":"response""#, r#""type":"event","path":"p""#, 1).into_bytes();
-        let Ok(Message::Event(request)) = decode(&mut event) else {
+        let mut scratch = Scratch::default();
+        let Ok(Message::Event(request)) = decode(&mut event, &mut scratch) else {
             return Err(TestCaseError::fail(content));
         };
         if !json::is_valid(&content) {

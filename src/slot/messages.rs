@@ -10,7 +10,7 @@ use super::desk::Desk;
 use super::{Admission, Counters};
 use crate::limits::{ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, PUSH_BACKLOG_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::proto::chunk::Progress;
-use crate::proto::{self, Failure, Form, Message, Writer, reply};
+use crate::proto::{self, Failure, Form, Message, Scratch, Writer, reply};
 use crate::service::{ServiceId, State};
 use crate::ws::{Full, Incoming};
 
@@ -87,7 +87,8 @@ impl Connection {
         may_be_chunk: bool,
         around: &mut Around<'_>,
     ) -> Reaction {
-        let decoded = match proto::decode(message) {
+        let mut scratch = Scratch::default();
+        let decoded = match proto::decode(message, &mut scratch) {
             Ok(decoded) => decoded,
             Err(refusal) => {
                 Counters::add(&mut around.desk.counters.bad_messages);

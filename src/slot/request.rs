@@ -210,7 +210,7 @@ fn call(
     let request = Request {
         form: Form::Http,
         path: path.trim_start_matches('/'),
-        parameters,
+        parameters: &parameters,
         request_id: None,
         session,
     };

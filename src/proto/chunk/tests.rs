@@ -194,7 +194,8 @@ fn down_in_parts() {
         let mut out = Writer::new(&mut buffer);
         pool.write_part(id, number, &mut out).unwrap();
         let length = out.finish().unwrap().len();
-        let Ok(Message::Chunk(part)) = decode(&mut buffer[..length]) else {
+        let mut scratch = super::super::Scratch::default();
+        let Ok(Message::Chunk(part)) = decode(&mut buffer[..length], &mut scratch) else {
             panic!("part {number} is no chunk");
         };
         assert_eq!((part.part, part.total), (number as u32, total as u32));

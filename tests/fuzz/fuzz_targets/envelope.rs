@@ -4,7 +4,7 @@
 #![no_main]
 
 use friendlet::limits;
-use friendlet::proto::{Message, Writer, decode, reply};
+use friendlet::proto::{Message, Scratch, Writer, decode, reply};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
     message.extend_from_slice(bytes);
     let mut buffer = vec![0; 8192];
     let mut out = Writer::new(&mut buffer);
-    match decode(&mut message) {
+    match decode(&mut message, &mut Scratch::default()) {
         Ok(Message::Call(request)) => {
             assert!(!request.path.is_empty() && request.path.len() <= limits::PATH_BYTES);
             assert!(request.parameters.len() <= limits::PARAMETERS);
@@ -23,13 +23,13 @@ fuzz_target!(|bytes: &[u8]| {
         }
         Ok(Message::Ping { echo }) => {
             reply::pong(&mut out, echo).expect("room");
-            assert_eq!(decode(&mut out_bytes(out)), Ok(Message::Pong));
+            assert_eq!(decode(&mut out_bytes(out), &mut Scratch::default()), Ok(Message::Pong));
         }
         Ok(Message::LegacyPing { id }) => {
             reply::legacy_pong(&mut out, id).expect("room");
             let answer = String::from_utf8(out_bytes(out)).expect("text");
             let mut ping = answer.replace("resp", "req").replace("pong", "ping").into_bytes();
-            assert!(matches!(decode(&mut ping), Ok(Message::LegacyPing { .. })));
+            assert!(matches!(decode(&mut ping, &mut Scratch::default()), Ok(Message::LegacyPing { .. })));
         }
         Ok(Message::Chunk(part)) => assert!(part.id.len() <= limits::CHUNK_ID_BYTES),
         Ok(_) => {}
@@ -38,7 +38,7 @@ fuzz_target!(|bytes: &[u8]| {
             reply::refused(&mut out, &refusal).expect("room");
             // An error is a message that no client sends, so it is refused, but for its type alone.
             let mut answer = out_bytes(out);
-            let refusal = decode(&mut answer).expect_err("an error");
+            let refusal = decode(&mut answer, &mut Scratch::default()).expect_err("an error");
             assert_eq!(refusal.kind, friendlet::proto::RefusalKind::Type);
         }
     }

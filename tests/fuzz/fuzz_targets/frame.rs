@@ -4,7 +4,7 @@
 #![no_main]
 
 use friendlet::limits;
-use friendlet::proto::{Form, Message, decode};
+use friendlet::proto::{Form, Message, Scratch, decode};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn check(mut message: Vec<u8>) {
     let starts_like_json = message.iter().find(|byte| !b" \t\r\n".contains(byte)) == Some(&b'{');
-    match decode(&mut message) {
+    match decode(&mut message, &mut Scratch::default()) {
         Ok(Message::Call(request)) if !starts_like_json => {
             assert_eq!(request.form, Form::Frame);
             assert!(!request.path.is_empty() && request.path.len() <= limits::PATH_BYTES);
