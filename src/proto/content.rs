@@ -81,12 +81,15 @@ pub fn status_ok(out: &mut Writer<'_>) -> Result<(), Full> {
 /// `status`: begins as [`status_ok`] does, so that a client that looks for it still finds it.
 pub fn status_detail(out: &mut Writer<'_>, detail: &StatusDetail<'_>) -> Result<(), Full> {
     out.put(r#"{ "Status": "ok", "State": "#)?;
-    out.put_string(detail.state)?;
-    out.put_display(format_args!(
-        r#", "Pid": {}, "Since": {}, "Restarts": {}, "LastExit": "#,
-        detail.pid, detail.since_s, detail.restarts
-    ))?;
-    out.put_string(detail.last_exit)?;
+    out.put_text(detail.state)?;
+    out.put(r#", "Pid": "#)?;
+    out.put_number(detail.pid)?;
+    out.put(r#", "Since": "#)?;
+    out.put_number(detail.since_s)?;
+    out.put(r#", "Restarts": "#)?;
+    out.put_number(detail.restarts)?;
+    out.put(r#", "LastExit": "#)?;
+    out.put_text(detail.last_exit)?;
     out.put("}")
 }
 
@@ -122,14 +125,16 @@ pub fn list<'a>(
         match form {
             Form::Frame => {
                 out.put(r#"{ "Service": "#)?;
-                out.put_string(entry.name)?;
-                out.put_display(format_args!(r#" , "Status": "{}" ,  "Hosts" : "" }}"#, entry.number))?;
+                out.put_text(entry.name)?;
+                out.put(r#" , "Status": ""#)?;
+                out.put_number(entry.number)?;
+                out.put(r#"" ,  "Hosts" : "" }"#)?;
             }
             Form::Envelope | Form::Http => {
                 out.put(r#"{ "Name": "#)?;
-                out.put_string(entry.name)?;
+                out.put_text(entry.name)?;
                 out.put(r#" , "Status": "#)?;
-                out.put_string(entry.word)?;
+                out.put_text(entry.word)?;
                 out.put(r#" ,  "Hosts" : "My computer" }"#)?;
             }
         }

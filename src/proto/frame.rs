@@ -72,10 +72,7 @@ fn call<'a, 'm: 'a>(
 /// Finds the pieces of a frame; each literal between them has to be there.
 fn split(text: &str) -> Result<Pieces, RefusalKind> {
     if let Some(rest) = text.strip_prefix(CON) {
-        let (session, _) = rest.split_once("\"-->").ok_or(RefusalKind::Malformed)?;
-        if session.contains('"') {
-            return Err(RefusalKind::Malformed);
-        }
+        let (session, _) = piece(rest, "\"-->").ok_or(RefusalKind::Malformed)?;
         if session.len() > limits::PRESENTED_SESSION_BYTES {
             return Err(RefusalKind::TooLong);
         }
@@ -84,10 +81,10 @@ fn split(text: &str) -> Result<Pieces, RefusalKind> {
 
     let malformed = RefusalKind::Malformed;
     let rest = text.strip_prefix("<!--\"").ok_or(malformed)?;
-    let (kind, rest) = rest.split_once("\"--\"").ok_or(malformed)?;
-    let (length, rest) = rest.split_once("\"--\"").ok_or(malformed)?;
-    let (path, rest) = rest.split_once("\"-->").ok_or(malformed)?;
-    if [kind, length, path].iter().any(|piece| piece.contains('"')) || path.is_empty() {
+    let (kind, rest) = piece(rest, "\"--\"").ok_or(malformed)?;
+    let (length, rest) = piece(rest, "\"--\"").ok_or(malformed)?;
+    let (path, rest) = piece(rest, "\"-->").ok_or(malformed)?;
+    if path.is_empty() {
         return Err(malformed);
     }
     // STR, a stream, is named in Friend Core's grammar and was never made.
@@ -104,6 +101,17 @@ fn split(text: &str) -> Result<Pieces, RefusalKind> {
     }
     let body_start = text.len() - rest.len();
     let path_start = body_start - "\"-->".len() - path.len();
-    let body_bytes = rest.rfind(TRAILER).unwrap_or(rest.len());
+    // Most frames end with it.
+    let body_bytes = match rest.strip_suffix(TRAILER) {
+        Some(body) => body.len(),
+        None => rest.rfind(TRAILER).unwrap_or(rest.len()),
+    };
     Ok(Pieces::Call { path: path_start..path_start + path.len(), body: body_start..body_start + body_bytes })
+}
+
+/// The piece up to the next quote, which has to be that of `end`, and what follows.
+fn piece<'t>(text: &'t str, end: &str) -> Option<(&'t str, &'t str)> {
+    let quote = text.bytes().position(|byte| byte == b'"')?;
+    let (piece, rest) = text.split_at_checked(quote)?;
+    Some((piece, rest.strip_prefix(end)?))
 }

@@ -9,14 +9,15 @@ use core::fmt;
 use super::{Form, Full, Refusal, Writer, json};
 
 /// Answers a request of the envelope form. `content` that is a JSON object or array goes in as it is,
-/// other text as a string; so does text that begins like JSON and is none.
-pub fn response(out: &mut Writer<'_>, request_id: &str, content: &str) -> Result<(), Full> {
-    let is_json = content.starts_with(['{', '[']) && json::is_valid(content);
+/// other text as a string; so does text that begins like JSON and is none. Whether it is has to be looked
+/// at only where the content is not `own`, made by [`content`](super::content) alone.
+pub fn response(out: &mut Writer<'_>, request_id: &str, content: &str, own: bool) -> Result<(), Full> {
+    let is_json = matches!(content.as_bytes(), [b'{' | b'[', ..]) && (own || json::is_valid(content));
     // The space is where Friend Core has it, and only there.
     out.put(r#"{"type":"msg","data":{"#)?;
     out.put(if is_json { " " } else { "" })?;
     out.put(r#""type":"response","requestid":"#)?;
-    out.put_string(request_id)?;
+    out.put_text(request_id)?;
     out.put(r#","data":"#)?;
     if is_json {
         out.put(content)?;
@@ -62,7 +63,7 @@ pub fn bind_ok(out: &mut Writer<'_>, session: &str) -> Result<(), Full> {
 /// Answers a ping; `echo` is what the ping carried.
 pub fn pong(out: &mut Writer<'_>, echo: &str) -> Result<(), Full> {
     out.put(r#"{"type":"con","data":{"type":"pong","data":"#)?;
-    out.put_string(echo)?;
+    out.put_text(echo)?;
     out.put("}}")
 }
 
@@ -104,11 +105,16 @@ mod tests {
     #[test]
     fn response_with_json() {
         assert_eq!(
-            written(|out| response(out, "fconn-req-onn36w7r-z5j4jjrw-mimqbd4x", r#"{ "Status": "ok"}"#)),
+            written(|out| response(
+                out,
+                "fconn-req-onn36w7r-z5j4jjrw-mimqbd4x",
+                r#"{ "Status": "ok"}"#,
+                true
+            )),
             r#"{"type":"msg","data":{ "type":"response","requestid":"fconn-req-onn36w7r-z5j4jjrw-mimqbd4x","data":{ "Status": "ok"}}}"#
         );
         assert_eq!(
-            written(|out| response(out, "R", "[1]")),
+            written(|out| response(out, "R", "[1]", false)),
             r#"{"type":"msg","data":{ "type":"response","requestid":"R","data":[1]}}"#
         );
     }
@@ -119,12 +125,13 @@ mod tests {
             written(|out| response(
                 out,
                 "R",
-                r#"fail<!--separate-->{ "response": "Service not found or service name parameter is missing!", "code":"20" }"#
+                r#"fail<!--separate-->{ "response": "Service not found or service name parameter is missing!", "code":"20" }"#,
+                true
             )),
             r#"{"type":"msg","data":{"type":"response","requestid":"R","data":"fail<!--separate-->{ \"response\": \"Service not found or service name parameter is missing!\", \"code\":\"20\" }"}}"#
         );
         assert_eq!(
-            written(|out| response(out, "R", "")),
+            written(|out| response(out, "R", "", true)),
             r#"{"type":"msg","data":{"type":"response","requestid":"R","data":""}}"#
         );
     }
@@ -132,7 +139,7 @@ mod tests {
     #[test]
     fn response_with_what_only_looks_like_json() {
         for content in ["{", "{}}", "{\"a\":1,}", "[1 2]", "{\"a\":\"\n\"}"] {
-            let text = written(|out| response(out, "R", content));
+            let text = written(|out| response(out, "R", content, false));
             assert!(json::is_valid(&text), "{text}");
             assert!(text.starts_with(r#"{"type":"msg","data":{"type""#), "{text}");
         }
@@ -141,7 +148,7 @@ mod tests {
     #[test]
     fn request_id_is_escaped() {
         assert_eq!(
-            written(|out| response(out, "\"},\n", "[]")),
+            written(|out| response(out, "\"},\n", "[]", true)),
             r#"{"type":"msg","data":{ "type":"response","requestid":"\"},\n","data":[]}}"#
         );
     }

@@ -134,6 +134,13 @@ proptest! {
     }
 
     #[test]
+    fn a_ping_in_any_form_is_the_same(number in "0|[1-9][0-9]{0,40}", space in "[ \n]{0,2}") {
+        let usual = format!(r#"{{"type":"con","data":{{"type":"ping","data":{number}}}}}"#);
+        let other = format!(r#"{{"type":"con",{space}"data":{{"data":{number},"type":"ping"}}}}{space}"#);
+        prop_assert_eq!(read(usual), read(other));
+    }
+
+    #[test]
     fn strings_come_back(
         text in any::<String>(),
         key in "[a-z]{1,8}",
@@ -158,7 +165,7 @@ proptest! {
         let content = format!("{opening}{content}");
         let mut buffer = vec![0; 6 * (id.len() + content.len()) + 256];
         let mut out = Writer::new(&mut buffer);
-        reply::response(&mut out, &id, &content).unwrap();
+        reply::response(&mut out, &id, &content, false).unwrap();
         let text = core::str::from_utf8(out.finish().unwrap()).unwrap();
         prop_assert!(json::is_valid(text), "{}", text);
         // A response has a request's shape but for the path, and so can be read back as an event.

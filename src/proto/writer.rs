@@ -4,6 +4,8 @@ use core::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::json;
+
 /// The buffer is full: nothing of what was to be written is kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Full;
@@ -55,12 +57,16 @@ impl<'b> Writer<'b> {
     /// # Errors
     /// [`Full`] when it does not fit.
     pub fn put(&mut self, text: &str) -> Result<(), Full> {
+        self.put_bytes(text.as_bytes())
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let free = self.free()?;
-        let Some(place) = free.get_mut(..text.len()) else {
+        let Some(place) = free.get_mut(..bytes.len()) else {
             return self.overflow();
         };
-        place.copy_from_slice(text.as_bytes());
-        self.length += text.len();
+        place.copy_from_slice(bytes);
+        self.length += bytes.len();
         Ok(())
     }
 
@@ -72,13 +78,66 @@ impl<'b> Writer<'b> {
         fmt::write(self, format_args!("{value}")).map_err(|_| Full)
     }
 
+    /// Appends a number in decimal.
+    ///
+    /// # Errors
+    /// [`Full`] when it does not fit.
+    pub fn put_number(&mut self, number: impl Into<u64>) -> Result<(), Full> {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        let mut rest: u64 = number.into();
+        loop {
+            // Most numbers are small, and a division of 64 bits is a long way on a 32-bit machine.
+            let digit = match u32::try_from(rest) {
+                Ok(small) => {
+                    rest = u64::from(small / 10);
+                    small % 10
+                }
+                Err(_) => {
+                    let digit = (rest % 10) as u32;
+                    rest /= 10;
+                    digit
+                }
+            };
+            at -= 1;
+            digits[at] = b'0' + digit as u8;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.put_bytes(&digits[at..])
+    }
+
+    /// Appends `text` as a JSON string: quoted, with every escape RFC 8259 asks for.
+    ///
+    /// # Errors
+    /// [`Full`] when it does not fit.
+    pub fn put_text(&mut self, text: &str) -> Result<(), Full> {
+        // Nearly every text stands for itself.
+        if json::plain(text.as_bytes()) < text.len() {
+            return self.put_string(text);
+        }
+        self.put("\"")?;
+        self.put(text)?;
+        self.put("\"")
+    }
+
     /// Appends the text of `value` as a JSON string: quoted, with every escape RFC 8259 asks for.
     ///
     /// # Errors
     /// [`Full`] when it does not fit.
     pub fn put_string(&mut self, value: impl fmt::Display) -> Result<(), Full> {
-        let free = self.free()?;
-        match serde_json_core::to_slice(&Displayed(value), free) {
+        let start = self.length;
+        let written = self.put("\"").and_then(|()| self.put_display(&value)).and_then(|()| self.put("\""));
+        let text = self.buffer.get(start..self.length).unwrap_or_default();
+        // Nearly every text stands for itself, and is there already.
+        if written.is_ok() && json::plain(text.get(1..).unwrap_or_default()) + 2 == text.len() {
+            return written;
+        }
+        self.length = start;
+        // What does not fit as it is does not fit with its escapes.
+        written?;
+        match serde_json_core::to_slice(&Displayed(value), self.free()?) {
             Ok(written) => {
                 self.length += written;
                 Ok(())
@@ -163,6 +222,23 @@ mod tests {
         let mut out = Writer::new(&mut buffer);
         assert_eq!(out.put_display(1234), Err(Full));
         assert_eq!(out.finish(), Err(Full));
+    }
+
+    #[test]
+    fn numbers_and_texts() {
+        let mut buffer = [0; 64];
+        let mut out = Writer::new(&mut buffer);
+        for number in [0, 9, 10, u64::from(u32::MAX), u64::from(u32::MAX) + 1, u64::MAX] {
+            out.put_number(number).unwrap();
+            out.put(" ").unwrap();
+        }
+        assert_eq!(out.finish().unwrap(), b"0 9 10 4294967295 4294967296 18446744073709551615 ");
+        let mut out = Writer::new(&mut buffer);
+        out.put_text("plain").unwrap();
+        out.put_text("a\"b").unwrap();
+        assert_eq!(out.finish().unwrap(), br#""plain""a\"b""#);
+        assert_eq!(Writer::new(&mut [0; 3]).put_number(1000_u32), Err(Full));
+        assert_eq!(Writer::new(&mut [0; 3]).put_text("ab"), Err(Full));
     }
 
     #[test]

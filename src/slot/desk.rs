@@ -54,6 +54,8 @@ pub(super) struct Desk {
     /// Where an envelope is made that is too long for one message.
     envelope: Box<[u8]>,
     length: usize,
+    /// Whether that content is of our own making.
+    own: bool,
     last_ticket: u64,
 }
 
@@ -76,6 +78,7 @@ impl Desk {
             scratch: vec![0; REPLY_BYTES].into_boxed_slice(),
             envelope: vec![0; REPLY_BYTES].into_boxed_slice(),
             length: 0,
+            own: true,
             last_ticket: 0,
         }
     }
@@ -85,11 +88,18 @@ impl Desk {
         self.scratch.get(..self.length).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
+    /// Whether the content is none that a device file or a program has made.
+    pub(super) fn is_own(&self) -> bool {
+        self.own
+    }
+
     /// The same in the envelope of a response. `None`: it does not fit.
     pub(super) fn wrapped(&mut self, request_id: &str) -> Option<&[u8]> {
+        let own = self.own;
         let content = self.scratch.get(..self.length).and_then(|bytes| core::str::from_utf8(bytes).ok())?;
-        let length =
-            render(&mut self.envelope, REPLY_BYTES, |out| proto::reply::response(out, request_id, content));
+        let length = render(&mut self.envelope, REPLY_BYTES, |out| {
+            proto::reply::response(out, request_id, content, own)
+        });
         self.envelope.get(..length.ok()?)
     }
 
@@ -110,10 +120,15 @@ impl Desk {
     ) -> Answer {
         Counters::add(&mut self.counters.calls);
         let mut segments: Vec<&str, 5> = Vec::new();
-        for segment in request.path.trim_matches('/').split('/') {
+        let mut rest = request.path.trim_matches('/');
+        loop {
+            let slash = rest.bytes().position(|byte| byte == b'/');
+            let segment = slash.map_or(rest, |slash| rest.get(..slash).unwrap_or_default());
             if segments.push(segment).is_err() {
                 return self.fail(request.form, Failure::UnknownFunction);
             }
+            let Some(slash) = slash else { break };
+            rest = rest.get(slash + 1..).unwrap_or_default();
         }
         let Some((&"system.library", function)) = segments.split_first() else {
             return match request.form {
@@ -228,16 +243,18 @@ impl Desk {
         write: impl FnOnce(&mut Writer<'_>) -> Result<(), proto::Full>,
     ) -> Result<Answer, proto::Full> {
         let written = render(&mut self.scratch, limit, write);
-        self.rendered(written, status)
+        self.rendered(written, status, true)
     }
 
-    /// Takes note of what [`render`] wrote to the scratch.
+    /// Takes note of what [`render`] wrote to the scratch, and whether it was all of our own making.
     pub(super) fn rendered(
         &mut self,
         written: Result<usize, proto::Full>,
         status: u16,
+        own: bool,
     ) -> Result<Answer, proto::Full> {
         self.length = written?;
+        self.own = own;
         Ok(Answer::Content { status })
     }
 

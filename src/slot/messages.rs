@@ -177,8 +177,11 @@ impl Connection {
     /// Tells an administrator's socket what is wrong with the board, once; when there is no room now,
     /// then when the peer has caught up.
     fn warn(&mut self, desk: &Desk) {
+        if self.is_warned || !desk.board.is_troubled() {
+            return;
+        }
         let is_admin = self.bound.is_some_and(|identity| desk.users.is_admin(identity.user()));
-        if !self.is_warned && is_admin && desk.board.is_troubled() && self.may_push() {
+        if is_admin && self.may_push() {
             self.is_warned = self.put_text(|out| reply::notice(out, desk.board.trouble())).is_ok();
         }
     }
@@ -207,7 +210,10 @@ impl Connection {
                 let _ = self.put_text(|out| out.put(around.desk.content()));
             }
             (Form::Envelope, Answer::Content { .. }) => {
-                if self.put_text(|out| reply::response(out, id, around.desk.content())).is_err() {
+                if self
+                    .put_text(|out| reply::response(out, id, around.desk.content(), around.desk.is_own()))
+                    .is_err()
+                {
                     self.answer_in_chunks(id, around);
                 }
             }
@@ -229,7 +235,9 @@ impl Connection {
             }
             None => {
                 around.desk.fail(Form::Envelope, Failure::TableFull);
-                let _ = self.put_text(|out| reply::response(out, request_id, around.desk.content()));
+                let _ = self.put_text(|out| {
+                    reply::response(out, request_id, around.desk.content(), around.desk.is_own())
+                });
             }
         }
     }
@@ -286,6 +294,9 @@ impl Connection {
     /// The peer has caught up: it gets the newest state of whatever it is owed.
     pub(super) fn send_owed(&mut self, desk: &Desk, now: Duration) {
         self.warn(desk);
+        if self.owed == 0 {
+            return;
+        }
         for (service, spec) in desk.services.table().iter() {
             let bit = 1 << service.index();
             // Somebody else may be bound now than when it was owed.

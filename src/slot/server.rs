@@ -36,7 +36,7 @@ pub struct Server {
     limit: usize,
     desk: Desk,
     chunks: Assembler,
-    wakes: [bool; SLOTS + DOOR_SLOTS],
+    wakes: Wakes,
     is_shutting_down: bool,
 }
 
@@ -49,7 +49,7 @@ impl Server {
             limit,
             desk: Desk::new(setup),
             chunks: Assembler::new(),
-            wakes: [false; SLOTS + DOOR_SLOTS],
+            wakes: [0; (SLOTS + DOOR_SLOTS).div_ceil(usize::BITS as usize)],
             is_shutting_down: false,
         }
     }
@@ -284,9 +284,11 @@ impl Server {
 
     /// Calls `ring` for each slot to be looked at again, once.
     pub fn take_wakes(&mut self, mut ring: impl FnMut(u16)) {
-        for (index, wake) in self.wakes.iter_mut().enumerate() {
-            if core::mem::take(wake) {
-                ring(index as u16);
+        for (number, word) in self.wakes.iter_mut().enumerate() {
+            while *word != 0 {
+                let bit = word.trailing_zeros();
+                *word &= *word - 1;
+                ring((number as u32 * usize::BITS + bit) as u16);
             }
         }
     }
@@ -327,8 +329,12 @@ fn is_waiting(slot: &Connection, ticket: u64) -> bool {
     slot.waiting.as_ref().is_some_and(|waiting| waiting.ticket == ticket)
 }
 
-fn wake(wakes: &mut [bool], id: SlotId) {
-    if let Some(wake) = wakes.get_mut(usize::from(id.index)) {
-        *wake = true;
+/// Slots to be looked at again, a bit each.
+type Wakes = [usize; (SLOTS + DOOR_SLOTS).div_ceil(usize::BITS as usize)];
+
+fn wake(wakes: &mut Wakes, id: SlotId) {
+    let bits = usize::BITS as usize;
+    if let Some(word) = wakes.get_mut(usize::from(id.index) / bits) {
+        *word |= 1 << (usize::from(id.index) % bits);
     }
 }

@@ -103,7 +103,7 @@ impl Desk {
             ListEntry { name: &spec.name, word: state.api_word(), number: state.api_number() }
         });
         let written = render(scratch, REPLY_BYTES, |out| content::list(out, form, entries));
-        self.rendered(written, 200).unwrap_or_else(|_| self.fail(form, Failure::TableFull))
+        self.rendered(written, 200, true).unwrap_or_else(|_| self.fail(form, Failure::TableFull))
     }
 
     fn status(&mut self, service: ServiceId, now: Duration) -> Answer {
@@ -125,7 +125,7 @@ impl Desk {
         let Self { services, scratch, .. } = self;
         let html = services.table().get(service).and_then(|spec| spec.webgui.as_deref());
         let written = render(scratch, REPLY_BYTES, |out| content::webgui(out, html.unwrap_or(NO_WEBGUI)));
-        self.rendered(written, 200).unwrap_or_else(|_| self.fail(form, Failure::TableFull))
+        self.rendered(written, 200, false).unwrap_or_else(|_| self.fail(form, Failure::TableFull))
     }
 
     /// Runs a command that the device file names: a signal, or a program whose output is the answer.
