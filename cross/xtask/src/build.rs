@@ -16,6 +16,23 @@ const STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=opt
 
 /// Builds the board's binary, checks that it is a static one and puts it in the board's folder.
 pub(crate) fn build(board: &Board) -> Result<PathBuf, String> {
+    let built = build_in(board, &run::root().join("target"), &[])?;
+    let binary = binary_path(board);
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    fs::create_dir_all(board.folder()).map_err(|error| failed(&board.folder(), error))?;
+    // Replaced, not written over: an emulator may run the old one.
+    let _ = fs::remove_file(&binary);
+    fs::copy(&built, &binary).map_err(|error| failed(&binary, error))?;
+    Ok(binary)
+}
+
+/// The same in another target folder and with an environment of its own, such as limits; the binary
+/// stays where cargo puts it.
+pub(crate) fn build_in(
+    board: &Board,
+    folder: &Path,
+    environment: &[(&str, &str)],
+) -> Result<PathBuf, String> {
     let start = Instant::now();
     let mut command = Way::find()?.cargo();
     command.args([
@@ -28,21 +45,15 @@ pub(crate) fn build(board: &Board) -> Result<PathBuf, String> {
         "--bin",
         "friendlet",
     ]);
-    command.args(STD);
+    command.args(STD).arg("--target-dir").arg(folder).envs(environment.iter().copied());
     for_board(&mut command, board);
     run::shown(&mut command)?;
 
-    let built = run::root().join("target").join(&board.target).join("release/friendlet");
+    let built = folder.join(&board.target).join("release/friendlet");
     let elf = Elf::read(&built)?;
     if !elf.is_static() {
         return Err(format!("{}: is linked to shared libraries", built.display()));
     }
-    let binary = binary_path(board);
-    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    fs::create_dir_all(board.folder()).map_err(|error| failed(&board.folder(), error))?;
-    // Replaced, not written over: an emulator may run the old one.
-    let _ = fs::remove_file(&binary);
-    fs::copy(&built, &binary).map_err(|error| failed(&binary, error))?;
     println!(
         "    {}: {} bytes, static, {}, in {:.0} s",
         board.name,
@@ -50,7 +61,7 @@ pub(crate) fn build(board: &Board) -> Result<PathBuf, String> {
         board.target,
         start.elapsed().as_secs_f64()
     );
-    Ok(binary)
+    Ok(built)
 }
 
 /// Limits that no board may have, and what the build has to say of them: a name that is none, a value

@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the rules of clippy.toml are the server's")]
 
+mod bench;
 mod board;
 mod booted;
 mod build;
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
         Ok(Command::Run(steps)) => steps::run(&steps),
         Ok(Command::Board(command, options)) => ended(run_board(command, &options)),
         Ok(Command::Tool(board, tool)) => ended(tools::run(&board, &tool)),
+        Ok(Command::Bench(options)) => ended(bench::run(&options)),
+        Ok(Command::KeepFigures) => ended(bench::keep()),
         Err(message) => {
             eprintln!("error: {message}\n\n{}", help());
             ExitCode::from(64)
@@ -65,6 +68,8 @@ enum Command {
     Run(Vec<&'static Step>),
     Board(&'static BoardCommand, Options),
     Tool(String, Tool),
+    Bench(bench::Options),
+    KeepFigures,
 }
 
 /// A command about boards.
@@ -152,6 +157,8 @@ fn command(arguments: &[String]) -> Result<Command, String> {
         }
     }
     match words.as_slice() {
+        ["bench", rest @ ..] => bench::options(rest).map(Command::Bench),
+        ["figures", "--keep"] => Ok(Command::KeepFigures),
         ["test" | "ci"] => Ok(Command::Run(STEPS.iter().collect())),
         ["test" | "ci", only @ ..] => only_steps(only).map(Command::Run),
         [name] => Ok(Command::Run(vec![step(name)?])),
@@ -232,6 +239,11 @@ fn help() -> String {
     for (usage, about) in tools::HELP {
         text += &format!("  {usage}\n      {about}\n");
     }
+    text += "\nMeasuring (docs/benchmarks.md):\n\
+             \x20 bench [--quick] [--only PEER]..\n\
+             \x20     friendlet beside its peers; a full run writes docs/benchmarks.md and its plot\n\
+             \x20 figures --keep\n\
+             \x20     keep what the step 'figures' finds: cross/bench/figures.toml\n";
     text += "\nExit code: 0 all steps passed, 1 a step failed, 64 the command line is wrong.\n";
     text
 }
@@ -247,6 +259,8 @@ mod tests {
             Command::Run(steps) => Ok(steps.iter().map(|step| step.name).collect()),
             Command::Board(command, _) => Ok(vec![command.name]),
             Command::Tool(..) => Ok(vec!["tool"]),
+            Command::Bench(_) => Ok(vec!["bench"]),
+            Command::KeepFigures => Ok(vec!["keep"]),
         }
     }
 
@@ -265,6 +279,9 @@ mod tests {
         };
         assert_eq!((command.name, options.check, options.board.as_deref()), ("setup", true, Some("host")));
         assert_eq!(names("test --help").unwrap(), ["help"]);
+        assert_eq!(names("bench --quick --only fastwebsockets").unwrap(), ["bench"]);
+        assert_eq!(names("figures").unwrap(), ["figures"]);
+        assert_eq!(names("figures --keep").unwrap(), ["keep"]);
     }
 
     #[test]
@@ -275,6 +292,8 @@ mod tests {
             "test --only nothing",
             "test fmt",
             "fmt now",
+            "figures --drop",
+            "bench --only",
             "build --board",
             "build --check",
             "build host",

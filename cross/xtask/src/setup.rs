@@ -149,6 +149,18 @@ fn install_std(ways: &[Way], packages: &mut Vec<&str>) -> Result<(), String> {
     }
 }
 
+/// Installs those of these packages that are missing, for what is measured and not built or booted.
+pub(crate) fn ensure(packages: &[&str]) -> Result<(), String> {
+    let missing: Vec<&str> = packages.iter().copied().filter(|name| !is_installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !run::works("dpkg-query", &["--version"]) || !is_root() {
+        return Err(format!("to be installed first: {}", missing.join(" ")));
+    }
+    install(&missing)
+}
+
 fn is_installed(package: &str) -> bool {
     let query = run::at_root("dpkg-query")
         .args(["--show", "--showformat", "${db:Status-Status}\\n", package])

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::board::Board;
-use crate::{board, booted, build, cargo, conformance, emulation, image, licences, setup, sizes};
+use crate::{bench, board, booted, build, cargo, conformance, emulation, image, licences, setup, sizes};
 
 /// One thing that is checked.
 #[derive(Debug)]
@@ -38,6 +38,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "boards",
         about: "every board builds, static and within its budget; tier 2 is imaged",
         check: boards,
+    },
+    Step {
+        name: "figures",
+        about: "instructions, system calls, allocations, bytes: not worse than kept in cross/bench/figures.toml",
+        check: bench::check,
     },
     Step {
         name: "emulated",

@@ -1,0 +1,222 @@
+//! Everything that is measured, and what it is measured with: built, with certificate and device files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use super::peer::{FRIENDLET, PEERS, Peer, Stack};
+use crate::board::Board;
+use crate::{build, run, setup};
+
+/// Debian's packages that the measurements need.
+pub(super) const TOOLS: [&str; 2] = ["strace", "valgrind"];
+const LIBRARIES: [&str; 2] = ["libssl-dev", "libwebsockets-dev"];
+
+/// Slots of the build of friendlet whose idle connections are counted.
+const BENCH_SLOTS: &str = "1024";
+
+/// Session id of the load: a token of an administrator. Its SHA-256 is in the device file.
+pub(super) const SESSION: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
+
+/// The device file but for its first lines. The user's password is of 20 random bytes that nobody kept.
+const DEVICE: &str = r#"
+[log]
+level = "info"
+[[user]]
+name = "bench"
+level = "admin"
+password = "$pbkdf2-sha256$i=200000$o5ljARSNVcpYN4WpfNFEIg$7SwD7/TrWQrCj6G0rw7N5L0R5Y6blpUL9Cz3OMpC9sI"
+[[token]]
+user = "bench"
+sha256 = "3c1254e442cb96265cd08c8e2f9815d224a2de6048292deca9fd6bdf5c0d7d3c"
+[[service]]
+name = "hello"
+command = ["/bin/sleep", "1000000"]
+"#;
+
+/// Where the programs lie.
+#[derive(Debug)]
+pub(crate) struct Kit {
+    /// Folder of everything that a run writes.
+    pub(super) folder: PathBuf,
+    /// friendlet as the host board has it.
+    pub(super) friendlet: PathBuf,
+    /// The same with more slots.
+    bench_board: PathBuf,
+    peers: PathBuf,
+    load: PathBuf,
+    libwebsockets: PathBuf,
+}
+
+impl Kit {
+    /// Builds friendlet, its bench board, the load and these peers; installs what that needs.
+    pub(crate) fn build(peers: &[&Peer]) -> Result<Self, String> {
+        let begin = Instant::now();
+        let has = |stack| peers.iter().any(|peer| peer.stack == stack);
+        let mut packages = TOOLS.to_vec();
+        if has(Stack::C) {
+            packages.extend(LIBRARIES);
+        }
+        setup::ensure(&packages)?;
+
+        let root = run::root();
+        let folder = root.join("target/bench");
+        let targets = root.join("cross/bench/target");
+        let kit = Self {
+            friendlet: build::build(&Board::load("host")?)?,
+            bench_board: build_bench_board(&folder.join("board"))?,
+            peers: targets.join("release"),
+            load: targets.join("load/load"),
+            libwebsockets: folder.join("libwebsockets"),
+            folder,
+        };
+        build_in_bench(&["--profile", "load", "--package", "load"])?;
+        if has(Stack::Rust) {
+            build_in_bench(&["--release", "--package", "peers"])?;
+        }
+        if has(Stack::C) {
+            kit.build_libwebsockets()?;
+        }
+        for folder in ["state", "runs"] {
+            let folder = kit.folder.join(folder);
+            fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        }
+        kit.make_certificate()?;
+        println!("    everything built in {:.0} s", begin.elapsed().as_secs_f64());
+        Ok(kit)
+    }
+
+    fn build_libwebsockets(&self) -> Result<(), String> {
+        let mut command = run::at_root("cc");
+        command.args(["-Os", "-s", "-Wall", "-Wextra", "-o"]).arg(&self.libwebsockets);
+        command.args(["cross/bench/libwebsockets/echo.c", "-lwebsockets", "-lssl", "-lcrypto"]);
+        run::shown(&mut command)
+    }
+
+    /// A self-signed P-256 certificate, the kind that friendlet makes; one for all.
+    fn make_certificate(&self) -> Result<(), String> {
+        if self.certificate().is_file() && self.key().is_file() {
+            return Ok(());
+        }
+        let mut command = run::at_root("openssl");
+        command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+        command.args(["-nodes", "-days", "3650", "-subj", "/CN=friendlet"]);
+        command.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout"]);
+        command.arg(self.key()).arg("-out").arg(self.certificate());
+        run::captured(&mut command).map(drop)
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.folder.join("certificate.pem")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.folder.join("key.pem")
+    }
+
+    /// A file of this run.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join("runs").join(name)
+    }
+
+    /// The load, to be given its mode.
+    pub(super) fn load(&self) -> Command {
+        Command::new(&self.load)
+    }
+
+    /// The program of a peer.
+    pub(super) fn program(&self, peer: &Peer, with_bench_slots: bool) -> PathBuf {
+        match peer.stack {
+            Stack::Friendlet if with_bench_slots => self.bench_board.clone(),
+            Stack::Friendlet => self.friendlet.clone(),
+            Stack::Rust => self.peers.join(peer.name),
+            Stack::C => self.libwebsockets.clone(),
+        }
+    }
+
+    /// Its arguments, to listen on a port of the loopback.
+    pub(super) fn arguments(&self, peer: &Peer, tls: bool, port: u16) -> Result<Vec<String>, String> {
+        let listen = format!("127.0.0.1:{port}");
+        if peer.stack == Stack::Friendlet {
+            let file = self.device_file(tls, &listen)?;
+            return Ok(vec!["serve".to_owned(), "--config".to_owned(), text(&file)]);
+        }
+        let mut arguments = vec!["--listen".to_owned(), listen];
+        if tls {
+            arguments.extend(["--tls".to_owned(), text(&self.certificate()), text(&self.key())]);
+        }
+        Ok(arguments)
+    }
+
+    fn device_file(&self, tls: bool, listen: &str) -> Result<PathBuf, String> {
+        let (name, switch) = if tls { ("tls.toml", "on") } else { ("plain.toml", "off") };
+        let path = self.file(name);
+        let (certificate, key) = (self.certificate(), self.key());
+        let content = format!(
+            "[listen]\naddress = {listen:?}\ntls = {switch:?}\ncertificate = {certificate:?}\nkey = {key:?}\n\
+             [state]\ndir = {:?}\n{DEVICE}",
+            self.folder.join("state")
+        );
+        fs::write(&path, content).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// The peers of these names; all of them where none is named.
+pub(super) fn chosen(names: &[String]) -> Result<Vec<&'static Peer>, String> {
+    if let Some(name) = names.iter().find(|name| PEERS.iter().all(|peer| peer.name != **name)) {
+        let known: Vec<&str> = PEERS.iter().map(|peer| peer.name).collect();
+        return Err(format!("there is no peer '{name}'; peers: {}", known.join(", ")));
+    }
+    // The limit and friendlet are what all others are compared with.
+    let is_chosen = |peer: &&Peer| {
+        names.is_empty() || peer.is_always_there() || names.iter().any(|name| name == peer.name)
+    };
+    Ok(PEERS.iter().filter(is_chosen).collect())
+}
+
+/// What the step `figures` needs: friendlet alone.
+pub(crate) fn for_figures() -> Result<Kit, String> {
+    Kit::build(&[&FRIENDLET])
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn build_bench_board(folder: &Path) -> Result<PathBuf, String> {
+    build::build_in(&Board::load("host")?, folder, &[("FRIENDLET_LIMIT_SLOTS", BENCH_SLOTS)])
+}
+
+/// Builds in the peers' workspace, with friendlet's own release profile.
+fn build_in_bench(arguments: &[&str]) -> Result<(), String> {
+    let mut command = crate::cargo::cargo(&["build", "--locked", "--quiet"]);
+    command.args(arguments).args(["--manifest-path", "cross/bench/Cargo.toml"]);
+    command.args(["--target-dir", "cross/bench/target"]);
+    for (key, value) in release_profile()? {
+        command.args(["--config", &format!("profile.release.{key}={value}")]);
+    }
+    run::shown(&mut command)
+}
+
+/// `[profile.release]` of friendlet's Cargo.toml: what all are built with.
+pub(super) fn release_profile() -> Result<Vec<(String, String)>, String> {
+    let path = run::root().join("Cargo.toml");
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let table: toml::Table = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
+    let profile = table.get("profile").and_then(|profile| profile.get("release")?.as_table());
+    let profile = profile.ok_or("Cargo.toml: [profile.release] is missing")?;
+    // Not what is said of single packages: friendlet's are not the peers'.
+    let keys = profile.iter().filter(|(_, value)| !value.is_table());
+    keys.map(|(key, value)| {
+        let value = match value {
+            toml::Value::String(text) => format!("{text:?}"),
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(choice) => choice.to_string(),
+            _ => return Err(format!("Cargo.toml: [profile.release] {key}: a value of an unknown kind")),
+        };
+        Ok((key.clone(), value))
+    })
+    .collect()
+}

@@ -1,0 +1,142 @@
+//! What a server holds: by connection, idle, with every slot in use; the size of its program.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use super::kit::Kit;
+use super::load::Held;
+use super::peer::{Peer, Server, Under};
+use crate::run;
+
+/// Connections of the friendlet of the host board.
+const SLOTS: u32 = 64;
+/// Readings of a figure that must agree before it is taken, their pause, and how many there are at most.
+const AGREEING: usize = 3;
+const PAUSE: Duration = Duration::from_millis(40);
+const READINGS: usize = 50;
+
+/// Private bytes written (`Private_Dirty`) with so many idle connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Growth {
+    pub(crate) at_16: u64,
+    pub(crate) at_64: u64,
+    pub(crate) at_256: u64,
+}
+
+impl Growth {
+    /// Bytes that an idle connection adds, between 16 and 256 of them.
+    pub(crate) fn per_connection(self) -> f64 {
+        (self.at_256 as f64 - self.at_16 as f64) / 240.0
+    }
+}
+
+/// Opens idle connections and looks at what the server holds for them.
+pub(super) fn growth(kit: &Kit, peer: &Peer, tls: bool) -> Result<Growth, String> {
+    let server = Server::start(kit, peer, tls, &Under::OneCore, true)?;
+    let mut held = Held::start(kit, peer, &server, tls)?;
+    let mut at = |count| {
+        held.hold(count)?;
+        settled(|| dirty(server.pid()))
+    };
+    let growth = Growth { at_16: at(16)?, at_64: at(64)?, at_256: at(256)? };
+    drop(held);
+    server.stop()?;
+    Ok(growth)
+}
+
+/// Resident set in bytes: idle, and with 64 connections.
+pub(super) fn resident(kit: &Kit, peer: &Peer, tls: bool) -> Result<[u64; 2], String> {
+    let server = Server::start(kit, peer, tls, &Under::OneCore, false)?;
+    let idle = settled(|| status(server.pid()))?;
+    let mut held = Held::start(kit, peer, &server, tls)?;
+    held.hold(SLOTS)?;
+    let full = settled(|| status(server.pid()))?;
+    drop(held);
+    server.stop()?;
+    Ok([idle, full])
+}
+
+fn settled(read: impl Fn() -> Result<u64, String>) -> Result<u64, String> {
+    let mut last = read()?;
+    let mut agreeing = 1;
+    for _ in 0..READINGS {
+        thread::sleep(PAUSE);
+        let now = read()?;
+        agreeing = if now == last { agreeing + 1 } else { 1 };
+        last = now;
+        if agreeing == AGREEING {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+fn dirty(pid: u32) -> Result<u64, String> {
+    kilobytes(&format!("/proc/{pid}/smaps_rollup"), "Private_Dirty")
+}
+
+fn status(pid: u32) -> Result<u64, String> {
+    kilobytes(&format!("/proc/{pid}/status"), "VmRSS")
+}
+
+fn kilobytes(path: &str, field: &str) -> Result<u64, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    parse(&text, field).ok_or_else(|| format!("{path}: there is no {field}"))
+}
+
+/// The bytes of a line `field: N kB`.
+fn parse(text: &str, field: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+/// Bytes of the program and of the shared libraries that it is linked to, the C library among them.
+pub(super) fn sizes(program: &Path) -> Result<[u64; 2], String> {
+    let bytes = |path: &Path| {
+        // What is linked to is often a link.
+        let found = fs::canonicalize(path).and_then(fs::metadata);
+        found.map(|found| found.len()).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    if crate::elf::Elf::read(program)?.is_static() {
+        return Ok([bytes(program)?, 0]);
+    }
+    let listed = run::captured(run::at_root("ldd").arg(program))?;
+    let libraries = libraries(&listed).into_iter().map(|path| bytes(Path::new(path)));
+    Ok([bytes(program)?, libraries.sum::<Result<u64, String>>()?])
+}
+
+/// The files that `ldd` names. The kernel's own has none.
+fn libraries(text: &str) -> Vec<&str> {
+    let words = text.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    words.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_smaps_and_of_status_is_read() {
+        let text =
+            "00400000-7ffd [rollup]\nRss:   1920 kB\nPrivate_Clean:  8 kB\nPrivate_Dirty:     384 kB\n";
+        assert_eq!(parse(text, "Private_Dirty"), Some(384 * 1024));
+        assert_eq!(parse(text, "Private"), None);
+        assert_eq!(parse("VmHWM:\t 3 kB\nVmRSS:\t    2048 kB\n", "VmRSS"), Some(2_097_152));
+    }
+
+    #[test]
+    fn libraries_are_the_files_that_ldd_names() {
+        let text = "\tlinux-vdso.so.1 (0x00007ffc)\n\tlibgcc_s.so.1 => /lib/x/libgcc_s.so.1 (0x7f)\n\
+                    \t/lib64/ld-linux-x86-64.so.2 (0x7f)\n";
+        assert_eq!(libraries(text), ["/lib/x/libgcc_s.so.1", "/lib64/ld-linux-x86-64.so.2"]);
+        assert!(libraries("\tstatically linked\n").is_empty());
+    }
+
+    #[test]
+    fn growth_is_between_16_and_256() {
+        let growth = Growth { at_16: 1000, at_64: 9000, at_256: 241_000 };
+        assert!((growth.per_connection() - 1000.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,86 @@
+//! `cargo xtask bench` and the step `figures`: friendlet measured beside its peers, and held to what it
+//! was.
+//!
+//! [`docs/benchmarks.md`](../../../../docs/benchmarks.md) tells the method.
+
+mod counts;
+mod figures;
+mod kit;
+mod load;
+mod measure;
+mod memory;
+mod peer;
+mod plot;
+mod report;
+mod start;
+
+use std::time::Instant;
+
+use kit::Kit;
+use measure::Effort;
+
+pub(crate) use figures::{check, keep};
+
+/// What `cargo xtask bench` is told.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Options {
+    /// Fewer rounds and messages; the document is left alone.
+    pub(crate) quick: bool,
+    /// Peers beside friendlet and the limit; all where none is named.
+    pub(crate) only: Vec<String>,
+}
+
+/// Measures, prints the tables, and writes them to `docs/benchmarks.md` after a full run.
+pub(crate) fn run(options: &Options) -> Result<(), String> {
+    let begin = Instant::now();
+    let peers = kit::chosen(&options.only)?;
+    let kit = Kit::build(&peers)?;
+    let effort = if options.quick { Effort::QUICK } else { Effort::FULL };
+    let rows = measure::measure(&kit, &peers, effort)?;
+    let tables = report::tables(&rows, effort)?;
+    println!("\n{tables}");
+    let is_whole = !options.quick && options.only.is_empty();
+    if is_whole {
+        report::write(&tables, &plot::svg(&rows))?;
+    } else {
+        println!("    docs/benchmarks.md is written by a full run alone");
+    }
+    println!("    measured in {:.0} s", begin.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// `bench [--quick] [--only PEER]..`
+pub(crate) fn options(words: &[&str]) -> Result<Options, String> {
+    let mut options = Options::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let (option, value) = word.split_once('=').map_or((*word, None), |(o, value)| (o, Some(value)));
+        match option {
+            "--quick" if value.is_none() => options.quick = true,
+            "--only" => {
+                let name = value.or_else(|| words.next().copied());
+                options.only.push(name.ok_or("bench: --only: the name of a peer is missing")?.to_owned());
+            }
+            _ => return Err(format!("bench: unknown argument '{word}'")),
+        }
+    }
+    kit::chosen(&options.only)?;
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_chosen_by_name_and_the_limit_is_always_there() {
+        let wanted = options(&["--quick", "--only", "fastwebsockets"]).unwrap();
+        assert!(wanted.quick);
+        let names: Vec<&str> = kit::chosen(&wanted.only).unwrap().iter().map(|peer| peer.name).collect();
+        assert_eq!(names, ["epoll-echo", "friendlet", "fastwebsockets"]);
+        assert_eq!(kit::chosen(&[]).unwrap().len(), peer::PEERS.len());
+        for wrong in [&["--only"][..], &["--only=nobody"], &["--quick=1"], &["all"]] {
+            assert!(options(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
