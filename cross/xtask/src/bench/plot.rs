@@ -51,7 +51,9 @@ pub(super) fn svg(rows: &[Row]) -> String {
 
 fn panel(text: &mut String, top: f64, title: &str, digits: usize, rows: &[Row], figure: &Figure<'_>) {
     let _ = writeln!(text, "<text x=\"10\" y=\"{}\" font-weight=\"bold\">{title}</text>", top + 24.0);
-    let largest = rows.iter().flat_map(|row| row.sides.iter().map(figure)).fold(0.0, f64::max);
+    let finite = |value: f64| if value.is_finite() { value.max(0.0) } else { 0.0 };
+    let values = rows.iter().flat_map(|row| row.sides.iter().map(figure));
+    let largest = values.map(finite).fold(f64::MIN_POSITIVE, f64::max);
     for (index, row) in rows.iter().enumerate() {
         let y = top + 34.0 + index as f64 * ROW;
         let _ = writeln!(
@@ -63,7 +65,7 @@ fn panel(text: &mut String, top: f64, title: &str, digits: usize, rows: &[Row], 
         );
         for (index, (side, colour)) in row.sides.iter().zip(COLOURS).enumerate() {
             let value = figure(side);
-            let length = if largest > 0.0 { (value / largest * LONGEST).clamp(0.0, LONGEST) } else { 0.0 };
+            let length = finite(value) / largest * LONGEST;
             let y = y + index as f64 * (BAR + 1.0);
             let _ = writeln!(
                 text,
