@@ -16,7 +16,7 @@ use super::peer::{Peer, Server, Under};
 
 /// Messages of the first and of the second run.
 const INSTRUCTION_RUNS: [u32; 2] = [200, 1200];
-const CALL_RUNS: [u32; 2] = [100, 600];
+const CALL_RUNS: [u32; 2] = [200, 2200];
 /// strace writes its table when the server is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -130,8 +130,8 @@ fn measure() -> Result<Vec<Figure>, String> {
     add("system_calls_ping_plain", 0.1, calls(false)?);
     add("system_calls_ping_tls", 0.1, calls(true)?);
     let counting = build_counting()?;
-    add("allocations_ping_plain", 0.02, allocations(&kit, &counting, false)?);
-    add("allocations_ping_tls", 0.02, allocations(&kit, &counting, true)?);
+    add("allocations_ping_plain", 0.05, allocations(&kit, &counting, false)?);
+    add("allocations_ping_tls", 0.05, allocations(&kit, &counting, true)?);
     let growth = |tls| memory::growth(&kit, &FRIENDLET, tls);
     // Two pages among 240 connections.
     add("bytes_per_idle_connection_plain", 35.0, growth(false)?.per_connection());
@@ -156,30 +156,26 @@ fn build_counting() -> Result<PathBuf, String> {
     cargo::executable(&mut command, "counting")
 }
 
+/// Messages of two counts of what is taken from the allocator.
+const MESSAGES: [u32; 2] = [500, 2500];
+
 /// Blocks taken from the allocator per ping, given back or not.
 fn allocations(kit: &Kit, program: &Path, tls: bool) -> Result<f64, String> {
-    const MESSAGES: u32 = 5000;
-    let shape = Shape { connections: 1, in_flight: 1, messages: MESSAGES, settle: false };
     let mut counter = None;
     let server = Server::start_piped(kit, &FRIENDLET, tls, program, |child| counter = Counter::of(child))?;
     let mut counter = counter.ok_or("the counting server has no input")?;
-    let few = Shape { messages: MESSAGES / 5, ..shape };
     // The connection of each count costs the same, and so cancels out.
-    let mut taken = |shape| {
+    let mut taken = |messages| {
         let before = counter.blocks()?;
+        let shape = Shape { connections: 1, in_flight: 1, messages, settle: true };
         load::rate(kit, &server, tls, PING, shape)?;
         Ok::<u64, String>(counter.blocks()?.saturating_sub(before))
     };
+    let [few, many] = MESSAGES;
     taken(few)?;
-    let (first, second) = (taken(few)?, taken(shape)?);
+    let (first, second) = (taken(few)?, taken(many)?);
     server.stop()?;
-    Ok(per_message(first, second, &few, &shape))
-}
-
-/// The load warms up with a tenth more.
-fn per_message(first: u64, second: u64, few: &Shape, many: &Shape) -> f64 {
-    let sent = |shape: &Shape| f64::from(shape.messages + shape.messages / 10);
-    (second as f64 - first as f64) / (sent(many) - sent(few))
+    Ok((second as f64 - first as f64) / f64::from(many - few))
 }
 
 /// The counting server's answers.
@@ -246,8 +242,5 @@ mod tests {
     fn blocks_are_the_third_number() {
         assert_eq!(blocks("allocations 1000 20 345\n"), Some(345));
         assert_eq!(blocks("listening\n"), None);
-        let shape = |messages| Shape { connections: 1, in_flight: 1, messages, settle: false };
-        let per_message = per_message(110, 1100 + 10, &shape(1000), &shape(10_000));
-        assert!((per_message - 1000.0 / 9900.0).abs() < 1e-9);
     }
 }

@@ -8,7 +8,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use peers::{Arguments, Error, MESSAGE_BYTES, tell};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -22,15 +22,18 @@ fn main() -> Result<(), Error> {
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            let acceptor = acceptor.clone();
-            tokio::task::spawn_local(async move {
-                match acceptor {
-                    None => serve(stream).await,
-                    Some(acceptor) => serve(acceptor.accept(stream).await?).await,
-                }
-            });
+            // A connection that fails is a client's affair. Two tasks, for one that can be both would be
+            // as large as the larger.
+            match acceptor.clone() {
+                None => drop(tokio::task::spawn_local(serve(stream))),
+                Some(acceptor) => drop(tokio::task::spawn_local(serve_tls(acceptor, stream))),
+            }
         }
     })
+}
+
+async fn serve_tls(acceptor: TlsAcceptor, stream: TcpStream) -> Result<(), Error> {
+    serve(acceptor.accept(stream).await?).await
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! An echo on smol, async-tungstenite and futures-rustls.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
 use async_tungstenite::{WebSocketStream, accept_async_with_config};
@@ -20,17 +20,18 @@ fn main() -> Result<(), Error> {
         loop {
             let (stream, _) = listener.accept().await?;
             stream.get_ref().set_nodelay(true)?;
-            let acceptor = acceptor.clone();
-            // A peer that fails is a client's affair.
-            let task = async move {
-                match acceptor {
-                    None => serve(stream).await,
-                    Some(acceptor) => serve(acceptor.accept(stream).await?).await,
-                }
-            };
-            executor.spawn(task).detach();
+            // A connection that fails is a client's affair. Two tasks, for one that can be both would be
+            // as large as the larger.
+            match acceptor.clone() {
+                None => executor.spawn(serve(stream)).detach(),
+                Some(acceptor) => executor.spawn(serve_tls(acceptor, stream)).detach(),
+            }
         }
     }))
+}
+
+async fn serve_tls(acceptor: TlsAcceptor, stream: Async<TcpStream>) -> Result<(), Error> {
+    serve(acceptor.accept(stream).await?).await
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<(), Error> {
