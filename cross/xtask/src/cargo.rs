@@ -8,6 +8,10 @@ use crate::{json, run};
 /// Tests run at once: most of them wait for a deadline of the server, so more than there are cores.
 const TEST_THREADS: &str = "8";
 
+/// The workspace of the benchmark, which is none of ours: its peers must not be in our lock file.
+pub(crate) const BENCH: [&str; 4] =
+    ["--manifest-path", "cross/bench/Cargo.toml", "--target-dir", "cross/bench/target"];
+
 /// The cargo that runs this tool.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
@@ -32,22 +36,18 @@ pub(crate) fn executable(command: &mut Command, name: &str) -> Result<PathBuf, S
 /// Sources are as `cargo fmt` leaves them.
 pub(crate) fn fmt() -> Result<(), String> {
     component("rustfmt", "fmt")?;
-    run::shown(&mut cargo(&["fmt", "--all", "--check"]))
+    run::shown(&mut cargo(&["fmt", "--all", "--check"]))?;
+    run::shown(&mut cargo(&["fmt", "--all", "--check", "--manifest-path", "cross/bench/Cargo.toml"]))
 }
 
 /// Clippy and the compiler have nothing to say.
 pub(crate) fn lint() -> Result<(), String> {
     component("clippy", "clippy")?;
-    run::shown(&mut cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--quiet",
-        "--",
-        "--deny",
-        "warnings",
-    ]))
+    for workspace in [&[][..], &BENCH] {
+        let mut command = cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet"]);
+        run::shown(command.args(workspace).args(["--", "--deny", "warnings"]))?;
+    }
+    Ok(())
 }
 
 /// Unit tests, documentation tests and the integration binary.
@@ -60,7 +60,8 @@ pub(crate) fn unit() -> Result<(), String> {
         "--",
         "--test-threads",
         TEST_THREADS,
-    ]))
+    ]))?;
+    run::shown(cargo(&["test", "--locked", "--package", "load"]).args(BENCH))
 }
 
 /// The documentation builds without a warning, so its links lead somewhere.

@@ -10,7 +10,7 @@ use crate::board::Board;
 use crate::{build, run, setup};
 
 /// Debian's packages that the measurements need.
-pub(super) const TOOLS: [&str; 2] = ["strace", "valgrind"];
+const TOOLS: [&str; 3] = ["openssl", "strace", "valgrind"];
 const LIBRARIES: [&str; 2] = ["libssl-dev", "libwebsockets-dev"];
 
 /// Slots of the build of friendlet whose idle connections are counted.
@@ -192,8 +192,7 @@ fn build_bench_board(folder: &Path) -> Result<PathBuf, String> {
 /// Builds in the peers' workspace, with friendlet's own release profile.
 fn build_in_bench(arguments: &[&str]) -> Result<(), String> {
     let mut command = crate::cargo::cargo(&["build", "--locked", "--quiet"]);
-    command.args(arguments).args(["--manifest-path", "cross/bench/Cargo.toml"]);
-    command.args(["--target-dir", "cross/bench/target"]);
+    command.args(arguments).args(crate::cargo::BENCH);
     for (key, value) in release_profile()? {
         command.args(["--config", &format!("profile.release.{key}={value}")]);
     }
