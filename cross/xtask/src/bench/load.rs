@@ -8,7 +8,8 @@ use super::kit::{Kit, SESSION};
 use super::peer::{Peer, Server};
 use crate::run;
 
-/// The processor of the load; the servers have the first.
+/// The processor of the load where times are measured; the servers have the first. What is counted
+/// needs no second one.
 const CORE: &str = "1";
 
 /// A message, and what its answer has to hold.
@@ -84,7 +85,7 @@ pub(super) fn rate(
     if shape.settle {
         command.arg("--settle");
     } else {
-        command.args(["--warm-up", &(shape.messages / 10).to_string()]);
+        command.args(["--core", CORE, "--warm-up", &(shape.messages / 10).to_string()]);
     }
     parse(&run::captured(&mut command)?)
 }
@@ -93,13 +94,13 @@ pub(super) fn rate(
 pub(super) fn setups(kit: &Kit, server: &Server, tls: bool, count: u32) -> Result<Found, String> {
     let mut command = kit.load();
     command.arg("setups").args(common(server, tls));
-    command.args(["--messages", &count.to_string(), "--warm-up", "20"]);
+    command.args(["--core", CORE, "--messages", &count.to_string(), "--warm-up", "20"]);
     parse(&run::captured(&mut command)?)
 }
 
 fn common(server: &Server, tls: bool) -> Vec<String> {
     let mut arguments = vec!["--server".to_owned(), server.address().to_string()];
-    arguments.extend(["--core", CORE, "--seconds", "60", "--session", SESSION].map(str::to_owned));
+    arguments.extend(["--seconds", "60", "--session", SESSION].map(str::to_owned));
     arguments.extend(["--pid".to_owned(), server.pid().to_string()]);
     if tls {
         arguments.push("--tls".to_owned());

@@ -10,7 +10,7 @@ use super::load::Held;
 use super::peer::{Peer, Server, Under};
 use crate::run;
 
-/// Connections of the friendlet of the host board.
+/// Connections that the host board's friendlet takes at once.
 const SLOTS: u32 = 64;
 /// Readings of a figure that must agree before it is taken, their pause, and how many there are at most.
 const AGREEING: usize = 3;
@@ -34,7 +34,7 @@ impl Growth {
 
 /// Opens idle connections and looks at what the server holds for them.
 pub(super) fn growth(kit: &Kit, peer: &Peer, tls: bool) -> Result<Growth, String> {
-    let server = Server::start(kit, peer, tls, &Under::OneCore, true)?;
+    let server = Server::start(kit, peer, tls, &Under::Nothing, true)?;
     let mut held = Held::start(kit, peer, &server, tls)?;
     let mut at = |count| {
         held.hold(count)?;
@@ -48,7 +48,7 @@ pub(super) fn growth(kit: &Kit, peer: &Peer, tls: bool) -> Result<Growth, String
 
 /// Resident set in bytes: idle, and with 64 connections.
 pub(super) fn resident(kit: &Kit, peer: &Peer, tls: bool) -> Result<[u64; 2], String> {
-    let server = Server::start(kit, peer, tls, &Under::OneCore, false)?;
+    let server = Server::start(kit, peer, tls, &Under::Nothing, false)?;
     let idle = settled(|| status(server.pid()))?;
     let mut held = Held::start(kit, peer, &server, tls)?;
     held.hold(SLOTS)?;
