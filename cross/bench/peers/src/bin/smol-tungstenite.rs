@@ -1,5 +1,7 @@
 //! An echo on smol, async-tungstenite and futures-rustls.
 
+#![allow(clippy::disallowed_methods, reason = "smol's own reactor is what is measured here")]
+
 use std::net::{TcpListener, TcpStream};
 
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
