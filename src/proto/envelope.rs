@@ -7,7 +7,7 @@ use core::ops::Range;
 use core::str;
 
 use super::json::{self, Entry, Kind, Object, Table, Value};
-use super::{Form, Message, Parameters, Part, Refusal, RefusalKind, Request, Scratch};
+use super::{Form, Message, Parameters, Part, Refusal, RefusalKind, Request, Scratch, text};
 use crate::limits;
 
 /// Longest value of a ping that is echoed: a pong's value is else a session id, and no longer.
@@ -212,7 +212,7 @@ fn find_request_id(message: &mut [u8]) -> Option<&str> {
             break place;
         }
     };
-    let id = json::unescape(message.get_mut(place)?)?;
+    let id = text::unescape(message.get_mut(place)?)?;
     (id.len() <= limits::REQUEST_ID_BYTES).then_some(id)
 }
 
@@ -229,5 +229,5 @@ fn string_after_colon(message: &[u8], from: usize) -> Option<Range<usize>> {
     if message.get(quote) != Some(&b'"') {
         return None;
     }
-    json::string_end(message, quote + 1).map(|end| quote + 1..end)
+    text::string_end(message, quote + 1).map(|end| quote + 1..end)
 }

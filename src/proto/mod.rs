@@ -12,6 +12,7 @@
 //! | `frame` | the form of 2016 |
 //! | `envelope` | the JSON form |
 //! | `json` | the scanner under both: strict, bounded in depth and in members |
+//! | `text` | the strings of JSON and their escapes |
 //! | [`chunk`] | chunked messages, up and down |
 //! | [`content`] | the content of replies, by form |
 //! | [`failure`] | the content of replies that report an error |
@@ -29,6 +30,7 @@ mod json;
 pub mod reply;
 #[cfg(test)]
 mod tests;
+mod text;
 pub mod writer;
 
 use heapless::Vec;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::json;
+use super::text;
 
 /// The buffer is full: nothing of what was to be written is kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -114,7 +114,7 @@ impl<'b> Writer<'b> {
     /// [`Full`] when it does not fit.
     pub fn put_text(&mut self, text: &str) -> Result<(), Full> {
         // Nearly every text stands for itself.
-        if json::plain(text.as_bytes()) < text.len() {
+        if text::plain(text.as_bytes()) < text.len() {
             return self.put_string(text);
         }
         self.put("\"")?;
@@ -131,7 +131,7 @@ impl<'b> Writer<'b> {
         let written = self.put("\"").and_then(|()| self.put_display(&value)).and_then(|()| self.put("\""));
         let text = self.buffer.get(start..self.length).unwrap_or_default();
         // Nearly every text stands for itself, and is there already.
-        if written.is_ok() && json::plain(text.get(1..).unwrap_or_default()) + 2 == text.len() {
+        if written.is_ok() && text::plain(text.get(1..).unwrap_or_default()) + 2 == text.len() {
             return written;
         }
         self.length = start;

@@ -270,8 +270,13 @@ impl core::fmt::Debug for Reactor {
 
 /// The time to wait, in whole milliseconds, rounded up: waking early would mean waking twice.
 fn timespec(time: Duration) -> Timespec {
-    let ms = time.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i64;
-    Timespec { tv_sec: ms / 1000, tv_nsec: (ms % 1000 * 1_000_000) as _ }
+    let (mut seconds, mut ms) = (time.as_secs(), time.subsec_nanos().div_ceil(1_000_000));
+    if ms == 1000 {
+        (seconds, ms) = (seconds.saturating_add(1), 0);
+    }
+    // What epoll_wait(2) takes is an int of milliseconds.
+    let seconds = seconds.min(i32::MAX as u64 / 1000 - 1);
+    Timespec { tv_sec: seconds as _, tv_nsec: (ms * 1_000_000) as _ }
 }
 
 /// When the loop of this thread last woke: the time of everything that happens in one turn. Where there
@@ -289,7 +294,8 @@ mod tests {
         assert_eq!(timespec(Duration::ZERO), Timespec { tv_sec: 0, tv_nsec: 0 });
         assert_eq!(timespec(Duration::from_nanos(1)), Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
         assert_eq!(timespec(Duration::from_millis(1250)), Timespec { tv_sec: 1, tv_nsec: 250_000_000 });
-        assert_eq!(timespec(Duration::MAX).tv_sec, i64::from(i32::MAX) / 1000);
+        assert_eq!(timespec(Duration::from_micros(1_999_001)), Timespec { tv_sec: 2, tv_nsec: 0 });
+        assert_eq!(timespec(Duration::MAX).tv_sec, i64::from(i32::MAX) / 1000 - 1);
     }
 
     #[test]

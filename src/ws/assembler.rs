@@ -204,7 +204,7 @@ impl Assembler {
     fn take_payload(&mut self, mut frame: Frame, filled: &mut [u8]) -> Result<Option<Event>, Violation> {
         let end = self.base + self.assembled;
         let count = frame.remaining.min(filled.len() - self.next);
-        unmask(&mut filled[self.next..self.next + count], frame.mask);
+        let is_ascii = unmask(&mut filled[self.next..self.next + count], frame.mask);
         if self.next != end {
             filled.copy_within(self.next..self.next + count, end);
         }
@@ -213,7 +213,10 @@ impl Assembler {
         self.assembled += count;
         self.next += count;
         let is_whole = frame.is_final && frame.remaining == 0;
-        if self.text == Some(true) {
+        if is_ascii && self.base + self.valid == end {
+            // Looked at while it was unmasked.
+            self.valid += count;
+        } else if self.text == Some(true) {
             self.check_utf8(&filled[self.base..end + count], is_whole)?;
         }
         self.frame = (frame.remaining > 0).then_some(frame);
@@ -285,17 +288,24 @@ fn check_close(payload: &[u8]) -> Result<Option<u16>, Violation> {
     Ok(Some(code))
 }
 
-/// Applies the client's mask (RFC 6455, 5.3), eight bytes at a time.
-fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
+/// Applies the client's mask (RFC 6455, 5.3), eight bytes at a time, and tells whether all that comes out
+/// is ASCII.
+fn unmask(bytes: &mut [u8], mask: [u8; 4]) -> bool {
     let [a, b, c, d] = mask;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let mut seen = 0;
     let (words, rest) = bytes.as_chunks_mut::<8>();
     for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+        let plain = u64::from_ne_bytes(*word) ^ wide;
+        seen |= plain;
+        *word = plain.to_ne_bytes();
     }
-    for (byte, key) in rest.iter_mut().zip(mask.iter().cycle()) {
-        *byte ^= key;
+    let mut seen_of_rest = 0;
+    for (at, byte) in rest.iter_mut().enumerate() {
+        *byte ^= mask[at % 4];
+        seen_of_rest |= *byte;
     }
+    seen & u64::from_ne_bytes([0x80; 8]) == 0 && seen_of_rest.is_ascii()
 }
 
 #[cfg(test)]
