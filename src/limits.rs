@@ -34,11 +34,17 @@ pub const SEND_RESERVE_BYTES: usize = 512;
 pub const RECEIVE_BYTES: usize = MESSAGE_BYTES + 1024;
 /// Slots beyond `slots` that turn connections away while the house is full.
 pub const DOOR_SLOTS: usize = 1;
-/// Transient memory of one TLS connection at worst: rustls's buffers during a handshake and for
-/// one record each way.
-pub const TLS_BYTES: usize = 96 * 1024;
-/// Plaintext that rustls queues for one connection before it is written.
-pub const TLS_QUEUE_BYTES: usize = 16 * 1024;
+/// Incoming buffer of one TLS connection: the largest record there is (RFC 8446, 5.2). A message of
+/// the handshake has to fit, too.
+pub const TLS_RECORD_BYTES: usize = 5 + 16 * 1024 + 256;
+/// Outgoing buffer of one TLS connection: four pages, which four times filled hold the longest frame.
+pub const TLS_SEND_BYTES: usize = 16 * 1024;
+/// Heap of one TLS connection at worst: what rustls holds of a handshake, or the keys after it.
+pub const TLS_HEAP_BYTES: usize = 16 * 1024;
+/// What TLS adds to the memory of one connection.
+pub const TLS_BYTES: usize = TLS_RECORD_BYTES + TLS_SEND_BYTES + TLS_HEAP_BYTES;
+/// TLS records in a row without data: empty ones, new keys, warnings.
+pub const TLS_IDLE_RECORDS: u8 = 32;
 /// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).
 pub const SOCKET_BUFFER_BYTES: usize = 32 * 1024;
 /// Bytes read and dropped from a connection that is being closed.

@@ -1,18 +1,20 @@
 //! One connection: bytes between its socket, TLS and its endpoint.
 
+use core::mem;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
-use rustls::{ServerConfig, ServerConnection};
+use rustls::ServerConfig;
 
-use super::ports::Port;
-use super::{Endpoint, Ports, tls};
+use super::ports::{Memory, Port};
+use super::tls::{Buffers, Session, TlsFailure};
+use super::{Endpoint, Ports};
 use crate::limits::{LINGER_BYTES, LINGER_TIMEOUT, SEND_BYTES, TURNS};
 use crate::runtime::Source;
-use crate::slot::{End, Finish, SlotId};
+use crate::slot::{End, Finish, SlotId, State};
 
 /// First byte of a TLS handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -22,8 +24,7 @@ enum Transport<'a> {
     /// TLS is spoken here; the first byte is still to come.
     Undecided(&'a Arc<ServerConfig>),
     Plain,
-    /// Boxed, because it is made when a handshake begins and gone when the connection is.
-    Tls(Box<ServerConnection>),
+    Tls(Session),
 }
 
 enum Turn {
@@ -40,6 +41,8 @@ pub(super) struct Connection<'a, E> {
     port: &'a Port,
     endpoint: &'a E,
     transport: Transport<'a>,
+    /// What TLS is carried out in, while it is not.
+    buffers: Buffers,
     /// Nothing more comes from the peer.
     ended: bool,
     /// TLS has failed: only its alert is still to be sent.
@@ -63,6 +66,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
         port: &'a Port,
         endpoint: &'a E,
         tls: Option<&'a Arc<ServerConfig>>,
+        buffers: Buffers,
     ) -> Self {
         let transport = tls.map_or(Transport::Plain, Transport::Undecided);
         Self {
@@ -72,6 +76,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
             port,
             endpoint,
             transport,
+            buffers,
             ended: false,
             failed: false,
             goodbye: false,
@@ -80,12 +85,27 @@ impl<'a, E: Endpoint> Connection<'a, E> {
         }
     }
 
+    /// Gives back what TLS was carried out in.
+    pub(super) fn into_buffers(self) -> Buffers {
+        match self.transport {
+            Transport::Tls(session) => session.into_buffers(),
+            _ => self.buffers,
+        }
+    }
+
     /// Runs the connection until it is over.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         // Heard or not: the turns below look at everything the bell could mean.
         let _ = self.port.bell.poll(context);
+        if self.port.memory.get() == Memory::Unused {
+            self.port.memory.set(Memory::Resting);
+            if let Transport::Tls(session) = &mut self.transport {
+                session.rest();
+            }
+        }
+        let mut state = self.endpoint.state(self.id);
         for _ in 0..TURNS {
-            match self.turn() {
+            match self.turn(&mut state) {
                 Turn::Progress => {}
                 Turn::Done => return Poll::Ready(()),
                 Turn::Blocked => {
@@ -100,16 +120,14 @@ impl<'a, E: Endpoint> Connection<'a, E> {
     }
 
     /// Sends all that can be sent, then reads once.
-    fn turn(&mut self) -> Turn {
+    fn turn(&mut self, state: &mut State) -> Turn {
         if let Some(linger) = &mut self.linger {
             return turn_lingering(self.stream, linger, self.endpoint.now());
         }
-        let state = self.endpoint.state(self.id);
         if state.finish == Some(Finish::Abort) {
             return Turn::Done;
         }
-        let Ok(is_flushed) = self.flush() else { return self.broken() };
-        let state = self.endpoint.state(self.id);
+        let Ok(is_flushed) = self.flush(state) else { return self.broken() };
         if (state.finish.is_some() || self.failed) && is_flushed {
             return self.finish();
         }
@@ -118,10 +136,11 @@ impl<'a, E: Endpoint> Connection<'a, E> {
             // for it when the connection is closed, once it has room.
             self.widened = true;
             let _ = rustix::net::sockopt::set_socket_send_buffer_size(self.stream.get_ref(), 2 * SEND_BYTES);
-            return Turn::Progress;
+            // Written or not: it is tried again.
+            return if self.flush_widened(state) { Turn::Progress } else { Turn::Blocked };
         }
         if state.receives && !self.ended && !self.failed {
-            match self.read() {
+            match self.read(state) {
                 Ok(true) => return Turn::Progress,
                 Ok(false) => {}
                 Err(_) => return self.broken(),
@@ -130,30 +149,67 @@ impl<'a, E: Endpoint> Connection<'a, E> {
         Turn::Blocked
     }
 
+    /// Tries what the socket had no room for, now that its buffer is larger. `false`: there is none yet.
+    fn flush_widened(&mut self, state: &mut State) -> bool {
+        self.stream.note_room();
+        !matches!(self.flush(state), Ok(false))
+    }
+
     fn broken(&mut self) -> Turn {
         self.endpoint.handle_end(self.id, End::Broken);
         Turn::Done
     }
 
+    /// Nothing more comes from the peer, for this reason.
+    fn end(&mut self, end: End, state: &mut State) {
+        self.ended = true;
+        self.endpoint.handle_end(self.id, end);
+        *state = self.endpoint.state(self.id);
+    }
+
     /// Writes what waits. `false`: the socket takes no more for now.
-    fn flush(&mut self) -> io::Result<bool> {
-        let (endpoint, id) = (self.endpoint, self.id);
-        let mut socket = self.stream.get_ref();
+    fn flush(&mut self, state: &mut State) -> io::Result<bool> {
         loop {
+            let stream = self.stream;
             let result = match &mut self.transport {
-                Transport::Tls(tls) if tls.wants_write() => tls.write_tls(&mut socket),
-                // Before its handshake is done there is nobody to send to.
-                Transport::Tls(tls) if tls.is_handshaking() || self.failed => return Ok(true),
-                _ if !endpoint.state(id).sends => return Ok(true),
-                Transport::Tls(tls) => endpoint.send(id, &mut |bytes| tls.writer().write(bytes)),
-                Transport::Plain => endpoint.send(id, &mut |bytes| socket.write(bytes)),
+                Transport::Tls(session) => {
+                    let was_pending = session.pending().len();
+                    // What is said goes into as few records as there is room for, and these into one write.
+                    while state.sends && !self.failed && !session.is_handshaking() {
+                        let seal = &mut |bytes: &[u8]| Ok(session.seal(bytes));
+                        let (count, next) = self.endpoint.send(self.id, seal)?;
+                        *state = next;
+                        if count == 0 {
+                            break;
+                        }
+                    }
+                    if session.pending().len() > was_pending {
+                        self.port.memory.set(Memory::Fresh);
+                    }
+                    if session.pending().is_empty() {
+                        return Ok(true);
+                    }
+                    if !stream.is_writable() {
+                        return Ok(false);
+                    }
+                    stream.get_ref().write(session.pending()).inspect(|count| session.sent(*count))
+                }
+                _ if !state.sends => return Ok(true),
                 Transport::Undecided(_) => return Ok(true),
+                Transport::Plain if !stream.is_writable() => return Ok(false),
+                Transport::Plain => {
+                    let write = &mut |bytes: &[u8]| stream.get_ref().write(bytes);
+                    self.endpoint.send(self.id, write).map(|(count, next)| {
+                        *state = next;
+                        count
+                    })
+                }
             };
             match result {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.stream.note_full();
+                    stream.note_full();
                     return Ok(false);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -163,32 +219,27 @@ impl<'a, E: Endpoint> Connection<'a, E> {
     }
 
     /// Reads once. `false`: there is nothing to read for now.
-    fn read(&mut self) -> io::Result<bool> {
-        if self.is_drained() {
-            return Ok(false);
-        }
+    fn read(&mut self, state: &mut State) -> io::Result<bool> {
         let result = match &mut self.transport {
+            Transport::Tls(_) => self.read_tls(state),
+            _ if !self.stream.is_readable() => return Ok(false),
+            Transport::Undecided(_) => self.decide(state),
             Transport::Plain => {
                 let stream = self.stream;
-                self.endpoint.receive(self.id, &mut |space| {
+                let read = &mut |space: &mut [u8]| {
                     let count = stream.get_ref().read(space)?;
                     stream.note_read(count, space.len());
                     Ok(count)
+                };
+                self.endpoint.receive(self.id, read).map(|(count, next)| {
+                    *state = next;
+                    count
                 })
             }
-            Transport::Tls(tls) => {
-                let opened = self.endpoint.receive(self.id, &mut |space| tls.reader().read(space));
-                match opened {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.read_tls(),
-                    other => other,
-                }
-            }
-            Transport::Undecided(_) => self.decide(),
         };
         match result {
             Ok(0) => {
-                self.ended = true;
-                self.endpoint.handle_end(self.id, End::Eof);
+                self.end(End::Eof, state);
                 Ok(true)
             }
             Ok(_) => Ok(true),
@@ -197,23 +248,12 @@ impl<'a, E: Endpoint> Connection<'a, E> {
                 Ok(false)
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
-            // A peer that hangs up without TLS's goodbye has still hung up.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                self.ended = true;
-                self.endpoint.handle_end(self.id, End::Eof);
-                Ok(true)
-            }
             Err(error) => Err(error),
         }
     }
 
-    /// Whether the socket is known to have nothing: a read would be a system call for nothing.
-    fn is_drained(&self) -> bool {
-        !self.stream.is_readable() && !matches!(self.transport, Transport::Tls(_))
-    }
-
     /// Looks at the first byte: TLS, or somebody who does not know that TLS is spoken here.
-    fn decide(&mut self) -> io::Result<usize> {
+    fn decide(&mut self, state: &mut State) -> io::Result<usize> {
         let Transport::Undecided(config) = &self.transport else { return Ok(1) };
         let mut first = [0];
         let count = self.stream.get_ref().peek(&mut first)?;
@@ -221,50 +261,77 @@ impl<'a, E: Endpoint> Connection<'a, E> {
             return Ok(0);
         }
         if first[0] == TLS_HANDSHAKE {
-            let connection = tls::accept(config).map_err(io::Error::other)?;
-            self.transport = Transport::Tls(Box::new(connection));
+            let session = Session::accept(config, mem::take(&mut self.buffers));
+            self.transport = Transport::Tls(session.map_err(|_| ErrorKind::OutOfMemory)?);
         } else {
             self.transport = Transport::Plain;
             self.endpoint.handle_plain(self.id);
+            *state = self.endpoint.state(self.id);
         }
         Ok(count)
     }
 
-    fn read_tls(&mut self) -> io::Result<usize> {
-        let Transport::Tls(tls) = &mut self.transport else { return Ok(1) };
-        if !self.stream.is_readable() {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let mut socket = self.stream.get_ref();
-        let count = match tls.read_tls(&mut socket) {
-            // rustls takes no more of a handshake that does not come to an end.
-            Err(error) if error.kind() == ErrorKind::Other => {
-                self.failed = true;
-                self.endpoint.handle_end(self.id, End::Tls);
-                return Ok(1);
+    /// Reads records, if none is opened, and hands on what is in them.
+    fn read_tls(&mut self, state: &mut State) -> io::Result<usize> {
+        let Transport::Tls(session) = &mut self.transport else { return Ok(1) };
+        if session.plaintext().is_empty() {
+            if session.is_closed_by_peer() {
+                return Ok(0);
             }
-            other => other?,
+            if !self.stream.is_readable() {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            let space = session.space();
+            let room = space.len();
+            let count = self.stream.get_ref().read(space)?;
+            self.stream.note_read(count, room);
+            if count == 0 {
+                // Without a goodbye it has still hung up.
+                return Ok(0);
+            }
+            self.port.memory.set(Memory::Fresh);
+            let received = session.handle_received(count);
+            if received.is_err() || session.plaintext().is_empty() {
+                self.judge(received, state);
+                return Ok(count);
+            }
+        }
+        let hand_on = &mut |space: &mut [u8]| {
+            let plaintext = session.plaintext();
+            let count = plaintext.len().min(space.len());
+            let (Some(to), Some(from)) = (space.get_mut(..count), plaintext.get(..count)) else {
+                return Ok(0);
+            };
+            to.copy_from_slice(from);
+            Ok(count)
         };
-        if let Err(error) = tls.process_new_packets() {
-            if let Some(held_back) = self.ports.complaint(self.endpoint.now()) {
-                crate::debug!("TLS: {} ({} complaints not shown)", error, held_back);
-            }
-            self.failed = true;
-            self.endpoint.handle_end(self.id, End::Tls);
-        }
+        let (count, next) = self.endpoint.receive(self.id, hand_on)?;
+        *state = next;
+        let consumed = session.consume(count);
+        self.judge(consumed, state);
         Ok(count)
+    }
+
+    fn judge(&mut self, result: Result<(), TlsFailure>, state: &mut State) {
+        let Err(failure) = result else { return };
+        if let Some(held_back) = self.ports.complaint(self.endpoint.now()) {
+            crate::debug!("TLS: {} ({} complaints not shown)", failure, held_back);
+        }
+        self.failed = true;
+        self.endpoint.handle_end(self.id, End::Tls);
+        *state = self.endpoint.state(self.id);
     }
 
     /// Everything is sent: says goodbye and reads on for a moment, because closing a socket with
     /// unread bytes resets it and may take our last answer away.
     fn finish(&mut self) -> Turn {
-        if let Transport::Tls(tls) = &mut self.transport
+        if let Transport::Tls(session) = &mut self.transport
             && !self.goodbye
             && !self.failed
-            && !tls.is_handshaking()
+            && !session.is_handshaking()
         {
             self.goodbye = true;
-            tls.send_close_notify();
+            session.close();
             return Turn::Progress;
         }
         let _ = self.stream.get_ref().shutdown(Shutdown::Write);
@@ -280,6 +347,9 @@ impl<'a, E: Endpoint> Connection<'a, E> {
 fn turn_lingering(stream: &Source<TcpStream>, linger: &mut Linger, now: Duration) -> Turn {
     if now >= linger.deadline || linger.bytes > LINGER_BYTES {
         return Turn::Done;
+    }
+    if !stream.is_readable() {
+        return Turn::Blocked;
     }
     let mut dropped = [0; 1024];
     match stream.get_ref().read(&mut dropped) {
@@ -304,7 +374,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener};
 
     use super::*;
-    use crate::slot::State;
+    use crate::net::{Read, Write};
 
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -335,18 +405,14 @@ mod tests {
             State { receives: true, sends: false, finish: None }
         }
 
-        fn receive(
-            &self,
-            _: SlotId,
-            read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
-        ) -> io::Result<usize> {
+        fn receive(&self, id: SlotId, read: &mut Read<'_>) -> io::Result<(usize, State)> {
             let count = read(&mut [0])?;
             self.read.set(self.read.get() + count);
-            Ok(count)
+            Ok((count, self.state(id)))
         }
 
-        fn send(&self, _: SlotId, _: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> io::Result<usize> {
-            Ok(0)
+        fn send(&self, id: SlotId, _: &mut Write<'_>) -> io::Result<(usize, State)> {
+            Ok((0, self.state(id)))
         }
 
         fn handle_end(&self, _: SlotId, _: End) {}
@@ -368,7 +434,7 @@ mod tests {
         let (ports, endpoint) = (Ports::new(1), Counting::default());
         let port = ports.get(0).unwrap();
         let id = SlotId { index: 0, generation: 0 };
-        let mut connection = Connection::new(&stream, id, &ports, port, &endpoint, None);
+        let mut connection = Connection::new(&stream, id, &ports, port, &endpoint, None, Buffers::default());
         let mut context = Context::from_waker(Waker::noop());
         for polls in 1..=2 {
             assert!(connection.poll(&mut context).is_pending());
@@ -389,6 +455,8 @@ mod tests {
         assert!(matches!(turn(0, deadline), Turn::Done));
         client.write_all(&[0; 3]).unwrap();
         while server.get_ref().peek(&mut [0; 3]).unwrap_or_default() < 3 {}
+        let wait = core::future::poll_fn(|context| server.poll_readable(context));
+        crate::runtime::block_on(&mut crate::runtime::Tasks::new(0), wait).unwrap();
         let mut linger = Linger { deadline, bytes: LINGER_BYTES };
         assert!(matches!(turn_lingering(&server, &mut linger, deadline - moment), Turn::Progress));
         assert_eq!(linger.bytes, LINGER_BYTES + 3);

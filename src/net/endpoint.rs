@@ -6,6 +6,11 @@ use std::net::SocketAddr;
 
 use crate::slot::{End, SlotId, State};
 
+/// Puts bytes into a connection's free space, and says how many.
+pub type Read<'a> = dyn FnMut(&mut [u8]) -> io::Result<usize> + 'a;
+/// Takes bytes that a connection has to send, and says how many.
+pub type Write<'a> = dyn FnMut(&[u8]) -> io::Result<usize> + 'a;
+
 /// The other side of the network: takes and gives the bytes of every connection. Its methods are
 /// called from the tasks of one thread and never across an await, so cells suffice inside.
 pub trait Endpoint {
@@ -24,11 +29,13 @@ pub trait Endpoint {
     /// What the connection wants. One that is no longer there wants to be aborted.
     fn state(&self, id: SlotId) -> State;
 
-    /// Lets `read` fill the connection's free space and takes in what came. Gives what `read` gave.
-    fn receive(&self, id: SlotId, read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize>;
+    /// Lets `read` fill the connection's free space and takes in what came. Gives what `read` gave, and
+    /// what the connection wants now.
+    fn receive(&self, id: SlotId, read: &mut Read<'_>) -> io::Result<(usize, State)>;
 
-    /// Lets `write` take from the connection's waiting bytes. Gives what `write` gave.
-    fn send(&self, id: SlotId, write: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> io::Result<usize>;
+    /// Lets `write` take from the connection's waiting bytes. Gives what `write` gave, and what the
+    /// connection wants now.
+    fn send(&self, id: SlotId, write: &mut Write<'_>) -> io::Result<(usize, State)>;
 
     /// The incoming side has ended.
     fn handle_end(&self, id: SlotId, end: End);

@@ -13,6 +13,7 @@ use rustls::ServerConfig;
 
 use super::driver::Connection;
 use super::ports::Port;
+use super::tls::Buffers;
 use super::{Endpoint, Ports};
 use crate::limits::{SOCKET_BUFFER_BYTES, TICK, TURNS};
 use crate::runtime::{Source, Tasks, Timer};
@@ -127,11 +128,12 @@ async fn serve_port<E: Endpoint>(
     tls: Option<Arc<ServerConfig>>,
 ) {
     let Some(port) = ports.get(index) else { return };
+    let mut buffers = if tls.is_some() { Buffers::new() } else { Buffers::default() };
     loop {
         let (stream, id) = port.handed().await;
-        let mut connection = Connection::new(&stream, id, &ports, port, &*endpoint, tls.as_ref());
+        let mut connection = Connection::new(&stream, id, &ports, port, &*endpoint, tls.as_ref(), buffers);
         poll_fn(|context| connection.poll(context)).await;
-        drop(connection);
+        buffers = connection.into_buffers();
         drop(stream);
         port.lingers.set(false);
         endpoint.release(id);
@@ -190,7 +192,7 @@ async fn tick<E: Endpoint>(ports: Rc<Ports>, endpoint: Rc<E>, timer: Timer) {
     loop {
         timer.after(TICK).await;
         endpoint.handle_tick();
-        ports.wake_lingering();
+        ports.handle_tick();
         ports.released().ring();
     }
 }

@@ -13,6 +13,6 @@ mod ports;
 pub mod tls;
 
 pub use bell::Bell;
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, Read, Write};
 pub use listener::{BindError, Listener, run, task_bytes, tasks};
 pub use ports::Ports;

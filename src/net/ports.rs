@@ -27,6 +27,21 @@ pub(super) struct Port {
     pub(super) bell: Bell,
     /// Its connection reads on only until a deadline, so each tick has to wake it.
     pub(super) lingers: Cell<bool>,
+    pub(super) memory: Cell<Memory>,
+}
+
+/// What is known of the memory behind the buffers of TLS.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Memory {
+    /// There is none, or nobody has asked for it to be given back.
+    #[default]
+    Resting,
+    /// It was used since the last tick.
+    Fresh,
+    /// It was not.
+    Stale,
+    /// It is to be given back if nothing is in it.
+    Unused,
 }
 
 impl Ports {
@@ -69,9 +84,19 @@ impl Ports {
         &self.released
     }
 
-    pub(super) fn wake_lingering(&self) {
-        for port in self.ports.iter().filter(|port| port.lingers.get()) {
-            port.bell.ring();
+    /// Wakes those that read on until a deadline, and those whose buffers of TLS were not used since the
+    /// tick before.
+    pub(super) fn handle_tick(&self) {
+        for port in &self.ports {
+            let memory = port.memory.get();
+            port.memory.set(match memory {
+                Memory::Fresh => Memory::Stale,
+                Memory::Stale => Memory::Unused,
+                other => other,
+            });
+            if port.lingers.get() || memory == Memory::Stale {
+                port.bell.ring();
+            }
         }
     }
 

@@ -63,6 +63,11 @@ impl<T: AsFd> Source<T> {
         self.reactor.with(self.entry, |entry| entry.writable = false);
     }
 
+    /// There may be room again for a reason that the kernel does not tell of.
+    pub fn note_room(&self) {
+        self.reactor.with(self.entry, |entry| entry.writable = true);
+    }
+
     /// Wakes this task when anything changes, until another one listens.
     pub fn listen(&self, context: &Context<'_>) {
         self.reactor.with(self.entry, |entry| match &mut entry.waker {

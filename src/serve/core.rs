@@ -1,15 +1,15 @@
 //! Where the network, the system and the core meet.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::system::System;
 use crate::log::RateLimit;
-use crate::net::{Bell, Endpoint, Ports};
+use crate::net::{Bell, Endpoint, Ports, Read, Write};
 use crate::runtime;
 use crate::service::LastExit;
 use crate::slot::{CommandEnd, Counters, End, PasswordVerdict, Server, SlotId, State};
@@ -21,6 +21,8 @@ use crate::{debug, info};
 pub(super) struct Core {
     inside: RefCell<Inside>,
     clock: Clock,
+    /// The loop's time, and what it is on our clock: the same for all that happens in one turn.
+    time: Cell<(Instant, Duration)>,
     notify: Rc<Notify>,
     ports: Rc<Ports>,
 }
@@ -41,14 +43,26 @@ impl Core {
         ports: Rc<Ports>,
     ) -> Self {
         let inside = Inside { server, system, told: Counters::default(), told_of: RateLimit::default() };
-        Self { inside: RefCell::new(inside), clock, notify, ports }
+        let time = Cell::new((runtime::now(), clock.now()));
+        Self { inside: RefCell::new(inside), clock, time, notify, ports }
+    }
+
+    fn time(&self) -> Duration {
+        let moment = runtime::now();
+        let (known, time) = self.time.get();
+        if moment == known {
+            return time;
+        }
+        let time = self.clock.at(moment);
+        self.time.set((moment, time));
+        time
     }
 
     /// Runs `step` on the server, then wakes the slots that it left something for.
     fn with<R>(&self, step: impl FnOnce(&mut Server, &mut System, Duration) -> R) -> R {
         let mut inside = self.inside.borrow_mut();
         let Inside { server, system, .. } = &mut *inside;
-        let result = step(server, system, self.clock.at(runtime::now()));
+        let result = step(server, system, self.time());
         server.take_wakes(|index| self.ports.wake(index));
         result
     }
@@ -89,7 +103,7 @@ impl Core {
 
 impl Endpoint for Core {
     fn now(&self) -> Duration {
-        self.clock.at(runtime::now())
+        self.time()
     }
 
     fn claim(&self, peer: SocketAddr) -> Option<SlotId> {
@@ -108,12 +122,18 @@ impl Endpoint for Core {
         self.inside.borrow().server.state(id)
     }
 
-    fn receive(&self, id: SlotId, read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
-        self.with(|server, system, now| server.receive(id, read, now, system))
+    fn receive(&self, id: SlotId, read: &mut Read<'_>) -> io::Result<(usize, State)> {
+        self.with(|server, system, now| {
+            let count = server.receive(id, read, now, system)?;
+            Ok((count, server.state(id)))
+        })
     }
 
-    fn send(&self, id: SlotId, write: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> io::Result<usize> {
-        self.with(|server, system, now| server.send(id, write, now, system))
+    fn send(&self, id: SlotId, write: &mut Write<'_>) -> io::Result<(usize, State)> {
+        self.with(|server, system, now| {
+            let count = server.send(id, write, now, system)?;
+            Ok((count, server.state(id)))
+        })
     }
 
     fn handle_end(&self, id: SlotId, end: End) {
@@ -134,10 +154,10 @@ impl Endpoint for Core {
             server.rest();
         });
         // Only what comes this far is alive.
-        self.notify.handle_tick(self.clock.now());
+        self.notify.handle_tick(self.time());
         let mut inside = self.inside.borrow_mut();
         let counters = *inside.server.counters();
-        if counters.refusals() != inside.told.refusals() && inside.told_of.pass(self.clock.now()).is_some() {
+        if counters.refusals() != inside.told.refusals() && inside.told_of.pass(self.time()).is_some() {
             debug!("so far {}", counters);
             inside.told = counters;
         }

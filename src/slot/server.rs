@@ -164,6 +164,9 @@ impl Server {
     ) -> io::Result<usize> {
         let Some(slot) = find(&mut self.slots, id) else { return Ok(0) };
         let count = write(slot.send.pending())?;
+        if count == 0 {
+            return Ok(0);
+        }
         let was_stalled = slot.stalled;
         let around = &mut Around { desk: &mut self.desk, chunks: &mut self.chunks, platform, now };
         slot.handle_sent(count, around);

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use friendlet::http;
-use friendlet::net::{Endpoint, Listener, Ports, run, tasks};
+use friendlet::net::{Endpoint, Listener, Ports, Read, Write, run, tasks};
 use friendlet::runtime::{Tasks, block_on};
 use friendlet::slot::{End, Finish, SlotId, State};
 use friendlet::ws::{Incoming, Limits, ReceiveBuffer, SendBuffer, Socket};
@@ -141,26 +141,26 @@ impl Endpoint for Server {
         .unwrap_or(State { receives: false, sends: false, finish: Some(Finish::Abort) })
     }
 
-    fn receive(&self, id: SlotId, read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
-        self.with(id, |slot| {
+    fn receive(&self, id: SlotId, read: &mut Read<'_>) -> io::Result<(usize, State)> {
+        let count: Option<io::Result<usize>> = self.with(id, |slot| {
             let count = read(slot.receive.space())?;
             slot.receive.commit(count);
             slot.handle_input(self.now());
             Ok(count)
-        })
-        .unwrap_or(Ok(0))
+        });
+        Ok((count.unwrap_or(Ok(0))?, self.state(id)))
     }
 
-    fn send(&self, id: SlotId, write: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> io::Result<usize> {
-        self.with(id, |slot| {
+    fn send(&self, id: SlotId, write: &mut Write<'_>) -> io::Result<(usize, State)> {
+        let count: Option<io::Result<usize>> = self.with(id, |slot| {
             let count = write(slot.send.pending())?;
             slot.send.sent(count);
             if slot.stalled {
                 slot.handle_input(self.now());
             }
             Ok(count)
-        })
-        .unwrap_or(Ok(0))
+        });
+        Ok((count.unwrap_or(Ok(0))?, self.state(id)))
     }
 
     fn handle_end(&self, id: SlotId, _: End) {

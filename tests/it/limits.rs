@@ -226,7 +226,6 @@ const HELD: &[(&str, Held)] = &[
         "TLS_BYTES",
         Fixed("what rustls takes, an estimate: tests/system/memory.rs holds the program to the sum with it"),
     ),
-    ("TLS_QUEUE_BYTES", Both("src/net/tls.rs queue_of_a_connection_takes_its_limit_and_no_more")),
     (
         "SOCKET_BUFFER_BYTES",
         Both("src/net/listener.rs accepted_connection_keeps_a_bounded_number_of_bytes_that_nobody_reads"),

@@ -1,0 +1,106 @@
+//! TLS records under one key (RFC 8446, 5.2 to 5.5), sealed and opened where they lie.
+
+use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use rustls::{AlertDescription, ConnectionTrafficSecrets};
+
+/// Header of a record: its type, a version that means nothing, and its length.
+pub(super) const HEADER_BYTES: usize = 5;
+/// Most bytes of content in a record.
+pub(super) const CONTENT_BYTES: usize = 1 << 14;
+/// Most bytes behind the header of a sealed record.
+pub(super) const SEALED_BYTES: usize = CONTENT_BYTES + 256;
+/// What a record takes beside its content: header, type of the content, tag.
+pub(super) const OVERHEAD_BYTES: usize = HEADER_BYTES + 1 + TAG_BYTES;
+const TAG_BYTES: usize = 16;
+const NONCE_BYTES: usize = 12;
+
+/// Types of content (RFC 8446, 5.1).
+pub(super) const ALERT: u8 = 21;
+pub(super) const HANDSHAKE: u8 = 22;
+pub(super) const APPLICATION_DATA: u8 = 23;
+
+/// What was in a record: `len` bytes of that type, right behind the header.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Content {
+    pub(super) kind: u8,
+    pub(super) len: usize,
+}
+
+/// One direction's key, with the number of the next record.
+///
+/// The key stays expanded: to expand it for each record takes more time than the record, and keeping
+/// it takes 544 bytes (docs/decisions/0010).
+pub(super) struct RecordKey {
+    key: LessSafeKey,
+    iv: [u8; NONCE_BYTES],
+    sequence: u64,
+}
+
+impl RecordKey {
+    /// A key as rustls hands it over, and the number of the first record under it.
+    pub(super) fn new(
+        (sequence, secrets): (u64, ConnectionTrafficSecrets),
+    ) -> Result<Self, AlertDescription> {
+        let (algorithm, key, iv) = match &secrets {
+            ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv),
+            ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv),
+            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
+            _ => return Err(AlertDescription::InternalError),
+        };
+        let key = UnboundKey::new(algorithm, key.as_ref()).map_err(|_| AlertDescription::InternalError)?;
+        let iv = iv.as_ref().try_into().map_err(|_| AlertDescription::InternalError)?;
+        Ok(Self { key: LessSafeKey::new(key), iv, sequence })
+    }
+
+    /// Records under this key so far.
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Opens a whole record, header and all: the content is where it was, in the clear. With an
+    /// error, nothing in it is to be used.
+    pub(super) fn open(&mut self, record: &mut [u8]) -> Result<Content, AlertDescription> {
+        let nonce = self.next_nonce()?;
+        let (header, sealed) =
+            record.split_first_chunk_mut::<HEADER_BYTES>().ok_or(AlertDescription::DecodeError)?;
+        let inner = self
+            .key
+            .open_in_place(nonce, Aad::from(&*header), sealed)
+            .map_err(|_| AlertDescription::BadRecordMac)?;
+        if inner.len() > CONTENT_BYTES + 1 {
+            return Err(AlertDescription::RecordOverflow);
+        }
+        // Behind the content its type, behind that as many zeros as the sender liked (5.4).
+        let len = inner.iter().rposition(|byte| *byte != 0).ok_or(AlertDescription::UnexpectedMessage)?;
+        Ok(Content { kind: inner[len], len })
+    }
+
+    /// Seals `content`, which lies in `record` where [`Content`] says, and fills in what belongs
+    /// around it. Returns the length of the record.
+    pub(super) fn seal(&mut self, content: Content, record: &mut [u8]) -> Result<usize, AlertDescription> {
+        let nonce = self.next_nonce()?;
+        let (end, error) = (HEADER_BYTES + content.len + 1, AlertDescription::InternalError);
+        let length = u16::try_from(content.len + 1 + TAG_BYTES).map_err(|_| error)?;
+        let (inner, rest) = record.split_at_mut_checked(end).ok_or(error)?;
+        let tag_space = rest.first_chunk_mut::<TAG_BYTES>().ok_or(error)?;
+        let (header, inner) = inner.split_first_chunk_mut::<HEADER_BYTES>().ok_or(error)?;
+        let [high, low] = length.to_be_bytes();
+        *header = [APPLICATION_DATA, 3, 3, high, low];
+        inner[content.len] = content.kind;
+        let tag =
+            self.key.seal_in_place_separate_tag(nonce, Aad::from(&*header), inner).map_err(|_| error)?;
+        tag_space.copy_from_slice(tag.as_ref());
+        Ok(end + TAG_BYTES)
+    }
+
+    /// The nonce of the next record (5.3), which no other record under this key has or will have.
+    fn next_nonce(&mut self) -> Result<Nonce, AlertDescription> {
+        let next = self.sequence.checked_add(1).ok_or(AlertDescription::InternalError)?;
+        let mut nonce = self.iv;
+        for (byte, number) in nonce[NONCE_BYTES - 8..].iter_mut().zip(self.sequence.to_be_bytes()) {
+            *byte ^= number;
+        }
+        self.sequence = next;
+        Ok(Nonce::assume_unique_for_key(nonce))
+    }
+}

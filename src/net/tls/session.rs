@@ -1,0 +1,161 @@
+//! A TLS session with one peer, sans-IO: bytes of the socket in, data out, and the other way round.
+
+use core::mem;
+use std::sync::Arc;
+
+use rustls::{AlertDescription, ServerConfig};
+
+use super::buffers::Buffers;
+use super::failure::TlsFailure;
+use super::handshake::{Handshake, Progress};
+use super::traffic::Traffic;
+
+/// The server's side of TLS 1.3 with one peer.
+pub(in crate::net) struct Session {
+    state: State,
+    buffers: Buffers,
+}
+
+enum State {
+    Handshake(Box<Handshake>),
+    Traffic(Box<Traffic>),
+    /// It has failed: what is in the output is the last of it.
+    Over,
+}
+
+impl Session {
+    /// Begins a handshake, to be carried out in `buffers`.
+    pub(in crate::net) fn accept(config: &Arc<ServerConfig>, buffers: Buffers) -> Result<Self, TlsFailure> {
+        let state = State::Handshake(Box::new(Handshake::new(config)?));
+        Ok(Self { state, buffers })
+    }
+
+    /// Gives the buffers back, with nothing in them.
+    pub(in crate::net) fn into_buffers(mut self) -> Buffers {
+        self.buffers.clear();
+        self.buffers
+    }
+
+    /// Room for bytes of the socket. There is always some, unless data waits to be read.
+    pub(in crate::net) fn space(&mut self) -> &mut [u8] {
+        self.buffers.incoming.space()
+    }
+
+    /// Takes `count` bytes that were put into [`Self::space`]. After an error nothing is taken any
+    /// more; what is still pending goes to the peer.
+    pub(in crate::net) fn handle_received(&mut self, count: usize) -> Result<(), TlsFailure> {
+        if matches!(self.state, State::Over) {
+            return Ok(());
+        }
+        self.buffers.incoming.add(count);
+        let result = self.advance();
+        self.ended(result)
+    }
+
+    /// Data of the peer's, in the clear and whole, that is not consumed.
+    pub(in crate::net) fn plaintext(&self) -> &[u8] {
+        self.buffers.incoming.opened()
+    }
+
+    /// Drops the first `count` bytes of [`Self::plaintext`]. When that was all, more may follow out of
+    /// what was received with it.
+    pub(in crate::net) fn consume(&mut self, count: usize) -> Result<(), TlsFailure> {
+        self.buffers.incoming.consume(count);
+        let result = self.advance();
+        self.ended(result)
+    }
+
+    /// Seals as much of `data` as there is room for, and says how much that is: none before the
+    /// handshake is done, after the end, and while too much is pending.
+    pub(in crate::net) fn seal(&mut self, data: &[u8]) -> usize {
+        let State::Traffic(traffic) = &mut self.state else { return 0 };
+        let mut count = 0;
+        while count < data.len() {
+            match traffic.seal(&data[count..], &mut self.buffers.outgoing) {
+                Ok(0) => break,
+                Ok(sealed) => count += sealed,
+                Err(failure) => {
+                    let _ = self.ended(Err(failure));
+                    break;
+                }
+            }
+        }
+        count
+    }
+
+    /// Bytes for the socket.
+    pub(in crate::net) fn pending(&self) -> &[u8] {
+        self.buffers.outgoing.pending()
+    }
+
+    /// Takes note that the first `count` of them were written.
+    pub(in crate::net) fn sent(&mut self, count: usize) {
+        self.buffers.outgoing.sent(count);
+        if let State::Traffic(traffic) = &mut self.state {
+            let result = traffic.renew(&mut self.buffers.outgoing);
+            let _ = self.ended(result);
+        }
+    }
+
+    /// Whether the keys are still to be agreed on.
+    pub(in crate::net) fn is_handshaking(&self) -> bool {
+        matches!(self.state, State::Handshake(_))
+    }
+
+    /// Says goodbye. Nothing is sealed after that.
+    pub(in crate::net) fn close(&mut self) {
+        if let State::Traffic(traffic) = &mut self.state {
+            traffic.close(AlertDescription::CloseNotify, &mut self.buffers.outgoing);
+        }
+    }
+
+    /// Whether nothing more comes from the peer: it said so, or TLS with it has failed.
+    pub(in crate::net) fn is_closed_by_peer(&self) -> bool {
+        match &self.state {
+            State::Handshake(_) => false,
+            State::Traffic(traffic) => traffic.is_closed_by_peer(),
+            State::Over => true,
+        }
+    }
+
+    /// Gives memory back that holds nothing now.
+    pub(in crate::net) fn rest(&mut self) {
+        self.buffers.rest();
+    }
+
+    /// Goes as far as what was received allows.
+    fn advance(&mut self) -> Result<(), TlsFailure> {
+        if let State::Handshake(handshake) = &mut self.state {
+            match handshake.advance(&mut self.buffers)? {
+                Progress::Waits => {}
+                Progress::Closed => {
+                    self.state = State::Over;
+                    self.buffers.incoming.clear();
+                }
+                Progress::Done => {
+                    if let State::Handshake(handshake) = mem::replace(&mut self.state, State::Over) {
+                        self.state = State::Traffic(Box::new(handshake.finish()?));
+                    }
+                }
+            }
+        }
+        if let State::Traffic(traffic) = &mut self.state {
+            traffic.receive(&mut self.buffers.incoming, &mut self.buffers.outgoing)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the session if it has failed, with its alert as the last that is said.
+    fn ended(&mut self, result: Result<(), TlsFailure>) -> Result<(), TlsFailure> {
+        if let Err(failure) = &result {
+            if let State::Traffic(traffic) = &mut self.state
+                && let Some(alert) = failure.alert()
+            {
+                traffic.close(alert, &mut self.buffers.outgoing);
+            }
+            self.state = State::Over;
+            self.buffers.incoming.clear();
+        }
+        result
+    }
+}
