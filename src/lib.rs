@@ -26,7 +26,8 @@
 //! `poll_timeout` says when to call again. They hold no clock, no socket and no thread, and
 //! allocate nothing after start-up. A call's way through them is told in `docs/architecture.md`.
 
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "defmt"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 
 pub mod cli;
 pub mod config;

@@ -51,8 +51,10 @@ pub const PUSH_BACKLOG_BYTES: usize = 1024;
 pub const PEM_BYTES: usize = 64 * 1024;
 /// Largest file of the administrator that the first start makes.
 pub const FIRST_USER_FILE_BYTES: usize = 4096;
-/// Longest text of one log line.
+/// Longest text of one log line, and of one argument of a record.
 pub const LOG_LINE_BYTES: usize = 512;
+/// Most arguments of one record.
+pub const LOG_ARGUMENTS: usize = 4;
 /// Log lines of one kind within `LOG_WINDOW`; the rest are counted.
 pub const LOG_BURST: u32 = 5;
 /// Longest name of a network interface: the kernel's IFNAMSIZ without its NUL.

@@ -38,7 +38,7 @@ fn run_falling_back(mut loaded: Loaded) -> ExitCode {
         // Whatever the file wants to be logged: this has to be said.
         crate::log::set_level(crate::log::Level::Error);
         if let Some(complaint) = &loaded.complaint {
-            crate::error!("{}", complaint);
+            crate::log::console::error!("{}", complaint);
         }
         let board = board(loaded.in_force, loaded.complaint.clone());
         let (config, good_copy, next) = loaded.into_parts();

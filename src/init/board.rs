@@ -20,7 +20,7 @@ use crate::limits::{
 };
 use crate::sys::machine::{self as system, BoardSignals, MountError, NotifySocket, Reaped, Server, Watchdog};
 use crate::sys::{Clock, NetworkManager};
-use crate::{error, info, warning};
+use crate::log::console::{error, info, warning};
 
 const WATCHDOG: &str = "/dev/watchdog";
 const NOTIFY: &str = "/run/friendlet/notify";

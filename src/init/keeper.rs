@@ -13,7 +13,7 @@ use crate::limits::{
     SHUTDOWN_GRACE, SILENCE_TIMEOUT, VANISH_TIMEOUT,
 };
 use crate::service::{BackOff, Exit};
-use crate::{error, info, warning};
+use crate::log::console::{error, info, warning};
 
 /// What is to be done, at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -25,7 +25,7 @@ use crate::config::Network;
 use crate::limits::{COMMAND_LINE_BYTES, MODULES_BYTES};
 use crate::sys::file;
 use crate::sys::machine as system;
-use crate::{error, info, warning};
+use crate::log::console::{error, info, warning};
 
 const COMMAND_LINE: &str = "/proc/cmdline";
 const MODULES: &str = "/etc/friendlet/modules";

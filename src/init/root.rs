@@ -11,7 +11,7 @@ use super::boot_state;
 use super::command_line::{CommandLine, Slot};
 use crate::limits::{DEVICE_TIMEOUT, ROOT_FAILURE_PAUSE};
 use crate::sys::machine::{self as system, MountError};
-use crate::{error, info};
+use crate::log::console::{error, info};
 
 const INIT: &str = "/sbin/init";
 
