@@ -4,8 +4,8 @@
 //! `sys::network`), and what the server says before it serves (`serve::identity`, `cli`). They take
 //! any format that `format_args!` takes. A server that keeps its log has these lines there, too.
 
-pub use crate::{console_debug as debug, console_error as error, console_info as info};
 pub use crate::console_warning as warning;
+pub use crate::{console_debug as debug, console_error as error, console_info as info};
 
 /// Writes a line at a level given by its variant's name.
 #[macro_export]

@@ -30,9 +30,19 @@ pub struct Part<'a> {
 }
 
 impl Part<'_> {
+    /// Bytes of them.
+    pub fn len(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.len()).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Where what follows begins.
     pub fn next(&self) -> u64 {
-        self.from + self.pieces.iter().map(|piece| piece.len() as u64).sum::<u64>()
+        self.from + self.len() as u64
     }
 }
 
@@ -99,8 +109,5 @@ pub struct Stamp {
 /// Now.
 pub fn stamp() -> Stamp {
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Stamp {
-        wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
-        mono_ms: super::text::elapsed_ms(),
-    }
+    Stamp { wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX), mono_ms: super::text::elapsed_ms() }
 }

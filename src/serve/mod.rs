@@ -20,7 +20,7 @@ use smol::{LocalExecutor, Timer};
 use self::core::Core;
 use self::ending::Ending;
 use self::system::System;
-use crate::config::Config;
+use crate::config::{Config, LogFiles};
 use crate::limits::SHUTDOWN_GRACE;
 use crate::net::{Bell, Endpoint as _, Listener, Ports};
 use crate::service::Supervisor;
@@ -29,6 +29,7 @@ use crate::slot::{Board, Server, Setup};
 use crate::sys::password::PasswordWorker;
 use crate::sys::{
     Clock, EnabledFile, News, Notify, NotifyEnvironment, PasswordsFile, Processes, Received, Signals, file,
+    log_files,
 };
 use crate::{error, info, limits, warning};
 
@@ -118,6 +119,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let Start { config, state_dir, board, has_init, good_copy } = start;
     let state_dir = state_dir.as_path();
     crate::log::set_level(config.log_level);
+    keep_log(&config.log_files, &board.build);
     let clock = Clock::new();
     // Before anything is made: a second server on the same port must not take the first one's users
     // and keys from under it. Nor may it serve on another one: it would start every service twice.
@@ -187,8 +189,10 @@ pub fn run(start: Start) -> Result<(), StartError> {
     if let Some((path, text)) = good_copy {
         keep_good_copy(&path, &text);
     }
-    smol::block_on(executor.run(until_end(&core, &notify, &ending, signals)))?;
-    ending.carry_out()
+    let outcome = smol::block_on(executor.run(until_end(&core, &notify, &ending, signals)));
+    let outcome = outcome.and_then(|()| ending.carry_out());
+    log_files::handle_tick(Duration::MAX);
+    outcome
 }
 
 /// Keeps the text of a device file with which the server serves. One that is there already is not
@@ -200,6 +204,18 @@ fn keep_good_copy(path: &Path, text: &str) {
     // It may hold what the file itself shows to its owner alone.
     if let Err(error) = file::write_atomic(path, text.as_bytes(), 0o600) {
         warning!("no last good copy of the device file is kept: {}", error);
+    }
+}
+
+fn keep_log(files: &LogFiles, build: &str) {
+    let LogFiles { file, bytes, count } = files;
+    if !file.is_empty() {
+        log_files::open(&log_files::Place {
+            file: Path::new(file.as_str()),
+            bytes: *bytes,
+            count: *count,
+            build,
+        });
     }
 }
 

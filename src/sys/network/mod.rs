@@ -205,7 +205,9 @@ impl NetworkManager {
         let name = self.link.as_ref().map(|link| link.name.as_str()).or(wanted).unwrap_or("no interface yet");
         match told {
             Told::Error(error) => crate::log::console::error!("{}: {}; trying again", name, error),
-            Told::NoInterface => crate::log::console::info!("waiting for {}", wanted.unwrap_or("an Ethernet interface")),
+            Told::NoInterface => {
+                crate::log::console::info!("waiting for {}", wanted.unwrap_or("an Ethernet interface"))
+            }
             Told::NoEthernet => {
                 crate::log::console::error!("{}: is no Ethernet interface, so there is no DHCP on it", name)
             }
@@ -351,7 +353,12 @@ impl NetworkManager {
                 let setting = setting_of(&lease, &self.network);
                 self.lease_time = lease.time;
                 if self.current.as_ref() == Some(&setting) {
-                    crate::log::console::debug!("{}: keeps {}, by DHCP {}", name, setting, Seconds(lease.time));
+                    crate::log::console::debug!(
+                        "{}: keeps {}, by DHCP {}",
+                        name,
+                        setting,
+                        Seconds(lease.time)
+                    );
                 }
                 self.wanted = Some(setting);
             }
@@ -361,7 +368,13 @@ impl NetworkManager {
                         Lost::Expired => "its lease ended, and nobody renewed it",
                         Lost::Refused => "a DHCP server refused it",
                     };
-                    crate::log::console::warning!("{} gives up {}/{}: {}", name, setting.address, setting.prefix, why);
+                    crate::log::console::warning!(
+                        "{} gives up {}/{}: {}",
+                        name,
+                        setting.address,
+                        setting.prefix,
+                        why
+                    );
                 }
             }
         }
@@ -402,7 +415,9 @@ impl NetworkManager {
             kernel.run(Tried::AddGateway(gateway), question)?;
         }
         match self.network.address {
-            Address::Dhcp => crate::log::console::info!("{} has {}, by DHCP {}", link.name, new, Seconds(self.lease_time)),
+            Address::Dhcp => {
+                crate::log::console::info!("{} has {}, by DHCP {}", link.name, new, Seconds(self.lease_time))
+            }
             Address::Static { .. } => crate::log::console::info!("{} has {}", link.name, new),
         }
         // The rest of the network does without.
