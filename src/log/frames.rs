@@ -13,6 +13,8 @@
 use core::cell::RefCell;
 use core::fmt;
 
+use defmt::{Format, Formatter, Str};
+
 use super::text::{Text, elapsed_ms};
 use super::{Level, kept};
 use crate::limits::{LOG_ARGUMENTS, LOG_LINE_BYTES};
@@ -30,12 +32,13 @@ struct Frame {
     len: usize,
     /// How often it was acquired and not released.
     depth: u8,
-    is_whole: bool,
+    /// Whether something did not fit. All zeros at first, so that no frame stands in the program.
+    is_cut: bool,
 }
 
 thread_local! {
     static FRAME: RefCell<Frame> =
-        const { RefCell::new(Frame { bytes: [0; FRAME_BYTES], len: 0, depth: 0, is_whole: true }) };
+        const { RefCell::new(Frame { bytes: [0; FRAME_BYTES], len: 0, depth: 0, is_cut: false }) };
 }
 
 impl Frame {
@@ -43,7 +46,7 @@ impl Frame {
         self.depth = self.depth.saturating_add(1);
         if self.depth == 1 {
             self.len = 0;
-            self.is_whole = true;
+            self.is_cut = false;
         }
     }
 
@@ -56,13 +59,13 @@ impl Frame {
                 place.copy_from_slice(bytes);
                 self.len += bytes.len();
             }
-            None => self.is_whole = false,
+            None => self.is_cut = true,
         }
     }
 
     fn end(&mut self) {
         self.depth = self.depth.saturating_sub(1);
-        if self.depth > 0 || !self.is_whole {
+        if self.depth > 0 || self.is_cut {
             kept::count_lost();
             return;
         }
@@ -120,57 +123,56 @@ pub(super) fn keep_line(level: Level, line: &str) {
     }
 }
 
-/// An argument of a record, by reference. Which of the two traits holds it is found by the compiler:
+/// An argument of a record, by reference. Which of the two traits takes it is found by the compiler:
 /// the one for numbers is nearer.
-pub struct Held<'a, T: ?Sized>(pub &'a T);
+pub struct Held<'a, T>(pub &'a T);
 
-/// Holds what defmt knows as a number.
-pub trait HoldNumber {
+/// Takes what defmt knows as a number.
+pub trait TakeNumber {
     /// Its type.
     type Number;
-    /// A copy.
-    fn hold(&self) -> Number<Self::Number>;
-}
-
-/// Holds the text of everything else.
-pub trait HoldText {
-    /// A copy, cut at [`LOG_LINE_BYTES`].
-    fn hold(&self) -> HeldText;
-}
-
-/// A number to log.
-pub struct Number<T>(T);
-
-impl<T: Copy> Number<T> {
     /// As defmt takes it.
-    pub fn argument(&self) -> T {
-        self.0
-    }
+    fn argument(&self) -> Self::Number;
 }
 
-/// A text to log.
-pub struct HeldText(Text);
-
-impl HeldText {
+/// Takes the text of everything else.
+pub trait TakeText {
     /// As defmt takes it.
-    pub fn argument(&self) -> &str {
-        self.0.as_str()
-    }
+    fn argument(&self) -> Shown<'_>;
 }
 
 macro_rules! numbers {
     ($($number:ty),+) => { $(
-        impl HoldNumber for Held<'_, $number> {
+        impl TakeNumber for Held<'_, $number> {
             type Number = $number;
-            fn hold(&self) -> Number<$number> { Number(*self.0) }
+            fn argument(&self) -> $number { *self.0 }
         }
     )+ };
 }
 
 numbers!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
 
-impl<T: fmt::Display + ?Sized> HoldText for &Held<'_, T> {
-    fn hold(&self) -> HeldText {
-        HeldText(Text::of(&self.0))
+impl<T: fmt::Display> TakeText for &Held<'_, T> {
+    fn argument(&self) -> Shown<'_> {
+        Shown(self.0)
+    }
+}
+
+/// What goes into a frame as a string of at most [`LOG_LINE_BYTES`], without control characters.
+pub struct Shown<'a>(&'a dyn fmt::Display);
+
+impl Format for Shown<'_> {
+    fn format(&self, fmt: Formatter<'_>) {
+        defmt::write!(fmt, "{=str}", Text::of(self.0).as_str());
+    }
+
+    // Hidden, and of this one version of defmt: without them a text would be a sequence of one
+    // string, six bytes longer.
+    fn _format_tag() -> Str {
+        <str as Format>::_format_tag()
+    }
+
+    fn _format_data(&self) {
+        Text::of(self.0).as_str()._format_data();
     }
 }

@@ -99,8 +99,8 @@ macro_rules! log_record {
 macro_rules! log_frame {
     ($name:ident, $format:literal $(, $argument:expr)*) => {{
         #[allow(unused_imports, reason = "a record may have no arguments, or of one kind only")]
-        use $crate::log::frames::{HoldNumber as _, HoldText as _};
-        ::defmt::$name!($format $(, (&$crate::log::frames::Held(&($argument))).hold().argument())*)
+        use $crate::log::frames::{TakeNumber as _, TakeText as _};
+        ::defmt::$name!($format $(, (&$crate::log::frames::Held(&($argument))).argument())*)
     }};
 }
 
