@@ -192,6 +192,8 @@ pub const DHCP_RENEW_MIN: Duration = Duration::from_secs(60);
 pub const DHCP_LEASE_MIN: Duration = Duration::from_secs(10);
 /// Time over which `LOG_BURST` counts.
 pub const LOG_WINDOW: Duration = Duration::from_secs(10);
+/// Pause of `ctl log --follow` between two questions.
+pub const LOG_FOLLOW_STEP: Duration = Duration::from_millis(500);
 /// Pause before a file of the log that could not be written is tried again.
 pub const LOG_RETRY_PAUSE: Duration = Duration::from_secs(10);
 /// How long init waits for a disk to appear.

@@ -1,11 +1,12 @@
 //! The ring of this process.
 
+use core::fmt::Write as _;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use super::Ring;
-use crate::limits::LOG_RING_BYTES;
+use crate::limits::{LOG_HEAD_BYTES, LOG_RING_BYTES};
 
 static RING: Mutex<Ring<LOG_RING_BYTES>> = Mutex::new(Ring::new());
 static IS_KEPT: AtomicBool = AtomicBool::new(false);
@@ -110,4 +111,19 @@ pub struct Stamp {
 pub fn stamp() -> Stamp {
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Stamp { wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX), mono_ms: super::text::elapsed_ms() }
+}
+
+/// What stands at the beginning of each file, and of what `ctl log --raw` writes. Before frames it stands
+/// between zeros, and a reader of frames passes over it; before lines it is one. The slide says how far
+/// from its own addresses the program was loaded: not at all, for it has fixed ones.
+pub fn head(form: &str, build: &str, board: &str, stamp: Stamp) -> heapless::String<LOG_HEAD_BYTES> {
+    let mut head = heapless::String::new();
+    let (open, close) = if form == "text" { ("", "\n") } else { ("\0", "\n\0") };
+    let Stamp { wall_ms, mono_ms } = stamp;
+    // What does not fit is none of ours: a build id and the name of a board are short.
+    let _ = write!(
+        head,
+        "{open}friendlet-log 1 form={form} build={build} board={board} wall_ms={wall_ms} mono_ms={mono_ms} slide=0{close}"
+    );
+    head
 }

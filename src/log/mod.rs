@@ -21,7 +21,7 @@ mod rate;
 mod ring;
 mod text;
 
-pub use kept::{Part, Stamp, is_kept, keep, newest, since, stamp, take_lost, unwritten, written};
+pub use kept::{Part, Stamp, head, is_kept, keep, newest, since, stamp, take_lost, unwritten, written};
 pub use level::{Level, level, set_level};
 pub use rate::RateLimit;
 pub use ring::{RECORD_END, Ring};

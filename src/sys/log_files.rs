@@ -1,7 +1,7 @@
 //! The files of the log: filled from its ring, of a bounded size, so many and no more.
 //!
 //! The newest is `FILE`, the one before it `FILE.1`, and so on; a start of the server begins a new one.
-//! Each begins with a line about the program and the time ([`head`]). They are written at the server's
+//! Each begins with a line about the program and the time ([`log::head`]). They are written at the server's
 //! tick, a bounded number of bytes each time, and by a panic. A file that cannot be written is tried
 //! again after a pause; meanwhile records stay in the ring, as many as it holds.
 
@@ -14,8 +14,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::file;
-use crate::limits::{BOARD, LOG_HEAD_BYTES, LOG_RETRY_PAUSE, LOG_WRITE_BYTES, LOG_WRITES};
-use crate::log::{self, FORM, Stamp};
+use crate::limits::{BOARD, LOG_RETRY_PAUSE, LOG_WRITE_BYTES, LOG_WRITES};
+use crate::log::{self, FORM};
 use crate::{error, warning};
 
 /// The files of this process.
@@ -74,23 +74,6 @@ fn tell(panic: &PanicHookInfo<'_>) {
         Some(place) => error!("panic at {}:{}: {}", place.file(), place.line(), text),
         None => error!("panic: {}", text),
     }
-}
-
-/// What stands at the beginning of each file and of what `ctl log --raw` writes. A reader of defmt's
-/// frames passes over it; in a log of lines it is one. The slide is where the program was loaded
-/// beyond its own addresses: it has fixed ones.
-fn head(build: &str, stamp: Stamp) -> heapless::String<LOG_HEAD_BYTES> {
-    let mut head = heapless::String::new();
-    let (open, close) = if FORM == "defmt" { ("\0", "\n\0") } else { ("", "\n") };
-    // It fits: a build id and a board's name are bounded.
-    let _ = std::fmt::write(
-        &mut head,
-        format_args!(
-            "{open}friendlet-log 1 form={FORM} build={build} board={BOARD} wall_ms={} mono_ms={} slide=0{close}",
-            stamp.wall_ms, stamp.mono_ms
-        ),
-    );
-    head
 }
 
 struct LogFiles {
@@ -213,7 +196,7 @@ impl LogFiles {
         }
         let mut open = OpenOptions::new().append(true).create(true).mode(0o600).open(newest)?;
         open.set_len(0)?;
-        let head = head(&self.build, log::stamp());
+        let head = log::head(FORM, &self.build, BOARD, log::stamp());
         open.write_all(head.as_bytes())?;
         self.is_turned = false;
         self.written = head.len();
