@@ -6,6 +6,8 @@ const MARK: &str = "friendlet-log 1 ";
 /// What a head says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Head {
+    /// Whether lines follow, and no frames.
+    pub(crate) is_text: bool,
     /// Build id of the program, hexadecimal.
     pub(crate) build: String,
     /// Board that it was built for.
@@ -32,13 +34,16 @@ impl Head {
         let number = |name| {
             needed(name)?.parse().map_err(|_| format!("the head's {name} is no number: {}", text.trim_end()))
         };
-        if needed("form")? != "defmt" {
-            return Err(format!("this log is {} and needs no decoding", needed("form")?));
-        }
+        let is_text = match needed("form")? {
+            "defmt" => false,
+            "text" => true,
+            other => return Err(format!("this log is '{other}', which is unknown here")),
+        };
         if number("slide")? != 0 {
             return Err("this program was not loaded where it is linked to".to_owned());
         }
         Ok(Self {
+            is_text,
             build: needed("build")?.to_owned(),
             board: needed("board")?.to_owned(),
             wall_ms: number("wall_ms")?,
@@ -56,6 +61,7 @@ mod tests {
         let text = "friendlet-log 1 form=defmt build=0a1b board=qemu-armv7 wall_ms=1700000000000 mono_ms=12 slide=0\n";
         let head = Head::parse(text.as_bytes()).unwrap().unwrap();
         let wanted = Head {
+            is_text: false,
             build: "0a1b".into(),
             board: "qemu-armv7".into(),
             wall_ms: 1_700_000_000_000,
@@ -64,7 +70,7 @@ mod tests {
         assert_eq!(head, wanted);
         assert_eq!(Head::parse(b"\x01\x02"), None);
         for (from, to, complaint) in [
-            ("form=defmt", "form=text", "needs no decoding"),
+            ("form=defmt", "form=tea", "unknown here"),
             ("slide=0", "slide=4096", "loaded"),
             ("build=", "built=", "no build"),
             ("mono_ms=12", "mono_ms=x", "mono_ms is no number"),

@@ -44,6 +44,11 @@ impl Reader {
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<String, String> {
         let mut text = String::new();
         for byte in bytes {
+            if *byte == b'\n' && self.head.as_ref().is_some_and(|head| head.is_text) {
+                let line = std::mem::take(&mut self.pending);
+                let _ = writeln!(text, "{}", String::from_utf8_lossy(&line));
+                continue;
+            }
             if *byte != 0 {
                 self.pending.push(*byte);
                 continue;
@@ -87,7 +92,8 @@ impl Reader {
     }
 
     fn begin(&mut self, head: Head, text: &mut String) -> Result<(), String> {
-        if self.head.as_ref().is_none_or(|known| known.build != head.build) || self.program.is_none() {
+        let is_known = self.head.as_ref().is_some_and(|known| known.build == head.build);
+        if !head.is_text && !(is_known && self.program.is_some()) {
             self.program = Some(self.programs.find(Some(&head.build))?);
         }
         if self.style == Style::Full {
@@ -165,6 +171,14 @@ mod tests {
         assert_eq!(milliseconds("0.000"), Some(0));
         assert_eq!(milliseconds("12.345"), Some(12_345));
         assert_eq!(milliseconds("12"), None);
+    }
+
+    #[test]
+    fn lines_pass_as_they_are() {
+        let mut reader = Reader::new(Programs::new(None, None), Style::Lines);
+        let stream = b"\0friendlet-log 1 form=text build=0a board=b wall_ms=5 mono_ms=4 slide=0\n\0a\nb";
+        assert_eq!(reader.take(stream).unwrap(), "a\n");
+        assert_eq!(reader.take(b"c\n").unwrap(), "bc\n");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod flash;
 mod image;
 mod json;
 mod licences;
+mod log;
 mod machine;
 mod qemu;
 mod run;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         }
         Ok(Command::Run(steps)) => steps::run(&steps),
         Ok(Command::Board(command, options)) => ended(run_board(command, &options)),
+        Ok(Command::Log(options)) => ended(log::show(&options)),
         Ok(Command::Tool(board, tool)) => ended(tools::run(&board, &tool)),
         Err(message) => {
             eprintln!("error: {message}\n\n{}", help());
@@ -65,6 +67,7 @@ enum Command {
     Run(Vec<&'static Step>),
     Board(&'static BoardCommand, Options),
     Tool(String, Tool),
+    Log(log::Options),
 }
 
 /// A command about boards.
@@ -142,6 +145,9 @@ fn command(arguments: &[String]) -> Result<Command, String> {
     }
     if let Some(result) = tools::parse(&words) {
         return result.map(|(board, tool)| Command::Tool(board, tool));
+    }
+    if let ["log", rest @ ..] = words.as_slice() {
+        return log::parse(rest).map(Command::Log);
     }
     if let [name, rest @ ..] = words.as_slice() {
         if let Some(command) = BOARD_COMMANDS.iter().find(|command| command.name == *name) {
@@ -229,7 +235,7 @@ fn help() -> String {
         let usage = format!("{} [--board B]", command.name);
         text += &format!("  {usage:<20}  {}\n", command.about);
     }
-    for (usage, about) in tools::HELP {
+    for (usage, about) in tools::HELP.iter().chain([&log::HELP]) {
         text += &format!("  {usage}\n      {about}\n");
     }
     text += "\nExit code: 0 all steps passed, 1 a step failed, 64 the command line is wrong.\n";
@@ -247,6 +253,7 @@ mod tests {
             Command::Run(steps) => Ok(steps.iter().map(|step| step.name).collect()),
             Command::Board(command, _) => Ok(vec![command.name]),
             Command::Tool(..) => Ok(vec!["tool"]),
+            Command::Log(_) => Ok(vec!["log"]),
         }
     }
 
