@@ -97,7 +97,7 @@ impl Reader {
             self.program = Some(self.programs.find(Some(&head.build))?);
         }
         if self.style == Style::Full {
-            let Head { build, board, wall_ms, mono_ms } = &head;
+            let Head { build, board, wall_ms, mono_ms, .. } = &head;
             let _ = writeln!(
                 text,
                 "-- board {board}, build {build}, begun {} --",
