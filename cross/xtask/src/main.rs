@@ -17,6 +17,7 @@ mod image;
 mod json;
 mod licences;
 mod log;
+mod logs;
 mod machine;
 mod qemu;
 mod run;
