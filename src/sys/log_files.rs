@@ -147,15 +147,14 @@ impl LogFiles {
 
     /// Writes one piece of the ring; whether there was one.
     fn write_some(&mut self) -> io::Result<bool> {
-        if self.open.is_some() && self.written + LOG_WRITE_BYTES > self.limit {
+        let room = self.limit.saturating_sub(self.written);
+        if self.open.is_none() || self.next_record_is_over(room) {
             self.open = None;
-        }
-        if self.open.is_none() {
             self.begin()?;
         }
+        let room = self.limit.saturating_sub(self.written);
         let Some(open) = self.open.as_mut() else { return Ok(false) };
-        let position = self.position;
-        let wrote = log::since(position, LOG_WRITE_BYTES, |part| {
+        let wrote = log::since(self.position, LOG_WRITE_BYTES.min(room), |part| {
             let result = part.pieces.iter().try_for_each(|piece| open.write_all(piece));
             result.map(|()| (part.next(), part.len()))
         });
@@ -173,6 +172,13 @@ impl LogFiles {
                 Err(error)
             }
         }
+    }
+
+    /// Whether there is a record that needs more than `room`. Every one fits a new file.
+    fn next_record_is_over(&self, room: usize) -> bool {
+        room < LOG_WRITE_BYTES
+            && log::unwritten(self.position)
+            && log::since(self.position, room, |part| part.is_empty()).unwrap_or_default()
     }
 
     /// Makes room for a new file and begins it.
@@ -204,3 +210,6 @@ impl LogFiles {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
