@@ -7,7 +7,10 @@ use crate::log::{Level, write_line};
 /// The ring is that of the process: one test at a time fills it.
 static RING: Mutex<()> = Mutex::new(());
 
-struct Folder(PathBuf, MutexGuard<'static, ()>);
+struct Folder(
+    PathBuf,
+    #[expect(dead_code, reason = "held, and let go with the folder")] MutexGuard<'static, ()>,
+);
 
 impl Folder {
     fn new(test: &str) -> Self {
