@@ -6,7 +6,7 @@
 //! | layer | module | what it is |
 //! |---|---|---|
 //! | L0 | [`limits`] | every bound of the program, by name |
-//! | L0 | [`log`] | the log's macros and its text sink |
+//! | L0 | [`log`] | the log's macros, its two sinks and its ring |
 //! | L1 | [`proto`] | Friend Core's messages: bytes to values and back |
 //! | L1 | [`ws`] | RFC 6455 over fixed buffers |
 //! | L1 | [`http`] | request head, form, responses, upgrade |
