@@ -180,8 +180,12 @@ fn exchange(binary: PathBuf) -> Folder {
     post("user/updatepassword", &format!("sessionid={FOUNDING}&username=guest&password=better"));
     let mut socket = server.bound(FOUNDING);
     for text in ["nonsense", "<!--broken", "{\"type\":7}"] {
-        socket.call(text);
+        socket.send(text);
     }
+    // Some are answered and some are not; this is.
+    socket.send(&request("r", "board/status", "{}", FOUNDING));
+    while !socket.text().contains("DeviceFile") {}
+    drop(socket);
     // No TLS, and so a complaint of it.
     let mut stream = Stream::plain(server.address());
     let _ = std::io::Write::write_all(&mut stream, b"\x16\x03\x01\0\x02\x01\0");
@@ -209,6 +213,10 @@ fn comparable(text: &str, folder: &Folder) -> Vec<String> {
         let mut line = words.collect::<Vec<_>>().join(" ");
         if let Some(at) = line.find("started, pid ") {
             line.truncate(at + "started, pid ".len());
+        }
+        if line.contains("serve::core: served ") {
+            // How often a status was asked for is a matter of time, too.
+            line.retain(|c| !c.is_ascii_digit());
         }
         (!line.contains("serve::core: so far ")).then_some(line)
     };
