@@ -1,6 +1,7 @@
 //! The log: kept in files of bounded size, told to administrators, and the same in frames and lines.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -188,8 +189,10 @@ fn exchange(binary: PathBuf) -> Folder {
     drop(socket);
     // No TLS, and so a complaint of it.
     let mut stream = Stream::plain(server.address());
-    let _ = std::io::Write::write_all(&mut stream, b"\x16\x03\x01\0\x02\x01\0");
-    drop(stream);
+    stream.write_all(b"\x16\x03\x01\0\x05\x01\0\0\x01\0").unwrap();
+    let _ = stream.read_to_end(&mut Vec::new());
+    post("board/log", &format!("sessionid={FOUNDING}&level=info"));
+    post("board/log", &format!("sessionid={FOUNDING}&level=debug"));
     until("a line of the tick", || {
         let log = fs::read(server.folder().file("log")).unwrap();
         log.len() > 1000
