@@ -93,7 +93,8 @@ impl Reader {
 
     fn begin(&mut self, head: Head, text: &mut String) -> Result<(), String> {
         let is_known = self.head.as_ref().is_some_and(|known| known.build == head.build);
-        if !head.is_text && !(is_known && self.program.is_some()) {
+        let is_there = is_known && self.program.is_some();
+        if !is_there && !head.is_text {
             self.program = Some(self.programs.find(Some(&head.build))?);
         }
         if self.style == Style::Full {
