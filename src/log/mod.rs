@@ -123,10 +123,11 @@ mod tests {
 
     #[test]
     fn formats_that_both_forms_take() {
-        for plain in ["", "a", "{}", "a {} b {}: {}", "{}{}{}{}"] {
+        for plain in ["", "a", "{}", "a {} b {}: {}", &"{}".repeat(crate::limits::LOG_ARGUMENTS)] {
             assert!(is_plain(plain), "{plain}");
         }
-        for other in ["{:?}", "{0}", "{a}", "{", "}", "a {{}}", "{}{}{}{}{}"] {
+        let too_many = "{}".repeat(crate::limits::LOG_ARGUMENTS + 1);
+        for other in ["{:?}", "{0}", "{a}", "{", "}", "a {{}}", &too_many] {
             assert!(!is_plain(other), "{other}");
         }
     }

@@ -37,7 +37,17 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// The log's macros, which Rust exports at the root of the crate.
-const LOG_MACROS: &[&str] = &["log_at", "error", "warning", "info", "debug"];
+const LOG_MACROS: &[&str] = &[
+    "log_at",
+    "error",
+    "warning",
+    "info",
+    "debug",
+    "console_error",
+    "console_warning",
+    "console_info",
+    "console_debug",
+];
 
 /// Longest source file, tests included.
 const FILE_LINES: usize = 600;

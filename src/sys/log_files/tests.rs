@@ -1,25 +1,36 @@
-use std::sync::MutexGuard;
+use std::process::Command;
 
 use super::*;
 use crate::limits::{LOG_FILE_BYTES_MIN, LOG_LINE_BYTES, LOG_RING_BYTES};
 use crate::log::{Level, write_line};
 
-/// The ring is that of the process: one test at a time fills it.
-static RING: Mutex<()> = Mutex::new(());
+/// Set in a process that runs one test: the ring and the level in force are of a process, and other tests
+/// have others.
+const ALONE: &str = "FRIENDLET_TEST_ALONE";
 
-struct Folder(
-    PathBuf,
-    #[expect(dead_code, reason = "held, and let go with the folder")] MutexGuard<'static, ()>,
-);
+/// Runs the test of this name in a process of its own, and says whether this is the one.
+fn is_alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output =
+        command.args(["--exact", &format!("sys::log_files::tests::{test}")]).env(ALONE, "1").output();
+    let output = output.unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+    false
+}
+
+struct Folder(PathBuf);
 
 impl Folder {
     fn new(test: &str) -> Self {
-        let guard = RING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         log::keep();
         let path = std::env::temp_dir().join(format!("friendlet-log-{test}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
-        Self(path, guard)
+        Self(path)
     }
 
     /// Files that begin with what is logged from now on.
@@ -49,7 +60,7 @@ fn line(number: usize) {
     write_line(Level::Info, "test", format_args!("line {number} {}", "x".repeat(300)));
 }
 
-/// Every level may be wanted by another test, and lines of other tests may come between.
+/// The numbers of the lines that are there.
 fn numbers(text: &str) -> Vec<usize> {
     let number = |line: &str| line.split("test: line ").nth(1)?.split(' ').next()?.parse().ok();
     text.lines().filter_map(number).collect()
@@ -59,6 +70,9 @@ fn numbers(text: &str) -> Vec<usize> {
 #[cfg(not(feature = "defmt"))]
 #[test]
 fn files_turn_at_their_size_and_end_at_their_number() {
+    if !is_alone("files_turn_at_their_size_and_end_at_their_number") {
+        return;
+    }
     let folder = Folder::new("turn");
     let mut files = folder.files(3);
     for number in 0..120 {
@@ -85,6 +99,9 @@ fn files_turn_at_their_size_and_end_at_their_number() {
 #[cfg(not(feature = "defmt"))]
 #[test]
 fn one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted() {
+    if !is_alone("one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted") {
+        return;
+    }
     let folder = Folder::new("tick");
     let mut files = folder.files(16);
     let mut number = 0;
@@ -113,6 +130,9 @@ fn one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted() {
 #[cfg(not(feature = "defmt"))]
 #[test]
 fn file_that_cannot_be_made_is_tried_again_after_the_pause_and_not_before() {
+    if !is_alone("file_that_cannot_be_made_is_tried_again_after_the_pause_and_not_before") {
+        return;
+    }
     let folder = Folder::new("retry");
     // A file where a folder should be.
     fs::write(folder.0.join("folder"), "").unwrap();
@@ -160,7 +180,7 @@ fn panic_and_its_place_are_in_the_file_before_the_end() {
     let file = folder.0.join("folder/log");
     let own = std::env::current_exe().unwrap();
     let name = "sys::log_files::tests::panic_and_its_place_are_in_the_file_before_the_end";
-    let mut command = std::process::Command::new(own);
+    let mut command = Command::new(own);
     let output = command.args(["--exact", name]).env(CHILD, &file).output().unwrap();
     assert!(!output.status.success(), "{output:?}");
     let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
