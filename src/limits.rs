@@ -223,6 +223,10 @@ pub const FEED_INTERVAL: Duration = Duration::from_secs(1);
 const _: () = {
     assert!(LOG_RING_BYTES >= 4096, "log_ring_bytes: must hold the longest record, and a few more");
     assert!(
+        LOG_WRITE_BYTES / 3 * 4 + BUILD_ID_BYTES + 512 <= REPLY_BYTES,
+        "reply_bytes: must hold the records of one answer"
+    );
+    assert!(
         LOG_HEAD_BYTES + LOG_WRITE_BYTES <= LOG_FILE_BYTES_MIN,
         "a file of the log holds its head and one write"
     );

@@ -17,13 +17,15 @@ use defmt::{Format, Formatter, Str};
 
 use super::text::{Text, elapsed_ms};
 use super::{Level, kept};
-use crate::limits::{LOG_ARGUMENTS, LOG_LINE_BYTES};
+use crate::limits::{LOG_ARGUMENTS, LOG_LINE_BYTES, LOG_WRITE_BYTES};
 
 /// Most bytes of a frame before it is encoded: the number of its string and the time, then for each
 /// argument the number of its kind, its length and itself.
 const FRAME_BYTES: usize = 2 + 8 + LOG_ARGUMENTS * (2 + 4 + LOG_LINE_BYTES);
 /// The same once it is encoded: one byte more for every seven, the last that is begun, and the zero.
-pub(crate) const ENCODED_BYTES: usize = FRAME_BYTES + FRAME_BYTES / 7 + 2;
+const ENCODED_BYTES: usize = FRAME_BYTES + FRAME_BYTES / 7 + 2;
+
+const _: () = assert!(ENCODED_BYTES <= LOG_WRITE_BYTES, "the longest record fits one write, and the ring");
 
 defmt::timestamp!("{=u64:ms}", elapsed_ms());
 

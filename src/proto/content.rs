@@ -333,6 +333,33 @@ mod tests {
     }
 
     #[test]
+    fn records_are_one_base64_text_wherever_they_are_cut() {
+        let records = b"0123456789";
+        for at in 0..=records.len() {
+            let (first, second) = records.split_at(at);
+            let log = BoardLog {
+                board: "b",
+                build: "0a",
+                form: "text",
+                level: "info",
+                wall_ms: 5,
+                mono_ms: 4,
+                from: 7,
+                next: 17,
+                records: [first, second],
+            };
+            assert_eq!(
+                written(|out| board_log(out, &log)),
+                concat!(
+                    r#"{ "Status": "ok", "Board": "b", "Build": "0a", "Form": "text", "Level": "info", "#,
+                    r#""Wall": 5, "Mono": 4, "From": 7, "Next": 17, "Records": "MDEyMzQ1Njc4OQ=="}"#
+                ),
+                "{at}"
+            );
+        }
+    }
+
+    #[test]
     fn list_2016() {
         assert_eq!(
             written(|out| list(out, Form::Frame, [HELLO])),

@@ -43,6 +43,9 @@ const LOG_MACROS: &[&str] = &[
     "warning",
     "info",
     "debug",
+    "log_record",
+    "log_frame",
+    "console_at",
     "console_error",
     "console_warning",
     "console_info",
@@ -283,6 +286,21 @@ fn every_limit_is_explained() {
     let silent: Vec<_> =
         friendlet::limits::TABLE.iter().filter(|(name, _)| !text.contains(&format!("`{name}`"))).collect();
     assert!(silent.is_empty(), "docs/limits.md does not name: {silent:?}");
+}
+
+/// Where `unsafe` may stand, each a file that says why.
+const UNSAFE: &[&str] = &["log/frames.rs"];
+
+#[test]
+fn unsafe_code_is_where_it_may_be() {
+    let found: Vec<String> = sources(&root().join("src"))
+        .iter()
+        .filter(|(_, source)| words(source).iter().any(|word| word == "unsafe"))
+        .map(|(file, _)| file.display().to_string())
+        .collect();
+    assert_eq!(found, UNSAFE);
+    let source = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    assert!(source.contains("#![deny(unsafe_code)]"));
 }
 
 #[test]
