@@ -36,7 +36,11 @@ pub struct Place<'a> {
 
 /// Keeps the log in files, and makes panics part of it. What is in the ring already goes there, too.
 pub fn open(place: &Place<'_>) {
-    let files = LogFiles::new(place);
+    let mut files = LogFiles::new(place);
+    // At once: from here on the server holds no more files than now.
+    if let Err(error) = files.begin() {
+        files.put_off(&error, Duration::ZERO);
+    }
     if let Ok(mut slot) = FILES.lock() {
         *slot = Some(files);
     }
@@ -123,16 +127,7 @@ impl LogFiles {
             match self.write_some() {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(error) => {
-                    // Told once: it goes to the ring, and would be the next thing to fail.
-                    if self.failures == 0 {
-                        let path = self.paths.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
-                        warning!("{}: {}; the log waits in memory", path.display(), error);
-                    }
-                    self.failures = self.failures.saturating_add(1);
-                    self.retry_at = now.saturating_add(LOG_RETRY_PAUSE);
-                    return;
-                }
+                Err(error) => return self.put_off(&error, now),
             }
         }
         if self.failures > 0 {
@@ -143,6 +138,17 @@ impl LogFiles {
         if lost > 0 {
             warning!("{} records were lost before they could be written", lost);
         }
+    }
+
+    /// Tries again later.
+    fn put_off(&mut self, error: &io::Error, now: Duration) {
+        // Told once: it goes to the ring, and would be the next thing to fail.
+        if self.failures == 0 {
+            let path = self.paths.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
+            warning!("{}: {}; the log waits in memory", path.display(), error);
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = now.saturating_add(LOG_RETRY_PAUSE);
     }
 
     /// Writes one piece of the ring; whether there was one.
