@@ -4,7 +4,7 @@
 //! [`LOG_LINE_BYTES`](crate::limits::LOG_LINE_BYTES), and written to standard error in one write. A
 //! build for a device (feature `defmt`) keeps the format strings out of the program: a record is the
 //! number of its string, the time and the arguments, and `cargo xtask log` makes the same line of it.
-//! Either way the newest records are kept in a [ring](kept) once [`keep`] was called, from where files
+//! Either way the newest records are kept in a [ring](Ring) once [`keep`] was called, from where files
 //! and `board/log` have them.
 //!
 //! The macros take a literal whose places are all `{}`, and up to four arguments; what has no
