@@ -17,6 +17,7 @@ fn main() {
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=boards");
+    println!("cargo:rerun-if-changed=src/log/defmt-linux.x");
     if let Err(message) = generate() {
         eprintln!("error: {message}");
         process::exit(1);
@@ -69,6 +70,12 @@ fn generate() -> Result<(), String> {
     println!("cargo:rustc-env=FRIENDLET_BOARD={board}");
     println!("cargo:rustc-env=FRIENDLET_TARGET={}", variable("TARGET")?);
     println!("cargo:rustc-env=FRIENDLET_BUILT_UNIX_S={}", built_unix_s()?);
+    if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
+        // Every level is compiled in, and the level in force decides at run time.
+        println!("cargo:rustc-env=DEFMT_LOG=trace");
+        // The tests' programs hold the same records as the server.
+        println!("cargo:rustc-link-arg=-Wl,-T,{}", root.join("src/log/defmt-linux.x").display());
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 //! | layer | module | what it is |
 //! |---|---|---|
 //! | L0 | [`limits`] | every bound of the program, by name |
-//! | L0 | [`log`] | the log's macros and its text sink |
+//! | L0 | [`log`] | the log's macros, its two sinks and its ring |
 //! | L0 | [`pages`] | memory that goes back to the system while it is empty |
 //! | L0 | [`runtime`] | the loop under the tasks: descriptors, timers, wakers |
 //! | L1 | [`proto`] | Friend Core's messages: bytes to values and back |

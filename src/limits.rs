@@ -57,8 +57,26 @@ pub const PUSH_BACKLOG_BYTES: usize = 1024;
 pub const PEM_BYTES: usize = 64 * 1024;
 /// Largest file of the administrator that the first start makes.
 pub const FIRST_USER_FILE_BYTES: usize = 4096;
-/// Longest text of one log line.
+/// Longest text of one log line, and of one argument of a record.
 pub const LOG_LINE_BYTES: usize = 512;
+/// Most arguments of one record.
+pub const LOG_ARGUMENTS: usize = 4;
+/// Bytes of one file of the log unless the device file says otherwise.
+pub const LOG_FILE_BYTES: usize = 64 * 1024;
+/// Fewest bytes of one: its head and the longest record, with room to spare.
+pub const LOG_FILE_BYTES_MIN: usize = 8 * 1024;
+/// Most bytes of one.
+pub const LOG_FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Files of the log unless the device file says otherwise.
+pub const LOG_FILES: usize = 4;
+/// Most of them.
+pub const LOG_FILES_MAX: usize = 16;
+/// Most that is written to a file at once, and records of one answer of `board/log`.
+pub const LOG_WRITE_BYTES: usize = 4096;
+/// Writes to the files of the log in one tick.
+pub const LOG_WRITES: usize = 4;
+/// Head of a file of the log.
+pub const LOG_HEAD_BYTES: usize = 256;
 /// Log lines of one kind within `LOG_WINDOW`; the rest are counted.
 pub const LOG_BURST: u32 = 5;
 /// Longest name of a network interface: the kernel's IFNAMSIZ without its NUL.
@@ -180,6 +198,10 @@ pub const DHCP_RENEW_MIN: Duration = Duration::from_secs(60);
 pub const DHCP_LEASE_MIN: Duration = Duration::from_secs(10);
 /// Time over which `LOG_BURST` counts.
 pub const LOG_WINDOW: Duration = Duration::from_secs(10);
+/// Pause of `ctl log --follow` between two questions.
+pub const LOG_FOLLOW_STEP: Duration = Duration::from_millis(500);
+/// Pause before a file of the log that could not be written is tried again.
+pub const LOG_RETRY_PAUSE: Duration = Duration::from_secs(10);
 /// How long init waits for a disk to appear.
 pub const DEVICE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Step at which init looks for it.
@@ -205,6 +227,15 @@ pub const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(2);
 pub const FEED_INTERVAL: Duration = Duration::from_secs(1);
 
 const _: () = {
+    assert!(LOG_RING_BYTES >= 4096, "log_ring_bytes: must hold the longest record, and a few more");
+    assert!(
+        LOG_WRITE_BYTES / 3 * 4 + BUILD_ID_BYTES + 512 <= REPLY_BYTES,
+        "reply_bytes: must hold the records of one answer"
+    );
+    assert!(
+        LOG_HEAD_BYTES + LOG_WRITE_BYTES <= LOG_FILE_BYTES_MIN,
+        "a file of the log holds its head and one write"
+    );
     assert!(SLOTS >= 2, "slots: one is kept for an administrator, so two are needed");
     assert!(SLOTS <= 4096, "slots: at most 4096");
     assert!(MESSAGE_BYTES >= 1024, "message_bytes: an upgrade and a login need 1024");

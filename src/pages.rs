@@ -5,8 +5,8 @@
 //! and a page only when something is written there, and gives all of them back on request. Nothing of
 //! this is an allocation: the address space stays, so taking pages again cannot fail for want of it.
 //!
-//! This is the one module of the crate with `unsafe` in it: mmap(2), madvise(2) and munmap(2) have no
-//! other form. `tests/it/layers.rs` sees to it that it stays the only one.
+//! This module has `unsafe` in it: mmap(2), madvise(2) and munmap(2) have no other form.
+//! `tests/it/layers.rs` says which files may.
 
 #![allow(unsafe_code, reason = "mapping memory is what this module is for")]
 

@@ -65,6 +65,8 @@ impl Budget {
             Tls::On { client_ca, .. } => (connections, 2 + usize::from(client_ca.is_some())),
         };
         let services = config.services.len();
+        let log = &config.log_files;
+        let log_files = if log.file.is_empty() { 0 } else { log.count };
         let runs = limits::SERVICE_COMMAND_RUNS;
         // Everything that lives in one value is there once, whatever the file names.
         let tables = [
@@ -98,6 +100,7 @@ impl Budget {
                 size_of::<PasswordJob>() + size_of::<PasswordResult>(),
             ),
             Item::new("password thread", 1, WORKER_STACK_BYTES),
+            Item::new("newest records of the log", 1, limits::LOG_RING_BYTES),
             Item::new("certificates and keys", pem_files, limits::PEM_BYTES),
             Item::new("descriptor or timer waited for", connections + services + 2 * runs + 8, ENTRY_BYTES),
             Item::new("executor of the rest", 1, EXECUTOR_BYTES),
@@ -112,6 +115,8 @@ impl Budget {
             // Both ways, and doubled for what the kernel needs itself.
             Item::new("socket buffers", connections + BACKLOG, 4 * limits::SOCKET_BUFFER_BYTES),
             Item::new("pipe of a service or command", services + runs, PIPE_BYTES),
+            // In memory, unless the device file names a place on a disk.
+            Item::new("file of the log", log_files, log.bytes),
         ];
         Self { server, start, kernel }
     }

@@ -31,6 +31,8 @@ const TIMES: &[(&str, Duration)] = &[
     ("linger_timeout", limits::LINGER_TIMEOUT),
     ("lockout_time", limits::LOCKOUT_TIME),
     ("lockout_time_max", limits::LOCKOUT_TIME_MAX),
+    ("log_follow_step", limits::LOG_FOLLOW_STEP),
+    ("log_retry_pause", limits::LOG_RETRY_PAUSE),
     ("log_window", limits::LOG_WINDOW),
     ("network_poll", limits::NETWORK_POLL),
     ("ping_interval", limits::PING_INTERVAL),

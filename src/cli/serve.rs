@@ -12,6 +12,7 @@ use crate::config::{self, Complaint, Config, InForce};
 use crate::limits::NOTICE_BYTES;
 use crate::serve::{self, Start, StartError};
 use crate::slot::Board;
+use crate::sys::log_files;
 
 /// Set to `1` by `friendlet init`, which is then to be asked for the end of the board.
 const INIT: &str = "FRIENDLET_INIT";
@@ -23,6 +24,8 @@ const NOTICE: &str = "FRIENDLET_NOTICE";
 /// Runs the server with the device file at `config`, or the one in its usual place. With `falls_back`,
 /// one that cannot be used gives way to its last good copy, and that to the board's own.
 pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
+    crate::log::keep();
+    log_files::log_panics();
     if falls_back {
         return run_falling_back(load::load_falling_back(config.unwrap_or(Path::new(load::DEFAULT_PATH))));
     }
@@ -38,7 +41,7 @@ fn run_falling_back(mut loaded: Loaded) -> ExitCode {
         // Whatever the file wants to be logged: this has to be said.
         crate::log::set_level(crate::log::Level::Error);
         if let Some(complaint) = &loaded.complaint {
-            crate::error!("{}", complaint);
+            crate::log::console::error!("{}", complaint);
         }
         let board = board(loaded.in_force, loaded.complaint.clone());
         let (config, good_copy, next) = loaded.into_parts();

@@ -54,6 +54,8 @@ pub struct Config {
     pub slots: usize,
     /// `[log] level`.
     pub log_level: Level,
+    /// The rest of `[log]`.
+    pub log_files: LogFiles,
     /// `[network]`, if there is one: for `friendlet init` alone.
     pub network: Option<Network>,
     /// `[session] idle_timeout_s`.
@@ -68,6 +70,17 @@ pub struct Config {
     pub tokens: Tokens,
     /// Each `[[service]]`, and the built-in `hello`.
     pub services: ServiceTable,
+}
+
+/// The files that the log is kept in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogFiles {
+    /// `[log] file`: the newest; the others are `FILE.1`, `FILE.2` and so on. Empty: none are written.
+    pub file: FilePath,
+    /// `[log] file_bytes`: most bytes of each.
+    pub bytes: usize,
+    /// `[log] files`: how many there are at most.
+    pub count: usize,
 }
 
 /// Where the server listens, and how.
@@ -128,7 +141,7 @@ fn build(text: &str, program: &str, report: &mut Report<'_>) -> Config {
     let listen = settings::listen(&root, report);
     let state_dir = settings::state_dir(&root, report);
     let slots = settings::slots(&root, report);
-    let log_level = settings::log_level(&root, report);
+    let (log_level, log_files) = settings::log(&root, report);
     let network = network::network(&root, report);
     let session = settings::session(&root, report);
     let services = services::read(&root, program, report);
@@ -141,6 +154,7 @@ fn build(text: &str, program: &str, report: &mut Report<'_>) -> Config {
         state_dir,
         slots,
         log_level,
+        log_files,
         network,
         idle_timeout: session.idle_timeout,
         lockout_attempts: session.lockout_attempts,

@@ -2,20 +2,22 @@
 //! `[session]`.
 
 use core::net::{Ipv4Addr, SocketAddr};
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use heapless::Vec;
 
 use super::diagnostics::Report;
 use super::section::{Place, Section, bounded};
-use super::{FilePath, Listen, Tls, alternatives};
+use super::{FilePath, Listen, LogFiles, Tls, alternatives};
 use crate::limits;
 use crate::log::Level;
 
 const DEFAULT_PORT: u16 = 6500;
 const CERTIFICATE: &str = "tls/certificate.pem";
 const KEY: &str = "tls/key.pem";
-const LEVELS: [Level; 5] = [Level::Off, Level::Error, Level::Warn, Level::Info, Level::Debug];
+/// Where the log of a device is kept: in memory. What is for people goes to standard error.
+const DEFAULT_LOG_FILE: &str = if cfg!(feature = "defmt") { "/run/friendlet/log" } else { "" };
 
 /// `[listen]`.
 pub(super) fn listen(root: &Section<'_, '_>, report: &mut Report<'_>) -> Listen {
@@ -176,17 +178,35 @@ pub(super) fn slots(root: &Section<'_, '_>, report: &mut Report<'_>) -> usize {
     }
 }
 
-/// `[log] level`.
-pub(super) fn log_level(root: &Section<'_, '_>, report: &mut Report<'_>) -> Level {
-    let section = root.section("log", "[log]", &["level"], report);
-    let Some((name, at)) = section.text("level", report) else {
-        return Level::Info;
+/// `[log]`.
+pub(super) fn log(root: &Section<'_, '_>, report: &mut Report<'_>) -> (Level, LogFiles) {
+    let section = root.section("log", "[log]", &["file", "file_bytes", "files", "level"], report);
+    let level = match section.text("level", report) {
+        None => Level::Info,
+        Some((name, at)) => Level::from_name(name).unwrap_or_else(|| {
+            let names = Level::ALL.map(Level::name);
+            report.error(&at, format_args!("level: expected {}, found '{name}'", alternatives(&names)));
+            Level::Info
+        }),
     };
-    Level::from_name(name).unwrap_or_else(|| {
-        let names = LEVELS.map(Level::name);
-        report.error(&at, format_args!("level: expected {}, found '{name}'", alternatives(&names)));
-        Level::Info
-    })
+    let file = match section.text("file", report) {
+        None => FilePath::try_from(DEFAULT_LOG_FILE).unwrap_or_default(),
+        Some(text) => {
+            if !text.0.is_empty() && (!text.0.starts_with('/') || text.0.contains('\0')) {
+                report.error(&text.1, format_args!("file '{}': expected an absolute path", text.0));
+            }
+            bounded("file", &text, report).unwrap_or_default()
+        }
+    };
+    let mut number = |key, range: RangeInclusive<usize>, default| {
+        let range = *range.start() as u64..=*range.end() as u64;
+        let given = section.integer(key, range, report);
+        given.and_then(|(number, _)| usize::try_from(number).ok()).unwrap_or(default)
+    };
+    let bytes =
+        number("file_bytes", limits::LOG_FILE_BYTES_MIN..=limits::LOG_FILE_BYTES_MAX, limits::LOG_FILE_BYTES);
+    let count = number("files", 1..=limits::LOG_FILES_MAX, limits::LOG_FILES);
+    (level, LogFiles { file, bytes, count })
 }
 
 /// What `[session]` says.

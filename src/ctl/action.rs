@@ -9,7 +9,7 @@ use super::link::Link;
 use super::output::{clean, clean_lines, columns, span, unwritable};
 use super::reply::{judge, no_session};
 use super::state::{SESSIONS, StateDir};
-use super::{FAILED, Failure, NO_RIGHT, NOT_RUNNING, World, board, connection, http, watch};
+use super::{FAILED, Failure, NO_RIGHT, NOT_RUNNING, World, board, connection, http, log, watch};
 
 /// Longest session id that is looked at; Friend Core keeps ids in 256 bytes.
 const SESSION_BYTES: usize = 255;
@@ -64,6 +64,7 @@ pub(super) fn run(invocation: &Invocation, world: &mut World<'_>) -> Result<u8, 
             })
         }
         Action::Board => board::status(invocation, world),
+        Action::Log(options) => log::run(invocation, world, options),
         Action::End(end) => board::end(invocation, world, *end),
         Action::Passwd { user } => board::passwd(invocation, world, user.as_deref()),
         Action::Watch { service } => watch::run(invocation, world, service.as_deref()),

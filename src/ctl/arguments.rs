@@ -28,6 +28,10 @@ commands
   command SERVICE NAME  run a named command of the service, print what it says
   watch [SERVICE]       print each change of state as it happens
   board                 which board it is, how it was started, what is wrong with it
+  log                   the newest records of the server's log
+    --follow            and those that come after them
+    --level LEVEL       log so much from now on: off, error, warn, info, debug
+    --raw FILE          the records as they are, for `cargo xtask log`; - is standard output
   reboot                start the board anew; its services are stopped in order first
   poweroff              switch it off, likewise
   passwd [USER]         change the own password: asks for the old one, then for the new
@@ -97,8 +101,20 @@ pub(super) enum Action {
     Command { service: String, name: String },
     Watch { service: Option<String> },
     Board,
+    Log(LogOptions),
     End(End),
     Passwd { user: Option<String> },
+}
+
+/// How the log is shown.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct LogOptions {
+    /// Whether what comes later is shown, too.
+    pub(super) follow: bool,
+    /// The level to be in force from now on.
+    pub(super) level: Option<String>,
+    /// The file that the records go to as they are; `-` is standard output.
+    pub(super) raw: Option<String>,
 }
 
 /// An end of the board.
@@ -141,11 +157,15 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
     let mut parser = Parser::from_args(arguments);
     let mut url = Url::default();
     let (mut session, mut fingerprint, mut json) = (None, None, false);
+    let mut log = LogOptions::default();
     let mut words: Vec<String> = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Parsed::Help),
             Arg::Long("json") => json = true,
+            Arg::Long("follow") => log.follow = true,
+            Arg::Long("level") => log.level = Some(text(&mut parser)?),
+            Arg::Long("raw") => log.raw = Some(text(&mut parser)?),
             Arg::Long("url") => url = Url::parse(&text(&mut parser)?).map_err(usage)?,
             Arg::Long("session") => session = Some(text(&mut parser)?),
             Arg::Long("fingerprint") => {
@@ -161,7 +181,14 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
             other => return Err(usage(other.unexpected())),
         }
     }
-    let action = read_action(&words)?;
+    let mut action = read_action(&words)?;
+    match &mut action {
+        Action::Log(options) => *options = log,
+        _ if log != LogOptions::default() => {
+            return Err(usage("--follow, --level and --raw are options of log"));
+        }
+        _ => {}
+    }
     Ok(Parsed::Run(Invocation { url, session, fingerprint, json, action }))
 }
 
@@ -180,8 +207,8 @@ pub(super) fn read_fingerprint(hex: &str) -> Option<Fingerprint> {
 }
 
 /// Those that are no [`Verb`].
-const COMMANDS: [&str; 9] =
-    ["board", "list", "login", "logout", "passwd", "poweroff", "reboot", "status", "watch"];
+const COMMANDS: [&str; 10] =
+    ["board", "list", "log", "login", "logout", "passwd", "poweroff", "reboot", "status", "watch"];
 
 fn read_action(words: &[String]) -> Result<Action, Failure> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -197,6 +224,7 @@ fn read_action(words: &[String]) -> Result<Action, Failure> {
         ["watch"] => Action::Watch { service: None },
         ["watch", service] => Action::Watch { service: Some(own(service)) },
         ["board"] => Action::Board,
+        ["log"] => Action::Log(LogOptions::default()),
         ["reboot"] => Action::End(End::Reboot),
         ["poweroff"] => Action::End(End::PowerOff),
         ["passwd"] => Action::Passwd { user: None },
@@ -239,6 +267,9 @@ mod tests {
         assert_eq!(action("watch a"), Action::Watch { service: Some("a".into()) });
         assert_eq!(action("command a b"), Action::Command { service: "a".into(), name: "b".into() });
         assert_eq!(action("board"), Action::Board);
+        assert_eq!(action("log"), Action::Log(LogOptions::default()));
+        let options = LogOptions { follow: true, level: Some("debug".into()), raw: Some("-".into()) };
+        assert_eq!(action("log --follow --level debug --raw -"), Action::Log(options));
         assert_eq!(action("reboot"), Action::End(End::Reboot));
         assert_eq!(action("poweroff"), Action::End(End::PowerOff));
         assert_eq!(action("passwd"), Action::Passwd { user: None });
@@ -275,6 +306,8 @@ mod tests {
             ("start a b", "'b' is one argument too many"),
             ("list a", "'a' is one argument too many"),
             ("status a b", "'b' is one argument too many"),
+            ("list --follow", "options of log"),
+            ("log all", "'all' is one argument too many"),
             ("reboot now", "'now' is one argument too many"),
             ("passwd a b", "'b' is one argument too many"),
             ("login", "login needs the name of a user"),

@@ -11,7 +11,7 @@
 //! | `http` | one call by POST, and the upgrade |
 //! | `link` | the socket after the upgrade: bind, call, pushes, chunks |
 //! | `json`, `reply` | what a reply says |
-//! | `action`, `board`, `watch` | the commands |
+//! | `action`, `board`, `log`, `watch` | the commands |
 //! | `output`, `password` | the terminal |
 
 mod action;
@@ -21,6 +21,7 @@ mod connection;
 mod http;
 mod json;
 mod link;
+mod log;
 mod output;
 mod password;
 mod pin;

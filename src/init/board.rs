@@ -18,9 +18,9 @@ use crate::limits::{
     DATA_RETRY_PAUSE, DEVICE_TIMEOUT, FEED_INTERVAL, NOTICE_BYTES, NOTIFY_BYTES, RUN_BYTES, SILENCE_TIMEOUT,
     SPARE_DATA_BYTES, TMP_BYTES, TURNS,
 };
+use crate::log::console::{error, info, warning};
 use crate::sys::machine::{self as system, BoardSignals, MountError, NotifySocket, Reaped, Server, Watchdog};
 use crate::sys::{Clock, NetworkManager};
-use crate::{error, info, warning};
 
 const WATCHDOG: &str = "/dev/watchdog";
 const NOTIFY: &str = "/run/friendlet/notify";

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::warning;
+use crate::log::console::warning;
 
 /// One of the two roots between which the boot loader chooses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

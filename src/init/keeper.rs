@@ -12,8 +12,8 @@ use crate::limits::{
     FEED_INTERVAL, GOOD_RUN, KILL_TIMEOUT, LEFTOVER_TIMEOUT, READY_TIMEOUT, RESET_TIMEOUT, SHORT_RUNS,
     SHUTDOWN_GRACE, SILENCE_TIMEOUT, VANISH_TIMEOUT,
 };
+use crate::log::console::{error, info, warning};
 use crate::service::{BackOff, Exit};
-use crate::{error, info, warning};
 
 /// What is to be done, at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -23,9 +23,9 @@ use std::process::ExitCode;
 use self::command_line::CommandLine;
 use crate::config::Network;
 use crate::limits::{COMMAND_LINE_BYTES, MODULES_BYTES};
+use crate::log::console::{error, info, warning};
 use crate::sys::file;
 use crate::sys::machine as system;
-use crate::{error, info, warning};
 
 const COMMAND_LINE: &str = "/proc/cmdline";
 const MODULES: &str = "/etc/friendlet/modules";

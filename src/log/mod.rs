@@ -1,65 +1,107 @@
-//! The log: four macros and a text sink.
+//! The log: four macros, and what is behind them.
 //!
-//! The macros take positional arguments only (`{}`, `{:?}`, `{:02x}`), no inline `{name}`, so that
-//! a binary sink can stand behind the same lines. A line is formatted on the stack, cut at
-//! [`LOG_LINE_BYTES`](crate::limits::LOG_LINE_BYTES), and written to standard error in one write. What is below the level in force is
-//! not formatted. Nothing secret is ever logged: no password, no session id, no request body.
+//! A build for people writes lines: each is formatted on the stack, cut at
+//! [`LOG_LINE_BYTES`](crate::limits::LOG_LINE_BYTES), and written to standard error in one write. A
+//! build for a device (feature `defmt`) keeps the format strings out of the program: a record is the
+//! number of its string, the time and the arguments, and `cargo xtask log` makes the same line of it.
+//! Either way the newest records are kept in a [ring](Ring) once [`keep`] was called, from where files
+//! and `board/log` have them.
+//!
+//! The macros take a literal whose places are all `{}`, and up to four arguments; what has no
+//! `Display` goes in as [`Debugged`]. [`console`] has the same macros for what a person at the board
+//! has to read: text in every build. What is below the level in force is not formatted. Nothing
+//! secret is ever logged: no password, no session id, no request body.
 
+pub mod console;
+#[cfg(feature = "defmt")]
+pub mod frames;
+mod kept;
+mod level;
 mod rate;
+mod ring;
 mod text;
 
+pub use kept::{Part, Stamp, head, is_kept, keep, newest, since, stamp, take_lost, unwritten, written};
+pub use level::{Level, level, set_level};
 pub use rate::RateLimit;
-pub use text::{level, set_level, write_line};
+pub use ring::{RECORD_END, Ring};
+pub use text::write_line;
 
-/// How much a line matters; the device file's `[log] level` sets what is written.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-#[repr(u8)]
-pub enum Level {
-    /// Nothing is written.
-    Off = 0,
-    /// Something that should work did not.
-    Error = 1,
-    /// Somebody may want to look.
-    Warn = 2,
-    /// What the server does for its owner: starts, stops, logins.
-    Info = 3,
-    /// What single connections do.
-    Debug = 4,
+use core::fmt;
+
+/// What the records of this build are: `defmt` frames, or lines of `text`.
+pub const FORM: &str = if cfg!(feature = "defmt") { "defmt" } else { "text" };
+
+/// Shows as its `Debug` does.
+#[derive(Clone, Copy)]
+pub struct Debugged<T>(pub T);
+
+impl<T: fmt::Debug> fmt::Display for Debugged<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
-impl Level {
-    /// The level of this name in the device file.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "off" => Self::Off,
-            "error" => Self::Error,
-            "warn" => Self::Warn,
-            "info" => Self::Info,
-            "debug" => Self::Debug,
-            _ => return None,
-        })
-    }
-
-    /// Name in the device file and in a log line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
+/// Whether both forms of the log can take this format: its places are all `{}`, and at most
+/// [`LOG_ARGUMENTS`](crate::limits::LOG_ARGUMENTS) of them.
+pub const fn is_plain(format: &str) -> bool {
+    let bytes = format.as_bytes();
+    let (mut at, mut places) = (0, 0);
+    while at < bytes.len() {
+        if bytes[at] == b'}' {
+            return false;
         }
+        if bytes[at] == b'{' {
+            at += 1;
+            if at == bytes.len() || bytes[at] != b'}' {
+                return false;
+            }
+            places += 1;
+        }
+        at += 1;
     }
+    places <= crate::limits::LOG_ARGUMENTS
 }
 
 /// Logs at a level given by its variant's name.
 #[macro_export]
 macro_rules! log_at {
-    ($level:ident, $($argument:tt)+) => {
+    ($level:ident, $format:literal $(, $argument:expr)* $(,)?) => {
         if $crate::log::Level::$level <= $crate::log::level() {
-            $crate::log::write_line($crate::log::Level::$level, module_path!(), format_args!($($argument)+));
+            const { assert!($crate::log::is_plain($format), "every place is a pair of braces, and there are few") };
+            $crate::log_record!($level, $format $(, $argument)*);
         }
     };
+}
+
+/// Makes the record: a line.
+#[cfg(not(feature = "defmt"))]
+#[macro_export]
+macro_rules! log_record {
+    ($level:ident, $format:literal $(, $argument:expr)*) => {
+        $crate::log::write_line($crate::log::Level::$level, module_path!(), format_args!($format $(, $argument)*))
+    };
+}
+
+/// Makes the record: a frame.
+#[cfg(feature = "defmt")]
+#[macro_export]
+macro_rules! log_record {
+    (Error, $($rest:tt)+) => { $crate::log_frame!(error, $($rest)+) };
+    (Warn, $($rest:tt)+) => { $crate::log_frame!(warn, $($rest)+) };
+    (Info, $($rest:tt)+) => { $crate::log_frame!(info, $($rest)+) };
+    (Debug, $($rest:tt)+) => { $crate::log_frame!(debug, $($rest)+) };
+}
+
+/// Makes a frame with one of defmt's macros. Numbers go in as they are, the rest as text.
+#[cfg(feature = "defmt")]
+#[macro_export]
+macro_rules! log_frame {
+    ($name:ident, $format:literal $(, $argument:expr)*) => {{
+        #[allow(unused_imports, reason = "a record may have no arguments, or of one kind only")]
+        use $crate::log::frames::{TakeNumber as _, TakeText as _};
+        ::defmt::$name!($format $(, (&$crate::log::frames::Held(&($argument))).argument())*)
+    }};
 }
 
 /// Logs that something that should work did not.
@@ -74,3 +116,19 @@ macro_rules! info { ($($argument:tt)+) => { $crate::log_at!(Info, $($argument)+)
 /// Logs what single connections do.
 #[macro_export]
 macro_rules! debug { ($($argument:tt)+) => { $crate::log_at!(Debug, $($argument)+) }; }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_that_both_forms_take() {
+        for plain in ["", "a", "{}", "a {} b {}: {}", &"{}".repeat(crate::limits::LOG_ARGUMENTS)] {
+            assert!(is_plain(plain), "{plain}");
+        }
+        let too_many = "{}".repeat(crate::limits::LOG_ARGUMENTS + 1);
+        for other in ["{:?}", "{0}", "{a}", "{", "}", "a {{}}", &too_many] {
+            assert!(!is_plain(other), "{other}");
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! The sink for people: lines on standard error.
 
 use core::fmt::{self, Write as _};
-use core::sync::atomic::{AtomicU8, Ordering};
 use std::io::Write as _;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -9,63 +8,80 @@ use std::time::Instant;
 use super::Level;
 use crate::limits::LOG_LINE_BYTES;
 
-static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static START: OnceLock<Instant> = OnceLock::new();
 
-/// Sets what is written from now on, and starts the log's clock.
-pub fn set_level(level: Level) {
+/// Starts the log's clock, unless it runs.
+pub(super) fn start_clock() {
     START.get_or_init(Instant::now);
-    LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
-/// The level in force.
-pub fn level() -> Level {
-    match LEVEL.load(Ordering::Relaxed) {
-        0 => Level::Off,
-        1 => Level::Error,
-        2 => Level::Warn,
-        3 => Level::Info,
-        _ => Level::Debug,
-    }
+/// Time on the log's clock.
+pub(super) fn elapsed_ms() -> u64 {
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Writes one line: seconds since start, level, place, text. Control characters are shown as `?`,
 /// so that nothing from the network can write to a terminal.
 pub fn write_line(level: Level, module: &str, arguments: fmt::Arguments<'_>) {
-    let elapsed = START.get_or_init(Instant::now).elapsed();
-    let mut line = Line::default();
+    let elapsed = elapsed_ms();
+    let mut line = Text::default();
     let place = module.strip_prefix("friendlet::").unwrap_or(module);
-    let _ = write!(
-        line,
-        "[{:>5}.{:03}] {:<5} {place}: ",
-        elapsed.as_secs(),
-        elapsed.subsec_millis(),
-        level.name()
-    );
+    let _ = write!(line, "[{:>5}.{:03}] {:<5} ", elapsed / 1000, elapsed % 1000, level.name());
+    let head = line.len;
+    let _ = write!(line, "{place}: ");
     let _ = line.write_fmt(arguments);
+    keep(level, head, &mut line);
     // A closed standard error must not stop the server.
     let _ = std::io::stderr().write_all(line.finish());
 }
 
-struct Line {
+#[cfg(not(feature = "defmt"))]
+fn keep(_: Level, _: usize, line: &mut Text) {
+    super::kept::push(line.finish());
+}
+
+/// The log of such a build is frames: this one holds what stands behind the level.
+#[cfg(feature = "defmt")]
+fn keep(level: Level, head: usize, line: &mut Text) {
+    if super::is_kept() {
+        super::frames::keep_line(level, line.as_str().get(head..).unwrap_or_default());
+    }
+}
+
+/// Text of at most [`LOG_LINE_BYTES`] with its line's end, without control characters.
+pub(super) struct Text {
     bytes: [u8; LOG_LINE_BYTES],
     len: usize,
 }
 
-impl Default for Line {
+impl Default for Text {
     fn default() -> Self {
         Self { bytes: [0; LOG_LINE_BYTES], len: 0 }
     }
 }
 
-impl Line {
+impl Text {
+    /// What `value` shows, cut at the limit.
+    #[cfg(feature = "defmt")]
+    pub(super) fn of(value: &dyn fmt::Display) -> Self {
+        let mut text = Self::default();
+        let _ = write!(text, "{value}");
+        text
+    }
+
+    #[cfg(feature = "defmt")]
+    pub(super) fn as_str(&self) -> &str {
+        // Only whole characters were put in.
+        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+
     fn finish(&mut self) -> &[u8] {
         self.bytes[self.len] = b'\n';
         &self.bytes[..=self.len]
     }
 }
 
-impl fmt::Write for Line {
+impl fmt::Write for Text {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
             let c = if c.is_control() { '?' } else { c };
@@ -85,7 +101,7 @@ mod tests {
 
     #[test]
     fn long_line_is_cut() {
-        let mut line = Line::default();
+        let mut line = Text::default();
         for _ in 0..LOG_LINE_BYTES {
             line.write_str("ä").unwrap();
         }
@@ -95,7 +111,7 @@ mod tests {
 
     #[test]
     fn line_up_to_the_limit_is_whole() {
-        let mut line = Line::default();
+        let mut line = Text::default();
         line.write_str(&"x".repeat(LOG_LINE_BYTES - 1)).unwrap();
         assert_eq!(line.finish().len(), LOG_LINE_BYTES);
         line.write_str("y").unwrap();
@@ -104,7 +120,7 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_pass() {
-        let mut line = Line::default();
+        let mut line = Text::default();
         line.write_str("a\u{1b}[31m\nb").unwrap();
         assert_eq!(line.finish(), b"a?[31m?b\n");
     }

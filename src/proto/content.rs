@@ -6,6 +6,8 @@
 //!
 //! [`reply::response`]: super::reply::response
 
+use data_encoding::BASE64;
+
 use super::{Form, Full, Lossy, Writer};
 
 /// What Friend Core puts between the outcome and the data of a reply.
@@ -109,6 +111,58 @@ pub fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<()
         out.put_string(value)?;
     }
     out.put_display(format_args!(r#", "Uptime": {}}}"#, status.uptime_s))
+}
+
+/// What `board/log` tells.
+#[derive(Clone, Copy, Debug)]
+pub struct BoardLog<'a> {
+    /// Name of the board built for.
+    pub board: &'a str,
+    /// Build id of the program in hexadecimal.
+    pub build: &'a str,
+    /// What the records are: `defmt` or `text`.
+    pub form: &'a str,
+    /// The level in force.
+    pub level: &'a str,
+    /// Unix time in milliseconds, and the time of the records at the same moment.
+    pub wall_ms: u64,
+    /// See `wall_ms`.
+    pub mono_ms: u64,
+    /// Place of the first record.
+    pub from: u64,
+    /// Place behind the last one: to be asked for next.
+    pub next: u64,
+    /// Whole records, in two pieces; told in base64.
+    pub records: [&'a [u8]; 2],
+}
+
+/// `board/log`: begins as [`status_ok`] does.
+pub fn board_log(out: &mut Writer<'_>, log: &BoardLog<'_>) -> Result<(), Full> {
+    out.put(r#"{ "Status": "ok""#)?;
+    for (name, value) in
+        [("Board", log.board), ("Build", log.build), ("Form", log.form), ("Level", log.level)]
+    {
+        out.put_display(format_args!(r#", "{name}": "#))?;
+        out.put_string(value)?;
+    }
+    out.put_display(format_args!(
+        r#", "Wall": {}, "Mono": {}, "From": {}, "Next": {}, "Records": ""#,
+        log.wall_ms, log.mono_ms, log.from, log.next
+    ))?;
+    let [first, second] = log.records;
+    // Three bytes that two pieces share make four letters as well.
+    let (whole, rest) = first.split_at(first.len() - first.len() % 3);
+    let mut middle = [0; 3];
+    let borrowed = second.len().min((3 - rest.len()) % 3);
+    let (to_middle, second) = second.split_at(borrowed);
+    for (place, byte) in middle.iter_mut().zip(rest.iter().chain(to_middle)) {
+        *place = *byte;
+    }
+    let middle = middle.get(..rest.len() + borrowed).unwrap_or_default();
+    for piece in [whole, middle, second] {
+        out.put_display(BASE64.encode_display(piece))?;
+    }
+    out.put(r#""}"#)
 }
 
 /// `list`.
@@ -281,6 +335,33 @@ mod tests {
                 r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Uptime": 12}"#
             )
         );
+    }
+
+    #[test]
+    fn records_are_one_base64_text_wherever_they_are_cut() {
+        let records = b"0123456789";
+        for at in 0..=records.len() {
+            let (first, second) = records.split_at(at);
+            let log = BoardLog {
+                board: "b",
+                build: "0a",
+                form: "text",
+                level: "info",
+                wall_ms: 5,
+                mono_ms: 4,
+                from: 7,
+                next: 17,
+                records: [first, second],
+            };
+            assert_eq!(
+                written(|out| board_log(out, &log)),
+                concat!(
+                    r#"{ "Status": "ok", "Board": "b", "Build": "0a", "Form": "text", "Level": "info", "#,
+                    r#""Wall": 5, "Mono": 4, "From": 7, "Next": 17, "Records": "MDEyMzQ1Njc4OQ=="}"#
+                ),
+                "{at}"
+            );
+        }
     }
 
     #[test]

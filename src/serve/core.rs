@@ -14,7 +14,7 @@ use crate::runtime;
 use crate::service::LastExit;
 use crate::slot::{CommandEnd, Counters, End, PasswordVerdict, Server, SlotId, State};
 use crate::sys::password::{PasswordResult, PasswordWorker};
-use crate::sys::{Clock, Notify, Processes};
+use crate::sys::{Clock, Notify, Processes, log_files};
 use crate::{debug, info};
 
 /// The server in a cell. Every method borrows it for one call and lets go before anything waits.
@@ -155,6 +155,7 @@ impl Endpoint for Core {
         });
         // Only what comes this far is alive.
         self.notify.handle_tick(self.time());
+        log_files::handle_tick(self.time());
         let mut inside = self.inside.borrow_mut();
         let counters = *inside.server.counters();
         if counters.refusals() != inside.told.refusals() && inside.told_of.pass(self.time()).is_some() {

@@ -20,7 +20,7 @@ use smol::LocalExecutor;
 use self::core::Core;
 use self::ending::Ending;
 use self::system::System;
-use crate::config::Config;
+use crate::config::{Config, LogFiles};
 use crate::limits::SHUTDOWN_GRACE;
 use crate::net::{Bell, Endpoint as _, Listener, Ports};
 use crate::runtime::{self, Tasks, Timer};
@@ -30,6 +30,7 @@ use crate::slot::{Board, Server, Setup};
 use crate::sys::password::PasswordWorker;
 use crate::sys::{
     Clock, EnabledFile, News, Notify, NotifyEnvironment, PasswordsFile, Processes, Received, Signals, file,
+    log_files,
 };
 use crate::{error, info, limits, warning};
 
@@ -119,6 +120,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let Start { config, state_dir, board, has_init, good_copy } = start;
     let state_dir = state_dir.as_path();
     crate::log::set_level(config.log_level);
+    keep_log(&config.log_files, &board.build);
     let clock = Clock::new();
     // Before anything is made: a second server on the same port must not take the first one's users
     // and keys from under it. Nor may it serve on another one: it would start every service twice.
@@ -192,8 +194,10 @@ pub fn run(start: Start) -> Result<(), StartError> {
         keep_good_copy(&path, &text);
     }
     let end = executor.run(until_end(&core, &notify, &ending, &signals, &step));
-    runtime::block_on(&mut tasks, end).map_err(no_reactor)?;
-    ending.carry_out()
+    let outcome = runtime::block_on(&mut tasks, end).map_err(no_reactor);
+    let outcome = outcome.and_then(|()| ending.carry_out());
+    log_files::handle_tick(Duration::MAX);
+    outcome
 }
 
 /// Keeps the text of a device file with which the server serves. One that is there already is not
@@ -205,6 +209,18 @@ fn keep_good_copy(path: &Path, text: &str) {
     // It may hold what the file itself shows to its owner alone.
     if let Err(error) = file::write_atomic(path, text.as_bytes(), 0o600) {
         warning!("no last good copy of the device file is kept: {}", error);
+    }
+}
+
+fn keep_log(files: &LogFiles, build: &str) {
+    let LogFiles { file, bytes, count } = files;
+    if !file.is_empty() {
+        log_files::open(&log_files::Place {
+            file: Path::new(file.as_str()),
+            bytes: *bytes,
+            count: *count,
+            build,
+        });
     }
 }
 

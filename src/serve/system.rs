@@ -61,7 +61,7 @@ impl Platform for System {
 
     fn run_command(&mut self, service: &Spec, argv: &Arguments, ticket: u64) -> Result<(), Refused> {
         self.processes.run_command(service, argv, ticket).map_err(|error| {
-            warning!("service {}: its command does not run: {:?}", service.name, error);
+            warning!("service {}: its command does not run: {}", service.name, error);
             Refused
         })
     }

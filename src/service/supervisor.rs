@@ -12,6 +12,7 @@ use super::{
     Status, Verb,
 };
 use crate::limits::{KILL_TIMEOUT, SERVICES, SHUTDOWN_TIMEOUT};
+use crate::log::Debugged;
 use crate::{error, info, warning};
 
 /// What one call can ask for at most, over all services: two signals each, and a process each.
@@ -105,7 +106,7 @@ impl Supervisor {
                 order
             }
             Err(reason) => {
-                error!("services are started as they stand in the table: {:?}", reason);
+                error!("services are started as they stand in the table: {}", Debugged(reason));
                 table.iter().map(|(id, _)| id).collect()
             }
         };
@@ -214,7 +215,7 @@ impl Supervisor {
     pub fn handle_spawned(&mut self, service: ServiceId, result: Result<u32, i32>, now: Duration) {
         let entry = &mut self.entries[service.index()];
         if entry.phase != Phase::Spawning {
-            warning!("{}: a process nobody asked for: {:?}", self.name(service), result);
+            warning!("{}: a process nobody asked for: {}", self.name(service), Debugged(result));
             return;
         }
         let commanded = core::mem::take(&mut entry.commanded);
@@ -402,7 +403,7 @@ impl Supervisor {
         match step(phase, event) {
             Step::Nothing => {}
             Step::Refuse => return Err(CommandError::NotRunning),
-            Step::Stray => warning!("{}: {:?} in {:?}", self.name(service), event, phase),
+            Step::Stray => warning!("{}: {} in {}", self.name(service), Debugged(event), Debugged(phase)),
             Step::Begin => {
                 entry.restarts = 0;
                 entry.back_off = BackOff::new();

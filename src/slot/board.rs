@@ -7,11 +7,15 @@ use heapless::String;
 
 use super::Platform;
 use super::answer::{Answer, Caller, Identity};
-use super::desk::Desk;
+use super::desk::{Desk, render};
 use crate::config::{Complaint, InForce};
-use crate::limits::{BOARD, BUILD_ID_BYTES, NOTICE_BYTES};
-use crate::proto::content::{self, BoardStatus};
+use crate::limits::{BOARD, BUILD_ID_BYTES, LOG_WRITE_BYTES, NOTICE_BYTES, REPLY_BYTES};
+use crate::log::{self, Level};
+use crate::proto::content::{self, BoardLog, BoardStatus};
 use crate::proto::{Failure, Request};
+
+/// Error number of Linux.
+const EINVAL: i32 = 22;
 
 /// What the server knows of the board that it runs on, and will not know better while it runs.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +75,13 @@ impl BoardEnd {
     }
 }
 
+/// What is asked of the board.
+enum Asked {
+    Status,
+    Log,
+    End(BoardEnd),
+}
+
 impl Desk {
     /// All of them are for administrators: a complaint shows what is in the device file.
     pub(super) fn board(
@@ -82,20 +93,69 @@ impl Desk {
         now: Duration,
         platform: &mut dyn Platform,
     ) -> Answer {
-        let end = match function {
-            ["status"] => None,
-            ["reboot"] => Some(BoardEnd::Reboot),
-            ["poweroff"] => Some(BoardEnd::PowerOff),
+        let asked = match function {
+            ["status"] => Asked::Status,
+            ["log"] => Asked::Log,
+            ["reboot"] => Asked::End(BoardEnd::Reboot),
+            ["poweroff"] => Asked::End(BoardEnd::PowerOff),
             _ => return self.fail(request.form, Failure::UnknownFunction),
         };
         if !self.users.is_admin(identity.user()) {
             return self.fail(request.form, Failure::NotAllowed);
         }
-        match end {
-            None => self.board_status(now),
+        match asked {
+            Asked::Status => self.board_status(now),
+            Asked::Log => self.board_log(request, identity, caller),
             // Neither a link nor a picture in a page may bring a board down.
-            Some(_) if !caller.may_log_in => self.fail(request.form, Failure::NotPost),
-            Some(end) => self.end_board(end, request, identity, platform),
+            Asked::End(_) if !caller.may_log_in => self.fail(request.form, Failure::NotPost),
+            Asked::End(end) => self.end_board(end, request, identity, platform),
+        }
+    }
+
+    /// The newest records, or what follows `since`; with `level`, the level in force from now on.
+    fn board_log(&mut self, request: &Request<'_>, identity: Identity, caller: &Caller) -> Answer {
+        let value = |key| request.parameters.get(key).filter(|value| !value.is_empty());
+        let refused = Failure::Failed { function: "log", result: EINVAL };
+        let since = match value("since").map(str::parse::<u64>) {
+            None => None,
+            Some(Ok(since)) => Some(since),
+            Some(Err(_)) => return self.fail(request.form, refused),
+        };
+        if let Some(name) = value("level") {
+            if !caller.may_log_in {
+                return self.fail(request.form, Failure::NotPost);
+            }
+            let Some(level) = Level::from_name(name) else {
+                return self.fail(request.form, refused);
+            };
+            let by = self.users.get(identity.user()).map(|user| user.name.as_str()).unwrap_or_default();
+            crate::info!("log: level {} by {}", name, by);
+            log::set_level(level);
+        }
+        let since = since.unwrap_or_else(|| log::newest(LOG_WRITE_BYTES));
+        let Self { scratch, board, .. } = self;
+        let written = log::since(since, LOG_WRITE_BYTES, |part| {
+            let stamp = log::stamp();
+            render(scratch, REPLY_BYTES, |out| {
+                content::board_log(
+                    out,
+                    &BoardLog {
+                        board: BOARD,
+                        build: &board.build,
+                        form: log::FORM,
+                        level: log::level().name(),
+                        wall_ms: stamp.wall_ms,
+                        mono_ms: stamp.mono_ms,
+                        from: part.from,
+                        next: part.next(),
+                        records: part.pieces,
+                    },
+                )
+            })
+        });
+        match written.map(|written| self.rendered(written, 200, true)) {
+            Some(Ok(answer)) => answer,
+            _ => self.fail(request.form, Failure::TableFull),
         }
     }
 

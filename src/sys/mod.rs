@@ -5,6 +5,7 @@ pub mod board;
 mod clock;
 mod enabled;
 pub mod file;
+pub mod log_files;
 pub mod machine;
 mod network;
 mod notify;

@@ -119,7 +119,10 @@ impl Notify {
             Ok(way) => {
                 let watchdog_pause = environment.watchdog_pause(std::process::id());
                 if watchdog_pause.is_some_and(|pause| pause.is_zero()) {
-                    warning!("WATCHDOG_USEC is too short: signs of life go out every {:?}", TICK);
+                    warning!(
+                        "WATCHDOG_USEC is too short: signs of life go out every {} ms",
+                        TICK.as_millis()
+                    );
                 }
                 Self { way: Some(way), watchdog_pause, ..Self::nowhere() }
             }

@@ -32,6 +32,8 @@ const LINGER: &str = "src/net/driver.rs closed_connection_is_read_on_to_its_limi
 const DHCP_PAUSES: &str = "src/dhcp/client/tests.rs unanswered_message_is_sent_again_and_less_and_less";
 const DHCP_RENEWAL: &str = "src/dhcp/client/tests.rs tries_to_renew_keep_their_distance";
 const BACK_OFF: &str = "src/service/restart.rs pause_doubles_up_to_its_limit";
+const LOG_TICK: &str =
+    "src/sys/log_files/tests.rs one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted";
 const TMPFS: &str = "the kernel is told so when memory is mounted, and refuses what passes it: ENOSPC";
 
 /// In the order of `boards/base.toml`, then of `src/limits.rs`.
@@ -123,6 +125,10 @@ const HELD: &[(&str, Held)] = &[
         ),
     ),
     ("WEBGUI_BYTES", Both(BOARD_LIMITS)),
+    (
+        "LOG_RING_BYTES",
+        By("src/log/ring.rs record_as_large_as_the_ring_is_kept_and_a_larger_one_is_lost", LOG_TICK),
+    ),
     ("USERS", By("src/session/users.rs table_takes_its_limit_and_no_more", BOARD_LIMITS)),
     ("USER_NAME_BYTES", By("src/session/users.rs names_of_users", LOGIN)),
     ("USER_FULL_NAME_BYTES", Both(BOARD_LIMITS)),
@@ -248,6 +254,15 @@ const HELD: &[(&str, Held)] = &[
         "LOG_LINE_BYTES",
         By("src/log/text.rs line_up_to_the_limit_is_whole", "src/log/text.rs long_line_is_cut"),
     ),
+    ("LOG_ARGUMENTS", Both("src/log/mod.rs formats_that_both_forms_take")),
+    ("LOG_FILE_BYTES", Both(DEFAULTS)),
+    ("LOG_FILE_BYTES_MIN", Both(RANGES)),
+    ("LOG_FILE_BYTES_MAX", Both(RANGES)),
+    ("LOG_FILES", Both(DEFAULTS)),
+    ("LOG_FILES_MAX", Both(RANGES)),
+    ("LOG_WRITE_BYTES", By(LOG_TICK, "tests/system/logs.rs one_answer_is_bounded_and_the_rest_follows")),
+    ("LOG_WRITES", Both(LOG_TICK)),
+    ("LOG_HEAD_BYTES", Both("src/sys/log_files/tests.rs head_has_room_for_the_longest_words")),
     ("LOG_BURST", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
     ("INTERFACE_NAME_BYTES", Both(BOARD_LIMITS)),
     ("HOST_NAME_BYTES", Both(BOARD_LIMITS)),
@@ -407,6 +422,13 @@ const HELD: &[(&str, Held)] = &[
     ("DHCP_RETRY_MAX", Both(DHCP_PAUSES)),
     ("DHCP_RENEW_MIN", By(DHCP_RENEWAL, "src/dhcp/client/tests.rs lease_is_rebound_and_ends")),
     ("DHCP_LEASE_MIN", Both("src/dhcp/client/tests.rs answers_that_are_none_are_left_alone")),
+    ("LOG_FOLLOW_STEP", Fixed("a pause of the client, and no bound: one question follows")),
+    (
+        "LOG_RETRY_PAUSE",
+        Both(
+            "src/sys/log_files/tests.rs file_that_cannot_be_made_is_tried_again_after_the_pause_and_not_before",
+        ),
+    ),
     ("LOG_WINDOW", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
     (
         "DEVICE_TIMEOUT",

@@ -7,6 +7,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use data_encoding::HEXLOWER;
+
 use crate::support::device::FOUNDING;
 use crate::support::folder::Folder;
 use crate::support::guest::{Guest, guest};
@@ -232,6 +234,51 @@ mod asked {
         assert!(answer.contains(&format!(r#""Board": "{name}""#)), "{answer}");
         assert!(answer.contains(r#""DeviceFile": "given""#), "{answer}");
         assert!(answer.contains(r#""Complaint": """#) && answer.contains(r#""Notice": """#), "{answer}");
+    }
+
+    #[test]
+    #[ignore = "needs a booted board"]
+    fn its_log_is_read_over_the_wire_and_from_its_files() {
+        let person = Person(Folder::new());
+        let session = ["--session", FOUNDING];
+        let ask = |arguments: &[&str]| person.done(&[&session, arguments].concat(), "");
+        ask(&["start", "family"]);
+        ask(&["stop", "family"]);
+        let wanted = [
+            "slot::services: service family: start by fadmin",
+            "service::supervisor: family: started, pid ",
+            "service::supervisor: family: ended, ",
+        ];
+        let holds = |text: &str| wanted.iter().all(|line| text.contains(line));
+
+        let wire = person.0.file("wire");
+        ask(&["log", "--raw", &wire]);
+        let text = read_frames(&wire);
+        assert!(holds(&text) && !text.contains("-- "), "{text}");
+        assert!(
+            !holds(&String::from_utf8_lossy(&fs::read(&wire).unwrap())),
+            "its texts are not on the board"
+        );
+        // The same from its files, which are in memory.
+        let file = person.0.file("file");
+        until("the tick has written it", || {
+            let hex = board().run("od -An -v -tx1 /run/friendlet/log");
+            let digits: String = hex.split_whitespace().collect();
+            fs::write(&file, HEXLOWER.decode(digits.as_bytes()).unwrap()).unwrap();
+            holds(&read_frames(&file))
+        });
+        let frames = fs::metadata(&file).unwrap().len();
+        println!("{} bytes of frames are {} of lines", frames, read_frames(&file).len());
+    }
+
+    /// The lines of a file of frames.
+    fn read_frames(file: &str) -> String {
+        let program = |name: &str| std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set"));
+        let mut command = Command::new(program("FRIENDLET_FRAMES"));
+        command.args(["--lines", "--symbols"]).arg(program("FRIENDLET_SYMBOLS")).arg(file);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod founding;
 mod http;
 mod life;
 mod login;
+mod logs;
 mod memory;
 mod network;
 mod notify;

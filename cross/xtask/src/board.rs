@@ -6,8 +6,28 @@ use std::path::{Path, PathBuf};
 use crate::run;
 
 /// What a board.toml may hold. The tables have readers of their own.
-const KEYS: [&str; 9] =
-    ["about", "budget", "emulated_cpu", "flash", "image", "limits", "qemu", "target", "tier"];
+const KEYS: [&str; 11] = [
+    "about",
+    "budget",
+    "emulated_cpu",
+    "flash",
+    "image",
+    "limits",
+    "log",
+    "optimize",
+    "qemu",
+    "target",
+    "tier",
+];
+
+/// What the log of a program consists of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Log {
+    /// Lines, on standard error.
+    Text,
+    /// Frames without their format strings, in files.
+    Defmt,
+}
 
 /// One board, as its file and `boards/base.toml` say.
 #[derive(Clone, Debug)]
@@ -22,6 +42,10 @@ pub(crate) struct Board {
     pub(crate) target: String,
     /// The processor that user-mode QEMU plays; none where the tests run natively.
     pub(crate) emulated_cpu: Option<String>,
+    /// What its log consists of: `log`, text unless said.
+    pub(crate) log: Log,
+    /// Whether friendlet's own code is made quick: `optimize`, small unless said.
+    pub(crate) is_quick: bool,
     /// Most bytes of the binary.
     pub(crate) binary_bytes: u64,
     /// Most bytes that the server may hold with the board's own device file.
@@ -65,6 +89,16 @@ impl Board {
             Some(2) => 2,
             _ => return Err("tier: expected 1 or 2".to_owned()),
         };
+        let is_quick = match text("optimize")?.as_deref() {
+            None | Some("size") => false,
+            Some("speed") => true,
+            Some(other) => return Err(format!("optimize: expected 'size' or 'speed', found '{other}'")),
+        };
+        let log = match text("log")?.as_deref() {
+            None | Some("text") => Log::Text,
+            Some("defmt") => Log::Defmt,
+            Some(other) => return Err(format!("log: expected 'text' or 'defmt', found '{other}'")),
+        };
         let budget = table.get("budget").and_then(toml::Value::as_table);
         let budget = budget.ok_or("[budget] is missing")?;
         if let Some(key) = budget.keys().find(|key| !["binary_bytes", "memory_bytes"].contains(&key.as_str()))
@@ -84,6 +118,8 @@ impl Board {
             tier,
             target: needed("target")?,
             emulated_cpu: text("emulated_cpu")?,
+            log,
+            is_quick,
             binary_bytes: bytes("binary_bytes")?,
             memory_bytes: bytes("memory_bytes")?,
             table,
@@ -189,6 +225,10 @@ mod tests {
 
     #[test]
     fn own_file_is_laid_onto_the_base() {
+        assert_eq!(board(OWN).unwrap().log, Log::Text);
+        assert_eq!(board(&format!("{OWN}log = 'defmt'")).unwrap().log, Log::Defmt);
+        assert!(!board(OWN).unwrap().is_quick);
+        assert!(board(&format!("{OWN}optimize = 'speed'")).unwrap().is_quick);
         let board = board(&format!("{OWN}[limits]\nslots = 2\n[budget]\nbinary_bytes = 5")).unwrap();
         assert_eq!((board.binary_bytes, board.memory_bytes, board.architecture()), (5, 9, "arm"));
         let limit = |name: &str| board.table["limits"][name].as_integer();
@@ -205,6 +245,8 @@ mod tests {
             ("about = 'b'\ntier = 1", "target"),
             (&format!("{OWN}colour = 1"), "colour"),
             (&format!("{OWN}emulated_cpu = 7"), "emulated_cpu"),
+            (&format!("{OWN}log = 'loud'"), "log"),
+            (&format!("{OWN}optimize = 'nothing'"), "optimize"),
             (&format!("{OWN}[budget]\nbinary_bytes = 0"), "binary_bytes"),
             (&format!("{OWN}[budget]\nkilograms = 1"), "kilograms"),
         ] {

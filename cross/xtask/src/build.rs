@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::board::Board;
+use crate::board::{Board, Log};
 use crate::elf::Elf;
 use crate::run;
 use crate::toolchain::Way;
@@ -14,46 +14,32 @@ use crate::toolchain::Way;
 /// place; a backtrace of a stripped binary would tell nothing, and its code weighs more than 100 kB.
 const STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
 
+/// What of a device's program is not shipped: where its format strings were, and which compiler made it.
+const NOT_SHIPPED: [&str; 2] = [".defmt", ".comment"];
+
 /// Builds the board's binary, checks that it is a static one and puts it in the board's folder.
 pub(crate) fn build(board: &Board) -> Result<PathBuf, String> {
-    let built = build_in(board, &run::root().join("target"), &[])?;
+    let start = Instant::now();
     let binary = binary_path(board);
-    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    fs::create_dir_all(board.folder()).map_err(|error| failed(&board.folder(), error))?;
-    // Replaced, not written over: an emulator may run the old one.
-    let _ = fs::remove_file(&binary);
-    fs::copy(&built, &binary).map_err(|error| failed(&binary, error))?;
+    let elf = build_as(board, board.log, &binary)?;
+    told(board, &elf, start);
     Ok(binary)
 }
 
 /// The same in another target folder and with an environment of its own, such as limits; the binary
-/// stays where cargo puts it.
+/// stays where cargo puts it, with its symbols if its log needs them.
 pub(crate) fn build_in(
     board: &Board,
     folder: &Path,
     environment: &[(&str, &str)],
 ) -> Result<PathBuf, String> {
     let start = Instant::now();
-    let mut command = Way::find()?.cargo();
-    command.args([
-        "build",
-        "--release",
-        "--locked",
-        "--quiet",
-        "--package",
-        "friendlet",
-        "--bin",
-        "friendlet",
-    ]);
-    command.args(STD).arg("--target-dir").arg(folder).envs(environment.iter().copied());
-    for_board(&mut command, board);
-    run::shown(&mut command)?;
+    let (built, elf) = compile(board, board.log, folder, environment)?;
+    told(board, &elf, start);
+    Ok(built)
+}
 
-    let built = folder.join(&board.target).join("release/friendlet");
-    let elf = Elf::read(&built)?;
-    if !elf.is_static() {
-        return Err(format!("{}: is linked to shared libraries", built.display()));
-    }
+fn told(board: &Board, elf: &Elf, start: Instant) {
     println!(
         "    {}: {} bytes, static, {}, in {:.0} s",
         board.name,
@@ -61,7 +47,85 @@ pub(crate) fn build_in(
         board.target,
         start.elapsed().as_secs_f64()
     );
-    Ok(built)
+}
+
+fn compile(
+    board: &Board,
+    log: Log,
+    folder: &Path,
+    environment: &[(&str, &str)],
+) -> Result<(PathBuf, Elf), String> {
+    let mut command = Way::find()?.cargo();
+    command.args(["build", "--release", "--locked", "--quiet"]);
+    command.args(["--package", "friendlet", "--bin", "friendlet"]);
+    command.args(STD).arg("--target-dir").arg(folder).envs(environment.iter().copied());
+    if board.is_quick {
+        command.args(["--config", "profile.release.package.friendlet.opt-level=3"]);
+    }
+    for_board(&mut command, board);
+    for_log(&mut command, log);
+    run::shown(&mut command)?;
+
+    let built = folder.join(&board.target).join("release/friendlet");
+    let elf = Elf::read(&built)?;
+    if !elf.is_static() {
+        return Err(format!("{}: is linked to shared libraries", built.display()));
+    }
+    Ok((built, elf))
+}
+
+/// Builds the board's binary with one kind of log, as `binary`. Of a device's program the whole one is
+/// kept in `target/symbols`, by its build id, for `cargo xtask log`.
+pub(crate) fn build_as(board: &Board, log: Log, binary: &Path) -> Result<Elf, String> {
+    let (built, elf) = compile(board, log, &run::root().join("target"), &[])?;
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let folder = binary.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    // Replaced, not written over: an emulator may run the old one.
+    let _ = fs::remove_file(binary);
+    match log {
+        Log::Text => fs::copy(&built, binary).map(drop).map_err(|error| failed(binary, error))?,
+        Log::Defmt => {
+            let whole = keep_symbols(&built, &elf)?;
+            strip(board, &whole, binary)?;
+        }
+    }
+    Elf::read(binary)
+}
+
+/// Where the programs of devices are by their build ids.
+pub(crate) fn symbols() -> PathBuf {
+    run::root().join("target/symbols")
+}
+
+/// Keeps the whole program; gives where.
+fn keep_symbols(built: &Path, elf: &Elf) -> Result<PathBuf, String> {
+    let id = elf.build_id().ok_or_else(|| format!("{}: has no build id", built.display()))?;
+    // The number of a format string is an address, and the head of a log says that nothing moved it.
+    if !elf.is_fixed() {
+        return Err(format!("{}: is position-independent: its log could not be read", built.display()));
+    }
+    let path = symbols().join(id);
+    let failed = |error| format!("{}: {error}", path.display());
+    fs::create_dir_all(symbols()).map_err(failed)?;
+    fs::copy(built, &path).map_err(failed)?;
+    Ok(path)
+}
+
+/// Writes what is shipped of the program `whole`: neither symbols nor format strings.
+fn strip(board: &Board, whole: &Path, binary: &Path) -> Result<(), String> {
+    let compiler = format!("cross/toolchain/{}-gcc", board.target);
+    let program = run::captured(run::at_root(&compiler).arg("-print-prog-name=strip"))?;
+    let mut command = run::at_root(program.trim());
+    command.arg("--strip-all");
+    command.args(NOT_SHIPPED.map(|section| format!("--remove-section={section}")));
+    run::captured(command.arg("-o").arg(binary).arg(whole))?;
+    let bytes = fs::read(binary).map_err(|error| format!("{}: {error}", binary.display()))?;
+    let mark = br#""package":"friendlet""#;
+    if bytes.windows(mark.len()).any(|window| window == mark) {
+        return Err(format!("{}: holds format strings of the log", binary.display()));
+    }
+    Ok(())
 }
 
 /// Limits that no board may have, and what the build has to say of them: a name that is none, a value
@@ -110,4 +174,13 @@ pub(crate) fn for_board(command: &mut Command, board: &Board) {
     command.args(["--target", &board.target]).env("FRIENDLET_BOARD", &board.name);
     // What the caller's own builds use must not leak into a board's.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
+}
+
+/// Tells a cargo command what the log consists of. Frames are read with the whole program, which is
+/// therefore left unstripped, and with what the compiler knows of places in the source.
+pub(crate) fn for_log(command: &mut Command, log: Log) {
+    if log == Log::Defmt {
+        command.args(["--features", "defmt", "--config", "profile.release.strip=\"none\""]);
+        command.args(["--config", "profile.release.package.friendlet.debug=2"]);
+    }
 }

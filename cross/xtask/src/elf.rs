@@ -4,6 +4,12 @@ use std::path::Path;
 
 /// Type of a segment that names the dynamic linker.
 const PT_INTERP: u32 = 3;
+/// Type of a segment of notes.
+const PT_NOTE: u32 = 4;
+/// Type of a file that runs where it is linked to, and nowhere else.
+const ET_EXEC: u16 = 2;
+/// Type of the note that is the linker's id of a file.
+const NT_GNU_BUILD_ID: u32 = 3;
 /// Type of a segment that is loaded.
 const PT_LOAD: u32 = 1;
 /// Section that takes no room in the file.
@@ -30,6 +36,8 @@ pub(crate) struct Elf {
     file_bytes: u64,
     memory_bytes: u64,
     has_interpreter: bool,
+    is_fixed: bool,
+    build_id: Option<String>,
     sections: Vec<Section>,
 }
 
@@ -59,10 +67,16 @@ impl Elf {
 
         let mut memory_bytes = 0;
         let mut has_interpreter = false;
+        let mut build_id = None;
         for index in 0..usize::from(segment_count?) {
             let header = segments + index * usize::from(segment_size?);
             match word(bytes, header)? {
                 PT_INTERP => has_interpreter = true,
+                PT_NOTE => {
+                    let start = address(bytes, header + place(4, 8), wide)?;
+                    let length = address(bytes, header + place(16, 32), wide)?;
+                    build_id = build_id.or_else(|| id(bytes.get(start..start.checked_add(length)?)?));
+                }
                 PT_LOAD => memory_bytes += address(bytes, header + place(20, 40), wide)? as u64,
                 _ => {}
             }
@@ -82,7 +96,14 @@ impl Elf {
                 is_in_file: word(bytes, at + 4)? != SHT_NOBITS,
             });
         }
-        Some(Self { file_bytes: bytes.len() as u64, memory_bytes, has_interpreter, sections })
+        Some(Self {
+            file_bytes: bytes.len() as u64,
+            memory_bytes,
+            has_interpreter,
+            is_fixed: half(bytes, 16)? == ET_EXEC,
+            build_id,
+            sections,
+        })
     }
 
     /// Bytes of the file.
@@ -100,9 +121,32 @@ impl Elf {
         !self.has_interpreter
     }
 
+    /// Whether it runs where it is linked to: it is not position-independent.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.is_fixed
+    }
+
+    /// The linker's id of it in hexadecimal, if it gave one.
+    pub(crate) fn build_id(&self) -> Option<&str> {
+        self.build_id.as_deref()
+    }
+
     /// The sections, in their order.
     pub(crate) fn sections(&self) -> &[Section] {
         &self.sections
+    }
+}
+
+/// The build id among notes.
+fn id(mut notes: &[u8]) -> Option<String> {
+    loop {
+        let [name, length] = [word(notes, 0)?, word(notes, 4)?].map(|length| length as usize);
+        let at = 12 + name.next_multiple_of(4);
+        if word(notes, 8)? == NT_GNU_BUILD_ID && notes.get(12..12 + name)? == b"GNU\0" {
+            let id = notes.get(at..at.checked_add(length)?)?;
+            return Some(id.iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        notes = notes.get(at.checked_add(length.next_multiple_of(4))?..)?;
     }
 }
 

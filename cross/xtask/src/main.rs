@@ -17,6 +17,8 @@ mod flash;
 mod image;
 mod json;
 mod licences;
+mod log;
+mod logs;
 mod machine;
 mod qemu;
 mod run;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         }
         Ok(Command::Run(steps)) => steps::run(&steps),
         Ok(Command::Board(command, options)) => ended(run_board(command, &options)),
+        Ok(Command::Log(options)) => ended(log::show(&options)),
         Ok(Command::Tool(board, tool)) => ended(tools::run(&board, &tool)),
         Ok(Command::Bench(options)) => ended(bench::run(&options)),
         Ok(Command::KeepFigures) => ended(bench::keep()),
@@ -70,6 +73,7 @@ enum Command {
     Tool(String, Tool),
     Bench(bench::Options),
     KeepFigures,
+    Log(log::Options),
 }
 
 /// A command about boards.
@@ -147,6 +151,9 @@ fn command(arguments: &[String]) -> Result<Command, String> {
     }
     if let Some(result) = tools::parse(&words) {
         return result.map(|(board, tool)| Command::Tool(board, tool));
+    }
+    if let ["log", rest @ ..] = words.as_slice() {
+        return log::parse(rest).map(Command::Log);
     }
     if let [name, rest @ ..] = words.as_slice() {
         if let Some(command) = BOARD_COMMANDS.iter().find(|command| command.name == *name) {
@@ -236,7 +243,7 @@ fn help() -> String {
         let usage = format!("{} [--board B]", command.name);
         text += &format!("  {usage:<20}  {}\n", command.about);
     }
-    for (usage, about) in tools::HELP {
+    for (usage, about) in tools::HELP.iter().chain([&log::HELP]) {
         text += &format!("  {usage}\n      {about}\n");
     }
     text += "\nMeasuring (docs/benchmarks.md):\n\
@@ -261,6 +268,7 @@ mod tests {
             Command::Tool(..) => Ok(vec!["tool"]),
             Command::Bench(_) => Ok(vec!["bench"]),
             Command::KeepFigures => Ok(vec!["keep"]),
+            Command::Log(_) => Ok(vec!["log"]),
         }
     }
 

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::board::Board;
-use crate::{bench, board, booted, build, cargo, conformance, emulation, image, licences, setup, sizes};
+use crate::{
+    bench, board, booted, build, cargo, conformance, emulation, image, licences, logs, setup, sizes,
+};
 
 /// One thing that is checked.
 #[derive(Debug)]
@@ -33,6 +35,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "conformance",
         about: "RFC 6455: kosoku's 301 cases against the echo built from ws and net",
         check: conformance::check,
+    },
+    Step {
+        name: "logs",
+        about: "a device's log, in frames, says what the text log says of the same exchange",
+        check: logs::check,
     },
     Step {
         name: "boards",

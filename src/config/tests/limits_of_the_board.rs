@@ -172,6 +172,7 @@ fn as_many_errors_are_told_as_the_limit_says() {
 #[test]
 fn numbers_of_the_file_stay_in_their_ranges() {
     let session = |key: &'static str| move |n: u64| format!("[session]\n{key} = {n}\n");
+    let log = |key: &'static str| move |n: u64| format!("[log]\n{key} = {n}\n");
     let seconds = |time: core::time::Duration| time.as_secs();
     let stop = |n| service(&format!("stop_timeout_s = {n}"));
     let idle = (seconds(limits::IDLE_TIMEOUT_MIN), seconds(limits::IDLE_TIMEOUT_MAX));
@@ -180,6 +181,8 @@ fn numbers_of_the_file_stay_in_their_ranges() {
         (&session("lockout_attempts"), (1, limits::LOCKOUT_ATTEMPTS_MAX.into())),
         (&session("lockout_s"), (1, seconds(limits::LOCKOUT_TIME_MAX))),
         (&stop, (1, seconds(limits::STOP_TIMEOUT_MAX))),
+        (&log("file_bytes"), (limits::LOG_FILE_BYTES_MIN as u64, limits::LOG_FILE_BYTES_MAX as u64)),
+        (&log("files"), (1, limits::LOG_FILES_MAX as u64)),
     ] {
         for met in [least, most] {
             config(&text(met));
@@ -199,5 +202,6 @@ fn defaults_are_those_of_the_limits() {
         (config.lockout_attempts, config.lockout_time),
         (limits::LOCKOUT_ATTEMPTS, limits::LOCKOUT_TIME)
     );
+    assert_eq!((config.log_files.bytes, config.log_files.count), (limits::LOG_FILE_BYTES, limits::LOG_FILES));
     assert_eq!(super::spec(&config, "a").stop_timeout, limits::STOP_TIMEOUT);
 }

@@ -311,7 +311,7 @@ fn session(script: &mut Script<'_>) -> String {
     }
 }
 
-const PATHS: [&str; 19] = [
+const PATHS: [&str; 20] = [
     "services/start",
     "services/stop",
     "services/restart",
@@ -326,6 +326,7 @@ const PATHS: [&str; 19] = [
     "validate",
     "user/logout",
     "board/status",
+    "board/log",
     "board/reboot",
     "user/updatepassword",
     "services/clock/a/b",

@@ -122,7 +122,7 @@ impl NetworkManager {
         let mut manager = Self::closed(network.cloned().unwrap_or_default());
         let named = rustix::system::sethostname(manager.network.host_name.as_bytes());
         if let Err(errno) = named {
-            crate::warning!("{}", NetworkError { tried: Tried::HostName, errno });
+            crate::log::console::warning!("{}", NetworkError { tried: Tried::HostName, errno });
         }
         manager.open();
         manager
@@ -204,12 +204,14 @@ impl NetworkManager {
         let wanted = self.network.interface.as_deref();
         let name = self.link.as_ref().map(|link| link.name.as_str()).or(wanted).unwrap_or("no interface yet");
         match told {
-            Told::Error(error) => crate::error!("{}: {}; trying again", name, error),
-            Told::NoInterface => crate::info!("waiting for {}", wanted.unwrap_or("an Ethernet interface")),
-            Told::NoEthernet => {
-                crate::error!("{}: is no Ethernet interface, so there is no DHCP on it", name)
+            Told::Error(error) => crate::log::console::error!("{}: {}; trying again", name, error),
+            Told::NoInterface => {
+                crate::log::console::info!("waiting for {}", wanted.unwrap_or("an Ethernet interface"))
             }
-            Told::NoCarrier => crate::info!("{}: waiting for a carrier", name),
+            Told::NoEthernet => {
+                crate::log::console::error!("{}: is no Ethernet interface, so there is no DHCP on it", name)
+            }
+            Told::NoCarrier => crate::log::console::info!("{}: waiting for a carrier", name),
         }
     }
 
@@ -234,7 +236,7 @@ impl NetworkManager {
         })?;
         let Some(link) = chosen else {
             if let Some(gone) = self.forget() {
-                crate::warning!("{}: is gone", gone.name);
+                crate::log::console::warning!("{}: is gone", gone.name);
             }
             self.tell(Told::NoInterface);
             self.look_at = Some(now + NETWORK_POLL);
@@ -265,7 +267,7 @@ impl NetworkManager {
         }
         if link.is_running {
             if !was_running {
-                crate::info!("{}: has a carrier", link.name);
+                crate::log::console::info!("{}: has a carrier", link.name);
                 self.told = None;
             }
         } else if link.is_up {
@@ -322,13 +324,13 @@ impl NetworkManager {
             match socket.recv_from(&mut buffer) {
                 Ok((len, from)) if from.port() == SERVER_PORT => {
                     if let Err(ignored) = client.handle_packet(buffer.get(..len).unwrap_or_default(), now) {
-                        crate::debug!("{}: {:?} of {}", link.name, ignored, from);
+                        crate::log::console::debug!("{}: {:?} of {}", link.name, ignored, from);
                     }
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
-                    crate::debug!("{}: {}", link.name, error);
+                    crate::log::console::debug!("{}: {}", link.name, error);
                     break;
                 }
             }
@@ -351,7 +353,12 @@ impl NetworkManager {
                 let setting = setting_of(&lease, &self.network);
                 self.lease_time = lease.time;
                 if self.current.as_ref() == Some(&setting) {
-                    crate::debug!("{}: keeps {}, by DHCP {}", name, setting, Seconds(lease.time));
+                    crate::log::console::debug!(
+                        "{}: keeps {}, by DHCP {}",
+                        name,
+                        setting,
+                        Seconds(lease.time)
+                    );
                 }
                 self.wanted = Some(setting);
             }
@@ -361,7 +368,13 @@ impl NetworkManager {
                         Lost::Expired => "its lease ended, and nobody renewed it",
                         Lost::Refused => "a DHCP server refused it",
                     };
-                    crate::warning!("{} gives up {}/{}: {}", name, setting.address, setting.prefix, why);
+                    crate::log::console::warning!(
+                        "{} gives up {}/{}: {}",
+                        name,
+                        setting.address,
+                        setting.prefix,
+                        why
+                    );
                 }
             }
         }
@@ -402,13 +415,15 @@ impl NetworkManager {
             kernel.run(Tried::AddGateway(gateway), question)?;
         }
         match self.network.address {
-            Address::Dhcp => crate::info!("{} has {}, by DHCP {}", link.name, new, Seconds(self.lease_time)),
-            Address::Static { .. } => crate::info!("{} has {}", link.name, new),
+            Address::Dhcp => {
+                crate::log::console::info!("{} has {}, by DHCP {}", link.name, new, Seconds(self.lease_time))
+            }
+            Address::Static { .. } => crate::log::console::info!("{} has {}", link.name, new),
         }
         // The rest of the network does without.
         if let Err(error) = write_nameservers(&new.nameservers) {
             let errno = errno_of(&error);
-            crate::error!("{}", NetworkError { tried: Tried::Nameservers, errno });
+            crate::log::console::error!("{}", NetworkError { tried: Tried::Nameservers, errno });
         }
         self.current = self.wanted.clone();
         self.told = self.told.filter(|told| !matches!(told, Told::Error(_)));

@@ -7,7 +7,7 @@ use super::{BOOT, END, lab};
 use crate::board::Board;
 use crate::cargo::{cargo, executable};
 use crate::qemu::{Guest, GuestOptions};
-use crate::run;
+use crate::{build, log, run};
 
 /// Ports of the board for servers under test.
 const PORTS: u16 = 8;
@@ -71,6 +71,7 @@ pub(crate) fn run(board: &Board) -> Result<(), String> {
 fn shown(tests: &PathBuf, guest: &Guest) -> Result<(), String> {
     let mut command = test_command(tests, guest);
     command.args(["--ignored", "--test-threads", "1", "--show-output", "system::booted::asked::"]);
+    command.env("FRIENDLET_FRAMES", log::reader()?).env("FRIENDLET_SYMBOLS", build::symbols());
     run::shown(&mut command)
 }
 

@@ -1,0 +1,227 @@
+//! The ring that the newest records stay in.
+
+/// What ends a record: defmt's frames hold no zero, lines no line feed.
+pub const RECORD_END: u8 = if cfg!(feature = "defmt") { 0 } else { b'\n' };
+
+/// The newest records, whole ones only, in `N` bytes.
+///
+/// A place in it is the number of bytes that came before, since the start. The oldest records give way
+/// to the newest; those that were not [taken](Self::set_taken) by then are counted as lost.
+#[derive(Debug)]
+pub struct Ring<const N: usize> {
+    bytes: [u8; N],
+    start: u64,
+    end: u64,
+    taken: u64,
+    lost: u32,
+}
+
+impl<const N: usize> Ring<N> {
+    /// An empty ring. `N` is not 0.
+    pub const fn new() -> Self {
+        const { assert!(N > 0) };
+        Self { bytes: [0; N], start: 0, end: 0, taken: 0, lost: 0 }
+    }
+
+    /// Where the oldest record begins.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Where the next record will begin.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Adds a record, its [`RECORD_END`] with it. One that is larger than the ring is lost.
+    pub fn push(&mut self, record: &[u8]) {
+        if record.len() > N || record.is_empty() {
+            self.lost = self.lost.saturating_add(1);
+            return;
+        }
+        while self.len() + record.len() > N {
+            self.drop_oldest();
+        }
+        let at = self.index(self.end);
+        let (to_the_end, from_the_front) = record.split_at(record.len().min(N - at));
+        self.bytes[at..at + to_the_end.len()].copy_from_slice(to_the_end);
+        self.bytes[..from_the_front.len()].copy_from_slice(from_the_front);
+        self.end += record.len() as u64;
+    }
+
+    /// Says that somebody has everything before `position`.
+    pub fn set_taken(&mut self, position: u64) {
+        self.taken = position;
+    }
+
+    /// Says that a record was lost before it came here.
+    pub fn count_lost(&mut self) {
+        self.lost = self.lost.saturating_add(1);
+    }
+
+    /// How many records were lost since the last such call.
+    pub fn take_lost(&mut self) -> u32 {
+        core::mem::take(&mut self.lost)
+    }
+
+    /// Whole records from `since` on, at most `limit` bytes: where they begin, and they in two pieces.
+    /// What is not there any more, or was never, is passed over: a reader that has fallen behind goes on
+    /// with the oldest record, and so does one whose place is of an earlier run.
+    pub fn since(&self, since: u64, limit: usize) -> (u64, [&[u8]; 2]) {
+        let from = if (self.start..=self.end).contains(&since) { since } else { self.start };
+        let mut pieces = self.pieces(from);
+        if pieces[0].len() + pieces[1].len() > limit {
+            let wanted = pieces[1].len().min(limit.saturating_sub(pieces[0].len()));
+            pieces[1] = whole(&pieces[1][..wanted]);
+            if pieces[1].is_empty() {
+                pieces[0] = whole(&pieces[0][..pieces[0].len().min(limit)]);
+            }
+        }
+        (from, pieces)
+    }
+
+    /// Where the newest whole records of at most `limit` bytes begin.
+    pub fn newest(&self, limit: usize) -> u64 {
+        let mut at = self.start;
+        while self.end - at > limit as u64 {
+            at += self.record_len(at);
+        }
+        at
+    }
+
+    fn len(&self) -> usize {
+        // It is never more than N.
+        (self.end - self.start) as usize
+    }
+
+    fn index(&self, position: u64) -> usize {
+        (position % N as u64) as usize
+    }
+
+    fn pieces(&self, from: u64) -> [&[u8]; 2] {
+        let len = (self.end - from) as usize;
+        let at = self.index(from);
+        let first = len.min(N - at);
+        [&self.bytes[at..at + first], &self.bytes[..len - first]]
+    }
+
+    /// Length of the record at `position`, which is before the end.
+    fn record_len(&self, position: u64) -> u64 {
+        let [first, second] = self.pieces(position);
+        let bytes = first.iter().chain(second);
+        let len = bytes.take_while(|byte| **byte != RECORD_END).count() + 1;
+        (len as u64).min(self.end - position)
+    }
+
+    fn drop_oldest(&mut self) {
+        if self.start >= self.taken {
+            self.lost = self.lost.saturating_add(1);
+        }
+        self.start += self.record_len(self.start);
+    }
+}
+
+impl<const N: usize> Default for Ring<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// As much of `bytes` as ends with a record.
+fn whole(bytes: &[u8]) -> &[u8] {
+    let len = bytes.iter().rposition(|byte| *byte == RECORD_END).map_or(0, |last| last + 1);
+    &bytes[..len]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(text: &str) -> Vec<u8> {
+        let mut record = text.as_bytes().to_vec();
+        record.push(RECORD_END);
+        record
+    }
+
+    fn all<const N: usize>(ring: &Ring<N>, since: u64, limit: usize) -> (u64, Vec<u8>) {
+        let (from, pieces) = ring.since(since, limit);
+        (from, pieces.concat())
+    }
+
+    #[test]
+    fn record_as_large_as_the_ring_is_kept_and_a_larger_one_is_lost() {
+        let mut ring = Ring::<8>::new();
+        ring.push(&record("1234567"));
+        assert_eq!(all(&ring, 0, 8), (0, record("1234567")));
+        assert_eq!(ring.take_lost(), 0);
+        ring.push(&record("12345678"));
+        assert_eq!(ring.take_lost(), 1);
+        assert_eq!(all(&ring, 0, 8), (0, record("1234567")));
+    }
+
+    #[test]
+    fn oldest_gives_way_whole_and_is_counted_unless_taken() {
+        let mut ring = Ring::<10>::new();
+        for text in ["aaa", "bbb"] {
+            ring.push(&record(text));
+        }
+        ring.set_taken(4);
+        // It wraps.
+        ring.push(&record("ccc"));
+        assert_eq!(ring.take_lost(), 0);
+        assert_eq!(all(&ring, 4, 99), (4, [record("bbb"), record("ccc")].concat()));
+        ring.push(&record("d"));
+        assert_eq!((ring.start(), ring.end()), (4, 14));
+        ring.push(&record("e"));
+        assert_eq!(ring.take_lost(), 1);
+        // Who has fallen behind goes on with the oldest.
+        assert_eq!(all(&ring, 0, 99), (8, [record("ccc"), record("d"), record("e")].concat()));
+    }
+
+    #[test]
+    fn reader_gets_whole_records_up_to_his_limit() {
+        let mut ring = Ring::<16>::new();
+        for text in ["aaa", "bbb", "ccc"] {
+            ring.push(&record(text));
+        }
+        assert_eq!(all(&ring, 0, 4), (0, record("aaa")));
+        assert_eq!(all(&ring, 0, 11), (0, [record("aaa"), record("bbb")].concat()));
+        assert_eq!(all(&ring, 0, 3), (0, vec![]));
+        assert_eq!(all(&ring, 12, 99), (12, vec![]));
+        // A place of an earlier run.
+        assert_eq!(all(&ring, 1000, 4), (0, record("aaa")));
+        assert_eq!((ring.newest(12), ring.newest(11), ring.newest(4), ring.newest(3)), (0, 4, 8, 12));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(
+            lens in prop::collection::vec(0..20_usize, 1..60), limit in 1..64_usize
+        ) {
+            let mut ring = Ring::<32>::new();
+            let mut written = Vec::new();
+            let (mut at, mut read, mut missed) = (0, Vec::new(), false);
+            for (number, len) in lens.iter().enumerate() {
+                let record = record(&char::from(b'a' + (number % 26) as u8).to_string().repeat(*len));
+                ring.push(&record);
+                written.extend_from_slice(&record);
+                prop_assert_eq!(ring.end(), written.len() as u64);
+                prop_assert!(ring.end() - ring.start() <= 32);
+                if number % 2 == 0 {
+                    let (from, bytes) = all(&ring, at, limit);
+                    missed |= from != at;
+                    prop_assert!(bytes.len() <= limit);
+                    prop_assert!(bytes.is_empty() || bytes.last() == Some(&RECORD_END));
+                    let from = from as usize;
+                    prop_assert_eq!(&bytes[..], &written[from..from + bytes.len()]);
+                    at = (from + bytes.len()) as u64;
+                    ring.set_taken(at);
+                    read.extend(bytes);
+                }
+            }
+            prop_assert!(missed || written.starts_with(&read));
+        }
+    }
+}

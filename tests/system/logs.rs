@@ -1,0 +1,286 @@
+//! The log: kept in files of bounded size, told to administrators, and the same in frames and lines.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::Command;
+
+use data_encoding::BASE64;
+use rustix::process::Signal;
+
+use crate::support::device::{FOUNDING, GUEST, shell};
+use crate::support::folder::Folder;
+use crate::support::http::login_form;
+use crate::support::stream::Stream;
+use crate::support::wait::{SOON, until};
+use crate::support::ws::{frame, request};
+use crate::support::{Device, Server};
+
+const PATH: &str = "/system.library/board/log";
+
+/// The value of a member of a reply that has it once.
+fn member<'r>(reply: &'r str, name: &str) -> &'r str {
+    let rest = reply.split(&format!(r#""{name}": "#)).nth(1).unwrap_or_else(|| panic!("{name}: {reply}"));
+    rest.trim_start_matches('"').split(['"', ',', '}']).next().unwrap()
+}
+
+/// The lines that a reply tells.
+fn lines(reply: &str) -> String {
+    String::from_utf8(BASE64.decode(member(reply, "Records").as_bytes()).unwrap()).unwrap()
+}
+
+/// A device file with a log in files.
+fn device(folder: &Folder, keys: &str) -> Device {
+    let mut device = Device::plain();
+    device.tables =
+        format!("[log]\nlevel = \"debug\"\nfile = \"{}\"\n{keys}\n{}", folder.file("log"), device.tables);
+    device
+}
+
+/// Starts a server whose device file has a `[log]` of its own.
+fn start(folder: Folder, device: &Device, binary: Option<PathBuf>) -> Server {
+    let text = device.text(&folder.file("state")).replacen("[log]\nlevel = \"debug\"\n", "", 1);
+    let file = folder.write("friendlet.toml", text);
+    let mut command = binary.map_or_else(crate::support::server::friendlet, Command::new);
+    command.args(["serve", "--config", &file]).env_remove("STATE_DIRECTORY");
+    Server::start_command(folder, command)
+}
+
+#[test]
+fn administrators_read_the_log_and_set_its_level() {
+    let server = Server::start(&Device::plain());
+    let ask = |rest: &str| server.post(PATH, &format!("sessionid={FOUNDING}{rest}")).body;
+    server.login("fadmin", "secret");
+    let first = ask("");
+    assert!(first.starts_with(r#"{ "Status": "ok", "Board": "#), "{first}");
+    assert_eq!((member(&first, "Form"), member(&first, "Level")), ("text", "debug"));
+    assert!(lines(&first).contains("slot::login: user fadmin: logged in\n"), "{first}");
+    // What follows, and nothing twice.
+    let next = member(&first, "Next").to_owned();
+    let none = ask(&format!("&since={next}"));
+    assert_eq!((member(&none, "From"), member(&none, "Next"), lines(&none).as_str()), (&*next, &*next, ""));
+    let set = ask(&format!("&since={next}&level=error"));
+    assert_eq!(
+        (member(&set, "Level"), lines(&set).matches("log: level error by fadmin").count()),
+        ("error", 1)
+    );
+    server.login("fadmin", "secret");
+    assert_eq!(lines(&ask(&format!("&since={}", member(&set, "Next")))), "");
+    // A place of another run is the oldest record there is.
+    assert!(lines(&ask("&since=9999999999999")).contains("logged in"));
+
+    for wrong in ["&since=now", "&since=-1", "&level=loud"] {
+        assert!(ask(wrong).contains("Function log returned: 22"), "{wrong}: {}", ask(wrong));
+    }
+    assert!(server.post(PATH, &format!("sessionid={GUEST}")).body.contains(r#""code":"4""#));
+    assert!(server.post(PATH, "").body.contains(r#""code":"3""#));
+    // A link in a page may look, and change nothing.
+    assert!(server.get(&format!("{PATH}?sessionid={FOUNDING}")).body.contains(r#""Level": "error""#));
+    assert!(server.get(&format!("{PATH}?sessionid={FOUNDING}&level=debug")).body.contains(r#""code":"5""#));
+    let mut socket = server.bound(FOUNDING);
+    let answer =
+        socket.call(&frame("board/log", &format!(r#"{{"sessionid":"{FOUNDING}","level":"debug"}}"#)));
+    assert!(answer.contains(r#""Level": "debug""#), "{answer}");
+}
+
+#[test]
+fn one_answer_is_bounded_and_the_rest_follows() {
+    let server = Server::start(&Device::plain());
+    let mut socket = server.bound(FOUNDING);
+    // Lines that no rate limit holds back.
+    for _ in 0..100 {
+        socket.call(&request("r", "services/hello/start", "{}", FOUNDING));
+    }
+    let mut since = "0".to_owned();
+    let mut text = String::new();
+    loop {
+        let reply = server.post(PATH, &format!("sessionid={FOUNDING}&since={since}")).body;
+        let records = BASE64.decode(member(&reply, "Records").as_bytes()).unwrap();
+        assert!(records.len() <= friendlet::limits::LOG_WRITE_BYTES);
+        if records.is_empty() {
+            break;
+        }
+        text += &lines(&reply);
+        since = member(&reply, "Next").to_owned();
+    }
+    assert!(text.matches("service hello: start by fadmin\n").count() == 100, "{text}");
+    assert!(text.lines().all(|line| line.starts_with('[')), "{text}");
+}
+
+#[test]
+fn files_are_of_bounded_size_and_number() {
+    let folder = Folder::new();
+    let path = PathBuf::from(folder.file("log"));
+    let smallest = friendlet::limits::LOG_FILE_BYTES_MIN;
+    let device = device(&folder, &format!("file_bytes = {smallest}\nfiles = 3"));
+    let mut server = start(folder, &device, None);
+    let mut socket = server.bound(FOUNDING);
+    let old = |number: u32| path.with_extension(number.to_string());
+    until("files are turned", || {
+        for _ in 0..50 {
+            socket.call(&request("r", "services/hello/start", "{}", FOUNDING));
+        }
+        old(2).exists()
+    });
+    server.signal(Signal::TERM);
+    assert!(server.wait(SOON).success(), "{}", server.log());
+    let _folder = server.take_folder();
+    assert!(fs::read_to_string(&path).unwrap().contains("serve::core: served "));
+    assert!(!old(3).exists());
+    for file in [path.clone(), old(1), old(2)] {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.len() <= smallest, "{}: {}", file.display(), text.len());
+        assert!(text.starts_with("friendlet-log 1 form=text build=") && text.ends_with('\n'), "{text}");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_told_and_costs_no_more() {
+    let folder = Folder::new();
+    let file = "/proc/friendlet/log";
+    let mut device = device(&folder, "");
+    device.tables = device.tables.replacen(&folder.file("log"), file, 1);
+    let server = start(folder, &device, None);
+    until("it is told", || server.log().contains("the log waits in memory"));
+    assert_eq!(server.log().matches("the log waits in memory").count(), 1);
+    let reply = server.post(PATH, &format!("sessionid={FOUNDING}")).body;
+    assert!(lines(&reply).contains(file), "{reply}");
+}
+
+/// Everything that the server logs by itself, as far as it can be brought about from outside: the lines
+/// of one run.
+fn exchange(binary: PathBuf) -> Folder {
+    let folder = Folder::new();
+    let tables = [
+        shell("nobody", "exec sleep 1", "user = \"nobody-of-this-name\""),
+        shell("gone", "exit 3", "restart = \"never\""),
+        shell("tool", "exec sleep 1000", "stop_timeout_s = 1\ncommands = { none = [\"/nowhere/at-all\"] }"),
+        shell("deaf", "trap '' TERM; while :; do sleep 1; done", "stop_timeout_s = 1"),
+    ]
+    .concat();
+    let mut device = device(&folder, "").with(&tables);
+    device.tls = true;
+    let mut server = start(folder, &device, Some(binary));
+    let post = |path: &str, form: &str| server.post(&format!("/system.library/{path}"), form).body;
+    let call = |path: &str| post(path, &format!("sessionid={FOUNDING}"));
+
+    server.login("fadmin", "secret");
+    for _ in 0..4 {
+        post("login", &login_form("guest", "wrong"));
+    }
+    for path in ["nobody/start", "gone/start", "tool/start", "deaf/start", "deaf/stop"] {
+        call(&format!("services/{path}"));
+        // What comes of it is logged in its order.
+        until("it stands still", || {
+            let status = call(&format!("services/{}/status", path.split('/').next().unwrap()));
+            ["stopped", "failed", "started", "errno"].iter().any(|word| status.contains(&format!("\"{word}")))
+        });
+    }
+    post("services/tool/command", &format!("sessionid={FOUNDING}&cmd=none"));
+    post("services/tool/install", &format!("sessionid={FOUNDING}"));
+    post("user/updatepassword", &format!("sessionid={FOUNDING}&username=guest&password=better"));
+    let mut socket = server.bound(FOUNDING);
+    for text in ["nonsense", "<!--broken", "{\"type\":7}"] {
+        socket.send(text);
+    }
+    // Some are answered and some are not; this is.
+    socket.send(&request("r", "board/status", "{}", FOUNDING));
+    while !socket.text().contains("DeviceFile") {}
+    drop(socket);
+    // No TLS, and so a complaint of it.
+    let mut stream = Stream::plain(server.address());
+    stream.write_all(b"\x16\x03\x01\0\x05\x01\0\0\x01\0").unwrap();
+    let _ = stream.read_to_end(&mut Vec::new());
+    post("board/log", &format!("sessionid={FOUNDING}&level=info"));
+    post("board/log", &format!("sessionid={FOUNDING}&level=debug"));
+    until("a line of the tick", || {
+        let log = fs::read(server.folder().file("log")).unwrap();
+        log.len() > 1000
+    });
+    server.signal(Signal::TERM);
+    assert!(server.wait(SOON * 2).success(), "{}", server.log());
+    server.take_folder()
+}
+
+/// What both runs have: no time, no process id, no path or key of the one run. Lines of the tick come
+/// when it comes.
+fn comparable(text: &str, folder: &Folder) -> Vec<String> {
+    let path = folder.path().display().to_string();
+    let line = |line: &str| {
+        let line = line.split_once("] ")?.1.replace(&path, "FOLDER");
+        let words = line.split(' ').map(|word| {
+            let digits = word.trim_end_matches([',', ':']);
+            let is_hash = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_hash { "HASH" } else { word }
+        });
+        let mut line = words.collect::<Vec<_>>().join(" ");
+        if let Some(at) = line.find("started, pid ") {
+            line.truncate(at + "started, pid ".len());
+        }
+        if line.contains("serve::core: served ") {
+            // How often a status was asked for is a matter of time, too.
+            line.retain(|c| !c.is_ascii_digit());
+        }
+        (!line.contains("serve::core: so far ")).then_some(line)
+    };
+    text.lines().filter_map(line).collect()
+}
+
+#[test]
+#[ignore = "needs two builds: cargo xtask logs"]
+fn frames_are_the_lines_of_a_text_log() {
+    let program =
+        |name: &str| PathBuf::from(std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set")));
+    let lines = exchange(program("FRIENDLET_TEXT"));
+    let frames = exchange(program("FRIENDLET_DEFMT"));
+    let text = fs::read_to_string(lines.file("log")).unwrap();
+    let read = |rest: &[&str]| {
+        let mut command = Command::new(program("FRIENDLET_FRAMES"));
+        let output = command
+            .args(["--lines", "--symbols"])
+            .arg(program("FRIENDLET_SYMBOLS"))
+            .args(rest)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let decoded = read(&[&frames.file("log")]);
+    let (wanted, found) = (comparable(&text, &lines), comparable(&decoded, &frames));
+    assert_eq!(found, wanted, "\n{decoded}\n{text}");
+    assert!(wanted.len() >= 25, "{text}");
+    // Every level, and every layer that logs.
+    for part in
+        ["error ", "warn  ", "info  ", "debug ", "slot::", "service::", "serve::", "sys::process", "net::"]
+    {
+        assert!(wanted.iter().any(|line| line.contains(part)), "{part}: {text}");
+    }
+    let bytes = fs::metadata(frames.file("log")).unwrap().len();
+    println!(
+        "{} records: {bytes} bytes in frames, {} in lines; {} and {} a record",
+        wanted.len(),
+        text.len(),
+        bytes as usize / wanted.len(),
+        text.len() / wanted.len()
+    );
+
+    // Joined anywhere, it is read from the next record on.
+    let whole = fs::read(frames.file("log")).unwrap();
+    let part = frames.write("part", &whole[whole.len() / 2..]);
+    let id =
+        String::from_utf8_lossy(&whole).split("build=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let elf = program("FRIENDLET_SYMBOLS").join(&id).display().to_string();
+    let joined = read(&["--elf", &elf, &part]);
+    let joined = comparable(&joined, &frames);
+    assert!(!joined.is_empty() && wanted.ends_with(&joined), "{joined:?}");
+
+    // Another program is refused, and so is none.
+    let mut command = Command::new(program("FRIENDLET_FRAMES"));
+    let output =
+        command.args(["--elf"]).arg(program("FRIENDLET_TEXT")).arg(frames.file("log")).output().unwrap();
+    assert!(
+        !output.status.success()
+            && String::from_utf8_lossy(&output.stderr).contains("its lines would be wrong"),
+        "{output:?}"
+    );
+}
