@@ -3,7 +3,6 @@
 use core::ops::Range;
 use std::io::Cursor;
 
-use heapless::Vec;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
@@ -33,8 +32,8 @@ pub enum Event {
         /// Where it lies.
         range: Range<usize>,
     },
-    /// A ping, to be answered with the same bytes.
-    Ping(Vec<u8, CONTROL_BYTES>),
+    /// A ping, to be answered with these bytes, at most [`CONTROL_BYTES`].
+    Ping(Range<usize>),
     /// A pong.
     Pong,
     /// The peer closes, with this code if it gave one.
@@ -178,7 +177,7 @@ impl Assembler {
                     }
                     let payload = &mut filled[start..start + length];
                     unmask(payload, mask);
-                    return take_control(kind, payload);
+                    return take_control(kind, payload, start..start + length);
                 }
             }
         }
@@ -242,10 +241,9 @@ impl Assembler {
     }
 }
 
-fn take_control(kind: Control, payload: &[u8]) -> Result<Event, Violation> {
+fn take_control(kind: Control, payload: &[u8], range: Range<usize>) -> Result<Event, Violation> {
     Ok(match kind {
-        // The header's check allows no more than the vector holds.
-        Control::Ping => Event::Ping(Vec::from_slice(payload).unwrap_or_default()),
+        Control::Ping => Event::Ping(range),
         Control::Pong => Event::Pong,
         _ => Event::Close(check_close(payload)?),
     })

@@ -89,7 +89,13 @@ impl Socket {
                 Ok(Event::More) => return Incoming::More,
                 Ok(Event::Message { .. }) if self.is_closing() => {}
                 Ok(Event::Message { text, range }) => return Incoming::Message { text, range },
-                Ok(Event::Ping(payload)) if !self.is_closing() => self.owed_pong = Some(payload),
+                Ok(Event::Ping(range)) if !self.is_closing() => {
+                    let payload = receive.filled().get(range).unwrap_or_default();
+                    if send.pong(payload).is_err() {
+                        self.owed_pong = heapless::Vec::from_slice(payload).ok();
+                        return Incoming::Stalled;
+                    }
+                }
                 Ok(Event::Ping(_) | Event::Pong) => {}
                 Ok(Event::Close(code)) => {
                     self.code = self.code.or(Some(code.unwrap_or(1005)));

@@ -6,19 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::run;
 
 /// What a board.toml may hold. The tables have readers of their own.
-const KEYS: [&str; 11] = [
-    "about",
-    "budget",
-    "emulated_cpu",
-    "flash",
-    "image",
-    "limits",
-    "log",
-    "optimize",
-    "qemu",
-    "target",
-    "tier",
-];
+const KEYS: [&str; 10] =
+    ["about", "budget", "emulated_cpu", "flash", "image", "limits", "log", "qemu", "target", "tier"];
 
 /// What the log of a program consists of.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,8 +33,6 @@ pub(crate) struct Board {
     pub(crate) emulated_cpu: Option<String>,
     /// What its log consists of: `log`, text unless said.
     pub(crate) log: Log,
-    /// Whether friendlet's own code is made quick: `optimize`, small unless said.
-    pub(crate) is_quick: bool,
     /// Most bytes of the binary.
     pub(crate) binary_bytes: u64,
     /// Most bytes that the server may hold with the board's own device file.
@@ -89,11 +76,6 @@ impl Board {
             Some(2) => 2,
             _ => return Err("tier: expected 1 or 2".to_owned()),
         };
-        let is_quick = match text("optimize")?.as_deref() {
-            None | Some("size") => false,
-            Some("speed") => true,
-            Some(other) => return Err(format!("optimize: expected 'size' or 'speed', found '{other}'")),
-        };
         let log = match text("log")?.as_deref() {
             None | Some("text") => Log::Text,
             Some("defmt") => Log::Defmt,
@@ -119,7 +101,6 @@ impl Board {
             target: needed("target")?,
             emulated_cpu: text("emulated_cpu")?,
             log,
-            is_quick,
             binary_bytes: bytes("binary_bytes")?,
             memory_bytes: bytes("memory_bytes")?,
             table,
@@ -227,8 +208,6 @@ mod tests {
     fn own_file_is_laid_onto_the_base() {
         assert_eq!(board(OWN).unwrap().log, Log::Text);
         assert_eq!(board(&format!("{OWN}log = 'defmt'")).unwrap().log, Log::Defmt);
-        assert!(!board(OWN).unwrap().is_quick);
-        assert!(board(&format!("{OWN}optimize = 'speed'")).unwrap().is_quick);
         let board = board(&format!("{OWN}[limits]\nslots = 2\n[budget]\nbinary_bytes = 5")).unwrap();
         assert_eq!((board.binary_bytes, board.memory_bytes, board.architecture()), (5, 9, "arm"));
         let limit = |name: &str| board.table["limits"][name].as_integer();
@@ -246,7 +225,6 @@ mod tests {
             (&format!("{OWN}colour = 1"), "colour"),
             (&format!("{OWN}emulated_cpu = 7"), "emulated_cpu"),
             (&format!("{OWN}log = 'loud'"), "log"),
-            (&format!("{OWN}optimize = 'nothing'"), "optimize"),
             (&format!("{OWN}[budget]\nbinary_bytes = 0"), "binary_bytes"),
             (&format!("{OWN}[budget]\nkilograms = 1"), "kilograms"),
         ] {

@@ -59,9 +59,6 @@ fn compile(
     command.args(["build", "--release", "--locked", "--quiet"]);
     command.args(["--package", "friendlet", "--bin", "friendlet"]);
     command.args(STD).arg("--target-dir").arg(folder).envs(environment.iter().copied());
-    if board.is_quick {
-        command.args(["--config", "profile.release.package.friendlet.opt-level=3"]);
-    }
     for_board(&mut command, board);
     for_log(&mut command, log);
     run::shown(&mut command)?;

@@ -206,8 +206,12 @@ pub(super) fn release_profile() -> Result<Vec<(String, String)>, String> {
     let table: toml::Table = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
     let profile = table.get("profile").and_then(|profile| profile.get("release")?.as_table());
     let profile = profile.ok_or("Cargo.toml: [profile.release] is missing")?;
-    // Not what is said of single packages: friendlet's are not the peers'.
+    // Libraries are the same to the peers as to friendlet.
+    let libraries = profile.get("package").and_then(|packages| packages.get("*")?.as_table());
+    let libraries = libraries.into_iter().flatten();
+    let libraries = libraries.map(|(key, value)| (format!("package.\"*\".{key}"), value));
     let keys = profile.iter().filter(|(_, value)| !value.is_table());
+    let keys = keys.map(|(key, value)| (key.clone(), value)).chain(libraries);
     keys.map(|(key, value)| {
         let value = match value {
             toml::Value::String(text) => format!("{text:?}"),
@@ -215,7 +219,7 @@ pub(super) fn release_profile() -> Result<Vec<(String, String)>, String> {
             toml::Value::Boolean(choice) => choice.to_string(),
             _ => return Err(format!("Cargo.toml: [profile.release] {key}: a value of an unknown kind")),
         };
-        Ok((key.clone(), value))
+        Ok((key, value))
     })
     .collect()
 }
