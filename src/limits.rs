@@ -39,10 +39,11 @@ pub const DOOR_SLOTS: usize = 1;
 pub const TLS_RECORD_BYTES: usize = 5 + 16 * 1024 + 256;
 /// Outgoing buffer of one TLS connection: four pages, which four times filled hold the longest frame.
 pub const TLS_SEND_BYTES: usize = 16 * 1024;
+/// Certificates of the server and names of the clients' authorities that a handshake shows. What else
+/// it says takes less than the rest of the outgoing buffer.
+pub const TLS_CHAIN_BYTES: usize = TLS_SEND_BYTES - 2048;
 /// Heap of one TLS connection at worst: what rustls holds of a handshake, or the keys after it.
 pub const TLS_HEAP_BYTES: usize = 16 * 1024;
-/// What TLS adds to the memory of one connection.
-pub const TLS_BYTES: usize = TLS_RECORD_BYTES + TLS_SEND_BYTES + TLS_HEAP_BYTES;
 /// TLS records in a row without data: empty ones, new keys, warnings.
 pub const TLS_IDLE_RECORDS: u8 = 32;
 /// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).

@@ -82,7 +82,8 @@ impl Budget {
             Item::new("send buffer of a connection", connections, limits::SEND_BYTES),
             Item::new("state of a connection", connections, CONNECTION_BYTES),
             Item::new("task of a connection", connections, serve::task_bytes() + runtime::TASK_BYTES),
-            Item::new("TLS of a connection", tls, limits::TLS_BYTES),
+            Item::new("TLS buffers of a connection", tls, limits::TLS_RECORD_BYTES + limits::TLS_SEND_BYTES),
+            Item::new("TLS keys or handshake", tls, limits::TLS_HEAP_BYTES),
             Item::new("reply being made", 2, limits::REPLY_BYTES),
             Item::new("chunked message", limits::CHUNK_SETS, chunk::SET_BYTES),
         ];
@@ -157,6 +158,8 @@ impl fmt::Display for Budget {
 mod tests {
     use super::*;
 
+    const TLS_BYTES: usize = limits::TLS_RECORD_BYTES + limits::TLS_SEND_BYTES + limits::TLS_HEAP_BYTES;
+
     fn budget(text: &str) -> Budget {
         Budget::new(&config::parse(text, "f", "/bin/friendlet").unwrap(), 1_000_000)
     }
@@ -180,7 +183,7 @@ mod tests {
     fn fewer_slots_take_less() {
         let of_a_slot = limits::RECEIVE_BYTES
             + limits::SEND_BYTES
-            + limits::TLS_BYTES
+            + TLS_BYTES
             + CONNECTION_BYTES
             + serve::task_bytes()
             + runtime::TASK_BYTES
@@ -191,7 +194,7 @@ mod tests {
 
     #[test]
     fn plain_text_and_fewer_services_take_less() {
-        let saved = (limits::SLOTS + limits::DOOR_SLOTS) * limits::TLS_BYTES + 2 * limits::PEM_BYTES;
+        let saved = (limits::SLOTS + limits::DOOR_SLOTS) * TLS_BYTES + 2 * limits::PEM_BYTES;
         assert_eq!(budget("").total() - budget("[listen]\ntls = 'off'").total(), saved);
         let one_more = budget("[[service]]\nname = 'a'\ncommand = ['a']");
         let more = one_more.total() - budget("").total();

@@ -62,7 +62,7 @@ pub(super) fn tls(listen: &Listen, state_dir: &Path) -> Result<Option<Arc<Server
         let path = match error {
             TlsError::Key(_) => &key,
             TlsError::ClientAuthority(_) => client_ca.as_ref().unwrap_or(&certificate),
-            TlsError::Certificate(_) | TlsError::Mismatch(_) => &certificate,
+            TlsError::Certificate(_) | TlsError::Mismatch(_) | TlsError::TooLong(_) => &certificate,
         };
         let advice = if *own { "" } else { "; delete certificate and key, and new ones are made" };
         StartError::new(StartError::CONFIG, format_args!("{}: {error}{advice}", path.display()))

@@ -229,8 +229,21 @@ const HELD: &[(&str, Held)] = &[
         ),
     ),
     (
-        "TLS_BYTES",
+        "TLS_RECORD_BYTES",
+        Both("src/net/tls/tests/handshake.rs handshake_message_fits_the_buffer_or_is_refused"),
+    ),
+    (
+        "TLS_SEND_BYTES",
+        Both("src/net/tls/tests/session.rs output_is_full_at_its_limit_and_takes_more_when_it_is_empty"),
+    ),
+    ("TLS_CHAIN_BYTES", Both("src/net/tls/tests/handshake.rs chain_meets_its_limit_and_not_more")),
+    (
+        "TLS_HEAP_BYTES",
         Fixed("what rustls takes, an estimate: tests/system/memory.rs holds the program to the sum with it"),
+    ),
+    (
+        "TLS_IDLE_RECORDS",
+        Both("src/net/tls/tests/hostile.rs records_without_data_meet_their_limit_and_not_more"),
     ),
     (
         "SOCKET_BUFFER_BYTES",

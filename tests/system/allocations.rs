@@ -44,25 +44,22 @@ fn calls(device: &Device) -> [[usize; 3]; 2] {
     [before, server.allocations()]
 }
 
-/// `slack`: bytes by which a buffer may be larger at one count than at the other. A byte a call would
-/// be many times that.
-fn nothing_grows(device: &Device, slack: usize) {
+fn nothing_is_taken(device: &Device) {
     let [before, after] = calls(device);
-    // Between two counts a timer or a wake-up may be in the making; a block for each call is not.
-    assert!(after[0] <= before[0] + slack, "live bytes: {} before, {} after", before[0], after[0]);
-    assert!(after[1] <= before[1] + 16, "live blocks: {} before, {} after", before[1], after[1]);
-    // What is taken and given back in between: under two blocks a batch, and some for the clock.
+    assert!(after[0] <= before[0] + 4096, "live bytes: {} before, {} after", before[0], after[0]);
+    assert!(after[1] <= before[1] + 4, "live blocks: {} before, {} after", before[1], after[1]);
+    // Not even for a moment: some blocks for what the machine itself may bring about, none for a call.
     let taken = after[2] - before[2];
-    assert!(taken < 2 * CALLS, "{taken} blocks taken in {CALLS} calls");
+    println!("{taken} blocks taken in {CALLS} calls");
+    assert!(taken < CALLS / 1000, "{taken} blocks taken in {CALLS} calls");
 }
 
 #[test]
-fn no_live_allocation_grows_over_100_000_calls_in_plain_text() {
-    nothing_grows(&Device::plain(), 4096);
+fn nothing_is_allocated_in_100_000_calls_in_plain_text() {
+    nothing_is_taken(&Device::plain());
 }
 
 #[test]
-fn no_live_allocation_grows_over_100_000_calls_over_tls() {
-    // rustls holds what it has of the next record, and as much room as its last ones needed.
-    nothing_grows(&Device::new(), 32 * 1024);
+fn nothing_is_allocated_in_100_000_calls_over_tls() {
+    nothing_is_taken(&Device::new());
 }

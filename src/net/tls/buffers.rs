@@ -9,13 +9,15 @@ use crate::pages::Pages;
 /// What TLS with one peer at a time is carried out in. Made at start, one of each a slot; without a
 /// connection, and while one rests, no memory is behind them.
 #[derive(Debug, Default)]
-pub(in crate::net) struct Buffers {
+pub struct Buffers {
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
 }
 
 impl Buffers {
-    pub(in crate::net) fn new() -> Self {
+    /// Buffers of `TLS_RECORD_BYTES` and `TLS_SEND_BYTES`. Those of `default()` are for nobody: they hold
+    /// no byte.
+    pub fn new() -> Self {
         Self { incoming: Incoming::new(), outgoing: Outgoing::new() }
     }
 

@@ -8,8 +8,8 @@ use crate::limits::TLS_RECORD_BYTES;
 
 /// Why TLS with a peer failed. The alert that tells the peer is in the output already, where there is
 /// one to send.
-#[derive(Debug)]
-pub(in crate::net) enum TlsFailure {
+#[derive(Debug, PartialEq)]
+pub enum TlsFailure {
     /// The handshake: a client that wants something else, or that is none.
     Handshake(rustls::Error),
     /// A message of the handshake, or a record in it, that the buffer does not hold.

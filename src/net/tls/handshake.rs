@@ -61,9 +61,14 @@ impl Handshake {
                 Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => return Ok(Progress::Closed),
                 Ok(_) => return Err(TlsFailure::Refused(AlertDescription::UnexpectedMessage)),
                 Err(error) => {
-                    let status = self.connection.process_tls_records(&mut []);
-                    if let Ok(ConnectionState::EncodeTlsData(alert)) = status.state {
-                        encode(alert, outgoing)?;
+                    // The same bytes once more, for rustls has a place in them; it has an alert to give
+                    // now, or the same error.
+                    let received = &mut incoming.sealed()[..end];
+                    let status = self.connection.process_tls_records(received);
+                    match status.state {
+                        Ok(ConnectionState::EncodeTlsData(alert)) => encode(alert, outgoing)?,
+                        // Of some faults rustls says nothing to the peer.
+                        _ => self.tell(outgoing, description(&error)),
                     }
                     return Err(error.into());
                 }
@@ -98,23 +103,36 @@ impl Handshake {
         }
     }
 
-    /// The client sends more than there is room for. It is told if it can be.
+    /// The client sends more than there is room for.
     fn refuse(&self, buffers: &mut Buffers, alert: AlertDescription) -> TlsFailure {
+        self.tell(&mut buffers.outgoing, alert);
+        TlsFailure::TooLong
+    }
+
+    /// Tells the client why this is the end, in the clear: as long as nothing else was said, it is
+    /// understood so.
+    fn tell(&self, outgoing: &mut Outgoing, alert: AlertDescription) {
         let record = [ALERT, 3, 3, 0, 2, 2, alert.into()];
-        let outgoing = &mut buffers.outgoing;
         if !self.answered
             && let Some(space) = outgoing.space().first_chunk_mut()
         {
             *space = record;
             outgoing.add(record.len());
         }
-        TlsFailure::TooLong
     }
 
     /// The keys that were agreed on.
     pub(super) fn finish(self) -> Result<Traffic, TlsFailure> {
         let (secrets, connection) = self.connection.dangerous_into_kernel_connection()?;
         Traffic::new(secrets, connection).map_err(TlsFailure::Refused)
+    }
+}
+
+/// What the peer is told of an error of which rustls tells it nothing.
+fn description(error: &rustls::Error) -> AlertDescription {
+    match error {
+        rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
+        _ => AlertDescription::HandshakeFailure,
     }
 }
 

@@ -1,4 +1,5 @@
-//! TLS: the one module that knows how rustls is set up.
+//! TLS: the one module that knows rustls. It makes the handshake; the records after it are ours, opened
+//! and sealed where they lie (docs/decisions/0010).
 //!
 //! TLS 1.3 with ring, no tickets, no early data, no session storage: nothing of a connection is
 //! kept after it, and nothing in it can be replayed.
@@ -13,15 +14,20 @@ mod traffic;
 use core::fmt;
 use std::sync::Arc;
 
+use rustls::crypto::ring::cipher_suite::{
+    TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
+};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, version};
+use rustls::{RootCertStore, ServerConfig, version};
 
-pub(super) use buffers::Buffers;
-pub(super) use failure::TlsFailure;
-pub(super) use session::Session;
+use crate::limits::TLS_CHAIN_BYTES;
+
+pub use buffers::Buffers;
+pub use failure::TlsFailure;
+pub use session::Session;
 
 /// Why a certificate, a key or an authority cannot be used.
 #[derive(Debug)]
@@ -34,6 +40,9 @@ pub enum TlsError {
     ClientAuthority(String),
     /// They do not go together.
     Mismatch(String),
+    /// The handshake has to show more than fits its buffer: so many bytes of certificates and of names
+    /// of authorities.
+    TooLong(usize),
 }
 
 impl fmt::Display for TlsError {
@@ -43,6 +52,11 @@ impl fmt::Display for TlsError {
             Self::Key(why) => write!(f, "no usable private key (PEM) in it: {why}"),
             Self::ClientAuthority(why) => write!(f, "no usable certificate (PEM) in it: {why}"),
             Self::Mismatch(why) => write!(f, "certificate and key do not go together: {why}"),
+            Self::TooLong(bytes) => write!(
+                f,
+                "certificates and names of authorities take {bytes} bytes of a handshake; at most \
+                 {TLS_CHAIN_BYTES} can be shown"
+            ),
         }
     }
 }
@@ -58,6 +72,7 @@ pub fn server_config(
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(provider());
     let chain = certificates(certificate).map_err(TlsError::Certificate)?;
+    let mut shown: usize = chain.iter().map(|certificate| certificate.len()).sum();
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Key(error.to_string()))?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&version::TLS13])
@@ -72,9 +87,13 @@ pub fn server_config(
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()
                 .map_err(|error| TlsError::ClientAuthority(error.to_string()))?;
+            shown += verifier.root_hint_subjects().iter().map(|name| name.as_ref().len()).sum::<usize>();
             builder.with_client_cert_verifier(verifier)
         }
     };
+    if shown > TLS_CHAIN_BYTES {
+        return Err(TlsError::TooLong(shown));
+    }
     let mut config =
         builder.with_single_cert(chain, key).map_err(|error| TlsError::Mismatch(error.to_string()))?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -82,14 +101,29 @@ pub fn server_config(
     config.max_early_data_size = 0;
     // The keys come to `traffic` when the handshake is done, and go nowhere else.
     config.enable_secret_extraction = true;
+    config.ignore_client_order = !has_aes();
     Ok(Arc::new(config))
 }
 
-/// ring, without the suites of TLS 1.2.
+/// ring's suites of TLS 1.3. Where AES is an instruction all of them cost about the same, and the
+/// client's order stands: it may be the one without. Where AES is a program, ChaCha20 is several
+/// times as fast, and this order stands whatever the client's.
 fn provider() -> CryptoProvider {
-    let mut provider = ring::default_provider();
-    provider.cipher_suites.retain(|suite| matches!(suite, SupportedCipherSuite::Tls13(_)));
-    provider
+    let cipher_suites =
+        vec![TLS13_CHACHA20_POLY1305_SHA256, TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384];
+    CryptoProvider { cipher_suites, ..ring::default_provider() }
+}
+
+/// Whether ring encrypts with AES instructions here. On 32-bit ARM few processors have them, and
+/// the standard library does not say which.
+fn has_aes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("aes") && is_x86_feature_detected!("pclmulqdq");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes")
+        && std::arch::is_aarch64_feature_detected!("pmull");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    false
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -98,3 +132,6 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
         .map_err(|error| error.to_string())?;
     if chain.is_empty() { Err("there is none".to_owned()) } else { Ok(chain) }
 }
+
+#[cfg(test)]
+mod tests;

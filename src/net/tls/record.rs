@@ -1,6 +1,8 @@
 //! TLS records under one key (RFC 8446, 5.2 to 5.5), sealed and opened where they lie.
 
-use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use ring::aead::{
+    AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
+};
 use rustls::{AlertDescription, ConnectionTrafficSecrets};
 
 /// Header of a record: its type, a version that means nothing, and its length.
@@ -47,9 +49,19 @@ impl RecordKey {
             ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
             _ => return Err(AlertDescription::InternalError),
         };
-        let key = UnboundKey::new(algorithm, key.as_ref()).map_err(|_| AlertDescription::InternalError)?;
-        let iv = iv.as_ref().try_into().map_err(|_| AlertDescription::InternalError)?;
-        Ok(Self { key: LessSafeKey::new(key), iv, sequence })
+        Self::from_parts(algorithm, key.as_ref(), iv.as_ref(), sequence)
+            .ok_or(AlertDescription::InternalError)
+    }
+
+    /// None if key or iv are of another length than the algorithm's.
+    pub(super) fn from_parts(
+        algorithm: &'static Algorithm,
+        key: &[u8],
+        iv: &[u8],
+        sequence: u64,
+    ) -> Option<Self> {
+        let key = LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?);
+        Some(Self { key, iv: iv.try_into().ok()?, sequence })
     }
 
     /// Records under this key so far.

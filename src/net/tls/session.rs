@@ -11,7 +11,7 @@ use super::handshake::{Handshake, Progress};
 use super::traffic::Traffic;
 
 /// The server's side of TLS 1.3 with one peer.
-pub(in crate::net) struct Session {
+pub struct Session {
     state: State,
     buffers: Buffers,
 }
@@ -25,25 +25,25 @@ enum State {
 
 impl Session {
     /// Begins a handshake, to be carried out in `buffers`.
-    pub(in crate::net) fn accept(config: &Arc<ServerConfig>, buffers: Buffers) -> Result<Self, TlsFailure> {
+    pub fn accept(config: &Arc<ServerConfig>, buffers: Buffers) -> Result<Self, TlsFailure> {
         let state = State::Handshake(Box::new(Handshake::new(config)?));
         Ok(Self { state, buffers })
     }
 
     /// Gives the buffers back, with nothing in them.
-    pub(in crate::net) fn into_buffers(mut self) -> Buffers {
+    pub fn into_buffers(mut self) -> Buffers {
         self.buffers.clear();
         self.buffers
     }
 
     /// Room for bytes of the socket. There is always some, unless data waits to be read.
-    pub(in crate::net) fn space(&mut self) -> &mut [u8] {
+    pub fn space(&mut self) -> &mut [u8] {
         self.buffers.incoming.space()
     }
 
     /// Takes `count` bytes that were put into [`Self::space`]. After an error nothing is taken any
     /// more; what is still pending goes to the peer.
-    pub(in crate::net) fn handle_received(&mut self, count: usize) -> Result<(), TlsFailure> {
+    pub fn handle_received(&mut self, count: usize) -> Result<(), TlsFailure> {
         if matches!(self.state, State::Over) {
             return Ok(());
         }
@@ -53,13 +53,13 @@ impl Session {
     }
 
     /// Data of the peer's, in the clear and whole, that is not consumed.
-    pub(in crate::net) fn plaintext(&self) -> &[u8] {
+    pub fn plaintext(&self) -> &[u8] {
         self.buffers.incoming.opened()
     }
 
     /// Drops the first `count` bytes of [`Self::plaintext`]. When that was all, more may follow out of
     /// what was received with it.
-    pub(in crate::net) fn consume(&mut self, count: usize) -> Result<(), TlsFailure> {
+    pub fn consume(&mut self, count: usize) -> Result<(), TlsFailure> {
         self.buffers.incoming.consume(count);
         let result = self.advance();
         self.ended(result)
@@ -67,7 +67,7 @@ impl Session {
 
     /// Seals as much of `data` as there is room for, and says how much that is: none before the
     /// handshake is done, after the end, and while too much is pending.
-    pub(in crate::net) fn seal(&mut self, data: &[u8]) -> usize {
+    pub fn seal(&mut self, data: &[u8]) -> usize {
         let State::Traffic(traffic) = &mut self.state else { return 0 };
         let mut count = 0;
         while count < data.len() {
@@ -84,12 +84,12 @@ impl Session {
     }
 
     /// Bytes for the socket.
-    pub(in crate::net) fn pending(&self) -> &[u8] {
+    pub fn pending(&self) -> &[u8] {
         self.buffers.outgoing.pending()
     }
 
     /// Takes note that the first `count` of them were written.
-    pub(in crate::net) fn sent(&mut self, count: usize) {
+    pub fn sent(&mut self, count: usize) {
         self.buffers.outgoing.sent(count);
         if let State::Traffic(traffic) = &mut self.state {
             let result = traffic.renew(&mut self.buffers.outgoing);
@@ -98,19 +98,19 @@ impl Session {
     }
 
     /// Whether the keys are still to be agreed on.
-    pub(in crate::net) fn is_handshaking(&self) -> bool {
+    pub fn is_handshaking(&self) -> bool {
         matches!(self.state, State::Handshake(_))
     }
 
     /// Says goodbye. Nothing is sealed after that.
-    pub(in crate::net) fn close(&mut self) {
+    pub fn close(&mut self) {
         if let State::Traffic(traffic) = &mut self.state {
             traffic.close(AlertDescription::CloseNotify, &mut self.buffers.outgoing);
         }
     }
 
     /// Whether nothing more comes from the peer: it said so, or TLS with it has failed.
-    pub(in crate::net) fn is_closed_by_peer(&self) -> bool {
+    pub fn is_closed_by_peer(&self) -> bool {
         match &self.state {
             State::Handshake(_) => false,
             State::Traffic(traffic) => traffic.is_closed_by_peer(),
@@ -119,8 +119,15 @@ impl Session {
     }
 
     /// Gives memory back that holds nothing now.
-    pub(in crate::net) fn rest(&mut self) {
+    pub fn rest(&mut self) {
         self.buffers.rest();
+    }
+
+    /// Makes the sending key spent after so many records.
+    #[cfg(test)]
+    pub(super) fn limit_sending(&mut self, records: u64) {
+        let State::Traffic(traffic) = &mut self.state else { panic!("no keys yet") };
+        traffic.limit_sending(records);
     }
 
     /// Goes as far as what was received allows.

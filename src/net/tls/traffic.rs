@@ -56,6 +56,12 @@ impl Traffic {
         })
     }
 
+    /// Makes the sending key spent after so many records.
+    #[cfg(test)]
+    pub(super) fn limit_sending(&mut self, records: u64) {
+        self.sending_limit = records;
+    }
+
     pub(super) fn is_closed_by_peer(&self) -> bool {
         self.closed_by_peer
     }
@@ -107,7 +113,12 @@ impl Traffic {
 
     /// The level of an alert says nothing in TLS 1.3 (RFC 8446, 6).
     fn hear_alert(&mut self, alert: &[u8]) -> Result<(), TlsFailure> {
-        let [_, alert] = *alert else { return Err(TlsFailure::Refused(AlertDescription::DecodeError)) };
+        let alert = match *alert {
+            [_, alert] => alert,
+            // An empty record of this kind is another fault (5.4).
+            [] => return Err(TlsFailure::Refused(AlertDescription::UnexpectedMessage)),
+            _ => return Err(TlsFailure::Refused(AlertDescription::DecodeError)),
+        };
         match AlertDescription::from(alert) {
             AlertDescription::CloseNotify => self.closed_by_peer = true,
             AlertDescription::UserCanceled => {}

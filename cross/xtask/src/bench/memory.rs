@@ -16,6 +16,8 @@ const SLOTS: u32 = 64;
 const AGREEING: usize = 3;
 const PAUSE: Duration = Duration::from_millis(40);
 const READINGS: usize = 50;
+/// How long a connection has to be idle before it is one: friendlet gives memory back at its second tick.
+const IDLE: Duration = Duration::from_millis(1200);
 
 /// Private bytes written (`Private_Dirty`) with so many idle connections.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +40,7 @@ pub(super) fn growth(kit: &Kit, peer: &Peer, tls: bool) -> Result<Growth, String
     let mut held = Held::start(kit, peer, &server, tls)?;
     let mut at = |count| {
         held.hold(count)?;
+        thread::sleep(IDLE);
         settled(|| dirty(server.pid()))
     };
     let growth = Growth { at_16: at(16)?, at_64: at(64)?, at_256: at(256)? };
@@ -52,6 +55,7 @@ pub(super) fn resident(kit: &Kit, peer: &Peer, tls: bool) -> Result<[u64; 2], St
     let idle = settled(|| status(server.pid()))?;
     let mut held = Held::start(kit, peer, &server, tls)?;
     held.hold(SLOTS)?;
+    thread::sleep(IDLE);
     let full = settled(|| status(server.pid()))?;
     drop(held);
     server.stop()?;

@@ -1,0 +1,8 @@
+//! The session against rustls's client, and against one that knows its keys and keeps to nothing.
+
+mod handshake;
+mod hostile;
+mod keys;
+mod peer;
+mod records;
+mod session;

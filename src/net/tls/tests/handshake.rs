@@ -1,0 +1,219 @@
+//! Handshakes, whole and broken.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+use rustls::{AlertDescription, CipherSuite};
+
+use super::super::{Buffers, Session, TlsError, TlsFailure, has_aes, server_config};
+use super::peer::{
+    SUITE, SUITES, client, client_config, client_config_with, config, connect, drain, feed, flight, hear,
+    say, session,
+};
+use crate::limits::{TLS_CHAIN_BYTES, TLS_RECORD_BYTES, TLS_SEND_BYTES};
+
+#[test]
+fn handshake_is_done_in_pieces_of_any_size() {
+    for suite in SUITES {
+        for piece in [1, 2, 5, 100, 1000, usize::MAX] {
+            let (mut client, mut session) = connect(client_config(suite), piece);
+            assert_eq!(client.negotiated_cipher_suite().unwrap().suite(), suite);
+            let bytes = say(&mut client, b"ping");
+            assert_eq!(feed(&mut session, &bytes, piece), (b"ping".to_vec(), None));
+        }
+    }
+}
+
+#[test]
+fn messages_in_small_records_are_put_together() {
+    for size in [33, 64, 100, 300] {
+        let mut config = client_config(SUITE);
+        config.max_fragment_size = Some(size);
+        let (mut client, mut session) = connect(config, usize::MAX);
+        let bytes = say(&mut client, &[4; 1000]);
+        assert_eq!(feed(&mut session, &bytes, usize::MAX), (vec![4; 1000], None));
+    }
+}
+
+#[test]
+fn data_right_behind_the_last_message_is_not_lost() {
+    for piece in [1, 3, 50, usize::MAX] {
+        let (mut client, mut session) = (client(client_config(SUITE)), session());
+        assert!(feed(&mut session, &flight(&mut client), usize::MAX).1.is_none());
+        assert_eq!(session.seal(b"too early"), 0);
+        hear(&mut client, &drain(&mut session)).unwrap();
+        // The client's last message and its first data, in one go.
+        let mut bytes = flight(&mut client);
+        bytes.extend(say(&mut client, b"first"));
+        bytes.extend(say(&mut client, b" and second"));
+        assert_eq!(feed(&mut session, &bytes, piece), (b"first and second".to_vec(), None), "{piece}");
+        assert!(!session.is_handshaking());
+    }
+}
+
+#[test]
+fn data_before_the_last_message_is_refused() {
+    let (mut client, mut session) = (client(client_config(SUITE)), session());
+    assert!(feed(&mut session, &flight(&mut client), usize::MAX).1.is_none());
+    hear(&mut client, &drain(&mut session)).unwrap();
+    let last = flight(&mut client);
+    let early = say(&mut client, b"first");
+    let (opened, failure) = feed(&mut session, &[early, last].concat(), usize::MAX);
+    assert!(opened.is_empty());
+    assert!(matches!(failure, Some(TlsFailure::Handshake(_))), "{failure:?}");
+    assert!(session.is_closed_by_peer());
+}
+
+#[test]
+fn broken_hello_is_told_in_the_clear() {
+    let hello = flight(&mut client(client_config(SUITE)));
+    for position in 5..hello.len() {
+        let mut session = session();
+        let mut broken = hello.clone();
+        broken[position] ^= 0xff;
+        let (opened, failure) = feed(&mut session, &broken, usize::MAX);
+        assert!(opened.is_empty());
+        let pending = drain(&mut session);
+        match failure {
+            // Most of it is random numbers, and one is as good as another.
+            None => assert!(pending.is_empty() || pending[0] == 22),
+            Some(TlsFailure::Handshake(_)) => {
+                // A key that is none is found out after the hello was answered: the rest goes unsaid.
+                let is_told = matches!(pending[..], [21, 3, 3, 0, 2, 2, _]);
+                assert!(is_told || pending.first() == Some(&22), "{position}: {pending:?}");
+            }
+            Some(failure) => panic!("{position}: {failure}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_no_tls_is_refused_by_its_header() {
+    for bytes in
+        [&[22, 3, 1, 0xff, 0xff][..], &[22; 400], &[22, 3, 1, 0, 5, 1, 2, 3, 4, 5], b"\x16GET / HTTP/1.1"]
+    {
+        let mut session = session();
+        let failure = feed(&mut session, bytes, usize::MAX).1;
+        assert!(matches!(failure, Some(TlsFailure::Handshake(_))), "{failure:?}");
+        let pending = drain(&mut session);
+        assert!(matches!(pending[..], [21, 3, 3, 0, 2, 2, _]), "{bytes:?}: {pending:?}, {failure:?}");
+    }
+}
+
+/// Records of a handshake message of `length` bytes that the client has begun.
+fn long_hello(length: usize, piece: usize) -> Vec<u8> {
+    let size = (length as u32).to_be_bytes();
+    let mut message = vec![1, size[1], size[2], size[3]];
+    message.resize(4 + length, 0);
+    let record = |piece: &[u8]| {
+        let length = (piece.len() as u16).to_be_bytes();
+        [&[22, 3, 1, length[0], length[1]], piece].concat()
+    };
+    message.chunks(piece).map(record).collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn handshake_message_fits_the_buffer_or_is_refused() {
+    // In one record it fits as long as the record is one of TLS; what is wrong with it is rustls's to say.
+    let mut fits = session();
+    let failure = feed(&mut fits, &long_hello(16_380, 16_384), usize::MAX).1;
+    assert!(matches!(failure, Some(TlsFailure::Handshake(_))), "{failure:?}");
+    // In more than the buffer holds.
+    let long = long_hello(40_000, 10_000);
+    let mut session = session();
+    assert!(feed(&mut session, &long[..TLS_RECORD_BYTES - 1], 1000).1.is_none());
+    assert!(session.is_handshaking() && session.pending().is_empty());
+    let failure = feed(&mut session, &long[TLS_RECORD_BYTES - 1..], 1000).1;
+    assert!(matches!(failure, Some(TlsFailure::TooLong)), "{failure:?}");
+    assert_eq!(drain(&mut session), [21, 3, 3, 0, 2, 2, AlertDescription::DecodeError.into()]);
+    assert!(session.is_closed_by_peer() && !session.is_handshaking());
+}
+
+#[test]
+fn record_longer_than_any_is_refused_by_its_header() {
+    for length in [16_641_u16, 17_000, 18_431] {
+        let mut session = session();
+        let length = length.to_be_bytes();
+        let failure = feed(&mut session, &[22, 3, 1, length[0], length[1], 1], usize::MAX).1;
+        assert!(matches!(failure, Some(TlsFailure::TooLong)), "{failure:?}");
+        assert_eq!(drain(&mut session), [21, 3, 3, 0, 2, 2, AlertDescription::RecordOverflow.into()]);
+    }
+}
+
+#[test]
+fn goodbye_in_the_clear_is_not_believed() {
+    // Anybody on the way could have said it. An end of the stream follows, if it was the client.
+    let mut session = session();
+    assert!(feed(&mut session, &[21, 3, 3, 0, 2, 1, 0], 1).1.is_none());
+    assert!(!session.is_closed_by_peer() && session.is_handshaking());
+    assert!(session.pending().is_empty());
+}
+
+#[test]
+fn an_alert_during_a_handshake_is_the_end() {
+    let (mut client, mut session) = (client(client_config(SUITE)), session());
+    assert!(feed(&mut session, &flight(&mut client), usize::MAX).1.is_none());
+    drain(&mut session);
+    let failure = feed(&mut session, &[21, 3, 3, 0, 2, 2, 42], usize::MAX).1;
+    assert!(matches!(failure, Some(TlsFailure::Handshake(_))), "{failure:?}");
+}
+
+#[test]
+fn suite_is_the_clients_choice_where_aes_is_an_instruction() {
+    let chosen = |order: [CipherSuite; 2], ignore: bool| {
+        let mut config = (*config()).clone();
+        config.ignore_client_order = ignore;
+        let mut provider = rustls::crypto::ring::default_provider();
+        let known = provider.cipher_suites.clone();
+        provider.cipher_suites = order
+            .iter()
+            .flat_map(|suite| known.iter().find(|known| known.suite() == *suite).copied())
+            .collect();
+        let mut client = client(client_config_with(provider));
+        let mut session = Session::accept(&Arc::new(config), Buffers::new()).unwrap();
+        feed(&mut session, &flight(&mut client), usize::MAX);
+        hear(&mut client, &drain(&mut session)).unwrap();
+        client.negotiated_cipher_suite().unwrap().suite()
+    };
+    let [chacha, aes, _] = SUITES;
+    assert_eq!(chosen([aes, chacha], false), aes);
+    assert_eq!(chosen([chacha, aes], false), chacha);
+    assert_eq!(chosen([aes, chacha], true), chacha);
+    assert_eq!(config().ignore_client_order, !has_aes());
+}
+
+/// A certificate with `names` long names in it.
+fn identity(names: usize) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let name = |number: usize| format!("{}-{number:05}.example", "x".repeat(50));
+    let params = CertificateParams::new((0..names).map(name).collect::<Vec<_>>()).unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[test]
+fn chain_meets_its_limit_and_not_more() {
+    let (certificate, key) = identity(180);
+    let config = server_config(certificate.as_bytes(), key.as_bytes(), None).unwrap();
+    let mut session = Session::accept(&config, Buffers::new()).unwrap();
+    let mut client = client(client_config(SUITE));
+    assert!(feed(&mut session, &flight(&mut client), usize::MAX).1.is_none());
+    let flight = session.pending().len();
+    assert!(flight > TLS_CHAIN_BYTES - 2048 && flight < TLS_SEND_BYTES, "{flight}");
+    hear(&mut client, &drain(&mut session)).unwrap();
+
+    let (certificate, key) = identity(260);
+    let refused = server_config(certificate.as_bytes(), key.as_bytes(), None);
+    assert!(matches!(refused, Err(TlsError::TooLong(bytes)) if bytes > TLS_CHAIN_BYTES));
+    let (certificate, key) = identity(1);
+    let authorities: String = (0..60).map(|_| authority()).collect();
+    let refused = server_config(certificate.as_bytes(), key.as_bytes(), Some(authorities.as_bytes()));
+    assert!(matches!(refused, Err(TlsError::TooLong(_))), "{refused:?}");
+}
+
+fn authority() -> String {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "authority".repeat(30));
+    params.self_signed(&key).unwrap().pem()
+}
