@@ -49,14 +49,17 @@ struct Pair {
 pub struct Lockout {
     attempts: u8,
     block_time: Duration,
-    pairs: Vec<Pair, LOCKOUTS>,
+    pairs: Box<Vec<Pair, LOCKOUTS>>,
 }
 
 impl Lockout {
+    /// Memory of the table, full or not.
+    pub const BYTES: usize = size_of::<Self>() + size_of::<Vec<Pair, LOCKOUTS>>();
+
     /// Blocks a pair for `block_time` after `attempts` wrong passwords, each within `block_time` of
     /// the one before. 0 attempts count as 1.
     pub fn new(attempts: u8, block_time: Duration) -> Self {
-        Self { attempts: attempts.max(1), block_time, pairs: Vec::new() }
+        Self { attempts: attempts.max(1), block_time, pairs: Box::default() }
     }
 
     /// How long this pair stays blocked; None: it is not.

@@ -46,15 +46,19 @@ struct Entry {
 /// All sessions.
 #[derive(Debug)]
 pub struct SessionTable {
-    entries: [Entry; SESSIONS],
+    entries: Box<[Entry]>,
     idle_timeout: Duration,
     displaced: Option<SessionKey>,
 }
 
 impl SessionTable {
+    /// Memory of the table, full or not.
+    pub const BYTES: usize = size_of::<Self>() + SESSIONS * size_of::<Entry>();
+
     /// No sessions; one ends after `idle_timeout` without activity.
     pub fn new(idle_timeout: Duration) -> Self {
-        Self { entries: core::array::from_fn(|_| Entry::default()), idle_timeout, displaced: None }
+        let entries = (0..SESSIONS).map(|_| Entry::default()).collect();
+        Self { entries, idle_timeout, displaced: None }
     }
 
     /// Opens a session for a login, with an id made of `random`. As in Friend Core there is one of

@@ -143,12 +143,17 @@ impl fmt::Display for UsersError {
 /// All users, in the order of the device file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Users {
-    users: Vec<User, USERS>,
+    /// Boxed, as all large tables are: the start hands them on several times, and each time would leave a
+    /// copy on the stack.
+    users: Box<Vec<User, USERS>>,
     /// Passwords that were changed since the device file was written, a place for each user.
     changed: Vec<Option<PasswordHash>, USERS>,
 }
 
 impl Users {
+    /// Memory of the table, full or not.
+    pub const BYTES: usize = size_of::<Self>() + size_of::<Vec<User, USERS>>();
+
     /// No users.
     pub fn new() -> Self {
         Self::default()
@@ -207,7 +212,7 @@ impl Users {
 
     /// All users with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (UserId, &User)> {
-        (0..=u8::MAX).map(UserId).zip(&self.users)
+        (0..=u8::MAX).map(UserId).zip(self.users.iter())
     }
 
     /// How many there are.
