@@ -34,16 +34,24 @@ pub const SEND_RESERVE_BYTES: usize = 512;
 pub const RECEIVE_BYTES: usize = MESSAGE_BYTES + 1024;
 /// Slots beyond `slots` that turn connections away while the house is full.
 pub const DOOR_SLOTS: usize = 1;
-/// Incoming buffer of one TLS connection: the largest record there is (RFC 8446, 5.2). A message of
-/// the handshake has to fit, too.
+/// Incoming buffer of one TLS connection: the largest record there is (RFC 8446, 5.2).
 pub const TLS_RECORD_BYTES: usize = 5 + 16 * 1024 + 256;
 /// Outgoing buffer of one TLS connection: four pages, which four times filled hold the longest frame.
 pub const TLS_SEND_BYTES: usize = 16 * 1024;
 /// Certificates of the server and names of the clients' authorities that a handshake shows. What else
 /// it says takes less than the rest of the outgoing buffer.
 pub const TLS_CHAIN_BYTES: usize = TLS_SEND_BYTES - 2048;
+/// Longest message of a client during the handshake, with the headers of its records; those of browsers
+/// are of 2 KiB. What rustls takes to read one is many times that.
+pub const TLS_HANDSHAKE_BYTES: usize = 8 * 1024;
 /// Heap of one TLS connection at worst: what rustls holds of a handshake, or the keys after it.
-pub const TLS_HEAP_BYTES: usize = 16 * 1024;
+pub const TLS_HEAP_BYTES: usize = 5 * 1024;
+/// What rustls holds more where clients show certificates: the messages of both sides, in a vector that
+/// doubles, and the certificates.
+pub const TLS_CLIENT_HEAP_BYTES: usize = 2 * (2 * TLS_HANDSHAKE_BYTES + TLS_SEND_BYTES) + TLS_HANDSHAKE_BYTES;
+/// What rustls takes while it reads a message of a handshake and answers it, of one connection at a time.
+/// Worst are names of one letter: two bytes sent, a vector of three words and a block of four held.
+pub const TLS_PARSE_BYTES: usize = TLS_HANDSHAKE_BYTES / 2 * 7 * size_of::<usize>();
 /// TLS records in a row without data: empty ones, new keys, warnings.
 pub const TLS_IDLE_RECORDS: u8 = 32;
 /// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).
@@ -273,6 +281,10 @@ const _: () = {
             && ANSWER_TIMEOUT.as_secs() > COMMAND_TIMEOUT.as_secs()
             && RESET_TIMEOUT.as_secs() > SILENCE_TIMEOUT.as_secs(),
         "a time that is for what others forget has to be longer than they are"
+    );
+    assert!(
+        TLS_HANDSHAKE_BYTES < TLS_RECORD_BYTES && TLS_CHAIN_BYTES + 2048 <= TLS_SEND_BYTES,
+        "a handshake has to fit the buffers of TLS, either way"
     );
     assert!(SERVICES <= 64, "services: at most 64, one bit each of what a peer is owed");
     assert!(USERS <= 255 && TOKENS <= 255, "users, tokens: at most 255");

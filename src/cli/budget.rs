@@ -60,9 +60,10 @@ impl Budget {
     /// it.
     pub fn new(config: &Config, program: usize) -> Self {
         let connections = config.slots + limits::DOOR_SLOTS;
-        let (tls, pem_files) = match &config.listen.tls {
-            Tls::Off => (0, 0),
-            Tls::On { client_ca, .. } => (connections, 2 + usize::from(client_ca.is_some())),
+        let (tls, clients, pem_files) = match &config.listen.tls {
+            Tls::Off => (0, 0, 0),
+            Tls::On { client_ca: None, .. } => (connections, 0, 2),
+            Tls::On { client_ca: Some(_), .. } => (connections, connections, 3),
         };
         let services = config.services.len();
         let log = &config.log_files;
@@ -86,6 +87,8 @@ impl Budget {
             Item::new("task of a connection", connections, serve::task_bytes() + runtime::TASK_BYTES),
             Item::new("TLS buffers of a connection", tls, limits::TLS_RECORD_BYTES + limits::TLS_SEND_BYTES),
             Item::new("TLS keys or handshake", tls, limits::TLS_HEAP_BYTES),
+            Item::new("certificates of a client", clients, limits::TLS_CLIENT_HEAP_BYTES),
+            Item::new("TLS handshake being read", tls.min(1), limits::TLS_PARSE_BYTES),
             Item::new("reply being made", 2, limits::REPLY_BYTES),
             Item::new("chunked message", limits::CHUNK_SETS, chunk::SET_BYTES),
         ];
@@ -196,8 +199,11 @@ mod tests {
 
     #[test]
     fn plain_text_and_fewer_services_take_less() {
-        let saved = (limits::SLOTS + limits::DOOR_SLOTS) * TLS_BYTES + 2 * limits::PEM_BYTES;
+        let connections = limits::SLOTS + limits::DOOR_SLOTS;
+        let saved = connections * TLS_BYTES + limits::TLS_PARSE_BYTES + 2 * limits::PEM_BYTES;
         assert_eq!(budget("").total() - budget("[listen]\ntls = 'off'").total(), saved);
+        let shown = connections * limits::TLS_CLIENT_HEAP_BYTES + limits::PEM_BYTES;
+        assert_eq!(budget("[listen]\nclient_ca = 'ca.pem'").total() - budget("").total(), shown);
         let one_more = budget("[[service]]\nname = 'a'\ncommand = ['a']");
         let more = one_more.total() - budget("").total();
         let known = limits::SERVICE_OUTPUT_BYTES + size_of::<Spec>();

@@ -28,6 +28,7 @@ const SOCKET: &str = "tests/system/bad_input.rs what_is_over_its_limit_is_refuse
 const LOGIN: &str = "src/slot/tests/limits.rs parts_of_a_login_are_as_long_as_they_may_be_and_no_longer";
 const SENDING: &str = "src/slot/tests/limits.rs peer_that_reads_nothing_is_heard_until_its_buffer_is_full";
 const CLOSING: &str = "src/slot/tests/limits.rs largest_answer_leaves_room_for_the_closing_frame";
+const OF_RUSTLS: &str = "what rustls takes: tests/system/handshakes.rs measures it";
 const LINGER: &str = "src/net/driver.rs closed_connection_is_read_on_to_its_limits_and_no_further";
 const DHCP_PAUSES: &str = "src/dhcp/client/tests.rs unanswered_message_is_sent_again_and_less_and_less";
 const DHCP_RENEWAL: &str = "src/dhcp/client/tests.rs tries_to_renew_keep_their_distance";
@@ -230,7 +231,7 @@ const HELD: &[(&str, Held)] = &[
     ),
     (
         "TLS_RECORD_BYTES",
-        Both("src/net/tls/tests/handshake.rs handshake_message_fits_the_buffer_or_is_refused"),
+        Both("src/net/tls/tests/hostile.rs record_meets_the_limit_of_the_buffer_and_not_more"),
     ),
     (
         "TLS_SEND_BYTES",
@@ -238,9 +239,12 @@ const HELD: &[(&str, Held)] = &[
     ),
     ("TLS_CHAIN_BYTES", Both("src/net/tls/tests/handshake.rs chain_meets_its_limit_and_not_more")),
     (
-        "TLS_HEAP_BYTES",
-        Fixed("what rustls takes, an estimate: tests/system/memory.rs holds the program to the sum with it"),
+        "TLS_HANDSHAKE_BYTES",
+        Both("src/net/tls/tests/handshake.rs handshake_message_meets_its_limit_and_not_more"),
     ),
+    ("TLS_HEAP_BYTES", Fixed(OF_RUSTLS)),
+    ("TLS_CLIENT_HEAP_BYTES", Fixed(OF_RUSTLS)),
+    ("TLS_PARSE_BYTES", Fixed(OF_RUSTLS)),
     (
         "TLS_IDLE_RECORDS",
         Both("src/net/tls/tests/hostile.rs records_without_data_meet_their_limit_and_not_more"),

@@ -1,6 +1,7 @@
 //! Nothing in the server grows with what is asked of it.
 
 use crate::support::device::FOUNDING;
+use crate::support::server::Allocations;
 use crate::support::ws::{Frame, TEXT, frame, request};
 use crate::support::{Device, Server};
 
@@ -11,7 +12,7 @@ const WARM_UP: usize = 2_000;
 const BATCH: usize = 50;
 
 /// Makes calls of all forms on one connection, several in flight, and counts what comes of it.
-fn calls(device: &Device) -> [[usize; 3]; 2] {
+fn calls(device: &Device) -> [Allocations; 2] {
     let mut server = Server::start_counting(device);
     let mut socket = server.bound(FOUNDING);
     socket.service("start", "hello");
@@ -46,10 +47,10 @@ fn calls(device: &Device) -> [[usize; 3]; 2] {
 
 fn nothing_is_taken(device: &Device) {
     let [before, after] = calls(device);
-    assert!(after[0] <= before[0] + 4096, "live bytes: {} before, {} after", before[0], after[0]);
-    assert!(after[1] <= before[1] + 4, "live blocks: {} before, {} after", before[1], after[1]);
+    assert!(after.bytes <= before.bytes + 4096, "{before:?} {after:?}");
+    assert!(after.blocks <= before.blocks + 4, "{before:?} {after:?}");
     // Not even for a moment: some blocks for what the machine itself may bring about, none for a call.
-    let taken = after[2] - before[2];
+    let taken = after.total - before.total;
     println!("{taken} blocks taken in {CALLS} calls");
     assert!(taken < CALLS / 1000, "{taken} blocks taken in {CALLS} calls");
 }

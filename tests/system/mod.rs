@@ -14,6 +14,7 @@ mod device_file;
 mod fall_back;
 mod floods;
 mod founding;
+mod handshakes;
 mod http;
 mod life;
 mod login;

@@ -81,10 +81,6 @@ impl Incoming {
         self.touched |= count > 0;
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.sealed.len() == self.pages.len()
-    }
-
     /// What was opened and not read yet.
     pub(super) fn opened(&self) -> &[u8] {
         &self.pages[self.opened.clone()]

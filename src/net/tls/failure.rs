@@ -4,7 +4,7 @@ use core::fmt;
 
 use rustls::AlertDescription;
 
-use crate::limits::TLS_RECORD_BYTES;
+use crate::limits::TLS_HANDSHAKE_BYTES;
 
 /// Why TLS with a peer failed. The alert that tells the peer is in the output already, where there is
 /// one to send.
@@ -12,7 +12,7 @@ use crate::limits::TLS_RECORD_BYTES;
 pub enum TlsFailure {
     /// The handshake: a client that wants something else, or that is none.
     Handshake(rustls::Error),
-    /// A message of the handshake, or a record in it, that the buffer does not hold.
+    /// A message of the handshake, or a record in it, that is longer than is taken.
     TooLong,
     /// The flight of the server does not fit its buffer: [`super::server_config`] should have said so.
     NoRoom,
@@ -42,7 +42,7 @@ impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Handshake(error) => error.fmt(f),
-            Self::TooLong => write!(f, "a handshake message of over {TLS_RECORD_BYTES} bytes"),
+            Self::TooLong => write!(f, "a handshake message of over {TLS_HANDSHAKE_BYTES} bytes"),
             Self::NoRoom => f.write_str("no room for the handshake's answer"),
             Self::Refused(alert) => write!(f, "a record was refused: {alert:?}"),
             Self::Told(alert) => write!(f, "the peer gave up: {alert:?}"),

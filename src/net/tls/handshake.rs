@@ -7,23 +7,13 @@ use std::sync::Arc;
 
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeTlsData, UnbufferedStatus};
-use rustls::{AlertDescription, ServerConfig};
+use rustls::{AlertDescription, Error, ServerConfig};
 
-use super::buffers::{Buffers, Outgoing};
+use super::buffers::{Buffers, Incoming, Outgoing};
 use super::failure::TlsFailure;
-use super::record::{ALERT, HEADER_BYTES, SEALED_BYTES};
+use super::record::{ALERT, HEADER_BYTES, OVERHEAD_BYTES};
 use super::traffic::Traffic;
-
-/// How far it has come.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Progress {
-    /// It is the client's turn.
-    Waits,
-    /// Both sides have their keys.
-    Done,
-    /// The client has thought better of it.
-    Closed,
-}
+use crate::limits::TLS_HANDSHAKE_BYTES;
 
 pub(super) struct Handshake {
     connection: UnbufferedServerConnection,
@@ -39,8 +29,8 @@ impl Handshake {
         Ok(Self { connection, known: 0, answered: false })
     }
 
-    /// Goes as far as what was received allows.
-    pub(super) fn advance(&mut self, buffers: &mut Buffers) -> Result<Progress, TlsFailure> {
+    /// Goes as far as what was received allows. Whether it is done: both sides have their keys.
+    pub(super) fn advance(&mut self, buffers: &mut Buffers) -> Result<bool, TlsFailure> {
         let Buffers { incoming, outgoing } = buffers;
         let mut end = self.known;
         loop {
@@ -56,20 +46,11 @@ impl Handshake {
                 Ok(ConnectionState::BlockedHandshake) => waits = true,
                 Ok(ConnectionState::WriteTraffic(_)) => {
                     incoming.skip(discard);
-                    return Ok(Progress::Done);
+                    return Ok(true);
                 }
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => return Ok(Progress::Closed),
                 Ok(_) => return Err(TlsFailure::Refused(AlertDescription::UnexpectedMessage)),
                 Err(error) => {
-                    // The same bytes once more, for rustls has a place in them; it has an alert to give
-                    // now, or the same error.
-                    let received = &mut incoming.sealed()[..end];
-                    let status = self.connection.process_tls_records(received);
-                    match status.state {
-                        Ok(ConnectionState::EncodeTlsData(alert)) => encode(alert, outgoing)?,
-                        // Of some faults rustls says nothing to the peer.
-                        _ => self.tell(outgoing, description(&error)),
-                    }
+                    self.say_why(&error, end, incoming, outgoing)?;
                     return Err(error.into());
                 }
             }
@@ -79,34 +60,55 @@ impl Handshake {
             if !waits {
                 continue;
             }
-            // A record that is not whole is shown, too: if its header is wrong, rustls says so at once.
             let received = incoming.sealed();
-            let (next, is_whole) = match received[self.known..] {
-                [_, _, _, high, low, ..] => {
-                    let length = usize::from(u16::from_be_bytes([high, low]));
-                    if (SEALED_BYTES + 1..SEALED_BYTES + 2048).contains(&length) {
-                        return Err(self.refuse(buffers, AlertDescription::RecordOverflow));
-                    }
-                    let next = self.known + HEADER_BYTES + length;
-                    (next.min(received.len()), next <= received.len())
-                }
-                _ => (self.known, false),
+            let header = self.known + HEADER_BYTES;
+            let next = match received[self.known..] {
+                [_, _, _, high, low, ..] => header + usize::from(u16::from_be_bytes([high, low])),
+                _ => header,
             };
-            if is_whole {
-                self.known = next;
-            } else if incoming.is_full() {
-                return Err(self.refuse(buffers, AlertDescription::DecodeError));
-            } else if next <= end {
-                return Ok(Progress::Waits);
+            if next > TLS_HANDSHAKE_BYTES && end >= header {
+                self.tell(outgoing, AlertDescription::DecodeError);
+                return Err(TlsFailure::TooLong);
             }
-            end = next;
+            // A header is shown before its record is whole, and before its length is judged: if it is
+            // none of TLS, rustls says so.
+            let shown = if next > TLS_HANDSHAKE_BYTES { header } else { next }.min(received.len());
+            if next == shown && next > header {
+                self.known = next;
+            } else if shown <= end {
+                return Ok(false);
+            }
+            end = shown;
         }
     }
 
-    /// The client sends more than there is room for.
-    fn refuse(&self, buffers: &mut Buffers, alert: AlertDescription) -> TlsFailure {
-        self.tell(&mut buffers.outgoing, alert);
-        TlsFailure::TooLong
+    /// Sends what rustls had ready when it failed: its alert, and what it said just before, without
+    /// which the alert would not be understood.
+    fn say_why(
+        &mut self,
+        error: &Error,
+        end: usize,
+        incoming: &mut Incoming,
+        outgoing: &mut Outgoing,
+    ) -> Result<(), TlsFailure> {
+        loop {
+            // What is ready comes first. rustls looks at the same bytes for it, for it has a place in
+            // them; once the alert is out it is not to look again.
+            let received = &mut incoming.sealed()[..end];
+            let status = self.connection.process_tls_records(received);
+            let Ok(ConnectionState::EncodeTlsData(message)) = status.state else { break };
+            let start = outgoing.pending().len();
+            encode(message, outgoing)?;
+            self.answered = true;
+            if is_alert(&outgoing.pending()[start..]) {
+                return Ok(());
+            }
+        }
+        // Of some faults rustls says nothing to the peer.
+        if !matches!(error, Error::AlertReceived(_)) {
+            self.tell(outgoing, description(error));
+        }
+        Ok(())
     }
 
     /// Tells the client why this is the end, in the clear: as long as nothing else was said, it is
@@ -128,10 +130,15 @@ impl Handshake {
     }
 }
 
+/// Whether this is the record of an alert, in the clear or sealed: no other has so little in it.
+fn is_alert(record: &[u8]) -> bool {
+    matches!(record, [ALERT, ..]) || record.len() == 2 + OVERHEAD_BYTES
+}
+
 /// What the peer is told of an error of which rustls tells it nothing.
-fn description(error: &rustls::Error) -> AlertDescription {
+fn description(error: &Error) -> AlertDescription {
     match error {
-        rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
+        Error::InvalidMessage(_) => AlertDescription::DecodeError,
         _ => AlertDescription::HandshakeFailure,
     }
 }

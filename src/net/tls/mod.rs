@@ -1,5 +1,5 @@
 //! TLS: the one module that knows rustls. It makes the handshake; the records after it are ours, opened
-//! and sealed where they lie (docs/decisions/0010).
+//! and sealed where they lie (docs/decisions/0012).
 //!
 //! TLS 1.3 with ring, no tickets, no early data, no session storage: nothing of a connection is
 //! kept after it, and nothing in it can be replayed.

@@ -31,7 +31,7 @@ pub(super) struct Content {
 /// One direction's key, with the number of the next record.
 ///
 /// The key stays expanded: to expand it for each record takes more time than the record, and keeping
-/// it takes 544 bytes (docs/decisions/0010).
+/// it takes 544 bytes (docs/decisions/0012).
 pub(super) struct RecordKey {
     key: LessSafeKey,
     iv: [u8; NONCE_BYTES],

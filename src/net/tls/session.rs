@@ -7,7 +7,7 @@ use rustls::{AlertDescription, ServerConfig};
 
 use super::buffers::Buffers;
 use super::failure::TlsFailure;
-use super::handshake::{Handshake, Progress};
+use super::handshake::Handshake;
 use super::traffic::Traffic;
 
 /// The server's side of TLS 1.3 with one peer.
@@ -132,19 +132,11 @@ impl Session {
 
     /// Goes as far as what was received allows.
     fn advance(&mut self) -> Result<(), TlsFailure> {
-        if let State::Handshake(handshake) = &mut self.state {
-            match handshake.advance(&mut self.buffers)? {
-                Progress::Waits => {}
-                Progress::Closed => {
-                    self.state = State::Over;
-                    self.buffers.incoming.clear();
-                }
-                Progress::Done => {
-                    if let State::Handshake(handshake) = mem::replace(&mut self.state, State::Over) {
-                        self.state = State::Traffic(Box::new(handshake.finish()?));
-                    }
-                }
-            }
+        if let State::Handshake(handshake) = &mut self.state
+            && handshake.advance(&mut self.buffers)?
+            && let State::Handshake(handshake) = mem::replace(&mut self.state, State::Over)
+        {
+            self.state = State::Traffic(Box::new(handshake.finish()?));
         }
         if let State::Traffic(traffic) = &mut self.state {
             traffic.receive(&mut self.buffers.incoming, &mut self.buffers.outgoing)?;

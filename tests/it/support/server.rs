@@ -42,6 +42,19 @@ enum Running {
     OnBoard(Remote),
 }
 
+/// What a counting server (`tests/system/counting.rs`) has of the allocator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allocations {
+    /// Held now, in bytes of the allocator's blocks.
+    pub(crate) bytes: usize,
+    /// Held now.
+    pub(crate) blocks: usize,
+    /// Blocks ever taken.
+    pub(crate) total: usize,
+    /// Most bytes held at a time since this was asked last.
+    pub(crate) most: usize,
+}
+
 /// A running server with a state directory of its own. It is killed with all its services when this
 /// value goes.
 #[derive(Debug)]
@@ -90,8 +103,8 @@ impl Server {
         Self::start_piped(folder, command)
     }
 
-    /// Bytes and blocks that a counting server holds, and the blocks it ever took.
-    pub(crate) fn allocations(&mut self) -> [usize; 3] {
+    /// What a counting server holds, and what it ever took.
+    pub(crate) fn allocations(&mut self) -> Allocations {
         let Running::Here { child, .. } = &mut self.running else { panic!("nobody counts on a board") };
         child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
         let output = child.stdout.as_mut().unwrap();
@@ -101,7 +114,8 @@ impl Server {
             line.push(byte[0].into());
         }
         let mut numbers = line.split(' ').skip(1).map(|number| number.parse().unwrap());
-        std::array::from_fn(|_| numbers.next().unwrap())
+        let [bytes, blocks, total, most] = std::array::from_fn(|_| numbers.next().unwrap());
+        Allocations { bytes, blocks, total, most }
     }
 
     #[track_caller]

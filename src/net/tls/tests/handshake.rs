@@ -10,7 +10,7 @@ use super::peer::{
     SUITE, SUITES, client, client_config, client_config_with, config, connect, drain, feed, flight, hear,
     say, session,
 };
-use crate::limits::{TLS_CHAIN_BYTES, TLS_RECORD_BYTES, TLS_SEND_BYTES};
+use crate::limits::{TLS_CHAIN_BYTES, TLS_HANDSHAKE_BYTES, TLS_SEND_BYTES};
 
 #[test]
 fn handshake_is_done_in_pieces_of_any_size() {
@@ -65,7 +65,7 @@ fn data_before_the_last_message_is_refused() {
 }
 
 #[test]
-fn broken_hello_is_told_in_the_clear() {
+fn broken_hello_is_told_what_is_wrong_with_it() {
     let hello = flight(&mut client(client_config(SUITE)));
     for position in 5..hello.len() {
         let mut session = session();
@@ -78,9 +78,15 @@ fn broken_hello_is_told_in_the_clear() {
             // Most of it is random numbers, and one is as good as another.
             None => assert!(pending.is_empty() || pending[0] == 22),
             Some(TlsFailure::Handshake(_)) => {
-                // A key that is none is found out after the hello was answered: the rest goes unsaid.
-                let is_told = matches!(pending[..], [21, 3, 3, 0, 2, 2, _]);
-                assert!(is_told || pending.first() == Some(&22), "{position}: {pending:?}");
+                // An alert in the clear; behind a hello of ours, which comes before a key that is none is
+                // found out, it may be sealed.
+                let said = match pending[..] {
+                    [22, 3, 3, high, low, ..] => 5 + usize::from(u16::from_be_bytes([high, low])),
+                    _ => 0,
+                };
+                let alert = &pending[said..];
+                let is_told = matches!(alert, [21, 3, 3, 0, 2, 2, _]);
+                assert!(is_told || said > 0 && !alert.is_empty(), "{position}: {pending:?}");
             }
             Some(failure) => panic!("{position}: {failure}"),
         }
@@ -113,31 +119,45 @@ fn long_hello(length: usize, piece: usize) -> Vec<u8> {
 }
 
 #[test]
-fn handshake_message_fits_the_buffer_or_is_refused() {
-    // In one record it fits as long as the record is one of TLS; what is wrong with it is rustls's to say.
-    let mut fits = session();
-    let failure = feed(&mut fits, &long_hello(16_380, 16_384), usize::MAX).1;
-    assert!(matches!(failure, Some(TlsFailure::Handshake(_))), "{failure:?}");
-    // In more than the buffer holds.
-    let long = long_hello(40_000, 10_000);
-    let mut session = session();
-    assert!(feed(&mut session, &long[..TLS_RECORD_BYTES - 1], 1000).1.is_none());
-    assert!(session.is_handshaking() && session.pending().is_empty());
-    let failure = feed(&mut session, &long[TLS_RECORD_BYTES - 1..], 1000).1;
-    assert!(matches!(failure, Some(TlsFailure::TooLong)), "{failure:?}");
-    assert_eq!(drain(&mut session), [21, 3, 3, 0, 2, 2, AlertDescription::DecodeError.into()]);
-    assert!(session.is_closed_by_peer() && !session.is_handshaking());
+fn handshake_message_meets_its_limit_and_not_more() {
+    for piece in [8192, 1000, 1] {
+        let bytes = |length: usize| length + 4 + 5 * (length + 4).div_ceil(piece);
+        let longest = (0..8192).rev().find(|length| bytes(*length) <= TLS_HANDSHAKE_BYTES).unwrap();
+        // What is wrong with it is rustls's to say, when it is there.
+        let mut fits = session();
+        let message = long_hello(longest, piece);
+        assert!(feed(&mut fits, &message[..message.len() - 1], 700).1.is_none());
+        let failure = feed(&mut fits, &message[message.len() - 1..], 700).1;
+        assert!(matches!(failure, Some(TlsFailure::Handshake(_))), "{failure:?}");
+        for more in [1, 100, 8000, 50_000] {
+            let mut session = session();
+            let failure = feed(&mut session, &long_hello(longest + more, piece), 700).1;
+            assert_eq!(failure, Some(TlsFailure::TooLong), "{piece} {more}");
+            assert_eq!(drain(&mut session), [21, 3, 3, 0, 2, 2, AlertDescription::DecodeError.into()]);
+            assert!(session.is_closed_by_peer() && !session.is_handshaking());
+        }
+    }
 }
 
 #[test]
-fn record_longer_than_any_is_refused_by_its_header() {
-    for length in [16_641_u16, 17_000, 18_431] {
+fn long_record_is_refused_by_its_header() {
+    for length in [8188_u16, 8192, 16_384, 18_431] {
         let mut session = session();
         let length = length.to_be_bytes();
-        let failure = feed(&mut session, &[22, 3, 1, length[0], length[1], 1], usize::MAX).1;
-        assert!(matches!(failure, Some(TlsFailure::TooLong)), "{failure:?}");
-        assert_eq!(drain(&mut session), [21, 3, 3, 0, 2, 2, AlertDescription::RecordOverflow.into()]);
+        assert!(feed(&mut session, &[22, 3, 1, length[0]], usize::MAX).1.is_none());
+        assert_eq!(feed(&mut session, &length[1..], usize::MAX).1, Some(TlsFailure::TooLong));
+        assert_eq!(drain(&mut session), [21, 3, 3, 0, 2, 2, AlertDescription::DecodeError.into()]);
     }
+}
+
+#[test]
+fn long_message_after_the_hello_is_refused_without_a_word() {
+    // There the alert would have to be sealed with a key that rustls has.
+    let (mut client, mut session) = (client(client_config(SUITE)), session());
+    assert!(feed(&mut session, &flight(&mut client), usize::MAX).1.is_none());
+    drain(&mut session);
+    assert_eq!(feed(&mut session, &[23, 3, 3, 0x40, 0], usize::MAX).1, Some(TlsFailure::TooLong));
+    assert!(session.pending().is_empty());
 }
 
 #[test]

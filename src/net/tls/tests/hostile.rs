@@ -4,7 +4,7 @@ use rustls::AlertDescription as Alert;
 
 use super::super::{Session, TlsFailure};
 use super::peer::{Forger, SUITE, SUITES, drain, feed};
-use crate::limits::TLS_IDLE_RECORDS;
+use crate::limits::{TLS_IDLE_RECORDS, TLS_RECORD_BYTES};
 
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
@@ -31,6 +31,21 @@ fn is_over(session: &mut Session) {
     assert!(opened.is_empty() && failure.is_none());
     assert!(session.plaintext().is_empty());
     assert_eq!(session.pending().len(), pending);
+}
+
+#[test]
+fn record_meets_the_limit_of_the_buffer_and_not_more() {
+    let (mut forger, mut session) = Forger::connect(SUITE);
+    // As long as the standard allows a record to be, and of more content than it allows.
+    let longest = forger.seal(&vec![DATA; TLS_RECORD_BYTES - 5 - 16]);
+    assert_eq!(longest.len(), TLS_RECORD_BYTES);
+    assert!(feed(&mut session, &longest[..TLS_RECORD_BYTES - 1], usize::MAX).1.is_none());
+    assert_eq!(session.space().len(), 1);
+    refuses(&mut forger, &mut session, &longest[TLS_RECORD_BYTES - 1..], Alert::RecordOverflow);
+    // One byte more is refused before it comes.
+    let (mut forger, mut session) = Forger::connect(SUITE);
+    let length = u16::try_from(TLS_RECORD_BYTES - 5 + 1).unwrap().to_be_bytes();
+    refuses(&mut forger, &mut session, &[23, 3, 3, length[0], length[1]], Alert::RecordOverflow);
 }
 
 #[test]
