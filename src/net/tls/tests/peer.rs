@@ -17,15 +17,15 @@ use rustls::{
 use super::super::{Buffers, Session, TlsFailure, server_config};
 
 /// All suites, the one without AES first.
-pub(super) const SUITES: [CipherSuite; 3] = [
+pub(crate) const SUITES: [CipherSuite; 3] = [
     CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
     CipherSuite::TLS13_AES_128_GCM_SHA256,
     CipherSuite::TLS13_AES_256_GCM_SHA384,
 ];
-pub(super) const SUITE: CipherSuite = SUITES[1];
+pub(crate) const SUITE: CipherSuite = SUITES[1];
 
 /// A server's configuration with a certificate of its own.
-pub(super) fn config() -> Arc<ServerConfig> {
+pub(crate) fn config() -> Arc<ServerConfig> {
     static CONFIG: OnceLock<Arc<ServerConfig>> = OnceLock::new();
     let make = || {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["h".to_owned()]).unwrap();
@@ -73,13 +73,13 @@ impl ServerCertVerifier for AcceptAny {
 }
 
 /// A client's configuration with `suite` alone; it takes any certificate.
-pub(super) fn client_config(suite: CipherSuite) -> ClientConfig {
+pub(crate) fn client_config(suite: CipherSuite) -> ClientConfig {
     let mut provider = default_provider();
     provider.cipher_suites.retain(|known| known.suite() == suite);
     client_config_with(provider)
 }
 
-pub(super) fn client_config_with(provider: CryptoProvider) -> ClientConfig {
+pub(crate) fn client_config_with(provider: CryptoProvider) -> ClientConfig {
     let provider = Arc::new(provider);
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&version::TLS13])
@@ -91,18 +91,18 @@ pub(super) fn client_config_with(provider: CryptoProvider) -> ClientConfig {
     config
 }
 
-pub(super) fn client(config: ClientConfig) -> ClientConnection {
+pub(crate) fn client(config: ClientConfig) -> ClientConnection {
     ClientConnection::new(Arc::new(config), ServerName::try_from("h").unwrap()).unwrap()
 }
 
 /// A session of the server, with buffers of its own.
-pub(super) fn session() -> Session {
+pub(crate) fn session() -> Session {
     Session::accept(&config(), Buffers::new()).unwrap()
 }
 
 /// Hands `bytes` to the session in pieces of `piece`, as far as it takes them before it fails, and
 /// reads all that it opens.
-pub(super) fn feed(session: &mut Session, bytes: &[u8], piece: usize) -> (Vec<u8>, Option<TlsFailure>) {
+pub(crate) fn feed(session: &mut Session, bytes: &[u8], piece: usize) -> (Vec<u8>, Option<TlsFailure>) {
     let mut opened = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -125,7 +125,7 @@ pub(super) fn feed(session: &mut Session, bytes: &[u8], piece: usize) -> (Vec<u8
 }
 
 /// All that waits to be sent.
-pub(super) fn drain(session: &mut Session) -> Vec<u8> {
+pub(crate) fn drain(session: &mut Session) -> Vec<u8> {
     let mut bytes = Vec::new();
     while !session.pending().is_empty() {
         let count = session.pending().len();
@@ -136,7 +136,7 @@ pub(super) fn drain(session: &mut Session) -> Vec<u8> {
 }
 
 /// All that a client has to send.
-pub(super) fn flight(client: &mut ClientConnection) -> Vec<u8> {
+pub(crate) fn flight(client: &mut ClientConnection) -> Vec<u8> {
     let mut bytes = Vec::new();
     while client.wants_write() {
         client.write_tls(&mut bytes).unwrap();
@@ -145,7 +145,7 @@ pub(super) fn flight(client: &mut ClientConnection) -> Vec<u8> {
 }
 
 /// What the client makes of `bytes`: data, and whether that was the last of it.
-pub(super) fn hear(client: &mut ClientConnection, bytes: &[u8]) -> Result<(Vec<u8>, bool), Error> {
+pub(crate) fn hear(client: &mut ClientConnection, bytes: &[u8]) -> Result<(Vec<u8>, bool), Error> {
     let (mut rest, mut heard) = (bytes, Vec::new());
     let mut closed = false;
     while !rest.is_empty() {
@@ -160,7 +160,7 @@ pub(super) fn hear(client: &mut ClientConnection, bytes: &[u8]) -> Result<(Vec<u
 }
 
 /// A client and a session, their handshake done in pieces of `piece`.
-pub(super) fn connect(config: ClientConfig, piece: usize) -> (ClientConnection, Session) {
+pub(crate) fn connect(config: ClientConfig, piece: usize) -> (ClientConnection, Session) {
     let (mut client, mut session) = (client(config), session());
     while client.is_handshaking() || session.is_handshaking() {
         let bytes = flight(&mut client);
@@ -171,7 +171,7 @@ pub(super) fn connect(config: ClientConfig, piece: usize) -> (ClientConnection, 
 }
 
 /// Sends `data` from the client.
-pub(super) fn say(client: &mut ClientConnection, data: &[u8]) -> Vec<u8> {
+pub(crate) fn say(client: &mut ClientConnection, data: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for piece in data.chunks(1 << 14) {
         client.writer().write_all(piece).unwrap();
@@ -207,20 +207,20 @@ impl Key {
 }
 
 /// A client that has come through the handshake and seals what it likes.
-pub(super) struct Forger {
+pub(crate) struct Forger {
     sending: Key,
     receiving: Key,
 }
 
 impl Forger {
-    pub(super) fn connect(suite: CipherSuite) -> (Self, Session) {
+    pub(crate) fn connect(suite: CipherSuite) -> (Self, Session) {
         let (client, session) = connect(client_config(suite), usize::MAX);
         let secrets = client.dangerous_extract_secrets().unwrap();
         (Self { sending: Key::new(secrets.tx), receiving: Key::new(secrets.rx) }, session)
     }
 
     /// Seals an inner plaintext (RFC 8446, 5.2): the content, its type and padding, or whatever else.
-    pub(super) fn seal(&mut self, inner: &[u8]) -> Vec<u8> {
+    pub(crate) fn seal(&mut self, inner: &[u8]) -> Vec<u8> {
         let length = u16::try_from(inner.len() + 16).unwrap().to_be_bytes();
         let header = [23, 3, 3, length[0], length[1]];
         let mut sealed = inner.to_vec();
@@ -230,7 +230,7 @@ impl Forger {
     }
 
     /// Opens records: each one's content with its type behind it.
-    pub(super) fn open(&mut self, mut records: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn open(&mut self, mut records: &[u8]) -> Vec<Vec<u8>> {
         let mut opened = Vec::new();
         while let Some((header, rest)) = records.split_first_chunk::<5>() {
             let (sealed, rest) = rest.split_at(usize::from(u16::from_be_bytes([header[3], header[4]])));

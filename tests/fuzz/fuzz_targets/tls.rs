@@ -1,0 +1,278 @@
+//! A TLS session under bytes of a script: anything at all, a real client's flights with something
+//! changed, records of a client that has the keys and seals what it likes, and a long talk with a real
+//! client. It fails or goes on; what comes out is what was put in, and after an end nothing.
+
+#![no_main]
+
+use std::sync::{Arc, OnceLock};
+
+use libfuzzer_sys::fuzz_target;
+use rustls::ServerConfig;
+
+use tls::tests::peer::{
+    Forger, SUITES, client, client_config, config, connect, drain, feed, flight, hear, say,
+};
+use tls::{Buffers, Session, TlsFailure};
+
+/// What [`peer`](tls::tests::peer) finds above itself.
+#[path = "."]
+mod tls {
+    pub(crate) use friendlet::net::tls::{Buffers, Session, TlsFailure, server_config};
+
+    #[path = "."]
+    #[expect(dead_code, reason = "the unit tests use the rest")]
+    pub(crate) mod tests {
+        #[path = "../../../src/net/tls/tests/peer.rs"]
+        pub(crate) mod peer;
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((&[mode, piece], rest)) = bytes.split_first_chunk() else { return };
+    let piece = if piece == 0 { usize::MAX } else { usize::from(piece) * 8 - 7 };
+    let mut script = Script(rest);
+    match mode % 5 {
+        0 => anything(rest, piece, &config()),
+        1 => anything(rest, piece, &config_with_clients()),
+        2 => changed_flights(&mut script, piece),
+        3 => forged(&mut script, piece),
+        _ => talk(&mut script, piece),
+    }
+});
+
+struct Script<'a>(&'a [u8]);
+
+impl Script<'_> {
+    /// The next byte; zeros in the end.
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn number(&mut self) -> usize {
+        usize::from(u16::from_be_bytes([self.byte(), self.byte()]))
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
+        self.0 = rest;
+        taken.to_vec()
+    }
+}
+
+/// A server that asks clients for certificates.
+fn config_with_clients() -> Arc<ServerConfig> {
+    static CONFIG: OnceLock<Arc<ServerConfig>> = OnceLock::new();
+    let make = || {
+        let own = rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap();
+        let mut params = rcgen::CertificateParams::new(["ca".to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&own.signing_key).unwrap().pem();
+        let key = own.signing_key.serialize_pem();
+        tls::server_config(own.cert.pem().as_bytes(), key.as_bytes(), Some(authority.as_bytes())).unwrap()
+    };
+    Arc::clone(CONFIG.get_or_init(make))
+}
+
+/// Hands bytes over and checks what came of it.
+fn give(session: &mut Session, bytes: &[u8], piece: usize) -> (Vec<u8>, Option<TlsFailure>) {
+    let (opened, failure) = feed(session, bytes, piece);
+    assert!(session.plaintext().is_empty() || failure.is_some());
+    if failure.is_some() {
+        is_over(session);
+    }
+    (opened, failure)
+}
+
+fn is_over(session: &mut Session) {
+    let pending = session.pending().len();
+    assert!(session.is_closed_by_peer() && !session.is_handshaking());
+    assert!(session.plaintext().is_empty());
+    assert_eq!(session.seal(b"more"), 0);
+    session.close();
+    let (opened, failure) = feed(session, &[22; 20_000], 20_000);
+    assert!(opened.is_empty() && failure.is_none());
+    assert_eq!(session.pending().len(), pending);
+    drain(session);
+    session.rest();
+}
+
+fn anything(bytes: &[u8], piece: usize, config: &Arc<ServerConfig>) {
+    let mut session = Session::accept(config, Buffers::new()).unwrap();
+    let (opened, _) = give(&mut session, bytes, piece);
+    assert!(opened.is_empty(), "without a key");
+    let buffers = session.into_buffers();
+    // The next one begins afresh in the same buffers.
+    let session = Session::accept(config, buffers).unwrap();
+    assert!(session.pending().is_empty() && session.plaintext().is_empty());
+}
+
+/// A handshake in which the script changes what the client sends, or cuts it into records anew.
+fn changed_flights(script: &mut Script, piece: usize) {
+    let with_clients = script.byte() % 2 == 1;
+    let config = if with_clients { config_with_clients() } else { config() };
+    let mut session = Session::accept(&config, Buffers::new()).unwrap();
+    let suite = SUITES[usize::from(script.byte()) % SUITES.len()];
+    let mut client_config = client_config(suite);
+    client_config.max_fragment_size = [None, Some(33), Some(64), Some(700)][usize::from(script.byte()) % 4];
+    let mut client = client(client_config);
+    for _ in 0..4 {
+        let mut bytes = flight(&mut client);
+        let untouched = bytes.clone();
+        for _ in 0..script.byte() % 4 {
+            change(script, &mut bytes);
+        }
+        let (opened, failure) = give(&mut session, &bytes, piece);
+        assert!(opened.is_empty(), "nobody has said anything");
+        if failure.is_some() {
+            // What it says can be heard, or not; it is nothing of the server's data.
+            let _ = hear(&mut client, &drain(&mut session));
+            return;
+        }
+        if hear(&mut client, &drain(&mut session)).is_err() {
+            return;
+        }
+        if !session.is_handshaking() {
+            assert!(!with_clients || bytes != untouched, "a client without a certificate came in");
+            return;
+        }
+    }
+}
+
+fn change(script: &mut Script, bytes: &mut Vec<u8>) {
+    if bytes.is_empty() {
+        return;
+    }
+    let at = script.number() % bytes.len();
+    match script.byte() % 7 {
+        0 => bytes[at] ^= 1 << (script.byte() % 8),
+        1 => bytes[at] = script.byte(),
+        2 => bytes.truncate(at),
+        3 => {
+            let count = usize::from(script.byte());
+            let more = script.bytes(count);
+            bytes.splice(at..at, more);
+        }
+        4 => {
+            let end = (at + usize::from(script.byte())).min(bytes.len());
+            bytes.drain(at..end);
+        }
+        5 => {
+            let end = (at + usize::from(script.byte())).min(bytes.len());
+            let again = bytes[at..end].to_vec();
+            bytes.extend(again);
+        }
+        // One record more in front: whatever type, whatever in it.
+        _ => {
+            let count = usize::from(script.byte());
+            let body = script.bytes(count);
+            let header = [20 + script.byte() % 5, 3, 3, 0, body.len() as u8];
+            bytes.splice(0..0, [&header[..], &body].concat());
+        }
+    }
+}
+
+/// Records under the right key with whatever in them.
+fn forged(script: &mut Script, piece: usize) {
+    let suite = SUITES[usize::from(script.byte()) % SUITES.len()];
+    let (mut forger, mut session) = Forger::connect(suite);
+    while !script.0.is_empty() {
+        let mut inner = match script.byte() % 4 {
+            0 => vec![script.byte(); script.number() % 17_000],
+            _ => {
+                let count = usize::from(script.byte());
+                script.bytes(count)
+            }
+        };
+        let kind = [20, 21, 22, 23, 24, 0, 23, 23][usize::from(script.byte()) % 8];
+        let padding = if script.byte() % 8 == 0 { script.number() % 17_000 } else { 0 };
+        let content = inner.clone();
+        inner.push(kind);
+        inner.resize((inner.len() + padding).min(65_000), 0);
+        let mut record = forger.seal(&inner);
+        let is_changed = script.byte() % 16 == 0;
+        if is_changed {
+            let at = script.number() % record.len();
+            record[at] ^= 1 << (script.byte() % 8);
+        }
+        let (opened, failure) = give(&mut session, &record, piece);
+        if failure.is_some() || session.is_closed_by_peer() {
+            assert!(opened.is_empty());
+            return;
+        }
+        if kind == 23 && !is_changed {
+            assert!(opened == content, "not what was sealed");
+        } else {
+            // A changed header can leave the session waiting for more; nothing else gets by.
+            assert!(opened.is_empty(), "{kind} {is_changed}");
+            if is_changed || kind == 22 {
+                return;
+            }
+        }
+    }
+}
+
+/// Both sides talk, at times with new keys, and each hears what the other said.
+fn talk(script: &mut Script, piece: usize) {
+    let suite = SUITES[usize::from(script.byte()) % SUITES.len()];
+    let (mut client, mut session) = connect(client_config(suite), usize::MAX);
+    let (mut to_client, mut heard, mut renewals) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..200 {
+        if script.0.is_empty() {
+            break;
+        }
+        let (what, fill) = (script.byte(), script.byte());
+        match what % 6 {
+            0 => {
+                let data = vec![fill; 1 + script.number() % 40_000];
+                let bytes = say(&mut client, &data);
+                let (opened, failure) = give(&mut session, &bytes, piece);
+                assert!(failure.is_none() && opened == data);
+            }
+            1 => {
+                let data = vec![fill; script.number()];
+                let count = session.seal(&data);
+                to_client.extend_from_slice(&data[..count]);
+            }
+            2 => {
+                let count = session.pending().len().min(script.number());
+                heard.extend(hear(&mut client, &session.pending()[..count].to_vec()).unwrap().0);
+                session.sent(count);
+            }
+            // rustls's client bears no more answers to it in a row without data.
+            3 if renewals < 32 => {
+                renewals += 1;
+                client.refresh_traffic_keys().unwrap();
+                let bytes = say(&mut client, &[fill]);
+                let (opened, failure) = give(&mut session, &bytes, piece);
+                assert!(failure.is_none() && opened == [fill]);
+            }
+            4 => {
+                // Partly read, and the rest of it later.
+                let data = vec![fill; 1 + script.number() % 10_000];
+                let bytes = say(&mut client, &data);
+                let mut opened = Vec::new();
+                let mut rest = &bytes[..];
+                while !rest.is_empty() || !session.plaintext().is_empty() {
+                    let count = session.space().len().min(rest.len()).min(piece);
+                    session.space()[..count].copy_from_slice(&rest[..count]);
+                    rest = &rest[count..];
+                    session.handle_received(count).unwrap();
+                    let count = session.plaintext().len().min(1 + usize::from(fill));
+                    opened.extend_from_slice(&session.plaintext()[..count]);
+                    session.consume(count).unwrap();
+                }
+                assert!(opened == data);
+            }
+            _ => session.rest(),
+        }
+    }
+    session.close();
+    let (rest, closed) = hear(&mut client, &drain(&mut session)).unwrap();
+    heard.extend(rest);
+    assert!(closed && heard == to_client, "{} bytes of {}", heard.len(), to_client.len());
+    client.send_close_notify();
+    let (opened, failure) = give(&mut session, &flight(&mut client), piece);
+    assert!(opened.is_empty() && failure.is_none() && session.is_closed_by_peer());
+}
