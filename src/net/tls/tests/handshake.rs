@@ -1,14 +1,12 @@
 //! Handshakes, whole and broken.
 
-use std::sync::Arc;
-
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use rustls::{AlertDescription, CipherSuite};
 
-use super::super::{Buffers, Session, TlsError, TlsFailure, has_aes, server_config};
+use super::super::{Buffers, Session, TlsError, TlsFailure, has_aes, provider, server_config};
 use super::peer::{
-    SUITE, SUITES, client, client_config, client_config_with, config, connect, drain, feed, flight, hear,
-    say, session,
+    SUITE, SUITES, client, client_config, client_config_with, connect, drain, feed, flight, hear, say,
+    session,
 };
 use crate::limits::{TLS_CHAIN_BYTES, TLS_HANDSHAKE_BYTES, TLS_SEND_BYTES};
 
@@ -179,27 +177,29 @@ fn an_alert_during_a_handshake_is_the_end() {
 }
 
 #[test]
-fn suite_is_the_clients_choice_where_aes_is_an_instruction() {
-    let chosen = |order: [CipherSuite; 2], ignore: bool| {
-        let mut config = (*config()).clone();
-        config.ignore_client_order = ignore;
+fn suite_is_what_costs_least_here_whatever_the_clients_order() {
+    let [chacha, aes, long_aes] = SUITES;
+    let order =
+        |has_aes| provider(has_aes).cipher_suites.iter().map(|suite| suite.suite()).collect::<Vec<_>>();
+    assert_eq!(order(true), [aes, chacha, long_aes]);
+    assert_eq!(order(false), [chacha, aes, long_aes]);
+    let chosen = |order: &[CipherSuite]| {
         let mut provider = rustls::crypto::ring::default_provider();
         let known = provider.cipher_suites.clone();
-        provider.cipher_suites = order
-            .iter()
-            .flat_map(|suite| known.iter().find(|known| known.suite() == *suite).copied())
-            .collect();
-        let mut client = client(client_config_with(provider));
-        let mut session = Session::accept(&Arc::new(config), Buffers::new()).unwrap();
+        let named = |suite: &CipherSuite| known.iter().find(|known| known.suite() == *suite).copied();
+        provider.cipher_suites = order.iter().filter_map(named).collect();
+        let (mut client, mut session) = (client(client_config_with(provider)), session());
         feed(&mut session, &flight(&mut client), usize::MAX);
         hear(&mut client, &drain(&mut session)).unwrap();
         client.negotiated_cipher_suite().unwrap().suite()
     };
-    let [chacha, aes, _] = SUITES;
-    assert_eq!(chosen([aes, chacha], false), aes);
-    assert_eq!(chosen([chacha, aes], false), chacha);
-    assert_eq!(chosen([aes, chacha], true), chacha);
-    assert_eq!(config().ignore_client_order, !has_aes());
+    let best = order(has_aes())[0];
+    for clients in [[long_aes, aes, chacha], [chacha, long_aes, aes], [aes, chacha, long_aes]] {
+        assert_eq!(chosen(&clients), best);
+    }
+    for only in SUITES {
+        assert_eq!(chosen(&[only]), only);
+    }
 }
 
 /// A certificate with `names` long names in it.
