@@ -167,7 +167,7 @@ restart = "always"
 fn token_of_the_file_is_found() {
     let text = "[[user]]\nname = 'a'\n[[token]]\nuser = 'a'\n\
                 sha256 = '2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b'\n";
-    let config = config(text);
+    let mut config = config(text);
     assert_eq!(config.tokens.find("secret"), config.users.find("a"));
 }
 
