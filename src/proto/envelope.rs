@@ -171,9 +171,12 @@ fn call<'a, 'm: 'a>(
 /// the general way to the same end.
 fn usual_ping(message: &[u8]) -> Option<Range<usize>> {
     const BEFORE: &[u8; 43] = br#"{"type":"con","data":{"type":"ping","data":"#;
-    // An array's length is known to the compiler, which compares a register at a time.
     let (before, digits) = message.split_first_chunk::<{ BEFORE.len() }>()?;
-    if before != BEFORE {
+    // Eight bytes at a time: byte by byte this is a tenth of all that a ping takes.
+    let (words, rest) = before.as_chunks::<8>();
+    let (usual_words, usual_rest) = BEFORE.as_chunks::<8>();
+    let mut words = words.iter().zip(usual_words);
+    if !words.all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b)) || rest != usual_rest {
         return None;
     }
     let digits = digits.strip_suffix(b"}}")?;
