@@ -1,4 +1,7 @@
-//! What all peers have in common: the command line, the TLS set-up, the limits.
+//! What all peers have in common: the command line, the TLS set-up, the limits; and the loop of those on
+//! tokio.
+
+pub mod on_tokio;
 
 use std::io::Write as _;
 use std::net::SocketAddr;

@@ -1,36 +1,13 @@
 //! An echo on tokio (one thread), tokio-tungstenite and tokio-rustls.
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use peers::{Arguments, BUFFER_BYTES, Error, MESSAGE_BYTES, tell};
+use peers::{BUFFER_BYTES, Error, MESSAGE_BYTES, on_tokio};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::LocalSet;
-use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::accept_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 fn main() -> Result<(), Error> {
-    let arguments = Arguments::read()?;
-    let acceptor = arguments.tls_config()?.map(TlsAcceptor::from);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    LocalSet::new().block_on(&runtime, async {
-        let listener = TcpListener::bind(arguments.listen).await?;
-        tell(listener.local_addr()?)?;
-        loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            // A connection that fails is a client's affair. Two tasks, for one that can be both would be
-            // as large as the larger.
-            match acceptor.clone() {
-                None => drop(tokio::task::spawn_local(serve(stream))),
-                Some(acceptor) => drop(tokio::task::spawn_local(serve_tls(acceptor, stream))),
-            }
-        }
-    })
-}
-
-async fn serve_tls(acceptor: TlsAcceptor, stream: TcpStream) -> Result<(), Error> {
-    serve(acceptor.accept(stream).await?).await
+    on_tokio::run(serve, serve)
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<(), Error> {
