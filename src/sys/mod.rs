@@ -5,6 +5,7 @@ pub mod board;
 mod clock;
 mod enabled;
 pub mod file;
+mod flags;
 pub mod log_files;
 pub mod machine;
 mod network;

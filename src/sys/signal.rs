@@ -1,14 +1,12 @@
 //! The signals that the server itself gets.
 
 use std::future::poll_fn;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
-use signal_hook::{flag, low_level::pipe};
 
+use super::flags::{Flags, take_wakes};
 use crate::runtime::Source;
 
 /// A signal that came.
@@ -24,16 +22,29 @@ pub enum Received {
     Hup,
 }
 
+/// What is looked at first comes first: an end of the server comes before what its children do.
+const ORDER: [Received; 4] = [Received::Term, Received::Int, Received::Hup, Received::Child];
+
+impl Received {
+    fn signal(self) -> i32 {
+        match self {
+            Self::Child => SIGCHLD,
+            Self::Term => SIGTERM,
+            Self::Int => SIGINT,
+            Self::Hup => SIGHUP,
+        }
+    }
+}
+
 /// These signals. Their default actions are off from the first one on, for good.
 ///
-/// A handler sets a flag and writes a byte into a socket pair, which the loop waits for. Of a signal that
-/// comes again before it was looked at, one is left.
+/// Of a signal that comes again before it was looked at, one is left.
 ///
 /// `PIPE` is ignored by Rust's start-up code, and is the default again in every child.
 #[derive(Debug)]
 pub struct Signals {
     woken: Source<UnixStream>,
-    flags: [(Received, Arc<AtomicBool>); 4],
+    flags: Flags<{ ORDER.len() }>,
 }
 
 impl Signals {
@@ -42,21 +53,7 @@ impl Signals {
     /// # Errors
     /// Those of the system: no descriptors left.
     pub fn new() -> io::Result<Self> {
-        let (woken, wake) = UnixStream::pair()?;
-        woken.set_nonblocking(true)?;
-        // An end of the server comes before what its children do.
-        let wanted = [
-            (SIGTERM, Received::Term),
-            (SIGINT, Received::Int),
-            (SIGHUP, Received::Hup),
-            (SIGCHLD, Received::Child),
-        ];
-        let flags = wanted.map(|(_, received)| (received, Arc::default()));
-        for ((signal, _), (_, raised)) in wanted.iter().zip(&flags) {
-            // In this order: who is woken finds the flag set.
-            flag::register(*signal, Arc::clone(raised))?;
-            pipe::register(*signal, wake.try_clone()?)?;
-        }
+        let (flags, woken) = Flags::listen(ORDER.map(Received::signal))?;
         Ok(Self { woken: Source::new(woken)?, flags })
     }
 
@@ -67,16 +64,13 @@ impl Signals {
                 return received;
             }
             poll_fn(|context| self.woken.poll_readable(context)).await;
-            let mut bytes = [0; 64];
-            // What could not be written was one of many.
-            while self.woken.get_ref().read(&mut bytes).is_ok_and(|count| count > 0) {}
+            while take_wakes(self.woken.get_ref()) {}
             self.woken.note_empty();
         }
     }
 
     fn take(&self) -> Option<Received> {
-        let raised = self.flags.iter().find(|(_, raised)| raised.swap(false, Ordering::SeqCst));
-        raised.map(|(received, _)| *received)
+        ORDER.into_iter().find(|received| self.flags.take(received.signal()))
     }
 }
 

@@ -1,15 +1,14 @@
 //! The signals of PID 1, as something that poll(2) waits for.
 //!
-//! Those of the server are in `sys::signal`. A handler sets a flag and writes a byte into a socket pair.
+//! Those of the server are in `sys::signal`.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR2};
-use signal_hook::{flag, low_level::pipe};
+
+use crate::sys::flags::{Flags, take_wakes};
 
 /// The signals that have come since they were last asked for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -22,13 +21,13 @@ pub struct Raised {
     pub switch_off: bool,
 }
 
+const LISTENED: [i32; 4] = [SIGCHLD, SIGTERM, SIGINT, SIGUSR2];
+
 /// The signals that PID 1 listens to. All others whose default is to end a process do not reach it.
 #[derive(Debug)]
 pub struct BoardSignals {
-    wake: UnixStream,
-    child: Arc<AtomicBool>,
-    restart: Arc<AtomicBool>,
-    switch_off: Arc<AtomicBool>,
+    woken: UnixStream,
+    flags: Flags<{ LISTENED.len() }>,
 }
 
 impl BoardSignals {
@@ -37,36 +36,22 @@ impl BoardSignals {
     /// # Errors
     /// No descriptors left.
     pub fn new() -> io::Result<Self> {
-        let (wake, write) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
-        let signals =
-            Self { wake, child: Arc::default(), restart: Arc::default(), switch_off: Arc::default() };
-        for (signal, raised) in [
-            (SIGCHLD, &signals.child),
-            (SIGTERM, &signals.restart),
-            (SIGINT, &signals.restart),
-            (SIGUSR2, &signals.switch_off),
-        ] {
-            // In this order: who is woken finds the flag set.
-            flag::register(signal, Arc::clone(raised))?;
-            pipe::register(signal, write.try_clone()?)?;
-        }
-        Ok(signals)
+        let (flags, woken) = Flags::listen(LISTENED)?;
+        Ok(Self { woken, flags })
     }
 
     /// What has come since the last time.
     pub fn take(&self) -> Raised {
-        let mut bytes = [0; 64];
-        // What does not fit stays for the next turn; what could not be written was one of many.
-        let _ = (&self.wake).read(&mut bytes);
-        let take = |flag: &AtomicBool| flag.swap(false, Ordering::SeqCst);
-        Raised { child: take(&self.child), restart: take(&self.restart), switch_off: take(&self.switch_off) }
+        // What is more than is taken at once stays for the next turn.
+        take_wakes(&self.woken);
+        let [child, term, int, switch_off] = LISTENED.map(|signal| self.flags.take(signal));
+        Raised { child, restart: term || int, switch_off }
     }
 }
 
 impl AsFd for BoardSignals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        self.woken.as_fd()
     }
 }
 
