@@ -27,8 +27,9 @@ pub const ENTRY_BYTES: usize = size_of::<Entry>();
 /// What is known of one descriptor.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    /// Which of those that had this place is meant: what the kernel still says of an earlier one finds
-    /// nobody.
+    /// How many have had this place and are gone. It is part of the name by which the kernel knows a
+    /// descriptor, and counts up when one is [forgotten](Reactor::forget), and only then: whoever comes
+    /// next has a name of his own, and what the kernel still says of an earlier one finds nobody.
     generation: u32,
     pub(super) readable: bool,
     pub(super) writable: bool,
@@ -61,14 +62,13 @@ impl<T: Default> Places<T> {
         self.free.reserve(count.saturating_sub(self.free.len()));
     }
 
-    pub(super) fn take(&mut self) -> usize {
-        match self.free.pop() {
-            Some(index) => index as usize,
-            None => {
-                self.places.push(T::default());
-                self.places.len() - 1
-            }
+    /// A free place, as its last tenant left it.
+    pub(super) fn take(&mut self) -> (usize, &mut T) {
+        let index = self.free.pop().map_or(self.places.len(), |index| index as usize);
+        if index == self.places.len() {
+            self.places.push(T::default());
         }
+        (index, &mut self.places[index])
     }
 
     pub(super) fn give_back(&mut self, index: usize) {
@@ -153,22 +153,17 @@ impl Reactor {
     pub(super) fn register(&self, descriptor: impl AsFd) -> Result<usize, Errno> {
         use epoll::EventFlags;
         let mut entries = self.entries.borrow_mut();
-        let index = entries.take();
-        let generation = match entries.get_mut(index) {
-            Some(entry) => {
-                let generation = entry.generation.wrapping_add(1);
-                *entry = Entry { generation, writable: true, ..Entry::default() };
-                generation
-            }
-            None => 0,
-        };
-        let name = epoll::EventData::new_u64(u64::from(generation) << 32 | index as u64);
+        let (index, entry) = entries.take();
+        *entry = Entry { generation: entry.generation, writable: true, ..Entry::default() };
+        let name = epoll::EventData::new_u64(u64::from(entry.generation) << 32 | index as u64);
         let wanted = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        // The kernel that refuses has not learnt the name, which is the next one's then.
         epoll::add(&self.epoll, descriptor, name, wanted).inspect_err(|_| entries.give_back(index))?;
         Ok(index)
     }
 
-    /// Forgets a descriptor that is about to be closed, which takes it out of the kernel's list.
+    /// Forgets a descriptor that is about to be closed, which takes it out of the kernel's list: at once,
+    /// unless another process still has it, as a child has until it begins its own program.
     pub(super) fn forget(&self, index: usize) {
         let mut entries = self.entries.borrow_mut();
         if let Some(entry) = entries.get_mut(index) {
@@ -287,6 +282,11 @@ pub fn now() -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+    use std::task::Wake;
+
     use super::*;
 
     #[test]
@@ -301,8 +301,62 @@ mod tests {
     #[test]
     fn places_are_used_again() {
         let mut places = Places::<Alarm>::new();
-        assert_eq!((places.take(), places.take()), (0, 1));
+        assert_eq!((places.take().0, places.take().0), (0, 1));
         places.give_back(0);
-        assert_eq!((places.take(), places.take()), (0, 2));
+        assert_eq!((places.take().0, places.take().0), (0, 2));
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Registers `descriptor`, and counts what is told of it.
+    fn watched(reactor: &Reactor, descriptor: &UnixStream) -> (usize, Arc<Woken>) {
+        let (index, woken) = (reactor.register(descriptor).unwrap(), Arc::new(Woken::default()));
+        let waker = Waker::from(Arc::clone(&woken));
+        reactor.with(index, |entry| entry.waker = Some(waker)).unwrap();
+        (index, woken)
+    }
+
+    #[test]
+    fn what_the_kernel_says_of_an_earlier_tenant_reaches_nobody() {
+        let reactor = Reactor::new().unwrap();
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let (index, woken) = watched(&reactor, &far);
+        reactor.turn(|| true).unwrap();
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1, "there is room to write");
+        reactor.forget(index);
+        // Somebody else has it open yet, so the kernel goes on speaking of it.
+        let (_other_near, other) = UnixStream::pair().unwrap();
+        let (other_index, other_woken) = watched(&reactor, &other);
+        assert_eq!(other_index, index);
+        reactor.turn(|| true).unwrap();
+        assert_eq!(other_woken.0.load(Ordering::SeqCst), 1, "there is room to write");
+        near.write_all(b"late").unwrap();
+        drop(near);
+        reactor.turn(|| true).unwrap();
+        assert_eq!(reactor.events.borrow().len(), 1, "the kernel has said something");
+        assert_eq!(other_woken.0.load(Ordering::SeqCst), 1);
+        let is_misled = |entry: &mut Entry| entry.readable || entry.ended;
+        assert_eq!(reactor.with(other_index, is_misled), Some(false));
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_descriptor_that_the_kernel_refuses_takes_no_place() {
+        let reactor = Reactor::new().unwrap();
+        let (near, far) = UnixStream::pair().unwrap();
+        assert_eq!(reactor.register(&far), Ok(0));
+        assert_eq!(reactor.register(&far), Err(Errno::EXIST), "it is watched already");
+        let (index, woken) = watched(&reactor, &near);
+        assert_eq!(index, 1);
+        reactor.turn(|| true).unwrap();
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
     }
 }

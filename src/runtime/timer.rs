@@ -22,7 +22,7 @@ impl Timer {
     /// This thread has no reactor, and the system has no descriptors left for one.
     pub fn new() -> io::Result<Self> {
         let reactor = Reactor::of_this_thread()?;
-        let alarm = reactor.alarms.borrow_mut().take();
+        let (alarm, _) = reactor.alarms.borrow_mut().take();
         Ok(Self { reactor, alarm })
     }
 
