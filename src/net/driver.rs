@@ -136,8 +136,9 @@ impl<'a, E: Endpoint> Connection<'a, E> {
             // for it when the connection is closed, once it has room.
             self.widened = true;
             let _ = rustix::net::sockopt::set_socket_send_buffer_size(self.stream.get_ref(), 2 * SEND_BYTES);
-            // Written or not: it is tried again.
-            return if self.flush_widened(state) { Turn::Progress } else { Turn::Blocked };
+            // What there was no room for is tried again: the kernel does not tell of this room.
+            self.stream.note_room();
+            return Turn::Progress;
         }
         if state.receives && !self.ended && !self.failed {
             match self.read(state) {
@@ -147,12 +148,6 @@ impl<'a, E: Endpoint> Connection<'a, E> {
             }
         }
         Turn::Blocked
-    }
-
-    /// Tries what the socket had no room for, now that its buffer is larger. `false`: there is none yet.
-    fn flush_widened(&mut self, state: &mut State) -> bool {
-        self.stream.note_room();
-        !matches!(self.flush(state), Ok(false))
     }
 
     fn broken(&mut self) -> Turn {
@@ -374,6 +369,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener};
 
     use super::*;
+    use crate::limits::SOCKET_BUFFER_BYTES;
     use crate::net::{Read, Write};
 
     fn pair() -> (TcpStream, TcpStream) {
@@ -442,6 +438,72 @@ mod tests {
         }
         assert!(connection.poll(&mut context).is_pending());
         assert_eq!(endpoint.read.get(), 2 * TURNS);
+    }
+
+    /// Has as many bytes to say as it was made with, and is over.
+    struct Leaving {
+        left: Cell<usize>,
+    }
+
+    impl Endpoint for Leaving {
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn claim(&self, _: SocketAddr) -> Option<SlotId> {
+            None
+        }
+
+        fn make_room(&self) {}
+
+        fn release(&self, _: SlotId) {}
+
+        fn state(&self, _: SlotId) -> State {
+            State { receives: false, sends: self.left.get() > 0, finish: Some(Finish::Graceful) }
+        }
+
+        fn receive(&self, id: SlotId, _: &mut Read<'_>) -> io::Result<(usize, State)> {
+            Ok((0, self.state(id)))
+        }
+
+        fn send(&self, id: SlotId, write: &mut Write<'_>) -> io::Result<(usize, State)> {
+            let count = write(&[b'x'; SEND_BYTES][..self.left.get()])?;
+            self.left.set(self.left.get() - count);
+            Ok((count, self.state(id)))
+        }
+
+        fn handle_end(&self, _: SlotId, _: End) {}
+
+        fn handle_plain(&self, _: SlotId) {}
+
+        fn handle_tick(&self) {}
+    }
+
+    #[test]
+    fn the_kernel_keeps_the_last_words_for_a_peer_that_does_not_read() {
+        let (mut client, server) = pair();
+        rustix::net::sockopt::set_socket_send_buffer_size(&server, SOCKET_BUFFER_BYTES).unwrap();
+        server.set_nonblocking(true).unwrap();
+        // Whatever the two kernel buffers take now they do not take later.
+        let mut before = 0;
+        while let Ok(count) = (&server).write(&[b'-'; 1024]) {
+            before += count;
+        }
+        let stream = Source::new(server).unwrap();
+        let (ports, endpoint) = (Ports::new(1), Leaving { left: Cell::new(SEND_BYTES) });
+        let port = ports.get(0).unwrap();
+        let id = SlotId { index: 0, generation: 0 };
+        let mut connection = Connection::new(&stream, id, &ports, port, &endpoint, None, Buffers::default());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(connection.poll(&mut context).is_pending());
+        assert!(connection.widened);
+        assert_eq!(endpoint.left.get(), 0, "all is said in one poll, though nobody has read");
+        assert!(connection.linger.is_some());
+        drop(stream);
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard.len(), before + SEND_BYTES);
+        assert!(heard.ends_with(b"x"));
     }
 
     #[test]
