@@ -3,18 +3,23 @@
 //! A connection has its buffers from the start and for good, so that it can never lack them; but what
 //! counts on a small board is the pages behind them. [`Pages`] takes its address space when it is made
 //! and a page only when something is written there, and gives all of them back on request. Nothing of
-//! this is an allocation: the address space stays, so taking pages again cannot fail for want of it.
+//! this is an allocation: the address space stays, so taking pages again cannot fail for want of it. When to
+//! ask is what [`Use`] tells.
 //!
 //! This module has `unsafe` in it: mmap(2), madvise(2) and munmap(2) have no other form.
 //! `tests/it/layers.rs` says which files may.
 
 #![allow(unsafe_code, reason = "mapping memory is what this module is for")]
 
+mod rest;
+
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+
+pub use rest::Use;
 
 /// A fixed number of bytes, all zero at first, in pages of their own.
 pub struct Pages {

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-use super::ports::{Memory, Port};
+use super::ports::Port;
 use super::tls::{Buffers, Session, TlsFailure};
 use super::{Endpoint, Ports};
 use crate::limits::{LINGER_BYTES, LINGER_TIMEOUT, SEND_BYTES, TURNS};
+use crate::pages::Use;
 use crate::runtime::Source;
 use crate::slot::{End, Finish, SlotId, State};
 
@@ -97,11 +98,10 @@ impl<'a, E: Endpoint> Connection<'a, E> {
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         // Heard or not: the turns below look at everything the bell could mean.
         let _ = self.port.bell.poll(context);
-        if self.port.memory.get() == Memory::Unused {
-            self.port.memory.set(Memory::Resting);
-            if let Transport::Tls(session) = &mut self.transport {
-                session.rest();
-            }
+        if self.port.may_rest.take()
+            && let Transport::Tls(session) = &mut self.transport
+        {
+            session.rest();
         }
         let mut state = self.endpoint.state(self.id);
         for _ in 0..TURNS {
@@ -179,7 +179,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
                         }
                     }
                     if session.pending().len() > was_pending {
-                        self.port.memory.set(Memory::Fresh);
+                        self.port.memory.set(Use::Fresh);
                     }
                     if session.pending().is_empty() {
                         return Ok(true);
@@ -284,7 +284,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
                 // Without a goodbye it has still hung up.
                 return Ok(0);
             }
-            self.port.memory.set(Memory::Fresh);
+            self.port.memory.set(Use::Fresh);
             let received = session.handle_received(count);
             if received.is_err() || session.plaintext().is_empty() {
                 self.judge(received, state);

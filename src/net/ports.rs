@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Bell;
 use crate::log::RateLimit;
+use crate::pages::Use;
 use crate::runtime::Source;
 use crate::slot::SlotId;
 
@@ -27,21 +28,10 @@ pub(super) struct Port {
     pub(super) bell: Bell,
     /// Its connection reads on only until a deadline, so each tick has to wake it.
     pub(super) lingers: Cell<bool>,
-    pub(super) memory: Cell<Memory>,
-}
-
-/// What is known of the memory behind the buffers of TLS.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) enum Memory {
-    /// There is none, or nobody has asked for it to be given back.
-    #[default]
-    Resting,
-    /// It was used since the last tick.
-    Fresh,
-    /// It was not.
-    Stale,
-    /// It is to be given back if nothing is in it.
-    Unused,
+    /// What is known of the pages behind its buffers of TLS. The tick looks.
+    pub(super) memory: Cell<Use>,
+    /// These are to go back if nothing is in them.
+    pub(super) may_rest: Cell<bool>,
 }
 
 impl Ports {
@@ -88,13 +78,14 @@ impl Ports {
     /// tick before.
     pub(super) fn handle_tick(&self) {
         for port in &self.ports {
-            let memory = port.memory.get();
-            port.memory.set(match memory {
-                Memory::Fresh => Memory::Stale,
-                Memory::Stale => Memory::Unused,
-                other => other,
-            });
-            if port.lingers.get() || memory == Memory::Stale {
+            let mut memory = port.memory.get();
+            // Whether they are empty is for the task to see.
+            let may_rest = memory.may_rest(true);
+            port.memory.set(memory);
+            if may_rest {
+                port.may_rest.set(true);
+            }
+            if port.lingers.get() || may_rest {
                 port.bell.ring();
             }
         }
@@ -120,5 +111,30 @@ impl Port {
             None => Poll::Pending,
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::task::{Context, Waker};
+
+    use super::*;
+
+    #[test]
+    fn a_port_is_rung_once_when_its_memory_was_not_used_for_two_ticks() {
+        let ports = Ports::new(2);
+        let (used, other) = (ports.get(0).unwrap(), ports.get(1).unwrap());
+        let context = Context::from_waker(Waker::noop());
+        let tick = || {
+            ports.handle_tick();
+            [used, other].map(|port| (port.bell.poll(&context).is_ready(), port.may_rest.take()))
+        };
+        used.memory.set(Use::Fresh);
+        assert_eq!(tick(), [(false, false); 2]);
+        // Used in between: it begins anew.
+        used.memory.set(Use::Fresh);
+        assert_eq!(tick(), [(false, false); 2]);
+        assert_eq!(tick(), [(true, true), (false, false)]);
+        assert_eq!(tick(), [(false, false); 2]);
     }
 }

@@ -1,7 +1,6 @@
 //! The fixed buffer that one connection receives into.
 
-use super::rest::Use;
-use crate::pages::Pages;
+use crate::pages::{Pages, Use};
 
 /// Bytes received and not yet used, in storage that never grows.
 ///

@@ -8,7 +8,6 @@
 
 mod assembler;
 mod buffer;
-mod rest;
 mod send;
 mod socket;
 

@@ -5,9 +5,8 @@ use std::io::Cursor;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-use super::rest::Use;
 use crate::limits::CONTROL_BYTES;
-use crate::pages::Pages;
+use crate::pages::{Pages, Use};
 
 /// Longest header of a frame without a mask.
 const HEADER_BYTES: usize = 10;

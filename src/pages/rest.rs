@@ -1,9 +1,10 @@
-//! When a buffer gives its memory back.
+//! When memory goes back to the system.
 
-/// What is known of a buffer's pages.
+/// What is known of the pages behind a buffer, or behind several that are used together. Who uses them says
+/// so ([`Fresh`](Self::Fresh)), and somebody looks from time to time.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) enum Use {
-    /// None of them has been touched.
+pub enum Use {
+    /// None of them has been touched since they last went back.
     #[default]
     Never,
     /// They are in use.
@@ -13,9 +14,9 @@ pub(super) enum Use {
 }
 
 impl Use {
-    /// Looks, and tells whether the pages of a buffer go back now: it is empty, and was already so, and
-    /// unused, when it was last looked at. A buffer in daily use is left alone.
-    pub(super) fn may_rest(&mut self, is_empty: bool) -> bool {
+    /// Looks, and tells whether the pages go back now: nothing is in them, and they have not been used since
+    /// the look before. A buffer in daily use is left alone.
+    pub fn may_rest(&mut self, is_empty: bool) -> bool {
         match (*self, is_empty) {
             (Self::Stale, true) => {
                 *self = Self::Never;
