@@ -2,17 +2,17 @@
 
 use core::mem;
 use core::task::{Context, Poll};
-use core::time::Duration;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 
+use super::linger::Linger;
 use super::ports::Port;
 use super::tls::{Buffers, Session, TlsFailure};
 use super::{Endpoint, Ports};
-use crate::limits::{LINGER_BYTES, LINGER_TIMEOUT, SEND_BYTES, TURNS};
+use crate::limits::{SEND_BYTES, TURNS};
 use crate::pages::Use;
 use crate::runtime::Source;
 use crate::slot::{End, Finish, SlotId, State};
@@ -28,7 +28,8 @@ enum Transport<'a> {
     Tls(Session),
 }
 
-enum Turn {
+/// What came of a connection's turn.
+pub(super) enum Turn {
     Progress,
     /// Nothing more can be done until the socket or the endpoint changes.
     Blocked,
@@ -52,11 +53,6 @@ pub(super) struct Connection<'a, E> {
     /// The kernel's buffer was made to hold all that is left to say.
     widened: bool,
     linger: Option<Linger>,
-}
-
-struct Linger {
-    deadline: Duration,
-    bytes: usize,
 }
 
 impl<'a, E: Endpoint> Connection<'a, E> {
@@ -122,7 +118,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
     /// Sends all that can be sent, then reads once.
     fn turn(&mut self, state: &mut State) -> Turn {
         if let Some(linger) = &mut self.linger {
-            return turn_lingering(self.stream, linger, self.endpoint.now());
+            return linger.turn(self.stream, self.endpoint.now());
         }
         if state.finish == Some(Finish::Abort) {
             return Turn::Done;
@@ -317,8 +313,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
         *state = self.endpoint.state(self.id);
     }
 
-    /// Everything is sent: says goodbye and reads on for a moment, because closing a socket with
-    /// unread bytes resets it and may take our last answer away.
+    /// Everything is sent: says goodbye, then [lingers](Linger).
     fn finish(&mut self) -> Turn {
         if let Transport::Tls(session) = &mut self.transport
             && !self.goodbye
@@ -333,195 +328,11 @@ impl<'a, E: Endpoint> Connection<'a, E> {
         if self.ended {
             return Turn::Done;
         }
-        self.linger = Some(Linger { deadline: self.endpoint.now() + LINGER_TIMEOUT, bytes: 0 });
+        self.linger = Some(Linger::new(self.endpoint.now()));
         self.port.lingers.set(true);
         Turn::Progress
     }
 }
 
-fn turn_lingering(stream: &Source<TcpStream>, linger: &mut Linger, now: Duration) -> Turn {
-    if now >= linger.deadline || linger.bytes > LINGER_BYTES {
-        return Turn::Done;
-    }
-    if !stream.is_readable() {
-        return Turn::Blocked;
-    }
-    let mut dropped = [0; 1024];
-    match stream.get_ref().read(&mut dropped) {
-        Ok(0) => Turn::Done,
-        Ok(count) => {
-            linger.bytes += count;
-            Turn::Progress
-        }
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            stream.note_empty();
-            Turn::Blocked
-        }
-        Err(error) if error.kind() == ErrorKind::Interrupted => Turn::Progress,
-        Err(_) => Turn::Done,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use core::cell::Cell;
-    use core::task::Waker;
-    use std::net::{SocketAddr, TcpListener};
-
-    use super::*;
-    use crate::limits::SOCKET_BUFFER_BYTES;
-    use crate::net::{Read, Write};
-
-    fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (client, listener.accept().unwrap().0)
-    }
-
-    /// Reads a byte at a time and has nothing to say.
-    #[derive(Default)]
-    struct Counting {
-        read: Cell<usize>,
-    }
-
-    impl Endpoint for Counting {
-        fn now(&self) -> Duration {
-            Duration::ZERO
-        }
-
-        fn claim(&self, _: SocketAddr) -> Option<SlotId> {
-            None
-        }
-
-        fn make_room(&self) {}
-
-        fn release(&self, _: SlotId) {}
-
-        fn state(&self, _: SlotId) -> State {
-            State { receives: true, sends: false, finish: None }
-        }
-
-        fn receive(&self, id: SlotId, read: &mut Read<'_>) -> io::Result<(usize, State)> {
-            let count = read(&mut [0])?;
-            self.read.set(self.read.get() + count);
-            Ok((count, self.state(id)))
-        }
-
-        fn send(&self, id: SlotId, _: &mut Write<'_>) -> io::Result<(usize, State)> {
-            Ok((0, self.state(id)))
-        }
-
-        fn handle_end(&self, _: SlotId, _: End) {}
-
-        fn handle_plain(&self, _: SlotId) {}
-
-        fn handle_tick(&self) {}
-    }
-
-    #[test]
-    fn connection_takes_its_turns_and_lets_others_have_theirs() {
-        let (mut client, server) = pair();
-        client.write_all(&[0; 2 * TURNS]).unwrap();
-        while server.peek(&mut [0; 2 * TURNS]).unwrap() < 2 * TURNS {}
-        server.set_nonblocking(true).unwrap();
-        let stream = Source::new(server).unwrap();
-        let wait = core::future::poll_fn(|context| stream.poll_readable(context));
-        crate::runtime::block_on(&mut crate::runtime::Tasks::new(0), wait).unwrap();
-        let (ports, endpoint) = (Ports::new(1), Counting::default());
-        let port = ports.get(0).unwrap();
-        let id = SlotId { index: 0, generation: 0 };
-        let mut connection = Connection::new(&stream, id, &ports, port, &endpoint, None, Buffers::default());
-        let mut context = Context::from_waker(Waker::noop());
-        for polls in 1..=2 {
-            assert!(connection.poll(&mut context).is_pending());
-            assert_eq!(endpoint.read.get(), polls * TURNS);
-        }
-        assert!(connection.poll(&mut context).is_pending());
-        assert_eq!(endpoint.read.get(), 2 * TURNS);
-    }
-
-    /// Has as many bytes to say as it was made with, and is over.
-    struct Leaving {
-        left: Cell<usize>,
-    }
-
-    impl Endpoint for Leaving {
-        fn now(&self) -> Duration {
-            Duration::ZERO
-        }
-
-        fn claim(&self, _: SocketAddr) -> Option<SlotId> {
-            None
-        }
-
-        fn make_room(&self) {}
-
-        fn release(&self, _: SlotId) {}
-
-        fn state(&self, _: SlotId) -> State {
-            State { receives: false, sends: self.left.get() > 0, finish: Some(Finish::Graceful) }
-        }
-
-        fn receive(&self, id: SlotId, _: &mut Read<'_>) -> io::Result<(usize, State)> {
-            Ok((0, self.state(id)))
-        }
-
-        fn send(&self, id: SlotId, write: &mut Write<'_>) -> io::Result<(usize, State)> {
-            let count = write(&[b'x'; SEND_BYTES][..self.left.get()])?;
-            self.left.set(self.left.get() - count);
-            Ok((count, self.state(id)))
-        }
-
-        fn handle_end(&self, _: SlotId, _: End) {}
-
-        fn handle_plain(&self, _: SlotId) {}
-
-        fn handle_tick(&self) {}
-    }
-
-    #[test]
-    fn the_kernel_keeps_the_last_words_for_a_peer_that_does_not_read() {
-        let (mut client, server) = pair();
-        rustix::net::sockopt::set_socket_send_buffer_size(&server, SOCKET_BUFFER_BYTES).unwrap();
-        server.set_nonblocking(true).unwrap();
-        // Whatever the two kernel buffers take now they do not take later.
-        let mut before = 0;
-        while let Ok(count) = (&server).write(&[b'-'; 1024]) {
-            before += count;
-        }
-        let stream = Source::new(server).unwrap();
-        let (ports, endpoint) = (Ports::new(1), Leaving { left: Cell::new(SEND_BYTES) });
-        let port = ports.get(0).unwrap();
-        let id = SlotId { index: 0, generation: 0 };
-        let mut connection = Connection::new(&stream, id, &ports, port, &endpoint, None, Buffers::default());
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(connection.poll(&mut context).is_pending());
-        assert!(connection.widened);
-        assert_eq!(endpoint.left.get(), 0, "all is said in one poll, though nobody has read");
-        assert!(connection.linger.is_some());
-        drop(stream);
-        let mut heard = Vec::new();
-        client.read_to_end(&mut heard).unwrap();
-        assert_eq!(heard.len(), before + SEND_BYTES);
-        assert!(heard.ends_with(b"x"));
-    }
-
-    #[test]
-    fn closed_connection_is_read_on_to_its_limits_and_no_further() {
-        let (mut client, server) = pair();
-        server.set_nonblocking(true).unwrap();
-        let (deadline, moment) = (LINGER_TIMEOUT, Duration::from_millis(1));
-        let server = Source::new(server).unwrap();
-        let turn = |bytes, now| turn_lingering(&server, &mut Linger { deadline, bytes }, now);
-        assert!(matches!(turn(LINGER_BYTES, deadline - moment), Turn::Blocked));
-        assert!(matches!(turn(0, deadline), Turn::Done));
-        client.write_all(&[0; 3]).unwrap();
-        while server.get_ref().peek(&mut [0; 3]).unwrap_or_default() < 3 {}
-        let wait = core::future::poll_fn(|context| server.poll_readable(context));
-        crate::runtime::block_on(&mut crate::runtime::Tasks::new(0), wait).unwrap();
-        let mut linger = Linger { deadline, bytes: LINGER_BYTES };
-        assert!(matches!(turn_lingering(&server, &mut linger, deadline - moment), Turn::Progress));
-        assert_eq!(linger.bytes, LINGER_BYTES + 3);
-        assert!(matches!(turn_lingering(&server, &mut linger, deadline - moment), Turn::Done));
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@
 mod bell;
 mod driver;
 mod endpoint;
+mod linger;
 mod listener;
 mod ports;
 pub mod tls;

@@ -29,7 +29,7 @@ const LOGIN: &str = "src/slot/tests/limits.rs parts_of_a_login_are_as_long_as_th
 const SENDING: &str = "src/slot/tests/limits.rs peer_that_reads_nothing_is_heard_until_its_buffer_is_full";
 const CLOSING: &str = "src/slot/tests/limits.rs largest_answer_leaves_room_for_the_closing_frame";
 const OF_RUSTLS: &str = "what rustls takes: tests/system/handshakes.rs measures it";
-const LINGER: &str = "src/net/driver.rs closed_connection_is_read_on_to_its_limits_and_no_further";
+const LINGER: &str = "src/net/linger.rs closed_connection_is_read_on_to_its_limits_and_no_further";
 const DHCP_PAUSES: &str = "src/dhcp/client/tests.rs unanswered_message_is_sent_again_and_less_and_less";
 const DHCP_RENEWAL: &str = "src/dhcp/client/tests.rs tries_to_renew_keep_their_distance";
 const BACK_OFF: &str = "src/service/restart.rs pause_doubles_up_to_its_limit";
@@ -254,7 +254,7 @@ const HELD: &[(&str, Held)] = &[
         Both("src/net/listener.rs accepted_connection_keeps_a_bounded_number_of_bytes_that_nobody_reads"),
     ),
     ("LINGER_BYTES", Both(LINGER)),
-    ("TURNS", Both("src/net/driver.rs connection_takes_its_turns_and_lets_others_have_theirs")),
+    ("TURNS", Both("src/net/driver/tests.rs connection_takes_its_turns_and_lets_others_have_theirs")),
     (
         "PUSH_BACKLOG_BYTES",
         By(
