@@ -1,7 +1,7 @@
 //! The loop under the tasks: one epoll instance, the tasks of the connections, timers.
 //!
 //! smol's executor runs what happens seldom (children, passwords, signals) inside the future that
-//! [`block_on`] is given. The connections, which are what a server of this kind does all day, are tasks
+//! [`block_on()`] is given. The connections, which are what a server of this kind does all day, are tasks
 //! of a table of their own: [`Tasks`]. Waking one of them sets a bit, and a message costs three system
 //! calls: to wait, to read, to write. Nothing here allocates once it is made, and there is no second
 //! thread; a waker may be used from one all the same.

@@ -17,7 +17,7 @@ pub const TASK_BYTES: usize = size_of::<Task>() + size_of::<Bit>() + 2 * size_of
 
 /// Tasks, each with a place of its own. Waking one sets a bit and takes no memory.
 ///
-/// They are polled by [`block_on`](super::block_on), in turn, one poll for every time they were woken
+/// They are polled by [`block_on`](fn@super::block_on), in turn, one poll for every time they were woken
 /// at least once.
 pub struct Tasks {
     tasks: Vec<Task>,
