@@ -1,8 +1,10 @@
 //! Building friendlet for a board: one static binary.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::board::{Board, Log};
@@ -21,8 +23,29 @@ const NOT_SHIPPED: [&str; 2] = [".defmt", ".comment"];
 pub(crate) fn build(board: &Board) -> Result<PathBuf, String> {
     let start = Instant::now();
     let binary = binary_path(board);
+    if let Some(built) = BUILT.lock().unwrap_or_else(PoisonError::into_inner).get(&board.name) {
+        return if *built == binary { Ok(binary) } else { copied(board, built, binary) };
+    }
     let elf = build_as(board, board.log, &binary)?;
     told(board, &elf, start);
+    BUILT.lock().unwrap_or_else(PoisonError::into_inner).insert(board.name.clone(), binary.clone());
+    Ok(binary)
+}
+
+/// Boards whose binary this run has built, and where it is. Cargo keeps one binary a target, so two
+/// boards of the same one are built anew in turn.
+static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+
+/// Copies what this run has built to where it is wanted too.
+fn copied(board: &Board, built: &Path, binary: PathBuf) -> Result<PathBuf, String> {
+    let failed = |error| format!("{}: {error}", binary.display());
+    if let Some(folder) = binary.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    // Replaced, not written over, as below.
+    let _ = fs::remove_file(&binary);
+    fs::copy(built, &binary).map_err(failed)?;
+    println!("    {}: as built before, {}", board.name, built.display());
     Ok(binary)
 }
 
@@ -138,8 +161,7 @@ pub(crate) fn check_refusals() -> Result<(), String> {
     for (variable, value, wanted) in REFUSED {
         // Another limit changes with it: cargo asks build.rs again when one that there is has changed,
         // and knows of no other.
-        let mut command =
-            crate::cargo::cargo(&["check", "--quiet", "--locked", "--package", "friendlet", "--lib"]);
+        let mut command = crate::cargo::cargo(&["check", "--quiet", "--workspace", "--locked", "--lib"]);
         let output = command
             .env("FRIENDLET_LIMIT_USERS", "15")
             .env(variable, value)

@@ -33,6 +33,29 @@ pub(crate) fn executable(command: &mut Command, name: &str) -> Result<PathBuf, S
         .ok_or_else(|| format!("cargo built no program '{name}'"))
 }
 
+/// A program of tests.
+#[derive(Debug)]
+pub(crate) struct TestProgram {
+    /// What it tests: the name of the library or of the test.
+    pub(crate) name: String,
+    /// Where it is.
+    pub(crate) path: PathBuf,
+}
+
+/// Runs a cargo command that builds tests, for one target or for several, and returns them all.
+pub(crate) fn test_programs(command: &mut Command) -> Result<Vec<TestProgram>, String> {
+    let messages = run::captured(command.args(["--message-format", "json-render-diagnostics"]))?;
+    Ok(messages.lines().filter_map(|line| test_program(&json::parse(line).ok()?)).collect())
+}
+
+fn test_program(message: &json::Value) -> Option<TestProgram> {
+    let path = PathBuf::from(message.member("executable")?.text()?);
+    // Programs that tests start are told too; those lie one folder above.
+    let is_test = path.parent()?.ends_with("deps");
+    let name = message.member("target")?.member("name")?.text()?.to_owned();
+    is_test.then_some(TestProgram { name, path })
+}
+
 /// Sources are as `cargo fmt` leaves them.
 pub(crate) fn fmt() -> Result<(), String> {
     component("rustfmt", "fmt")?;
@@ -78,4 +101,25 @@ fn component(name: &str, subcommand: &str) -> Result<(), String> {
         return Ok(());
     }
     run::shown(run::at_root("rustup").args(["component", "add", name]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_told_from_the_programs_that_they_start() {
+        let program = |path: &str| {
+            let text = format!(
+                r#"{{"reason":"compiler-artifact","target":{{"name":"friendlet"}},"executable":{path}}}"#
+            );
+            test_program(&json::parse(&text).unwrap())
+        };
+        let found = program(r#""/t/debug/deps/friendlet-1""#).unwrap();
+        assert_eq!(
+            (found.name.as_str(), found.path),
+            ("friendlet", PathBuf::from("/t/debug/deps/friendlet-1"))
+        );
+        assert!(program(r#""/t/debug/friendlet""#).is_none() && program("null").is_none());
+    }
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::board::Board;
-use crate::{build, run, toolchain::Way};
+use crate::toolchain::Way;
+use crate::{build, cargo, run, side};
 
 /// Where the kernel is told which program runs foreign binaries.
 const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
@@ -13,6 +14,11 @@ const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 const NAME: &str = "qemu-arm";
 /// Tests at once: an emulated one takes more of a core, and still most of them wait.
 const TEST_THREADS: &str = "6";
+/// Test programs at once: the longest wait for deadlines most of their time.
+const SIDE_BY_SIDE: usize = 2;
+/// How friendlet itself is built for them: what costs a second more here saves many where every
+/// instruction is played. Overflows and broken assumptions still end a test.
+const OPTIMISED: [&str; 2] = ["--config", "profile.dev.opt-level=1"];
 /// What is not run in user-mode QEMU, by a part of its name, because it would measure the emulator.
 const LEFT_OUT: [&str; 10] = [
     // Memory and threads of the process are the emulator's; booted boards tell their own.
@@ -64,23 +70,42 @@ fn set_cpu(command: &mut Command, board: &Board) {
     }
 }
 
-/// Runs the library's and the integration tests on the board's processor.
-pub(crate) fn test(board: &Board) -> Result<(), String> {
+/// Runs the library's and the integration tests on the processors of these boards.
+pub(crate) fn test(boards: &[Board]) -> Result<(), String> {
     let mut command = Way::find()?.cargo();
-    command.args(["test", "--locked", "--package", "friendlet", "--lib", "--test", "it"]);
-    command.args(["--no-fail-fast", "-Zbuild-std"]);
-    build::for_board(&mut command, board);
+    command.args(["test", "--no-run", "--locked", "--package", "friendlet", "--lib", "--test", "it"]);
+    command.arg("-Zbuild-std").args(OPTIMISED);
+    let mut is_foreign = false;
+    for board in boards {
+        build::for_board(&mut command, board);
+        is_foreign |= installed(board)?.is_some() && board.architecture() == "arm";
+    }
     // The cases are written for the limits of the host.
     command.env("FRIENDLET_BOARD", "host");
-    if installed(board)?.is_some() && board.architecture() == "arm" {
+    let programs = cargo::test_programs(&mut command)?;
+    if is_foreign {
         register()?;
     }
-    set_cpu(&mut command, board);
-    command.args(["--", "--test-threads", TEST_THREADS]);
-    if emulator(board).is_some() {
-        command.args(LEFT_OUT.iter().flat_map(|name| ["--skip", name]));
+    // Those that take longest are begun first.
+    let mut jobs = Vec::new();
+    for name in ["it", "friendlet"] {
+        for board in boards {
+            let folder = format!("/{}/", board.target);
+            let program = programs
+                .iter()
+                .find(|program| program.name == name && program.path.to_string_lossy().contains(&folder));
+            let program =
+                program.ok_or_else(|| format!("cargo built no tests '{name}' for {}", board.target))?;
+            let mut command = self::command(board, &program.path)?;
+            command.args(["--test-threads", TEST_THREADS]);
+            if emulator(board).is_some() {
+                command.args(LEFT_OUT.iter().flat_map(|name| ["--skip", name]));
+            }
+            let log = board.folder().join(format!("emulated-{name}.log"));
+            jobs.push(side::Job { name: format!("{name} on {}", board.name), log, command });
+        }
     }
-    run::shown(&mut command)
+    side::by_side(jobs, SIDE_BY_SIDE)
 }
 
 /// Lets the kernel run 32-bit ARM binaries: a server under test starts services that are such.

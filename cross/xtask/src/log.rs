@@ -55,7 +55,7 @@ pub(crate) fn parse(words: &[&str]) -> Result<Options, String> {
 
 /// The program that reads frames, built.
 pub(crate) fn reader() -> Result<PathBuf, String> {
-    let mut command = cargo::cargo(&["build", "--quiet", "--locked", "--package", "frames"]);
+    let mut command = cargo::cargo(&["build", "--quiet", "--workspace", "--locked", "--bin", "frames"]);
     cargo::executable(&mut command, "frames")
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn show(options: &Options) -> Result<(), String> {
     let Some(url) = &options.url else {
         return ended(&mut frames);
     };
-    let mut build = cargo::cargo(&["build", "--quiet", "--locked", "--package", "friendlet"]);
+    let mut build = cargo::cargo(&["build", "--quiet", "--workspace", "--locked"]);
     let friendlet = cargo::executable(build.args(["--bin", "friendlet"]), "friendlet")?;
     let mut client = Command::new(friendlet);
     client.args(["ctl", "--url", url, "log", "--raw", "-"]);

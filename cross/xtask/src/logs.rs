@@ -14,7 +14,7 @@ pub(crate) fn check() -> Result<(), String> {
         .map(|(log, path)| build_as(&board, log, path).map(|elf| elf.file_bytes()));
     let [of_lines, of_frames] = bytes;
     println!("    {} bytes with a text log, {} with frames", of_lines?, of_frames?);
-    let mut command = cargo(&["test", "--no-run", "--locked", "--package", "friendlet", "--test", "it"]);
+    let mut command = cargo(&["test", "--no-run", "--workspace", "--locked", "--test", "it"]);
     let tests = executable(&mut command, "it")?;
     let mut command = run::at_root(&tests.to_string_lossy());
     command.args(["--ignored", "--exact", "--show-output"]);

@@ -23,6 +23,7 @@ mod machine;
 mod qemu;
 mod run;
 mod setup;
+mod side;
 mod sizes;
 mod steps;
 mod toolchain;
@@ -92,6 +93,8 @@ struct Options {
     board: Option<String>,
     check: bool,
     number: Option<u32>,
+    /// What the step `booted` tells the processes that it starts: everything is built.
+    is_prepared: bool,
 }
 
 /// Every command about boards; `setup` takes them all at once and `run` is not called for it.
@@ -118,7 +121,7 @@ const BOARD_COMMANDS: &[BoardCommand] = &[
         name: "boot",
         about: "everything that the step 'booted' asks of a board of tier 1",
         is_for_all: false,
-        run: |board, _| booted::check(board),
+        run: |board, options| booted::check(board, options.is_prepared),
     },
     BoardCommand {
         name: "cuts",
@@ -179,7 +182,7 @@ const EMULATED_TEST: BoardCommand = BoardCommand {
     name: "test",
     about: "the library's and the integration tests on the board's processor, played by QEMU",
     is_for_all: false,
-    run: |board, _| emulation::test(board),
+    run: |board, _| emulation::test(std::slice::from_ref(board)),
 };
 
 /// `--board B`, and what some commands take beside it.
@@ -199,6 +202,7 @@ fn options(command: &BoardCommand, words: &[&str]) -> Result<Options, String> {
                 let number = text.parse().ok().filter(|number| *number > 0);
                 options.number = Some(number.ok_or("--number: expected a number above 0")?);
             }
+            "--prepared" if command.name == "boot" && value.is_none() => options.is_prepared = true,
             "--check" if command.name == "setup" && value.is_none() => options.check = true,
             _ => return Err(format!("{}: unknown argument '{word}'", command.name)),
         }

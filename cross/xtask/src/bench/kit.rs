@@ -185,8 +185,14 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
+/// In the same target folder, for its libraries are those of the host's program.
 fn build_bench_board(folder: &Path) -> Result<PathBuf, String> {
-    build::build_in(&Board::load("host")?, folder, &[("FRIENDLET_LIMIT_SLOTS", BENCH_SLOTS)])
+    let environment = [("FRIENDLET_LIMIT_SLOTS", BENCH_SLOTS)];
+    let built = build::build_in(&Board::load("host")?, &run::root().join("target"), &environment)?;
+    let binary = folder.join("friendlet");
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    fs::copy(built, &binary).map_err(|error| format!("{}: {error}", binary.display()))?;
+    Ok(binary)
 }
 
 /// Builds in the peers' workspace, with friendlet's own release profile.

@@ -26,7 +26,7 @@ pub(crate) struct Options {
 /// Cuts the power so often, and boots once more.
 pub(crate) fn run(board: &Board, options: &Options) -> Result<(), String> {
     println!("==> {}: {} power cuts", board.name, options.cuts);
-    let tests = suite::binary(board)?;
+    let tests = suite::program(board);
     let disk = copy(board, "cuts")?;
     let journal = board.folder().join("cuts.journal");
     write(&journal, "")?;

@@ -11,9 +11,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::board::Board;
-use crate::image;
 use crate::machine::{Boot, Image, Qemu};
 use crate::qemu::{Guest, GuestOptions, Storage, copy};
+use crate::{image, side};
 
 pub(crate) use cuts::Options as CutOptions;
 
@@ -27,29 +27,48 @@ const BITE: Duration = Duration::from_secs(90);
 const GOOD: u8 = 0xff;
 /// Power cuts of every run of the tests.
 const CUTS: u32 = 8;
+/// Boards that are booted at once: QEMU takes one core for each, and the tests wait for the board.
+const SIDE_BY_SIDE: usize = 2;
 
-/// Boots every emulated board of tier 1.
+/// Boots every emulated board of tier 1: first everything is built, one after the other, for cargo
+/// builds in one place; then they are booted side by side, each by a process of its own.
 pub(crate) fn check_all() -> Result<(), String> {
     let mut boards = Board::all()?;
     boards.retain(|board| board.tier == 1 && board.table.contains_key("qemu"));
-    let mut errors = Vec::new();
-    for board in &boards {
-        if let Err(error) = check(board) {
-            println!("    {}: FAILED: {error}", board.name);
-            errors.push(format!("{}: {error}", board.name));
-        }
-    }
     if boards.is_empty() {
         return Err("no board of tier 1 has a [qemu]".to_owned());
     }
+    let mut errors = Vec::new();
+    boards.retain(|board| match prepare(&board.under_test()) {
+        Ok(()) => true,
+        Err(error) => {
+            println!("    {}: FAILED: {error}", board.name);
+            errors.push(format!("{}: {error}", board.name));
+            false
+        }
+    });
+    let jobs = boards
+        .iter()
+        .map(|board| {
+            let mut command = side::again();
+            command.args(["boot", "--prepared", "--board", &board.name]);
+            side::Job {
+                name: board.name.clone(),
+                log: board.under_test().folder().join("booted.log"),
+                command,
+            }
+        })
+        .collect();
+    errors.extend(side::by_side(jobs, SIDE_BY_SIDE).err());
     if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
 }
 
-/// Everything that is asked of one board.
-pub(crate) fn check(board: &Board) -> Result<(), String> {
+/// Everything that is asked of one board; `is_prepared` says that [`prepare`] has been called.
+pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
     let board = &board.under_test();
-    println!("==> {}: {}", board.name, board.about);
-    make_image(board)?;
+    if !is_prepared {
+        prepare(board)?;
+    }
     let (qemu, image) = tables(board)?;
     suite::run(board)?;
     if image.watchdog_s.is_some() && !qemu.arguments.contains("friendlet.watchdog=0") {
@@ -68,8 +87,15 @@ pub(crate) fn check(board: &Board) -> Result<(), String> {
 /// `cargo xtask cuts`: power cuts alone.
 pub(crate) fn cuts(board: &Board, options: &CutOptions) -> Result<(), String> {
     let board = &board.under_test();
-    make_image(board)?;
+    prepare(board)?;
     cuts::run(board, options)
+}
+
+/// Builds everything that is needed of a board under test: its image, and the tests that know its limits.
+fn prepare(board: &Board) -> Result<(), String> {
+    println!("==> {}: {}", board.name, board.about);
+    make_image(board)?;
+    suite::build(board)
 }
 
 /// The board's image, with the device file of the tests on its data partition.

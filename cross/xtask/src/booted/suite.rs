@@ -1,5 +1,6 @@
 //! The black-box cases, against a booted board.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -40,7 +41,7 @@ const LEFT_OUT: [&str; 8] = [
 /// Boots the board, asks it everything and switches it off.
 pub(crate) fn run(board: &Board) -> Result<(), String> {
     println!("==> {}: the black-box cases", board.name);
-    let tests = binary(board)?;
+    let tests = program(board);
     let options = GuestOptions {
         name: "suite".to_owned(),
         ports: (0..=PORTS).map(|port| lab::PORT + port).collect(),
@@ -82,11 +83,28 @@ pub(crate) fn test_command(tests: &PathBuf, guest: &Guest) -> Command {
     let further = (0..=PORTS).map(|port| guest.port(lab::PORT + port)).filter(|port| *port != 0);
     ports.extend(further.map(|port| port.to_string()));
     command.current_dir(run::root()).env("FRIENDLET_GUEST", ports.join(","));
+    command.env("FRIENDLET_BINARY", tests.with_file_name("friendlet"));
     command
 }
 
-/// Builds the integration tests and returns their program. They know the limits of the board.
-pub(crate) fn binary(board: &Board) -> Result<PathBuf, String> {
-    let mut command = cargo(&["test", "--no-run", "--locked", "--package", "friendlet", "--test", "it"]);
-    executable(command.env("FRIENDLET_BOARD", &board.name), "it")
+/// Where the integration tests of this board lie, and beside them, as they know it, `friendlet`.
+pub(crate) fn program(board: &Board) -> PathBuf {
+    board.folder().join("tests/it")
+}
+
+/// Builds the integration tests, which know the limits of the board, and puts them and the program that
+/// they start on this machine into the board's folder: cargo keeps those of one board alone.
+pub(crate) fn build(board: &Board) -> Result<(), String> {
+    let mut command = cargo(&["test", "--no-run", "--workspace", "--locked", "--test", "it"]);
+    let tests = executable(command.env("FRIENDLET_BOARD", &board.name), "it")?;
+    let friendlet = tests.ancestors().nth(2).map(|folder| folder.join("friendlet")).unwrap_or_default();
+    let to = program(board);
+    let folder = to.parent().unwrap_or(&to).to_owned();
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for (from, to) in [(tests, to), (friendlet, folder.join("friendlet"))] {
+        // Replaced, not written over: one may run.
+        let _ = fs::remove_file(&to);
+        fs::copy(&from, to).map_err(|error| format!("{}: {error}", from.display()))?;
+    }
+    log::reader().map(drop)
 }
