@@ -1,6 +1,7 @@
 //! Turns the `[limits]` of the board that is built for into constants.
 //!
-//! `FRIENDLET_BOARD` names the board (a folder of `boards/`; `host` unless said), and
+//! `FRIENDLET_BOARD` names the board (a folder of `boards/`; `host` unless said), and for one target
+//! alone, where cargo builds for several at once, `FRIENDLET_BOARD_<TARGET>`, with `_` for `-`.
 //! `FRIENDLET_LIMIT_<NAME>` overrides one limit. The names are those of `boards/base.toml`;
 //! any other name, and any value that is not a positive integer, stops the build. The time of the
 //! build becomes a constant, too.
@@ -26,7 +27,10 @@ fn main() {
 
 fn generate() -> Result<(), String> {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
-    let board = env::var("FRIENDLET_BOARD").unwrap_or_else(|_| "host".to_owned());
+    let of_target = format!("FRIENDLET_BOARD_{}", variable("TARGET")?.replace('-', "_"));
+    println!("cargo:rerun-if-env-changed={of_target}");
+    let board = env::var(of_target).or_else(|_| env::var("FRIENDLET_BOARD"));
+    let board = board.unwrap_or_else(|_| "host".to_owned());
     if board.is_empty() || !board.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
         return Err(format!("FRIENDLET_BOARD: '{board}' is not a board name"));
     }

@@ -72,20 +72,54 @@ fn told(board: &Board, elf: &Elf, start: Instant) {
     );
 }
 
+/// Builds for all these boards at once, no two of which have the same target: optimising a whole program
+/// keeps one core busy, and two programs two.
+fn cargo_build(
+    boards: &[&Board],
+    log: Log,
+    folder: &Path,
+    environment: &[(&str, &str)],
+) -> Result<(), String> {
+    let mut command = Way::find()?.cargo();
+    command.args(["build", "--release", "--locked", "--quiet"]);
+    command.args(["--package", "friendlet", "--bin", "friendlet"]);
+    command.args(STD).arg("--target-dir").arg(folder).envs(environment.iter().copied());
+    for board in boards {
+        for_board(&mut command, board);
+    }
+    for_log(&mut command, log);
+    run::shown(&mut command)
+}
+
+/// Builds these boards as [`build`] does one, as many at once as have different targets and the same
+/// kind of log. What goes wrong is left for [`build`] to tell of its board.
+pub(crate) fn build_together(boards: &[Board]) {
+    let mut rest: Vec<&Board> = boards.iter().collect();
+    while let Some(first) = rest.first() {
+        let log = first.log;
+        let (mut round, mut later) = (Vec::<&Board>::new(), Vec::new());
+        for board in rest {
+            let fits = board.log == log && round.iter().all(|other| other.target != board.target);
+            if fits { round.push(board) } else { later.push(board) }
+        }
+        rest = later;
+        if round.len() > 1 && cargo_build(&round, log, &run::root().join("target"), &[]).is_err() {
+            continue;
+        }
+        // Cargo has nothing left to do, and the next round replaces these.
+        for board in round {
+            let _ = build(board);
+        }
+    }
+}
+
 fn compile(
     board: &Board,
     log: Log,
     folder: &Path,
     environment: &[(&str, &str)],
 ) -> Result<(PathBuf, Elf), String> {
-    let mut command = Way::find()?.cargo();
-    command.args(["build", "--release", "--locked", "--quiet"]);
-    command.args(["--package", "friendlet", "--bin", "friendlet"]);
-    command.args(STD).arg("--target-dir").arg(folder).envs(environment.iter().copied());
-    for_board(&mut command, board);
-    for_log(&mut command, log);
-    run::shown(&mut command)?;
-
+    cargo_build(&[board], log, folder, environment)?;
     let built = folder.join(&board.target).join("release/friendlet");
     let elf = Elf::read(&built)?;
     if !elf.is_static() {
@@ -189,8 +223,15 @@ fn binary_path(board: &Board) -> PathBuf {
 }
 
 /// Tells a cargo command the board's target and limits.
-pub(crate) fn for_board(command: &mut Command, board: &Board) {
-    command.args(["--target", &board.target]).env("FRIENDLET_BOARD", &board.name);
+fn for_board(command: &mut Command, board: &Board) {
+    for_target(command, board, &board.name);
+}
+
+/// Tells a cargo command, which may know of other targets already, the board's target, and whose limits
+/// are those of the build.
+pub(crate) fn for_target(command: &mut Command, board: &Board, limits_of: &str) {
+    let variable = format!("FRIENDLET_BOARD_{}", board.target.replace('-', "_"));
+    command.args(["--target", &board.target]).env(variable, limits_of);
     // What the caller's own builds use must not leak into a board's.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
 }

@@ -77,11 +77,10 @@ pub(crate) fn test(boards: &[Board]) -> Result<(), String> {
     command.arg("-Zbuild-std").args(OPTIMISED);
     let mut is_foreign = false;
     for board in boards {
-        build::for_board(&mut command, board);
+        // The cases are written for the limits of the host.
+        build::for_target(&mut command, board, "host");
         is_foreign |= installed(board)?.is_some() && board.architecture() == "arm";
     }
-    // The cases are written for the limits of the host.
-    command.env("FRIENDLET_BOARD", "host");
     let programs = cargo::test_programs(&mut command)?;
     if is_foreign {
         register()?;

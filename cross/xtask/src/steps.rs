@@ -71,7 +71,9 @@ fn set_up() -> Result<(), String> {
 /// Builds each board and holds it to its budget.
 fn boards() -> Result<(), String> {
     build::check_refusals()?;
-    for board in &Board::all()? {
+    let all = Board::all()?;
+    build::build_together(&all);
+    for board in &all {
         build::build(board)?;
         sizes::show(board)?;
         // Those of tier 1 are imaged where they are booted.
