@@ -38,14 +38,14 @@ const LEFT_OUT: [&str; 11] = [
     "sys::process::tests::pipe_held_open_by_what_escaped_is_closed_by_the_next_start",
 ];
 
-/// Runs its arguments, and once more if they have not ended within ten minutes; three are usual. A child
+/// Runs its arguments, and once more if they have not ended within seven minutes; three are usual. A child
 /// of a program with threads, which QEMU 7.2 forks, at times waits for a lock of QEMU's that nobody there
 /// holds any more, before its own program begins: neither the tests nor what they test have a part in it.
 /// What hangs for another reason does so again.
-const WITHIN_TIME: &str = r#"timeout --kill-after=5 600 "$@"; status=$?
+const WITHIN_TIME: &str = r#"timeout --kill-after=5 420 "$@"; status=$?
 [ $status -eq 124 ] || [ $status -eq 137 ] || exit $status
-echo "not done within 600 s: a process that QEMU lost, or a hang; once more"
-exec timeout --kill-after=5 600 "$@""#;
+echo "not done within 420 s: a process that QEMU lost, or a hang; once more"
+exec timeout --kill-after=5 420 "$@""#;
 
 /// QEMU's program for the board, where it needs one.
 pub(crate) fn emulator(board: &Board) -> Option<String> {
