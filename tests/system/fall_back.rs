@@ -1,6 +1,7 @@
 //! A device file that cannot be used, and what is in force instead.
 
-use std::fs;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use crate::support::device::shell;
 use crate::support::folder::Folder;
@@ -65,7 +66,13 @@ fn without_a_last_good_one_the_built_in_file_is_in_force() {
     let mut command = friendlet();
     command.args(["serve", "--fall-back", "--config", &file]).env("STATE_DIRECTORY", folder.file("state"));
     let address = built_in_address();
-    let taken = std::net::TcpListener::bind(&address);
+    let mut taken = std::net::TcpListener::bind(&address);
+    let start = Instant::now();
+    // Another run of the tests beside this one has it for a moment, and would leave it to the server.
+    while taken.is_err() && start.elapsed() < Duration::from_secs(30) {
+        thread::sleep(Duration::from_millis(50));
+        taken = std::net::TcpListener::bind(&address);
+    }
     let run = run_command(&mut command, "");
     drop(taken);
     assert_eq!(run.code, Some(69), "{run:?}");
