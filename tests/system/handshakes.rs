@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use friendlet::limits::{TLS_CLIENT_HEAP_BYTES, TLS_HANDSHAKE_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
+use super::tls::identity;
 use crate::support::folder::Folder;
 use crate::support::server::Allocations;
 use crate::support::stream::Stream;
@@ -192,10 +192,8 @@ fn handshake_that_goes_on_holds_its_limit() {
 #[test]
 fn handshake_with_certificates_of_clients_holds_its_limit() {
     let folder = Folder::new();
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-    let listen = format!("client_ca = \"{}\"\n", folder.write("ca.pem", authority.pem()));
+    let (authority, ..) = identity(true);
+    let listen = format!("client_ca = \"{}\"\n", folder.write("ca.pem", authority.certificate));
     let mut server = Server::start_counting(&Device::new().listen(&listen));
     let limit = TLS_HEAP_BYTES + TLS_CLIENT_HEAP_BYTES;
     for flight in [client_hello(), long_hello()] {

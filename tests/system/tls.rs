@@ -52,7 +52,7 @@ fn the_protocol_is_1_3_alone() {
 }
 
 /// A self-signed certificate for a server or an authority.
-fn identity(is_authority: bool) -> (Identity, CertificateParams, KeyPair) {
+pub(super) fn identity(is_authority: bool) -> (Identity, CertificateParams, KeyPair) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     if is_authority {

@@ -24,7 +24,11 @@ pub(crate) fn build(board: &Board) -> Result<PathBuf, String> {
     let start = Instant::now();
     let binary = binary_path(board);
     if let Some(built) = BUILT.lock().unwrap_or_else(PoisonError::into_inner).get(&board.name) {
-        return if *built == binary { Ok(binary) } else { copied(board, built, binary) };
+        if *built != binary {
+            put(built, &binary)?;
+            println!("    {}: as built before, {}", board.name, built.display());
+        }
+        return Ok(binary);
     }
     let elf = build_as(board, board.log, &binary)?;
     told(board, &elf, start);
@@ -36,17 +40,19 @@ pub(crate) fn build(board: &Board) -> Result<PathBuf, String> {
 /// boards of the same one are built anew in turn.
 static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
 
-/// Copies what this run has built to where it is wanted too.
-fn copied(board: &Board, built: &Path, binary: PathBuf) -> Result<PathBuf, String> {
-    let failed = |error| format!("{}: {error}", binary.display());
-    if let Some(folder) = binary.parent() {
-        fs::create_dir_all(folder).map_err(failed)?;
-    }
-    // Replaced, not written over, as below.
-    let _ = fs::remove_file(&binary);
-    fs::copy(built, &binary).map_err(failed)?;
-    println!("    {}: as built before, {}", board.name, built.display());
-    Ok(binary)
+/// Puts a copy of a program at `to`, whose folder is made where it is missing.
+pub(crate) fn put(from: &Path, to: &Path) -> Result<(), String> {
+    make_way(to)?;
+    fs::copy(from, to).map(drop).map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))
+}
+
+/// Makes the folder of `to`, and takes away what is there: a program is replaced and not written over, for
+/// the old one may run.
+fn make_way(to: &Path) -> Result<(), String> {
+    let folder = to.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let _ = fs::remove_file(to);
+    Ok(())
 }
 
 /// The same in another target folder and with an environment of its own, such as limits; the binary
@@ -132,14 +138,10 @@ fn compile(
 /// kept in `target/symbols`, by its build id, for `cargo xtask log`.
 pub(crate) fn build_as(board: &Board, log: Log, binary: &Path) -> Result<Elf, String> {
     let (built, elf) = compile(board, log, &run::root().join("target"), &[])?;
-    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    let folder = binary.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-    // Replaced, not written over: an emulator may run the old one.
-    let _ = fs::remove_file(binary);
     match log {
-        Log::Text => fs::copy(&built, binary).map(drop).map_err(|error| failed(binary, error))?,
+        Log::Text => put(&built, binary)?,
         Log::Defmt => {
+            make_way(binary)?;
             let whole = keep_symbols(&built, &elf)?;
             strip(board, &whole, binary)?;
         }

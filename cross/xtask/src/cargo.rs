@@ -22,38 +22,40 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 
 /// Runs a cargo command that builds the program or test `name`, and returns the path of it.
 pub(crate) fn executable(command: &mut Command, name: &str) -> Result<PathBuf, String> {
-    let messages = run::captured(command.args(["--message-format", "json-render-diagnostics"]))?;
-    messages
-        .lines()
-        .filter_map(|line| json::parse(line).ok())
-        .filter(|message| {
-            message.member("target").and_then(|target| target.member("name")?.text()) == Some(name)
-        })
-        .find_map(|message| message.member("executable")?.text().map(PathBuf::from))
-        .ok_or_else(|| format!("cargo built no program '{name}'"))
+    let built = programs(command)?.into_iter().find(|program| program.name == name);
+    built.map(|program| program.path).ok_or_else(|| format!("cargo built no program '{name}'"))
 }
 
-/// A program of tests.
+/// Runs a cargo command that builds tests, for one target or for several, and returns them all.
+pub(crate) fn test_programs(command: &mut Command) -> Result<Vec<Program>, String> {
+    Ok(programs(command)?.into_iter().filter(Program::is_test).collect())
+}
+
+/// A program that cargo has built.
 #[derive(Debug)]
-pub(crate) struct TestProgram {
-    /// What it tests: the name of the library or of the test.
+pub(crate) struct Program {
+    /// The name of the program, or of the library or test that it tests.
     pub(crate) name: String,
     /// Where it is.
     pub(crate) path: PathBuf,
 }
 
-/// Runs a cargo command that builds tests, for one target or for several, and returns them all.
-pub(crate) fn test_programs(command: &mut Command) -> Result<Vec<TestProgram>, String> {
-    let messages = run::captured(command.args(["--message-format", "json-render-diagnostics"]))?;
-    Ok(messages.lines().filter_map(|line| test_program(&json::parse(line).ok()?)).collect())
+impl Program {
+    fn new(message: &json::Value) -> Option<Self> {
+        let path = PathBuf::from(message.member("executable")?.text()?);
+        let name = message.member("target")?.member("name")?.text()?.to_owned();
+        Some(Self { name, path })
+    }
+
+    /// Programs that tests start are told with them; those lie one folder above.
+    fn is_test(&self) -> bool {
+        self.path.parent().is_some_and(|folder| folder.ends_with("deps"))
+    }
 }
 
-fn test_program(message: &json::Value) -> Option<TestProgram> {
-    let path = PathBuf::from(message.member("executable")?.text()?);
-    // Programs that tests start are told too; those lie one folder above.
-    let is_test = path.parent()?.ends_with("deps");
-    let name = message.member("target")?.member("name")?.text()?.to_owned();
-    is_test.then_some(TestProgram { name, path })
+fn programs(command: &mut Command) -> Result<Vec<Program>, String> {
+    let messages = run::captured(command.args(["--message-format", "json-render-diagnostics"]))?;
+    Ok(messages.lines().filter_map(|line| Program::new(&json::parse(line).ok()?)).collect())
 }
 
 /// Sources are as `cargo fmt` leaves them.
@@ -113,7 +115,7 @@ mod tests {
             let text = format!(
                 r#"{{"reason":"compiler-artifact","target":{{"name":"friendlet"}},"executable":{path}}}"#
             );
-            test_program(&json::parse(&text).unwrap())
+            Program::new(&json::parse(&text).unwrap()).filter(Program::is_test)
         };
         let found = program(r#""/t/debug/deps/friendlet-1""#).unwrap();
         assert_eq!(

@@ -41,8 +41,9 @@ const LEFT_OUT: [&str; 11] = [
 /// Runs its arguments, and once more if they have not ended within seven minutes; three are usual. A child
 /// of a program with threads, which QEMU 7.2 forks, at times waits for a lock of QEMU's that nobody there
 /// holds any more, before its own program begins: neither the tests nor what they test have a part in it.
-/// What hangs for another reason does so again.
-const WITHIN_TIME: &str = r#"timeout --kill-after=5 420 "$@"; status=$?
+/// What hangs for another reason does so again. setpriv: `timeout` leaves the group of the terminal, and is
+/// to end with who waits for it.
+const WITHIN_TIME: &str = r#"setpriv --pdeathsig TERM timeout --kill-after=5 420 "$@"; status=$?
 [ $status -eq 124 ] || [ $status -eq 137 ] || exit $status
 echo "not done within 420 s: a process that QEMU lost, or a hang; once more"
 exec timeout --kill-after=5 420 "$@""#;

@@ -13,13 +13,15 @@ fn pair() -> (TcpStream, TcpStream) {
     (client, listener.accept().unwrap().0)
 }
 
-/// Reads a byte at a time and has nothing to say.
+/// Hears a byte at a time, and says what it was made with; with `finish` it only leaves.
 #[derive(Default)]
-struct Counting {
-    read: Cell<usize>,
+struct Fake {
+    heard: Cell<usize>,
+    unsaid: Cell<usize>,
+    finish: Option<Finish>,
 }
 
-impl Endpoint for Counting {
+impl Endpoint for Fake {
     fn now(&self) -> Duration {
         Duration::ZERO
     }
@@ -33,17 +35,19 @@ impl Endpoint for Counting {
     fn release(&self, _: SlotId) {}
 
     fn state(&self, _: SlotId) -> State {
-        State { receives: true, sends: false, finish: None }
+        State { receives: self.finish.is_none(), sends: self.unsaid.get() > 0, finish: self.finish }
     }
 
     fn receive(&self, id: SlotId, read: &mut Read<'_>) -> io::Result<(usize, State)> {
         let count = read(&mut [0])?;
-        self.read.set(self.read.get() + count);
+        self.heard.set(self.heard.get() + count);
         Ok((count, self.state(id)))
     }
 
-    fn send(&self, id: SlotId, _: &mut Write<'_>) -> io::Result<(usize, State)> {
-        Ok((0, self.state(id)))
+    fn send(&self, id: SlotId, write: &mut Write<'_>) -> io::Result<(usize, State)> {
+        let count = write(&[b'x'; SEND_BYTES][..self.unsaid.get()])?;
+        self.unsaid.set(self.unsaid.get() - count);
+        Ok((count, self.state(id)))
     }
 
     fn handle_end(&self, _: SlotId, _: End) {}
@@ -62,56 +66,17 @@ fn connection_takes_its_turns_and_lets_others_have_theirs() {
     let stream = Source::new(server).unwrap();
     let wait = core::future::poll_fn(|context| stream.poll_readable(context));
     crate::runtime::block_on(&mut crate::runtime::Tasks::new(0), wait).unwrap();
-    let (ports, endpoint) = (Ports::new(1), Counting::default());
+    let (ports, endpoint) = (Ports::new(1), Fake::default());
     let port = ports.get(0).unwrap();
     let id = SlotId { index: 0, generation: 0 };
     let mut connection = Connection::new(&stream, id, &ports, port, &endpoint, None, Buffers::default());
     let mut context = Context::from_waker(Waker::noop());
     for polls in 1..=2 {
         assert!(connection.poll(&mut context).is_pending());
-        assert_eq!(endpoint.read.get(), polls * TURNS);
+        assert_eq!(endpoint.heard.get(), polls * TURNS);
     }
     assert!(connection.poll(&mut context).is_pending());
-    assert_eq!(endpoint.read.get(), 2 * TURNS);
-}
-
-/// Has as many bytes to say as it was made with, and is over.
-struct Leaving {
-    left: Cell<usize>,
-}
-
-impl Endpoint for Leaving {
-    fn now(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn claim(&self, _: SocketAddr) -> Option<SlotId> {
-        None
-    }
-
-    fn make_room(&self) {}
-
-    fn release(&self, _: SlotId) {}
-
-    fn state(&self, _: SlotId) -> State {
-        State { receives: false, sends: self.left.get() > 0, finish: Some(Finish::Graceful) }
-    }
-
-    fn receive(&self, id: SlotId, _: &mut Read<'_>) -> io::Result<(usize, State)> {
-        Ok((0, self.state(id)))
-    }
-
-    fn send(&self, id: SlotId, write: &mut Write<'_>) -> io::Result<(usize, State)> {
-        let count = write(&[b'x'; SEND_BYTES][..self.left.get()])?;
-        self.left.set(self.left.get() - count);
-        Ok((count, self.state(id)))
-    }
-
-    fn handle_end(&self, _: SlotId, _: End) {}
-
-    fn handle_plain(&self, _: SlotId) {}
-
-    fn handle_tick(&self) {}
+    assert_eq!(endpoint.heard.get(), 2 * TURNS);
 }
 
 #[test]
@@ -125,14 +90,16 @@ fn the_kernel_keeps_the_last_words_for_a_peer_that_does_not_read() {
         before += count;
     }
     let stream = Source::new(server).unwrap();
-    let (ports, endpoint) = (Ports::new(1), Leaving { left: Cell::new(SEND_BYTES) });
+    let ports = Ports::new(1);
+    let leaving = Some(Finish::Graceful);
+    let endpoint = Fake { unsaid: Cell::new(SEND_BYTES), finish: leaving, ..Fake::default() };
     let port = ports.get(0).unwrap();
     let id = SlotId { index: 0, generation: 0 };
     let mut connection = Connection::new(&stream, id, &ports, port, &endpoint, None, Buffers::default());
     let mut context = Context::from_waker(Waker::noop());
     assert!(connection.poll(&mut context).is_pending());
     assert!(connection.widened);
-    assert_eq!(endpoint.left.get(), 0, "all is said in one poll, though nobody has read");
+    assert_eq!(endpoint.unsaid.get(), 0, "all is said in one poll, though nobody has read");
     assert!(connection.linger.is_some());
     drop(stream);
     let mut heard = Vec::new();

@@ -190,8 +190,7 @@ fn build_bench_board(folder: &Path) -> Result<PathBuf, String> {
     let environment = [("FRIENDLET_LIMIT_SLOTS", BENCH_SLOTS)];
     let built = build::build_in(&Board::load("host")?, &run::root().join("target"), &environment)?;
     let binary = folder.join("friendlet");
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    fs::copy(built, &binary).map_err(|error| format!("{}: {error}", binary.display()))?;
+    build::put(&built, &binary)?;
     Ok(binary)
 }
 

@@ -1,6 +1,5 @@
 //! The black-box cases, against a booted board.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -99,12 +98,7 @@ pub(crate) fn build(board: &Board) -> Result<(), String> {
     let tests = executable(command.env("FRIENDLET_BOARD", &board.name), "it")?;
     let friendlet = tests.ancestors().nth(2).map(|folder| folder.join("friendlet")).unwrap_or_default();
     let to = program(board);
-    let folder = to.parent().unwrap_or(&to).to_owned();
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    for (from, to) in [(tests, to), (friendlet, folder.join("friendlet"))] {
-        // Replaced, not written over: one may run.
-        let _ = fs::remove_file(&to);
-        fs::copy(&from, to).map_err(|error| format!("{}: {error}", from.display()))?;
-    }
+    build::put(&friendlet, &to.with_file_name("friendlet"))?;
+    build::put(&tests, &to)?;
     log::reader().map(drop)
 }
