@@ -24,11 +24,15 @@ fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
+    // Hidden from the optimiser, or it could leave a loop at the first difference.
+    let hidden = core::hint::black_box::<u64>;
     let mut difference = 0;
-    for (a, b) in a.iter().zip(b) {
-        difference |= a ^ b;
-        // Hidden from the optimiser, or it could leave the loop at the first difference.
-        difference = core::hint::black_box(difference);
+    let ((words, rest), (other_words, other_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    for (a, b) in words.iter().zip(other_words) {
+        difference = hidden(difference | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)));
+    }
+    for (a, b) in rest.iter().zip(other_rest) {
+        difference = hidden(difference | u64::from(a ^ b));
     }
     difference == 0
 }
@@ -43,6 +47,13 @@ mod tests {
         assert!(equal_in_constant_time(b"abc", b"abc"));
         assert!(!equal_in_constant_time(b"abc", b"abd"));
         assert!(!equal_in_constant_time(b"bbc", b"abc"));
+        let long = *b"0123456789abcdefXYZ";
+        assert!(equal_in_constant_time(&long, &long.clone()));
+        for at in 0..long.len() {
+            let mut other = long;
+            other[at] ^= 0x80;
+            assert!(!equal_in_constant_time(&long, &other), "byte {at}");
+        }
         assert!(!equal_in_constant_time(b"abc", b"abcd"));
     }
 }

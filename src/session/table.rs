@@ -47,6 +47,9 @@ struct Entry {
 #[derive(Debug)]
 pub struct SessionTable {
     entries: Box<[Entry]>,
+    /// Most places that were ever in use at once, which are the first ones: behind them nothing has to be
+    /// looked for.
+    reached: usize,
     idle_timeout: Duration,
     displaced: Option<SessionKey>,
 }
@@ -58,7 +61,7 @@ impl SessionTable {
     /// No sessions; one ends after `idle_timeout` without activity.
     pub fn new(idle_timeout: Duration) -> Self {
         let entries = (0..SESSIONS).map(|_| Entry::default()).collect();
-        Self { entries, idle_timeout, displaced: None }
+        Self { entries, reached: 0, idle_timeout, displaced: None }
     }
 
     /// Opens a session for a login, with an id made of `random`. As in Friend Core there is one of
@@ -92,6 +95,7 @@ impl SessionTable {
             entry.generation = entry.generation.wrapping_add(1);
             self.displaced = Some(before);
         }
+        self.reached = self.reached.max(index + 1);
         let mut id = [0; SESSION_ID_BYTES];
         HEXLOWER.encode_mut(&random, &mut id);
         entry.session = Some(Session { user, device, id, active: now });
@@ -220,7 +224,8 @@ impl SessionTable {
     }
 
     fn sessions(&self) -> impl Iterator<Item = (usize, &Session)> {
-        self.entries
+        let reached = self.entries.get(..self.reached).unwrap_or_default();
+        reached
             .iter()
             .enumerate()
             .filter_map(|(index, entry)| entry.session.as_ref().map(|session| (index, session)))

@@ -9,6 +9,10 @@ use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use super::ReceiveBuffer;
 use crate::limits::CONTROL_BYTES;
 
+/// Shortest header of a frame (RFC 6455, 5.2). To see it whole takes more bytes yet; to find with the
+/// parser that there is none takes as long as to read one, and is done after every message.
+const SHORTEST_HEADER_BYTES: usize = 2;
+
 /// What an [`Assembler`] takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -148,6 +152,9 @@ impl Assembler {
                 }
             }
             let unread = filled.get(self.next..).unwrap_or_default();
+            if unread.len() < SHORTEST_HEADER_BYTES {
+                return Ok(Event::More);
+            }
             let mut cursor = Cursor::new(unread);
             let parsed =
                 FrameHeader::parse(&mut cursor).map_err(|_| Violation::Protocol("reserved opcode"))?;

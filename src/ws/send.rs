@@ -1,7 +1,5 @@
 //! The fixed buffer that one connection sends from.
 
-use std::io::Cursor;
-
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
@@ -10,6 +8,8 @@ use crate::pages::{Pages, Use};
 
 /// Longest header of a frame without a mask.
 const HEADER_BYTES: usize = 10;
+/// Most that the first frame of an empty buffer leaves in front of it: its header is then 2 bytes long.
+const GAP_BYTES: usize = HEADER_BYTES - 2;
 
 /// There was no room: nothing was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,7 +50,8 @@ impl SendBuffer {
 
     /// Room, in bytes. A frame takes at most 10 more than its payload.
     pub fn free(&self) -> usize {
-        self.storage.len() - (self.end - self.start)
+        let gap = if self.start > GAP_BYTES { self.start } else { 0 };
+        self.storage.len() - self.end + gap
     }
 
     /// Drops the `count` bytes at the front that were sent.
@@ -117,26 +118,30 @@ impl SendBuffer {
         self.frame(OpCode::Control(kind), |room| copy(payload, room))
     }
 
-    /// The payload is written behind room for the longest header, and moved up to the one it gets.
+    /// The payload is written behind room for the longest header. In an empty buffer the frame then starts
+    /// where its own header has to; behind other frames the payload is moved up to it.
     fn frame(&mut self, opcode: OpCode, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
         self.make_room();
-        let room = self.storage.get_mut(self.end + HEADER_BYTES..).ok_or(Full)?;
-        let length = write(room).ok_or(Full)?;
+        let payload = self.end + HEADER_BYTES;
+        let length = write(self.storage.get_mut(payload..).ok_or(Full)?).ok_or(Full)?;
         let header = FrameHeader { opcode, ..FrameHeader::default() };
-        let mut bytes = [0; HEADER_BYTES];
-        let mut cursor = Cursor::new(&mut bytes[..]);
-        header.format(length as u64, &mut cursor).map_err(|_| Full)?;
-        let header_bytes = cursor.position() as usize;
-        self.storage[self.end..self.end + header_bytes].copy_from_slice(&bytes[..header_bytes]);
-        let payload = self.end + HEADER_BYTES..self.end + HEADER_BYTES + length;
-        self.storage.copy_within(payload, self.end + header_bytes);
+        let header_bytes = header.len(length as u64);
+        if self.is_empty() {
+            self.start = payload - header_bytes;
+            self.end = self.start;
+        } else {
+            self.storage.copy_within(payload..payload + length, self.end + header_bytes);
+        }
+        let mut place = &mut self.storage[self.end..self.end + header_bytes];
+        header.format(length as u64, &mut place).map_err(|_| Full)?;
         self.end += header_bytes + length;
         Ok(())
     }
 
+    /// Moves what waits to the front, but not for the few bytes that a first frame has left there.
     fn make_room(&mut self) {
         self.use_ = Use::Fresh;
-        if self.start > 0 {
+        if self.start > GAP_BYTES {
             self.storage.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
@@ -187,6 +192,25 @@ mod tests {
         assert_eq!(buffer.pending(), b"56789");
         buffer.message(true, b"abc").unwrap();
         assert_eq!(buffer.pending(), b"56789\x81\x03abc");
+    }
+
+    #[test]
+    fn as_much_fits_as_is_said_to_be_free() {
+        // A first frame starts where its header has to, so what is free depends on its length.
+        for first in [0, 5, 125, 126, 300] {
+            for sent in [0, 3, 8, 9, 100] {
+                let mut buffer = SendBuffer::new(1000);
+                buffer.message(true, &vec![b'a'; first]).unwrap();
+                let sent = sent.min(buffer.pending().len() - 1);
+                buffer.sent(sent);
+                let waiting = buffer.pending().to_vec();
+                let fits = buffer.free() - HEADER_BYTES;
+                assert_eq!(buffer.message(true, &vec![b'b'; fits + 1]), Err(Full), "{first} {sent}");
+                assert_eq!(buffer.message(true, &vec![b'b'; fits]), Ok(()), "{first} {sent}");
+                assert_eq!(buffer.pending()[..waiting.len()], waiting);
+                assert!(buffer.pending().ends_with(&vec![b'b'; fits]));
+            }
+        }
     }
 
     #[test]
