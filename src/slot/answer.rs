@@ -58,6 +58,17 @@ pub(super) enum Job {
     Command,
 }
 
+impl Job {
+    /// The function that waits for it.
+    pub(super) fn function(&self) -> &'static str {
+        match self {
+            Self::Login(_) => "login",
+            Self::Change(_) => "updatepassword",
+            Self::Command => "command",
+        }
+    }
+}
+
 /// A login whose password is being checked.
 #[derive(Debug)]
 pub(super) struct LoginJob {

@@ -26,6 +26,8 @@ const LARGEST_FRAME_BYTES: usize = FRAME_HEADER_BYTES
 pub(super) const ANSWER_ROOM: usize = LARGEST_FRAME_BYTES + SEND_RESERVE_BYTES;
 const _: () = assert!(ANSWER_ROOM <= SEND_BYTES, "send_bytes: must hold a whole reply, or one chunk of it");
 
+/// Linux's error number for an answer that did not come in time.
+const ETIMEDOUT: i32 = 110;
 /// Why a socket is closed for which there is no place.
 const HOUSE_FULL: &str = "the house is full";
 
@@ -365,7 +367,8 @@ impl Connection {
         }
         if let Some(waiting) = self.waiting.as_ref().filter(|waiting| now >= waiting.until) {
             crate::warning!("a call was given up: what it waits for does not come");
-            let answer = around.desk.fail(waiting.form, Failure::TableFull);
+            let failure = Failure::Failed { function: waiting.job.function(), result: ETIMEDOUT };
+            let answer = around.desk.fail(waiting.form, failure);
             self.handle_answer(answer, around);
             if self.finish.is_some() {
                 return;

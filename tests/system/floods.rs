@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::http::{Response, exchange, form_request, login_form, session_of};
+use crate::support::memory::assert_bound_holds;
 use crate::support::stream::Stream;
 use crate::support::wait::until;
 use crate::support::{Device, Server, process, tls};
@@ -74,8 +75,8 @@ fn flood(server: &Server, client: impl Fn(usize, SocketAddr) + Sync) {
     assert!(logins > 0, "the administrator never came");
 }
 
-/// Floods a server that has served once, and looks at what stays.
-fn nothing_stays(device: &Device, client: impl Fn(usize, SocketAddr) + Sync) {
+/// Floods a server that has served once, and looks at what it takes and what stays.
+fn nothing_stays(what: &str, device: &Device, client: impl Fn(usize, SocketAddr) + Sync) {
     let mut server = Server::start(device);
     // What is made on first use is made before memory is measured: every slot once, and a login.
     let settle = |server: &Server| {
@@ -96,6 +97,7 @@ fn nothing_stays(device: &Device, client: impl Fn(usize, SocketAddr) + Sync) {
 
     flood(&server, client);
 
+    assert_bound_holds(&server, what);
     quiet(&server, descriptors);
     settle(&server);
     quiet(&server, descriptors);
@@ -109,18 +111,18 @@ fn nothing_stays(device: &Device, client: impl Fn(usize, SocketAddr) + Sync) {
 
 #[test]
 fn connections_that_hang_up_without_a_byte() {
-    nothing_stays(&Device::plain(), |_, address| drop(TcpStream::connect(address)));
+    nothing_stays("hang-ups", &Device::plain(), |_, address| drop(TcpStream::connect(address)));
 }
 
 #[test]
 fn connections_that_hang_up_without_a_byte_where_tls_is_spoken() {
-    nothing_stays(&Device::new(), |_, address| drop(TcpStream::connect(address)));
+    nothing_stays("hang-ups", &Device::new(), |_, address| drop(TcpStream::connect(address)));
 }
 
 #[test]
 fn half_heads() {
     let head = b"POST /system.library/services/hello/start HTTP/1.1\r\nHost: localhost\r\nContent-Ty";
-    nothing_stays(&Device::plain(), |number, address| {
+    nothing_stays("half heads", &Device::plain(), |number, address| {
         // It may be turned away before it has written.
         let Ok(mut socket) = TcpStream::connect(address) else { return };
         let _ = socket.write_all(&head[..1 + number % (head.len() - 1)]);
@@ -130,7 +132,7 @@ fn half_heads() {
 #[test]
 fn client_hellos_cut_short() {
     let hello = tls::client_hello();
-    nothing_stays(&Device::new(), |number, address| {
+    nothing_stays("hellos cut short", &Device::new(), |number, address| {
         let Ok(mut socket) = TcpStream::connect(address) else { return };
         let _ = socket.write_all(&hello[..1 + number % (hello.len() - 1)]);
     });

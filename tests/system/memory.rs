@@ -7,40 +7,13 @@ use friendlet::limits::{CHUNK_SETS, MESSAGE_BYTES, RECEIVE_BYTES, SESSIONS, SLOT
 
 use crate::support::device::{FOUNDING, shell};
 use crate::support::http::session_of;
-use crate::support::server::run;
+use crate::support::memory::{assert_bound_holds, bound, is_measurable, taken};
 use crate::support::stream::Stream;
 use crate::support::wait::until;
 use crate::support::ws::{CONTINUATION, Frame, Socket, TEXT, request};
 use crate::support::{Device, Server, process};
 
 const OK: &str = r#"{ "Status": "ok"}"#;
-
-/// The last number of a line of `friendlet check`.
-#[track_caller]
-fn told(table: &str, item: &str) -> u64 {
-    let item = format!("{item}  ");
-    let line =
-        table.lines().find(|line| line.starts_with(&item)).unwrap_or_else(|| panic!("{item}: {table}"));
-    line.split_whitespace().last().unwrap().parse().unwrap()
-}
-
-/// What the server says that it takes at most. The pages of the program are its file's, and counted
-/// neither here nor in [`taken`].
-fn bound(server: &Server) -> u64 {
-    let check = run(&["check", &server.folder().file("friendlet.toml")], "");
-    told(&check.stdout, "all, bytes") - told(&check.stdout, "program")
-}
-
-/// What it has taken at most so far.
-fn taken(server: &Server) -> u64 {
-    let pages = process::status(server.pid(), "VmHWM") - process::status(server.pid(), "RssFile");
-    pages * 1024 - process::written_file_pages(server.pid())
-}
-
-/// Whether what the system tells of the process is the program's own and not an emulator's.
-fn is_measurable() -> bool {
-    std::env::var_os("FRIENDLET_RUNNER").is_none()
-}
 
 /// Has a reply sent that is cut into chunks, so that the whole send buffer and a set are in use.
 fn hear_a_long_reply(socket: &mut Socket) {
@@ -151,7 +124,7 @@ fn handshakes_that_do_not_end_hold_it_too() {
         return;
     }
     let server = Server::start(&Device::new());
-    let (bound, idle) = (bound(&server), taken(&server));
+    let idle = taken(&server);
     let hello = long_hello();
     let clients: Vec<Stream> = (0..SLOTS)
         .map(|_| {
@@ -162,7 +135,5 @@ fn handshakes_that_do_not_end_hold_it_too() {
         .collect();
     until("every handshake is there", || taken(&server) > idle + (SLOTS * TLS_HANDSHAKE_BYTES) as u64);
     drop(clients);
-    let taken = taken(&server);
-    println!("handshakes: {idle} bytes idle, {taken} full; bound {bound}");
-    assert!(taken <= bound, "{taken} bytes are taken where {bound} were told");
+    assert_bound_holds(&server, "handshakes that do not end");
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use friendlet::limits::SEND_TIMEOUT;
 
 use crate::support::device::{FOUNDING, shell};
+use crate::support::memory::assert_bound_holds;
 use crate::support::stream::Stream;
 use crate::support::wait::{SOON, within};
 use crate::support::ws::{Event, Frame, Socket, TEXT, request};
@@ -57,6 +58,7 @@ fn it_is_closed_past_its_deadline_and_costs_no_memory() {
         (process::descriptors(server.pid()) <= descriptors).then_some(())
     });
     assert!(start.elapsed() + Duration::from_secs(1) > SEND_TIMEOUT, "{:?}", start.elapsed());
+    assert_bound_holds(&server, "a slow reader");
     let after = process::status(server.pid(), "VmRSS");
     assert!(after <= memory + 512, "{memory} kB before, {after} kB after");
     // What it was sent before is still there to be read, up to the end.

@@ -69,13 +69,12 @@ pub(crate) fn build_in(
 }
 
 fn told(board: &Board, elf: &Elf, start: Instant) {
-    println!(
-        "    {}: {} bytes, static, {}, in {:.0} s",
-        board.name,
-        elf.file_bytes(),
-        board.target,
-        start.elapsed().as_secs_f64()
-    );
+    let (name, bytes, target) = (&board.name, elf.file_bytes(), &board.target);
+    // Nothing is built in less: cargo had it already.
+    match start.elapsed().as_secs() {
+        0 => println!("    {name}: {bytes} bytes, static, {target}"),
+        seconds => println!("    {name}: {bytes} bytes, static, {target}, in {seconds} s"),
+    }
 }
 
 /// Builds for all these boards at once, no two of which have the same target: optimising a whole program

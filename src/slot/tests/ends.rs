@@ -25,7 +25,21 @@ fn call_over_http_that_is_given_up_is_answered() {
     world.pass(ANSWER_TIMEOUT);
     assert_eq!(world.server.state(id).finish, Some(Finish::Graceful));
     let response = String::from_utf8(world.get(id)).unwrap();
-    assert!(response.contains(r#""code":"17""#), "{response}");
+    assert!(response.contains(r#"Function command returned: 110", "code":"18""#), "{response}");
+}
+
+#[test]
+fn login_whose_check_never_ends_is_given_up() {
+    let mut world = World::new(4);
+    let id = world.connect();
+    world.put(id, post("/system.library/login", "username=anna&password=x&deviceid=d").as_bytes());
+    assert_eq!(world.system.checks.len(), 1);
+    world.pass(ANSWER_TIMEOUT);
+    let response = String::from_utf8(world.get(id)).unwrap();
+    assert!(response.contains(r#"Function login returned: 110", "code":"18""#), "{response}");
+    // The verdict comes too late, and finds nobody.
+    world.check_password(true);
+    assert!(world.get(id).is_empty());
 }
 
 #[test]

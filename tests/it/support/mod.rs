@@ -5,6 +5,7 @@ pub(crate) mod dhcp;
 pub(crate) mod folder;
 pub(crate) mod guest;
 pub(crate) mod http;
+pub(crate) mod memory;
 pub(crate) mod namespaces;
 pub(crate) mod notify;
 pub(crate) mod process;

@@ -1,0 +1,42 @@
+//! What the server says that it takes at worst, and what it has taken.
+
+use super::server::run;
+use super::{Server, process};
+
+/// The last number of a line of `friendlet check`.
+#[track_caller]
+fn told(table: &str, item: &str) -> u64 {
+    let item = format!("{item}  ");
+    let line =
+        table.lines().find(|line| line.starts_with(&item)).unwrap_or_else(|| panic!("{item}: {table}"));
+    line.split_whitespace().last().unwrap().parse().unwrap()
+}
+
+/// What the server says that it takes at most. The pages of the program are its file's, and counted
+/// neither here nor in [`taken`].
+pub(crate) fn bound(server: &Server) -> u64 {
+    let check = run(&["check", &server.folder().file("friendlet.toml")], "");
+    told(&check.stdout, "all, bytes") - told(&check.stdout, "program")
+}
+
+/// What it has taken at most so far.
+pub(crate) fn taken(server: &Server) -> u64 {
+    let pages = process::status(server.pid(), "VmHWM") - process::status(server.pid(), "RssFile");
+    pages * 1024 - process::written_file_pages(server.pid())
+}
+
+/// Whether what the system tells of the process is the program's own and not an emulator's.
+pub(crate) fn is_measurable() -> bool {
+    std::env::var_os("FRIENDLET_RUNNER").is_none()
+}
+
+/// Holds what the server has taken at most so far against its bound, and tells both.
+#[track_caller]
+pub(crate) fn assert_bound_holds(server: &Server, after: &str) {
+    if !is_measurable() {
+        return;
+    }
+    let (bound, taken) = (bound(server), taken(server));
+    println!("{after}, tls {}: {taken} bytes; bound {bound}", server.is_tls());
+    assert!(taken <= bound, "{taken} bytes are taken where {bound} were told");
+}
