@@ -212,9 +212,11 @@ pub(super) fn release_profile() -> Result<Vec<(String, String)>, String> {
     let profile = table.get("profile").and_then(|profile| profile.get("release")?.as_table());
     let profile = profile.ok_or("Cargo.toml: [profile.release] is missing")?;
     // Libraries are the same to the peers as to friendlet.
-    let libraries = profile.get("package").and_then(|packages| packages.get("*")?.as_table());
-    let libraries = libraries.into_iter().flatten();
-    let libraries = libraries.map(|(key, value)| (format!("package.\"*\".{key}"), value));
+    let settings = |name| profile.get("package").and_then(|packages| packages.get(name)?.as_table());
+    let libraries = ["*", "ring"].into_iter().flat_map(|name| {
+        let settings = settings(name).into_iter().flatten();
+        settings.map(move |(key, value)| (format!("package.\"{name}\".{key}"), value))
+    });
     let keys = profile.iter().filter(|(_, value)| !value.is_table());
     let keys = keys.map(|(key, value)| (key.clone(), value)).chain(libraries);
     keys.map(|(key, value)| {
