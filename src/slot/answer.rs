@@ -63,7 +63,7 @@ impl Job {
     pub(super) fn function(&self) -> &'static str {
         match self {
             Self::Login(_) => "login",
-            Self::Change(_) => "updatepassword",
+            Self::Change(_) => super::password::FUNCTION,
             Self::Command => "command",
         }
     }

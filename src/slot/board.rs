@@ -8,14 +8,12 @@ use heapless::String;
 use super::Platform;
 use super::answer::{Answer, Caller, Identity};
 use super::desk::{Desk, render};
+use super::errno::EINVAL;
 use crate::config::{Complaint, InForce};
 use crate::limits::{BOARD, BUILD_ID_BYTES, LOG_WRITE_BYTES, NOTICE_BYTES, REPLY_BYTES};
 use crate::log::{self, Level};
 use crate::proto::content::{self, BoardLog, BoardStatus};
 use crate::proto::{Failure, Request};
-
-/// Error number of Linux.
-const EINVAL: i32 = 22;
 
 /// What the server knows of the board that it runs on, and will not know better while it runs.
 #[derive(Clone, Debug, Default)]

@@ -7,6 +7,7 @@ use heapless::String;
 
 use super::answer::{Answer, Caller, Identity, Job};
 use super::desk::Desk;
+use super::errno::ETIMEDOUT;
 use super::{Admission, Counters, Platform, SlotId};
 use crate::limits::{
     ADMINISTRATOR_TIMEOUT, CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, CLOSE_TIMEOUT, FRAME_HEADER_BYTES,
@@ -26,8 +27,6 @@ const LARGEST_FRAME_BYTES: usize = FRAME_HEADER_BYTES
 pub(super) const ANSWER_ROOM: usize = LARGEST_FRAME_BYTES + SEND_RESERVE_BYTES;
 const _: () = assert!(ANSWER_ROOM <= SEND_BYTES, "send_bytes: must hold a whole reply, or one chunk of it");
 
-/// Linux's error number for an answer that did not come in time.
-const ETIMEDOUT: i32 = 110;
 /// Why a socket is closed for which there is no place.
 const HOUSE_FULL: &str = "the house is full";
 

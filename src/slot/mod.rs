@@ -11,6 +11,7 @@ mod board;
 mod connection;
 mod counters;
 mod desk;
+mod errno;
 mod login;
 mod messages;
 mod password;

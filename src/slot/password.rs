@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::answer::{Answer, Caller, ChangeJob, Identity, Job};
 use super::desk::Desk;
+use super::errno::{EINVAL, EIO};
 use super::login::until_s;
 use super::{Counters, PasswordVerdict, Platform};
 use crate::limits::PASSWORD_BYTES;
@@ -11,10 +12,7 @@ use crate::proto::{Failure, Form, Request, content};
 use crate::session::{PasswordHash, SALT_BYTES, UserId, canonical_password};
 
 /// Name of the call in Friend Core's words for what failed.
-const FUNCTION: &str = "updatepassword";
-/// Error numbers of Linux.
-const EIO: i32 = 5;
-const EINVAL: i32 = 22;
+pub(super) const FUNCTION: &str = "updatepassword";
 
 impl Desk {
     /// `system.library/user/updatepassword`: everybody's own, who shows the old one; an administrator

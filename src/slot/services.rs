@@ -7,6 +7,7 @@ use heapless::String;
 
 use super::answer::{Answer, Identity, Job};
 use super::desk::{Desk, render};
+use super::errno::{EAGAIN, EIO, ESHUTDOWN, ESRCH};
 use super::{CommandEnd, Platform};
 use crate::limits::{CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES};
 use crate::proto::content::{self, ListEntry, StatusDetail};
@@ -15,11 +16,6 @@ use crate::service::{CommandError, ServiceId, Verb, What};
 
 /// What Friend Core gives for a service without a page of its own.
 const NO_WEBGUI: &str = "<div> </div>";
-/// Error numbers of Linux, for failures that are not the system's own.
-const ESRCH: i32 = 3;
-const EIO: i32 = 5;
-const EAGAIN: i32 = 11;
-const ESHUTDOWN: i32 = 108;
 
 /// A function of a service.
 #[derive(Clone, Copy)]

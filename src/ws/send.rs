@@ -50,8 +50,7 @@ impl SendBuffer {
 
     /// Room, in bytes. A frame takes at most 10 more than its payload.
     pub fn free(&self) -> usize {
-        let gap = if self.start > GAP_BYTES { self.start } else { 0 };
-        self.storage.len() - self.end + gap
+        self.storage.len() - self.end + self.reclaimable()
     }
 
     /// Drops the `count` bytes at the front that were sent.
@@ -141,11 +140,17 @@ impl SendBuffer {
     /// Moves what waits to the front, but not for the few bytes that a first frame has left there.
     fn make_room(&mut self) {
         self.use_ = Use::Fresh;
-        if self.start > GAP_BYTES {
+        let count = self.reclaimable();
+        if count > 0 {
             self.storage.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
+            self.end -= count;
             self.start = 0;
         }
+    }
+
+    /// Bytes in front of what waits, where they are worth a move.
+    fn reclaimable(&self) -> usize {
+        if self.start > GAP_BYTES { self.start } else { 0 }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::support::device::FOUNDING;
 use crate::support::folder::Folder;
 use crate::support::guest::{Guest, guest};
 use crate::support::http::session_of;
+use crate::support::memory::told;
 use crate::support::server::{Run, friendlet, run_command};
 use crate::support::stream::Stream;
 use crate::support::wait::{until, within};
@@ -288,11 +289,7 @@ mod asked {
         let resident = |pid| process::status(pid, "VmRSS");
         let idle = resident(server);
         let table = board().run("/sbin/friendlet check /data/friendlet.toml");
-        let number = |item: &str| -> u64 {
-            let line = table.lines().find(|line| line.starts_with(item)).unwrap_or_else(|| panic!("{table}"));
-            line.split_whitespace().last().unwrap().parse().unwrap()
-        };
-        let slots = number("receive buffer") / {
+        let slots = told(&table, "receive buffer of a connection") / {
             let line = table.lines().find(|line| line.starts_with("receive buffer")).unwrap();
             line.split_whitespace().rev().nth(1).unwrap().parse::<u64>().unwrap()
         };
@@ -317,7 +314,7 @@ mod asked {
             slots - 1,
             free.trim().replace('\n', ", ")
         );
-        let bound = number("all, bytes") / 1024;
+        let bound = told(&table, "all, bytes") / 1024;
         assert!(full <= bound + SLACK_KB, "{full} kB resident, {bound} kB told");
     }
 

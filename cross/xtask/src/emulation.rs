@@ -43,10 +43,11 @@ const LEFT_OUT: [&str; 11] = [
 /// holds any more, before its own program begins: neither the tests nor what they test have a part in it.
 /// What hangs for another reason does so again. setpriv: `timeout` leaves the group of the terminal, and is
 /// to end with who waits for it.
-const WITHIN_TIME: &str = r#"setpriv --pdeathsig TERM timeout --kill-after=5 420 "$@"; status=$?
+const WITHIN_TIME: &str = r#"within() { setpriv --pdeathsig TERM timeout --kill-after=5 420 "$@"; }
+within "$@"; status=$?
 [ $status -eq 124 ] || [ $status -eq 137 ] || exit $status
 echo "not done within 420 s: a process that QEMU lost, or a hang; once more"
-exec timeout --kill-after=5 420 "$@""#;
+within "$@""#;
 
 /// QEMU's program for the board, where it needs one.
 pub(crate) fn emulator(board: &Board) -> Option<String> {

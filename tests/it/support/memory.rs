@@ -5,7 +5,7 @@ use super::{Server, process};
 
 /// The last number of a line of `friendlet check`.
 #[track_caller]
-fn told(table: &str, item: &str) -> u64 {
+pub(crate) fn told(table: &str, item: &str) -> u64 {
     let item = format!("{item}  ");
     let line =
         table.lines().find(|line| line.starts_with(&item)).unwrap_or_else(|| panic!("{item}: {table}"));
