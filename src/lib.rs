@@ -1,50 +1,57 @@
 //! friendlet: service control for small ARM Linux boards over one secure WebSocket.
 //!
-//! The layers, lowest first. A layer knows only those below it, and of its own row nothing;
-//! `tests/it/layers.rs` holds this table.
+//! The layers, lowest first. A module imports from the modules named in its row and from nowhere else in
+//! the crate. `tests/it/layers.rs` reads this table and holds the sources to it.
 //!
-//! | layer | module | what it is |
+//! | module | contents | imports |
 //! |---|---|---|
-//! | L0 | [`limits`] | every bound of the program, by name |
-//! | L0 | [`log`] | the log's macros, its two sinks and its ring |
-//! | L0 | [`pages`] | memory that goes back to the system while it is empty |
-//! | L0 | [`runtime`] | the loop under the tasks: descriptors, timers, wakers |
-//! | L1 | [`proto`] | Friend Core's messages: bytes to values and back |
-//! | L1 | [`ws`] | RFC 6455 over fixed buffers |
-//! | L1 | [`http`] | request head, form, responses, upgrade |
-//! | L1 | [`service`] | the service table and its supervisor |
-//! | L1 | [`session`] | users, sessions, tokens, lock-out |
-//! | L1 | [`dhcp`] | a DHCP client: messages and its state machine |
-//! | L2 | [`config`] | the device file |
-//! | L2 | [`slot`] | fixed connection slots: one state machine each, and the dispatch of calls |
-//! | L3 | [`sys`] | processes, signals, clock, files, a board's network: the only place that calls the system |
-//! | L3 | [`net`] | sockets, TLS, timers: the only place that awaits the network |
-//! | L3 | [`ctl`] | the command-line client |
-//! | L4 | [`serve`] | the server: everything above, joined |
-//! | L4 | [`init`] | PID 1 of a board: mounts, modules, network, watchdog, and the server as its child |
-//! | L4 | [`cli`] | the command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` |
+//! | [`limits`] | capacities of the board built for | |
+//! | [`log`] | log macros, sinks and ring buffer | limits |
+//! | [`mmap_buffer`] | buffers whose pages return to the system while empty | |
+//! | [`runtime`] | event loop: descriptors, timers, wakers | |
+//! | [`json`] | JSON (RFC 8259) read and written in place | limits |
+//! | [`ws`] | WebSocket (RFC 6455) over fixed buffers | mmap_buffer, limits, log |
+//! | [`http`] | request head, form, responses, upgrade (RFC 9110, 9112) | limits, log |
+//! | [`service`] | service table and supervisor | limits, log |
+//! | [`session`] | users, sessions, tokens, lock-out | limits, log |
+//! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | limits, log |
+//! | [`config`] | configuration file | service, session, limits, log |
+//! | [`call`] | values that pass between a transport and the api | session, limits |
+//! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, limits, log |
+//! | [`api`] | calls: routing, rights, handlers | call, friendcore, json, http, config, service, session, limits, log |
+//! | [`connection`] | one TCP connection as a state machine; slots, admission, eviction | api, call, friendcore, json, http, ws, config, service, session, limits, log |
+//! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, service, session, config, runtime, mmap_buffer, limits, log |
+//! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, limits, log |
+//! | [`ctl`] | command-line client | json, limits, log |
+//! | [`serve`] | the server: all of the above, joined | api, connection, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
+//! | [`init`] | process 1 of a board: mounts, modules, network, watchdog, the server as its child | sys, service, config, limits, log |
+//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, connection, serve, init, ctl, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
+//! | `main` | entry point | cli |
 //!
-//! L1 and L2 are sans-IO: bytes and `now` (time since start) go in, bytes and actions come out,
+//! The modules from `json` to `connection` are sans-IO: bytes and `now` (time since start) go in, bytes and actions come out,
 //! `poll_timeout` says when to call again. They hold no clock, no socket and no thread, and
-//! allocate nothing after start-up. A call's way through them is told in `docs/architecture.md`.
+//! allocate nothing after start-up. `docs/architecture.md` follows one call through them.
 
 #![deny(unsafe_code)]
 
+pub mod api;
+pub mod call;
 pub mod cli;
 pub mod config;
+pub mod connection;
 pub mod ctl;
 pub mod dhcp;
+pub mod friendcore;
 pub mod http;
 pub mod init;
+pub mod json;
 pub mod limits;
 pub mod log;
+pub mod mmap_buffer;
 pub mod net;
-pub mod pages;
-pub mod proto;
 pub mod runtime;
 pub mod serve;
 pub mod service;
 pub mod session;
-pub mod slot;
 pub mod sys;
 pub mod ws;

@@ -32,8 +32,8 @@ pub const CHUNK_ENVELOPE_BYTES: usize = 128 + 6 * CHUNK_ID_BYTES;
 pub const SEND_RESERVE_BYTES: usize = 512;
 /// Receive buffer of one connection: a message and the frame headers and control frames around it.
 pub const RECEIVE_BYTES: usize = MESSAGE_BYTES + 1024;
-/// Slots beyond `slots` that turn connections away while the house is full.
-pub const DOOR_SLOTS: usize = 1;
+/// Slots beyond `slots` that turn connections away while the server is full.
+pub const OVERFLOW_SLOTS: usize = 1;
 /// Incoming buffer of one TLS connection: the largest record there is (RFC 8446, 5.2).
 pub const TLS_RECORD_BYTES: usize = 5 + 16 * 1024 + 256;
 /// Outgoing buffer of one TLS connection: four pages, which four times filled hold the longest frame.
@@ -152,7 +152,7 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a closed connection is read on, so that the last answer is not lost to a reset.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Age from which a nameless connection in the administrator's slot gives way to a newcomer.
-pub const YIELD_AGE: Duration = Duration::from_secs(1);
+pub const EVICT_AFTER: Duration = Duration::from_secs(1);
 /// Time the first chunk of a message may wait for the last.
 pub const CHUNK_AGE: Duration = Duration::from_secs(60);
 /// How long a named command of a service may run.

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use crate::config::{Config, Tls};
+use crate::connection::{CONNECTION_BYTES, Server};
+use crate::friendcore::chunk;
 use crate::limits;
-use crate::proto::chunk;
 use crate::service::{Arguments, Spec, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
-use crate::slot::{CONNECTION_BYTES, Server};
 use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
 use crate::sys::{EnabledFile, Processes};
 use crate::{config, runtime, serve};
@@ -59,7 +59,7 @@ impl Budget {
     /// What a server with this configuration can hold at most, its program of `program` bytes among
     /// it.
     pub fn new(config: &Config, program: usize) -> Self {
-        let connections = config.slots + limits::DOOR_SLOTS;
+        let connections = config.slots + limits::OVERFLOW_SLOTS;
         let (tls, clients, pem_files) = match &config.listen.tls {
             Tls::Off => (0, 0, 0),
             Tls::On { client_ca: None, .. } => (connections, 0, 2),
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn plain_text_and_fewer_services_take_less() {
-        let connections = limits::SLOTS + limits::DOOR_SLOTS;
+        let connections = limits::SLOTS + limits::OVERFLOW_SLOTS;
         let saved = connections * TLS_BYTES + limits::TLS_PARSE_BYTES + 2 * limits::PEM_BYTES;
         assert_eq!(budget("").total() - budget("[listen]\ntls = 'off'").total(), saved);
         let shown = connections * limits::TLS_CLIENT_HEAP_BYTES + limits::PEM_BYTES;

@@ -51,7 +51,7 @@ const TIMES: &[(&str, Duration)] = &[
     ("tick", limits::TICK),
     ("unmount_pause", limits::UNMOUNT_PAUSE),
     ("vanish_timeout", limits::VANISH_TIMEOUT),
-    ("yield_age", limits::YIELD_AGE),
+    ("evict_after", limits::EVICT_AFTER),
 ];
 
 /// Every limit and time of this build, as TOML: the limits as a board's file has them, the times in

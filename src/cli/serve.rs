@@ -8,10 +8,10 @@ use super::build_id;
 use super::load::{self, Loaded};
 use super::place::{Environment, state_dir};
 use super::refuse;
+use crate::api::Board;
 use crate::config::{self, Complaint, Config, InForce};
 use crate::limits::NOTICE_BYTES;
 use crate::serve::{self, Start, StartError};
-use crate::slot::Board;
 use crate::sys::log_files;
 
 /// Set to `1` by `friendlet init`, which is then to be asked for the end of the board.

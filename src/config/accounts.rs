@@ -6,8 +6,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::diagnostics::{Diagnostics, Report};
-use super::nearest::nearest;
 use super::section::{Place, Section, bounded};
+use super::suggest::nearest;
 use super::{alternatives, read};
 use crate::limits::{SERVICE_NAME_BYTES, USER_NAME_BYTES, USER_SERVICES, USERS};
 use crate::session::{

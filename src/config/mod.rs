@@ -7,11 +7,11 @@ mod accounts;
 mod board;
 mod diagnostics;
 mod in_force;
-mod nearest;
 mod network;
 mod section;
 mod services;
 mod settings;
+mod suggest;
 
 use core::net::SocketAddr;
 use core::time::Duration;

@@ -40,7 +40,7 @@ pub struct Rejection {
 
 impl Rejection {
     /// Every connection that is served at once is in use.
-    pub const HOUSE_FULL: Self = Self { status: 503, reason: "all connections are in use; try again later" };
+    pub const AT_CAPACITY: Self = Self { status: 503, reason: "all connections are in use; try again later" };
     /// No call and no page has this path.
     pub const NOT_FOUND: Self =
         Self { status: 404, reason: "nothing is here; see / for what this server offers" };

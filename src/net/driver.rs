@@ -12,10 +12,10 @@ use super::linger::Linger;
 use super::ports::Port;
 use super::tls::{Buffers, Session, TlsFailure};
 use super::{Endpoint, Ports};
+use crate::connection::{End, Finish, SlotId, State};
 use crate::limits::{SEND_BYTES, TURNS};
-use crate::pages::Use;
+use crate::mmap_buffer::IdleTracker;
 use crate::runtime::Source;
-use crate::slot::{End, Finish, SlotId, State};
 
 /// First byte of a TLS handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -94,7 +94,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         // Heard or not: the turns below look at everything the bell could mean.
         let _ = self.port.bell.poll(context);
-        if self.port.may_rest.take()
+        if self.port.should_release.take()
             && let Transport::Tls(session) = &mut self.transport
         {
             session.rest();
@@ -175,7 +175,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
                         }
                     }
                     if session.pending().len() > was_pending {
-                        self.port.memory.set(Use::Fresh);
+                        self.port.memory.set(IdleTracker::Active);
                     }
                     if session.pending().is_empty() {
                         return Ok(true);
@@ -280,7 +280,7 @@ impl<'a, E: Endpoint> Connection<'a, E> {
                 // Without a goodbye it has still hung up.
                 return Ok(0);
             }
-            self.port.memory.set(Use::Fresh);
+            self.port.memory.set(IdleTracker::Active);
             let received = session.handle_received(count);
             if received.is_err() || session.plaintext().is_empty() {
                 self.judge(received, state);

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
 
-use crate::slot::{End, SlotId, State};
+use crate::connection::{End, SlotId, State};
 
 /// Puts bytes into a connection's free space, and says how many.
 pub type Read<'a> = dyn FnMut(&mut [u8]) -> io::Result<usize> + 'a;
@@ -21,7 +21,7 @@ pub trait Endpoint {
     fn claim(&self, peer: SocketAddr) -> Option<SlotId>;
 
     /// Ends a connection that may have to give way to a newcomer, if there is one.
-    fn make_room(&self);
+    fn evict_idle(&self);
 
     /// Frees a slot. Its socket is closed.
     fn release(&self, id: SlotId);

@@ -175,7 +175,7 @@ async fn accept<E: Endpoint>(listener: Listener, ports: Rc<Ports>, endpoint: Rc<
             if let Some(id) = endpoint.claim(peer) {
                 break id;
             }
-            endpoint.make_room();
+            endpoint.evict_idle();
             ports.released().heard().await;
         };
         ports.hand(stream, id);

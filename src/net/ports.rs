@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Bell;
+use crate::connection::SlotId;
 use crate::log::RateLimit;
-use crate::pages::Use;
+use crate::mmap_buffer::IdleTracker;
 use crate::runtime::Source;
-use crate::slot::SlotId;
 
 /// One port a slot.
 #[derive(Debug)]
@@ -29,9 +29,9 @@ pub(super) struct Port {
     /// Its connection reads on only until a deadline, so each tick has to wake it.
     pub(super) lingers: Cell<bool>,
     /// What is known of the pages behind its buffers of TLS. The tick looks.
-    pub(super) memory: Cell<Use>,
+    pub(super) memory: Cell<IdleTracker>,
     /// These are to go back if nothing is in them.
-    pub(super) may_rest: Cell<bool>,
+    pub(super) should_release: Cell<bool>,
 }
 
 impl Ports {
@@ -80,12 +80,12 @@ impl Ports {
         for port in &self.ports {
             let mut memory = port.memory.get();
             // Whether they are empty is for the task to see.
-            let may_rest = memory.may_rest(true);
+            let should_release = memory.should_release(true);
             port.memory.set(memory);
-            if may_rest {
-                port.may_rest.set(true);
+            if should_release {
+                port.should_release.set(true);
             }
-            if port.lingers.get() || may_rest {
+            if port.lingers.get() || should_release {
                 port.bell.ring();
             }
         }
@@ -127,12 +127,12 @@ mod tests {
         let context = Context::from_waker(Waker::noop());
         let tick = || {
             ports.handle_tick();
-            [used, other].map(|port| (port.bell.poll(&context).is_ready(), port.may_rest.take()))
+            [used, other].map(|port| (port.bell.poll(&context).is_ready(), port.should_release.take()))
         };
-        used.memory.set(Use::Fresh);
+        used.memory.set(IdleTracker::Active);
         assert_eq!(tick(), [(false, false); 2]);
         // Used in between: it begins anew.
-        used.memory.set(Use::Fresh);
+        used.memory.set(IdleTracker::Active);
         assert_eq!(tick(), [(false, false); 2]);
         assert_eq!(tick(), [(true, true), (false, false)]);
         assert_eq!(tick(), [(false, false); 2]);

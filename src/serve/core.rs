@@ -8,11 +8,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::system::System;
+use crate::api::{CommandEnd, Counters, PasswordVerdict};
+use crate::connection::{End, Server, SlotId, State};
 use crate::log::RateLimit;
 use crate::net::{Bell, Endpoint, Ports, Read, Write};
 use crate::runtime;
 use crate::service::LastExit;
-use crate::slot::{CommandEnd, Counters, End, PasswordVerdict, Server, SlotId, State};
 use crate::sys::password::{PasswordResult, PasswordWorker};
 use crate::sys::{Clock, Notify, Processes, log_files};
 use crate::{debug, info};
@@ -110,8 +111,8 @@ impl Endpoint for Core {
         self.with(|server, _, now| server.claim(peer.ip(), now))
     }
 
-    fn make_room(&self) {
-        self.with(|server, _, now| server.make_room(now));
+    fn evict_idle(&self) {
+        self.with(|server, _, now| server.evict_idle(now));
     }
 
     fn release(&self, id: SlotId) {

@@ -5,11 +5,11 @@ use std::io;
 use std::rc::Rc;
 
 use super::StartError;
+use crate::api::BoardEnd;
 use crate::config::BoardCommands;
 use crate::limits::BOARD_COMMAND_TIMEOUT;
 use crate::net::Bell;
 use crate::service::{Arguments, Exit, LastExit};
-use crate::slot::BoardEnd;
 use crate::sys::{News, Notify, board};
 use crate::{info, warning};
 

@@ -2,7 +2,7 @@
 //!
 //! [`run`] makes everything once (buffers, tasks, keys), then one thread runs one executor until a
 //! signal or an administrator ends it. `core` lets network and core meet in cells that are never held across an await;
-//! `system` is the core's [`Platform`](crate::slot::Platform); `identity` makes the certificate and
+//! `system` is the core's [`Platform`](crate::api::Platform); `identity` makes the certificate and
 //! the first administrator; `ending` ends the board.
 
 mod core;
@@ -20,13 +20,14 @@ use smol::LocalExecutor;
 use self::core::Core;
 use self::ending::Ending;
 use self::system::System;
+use crate::api::{Board, ServerConfig};
 use crate::config::{Config, LogFiles};
+use crate::connection::Server;
 use crate::limits::SHUTDOWN_GRACE;
 use crate::net::{Bell, Endpoint as _, Listener, Ports};
 use crate::runtime::{self, Tasks, Timer};
 use crate::service::Supervisor;
 use crate::session::{Lockout, SessionTable};
-use crate::slot::{Board, Server, Setup};
 use crate::sys::password::PasswordWorker;
 use crate::sys::{
     Clock, EnabledFile, News, Notify, NotifyEnvironment, PasswordsFile, Processes, Received, Signals, file,
@@ -154,7 +155,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     );
     // Before anything is started: no end of a child is missed.
     let signals = Signals::new().map_err(|error| StartError::system("cannot listen to signals", error))?;
-    let server = Server::new(Setup {
+    let server = Server::new(ServerConfig {
         slots: config.slots,
         tls: tls.is_some(),
         origins: config.listen.origins,

@@ -82,7 +82,7 @@ impl Lockout {
         self.pairs.retain(|pair| !pair.is_over(block_time, now));
         let known = self.pairs.iter().position(|pair| pair.user == user && pair.source == source);
         if known.is_none() {
-            self.make_room(now);
+            self.evict_oldest(now);
             // There is room now.
             let _ = self.pairs.push(Pair { user, source, failures: 0, failed: now, blocked_until: None });
         }
@@ -105,7 +105,7 @@ impl Lockout {
         self.pairs.retain(|pair| pair.user != user || pair.source != source);
     }
 
-    fn make_room(&mut self, now: Duration) {
+    fn evict_oldest(&mut self, now: Duration) {
         if !self.pairs.is_full() {
             return;
         }

@@ -1,6 +1,6 @@
 //! The fixed buffer that one connection receives into.
 
-use crate::pages::{Pages, Use};
+use crate::mmap_buffer::{IdleTracker, MappedBuffer};
 
 /// Bytes received and not yet used, in storage that never grows.
 ///
@@ -8,22 +8,22 @@ use crate::pages::{Pages, Use};
 /// front only when room at the end runs short, so a run of small messages costs no copying.
 #[derive(Debug, Default)]
 pub struct ReceiveBuffer {
-    storage: Pages,
+    storage: MappedBuffer,
     start: usize,
     end: usize,
-    use_: Use,
+    use_: IdleTracker,
 }
 
 impl ReceiveBuffer {
     /// A buffer of `capacity` bytes, whose memory is taken as it is filled.
     pub fn new(capacity: usize) -> Self {
-        Self { storage: Pages::new(capacity), ..Self::default() }
+        Self { storage: MappedBuffer::new(capacity), ..Self::default() }
     }
 
     /// Gives the memory of an empty buffer back that has not been used since the last call of this.
     pub fn rest(&mut self) {
-        if self.use_.may_rest(self.start == self.end) {
-            self.storage.give_back();
+        if self.use_.should_release(self.start == self.end) {
+            self.storage.release_pages();
         }
     }
 
@@ -54,7 +54,7 @@ impl ReceiveBuffer {
 
     /// Takes note of `count` bytes written to the front of [`space`](Self::space).
     pub fn commit(&mut self, count: usize) {
-        self.use_ = Use::Fresh;
+        self.use_ = IdleTracker::Active;
         self.end = (self.end + count).min(self.storage.len());
     }
 

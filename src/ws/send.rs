@@ -4,7 +4,7 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 use crate::limits::CONTROL_BYTES;
-use crate::pages::{Pages, Use};
+use crate::mmap_buffer::{IdleTracker, MappedBuffer};
 
 /// Longest header of a frame without a mask.
 const HEADER_BYTES: usize = 10;
@@ -19,22 +19,22 @@ pub struct Full;
 /// all.
 #[derive(Debug, Default)]
 pub struct SendBuffer {
-    storage: Pages,
+    storage: MappedBuffer,
     start: usize,
     end: usize,
-    use_: Use,
+    use_: IdleTracker,
 }
 
 impl SendBuffer {
     /// A buffer of `capacity` bytes, whose memory is taken as it is filled.
     pub fn new(capacity: usize) -> Self {
-        Self { storage: Pages::new(capacity), ..Self::default() }
+        Self { storage: MappedBuffer::new(capacity), ..Self::default() }
     }
 
     /// Gives the memory of an empty buffer back that has not been used since the last call of this.
     pub fn rest(&mut self) {
-        if self.use_.may_rest(self.is_empty()) {
-            self.storage.give_back();
+        if self.use_.should_release(self.is_empty()) {
+            self.storage.release_pages();
         }
     }
 
@@ -70,7 +70,7 @@ impl SendBuffer {
     /// Puts in bytes that are no frame: an HTTP response. `write` gets the room and says how much of
     /// it it used, or `None` if it was too little.
     pub fn raw(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
-        self.make_room();
+        self.compact();
         let count = write(&mut self.storage[self.end..]).ok_or(Full)?;
         self.end += count;
         Ok(())
@@ -120,7 +120,7 @@ impl SendBuffer {
     /// The payload is written behind room for the longest header. In an empty buffer the frame then starts
     /// where its own header has to; behind other frames the payload is moved up to it.
     fn frame(&mut self, opcode: OpCode, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
-        self.make_room();
+        self.compact();
         let payload = self.end + HEADER_BYTES;
         let length = write(self.storage.get_mut(payload..).ok_or(Full)?).ok_or(Full)?;
         let header = FrameHeader { opcode, ..FrameHeader::default() };
@@ -138,8 +138,8 @@ impl SendBuffer {
     }
 
     /// Moves what waits to the front, but not for the few bytes that a first frame has left there.
-    fn make_room(&mut self) {
-        self.use_ = Use::Fresh;
+    fn compact(&mut self) {
+        self.use_ = IdleTracker::Active;
         let count = self.reclaimable();
         if count > 0 {
             self.storage.copy_within(self.start..self.end, 0);

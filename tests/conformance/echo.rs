@@ -10,10 +10,10 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use friendlet::connection::{End, Finish, SlotId, State};
 use friendlet::http;
 use friendlet::net::{Endpoint, Listener, Ports, Read, Write, run, tasks};
 use friendlet::runtime::{Tasks, block_on};
-use friendlet::slot::{End, Finish, SlotId, State};
 use friendlet::ws::{Incoming, Limits, ReceiveBuffer, SendBuffer, Socket};
 
 const SLOTS: usize = 8;
@@ -122,7 +122,7 @@ impl Endpoint for Server {
         Some(SlotId { index: index as u16, generation: 0 })
     }
 
-    fn make_room(&self) {}
+    fn evict_idle(&self) {}
 
     fn release(&self, id: SlotId) {
         self.with(id, |slot| {

@@ -25,9 +25,9 @@ const BOARD_LIMITS: &str = "src/config/tests/limits_of_the_board.rs each_limit_i
 const RANGES: &str = "src/config/tests/limits_of_the_board.rs numbers_of_the_file_stay_in_their_ranges";
 const DEFAULTS: &str = "src/config/tests/limits_of_the_board.rs defaults_are_those_of_the_limits";
 const SOCKET: &str = "tests/system/bad_input.rs what_is_over_its_limit_is_refused_and_what_meets_it_is_not";
-const LOGIN: &str = "src/slot/tests/limits.rs parts_of_a_login_are_as_long_as_they_may_be_and_no_longer";
-const SENDING: &str = "src/slot/tests/limits.rs peer_that_reads_nothing_is_heard_until_its_buffer_is_full";
-const CLOSING: &str = "src/slot/tests/limits.rs largest_answer_leaves_room_for_the_closing_frame";
+const LOGIN: &str = "src/connection/tests/limits.rs parts_of_a_login_are_as_long_as_they_may_be_and_no_longer";
+const SENDING: &str = "src/connection/tests/limits.rs peer_that_reads_nothing_is_heard_until_its_buffer_is_full";
+const CLOSING: &str = "src/connection/tests/limits.rs largest_answer_leaves_room_for_the_closing_frame";
 const OF_RUSTLS: &str = "what rustls takes: tests/system/handshakes.rs measures it";
 const LINGER: &str = "src/net/linger.rs closed_connection_is_read_on_to_its_limits_and_no_further";
 const DHCP_PAUSES: &str = "src/dhcp/client/tests.rs unanswered_message_is_sent_again_and_less_and_less";
@@ -42,22 +42,22 @@ const HELD: &[(&str, Held)] = &[
     (
         "SLOTS",
         By(
-            "src/slot/tests/limits.rs every_slot_of_the_board_and_the_door_are_taken_and_no_more",
+            "src/connection/tests/limits.rs every_slot_of_the_board_and_the_door_are_taken_and_no_more",
             "src/config/tests.rs limits_are_lowered_and_never_raised",
         ),
     ),
     (
         "MESSAGE_BYTES",
         By(
-            "src/slot/tests/limits.rs message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes",
+            "src/connection/tests/limits.rs message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes",
             SOCKET,
         ),
     ),
     (
         "REPLY_BYTES",
         By(
-            "src/slot/tests/limits.rs reply_is_made_up_to_its_limit_and_cut_beyond",
-            "src/slot/tests/calls.rs output_that_fits_no_answer_is_cut",
+            "src/connection/tests/limits.rs reply_is_made_up_to_its_limit_and_cut_beyond",
+            "src/connection/tests/calls.rs output_that_fits_no_answer_is_cut",
         ),
     ),
     ("SEND_BYTES", By(CLOSING, SENDING)),
@@ -68,33 +68,33 @@ const HELD: &[(&str, Held)] = &[
     ("HEAD_FIELDS", Both("src/http/head/tests.rs field_limit_met_and_passed")),
     ("BODY_BYTES", Both("src/http/head/tests.rs body_limit_met_and_passed")),
     ("PATH_BYTES", By("src/http/head/tests.rs path_limit_met_and_passed", SOCKET)),
-    ("REQUEST_ID_BYTES", By("src/proto/tests/envelopes.rs limits_of_path_ids_and_session", SOCKET)),
+    ("REQUEST_ID_BYTES", By("src/friendcore/tests/envelopes.rs limits_of_path_ids_and_session", SOCKET)),
     (
         "PARAMETERS",
         By(
-            "src/proto/tests/bodies.rs parameters_limit",
-            "src/slot/tests/limits.rs form_has_its_parameters_and_no_more",
+            "src/friendcore/tests/bodies.rs parameters_limit",
+            "src/connection/tests/limits.rs form_has_its_parameters_and_no_more",
         ),
     ),
     (
         "JSON_DEPTH",
         By(
-            "src/proto/tests/bodies.rs depth_limit",
+            "src/friendcore/tests/bodies.rs depth_limit",
             "tests/system/bad_input.rs envelopes_that_cannot_be_read_are_answered_and_forgiven",
         ),
     ),
     (
         "CHUNK_SETS",
         By(
-            "src/proto/chunk/tests.rs sets_limit",
-            "src/slot/tests/limits.rs long_reply_that_finds_no_free_set_is_an_error",
+            "src/friendcore/chunk/tests.rs sets_limit",
+            "src/connection/tests/limits.rs long_reply_that_finds_no_free_set_is_an_error",
         ),
     ),
-    ("CHUNK_BYTES", By("src/proto/chunk/tests.rs bytes_limit", "src/proto/chunk/tests.rs down_bytes_limit")),
-    ("CHUNK_PARTS", Both("src/proto/chunk/tests.rs total_limit")),
+    ("CHUNK_BYTES", By("src/friendcore/chunk/tests.rs bytes_limit", "src/friendcore/chunk/tests.rs down_bytes_limit")),
+    ("CHUNK_PARTS", Both("src/friendcore/chunk/tests.rs total_limit")),
     (
         "CHUNK_ID_BYTES",
-        By("src/proto/chunk/tests.rs id_limit", "src/proto/tests/envelopes.rs chunk_broken_or_id_too_long"),
+        By("src/friendcore/chunk/tests.rs id_limit", "src/friendcore/tests/envelopes.rs chunk_broken_or_id_too_long"),
     ),
     ("SERVICES", By("src/service/table.rs holds_as_many_as_its_limit_says", BOARD_LIMITS)),
     ("SERVICE_NAME_BYTES", By("src/service/spec.rs name_meets_its_limit_and_not_more", BOARD_LIMITS)),
@@ -189,7 +189,7 @@ const HELD: &[(&str, Held)] = &[
         "PRESENTED_SESSION_BYTES",
         By(
             "src/session/token.rs token_may_be_as_long_as_a_session_id_that_is_looked_at",
-            "src/proto/tests/frames.rs limits_of_path_and_session",
+            "src/friendcore/tests/frames.rs limits_of_path_and_session",
         ),
     ),
     (
@@ -203,30 +203,30 @@ const HELD: &[(&str, Held)] = &[
     (
         "CHUNK_PIECE_BYTES",
         By(
-            "src/slot/tests/limits.rs message_goes_out_in_one_piece_up_to_its_limit",
-            "src/proto/chunk/tests.rs down_in_parts",
+            "src/connection/tests/limits.rs message_goes_out_in_one_piece_up_to_its_limit",
+            "src/friendcore/chunk/tests.rs down_in_parts",
         ),
     ),
     (
         "CHUNK_ENVELOPE_BYTES",
         By(
-            "src/proto/chunk/tests.rs down_in_parts",
-            "src/proto/chunk/tests.rs envelope_of_a_part_is_within_its_room",
+            "src/friendcore/chunk/tests.rs down_in_parts",
+            "src/friendcore/chunk/tests.rs envelope_of_a_part_is_within_its_room",
         ),
     ),
     ("SEND_RESERVE_BYTES", By(CLOSING, SENDING)),
     (
         "RECEIVE_BYTES",
         By(
-            "src/slot/tests/limits.rs message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes",
+            "src/connection/tests/limits.rs message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes",
             "src/ws/buffer.rs filled_to_the_limit_and_no_further",
         ),
     ),
     (
-        "DOOR_SLOTS",
+        "OVERFLOW_SLOTS",
         By(
-            "src/slot/tests/limits.rs every_slot_of_the_board_and_the_door_are_taken_and_no_more",
-            "src/slot/tests/house.rs full_house_says_503_and_lets_an_administrator_in",
+            "src/connection/tests/limits.rs every_slot_of_the_board_and_the_door_are_taken_and_no_more",
+            "src/connection/tests/capacity.rs full_house_says_503_and_lets_an_administrator_in",
         ),
     ),
     (
@@ -258,8 +258,8 @@ const HELD: &[(&str, Held)] = &[
     (
         "PUSH_BACKLOG_BYTES",
         By(
-            "src/slot/tests/limits.rs pushes_wait_behind_their_backlog_and_not_before",
-            "src/slot/tests/pushes.rs peer_that_does_not_read_is_owed_the_newest_state_only",
+            "src/connection/tests/limits.rs pushes_wait_behind_their_backlog_and_not_before",
+            "src/connection/tests/pushes.rs peer_that_does_not_read_is_owed_the_newest_state_only",
         ),
     ),
     ("PEM_BYTES", Both("src/serve/identity.rs pem_files_may_be_as_large_as_their_limit")),
@@ -331,22 +331,22 @@ const HELD: &[(&str, Held)] = &[
     (
         "HEAD_TIMEOUT",
         By(
-            "src/slot/tests/house.rs half_a_request_is_answered_at_its_end_or_its_deadline",
+            "src/connection/tests/capacity.rs half_a_request_is_answered_at_its_end_or_its_deadline",
             "tests/system/deadlines.rs half_a_request_ends_after_the_head_timeout",
         ),
     ),
     (
         "SESSION_TIMEOUT",
         By(
-            "src/slot/tests/limits.rs socket_has_its_time_to_show_a_session_and_no_more",
+            "src/connection/tests/limits.rs socket_has_its_time_to_show_a_session_and_no_more",
             "tests/system/deadlines.rs a_socket_without_a_session_is_closed",
         ),
     ),
     (
         "ADMINISTRATOR_TIMEOUT",
         By(
-            "src/slot/tests/limits.rs socket_has_its_time_to_show_a_session_and_no_more",
-            "src/slot/tests/house.rs socket_in_the_administrators_slot_has_to_be_one_s",
+            "src/connection/tests/limits.rs socket_has_its_time_to_show_a_session_and_no_more",
+            "src/connection/tests/capacity.rs socket_in_the_administrators_slot_has_to_be_one_s",
         ),
     ),
     (
@@ -360,13 +360,13 @@ const HELD: &[(&str, Held)] = &[
         "UNANSWERED_PINGS",
         By(
             "src/ws/socket.rs two_unanswered_pings_close",
-            "src/slot/tests/house.rs peer_that_answers_no_ping_is_gone",
+            "src/connection/tests/capacity.rs peer_that_answers_no_ping_is_gone",
         ),
     ),
     (
         "SEND_TIMEOUT",
         By(
-            "src/slot/tests/limits.rs peer_may_leave_unread_what_it_is_owed_for_a_time",
+            "src/connection/tests/limits.rs peer_may_leave_unread_what_it_is_owed_for_a_time",
             "tests/system/reader.rs it_is_closed_past_its_deadline_and_costs_no_memory",
         ),
     ),
@@ -374,20 +374,20 @@ const HELD: &[(&str, Held)] = &[
         "CLOSE_TIMEOUT",
         By(
             "src/ws/socket.rs close_unanswered_ends_at_its_deadline",
-            "src/slot/tests/house.rs socket_without_a_session_is_closed",
+            "src/connection/tests/capacity.rs socket_without_a_session_is_closed",
         ),
     ),
     ("LINGER_TIMEOUT", Both(LINGER)),
     (
-        "YIELD_AGE",
+        "EVICT_AFTER",
         By(
-            "src/slot/tests/limits.rs newcomer_to_a_full_house_has_a_moment_to_speak",
-            "src/slot/tests/house.rs silent_newcomer_to_a_full_house_gives_way",
+            "src/connection/tests/limits.rs newcomer_to_a_full_house_has_a_moment_to_speak",
+            "src/connection/tests/capacity.rs silent_newcomer_to_a_full_house_gives_way",
         ),
     ),
     (
         "CHUNK_AGE",
-        By("src/proto/chunk/tests.rs age_limit", "src/proto/chunk/tests.rs sets_of_age_make_room_at_once"),
+        By("src/friendcore/chunk/tests.rs age_limit", "src/friendcore/chunk/tests.rs sets_of_age_make_room_at_once"),
     ),
     (
         "COMMAND_TIMEOUT",
@@ -399,13 +399,13 @@ const HELD: &[(&str, Held)] = &[
     (
         "ANSWER_TIMEOUT",
         By(
-            "src/slot/tests/limits.rs answer_is_waited_for_and_no_longer",
-            "src/slot/tests/calls.rs call_whose_answer_never_comes_is_given_up",
+            "src/connection/tests/limits.rs answer_is_waited_for_and_no_longer",
+            "src/connection/tests/calls.rs call_whose_answer_never_comes_is_given_up",
         ),
     ),
-    ("LOCKOUT_TIME", By("src/slot/tests/limits.rs block_lasts_its_time_and_no_longer", DEFAULTS)),
+    ("LOCKOUT_TIME", By("src/connection/tests/limits.rs block_lasts_its_time_and_no_longer", DEFAULTS)),
     ("LOCKOUT_TIME_MAX", Both(RANGES)),
-    ("LOCKOUT_ATTEMPTS", By("src/slot/tests/limits.rs block_lasts_its_time_and_no_longer", DEFAULTS)),
+    ("LOCKOUT_ATTEMPTS", By("src/connection/tests/limits.rs block_lasts_its_time_and_no_longer", DEFAULTS)),
     ("LOCKOUT_ATTEMPTS_MAX", Both(RANGES)),
     (
         "IDLE_TIMEOUT",

@@ -246,7 +246,7 @@ mod asked {
         ask(&["start", "family"]);
         ask(&["stop", "family"]);
         let wanted = [
-            "slot::services: service family: start by fadmin",
+            "api::services: service family: start by fadmin",
             "service::supervisor: family: started, pid ",
             "service::supervisor: family: ended, ",
         ];

@@ -54,7 +54,7 @@ fn administrators_read_the_log_and_set_its_level() {
     let first = ask("");
     assert!(first.starts_with(r#"{ "Status": "ok", "Board": "#), "{first}");
     assert_eq!((member(&first, "Form"), member(&first, "Level")), ("text", "debug"));
-    assert!(lines(&first).contains("slot::login: user fadmin: logged in\n"), "{first}");
+    assert!(lines(&first).contains("api::login: user fadmin: logged in\n"), "{first}");
     // What follows, and nothing twice.
     let next = member(&first, "Next").to_owned();
     let none = ask(&format!("&since={next}"));
@@ -251,7 +251,7 @@ fn frames_are_the_lines_of_a_text_log() {
     assert!(wanted.len() >= 25, "{text}");
     // Every level, and every layer that logs.
     for part in
-        ["error ", "warn  ", "info  ", "debug ", "slot::", "service::", "serve::", "sys::process", "net::"]
+        ["error ", "warn  ", "info  ", "debug ", "api::", "service::", "serve::", "sys::process", "net::"]
     {
         assert!(wanted.iter().any(|line| line.contains(part)), "{part}: {text}");
     }

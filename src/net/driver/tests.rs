@@ -30,7 +30,7 @@ impl Endpoint for Fake {
         None
     }
 
-    fn make_room(&self) {}
+    fn evict_idle(&self) {}
 
     fn release(&self, _: SlotId) {}
 

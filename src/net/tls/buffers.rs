@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::record::HEADER_BYTES;
 use crate::limits::{TLS_RECORD_BYTES, TLS_SEND_BYTES};
-use crate::pages::Pages;
+use crate::mmap_buffer::MappedBuffer;
 
 /// What TLS with one peer at a time is carried out in. Made at start, one of each a slot; without a
 /// connection, and while one rests, no memory is behind them.
@@ -32,12 +32,12 @@ impl Buffers {
     pub(super) fn rest(&mut self) {
         let (incoming, outgoing) = (&mut self.incoming, &mut self.outgoing);
         if incoming.touched && incoming.is_empty() && outgoing.is_empty() {
-            incoming.pages.give_back();
+            incoming.pages.release_pages();
             incoming.clear();
             incoming.touched = false;
         }
         if outgoing.touched && incoming.is_empty() && outgoing.is_empty() {
-            outgoing.pages.give_back();
+            outgoing.pages.release_pages();
             outgoing.touched = false;
         }
     }
@@ -46,7 +46,7 @@ impl Buffers {
 /// Bytes from the socket. In front of those that are still sealed may lie what was opened last.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
-    pages: Pages,
+    pages: MappedBuffer,
     opened: Range<usize>,
     sealed: Range<usize>,
     touched: bool,
@@ -54,7 +54,7 @@ pub(super) struct Incoming {
 
 impl Incoming {
     fn new() -> Self {
-        Self { pages: Pages::new(TLS_RECORD_BYTES), ..Self::default() }
+        Self { pages: MappedBuffer::new(TLS_RECORD_BYTES), ..Self::default() }
     }
 
     fn is_empty(&self) -> bool {
@@ -112,14 +112,14 @@ impl Incoming {
 /// Records for the socket.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    pages: Pages,
+    pages: MappedBuffer,
     pending: Range<usize>,
     touched: bool,
 }
 
 impl Outgoing {
     fn new() -> Self {
-        Self { pages: Pages::new(TLS_SEND_BYTES), ..Self::default() }
+        Self { pages: MappedBuffer::new(TLS_SEND_BYTES), ..Self::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {

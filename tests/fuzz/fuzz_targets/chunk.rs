@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use friendlet::limits;
-use friendlet::proto::{Assembler, Part, Progress, Writer};
+use friendlet::friendcore::{Assembler, Part, Progress};
+use friendlet::json::Writer;
 use libfuzzer_sys::fuzz_target;
 
 const OWNERS: u32 = 4;

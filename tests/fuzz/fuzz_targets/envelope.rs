@@ -4,7 +4,8 @@
 #![no_main]
 
 use friendlet::limits;
-use friendlet::proto::{Message, Scratch, Writer, decode, reply};
+use friendlet::friendcore::{Message, Scratch, decode, reply};
+use friendlet::json::Writer;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -39,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
             // An error is a message that no client sends, so it is refused, but for its type alone.
             let mut answer = out_bytes(out);
             let refusal = decode(&mut answer, &mut Scratch::default()).expect_err("an error");
-            assert_eq!(refusal.kind, friendlet::proto::RefusalKind::Type);
+            assert_eq!(refusal.kind, friendlet::friendcore::RefusalKind::Type);
         }
     }
 });

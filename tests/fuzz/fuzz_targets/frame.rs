@@ -4,7 +4,7 @@
 #![no_main]
 
 use friendlet::limits;
-use friendlet::proto::{Form, Message, Scratch, decode};
+use friendlet::friendcore::{Form, Message, Scratch, decode};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

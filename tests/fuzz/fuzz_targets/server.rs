@@ -7,7 +7,7 @@
 use friendlet;
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../../src/slot/tests/chaos.rs"]
+#[path = "../../../src/connection/tests/simulation.rs"]
 mod chaos;
 
 fuzz_target!(|bytes: &[u8]| chaos::run(bytes));

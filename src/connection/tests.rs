@@ -1,0 +1,14 @@
+//! The whole server in a made-up fixture: no socket, no process, and a clock that is set by hand.
+
+mod board;
+mod calls;
+mod capacity;
+mod ends;
+mod fixture;
+mod limits;
+mod passwords;
+mod pushes;
+mod rights;
+mod simulation;
+
+use crate as friendlet;

@@ -1,0 +1,334 @@
+//! Calls and their answers, in all forms.
+
+use super::fixture::{ANNA, FOUNDING, Fixture, upgrade};
+use crate::limits::{
+    ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, COMMAND_OUTPUT_BYTES, PING_INTERVAL, REPLY_BYTES, REQUEST_ID_BYTES,
+};
+use crate::service::{Exit, Signal};
+
+const START: &str = r#"<!--"MSG"--"760"--"system.library/services/start"-->{ "serviceName":"hello", "sessionid":"8ed922535bc7cb2de39dc9bdafef502e2e20b986" }<--!>"#;
+
+fn request(path: &str, data: &str) -> String {
+    format!(
+        r#"{{"type":"msg","data":{{"type":"request","requestid":"r1","path":"system.library/{path}","data":{data},"sessionid":"{FOUNDING}"}}}}"#
+    )
+}
+
+fn response(content: &str) -> Vec<String> {
+    vec![format!(r#"{{"type":"msg","data":{{ "type":"response","requestid":"r1","data":{content}}}}}"#)]
+}
+
+#[test]
+fn founding_exchange() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    assert_eq!(fixture.say(id, START), [r#"{ "Status": "ok"}"#]);
+    assert_eq!(fixture.system.next_pid, 1);
+    // Started twice: the same answer, and nothing happens.
+    assert_eq!(fixture.say(id, START), [r#"{ "Status": "ok"}"#]);
+    assert_eq!(fixture.system.next_pid, 1);
+    let status = START.replace("start\"", "status\"");
+    assert_eq!(
+        fixture.say(id, &status),
+        [r#"{ "Status": "ok", "State": "started", "Pid": 1234, "Since": 0, "Restarts": 0, "LastExit": ""}"#]
+    );
+    let stop = START.replace("start\"", "stop\"");
+    assert_eq!(fixture.say(id, &stop), [r#"{ "Status": "ok"}"#]);
+    assert_eq!(fixture.system.signals, [(1234, Signal::Term)]);
+    fixture.exit(1234, Exit::Signal(15));
+    assert!(fixture.say(id, &status)[0].contains(r#""State": "stopped""#));
+    assert_eq!(fixture.say(id, &stop), [r#"{ "Status": "ok"}"#]);
+}
+
+#[test]
+fn envelope_is_answered_bound_or_with_its_own_session() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    assert_eq!(fixture.say(id, &request("services/hello/start", "{}")), response(r#"{ "Status": "ok"}"#));
+    let unnamed = request("validate", "{}").replace(FOUNDING, "");
+    let missing = fixture.say(id, &unnamed);
+    assert!(missing[0].contains("sessionid or authid parameter is missing"), "{missing:?}");
+    fixture.say(id, &format!(r#"{{"type":"con","data":{{"sessionId":"{FOUNDING}"}}}}"#));
+    let valid = fixture.say(id, &unnamed);
+    assert!(valid[0].contains(r#"ok<!--separate-->{\"response\":\"true\"}"#), "{valid:?}");
+}
+
+#[test]
+fn event_is_carried_out_and_not_answered() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let event = request("services/hello/start", "{}").replace("\"request\"", "\"event\"");
+    assert!(fixture.say(id, &event).is_empty());
+    assert_eq!(fixture.system.next_pid, 1);
+}
+
+#[test]
+fn replies_come_in_order_whatever_the_pieces() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let mut bytes = super::fixture::frame(START);
+    bytes.extend(super::fixture::frame(&START.replace("start\"", "status\"")));
+    bytes.extend(super::fixture::frame(&START.replace("start\"", "stop\"")));
+    for byte in &bytes {
+        fixture.put(id, &[*byte]);
+    }
+    let heard = fixture.hear(id);
+    assert_eq!(heard.len(), 3);
+    assert!(heard[1].contains(r#""State": "started""#));
+}
+
+#[test]
+fn start_that_fails_says_so_in_every_form() {
+    let mut fixture = Fixture::new(4);
+    fixture.system.refuses = Some(2);
+    let id = fixture.socket();
+    assert_eq!(fixture.say(id, START), [r#"{ "ErrorMessage": "Function start returned: 2" }"#]);
+    let failed = fixture.say(id, &request("services/hello/start", "{}"));
+    assert!(failed[0].contains(r#"Function start returned: 2\", \"code\":\"18\""#), "{failed:?}");
+}
+
+#[test]
+fn right_is_missing() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let text = START.replace(FOUNDING, ANNA);
+    assert_eq!(fixture.say(id, &text), [r#"{ "Status": "ok"}"#]);
+    assert_eq!(
+        fixture.say(id, &text.replace("\"hello\"", "\"clock\"")),
+        [
+            r#"fail<!--separate-->{ "response": "Cannot execute function. Admin rights required", "code":"4" }"#
+        ]
+    );
+    let list = fixture.say(id, &text.replace("/start", "/list"));
+    assert!(list[0].contains("hello") && !list[0].contains("clock"), "{list:?}");
+    assert_eq!(fixture.system.next_pid, 1);
+}
+
+#[test]
+fn login_waits_for_its_check_and_holds_what_follows_back() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let login =
+        r#"<!--"MSG"--"44"--"system.library/login"-->{ "username":"admin", "password":"secret" }<--!>"#;
+    assert!(fixture.say(id, login).is_empty());
+    assert!(fixture.say(id, START).is_empty());
+    fixture.check_password(true);
+    let heard = fixture.hear(id);
+    assert!(heard[0].starts_with(r#"{ "ErrorMessage": "0", "sessionid": ""#), "{heard:?}");
+    assert_eq!(heard[1], r#"{ "Status": "ok"}"#);
+}
+
+#[test]
+fn wrong_passwords_block_the_user_for_that_source() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let login = r#"{"type":"msg","data":{"type":"request","requestid":"r1","path":"system.library/login","data":{"username":"admin","password":"x","deviceid":"d"}}}"#;
+    for round in 0..3 {
+        assert!(fixture.say(id, login).is_empty());
+        fixture.check_password(false);
+        let heard = fixture.hear(id);
+        let until = if round < 2 { "until: 0" } else { "until: 1003600" };
+        assert!(heard[0].contains(until), "{heard:?}");
+    }
+    let blocked = fixture.say(id, login);
+    assert!(blocked[0].contains("until: 1003600"), "{blocked:?}");
+    assert!(fixture.system.checks.is_empty());
+}
+
+#[test]
+fn full_queue_of_passwords_is_an_answer() {
+    let mut fixture = Fixture::new(4);
+    fixture.system.is_full = true;
+    let id = fixture.connect();
+    let body = "username=admin&password=x&deviceid=d";
+    let response = fixture.http(
+        id,
+        &format!(
+            "POST /system.library/login HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    );
+    assert!(response.contains(r#""code":"17""#), "{response}");
+}
+
+#[test]
+fn call_whose_answer_never_comes_is_given_up() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.bound(FOUNDING);
+    assert!(fixture.say(id, &request("services/clock/command", r#"{"cmd":"tell"}"#)).is_empty());
+    let seconds = ANSWER_TIMEOUT.as_secs() + 1;
+    for _ in 0..seconds {
+        fixture.pass(core::time::Duration::from_secs(1));
+    }
+    let heard = fixture.hear(id);
+    assert!(heard.iter().any(|text| text.contains("Function command returned: 110")), "{heard:?}");
+    assert!(PING_INTERVAL < ANSWER_TIMEOUT);
+}
+
+#[test]
+fn named_commands() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.bound(FOUNDING);
+    assert!(fixture.say(id, &request("services/clock/command", r#"{"cmd":"tell"}"#)).is_empty());
+    fixture.end_command("0", b"noon\n");
+    assert_eq!(fixture.hear(id), response(r#"{ "Status": "ok", "Exit": "0", "Output": "noon\n"}"#));
+    let not_running = fixture.say(id, &request("services/clock/command", r#"{"cmd":"wind"}"#));
+    assert!(not_running[0].contains("Function command returned: 3"), "{not_running:?}");
+    fixture.say(id, &request("services/clock/start", "{}"));
+    assert_eq!(
+        fixture.say(id, &request("services/clock/command", r#"{"cmd":"wind"}"#)),
+        response(r#"{ "Status": "ok"}"#)
+    );
+    assert_eq!(fixture.system.signals, [(1234, Signal::Usr1)]);
+    let unknown = fixture.say(id, &request("services/clock/command", r#"{"cmd":"rm"}"#));
+    assert!(unknown[0].contains(r#"\"code\":\"1\""#), "{unknown:?}");
+    fixture.system.is_full = true;
+    let full = fixture.say(id, &request("services/clock/command", r#"{"cmd":"tell"}"#));
+    assert!(full[0].contains(r#"\"code\":\"17\""#), "{full:?}");
+}
+
+#[test]
+fn long_reply_goes_down_in_chunks() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.bound(FOUNDING);
+    fixture.say(id, &request("services/clock/command", r#"{"cmd":"tell"}"#));
+    // Each of these bytes takes three in JSON, and the whole a third more in base64.
+    let room = REPLY_BYTES - 6 * REQUEST_ID_BYTES - 512;
+    fixture.end_command("0", &vec![0xFF; (room / 3).min(30_000)]);
+    let chunks = fixture.hear(id);
+    if REPLY_BYTES <= CHUNK_PIECE_BYTES {
+        // Such a board has no reply that is too long for one message.
+        assert_eq!(chunks.len(), 1);
+        assert!(chunks[0].contains("\u{fffd}"), "{}", chunks[0]);
+        return;
+    }
+    assert_eq!(chunks.len(), 2);
+    let mut base64 = String::new();
+    for (part, chunk) in chunks.iter().enumerate() {
+        assert!(chunk.contains(&format!(r#""total":"2","part":"{part}","data":""#)), "{}", &chunk[..99]);
+        let piece = chunk.rsplit_once(r#""data":""#).unwrap().1.trim_end_matches(['"', '}']);
+        assert!(piece.len() <= CHUNK_PIECE_BYTES);
+        base64 += piece;
+    }
+    let text = data_encoding::BASE64.decode(base64.as_bytes()).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.starts_with(r#"{"type":"msg","data":{ "type":"response","requestid":"r1""#));
+    // The set is free again, and the connection goes on.
+    assert_eq!(fixture.say(id, r#"{"type":"con","data":{"type":"ping","data":7}}"#).len(), 1);
+}
+
+#[test]
+fn output_that_fits_no_answer_is_cut() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.bound(FOUNDING);
+    fixture.say(id, &request("services/clock/command", r#"{"cmd":"tell"}"#));
+    // Six bytes of JSON each: more than a reply holds.
+    fixture.end_command("0", &[1; COMMAND_OUTPUT_BYTES]);
+    let heard = fixture.hear(id);
+    assert_eq!(heard.len(), 1);
+    let frame = r#"{ "Status": "ok", "Exit": "0", "Output": ""}"#.len();
+    let room = REPLY_BYTES - 6 * REQUEST_ID_BYTES - 256 - frame;
+    let halves = (0..16).map(|halvings| COMMAND_OUTPUT_BYTES >> halvings);
+    let kept = halves.into_iter().find(|bytes| 6 * bytes <= room).unwrap();
+    assert_eq!(heard[0].matches(r"\u0001").count(), kept);
+    assert!(heard[0].ends_with(r#"", "Cut": true}}}"#), "it says so");
+}
+
+#[test]
+fn chunked_request_is_answered() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.bound(FOUNDING);
+    let text = request("services/hello/install", r#"{"note":"a long one"}"#);
+    let base64 = data_encoding::BASE64.encode(text.as_bytes());
+    let (first, second) = base64.split_at(64);
+    let part = |part: usize, data: &str| {
+        format!(
+            r#"{{"type":"con","data":{{"type":"chunk","data":{{"id":"c","part":{part},"total":2,"data":"{data}"}}}}}}"#
+        )
+    };
+    assert!(fixture.say(id, &part(0, first)).is_empty());
+    assert_eq!(fixture.say(id, &part(1, second)), response(r#"{ "Status": "ok"}"#));
+}
+
+#[test]
+fn http_forms() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.connect();
+    let body = format!("serviceName=hello&sessionid={FOUNDING}");
+    let response = fixture.http(
+        id,
+        &format!(
+            "POST /system.library/services/start HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    );
+    assert_eq!(
+        response,
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\
+         access-control-allow-origin: *\r\ncontent-length: 17\r\n\r\n{ \"Status\": \"ok\"}"
+    );
+    let id = fixture.connect();
+    let bad = fixture
+        .http(id, "GET /system.library/services/hello/status?sessionid=deadbeef HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(bad.starts_with("HTTP/1.1 403 "), "{bad}");
+    assert!(bad.ends_with(
+        r#"fail<!--separate-->{"response":"User session not found","code":"11","sessionid":"deadbeef"}"#
+    ));
+}
+
+#[test]
+fn message_of_the_wrong_kind_costs_its_own_connection() {
+    let mut fixture = Fixture::new(4);
+    let (bad, good) = (fixture.socket(), fixture.socket());
+    fixture.put(bad, &[0x82, 0x81, 0, 0, 0, 0, 1]);
+    assert_eq!(fixture.hear(bad), ["close 1003"]);
+    assert!(fixture.server.state(bad).finish.is_some());
+    assert_eq!(fixture.say(good, START), [r#"{ "Status": "ok"}"#]);
+    assert_eq!(fixture.server.counters().bad_sockets, 1);
+}
+
+#[test]
+fn refused_messages_are_answered_and_counted() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let refused = r#" { "ErrorMessage":"Request do not contain required data" }"#;
+    assert_eq!(fixture.say(id, "hello fixture, not a frame"), [refused]);
+    assert_eq!(
+        fixture.say(id, r#"{"type":"msg",,"requestid":"r1""#),
+        [r#"{"type":"msg","data":{"type":"error","data":{"requestid":"r1"}}}"#]
+    );
+    assert!(fixture.say(id, "short").is_empty());
+    assert_eq!(fixture.server.counters().bad_messages, 2);
+}
+
+#[test]
+fn foreign_origin_is_refused() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.connect();
+    let request = upgrade("/").replace("Host: h\r\n", "Host: h\r\nOrigin: http://evil.example\r\n");
+    let response = fixture.http(id, &request);
+    assert!(response.starts_with("HTTP/1.1 403 "), "{response}");
+}
+
+#[test]
+fn replies_to_one_read_leave_in_one_write() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let calls = [START, r#"{"type":"con","data":{"type":"ping","data":7}}"#, "hello fixture, not a frame"];
+    fixture.put(id, &calls.map(super::fixture::frame).concat());
+    let mut lengths = Vec::new();
+    while fixture.server.state(id).sends {
+        let mut write = |bytes: &[u8]| {
+            lengths.push(bytes.len());
+            Ok(bytes.len())
+        };
+        fixture.server.send(id, &mut write, fixture.now, &mut fixture.system).unwrap();
+    }
+    assert_eq!(lengths.len(), 1);
+    let replies = [
+        r#"{ "Status": "ok"}"#,
+        r#"{"type":"con","data":{"type":"pong","data":"7"}}"#,
+        r#" { "ErrorMessage":"Request do not contain required data" }"#,
+    ];
+    assert_eq!(lengths[0], replies.map(|reply| 2 + reply.len()).iter().sum::<usize>());
+}

@@ -1,0 +1,314 @@
+//! The made-up fixture.
+
+use core::time::Duration;
+use std::net::IpAddr;
+
+use crate::api::{Board, BoardEnd, CommandEnd, PasswordVerdict, Platform, Refused, ServerConfig};
+use crate::config;
+use crate::connection::{End, Server, SlotId};
+use crate::service::{Arguments, Exit, ServiceId, Signal, Spec, Supervisor};
+use crate::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable, Users};
+
+/// The session id of the founding example, here a token of `admin`.
+pub(super) const FOUNDING: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
+/// A token of `anna`, who may control `hello` only.
+pub(super) const ANNA: &str = "0000000000000000000000000000000000000000";
+const FILE: &str = r#"
+[[user]]
+name = "admin"
+level = "admin"
+[[user]]
+name = "anna"
+level = "user"
+services = ["hello"]
+[[token]]
+user = "admin"
+sha256 =
+[[token]]
+user = "anna"
+sha256 =
+[[service]]
+name = "clock"
+command = ["/bin/clock"]
+[service.commands]
+tell = ["/bin/tell", "time"]
+wind = "USR1"
+"#;
+
+#[derive(Default)]
+pub(super) struct System {
+    pub(super) next_pid: u32,
+    pub(super) refuses: Option<i32>,
+    pub(super) signals: Vec<(u32, Signal)>,
+    pub(super) checks: Vec<u64>,
+    /// Rounds of each check.
+    pub(super) rounds: Vec<u32>,
+    pub(super) commands: Vec<u64>,
+    pub(super) is_full: bool,
+    /// Passwords to be changed: the old one where it has to be right, and the new one.
+    pub(super) changes: Vec<(Option<[u8; CANONICAL_PASSWORD_BYTES]>, [u8; CANONICAL_PASSWORD_BYTES])>,
+    /// Whose passwords were changed, and the first byte of each one's salt.
+    pub(super) stored: Vec<(String, u8)>,
+    /// Whether the board can be ended, and what was asked for.
+    pub(super) ends_board: bool,
+    pub(super) ends: Vec<BoardEnd>,
+    pub(super) persisted: Vec<(String, bool)>,
+}
+
+impl Platform for System {
+    fn spawn(&mut self, _: ServiceId, _: &Spec) -> Result<u32, i32> {
+        if let Some(errno) = self.refuses {
+            return Err(errno);
+        }
+        self.next_pid += 1;
+        Ok(1233 + self.next_pid)
+    }
+
+    fn signal(&mut self, pid: u32, signal: Signal) {
+        self.signals.push((pid, signal));
+    }
+
+    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
+        self.persisted = enabled.map(|(name, enabled)| (name.to_owned(), enabled)).collect();
+        !self.is_full
+    }
+
+    fn run_command(&mut self, _: &Spec, _: &Arguments, call_id: u64) -> Result<(), Refused> {
+        self.commands.push(call_id);
+        if self.is_full { Err(Refused) } else { Ok(()) }
+    }
+
+    fn check_password(
+        &mut self,
+        _: [u8; CANONICAL_PASSWORD_BYTES],
+        hash: PasswordHash,
+        call_id: u64,
+    ) -> Result<(), Refused> {
+        self.checks.push(call_id);
+        self.rounds.push(hash.rounds());
+        if self.is_full { Err(Refused) } else { Ok(()) }
+    }
+
+    fn change_password(
+        &mut self,
+        old: Option<([u8; CANONICAL_PASSWORD_BYTES], PasswordHash)>,
+        new: [u8; CANONICAL_PASSWORD_BYTES],
+        call_id: u64,
+    ) -> Result<(), Refused> {
+        self.checks.push(call_id);
+        self.changes.push((old.map(|(canonical, _)| canonical), new));
+        if self.is_full { Err(Refused) } else { Ok(()) }
+    }
+
+    fn store_passwords(&mut self, users: &Users) -> bool {
+        let changed = |id| users.changed_password(id).map(|hash| hash.salt()[0]);
+        self.stored =
+            users.iter().filter_map(|(id, user)| Some((user.name.to_string(), changed(id)?))).collect();
+        !self.is_full
+    }
+
+    fn end_board(&mut self, end: BoardEnd) -> Result<(), i32> {
+        self.ends.push(end);
+        if self.ends_board { Ok(()) } else { Err(38) }
+    }
+
+    fn random(&mut self) -> Result<[u8; 20], Refused> {
+        self.next_pid += 1;
+        Ok([self.next_pid as u8; 20])
+    }
+
+    fn unix_s(&self) -> u64 {
+        1_000_000
+    }
+}
+
+pub(super) struct Fixture {
+    pub(super) server: Server,
+    pub(super) system: System,
+    pub(super) now: Duration,
+}
+
+impl Fixture {
+    pub(super) fn new(slots: usize) -> Self {
+        Self::with_board(slots, Board::default())
+    }
+
+    pub(super) fn with_board(slots: usize, board: Board) -> Self {
+        crate::log::set_level(crate::log::Level::Off);
+        let file = with_tokens(FILE);
+        let config = config::parse(&file, "fixture", "/bin/friendlet").unwrap_or_else(|e| panic!("{e}"));
+        let mut users = Users::new();
+        for (_, user) in config.users.iter() {
+            let password = Some(PasswordHash::dummy(1));
+            users.push(crate::session::User { password, ..user.clone() }).unwrap();
+        }
+        let server = Server::new(ServerConfig {
+            slots,
+            tls: false,
+            origins: heapless::Vec::new(),
+            users,
+            tokens: config.tokens,
+            sessions: SessionTable::new(Duration::from_secs(10_800)),
+            lockout: Lockout::new(3, crate::limits::LOCKOUT_TIME),
+            services: Supervisor::new(config.services),
+            board,
+        });
+        Self { server, system: System::default(), now: Duration::from_secs(1) }
+    }
+
+    pub(super) fn try_connect(&mut self) -> Option<SlotId> {
+        self.server.claim(IpAddr::from([192, 0, 2, 1]), self.now)
+    }
+
+    pub(super) fn connect(&mut self) -> SlotId {
+        self.try_connect().expect("a slot")
+    }
+
+    /// A WebSocket, upgraded.
+    pub(super) fn socket(&mut self) -> SlotId {
+        let id = self.connect();
+        let response = self.http(id, &upgrade("/fcws"));
+        assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
+        id
+    }
+
+    /// A WebSocket, bound to this session.
+    pub(super) fn bound(&mut self, session: &str) -> SlotId {
+        let id = self.socket();
+        self.say(id, &format!(r#"<!--"CON"--"0"--"{session}"-->"#));
+        id
+    }
+
+    pub(super) fn put(&mut self, id: SlotId, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let mut read = |space: &mut [u8]| {
+                let count = bytes.len().min(space.len());
+                space[..count].copy_from_slice(&bytes[..count]);
+                bytes = &bytes[count..];
+                Ok(count)
+            };
+            let count = self.server.receive(id, &mut read, self.now, &mut self.system).unwrap();
+            assert!(count > 0, "nothing is in_use any more");
+        }
+    }
+
+    /// Everything that waits to be sent.
+    pub(super) fn get(&mut self, id: SlotId) -> Vec<u8> {
+        let mut all = Vec::new();
+        while self.server.state(id).sends {
+            let mut write = |bytes: &[u8]| {
+                all.extend_from_slice(bytes);
+                Ok(bytes.len())
+            };
+            self.server.send(id, &mut write, self.now, &mut self.system).unwrap();
+        }
+        all
+    }
+
+    pub(super) fn http(&mut self, id: SlotId, request: &str) -> String {
+        self.put(id, request.as_bytes());
+        String::from_utf8(self.get(id)).unwrap()
+    }
+
+    /// Sends a text message and gives all messages that came back.
+    pub(super) fn say(&mut self, id: SlotId, text: &str) -> Vec<String> {
+        self.put(id, &frame(text));
+        self.hear(id)
+    }
+
+    pub(super) fn hear(&mut self, id: SlotId) -> Vec<String> {
+        messages(&self.get(id))
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.server.handle_timeout(self.now, &mut self.system);
+    }
+
+    pub(super) fn check_password(&mut self, is_right: bool) {
+        let verdict = if is_right { PasswordVerdict::Right } else { PasswordVerdict::Wrong };
+        self.judge_password(verdict);
+    }
+
+    /// The worker has a verdict on the newest password it was given.
+    pub(super) fn judge_password(&mut self, verdict: PasswordVerdict) {
+        let call_id = self.system.checks.pop().expect("a password to check");
+        self.server.handle_password(call_id, verdict, self.now, &mut self.system);
+    }
+
+    pub(super) fn end_command(&mut self, exit: &str, output: &[u8]) {
+        let call_id = self.system.commands.pop().expect("a command that runs");
+        let end = CommandEnd { exit, output, is_cut: false };
+        self.server.handle_command_end(call_id, &end, self.now, &mut self.system);
+    }
+
+    pub(super) fn exit(&mut self, pid: u32, exit: Exit) {
+        self.server.handle_exit(pid, exit, self.now, &mut self.system);
+    }
+
+    pub(super) fn hang_up(&mut self, id: SlotId) {
+        self.server.handle_end(id, End::Eof, self.now, &mut self.system);
+    }
+}
+
+/// Puts the right hashes of the tokens in.
+fn with_tokens(file: &str) -> String {
+    let mut tokens = [FOUNDING, ANNA].into_iter();
+    let lines = file.lines().map(|line| match line.strip_prefix("sha256") {
+        Some(_) => {
+            let token = tokens.next().unwrap();
+            let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+            format!("sha256 = \"{}\"\n", data_encoding::HEXLOWER.encode(hash.as_ref()))
+        }
+        None => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+pub(super) fn upgrade(target: &str) -> String {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: FC-protocol\r\n\r\n"
+    )
+}
+
+pub(super) fn frame(text: &str) -> Vec<u8> {
+    let mut bytes = vec![0x81];
+    match text.len() {
+        length @ 0..=125 => bytes.push(0x80 | length as u8),
+        length @ 126..=0xFFFF => {
+            bytes.push(0x80 | 126);
+            bytes.extend((length as u16).to_be_bytes());
+        }
+        length => {
+            bytes.push(0x80 | 127);
+            bytes.extend((length as u64).to_be_bytes());
+        }
+    }
+    bytes.extend([0; 4]);
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+/// Frames of the server: texts as they are, the others by name.
+fn messages(mut bytes: &[u8]) -> Vec<String> {
+    let mut messages = Vec::new();
+    while !bytes.is_empty() {
+        let (header, length) = match bytes[1] {
+            126 => (4, usize::from(u16::from_be_bytes([bytes[2], bytes[3]]))),
+            127 => (10, u64::from_be_bytes(bytes[2..10].try_into().unwrap()) as usize),
+            length => (2, usize::from(length)),
+        };
+        let payload = &bytes[header..header + length];
+        messages.push(match bytes[0] {
+            0x81 => String::from_utf8(payload.to_vec()).unwrap(),
+            0x88 => format!("close {}", u16::from_be_bytes([payload[0], payload[1]])),
+            0x89 => "ping".to_owned(),
+            0x8A => "pong".to_owned(),
+            first => panic!("frame {first:02x}"),
+        });
+        bytes = &bytes[header + length..];
+    }
+    messages
+}

@@ -1,0 +1,333 @@
+//! What meets a limit, and what passes it by one.
+
+use core::time::Duration;
+
+use super::super::machine::ANSWER_ROOM;
+use super::fixture::{FOUNDING, Fixture, frame};
+use crate::connection::{Finish, SlotId};
+use crate::limits::{
+    ADMINISTRATOR_TIMEOUT, ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, CHUNK_SETS, CONTROL_BYTES, DEVICE_ID_BYTES,
+    EVICT_AFTER, LOCKOUT_ATTEMPTS, LOCKOUT_TIME, MESSAGE_BYTES, OVERFLOW_SLOTS, PARAMETERS, PASSWORD_BYTES,
+    PING_INTERVAL, PUSH_BACKLOG_BYTES, RECEIVE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES,
+    SEND_RESERVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT, SLOTS, USER_NAME_BYTES,
+};
+
+const MOMENT: Duration = Duration::from_millis(1);
+/// Content of a command's answer cx its output.
+const AROUND_OUTPUT: usize = r#"{ "Status": "ok", "Exit": "0", "Output": ""}"#.len();
+
+fn request(id: &str, path: &str, data: &str) -> String {
+    format!(
+        r#"{{"type":"msg","data":{{"type":"request","requestid":"{id}","path":"system.library/{path}","data":{data},"sessionid":"{FOUNDING}"}}}}"#
+    )
+}
+
+fn call(path: &str, data: &str) -> String {
+    format!(r#"<!--"MSG"--"9"--"system.library/{path}"-->{{{data}"sessionid":"{FOUNDING}"}}<--!>"#)
+}
+
+/// Calls the command `tell` and ends it with `bytes` letters; gives what came back.
+fn tell(fixture: &mut Fixture, id: SlotId, message: &str, bytes: usize) -> Vec<String> {
+    assert!(fixture.say(id, message).is_empty());
+    fixture.end_command("0", &vec![b'z'; bytes]);
+    fixture.hear(id)
+}
+
+/// A message that came whole or in chunks.
+fn whole(messages: &[String]) -> String {
+    match messages {
+        [one] if !one.starts_with(r#"{"type":"con","data":{"type":"chunk""#) => one.clone(),
+        chunks => {
+            let pieces = chunks.iter().map(|chunk| chunk.rsplit_once(r#""data":""#).unwrap().1);
+            let base64: String = pieces.map(|piece| piece.trim_end_matches(['"', '}'])).collect();
+            String::from_utf8(data_encoding::BASE64.decode(base64.as_bytes()).unwrap()).unwrap()
+        }
+    }
+}
+
+#[test]
+fn every_slot_of_the_board_and_the_door_are_taken_and_no_more() {
+    for slots in [SLOTS, SLOTS + 1] {
+        let mut fixture = Fixture::new(slots);
+        for _ in 0..SLOTS + OVERFLOW_SLOTS {
+            assert!(fixture.try_connect().is_some());
+        }
+        assert_eq!(fixture.try_connect(), None);
+    }
+}
+
+#[test]
+fn reply_is_made_up_to_its_limit_and_cut_beyond() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.bound(FOUNDING);
+    // Nothing takes more room than an id of control characters.
+    let longest_id = r"\u0001".repeat(REQUEST_ID_BYTES);
+    let message = request(&longest_id, "services/clock/command", r#"{"cmd":"tell"}"#);
+    let room = REPLY_BYTES - 6 * REQUEST_ID_BYTES - 256 - AROUND_OUTPUT;
+    for (bytes, kept) in [(room, room), (room + 1, room.div_ceil(2))] {
+        let reply = whole(&tell(&mut fixture, id, &message, bytes));
+        assert!(reply.contains(&longest_id) && reply.len() <= REPLY_BYTES, "{}", reply.len());
+        assert_eq!(reply.matches('z').count(), kept);
+    }
+}
+
+#[test]
+fn message_goes_out_in_one_piece_up_to_its_limit() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.bound(FOUNDING);
+    let message = request("r", "services/clock/command", r#"{"cmd":"tell"}"#);
+    let cx = whole(&tell(&mut fixture, id, &message, 0)).len();
+    let room = REPLY_BYTES - 6 * REQUEST_ID_BYTES - 256 - AROUND_OUTPUT;
+    let most = (CHUNK_PIECE_BYTES - cx).min(room);
+    let one = tell(&mut fixture, id, &message, most);
+    assert_eq!((one.len(), one[0].len()), (1, cx + most));
+    let more = tell(&mut fixture, id, &message, most + 1);
+    if most < room {
+        assert!(more.len() > 1 && more.iter().all(|piece| piece.contains(r#""type":"chunk""#)));
+        assert_eq!(whole(&more).len(), cx + most + 1);
+    } else {
+        // Here the limit of the reply comes first.
+        assert_eq!((more.len(), more[0].matches('z').count()), (1, most.div_ceil(2)));
+    }
+}
+
+#[test]
+fn long_reply_that_finds_no_free_set_is_an_error() {
+    if REPLY_BYTES <= CHUNK_PIECE_BYTES + 6 * REQUEST_ID_BYTES + 512 {
+        // Such a board has no reply that is too long for one message.
+        return;
+    }
+    let mut fixture = Fixture::new(4);
+    let message = request("r", "services/clock/command", r#"{"cmd":"tell"}"#);
+    let (id, other) = (fixture.bound(FOUNDING), fixture.bound(FOUNDING));
+    for set in 0..CHUNK_SETS {
+        let part = format!(
+            r#"{{"type":"con","data":{{"type":"chunk","data":{{"id":"{set}","part":0,"total":2,"data":"AAAA"}}}}}}"#
+        );
+        assert!(fixture.say(other, &part).is_empty());
+    }
+    let refused = tell(&mut fixture, id, &message, CHUNK_PIECE_BYTES);
+    assert!(refused.len() == 1 && refused[0].contains(r#"\"code\":\"17\""#), "{}", refused.len());
+    fixture.server.release(other);
+    assert!(tell(&mut fixture, id, &message, CHUNK_PIECE_BYTES).len() > 1);
+}
+
+#[test]
+fn form_has_its_parameters_and_no_more() {
+    let mut fixture = Fixture::new(4);
+    for (count, status) in [(PARAMETERS, "200"), (PARAMETERS + 1, "400")] {
+        let id = fixture.connect();
+        let more: String = (2..count).map(|number| format!("&p{number}=")).collect();
+        let body = format!("serviceName=hello&sessionid={FOUNDING}{more}");
+        let head = format!("Host: h\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let response = fixture.http(id, &format!("POST /system.library/services/status HTTP/1.1\r\n{head}"));
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
+        fixture.server.release(id);
+    }
+}
+
+#[test]
+fn peer_that_reads_nothing_is_heard_until_its_buffer_is_full() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let message = frame(&call("services/hello/status", ""));
+    fixture.put(id, &message);
+    let reply = fixture.get(id).len();
+    let mut calls = 0;
+    while fixture.server.state(id).receives {
+        fixture.put(id, &message);
+        calls += 1;
+        assert!(calls * reply <= SEND_BYTES);
+    }
+    // No call is begun without room for its answer.
+    assert_eq!(calls, (SEND_BYTES - ANSWER_ROOM) / reply + 1);
+    // These came in the same read: they wait, and are answered when there is room.
+    fixture.put(id, &message.repeat(3));
+    assert_eq!(fixture.hear(id).len(), calls + 3);
+    assert!(fixture.server.state(id).receives);
+}
+
+#[test]
+fn largest_answer_leaves_room_for_the_closing_frame() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let message = frame(&call("services/hello/status", ""));
+    fixture.put(id, &message);
+    let reply = fixture.get(id).len();
+    for _ in 0..(SEND_BYTES - ANSWER_ROOM) / reply {
+        fixture.put(id, &message);
+    }
+    fixture.put(id, &frame(&call("services/clock/command", r#""cmd":"tell","#)));
+    let largest = CHUNK_PIECE_BYTES.min(REPLY_BYTES) - AROUND_OUTPUT;
+    fixture.end_command("0", &vec![b'z'; largest]);
+    fixture.server.shutdown(fixture.now, &mut fixture.system);
+    let waiting = fixture.get(id);
+    assert_eq!(waiting.iter().filter(|byte| **byte == b'z').count(), largest);
+    // The closing frame, 1001 with its reason, is in the reserve.
+    let close = b"\x88\x11\x03\xe9the server ends";
+    assert!(waiting.ends_with(close), "{} bytes without a closing frame", waiting.len());
+    assert!(waiting.len() - close.len() <= SEND_BYTES - SEND_RESERVE_BYTES, "{}", waiting.len());
+}
+
+#[test]
+fn pushes_wait_behind_their_backlog_and_not_before() {
+    let pong = |text: String| format!(r#"{{"type":"con","data":{{"type":"ping","data":"{text}"}}}}"#);
+    for (backlog, heard) in
+        [(PUSH_BACKLOG_BYTES, &["started", "stopping"][..]), (PUSH_BACKLOG_BYTES + 1, &["stopping"])]
+    {
+        let mut fixture = Fixture::new(4);
+        let (reader, caller) = (fixture.bound(FOUNDING), fixture.socket());
+        fixture.put(reader, &frame(&pong(String::new())));
+        let least = fixture.get(reader).len();
+        // In frames of 100 bytes, and a last one of what is left.
+        let (count, last) = ((backlog - 100) / 100, 100 + backlog % 100);
+        for length in core::iter::repeat_n(100, count).chain([last]) {
+            assert!(length <= 2 + CONTROL_BYTES, "the header stays short");
+            fixture.put(reader, &frame(&pong("x".repeat(length - least))));
+        }
+        fixture.say(caller, &call("services/start", r#""serviceName":"hello","#));
+        fixture.say(caller, &call("services/stop", r#""serviceName":"hello","#));
+        let told = fixture.hear(reader);
+        let told: Vec<_> = told.iter().filter(|text| text.contains("service-change")).collect();
+        assert_eq!(told.len(), heard.len(), "{told:?}");
+        assert!(told.iter().zip(heard).all(|(text, state)| text.contains(state)), "{told:?}");
+    }
+}
+
+#[test]
+fn message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes() {
+    let cx = request("r", "services/hello/start", r#"{"note":""}"#).len();
+    for (length, heard) in [(MESSAGE_BYTES, "pong"), (MESSAGE_BYTES + 1, "close 1009")] {
+        let mut fixture = Fixture::new(4);
+        let id = fixture.socket();
+        let note = format!(r#"{{"note":"{}"}}"#, "x".repeat(length - cx));
+        let message = request("r", "services/hello/start", &note);
+        assert_eq!(message.len(), length);
+        let mut bytes = Vec::new();
+        for (number, piece) in message.as_bytes().chunks(50).enumerate() {
+            bytes.extend([if number == 0 { 0x01 } else { 0x00 }, 0x80 | piece.len() as u8, 0, 0, 0, 0]);
+            bytes.extend(piece);
+        }
+        // A ping as long as one may be, while everything but the last, empty fragment is there.
+        bytes.extend([0x89, 0x80 | CONTROL_BYTES as u8, 0, 0, 0, 0]);
+        bytes.extend([b'p'; CONTROL_BYTES]);
+        bytes.extend([0x80, 0x80, 0, 0, 0, 0]);
+        assert!(length + CONTROL_BYTES < RECEIVE_BYTES);
+        // The first is too much for the buffer at once, so that it is in_use in several turns.
+        for piece in bytes.chunks(RECEIVE_BYTES / 3) {
+            if fixture.server.state(id).receives {
+                fixture.put(id, piece);
+            }
+        }
+        let all = fixture.hear(id);
+        assert_eq!(all[0], heard);
+        assert_eq!(all.get(1).is_some_and(|reply| reply.contains(r#""requestid":"r""#)), heard == "pong");
+        assert_eq!(fixture.system.next_pid, u32::from(heard == "pong"));
+    }
+}
+
+/// What a login over HTTP is answered; empty while its password is being checked.
+fn login(fixture: &mut Fixture, name: &str, password: &str, device: &str) -> (SlotId, String) {
+    let id = fixture.connect();
+    let body = format!("username={name}&password={password}&deviceid={device}");
+    let head = format!("Host: h\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let response = fixture.http(id, &format!("POST /system.library/login HTTP/1.1\r\n{head}"));
+    (id, response)
+}
+
+#[test]
+fn parts_of_a_login_are_as_long_as_they_may_be_and_no_longer() {
+    let mut fixture = Fixture::new(4);
+    let (name, password, device) =
+        ("n".repeat(USER_NAME_BYTES), "p".repeat(PASSWORD_BYTES), "d".repeat(DEVICE_ID_BYTES));
+    let (id, nothing_yet) = login(&mut fixture, "admin", &password, &device);
+    assert_eq!(nothing_yet, "");
+    fixture.check_password(true);
+    assert!(String::from_utf8(fixture.get(id)).unwrap().contains(r#""username":"admin""#));
+    // Nobody has this name, and that takes as long to find out as a wrong password.
+    assert_eq!(login(&mut fixture, &name, "x", "d").1, "");
+    assert_eq!(fixture.system.checks.len(), 1);
+    fixture.check_password(false);
+    for (name, password, device) in [
+        (&*format!("{name}n"), "x", "d"),
+        ("admin", &*format!("{password}p"), "d"),
+        ("admin", "x", &*format!("{device}d")),
+    ] {
+        let (id, refused) = login(&mut fixture, name, password, device);
+        assert!(refused.contains(r#"Account blocked until: 0", "code":"6""#), "{refused}");
+        fixture.server.release(id);
+    }
+    assert!(fixture.system.checks.is_empty(), "what is too long is not checked");
+}
+
+#[test]
+fn block_lasts_its_time_and_no_longer() {
+    let mut fixture = Fixture::new(4);
+    for attempt in 1..=LOCKOUT_ATTEMPTS {
+        let (id, _) = login(&mut fixture, "admin", "x", "d");
+        fixture.check_password(false);
+        let refused = String::from_utf8(fixture.get(id)).unwrap();
+        assert_eq!(refused.contains("until: 0\""), attempt < LOCKOUT_ATTEMPTS, "{refused}");
+        fixture.server.release(id);
+    }
+    fixture.now += LOCKOUT_TIME - MOMENT;
+    let (id, blocked) = login(&mut fixture, "admin", "x", "d");
+    assert!(blocked.contains("Account blocked until: 1000001"), "{blocked}");
+    fixture.server.release(id);
+    fixture.now += MOMENT;
+    assert_eq!(login(&mut fixture, "admin", "x", "d").1, "");
+}
+
+#[test]
+fn socket_has_its_time_to_show_a_session_and_no_more() {
+    let mut fixture = Fixture::new(2);
+    let id = fixture.socket();
+    fixture.pass(PING_INTERVAL);
+    fixture.pass(SESSION_TIMEOUT - PING_INTERVAL - MOMENT);
+    assert_eq!(fixture.hear(id), ["ping"]);
+    fixture.pass(MOMENT);
+    assert_eq!(fixture.hear(id), ["close 1008"]);
+    // In the administrators' slot that time is shorter.
+    let id = fixture.socket();
+    fixture.pass(ADMINISTRATOR_TIMEOUT - MOMENT);
+    assert!(fixture.hear(id).is_empty());
+    fixture.pass(MOMENT);
+    assert_eq!(fixture.hear(id), ["close 1013"]);
+}
+
+#[test]
+fn newcomer_to_a_full_house_has_a_moment_to_speak() {
+    let mut fixture = Fixture::new(2);
+    let (_tenant, silent) = (fixture.socket(), fixture.connect());
+    fixture.now += EVICT_AFTER - MOMENT;
+    fixture.server.evict_idle(fixture.now);
+    assert_eq!(fixture.server.state(silent).finish, None);
+    fixture.now += MOMENT;
+    fixture.server.evict_idle(fixture.now);
+    assert_eq!(fixture.server.state(silent).finish, Some(Finish::Abort));
+}
+
+#[test]
+fn peer_may_leave_unread_what_it_is_owed_for_a_time() {
+    let mut fixture = Fixture::new(4);
+    let (reader, caller) = (fixture.bound(FOUNDING), fixture.socket());
+    fixture.say(caller, &call("services/start", r#""serviceName":"hello","#));
+    fixture.pass(SEND_TIMEOUT - MOMENT);
+    assert_eq!(fixture.server.state(reader).finish, None);
+    fixture.pass(MOMENT);
+    assert_eq!(fixture.server.state(reader).finish, Some(Finish::Graceful));
+    assert_eq!(fixture.hear(reader).last().unwrap(), "close 1013");
+}
+
+#[test]
+fn answer_is_waited_for_and_no_longer() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.bound(FOUNDING);
+    let message = request("r", "services/clock/command", r#"{"cmd":"tell"}"#);
+    assert!(fixture.say(id, &message).is_empty());
+    fixture.pass(PING_INTERVAL);
+    fixture.pass(ANSWER_TIMEOUT - PING_INTERVAL - MOMENT);
+    assert_eq!(fixture.hear(id), ["ping"]);
+    fixture.pass(MOMENT);
+    assert!(fixture.hear(id)[0].contains("Function command returned: 110"));
+}

@@ -1,0 +1,256 @@
+//! Changing passwords.
+
+use super::fixture::{ANNA, FOUNDING, Fixture};
+use crate::api::PasswordVerdict;
+use crate::connection::SlotId;
+use crate::limits::{LOCKOUT_ATTEMPTS, PASSWORD_BYTES, PASSWORD_CHECKS};
+use crate::session::{PasswordHash, canonical_password};
+
+const OK: &str = r#"ok<!--separate-->{ "updatepassword": "success!"}"#;
+const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
+
+fn made(salt: u8) -> PasswordVerdict {
+    PasswordVerdict::Made(PasswordHash::new(1, [salt; 16], [0; 32]).unwrap())
+}
+
+/// Puts a form to a call over HTTP.
+fn post(fixture: &mut Fixture, path: &str, form: &str) -> SlotId {
+    let id = fixture.connect();
+    let head = format!("POST /system.library/{path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}", form.len());
+    fixture.put(id, format!("{head}\r\n\r\n{form}").as_bytes());
+    id
+}
+
+/// The content of its answer.
+fn answer(fixture: &mut Fixture, id: SlotId) -> String {
+    let response = String::from_utf8(fixture.get(id)).unwrap();
+    fixture.server.release(id);
+    response.split_once("\r\n\r\n").map(|(_, content)| content.to_owned()).unwrap_or_default()
+}
+
+fn change(fixture: &mut Fixture, form: &str) -> SlotId {
+    post(fixture, "user/updatepassword", form)
+}
+
+fn refused(fixture: &mut Fixture, form: &str) -> String {
+    let asked = fixture.system.checks.len();
+    let id = change(fixture, form);
+    assert_eq!(fixture.system.checks.len(), asked, "{form}");
+    answer(fixture, id)
+}
+
+fn login(fixture: &mut Fixture, user: &str, device: &str) -> String {
+    let id = post(fixture, "login", &format!("username={user}&password=x&deviceid={device}"));
+    fixture.check_password(true);
+    let content = answer(fixture, id);
+    content.split(r#""sessionid":""#).nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn own_password_is_changed_by_who_shows_the_old_one() {
+    let mut fixture = Fixture::new(6);
+    let session = login(&mut fixture, "anna", "d");
+    let id = change(&mut fixture, &format!("sessionid={session}&oldpassword=old&password=new"));
+    let (old, new) = fixture.system.changes.pop().unwrap();
+    assert_eq!((old, new), (Some(canonical_password(b"old")), canonical_password(b"new")));
+    assert!(fixture.system.stored.is_empty(), "not before the old one was found right");
+    fixture.judge_password(made(9));
+    assert_eq!(fixture.system.stored, [("anna".to_owned(), 9)]);
+    assert_eq!(answer(&mut fixture, id), OK);
+    // In the other forms, and in the form in which Friend Core's clients send passwords.
+    let hashed = canonical_password(b"newer");
+    let socket = fixture.socket();
+    let body = format!(
+        r#"{{"sessionid":"{session}","username":"anna","oldpassword":"new","password":"{}"}}"#,
+        core::str::from_utf8(&hashed).unwrap()
+    );
+    fixture.say(socket, &format!(r#"<!--"MSG"--"1"--"system.library/user/updatepassword"-->{body}<--!>"#));
+    assert_eq!(fixture.system.changes.pop().unwrap().1, hashed);
+    fixture.judge_password(made(10));
+    assert_eq!(fixture.hear(socket), [OK]);
+    fixture.say(
+        socket,
+        &format!(
+            r#"{{"type":"msg","data":{{"type":"request","requestid":"r","path":"system.library/user/updatepassword","data":{body},"sessionid":"{session}"}}}}"#
+        )
+        .replace(&format!(r#""sessionid":"{session}","username""#), r#""username""#),
+    );
+    fixture.judge_password(made(11));
+    let heard = fixture.hear(socket);
+    assert!(
+        heard[0].contains(r#""requestid":"r","data":"ok<!--separate-->{ \"updatepassword\""#),
+        "{heard:?}"
+    );
+    assert_eq!(fixture.system.stored, [("anna".to_owned(), 11)]);
+}
+
+#[test]
+fn other_sessions_of_the_user_end_and_the_one_that_asked_stays() {
+    let mut fixture = Fixture::new(8);
+    let (mine, other) = (login(&mut fixture, "anna", "1"), login(&mut fixture, "anna", "2"));
+    let admin = login(&mut fixture, "admin", "3");
+    let (here, there, his) = (fixture.bound(&mine), fixture.bound(&other), fixture.bound(&admin));
+    let id = change(&mut fixture, &format!("sessionid={mine}&oldpassword=old&password=new"));
+    fixture.judge_password(made(1));
+    assert_eq!(answer(&mut fixture, id), OK);
+    assert_eq!(fixture.hear(there), [KILLED]);
+    assert!(fixture.hear(here).is_empty() && fixture.hear(his).is_empty());
+    for (session, is_there) in [(&mine, true), (&other, false), (&admin, true)] {
+        let id = post(&mut fixture, "validate", &format!("sessionid={session}"));
+        assert_eq!(answer(&mut fixture, id).starts_with("ok"), is_there);
+    }
+    // An administrator changes somebody's: then all of them end.
+    let id = change(&mut fixture, &format!("sessionid={admin}&username=anna&password=newer"));
+    assert_eq!(fixture.system.changes.last().unwrap().0, None, "he need not know the old one");
+    fixture.judge_password(made(2));
+    assert_eq!(answer(&mut fixture, id), OK);
+    assert_eq!(fixture.hear(here), [KILLED]);
+    assert!(fixture.hear(his).is_empty());
+}
+
+#[test]
+fn old_password_is_no_password_from_then_on() {
+    let mut fixture = Fixture::new(8);
+    let session = login(&mut fixture, "anna", "1");
+    // Found right, but changed before that is told.
+    let late = post(&mut fixture, "login", "username=anna&password=old&deviceid=2");
+    let id = change(&mut fixture, &format!("sessionid={session}&oldpassword=old&password=new"));
+    let also = change(&mut fixture, &format!("sessionid={session}&oldpassword=old&password=newest"));
+    fixture.system.checks.rotate_right(1);
+    fixture.judge_password(made(1));
+    assert_eq!(fixture.system.stored, [("anna".to_owned(), 1)]);
+    fixture.judge_password(made(2));
+    fixture.judge_password(PasswordVerdict::Right);
+    let answers = [id, also].map(|id| answer(&mut fixture, id));
+    assert_eq!(answers.iter().filter(|answer| *answer == OK).count(), 1, "{answers:?}");
+    assert!(answer(&mut fixture, late).contains(r#""code":"6""#));
+    assert_eq!(fixture.system.stored, [("anna".to_owned(), 1)]);
+}
+
+#[test]
+fn session_that_has_ended_meanwhile_changes_nothing() {
+    let mut fixture = Fixture::new(8);
+    let (one, two) = (login(&mut fixture, "anna", "1"), login(&mut fixture, "anna", "2"));
+    let first = change(&mut fixture, &format!("sessionid={one}&oldpassword=old&password=new"));
+    let second = change(&mut fixture, &format!("sessionid={two}&oldpassword=old&password=other"));
+    fixture.system.checks.reverse();
+    fixture.judge_password(made(1));
+    fixture.judge_password(made(2));
+    assert_eq!(answer(&mut fixture, first), OK);
+    assert!(answer(&mut fixture, second).contains(r#""code":"11""#));
+    assert_eq!(fixture.system.stored, [("anna".to_owned(), 1)]);
+}
+
+#[test]
+fn wrong_old_password_counts_like_that_of_a_login() {
+    let mut fixture = Fixture::new(6);
+    let form = format!("sessionid={ANNA}&oldpassword=wrong&password=new");
+    for attempt in 1..=LOCKOUT_ATTEMPTS {
+        let id = change(&mut fixture, &form);
+        fixture.judge_password(PasswordVerdict::Wrong);
+        let refusal = answer(&mut fixture, id);
+        let until = if attempt < LOCKOUT_ATTEMPTS { "0" } else { "1003600" };
+        assert!(refusal.contains(&format!(r#"Account blocked until: {until}", "code":"6""#)), "{refusal}");
+    }
+    assert!(refused(&mut fixture, &form).contains("Account blocked until: 1003600"));
+    let id = post(&mut fixture, "login", "username=anna&password=x&deviceid=d");
+    assert!(answer(&mut fixture, id).contains("Account blocked until: 1003600"), "the login is blocked, too");
+    // Nobody is kept from changing it for him.
+    let id = change(&mut fixture, &format!("sessionid={FOUNDING}&username=anna&password=new"));
+    fixture.judge_password(made(1));
+    assert_eq!(answer(&mut fixture, id), OK);
+}
+
+#[test]
+fn nobody_changes_what_is_not_his() {
+    let mut fixture = Fixture::new(6);
+    for (form, code) in [
+        (format!("sessionid={ANNA}&username=admin&oldpassword=x&password=new"), "4"),
+        // Whether there is somebody of that name is not told.
+        (format!("sessionid={ANNA}&username=nobody&oldpassword=x&password=new"), "4"),
+        (format!("sessionid={FOUNDING}&username=nobody&password=new"), "13"),
+        ("sessionid=nobody&password=new".to_owned(), "11"),
+        ("password=new&oldpassword=x".to_owned(), "3"),
+        // Not even an administrator's own is changed without the old one: somebody may have found the
+        // page open.
+        (format!("sessionid={FOUNDING}&password=new"), "14"),
+        (format!("sessionid={FOUNDING}&username=admin&password=new&oldpassword="), "14"),
+    ] {
+        let refusal = refused(&mut fixture, &form);
+        assert!(refusal.contains(&format!(r#""code":"{code}""#)), "{form}: {refusal}");
+    }
+    let get = format!(
+        "GET /system.library/user/updatepassword?sessionid={ANNA}&oldpassword=x&password=y HTTP/1.1\r\nHost: h\r\n\r\n"
+    );
+    let id = fixture.connect();
+    assert!(fixture.http(id, &get).contains(r#""code":"5""#));
+    let socket = fixture.socket();
+    let event = format!(
+        r#"{{"type":"msg","data":{{"type":"event","path":"system.library/user/updatepassword","data":{{"oldpassword":"x","password":"y"}},"sessionid":"{ANNA}"}}}}"#
+    );
+    assert!(fixture.say(socket, &event).is_empty());
+    assert!(fixture.system.changes.is_empty());
+}
+
+#[test]
+fn new_password_is_no_longer_than_its_limit_and_not_empty() {
+    let mut fixture = Fixture::new(6);
+    let form = |old: &str, new: &str| format!("sessionid={ANNA}&oldpassword={old}&password={new}");
+    let longest = "p".repeat(PASSWORD_BYTES);
+    let id = change(&mut fixture, &form(&longest, &longest));
+    fixture.judge_password(made(1));
+    assert_eq!(answer(&mut fixture, id), OK);
+    let long = refused(&mut fixture, &form("x", &(longest.clone() + "p")));
+    assert!(long.contains("Function updatepassword returned: 22"), "{long}");
+    let long = refused(&mut fixture, &form(&(longest + "p"), "x"));
+    assert!(long.contains("Account blocked until: 0"), "{long}");
+    let empty = refused(&mut fixture, &form("x", ""));
+    assert!(empty.contains("Missing parameters: password"), "{empty}");
+    // As a client sends an empty one that hashes what was typed.
+    let empty = canonical_password(b"");
+    let empty = refused(&mut fixture, &form("x", core::str::from_utf8(&empty).unwrap()));
+    assert!(empty.contains("Function updatepassword returned: 22"), "{empty}");
+}
+
+#[test]
+fn what_cannot_be_written_down_is_not_changed() {
+    let mut fixture = Fixture::new(6);
+    let (one, two) = (login(&mut fixture, "anna", "1"), login(&mut fixture, "anna", "2"));
+    let other = fixture.bound(&two);
+    let id = change(&mut fixture, &format!("sessionid={one}&oldpassword=old&password=new"));
+    fixture.system.is_full = true;
+    fixture.judge_password(made(1));
+    assert!(answer(&mut fixture, id).contains(r#"Function updatepassword returned: 5", "code":"18""#));
+    assert!(fixture.hear(other).is_empty());
+    // The old one is right still.
+    fixture.system.is_full = false;
+    let id = post(&mut fixture, "login", "username=anna&password=old&deviceid=1");
+    fixture.check_password(true);
+    assert!(answer(&mut fixture, id).contains(&one));
+}
+
+#[test]
+fn queue_of_the_worker_is_everybodys() {
+    let mut fixture = Fixture::new(PASSWORD_CHECKS + 4);
+    let form = format!("sessionid={FOUNDING}&username=anna&password=new");
+    for _ in 0..PASSWORD_CHECKS.div_ceil(2) {
+        change(&mut fixture, &form);
+    }
+    assert!(refused(&mut fixture, &form).contains(r#""code":"17""#), "half of it is for others");
+    fixture.judge_password(made(1));
+    let id = change(&mut fixture, &form);
+    fixture.system.is_full = true;
+    fixture.judge_password(made(1));
+    answer(&mut fixture, id);
+    let id = change(&mut fixture, &form);
+    assert!(answer(&mut fixture, id).contains(r#""code":"17""#), "the worker's own is full");
+}
+
+#[test]
+fn change_that_nobody_waits_for_is_none() {
+    let mut fixture = Fixture::new(6);
+    let id = change(&mut fixture, &format!("sessionid={ANNA}&oldpassword=old&password=new"));
+    fixture.server.release(id);
+    fixture.judge_password(made(1));
+    assert!(fixture.system.stored.is_empty());
+}

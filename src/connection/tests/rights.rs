@@ -1,0 +1,221 @@
+//! What a session is worth, and when it is worth nothing any more.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use super::fixture::{ANNA, FOUNDING, Fixture};
+use crate::limits::{ADMINISTRATOR_TIMEOUT, CHUNK_SETS, PASSWORD_CHECKS, SESSION_TIMEOUT, SESSIONS};
+
+const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
+
+/// Logs in over HTTP and gives the session.
+fn login(fixture: &mut Fixture, user: &str, device: &str) -> String {
+    let id = fixture.connect();
+    let body = format!("username={user}&password=x&deviceid={device}");
+    let head =
+        format!("POST /system.library/login HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+    fixture.put(id, (head + &body).as_bytes());
+    fixture.check_password(true);
+    let response = String::from_utf8(fixture.get(id)).unwrap();
+    fixture.server.release(id);
+    response.split(r#""sessionid":""#).nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+/// A call that shows no session: the socket speaks for whom it is bound to.
+const VALIDATE: &str =
+    r#"{"type":"msg","data":{"type":"request","requestid":"r1","path":"system.library/validate","data":{}}}"#;
+
+const LOGIN: &str =
+    r#"<!--"MSG"--"44"--"system.library/login"-->{ "username":"admin", "password":"x" }<--!>"#;
+
+fn start(session: &str) -> String {
+    format!(
+        r#"<!--"MSG"--"1"--"system.library/services/start"-->{{"serviceName":"hello","sessionid":"{session}"}}<--!>"#
+    )
+}
+
+#[test]
+fn socket_of_a_displaced_session_is_told_and_bound_no_more() {
+    let mut fixture = Fixture::new(4);
+    let first = login(&mut fixture, "anna", "first");
+    let id = fixture.bound(&first);
+    assert!(fixture.say(id, VALIDATE)[0].contains(r#"\"response\":\"true\""#));
+    fixture.now += Duration::from_secs(1);
+    for device in 0..SESSIONS {
+        login(&mut fixture, "anna", &device.to_string());
+    }
+    assert_eq!(fixture.hear(id), [KILLED]);
+    let refused = fixture.say(id, VALIDATE);
+    assert!(refused[0].contains("sessionid or authid parameter is missing"), "{refused:?}");
+    let other = fixture.socket();
+    fixture.say(other, &start(FOUNDING));
+    assert!(fixture.hear(id).is_empty());
+}
+
+#[test]
+fn session_past_its_time_counts_for_nothing_before_it_is_ended() {
+    let mut fixture = Fixture::new(4);
+    let session = login(&mut fixture, "admin", "d");
+    let id = fixture.bound(&session);
+    // The next tick will end it.
+    fixture.now += Duration::from_secs(10_800);
+    let refused = fixture.say(id, VALIDATE);
+    assert!(refused[0].contains("sessionid or authid parameter is missing"), "{refused:?}");
+}
+
+#[test]
+fn administrators_slot_is_not_kept_by_the_session_of_somebody_else() {
+    let envelope = |kind: &str, path: &str| {
+        format!(
+            r#"{{"type":"msg","data":{{"type":"{kind}","requestid":"r","path":"{path}","sessionid":"{ANNA}"}}}}"#
+        )
+    };
+    for text in [
+        envelope("event", "system.library/validate"),
+        envelope("request", "other.library/validate"),
+        envelope("request", "system.library/login"),
+        envelope("request", "system.library/a/b/c/d/e/f"),
+    ] {
+        let mut fixture = Fixture::new(3);
+        let _tenants = (fixture.socket(), fixture.socket());
+        let id = fixture.socket();
+        let mut heard = fixture.say(id, &text);
+        fixture.pass(ADMINISTRATOR_TIMEOUT);
+        heard.extend(fixture.hear(id));
+        assert_eq!(heard.last().map(String::as_str), Some("close 1013"), "{text}");
+    }
+}
+
+#[test]
+fn refused_login_buys_a_nameless_socket_no_time() {
+    for (slots, auth_timeout) in [(4, SESSION_TIMEOUT), (2, ADMINISTRATOR_TIMEOUT)] {
+        let mut fixture = Fixture::new(slots);
+        let _tenant = fixture.socket();
+        let id = fixture.socket();
+        fixture.pass(auth_timeout - Duration::from_secs(1));
+        fixture.say(id, LOGIN);
+        fixture.check_password(false);
+        fixture.hear(id);
+        fixture.pass(Duration::from_secs(1));
+        assert!(fixture.hear(id)[0].starts_with("close "));
+    }
+}
+
+#[test]
+fn login_buys_a_nameless_socket_time_to_bind() {
+    for (slots, auth_timeout) in [(4, SESSION_TIMEOUT), (2, ADMINISTRATOR_TIMEOUT)] {
+        let mut fixture = Fixture::new(slots);
+        let _tenant = fixture.socket();
+        let id = fixture.socket();
+        fixture.pass(auth_timeout - Duration::from_secs(1));
+        fixture.say(id, LOGIN);
+        fixture.check_password(true);
+        fixture.hear(id);
+        fixture.pass(auth_timeout - Duration::from_secs(1));
+        assert!(fixture.hear(id).iter().all(|text| text == "ping"));
+        fixture.pass(Duration::from_secs(1));
+        assert!(fixture.hear(id).iter().any(|text| text.starts_with("close ")));
+    }
+}
+
+#[test]
+fn login_that_nobody_waits_for_is_not_checked() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let event = r#"{"type":"msg","data":{"type":"event","path":"system.library/login","data":{"username":"admin","password":"x","deviceid":"d"}}}"#;
+    assert!(fixture.say(id, event).is_empty());
+    assert!(fixture.system.checks.is_empty());
+}
+
+#[test]
+fn what_is_owed_is_told_to_those_who_may_know() {
+    let mut fixture = Fixture::new(4);
+    let (id, other) = (fixture.bound(FOUNDING), fixture.socket());
+    let clock = start(FOUNDING).replace("hello", "clock");
+    for round in 0..20 {
+        fixture.say(other, &clock);
+        fixture.exit(1234 + round, crate::service::Exit::Code(0));
+    }
+    fixture.say(other, &clock);
+    // Behind as it is, it goes on for somebody who knows nothing of the clock.
+    fixture.put(id, &super::fixture::frame(&format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#)));
+    let heard = fixture.hear(id);
+    assert!(!heard.is_empty() && heard.iter().all(|text| !text.contains("1254")), "{heard:?}");
+}
+
+#[test]
+fn nobody_without_a_session_takes_up_the_sets_of_chunks() {
+    let mut fixture = Fixture::new(4);
+    let (unauthenticated, named) = (fixture.socket(), fixture.bound(ANNA));
+    let chunk = |id: usize| {
+        format!(
+            r#"{{"type":"con","data":{{"type":"chunk","data":{{"id":"{id}","part":0,"total":2,"data":"e30="}}}}}}"#
+        )
+    };
+    let refused = [r#"{"type":"msg","data":{"type":"error","data":{"requestid":"(null)"}}}"#];
+    for id in 0..=CHUNK_SETS {
+        assert_eq!(fixture.say(unauthenticated, &chunk(id)), refused);
+    }
+    for id in 0..CHUNK_SETS {
+        assert!(fixture.say(named, &chunk(id)).is_empty());
+    }
+    assert_eq!(fixture.say(named, &chunk(CHUNK_SETS)), refused);
+}
+
+#[test]
+fn one_address_leaves_others_room_to_log_in() {
+    let mut fixture = Fixture::new(PASSWORD_CHECKS + 4);
+    let body = "username=nobody&password=x&deviceid=d";
+    let login = format!(
+        "POST /system.library/login HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    // Whether they wait for the answer or not.
+    for _ in 0..PASSWORD_CHECKS.div_ceil(2) {
+        let id = fixture.connect();
+        fixture.put(id, login.as_bytes());
+        fixture.server.release(id);
+    }
+    let id = fixture.connect();
+    assert!(fixture.http(id, &login).contains(r#""code":"17""#));
+    let other = IpAddr::from([192, 0, 2, 2]);
+    let id = fixture.server.claim(other, fixture.now).unwrap();
+    assert!(fixture.http(id, &login).is_empty());
+    // A verdict makes room again, though nobody heard it.
+    fixture.system.checks.rotate_left(1);
+    fixture.check_password(false);
+    let id = fixture.connect();
+    assert!(fixture.http(id, &login).is_empty());
+}
+
+#[test]
+fn unknown_user_costs_what_a_known_one_does() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    fixture.say(id, LOGIN);
+    fixture.check_password(false);
+    fixture.say(id, &LOGIN.replace("admin", "nobody"));
+    assert_eq!(fixture.system.rounds, [1, 1]);
+}
+
+#[test]
+fn socket_whose_shown_session_has_ended_has_to_show_another() {
+    let mut fixture = Fixture::new(6);
+    let session = login(&mut fixture, "anna", "d");
+    let (caller, kept) = (fixture.socket(), fixture.socket());
+    let id = fixture.connect();
+    fixture.http(id, &super::fixture::upgrade(&format!("/fcws?sessionid={session}")));
+    for socket in [caller, kept] {
+        fixture.say(socket, &start(&session));
+    }
+    fixture.say(kept, &format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#));
+    fixture.pass(SESSION_TIMEOUT);
+    for socket in [caller, id, kept] {
+        assert_eq!(fixture.hear(socket), ["ping"]);
+    }
+    fixture.say(kept, &start(&session).replace("services/start", "user/logout"));
+    fixture.pass(SESSION_TIMEOUT);
+    assert_eq!(fixture.hear(caller), ["ping", "close 1008"]);
+    assert_eq!(fixture.hear(id), ["ping", "close 1008"]);
+    assert_eq!(fixture.hear(kept), ["ping"]);
+}

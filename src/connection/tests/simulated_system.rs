@@ -1,0 +1,93 @@
+//! What the chaos asks of the system, which refuses now and then.
+
+use super::super::friendlet::api::{BoardEnd, Platform, Refused};
+use super::super::friendlet::limits;
+use super::super::friendlet::service::{Arguments, ServiceId, Signal, Spec};
+use super::super::friendlet::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
+
+#[derive(Default)]
+pub(super) struct System {
+    pub(super) random: u8,
+    pub(super) next_pid: u32,
+    pub(super) refuses: bool,
+    pub(super) pids: Vec<u32>,
+    pub(super) checks: Vec<u64>,
+    pub(super) commands: Vec<u64>,
+}
+
+impl System {
+    fn refused(&self) -> Result<(), Refused> {
+        if self.refuses { Err(Refused) } else { Ok(()) }
+    }
+}
+
+impl Platform for System {
+    fn spawn(&mut self, _: ServiceId, _: &Spec) -> Result<u32, i32> {
+        if self.refuses {
+            return Err(11);
+        }
+        self.next_pid += 1;
+        self.pids.push(self.next_pid);
+        assert!(self.pids.len() <= limits::SERVICES, "more processes than services");
+        Ok(self.next_pid)
+    }
+
+    fn signal(&mut self, pid: u32, _: Signal) {
+        assert!(self.pids.contains(&pid), "a signal to {pid}, which is gone");
+    }
+
+    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
+        assert!(enabled.count() <= limits::SERVICES);
+        !self.refuses
+    }
+
+    fn run_command(&mut self, _: &Spec, _: &Arguments, call_id: u64) -> Result<(), Refused> {
+        self.refused()?;
+        if self.commands.len() == limits::SERVICE_COMMAND_RUNS {
+            return Err(Refused);
+        }
+        self.commands.push(call_id);
+        Ok(())
+    }
+
+    fn check_password(
+        &mut self,
+        _: [u8; CANONICAL_PASSWORD_BYTES],
+        _: PasswordHash,
+        call_id: u64,
+    ) -> Result<(), Refused> {
+        self.refused()?;
+        if self.checks.len() == limits::PASSWORD_CHECKS {
+            return Err(Refused);
+        }
+        self.checks.push(call_id);
+        Ok(())
+    }
+
+    fn change_password(
+        &mut self,
+        _: Option<([u8; CANONICAL_PASSWORD_BYTES], PasswordHash)>,
+        new: [u8; CANONICAL_PASSWORD_BYTES],
+        call_id: u64,
+    ) -> Result<(), Refused> {
+        self.check_password(new, PasswordHash::dummy(1), call_id)
+    }
+
+    fn store_passwords(&mut self, _: &Users) -> bool {
+        !self.refuses
+    }
+
+    fn end_board(&mut self, _: BoardEnd) -> Result<(), i32> {
+        if self.refuses { Err(38) } else { Ok(()) }
+    }
+
+    fn random(&mut self) -> Result<[u8; limits::SESSION_ID_BYTES / 2], Refused> {
+        self.refused()?;
+        self.random = self.random.wrapping_add(1);
+        Ok([self.random; limits::SESSION_ID_BYTES / 2])
+    }
+
+    fn unix_s(&self) -> u64 {
+        1_000_000
+    }
+}

@@ -1,0 +1,274 @@
+//! The JSON envelope, `{"type":T,"data":{..}}`, of Friend Cores since 2017.
+//!
+//! Friend Core reads it by position and so needs `type` before `data`; here every member is found by
+//! its key, in any order.
+
+use core::ops::Range;
+use core::str;
+
+use super::{Form, Message, Part, Refusal, RefusalKind, Request, Scratch};
+use crate::call::{ParameterError, Parameters};
+use crate::json::{self, Entry, JsonError, Kind, Object, Table, Value};
+use crate::limits;
+
+/// Longest value of a ping that is echoed: a pong's value is else a session id, and no longer.
+const ECHO_BYTES: usize = limits::PRESENTED_SESSION_BYTES;
+
+/// Members of a call's `data` that are not parameters of the call.
+const CALL_MEMBERS: &[&str] = &["type", "path", "requestid", "sessionid", "authid"];
+
+/// Reads an envelope.
+pub(super) fn decode<'a, 'm: 'a>(
+    message: &'m mut [u8],
+    scratch: &'a mut Scratch<'m>,
+) -> Result<Message<'a>, Refusal<'a>> {
+    let refusal = |request_id, kind| Refusal { form: Form::Envelope, request_id, kind };
+    if let Some(place) = usual_ping(message) {
+        let message: &[u8] = message;
+        let echo = message.get(place).and_then(|echo| str::from_utf8(echo).ok()).unwrap_or_default();
+        return Ok(Message::Ping { echo });
+    }
+    let Scratch { table, parameters } = scratch;
+    // Text of a socket has been looked at by then; text that came in chunks has not.
+    let scanned = if message.is_ascii() || str::from_utf8(message).is_ok() {
+        table.scan(message)
+    } else {
+        Err(JsonError::Encoding)
+    };
+    if let Err(error) = scanned {
+        return Err(refusal(find_request_id(message), error.into()));
+    }
+    if let Some(id) = legacy_ping(message, table) {
+        let message: &[u8] = message;
+        let id = message.get(id).and_then(|id| str::from_utf8(id).ok());
+        return id.map(|id| Message::LegacyPing { id }).ok_or(refusal(None, RefusalKind::Malformed));
+    }
+    let root = table.resolve(message).map_err(|error| refusal(None, error.into()))?;
+    read(root, parameters).map_err(|kind| {
+        let data = root.object("data");
+        let id = data.and_then(|data| data.get("requestid")).and_then(Value::id);
+        refusal(id.filter(|id| id.len() <= limits::REQUEST_ID_BYTES), kind)
+    })
+}
+
+fn read<'a, 'm: 'a>(
+    root: Object<'_, 'm>,
+    parameters: &'a mut Parameters<'m>,
+) -> Result<Message<'a>, RefusalKind> {
+    let kind = root.get("type").ok_or(RefusalKind::Missing)?;
+    let Value::String(kind) = kind else {
+        return Err(RefusalKind::WrongType);
+    };
+    if kind == "session" {
+        return Ok(Message::Nothing);
+    }
+    let data = match (kind, root.get("data")) {
+        ("con" | "msg", Some(Value::Object)) => root.object("data").ok_or(RefusalKind::WrongType)?,
+        ("con" | "msg", Some(_)) => return Err(RefusalKind::WrongType),
+        ("con" | "msg", None) => return Err(RefusalKind::Missing),
+        _ => return Err(RefusalKind::Type),
+    };
+    let inner = match data.get("type") {
+        None => None,
+        Some(Value::String(inner)) => Some(inner),
+        Some(_) => return Err(RefusalKind::WrongType),
+    };
+    match (kind, inner) {
+        ("con", None) => bind(data),
+        ("con", Some("ping")) => ping(data),
+        ("con", Some("pong")) => Ok(Message::Pong),
+        ("con", Some("chunk")) => chunk(data),
+        ("msg", Some("request")) => {
+            let mut request = call(data, parameters)?;
+            let id = data.get("requestid").ok_or(RefusalKind::Missing)?;
+            let id = id.id().ok_or(RefusalKind::WrongType)?;
+            if id.len() > limits::REQUEST_ID_BYTES {
+                return Err(RefusalKind::TooLong);
+            }
+            request.request_id = Some(id);
+            Ok(Message::Call(request))
+        }
+        ("msg", Some("event")) => call(data, parameters).map(Message::Event),
+        ("msg", None) => Err(RefusalKind::Missing),
+        _ => Err(RefusalKind::Type),
+    }
+}
+
+fn bind<'m>(data: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
+    // The server of Friend Core reads `sessionId` and `authid`; its script sends `authId`.
+    for key in ["sessionId", "sessionid", "authid", "authId"] {
+        if let Some(value) = data.get(key) {
+            let session = value.id().ok_or(RefusalKind::WrongType)?;
+            if session.len() > limits::PRESENTED_SESSION_BYTES {
+                return Err(RefusalKind::TooLong);
+            }
+            return Ok(Message::Bind { form: Form::Envelope, session });
+        }
+    }
+    Err(RefusalKind::Missing)
+}
+
+fn ping<'m>(data: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
+    let echo = match data.get("data") {
+        None => "",
+        Some(value) => value.text().ok_or(RefusalKind::WrongType)?,
+    };
+    if echo.len() > ECHO_BYTES { Err(RefusalKind::TooLong) } else { Ok(Message::Ping { echo }) }
+}
+
+fn chunk<'m>(data: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
+    let chunk = data.object("data").ok_or(RefusalKind::Missing)?;
+    let string = |key| match chunk.get(key) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(RefusalKind::WrongType),
+        None => Err(RefusalKind::Missing),
+    };
+    let number = |key| match chunk.get(key) {
+        Some(Value::Number(text) | Value::String(text)) => json::number(text).ok_or(RefusalKind::WrongType),
+        Some(_) => Err(RefusalKind::WrongType),
+        None => Err(RefusalKind::Missing),
+    };
+    let part =
+        Part { id: string("id")?, part: number("part")?, total: number("total")?, data: string("data")? };
+    if part.id.is_empty() {
+        Err(RefusalKind::Missing)
+    } else if part.id.len() > limits::CHUNK_ID_BYTES {
+        Err(RefusalKind::TooLong)
+    } else {
+        Ok(Message::Chunk(part))
+    }
+}
+
+/// Reads what a request and an event have in common. As in Friend Core all that stands in `data` is a
+/// parameter, at any depth, but for the members of the envelope itself.
+fn call<'a, 'm: 'a>(
+    data: Object<'_, 'm>,
+    parameters: &'a mut Parameters<'m>,
+) -> Result<Request<'a>, RefusalKind> {
+    let path = match data.get("path") {
+        None | Some(Value::String("")) => return Err(RefusalKind::Missing),
+        Some(Value::String(path)) => path,
+        Some(_) => return Err(RefusalKind::WrongType),
+    };
+    if path.len() > limits::PATH_BYTES {
+        return Err(RefusalKind::TooLong);
+    }
+    parameters.clear();
+    flatten_into(data, parameters, |key, value| {
+        // `"data":null` says that there are no parameters, not that one is called so.
+        CALL_MEMBERS.contains(&key) || (key == "data" && matches!(value, Value::Word(_)))
+    })?;
+    Ok(Request {
+        form: Form::Envelope,
+        path,
+        parameters,
+        request_id: None,
+        session: session_id(data, &["sessionid", "authid"])?,
+    })
+}
+
+/// Session id under the first of these keys that has one; `null` or `false` counts as none.
+pub(super) fn session_id<'m>(object: Object<'_, 'm>, keys: &[&str]) -> Result<Option<&'m str>, RefusalKind> {
+    let session = keys.iter().filter_map(|key| object.get(key)).find_map(Value::id);
+    match session {
+        Some(id) if id.len() > limits::PRESENTED_SESSION_BYTES => Err(RefusalKind::TooLong),
+        session => Ok(session),
+    }
+}
+
+/// Adds every value but objects to `parameters`, from all depths, under its own key. Of a key at several
+/// depths the outermost counts, at one depth the first. `skip` leaves out members of the object itself.
+pub(super) fn flatten_into<'m>(
+    object: Object<'_, 'm>,
+    parameters: &mut Parameters<'m>,
+    skip: impl Fn(&str, Value<'m>) -> bool,
+) -> Result<(), RefusalKind> {
+    let deepest = object.members().map(|(depth, ..)| depth).max().unwrap_or(0);
+    for level in 0..=deepest {
+        for (_, key, value) in object.members().filter(|(depth, ..)| *depth == level) {
+            let Some(text) = value.text() else { continue };
+            if level == 0 && skip(key, value) {
+                continue;
+            }
+            match parameters.insert(key, text) {
+                Ok(()) | Err(ParameterError::Duplicate) => {}
+                Err(ParameterError::Full) => return Err(RefusalKind::TooManyParameters),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Recognizes the ping that every client of Friend Core sends, to the byte as a browser writes it, and
+/// gives the place of its time. It is most of what a server hears; all else, and every other ping, goes
+/// the general way to the same end.
+fn usual_ping(message: &[u8]) -> Option<Range<usize>> {
+    const BEFORE: &[u8; 43] = br#"{"type":"con","data":{"type":"ping","data":"#;
+    let (before, digits) = message.split_first_chunk::<{ BEFORE.len() }>()?;
+    // Eight bytes at a time: byte by byte this is a tenth of all that a ping takes.
+    let (words, rest) = before.as_chunks::<8>();
+    let (usual_words, usual_rest) = BEFORE.as_chunks::<8>();
+    let mut words = words.iter().zip(usual_words);
+    if !words.all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b)) || rest != usual_rest {
+        return None;
+    }
+    let digits = digits.strip_suffix(b"}}")?;
+    let is_number = matches!(digits, [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit));
+    (is_number && digits.len() <= ECHO_BYTES).then_some(BEFORE.len()..BEFORE.len() + digits.len())
+}
+
+/// Recognizes `{"id":N,"req":{"cmd":"ping"}}` and gives the place of the id, quotes and all.
+fn legacy_ping(text: &[u8], table: &Table) -> Option<Range<usize>> {
+    let entries = table.entries();
+    let top = |name: &str| entries.iter().position(|entry| entry.depth() == 1 && entry.has_key(text, name));
+    if top("type").is_some() {
+        return None;
+    }
+    let id = entries.get(top("id")?)?;
+    let id = match id.kind() {
+        Kind::String => id.value().start - 1..id.value().end + 1,
+        Kind::Number => id.value(),
+        _ => return None,
+    };
+    let mut inside = entries.get(top("req")? + 1..)?.iter().take_while(|entry| entry.depth() > 1);
+    let is_ping = |entry: &Entry| entry.has_key(text, "cmd") && text.get(entry.value()) == Some(b"ping");
+    let ping = inside.any(|entry| entry.depth() == 2 && is_ping(entry));
+    (ping && id.len() <= limits::REQUEST_ID_BYTES).then_some(id)
+}
+
+/// Looks for `"requestid":"..."` in a message that could not be read, so that its sender may know which
+/// of its requests it was. White space about the colon is allowed; Friend Core wants none.
+fn find_request_id(message: &mut [u8]) -> Option<&str> {
+    const KEY: &[u8] = b"\"requestid\"";
+    let mut from = 0;
+    let place = loop {
+        let rest = message.get(from..)?;
+        let at = from + rest.windows(KEY.len()).position(|window| window == KEY)?;
+        from = at + KEY.len();
+        // Behind a backslash the quote belongs to a string, and so does what looks like a key.
+        let escapes = message.get(..at)?.iter().rev().take_while(|byte| **byte == b'\\').count();
+        if escapes % 2 == 0
+            && let Some(place) = string_after_colon(message, from)
+        {
+            break place;
+        }
+    };
+    let id = json::unescape(message.get_mut(place)?)?;
+    (id.len() <= limits::REQUEST_ID_BYTES).then_some(id)
+}
+
+fn string_after_colon(message: &[u8], from: usize) -> Option<Range<usize>> {
+    let after_space = |at: usize| {
+        let rest = message.get(at..)?;
+        Some(at + rest.iter().position(|byte| !json::is_space(*byte))?)
+    };
+    let colon = after_space(from)?;
+    if message.get(colon) != Some(&b':') {
+        return None;
+    }
+    let quote = after_space(colon + 1)?;
+    if message.get(quote) != Some(&b'"') {
+        return None;
+    }
+    json::string_end(message, quote + 1).map(|end| quote + 1..end)
+}

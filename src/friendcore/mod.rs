@@ -1,0 +1,137 @@
+//! Friend Core's messages: bytes to values and back.
+//!
+//! Friend Core speaks two forms over one socket, told apart by the first byte: the frame of 2016,
+//! `<!--"MSG"--"81"--"system.library/services/start"-->{ .. }<--!>`, and since 2017 a JSON envelope,
+//! `{"type":"msg","data":{ .. }}`. [`decode`] takes a whole message of either and gives one
+//! [`Message`]; escapes are undone within the message itself, so that a message costs no second
+//! buffer. The modules [`reply`] and [`content`] write the answers, and [`chunk`] puts together
+//! messages that come in pieces and cuts replies that are too long for one.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `frame` | the form of 2016 |
+//! | `envelope` | the JSON form |
+//! | [`chunk`] | chunked messages, up and down |
+//! | [`content`] | the content of replies, by form |
+//! | [`failure`] | the content of replies that report an error |
+//! | [`reply`] | envelopes around content, and what the server says unasked |
+//! | [`error`] | what can be wrong |
+
+pub mod chunk;
+pub mod content;
+mod envelope;
+pub mod error;
+pub mod failure;
+mod frame;
+pub mod reply;
+#[cfg(test)]
+mod tests;
+
+pub use self::chunk::{Assembler, Progress, SetId};
+pub use self::error::{ChunkError, Refusal, RefusalKind};
+pub use self::failure::Failure;
+use crate::call::Parameters;
+use crate::json;
+
+/// Shortest message that Friend Core looks at; shorter ones are ignored without a word.
+const FRAME_BYTES_MIN: usize = 16;
+
+/// Form a call came in, and in which its answer goes out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// The frame of 2016. Its answers are the bare content, in the words of 2016.
+    Frame,
+    /// The JSON envelope.
+    Envelope,
+    /// A form or query over HTTP: the content of the later Friend Core, bare.
+    Http,
+}
+
+/// A call of a function, the same from all forms.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Request<'m> {
+    /// Form it came in.
+    pub form: Form,
+    /// Path as sent, never empty: `system.library/services/start`.
+    pub path: &'m str,
+    /// Parameters, nested ones included.
+    pub parameters: &'m Parameters<'m>,
+    /// Id that the answer carries; `None` but for the envelope's requests.
+    pub request_id: Option<&'m str>,
+    /// Session id that the call itself shows.
+    pub session: Option<&'m str>,
+}
+
+/// One message of a client.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Message<'m> {
+    /// Binds the socket to a session: `CON`, or `con` with a `sessionId`. An empty id is one that no
+    /// session has.
+    Bind {
+        /// Form it came in; only the envelope's is answered.
+        form: Form,
+        /// Session id shown.
+        session: &'m str,
+    },
+    /// `con` ping, to be answered with a pong that carries `echo`.
+    Ping {
+        /// The ping's value as text: `1795374850306`, `null`, or what the string says.
+        echo: &'m str,
+    },
+    /// `con` pong: a sign of life and nothing else.
+    Pong,
+    /// One part of a chunked message.
+    Chunk(Part<'m>),
+    /// A call that is answered.
+    Call(Request<'m>),
+    /// A call that is carried out and never answered.
+    Event(Request<'m>),
+    /// `{"id":0,"req":{"cmd":"ping"}}` of the 2016 desktop's socket class.
+    LegacyPing {
+        /// The id as JSON: `0`, or `"a"` with its quotes.
+        id: &'m str,
+    },
+    /// Ignored without a word: shorter than a frame can be, or the `session` message of old desktops.
+    Nothing,
+}
+
+/// One part of a chunked message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Part<'m> {
+    /// Id that the parts of one message share; 1 to `limits::CHUNK_ID_BYTES` bytes.
+    pub id: &'m str,
+    /// Number of this part, from zero.
+    pub part: u32,
+    /// Number of parts.
+    pub total: u32,
+    /// This part's stretch of the base64 text.
+    pub data: &'m str,
+}
+
+/// Room for what [`decode`] finds in a message, for the caller to have on his stack.
+#[derive(Debug, Default)]
+pub struct Scratch<'m> {
+    table: json::Table,
+    parameters: Parameters<'m>,
+}
+
+/// Reads one whole message, undoing its escapes in place.
+///
+/// A message whose first byte, JSON white space apart, is `{` is an envelope; any other is a frame.
+///
+/// # Errors
+/// A [`Refusal`] for a message that is to be answered with an error; [`reply::refused`] writes that
+/// answer. The message's bytes are spent in either case.
+pub fn decode<'a, 'm: 'a>(
+    message: &'m mut [u8],
+    scratch: &'a mut Scratch<'m>,
+) -> Result<Message<'a>, Refusal<'a>> {
+    let first = message.iter().find(|byte| !json::is_space(**byte));
+    if first == Some(&b'{') {
+        envelope::decode(message, scratch)
+    } else if message.len() < FRAME_BYTES_MIN {
+        Ok(Message::Nothing)
+    } else {
+        frame::decode(message, scratch).map_err(|kind| Refusal { form: Form::Frame, request_id: None, kind })
+    }
+}
