@@ -153,6 +153,13 @@ pub static CALLS: &[Row] = &[
         handler: Handler::Service(services::status),
     },
     Row {
+        path: &["services", NAME, "log"],
+        parameters: &["since", "lines"],
+        effect: Effect::Reads,
+        summary: "Returns the newest lines that the service wrote, or those from position `since` on.",
+        handler: Handler::Service(services::log),
+    },
+    Row {
         path: &["services", NAME, "command"],
         parameters: &["cmd"],
         effect: Effect::Changes,

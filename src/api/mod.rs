@@ -24,6 +24,8 @@ pub use self::calls::{CALLS, Effect, Handler, Row};
 pub use self::counters::Counters;
 use self::errno::ETIMEDOUT;
 pub use self::platform::{Platform, Refused};
+#[cfg(test)]
+pub(crate) use self::services::LOG_LINES;
 use crate::call::{Call, Caller, Completion, Failure, Outcome, PendingCall, Work};
 use crate::limits::LOG_WRITE_BYTES;
 use crate::service::{Action, Supervisor};

@@ -9,8 +9,8 @@ use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Refused;
 
-/// The system as the server needs it. Each method returns at once; what takes longer comes back
-/// through [`Server`](super::Server) under its call_id.
+/// The operating system as the api uses it. Each method returns at once; the end of longer work completes
+/// the call of that id.
 pub trait Platform {
     /// Starts the process of a service in a process group of its own; returns its pid, or the error
     /// number.
@@ -21,6 +21,10 @@ pub trait Platform {
 
     /// Writes down durably which services start with the server; whether that worked.
     fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool;
+
+    /// Copies output of a service to `room`: from position `since` on, or the newest. Returns the position
+    /// of the first byte, counted since the start of the server, and how many there are.
+    fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize);
 
     /// Runs a named command of a service, whose end completes the call.
     fn run_command(&mut self, service: &Spec, argv: &Arguments, call_id: u64) -> Result<(), Refused>;

@@ -1,10 +1,14 @@
 //! The calls under `system.library/services`.
 
-use super::errno::{EAGAIN, EIO, ESHUTDOWN, ESRCH};
+use super::errno::{EAGAIN, EINVAL, EIO, ESHUTDOWN, ESRCH};
 use super::{Context, internal};
-use crate::call::{Call, Caller, Failure, Identity, Outcome, PendingCall, ServiceList, ServiceStatus, Work};
+use crate::call::{
+    Call, Caller, Failure, Identity, Outcome, PendingCall, ServiceList, ServiceLog, ServiceStatus, Work,
+};
 use crate::service::{CommandError, ServiceId, Verb, What};
 
+/// Lines of one `log` answer.
+pub(crate) const LOG_LINES: usize = 200;
 /// HTML of a service without any, as Friend Core has it.
 const NO_WEBGUI: &str = "<div> </div>";
 
@@ -75,6 +79,43 @@ pub(super) fn status<'a>(
         Some(spec) => Outcome::Service(ServiceStatus { spec, status: services.status(service, cx.now) }),
         None => internal("a service outside the table"),
     }
+}
+
+/// Returns the newest lines that a service wrote, or those from position `since` on.
+pub(super) fn log<'a>(
+    call: &Call<'a>,
+    _: Identity,
+    service: ServiceId,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    let number = |key| call.parameter(key).map(str::parse::<u64>).transpose();
+    let (Ok(since), Ok(lines)) = (number("since"), number("lines")) else {
+        return Outcome::Failed(Failure::Failed { function: "log", result: EINVAL });
+    };
+    let lines = lines.map_or(LOG_LINES, |lines| usize::try_from(lines).unwrap_or(LOG_LINES).min(LOG_LINES));
+    let (at, length) = cx.platform.copy_output(service, since, &mut cx.api.page);
+    let page = cx.api.page.get(..length).unwrap_or_default();
+    // A first line whose beginning is gone is lost as a whole.
+    let is_cut = at > 0 && since != Some(at);
+    let skipped =
+        if is_cut { page.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1) } else { 0 };
+    let whole = page.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    // A line longer than a page is passed on in pieces.
+    let whole = if whole == 0 && length == cx.api.page.len() { length } else { whole };
+    let text = page.get(skipped..whole).unwrap_or_default();
+    let ends = || text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(end, _)| end + 1);
+    let (skipped, text) = match since {
+        // From a position on, the next lines count; else the newest.
+        Some(_) => (skipped, text.get(..ends().take(lines).last().unwrap_or(text.len()))),
+        None => {
+            let before = ends().count().saturating_sub(lines);
+            let start = if before == 0 { 0 } else { ends().nth(before - 1).unwrap_or(0) };
+            (skipped + start, text.get(start..))
+        }
+    };
+    let (from, output) = (at + skipped as u64, text.unwrap_or_default());
+    let lost = since.map_or(0, |since| from.saturating_sub(since));
+    Outcome::ServiceLog(ServiceLog { from, next: from + output.len() as u64, lost, output })
 }
 
 /// Returns the HTML of a service.

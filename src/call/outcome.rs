@@ -36,7 +36,7 @@ pub enum Outcome<'a> {
     Services(ServiceList<'a>),
     /// One service in detail.
     Service(ServiceStatus<'a>),
-    /// Newest output of a service.
+    /// Output of a service.
     ServiceLog(ServiceLog<'a>),
     /// HTML of a service as the configuration file has it.
     WebGui(&'a str),
@@ -103,16 +103,16 @@ pub struct ServiceStatus<'a> {
     pub status: Status,
 }
 
-/// Newest output of a service, in whole lines.
+/// Output of a service in whole lines.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceLog<'a> {
     /// Position of the first byte, counted since the start of the server.
     pub from: u64,
-    /// Position after the last byte: the next page starts there.
+    /// Position after the last byte, where the next lines begin.
     pub next: u64,
-    /// Output before `from` was asked for and is lost.
-    pub is_cut: bool,
-    /// The output, any bytes.
+    /// Bytes that were asked for and are lost.
+    pub lost: u64,
+    /// The lines, any bytes.
     pub output: &'a [u8],
 }
 

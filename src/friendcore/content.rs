@@ -4,10 +4,14 @@
 //! envelope around it. Where the years differ, [`Form::Frame`] gets the words of 2016 and the other forms
 //! the later ones. All of these fail only for lack of room, with [`Full`].
 
+use core::fmt::{self, Write as _};
+
 use data_encoding::BASE64;
 
 use super::{Form, failure};
-use crate::call::{BoardStatus, CommandOutput, LogPage, Login, Outcome, ServiceList, ServiceStatus};
+use crate::call::{
+    BoardStatus, CommandOutput, LogPage, Login, Outcome, ServiceList, ServiceLog, ServiceStatus,
+};
 use crate::json::{self, Full, Lossy, Writer};
 
 /// Separator of result and data in a reply of Friend Core.
@@ -88,9 +92,9 @@ pub(super) fn write(
                 },
             )
         }),
+        Outcome::ServiceLog(log) => service_log(out, log),
         Outcome::Board(status) => board_status(out, status),
         Outcome::BoardLog(page) => board_log(out, page),
-        Outcome::ServiceLog(_) => Ok(()),
         Outcome::AtCapacity | Outcome::Pending(_) => {
             debug_assert!(false, "an outcome without content");
             Ok(())
@@ -172,6 +176,41 @@ fn command_output(out: &mut Writer<'_>, command: &CommandOutput<'_>) -> Result<(
     out.put(r#", "Output": "#)?;
     out.put_string(Lossy(command.output))?;
     out.put(if command.is_cut { r#", "Cut": true}"# } else { "}" })
+}
+
+/// `log` of a service: begins as [`Outcome::Done`] does.
+fn service_log(out: &mut Writer<'_>, log: &ServiceLog<'_>) -> Result<(), Full> {
+    let ServiceLog { from, next, lost, output } = log;
+    out.put_display(format_args!(
+        r#"{{ "Status": "ok", "From": {from}, "Next": {next}, "Lost": {lost}, "Lines": ["#
+    ))?;
+    let mut separator = "";
+    for line in output.split_inclusive(|byte| *byte == b'\n') {
+        out.put(separator)?;
+        separator = ",";
+        out.put_string(Harmless(line.strip_suffix(b"\n").unwrap_or(line)))?;
+    }
+    out.put("]}")
+}
+
+/// A line of output that cannot control a terminal or hide text: control characters but tabs, and the
+/// marks that reverse text (Unicode's bidirectional controls), show as U+FFFD.
+struct Harmless<'a>(&'a [u8]);
+
+impl fmt::Display for Harmless<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                let is_harmful = (character.is_control() && character != '\t')
+                    || matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+                f.write_char(if is_harmful { char::REPLACEMENT_CHARACTER } else { character })?;
+            }
+            if !chunk.invalid().is_empty() {
+                f.write_char(char::REPLACEMENT_CHARACTER)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// `board/status`: begins as [`Outcome::Done`] does.

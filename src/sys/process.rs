@@ -336,17 +336,12 @@ impl Processes {
         true
     }
 
-    /// Shows what a service wrote last, at most `limits::SERVICE_OUTPUT_BYTES`, oldest first, in
-    /// the two pieces in which it is kept.
-    pub fn with_output<R>(&self, service: ServiceId, show: impl FnOnce(&[u8], &[u8]) -> R) -> R {
-        match self.services.get(service.index()) {
-            Some(slot) => {
-                let ring = slot.output.sink.borrow();
-                let (first, second) = ring.pieces();
-                show(first, second)
-            }
-            None => show(&[], &[]),
-        }
+    /// Copies output of a service to `room`: from position `since` on, or the newest. Returns the position
+    /// of the first byte, counted since the start of the server, and how many there are.
+    pub fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
+        let slot = self.services.get(service.index());
+        debug_assert!(slot.is_some(), "a service outside the table");
+        slot.map_or((0, 0), |slot| slot.output.sink.borrow().copy(since, room))
     }
 
     async fn read_service(self: Rc<Self>, index: usize) {

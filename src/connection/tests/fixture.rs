@@ -46,6 +46,8 @@ pub(super) struct System {
     pub(super) rounds: Vec<u32>,
     pub(super) commands: Vec<u64>,
     pub(super) is_full: bool,
+    /// Output of every service.
+    pub(super) output: String,
     /// Passwords to be changed: the old one where it has to be right, and the new one.
     pub(super) changes: Vec<(Option<[u8; CANONICAL_PASSWORD_BYTES]>, [u8; CANONICAL_PASSWORD_BYTES])>,
     /// Whose passwords were changed, and the first byte of each one's salt.
@@ -72,6 +74,14 @@ impl Platform for System {
     fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
         self.persisted = enabled.map(|(name, enabled)| (name.to_owned(), enabled)).collect();
         !self.is_full
+    }
+
+    fn copy_output(&self, _: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
+        let from = since.unwrap_or(self.output.len().saturating_sub(room.len()) as u64);
+        let output = self.output.as_bytes().get(from as usize..).unwrap_or_default();
+        let length = output.len().min(room.len());
+        room[..length].copy_from_slice(&output[..length]);
+        (from, length)
     }
 
     fn run_command(&mut self, _: &Spec, _: &Arguments, call_id: u64) -> Result<(), Refused> {

@@ -315,7 +315,7 @@ fn session(script: &mut Script<'_>) -> String {
     }
 }
 
-const PATHS: [&str; 20] = [
+const PATHS: [&str; 21] = [
     "services/start",
     "services/stop",
     "services/restart",
@@ -326,6 +326,7 @@ const PATHS: [&str; 20] = [
     "services/status",
     "services/command",
     "services/getwebgui",
+    "services/log",
     "login",
     "validate",
     "user/logout",

@@ -11,23 +11,28 @@ const PIECE_BYTES: usize = 4096;
 /// Pieces taken before the others get their turn; as much as a pipe of Linux holds.
 const PIECES: usize = 16;
 
-/// Where bytes end up.
+/// Destination of the bytes.
 pub(super) trait Sink {
     fn write(&mut self, bytes: &[u8]);
+
+    /// The process has written its last byte.
+    fn end(&mut self) {}
 }
 
-/// Keeps the newest bytes.
+/// The newest bytes.
 #[derive(Debug)]
 pub(super) struct Ring {
     bytes: Box<[u8]>,
-    /// Where the next byte goes.
+    /// Index of the next byte.
     next: usize,
     len: usize,
+    /// Bytes written since the start of the server.
+    written: u64,
 }
 
 impl Ring {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { bytes: vec![0; capacity].into_boxed_slice(), next: 0, len: 0 }
+        Self { bytes: vec![0; capacity].into_boxed_slice(), next: 0, len: 0, written: 0 }
     }
 
     /// The bytes, oldest first, in the two pieces in which they lie.
@@ -40,9 +45,34 @@ impl Ring {
     }
 }
 
+impl Ring {
+    /// Copies bytes to `room`: those from position `since` on, or the newest. Returns the position of the
+    /// first, counted since the start of the server, and how many there are.
+    pub(super) fn copy(&self, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
+        let oldest = self.written - self.len as u64;
+        let newest = self.written - self.len.min(room.len()) as u64;
+        // A position of an earlier run of the server counts as the oldest.
+        let from =
+            since.map_or(newest, |since| if since > self.written { oldest } else { since.max(oldest) });
+        let (first, second) = self.pieces();
+        let kept = first.iter().chain(second).skip((from - oldest) as usize);
+        let copied = room.iter_mut().zip(kept).map(|(place, byte)| *place = *byte).count();
+        (from, copied)
+    }
+}
+
 impl Sink for Ring {
+    /// Ends a last line that the process did not end itself.
+    fn end(&mut self) {
+        let (first, second) = self.pieces();
+        if second.last().or(first.last()).is_some_and(|last| *last != b'\n') {
+            self.write(b"\n");
+        }
+    }
+
     fn write(&mut self, bytes: &[u8]) {
         let capacity = self.bytes.len();
+        self.written += bytes.len() as u64;
         // Only the last of them can stay.
         let mut bytes = &bytes[bytes.len().saturating_sub(capacity)..];
         while !bytes.is_empty() {
@@ -108,7 +138,9 @@ impl<S: Sink> Output<S> {
     /// holds open is emptied and closed.
     pub(super) fn replace(&self, pipe: Option<Source<PipeReader>>) {
         self.drain();
-        *self.pipe.borrow_mut() = pipe;
+        if self.pipe.replace(pipe).is_some() {
+            self.sink.borrow_mut().end();
+        }
         self.wake();
     }
 
@@ -168,6 +200,7 @@ impl<S: Sink> Output<S> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Ok(_) | Err(_) => {
                 *open = None;
+                self.sink.borrow_mut().end();
                 Ok(0)
             }
         }
@@ -195,6 +228,35 @@ mod tests {
             ring.write(bytes.as_bytes());
             assert_eq!(content(&ring), expected.as_bytes());
         }
+    }
+
+    #[test]
+    fn ring_is_read_from_a_position_or_its_newest() {
+        let mut ring = Ring::new(8);
+        ring.write(b"abcdefghij");
+        let copied = |since, room: usize| {
+            let mut page = vec![0; room];
+            let (from, length) = ring.copy(since, &mut page);
+            (from, String::from_utf8(page[..length].to_vec()).unwrap())
+        };
+        assert_eq!(copied(None, 3), (7, "hij".to_owned()));
+        assert_eq!(copied(None, 100), (2, "cdefghij".to_owned()));
+        assert_eq!(copied(Some(0), 3), (2, "cde".to_owned()));
+        assert_eq!(copied(Some(5), 3), (5, "fgh".to_owned()));
+        assert_eq!(copied(Some(10), 3), (10, String::new()));
+        assert_eq!(copied(Some(11), 3), (2, "cde".to_owned()));
+    }
+
+    #[test]
+    fn last_line_ends_with_the_process() {
+        let mut ring = Ring::new(8);
+        ring.end();
+        assert_eq!(content(&ring), b"");
+        for text in ["a\n", "b"] {
+            ring.write(text.as_bytes());
+            ring.end();
+        }
+        assert_eq!(content(&ring), b"a\nb\n");
     }
 
     #[test]
