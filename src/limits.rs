@@ -1,49 +1,97 @@
-//! Every bound of the program, by name.
+//! Capacities of the board built for, and the macro that defines every limit.
 //!
-//! The capacities come from `[limits]` of the board built for (`boards/<board>/board.toml`, through
-//! `build.rs`); the device file may lower `slots` and raise nothing. The times and the few sizes
-//! that a protocol fixes are written here. The assertions at the end say how the limits relate:
-//! a board that breaks one does not build.
+//! The capacities come from `[limits]` of `boards/base.toml` and of the board's `board.toml`, through
+//! `build.rs`; the configuration file may lower `slots` and raise nothing. A time or size of one module
+//! stands in that module, in a `limits!` block: the constant, the line of `friendlet limits`, the row
+//! of `docs/limits.md` and the tests that hold it are one definition. The assertions at the end relate
+//! the capacities: a board that breaks one does not build.
 
 use core::time::Duration;
 
-include!(concat!(env!("OUT_DIR"), "/limits.rs"));
+/// A limit: a line of `friendlet limits` and a row of `docs/limits.md`.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Name of its constant.
+    pub name: &'static str,
+    /// Value of its constant.
+    pub value: Value,
+    /// The doc comment of its constant: what it is a limit on.
+    pub about: &'static str,
+    /// How it is held.
+    pub bound: Bound,
+}
+
+/// Value of a limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A size or a count.
+    Number(u64),
+    /// A time.
+    Time(Duration),
+}
+
+/// How a limit is held.
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    /// What happens when it is exceeded; the test that meets it and the one that exceeds it, or one test
+    /// that does both. Tests go by their name, after as much of their path as makes it the only one.
+    Exceeded(&'static str, &'static [&'static str]),
+    /// Why nothing can exceed it.
+    Fixed(&'static str),
+}
+
+/// Defines the limits of a module: a constant each, and `LIMITS`, their table.
+///
+/// ```text
+/// limits! {
+///     /// Request head, upgrade included.
+///     HEAD_TIMEOUT: Duration = Duration::from_secs(10), exceeded "answered 408",
+///         tests ["head_in_time_is_answered", "late_head_is_rejected"];
+///     /// Longest WebSocket frame header (RFC 6455, 5.2).
+///     FRAME_HEADER_BYTES: usize = 14, fixed "RFC 6455 has no longer header";
+/// }
+/// ```
+macro_rules! limits {
+    (@value Duration $name:ident) => { $crate::limits::Value::Time($name) };
+    (@value $integer:tt $name:ident) => { $crate::limits::Value::Number($name as u64) };
+    (@bound exceeded $outcome:literal [$($test:literal),+]) => {
+        $crate::limits::Bound::Exceeded($outcome, &[$($test),+])
+    };
+    (@bound fixed $reason:literal) => { $crate::limits::Bound::Fixed($reason) };
+    ($(
+        $(#[doc = $about:literal])+
+        $name:ident: $type:tt = $value:expr, $bound:ident $text:literal $(, tests $tests:tt)?;
+    )+) => {
+        $(
+            $(#[doc = $about])+
+            pub const $name: $type = $value;
+        )+
+        /// The limits of this module.
+        pub const LIMITS: &[$crate::limits::Limit] = &[$(
+            $crate::limits::Limit {
+                name: stringify!($name),
+                value: $crate::limits::limits!(@value $type $name),
+                about: concat!($($about),+),
+                bound: $crate::limits::limits!(@bound $bound $text $($tests)?),
+            }
+        ),+];
+    };
+}
+pub(crate) use limits;
+
+/// The capacities of the board.
+pub mod board {
+    include!(concat!(env!("OUT_DIR"), "/limits.rs"));
+}
+pub use self::board::*;
 
 /// Name of the board built for.
 pub const BOARD: &str = env!("FRIENDLET_BOARD");
 /// Target triple built for.
 pub const TARGET: &str = env!("FRIENDLET_TARGET");
-/// The board's own device file, used when the default path has none.
+/// The board's own configuration file, used when the default path has none.
 pub const BOARD_FILE: &str = include_str!(concat!(env!("OUT_DIR"), "/friendlet.toml"));
 
-/// Length of a session id: 20 random bytes in hexadecimal.
-pub const SESSION_ID_BYTES: usize = 40;
-/// Longest session id that is looked at; Friend Core keeps ids in 256 bytes.
-pub const PRESENTED_SESSION_BYTES: usize = 255;
-/// Payload of a WebSocket control frame (RFC 6455, 5.5).
-pub const CONTROL_BYTES: usize = 125;
-/// Longest WebSocket frame header (RFC 6455, 5.2).
-pub const FRAME_HEADER_BYTES: usize = 14;
-/// Longest JSON text sent whole; Friend Core cuts longer ones into chunks of this many bytes.
-pub const CHUNK_PIECE_BYTES: usize = 63487;
-/// What a chunk's envelope takes around its piece, at most.
-pub const CHUNK_ENVELOPE_BYTES: usize = 128 + 6 * CHUNK_ID_BYTES;
-/// Room kept in a send buffer for control frames and a closing frame.
-pub const SEND_RESERVE_BYTES: usize = 512;
-/// Receive buffer of one connection: a message and the frame headers and control frames around it.
-pub const RECEIVE_BYTES: usize = MESSAGE_BYTES + 1024;
-/// Slots beyond `slots` that turn connections away while the server is full.
-pub const OVERFLOW_SLOTS: usize = 1;
-/// Incoming buffer of one TLS connection: the largest record there is (RFC 8446, 5.2).
-pub const TLS_RECORD_BYTES: usize = 5 + 16 * 1024 + 256;
-/// Outgoing buffer of one TLS connection: four pages, which four times filled hold the longest frame.
-pub const TLS_SEND_BYTES: usize = 16 * 1024;
-/// Certificates of the server and names of the clients' authorities that a handshake shows. What else
-/// it says takes less than the rest of the outgoing buffer.
-pub const TLS_CHAIN_BYTES: usize = TLS_SEND_BYTES - 2048;
-/// Longest message of a client during the handshake, with the headers of its records; those of browsers
-/// are of 2 KiB. What rustls takes to read one is many times that.
-pub const TLS_HANDSHAKE_BYTES: usize = 8 * 1024;
 /// Heap of one TLS connection at worst: what rustls holds of a handshake, or the keys after it.
 pub const TLS_HEAP_BYTES: usize = 5 * 1024;
 /// What rustls holds more where clients show certificates: the messages of both sides, in a vector that
@@ -52,188 +100,338 @@ pub const TLS_CLIENT_HEAP_BYTES: usize = 2 * (2 * TLS_HANDSHAKE_BYTES + TLS_SEND
 /// What rustls takes while it reads a message of a handshake and answers it, of one connection at a time.
 /// Worst are names of one letter: two bytes sent, a vector of three words and a block of four held.
 pub const TLS_PARSE_BYTES: usize = TLS_HANDSHAKE_BYTES / 2 * 7 * size_of::<usize>();
-/// TLS records in a row without data: empty ones, new keys, warnings.
-pub const TLS_IDLE_RECORDS: u8 = 32;
-/// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).
-pub const SOCKET_BUFFER_BYTES: usize = 32 * 1024;
-/// Bytes read and dropped from a connection that is being closed.
-pub const LINGER_BYTES: usize = 256 * 1024;
-/// Turns of reading and writing that one connection takes before the others have theirs.
-pub const TURNS: usize = 16;
-/// Bytes waiting on a connection from which pushes wait too, to be sent as the newest state.
-pub const PUSH_BACKLOG_BYTES: usize = 1024;
-/// Largest PEM file of a certificate chain, a key or an authority.
-pub const PEM_BYTES: usize = 64 * 1024;
-/// Largest file of the administrator that the first start makes.
-pub const FIRST_USER_FILE_BYTES: usize = 4096;
-/// Longest text of one log line, and of one argument of a record.
-pub const LOG_LINE_BYTES: usize = 512;
-/// Most arguments of one record.
-pub const LOG_ARGUMENTS: usize = 4;
-/// Bytes of one file of the log unless the device file says otherwise.
-pub const LOG_FILE_BYTES: usize = 64 * 1024;
-/// Fewest bytes of one: its head and the longest record, with room to spare.
-pub const LOG_FILE_BYTES_MIN: usize = 8 * 1024;
-/// Most bytes of one.
-pub const LOG_FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Files of the log unless the device file says otherwise.
-pub const LOG_FILES: usize = 4;
-/// Most of them.
-pub const LOG_FILES_MAX: usize = 16;
-/// Most that is written to a file at once, and records of one answer of `board/log`.
-pub const LOG_WRITE_BYTES: usize = 4096;
-/// Writes to the files of the log in one tick.
-pub const LOG_WRITES: usize = 4;
-/// Head of a file of the log.
-pub const LOG_HEAD_BYTES: usize = 256;
-/// Log lines of one kind within `LOG_WINDOW`; the rest are counted.
-pub const LOG_BURST: u32 = 5;
-/// Longest name of a network interface: the kernel's IFNAMSIZ without its NUL.
-pub const INTERFACE_NAME_BYTES: usize = 15;
-/// Longest name of a host: the kernel takes 64 bytes.
-pub const HOST_NAME_BYTES: usize = 63;
-/// Nameservers of a host; the usual resolvers ask no more (resolv.conf(5), MAXNS).
-pub const NAMESERVERS: usize = 3;
-/// Longest DHCP message taken and made: what one Ethernet frame of 1500 bytes holds behind the
-/// headers of IP and UDP.
-pub const DHCP_BYTES: usize = 1472;
-/// Times that DHCP asks for one address before it looks for another (RFC 2131, 3.1.5).
-pub const DHCP_TRIES: u8 = 4;
-/// Longest answer of the kernel about its network: it fills no more than 8 KiB at once.
-pub const NETLINK_BYTES: usize = 8192;
-/// Messages of one socket that the network manager takes in one turn; answers of the kernel to one
-/// question.
-pub const NETWORK_TURNS: usize = 32;
-/// Most of `/etc/passwd` that is read.
-pub const ACCOUNTS_BYTES: usize = 256 * 1024;
-/// Longest complaint about a device file that is not in force.
-pub const COMPLAINT_BYTES: usize = 512;
-/// Longest notice of what went wrong before the server was started.
-pub const NOTICE_BYTES: usize = 256;
-/// Longest build id that is told, in hexadecimal digits: those of a SHA-256.
-pub const BUILD_ID_BYTES: usize = 64;
-/// Most PBKDF2 rounds accepted in a stored password.
-pub const PASSWORD_ROUNDS_MAX: u32 = 10_000_000;
-/// Longest kernel command line that init reads.
-pub const COMMAND_LINE_BYTES: usize = 4096;
-/// Largest list of kernel modules.
-pub const MODULES_BYTES: usize = 16 * 1024;
-/// Longest message of the server to init.
-pub const NOTIFY_BYTES: usize = 256;
-/// Files of one folder whose time of change counts for the clock.
-pub const CLOCK_FILES: usize = 64;
-/// How deep the folders of an initramfs are emptied.
-pub const INITRAMFS_DEPTH: usize = 16;
-/// Memory that files in `/run` may take.
-pub const RUN_BYTES: usize = 1024 * 1024;
-/// Memory that files in `/tmp` may take.
-pub const TMP_BYTES: usize = 8 * 1024 * 1024;
-/// Memory that files in `/data` may take when there is no data partition.
-pub const SPARE_DATA_BYTES: usize = 4 * 1024 * 1024;
-/// Times that init tries to unmount the data before it makes them read-only.
-pub const UNMOUNT_TRIES: usize = 20;
-/// Short runs of the server in a row that end the trial of a slot.
-pub const SHORT_RUNS: u8 = 5;
 
-/// TLS handshake, request head and upgrade together.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a socket may stay open without a valid session.
-pub const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
-/// The same for a socket in the administrators' slot, which nobody else may keep from them.
-pub const ADMINISTRATOR_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time between WebSocket pings: below the 60 s at which proxies cut idle sockets.
-pub const PING_INTERVAL: Duration = Duration::from_secs(25);
-/// Pings in a row without any answer that close a socket.
-pub const UNANSWERED_PINGS: u8 = 2;
-/// How long a peer may leave what is owed to it unread.
-pub const SEND_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a closing frame may stay unanswered.
-pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a closed connection is read on, so that the last answer is not lost to a reset.
-pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
-/// Age from which a nameless connection in the administrator's slot gives way to a newcomer.
-pub const EVICT_AFTER: Duration = Duration::from_secs(1);
-/// Time the first chunk of a message may wait for the last.
-pub const CHUNK_AGE: Duration = Duration::from_secs(60);
-/// How long a named command of a service may run.
-pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a call may wait for its password's check or its command's end: both have bounds of
-/// their own, and this one is for what those forget.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a blocked (user, source) pair stays blocked; Friend Core's `Security:blocktimeout`.
-pub const LOCKOUT_TIME: Duration = Duration::from_secs(3600);
-/// Longest `lockout_s`: a week.
-pub const LOCKOUT_TIME_MAX: Duration = Duration::from_secs(7 * 86_400);
-/// Wrong passwords in a row that block a (user, source) pair; Friend Core's `Security:blockattempts`.
-pub const LOCKOUT_ATTEMPTS: u8 = 3;
-/// Most `lockout_attempts`.
-pub const LOCKOUT_ATTEMPTS_MAX: u8 = 100;
-/// How long a session may be idle unless the device file says otherwise; Friend Core's own time.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10_800);
-/// Shortest `idle_timeout_s` of a session; Friend Core's own minimum.
-pub const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(30);
-/// Longest `idle_timeout_s`: a week.
-pub const IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 86_400);
-/// How long a service may take to stop unless the device file says otherwise.
-pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest `stop_timeout_s` of a service.
-pub const STOP_TIMEOUT_MAX: Duration = Duration::from_secs(300);
-/// First pause before a failed service is started again; it doubles with every short run.
-pub const RESTART_DELAY_MIN: Duration = Duration::from_millis(500);
-/// Longest pause before a failed service is started again.
-pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(60);
-/// A run that lasted this long was a good one: the pause is short again after it.
-pub const GOOD_RUN: Duration = Duration::from_secs(10);
-/// How long a killed process group may take to vanish before the server goes on without it.
-pub const KILL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bound on stopping all services when the server stops.
-pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bound on the end of the server as a whole: its services', and the sockets' goodbyes.
-pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(70);
-/// How long the program that ends the board (`[board] reboot`, `poweroff`) may run.
-pub const BOARD_COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
-/// Step of the server's clock: no deadline is met more exactly.
-pub const TICK: Duration = Duration::from_millis(250);
-/// Time between two looks for a network interface that is not there yet or has no carrier, and
-/// between two tries of what the kernel refused.
-pub const NETWORK_POLL: Duration = Duration::from_secs(1);
-/// First pause of DHCP between two messages without an answer (RFC 2131, 4.1); it doubles.
-pub const DHCP_RETRY_MIN: Duration = Duration::from_secs(4);
-/// Longest such pause.
-pub const DHCP_RETRY_MAX: Duration = Duration::from_secs(64);
-/// Shortest pause between two tries to renew a lease (RFC 2131, 4.4.5).
-pub const DHCP_RENEW_MIN: Duration = Duration::from_secs(60);
-/// Shortest lease that is taken.
-pub const DHCP_LEASE_MIN: Duration = Duration::from_secs(10);
-/// Time over which `LOG_BURST` counts.
-pub const LOG_WINDOW: Duration = Duration::from_secs(10);
-/// Pause of `ctl log --follow` between two questions.
-pub const LOG_FOLLOW_STEP: Duration = Duration::from_millis(500);
-/// Pause before a file of the log that could not be written is tried again.
-pub const LOG_RETRY_PAUSE: Duration = Duration::from_secs(10);
-/// How long init waits for a disk to appear.
-pub const DEVICE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Step at which init looks for it.
-pub const DEVICE_STEP: Duration = Duration::from_millis(50);
-/// How long a message of init stays on the console before it restarts a board without a root.
-pub const ROOT_FAILURE_PAUSE: Duration = Duration::from_secs(5);
-/// Pause between two tries to mount the data.
-pub const DATA_RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Pause between two tries to unmount the data.
-pub const UNMOUNT_PAUSE: Duration = Duration::from_millis(100);
-/// How long the server may take until it serves; of a slot on trial, all its starts together.
-pub const READY_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long the server may leave init without a sign of life.
-pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the hardware watchdog may take to reset a board with a silent server, before init kills
-/// the server instead.
-pub const RESET_TIMEOUT: Duration = Duration::from_secs(180);
-/// How long a killed server may take to vanish before init restarts the board.
-pub const VANISH_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long what the server left behind may take to end when the board does.
-pub const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Time between two writes to the hardware watchdog.
-pub const FEED_INTERVAL: Duration = Duration::from_secs(1);
+limits! {
+    /// Bytes of a send buffer kept for control frames and the closing frame.
+    SEND_RESERVE_BYTES: usize = 512, exceeded "nothing more is read from the connection until there is room",
+        tests [
+            "largest_answer_leaves_room_for_the_closing_frame",
+            "peer_that_reads_nothing_is_heard_until_its_buffer_is_full"
+        ];
+    /// Payload of a WebSocket control frame (RFC 6455, 5.5).
+    CONTROL_BYTES: usize = 125, exceeded "close 1002",
+        tests ["control_frame_at_the_limit", "ping_over_125_bytes_is_refused"];
+    /// WebSocket frame header (RFC 6455, 5.2).
+    FRAME_HEADER_BYTES: usize = 14, fixed "RFC 6455 has no longer header";
+    /// Silence of a client before a WebSocket ping: below the 60 s at which proxies cut idle sockets.
+    PING_INTERVAL: Duration = Duration::from_secs(25), exceeded "a ping is sent",
+        tests ["two_unanswered_pings_close", "unanswered_pings_end_a_socket_and_answered_ones_keep_it"];
+    /// Consecutive pings without any answer.
+    UNANSWERED_PINGS: u8 = 2, exceeded "the connection is closed",
+        tests ["two_unanswered_pings_close", "peer_that_answers_no_ping_is_gone"];
+    /// Time for the answer to a closing frame.
+    CLOSE_TIMEOUT: Duration = Duration::from_secs(3), exceeded "the connection is closed",
+        tests ["close_unanswered_ends_at_its_deadline", "socket_without_a_session_is_closed"];
+    /// JSON text sent in one message; Friend Core cuts longer ones into chunks of this size.
+    CHUNK_PIECE_BYTES: usize = 63487, exceeded "sent in chunks",
+        tests ["message_goes_out_in_one_piece_up_to_its_limit", "down_in_parts"];
+    /// Bytes of a chunk's envelope around its piece.
+    CHUNK_ENVELOPE_BYTES: usize = 128 + 6 * CHUNK_ID_BYTES, exceeded "the chunk is not written",
+        tests ["down_in_parts", "envelope_of_a_part_is_within_its_room"];
+    /// Time from the first chunk of a message to the last.
+    CHUNK_AGE: Duration = Duration::from_secs(60), exceeded "the chunks are dropped",
+        tests ["age_limit", "sets_of_age_make_room_at_once"];
+    /// Session id: 20 random bytes in hexadecimal.
+    SESSION_ID_BYTES: usize = 40,
+        fixed "the server makes them; those of clients are held to `presented_session_bytes`";
+    /// Session id of a client; Friend Core keeps ids in 256 bytes.
+    PRESENTED_SESSION_BYTES: usize = 255, exceeded "the message is rejected",
+        tests ["token_may_be_as_long_as_a_session_id_that_is_looked_at", "limits_of_path_and_session"];
+    /// Lock-out of a (user, address) pair unless configured; Friend Core's `Security:blocktimeout`.
+    LOCKOUT_TIME: Duration = Duration::from_secs(3600), exceeded "the pair may log in again",
+        tests ["block_lasts_its_time_and_no_longer", "defaults_are_those_of_the_limits"];
+    /// Longest `lockout_s`: a week.
+    LOCKOUT_TIME_MAX: Duration = Duration::from_secs(7 * 86_400), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Consecutive wrong passwords of a (user, address) pair unless configured; Friend Core's
+    /// `Security:blockattempts`.
+    LOCKOUT_ATTEMPTS: u8 = 3, exceeded "the pair is locked out",
+        tests ["block_lasts_its_time_and_no_longer", "defaults_are_those_of_the_limits"];
+    /// Largest `lockout_attempts`.
+    LOCKOUT_ATTEMPTS_MAX: u8 = 100, exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Idle time of a session unless configured; Friend Core's own.
+    IDLE_TIMEOUT: Duration = Duration::from_secs(10_800), exceeded "the session ends",
+        tests [
+            "session_lives_as_long_as_it_may_be_idle_unless_said_otherwise",
+            "defaults_are_those_of_the_limits"
+        ];
+    /// Shortest `idle_timeout_s`; Friend Core's own minimum.
+    IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(30), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Longest `idle_timeout_s`: a week.
+    IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 86_400), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// PBKDF2 rounds of a stored password.
+    PASSWORD_ROUNDS_MAX: u32 = 10_000_000, exceeded "the stored password is rejected",
+        tests ["rounds_up_to_the_limit_are_taken"];
+    /// Run time of a named command of a service.
+    COMMAND_TIMEOUT: Duration = Duration::from_secs(20), exceeded "the command is killed",
+        tests ["command_has_its_time", "a_program_that_does_not_end_is_killed_and_holds_nobody_up"];
+    /// Time for a service to stop unless configured.
+    STOP_TIMEOUT: Duration = Duration::from_secs(10), exceeded "its process group is killed",
+        tests ["killed_once_when_it_does_not_end", "defaults_are_those_of_the_limits"];
+    /// Longest `stop_timeout_s`.
+    STOP_TIMEOUT_MAX: Duration = Duration::from_secs(300), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// First delay before a failed service is started again; it doubles with every short run.
+    RESTART_DELAY_MIN: Duration = Duration::from_millis(500), exceeded "the service is started",
+        tests ["pause_doubles_up_to_its_limit", "good_run_makes_it_short_again"];
+    /// Longest delay before a failed service is started again.
+    RESTART_DELAY_MAX: Duration = Duration::from_secs(60), exceeded "the delay grows no more",
+        tests ["pause_doubles_up_to_its_limit"];
+    /// Shortest run that resets the restart delay.
+    GOOD_RUN: Duration = Duration::from_secs(10), exceeded "the next delay is the shortest",
+        tests ["good_run_makes_it_short_again", "pause_between_restarts_grows_and_a_good_run_shortens_it"];
+    /// Time for a killed process group to end.
+    KILL_TIMEOUT: Duration = Duration::from_secs(2), exceeded "the server goes on without it",
+        tests ["shutdown_is_bounded"];
+    /// Time for all services to stop when the server stops.
+    SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60), exceeded "their process groups are killed",
+        tests ["shutdown_is_bounded"];
+    /// Time for the whole server to stop: services and connections.
+    SHUTDOWN_GRACE: Duration = Duration::from_secs(70),
+        fixed "longer than `shutdown_timeout` and `kill_timeout` together, as an assertion says: they end first";
+    /// Host name; the kernel accepts 64 bytes.
+    HOST_NAME_BYTES: usize = 63, exceeded "configuration error", tests ["each_limit_is_met_and_not_passed"];
+    /// Name servers of a host; resolvers ask no more (resolv.conf(5), MAXNS).
+    NAMESERVERS: usize = 3, exceeded "configuration error; the rest of a lease's are not used",
+        tests ["each_limit_is_met_and_not_passed", "nameservers_meet_their_limit_and_the_rest_is_left"];
+    /// DHCP message, sent or received: what an Ethernet frame of 1500 bytes holds behind the headers of IP
+    /// and UDP.
+    DHCP_BYTES: usize = 1472, exceeded "the message is ignored",
+        tests ["messages_up_to_the_limit_are_read", "longest_message_has_room"];
+    /// DHCPREQUESTs for one offered address (RFC 2131, 3.1.5).
+    DHCP_TRIES: u8 = 4, exceeded "discovery starts again", tests ["offer_that_is_not_kept_is_given_up"];
+    /// First pause before an unanswered DHCP message is sent again (RFC 2131, 4.1); it doubles, plus or
+    /// minus a second.
+    DHCP_RETRY_MIN: Duration = Duration::from_secs(4), exceeded "the message is sent again",
+        tests ["unanswered_message_is_sent_again_and_less_and_less"];
+    /// Longest such pause.
+    DHCP_RETRY_MAX: Duration = Duration::from_secs(64), exceeded "the pause grows no more",
+        tests ["unanswered_message_is_sent_again_and_less_and_less"];
+    /// Shortest pause between two attempts to renew a lease (RFC 2131, 4.4.5).
+    DHCP_RENEW_MIN: Duration = Duration::from_secs(60), exceeded "the next attempt",
+        tests ["tries_to_renew_keep_their_distance", "lease_is_rebound_and_ends"];
+    /// Shortest lease that is accepted.
+    DHCP_LEASE_MIN: Duration = Duration::from_secs(10), exceeded "a shorter one is ignored",
+        tests ["answers_that_are_none_are_left_alone"];
+    /// Name of a network interface: the kernel's IFNAMSIZ without its NUL.
+    INTERFACE_NAME_BYTES: usize = 15, exceeded "configuration error",
+        tests ["each_limit_is_met_and_not_passed"];
+    /// Error text of a configuration file that is not in force.
+    COMPLAINT_BYTES: usize = 512, exceeded "cut",
+        tests ["text_is_one_line_up_to_its_limit", "complaint_has_its_limit_and_keeps_its_end"];
+    /// Text of what failed before the server was started.
+    NOTICE_BYTES: usize = 256, exceeded "cut",
+        tests ["notice_is_as_long_as_its_limit_and_no_longer", "notice_takes_its_limit_and_is_cut_beyond"];
+    /// Text of one log line, and of one argument of a record.
+    LOG_LINE_BYTES: usize = 512, exceeded "cut", tests ["line_up_to_the_limit_is_whole", "long_line_is_cut"];
+    /// Arguments of one record.
+    LOG_ARGUMENTS: usize = 4, exceeded "the format does not compile", tests ["formats_that_both_forms_take"];
+    /// Size of one log file unless configured.
+    LOG_FILE_BYTES: usize = 64 * 1024, exceeded "the next file is started",
+        tests ["defaults_are_those_of_the_limits"];
+    /// Smallest `file_bytes`: the head and the longest record, with room to spare.
+    LOG_FILE_BYTES_MIN: usize = 8 * 1024, exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Largest `file_bytes`.
+    LOG_FILE_BYTES_MAX: usize = 16 * 1024 * 1024, exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Log files unless configured.
+    LOG_FILES: usize = 4, exceeded "the oldest is removed", tests ["defaults_are_those_of_the_limits"];
+    /// Largest `files`.
+    LOG_FILES_MAX: usize = 16, exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Bytes of one write to a log file, and of the records in one answer of `board/log`.
+    LOG_WRITE_BYTES: usize = 4096, exceeded "the rest follows in the next",
+        tests [
+            "one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted",
+            "one_answer_is_bounded_and_the_rest_follows"
+        ];
+    /// Head of a log file.
+    LOG_HEAD_BYTES: usize = 256, exceeded "cut", tests ["head_has_room_for_the_longest_words"];
+    /// Build id in hexadecimal digits: those of a SHA-256.
+    BUILD_ID_BYTES: usize = 64, exceeded "cut", tests ["build_id_is_as_long_as_its_limit_and_no_longer"];
+    /// Log lines of one kind within `log_window`.
+    LOG_BURST: u32 = 5, exceeded "counted instead of logged", tests ["burst_passes_and_the_rest_is_counted"];
+    /// Time over which `log_burst` counts.
+    LOG_WINDOW: Duration = Duration::from_secs(10), exceeded "the count starts again",
+        tests ["burst_passes_and_the_rest_is_counted"];
+    /// Step of the server's clock.
+    TICK: Duration = Duration::from_millis(250), fixed "a step: how late every other time may be";
+    /// Receive buffer of one connection: a message, its frame headers and control frames between its
+    /// fragments.
+    RECEIVE_BYTES: usize = MESSAGE_BYTES + 1024, exceeded "nothing more is read until there is room",
+        tests [
+            "message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes",
+            "filled_to_the_limit_and_no_further"
+        ];
+    /// Slots beyond `slots` in which connections are rejected while the server is full.
+    OVERFLOW_SLOTS: usize = 1, exceeded "connections wait in the kernel's queue",
+        tests [
+            "every_slot_of_the_board_and_the_door_are_taken_and_no_more",
+            "full_house_says_503_and_lets_an_administrator_in"
+        ];
+    /// Unsent bytes of a connection before pushes wait, to be sent as the newest state.
+    PUSH_BACKLOG_BYTES: usize = 1024, exceeded "pushes wait",
+        tests [
+            "pushes_wait_behind_their_backlog_and_not_before",
+            "peer_that_does_not_read_is_owed_the_newest_state_only"
+        ];
+    /// TLS handshake, request head and upgrade together.
+    HEAD_TIMEOUT: Duration = Duration::from_secs(10), exceeded "answered 408",
+        tests [
+            "half_a_request_is_answered_at_its_end_or_its_deadline",
+            "half_a_request_ends_after_the_head_timeout"
+        ];
+    /// Time of a socket without a valid session.
+    SESSION_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the socket is closed",
+        tests ["socket_has_its_time_to_show_a_session_and_no_more", "a_socket_without_a_session_is_closed"];
+    /// The same for a socket in the administrator's slot.
+    ADMINISTRATOR_TIMEOUT: Duration = Duration::from_secs(5), exceeded "the socket is closed",
+        tests [
+            "socket_has_its_time_to_show_a_session_and_no_more",
+            "socket_in_the_administrators_slot_has_to_be_one_s"
+        ];
+    /// Time that a client may leave sent data unread.
+    SEND_TIMEOUT: Duration = Duration::from_secs(20), exceeded "the connection is closed",
+        tests [
+            "peer_may_leave_unread_what_it_is_owed_for_a_time",
+            "it_is_closed_past_its_deadline_and_costs_no_memory"
+        ];
+    /// Age from which an unauthenticated connection in the administrator's slot can be evicted.
+    EVICT_AFTER: Duration = Duration::from_secs(1), exceeded "evicted when the next client connects",
+        tests ["newcomer_to_a_full_house_has_a_moment_to_speak", "silent_newcomer_to_a_full_house_gives_way"];
+    /// Time of a call that waits for a password check or a command, which have limits of their own.
+    ANSWER_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the call fails",
+        tests ["answer_is_waited_for_and_no_longer", "call_whose_answer_never_comes_is_given_up"];
+    /// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).
+    SOCKET_BUFFER_BYTES: usize = 32 * 1024, exceeded "the client's writes wait",
+        tests ["accepted_connection_keeps_a_bounded_number_of_bytes_that_nobody_reads"];
+    /// Bytes read and dropped from a connection that is being closed.
+    LINGER_BYTES: usize = 256 * 1024, exceeded "the connection is closed",
+        tests ["closed_connection_is_read_on_to_its_limits_and_no_further"];
+    /// Time that a closed connection is read on, so that a reset does not lose the last answer.
+    LINGER_TIMEOUT: Duration = Duration::from_secs(1), exceeded "the connection is closed",
+        tests ["closed_connection_is_read_on_to_its_limits_and_no_further"];
+    /// Reads and writes of one connection, or accepted connections, before other tasks run.
+    TURNS: usize = 16, exceeded "the task yields",
+        tests ["connection_takes_its_turns_and_lets_others_have_theirs"];
+    /// Incoming buffer of one TLS connection: the largest record of RFC 8446, 5.2.
+    TLS_RECORD_BYTES: usize = 5 + 16 * 1024 + 256, exceeded "the connection ends with an alert",
+        tests ["record_meets_the_limit_of_the_buffer_and_not_more"];
+    /// Outgoing buffer of one TLS connection: four pages, which four times filled hold the longest frame.
+    TLS_SEND_BYTES: usize = 16 * 1024, exceeded "data waits",
+        tests ["output_is_full_at_its_limit_and_takes_more_when_it_is_empty"];
+    /// Certificates of the server and names of the clients' authorities in a handshake; the rest of it
+    /// takes less than the rest of the outgoing buffer.
+    TLS_CHAIN_BYTES: usize = TLS_SEND_BYTES - 2048, exceeded "the server does not start",
+        tests ["chain_meets_its_limit_and_not_more"];
+    /// Message of a client's handshake with the headers of its records; browsers send 2 KiB, and rustls
+    /// needs many times that to read one.
+    TLS_HANDSHAKE_BYTES: usize = 8 * 1024, exceeded "the connection ends with an alert",
+        tests ["handshake_message_meets_its_limit_and_not_more"];
+    /// Consecutive TLS records without data: empty ones, key updates, warnings.
+    TLS_IDLE_RECORDS: u8 = 32, exceeded "the connection ends with an alert",
+        tests ["records_without_data_meet_their_limit_and_not_more"];
+    /// Run time of the program that ends the board (`[board] reboot`, `poweroff`).
+    BOARD_COMMAND_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the program is killed",
+        tests ["program_has_its_time_and_no_more"];
+    /// Answer of the kernel about its network: it fills at most 8 KiB at once.
+    NETLINK_BYTES: usize = 8192, exceeded "the answer is an error",
+        tests ["datagram_may_be_as_long_as_the_limit"];
+    /// Messages of one socket that the network manager reads in one turn, and answers of the kernel to one
+    /// request.
+    NETWORK_TURNS: usize = 32, exceeded "the rest waits; the request fails",
+        tests ["answer_has_its_number_of_datagrams"];
+    /// Pause before a network interface that is missing or has no carrier is looked for again, and before
+    /// what the kernel refused is tried again.
+    NETWORK_POLL: Duration = Duration::from_secs(1), exceeded "the next attempt",
+        tests ["missing_interface_is_looked_for_once_in_a_while"];
+    /// Bytes of `/etc/passwd` that are read.
+    ACCOUNTS_BYTES: usize = 256 * 1024, exceeded "the rest is not read",
+        tests ["file_is_read_to_its_limit_and_in_whole_lines"];
+    /// Message of the server to init.
+    NOTIFY_BYTES: usize = 256, exceeded "the message is ignored",
+        tests ["message_comes_with_its_sender_up_to_its_limit_and_empty_beyond"];
+    /// Files of one directory whose time of change counts for the clock.
+    CLOCK_FILES: usize = 64, exceeded "the rest does not count",
+        tests ["as_many_files_are_looked_at_as_the_limit_says"];
+    /// Depth to which the directories of an initramfs are emptied.
+    INITRAMFS_DEPTH: usize = 16, exceeded "deeper ones are left",
+        tests ["emptied_as_deep_as_the_limit_and_no_deeper"];
+    /// Attempts to unmount the data before they are made read-only.
+    UNMOUNT_TRIES: usize = 20, exceeded "the data are made read-only",
+        tests ["busy_data_are_tried_again_as_often_as_the_limit_says"];
+    /// Pause between two attempts to unmount the data.
+    UNMOUNT_PAUSE: Duration = Duration::from_millis(100), exceeded "the next attempt",
+        tests ["busy_data_are_tried_again_as_often_as_the_limit_says"];
+    /// Writes to the log files in one tick.
+    LOG_WRITES: usize = 4, exceeded "the rest follows at the next tick",
+        tests ["one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted"];
+    /// Pause before a log file that could not be written is tried again.
+    LOG_RETRY_PAUSE: Duration = Duration::from_secs(10), exceeded "the next attempt",
+        tests ["file_that_cannot_be_made_is_tried_again_after_the_pause_and_not_before"];
+    /// Pause between two looks for a disk.
+    DEVICE_STEP: Duration = Duration::from_millis(50), exceeded "the next look",
+        tests ["waits_for_what_comes_and_not_longer_than_it_may"];
+    /// Pause of `ctl log --follow` between two calls.
+    LOG_FOLLOW_STEP: Duration = Duration::from_millis(500), fixed "a pause of the client: one call follows";
+    /// PEM file of a certificate chain, a key or an authority.
+    PEM_BYTES: usize = 64 * 1024, exceeded "the server does not start",
+        tests ["pem_files_may_be_as_large_as_their_limit"];
+    /// File of the administrator that the first start makes.
+    FIRST_USER_FILE_BYTES: usize = 4096, exceeded "the server does not start",
+        tests ["file_of_the_first_user_may_be_as_large_as_its_limit"];
+    /// Kernel command line.
+    COMMAND_LINE_BYTES: usize = 4096, exceeded "logged as an error; init uses an empty one",
+        tests ["line_is_read_to_its_limit_and_no_further"];
+    /// List of kernel modules.
+    MODULES_BYTES: usize = 16 * 1024, exceeded "logged as an error; no module is loaded",
+        tests ["list_is_read_to_its_limit_and_no_further"];
+    /// Memory of the files in `/run`.
+    RUN_BYTES: usize = 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
+    /// Memory of the files in `/tmp` and `/dev/shm`.
+    TMP_BYTES: usize = 8 * 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
+    /// Memory of the files in `/data` without a data partition.
+    SPARE_DATA_BYTES: usize = 4 * 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
+    /// Consecutive short runs of the server.
+    SHORT_RUNS: u8 = 5, exceeded "the trial of a slot ends",
+        tests ["short_runs_end_the_trial_of_a_slot_and_nothing_else"];
+    /// Time for a disk to appear.
+    DEVICE_TIMEOUT: Duration = Duration::from_secs(20),
+        fixed "the time that init gives to `wait_for`, which is tested with any time";
+    /// Time that a message stays on the console before a board without a root restarts.
+    ROOT_FAILURE_PAUSE: Duration = Duration::from_secs(5), fixed "a pause: a restart follows";
+    /// Pause between two attempts to mount the data.
+    DATA_RETRY_PAUSE: Duration = Duration::from_secs(1), fixed "a pause: one attempt follows";
+    /// Time for the server to serve; of a slot on trial, all its starts together.
+    READY_TIMEOUT: Duration = Duration::from_secs(120), exceeded "the server is killed, or the slot given up",
+        tests [
+            "server_has_its_time_to_serve",
+            "slot_on_trial_has_that_time_for_all_its_starts_and_is_given_up"
+        ];
+    /// Time of the server without a sign of life.
+    SILENCE_TIMEOUT: Duration = Duration::from_secs(10),
+        exceeded "the watchdog is not fed, or the server is killed",
+        tests [
+            "watchdog_is_fed_while_the_server_speaks_and_not_longer",
+            "silent_server_is_killed_where_there_is_no_watchdog"
+        ];
+    /// Time for the hardware watchdog to reset a board with a silent server.
+    RESET_TIMEOUT: Duration = Duration::from_secs(180), exceeded "the server is killed",
+        tests ["watchdog_that_does_not_reset_has_its_time"];
+    /// Time for a killed server to end.
+    VANISH_TIMEOUT: Duration = Duration::from_secs(60), exceeded "the board restarts",
+        tests ["killed_server_that_does_not_vanish_ends_the_board"];
+    /// Time for processes that the server left to end when the board does.
+    LEFTOVER_TIMEOUT: Duration = Duration::from_secs(2), exceeded "they are killed",
+        tests ["board_ends_in_order", "end_of_the_board_is_bounded"];
+    /// Time between two writes to the hardware watchdog.
+    FEED_INTERVAL: Duration = Duration::from_secs(1), exceeded "the watchdog is fed",
+        tests ["watchdog_is_not_fed_more_often_than_it_has_to_be"];
+}
 
 const _: () = {
     assert!(LOG_RING_BYTES >= 4096, "log_ring_bytes: must hold the longest record, and a few more");
@@ -292,15 +490,3 @@ const _: () = {
     assert!(CHUNK_PARTS <= 255 && CHUNK_SETS <= 255, "chunk_parts, chunk_sets: at most 255");
     assert!(PASSWORD_ROUNDS as u64 <= PASSWORD_ROUNDS_MAX as u64, "password_rounds: at most 10000000");
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn table_names_every_limit() {
-        assert!(TABLE.contains(&("slots", SLOTS)));
-        assert!(TABLE.contains(&("config_bytes", CONFIG_BYTES)));
-        assert!(TABLE.iter().all(|(_, value)| *value > 0));
-    }
-}

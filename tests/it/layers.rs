@@ -1,4 +1,4 @@
-//! The rules of the sources: who imports whom, which limits are used, how long a file may be.
+//! The rules of the sources: who imports whom, how long a file may be.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -253,29 +253,6 @@ fn words(source: &str) -> Vec<String> {
         _ => None,
     };
     tokens(source).into_iter().filter_map(word).collect()
-}
-
-#[test]
-fn every_limit_is_used() {
-    let used: Vec<String> = sources(&root().join("src"))
-        .iter()
-        .filter(|(file, _)| file != Path::new("limits.rs"))
-        .flat_map(|(_, source)| words(source))
-        .collect();
-    let unused: Vec<_> = friendlet::limits::TABLE
-        .iter()
-        .map(|(name, _)| name.to_ascii_uppercase())
-        .filter(|name| !used.contains(name))
-        .collect();
-    assert!(unused.is_empty(), "limits that nothing is held to: {unused:?}");
-}
-
-#[test]
-fn every_limit_is_explained() {
-    let text = fs::read_to_string(root().join("docs/limits.md")).unwrap();
-    let silent: Vec<_> =
-        friendlet::limits::TABLE.iter().filter(|(name, _)| !text.contains(&format!("`{name}`"))).collect();
-    assert!(silent.is_empty(), "docs/limits.md does not name: {silent:?}");
 }
 
 #[test]
