@@ -260,52 +260,6 @@ limits! {
         tests ["burst_passes_and_the_rest_is_counted"];
     /// Step of the server's clock.
     TICK: Duration = Duration::from_millis(250), fixed "a step: how late every other time may be";
-    /// Receive buffer of one connection: a message, its frame headers and control frames between its
-    /// fragments.
-    RECEIVE_BYTES: usize = MESSAGE_BYTES + 1024, exceeded "nothing more is read until there is room",
-        tests [
-            "message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes",
-            "filled_to_the_limit_and_no_further"
-        ];
-    /// Slots beyond `slots` in which connections are rejected while the server is full.
-    OVERFLOW_SLOTS: usize = 1, exceeded "connections wait in the kernel's queue",
-        tests [
-            "every_slot_of_the_board_and_the_door_are_taken_and_no_more",
-            "full_house_says_503_and_lets_an_administrator_in"
-        ];
-    /// Unsent bytes of a connection before pushes wait, to be sent as the newest state.
-    PUSH_BACKLOG_BYTES: usize = 1024, exceeded "pushes wait",
-        tests [
-            "pushes_wait_behind_their_backlog_and_not_before",
-            "peer_that_does_not_read_is_owed_the_newest_state_only"
-        ];
-    /// TLS handshake, request head and upgrade together.
-    HEAD_TIMEOUT: Duration = Duration::from_secs(10), exceeded "answered 408",
-        tests [
-            "half_a_request_is_answered_at_its_end_or_its_deadline",
-            "half_a_request_ends_after_the_head_timeout"
-        ];
-    /// Time of a socket without a valid session.
-    SESSION_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the socket is closed",
-        tests ["socket_has_its_time_to_show_a_session_and_no_more", "a_socket_without_a_session_is_closed"];
-    /// The same for a socket in the administrator's slot.
-    ADMINISTRATOR_TIMEOUT: Duration = Duration::from_secs(5), exceeded "the socket is closed",
-        tests [
-            "socket_has_its_time_to_show_a_session_and_no_more",
-            "socket_in_the_administrators_slot_has_to_be_one_s"
-        ];
-    /// Time that a client may leave sent data unread.
-    SEND_TIMEOUT: Duration = Duration::from_secs(20), exceeded "the connection is closed",
-        tests [
-            "peer_may_leave_unread_what_it_is_owed_for_a_time",
-            "it_is_closed_past_its_deadline_and_costs_no_memory"
-        ];
-    /// Age from which an unauthenticated connection in the administrator's slot can be evicted.
-    EVICT_AFTER: Duration = Duration::from_secs(1), exceeded "evicted when the next client connects",
-        tests ["newcomer_to_a_full_house_has_a_moment_to_speak", "silent_newcomer_to_a_full_house_gives_way"];
-    /// Time of a call that waits for a password check or a command, which have limits of their own.
-    ANSWER_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the call fails",
-        tests ["answer_is_waited_for_and_no_longer", "call_whose_answer_never_comes_is_given_up"];
     /// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).
     SOCKET_BUFFER_BYTES: usize = 32 * 1024, exceeded "the client's writes wait",
         tests ["accepted_connection_keeps_a_bounded_number_of_bytes_that_nobody_reads"];
@@ -436,35 +390,17 @@ limits! {
 const _: () = {
     assert!(LOG_RING_BYTES >= 4096, "log_ring_bytes: must hold the longest record, and a few more");
     assert!(
-        LOG_WRITE_BYTES / 3 * 4 + BUILD_ID_BYTES + 512 <= REPLY_BYTES,
-        "reply_bytes: must hold the records of one answer"
-    );
-    assert!(
         LOG_HEAD_BYTES + LOG_WRITE_BYTES <= LOG_FILE_BYTES_MIN,
         "a file of the log holds its head and one write"
     );
     assert!(SLOTS >= 2, "slots: one is kept for an administrator, so two are needed");
     assert!(SLOTS <= 4096, "slots: at most 4096");
     assert!(MESSAGE_BYTES >= 1024, "message_bytes: an upgrade and a login need 1024");
-    assert!(
-        HEAD_BYTES + BODY_BYTES <= RECEIVE_BYTES,
-        "head_bytes + body_bytes: must fit message_bytes + 1024"
-    );
     assert!(PATH_BYTES < HEAD_BYTES, "path_bytes: must be less than head_bytes");
-    assert!(
-        2 * (COMPLAINT_BYTES + NOTICE_BYTES) + REQUEST_ID_BYTES * 6 + 512 <= REPLY_BYTES,
-        "reply_bytes: must hold what is wrong with a board"
-    );
     assert!(REQUEST_ID_BYTES * 6 + 256 < REPLY_BYTES, "reply_bytes: must hold an escaped requestid");
     assert!(
         SEND_BYTES >= SEND_RESERVE_BYTES + 1024,
         "send_bytes: must hold a reply of 512 bytes beside the reserve"
-    );
-    assert!(
-        REPLY_BYTES + FRAME_HEADER_BYTES + SEND_RESERVE_BYTES <= SEND_BYTES
-            || CHUNK_PIECE_BYTES + CHUNK_ENVELOPE_BYTES + FRAME_HEADER_BYTES + SEND_RESERVE_BYTES
-                <= SEND_BYTES,
-        "send_bytes: must hold a whole reply, or one chunk of it"
     );
     assert!(
         REPLY_BYTES / 3 * 4 + 4 <= CHUNK_BYTES || REPLY_BYTES <= CHUNK_PIECE_BYTES,
@@ -476,7 +412,6 @@ const _: () = {
     );
     assert!(
         SHUTDOWN_GRACE.as_secs() > SHUTDOWN_TIMEOUT.as_secs() + KILL_TIMEOUT.as_secs()
-            && ANSWER_TIMEOUT.as_secs() > COMMAND_TIMEOUT.as_secs()
             && RESET_TIMEOUT.as_secs() > SILENCE_TIMEOUT.as_secs(),
         "a time that is for what others forget has to be longer than they are"
     );

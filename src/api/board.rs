@@ -12,8 +12,21 @@ use crate::call::{Caller, Identity, Outcome};
 use crate::config::{Complaint, InForce};
 use crate::friendcore::content::{self, BoardLog, BoardStatus};
 use crate::friendcore::{Failure, Request};
-use crate::limits::{BOARD, BUILD_ID_BYTES, LOG_WRITE_BYTES, NOTICE_BYTES, REPLY_BYTES};
+use crate::limits::{
+    BOARD, BUILD_ID_BYTES, COMPLAINT_BYTES, LOG_WRITE_BYTES, NOTICE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES,
+};
 use crate::log::{self, Level};
+
+const _: () = {
+    assert!(
+        LOG_WRITE_BYTES / 3 * 4 + BUILD_ID_BYTES + 512 <= REPLY_BYTES,
+        "reply_bytes: must hold the records of one answer"
+    );
+    assert!(
+        2 * (COMPLAINT_BYTES + NOTICE_BYTES) + REQUEST_ID_BYTES * 6 + 512 <= REPLY_BYTES,
+        "reply_bytes: must hold the health of a board"
+    );
+};
 
 /// What the server knows of the board that it runs on, and will not know better while it runs.
 #[derive(Clone, Debug, Default)]

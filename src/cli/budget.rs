@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::config::{Config, Tls};
-use crate::connection::{CONNECTION_BYTES, Server};
+use crate::connection::{CONNECTION_BYTES, OVERFLOW_SLOTS, RECEIVE_BYTES, Server};
 use crate::friendcore::chunk;
 use crate::limits;
 use crate::service::{Arguments, Spec, Supervisor};
@@ -59,7 +59,7 @@ impl Budget {
     /// What a server with this configuration can hold at most, its program of `program` bytes among
     /// it.
     pub fn new(config: &Config, program: usize) -> Self {
-        let connections = config.slots + limits::OVERFLOW_SLOTS;
+        let connections = config.slots + OVERFLOW_SLOTS;
         let (tls, clients, pem_files) = match &config.listen.tls {
             Tls::Off => (0, 0, 0),
             Tls::On { client_ca: None, .. } => (connections, 0, 2),
@@ -81,7 +81,7 @@ impl Budget {
         let inside = size_of::<Supervisor>() + size_of::<Tokens>();
         let rest = size_of::<Server>().saturating_sub(inside);
         let mut server = vec![
-            Item::new("receive buffer of a connection", connections, limits::RECEIVE_BYTES),
+            Item::new("receive buffer of a connection", connections, RECEIVE_BYTES),
             Item::new("send buffer of a connection", connections, limits::SEND_BYTES),
             Item::new("state of a connection", connections, CONNECTION_BYTES),
             Item::new("task of a connection", connections, serve::task_bytes() + runtime::TASK_BYTES),
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn fewer_slots_take_less() {
-        let of_a_slot = limits::RECEIVE_BYTES
+        let of_a_slot = RECEIVE_BYTES
             + limits::SEND_BYTES
             + TLS_BYTES
             + CONNECTION_BYTES
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn plain_text_and_fewer_services_take_less() {
-        let connections = limits::SLOTS + limits::OVERFLOW_SLOTS;
+        let connections = limits::SLOTS + OVERFLOW_SLOTS;
         let saved = connections * TLS_BYTES + limits::TLS_PARSE_BYTES + 2 * limits::PEM_BYTES;
         assert_eq!(budget("").total() - budget("[listen]\ntls = 'off'").total(), saved);
         let shown = connections * limits::TLS_CLIENT_HEAP_BYTES + limits::PEM_BYTES;

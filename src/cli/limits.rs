@@ -2,12 +2,16 @@
 
 use std::fmt::Write as _;
 
+use crate::connection;
 use crate::limits;
 use crate::limits::{Limit, Value};
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
-pub const MODULES: &[(&str, &[Limit])] =
-    &[("Capacities of the board", limits::board::LIMITS), ("Of the modules", limits::LIMITS)];
+pub const MODULES: &[(&str, &[Limit])] = &[
+    ("Capacities of the board", limits::board::LIMITS),
+    ("Connections", connection::LIMITS),
+    ("Of the modules", limits::LIMITS),
+];
 
 /// How many limits the modules have; the board's come first.
 const COUNT: usize = {

@@ -8,9 +8,10 @@ use crate::api::Api;
 use crate::api::{Counters, Platform};
 use crate::call::{Caller, Outcome};
 use crate::call::{ParameterError, Parameters};
+use crate::connection::ANSWER_TIMEOUT;
 use crate::friendcore::{Form, Request};
 use crate::http::{self, Head, Method, Pairs, Rejection};
-use crate::limits::{ANSWER_TIMEOUT, MESSAGE_BYTES};
+use crate::limits::MESSAGE_BYTES;
 use crate::ws::{Limits, Socket};
 
 /// Where Friend Core's functions are.

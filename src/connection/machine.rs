@@ -10,12 +10,14 @@ use crate::api::Api;
 use crate::api::ETIMEDOUT;
 use crate::api::{Counters, Platform};
 use crate::call::{Caller, Identity, Outcome, PendingCall};
+use crate::connection::{
+    ADMINISTRATOR_TIMEOUT, EVICT_AFTER, HEAD_TIMEOUT, RECEIVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT,
+};
 use crate::friendcore::chunk::{Assembler, SetId};
 use crate::friendcore::{Failure, Form, reply};
 use crate::limits::{
-    ADMINISTRATOR_TIMEOUT, CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, CLOSE_TIMEOUT, EVICT_AFTER,
-    FRAME_HEADER_BYTES, HEAD_TIMEOUT, RECEIVE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES,
-    SEND_RESERVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT,
+    CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, CLOSE_TIMEOUT, FRAME_HEADER_BYTES, REPLY_BYTES,
+    REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES,
 };
 use crate::session::Source;
 use crate::ws::{CloseCode, ReceiveBuffer, SendBuffer, Socket};

@@ -9,8 +9,9 @@ use super::{Admission, SlotId};
 use crate::api::{Api, ServerConfig};
 use crate::api::{CommandEnd, Counters, PasswordVerdict, Platform};
 use crate::call::{Identity, PendingCall};
+use crate::connection::OVERFLOW_SLOTS;
 use crate::friendcore::chunk::Assembler;
-use crate::limits::{OVERFLOW_SLOTS, SLOTS};
+use crate::limits::SLOTS;
 use crate::service::{Exit, Signal};
 use crate::session::{SessionKey, Source};
 use crate::ws::CloseCode;
@@ -111,7 +112,7 @@ impl Server {
     }
 
     /// Ends the oldest connection that came to a full house and has not said in
-    /// [`EVICT_AFTER`](crate::limits::EVICT_AFTER) who it is: a newcomer may be the administrator.
+    /// [`EVICT_AFTER`](crate::connection::EVICT_AFTER) who it is: a newcomer may be the administrator.
     pub fn evict_idle(&mut self, now: Duration) {
         let oldest =
             self.slots.iter_mut().filter(|slot| slot.is_evictable(now)).min_by_key(|slot| slot.opened);

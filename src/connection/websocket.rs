@@ -9,10 +9,11 @@ use super::machine::{ANSWER_ROOM, Connection, Context, PendingReply};
 use crate::api::Api;
 use crate::api::Counters;
 use crate::call::{Identity, Outcome};
+use crate::connection::{ANSWER_TIMEOUT, PUSH_BACKLOG_BYTES};
 use crate::friendcore::chunk::Progress;
 use crate::friendcore::{self, Failure, Form, Message, Scratch, reply};
 use crate::json::{self, Writer};
-use crate::limits::{ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, PUSH_BACKLOG_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
+use crate::limits::{CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::service::{ServiceId, State};
 use crate::ws::{Full, Incoming};
 

@@ -1,9 +1,8 @@
 //! Calls and their answers, in all forms.
 
 use super::fixture::{ANNA, FOUNDING, Fixture, upgrade};
-use crate::limits::{
-    ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, COMMAND_OUTPUT_BYTES, PING_INTERVAL, REPLY_BYTES, REQUEST_ID_BYTES,
-};
+use crate::connection::ANSWER_TIMEOUT;
+use crate::limits::{CHUNK_PIECE_BYTES, COMMAND_OUTPUT_BYTES, PING_INTERVAL, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::service::{Exit, Signal};
 
 const START: &str = r#"<!--"MSG"--"760"--"system.library/services/start"-->{ "serviceName":"hello", "sessionid":"8ed922535bc7cb2de39dc9bdafef502e2e20b986" }<--!>"#;

@@ -56,8 +56,8 @@ wind = "USR1"
 /// frame that nobody answers, a last answer that nobody reads.
 const SILENCE: Duration = Duration::from_secs(
     limits::PING_INTERVAL.as_secs() * (limits::UNANSWERED_PINGS as u64 + 1)
-        + limits::ANSWER_TIMEOUT.as_secs()
-        + limits::SEND_TIMEOUT.as_secs()
+        + crate::connection::ANSWER_TIMEOUT.as_secs()
+        + crate::connection::SEND_TIMEOUT.as_secs()
         + 2 * limits::CLOSE_TIMEOUT.as_secs(),
 );
 
