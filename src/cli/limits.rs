@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::connection;
+use crate::init;
 use crate::limits;
 use crate::limits::{Limit, Value};
 
@@ -10,6 +11,7 @@ use crate::limits::{Limit, Value};
 pub const MODULES: &[(&str, &[Limit])] = &[
     ("Capacities of the board", limits::board::LIMITS),
     ("Connections", connection::LIMITS),
+    ("Init", init::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 

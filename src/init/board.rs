@@ -14,10 +14,10 @@ use super::keeper::{Action, Keeper};
 use super::message::{self, End};
 use super::root::restart;
 use crate::config::Network;
-use crate::limits::{
-    DATA_RETRY_PAUSE, DEVICE_TIMEOUT, FEED_INTERVAL, NOTICE_BYTES, NOTIFY_BYTES, RUN_BYTES, SILENCE_TIMEOUT,
-    SPARE_DATA_BYTES, TMP_BYTES, TURNS,
+use crate::init::{
+    DATA_RETRY_PAUSE, DEVICE_TIMEOUT, FEED_INTERVAL, RUN_BYTES, SILENCE_TIMEOUT, SPARE_DATA_BYTES, TMP_BYTES,
 };
+use crate::limits::{NOTICE_BYTES, NOTIFY_BYTES, TURNS};
 use crate::log::console::{error, info, warning};
 use crate::sys::machine::{self as system, BoardSignals, MountError, NotifySocket, Reaped, Server, Watchdog};
 use crate::sys::{Clock, NetworkManager};
