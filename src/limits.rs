@@ -165,33 +165,6 @@ limits! {
     /// PBKDF2 rounds of a stored password.
     PASSWORD_ROUNDS_MAX: u32 = 10_000_000, exceeded "the stored password is rejected",
         tests ["rounds_up_to_the_limit_are_taken"];
-    /// Run time of a named command of a service.
-    COMMAND_TIMEOUT: Duration = Duration::from_secs(20), exceeded "the command is killed",
-        tests ["command_has_its_time", "a_program_that_does_not_end_is_killed_and_holds_nobody_up"];
-    /// Time for a service to stop unless configured.
-    STOP_TIMEOUT: Duration = Duration::from_secs(10), exceeded "its process group is killed",
-        tests ["killed_once_when_it_does_not_end", "defaults_are_those_of_the_limits"];
-    /// Longest `stop_timeout_s`.
-    STOP_TIMEOUT_MAX: Duration = Duration::from_secs(300), exceeded "configuration error",
-        tests ["numbers_of_the_file_stay_in_their_ranges"];
-    /// First delay before a failed service is started again; it doubles with every short run.
-    RESTART_DELAY_MIN: Duration = Duration::from_millis(500), exceeded "the service is started",
-        tests ["pause_doubles_up_to_its_limit", "good_run_makes_it_short_again"];
-    /// Longest delay before a failed service is started again.
-    RESTART_DELAY_MAX: Duration = Duration::from_secs(60), exceeded "the delay grows no more",
-        tests ["pause_doubles_up_to_its_limit"];
-    /// Shortest run that resets the restart delay.
-    GOOD_RUN: Duration = Duration::from_secs(10), exceeded "the next delay is the shortest",
-        tests ["good_run_makes_it_short_again", "pause_between_restarts_grows_and_a_good_run_shortens_it"];
-    /// Time for a killed process group to end.
-    KILL_TIMEOUT: Duration = Duration::from_secs(2), exceeded "the server goes on without it",
-        tests ["shutdown_is_bounded"];
-    /// Time for all services to stop when the server stops.
-    SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60), exceeded "their process groups are killed",
-        tests ["shutdown_is_bounded"];
-    /// Time for the whole server to stop: services and connections.
-    SHUTDOWN_GRACE: Duration = Duration::from_secs(70),
-        fixed "longer than `shutdown_timeout` and `kill_timeout` together, as an assertion says: they end first";
     /// Host name; the kernel accepts 64 bytes.
     HOST_NAME_BYTES: usize = 63, exceeded "configuration error", tests ["each_limit_is_met_and_not_passed"];
     /// Name servers of a host; resolvers ask no more (resolv.conf(5), MAXNS).
@@ -362,10 +335,6 @@ const _: () = {
     assert!(
         REQUEST_ID_BYTES >= 36 && CHUNK_ID_BYTES >= 36,
         "request_id_bytes, chunk_id_bytes: Friend Core's web client makes ids of 36"
-    );
-    assert!(
-        SHUTDOWN_GRACE.as_secs() > SHUTDOWN_TIMEOUT.as_secs() + KILL_TIMEOUT.as_secs(),
-        "a time that is for what others forget has to be longer than they are"
     );
     assert!(
         TLS_HANDSHAKE_BYTES < TLS_RECORD_BYTES && TLS_CHAIN_BYTES + 2048 <= TLS_SEND_BYTES,

@@ -6,12 +6,14 @@ use crate::connection;
 use crate::init;
 use crate::limits;
 use crate::limits::{Limit, Value};
+use crate::service;
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
 pub const MODULES: &[(&str, &[Limit])] = &[
     ("Capacities of the board", limits::board::LIMITS),
     ("Connections", connection::LIMITS),
     ("Init", init::LIMITS),
+    ("Services", service::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 

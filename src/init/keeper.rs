@@ -12,9 +12,8 @@ use crate::init::{
     FEED_INTERVAL, LEFTOVER_TIMEOUT, READY_TIMEOUT, RESET_TIMEOUT, SHORT_RUNS, SILENCE_TIMEOUT,
     VANISH_TIMEOUT,
 };
-use crate::limits::{GOOD_RUN, KILL_TIMEOUT, SHUTDOWN_GRACE};
 use crate::log::console::{error, info, warning};
-use crate::service::{BackOff, Exit};
+use crate::service::{BackOff, Exit, GOOD_RUN, KILL_TIMEOUT, SHUTDOWN_GRACE};
 
 /// What is to be done, at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -23,10 +23,9 @@ use self::system::System;
 use crate::api::{Board, ServerConfig};
 use crate::config::{Config, LogFiles};
 use crate::connection::Server;
-use crate::limits::SHUTDOWN_GRACE;
 use crate::net::{Bell, Endpoint as _, Listener, Ports};
 use crate::runtime::{self, Tasks, Timer};
-use crate::service::Supervisor;
+use crate::service::{SHUTDOWN_GRACE, Supervisor};
 use crate::session::{Lockout, SessionTable};
 use crate::sys::password::PasswordWorker;
 use crate::sys::{

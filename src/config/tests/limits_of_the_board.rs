@@ -2,7 +2,7 @@
 
 use super::{config, errors, service};
 use crate::limits;
-use crate::service::ServiceId;
+use crate::service::{STOP_TIMEOUT, STOP_TIMEOUT_MAX, ServiceId};
 
 /// A list of `count` texts made by `text`, as TOML.
 fn list(count: usize, text: impl Fn(usize) -> String) -> String {
@@ -180,7 +180,7 @@ fn numbers_of_the_file_stay_in_their_ranges() {
         (&session("idle_timeout_s") as &dyn Fn(u64) -> String, idle),
         (&session("lockout_attempts"), (1, limits::LOCKOUT_ATTEMPTS_MAX.into())),
         (&session("lockout_s"), (1, seconds(limits::LOCKOUT_TIME_MAX))),
-        (&stop, (1, seconds(limits::STOP_TIMEOUT_MAX))),
+        (&stop, (1, seconds(STOP_TIMEOUT_MAX))),
         (&log("file_bytes"), (limits::LOG_FILE_BYTES_MIN as u64, limits::LOG_FILE_BYTES_MAX as u64)),
         (&log("files"), (1, limits::LOG_FILES_MAX as u64)),
     ] {
@@ -203,5 +203,5 @@ fn defaults_are_those_of_the_limits() {
         (limits::LOCKOUT_ATTEMPTS, limits::LOCKOUT_TIME)
     );
     assert_eq!((config.log_files.bytes, config.log_files.count), (limits::LOG_FILE_BYTES, limits::LOG_FILES));
-    assert_eq!(super::spec(&config, "a").stop_timeout, limits::STOP_TIMEOUT);
+    assert_eq!(super::spec(&config, "a").stop_timeout, STOP_TIMEOUT);
 }

@@ -504,7 +504,7 @@ pub(super) fn run(bytes: &[u8]) {
         fixture.server.shutdown(fixture.now, &mut fixture.system);
     }
     // And ends in time, with its processes.
-    for _ in 0..limits::SHUTDOWN_GRACE.as_secs() {
+    for _ in 0..crate::service::SHUTDOWN_GRACE.as_secs() {
         while !fixture.system.pids.is_empty() {
             fixture.exit(0, Exit::Signal(15));
         }
