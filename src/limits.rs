@@ -198,39 +198,6 @@ limits! {
     /// Text of what failed before the server was started.
     NOTICE_BYTES: usize = 256, exceeded "cut",
         tests ["notice_is_as_long_as_its_limit_and_no_longer", "notice_takes_its_limit_and_is_cut_beyond"];
-    /// Text of one log line, and of one argument of a record.
-    LOG_LINE_BYTES: usize = 512, exceeded "cut", tests ["line_up_to_the_limit_is_whole", "long_line_is_cut"];
-    /// Arguments of one record.
-    LOG_ARGUMENTS: usize = 4, exceeded "the format does not compile", tests ["formats_that_both_forms_take"];
-    /// Size of one log file unless configured.
-    LOG_FILE_BYTES: usize = 64 * 1024, exceeded "the next file is started",
-        tests ["defaults_are_those_of_the_limits"];
-    /// Smallest `file_bytes`: the head and the longest record, with room to spare.
-    LOG_FILE_BYTES_MIN: usize = 8 * 1024, exceeded "configuration error",
-        tests ["numbers_of_the_file_stay_in_their_ranges"];
-    /// Largest `file_bytes`.
-    LOG_FILE_BYTES_MAX: usize = 16 * 1024 * 1024, exceeded "configuration error",
-        tests ["numbers_of_the_file_stay_in_their_ranges"];
-    /// Log files unless configured.
-    LOG_FILES: usize = 4, exceeded "the oldest is removed", tests ["defaults_are_those_of_the_limits"];
-    /// Largest `files`.
-    LOG_FILES_MAX: usize = 16, exceeded "configuration error",
-        tests ["numbers_of_the_file_stay_in_their_ranges"];
-    /// Bytes of one write to a log file, and of the records in one answer of `board/log`.
-    LOG_WRITE_BYTES: usize = 4096, exceeded "the rest follows in the next",
-        tests [
-            "one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted",
-            "one_answer_is_bounded_and_the_rest_follows"
-        ];
-    /// Head of a log file.
-    LOG_HEAD_BYTES: usize = 256, exceeded "cut", tests ["head_has_room_for_the_longest_words"];
-    /// Build id in hexadecimal digits: those of a SHA-256.
-    BUILD_ID_BYTES: usize = 64, exceeded "cut", tests ["build_id_is_as_long_as_its_limit_and_no_longer"];
-    /// Log lines of one kind within `log_window`.
-    LOG_BURST: u32 = 5, exceeded "counted instead of logged", tests ["burst_passes_and_the_rest_is_counted"];
-    /// Time over which `log_burst` counts.
-    LOG_WINDOW: Duration = Duration::from_secs(10), exceeded "the count starts again",
-        tests ["burst_passes_and_the_rest_is_counted"];
     /// Step of the server's clock.
     TICK: Duration = Duration::from_millis(250), fixed "a step: how late every other time may be";
     /// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).
@@ -314,11 +281,6 @@ limits! {
 }
 
 const _: () = {
-    assert!(LOG_RING_BYTES >= 4096, "log_ring_bytes: must hold the longest record, and a few more");
-    assert!(
-        LOG_HEAD_BYTES + LOG_WRITE_BYTES <= LOG_FILE_BYTES_MIN,
-        "a file of the log holds its head and one write"
-    );
     assert!(SLOTS >= 2, "slots: one is kept for an administrator, so two are needed");
     assert!(SLOTS <= 4096, "slots: at most 4096");
     assert!(MESSAGE_BYTES >= 1024, "message_bytes: an upgrade and a login need 1024");

@@ -12,10 +12,8 @@ use crate::call::{Caller, Identity, Outcome};
 use crate::config::{Complaint, InForce};
 use crate::friendcore::content::{self, BoardLog, BoardStatus};
 use crate::friendcore::{Failure, Request};
-use crate::limits::{
-    BOARD, BUILD_ID_BYTES, COMPLAINT_BYTES, LOG_WRITE_BYTES, NOTICE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES,
-};
-use crate::log::{self, Level};
+use crate::limits::{BOARD, COMPLAINT_BYTES, NOTICE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
+use crate::log::{self, BUILD_ID_BYTES, LOG_WRITE_BYTES, Level};
 
 const _: () = {
     assert!(

@@ -6,6 +6,7 @@ use crate::connection;
 use crate::init;
 use crate::limits;
 use crate::limits::{Limit, Value};
+use crate::log;
 use crate::service;
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
@@ -14,6 +15,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Connections", connection::LIMITS),
     ("Init", init::LIMITS),
     ("Services", service::LIMITS),
+    ("Log", log::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 

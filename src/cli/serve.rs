@@ -98,7 +98,7 @@ fn finish(outcome: Result<(), StartError>) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::BUILD_ID_BYTES;
+    use crate::log::BUILD_ID_BYTES;
 
     #[test]
     fn slot_is_one_of_two() {

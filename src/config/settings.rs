@@ -11,7 +11,7 @@ use super::diagnostics::Report;
 use super::section::{Place, Section, bounded};
 use super::{FilePath, Listen, LogFiles, Tls, alternatives};
 use crate::limits;
-use crate::log::Level;
+use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX, Level};
 
 const DEFAULT_PORT: u16 = 6500;
 const CERTIFICATE: &str = "tls/certificate.pem";
@@ -203,9 +203,8 @@ pub(super) fn log(root: &Section<'_, '_>, report: &mut Report<'_>) -> (Level, Lo
         let given = section.integer(key, range, report);
         given.and_then(|(number, _)| usize::try_from(number).ok()).unwrap_or(default)
     };
-    let bytes =
-        number("file_bytes", limits::LOG_FILE_BYTES_MIN..=limits::LOG_FILE_BYTES_MAX, limits::LOG_FILE_BYTES);
-    let count = number("files", 1..=limits::LOG_FILES_MAX, limits::LOG_FILES);
+    let bytes = number("file_bytes", LOG_FILE_BYTES_MIN..=LOG_FILE_BYTES_MAX, LOG_FILE_BYTES);
+    let count = number("files", 1..=LOG_FILES_MAX, LOG_FILES);
     (level, LogFiles { file, bytes, count })
 }
 

@@ -2,6 +2,7 @@
 
 use super::{config, errors, service};
 use crate::limits;
+use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
 use crate::service::{STOP_TIMEOUT, STOP_TIMEOUT_MAX, ServiceId};
 
 /// A list of `count` texts made by `text`, as TOML.
@@ -181,8 +182,8 @@ fn numbers_of_the_file_stay_in_their_ranges() {
         (&session("lockout_attempts"), (1, limits::LOCKOUT_ATTEMPTS_MAX.into())),
         (&session("lockout_s"), (1, seconds(limits::LOCKOUT_TIME_MAX))),
         (&stop, (1, seconds(STOP_TIMEOUT_MAX))),
-        (&log("file_bytes"), (limits::LOG_FILE_BYTES_MIN as u64, limits::LOG_FILE_BYTES_MAX as u64)),
-        (&log("files"), (1, limits::LOG_FILES_MAX as u64)),
+        (&log("file_bytes"), (LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64)),
+        (&log("files"), (1, LOG_FILES_MAX as u64)),
     ] {
         for met in [least, most] {
             config(&text(met));
@@ -202,6 +203,6 @@ fn defaults_are_those_of_the_limits() {
         (config.lockout_attempts, config.lockout_time),
         (limits::LOCKOUT_ATTEMPTS, limits::LOCKOUT_TIME)
     );
-    assert_eq!((config.log_files.bytes, config.log_files.count), (limits::LOG_FILE_BYTES, limits::LOG_FILES));
+    assert_eq!((config.log_files.bytes, config.log_files.count), (LOG_FILE_BYTES, LOG_FILES));
     assert_eq!(super::spec(&config, "a").stop_timeout, STOP_TIMEOUT);
 }
