@@ -92,15 +92,6 @@ pub const TARGET: &str = env!("FRIENDLET_TARGET");
 /// The board's own configuration file, used when the default path has none.
 pub const BOARD_FILE: &str = include_str!(concat!(env!("OUT_DIR"), "/friendlet.toml"));
 
-/// Heap of one TLS connection at worst: what rustls holds of a handshake, or the keys after it.
-pub const TLS_HEAP_BYTES: usize = 5 * 1024;
-/// What rustls holds more where clients show certificates: the messages of both sides, in a vector that
-/// doubles, and the certificates.
-pub const TLS_CLIENT_HEAP_BYTES: usize = 2 * (2 * TLS_HANDSHAKE_BYTES + TLS_SEND_BYTES) + TLS_HANDSHAKE_BYTES;
-/// What rustls takes while it reads a message of a handshake and answers it, of one connection at a time.
-/// Worst are names of one letter: two bytes sent, a vector of three words and a block of four held.
-pub const TLS_PARSE_BYTES: usize = TLS_HANDSHAKE_BYTES / 2 * 7 * size_of::<usize>();
-
 limits! {
     /// Bytes of a send buffer kept for control frames and the closing frame.
     SEND_RESERVE_BYTES: usize = 512, exceeded "nothing more is read from the connection until there is room",
@@ -212,23 +203,6 @@ limits! {
     /// Reads and writes of one connection, or accepted connections, before other tasks run.
     TURNS: usize = 16, exceeded "the task yields",
         tests ["connection_takes_its_turns_and_lets_others_have_theirs"];
-    /// Incoming buffer of one TLS connection: the largest record of RFC 8446, 5.2.
-    TLS_RECORD_BYTES: usize = 5 + 16 * 1024 + 256, exceeded "the connection ends with an alert",
-        tests ["record_meets_the_limit_of_the_buffer_and_not_more"];
-    /// Outgoing buffer of one TLS connection: four pages, which four times filled hold the longest frame.
-    TLS_SEND_BYTES: usize = 16 * 1024, exceeded "data waits",
-        tests ["output_is_full_at_its_limit_and_takes_more_when_it_is_empty"];
-    /// Certificates of the server and names of the clients' authorities in a handshake; the rest of it
-    /// takes less than the rest of the outgoing buffer.
-    TLS_CHAIN_BYTES: usize = TLS_SEND_BYTES - 2048, exceeded "the server does not start",
-        tests ["chain_meets_its_limit_and_not_more"];
-    /// Message of a client's handshake with the headers of its records; browsers send 2 KiB, and rustls
-    /// needs many times that to read one.
-    TLS_HANDSHAKE_BYTES: usize = 8 * 1024, exceeded "the connection ends with an alert",
-        tests ["handshake_message_meets_its_limit_and_not_more"];
-    /// Consecutive TLS records without data: empty ones, key updates, warnings.
-    TLS_IDLE_RECORDS: u8 = 32, exceeded "the connection ends with an alert",
-        tests ["records_without_data_meet_their_limit_and_not_more"];
     /// Run time of the program that ends the board (`[board] reboot`, `poweroff`).
     BOARD_COMMAND_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the program is killed",
         tests ["program_has_its_time_and_no_more"];
@@ -297,10 +271,6 @@ const _: () = {
     assert!(
         REQUEST_ID_BYTES >= 36 && CHUNK_ID_BYTES >= 36,
         "request_id_bytes, chunk_id_bytes: Friend Core's web client makes ids of 36"
-    );
-    assert!(
-        TLS_HANDSHAKE_BYTES < TLS_RECORD_BYTES && TLS_CHAIN_BYTES + 2048 <= TLS_SEND_BYTES,
-        "a handshake has to fit the buffers of TLS, either way"
     );
     assert!(SERVICES <= 64, "services: at most 64, one bit each of what a peer is owed");
     assert!(USERS <= 255 && TOKENS <= 255, "users, tokens: at most 255");

@@ -6,6 +6,9 @@ use crate::config::{Config, Tls};
 use crate::connection::{CONNECTION_BYTES, OVERFLOW_SLOTS, RECEIVE_BYTES, Server};
 use crate::friendcore::chunk;
 use crate::limits;
+use crate::net::tls::{
+    TLS_CLIENT_HEAP_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES, TLS_RECORD_BYTES, TLS_SEND_BYTES,
+};
 use crate::service::{Arguments, Spec, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
 use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
@@ -85,10 +88,10 @@ impl Budget {
             Item::new("send buffer of a connection", connections, limits::SEND_BYTES),
             Item::new("state of a connection", connections, CONNECTION_BYTES),
             Item::new("task of a connection", connections, serve::task_bytes() + runtime::TASK_BYTES),
-            Item::new("TLS buffers of a connection", tls, limits::TLS_RECORD_BYTES + limits::TLS_SEND_BYTES),
-            Item::new("TLS keys or handshake", tls, limits::TLS_HEAP_BYTES),
-            Item::new("certificates of a client", clients, limits::TLS_CLIENT_HEAP_BYTES),
-            Item::new("TLS handshake being read", tls.min(1), limits::TLS_PARSE_BYTES),
+            Item::new("TLS buffers of a connection", tls, TLS_RECORD_BYTES + TLS_SEND_BYTES),
+            Item::new("TLS keys or handshake", tls, TLS_HEAP_BYTES),
+            Item::new("certificates of a client", clients, TLS_CLIENT_HEAP_BYTES),
+            Item::new("TLS handshake being read", tls.min(1), TLS_PARSE_BYTES),
             Item::new("reply being made", 2, limits::REPLY_BYTES),
             Item::new("chunked message", limits::CHUNK_SETS, chunk::SET_BYTES),
         ];
@@ -163,7 +166,7 @@ impl fmt::Display for Budget {
 mod tests {
     use super::*;
 
-    const TLS_BYTES: usize = limits::TLS_RECORD_BYTES + limits::TLS_SEND_BYTES + limits::TLS_HEAP_BYTES;
+    const TLS_BYTES: usize = TLS_RECORD_BYTES + TLS_SEND_BYTES + TLS_HEAP_BYTES;
 
     fn budget(text: &str) -> Budget {
         Budget::new(&config::parse(text, "f", "/bin/friendlet").unwrap(), 1_000_000)
@@ -200,9 +203,9 @@ mod tests {
     #[test]
     fn plain_text_and_fewer_services_take_less() {
         let connections = limits::SLOTS + OVERFLOW_SLOTS;
-        let saved = connections * TLS_BYTES + limits::TLS_PARSE_BYTES + 2 * limits::PEM_BYTES;
+        let saved = connections * TLS_BYTES + TLS_PARSE_BYTES + 2 * limits::PEM_BYTES;
         assert_eq!(budget("").total() - budget("[listen]\ntls = 'off'").total(), saved);
-        let shown = connections * limits::TLS_CLIENT_HEAP_BYTES + limits::PEM_BYTES;
+        let shown = connections * TLS_CLIENT_HEAP_BYTES + limits::PEM_BYTES;
         assert_eq!(budget("[listen]\nclient_ca = 'ca.pem'").total() - budget("").total(), shown);
         let one_more = budget("[[service]]\nname = 'a'\ncommand = ['a']");
         let more = one_more.total() - budget("").total();

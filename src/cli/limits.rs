@@ -7,6 +7,7 @@ use crate::init;
 use crate::limits;
 use crate::limits::{Limit, Value};
 use crate::log;
+use crate::net;
 use crate::service;
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
@@ -16,6 +17,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Init", init::LIMITS),
     ("Services", service::LIMITS),
     ("Log", log::LIMITS),
+    ("TLS", net::tls::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 
