@@ -6,6 +6,7 @@ use crate::config::{Config, Tls};
 use crate::connection::{CONNECTION_BYTES, OVERFLOW_SLOTS, RECEIVE_BYTES, Server};
 use crate::friendcore::chunk;
 use crate::limits;
+use crate::net::SOCKET_BUFFER_BYTES;
 use crate::net::tls::{
     TLS_CLIENT_HEAP_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES, TLS_RECORD_BYTES, TLS_SEND_BYTES,
 };
@@ -122,7 +123,7 @@ impl Budget {
         ];
         let kernel = vec![
             // Both ways, and doubled for what the kernel needs itself.
-            Item::new("socket buffers", connections + BACKLOG, 4 * limits::SOCKET_BUFFER_BYTES),
+            Item::new("socket buffers", connections + BACKLOG, 4 * SOCKET_BUFFER_BYTES),
             Item::new("pipe of a service or command", services + runs, PIPE_BYTES),
             // In memory, unless the device file names a place on a disk.
             Item::new("file of the log", log_files, log.bytes),

@@ -18,6 +18,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Services", service::LIMITS),
     ("Log", log::LIMITS),
     ("TLS", net::tls::LIMITS),
+    ("Sockets", net::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 
