@@ -9,6 +9,7 @@ use crate::limits::{Limit, Value};
 use crate::log;
 use crate::net;
 use crate::service;
+use crate::ws;
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
 pub const MODULES: &[(&str, &[Limit])] = &[
@@ -19,6 +20,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Log", log::LIMITS),
     ("TLS", net::tls::LIMITS),
     ("Sockets", net::LIMITS),
+    ("WebSocket", ws::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 

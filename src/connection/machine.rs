@@ -16,11 +16,10 @@ use crate::connection::{
 use crate::friendcore::chunk::{Assembler, SetId};
 use crate::friendcore::{Failure, Form, reply};
 use crate::limits::{
-    CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, CLOSE_TIMEOUT, FRAME_HEADER_BYTES, REPLY_BYTES,
-    REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES,
+    CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES,
 };
 use crate::session::Source;
-use crate::ws::{CloseCode, ReceiveBuffer, SendBuffer, Socket};
+use crate::ws::{CLOSE_TIMEOUT, CloseCode, FRAME_HEADER_BYTES, ReceiveBuffer, SendBuffer, Socket};
 
 /// Largest frame that is ever made: a reply, or one chunk of it.
 const LARGEST_FRAME_BYTES: usize = FRAME_HEADER_BYTES

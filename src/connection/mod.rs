@@ -19,10 +19,11 @@ pub use pool::{Admission, SlotId};
 pub use server::{End, Server};
 
 use crate::limits::{
-    BODY_BYTES, CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, FRAME_HEADER_BYTES, HEAD_BYTES, MESSAGE_BYTES,
-    REPLY_BYTES, SEND_BYTES, SEND_RESERVE_BYTES,
+    BODY_BYTES, CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, HEAD_BYTES, MESSAGE_BYTES, REPLY_BYTES, SEND_BYTES,
+    SEND_RESERVE_BYTES,
 };
 use crate::service::COMMAND_TIMEOUT;
+use crate::ws::FRAME_HEADER_BYTES;
 
 crate::limits::limits! {
     /// Receive buffer of one connection: a message, its frame headers and control frames between its

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use friendlet::connection::{HEAD_TIMEOUT, SESSION_TIMEOUT};
-use friendlet::limits::{PING_INTERVAL, UNANSWERED_PINGS};
+use friendlet::ws::{PING_INTERVAL, UNANSWERED_PINGS};
 
 use crate::support::device::FOUNDING;
 use crate::support::http::session_of;

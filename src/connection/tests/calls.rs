@@ -2,8 +2,9 @@
 
 use super::fixture::{ANNA, FOUNDING, Fixture, upgrade};
 use crate::connection::ANSWER_TIMEOUT;
-use crate::limits::{CHUNK_PIECE_BYTES, COMMAND_OUTPUT_BYTES, PING_INTERVAL, REPLY_BYTES, REQUEST_ID_BYTES};
+use crate::limits::{CHUNK_PIECE_BYTES, COMMAND_OUTPUT_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::service::{Exit, Signal};
+use crate::ws::PING_INTERVAL;
 
 const START: &str = r#"<!--"MSG"--"760"--"system.library/services/start"-->{ "serviceName":"hello", "sessionid":"8ed922535bc7cb2de39dc9bdafef502e2e20b986" }<--!>"#;
 

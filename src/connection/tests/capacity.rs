@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::fixture::{ANNA, FOUNDING, Fixture, upgrade};
 use crate::connection::{ADMINISTRATOR_TIMEOUT, EVICT_AFTER, End, Finish, HEAD_TIMEOUT, SESSION_TIMEOUT};
-use crate::limits::{CLOSE_TIMEOUT, PING_INTERVAL, UNANSWERED_PINGS};
+use crate::ws::{CLOSE_TIMEOUT, PING_INTERVAL, UNANSWERED_PINGS};
 
 #[test]
 fn full_house_says_503_and_lets_an_administrator_in() {

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::fixture::{FOUNDING, Fixture};
 use crate::connection::{ANSWER_TIMEOUT, Finish, SEND_TIMEOUT};
-use crate::limits::CLOSE_TIMEOUT;
+use crate::ws::CLOSE_TIMEOUT;
 
 fn post(path: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len())

@@ -55,10 +55,10 @@ wind = "USR1"
 /// How long a connection may live whose peer has fallen silent: pings that nobody answers, a closing
 /// frame that nobody answers, a last answer that nobody reads.
 const SILENCE: Duration = Duration::from_secs(
-    limits::PING_INTERVAL.as_secs() * (limits::UNANSWERED_PINGS as u64 + 1)
+    crate::ws::PING_INTERVAL.as_secs() * (crate::ws::UNANSWERED_PINGS as u64 + 1)
         + crate::connection::ANSWER_TIMEOUT.as_secs()
         + crate::connection::SEND_TIMEOUT.as_secs()
-        + 2 * limits::CLOSE_TIMEOUT.as_secs(),
+        + 2 * crate::ws::CLOSE_TIMEOUT.as_secs(),
 );
 
 /// What has come out of a connection, read as its peer would.
