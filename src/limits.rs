@@ -93,12 +93,6 @@ pub const TARGET: &str = env!("FRIENDLET_TARGET");
 pub const BOARD_FILE: &str = include_str!(concat!(env!("OUT_DIR"), "/friendlet.toml"));
 
 limits! {
-    /// Bytes of a send buffer kept for control frames and the closing frame.
-    SEND_RESERVE_BYTES: usize = 512, exceeded "nothing more is read from the connection until there is room",
-        tests [
-            "largest_answer_leaves_room_for_the_closing_frame",
-            "peer_that_reads_nothing_is_heard_until_its_buffer_is_full"
-        ];
     /// JSON text sent in one message; Friend Core cuts longer ones into chunks of this size.
     CHUNK_PIECE_BYTES: usize = 63487, exceeded "sent in chunks",
         tests ["message_goes_out_in_one_piece_up_to_its_limit", "down_in_parts"];
@@ -234,10 +228,6 @@ const _: () = {
     assert!(MESSAGE_BYTES >= 1024, "message_bytes: an upgrade and a login need 1024");
     assert!(PATH_BYTES < HEAD_BYTES, "path_bytes: must be less than head_bytes");
     assert!(REQUEST_ID_BYTES * 6 + 256 < REPLY_BYTES, "reply_bytes: must hold an escaped requestid");
-    assert!(
-        SEND_BYTES >= SEND_RESERVE_BYTES + 1024,
-        "send_bytes: must hold a reply of 512 bytes beside the reserve"
-    );
     assert!(
         REPLY_BYTES / 3 * 4 + 4 <= CHUNK_BYTES || REPLY_BYTES <= CHUNK_PIECE_BYTES,
         "chunk_bytes: must hold a whole reply in base64"

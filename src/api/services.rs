@@ -11,7 +11,8 @@ use super::{CommandEnd, Platform};
 use crate::call::{Identity, Outcome, PendingCall};
 use crate::friendcore::content::{self, ListEntry, StatusDetail};
 use crate::friendcore::{Failure, Form, Request};
-use crate::limits::{CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES};
+use crate::http::SEND_RESERVE_BYTES;
+use crate::limits::{CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::service::{CommandError, ServiceId, Verb, What};
 
 /// What Friend Core gives for a service without a page of its own.

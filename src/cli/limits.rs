@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::connection;
+use crate::http;
 use crate::init;
 use crate::limits;
 use crate::limits::{Limit, Value};
@@ -21,6 +22,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("TLS", net::tls::LIMITS),
     ("Sockets", net::LIMITS),
     ("WebSocket", ws::LIMITS),
+    ("HTTP", http::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 

@@ -15,9 +15,8 @@ use crate::connection::{
 };
 use crate::friendcore::chunk::{Assembler, SetId};
 use crate::friendcore::{Failure, Form, reply};
-use crate::limits::{
-    CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES,
-};
+use crate::http::SEND_RESERVE_BYTES;
+use crate::limits::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::session::Source;
 use crate::ws::{CLOSE_TIMEOUT, CloseCode, FRAME_HEADER_BYTES, ReceiveBuffer, SendBuffer, Socket};
 
