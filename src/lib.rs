@@ -17,7 +17,7 @@
 //! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | limits, log |
 //! | [`config`] | configuration file | service, session, limits, log |
 //! | [`call`] | values that pass between a transport and the api | session, limits |
-//! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, limits, log |
+//! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, session, json, limits, log |
 //! | [`api`] | calls: routing, rights, handlers | call, friendcore, json, http, config, service, session, limits, log |
 //! | [`connection`] | one TCP connection as a state machine; slots, admission, eviction | api, call, friendcore, json, http, ws, config, service, session, limits, log |
 //! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, service, session, config, runtime, mmap_buffer, limits, log |

@@ -102,40 +102,6 @@ limits! {
     /// Time from the first chunk of a message to the last.
     CHUNK_AGE: Duration = Duration::from_secs(60), exceeded "the chunks are dropped",
         tests ["age_limit", "sets_of_age_make_room_at_once"];
-    /// Session id: 20 random bytes in hexadecimal.
-    SESSION_ID_BYTES: usize = 40,
-        fixed "the server makes them; those of clients are held to `presented_session_bytes`";
-    /// Session id of a client; Friend Core keeps ids in 256 bytes.
-    PRESENTED_SESSION_BYTES: usize = 255, exceeded "the message is rejected",
-        tests ["token_may_be_as_long_as_a_session_id_that_is_looked_at", "limits_of_path_and_session"];
-    /// Lock-out of a (user, address) pair unless configured; Friend Core's `Security:blocktimeout`.
-    LOCKOUT_TIME: Duration = Duration::from_secs(3600), exceeded "the pair may log in again",
-        tests ["block_lasts_its_time_and_no_longer", "defaults_are_those_of_the_limits"];
-    /// Longest `lockout_s`: a week.
-    LOCKOUT_TIME_MAX: Duration = Duration::from_secs(7 * 86_400), exceeded "configuration error",
-        tests ["numbers_of_the_file_stay_in_their_ranges"];
-    /// Consecutive wrong passwords of a (user, address) pair unless configured; Friend Core's
-    /// `Security:blockattempts`.
-    LOCKOUT_ATTEMPTS: u8 = 3, exceeded "the pair is locked out",
-        tests ["block_lasts_its_time_and_no_longer", "defaults_are_those_of_the_limits"];
-    /// Largest `lockout_attempts`.
-    LOCKOUT_ATTEMPTS_MAX: u8 = 100, exceeded "configuration error",
-        tests ["numbers_of_the_file_stay_in_their_ranges"];
-    /// Idle time of a session unless configured; Friend Core's own.
-    IDLE_TIMEOUT: Duration = Duration::from_secs(10_800), exceeded "the session ends",
-        tests [
-            "session_lives_as_long_as_it_may_be_idle_unless_said_otherwise",
-            "defaults_are_those_of_the_limits"
-        ];
-    /// Shortest `idle_timeout_s`; Friend Core's own minimum.
-    IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(30), exceeded "configuration error",
-        tests ["numbers_of_the_file_stay_in_their_ranges"];
-    /// Longest `idle_timeout_s`: a week.
-    IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 86_400), exceeded "configuration error",
-        tests ["numbers_of_the_file_stay_in_their_ranges"];
-    /// PBKDF2 rounds of a stored password.
-    PASSWORD_ROUNDS_MAX: u32 = 10_000_000, exceeded "the stored password is rejected",
-        tests ["rounds_up_to_the_limit_are_taken"];
     /// Host name; the kernel accepts 64 bytes.
     HOST_NAME_BYTES: usize = 63, exceeded "configuration error", tests ["each_limit_is_met_and_not_passed"];
     /// Name servers of a host; resolvers ask no more (resolv.conf(5), MAXNS).
@@ -240,5 +206,4 @@ const _: () = {
     assert!(USERS <= 255 && TOKENS <= 255, "users, tokens: at most 255");
     assert!(SESSIONS <= 65_535, "sessions: at most 65535");
     assert!(CHUNK_PARTS <= 255 && CHUNK_SETS <= 255, "chunk_parts, chunk_sets: at most 255");
-    assert!(PASSWORD_ROUNDS as u64 <= PASSWORD_ROUNDS_MAX as u64, "password_rounds: at most 10000000");
 };

@@ -137,7 +137,7 @@ impl Api {
         user: UserId,
         write: impl FnOnce(&mut crate::json::Writer<'_>, &Login<'_>) -> Result<(), crate::json::Full>,
     ) -> Outcome {
-        let mut sessionid = String::<{ crate::limits::SESSION_ID_BYTES }>::new();
+        let mut sessionid = String::<{ crate::session::SESSION_ID_BYTES }>::new();
         let (Some(id), Some(account)) = (self.sessions.id(key), self.users.get(user)) else {
             return Outcome::Silence;
         };

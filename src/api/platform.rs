@@ -1,9 +1,8 @@
 //! What only the system can do.
 
 use super::BoardEnd;
-use crate::limits::SESSION_ID_BYTES;
 use crate::service::{Arguments, ServiceId, Signal, Spec};
-use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
+use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 
 /// The system has no place for it now: its queue or table is full.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -10,6 +10,7 @@ use crate::limits::{Limit, Value};
 use crate::log;
 use crate::net;
 use crate::service;
+use crate::session;
 use crate::ws;
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
@@ -23,6 +24,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Sockets", net::LIMITS),
     ("WebSocket", ws::LIMITS),
     ("HTTP", http::LIMITS),
+    ("Users and sessions", session::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 

@@ -15,6 +15,7 @@ use core::str;
 
 use super::envelope::{flatten_into, session_id};
 use super::{Form, Message, RefusalKind, Request, Scratch};
+use crate::session::PRESENTED_SESSION_BYTES;
 use crate::{json, limits};
 
 /// What every `CON` starts with; its LENGTH is always zero.
@@ -74,7 +75,7 @@ fn call<'a, 'm: 'a>(
 fn split(text: &str) -> Result<Pieces, RefusalKind> {
     if let Some(rest) = text.strip_prefix(CON) {
         let (session, _) = piece(rest, "\"-->").ok_or(RefusalKind::Malformed)?;
-        if session.len() > limits::PRESENTED_SESSION_BYTES {
+        if session.len() > PRESENTED_SESSION_BYTES {
             return Err(RefusalKind::TooLong);
         }
         return Ok(Pieces::Con { session: CON.len()..CON.len() + session.len() });

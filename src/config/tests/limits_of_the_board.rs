@@ -4,6 +4,10 @@ use super::{config, errors, service};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
 use crate::service::{STOP_TIMEOUT, STOP_TIMEOUT_MAX, ServiceId};
+use crate::session::{
+    IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
+    LOCKOUT_TIME_MAX,
+};
 
 /// A list of `count` texts made by `text`, as TOML.
 fn list(count: usize, text: impl Fn(usize) -> String) -> String {
@@ -176,11 +180,11 @@ fn numbers_of_the_file_stay_in_their_ranges() {
     let log = |key: &'static str| move |n: u64| format!("[log]\n{key} = {n}\n");
     let seconds = |time: core::time::Duration| time.as_secs();
     let stop = |n| service(&format!("stop_timeout_s = {n}"));
-    let idle = (seconds(limits::IDLE_TIMEOUT_MIN), seconds(limits::IDLE_TIMEOUT_MAX));
+    let idle = (seconds(IDLE_TIMEOUT_MIN), seconds(IDLE_TIMEOUT_MAX));
     for (text, (least, most)) in [
         (&session("idle_timeout_s") as &dyn Fn(u64) -> String, idle),
-        (&session("lockout_attempts"), (1, limits::LOCKOUT_ATTEMPTS_MAX.into())),
-        (&session("lockout_s"), (1, seconds(limits::LOCKOUT_TIME_MAX))),
+        (&session("lockout_attempts"), (1, LOCKOUT_ATTEMPTS_MAX.into())),
+        (&session("lockout_s"), (1, seconds(LOCKOUT_TIME_MAX))),
         (&stop, (1, seconds(STOP_TIMEOUT_MAX))),
         (&log("file_bytes"), (LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64)),
         (&log("files"), (1, LOG_FILES_MAX as u64)),
@@ -198,11 +202,8 @@ fn numbers_of_the_file_stay_in_their_ranges() {
 #[test]
 fn defaults_are_those_of_the_limits() {
     let config = config(&service(""));
-    assert_eq!(config.idle_timeout, limits::IDLE_TIMEOUT);
-    assert_eq!(
-        (config.lockout_attempts, config.lockout_time),
-        (limits::LOCKOUT_ATTEMPTS, limits::LOCKOUT_TIME)
-    );
+    assert_eq!(config.idle_timeout, IDLE_TIMEOUT);
+    assert_eq!((config.lockout_attempts, config.lockout_time), (LOCKOUT_ATTEMPTS, LOCKOUT_TIME));
     assert_eq!((config.log_files.bytes, config.log_files.count), (LOG_FILE_BYTES, LOG_FILES));
     assert_eq!(super::spec(&config, "a").stop_timeout, STOP_TIMEOUT);
 }

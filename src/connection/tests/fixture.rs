@@ -149,7 +149,7 @@ impl Fixture {
             users,
             tokens: config.tokens,
             sessions: SessionTable::new(Duration::from_secs(10_800)),
-            lockout: Lockout::new(3, crate::limits::LOCKOUT_TIME),
+            lockout: Lockout::new(3, crate::session::LOCKOUT_TIME),
             services: Supervisor::new(config.services),
             board,
         });

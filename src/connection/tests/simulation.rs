@@ -308,7 +308,7 @@ fn session(script: &mut Script<'_>) -> String {
         3 | 4 => TOKENS[1].to_owned(),
         5 => String::new(),
         // One that a login of this script may have opened.
-        _ => format!("{:02x}", script.byte() % 8).repeat(limits::SESSION_ID_BYTES / 2),
+        _ => format!("{:02x}", script.byte() % 8).repeat(crate::session::SESSION_ID_BYTES / 2),
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::limits;
+use crate::session::PRESENTED_SESSION_BYTES;
 
 #[test]
 fn bind() {
@@ -210,7 +211,7 @@ fn limits_of_path_ids_and_session() {
     };
     let path = "p".repeat(limits::PATH_BYTES);
     let id = "i".repeat(limits::REQUEST_ID_BYTES);
-    let session = "s".repeat(limits::PRESENTED_SESSION_BYTES);
+    let session = "s".repeat(PRESENTED_SESSION_BYTES);
     let request = call(text(&path, &id, &session));
     assert_eq!((request.path, request.request_id), (&*path, Some(&*id)));
     assert_eq!(request.session, Some(&*session));
