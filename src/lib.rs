@@ -15,7 +15,7 @@
 //! | [`service`] | service table and supervisor | limits, log |
 //! | [`session`] | users, sessions, tokens, lock-out | limits, log |
 //! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | limits, log |
-//! | [`config`] | configuration file | service, session, limits, log |
+//! | [`config`] | configuration file | dhcp, service, session, limits, log |
 //! | [`call`] | values that pass between a transport and the api | session, limits |
 //! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, session, json, limits, log |
 //! | [`api`] | calls: routing, rights, handlers | call, friendcore, json, http, config, service, session, limits, log |

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::connection;
+use crate::dhcp;
 use crate::http;
 use crate::init;
 use crate::limits;
@@ -25,6 +26,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("WebSocket", ws::LIMITS),
     ("HTTP", http::LIMITS),
     ("Users and sessions", session::LIMITS),
+    ("DHCP", dhcp::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 

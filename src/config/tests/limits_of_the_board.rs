@@ -1,6 +1,7 @@
 //! What the board's limits leave room for, and one more.
 
 use super::{config, errors, service};
+use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
 use crate::service::{STOP_TIMEOUT, STOP_TIMEOUT_MAX, ServiceId};
@@ -47,14 +48,14 @@ fn each_limit_is_met_and_not_passed() {
         &format!("interface: longer than {} bytes", limits::INTERFACE_NAME_BYTES),
     );
     assert_limit(
-        limits::HOST_NAME_BYTES,
+        HOST_NAME_BYTES,
         |n| format!("[network]\nhostname = '{}'", "a".repeat(n)),
-        &format!("hostname: longer than {} bytes", limits::HOST_NAME_BYTES),
+        &format!("hostname: longer than {} bytes", HOST_NAME_BYTES),
     );
     assert_limit(
-        limits::NAMESERVERS,
+        NAMESERVERS,
         |n| format!("[network]\nnameservers = {}", list(n, |n| format!("192.0.2.{n}"))),
-        &format!("nameservers: more than {}", limits::NAMESERVERS),
+        &format!("nameservers: more than {}", NAMESERVERS),
     );
     let users = |n| (0..n).map(|n| format!("[[user]]\nname = 'u{n}'\n")).collect();
     assert_limit(limits::USERS, users, &format!("more than {} users", limits::USERS));
