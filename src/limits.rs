@@ -102,15 +102,6 @@ limits! {
     /// Time from the first chunk of a message to the last.
     CHUNK_AGE: Duration = Duration::from_secs(60), exceeded "the chunks are dropped",
         tests ["age_limit", "sets_of_age_make_room_at_once"];
-    /// Name of a network interface: the kernel's IFNAMSIZ without its NUL.
-    INTERFACE_NAME_BYTES: usize = 15, exceeded "configuration error",
-        tests ["each_limit_is_met_and_not_passed"];
-    /// Error text of a configuration file that is not in force.
-    COMPLAINT_BYTES: usize = 512, exceeded "cut",
-        tests ["text_is_one_line_up_to_its_limit", "complaint_has_its_limit_and_keeps_its_end"];
-    /// Text of what failed before the server was started.
-    NOTICE_BYTES: usize = 256, exceeded "cut",
-        tests ["notice_is_as_long_as_its_limit_and_no_longer", "notice_takes_its_limit_and_is_cut_beyond"];
     /// Step of the server's clock.
     TICK: Duration = Duration::from_millis(250), fixed "a step: how late every other time may be";
     /// Run time of the program that ends the board (`[board] reboot`, `poweroff`).

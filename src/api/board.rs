@@ -9,10 +9,10 @@ use super::Platform;
 use super::errno::EINVAL;
 use super::{Api, render};
 use crate::call::{Caller, Identity, Outcome};
-use crate::config::{Complaint, InForce};
+use crate::config::{COMPLAINT_BYTES, Complaint, InForce, NOTICE_BYTES};
 use crate::friendcore::content::{self, BoardLog, BoardStatus};
 use crate::friendcore::{Failure, Request};
-use crate::limits::{BOARD, COMPLAINT_BYTES, NOTICE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
+use crate::limits::{BOARD, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::log::{self, BUILD_ID_BYTES, LOG_WRITE_BYTES, Level};
 
 const _: () = {

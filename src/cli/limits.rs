@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::config;
 use crate::connection;
 use crate::dhcp;
 use crate::http;
@@ -27,6 +28,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("HTTP", http::LIMITS),
     ("Users and sessions", session::LIMITS),
     ("DHCP", dhcp::LIMITS),
+    ("Configuration file", config::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 

@@ -9,8 +9,7 @@ use super::load::{self, Loaded};
 use super::place::{Environment, state_dir};
 use super::refuse;
 use crate::api::Board;
-use crate::config::{self, Complaint, Config, InForce};
-use crate::limits::NOTICE_BYTES;
+use crate::config::{self, Complaint, Config, InForce, NOTICE_BYTES};
 use crate::serve::{self, Start, StartError};
 use crate::sys::log_files;
 

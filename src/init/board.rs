@@ -13,11 +13,11 @@ use super::command_line::{CommandLine, Slot};
 use super::keeper::{Action, Keeper};
 use super::message::{self, End};
 use super::root::restart;
-use crate::config::Network;
+use crate::config::{NOTICE_BYTES, Network};
 use crate::init::{
     DATA_RETRY_PAUSE, DEVICE_TIMEOUT, FEED_INTERVAL, RUN_BYTES, SILENCE_TIMEOUT, SPARE_DATA_BYTES, TMP_BYTES,
 };
-use crate::limits::{NOTICE_BYTES, NOTIFY_BYTES};
+use crate::limits::NOTIFY_BYTES;
 use crate::log::console::{error, info, warning};
 use crate::sys::machine::{self as system, BoardSignals, MountError, NotifySocket, Reaped, Server, Watchdog};
 use crate::sys::{Clock, NetworkManager};

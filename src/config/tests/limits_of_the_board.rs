@@ -1,6 +1,7 @@
 //! What the board's limits leave room for, and one more.
 
 use super::{config, errors, service};
+use crate::config::INTERFACE_NAME_BYTES;
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
@@ -43,9 +44,9 @@ fn each_limit_is_met_and_not_passed() {
         &format!("dir: longer than {} bytes", limits::FILE_PATH_BYTES),
     );
     assert_limit(
-        limits::INTERFACE_NAME_BYTES,
+        INTERFACE_NAME_BYTES,
         |n| format!("[network]\ninterface = '{}'", "a".repeat(n)),
-        &format!("interface: longer than {} bytes", limits::INTERFACE_NAME_BYTES),
+        &format!("interface: longer than {} bytes", INTERFACE_NAME_BYTES),
     );
     assert_limit(
         HOST_NAME_BYTES,
