@@ -93,15 +93,6 @@ pub const TARGET: &str = env!("FRIENDLET_TARGET");
 pub const BOARD_FILE: &str = include_str!(concat!(env!("OUT_DIR"), "/friendlet.toml"));
 
 limits! {
-    /// JSON text sent in one message; Friend Core cuts longer ones into chunks of this size.
-    CHUNK_PIECE_BYTES: usize = 63487, exceeded "sent in chunks",
-        tests ["message_goes_out_in_one_piece_up_to_its_limit", "down_in_parts"];
-    /// Bytes of a chunk's envelope around its piece.
-    CHUNK_ENVELOPE_BYTES: usize = 128 + 6 * CHUNK_ID_BYTES, exceeded "the chunk is not written",
-        tests ["down_in_parts", "envelope_of_a_part_is_within_its_room"];
-    /// Time from the first chunk of a message to the last.
-    CHUNK_AGE: Duration = Duration::from_secs(60), exceeded "the chunks are dropped",
-        tests ["age_limit", "sets_of_age_make_room_at_once"];
     /// Step of the server's clock.
     TICK: Duration = Duration::from_millis(250), fixed "a step: how late every other time may be";
     /// Run time of the program that ends the board (`[board] reboot`, `poweroff`).
@@ -161,10 +152,6 @@ const _: () = {
     assert!(MESSAGE_BYTES >= 1024, "message_bytes: an upgrade and a login need 1024");
     assert!(PATH_BYTES < HEAD_BYTES, "path_bytes: must be less than head_bytes");
     assert!(REQUEST_ID_BYTES * 6 + 256 < REPLY_BYTES, "reply_bytes: must hold an escaped requestid");
-    assert!(
-        REPLY_BYTES / 3 * 4 + 4 <= CHUNK_BYTES || REPLY_BYTES <= CHUNK_PIECE_BYTES,
-        "chunk_bytes: must hold a whole reply in base64"
-    );
     assert!(
         REQUEST_ID_BYTES >= 36 && CHUNK_ID_BYTES >= 36,
         "request_id_bytes, chunk_id_bytes: Friend Core's web client makes ids of 36"

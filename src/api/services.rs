@@ -10,9 +10,9 @@ use super::{Api, render};
 use super::{CommandEnd, Platform};
 use crate::call::{Identity, Outcome, PendingCall};
 use crate::friendcore::content::{self, ListEntry, StatusDetail};
-use crate::friendcore::{Failure, Form, Request};
+use crate::friendcore::{CHUNK_PIECE_BYTES, Failure, Form, Request};
 use crate::http::SEND_RESERVE_BYTES;
-use crate::limits::{CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
+use crate::limits::{REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::service::{CommandError, ServiceId, Verb, What};
 
 /// What Friend Core gives for a service without a page of its own.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::config;
 use crate::connection;
 use crate::dhcp;
+use crate::friendcore;
 use crate::http;
 use crate::init;
 use crate::limits;
@@ -29,6 +30,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Users and sessions", session::LIMITS),
     ("DHCP", dhcp::LIMITS),
     ("Configuration file", config::LIMITS),
+    ("Friend Core messages", friendcore::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 

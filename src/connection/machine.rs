@@ -14,9 +14,9 @@ use crate::connection::{
     ADMINISTRATOR_TIMEOUT, EVICT_AFTER, HEAD_TIMEOUT, RECEIVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT,
 };
 use crate::friendcore::chunk::{Assembler, SetId};
-use crate::friendcore::{Failure, Form, reply};
+use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, Failure, Form, reply};
 use crate::http::SEND_RESERVE_BYTES;
-use crate::limits::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
+use crate::limits::{REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::session::Source;
 use crate::ws::{CLOSE_TIMEOUT, CloseCode, FRAME_HEADER_BYTES, ReceiveBuffer, SendBuffer, Socket};
 

@@ -18,10 +18,9 @@ pub use machine::{CONNECTION_BYTES, Finish, State};
 pub use pool::{Admission, SlotId};
 pub use server::{End, Server};
 
+use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES};
 use crate::http::SEND_RESERVE_BYTES;
-use crate::limits::{
-    BODY_BYTES, CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, HEAD_BYTES, MESSAGE_BYTES, REPLY_BYTES, SEND_BYTES,
-};
+use crate::limits::{BODY_BYTES, HEAD_BYTES, MESSAGE_BYTES, REPLY_BYTES, SEND_BYTES};
 use crate::service::COMMAND_TIMEOUT;
 use crate::ws::FRAME_HEADER_BYTES;
 

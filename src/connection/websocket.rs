@@ -11,9 +11,9 @@ use crate::api::Counters;
 use crate::call::{Identity, Outcome};
 use crate::connection::{ANSWER_TIMEOUT, PUSH_BACKLOG_BYTES};
 use crate::friendcore::chunk::Progress;
-use crate::friendcore::{self, Failure, Form, Message, Scratch, reply};
+use crate::friendcore::{self, CHUNK_PIECE_BYTES, Failure, Form, Message, Scratch, reply};
 use crate::json::{self, Writer};
-use crate::limits::{CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
+use crate::limits::{REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::service::{ServiceId, State};
 use crate::ws::{Full, Incoming};
 

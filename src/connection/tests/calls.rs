@@ -2,7 +2,8 @@
 
 use super::fixture::{ANNA, FOUNDING, Fixture, upgrade};
 use crate::connection::ANSWER_TIMEOUT;
-use crate::limits::{CHUNK_PIECE_BYTES, COMMAND_OUTPUT_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
+use crate::friendcore::CHUNK_PIECE_BYTES;
+use crate::limits::{COMMAND_OUTPUT_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::service::{Exit, Signal};
 use crate::ws::PING_INTERVAL;
 

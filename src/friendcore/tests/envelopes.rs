@@ -67,7 +67,7 @@ fn chunk_broken_or_id_too_long() {
             r#"{{"type":"con","data":{{"type":"chunk","data":{{"id":"{id}","part":0,"total":2,"data":""}}}}}}"#
         )
     };
-    let id = "i".repeat(limits::CHUNK_ID_BYTES);
+    let id = "i".repeat(CHUNK_ID_BYTES);
     assert!(matches!(read(text(&id)), Ok(Message::Chunk(part)) if part.id == id));
     assert_eq!(read(text(&(id + "i"))), refusal(None, RefusalKind::TooLong));
     assert_eq!(read(text("")), refusal(None, RefusalKind::Missing));
