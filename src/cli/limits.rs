@@ -14,6 +14,7 @@ use crate::log;
 use crate::net;
 use crate::service;
 use crate::session;
+use crate::sys;
 use crate::ws;
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
@@ -31,6 +32,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("DHCP", dhcp::LIMITS),
     ("Configuration file", config::LIMITS),
     ("Friend Core messages", friendcore::LIMITS),
+    ("Operating system", sys::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 

@@ -17,10 +17,9 @@ use crate::config::{NOTICE_BYTES, Network};
 use crate::init::{
     DATA_RETRY_PAUSE, DEVICE_TIMEOUT, FEED_INTERVAL, RUN_BYTES, SILENCE_TIMEOUT, SPARE_DATA_BYTES, TMP_BYTES,
 };
-use crate::limits::NOTIFY_BYTES;
 use crate::log::console::{error, info, warning};
 use crate::sys::machine::{self as system, BoardSignals, MountError, NotifySocket, Reaped, Server, Watchdog};
-use crate::sys::{Clock, NetworkManager};
+use crate::sys::{Clock, NOTIFY_BYTES, NetworkManager};
 
 const WATCHDOG: &str = "/dev/watchdog";
 const NOTIFY: &str = "/run/friendlet/notify";

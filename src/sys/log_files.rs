@@ -14,8 +14,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::file;
-use crate::limits::{BOARD, LOG_RETRY_PAUSE, LOG_WRITES};
+use crate::limits::BOARD;
 use crate::log::{self, FORM, LOG_WRITE_BYTES};
+use crate::sys::{LOG_RETRY_PAUSE, LOG_WRITES};
 use crate::{error, warning};
 
 /// The files of this process.

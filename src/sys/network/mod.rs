@@ -25,7 +25,7 @@ use crate::config::{Address, Network};
 use crate::dhcp::{
     Action, CLIENT_PORT, Client, DHCP_BYTES, Destination, Lease, Lost, NAMESERVERS, SERVER_PORT,
 };
-use crate::limits::{NETWORK_POLL, NETWORK_TURNS};
+use crate::sys::{NETWORK_POLL, NETWORK_TURNS};
 
 /// Where nameservers are written for the services; a board's `/etc/resolv.conf` is a link to it.
 const RESOLV_CONF: &str = "/run/resolv.conf";
