@@ -95,8 +95,6 @@ pub const BOARD_FILE: &str = include_str!(concat!(env!("OUT_DIR"), "/friendlet.t
 limits! {
     /// Step of the server's clock.
     TICK: Duration = Duration::from_millis(250), fixed "a step: how late every other time may be";
-    /// Pause of `ctl log --follow` between two calls.
-    LOG_FOLLOW_STEP: Duration = Duration::from_millis(500), fixed "a pause of the client: one call follows";
     /// PEM file of a certificate chain, a key or an authority.
     PEM_BYTES: usize = 64 * 1024, exceeded "the server does not start",
         tests ["pem_files_may_be_as_large_as_their_limit"];

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::config;
 use crate::connection;
+use crate::ctl;
 use crate::dhcp;
 use crate::friendcore;
 use crate::http;
@@ -33,6 +34,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Configuration file", config::LIMITS),
     ("Friend Core messages", friendcore::LIMITS),
     ("Operating system", sys::LIMITS),
+    ("Client", ctl::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 
