@@ -95,12 +95,6 @@ pub const BOARD_FILE: &str = include_str!(concat!(env!("OUT_DIR"), "/friendlet.t
 limits! {
     /// Step of the server's clock.
     TICK: Duration = Duration::from_millis(250), fixed "a step: how late every other time may be";
-    /// PEM file of a certificate chain, a key or an authority.
-    PEM_BYTES: usize = 64 * 1024, exceeded "the server does not start",
-        tests ["pem_files_may_be_as_large_as_their_limit"];
-    /// File of the administrator that the first start makes.
-    FIRST_USER_FILE_BYTES: usize = 4096, exceeded "the server does not start",
-        tests ["file_of_the_first_user_may_be_as_large_as_its_limit"];
 }
 
 const _: () = {

@@ -10,6 +10,7 @@ use crate::net::SOCKET_BUFFER_BYTES;
 use crate::net::tls::{
     TLS_CLIENT_HEAP_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES, TLS_RECORD_BYTES, TLS_SEND_BYTES,
 };
+use crate::serve::PEM_BYTES;
 use crate::service::{Arguments, Spec, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
 use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
@@ -111,7 +112,7 @@ impl Budget {
             ),
             Item::new("password thread", 1, WORKER_STACK_BYTES),
             Item::new("newest records of the log", 1, limits::LOG_RING_BYTES),
-            Item::new("certificates and keys", pem_files, limits::PEM_BYTES),
+            Item::new("certificates and keys", pem_files, PEM_BYTES),
             Item::new("descriptor or timer waited for", connections + services + 2 * runs + 8, ENTRY_BYTES),
             Item::new("executor of the rest", 1, EXECUTOR_BYTES),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),
@@ -119,7 +120,7 @@ impl Budget {
         ]);
         let start = vec![
             Item::new("device file", 1, config::READ_BYTES),
-            Item::new("certificates and keys", pem_files, 2 * limits::PEM_BYTES),
+            Item::new("certificates and keys", pem_files, 2 * PEM_BYTES),
         ];
         let kernel = vec![
             // Both ways, and doubled for what the kernel needs itself.
@@ -204,9 +205,9 @@ mod tests {
     #[test]
     fn plain_text_and_fewer_services_take_less() {
         let connections = limits::SLOTS + OVERFLOW_SLOTS;
-        let saved = connections * TLS_BYTES + TLS_PARSE_BYTES + 2 * limits::PEM_BYTES;
+        let saved = connections * TLS_BYTES + TLS_PARSE_BYTES + 2 * PEM_BYTES;
         assert_eq!(budget("").total() - budget("[listen]\ntls = 'off'").total(), saved);
-        let shown = connections * TLS_CLIENT_HEAP_BYTES + limits::PEM_BYTES;
+        let shown = connections * TLS_CLIENT_HEAP_BYTES + PEM_BYTES;
         assert_eq!(budget("[listen]\nclient_ca = 'ca.pem'").total() - budget("").total(), shown);
         let one_more = budget("[[service]]\nname = 'a'\ncommand = ['a']");
         let more = one_more.total() - budget("").total();

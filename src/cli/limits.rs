@@ -13,6 +13,7 @@ use crate::limits;
 use crate::limits::{Limit, Value};
 use crate::log;
 use crate::net;
+use crate::serve;
 use crate::service;
 use crate::session;
 use crate::sys;
@@ -35,6 +36,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Friend Core messages", friendcore::LIMITS),
     ("Operating system", sys::LIMITS),
     ("Client", ctl::LIMITS),
+    ("Server", serve::LIMITS),
     ("Of the modules", limits::LIMITS),
 ];
 
