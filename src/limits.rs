@@ -79,11 +79,7 @@ macro_rules! limits {
 }
 pub(crate) use limits;
 
-/// The capacities of the board.
-pub mod board {
-    include!(concat!(env!("OUT_DIR"), "/limits.rs"));
-}
-pub use self::board::*;
+include!(concat!(env!("OUT_DIR"), "/limits.rs"));
 
 /// Name of the board built for.
 pub const BOARD: &str = env!("FRIENDLET_BOARD");
@@ -91,11 +87,6 @@ pub const BOARD: &str = env!("FRIENDLET_BOARD");
 pub const TARGET: &str = env!("FRIENDLET_TARGET");
 /// The board's own configuration file, used when the default path has none.
 pub const BOARD_FILE: &str = include_str!(concat!(env!("OUT_DIR"), "/friendlet.toml"));
-
-limits! {
-    /// Step of the server's clock.
-    TICK: Duration = Duration::from_millis(250), fixed "a step: how late every other time may be";
-}
 
 const _: () = {
     assert!(SLOTS >= 2, "slots: one is kept for an administrator, so two are needed");

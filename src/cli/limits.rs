@@ -2,42 +2,32 @@
 
 use std::fmt::Write as _;
 
-use crate::config;
-use crate::connection;
-use crate::ctl;
-use crate::dhcp;
-use crate::friendcore;
-use crate::http;
-use crate::init;
-use crate::limits;
 use crate::limits::{Limit, Value};
-use crate::log;
-use crate::net;
-use crate::serve;
-use crate::service;
-use crate::session;
-use crate::sys;
-use crate::ws;
+use crate::net::tls;
+use crate::{
+    config, connection, ctl, dhcp, friendcore, http, init, limits, log, net, runtime, serve, service,
+    session, sys, ws,
+};
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
 pub const MODULES: &[(&str, &[Limit])] = &[
-    ("Capacities of the board", limits::board::LIMITS),
+    ("Capacities of the board", limits::LIMITS),
     ("Connections", connection::LIMITS),
-    ("Init", init::LIMITS),
-    ("Services", service::LIMITS),
-    ("Log", log::LIMITS),
-    ("TLS", net::tls::LIMITS),
     ("Sockets", net::LIMITS),
-    ("WebSocket", ws::LIMITS),
+    ("TLS", tls::LIMITS),
     ("HTTP", http::LIMITS),
-    ("Users and sessions", session::LIMITS),
-    ("DHCP", dhcp::LIMITS),
-    ("Configuration file", config::LIMITS),
+    ("WebSocket", ws::LIMITS),
     ("Friend Core messages", friendcore::LIMITS),
-    ("Operating system", sys::LIMITS),
-    ("Client", ctl::LIMITS),
+    ("Users and sessions", session::LIMITS),
+    ("Services", service::LIMITS),
+    ("Configuration file", config::LIMITS),
+    ("Log", log::LIMITS),
     ("Server", serve::LIMITS),
-    ("Of the modules", limits::LIMITS),
+    ("Event loop", runtime::LIMITS),
+    ("Operating system", sys::LIMITS),
+    ("DHCP", dhcp::LIMITS),
+    ("Init", init::LIMITS),
+    ("Client", ctl::LIMITS),
 ];
 
 /// How many limits the modules have; the board's come first.
@@ -70,7 +60,7 @@ static LINES: [(&str, Value); COUNT] = {
 /// Every limit of this build as TOML: `[limits]` as in the board's file, sizes and counts of the modules,
 /// times in seconds.
 pub(super) fn text() -> String {
-    let (board, modules) = LINES.split_at(limits::board::LIMITS.len());
+    let (board, modules) = LINES.split_at(limits::LIMITS.len());
     let mut text = format!("# board {}, {}\n[limits]\n", limits::BOARD, limits::TARGET);
     let (mut sizes, mut times) = ("\n[sizes]\n".to_owned(), "\n[times]\n".to_owned());
     for (lines, numbers) in [(board, &mut text), (modules, &mut sizes)] {

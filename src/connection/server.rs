@@ -275,8 +275,7 @@ impl Server {
         self.settle(now, platform);
     }
 
-    /// Gives memory back of connections that are idle: to be called at every
-    /// [`TICK`](crate::limits::TICK).
+    /// Gives memory back of connections that are idle: to be called at every tick of the clock.
     pub fn rest(&mut self) {
         for slot in &mut self.slots {
             slot.receive.rest();

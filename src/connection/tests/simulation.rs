@@ -434,7 +434,7 @@ fn step(fixture: &mut Fixture, script: &mut Script<'_>) {
         (11, Some(id)) => fixture.take(id, 1 + 64 * usize::from(script.byte())),
         (12 | 13, _) => {
             let seconds = script.pick(&[0, 1, 1, 3, 5, 10, 25, 30, 60]);
-            fixture.pass(Duration::from_secs(seconds) + limits::TICK);
+            fixture.pass(Duration::from_secs(seconds) + Duration::from_millis(250));
         }
         (14, Some(id)) => {
             let end = script.pick(&[End::Eof, End::Eof, End::Broken, End::Tls]);
