@@ -3,6 +3,7 @@
 mod parameters;
 
 pub use self::parameters::{ParameterError, Parameters};
+pub(crate) use crate::session::PRESENTED_SESSION_BYTES;
 use heapless::String;
 
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};

@@ -7,10 +7,10 @@ use core::ops::Range;
 use core::str;
 
 use super::{Form, Message, Part, Refusal, RefusalKind, Request, Scratch};
+use crate::call::PRESENTED_SESSION_BYTES;
 use crate::call::{ParameterError, Parameters};
 use crate::json::{self, Entry, JsonError, Kind, Object, Table, Value};
 use crate::limits;
-use crate::session::PRESENTED_SESSION_BYTES;
 
 /// Longest value of a ping that is echoed: a pong's value is else a session id, and no longer.
 const ECHO_BYTES: usize = PRESENTED_SESSION_BYTES;

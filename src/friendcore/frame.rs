@@ -15,7 +15,7 @@ use core::str;
 
 use super::envelope::{flatten_into, session_id};
 use super::{Form, Message, RefusalKind, Request, Scratch};
-use crate::session::PRESENTED_SESSION_BYTES;
+use crate::call::PRESENTED_SESSION_BYTES;
 use crate::{json, limits};
 
 /// What every `CON` starts with; its LENGTH is always zero.

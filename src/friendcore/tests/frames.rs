@@ -1,6 +1,6 @@
 use super::*;
+use crate::call::PRESENTED_SESSION_BYTES;
 use crate::limits;
-use crate::session::PRESENTED_SESSION_BYTES;
 
 #[test]
 fn founding_example() {
