@@ -7,17 +7,17 @@ use heapless::String;
 
 use super::Platform;
 use super::errno::EINVAL;
-use super::{Api, render};
+use super::{Api, LOG_ANSWER_BYTES, render};
 use crate::call::{Caller, Identity, Outcome};
 use crate::config::{COMPLAINT_BYTES, Complaint, InForce, NOTICE_BYTES};
 use crate::friendcore::content::{self, BoardLog, BoardStatus};
 use crate::friendcore::{Failure, Request};
 use crate::limits::{BOARD, REPLY_BYTES, REQUEST_ID_BYTES};
-use crate::log::{self, BUILD_ID_BYTES, LOG_WRITE_BYTES, Level};
+use crate::log::{self, BUILD_ID_BYTES, Level};
 
 const _: () = {
     assert!(
-        LOG_WRITE_BYTES / 3 * 4 + BUILD_ID_BYTES + 512 <= REPLY_BYTES,
+        LOG_ANSWER_BYTES / 3 * 4 + BUILD_ID_BYTES + 512 <= REPLY_BYTES,
         "reply_bytes: must hold the records of one answer"
     );
     assert!(
@@ -141,9 +141,9 @@ impl Api {
             crate::info!("log: level {} by {}", name, by);
             log::set_level(level);
         }
-        let since = since.unwrap_or_else(|| log::newest(LOG_WRITE_BYTES));
+        let since = since.unwrap_or_else(|| log::newest(LOG_ANSWER_BYTES));
         let Self { scratch, board, .. } = self;
-        let written = log::since(since, LOG_WRITE_BYTES, |part| {
+        let written = log::since(since, LOG_ANSWER_BYTES, |part| {
             let stamp = log::stamp();
             render(scratch, REPLY_BYTES, |out| {
                 content::board_log(

@@ -20,9 +20,15 @@ use crate::call::{Caller, Identity, Outcome};
 use crate::friendcore::{self, Failure, Form, Request, content};
 use crate::json::{self, Writer};
 use crate::limits::{PASSWORD_CHECKS, REPLY_BYTES, SESSIONS};
-use crate::log::RateLimit;
+use crate::log::{LOG_WRITE_BYTES, RateLimit};
 use crate::service::{Action, Supervisor};
 use crate::session::{Lockout, SessionKey, SessionTable, Source, Tokens, Users};
+
+crate::limits::limits! {
+    /// Records in one answer of `board/log`.
+    LOG_ANSWER_BYTES: usize = LOG_WRITE_BYTES, exceeded "the rest follows in the next answer",
+        tests ["one_answer_is_bounded_and_the_rest_follows"];
+}
 
 /// What the device file says that the server needs.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::limits::{Limit, Value};
 use crate::net::tls;
 use crate::{
-    config, connection, ctl, dhcp, friendcore, http, init, limits, log, net, runtime, serve, service,
+    api, config, connection, ctl, dhcp, friendcore, http, init, limits, log, net, runtime, serve, service,
     session, sys, ws,
 };
 
@@ -18,6 +18,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("HTTP", http::LIMITS),
     ("WebSocket", ws::LIMITS),
     ("Friend Core messages", friendcore::LIMITS),
+    ("Calls", api::LIMITS),
     ("Users and sessions", session::LIMITS),
     ("Services", service::LIMITS),
     ("Configuration file", config::LIMITS),

@@ -51,12 +51,9 @@ crate::limits::limits! {
     /// Largest `files`.
     LOG_FILES_MAX: usize = 16, exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];
-    /// Bytes of one write to a log file, and of the records in one answer of `board/log`.
+    /// Bytes of one write to a log file.
     LOG_WRITE_BYTES: usize = 4096, exceeded "the rest follows in the next",
-        tests [
-            "one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted",
-            "one_answer_is_bounded_and_the_rest_follows"
-        ];
+        tests ["one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted"];
     /// Head of a log file.
     LOG_HEAD_BYTES: usize = 256, exceeded "cut", tests ["head_has_room_for_the_longest_words"];
     /// Build id in hexadecimal digits: those of a SHA-256.

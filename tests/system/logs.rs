@@ -96,7 +96,7 @@ fn one_answer_is_bounded_and_the_rest_follows() {
     loop {
         let reply = server.post(PATH, &format!("sessionid={FOUNDING}&since={since}")).body;
         let records = BASE64.decode(member(&reply, "Records").as_bytes()).unwrap();
-        assert!(records.len() <= friendlet::log::LOG_WRITE_BYTES);
+        assert!(records.len() <= friendlet::api::LOG_ANSWER_BYTES);
         if records.is_empty() {
             break;
         }
