@@ -13,20 +13,21 @@ use super::command_line::{CommandLine, Slot};
 use super::keeper::{Action, Keeper};
 use super::message::{self, End};
 use super::root::restart;
-use crate::config::Network;
-use crate::limits::{
-    DATA_RETRY_PAUSE, DEVICE_TIMEOUT, FEED_INTERVAL, NOTICE_BYTES, NOTIFY_BYTES, RUN_BYTES, SILENCE_TIMEOUT,
-    SPARE_DATA_BYTES, TMP_BYTES, TURNS,
+use crate::config::{NOTICE_BYTES, Network};
+use crate::init::{
+    DATA_RETRY_PAUSE, DEVICE_TIMEOUT, FEED_INTERVAL, RUN_BYTES, SILENCE_TIMEOUT, SPARE_DATA_BYTES, TMP_BYTES,
 };
 use crate::log::console::{error, info, warning};
 use crate::sys::machine::{self as system, BoardSignals, MountError, NotifySocket, Reaped, Server, Watchdog};
-use crate::sys::{Clock, NetworkManager};
+use crate::sys::{Clock, NOTIFY_BYTES, NetworkManager};
 
 const WATCHDOG: &str = "/dev/watchdog";
 const NOTIFY: &str = "/run/friendlet/notify";
 const STATE: &str = "/data/state";
 const CLOCK_FILE: &str = "/data/clock";
 const DEVICE_FILE: &str = "/data/friendlet.toml";
+/// Messages of the server that are read before init looks at other things again.
+const MESSAGES_AT_ONCE: usize = 16;
 const ARGUMENTS: [&str; 4] = ["serve", "--config", DEVICE_FILE, "--fall-back"];
 /// When this program was built, in seconds since 1970: it cannot be earlier.
 const BUILT_UNIX_S: u64 = match u64::from_str_radix(env!("FRIENDLET_BUILT_UNIX_S"), 10) {
@@ -129,8 +130,7 @@ impl<'l> Board<'l> {
 
     fn take_messages(&mut self, now: Duration) {
         let mut buffer = [0; NOTIFY_BYTES];
-        // More wait for the next turn.
-        for _ in 0..TURNS {
+        for _ in 0..MESSAGES_AT_ONCE {
             match self.notify.receive(&mut buffer) {
                 Ok(None) => break,
                 // Another process has no say, nor has a server that is gone.

@@ -8,12 +8,12 @@
 use core::time::Duration;
 
 use super::message::{End, Message};
-use crate::limits::{
-    FEED_INTERVAL, GOOD_RUN, KILL_TIMEOUT, LEFTOVER_TIMEOUT, READY_TIMEOUT, RESET_TIMEOUT, SHORT_RUNS,
-    SHUTDOWN_GRACE, SILENCE_TIMEOUT, VANISH_TIMEOUT,
+use crate::init::{
+    FEED_INTERVAL, LEFTOVER_TIMEOUT, READY_TIMEOUT, RESET_TIMEOUT, SHORT_RUNS, SILENCE_TIMEOUT,
+    VANISH_TIMEOUT,
 };
 use crate::log::console::{error, info, warning};
-use crate::service::{BackOff, Exit};
+use crate::service::{BackOff, Exit, GOOD_RUN, KILL_TIMEOUT, SHUTDOWN_GRACE};
 
 /// What is to be done, at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -7,7 +7,8 @@ use std::io::{self, Read};
 
 use heapless::String;
 
-use crate::limits::{ACCOUNTS_BYTES, FILE_PATH_BYTES, USER_NAME_BYTES};
+use crate::limits::{FILE_PATH_BYTES, USER_NAME_BYTES};
+use crate::sys::ACCOUNTS_BYTES;
 
 /// A user that a service can run as.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -26,7 +27,7 @@ pub struct Account {
 /// for the group of the same number, too.
 ///
 /// # Errors
-/// Those of reading the file, of which the first `limits::ACCOUNTS_BYTES` count.
+/// Those of reading the file, of which the first `ACCOUNTS_BYTES` count.
 pub fn lookup(user: &str) -> io::Result<Option<Account>> {
     let passwd = match File::open("/etc/passwd") {
         Ok(file) => read(file)?,

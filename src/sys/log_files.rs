@@ -14,8 +14,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::file;
-use crate::limits::{BOARD, LOG_RETRY_PAUSE, LOG_WRITE_BYTES, LOG_WRITES};
-use crate::log::{self, FORM};
+use crate::limits::BOARD;
+use crate::log::{self, FORM, LOG_WRITE_BYTES};
+use crate::sys::{LOG_RETRY_PAUSE, LOG_WRITES};
 use crate::{error, warning};
 
 /// The files of this process.
@@ -83,7 +84,7 @@ fn tell(panic: &PanicHookInfo<'_>) {
 struct LogFiles {
     /// The newest first.
     paths: Vec<PathBuf>,
-    build: heapless::String<{ crate::limits::BUILD_ID_BYTES }>,
+    build: heapless::String<{ log::BUILD_ID_BYTES }>,
     limit: usize,
     open: Option<File>,
     /// Bytes of the open file that are whole records.

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use crate::limits::TICK;
+use crate::runtime::TICK;
 use crate::warning;
 
 /// What is told.

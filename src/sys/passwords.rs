@@ -133,8 +133,7 @@ mod tests {
 
     use super::super::file::FileReason;
     use super::*;
-    use crate::limits::PASSWORD_ROUNDS_MAX;
-    use crate::session::{Grants, Level, User};
+    use crate::session::{Grants, Level, PASSWORD_ROUNDS_MAX, User};
 
     /// A folder of this test's own, removed afterwards.
     struct Folder(PathBuf);

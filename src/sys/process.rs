@@ -2,7 +2,7 @@
 //!
 //! Every process of a service leads a process group of its own, and the group is what is meant: it
 //! gets the signals, and when its leader has ended, whatever is left of it is killed at once. An
-//! exit is told only when the group is gone (or would not go for `limits::KILL_TIMEOUT`), so that
+//! exit is told only when the group is gone (or would not go for `KILL_TIMEOUT`), so that
 //! the next process finds the ports and files of the last one free. What has left the group on
 //! purpose (setsid(2)) is not followed; it is reaped when it ends.
 //!
@@ -29,11 +29,9 @@ use smol::future::yield_now;
 pub(super) use self::launch::PATH;
 use self::launch::launch;
 use self::output::{Head, Output, Ring};
-use crate::limits::{
-    COMMAND_OUTPUT_BYTES, COMMAND_TIMEOUT, KILL_TIMEOUT, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES,
-};
+use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES};
 use crate::runtime::Timer;
-use crate::service::{Arguments, Exit, ServiceId, Signal, Spec};
+use crate::service::{Arguments, COMMAND_TIMEOUT, Exit, KILL_TIMEOUT, ServiceId, Signal, Spec};
 use crate::warning;
 
 /// Why a named command does not run.
@@ -126,7 +124,7 @@ impl CommandDone<'_> {
         self.exit
     }
 
-    /// Whether it was killed because it took longer than `limits::COMMAND_TIMEOUT`.
+    /// Whether it was killed because it took longer than `COMMAND_TIMEOUT`.
     pub fn timed_out(&self) -> bool {
         self.run.timed_out.get()
     }
@@ -152,7 +150,7 @@ impl Drop for CommandDone<'_> {
 pub struct Processes {
     services: Box<[Service]>,
     runs: Box<[Run]>,
-    /// `limits::COMMAND_TIMEOUT`.
+    /// `COMMAND_TIMEOUT`.
     command_timeout: Duration,
     on_done: Box<dyn Fn()>,
 }

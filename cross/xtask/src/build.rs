@@ -186,8 +186,8 @@ fn strip(board: &Board, whole: &Path, binary: &Path) -> Result<(), String> {
 /// Limits that no board may have, and what the build has to say of them: a name that is none, a value
 /// that is none, and two limits that do not fit each other.
 const REFUSED: [(&str, &str, &str); 3] = [
-    ("FRIENDLET_LIMIT_SLOTZ", "8", "FRIENDLET_LIMIT_SLOTZ: 'slotz' is no limit"),
-    ("FRIENDLET_LIMIT_SLOTS", "-8", "FRIENDLET_LIMIT_SLOTS: '-8' is not a positive integer"),
+    ("FRIENDLET_LIMIT_SLOTZ", "8", "FRIENDLET_LIMIT_SLOTZ: 'slotz' is not a limit"),
+    ("FRIENDLET_LIMIT_SLOTS", "-8", "FRIENDLET_LIMIT_SLOTS: slots: expected a positive integer"),
     ("FRIENDLET_LIMIT_SLOTS", "1", "slots: one is kept for an administrator, so two are needed"),
 ];
 

@@ -1,8 +1,8 @@
 use std::process::Command;
 
 use super::*;
-use crate::limits::{LOG_FILE_BYTES_MIN, LOG_LINE_BYTES, LOG_RING_BYTES};
-use crate::log::{Level, write_line};
+use crate::limits::LOG_RING_BYTES;
+use crate::log::{LOG_FILE_BYTES_MIN, LOG_LINE_BYTES, Level, write_line};
 
 /// Set in a process that runs one test: the ring and the level in force are of a process, and other tests
 /// have others.
@@ -159,10 +159,10 @@ fn file_that_cannot_be_made_is_tried_again_after_the_pause_and_not_before() {
 #[test]
 fn head_has_room_for_the_longest_words() {
     let stamp = log::Stamp { wall_ms: u64::MAX, mono_ms: u64::MAX };
-    let build = "0".repeat(crate::limits::BUILD_ID_BYTES);
+    let build = "0".repeat(log::BUILD_ID_BYTES);
     let head = log::head(FORM, &build, &"b".repeat(64), stamp);
     assert!(head.trim_end_matches('\0').ends_with("slide=0\n"), "{head}");
-    assert!(head.len() <= crate::limits::LOG_HEAD_BYTES && LOG_LINE_BYTES < LOG_WRITE_BYTES);
+    assert!(head.len() <= log::LOG_HEAD_BYTES && LOG_LINE_BYTES < LOG_WRITE_BYTES);
 }
 
 /// The file that a child of the next test logs to.

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, Timespec, clock_settime};
 
-use crate::limits::CLOCK_FILES;
+use crate::sys::CLOCK_FILES;
 
-/// The newest time of change of this file or folder and what is in it, `limits::CLOCK_FILES` of it
+/// The newest time of change of this file or folder and what is in it, `CLOCK_FILES` of it
 /// at most, as time since 1970. Zero when there is nothing.
 pub fn newest_under(path: &Path) -> Duration {
     let newest_inside = fs::read_dir(path).map_or(Duration::ZERO, |entries| {

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::limits::DEVICE_STEP;
+use crate::sys::DEVICE_STEP;
 
 /// Whether this process is the first one, which nobody else looks after.
 pub fn is_first_process() -> bool {

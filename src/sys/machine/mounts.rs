@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, mount_remount, unmount};
 
 use super::wait;
-use crate::limits::{INITRAMFS_DEPTH, UNMOUNT_PAUSE, UNMOUNT_TRIES};
+use crate::sys::{INITRAMFS_DEPTH, UNMOUNT_PAUSE, UNMOUNT_TRIES};
 
 /// Where the data are.
 pub const DATA: &str = "/data";

@@ -11,7 +11,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFl
 use rustix::process::Pid;
 
 use super::super::file;
-use crate::limits::NOTIFY_BYTES;
+use crate::sys::NOTIFY_BYTES;
 
 /// A datagram socket that knows who speaks.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl NotifySocket {
     }
 
     /// The next message and the process that sent it; `None` when there is none. One longer than
-    /// `limits::NOTIFY_BYTES`, or of which nobody says who sent it, comes as an empty one.
+    /// `NOTIFY_BYTES`, or of which nobody says who sent it, comes as an empty one.
     ///
     /// # Errors
     /// Those of the system.

@@ -11,7 +11,7 @@ use rustix::net::{
 };
 
 use super::message::{Answer, Answers, LINK_GROUP, Link, Question};
-use crate::limits::{NETLINK_BYTES, NETWORK_TURNS};
+use crate::sys::{NETLINK_BYTES, NETWORK_TURNS};
 
 /// What did not work about the network, and the system's word for why.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -22,8 +22,10 @@ use self::kernel::{Events, Kernel, NetworkError, Tried};
 use self::message::{LOOPBACK, Link, Question};
 use super::random;
 use crate::config::{Address, Network};
-use crate::dhcp::{Action, CLIENT_PORT, Client, Destination, Lease, Lost, SERVER_PORT};
-use crate::limits::{DHCP_BYTES, NAMESERVERS, NETWORK_POLL, NETWORK_TURNS};
+use crate::dhcp::{
+    Action, CLIENT_PORT, Client, DHCP_BYTES, Destination, Lease, Lost, NAMESERVERS, SERVER_PORT,
+};
+use crate::sys::{NETWORK_POLL, NETWORK_TURNS};
 
 /// Where nameservers are written for the services; a board's `/etc/resolv.conf` is a link to it.
 const RESOLV_CONF: &str = "/run/resolv.conf";
