@@ -7,6 +7,8 @@ use crate::board::Board;
 
 /// Bytes of a sector, the unit of the partition table.
 pub(crate) const SECTOR: u64 = 512;
+/// The sector with the boot state, in the gap before the first partition.
+pub(crate) const STATE_SECTOR: u64 = 64;
 const MIB: u64 = 1 << 20;
 /// Least MiB of the boot partition: FAT32 has at least 65525 clusters, here of one sector each.
 const MIN_BOOT_MIB: u64 = 34;
@@ -238,7 +240,7 @@ impl Image {
         if self.arguments.contains("friendlet.") {
             return Err("arguments: friendlet's own arguments are made by the image".to_owned());
         }
-        if let Some(raw) = self.raw.iter().find(|raw| raw.sector <= super::image::STATE_SECTOR) {
+        if let Some(raw) = self.raw.iter().find(|raw| raw.sector <= STATE_SECTOR) {
             return Err(format!("raw: sector {} is before the boot state", raw.sector));
         }
         Ok(())

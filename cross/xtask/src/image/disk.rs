@@ -5,11 +5,9 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::Work;
-use crate::machine::{Image, Partition, SECTOR};
+use crate::machine::{Image, Partition, SECTOR, STATE_SECTOR};
 use crate::run;
 
-/// The sector with the boot state, in the gap before the first partition.
-pub(crate) const STATE_SECTOR: u64 = 64;
 /// What the boot state begins with.
 pub(crate) const STATE_MAGIC: &[u8; 4] = b"FLB1";
 /// Boots that a freshly written slot has to prove itself.
