@@ -69,7 +69,7 @@ pub(crate) fn build_in(
 }
 
 fn told(board: &Board, elf: &Elf, start: Instant) {
-    let (name, bytes, target) = (&board.name, elf.file_bytes(), &board.target);
+    let (name, bytes, target) = (&board.name, elf.file_bytes, &board.target);
     // Nothing is built in less: cargo had it already.
     match start.elapsed().as_secs() {
         0 => println!("    {name}: {bytes} bytes, static, {target}"),
@@ -127,7 +127,7 @@ fn compile(
     cargo_build(&[board], log, folder, environment)?;
     let built = folder.join(&board.target).join("release/friendlet");
     let elf = Elf::read(&built)?;
-    if !elf.is_static() {
+    if !elf.is_static {
         return Err(format!("{}: is linked to shared libraries", built.display()));
     }
     Ok((built, elf))
@@ -155,9 +155,9 @@ pub(crate) fn symbols() -> PathBuf {
 
 /// Keeps the whole program; gives where.
 fn keep_symbols(built: &Path, elf: &Elf) -> Result<PathBuf, String> {
-    let id = elf.build_id().ok_or_else(|| format!("{}: has no build id", built.display()))?;
+    let id = elf.build_id.as_ref().ok_or_else(|| format!("{}: has no build id", built.display()))?;
     // The number of a format string is an address, and the head of a log says that nothing moved it.
-    if !elf.is_fixed() {
+    if !elf.is_fixed {
         return Err(format!("{}: is position-independent: its log could not be read", built.display()));
     }
     let path = symbols().join(id);

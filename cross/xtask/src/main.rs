@@ -15,7 +15,6 @@ mod elf;
 mod emulation;
 mod flash;
 mod image;
-mod json;
 mod licences;
 mod log;
 mod logs;

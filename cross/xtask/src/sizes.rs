@@ -38,15 +38,15 @@ pub(crate) fn show(board: &Board) -> Result<(), String> {
 
 fn lines(board: &Board, elf: &Elf, memory: &[(String, u64)]) -> Vec<Line> {
     let line = |item: &str, used, limit| Line { item: item.to_owned(), used, limit };
-    let mut lines = vec![line("binary", elf.file_bytes(), Some(board.binary_bytes))];
+    let mut lines = vec![line("binary", elf.file_bytes, Some(board.binary_bytes))];
     for (part, sections) in PARTS {
-        let of_part = elf.sections().iter().filter(|section| sections.contains(&section.name.as_str()));
-        lines.push(line(&format!("  {part}"), of_part.map(|section| section.bytes).sum(), None));
+        let of_part = elf.sections.iter().filter(|(name, _)| sections.contains(&name.as_str()));
+        lines.push(line(&format!("  {part}"), of_part.map(|(_, bytes)| bytes).sum(), None));
     }
     // The program counts itself by what is mapped where it runs, an emulator's pages too.
     let mut items: Vec<Line> = Vec::new();
     for (item, bytes) in memory {
-        let bytes = if item == "program" { elf.memory_bytes() } else { *bytes };
+        let bytes = if item == "program" { elf.memory_bytes } else { *bytes };
         items.push(line(&format!("  {item}"), bytes, None));
     }
     let total = items.iter().map(|item| item.used).sum();

@@ -103,7 +103,7 @@ pub(super) fn sizes(program: &Path) -> Result<[u64; 2], String> {
         let found = fs::canonicalize(path).and_then(fs::metadata);
         found.map(|found| found.len()).map_err(|error| format!("{}: {error}", path.display()))
     };
-    if crate::elf::Elf::read(program)?.is_static() {
+    if crate::elf::Elf::read(program)?.is_static {
         return Ok([bytes(program)?, 0]);
     }
     let listed = run::captured(run::at_root("ldd").arg(program))?;
