@@ -5,9 +5,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::kit::Kit;
+use super::kit::{BENCH_SLOTS, Kit};
 use super::load::Held;
-use super::peer::{Peer, Server, Under};
+use super::peer::{FRIENDLET, Peer};
+use super::server::{Server, Under};
 use crate::run;
 
 /// Connections that the host board's friendlet takes at once.
@@ -60,6 +61,19 @@ pub(super) fn resident(kit: &Kit, peer: &Peer, tls: bool) -> Result<[u64; 2], St
     drop(held);
     server.stop()?;
     Ok([idle, full])
+}
+
+/// Bytes that a slot of friendlet takes whether a client is connected or not: written pages of the build
+/// with more slots less those of the host board's.
+pub(super) fn per_slot(kit: &Kit, tls: bool) -> Result<f64, String> {
+    let idle = |with_bench_slots| {
+        let server = Server::start(kit, &FRIENDLET, tls, &Under::Nothing, with_bench_slots)?;
+        thread::sleep(IDLE);
+        let bytes = settled(|| dirty(server.pid()))?;
+        server.stop()?;
+        Ok::<u64, String>(bytes)
+    };
+    Ok((idle(true)? as f64 - idle(false)? as f64) / f64::from(BENCH_SLOTS - SLOTS))
 }
 
 fn settled(read: impl Fn() -> Result<u64, String>) -> Result<u64, String> {

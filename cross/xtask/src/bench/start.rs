@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::counts::written;
 use super::kit::Kit;
-use super::peer::{Peer, Server, Under};
+use super::peer::Peer;
+use super::server::{Server, Under};
 
 /// From the spawn until a connection was accepted, by the clock of whoever started it.
 pub(super) fn first_accept(kit: &Kit, peer: &Peer, tls: bool) -> Result<Duration, String> {
