@@ -146,7 +146,7 @@ pub(crate) fn names(boards: &Path) -> Result<Vec<String>, String> {
 }
 
 fn read(path: &Path) -> Result<toml::Table, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = run::read(path)?;
     text.parse().map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -165,7 +165,7 @@ fn merge(under: &mut toml::Table, over: toml::Table) {
 /// Checks the table of `boards/README.md`: one row a board, with its tier, target and words.
 pub(crate) fn check_table() -> Result<(), String> {
     let path = run::root().join("boards/README.md");
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = run::read(&path)?;
     let boards = Board::all()?;
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| [")).collect();
     let expected: Vec<String> = boards.iter().map(row).collect();

@@ -50,7 +50,7 @@ pub(crate) fn put(from: &Path, to: &Path) -> Result<(), String> {
 /// the old one may run.
 fn make_way(to: &Path) -> Result<(), String> {
     let folder = to.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    run::create_directory(folder)?;
     let _ = fs::remove_file(to);
     Ok(())
 }

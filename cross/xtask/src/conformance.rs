@@ -57,7 +57,7 @@ pub(crate) fn check() -> Result<(), String> {
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = run::read(path)?;
     serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -69,7 +69,7 @@ fn install(folder: &Path) -> Result<PathBuf, String> {
     if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|text| text == SUITE) {
         return Ok(program);
     }
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    run::create_directory(folder)?;
     if !run::works("python3", &["-c", "import venv, ensurepip"]) {
         install_python()?;
     }
@@ -81,7 +81,7 @@ fn install(folder: &Path) -> Result<PathBuf, String> {
         "--disable-pip-version-check",
         SUITE,
     ]))?;
-    fs::write(&stamp, SUITE).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    run::write(&stamp, SUITE)?;
     Ok(program)
 }
 

@@ -15,6 +15,7 @@ use super::load::{self, Shape};
 use super::message::{self, Message, RESTART};
 use super::peer::{FRIENDLET, Peer};
 use super::server::{Server, Under};
+use crate::run;
 
 /// Messages of the first and of the second run.
 const INSTRUCTION_RUNS: [u32; 2] = [200, 1200];
@@ -90,7 +91,7 @@ pub(super) fn idle_system_calls(kit: &Kit) -> Result<u64, String> {
     let out = kit.file("idle.out");
     let server = Server::start(kit, &FRIENDLET, false, &Under::Strace(&[], out.clone()), false)?;
     let calls = || {
-        let text = fs::read_to_string(&out).map_err(|error| format!("{}: {error}", out.display()))?;
+        let text = run::read(&out)?;
         Ok::<u64, String>(finished_calls(&text))
     };
     thread::sleep(REST);
@@ -124,13 +125,13 @@ fn traced<T>(
     let server = Server::start(kit, peer, tls, &Under::Callgrind(out.clone()), false)?;
     let found = load(&server)?;
     server.stop()?;
-    let text = fs::read_to_string(&out).map_err(|error| format!("{}: {error}", out.display()))?;
+    let text = run::read(&out)?;
     let total = total_instructions(&text).ok_or_else(|| format!("{}: there is no total", out.display()))?;
     Ok((total, found))
 }
 
 /// The file of a tracer that ends a little after what it traced.
-pub(super) fn written(path: &Path, is_whole: impl Fn(&str) -> bool) -> Result<String, String> {
+fn written(path: &Path, is_whole: impl Fn(&str) -> bool) -> Result<String, String> {
     let begin = Instant::now();
     loop {
         let text = fs::read_to_string(path).unwrap_or_default();

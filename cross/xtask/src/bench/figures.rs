@@ -2,7 +2,6 @@
 //!
 //! Each is a count, not a time, and the smaller the better.
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout};
@@ -75,7 +74,7 @@ pub(crate) fn check() -> Result<(), String> {
 pub(crate) fn keep() -> Result<(), String> {
     let text = written(&measure()?);
     print!("{text}");
-    fs::write(run::root().join(FILE), text).map_err(|error| format!("{FILE}: {error}"))
+    run::write(&run::root().join(FILE), text)
 }
 
 fn written(figures: &[Figure]) -> String {
@@ -90,7 +89,7 @@ fn written(figures: &[Figure]) -> String {
 }
 
 fn read() -> Result<toml::Table, String> {
-    let text = fs::read_to_string(run::root().join(FILE)).map_err(|error| format!("{FILE}: {error}"))?;
+    let text = run::read(&run::root().join(FILE))?;
     text.parse().map_err(|error| format!("{FILE}: {error}"))
 }
 

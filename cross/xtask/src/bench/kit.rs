@@ -1,7 +1,6 @@
 //! Everything that is measured, and what it is measured with: built, with certificate and device files.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -83,7 +82,7 @@ impl Kit {
         }
         for folder in ["state", "runs"] {
             let folder = kit.folder.join(folder);
-            fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+            run::create_directory(&folder)?;
         }
         kit.make_certificate()?;
         println!("    everything built in {:.0} s", begin.elapsed().as_secs_f64());
@@ -161,7 +160,7 @@ impl Kit {
              [state]\ndir = {:?}\n{DEVICE}",
             self.folder.join("state")
         );
-        fs::write(&path, content).map_err(|error| format!("{}: {error}", path.display()))?;
+        run::write(&path, content)?;
         Ok(path)
     }
 }
@@ -198,7 +197,7 @@ fn build_in_bench(arguments: &[&str]) -> Result<(), String> {
 /// `[profile.release]` of friendlet's Cargo.toml: what all are built with.
 pub(super) fn release_profile() -> Result<Vec<(String, String)>, String> {
     let path = run::root().join("Cargo.toml");
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = run::read(&path)?;
     let table: toml::Table = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
     let profile = table.get("profile").and_then(|profile| profile.get("release")?.as_table());
     let profile = profile.ok_or("Cargo.toml: [profile.release] is missing")?;

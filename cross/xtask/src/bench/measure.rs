@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use super::counts;
 use super::kit::Kit;
 use super::load::{self, Shape, figure};
 use super::memory::{self, Growth};
 use super::message::CALLS;
 use super::peer::{FRIENDLET, Peer};
 use super::server::{Server, Under};
-use super::{counts, start};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +71,6 @@ pub(super) struct Side {
     /// Bytes idle, and with 64 connections.
     pub(super) resident: [u64; 2],
     pub(super) first_accept: Vec<Duration>,
-    pub(super) until_listen: Vec<Duration>,
     pub(super) instructions: f64,
     pub(super) system_calls: f64,
     /// friendlet's calls, in the order of [`CALLS`].
@@ -133,8 +132,9 @@ fn for_each(
 
 fn one_round(kit: &Kit, peer: &Peer, tls: bool, effort: Effort, side: &mut Side) -> Result<(), String> {
     for _ in 0..effort.starts {
-        side.first_accept.push(start::first_accept(kit, peer, tls)?);
-        side.until_listen.push(start::until_listen(kit, peer, tls)?);
+        let server = Server::start(kit, peer, tls, &Under::Nothing, false)?;
+        side.first_accept.push(server.first_accept);
+        server.stop()?;
     }
     let server = Server::start(kit, peer, tls, &Under::OneCore, false)?;
     for ((connections, in_flight), exchange) in SHAPES.into_iter().zip(&mut side.shapes) {

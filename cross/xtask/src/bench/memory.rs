@@ -100,7 +100,7 @@ fn status(pid: u32) -> Result<u64, String> {
 }
 
 fn kilobytes(path: &str, field: &str) -> Result<u64, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let text = run::read(Path::new(path))?;
     parse(&text, field).ok_or_else(|| format!("{path}: there is no {field}"))
 }
 

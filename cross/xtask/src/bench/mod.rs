@@ -14,7 +14,6 @@ mod peer;
 mod plot;
 mod report;
 mod server;
-mod start;
 
 use std::time::Instant;
 

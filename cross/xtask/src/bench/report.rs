@@ -32,15 +32,15 @@ impl Part {
 /// Writes a part of the document.
 pub(super) fn write(part: Part, tables: &str) -> Result<(), String> {
     let document = run::root().join(DOCUMENT);
-    let text = fs::read_to_string(&document).map_err(|error| format!("{DOCUMENT}: {error}"))?;
+    let text = run::read(&document)?;
     let text =
         replaced(&text, part, tables).ok_or(format!("{DOCUMENT}: the marks of {part:?} are missing"))?;
-    fs::write(&document, text).map_err(|error| format!("{DOCUMENT}: {error}"))
+    run::write(&document, text)
 }
 
 /// Writes the plot.
 pub(super) fn write_plot(plot: &str) -> Result<(), String> {
-    fs::write(run::root().join(PLOT), plot).map_err(|error| format!("{PLOT}: {error}"))
+    run::write(&run::root().join(PLOT), plot)
 }
 
 fn replaced(text: &str, part: Part, tables: &str) -> Option<String> {
@@ -163,14 +163,12 @@ pub(super) fn times(rows: &[Row], effort: Effort) -> Result<String, String> {
     );
     let start = table(
         "Start",
-        "Milliseconds, plain / TLS.",
+        "Milliseconds from the spawn to the first accepted connection, plain / TLS.",
         rows,
         &[
             name(),
-            each("spawn to first accept: best", 1, |side| milliseconds(&side.first_accept, 0)),
+            each("best", 1, |side| milliseconds(&side.first_accept, 0)),
             each("median", 1, |side| milliseconds(&side.first_accept, 50)),
-            each("execve to listen: best", 1, |side| milliseconds(&side.until_listen, 0)),
-            each("median", 1, |side| milliseconds(&side.until_listen, 50)),
         ],
     );
     let calls = calls(rows, "friendlet's messages, processor time", "CPU, us", 1, |side, index| {

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use crate::run;
+
 /// Where the kernel tells of devices; elsewhere in tests.
 #[derive(Debug)]
 pub(super) struct System {
@@ -141,7 +143,7 @@ impl System {
         let number = text(&folder.join("dev")).unwrap_or_default();
         let mut uses = Vec::new();
         let mounts = self.proc.join("self/mountinfo");
-        let mounts = fs::read_to_string(&mounts).map_err(|error| format!("{}: {error}", mounts.display()))?;
+        let mounts = run::read(&mounts)?;
         for line in mounts.lines() {
             // The device's number; or its name after the dash, for file systems with numbers of
             // their own.

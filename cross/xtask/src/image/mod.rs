@@ -82,7 +82,7 @@ pub(crate) struct Work {
 impl Work {
     fn new(board: &Board) -> Result<Self, String> {
         let folder = board.folder();
-        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        run::create_directory(&folder)?;
         // FNV-1a of the name.
         let number = board
             .name
@@ -235,7 +235,7 @@ fn assemble(
 ) -> Result<(), String> {
     let partitions = image.partitions();
     let common = run::root().join("cross/image/boot.cmd");
-    let common = fs::read_to_string(&common).map_err(|error| format!("{}: {error}", common.display()))?;
+    let common = run::read(&common)?;
     let plain = work.folder.join("boot.cmd");
     let packed = work.folder.join("boot.scr");
     let key = |error| format!("boards/{}/board.toml: [image]: {error}", board.name);
@@ -339,5 +339,5 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+    run::write(path, bytes)
 }

@@ -48,7 +48,7 @@ impl Modules {
             }
         }
         let list = folder.join("modules.builtin");
-        let list = fs::read_to_string(&list).map_err(|error| format!("{}: {error}", list.display()))?;
+        let list = run::read(&list)?;
         let built_in = list.lines().filter_map(|line| module_name(Path::new(line))).collect();
         Ok(Self { files, built_in })
     }
