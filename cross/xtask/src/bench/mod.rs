@@ -69,21 +69,23 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 
 /// `bench [--quick | --counts] [--only PEER]..`
 pub(crate) fn options(words: &[&str]) -> Result<Options, String> {
+    let options = parse(words).map_err(|error| format!("bench: {error}"))?;
+    peer::chosen(&options.only)?;
+    Ok(options)
+}
+
+fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
+    use lexopt::{Arg::Long, ValueExt as _};
     let mut options = Options::default();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let (option, value) = word.split_once('=').map_or((*word, None), |(o, value)| (o, Some(value)));
-        match option {
-            "--quick" if value.is_none() => options.quick = true,
-            "--counts" if value.is_none() => options.counts = true,
-            "--only" => {
-                let name = value.or_else(|| words.next().copied());
-                options.only.push(name.ok_or("bench: --only: the name of a peer is missing")?.to_owned());
-            }
-            _ => return Err(format!("bench: unknown argument '{word}'")),
+    let mut parser = lexopt::Parser::from_args(words);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("quick") => options.quick = true,
+            Long("counts") => options.counts = true,
+            Long("only") => options.only.push(parser.value()?.string()?),
+            other => return Err(other.unexpected()),
         }
     }
-    peer::chosen(&options.only)?;
     Ok(options)
 }
 
