@@ -175,7 +175,7 @@ fn strip(board: &Board, whole: &Path, binary: &Path) -> Result<(), String> {
     command.arg("--strip-all");
     command.args(NOT_SHIPPED.map(|section| format!("--remove-section={section}")));
     run::captured(command.arg("-o").arg(binary).arg(whole))?;
-    let bytes = fs::read(binary).map_err(|error| format!("{}: {error}", binary.display()))?;
+    let bytes = run::bytes_of(binary)?;
     let mark = br#""package":"friendlet""#;
     if bytes.windows(mark.len()).any(|window| window == mark) {
         return Err(format!("{}: holds format strings of the log", binary.display()));

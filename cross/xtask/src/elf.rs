@@ -6,6 +6,8 @@ use object::elf::{ET_EXEC, FileHeader32, FileHeader64, PT_INTERP};
 use object::read::elf::{ElfFile, FileHeader, ProgramHeader as _};
 use object::{FileKind, LittleEndian, Object as _, ObjectSection as _, ObjectSegment as _};
 
+use crate::run;
+
 /// A little-endian ELF file of 32 or 64 bits.
 #[derive(Debug)]
 pub(crate) struct Elf {
@@ -26,7 +28,7 @@ pub(crate) struct Elf {
 impl Elf {
     /// Reads the headers of a file.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let bytes = run::bytes_of(path)?;
         Self::parse(&bytes)
             .map_err(|error| format!("{}: not a little-endian ELF file: {error}", path.display()))
     }

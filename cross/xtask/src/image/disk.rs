@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::Work;
+use super::work::Work;
 use crate::machine::{Image, Partition, SECTOR, STATE_SECTOR};
 use crate::run;
 
@@ -151,7 +151,7 @@ fn settle(work: &Work, content: &Path, to: &Path) -> Result<(), String> {
         );
     }
     let file = work.folder.join("debugfs.cmd");
-    super::write(&file, script.as_bytes())?;
+    run::write(&file, script.as_bytes())?;
     let output = work.tool("debugfs").arg("-w").arg("-f").arg(&file).arg(to).output();
     let output = output.map_err(|error| format!("`debugfs` did not start: {error}"))?;
     remove(&file)?;

@@ -1,7 +1,6 @@
 //! Kernel modules for an initramfs: those that a board names, and before each what it needs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use object::{File, Object as _, ObjectSection as _};
@@ -42,7 +41,7 @@ impl Modules {
     /// Reads what is in `folder`, the `lib/modules/VERSION` of a kernel.
     pub(crate) fn read(folder: &Path) -> Result<Self, String> {
         let mut files = BTreeMap::new();
-        for (path, _) in super::tree(&folder.join("kernel"))? {
+        for (path, _) in super::work::tree(&folder.join("kernel"))? {
             if let Some(name) = module_name(&path) {
                 files.insert(name, path);
             }
@@ -94,7 +93,7 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
         Some("xz") => "xz",
         Some("zst") => "zstd",
         Some("gz") => "gzip",
-        _ => return fs::read(path).map_err(|error| format!("{}: {error}", path.display())),
+        _ => return run::bytes_of(path),
     };
     run::bytes(run::at_root(program).arg("-dc").arg(path))
 }
@@ -110,6 +109,8 @@ fn depends(elf: &[u8]) -> Option<Vec<String>> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::fs;
+
     use super::*;
 
     /// The least ELF file that has a `.modinfo` saying `depends`.
