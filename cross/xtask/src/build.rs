@@ -12,11 +12,11 @@ use crate::elf::Elf;
 use crate::run;
 use crate::toolchain::Way;
 
-/// What of std is built for a device. A panic there ends the process with a message that names the
+/// The parts of std that are built for a device. A panic there ends the process with a message that names the
 /// place; a backtrace of a stripped binary would tell nothing, and its code weighs more than 100 kB.
 const STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
 
-/// What of a device's program is not shipped: where its format strings were, and which compiler made it.
+/// Sections of a device's program that are not shipped: places of format strings, and the compiler's name.
 const NOT_SHIPPED: [&str; 2] = [".defmt", ".comment"];
 
 /// Builds the board's binary, checks that it is a static one and puts it in the board's folder.
@@ -148,7 +148,7 @@ pub(crate) fn build_as(board: &Board, log: Log, binary: &Path) -> Result<Elf, St
     Elf::read(binary)
 }
 
-/// Where the programs of devices are by their build ids.
+/// The directory of devices' programs by their build ids.
 pub(crate) fn symbols() -> PathBuf {
     run::root().join("target/symbols")
 }

@@ -20,7 +20,7 @@ const SUITE: &str = "kosoku==0.1.0";
 const EXPECTED: &str = "tests/conformance/expected.json";
 /// The compression cases: the server offers no extension.
 const EXCLUDED: [&str; 2] = ["12.*", "13.*"];
-/// What the echo prints on standard error once it accepts, before its address.
+/// Text before the address that the echo prints on standard error once it accepts.
 const LISTENING: &str = "listening on ws://";
 /// The suite needs seconds; one case waits 100 s before it gives up.
 const PATIENCE: Duration = Duration::from_secs(400);

@@ -1,4 +1,4 @@
-//! What friendlet's dependencies may be: `deny.toml`, held by two steps.
+//! The rules for friendlet's dependencies, `deny.toml`, held by two steps.
 //!
 //! `deny` reads the licences in a second. `cargo-deny` checks bans and sources as well; it takes minutes
 //! to build, so it belongs to `cargo xtask test --all`.

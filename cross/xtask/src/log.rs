@@ -11,14 +11,14 @@ use lexopt::ValueExt as _;
 
 use crate::{build, cargo};
 
-/// How it is used, for the help.
+/// Usage and summary for the help.
 pub(crate) const HELP: (&str, &str) = (
     "log [FILE.. | --url URL [--follow]] [--elf FILE] [--lines]",
     "the log of a device as text: from its files, standard input, or a server, whose session\n\
      \x20     is that of `friendlet ctl --url URL login USER`; --lines: without places and wall clock",
 );
 
-/// Where the log comes from, and how it is shown.
+/// Source and form of the log.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(crate) struct Options {
     files: Vec<PathBuf>,

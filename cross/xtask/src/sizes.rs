@@ -1,4 +1,4 @@
-//! What a board's build takes: the binary by its sections, the memory by the program's own table.
+//! Size of a board's build: the binary by its sections, the memory by the program's own table.
 
 use std::path::Path;
 
@@ -71,7 +71,7 @@ fn table(lines: &[Line]) -> String {
     text
 }
 
-/// What the program says that it can hold, with the board's own device file: names and bytes.
+/// The program's own table of memory, with the board's configuration file: names and bytes.
 fn memory(board: &Board, binary: &Path) -> Result<Vec<(String, u64)>, String> {
     let file = run::root().join("boards").join(&board.name).join("friendlet.toml");
     let mut command = emulation::command(board, binary)?;

@@ -6,7 +6,7 @@ use lexopt::ValueExt as _;
 use crate::board::Board;
 use crate::{flash, image, qemu};
 
-/// How each is used and what it does, for the help.
+/// Usage and summary of each for the help.
 pub(crate) const HELP: [(&str, &str); 3] = [
     (
         "image --board B [--data FOLDER] [--boot FOLDER] [--binary FILE]",

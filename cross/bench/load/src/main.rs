@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use link::Target;
 use process::Process;
 
-/// What may go wrong: all of it ends the measurement.
+/// An error: any ends the measurement.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The command line.

@@ -12,7 +12,7 @@ use crate::{Error, Options};
 
 /// A push that comes beside the answers.
 pub(crate) const PUSH: &[u8] = br#"{"type":"msg","data":{"type":"service-change""#;
-/// How long the whole may go without an answer.
+/// Longest time without any answer.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 struct Member {

@@ -17,10 +17,10 @@ use super::server::Server;
 use crate::{cargo, run};
 
 const FILE: &str = "cross/bench/figures.toml";
-/// What a figure may differ by, as a part of the kept one.
+/// Tolerated difference, as a part of the kept figure.
 const TOLERANCE: f64 = 0.05;
 
-/// A figure, and what it may differ by beside the [`TOLERANCE`]: what a page or a tick of the clock makes.
+/// A figure, and its tolerated difference beside the [`TOLERANCE`]: that of a page or a tick of the clock.
 struct Figure {
     name: &'static str,
     slack: f64,

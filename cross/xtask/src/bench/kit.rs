@@ -1,4 +1,4 @@
-//! Everything that is measured, and what it is measured with: built, with certificate and device files.
+//! The programs that are measured and the load, built, with a certificate and configuration files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ const LIBRARIES: [&str; 2] = ["libssl-dev", "libwebsockets-dev"];
 /// Slots of the build of friendlet whose idle connections are counted.
 pub(super) const BENCH_SLOTS: u32 = 1024;
 
-/// The device file but for its first lines. The user's password is of 20 random bytes that nobody kept.
+/// The configuration file but for its first lines. The user's password is of 20 random bytes that nobody kept.
 const DEVICE: &str = r#"
 [log]
 level = "info"
@@ -32,7 +32,7 @@ name = "hello"
 command = ["/bin/sleep", "1000000"]
 "#;
 
-/// Where the programs lie.
+/// Paths of the programs.
 #[derive(Debug)]
 pub(crate) struct Kit {
     /// Folder of everything that a run writes.
@@ -165,7 +165,7 @@ impl Kit {
     }
 }
 
-/// What the step `figures` needs: friendlet alone.
+/// The kit of the step `figures`: friendlet alone.
 pub(crate) fn for_figures() -> Result<Kit, String> {
     Kit::build(&[&FRIENDLET])
 }

@@ -1,4 +1,4 @@
-//! The load's side of a measurement: what is asked of it, and what it found.
+//! The load's side of a measurement: its modes and their results.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,7 +14,7 @@ use crate::run;
 /// needs no second one.
 const CORE: &str = "1";
 
-/// How messages are sent.
+/// Number and order of messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     pub(super) connections: u32,

@@ -1,4 +1,4 @@
-//! The rounds: every peer once in each, so that what the machine does beside meets all of them.
+//! The rounds: every server once in each, so that other work of the machine affects all of them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::message::CALLS;
 use super::peer::{FRIENDLET, Peer};
 use super::server::{Server, Under};
 
-/// How much is measured.
+/// Number of measurements.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     pub(super) rounds: u32,
@@ -31,7 +31,7 @@ impl Effort {
 /// Connections and messages in flight of each measurement, in the order of [`Side::shapes`].
 pub(super) const SHAPES: [(u32, u32); 4] = [(1, 1), (32, 1), (1, 16), (32, 16)];
 
-/// What one shape took, best of all rounds each.
+/// Results of one shape, the best of all rounds each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exchange {
     /// Processor time of the server per message.
@@ -91,7 +91,7 @@ impl Default for Call {
     }
 }
 
-/// A peer and all that was found of it.
+/// A server and its results.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) peer: &'static Peer,
@@ -165,7 +165,7 @@ fn one_round(kit: &Kit, peer: &Peer, tls: bool, effort: Effort, side: &mut Side)
     Ok(())
 }
 
-/// What needs no second measurement.
+/// The counts, which need no second measurement.
 fn firm(kit: &Kit, peer: &Peer, tls: bool, side: &mut Side) -> Result<(), String> {
     side.growth = memory::growth(kit, peer, tls)?;
     side.resident = memory::resident(kit, peer, tls)?;

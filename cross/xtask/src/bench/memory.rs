@@ -1,4 +1,4 @@
-//! What a server holds: by connection, idle, with every slot in use; the size of its program.
+//! Memory of a server: by connection and slot, idle, with every slot in use; the size of its program.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ const SLOTS: u32 = 64;
 const AGREEING: usize = 3;
 const PAUSE: Duration = Duration::from_millis(40);
 const READINGS: usize = 50;
-/// How long a connection has to be idle before it is one: friendlet gives memory back at its second tick.
+/// Time before a connection counts as idle: friendlet gives memory back at its second tick.
 const IDLE: Duration = Duration::from_millis(1200);
 
 /// Private bytes written (`Private_Dirty`) with so many idle connections.
@@ -35,7 +35,7 @@ impl Growth {
     }
 }
 
-/// Opens idle connections and looks at what the server holds for them.
+/// Opens idle connections and reads the server's written pages.
 pub(super) fn growth(kit: &Kit, peer: &Peer, tls: bool) -> Result<Growth, String> {
     let server = Server::start(kit, peer, tls, &Under::Nothing, true)?;
     let mut held = Held::start(kit, peer, &server, tls)?;

@@ -10,7 +10,7 @@ pub(super) const SESSION: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
 /// A message, and a part of its answer.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
-    /// Its name in the tables.
+    /// Name in the tables.
     pub(super) name: &'static str,
     /// One frame a line. `SESSION` stands for the session id.
     text: Cow<'static, str>,
@@ -23,7 +23,7 @@ impl Message {
         Self { name, text: Cow::Borrowed(text), answer }
     }
 
-    /// What is sent.
+    /// The frames, one a line.
     pub(super) fn text(&self) -> String {
         self.text.replace("SESSION", SESSION)
     }

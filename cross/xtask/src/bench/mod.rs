@@ -23,7 +23,7 @@ use report::Part;
 
 pub(crate) use figures::{check, keep};
 
-/// What `cargo xtask bench` is told.
+/// The options of `cargo xtask bench`.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Options {
     /// Fewer rounds and messages; the document is left alone.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::measure::{Row, Side};
 
 const WIDTH: f64 = 900.0;
-/// Where bars begin, and how long the longest may be.
+/// Left end of all bars, and length of the longest.
 const LEFT: f64 = 170.0;
 const LONGEST: f64 = 620.0;
 const BAR: f64 = 9.0;

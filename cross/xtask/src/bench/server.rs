@@ -11,7 +11,7 @@ use super::kit::Kit;
 use super::peer::Peer;
 use crate::run;
 
-/// What a server is started under.
+/// The program that a server is started under.
 #[derive(Debug)]
 pub(super) enum Under {
     /// Nothing: as the system places it.

@@ -8,7 +8,7 @@ use super::work::Work;
 use crate::machine::{Image, Partition, SECTOR, STATE_SECTOR};
 use crate::run;
 
-/// What the boot state begins with.
+/// First bytes of the boot state.
 pub(crate) const STATE_MAGIC: &[u8; 4] = b"FLB1";
 /// Boots that a freshly written slot has to prove itself.
 const TRIES: u8 = 3;

@@ -15,7 +15,7 @@ const ZIMAGE: (usize, [u8; 4]) = (0x24, [0x18, 0x28, 0x6f, 0x01]);
 /// Word 14 of a 64-bit Image.
 const IMAGE: (usize, [u8; 4]) = (0x38, *b"ARM\x64");
 
-/// Where a kernel's parts lie in the files of its package.
+/// Paths of a kernel's parts in the files of its package.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     /// `6.1.0-50-armmp`.

@@ -28,7 +28,7 @@ const MOUNT_POINTS: [(&str, u32); 6] =
     [("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("run", 0o755), ("tmp", 0o1777), ("data", 0o755)];
 const PASSWD: &str = "root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUP: &str = "root:x:0:\nnobody:x:65534:\n";
-/// What `cargo xtask image` is asked for.
+/// The options of `cargo xtask image`.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     /// A folder whose content lies on the data partition.
@@ -39,7 +39,7 @@ pub(crate) struct Options {
     pub(crate) binary: Option<PathBuf>,
 }
 
-/// What is in the folder of an image.
+/// The files in the directory of an image.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     /// The whole disk.
@@ -55,7 +55,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Where they are for this board, made or not.
+    /// Their paths for this board, made or not.
     pub(crate) fn of(board: &Board) -> Self {
         let folder = board.folder();
         Self {
@@ -248,7 +248,7 @@ fn in_package(package: &str, path: &str) -> Result<PathBuf, String> {
     if file.is_file() { Ok(file) } else { Err(format!("{package} has no file {path}")) }
 }
 
-/// Where the device tree that QEMU hands over lies.
+/// Path of the device tree that QEMU passes to the kernel.
 pub(crate) fn device_tree(image: &Image, name: &str) -> Result<PathBuf, String> {
     Kernel::find(&packages::kernel(&image.kernel, &image.kernel_abi)?)?.device_tree(name)
 }

@@ -17,11 +17,11 @@ pub(crate) struct Modules {
 /// One module to be loaded.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Module {
-    /// Its name, with `_` for every `-`.
+    /// Name, with `_` for every `-`.
     pub(crate) name: String,
-    /// Its parameters, as after its name on a command line.
+    /// Parameters, as after the name on a command line.
     pub(crate) parameters: String,
-    /// What is loaded.
+    /// The file, not compressed.
     pub(crate) bytes: Vec<u8>,
 }
 

@@ -12,7 +12,7 @@ const TRIES: u32 = 3;
 /// Pause before another try.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Where packages and what was in them are kept.
+/// Directory of packages and their unpacked files.
 fn downloads() -> PathBuf {
     run::root().join("target/downloads")
 }

@@ -1,4 +1,4 @@
-//! Where an image is made, and the files that go into it.
+//! The working directory of an image, and the files that go into it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::run;
 /// Time of everything in an image where neither `SOURCE_DATE_EPOCH` nor git tells one: 2026-01-01.
 const TIME: u64 = 1_767_225_600;
 
-/// Where an image is made, and what makes it the same each time.
+/// The working directory of an image, and the values that make it the same each time.
 pub(super) struct Work {
     pub(super) folder: PathBuf,
     /// Seconds since 1970 of everything in the image.
