@@ -9,7 +9,7 @@ use super::Platform;
 use super::errno::EINVAL;
 use super::{Api, render};
 use crate::call::{Caller, Identity, Outcome};
-use crate::config::{Complaint, InForce};
+use crate::config::{ConfigError, ConfigOrigin};
 use crate::friendcore::content::{self, BoardLog, BoardStatus};
 use crate::friendcore::{Failure, Request};
 use crate::limits::{BOARD, BUILD_ID_BYTES, LOG_WRITE_BYTES, NOTICE_BYTES, REPLY_BYTES};
@@ -22,10 +22,10 @@ pub struct Board {
     pub build: String<BUILD_ID_BYTES>,
     /// Which of the board's two systems runs, `A` or `B`; empty: it has no two.
     pub slot: &'static str,
-    /// Which device file is in force.
-    pub in_force: InForce,
-    /// Why it is not the one that was given.
-    pub complaint: Option<Complaint>,
+    /// Origin of the configuration.
+    pub config_origin: ConfigOrigin,
+    /// Reason for which it is not the given file.
+    pub config_error: Option<ConfigError>,
     /// What went wrong before the server was started.
     pub notice: Option<String<NOTICE_BYTES>>,
 }
@@ -33,7 +33,7 @@ pub struct Board {
 impl Board {
     /// Whether something is wrong that an administrator is to be told unasked.
     pub(crate) fn has_problem(&self) -> bool {
-        self.complaint.is_some() || self.notice.is_some()
+        self.config_error.is_some() || self.notice.is_some()
     }
 
     /// What that is.
@@ -46,9 +46,9 @@ struct HealthMessage<'b>(&'b Board);
 
 impl fmt::Display for HealthMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Board { complaint, notice, .. } = self.0;
-        let joint = if complaint.is_some() && notice.is_some() { "; " } else { "" };
-        f.write_str(complaint.as_deref().unwrap_or_default())?;
+        let Board { config_error, notice, .. } = self.0;
+        let joint = if config_error.is_some() && notice.is_some() { "; " } else { "" };
+        f.write_str(config_error.as_deref().unwrap_or_default())?;
         f.write_str(joint)?;
         f.write_str(notice.as_deref().unwrap_or_default())
     }
@@ -64,7 +64,7 @@ pub enum BoardEnd {
 }
 
 impl BoardEnd {
-    /// Name of the call, and of the key in the device file.
+    /// Name of the call, and of the key in the configuration file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Reboot => "reboot",
@@ -81,7 +81,7 @@ enum Asked {
 }
 
 impl Api {
-    /// All of them are for administrators: a complaint shows what is in the device file.
+    /// All of them are for administrators: a configuration error quotes the configuration file.
     pub(crate) fn board(
         &mut self,
         function: &[&str],
@@ -167,8 +167,8 @@ impl Api {
                     version: env!("CARGO_PKG_VERSION"),
                     build: &board.build,
                     slot: board.slot,
-                    device_file: board.in_force.name(),
-                    complaint: board.complaint.as_deref().unwrap_or_default(),
+                    device_file: board.config_origin.name(),
+                    complaint: board.config_error.as_deref().unwrap_or_default(),
                     notice: board.notice.as_deref().unwrap_or_default(),
                     uptime_s: now.as_secs(),
                 },

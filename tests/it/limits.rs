@@ -166,8 +166,8 @@ const HELD: &[(&str, Held)] = &[
     (
         "CONFIG_ERRORS",
         By(
-            "src/config/diagnostics.rs as_many_errors_are_told_as_the_limit_says",
-            "src/config/tests/limits_of_the_board.rs as_many_errors_are_told_as_the_limit_says",
+            "src/config/diagnostics.rs errors_are_reported_up_to_the_limit",
+            "src/config/tests/limits_of_the_board.rs errors_are_reported_up_to_the_limit",
         ),
     ),
     ("ORIGINS", Both(BOARD_LIMITS)),
@@ -301,8 +301,8 @@ const HELD: &[(&str, Held)] = &[
     (
         "COMPLAINT_BYTES",
         By(
-            "src/config/in_force.rs text_is_one_line_up_to_its_limit",
-            "src/cli/load.rs complaint_has_its_limit_and_keeps_its_end",
+            "src/config/origin.rs text_is_one_line_up_to_its_limit",
+            "src/cli/load.rs message_is_cut_at_its_limit_and_keeps_its_end",
         ),
     ),
     (
