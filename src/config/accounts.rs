@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::diagnostics::{Diagnostics, ParseError};
-use super::section::{Document, Section, Text, hint};
+use super::section::{Document, Section};
+use super::value::{Text, hint};
 use super::{parse_toml, schema};
 use crate::limits::USERS;
 use crate::session::{Grants, GrantsError, Level, PasswordHash, Tokens, User, Users, UsersError};

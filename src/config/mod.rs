@@ -14,6 +14,7 @@ mod section;
 mod services;
 mod settings;
 mod suggest;
+mod value;
 
 use core::net::SocketAddr;
 use core::time::Duration;

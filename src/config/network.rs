@@ -6,7 +6,8 @@ use heapless::{String, Vec};
 
 use super::diagnostics::Diagnostics;
 use super::schema;
-use super::section::{Document, Section, Span};
+use super::section::{Document, Section};
+use super::value::Span;
 use crate::limits::{HOST_NAME_BYTES, INTERFACE_NAME_BYTES, NAMESERVERS};
 
 /// Default host name.

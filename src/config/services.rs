@@ -7,7 +7,8 @@ use toml::de::DeValue;
 
 use super::accounts::not_found;
 use super::diagnostics::Diagnostics;
-use super::section::{Document, Section, Span, Text, any_string, report_type};
+use super::section::{Document, Section};
+use super::value::{Span, Text, any_string, report_type};
 use super::{alternatives, schema};
 use crate::limits;
 use crate::service::{

@@ -52,15 +52,21 @@ fn value(kind: &Kind) -> String {
         Kind::List { most, entry } => {
             format!("list of up to {}, each {}", bound(*most), form_in_words(entry))
         }
-        Kind::Command => "list of a program and its arguments, up to `service_arguments` entries and \
-                          `service_argument_bytes` bytes"
-            .to_owned(),
-        Kind::Variables => "`{ NAME = \"value\" }`, up to `service_variables` entries and \
-                            `service_variable_bytes` bytes as `NAME=value`"
-            .to_owned(),
-        Kind::Commands => "`{ NAME = \"SIGNAL\", NAME = [\"PROGRAM\"] }`, up to `service_commands` names of \
-                           up to `service_name_bytes` bytes"
-            .to_owned(),
+        Kind::Command => format!(
+            "list of a program and its arguments, up to {} entries and {} bytes",
+            limit("service_arguments"),
+            limit("service_argument_bytes")
+        ),
+        Kind::Variables => format!(
+            "`{{ NAME = \"value\" }}`, up to {} entries and {} bytes as `NAME=value`",
+            limit("service_variables"),
+            limit("service_variable_bytes")
+        ),
+        Kind::Commands => format!(
+            "`{{ NAME = \"SIGNAL\", NAME = [\"PROGRAM\"] }}`, up to {} names of up to {} bytes",
+            limit("service_commands"),
+            limit("service_name_bytes")
+        ),
     }
 }
 
@@ -75,17 +81,12 @@ fn form_in_words(form: &Form) -> String {
 
 /// The name of a limit of the board, or the number.
 fn bound(bound: Bound) -> String {
-    match bound.limit {
-        Some(limit) => {
-            let name = limit.to_ascii_lowercase();
-            assert!(
-                limits::TABLE.iter().any(|(known, _)| *known == name),
-                "{name} is not a limit of the board"
-            );
-            format!("`{name}`")
-        }
-        None => bound.value.to_string(),
-    }
+    bound.limit.map_or_else(|| bound.value.to_string(), |name| limit(&name.to_ascii_lowercase()))
+}
+
+fn limit(name: &str) -> String {
+    assert!(limits::TABLE.iter().any(|(known, _)| *known == name), "{name} is not a limit of the board");
+    format!("`{name}`")
 }
 
 fn default(key: &Key) -> String {
