@@ -21,7 +21,7 @@ impl Table {
         self.keys.iter().find(|key| key.name == name)
     }
 
-    /// Whether the file may hold several of it.
+    /// Returns whether the file may contain several of it.
     pub fn is_repeated(&self) -> bool {
         self.header.starts_with("[[")
     }
@@ -40,7 +40,7 @@ pub struct Key {
     pub doc: &'static str,
     /// Value in the example file as TOML, where it is not the default.
     pub example: Option<&'static str>,
-    /// Whether the value is secret: error messages do not quote it.
+    /// Secrecy of the value: error messages do not quote a secret.
     pub is_secret: bool,
     /// When a changed value can take effect at the earliest.
     pub change: Change,
@@ -122,7 +122,7 @@ pub struct Form {
     pub bytes: Bound,
     /// Description of a correct value, for messages and documentation.
     pub expected: &'static str,
-    /// Whether a string has this form.
+    /// Returns whether a string has this form.
     pub is_met: fn(&str) -> bool,
 }
 
@@ -139,7 +139,7 @@ pub struct Bound {
 const UNBOUNDED: Bound = fixed(u64::MAX);
 
 impl Bound {
-    /// Whether there is no bound beside the size of the file.
+    /// Returns whether there is no bound beside the size of the file.
     pub fn is_unbounded(self) -> bool {
         self.value == u64::MAX
     }

@@ -108,8 +108,8 @@ pub enum Tls {
         certificate: FilePath,
         /// Private key, PEM.
         key: FilePath,
-        /// Whether `certificate` and `key` are set. Such files must exist; those of the default names
-        /// are created where they are missing.
+        /// True where the file sets `certificate` and `key`. Such files must exist; those of the default
+        /// names are created where they are missing.
         own: bool,
         /// PEM file of the authority whose certificate clients must show.
         client_ca: Option<FilePath>,

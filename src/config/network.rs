@@ -135,20 +135,20 @@ fn host_address(text: &str) -> Option<Ipv4Addr> {
     ((1..224).contains(&address.octets()[0]) && !address.is_loopback()).then_some(address)
 }
 
-/// Whether this is the network or the broadcast address of its network. A network of two addresses has
+/// Returns whether this is the network or the broadcast address of its network. A network of two addresses has
 /// neither (RFC 3021).
 fn is_edge(address: Ipv4Addr, prefix: u8) -> bool {
     let host = address.to_bits() & !mask(prefix);
     prefix < 31 && (host == 0 || host == !mask(prefix))
 }
 
-/// Whether this can be the name of an interface that leads somewhere.
+/// Returns whether this can be the name of an interface that leads somewhere.
 pub(super) fn is_interface_name(text: &str) -> bool {
     !matches!(text, "" | "." | ".." | "lo")
         && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte))
 }
 
-/// Whether this is a host name (RFC 1123, 2.1). The limit of its row is that of one label as well.
+/// Returns whether this is a host name (RFC 1123, 2.1). The limit of its row is that of one label as well.
 pub(super) fn is_host_name(text: &str) -> bool {
     text.split('.').all(|label| {
         !label.is_empty()

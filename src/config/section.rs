@@ -31,7 +31,7 @@ impl<'t, 'i> Document<'t, 'i> {
         Self { values }
     }
 
-    /// Whether the file has this table.
+    /// Returns whether the file has this table.
     pub(super) fn has(&self, table: &Table) -> bool {
         self.values.contains_key(table.name)
     }
@@ -143,7 +143,7 @@ impl<'t, 'i> Section<'t, 'i> {
         (default_string(self.key(name)) != Some(text)).then_some(span)
     }
 
-    /// Whether a value is set that `convert` does not accept.
+    /// Returns whether a value is set that `convert` does not accept.
     pub(super) fn is_wrong<T>(&self, name: &str, convert: impl Fn(&str) -> Option<T>) -> bool {
         let is_set = self.values.is_some_and(|values| values.contains_key(name));
         is_set && self.written(name).and_then(|(text, _)| convert(text)).is_none()
@@ -205,8 +205,8 @@ impl<'t, 'i> Section<'t, 'i> {
         self.string(name, diagnostics).and_then(|(text, _)| heapless::String::try_from(text).ok())
     }
 
-    /// What `convert` makes of a string; None reports an error. The default where the value is missing
-    /// or wrong.
+    /// A string converted by `convert`, which returns None for a wrong one. The default where the value is
+    /// missing or wrong.
     pub(super) fn parsed<T>(
         &self,
         name: &str,
@@ -248,7 +248,7 @@ impl<'t, 'i> Section<'t, 'i> {
         entries.iter().filter_map(|entry| string(key, entry, diagnostics)).collect()
     }
 
-    /// What `convert` makes of each of these strings; None reports an error.
+    /// These strings of a list, each converted by `convert`, which returns None for a wrong one.
     pub(super) fn list<T, const N: usize>(
         &self,
         name: &str,

@@ -61,7 +61,7 @@ fn tls(section: &Section<'_, '_>, is_off: bool, diagnostics: &mut Diagnostics<'_
     Tls::Off
 }
 
-/// Whether this is an origin as browsers send it (RFC 6454, 6.2): scheme, host, port, nothing else.
+/// Returns whether this is an origin as browsers send it (RFC 6454, 6.2): scheme, host, port, nothing else.
 pub(super) fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else {
         return false;
@@ -72,22 +72,22 @@ pub(super) fn is_origin(text: &str) -> bool {
         && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_:[]".contains(&b))
 }
 
-/// Whether this can be a path.
+/// Returns whether this can be a path.
 pub(super) fn is_path(text: &str) -> bool {
     !text.is_empty() && is_path_or_empty(text)
 }
 
-/// Whether this can be a path, or is empty.
+/// Returns whether this can be a path, or is empty.
 pub(super) fn is_path_or_empty(text: &str) -> bool {
     !text.contains('\0')
 }
 
-/// Whether this can be an absolute path.
+/// Returns whether this can be an absolute path.
 pub(super) fn is_absolute_path(text: &str) -> bool {
     text.starts_with('/') && is_path(text)
 }
 
-/// Whether this can be an absolute path, or is empty.
+/// Returns whether this can be an absolute path, or is empty.
 pub(super) fn is_absolute_path_or_empty(text: &str) -> bool {
     text.is_empty() || is_absolute_path(text)
 }
