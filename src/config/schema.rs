@@ -360,6 +360,16 @@ pub static SERVICE: Table = Table {
         .example("\"clock\"")
         .reload(),
         Key::new(
+            "description",
+            Kind::string(board_limit!(DESCRIPTION_BYTES), "one line without control characters", |text| {
+                !text.contains(char::is_control)
+            }),
+            Unset("none"),
+            "Purpose of the service, for people.",
+        )
+        .example("\"Prints the time every minute\"")
+        .reload(),
+        Key::new(
             "command",
             Kind::Command,
             Required,

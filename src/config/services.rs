@@ -97,6 +97,7 @@ fn spec(section: &Section<'_, '_>, after: &[Text<'_>], diagnostics: &mut Diagnos
     };
     let spec = Spec {
         name: Name::new(),
+        description: section.bounded_if_set("description", diagnostics),
         argv: Arguments::new(),
         env: variables(section, diagnostics),
         cwd: section.bounded("cwd", diagnostics),

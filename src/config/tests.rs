@@ -105,6 +105,7 @@ user = "ben"
 sha256 = "15C8E1E06F71EE6FB88CC9EC1E3AE8A9BC7AE8DC2BBD7ABD5DBD9ED01D77C6C7"
 [[service]]
 name = "web"
+description = "Pages of the panel"
 command = ["/usr/bin/web", "--port", "80"]
 env = {{ LANG = "C" }}
 cwd = "/srv"
@@ -147,6 +148,7 @@ restart = "always"
     assert_eq!(config.tokens.len(), 1);
 
     let web = spec(&config, "web");
+    assert_eq!(web.description.as_deref(), Some("Pages of the panel"));
     assert!(web.argv.iter().eq(["/usr/bin/web", "--port", "80"]));
     assert!(web.env.iter().eq(["LANG=C"]));
     assert_eq!((web.cwd.as_str(), web.user.as_str()), ("/srv", "nobody"));
@@ -158,6 +160,7 @@ restart = "always"
     assert_eq!(web.command("reload").unwrap().what, What::Signal(Signal::Hup));
     let What::Argv(version) = &web.command("version").unwrap().what else { panic!() };
     assert!(version.iter().eq(["/usr/bin/web", "-V"]));
+    assert_eq!(spec(&config, "net").description, None);
     assert_eq!(spec(&config, "net").restart, RestartPolicy::Always);
     let order = config.services.start_order().unwrap();
     assert_eq!(order.iter().map(|id| id.index()).collect::<Vec<_>>(), [1, 0, 2]);
@@ -381,6 +384,14 @@ fn commands_of_a_service_are_signals_or_programs() {
     assert_eq!(
         errors(&service("commands = 1")),
         "4:12: commands: expected [service.commands], found a whole number\n"
+    );
+}
+
+#[test]
+fn description_is_one_line() {
+    assert_eq!(
+        errors(&service(r#"description = "a\nb""#)),
+        "4:15: description: expected one line without control characters, found 'a?b'\n"
     );
 }
 

@@ -125,6 +125,11 @@ fn each_limit_is_met_and_not_passed() {
         &format!("webgui: longer than {} bytes", limits::WEBGUI_BYTES),
     );
     assert_limit(
+        limits::DESCRIPTION_BYTES,
+        |n| service(&format!("description = '{}'", "x".repeat(n))),
+        &format!("description: longer than {} bytes", limits::DESCRIPTION_BYTES),
+    );
+    assert_limit(
         limits::CONFIG_BYTES,
         |n| format!("#{}", "x".repeat(n - 1)),
         &format!("the file is larger than {} bytes", limits::CONFIG_BYTES),
