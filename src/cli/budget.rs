@@ -100,9 +100,9 @@ impl Budget {
         server.extend(tables);
         server.extend([
             Item::new("server beside its tables", 1, rest),
-            Item::new("service of another device file", 1, size_of::<EnabledFile>()),
+            Item::new("service of another configuration", 1, size_of::<EnabledFile>()),
             Item::new("program that ends the board", 2, size_of::<Arguments>()),
-            Item::new("service of the device file", services, size_of::<Spec>()),
+            Item::new("service of the configuration", services, size_of::<Spec>()),
             Item::new("output of a service", services, Processes::service_bytes() + SELDOM_TASK_BYTES),
             Item::new("run of a command", runs, Processes::run_bytes() + SELDOM_TASK_BYTES),
             Item::new(
@@ -119,7 +119,7 @@ impl Budget {
             Item::new("program", 1, program),
         ]);
         let start = vec![
-            Item::new("device file", 1, config::READ_BYTES),
+            Item::new("configuration file", 1, config::READ_BYTES),
             Item::new("certificates and keys", pem_files, 2 * PEM_BYTES),
         ];
         let kernel = vec![

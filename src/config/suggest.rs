@@ -1,9 +1,8 @@
-//! The known word nearest to a mistyped one.
+//! Suggestion for a mistyped name.
 
-/// The one of `known` that `word` was most likely meant to be, if any is near enough: a third of its
-/// characters may be wrong.
+/// The known word nearest to `word`, if it is near enough: a third of the characters may differ.
 pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // Far longer than any word that is known; the distance takes the product of both lengths.
+    // Longer than every known word: the distance costs the product of both lengths.
     const LONGEST: usize = 64;
     if word.len() > LONGEST {
         return None;
@@ -18,7 +17,7 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// Characters to insert, delete, replace, or swap with a neighbour (optimal string alignment).
+/// Number of insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let fold = |text: &str| text.chars().map(|c| c.to_ascii_lowercase()).collect::<Vec<_>>();
     let (a, b) = (fold(a), fold(b));

@@ -29,7 +29,7 @@ fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
         shown("version", "Version"),
         shown("build", "Build"),
         shown("slot", "Slot"),
-        shown("device file", "DeviceFile"),
+        shown("configuration", "DeviceFile"),
         shown("complaint", "Complaint"),
         shown("notice", "Notice"),
         row("up", up),
@@ -53,8 +53,9 @@ pub(super) fn end(invocation: &Invocation, world: &mut World<'_>, end: End) -> R
 fn explain(end: End, failure: Failure) -> Failure {
     let name = end.name();
     if failure.text.starts_with(&format!("Function {name} returned: 38 ")) {
-        let text =
-            format!("the server has no way to do it: name a program in [board] {name} of its device file");
+        let text = format!(
+            "the server has no way to do it: name a program in [board] {name} of its configuration file"
+        );
         return Failure::new(failure.code, text);
     }
     failure
@@ -126,8 +127,8 @@ mod tests {
         let content = "{ \"Status\": \"ok\", \"Board\": \"host\", \"Version\": \"0.1.0\", \"Build\": \"\", \"Slot\": \"A\", \"DeviceFile\": \"last good\", \"Complaint\": \"f:1:2: a\\u001bb\", \"Notice\": \"\", \"Uptime\": 61}";
         assert_eq!(
             columns(&rows(content).unwrap()),
-            "board        host\nversion      0.1.0\nbuild        -\nslot         A\n\
-             device file  last good\ncomplaint    f:1:2: a\u{FFFD}b\nnotice       -\nup           1m 1s\n"
+            "board          host\nversion        0.1.0\nbuild          -\nslot           A\n\
+             configuration  last good\ncomplaint      f:1:2: a\u{FFFD}b\nnotice         -\nup             1m 1s\n"
         );
         assert!(rows("nonsense").is_err());
         assert_eq!(rows("{}").unwrap()[0], ["board", "-"]);

@@ -147,10 +147,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let changed_passwords = PasswordsFile::new(state_dir);
     // Nobody could log in to mend it, if this were the end.
     if let Err(error) = changed_passwords.load(&mut users) {
-        error!(
-            "passwords count as the device file has them; what was changed since cannot be read: {}",
-            error
-        );
+        error!("cannot read changed passwords, using those of the configuration file: {}", error);
     }
 
     let mut enabled = EnabledFile::new(state_dir);
@@ -215,7 +212,7 @@ fn keep_good_copy(path: &Path, text: &str) {
     }
     // It may hold what the file itself shows to its owner alone.
     if let Err(error) = file::write_atomic(path, text.as_bytes(), 0o600) {
-        warning!("no last good copy of the device file is kept: {}", error);
+        warning!("cannot write the last good copy of the configuration file: {}", error);
     }
 }
 
@@ -243,7 +240,7 @@ fn supervisor(
             true
         }
         None => {
-            warning!("service {}: installed or not, it is not in the device file any more", name);
+            warning!("service {}: is not in the configuration file any more", name);
             false
         }
     });

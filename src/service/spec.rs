@@ -20,6 +20,8 @@ pub type Variables = TextList<{ limits::SERVICE_VARIABLE_BYTES }, { limits::SERV
 pub struct Spec {
     /// Name in calls; see [`is_service_name`].
     pub name: Name,
+    /// One line for people.
+    pub description: Option<String<{ limits::DESCRIPTION_BYTES }>>,
     /// Program and arguments; a program without a slash is looked up in `PATH`.
     pub argv: Arguments,
     /// Environment entries beyond the few that every service gets.
@@ -50,6 +52,7 @@ impl Default for Spec {
     fn default() -> Self {
         Self {
             name: Name::new(),
+            description: None,
             argv: Arguments::new(),
             env: Variables::new(),
             cwd: String::new(),

@@ -110,7 +110,7 @@ fn the_board_is_shown_and_ended() {
     let person = Person::new(&server);
     let status = person.done(&["--session", FOUNDING, "board"]);
     for line in
-        [&format!("board        {}", friendlet::limits::BOARD), "device file  given", "notice       -"]
+        [&format!("board          {}", friendlet::limits::BOARD), "configuration  given", "notice         -"]
     {
         assert!(status.lines().any(|told| told == line), "{line}: {status}");
     }

@@ -1,4 +1,4 @@
-//! What the board's limits leave room for, and one more.
+//! Values at the limits of the board, and beyond them.
 
 use super::{config, errors, service};
 use crate::config::INTERFACE_NAME_BYTES;
@@ -11,13 +11,13 @@ use crate::session::{
     LOCKOUT_TIME_MAX,
 };
 
-/// A list of `count` texts made by `text`, as TOML.
+/// A list of `count` strings made by `text`, as TOML.
 fn list(count: usize, text: impl Fn(usize) -> String) -> String {
     let texts: Vec<_> = (0..count).map(|n| format!("'{}'", text(n))).collect();
     format!("[{}]", texts.join(", "))
 }
 
-/// What is right with `limit` of something and wrong with one more.
+/// Asserts that `limit` of something is accepted, and that one more is an error.
 fn assert_limit(limit: usize, text: impl Fn(usize) -> String, message: &str) {
     config(&text(limit));
     let errors = errors(&text(limit + 1));
@@ -63,7 +63,7 @@ fn each_limit_is_met_and_not_passed() {
     assert_limit(
         limits::USER_NAME_BYTES,
         |n| format!("[[user]]\nname = '{}'", "a".repeat(n)),
-        "letters, digits and '.', '_', '-', '@'",
+        &format!("name: longer than {} bytes", limits::USER_NAME_BYTES),
     );
     assert_limit(
         limits::USER_FULL_NAME_BYTES,
@@ -87,7 +87,7 @@ fn each_limit_is_met_and_not_passed() {
         &format!("name: longer than {} bytes", limits::SERVICE_NAME_BYTES),
     );
     let argument = format!(
-        "command: more than {} arguments, or than {} bytes of them together",
+        "command: more than {} arguments or {} bytes",
         limits::SERVICE_ARGUMENTS,
         limits::SERVICE_ARGUMENT_BYTES
     );
@@ -102,7 +102,7 @@ fn each_limit_is_met_and_not_passed() {
         &argument,
     );
     let variable = format!(
-        "env: more than {} variables, or than {} bytes of them together",
+        "env: more than {} variables or {} bytes",
         limits::SERVICE_VARIABLES,
         limits::SERVICE_VARIABLE_BYTES
     );
@@ -119,7 +119,7 @@ fn each_limit_is_met_and_not_passed() {
     assert_limit(
         limits::SERVICE_COMMANDS,
         |n| service(&(0..n).map(|n| format!("commands.c{n} = 'HUP'\n")).collect::<String>()),
-        &format!("commands: more than {} of one service", limits::SERVICE_COMMANDS),
+        &format!("commands: more than {}", limits::SERVICE_COMMANDS),
     );
     assert_limit(
         limits::SERVICE_AFTER,
@@ -130,6 +130,11 @@ fn each_limit_is_met_and_not_passed() {
         limits::WEBGUI_BYTES,
         |n| service(&format!("webgui = '{}'", "x".repeat(n))),
         &format!("webgui: longer than {} bytes", limits::WEBGUI_BYTES),
+    );
+    assert_limit(
+        limits::DESCRIPTION_BYTES,
+        |n| service(&format!("description = '{}'", "x".repeat(n))),
+        &format!("description: longer than {} bytes", limits::DESCRIPTION_BYTES),
     );
     assert_limit(
         limits::CONFIG_BYTES,
@@ -148,7 +153,7 @@ fn services_of_one_user_meet_their_limit_and_not_more() {
         assert_limit(
             limits::USER_SERVICES,
             |n| user(n) + &services,
-            &format!("services: more than {} of one user", limits::USER_SERVICES),
+            &format!("services: more than {}", limits::USER_SERVICES),
         );
     } else {
         config(&(user(limits::SERVICES) + &services));
@@ -156,7 +161,7 @@ fn services_of_one_user_meet_their_limit_and_not_more() {
 }
 
 #[test]
-fn full_table_does_without_the_built_in() {
+fn full_table_has_no_built_in_service() {
     let services: String =
         (0..limits::SERVICES).map(|n| format!("[[service]]\nname = 's{n}'\ncommand = ['x']\n")).collect();
     let config = config(&services);
@@ -169,7 +174,7 @@ fn full_table_does_without_the_built_in() {
 }
 
 #[test]
-fn as_many_errors_are_told_as_the_limit_says() {
+fn errors_are_reported_up_to_the_limit() {
     let text: String = (0..limits::CONFIG_ERRORS + 3).map(|n| format!("x{n} = 1\n")).collect();
     let errors = errors(&text);
     assert_eq!(errors.lines().count(), limits::CONFIG_ERRORS + 1);
@@ -196,7 +201,7 @@ fn numbers_of_the_file_stay_in_their_ranges() {
         }
         for passed in [least - 1, most + 1] {
             let errors = errors(&text(passed));
-            assert!(errors.ends_with(&format!(" = {passed}: must be {least} to {most}\n")), "{errors}");
+            assert!(errors.ends_with(&format!(": expected {least} to {most}, found {passed}\n")), "{errors}");
         }
     }
 }

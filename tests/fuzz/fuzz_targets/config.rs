@@ -1,4 +1,4 @@
-//! The device file: any text gives a configuration within the limits or its errors, never a panic.
+//! Configuration file: any text gives a configuration within the limits or its errors, never a panic.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use friendlet::limits;
 use friendlet::session::{IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME_MAX};
 use libfuzzer_sys::fuzz_target;
 
-/// Enough for everything that there is one of.
+/// Longest text: it has room for every table.
 const TEXT_BYTES: usize = 4096;
 
 fuzz_target!(|bytes: &[u8]| {

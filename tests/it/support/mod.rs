@@ -1,4 +1,4 @@
-//! What the tests share: a device file, the running server, clients that also do wrong.
+//! What the tests share: a configuration file, the running server, clients that also do wrong.
 
 pub(crate) mod device;
 pub(crate) mod dhcp;
