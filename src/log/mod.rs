@@ -18,12 +18,14 @@ pub mod frames;
 mod kept;
 mod level;
 mod rate;
+mod reason;
 mod ring;
 mod text;
 
 pub use kept::{Part, Stamp, head, is_kept, keep, newest, since, stamp, take_lost, unwritten, written};
 pub use level::{Level, level, set_level};
 pub use rate::RateLimit;
+pub use reason::Reason;
 pub use ring::{RECORD_END, Ring};
 pub use text::write_line;
 
@@ -101,6 +103,15 @@ macro_rules! log_frame {
         #[allow(unused_imports, reason = "a record may have no arguments, or of one kind only")]
         use $crate::log::frames::{TakeNumber as _, TakeText as _};
         ::defmt::$name!($format $(, (&$crate::log::frames::Held(&($argument))).argument())*)
+    }};
+}
+
+/// Reports a broken invariant: a panic with debug assertions, a log line without.
+#[macro_export]
+macro_rules! internal_error {
+    ($($argument:tt)+) => {{
+        debug_assert!(false, $($argument)+);
+        $crate::error!("internal error: {}", format_args!($($argument)+));
     }};
 }
 
