@@ -1,15 +1,15 @@
-//! A DHCP client (RFC 2131, RFC 2132) without a socket and a clock.
+//! Sans-IO DHCP client (RFC 2131, RFC 2132).
 //!
-//! [`Client`] takes what a server sent and the time, and gives the messages to send and the address
-//! to use. It asks for one IPv4 address, its net, a router, nameservers and a lease; what else a
-//! server tells is left alone. It never asks the network whether somebody else has the address
-//! (RFC 5227), because that takes a raw socket.
+//! [`Client`] accepts the messages of servers and the time. It returns the messages to send and the
+//! address to use. It requests one IPv4 address with its subnet, a router, nameservers and a lease,
+//! and ignores all other options. It does not probe for address conflicts (RFC 5227), because a
+//! probe needs a raw socket.
 
 mod client;
 mod packet;
 
-pub use client::{Action, Client, Destination, Ignored, Lease, Lost};
-pub use packet::{HARDWARE_BYTES, Kind, ParseError, Reply, Request};
+pub use client::{AddressChange, Client, Destination, DropReason, Lease, LeaseEnd};
+pub use packet::{ClientMessage, HARDWARE_BYTES, MessageType, ParseError, ServerMessage};
 
 /// UDP port of servers.
 pub const SERVER_PORT: u16 = 67;

@@ -106,12 +106,12 @@ macro_rules! log_frame {
     }};
 }
 
-/// Reports a broken invariant: a panic with debug assertions, a log line without.
+/// Reports a broken invariant: a panic with debug assertions, a line of text without.
 #[macro_export]
 macro_rules! internal_error {
     ($($argument:tt)+) => {{
         debug_assert!(false, $($argument)+);
-        $crate::error!("internal error: {}", format_args!($($argument)+));
+        $crate::console_error!("internal error: {}", format_args!($($argument)+));
     }};
 }
 

@@ -25,13 +25,15 @@ const BOARD_LIMITS: &str = "src/config/tests/limits_of_the_board.rs each_limit_i
 const RANGES: &str = "src/config/tests/limits_of_the_board.rs numbers_of_the_file_stay_in_their_ranges";
 const DEFAULTS: &str = "src/config/tests/limits_of_the_board.rs defaults_are_those_of_the_limits";
 const SOCKET: &str = "tests/system/bad_input.rs what_is_over_its_limit_is_refused_and_what_meets_it_is_not";
-const LOGIN: &str = "src/connection/tests/limits.rs parts_of_a_login_are_as_long_as_they_may_be_and_no_longer";
-const SENDING: &str = "src/connection/tests/limits.rs peer_that_reads_nothing_is_heard_until_its_buffer_is_full";
+const LOGIN: &str =
+    "src/connection/tests/limits.rs parts_of_a_login_are_as_long_as_they_may_be_and_no_longer";
+const SENDING: &str =
+    "src/connection/tests/limits.rs peer_that_reads_nothing_is_heard_until_its_buffer_is_full";
 const CLOSING: &str = "src/connection/tests/limits.rs largest_answer_leaves_room_for_the_closing_frame";
 const OF_RUSTLS: &str = "what rustls takes: tests/system/handshakes.rs measures it";
 const LINGER: &str = "src/net/linger.rs closed_connection_is_read_on_to_its_limits_and_no_further";
-const DHCP_PAUSES: &str = "src/dhcp/client/tests.rs unanswered_message_is_sent_again_and_less_and_less";
-const DHCP_RENEWAL: &str = "src/dhcp/client/tests.rs tries_to_renew_keep_their_distance";
+const DHCP_PAUSES: &str = "src/dhcp/client/tests.rs message_without_reply_is_repeated_after_growing_pauses";
+const DHCP_RENEWAL: &str = "src/dhcp/client/tests.rs renewals_keep_the_shortest_pause";
 const BACK_OFF: &str = "src/service/restart.rs pause_doubles_up_to_its_limit";
 const LOG_TICK: &str =
     "src/sys/log_files/tests.rs one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted";
@@ -90,11 +92,17 @@ const HELD: &[(&str, Held)] = &[
             "src/connection/tests/limits.rs long_reply_that_finds_no_free_set_is_an_error",
         ),
     ),
-    ("CHUNK_BYTES", By("src/friendcore/chunk/tests.rs bytes_limit", "src/friendcore/chunk/tests.rs down_bytes_limit")),
+    (
+        "CHUNK_BYTES",
+        By("src/friendcore/chunk/tests.rs bytes_limit", "src/friendcore/chunk/tests.rs down_bytes_limit"),
+    ),
     ("CHUNK_PARTS", Both("src/friendcore/chunk/tests.rs total_limit")),
     (
         "CHUNK_ID_BYTES",
-        By("src/friendcore/chunk/tests.rs id_limit", "src/friendcore/tests/envelopes.rs chunk_broken_or_id_too_long"),
+        By(
+            "src/friendcore/chunk/tests.rs id_limit",
+            "src/friendcore/tests/envelopes.rs chunk_broken_or_id_too_long",
+        ),
     ),
     ("SERVICES", By("src/service/table.rs holds_as_many_as_its_limit_says", BOARD_LIMITS)),
     ("SERVICE_NAME_BYTES", By("src/service/spec.rs name_meets_its_limit_and_not_more", BOARD_LIMITS)),
@@ -283,20 +291,17 @@ const HELD: &[(&str, Held)] = &[
     ("LOG_BURST", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
     ("INTERFACE_NAME_BYTES", Both(BOARD_LIMITS)),
     ("HOST_NAME_BYTES", Both(BOARD_LIMITS)),
-    (
-        "NAMESERVERS",
-        By(BOARD_LIMITS, "src/dhcp/packet/tests.rs nameservers_meet_their_limit_and_the_rest_is_left"),
-    ),
+    ("NAMESERVERS", By(BOARD_LIMITS, "src/dhcp/packet/tests.rs nameservers_beyond_the_limit_are_ignored")),
     (
         "DHCP_BYTES",
         By(
-            "src/dhcp/packet/tests.rs messages_up_to_the_limit_are_read",
+            "src/dhcp/packet/tests.rs messages_up_to_the_limit_are_parsed",
             "src/dhcp/packet/tests.rs longest_message_has_room",
         ),
     ),
-    ("NETLINK_BYTES", Both("src/sys/network/kernel.rs datagram_may_be_as_long_as_the_limit")),
-    ("NETWORK_TURNS", Both("src/sys/network/kernel.rs answer_has_its_number_of_datagrams")),
-    ("DHCP_TRIES", Both("src/dhcp/client/tests.rs offer_that_is_not_kept_is_given_up")),
+    ("NETLINK_BYTES", Both("src/sys/network/rtnetlink.rs datagram_may_be_as_long_as_the_limit")),
+    ("NETWORK_TURNS", Both("src/sys/network/rtnetlink.rs response_has_at_most_the_limit_of_datagrams")),
+    ("DHCP_TRIES", Both("src/dhcp/client/tests.rs offer_without_an_ack_is_given_up")),
     ("ACCOUNTS_BYTES", Both("src/sys/accounts.rs file_is_read_to_its_limit_and_in_whole_lines")),
     (
         "COMPLAINT_BYTES",
@@ -387,7 +392,10 @@ const HELD: &[(&str, Held)] = &[
     ),
     (
         "CHUNK_AGE",
-        By("src/friendcore/chunk/tests.rs age_limit", "src/friendcore/chunk/tests.rs sets_of_age_make_room_at_once"),
+        By(
+            "src/friendcore/chunk/tests.rs age_limit",
+            "src/friendcore/chunk/tests.rs sets_of_age_make_room_at_once",
+        ),
     ),
     (
         "COMMAND_TIMEOUT",
@@ -434,11 +442,11 @@ const HELD: &[(&str, Held)] = &[
     ),
     ("BOARD_COMMAND_TIMEOUT", Both("src/sys/board.rs program_has_its_time_and_no_more")),
     ("TICK", Fixed("a step, and no bound: how late every other time may be")),
-    ("NETWORK_POLL", Both("src/sys/network/mod.rs missing_interface_is_looked_for_once_in_a_while")),
+    ("NETWORK_POLL", Both("src/sys/network/mod.rs missing_interface_is_polled")),
     ("DHCP_RETRY_MIN", Both(DHCP_PAUSES)),
     ("DHCP_RETRY_MAX", Both(DHCP_PAUSES)),
-    ("DHCP_RENEW_MIN", By(DHCP_RENEWAL, "src/dhcp/client/tests.rs lease_is_rebound_and_ends")),
-    ("DHCP_LEASE_MIN", Both("src/dhcp/client/tests.rs answers_that_are_none_are_left_alone")),
+    ("DHCP_RENEW_MIN", By(DHCP_RENEWAL, "src/dhcp/client/tests.rs lease_is_rebound_and_expires")),
+    ("DHCP_LEASE_MIN", Both("src/dhcp/client/tests.rs unusable_replies_are_dropped")),
     ("LOG_FOLLOW_STEP", Fixed("a pause of the client, and no bound: one question follows")),
     (
         "LOG_RETRY_PAUSE",
