@@ -1,21 +1,21 @@
-//! PID 1 of a board: `friendlet init`.
+//! Process 1 of a board: `friendlet init`, as described in `docs/init.md`.
 //!
-//! Two lives, told in `docs/init.md`. In an initramfs with `friendlet.root=` on the kernel command
-//! line, `root` loads the modules, mounts that root and becomes its `/sbin/init`. Otherwise
-//! `board` mounts the rest, starts the server and looks after it until the board ends.
+//! In an initramfs with `friendlet.root=` on the kernel command line, `root` mounts that root and
+//! becomes its `/sbin/init`. Otherwise `bring_up` mounts the other file systems, and `main_loop`
+//! starts the server and supervises it until the board ends.
 //!
-//! What is to be done when is decided by `keeper`, which is sans-IO like all below it: the command
-//! line, the list of modules, the boot state and the server's messages are read by pure functions.
-//! The process is one thread without an executor. It never returns: the kernel panics when PID 1
-//! ends.
+//! `supervisor` decides, without system calls. Pure functions parse the command line, the list of
+//! modules, the boot state and the notifications of the server. The process has one thread and no
+//! executor. It never exits, because the kernel panics when process 1 exits.
 
-mod board;
 mod boot_state;
+mod bring_up;
 mod command_line;
-mod keeper;
-mod message;
+mod main_loop;
 mod modules;
+mod notification;
 mod root;
+mod supervisor;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,69 +23,75 @@ use std::process::ExitCode;
 use self::command_line::CommandLine;
 use crate::config::Network;
 use crate::limits::{COMMAND_LINE_BYTES, MODULES_BYTES};
+use crate::log::Reason;
 use crate::log::console::{error, info, warning};
 use crate::sys::file;
 use crate::sys::machine as system;
 
 const COMMAND_LINE: &str = "/proc/cmdline";
 const MODULES: &str = "/etc/friendlet/modules";
-/// The list names them relative to this.
-const MODULES_FOLDER: &str = "/lib/modules";
-/// sysexits' `EX_USAGE`.
+/// Directory of the modules.
+const MODULES_DIRECTORY: &str = "/lib/modules";
+const WATCHDOG: &str = "/dev/watchdog";
+const STATE_DIRECTORY: &str = "/data/state";
+const CLOCK_FILE: &str = "/data/clock";
+const CONFIG_FILE: &str = "/data/friendlet.toml";
+/// `EX_USAGE` of sysexits(3).
 const USAGE: u8 = 64;
 
-/// Brings the board up and keeps it up, for ever. As any other process than the first one it refuses.
-/// `read_network` reads the `[network]` of a device file, by the rules of the server.
+/// Runs process 1. It never returns there; any other process gets a usage error.
+///
+/// `read_network` returns `[network]` of a configuration file, by the rules of the server.
 pub fn run(read_network: fn(&Path) -> Option<Network>) -> ExitCode {
     if !system::is_first_process() {
         eprintln!(
-            "friendlet init: this is process {}, and only the kernel's first process can be init; \
-             to run the server on this machine, say 'friendlet serve'",
+            "friendlet init: this is process {}, but only the first process can be init; \
+             run the server on this machine with 'friendlet serve'",
             std::process::id()
         );
         return ExitCode::from(USAGE);
     }
     let kernel = system::mount_kernel();
-    // Without a console there is nobody to tell.
-    let _ = system::open_console();
+    // Without a console the error cannot be shown.
+    let _ = system::redirect_to_console();
     crate::log::set_level(crate::log::Level::Info);
     info!("friendlet {} is process 1", env!("CARGO_PKG_VERSION"));
     if let Err(error) = kernel {
-        error!("the kernel's own file systems: {}", error);
+        error!("{}", error);
     }
     let text = file::read_text(Path::new(COMMAND_LINE), COMMAND_LINE_BYTES).unwrap_or_else(|error| {
-        error!("the kernel's command line: {}", error);
+        error!("cannot read the kernel command line: {}", error);
         String::new()
     });
-    let line = CommandLine::read(&text);
+    let line = CommandLine::parse(&text);
     load_modules();
     match line.root {
         Some(device) if system::is_initramfs() => root::enter(device, &line),
-        _ => board::run(&line, read_network),
+        _ => main_loop::run(&line, read_network),
     }
 }
 
-/// Loads what the list names, in its order. What cannot be loaded is told and passed over: another
-/// kernel may have it built in, or its device is not on this board.
+/// Loads the listed modules in order. A failure is logged and skipped: another kernel may have the
+/// module built in, or this board may lack its device.
 fn load_modules() {
     let text = match file::read_text(Path::new(MODULES), MODULES_BYTES) {
         Ok(text) => text,
         Err(error) if error.is_missing() => return,
         Err(error) => {
-            error!("the list of modules: {}", error);
+            error!("cannot read the list of modules: {}", error);
             return;
         }
     };
     let (mut loaded, mut failed) = (0, 0);
-    for module in modules::read(&text) {
-        let path = Path::new(MODULES_FOLDER).join(module.file);
+    for module in modules::parse(&text) {
+        let path = Path::new(MODULES_DIRECTORY).join(module.file);
         match system::load_module(&path, module.parameters) {
             Ok(()) => loaded += 1,
             Err(error) => {
                 failed += 1;
-                warning!("module {}: {}", module.file, error);
+                warning!("cannot load module {}: {}", module.file, Reason::from(&error));
             }
         }
     }
-    info!("{} kernel modules loaded, {} not", loaded, failed);
+    info!("{} kernel modules loaded, {} failed", loaded, failed);
 }

@@ -5,7 +5,6 @@ pub mod board;
 mod clock;
 mod enabled;
 pub mod file;
-mod flags;
 pub mod log_files;
 pub mod machine;
 mod network;

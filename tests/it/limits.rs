@@ -314,23 +314,20 @@ const HELD: &[(&str, Held)] = &[
         "NOTICE_BYTES",
         By(
             "src/cli/serve.rs notice_is_as_long_as_its_limit_and_no_longer",
-            "src/init/board.rs notice_takes_its_limit_and_is_cut_beyond",
+            "src/init/bring_up.rs notice_is_cut_at_its_limit",
         ),
     ),
     ("BUILD_ID_BYTES", Both("src/cli/serve.rs build_id_is_as_long_as_its_limit_and_no_longer")),
-    ("COMMAND_LINE_BYTES", Both("src/init/command_line.rs line_is_read_to_its_limit_and_no_further")),
-    ("MODULES_BYTES", Both("src/init/modules.rs list_is_read_to_its_limit_and_no_further")),
-    (
-        "NOTIFY_BYTES",
-        Both("src/sys/machine/notify.rs message_comes_with_its_sender_up_to_its_limit_and_empty_beyond"),
-    ),
-    ("CLOCK_FILES", Both("src/sys/machine/clock.rs as_many_files_are_looked_at_as_the_limit_says")),
-    ("INITRAMFS_DEPTH", Both("src/sys/machine/mounts.rs emptied_as_deep_as_the_limit_and_no_deeper")),
+    ("COMMAND_LINE_BYTES", Both("src/init/command_line.rs line_over_its_limit_is_rejected")),
+    ("MODULES_BYTES", Both("src/init/modules.rs list_over_its_limit_is_rejected")),
+    ("NOTIFY_BYTES", Both("src/sys/machine/notify.rs datagram_over_its_limit_is_empty")),
+    ("CLOCK_FILES", Both("src/sys/machine/clock.rs files_up_to_the_limit_count")),
+    ("INITRAMFS_DEPTH", Both("src/sys/machine/mounts.rs directories_up_to_the_depth_limit_are_emptied")),
     ("RUN_BYTES", Fixed(TMPFS)),
     ("TMP_BYTES", Fixed(TMPFS)),
     ("SPARE_DATA_BYTES", Fixed(TMPFS)),
-    ("UNMOUNT_TRIES", Both("src/sys/machine/mounts.rs busy_data_are_tried_again_as_often_as_the_limit_says")),
-    ("SHORT_RUNS", Both("src/init/keeper/tests.rs short_runs_end_the_trial_of_a_slot_and_nothing_else")),
+    ("UNMOUNT_TRIES", Both("src/sys/machine/mounts.rs busy_data_are_retried_up_to_the_limit")),
+    ("SHORT_RUNS", Both("src/init/supervisor/tests.rs short_runs_end_the_test_of_a_slot_only")),
     ("PASSWORD_ROUNDS_MAX", Both("src/session/password.rs rounds_up_to_the_limit_are_taken")),
     // Times: met is the last moment at which nothing happens, passed the first at which it does.
     (
@@ -459,34 +456,37 @@ const HELD: &[(&str, Held)] = &[
         "DEVICE_TIMEOUT",
         Fixed("the time that init gives to wait_for, which src/sys/machine/mod.rs holds to any"),
     ),
-    ("DEVICE_STEP", Both("src/sys/machine/mod.rs waits_for_what_comes_and_not_longer_than_it_may")),
+    ("DEVICE_STEP", Both("src/sys/machine/mod.rs file_is_waited_for_until_the_timeout")),
     ("ROOT_FAILURE_PAUSE", Fixed("a pause, and no bound: a restart follows")),
     ("DATA_RETRY_PAUSE", Fixed("a pause, and no bound: one try follows")),
-    ("UNMOUNT_PAUSE", Both("src/sys/machine/mounts.rs busy_data_are_tried_again_as_often_as_the_limit_says")),
+    ("UNMOUNT_PAUSE", Both("src/sys/machine/mounts.rs busy_data_are_retried_up_to_the_limit")),
     (
         "READY_TIMEOUT",
         By(
-            "src/init/keeper/tests.rs server_has_its_time_to_serve",
-            "src/init/keeper/tests.rs slot_on_trial_has_that_time_for_all_its_starts_and_is_given_up",
+            "src/init/supervisor/tests.rs server_is_killed_when_it_is_not_ready_in_time",
+            "src/init/supervisor/tests.rs tested_slot_has_one_ready_timeout_for_all_starts",
         ),
     ),
     (
         "SILENCE_TIMEOUT",
         By(
-            "src/init/keeper/tests.rs watchdog_is_fed_while_the_server_speaks_and_not_longer",
-            "src/init/keeper/tests.rs silent_server_is_killed_where_there_is_no_watchdog",
+            "src/init/supervisor/tests.rs watchdog_is_fed_while_the_server_has_a_heartbeat",
+            "src/init/supervisor/tests.rs silent_server_is_killed_where_there_is_no_watchdog",
         ),
     ),
-    ("RESET_TIMEOUT", Both("src/init/keeper/tests.rs watchdog_that_does_not_reset_has_its_time")),
-    ("VANISH_TIMEOUT", Both("src/init/keeper/tests.rs killed_server_that_does_not_vanish_ends_the_board")),
+    ("RESET_TIMEOUT", Both("src/init/supervisor/tests.rs server_is_killed_when_the_watchdog_does_not_reset")),
+    (
+        "VANISH_TIMEOUT",
+        Both("src/init/supervisor/tests.rs killed_server_that_is_not_reaped_restarts_the_board"),
+    ),
     (
         "LEFTOVER_TIMEOUT",
         By(
-            "src/init/keeper/tests.rs board_ends_in_order",
-            "src/init/keeper/tests.rs end_of_the_board_is_bounded",
+            "src/init/supervisor/tests.rs shutdown_runs_in_order",
+            "src/init/supervisor/tests.rs shutdown_is_bounded",
         ),
     ),
-    ("FEED_INTERVAL", Both("src/init/keeper/tests.rs watchdog_is_not_fed_more_often_than_it_has_to_be")),
+    ("FEED_INTERVAL", Both("src/init/supervisor/tests.rs watchdog_is_fed_once_an_interval")),
 ];
 
 fn read(file: &str) -> Option<String> {

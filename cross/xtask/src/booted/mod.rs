@@ -165,7 +165,7 @@ fn fall_back(board: &Board, layout: &Image) -> Result<(), String> {
         let mut guest = Guest::start(board, &options)?;
         let took = guest.wait_serving(3 * BOOT)?;
         let line = lab::run(guest.port(lab::PORT), "cat /proc/cmdline")?;
-        guest.wait_serial("slot A is marked good", BOOT)?;
+        guest.wait_serial("slot A confirmed", BOOT)?;
         let resets = guest.verdict().resets;
         drop(guest);
         let state = image::read_state(&disk)?;
