@@ -1,4 +1,9 @@
-//! The operating system: the only place that calls it.
+//! Operating system of the server and of process 1: processes, signals, clock, files, passwords,
+//! notifications, and the network of a board.
+//!
+//! Most system calls of the program are here. The others are where their resource is: the event loop
+//! in `runtime`, sockets in `net`, mapped buffers in `mmap_buffer`, the terminal of a person in `ctl`
+//! and `cli`.
 
 mod accounts;
 pub mod board;
@@ -20,7 +25,7 @@ pub use accounts::{Account, lookup};
 pub use clock::Clock;
 pub use enabled::EnabledFile;
 pub use network::NetworkManager;
-pub use notify::{News, Notify, NotifyEnvironment};
+pub use notify::{Notify, NotifyEnvironment, NotifyState};
 pub use passwords::PasswordsFile;
 pub use process::{CommandDone, Processes, RunError};
 pub use signal::{Received, Signals};

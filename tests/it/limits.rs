@@ -35,8 +35,7 @@ const LINGER: &str = "src/net/linger.rs closed_connection_is_read_on_to_its_limi
 const DHCP_PAUSES: &str = "src/dhcp/client/tests.rs message_without_reply_is_repeated_after_growing_pauses";
 const DHCP_RENEWAL: &str = "src/dhcp/client/tests.rs renewals_keep_the_shortest_pause";
 const BACK_OFF: &str = "src/service/restart.rs pause_doubles_up_to_its_limit";
-const LOG_TICK: &str =
-    "src/sys/log_files/tests.rs one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted";
+const LOG_TICK: &str = "src/sys/log_files/tests.rs tick_writes_up_to_its_limit_and_lost_records_are_counted";
 const TMPFS: &str = "the kernel is told so when memory is mounted, and refuses what passes it: ENOSPC";
 
 /// In the order of `boards/base.toml`, then of `src/limits.rs`.
@@ -118,7 +117,7 @@ const HELD: &[(&str, Held)] = &[
     ),
     ("SERVICE_AFTER", Both(BOARD_LIMITS)),
     ("SERVICE_COMMANDS", By("src/service/spec.rs commands_meet_their_limit_and_are_found", BOARD_LIMITS)),
-    ("SERVICE_COMMAND_RUNS", Both("src/sys/process/tests.rs commands_meet_their_number")),
+    ("SERVICE_COMMAND_RUNS", Both("src/sys/process/tests.rs commands_over_their_limit_are_rejected")),
     (
         "SERVICE_OUTPUT_BYTES",
         By(
@@ -129,7 +128,7 @@ const HELD: &[(&str, Held)] = &[
     (
         "COMMAND_OUTPUT_BYTES",
         By(
-            "src/sys/process/tests.rs command_output_meets_its_limit_and_is_cut_there",
+            "src/sys/process/tests.rs command_output_is_cut_at_its_limit",
             "tests/system/commands.rs a_program_that_writes_too_much_is_cut",
         ),
     ),
@@ -158,7 +157,7 @@ const HELD: &[(&str, Held)] = &[
     ),
     ("DEVICE_ID_BYTES", By("src/session/table.rs device_id_may_be_as_long_as_its_limit", LOGIN)),
     ("PASSWORD_BYTES", By("src/cli/passwd.rs password_may_be_as_long_as_its_limit", LOGIN)),
-    ("PASSWORD_CHECKS", Both("src/sys/password.rs queue_takes_its_limit_and_no_more")),
+    ("PASSWORD_CHECKS", Both("src/sys/password.rs queue_rejects_jobs_over_its_limit")),
     (
         "PASSWORD_ROUNDS",
         Fixed("what a new password gets and nothing is compared with; PASSWORD_ROUNDS_MAX bounds it"),
@@ -180,10 +179,7 @@ const HELD: &[(&str, Held)] = &[
     ),
     ("ORIGINS", Both(BOARD_LIMITS)),
     ("ORIGIN_BYTES", Both(BOARD_LIMITS)),
-    (
-        "FILE_PATH_BYTES",
-        By(BOARD_LIMITS, "src/sys/accounts.rs name_and_home_over_their_limits_are_no_account"),
-    ),
+    ("FILE_PATH_BYTES", By(BOARD_LIMITS, "src/sys/accounts.rs name_or_home_over_its_limit_is_rejected")),
     // src/limits.rs
     ("TABLE", Fixed("the limits by name")),
     ("BOARD", Fixed("a name")),
@@ -287,7 +283,7 @@ const HELD: &[(&str, Held)] = &[
     ("LOG_FILES_MAX", Both(RANGES)),
     ("LOG_WRITE_BYTES", By(LOG_TICK, "tests/system/logs.rs one_answer_is_bounded_and_the_rest_follows")),
     ("LOG_WRITES", Both(LOG_TICK)),
-    ("LOG_HEAD_BYTES", Both("src/sys/log_files/tests.rs head_has_room_for_the_longest_words")),
+    ("LOG_HEAD_BYTES", Both("src/sys/log_files/tests.rs longest_head_has_room")),
     ("LOG_BURST", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
     ("INTERFACE_NAME_BYTES", Both(BOARD_LIMITS)),
     ("HOST_NAME_BYTES", Both(BOARD_LIMITS)),
@@ -302,7 +298,7 @@ const HELD: &[(&str, Held)] = &[
     ("NETLINK_BYTES", Both("src/sys/network/rtnetlink.rs datagram_may_be_as_long_as_the_limit")),
     ("NETWORK_TURNS", Both("src/sys/network/rtnetlink.rs response_has_at_most_the_limit_of_datagrams")),
     ("DHCP_TRIES", Both("src/dhcp/client/tests.rs offer_without_an_ack_is_given_up")),
-    ("ACCOUNTS_BYTES", Both("src/sys/accounts.rs file_is_read_to_its_limit_and_in_whole_lines")),
+    ("ACCOUNTS_BYTES", Both("src/sys/accounts.rs whole_lines_up_to_the_limit_are_read")),
     (
         "COMPLAINT_BYTES",
         By(
@@ -397,7 +393,7 @@ const HELD: &[(&str, Held)] = &[
     (
         "COMMAND_TIMEOUT",
         By(
-            "src/sys/process/tests.rs command_has_its_time",
+            "src/sys/process/tests.rs command_deadline_is_that_of_the_limit",
             "tests/system/commands.rs a_program_that_does_not_end_is_killed_and_holds_nobody_up",
         ),
     ),
@@ -437,7 +433,7 @@ const HELD: &[(&str, Held)] = &[
             "longer than SHUTDOWN_TIMEOUT and KILL_TIMEOUT together, as src/limits.rs asserts: they end first",
         ),
     ),
-    ("BOARD_COMMAND_TIMEOUT", Both("src/sys/board.rs program_has_its_time_and_no_more")),
+    ("BOARD_COMMAND_TIMEOUT", Both("src/sys/board.rs program_is_killed_after_the_timeout")),
     ("TICK", Fixed("a step, and no bound: how late every other time may be")),
     ("NETWORK_POLL", Both("src/sys/network/mod.rs missing_interface_is_polled")),
     ("DHCP_RETRY_MIN", Both(DHCP_PAUSES)),
@@ -445,12 +441,7 @@ const HELD: &[(&str, Held)] = &[
     ("DHCP_RENEW_MIN", By(DHCP_RENEWAL, "src/dhcp/client/tests.rs lease_is_rebound_and_expires")),
     ("DHCP_LEASE_MIN", Both("src/dhcp/client/tests.rs unusable_replies_are_dropped")),
     ("LOG_FOLLOW_STEP", Fixed("a pause of the client, and no bound: one question follows")),
-    (
-        "LOG_RETRY_PAUSE",
-        Both(
-            "src/sys/log_files/tests.rs file_that_cannot_be_made_is_tried_again_after_the_pause_and_not_before",
-        ),
-    ),
+    ("LOG_RETRY_PAUSE", Both("src/sys/log_files/tests.rs failed_file_is_retried_after_the_pause")),
     ("LOG_WINDOW", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
     (
         "DEVICE_TIMEOUT",

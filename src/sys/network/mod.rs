@@ -472,6 +472,7 @@ fn allow(errors: &[Errno], result: Result<(), NetworkError>) -> Result<(), Netwo
     }
 }
 
+/// Error number of a socket or file operation, which all have one.
 fn errno_of(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
