@@ -150,7 +150,7 @@ fn fall_back(board: &Board, layout: &Image) -> Result<(), String> {
         println!(
             "==> {}: an empty slot B, {}",
             board.name,
-            if tries == GOOD { "once good" } else { "on trial" }
+            if tries == GOOD { "confirmed" } else { "in test" }
         );
         let disk = copy(board, "fall-back")?;
         image::blank(&disk, layout.partitions()[2])?;
