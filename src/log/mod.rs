@@ -106,7 +106,8 @@ macro_rules! log_frame {
     }};
 }
 
-/// Reports a broken invariant: a panic with debug assertions, a line of text without.
+/// Reports a broken invariant: a panic with debug assertions, otherwise an error in text, in every
+/// build.
 #[macro_export]
 macro_rules! internal_error {
     ($($argument:tt)+) => {{

@@ -55,7 +55,7 @@ pub fn handle_tick(now: Duration) {
     }
 }
 
-/// Logs every panic with its location, and writes the log before the process aborts.
+/// Logs every panic with its location, and writes the log before the process ends.
 pub fn log_panics() {
     let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,9 +1,10 @@
 //! Operating system of the server and of process 1: processes, signals, clock, files, passwords,
 //! notifications, and the network of a board.
 //!
-//! Most system calls of the program are here. The others are where their resource is: the event loop
-//! in `runtime`, sockets in `net`, mapped buffers in `mmap_buffer`, the terminal of a person in `ctl`
-//! and `cli`.
+//! Most system calls of the program are here. The others are beside their resource: the event loop in
+//! `runtime`, sockets in `net`, mapped buffers in `mmap_buffer`, standard error in `log`, the exec of
+//! another init in `init`, names and modes of the server's identity in `serve`, and the files and the
+//! terminal of a person in `ctl` and `cli`.
 
 mod accounts;
 pub mod board;
