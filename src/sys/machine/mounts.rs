@@ -37,7 +37,7 @@ impl fmt::Display for MountError {
         let Self { source, target, kind, errno } = self;
         write!(f, "cannot mount {source} on {target}: {}", Reason::from(*errno))?;
         match *errno {
-            Errno::INVAL => write!(f, "; it has no {kind}, or a damaged one"),
+            Errno::INVAL if source.starts_with('/') => write!(f, "; it has no {kind}, or a damaged one"),
             Errno::NODEV => write!(f, "; is the module of {kind} in /etc/friendlet/modules?"),
             _ => Ok(()),
         }
