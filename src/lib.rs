@@ -16,16 +16,16 @@
 //! | [`session`] | users, sessions, tokens, lock-out | limits, log |
 //! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | limits, log |
 //! | [`config`] | configuration file | service, session, limits, log |
-//! | [`call`] | values that pass between a transport and the api | session, limits |
-//! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, limits, log |
-//! | [`api`] | calls: routing, rights, handlers | call, friendcore, json, http, config, service, session, limits, log |
+//! | [`call`] | values that pass between a transport and the api | service, session, limits |
+//! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, service, session, limits, log |
+//! | [`api`] | calls: routing, rights, handlers | call, config, service, session, limits, log |
 //! | [`connection`] | one TCP connection as a state machine; slots, admission, eviction | api, call, friendcore, json, http, ws, config, service, session, limits, log |
 //! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, service, session, config, runtime, mmap_buffer, limits, log |
 //! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, limits, log |
 //! | [`ctl`] | command-line client | json, limits, log |
-//! | [`serve`] | the server: all of the above, joined | api, connection, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
+//! | [`serve`] | the server: all of the above, joined | api, call, connection, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
 //! | [`init`] | process 1 of a board: mounts, modules, network, watchdog, the server as its child | sys, service, config, limits, log |
-//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, connection, serve, init, ctl, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
+//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
 //! | `main` | entry point | cli |
 //!
 //! The modules from `json` to `connection` are sans-IO: bytes and `now` (time since start) go in, bytes and actions come out,

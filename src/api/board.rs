@@ -1,18 +1,14 @@
-//! The calls under `system.library/board`: how the board stands, and its end.
+//! The board, and the calls under `system.library/board`.
 
 use core::fmt;
-use core::time::Duration;
 
 use heapless::String;
 
-use super::Platform;
 use super::errno::EINVAL;
-use super::{Api, render};
-use crate::call::{Caller, Identity, Outcome};
+use super::{Context, internal};
+use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome};
 use crate::config::{Complaint, InForce};
-use crate::friendcore::content::{self, BoardLog, BoardStatus};
-use crate::friendcore::{Failure, Request};
-use crate::limits::{BOARD, BUILD_ID_BYTES, LOG_WRITE_BYTES, NOTICE_BYTES, REPLY_BYTES};
+use crate::limits::{BOARD, BUILD_ID_BYTES, NOTICE_BYTES};
 use crate::log::{self, Level};
 
 /// What the server knows of the board that it runs on, and will not know better while it runs.
@@ -73,125 +69,96 @@ impl BoardEnd {
     }
 }
 
-/// What is asked of the board.
-enum Asked {
-    Status,
-    Log,
-    End(BoardEnd),
+/// Reports what runs on the board, and its problems.
+pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Context<'_>) -> Outcome<'a> {
+    let board = &cx.api.board;
+    Outcome::Board(BoardStatus {
+        board: BOARD,
+        version: env!("CARGO_PKG_VERSION"),
+        build: &board.build,
+        slot: board.slot,
+        device_file: board.in_force.name(),
+        complaint: board.complaint.as_deref().unwrap_or_default(),
+        notice: board.notice.as_deref().unwrap_or_default(),
+        uptime_s: cx.now.as_secs(),
+    })
 }
 
-impl Api {
-    /// All of them are for administrators: a complaint shows what is in the device file.
-    pub(crate) fn board(
-        &mut self,
-        function: &[&str],
-        request: &Request<'_>,
-        identity: Identity,
-        caller: &Caller,
-        now: Duration,
-        platform: &mut dyn Platform,
-    ) -> Outcome {
-        let asked = match function {
-            ["status"] => Asked::Status,
-            ["log"] => Asked::Log,
-            ["reboot"] => Asked::End(BoardEnd::Reboot),
-            ["poweroff"] => Asked::End(BoardEnd::PowerOff),
-            _ => return self.fail(request.form, Failure::UnknownFunction),
+/// Returns the newest records, or those from `since` on. `level` sets the level from now on.
+pub(super) fn log<'a>(
+    call: &Call<'a>,
+    caller: &Caller,
+    identity: Identity,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    let refused = Outcome::Failed(Failure::Failed { function: "log", result: EINVAL });
+    let since = match call.parameter("since").map(str::parse::<u64>) {
+        None => None,
+        Some(Ok(since)) => Some(since),
+        Some(Err(_)) => return refused,
+    };
+    if let Some(name) = call.parameter("level") {
+        if !caller.may_change || !caller.is_answered {
+            return Outcome::Failed(Failure::NotPost);
+        }
+        let Some(level) = Level::from_name(name) else {
+            return refused;
         };
-        if !self.users.is_admin(identity.user()) {
-            return self.fail(request.form, Failure::NotAllowed);
-        }
-        match asked {
-            Asked::Status => self.board_status(now),
-            Asked::Log => self.board_log(request, identity, caller),
-            // Neither a link nor a picture in a page may bring a board down.
-            Asked::End(_) if !caller.may_change => self.fail(request.form, Failure::NotPost),
-            Asked::End(end) => self.end_board(end, request, identity, platform),
-        }
+        crate::info!("log: level {} by {}", name, cx.api.accounts.name(identity));
+        log::set_level(level);
     }
+    let page = &mut cx.api.page;
+    let since = since.unwrap_or_else(|| log::newest(page.len()));
+    let copied = log::since(since, page.len(), |part| {
+        let [first, second] = part.pieces;
+        page.get_mut(..first.len())?.copy_from_slice(first);
+        page.get_mut(first.len()..part.len())?.copy_from_slice(second);
+        Some((part.from, part.len()))
+    });
+    let Some((from, length)) = copied.flatten() else {
+        return internal("a page of the log longer than its buffer");
+    };
+    let stamp = log::stamp();
+    Outcome::BoardLog(LogPage {
+        board: BOARD,
+        build: &cx.api.board.build,
+        form: log::FORM,
+        level: log::level().name(),
+        wall_ms: stamp.wall_ms,
+        mono_ms: stamp.mono_ms,
+        from,
+        next: from + length as u64,
+        records: cx.api.page.get(..length).unwrap_or_default(),
+    })
+}
 
-    /// The newest records, or what follows `since`; with `level`, the level in force from now on.
-    fn board_log(&mut self, request: &Request<'_>, identity: Identity, caller: &Caller) -> Outcome {
-        let value = |key| request.parameters.get(key).filter(|value| !value.is_empty());
-        let refused = Failure::Failed { function: "log", result: EINVAL };
-        let since = match value("since").map(str::parse::<u64>) {
-            None => None,
-            Some(Ok(since)) => Some(since),
-            Some(Err(_)) => return self.fail(request.form, refused),
-        };
-        if let Some(name) = value("level") {
-            if !caller.may_change {
-                return self.fail(request.form, Failure::NotPost);
-            }
-            let Some(level) = Level::from_name(name) else {
-                return self.fail(request.form, refused);
-            };
-            let by = self.users.get(identity.user()).map(|user| user.name.as_str()).unwrap_or_default();
-            crate::info!("log: level {} by {}", name, by);
-            log::set_level(level);
-        }
-        let since = since.unwrap_or_else(|| log::newest(LOG_WRITE_BYTES));
-        let Self { scratch, board, .. } = self;
-        let written = log::since(since, LOG_WRITE_BYTES, |part| {
-            let stamp = log::stamp();
-            render(scratch, REPLY_BYTES, |out| {
-                content::board_log(
-                    out,
-                    &BoardLog {
-                        board: BOARD,
-                        build: &board.build,
-                        form: log::FORM,
-                        level: log::level().name(),
-                        wall_ms: stamp.wall_ms,
-                        mono_ms: stamp.mono_ms,
-                        from: part.from,
-                        next: part.next(),
-                        records: part.pieces,
-                    },
-                )
-            })
-        });
-        match written.map(|written| self.rendered(written, 200, true)) {
-            Some(Ok(answer)) => answer,
-            _ => self.fail(request.form, Failure::TableFull),
-        }
-    }
+/// Restarts the board.
+pub(super) fn reboot<'a>(
+    _: &Call<'a>,
+    _: &Caller,
+    identity: Identity,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    end(BoardEnd::Reboot, identity, cx)
+}
 
-    fn board_status(&mut self, now: Duration) -> Outcome {
-        let board = self.board.clone();
-        self.write(|out| {
-            content::board_status(
-                out,
-                &BoardStatus {
-                    board: BOARD,
-                    version: env!("CARGO_PKG_VERSION"),
-                    build: &board.build,
-                    slot: board.slot,
-                    device_file: board.in_force.name(),
-                    complaint: board.complaint.as_deref().unwrap_or_default(),
-                    notice: board.notice.as_deref().unwrap_or_default(),
-                    uptime_s: now.as_secs(),
-                },
-            )
-        })
-    }
+/// Switches the board off.
+pub(super) fn power_off<'a>(
+    _: &Call<'a>,
+    _: &Caller,
+    identity: Identity,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    end(BoardEnd::PowerOff, identity, cx)
+}
 
-    /// The answer is made before anything ends: whoever carries it out lets it go first.
-    fn end_board(
-        &mut self,
-        end: BoardEnd,
-        request: &Request<'_>,
-        identity: Identity,
-        platform: &mut dyn Platform,
-    ) -> Outcome {
-        match platform.end_board(end) {
-            Ok(()) => {
-                if let Some(user) = self.users.get(identity.user()) {
-                    crate::info!("board: {} by {}", end.name(), user.name);
-                }
-                self.write(content::status_ok)
-            }
-            Err(result) => self.fail(request.form, Failure::Failed { function: end.name(), result }),
+/// Ends the board. The platform sends the outcome before anything ends.
+fn end<'a>(end: BoardEnd, identity: Identity, cx: &mut Context<'_>) -> Outcome<'a> {
+    match cx.platform.end_board(end) {
+        Ok(()) => {
+            crate::info!("board: {} by {}", end.name(), cx.api.accounts.name(identity));
+            Outcome::Done
         }
+        Err(result) => Outcome::Failed(Failure::Failed { function: end.name(), result }),
     }
 }

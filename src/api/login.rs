@@ -4,192 +4,163 @@ use core::time::Duration;
 
 use heapless::String;
 
-use super::Api;
-use super::{Counters, Platform};
-use crate::call::{Caller, Identity, Outcome, PendingCall, PendingLogin};
-use crate::friendcore::content::{self, Login};
-use crate::friendcore::{Failure, Form, Request};
-use crate::limits::{PASSWORD_BYTES, PASSWORD_ROUNDS};
+use super::{Context, Counters, Platform};
+use crate::call::{
+    Call, Caller, Failure, Identity, Login, Outcome, PasswordVerdict, PendingCall, PendingLogin, Work,
+};
+use crate::limits::PASSWORD_BYTES;
 use crate::session::{PasswordHash, SessionKey, UserId, canonical_password};
 
-impl Api {
-    /// `system.library/login`: with `deviceid` as Friend Core answers it since 2021, without as in
-    /// 2016. A session and a device instead of a password go on with that session.
-    pub(crate) fn login(
-        &mut self,
-        request: &Request<'_>,
-        caller: &Caller,
-        now: Duration,
-        platform: &mut dyn Platform,
-    ) -> Outcome {
-        let value = |key| request.parameters.get(key).filter(|value| !value.is_empty());
-        let device = value("deviceid");
-        if !caller.may_change {
-            return self.fail(request.form, Failure::NotPost);
-        }
-        if let (Some(session), Some(_), None) = (request.session, device, value("password")) {
-            return self.resume(session, request.form, caller, now);
-        }
-        let (Some(name), Some(password)) = (value("username"), value("password")) else {
-            // Without a device the call is one of 2016, whichever way it comes.
-            let form = if device.is_some() { request.form } else { Form::Frame };
-            return self.fail(form, Failure::MissingCredentials);
-        };
-        let (Ok(name), Ok(device)) = (String::try_from(name), device.map(String::try_from).transpose())
-        else {
-            return self.refuse(device.is_some(), 0);
-        };
-        if let Some(left) = self.lockout.blocked_for(&name, caller.source, now) {
-            return self.refuse(device.is_some(), until_s(left, platform));
-        }
-        if password.len() > PASSWORD_BYTES {
-            return self.refuse(device.is_some(), 0);
-        }
-        if !self.may_check_password(caller.source) {
-            return self.fail(request.form, Failure::TableFull);
-        }
-        let user = self.users.find(&name);
-        let stored = user.and_then(|user| self.users.password(user).cloned());
-        // Who is not there takes as long to refuse as who is.
-        let (user, hash) = match stored {
-            Some(hash) => (user, hash),
-            None => (None, PasswordHash::dummy(self.rounds())),
-        };
-        let call_id = self.call_id();
-        let salt = *hash.salt();
-        match platform.check_password(canonical_password(password.as_bytes()), hash, call_id) {
-            Ok(()) => {
-                self.begin_check(call_id, caller.source);
-                let (source, admins_only) = (caller.source, caller.admins_only);
-                let job = PendingLogin { user, salt, name, device, source, admins_only };
-                Outcome::Pending { call_id, job: PendingCall::Login(job) }
-            }
-            Err(super::Refused) => self.fail(request.form, Failure::TableFull),
-        }
+/// Opens a session: with `deviceid` as Friend Core answers since 2021, without as in 2016. A session
+/// and a device instead of a password resume that session.
+pub(super) fn login<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_>) -> Outcome<'a> {
+    let now = cx.now;
+    let device = call.parameter("deviceid");
+    let has_device = device.is_some();
+    if let (Some(session), Some(_), None) = (call.session, device, call.parameter("password")) {
+        return resume(session, caller, cx);
     }
-
-    /// Ends a login whose password was checked.
-    pub(crate) fn finish_login(
-        &mut self,
-        job: &PendingLogin,
-        is_right: bool,
-        form: Form,
-        now: Duration,
-        platform: &mut dyn Platform,
-    ) -> Outcome {
-        // Guesses sent at the same time do not get past the block that the first of them brought.
-        if let Some(left) = self.lockout.blocked_for(&job.name, job.source, now) {
-            return self.refuse(job.device.is_some(), until_s(left, platform));
-        }
-        // A password that was changed while the old one was checked is not that any more.
-        let user = job.user.filter(|user| is_right && self.is_current(*user, Some(job.salt)));
-        let Some(user) = user else {
-            let blocked = self.lockout.handle_failure(&job.name, job.source, now);
-            if blocked.is_some() {
-                crate::warning!("user {}: too many wrong passwords, blocked for that source", job.name);
-            }
-            return self.refuse(job.device.is_some(), blocked.map_or(0, |left| until_s(left, platform)));
-        };
-        self.lockout.handle_success(&job.name, job.source);
-        let Some(level) = self.users.get(user).map(|user| user.level) else {
-            return self.refuse(job.device.is_some(), 0);
-        };
-        if job.admins_only && !self.users.is_admin(user) {
-            return Outcome::AtCapacity;
-        }
-        let opened = match platform.random() {
-            Ok(random) => self.sessions.open(user, level, job.device.as_deref(), random, now).ok(),
-            Err(super::Refused) => None,
-        };
-        if let Some(key) = self.sessions.take_displaced() {
-            // One login displaces one session, and its sockets are told before the next.
-            let _ = self.ended.push(key);
-        }
-        let Some(key) = opened else {
-            return self.fail(form, Failure::TableFull);
-        };
-        crate::info!("user {}: logged in", job.name);
-        self.write_login(
-            key,
-            user,
-            if job.device.is_some() { content::login_2021 } else { content::login_2016 },
-        )
+    let (Some(name), Some(password)) = (call.parameter("username"), call.parameter("password")) else {
+        return Outcome::Failed(Failure::MissingCredentials { has_device });
+    };
+    let (Ok(name), Ok(device)) = (String::try_from(name), device.map(String::try_from).transpose()) else {
+        return refuse(has_device, 0, cx);
+    };
+    if let Some(left) = cx.api.accounts.lockout.blocked_for(&name, caller.source, now) {
+        let until_s = until_s(left, cx.platform);
+        return refuse(has_device, until_s, cx);
     }
-
-    /// The rounds that checking a user's password takes. A device file made for another board may
-    /// have others than this one makes.
-    pub(crate) fn rounds(&self) -> u32 {
-        let passwords = self.users.iter().filter_map(|(id, _)| self.users.password(id));
-        passwords.map(PasswordHash::rounds).max().unwrap_or(PASSWORD_ROUNDS as u32)
+    if password.len() > PASSWORD_BYTES {
+        return refuse(has_device, 0, cx);
     }
-
-    fn resume(&mut self, session: &str, form: Form, caller: &Caller, now: Duration) -> Outcome {
-        match self.sessions.find(session, now) {
-            Some((_, user)) if caller.admins_only && !self.users.is_admin(user) => Outcome::AtCapacity,
-            Some((key, user)) => self.write_login(key, user, content::resume_2021),
-            None => self.fail(form, Failure::CannotResume),
-        }
+    let accounts = &mut cx.api.accounts;
+    if !accounts.may_check(caller.source) {
+        return Outcome::Failed(Failure::TableFull);
     }
-
-    fn write_login(
-        &mut self,
-        key: SessionKey,
-        user: UserId,
-        write: impl FnOnce(&mut crate::json::Writer<'_>, &Login<'_>) -> Result<(), crate::json::Full>,
-    ) -> Outcome {
-        let mut sessionid = String::<{ crate::limits::SESSION_ID_BYTES }>::new();
-        let (Some(id), Some(account)) = (self.sessions.id(key), self.users.get(user)) else {
-            return Outcome::Silence;
-        };
-        let _ = sessionid.push_str(id);
-        let account = account.clone();
-        self.write(|out| {
-            write(
-                out,
-                &Login {
-                    sessionid: &sessionid,
-                    level: account.level.name(),
-                    userid: user.index() as u32 + 1,
-                    fullname: &account.full_name,
-                    username: &account.name,
-                },
-            )
-        })
-    }
-
-    /// `until_s`: 0 when it is only the password that was wrong.
-    fn refuse(&mut self, later: bool, until_s: u64) -> Outcome {
-        Counters::add(&mut self.counters.refused_logins);
-        if later {
-            self.write(|out| content::login_blocked(out, until_s))
-        } else {
-            self.write(content::login_failed_2016)
+    let user = accounts.users.find(&name);
+    let stored = user.and_then(|user| accounts.users.password(user).cloned());
+    // A name that no user has takes as long to refuse as one that a user has.
+    let (user, hash) = match stored {
+        Some(hash) => (user, hash),
+        None => (None, PasswordHash::dummy(accounts.rounds())),
+    };
+    let id = cx.api.next_call_id();
+    let salt = *hash.salt();
+    match cx.platform.check_password(canonical_password(password.as_bytes()), hash, id) {
+        Ok(()) => {
+            cx.api.accounts.begin_check(id, caller.source);
+            let (source, admins_only) = (caller.source, caller.admins_only);
+            let work = Work::Login(PendingLogin { user, salt, name, device, source, admins_only });
+            Outcome::Pending(PendingCall { id, work })
         }
-    }
-
-    /// `system.library/user/logout`: ends the caller's session; an administrator may end another by
-    /// showing its id. Over the envelope Friend Core says nothing, and neither does this.
-    pub(crate) fn logout(&mut self, request: &Request<'_>, identity: Identity, now: Duration) -> Outcome {
-        let own = match identity {
-            Identity::Session(key, _) => Some(key),
-            // A token is the device file's: nothing sent here can end it.
-            Identity::Token(_) => None,
-        };
-        let named = request.session.filter(|_| self.users.is_admin(identity.user()));
-        let named = named.and_then(|id| self.sessions.find(id, now)).map(|(key, _)| key);
-        if let Some(key) = named.or(own)
-            && self.sessions.close(key)
-        {
-            // Every session fits once; a second mention needs no second notice.
-            let _ = self.ended.push(key);
-        }
-        match request.form {
-            Form::Envelope => Outcome::Silence,
-            form => self.write(|out| content::logout(out, form)),
-        }
+        Err(super::Refused) => Outcome::Failed(Failure::TableFull),
     }
 }
 
-pub(crate) fn until_s(left: Duration, platform: &dyn Platform) -> u64 {
+/// Completes a login whose password was checked.
+pub(super) fn complete<'a>(
+    pending: &PendingLogin,
+    verdict: &PasswordVerdict,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    let now = cx.now;
+    let has_device = pending.device.is_some();
+    let accounts = &mut cx.api.accounts;
+    // Guesses sent at the same time do not get past the block that the first of them caused.
+    if let Some(left) = accounts.lockout.blocked_for(&pending.name, pending.source, now) {
+        let until_s = until_s(left, cx.platform);
+        return refuse(has_device, until_s, cx);
+    }
+    let is_right = *verdict != PasswordVerdict::Wrong;
+    // A password that changed during the check is not the user's any more.
+    let user = pending.user.filter(|user| is_right && accounts.is_current(*user, Some(pending.salt)));
+    let Some(user) = user else {
+        let blocked = accounts.lockout.handle_failure(&pending.name, pending.source, now);
+        if blocked.is_some() {
+            crate::warning!("user {}: too many wrong passwords, blocked for that source", pending.name);
+        }
+        let until_s = blocked.map_or(0, |left| until_s(left, cx.platform));
+        return refuse(has_device, until_s, cx);
+    };
+    accounts.lockout.handle_success(&pending.name, pending.source);
+    let Some(level) = accounts.users.get(user).map(|user| user.level) else {
+        return super::internal("a login of a user who does not exist");
+    };
+    if pending.admins_only && !accounts.users.is_admin(user) {
+        return Outcome::AtCapacity;
+    }
+    let opened = match cx.platform.random() {
+        Ok(random) => accounts.sessions.open(user, level, pending.device.as_deref(), random, now).ok(),
+        Err(super::Refused) => None,
+    };
+    // A login displaces at most one session.
+    if let Some(key) = accounts.sessions.take_displaced() {
+        accounts.note_ended(key);
+    }
+    let Some(key) = opened else {
+        return Outcome::Failed(Failure::TableFull);
+    };
+    crate::info!("user {}: logged in", pending.name);
+    match login_of(key, user, cx) {
+        Some(login) => Outcome::LoggedIn { login, has_device },
+        None => super::internal("a session that was opened does not exist"),
+    }
+}
+
+fn resume<'a>(session: &str, caller: &Caller, cx: &'a mut Context<'_>) -> Outcome<'a> {
+    let accounts = &mut cx.api.accounts;
+    match accounts.sessions.find(session, cx.now) {
+        Some((_, user)) if caller.admins_only && !accounts.users.is_admin(user) => Outcome::AtCapacity,
+        Some((key, user)) => match login_of(key, user, cx) {
+            Some(login) => Outcome::Resumed(login),
+            None => super::internal("a session that was found does not exist"),
+        },
+        None => Outcome::Failed(Failure::CannotResume),
+    }
+}
+
+fn login_of<'a>(key: SessionKey, user: UserId, cx: &'a Context<'_>) -> Option<Login<'a>> {
+    let account = cx.api.accounts.users.get(user)?;
+    Some(Login {
+        sessionid: cx.api.accounts.sessions.id(key)?,
+        level: account.level.name(),
+        userid: user.index() as u32 + 1,
+        fullname: &account.full_name,
+        username: &account.name,
+    })
+}
+
+/// `until_s`: 0 when only the password was wrong.
+fn refuse<'a>(has_device: bool, until_s: u64, cx: &mut Context<'_>) -> Outcome<'a> {
+    Counters::add(&mut cx.api.counters.refused_logins);
+    Outcome::Failed(Failure::LoginRefused { has_device, until_s })
+}
+
+/// Confirms that the session is valid.
+pub(super) fn validate<'a>(_: &Call<'a>, _: &Caller, _: Identity, _: &'a mut Context<'_>) -> Outcome<'a> {
+    Outcome::Valid
+}
+
+/// Ends the caller's session; an administrator may end another one by its id.
+pub(super) fn logout<'a>(
+    call: &Call<'a>,
+    _: &Caller,
+    identity: Identity,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    let accounts = &mut cx.api.accounts;
+    let named = call.session.filter(|_| accounts.users.is_admin(identity.user()));
+    let named = named.and_then(|id| accounts.sessions.find(id, cx.now)).map(|(key, _)| key);
+    // A token belongs to the configuration file: no call ends it.
+    if let Some(key) = named.or(identity.session())
+        && accounts.sessions.close(key)
+    {
+        accounts.note_ended(key);
+    }
+    Outcome::LoggedOut
+}
+
+/// End of a block in seconds of Unix time.
+pub(super) fn until_s(left: Duration, platform: &dyn Platform) -> u64 {
     platform.unix_s().saturating_add(left.as_secs().max(1))
 }

@@ -1,6 +1,12 @@
-//! Calls: routing, rights and their meaning, whatever transport they came by.
+//! Calls: routing, rights and handlers, whatever transport and form they came by.
+//!
+//! [`handle`] takes a [`Call`] and its [`Caller`] and returns an [`Outcome`] that contains its content.
+//! A call whose outcome takes time is [`Outcome::Pending`]; [`complete`] returns its outcome. Each call
+//! is one row of the table in [`calls`].
 
+mod accounts;
 mod board;
+pub mod calls;
 mod counters;
 mod errno;
 mod login;
@@ -10,205 +16,78 @@ mod services;
 
 use core::time::Duration;
 
-use heapless::{String, Vec};
+use heapless::Vec;
 
+use self::accounts::Accounts;
 pub use self::board::{Board, BoardEnd};
+pub use self::calls::{CALLS, Effect, Handler, Row};
 pub use self::counters::Counters;
-pub(crate) use self::errno::ETIMEDOUT;
-pub use self::platform::{CommandEnd, PasswordVerdict, Platform, Refused};
-use crate::call::{Caller, Identity, Outcome};
-use crate::friendcore::{self, Failure, Form, Request, content};
-use crate::json::{self, Writer};
-use crate::limits::{PASSWORD_CHECKS, REPLY_BYTES, SESSIONS};
-use crate::log::RateLimit;
+use self::errno::ETIMEDOUT;
+pub use self::platform::{Platform, Refused};
+#[cfg(test)]
+pub(crate) use self::services::LOG_LINES;
+use crate::call::{Call, Caller, Completion, Failure, Outcome, PendingCall, Work};
+use crate::limits::LOG_WRITE_BYTES;
 use crate::service::{Action, Supervisor};
-use crate::session::{Lockout, SessionKey, SessionTable, Source, Tokens, Users};
+use crate::session::{Lockout, SessionTable, Tokens, Users};
 
-/// What the device file says that the server needs.
+/// State that the calls work on.
 #[derive(Debug)]
-pub struct ServerConfig {
-    /// Connections served at once, 2 to the board's `slots`.
-    pub slots: usize,
-    /// Whether the listener speaks TLS.
-    pub tls: bool,
-    /// Origins allowed beside the server's own.
-    pub origins: Vec<String<{ crate::limits::ORIGIN_BYTES }>, { crate::limits::ORIGINS }>,
-    /// Everybody who may log in.
-    pub users: Users,
-    /// Sessions of programs.
-    pub tokens: Tokens,
-    /// Everybody's sessions.
-    pub sessions: SessionTable,
-    /// Wrong passwords.
-    pub lockout: Lockout,
-    /// The services.
-    pub services: Supervisor,
-    /// The board.
-    pub board: Board,
-}
-
-pub(crate) struct Api {
-    pub(crate) tls: bool,
-    pub(crate) origins: Vec<String<{ crate::limits::ORIGIN_BYTES }>, { crate::limits::ORIGINS }>,
-    pub(crate) users: Users,
-    pub(crate) tokens: Tokens,
-    pub(crate) sessions: SessionTable,
-    pub(crate) lockout: Lockout,
+pub struct Api {
+    pub(crate) accounts: Accounts,
     pub(crate) services: Supervisor,
     pub(crate) board: Board,
     pub(crate) counters: Counters,
-    complaints: RateLimit,
-    /// Sessions that have ended and whose sockets are still to be told.
-    pub(crate) ended: Vec<SessionKey, SESSIONS>,
-    /// Passwords being checked: their tickets, and where they came from.
-    checks: Vec<(u64, Source), { PASSWORD_CHECKS + 1 }>,
-    pub(crate) scratch: Box<[u8]>,
-    /// Where an envelope is made that is too long for one message.
-    envelope: Box<[u8]>,
-    length: usize,
-    /// Whether that content is of our own making.
-    own: bool,
+    /// Page of a log in the outcome of the latest call.
+    page: Box<[u8]>,
     last_call_id: u64,
 }
 
+/// Everything that a handler may use.
+pub struct Context<'c> {
+    /// State of the calls.
+    pub api: &'c mut Api,
+    /// The operating system.
+    pub platform: &'c mut dyn Platform,
+    /// Time since the start of the server.
+    pub now: Duration,
+}
+
 impl Api {
-    pub(crate) fn new(config: ServerConfig) -> Self {
-        let ServerConfig { tls, origins, users, tokens, sessions, lockout, services, board, .. } = config;
+    /// An api over these tables.
+    pub fn new(
+        users: Users,
+        tokens: Tokens,
+        sessions: SessionTable,
+        lockout: Lockout,
+        services: Supervisor,
+        board: Board,
+    ) -> Self {
         Self {
-            tls,
-            origins,
-            users,
-            tokens,
-            sessions,
-            lockout,
+            accounts: Accounts::new(users, tokens, sessions, lockout),
             services,
             board,
             counters: Counters::default(),
-            complaints: RateLimit::default(),
-            ended: Vec::new(),
-            checks: Vec::new(),
-            scratch: vec![0; REPLY_BYTES].into_boxed_slice(),
-            envelope: vec![0; REPLY_BYTES].into_boxed_slice(),
-            length: 0,
-            own: true,
+            page: vec![0; LOG_WRITE_BYTES].into_boxed_slice(),
             last_call_id: 0,
         }
     }
 
-    /// Content of the last [`Outcome::Content`].
-    pub(crate) fn content(&self) -> &str {
-        self.scratch.get(..self.length).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+    fn next_call_id(&mut self) -> u64 {
+        self.last_call_id += 1;
+        self.last_call_id
     }
 
-    /// Whether the content is none that a device file or a program has made.
-    pub(crate) fn is_own(&self) -> bool {
-        self.own
-    }
-
-    /// The same in the envelope of a response. `None`: it does not fit.
-    pub(crate) fn wrapped(&mut self, request_id: &str) -> Option<&[u8]> {
-        let own = self.own;
-        let content = self.scratch.get(..self.length).and_then(|bytes| core::str::from_utf8(bytes).ok())?;
-        let length = render(&mut self.envelope, REPLY_BYTES, |out| {
-            friendcore::reply::response(out, request_id, content, own)
-        });
-        self.envelope.get(..length.ok()?)
-    }
-
-    /// Logs why a message was refused, when not too many were of late.
-    pub(crate) fn complain(&mut self, why: impl core::fmt::Display, now: Duration) {
-        if let Some(held_back) = self.complaints.pass(now) {
-            crate::debug!("message refused: {} ({} like it not shown)", why, held_back);
-        }
-    }
-
-    /// Decides a call and carries it out.
-    pub(crate) fn handle_call(
-        &mut self,
-        request: &Request<'_>,
-        caller: &Caller,
-        now: Duration,
-        platform: &mut dyn Platform,
-    ) -> Outcome {
-        Counters::add(&mut self.counters.calls);
-        let mut segments: Vec<&str, 5> = Vec::new();
-        let mut rest = request.path.trim_matches('/');
-        loop {
-            let slash = rest.bytes().position(|byte| byte == b'/');
-            let segment = slash.map_or(rest, |slash| rest.get(..slash).unwrap_or_default());
-            if segments.push(segment).is_err() {
-                return self.fail(request.form, Failure::UnknownFunction);
-            }
-            let Some(slash) = slash else { break };
-            rest = rest.get(slash + 1..).unwrap_or_default();
-        }
-        let Some((&"system.library", function)) = segments.split_first() else {
-            return match request.form {
-                Form::Envelope => Outcome::UnknownLibrary,
-                Form::Frame => Outcome::Silence,
-                Form::Http => self.fail(request.form, Failure::UnknownFunction),
-            };
-        };
-        if function == ["login"] {
-            return self.login(request, caller, now, platform);
-        }
-        let identity = match self.authorise(request, caller, now) {
-            Ok(identity) => identity,
-            Err(_) if caller.admins_only => return Outcome::AtCapacity,
-            Err(failure) => return self.fail(request.form, failure),
-        };
-        if caller.admins_only && !self.users.is_admin(identity.user()) {
-            return Outcome::AtCapacity;
-        }
-        match function {
-            ["validate"] => self.write(content::validate),
-            ["user", "updatepassword"] => self.update_password(request, identity, caller, now, platform),
-            ["user", "logout"] => self.logout(request, identity, now),
-            ["board", function @ ..] => self.board(function, request, identity, caller, now, platform),
-            ["services", function @ ..] => self.services(function, request, identity, now, platform),
-            _ => self.fail(request.form, Failure::UnknownFunction),
-        }
-    }
-
-    /// Whose call this is. A bound socket speaks for whom it is bound to, as in Friend Core; all else
-    /// shows its session with each call.
-    fn authorise<'m>(
-        &mut self,
-        request: &Request<'m>,
-        caller: &Caller,
-        now: Duration,
-    ) -> Result<Identity, Failure<'m>> {
-        if let (Form::Envelope, Some(identity)) = (request.form, caller.bound) {
-            let is_alive = match identity {
-                Identity::Session(key, _) => self.sessions.touch(key, now),
-                Identity::Token(_) => true,
-            };
-            // One whose session has just ended will be told so, and speaks for nobody until then.
-            if is_alive {
-                return Ok(identity);
-            }
-        }
-        let given = request.session.filter(|session| !session.is_empty()).ok_or(Failure::MissingSession)?;
-        self.identify(given, now).ok_or(Failure::UnknownSession { given })
-    }
-
-    /// Whose session this id is. Finding a session is activity in it.
-    pub(crate) fn identify(&mut self, session: &str, now: Duration) -> Option<Identity> {
-        match self.sessions.find(session, now) {
-            Some((key, user)) => Some(Identity::Session(key, user)),
-            None => self.tokens.find(session).map(Identity::Token),
-        }
-    }
-
-    /// Carries out what the supervisor asks for.
-    pub(crate) fn pump(&mut self, now: Duration, platform: &mut dyn Platform) {
+    /// Executes the actions of the supervisor.
+    pub(crate) fn run_actions(&mut self, now: Duration, platform: &mut dyn Platform) {
         while let Some(action) = self.services.poll_action() {
             match action {
                 Action::Spawn { service } => {
-                    let spawned = match self.services.table().get(service) {
-                        Some(spec) => platform.spawn(service, spec),
-                        None => continue,
+                    let Some(spec) = self.services.table().get(service) else {
+                        debug_assert!(false, "a service outside the table");
+                        continue;
                     };
+                    let spawned = platform.spawn(service, spec);
                     self.services.handle_spawned(service, spawned, now);
                 }
                 Action::Signal { pid, signal, .. } => platform.signal(pid, signal),
@@ -219,72 +98,144 @@ impl Api {
             }
         }
     }
+}
 
-    /// Whether one more password of this source may be checked: half of the queue is for others,
-    /// so that nobody keeps everybody from logging in.
-    pub(crate) fn may_check_password(&self, source: Source) -> bool {
-        let of_source = self.checks.iter().filter(|(_, other)| *other == source).count();
-        of_source < PASSWORD_CHECKS.div_ceil(2) && !self.checks.is_full()
+/// Routes a call, checks the caller's right, and runs its handler.
+pub fn handle<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_>) -> Outcome<'a> {
+    Counters::add(&mut cx.api.counters.calls);
+    let Some(segments) = split(call.path) else {
+        return Outcome::Failed(Failure::UnknownFunction);
+    };
+    let Some((&"system.library", function)) = segments.split_first() else {
+        return Outcome::Failed(Failure::UnknownLibrary);
+    };
+    let row = Row::find(function);
+    if let Some((Row { handler: Handler::Public(handler), effect, .. }, _)) = row {
+        return match check_effect(*effect, caller) {
+            Ok(()) => handler(call, caller, cx),
+            Err(failure) => Outcome::Failed(failure),
+        };
     }
-
-    /// A password of this source is being checked.
-    pub(crate) fn begin_check(&mut self, call_id: u64, source: Source) {
-        // There is room, or it would not have been begun.
-        let _ = self.checks.push((call_id, source));
+    let identity = match cx.api.accounts.authorise(call, caller, cx.now) {
+        Ok(identity) => identity,
+        Err(_) if caller.admins_only => return Outcome::AtCapacity,
+        Err(failure) => return Outcome::Failed(failure),
+    };
+    let is_admin = cx.api.accounts.is_admin(identity);
+    if caller.admins_only && !is_admin {
+        return Outcome::AtCapacity;
     }
-
-    /// A password was checked, whether somebody still waits for it or not.
-    pub(crate) fn end_check(&mut self, call_id: u64) {
-        self.checks.retain(|(other, _)| *other != call_id);
+    let Some((row, name)) = row else {
+        return Outcome::Failed(Failure::UnknownFunction);
+    };
+    let service = match row.handler {
+        Handler::Administrator(_) if !is_admin => return Outcome::Failed(Failure::NotAllowed),
+        Handler::Service(_) | Handler::Verb(_) => {
+            let name = name.or_else(|| call.parameters.get("serviceName"));
+            match services::find(name, identity, cx) {
+                Ok(service) => Some(service),
+                Err(failure) => return Outcome::Failed(failure),
+            }
+        }
+        Handler::Public(_) | Handler::Session(_) | Handler::Administrator(_) => None,
+    };
+    if let Err(failure) = check_effect(row.effect, caller) {
+        return Outcome::Failed(failure);
     }
-
-    pub(crate) fn call_id(&mut self) -> u64 {
-        self.last_call_id += 1;
-        self.last_call_id
-    }
-
-    pub(crate) fn write(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), json::Full>) -> Outcome {
-        self.write_within(REPLY_BYTES, 200, write).unwrap_or_else(|json::Full| Outcome::Silence)
-    }
-
-    /// Writes content of at most `limit` bytes.
-    pub(crate) fn write_within(
-        &mut self,
-        limit: usize,
-        status: u16,
-        write: impl FnOnce(&mut Writer<'_>) -> Result<(), json::Full>,
-    ) -> Result<Outcome, json::Full> {
-        let written = render(&mut self.scratch, limit, write);
-        self.rendered(written, status, true)
-    }
-
-    /// Takes note of what [`render`] wrote to the scratch, and whether it was all of our own making.
-    pub(crate) fn rendered(
-        &mut self,
-        written: Result<usize, json::Full>,
-        status: u16,
-        own: bool,
-    ) -> Result<Outcome, json::Full> {
-        self.length = written?;
-        self.own = own;
-        Ok(Outcome::Content { status })
-    }
-
-    pub(crate) fn fail(&mut self, form: Form, failure: Failure<'_>) -> Outcome {
-        let status = if form == Form::Http { failure.http_status() } else { 200 };
-        self.write_within(REPLY_BYTES, status, |out| failure.write(form, out))
-            .unwrap_or_else(|json::Full| Outcome::Silence)
+    match (row.handler, service) {
+        (Handler::Public(handler), _) => handler(call, caller, cx),
+        (Handler::Session(handler) | Handler::Administrator(handler), _) => {
+            handler(call, caller, identity, cx)
+        }
+        (Handler::Service(handler), Some(service)) => handler(call, identity, service, cx),
+        (Handler::Verb(verb), Some(service)) => services::run(verb, identity, service, cx),
+        (Handler::Service(_) | Handler::Verb(_), None) => internal("a call about a service without one"),
     }
 }
 
-/// Writes to the front of `scratch`, at most `limit` bytes; gives how many.
-pub(crate) fn render(
-    scratch: &mut [u8],
-    limit: usize,
-    write: impl FnOnce(&mut Writer<'_>) -> Result<(), json::Full>,
-) -> Result<usize, json::Full> {
-    let limit = limit.min(scratch.len());
-    let mut out = Writer::new(scratch.get_mut(..limit).unwrap_or_default());
-    write(&mut out)?;
-    Ok(out.finish()?.len())
+/// Returns the outcome of a pending call.
+pub fn complete<'a>(
+    pending: &PendingCall,
+    completion: Completion<'a>,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    match (&pending.work, completion) {
+        (_, Completion::TimedOut) => {
+            crate::warning!("call {}: no completion in time", pending.function());
+            Outcome::Failed(Failure::Failed { function: pending.function(), result: ETIMEDOUT })
+        }
+        (Work::Login(login), Completion::Password(verdict)) => login::complete(login, &verdict, cx),
+        (Work::Password(password), Completion::Password(verdict)) => {
+            password::complete(password, verdict, cx)
+        }
+        (Work::Command, Completion::Command(output)) => Outcome::Command(output),
+        (Work::Command, Completion::Password(_)) | (_, Completion::Command(_)) => {
+            internal("a completion of another kind of call")
+        }
+    }
+}
+
+/// Segments of a path between its slashes; `None`: more than any call has.
+fn split(path: &str) -> Option<Vec<&str, 5>> {
+    let mut segments = Vec::new();
+    let mut rest = path.trim_matches('/');
+    loop {
+        let slash = rest.bytes().position(|byte| byte == b'/');
+        let (segment, after) = match slash.and_then(|slash| rest.split_at_checked(slash)) {
+            Some((segment, after)) => (segment, after.get(1..)),
+            None => (rest, None),
+        };
+        segments.push(segment).ok()?;
+        match after {
+            Some(after) => rest = after,
+            None => return Some(segments),
+        }
+    }
+}
+
+fn check_effect(effect: Effect, caller: &Caller) -> Result<(), Failure<'static>> {
+    match effect {
+        Effect::Changes if !caller.may_change => Err(Failure::NotPost),
+        Effect::ChangesAnswered if !caller.may_change || !caller.is_answered => Err(Failure::NotPost),
+        Effect::Reads | Effect::Changes | Effect::ChangesAnswered => Ok(()),
+    }
+}
+
+/// Outcome of a state that cannot occur.
+fn internal(state: &'static str) -> Outcome<'static> {
+    debug_assert!(false, "{state}");
+    crate::error!("internal error: {}", state);
+    Outcome::Failed(Failure::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_splits_at_its_slashes() {
+        let segments = |path| split(path).map(|segments| segments.join("|"));
+        assert_eq!(
+            segments("/system.library/services/hello/start/"),
+            Some("system.library|services|hello|start".into())
+        );
+        assert_eq!(segments("system.library"), Some("system.library".into()));
+        assert_eq!(segments("a//b"), Some("a||b".into()));
+        assert_eq!(segments(""), Some("".into()));
+        assert_eq!(segments("a/b/c/d/e/f"), None);
+    }
+
+    #[test]
+    fn each_path_of_the_table_finds_its_own_row() {
+        for row in CALLS {
+            let (found, name) = Row::find(row.path).unwrap();
+            assert_eq!(found.path, row.path);
+            assert_eq!(name.is_some(), row.path.contains(&calls::NAME), "{:?}", row.path);
+        }
+        let (row, name) = Row::find(&["services", "start"]).unwrap();
+        assert_eq!((row.path, name), (&["services", calls::NAME, "start"][..], None));
+        assert!(Row::find(&["services"]).is_none());
+        assert!(Row::find(&["board", "start"]).is_none());
+        assert!(Row::find(&[]).is_none());
+    }
 }

@@ -1,40 +1,19 @@
-//! What only the system can do.
+//! The operating system as the api uses it.
 
 use super::BoardEnd;
 use crate::limits::SESSION_ID_BYTES;
 use crate::service::{Arguments, ServiceId, Signal, Spec};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
 
-/// The system has no place for it now: its queue or table is full.
+/// A queue or table of the system is full.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Refused;
 
-/// What became of a password that was checked, or made.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PasswordVerdict {
-    /// It is not the password.
-    Wrong,
-    /// It is the password.
-    Right,
-    /// What was to be checked is right, and this is the new one.
-    Made(PasswordHash),
-}
-
-/// How a named command ended, and what it said.
-#[derive(Clone, Copy, Debug)]
-pub struct CommandEnd<'a> {
-    /// `exit 0`, `signal 9` or `timed out`.
-    pub exit: &'a str,
-    /// Its output, at most as much as the limit lets through.
-    pub output: &'a [u8],
-    /// Whether there was more.
-    pub is_cut: bool,
-}
-
-/// The system as the server needs it. Each method returns at once; what takes longer comes back
-/// through [`Server`](super::Server) under its call_id.
+/// The operating system as the api uses it. Each method returns at once; the end of longer work completes
+/// the call of that id.
 pub trait Platform {
-    /// Makes the process of a service, in a group of its own; gives its pid, or the error number.
+    /// Starts the process of a service in a process group of its own; returns its pid, or the error
+    /// number.
     fn spawn(&mut self, service: ServiceId, spec: &Spec) -> Result<u32, i32>;
 
     /// Signals the process group that `pid` leads. One that is gone is no error.
@@ -43,12 +22,14 @@ pub trait Platform {
     /// Writes down durably which services start with the server; whether that worked.
     fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool;
 
-    /// Runs a named command of a service. Its end comes to
-    /// [`Server::handle_command_end`](super::Server::handle_command_end).
+    /// Copies output of a service to `room`: from position `since` on, or the newest. Returns the position
+    /// of the first byte, counted since the start of the server, and how many there are.
+    fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize);
+
+    /// Runs a named command of a service, whose end completes the call.
     fn run_command(&mut self, service: &Spec, argv: &Arguments, call_id: u64) -> Result<(), Refused>;
 
-    /// Checks a password. The verdict comes to
-    /// [`Server::handle_password`](super::Server::handle_password).
+    /// Checks a password. The verdict completes the call.
     fn check_password(
         &mut self,
         canonical: [u8; CANONICAL_PASSWORD_BYTES],
@@ -56,8 +37,8 @@ pub trait Platform {
         call_id: u64,
     ) -> Result<(), Refused>;
 
-    /// Makes a new password, once the old one is found to be right where one is given: what was received
-    /// and what is stored. The verdict comes to [`Server::handle_password`](super::Server::handle_password).
+    /// Hashes a new password, after a check of the old one (as received, and as stored) where one is
+    /// given. The verdict completes the call.
     fn change_password(
         &mut self,
         old: Option<([u8; CANONICAL_PASSWORD_BYTES], PasswordHash)>,

@@ -1,220 +1,169 @@
-//! The HTTP half of a connection: one request, one answer, or the upgrade.
+//! The HTTP half of a connection: one request, one response, or the upgrade.
 
 use core::time::Duration;
 
+use heapless::{String, Vec};
+
 use super::Admission;
 use super::machine::{Connection, Context, Finish, PendingReply};
-use crate::api::Api;
-use crate::api::{Counters, Platform};
-use crate::call::{Caller, Outcome};
-use crate::call::{ParameterError, Parameters};
-use crate::friendcore::{Form, Request};
+use crate::api::{self, Api, Counters};
+use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
+use crate::friendcore::{Form, reply as encode};
 use crate::http::{self, Head, Method, Pairs, Rejection};
-use crate::limits::{ANSWER_TIMEOUT, MESSAGE_BYTES};
+use crate::json::Writer;
+use crate::limits::{MESSAGE_BYTES, ORIGIN_BYTES, ORIGINS, SEND_BYTES, SEND_RESERVE_BYTES};
 use crate::ws::{Limits, Socket};
 
-/// Where Friend Core's functions are.
+/// Prefix of the paths of calls.
 const CALLS: &str = "/system.library/";
-/// What a client that was turned away should wait before it comes again, in seconds.
+/// Value of `retry-after` for a client that was rejected at capacity, in seconds.
 const RETRY_AFTER_S: u32 = 5;
+/// Longest body of the response to a call.
+const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTES;
 
-/// What a whole request asks for.
-enum Asked {
+/// Configuration of the HTTP half.
+#[derive(Debug)]
+pub(super) struct Config {
+    /// Whether the listener speaks TLS.
+    pub(super) tls: bool,
+    /// Origins allowed beside the server's own.
+    pub(super) origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
+}
+
+/// Target of a whole request.
+enum Route {
     Page { head_only: bool },
     Health { head_only: bool },
     Preflight,
     Socket(http::Upgrade),
-    Call { posted: bool },
+    Call { is_post: bool },
 }
 
-impl Connection {
-    /// Looks whether a request is whole, and answers it.
-    pub(super) fn handle_request(&mut self, cx: &mut Context<'_>) {
-        let parsed = match http::parse_head(self.receive.filled()) {
-            Ok(None) => return,
-            Ok(Some((head, length))) if self.receive.filled().len() < length + head.content_length => return,
-            Ok(Some((head, length))) => ask(&head, &cx.api.origins, cx.api.tls).map(|asked| {
-                let body = length..length + head.content_length;
-                (asked, body, head.path_at.clone(), head.query_at.clone())
-            }),
-            Err(rejection) => Err(rejection),
-        };
-        let (asked, body, path, query) = match parsed {
-            Ok(parsed) => parsed,
-            Err(rejection) => {
-                Counters::add(&mut cx.api.counters.bad_requests);
-                self.reject(&rejection, cx.now);
-                return;
-            }
-        };
-        let is_full = self.admission != Admission::Open;
-        match asked {
-            Asked::Socket(upgrade) => self.handle_upgrade(&upgrade, body.start, query, cx),
-            Asked::Call { posted } => {
-                let caller = self.caller(posted);
-                let filled = self.receive.filled_mut();
-                // The head lies before the body, and in it the path before the query.
-                let (head, body_and_rest) = filled.split_at_mut(body.start);
-                let body = body_and_rest.get_mut(..body.len()).unwrap_or_default();
-                let (path_part, query_part) = head.split_at_mut(query.start);
-                let path = path_part.get_mut(path).unwrap_or_default();
-                let query = query_part.get_mut(..query.len()).unwrap_or_default();
-                let answer = call(path, query, body, &caller, cx.api, cx.now, cx.platform);
-                self.handle_call_answer(answer, cx);
-            }
-            _ if is_full => self.reject_at_capacity(cx.api, cx.now),
-            Asked::Page { head_only } => self.respond(cx.now, |room| http::write_page(room, head_only).ok()),
-            Asked::Health { head_only } => {
-                self.respond(cx.now, |room| http::write_health(room, head_only).ok());
-            }
-            Asked::Preflight => self.respond(cx.now, |room| http::write_preflight(room).ok()),
-        }
-    }
+/// What became of the response to a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reply {
+    /// It is in the send buffer.
+    Sent,
+    /// It follows.
+    Pending,
+    /// Only administrators are served.
+    AtCapacity,
+}
 
-    fn handle_call_answer(&mut self, answer: Result<Outcome, Rejection>, cx: &mut Context<'_>) {
-        match answer {
-            Err(rejection) => {
-                Counters::add(&mut cx.api.counters.bad_requests);
-                self.reject(&rejection, cx.now);
-            }
-            Ok(Outcome::Pending { call_id, job }) => {
-                self.receive.clear();
-                self.waiting = Some(PendingReply {
-                    call_id,
-                    job,
-                    form: Form::Http,
-                    request_id: None,
-                    until: cx.now + ANSWER_TIMEOUT,
-                });
-            }
-            Ok(answer) => self.reply_request(answer, cx.api, cx.now),
-        }
-    }
-
-    /// Answers the one request of this connection.
-    pub(super) fn reply_request(&mut self, answer: Outcome, api: &mut Api, now: Duration) {
-        match answer {
-            Outcome::Content { status } => {
-                let content = api.content();
-                self.respond(now, |room| http::write_call(room, status, content.as_bytes(), false).ok());
-            }
-            Outcome::AtCapacity => self.reject_at_capacity(api, now),
-            // The form of a call over HTTP always has content; none is an empty one.
-            Outcome::Silence | Outcome::UnknownLibrary | Outcome::Pending { .. } => {
-                self.respond(now, |room| http::write_call(room, 200, b"", false).ok());
-            }
-        }
-    }
-
-    /// Upgrades to a WebSocket. A session in the address (`/fcws?sessionid=..`) counts as shown. In
-    /// the administrators' slot a socket without one has a short time to bind to an administrator's;
-    /// at the door there is no socket for anybody.
-    fn handle_upgrade(
-        &mut self,
-        upgrade: &http::Upgrade,
-        length: usize,
-        query: core::ops::Range<usize>,
-        cx: &mut Context<'_>,
-    ) {
-        let query = self.receive.filled_mut().get_mut(query).unwrap_or_default();
-        let shown = Pairs::new(query).flatten().find(|(key, _)| *key == "sessionid").map(|(_, value)| value);
-        let identity = shown.and_then(|session| cx.api.identify(session, cx.now));
-        let is_let_in = match (self.admission, identity) {
-            (Admission::Open, _) | (Admission::Administrators, None) => true,
-            (Admission::Administrators, Some(identity)) => cx.api.users.is_admin(identity.user()),
-            (Admission::Overflow, _) => false,
-        };
-        if !is_let_in {
-            self.reject_at_capacity(cx.api, cx.now);
+/// Answers a request once it is whole.
+pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) {
+    let parsed = match http::parse_head(connection.receive.filled()) {
+        Ok(None) => return,
+        Ok(Some((head, length))) if connection.receive.filled().len() < length + head.content_length => {
             return;
         }
-        let written = self.send.raw(|room| http::write_switching(room, upgrade).ok());
-        if written.is_err() {
-            self.finish(Finish::Abort, cx.now);
+        Ok(Some((head, length))) => route(&head, cx.http).map(|route| {
+            let body = length..length + head.content_length;
+            (route, body, head.path_at.clone(), head.query_at.clone())
+        }),
+        Err(rejection) => Err(rejection),
+    };
+    let (route, body, path, query) = match parsed {
+        Ok(parsed) => parsed,
+        Err(rejection) => {
+            Counters::add(&mut cx.api.counters.bad_requests);
+            reject(connection, &rejection, cx.now);
             return;
         }
-        self.receive.consume(length);
-        match identity {
-            Some(identity) => self.authenticate(identity),
-            None => self.deauthenticate(cx.now),
+    };
+    let is_full = connection.place.admission != Admission::Open;
+    match route {
+        Route::Socket(upgrade) => handle_upgrade(connection, &upgrade, body.start, query, cx),
+        Route::Call { is_post } => {
+            let mut receive = core::mem::take(&mut connection.receive);
+            // The head lies before the body, and in it the path before the query.
+            let (head, body_and_rest) = receive.filled_mut().split_at_mut(body.start);
+            let body = body_and_rest.get_mut(..body.len()).unwrap_or_default();
+            let (path_part, query_part) = head.split_at_mut(query.start);
+            let path = path_part.get_mut(path).unwrap_or_default();
+            let query = query_part.get_mut(..query.len()).unwrap_or_default();
+            handle_call(connection, path, query, body, is_post, cx);
+            receive.clear();
+            connection.receive = receive;
         }
-        self.socket = Some(Socket::new(Limits { message_bytes: MESSAGE_BYTES, binary: false }, cx.now));
-    }
-
-    pub(super) fn reject_at_capacity(&mut self, api: &mut Api, now: Duration) {
-        Counters::add(&mut api.counters.rejected_at_capacity);
-        self.reject(&Rejection::AT_CAPACITY, now);
-    }
-
-    pub(super) fn reject(&mut self, rejection: &Rejection, now: Duration) {
-        self.respond(now, |room| http::write_rejection(room, rejection, RETRY_AFTER_S).ok());
-    }
-
-    /// Sends the one response of this connection.
-    pub(super) fn respond(&mut self, now: Duration, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
-        self.receive.clear();
-        let finish = if self.send.raw(write).is_ok() { Finish::Graceful } else { Finish::Abort };
-        self.finish(finish, now);
+        _ if is_full => reject_at_capacity(connection, cx.api, cx.now),
+        Route::Page { head_only } => {
+            respond(connection, cx.now, |room| http::write_page(room, head_only).ok());
+        }
+        Route::Health { head_only } => {
+            respond(connection, cx.now, |room| http::write_health(room, head_only).ok());
+        }
+        Route::Preflight => respond(connection, cx.now, |room| http::write_preflight(room).ok()),
     }
 }
 
-fn ask(
-    head: &Head<'_>,
-    origins: &[heapless::String<{ crate::limits::ORIGIN_BYTES }>],
-    tls: bool,
-) -> Result<Asked, Rejection> {
+fn route(head: &Head<'_>, config: &Config) -> Result<Route, Rejection> {
     if head.upgrade.is_some() {
-        return http::check_upgrade(head, origins.iter().map(|origin| origin.as_str()), tls)
-            .map(Asked::Socket);
+        let origins = config.origins.iter().map(|origin| origin.as_str());
+        return http::check_upgrade(head, origins, config.tls).map(Route::Socket);
     }
     let head_only = head.method == Method::Head;
     match (head.method, head.path) {
-        (Method::Options, _) => Ok(Asked::Preflight),
+        (Method::Options, _) => Ok(Route::Preflight),
         (Method::Get | Method::Post, path) if path.starts_with(CALLS) => {
-            let posted = head.method == Method::Post;
-            if posted && head.content_length > 0 {
+            let is_post = head.method == Method::Post;
+            if is_post && head.content_length > 0 {
                 http::check_content_type(head.content_type)?;
             }
-            Ok(Asked::Call { posted })
+            Ok(Route::Call { is_post })
         }
-        (Method::Get | Method::Head, "/") => Ok(Asked::Page { head_only }),
-        (Method::Get | Method::Head, "/healthz") => Ok(Asked::Health { head_only }),
+        (Method::Get | Method::Head, "/") => Ok(Route::Page { head_only }),
+        (Method::Get | Method::Head, "/healthz") => Ok(Route::Health { head_only }),
         _ => Err(Rejection::NOT_FOUND),
     }
 }
 
-fn call(
+fn handle_call(
+    connection: &mut Connection,
     path: &mut [u8],
     query: &mut [u8],
     body: &mut [u8],
-    caller: &Caller,
-    api: &mut Api,
-    now: Duration,
-    platform: &mut dyn Platform,
-) -> Result<Outcome, Rejection> {
-    let path = http::decode_path(path)?;
+    is_post: bool,
+    cx: &mut Context<'_>,
+) {
     let mut parameters = Parameters::default();
+    let decoded = http::decode_path(path).map_err(Rejection::from);
+    let path = match decoded.and_then(|path| collect(&mut parameters, body, query).map(|()| path)) {
+        Ok(path) => path,
+        Err(rejection) => {
+            Counters::add(&mut cx.api.counters.bad_requests);
+            reject(connection, &rejection, cx.now);
+            return;
+        }
+    };
+    let session = parameters.get("sessionid").or_else(|| parameters.get("authid"));
+    let call = Call { path: path.trim_start_matches('/'), parameters: &parameters, session };
+    let caller = connection.caller(Form::Http, is_post, true);
+    let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
+    let outcome = api::handle(&call, &caller, api);
+    if reply(connection, outcome, cx.reply, cx.now) == Reply::AtCapacity {
+        reject_at_capacity(connection, cx.api, cx.now);
+    }
+}
+
+/// Collects the parameters. As in Friend Core, those in the body count more than those in the address.
+fn collect<'m>(
+    parameters: &mut Parameters<'m>,
+    body: &'m mut [u8],
+    query: &'m mut [u8],
+) -> Result<(), Rejection> {
     for pair in Pairs::new(body) {
         let (key, value) = pair?;
-        insert(&mut parameters, key, value)?;
+        insert(parameters, key, value)?;
     }
     let body_parameters = parameters.len();
     for pair in Pairs::new(query) {
         let (key, value) = pair?;
-        // As in Friend Core, what is in the body counts more than what is in the address.
         if parameters.iter().take(body_parameters).all(|(known, _)| known != key) {
-            insert(&mut parameters, key, value)?;
+            insert(parameters, key, value)?;
         }
     }
-    let session = parameters.get("sessionid").or_else(|| parameters.get("authid"));
-    let request = Request {
-        form: Form::Http,
-        path: path.trim_start_matches('/'),
-        parameters: &parameters,
-        request_id: None,
-        session,
-    };
-    Ok(api.handle_call(&request, caller, now, platform))
+    Ok(())
 }
 
 fn insert<'m>(parameters: &mut Parameters<'m>, key: &'m str, value: &'m str) -> Result<(), Rejection> {
@@ -222,4 +171,97 @@ fn insert<'m>(parameters: &mut Parameters<'m>, key: &'m str, value: &'m str) -> 
         ParameterError::Duplicate => Rejection { status: 400, reason: "a parameter is there twice" },
         ParameterError::Full => Rejection { status: 400, reason: "too many parameters" },
     })
+}
+
+/// Sends the outcome of the call, or keeps a pending one.
+pub(super) fn reply(
+    connection: &mut Connection,
+    outcome: Outcome<'_>,
+    buffer: &mut [u8],
+    now: Duration,
+) -> Reply {
+    match outcome {
+        Outcome::AtCapacity => Reply::AtCapacity,
+        Outcome::Pending(call) => {
+            connection.pending = Some(PendingReply::new(call, Form::Http, None, now));
+            Reply::Pending
+        }
+        outcome => {
+            let (status, body) = match write_body(buffer, &outcome) {
+                Some(length) => (encode::http_status(&outcome), buffer.get(..length)),
+                None => {
+                    let length = write_body(buffer, &Outcome::Failed(Failure::TableFull));
+                    (200, buffer.get(..length.unwrap_or(0)))
+                }
+            };
+            let body = body.unwrap_or_default();
+            respond(connection, now, |room| http::write_call(room, status, body, false).ok());
+            Reply::Sent
+        }
+    }
+}
+
+fn write_body(buffer: &mut [u8], outcome: &Outcome<'_>) -> Option<usize> {
+    let limit = buffer.len().min(BODY_BYTES);
+    let mut out = Writer::new(buffer.get_mut(..limit)?);
+    encode::outcome(&mut out, Form::Http, None, outcome, true).ok()?;
+    Some(out.finish().ok()?.len())
+}
+
+/// Upgrades to a WebSocket. A session in the address (`/fcws?sessionid=..`) counts as presented. In the
+/// administrators' slot a socket without one has a short time to bind to an administrator's; the
+/// overflow slot accepts no socket.
+fn handle_upgrade(
+    connection: &mut Connection,
+    upgrade: &http::Upgrade,
+    length: usize,
+    query: core::ops::Range<usize>,
+    cx: &mut Context<'_>,
+) {
+    let query = connection.receive.filled_mut().get_mut(query).unwrap_or_default();
+    let session = Pairs::new(query).flatten().find(|(key, _)| *key == "sessionid").map(|(_, value)| value);
+    let identity = session.and_then(|session| cx.api.accounts.identify(session, cx.now));
+    let is_admitted = match (connection.place.admission, identity) {
+        (Admission::Open, _) | (Admission::Administrators, None) => true,
+        (Admission::Administrators, Some(identity)) => cx.api.accounts.is_admin(identity),
+        (Admission::Overflow, _) => false,
+    };
+    if !is_admitted {
+        reject_at_capacity(connection, cx.api, cx.now);
+        return;
+    }
+    let written = connection.send.raw(|room| http::write_switching(room, upgrade).ok());
+    if written.is_err() {
+        connection.closing.begin(Finish::Abort, cx.now);
+        return;
+    }
+    connection.receive.consume(length);
+    match identity {
+        Some(identity) => connection.auth.authenticate(identity),
+        None => connection.auth.deauthenticate(connection.place.admission, cx.now),
+    }
+    let limits = Limits { message_bytes: MESSAGE_BYTES, binary: false };
+    connection.socket = Some(Socket::new(limits, cx.now));
+}
+
+/// Rejects a request for which there is no slot.
+pub(super) fn reject_at_capacity(connection: &mut Connection, api: &mut Api, now: Duration) {
+    Counters::add(&mut api.counters.rejected_at_capacity);
+    reject(connection, &Rejection::AT_CAPACITY, now);
+}
+
+/// Rejects the request of this connection.
+pub(super) fn reject(connection: &mut Connection, rejection: &Rejection, now: Duration) {
+    respond(connection, now, |room| http::write_rejection(room, rejection, RETRY_AFTER_S).ok());
+}
+
+/// Sends the one response of this connection.
+pub(super) fn respond(
+    connection: &mut Connection,
+    now: Duration,
+    write: impl FnOnce(&mut [u8]) -> Option<usize>,
+) {
+    connection.receive.clear();
+    let finish = if connection.send.raw(write).is_ok() { Finish::Graceful } else { Finish::Abort };
+    connection.closing.begin(finish, now);
 }

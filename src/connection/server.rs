@@ -4,14 +4,17 @@ use core::time::Duration;
 use std::io;
 use std::net::IpAddr;
 
+use heapless::{String, Vec};
+
 use super::machine::{Connection, Context, Finish, State};
-use super::{Admission, SlotId};
-use crate::api::{Api, ServerConfig};
-use crate::api::{CommandEnd, Counters, PasswordVerdict, Platform};
-use crate::call::{Identity, PendingCall};
+use super::push::{self, ServiceChange};
+use super::{Admission, SlotId, http};
+use crate::api::{Api, Counters, Platform};
+use crate::call::{Completion, Identity, PasswordVerdict};
 use crate::friendcore::chunk::Assembler;
-use crate::limits::{OVERFLOW_SLOTS, SLOTS};
-use crate::service::{Exit, Signal};
+use crate::limits::{ORIGIN_BYTES, ORIGINS, OVERFLOW_SLOTS, REPLY_BYTES, SLOTS};
+use crate::log::RateLimit;
+use crate::service::{Change, Exit, Signal};
 use crate::session::{SessionKey, Source};
 use crate::ws::CloseCode;
 
@@ -26,30 +29,70 @@ pub enum End {
     Tls,
 }
 
-/// The server: slots, sessions, services. Everything in it is made in [`new`](Self::new) and nothing
-/// grows after.
+/// Everything that the server is made of.
+#[derive(Debug)]
+pub struct ServerConfig {
+    /// Connections served at once, 2 to the board's `slots`.
+    pub slots: usize,
+    /// Whether the listener speaks TLS.
+    pub tls: bool,
+    /// Origins allowed beside the server's own.
+    pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
+    /// State that the calls work on.
+    pub api: Api,
+}
+
+/// The server: slots, sessions, services. [`new`](Self::new) allocates everything, and nothing grows
+/// after.
 ///
 /// After each call, [`take_wakes`](Self::take_wakes) names the slots that have something to send or
 /// to end because of it.
 pub struct Server {
     slots: Box<[Connection]>,
-    /// Slots in use at once, without the door.
+    /// Slots in use at once, without the overflow slot.
     limit: usize,
     api: Api,
-    chunks: Assembler,
+    shared: Shared,
     wakes: Wakes,
     is_shutting_down: bool,
+}
+
+/// Parts of the server that every connection uses.
+struct Shared {
+    chunks: Assembler,
+    /// Buffer for the answer in progress.
+    reply: Box<[u8]>,
+    http: http::Config,
+    refusals: RateLimit,
+}
+
+impl Shared {
+    fn context<'a>(
+        &'a mut self,
+        api: &'a mut Api,
+        platform: &'a mut dyn Platform,
+        now: Duration,
+    ) -> Context<'a> {
+        let Self { chunks, reply, http, refusals } = self;
+        Context { api, chunks, reply, http, refusals, platform, now }
+    }
 }
 
 impl Server {
     /// A server with all its buffers. `config.slots` is held between 2 and the board's.
     pub fn new(config: ServerConfig) -> Self {
-        let limit = config.slots.clamp(2, SLOTS);
+        let ServerConfig { slots, tls, origins, api } = config;
+        let limit = slots.clamp(2, SLOTS);
         Self {
             slots: (0..limit + OVERFLOW_SLOTS).map(|index| Connection::new(index as u16)).collect(),
             limit,
-            api: Api::new(config),
-            chunks: Assembler::new(),
+            api,
+            shared: Shared {
+                chunks: Assembler::new(),
+                reply: vec![0; REPLY_BYTES].into_boxed_slice(),
+                http: http::Config { tls, origins },
+                refusals: RateLimit::default(),
+            },
             wakes: [0; (SLOTS + OVERFLOW_SLOTS).div_ceil(usize::BITS as usize)],
             is_shutting_down: false,
         }
@@ -68,18 +111,18 @@ impl Server {
     /// Starts what is enabled.
     pub fn start(&mut self, now: Duration, platform: &mut dyn Platform) {
         self.api.services.start_enabled(now);
-        self.settle(now, platform);
+        self.process_changes(now, platform);
     }
 
     /// Says goodbye to everybody and stops the services.
     pub fn shutdown(&mut self, now: Duration, platform: &mut dyn Platform) {
         self.is_shutting_down = true;
-        for slot in self.slots.iter_mut().filter(|slot| slot.in_use) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.place.in_use) {
             slot.close(CloseCode::Away, "the server ends", now);
-            wake(&mut self.wakes, slot.id);
+            wake(&mut self.wakes, slot.place.id);
         }
         self.api.services.shutdown(now);
-        self.settle(now, platform);
+        self.process_changes(now, platform);
     }
 
     /// Kills the process groups of whatever still runs: there is no time for more.
@@ -94,7 +137,9 @@ impl Server {
 
     /// Whether, after [`shutdown`](Self::shutdown), nothing is left to wait for.
     pub fn is_down(&self) -> bool {
-        self.is_shutting_down && self.api.services.is_down() && self.slots.iter().all(|slot| !slot.in_use)
+        self.is_shutting_down
+            && self.api.services.is_down()
+            && self.slots.iter().all(|slot| !slot.place.in_use)
     }
 
     /// A slot for a connection from `peer`; `None`: not even the door is free.
@@ -102,37 +147,37 @@ impl Server {
         if self.is_shutting_down {
             return None;
         }
-        let used = self.slots.iter().filter(|slot| slot.in_use).count();
+        let used = self.slots.iter().filter(|slot| slot.place.in_use).count();
         let admission = Admission::of(used, self.limit)?;
-        let slot = self.slots.iter_mut().find(|slot| !slot.in_use)?;
+        let slot = self.slots.iter_mut().find(|slot| !slot.place.in_use)?;
         slot.open(admission, Source::from(peer), now);
         Counters::add(&mut self.api.counters.accepted);
-        Some(slot.id)
+        Some(slot.place.id)
     }
 
     /// Ends the oldest connection that came to a full house and has not said in
     /// [`EVICT_AFTER`](crate::limits::EVICT_AFTER) who it is: a newcomer may be the administrator.
     pub fn evict_idle(&mut self, now: Duration) {
         let oldest =
-            self.slots.iter_mut().filter(|slot| slot.is_evictable(now)).min_by_key(|slot| slot.opened);
+            self.slots.iter_mut().filter(|slot| slot.is_evictable(now)).min_by_key(|slot| slot.place.opened);
         if let Some(slot) = oldest {
             Counters::add(&mut self.api.counters.unauthenticated);
             slot.evict(now);
-            wake(&mut self.wakes, slot.id);
+            wake(&mut self.wakes, slot.place.id);
         }
     }
 
     /// Frees a slot.
     pub fn release(&mut self, id: SlotId) {
         if let Some(slot) = find(&mut self.slots, id) {
-            slot.release(&mut self.chunks);
+            slot.release(&mut self.shared.chunks);
         }
     }
 
     /// What a connection wants.
     pub fn state(&self, id: SlotId) -> State {
         match self.slots.get(usize::from(id.index)) {
-            Some(slot) if slot.id == id && slot.in_use => slot.state(),
+            Some(slot) if slot.place.id == id && slot.place.in_use => slot.state(),
             _ => State { receives: false, sends: false, finish: Some(Finish::Abort) },
         }
     }
@@ -148,9 +193,9 @@ impl Server {
         let Some(slot) = find(&mut self.slots, id) else { return Ok(0) };
         let count = read(slot.receive.space())?;
         if count > 0 {
-            let cx = &mut Context { api: &mut self.api, chunks: &mut self.chunks, platform, now };
+            let cx = &mut self.shared.context(&mut self.api, platform, now);
             slot.handle_received(count, cx);
-            self.settle(now, platform);
+            self.process_changes(now, platform);
         }
         Ok(count)
     }
@@ -168,11 +213,11 @@ impl Server {
         if count == 0 {
             return Ok(0);
         }
-        let was_stalled = slot.stalled;
-        let cx = &mut Context { api: &mut self.api, chunks: &mut self.chunks, platform, now };
+        let was_stalled = slot.flow.is_paused;
+        let cx = &mut self.shared.context(&mut self.api, platform, now);
         slot.handle_sent(count, cx);
         if was_stalled {
-            self.settle(now, platform);
+            self.process_changes(now, platform);
         }
         Ok(count)
     }
@@ -182,12 +227,12 @@ impl Server {
         let Some(slot) = find(&mut self.slots, id) else { return };
         if end == End::Tls {
             Counters::add(&mut self.api.counters.bad_tls);
-            slot.ended = true;
+            slot.closing.is_half_closed = true;
             // Graceful: the alert is still to be sent.
-            slot.finish(Finish::Graceful, now);
+            slot.closing.begin(Finish::Graceful, now);
             return;
         }
-        let cx = &mut Context { api: &mut self.api, chunks: &mut self.chunks, platform, now };
+        let cx = &mut self.shared.context(&mut self.api, platform, now);
         slot.handle_end(end == End::Broken, cx);
     }
 
@@ -195,65 +240,45 @@ impl Server {
     pub fn handle_plain(&mut self, id: SlotId, now: Duration) {
         if let Some(slot) = find(&mut self.slots, id) {
             Counters::add(&mut self.api.counters.plain_on_tls);
-            slot.respond(now, |room| crate::http::write_plain_on_tls(room).ok());
+            http::respond(slot, now, |room| crate::http::write_plain_on_tls(room).ok());
         }
     }
 
-    /// A password was checked, or made.
-    pub fn handle_password(
+    /// The work of a pending call ended.
+    pub fn handle_completion(
         &mut self,
         call_id: u64,
-        verdict: PasswordVerdict,
+        completion: Completion<'_>,
         now: Duration,
         platform: &mut dyn Platform,
     ) {
-        self.api.end_check(call_id);
-        let Some(slot) = self.slots.iter_mut().find(|slot| is_waiting(slot, call_id)) else { return };
-        let Some(waiting) = &slot.waiting else { return };
-        let is_right = verdict != PasswordVerdict::Wrong;
-        let answer = match &waiting.job {
-            PendingCall::Login(job) => self.api.finish_login(job, is_right, waiting.form, now, platform),
-            PendingCall::Change(job) => self.api.finish_change(job, verdict, waiting.form, now, platform),
-            PendingCall::Command => return,
-        };
-        if is_right {
-            slot.handle_right_password(now);
+        self.api.accounts.end_check(call_id);
+        let is_waiting =
+            |slot: &&mut Connection| slot.pending.as_ref().is_some_and(|pending| pending.call.id == call_id);
+        let Some(slot) = self.slots.iter_mut().find(is_waiting) else { return };
+        if let Completion::Password(PasswordVerdict::Right | PasswordVerdict::Made(_)) = completion {
+            slot.auth.extend(slot.place.admission, now);
         }
-        let cx = &mut Context { api: &mut self.api, chunks: &mut self.chunks, platform, now };
-        slot.handle_outcome(answer, cx);
-        wake(&mut self.wakes, slot.id);
-        self.settle(now, platform);
-    }
-
-    /// A named command has ended.
-    pub fn handle_command_end(
-        &mut self,
-        call_id: u64,
-        end: &CommandEnd<'_>,
-        now: Duration,
-        platform: &mut dyn Platform,
-    ) {
-        let Some(slot) = self.slots.iter_mut().find(|slot| is_waiting(slot, call_id)) else { return };
-        let Some(waiting) = &slot.waiting else { return };
-        let answer = self.api.write_command_end(end, waiting.form);
-        let cx = &mut Context { api: &mut self.api, chunks: &mut self.chunks, platform, now };
-        slot.handle_outcome(answer, cx);
-        wake(&mut self.wakes, slot.id);
-        self.settle(now, platform);
+        slot.handle_completion(completion, &mut self.shared.context(&mut self.api, platform, now));
+        wake(&mut self.wakes, slot.place.id);
+        self.process_changes(now, platform);
     }
 
     /// A child process has ended. Gives `false` when it is no service's.
     pub fn handle_exit(&mut self, pid: u32, exit: Exit, now: Duration, platform: &mut dyn Platform) -> bool {
         let is_ours = self.api.services.handle_exit(pid, exit, now);
-        self.settle(now, platform);
+        self.process_changes(now, platform);
         is_ours
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has work to do.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let slots = self.slots.iter().filter_map(Connection::poll_timeout).min();
-        let others =
-            [self.api.services.poll_timeout(), self.api.sessions.poll_timeout(), self.chunks.poll_timeout()];
+        let others = [
+            self.api.services.poll_timeout(),
+            self.api.accounts.sessions.poll_timeout(),
+            self.shared.chunks.poll_timeout(),
+        ];
         others.into_iter().flatten().chain(slots).min()
     }
 
@@ -261,17 +286,17 @@ impl Server {
     pub fn handle_timeout(&mut self, now: Duration, platform: &mut dyn Platform) {
         for slot in &mut self.slots {
             if slot.poll_timeout().is_some_and(|deadline| now >= deadline) {
-                let cx = &mut Context { api: &mut self.api, chunks: &mut self.chunks, platform, now };
+                let cx = &mut self.shared.context(&mut self.api, platform, now);
                 slot.handle_timeout(cx);
-                wake(&mut self.wakes, slot.id);
+                wake(&mut self.wakes, slot.place.id);
             }
         }
-        self.chunks.handle_timeout(now);
-        for key in self.api.sessions.handle_timeout(now) {
-            self.tell_session_end(key, "session timeout", now);
+        self.shared.chunks.handle_timeout(now);
+        for key in self.api.accounts.sessions.handle_timeout(now) {
+            self.end_session(key, "session timeout", now);
         }
         self.api.services.handle_timeout(now);
-        self.settle(now, platform);
+        self.process_changes(now, platform);
     }
 
     /// Gives memory back of connections that are idle: to be called at every
@@ -294,40 +319,49 @@ impl Server {
         }
     }
 
-    /// Carries out what services need, and tells everybody who is to be told.
-    fn settle(&mut self, now: Duration, platform: &mut dyn Platform) {
+    /// Executes the actions of the supervisor, and pushes what changed.
+    fn process_changes(&mut self, now: Duration, platform: &mut dyn Platform) {
         loop {
-            self.api.pump(now, platform);
+            self.api.run_actions(now, platform);
             let Some(change) = self.api.services.poll_change() else { break };
-            for slot in self.slots.iter_mut().filter(|slot| slot.bound.is_some()) {
-                slot.push(&self.api, change.service, change.state, change.pid, now);
-                wake(&mut self.wakes, slot.id);
-            }
+            self.push(change, now);
         }
-        while let Some(key) = self.api.ended.pop() {
-            self.tell_session_end(key, "session killed", now);
+        while let Some(key) = self.api.accounts.next_ended() {
+            self.end_session(key, "session killed", now);
         }
     }
 
-    fn tell_session_end(&mut self, ended: SessionKey, notice: &str, now: Duration) {
+    /// Pushes a change to every socket whose user may control the service.
+    fn push(&mut self, change: Change, now: Duration) {
+        let Some(spec) = self.api.services.table().get(change.service) else { return };
+        let Some(text) = ServiceChange::new(change.service, &spec.name, change.state, change.pid) else {
+            return;
+        };
+        let users = &self.api.accounts.users;
+        for slot in self.slots.iter_mut().filter(|slot| slot.closing.is_open()) {
+            let user = slot.auth.bound.map(Identity::user);
+            if user.is_some_and(|user| users.may_control(user, &spec.name)) {
+                push::notify(slot, &text, now);
+                wake(&mut self.wakes, slot.place.id);
+            }
+        }
+    }
+
+    /// Notifies the sockets of a session that ended.
+    fn end_session(&mut self, ended: SessionKey, notice: &str, now: Duration) {
         for slot in &mut self.slots {
-            let is_it = |identity| matches!(identity, Some(Identity::Session(key, _)) if key == ended);
-            if is_it(slot.bound) {
+            if slot.auth.is_bound_to(ended) {
                 slot.unbind(notice, now);
-                wake(&mut self.wakes, slot.id);
-            } else if is_it(slot.shown) {
-                slot.deauthenticate(now);
+                wake(&mut self.wakes, slot.place.id);
+            } else if slot.auth.is_of(ended) {
+                slot.auth.deauthenticate(slot.place.admission, now);
             }
         }
     }
 }
 
 fn find(slots: &mut [Connection], id: SlotId) -> Option<&mut Connection> {
-    slots.get_mut(usize::from(id.index)).filter(|slot| slot.id == id && slot.in_use)
-}
-
-fn is_waiting(slot: &Connection, call_id: u64) -> bool {
-    slot.waiting.as_ref().is_some_and(|waiting| waiting.call_id == call_id)
+    slots.get_mut(usize::from(id.index)).filter(|slot| slot.place.id == id && slot.place.in_use)
 }
 
 /// Slots to be looked at again, a bit each.

@@ -9,6 +9,7 @@ mod limits;
 mod passwords;
 mod pushes;
 mod rights;
+mod service_log;
 mod simulation;
 
 use crate as friendlet;

@@ -1,58 +1,43 @@
-//! The WebSocket half of a connection: messages and their answers, pushes, chunks.
+//! The WebSocket half of a connection: messages, their answers, chunks.
 
 use core::time::Duration;
 
-use heapless::String;
-
-use super::Admission;
 use super::machine::{ANSWER_ROOM, Connection, Context, PendingReply};
-use crate::api::Api;
-use crate::api::Counters;
-use crate::call::{Identity, Outcome};
-use crate::friendcore::chunk::Progress;
-use crate::friendcore::{self, Failure, Form, Message, Scratch, reply};
+use super::push;
+use crate::api::{self, Counters};
+use crate::call::{Failure, Identity, Outcome};
+use crate::friendcore::chunk::{Assembler, Progress, SetId};
+use crate::friendcore::{self, Form, Message, Request, Scratch, reply};
 use crate::json::{self, Writer};
-use crate::limits::{ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, PUSH_BACKLOG_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
-use crate::service::{ServiceId, State};
+use crate::limits::{CHUNK_PIECE_BYTES, REPLY_BYTES};
 use crate::ws::{Full, Incoming};
 
-/// What a message led to, free of the message's own bytes.
-#[expect(clippy::large_enum_variant, reason = "it lives for one call on the stack; a box would allocate")]
-enum MessageOutcome {
-    Done,
-    Outcome {
-        form: Form,
-        request_id: Option<String<REQUEST_ID_BYTES>>,
-        answer: Outcome,
-    },
-    /// A chunked message is whole.
-    Whole(friendcore::chunk::SetId),
-}
-
 impl Connection {
-    /// Takes all whole messages for whose answers there is room.
+    /// Handles all whole messages for whose answers there is room.
     pub(super) fn handle_messages(&mut self, cx: &mut Context<'_>) {
         loop {
-            if self.waiting.is_some() || self.outgoing.is_some() || self.send.free() < ANSWER_ROOM {
-                self.stalled = true;
+            if self.pending.is_some() || self.outgoing.is_some() || self.send.free() < ANSWER_ROOM {
+                self.flow.is_paused = true;
                 break;
             }
             let Some(socket) = &mut self.socket else { break };
             match socket.poll(&mut self.receive, &mut self.send, cx.now) {
                 Incoming::More => {
-                    self.stalled = false;
+                    self.flow.is_paused = false;
                     break;
                 }
                 Incoming::Stalled => {
-                    self.stalled = true;
+                    self.flow.is_paused = true;
                     break;
                 }
                 Incoming::Message { range, .. } => {
                     let mut receive = core::mem::take(&mut self.receive);
                     let message = receive.filled_mut().get_mut(range).unwrap_or_default();
-                    let reaction = self.handle_message(message, true, cx);
+                    let whole = self.handle_message(message, true, cx);
                     self.receive = receive;
-                    self.apply(reaction, cx);
+                    if let Some(set) = whole {
+                        self.handle_chunked(set, cx);
+                    }
                 }
             }
         }
@@ -66,202 +51,171 @@ impl Connection {
         }
     }
 
-    fn apply(&mut self, reaction: MessageOutcome, cx: &mut Context<'_>) {
-        match reaction {
-            MessageOutcome::Done => {}
-            MessageOutcome::Outcome { form, request_id, answer } => {
-                self.reply_message(form, request_id.as_deref(), answer, cx);
-            }
-            MessageOutcome::Whole(set) => {
-                // Taken out of its set while it is read: its answer may need the set.
-                let mut text = cx.chunks.take(set);
-                let reaction = self.handle_message(text.text(), false, cx);
-                cx.chunks.give_back(set, text);
-                cx.chunks.release(set);
-                self.apply(reaction, cx);
-            }
-        }
+    /// Handles a chunked message that is whole.
+    fn handle_chunked(&mut self, set: SetId, cx: &mut Context<'_>) {
+        // The text is outside its set meanwhile: the answer may need one.
+        let mut text = cx.chunks.take(set);
+        self.handle_message(text.text(), false, cx);
+        cx.chunks.give_back(set, text);
+        cx.chunks.release(set);
     }
 
+    /// Handles one message. Returns the set of a chunked message that is whole with it.
     fn handle_message(
         &mut self,
         message: &mut [u8],
         may_be_chunk: bool,
         cx: &mut Context<'_>,
-    ) -> MessageOutcome {
+    ) -> Option<SetId> {
         let mut scratch = Scratch::default();
-        let decoded = match friendcore::decode(message, &mut scratch) {
-            Ok(decoded) => decoded,
+        match friendcore::decode(message, &mut scratch) {
             Err(refusal) => {
-                Counters::add(&mut cx.api.counters.bad_messages);
-                cx.api.complain(refusal.kind.as_str(), cx.now);
-                let _ = self.put_text(|out| reply::refused(out, &refusal));
-                return MessageOutcome::Done;
+                cx.log_refusal(refusal.kind);
+                self.put_answer(|out| reply::refused(out, &refusal));
             }
-        };
-        match decoded {
-            Message::Nothing | Message::Pong => {}
-            Message::Ping { echo } => {
-                if let Some(Identity::Session(key, _)) = self.bound {
-                    cx.api.sessions.touch(key, cx.now);
+            Ok(Message::Nothing | Message::Pong) => {}
+            Ok(Message::Ping { echo }) => {
+                if let Some(Identity::Session(key, _)) = self.auth.bound {
+                    cx.api.accounts.sessions.touch(key, cx.now);
                 }
-                let _ = self.put_text(|out| reply::pong(out, echo));
+                self.put_answer(|out| reply::pong(out, echo));
             }
-            Message::LegacyPing { id } => {
-                let _ = self.put_text(|out| reply::legacy_pong(out, id));
-            }
-            Message::Bind { form, session } => self.bind(form, session, cx),
-            // Its sets are few and everybody's: nobody without a session has a claim to one.
-            Message::Chunk(part) if may_be_chunk && self.auth_deadline.is_none() => {
-                let owner = u32::from(self.id.index);
-                match cx.chunks.handle_part(owner, part, cx.now) {
+            Ok(Message::LegacyPing { id }) => self.put_answer(|out| reply::legacy_pong(out, id)),
+            Ok(Message::Bind { form, session }) => self.bind(form, session, cx),
+            // Sets are few and shared by all: an unauthenticated client has no claim to one.
+            Ok(Message::Chunk(part)) if may_be_chunk && !self.auth.is_due() => {
+                match cx.chunks.handle_part(u32::from(self.place.id.index), part, cx.now) {
                     Ok(Progress::Waiting) => {}
-                    Ok(Progress::Complete(set)) => return MessageOutcome::Whole(set),
+                    Ok(Progress::Complete(set)) => return Some(set),
                     Err(error) => {
-                        Counters::add(&mut cx.api.counters.bad_messages);
-                        cx.api.complain(error, cx.now);
-                        let _ = self.put_text(|out| reply::parse_error(out, None));
+                        cx.log_refusal(error);
+                        self.put_answer(|out| reply::parse_error(out, None));
                     }
                 }
             }
-            Message::Chunk(_) => {
+            Ok(Message::Chunk(_)) => {
                 Counters::add(&mut cx.api.counters.bad_messages);
-                let _ = self.put_text(|out| reply::parse_error(out, None));
+                self.put_answer(|out| reply::parse_error(out, None));
             }
-            Message::Call(request) => {
-                let answer = self.call(&request, true, cx);
-                let request_id = request.request_id.and_then(|id| String::try_from(id).ok());
-                return MessageOutcome::Outcome { form: request.form, request_id, answer };
-            }
-            Message::Event(request) => {
-                // Executed and never answered; what it has started goes on without it.
-                if let Outcome::AtCapacity = self.call(&request, false, cx) {
-                    self.close_at_capacity(cx.now);
-                }
-            }
+            Ok(Message::Call(request)) => self.handle_call(&request, true, cx),
+            // Executed and never answered; the work it starts goes on without it.
+            Ok(Message::Event(request)) => self.handle_call(&request, false, cx),
         }
-        MessageOutcome::Done
+        None
     }
 
-    fn call(
-        &mut self,
-        request: &friendcore::Request<'_>,
-        is_answered: bool,
-        cx: &mut Context<'_>,
-    ) -> Outcome {
-        let caller = self.caller(is_answered);
-        let shown = request.session.filter(|_| self.auth_deadline.is_some());
-        let answer = cx.api.handle_call(request, &caller, cx.now, cx.platform);
+    fn handle_call(&mut self, request: &Request<'_>, is_answered: bool, cx: &mut Context<'_>) {
+        let caller = self.caller(request.form, true, is_answered);
+        let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
+        match api::handle(&request.call, &caller, api) {
+            Outcome::AtCapacity => self.close_at_capacity(cx.now),
+            outcome if is_answered => {
+                self.reply(request.form, request.request_id, outcome, cx.chunks, cx.reply, cx.now);
+            }
+            _ => {}
+        }
         // After the call: a login or a logout may have changed what the session is worth.
-        let identity = shown.and_then(|session| cx.api.identify(session, cx.now));
-        if let Some(identity) = identity.filter(|identity| self.is_admitted(*identity, cx.api)) {
-            self.authenticate(identity);
+        if self.auth.is_due()
+            && let Some(session) = request.call.session
+            && let Some(identity) = cx.api.accounts.identify(session, cx.now)
+            && self.is_admitted(identity, cx.api)
+        {
+            self.auth.authenticate(identity);
         }
-        answer
     }
 
-    /// Whether this slot is for whom it is: the administrators' is for nobody else.
-    fn is_admitted(&self, identity: Identity, api: &Api) -> bool {
-        self.admission == Admission::Open || api.users.is_admin(identity.user())
-    }
-
-    /// Binds the socket to a session. One that is none is passed over in silence, as in Friend Core;
-    /// the deadline for showing one runs on.
+    /// Binds the socket to a session. An unknown one is ignored without a word, as in Friend Core; the
+    /// deadline for a valid one stays.
     fn bind(&mut self, form: Form, session: &str, cx: &mut Context<'_>) {
-        let Some(identity) = cx.api.identify(session, cx.now) else { return };
+        let Some(identity) = cx.api.accounts.identify(session, cx.now) else { return };
         if !self.is_admitted(identity, cx.api) {
             self.close_at_capacity(cx.now);
             return;
         }
-        self.bound = Some(identity);
-        self.authenticate(identity);
+        self.auth.bound = Some(identity);
+        self.auth.authenticate(identity);
         if form == Form::Envelope {
-            let _ = self.put_text(|out| reply::bind_ok(out, session));
+            self.put_answer(|out| reply::bind_ok(out, session));
         }
-        self.warn(cx.api);
+        push::notify_problem(self, cx.api);
     }
 
-    /// Tells an administrator's socket what is wrong with the board, once; when there is no room now,
-    /// then when the peer has caught up.
-    fn warn(&mut self, api: &Api) {
-        if self.is_warned || !api.board.has_problem() {
-            return;
-        }
-        let is_admin = self.bound.is_some_and(|identity| api.users.is_admin(identity.user()));
-        if is_admin && self.may_push() {
-            self.is_warned = self.put_text(|out| reply::notice(out, api.board.health_message())).is_ok();
-        }
+    /// The session that the socket was bound to ended.
+    pub(super) fn unbind(&mut self, notice: &str, now: Duration) {
+        self.auth.bound = None;
+        self.pushes.clear();
+        self.auth.deauthenticate(self.place.admission, now);
+        self.put_answer(|out| reply::notice(out, notice));
+        self.track_stall(now);
     }
 
-    /// Sends an answer in the form its call had.
-    pub(super) fn reply_message(
+    /// Sends the outcome of a call in the form of the call, or keeps a pending one.
+    pub(super) fn reply(
         &mut self,
         form: Form,
         request_id: Option<&str>,
-        answer: Outcome,
-        cx: &mut Context<'_>,
+        outcome: Outcome<'_>,
+        chunks: &mut Assembler,
+        buffer: &mut [u8],
+        now: Duration,
     ) {
-        let id = request_id.unwrap_or_default();
-        match (form, answer) {
-            (_, Outcome::Silence) | (Form::Frame | Form::Http, Outcome::UnknownLibrary) => {}
-            (_, Outcome::AtCapacity) => self.close_at_capacity(cx.now),
-            (form, Outcome::Pending { call_id, job }) => {
-                let request_id = request_id.and_then(|id| String::try_from(id).ok());
-                self.waiting =
-                    Some(PendingReply { call_id, job, form, request_id, until: cx.now + ANSWER_TIMEOUT });
-            }
-            (Form::Envelope, Outcome::UnknownLibrary) => {
-                let _ = self.put_text(|out| reply::unknown_library(out, id));
-            }
-            (Form::Frame | Form::Http, Outcome::Content { .. }) => {
-                let _ = self.put_text(|out| out.put(cx.api.content()));
-            }
-            (Form::Envelope, Outcome::Content { .. }) => {
-                if self.put_text(|out| reply::response(out, id, cx.api.content(), cx.api.is_own())).is_err() {
-                    self.reply_in_chunks(id, cx);
+        match outcome {
+            Outcome::AtCapacity => self.close_at_capacity(now),
+            Outcome::Pending(call) => self.pending = Some(PendingReply::new(call, form, request_id, now)),
+            outcome if reply::is_sent(form, &outcome) => {
+                let may_cut = form != Form::Envelope;
+                if self.put_text(|out| reply::outcome(out, form, request_id, &outcome, may_cut)).is_ok() {
+                    return;
+                }
+                let is_sent = form == Form::Envelope
+                    && self.reply_in_chunks(request_id, &outcome, chunks, buffer, now).is_some();
+                if !is_sent {
+                    let full = Outcome::Failed(Failure::TableFull);
+                    self.put_answer(|out| reply::outcome(out, form, request_id, &full, false));
                 }
             }
+            _ => {}
         }
     }
 
-    /// A response too long for one message goes out in chunks, out of one of the server's sets; when
-    /// all of them are in use, the answer is that.
-    fn reply_in_chunks(&mut self, request_id: &str, cx: &mut Context<'_>) {
-        let owner = u32::from(self.id.index);
-        let leased =
-            cx.api.wrapped(request_id).and_then(|text| cx.chunks.lease_down(owner, text, cx.now).ok());
-        match leased {
-            Some(set) => {
-                self.outgoing = Some((set, 0));
-                self.continue_outgoing(cx);
-            }
-            None => {
-                cx.api.fail(Form::Envelope, Failure::TableFull);
-                let _ =
-                    self.put_text(|out| reply::response(out, request_id, cx.api.content(), cx.api.is_own()));
-            }
-        }
+    /// Sends a response too long for one message in chunks, from one of the server's sets. `None`: it is
+    /// too long for a set, or every set is in use.
+    fn reply_in_chunks(
+        &mut self,
+        request_id: Option<&str>,
+        outcome: &Outcome<'_>,
+        chunks: &mut Assembler,
+        buffer: &mut [u8],
+        now: Duration,
+    ) -> Option<()> {
+        let mut out = Writer::new(buffer);
+        reply::outcome(&mut out, Form::Envelope, request_id, outcome, true).ok()?;
+        let text = out.finish().ok()?;
+        let set = chunks.lease_down(u32::from(self.place.id.index), text, now).ok()?;
+        self.outgoing = Some((set, 0));
+        self.continue_outgoing(chunks);
+        Some(())
     }
 
     /// Sends the chunks for which there is room.
-    pub(super) fn continue_outgoing(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn continue_outgoing(&mut self, chunks: &mut Assembler) {
         // RFC 6455, 5.5.1: no message follows a closing frame.
         let is_closing = self.socket.as_ref().is_none_or(|socket| socket.is_closing());
         while let Some((set, part)) = self.outgoing {
-            if is_closing || part >= cx.chunks.parts(set) {
-                cx.chunks.release(set);
+            if is_closing || part >= chunks.parts(set) {
+                chunks.release(set);
                 self.outgoing = None;
                 return;
             }
             if self.send.free() < ANSWER_ROOM {
                 return;
             }
-            let chunks = &*cx.chunks;
             let written = self.send.text(|room| {
                 let mut out = Writer::new(room);
                 chunks.write_part(set, part, &mut out).ok()?;
                 out.finish().ok().map(<[u8]>::len)
             });
+            debug_assert!(written.is_ok(), "a chunk longer than its room");
             if written.is_err() {
                 return;
             }
@@ -269,48 +223,11 @@ impl Connection {
         }
     }
 
-    /// Tells a bound socket of a change, or owes it when the peer is behind.
-    pub(super) fn push(&mut self, api: &Api, service: ServiceId, state: State, pid: u32, now: Duration) {
-        let Some(identity) = self.bound.filter(|_| self.finish.is_none()) else { return };
-        let Some(spec) = api.services.table().get(service) else { return };
-        if !api.users.may_control(identity.user(), &spec.name) {
-            return;
-        }
-        let bit = 1 << service.index();
-        let is_behind = self.pending_pushes & bit != 0 || !self.may_push();
-        if is_behind
-            || self.put_text(|out| reply::service_change(out, &spec.name, state.word(), pid)).is_err()
-        {
-            self.pending_pushes |= bit;
-        }
-        self.track_stall(now);
-    }
-
-    /// Whether there is room for a push: beside what waits, and beside an answer that is still to come.
-    fn may_push(&self) -> bool {
-        let room = if self.waiting.is_some() { ANSWER_ROOM + PUSH_BACKLOG_BYTES } else { 0 };
-        self.outgoing.is_none() && self.send.pending().len() <= PUSH_BACKLOG_BYTES && self.send.free() >= room
-    }
-
-    /// The peer has caught up: it gets the newest state of whatever it is pending_pushes.
-    pub(super) fn flush_pushes(&mut self, api: &Api, now: Duration) {
-        self.warn(api);
-        if self.pending_pushes == 0 {
-            return;
-        }
-        for (service, spec) in api.services.table().iter() {
-            let bit = 1 << service.index();
-            // Somebody else may be bound now than when it was pending_pushes.
-            if !self.bound.is_some_and(|identity| api.users.may_control(identity.user(), &spec.name)) {
-                self.pending_pushes &= !bit;
-            }
-            if self.pending_pushes & bit != 0 && self.may_push() {
-                let status = api.services.status(service, now);
-                let word = status.state.word();
-                if self.put_text(|out| reply::service_change(out, &spec.name, word, status.pid)).is_ok() {
-                    self.pending_pushes &= !bit;
-                }
-            }
+    /// Puts a short answer into the send buffer, which has [`ANSWER_ROOM`] before a message is read.
+    fn put_answer(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), json::Full>) {
+        if self.put_text(write).is_err() {
+            // A push or a notice behind a slow reader: its deadline ends the connection.
+            crate::debug!("an answer without room in the send buffer was dropped");
         }
     }
 
@@ -328,5 +245,13 @@ impl Connection {
             write(&mut out).ok()?;
             out.finish().ok().map(<[u8]>::len)
         })
+    }
+
+    /// Puts a text message that is encoded already into the send buffer.
+    pub(super) fn put_bytes(&mut self, text: &[u8]) -> Result<(), Full> {
+        if self.socket.as_ref().is_none_or(|socket| socket.is_closing()) {
+            return Ok(());
+        }
+        self.send.message(true, text)
     }
 }

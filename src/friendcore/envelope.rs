@@ -7,7 +7,7 @@ use core::ops::Range;
 use core::str;
 
 use super::{Form, Message, Part, Refusal, RefusalKind, Request, Scratch};
-use crate::call::{ParameterError, Parameters};
+use crate::call::{Call, ParameterError, Parameters};
 use crate::json::{self, Entry, JsonError, Kind, Object, Table, Value};
 use crate::limits;
 
@@ -158,13 +158,8 @@ fn call<'a, 'm: 'a>(
         // `"data":null` says that there are no parameters, not that one is called so.
         CALL_MEMBERS.contains(&key) || (key == "data" && matches!(value, Value::Word(_)))
     })?;
-    Ok(Request {
-        form: Form::Envelope,
-        path,
-        parameters,
-        request_id: None,
-        session: session_id(data, &["sessionid", "authid"])?,
-    })
+    let session = session_id(data, &["sessionid", "authid"])?;
+    Ok(Request { form: Form::Envelope, request_id: None, call: Call { path, parameters, session } })
 }
 
 /// Session id under the first of these keys that has one; `null` or `false` counts as none.

@@ -15,6 +15,7 @@ use core::str;
 
 use super::envelope::{flatten_into, session_id};
 use super::{Form, Message, RefusalKind, Request, Scratch};
+use crate::call::Call;
 use crate::{json, limits};
 
 /// What every `CON` starts with; its LENGTH is always zero.
@@ -67,7 +68,7 @@ fn call<'a, 'm: 'a>(
         flatten_into(root, parameters, |_, _| false)?;
         session = session_id(root, &["sessionid", "authid"])?;
     }
-    Ok(Request { form: Form::Frame, path, parameters, request_id: None, session })
+    Ok(Request { form: Form::Frame, request_id: None, call: Call { path, parameters, session } })
 }
 
 /// Finds the pieces of a frame; each literal between them has to be there.

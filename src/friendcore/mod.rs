@@ -29,8 +29,7 @@ mod tests;
 
 pub use self::chunk::{Assembler, Progress, SetId};
 pub use self::error::{ChunkError, Refusal, RefusalKind};
-pub use self::failure::Failure;
-use crate::call::Parameters;
+use crate::call::{Call, Parameters};
 use crate::json;
 
 /// Shortest message that Friend Core looks at; shorter ones are ignored without a word.
@@ -47,19 +46,15 @@ pub enum Form {
     Http,
 }
 
-/// A call of a function, the same from all forms.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A call with the form that it came in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Request<'m> {
-    /// Form it came in.
+    /// Form, in which the answer goes out.
     pub form: Form,
-    /// Path as sent, never empty: `system.library/services/start`.
-    pub path: &'m str,
-    /// Parameters, nested ones included.
-    pub parameters: &'m Parameters<'m>,
-    /// Id that the answer carries; `None` but for the envelope's requests.
+    /// Id that the answer contains; `None` but for the envelope's requests.
     pub request_id: Option<&'m str>,
-    /// Session id that the call itself shows.
-    pub session: Option<&'m str>,
+    /// The call.
+    pub call: Call<'m>,
 }
 
 /// One message of a client.

@@ -1,35 +1,80 @@
-//! Whole messages of the server: the envelope around a reply's content, answers that have no content,
-//! and what is told unasked.
+//! Whole messages of the server: outcomes of calls, answers that have no content, notices and pushes.
 //!
-//! To the byte as Friend Core writes them, spaces included, with one difference: what a client sent and
-//! is told again is escaped. All of these fail only for want of room, with [`Full`].
+//! To the byte as Friend Core writes them, spaces included, with one difference: text of a client that
+//! goes back to it is escaped. All of these fail only for lack of room, with [`Full`].
 
 use core::fmt;
 
-use super::{Form, Refusal};
-use crate::json::{self, Full, Writer};
+use super::{Form, Refusal, content, failure};
+use crate::call::{Failure, Outcome};
+use crate::json::{Full, Writer};
+use crate::limits::PRESENTED_SESSION_BYTES;
 
-/// Answers a request of the envelope form. `content` that is a JSON object or array goes in as it is,
-/// other text as a string; so does text that begins like JSON and is none. Whether it is has to be looked
-/// at only where the content is not `own`, made by [`content`](super::content) alone.
-pub fn response(out: &mut Writer<'_>, request_id: &str, content: &str, own: bool) -> Result<(), Full> {
-    let is_json = matches!(content.as_bytes(), [b'{' | b'[', ..]) && (own || json::is_valid(content));
+/// End of a `response`.
+const END: &str = "}}";
+/// Longest content that is neither JSON nor HTML: a failure with a session id, each byte escaped.
+const TEXT_BYTES: usize = 6 * PRESENTED_SESSION_BYTES + 128;
+
+/// Whether a call of this form is answered with a message at all.
+pub fn is_sent(form: Form, outcome: &Outcome<'_>) -> bool {
+    match outcome {
+        // Friend Core says nothing to these.
+        Outcome::LoggedOut => form != Form::Envelope,
+        Outcome::Failed(Failure::UnknownLibrary) => form != Form::Frame,
+        Outcome::AtCapacity | Outcome::Pending(_) => false,
+        _ => true,
+    }
+}
+
+/// HTTP status of the response to a call.
+pub fn http_status(outcome: &Outcome<'_>) -> u16 {
+    match outcome {
+        Outcome::Failed(failure) => failure::http_status(*failure),
+        _ => 200,
+    }
+}
+
+/// Answers a call over HTTP or in the frame form with the content of its outcome, and one in the
+/// envelope form with a `response` around it: content that is JSON goes in as it is, any other as a
+/// string. The output of a command or a service is cut to fit where `may_cut`.
+pub fn outcome(
+    out: &mut Writer<'_>,
+    form: Form,
+    request_id: Option<&str>,
+    outcome: &Outcome<'_>,
+    may_cut: bool,
+) -> Result<(), Full> {
+    if form != Form::Envelope {
+        return content::write(out, form, outcome, may_cut.then_some(0));
+    }
+    let request_id = request_id.unwrap_or_default();
+    if let Outcome::Failed(Failure::UnknownLibrary) = outcome {
+        return unknown_library(out, request_id);
+    }
+    let is_json = content::kind(outcome) == content::Kind::Json;
     // The space is where Friend Core has it, and only there.
     out.put(r#"{"type":"msg","data":{"#)?;
     out.put(if is_json { " " } else { "" })?;
     out.put(r#""type":"response","requestid":"#)?;
     out.put_text(request_id)?;
     out.put(r#","data":"#)?;
-    if is_json {
-        out.put(content)?;
-    } else {
-        out.put_string(content)?;
+    match outcome {
+        _ if is_json => content::write(out, form, outcome, may_cut.then_some(END.len()))?,
+        Outcome::WebGui(html) => out.put_string(html)?,
+        _ => {
+            let mut buffer = [0; TEXT_BYTES];
+            let mut text = Writer::new(&mut buffer);
+            content::write(&mut text, form, outcome, None)?;
+            let text = text.finish()?;
+            debug_assert!(text.is_ascii() || str::from_utf8(text).is_ok());
+            out.put_string(str::from_utf8(text).map_err(|_| Full)?)?;
+        }
     }
-    out.put("}}")
+    out.put(END)
 }
 
-/// Answers a request of the envelope form whose path names no library that is here.
-pub fn unknown_library(out: &mut Writer<'_>, request_id: &str) -> Result<(), Full> {
+/// Answers a request of the envelope form whose path names another library.
+fn unknown_library(out: &mut Writer<'_>, request_id: &str) -> Result<(), Full> {
     out.put(r#"{"type":"msg","data":{"type":"response","requestid":"#)?;
     out.put_string(request_id)?;
     out.put(r#","data":{"response":"Cannot parse command or not existing lib was called"}}}"#)
@@ -95,6 +140,7 @@ pub fn service_change(out: &mut Writer<'_>, service: &str, state: &str, pid: u32
 mod tests {
     use super::super::RefusalKind;
     use super::*;
+    use crate::json;
 
     fn written(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> String {
         let mut buffer = [0; 1024];
@@ -103,19 +149,18 @@ mod tests {
         String::from_utf8(out.finish().unwrap().to_vec()).unwrap()
     }
 
+    fn response(request_id: &str, outcome_: &Outcome<'_>) -> String {
+        written(|out| outcome(out, Form::Envelope, Some(request_id), outcome_, false))
+    }
+
     #[test]
     fn response_with_json() {
         assert_eq!(
-            written(|out| response(
-                out,
-                "fconn-req-onn36w7r-z5j4jjrw-mimqbd4x",
-                r#"{ "Status": "ok"}"#,
-                true
-            )),
+            response("fconn-req-onn36w7r-z5j4jjrw-mimqbd4x", &Outcome::Done),
             r#"{"type":"msg","data":{ "type":"response","requestid":"fconn-req-onn36w7r-z5j4jjrw-mimqbd4x","data":{ "Status": "ok"}}}"#
         );
         assert_eq!(
-            written(|out| response(out, "R", "[1]", false)),
+            response("R", &Outcome::WebGui("[1]")),
             r#"{"type":"msg","data":{ "type":"response","requestid":"R","data":[1]}}"#
         );
     }
@@ -123,33 +168,38 @@ mod tests {
     #[test]
     fn response_with_text() {
         assert_eq!(
-            written(|out| response(
-                out,
-                "R",
-                r#"fail<!--separate-->{ "response": "Service not found or service name parameter is missing!", "code":"20" }"#,
-                true
-            )),
+            response("R", &Outcome::Failed(Failure::NoServiceName)),
             r#"{"type":"msg","data":{"type":"response","requestid":"R","data":"fail<!--separate-->{ \"response\": \"Service not found or service name parameter is missing!\", \"code\":\"20\" }"}}"#
         );
         assert_eq!(
-            written(|out| response(out, "R", "", true)),
+            response("R", &Outcome::WebGui("")),
             r#"{"type":"msg","data":{"type":"response","requestid":"R","data":""}}"#
         );
     }
 
     #[test]
-    fn response_with_what_only_looks_like_json() {
+    fn response_with_text_that_begins_like_json() {
         for content in ["{", "{}}", "{\"a\":1,}", "[1 2]", "{\"a\":\"\n\"}"] {
-            let text = written(|out| response(out, "R", content, false));
+            let text = response("R", &Outcome::WebGui(content));
             assert!(json::is_valid(&text), "{text}");
             assert!(text.starts_with(r#"{"type":"msg","data":{"type""#), "{text}");
         }
     }
 
     #[test]
+    fn longest_text_fits() {
+        let given = "\u{1}".repeat(PRESENTED_SESSION_BYTES);
+        let mut buffer = vec![0; 60 * PRESENTED_SESSION_BYTES];
+        let mut out = Writer::new(&mut buffer);
+        let failure = Outcome::Failed(Failure::UnknownSession { given: &given });
+        outcome(&mut out, Form::Envelope, Some("R"), &failure, false).unwrap();
+        assert!(json::is_valid(str::from_utf8(out.finish().unwrap()).unwrap()));
+    }
+
+    #[test]
     fn request_id_is_escaped() {
         assert_eq!(
-            written(|out| response(out, "\"},\n", "[]", true)),
+            response("\"},\n", &Outcome::WebGui("[]")),
             r#"{"type":"msg","data":{ "type":"response","requestid":"\"},\n","data":[]}}"#
         );
     }

@@ -7,6 +7,7 @@ mod frames;
 use proptest::prelude::*;
 
 use super::*;
+use crate::call::Outcome;
 use crate::json::Writer;
 use crate::limits;
 
@@ -28,7 +29,8 @@ fn request(
     for (key, value) in pairs {
         parameters.insert(key, value).unwrap();
     }
-    Request { form, path, parameters: Box::leak(Box::new(parameters)), request_id, session }
+    let call = Call { path, parameters: Box::leak(Box::new(parameters)), session };
+    Request { form, request_id, call }
 }
 
 fn call(text: impl AsRef<[u8]>) -> Request<'static> {
@@ -47,7 +49,7 @@ fn envelope(members: &str) -> String {
 }
 
 fn parameters(text: impl AsRef<[u8]>) -> Vec<(&'static str, &'static str)> {
-    call(text).parameters.iter().collect()
+    call(text).call.parameters.iter().collect()
 }
 
 fn frame_refusal(kind: RefusalKind) -> Result<Message<'static>, Refusal<'static>> {
@@ -154,7 +156,7 @@ proptest! {
         let Ok(Message::Call(request)) = decode(&mut message, &mut scratch) else {
             return Err(TestCaseError::fail(body));
         };
-        prop_assert_eq!(request.parameters.get(&key), Some(&*text));
+        prop_assert_eq!(request.call.parameters.get(&key), Some(&*text));
     }
 
     #[test]
@@ -167,7 +169,8 @@ proptest! {
         let content = format!("{opening}{content}");
         let mut buffer = vec![0; 6 * (id.len() + content.len()) + 256];
         let mut out = Writer::new(&mut buffer);
-        reply::response(&mut out, &id, &content, false).unwrap();
+        let outcome = Outcome::WebGui(&content);
+        reply::outcome(&mut out, Form::Envelope, Some(&id), &outcome, false).unwrap();
         let text = core::str::from_utf8(out.finish().unwrap()).unwrap();
         prop_assert!(json::is_valid(text), "{}", text);
         // A response has a request's shape but for the path, and so can be read back as an event.
@@ -177,7 +180,7 @@ proptest! {
             return Err(TestCaseError::fail(content));
         };
         if !json::is_valid(&content) {
-            prop_assert_eq!(request.parameters.get("data"), Some(&*content));
+            prop_assert_eq!(request.call.parameters.get("data"), Some(&*content));
         }
     }
 }

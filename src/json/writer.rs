@@ -52,6 +52,17 @@ impl<'b> Writer<'b> {
         if full { Err(Full) } else { buffer.get(..length).ok_or(Full) }
     }
 
+    /// Bytes that still fit.
+    pub fn room(&self) -> usize {
+        if self.full { 0 } else { self.buffer.len() - self.length }
+    }
+
+    /// Drops everything after the first `length` bytes, and that a write did not fit.
+    pub fn rewind(&mut self, length: usize) {
+        self.length = self.length.min(length);
+        self.full = false;
+    }
+
     /// Appends `text` as it is.
     ///
     /// # Errors

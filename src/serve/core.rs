@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::system::System;
-use crate::api::{CommandEnd, Counters, PasswordVerdict};
+use crate::api::Counters;
+use crate::call::{CommandOutput, Completion, PasswordVerdict};
 use crate::connection::{End, Server, SlotId, State};
 use crate::log::RateLimit;
 use crate::net::{Bell, Endpoint, Ports, Read, Write};
@@ -176,7 +177,7 @@ pub(super) async fn passwords(core: Rc<Core>, worker: Rc<PasswordWorker>) {
                 None if ok => PasswordVerdict::Right,
                 None => PasswordVerdict::Wrong,
             };
-            server.handle_password(ticket, verdict, now, system);
+            server.handle_completion(ticket, Completion::Password(verdict), now, system);
         });
     }
 }
@@ -193,8 +194,8 @@ pub(super) async fn commands(core: Rc<Core>, processes: Rc<Processes>, bell: Rc<
                 write!(exit, "{}", LastExit::from(done.exit()))
             };
             core.with(|server, system, now| {
-                let end = CommandEnd { exit: &exit, output: &done.output(), is_cut: done.is_cut() };
-                server.handle_command_end(done.ticket(), &end, now, system);
+                let output = CommandOutput { exit: &exit, output: &done.output(), is_cut: done.is_cut() };
+                server.handle_completion(done.ticket(), Completion::Command(output), now, system);
             });
         }
     }

@@ -20,9 +20,9 @@ use smol::LocalExecutor;
 use self::core::Core;
 use self::ending::Ending;
 use self::system::System;
-use crate::api::{Board, ServerConfig};
+use crate::api::{Api, Board};
 use crate::config::{Config, LogFiles};
-use crate::connection::Server;
+use crate::connection::{Server, ServerConfig};
 use crate::limits::SHUTDOWN_GRACE;
 use crate::net::{Bell, Endpoint as _, Listener, Ports};
 use crate::runtime::{self, Tasks, Timer};
@@ -155,16 +155,13 @@ pub fn run(start: Start) -> Result<(), StartError> {
     );
     // Before anything is started: no end of a child is missed.
     let signals = Signals::new().map_err(|error| StartError::system("cannot listen to signals", error))?;
+    let sessions = SessionTable::new(config.idle_timeout);
+    let lockout = Lockout::new(config.lockout_attempts, config.lockout_time);
     let server = Server::new(ServerConfig {
         slots: config.slots,
         tls: tls.is_some(),
         origins: config.listen.origins,
-        users,
-        tokens: config.tokens,
-        sessions: SessionTable::new(config.idle_timeout),
-        lockout: Lockout::new(config.lockout_attempts, config.lockout_time),
-        services,
-        board,
+        api: Api::new(users, config.tokens, sessions, lockout, services, board),
     });
     let ports = Ports::new(server.slots());
     let notify = Rc::new(Notify::new(&NotifyEnvironment::of_this_process()));

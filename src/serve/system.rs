@@ -59,6 +59,10 @@ impl Platform for System {
         }
     }
 
+    fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
+        self.processes.copy_output(service, since, room)
+    }
+
     fn run_command(&mut self, service: &Spec, argv: &Arguments, ticket: u64) -> Result<(), Refused> {
         self.processes.run_command(service, argv, ticket).map_err(|error| {
             warning!("service {}: its command does not run: {}", service.name, error);

@@ -336,17 +336,12 @@ impl Processes {
         true
     }
 
-    /// Calls `visit` with the newest output of a service, at most `limits::SERVICE_OUTPUT_BYTES` in
-    /// two slices, oldest bytes first.
-    pub fn with_output<R>(&self, service: ServiceId, visit: impl FnOnce(&[u8], &[u8]) -> R) -> R {
-        match self.services.get(service.index()) {
-            Some(slot) => {
-                let buffer = slot.output.buffer.borrow();
-                let (first, second) = buffer.as_slices();
-                visit(first, second)
-            }
-            None => visit(&[], &[]),
-        }
+    /// Copies output of a service to `room`, from position `since` on, or the newest. Returns the
+    /// position of the first byte, counted since the start of the server, and the number of bytes.
+    pub fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
+        let slot = self.services.get(service.index());
+        debug_assert!(slot.is_some(), "a service outside the table");
+        slot.map_or((0, 0), |slot| slot.output.buffer.borrow().copy(since, room))
     }
 
     async fn read_service(self: Rc<Self>, index: usize) {

@@ -6,7 +6,9 @@ use std::time::Instant;
 use std::{env, fs};
 
 use data_encoding::BASE64;
-use friendlet::limits;
+use friendlet::api::CALLS;
+use friendlet::api::calls::NAME;
+use friendlet::{limits, log};
 
 use crate::support::device::{FOUNDING, GUEST, SECOND, service, token, user};
 use crate::support::http::exchange;
@@ -56,7 +58,10 @@ fn vector(entry: &toml::Table) -> Vector {
         is_chunked: entry.get("chunked").is_some_and(|chunked| chunked.as_bool().unwrap()),
         input: fs::read_to_string(folder().join(format!("{name}.in"))).unwrap(),
         output: fs::read_to_string(folder().join(format!("{name}.out"))).ok().map(|output| {
-            output.replace("{BOARD}", limits::BOARD).replace("{VERSION}", env!("CARGO_PKG_VERSION"))
+            output
+                .replace("{BOARD}", limits::BOARD)
+                .replace("{FORM}", log::FORM)
+                .replace("{VERSION}", env!("CARGO_PKG_VERSION"))
         }),
         name,
     }
@@ -75,10 +80,11 @@ fn device(tls: bool) -> Device {
 }
 
 /// What stands in a `NAME.out` for what is not known before: digits, and how many there may be.
-const WILDCARDS: [(&str, &str, usize, usize); 3] = [
+const WILDCARDS: [(&str, &str, usize, usize); 4] = [
     ("{SESSION}", "0123456789abcdef", 40, 40),
     ("{BUILD}", "0123456789abcdef", 0, 64),
     ("{NUMBER}", "0123456789", 1, 20),
+    ("{BASE64}", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=", 0, 8192),
 ];
 
 /// Whether `seen` is `wanted`, where wildcards stand for what they do.
@@ -201,6 +207,31 @@ fn the_index_names_every_file() {
         }
     }
     assert_eq!(named, files);
+}
+
+#[test]
+fn each_call_has_a_vector_in_each_form() {
+    let vectors = vectors();
+    let mut missing = Vec::new();
+    for row in CALLS {
+        let with_name = row.path.join("/").replace(NAME, "hello");
+        let without_name =
+            row.path.iter().filter(|segment| **segment != NAME).copied().collect::<Vec<_>>().join("/");
+        for form in ["frame-", "envelope-", "http-"] {
+            let calls = |vector: &&Vector| {
+                [&with_name, &without_name].iter().any(|path| {
+                    let path = format!("system.library/{path}");
+                    let mut after =
+                        vector.input.match_indices(&path).map(|(at, _)| &vector.input[at + path.len()..]);
+                    after.any(|after| after.starts_with(['"', '?', ' ']))
+                })
+            };
+            if !vectors.iter().filter(|vector| vector.name.starts_with(form)).any(|vector| calls(&vector)) {
+                missing.push(format!("{form}: {with_name}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "calls without a vector:\n{}", missing.join("\n"));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Calls and their answers, in all forms.
 
-use super::fixture::{ANNA, FOUNDING, Fixture, upgrade};
+use super::fixture::{ANNA, FOUNDING, Fixture, upgrade, whole};
+use crate::api::calls::NAME;
+use crate::api::{CALLS, Effect};
 use crate::limits::{
     ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, COMMAND_OUTPUT_BYTES, PING_INTERVAL, REPLY_BYTES, REQUEST_ID_BYTES,
 };
@@ -224,14 +226,13 @@ fn output_that_fits_no_answer_is_cut() {
     fixture.say(id, &request("services/clock/command", r#"{"cmd":"tell"}"#));
     // Six bytes of JSON each: more than a reply holds.
     fixture.end_command("0", &[1; COMMAND_OUTPUT_BYTES]);
-    let heard = fixture.hear(id);
-    assert_eq!(heard.len(), 1);
-    let frame = r#"{ "Status": "ok", "Exit": "0", "Output": ""}"#.len();
-    let room = REPLY_BYTES - 6 * REQUEST_ID_BYTES - 256 - frame;
+    let reply = whole(&fixture.hear(id));
+    let around = response(r#"{ "Status": "ok", "Exit": "0", "Output": "", "Cut": true}"#)[0].len();
+    let room = REPLY_BYTES - around;
     let halves = (0..16).map(|halvings| COMMAND_OUTPUT_BYTES >> halvings);
     let kept = halves.into_iter().find(|bytes| 6 * bytes <= room).unwrap();
-    assert_eq!(heard[0].matches(r"\u0001").count(), kept);
-    assert!(heard[0].ends_with(r#"", "Cut": true}}}"#), "it says so");
+    assert_eq!(reply.matches(r"\u0001").count(), kept);
+    assert!(reply.ends_with(r#"", "Cut": true}}}"#), "it says so");
 }
 
 #[test]
@@ -331,4 +332,22 @@ fn replies_to_one_read_leave_in_one_write() {
         r#" { "ErrorMessage":"Request do not contain required data" }"#,
     ];
     assert_eq!(lengths[0], replies.map(|reply| 2 + reply.len()).iter().sum::<usize>());
+}
+
+#[test]
+fn changes_over_http_take_a_post() {
+    let mut fixture = Fixture::new(4);
+    for row in CALLS {
+        let path = row.path.join("/").replace(NAME, "hello");
+        if row.effect == Effect::Reads {
+            continue;
+        }
+        let id = fixture.connect();
+        let get =
+            format!("GET /system.library/{path}?sessionid={FOUNDING}&cmd=tell HTTP/1.1\r\nHost: h\r\n\r\n");
+        let refused = fixture.http(id, &get);
+        assert!(refused.contains(r#"using POST method", "code":"5""#), "{path}: {refused}");
+        fixture.server.release(id);
+    }
+    assert_eq!(fixture.system.next_pid, 0, "nothing started");
 }

@@ -3,9 +3,10 @@
 use core::time::Duration;
 use std::net::IpAddr;
 
-use crate::api::{Board, BoardEnd, CommandEnd, PasswordVerdict, Platform, Refused, ServerConfig};
+use crate::api::{Api, Board, BoardEnd, Platform, Refused};
+use crate::call::{CommandOutput, Completion, PasswordVerdict};
 use crate::config;
-use crate::connection::{End, Server, SlotId};
+use crate::connection::{End, Server, ServerConfig, SlotId};
 use crate::service::{Arguments, Exit, ServiceId, Signal, Spec, Supervisor};
 use crate::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable, Users};
 
@@ -45,6 +46,8 @@ pub(super) struct System {
     pub(super) rounds: Vec<u32>,
     pub(super) commands: Vec<u64>,
     pub(super) is_full: bool,
+    /// Output of every service.
+    pub(super) output: String,
     /// Passwords to be changed: the old one where it has to be right, and the new one.
     pub(super) changes: Vec<(Option<[u8; CANONICAL_PASSWORD_BYTES]>, [u8; CANONICAL_PASSWORD_BYTES])>,
     /// Whose passwords were changed, and the first byte of each one's salt.
@@ -71,6 +74,14 @@ impl Platform for System {
     fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
         self.persisted = enabled.map(|(name, enabled)| (name.to_owned(), enabled)).collect();
         !self.is_full
+    }
+
+    fn copy_output(&self, _: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
+        let from = since.unwrap_or(self.output.len().saturating_sub(room.len()) as u64);
+        let output = self.output.as_bytes().get(from as usize..).unwrap_or_default();
+        let length = output.len().min(room.len());
+        room[..length].copy_from_slice(&output[..length]);
+        (from, length)
     }
 
     fn run_command(&mut self, _: &Spec, _: &Arguments, call_id: u64) -> Result<(), Refused> {
@@ -146,12 +157,14 @@ impl Fixture {
             slots,
             tls: false,
             origins: heapless::Vec::new(),
-            users,
-            tokens: config.tokens,
-            sessions: SessionTable::new(Duration::from_secs(10_800)),
-            lockout: Lockout::new(3, crate::limits::LOCKOUT_TIME),
-            services: Supervisor::new(config.services),
-            board,
+            api: Api::new(
+                users,
+                config.tokens,
+                SessionTable::new(Duration::from_secs(10_800)),
+                Lockout::new(3, crate::limits::LOCKOUT_TIME),
+                Supervisor::new(config.services),
+                board,
+            ),
         });
         Self { server, system: System::default(), now: Duration::from_secs(1) }
     }
@@ -233,13 +246,13 @@ impl Fixture {
     /// The worker has a verdict on the newest password it was given.
     pub(super) fn judge_password(&mut self, verdict: PasswordVerdict) {
         let call_id = self.system.checks.pop().expect("a password to check");
-        self.server.handle_password(call_id, verdict, self.now, &mut self.system);
+        self.server.handle_completion(call_id, Completion::Password(verdict), self.now, &mut self.system);
     }
 
     pub(super) fn end_command(&mut self, exit: &str, output: &[u8]) {
         let call_id = self.system.commands.pop().expect("a command that runs");
-        let end = CommandEnd { exit, output, is_cut: false };
-        self.server.handle_command_end(call_id, &end, self.now, &mut self.system);
+        let output = CommandOutput { exit, output, is_cut: false };
+        self.server.handle_completion(call_id, Completion::Command(output), self.now, &mut self.system);
     }
 
     pub(super) fn exit(&mut self, pid: u32, exit: Exit) {
@@ -311,4 +324,16 @@ fn messages(mut bytes: &[u8]) -> Vec<String> {
         bytes = &bytes[header + length..];
     }
     messages
+}
+
+/// A message that came whole or in chunks.
+pub(super) fn whole(messages: &[String]) -> String {
+    match messages {
+        [one] if !one.starts_with(r#"{"type":"con","data":{"type":"chunk""#) => one.clone(),
+        chunks => {
+            let pieces = chunks.iter().map(|chunk| chunk.rsplit_once(r#""data":""#).unwrap().1);
+            let base64: String = pieces.map(|piece| piece.trim_end_matches(['"', '}'])).collect();
+            String::from_utf8(data_encoding::BASE64.decode(base64.as_bytes()).unwrap()).unwrap()
+        }
+    }
 }

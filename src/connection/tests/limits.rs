@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::super::machine::ANSWER_ROOM;
-use super::fixture::{FOUNDING, Fixture, frame};
+use super::fixture::{FOUNDING, Fixture, frame, whole};
 use crate::connection::{Finish, SlotId};
 use crate::limits::{
     ADMINISTRATOR_TIMEOUT, ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, CHUNK_SETS, CONTROL_BYTES, DEVICE_ID_BYTES,
@@ -13,7 +13,7 @@ use crate::limits::{
 };
 
 const MOMENT: Duration = Duration::from_millis(1);
-/// Content of a command's answer cx its output.
+/// Content of a command's answer around its output.
 const AROUND_OUTPUT: usize = r#"{ "Status": "ok", "Exit": "0", "Output": ""}"#.len();
 
 fn request(id: &str, path: &str, data: &str) -> String {
@@ -31,18 +31,6 @@ fn tell(fixture: &mut Fixture, id: SlotId, message: &str, bytes: usize) -> Vec<S
     assert!(fixture.say(id, message).is_empty());
     fixture.end_command("0", &vec![b'z'; bytes]);
     fixture.hear(id)
-}
-
-/// A message that came whole or in chunks.
-fn whole(messages: &[String]) -> String {
-    match messages {
-        [one] if !one.starts_with(r#"{"type":"con","data":{"type":"chunk""#) => one.clone(),
-        chunks => {
-            let pieces = chunks.iter().map(|chunk| chunk.rsplit_once(r#""data":""#).unwrap().1);
-            let base64: String = pieces.map(|piece| piece.trim_end_matches(['"', '}'])).collect();
-            String::from_utf8(data_encoding::BASE64.decode(base64.as_bytes()).unwrap()).unwrap()
-        }
-    }
 }
 
 #[test]
@@ -63,7 +51,8 @@ fn reply_is_made_up_to_its_limit_and_cut_beyond() {
     // Nothing takes more room than an id of control characters.
     let longest_id = r"\u0001".repeat(REQUEST_ID_BYTES);
     let message = request(&longest_id, "services/clock/command", r#"{"cmd":"tell"}"#);
-    let room = REPLY_BYTES - 6 * REQUEST_ID_BYTES - 256 - AROUND_OUTPUT;
+    let around = whole(&tell(&mut fixture, id, &message, 0)).len();
+    let room = REPLY_BYTES - around;
     for (bytes, kept) in [(room, room), (room + 1, room.div_ceil(2))] {
         let reply = whole(&tell(&mut fixture, id, &message, bytes));
         assert!(reply.contains(&longest_id) && reply.len() <= REPLY_BYTES, "{}", reply.len());
@@ -76,15 +65,15 @@ fn message_goes_out_in_one_piece_up_to_its_limit() {
     let mut fixture = Fixture::new(4);
     let id = fixture.bound(FOUNDING);
     let message = request("r", "services/clock/command", r#"{"cmd":"tell"}"#);
-    let cx = whole(&tell(&mut fixture, id, &message, 0)).len();
-    let room = REPLY_BYTES - 6 * REQUEST_ID_BYTES - 256 - AROUND_OUTPUT;
-    let most = (CHUNK_PIECE_BYTES - cx).min(room);
+    let around = whole(&tell(&mut fixture, id, &message, 0)).len();
+    let room = REPLY_BYTES - around;
+    let most = (CHUNK_PIECE_BYTES - around).min(room);
     let one = tell(&mut fixture, id, &message, most);
-    assert_eq!((one.len(), one[0].len()), (1, cx + most));
+    assert_eq!((one.len(), one[0].len()), (1, around + most));
     let more = tell(&mut fixture, id, &message, most + 1);
     if most < room {
         assert!(more.len() > 1 && more.iter().all(|piece| piece.contains(r#""type":"chunk""#)));
-        assert_eq!(whole(&more).len(), cx + most + 1);
+        assert_eq!(whole(&more).len(), around + most + 1);
     } else {
         // Here the limit of the reply comes first.
         assert_eq!((more.len(), more[0].matches('z').count()), (1, most.div_ceil(2)));

@@ -9,9 +9,10 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use self::system::System;
-use super::friendlet::api::{Board, CommandEnd, PasswordVerdict, ServerConfig};
+use super::friendlet::api::{Api, Board};
+use super::friendlet::call::{CommandOutput, Completion, PasswordVerdict};
 use super::friendlet::config::{self, Config};
-use super::friendlet::connection::{End, Finish, Server, SlotId, State};
+use super::friendlet::connection::{End, Finish, Server, ServerConfig, SlotId, State};
 use super::friendlet::limits;
 use super::friendlet::service::{Exit, Supervisor};
 use super::friendlet::session::{Lockout, PasswordHash, SessionTable};
@@ -163,12 +164,14 @@ impl Fixture {
             slots: config.slots,
             tls: false,
             origins: config.listen.origins,
-            users: config.users,
-            tokens: config.tokens,
-            sessions: SessionTable::new(config.idle_timeout),
-            lockout: Lockout::new(config.lockout_attempts, config.lockout_time),
-            services: Supervisor::new(config.services),
-            board: Board { notice: "no data".try_into().ok(), ..Board::default() },
+            api: Api::new(
+                config.users,
+                config.tokens,
+                SessionTable::new(config.idle_timeout),
+                Lockout::new(config.lockout_attempts, config.lockout_time),
+                Supervisor::new(config.services),
+                Board { notice: "no data".try_into().ok(), ..Board::default() },
+            ),
         });
         let mut system = System::default();
         let now = Duration::from_secs(1);
@@ -312,7 +315,7 @@ fn session(script: &mut Script<'_>) -> String {
     }
 }
 
-const PATHS: [&str; 20] = [
+const PATHS: [&str; 21] = [
     "services/start",
     "services/stop",
     "services/restart",
@@ -323,6 +326,7 @@ const PATHS: [&str; 20] = [
     "services/status",
     "services/command",
     "services/getwebgui",
+    "services/log",
     "login",
     "validate",
     "user/logout",
@@ -450,15 +454,17 @@ fn step(fixture: &mut Fixture, script: &mut Script<'_>) {
                 4..7 => PasswordVerdict::Right,
                 _ => PasswordVerdict::Made(PasswordHash::dummy(2)),
             };
-            fixture.server.handle_password(call_id, verdict, fixture.now, &mut fixture.system);
+            let completion = Completion::Password(verdict);
+            fixture.server.handle_completion(call_id, completion, fixture.now, &mut fixture.system);
         }
         (18 | 19, _) if !fixture.system.commands.is_empty() => {
             let call_id = fixture.system.commands.remove(0);
             // One, three or six bytes of JSON each: what fits one message, and what goes in chunks.
             let length = script.pick(&[0, 100, 12_000, limits::COMMAND_OUTPUT_BYTES]);
             let output = vec![script.pick(&[b'x', 0xFF, 1]); length];
-            let end = CommandEnd { exit: "0", output: &output, is_cut: false };
-            fixture.server.handle_command_end(call_id, &end, fixture.now, &mut fixture.system);
+            let output = CommandOutput { exit: "0", output: &output, is_cut: false };
+            let completion = Completion::Command(output);
+            fixture.server.handle_completion(call_id, completion, fixture.now, &mut fixture.system);
         }
         (20, _) => fixture.exit(what, if what > 99 { Exit::Code(0) } else { Exit::Signal(15) }),
         (21, _) => fixture.server.evict_idle(fixture.now),

@@ -146,7 +146,7 @@ fn parameters_limit() {
         let members: Vec<String> = (0..count).map(|at| format!(r#""k{at}":{at}"#)).collect();
         format!("{{{}}}", members.join(","))
     };
-    assert_eq!(call(frame(&body(limits::PARAMETERS))).parameters.len(), limits::PARAMETERS);
+    assert_eq!(call(frame(&body(limits::PARAMETERS))).call.parameters.len(), limits::PARAMETERS);
     for count in [limits::PARAMETERS + 1, limits::PARAMETERS + 17, 5000] {
         assert_eq!(read(frame(&body(count))), frame_refusal(RefusalKind::TooManyParameters));
     }

@@ -212,8 +212,8 @@ fn limits_of_path_ids_and_session() {
     let id = "i".repeat(limits::REQUEST_ID_BYTES);
     let session = "s".repeat(limits::PRESENTED_SESSION_BYTES);
     let request = call(text(&path, &id, &session));
-    assert_eq!((request.path, request.request_id), (&*path, Some(&*id)));
-    assert_eq!(request.session, Some(&*session));
+    assert_eq!((request.call.path, request.request_id), (&*path, Some(&*id)));
+    assert_eq!(request.call.session, Some(&*session));
     assert_eq!(read(text(&(path + "p"), "r", "s")), refusal(Some("r"), RefusalKind::TooLong));
     assert_eq!(read(text("p", "r", &(session.clone() + "s"))), refusal(Some("r"), RefusalKind::TooLong));
     assert_eq!(read(text("p", &format!("{id}i"), "s")), refusal(None, RefusalKind::TooLong));
@@ -239,7 +239,7 @@ fn parameters_limit() {
         let members: Vec<String> = (0..count).map(|at| format!(r#""k{at}":"v""#)).collect();
         envelope(&format!(r#""data":{{{}}},"sessionid":"s""#, members.join(",")))
     };
-    assert_eq!(call(text(limits::PARAMETERS)).parameters.len(), limits::PARAMETERS);
+    assert_eq!(call(text(limits::PARAMETERS)).call.parameters.len(), limits::PARAMETERS);
     for count in [limits::PARAMETERS + 1, 5000] {
         assert_eq!(read(text(count)), refusal(Some("r"), RefusalKind::TooManyParameters));
     }

@@ -95,8 +95,8 @@ fn body_ends_with_the_last_trailer_or_the_message() {
 fn empty_body() {
     for body in ["", " \t\r\n", "{}", " { } "] {
         let request = call(frame(body));
-        assert!(request.parameters.is_empty());
-        assert_eq!(request.session, None);
+        assert!(request.call.parameters.is_empty());
+        assert_eq!(request.call.session, None);
     }
     assert!(parameters(r#"<!--"MSG"--"9"--"p"-->"#).is_empty());
 }
@@ -127,20 +127,20 @@ fn other_examples() {
 
 #[test]
 fn session_from_sessionid_else_authid() {
-    assert_eq!(call(frame(r#"{"authid":"a","sessionid":"s"}"#)).session, Some("s"));
-    assert_eq!(call(frame(r#"{"authid":"a"}"#)).session, Some("a"));
-    assert_eq!(call(frame(r#"{"authid":"a","sessionid":null}"#)).session, Some("a"));
-    assert_eq!(call(frame(r#"{"sessionid":false}"#)).session, None);
-    assert_eq!(call(frame(r#"{"sessionid":""}"#)).session, Some(""));
+    assert_eq!(call(frame(r#"{"authid":"a","sessionid":"s"}"#)).call.session, Some("s"));
+    assert_eq!(call(frame(r#"{"authid":"a"}"#)).call.session, Some("a"));
+    assert_eq!(call(frame(r#"{"authid":"a","sessionid":null}"#)).call.session, Some("a"));
+    assert_eq!(call(frame(r#"{"sessionid":false}"#)).call.session, None);
+    assert_eq!(call(frame(r#"{"sessionid":""}"#)).call.session, Some(""));
 }
 
 #[test]
 fn limits_of_path_and_session() {
     let path = "p".repeat(limits::PATH_BYTES);
-    assert_eq!(call(format!("<!--\"MSG\"--\"1\"--\"{path}\"-->")).path, path);
+    assert_eq!(call(format!("<!--\"MSG\"--\"1\"--\"{path}\"-->")).call.path, path);
     assert_eq!(read(format!("<!--\"MSG\"--\"1\"--\"{path}p\"-->")), frame_refusal(RefusalKind::TooLong));
     let id = "s".repeat(limits::PRESENTED_SESSION_BYTES);
-    assert_eq!(call(frame(&format!(r#"{{"sessionid":"{id}"}}"#))).session, Some(&*id));
+    assert_eq!(call(frame(&format!(r#"{{"sessionid":"{id}"}}"#))).call.session, Some(&*id));
     assert_eq!(read(frame(&format!(r#"{{"sessionid":"{id}s"}}"#))), frame_refusal(RefusalKind::TooLong));
     assert!(matches!(
         read(format!("<!--\"CON\"--\"0\"--\"{id}\"-->")),

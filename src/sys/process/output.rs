@@ -14,6 +14,9 @@ const READS: usize = 16;
 /// Bounded buffer of output.
 pub(super) trait OutputBuffer {
     fn write(&mut self, bytes: &[u8]);
+
+    /// Handles the exit of the process.
+    fn end(&mut self) {}
 }
 
 /// Buffer of the newest bytes.
@@ -23,11 +26,13 @@ pub(super) struct TailBuffer {
     /// Offset of the next byte.
     next: usize,
     len: usize,
+    /// Bytes written since the start of the server.
+    written: u64,
 }
 
 impl TailBuffer {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { bytes: vec![0; capacity].into_boxed_slice(), next: 0, len: 0 }
+        Self { bytes: vec![0; capacity].into_boxed_slice(), next: 0, len: 0, written: 0 }
     }
 
     /// Content in two slices, oldest bytes first.
@@ -40,9 +45,34 @@ impl TailBuffer {
     }
 }
 
+impl TailBuffer {
+    /// Copies bytes to `room`, from position `since` on, or the newest. Returns the position of the
+    /// first byte, counted since the start of the server, and the number of bytes.
+    pub(super) fn copy(&self, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
+        let oldest = self.written - self.len as u64;
+        let newest = self.written - self.len.min(room.len()) as u64;
+        // A position of an earlier run of the server counts as the oldest.
+        let from =
+            since.map_or(newest, |since| if since > self.written { oldest } else { since.max(oldest) });
+        let (first, second) = self.as_slices();
+        let kept = first.iter().chain(second).skip((from - oldest) as usize);
+        let copied = room.iter_mut().zip(kept).map(|(place, byte)| *place = *byte).count();
+        (from, copied)
+    }
+}
+
 impl OutputBuffer for TailBuffer {
+    /// Terminates a last line without a newline.
+    fn end(&mut self) {
+        let (first, second) = self.as_slices();
+        if second.last().or(first.last()).is_some_and(|last| *last != b'\n') {
+            self.write(b"\n");
+        }
+    }
+
     fn write(&mut self, bytes: &[u8]) {
         let capacity = self.bytes.len();
+        self.written += bytes.len() as u64;
         // Earlier bytes would be overwritten at once.
         let mut bytes = &bytes[bytes.len().saturating_sub(capacity)..];
         while !bytes.is_empty() {
@@ -109,7 +139,9 @@ impl<B: OutputBuffer> Output<B> {
     /// from the new one.
     pub(super) fn replace(&self, pipe: Option<Source<PipeReader>>) {
         self.drain();
-        *self.pipe.borrow_mut() = pipe;
+        if self.pipe.replace(pipe).is_some() {
+            self.buffer.borrow_mut().end();
+        }
         self.wake();
     }
 
@@ -170,6 +202,7 @@ impl<B: OutputBuffer> Output<B> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Ok(_) | Err(_) => {
                 *open = None;
+                self.buffer.borrow_mut().end();
                 Ok(0)
             }
         }
@@ -197,6 +230,35 @@ mod tests {
             tail.write(bytes.as_bytes());
             assert_eq!(content(&tail), expected.as_bytes());
         }
+    }
+
+    #[test]
+    fn tail_is_copied_from_a_position_or_its_newest_bytes() {
+        let mut tail = TailBuffer::new(8);
+        tail.write(b"abcdefghij");
+        let copied = |since, room: usize| {
+            let mut page = vec![0; room];
+            let (from, length) = tail.copy(since, &mut page);
+            (from, String::from_utf8(page[..length].to_vec()).unwrap())
+        };
+        assert_eq!(copied(None, 3), (7, "hij".to_owned()));
+        assert_eq!(copied(None, 100), (2, "cdefghij".to_owned()));
+        assert_eq!(copied(Some(0), 3), (2, "cde".to_owned()));
+        assert_eq!(copied(Some(5), 3), (5, "fgh".to_owned()));
+        assert_eq!(copied(Some(10), 3), (10, String::new()));
+        assert_eq!(copied(Some(11), 3), (2, "cde".to_owned()));
+    }
+
+    #[test]
+    fn last_line_is_terminated_at_the_exit() {
+        let mut tail = TailBuffer::new(8);
+        tail.end();
+        assert_eq!(content(&tail), b"");
+        for text in ["a\n", "b"] {
+            tail.write(text.as_bytes());
+            tail.end();
+        }
+        assert_eq!(content(&tail), b"a\nb\n");
     }
 
     #[test]

@@ -1,0 +1,111 @@
+//! Users, tokens and sessions, with the checks of their passwords.
+
+use core::time::Duration;
+
+use heapless::Vec;
+
+use crate::call::{Call, Caller, Failure, Identity};
+use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS, SESSIONS};
+use crate::session::{
+    Lockout, PasswordHash, SALT_BYTES, SessionKey, SessionTable, Source, Tokens, UserId, Users,
+};
+
+/// Users, tokens and sessions, with the checks of their passwords.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    pub(crate) users: Users,
+    pub(crate) tokens: Tokens,
+    pub(crate) sessions: SessionTable,
+    pub(crate) lockout: Lockout,
+    /// Sessions that ended and whose sockets are still to be notified.
+    ended: Vec<SessionKey, SESSIONS>,
+    /// Password checks under way: the ids of their calls, and the clients.
+    checks: Vec<(u64, Source), { PASSWORD_CHECKS + 1 }>,
+}
+
+impl Accounts {
+    pub(crate) fn new(users: Users, tokens: Tokens, sessions: SessionTable, lockout: Lockout) -> Self {
+        Self { users, tokens, sessions, lockout, ended: Vec::new(), checks: Vec::new() }
+    }
+
+    /// The identity that a call speaks for: that of its connection, or of the session that it contains.
+    pub(super) fn authorise<'a>(
+        &mut self,
+        call: &Call<'a>,
+        caller: &Caller,
+        now: Duration,
+    ) -> Result<Identity, Failure<'a>> {
+        if let Some(identity) = caller.bound {
+            let is_alive = match identity {
+                Identity::Session(key, _) => self.sessions.touch(key, now),
+                Identity::Token(_) => true,
+            };
+            // A session that has just ended speaks for nobody, though its socket is still to be notified.
+            if is_alive {
+                return Ok(identity);
+            }
+        }
+        let given = call.session.filter(|session| !session.is_empty()).ok_or(Failure::MissingSession)?;
+        self.identify(given, now).ok_or(Failure::UnknownSession { given })
+    }
+
+    /// The owner of a session id. A look-up counts as activity in the session.
+    pub(crate) fn identify(&mut self, session: &str, now: Duration) -> Option<Identity> {
+        match self.sessions.find(session, now) {
+            Some((key, user)) => Some(Identity::Session(key, user)),
+            None => self.tokens.find(session).map(Identity::Token),
+        }
+    }
+
+    /// Whether the identity is an administrator's.
+    pub(crate) fn is_admin(&self, identity: Identity) -> bool {
+        self.users.is_admin(identity.user())
+    }
+
+    /// Name of the identity's user, for the log.
+    pub(super) fn name(&self, identity: Identity) -> &str {
+        self.users.get(identity.user()).map_or("?", |user| &user.name)
+    }
+
+    /// Notes that a session ended.
+    pub(super) fn note_ended(&mut self, key: SessionKey) {
+        // Every session fits once, and a second note of the same one changes nothing.
+        let noted = self.ended.contains(&key) || self.ended.push(key).is_ok();
+        debug_assert!(noted, "more sessions ended than there are");
+    }
+
+    /// The next session that ended and whose sockets are still to be notified.
+    pub(crate) fn next_ended(&mut self) -> Option<SessionKey> {
+        self.ended.pop()
+    }
+
+    /// Whether one more password of this client may be checked: half of the queue is for others, so
+    /// that one client cannot keep everybody from logging in.
+    pub(super) fn may_check(&self, source: Source) -> bool {
+        let of_source = self.checks.iter().filter(|(_, other)| *other == source).count();
+        of_source < PASSWORD_CHECKS.div_ceil(2) && !self.checks.is_full()
+    }
+
+    /// Counts a check that began.
+    pub(super) fn begin_check(&mut self, call_id: u64, source: Source) {
+        let counted = self.checks.push((call_id, source)).is_ok();
+        debug_assert!(counted, "a check began without `may_check`");
+    }
+
+    /// Counts a check that ended, whether its call is still pending or not.
+    pub(crate) fn end_check(&mut self, call_id: u64) {
+        self.checks.retain(|(other, _)| *other != call_id);
+    }
+
+    /// PBKDF2 rounds of a check. A configuration file made for another board may contain others than
+    /// this board makes.
+    pub(super) fn rounds(&self) -> u32 {
+        let passwords = self.users.iter().filter_map(|(id, _)| self.users.password(id));
+        passwords.map(PasswordHash::rounds).max().unwrap_or(PASSWORD_ROUNDS as u32)
+    }
+
+    /// Whether the password with this salt is still the user's; `None`: none was checked.
+    pub(super) fn is_current(&self, user: UserId, salt: Option<[u8; SALT_BYTES]>) -> bool {
+        salt.is_none_or(|salt| self.users.password(user).is_some_and(|hash| *hash.salt() == salt))
+    }
+}

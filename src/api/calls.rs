@@ -1,0 +1,231 @@
+//! The table of calls: one row a call.
+//!
+//! Routing, rights, the rule that a change needs more than a `GET`, the table of calls in
+//! `docs/protocol.md` and the call names that `ctl` knows come from it.
+
+use super::{Context, board, login, password, services};
+use crate::call::{Call, Caller, Identity, Outcome};
+use crate::service::{ServiceId, Verb};
+
+/// Segment of a path that stands for the name of a service. A call may leave it out, and name the
+/// service in the parameter `serviceName`, as in 2016.
+pub const NAME: &str = "NAME";
+
+/// Effect of a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Effect {
+    /// Changes nothing.
+    Reads,
+    /// Changes something; refused as a `GET`.
+    Changes,
+    /// Changes credentials or the board itself; refused as a `GET` and where nothing answers the call.
+    ChangesAnswered,
+}
+
+/// Handler of a public call.
+pub(crate) type Public = for<'a> fn(&Call<'a>, &Caller, &'a mut Context<'_>) -> Outcome<'a>;
+/// Handler of a call with a session.
+pub(crate) type Session = for<'a> fn(&Call<'a>, &Caller, Identity, &'a mut Context<'_>) -> Outcome<'a>;
+/// Handler of a call about a service that the caller may control.
+pub(crate) type Service = for<'a> fn(&Call<'a>, Identity, ServiceId, &'a mut Context<'_>) -> Outcome<'a>;
+
+/// Handler of a call, by the right that it needs.
+#[derive(Clone, Copy, Debug)]
+pub enum Handler {
+    /// For everybody.
+    Public(Public),
+    /// For a valid session.
+    Session(Session),
+    /// For a user who may control the service.
+    Service(Service),
+    /// A verb of the supervisor, for a user who may control the service.
+    Verb(Verb),
+    /// For an administrator.
+    Administrator(Session),
+}
+
+/// One call.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Segments of the path after `system.library`.
+    pub path: &'static [&'static str],
+    /// Names of its parameters.
+    pub parameters: &'static [&'static str],
+    /// Effect.
+    pub effect: Effect,
+    /// Summary in a line.
+    pub summary: &'static str,
+    /// Handler, and the right that it needs.
+    pub handler: Handler,
+}
+
+/// Every call.
+pub static CALLS: &[Row] = &[
+    Row {
+        path: &["login"],
+        parameters: &["username", "password", "deviceid"],
+        effect: Effect::ChangesAnswered,
+        summary: "Opens a session. With `deviceid` and a session id instead of a password, resumes that session.",
+        handler: Handler::Public(login::login),
+    },
+    Row {
+        path: &["validate"],
+        parameters: &[],
+        effect: Effect::Reads,
+        summary: "Confirms that the session is valid.",
+        handler: Handler::Session(login::validate),
+    },
+    Row {
+        path: &["user", "logout"],
+        parameters: &[],
+        effect: Effect::Changes,
+        summary: "Ends the session; an administrator may name another session in `sessionid`.",
+        handler: Handler::Session(login::logout),
+    },
+    Row {
+        path: &["user", "updatepassword"],
+        parameters: &["password", "oldpassword", "username"],
+        effect: Effect::ChangesAnswered,
+        summary: "Changes the caller's own password, or that of `username` for an administrator.",
+        handler: Handler::Session(password::update),
+    },
+    Row {
+        path: &["services", "list"],
+        parameters: &[],
+        effect: Effect::Reads,
+        summary: "Lists the services that the user may control, with their states.",
+        handler: Handler::Session(services::list),
+    },
+    Row {
+        path: &["services", NAME, "list"],
+        parameters: &[],
+        effect: Effect::Reads,
+        summary: "As `services/list`.",
+        handler: Handler::Session(services::list),
+    },
+    Row {
+        path: &["services", NAME, "start"],
+        parameters: &[],
+        effect: Effect::Changes,
+        summary: "Starts the service, or resumes a paused one.",
+        handler: Handler::Verb(Verb::Start),
+    },
+    Row {
+        path: &["services", NAME, "stop"],
+        parameters: &[],
+        effect: Effect::Changes,
+        summary: "Stops the service with its process group.",
+        handler: Handler::Verb(Verb::Stop),
+    },
+    Row {
+        path: &["services", NAME, "restart"],
+        parameters: &[],
+        effect: Effect::Changes,
+        summary: "Stops the service where it runs, then starts it.",
+        handler: Handler::Verb(Verb::Restart),
+    },
+    Row {
+        path: &["services", NAME, "pause"],
+        parameters: &[],
+        effect: Effect::Changes,
+        summary: "Stops the processes of the service by SIGSTOP until `start`.",
+        handler: Handler::Verb(Verb::Pause),
+    },
+    Row {
+        path: &["services", NAME, "install"],
+        parameters: &[],
+        effect: Effect::Changes,
+        summary: "Starts the service with the server from now on.",
+        handler: Handler::Verb(Verb::Install),
+    },
+    Row {
+        path: &["services", NAME, "uninstall"],
+        parameters: &[],
+        effect: Effect::Changes,
+        summary: "Does not start the service with the server from now on.",
+        handler: Handler::Verb(Verb::Uninstall),
+    },
+    Row {
+        path: &["services", NAME, "status"],
+        parameters: &[],
+        effect: Effect::Reads,
+        summary: "Reports state, process, restarts and last exit of the service.",
+        handler: Handler::Service(services::status),
+    },
+    Row {
+        path: &["services", NAME, "log"],
+        parameters: &["since", "lines"],
+        effect: Effect::Reads,
+        summary: "Returns the newest lines that the service wrote, or those from position `since` on.",
+        handler: Handler::Service(services::log),
+    },
+    Row {
+        path: &["services", NAME, "command"],
+        parameters: &["cmd"],
+        effect: Effect::Changes,
+        summary: "Runs a named command of the service: a signal, or a program whose output is returned.",
+        handler: Handler::Service(services::command),
+    },
+    Row {
+        path: &["services", NAME, "getwebgui"],
+        parameters: &[],
+        effect: Effect::Reads,
+        summary: "Returns the HTML of the service from the configuration file.",
+        handler: Handler::Service(services::web_gui),
+    },
+    Row {
+        path: &["services", NAME, "getwebguii"],
+        parameters: &[],
+        effect: Effect::Reads,
+        summary: "As `getwebgui`, in Friend Core's spelling since 2017.",
+        handler: Handler::Service(services::web_gui),
+    },
+    Row {
+        path: &["board", "status"],
+        parameters: &[],
+        effect: Effect::Reads,
+        summary: "Reports board, version, slot and configuration file, and their problems.",
+        handler: Handler::Administrator(board::status),
+    },
+    Row {
+        path: &["board", "log"],
+        parameters: &["since", "level"],
+        effect: Effect::Reads,
+        summary: "Returns the newest records of the server's log, or those from `since` on; `level` sets the log level.",
+        handler: Handler::Administrator(board::log),
+    },
+    Row {
+        path: &["board", "reboot"],
+        parameters: &[],
+        effect: Effect::ChangesAnswered,
+        summary: "Stops the services and restarts the board.",
+        handler: Handler::Administrator(board::reboot),
+    },
+    Row {
+        path: &["board", "poweroff"],
+        parameters: &[],
+        effect: Effect::ChangesAnswered,
+        summary: "Stops the services and switches the board off.",
+        handler: Handler::Administrator(board::power_off),
+    },
+];
+
+impl Row {
+    /// The call whose path, after `system.library`, has these segments, and the name of a service in it.
+    pub(super) fn find<'p>(segments: &[&'p str]) -> Option<(&'static Self, Option<&'p str>)> {
+        CALLS.iter().find_map(|row| Some((row, row.matches(segments)?)))
+    }
+
+    /// `None` where the path is another; `Some(None)` where it contains no name of a service.
+    fn matches<'p>(&self, segments: &[&'p str]) -> Option<Option<&'p str>> {
+        // Most rows differ in the last segment.
+        if self.path.last() != segments.last() {
+            return None;
+        }
+        match (self.path, segments) {
+            ([group, NAME, _], [other, name, _]) if group == other => Some(Some(*name)),
+            ([group, NAME, _], [other, _]) if group == other => Some(None),
+            (path, segments) => (path == segments).then_some(None),
+        }
+    }
+}

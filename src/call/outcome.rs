@@ -1,0 +1,172 @@
+//! Outcomes of calls, with their content.
+
+use core::time::Duration;
+
+use super::{Failure, PendingCall};
+use crate::service::{ServiceId, Spec, State, Status, Supervisor};
+use crate::session::{UserId, Users};
+
+/// Outcome of a call. A transport encodes it in the form of the call.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    /// Done; there is nothing else to report.
+    Done,
+    /// Refused, or failed.
+    Failed(Failure<'a>),
+    /// Refused without a word about the call: only administrators are served now.
+    AtCapacity,
+    /// The outcome follows with [`api::complete`](crate::api::complete).
+    Pending(PendingCall),
+    /// A session opened with a password; as in 2016 without a device, as in 2021 with one.
+    LoggedIn {
+        /// The session.
+        login: Login<'a>,
+        /// The login names a device.
+        has_device: bool,
+    },
+    /// A session resumed by its id.
+    Resumed(Login<'a>),
+    /// The session is valid.
+    Valid,
+    /// The session ended.
+    LoggedOut,
+    /// The password changed.
+    PasswordUpdated,
+    /// Services of the caller.
+    Services(ServiceList<'a>),
+    /// One service in detail.
+    Service(ServiceStatus<'a>),
+    /// Output of a service.
+    ServiceLog(ServiceLog<'a>),
+    /// HTML of a service as the configuration file has it.
+    WebGui(&'a str),
+    /// End of a named command.
+    Command(CommandOutput<'a>),
+    /// State of the board.
+    Board(BoardStatus<'a>),
+    /// Records of the server's log.
+    BoardLog(LogPage<'a>),
+}
+
+/// Session that a login opened or resumed.
+#[derive(Clone, Copy, Debug)]
+pub struct Login<'a> {
+    /// Id of the session.
+    pub sessionid: &'a str,
+    /// Number of the user, from 1.
+    pub userid: u32,
+    /// `admin` or `user`.
+    pub level: &'a str,
+    /// Full name of the user.
+    pub fullname: &'a str,
+    /// Name that the user logs in with.
+    pub username: &'a str,
+}
+
+/// Services that one user may control.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceList<'a> {
+    /// All services.
+    pub services: &'a Supervisor,
+    /// All users.
+    pub users: &'a Users,
+    /// The caller.
+    pub user: UserId,
+}
+
+/// One service of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceEntry<'a> {
+    /// Its row of the service table.
+    pub spec: &'a Spec,
+    /// Its state.
+    pub state: State,
+}
+
+impl<'a> ServiceList<'a> {
+    /// The services in the order of the configuration file.
+    pub fn entries(self) -> impl Iterator<Item = ServiceEntry<'a>> {
+        let visible = move |(_, spec): &(ServiceId, &Spec)| self.users.may_control(self.user, &spec.name);
+        self.services.table().iter().filter(visible).map(move |(id, spec)| ServiceEntry {
+            spec,
+            state: self.services.status(id, Duration::ZERO).state,
+        })
+    }
+}
+
+/// One service in detail.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceStatus<'a> {
+    /// Its row of the service table.
+    pub spec: &'a Spec,
+    /// Its state and process.
+    pub status: Status,
+}
+
+/// Output of a service in whole lines.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceLog<'a> {
+    /// Position of the first byte, counted since the start of the server.
+    pub from: u64,
+    /// Position after the last byte, where the next lines begin.
+    pub next: u64,
+    /// Bytes that were asked for and are lost.
+    pub lost: u64,
+    /// The lines, any bytes.
+    pub output: &'a [u8],
+}
+
+/// End of a named command.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandOutput<'a> {
+    /// `exit 0`, `signal 9` or `timed out`.
+    pub exit: &'a str,
+    /// First bytes of the output, up to the limit.
+    pub output: &'a [u8],
+    /// There was more output.
+    pub is_cut: bool,
+}
+
+/// State of the board.
+#[derive(Clone, Copy, Debug)]
+pub struct BoardStatus<'a> {
+    /// Name of the board built for.
+    pub board: &'a str,
+    /// Version of the program.
+    pub version: &'a str,
+    /// Build id of the program; empty when it has none.
+    pub build: &'a str,
+    /// Slot of the running system, `A` or `B`; empty when there are no two.
+    pub slot: &'a str,
+    /// Configuration file in force.
+    pub device_file: &'a str,
+    /// Error of the configuration file that is not in force; empty when there is none.
+    pub complaint: &'a str,
+    /// Error before the start of the server; empty when there was none.
+    pub notice: &'a str,
+    /// Seconds since the start of the server.
+    pub uptime_s: u64,
+}
+
+/// Records of the server's log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogPage<'a> {
+    /// Name of the board built for.
+    pub board: &'a str,
+    /// Build id of the program in hexadecimal.
+    pub build: &'a str,
+    /// Form of the records: `defmt` or `text`.
+    pub form: &'a str,
+    /// Level in force.
+    pub level: &'a str,
+    /// Unix time in milliseconds, at the same moment as `mono_ms`.
+    pub wall_ms: u64,
+    /// Time of the records' clock in milliseconds.
+    pub mono_ms: u64,
+    /// Position of the first record.
+    pub from: u64,
+    /// Position after the last record: the next page starts there.
+    pub next: u64,
+    /// Whole records.
+    pub records: &'a [u8],
+}

@@ -1,0 +1,93 @@
+//! Calls whose outcome follows later.
+
+use heapless::String;
+
+use super::CommandOutput;
+use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
+use crate::session::{PasswordHash, SALT_BYTES, SessionKey, Source, UserId};
+
+/// A call whose outcome follows. The transport keeps it and passes it to
+/// [`api::complete`](crate::api::complete) with the [`Completion`] of the same id.
+#[derive(Debug)]
+pub struct PendingCall {
+    /// Id that the platform returns with the completion.
+    pub id: u64,
+    /// Data that the outcome needs.
+    pub work: Work,
+}
+
+/// Work that takes time, with what its outcome needs.
+#[derive(Debug)]
+pub enum Work {
+    /// A password check of a login.
+    Login(PendingLogin),
+    /// A password check and the hash of a new password.
+    Password(PendingPassword),
+    /// A named command.
+    Command,
+}
+
+impl PendingCall {
+    /// Name of the function, as answers report it.
+    pub fn function(&self) -> &'static str {
+        match self.work {
+            Work::Login(_) => "login",
+            Work::Password(_) => "updatepassword",
+            Work::Command => "command",
+        }
+    }
+}
+
+/// A login during its password check.
+#[derive(Debug)]
+pub struct PendingLogin {
+    /// The user; `None` where no user has the name.
+    pub user: Option<UserId>,
+    /// Salt of the password that is checked.
+    pub salt: [u8; SALT_BYTES],
+    /// Name as sent.
+    pub name: String<USER_NAME_BYTES>,
+    /// Device as sent.
+    pub device: Option<String<DEVICE_ID_BYTES>>,
+    /// Address of the client.
+    pub source: Source,
+    /// Only administrators are served.
+    pub admins_only: bool,
+}
+
+/// A change of a password during its check.
+#[derive(Debug)]
+pub struct PendingPassword {
+    /// User whose password changes.
+    pub user: UserId,
+    /// User who changes it.
+    pub by: UserId,
+    /// Session of the change; `None` with a token.
+    pub session: Option<SessionKey>,
+    /// Salt of the old password, where it is checked: for the user's own.
+    pub salt: Option<[u8; SALT_BYTES]>,
+    /// Address of the client.
+    pub source: Source,
+}
+
+/// Result of a password check, or of making a password.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PasswordVerdict {
+    /// A wrong password.
+    Wrong,
+    /// The right password.
+    Right,
+    /// The old password, if checked, is right; this is the new one.
+    Made(PasswordHash),
+}
+
+/// End of the work of a [`PendingCall`].
+#[derive(Debug)]
+pub enum Completion<'a> {
+    /// A password was checked or made.
+    Password(PasswordVerdict),
+    /// A named command ended.
+    Command(CommandOutput<'a>),
+    /// Nothing came within [`ANSWER_TIMEOUT`](crate::limits::ANSWER_TIMEOUT).
+    TimedOut,
+}

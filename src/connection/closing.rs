@@ -1,0 +1,54 @@
+//! The end of one connection.
+
+use core::time::Duration;
+
+use super::Finish;
+use crate::limits::{CLOSE_TIMEOUT, SEND_TIMEOUT};
+
+/// The end of one connection, from the peer's side and from ours.
+#[derive(Debug, Default)]
+pub(super) struct Closing {
+    /// The peer has sent its last byte.
+    pub(super) is_half_closed: bool,
+    finish: Option<Finish>,
+    /// Deadline of a finish.
+    deadline: Option<Duration>,
+}
+
+impl Closing {
+    /// How the connection is to be closed; `None` while it is open.
+    pub(super) fn finish(&self) -> Option<Finish> {
+        self.finish
+    }
+
+    /// Whether the connection is neither closed nor to be closed.
+    pub(super) fn is_open(&self) -> bool {
+        self.finish.is_none()
+    }
+
+    /// Deadline after which a finish becomes an abort.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    /// Closes the connection. The first call counts.
+    pub(super) fn begin(&mut self, finish: Finish, now: Duration) {
+        if self.finish.is_none() {
+            self.finish = Some(finish);
+            self.deadline = Some(now + CLOSE_TIMEOUT);
+        }
+    }
+
+    /// Closes the connection without sending what waits.
+    pub(super) fn abort(&mut self) {
+        self.finish = Some(Finish::Abort);
+        self.deadline = None;
+    }
+
+    /// Notes that the peer read some of the last bytes: a long answer over a slow line arrives whole.
+    pub(super) fn note_progress(&mut self, now: Duration) {
+        if self.finish == Some(Finish::Graceful) {
+            self.deadline = Some(now + SEND_TIMEOUT);
+        }
+    }
+}

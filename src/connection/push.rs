@@ -1,0 +1,113 @@
+//! Pushes to a bound socket: changes of services, and the notice of a problem with the board.
+
+use core::time::Duration;
+
+use super::machine::{ANSWER_ROOM, Connection};
+use crate::api::Api;
+use crate::call::Identity;
+use crate::friendcore::reply;
+use crate::json::Writer;
+use crate::limits::{PUSH_BACKLOG_BYTES, SERVICE_NAME_BYTES};
+use crate::service::{ServiceId, State};
+
+/// Pushes that one socket has not received yet.
+#[derive(Debug, Default)]
+pub(super) struct Pushes {
+    /// Services whose newest state is still to be sent, a bit each.
+    services: u64,
+    /// The problem of the board was sent.
+    is_notified: bool,
+}
+
+impl Pushes {
+    /// Forgets the changes that were not sent: the socket is not bound any more.
+    pub(super) fn clear(&mut self) {
+        self.services = 0;
+    }
+}
+
+/// A change of one service, encoded once for every socket.
+pub(super) struct ServiceChange {
+    pub(super) service: ServiceId,
+    text: heapless::Vec<u8, { Self::BYTES }>,
+}
+
+impl ServiceChange {
+    /// Longest encoding; the names of services need no escapes.
+    const BYTES: usize = 128 + SERVICE_NAME_BYTES;
+
+    /// Encodes a change; `None`: an internal error, which is logged.
+    pub(super) fn new(service: ServiceId, name: &str, state: State, pid: u32) -> Option<Self> {
+        let mut text = heapless::Vec::new();
+        // The length of the buffer is that of its capacity.
+        text.resize_default(Self::BYTES).ok()?;
+        let mut out = Writer::new(&mut text);
+        let written = reply::service_change(&mut out, name, state.word(), pid);
+        let length = written.and_then(|()| out.finish()).map(<[u8]>::len);
+        debug_assert!(length.is_ok(), "a change of {name} does not fit");
+        let Ok(length) = length else {
+            crate::error!("internal error: a change of {} does not fit", name);
+            return None;
+        };
+        text.truncate(length);
+        Some(Self { service, text })
+    }
+}
+
+/// Bit of a service in [`Pushes`].
+fn bit(service: ServiceId) -> u64 {
+    1 << service.index()
+}
+
+/// Sends a change to a socket that is bound, or notes that it is still to be sent.
+pub(super) fn notify(connection: &mut Connection, change: &ServiceChange, now: Duration) {
+    let bit = bit(change.service);
+    let is_behind = connection.pushes.services & bit != 0 || !may_push(connection);
+    if is_behind || connection.put_bytes(&change.text).is_err() {
+        connection.pushes.services |= bit;
+    }
+    connection.track_stall(now);
+}
+
+/// Sends what is still to be sent, as the peer has caught up: the newest state of each service.
+pub(super) fn flush(connection: &mut Connection, api: &Api, now: Duration) {
+    notify_problem(connection, api);
+    if connection.pushes.services == 0 {
+        return;
+    }
+    for (service, spec) in api.services.table().iter() {
+        let bit = bit(service);
+        // The socket may be bound to another user than when the change came.
+        let is_visible = |identity: Identity| api.accounts.users.may_control(identity.user(), &spec.name);
+        if !connection.auth.bound.is_some_and(is_visible) {
+            connection.pushes.services &= !bit;
+        }
+        if connection.pushes.services & bit != 0 && may_push(connection) {
+            let status = api.services.status(service, now);
+            let change = ServiceChange::new(service, &spec.name, status.state, status.pid);
+            if change.is_none_or(|change| connection.put_bytes(&change.text).is_ok()) {
+                connection.pushes.services &= !bit;
+            }
+        }
+    }
+}
+
+/// Sends the problem of the board to an administrator's socket, once; without room now, later.
+pub(super) fn notify_problem(connection: &mut Connection, api: &Api) {
+    if connection.pushes.is_notified || !api.board.has_problem() {
+        return;
+    }
+    let is_admin = connection.auth.bound.is_some_and(|identity| api.accounts.is_admin(identity));
+    if is_admin && may_push(connection) {
+        let sent = connection.put_text(|out| reply::notice(out, api.board.health_message()));
+        connection.pushes.is_notified = sent.is_ok();
+    }
+}
+
+/// Whether there is room for a push: beside what waits, and beside an answer that follows.
+fn may_push(connection: &Connection) -> bool {
+    let room = if connection.pending.is_some() { ANSWER_ROOM + PUSH_BACKLOG_BYTES } else { 0 };
+    connection.outgoing.is_none()
+        && connection.send.pending().len() <= PUSH_BACKLOG_BYTES
+        && connection.send.free() >= room
+}

@@ -1,0 +1,83 @@
+//! The call `services/NAME/log`.
+
+use super::fixture::{ANNA, FOUNDING, Fixture};
+use crate::api::LOG_LINES;
+use crate::limits::LOG_WRITE_BYTES;
+
+fn frame_call(path: &str, members: &str) -> String {
+    format!(r#"<!--"MSG"--"1"--"system.library/{path}"-->{{ {members}"sessionid":"{FOUNDING}" }}<--!>"#)
+}
+
+/// The parts of a `log` answer: from, next, lost, lines.
+fn log_answer(answer: &str) -> (u64, u64, u64, String) {
+    let number = |key: &str| {
+        let rest = answer.split_once(&format!(r#""{key}": "#)).unwrap().1;
+        rest.split(',').next().unwrap().parse().unwrap()
+    };
+    let lines = answer.split_once(r#""Lines": "#).unwrap().1;
+    (number("From"), number("Next"), number("Lost"), lines.trim_end_matches('}').to_owned())
+}
+
+#[test]
+fn log_of_a_service_is_its_newest_whole_lines() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let mut log = |output: &str, members: &str| {
+        fixture.system.output = output.to_owned();
+        let call = frame_call("services/hello/log", members);
+        let answer = fixture.say(id, &call);
+        log_answer(&answer[0])
+    };
+    assert_eq!(log("", ""), (0, 0, 0, "[]".to_owned()));
+    assert_eq!(log("one\ntwo\nthr", ""), (0, 8, 0, r#"["one","two"]"#.to_owned()));
+    assert_eq!(log("one\ntwo\nthr", r#""lines":1,"#), (4, 8, 0, r#"["two"]"#.to_owned()));
+    assert_eq!(log("one\ntwo\nthr", r#""lines":0,"#), (8, 8, 0, "[]".to_owned()));
+    assert_eq!(log("one\ntwo\nthree\n", r#""since":4,"lines":1,"#), (4, 8, 0, r#"["two"]"#.to_owned()));
+    assert_eq!(log("one\ntwo\nthree\n", r#""since":14,"#), (14, 14, 0, "[]".to_owned()));
+    // Nothing in it reaches a terminal as a command.
+    assert_eq!(
+        log("\u{1b}[31mred\r\u{9b}\u{202e}\t\"\n", ""),
+        (0, 17, 0, "[\"\u{FFFD}[31mred\u{FFFD}\u{FFFD}\u{FFFD}\\t\\\"\"]".to_owned())
+    );
+}
+
+#[test]
+fn log_of_a_service_begins_at_a_line_and_counts_what_is_lost() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let line = format!("{}\n", "x".repeat(99));
+    let output = line.repeat(100);
+    fixture.system.output = output.clone();
+    let (from, next, lost, lines) = log_answer(&fixture.say(id, &frame_call("services/hello/log", ""))[0]);
+    assert_eq!((from % 100, next, lost), (0, output.len() as u64, 0));
+    assert_eq!(lines.matches('x').count() as u64, (next - from) / 100 * 99);
+    // A position inside a line that is there is taken at its word.
+    let (from, ..) = log_answer(&fixture.say(id, &frame_call("services/hello/log", r#""since":50,"#))[0]);
+    assert_eq!(from, 50);
+    // A line longer than an answer comes in pieces.
+    fixture.system.output = "y".repeat(LOG_WRITE_BYTES + 7);
+    let (from, next, ..) =
+        log_answer(&fixture.say(id, &frame_call("services/hello/log", r#""since":0,"#))[0]);
+    assert_eq!((from, next), (0, LOG_WRITE_BYTES as u64));
+}
+
+#[test]
+fn log_of_a_service_has_no_more_lines_than_its_limit() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    fixture.system.output = "\n".repeat(LOG_LINES + 1);
+    for members in ["", r#""lines":1000,"#, r#""since":0,"#] {
+        let (from, next, ..) = log_answer(&fixture.say(id, &frame_call("services/hello/log", members))[0]);
+        assert_eq!(next - from, LOG_LINES as u64, "{members}");
+    }
+    let refused = &fixture.say(id, &frame_call("services/hello/log", r#""since":"x","#))[0];
+    assert!(refused.contains("Function log returned: 22"), "{refused}");
+}
+
+#[test]
+fn log_of_a_service_is_for_its_users() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.bound(ANNA);
+    let refused = &fixture.say(id, r#"{"type":"msg","data":{"type":"request","requestid":"r","path":"system.library/services/clock/log","data":{}}}"#)[0];
+    assert!(refused.contains(r#"\"code\":\"4\""#), "{refused}");
+}
