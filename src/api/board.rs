@@ -5,11 +5,24 @@ use core::fmt;
 use heapless::String;
 
 use super::errno::EINVAL;
-use super::{Context, internal};
+use super::{Context, LOG_ANSWER_BYTES, internal};
 use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome};
+use crate::config::{COMPLAINT_BYTES, NOTICE_BYTES};
 use crate::config::{Complaint, InForce};
-use crate::limits::{BOARD, BUILD_ID_BYTES, NOTICE_BYTES};
+use crate::limits::{BOARD, REPLY_BYTES, REQUEST_ID_BYTES};
+use crate::log::BUILD_ID_BYTES;
 use crate::log::{self, Level};
+
+const _: () = {
+    assert!(
+        LOG_ANSWER_BYTES / 3 * 4 + BUILD_ID_BYTES + 512 <= REPLY_BYTES,
+        "reply_bytes: must hold the records of one answer"
+    );
+    assert!(
+        2 * (COMPLAINT_BYTES + NOTICE_BYTES) + REQUEST_ID_BYTES * 6 + 512 <= REPLY_BYTES,
+        "reply_bytes: must hold the health of a board"
+    );
+};
 
 /// What the server knows of the board that it runs on, and will not know better while it runs.
 #[derive(Clone, Debug, Default)]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::exit;
-use crate::config::{self, Complaint, Config, Diagnostics, InForce};
-use crate::limits::{BOARD, BOARD_FILE, COMPLAINT_BYTES, CONFIG_BYTES};
+use crate::config::{self, COMPLAINT_BYTES, Complaint, Config, Diagnostics, InForce};
+use crate::limits::{BOARD, BOARD_FILE, CONFIG_BYTES};
 use crate::sys::file::{self, FileError, FileReason};
 
 /// Where the device file is, unless the command line names another.

@@ -7,7 +7,8 @@ mod check;
 pub mod exit;
 mod hello;
 mod help;
-mod limits;
+#[doc(hidden)]
+pub mod limits;
 pub mod load;
 mod passwd;
 mod place;

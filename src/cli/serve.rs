@@ -9,8 +9,7 @@ use super::load::{self, Loaded};
 use super::place::{Environment, state_dir};
 use super::refuse;
 use crate::api::Board;
-use crate::config::{self, Complaint, Config, InForce};
-use crate::limits::NOTICE_BYTES;
+use crate::config::{self, Complaint, Config, InForce, NOTICE_BYTES};
 use crate::serve::{self, Start, StartError};
 use crate::sys::log_files;
 
@@ -98,7 +97,7 @@ fn finish(outcome: Result<(), StartError>) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::BUILD_ID_BYTES;
+    use crate::log::BUILD_ID_BYTES;
 
     #[test]
     fn slot_is_one_of_two() {

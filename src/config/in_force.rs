@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use heapless::String;
 
-use crate::limits::COMPLAINT_BYTES;
+use crate::config::COMPLAINT_BYTES;
 
 /// Why the device file that was given is not in force, on one line.
 pub type Complaint = String<COMPLAINT_BYTES>;

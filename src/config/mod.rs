@@ -25,6 +25,18 @@ use crate::log::Level;
 use crate::service::ServiceTable;
 use crate::session::{Tokens, Users};
 
+crate::limits::limits! {
+    /// Name of a network interface: the kernel's IFNAMSIZ without its NUL.
+    INTERFACE_NAME_BYTES: usize = 15, exceeded "configuration error",
+        tests ["each_limit_is_met_and_not_passed"];
+    /// Error text of a configuration file that is not in force.
+    COMPLAINT_BYTES: usize = 512, exceeded "cut",
+        tests ["text_is_one_line_up_to_its_limit", "complaint_has_its_limit_and_keeps_its_end"];
+    /// Text of what failed before the server was started.
+    NOTICE_BYTES: usize = 256, exceeded "cut",
+        tests ["notice_is_as_long_as_its_limit_and_no_longer", "notice_is_cut_at_its_limit"];
+}
+
 /// What reading a device file takes at worst, until it is read: the reader holds every sign and line
 /// end of it, measured as up to 86 bytes for a byte of a file that is right (x86-64).
 pub const READ_BYTES: usize = 96 * CONFIG_BYTES;

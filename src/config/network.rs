@@ -6,7 +6,8 @@ use heapless::{String, Vec};
 
 use super::diagnostics::Report;
 use super::section::{Place, Section, bounded};
-use crate::limits::{HOST_NAME_BYTES, INTERFACE_NAME_BYTES, NAMESERVERS};
+use crate::config::INTERFACE_NAME_BYTES;
+use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 
 /// Name of a board that is not given one.
 const HOST_NAME: &str = "friendlet";

@@ -11,8 +11,8 @@ use super::diagnostics::Report;
 use super::section::{Place, Section, bounded, report_kind, text, texts};
 use crate::limits;
 use crate::service::{
-    Arguments, Name, NamedCommand, RestartPolicy, ServiceTable, Signal, Spec, TableError, What,
-    is_service_name,
+    Arguments, Name, NamedCommand, RestartPolicy, STOP_TIMEOUT, STOP_TIMEOUT_MAX, ServiceTable, Signal, Spec,
+    TableError, What, is_service_name,
 };
 
 /// The service that is there when the device file names none of this name.
@@ -110,7 +110,7 @@ fn add<'t>(services: &mut Services<'t>, value: &'t Spanned<DeValue<'_>>, report:
 
 /// A service but for its name; None when it has no program.
 fn spec(section: &Section<'_, '_>, after: &[(&str, Place)], report: &mut Report<'_>) -> Option<Spec> {
-    let mut spec = Spec { stop_timeout: limits::STOP_TIMEOUT, ..Spec::default() };
+    let mut spec = Spec { stop_timeout: STOP_TIMEOUT, ..Spec::default() };
     let argv = match section.value("command") {
         Some(value) => arguments("command", value, report),
         None => {
@@ -152,7 +152,7 @@ fn spec(section: &Section<'_, '_>, after: &[(&str, Place)], report: &mut Report<
     {
         spec.stop_signal = signal;
     }
-    let timeout_range = 1..=limits::STOP_TIMEOUT_MAX.as_secs();
+    let timeout_range = 1..=STOP_TIMEOUT_MAX.as_secs();
     if let Some((seconds, _)) = section.integer("stop_timeout_s", timeout_range, report) {
         spec.stop_timeout = Duration::from_secs(seconds);
     }

@@ -11,7 +11,11 @@ use super::diagnostics::Report;
 use super::section::{Place, Section, bounded};
 use super::{FilePath, Listen, LogFiles, Tls, alternatives};
 use crate::limits;
-use crate::log::Level;
+use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX, Level};
+use crate::session::{
+    IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
+    LOCKOUT_TIME_MAX,
+};
 
 const DEFAULT_PORT: u16 = 6500;
 const CERTIFICATE: &str = "tls/certificate.pem";
@@ -203,9 +207,8 @@ pub(super) fn log(root: &Section<'_, '_>, report: &mut Report<'_>) -> (Level, Lo
         let given = section.integer(key, range, report);
         given.and_then(|(number, _)| usize::try_from(number).ok()).unwrap_or(default)
     };
-    let bytes =
-        number("file_bytes", limits::LOG_FILE_BYTES_MIN..=limits::LOG_FILE_BYTES_MAX, limits::LOG_FILE_BYTES);
-    let count = number("files", 1..=limits::LOG_FILES_MAX, limits::LOG_FILES);
+    let bytes = number("file_bytes", LOG_FILE_BYTES_MIN..=LOG_FILE_BYTES_MAX, LOG_FILE_BYTES);
+    let count = number("files", 1..=LOG_FILES_MAX, LOG_FILES);
     (level, LogFiles { file, bytes, count })
 }
 
@@ -220,15 +223,15 @@ pub(super) struct Session {
 pub(super) fn session(root: &Section<'_, '_>, report: &mut Report<'_>) -> Session {
     let known = ["idle_timeout_s", "lockout_attempts", "lockout_s"];
     let section = root.section("session", "[session]", &known, report);
-    let idle_range = limits::IDLE_TIMEOUT_MIN.as_secs()..=limits::IDLE_TIMEOUT_MAX.as_secs();
+    let idle_range = IDLE_TIMEOUT_MIN.as_secs()..=IDLE_TIMEOUT_MAX.as_secs();
     let idle = section.integer("idle_timeout_s", idle_range, report);
-    let attempts = section.integer("lockout_attempts", 1..=u64::from(limits::LOCKOUT_ATTEMPTS_MAX), report);
-    let lockout = section.integer("lockout_s", 1..=limits::LOCKOUT_TIME_MAX.as_secs(), report);
+    let attempts = section.integer("lockout_attempts", 1..=u64::from(LOCKOUT_ATTEMPTS_MAX), report);
+    let lockout = section.integer("lockout_s", 1..=LOCKOUT_TIME_MAX.as_secs(), report);
     Session {
-        idle_timeout: idle.map_or(limits::IDLE_TIMEOUT, |(seconds, _)| Duration::from_secs(seconds)),
+        idle_timeout: idle.map_or(IDLE_TIMEOUT, |(seconds, _)| Duration::from_secs(seconds)),
         lockout_attempts: attempts
             .and_then(|(attempts, _)| u8::try_from(attempts).ok())
-            .unwrap_or(limits::LOCKOUT_ATTEMPTS),
-        lockout_time: lockout.map_or(limits::LOCKOUT_TIME, |(seconds, _)| Duration::from_secs(seconds)),
+            .unwrap_or(LOCKOUT_ATTEMPTS),
+        lockout_time: lockout.map_or(LOCKOUT_TIME, |(seconds, _)| Duration::from_secs(seconds)),
     }
 }

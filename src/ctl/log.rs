@@ -12,7 +12,7 @@ use super::json::{self, Node};
 use super::output::{clean_lines, unwritable};
 use super::reply::judge;
 use super::{FAILED, Failure, World};
-use crate::limits::LOG_FOLLOW_STEP;
+use crate::ctl::LOG_FOLLOW_STEP;
 use crate::log::{self, Stamp};
 
 const PATH: &str = "system.library/board/log";

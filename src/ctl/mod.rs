@@ -32,6 +32,7 @@ mod tests;
 mod url;
 mod watch;
 
+use core::time::Duration;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
@@ -39,6 +40,11 @@ use std::process::ExitCode;
 use self::arguments::Parsed;
 pub use self::password::read_password;
 use self::state::StateDir;
+
+crate::limits::limits! {
+    /// Pause of `ctl log --follow` between two calls.
+    LOG_FOLLOW_STEP: Duration = Duration::from_millis(500), fixed "a pause of the client: one call follows";
+}
 
 /// The call failed.
 const FAILED: u8 = 1;

@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn line_over_its_limit_is_rejected() {
-        use crate::limits::COMMAND_LINE_BYTES;
+        use crate::init::COMMAND_LINE_BYTES;
         use crate::sys::file::{FileReason, read_text};
         let path = std::env::temp_dir().join(format!("friendlet-cmdline-{}", std::process::id()));
         let mut longest = "x".repeat(COMMAND_LINE_BYTES);

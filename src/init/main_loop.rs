@@ -15,13 +15,15 @@ use super::root::restart;
 use super::supervisor::{InitAction, InitSupervisor};
 use super::{CLOCK_FILE, CONFIG_FILE, STATE_DIRECTORY, WATCHDOG};
 use crate::config::Network;
-use crate::limits::{FEED_INTERVAL, NOTIFY_BYTES, SILENCE_TIMEOUT, TURNS};
+use crate::init::{FEED_INTERVAL, SILENCE_TIMEOUT};
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
 use crate::sys::machine::{self as system, BoardSignals, NotifySocket, Reaped, ServerProcess, Watchdog};
-use crate::sys::{Clock, NetworkManager};
+use crate::sys::{Clock, NOTIFY_BYTES, NetworkManager};
 
 const NOTIFY: &str = "/run/friendlet/notify";
+/// Datagrams received before other events are handled.
+const DATAGRAMS_AT_ONCE: usize = 16;
 const ARGUMENTS: [&str; 4] = ["serve", "--config", CONFIG_FILE, "--fall-back"];
 
 /// Brings up the rest of the board, and runs its main loop.
@@ -115,7 +117,7 @@ impl<'l> MainLoop<'l> {
     fn handle_notifications(&mut self, now: Duration) {
         let mut buffer = [0; NOTIFY_BYTES];
         // The next iteration of the main loop receives the rest.
-        for _ in 0..TURNS {
+        for _ in 0..DATAGRAMS_AT_ONCE {
             match self.notify.receive(&mut buffer) {
                 Ok(None) => break,
                 // Only the running server may send notifications.

@@ -17,16 +17,71 @@ mod notification;
 mod root;
 mod supervisor;
 
+use core::time::Duration;
 use std::path::Path;
 use std::process::ExitCode;
 
 use self::command_line::CommandLine;
 use crate::config::Network;
-use crate::limits::{COMMAND_LINE_BYTES, MODULES_BYTES};
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
 use crate::sys::file;
 use crate::sys::machine as system;
+
+crate::limits::limits! {
+    /// Kernel command line.
+    COMMAND_LINE_BYTES: usize = 4096, exceeded "logged as an error; init uses an empty one",
+        tests ["line_over_its_limit_is_rejected"];
+    /// List of kernel modules.
+    MODULES_BYTES: usize = 16 * 1024, exceeded "logged as an error; no module is loaded",
+        tests ["list_over_its_limit_is_rejected"];
+    /// Memory of the files in `/run`.
+    RUN_BYTES: usize = 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
+    /// Memory of the files in `/tmp` and `/dev/shm`.
+    TMP_BYTES: usize = 8 * 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
+    /// Memory of the files in `/data` without a data partition.
+    SPARE_DATA_BYTES: usize = 4 * 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
+    /// Consecutive short runs of the server.
+    SHORT_RUNS: u8 = 5, exceeded "the trial of a slot ends",
+        tests ["short_runs_end_the_test_of_a_slot_only"];
+    /// Time for a disk to appear.
+    DEVICE_TIMEOUT: Duration = Duration::from_secs(20),
+        fixed "the time that init gives to `wait_for`, which is tested with any time";
+    /// Time that a message stays on the console before a board without a root restarts.
+    ROOT_FAILURE_PAUSE: Duration = Duration::from_secs(5), fixed "a pause: a restart follows";
+    /// Pause between two attempts to mount the data.
+    DATA_RETRY_PAUSE: Duration = Duration::from_secs(1), fixed "a pause: one attempt follows";
+    /// Time for the server to serve; of a slot on trial, all its starts together.
+    READY_TIMEOUT: Duration = Duration::from_secs(120), exceeded "the server is killed, or the slot given up",
+        tests [
+            "server_is_killed_when_it_is_not_ready_in_time",
+            "tested_slot_has_one_ready_timeout_for_all_starts"
+        ];
+    /// Time of the server without a sign of life.
+    SILENCE_TIMEOUT: Duration = Duration::from_secs(10),
+        exceeded "the watchdog is not fed, or the server is killed",
+        tests [
+            "watchdog_is_fed_while_the_server_has_a_heartbeat",
+            "silent_server_is_killed_where_there_is_no_watchdog"
+        ];
+    /// Time for the hardware watchdog to reset a board with a silent server.
+    RESET_TIMEOUT: Duration = Duration::from_secs(180), exceeded "the server is killed",
+        tests ["server_is_killed_when_the_watchdog_does_not_reset"];
+    /// Time for a killed server to end.
+    VANISH_TIMEOUT: Duration = Duration::from_secs(60), exceeded "the board restarts",
+        tests ["killed_server_that_is_not_reaped_restarts_the_board"];
+    /// Time for processes that the server left to end when the board does.
+    LEFTOVER_TIMEOUT: Duration = Duration::from_secs(2), exceeded "they are killed",
+        tests ["shutdown_runs_in_order", "shutdown_of_the_board_is_bounded"];
+    /// Time between two writes to the hardware watchdog.
+    FEED_INTERVAL: Duration = Duration::from_secs(1), exceeded "the watchdog is fed",
+        tests ["watchdog_is_fed_once_an_interval"];
+}
+
+const _: () = assert!(
+    RESET_TIMEOUT.as_secs() > SILENCE_TIMEOUT.as_secs(),
+    "the watchdog resets a silent board before init kills the server"
+);
 
 const COMMAND_LINE: &str = "/proc/cmdline";
 const MODULES: &str = "/etc/friendlet/modules";

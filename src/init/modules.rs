@@ -50,7 +50,7 @@ kernel/drivers/virtio/virtio.ko
 
     #[test]
     fn list_over_its_limit_is_rejected() {
-        use crate::limits::MODULES_BYTES;
+        use crate::init::MODULES_BYTES;
         use crate::sys::file::{FileReason, read_text};
         let path = std::env::temp_dir().join(format!("friendlet-modules-{}", std::process::id()));
         let longest = "a.ko\n".repeat(MODULES_BYTES)[..MODULES_BYTES].to_owned();

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use super::boot_state;
 use super::command_line::{CommandLine, Slot};
-use crate::limits::{DEVICE_TIMEOUT, ROOT_FAILURE_PAUSE};
+use crate::init::{DEVICE_TIMEOUT, ROOT_FAILURE_PAUSE};
 use crate::log::Reason;
 use crate::log::console::{error, info};
 use crate::sys::machine::{self as system, MountError};

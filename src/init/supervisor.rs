@@ -7,12 +7,12 @@
 use core::time::Duration;
 
 use super::notification::{Notification, PowerAction};
-use crate::limits::{
-    FEED_INTERVAL, GOOD_RUN, KILL_TIMEOUT, LEFTOVER_TIMEOUT, READY_TIMEOUT, RESET_TIMEOUT, SHORT_RUNS,
-    SHUTDOWN_GRACE, SILENCE_TIMEOUT, VANISH_TIMEOUT,
+use crate::init::{
+    FEED_INTERVAL, LEFTOVER_TIMEOUT, READY_TIMEOUT, RESET_TIMEOUT, SHORT_RUNS, SILENCE_TIMEOUT,
+    VANISH_TIMEOUT,
 };
 use crate::log::console::{error, info, warning};
-use crate::service::{BackOff, Exit};
+use crate::service::{BackOff, Exit, GOOD_RUN, KILL_TIMEOUT, SHUTDOWN_GRACE};
 
 /// Action that the caller performs at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

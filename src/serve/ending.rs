@@ -7,10 +7,9 @@ use std::rc::Rc;
 use super::StartError;
 use crate::api::BoardEnd;
 use crate::config::BoardCommands;
-use crate::limits::BOARD_COMMAND_TIMEOUT;
 use crate::net::Bell;
 use crate::service::{Arguments, Exit, LastExit};
-use crate::sys::{Notify, NotifyState, board};
+use crate::sys::{BOARD_COMMAND_TIMEOUT, Notify, NotifyState, board};
 use crate::{info, warning};
 
 /// The way in which the board ends, and whether it is to.

@@ -23,9 +23,9 @@ use self::system::System;
 use crate::api::{Api, Board};
 use crate::config::{Config, LogFiles};
 use crate::connection::{Server, ServerConfig};
-use crate::limits::SHUTDOWN_GRACE;
 use crate::net::{Bell, Endpoint as _, Listener, Ports};
 use crate::runtime::{self, Tasks, Timer};
+use crate::service::SHUTDOWN_GRACE;
 use crate::service::Supervisor;
 use crate::session::{Lockout, SessionTable};
 use crate::sys::password::PasswordWorker;
@@ -34,6 +34,15 @@ use crate::sys::{
     file, log_files,
 };
 use crate::{error, info, limits, warning};
+
+crate::limits::limits! {
+    /// PEM file of a certificate chain, a key or an authority.
+    PEM_BYTES: usize = 64 * 1024, exceeded "the server does not start",
+        tests ["pem_files_may_be_as_large_as_their_limit"];
+    /// File of the administrator that the first start makes.
+    FIRST_USER_FILE_BYTES: usize = 4096, exceeded "the server does not start",
+        tests ["file_of_the_first_user_may_be_as_large_as_its_limit"];
+}
 
 /// Step at which an ending server looks whether it is done.
 const END_STEP: Duration = Duration::from_millis(20);

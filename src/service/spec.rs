@@ -6,6 +6,7 @@ use heapless::{String, Vec};
 
 use super::{Full, NamedCommand, RestartPolicy, Signal, TextList};
 use crate::limits;
+use crate::service::STOP_TIMEOUT;
 
 /// Name of a service or of one of its commands.
 pub type Name = String<{ limits::SERVICE_NAME_BYTES }>;
@@ -57,7 +58,7 @@ impl Default for Spec {
             restart: RestartPolicy::Never,
             after: Vec::new(),
             stop_signal: Signal::Term,
-            stop_timeout: limits::STOP_TIMEOUT,
+            stop_timeout: STOP_TIMEOUT,
             commands: Vec::new(),
             webgui: None,
         }

@@ -7,7 +7,8 @@ use std::io::{self, Read};
 
 use heapless::String;
 
-use crate::limits::{ACCOUNTS_BYTES, FILE_PATH_BYTES, USER_NAME_BYTES};
+use crate::limits::{FILE_PATH_BYTES, USER_NAME_BYTES};
+use crate::sys::ACCOUNTS_BYTES;
 
 /// User that a service can run as.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,7 +23,7 @@ pub struct Account {
     pub home: String<FILE_PATH_BYTES>,
 }
 
-/// Looks up a user by name, `uid` or `uid:gid`, in the first `limits::ACCOUNTS_BYTES` of the file.
+/// Looks up a user by name, `uid` or `uid:gid`, in the first `ACCOUNTS_BYTES` of the file.
 /// Numbers need no entry. The default group of a `uid` without an entry has the same number.
 ///
 /// # Errors

@@ -95,7 +95,7 @@ mod tests {
     fn program_is_killed_after_the_timeout() {
         let _lock = lock_children();
         let sleeper = argv(&["/bin/sleep", "0.3"]);
-        assert_eq!(run(&sleeper, crate::limits::BOARD_COMMAND_TIMEOUT).unwrap(), Exit::Code(0));
+        assert_eq!(run(&sleeper, crate::sys::BOARD_COMMAND_TIMEOUT).unwrap(), Exit::Code(0));
         let error = run(&argv(&["/bin/sleep", "1000"]), Duration::from_millis(100)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

@@ -14,8 +14,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::file;
-use crate::limits::{BOARD, LOG_RETRY_PAUSE, LOG_WRITE_BYTES, LOG_WRITES};
-use crate::log::{self, FORM, Reason};
+use crate::limits::BOARD;
+use crate::log::{self, FORM, LOG_WRITE_BYTES, Reason};
+use crate::sys::{LOG_RETRY_PAUSE, LOG_WRITES};
 use crate::{error, warning};
 
 /// Writer of this process.
@@ -84,7 +85,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 struct LogWriter {
     /// Paths, the newest first.
     paths: Vec<PathBuf>,
-    build: heapless::String<{ crate::limits::BUILD_ID_BYTES }>,
+    build: heapless::String<{ log::BUILD_ID_BYTES }>,
     limit: usize,
     open: Option<File>,
     /// Length of the whole records in the open file.

@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use crate::limits::TICK;
 use crate::log::Reason;
+use crate::runtime::TICK;
 use crate::warning;
 
 /// State of the server, or request to `friendlet init`.

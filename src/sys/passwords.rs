@@ -132,8 +132,7 @@ mod tests {
 
     use super::super::file::FileReason;
     use super::*;
-    use crate::limits::PASSWORD_ROUNDS_MAX;
-    use crate::session::{Grants, Level, User};
+    use crate::session::{Grants, Level, PASSWORD_ROUNDS_MAX, User};
 
     /// Directory of one test, removed when dropped.
     struct TestDirectory(PathBuf);

@@ -2,7 +2,7 @@
 //!
 //! Every process of a service leads a process group of its own. Signals go to the group. When its
 //! leader exits, the rest of the group is killed at once. An exit is reported only when the group is
-//! gone, or after `limits::KILL_TIMEOUT`, so that the next process finds the ports and files of the
+//! gone, or after `KILL_TIMEOUT`, so that the next process finds the ports and files of the
 //! last one free. A process that has left the group by setsid(2) is not tracked, but reaped when it
 //! exits.
 //!
@@ -29,12 +29,10 @@ use smol::future::yield_now;
 pub(super) use self::launch::PATH;
 use self::launch::launch;
 use self::output::{HeadBuffer, Output, TailBuffer};
-use crate::limits::{
-    COMMAND_OUTPUT_BYTES, COMMAND_TIMEOUT, KILL_TIMEOUT, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES,
-};
+use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES};
 use crate::log::Reason;
 use crate::runtime::Timer;
-use crate::service::{Arguments, Exit, ServiceId, Signal, Spec};
+use crate::service::{Arguments, COMMAND_TIMEOUT, Exit, KILL_TIMEOUT, ServiceId, Signal, Spec};
 use crate::warning;
 
 /// Reason for not running a named command.
@@ -127,7 +125,7 @@ impl CommandDone<'_> {
         self.exit
     }
 
-    /// Returns true if it was killed after `limits::COMMAND_TIMEOUT`.
+    /// Returns true if it was killed after `COMMAND_TIMEOUT`.
     pub fn timed_out(&self) -> bool {
         self.run.timed_out.get()
     }
@@ -153,7 +151,7 @@ impl Drop for CommandDone<'_> {
 pub struct Processes {
     services: Box<[ServiceSlot]>,
     runs: Box<[RunSlot]>,
-    /// `limits::COMMAND_TIMEOUT`.
+    /// `COMMAND_TIMEOUT`.
     command_timeout: Duration,
     on_done: Box<dyn Fn()>,
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the rules of clippy.toml are the server's")]
 
+mod calls;
 mod layers;
 mod limits;
 mod support;

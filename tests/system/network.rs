@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use friendlet::limits::DHCP_LEASE_MIN;
+use friendlet::dhcp::DHCP_LEASE_MIN;
 
 use crate::support::dhcp::{ACK, DISCOVER, DhcpServer, NAK, OFFER, REQUEST, SERVER};
 use crate::support::folder::Folder;

@@ -98,5 +98,5 @@ fn unit_of_the_example_names_what_the_server_does() {
     assert_eq!(run.code, Some(0), "{run:?}");
     let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
     let stop: u64 = stop.parse().unwrap();
-    assert!(Duration::from_secs(stop) > friendlet::limits::SHUTDOWN_GRACE);
+    assert!(Duration::from_secs(stop) > friendlet::service::SHUTDOWN_GRACE);
 }

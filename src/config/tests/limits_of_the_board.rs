@@ -1,8 +1,15 @@
 //! What the board's limits leave room for, and one more.
 
 use super::{config, errors, service};
+use crate::config::INTERFACE_NAME_BYTES;
+use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
-use crate::service::ServiceId;
+use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
+use crate::service::{STOP_TIMEOUT, STOP_TIMEOUT_MAX, ServiceId};
+use crate::session::{
+    IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
+    LOCKOUT_TIME_MAX,
+};
 
 /// A list of `count` texts made by `text`, as TOML.
 fn list(count: usize, text: impl Fn(usize) -> String) -> String {
@@ -37,19 +44,19 @@ fn each_limit_is_met_and_not_passed() {
         &format!("dir: longer than {} bytes", limits::FILE_PATH_BYTES),
     );
     assert_limit(
-        limits::INTERFACE_NAME_BYTES,
+        INTERFACE_NAME_BYTES,
         |n| format!("[network]\ninterface = '{}'", "a".repeat(n)),
-        &format!("interface: longer than {} bytes", limits::INTERFACE_NAME_BYTES),
+        &format!("interface: longer than {} bytes", INTERFACE_NAME_BYTES),
     );
     assert_limit(
-        limits::HOST_NAME_BYTES,
+        HOST_NAME_BYTES,
         |n| format!("[network]\nhostname = '{}'", "a".repeat(n)),
-        &format!("hostname: longer than {} bytes", limits::HOST_NAME_BYTES),
+        &format!("hostname: longer than {} bytes", HOST_NAME_BYTES),
     );
     assert_limit(
-        limits::NAMESERVERS,
+        NAMESERVERS,
         |n| format!("[network]\nnameservers = {}", list(n, |n| format!("192.0.2.{n}"))),
-        &format!("nameservers: more than {}", limits::NAMESERVERS),
+        &format!("nameservers: more than {}", NAMESERVERS),
     );
     let users = |n| (0..n).map(|n| format!("[[user]]\nname = 'u{n}'\n")).collect();
     assert_limit(limits::USERS, users, &format!("more than {} users", limits::USERS));
@@ -175,14 +182,14 @@ fn numbers_of_the_file_stay_in_their_ranges() {
     let log = |key: &'static str| move |n: u64| format!("[log]\n{key} = {n}\n");
     let seconds = |time: core::time::Duration| time.as_secs();
     let stop = |n| service(&format!("stop_timeout_s = {n}"));
-    let idle = (seconds(limits::IDLE_TIMEOUT_MIN), seconds(limits::IDLE_TIMEOUT_MAX));
+    let idle = (seconds(IDLE_TIMEOUT_MIN), seconds(IDLE_TIMEOUT_MAX));
     for (text, (least, most)) in [
         (&session("idle_timeout_s") as &dyn Fn(u64) -> String, idle),
-        (&session("lockout_attempts"), (1, limits::LOCKOUT_ATTEMPTS_MAX.into())),
-        (&session("lockout_s"), (1, seconds(limits::LOCKOUT_TIME_MAX))),
-        (&stop, (1, seconds(limits::STOP_TIMEOUT_MAX))),
-        (&log("file_bytes"), (limits::LOG_FILE_BYTES_MIN as u64, limits::LOG_FILE_BYTES_MAX as u64)),
-        (&log("files"), (1, limits::LOG_FILES_MAX as u64)),
+        (&session("lockout_attempts"), (1, LOCKOUT_ATTEMPTS_MAX.into())),
+        (&session("lockout_s"), (1, seconds(LOCKOUT_TIME_MAX))),
+        (&stop, (1, seconds(STOP_TIMEOUT_MAX))),
+        (&log("file_bytes"), (LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64)),
+        (&log("files"), (1, LOG_FILES_MAX as u64)),
     ] {
         for met in [least, most] {
             config(&text(met));
@@ -197,11 +204,8 @@ fn numbers_of_the_file_stay_in_their_ranges() {
 #[test]
 fn defaults_are_those_of_the_limits() {
     let config = config(&service(""));
-    assert_eq!(config.idle_timeout, limits::IDLE_TIMEOUT);
-    assert_eq!(
-        (config.lockout_attempts, config.lockout_time),
-        (limits::LOCKOUT_ATTEMPTS, limits::LOCKOUT_TIME)
-    );
-    assert_eq!((config.log_files.bytes, config.log_files.count), (limits::LOG_FILE_BYTES, limits::LOG_FILES));
-    assert_eq!(super::spec(&config, "a").stop_timeout, limits::STOP_TIMEOUT);
+    assert_eq!(config.idle_timeout, IDLE_TIMEOUT);
+    assert_eq!((config.lockout_attempts, config.lockout_time), (LOCKOUT_ATTEMPTS, LOCKOUT_TIME));
+    assert_eq!((config.log_files.bytes, config.log_files.count), (LOG_FILE_BYTES, LOG_FILES));
+    assert_eq!(super::spec(&config, "a").stop_timeout, STOP_TIMEOUT);
 }

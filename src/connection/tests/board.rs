@@ -4,8 +4,7 @@ use core::time::Duration;
 
 use super::fixture::{ANNA, FOUNDING, Fixture};
 use crate::api::{Board, BoardEnd};
-use crate::config::InForce;
-use crate::limits::{COMPLAINT_BYTES, NOTICE_BYTES};
+use crate::config::{COMPLAINT_BYTES, InForce, NOTICE_BYTES};
 
 const OK: &str = r#"{ "Status": "ok"}"#;
 const NO_RIGHT: &str =

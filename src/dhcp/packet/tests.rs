@@ -100,7 +100,7 @@ fn renewal_contains_its_address_and_asks_for_a_unicast_reply() {
 
 #[test]
 fn longest_message_has_room() {
-    let host_name = "h".repeat(crate::limits::HOST_NAME_BYTES);
+    let host_name = "h".repeat(crate::dhcp::HOST_NAME_BYTES);
     let address = Some(Ipv4Addr::new(192, 0, 2, 1));
     let request = ClientMessage {
         kind: MessageType::Request,

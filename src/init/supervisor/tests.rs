@@ -216,7 +216,7 @@ fn shutdown_runs_in_order() {
 }
 
 #[test]
-fn shutdown_is_bounded() {
+fn shutdown_of_the_board_is_bounded() {
     let mut supervisor = ready(false);
     supervisor.handle_power_request(PowerAction::Restart, s(2));
     assert_eq!(actions(&mut supervisor, s(2)), [InitAction::TerminateServer]);

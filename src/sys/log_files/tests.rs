@@ -1,8 +1,8 @@
 use std::process::Command;
 
 use super::*;
-use crate::limits::{LOG_FILE_BYTES_MIN, LOG_LINE_BYTES, LOG_RING_BYTES};
-use crate::log::{Level, write_line};
+use crate::limits::LOG_RING_BYTES;
+use crate::log::{LOG_FILE_BYTES_MIN, LOG_LINE_BYTES, Level, write_line};
 
 /// Variable of a process that runs one test, which needs a ring and a log level of its own.
 const ALONE: &str = "FRIENDLET_TEST_ALONE";
@@ -158,10 +158,10 @@ fn failed_file_is_retried_after_the_pause() {
 #[test]
 fn longest_head_has_room() {
     let stamp = log::Stamp { wall_ms: u64::MAX, mono_ms: u64::MAX };
-    let build = "0".repeat(crate::limits::BUILD_ID_BYTES);
+    let build = "0".repeat(log::BUILD_ID_BYTES);
     let head = log::head(FORM, &build, &"b".repeat(64), stamp);
     assert!(head.trim_end_matches('\0').ends_with("slide=0\n"), "{head}");
-    assert!(head.len() <= crate::limits::LOG_HEAD_BYTES && LOG_LINE_BYTES < LOG_WRITE_BYTES);
+    assert!(head.len() <= log::LOG_HEAD_BYTES && LOG_LINE_BYTES < LOG_WRITE_BYTES);
 }
 
 /// Variable with the log file of a child of the next test.

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, Timespec, clock_settime};
 
-use crate::limits::CLOCK_FILES;
+use crate::sys::CLOCK_FILES;
 
-/// Newest modification time of a file, or of a directory and at most `limits::CLOCK_FILES` of its
+/// Newest modification time of a file, or of a directory and at most `CLOCK_FILES` of its
 /// entries, as time since 1970. Zero if the path does not exist.
 pub fn newest_under(path: &Path) -> Duration {
     let newest_inside = fs::read_dir(path).map_or(Duration::ZERO, |entries| {

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::limits::DEVICE_STEP;
+use crate::sys::DEVICE_STEP;
 
 /// Returns true in process 1.
 pub fn is_first_process() -> bool {

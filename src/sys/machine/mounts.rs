@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, mount_remount, unmount};
 
 use super::wait;
-use crate::limits::{INITRAMFS_DEPTH, UNMOUNT_PAUSE, UNMOUNT_TRIES};
 use crate::log::Reason;
+use crate::sys::{INITRAMFS_DEPTH, UNMOUNT_PAUSE, UNMOUNT_TRIES};
 
 /// Mount point of the data.
 pub const DATA: &str = "/data";

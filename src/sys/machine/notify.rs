@@ -11,7 +11,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFl
 use rustix::process::Pid;
 
 use super::super::file;
-use crate::limits::NOTIFY_BYTES;
+use crate::sys::NOTIFY_BYTES;
 
 /// Datagram socket that identifies senders.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl NotifySocket {
     }
 
     /// Receives the next datagram with the pid of its sender, or `None`. A datagram that exceeds
-    /// `limits::NOTIFY_BYTES`, or has no sender, is returned empty.
+    /// `NOTIFY_BYTES`, or has no sender, is returned empty.
     ///
     /// # Errors
     /// Error of the system.

@@ -22,10 +22,12 @@ use self::message::{LOOPBACK, Link, Request};
 use self::rtnetlink::{LinkEvents, NetworkError, Op, RtNetlink};
 use super::random;
 use crate::config::{Address, Network};
-use crate::dhcp::{AddressChange, CLIENT_PORT, Client, Destination, Lease, LeaseEnd, SERVER_PORT};
-use crate::limits::{DHCP_BYTES, NAMESERVERS, NETWORK_POLL, NETWORK_TURNS};
+use crate::dhcp::{
+    AddressChange, CLIENT_PORT, Client, DHCP_BYTES, Destination, Lease, LeaseEnd, NAMESERVERS, SERVER_PORT,
+};
 use crate::log::Reason;
 use crate::log::console::{debug, error, info, warning};
+use crate::sys::{NETWORK_POLL, NETWORK_TURNS};
 
 /// File of the nameservers, for the services. `/etc/resolv.conf` of a board is a link to it.
 const RESOLV_CONF: &str = "/run/resolv.conf";

@@ -11,8 +11,8 @@ use rustix::net::{
 };
 
 use super::message::{LINK_GROUP, Link, Request, Response, Responses};
-use crate::limits::{NETLINK_BYTES, NETWORK_TURNS};
 use crate::log::Reason;
+use crate::sys::{NETLINK_BYTES, NETWORK_TURNS};
 
 /// Failed operation of the network, and the error of the system.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

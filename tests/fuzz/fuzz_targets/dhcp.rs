@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use friendlet::dhcp::{AddressChange, Client, ServerMessage};
-use friendlet::limits::DHCP_BYTES;
+use friendlet::dhcp::{AddressChange, Client, DHCP_BYTES, ServerMessage};
 use libfuzzer_sys::fuzz_target;
 
 const HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 1];

@@ -3,6 +3,7 @@
 pub(crate) mod device;
 pub(crate) mod dhcp;
 pub(crate) mod folder;
+pub(crate) mod generated;
 pub(crate) mod guest;
 pub(crate) mod http;
 pub(crate) mod memory;
