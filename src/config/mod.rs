@@ -36,7 +36,7 @@ crate::limits::limits! {
         tests ["text_is_one_line_up_to_its_limit", "message_is_cut_at_its_limit_and_keeps_its_end"];
     /// Text of what failed before the server was started.
     NOTICE_BYTES: usize = 256, exceeded "cut",
-        tests ["notice_is_as_long_as_its_limit_and_no_longer", "notice_takes_its_limit_and_is_cut_beyond"];
+        tests ["notice_is_as_long_as_its_limit_and_no_longer", "notice_is_cut_at_its_limit"];
 }
 
 /// Heap that parsing the largest configuration file uses at most: the parser holds every token,

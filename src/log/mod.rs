@@ -18,6 +18,7 @@ pub mod frames;
 mod kept;
 mod level;
 mod rate;
+mod reason;
 mod ring;
 mod text;
 
@@ -26,6 +27,7 @@ use core::time::Duration;
 pub use kept::{Part, Stamp, head, is_kept, keep, newest, since, stamp, take_lost, unwritten, written};
 pub use level::{Level, level, set_level};
 pub use rate::RateLimit;
+pub use reason::Reason;
 pub use ring::{RECORD_END, Ring};
 pub use text::write_line;
 
@@ -53,9 +55,9 @@ crate::limits::limits! {
         tests ["numbers_of_the_file_stay_in_their_ranges"];
     /// Bytes of one write to a log file.
     LOG_WRITE_BYTES: usize = 4096, exceeded "the rest follows in the next",
-        tests ["one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted"];
+        tests ["tick_writes_up_to_its_limit_and_lost_records_are_counted"];
     /// Head of a log file.
-    LOG_HEAD_BYTES: usize = 256, exceeded "cut", tests ["head_has_room_for_the_longest_words"];
+    LOG_HEAD_BYTES: usize = 256, exceeded "cut", tests ["longest_head_has_room"];
     /// Build id in hexadecimal digits: those of a SHA-256.
     BUILD_ID_BYTES: usize = 64, exceeded "cut", tests ["build_id_is_as_long_as_its_limit_and_no_longer"];
     /// Log lines of one kind within `log_window`.
@@ -145,6 +147,16 @@ macro_rules! log_frame {
         #[allow(unused_imports, reason = "a record may have no arguments, or of one kind only")]
         use $crate::log::frames::{TakeNumber as _, TakeText as _};
         ::defmt::$name!($format $(, (&$crate::log::frames::Held(&($argument))).argument())*)
+    }};
+}
+
+/// Reports a broken invariant: a panic with debug assertions, otherwise an error in text, in every
+/// build.
+#[macro_export]
+macro_rules! internal_error {
+    ($($argument:tt)+) => {{
+        debug_assert!(false, $($argument)+);
+        $crate::console_error!("internal error: {}", format_args!($($argument)+));
     }};
 }
 

@@ -30,8 +30,8 @@ use crate::service::Supervisor;
 use crate::session::{Lockout, SessionTable};
 use crate::sys::password::PasswordWorker;
 use crate::sys::{
-    Clock, EnabledFile, News, Notify, NotifyEnvironment, PasswordsFile, Processes, Received, Signals, file,
-    log_files,
+    Clock, EnabledFile, Notify, NotifyEnvironment, NotifyState, PasswordsFile, Processes, Received, Signals,
+    file, log_files,
 };
 use crate::{error, info, limits, warning};
 
@@ -193,7 +193,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     core.start();
     // For people and for scripts: from here on connections are taken.
     eprintln!("listening on {}://{address}", if tls.is_some() { "https" } else { "http" });
-    notify.tell(News::Ready);
+    notify.send(NotifyState::Ready);
     if let Some((path, text)) = good_copy {
         keep_good_copy(&path, &text);
     }
@@ -219,7 +219,7 @@ fn keep_good_copy(path: &Path, text: &str) {
 fn keep_log(files: &LogFiles, build: &str) {
     let LogFiles { file, bytes, count } = files;
     if !file.is_empty() {
-        log_files::open(&log_files::Place {
+        log_files::open(&log_files::LogTarget {
             file: Path::new(file.as_str()),
             bytes: *bytes,
             count: *count,
@@ -268,7 +268,7 @@ async fn until_end(core: &Rc<Core>, notify: &Notify, ending: &Ending, signals: &
         }
     }
     info!("ending: closing sockets, stopping services");
-    notify.tell(News::Stopping);
+    notify.send(NotifyState::Stopping);
     core.shutdown();
     let deadline = core.now() + SHUTDOWN_GRACE;
     while !core.is_down() && core.now() < deadline {

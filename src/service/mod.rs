@@ -48,7 +48,7 @@ pub use text_list::{Full, TextList};
 crate::limits::limits! {
     /// Run time of a named command of a service.
     COMMAND_TIMEOUT: Duration = Duration::from_secs(20), exceeded "the command is killed",
-        tests ["command_has_its_time", "a_program_that_does_not_end_is_killed_and_holds_nobody_up"];
+        tests ["command_deadline_is_that_of_the_limit", "a_program_that_does_not_end_is_killed_and_holds_nobody_up"];
     /// Time for a service to stop unless configured.
     STOP_TIMEOUT: Duration = Duration::from_secs(10), exceeded "its process group is killed",
         tests ["killed_once_when_it_does_not_end", "defaults_are_those_of_the_limits"];

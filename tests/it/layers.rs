@@ -29,6 +29,7 @@ const LOG_MACROS: &[&str] = &[
     "debug",
     "log_record",
     "log_frame",
+    "internal_error",
     "console_at",
     "console_error",
     "console_warning",

@@ -141,8 +141,8 @@ fn a_log_that_cannot_be_written_is_told_and_costs_no_more() {
     let mut device = device(&folder, "");
     device.tables = device.tables.replacen(&folder.file("log"), file, 1);
     let server = start(folder, &device, None);
-    until("it is told", || server.log().contains("the log waits in memory"));
-    assert_eq!(server.log().matches("the log waits in memory").count(), 1);
+    until("it is told", || server.log().contains("the log stays in memory"));
+    assert_eq!(server.log().matches("the log stays in memory").count(), 1);
     let reply = server.post(PATH, &format!("sessionid={FOUNDING}")).body;
     assert!(lines(&reply).contains(file), "{reply}");
 }

@@ -34,7 +34,7 @@ fn ready_once_it_takes_connections_and_stopping_at_the_end() {
     server.call("services/hello/start");
     let _folder = server.stop();
     assert_eq!(listener.next(SOON).as_deref(), Some("STOPPING=1"));
-    assert_eq!(listener.next(Duration::from_millis(300)), None, "no watchdog, no signs of life");
+    assert_eq!(listener.next(Duration::from_millis(300)), None, "no heartbeats without a watchdog");
 }
 
 #[test]
