@@ -130,10 +130,10 @@ impl Api {
             crate::info!("log: level {} by {}", name, by);
             log::set_level(level);
         }
-        let since = since.unwrap_or_else(|| log::newest(LOG_WRITE_BYTES));
+        let since = since.unwrap_or_else(|| log::tail(LOG_WRITE_BYTES));
         let Self { scratch, board, .. } = self;
         let written = log::since(since, LOG_WRITE_BYTES, |part| {
-            let stamp = log::stamp();
+            let stamp = log::sample_clock();
             render(scratch, REPLY_BYTES, |out| {
                 content::board_log(
                     out,

@@ -101,7 +101,7 @@ impl Api {
             Ok(random) => self.sessions.open(user, level, job.device.as_deref(), random, now).ok(),
             Err(super::Refused) => None,
         };
-        if let Some(key) = self.sessions.take_displaced() {
+        if let Some(key) = self.sessions.take_evicted() {
             // One login displaces one session, and its sockets are told before the next.
             let _ = self.ended.push(key);
         }

@@ -22,7 +22,7 @@ use crate::json::{self, Writer};
 use crate::limits::{PASSWORD_CHECKS, REPLY_BYTES, SESSIONS};
 use crate::log::RateLimit;
 use crate::service::{Action, Supervisor};
-use crate::session::{Lockout, SessionKey, SessionTable, Source, Tokens, Users};
+use crate::session::{ClientAddr, Lockout, SessionKey, SessionTable, Tokens, Users};
 
 /// What the device file says that the server needs.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub(crate) struct Api {
     /// Sessions that have ended and whose sockets are still to be told.
     pub(crate) ended: Vec<SessionKey, SESSIONS>,
     /// Passwords being checked: their tickets, and where they came from.
-    checks: Vec<(u64, Source), { PASSWORD_CHECKS + 1 }>,
+    checks: Vec<(u64, ClientAddr), { PASSWORD_CHECKS + 1 }>,
     pub(crate) scratch: Box<[u8]>,
     /// Where an envelope is made that is too long for one message.
     envelope: Box<[u8]>,
@@ -117,7 +117,7 @@ impl Api {
 
     /// Logs why a message was refused, when not too many were of late.
     pub(crate) fn complain(&mut self, why: impl core::fmt::Display, now: Duration) {
-        if let Some(held_back) = self.complaints.pass(now) {
+        if let Some(held_back) = self.complaints.try_acquire(now) {
             crate::debug!("message refused: {} ({} like it not shown)", why, held_back);
         }
     }
@@ -222,13 +222,13 @@ impl Api {
 
     /// Whether one more password of this source may be checked: half of the queue is for others,
     /// so that nobody keeps everybody from logging in.
-    pub(crate) fn may_check_password(&self, source: Source) -> bool {
+    pub(crate) fn may_check_password(&self, source: ClientAddr) -> bool {
         let of_source = self.checks.iter().filter(|(_, other)| *other == source).count();
         of_source < PASSWORD_CHECKS.div_ceil(2) && !self.checks.is_full()
     }
 
     /// A password of this source is being checked.
-    pub(crate) fn begin_check(&mut self, call_id: u64, source: Source) {
+    pub(crate) fn begin_check(&mut self, call_id: u64, source: ClientAddr) {
         // There is room, or it would not have been begun.
         let _ = self.checks.push((call_id, source));
     }

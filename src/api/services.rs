@@ -12,7 +12,7 @@ use crate::call::{Identity, Outcome, PendingCall};
 use crate::friendcore::content::{self, ListEntry, StatusDetail};
 use crate::friendcore::{Failure, Form, Request};
 use crate::limits::{CHUNK_PIECE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES};
-use crate::service::{CommandError, ServiceId, Verb, What};
+use crate::service::{CommandAction, CommandError, ServiceId, Verb};
 
 /// What Friend Core gives for a service without a page of its own.
 const NO_WEBGUI: &str = "<div> </div>";
@@ -139,12 +139,12 @@ impl Api {
         let Some(command) = self.services.named_command(service, name) else {
             return self.fail(form, Failure::UnknownFunction);
         };
-        match &command.what {
-            What::Signal(signal) => {
+        match &command.action {
+            CommandAction::Signal(signal) => {
                 let given = self.services.handle_signal(service, *signal, now);
                 self.finish_command("command", service, given, form, now, platform)
             }
-            What::Argv(argv) => {
+            CommandAction::Argv(argv) => {
                 let argv = argv.clone();
                 let call_id = self.call_id();
                 let Some(spec) = self.services.table().get(service) else {

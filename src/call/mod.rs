@@ -6,7 +6,7 @@ pub use self::parameters::{ParameterError, Parameters};
 use heapless::String;
 
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
-use crate::session::{SALT_BYTES, SessionKey, Source, UserId};
+use crate::session::{ClientAddr, SALT_BYTES, SessionKey, UserId};
 
 /// Name of the call that changes a password, in Friend Core's words.
 pub(crate) const UPDATE_PASSWORD: &str = "updatepassword";
@@ -31,7 +31,7 @@ impl Identity {
 /// Where a call comes from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
-    pub(crate) source: Source,
+    pub(crate) source: ClientAddr,
     /// Who the socket is bound to.
     pub(crate) bound: Option<Identity>,
     /// Whether only an administrator is served.
@@ -83,7 +83,7 @@ pub(crate) struct PendingLogin {
     pub(crate) salt: [u8; SALT_BYTES],
     pub(crate) name: String<USER_NAME_BYTES>,
     pub(crate) device: Option<String<DEVICE_ID_BYTES>>,
-    pub(crate) source: Source,
+    pub(crate) source: ClientAddr,
     pub(crate) admins_only: bool,
 }
 
@@ -98,5 +98,5 @@ pub(crate) struct PendingPasswordChange {
     pub(crate) asker: Option<SessionKey>,
     /// Of the old password, where it has to be right: it is the user's own.
     pub(crate) salt: Option<[u8; SALT_BYTES]>,
-    pub(crate) source: Source,
+    pub(crate) source: ClientAddr,
 }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use super::build_id;
 use super::load::{self, Loaded};
-use super::place::{Environment, state_dir};
 use super::refuse;
+use super::state_dir::{Environment, state_dir};
 use crate::api::Board;
 use crate::config::{self, Complaint, Config, InForce};
 use crate::limits::NOTICE_BYTES;
@@ -24,7 +24,7 @@ const NOTICE: &str = "FRIENDLET_NOTICE";
 /// Runs the server with the device file at `config`, or the one in its usual place. With `falls_back`,
 /// one that cannot be used gives way to its last good copy, and that to the board's own.
 pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
-    crate::log::keep();
+    crate::log::enable();
     log_files::log_panics();
     if falls_back {
         return run_falling_back(load::load_falling_back(config.unwrap_or(Path::new(load::DEFAULT_PATH))));

@@ -11,7 +11,7 @@ use super::suggest::nearest;
 use super::{alternatives, read};
 use crate::limits::{SERVICE_NAME_BYTES, USER_NAME_BYTES, USER_SERVICES, USERS};
 use crate::session::{
-    Grants, GrantsError, Level, PasswordHash, Tokens, User, Users, UsersError, is_user_name,
+    Grants, GrantsError, PasswordHash, Tokens, User, UserLevel, Users, UsersError, is_user_name,
 };
 
 /// Each `[[user]]`; `services` are the names of all services.
@@ -81,14 +81,14 @@ fn user<'t>(
     Some((user, name))
 }
 
-fn level(section: &Section<'_, '_>, report: &mut Report<'_>) -> Level {
+fn level(section: &Section<'_, '_>, report: &mut Report<'_>) -> UserLevel {
     let Some((name, at)) = section.text("level", report) else {
-        return Level::User;
+        return UserLevel::User;
     };
-    Level::from_name(name).unwrap_or_else(|| {
-        let names = [Level::Admin.name(), Level::User.name()];
+    UserLevel::from_name(name).unwrap_or_else(|| {
+        let names = [UserLevel::Admin.name(), UserLevel::User.name()];
         report.error(&at, format_args!("level: expected {}, found '{name}'", alternatives(&names)));
-        Level::User
+        UserLevel::User
     })
 }
 
@@ -175,7 +175,7 @@ fn sha256(hex: &str) -> Option<[u8; 32]> {
 
 /// A `[[user]]` table for the device file, as [`parse_user`] reads it. An administrator needs no
 /// services; another user's are to be filled in.
-pub fn user_text(name: &str, level: Level, password: &PasswordHash) -> String {
+pub fn user_text(name: &str, level: UserLevel, password: &PasswordHash) -> String {
     let mut text = String::new();
     // A user's name and a password hash hold nothing that TOML would need escaped, and writing to
     // a String does not fail.
@@ -184,7 +184,7 @@ pub fn user_text(name: &str, level: Level, password: &PasswordHash) -> String {
         "[[user]]\nname = \"{name}\"\nlevel = \"{}\"\npassword = \"{password}\"\n",
         level.name()
     );
-    if level == Level::User {
+    if level == UserLevel::User {
         text.push_str("services = []        # names of services this user may control; \"*\" is all\n");
     }
     text

@@ -11,7 +11,7 @@ use super::diagnostics::Report;
 use super::section::{Place, Section, bounded, report_kind, text, texts};
 use crate::limits;
 use crate::service::{
-    Arguments, Name, NamedCommand, RestartPolicy, ServiceTable, Signal, Spec, TableError, What,
+    Arguments, CommandAction, Name, NamedCommand, RestartPolicy, ServiceTable, Signal, Spec, TableError,
     is_service_name,
 };
 
@@ -234,8 +234,10 @@ fn commands(spec: &mut Spec, value: &Spanned<DeValue<'_>>, report: &mut Report<'
     for (key, value) in table {
         let name = (key.get_ref().as_ref(), key.span());
         let what = match value.get_ref() {
-            DeValue::String(text) => signal(name.0, text, &value.span(), |_| true, report).map(What::Signal),
-            DeValue::Array(_) => arguments(name.0, value, report).map(What::Argv),
+            DeValue::String(text) => {
+                signal(name.0, text, &value.span(), |_| true, report).map(CommandAction::Signal)
+            }
+            DeValue::Array(_) => arguments(name.0, value, report).map(CommandAction::Argv),
             _ => {
                 report_kind(
                     name.0,
@@ -257,7 +259,7 @@ fn commands(spec: &mut Spec, value: &Spanned<DeValue<'_>>, report: &mut Report<'
         } else if let Some(bounded_name) =
             bounded::<{ limits::SERVICE_NAME_BYTES }>("commands", &name, report)
             && let Some(what) = what
-            && spec.commands.push(NamedCommand { name: Name::from(bounded_name), what }).is_err()
+            && spec.commands.push(NamedCommand { name: Name::from(bounded_name), action: what }).is_err()
         {
             report.error(
                 &name.1,

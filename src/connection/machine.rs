@@ -17,7 +17,7 @@ use crate::limits::{
     FRAME_HEADER_BYTES, HEAD_TIMEOUT, RECEIVE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES,
     SEND_RESERVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT,
 };
-use crate::session::Source;
+use crate::session::ClientAddr;
 use crate::ws::{CloseCode, ReceiveBuffer, SendBuffer, Socket};
 
 /// Largest frame that is ever made: a reply, or one chunk of it.
@@ -76,7 +76,7 @@ pub(super) struct Connection {
     pub(super) id: SlotId,
     pub(super) in_use: bool,
     pub(super) admission: Admission,
-    pub(super) source: Source,
+    pub(super) source: ClientAddr,
     pub(super) opened: Duration,
     pub(super) receive: ReceiveBuffer,
     pub(super) send: SendBuffer,
@@ -121,7 +121,7 @@ impl Connection {
             id,
             in_use: false,
             admission: Admission::Open,
-            source: Source::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+            source: ClientAddr::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
             opened: Duration::ZERO,
             receive,
             send,
@@ -141,7 +141,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn open(&mut self, admission: Admission, source: Source, now: Duration) {
+    pub(super) fn open(&mut self, admission: Admission, source: ClientAddr, now: Duration) {
         self.in_use = true;
         self.admission = admission;
         self.source = source;
@@ -183,7 +183,7 @@ impl Connection {
     pub(super) fn handle_received(&mut self, count: usize, cx: &mut Context<'_>) {
         self.receive.commit(count);
         if let Some(socket) = &mut self.socket {
-            socket.handle_life(cx.now);
+            socket.handle_activity(cx.now);
         }
         self.advance(cx);
     }

@@ -12,7 +12,7 @@ use crate::call::{Identity, PendingCall};
 use crate::friendcore::chunk::Assembler;
 use crate::limits::{OVERFLOW_SLOTS, SLOTS};
 use crate::service::{Exit, Signal};
-use crate::session::{SessionKey, Source};
+use crate::session::{ClientAddr, SessionKey};
 use crate::ws::CloseCode;
 
 /// How a connection's incoming side ended.
@@ -105,7 +105,7 @@ impl Server {
         let used = self.slots.iter().filter(|slot| slot.in_use).count();
         let admission = Admission::of(used, self.limit)?;
         let slot = self.slots.iter_mut().find(|slot| !slot.in_use)?;
-        slot.open(admission, Source::from(peer), now);
+        slot.open(admission, ClientAddr::from(peer), now);
         Counters::add(&mut self.api.counters.accepted);
         Some(slot.id)
     }
@@ -278,8 +278,8 @@ impl Server {
     /// [`TICK`](crate::limits::TICK).
     pub fn rest(&mut self) {
         for slot in &mut self.slots {
-            slot.receive.rest();
-            slot.send.rest();
+            slot.receive.release_idle();
+            slot.send.release_idle();
         }
     }
 

@@ -14,7 +14,7 @@ use crate::friendcore::{self, Failure, Form, Message, Scratch, reply};
 use crate::json::{self, Writer};
 use crate::limits::{ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, PUSH_BACKLOG_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::service::{ServiceId, State};
-use crate::ws::{Full, Incoming};
+use crate::ws::{Incoming, SendBufferFull};
 
 /// What a message led to, free of the message's own bytes.
 #[expect(clippy::large_enum_variant, reason = "it lives for one call on the stack; a box would allocate")]
@@ -318,7 +318,7 @@ impl Connection {
     pub(super) fn put_text(
         &mut self,
         write: impl FnOnce(&mut Writer<'_>) -> Result<(), json::Full>,
-    ) -> Result<(), Full> {
+    ) -> Result<(), SendBufferFull> {
         if self.socket.as_ref().is_none_or(|socket| socket.is_closing()) {
             return Ok(());
         }

@@ -1,11 +1,11 @@
 //! The service table and its supervisor.
 //!
-//! A *service* is a child process in its own process group, described by a [`Spec`] of the fixed
-//! [`ServiceTable`]. The [`Supervisor`] knows what state each is in and what is wanted of it. It is
-//! sans-IO: commands, exits and the time go in, [`Action`]s and [`Change`]s come out.
+//! A *service* is a child process in its own process group, described by a [`Spec`] in the fixed
+//! [`ServiceTable`]. The [`Supervisor`] holds the actual and the desired state of each. It is
+//! sans-IO: commands, exits and the time go in, [`Action`]s and [`StateChange`]s come out.
 //!
-//! The caller carries each action out at once, that is, it calls [`Supervisor::poll_action`] until
-//! nothing comes after every other call, and feeds the outcome of each back:
+//! The caller carries out every action at once: after each other call it drains
+//! [`Supervisor::poll_action`] and reports the outcome of each action:
 //!
 //! ```
 //! use core::time::Duration;
@@ -29,16 +29,16 @@ mod restart;
 mod signal;
 mod spec;
 mod state;
+mod string_array;
 mod supervisor;
 mod table;
-mod text_list;
 
-pub use action::{Action, Change};
-pub use command::{CommandError, NamedCommand, Verb, What};
+pub use action::{Action, StateChange};
+pub use command::{CommandAction, CommandError, NamedCommand, Verb};
 pub use restart::{BackOff, RestartPolicy};
 pub use signal::Signal;
 pub use spec::{Arguments, Name, Spec, Variables, is_service_name};
 pub use state::{Exit, LastExit, State, Status};
+pub use string_array::{CapacityError, StringArray};
 pub use supervisor::Supervisor;
 pub use table::{OrderError, ServiceId, ServiceTable, TableError};
-pub use text_list::{Full, TextList};

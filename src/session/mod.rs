@@ -1,9 +1,8 @@
 //! Users, sessions, tokens and lock-out.
 //!
-//! Who may call what, without a socket and without a clock. [`Users`] and [`Tokens`] are filled once
-//! from the device file; [`SessionTable`] holds the sessions that logins opened, and [`Lockout`]
-//! counts wrong passwords. Whether a password is right is found out elsewhere, because it takes
-//! long; its types are here ([`PasswordHash`], [`canonical_password`]).
+//! Sans-IO. [`Users`] and [`Tokens`] are filled once from the configuration file. [`SessionTable`] has
+//! the sessions that logins opened, and [`Lockout`] counts wrong passwords. Password verification is
+//! slow and happens in `sys`; its types are here ([`PasswordHash`], [`canonical_password`]).
 
 mod lockout;
 mod password;
@@ -11,20 +10,20 @@ mod table;
 mod token;
 mod users;
 
-pub use lockout::{Lockout, Source};
+pub use lockout::{ClientAddr, Lockout};
 pub use password::{
     CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES, canonical_password,
 };
 pub use table::{OpenError, SessionKey, SessionTable};
 pub use token::{Tokens, TokensError};
-pub use users::{Grants, GrantsError, Level, User, UserId, Users, UsersError, is_user_name};
+pub use users::{Grants, GrantsError, User, UserId, UserLevel, Users, UsersError, is_user_name};
 
-/// Whether two secrets are the same, in a time that depends on their lengths alone.
+/// Compares two secrets in a time that depends on their lengths alone.
 fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    // Hidden from the optimiser, or it could leave a loop at the first difference.
+    // Hidden from the optimiser, which could otherwise leave a loop at the first difference.
     let hidden = core::hint::black_box::<u64>;
     let mut difference = 0;
     let ((words, rest), (other_words, other_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());

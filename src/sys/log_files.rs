@@ -1,7 +1,7 @@
 //! The files of the log: filled from its ring, of a bounded size, so many and no more.
 //!
 //! The newest is `FILE`, the one before it `FILE.1`, and so on; a start of the server begins a new one.
-//! Each begins with a line about the program and the time ([`log::head`]). They are written at the server's
+//! Each begins with a line about the program and the time ([`log::header`]). They are written at the server's
 //! tick, a bounded number of bytes each time, and by a panic. A file that cannot be written is tried
 //! again after a pause; meanwhile records stay in the ring, as many as it holds.
 
@@ -120,7 +120,7 @@ impl LogFiles {
     }
 
     fn handle_tick(&mut self, now: Duration) {
-        if now < self.retry_at || !log::unwritten(self.position) {
+        if now < self.retry_at || !log::is_dirty(self.position) {
             return;
         }
         for _ in 0..LOG_WRITES {
@@ -169,7 +169,7 @@ impl LogFiles {
             Some(Ok((next, len))) => {
                 self.written += len;
                 self.position = next;
-                log::written(next);
+                log::mark_persisted(next);
                 Ok(true)
             }
             Some(Err(error)) => {
@@ -183,7 +183,7 @@ impl LogFiles {
     /// Whether there is a record that needs more than `room`. Every one fits a new file.
     fn next_record_is_over(&self, room: usize) -> bool {
         room < LOG_WRITE_BYTES
-            && log::unwritten(self.position)
+            && log::is_dirty(self.position)
             && log::since(self.position, room, |part| part.is_empty()).unwrap_or_default()
     }
 
@@ -208,7 +208,7 @@ impl LogFiles {
         }
         let mut open = OpenOptions::new().append(true).create(true).mode(0o600).open(newest)?;
         open.set_len(0)?;
-        let head = log::head(FORM, &self.build, BOARD, log::stamp());
+        let head = log::header(FORM, &self.build, BOARD, log::sample_clock());
         open.write_all(head.as_bytes())?;
         self.is_turned = false;
         self.written = head.len();

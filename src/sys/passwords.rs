@@ -134,7 +134,7 @@ mod tests {
     use super::super::file::FileReason;
     use super::*;
     use crate::limits::PASSWORD_ROUNDS_MAX;
-    use crate::session::{Grants, Level, User};
+    use crate::session::{Grants, User, UserLevel};
 
     /// A folder of this test's own, removed afterwards.
     struct Folder(PathBuf);
@@ -169,7 +169,7 @@ mod tests {
             let user = User {
                 name: (*name).try_into().unwrap(),
                 full_name: heapless::String::new(),
-                level: Level::User,
+                level: UserLevel::User,
                 password: password.map(hash),
                 services: Grants::default(),
             };

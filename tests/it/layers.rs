@@ -27,6 +27,7 @@ const LOG_MACROS: &[&str] = &[
     "warning",
     "info",
     "debug",
+    "internal_error",
     "log_record",
     "log_frame",
     "console_at",

@@ -25,14 +25,16 @@ const BOARD_LIMITS: &str = "src/config/tests/limits_of_the_board.rs each_limit_i
 const RANGES: &str = "src/config/tests/limits_of_the_board.rs numbers_of_the_file_stay_in_their_ranges";
 const DEFAULTS: &str = "src/config/tests/limits_of_the_board.rs defaults_are_those_of_the_limits";
 const SOCKET: &str = "tests/system/bad_input.rs what_is_over_its_limit_is_refused_and_what_meets_it_is_not";
-const LOGIN: &str = "src/connection/tests/limits.rs parts_of_a_login_are_as_long_as_they_may_be_and_no_longer";
-const SENDING: &str = "src/connection/tests/limits.rs peer_that_reads_nothing_is_heard_until_its_buffer_is_full";
+const LOGIN: &str =
+    "src/connection/tests/limits.rs parts_of_a_login_are_as_long_as_they_may_be_and_no_longer";
+const SENDING: &str =
+    "src/connection/tests/limits.rs peer_that_reads_nothing_is_heard_until_its_buffer_is_full";
 const CLOSING: &str = "src/connection/tests/limits.rs largest_answer_leaves_room_for_the_closing_frame";
 const OF_RUSTLS: &str = "what rustls takes: tests/system/handshakes.rs measures it";
 const LINGER: &str = "src/net/linger.rs closed_connection_is_read_on_to_its_limits_and_no_further";
 const DHCP_PAUSES: &str = "src/dhcp/client/tests.rs unanswered_message_is_sent_again_and_less_and_less";
 const DHCP_RENEWAL: &str = "src/dhcp/client/tests.rs tries_to_renew_keep_their_distance";
-const BACK_OFF: &str = "src/service/restart.rs pause_doubles_up_to_its_limit";
+const BACK_OFF: &str = "src/service/restart.rs delay_doubles_up_to_its_limit";
 const LOG_TICK: &str =
     "src/sys/log_files/tests.rs one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted";
 const TMPFS: &str = "the kernel is told so when memory is mounted, and refuses what passes it: ENOSPC";
@@ -90,26 +92,32 @@ const HELD: &[(&str, Held)] = &[
             "src/connection/tests/limits.rs long_reply_that_finds_no_free_set_is_an_error",
         ),
     ),
-    ("CHUNK_BYTES", By("src/friendcore/chunk/tests.rs bytes_limit", "src/friendcore/chunk/tests.rs down_bytes_limit")),
+    (
+        "CHUNK_BYTES",
+        By("src/friendcore/chunk/tests.rs bytes_limit", "src/friendcore/chunk/tests.rs down_bytes_limit"),
+    ),
     ("CHUNK_PARTS", Both("src/friendcore/chunk/tests.rs total_limit")),
     (
         "CHUNK_ID_BYTES",
-        By("src/friendcore/chunk/tests.rs id_limit", "src/friendcore/tests/envelopes.rs chunk_broken_or_id_too_long"),
+        By(
+            "src/friendcore/chunk/tests.rs id_limit",
+            "src/friendcore/tests/envelopes.rs chunk_broken_or_id_too_long",
+        ),
     ),
-    ("SERVICES", By("src/service/table.rs holds_as_many_as_its_limit_says", BOARD_LIMITS)),
-    ("SERVICE_NAME_BYTES", By("src/service/spec.rs name_meets_its_limit_and_not_more", BOARD_LIMITS)),
-    ("SERVICE_ARGUMENTS", By("src/service/spec.rs arguments_meet_their_limits_and_not_more", BOARD_LIMITS)),
+    ("SERVICES", By("src/service/table.rs services_up_to_the_limit", BOARD_LIMITS)),
+    ("SERVICE_NAME_BYTES", By("src/service/spec.rs name_up_to_its_limit", BOARD_LIMITS)),
+    ("SERVICE_ARGUMENTS", By("src/service/spec.rs arguments_up_to_their_limits", BOARD_LIMITS)),
     (
         "SERVICE_ARGUMENT_BYTES",
-        By("src/service/spec.rs arguments_meet_their_limits_and_not_more", BOARD_LIMITS),
+        By("src/service/spec.rs arguments_up_to_their_limits", BOARD_LIMITS),
     ),
-    ("SERVICE_VARIABLES", By("src/service/spec.rs variables_meet_their_limits_and_not_more", BOARD_LIMITS)),
+    ("SERVICE_VARIABLES", By("src/service/spec.rs variables_up_to_their_limits", BOARD_LIMITS)),
     (
         "SERVICE_VARIABLE_BYTES",
-        By("src/service/spec.rs variables_meet_their_limits_and_not_more", BOARD_LIMITS),
+        By("src/service/spec.rs variables_up_to_their_limits", BOARD_LIMITS),
     ),
     ("SERVICE_AFTER", Both(BOARD_LIMITS)),
-    ("SERVICE_COMMANDS", By("src/service/spec.rs commands_meet_their_limit_and_are_found", BOARD_LIMITS)),
+    ("SERVICE_COMMANDS", By("src/service/spec.rs commands_up_to_their_limit", BOARD_LIMITS)),
     ("SERVICE_COMMAND_RUNS", Both("src/sys/process/tests.rs commands_meet_their_number")),
     (
         "SERVICE_OUTPUT_BYTES",
@@ -128,28 +136,28 @@ const HELD: &[(&str, Held)] = &[
     ("WEBGUI_BYTES", Both(BOARD_LIMITS)),
     (
         "LOG_RING_BYTES",
-        By("src/log/ring.rs record_as_large_as_the_ring_is_kept_and_a_larger_one_is_lost", LOG_TICK),
+        By("src/log/ring.rs record_of_the_size_of_the_ring_is_stored_and_a_larger_one_is_lost", LOG_TICK),
     ),
-    ("USERS", By("src/session/users.rs table_takes_its_limit_and_no_more", BOARD_LIMITS)),
-    ("USER_NAME_BYTES", By("src/session/users.rs names_of_users", LOGIN)),
+    ("USERS", By("src/session/users.rs users_up_to_the_limit", BOARD_LIMITS)),
+    ("USER_NAME_BYTES", By("src/session/users.rs user_names", LOGIN)),
     ("USER_FULL_NAME_BYTES", Both(BOARD_LIMITS)),
     (
         "USER_SERVICES",
         By(
-            "src/session/users.rs grants_take_their_limit_and_no_more",
+            "src/session/users.rs grants_up_to_the_limit",
             "src/config/tests/limits_of_the_board.rs services_of_one_user_meet_their_limit_and_not_more",
         ),
     ),
-    ("TOKENS", By("src/session/token.rs table_takes_its_limit_and_no_more", BOARD_LIMITS)),
+    ("TOKENS", By("src/session/token.rs tokens_up_to_the_limit", BOARD_LIMITS)),
     (
         "SESSIONS",
         By(
-            "src/session/table.rs full_table_takes_nobody_elses_login",
-            "src/session/table.rs in_a_full_table_the_users_longest_idle_session_gives_way",
+            "src/session/table.rs full_table_refuses_the_login_of_another_user",
+            "src/session/table.rs full_table_evicts_the_longest_idle_session_of_the_user",
         ),
     ),
-    ("DEVICE_ID_BYTES", By("src/session/table.rs device_id_may_be_as_long_as_its_limit", LOGIN)),
-    ("PASSWORD_BYTES", By("src/cli/passwd.rs password_may_be_as_long_as_its_limit", LOGIN)),
+    ("DEVICE_ID_BYTES", By("src/session/table.rs device_id_up_to_its_limit", LOGIN)),
+    ("PASSWORD_BYTES", By("src/cli/passwd.rs password_up_to_its_limit", LOGIN)),
     ("PASSWORD_CHECKS", Both("src/sys/password.rs queue_takes_its_limit_and_no_more")),
     (
         "PASSWORD_ROUNDS",
@@ -158,8 +166,8 @@ const HELD: &[(&str, Held)] = &[
     (
         "LOCKOUTS",
         By(
-            "src/session/lockout.rs full_table_forgets_the_oldest_that_is_not_blocked",
-            "src/session/lockout.rs table_full_of_blocked_pairs_forgets_the_oldest",
+            "src/session/lockout.rs full_table_evicts_the_oldest_entry_that_is_not_blocked",
+            "src/session/lockout.rs table_full_of_blocked_entries_evicts_the_oldest",
         ),
     ),
     ("CONFIG_BYTES", Both(BOARD_LIMITS)),
@@ -188,14 +196,14 @@ const HELD: &[(&str, Held)] = &[
     (
         "PRESENTED_SESSION_BYTES",
         By(
-            "src/session/token.rs token_may_be_as_long_as_a_session_id_that_is_looked_at",
+            "src/session/token.rs token_up_to_the_length_of_a_presented_session_id",
             "src/friendcore/tests/frames.rs limits_of_path_and_session",
         ),
     ),
     (
         "CONTROL_BYTES",
         By(
-            "src/ws/assembler/tests.rs control_frame_at_the_limit",
+            "src/ws/assembler/tests.rs control_frame_of_the_largest_size",
             "src/ws/send.rs ping_over_125_bytes_is_refused",
         ),
     ),
@@ -219,7 +227,7 @@ const HELD: &[(&str, Held)] = &[
         "RECEIVE_BYTES",
         By(
             "src/connection/tests/limits.rs message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes",
-            "src/ws/buffer.rs filled_to_the_limit_and_no_further",
+            "src/ws/buffer.rs filled_up_to_the_capacity",
         ),
     ),
     (
@@ -271,7 +279,7 @@ const HELD: &[(&str, Held)] = &[
         "LOG_LINE_BYTES",
         By("src/log/text.rs line_up_to_the_limit_is_whole", "src/log/text.rs long_line_is_cut"),
     ),
-    ("LOG_ARGUMENTS", Both("src/log/mod.rs formats_that_both_forms_take")),
+    ("LOG_ARGUMENTS", Both("src/log/mod.rs formats_of_both_forms")),
     ("LOG_FILE_BYTES", Both(DEFAULTS)),
     ("LOG_FILE_BYTES_MIN", Both(RANGES)),
     ("LOG_FILE_BYTES_MAX", Both(RANGES)),
@@ -280,7 +288,7 @@ const HELD: &[(&str, Held)] = &[
     ("LOG_WRITE_BYTES", By(LOG_TICK, "tests/system/logs.rs one_answer_is_bounded_and_the_rest_follows")),
     ("LOG_WRITES", Both(LOG_TICK)),
     ("LOG_HEAD_BYTES", Both("src/sys/log_files/tests.rs head_has_room_for_the_longest_words")),
-    ("LOG_BURST", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
+    ("LOG_BURST", Both("src/log/rate.rs burst_is_acquired_and_the_rest_is_counted")),
     ("INTERFACE_NAME_BYTES", Both(BOARD_LIMITS)),
     ("HOST_NAME_BYTES", Both(BOARD_LIMITS)),
     (
@@ -326,7 +334,7 @@ const HELD: &[(&str, Held)] = &[
     ("SPARE_DATA_BYTES", Fixed(TMPFS)),
     ("UNMOUNT_TRIES", Both("src/sys/machine/mounts.rs busy_data_are_tried_again_as_often_as_the_limit_says")),
     ("SHORT_RUNS", Both("src/init/keeper/tests.rs short_runs_end_the_trial_of_a_slot_and_nothing_else")),
-    ("PASSWORD_ROUNDS_MAX", Both("src/session/password.rs rounds_up_to_the_limit_are_taken")),
+    ("PASSWORD_ROUNDS_MAX", Both("src/session/password.rs rounds_up_to_the_limit_are_accepted")),
     // Times: met is the last moment at which nothing happens, passed the first at which it does.
     (
         "HEAD_TIMEOUT",
@@ -373,7 +381,7 @@ const HELD: &[(&str, Held)] = &[
     (
         "CLOSE_TIMEOUT",
         By(
-            "src/ws/socket.rs close_unanswered_ends_at_its_deadline",
+            "src/ws/socket.rs unanswered_close_expires",
             "src/connection/tests/capacity.rs socket_without_a_session_is_closed",
         ),
     ),
@@ -387,7 +395,10 @@ const HELD: &[(&str, Held)] = &[
     ),
     (
         "CHUNK_AGE",
-        By("src/friendcore/chunk/tests.rs age_limit", "src/friendcore/chunk/tests.rs sets_of_age_make_room_at_once"),
+        By(
+            "src/friendcore/chunk/tests.rs age_limit",
+            "src/friendcore/chunk/tests.rs sets_of_age_make_room_at_once",
+        ),
     ),
     (
         "COMMAND_TIMEOUT",
@@ -409,19 +420,19 @@ const HELD: &[(&str, Held)] = &[
     ("LOCKOUT_ATTEMPTS_MAX", Both(RANGES)),
     (
         "IDLE_TIMEOUT",
-        By("src/session/table.rs session_lives_as_long_as_it_may_be_idle_unless_said_otherwise", DEFAULTS),
+        By("src/session/table.rs session_expires_at_the_default_timeout", DEFAULTS),
     ),
     ("IDLE_TIMEOUT_MIN", Both(RANGES)),
     ("IDLE_TIMEOUT_MAX", Both(RANGES)),
-    ("STOP_TIMEOUT", By("src/service/supervisor/tests.rs killed_once_when_it_does_not_end", DEFAULTS)),
+    ("STOP_TIMEOUT", By("src/service/supervisor/tests.rs killed_once_when_the_stop_times_out", DEFAULTS)),
     ("STOP_TIMEOUT_MAX", Both(RANGES)),
-    ("RESTART_DELAY_MIN", By(BACK_OFF, "src/service/restart.rs good_run_makes_it_short_again")),
+    ("RESTART_DELAY_MIN", By(BACK_OFF, "src/service/restart.rs good_run_resets_the_delay")),
     ("RESTART_DELAY_MAX", Both(BACK_OFF)),
     (
         "GOOD_RUN",
         By(
-            "src/service/restart.rs good_run_makes_it_short_again",
-            "src/service/supervisor/tests.rs pause_between_restarts_grows_and_a_good_run_shortens_it",
+            "src/service/restart.rs good_run_resets_the_delay",
+            "src/service/supervisor/tests.rs back_off_grows_and_a_good_run_resets_it",
         ),
     ),
     ("KILL_TIMEOUT", Both("src/service/supervisor/tests.rs shutdown_is_bounded")),
@@ -446,7 +457,7 @@ const HELD: &[(&str, Held)] = &[
             "src/sys/log_files/tests.rs file_that_cannot_be_made_is_tried_again_after_the_pause_and_not_before",
         ),
     ),
-    ("LOG_WINDOW", Both("src/log/rate.rs burst_passes_and_the_rest_is_counted")),
+    ("LOG_WINDOW", Both("src/log/rate.rs burst_is_acquired_and_the_rest_is_counted")),
     (
         "DEVICE_TIMEOUT",
         Fixed("the time that init gives to wait_for, which src/sys/machine/mod.rs holds to any"),
@@ -588,7 +599,7 @@ fn every_constant_is_used_by_the_program() {
 
 #[test]
 fn planted_faults_are_found() {
-    let good = "src/log/rate.rs burst_passes_and_the_rest_is_counted";
+    let good = "src/log/rate.rs burst_is_acquired_and_the_rest_is_counted";
     let of = |held: Held| faults("LOG_BURST", &[("LOG_BURST", held)]).len();
     assert_eq!(of(Both(good)), 0);
     assert_eq!(of(By(good, "src/log/rate.rs pass")), 1, "a function that is no test");

@@ -47,7 +47,7 @@ fn switching_to_the_byte() {
     let used = write_switching(&mut out, &upgrade).unwrap();
     let expected: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: FC-protocol\r\n\r\n";
     assert_eq!(&out[..used], expected);
-    assert_eq!(write_switching(&mut out[..used - 1], &upgrade), Err(Full));
+    assert_eq!(write_switching(&mut out[..used - 1], &upgrade), Err(ResponseTooLarge));
     let used = write_switching(&mut out, &Upgrade { protocol: false, ..upgrade }).unwrap();
     assert!(!String::from_utf8_lossy(&out[..used]).contains("Protocol:"));
     assert!(out[..used].ends_with(b"=\r\n\r\n"));

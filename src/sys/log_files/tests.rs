@@ -26,7 +26,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(test: &str) -> Self {
-        log::keep();
+        log::enable();
         let path = std::env::temp_dir().join(format!("friendlet-log-{test}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
@@ -39,8 +39,8 @@ impl Folder {
         let mut files =
             LogFiles::new(&Place { file: &file, bytes: LOG_FILE_BYTES_MIN, count, build: "0a1b" });
         // Where nothing is yet.
-        files.position = log::newest(0);
-        log::written(files.position);
+        files.position = log::tail(0);
+        log::mark_persisted(files.position);
         let _ = log::take_lost();
         files
     }
@@ -158,9 +158,9 @@ fn file_that_cannot_be_made_is_tried_again_after_the_pause_and_not_before() {
 
 #[test]
 fn head_has_room_for_the_longest_words() {
-    let stamp = log::Stamp { wall_ms: u64::MAX, mono_ms: u64::MAX };
+    let stamp = log::ClockSample { wall_ms: u64::MAX, mono_ms: u64::MAX };
     let build = "0".repeat(crate::limits::BUILD_ID_BYTES);
-    let head = log::head(FORM, &build, &"b".repeat(64), stamp);
+    let head = log::header(FORM, &build, &"b".repeat(64), stamp);
     assert!(head.trim_end_matches('\0').ends_with("slide=0\n"), "{head}");
     assert!(head.len() <= crate::limits::LOG_HEAD_BYTES && LOG_LINE_BYTES < LOG_WRITE_BYTES);
 }
@@ -171,7 +171,7 @@ const CHILD: &str = "FRIENDLET_TEST_PANIC_LOG";
 #[test]
 fn panic_and_its_place_are_in_the_file_before_the_end() {
     if let Some(file) = std::env::var_os(CHILD) {
-        log::keep();
+        log::enable();
         open(&Place { file: Path::new(&file), bytes: LOG_FILE_BYTES_MIN, count: 1, build: "" });
         log_panics();
         panic!("number {}", 7);
