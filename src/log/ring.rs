@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn record_of_the_size_of_the_ring_is_stored_and_a_larger_one_is_lost() {
+    fn record_up_to_the_size_of_the_ring() {
         let mut ring = Ring::<8>::new();
         ring.push(&record("1234567"));
         assert_eq!(all(&ring, 0, 8), (0, record("1234567")));

@@ -71,7 +71,7 @@ impl fmt::Display for CommandError {
             Self::Unknown => f.write_str("no such service"),
             Self::NotRunning => f.write_str("not running"),
             Self::Spawn { errno } => write!(f, "cannot start: errno {errno}"),
-            Self::Persist => f.write_str("cannot be written down"),
+            Self::Persist => f.write_str("cannot write the setting"),
             Self::ShuttingDown => f.write_str("the server is ending"),
             Self::Busy => f.write_str("busy"),
         }

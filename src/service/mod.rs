@@ -25,6 +25,7 @@
 
 mod action;
 mod command;
+mod record;
 mod restart;
 mod signal;
 mod spec;

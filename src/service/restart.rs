@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::Exit;
 use crate::limits::{GOOD_RUN, RESTART_DELAY_MAX, RESTART_DELAY_MIN};
 
-/// Reaction to a service that exits by itself. A stopped service is never restarted.
+/// Reaction to an exit that no stop requested. A stopped service is never restarted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RestartPolicy {
     /// Do not restart.
@@ -69,6 +69,12 @@ impl BackOff {
         self.next = (delay * 2).min(RESTART_DELAY_MAX);
         delay
     }
+}
+
+/// Returns true for errors that a later attempt may not meet: a shortage of resources (`EAGAIN`,
+/// `ENOMEM`, `ENFILE`, `EMFILE`), or a program that is still being written (`ETXTBSY`).
+pub(super) fn is_transient(errno: i32) -> bool {
+    [11, 12, 23, 24, 26].contains(&errno)
 }
 
 #[cfg(test)]

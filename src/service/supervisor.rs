@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use heapless::{Deque, Vec};
 
-use super::restart::BackOff;
+use super::record::Record;
+use super::restart::{BackOff, is_transient};
 use super::state::{Event, Phase, Step, step};
 use super::table::bit;
 use super::{
@@ -32,49 +33,6 @@ enum Shutdown {
     Killing(Duration),
     /// The remaining processes cannot be killed.
     GaveUp,
-}
-
-#[derive(Clone, Debug)]
-struct Record {
-    phase: Phase,
-    /// Start of the phase.
-    since: Duration,
-    /// Deadline of the phase.
-    deadline: Option<Duration>,
-    /// Process id; 0 without a process.
-    pid: u32,
-    /// Start of the process.
-    started: Duration,
-    /// A process is desired, also after the current one has exited.
-    wanted: bool,
-    /// The pending spawn is due to a command, which gets a failure as its result.
-    commanded: bool,
-    /// Failure of the latest command after it was accepted.
-    failure: Option<CommandError>,
-    restarts: u32,
-    back_off: BackOff,
-    last_exit: LastExit,
-    enabled: bool,
-    /// Mask of the services that this one depends on.
-    after: u64,
-}
-
-impl Record {
-    const NEW: Self = Self {
-        phase: Phase::Stopped,
-        since: Duration::ZERO,
-        deadline: None,
-        pid: 0,
-        started: Duration::ZERO,
-        wanted: false,
-        commanded: false,
-        failure: None,
-        restarts: 0,
-        back_off: BackOff::new(),
-        last_exit: LastExit::None,
-        enabled: false,
-        after: 0,
-    };
 }
 
 /// Supervisor of the services of a table. The [module documentation](super) shows its use.
@@ -601,12 +559,6 @@ impl Supervisor {
     fn name(&self, service: ServiceId) -> &str {
         self.spec(service).map_or("?", |spec| &spec.name)
     }
-}
-
-/// Returns true for errors that a later attempt may not meet: a shortage of resources (`EAGAIN`,
-/// `ENOMEM`, `ENFILE`, `EMFILE`), or a program that is still being written (`ETXTBSY`).
-fn is_transient(errno: i32) -> bool {
-    [11, 12, 23, 24, 26].contains(&errno)
 }
 
 #[cfg(test)]

@@ -311,7 +311,7 @@ mod tests {
         let mut table = SessionTable::new(IDLE);
         let first = table.open(a, UserLevel::User, Some("phone"), random(1), at(0)).unwrap();
         assert_eq!(table.open(a, UserLevel::User, Some("phone"), random(2), at(1)), Ok(first));
-        assert_ne!(table.open(a, UserLevel::User, Some("desk"), random(3), at(1)), Ok(first));
+        assert_ne!(table.open(a, UserLevel::User, Some("tablet"), random(3), at(1)), Ok(first));
         assert_ne!(table.open(a, UserLevel::User, None, random(4), at(1)), Ok(first));
         assert_ne!(table.open(b, UserLevel::User, Some("phone"), random(5), at(1)), Ok(first));
         assert_eq!(table.len(), 4);
