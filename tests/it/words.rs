@@ -30,8 +30,8 @@ const NOT_CLEAN: &[&str] = &[
     "src/sys/",
 ];
 
-/// Paths that are clean although a prefix above covers them.
-const CLEAN: &[&str] = &["docs/exit-codes.md", "docs/logs.md", "docs/supervision.md"];
+/// Prefixes that are clean although one above covers them.
+const CLEAN: &[&str] = &["docs/decisions/", "docs/exit-codes.md", "docs/logs.md", "docs/supervision.md"];
 
 /// Words that a doc comment must not begin with: it says what the item is or does.
 const BAD_STARTS: &[&str] =
@@ -231,7 +231,7 @@ fn words_are_plain() {
         for (number, kind, line) in lines(Path::new(&file), &text) {
             for (bad, better) in findings(kind, &line) {
                 match prefix {
-                    Some(prefix) if !CLEAN.contains(&file.as_str()) => dirty.push(*prefix),
+                    Some(prefix) if !CLEAN.iter().any(|clean| file.starts_with(clean)) => dirty.push(*prefix),
                     _ => reports.push(format!("{file}:{number}: '{bad}': {better}")),
                 }
             }
