@@ -41,7 +41,7 @@ pub fn state_dir(config: &Config, environment: &Environment) -> PathBuf {
     }
     if let Some(list) = &environment.state_directory {
         // A list separated by colons, of which friendlet needs one.
-        let first = list.as_bytes().split(|byte| *byte == b':').next().unwrap_or_default();
+        let first = list.as_bytes().split(|byte| *byte == b':').next().unwrap_or(list.as_bytes());
         let first = PathBuf::from(OsString::from_vec(first.to_owned()));
         if first.is_absolute() {
             return first;

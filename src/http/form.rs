@@ -213,7 +213,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_do_not_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let length = bytes.len();
             let decoded: usize = Pairs::new(&mut bytes.clone()).flatten().map(|(n, v)| n.len() + v.len()).sum();
             prop_assert!(decoded <= length);

@@ -170,7 +170,7 @@ fn request_line(bytes: &[u8]) -> Result<Option<&[u8]>, Rejection> {
     if matches!(line.first(), Some(b'\r' | b'\n')) || method.len() > METHOD_BYTES {
         return Err(NOT_HTTP);
     }
-    // A path over its limit is rejected before the line is complete.
+    // A path over its limit is rejected before the line is complete. Missing parts are empty.
     let target = line.get(method.len() + 1..).unwrap_or_default();
     let path = target.split(|b| matches!(b, b' ' | b'?' | b'\r' | b'\n')).next().unwrap_or_default();
     if path.starts_with(b"/") && path.len() > limits::PATH_BYTES {

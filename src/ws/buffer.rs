@@ -50,7 +50,10 @@ impl ReceiveBuffer {
             self.end -= self.start;
             self.start = 0;
         }
-        self.storage.get_mut(self.end..).unwrap_or_default()
+        self.storage.get_mut(self.end..).unwrap_or_else(|| {
+            wrong_range();
+            &mut []
+        })
     }
 
     /// Returns true if [`space`](Self::space) would be empty.

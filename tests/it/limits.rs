@@ -65,11 +65,11 @@ const HELD: &[(&str, Held)] = &[
     ("SEND_BYTES", By(CLOSING, SENDING)),
     (
         "HEAD_BYTES",
-        By("src/http/head/tests.rs head_limit_met_and_passed", "src/http/head/tests.rs request_line_limit"),
+        By("src/http/head/tests.rs head_up_to_its_limit", "src/http/head/tests.rs request_line_limit"),
     ),
-    ("HEAD_FIELDS", Both("src/http/head/tests.rs field_limit_met_and_passed")),
-    ("BODY_BYTES", Both("src/http/head/tests.rs body_limit_met_and_passed")),
-    ("PATH_BYTES", By("src/http/head/tests.rs path_limit_met_and_passed", SOCKET)),
+    ("HEAD_FIELDS", Both("src/http/head/tests.rs fields_up_to_their_limit")),
+    ("BODY_BYTES", Both("src/http/head/tests.rs body_up_to_its_limit")),
+    ("PATH_BYTES", By("src/http/head/tests.rs path_up_to_its_limit", SOCKET)),
     ("REQUEST_ID_BYTES", By("src/friendcore/tests/envelopes.rs limits_of_path_ids_and_session", SOCKET)),
     (
         "PARAMETERS",

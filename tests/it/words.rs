@@ -44,15 +44,17 @@ const WORDS: &[(&str, &str)] = &[
     ("by itself", "on its own, or leave it out"),
     ("complain", "warn, or report an error"),
     ("complains", "warns, or reports an error"),
+    ("converse", "exchange messages, or poll"),
     ("desk", "api"),
     ("device file", "configuration file"),
     ("device files", "configuration files"),
     ("door slot", "overflow slot"),
     ("doorbell", "waker"),
+    ("drives out", "evicts"),
     ("folder", "directory"),
     ("folders", "directories"),
+    ("for want of", "without"),
     ("founding", "reference"),
-    ("full house", "at capacity"),
     ("gets up", "wakes"),
     ("give way", "be evicted"),
     ("gives way", "is evicted"),
@@ -60,18 +62,27 @@ const WORDS: &[(&str, &str)] = &[
     ("hear", "receive"),
     ("heard", "received"),
     ("hears", "receives"),
-    ("house is full", "the server is at capacity"),
+    ("house", "server, at capacity"),
+    ("hurry", "set a timeout"),
     ("is given back", "is released"),
     ("is looked at", "is checked"),
     ("is said", "is reported"),
+    ("judge", "check, or parse"),
+    ("judged", "checked, or parsed"),
     ("last word", "close_notify or final alert"),
+    ("let go of", "released"),
+    ("lets go of", "releases"),
     ("lie down", "sleep"),
     ("nameless", "unauthenticated, or without a name"),
     ("newcomer", "client"),
     ("of today", "current"),
     ("on trial", "pending"),
+    ("owed", "pending"),
+    ("owes", "has pending"),
+    ("patience", "timeout"),
     ("say so", "report it"),
     ("says so", "reports it"),
+    ("spoken", "supported"),
     ("stand still", "be suspended"),
     ("stands still", "is suspended"),
     ("stay at home", "are kept out of the binary"),
@@ -82,7 +93,6 @@ const WORDS: &[(&str, &str)] = &[
     ("tenant", "connection"),
     ("tenants", "connections"),
     ("the door", "the overflow slot"),
-    ("the house", "the server"),
     ("told", "reported, returned or logged"),
     ("turn away", "reject"),
     ("turned away", "rejected"),
@@ -148,12 +158,13 @@ fn findings(kind: Kind, line: &str) -> Vec<(String, String)> {
         for actor in ACTORS.iter().filter(|actor| words.iter().any(|word| word == *actor)) {
             report(actor, "name the actor: client, user, caller, administrator");
         }
-        for window in words.windows(4) {
-            let [before, is, no, noun] = window else { continue };
-            let is_form = matches!(is.as_str(), "is" | "are" | "was" | "were") && no == "no";
-            if is_form && before != "there" && !NO_BUT.contains(&noun.as_str()) {
-                report(&format!("{is} no {noun}"), &format!("{is} not a {noun}"));
-            }
+    }
+    for (index, window) in words.windows(3).enumerate() {
+        let [is, no, noun] = window else { continue };
+        let is_form = matches!(is.as_str(), "is" | "are" | "was" | "were") && no == "no";
+        let has_there = index > 0 && words.get(index - 1).is_some_and(|before| before == "there");
+        if is_form && !has_there && !NO_BUT.contains(&noun.as_str()) {
+            report(&format!("{is} no {noun}"), &format!("{is} not a {noun}"));
         }
     }
     found
@@ -254,6 +265,7 @@ fn planted_words_are_found() {
         (Kind::Code, "    error!(\"no such folder\");"),
         (Kind::Code, "struct Tenant;"),
         (Kind::Doc, "The client is no administrator."),
+        (Kind::Code, "f.write_str(\"'{}' is no number\")"),
         (Kind::Document, "Nobody reads the device file."),
         (Kind::Document, "as of today"),
     ] {
