@@ -241,15 +241,23 @@ fn words_are_plain() {
         let text = fs::read_to_string(root().join(&file)).unwrap();
         for (number, kind, line) in lines(Path::new(&file), &text) {
             for (bad, better) in findings(kind, &line) {
+                let report = format!("{file}:{number}: '{bad}': {better}");
                 match prefix {
-                    Some(prefix) if !CLEAN.iter().any(|clean| file.starts_with(clean)) => dirty.push(*prefix),
-                    _ => reports.push(format!("{file}:{number}: '{bad}': {better}")),
+                    Some(prefix) if !CLEAN.iter().any(|clean| file.starts_with(clean)) => {
+                        println!("{report}");
+                        dirty.push(*prefix);
+                    }
+                    _ => reports.push(report),
                 }
             }
         }
     }
-    for prefix in NOT_CLEAN.iter().filter(|prefix| !dirty.contains(prefix)) {
-        println!("{prefix} is clean: remove it from NOT_CLEAN");
+    // Shown by `cargo test --test it words:: -- --nocapture`.
+    for prefix in NOT_CLEAN {
+        match dirty.iter().filter(|dirty| *dirty == prefix).count() {
+            0 => println!("{prefix}: clean, remove it from NOT_CLEAN"),
+            count => println!("{prefix}: {count} banned words"),
+        }
     }
     assert!(reports.is_empty(), "{} banned words:\n{}", reports.len(), reports.join("\n"));
 }
