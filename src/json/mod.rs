@@ -1,6 +1,6 @@
 //! JSON (RFC 8259) parsed in place.
 //!
-//! [`Table::scan`] validates a text and records the positions of its members. [`Table::resolve`] then
+//! `Table::scan` validates a text and records the positions of its members. `Table::resolve` then
 //! decodes the escapes in the text itself, which always has space: an escape is never shorter than its
 //! character. The scan reads each byte once, and the UTF-8 check once more; keys are compared in place.
 //! The caller has the table on its stack: it has the size of a small message and is never moved.
