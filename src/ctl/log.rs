@@ -13,7 +13,7 @@ use super::output::{clean_lines, unwritable};
 use super::reply::judge;
 use super::{FAILED, Failure, World};
 use crate::ctl::LOG_FOLLOW_STEP;
-use crate::log::{self, Stamp};
+use crate::log::{self, ClockSample};
 
 const PATH: &str = "system.library/board/log";
 
@@ -94,8 +94,8 @@ fn show(part: &Part, options: &LogOptions, is_first: bool, out: &mut dyn Write) 
     let bytes = if options.raw.is_some() {
         let mut bytes = Vec::new();
         if is_first {
-            let stamp = Stamp { wall_ms: part.wall_ms, mono_ms: part.mono_ms };
-            let head = log::head(&part.form, &part.build, &part.board, stamp);
+            let stamp = ClockSample { wall_ms: part.wall_ms, mono_ms: part.mono_ms };
+            let head = log::header(&part.form, &part.build, &part.board, stamp);
             // Between zeros whatever follows, so that a reader finds it.
             bytes.push(0);
             bytes.extend_from_slice(head.trim_matches('\0').as_bytes());
