@@ -58,8 +58,8 @@ pub const TLS_IDLE_RECORDS: u8 = 32;
 pub const SOCKET_BUFFER_BYTES: usize = 32 * 1024;
 /// Bytes read and dropped from a connection that is being closed.
 pub const LINGER_BYTES: usize = 256 * 1024;
-/// Turns of reading and writing that one connection takes before the others have theirs.
-pub const TURNS: usize = 16;
+/// Steps of reading and writing that one connection takes before it yields to the others.
+pub const STEP_BUDGET: usize = 16;
 /// Bytes waiting on a connection from which pushes wait too, to be sent as the newest state.
 pub const PUSH_BACKLOG_BYTES: usize = 1024;
 /// Largest PEM file of a certificate chain, a key or an authority.
@@ -192,8 +192,9 @@ pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(70);
 /// How long the program that ends the board (`[board] reboot`, `poweroff`) may run.
 pub const BOARD_COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
-/// Step of the server's clock: no deadline is met more exactly.
-pub const TICK: Duration = Duration::from_millis(250);
+/// Pause between activity and the upkeep that follows it: deadlines are looked through, the log is written,
+/// idle memory is released.
+pub const UPKEEP_DELAY: Duration = Duration::from_millis(250);
 /// Time between two looks for a network interface that is not there yet or has no carrier, and
 /// between two tries of what the kernel refused.
 pub const NETWORK_POLL: Duration = Duration::from_secs(1);
@@ -281,6 +282,12 @@ const _: () = {
             && ANSWER_TIMEOUT.as_secs() > COMMAND_TIMEOUT.as_secs()
             && RESET_TIMEOUT.as_secs() > SILENCE_TIMEOUT.as_secs(),
         "a time that is for what others forget has to be longer than they are"
+    );
+    assert!(
+        UPKEEP_DELAY.as_millis() < RESTART_DELAY_MIN.as_millis()
+            && UPKEEP_DELAY.as_millis() < CLOSE_TIMEOUT.as_millis()
+            && UPKEEP_DELAY.as_millis() < KILL_TIMEOUT.as_millis(),
+        "a deadline has to be later than the upkeep that looks at it first"
     );
     assert!(
         TLS_HANDSHAKE_BYTES < TLS_RECORD_BYTES && TLS_CHAIN_BYTES + 2048 <= TLS_SEND_BYTES,

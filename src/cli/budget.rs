@@ -12,11 +12,6 @@ use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
 use crate::sys::{EnabledFile, Processes};
 use crate::{config, runtime, serve};
 
-/// What smol's executor adds to a task.
-const SELDOM_TASK_BYTES: usize = 192;
-/// smol's executor itself: its queue, of which a block is taken for every 31 wake-ups and given back,
-/// and its list of tasks. Measured on x86-64.
-const EXECUTOR_BYTES: usize = 16 * 1024;
 /// What is kept of a descriptor or a timer, its place in the list of free ones among it.
 const ENTRY_BYTES: usize = runtime::ENTRY_BYTES + 4;
 /// Connections that the kernel takes in advance, which have buffers and no slot yet.
@@ -98,8 +93,8 @@ impl Budget {
             Item::new("service of another device file", 1, size_of::<EnabledFile>()),
             Item::new("program that ends the board", 2, size_of::<Arguments>()),
             Item::new("service of the device file", services, size_of::<Spec>()),
-            Item::new("output of a service", services, Processes::service_bytes() + SELDOM_TASK_BYTES),
-            Item::new("run of a command", runs, Processes::run_bytes() + SELDOM_TASK_BYTES),
+            Item::new("output of a service", services, Processes::service_bytes() + runtime::TASK_BYTES),
+            Item::new("run of a command", runs, Processes::run_bytes() + runtime::TASK_BYTES),
             Item::new(
                 "password waiting",
                 limits::PASSWORD_CHECKS,
@@ -108,8 +103,7 @@ impl Budget {
             Item::new("password thread", 1, WORKER_STACK_BYTES),
             Item::new("newest records of the log", 1, limits::LOG_RING_BYTES),
             Item::new("certificates and keys", pem_files, limits::PEM_BYTES),
-            Item::new("descriptor or timer waited for", connections + services + 2 * runs + 8, ENTRY_BYTES),
-            Item::new("executor of the rest", 1, EXECUTOR_BYTES),
+            Item::new("descriptor or timer waited for", 2 * connections + services + 2 * runs + 8, ENTRY_BYTES),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),
             Item::new("program", 1, program),
         ]);
@@ -192,7 +186,7 @@ mod tests {
             + CONNECTION_BYTES
             + serve::task_bytes()
             + runtime::TASK_BYTES
-            + ENTRY_BYTES;
+            + 2 * ENTRY_BYTES;
         let saved = (limits::SLOTS - 2) * of_a_slot;
         assert_eq!(budget("").total() - budget("[limits]\nslots = 2").total(), saved);
     }

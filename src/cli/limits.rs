@@ -48,8 +48,8 @@ const TIMES: &[(&str, Duration)] = &[
     ("silence_timeout", limits::SILENCE_TIMEOUT),
     ("stop_timeout", limits::STOP_TIMEOUT),
     ("stop_timeout_max", limits::STOP_TIMEOUT_MAX),
-    ("tick", limits::TICK),
     ("unmount_pause", limits::UNMOUNT_PAUSE),
+    ("upkeep_delay", limits::UPKEEP_DELAY),
     ("vanish_timeout", limits::VANISH_TIMEOUT),
     ("evict_after", limits::EVICT_AFTER),
 ];
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(limits["slots"].as_integer(), Some(limits::SLOTS as i64));
         let times = file["times"].as_table().unwrap();
         assert_eq!(times.len(), TIMES.len());
-        assert_eq!(times["tick"].as_float(), Some(0.25));
+        assert_eq!(times["upkeep_delay"].as_float(), Some(0.25));
         assert_eq!(times["head_timeout"].as_integer(), Some(10));
     }
 

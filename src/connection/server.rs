@@ -1,7 +1,6 @@
 //! The whole server, without a socket and a clock.
 
 use core::time::Duration;
-use std::io;
 use std::net::IpAddr;
 
 use super::machine::{Connection, Context, Finish, State};
@@ -29,8 +28,8 @@ pub enum End {
 /// The server: slots, sessions, services. Everything in it is made in [`new`](Self::new) and nothing
 /// grows after.
 ///
-/// After each call, [`take_wakes`](Self::take_wakes) names the slots that have something to send or
-/// to end because of it.
+/// After each call, [`next_wake`](Self::next_wake) returns the slots that have something to send or to end
+/// because of it.
 pub struct Server {
     slots: Box<[Connection]>,
     /// Slots in use at once, without the door.
@@ -137,36 +136,32 @@ impl Server {
         }
     }
 
-    /// Lets `read` fill the connection's free space, and takes in what came.
-    pub fn receive(
-        &mut self,
-        id: SlotId,
-        read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
-        now: Duration,
-        platform: &mut dyn Platform,
-    ) -> io::Result<usize> {
-        let Some(slot) = find(&mut self.slots, id) else { return Ok(0) };
-        let count = read(slot.receive.space())?;
+    /// Free space of a connection's receive buffer; none when the connection is gone.
+    pub fn receive_space(&mut self, id: SlotId) -> &mut [u8] {
+        find(&mut self.slots, id).map_or(&mut [], |slot| slot.receive.space())
+    }
+
+    /// Processes the first `count` bytes of [`receive_space`](Self::receive_space).
+    pub fn received(&mut self, id: SlotId, count: usize, now: Duration, platform: &mut dyn Platform) {
+        let Some(slot) = find(&mut self.slots, id) else { return };
         if count > 0 {
             let cx = &mut Context { api: &mut self.api, chunks: &mut self.chunks, platform, now };
             slot.handle_received(count, cx);
             self.settle(now, platform);
         }
-        Ok(count)
     }
 
-    /// Lets `write` take from the connection's waiting bytes.
-    pub fn send(
-        &mut self,
-        id: SlotId,
-        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
-        now: Duration,
-        platform: &mut dyn Platform,
-    ) -> io::Result<usize> {
-        let Some(slot) = find(&mut self.slots, id) else { return Ok(0) };
-        let count = write(slot.send.pending())?;
+    /// Bytes that a connection has to send.
+    pub fn pending(&self, id: SlotId) -> &[u8] {
+        let slot = self.slots.get(usize::from(id.index)).filter(|slot| slot.id == id && slot.in_use);
+        slot.map_or(&[], |slot| slot.send.pending())
+    }
+
+    /// Drops the first `count` bytes of [`pending`](Self::pending), which were sent.
+    pub fn sent(&mut self, id: SlotId, count: usize, now: Duration, platform: &mut dyn Platform) {
+        let Some(slot) = find(&mut self.slots, id) else { return };
         if count == 0 {
-            return Ok(0);
+            return;
         }
         let was_stalled = slot.stalled;
         let cx = &mut Context { api: &mut self.api, chunks: &mut self.chunks, platform, now };
@@ -174,7 +169,6 @@ impl Server {
         if was_stalled {
             self.settle(now, platform);
         }
-        Ok(count)
     }
 
     /// The incoming side of a connection has ended.
@@ -274,24 +268,23 @@ impl Server {
         self.settle(now, platform);
     }
 
-    /// Gives memory back of connections that are idle: to be called at every
-    /// [`TICK`](crate::limits::TICK).
-    pub fn rest(&mut self) {
+    /// Releases the memory of buffers that were not used since the last call. Returns whether there are more
+    /// to be released at the next one.
+    pub fn release_idle(&mut self) -> bool {
+        let mut more = false;
         for slot in &mut self.slots {
-            slot.receive.rest();
-            slot.send.rest();
+            more |= slot.receive.release_idle();
+            more |= slot.send.release_idle();
         }
+        more
     }
 
-    /// Calls `ring` for each slot to be looked at again, once.
-    pub fn take_wakes(&mut self, mut ring: impl FnMut(u16)) {
-        for (number, word) in self.wakes.iter_mut().enumerate() {
-            while *word != 0 {
-                let bit = word.trailing_zeros();
-                *word &= *word - 1;
-                ring((number as u32 * usize::BITS + bit) as u16);
-            }
-        }
+    /// The next slot whose connection has something to send or is over, each once.
+    pub fn next_wake(&mut self) -> Option<u16> {
+        let (number, word) = self.wakes.iter_mut().enumerate().find(|(_, word)| **word != 0)?;
+        let bit = word.trailing_zeros();
+        *word &= *word - 1;
+        Some((number as u32 * usize::BITS + bit) as u16)
     }
 
     /// Carries out what services need, and tells everybody who is to be told.

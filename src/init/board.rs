@@ -16,7 +16,7 @@ use super::root::restart;
 use crate::config::Network;
 use crate::limits::{
     DATA_RETRY_PAUSE, DEVICE_TIMEOUT, FEED_INTERVAL, NOTICE_BYTES, NOTIFY_BYTES, RUN_BYTES, SILENCE_TIMEOUT,
-    SPARE_DATA_BYTES, TMP_BYTES, TURNS,
+    SPARE_DATA_BYTES, STEP_BUDGET, TMP_BYTES,
 };
 use crate::log::console::{error, info, warning};
 use crate::sys::machine::{self as system, BoardSignals, MountError, NotifySocket, Reaped, Server, Watchdog};
@@ -130,7 +130,7 @@ impl<'l> Board<'l> {
     fn take_messages(&mut self, now: Duration) {
         let mut buffer = [0; NOTIFY_BYTES];
         // More wait for the next turn.
-        for _ in 0..TURNS {
+        for _ in 0..STEP_BUDGET {
             match self.notify.receive(&mut buffer) {
                 Ok(None) => break,
                 // Another process has no say, nor has a server that is gone.

@@ -1,42 +1,41 @@
 //! The server: the sans-IO core, the network and the system, joined.
 //!
-//! [`run`] makes everything once (buffers, tasks, keys), then one thread runs one executor until a
-//! signal or an administrator ends it. `core` lets network and core meet in cells that are never held across an await;
-//! `system` is the core's [`Platform`](crate::api::Platform); `identity` makes the certificate and
-//! the first administrator; `ending` ends the board.
+//! [`run`] makes everything once (buffers, tasks, keys), then one thread runs the tasks until a signal or an
+//! administrator stops the server. `core` joins the sans-IO server with sockets and system, in a cell that
+//! is never borrowed across an await; `system` is the server's [`Platform`](crate::api::Platform);
+//! `identity` makes the certificate and the first administrator; `shutdown` shuts the board down.
 
 mod core;
-mod ending;
 mod identity;
+mod shutdown;
 mod system;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use smol::LocalExecutor;
-
 use self::core::Core;
-use self::ending::Ending;
+use self::shutdown::Shutdown;
 use self::system::System;
 use crate::api::{Board, ServerConfig};
 use crate::config::{Config, LogFiles};
 use crate::connection::Server;
 use crate::limits::SHUTDOWN_GRACE;
-use crate::net::{Bell, Endpoint as _, Listener, Ports};
-use crate::runtime::{self, Tasks, Timer};
+use crate::net::{ConnectionTable, Listener};
+use crate::runtime::{Notify, Tasks, Timer, block_on};
 use crate::service::Supervisor;
 use crate::session::{Lockout, SessionTable};
 use crate::sys::password::PasswordWorker;
 use crate::sys::{
-    Clock, EnabledFile, News, Notify, NotifyEnvironment, PasswordsFile, Processes, Received, Signals, file,
-    log_files,
+    Clock, EnabledFile, NotifyEnvironment, NotifyState, PasswordsFile, Processes, Received, SdNotify, Signals,
+    file, log_files,
 };
 use crate::{error, info, limits, warning};
 
-/// Step at which an ending server looks whether it is done.
-const END_STEP: Duration = Duration::from_millis(20);
+/// Tasks beside those of the connections and the processes: passwords, commands, upkeep.
+const OTHER_TASKS: usize = 3;
 
 /// The stack of the server's thread, and what the allocator keeps beside what it gives out.
 pub(crate) const STACK_BYTES: usize = 768 * 1024;
@@ -146,9 +145,8 @@ pub fn run(start: Start) -> Result<(), StartError> {
 
     let mut enabled = EnabledFile::new(state_dir);
     let services = supervisor(config.services, &mut enabled)?;
-    let command_bell = Rc::new(Bell::default());
-    let ring = Rc::clone(&command_bell);
-    let processes = Rc::new(Processes::new(services.table().len(), move || ring.ring()));
+    let command_done = Rc::new(Notify::default());
+    let processes = Rc::new(Processes::new(services.table().len(), Rc::clone(&command_done)));
     let passwords = Rc::new(
         PasswordWorker::start()
             .map_err(|error| StartError::system("cannot start the thread that checks passwords", error))?,
@@ -166,38 +164,44 @@ pub fn run(start: Start) -> Result<(), StartError> {
         services,
         board,
     });
-    let ports = Ports::new(server.slots());
-    let notify = Rc::new(Notify::new(&NotifyEnvironment::of_this_process()));
-    let ending = Rc::new(Ending::new(config.board, has_init, Rc::clone(&notify)));
+    let connections = ConnectionTable::new(server.slots());
+    let sd_notify = Rc::new(SdNotify::new(&NotifyEnvironment::of_this_process()));
+    let shutdown = Rc::new(Shutdown::new(config.board, has_init, Rc::clone(&sd_notify)));
     let system = System::new(
         Rc::clone(&processes),
         Rc::clone(&passwords),
         enabled,
         changed_passwords,
-        Rc::clone(&ending),
+        Rc::clone(&shutdown),
         clock,
     );
-    let core = Rc::new(Core::new(server, system, clock, Rc::clone(&notify), Rc::clone(&ports)));
+    let no_reactor = |error| StartError::system("cannot wait for events", error);
+    let upkeep = Rc::new(Timer::new().map_err(no_reactor)?);
+    let core =
+        Core::new(server, system, clock, Rc::clone(&connections), Rc::clone(&sd_notify), Rc::clone(&upkeep));
+    let core = Rc::new(RefCell::new(core));
 
-    let executor = LocalExecutor::new();
-    let mut tasks = Tasks::new(crate::net::tasks(ports.len()));
-    let no_reactor = |error| StartError::system("cannot wait for anything", error);
-    processes.spawn_tasks(&executor).map_err(no_reactor)?;
-    crate::net::run(&mut tasks, listener, &ports, &core, tls.as_ref()).map_err(no_reactor)?;
-    let step = Timer::new().map_err(no_reactor)?;
-    executor.spawn(core::passwords(Rc::clone(&core), passwords)).detach();
-    executor.spawn(core::commands(Rc::clone(&core), processes, command_bell)).detach();
-    core.start();
-    // For people and for scripts: from here on connections are taken.
+    let mut tasks =
+        Tasks::new(crate::net::tasks(connections.slots()) + processes.task_count() + OTHER_TASKS);
+    processes.spawn_tasks(&mut tasks).map_err(no_reactor)?;
+    crate::net::run(&mut tasks, listener, &connections, &core, tls.as_ref()).map_err(no_reactor)?;
+    tasks
+        .spawn(core::passwords(Rc::clone(&core), passwords))
+        .and_then(|()| tasks.spawn(core::commands(Rc::clone(&core), processes, command_done)))
+        .and_then(|()| tasks.spawn(core::upkeep(Rc::clone(&core), upkeep)))
+        .map_err(|full| no_reactor(full.into()))?;
+    let grace = Timer::new().map_err(no_reactor)?;
+    core.borrow_mut().start();
+    // For people and for scripts: from here on connections are accepted.
     eprintln!("listening on {}://{address}", if tls.is_some() { "https" } else { "http" });
-    notify.tell(News::Ready);
+    sd_notify.send(NotifyState::Ready);
     if let Some((path, text)) = good_copy {
         keep_good_copy(&path, &text);
     }
-    let end = executor.run(until_end(&core, &notify, &ending, &signals, &step));
-    let outcome = runtime::block_on(&mut tasks, end).map_err(no_reactor);
-    let outcome = outcome.and_then(|()| ending.carry_out());
-    log_files::handle_tick(Duration::MAX);
+    let end = until_end(&core, &sd_notify, &shutdown, &signals, &grace);
+    let outcome = block_on(&mut tasks, end).map_err(no_reactor);
+    let outcome = outcome.and_then(|()| shutdown.execute());
+    log_files::flush(Duration::MAX);
     outcome
 }
 
@@ -251,34 +255,40 @@ fn supervisor(
     Ok(services)
 }
 
-/// Handles signals until one ends the server, or the board's end does; then ends it in order.
-async fn until_end(core: &Rc<Core>, notify: &Notify, ending: &Ending, signals: &Signals, step: &Timer) {
-    loop {
-        let asked = async {
-            ending.asked().await;
-            None
-        };
-        match smol::future::or(async { Some(signals.next().await) }, asked).await {
-            Some(Received::Child) => core.reap(),
-            Some(Received::Hup) => {}
-            Some(Received::Term | Received::Int) | None => break,
-        }
-    }
+/// Handles signals until one stops the server, or the board is to shut down; then stops it in order.
+async fn until_end(
+    core: &RefCell<Core>,
+    sd_notify: &SdNotify,
+    shutdown: &Shutdown,
+    signals: &Signals,
+    grace: &Timer,
+) {
+    let requested = async {
+        shutdown.requested().await;
+        Received::Term
+    };
+    smol::future::or(until_signal(core, signals), requested).await;
     info!("ending: closing sockets, stopping services");
-    notify.tell(News::Stopping);
-    core.shutdown();
-    let deadline = core.now() + SHUTDOWN_GRACE;
-    while !core.is_down() && core.now() < deadline {
-        let stepped = async {
-            step.after(END_STEP).await;
-            None
-        };
-        match smol::future::or(async { Some(signals.next().await) }, stepped).await {
-            // A second one says that there is no time.
-            Some(Received::Term | Received::Int) => break,
-            _ => core.reap(),
-        }
-    }
+    sd_notify.send(NotifyState::Stopping);
+    let down = core.borrow_mut().shutdown();
+    let is_over = async {
+        smol::future::or(down.notified(), grace.after(SHUTDOWN_GRACE)).await;
+        Received::Term
+    };
+    // A second signal means that there is no time for more.
+    smol::future::or(until_signal(core, signals), is_over).await;
+    let mut core = core.borrow_mut();
     core.kill_rest();
     core.log_counters();
+}
+
+/// Reaps children until a signal stops the server.
+async fn until_signal(core: &RefCell<Core>, signals: &Signals) -> Received {
+    loop {
+        match signals.next().await {
+            Received::Child => core.borrow_mut().reap(),
+            Received::Hup => {}
+            end @ (Received::Term | Received::Int) => return end,
+        }
+    }
 }

@@ -1,8 +1,8 @@
-//! The system, as the core asks for it.
+//! The [`Platform`] of the server: processes, passwords, files, random numbers.
 
 use std::rc::Rc;
 
-use super::ending::Ending;
+use super::shutdown::Shutdown;
 use crate::api::{BoardEnd, Platform, Refused};
 use crate::limits::SESSION_ID_BYTES;
 use crate::service::{Arguments, ServiceId, Signal, Spec};
@@ -16,7 +16,7 @@ pub(super) struct System {
     passwords: Rc<PasswordWorker>,
     enabled: EnabledFile,
     changed_passwords: PasswordsFile,
-    ending: Rc<Ending>,
+    shutdown: Rc<Shutdown>,
     clock: Clock,
 }
 
@@ -26,10 +26,10 @@ impl System {
         passwords: Rc<PasswordWorker>,
         enabled: EnabledFile,
         changed_passwords: PasswordsFile,
-        ending: Rc<Ending>,
+        shutdown: Rc<Shutdown>,
         clock: Clock,
     ) -> Self {
-        Self { processes, passwords, enabled, changed_passwords, ending, clock }
+        Self { processes, passwords, enabled, changed_passwords, shutdown, clock }
     }
 
     pub(super) fn processes(&self) -> &Rc<Processes> {
@@ -102,7 +102,7 @@ impl Platform for System {
     }
 
     fn end_board(&mut self, end: BoardEnd) -> Result<(), i32> {
-        self.ending.ask(end)
+        self.shutdown.request(end)
     }
 
     fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused> {

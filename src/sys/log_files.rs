@@ -1,8 +1,8 @@
 //! The files of the log: filled from its ring, of a bounded size, so many and no more.
 //!
 //! The newest is `FILE`, the one before it `FILE.1`, and so on; a start of the server begins a new one.
-//! Each begins with a line about the program and the time ([`log::head`]). They are written at the server's
-//! tick, a bounded number of bytes each time, and by a panic. A file that cannot be written is tried
+//! Each begins with a line about the program and the time ([`log::head`]). They are written in the server's
+//! upkeep, a bounded number of bytes each time, and by a panic. A file that cannot be written is tried
 //! again after a pause; meanwhile records stay in the ring, as many as it holds.
 
 use std::fs::{self, File, OpenOptions};
@@ -47,12 +47,18 @@ pub fn open(place: &Place<'_>) {
 }
 
 /// Writes down what is new, at most `LOG_WRITES` times `LOG_WRITE_BYTES`. `now` is the time since start.
-pub fn handle_tick(now: Duration) {
+pub fn flush(now: Duration) {
     if let Ok(mut files) = FILES.lock()
         && let Some(files) = files.as_mut()
     {
-        files.handle_tick(now);
+        files.flush(now);
     }
+}
+
+/// The time since start at which to call [`flush`] again: none, unless something is not written yet.
+pub fn poll_timeout() -> Option<Duration> {
+    let files = FILES.lock().ok()?;
+    files.as_ref().filter(|files| log::unwritten(files.position)).map(|files| files.retry_at)
 }
 
 /// Makes every panic a record, with its place, which is in the file before the process ends.
@@ -64,7 +70,7 @@ pub fn log_panics() {
         if let Ok(mut files) = FILES.try_lock()
             && let Some(files) = files.as_mut()
         {
-            files.handle_tick(Duration::MAX);
+            files.flush(Duration::MAX);
         }
         before(panic);
     }));
@@ -119,7 +125,7 @@ impl LogFiles {
         }
     }
 
-    fn handle_tick(&mut self, now: Duration) {
+    fn flush(&mut self, now: Duration) {
         if now < self.retry_at || !log::unwritten(self.position) {
             return;
         }

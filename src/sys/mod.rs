@@ -21,7 +21,7 @@ pub use accounts::{Account, lookup};
 pub use clock::Clock;
 pub use enabled::EnabledFile;
 pub use network::NetworkManager;
-pub use notify::{News, Notify, NotifyEnvironment};
+pub use notify::{NotifyEnvironment, NotifyState, SdNotify};
 pub use passwords::PasswordsFile;
 pub use process::{CommandDone, Processes, RunError};
 pub use signal::{Received, Signals};

@@ -1,8 +1,7 @@
-//! Telling whoever started the server how it fares: the datagrams of sd_notify(3), which systemd takes
-//! and so does `friendlet init`.
+//! Reports to the service manager: the datagrams of sd_notify(3), to systemd or `friendlet init`.
 //!
-//! Nothing here waits: what finds the socket full or gone is tried again with the next
-//! [`handle_tick`](Notify::handle_tick).
+//! Nothing here waits: a datagram for which the socket is full or gone is sent again by the next
+//! [`handle_timeout`](SdNotify::handle_timeout).
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
@@ -12,23 +11,26 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use crate::limits::TICK;
+use crate::limits::UPKEEP_DELAY;
 use crate::warning;
 
-/// What is told.
+/// Shortest pause between two signs of life.
+const WATCHDOG_PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// A report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum News {
-    /// Connections are taken.
+pub enum NotifyState {
+    /// Connections are accepted.
     Ready,
-    /// The server begins to end.
+    /// The server begins to stop.
     Stopping,
-    /// An administrator asks for the board to be started anew.
+    /// An administrator requests a reboot of the board.
     Reboot,
-    /// An administrator asks for the board to be switched off.
+    /// An administrator requests a power-off of the board.
     PowerOff,
 }
 
-impl News {
+impl NotifyState {
     const ALL: [Self; 4] = [Self::Ready, Self::Stopping, Self::Reboot, Self::PowerOff];
 
     fn message(self) -> &'static [u8] {
@@ -45,19 +47,19 @@ impl News {
     }
 }
 
-/// The variables of the environment that sd_notify(3) and sd_watchdog_enabled(3) name.
+/// Environment variables that sd_notify(3) and sd_watchdog_enabled(3) name.
 #[derive(Clone, Debug, Default)]
 pub struct NotifyEnvironment {
     /// `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name.
     pub socket: Option<OsString>,
-    /// `WATCHDOG_USEC`: the time in which the watchdog wants to be told something.
+    /// `WATCHDOG_USEC`: longest silence that the watchdog accepts.
     pub watchdog_usec: Option<OsString>,
-    /// `WATCHDOG_PID`: whom that is meant for; everybody when it is not there.
+    /// `WATCHDOG_PID`: process that the watchdog watches; without it, every one.
     pub watchdog_pid: Option<OsString>,
 }
 
 impl NotifyEnvironment {
-    /// That of this process.
+    /// Environment of this process.
     pub fn of_this_process() -> Self {
         Self {
             socket: std::env::var_os("NOTIFY_SOCKET"),
@@ -66,8 +68,8 @@ impl NotifyEnvironment {
         }
     }
 
-    /// Pause between two signs of life, so that no two are more than half of the watchdog's time apart,
-    /// though they go out at a tick of the server. `None`: nobody waits for them.
+    /// Pause between two signs of life: a third of the watchdog's time, so that one may be late. `None`: no
+    /// watchdog watches this process.
     fn watchdog_pause(&self, own_pid: u32) -> Option<Duration> {
         let number = |text: &OsStr| text.to_str()?.parse::<u64>().ok();
         if let Some(pid) = &self.watchdog_pid
@@ -76,110 +78,122 @@ impl NotifyEnvironment {
             return None;
         }
         let time = number(self.watchdog_usec.as_deref()?).filter(|usec| *usec > 0);
-        time.map(Duration::from_micros).map(|time| (time / 2).saturating_sub(TICK).min(time / 3))
+        time.map(|usec| Duration::from_micros(usec) / 3)
     }
 }
 
-/// The way to whoever wants to know, or none.
+/// The socket of the service manager, if there is one.
 #[derive(Debug)]
-pub struct Notify {
-    way: Option<(UnixDatagram, SocketAddr)>,
+pub struct SdNotify {
+    receiver: Option<(UnixDatagram, SocketAddr)>,
     watchdog_pause: Option<Duration>,
-    /// When the watchdog is told next.
+    /// Time of the next sign of life.
     watchdog_due: Cell<Duration>,
-    /// What is still to be told, a bit each.
-    owed: Cell<u8>,
-    /// That it cannot be told was said already.
-    complained: Cell<bool>,
+    /// Reports that could not be sent yet, a bit each.
+    pending: Cell<u8>,
+    /// Time of the next attempt to send them.
+    retry_at: Cell<Duration>,
+    /// An error of the socket was logged.
+    is_error_logged: Cell<bool>,
 }
 
-impl Notify {
-    /// A way to nobody: everything told goes unheard.
-    pub fn nowhere() -> Self {
+impl SdNotify {
+    /// Without a receiver: nothing is sent.
+    pub fn without_receiver() -> Self {
         Self {
-            way: None,
+            receiver: None,
             watchdog_pause: None,
             watchdog_due: Cell::default(),
-            owed: Cell::default(),
-            complained: Cell::default(),
+            pending: Cell::default(),
+            retry_at: Cell::default(),
+            is_error_logged: Cell::default(),
         }
     }
 
-    /// The way that the environment names. One that cannot be understood is logged, and is none.
+    /// The receiver that the environment names. An invalid one is logged, and is none.
     pub fn new(environment: &NotifyEnvironment) -> Self {
         let Some(name) = environment.socket.as_deref().filter(|name| !name.is_empty()) else {
-            return Self::nowhere();
+            return Self::without_receiver();
         };
-        let way = address(name).and_then(|address| {
+        let receiver = address(name).and_then(|address| {
             let socket = UnixDatagram::unbound()?;
             socket.set_nonblocking(true)?;
             Ok((socket, address))
         });
-        match way {
-            Ok(way) => {
-                let watchdog_pause = environment.watchdog_pause(std::process::id());
-                if watchdog_pause.is_some_and(|pause| pause.is_zero()) {
+        match receiver {
+            Ok(receiver) => {
+                let mut watchdog_pause = environment.watchdog_pause(std::process::id());
+                if watchdog_pause.is_some_and(|pause| pause < WATCHDOG_PAUSE_MIN) {
                     warning!(
                         "WATCHDOG_USEC is too short: signs of life go out every {} ms",
-                        TICK.as_millis()
+                        WATCHDOG_PAUSE_MIN.as_millis()
                     );
+                    watchdog_pause = Some(WATCHDOG_PAUSE_MIN);
                 }
-                Self { way: Some(way), watchdog_pause, ..Self::nowhere() }
+                Self { receiver: Some(receiver), watchdog_pause, ..Self::without_receiver() }
             }
             Err(error) => {
-                warning!("NOTIFY_SOCKET={}: {}; nobody is told", name.to_string_lossy(), error);
-                Self::nowhere()
+                warning!("NOTIFY_SOCKET={}: {}; nothing is reported", name.to_string_lossy(), error);
+                Self::without_receiver()
             }
         }
     }
 
-    /// Whether there is anybody to be told.
-    pub fn is_heard(&self) -> bool {
-        self.way.is_some()
+    /// Whether reports have a receiver.
+    pub fn has_receiver(&self) -> bool {
+        self.receiver.is_some()
     }
 
-    /// Tells something, now or with one of the next ticks.
-    pub fn tell(&self, news: News) {
-        if self.way.is_some() && self.try_tell(news).is_err() {
-            self.owed.set(self.owed.get() | news.bit());
+    /// Sends a report, now or with one of the next [`handle_timeout`](Self::handle_timeout).
+    pub fn send(&self, state: NotifyState) {
+        if self.has_receiver() && self.try_send(state).is_err() {
+            self.pending.set(self.pending.get() | state.bit());
         }
     }
 
-    /// Tells something now.
+    /// Sends a report now.
     ///
     /// # Errors
-    /// The system's: `ENOTCONN` when there is nobody to be told, `EAGAIN` when he does not keep up,
-    /// `ENOENT` or `ECONNREFUSED` when he is gone.
-    pub fn try_tell(&self, news: News) -> io::Result<()> {
-        self.send(news.message())
+    /// The system's: `ENOTCONN` without a receiver, `EAGAIN` when it does not keep up, `ENOENT` or
+    /// `ECONNREFUSED` when it is gone.
+    pub fn try_send(&self, state: NotifyState) -> io::Result<()> {
+        self.send_message(state.message())
     }
 
-    /// Tells what is owed, and the watchdog that the server lives. To be called at every tick of the
-    /// server, and by nobody else: a server that is stuck has to fall silent.
-    pub fn handle_tick(&self, now: Duration) {
-        for news in News::ALL {
-            if self.owed.get() & news.bit() != 0 && self.try_tell(news).is_ok() {
-                self.owed.set(self.owed.get() & !news.bit());
+    /// The time since start at which to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let watchdog = self.watchdog_pause.map(|_| self.watchdog_due.get());
+        let retry = (self.pending.get() != 0).then(|| self.retry_at.get());
+        watchdog.into_iter().chain(retry).min()
+    }
+
+    /// Sends what is pending, and a sign of life to the watchdog when it is due. To be called from the
+    /// server's loop and from nowhere else: a server that is stuck has to fall silent.
+    pub fn handle_timeout(&self, now: Duration) {
+        for state in NotifyState::ALL {
+            if self.pending.get() & state.bit() != 0 && self.try_send(state).is_ok() {
+                self.pending.set(self.pending.get() & !state.bit());
             }
         }
+        self.retry_at.set(now + UPKEEP_DELAY);
         if let Some(pause) = self.watchdog_pause
             && now >= self.watchdog_due.get()
-            && self.send(b"WATCHDOG=1").is_ok()
         {
-            self.watchdog_due.set(now + pause);
+            let is_sent = self.send_message(b"WATCHDOG=1").is_ok();
+            self.watchdog_due.set(now + if is_sent { pause } else { pause.min(UPKEEP_DELAY) });
         }
     }
 
-    fn send(&self, message: &[u8]) -> io::Result<()> {
-        let Some((socket, address)) = &self.way else {
+    fn send_message(&self, message: &[u8]) -> io::Result<()> {
+        let Some((socket, address)) = &self.receiver else {
             return Err(io::Error::from_raw_os_error(rustix::io::Errno::NOTCONN.raw_os_error()));
         };
         let sent = socket.send_to_addr(message, address).map(drop);
         if let Err(error) = &sent
             && error.kind() != io::ErrorKind::WouldBlock
-            && !self.complained.replace(true)
+            && !self.is_error_logged.replace(true)
         {
-            warning!("whoever NOTIFY_SOCKET names cannot be told: {}", error);
+            warning!("cannot send to NOTIFY_SOCKET: {}", error);
         }
         sent
     }
@@ -200,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    /// A socket that listens under an abstract name, and the environment that names it.
+    /// A socket bound to an abstract name, and the environment that names it.
     fn listener(name: &str, usec: Option<&str>) -> (UnixDatagram, NotifyEnvironment) {
         let name = format!("friendlet-notify-{name}-{}", std::process::id());
         let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
@@ -213,7 +227,7 @@ mod tests {
         (socket, environment)
     }
 
-    fn heard(socket: &UnixDatagram) -> Vec<String> {
+    fn received(socket: &UnixDatagram) -> Vec<String> {
         let mut all = Vec::new();
         let mut buffer = [0; 64];
         while let Ok(count) = socket.recv(&mut buffer) {
@@ -223,17 +237,18 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_told_in_its_words() {
+    fn every_report_has_its_text() {
         let (socket, environment) = listener("words", None);
-        let notify = Notify::new(&environment);
-        assert!(notify.is_heard());
-        for news in News::ALL {
-            notify.tell(news);
+        let notify = SdNotify::new(&environment);
+        assert!(notify.has_receiver());
+        for state in NotifyState::ALL {
+            notify.send(state);
         }
         let words = ["READY=1", "STOPPING=1", "X_FRIENDLET=reboot", "X_FRIENDLET=poweroff"];
-        assert_eq!(heard(&socket), words);
-        notify.handle_tick(Duration::from_secs(100));
-        assert!(heard(&socket).is_empty(), "no watchdog, and nothing is owed");
+        assert_eq!(received(&socket), words);
+        assert_eq!(notify.poll_timeout(), None);
+        notify.handle_timeout(Duration::from_secs(100));
+        assert!(received(&socket).is_empty(), "no watchdog, and nothing is pending");
     }
 
     #[test]
@@ -241,48 +256,51 @@ mod tests {
         let path = std::env::temp_dir().join(format!("friendlet-notify-{}", std::process::id()));
         let environment =
             NotifyEnvironment { socket: Some(path.clone().into()), ..NotifyEnvironment::default() };
-        let notify = Notify::new(&environment);
-        // Nobody listens yet: it is owed.
-        notify.tell(News::Ready);
-        assert!(notify.complained.get());
+        let notify = SdNotify::new(&environment);
+        // There is no socket yet: the report is pending.
+        notify.send(NotifyState::Ready);
+        assert!(notify.is_error_logged.get());
+        assert!(notify.poll_timeout().is_some());
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_nonblocking(true).unwrap();
-        notify.handle_tick(Duration::ZERO);
-        notify.handle_tick(Duration::ZERO);
-        assert_eq!(heard(&socket), ["READY=1"]);
+        notify.handle_timeout(Duration::ZERO);
+        notify.handle_timeout(Duration::ZERO);
+        assert_eq!(received(&socket), ["READY=1"]);
         std::fs::remove_file(path).unwrap();
     }
 
     #[test]
-    fn full_socket_is_not_waited_for_and_its_news_is_owed() {
+    fn full_socket_is_not_waited_for_and_its_report_is_pending() {
         let (socket, environment) = listener("full", None);
-        let notify = Notify::new(&environment);
-        let room = (0..10_000).take_while(|_| notify.try_tell(News::Ready).is_ok()).count();
+        let notify = SdNotify::new(&environment);
+        let room = (0..10_000).take_while(|_| notify.try_send(NotifyState::Ready).is_ok()).count();
         assert!((1..10_000).contains(&room), "{room}");
-        notify.tell(News::Stopping);
-        assert!(!notify.complained.get());
-        assert_eq!(heard(&socket).len(), room);
-        notify.handle_tick(Duration::ZERO);
-        assert_eq!(heard(&socket), ["STOPPING=1"]);
+        notify.send(NotifyState::Stopping);
+        assert!(!notify.is_error_logged.get());
+        assert_eq!(received(&socket).len(), room);
+        notify.handle_timeout(Duration::ZERO);
+        assert_eq!(received(&socket), ["STOPPING=1"]);
     }
 
     #[test]
-    fn watchdog_is_told_at_most_half_of_its_time_apart() {
+    fn signs_of_life_are_a_third_of_the_watchdogs_time_apart() {
         let (socket, environment) = listener("watchdog", Some("4000000"));
-        let notify = Notify::new(&environment);
-        let mut told = Vec::new();
-        for tick in 0..100 {
-            let now = TICK * tick;
-            notify.handle_tick(now);
-            told.extend(heard(&socket).iter().map(|word| (word == "WATCHDOG=1").then_some(now).unwrap()));
+        let notify = SdNotify::new(&environment);
+        for _ in 0..3 {
+            let now = notify.poll_timeout().unwrap();
+            if now > Duration::ZERO {
+                notify.handle_timeout(now - Duration::from_millis(1));
+                assert!(received(&socket).is_empty(), "{now:?}");
+            }
+            notify.handle_timeout(now);
+            assert_eq!(received(&socket), ["WATCHDOG=1"]);
+            let pause = notify.poll_timeout().unwrap() - now;
+            assert_eq!(pause, Duration::from_secs(4) / 3);
         }
-        assert_eq!(told[0], Duration::ZERO);
-        assert!(told.windows(2).all(|pair| pair[1] - pair[0] <= Duration::from_secs(2)), "{told:?}");
-        assert!(told.len() < 25, "and not at every tick");
     }
 
     #[test]
-    fn watchdog_is_whose_it_is() {
+    fn watchdog_of_another_process_is_left_alone() {
         let pause = |usec: &str, pid: Option<&str>| {
             let environment = NotifyEnvironment {
                 watchdog_usec: Some(usec.into()),
@@ -294,25 +312,24 @@ mod tests {
         assert_eq!(pause("3000000", None), Some(Duration::from_secs(1)));
         assert_eq!(pause("3000000", Some("42")), Some(Duration::from_secs(1)));
         assert_eq!(pause("3000000", Some("43")), None);
-        assert_eq!(pause("1000000", None), Some(Duration::from_millis(250)));
-        assert_eq!(pause("400000", None), Some(Duration::ZERO), "every tick, which is all there is");
+        assert_eq!(pause("300000", None), Some(Duration::from_millis(100)));
         for usec in ["", "0", "-1", "x", "99999999999999999999"] {
             assert_eq!(pause(usec, None), None, "{usec}");
         }
     }
 
     #[test]
-    fn without_a_socket_that_can_be_one_nobody_is_told() {
+    fn without_a_valid_socket_nothing_is_sent() {
         crate::log::set_level(crate::log::Level::Off);
         let long = format!("/{}", "x".repeat(200));
         for socket in [None, Some(""), Some("relative"), Some("vsock:2:1"), Some(long.as_str())] {
             let environment =
                 NotifyEnvironment { socket: socket.map(OsString::from), ..NotifyEnvironment::default() };
-            let notify = Notify::new(&environment);
-            assert!(!notify.is_heard(), "{socket:?}");
-            notify.tell(News::Ready);
-            notify.handle_tick(Duration::ZERO);
-            assert!(notify.try_tell(News::Reboot).is_err());
+            let notify = SdNotify::new(&environment);
+            assert!(!notify.has_receiver(), "{socket:?}");
+            notify.send(NotifyState::Ready);
+            notify.handle_timeout(Duration::ZERO);
+            assert!(notify.try_send(NotifyState::Reboot).is_err());
         }
     }
 }

@@ -23,7 +23,6 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, WaitOptions, WaitStatus, kill_process_group, set_child_subreaper, test_kill_process_group, wait,
 };
-use smol::LocalExecutor;
 use smol::future::yield_now;
 
 pub(super) use self::launch::PATH;
@@ -32,7 +31,7 @@ use self::output::{Head, Output, Ring};
 use crate::limits::{
     COMMAND_OUTPUT_BYTES, COMMAND_TIMEOUT, KILL_TIMEOUT, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES,
 };
-use crate::runtime::Timer;
+use crate::runtime::{Notify, Tasks, Timer};
 use crate::service::{Arguments, Exit, ServiceId, Signal, Spec};
 use crate::warning;
 
@@ -154,16 +153,16 @@ pub struct Processes {
     runs: Box<[Run]>,
     /// `limits::COMMAND_TIMEOUT`.
     command_timeout: Duration,
-    on_done: Box<dyn Fn()>,
+    command_done: Rc<Notify>,
 }
 
 impl Processes {
     /// Room for the processes of so many services and for the named commands; all memory for
-    /// output is taken now. `on_done` is called when [`Processes::poll_command_done`] has something.
+    /// output is taken now. `command_done` is notified when [`Processes::poll_command_done`] has something.
     ///
     /// From now on what children leave behind becomes a child of this process
     /// (`PR_SET_CHILD_SUBREAPER`), so that [`Processes::reap`] gets it.
-    pub fn new(services: usize, on_done: impl Fn() + 'static) -> Self {
+    pub fn new(services: usize, command_done: Rc<Notify>) -> Self {
         if let Err(error) = set_child_subreaper(Some(rustix::process::getpid())) {
             warning!("what children leave behind is not reaped here: errno {}", error.raw_os_error());
         }
@@ -184,7 +183,7 @@ impl Processes {
             services: (0..services).map(|_| service()).collect(),
             runs: (0..SERVICE_COMMAND_RUNS).map(|_| run()).collect(),
             command_timeout: COMMAND_TIMEOUT,
-            on_done: Box::new(on_done),
+            command_done,
         }
     }
 
@@ -208,15 +207,26 @@ impl Processes {
     /// each command that can run. They never end.
     ///
     /// # Errors
-    /// See [`Timer::new`].
-    pub fn spawn_tasks(self: &Rc<Self>, executor: &LocalExecutor<'_>) -> io::Result<()> {
+    /// See [`Timer::new`]; or `tasks` is full.
+    pub fn spawn_tasks(self: &Rc<Self>, tasks: &mut Tasks) -> io::Result<()> {
         for index in 0..self.services.len() {
-            executor.spawn(Rc::clone(self).read_service(index)).detach();
+            tasks.spawn(Rc::clone(self).read_service(index))?;
         }
         for index in 0..self.runs.len() {
-            executor.spawn(Rc::clone(self).watch_run(index, Timer::new()?)).detach();
+            tasks.spawn(Rc::clone(self).watch_run(index, Timer::new()?))?;
         }
         Ok(())
+    }
+
+    /// Number of tasks that [`spawn_tasks`](Self::spawn_tasks) makes.
+    pub fn task_count(&self) -> usize {
+        self.services.len() + self.runs.len()
+    }
+
+    /// Whether a killed process group is not gone yet, so that [`reap`](Self::reap) has to be called again
+    /// without a signal: its last process may have another parent.
+    pub fn is_reaping(&self) -> bool {
+        self.groups().any(|group| matches!(group.get(), Group::Vanishing { .. }))
     }
 
     /// Starts the service's process; its output continues the service's ring.
@@ -289,7 +299,7 @@ impl Processes {
     }
 
     /// The next child that has ended and been reaped, with how it did: to be asked until there is
-    /// none, after every `CHLD` and at every tick. A leader of ours is told when its group is gone;
+    /// none, after every `CHLD` and again while [`is_reaping`](Self::is_reaping). A leader of ours is told when its group is gone;
     /// others, such as what a service has left behind, at once.
     pub fn reap(&self) -> Option<(u32, Exit)> {
         loop {
@@ -332,7 +342,7 @@ impl Processes {
         // What was written last is still in the pipe.
         run.output.replace(None);
         run.state.set(RunState::Done(exit));
-        (self.on_done)();
+        self.command_done.notify();
         true
     }
 

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::flags::{Flags, take_wakes};
-use crate::runtime::Source;
+use crate::runtime::AsyncFd;
 
 /// A signal that came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,7 +43,7 @@ impl Received {
 /// `PIPE` is ignored by Rust's start-up code, and is the default again in every child.
 #[derive(Debug)]
 pub struct Signals {
-    woken: Source<UnixStream>,
+    woken: AsyncFd<UnixStream>,
     flags: Flags<{ ORDER.len() }>,
 }
 
@@ -54,7 +54,7 @@ impl Signals {
     /// Those of the system: no descriptors left.
     pub fn new() -> io::Result<Self> {
         let (flags, woken) = Flags::listen(ORDER.map(Received::signal))?;
-        Ok(Self { woken: Source::new(woken)?, flags })
+        Ok(Self { woken: AsyncFd::new(woken)?, flags })
     }
 
     /// The next signal.

@@ -20,11 +20,14 @@ impl ReceiveBuffer {
         Self { storage: MappedBuffer::new(capacity), ..Self::default() }
     }
 
-    /// Gives the memory of an empty buffer back that has not been used since the last call of this.
-    pub fn rest(&mut self) {
-        if self.use_.should_release(self.start == self.end) {
+    /// Releases the memory of an empty buffer that was not used since the last call. Returns whether the next
+    /// call has something to release.
+    pub fn release_idle(&mut self) -> bool {
+        let is_empty = self.start == self.end;
+        if self.use_.should_release(is_empty) {
             self.storage.release_pages();
         }
+        is_empty && self.use_ != IdleTracker::Released
     }
 
     /// What was received and not consumed.

@@ -31,11 +31,13 @@ impl SendBuffer {
         Self { storage: MappedBuffer::new(capacity), ..Self::default() }
     }
 
-    /// Gives the memory of an empty buffer back that has not been used since the last call of this.
-    pub fn rest(&mut self) {
+    /// Releases the memory of an empty buffer that was not used since the last call. Returns whether the next
+    /// call has something to release.
+    pub fn release_idle(&mut self) -> bool {
         if self.use_.should_release(self.is_empty()) {
             self.storage.release_pages();
         }
+        self.is_empty() && self.use_ != IdleTracker::Released
     }
 
     /// What waits to be sent.

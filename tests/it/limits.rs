@@ -254,7 +254,7 @@ const HELD: &[(&str, Held)] = &[
         Both("src/net/listener.rs accepted_connection_keeps_a_bounded_number_of_bytes_that_nobody_reads"),
     ),
     ("LINGER_BYTES", Both(LINGER)),
-    ("TURNS", Both("src/net/driver/tests.rs connection_takes_its_turns_and_lets_others_have_theirs")),
+    ("STEP_BUDGET", Both("src/net/driver/tests.rs connection_has_its_budget_of_steps_and_then_yields")),
     (
         "PUSH_BACKLOG_BYTES",
         By(
@@ -433,7 +433,7 @@ const HELD: &[(&str, Held)] = &[
         ),
     ),
     ("BOARD_COMMAND_TIMEOUT", Both("src/sys/board.rs program_has_its_time_and_no_more")),
-    ("TICK", Fixed("a step, and no bound: how late every other time may be")),
+    ("UPKEEP_DELAY", Fixed("a pause, and no bound: every deadline is longer, as src/limits.rs asserts")),
     ("NETWORK_POLL", Both("src/sys/network/mod.rs missing_interface_is_looked_for_once_in_a_while")),
     ("DHCP_RETRY_MIN", Both(DHCP_PAUSES)),
     ("DHCP_RETRY_MAX", Both(DHCP_PAUSES)),

@@ -25,11 +25,11 @@ impl Buffers {
     pub(super) fn clear(&mut self) {
         self.incoming.clear();
         self.outgoing.clear();
-        self.rest();
+        self.release_idle();
     }
 
     /// Gives the memory back if nothing is in it. For one who calls again this is nothing to do.
-    pub(super) fn rest(&mut self) {
+    pub(super) fn release_idle(&mut self) {
         let (incoming, outgoing) = (&mut self.incoming, &mut self.outgoing);
         if incoming.touched && incoming.is_empty() && outgoing.is_empty() {
             incoming.pages.release_pages();

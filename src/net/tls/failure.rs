@@ -17,16 +17,16 @@ pub enum TlsFailure {
     /// The flight of the server does not fit its buffer: [`super::server_config`] should have said so.
     NoRoom,
     /// A record after the handshake was refused, with this alert.
-    Refused(AlertDescription),
+    LocalAlert(AlertDescription),
     /// The peer ended it with this alert.
-    Told(AlertDescription),
+    PeerAlert(AlertDescription),
 }
 
 impl TlsFailure {
     /// What the peer has to be told of a failure after the handshake.
     pub(super) fn alert(&self) -> Option<AlertDescription> {
         match self {
-            Self::Refused(alert) => Some(*alert),
+            Self::LocalAlert(alert) => Some(*alert),
             _ => None,
         }
     }
@@ -44,8 +44,8 @@ impl fmt::Display for TlsFailure {
             Self::Handshake(error) => error.fmt(f),
             Self::TooLong => write!(f, "a handshake message of over {TLS_HANDSHAKE_BYTES} bytes"),
             Self::NoRoom => f.write_str("no room for the handshake's answer"),
-            Self::Refused(alert) => write!(f, "a record was refused: {alert:?}"),
-            Self::Told(alert) => write!(f, "the peer gave up: {alert:?}"),
+            Self::LocalAlert(alert) => write!(f, "a record was refused: {alert:?}"),
+            Self::PeerAlert(alert) => write!(f, "the peer gave up: {alert:?}"),
         }
     }
 }

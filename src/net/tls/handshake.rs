@@ -12,7 +12,7 @@ use rustls::{AlertDescription, Error, ServerConfig};
 use super::buffers::{Buffers, Incoming, Outgoing};
 use super::failure::TlsFailure;
 use super::record::{ALERT, HEADER_BYTES, OVERHEAD_BYTES};
-use super::traffic::Traffic;
+use super::record_layer::RecordLayer;
 use crate::limits::TLS_HANDSHAKE_BYTES;
 
 pub(super) struct Handshake {
@@ -48,9 +48,9 @@ impl Handshake {
                     incoming.skip(discard);
                     return Ok(true);
                 }
-                Ok(_) => return Err(TlsFailure::Refused(AlertDescription::UnexpectedMessage)),
+                Ok(_) => return Err(TlsFailure::LocalAlert(AlertDescription::UnexpectedMessage)),
                 Err(error) => {
-                    self.say_why(&error, end, incoming, outgoing)?;
+                    self.report_failure(&error, end, incoming, outgoing)?;
                     return Err(error.into());
                 }
             }
@@ -67,7 +67,7 @@ impl Handshake {
                 _ => header,
             };
             if next > TLS_HANDSHAKE_BYTES && end >= header {
-                self.tell(outgoing, AlertDescription::DecodeError);
+                self.send_alert(outgoing, AlertDescription::DecodeError);
                 return Err(TlsFailure::TooLong);
             }
             // A header is shown before its record is whole, and before its length is judged: if it is
@@ -84,7 +84,7 @@ impl Handshake {
 
     /// Sends what rustls had ready when it failed: its alert, and what it said just before, without
     /// which the alert would not be understood.
-    fn say_why(
+    fn report_failure(
         &mut self,
         error: &Error,
         end: usize,
@@ -106,14 +106,14 @@ impl Handshake {
         }
         // Of some faults rustls says nothing to the peer.
         if !matches!(error, Error::AlertReceived(_)) {
-            self.tell(outgoing, description(error));
+            self.send_alert(outgoing, description(error));
         }
         Ok(())
     }
 
     /// Tells the client why this is the end, in the clear: as long as nothing else was said, it is
     /// understood so.
-    fn tell(&self, outgoing: &mut Outgoing, alert: AlertDescription) {
+    fn send_alert(&self, outgoing: &mut Outgoing, alert: AlertDescription) {
         let record = [ALERT, 3, 3, 0, 2, 2, alert.into()];
         if !self.answered
             && let Some(space) = outgoing.space().first_chunk_mut()
@@ -124,9 +124,9 @@ impl Handshake {
     }
 
     /// The keys that were agreed on.
-    pub(super) fn finish(self) -> Result<Traffic, TlsFailure> {
+    pub(super) fn finish(self) -> Result<RecordLayer, TlsFailure> {
         let (secrets, connection) = self.connection.dangerous_into_kernel_connection()?;
-        Traffic::new(secrets, connection).map_err(TlsFailure::Refused)
+        RecordLayer::new(secrets, connection).map_err(TlsFailure::LocalAlert)
     }
 }
 

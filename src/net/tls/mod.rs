@@ -9,7 +9,7 @@ mod failure;
 mod handshake;
 mod record;
 mod session;
-mod traffic;
+mod record_layer;
 
 use core::fmt;
 use std::sync::Arc;

@@ -32,13 +32,13 @@ pub(super) struct Content {
 ///
 /// The key stays expanded: to expand it for each record takes more time than the record, and keeping
 /// it takes 544 bytes (docs/decisions/0012).
-pub(super) struct RecordKey {
+pub(super) struct TrafficKey {
     key: LessSafeKey,
     iv: [u8; NONCE_BYTES],
     sequence: u64,
 }
 
-impl RecordKey {
+impl TrafficKey {
     /// A key as rustls hands it over, and the number of the first record under it.
     pub(super) fn new(
         (sequence, secrets): (u64, ConnectionTrafficSecrets),

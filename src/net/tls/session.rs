@@ -8,7 +8,7 @@ use rustls::{AlertDescription, ServerConfig};
 use super::buffers::Buffers;
 use super::failure::TlsFailure;
 use super::handshake::Handshake;
-use super::traffic::Traffic;
+use super::record_layer::RecordLayer;
 
 /// The server's side of TLS 1.3 with one peer.
 pub struct Session {
@@ -18,7 +18,7 @@ pub struct Session {
 
 enum State {
     Handshake(Box<Handshake>),
-    Traffic(Box<Traffic>),
+    Established(Box<RecordLayer>),
     /// It has failed: what is in the output is the last of it.
     Over,
 }
@@ -65,22 +65,19 @@ impl Session {
         self.ended(result)
     }
 
-    /// Seals as much of `data` as there is room for, and says how much that is: none before the
-    /// handshake is done, after the end, and while too much is pending.
-    pub fn seal(&mut self, data: &[u8]) -> usize {
-        let State::Traffic(traffic) = &mut self.state else { return 0 };
-        let mut count = 0;
-        while count < data.len() {
-            match traffic.seal(&data[count..], &mut self.buffers.outgoing) {
+    /// Seals as much of `data` as there is room for. Returns the number of bytes: none before the end of the
+    /// handshake, after the end of the session, and while too much is pending.
+    pub fn seal(&mut self, data: &[u8]) -> Result<usize, TlsFailure> {
+        let State::Established(records) = &mut self.state else { return Ok(0) };
+        let mut rest = data;
+        while !rest.is_empty() {
+            match records.seal(rest, &mut self.buffers.outgoing) {
                 Ok(0) => break,
-                Ok(sealed) => count += sealed,
-                Err(failure) => {
-                    let _ = self.ended(Err(failure));
-                    break;
-                }
+                Ok(count) => (_, rest) = rest.split_at(count.min(rest.len())),
+                Err(failure) => return self.ended(Err(failure)).map(|()| 0),
             }
         }
-        count
+        Ok(data.len() - rest.len())
     }
 
     /// Bytes for the socket.
@@ -88,13 +85,12 @@ impl Session {
         self.buffers.outgoing.pending()
     }
 
-    /// Takes note that the first `count` of them were written.
-    pub fn sent(&mut self, count: usize) {
+    /// Drops the first `count` bytes of [`Self::pending`], which were written.
+    pub fn sent(&mut self, count: usize) -> Result<(), TlsFailure> {
         self.buffers.outgoing.sent(count);
-        if let State::Traffic(traffic) = &mut self.state {
-            let result = traffic.renew(&mut self.buffers.outgoing);
-            let _ = self.ended(result);
-        }
+        let State::Established(records) = &mut self.state else { return Ok(()) };
+        let updated = records.update_key(&mut self.buffers.outgoing);
+        self.ended(updated)
     }
 
     /// Whether the keys are still to be agreed on.
@@ -104,8 +100,8 @@ impl Session {
 
     /// Says goodbye. Nothing is sealed after that.
     pub fn close(&mut self) {
-        if let State::Traffic(traffic) = &mut self.state {
-            traffic.close(AlertDescription::CloseNotify, &mut self.buffers.outgoing);
+        if let State::Established(records) = &mut self.state {
+            records.close(AlertDescription::CloseNotify, &mut self.buffers.outgoing);
         }
     }
 
@@ -113,21 +109,21 @@ impl Session {
     pub fn is_closed_by_peer(&self) -> bool {
         match &self.state {
             State::Handshake(_) => false,
-            State::Traffic(traffic) => traffic.is_closed_by_peer(),
+            State::Established(records) => records.is_closed_by_peer(),
             State::Over => true,
         }
     }
 
     /// Gives memory back that holds nothing now.
-    pub fn rest(&mut self) {
-        self.buffers.rest();
+    pub fn release_idle(&mut self) {
+        self.buffers.release_idle();
     }
 
     /// Makes the sending key spent after so many records.
     #[cfg(test)]
     pub(super) fn limit_sending(&mut self, records: u64) {
-        let State::Traffic(traffic) = &mut self.state else { panic!("no keys yet") };
-        traffic.limit_sending(records);
+        let State::Established(layer) = &mut self.state else { panic!("no keys yet") };
+        layer.limit_sending(records);
     }
 
     /// Goes as far as what was received allows.
@@ -136,10 +132,10 @@ impl Session {
             && handshake.advance(&mut self.buffers)?
             && let State::Handshake(handshake) = mem::replace(&mut self.state, State::Over)
         {
-            self.state = State::Traffic(Box::new(handshake.finish()?));
+            self.state = State::Established(Box::new(handshake.finish()?));
         }
-        if let State::Traffic(traffic) = &mut self.state {
-            traffic.receive(&mut self.buffers.incoming, &mut self.buffers.outgoing)?;
+        if let State::Established(records) = &mut self.state {
+            records.receive(&mut self.buffers.incoming, &mut self.buffers.outgoing)?;
         }
         Ok(())
     }
@@ -147,10 +143,10 @@ impl Session {
     /// Ends the session if it has failed, with its alert as the last that is said.
     fn ended(&mut self, result: Result<(), TlsFailure>) -> Result<(), TlsFailure> {
         if let Err(failure) = &result {
-            if let State::Traffic(traffic) = &mut self.state
+            if let State::Established(records) = &mut self.state
                 && let Some(alert) = failure.alert()
             {
-                traffic.close(alert, &mut self.buffers.outgoing);
+                records.close(alert, &mut self.buffers.outgoing);
             }
             self.state = State::Over;
             self.buffers.incoming.clear();

@@ -78,10 +78,10 @@ fn files_turn_at_their_size_and_end_at_their_number() {
     for number in 0..120 {
         line(number);
         if number % 10 == 9 {
-            files.handle_tick(Duration::from_secs(1));
+            files.flush(Duration::from_secs(1));
         }
     }
-    files.handle_tick(Duration::from_secs(1));
+    files.flush(Duration::from_secs(1));
     let mut found = Vec::new();
     for name in ["log.2", "log.1", "log"] {
         let text = folder.text(name).unwrap();
@@ -110,7 +110,7 @@ fn one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted() {
         line(number);
         number += 1;
     }
-    files.handle_tick(Duration::from_secs(1));
+    files.flush(Duration::from_secs(1));
     let written: usize = (0..8)
         .filter_map(|number| {
             folder.text(&if number == 0 { "log".to_owned() } else { format!("log.{number}") })
@@ -118,8 +118,8 @@ fn one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted() {
         .map(|text| text.len())
         .sum();
     assert!(written > LOG_WRITE_BYTES && written <= LOG_WRITES * LOG_WRITE_BYTES + 8 * 256, "{written}");
-    files.handle_tick(Duration::from_secs(2));
-    files.handle_tick(Duration::from_secs(3));
+    files.flush(Duration::from_secs(2));
+    files.flush(Duration::from_secs(3));
     let text = folder.text("log").unwrap();
     let lost = text.lines().find(|line| line.contains(" records were lost before they could be written"));
     let lost = lost.unwrap().split("log_files: ").nth(1).unwrap().split(' ').next().unwrap();
@@ -139,16 +139,16 @@ fn file_that_cannot_be_made_is_tried_again_after_the_pause_and_not_before() {
     let mut files = folder.files(2);
     line(1);
     let start = Duration::from_secs(100);
-    files.handle_tick(start);
+    files.flush(start);
     assert_eq!((files.failures, files.retry_at), (1, start + LOG_RETRY_PAUSE));
     fs::remove_file(folder.0.join("folder")).unwrap();
-    files.handle_tick(start + LOG_RETRY_PAUSE - Duration::from_millis(1));
+    files.flush(start + LOG_RETRY_PAUSE - Duration::from_millis(1));
     assert_eq!(folder.text("log"), None);
-    files.handle_tick(start + LOG_RETRY_PAUSE);
+    files.flush(start + LOG_RETRY_PAUSE);
     assert_eq!(numbers(&folder.text("log").unwrap()), [1]);
     assert_eq!(files.failures, 0);
     // It says so with the next ones.
-    files.handle_tick(start + LOG_RETRY_PAUSE);
+    files.flush(start + LOG_RETRY_PAUSE);
     let text = folder.text("log").unwrap();
     assert!(
         text.contains("the log waits in memory") && text.contains("written again, after 1 failures"),

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::super::accounts;
 use crate::error;
-use crate::runtime::Source;
+use crate::runtime::AsyncFd;
 use crate::service::{Arguments, Spec};
 
 /// Where programs are looked for, unless the service's own environment says otherwise.
@@ -19,7 +19,7 @@ pub(in super::super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbi
 /// environment of `PATH`, of the user's names where it has one of its own, and of the service's
 /// variables, and with no signal blocked (the standard library sees to that, as to `SIGPIPE`).
 /// Gives the process and the pipe of all that it writes.
-pub(super) fn launch(spec: &Spec, argv: &Arguments) -> Result<(u32, Source<PipeReader>), i32> {
+pub(super) fn launch(spec: &Spec, argv: &Arguments) -> Result<(u32, AsyncFd<PipeReader>), i32> {
     let mut arguments = argv.iter();
     let mut command = Command::new(arguments.next().ok_or(Errno::INVAL.raw_os_error())?);
     command.args(arguments).process_group(0).env_clear().env("PATH", PATH);
@@ -35,10 +35,10 @@ pub(super) fn launch(spec: &Spec, argv: &Arguments) -> Result<(u32, Source<PipeR
     start(command).map_err(|error| errno(&error))
 }
 
-fn start(mut command: Command) -> io::Result<(u32, Source<PipeReader>)> {
+fn start(mut command: Command) -> io::Result<(u32, AsyncFd<PipeReader>)> {
     let (reader, writer) = io::pipe()?;
     rustix::io::ioctl_fionbio(&reader, true)?;
-    let reader = Source::new(reader)?;
+    let reader = AsyncFd::new(reader)?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     // The child is reaped with all others, so the handle is let go.
     let child = command.spawn()?;

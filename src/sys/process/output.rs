@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::io::{self, PipeReader, Read as _};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use crate::runtime::Source;
+use crate::runtime::{AsyncFd, Notify};
 
 /// Bytes taken from a pipe at once.
 const PIECE_BYTES: usize = 4096;
@@ -94,30 +94,22 @@ impl Sink for Head {
 /// The pipe of the present process, and what came out of it and of those before.
 #[derive(Debug)]
 pub(super) struct Output<S> {
-    pipe: RefCell<Option<Source<PipeReader>>>,
+    pipe: RefCell<Option<AsyncFd<PipeReader>>>,
     pub(super) sink: RefCell<S>,
-    waker: RefCell<Option<Waker>>,
+    replaced: Notify,
 }
 
 impl<S: Sink> Output<S> {
     pub(super) fn new(sink: S) -> Self {
-        Self { pipe: RefCell::new(None), sink: RefCell::new(sink), waker: RefCell::new(None) }
+        Self { pipe: RefCell::new(None), sink: RefCell::new(sink), replaced: Notify::default() }
     }
 
     /// Reads from this pipe from now on. One that something outside the old process group still
     /// holds open is emptied and closed.
-    pub(super) fn replace(&self, pipe: Option<Source<PipeReader>>) {
+    pub(super) fn replace(&self, pipe: Option<AsyncFd<PipeReader>>) {
         self.drain();
         *self.pipe.borrow_mut() = pipe;
-        self.wake();
-    }
-
-    /// Lets the task look again.
-    pub(super) fn wake(&self) {
-        let waker = self.waker.take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.replaced.notify();
     }
 
     /// Takes what is there, up to a pipe's fill; closes at the end.
@@ -133,10 +125,7 @@ impl<S: Sink> Output<S> {
 
     /// Takes what is there; ready when there may be more at once, so that others get their turn.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
-        match &mut *self.waker.borrow_mut() {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
+        self.replaced.listen(context);
         for _ in 0..PIECES {
             match self.read() {
                 Ok(0) => return Poll::Pending,

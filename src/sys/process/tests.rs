@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::*;
 use crate::limits::SERVICES;
-use crate::runtime::{Tasks, block_on};
+use crate::runtime::block_on;
 use crate::service::{
     Action, CommandError, LastExit, RestartPolicy, ServiceTable, State, Status, Supervisor, Verb,
 };
@@ -21,34 +21,30 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct World {
     processes: Rc<Processes>,
     supervisor: Supervisor,
-    executor: LocalExecutor<'static>,
+    tasks: Tasks,
     start: Instant,
     strangers: Vec<(u32, Exit)>,
-    done: Rc<Cell<u32>>,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl World {
     fn new(services: Vec<Spec>) -> Self {
         let turn = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = Rc::new(Cell::new(0));
-        let told = Rc::clone(&done);
-        let mut processes = Processes::new(services.len(), move || told.set(told.get() + 1));
+        let mut processes = Processes::new(services.len(), Rc::default());
         processes.command_timeout = Duration::from_millis(300);
         let mut table = ServiceTable::new();
         for spec in services {
             table.push(spec).unwrap();
         }
-        let world = Self {
+        let mut world = Self {
+            tasks: Tasks::new(processes.task_count()),
             processes: Rc::new(processes),
             supervisor: Supervisor::new(table),
-            executor: LocalExecutor::new(),
             start: Instant::now(),
             strangers: Vec::new(),
-            done,
             _turn: turn,
         };
-        world.processes.spawn_tasks(&world.executor).unwrap();
+        world.processes.spawn_tasks(&mut world.tasks).unwrap();
         world
     }
 
@@ -72,13 +68,13 @@ impl World {
     /// One turn: what the tasks can do, exits, deadlines.
     fn turn(&mut self) {
         let timer = Timer::new().unwrap();
-        let turn = self.executor.run(async {
+        let turn = async {
             for _ in 0..20 {
                 yield_now().await;
             }
             timer.after(Duration::from_millis(1)).await;
-        });
-        block_on(&mut Tasks::new(0), turn).unwrap();
+        };
+        block_on(&mut self.tasks, turn).unwrap();
         while let Some((pid, exit)) = self.processes.reap() {
             let now = self.start.elapsed();
             if !self.supervisor.handle_exit(pid, exit, now) && !self.processes.handle_exit(pid, exit) {
@@ -122,10 +118,14 @@ impl World {
     }
 
     fn outcome(&mut self) -> (u64, Exit, bool, bool, Vec<u8>) {
-        self.until("a command is done", |world| world.done.get() > 0);
-        self.done.set(self.done.get() - 1);
-        let done = self.processes.poll_command_done().unwrap();
-        (done.ticket(), done.exit(), done.timed_out(), done.is_cut(), done.output().to_vec())
+        let mut outcome = None;
+        self.until("a command is done", |world| {
+            outcome = world.processes.poll_command_done().map(|done| {
+                (done.ticket(), done.exit(), done.timed_out(), done.is_cut(), done.output().to_vec())
+            });
+            outcome.is_some()
+        });
+        outcome.unwrap()
     }
 }
 
@@ -438,7 +438,7 @@ fn command_that_takes_too_long_is_killed_with_its_group() {
 fn command_has_its_time() {
     let mut world = World::new(vec![]);
     // Without tasks: nobody looks at the deadline, which is that of the server.
-    let processes = Processes::new(0, || ());
+    let processes = Processes::new(0, Rc::default());
     let before = Instant::now();
     processes.run_command(&service(&["true"]), &arguments(&["sleep", "1000"]), 5).unwrap();
     let deadline = processes.runs[0].deadline.get().unwrap();
