@@ -14,7 +14,7 @@
 mod idle;
 
 use core::fmt;
-use core::ops::{Deref, DerefMut};
+use core::ops::{Deref, DerefMut, Range};
 use core::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -49,6 +49,30 @@ impl MappedBuffer {
         Self { start, len }
     }
 
+    /// The bytes of `range`, which has to lie inside. If it does not, an internal error is logged, and there
+    /// are none.
+    pub fn slice(&self, range: Range<usize>) -> &[u8] {
+        self.get(range.clone()).unwrap_or_else(|| {
+            outside(&range);
+            &[]
+        })
+    }
+
+    /// The same, to write to.
+    pub fn slice_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+        if range.start > range.end || range.end > self.len {
+            outside(&range);
+            return &mut [];
+        }
+        &mut self[range]
+    }
+
+    /// The bytes from `start` on, to write to.
+    pub fn slice_from_mut(&mut self, start: usize) -> &mut [u8] {
+        let end = self.len;
+        self.slice_mut(start..end)
+    }
+
     /// Gives every page back to the system. All bytes are of any value after this: what was in them is
     /// forgotten, and that they read as zero is not promised.
     pub fn release_pages(&mut self) {
@@ -56,9 +80,16 @@ impl MappedBuffer {
             // SAFETY: the range is a private mapping of ours that nobody else looks at, for `self` is
             // borrowed mutably; the kernel keeps it mapped, and fills pages with zeros when they are
             // next touched. A refusal leaves the bytes as they are.
-            let _ = unsafe { madvise(self.start.as_ptr().cast(), self.len, Advice::LinuxDontNeed) };
+            let released = unsafe { madvise(self.start.as_ptr().cast(), self.len, Advice::LinuxDontNeed) };
+            debug_assert!(released.is_ok(), "{released:?}");
         }
     }
+}
+
+#[cold]
+fn outside(range: &Range<usize>) {
+    crate::error!("internal error: bytes {} to {} are outside of a buffer", range.start, range.end);
+    debug_assert!(false, "{range:?} is outside of a buffer");
 }
 
 impl Default for MappedBuffer {
@@ -72,7 +103,8 @@ impl Drop for MappedBuffer {
     fn drop(&mut self) {
         if self.len > 0 {
             // SAFETY: the range is a mapping of ours, and nobody can look at it after this.
-            let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
+            let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
+            debug_assert!(unmapped.is_ok(), "{unmapped:?}");
         }
     }
 }

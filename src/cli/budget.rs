@@ -103,7 +103,11 @@ impl Budget {
             Item::new("password thread", 1, WORKER_STACK_BYTES),
             Item::new("newest records of the log", 1, limits::LOG_RING_BYTES),
             Item::new("certificates and keys", pem_files, limits::PEM_BYTES),
-            Item::new("descriptor or timer waited for", 2 * connections + services + 2 * runs + 8, ENTRY_BYTES),
+            Item::new(
+                "descriptor or timer waited for",
+                2 * connections + services + 2 * runs + 8,
+                ENTRY_BYTES,
+            ),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),
             Item::new("program", 1, program),
         ]);

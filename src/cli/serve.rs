@@ -64,7 +64,8 @@ fn serve(config: Config, good_copy: Option<(PathBuf, String)>, board: Board) -> 
 /// What is known of the board here, and what its init says of it.
 fn board(in_force: InForce, complaint: Option<Complaint>) -> Board {
     Board {
-        build: config::one_line(build_id::of_this_program().unwrap_or_default()),
+        // A program that was linked without a build id has none to report.
+        build: build_id::of_this_program().map_or_else(Default::default, config::one_line),
         slot: boot_slot(std::env::var_os(SLOT).as_deref()),
         in_force,
         complaint,
@@ -126,6 +127,6 @@ mod tests {
             assert_eq!(config::one_line::<BUILD_ID_BYTES>(text).as_str(), longest);
         }
         let own = board(InForce::Given, None).build;
-        assert_eq!(own.as_str(), build_id::of_this_program().unwrap_or_default());
+        assert_eq!(own.as_str(), build_id::of_this_program().unwrap_or(String::new()));
     }
 }

@@ -173,7 +173,11 @@ async fn accept<E: Endpoint>(
             }
             Err(error) => {
                 if let Some(suppressed) = endpoint.borrow_mut().log_limit() {
-                    crate::warning!("cannot accept a connection: {} ({} lines suppressed)", error, suppressed);
+                    crate::warning!(
+                        "cannot accept a connection: {} ({} lines suppressed)",
+                        error,
+                        suppressed
+                    );
                 }
                 pause.after(ACCEPT_PAUSE).await;
                 continue;

@@ -76,9 +76,10 @@ fn fingerprint(pem: &[u8]) -> Option<String> {
 }
 
 fn warn_of_open_key(key: &Path) {
-    let mode = fs::metadata(key).map(|metadata| metadata.permissions().mode()).unwrap_or_default();
-    if mode & 0o077 != 0 {
-        warning!("{}: others may read this private key; chmod 600 it", key.display());
+    match fs::metadata(key).map(|metadata| metadata.permissions().mode()) {
+        Ok(mode) if mode & 0o077 == 0 => {}
+        Ok(_) => warning!("{}: others may read this private key; chmod 600 it", key.display()),
+        Err(error) => warning!("{}: cannot read the mode of this private key: {}", key.display(), error),
     }
 }
 
@@ -120,8 +121,8 @@ fn names(address: SocketAddr) -> Result<Vec<SanType>, rcgen::Error> {
         names.push(SanType::IpAddress(address.ip()));
     }
     let host = rustix::system::uname();
-    let host = host.nodename().to_str().unwrap_or_default();
-    if let Ok(host) = host.try_into() {
+    // A name that is not UTF-8 is none of DNS.
+    if let Ok(Ok(host)) = host.nodename().to_str().map(TryInto::try_into) {
         names.push(SanType::DnsName(host));
     }
     Ok(names)

@@ -29,8 +29,8 @@ use crate::service::Supervisor;
 use crate::session::{Lockout, SessionTable};
 use crate::sys::password::PasswordWorker;
 use crate::sys::{
-    Clock, EnabledFile, NotifyEnvironment, NotifyState, PasswordsFile, Processes, Received, SdNotify, Signals,
-    file, log_files,
+    Clock, EnabledFile, NotifyEnvironment, NotifyState, PasswordsFile, Processes, Received, SdNotify,
+    Signals, file, log_files,
 };
 use crate::{error, info, limits, warning};
 
@@ -181,8 +181,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
         Core::new(server, system, clock, Rc::clone(&connections), Rc::clone(&sd_notify), Rc::clone(&upkeep));
     let core = Rc::new(RefCell::new(core));
 
-    let mut tasks =
-        Tasks::new(crate::net::tasks(connections.slots()) + processes.task_count() + OTHER_TASKS);
+    let mut tasks = Tasks::new(crate::net::tasks(connections.slots()) + processes.task_count() + OTHER_TASKS);
     processes.spawn_tasks(&mut tasks).map_err(no_reactor)?;
     crate::net::run(&mut tasks, listener, &connections, &core, tls.as_ref()).map_err(no_reactor)?;
     tasks

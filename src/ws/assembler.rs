@@ -55,6 +55,8 @@ pub enum Violation {
     Binary,
     /// Text, or a close reason, that is not UTF-8.
     Utf8,
+    /// A fault of this program: a range that does not lie in the buffer.
+    Internal,
 }
 
 impl Violation {
@@ -65,6 +67,7 @@ impl Violation {
             Self::TooBig => CloseCode::Size,
             Self::Binary => CloseCode::Unsupported,
             Self::Utf8 => CloseCode::Invalid,
+            Self::Internal => CloseCode::Error,
         }
     }
 
@@ -75,6 +78,7 @@ impl Violation {
             Self::TooBig => "message too big",
             Self::Binary => "text messages only",
             Self::Utf8 => "not UTF-8",
+            Self::Internal => "internal error",
         }
     }
 }
@@ -151,7 +155,7 @@ impl Assembler {
                     return Ok(Event::More);
                 }
             }
-            let unread = filled.get(self.next..).unwrap_or_default();
+            let unread = filled.get(self.next..).ok_or_else(internal)?;
             if unread.len() < SHORTEST_HEADER_BYTES {
                 return Ok(Event::More);
             }
@@ -182,7 +186,7 @@ impl Assembler {
                     if self.assembled == 0 {
                         self.base = self.next;
                     }
-                    let payload = &mut filled[start..start + length];
+                    let payload = filled.get_mut(start..start + length).ok_or_else(internal)?;
                     unmask(payload, mask);
                     return take_control(kind, payload, start..start + length);
                 }
@@ -210,7 +214,8 @@ impl Assembler {
     fn take_payload(&mut self, mut frame: Frame, filled: &mut [u8]) -> Result<Option<Event>, Violation> {
         let end = self.base + self.assembled;
         let count = frame.remaining.min(filled.len() - self.next);
-        let is_ascii = unmask(&mut filled[self.next..self.next + count], frame.mask);
+        let payload = filled.get_mut(self.next..self.next + count).ok_or_else(internal)?;
+        let is_ascii = unmask(payload, frame.mask);
         if self.next != end {
             filled.copy_within(self.next..self.next + count, end);
         }
@@ -223,14 +228,14 @@ impl Assembler {
             // Looked at while it was unmasked.
             self.valid += count;
         } else if self.text == Some(true) {
-            self.check_utf8(&filled[self.base..end + count], is_whole)?;
+            self.check_utf8(filled.get(self.base..end + count).ok_or_else(internal)?, is_whole)?;
         }
         self.frame = (frame.remaining > 0).then_some(frame);
         if !is_whole {
             return Ok(None);
         }
-        let event =
-            Event::Message { text: self.text.take().unwrap_or_default(), range: self.base..end + count };
+        let text = self.text.take().ok_or_else(internal)?;
+        let event = Event::Message { text, range: self.base..end + count };
         self.base = self.next;
         self.assembled = 0;
         self.valid = 0;
@@ -239,13 +244,19 @@ impl Assembler {
 
     /// Fails as soon as the text can no longer become UTF-8, so that a bad message is not waited for.
     fn check_utf8(&mut self, message: &[u8], is_whole: bool) -> Result<(), Violation> {
-        match core::str::from_utf8(&message[self.valid..]) {
+        match core::str::from_utf8(message.get(self.valid..).ok_or_else(internal)?) {
             Ok(_) => self.valid = message.len(),
             Err(error) if error.error_len().is_some() || is_whole => return Err(Violation::Utf8),
             Err(error) => self.valid += error.valid_up_to(),
         }
         Ok(())
     }
+}
+
+#[cold]
+fn internal() -> Violation {
+    debug_assert!(false, "a range of the assembler is outside of its buffer");
+    Violation::Internal
 }
 
 fn take_control(kind: Control, payload: &[u8], range: Range<usize>) -> Result<Event, Violation> {
@@ -306,8 +317,8 @@ fn unmask(bytes: &mut [u8], mask: [u8; 4]) -> bool {
         *word = plain.to_ne_bytes();
     }
     let mut seen_of_rest = 0;
-    for (at, byte) in rest.iter_mut().enumerate() {
-        *byte ^= mask[at % 4];
+    for (byte, key) in rest.iter_mut().zip(wide.to_ne_bytes()) {
+        *byte ^= key;
         seen_of_rest |= *byte;
     }
     seen & u64::from_ne_bytes([0x80; 8]) == 0 && seen_of_rest.is_ascii()

@@ -32,12 +32,12 @@ impl ReceiveBuffer {
 
     /// What was received and not consumed.
     pub fn filled(&self) -> &[u8] {
-        &self.storage[self.start..self.end]
+        self.storage.slice(self.start..self.end)
     }
 
     /// The same, to decode in place.
     pub fn filled_mut(&mut self) -> &mut [u8] {
-        &mut self.storage[self.start..self.end]
+        self.storage.slice_mut(self.start..self.end)
     }
 
     /// Room for more. Empty when all of the storage holds bytes not yet consumed.
@@ -47,7 +47,7 @@ impl ReceiveBuffer {
             self.end -= self.start;
             self.start = 0;
         }
-        &mut self.storage[self.end..]
+        self.storage.slice_from_mut(self.end)
     }
 
     /// Whether [`space`](Self::space) would be empty.

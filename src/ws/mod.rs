@@ -6,6 +6,8 @@
 //! offered and their bits are refused: a compression window for each side of each connection is
 //! what a small board cannot spare.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
 mod assembler;
 mod buffer;
 mod send;

@@ -42,7 +42,7 @@ impl SendBuffer {
 
     /// What waits to be sent.
     pub fn pending(&self) -> &[u8] {
-        &self.storage[self.start..self.end]
+        self.storage.slice(self.start..self.end)
     }
 
     /// Whether nothing waits.
@@ -73,7 +73,7 @@ impl SendBuffer {
     /// it it used, or `None` if it was too little.
     pub fn raw(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
         self.compact();
-        let count = write(&mut self.storage[self.end..]).ok_or(Full)?;
+        let count = write(self.storage.slice_from_mut(self.end)).ok_or(Full)?;
         self.end += count;
         Ok(())
     }
@@ -106,10 +106,10 @@ impl SendBuffer {
         let Some(code) = code else {
             return self.control(Control::Close, b"");
         };
-        payload[..2].copy_from_slice(&u16::from(code).to_be_bytes());
-        let reason = if reason.len() > CONTROL_BYTES - 2 { "" } else { reason };
-        payload[2..2 + reason.len()].copy_from_slice(reason.as_bytes());
-        self.control(Control::Close, &payload[..2 + reason.len()])
+        let (head, rest) = payload.split_first_chunk_mut().ok_or(Full)?;
+        *head = u16::from(code).to_be_bytes();
+        let reason_bytes = copy(reason.as_bytes(), rest).unwrap_or(0);
+        self.control(Control::Close, payload.get(..2 + reason_bytes).ok_or(Full)?)
     }
 
     fn control(&mut self, kind: Control, payload: &[u8]) -> Result<(), Full> {
@@ -133,7 +133,7 @@ impl SendBuffer {
         } else {
             self.storage.copy_within(payload..payload + length, self.end + header_bytes);
         }
-        let mut place = &mut self.storage[self.end..self.end + header_bytes];
+        let mut place = self.storage.slice_mut(self.end..self.end + header_bytes);
         header.format(length as u64, &mut place).map_err(|_| Full)?;
         self.end += header_bytes + length;
         Ok(())

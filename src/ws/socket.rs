@@ -90,7 +90,7 @@ impl Socket {
                 Ok(Event::Message { .. }) if self.is_closing() => {}
                 Ok(Event::Message { text, range }) => return Incoming::Message { text, range },
                 Ok(Event::Ping(range)) if !self.is_closing() => {
-                    let payload = receive.filled().get(range).unwrap_or_default();
+                    let payload = receive.filled().get(range).unwrap_or(b"");
                     if send.pong(payload).is_err() {
                         self.owed_pong = heapless::Vec::from_slice(payload).ok();
                         return Incoming::Stalled;
@@ -100,8 +100,8 @@ impl Socket {
                 Ok(Event::Close(code)) => {
                     self.code = self.code.or(Some(code.unwrap_or(1005)));
                     if self.closing.is_none() {
-                        // The reserve of the send buffer has room for it; if not, it is not owed.
-                        let _ = send.close(code.map(CloseCode::from), "");
+                        // Without room, which the reserve of the buffer is for, the socket closes without it.
+                        send.close(code.map(CloseCode::from), "").ok();
                     }
                     self.closed = true;
                     return Incoming::More;
@@ -146,7 +146,8 @@ impl Socket {
             }
             self.unanswered += 1;
             self.next_ping = now + PING_INTERVAL;
-            let _ = send.ping(PING);
+            // Without room the peer has not read for long, and this ping counts as unanswered.
+            send.ping(PING).ok();
         }
     }
 }

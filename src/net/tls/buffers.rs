@@ -72,7 +72,7 @@ impl Incoming {
             self.pages.copy_within(self.sealed.clone(), 0);
             self.sealed = 0..self.sealed.len();
         }
-        &mut self.pages[self.sealed.end..]
+        self.pages.slice_from_mut(self.sealed.end)
     }
 
     /// Takes note of `count` bytes written to [`Self::space`].
@@ -83,7 +83,7 @@ impl Incoming {
 
     /// What was opened and not read yet.
     pub(super) fn opened(&self) -> &[u8] {
-        &self.pages[self.opened.clone()]
+        self.pages.slice(self.opened.clone())
     }
 
     pub(super) fn consume(&mut self, count: usize) {
@@ -92,7 +92,7 @@ impl Incoming {
 
     /// What is not opened yet.
     pub(super) fn sealed(&mut self) -> &mut [u8] {
-        &mut self.pages[self.sealed.clone()]
+        self.pages.slice_mut(self.sealed.clone())
     }
 
     /// Drops the first of what is not opened yet.
@@ -133,7 +133,7 @@ impl Outgoing {
     /// Room behind what waits. It is all there again when everything is sent, and nothing is moved
     /// for more before.
     pub(super) fn space(&mut self) -> &mut [u8] {
-        &mut self.pages[self.pending.end..]
+        self.pages.slice_from_mut(self.pending.end)
     }
 
     pub(super) fn add(&mut self, count: usize) {
@@ -142,7 +142,7 @@ impl Outgoing {
     }
 
     pub(super) fn pending(&self) -> &[u8] {
-        &self.pages[self.pending.clone()]
+        self.pages.slice(self.pending.clone())
     }
 
     pub(super) fn sent(&mut self, count: usize) {

@@ -23,7 +23,14 @@ pub enum TlsFailure {
 }
 
 impl TlsFailure {
-    /// What the peer has to be told of a failure after the handshake.
+    /// A fault of this program: a range that does not lie in its buffer.
+    #[cold]
+    pub(super) fn internal() -> Self {
+        debug_assert!(false, "a range of TLS is outside of its buffer");
+        Self::LocalAlert(AlertDescription::InternalError)
+    }
+
+    /// The alert for the peer, of a failure after the handshake.
     pub(super) fn alert(&self) -> Option<AlertDescription> {
         match self {
             Self::LocalAlert(alert) => Some(*alert),

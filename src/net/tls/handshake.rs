@@ -34,7 +34,7 @@ impl Handshake {
         let Buffers { incoming, outgoing } = buffers;
         let mut end = self.known;
         loop {
-            let received = &mut incoming.sealed()[..end];
+            let received = incoming.sealed().get_mut(..end).ok_or_else(TlsFailure::internal)?;
             let UnbufferedStatus { discard, state, .. } = self.connection.process_tls_records(received);
             let mut waits = false;
             match state {
@@ -62,8 +62,8 @@ impl Handshake {
             }
             let received = incoming.sealed();
             let header = self.known + HEADER_BYTES;
-            let next = match received[self.known..] {
-                [_, _, _, high, low, ..] => header + usize::from(u16::from_be_bytes([high, low])),
+            let next = match received.get(self.known..) {
+                Some(&[_, _, _, high, low, ..]) => header + usize::from(u16::from_be_bytes([high, low])),
                 _ => header,
             };
             if next > TLS_HANDSHAKE_BYTES && end >= header {
@@ -94,13 +94,13 @@ impl Handshake {
         loop {
             // What is ready comes first. rustls looks at the same bytes for it, for it has a place in
             // them; once the alert is out it is not to look again.
-            let received = &mut incoming.sealed()[..end];
+            let received = incoming.sealed().get_mut(..end).ok_or_else(TlsFailure::internal)?;
             let status = self.connection.process_tls_records(received);
             let Ok(ConnectionState::EncodeTlsData(message)) = status.state else { break };
             let start = outgoing.pending().len();
             encode(message, outgoing)?;
             self.answered = true;
-            if is_alert(&outgoing.pending()[start..]) {
+            if outgoing.pending().get(start..).is_some_and(is_alert) {
                 return Ok(());
             }
         }

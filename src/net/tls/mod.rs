@@ -8,8 +8,8 @@ mod buffers;
 mod failure;
 mod handshake;
 mod record;
-mod session;
 mod record_layer;
+mod session;
 
 use core::fmt;
 use std::sync::Arc;

@@ -83,8 +83,9 @@ impl TrafficKey {
             return Err(AlertDescription::RecordOverflow);
         }
         // Behind the content its type, behind that as many zeros as the sender liked (5.4).
-        let len = inner.iter().rposition(|byte| *byte != 0).ok_or(AlertDescription::UnexpectedMessage)?;
-        Ok(Content { kind: inner[len], len })
+        let last = inner.iter().copied().enumerate().rfind(|(_, byte)| *byte != 0);
+        let (len, kind) = last.ok_or(AlertDescription::UnexpectedMessage)?;
+        Ok(Content { kind, len })
     }
 
     /// Seals `content`, which lies in `record` where [`Content`] says, and fills in what belongs
@@ -98,7 +99,7 @@ impl TrafficKey {
         let (header, inner) = inner.split_first_chunk_mut::<HEADER_BYTES>().ok_or(error)?;
         let [high, low] = length.to_be_bytes();
         *header = [APPLICATION_DATA, 3, 3, high, low];
-        inner[content.len] = content.kind;
+        *inner.last_mut().ok_or(error)? = content.kind;
         let tag =
             self.key.seal_in_place_separate_tag(nonce, Aad::from(&*header), inner).map_err(|_| error)?;
         tag_space.copy_from_slice(tag.as_ref());
@@ -109,7 +110,7 @@ impl TrafficKey {
     fn next_nonce(&mut self) -> Result<Nonce, AlertDescription> {
         let next = self.sequence.checked_add(1).ok_or(AlertDescription::InternalError)?;
         let mut nonce = self.iv;
-        for (byte, number) in nonce[NONCE_BYTES - 8..].iter_mut().zip(self.sequence.to_be_bytes()) {
+        for (byte, number) in nonce.iter_mut().rev().zip(self.sequence.to_le_bytes()) {
             *byte ^= number;
         }
         self.sequence = next;

@@ -7,8 +7,8 @@ use rustls::{AlertDescription, ExtractedSecrets};
 use super::buffers::{Incoming, Outgoing};
 use super::failure::TlsFailure;
 use super::record::{
-    ALERT, APPLICATION_DATA, CONTENT_BYTES, Content, HANDSHAKE, HEADER_BYTES, OVERHEAD_BYTES, TrafficKey,
-    SEALED_BYTES,
+    ALERT, APPLICATION_DATA, CONTENT_BYTES, Content, HANDSHAKE, HEADER_BYTES, OVERHEAD_BYTES, SEALED_BYTES,
+    TrafficKey,
 };
 use crate::limits::TLS_IDLE_RECORDS;
 
@@ -99,10 +99,12 @@ impl RecordLayer {
                 return Err(TlsFailure::LocalAlert(AlertDescription::UnexpectedMessage));
             }
             self.idle_records += 1;
+            let bytes = record.get(HEADER_BYTES..HEADER_BYTES + content.len);
+            let bytes = bytes.ok_or_else(TlsFailure::internal)?;
             match content.kind {
                 APPLICATION_DATA => {}
-                ALERT => self.handle_alert(&record[HEADER_BYTES..HEADER_BYTES + content.len])?,
-                HANDSHAKE => self.handle_handshake(&record[HEADER_BYTES..HEADER_BYTES + content.len])?,
+                ALERT => self.handle_alert(bytes)?,
+                HANDSHAKE => self.handle_handshake(bytes)?,
                 _ => return Err(TlsFailure::LocalAlert(AlertDescription::UnexpectedMessage)),
             }
             incoming.skip(end);
@@ -158,7 +160,8 @@ impl RecordLayer {
         if self.closed || self.key_update_pending || count < data.len().min(LEAST_CONTENT) {
             return Ok(0);
         }
-        self.put(APPLICATION_DATA, &data[..count], outgoing)?;
+        let (content, _) = data.split_at(count);
+        self.put(APPLICATION_DATA, content, outgoing)?;
         Ok(count)
     }
 
@@ -181,8 +184,10 @@ impl RecordLayer {
         const FATAL: u8 = 2;
         let level = if alert == AlertDescription::CloseNotify { WARNING } else { FATAL };
         if !self.closed {
-            // There is always room, and a key that seals nothing more closes without a word.
-            let _ = self.put(ALERT, &[level, alert.into()], outgoing);
+            if self.put(ALERT, &[level, alert.into()], outgoing).is_err() {
+                // A key whose records are used up seals no alert either.
+                crate::debug!("TLS: the final alert cannot be sent");
+            }
             self.closed = true;
         }
     }

@@ -217,7 +217,10 @@ fn any_other_alert_is_the_end_and_is_not_answered() {
         let (mut forger, mut session) = Forger::connect(SUITE);
         let record = forger.seal(&[1, alert, ALERT]);
         let (_, failure) = feed(&mut session, &record, usize::MAX);
-        assert!(matches!(failure, Some(TlsFailure::PeerAlert(told)) if u8::from(told) == alert), "{failure:?}");
+        assert!(
+            matches!(failure, Some(TlsFailure::PeerAlert(told)) if u8::from(told) == alert),
+            "{failure:?}"
+        );
         is_over(&mut session);
         assert!(session.pending().is_empty());
     }

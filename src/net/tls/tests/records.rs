@@ -4,8 +4,8 @@ use ring::aead::AES_128_GCM;
 use rustls::AlertDescription;
 
 use super::super::record::{
-    ALERT, APPLICATION_DATA, CONTENT_BYTES, Content, HANDSHAKE, HEADER_BYTES, OVERHEAD_BYTES, TrafficKey,
-    SEALED_BYTES,
+    ALERT, APPLICATION_DATA, CONTENT_BYTES, Content, HANDSHAKE, HEADER_BYTES, OVERHEAD_BYTES, SEALED_BYTES,
+    TrafficKey,
 };
 
 fn bytes(text: &str) -> Vec<u8> {
