@@ -132,7 +132,7 @@ impl Server {
     pub fn state(&self, id: SlotId) -> State {
         match self.slots.get(usize::from(id.index)) {
             Some(slot) if slot.id == id && slot.in_use => slot.state(),
-            _ => State { receives: false, sends: false, finish: Some(Finish::Abort) },
+            _ => GONE,
         }
     }
 
@@ -142,13 +142,18 @@ impl Server {
     }
 
     /// Processes the first `count` bytes of [`receive_space`](Self::receive_space).
-    pub fn received(&mut self, id: SlotId, count: usize, now: Duration, platform: &mut dyn Platform) {
-        let Some(slot) = find(&mut self.slots, id) else { return };
-        if count > 0 {
-            let cx = &mut Context { api: &mut self.api, chunks: &mut self.chunks, platform, now };
-            slot.handle_received(count, cx);
-            self.settle(now, platform);
-        }
+    pub fn received(
+        &mut self,
+        id: SlotId,
+        count: usize,
+        now: Duration,
+        platform: &mut dyn Platform,
+    ) -> State {
+        let Some(slot) = find(&mut self.slots, id) else { return GONE };
+        let cx = &mut Context { api: &mut self.api, chunks: &mut self.chunks, platform, now };
+        slot.handle_received(count, cx);
+        self.settle(now, platform);
+        self.state(id)
     }
 
     /// Bytes that a connection has to send.
@@ -158,17 +163,16 @@ impl Server {
     }
 
     /// Drops the first `count` bytes of [`pending`](Self::pending), which were sent.
-    pub fn sent(&mut self, id: SlotId, count: usize, now: Duration, platform: &mut dyn Platform) {
-        let Some(slot) = find(&mut self.slots, id) else { return };
-        if count == 0 {
-            return;
-        }
+    pub fn sent(&mut self, id: SlotId, count: usize, now: Duration, platform: &mut dyn Platform) -> State {
+        let Some(slot) = find(&mut self.slots, id) else { return GONE };
         let was_stalled = slot.stalled;
         let cx = &mut Context { api: &mut self.api, chunks: &mut self.chunks, platform, now };
         slot.handle_sent(count, cx);
-        if was_stalled {
-            self.settle(now, platform);
+        if !was_stalled {
+            return slot.state();
         }
+        self.settle(now, platform);
+        self.state(id)
     }
 
     /// The incoming side of a connection has ended.
@@ -314,6 +318,9 @@ impl Server {
         }
     }
 }
+
+/// State of a connection that is gone.
+const GONE: State = State { receives: false, sends: false, finish: Some(Finish::Abort) };
 
 fn find(slots: &mut [Connection], id: SlotId) -> Option<&mut Connection> {
     slots.get_mut(usize::from(id.index)).filter(|slot| slot.id == id && slot.in_use)

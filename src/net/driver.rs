@@ -2,6 +2,7 @@
 
 use core::mem;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub(super) struct Connection<'a> {
     /// Use of the pages behind the buffers of TLS.
     memory: IdleTracker,
     phase: Phase,
+    /// Time of the present poll.
+    now: Duration,
 }
 
 /// Progress towards the end of a connection.
@@ -65,7 +68,7 @@ impl<'a> Connection<'a> {
     ) -> Self {
         let transport = tls.map_or(Transport::Plain, Transport::Sniffing);
         let (memory, phase) = (IdleTracker::default(), Phase::default());
-        Self { stream, id, notify, timer, transport, buffers, memory, phase }
+        Self { stream, id, notify, timer, transport, buffers, memory, phase, now: Duration::ZERO }
     }
 
     /// Returns the buffers of TLS.
@@ -83,6 +86,7 @@ impl<'a> Connection<'a> {
         if self.is_timed() && self.timer.take_expired() {
             self.handle_timeout();
         }
+        self.now = endpoint.now();
         let mut state = endpoint.state(self.id);
         for _ in 0..STEP_BUDGET {
             match self.step(endpoint, &mut state) {
@@ -127,14 +131,14 @@ impl<'a> Connection<'a> {
     /// Sends everything that can be sent, then reads once.
     fn step(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> Step {
         if let Some(linger) = &mut self.phase.linger {
-            return linger.step(self.stream, endpoint.now());
+            return linger.step(self.stream, self.now);
         }
         if state.finish == Some(Finish::Abort) {
             return Step::Done;
         }
         let Ok(is_flushed) = self.flush(endpoint, state) else { return self.handle_broken(endpoint) };
         if (state.finish.is_some() || self.phase.failed) && is_flushed {
-            return self.finish(endpoint);
+            return self.finish();
         }
         if state.finish.is_some() && !self.phase.widened {
             // The peer does not read, and this is the last that is sent. The kernel keeps it for the peer
@@ -159,7 +163,7 @@ impl<'a> Connection<'a> {
     }
 
     fn handle_broken(&mut self, endpoint: &mut impl Endpoint) -> Step {
-        endpoint.handle_end(self.id, End::Broken);
+        endpoint.handle_end(self.id, End::Broken, self.now);
         Step::Done
     }
 
@@ -188,7 +192,7 @@ impl<'a> Connection<'a> {
                         let sent = session.sent(count);
                         self.report_failure(sent, endpoint, state);
                     }
-                    _ => *state = endpoint.sent(self.id, count),
+                    _ => *state = endpoint.sent(self.id, count, self.now),
                 },
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     stream.note_full();
@@ -213,7 +217,7 @@ impl<'a> Connection<'a> {
                 Ok(0) => break,
                 Ok(count) => {
                     is_used = true;
-                    *state = endpoint.sent(self.id, count);
+                    *state = endpoint.sent(self.id, count, self.now);
                 }
                 Err(failure) => {
                     sealed = Err(failure);
@@ -238,7 +242,7 @@ impl<'a> Connection<'a> {
         match result {
             Ok(0) => {
                 self.phase.ended = true;
-                *state = endpoint.handle_end(self.id, End::Eof);
+                *state = endpoint.handle_end(self.id, End::Eof, self.now);
                 Ok(true)
             }
             Ok(_) => Ok(true),
@@ -258,7 +262,7 @@ impl<'a> Connection<'a> {
         let count = self.stream.get_ref().read(space)?;
         self.stream.note_read(count, room);
         if count > 0 {
-            *state = endpoint.received(self.id, count);
+            *state = endpoint.received(self.id, count, self.now);
         }
         Ok(count)
     }
@@ -276,7 +280,7 @@ impl<'a> Connection<'a> {
             self.transport = Transport::Tls(session.map_err(|_| ErrorKind::OutOfMemory)?);
         } else {
             self.transport = Transport::Plain;
-            *state = endpoint.handle_plain(self.id);
+            *state = endpoint.handle_plain(self.id, self.now);
         }
         Ok(count)
     }
@@ -310,7 +314,7 @@ impl<'a> Connection<'a> {
         let Transport::Tls(session) = &mut self.transport else { return Ok(1) };
         let count = copy(session.plaintext(), endpoint.receive_space(self.id));
         debug_assert!(count > 0, "a connection receives and has no room");
-        *state = endpoint.received(self.id, count);
+        *state = endpoint.received(self.id, count, self.now);
         let consumed = session.consume(count);
         self.report_failure(consumed, endpoint, state);
         Ok(count)
@@ -323,15 +327,15 @@ impl<'a> Connection<'a> {
         state: &mut State,
     ) {
         let Err(failure) = result else { return };
-        if let Some(suppressed) = endpoint.log_limit() {
+        if let Some(suppressed) = endpoint.log_limit(self.now) {
             crate::debug!("TLS: {} ({} lines suppressed)", failure, suppressed);
         }
         self.phase.failed = true;
-        *state = endpoint.handle_end(self.id, End::Tls);
+        *state = endpoint.handle_end(self.id, End::Tls, self.now);
     }
 
     /// Everything is sent: sends close_notify, then [lingers](LingeringClose).
-    fn finish(&mut self, endpoint: &mut impl Endpoint) -> Step {
+    fn finish(&mut self) -> Step {
         if let Transport::Tls(session) = &mut self.transport
             && !self.phase.close_notify_sent
             && !self.phase.failed
@@ -345,7 +349,7 @@ impl<'a> Connection<'a> {
         if self.stream.get_ref().shutdown(Shutdown::Write).is_err() || self.phase.ended {
             return Step::Done;
         }
-        self.phase.linger = Some(LingeringClose::new(endpoint.now()));
+        self.phase.linger = Some(LingeringClose::new(self.now));
         self.timer.set(runtime::now().checked_add(LINGER_TIMEOUT));
         Step::Progress
     }

@@ -143,7 +143,8 @@ async fn serve_slot<E: Endpoint>(
         poll_fn(|context| connection.poll(&mut *endpoint.borrow_mut(), context)).await;
         buffers = connection.into_buffers();
         drop(stream);
-        endpoint.borrow_mut().release(id);
+        let now = endpoint.borrow().now();
+        endpoint.borrow_mut().release(id, now);
         slot.connections.slot_freed().notify();
     }
 }
@@ -172,7 +173,8 @@ async fn accept<E: Endpoint>(
                 continue;
             }
             Err(error) => {
-                if let Some(suppressed) = endpoint.borrow_mut().log_limit() {
+                let now = endpoint.borrow().now();
+                if let Some(suppressed) = endpoint.borrow_mut().log_limit(now) {
                     crate::warning!(
                         "cannot accept a connection: {} ({} lines suppressed)",
                         error,
@@ -184,11 +186,12 @@ async fn accept<E: Endpoint>(
             }
         };
         let id = loop {
-            let claimed = endpoint.borrow_mut().claim(peer);
+            let now = endpoint.borrow().now();
+            let claimed = endpoint.borrow_mut().claim(peer, now);
             if let Some(id) = claimed {
                 break id;
             }
-            endpoint.borrow_mut().evict_idle();
+            endpoint.borrow_mut().evict_idle(now);
             smol::future::or(connections.slot_freed().notified(), pause.after(ACCEPT_PAUSE)).await;
         };
         connections.assign(stream, id);

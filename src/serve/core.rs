@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::system::System;
 use crate::api::{CommandEnd, Counters, PasswordVerdict};
@@ -23,7 +23,7 @@ use crate::{debug, info};
 pub(super) struct Core {
     server: Server,
     system: System,
-    clock: CachedClock,
+    clock: Clock,
     connections: Rc<ConnectionTable>,
     sd_notify: Rc<SdNotify>,
     upkeep: Upkeep,
@@ -33,32 +33,30 @@ pub(super) struct Core {
     down: Rc<Notify>,
 }
 
-/// Time since start, the same until the loop sleeps again.
-struct CachedClock {
-    clock: Clock,
-    cached: (Instant, Duration),
-}
-
-impl CachedClock {
-    fn now(&mut self) -> Duration {
-        let moment = runtime::now();
-        if moment != self.cached.0 {
-            self.cached = (moment, self.clock.at(moment));
-        }
-        self.cached.1
-    }
-}
-
 /// Time of the next [`Core::upkeep`].
 struct Upkeep {
     timer: Rc<Timer>,
     due: Option<Duration>,
+    /// There was a step since the last upkeep, so the next one is due within `UPKEEP_DELAY`.
+    is_soon: bool,
 }
 
 impl Upkeep {
+    /// Sets the time of the next upkeep at the end of one.
     fn schedule(&mut self, due: Option<Duration>, clock: &Clock) {
+        self.is_soon = false;
         self.due = due;
         self.timer.set(due.map(|due| clock.instant(due)));
+    }
+
+    /// Sets it after the first step since the last one.
+    #[cold]
+    fn schedule_soon(&mut self, now: Duration, clock: &Clock) {
+        let soon = now + UPKEEP_DELAY;
+        if self.due.is_none_or(|due| soon < due) {
+            self.schedule(Some(soon), clock);
+        }
+        self.is_soon = true;
     }
 }
 
@@ -97,10 +95,10 @@ impl Core {
         Self {
             server,
             system,
-            clock: CachedClock { clock, cached: (runtime::now(), clock.now()) },
+            clock,
             connections,
             sd_notify,
-            upkeep: Upkeep { timer, due: None },
+            upkeep: Upkeep { timer, due: None, is_soon: false },
             counter_log: CounterLog::default(),
             log_limit: RateLimit::default(),
             down: Rc::default(),
@@ -147,7 +145,6 @@ impl Core {
     /// Does everything that is due, and sets the timer to what is due next.
     fn run_upkeep(&mut self) {
         let now = self.now();
-        self.upkeep.due = None;
         if self.system.processes().is_reaping() {
             self.reap();
         }
@@ -167,7 +164,7 @@ impl Core {
             log_files::poll_timeout().map(|due| due.max(soon)),
             unfinished.then_some(soon),
         ];
-        self.upkeep.schedule(due.into_iter().flatten().min(), &self.clock.clock);
+        self.upkeep.schedule(due.into_iter().flatten().min(), &self.clock);
     }
 
     /// Follows every step of the server: wakes the tasks of the connections that it left something for, and
@@ -176,9 +173,8 @@ impl Core {
         while let Some(slot) = self.server.next_wake() {
             self.connections.wake(slot);
         }
-        let soon = now + UPKEEP_DELAY;
-        if self.upkeep.due.is_none_or(|due| soon < due) {
-            self.upkeep.schedule(Some(soon), &self.clock.clock);
+        if !self.upkeep.is_soon {
+            self.upkeep.schedule_soon(now, &self.clock);
         }
         if self.server.is_down() {
             self.down.notify();
@@ -187,25 +183,22 @@ impl Core {
 }
 
 impl Endpoint for Core {
-    fn now(&mut self) -> Duration {
-        self.clock.now()
+    fn now(&self) -> Duration {
+        self.clock.at(runtime::now())
     }
 
-    fn claim(&mut self, peer: SocketAddr) -> Option<SlotId> {
-        let now = self.now();
+    fn claim(&mut self, peer: SocketAddr, now: Duration) -> Option<SlotId> {
         let claimed = self.server.claim(peer.ip(), now);
         self.finish_step(now);
         claimed
     }
 
-    fn evict_idle(&mut self) {
-        let now = self.now();
+    fn evict_idle(&mut self, now: Duration) {
         self.server.evict_idle(now);
         self.finish_step(now);
     }
 
-    fn release(&mut self, id: SlotId) {
-        let now = self.now();
+    fn release(&mut self, id: SlotId, now: Duration) {
         self.server.release(id);
         self.finish_step(now);
     }
@@ -218,40 +211,35 @@ impl Endpoint for Core {
         self.server.receive_space(id)
     }
 
-    fn received(&mut self, id: SlotId, count: usize) -> State {
-        let now = self.now();
-        self.server.received(id, count, now, &mut self.system);
+    fn received(&mut self, id: SlotId, count: usize, now: Duration) -> State {
+        let state = self.server.received(id, count, now, &mut self.system);
         self.finish_step(now);
-        self.server.state(id)
+        state
     }
 
     fn pending(&self, id: SlotId) -> &[u8] {
         self.server.pending(id)
     }
 
-    fn sent(&mut self, id: SlotId, count: usize) -> State {
-        let now = self.now();
-        self.server.sent(id, count, now, &mut self.system);
+    fn sent(&mut self, id: SlotId, count: usize, now: Duration) -> State {
+        let state = self.server.sent(id, count, now, &mut self.system);
         self.finish_step(now);
-        self.server.state(id)
+        state
     }
 
-    fn handle_end(&mut self, id: SlotId, end: End) -> State {
-        let now = self.now();
+    fn handle_end(&mut self, id: SlotId, end: End, now: Duration) -> State {
         self.server.handle_end(id, end, now, &mut self.system);
         self.finish_step(now);
         self.server.state(id)
     }
 
-    fn handle_plain(&mut self, id: SlotId) -> State {
-        let now = self.now();
+    fn handle_plain(&mut self, id: SlotId, now: Duration) -> State {
         self.server.handle_plain(id, now);
         self.finish_step(now);
         self.server.state(id)
     }
 
-    fn log_limit(&mut self) -> Option<u64> {
-        let now = self.now();
+    fn log_limit(&mut self, now: Duration) -> Option<u64> {
         // The line has to come into the files of the log.
         self.finish_step(now);
         self.log_limit.pass(now)

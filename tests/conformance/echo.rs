@@ -132,19 +132,19 @@ impl Server {
 }
 
 impl Endpoint for Server {
-    fn now(&mut self) -> Duration {
+    fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    fn claim(&mut self, _: SocketAddr) -> Option<SlotId> {
+    fn claim(&mut self, _: SocketAddr, _: Duration) -> Option<SlotId> {
         let (index, slot) = self.slots.iter_mut().enumerate().find(|(_, slot)| !slot.taken)?;
         slot.taken = true;
         Some(SlotId { index: index as u16, generation: 0 })
     }
 
-    fn evict_idle(&mut self) {}
+    fn evict_idle(&mut self, _: Duration) {}
 
-    fn release(&mut self, id: SlotId) {
+    fn release(&mut self, id: SlotId, _: Duration) {
         if let Some(slot) = self.slot(id) {
             slot.receive.clear();
             slot.send.clear();
@@ -165,8 +165,7 @@ impl Endpoint for Server {
         self.slot(id).map_or(&mut [], |slot| slot.receive.space())
     }
 
-    fn received(&mut self, id: SlotId, count: usize) -> State {
-        let now = self.now();
+    fn received(&mut self, id: SlotId, count: usize, now: Duration) -> State {
         if let Some(slot) = self.slot(id) {
             slot.receive.commit(count);
             slot.handle_input(now);
@@ -178,8 +177,7 @@ impl Endpoint for Server {
         self.slots.get(usize::from(id.index)).map_or(&[], |slot| slot.send.pending())
     }
 
-    fn sent(&mut self, id: SlotId, count: usize) -> State {
-        let now = self.now();
+    fn sent(&mut self, id: SlotId, count: usize, now: Duration) -> State {
         if let Some(slot) = self.slot(id) {
             slot.send.sent(count);
             if slot.stalled {
@@ -189,15 +187,15 @@ impl Endpoint for Server {
         self.state(id)
     }
 
-    fn handle_end(&mut self, id: SlotId, _: End) -> State {
+    fn handle_end(&mut self, id: SlotId, _: End, _: Duration) -> State {
         self.end(id)
     }
 
-    fn handle_plain(&mut self, id: SlotId) -> State {
+    fn handle_plain(&mut self, id: SlotId, _: Duration) -> State {
         self.end(id)
     }
 
-    fn log_limit(&mut self) -> Option<u64> {
+    fn log_limit(&mut self, _: Duration) -> Option<u64> {
         Some(0)
     }
 }

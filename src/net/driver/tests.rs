@@ -22,17 +22,17 @@ struct Fake {
 }
 
 impl Endpoint for Fake {
-    fn now(&mut self) -> Duration {
+    fn now(&self) -> Duration {
         Duration::ZERO
     }
 
-    fn claim(&mut self, _: SocketAddr) -> Option<SlotId> {
+    fn claim(&mut self, _: SocketAddr, _: Duration) -> Option<SlotId> {
         None
     }
 
-    fn evict_idle(&mut self) {}
+    fn evict_idle(&mut self, _: Duration) {}
 
-    fn release(&mut self, _: SlotId) {}
+    fn release(&mut self, _: SlotId, _: Duration) {}
 
     fn state(&self, _: SlotId) -> State {
         State { receives: self.finish.is_none(), sends: !self.pending.is_empty(), finish: self.finish }
@@ -42,7 +42,7 @@ impl Endpoint for Fake {
         &mut self.space
     }
 
-    fn received(&mut self, id: SlotId, count: usize) -> State {
+    fn received(&mut self, id: SlotId, count: usize, _: Duration) -> State {
         self.received += count;
         self.state(id)
     }
@@ -51,20 +51,20 @@ impl Endpoint for Fake {
         &self.pending
     }
 
-    fn sent(&mut self, id: SlotId, count: usize) -> State {
+    fn sent(&mut self, id: SlotId, count: usize, _: Duration) -> State {
         self.pending.drain(..count);
         self.state(id)
     }
 
-    fn handle_end(&mut self, id: SlotId, _: End) -> State {
+    fn handle_end(&mut self, id: SlotId, _: End, _: Duration) -> State {
         self.state(id)
     }
 
-    fn handle_plain(&mut self, id: SlotId) -> State {
+    fn handle_plain(&mut self, id: SlotId, _: Duration) -> State {
         self.state(id)
     }
 
-    fn log_limit(&mut self) -> Option<u64> {
+    fn log_limit(&mut self, _: Duration) -> Option<u64> {
         None
     }
 }
