@@ -14,15 +14,15 @@ use crate::limits::NOTICE_BYTES;
 use crate::serve::{self, Start, StartError};
 use crate::sys::log_files;
 
-/// Set to `1` by `friendlet init`, which is then to be asked for the end of the board.
+/// Environment variable that `friendlet init` sets to `1`: it shuts the board down on request.
 const INIT: &str = "FRIENDLET_INIT";
-/// Which of the board's two systems runs: `A` or `B`.
+/// Environment variable with the boot slot that runs: `A` or `B`.
 const SLOT: &str = "FRIENDLET_SLOT";
-/// What went wrong before the server was started.
+/// Environment variable with an error of the boot, before the server was started.
 const NOTICE: &str = "FRIENDLET_NOTICE";
 
-/// Runs the server with the device file at `config`, or the one in its usual place. With `falls_back`,
-/// one that cannot be used gives way to its last good copy, and that to the board's own.
+/// Runs the server with the configuration file at `config`, or at the default path. With `falls_back`, the
+/// last good copy replaces a file that cannot be used, and the built-in default replaces that.
 pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
     crate::log::keep();
     log_files::log_panics();
@@ -35,10 +35,10 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
     }
 }
 
-/// Each of the files is tried at most once, and none when another would not help.
+/// Tries each of the files at most once, and none when another would not help.
 fn run_falling_back(mut loaded: Loaded) -> ExitCode {
     loop {
-        // Whatever the file wants to be logged: this has to be said.
+        // Logged whatever the level of the file.
         crate::log::set_level(crate::log::Level::Error);
         if let Some(complaint) = &loaded.complaint {
             crate::log::console::error!("{}", complaint);
@@ -61,7 +61,7 @@ fn serve(config: Config, good_copy: Option<(PathBuf, String)>, board: Board) -> 
     serve::run(Start { config, state_dir, board, has_init, good_copy })
 }
 
-/// What is known of the board here, and what its init says of it.
+/// The board, as this program and its init describe it.
 fn board(in_force: InForce, complaint: Option<Complaint>) -> Board {
     Board {
         // A program that was linked without a build id has none to report.
@@ -85,7 +85,7 @@ fn notice(value: Option<&OsStr>) -> Option<heapless::String<NOTICE_BYTES>> {
     value.filter(|text| !text.is_empty()).map(|text| config::one_line(text.to_string_lossy()))
 }
 
-/// Tells why the server did not start.
+/// Prints why the server did not start, or not shut its board down.
 fn finish(outcome: Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

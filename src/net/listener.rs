@@ -73,16 +73,16 @@ impl Listener {
         Ok(Self { socket: AsyncFd::new(socket).map_err(wrap)? })
     }
 
-    /// Where it listens, with the port taken.
+    /// Address and port that it listens on.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.get_ref().local_addr()
     }
 
-    /// The next connection that waits.
+    /// Accepts the next connection.
     fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (stream, peer) = rustix::net::acceptfrom_with(self.socket.get_ref(), flags)?;
-        // A peer that is gone already may have no address.
+        // A peer that is gone may have no address.
         let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
         let peer = peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
         Ok((TcpStream::from(stream), peer))

@@ -37,26 +37,25 @@ use crate::{error, info, limits, warning};
 /// Tasks beside those of the connections and the processes: passwords, commands, upkeep.
 const OTHER_TASKS: usize = 3;
 
-/// The stack of the server's thread, and what the allocator keeps beside what it gives out.
+/// Stack of the server's thread, and overhead of the allocator.
 pub(crate) const STACK_BYTES: usize = 768 * 1024;
 
-/// What the server is started with.
+/// Parameters of [`run`].
 #[derive(Debug)]
 pub struct Start {
-    /// The device file.
+    /// The configuration.
     pub config: Config,
-    /// Where it keeps its state.
+    /// Directory of the state.
     pub state_dir: PathBuf,
-    /// What it knows of its board.
+    /// The board that the server runs on.
     pub board: Board,
-    /// Whether `NOTIFY_SOCKET` is that of `friendlet init`, which ends the board when it is asked to.
+    /// Whether `NOTIFY_SOCKET` is that of `friendlet init`, which shuts the board down on request.
     pub has_init: bool,
-    /// What is written where once the server serves, unless it is there already: the last good copy of
-    /// the device file.
+    /// Path and content of the last good copy of the configuration file, written once the server serves.
     pub good_copy: Option<(PathBuf, String)>,
 }
 
-/// Why the server could not start, or not end its board: what, where, and what to do.
+/// Failure to start the server, or to shut its board down.
 #[derive(Debug)]
 pub struct StartError {
     code: u8,
@@ -86,7 +85,7 @@ impl StartError {
         Self { code, text: text.to_string(), is_of_the_file: code == Self::CONFIG }
     }
 
-    /// The same, but for what the device file asks for that this machine does not have.
+    /// Marks the failure as one of the configuration file, which asks for what this machine does not have.
     fn of_the_file(self) -> Self {
         Self { is_of_the_file: true, ..self }
     }
@@ -96,8 +95,8 @@ impl StartError {
         self.code
     }
 
-    /// Whether the server may start with another device file: it is asked for an address, a
-    /// certificate or a state folder that cannot be had.
+    /// Whether the server may start with another configuration file: this one asks for an address, a
+    /// certificate or a state directory that it cannot have.
     pub fn is_of_the_file(&self) -> bool {
         self.is_of_the_file
     }
@@ -112,7 +111,7 @@ pub(crate) fn task_bytes() -> usize {
     crate::net::task_bytes::<Core>()
 }
 
-/// Serves until `TERM` or `INT`, or until an administrator ends the board.
+/// Serves until SIGTERM or SIGINT, or until an administrator shuts the board down.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -135,12 +134,9 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let tls = identity::tls(&config.listen, state_dir)?;
     let mut users = identity::users(config.users, state_dir)?;
     let changed_passwords = PasswordsFile::new(state_dir);
-    // Nobody could log in to mend it, if this were the end.
+    // Going on lets an administrator log in and repair it.
     if let Err(error) = changed_passwords.load(&mut users) {
-        error!(
-            "passwords count as the device file has them; what was changed since cannot be read: {}",
-            error
-        );
+        error!("cannot read changed passwords; using those of the configuration file: {}", error);
     }
 
     let mut enabled = EnabledFile::new(state_dir);
@@ -149,10 +145,10 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let processes = Rc::new(Processes::new(services.table().len(), Rc::clone(&command_done)));
     let passwords = Rc::new(
         PasswordWorker::start()
-            .map_err(|error| StartError::system("cannot start the thread that checks passwords", error))?,
+            .map_err(|error| StartError::system("cannot start the password thread", error))?,
     );
-    // Before anything is started: no end of a child is missed.
-    let signals = Signals::new().map_err(|error| StartError::system("cannot listen to signals", error))?;
+    // Before any child is started, so that no exit is missed.
+    let signals = Signals::new().map_err(|error| StartError::system("cannot handle signals", error))?;
     let server = Server::new(ServerConfig {
         slots: config.slots,
         tls: tls.is_some(),
@@ -204,15 +200,15 @@ pub fn run(start: Start) -> Result<(), StartError> {
     outcome
 }
 
-/// Keeps the text of a device file with which the server serves. One that is there already is not
-/// written again: flash wears out.
+/// Writes the copy of a configuration file with which the server serves. An equal copy is left alone: flash
+/// wears out.
 fn keep_good_copy(path: &Path, text: &str) {
     if file::read(path, limits::CONFIG_BYTES).is_ok_and(|kept| kept == text.as_bytes()) {
         return;
     }
-    // It may hold what the file itself shows to its owner alone.
+    // It may hold secrets that the file itself shows to its owner alone.
     if let Err(error) = file::write_atomic(path, text.as_bytes(), 0o600) {
-        warning!("no last good copy of the device file is kept: {}", error);
+        warning!("cannot write the last good copy of the configuration file: {}", error);
     }
 }
 
@@ -240,13 +236,13 @@ fn supervisor(
             true
         }
         None => {
-            warning!("service {}: installed or not, it is not in the device file any more", name);
+            warning!("service {}: its saved state is ignored: it is not in the configuration file", name);
             false
         }
     });
-    // A board that starts none of its services is worse than one that forgot a switch.
+    // A board that starts none of its services is worse than one that forgot a change.
     if let Err(error) = loaded {
-        warning!("what was installed and uninstalled cannot be read: {}", error);
+        warning!("cannot read which services are installed: {}", error);
     }
     for (service, enabled) in overrides {
         services.set_enabled(service, enabled);
@@ -267,7 +263,7 @@ async fn until_end(
         Received::Term
     };
     smol::future::or(until_signal(core, signals), requested).await;
-    info!("ending: closing sockets, stopping services");
+    info!("stopping: closing sockets, stopping services");
     sd_notify.send(NotifyState::Stopping);
     let down = core.borrow_mut().shutdown();
     let is_over = async {

@@ -44,7 +44,7 @@ impl Platform for System {
 
     fn signal(&mut self, pid: u32, signal: Signal) {
         if let Err(errno) = self.processes.signal_group(pid, signal) {
-            // Gone before the signal came: the reaping will tell.
+            // The group ended before the signal came; its exit is handled when it is reaped.
             crate::debug!("signal {} to group {}: errno {}", signal.name(), pid, errno);
         }
     }
@@ -53,7 +53,7 @@ impl Platform for System {
         match self.enabled.store(enabled) {
             Ok(()) => true,
             Err(error) => {
-                error!("what is installed cannot be written down: {}", error);
+                error!("cannot write which services are installed: {}", error);
                 false
             }
         }
@@ -61,7 +61,7 @@ impl Platform for System {
 
     fn run_command(&mut self, service: &Spec, argv: &Arguments, ticket: u64) -> Result<(), Refused> {
         self.processes.run_command(service, argv, ticket).map_err(|error| {
-            warning!("service {}: its command does not run: {}", service.name, error);
+            warning!("service {}: cannot run a command: {}", service.name, error);
             Refused
         })
     }
@@ -83,7 +83,7 @@ impl Platform for System {
         ticket: u64,
     ) -> Result<(), Refused> {
         let salt = random::bytes().map_err(|error| {
-            error!("no password can be made: {}", error);
+            error!("cannot make a password: {}", error);
             Refused
         })?;
         self.passwords
@@ -95,7 +95,7 @@ impl Platform for System {
         match self.changed_passwords.store(users) {
             Ok(()) => true,
             Err(error) => {
-                error!("a changed password cannot be written down: {}", error);
+                error!("cannot write a changed password: {}", error);
                 false
             }
         }
@@ -107,7 +107,7 @@ impl Platform for System {
 
     fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused> {
         random::bytes().map_err(|error| {
-            error!("no session can be opened: {}", error);
+            error!("cannot open a session: {}", error);
             Refused
         })
     }

@@ -1,7 +1,7 @@
-//! The handshake: rustls's own, over our buffers.
+//! The handshake: rustls's own, over the buffers of the connection.
 //!
-//! rustls is given one record at a time. So it has read nothing beyond the client's last message when
-//! the handshake is done, and what a client sends right behind it is ours to open.
+//! rustls gets one record at a time. So it has read nothing beyond the client's last message at the end of the
+//! handshake, and the record layer opens what the client sends right behind it.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::limits::TLS_HANDSHAKE_BYTES;
 
 pub(super) struct Handshake {
     connection: UnbufferedServerConnection,
-    /// Bytes of whole records that rustls knows and still has use for, at the front of the incoming.
+    /// Bytes of whole records, at the front of the input, that rustls has seen and still uses.
     known: usize,
-    /// Something was said, so that an alert in the clear would not be understood.
+    /// A message was sent, so the client would not understand an alert in the clear.
     answered: bool,
 }
 
@@ -29,7 +29,7 @@ impl Handshake {
         Ok(Self { connection, known: 0, answered: false })
     }
 
-    /// Goes as far as what was received allows. Whether it is done: both sides have their keys.
+    /// Processes the input. Returns whether the handshake is done and both sides have their keys.
     pub(super) fn advance(&mut self, buffers: &mut Buffers) -> Result<bool, TlsFailure> {
         let Buffers { incoming, outgoing } = buffers;
         let mut end = self.known;
@@ -70,8 +70,8 @@ impl Handshake {
                 self.send_alert(outgoing, AlertDescription::DecodeError);
                 return Err(TlsFailure::TooLong);
             }
-            // A header is shown before its record is whole, and before its length is judged: if it is
-            // none of TLS, rustls says so.
+            // rustls sees a header before its record is whole, and before its length is checked: it reports
+            // one that is not of TLS.
             let shown = if next > TLS_HANDSHAKE_BYTES { header } else { next }.min(received.len());
             if next == shown && next > header {
                 self.known = next;
@@ -82,8 +82,8 @@ impl Handshake {
         }
     }
 
-    /// Sends what rustls had ready when it failed: its alert, and what it said just before, without
-    /// which the alert would not be understood.
+    /// Sends what rustls had ready when it failed: its alert, and the messages just before it, without which
+    /// the client would not understand the alert.
     fn report_failure(
         &mut self,
         error: &Error,
@@ -92,8 +92,7 @@ impl Handshake {
         outgoing: &mut Outgoing,
     ) -> Result<(), TlsFailure> {
         loop {
-            // What is ready comes first. rustls looks at the same bytes for it, for it has a place in
-            // them; once the alert is out it is not to look again.
+            // rustls keeps its place in the same bytes; once the alert is out it must not see them again.
             let received = incoming.sealed().get_mut(..end).ok_or_else(TlsFailure::internal)?;
             let status = self.connection.process_tls_records(received);
             let Ok(ConnectionState::EncodeTlsData(message)) = status.state else { break };
@@ -104,15 +103,14 @@ impl Handshake {
                 return Ok(());
             }
         }
-        // Of some faults rustls says nothing to the peer.
+        // For some errors rustls has no alert.
         if !matches!(error, Error::AlertReceived(_)) {
             self.send_alert(outgoing, description(error));
         }
         Ok(())
     }
 
-    /// Tells the client why this is the end, in the clear: as long as nothing else was said, it is
-    /// understood so.
+    /// Sends an alert in the clear, which the client understands as long as nothing else was sent.
     fn send_alert(&self, outgoing: &mut Outgoing, alert: AlertDescription) {
         let record = [ALERT, 3, 3, 0, 2, 2, alert.into()];
         if !self.answered
@@ -123,19 +121,19 @@ impl Handshake {
         }
     }
 
-    /// The keys that were agreed on.
+    /// The record layer with the agreed keys.
     pub(super) fn finish(self) -> Result<RecordLayer, TlsFailure> {
         let (secrets, connection) = self.connection.dangerous_into_kernel_connection()?;
         RecordLayer::new(secrets, connection).map_err(TlsFailure::LocalAlert)
     }
 }
 
-/// Whether this is the record of an alert, in the clear or sealed: no other has so little in it.
+/// Whether this is the record of an alert, in the clear or sealed: no other is as short.
 fn is_alert(record: &[u8]) -> bool {
     matches!(record, [ALERT, ..]) || record.len() == 2 + OVERHEAD_BYTES
 }
 
-/// What the peer is told of an error of which rustls tells it nothing.
+/// The alert for an error for which rustls has none.
 fn description(error: &Error) -> AlertDescription {
     match error {
         Error::InvalidMessage(_) => AlertDescription::DecodeError,

@@ -1,4 +1,4 @@
-//! After the handshake: data, alerts and new keys (RFC 8446, 4.6.3, 5 and 6).
+//! The record layer after the handshake: data, alerts and key updates (RFC 8446, 4.6.3, 5 and 6).
 
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
@@ -15,11 +15,11 @@ use crate::limits::TLS_IDLE_RECORDS;
 const KEY_UPDATE: u8 = 24;
 const KEY_UPDATE_RECORD: usize = 5 + OVERHEAD_BYTES;
 const ALERT_RECORD: usize = 2 + OVERHEAD_BYTES;
-/// Room that data leaves for a new key and the last alert.
+/// Room that data leaves for a key update and the final alert.
 pub(super) const CONTROL_ROOM: usize = KEY_UPDATE_RECORD + ALERT_RECORD;
-/// Data does not start a record for less than this where more waits.
+/// Least content of a record while more data waits.
 const LEAST_CONTENT: usize = 512;
-/// Records that a sending key keeps back for the message that ends it and an alert.
+/// Records of a sending key that are reserved for its key update and an alert.
 const LAST_RECORDS: u64 = 2;
 
 pub(super) struct RecordLayer {
@@ -27,13 +27,13 @@ pub(super) struct RecordLayer {
     sending: TrafficKey,
     /// Records that the sending key may seal.
     sending_limit: u64,
-    /// What makes new keys of the old.
+    /// Derives new keys from the old ones.
     connection: KernelConnection<ServerConnectionData>,
-    /// Records in a row that brought no data.
+    /// Records in a row without data.
     idle_records: u8,
-    /// The peer is to be told of a new key of ours before anything else.
+    /// A key update has to be sent before anything else.
     key_update_pending: bool,
-    /// The last word is said: no more is sealed.
+    /// The final alert is sent: nothing more is sealed.
     closed: bool,
     closed_by_peer: bool,
 }
@@ -56,7 +56,7 @@ impl RecordLayer {
         })
     }
 
-    /// Makes the sending key spent after so many records.
+    /// Limits the sending key to this many records.
     #[cfg(test)]
     pub(super) fn limit_sending(&mut self, records: u64) {
         self.sending_limit = records;
@@ -74,7 +74,7 @@ impl RecordLayer {
     ) -> Result<(), TlsFailure> {
         while incoming.opened().is_empty() {
             if self.closed_by_peer {
-                // Whatever comes after a goodbye was not said by the peer (6.1).
+                // Bytes behind a close_notify are not the peer's (6.1).
                 incoming.clear();
                 return Ok(());
             }
@@ -113,11 +113,11 @@ impl RecordLayer {
         Ok(())
     }
 
-    /// The level of an alert says nothing in TLS 1.3 (RFC 8446, 6).
+    /// Handles an alert, whose level has no meaning in TLS 1.3 (RFC 8446, 6).
     fn handle_alert(&mut self, alert: &[u8]) -> Result<(), TlsFailure> {
         let alert = match *alert {
             [_, alert] => alert,
-            // An empty record of this kind is another fault (5.4).
+            // An empty record of this type is another error (5.4).
             [] => return Err(TlsFailure::LocalAlert(AlertDescription::UnexpectedMessage)),
             _ => return Err(TlsFailure::LocalAlert(AlertDescription::DecodeError)),
         };
@@ -129,7 +129,7 @@ impl RecordLayer {
         Ok(())
     }
 
-    /// A new key of the peer's, whole and alone in its record, is all that a client may say now.
+    /// Handles a handshake message. A client may send nothing but a KeyUpdate, whole and alone in its record.
     fn handle_handshake(&mut self, message: &[u8]) -> Result<(), TlsFailure> {
         let refused = |alert| Err(TlsFailure::LocalAlert(alert));
         match *message {
@@ -148,8 +148,8 @@ impl RecordLayer {
         Ok(())
     }
 
-    /// Seals as much of `data` as one record takes and there is room for; none while the peer has to
-    /// hear of a new key first and there is no room for that.
+    /// Seals as much of `data` as fits one record and the output. Returns the number of bytes: none while a key
+    /// update has to be sent first and there is no room for it.
     pub(super) fn seal(&mut self, data: &[u8], outgoing: &mut Outgoing) -> Result<usize, TlsFailure> {
         if self.sending.sequence() >= self.sending_limit - LAST_RECORDS {
             self.key_update_pending = true;
@@ -165,12 +165,12 @@ impl RecordLayer {
         Ok(count)
     }
 
-    /// Changes the sending key if that is owed and there is room to say so (4.6.3).
+    /// Updates the sending key if that is pending and there is room for the message (4.6.3).
     pub(super) fn update_key(&mut self, outgoing: &mut Outgoing) -> Result<(), TlsFailure> {
         if !self.key_update_pending || self.closed || outgoing.space().len() < CONTROL_ROOM {
             return Ok(());
         }
-        // The peer is asked for nothing: its keys are its own affair.
+        // The peer is not asked to update its own key.
         self.put(HANDSHAKE, &[KEY_UPDATE, 0, 0, 1, 0], outgoing)?;
         let secrets = self.connection.update_tx_secret()?;
         self.sending = TrafficKey::new(secrets).map_err(TlsFailure::LocalAlert)?;
@@ -178,7 +178,7 @@ impl RecordLayer {
         Ok(())
     }
 
-    /// Says the last word, once.
+    /// Sends the final alert, once.
     pub(super) fn close(&mut self, alert: AlertDescription, outgoing: &mut Outgoing) {
         const WARNING: u8 = 1;
         const FATAL: u8 = 2;

@@ -1,4 +1,4 @@
-//! A TLS session with one peer, sans-IO: bytes of the socket in, data out, and the other way round.
+//! Sans-IO TLS session with one peer: records in, plaintext out, and the reverse.
 
 use core::mem;
 use std::sync::Arc;
@@ -19,30 +19,30 @@ pub struct Session {
 enum State {
     Handshake(Box<Handshake>),
     Established(Box<RecordLayer>),
-    /// It has failed: what is in the output is the last of it.
+    /// Failed: the output holds the last bytes for the peer.
     Over,
 }
 
 impl Session {
-    /// Begins a handshake, to be carried out in `buffers`.
+    /// Begins a handshake in `buffers`.
     pub fn accept(config: &Arc<ServerConfig>, buffers: Buffers) -> Result<Self, TlsFailure> {
         let state = State::Handshake(Box::new(Handshake::new(config)?));
         Ok(Self { state, buffers })
     }
 
-    /// Gives the buffers back, with nothing in them.
+    /// Returns the buffers, empty.
     pub fn into_buffers(mut self) -> Buffers {
         self.buffers.clear();
         self.buffers
     }
 
-    /// Room for bytes of the socket. There is always some, unless data waits to be read.
+    /// Room for bytes of the socket. There is always some, unless plaintext waits to be consumed.
     pub fn space(&mut self) -> &mut [u8] {
         self.buffers.incoming.space()
     }
 
-    /// Takes `count` bytes that were put into [`Self::space`]. After an error nothing is taken any
-    /// more; what is still pending goes to the peer.
+    /// Processes the first `count` bytes of [`Self::space`]. After an error nothing more is processed; pending
+    /// bytes still go to the peer.
     pub fn handle_received(&mut self, count: usize) -> Result<(), TlsFailure> {
         if matches!(self.state, State::Over) {
             return Ok(());
@@ -52,13 +52,13 @@ impl Session {
         self.ended(result)
     }
 
-    /// Data of the peer's, in the clear and whole, that is not consumed.
+    /// Authenticated plaintext of the peer that is not consumed.
     pub fn plaintext(&self) -> &[u8] {
         self.buffers.incoming.opened()
     }
 
-    /// Drops the first `count` bytes of [`Self::plaintext`]. When that was all, more may follow out of
-    /// what was received with it.
+    /// Drops the first `count` bytes of [`Self::plaintext`]. When that was all, the next record that was
+    /// received with it is opened.
     pub fn consume(&mut self, count: usize) -> Result<(), TlsFailure> {
         self.buffers.incoming.consume(count);
         let result = self.advance();
@@ -93,19 +93,19 @@ impl Session {
         self.ended(updated)
     }
 
-    /// Whether the keys are still to be agreed on.
+    /// Whether the handshake is not done.
     pub fn is_handshaking(&self) -> bool {
         matches!(self.state, State::Handshake(_))
     }
 
-    /// Says goodbye. Nothing is sealed after that.
+    /// Sends close_notify. Nothing is sealed after it.
     pub fn close(&mut self) {
         if let State::Established(records) = &mut self.state {
             records.close(AlertDescription::CloseNotify, &mut self.buffers.outgoing);
         }
     }
 
-    /// Whether nothing more comes from the peer: it said so, or TLS with it has failed.
+    /// Whether nothing more comes from the peer: it sent close_notify, or TLS has failed.
     pub fn is_closed_by_peer(&self) -> bool {
         match &self.state {
             State::Handshake(_) => false,
@@ -114,19 +114,19 @@ impl Session {
         }
     }
 
-    /// Gives memory back that holds nothing now.
+    /// Releases the memory of empty buffers.
     pub fn release_idle(&mut self) {
         self.buffers.release_idle();
     }
 
-    /// Makes the sending key spent after so many records.
+    /// Limits the sending key to this many records.
     #[cfg(test)]
     pub(super) fn limit_sending(&mut self, records: u64) {
         let State::Established(layer) = &mut self.state else { panic!("no keys yet") };
         layer.limit_sending(records);
     }
 
-    /// Goes as far as what was received allows.
+    /// Processes the input.
     fn advance(&mut self) -> Result<(), TlsFailure> {
         if let State::Handshake(handshake) = &mut self.state
             && handshake.advance(&mut self.buffers)?
@@ -140,7 +140,7 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the session if it has failed, with its alert as the last that is said.
+    /// Ends a failed session, with its alert as the last record.
     fn ended(&mut self, result: Result<(), TlsFailure>) -> Result<(), TlsFailure> {
         if let Err(failure) = &result {
             if let State::Established(records) = &mut self.state
