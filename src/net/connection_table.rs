@@ -20,7 +20,7 @@ pub struct ConnectionTable {
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
     assigned: RefCell<Option<(AsyncFd<TcpStream>, SlotId)>>,
-    pub(super) notify: Notify,
+    notify: Notify,
 }
 
 impl ConnectionTable {

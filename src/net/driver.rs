@@ -15,7 +15,7 @@ use super::tls::{Buffers, Session, TlsFailure};
 use crate::connection::{End, Finish, SlotId, State};
 use crate::limits::{LINGER_TIMEOUT, SEND_BYTES, STEP_BUDGET, UPKEEP_DELAY};
 use crate::mmap_buffer::IdleTracker;
-use crate::runtime::{self, AsyncFd, Notify, Timer};
+use crate::runtime::{self, AsyncFd, Timer};
 
 /// First byte of a TLS handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -31,7 +31,6 @@ enum Transport<'a> {
 pub(super) struct Connection<'a> {
     stream: &'a AsyncFd<TcpStream>,
     id: SlotId,
-    notify: &'a Notify,
     /// Deadline of the lingering close, and until then of the release of the TLS buffers.
     timer: &'a Timer,
     transport: Transport<'a>,
@@ -61,14 +60,13 @@ impl<'a> Connection<'a> {
     pub(super) fn new(
         stream: &'a AsyncFd<TcpStream>,
         id: SlotId,
-        notify: &'a Notify,
         timer: &'a Timer,
         tls: Option<&'a Arc<ServerConfig>>,
         buffers: Buffers,
     ) -> Self {
         let transport = tls.map_or(Transport::Plain, Transport::Sniffing);
         let (memory, phase) = (IdleTracker::default(), Phase::default());
-        Self { stream, id, notify, timer, transport, buffers, memory, phase, now: Duration::ZERO }
+        Self { stream, id, timer, transport, buffers, memory, phase, now: Duration::ZERO }
     }
 
     /// Returns the buffers of TLS.
@@ -81,8 +79,8 @@ impl<'a> Connection<'a> {
 
     /// Runs the connection until it is over.
     pub(super) fn poll(&mut self, endpoint: &mut impl Endpoint, context: &mut Context<'_>) -> Poll<()> {
-        // The steps below look at everything that a notification can mean.
-        self.notify.listen(context);
+        // The task is woken by its mailbox and its timer, too. The steps below look at everything that a
+        // notification can mean.
         if self.is_timed() && self.timer.take_expired() {
             self.handle_timeout();
         }
@@ -94,9 +92,6 @@ impl<'a> Connection<'a> {
                 Step::Done => return Poll::Ready(()),
                 Step::Blocked => {
                     self.stream.listen(context);
-                    if self.is_timed() {
-                        self.timer.listen(context);
-                    }
                     return Poll::Pending;
                 }
             }

@@ -3,6 +3,7 @@
 use core::cell::RefCell;
 use core::fmt;
 use core::future::poll_fn;
+use core::task::Poll;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
@@ -135,10 +136,12 @@ async fn serve_slot<E: Endpoint>(
 ) {
     let Some(mailbox) = slot.connections.get(slot.index) else { return };
     let mut buffers = if tls.is_some() { Buffers::new() } else { Buffers::default() };
+    // Once is enough, here and for the mailbox: a task keeps its waker.
+    poll_fn(|context| Poll::Ready(timer.listen(context))).await;
     loop {
         let (stream, id) = mailbox.next_connection().await;
         timer.set(None);
-        let mut connection = Connection::new(&stream, id, &mailbox.notify, &timer, tls.as_ref(), buffers);
+        let mut connection = Connection::new(&stream, id, &timer, tls.as_ref(), buffers);
         // The one place where a connection borrows the machines: for one poll.
         poll_fn(|context| connection.poll(&mut *endpoint.borrow_mut(), context)).await;
         buffers = connection.into_buffers();

@@ -78,9 +78,9 @@ fn connection_has_its_budget_of_steps_and_then_yields() {
     let stream = AsyncFd::new(server).unwrap();
     let wait = core::future::poll_fn(|context| stream.poll_readable(context));
     block_on(&mut Tasks::new(0), wait).unwrap();
-    let (notify, timer, mut endpoint) = (Notify::default(), Timer::new().unwrap(), Fake::default());
+    let (timer, mut endpoint) = (Timer::new().unwrap(), Fake::default());
     let id = SlotId { index: 0, generation: 0 };
-    let mut connection = Connection::new(&stream, id, &notify, &timer, None, Buffers::default());
+    let mut connection = Connection::new(&stream, id, &timer, None, Buffers::default());
     let mut context = Context::from_waker(Waker::noop());
     for polls in 1..=2 {
         assert!(connection.poll(&mut endpoint, &mut context).is_pending());
@@ -101,11 +101,11 @@ fn the_kernel_keeps_the_last_bytes_for_a_peer_that_does_not_read() {
         before += count;
     }
     let stream = AsyncFd::new(server).unwrap();
-    let (notify, timer) = (Notify::default(), Timer::new().unwrap());
+    let timer = Timer::new().unwrap();
     let (pending, finish) = (vec![b'x'; SEND_BYTES], Some(Finish::Graceful));
     let mut endpoint = Fake { pending, finish, ..Fake::default() };
     let id = SlotId { index: 0, generation: 0 };
-    let mut connection = Connection::new(&stream, id, &notify, &timer, None, Buffers::default());
+    let mut connection = Connection::new(&stream, id, &timer, None, Buffers::default());
     let mut context = Context::from_waker(Waker::noop());
     assert!(connection.poll(&mut endpoint, &mut context).is_pending());
     assert!(connection.phase.widened);
