@@ -137,7 +137,11 @@ async fn serve_slot<E: Endpoint>(
     let Some(mailbox) = slot.connections.get(slot.index) else { return };
     let mut buffers = if tls.is_some() { Buffers::new() } else { Buffers::default() };
     // Once is enough, here and for the mailbox: a task keeps its waker.
-    poll_fn(|context| Poll::Ready(timer.listen(context))).await;
+    poll_fn(|context| {
+        timer.listen(context);
+        Poll::Ready(())
+    })
+    .await;
     loop {
         let (stream, id) = mailbox.next_connection().await;
         timer.set(None);

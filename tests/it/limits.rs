@@ -25,10 +25,8 @@ const BOARD_LIMITS: &str = "src/config/tests/limits_of_the_board.rs each_limit_i
 const RANGES: &str = "src/config/tests/limits_of_the_board.rs numbers_of_the_file_stay_in_their_ranges";
 const DEFAULTS: &str = "src/config/tests/limits_of_the_board.rs defaults_are_those_of_the_limits";
 const SOCKET: &str = "tests/system/bad_input.rs what_is_over_its_limit_is_refused_and_what_meets_it_is_not";
-const LOGIN: &str =
-    "src/connection/tests/limits.rs parts_of_a_login_are_as_long_as_they_may_be_and_no_longer";
-const SENDING: &str =
-    "src/connection/tests/limits.rs peer_that_reads_nothing_is_heard_until_its_buffer_is_full";
+const LOGIN: &str = "src/connection/tests/limits.rs parts_of_a_login_are_as_long_as_they_may_be_and_no_longer";
+const SENDING: &str = "src/connection/tests/limits.rs peer_that_reads_nothing_is_heard_until_its_buffer_is_full";
 const CLOSING: &str = "src/connection/tests/limits.rs largest_answer_leaves_room_for_the_closing_frame";
 const OF_RUSTLS: &str = "what rustls takes: tests/system/handshakes.rs measures it";
 const LINGER: &str = "src/net/linger.rs closed_connection_is_read_on_to_its_limits_and_no_further";
@@ -92,17 +90,11 @@ const HELD: &[(&str, Held)] = &[
             "src/connection/tests/limits.rs long_reply_that_finds_no_free_set_is_an_error",
         ),
     ),
-    (
-        "CHUNK_BYTES",
-        By("src/friendcore/chunk/tests.rs bytes_limit", "src/friendcore/chunk/tests.rs down_bytes_limit"),
-    ),
+    ("CHUNK_BYTES", By("src/friendcore/chunk/tests.rs bytes_limit", "src/friendcore/chunk/tests.rs down_bytes_limit")),
     ("CHUNK_PARTS", Both("src/friendcore/chunk/tests.rs total_limit")),
     (
         "CHUNK_ID_BYTES",
-        By(
-            "src/friendcore/chunk/tests.rs id_limit",
-            "src/friendcore/tests/envelopes.rs chunk_broken_or_id_too_long",
-        ),
+        By("src/friendcore/chunk/tests.rs id_limit", "src/friendcore/tests/envelopes.rs chunk_broken_or_id_too_long"),
     ),
     ("SERVICES", By("src/service/table.rs holds_as_many_as_its_limit_says", BOARD_LIMITS)),
     ("SERVICE_NAME_BYTES", By("src/service/spec.rs name_meets_its_limit_and_not_more", BOARD_LIMITS)),
@@ -395,10 +387,7 @@ const HELD: &[(&str, Held)] = &[
     ),
     (
         "CHUNK_AGE",
-        By(
-            "src/friendcore/chunk/tests.rs age_limit",
-            "src/friendcore/chunk/tests.rs sets_of_age_make_room_at_once",
-        ),
+        By("src/friendcore/chunk/tests.rs age_limit", "src/friendcore/chunk/tests.rs sets_of_age_make_room_at_once"),
     ),
     (
         "COMMAND_TIMEOUT",
