@@ -28,6 +28,7 @@ enum Transport<'a> {
     Tls(Session),
 }
 
+/// A socket, TLS where it is spoken, and the way to the slot of its machine.
 pub(super) struct Connection<'a> {
     stream: &'a AsyncFd<TcpStream>,
     id: SlotId,
