@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | [`limits`] | capacities of the board built for | |
 //! | [`log`] | log macros, sinks and ring buffer | limits |
-//! | [`mmap_buffer`] | buffers whose pages return to the system while empty | |
+//! | [`mmap_buffer`] | buffers whose pages return to the system while empty | log |
 //! | [`runtime`] | event loop: descriptors, timers, wakers | limits |
 //! | [`json`] | JSON (RFC 8259) read and written in place | limits, log |
 //! | [`ws`] | WebSocket (RFC 6455) over fixed buffers | mmap_buffer, limits, log |

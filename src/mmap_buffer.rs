@@ -1,27 +1,26 @@
-//! Memory in whole pages, which go back to the system while there is nothing in them.
+//! Buffers whose pages return to the system while they are empty.
 //!
-//! A connection has its buffers from the start and for good, so that it can never lack them; but what
-//! counts on a small board is the pages behind them. [`MappedBuffer`] takes its address space when it is made
-//! and a page only when something is written there, and gives all of them back on request. Nothing of
-//! this is an allocation: the address space stays, so taking pages again cannot fail for want of it. When to
-//! ask is what [`IdleTracker`] tells.
+//! A connection has its buffers from the start and for good, so that it can never lack them. On a small board
+//! the pages behind them count: [`MappedBuffer`] reserves its address space when it is made, uses a page only
+//! once something is written there, and releases all of them on request. The address space stays, so using
+//! pages again is no allocation. [`IdleTracker`] decides when to release.
 //!
-//! This module has `unsafe` in it: mmap(2), madvise(2) and munmap(2) have no other form.
-//! `tests/it/layers.rs` says which files may.
+//! This module uses `unsafe`: mmap(2), madvise(2) and munmap(2) have no other form. `tests/it/layers.rs` lists
+//! the files that may.
 
 #![allow(unsafe_code, reason = "mapping memory is what this module is for")]
 
 mod idle;
 
 use core::fmt;
-use core::ops::{Deref, DerefMut};
+use core::ops::{Deref, DerefMut, Range};
 use core::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
 pub use idle::IdleTracker;
 
-/// A fixed number of bytes, all zero at first, in pages of their own.
+/// Fixed number of bytes, all zero at first, in pages of its own.
 pub struct MappedBuffer {
     start: NonNull<u8>,
     len: usize,
@@ -43,22 +42,52 @@ impl MappedBuffer {
         let Some(start) = mapped.ok().and_then(|start| NonNull::new(start.cast::<u8>())) else {
             panic!("no memory for a buffer of {len} bytes");
         };
-        // A huge page would hold 2 MiB for one byte. A kernel that knows none refuses, and is right.
+        // A huge page would hold 2 MiB for one byte. A kernel without huge pages refuses, which is as good.
         // SAFETY: the range was mapped just now, and the advice changes no byte.
         let _ = unsafe { madvise(start.as_ptr().cast(), len, Advice::LinuxNoHugepage) };
         Self { start, len }
     }
 
-    /// Gives every page back to the system. All bytes are of any value after this: what was in them is
-    /// forgotten, and that they read as zero is not promised.
+    /// The bytes of `range`, which has to lie inside. If it does not, an internal error is logged, and there
+    /// are none.
+    pub fn slice(&self, range: Range<usize>) -> &[u8] {
+        self.get(range.clone()).unwrap_or_else(|| {
+            outside(&range);
+            &[]
+        })
+    }
+
+    /// The same, to write to.
+    pub fn slice_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+        if range.start > range.end || range.end > self.len {
+            outside(&range);
+            return &mut [];
+        }
+        &mut self[range]
+    }
+
+    /// The bytes from `start` on, to write to.
+    pub fn slice_from_mut(&mut self, start: usize) -> &mut [u8] {
+        let end = self.len;
+        self.slice_mut(start..end)
+    }
+
+    /// Releases every page to the system. Contents are unspecified afterwards.
     pub fn release_pages(&mut self) {
         if self.len > 0 {
             // SAFETY: the range is a private mapping of ours that nobody else looks at, for `self` is
             // borrowed mutably; the kernel keeps it mapped, and fills pages with zeros when they are
-            // next touched. A refusal leaves the bytes as they are.
-            let _ = unsafe { madvise(self.start.as_ptr().cast(), self.len, Advice::LinuxDontNeed) };
+            // next touched.
+            let released = unsafe { madvise(self.start.as_ptr().cast(), self.len, Advice::LinuxDontNeed) };
+            debug_assert!(released.is_ok(), "{released:?}");
         }
     }
+}
+
+#[cold]
+fn outside(range: &Range<usize>) {
+    crate::error!("internal error: bytes {} to {} are outside of a buffer", range.start, range.end);
+    debug_assert!(false, "{range:?} is outside of a buffer");
 }
 
 impl Default for MappedBuffer {
@@ -72,7 +101,8 @@ impl Drop for MappedBuffer {
     fn drop(&mut self) {
         if self.len > 0 {
             // SAFETY: the range is a mapping of ours, and nobody can look at it after this.
-            let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
+            let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
+            debug_assert!(unmapped.is_ok(), "{unmapped:?}");
         }
     }
 }

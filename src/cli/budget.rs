@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::api::LOG_ANSWER_BYTES;
 use crate::config::{Config, Tls};
 use crate::connection::{CONNECTION_BYTES, OVERFLOW_SLOTS, RECEIVE_BYTES, Server};
 use crate::friendcore::chunk;
@@ -17,11 +18,6 @@ use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
 use crate::sys::{EnabledFile, Processes};
 use crate::{config, runtime, serve};
 
-/// Overhead of a task in smol's executor.
-const EXECUTOR_TASK_BYTES: usize = 192;
-/// smol's executor: its queue, which allocates and frees a block for every 31 wake-ups, and its list of
-/// tasks. Measured on x86-64.
-const EXECUTOR_BYTES: usize = 16 * 1024;
 /// Reactor entry of a descriptor or timer, with its link in the free list.
 const ENTRY_BYTES: usize = runtime::ENTRY_BYTES + 4;
 /// Connections in the accept queue of the kernel: they have socket buffers and no slot yet.
@@ -93,7 +89,8 @@ impl Budget {
             Item::new("TLS keys or handshake", tls, TLS_HEAP_BYTES),
             Item::new("certificates of a client", clients, TLS_CLIENT_HEAP_BYTES),
             Item::new("TLS handshake in parsing", tls.min(1), TLS_PARSE_BYTES),
-            Item::new("reply in composition", 2, limits::REPLY_BYTES),
+            Item::new("reply in composition", 1, limits::REPLY_BYTES),
+            Item::new("page of a log answer", 1, LOG_ANSWER_BYTES),
             Item::new("chunked message", limits::CHUNK_SETS, chunk::SET_BYTES),
         ];
         server.extend(tables);
@@ -102,8 +99,8 @@ impl Budget {
             Item::new("enabled override", 1, size_of::<EnabledFile>()),
             Item::new("reboot or power-off command", 2, size_of::<Arguments>()),
             Item::new("service configuration", services, size_of::<Spec>()),
-            Item::new("output of a service", services, Processes::service_bytes() + EXECUTOR_TASK_BYTES),
-            Item::new("run of a command", runs, Processes::run_bytes() + EXECUTOR_TASK_BYTES),
+            Item::new("output of a service", services, Processes::service_bytes() + runtime::TASK_BYTES),
+            Item::new("run of a command", runs, Processes::run_bytes() + runtime::TASK_BYTES),
             Item::new(
                 "queued password check",
                 limits::PASSWORD_CHECKS,
@@ -112,8 +109,7 @@ impl Budget {
             Item::new("password thread", 1, WORKER_STACK_BYTES),
             Item::new("ring buffer of the log", 1, limits::LOG_RING_BYTES),
             Item::new("certificates and keys", pem_files, PEM_BYTES),
-            Item::new("descriptor or timer", connections + services + 2 * runs + 8, ENTRY_BYTES),
-            Item::new("executor", 1, EXECUTOR_BYTES),
+            Item::new("descriptor or timer", 2 * connections + services + 2 * runs + 8, ENTRY_BYTES),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),
             Item::new("program", 1, program),
         ]);
@@ -196,7 +192,7 @@ mod tests {
             + CONNECTION_BYTES
             + serve::task_bytes()
             + runtime::TASK_BYTES
-            + ENTRY_BYTES;
+            + 2 * ENTRY_BYTES;
         let saved = (limits::SLOTS - 2) * of_a_slot;
         assert_eq!(budget("").total() - budget("[limits]\nslots = 2").total(), saved);
     }

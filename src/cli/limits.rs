@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(table("limits").len(), limits::TABLE.len());
         assert_eq!(table("limits")["slots"].as_integer(), Some(limits::SLOTS as i64));
         assert_eq!(table("sizes")["control_bytes"].as_integer(), Some(125));
-        assert_eq!(table("times")["tick"].as_float(), Some(0.25));
+        assert_eq!(table("times")["upkeep_delay"].as_float(), Some(0.25));
         assert_eq!(table("times")["head_timeout"].as_integer(), Some(10));
         assert_eq!(file.values().map(|table| table.as_table().unwrap().len()).sum::<usize>(), COUNT);
     }

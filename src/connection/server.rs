@@ -1,7 +1,6 @@
 //! The whole server, without a socket and a clock.
 
 use core::time::Duration;
-use std::io;
 use std::net::IpAddr;
 
 use heapless::{String, Vec};
@@ -46,8 +45,8 @@ pub struct ServerConfig {
 /// The server: slots, sessions, services. [`new`](Self::new) allocates everything, and nothing grows
 /// after.
 ///
-/// After each call, [`take_wakes`](Self::take_wakes) names the slots that have something to send or
-/// to end because of it.
+/// After each call, [`next_wake`](Self::next_wake) returns the slots that have something to send or to end
+/// because of it.
 pub struct Server {
     slots: Box<[Connection]>,
     /// Slots in use at once, without the overflow slot.
@@ -179,48 +178,48 @@ impl Server {
     pub fn state(&self, id: SlotId) -> State {
         match self.slots.get(usize::from(id.index)) {
             Some(slot) if slot.place.id == id && slot.place.in_use => slot.state(),
-            _ => State { receives: false, sends: false, finish: Some(Finish::Abort) },
+            _ => GONE,
         }
     }
 
-    /// Lets `read` fill the connection's free space, and takes in what came.
-    pub fn receive(
-        &mut self,
-        id: SlotId,
-        read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
-        now: Duration,
-        platform: &mut dyn Platform,
-    ) -> io::Result<usize> {
-        let Some(slot) = find(&mut self.slots, id) else { return Ok(0) };
-        let count = read(slot.receive.space())?;
-        if count > 0 {
-            let cx = &mut self.shared.context(&mut self.api, platform, now);
-            slot.handle_received(count, cx);
-            self.process_changes(now, platform);
-        }
-        Ok(count)
+    /// Free space of a connection's receive buffer; none when the connection is gone.
+    pub fn receive_space(&mut self, id: SlotId) -> &mut [u8] {
+        find(&mut self.slots, id).map_or(&mut [], |slot| slot.receive.space())
     }
 
-    /// Lets `write` take from the connection's waiting bytes.
-    pub fn send(
+    /// Processes the first `count` bytes of [`receive_space`](Self::receive_space).
+    pub fn received(
         &mut self,
         id: SlotId,
-        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+        count: usize,
         now: Duration,
         platform: &mut dyn Platform,
-    ) -> io::Result<usize> {
-        let Some(slot) = find(&mut self.slots, id) else { return Ok(0) };
-        let count = write(slot.send.pending())?;
-        if count == 0 {
-            return Ok(0);
-        }
+    ) -> State {
+        let Some(slot) = find(&mut self.slots, id) else { return GONE };
+        let cx = &mut self.shared.context(&mut self.api, platform, now);
+        slot.handle_received(count, cx);
+        self.process_changes(now, platform);
+        self.state(id)
+    }
+
+    /// Bytes that a connection has to send.
+    pub fn pending(&self, id: SlotId) -> &[u8] {
+        let slot =
+            self.slots.get(usize::from(id.index)).filter(|slot| slot.place.id == id && slot.place.in_use);
+        slot.map_or(&[], |slot| slot.send.pending())
+    }
+
+    /// Drops the first `count` bytes of [`pending`](Self::pending), which were sent.
+    pub fn sent(&mut self, id: SlotId, count: usize, now: Duration, platform: &mut dyn Platform) -> State {
+        let Some(slot) = find(&mut self.slots, id) else { return GONE };
         let was_stalled = slot.flow.is_paused;
         let cx = &mut self.shared.context(&mut self.api, platform, now);
         slot.handle_sent(count, cx);
-        if was_stalled {
-            self.process_changes(now, platform);
+        if !was_stalled {
+            return slot.state();
         }
-        Ok(count)
+        self.process_changes(now, platform);
+        self.state(id)
     }
 
     /// The incoming side of a connection has ended.
@@ -300,24 +299,23 @@ impl Server {
         self.process_changes(now, platform);
     }
 
-    /// Gives memory back of connections that are idle: to be called at every
-    /// [`TICK`](crate::runtime::TICK).
-    pub fn rest(&mut self) {
+    /// Releases the memory of buffers that were not used since the last call. Returns whether there are more
+    /// to be released at the next one.
+    pub fn release_idle(&mut self) -> bool {
+        let mut more = false;
         for slot in &mut self.slots {
-            slot.receive.release_idle();
-            slot.send.release_idle();
+            more |= slot.receive.release_idle();
+            more |= slot.send.release_idle();
         }
+        more
     }
 
-    /// Calls `ring` for each slot to be looked at again, once.
-    pub fn take_wakes(&mut self, mut ring: impl FnMut(u16)) {
-        for (number, word) in self.wakes.iter_mut().enumerate() {
-            while *word != 0 {
-                let bit = word.trailing_zeros();
-                *word &= *word - 1;
-                ring((number as u32 * usize::BITS + bit) as u16);
-            }
-        }
+    /// The next slot whose connection has something to send or is over, each once.
+    pub fn next_wake(&mut self) -> Option<u16> {
+        let (number, word) = self.wakes.iter_mut().enumerate().find(|(_, word)| **word != 0)?;
+        let bit = word.trailing_zeros();
+        *word &= *word - 1;
+        Some((number as u32 * usize::BITS + bit) as u16)
     }
 
     /// Executes the actions of the supervisor, and pushes what changed.
@@ -360,6 +358,9 @@ impl Server {
         }
     }
 }
+
+/// State of a connection that is gone.
+const GONE: State = State { receives: false, sends: false, finish: Some(Finish::Abort) };
 
 fn find(slots: &mut [Connection], id: SlotId) -> Option<&mut Connection> {
     slots.get_mut(usize::from(id.index)).filter(|slot| slot.place.id == id && slot.place.in_use)

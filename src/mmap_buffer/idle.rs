@@ -1,21 +1,21 @@
-//! When memory goes back to the system.
+//! The decision to release memory.
 
-/// What is known of the pages behind a buffer, or behind several that are used together. Who uses them says
-/// so ([`Fresh`](Self::Active)), and somebody looks from time to time.
+/// Use of the pages behind a buffer, or behind several that are used together. Every use sets
+/// [`Active`](Self::Active); [`should_release`](Self::should_release) is called from time to time.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum IdleTracker {
-    /// None of them has been touched since they last went back.
+    /// No page was touched since the last release.
     #[default]
     Released,
-    /// They are in use.
+    /// A page was used since the last call.
     Active,
-    /// They have not been used since the last look.
+    /// No page was used since the last call.
     Idle,
 }
 
 impl IdleTracker {
-    /// Looks, and tells whether the pages go back now: nothing is in them, and they have not been used since
-    /// the look before. A buffer in daily use is left alone.
+    /// Whether to release the pages now: they are empty, and were not used since the call before. A buffer in
+    /// regular use keeps them.
     pub fn should_release(&mut self, is_empty: bool) -> bool {
         match (*self, is_empty) {
             (Self::Idle, true) => {

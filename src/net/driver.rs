@@ -2,88 +2,76 @@
 
 use core::mem;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-use super::linger::Linger;
-use super::ports::Port;
+use super::endpoint::Endpoint;
+use super::linger::{LingeringClose, Step};
 use super::tls::{Buffers, Session, TlsFailure};
-use super::{Endpoint, Ports};
 use crate::connection::{End, Finish, SlotId, State};
 use crate::limits::SEND_BYTES;
 use crate::mmap_buffer::IdleTracker;
-use crate::net::TURNS;
-use crate::runtime::Source;
+use crate::net::{LINGER_TIMEOUT, STEP_BUDGET};
+use crate::runtime::{self, AsyncFd, Timer, UPKEEP_DELAY};
 
 /// First byte of a TLS handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// How the bytes on the socket are to be read.
+/// Interpretation of the bytes on the socket.
 enum Transport<'a> {
-    /// TLS is spoken here; the first byte is still to come.
-    Undecided(&'a Arc<ServerConfig>),
+    /// TLS is spoken here, and the first byte is still to come.
+    Sniffing(&'a Arc<ServerConfig>),
     Plain,
     Tls(Session),
 }
 
-/// What came of a connection's turn.
-pub(super) enum Turn {
-    Progress,
-    /// Nothing more can be done until the socket or the endpoint changes.
-    Blocked,
-    Done,
+/// A socket, TLS where it is spoken, and the way to the slot of its machine.
+pub(super) struct Connection<'a> {
+    stream: &'a AsyncFd<TcpStream>,
+    id: SlotId,
+    /// Deadline of the lingering close, and until then of the release of the TLS buffers.
+    timer: &'a Timer,
+    transport: Transport<'a>,
+    /// Buffers of TLS while there is no session.
+    buffers: Buffers,
+    /// Use of the pages behind the buffers of TLS.
+    memory: IdleTracker,
+    phase: Phase,
+    /// Time of the present poll.
+    now: Duration,
 }
 
-pub(super) struct Connection<'a, E> {
-    stream: &'a Source<TcpStream>,
-    id: SlotId,
-    ports: &'a Ports,
-    port: &'a Port,
-    endpoint: &'a E,
-    transport: Transport<'a>,
-    /// What TLS is carried out in, while it is not.
-    buffers: Buffers,
-    /// Nothing more comes from the peer.
+/// Progress towards the end of a connection.
+#[derive(Default)]
+struct Phase {
+    /// The peer sends no more.
     ended: bool,
     /// TLS has failed: only its alert is still to be sent.
     failed: bool,
-    goodbye: bool,
-    /// The kernel's buffer was made to hold all that is left to say.
+    close_notify_sent: bool,
+    /// The kernel's send buffer was made to hold everything that is left to send.
     widened: bool,
-    linger: Option<Linger>,
+    linger: Option<LingeringClose>,
 }
 
-impl<'a, E: Endpoint> Connection<'a, E> {
+impl<'a> Connection<'a> {
     pub(super) fn new(
-        stream: &'a Source<TcpStream>,
+        stream: &'a AsyncFd<TcpStream>,
         id: SlotId,
-        ports: &'a Ports,
-        port: &'a Port,
-        endpoint: &'a E,
+        timer: &'a Timer,
         tls: Option<&'a Arc<ServerConfig>>,
         buffers: Buffers,
     ) -> Self {
-        let transport = tls.map_or(Transport::Plain, Transport::Undecided);
-        Self {
-            stream,
-            id,
-            ports,
-            port,
-            endpoint,
-            transport,
-            buffers,
-            ended: false,
-            failed: false,
-            goodbye: false,
-            widened: false,
-            linger: None,
-        }
+        let transport = tls.map_or(Transport::Plain, Transport::Sniffing);
+        let (memory, phase) = (IdleTracker::default(), Phase::default());
+        Self { stream, id, timer, transport, buffers, memory, phase, now: Duration::ZERO }
     }
 
-    /// Gives back what TLS was carried out in.
+    /// Returns the buffers of TLS.
     pub(super) fn into_buffers(self) -> Buffers {
         match self.transport {
             Transport::Tls(session) => session.into_buffers(),
@@ -92,114 +80,117 @@ impl<'a, E: Endpoint> Connection<'a, E> {
     }
 
     /// Runs the connection until it is over.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        // Heard or not: the turns below look at everything the bell could mean.
-        let _ = self.port.bell.poll(context);
-        if self.port.should_release.take()
-            && let Transport::Tls(session) = &mut self.transport
-        {
-            session.rest();
+    pub(super) fn poll(&mut self, endpoint: &mut impl Endpoint, context: &mut Context<'_>) -> Poll<()> {
+        // The task is woken by its mailbox and its timer, too. The steps below look at everything that a
+        // notification can mean.
+        if self.is_timed() && self.timer.take_expired() {
+            self.handle_timeout();
         }
-        let mut state = self.endpoint.state(self.id);
-        for _ in 0..TURNS {
-            match self.turn(&mut state) {
-                Turn::Progress => {}
-                Turn::Done => return Poll::Ready(()),
-                Turn::Blocked => {
+        self.now = endpoint.now();
+        let mut state = endpoint.state(self.id);
+        for _ in 0..STEP_BUDGET {
+            match self.step(endpoint, &mut state) {
+                Step::Progress => {}
+                Step::Done => return Poll::Ready(()),
+                Step::Blocked => {
                     self.stream.listen(context);
                     return Poll::Pending;
                 }
             }
         }
-        // It is others' turn.
+        // Yield to the other tasks.
         context.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Sends all that can be sent, then reads once.
-    fn turn(&mut self, state: &mut State) -> Turn {
-        if let Some(linger) = &mut self.linger {
-            return linger.turn(self.stream, self.endpoint.now());
+    fn is_timed(&self) -> bool {
+        self.memory != IdleTracker::Released || self.phase.linger.is_some()
+    }
+
+    /// Releases the pages of the TLS buffers if they were not used since the last time.
+    fn handle_timeout(&mut self) {
+        let Transport::Tls(session) = &mut self.transport else { return };
+        if self.memory.should_release(true) {
+            session.release_idle();
+        } else if self.memory != IdleTracker::Released && self.phase.linger.is_none() {
+            self.timer.set(runtime::now().checked_add(UPKEEP_DELAY));
+        }
+    }
+
+    /// Marks the buffers of TLS as used.
+    fn touch_memory(&mut self) {
+        if self.memory == IdleTracker::Released && self.phase.linger.is_none() {
+            self.timer.set(runtime::now().checked_add(UPKEEP_DELAY));
+        }
+        self.memory = IdleTracker::Active;
+    }
+
+    /// Sends everything that can be sent, then reads once.
+    fn step(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> Step {
+        if let Some(linger) = &mut self.phase.linger {
+            return linger.step(self.stream, self.now);
         }
         if state.finish == Some(Finish::Abort) {
-            return Turn::Done;
+            return Step::Done;
         }
-        let Ok(is_flushed) = self.flush(state) else { return self.broken() };
-        if (state.finish.is_some() || self.failed) && is_flushed {
+        let Ok(is_flushed) = self.flush(endpoint, state) else { return self.handle_broken(endpoint) };
+        if (state.finish.is_some() || self.phase.failed) && is_flushed {
             return self.finish();
         }
-        if state.finish.is_some() && !self.widened {
-            // The peer does not read, and this is the last that is said to it. The kernel keeps that
-            // for it when the connection is closed, once it has room.
-            self.widened = true;
-            let _ = rustix::net::sockopt::set_socket_send_buffer_size(self.stream.get_ref(), 2 * SEND_BYTES);
-            // What there was no room for is tried again: the kernel does not tell of this room.
+        if state.finish.is_some() && !self.phase.widened {
+            // The peer does not read, and this is the last that is sent. The kernel keeps it for the peer
+            // after the close, once there is room.
+            self.phase.widened = true;
+            let stream = self.stream.get_ref();
+            if let Err(errno) = rustix::net::sockopt::set_socket_send_buffer_size(stream, 2 * SEND_BYTES) {
+                crate::debug!("cannot enlarge a socket's send buffer: errno {}", errno.raw_os_error());
+            }
+            // Tried again at once: this room is no event of the kernel's.
             self.stream.note_room();
-            return Turn::Progress;
+            return Step::Progress;
         }
-        if state.receives && !self.ended && !self.failed {
-            match self.read(state) {
-                Ok(true) => return Turn::Progress,
+        if state.receives && !self.phase.ended && !self.phase.failed {
+            match self.read(endpoint, state) {
+                Ok(true) => return Step::Progress,
                 Ok(false) => {}
-                Err(_) => return self.broken(),
+                Err(_) => return self.handle_broken(endpoint),
             }
         }
-        Turn::Blocked
+        Step::Blocked
     }
 
-    fn broken(&mut self) -> Turn {
-        self.endpoint.handle_end(self.id, End::Broken);
-        Turn::Done
+    fn handle_broken(&mut self, endpoint: &mut impl Endpoint) -> Step {
+        endpoint.handle_end(self.id, End::Broken, self.now);
+        Step::Done
     }
 
-    /// Nothing more comes from the peer, for this reason.
-    fn end(&mut self, end: End, state: &mut State) {
-        self.ended = true;
-        self.endpoint.handle_end(self.id, end);
-        *state = self.endpoint.state(self.id);
-    }
-
-    /// Writes what waits. `false`: the socket takes no more for now.
-    fn flush(&mut self, state: &mut State) -> io::Result<bool> {
+    /// Writes everything that is pending. `false`: the socket has no more room.
+    fn flush(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<bool> {
         loop {
+            if let Transport::Tls(_) = self.transport {
+                self.seal(endpoint, state);
+            }
             let stream = self.stream;
-            let result = match &mut self.transport {
-                Transport::Tls(session) => {
-                    let was_pending = session.pending().len();
-                    // What is said goes into as few records as there is room for, and these into one write.
-                    while state.sends && !self.failed && !session.is_handshaking() {
-                        let seal = &mut |bytes: &[u8]| Ok(session.seal(bytes));
-                        let (count, next) = self.endpoint.send(self.id, seal)?;
-                        *state = next;
-                        if count == 0 {
-                            break;
-                        }
-                    }
-                    if session.pending().len() > was_pending {
-                        self.port.memory.set(IdleTracker::Active);
-                    }
-                    if session.pending().is_empty() {
-                        return Ok(true);
-                    }
-                    if !stream.is_writable() {
-                        return Ok(false);
-                    }
-                    stream.get_ref().write(session.pending()).inspect(|count| session.sent(*count))
-                }
-                _ if !state.sends => return Ok(true),
-                Transport::Undecided(_) => return Ok(true),
-                Transport::Plain if !stream.is_writable() => return Ok(false),
-                Transport::Plain => {
-                    let write = &mut |bytes: &[u8]| stream.get_ref().write(bytes);
-                    self.endpoint.send(self.id, write).map(|(count, next)| {
-                        *state = next;
-                        count
-                    })
-                }
+            let pending = match &self.transport {
+                Transport::Tls(session) => session.pending(),
+                Transport::Plain if state.sends => endpoint.pending(self.id),
+                Transport::Plain | Transport::Sniffing(_) => &[],
             };
-            match result {
+            if pending.is_empty() {
+                return Ok(true);
+            }
+            if !stream.is_writable() {
+                return Ok(false);
+            }
+            match stream.get_ref().write(pending) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(_) => {}
+                Ok(count) => match &mut self.transport {
+                    Transport::Tls(session) => {
+                        let sent = session.sent(count);
+                        self.report_failure(sent, endpoint, state);
+                    }
+                    _ => *state = endpoint.sent(self.id, count, self.now),
+                },
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     stream.note_full();
                     return Ok(false);
@@ -210,28 +201,45 @@ impl<'a, E: Endpoint> Connection<'a, E> {
         }
     }
 
-    /// Reads once. `false`: there is nothing to read for now.
-    fn read(&mut self, state: &mut State) -> io::Result<bool> {
-        let result = match &mut self.transport {
-            Transport::Tls(_) => self.read_tls(state),
-            _ if !self.stream.is_readable() => return Ok(false),
-            Transport::Undecided(_) => self.decide(state),
-            Transport::Plain => {
-                let stream = self.stream;
-                let read = &mut |space: &mut [u8]| {
-                    let count = stream.get_ref().read(space)?;
-                    stream.note_read(count, space.len());
-                    Ok(count)
-                };
-                self.endpoint.receive(self.id, read).map(|(count, next)| {
-                    *state = next;
-                    count
-                })
+    /// Seals pending bytes into as few records as there is room for, which then go out in one write.
+    fn seal(&mut self, endpoint: &mut impl Endpoint, state: &mut State) {
+        let Transport::Tls(session) = &mut self.transport else { return };
+        if session.is_handshaking() || self.phase.failed || !state.sends {
+            return;
+        }
+        let mut sealed = Ok(());
+        let mut is_used = false;
+        while state.sends {
+            match session.seal(endpoint.pending(self.id)) {
+                Ok(0) => break,
+                Ok(count) => {
+                    is_used = true;
+                    *state = endpoint.sent(self.id, count, self.now);
+                }
+                Err(failure) => {
+                    sealed = Err(failure);
+                    break;
+                }
             }
+        }
+        if is_used {
+            self.touch_memory();
+        }
+        self.report_failure(sealed, endpoint, state);
+    }
+
+    /// Reads once. `false`: there is nothing to read.
+    fn read(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<bool> {
+        let result = match &mut self.transport {
+            Transport::Tls(_) => self.read_tls(endpoint, state),
+            _ if !self.stream.is_readable() => return Ok(false),
+            Transport::Sniffing(_) => self.sniff_tls(endpoint, state),
+            Transport::Plain => self.read_plain(endpoint, state),
         };
         match result {
             Ok(0) => {
-                self.end(End::Eof, state);
+                self.phase.ended = true;
+                *state = endpoint.handle_end(self.id, End::Eof, self.now);
                 Ok(true)
             }
             Ok(_) => Ok(true),
@@ -244,27 +252,38 @@ impl<'a, E: Endpoint> Connection<'a, E> {
         }
     }
 
-    /// Looks at the first byte: TLS, or somebody who does not know that TLS is spoken here.
-    fn decide(&mut self, state: &mut State) -> io::Result<usize> {
-        let Transport::Undecided(config) = &self.transport else { return Ok(1) };
+    fn read_plain(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<usize> {
+        let space = endpoint.receive_space(self.id);
+        debug_assert!(!space.is_empty(), "a connection receives and has no room");
+        let room = space.len();
+        let count = self.stream.get_ref().read(space)?;
+        self.stream.note_read(count, room);
+        if count > 0 {
+            *state = endpoint.received(self.id, count, self.now);
+        }
+        Ok(count)
+    }
+
+    /// Looks at the first byte: TLS, or a client that does not know that TLS is spoken here.
+    fn sniff_tls(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<usize> {
+        let Transport::Sniffing(config) = &self.transport else { return Ok(1) };
         let mut first = [0];
         let count = self.stream.get_ref().peek(&mut first)?;
         if count == 0 {
             return Ok(0);
         }
-        if first[0] == TLS_HANDSHAKE {
+        if first == [TLS_HANDSHAKE] {
             let session = Session::accept(config, mem::take(&mut self.buffers));
             self.transport = Transport::Tls(session.map_err(|_| ErrorKind::OutOfMemory)?);
         } else {
             self.transport = Transport::Plain;
-            self.endpoint.handle_plain(self.id);
-            *state = self.endpoint.state(self.id);
+            *state = endpoint.handle_plain(self.id, self.now);
         }
         Ok(count)
     }
 
-    /// Reads records, if none is opened, and hands on what is in them.
-    fn read_tls(&mut self, state: &mut State) -> io::Result<usize> {
+    /// Reads records, unless one is open, and passes its plaintext on.
+    fn read_tls(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<usize> {
         let Transport::Tls(session) = &mut self.transport else { return Ok(1) };
         if session.plaintext().is_empty() {
             if session.is_closed_by_peer() {
@@ -278,61 +297,69 @@ impl<'a, E: Endpoint> Connection<'a, E> {
             let count = self.stream.get_ref().read(space)?;
             self.stream.note_read(count, room);
             if count == 0 {
-                // Without a goodbye it has still hung up.
+                // The peer has hung up, though without a close_notify.
                 return Ok(0);
             }
-            self.port.memory.set(IdleTracker::Active);
             let received = session.handle_received(count);
-            if received.is_err() || session.plaintext().is_empty() {
-                self.judge(received, state);
+            let has_plaintext = !session.plaintext().is_empty();
+            self.touch_memory();
+            if received.is_err() || !has_plaintext {
+                self.report_failure(received, endpoint, state);
                 return Ok(count);
             }
         }
-        let hand_on = &mut |space: &mut [u8]| {
-            let plaintext = session.plaintext();
-            let count = plaintext.len().min(space.len());
-            let (Some(to), Some(from)) = (space.get_mut(..count), plaintext.get(..count)) else {
-                return Ok(0);
-            };
-            to.copy_from_slice(from);
-            Ok(count)
-        };
-        let (count, next) = self.endpoint.receive(self.id, hand_on)?;
-        *state = next;
+        let Transport::Tls(session) = &mut self.transport else { return Ok(1) };
+        let count = copy(session.plaintext(), endpoint.receive_space(self.id));
+        debug_assert!(count > 0, "a connection receives and has no room");
+        *state = endpoint.received(self.id, count, self.now);
         let consumed = session.consume(count);
-        self.judge(consumed, state);
+        self.report_failure(consumed, endpoint, state);
         Ok(count)
     }
 
-    fn judge(&mut self, result: Result<(), TlsFailure>, state: &mut State) {
+    fn report_failure(
+        &mut self,
+        result: Result<(), TlsFailure>,
+        endpoint: &mut impl Endpoint,
+        state: &mut State,
+    ) {
         let Err(failure) = result else { return };
-        if let Some(held_back) = self.ports.complaint(self.endpoint.now()) {
-            crate::debug!("TLS: {} ({} complaints not shown)", failure, held_back);
+        if let Some(suppressed) = endpoint.log_limit(self.now) {
+            crate::debug!("TLS: {} ({} lines suppressed)", failure, suppressed);
         }
-        self.failed = true;
-        self.endpoint.handle_end(self.id, End::Tls);
-        *state = self.endpoint.state(self.id);
+        self.phase.failed = true;
+        *state = endpoint.handle_end(self.id, End::Tls, self.now);
     }
 
-    /// Everything is sent: says goodbye, then [lingers](Linger).
-    fn finish(&mut self) -> Turn {
+    /// Everything is sent: sends close_notify, then [lingers](LingeringClose).
+    fn finish(&mut self) -> Step {
         if let Transport::Tls(session) = &mut self.transport
-            && !self.goodbye
-            && !self.failed
+            && !self.phase.close_notify_sent
+            && !self.phase.failed
             && !session.is_handshaking()
         {
-            self.goodbye = true;
+            self.phase.close_notify_sent = true;
             session.close();
-            return Turn::Progress;
+            return Step::Progress;
         }
-        let _ = self.stream.get_ref().shutdown(Shutdown::Write);
-        if self.ended {
-            return Turn::Done;
+        // A peer that has reset the connection leaves nothing to shut down.
+        if self.stream.get_ref().shutdown(Shutdown::Write).is_err() || self.phase.ended {
+            return Step::Done;
         }
-        self.linger = Some(Linger::new(self.endpoint.now()));
-        self.port.lingers.set(true);
-        Turn::Progress
+        self.phase.linger = Some(LingeringClose::new(self.now));
+        self.timer.set(runtime::now().checked_add(LINGER_TIMEOUT));
+        Step::Progress
     }
+}
+
+/// Copies as much as there is room for. Returns the number of bytes.
+fn copy(from: &[u8], to: &mut [u8]) -> usize {
+    let count = from.len().min(to.len());
+    match (to.get_mut(..count), from.get(..count)) {
+        (Some(to), Some(from)) => to.copy_from_slice(from),
+        _ => debug_assert!(false, "{count} bytes are in both"),
+    }
+    count
 }
 
 #[cfg(test)]

@@ -1,48 +1,47 @@
-//! What the network asks of those who use it.
+//! The interface between the sockets and the connections' state machines.
 
 use core::time::Duration;
-use std::io;
 use std::net::SocketAddr;
 
 use crate::connection::{End, SlotId, State};
 
-/// Puts bytes into a connection's free space, and says how many.
-pub type Read<'a> = dyn FnMut(&mut [u8]) -> io::Result<usize> + 'a;
-/// Takes bytes that a connection has to send, and says how many.
-pub type Write<'a> = dyn FnMut(&[u8]) -> io::Result<usize> + 'a;
-
-/// The other side of the network: takes and gives the bytes of every connection. Its methods are
-/// called from the tasks of one thread and never across an await, so cells suffice inside.
+/// The machines behind the sockets. A task borrows them mutably for one poll, moves bytes between them and
+/// its socket, and never holds the borrow across an await.
 pub trait Endpoint {
-    /// Time since start.
+    /// Time since start. It stays the same until the loop sleeps again.
     fn now(&self) -> Duration;
 
-    /// A slot for a new connection; `None` when even those that turn connections away are taken.
-    fn claim(&self, peer: SocketAddr) -> Option<SlotId>;
+    /// A slot for a new connection; `None` when the overflow slots are taken too.
+    fn claim(&mut self, peer: SocketAddr, now: Duration) -> Option<SlotId>;
 
-    /// Ends a connection that may have to give way to a newcomer, if there is one.
-    fn evict_idle(&self);
+    /// Evicts an unauthenticated connection in favour of a new one, if there is one to evict.
+    fn evict_idle(&mut self, now: Duration);
 
-    /// Frees a slot. Its socket is closed.
-    fn release(&self, id: SlotId);
+    /// Frees a slot after its socket was closed.
+    fn release(&mut self, id: SlotId, now: Duration);
 
-    /// What the connection wants. One that is no longer there wants to be aborted.
+    /// Wishes of a connection. One that is gone wants to be aborted.
     fn state(&self, id: SlotId) -> State;
 
-    /// Lets `read` fill the connection's free space and takes in what came. Gives what `read` gave, and
-    /// what the connection wants now.
-    fn receive(&self, id: SlotId, read: &mut Read<'_>) -> io::Result<(usize, State)>;
+    /// Free space of a connection's receive buffer; not empty while its [`State`] receives.
+    fn receive_space(&mut self, id: SlotId) -> &mut [u8];
 
-    /// Lets `write` take from the connection's waiting bytes. Gives what `write` gave, and what the
-    /// connection wants now.
-    fn send(&self, id: SlotId, write: &mut Write<'_>) -> io::Result<(usize, State)>;
+    /// Processes the first `count` bytes of [`receive_space`](Self::receive_space).
+    fn received(&mut self, id: SlotId, count: usize, now: Duration) -> State;
 
-    /// The incoming side has ended.
-    fn handle_end(&self, id: SlotId, end: End);
+    /// Bytes that a connection has to send; not empty while its [`State`] sends.
+    fn pending(&self, id: SlotId) -> &[u8];
 
-    /// The first byte on a port that speaks TLS was not TLS: the answer must be plain text.
-    fn handle_plain(&self, id: SlotId);
+    /// Drops the first `count` bytes of [`pending`](Self::pending), which were sent.
+    fn sent(&mut self, id: SlotId, count: usize, now: Duration) -> State;
 
-    /// A [`TICK`](crate::runtime::TICK) has passed: whatever is due is done now.
-    fn handle_tick(&self);
+    /// Handles the end of a connection's incoming side.
+    fn handle_end(&mut self, id: SlotId, end: End, now: Duration) -> State;
+
+    /// Handles a first byte that is not TLS on a port that speaks TLS: the answer has to be plain text.
+    fn handle_plain(&mut self, id: SlotId, now: Duration) -> State;
+
+    /// Permission to log a fault that clients can cause at will, with the number of suppressed lines since
+    /// the last one; `None` when the line is to be suppressed.
+    fn log_limit(&mut self, now: Duration) -> Option<u64>;
 }

@@ -1,47 +1,55 @@
-//! How a connection is read on after its last word.
+//! Lingering close: drains the input of a connection before closing it.
 
 use core::time::Duration;
 use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 
-use super::driver::Turn;
 use crate::net::{LINGER_BYTES, LINGER_TIMEOUT};
-use crate::runtime::Source;
+use crate::runtime::AsyncFd;
 
-/// A connection on which everything is said. What still comes is read and dropped, for a moment and up to
-/// a number of bytes: closing a socket with unread bytes resets it and may take our last answer away.
-pub(super) struct Linger {
+/// Outcome of one step of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Step {
+    Progress,
+    /// Nothing more can be done until the socket or the endpoint changes.
+    Blocked,
+    Done,
+}
+
+/// A connection whose output is shut down. Its input is read and dropped, for a moment and up to a number
+/// of bytes: closing a socket with unread input resets the connection, and the last answer may be lost.
+pub(super) struct LingeringClose {
     deadline: Duration,
     bytes: usize,
 }
 
-impl Linger {
-    /// Begins now, and lasts `LINGER_TIMEOUT` at most.
+impl LingeringClose {
+    /// Begins at `now` and lasts `LINGER_TIMEOUT` at most.
     pub(super) fn new(now: Duration) -> Self {
         Self { deadline: now + LINGER_TIMEOUT, bytes: 0 }
     }
 
-    /// Reads once. Done at the end of what comes, at the deadline, and past `LINGER_BYTES`.
-    pub(super) fn turn(&mut self, stream: &Source<TcpStream>, now: Duration) -> Turn {
+    /// Reads once. Done at the end of the input, at the deadline, and past `LINGER_BYTES`.
+    pub(super) fn step(&mut self, stream: &AsyncFd<TcpStream>, now: Duration) -> Step {
         if now >= self.deadline || self.bytes > LINGER_BYTES {
-            return Turn::Done;
+            return Step::Done;
         }
         if !stream.is_readable() {
-            return Turn::Blocked;
+            return Step::Blocked;
         }
         let mut dropped = [0; 1024];
         match stream.get_ref().read(&mut dropped) {
-            Ok(0) => Turn::Done,
+            Ok(0) => Step::Done,
             Ok(count) => {
                 self.bytes += count;
-                Turn::Progress
+                Step::Progress
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 stream.note_empty();
-                Turn::Blocked
+                Step::Blocked
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => Turn::Progress,
-            Err(_) => Turn::Done,
+            Err(error) if error.kind() == ErrorKind::Interrupted => Step::Progress,
+            Err(_) => Step::Done,
         }
     }
 }
@@ -60,17 +68,17 @@ mod tests {
         let server = listener.accept().unwrap().0;
         server.set_nonblocking(true).unwrap();
         let (deadline, moment) = (LINGER_TIMEOUT, Duration::from_millis(1));
-        let server = Source::new(server).unwrap();
-        let turn = |bytes, now| Linger { deadline, bytes }.turn(&server, now);
-        assert!(matches!(turn(LINGER_BYTES, deadline - moment), Turn::Blocked));
-        assert!(matches!(turn(0, deadline), Turn::Done));
+        let server = AsyncFd::new(server).unwrap();
+        let step = |bytes, now| LingeringClose { deadline, bytes }.step(&server, now);
+        assert!(matches!(step(LINGER_BYTES, deadline - moment), Step::Blocked));
+        assert!(matches!(step(0, deadline), Step::Done));
         client.write_all(&[0; 3]).unwrap();
-        while server.get_ref().peek(&mut [0; 3]).unwrap_or_default() < 3 {}
+        while server.get_ref().peek(&mut [0; 3]).unwrap() < 3 {}
         let wait = core::future::poll_fn(|context| server.poll_readable(context));
         crate::runtime::block_on(&mut crate::runtime::Tasks::new(0), wait).unwrap();
-        let mut linger = Linger { deadline, bytes: LINGER_BYTES };
-        assert!(matches!(linger.turn(&server, deadline - moment), Turn::Progress));
+        let mut linger = LingeringClose { deadline, bytes: LINGER_BYTES };
+        assert!(matches!(linger.step(&server, deadline - moment), Step::Progress));
         assert_eq!(linger.bytes, LINGER_BYTES + 3);
-        assert!(matches!(linger.turn(&server, deadline - moment), Turn::Done));
+        assert!(matches!(linger.step(&server, deadline - moment), Step::Done));
     }
 }

@@ -1,7 +1,9 @@
 //! The listening socket and the tasks behind it.
 
+use core::cell::RefCell;
 use core::fmt;
 use core::future::poll_fn;
+use core::task::Poll;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
@@ -11,17 +13,18 @@ use std::time::Duration;
 use rustix::net::SocketFlags;
 use rustls::ServerConfig;
 
+use super::connection_table::{ConnectionTable, Mailbox};
 use super::driver::Connection;
-use super::ports::Port;
+use super::endpoint::Endpoint;
 use super::tls::Buffers;
-use super::{Endpoint, Ports};
-use crate::net::{SOCKET_BUFFER_BYTES, TURNS};
-use crate::runtime::{Source, TICK, Tasks, Timer};
+use crate::net::{SOCKET_BUFFER_BYTES, STEP_BUDGET};
+use crate::runtime::{AsyncFd, Tasks, Timer};
 
-/// Pause after the system had no socket for us: it is out of descriptors or memory.
+/// Pause of the acceptor while the system has no socket for it (no descriptors, no memory), or the server
+/// has no slot.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The listening socket could not be made.
+/// Failure to make the listening socket.
 #[derive(Debug)]
 pub struct BindError {
     address: SocketAddr,
@@ -29,7 +32,7 @@ pub struct BindError {
 }
 
 impl BindError {
-    /// Whether somebody else listens there.
+    /// Whether another program listens there.
     pub fn is_in_use(&self) -> bool {
         self.error.kind() == io::ErrorKind::AddrInUse
     }
@@ -51,16 +54,15 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// A socket that listens.
+/// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
-    socket: Source<TcpListener>,
+    socket: AsyncFd<TcpListener>,
 }
 
 impl Listener {
-    /// Listens on `address`; port 0 takes a free one. Accepted connections inherit small kernel
-    /// buffers: what a peer leaves unread must not pile up there either. They inherit, too, that small
-    /// packets go out at once.
+    /// Listens on `address`; port 0 selects a free one. Accepted connections inherit small kernel buffers,
+    /// so that bytes that a peer leaves unread do not pile up there, and `TCP_NODELAY`.
     pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
         let wrap = |error| BindError { address, error };
         let socket = TcpListener::bind(address).map_err(wrap)?;
@@ -69,83 +71,101 @@ impl Listener {
         set(rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
         set(rustix::net::sockopt::set_tcp_nodelay(&socket, true))?;
         socket.set_nonblocking(true).map_err(wrap)?;
-        Ok(Self { socket: Source::new(socket).map_err(wrap)? })
+        Ok(Self { socket: AsyncFd::new(socket).map_err(wrap)? })
     }
 
-    /// Where it listens, with the port taken.
+    /// Address and port that it listens on.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.get_ref().local_addr()
     }
 
-    /// The next connection that waits.
+    /// Accepts the next connection.
     fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (stream, peer) = rustix::net::acceptfrom_with(self.socket.get_ref(), flags)?;
-        // A peer that is gone already may have no address.
+        // A peer that is gone may have no address.
         let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
         let peer = peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
         Ok((TcpStream::from(stream), peer))
     }
 }
 
-/// Bytes of one slot's task and its port.
+/// Bytes of the task of one slot and its mailbox.
 pub fn task_bytes<E: Endpoint>() -> usize {
     fn of<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()
     }
-    of(serve_port::<E>) + size_of::<Port>()
+    of(serve_slot::<E>) + size_of::<Mailbox>()
 }
 
-/// How many tasks [`run`] makes for so many ports.
-pub fn tasks(ports: usize) -> usize {
-    ports + 2
+/// Number of tasks that [`run`] makes for `slots` slots.
+pub fn tasks(slots: usize) -> usize {
+    slots + 1
 }
 
 /// Makes the tasks of `listener`: they run as long as the loop does.
 ///
 /// # Errors
-/// See [`Timer::new`]; or `tasks` has not the room that [`tasks`] tells.
+/// See [`Timer::new`]; or `tasks` is full.
 pub fn run<E: Endpoint + 'static>(
     tasks: &mut Tasks,
     listener: Listener,
-    ports: &Rc<Ports>,
-    endpoint: &Rc<E>,
+    connections: &Rc<ConnectionTable>,
+    endpoint: &Rc<RefCell<E>>,
     tls: Option<&Arc<ServerConfig>>,
 ) -> io::Result<()> {
-    let mut all = true;
-    for index in 0..ports.len() {
-        all &= tasks.spawn(serve_port(Rc::clone(ports), index, Rc::clone(endpoint), tls.cloned()));
+    for index in 0..connections.slots() {
+        let slot = Slot { connections: Rc::clone(connections), index };
+        tasks.spawn(serve_slot(slot, Rc::clone(endpoint), tls.cloned(), Timer::new()?))?;
     }
-    all &= tasks.spawn(accept(listener, Rc::clone(ports), Rc::clone(endpoint), Timer::new()?));
-    all &= tasks.spawn(tick(Rc::clone(ports), Rc::clone(endpoint), Timer::new()?));
-    if all { Ok(()) } else { Err(io::Error::other("the table of tasks is too small")) }
+    tasks.spawn(accept(listener, Rc::clone(connections), Rc::clone(endpoint), Timer::new()?))?;
+    Ok(())
 }
 
-async fn serve_port<E: Endpoint>(
-    ports: Rc<Ports>,
+/// One slot of the table.
+struct Slot {
+    connections: Rc<ConnectionTable>,
     index: usize,
-    endpoint: Rc<E>,
+}
+
+async fn serve_slot<E: Endpoint>(
+    slot: Slot,
+    endpoint: Rc<RefCell<E>>,
     tls: Option<Arc<ServerConfig>>,
+    timer: Timer,
 ) {
-    let Some(port) = ports.get(index) else { return };
+    let Some(mailbox) = slot.connections.get(slot.index) else { return };
     let mut buffers = if tls.is_some() { Buffers::new() } else { Buffers::default() };
+    // Once is enough, here and for the mailbox: a task keeps its waker.
+    poll_fn(|context| {
+        timer.listen(context);
+        Poll::Ready(())
+    })
+    .await;
     loop {
-        let (stream, id) = port.handed().await;
-        let mut connection = Connection::new(&stream, id, &ports, port, &*endpoint, tls.as_ref(), buffers);
-        poll_fn(|context| connection.poll(context)).await;
+        let (stream, id) = mailbox.next_connection().await;
+        timer.set(None);
+        let mut connection = Connection::new(&stream, id, &timer, tls.as_ref(), buffers);
+        // The one place where a connection borrows the machines: for one poll.
+        poll_fn(|context| connection.poll(&mut *endpoint.borrow_mut(), context)).await;
         buffers = connection.into_buffers();
         drop(stream);
-        port.lingers.set(false);
-        endpoint.release(id);
-        ports.released().ring();
+        let now = endpoint.borrow().now();
+        endpoint.borrow_mut().release(id, now);
+        slot.connections.slot_freed().notify();
     }
 }
 
-async fn accept<E: Endpoint>(listener: Listener, ports: Rc<Ports>, endpoint: Rc<E>, pause: Timer) {
+async fn accept<E: Endpoint>(
+    listener: Listener,
+    connections: Rc<ConnectionTable>,
+    endpoint: Rc<RefCell<E>>,
+    pause: Timer,
+) {
     let mut accepted_at_once = 0;
     loop {
         poll_fn(|context| listener.socket.poll_readable(context)).await;
-        let accepted = listener.accept().and_then(|(stream, peer)| Ok((Source::new(stream)?, peer)));
+        let accepted = listener.accept().and_then(|(stream, peer)| Ok((AsyncFd::new(stream)?, peer)));
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -153,18 +173,19 @@ async fn accept<E: Endpoint>(listener: Listener, ports: Rc<Ports>, endpoint: Rc<
                 accepted_at_once = 0;
                 continue;
             }
-            // A peer that hung up while it waited; accept(2) lists more that are its network's.
+            // The peer hung up while it waited; accept(2) lists more errors of the network.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) =>
             {
                 continue;
             }
             Err(error) => {
-                if let Some(held_back) = ports.complaint(endpoint.now()) {
+                let now = endpoint.borrow().now();
+                if let Some(suppressed) = endpoint.borrow_mut().log_limit(now) {
                     crate::warning!(
-                        "cannot accept a connection: {} ({} like it not shown)",
+                        "cannot accept a connection: {} ({} lines suppressed)",
                         error,
-                        held_back
+                        suppressed
                     );
                 }
                 pause.after(ACCEPT_PAUSE).await;
@@ -172,28 +193,21 @@ async fn accept<E: Endpoint>(listener: Listener, ports: Rc<Ports>, endpoint: Rc<
             }
         };
         let id = loop {
-            if let Some(id) = endpoint.claim(peer) {
+            let now = endpoint.borrow().now();
+            let claimed = endpoint.borrow_mut().claim(peer, now);
+            if let Some(id) = claimed {
                 break id;
             }
-            endpoint.evict_idle();
-            ports.released().heard().await;
+            endpoint.borrow_mut().evict_idle(now);
+            smol::future::or(connections.slot_freed().notified(), pause.after(ACCEPT_PAUSE)).await;
         };
-        ports.hand(stream, id);
+        connections.assign(stream, id);
         accepted_at_once += 1;
-        if accepted_at_once >= TURNS {
-            // It is others' turn.
+        if accepted_at_once >= STEP_BUDGET {
+            // Yield to the other tasks.
             accepted_at_once = 0;
             smol::future::yield_now().await;
         }
-    }
-}
-
-async fn tick<E: Endpoint>(ports: Rc<Ports>, endpoint: Rc<E>, timer: Timer) {
-    loop {
-        timer.after(TICK).await;
-        endpoint.handle_tick();
-        ports.handle_tick();
-        ports.released().ring();
     }
 }
 

@@ -1,24 +1,23 @@
-//! Sockets, TLS and timers: the only place that awaits the network.
+//! Sockets and TLS.
 //!
-//! [`run`] makes the tasks of a listener: one that accepts, one for each slot, one that ticks. They
-//! are made once and live as long as the server; a connection is handed to the task of its slot.
-//! What a connection says and means is not known here: an [`Endpoint`] takes its bytes and gives
-//! bytes back.
+//! [`run`] makes the tasks of a listener: one that accepts and one for each slot. They live as long as the
+//! server; a connection is assigned to the task of its slot. The meaning of its bytes is not known here: an
+//! [`Endpoint`] takes what was received and holds what is to be sent.
 
-mod bell;
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+mod connection_table;
 mod driver;
 mod endpoint;
 mod linger;
 mod listener;
-mod ports;
 pub mod tls;
 
 use core::time::Duration;
 
-pub use bell::Bell;
-pub use endpoint::{Endpoint, Read, Write};
+pub use connection_table::ConnectionTable;
+pub use endpoint::Endpoint;
 pub use listener::{BindError, Listener, run, task_bytes, tasks};
-pub use ports::Ports;
 
 crate::limits::limits! {
     /// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).
@@ -31,6 +30,6 @@ crate::limits::limits! {
     LINGER_TIMEOUT: Duration = Duration::from_secs(1), exceeded "the connection is closed",
         tests ["closed_connection_is_read_on_to_its_limits_and_no_further"];
     /// Reads and writes of one connection, or accepted connections, before other tasks run.
-    TURNS: usize = 16, exceeded "the task yields",
-        tests ["connection_takes_its_turns_and_lets_others_have_theirs"];
+    STEP_BUDGET: usize = 16, exceeded "the task yields",
+        tests ["connection_has_its_budget_of_steps_and_then_yields"];
 }

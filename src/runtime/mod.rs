@@ -1,30 +1,31 @@
-//! The loop under the tasks: one epoll instance, the tasks of the connections, timers.
+//! The event loop: one epoll instance, a fixed table of tasks, timers.
 //!
-//! smol's executor runs what happens seldom (children, passwords, signals) inside the future that
-//! [`block_on()`] is given. The connections, which are what a server of this kind does all day, are tasks
-//! of a table of their own: [`Tasks`]. Waking one of them sets a bit, and a message costs three system
-//! calls: to wait, to read, to write. Nothing here allocates once it is made, and there is no second
-//! thread; a waker may be used from one all the same.
+//! Everything that the server does runs in a task of [`Tasks`], polled by [`block_on()`] on one thread. A
+//! task waits for a descriptor ([`AsyncFd`]), a time ([`Timer`]) or a [`Notify`] from another task. Each of
+//! them keeps the task's waker, and waking sets one bit: a message costs three system calls (wait, read,
+//! write) and no allocation. A waker may be used from another thread.
 //!
-//! Each thread has a reactor of its own, made when it is first asked for. A [`Source`] and a [`Timer`]
-//! belong to that of the thread that made them.
+//! Each thread has a reactor of its own, made on first use. An [`AsyncFd`] and a [`Timer`] belong to the
+//! reactor of the thread that made them.
 
-mod block_on;
-mod doorbell;
+mod async_fd;
+mod event_fd;
+mod notify;
 mod reactor;
-mod source;
+mod slab;
 mod tasks;
 mod timer;
 
-use core::time::Duration;
-
-pub use block_on::block_on;
+pub use async_fd::AsyncFd;
+pub use notify::Notify;
 pub use reactor::{ENTRY_BYTES, now};
-pub use source::Source;
-pub use tasks::{TASK_BYTES, Tasks};
+pub use tasks::{Full, TASK_BYTES, Tasks, block_on};
 pub use timer::Timer;
 
+use core::time::Duration;
+
 crate::limits::limits! {
-    /// Step of the server's clock.
-    TICK: Duration = Duration::from_millis(250), fixed "a step: how late every other time may be";
+    /// Pause between activity and the upkeep that follows it: deadlines are checked, the log is written,
+    /// idle memory is released.
+    UPKEEP_DELAY: Duration = Duration::from_millis(250), fixed "a pause: an assertion holds every deadline longer";
 }

@@ -1,4 +1,4 @@
-//! Who waits for which descriptor and until when.
+//! Readiness of descriptors and the timers, over epoll(7).
 
 use core::cell::{Cell, OnceCell, RefCell};
 use core::task::Waker;
@@ -12,72 +12,36 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-use super::doorbell::Doorbell;
+use super::event_fd::EventFd;
+use super::slab::Slab;
 
-/// Events taken at once. What is more waits in the kernel for the next turn.
+/// Most events fetched in one system call. The others wait in the kernel for the next one.
 const EVENTS: usize = 64;
-/// Names the doorbell among the events.
-const DOORBELL: u64 = u64::MAX;
-/// Descriptors and timers for which there is room from the start.
-const ENTRIES: usize = 64;
+/// Key of the [`EventFd`] among the events.
+const EVENT_FD: u64 = u64::MAX;
 
-/// Memory of one descriptor or timer that is waited for.
+/// Memory of one registered descriptor or timer.
 pub const ENTRY_BYTES: usize = size_of::<Entry>();
 
-/// What is known of one descriptor.
+/// Cached readiness of one descriptor.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    /// How many have had this place and are gone. It is part of the name by which the kernel knows a
-    /// descriptor, and counts up when one is [forgotten](Reactor::forget), and only then: whoever comes
-    /// next has a name of his own, and what the kernel still says of an earlier one finds nobody.
+    /// Number of descriptors that had this index before. It is part of the key that the kernel keeps, and
+    /// goes up with each [`deregister`](Reactor::deregister) alone: a late event of an earlier descriptor
+    /// then matches no entry.
     generation: u32,
     pub(super) readable: bool,
     pub(super) writable: bool,
-    /// The other side has hung up: a short read is no sign that nothing more comes.
+    /// The peer has hung up: after a short read there may still be an end to read.
     pub(super) ended: bool,
     pub(super) waker: Option<Waker>,
 }
 
-/// A time that is waited for.
+/// A deadline, and the task that it wakes.
 #[derive(Debug, Default)]
-pub(super) struct Alarm {
+pub(super) struct TimerEntry {
     pub(super) deadline: Option<Instant>,
     pub(super) waker: Option<Waker>,
-}
-
-/// A table whose places are used again.
-#[derive(Debug)]
-pub(super) struct Places<T> {
-    places: Vec<T>,
-    free: Vec<u32>,
-}
-
-impl<T: Default> Places<T> {
-    fn new() -> Self {
-        Self { places: Vec::with_capacity(ENTRIES), free: Vec::with_capacity(ENTRIES) }
-    }
-
-    fn reserve(&mut self, count: usize) {
-        self.places.reserve(count.saturating_sub(self.places.len()));
-        self.free.reserve(count.saturating_sub(self.free.len()));
-    }
-
-    /// A free place, as its last tenant left it.
-    pub(super) fn take(&mut self) -> (usize, &mut T) {
-        let index = self.free.pop().map_or(self.places.len(), |index| index as usize);
-        if index == self.places.len() {
-            self.places.push(T::default());
-        }
-        (index, &mut self.places[index])
-    }
-
-    pub(super) fn give_back(&mut self, index: usize) {
-        self.free.push(index as u32);
-    }
-
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
-        self.places.get_mut(index)
-    }
 }
 
 thread_local! {
@@ -86,40 +50,40 @@ thread_local! {
 
 pub(super) struct Reactor {
     epoll: OwnedFd,
-    doorbell: Arc<Doorbell>,
+    event_fd: Arc<EventFd>,
     events: RefCell<Vec<epoll::Event>>,
-    entries: RefCell<Places<Entry>>,
-    pub(super) alarms: RefCell<Places<Alarm>>,
-    /// The first of the alarms; none may be later than this says, some may have been put off.
-    next_alarm: Cell<Option<Instant>>,
+    entries: RefCell<Slab<Entry>>,
+    pub(super) timers: RefCell<Slab<TimerEntry>>,
+    /// First of the deadlines that have not fired.
+    next_deadline: Cell<Option<Instant>>,
     now: Cell<Instant>,
 }
 
 impl Reactor {
     fn new() -> Result<Self, Errno> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let doorbell = Doorbell::new()?;
+        let event_fd = EventFd::new()?;
         epoll::add(
             &epoll,
-            doorbell.descriptor(),
-            epoll::EventData::new_u64(DOORBELL),
+            event_fd.descriptor(),
+            epoll::EventData::new_u64(EVENT_FD),
             epoll::EventFlags::IN,
         )?;
         Ok(Self {
             epoll,
-            doorbell: Arc::new(doorbell),
+            event_fd: Arc::new(event_fd),
             events: RefCell::new(Vec::with_capacity(EVENTS)),
-            entries: RefCell::new(Places::new()),
-            alarms: RefCell::new(Places::new()),
-            next_alarm: Cell::new(None),
+            entries: RefCell::new(Slab::new()),
+            timers: RefCell::new(Slab::new()),
+            next_deadline: Cell::new(None),
             now: Cell::new(Instant::now()),
         })
     }
 
-    /// That of this thread.
+    /// The reactor of this thread, made on first use.
     ///
     /// # Errors
-    /// The system has no descriptors left for it.
+    /// The system has no descriptors left.
     pub(super) fn of_this_thread() -> io::Result<Rc<Self>> {
         REACTOR.with(|cell| {
             if let Some(reactor) = cell.get() {
@@ -130,96 +94,103 @@ impl Reactor {
         })
     }
 
-    pub(super) fn doorbell(&self) -> &Arc<Doorbell> {
-        &self.doorbell
+    pub(super) fn event_fd(&self) -> &Arc<EventFd> {
+        &self.event_fd
     }
 
-    /// Makes room for so many descriptors, so that none of them takes memory when it comes.
+    /// Makes room for this many descriptors, so that registering one allocates nothing.
     pub(super) fn reserve(&self, descriptors: usize) {
         self.entries.borrow_mut().reserve(descriptors);
     }
 
-    /// When the loop last woke.
+    /// Time at which the loop last woke.
     pub(super) fn now(&self) -> Instant {
         self.now.get()
     }
 
-    /// Listens to a descriptor for good, edge by edge: the kernel tells once of each change, and what it
-    /// told is kept in the entry until somebody finds it used up. So nothing has to be said to the
-    /// kernel when a task waits for something else, or for nothing.
+    /// Registers a descriptor once, edge-triggered: the kernel reports each change once, and the entry
+    /// keeps it until a read or write finds it used up. So a task that waits for something else, or for
+    /// nothing, costs no system call.
     ///
     /// # Errors
     /// Those of epoll_ctl(2).
     pub(super) fn register(&self, descriptor: impl AsFd) -> Result<usize, Errno> {
         use epoll::EventFlags;
         let mut entries = self.entries.borrow_mut();
-        let (index, entry) = entries.take();
+        let (index, entry) = entries.insert();
         *entry = Entry { generation: entry.generation, writable: true, ..Entry::default() };
-        let name = epoll::EventData::new_u64(u64::from(entry.generation) << 32 | index as u64);
+        let key = epoll::EventData::new_u64(u64::from(entry.generation) << 32 | index as u64);
         let wanted = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        // The kernel that refuses has not learnt the name, which is the next one's then.
-        epoll::add(&self.epoll, descriptor, name, wanted).inspect_err(|_| entries.give_back(index))?;
+        // After a refusal the kernel does not know the key, so the next descriptor may use it.
+        epoll::add(&self.epoll, descriptor, key, wanted).inspect_err(|_| entries.remove(index))?;
         Ok(index)
     }
 
-    /// Forgets a descriptor that is about to be closed, which takes it out of the kernel's list: at once,
-    /// unless another process still has it, as a child has until it begins its own program.
-    pub(super) fn forget(&self, index: usize) {
+    /// Frees the entry of a descriptor that is about to be closed, which removes it from the kernel's list:
+    /// at once, unless another process holds it, as a child does until it executes its own program.
+    pub(super) fn deregister(&self, index: usize) {
         let mut entries = self.entries.borrow_mut();
         if let Some(entry) = entries.get_mut(index) {
             entry.generation = entry.generation.wrapping_add(1);
             entry.waker = None;
         }
-        entries.give_back(index);
+        entries.remove(index);
     }
 
-    /// Looks at what is known of a descriptor, or changes it.
-    pub(super) fn with<R>(&self, index: usize, look: impl FnOnce(&mut Entry) -> R) -> Option<R> {
-        self.entries.borrow_mut().get_mut(index).map(look)
+    /// Reads or changes the entry of a descriptor.
+    pub(super) fn with<R>(&self, index: usize, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        self.entries.borrow_mut().get_mut(index).map(change)
     }
 
-    /// An alarm is due then: the loop may not sleep past it.
-    pub(super) fn note_alarm(&self, deadline: Instant) {
-        if self.next_alarm.get().is_none_or(|next| deadline < next) {
-            self.next_alarm.set(Some(deadline));
+    /// Sets or clears a deadline.
+    pub(super) fn set_timer(&self, index: usize, deadline: Option<Instant>) {
+        let mut timers = self.timers.borrow_mut();
+        let Some(timer) = timers.get_mut(index) else { return };
+        let before = core::mem::replace(&mut timer.deadline, deadline);
+        let next = self.next_deadline.get();
+        if deadline.is_some() && (next.is_none() || deadline < next) {
+            self.next_deadline.set(deadline);
+        } else if before.is_some() && before == next {
+            // The loop is not to wake for a deadline that was put off.
+            self.next_deadline.set(timers.iter().filter_map(|timer| timer.deadline).min());
         }
     }
 
-    /// Waits until something happens, at most until the next alarm, and not at all when `is_ready` says
-    /// that something has; then wakes everybody whom it concerns.
+    /// Waits for events, at most until the next deadline, and not at all when `is_ready` returns that a
+    /// task is woken already; then wakes the affected tasks.
     ///
     /// # Errors
-    /// Those of epoll_wait(2), but for a signal that came in between.
-    pub(super) fn turn(&self, is_ready: impl Fn() -> bool) -> Result<(), Errno> {
+    /// Those of epoll_wait(2), but for `EINTR`.
+    pub(super) fn wait(&self, is_ready: impl Fn() -> bool) -> Result<(), Errno> {
         let mut events = self.events.borrow_mut();
         events.clear();
-        self.doorbell.lie_down();
+        self.event_fd.prepare_sleep();
         let timeout = if is_ready() {
             Some(Timespec::default())
         } else {
-            self.next_alarm.get().map(|next| timespec(next.saturating_duration_since(self.now.get())))
+            self.next_deadline.get().map(|next| timespec(next.saturating_duration_since(self.now.get())))
         };
         let waited = epoll::wait(&self.epoll, spare_capacity(&mut *events), timeout.as_ref());
-        self.doorbell.get_up();
+        self.event_fd.finish_sleep();
         self.now.set(Instant::now());
         match waited {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
         for event in events.iter() {
-            let name = event.data.u64();
-            if name == DOORBELL {
-                self.doorbell.answer();
+            let key = event.data.u64();
+            if key == EVENT_FD {
+                self.event_fd.drain();
                 continue;
             }
-            self.tell((name & u64::from(u32::MAX)) as usize, (name >> 32) as u32, event.flags);
+            self.set_ready((key & u64::from(u32::MAX)) as usize, (key >> 32) as u32, event.flags);
         }
         drop(events);
-        self.ring_alarms();
+        self.fire_timers();
         Ok(())
     }
 
-    fn tell(&self, index: usize, generation: u32, flags: epoll::EventFlags) {
+    fn set_ready(&self, index: usize, generation: u32, flags: epoll::EventFlags) {
         use epoll::EventFlags;
         let mut entries = self.entries.borrow_mut();
         let Some(entry) = entries.get_mut(index).filter(|entry| entry.generation == generation) else {
@@ -234,18 +205,18 @@ impl Reactor {
         }
     }
 
-    fn ring_alarms(&self) {
+    fn fire_timers(&self) {
         let now = self.now.get();
-        if self.next_alarm.get().is_none_or(|next| now < next) {
+        if self.next_deadline.get().is_none_or(|next| now < next) {
             return;
         }
-        let alarms = self.alarms.borrow();
+        let timers = self.timers.borrow();
         let mut next: Option<Instant> = None;
-        for alarm in &alarms.places {
-            match alarm.deadline {
-                // Told once; the task finds it due whenever it looks.
+        for timer in timers.iter() {
+            match timer.deadline {
+                // Woken once; the task finds the timer due whenever it polls it.
                 Some(deadline) if deadline <= now => {
-                    if let Some(waker) = &alarm.waker {
+                    if let Some(waker) = &timer.waker {
                         waker.wake_by_ref();
                     }
                 }
@@ -253,7 +224,7 @@ impl Reactor {
                 None => {}
             }
         }
-        self.next_alarm.set(next);
+        self.next_deadline.set(next);
     }
 }
 
@@ -263,19 +234,19 @@ impl core::fmt::Debug for Reactor {
     }
 }
 
-/// The time to wait, in whole milliseconds, rounded up: waking early would mean waking twice.
+/// A time to wait, in whole milliseconds, rounded up: waking early would mean waking twice.
 fn timespec(time: Duration) -> Timespec {
     let (mut seconds, mut ms) = (time.as_secs(), time.subsec_nanos().div_ceil(1_000_000));
     if ms == 1000 {
         (seconds, ms) = (seconds.saturating_add(1), 0);
     }
-    // What epoll_wait(2) takes is an int of milliseconds.
+    // epoll_wait(2) accepts an int of milliseconds.
     let seconds = seconds.min(i32::MAX as u64 / 1000 - 1);
     Timespec { tv_sec: seconds as _, tv_nsec: (ms * 1_000_000) as _ }
 }
 
-/// When the loop of this thread last woke: the time of everything that happens in one turn. Where there
-/// is no loop, the time of the call.
+/// Time at which the loop of this thread last woke: everything until its next wait happens at this time.
+/// On a thread without a loop, the time of the call.
 pub fn now() -> Instant {
     REACTOR.with(|cell| cell.get().map_or_else(Instant::now, |reactor| reactor.now()))
 }
@@ -298,15 +269,7 @@ mod tests {
         assert_eq!(timespec(Duration::MAX).tv_sec, i64::from(i32::MAX) / 1000 - 1);
     }
 
-    #[test]
-    fn places_are_used_again() {
-        let mut places = Places::<Alarm>::new();
-        assert_eq!((places.take().0, places.take().0), (0, 1));
-        places.give_back(0);
-        assert_eq!((places.take().0, places.take().0), (0, 2));
-    }
-
-    /// Counts how often it is woken.
+    /// Number of wake-ups.
     #[derive(Default)]
     struct Woken(AtomicUsize);
 
@@ -316,7 +279,7 @@ mod tests {
         }
     }
 
-    /// Registers `descriptor`, and counts what is told of it.
+    /// Registers `descriptor`, with a waker that counts.
     fn watched(reactor: &Reactor, descriptor: &UnixStream) -> (usize, Arc<Woken>) {
         let (index, woken) = (reactor.register(descriptor).unwrap(), Arc::new(Woken::default()));
         let waker = Waker::from(Arc::clone(&woken));
@@ -325,38 +288,38 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_says_of_an_earlier_tenant_reaches_nobody() {
+    fn late_event_of_an_earlier_descriptor_wakes_nobody() {
         let reactor = Reactor::new().unwrap();
         let (mut near, far) = UnixStream::pair().unwrap();
         let (index, woken) = watched(&reactor, &far);
-        reactor.turn(|| true).unwrap();
+        reactor.wait(|| true).unwrap();
         assert_eq!(woken.0.load(Ordering::SeqCst), 1, "there is room to write");
-        reactor.forget(index);
-        // Somebody else has it open yet, so the kernel goes on speaking of it.
+        reactor.deregister(index);
+        // It is still open, so the kernel goes on reporting events of it.
         let (_other_near, other) = UnixStream::pair().unwrap();
         let (other_index, other_woken) = watched(&reactor, &other);
         assert_eq!(other_index, index);
-        reactor.turn(|| true).unwrap();
+        reactor.wait(|| true).unwrap();
         assert_eq!(other_woken.0.load(Ordering::SeqCst), 1, "there is room to write");
         near.write_all(b"late").unwrap();
         drop(near);
-        reactor.turn(|| true).unwrap();
-        assert_eq!(reactor.events.borrow().len(), 1, "the kernel has said something");
+        reactor.wait(|| true).unwrap();
+        assert_eq!(reactor.events.borrow().len(), 1, "the late event");
         assert_eq!(other_woken.0.load(Ordering::SeqCst), 1);
-        let is_misled = |entry: &mut Entry| entry.readable || entry.ended;
-        assert_eq!(reactor.with(other_index, is_misled), Some(false));
+        let is_changed = |entry: &mut Entry| entry.readable || entry.ended;
+        assert_eq!(reactor.with(other_index, is_changed), Some(false));
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
     }
 
     #[test]
-    fn a_descriptor_that_the_kernel_refuses_takes_no_place() {
+    fn descriptor_that_the_kernel_refuses_uses_no_entry() {
         let reactor = Reactor::new().unwrap();
         let (near, far) = UnixStream::pair().unwrap();
         assert_eq!(reactor.register(&far), Ok(0));
-        assert_eq!(reactor.register(&far), Err(Errno::EXIST), "it is watched already");
+        assert_eq!(reactor.register(&far), Err(Errno::EXIST), "registered already");
         let (index, woken) = watched(&reactor, &near);
         assert_eq!(index, 1);
-        reactor.turn(|| true).unwrap();
+        reactor.wait(|| true).unwrap();
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
     }
 }

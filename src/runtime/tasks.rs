@@ -1,96 +1,114 @@
-//! A fixed table of tasks that never end.
+//! The tasks of the server, and the loop that polls them.
 
 use core::future::Future;
-use core::pin::Pin;
+use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicUsize, Ordering};
-use core::task::{Context, Waker};
+use core::task::{Context, Poll, Waker};
+use std::io;
 use std::sync::Arc;
 use std::task::Wake;
 
-use super::doorbell::Doorbell;
+use super::event_fd::EventFd;
 use super::reactor::Reactor;
 
 const BITS: usize = usize::BITS as usize;
 
 /// Memory of one task beside its future.
-pub const TASK_BYTES: usize = size_of::<Task>() + size_of::<Bit>() + 2 * size_of::<usize>();
+pub const TASK_BYTES: usize = size_of::<Task>() + size_of::<TaskWaker>() + 2 * size_of::<usize>();
 
-/// Tasks, each with a place of its own. Waking one sets a bit and takes no memory.
+/// Every place in the table is taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Full;
+
+impl From<Full> for io::Error {
+    fn from(_: Full) -> Self {
+        Self::other("the table of tasks is too small")
+    }
+}
+
+/// A fixed table of tasks. Waking one sets a bit and allocates nothing.
 ///
-/// They are polled by [`block_on`](fn@super::block_on), in turn, one poll for every time they were woken
-/// at least once.
+/// [`block_on`] polls them in turn, once for any number of wake-ups since the last poll.
 pub struct Tasks {
     tasks: Vec<Task>,
-    ready: Arc<Ready>,
+    capacity: usize,
+    woken: Arc<Woken>,
 }
 
 struct Task {
-    /// `None`: it has ended.
+    /// `None`: the task has ended.
     future: Option<Pin<Box<dyn Future<Output = ()>>>>,
     waker: Waker,
 }
 
-/// Which tasks were woken, a bit each.
+/// Woken tasks, a bit each. The bit behind those of the table is that of the main future.
 #[derive(Debug)]
-struct Ready {
+struct Woken {
     words: Box<[AtomicUsize]>,
-    doorbell: Option<Arc<Doorbell>>,
+    event_fd: Option<Arc<EventFd>>,
 }
 
-/// Wakes one task.
-struct Bit {
-    ready: Arc<Ready>,
+struct TaskWaker {
+    woken: Arc<Woken>,
     index: usize,
 }
 
-impl Wake for Bit {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if let Some(word) = self.ready.words.get(self.index / BITS) {
+        if let Some(word) = self.woken.words.get(self.index / BITS) {
             word.fetch_or(1 << (self.index % BITS), Ordering::SeqCst);
         }
-        if let Some(doorbell) = &self.ready.doorbell {
-            doorbell.ring();
+        if let Some(event_fd) = &self.woken.event_fd {
+            event_fd.wake();
         }
     }
 }
 
 impl Tasks {
-    /// Room for so many tasks, and for a descriptor of each.
+    /// Room for `capacity` tasks, and for a descriptor of each.
     pub fn new(capacity: usize) -> Self {
-        let words = (0..capacity.div_ceil(BITS)).map(|_| AtomicUsize::new(0)).collect();
-        // Without a reactor nothing can be waited for, which is what `block_on` will say.
+        let words = (0..(capacity + 1).div_ceil(BITS)).map(|_| AtomicUsize::new(0)).collect();
+        // Without a reactor nothing can be waited for: `block_on` returns that error.
         let reactor = Reactor::of_this_thread().ok();
         if let Some(reactor) = &reactor {
             reactor.reserve(capacity);
         }
-        let doorbell = reactor.map(|reactor| Arc::clone(reactor.doorbell()));
-        Self { tasks: Vec::with_capacity(capacity), ready: Arc::new(Ready { words, doorbell }) }
+        let event_fd = reactor.map(|reactor| Arc::clone(reactor.event_fd()));
+        Self { tasks: Vec::with_capacity(capacity), capacity, woken: Arc::new(Woken { words, event_fd }) }
     }
 
-    /// Adds a task, to be polled for the first time by `block_on`. `false`: the table is full.
-    pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> bool {
+    /// Adds a task, which [`block_on`] polls for the first time.
+    ///
+    /// # Errors
+    /// The table is full.
+    pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> Result<(), Full> {
         let index = self.tasks.len();
-        if index == self.tasks.capacity() || index >= self.ready.words.len() * BITS {
-            return false;
+        if index == self.capacity {
+            return Err(Full);
         }
-        let waker = Waker::from(Arc::new(Bit { ready: Arc::clone(&self.ready), index }));
+        let waker = self.waker(index);
         waker.wake_by_ref();
         self.tasks.push(Task { future: Some(Box::pin(future)), waker });
-        true
+        Ok(())
     }
 
-    pub(super) fn is_ready(&self) -> bool {
-        self.ready.words.iter().any(|word| word.load(Ordering::SeqCst) != 0)
+    fn waker(&self, index: usize) -> Waker {
+        Waker::from(Arc::new(TaskWaker { woken: Arc::clone(&self.woken), index }))
     }
 
-    /// Polls each task that has been woken, once.
-    pub(super) fn poll(&mut self) {
-        for (number, word) in self.ready.words.iter().enumerate() {
-            // A load first: most words are empty, and a swap is dear.
+    fn is_woken(&self) -> bool {
+        self.woken.words.iter().any(|word| word.load(Ordering::SeqCst) != 0)
+    }
+
+    /// Polls each woken task once. Returns whether the main future is woken too.
+    fn poll(&mut self) -> bool {
+        let mut main_is_woken = false;
+        for (number, word) in self.woken.words.iter().enumerate() {
+            // Most words are empty, and a load costs less than a swap.
             if word.load(Ordering::SeqCst) == 0 {
                 continue;
             }
@@ -98,6 +116,7 @@ impl Tasks {
             while bits != 0 {
                 let index = number * BITS + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
+                main_is_woken |= index == self.capacity;
                 let Some(task) = self.tasks.get_mut(index) else { continue };
                 let Some(future) = &mut task.future else { continue };
                 if future.as_mut().poll(&mut Context::from_waker(&task.waker)).is_ready() {
@@ -105,12 +124,32 @@ impl Tasks {
                 }
             }
         }
+        main_is_woken
+    }
+}
+
+/// Runs `tasks` and `main` until `main` is done, and returns its output.
+///
+/// # Errors
+/// This thread has no reactor and none can be made, or the system refuses to wait.
+pub fn block_on<F: Future>(tasks: &mut Tasks, main: F) -> io::Result<F::Output> {
+    let reactor = Reactor::of_this_thread()?;
+    let waker = tasks.waker(tasks.capacity);
+    waker.wake_by_ref();
+    let mut main = pin!(main);
+    loop {
+        if tasks.poll()
+            && let Poll::Ready(output) = main.as_mut().poll(&mut Context::from_waker(&waker))
+        {
+            return Ok(output);
+        }
+        reactor.wait(|| tasks.is_woken())?;
     }
 }
 
 impl core::fmt::Debug for Tasks {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Tasks").field("tasks", &self.tasks.len()).field("ready", &self.ready).finish()
+        f.debug_struct("Tasks").field("tasks", &self.tasks.len()).field("woken", &self.woken).finish()
     }
 }
 
@@ -123,37 +162,37 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::runtime::block_on;
 
     #[test]
-    fn table_takes_its_tasks_and_no_more() {
+    fn table_holds_its_capacity_and_no_more() {
         let mut tasks = Tasks::new(2);
-        assert!(tasks.spawn(async {}));
-        assert!(tasks.spawn(async {}));
-        assert!(!tasks.spawn(async {}));
-        assert!(!Tasks::new(0).spawn(async {}));
+        assert_eq!(tasks.spawn(async {}), Ok(()));
+        assert_eq!(tasks.spawn(async {}), Ok(()));
+        assert_eq!(tasks.spawn(async {}), Err(Full));
+        assert_eq!(Tasks::new(0).spawn(async {}), Err(Full));
     }
 
     #[test]
-    fn each_woken_task_is_polled_once_a_turn() {
+    fn each_woken_task_is_polled_once() {
         let polls: Rc<[Cell<u32>; 70]> = Rc::new(core::array::from_fn(|_| Cell::new(0)));
         let mut tasks = Tasks::new(polls.len());
         for index in 0..polls.len() {
             let polls = Rc::clone(&polls);
-            tasks.spawn(poll_fn(move |context| {
+            let task = poll_fn(move |context| {
                 polls[index].set(polls[index].get() + 1);
-                // The last one is never content.
+                // The last task wakes itself.
                 if index == 69 {
                     context.waker().wake_by_ref();
                 }
                 Poll::Pending
-            }));
+            });
+            tasks.spawn(task).unwrap();
         }
         tasks.poll();
         tasks.poll();
         assert!(polls[..69].iter().all(|polls| polls.get() == 1));
         assert_eq!(polls[69].get(), 2);
-        assert!(tasks.is_ready());
+        assert!(tasks.is_woken());
     }
 
     #[test]
@@ -162,11 +201,13 @@ mod tests {
         let (sender, receiver) = std::sync::mpsc::channel();
         let woken = Rc::new(Cell::new(0));
         let count = Rc::clone(&woken);
-        tasks.spawn(poll_fn(move |context| {
-            let _ = sender.send(context.waker().clone());
+        let task = poll_fn(move |context| {
+            // The second one finds no receiver any more.
+            sender.send(context.waker().clone()).ok();
             count.set(count.get() + 1);
             Poll::<()>::Pending
-        }));
+        });
+        tasks.spawn(task).unwrap();
         let waking = std::thread::spawn(move || {
             let waker: Waker = receiver.recv().unwrap();
             std::thread::sleep(std::time::Duration::from_millis(30));

@@ -1,4 +1,4 @@
-//! A time that a task waits for.
+//! Deadlines of tasks.
 
 use core::future::poll_fn;
 use core::task::{Context, Poll};
@@ -6,52 +6,60 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::notify::register;
 use super::reactor::Reactor;
 
-/// An alarm clock of one task; made once and set as often as wanted, without taking memory.
+/// Deadline of one task; made once, and set as often as needed without an allocation.
 #[derive(Debug)]
 pub struct Timer {
     reactor: Rc<Reactor>,
-    alarm: usize,
+    entry: usize,
 }
 
 impl Timer {
-    /// One that is not set.
+    /// A timer without a deadline.
     ///
     /// # Errors
-    /// This thread has no reactor, and the system has no descriptors left for one.
+    /// This thread has no reactor, and the system has no descriptors left.
     pub fn new() -> io::Result<Self> {
         let reactor = Reactor::of_this_thread()?;
-        let (alarm, _) = reactor.alarms.borrow_mut().take();
-        Ok(Self { reactor, alarm })
+        let (entry, _) = reactor.timers.borrow_mut().insert();
+        Ok(Self { reactor, entry })
     }
 
-    /// Sets when it goes off, or that it does not. It is no more exact than the loop's turns are short.
+    /// Sets the deadline, or none. The task is woken at the first wake-up of the loop that is not before it.
     pub fn set(&self, deadline: Option<Instant>) {
-        if let Some(alarm) = self.reactor.alarms.borrow_mut().get_mut(self.alarm) {
-            alarm.deadline = deadline;
+        self.reactor.set_timer(self.entry, deadline);
+    }
+
+    /// Whether the deadline has passed; the timer has none then.
+    pub fn take_expired(&self) -> bool {
+        let mut timers = self.reactor.timers.borrow_mut();
+        let Some(timer) = timers.get_mut(self.entry) else { return false };
+        let is_expired = timer.deadline.is_some_and(|deadline| deadline <= self.reactor.now());
+        if is_expired {
+            timer.deadline = None;
         }
-        if let Some(deadline) = deadline {
-            self.reactor.note_alarm(deadline);
+        is_expired
+    }
+
+    /// Registers this task for the deadline, in place of the one before.
+    pub fn listen(&self, context: &Context<'_>) {
+        if let Some(timer) = self.reactor.timers.borrow_mut().get_mut(self.entry) {
+            register(&mut timer.waker, context);
         }
     }
 
-    /// Ready once when it has gone off; it is not set then.
+    /// Ready, once, when the deadline has passed; else this task is woken when it has.
     pub fn poll(&self, context: &Context<'_>) -> Poll<()> {
-        let mut alarms = self.reactor.alarms.borrow_mut();
-        let Some(alarm) = alarms.get_mut(self.alarm) else { return Poll::Pending };
-        if alarm.deadline.is_some_and(|deadline| deadline <= self.reactor.now()) {
-            alarm.deadline = None;
+        if self.take_expired() {
             return Poll::Ready(());
         }
-        match &mut alarm.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
+        self.listen(context);
         Poll::Pending
     }
 
-    /// Waits for so long, counted from the present turn of the loop.
+    /// Waits for `time`, counted from the last wake-up of the loop.
     pub async fn after(&self, time: Duration) {
         self.set(self.reactor.now().checked_add(time));
         poll_fn(|context| self.poll(context)).await;
@@ -60,11 +68,12 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        let mut alarms = self.reactor.alarms.borrow_mut();
-        if let Some(alarm) = alarms.get_mut(self.alarm) {
-            *alarm = Default::default();
+        self.set(None);
+        let mut timers = self.reactor.timers.borrow_mut();
+        if let Some(timer) = timers.get_mut(self.entry) {
+            timer.waker = None;
         }
-        alarms.give_back(self.alarm);
+        timers.remove(self.entry);
     }
 }
 
@@ -74,30 +83,30 @@ mod tests {
     use crate::runtime::{Tasks, block_on};
 
     #[test]
-    fn goes_off_in_order_and_not_early() {
+    fn timers_fire_in_order_and_not_early() {
         let start = Instant::now();
         let (short, long) = (Timer::new().unwrap(), Timer::new().unwrap());
-        let told = std::cell::RefCell::new(Vec::new());
+        let fired = std::cell::RefCell::new(Vec::new());
         let wait = async |timer: &Timer, ms: u64| {
             timer.after(Duration::from_millis(ms)).await;
-            told.borrow_mut().push(ms);
+            fired.borrow_mut().push(ms);
         };
         let both = smol::future::zip(wait(&long, 60), wait(&short, 20));
         block_on(&mut Tasks::new(0), both).unwrap();
-        assert_eq!(*told.borrow(), [20, 60]);
-        // The loop's time is that of its last turn, which was before the start.
+        assert_eq!(*fired.borrow(), [20, 60]);
+        // The loop counts from its last wake-up, which was before the start.
         assert!(start.elapsed() >= Duration::from_millis(50), "{:?}", start.elapsed());
     }
 
     #[test]
-    fn one_that_is_put_off_or_switched_off_is_silent() {
+    fn timer_without_a_deadline_does_not_fire() {
         let timer = Timer::new().unwrap();
         let other = Timer::new().unwrap();
         timer.set(Some(Instant::now()));
         timer.set(None);
         let silent = async {
             poll_fn(|context| timer.poll(context)).await;
-            "rang"
+            "fired"
         };
         let end = async {
             other.after(Duration::from_millis(30)).await;

@@ -1,39 +1,86 @@
-//! Where the network, the system and the core meet.
+//! The sans-IO server joined with the system and the sockets.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::system::System;
 use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict};
 use crate::connection::{End, Server, SlotId, State};
-use crate::log::RateLimit;
-use crate::net::{Bell, Endpoint, Ports, Read, Write};
-use crate::runtime;
+use crate::log::{LOG_WINDOW, RateLimit};
+use crate::net::{ConnectionTable, Endpoint};
+use crate::runtime::{self, Notify, Timer, UPKEEP_DELAY};
 use crate::service::LastExit;
 use crate::sys::password::{PasswordResult, PasswordWorker};
-use crate::sys::{Clock, Notify, Processes, log_files};
+use crate::sys::{Clock, Processes, SdNotify, log_files};
 use crate::{debug, info};
 
-/// The server in a cell. Every method borrows it for one call and lets go before anything waits.
+/// The server, and everything that a step of it may change. A task borrows it for one step and never across
+/// an await.
 pub(super) struct Core {
-    inside: RefCell<Inside>,
-    clock: Clock,
-    /// The loop's time, and what it is on our clock: the same for all that happens in one turn.
-    time: Cell<(Instant, Duration)>,
-    notify: Rc<Notify>,
-    ports: Rc<Ports>,
-}
-
-struct Inside {
     server: Server,
     system: System,
-    told: Counters,
-    told_of: RateLimit,
+    clock: Clock,
+    connections: Rc<ConnectionTable>,
+    sd_notify: Rc<SdNotify>,
+    upkeep: Upkeep,
+    counter_log: CounterLog,
+    log_limit: RateLimit,
+    /// Notified when nothing is left to wait for after [`shutdown`](Self::shutdown).
+    down: Rc<Notify>,
+}
+
+/// Time of the next [`Core::upkeep`].
+struct Upkeep {
+    timer: Rc<Timer>,
+    due: Option<Duration>,
+    /// There was a step since the last upkeep, so the next one is due within `UPKEEP_DELAY`.
+    is_soon: bool,
+}
+
+impl Upkeep {
+    /// Sets the time of the next upkeep at the end of one.
+    fn schedule(&mut self, due: Option<Duration>, clock: &Clock) {
+        self.is_soon = false;
+        self.due = due;
+        self.timer.set(due.map(|due| clock.instant(due)));
+    }
+
+    /// Sets it after the first step since the last one.
+    #[cold]
+    fn schedule_soon(&mut self, now: Duration, clock: &Clock) {
+        let soon = now + UPKEEP_DELAY;
+        if self.due.is_none_or(|due| soon < due) {
+            self.schedule(Some(soon), clock);
+        }
+        self.is_soon = true;
+    }
+}
+
+/// The counters as they were logged last.
+#[derive(Default)]
+struct CounterLog {
+    logged: Counters,
+    next: Duration,
+}
+
+impl CounterLog {
+    /// Logs the counters after a refusal, not too often. Returns when to call again.
+    fn update(&mut self, counters: &Counters, now: Duration) -> Option<Duration> {
+        if counters.refusals() == self.logged.refusals() {
+            return None;
+        }
+        if now < self.next {
+            return Some(self.next);
+        }
+        debug!("so far {}", counters);
+        self.logged = *counters;
+        self.next = now + LOG_WINDOW;
+        None
+    }
 }
 
 impl Core {
@@ -41,163 +88,205 @@ impl Core {
         server: Server,
         system: System,
         clock: Clock,
-        notify: Rc<Notify>,
-        ports: Rc<Ports>,
+        connections: Rc<ConnectionTable>,
+        sd_notify: Rc<SdNotify>,
+        timer: Rc<Timer>,
     ) -> Self {
-        let inside = Inside { server, system, told: Counters::default(), told_of: RateLimit::default() };
-        let time = Cell::new((runtime::now(), clock.now()));
-        Self { inside: RefCell::new(inside), clock, time, notify, ports }
-    }
-
-    fn time(&self) -> Duration {
-        let moment = runtime::now();
-        let (known, time) = self.time.get();
-        if moment == known {
-            return time;
+        Self {
+            server,
+            system,
+            clock,
+            connections,
+            sd_notify,
+            upkeep: Upkeep { timer, due: None, is_soon: false },
+            counter_log: CounterLog::default(),
+            log_limit: RateLimit::default(),
+            down: Rc::default(),
         }
-        let time = self.clock.at(moment);
-        self.time.set((moment, time));
-        time
     }
 
-    /// Runs `step` on the server, then wakes the slots that it left something for.
-    fn with<R>(&self, step: impl FnOnce(&mut Server, &mut System, Duration) -> R) -> R {
-        let mut inside = self.inside.borrow_mut();
-        let Inside { server, system, .. } = &mut *inside;
-        let result = step(server, system, self.time());
-        server.take_wakes(|index| self.ports.wake(index));
-        result
+    /// Starts the enabled services.
+    pub(super) fn start(&mut self) {
+        let now = self.now();
+        self.server.start(now, &mut self.system);
+        self.finish_step(now);
     }
 
-    pub(super) fn start(&self) {
-        self.with(|server, system, now| server.start(now, system));
+    /// Closes the connections and stops the services. Returns what is notified at the end of that.
+    pub(super) fn shutdown(&mut self) -> Rc<Notify> {
+        let now = self.now();
+        self.server.shutdown(now, &mut self.system);
+        self.system.processes().kill_commands();
+        self.finish_step(now);
+        Rc::clone(&self.down)
     }
 
-    pub(super) fn shutdown(&self) {
-        self.with(|server, system, now| {
-            server.shutdown(now, system);
-            system.processes().kill_commands();
-        });
-    }
-
-    pub(super) fn is_down(&self) -> bool {
-        self.inside.borrow().server.is_down()
-    }
-
-    pub(super) fn kill_rest(&self) {
-        self.with(|server, system, _| server.kill_services(system));
+    /// Kills the services that are left.
+    pub(super) fn kill_rest(&mut self) {
+        self.server.kill_services(&mut self.system);
     }
 
     pub(super) fn log_counters(&self) {
-        info!("served {}", self.inside.borrow().server.counters());
+        info!("served {}", self.server.counters());
     }
 
-    /// Takes note of every child that has ended.
-    pub(super) fn reap(&self) {
-        let processes = Rc::clone(self.inside.borrow().system.processes());
+    /// Handles every child that has ended.
+    pub(super) fn reap(&mut self) {
+        let now = self.now();
+        let processes = Rc::clone(self.system.processes());
         while let Some((pid, exit)) = processes.reap() {
             if !processes.handle_exit(pid, exit) {
-                self.with(|server, system, now| server.handle_exit(pid, exit, now, system));
+                self.server.handle_exit(pid, exit, now, &mut self.system);
             }
+        }
+        self.finish_step(now);
+    }
+
+    /// Does everything that is due, and sets the timer to what is due next.
+    fn run_upkeep(&mut self) {
+        let now = self.now();
+        if self.system.processes().is_reaping() {
+            self.reap();
+        }
+        self.server.handle_timeout(now, &mut self.system);
+        self.finish_step(now);
+        let is_releasing = self.server.release_idle();
+        // A server that does not come this far falls silent.
+        self.sd_notify.handle_timeout(now);
+        let counters = self.counter_log.update(self.server.counters(), now);
+        log_files::flush(now);
+        let soon = now + UPKEEP_DELAY;
+        let unfinished = is_releasing || self.system.processes().is_reaping();
+        let due = [
+            self.server.poll_timeout(),
+            self.sd_notify.poll_timeout(),
+            counters,
+            log_files::poll_timeout().map(|due| due.max(soon)),
+            unfinished.then_some(soon),
+        ];
+        self.upkeep.schedule(due.into_iter().flatten().min(), &self.clock);
+    }
+
+    /// Follows every step of the server: wakes the tasks of the connections that it left something for, and
+    /// has deadlines looked through. All are later than `UPKEEP_DELAY` when they are set, so none is missed.
+    fn finish_step(&mut self, now: Duration) {
+        while let Some(slot) = self.server.next_wake() {
+            self.connections.wake(slot);
+        }
+        if !self.upkeep.is_soon {
+            self.upkeep.schedule_soon(now, &self.clock);
+        }
+        if self.server.is_down() {
+            self.down.notify();
         }
     }
 }
 
 impl Endpoint for Core {
     fn now(&self) -> Duration {
-        self.time()
+        self.clock.at(runtime::now())
     }
 
-    fn claim(&self, peer: SocketAddr) -> Option<SlotId> {
-        self.with(|server, _, now| server.claim(peer.ip(), now))
+    fn claim(&mut self, peer: SocketAddr, now: Duration) -> Option<SlotId> {
+        let claimed = self.server.claim(peer.ip(), now);
+        self.finish_step(now);
+        claimed
     }
 
-    fn evict_idle(&self) {
-        self.with(|server, _, now| server.evict_idle(now));
+    fn evict_idle(&mut self, now: Duration) {
+        self.server.evict_idle(now);
+        self.finish_step(now);
     }
 
-    fn release(&self, id: SlotId) {
-        self.with(|server, _, _| server.release(id));
+    fn release(&mut self, id: SlotId, now: Duration) {
+        self.server.release(id);
+        self.finish_step(now);
     }
 
     fn state(&self, id: SlotId) -> State {
-        self.inside.borrow().server.state(id)
+        self.server.state(id)
     }
 
-    fn receive(&self, id: SlotId, read: &mut Read<'_>) -> io::Result<(usize, State)> {
-        self.with(|server, system, now| {
-            let count = server.receive(id, read, now, system)?;
-            Ok((count, server.state(id)))
-        })
+    fn receive_space(&mut self, id: SlotId) -> &mut [u8] {
+        self.server.receive_space(id)
     }
 
-    fn send(&self, id: SlotId, write: &mut Write<'_>) -> io::Result<(usize, State)> {
-        self.with(|server, system, now| {
-            let count = server.send(id, write, now, system)?;
-            Ok((count, server.state(id)))
-        })
+    fn received(&mut self, id: SlotId, count: usize, now: Duration) -> State {
+        let state = self.server.received(id, count, now, &mut self.system);
+        self.finish_step(now);
+        state
     }
 
-    fn handle_end(&self, id: SlotId, end: End) {
-        self.with(|server, system, now| server.handle_end(id, end, now, system));
+    fn pending(&self, id: SlotId) -> &[u8] {
+        self.server.pending(id)
     }
 
-    fn handle_plain(&self, id: SlotId) {
-        self.with(|server, _, now| server.handle_plain(id, now));
+    fn sent(&mut self, id: SlotId, count: usize, now: Duration) -> State {
+        let state = self.server.sent(id, count, now, &mut self.system);
+        self.finish_step(now);
+        state
     }
 
-    fn handle_tick(&self) {
-        // A signal may be lost when many children end at once; none stays unreaped for long.
-        self.reap();
-        self.with(|server, system, now| {
-            if server.poll_timeout().is_some_and(|deadline| now >= deadline) {
-                server.handle_timeout(now, system);
-            }
-            server.rest();
-        });
-        // Only what comes this far is alive.
-        self.notify.handle_tick(self.time());
-        log_files::handle_tick(self.time());
-        let mut inside = self.inside.borrow_mut();
-        let counters = *inside.server.counters();
-        if counters.refusals() != inside.told.refusals() && inside.told_of.try_acquire(self.time()).is_some()
-        {
-            debug!("so far {}", counters);
-            inside.told = counters;
-        }
+    fn handle_end(&mut self, id: SlotId, end: End, now: Duration) -> State {
+        self.server.handle_end(id, end, now, &mut self.system);
+        self.finish_step(now);
+        self.server.state(id)
+    }
+
+    fn handle_plain(&mut self, id: SlotId, now: Duration) -> State {
+        self.server.handle_plain(id, now);
+        self.finish_step(now);
+        self.server.state(id)
+    }
+
+    fn log_limit(&mut self, now: Duration) -> Option<u64> {
+        // The line has to come into the files of the log.
+        self.finish_step(now);
+        self.log_limit.try_acquire(now)
     }
 }
 
-/// Passes on the verdicts of the thread that checks passwords.
-pub(super) async fn passwords(core: Rc<Core>, worker: Rc<PasswordWorker>) {
-    while let Some(result) = worker.result().await {
-        core.with(|server, system, now| {
-            let PasswordResult { ticket, ok, made } = result;
-            let verdict = match made {
-                Some(hash) => PasswordVerdict::Made(hash),
-                None if ok => PasswordVerdict::Right,
-                None => PasswordVerdict::Wrong,
-            };
-            server.handle_completion(ticket, Completion::Password(verdict), now, system);
-        });
-    }
-}
-
-/// Passes on the ends of named commands.
-pub(super) async fn commands(core: Rc<Core>, processes: Rc<Processes>, bell: Rc<Bell>) {
+/// Runs the upkeep whenever it is due.
+pub(super) async fn upkeep(core: Rc<RefCell<Core>>, timer: Rc<Timer>) {
     loop {
-        bell.heard().await;
+        std::future::poll_fn(|context| timer.poll(context)).await;
+        core.borrow_mut().run_upkeep();
+    }
+}
+
+/// Hands the results of the password thread to the server.
+pub(super) async fn passwords(core: Rc<RefCell<Core>>, worker: Rc<PasswordWorker>) {
+    while let Some(PasswordResult { ticket, ok, made }) = worker.result().await {
+        let verdict = match made {
+            Some(hash) => PasswordVerdict::Made(hash),
+            None if ok => PasswordVerdict::Right,
+            None => PasswordVerdict::Wrong,
+        };
+        let core = &mut *core.borrow_mut();
+        let now = core.now();
+        core.server.handle_completion(ticket, Completion::Password(verdict), now, &mut core.system);
+        core.finish_step(now);
+    }
+}
+
+/// Hands the outcomes of named commands to the server.
+pub(super) async fn commands(core: Rc<RefCell<Core>>, processes: Rc<Processes>, done: Rc<Notify>) {
+    loop {
+        done.notified().await;
         while let Some(done) = processes.poll_command_done() {
             let mut exit = heapless::String::<32>::new();
-            let _ = if done.timed_out() {
+            let written = if done.timed_out() {
                 exit.write_str("timed out")
             } else {
                 write!(exit, "{}", LastExit::from(done.exit()))
             };
-            core.with(|server, system, now| {
-                let output = CommandOutput { exit: &exit, output: &done.output(), is_cut: done.is_cut() };
-                server.handle_completion(done.ticket(), Completion::Command(output), now, system);
-            });
+            debug_assert!(written.is_ok(), "the longest exit fits");
+            let core = &mut *core.borrow_mut();
+            let now = core.now();
+            let output = CommandOutput { exit: &exit, output: &done.output(), is_cut: done.is_cut() };
+            let completion = Completion::Command(output);
+            core.server.handle_completion(done.ticket(), completion, now, &mut core.system);
+            core.finish_step(now);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who the server is, and its first user: what the first start makes and every later one finds.
+//! Certificate, key and first administrator: made by the first start, used by every later one.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -21,12 +21,12 @@ use crate::serve::{FIRST_USER_FILE_BYTES, PEM_BYTES};
 use crate::session::{User, UserLevel, Users, canonical_password};
 use crate::sys::{file, password, random};
 
-/// Where the administrator made at the first start is kept.
+/// File of the administrator that the first start makes.
 const FIRST_USER_FILE: &str = "admin.toml";
-/// Its name.
+/// Name of that administrator.
 const FIRST_USER: &str = "admin";
 
-/// Makes the state folder, for its owner alone.
+/// Makes the state directory, for its owner alone.
 pub(super) fn prepare_state_dir(state_dir: &Path) -> Result<(), StartError> {
     file::create_dir(state_dir).map_err(|error| {
         StartError::new(
@@ -36,7 +36,7 @@ pub(super) fn prepare_state_dir(state_dir: &Path) -> Result<(), StartError> {
     })
 }
 
-/// TLS as the device file wants it, with a key and a certificate made when there are none.
+/// TLS as the configuration file has it, with a new key and certificate when there are none.
 pub(super) fn tls(listen: &Listen, state_dir: &Path) -> Result<Option<Arc<ServerConfig>>, StartError> {
     let Tls::On { certificate, key, own, client_ca } = &listen.tls else {
         warning!("connections are not encrypted: [listen] tls is off");
@@ -45,7 +45,7 @@ pub(super) fn tls(listen: &Listen, state_dir: &Path) -> Result<Option<Arc<Server
     let certificate = state_dir.join(certificate.as_str());
     let key = state_dir.join(key.as_str());
     let client_ca = client_ca.as_ref().map(|path| state_dir.join(path.as_str()));
-    // One without the other is what a power cut between their making leaves.
+    // A power cut between the two writes leaves one without the other.
     let are_there = certificate.exists() && key.exists();
     if !own && !are_there {
         make_certificate(&certificate, &key, listen.address)?;
@@ -70,20 +70,21 @@ pub(super) fn tls(listen: &Listen, state_dir: &Path) -> Result<Option<Arc<Server
     })
 }
 
-/// SHA-256 of the first certificate, as clients show it to people who compare.
+/// SHA-256 of the first certificate, as clients display it for comparison.
 fn fingerprint(pem: &[u8]) -> Option<String> {
     let certificate = CertificateDer::from_pem_slice(pem).ok()?;
     Some(HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, &certificate).as_ref()))
 }
 
 fn warn_of_open_key(key: &Path) {
-    let mode = fs::metadata(key).map(|metadata| metadata.permissions().mode()).unwrap_or_default();
-    if mode & 0o077 != 0 {
-        warning!("{}: others may read this private key; chmod 600 it", key.display());
+    match fs::metadata(key).map(|metadata| metadata.permissions().mode()) {
+        Ok(mode) if mode & 0o077 == 0 => {}
+        Ok(_) => warning!("{}: others may read this private key; chmod 600 it", key.display()),
+        Err(error) => warning!("{}: cannot read the mode of this private key: {}", key.display(), error),
     }
 }
 
-/// A P-256 key and a certificate of its own, valid at any time a board's clock may show.
+/// Makes a P-256 key and a self-signed certificate, valid at any time that a board's clock may show.
 fn make_certificate(certificate: &Path, key: &Path, address: SocketAddr) -> Result<(), StartError> {
     let failed = |error: rcgen::Error| StartError::system("cannot make a certificate", error);
     let pair = KeyPair::generate().map_err(failed)?;
@@ -110,7 +111,7 @@ fn make_certificate(certificate: &Path, key: &Path, address: SocketAddr) -> Resu
     Ok(())
 }
 
-/// Names the certificate is for: this machine as it may be called from here and by its address.
+/// Names of the certificate: this machine as seen from itself, and its address.
 fn names(address: SocketAddr) -> Result<Vec<SanType>, rcgen::Error> {
     let mut names = vec![
         SanType::DnsName("localhost".try_into()?),
@@ -121,14 +122,14 @@ fn names(address: SocketAddr) -> Result<Vec<SanType>, rcgen::Error> {
         names.push(SanType::IpAddress(address.ip()));
     }
     let host = rustix::system::uname();
-    let host = host.nodename().to_str().unwrap_or_default();
-    if let Ok(host) = host.try_into() {
+    // A name that is not UTF-8 is not a DNS name.
+    if let Ok(Ok(host)) = host.nodename().to_str().map(TryInto::try_into) {
         names.push(SanType::DnsName(host));
     }
     Ok(names)
 }
 
-/// The device file's users; when it names none, the administrator of the first start.
+/// Users of the configuration file; when it names none, the administrator of the first start.
 pub(super) fn users(users: Users, state_dir: &Path) -> Result<Users, StartError> {
     if !users.is_empty() {
         return Ok(users);

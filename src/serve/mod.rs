@@ -1,39 +1,41 @@
 //! The server: the sans-IO core, the network and the system, joined.
 //!
-//! [`run`] makes everything once (buffers, tasks, keys), then one thread runs one executor until a
-//! signal or an administrator ends it. `core` lets network and core meet in cells that are never held across an await;
-//! `system` is the core's [`Platform`](crate::api::Platform); `identity` makes the certificate and
-//! the first administrator; `ending` ends the board.
+//! [`run`] makes everything once (buffers, tasks, keys), then one thread runs the tasks until a signal or an
+//! administrator stops the server. `core` joins the sans-IO server with sockets and system, in a cell that
+//! is never borrowed across an await; `system` is the server's [`Platform`](crate::api::Platform);
+//! `identity` makes the certificate and the first administrator; `shutdown` shuts the board down.
 
 mod core;
-mod ending;
 mod identity;
+mod shutdown;
 mod system;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use smol::LocalExecutor;
-
 use self::core::Core;
-use self::ending::Ending;
+use self::shutdown::Shutdown;
 use self::system::System;
 use crate::api::{Api, Board};
 use crate::config::{Config, LogFiles};
 use crate::connection::{Server, ServerConfig};
-use crate::net::{Bell, Endpoint as _, Listener, Ports};
-use crate::runtime::{self, Tasks, Timer};
-use crate::service::SHUTDOWN_GRACE;
-use crate::service::Supervisor;
+use crate::net::{ConnectionTable, Listener};
+use crate::runtime::{Notify, Tasks, Timer, UPKEEP_DELAY, block_on};
+use crate::service::{KILL_TIMEOUT, RESTART_DELAY_MIN, SHUTDOWN_GRACE, Supervisor};
 use crate::session::{Lockout, SessionTable};
 use crate::sys::password::PasswordWorker;
 use crate::sys::{
-    Clock, EnabledFile, Notify, NotifyEnvironment, NotifyState, PasswordsFile, Processes, Received, Signals,
-    file, log_files,
+    Clock, EnabledFile, NotifyEnvironment, NotifyState, PasswordsFile, Processes, Received, SdNotify,
+    Signals, file, log_files,
 };
+use crate::ws::CLOSE_TIMEOUT;
 use crate::{error, info, limits, warning};
+
+/// Tasks beside those of the connections and the processes: passwords, commands, upkeep.
+const OTHER_TASKS: usize = 3;
 
 crate::limits::limits! {
     /// PEM file of a certificate chain, a key or an authority.
@@ -44,29 +46,32 @@ crate::limits::limits! {
         tests ["file_of_the_first_user_may_be_as_large_as_its_limit"];
 }
 
-/// Step at which an ending server looks whether it is done.
-const END_STEP: Duration = Duration::from_millis(20);
+const _: () = assert!(
+    UPKEEP_DELAY.as_millis() < RESTART_DELAY_MIN.as_millis()
+        && UPKEEP_DELAY.as_millis() < CLOSE_TIMEOUT.as_millis()
+        && UPKEEP_DELAY.as_millis() < KILL_TIMEOUT.as_millis(),
+    "a deadline is later than the upkeep that checks it first"
+);
 
-/// The stack of the server's thread, and what the allocator keeps beside what it gives out.
+/// Stack of the server's thread, and overhead of the allocator.
 pub(crate) const STACK_BYTES: usize = 768 * 1024;
 
-/// What the server is started with.
+/// Parameters of [`run`].
 #[derive(Debug)]
 pub struct Start {
-    /// The device file.
+    /// The configuration.
     pub config: Config,
-    /// Where it keeps its state.
+    /// Directory of the state.
     pub state_dir: PathBuf,
-    /// What it knows of its board.
+    /// The board that the server runs on.
     pub board: Board,
-    /// Whether `NOTIFY_SOCKET` is that of `friendlet init`, which ends the board when it is asked to.
+    /// Whether `NOTIFY_SOCKET` is that of `friendlet init`, which shuts the board down on request.
     pub has_init: bool,
-    /// What is written where once the server serves, unless it is there already: the last good copy of
-    /// the device file.
+    /// Path and content of the last good copy of the configuration file, written once the server serves.
     pub good_copy: Option<(PathBuf, String)>,
 }
 
-/// Why the server could not start, or not end its board: what, where, and what to do.
+/// Failure to start the server, or to shut its board down.
 #[derive(Debug)]
 pub struct StartError {
     code: u8,
@@ -96,7 +101,7 @@ impl StartError {
         Self { code, text: text.to_string(), is_of_the_file: code == Self::CONFIG }
     }
 
-    /// The same, but for what the device file asks for that this machine does not have.
+    /// Marks the failure as one of the configuration file, which asks for what this machine does not have.
     fn of_the_file(self) -> Self {
         Self { is_of_the_file: true, ..self }
     }
@@ -106,8 +111,8 @@ impl StartError {
         self.code
     }
 
-    /// Whether the server may start with another device file: it is asked for an address, a
-    /// certificate or a state folder that cannot be had.
+    /// Whether the server may start with another configuration file: this one asks for an address, a
+    /// certificate or a state directory that it cannot have.
     pub fn is_of_the_file(&self) -> bool {
         self.is_of_the_file
     }
@@ -122,7 +127,7 @@ pub(crate) fn task_bytes() -> usize {
     crate::net::task_bytes::<Core>()
 }
 
-/// Serves until `TERM` or `INT`, or until an administrator ends the board.
+/// Serves until SIGTERM or SIGINT, or until an administrator shuts the board down.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -145,22 +150,21 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let tls = identity::tls(&config.listen, state_dir)?;
     let mut users = identity::users(config.users, state_dir)?;
     let changed_passwords = PasswordsFile::new(state_dir);
-    // Nobody could log in to mend it, if this were the end.
+    // Going on lets an administrator log in and repair it.
     if let Err(error) = changed_passwords.load(&mut users) {
-        error!("cannot read changed passwords, using those of the configuration file: {}", error);
+        error!("cannot read changed passwords; using those of the configuration file: {}", error);
     }
 
     let mut enabled = EnabledFile::new(state_dir);
     let services = supervisor(config.services, &mut enabled)?;
-    let command_bell = Rc::new(Bell::default());
-    let ring = Rc::clone(&command_bell);
-    let processes = Rc::new(Processes::new(services.table().len(), move || ring.ring()));
+    let command_done = Rc::new(Notify::default());
+    let processes = Rc::new(Processes::new(services.table().len(), Rc::clone(&command_done)));
     let passwords = Rc::new(
         PasswordWorker::start()
-            .map_err(|error| StartError::system("cannot start the thread that checks passwords", error))?,
+            .map_err(|error| StartError::system("cannot start the password thread", error))?,
     );
-    // Before anything is started: no end of a child is missed.
-    let signals = Signals::new().map_err(|error| StartError::system("cannot listen to signals", error))?;
+    // Before any child is started, so that no exit is missed.
+    let signals = Signals::new().map_err(|error| StartError::system("cannot handle signals", error))?;
     let sessions = SessionTable::new(config.idle_timeout);
     let lockout = Lockout::new(config.lockout_attempts, config.lockout_time);
     let server = Server::new(ServerConfig {
@@ -169,48 +173,53 @@ pub fn run(start: Start) -> Result<(), StartError> {
         origins: config.listen.origins,
         api: Api::new(users, config.tokens, sessions, lockout, services, board),
     });
-    let ports = Ports::new(server.slots());
-    let notify = Rc::new(Notify::new(&NotifyEnvironment::of_this_process()));
-    let ending = Rc::new(Ending::new(config.board, has_init, Rc::clone(&notify)));
+    let connections = ConnectionTable::new(server.slots());
+    let sd_notify = Rc::new(SdNotify::new(&NotifyEnvironment::of_this_process()));
+    let shutdown = Rc::new(Shutdown::new(config.board, has_init, Rc::clone(&sd_notify)));
     let system = System::new(
         Rc::clone(&processes),
         Rc::clone(&passwords),
         enabled,
         changed_passwords,
-        Rc::clone(&ending),
+        Rc::clone(&shutdown),
         clock,
     );
-    let core = Rc::new(Core::new(server, system, clock, Rc::clone(&notify), Rc::clone(&ports)));
+    let no_reactor = |error| StartError::system("cannot wait for events", error);
+    let upkeep = Rc::new(Timer::new().map_err(no_reactor)?);
+    let core =
+        Core::new(server, system, clock, Rc::clone(&connections), Rc::clone(&sd_notify), Rc::clone(&upkeep));
+    let core = Rc::new(RefCell::new(core));
 
-    let executor = LocalExecutor::new();
-    let mut tasks = Tasks::new(crate::net::tasks(ports.len()));
-    let no_reactor = |error| StartError::system("cannot wait for anything", error);
-    processes.spawn_tasks(&executor).map_err(no_reactor)?;
-    crate::net::run(&mut tasks, listener, &ports, &core, tls.as_ref()).map_err(no_reactor)?;
-    let step = Timer::new().map_err(no_reactor)?;
-    executor.spawn(core::passwords(Rc::clone(&core), passwords)).detach();
-    executor.spawn(core::commands(Rc::clone(&core), processes, command_bell)).detach();
-    core.start();
-    // For people and for scripts: from here on connections are taken.
+    let mut tasks = Tasks::new(crate::net::tasks(connections.slots()) + processes.task_count() + OTHER_TASKS);
+    processes.spawn_tasks(&mut tasks).map_err(no_reactor)?;
+    crate::net::run(&mut tasks, listener, &connections, &core, tls.as_ref()).map_err(no_reactor)?;
+    tasks
+        .spawn(core::passwords(Rc::clone(&core), passwords))
+        .and_then(|()| tasks.spawn(core::commands(Rc::clone(&core), processes, command_done)))
+        .and_then(|()| tasks.spawn(core::upkeep(Rc::clone(&core), upkeep)))
+        .map_err(|full| no_reactor(full.into()))?;
+    let grace = Timer::new().map_err(no_reactor)?;
+    core.borrow_mut().start();
+    // For people and for scripts: from here on connections are accepted.
     eprintln!("listening on {}://{address}", if tls.is_some() { "https" } else { "http" });
-    notify.send(NotifyState::Ready);
+    sd_notify.send(NotifyState::Ready);
     if let Some((path, text)) = good_copy {
         keep_good_copy(&path, &text);
     }
-    let end = executor.run(until_end(&core, &notify, &ending, &signals, &step));
-    let outcome = runtime::block_on(&mut tasks, end).map_err(no_reactor);
-    let outcome = outcome.and_then(|()| ending.carry_out());
-    log_files::handle_tick(Duration::MAX);
+    let end = until_end(&core, &sd_notify, &shutdown, &signals, &grace);
+    let outcome = block_on(&mut tasks, end).map_err(no_reactor);
+    let outcome = outcome.and_then(|()| shutdown.execute());
+    log_files::flush(Duration::MAX);
     outcome
 }
 
-/// Keeps the text of a device file with which the server serves. One that is there already is not
-/// written again: flash wears out.
+/// Writes the copy of a configuration file with which the server serves. An equal copy is left alone: flash
+/// wears out.
 fn keep_good_copy(path: &Path, text: &str) {
     if file::read(path, limits::CONFIG_BYTES).is_ok_and(|kept| kept == text.as_bytes()) {
         return;
     }
-    // It may hold what the file itself shows to its owner alone.
+    // It may hold secrets that the file itself shows to its owner alone.
     if let Err(error) = file::write_atomic(path, text.as_bytes(), 0o600) {
         warning!("cannot write the last good copy of the configuration file: {}", error);
     }
@@ -240,13 +249,13 @@ fn supervisor(
             true
         }
         None => {
-            warning!("service {}: is not in the configuration file any more", name);
+            warning!("service {}: its saved state is ignored: it is not in the configuration file", name);
             false
         }
     });
-    // A board that starts none of its services is worse than one that forgot a switch.
+    // A board that starts none of its services is worse than one that forgot a change.
     if let Err(error) = loaded {
-        warning!("what was installed and uninstalled cannot be read: {}", error);
+        warning!("cannot read which services are installed: {}", error);
     }
     for (service, enabled) in overrides {
         services.set_enabled(service, enabled);
@@ -254,34 +263,40 @@ fn supervisor(
     Ok(services)
 }
 
-/// Handles signals until one ends the server, or the board's end does; then ends it in order.
-async fn until_end(core: &Rc<Core>, notify: &Notify, ending: &Ending, signals: &Signals, step: &Timer) {
-    loop {
-        let asked = async {
-            ending.asked().await;
-            None
-        };
-        match smol::future::or(async { Some(signals.next().await) }, asked).await {
-            Some(Received::Child) => core.reap(),
-            Some(Received::Hup) => {}
-            Some(Received::Term | Received::Int) | None => break,
-        }
-    }
-    info!("ending: closing sockets, stopping services");
-    notify.send(NotifyState::Stopping);
-    core.shutdown();
-    let deadline = core.now() + SHUTDOWN_GRACE;
-    while !core.is_down() && core.now() < deadline {
-        let stepped = async {
-            step.after(END_STEP).await;
-            None
-        };
-        match smol::future::or(async { Some(signals.next().await) }, stepped).await {
-            // A second one says that there is no time.
-            Some(Received::Term | Received::Int) => break,
-            _ => core.reap(),
-        }
-    }
+/// Handles signals until one stops the server, or the board is to shut down; then stops it in order.
+async fn until_end(
+    core: &RefCell<Core>,
+    sd_notify: &SdNotify,
+    shutdown: &Shutdown,
+    signals: &Signals,
+    grace: &Timer,
+) {
+    let requested = async {
+        shutdown.requested().await;
+        Received::Term
+    };
+    smol::future::or(until_signal(core, signals), requested).await;
+    info!("stopping: closing sockets, stopping services");
+    sd_notify.send(NotifyState::Stopping);
+    let down = core.borrow_mut().shutdown();
+    let is_over = async {
+        smol::future::or(down.notified(), grace.after(SHUTDOWN_GRACE)).await;
+        Received::Term
+    };
+    // A second signal means that there is no time for more.
+    smol::future::or(until_signal(core, signals), is_over).await;
+    let mut core = core.borrow_mut();
     core.kill_rest();
     core.log_counters();
+}
+
+/// Reaps children until a signal stops the server.
+async fn until_signal(core: &RefCell<Core>, signals: &Signals) -> Received {
+    loop {
+        match signals.next().await {
+            Received::Child => core.borrow_mut().reap(),
+            Received::Hup => {}
+            end @ (Received::Term | Received::Int) => return end,
+        }
+    }
 }

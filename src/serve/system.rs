@@ -1,8 +1,8 @@
-//! The system, as the core asks for it.
+//! The [`Platform`] of the server: processes, passwords, files, random numbers.
 
 use std::rc::Rc;
 
-use super::ending::Ending;
+use super::shutdown::Shutdown;
 use crate::api::{BoardEnd, Platform, Refused};
 use crate::service::{Arguments, ServiceId, Signal, Spec};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
@@ -15,7 +15,7 @@ pub(super) struct System {
     passwords: Rc<PasswordWorker>,
     enabled: EnabledFile,
     changed_passwords: PasswordsFile,
-    ending: Rc<Ending>,
+    shutdown: Rc<Shutdown>,
     clock: Clock,
 }
 
@@ -25,10 +25,10 @@ impl System {
         passwords: Rc<PasswordWorker>,
         enabled: EnabledFile,
         changed_passwords: PasswordsFile,
-        ending: Rc<Ending>,
+        shutdown: Rc<Shutdown>,
         clock: Clock,
     ) -> Self {
-        Self { processes, passwords, enabled, changed_passwords, ending, clock }
+        Self { processes, passwords, enabled, changed_passwords, shutdown, clock }
     }
 
     pub(super) fn processes(&self) -> &Rc<Processes> {
@@ -43,7 +43,7 @@ impl Platform for System {
 
     fn signal(&mut self, pid: u32, signal: Signal) {
         if let Err(errno) = self.processes.signal_group(pid, signal) {
-            // Gone before the signal came: the reaping will tell.
+            // The group ended before the signal came; its exit is handled when it is reaped.
             crate::debug!("signal {} to group {}: errno {}", signal.name(), pid, errno);
         }
     }
@@ -52,7 +52,7 @@ impl Platform for System {
         match self.enabled.store(enabled) {
             Ok(()) => true,
             Err(error) => {
-                error!("what is installed cannot be written down: {}", error);
+                error!("cannot write which services are installed: {}", error);
                 false
             }
         }
@@ -64,7 +64,7 @@ impl Platform for System {
 
     fn run_command(&mut self, service: &Spec, argv: &Arguments, ticket: u64) -> Result<(), Refused> {
         self.processes.run_command(service, argv, ticket).map_err(|error| {
-            warning!("service {}: its command does not run: {}", service.name, error);
+            warning!("service {}: cannot run a command: {}", service.name, error);
             Refused
         })
     }
@@ -86,7 +86,7 @@ impl Platform for System {
         ticket: u64,
     ) -> Result<(), Refused> {
         let salt = random::bytes().map_err(|error| {
-            error!("no password can be made: {}", error);
+            error!("cannot make a password: {}", error);
             Refused
         })?;
         self.passwords
@@ -98,19 +98,19 @@ impl Platform for System {
         match self.changed_passwords.store(users) {
             Ok(()) => true,
             Err(error) => {
-                error!("a changed password cannot be written down: {}", error);
+                error!("cannot write a changed password: {}", error);
                 false
             }
         }
     }
 
     fn end_board(&mut self, end: BoardEnd) -> Result<(), i32> {
-        self.ending.ask(end)
+        self.shutdown.request(end)
     }
 
     fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused> {
         random::bytes().map_err(|error| {
-            error!("no session can be opened: {}", error);
+            error!("cannot open a session: {}", error);
             Refused
         })
     }

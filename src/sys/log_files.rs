@@ -1,8 +1,8 @@
 //! Log files: written from the ring of the log, rotated, and limited in size and number.
 //!
 //! The newest file is `FILE`, the one before it `FILE.1`, and so on. Each start of the server rotates
-//! them. A file starts with a line about the program and the time ([`log::header`]). Each tick of the
-//! server, and a panic, writes a bounded number of bytes. After a failed write there is a pause;
+//! them. A file starts with a line about the program and the time ([`log::header`]). Each upkeep of
+//! the server, and a panic, writes a bounded number of bytes. After a failed write there is a pause;
 //! meanwhile records stay in the ring until it is full.
 
 use std::fs::{self, File, OpenOptions};
@@ -48,12 +48,18 @@ pub fn open(target: &LogTarget<'_>) {
 }
 
 /// Writes new records, at most `LOG_WRITES` times `LOG_WRITE_BYTES`. `now` is the time since start.
-pub fn handle_tick(now: Duration) {
+pub fn flush(now: Duration) {
     if let Ok(mut writer) = WRITER.lock()
         && let Some(writer) = writer.as_mut()
     {
-        writer.handle_tick(now);
+        writer.flush(now);
     }
+}
+
+/// Time since start of the next [`flush`]; `None` while everything is written.
+pub fn poll_timeout() -> Option<Duration> {
+    let writer = WRITER.lock().ok()?;
+    writer.as_ref().filter(|writer| log::is_dirty(writer.position)).map(|writer| writer.retry_at)
 }
 
 /// Logs every panic with its location, and writes the log before the process ends.
@@ -65,7 +71,7 @@ pub fn log_panics() {
         if let Ok(mut writer) = WRITER.try_lock()
             && let Some(writer) = writer.as_mut()
         {
-            writer.handle_tick(Duration::MAX);
+            writer.flush(Duration::MAX);
         }
         default_hook(panic);
     }));
@@ -123,7 +129,7 @@ impl LogWriter {
         }
     }
 
-    fn handle_tick(&mut self, now: Duration) {
+    fn flush(&mut self, now: Duration) {
         if now < self.retry_at || !log::is_dirty(self.position) {
             return;
         }

@@ -28,7 +28,7 @@ pub use accounts::{Account, lookup};
 pub use clock::Clock;
 pub use enabled::EnabledFile;
 pub use network::NetworkManager;
-pub use notify::{Notify, NotifyEnvironment, NotifyState};
+pub use notify::{NotifyEnvironment, NotifyState, SdNotify};
 pub use passwords::PasswordsFile;
 pub use process::{CommandDone, Processes, RunError};
 pub use signal::{Received, Signals};

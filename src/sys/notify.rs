@@ -1,7 +1,7 @@
-//! Notifications to the service manager by sd_notify(3), which systemd and `friendlet init` support.
+//! Reports to the service manager: the datagrams of sd_notify(3), to systemd or `friendlet init`.
 //!
-//! Nothing blocks: a notification that cannot be sent is sent again by the next
-//! [`handle_tick`](Notify::handle_tick).
+//! Nothing here waits: a datagram for which the socket is full or gone is sent again by the next
+//! [`handle_timeout`](SdNotify::handle_timeout).
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
@@ -11,20 +11,22 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use crate::log::Reason;
-use crate::runtime::TICK;
+use crate::runtime::UPKEEP_DELAY;
 use crate::warning;
 
-/// State of the server, or request to `friendlet init`.
+/// Shortest pause between two signs of life.
+const WATCHDOG_PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// A report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NotifyState {
-    /// The server accepts connections.
+    /// Connections are accepted.
     Ready,
-    /// The server shuts down.
+    /// The server begins to stop.
     Stopping,
-    /// Request to restart the board.
+    /// An administrator requests a reboot of the board.
     Reboot,
-    /// Request to power the board off.
+    /// An administrator requests a power-off of the board.
     PowerOff,
 }
 
@@ -45,14 +47,14 @@ impl NotifyState {
     }
 }
 
-/// Environment variables of sd_notify(3) and sd_watchdog_enabled(3).
+/// Environment variables that sd_notify(3) and sd_watchdog_enabled(3) name.
 #[derive(Clone, Debug, Default)]
 pub struct NotifyEnvironment {
     /// `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name.
     pub socket: Option<OsString>,
-    /// `WATCHDOG_USEC`: longest interval between heartbeats.
+    /// `WATCHDOG_USEC`: longest silence that the watchdog accepts.
     pub watchdog_usec: Option<OsString>,
-    /// `WATCHDOG_PID`: process that sends heartbeats; by default every process.
+    /// `WATCHDOG_PID`: process that the watchdog watches; without it, every one.
     pub watchdog_pid: Option<OsString>,
 }
 
@@ -66,9 +68,9 @@ impl NotifyEnvironment {
         }
     }
 
-    /// Shortest interval between heartbeats, or `None` if they are not required. Ticks delay them, but
-    /// never beyond half of the watchdog's timeout.
-    fn watchdog_interval(&self, own_pid: u32) -> Option<Duration> {
+    /// Pause between two signs of life: a third of the watchdog's time, so that one may be late. `None`: no
+    /// watchdog watches this process.
+    fn watchdog_pause(&self, own_pid: u32) -> Option<Duration> {
         let number = |text: &OsStr| text.to_str()?.parse::<u64>().ok();
         if let Some(pid) = &self.watchdog_pid
             && number(pid) != Some(u64::from(own_pid))
@@ -76,39 +78,42 @@ impl NotifyEnvironment {
             return None;
         }
         let time = number(self.watchdog_usec.as_deref()?).filter(|usec| *usec > 0);
-        time.map(Duration::from_micros).map(|time| (time / 2).saturating_sub(TICK).min(time / 3))
+        time.map(|usec| Duration::from_micros(usec) / 3)
     }
 }
 
-/// Socket for notifications, which may have no receiver.
+/// The socket of the service manager, if there is one.
 #[derive(Debug)]
-pub struct Notify {
+pub struct SdNotify {
     receiver: Option<(UnixDatagram, SocketAddr)>,
-    watchdog_interval: Option<Duration>,
-    /// Time of the next heartbeat.
+    watchdog_pause: Option<Duration>,
+    /// Time of the next sign of life.
     watchdog_due: Cell<Duration>,
-    /// States that are not sent yet, a bit each.
+    /// Reports that could not be sent yet, a bit each.
     pending: Cell<u8>,
-    /// True after the first failure, which alone is logged.
-    is_failure_logged: Cell<bool>,
+    /// Time of the next attempt to send them.
+    retry_at: Cell<Duration>,
+    /// An error of the socket was logged.
+    is_error_logged: Cell<bool>,
 }
 
-impl Notify {
-    /// Socket without a receiver.
-    pub fn disabled() -> Self {
+impl SdNotify {
+    /// Without a receiver: nothing is sent.
+    pub fn without_receiver() -> Self {
         Self {
             receiver: None,
-            watchdog_interval: None,
+            watchdog_pause: None,
             watchdog_due: Cell::default(),
             pending: Cell::default(),
-            is_failure_logged: Cell::default(),
+            retry_at: Cell::default(),
+            is_error_logged: Cell::default(),
         }
     }
 
-    /// Socket to the receiver of the environment. An invalid address is logged, and disables it.
+    /// The receiver that the environment names. An invalid one is logged, and is none.
     pub fn new(environment: &NotifyEnvironment) -> Self {
         let Some(name) = environment.socket.as_deref().filter(|name| !name.is_empty()) else {
-            return Self::disabled();
+            return Self::without_receiver();
         };
         let receiver = address(name).and_then(|address| {
             let socket = UnixDatagram::unbound()?;
@@ -117,73 +122,84 @@ impl Notify {
         });
         match receiver {
             Ok(receiver) => {
-                let watchdog_interval = environment.watchdog_interval(std::process::id());
-                if watchdog_interval.is_some_and(|interval| interval.is_zero()) {
-                    warning!("WATCHDOG_USEC is too short: one heartbeat every {} ms", TICK.as_millis());
+                let mut watchdog_pause = environment.watchdog_pause(std::process::id());
+                if watchdog_pause.is_some_and(|pause| pause < WATCHDOG_PAUSE_MIN) {
+                    warning!(
+                        "WATCHDOG_USEC is too short: signs of life go out every {} ms",
+                        WATCHDOG_PAUSE_MIN.as_millis()
+                    );
+                    watchdog_pause = Some(WATCHDOG_PAUSE_MIN);
                 }
-                Self { receiver: Some(receiver), watchdog_interval, ..Self::disabled() }
+                Self { receiver: Some(receiver), watchdog_pause, ..Self::without_receiver() }
             }
             Err(error) => {
-                let name = name.to_string_lossy();
-                warning!("cannot use NOTIFY_SOCKET={}: {}", name, Reason::from(&error));
-                Self::disabled()
+                warning!("NOTIFY_SOCKET={}: {}; nothing is reported", name.to_string_lossy(), error);
+                Self::without_receiver()
             }
         }
     }
 
-    /// Returns true if there is a receiver.
+    /// Whether reports have a receiver.
     pub fn has_receiver(&self) -> bool {
         self.receiver.is_some()
     }
 
-    /// Sends a state, now or with one of the next ticks.
+    /// Sends a report, now or with one of the next [`handle_timeout`](Self::handle_timeout).
     pub fn send(&self, state: NotifyState) {
-        if self.receiver.is_some() && self.try_send(state).is_err() {
+        if self.has_receiver() && self.try_send(state).is_err() {
             self.pending.set(self.pending.get() | state.bit());
         }
     }
 
-    /// Sends a state now.
+    /// Sends a report now.
     ///
     /// # Errors
-    /// Error of the system: `ENOTCONN` without a receiver, `EAGAIN` when its queue is full, `ENOENT`
-    /// or `ECONNREFUSED` when it has exited.
+    /// The system's: `ENOTCONN` without a receiver, `EAGAIN` when it does not keep up, `ENOENT` or
+    /// `ECONNREFUSED` when it is gone.
     pub fn try_send(&self, state: NotifyState) -> io::Result<()> {
-        self.send_datagram(state.message())
+        self.send_message(state.message())
     }
 
-    /// Sends pending states, and a heartbeat if one is due. Only the tick of the server calls it, so
-    /// that a server that hangs sends no heartbeat.
-    pub fn handle_tick(&self, now: Duration) {
+    /// The time since start at which to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let watchdog = self.watchdog_pause.map(|_| self.watchdog_due.get());
+        let retry = (self.pending.get() != 0).then(|| self.retry_at.get());
+        watchdog.into_iter().chain(retry).min()
+    }
+
+    /// Sends what is pending, and a sign of life to the watchdog when it is due. To be called from the
+    /// server's loop and from nowhere else: a server that is stuck has to fall silent.
+    pub fn handle_timeout(&self, now: Duration) {
         for state in NotifyState::ALL {
             if self.pending.get() & state.bit() != 0 && self.try_send(state).is_ok() {
                 self.pending.set(self.pending.get() & !state.bit());
             }
         }
-        if let Some(interval) = self.watchdog_interval
+        self.retry_at.set(now + UPKEEP_DELAY);
+        if let Some(pause) = self.watchdog_pause
             && now >= self.watchdog_due.get()
-            && self.send_datagram(b"WATCHDOG=1").is_ok()
         {
-            self.watchdog_due.set(now + interval);
+            let is_sent = self.send_message(b"WATCHDOG=1").is_ok();
+            self.watchdog_due.set(now + if is_sent { pause } else { pause.min(UPKEEP_DELAY) });
         }
     }
 
-    fn send_datagram(&self, message: &[u8]) -> io::Result<()> {
+    fn send_message(&self, message: &[u8]) -> io::Result<()> {
         let Some((socket, address)) = &self.receiver else {
             return Err(io::Error::from_raw_os_error(rustix::io::Errno::NOTCONN.raw_os_error()));
         };
         let sent = socket.send_to_addr(message, address).map(drop);
         if let Err(error) = &sent
             && error.kind() != io::ErrorKind::WouldBlock
-            && !self.is_failure_logged.replace(true)
+            && !self.is_error_logged.replace(true)
         {
-            warning!("cannot send to NOTIFY_SOCKET: {}", Reason::from(error));
+            warning!("cannot send to NOTIFY_SOCKET: {}", error);
         }
         sent
     }
 }
 
-/// Parses `/path`, or `@name` in the abstract namespace.
+/// `/path`, or `@name` in the abstract name space.
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
@@ -198,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    /// Receiver with an abstract name, and an environment with that name.
+    /// A socket bound to an abstract name, and the environment that names it.
     fn listener(name: &str, usec: Option<&str>) -> (UnixDatagram, NotifyEnvironment) {
         let name = format!("friendlet-notify-{name}-{}", std::process::id());
         let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
@@ -221,95 +237,98 @@ mod tests {
     }
 
     #[test]
-    fn each_state_has_its_message() {
+    fn every_report_has_its_text() {
         let (socket, environment) = listener("words", None);
-        let notify = Notify::new(&environment);
+        let notify = SdNotify::new(&environment);
         assert!(notify.has_receiver());
         for state in NotifyState::ALL {
             notify.send(state);
         }
-        let messages = ["READY=1", "STOPPING=1", "X_FRIENDLET=reboot", "X_FRIENDLET=poweroff"];
-        assert_eq!(received(&socket), messages);
-        notify.handle_tick(Duration::from_secs(100));
+        let words = ["READY=1", "STOPPING=1", "X_FRIENDLET=reboot", "X_FRIENDLET=poweroff"];
+        assert_eq!(received(&socket), words);
+        assert_eq!(notify.poll_timeout(), None);
+        notify.handle_timeout(Duration::from_secs(100));
         assert!(received(&socket).is_empty(), "no watchdog, and nothing is pending");
     }
 
     #[test]
-    fn receiver_may_have_a_path() {
+    fn path_is_as_good_as_an_abstract_name() {
         let path = std::env::temp_dir().join(format!("friendlet-notify-{}", std::process::id()));
         let environment =
             NotifyEnvironment { socket: Some(path.clone().into()), ..NotifyEnvironment::default() };
-        let notify = Notify::new(&environment);
-        // There is no receiver yet.
+        let notify = SdNotify::new(&environment);
+        // There is no socket yet: the report is pending.
         notify.send(NotifyState::Ready);
-        assert!(notify.is_failure_logged.get());
+        assert!(notify.is_error_logged.get());
+        assert!(notify.poll_timeout().is_some());
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_nonblocking(true).unwrap();
-        notify.handle_tick(Duration::ZERO);
-        notify.handle_tick(Duration::ZERO);
+        notify.handle_timeout(Duration::ZERO);
+        notify.handle_timeout(Duration::ZERO);
         assert_eq!(received(&socket), ["READY=1"]);
         std::fs::remove_file(path).unwrap();
     }
 
     #[test]
-    fn state_is_pending_while_the_socket_is_full() {
+    fn full_socket_is_not_waited_for_and_its_report_is_pending() {
         let (socket, environment) = listener("full", None);
-        let notify = Notify::new(&environment);
+        let notify = SdNotify::new(&environment);
         let room = (0..10_000).take_while(|_| notify.try_send(NotifyState::Ready).is_ok()).count();
         assert!((1..10_000).contains(&room), "{room}");
         notify.send(NotifyState::Stopping);
-        assert!(!notify.is_failure_logged.get());
+        assert!(!notify.is_error_logged.get());
         assert_eq!(received(&socket).len(), room);
-        notify.handle_tick(Duration::ZERO);
+        notify.handle_timeout(Duration::ZERO);
         assert_eq!(received(&socket), ["STOPPING=1"]);
     }
 
     #[test]
-    fn heartbeats_are_at_most_half_of_the_timeout_apart() {
+    fn signs_of_life_are_a_third_of_the_watchdogs_time_apart() {
         let (socket, environment) = listener("watchdog", Some("4000000"));
-        let notify = Notify::new(&environment);
-        let mut sent = Vec::new();
-        for tick in 0..100 {
-            let now = TICK * tick;
-            notify.handle_tick(now);
-            sent.extend(received(&socket).iter().map(|text| (text == "WATCHDOG=1").then_some(now).unwrap()));
+        let notify = SdNotify::new(&environment);
+        for _ in 0..3 {
+            let now = notify.poll_timeout().unwrap();
+            if now > Duration::ZERO {
+                notify.handle_timeout(now - Duration::from_millis(1));
+                assert!(received(&socket).is_empty(), "{now:?}");
+            }
+            notify.handle_timeout(now);
+            assert_eq!(received(&socket), ["WATCHDOG=1"]);
+            let pause = notify.poll_timeout().unwrap() - now;
+            assert_eq!(pause, Duration::from_secs(4) / 3);
         }
-        assert_eq!(sent[0], Duration::ZERO);
-        assert!(sent.windows(2).all(|pair| pair[1] - pair[0] <= Duration::from_secs(2)), "{sent:?}");
-        assert!(sent.len() < 25, "not at every tick");
     }
 
     #[test]
-    fn watchdog_interval_is_that_of_the_environment() {
-        let interval = |usec: &str, pid: Option<&str>| {
+    fn watchdog_of_another_process_is_left_alone() {
+        let pause = |usec: &str, pid: Option<&str>| {
             let environment = NotifyEnvironment {
                 watchdog_usec: Some(usec.into()),
                 watchdog_pid: pid.map(OsString::from),
                 ..NotifyEnvironment::default()
             };
-            environment.watchdog_interval(42)
+            environment.watchdog_pause(42)
         };
-        assert_eq!(interval("3000000", None), Some(Duration::from_secs(1)));
-        assert_eq!(interval("3000000", Some("42")), Some(Duration::from_secs(1)));
-        assert_eq!(interval("3000000", Some("43")), None);
-        assert_eq!(interval("1000000", None), Some(Duration::from_millis(250)));
-        assert_eq!(interval("400000", None), Some(Duration::ZERO), "at every tick");
+        assert_eq!(pause("3000000", None), Some(Duration::from_secs(1)));
+        assert_eq!(pause("3000000", Some("42")), Some(Duration::from_secs(1)));
+        assert_eq!(pause("3000000", Some("43")), None);
+        assert_eq!(pause("300000", None), Some(Duration::from_millis(100)));
         for usec in ["", "0", "-1", "x", "99999999999999999999"] {
-            assert_eq!(interval(usec, None), None, "{usec}");
+            assert_eq!(pause(usec, None), None, "{usec}");
         }
     }
 
     #[test]
-    fn invalid_socket_disables_notifications() {
+    fn without_a_valid_socket_nothing_is_sent() {
         crate::log::set_level(crate::log::Level::Off);
         let long = format!("/{}", "x".repeat(200));
         for socket in [None, Some(""), Some("relative"), Some("vsock:2:1"), Some(long.as_str())] {
             let environment =
                 NotifyEnvironment { socket: socket.map(OsString::from), ..NotifyEnvironment::default() };
-            let notify = Notify::new(&environment);
+            let notify = SdNotify::new(&environment);
             assert!(!notify.has_receiver(), "{socket:?}");
             notify.send(NotifyState::Ready);
-            notify.handle_tick(Duration::ZERO);
+            notify.handle_timeout(Duration::ZERO);
             assert!(notify.try_send(NotifyState::Reboot).is_err());
         }
     }

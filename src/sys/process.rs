@@ -23,7 +23,6 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, WaitOptions, WaitStatus, kill_process_group, set_child_subreaper, test_kill_process_group, wait,
 };
-use smol::LocalExecutor;
 use smol::future::yield_now;
 
 pub(super) use self::launch::PATH;
@@ -31,7 +30,7 @@ use self::launch::launch;
 use self::output::{HeadBuffer, Output, TailBuffer};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES};
 use crate::log::Reason;
-use crate::runtime::Timer;
+use crate::runtime::{Notify, Tasks, Timer};
 use crate::service::{Arguments, COMMAND_TIMEOUT, Exit, KILL_TIMEOUT, ServiceId, Signal, Spec};
 use crate::warning;
 
@@ -153,16 +152,16 @@ pub struct Processes {
     runs: Box<[RunSlot]>,
     /// `COMMAND_TIMEOUT`.
     command_timeout: Duration,
-    on_done: Box<dyn Fn()>,
+    command_done: Rc<Notify>,
 }
 
 impl Processes {
-    /// Allocates the slots of all services and named commands. `on_done` is called when
+    /// Allocates the slots of all services and named commands. `command_done` is notified when
     /// [`Processes::poll_command_done`] has an outcome.
     ///
     /// This process becomes the subreaper of its descendants (`PR_SET_CHILD_SUBREAPER`), so that
     /// [`Processes::reap`] also reaps orphans.
-    pub fn new(services: usize, on_done: impl Fn() + 'static) -> Self {
+    pub fn new(services: usize, command_done: Rc<Notify>) -> Self {
         if let Err(error) = set_child_subreaper(Some(rustix::process::getpid())) {
             warning!("cannot become the subreaper of orphans: {}", Reason::from(error));
         }
@@ -183,7 +182,7 @@ impl Processes {
             services: (0..services).map(|_| service()).collect(),
             runs: (0..SERVICE_COMMAND_RUNS).map(|_| run()).collect(),
             command_timeout: COMMAND_TIMEOUT,
-            on_done: Box::new(on_done),
+            command_done,
         }
     }
 
@@ -206,15 +205,26 @@ impl Processes {
     /// Spawns the tasks that read output and enforce timeouts, one for each slot. They never end.
     ///
     /// # Errors
-    /// See [`Timer::new`].
-    pub fn spawn_tasks(self: &Rc<Self>, executor: &LocalExecutor<'_>) -> io::Result<()> {
+    /// See [`Timer::new`]; or `tasks` is full.
+    pub fn spawn_tasks(self: &Rc<Self>, tasks: &mut Tasks) -> io::Result<()> {
         for index in 0..self.services.len() {
-            executor.spawn(Rc::clone(self).read_service(index)).detach();
+            tasks.spawn(Rc::clone(self).read_service(index))?;
         }
         for index in 0..self.runs.len() {
-            executor.spawn(Rc::clone(self).watch_run(index, Timer::new()?)).detach();
+            tasks.spawn(Rc::clone(self).watch_run(index, Timer::new()?))?;
         }
         Ok(())
+    }
+
+    /// Number of tasks that [`spawn_tasks`](Self::spawn_tasks) spawns.
+    pub fn task_count(&self) -> usize {
+        self.services.len() + self.runs.len()
+    }
+
+    /// Whether a killed process group is not gone yet, so that [`reap`](Self::reap) must be called again
+    /// without a signal: its last process may have another parent.
+    pub fn is_reaping(&self) -> bool {
+        self.groups().any(|group| matches!(group.get(), Group::Killed { .. }))
     }
 
     /// Starts the process of a service. Its output is appended to that of earlier processes.
@@ -330,7 +340,7 @@ impl Processes {
         // The end of the output is still in the pipe.
         run.output.replace(None);
         run.state.set(RunState::Done(exit));
-        (self.on_done)();
+        self.command_done.notify();
         true
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
-use crate::runtime::Source;
+use crate::runtime::AsyncFd;
 
 /// Wake-ups drained at once.
 const WAKEUPS: usize = 64;
@@ -83,7 +83,7 @@ impl Received {
 /// code, and has its default action in every child.
 #[derive(Debug)]
 pub struct Signals {
-    wakeups: Source<UnixStream>,
+    wakeups: AsyncFd<UnixStream>,
     flags: SignalFlags<{ ORDER.len() }>,
 }
 
@@ -94,7 +94,7 @@ impl Signals {
     /// Error of the system: no descriptors left.
     pub fn new() -> io::Result<Self> {
         let (flags, wakeups) = SignalFlags::install(ORDER.map(Received::signal))?;
-        Ok(Self { wakeups: Source::new(wakeups)?, flags })
+        Ok(Self { wakeups: AsyncFd::new(wakeups)?, flags })
     }
 
     /// Waits for the next signal.

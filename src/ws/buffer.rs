@@ -20,11 +20,14 @@ impl ReceiveBuffer {
         Self { storage: MappedBuffer::new(capacity), ..Self::default() }
     }
 
-    /// Releases the pages of an empty buffer that was not used since the last call.
-    pub fn release_idle(&mut self) {
-        if self.tracker.should_release(self.start == self.end) {
+    /// Releases the pages of an empty buffer that was not used since the last call. Returns true if the
+    /// next call has pages to release.
+    pub fn release_idle(&mut self) -> bool {
+        let is_empty = self.start == self.end;
+        if self.tracker.should_release(is_empty) {
             self.storage.release_pages();
         }
+        is_empty && self.tracker != IdleTracker::Released
     }
 
     /// Bytes received and not consumed.

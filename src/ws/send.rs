@@ -30,11 +30,14 @@ impl SendBuffer {
         Self { storage: MappedBuffer::new(capacity), ..Self::default() }
     }
 
-    /// Releases the pages of an empty buffer that was not used since the last call.
-    pub fn release_idle(&mut self) {
-        if self.tracker.should_release(self.is_empty()) {
+    /// Releases the pages of an empty buffer that was not used since the last call. Returns true if the
+    /// next call has pages to release.
+    pub fn release_idle(&mut self) -> bool {
+        let is_empty = self.is_empty();
+        if self.tracker.should_release(is_empty) {
             self.storage.release_pages();
         }
+        is_empty && self.tracker != IdleTracker::Released
     }
 
     /// Bytes to be sent.

@@ -4,7 +4,6 @@
 //! messages of 16 MiB, binary ones too, and no deadline but the closing handshake's.
 
 use std::cell::RefCell;
-use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -12,11 +11,13 @@ use std::time::{Duration, Instant};
 
 use friendlet::connection::{End, Finish, SlotId, State};
 use friendlet::http;
-use friendlet::net::{Endpoint, Listener, Ports, Read, Write, run, tasks};
-use friendlet::runtime::{Tasks, block_on};
+use friendlet::net::{ConnectionTable, Endpoint, Listener, run, tasks};
+use friendlet::runtime::{Tasks, Timer, block_on};
 use friendlet::ws::{Incoming, Limits, ReceiveBuffer, SendBuffer, Socket};
 
 const SLOTS: usize = 8;
+/// Pause between two looks at the deadlines.
+const DEADLINE_STEP: Duration = Duration::from_millis(250);
 const LIMITS: Limits = Limits { message_bytes: 16 << 20, binary: true };
 
 /// One connection: a request head, then echoes.
@@ -31,7 +32,7 @@ struct Echo {
 
 struct Server {
     start: Instant,
-    slots: RefCell<Vec<Echo>>,
+    slots: Vec<Echo>,
 }
 
 impl Echo {
@@ -105,8 +106,28 @@ impl Echo {
 }
 
 impl Server {
-    fn with<R>(&self, id: SlotId, use_slot: impl FnOnce(&mut Echo) -> R) -> Option<R> {
-        self.slots.borrow_mut().get_mut(usize::from(id.index)).map(use_slot)
+    fn slot(&mut self, id: SlotId) -> Option<&mut Echo> {
+        self.slots.get_mut(usize::from(id.index))
+    }
+
+    fn end(&mut self, id: SlotId) -> State {
+        if let Some(slot) = self.slot(id) {
+            slot.finish = slot.finish.or(Some(Finish::Abort));
+        }
+        self.state(id)
+    }
+
+    /// The closing handshake has its deadline.
+    fn handle_timeout(&mut self) {
+        let now = self.now();
+        for slot in &mut self.slots {
+            if let Some(socket) = slot.socket.as_mut().filter(|socket| socket.is_closing()) {
+                socket.handle_timeout(&mut slot.send, now);
+                if socket.is_closed() {
+                    slot.finish = Some(Finish::Graceful);
+                }
+            }
+        }
     }
 }
 
@@ -115,72 +136,67 @@ impl Endpoint for Server {
         self.start.elapsed()
     }
 
-    fn claim(&self, _: SocketAddr) -> Option<SlotId> {
-        let mut slots = self.slots.borrow_mut();
-        let (index, slot) = slots.iter_mut().enumerate().find(|(_, slot)| !slot.taken)?;
+    fn claim(&mut self, _: SocketAddr, _: Duration) -> Option<SlotId> {
+        let (index, slot) = self.slots.iter_mut().enumerate().find(|(_, slot)| !slot.taken)?;
         slot.taken = true;
         Some(SlotId { index: index as u16, generation: 0 })
     }
 
-    fn evict_idle(&self) {}
+    fn evict_idle(&mut self, _: Duration) {}
 
-    fn release(&self, id: SlotId) {
-        self.with(id, |slot| {
+    fn release(&mut self, id: SlotId, _: Duration) {
+        if let Some(slot) = self.slot(id) {
             slot.receive.clear();
             slot.send.clear();
             (slot.taken, slot.socket, slot.finish, slot.stalled) = (false, None, None, false);
-        });
+        }
     }
 
     fn state(&self, id: SlotId) -> State {
-        self.with(id, |slot| State {
+        let gone = State { receives: false, sends: false, finish: Some(Finish::Abort) };
+        self.slots.get(usize::from(id.index)).map_or(gone, |slot| State {
             receives: slot.finish.is_none() && !slot.stalled,
             sends: !slot.send.is_empty(),
             finish: slot.finish,
         })
-        .unwrap_or(State { receives: false, sends: false, finish: Some(Finish::Abort) })
     }
 
-    fn receive(&self, id: SlotId, read: &mut Read<'_>) -> io::Result<(usize, State)> {
-        let count: Option<io::Result<usize>> = self.with(id, |slot| {
-            let count = read(slot.receive.space())?;
+    fn receive_space(&mut self, id: SlotId) -> &mut [u8] {
+        self.slot(id).map_or(&mut [], |slot| slot.receive.space())
+    }
+
+    fn received(&mut self, id: SlotId, count: usize, now: Duration) -> State {
+        if let Some(slot) = self.slot(id) {
             slot.receive.commit(count);
-            slot.handle_input(self.now());
-            Ok(count)
-        });
-        Ok((count.unwrap_or(Ok(0))?, self.state(id)))
+            slot.handle_input(now);
+        }
+        self.state(id)
     }
 
-    fn send(&self, id: SlotId, write: &mut Write<'_>) -> io::Result<(usize, State)> {
-        let count: Option<io::Result<usize>> = self.with(id, |slot| {
-            let count = write(slot.send.pending())?;
+    fn pending(&self, id: SlotId) -> &[u8] {
+        self.slots.get(usize::from(id.index)).map_or(&[], |slot| slot.send.pending())
+    }
+
+    fn sent(&mut self, id: SlotId, count: usize, now: Duration) -> State {
+        if let Some(slot) = self.slot(id) {
             slot.send.sent(count);
             if slot.stalled {
-                slot.handle_input(self.now());
-            }
-            Ok(count)
-        });
-        Ok((count.unwrap_or(Ok(0))?, self.state(id)))
-    }
-
-    fn handle_end(&self, id: SlotId, _: End) {
-        self.with(id, |slot| slot.finish = slot.finish.or(Some(Finish::Abort)));
-    }
-
-    fn handle_plain(&self, id: SlotId) {
-        self.with(id, |slot| slot.finish = Some(Finish::Abort));
-    }
-
-    fn handle_tick(&self) {
-        let now = self.now();
-        for slot in self.slots.borrow_mut().iter_mut() {
-            if let Some(socket) = slot.socket.as_mut().filter(|socket| socket.is_closing()) {
-                socket.handle_timeout(&mut slot.send, now);
-                if socket.is_closed() {
-                    slot.finish = Some(Finish::Graceful);
-                }
+                slot.handle_input(now);
             }
         }
+        self.state(id)
+    }
+
+    fn handle_end(&mut self, id: SlotId, _: End, _: Duration) -> State {
+        self.end(id)
+    }
+
+    fn handle_plain(&mut self, id: SlotId, _: Duration) -> State {
+        self.end(id)
+    }
+
+    fn log_limit(&mut self, _: Duration) -> Option<u64> {
+        Some(0)
     }
 }
 
@@ -198,14 +214,21 @@ fn serve() -> Result<(), String> {
     let address = SocketAddr::from(([127, 0, 0, 1], port()?));
     let listener = Listener::bind(address).map_err(|error| error.to_string())?;
     let address = listener.address().map_err(|error| error.to_string())?;
-    let server = Rc::new(Server {
-        start: Instant::now(),
-        slots: RefCell::new((0..SLOTS).map(|_| Echo::new()).collect()),
-    });
+    let slots = (0..SLOTS).map(|_| Echo::new()).collect();
+    let server = Rc::new(RefCell::new(Server { start: Instant::now(), slots }));
     let mut tasks = Tasks::new(tasks(SLOTS));
-    run(&mut tasks, listener, &Ports::new(SLOTS), &server, None).map_err(|error| error.to_string())?;
+    let connections = ConnectionTable::new(SLOTS);
+    run(&mut tasks, listener, &connections, &server, None).map_err(|error| error.to_string())?;
     eprintln!("listening on ws://{address}");
-    block_on(&mut tasks, std::future::pending::<()>()).map_err(|error| error.to_string())
+    let timer = Timer::new().map_err(|error| error.to_string())?;
+    let deadlines = async {
+        loop {
+            timer.after(DEADLINE_STEP).await;
+            server.borrow_mut().handle_timeout();
+            (0..SLOTS as u16).for_each(|slot| connections.wake(slot));
+        }
+    };
+    block_on(&mut tasks, deadlines).map_err(|error| error.to_string())
 }
 
 fn main() -> ExitCode {

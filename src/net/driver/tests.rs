@@ -1,10 +1,10 @@
-use core::cell::Cell;
 use core::task::Waker;
 use core::time::Duration;
 use std::net::{SocketAddr, TcpListener};
 
 use super::*;
-use crate::net::{Read, SOCKET_BUFFER_BYTES, Write};
+use crate::net::SOCKET_BUFFER_BYTES;
+use crate::runtime::{Tasks, block_on};
 
 fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -12,11 +12,12 @@ fn pair() -> (TcpStream, TcpStream) {
     (client, listener.accept().unwrap().0)
 }
 
-/// Hears a byte at a time, and says what it was made with; with `finish` it only leaves.
+/// Receives a byte at a time, and sends what it was made with; with `finish` it only leaves.
 #[derive(Default)]
 struct Fake {
-    heard: Cell<usize>,
-    unsaid: Cell<usize>,
+    space: [u8; 1],
+    received: usize,
+    pending: Vec<u8>,
     finish: Option<Finish>,
 }
 
@@ -25,84 +26,94 @@ impl Endpoint for Fake {
         Duration::ZERO
     }
 
-    fn claim(&self, _: SocketAddr) -> Option<SlotId> {
+    fn claim(&mut self, _: SocketAddr, _: Duration) -> Option<SlotId> {
         None
     }
 
-    fn evict_idle(&self) {}
+    fn evict_idle(&mut self, _: Duration) {}
 
-    fn release(&self, _: SlotId) {}
+    fn release(&mut self, _: SlotId, _: Duration) {}
 
     fn state(&self, _: SlotId) -> State {
-        State { receives: self.finish.is_none(), sends: self.unsaid.get() > 0, finish: self.finish }
+        State { receives: self.finish.is_none(), sends: !self.pending.is_empty(), finish: self.finish }
     }
 
-    fn receive(&self, id: SlotId, read: &mut Read<'_>) -> io::Result<(usize, State)> {
-        let count = read(&mut [0])?;
-        self.heard.set(self.heard.get() + count);
-        Ok((count, self.state(id)))
+    fn receive_space(&mut self, _: SlotId) -> &mut [u8] {
+        &mut self.space
     }
 
-    fn send(&self, id: SlotId, write: &mut Write<'_>) -> io::Result<(usize, State)> {
-        let count = write(&[b'x'; SEND_BYTES][..self.unsaid.get()])?;
-        self.unsaid.set(self.unsaid.get() - count);
-        Ok((count, self.state(id)))
+    fn received(&mut self, id: SlotId, count: usize, _: Duration) -> State {
+        self.received += count;
+        self.state(id)
     }
 
-    fn handle_end(&self, _: SlotId, _: End) {}
+    fn pending(&self, _: SlotId) -> &[u8] {
+        &self.pending
+    }
 
-    fn handle_plain(&self, _: SlotId) {}
+    fn sent(&mut self, id: SlotId, count: usize, _: Duration) -> State {
+        self.pending.drain(..count);
+        self.state(id)
+    }
 
-    fn handle_tick(&self) {}
+    fn handle_end(&mut self, id: SlotId, _: End, _: Duration) -> State {
+        self.state(id)
+    }
+
+    fn handle_plain(&mut self, id: SlotId, _: Duration) -> State {
+        self.state(id)
+    }
+
+    fn log_limit(&mut self, _: Duration) -> Option<u64> {
+        None
+    }
 }
 
 #[test]
-fn connection_takes_its_turns_and_lets_others_have_theirs() {
+fn connection_has_its_budget_of_steps_and_then_yields() {
     let (mut client, server) = pair();
-    client.write_all(&[0; 2 * TURNS]).unwrap();
-    while server.peek(&mut [0; 2 * TURNS]).unwrap() < 2 * TURNS {}
+    client.write_all(&[0; 2 * STEP_BUDGET]).unwrap();
+    while server.peek(&mut [0; 2 * STEP_BUDGET]).unwrap() < 2 * STEP_BUDGET {}
     server.set_nonblocking(true).unwrap();
-    let stream = Source::new(server).unwrap();
+    let stream = AsyncFd::new(server).unwrap();
     let wait = core::future::poll_fn(|context| stream.poll_readable(context));
-    crate::runtime::block_on(&mut crate::runtime::Tasks::new(0), wait).unwrap();
-    let (ports, endpoint) = (Ports::new(1), Fake::default());
-    let port = ports.get(0).unwrap();
+    block_on(&mut Tasks::new(0), wait).unwrap();
+    let (timer, mut endpoint) = (Timer::new().unwrap(), Fake::default());
     let id = SlotId { index: 0, generation: 0 };
-    let mut connection = Connection::new(&stream, id, &ports, port, &endpoint, None, Buffers::default());
+    let mut connection = Connection::new(&stream, id, &timer, None, Buffers::default());
     let mut context = Context::from_waker(Waker::noop());
     for polls in 1..=2 {
-        assert!(connection.poll(&mut context).is_pending());
-        assert_eq!(endpoint.heard.get(), polls * TURNS);
+        assert!(connection.poll(&mut endpoint, &mut context).is_pending());
+        assert_eq!(endpoint.received, polls * STEP_BUDGET);
     }
-    assert!(connection.poll(&mut context).is_pending());
-    assert_eq!(endpoint.heard.get(), 2 * TURNS);
+    assert!(connection.poll(&mut endpoint, &mut context).is_pending());
+    assert_eq!(endpoint.received, 2 * STEP_BUDGET);
 }
 
 #[test]
-fn the_kernel_keeps_the_last_words_for_a_peer_that_does_not_read() {
+fn the_kernel_keeps_the_last_bytes_for_a_peer_that_does_not_read() {
     let (mut client, server) = pair();
     rustix::net::sockopt::set_socket_send_buffer_size(&server, SOCKET_BUFFER_BYTES).unwrap();
     server.set_nonblocking(true).unwrap();
-    // Whatever the two kernel buffers take now they do not take later.
+    // Fills both kernel buffers.
     let mut before = 0;
     while let Ok(count) = (&server).write(&[b'-'; 1024]) {
         before += count;
     }
-    let stream = Source::new(server).unwrap();
-    let ports = Ports::new(1);
-    let leaving = Some(Finish::Graceful);
-    let endpoint = Fake { unsaid: Cell::new(SEND_BYTES), finish: leaving, ..Fake::default() };
-    let port = ports.get(0).unwrap();
+    let stream = AsyncFd::new(server).unwrap();
+    let timer = Timer::new().unwrap();
+    let (pending, finish) = (vec![b'x'; SEND_BYTES], Some(Finish::Graceful));
+    let mut endpoint = Fake { pending, finish, ..Fake::default() };
     let id = SlotId { index: 0, generation: 0 };
-    let mut connection = Connection::new(&stream, id, &ports, port, &endpoint, None, Buffers::default());
+    let mut connection = Connection::new(&stream, id, &timer, None, Buffers::default());
     let mut context = Context::from_waker(Waker::noop());
-    assert!(connection.poll(&mut context).is_pending());
-    assert!(connection.widened);
-    assert_eq!(endpoint.unsaid.get(), 0, "all is said in one poll, though nobody has read");
-    assert!(connection.linger.is_some());
+    assert!(connection.poll(&mut endpoint, &mut context).is_pending());
+    assert!(connection.phase.widened);
+    assert!(endpoint.pending.is_empty(), "everything is sent in one poll, though nobody has read");
+    assert!(connection.phase.linger.is_some());
     drop(stream);
-    let mut heard = Vec::new();
-    client.read_to_end(&mut heard).unwrap();
-    assert_eq!(heard.len(), before + SEND_BYTES);
-    assert!(heard.ends_with(b"x"));
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).unwrap();
+    assert_eq!(received.len(), before + SEND_BYTES);
+    assert!(received.ends_with(b"x"));
 }

@@ -6,8 +6,8 @@ use super::record::HEADER_BYTES;
 use crate::mmap_buffer::MappedBuffer;
 use crate::net::tls::{TLS_RECORD_BYTES, TLS_SEND_BYTES};
 
-/// What TLS with one peer at a time is carried out in. Made at start, one of each a slot; without a
-/// connection, and while one rests, no memory is behind them.
+/// Record buffers of one TLS connection, reused by the next. Made at start, one of each a slot; without a
+/// connection, and while it is idle, no memory is behind them.
 #[derive(Debug, Default)]
 pub struct Buffers {
     pub(super) incoming: Incoming,
@@ -15,21 +15,20 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Buffers of `TLS_RECORD_BYTES` and `TLS_SEND_BYTES`. Those of `default()` are for nobody: they hold
-    /// no byte.
+    /// Buffers of `TLS_RECORD_BYTES` and `TLS_SEND_BYTES`. Those of `default()` have no room at all.
     pub fn new() -> Self {
         Self { incoming: Incoming::new(), outgoing: Outgoing::new() }
     }
 
-    /// Forgets what is in them.
+    /// Drops the content.
     pub(super) fn clear(&mut self) {
         self.incoming.clear();
         self.outgoing.clear();
-        self.rest();
+        self.release_idle();
     }
 
-    /// Gives the memory back if nothing is in it. For one who calls again this is nothing to do.
-    pub(super) fn rest(&mut self) {
+    /// Releases the memory of empty buffers, once.
+    pub(super) fn release_idle(&mut self) {
         let (incoming, outgoing) = (&mut self.incoming, &mut self.outgoing);
         if incoming.touched && incoming.is_empty() && outgoing.is_empty() {
             incoming.pages.release_pages();
@@ -43,7 +42,7 @@ impl Buffers {
     }
 }
 
-/// Bytes from the socket. In front of those that are still sealed may lie what was opened last.
+/// Bytes from the socket: the plaintext that was opened last, and behind it the bytes that are still sealed.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     pages: MappedBuffer,
@@ -65,43 +64,43 @@ impl Incoming {
         (self.opened, self.sealed) = (0..0, 0..0);
     }
 
-    /// Room for more. What is sealed moves to the front for it once the opened is read: part of a
-    /// record then, never a whole one.
+    /// Room for more. The sealed bytes move to the front for it once the plaintext is read: they are part of
+    /// a record then, never a whole one.
     pub(super) fn space(&mut self) -> &mut [u8] {
         if self.opened.is_empty() && self.sealed.start > 0 {
             self.pages.copy_within(self.sealed.clone(), 0);
             self.sealed = 0..self.sealed.len();
         }
-        &mut self.pages[self.sealed.end..]
+        self.pages.slice_from_mut(self.sealed.end)
     }
 
-    /// Takes note of `count` bytes written to [`Self::space`].
+    /// Appends the first `count` bytes of [`Self::space`].
     pub(super) fn add(&mut self, count: usize) {
         self.sealed.end = (self.sealed.end + count).min(self.pages.len());
         self.touched |= count > 0;
     }
 
-    /// What was opened and not read yet.
+    /// Plaintext that is not consumed.
     pub(super) fn opened(&self) -> &[u8] {
-        &self.pages[self.opened.clone()]
+        self.pages.slice(self.opened.clone())
     }
 
     pub(super) fn consume(&mut self, count: usize) {
         self.opened.start = (self.opened.start + count).min(self.opened.end);
     }
 
-    /// What is not opened yet.
+    /// Bytes that are not opened yet.
     pub(super) fn sealed(&mut self) -> &mut [u8] {
-        &mut self.pages[self.sealed.clone()]
+        self.pages.slice_mut(self.sealed.clone())
     }
 
-    /// Drops the first of what is not opened yet.
+    /// Drops the first bytes that are not opened yet.
     pub(super) fn skip(&mut self, count: usize) {
         self.sealed.start = (self.sealed.start + count).min(self.sealed.end);
     }
 
-    /// Says that the first record, of `record` bytes, has `content` bytes of the peer's data in it, and
-    /// goes on to what follows.
+    /// Marks the `content` bytes of plaintext in the first record, of `record` bytes, as opened, and the bytes
+    /// behind that record as the next to be opened.
     pub(super) fn open(&mut self, record: usize, content: usize) {
         let start = self.sealed.start + HEADER_BYTES;
         self.opened = start..start + content;
@@ -130,10 +129,10 @@ impl Outgoing {
         self.pending = 0..0;
     }
 
-    /// Room behind what waits. It is all there again when everything is sent, and nothing is moved
-    /// for more before.
+    /// Room behind the pending bytes. All of it is free again when everything is sent; nothing is moved
+    /// before.
     pub(super) fn space(&mut self) -> &mut [u8] {
-        &mut self.pages[self.pending.end..]
+        self.pages.slice_from_mut(self.pending.end)
     }
 
     pub(super) fn add(&mut self, count: usize) {
@@ -142,7 +141,7 @@ impl Outgoing {
     }
 
     pub(super) fn pending(&self) -> &[u8] {
-        &self.pages[self.pending.clone()]
+        self.pages.slice(self.pending.clone())
     }
 
     pub(super) fn sent(&mut self, count: usize) {

@@ -1,4 +1,4 @@
-//! Why TLS with a peer came to nothing.
+//! Failures of TLS with a peer.
 
 use core::fmt;
 
@@ -6,27 +6,33 @@ use rustls::AlertDescription;
 
 use crate::net::tls::TLS_HANDSHAKE_BYTES;
 
-/// Why TLS with a peer failed. The alert that tells the peer is in the output already, where there is
-/// one to send.
+/// Failure of TLS with a peer. The alert for the peer, if there is one to send, is in the output already.
 #[derive(Debug, PartialEq)]
 pub enum TlsFailure {
-    /// The handshake: a client that wants something else, or that is none.
+    /// A failed handshake: a client with other wishes, or that does not speak TLS.
     Handshake(rustls::Error),
-    /// A message of the handshake, or a record in it, that is longer than is taken.
+    /// A message of the handshake, or a record in it, that is too long.
     TooLong,
-    /// The flight of the server does not fit its buffer: [`super::server_config`] should have said so.
+    /// The flight of the server does not fit its buffer, which [`super::server_config`] should have found.
     NoRoom,
-    /// A record after the handshake was refused, with this alert.
-    Refused(AlertDescription),
-    /// The peer ended it with this alert.
-    Told(AlertDescription),
+    /// A record after the handshake was rejected with this alert.
+    LocalAlert(AlertDescription),
+    /// The peer ended the connection with this alert.
+    PeerAlert(AlertDescription),
 }
 
 impl TlsFailure {
-    /// What the peer has to be told of a failure after the handshake.
+    /// A fault of this program: a range that does not lie in its buffer.
+    #[cold]
+    pub(super) fn internal() -> Self {
+        debug_assert!(false, "a range of TLS is outside of its buffer");
+        Self::LocalAlert(AlertDescription::InternalError)
+    }
+
+    /// The alert for the peer, of a failure after the handshake.
     pub(super) fn alert(&self) -> Option<AlertDescription> {
         match self {
-            Self::Refused(alert) => Some(*alert),
+            Self::LocalAlert(alert) => Some(*alert),
             _ => None,
         }
     }
@@ -43,9 +49,9 @@ impl fmt::Display for TlsFailure {
         match self {
             Self::Handshake(error) => error.fmt(f),
             Self::TooLong => write!(f, "a handshake message of over {TLS_HANDSHAKE_BYTES} bytes"),
-            Self::NoRoom => f.write_str("no room for the handshake's answer"),
-            Self::Refused(alert) => write!(f, "a record was refused: {alert:?}"),
-            Self::Told(alert) => write!(f, "the peer gave up: {alert:?}"),
+            Self::NoRoom => f.write_str("no room for the server's handshake messages"),
+            Self::LocalAlert(alert) => write!(f, "a record was rejected: {alert:?}"),
+            Self::PeerAlert(alert) => write!(f, "the peer sent an alert: {alert:?}"),
         }
     }
 }

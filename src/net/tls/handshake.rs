@@ -1,7 +1,7 @@
-//! The handshake: rustls's own, over our buffers.
+//! The handshake: rustls's own, over the buffers of the connection.
 //!
-//! rustls is given one record at a time. So it has read nothing beyond the client's last message when
-//! the handshake is done, and what a client sends right behind it is ours to open.
+//! rustls gets one record at a time. So it has read nothing beyond the client's last message at the end of the
+//! handshake, and the record layer opens what the client sends right behind it.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use rustls::{AlertDescription, Error, ServerConfig};
 use super::buffers::{Buffers, Incoming, Outgoing};
 use super::failure::TlsFailure;
 use super::record::{ALERT, HEADER_BYTES, OVERHEAD_BYTES};
-use super::traffic::Traffic;
+use super::record_layer::RecordLayer;
 use crate::net::tls::TLS_HANDSHAKE_BYTES;
 
 pub(super) struct Handshake {
     connection: UnbufferedServerConnection,
-    /// Bytes of whole records that rustls knows and still has use for, at the front of the incoming.
+    /// Bytes of whole records, at the front of the input, that rustls has seen and still uses.
     known: usize,
-    /// Something was said, so that an alert in the clear would not be understood.
+    /// A message was sent, so the client would not understand an alert in the clear.
     answered: bool,
 }
 
@@ -29,12 +29,12 @@ impl Handshake {
         Ok(Self { connection, known: 0, answered: false })
     }
 
-    /// Goes as far as what was received allows. Whether it is done: both sides have their keys.
+    /// Processes the input. Returns whether the handshake is done and both sides have their keys.
     pub(super) fn advance(&mut self, buffers: &mut Buffers) -> Result<bool, TlsFailure> {
         let Buffers { incoming, outgoing } = buffers;
         let mut end = self.known;
         loop {
-            let received = &mut incoming.sealed()[..end];
+            let received = incoming.sealed().get_mut(..end).ok_or_else(TlsFailure::internal)?;
             let UnbufferedStatus { discard, state, .. } = self.connection.process_tls_records(received);
             let mut waits = false;
             match state {
@@ -48,9 +48,9 @@ impl Handshake {
                     incoming.skip(discard);
                     return Ok(true);
                 }
-                Ok(_) => return Err(TlsFailure::Refused(AlertDescription::UnexpectedMessage)),
+                Ok(_) => return Err(TlsFailure::LocalAlert(AlertDescription::UnexpectedMessage)),
                 Err(error) => {
-                    self.say_why(&error, end, incoming, outgoing)?;
+                    self.report_failure(&error, end, incoming, outgoing)?;
                     return Err(error.into());
                 }
             }
@@ -62,16 +62,16 @@ impl Handshake {
             }
             let received = incoming.sealed();
             let header = self.known + HEADER_BYTES;
-            let next = match received[self.known..] {
-                [_, _, _, high, low, ..] => header + usize::from(u16::from_be_bytes([high, low])),
+            let next = match received.get(self.known..) {
+                Some(&[_, _, _, high, low, ..]) => header + usize::from(u16::from_be_bytes([high, low])),
                 _ => header,
             };
             if next > TLS_HANDSHAKE_BYTES && end >= header {
-                self.tell(outgoing, AlertDescription::DecodeError);
+                self.send_alert(outgoing, AlertDescription::DecodeError);
                 return Err(TlsFailure::TooLong);
             }
-            // A header is shown before its record is whole, and before its length is judged: if it is
-            // none of TLS, rustls says so.
+            // rustls sees a header before its record is whole, and before its length is checked: it reports
+            // one that is not of TLS.
             let shown = if next > TLS_HANDSHAKE_BYTES { header } else { next }.min(received.len());
             if next == shown && next > header {
                 self.known = next;
@@ -82,9 +82,9 @@ impl Handshake {
         }
     }
 
-    /// Sends what rustls had ready when it failed: its alert, and what it said just before, without
-    /// which the alert would not be understood.
-    fn say_why(
+    /// Sends what rustls had ready when it failed: its alert, and the messages just before it, without which
+    /// the client would not understand the alert.
+    fn report_failure(
         &mut self,
         error: &Error,
         end: usize,
@@ -92,28 +92,26 @@ impl Handshake {
         outgoing: &mut Outgoing,
     ) -> Result<(), TlsFailure> {
         loop {
-            // What is ready comes first. rustls looks at the same bytes for it, for it has a place in
-            // them; once the alert is out it is not to look again.
-            let received = &mut incoming.sealed()[..end];
+            // rustls keeps its place in the same bytes; once the alert is out it must not see them again.
+            let received = incoming.sealed().get_mut(..end).ok_or_else(TlsFailure::internal)?;
             let status = self.connection.process_tls_records(received);
             let Ok(ConnectionState::EncodeTlsData(message)) = status.state else { break };
             let start = outgoing.pending().len();
             encode(message, outgoing)?;
             self.answered = true;
-            if is_alert(&outgoing.pending()[start..]) {
+            if outgoing.pending().get(start..).is_some_and(is_alert) {
                 return Ok(());
             }
         }
-        // Of some faults rustls says nothing to the peer.
+        // For some errors rustls has no alert.
         if !matches!(error, Error::AlertReceived(_)) {
-            self.tell(outgoing, description(error));
+            self.send_alert(outgoing, description(error));
         }
         Ok(())
     }
 
-    /// Tells the client why this is the end, in the clear: as long as nothing else was said, it is
-    /// understood so.
-    fn tell(&self, outgoing: &mut Outgoing, alert: AlertDescription) {
+    /// Sends an alert in the clear, which the client understands as long as nothing else was sent.
+    fn send_alert(&self, outgoing: &mut Outgoing, alert: AlertDescription) {
         let record = [ALERT, 3, 3, 0, 2, 2, alert.into()];
         if !self.answered
             && let Some(space) = outgoing.space().first_chunk_mut()
@@ -123,19 +121,19 @@ impl Handshake {
         }
     }
 
-    /// The keys that were agreed on.
-    pub(super) fn finish(self) -> Result<Traffic, TlsFailure> {
+    /// The record layer with the agreed keys.
+    pub(super) fn finish(self) -> Result<RecordLayer, TlsFailure> {
         let (secrets, connection) = self.connection.dangerous_into_kernel_connection()?;
-        Traffic::new(secrets, connection).map_err(TlsFailure::Refused)
+        RecordLayer::new(secrets, connection).map_err(TlsFailure::LocalAlert)
     }
 }
 
-/// Whether this is the record of an alert, in the clear or sealed: no other has so little in it.
+/// Whether this is the record of an alert, in the clear or sealed: no other is as short.
 fn is_alert(record: &[u8]) -> bool {
     matches!(record, [ALERT, ..]) || record.len() == 2 + OVERHEAD_BYTES
 }
 
-/// What the peer is told of an error of which rustls tells it nothing.
+/// The alert for an error for which rustls has none.
 fn description(error: &Error) -> AlertDescription {
     match error {
         Error::InvalidMessage(_) => AlertDescription::DecodeError,

@@ -1,5 +1,5 @@
-//! TLS: the one module that knows rustls. It makes the handshake; the records after it are ours, opened
-//! and sealed where they lie (docs/decisions/0012).
+//! TLS. rustls makes the handshake, and only this module uses it; the records after the handshake are opened
+//! and sealed in place by our own record layer (docs/decisions/0012).
 //!
 //! TLS 1.3 with ring, no tickets, no early data, no session storage: nothing of a connection is
 //! kept after it, and nothing in it can be replayed.
@@ -8,8 +8,8 @@ mod buffers;
 mod failure;
 mod handshake;
 mod record;
+mod record_layer;
 mod session;
-mod traffic;
 
 use core::fmt;
 use std::sync::Arc;
@@ -61,19 +61,18 @@ const _: () = assert!(
     "a handshake has to fit the buffers of TLS, either way"
 );
 
-/// Why a certificate, a key or an authority cannot be used.
+/// Error of a certificate, a key or an authority.
 #[derive(Debug)]
 pub enum TlsError {
-    /// The certificate file has none, or a broken one.
+    /// The certificate file has no certificate, or a broken one.
     Certificate(String),
-    /// The key file has none, or a broken one.
+    /// The key file has no key, or a broken one.
     Key(String),
     /// The file of the clients' authority has no certificate, or a broken one.
     ClientAuthority(String),
-    /// They do not go together.
+    /// Certificate and key do not match.
     Mismatch(String),
-    /// The handshake has to show more than fits its buffer: so many bytes of certificates and of names
-    /// of authorities.
+    /// Certificates and names of authorities, of this many bytes, do not fit the buffer of the handshake.
     TooLong(usize),
 }
 
@@ -95,8 +94,8 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
-/// Sets up the server's side from the texts of PEM files. With `client_authority`, clients must
-/// show a certificate of one of its authorities.
+/// Configuration of the server's side from the contents of PEM files. With `client_authority`, clients must
+/// present a certificate of one of its authorities.
 pub fn server_config(
     certificate: &[u8],
     key: &[u8],
@@ -131,13 +130,13 @@ pub fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
-    // The keys come to `traffic` when the handshake is done, and go nowhere else.
+    // The keys go to the record layer at the end of the handshake, and nowhere else.
     config.enable_secret_extraction = true;
     config.ignore_client_order = true;
     Ok(Arc::new(config))
 }
 
-/// ring's suites of TLS 1.3, in the order of what they cost here, which stands whatever the client's.
+/// ring's suites of TLS 1.3 by their cost here, an order that overrides the client's.
 /// Where AES is an instruction, one with SHA-256 is the cheapest: with SHA-384 a handshake takes a fifth
 /// more. Where AES is a program, ChaCha20 is several times as fast.
 fn provider(has_aes: bool) -> CryptoProvider {

@@ -1,17 +1,17 @@
-//! TLS records under one key (RFC 8446, 5.2 to 5.5), sealed and opened where they lie.
+//! TLS records under one key (RFC 8446, 5.2 to 5.5), sealed and opened in place.
 
 use ring::aead::{
     AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
 };
 use rustls::{AlertDescription, ConnectionTrafficSecrets};
 
-/// Header of a record: its type, a version that means nothing, and its length.
+/// Header of a record: its type, a legacy version and its length.
 pub(super) const HEADER_BYTES: usize = 5;
 /// Most bytes of content in a record.
 pub(super) const CONTENT_BYTES: usize = 1 << 14;
 /// Most bytes behind the header of a sealed record.
 pub(super) const SEALED_BYTES: usize = CONTENT_BYTES + 256;
-/// What a record takes beside its content: header, type of the content, tag.
+/// Bytes of a record beside its content: header, type of the content, tag.
 pub(super) const OVERHEAD_BYTES: usize = HEADER_BYTES + 1 + TAG_BYTES;
 const TAG_BYTES: usize = 16;
 const NONCE_BYTES: usize = 12;
@@ -21,25 +21,25 @@ pub(super) const ALERT: u8 = 21;
 pub(super) const HANDSHAKE: u8 = 22;
 pub(super) const APPLICATION_DATA: u8 = 23;
 
-/// What was in a record: `len` bytes of that type, right behind the header.
+/// Content of a record: `len` bytes of this type, right behind the header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Content {
     pub(super) kind: u8,
     pub(super) len: usize,
 }
 
-/// One direction's key, with the number of the next record.
+/// Key of one direction, with the number of the next record.
 ///
 /// The key stays expanded: to expand it for each record takes more time than the record, and keeping
 /// it takes 544 bytes (docs/decisions/0012).
-pub(super) struct RecordKey {
+pub(super) struct TrafficKey {
     key: LessSafeKey,
     iv: [u8; NONCE_BYTES],
     sequence: u64,
 }
 
-impl RecordKey {
-    /// A key as rustls hands it over, and the number of the first record under it.
+impl TrafficKey {
+    /// The key and the number of the first record under it, as rustls returns them.
     pub(super) fn new(
         (sequence, secrets): (u64, ConnectionTrafficSecrets),
     ) -> Result<Self, AlertDescription> {
@@ -53,7 +53,7 @@ impl RecordKey {
             .ok_or(AlertDescription::InternalError)
     }
 
-    /// None if key or iv are of another length than the algorithm's.
+    /// `None` if the length of key or iv is not the algorithm's.
     pub(super) fn from_parts(
         algorithm: &'static Algorithm,
         key: &[u8],
@@ -64,13 +64,12 @@ impl RecordKey {
         Some(Self { key, iv: iv.try_into().ok()?, sequence })
     }
 
-    /// Records under this key so far.
+    /// Number of records under this key.
     pub(super) fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Opens a whole record, header and all: the content is where it was, in the clear. With an
-    /// error, nothing in it is to be used.
+    /// Opens a whole record in place, header included. After an error nothing in it is to be used.
     pub(super) fn open(&mut self, record: &mut [u8]) -> Result<Content, AlertDescription> {
         let nonce = self.next_nonce()?;
         let (header, sealed) =
@@ -82,13 +81,14 @@ impl RecordKey {
         if inner.len() > CONTENT_BYTES + 1 {
             return Err(AlertDescription::RecordOverflow);
         }
-        // Behind the content its type, behind that as many zeros as the sender liked (5.4).
-        let len = inner.iter().rposition(|byte| *byte != 0).ok_or(AlertDescription::UnexpectedMessage)?;
-        Ok(Content { kind: inner[len], len })
+        // Behind the content lie its type and any number of zeros (5.4).
+        let last = inner.iter().copied().enumerate().rfind(|(_, byte)| *byte != 0);
+        let (len, kind) = last.ok_or(AlertDescription::UnexpectedMessage)?;
+        Ok(Content { kind, len })
     }
 
-    /// Seals `content`, which lies in `record` where [`Content`] says, and fills in what belongs
-    /// around it. Returns the length of the record.
+    /// Seals `content`, which lies in `record` as [`Content`] describes, and writes header, type and tag around
+    /// it. Returns the length of the record.
     pub(super) fn seal(&mut self, content: Content, record: &mut [u8]) -> Result<usize, AlertDescription> {
         let nonce = self.next_nonce()?;
         let (end, error) = (HEADER_BYTES + content.len + 1, AlertDescription::InternalError);
@@ -98,18 +98,18 @@ impl RecordKey {
         let (header, inner) = inner.split_first_chunk_mut::<HEADER_BYTES>().ok_or(error)?;
         let [high, low] = length.to_be_bytes();
         *header = [APPLICATION_DATA, 3, 3, high, low];
-        inner[content.len] = content.kind;
+        *inner.last_mut().ok_or(error)? = content.kind;
         let tag =
             self.key.seal_in_place_separate_tag(nonce, Aad::from(&*header), inner).map_err(|_| error)?;
         tag_space.copy_from_slice(tag.as_ref());
         Ok(end + TAG_BYTES)
     }
 
-    /// The nonce of the next record (5.3), which no other record under this key has or will have.
+    /// Nonce of the next record (5.3), unique under this key.
     fn next_nonce(&mut self) -> Result<Nonce, AlertDescription> {
         let next = self.sequence.checked_add(1).ok_or(AlertDescription::InternalError)?;
         let mut nonce = self.iv;
-        for (byte, number) in nonce[NONCE_BYTES - 8..].iter_mut().zip(self.sequence.to_be_bytes()) {
+        for (byte, number) in nonce.iter_mut().rev().zip(self.sequence.to_le_bytes()) {
             *byte ^= number;
         }
         self.sequence = next;

@@ -1,4 +1,4 @@
-//! A TLS session with one peer, sans-IO: bytes of the socket in, data out, and the other way round.
+//! Sans-IO TLS session with one peer: records in, plaintext out, and the reverse.
 
 use core::mem;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use rustls::{AlertDescription, ServerConfig};
 use super::buffers::Buffers;
 use super::failure::TlsFailure;
 use super::handshake::Handshake;
-use super::traffic::Traffic;
+use super::record_layer::RecordLayer;
 
 /// The server's side of TLS 1.3 with one peer.
 pub struct Session {
@@ -18,31 +18,31 @@ pub struct Session {
 
 enum State {
     Handshake(Box<Handshake>),
-    Traffic(Box<Traffic>),
-    /// It has failed: what is in the output is the last of it.
+    Established(Box<RecordLayer>),
+    /// Failed: the output holds the last bytes for the peer.
     Over,
 }
 
 impl Session {
-    /// Begins a handshake, to be carried out in `buffers`.
+    /// Begins a handshake in `buffers`.
     pub fn accept(config: &Arc<ServerConfig>, buffers: Buffers) -> Result<Self, TlsFailure> {
         let state = State::Handshake(Box::new(Handshake::new(config)?));
         Ok(Self { state, buffers })
     }
 
-    /// Gives the buffers back, with nothing in them.
+    /// Returns the buffers, empty.
     pub fn into_buffers(mut self) -> Buffers {
         self.buffers.clear();
         self.buffers
     }
 
-    /// Room for bytes of the socket. There is always some, unless data waits to be read.
+    /// Room for bytes of the socket. There is always some, unless plaintext waits to be consumed.
     pub fn space(&mut self) -> &mut [u8] {
         self.buffers.incoming.space()
     }
 
-    /// Takes `count` bytes that were put into [`Self::space`]. After an error nothing is taken any
-    /// more; what is still pending goes to the peer.
+    /// Processes the first `count` bytes of [`Self::space`]. After an error nothing more is processed; pending
+    /// bytes still go to the peer.
     pub fn handle_received(&mut self, count: usize) -> Result<(), TlsFailure> {
         if matches!(self.state, State::Over) {
             return Ok(());
@@ -52,35 +52,32 @@ impl Session {
         self.ended(result)
     }
 
-    /// Data of the peer's, in the clear and whole, that is not consumed.
+    /// Authenticated plaintext of the peer that is not consumed.
     pub fn plaintext(&self) -> &[u8] {
         self.buffers.incoming.opened()
     }
 
-    /// Drops the first `count` bytes of [`Self::plaintext`]. When that was all, more may follow out of
-    /// what was received with it.
+    /// Drops the first `count` bytes of [`Self::plaintext`]. When that was all, the next record that was
+    /// received with it is opened.
     pub fn consume(&mut self, count: usize) -> Result<(), TlsFailure> {
         self.buffers.incoming.consume(count);
         let result = self.advance();
         self.ended(result)
     }
 
-    /// Seals as much of `data` as there is room for, and says how much that is: none before the
-    /// handshake is done, after the end, and while too much is pending.
-    pub fn seal(&mut self, data: &[u8]) -> usize {
-        let State::Traffic(traffic) = &mut self.state else { return 0 };
-        let mut count = 0;
-        while count < data.len() {
-            match traffic.seal(&data[count..], &mut self.buffers.outgoing) {
+    /// Seals as much of `data` as there is room for. Returns the number of bytes: none before the end of the
+    /// handshake, after the end of the session, and while too much is pending.
+    pub fn seal(&mut self, data: &[u8]) -> Result<usize, TlsFailure> {
+        let State::Established(records) = &mut self.state else { return Ok(0) };
+        let mut rest = data;
+        while !rest.is_empty() {
+            match records.seal(rest, &mut self.buffers.outgoing) {
                 Ok(0) => break,
-                Ok(sealed) => count += sealed,
-                Err(failure) => {
-                    let _ = self.ended(Err(failure));
-                    break;
-                }
+                Ok(count) => (_, rest) = rest.split_at(count.min(rest.len())),
+                Err(failure) => return self.ended(Err(failure)).map(|()| 0),
             }
         }
-        count
+        Ok(data.len() - rest.len())
     }
 
     /// Bytes for the socket.
@@ -88,69 +85,68 @@ impl Session {
         self.buffers.outgoing.pending()
     }
 
-    /// Takes note that the first `count` of them were written.
-    pub fn sent(&mut self, count: usize) {
+    /// Drops the first `count` bytes of [`Self::pending`], which were written.
+    pub fn sent(&mut self, count: usize) -> Result<(), TlsFailure> {
         self.buffers.outgoing.sent(count);
-        if let State::Traffic(traffic) = &mut self.state {
-            let result = traffic.renew(&mut self.buffers.outgoing);
-            let _ = self.ended(result);
-        }
+        let State::Established(records) = &mut self.state else { return Ok(()) };
+        let updated = records.update_key(&mut self.buffers.outgoing);
+        self.ended(updated)
     }
 
-    /// Whether the keys are still to be agreed on.
+    /// Whether the handshake is not done.
     pub fn is_handshaking(&self) -> bool {
         matches!(self.state, State::Handshake(_))
     }
 
-    /// Says goodbye. Nothing is sealed after that.
+    /// Sends close_notify. Nothing is sealed after it.
     pub fn close(&mut self) {
-        if let State::Traffic(traffic) = &mut self.state {
-            traffic.close(AlertDescription::CloseNotify, &mut self.buffers.outgoing);
+        if let State::Established(records) = &mut self.state {
+            records.close(AlertDescription::CloseNotify, &mut self.buffers.outgoing);
         }
     }
 
-    /// Whether nothing more comes from the peer: it said so, or TLS with it has failed.
+    /// Whether nothing more comes from the peer: it sent close_notify, or TLS has failed.
     pub fn is_closed_by_peer(&self) -> bool {
         match &self.state {
             State::Handshake(_) => false,
-            State::Traffic(traffic) => traffic.is_closed_by_peer(),
+            State::Established(records) => records.is_closed_by_peer(),
             State::Over => true,
         }
     }
 
-    /// Gives memory back that holds nothing now.
-    pub fn rest(&mut self) {
-        self.buffers.rest();
+    /// Releases the memory of empty buffers.
+    pub fn release_idle(&mut self) {
+        self.buffers.release_idle();
     }
 
-    /// Makes the sending key spent after so many records.
+    /// Limits the sending key to this many records.
     #[cfg(test)]
     pub(super) fn limit_sending(&mut self, records: u64) {
-        let State::Traffic(traffic) = &mut self.state else { panic!("no keys yet") };
-        traffic.limit_sending(records);
+        let State::Established(layer) = &mut self.state else { panic!("no keys yet") };
+        layer.limit_sending(records);
     }
 
-    /// Goes as far as what was received allows.
+    /// Processes the input.
     fn advance(&mut self) -> Result<(), TlsFailure> {
         if let State::Handshake(handshake) = &mut self.state
             && handshake.advance(&mut self.buffers)?
             && let State::Handshake(handshake) = mem::replace(&mut self.state, State::Over)
         {
-            self.state = State::Traffic(Box::new(handshake.finish()?));
+            self.state = State::Established(Box::new(handshake.finish()?));
         }
-        if let State::Traffic(traffic) = &mut self.state {
-            traffic.receive(&mut self.buffers.incoming, &mut self.buffers.outgoing)?;
+        if let State::Established(records) = &mut self.state {
+            records.receive(&mut self.buffers.incoming, &mut self.buffers.outgoing)?;
         }
         Ok(())
     }
 
-    /// Ends the session if it has failed, with its alert as the last that is said.
+    /// Ends a failed session, with its alert as the last record.
     fn ended(&mut self, result: Result<(), TlsFailure>) -> Result<(), TlsFailure> {
         if let Err(failure) = &result {
-            if let State::Traffic(traffic) = &mut self.state
+            if let State::Established(records) = &mut self.state
                 && let Some(alert) = failure.alert()
             {
-                traffic.close(alert, &mut self.buffers.outgoing);
+                records.close(alert, &mut self.buffers.outgoing);
             }
             self.state = State::Over;
             self.buffers.incoming.clear();

@@ -77,10 +77,10 @@ fn files_are_rotated_at_their_limits() {
     for number in 0..120 {
         line(number);
         if number % 10 == 9 {
-            writer.handle_tick(Duration::from_secs(1));
+            writer.flush(Duration::from_secs(1));
         }
     }
-    writer.handle_tick(Duration::from_secs(1));
+    writer.flush(Duration::from_secs(1));
     let mut found = Vec::new();
     for name in ["log.2", "log.1", "log"] {
         let text = directory.text(name).unwrap();
@@ -109,7 +109,7 @@ fn tick_writes_up_to_its_limit_and_lost_records_are_counted() {
         line(number);
         number += 1;
     }
-    writer.handle_tick(Duration::from_secs(1));
+    writer.flush(Duration::from_secs(1));
     let written: usize = (0..8)
         .filter_map(|number| {
             directory.text(&if number == 0 { "log".to_owned() } else { format!("log.{number}") })
@@ -117,8 +117,8 @@ fn tick_writes_up_to_its_limit_and_lost_records_are_counted() {
         .map(|text| text.len())
         .sum();
     assert!(written > LOG_WRITE_BYTES && written <= LOG_WRITES * LOG_WRITE_BYTES + 8 * 256, "{written}");
-    writer.handle_tick(Duration::from_secs(2));
-    writer.handle_tick(Duration::from_secs(3));
+    writer.flush(Duration::from_secs(2));
+    writer.flush(Duration::from_secs(3));
     let text = directory.text("log").unwrap();
     let lost = text.lines().find(|line| line.contains(" records were lost before they could be written"));
     let lost = lost.unwrap().split("log_files: ").nth(1).unwrap().split(' ').next().unwrap();
@@ -138,16 +138,16 @@ fn failed_file_is_retried_after_the_pause() {
     let mut writer = directory.writer(2);
     line(1);
     let start = Duration::from_secs(100);
-    writer.handle_tick(start);
+    writer.flush(start);
     assert_eq!((writer.failures, writer.retry_at), (1, start + LOG_RETRY_PAUSE));
     fs::remove_file(directory.0.join("logs")).unwrap();
-    writer.handle_tick(start + LOG_RETRY_PAUSE - Duration::from_millis(1));
+    writer.flush(start + LOG_RETRY_PAUSE - Duration::from_millis(1));
     assert_eq!(directory.text("log"), None);
-    writer.handle_tick(start + LOG_RETRY_PAUSE);
+    writer.flush(start + LOG_RETRY_PAUSE);
     assert_eq!(numbers(&directory.text("log").unwrap()), [1]);
     assert_eq!(writer.failures, 0);
     // The next tick writes the record about it.
-    writer.handle_tick(start + LOG_RETRY_PAUSE);
+    writer.flush(start + LOG_RETRY_PAUSE);
     let text = directory.text("log").unwrap();
     assert!(
         text.contains("the log stays in memory") && text.contains("log written again after 1 failures"),

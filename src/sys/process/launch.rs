@@ -10,7 +10,7 @@ use rustix::process::Pid;
 
 use super::super::accounts;
 use crate::error;
-use crate::runtime::Source;
+use crate::runtime::AsyncFd;
 use crate::service::{Arguments, Spec};
 
 /// Default `PATH` of services.
@@ -21,7 +21,7 @@ pub(in super::super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbi
 /// The process leads its own process group, and has an empty input. Its environment consists of
 /// `PATH`, the variables of its user if it has one, and those of the service. The standard library
 /// unblocks all signals and resets SIGPIPE.
-pub(super) fn launch(spec: &Spec, argv: &Arguments) -> Result<(Pid, Source<PipeReader>), i32> {
+pub(super) fn launch(spec: &Spec, argv: &Arguments) -> Result<(Pid, AsyncFd<PipeReader>), i32> {
     let mut arguments = argv.iter();
     let mut command = Command::new(arguments.next().ok_or(Errno::INVAL.raw_os_error())?);
     command.args(arguments).process_group(0).env_clear().env("PATH", PATH);
@@ -37,10 +37,10 @@ pub(super) fn launch(spec: &Spec, argv: &Arguments) -> Result<(Pid, Source<PipeR
     start(command).map_err(|error| errno(&error))
 }
 
-fn start(mut command: Command) -> io::Result<(Pid, Source<PipeReader>)> {
+fn start(mut command: Command) -> io::Result<(Pid, AsyncFd<PipeReader>)> {
     let (reader, writer) = io::pipe()?;
     rustix::io::ioctl_fionbio(&reader, true)?;
-    let reader = Source::new(reader)?;
+    let reader = AsyncFd::new(reader)?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     // `Processes::reap` reaps it with all others, so the handle is dropped.
     let child = command.spawn()?;

@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::io::{self, PipeReader, Read as _};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use crate::runtime::Source;
+use crate::runtime::{AsyncFd, Notify};
 
 /// Bytes of one read.
 const READ_BYTES: usize = 4096;
@@ -125,32 +125,24 @@ impl OutputBuffer for HeadBuffer {
 /// Pipe of the current process, with a buffer that outlives it.
 #[derive(Debug)]
 pub(super) struct Output<B> {
-    pipe: RefCell<Option<Source<PipeReader>>>,
+    pipe: RefCell<Option<AsyncFd<PipeReader>>>,
     pub(super) buffer: RefCell<B>,
-    waker: RefCell<Option<Waker>>,
+    replaced: Notify,
 }
 
 impl<B: OutputBuffer> Output<B> {
     pub(super) fn new(buffer: B) -> Self {
-        Self { pipe: RefCell::new(None), buffer: RefCell::new(buffer), waker: RefCell::new(None) }
+        Self { pipe: RefCell::new(None), buffer: RefCell::new(buffer), replaced: Notify::default() }
     }
 
     /// Drains and closes the old pipe, which a process outside the old group may hold open, and reads
     /// from the new one.
-    pub(super) fn replace(&self, pipe: Option<Source<PipeReader>>) {
+    pub(super) fn replace(&self, pipe: Option<AsyncFd<PipeReader>>) {
         self.drain();
         if self.pipe.replace(pipe).is_some() {
             self.buffer.borrow_mut().end();
         }
-        self.wake();
-    }
-
-    /// Wakes the task that polls.
-    pub(super) fn wake(&self) {
-        let waker = self.waker.take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.replaced.notify();
     }
 
     /// Reads what a pipe can hold, and closes the pipe at its end.
@@ -167,10 +159,7 @@ impl<B: OutputBuffer> Output<B> {
     /// Reads until the pipe is empty. It is ready when the pipe may have more, so that other tasks run
     /// in between.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
-        match &mut *self.waker.borrow_mut() {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
+        self.replaced.listen(context);
         for _ in 0..READS {
             match self.read() {
                 Ok(0) => return Poll::Pending,

@@ -21,34 +21,30 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 struct Fixture {
     processes: Rc<Processes>,
     supervisor: Supervisor,
-    executor: LocalExecutor<'static>,
+    tasks: Tasks,
     start: Instant,
     orphans: Vec<(u32, Exit)>,
-    done: Rc<Cell<u32>>,
     _lock: MutexGuard<'static, ()>,
 }
 
 impl Fixture {
     fn new(services: Vec<Spec>) -> Self {
         let lock = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = Rc::new(Cell::new(0));
-        let count = Rc::clone(&done);
-        let mut processes = Processes::new(services.len(), move || count.set(count.get() + 1));
+        let mut processes = Processes::new(services.len(), Rc::default());
         processes.command_timeout = Duration::from_millis(300);
         let mut table = ServiceTable::new();
         for spec in services {
             table.push(spec).unwrap();
         }
-        let fixture = Self {
+        let mut fixture = Self {
+            tasks: Tasks::new(processes.task_count()),
             processes: Rc::new(processes),
             supervisor: Supervisor::new(table),
-            executor: LocalExecutor::new(),
             start: Instant::now(),
             orphans: Vec::new(),
-            done,
             _lock: lock,
         };
-        fixture.processes.spawn_tasks(&fixture.executor).unwrap();
+        fixture.processes.spawn_tasks(&mut fixture.tasks).unwrap();
         fixture
     }
 
@@ -72,13 +68,13 @@ impl Fixture {
     /// Runs the tasks, then handles exits and deadlines.
     fn step(&mut self) {
         let timer = Timer::new().unwrap();
-        let tasks = self.executor.run(async {
+        let step = async {
             for _ in 0..20 {
                 yield_now().await;
             }
             timer.after(Duration::from_millis(1)).await;
-        });
-        block_on(&mut Tasks::new(0), tasks).unwrap();
+        };
+        block_on(&mut self.tasks, step).unwrap();
         while let Some((pid, exit)) = self.processes.reap() {
             let now = self.start.elapsed();
             if !self.supervisor.handle_exit(pid, exit, now) && !self.processes.handle_exit(pid, exit) {
@@ -124,10 +120,14 @@ impl Fixture {
     }
 
     fn outcome(&mut self) -> (u64, Exit, bool, bool, Vec<u8>) {
-        self.until("a command is done", |fixture| fixture.done.get() > 0);
-        self.done.set(self.done.get() - 1);
-        let done = self.processes.poll_command_done().unwrap();
-        (done.ticket(), done.exit(), done.timed_out(), done.is_cut(), done.output().to_vec())
+        let mut outcome = None;
+        self.until("a command is done", |fixture| {
+            outcome = fixture.processes.poll_command_done().map(|done| {
+                (done.ticket(), done.exit(), done.timed_out(), done.is_cut(), done.output().to_vec())
+            });
+            outcome.is_some()
+        });
+        outcome.unwrap()
     }
 }
 
@@ -442,7 +442,7 @@ fn command_is_killed_with_its_group_after_the_timeout() {
 fn command_deadline_is_that_of_the_limit() {
     let mut fixture = Fixture::new(vec![]);
     // Without tasks, nothing enforces the deadline.
-    let processes = Processes::new(0, || ());
+    let processes = Processes::new(0, Rc::default());
     let before = Instant::now();
     processes.run_command(&service(&["true"]), &arguments(&["sleep", "1000"]), 5).unwrap();
     let deadline = processes.runs[0].deadline.get().unwrap();

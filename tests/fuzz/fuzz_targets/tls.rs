@@ -89,13 +89,13 @@ fn is_over(session: &mut Session) {
     let pending = session.pending().len();
     assert!(session.is_closed_by_peer() && !session.is_handshaking());
     assert!(session.plaintext().is_empty());
-    assert_eq!(session.seal(b"more"), 0);
+    assert_eq!(session.seal(b"more"), Ok(0));
     session.close();
     let (opened, failure) = feed(session, &[22; 20_000], 20_000);
     assert!(opened.is_empty() && failure.is_none());
     assert_eq!(session.pending().len(), pending);
     drain(session);
-    session.rest();
+    session.release_idle();
 }
 
 fn anything(bytes: &[u8], piece: usize, config: &Arc<ServerConfig>) {
@@ -232,13 +232,13 @@ fn talk(script: &mut Script, piece: usize) {
             }
             1 => {
                 let data = vec![fill; script.number()];
-                let count = session.seal(&data);
+                let count = session.seal(&data).unwrap();
                 to_client.extend_from_slice(&data[..count]);
             }
             2 => {
                 let count = session.pending().len().min(script.number());
                 heard.extend(hear(&mut client, &session.pending()[..count].to_vec()).unwrap().0);
-                session.sent(count);
+                session.sent(count).unwrap();
             }
             // rustls's client bears no more answers to it in a row without data.
             3 if renewals < 32 => {
@@ -265,7 +265,7 @@ fn talk(script: &mut Script, piece: usize) {
                 }
                 assert!(opened == data);
             }
-            _ => session.rest(),
+            _ => session.release_idle(),
         }
     }
     session.close();

@@ -15,7 +15,7 @@ const DATA: u8 = 23;
 fn refuses(forger: &mut Forger, session: &mut Session, bytes: &[u8], alert: Alert) {
     let (opened, failure) = feed(session, bytes, usize::MAX);
     assert!(opened.is_empty(), "{opened:?}");
-    assert!(matches!(failure, Some(TlsFailure::Refused(told)) if told == alert), "{failure:?}");
+    assert!(matches!(failure, Some(TlsFailure::LocalAlert(told)) if told == alert), "{failure:?}");
     is_over(session);
     assert_eq!(forger.open(&drain(session)), [vec![2, alert.into(), ALERT]]);
 }
@@ -25,7 +25,7 @@ fn refuses(forger: &mut Forger, session: &mut Session, bytes: &[u8], alert: Aler
 fn is_over(session: &mut Session) {
     let pending = session.pending().len();
     assert!(session.is_closed_by_peer() && !session.is_handshaking());
-    assert_eq!(session.seal(b"more"), 0);
+    assert_eq!(session.seal(b"more"), Ok(0));
     session.close();
     let (opened, failure) = feed(session, &[7; 50_000], 20_000);
     assert!(opened.is_empty() && failure.is_none());
@@ -204,10 +204,10 @@ fn goodbye_is_the_last_that_is_heard() {
     assert!(failure.is_none() && session.is_closed_by_peer());
     assert_eq!(opened, [1]);
     // Our direction stays open until we close it, too.
-    assert_eq!(session.seal(b"reply"), 5);
+    assert_eq!(session.seal(b"reply"), Ok(5));
     session.close();
     session.close();
-    assert_eq!(session.seal(b"more"), 0);
+    assert_eq!(session.seal(b"more"), Ok(0));
     assert_eq!(forger.open(&drain(&mut session)), [&b"reply\x17"[..], &[1, 0, ALERT]]);
 }
 
@@ -217,7 +217,10 @@ fn any_other_alert_is_the_end_and_is_not_answered() {
         let (mut forger, mut session) = Forger::connect(SUITE);
         let record = forger.seal(&[1, alert, ALERT]);
         let (_, failure) = feed(&mut session, &record, usize::MAX);
-        assert!(matches!(failure, Some(TlsFailure::Told(told)) if u8::from(told) == alert), "{failure:?}");
+        assert!(
+            matches!(failure, Some(TlsFailure::PeerAlert(told)) if u8::from(told) == alert),
+            "{failure:?}"
+        );
         is_over(&mut session);
         assert!(session.pending().is_empty());
     }

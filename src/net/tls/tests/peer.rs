@@ -130,7 +130,7 @@ pub(crate) fn drain(session: &mut Session) -> Vec<u8> {
     while !session.pending().is_empty() {
         let count = session.pending().len();
         bytes.extend_from_slice(session.pending());
-        session.sent(count);
+        session.sent(count).unwrap();
     }
     bytes
 }

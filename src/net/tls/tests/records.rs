@@ -4,8 +4,8 @@ use ring::aead::AES_128_GCM;
 use rustls::AlertDescription;
 
 use super::super::record::{
-    ALERT, APPLICATION_DATA, CONTENT_BYTES, Content, HANDSHAKE, HEADER_BYTES, OVERHEAD_BYTES, RecordKey,
-    SEALED_BYTES,
+    ALERT, APPLICATION_DATA, CONTENT_BYTES, Content, HANDSHAKE, HEADER_BYTES, OVERHEAD_BYTES, SEALED_BYTES,
+    TrafficKey,
 };
 
 fn bytes(text: &str) -> Vec<u8> {
@@ -28,11 +28,11 @@ const CLIENT_DATA: &str = "17 03 03 00 43 a2 3f 70 54 b6 2c 94 d0 af fa fe 82 28
 const SERVER_ALERT: &str = "17 03 03 00 13 b5 8f d6 71 66 eb f5 99 d2 47 20 cf be 7e fa 7a 88 64 a9";
 const CLIENT_ALERT: &str = "17 03 03 00 13 c9 87 27 60 65 56 66 b7 4d 7f f1 15 3e fd 6d b6 d0 b0 e3";
 
-fn key(key: &str, iv: &str, sequence: u64) -> RecordKey {
-    RecordKey::from_parts(&AES_128_GCM, &bytes(key), &bytes(iv), sequence).unwrap()
+fn key(key: &str, iv: &str, sequence: u64) -> TrafficKey {
+    TrafficKey::from_parts(&AES_128_GCM, &bytes(key), &bytes(iv), sequence).unwrap()
 }
 
-fn sealed(key: &mut RecordKey, kind: u8, content: &[u8]) -> Vec<u8> {
+fn sealed(key: &mut TrafficKey, kind: u8, content: &[u8]) -> Vec<u8> {
     let mut record = vec![0xaa; content.len() + OVERHEAD_BYTES];
     record[HEADER_BYTES..HEADER_BYTES + content.len()].copy_from_slice(content);
     let count = key.seal(Content { kind, len: content.len() }, &mut record).unwrap();

@@ -13,7 +13,7 @@ fn data_of_every_size_passes_both_ways() {
         assert_eq!(feed(&mut session, &bytes, usize::MAX), (data[..size].to_vec(), None));
         let mut heard = Vec::new();
         while heard.len() < size {
-            let sealed = session.seal(&data[heard.len()..size]);
+            let sealed = session.seal(&data[heard.len()..size]).unwrap();
             assert!(sealed > 0);
             heard.extend(hear(&mut client, &drain(&mut session)).unwrap().0);
         }
@@ -72,11 +72,11 @@ fn output_is_full_at_its_limit_and_takes_more_when_it_is_empty() {
     let data = vec![6; 65_536];
     let (mut sealed, mut heard, mut rounds) = (0, Vec::new(), 0);
     while sealed < data.len() {
-        let count = session.seal(&data[sealed..]);
+        let count = session.seal(&data[sealed..]).unwrap();
         assert!(count > 0 && session.pending().len() <= crate::net::tls::TLS_SEND_BYTES);
-        assert_eq!(session.seal(&data[sealed + count..]), 0);
+        assert_eq!(session.seal(&data[sealed + count..]), Ok(0));
         sealed += count;
-        session.sent(0);
+        session.sent(0).unwrap();
         heard.extend(hear(&mut client, &drain(&mut session)).unwrap().0);
         rounds += 1;
     }
@@ -88,20 +88,20 @@ fn output_is_full_at_its_limit_and_takes_more_when_it_is_empty() {
 fn nothing_is_held_while_it_rests_and_it_goes_on_after() {
     let (mut client, mut session) = connect(client_config(SUITE), usize::MAX);
     for round in 0..3 {
-        session.rest();
+        session.release_idle();
         let bytes = say(&mut client, b"ping");
         assert_eq!(feed(&mut session, &bytes[..3], 1).0, []);
-        session.rest();
+        session.release_idle();
         assert_eq!(feed(&mut session, &bytes[3..], 9), (b"ping".to_vec(), None), "{round}");
-        assert_eq!(session.seal(b"pong"), 4);
-        session.rest();
+        assert_eq!(session.seal(b"pong"), Ok(4));
+        session.release_idle();
         assert_eq!(hear(&mut client, &drain(&mut session)).unwrap().0, b"pong");
     }
     // Half a handshake is not forgotten.
     let (mut client, mut session) = (super::peer::client(client_config(SUITE)), super::peer::session());
     let hello = super::peer::flight(&mut client);
     assert!(feed(&mut session, &hello[..100], 100).1.is_none());
-    session.rest();
+    session.release_idle();
     assert!(feed(&mut session, &hello[100..], 100).1.is_none());
     assert!(hear(&mut client, &drain(&mut session)).is_ok());
 }
@@ -112,7 +112,7 @@ fn buffers_serve_one_after_the_other_and_keep_nothing() {
     let bytes = say(&mut client, b"secret");
     session.space()[..bytes.len()].copy_from_slice(&bytes);
     session.handle_received(bytes.len()).unwrap();
-    assert_eq!(session.seal(b"unsent"), 6);
+    assert_eq!(session.seal(b"unsent"), Ok(6));
     let mut buffers = session.into_buffers();
     assert!(buffers.outgoing.is_empty());
     assert!(buffers.incoming.opened().is_empty() && buffers.incoming.sealed().is_empty());
@@ -128,7 +128,7 @@ fn buffers_serve_one_after_the_other_and_keep_nothing() {
 #[test]
 fn goodbye_of_either_side_is_understood() {
     let (mut client, mut session) = connect(client_config(SUITE), usize::MAX);
-    assert_eq!(session.seal(b"last"), 4);
+    assert_eq!(session.seal(b"last"), Ok(4));
     session.close();
     assert_eq!(hear(&mut client, &drain(&mut session)).unwrap(), (b"last".to_vec(), true));
     assert!(!session.is_closed_by_peer());
@@ -163,10 +163,10 @@ proptest! {
             prop_assert!(opened == vec![byte; up]);
             let (data, mut sealed, mut heard) = (vec![byte; down], 0, Vec::new());
             while sealed < down || !session.pending().is_empty() {
-                sealed += session.seal(&data[sealed..]);
+                sealed += session.seal(&data[sealed..]).unwrap();
                 let count = session.pending().len().min(step);
                 let bytes = session.pending()[..count].to_vec();
-                session.sent(count);
+                session.sent(count).unwrap();
                 heard.extend(hear(&mut client, &bytes).unwrap().0);
             }
             prop_assert!(heard == data);

@@ -1,4 +1,4 @@
-//! What peers cost that do nothing, or nothing but harm: no processor time, and nobody's place.
+//! Processor time and system calls of a server whose peers do nothing, or nothing but harm.
 
 use std::fs;
 use std::io::Write;
@@ -13,11 +13,27 @@ use crate::support::stream::Stream;
 use crate::support::ws::{Frame, Socket, TEXT, request};
 use crate::support::{Device, Server};
 
-/// How long is looked.
+/// Time over which processor time is measured.
 const TIME: Duration = Duration::from_secs(2);
-/// The most that a server may use in it: its ticks, and a slow machine. A task that wakes itself
-/// would use all of it.
-const TICKS: Duration = Duration::from_millis(400);
+/// Most of it that a server may use, on a slow machine. A task that wakes itself would use all of it.
+const USED_MAX: Duration = Duration::from_millis(400);
+
+/// Time in which a closed connection is cleared up: its lingering close and the release of its memory.
+const SETTLING_TIME: Duration = Duration::from_secs(3);
+/// Time over which system calls are counted.
+const IDLE_TIME: Duration = Duration::from_secs(10);
+
+/// Times that a thread of the server went to sleep. A thread that sleeps makes no system call, and one that
+/// wakes for a system call goes to sleep again.
+fn sleeps(server: &Server) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let count = |task: std::io::Result<fs::DirEntry>| {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.unwrap().trim().parse::<u64>().unwrap()
+    };
+    tasks.map(count).sum()
+}
 
 /// Processor time that the server has used, all threads together.
 fn used(server: &Server) -> Duration {
@@ -30,12 +46,12 @@ fn used(server: &Server) -> Duration {
 }
 
 #[track_caller]
-fn is_quiet(server: &Server, what: &str) {
+fn is_idle(server: &Server, what: &str) {
     thread::sleep(Duration::from_millis(500));
     let before = used(server);
     thread::sleep(TIME);
     let used = used(server) - before;
-    assert!(used < TICKS, "{what}: {used:?} of processor time in {TIME:?}");
+    assert!(used < USED_MAX, "{what}: {used:?} of processor time in {TIME:?}");
 }
 
 /// Writes until the server takes no more.
@@ -43,6 +59,21 @@ fn stuff(socket: &mut Socket, calls: &[u8]) {
     let stream = socket.stream();
     stream.socket().set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     while stream.write_all(calls).is_ok() {}
+}
+
+#[test]
+fn server_without_connections_makes_no_system_call() {
+    let server = Server::start(&Device::plain());
+    let start = sleeps(&server);
+    // With a past: what a connection and a login leave is cleared up first.
+    drop(server.bound(FOUNDING));
+    let answer = server.post("/system.library/login", &login_form("admin", "wrong")).body;
+    assert!(session_of(&answer).is_none(), "{answer}");
+    thread::sleep(SETTLING_TIME);
+    let before = sleeps(&server);
+    assert!(before > start, "wake-ups are counted");
+    thread::sleep(IDLE_TIME);
+    assert_eq!(sleeps(&server) - before, 0, "wake-ups in {IDLE_TIME:?}");
 }
 
 #[test]
@@ -59,32 +90,32 @@ fn peers_cost_nothing(device: Device) {
     let sleeper = shell("tool", "exec sleep 1000", "[service.commands]\nwait = [\"/bin/sleep\", \"10\"]");
     let calls = Frame::new(TEXT, request("r", "services/list", "{}", FOUNDING)).bytes().repeat(200);
     let server = Server::start(&device.with(&sleeper));
-    is_quiet(&server, "nobody");
+    is_idle(&server, "nobody");
 
     let _bound: Vec<_> = (0..8).map(|_| server.bound(FOUNDING)).collect();
     let _silent: Vec<_> = (0..8).map(|_| server.connect()).collect();
-    is_quiet(&server, "silence");
+    is_idle(&server, "silence");
 
     // Neither side of it goes on: what it asked for is not read.
     let mut deaf = server.bound(FOUNDING);
     stuff(&mut deaf, &calls);
-    is_quiet(&server, "a peer that does not read");
+    is_idle(&server, "a peer that does not read");
 
     // Its calls lie ready, and are not looked at before the first is answered.
     let mut waiting = server.bound(FOUNDING);
     waiting.send(&request("r", "services/tool/command", r#"{"cmd":"wait"}"#, FOUNDING));
     stuff(&mut waiting, &calls);
-    is_quiet(&server, "a socket that waits for a command");
+    is_idle(&server, "a socket that waits for a command");
 
     let mut half = server.connect();
     let form = format!("cmd=wait&sessionid={FOUNDING}");
     half.write_all(form_request("/system.library/services/tool/command", &form).as_bytes()).unwrap();
     half.end_writing();
-    is_quiet(&server, "half a connection that waits for a command");
+    is_idle(&server, "half a connection that waits for a command");
 
     let mut refused = server.connect();
     refused.write_all(b"GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
-    is_quiet(&server, "a response that nobody reads");
+    is_idle(&server, "a response that nobody reads");
     assert!(half.read_to_end_within(Duration::from_secs(30)).ends_with(br#""Output": ""}"#));
 }
 

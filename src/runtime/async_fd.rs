@@ -1,26 +1,27 @@
-//! A descriptor that a task waits for.
+//! Readiness of one descriptor.
 
 use core::task::{Context, Poll};
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use super::reactor::Reactor;
+use super::notify::register;
+use super::reactor::{Entry, Reactor};
 
-/// A descriptor in non-blocking mode, and what is known of it.
+/// A descriptor in non-blocking mode, with its readiness.
 ///
-/// What is known is a belief: `is_readable` says that a read may find something. Who finds that it did
-/// not, or that it found less than it asked for, says so ([`note_read`](Self::note_read)), and is woken
+/// Readiness is cached and may be stale: after `is_readable` a read may still find nothing. A reader
+/// reports what it found ([`note_read`](Self::note_read), [`note_empty`](Self::note_empty)), and is woken
 /// by the next change. One task waits at a time, for either direction or both.
 #[derive(Debug)]
-pub struct Source<T: AsFd> {
+pub struct AsyncFd<T: AsFd> {
     io: T,
     reactor: Rc<Reactor>,
     entry: usize,
 }
 
-impl<T: AsFd> Source<T> {
-    /// Watches `io`, which has to be in non-blocking mode.
+impl<T: AsFd> AsyncFd<T> {
+    /// Registers `io`, which has to be in non-blocking mode.
     ///
     /// # Errors
     /// Those of epoll_ctl(2): no memory, too many watches.
@@ -35,48 +36,45 @@ impl<T: AsFd> Source<T> {
         &self.io
     }
 
-    /// Whether there may be something to read, an end or an error among it.
+    /// Whether there may be bytes, an end or an error to read.
     pub fn is_readable(&self) -> bool {
-        self.reactor.with(self.entry, |entry| entry.readable).unwrap_or_default()
+        self.entry(|entry| entry.readable)
     }
 
     /// Whether there may be room to write.
     pub fn is_writable(&self) -> bool {
-        self.reactor.with(self.entry, |entry| entry.writable).unwrap_or_default()
+        self.entry(|entry| entry.writable)
     }
 
-    /// A read of a stream found `count` bytes where there was room for `room`: with room left over,
-    /// there is nothing more, unless the other side has hung up, which is still to be read.
+    /// Reports that a read of a stream found `count` bytes where there was room for `room`: with room left
+    /// over there is nothing more, unless the peer has hung up, whose end is still to be read.
     pub fn note_read(&self, count: usize, room: usize) {
         if count < room {
-            self.reactor.with(self.entry, |entry| entry.readable = entry.ended);
+            self.entry(|entry| entry.readable = entry.ended);
         }
     }
 
-    /// A read found nothing at all.
+    /// Reports that a read found nothing (`EAGAIN`).
     pub fn note_empty(&self) {
-        self.reactor.with(self.entry, |entry| entry.readable = false);
+        self.entry(|entry| entry.readable = false);
     }
 
-    /// A write found no room.
+    /// Reports that a write found no room (`EAGAIN`).
     pub fn note_full(&self) {
-        self.reactor.with(self.entry, |entry| entry.writable = false);
+        self.entry(|entry| entry.writable = false);
     }
 
-    /// There may be room again for a reason that the kernel does not tell of.
+    /// Reports that there may be room again, for a reason that is no event of the kernel's.
     pub fn note_room(&self) {
-        self.reactor.with(self.entry, |entry| entry.writable = true);
+        self.entry(|entry| entry.writable = true);
     }
 
-    /// Wakes this task when anything changes, until another one listens.
+    /// Registers this task for every change, in place of the one before.
     pub fn listen(&self, context: &Context<'_>) {
-        self.reactor.with(self.entry, |entry| match &mut entry.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        });
+        self.entry(|entry| register(&mut entry.waker, context));
     }
 
-    /// Ready when there may be something to read; else this task is woken when there is.
+    /// Ready when there may be something to read; else this task is woken when there may be.
     pub fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
         if self.is_readable() {
             return Poll::Ready(());
@@ -84,11 +82,18 @@ impl<T: AsFd> Source<T> {
         self.listen(context);
         Poll::Pending
     }
+
+    /// Reads or changes the entry, which lives as long as this.
+    fn entry<R: Default>(&self, change: impl FnOnce(&mut Entry) -> R) -> R {
+        let changed = self.reactor.with(self.entry, change);
+        debug_assert!(changed.is_some(), "entry {} is not registered", self.entry);
+        changed.unwrap_or_default()
+    }
 }
 
-impl<T: AsFd> Drop for Source<T> {
+impl<T: AsFd> Drop for AsyncFd<T> {
     fn drop(&mut self) {
-        self.reactor.forget(self.entry);
+        self.reactor.deregister(self.entry);
     }
 }
 
@@ -103,10 +108,10 @@ mod tests {
     use super::*;
     use crate::runtime::{Tasks, block_on};
 
-    fn pair() -> (UnixStream, Source<UnixStream>) {
+    fn pair() -> (UnixStream, AsyncFd<UnixStream>) {
         let (near, far) = UnixStream::pair().unwrap();
         far.set_nonblocking(true).unwrap();
-        (near, Source::new(far).unwrap())
+        (near, AsyncFd::new(far).unwrap())
     }
 
     #[test]
@@ -139,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_behind_the_last_bytes_is_not_missed() {
+    fn end_behind_the_last_bytes_is_not_missed() {
         let (mut near, source) = pair();
         near.write_all(b"last").unwrap();
         drop(near);
@@ -174,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn place_of_one_that_is_gone_is_another_ones() {
+    fn entry_of_a_closed_descriptor_is_used_again() {
         let (_near, source) = pair();
         let entry = source.entry;
         drop(source);

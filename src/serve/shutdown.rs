@@ -1,0 +1,93 @@
+//! Reboot and power-off of the board: by its init, or by a program of the configuration file.
+
+use std::cell::Cell;
+use std::fmt::Display;
+use std::io;
+use std::rc::Rc;
+
+use super::StartError;
+use crate::api::BoardEnd;
+use crate::config::BoardCommands;
+use crate::runtime::Notify;
+use crate::service::{Arguments, Exit, LastExit};
+use crate::sys::{BOARD_COMMAND_TIMEOUT, NotifyState, SdNotify, board};
+use crate::{info, warning};
+
+/// A shutdown of the board, once an administrator requests one.
+pub(super) struct Shutdown {
+    commands: BoardCommands,
+    /// Whether the process behind `NOTIFY_SOCKET` shuts the board down on request: `friendlet init`.
+    has_init: bool,
+    sd_notify: Rc<SdNotify>,
+    requested: Cell<Option<BoardEnd>>,
+    notify: Notify,
+}
+
+impl Shutdown {
+    pub(super) fn new(commands: BoardCommands, has_init: bool, sd_notify: Rc<SdNotify>) -> Self {
+        let has_init = has_init && sd_notify.has_receiver();
+        Self { commands, has_init, sd_notify, requested: Cell::default(), notify: Notify::default() }
+    }
+
+    /// Requests a shutdown. init answers with SIGTERM, so the normal shutdown path runs.
+    ///
+    /// # Errors
+    /// The system's error number; nothing is shut down then.
+    pub(super) fn request(&self, end: BoardEnd) -> Result<(), i32> {
+        if self.has_init {
+            let state = match end {
+                BoardEnd::Reboot => NotifyState::Reboot,
+                BoardEnd::PowerOff => NotifyState::PowerOff,
+            };
+            return self.sd_notify.try_send(state).map_err(|error| errno(&error));
+        }
+        board::check(self.command(end))?;
+        // The first request counts: the server stops already.
+        if self.requested.get().is_none() {
+            self.requested.set(Some(end));
+        }
+        self.notify.notify();
+        Ok(())
+    }
+
+    /// Waits until the server has to stop for a shutdown of the board.
+    pub(super) async fn requested(&self) {
+        self.notify.notified().await;
+    }
+
+    /// Runs the program that shuts the board down, if one is requested: the last thing that the server does.
+    ///
+    /// # Errors
+    /// The program failed, and the board runs on.
+    pub(super) fn execute(&self) -> Result<(), StartError> {
+        let Some(end) = self.requested.get() else { return Ok(()) };
+        let argv = self.command(end);
+        let Some(program) = argv.first() else {
+            // `request` has checked it.
+            return Err(failed(end, "", "internal error: there is no program"));
+        };
+        info!("board: {} by {}", end.name(), program);
+        match board::run(argv, BOARD_COMMAND_TIMEOUT) {
+            Ok(Exit::Code(0)) => Ok(()),
+            Ok(exit) => Err(failed(end, program, LastExit::from(exit))),
+            Err(error) => Err(failed(end, program, error)),
+        }
+    }
+
+    fn command(&self, end: BoardEnd) -> &Arguments {
+        match end {
+            BoardEnd::Reboot => &self.commands.reboot,
+            BoardEnd::PowerOff => &self.commands.poweroff,
+        }
+    }
+}
+
+fn failed(end: BoardEnd, program: &str, why: impl Display) -> StartError {
+    StartError::system("the board goes on", format_args!("[board] {}: {program}: {why}", end.name()))
+}
+
+fn errno(error: &io::Error) -> i32 {
+    warning!("board: cannot request the shutdown from init: {}", error);
+    // Every error of a datagram socket has a number.
+    error.raw_os_error().unwrap_or(rustix::io::Errno::IO.raw_os_error())
+}
