@@ -4,6 +4,7 @@
 
 mod layers;
 mod limits;
+mod skips;
 mod support;
 #[path = "../system/mod.rs"]
 mod system;

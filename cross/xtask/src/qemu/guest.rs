@@ -389,15 +389,8 @@ mod tests {
         result
     }
 
-    fn there_is_no_qemu() -> bool {
-        !run::works("qemu-system-arm", &["--version"])
-    }
-
     #[test]
     fn a_guest_obeys_and_its_end_is_told() {
-        if there_is_no_qemu() {
-            return;
-        }
         let mut guest = idle("quit", &["-no-reboot"]).unwrap();
         assert_eq!((guest.port(PORT), guest.port(22)), (1, 0));
         assert!(guest.command("frobnicate").unwrap_err().contains("refused frobnicate"));
@@ -415,9 +408,6 @@ mod tests {
 
     #[test]
     fn a_guest_that_is_dropped_or_killed_is_gone() {
-        if there_is_no_qemu() {
-            return;
-        }
         let guest = idle("drop", &[]).unwrap();
         let process = PathBuf::from(format!("/proc/{}", guest.child.id()));
         let serial = guest.serial_log().to_owned();
