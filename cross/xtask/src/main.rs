@@ -10,6 +10,7 @@ mod board;
 mod booted;
 mod build;
 mod cargo;
+mod clock;
 mod conformance;
 mod elf;
 mod emulation;

@@ -8,8 +8,8 @@ use Part::{Fast, Whole};
 
 use crate::board::Board;
 use crate::{
-    bench, board, booted, build, cargo, conformance, emulation, image, licences, logs, notes, run, setup,
-    sizes,
+    bench, board, booted, build, cargo, clock, conformance, emulation, image, licences, logs, notes, run,
+    setup, sizes,
 };
 
 /// The page that `cargo xtask test --all` writes.
@@ -115,12 +115,12 @@ pub(crate) fn run(steps: &[&Step], part: Part) -> ExitCode {
     let mut outcomes = Vec::with_capacity(steps.len());
     for step in steps {
         println!("==> {}: {}", step.name, step.about);
-        let (start, used) = (Instant::now(), processor_time());
+        let (start, used) = (Instant::now(), clock::used_by_children());
         let error = (step.check)(part).err();
         if let Some(error) = &error {
             println!("    failed: {error}");
         }
-        let processor = processor_time().saturating_sub(used);
+        let processor = clock::used_by_children().saturating_sub(used);
         outcomes.push(Outcome { name: step.name, elapsed: start.elapsed(), processor, error });
     }
     let notes = notes::read();
@@ -176,16 +176,6 @@ fn page(date: &str, outcomes: &[Outcome], notes: &notes::Notes) -> String {
     text + &format!("\n```text\n{notes}{}```\n", totals(outcomes))
 }
 
-/// Processor time of the programs that this one has run to their ends, and of what those ran.
-fn processor_time() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // proc_pid_stat(5): cutime and cstime are fields 16 and 17, in ticks of 10 ms; the name, field 2, ends
-    // with the last parenthesis.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-    let ticks: u64 = fields.skip(13).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(10 * ticks)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,13 +211,5 @@ mod tests {
         names.dedup();
         assert_eq!((names.len(), of(Whole).len()), (STEPS.len(), STEPS.len()));
         assert!(of(Fast).iter().all(|step| step.part == Fast) && of(Fast).len() < STEPS.len());
-    }
-
-    #[test]
-    fn processor_time_grows_with_what_was_run() {
-        let before = processor_time();
-        run::captured(run::at_root("sh").args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"]))
-            .unwrap();
-        assert!(processor_time() > before);
     }
 }

@@ -72,6 +72,7 @@ fn check_all() -> Result<(), String> {
                 name: board.name.clone(),
                 log: board.under_test().folder().join("booted.log"),
                 command,
+                silence: None,
             }
         })
         .collect();
@@ -136,8 +137,7 @@ fn wedge(board: &Board) -> Result<(), String> {
         restarts: true,
         ..GuestOptions::default()
     };
-    let mut guest = Guest::start(board, &options)?;
-    guest.wait_serving(BOOT)?;
+    let (mut guest, _) = Guest::boot(board, BOOT, || Ok(options.clone()))?;
     // SIGSTOP, to the server and not to init.
     lab::run(
         guest.port(lab::PORT),
@@ -170,16 +170,17 @@ fn fall_back(board: &Board, layout: &Image) -> Result<(), String> {
         );
         let disk = copy(board, "fall-back")?;
         image::blank(&disk, layout.partitions()[2])?;
-        image::write_state(&disk, b'B', tries)?;
-        let options = GuestOptions {
-            name: "fall-back".to_owned(),
-            storage: Storage::File(disk.clone()),
-            ports: vec![lab::PORT],
-            restarts: true,
-            ..GuestOptions::default()
+        let options = || {
+            image::write_state(&disk, b'B', tries)?;
+            Ok(GuestOptions {
+                name: "fall-back".to_owned(),
+                storage: Storage::File(disk.clone()),
+                ports: vec![lab::PORT],
+                restarts: true,
+                ..GuestOptions::default()
+            })
         };
-        let mut guest = Guest::start(board, &options)?;
-        let took = guest.wait_serving(3 * BOOT)?;
+        let (mut guest, took) = Guest::boot(board, 3 * BOOT, options)?;
         let line = lab::run(guest.port(lab::PORT), "cat /proc/cmdline")?;
         guest.wait_serial("slot A is marked good", BOOT)?;
         let resets = guest.verdict().resets;

@@ -34,8 +34,7 @@ pub(crate) fn run(board: &Board) -> Result<(), String> {
         ports: (0..=PORTS).map(|port| lab::PORT + port).collect(),
         ..GuestOptions::default()
     };
-    let mut guest = Guest::start(board, &options)?;
-    let took = guest.wait_serving(BOOT)?;
+    let (mut guest, took) = Guest::boot(board, BOOT, || Ok(options.clone()))?;
     println!("    serves {:.1} s after the start of QEMU", took.as_secs_f64());
     // The lab is a service, and comes after the server.
     lab::run(guest.port(lab::PORT), "true")?;
