@@ -127,6 +127,12 @@ const BOARD_COMMANDS: &[BoardCommand] = &[
         run: |board, options| booted::check(board, options.is_prepared),
     },
     BoardCommand {
+        name: "boots",
+        about: "boots, one after the other, each until the server answers (--number N: so many, else 20)",
+        is_for_all: false,
+        run: |board, options| booted::boots(board, options.number.unwrap_or(20), options.is_prepared),
+    },
+    BoardCommand {
         name: "cuts",
         about: "power cuts while changes are acknowledged (--number N: so many, else 50)",
         is_for_all: false,
@@ -199,12 +205,14 @@ fn options(command: &BoardCommand, words: &[&str]) -> Result<Options, String> {
                 let name = value.or_else(|| words.next().copied());
                 options.board = Some(name.ok_or("--board: the name of a board is missing")?.to_owned());
             }
-            "--number" if command.name == "cuts" => {
+            "--number" if matches!(command.name, "boots" | "cuts") => {
                 let text = value.or_else(|| words.next().copied()).unwrap_or_default();
                 let number = text.parse().ok().filter(|number| *number > 0);
                 options.number = Some(number.ok_or("--number: expected a number above 0")?);
             }
-            "--prepared" if command.name == "boot" && value.is_none() => options.is_prepared = true,
+            "--prepared" if matches!(command.name, "boot" | "boots") && value.is_none() => {
+                options.is_prepared = true
+            }
             "--check" if command.name == "setup" && value.is_none() => options.check = true,
             _ => return Err(format!("{}: unknown argument '{word}'", command.name)),
         }

@@ -101,6 +101,22 @@ pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
     Ok(())
 }
 
+/// `cargo xtask boots`: boots alone, `number` of them.
+pub(crate) fn boots(board: &Board, number: u32, is_prepared: bool) -> Result<(), String> {
+    let board = &board.under_test();
+    if !is_prepared {
+        make_image(board)?;
+    }
+    for boot in 1..=number {
+        let options = || Ok(GuestOptions { name: "boots".to_owned(), ..GuestOptions::default() });
+        let booted = Guest::boot(board, BOOT, options);
+        let (guest, took) = booted.map_err(|error| format!("boot {boot} of {number}: {error}"))?;
+        guest.kill().expect(None)?;
+        println!("    boot {boot} of {number}: serves after {:.1} s", took.as_secs_f64());
+    }
+    Ok(())
+}
+
 /// `cargo xtask cuts`: power cuts alone.
 pub(crate) fn cuts(board: &Board, options: &CutOptions) -> Result<(), String> {
     let board = &board.under_test();
