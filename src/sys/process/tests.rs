@@ -189,7 +189,8 @@ fn group_of_a_stopped_service_is_gone_though_it_ignores_the_signal() {
     world.command(Verb::Stop).unwrap();
     world.until("it ends", |world| world.status().state == State::Stopped);
     assert!(!exists(child), "gone when it is said to be");
-    assert_eq!(world.strangers, [(child, Exit::Signal(9))]);
+    // Those of a test before this one may be among them.
+    assert!(world.strangers.contains(&(child, Exit::Signal(9))), "{:?}", world.strangers);
 }
 
 #[test]
