@@ -253,7 +253,9 @@ mod tests {
 
     #[test]
     fn path_is_as_good_as_an_abstract_name() {
-        let path = std::env::temp_dir().join(format!("friendlet-notify-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("friendlet-notify-path-{}", std::process::id()));
+        // Left behind by a run that was killed and had the same process id.
+        let _ = std::fs::remove_file(&path);
         let environment =
             NotifyEnvironment { socket: Some(path.clone().into()), ..NotifyEnvironment::default() };
         let notify = SdNotify::new(&environment);

@@ -6,6 +6,7 @@ mod calls;
 mod configuration;
 mod layers;
 mod limits;
+mod skips;
 mod support;
 #[path = "../system/mod.rs"]
 mod system;

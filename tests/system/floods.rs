@@ -124,8 +124,9 @@ fn half_heads() {
     let head = b"POST /system.library/services/hello/start HTTP/1.1\r\nHost: localhost\r\nContent-Ty";
     nothing_stays("half heads", &Device::plain(), |number, address| {
         // It may be turned away before it has written.
-        let Ok(mut socket) = TcpStream::connect(address) else { return };
-        let _ = socket.write_all(&head[..1 + number % (head.len() - 1)]);
+        if let Ok(mut socket) = TcpStream::connect(address) {
+            let _ = socket.write_all(&head[..1 + number % (head.len() - 1)]);
+        }
     });
 }
 
@@ -133,7 +134,8 @@ fn half_heads() {
 fn client_hellos_cut_short() {
     let hello = tls::client_hello();
     nothing_stays("hellos cut short", &Device::new(), |number, address| {
-        let Ok(mut socket) = TcpStream::connect(address) else { return };
-        let _ = socket.write_all(&hello[..1 + number % (hello.len() - 1)]);
+        if let Ok(mut socket) = TcpStream::connect(address) {
+            let _ = socket.write_all(&hello[..1 + number % (hello.len() - 1)]);
+        }
     });
 }

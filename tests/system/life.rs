@@ -77,10 +77,6 @@ fn port_0_takes_a_free_one() {
 
 #[test]
 fn ipv6_is_spoken_where_the_file_says_so() {
-    if std::net::TcpListener::bind("[::1]:0").is_err() {
-        // A machine without IPv6 can show nothing here.
-        return;
-    }
     let mut device = Device::new();
     device.address = "[::1]:0".to_owned();
     let server = Server::start(&device);

@@ -9,7 +9,7 @@ use friendlet::net::tls::TLS_HANDSHAKE_BYTES;
 
 use crate::support::device::{FOUNDING, shell};
 use crate::support::http::session_of;
-use crate::support::memory::{assert_bound_holds, bound, is_measurable, taken};
+use crate::support::memory::{assert_bound_holds, bound, taken};
 use crate::support::stream::Stream;
 use crate::support::wait::until;
 use crate::support::ws::{CONTINUATION, Frame, Socket, TEXT, request};
@@ -55,9 +55,6 @@ fn stuff(socket: &mut Socket) {
 }
 
 fn holds_its_bound(device: Device) {
-    if !is_measurable() {
-        return;
-    }
     let quotes = r#"say = ["/bin/sh", "-c", "head -c 32768 /dev/zero | tr '\\0' '\"'"]"#;
     let tool = shell("tool", "exec sleep 1000", &format!("[service.commands]\n{quotes}"));
     let talker = shell("talker", "head -c 100000 /dev/zero; exec sleep 1000", "autostart = true");
@@ -122,9 +119,6 @@ fn long_hello() -> Vec<u8> {
 
 #[test]
 fn handshakes_that_do_not_end_hold_it_too() {
-    if !is_measurable() {
-        return;
-    }
     let server = Server::start(&Device::new());
     let idle = taken(&server);
     let hello = long_hello();

@@ -3,14 +3,14 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::Duration;
 
 use friendlet::dhcp::DHCP_LEASE_MIN;
 
 use crate::support::dhcp::{ACK, DISCOVER, DhcpServer, NAK, OFFER, REQUEST, SERVER};
 use crate::support::folder::Folder;
-use crate::support::namespaces::Namespaces;
+use crate::support::namespaces::{self, Namespaces};
 use crate::support::wait::{SOON, until};
 
 const ADDRESS: [u8; 4] = [192, 0, 2, 100];
@@ -37,8 +37,9 @@ impl Board {
         );
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let script = "mount -t tmpfs tmpfs /run && exec \"$0\" \"$1\"";
-        let mut child = Command::new("ip")
-            .args(["netns", "exec", &namespaces.board, "unshare", "--mount", "--uts", "sh", "-c", script])
+        let mut child = namespaces
+            .on_board("unshare")
+            .args(["--mount", "--uts", "sh", "-c", script])
             .arg(program)
             .arg(file)
             .stdin(Stdio::null())
@@ -82,7 +83,7 @@ fn seconds(seconds: u64) -> Duration {
 
 /// Gives the board [`ADDRESS`] for so long.
 #[track_caller]
-fn lease(server: &DhcpServer, lease_s: u32) {
+fn lease(server: &DhcpServer<'_>, lease_s: u32) {
     let discover = server.receive(DISCOVER, SOON);
     server.answer(&discover, OFFER, ADDRESS, lease_s, OPTIONS);
     let request = server.receive(REQUEST, SOON);
@@ -92,113 +93,118 @@ fn lease(server: &DhcpServer, lease_s: u32) {
 
 #[test]
 fn static_address_is_set_when_its_interface_appears() {
-    let Some(namespaces) = Namespaces::new() else { return };
-    let mut board = Board::start(
-        &namespaces,
-        "[network]\ninterface = 'eth0'\naddress = '192.0.2.20/24'\ngateway = '192.0.2.1'\n\
+    namespaces::run(|namespaces| {
+        let mut board = Board::start(
+            namespaces,
+            "[network]\ninterface = 'eth0'\naddress = '192.0.2.20/24'\ngateway = '192.0.2.1'\n\
          nameservers = ['192.0.2.53']\nhostname = 'gateway-7'\n",
-    );
-    let mut name = String::new();
-    board.output.read_line(&mut name).unwrap();
-    assert_eq!(name, "gateway-7\n");
-    board.says("waiting for eth0");
-    assert!(namespaces.board(&["address", "show", "lo"]).contains("inet 127.0.0.1/8"));
+        );
+        let mut name = String::new();
+        board.output.read_line(&mut name).unwrap();
+        assert_eq!(name, "gateway-7\n");
+        board.says("waiting for eth0");
+        assert!(namespaces.board(&["address", "show", "lo"]).contains("inet 127.0.0.1/8"));
 
-    namespaces.plug();
-    board.says("eth0: has 192.0.2.20/24, gateway 192.0.2.1");
-    let address = namespaces.board(&["address", "show", "eth0"]);
-    assert!(address.contains("inet 192.0.2.20/24 brd 192.0.2.255 scope global eth0"), "{address}");
-    let route = namespaces.board(&["route", "get", "203.0.113.9"]);
-    assert!(route.starts_with("203.0.113.9 via 192.0.2.1 dev eth0 src 192.0.2.20"), "{route}");
-    until("nameservers", || board.nameservers() == "nameserver 192.0.2.53\n");
+        namespaces.plug();
+        board.says("eth0: has 192.0.2.20/24, gateway 192.0.2.1");
+        let address = namespaces.board(&["address", "show", "eth0"]);
+        assert!(address.contains("inet 192.0.2.20/24 brd 192.0.2.255 scope global eth0"), "{address}");
+        let route = namespaces.board(&["route", "get", "203.0.113.9"]);
+        assert!(route.starts_with("203.0.113.9 via 192.0.2.1 dev eth0 src 192.0.2.20"), "{route}");
+        until("nameservers", || board.nameservers() == "nameserver 192.0.2.53\n");
 
-    // Switched off by somebody, it comes back with its routes, which the kernel forgets.
-    let off = Command::new("ip").args(["-n", &namespaces.board, "link", "set", "eth0", "down"]).status();
-    assert!(off.unwrap().success());
-    until("the gateway", || namespaces.board(&["route"]).contains("default via 192.0.2.1 dev eth0"));
-    // Taken away, it is waited for, and set up again.
-    namespaces.unplug();
-    board.says("eth0: removed");
-    namespaces.plug();
-    until("the address", || namespaces.board(&["address"]).contains("192.0.2.20/24"));
-    assert_eq!(board.log().matches("waiting for eth0").count(), 2, "{}", board.log());
-    assert!(!board.log().contains("error"), "{}", board.log());
+        // Switched off by somebody, it comes back with its routes, which the kernel forgets.
+        namespaces.board(&["link", "set", "eth0", "down"]);
+        until("the gateway", || namespaces.board(&["route"]).contains("default via 192.0.2.1 dev eth0"));
+        // Taken away, it is waited for, and set up again.
+        namespaces.unplug();
+        board.says("eth0: removed");
+        namespaces.plug();
+        until("the address", || namespaces.board(&["address"]).contains("192.0.2.20/24"));
+        assert_eq!(board.log().matches("waiting for eth0").count(), 2, "{}", board.log());
+        assert!(!board.log().contains("error"), "{}", board.log());
+    });
 }
 
 #[test]
 fn address_by_dhcp_is_renewed_until_it_is_refused() {
-    let Some(namespaces) = Namespaces::new() else { return };
-    namespaces.plug();
-    let server = DhcpServer::start(&namespaces);
-    let board = Board::start(&namespaces, "[network]\nhostname = 'gateway-8'\n");
-    let discover = server.receive(DISCOVER, SOON);
-    assert_eq!(discover.from.to_string(), "0.0.0.0:68");
-    assert_eq!(discover.option(12), Some(&b"gateway-8"[..]));
+    namespaces::run(|namespaces| {
+        namespaces.plug();
+        let server = DhcpServer::start(namespaces);
+        let board = Board::start(namespaces, "[network]\nhostname = 'gateway-8'\n");
+        let discover = server.receive(DISCOVER, SOON);
+        assert_eq!(discover.from.to_string(), "0.0.0.0:68");
+        assert_eq!(discover.option(12), Some(&b"gateway-8"[..]));
 
-    // Nobody answers; it asks again.
-    let time = u32::try_from(DHCP_LEASE_MIN.as_secs()).unwrap();
-    lease(&server, time);
-    board.says("eth0: has 192.0.2.100/24, gateway 192.0.2.1, by DHCP for 10 s");
-    until("the address", || namespaces.board(&["address", "show", "eth0"]).contains("inet 192.0.2.100/24"));
-    until("the gateway", || namespaces.board(&["route"]).contains("default via 192.0.2.1 dev eth0"));
-    until("nameservers", || board.nameservers() == "nameserver 192.0.2.53\nnameserver 192.0.2.54\n");
+        // Nobody answers; it asks again.
+        let time = u32::try_from(DHCP_LEASE_MIN.as_secs()).unwrap();
+        lease(&server, time);
+        board.says("eth0: has 192.0.2.100/24, gateway 192.0.2.1, by DHCP for 10 s");
+        until("the address", || {
+            namespaces.board(&["address", "show", "eth0"]).contains("inet 192.0.2.100/24")
+        });
+        until("the gateway", || namespaces.board(&["route"]).contains("default via 192.0.2.1 dev eth0"));
+        until("nameservers", || board.nameservers() == "nameserver 192.0.2.53\nnameserver 192.0.2.54\n");
 
-    let renewal = server.receive(REQUEST, seconds(8));
-    assert_eq!((renewal.from.to_string().as_str(), renewal.client()), ("192.0.2.100:68", ADDRESS.into()));
-    assert_eq!((renewal.option(50), renewal.option(54)), (None, None));
-    server.answer(&renewal, ACK, ADDRESS, time, OPTIONS);
-    board.says("eth0: keeps 192.0.2.100/24, gateway 192.0.2.1, by DHCP for 10 s");
+        let renewal = server.receive(REQUEST, seconds(8));
+        assert_eq!((renewal.from.to_string().as_str(), renewal.client()), ("192.0.2.100:68", ADDRESS.into()));
+        assert_eq!((renewal.option(50), renewal.option(54)), (None, None));
+        server.answer(&renewal, ACK, ADDRESS, time, OPTIONS);
+        board.says("eth0: keeps 192.0.2.100/24, gateway 192.0.2.1, by DHCP for 10 s");
 
-    let renewal = server.receive(REQUEST, seconds(8));
-    server.answer(&renewal, NAK, [0; 4], 0, &[]);
-    board.says("eth0: drops 192.0.2.100/24: refused by a DHCP server");
-    // It asks anew, and has no address by then.
-    let discover = server.receive(DISCOVER, SOON);
-    assert_eq!(discover.from.to_string(), "0.0.0.0:68");
-    assert!(!namespaces.board(&["address"]).contains("192.0.2.100"));
-    server.answer(&discover, OFFER, [192, 0, 2, 101], 3600, &[]);
-    let request = server.receive(REQUEST, SOON);
-    server.answer(&request, ACK, [192, 0, 2, 101], 3600, &[]);
-    board.says("eth0: has 192.0.2.101/24, by DHCP for 3600 s");
-    until("the address", || namespaces.board(&["address"]).contains("192.0.2.101/24"));
-    assert!(!namespaces.board(&["route"]).contains("default"), "the gateway went with its address");
-    assert_eq!(board.nameservers(), "");
+        let renewal = server.receive(REQUEST, seconds(8));
+        server.answer(&renewal, NAK, [0; 4], 0, &[]);
+        board.says("eth0: drops 192.0.2.100/24: refused by a DHCP server");
+        // It asks anew, and has no address by then.
+        let discover = server.receive(DISCOVER, SOON);
+        assert_eq!(discover.from.to_string(), "0.0.0.0:68");
+        assert!(!namespaces.board(&["address"]).contains("192.0.2.100"));
+        server.answer(&discover, OFFER, [192, 0, 2, 101], 3600, &[]);
+        let request = server.receive(REQUEST, SOON);
+        server.answer(&request, ACK, [192, 0, 2, 101], 3600, &[]);
+        board.says("eth0: has 192.0.2.101/24, by DHCP for 3600 s");
+        until("the address", || namespaces.board(&["address"]).contains("192.0.2.101/24"));
+        assert!(!namespaces.board(&["route"]).contains("default"), "the gateway went with its address");
+        assert_eq!(board.nameservers(), "");
+    });
 }
 
 #[test]
 fn lease_that_nobody_renews_is_given_up() {
-    let Some(namespaces) = Namespaces::new() else { return };
-    namespaces.plug();
-    let server = DhcpServer::start(&namespaces);
-    let board = Board::start(&namespaces, "");
-    // From the request to all to the end there are 2.5 s: a busy machine is to have its chance.
-    lease(&server, 20);
-    until("the address", || namespaces.board(&["address"]).contains("192.0.2.100/24"));
-    // To its server, then to all, both with the address in use.
-    let renewal = server.receive(REQUEST, seconds(16));
-    let rebinding = server.receive(REQUEST, seconds(16));
-    assert_eq!((renewal.client(), rebinding.client()), (ADDRESS.into(), ADDRESS.into()));
-    board.says("eth0: drops 192.0.2.100/24: lease expired");
-    let discover = server.receive(DISCOVER, SOON);
-    assert_eq!(discover.from.to_string(), "0.0.0.0:68");
-    assert!(!namespaces.board(&["address"]).contains("192.0.2.100"));
+    namespaces::run(|namespaces| {
+        namespaces.plug();
+        let server = DhcpServer::start(namespaces);
+        let board = Board::start(namespaces, "");
+        // From the request to all to the end there are 2.5 s: a busy machine is to have its chance.
+        lease(&server, 20);
+        until("the address", || namespaces.board(&["address"]).contains("192.0.2.100/24"));
+        // To its server, then to all, both with the address in use.
+        let renewal = server.receive(REQUEST, seconds(16));
+        let rebinding = server.receive(REQUEST, seconds(16));
+        assert_eq!((renewal.client(), rebinding.client()), (ADDRESS.into(), ADDRESS.into()));
+        board.says("eth0: drops 192.0.2.100/24: lease expired");
+        let discover = server.receive(DISCOVER, SOON);
+        assert_eq!(discover.from.to_string(), "0.0.0.0:68");
+        assert!(!namespaces.board(&["address"]).contains("192.0.2.100"));
+    });
 }
 
 #[test]
 fn carrier_that_comes_back_keeps_the_address_where_the_server_does() {
-    let Some(namespaces) = Namespaces::new() else { return };
-    let board = Board::start(&namespaces, "[network]\n");
-    board.says("waiting for an Ethernet interface");
-    namespaces.plug();
-    let server = DhcpServer::start(&namespaces);
-    lease(&server, 3600);
-    until("the address", || namespaces.board(&["address"]).contains("192.0.2.100/24"));
-    namespaces.set_carrier("down");
-    board.says("eth0: waiting for a carrier");
-    assert!(namespaces.board(&["address"]).contains("192.0.2.100/24"));
-    namespaces.set_carrier("up");
-    let request = server.receive(REQUEST, SOON);
-    assert_eq!((request.option(50), request.option(54)), (Some(&ADDRESS[..]), None));
-    server.answer(&request, ACK, ADDRESS, 7200, OPTIONS);
-    board.says("eth0: keeps 192.0.2.100/24, gateway 192.0.2.1, by DHCP for 7200 s");
+    namespaces::run(|namespaces| {
+        let board = Board::start(namespaces, "[network]\n");
+        board.says("waiting for an Ethernet interface");
+        namespaces.plug();
+        let server = DhcpServer::start(namespaces);
+        lease(&server, 3600);
+        until("the address", || namespaces.board(&["address"]).contains("192.0.2.100/24"));
+        namespaces.set_carrier("down");
+        board.says("eth0: waiting for a carrier");
+        assert!(namespaces.board(&["address"]).contains("192.0.2.100/24"));
+        namespaces.set_carrier("up");
+        let request = server.receive(REQUEST, SOON);
+        assert_eq!((request.option(50), request.option(54)), (Some(&ADDRESS[..]), None));
+        server.answer(&request, ACK, ADDRESS, 7200, OPTIONS);
+        board.says("eth0: keeps 192.0.2.100/24, gateway 192.0.2.1, by DHCP for 7200 s");
+    });
 }

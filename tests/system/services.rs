@@ -162,23 +162,31 @@ fn install_and_uninstall_last_beyond_the_server() {
     assert_eq!(status(&server, "on").state, "stopped");
 }
 
-#[test]
-fn a_service_runs_where_and_as_the_file_says() {
-    let folder = Folder::new();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let is_root = rustix::process::geteuid().is_root();
-    let user = if is_root { "user = \"nobody\"" } else { "" };
-    let rest = format!("cwd = \"{}\"\nenv = {{ COLOUR = \"dark red\" }}\n{user}", folder.path().display());
-    let script = "echo \"$COLOUR|$(pwd)|$(id -u)|$(id -g)|$(id -G)\" > part && mv part told; exec sleep 1000";
-    let server = Server::start(&Device::plain().with(&shell("place", script, &rest)));
+/// Starts a service with these further keys in a directory that it may write to; returns what
+/// `script` writes to standard output.
+fn told_by_a_service(directory: &Folder, script: &str, keys: &str) -> String {
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let keys = format!("cwd = \"{}\"\n{keys}", directory.path().display());
+    let script = format!("{{ {script}; }} > part && mv part told; exec sleep 1000");
+    let server = Server::start(&Device::plain().with(&shell("place", &script, &keys)));
     let pid = start(&server, "place").pid;
-    let told = within(SOON, "it tells", || fs::read_to_string(folder.file("told")).ok());
-    let fields: Vec<&str> = told.trim().split('|').collect();
-    assert_eq!(fields[..2], ["dark red", folder.path().to_str().unwrap()]);
-    if is_root {
-        assert!(fields[2..].iter().all(|id| *id != "0" && !id.is_empty()), "{told}");
-    }
+    let told = within(SOON, "it writes", || fs::read_to_string(directory.file("told")).ok());
     assert_eq!(process::group(pid), [pid], "a group of its own");
+    told.trim().to_owned()
+}
+
+#[test]
+fn a_service_runs_where_the_file_says() {
+    let directory = Folder::new();
+    let told = told_by_a_service(&directory, "echo \"$COLOUR|$(pwd)\"", "env = { COLOUR = \"dark red\" }");
+    assert_eq!(told, format!("dark red|{}", directory.path().display()));
+}
+
+#[test]
+fn a_service_runs_as_the_user_of_the_file() {
+    let told = told_by_a_service(&Folder::new(), "id -u; id -g; id -G", "user = \"nobody\"");
+    assert_eq!(told.lines().count(), 3, "{told}");
+    assert!(told.lines().all(|id| id != "0"), "{told}");
 }
 
 #[test]

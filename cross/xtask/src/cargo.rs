@@ -5,7 +5,8 @@ use std::process::Command;
 
 use cargo_metadata::{Artifact, Message};
 
-use crate::run;
+use crate::steps::Part;
+use crate::{left_out, run};
 
 /// Tests run at once: most of them wait for a deadline of the server, so more than there are cores.
 const TEST_THREADS: &str = "8";
@@ -69,28 +70,30 @@ pub(crate) fn fmt() -> Result<(), String> {
     run::shown(&mut cargo(&["fmt", "--all", "--check", "--manifest-path", "cross/bench/Cargo.toml"]))
 }
 
-/// Clippy and the compiler have nothing to say.
-pub(crate) fn lint() -> Result<(), String> {
+/// Clippy and the compiler have no warning; in the fast part, which does not build it, not of the benchmark.
+pub(crate) fn lint(part: Part) -> Result<(), String> {
     component("clippy", "clippy")?;
-    for workspace in [&[][..], &BENCH] {
+    let workspaces = match part {
+        Part::Fast => &[&[][..]][..],
+        Part::Whole => &[&[][..], &BENCH],
+    };
+    for workspace in workspaces {
         let mut command = cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet"]);
-        run::shown(command.args(workspace).args(["--", "--deny", "warnings"]))?;
+        run::shown(command.args(*workspace).args(["--", "--deny", "warnings"]))?;
     }
     Ok(())
 }
 
-/// Unit tests, documentation tests and the integration binary.
-pub(crate) fn unit() -> Result<(), String> {
-    run::shown(&mut cargo(&[
-        "test",
-        "--workspace",
-        "--locked",
-        "--no-fail-fast",
-        "--",
-        "--test-threads",
-        TEST_THREADS,
-    ]))?;
-    run::shown(cargo(&["test", "--locked", "--package", "load"]).args(BENCH))
+/// Unit tests, documentation tests and the integration binary; in the whole gate those of the load, too.
+pub(crate) fn unit(part: Part) -> Result<(), String> {
+    let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--"]);
+    command.args(["--test-threads", TEST_THREADS]).args(left_out::arguments(None));
+    run::shown(&mut command)?;
+    left_out::check()?;
+    match part {
+        Part::Fast => Ok(()),
+        Part::Whole => run::shown(cargo(&["test", "--locked", "--package", "load"]).args(BENCH)),
+    }
 }
 
 /// The documentation builds without a warning, so its links lead somewhere.

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::board::Board;
+use crate::left_out::{self, Condition};
 use crate::toolchain::Way;
 use crate::{build, cargo, run, side};
 
@@ -19,35 +21,11 @@ const SIDE_BY_SIDE: usize = 2;
 /// How friendlet itself is built for them: what costs a second more here saves many where every
 /// instruction is played. Overflows and broken assumptions still end a test.
 const OPTIMISED: [&str; 2] = ["--config", "profile.dev.opt-level=1"];
-/// What is not run in user-mode QEMU, by a part of its name, because it would measure the emulator.
-const LEFT_OUT: [&str; 11] = [
-    // Memory and threads of the process are the emulator's; booted boards tell their own.
-    "system::memory::",
-    "system::floods::connections_that_hang_up_without_a_byte",
-    "system::floods::half_heads",
-    "system::reader::it_is_closed_past_its_deadline_and_costs_no_memory",
-    "system::life::threads_and_descriptors_do_not_grow",
-    // What is counted, 100,000 calls, and networks, on programs that are built for the host alone.
-    "system::allocations::",
-    "system::handshakes::",
-    "system::network::",
-    // How long others wait while a password is checked: here the emulator decides.
-    "system::login::checking_a_password_stalls_nobody",
-    // The emulator does not pass on PR_SET_CHILD_SUBREAPER: orphans go to the host's init.
-    "sys::process::tests::group_of_a_stopped_service_is_gone_though_it_ignores_the_signal",
-    "sys::process::tests::pipe_of_a_detached_process_is_closed_by_the_next_start",
-];
-
-/// Runs its arguments, and once more if they have not ended within seven minutes; three are usual. A child
-/// of a program with threads, which QEMU 7.2 forks, at times waits for a lock of QEMU's that nobody there
-/// holds any more, before its own program begins: neither the tests nor what they test have a part in it.
-/// What hangs for another reason does so again. setpriv: `timeout` leaves the group of the terminal, and is
-/// to end with who waits for it.
-const WITHIN_TIME: &str = r#"within() { setpriv --pdeathsig TERM timeout --kill-after=5 420 "$@"; }
-within "$@"; status=$?
-[ $status -eq 124 ] || [ $status -eq 137 ] || exit $status
-echo "not done within 420 s: a process that QEMU lost, or a hang; once more"
-within "$@""#;
+/// A test program that has written nothing for so long stands still and is begun anew, once; the longest
+/// test fails in less. A child of a program with threads, which QEMU 7.2 forks, at times waits for a lock of
+/// QEMU's that nobody there holds any more, before its own program begins: neither the tests nor the program
+/// under test have a part in it. A program that stands still for another reason does so again.
+const SILENCE: Duration = Duration::from_secs(150);
 
 /// QEMU's program for the board, where it needs one.
 pub(crate) fn emulator(board: &Board) -> Option<String> {
@@ -107,16 +85,14 @@ pub(crate) fn test(boards: &[Board]) -> Result<(), String> {
                 .find(|program| program.name == name && program.path.to_string_lossy().contains(&folder));
             let program =
                 program.ok_or_else(|| format!("cargo built no tests '{name}' for {}", board.target))?;
-            let tests = self::command(board, &program.path)?;
-            let mut command = run::at_root("sh");
-            command.args(["-c", WITHIN_TIME, "sh"]).arg(tests.get_program()).args(tests.get_args());
-            set_cpu(&mut command, board);
+            let mut command = self::command(board, &program.path)?;
             command.args(["--test-threads", TEST_THREADS]);
             if emulator(board).is_some() {
-                command.args(LEFT_OUT.iter().flat_map(|name| ["--skip", name]));
+                command.args(left_out::arguments(Some(Condition::Emulated)));
             }
             let log = board.folder().join(format!("emulated-{name}.log"));
-            jobs.push(side::Job { name: format!("{name} on {}", board.name), log, command });
+            let name = format!("{name} on {}", board.name);
+            jobs.push(side::Job { name, log, command, silence: Some(SILENCE) });
         }
     }
     side::by_side(jobs, SIDE_BY_SIDE)

@@ -10,15 +10,18 @@ mod board;
 mod booted;
 mod build;
 mod cargo;
+mod clock;
 mod conformance;
 mod elf;
 mod emulation;
 mod flash;
 mod image;
+mod left_out;
 mod licences;
 mod log;
 mod logs;
 mod machine;
+mod notes;
 mod qemu;
 mod run;
 mod setup;
@@ -31,7 +34,7 @@ mod tools;
 use std::process::ExitCode;
 
 use board::Board;
-use steps::{STEPS, Step};
+use steps::{Part, STEPS, Step};
 use tools::Tool;
 
 fn main() -> ExitCode {
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
             print!("{}", help());
             ExitCode::SUCCESS
         }
-        Ok(Command::Run(steps)) => steps::run(&steps),
+        Ok(Command::Run(steps, part)) => steps::run(&steps, part),
         Ok(Command::Board(command, options)) => ended(run_board(command, &options)),
         Ok(Command::Log(options)) => ended(log::show(&options)),
         Ok(Command::Tool(board, tool)) => ended(tools::run(&board, &tool)),
@@ -68,7 +71,7 @@ fn ended(result: Result<(), String>) -> ExitCode {
 #[derive(Debug)]
 enum Command {
     Help,
-    Run(Vec<&'static Step>),
+    Run(Vec<&'static Step>, Part),
     Board(&'static BoardCommand, Options),
     Tool(String, Tool),
     Bench(bench::Options),
@@ -123,6 +126,12 @@ const BOARD_COMMANDS: &[BoardCommand] = &[
         run: |board, options| booted::check(board, options.is_prepared),
     },
     BoardCommand {
+        name: "boots",
+        about: "boots, one after the other, each until the server answers (--number N: so many, else 20)",
+        is_for_all: false,
+        run: |board, options| booted::boots(board, options.number.unwrap_or(20), options.is_prepared),
+    },
+    BoardCommand {
         name: "cuts",
         about: "power cuts while changes are acknowledged (--number N: so many, else 50)",
         is_for_all: false,
@@ -168,9 +177,8 @@ fn command(arguments: &[String]) -> Result<Command, String> {
     match words.as_slice() {
         ["bench", rest @ ..] => bench::options(rest).map(Command::Bench),
         ["figures", "--keep"] => Ok(Command::KeepFigures),
-        ["test" | "ci"] => Ok(Command::Run(STEPS.iter().collect())),
-        ["test" | "ci", only @ ..] => only_steps(only).map(Command::Run),
-        [name] => Ok(Command::Run(vec![step(name)?])),
+        ["test" | "ci", options @ ..] => test_options(options),
+        [name] => Ok(Command::Run(vec![step(name)?], Part::Whole)),
         [name, extra, ..] => Err(format!("{name}: '{extra}' is one argument too many")),
         [] => Ok(Command::Help),
     }
@@ -196,12 +204,14 @@ fn options(command: &BoardCommand, words: &[&str]) -> Result<Options, String> {
                 let name = value.or_else(|| words.next().copied());
                 options.board = Some(name.ok_or("--board: the name of a board is missing")?.to_owned());
             }
-            "--number" if command.name == "cuts" => {
+            "--number" if matches!(command.name, "boots" | "cuts") => {
                 let text = value.or_else(|| words.next().copied()).unwrap_or_default();
                 let number = text.parse().ok().filter(|number| *number > 0);
                 options.number = Some(number.ok_or("--number: expected a number above 0")?);
             }
-            "--prepared" if command.name == "boot" && value.is_none() => options.is_prepared = true,
+            "--prepared" if matches!(command.name, "boot" | "boots") && value.is_none() => {
+                options.is_prepared = true
+            }
             "--check" if command.name == "setup" && value.is_none() => options.check = true,
             _ => return Err(format!("{}: unknown argument '{word}'", command.name)),
         }
@@ -209,21 +219,27 @@ fn options(command: &BoardCommand, words: &[&str]) -> Result<Options, String> {
     Ok(options)
 }
 
-/// `--only NAME`, as often as wanted; the order of the steps stays that of the table.
-fn only_steps(words: &[&str]) -> Result<Vec<&'static Step>, String> {
-    let mut wanted = Vec::new();
-    let mut rest = words;
-    while let [word, tail @ ..] = rest {
-        let (name, tail) = match (word.strip_prefix("--only"), tail) {
-            (Some(""), [name, tail @ ..]) => (*name, tail),
-            (Some(""), []) => return Err("--only: the name of a step is missing".to_owned()),
-            (Some(name), tail) if name.starts_with('=') => (&name[1..], tail),
-            _ => return Err(format!("unknown argument '{word}'")),
-        };
-        wanted.push(step(name)?.name);
-        rest = tail;
+/// `--all`, and `--only STEP`, as often as wanted; the order of the steps stays that of the table.
+fn test_options(words: &[&str]) -> Result<Command, String> {
+    let mut part = Part::Fast;
+    let mut only = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.split_once('=').map_or((*word, None), |(option, value)| (option, Some(value))) {
+            ("--all", None) => part = Part::Whole,
+            ("--only", value) => {
+                let name = value.or_else(|| words.next().copied());
+                only.push(step(name.ok_or("--only: the name of a step is missing")?)?.name);
+            }
+            _ => return Err(format!("test: unknown argument '{word}'")),
+        }
     }
-    Ok(STEPS.iter().filter(|step| wanted.contains(&step.name)).collect())
+    let steps = if only.is_empty() {
+        steps::of(part)
+    } else {
+        STEPS.iter().filter(|step| only.contains(&step.name)).collect()
+    };
+    Ok(Command::Run(steps, part))
 }
 
 fn step(name: &str) -> Result<&'static Step, String> {
@@ -233,13 +249,15 @@ fn step(name: &str) -> Result<&'static Step, String> {
 fn help() -> String {
     let mut text = String::from(
         "cargo xtask COMMAND\n\n\
-         \x20 test [--only STEP]..  every step below, in this order; what a step needs is installed\n\
-         \x20 ci                    the same, as .ci/run calls it\n\
+         \x20 test [--only STEP]..  the fast gate: the steps marked *, in this order; installs what they need\n\
+         \x20 test --all            the whole gate: every step; writes docs/gate.md\n\
+         \x20 ci                    the same as test, as .ci/run calls it\n\
          \x20 help                  this text\n\n\
-         Steps, each a command of its own too:\n",
+         Steps, each a command of its own too, and then as the whole gate has it:\n",
     );
     for step in STEPS {
-        text += &format!("  {:<20}  {}\n", step.name, step.about);
+        let mark = if step.part == Part::Fast { '*' } else { ' ' };
+        text += &format!("{mark} {:<20}  {}\n", step.name, step.about);
     }
     text += "\nBoards; without --board, every board where that makes sense:\n";
     for command in BOARD_COMMANDS.iter().chain([&EMULATED_TEST]) {
@@ -267,7 +285,7 @@ mod tests {
         let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         match command(&arguments)? {
             Command::Help => Ok(vec!["help"]),
-            Command::Run(steps) => Ok(steps.iter().map(|step| step.name).collect()),
+            Command::Run(steps, _) => Ok(steps.iter().map(|step| step.name).collect()),
             Command::Board(command, _) => Ok(vec![command.name]),
             Command::Tool(..) => Ok(vec!["tool"]),
             Command::Bench(_) => Ok(vec!["bench"]),
@@ -278,9 +296,16 @@ mod tests {
 
     #[test]
     fn test_runs_every_step_and_only_picks() {
-        assert_eq!(names("test").unwrap().len(), STEPS.len());
+        assert_eq!(names("test --all").unwrap().len(), STEPS.len());
+        assert_eq!(names("test").unwrap().len(), steps::of(Part::Fast).len());
         assert_eq!(names("ci").unwrap(), names("test").unwrap());
         assert_eq!(names("test --only deny --only=fmt").unwrap(), ["fmt", "deny"]);
+        let part = |line: &str| match command(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()) {
+            Ok(Command::Run(_, part)) => part,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(part("test --only booted"), Part::Fast);
+        assert_eq!((part("test --only booted --all"), part("booted")), (Part::Whole, Part::Whole));
         assert_eq!(names("lint").unwrap(), ["lint"]);
         assert_eq!(names("").unwrap(), ["help"]);
         assert_eq!(names("test --board host").unwrap(), ["test"]);
@@ -303,6 +328,7 @@ mod tests {
             "test --only",
             "test --only nothing",
             "test fmt",
+            "test --all=yes",
             "fmt now",
             "figures --drop",
             "bench --only",

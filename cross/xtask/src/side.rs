@@ -3,13 +3,19 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::notes::{self, Kind};
 use crate::run;
+
+/// Pause between two looks at a job.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// One job.
 #[derive(Debug)]
@@ -20,6 +26,8 @@ pub(crate) struct Job {
     pub(crate) log: PathBuf,
     /// What it runs.
     pub(crate) command: Command,
+    /// It stands still when it has written nothing for so long: then it is ended and begun anew, once.
+    pub(crate) silence: Option<Duration>,
 }
 
 /// This very program, to be given other arguments; also when cargo has replaced it meanwhile.
@@ -63,12 +71,49 @@ pub(crate) fn by_side(jobs: Vec<Job>, at_once: usize) -> Result<(), String> {
 }
 
 fn run_one(job: &Job) -> Result<(), String> {
+    if let Some(status) = attempt(job)? {
+        return ended(status);
+    }
+    let note = format!("{}: silent for {} s", job.name, job.silence.unwrap_or_default().as_secs());
+    println!("    begun anew: {note}");
+    notes::add(Kind::Program, &note);
+    attempt(job)?.map_or_else(|| Err("it stood still twice".to_owned()), ended)
+}
+
+fn ended(status: ExitStatus) -> Result<(), String> {
+    if status.success() { Ok(()) } else { Err(format!("it ended with {status}")) }
+}
+
+/// Runs the job to its end; none when it was ended because it stood still.
+fn attempt(job: &Job) -> Result<Option<ExitStatus>, String> {
     let failed = |error| format!("{}: {error}", job.log.display());
     if let Some(folder) = job.log.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
     }
     let log = File::create(&job.log).map_err(failed)?;
-    let errors = log.try_clone().map_err(failed)?;
+    let outputs = [log.try_clone().map_err(failed)?, log.try_clone().map_err(failed)?];
+    let mut child = start(job, outputs).map_err(|error| format!("it did not start: {error}"))?;
+    let mut last = (0, Instant::now());
+    loop {
+        if let Some(status) = child.try_wait().map_err(|error| format!("it is not waited for: {error}"))? {
+            return Ok(Some(status));
+        }
+        let bytes = log.metadata().map_err(failed)?.len();
+        if bytes != last.0 {
+            last = (bytes, Instant::now());
+        }
+        if job.silence.is_some_and(|silence| last.1.elapsed() >= silence) {
+            // The group: the programs that it started are to end, too.
+            run::works("sh", &["-c", "kill -s KILL -- -$0", &child.id().to_string()]);
+            let _ = child.kill();
+            let _ = child.wait();
+            return Ok(None);
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+fn start(job: &Job, [output, errors]: [File; 2]) -> io::Result<Child> {
     // setpriv: it ends with the thread that waits for it, however that comes about.
     let mut command = run::at_root("setpriv");
     command.args(["--pdeathsig", "TERM"]).arg(job.command.get_program()).args(job.command.get_args());
@@ -78,9 +123,10 @@ fn run_one(job: &Job) -> Result<(), String> {
             None => command.env_remove(key),
         };
     }
-    let status = command.stdin(Stdio::null()).stdout(log).stderr(errors).status();
-    let status = status.map_err(|error| format!("it did not start: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("it ended with {status}")) }
+    if job.silence.is_some() {
+        command.process_group(0);
+    }
+    command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn()
 }
 
 #[cfg(test)]
@@ -91,7 +137,7 @@ mod tests {
         let log = std::env::temp_dir().join(format!("friendlet-side-{name}-{}", std::process::id()));
         let mut command = run::at_root("sh");
         command.args(["-c", script]).env("WORD", "blue");
-        Job { name: name.to_owned(), log, command }
+        Job { name: name.to_owned(), log, command, silence: None }
     }
 
     #[test]
@@ -130,6 +176,24 @@ mod tests {
         for log in logs {
             fs::remove_file(log).unwrap();
         }
+    }
+
+    #[test]
+    fn one_that_stands_still_is_ended_with_what_it_started() {
+        let silence = Some(Duration::from_millis(500));
+        let job = Job { silence, ..job("still", "sleep 1000 & echo $!; wait") };
+        assert_eq!(attempt(&job), Ok(None));
+        let pid = fs::read_to_string(&job.log).unwrap();
+        let gone = || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ")
+        };
+        let start = Instant::now();
+        while !gone() {
+            assert!(start.elapsed() < Duration::from_secs(60), "{pid}");
+            thread::sleep(LOOK);
+        }
+        fs::remove_file(job.log).unwrap();
     }
 
     #[test]

@@ -93,7 +93,8 @@ mod tests {
         let path = std::env::temp_dir().join(format!("friendlet-wait-{}", std::process::id()));
         let mut steps = 0;
         assert!(!wait_for(&path, 2 * DEVICE_STEP, &mut || steps += 1));
-        assert!((1..=4).contains(&steps), "{steps}");
+        // A busy machine may sleep through some of them.
+        assert!(steps <= 4, "{steps}");
         let mut steps = 0;
         let exists = wait_for(&path, Duration::from_secs(60), &mut || {
             steps += 1;
@@ -109,8 +110,10 @@ mod tests {
     fn wait_lasts_for_its_time() {
         let start = Instant::now();
         let mut steps = 0;
-        wait(DEVICE_STEP + DEVICE_STEP / 2, &mut || steps += 1);
-        assert!(start.elapsed() >= DEVICE_STEP && steps >= 2, "{steps}");
+        let time = DEVICE_STEP + DEVICE_STEP / 2;
+        wait(time, &mut || steps += 1);
+        // A busy machine may sleep through the second step.
+        assert!(start.elapsed() >= time && (1..=2).contains(&steps), "{steps}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::namespaces::Namespaces;
+use super::wait::until;
 
 pub(crate) const DISCOVER: u8 = 1;
 pub(crate) const OFFER: u8 = 2;
@@ -44,15 +45,16 @@ impl Message {
     }
 }
 
-pub(crate) struct DhcpServer {
+pub(crate) struct DhcpServer<'a> {
+    namespaces: &'a Namespaces,
     socket: UdpSocket,
 }
 
-impl DhcpServer {
-    pub(crate) fn start(namespaces: &Namespaces) -> Self {
+impl<'a> DhcpServer<'a> {
+    pub(crate) fn start(namespaces: &'a Namespaces) -> Self {
         let socket = namespaces.at_server(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 67)).unwrap());
         socket.set_broadcast(true).unwrap();
-        Self { socket }
+        Self { namespaces, socket }
     }
 
     /// The next message of this kind; others are left unanswered.
@@ -102,6 +104,8 @@ impl DhcpServer {
             _ if kind == NAK => Ipv4Addr::BROADCAST,
             client => client,
         };
+        // The cable's other end may be up before this one is, which drops what is sent till then.
+        until("the server's end of the cable is up", || self.namespaces.is_server_up());
         self.socket.send_to(&bytes, (to, 68)).unwrap();
     }
 }

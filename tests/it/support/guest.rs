@@ -175,7 +175,9 @@ impl Drop for Remote {
         let script = format!(
             "for stat in /proc/[0-9]*/stat; do read -r id name state parent group rest < $stat 2> /dev/null\n\
              [ \"$parent\" = {pid} ] && kill -9 -- -$id $id; done 2> /dev/null\n\
-             kill -9 {pid} 2> /dev/null; rm -rf {folder}"
+             kill -9 {pid} 2> /dev/null\n\
+             # The port is given to the next server, and is free only once this one is gone.\n\
+             for try in $(seq 100); do kill -0 {pid} 2> /dev/null || break; sleep 0.1; done; rm -rf {folder}"
         );
         guest.try_run(&script);
     }

@@ -1,71 +1,97 @@
-//! A board and a server, each in a network of its own, with a cable between them.
+//! A board and a server, each in a network of its own, with a cable between them. A plain user may make
+//! them: they lie in a user namespace, in which the test runs in a process of its own.
 
+use std::any::type_name;
 use std::fs::File;
-use std::process::{self, Command};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
+use std::process::Command;
+use std::{env, thread};
 
 use rustix::fd::AsFd as _;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-static NUMBER: AtomicU32 = AtomicU32::new(0);
+/// Set in the process that runs one test in namespaces of its own.
+const INSIDE: &str = "FRIENDLET_TEST_NAMESPACES";
+/// Makes a directory for the names of networks, `/run/netns`, and becomes the test.
+const ENTER: &str = "mount -t tmpfs tmpfs /run && exec \"$@\"";
+const BOARD: &str = "board";
+const SERVER: &str = "server";
 
-/// Two network namespaces, gone with this value and all that is in them.
-pub(crate) struct Namespaces {
-    pub(crate) board: String,
-    server: String,
+/// Runs a test, which is its caller's closure, in namespaces of its own.
+#[track_caller]
+pub(crate) fn run<F: FnOnce(&Namespaces)>(test: F) {
+    if env::var_os(INSIDE).is_some() {
+        test(&Namespaces::new());
+    } else {
+        run_inside(type_name::<F>());
+    }
 }
 
+/// Runs the test with this closure alone, as root of a new user namespace.
+#[track_caller]
+fn run_inside(closure: &str) {
+    let test = closure.trim_start_matches("it::").trim_end_matches("::{{closure}}");
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--net", "--mount", "sh", "-c", ENTER, "sh"]);
+    command.arg(env::current_exe().unwrap()).args(["--exact", test]).env(INSIDE, "1");
+    let output = command.output().unwrap_or_else(|error| panic!("unshare: {error}"));
+    let [told, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success() && told.contains("1 passed"), "{told}{errors}");
+}
+
+/// Two network namespaces; they go with the process of the test.
+pub(crate) struct Namespaces(());
+
 impl Namespaces {
-    /// `None` where this user may not make them. Root can, and it is an error when not.
-    pub(crate) fn new() -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("NOT TESTED: only root may make network namespaces");
-            return None;
-        }
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = |side: &str| format!("friendlet-{}-{number}-{side}", process::id());
-        let namespaces = Self { board: name("board"), server: name("server") };
-        ip(&["netns", "add", &namespaces.board]);
-        ip(&["netns", "add", &namespaces.server]);
-        // Both are as on a board without any other init: a new namespace has the settings of its host.
-        for side in [&namespaces.board, &namespaces.server] {
+    fn new() -> Self {
+        for side in [BOARD, SERVER] {
+            ip(&["netns", "add", side]);
+            // As on a board without any other init: a new namespace has the settings of its host.
             let open = "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done";
-            ip(&["netns", "exec", side, "sh", "-c", open]);
+            let status = inside(side, "sh").args(["-c", open]).status().unwrap();
+            assert!(status.success(), "{side}: {status}");
         }
-        Some(namespaces)
+        Self(())
     }
 
     /// Lays the cable: `eth0` on the board, `server0` at 192.0.2.1/24.
     pub(crate) fn plug(&self) {
-        let (board, server) = (&*self.board, &*self.server);
-        ip(&["-n", board, "link", "add", "eth0", "type", "veth", "peer", "name", "server0", "netns", server]);
-        ip(&["-n", server, "address", "add", "192.0.2.1/24", "dev", "server0"]);
+        ip(&["-n", BOARD, "link", "add", "eth0", "type", "veth", "peer", "name", "server0", "netns", SERVER]);
+        ip(&["-n", SERVER, "address", "add", "192.0.2.1/24", "dev", "server0"]);
         self.set_carrier("up");
     }
 
     /// Takes the whole interface away.
     pub(crate) fn unplug(&self) {
-        ip(&["-n", &self.server, "link", "delete", "server0"]);
+        ip(&["-n", SERVER, "link", "delete", "server0"]);
     }
 
     /// `up` or `down` of the other end.
     pub(crate) fn set_carrier(&self, state: &str) {
-        ip(&["-n", &self.server, "link", "set", "server0", state]);
+        ip(&["-n", SERVER, "link", "set", "server0", state]);
         if state == "up" {
-            ip(&["-n", &self.server, "route", "replace", "255.255.255.255", "dev", "server0"]);
+            ip(&["-n", SERVER, "route", "replace", "255.255.255.255", "dev", "server0"]);
         }
+    }
+
+    /// Whether the kernel sends by the server's end: it begins some time after both ends have a carrier.
+    pub(crate) fn is_server_up(&self) -> bool {
+        ip(&["-n", SERVER, "link", "show", "server0"]).contains(" state UP ")
+    }
+
+    /// A command in the board's network.
+    pub(crate) fn on_board(&self, program: &str) -> Command {
+        inside(BOARD, program)
     }
 
     /// What `ip` tells of the board, words with one blank between them.
     pub(crate) fn board(&self, arguments: &[&str]) -> String {
-        let told = ip(&[&["-n", self.board.as_str(), "-4", "-oneline"], arguments].concat());
+        let told = ip(&[&["-n", BOARD, "-4", "-oneline"], arguments].concat());
         told.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// Runs something in the server's network, such as the opening of a socket.
     pub(crate) fn at_server<T: Send>(&self, run: impl FnOnce() -> T + Send) -> T {
-        let file = File::open(format!("/run/netns/{}", self.server)).unwrap();
+        let file = File::open(path(SERVER)).unwrap();
         // A thread of its own, for it stays there.
         thread::scope(|scope| {
             let there = scope.spawn(|| {
@@ -77,12 +103,15 @@ impl Namespaces {
     }
 }
 
-impl Drop for Namespaces {
-    fn drop(&mut self) {
-        for side in [&self.board, &self.server] {
-            let _ = Command::new("ip").args(["netns", "delete", side]).output();
-        }
-    }
+fn path(side: &str) -> String {
+    format!("/run/netns/{side}")
+}
+
+/// A command in the network of one side.
+fn inside(side: &str, program: &str) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={}", path(side))).arg(program);
+    command
 }
 
 /// Runs `ip` and returns what it says.

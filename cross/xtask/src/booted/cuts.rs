@@ -43,8 +43,8 @@ pub(crate) fn run(board: &Board, options: &Options) -> Result<(), String> {
             ports: vec![lab::PORT, lab::PORT + 1],
             ..GuestOptions::default()
         };
-        let mut guest = Guest::start(board, &guest_options)?;
-        guest.wait_serving(BOOT).map_err(|error| format!("after {cut} cuts: {error}"))?;
+        let booted = Guest::boot(board, BOOT, || Ok(guest_options.clone()));
+        let (mut guest, _) = booted.map_err(|error| format!("after {cut} cuts: {error}"))?;
         let mut look = suite::test_command(&tests, &guest);
         look.env("FRIENDLET_JOURNAL", &journal);
         look.args(["--ignored", "--exact", "system::booted::acknowledged_changes_are_there"]);

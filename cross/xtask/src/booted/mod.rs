@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::board::Board;
 use crate::machine::{Boot, Image, Qemu};
 use crate::qemu::{Guest, GuestOptions, Storage, copy};
+use crate::steps::Part;
 use crate::{image, side};
 
 pub(crate) use cuts::Options as CutOptions;
@@ -30,9 +31,24 @@ const CUTS: u32 = 8;
 /// Boards that are booted at once: QEMU takes one core for each, and the tests wait for the board.
 const SIDE_BY_SIDE: usize = 2;
 
+/// The board that the fast gate boots.
+pub(crate) const FAST_BOARD: &str = "qemu-armv7";
+
+/// The step `booted`: in the fast gate one board and the black-box cases, in the whole gate everything.
+pub(crate) fn check_part(part: Part) -> Result<(), String> {
+    match part {
+        Part::Fast => {
+            let board = Board::load(FAST_BOARD)?.under_test();
+            prepare(&board)?;
+            suite::run(&board)
+        }
+        Part::Whole => check_all(),
+    }
+}
+
 /// Boots every emulated board of tier 1: first everything is built, one after the other, for cargo
 /// builds in one place; then they are booted side by side, each by a process of its own.
-pub(crate) fn check_all() -> Result<(), String> {
+fn check_all() -> Result<(), String> {
     let mut boards = Board::all()?;
     boards.retain(|board| board.tier == 1 && board.table.contains_key("qemu"));
     if boards.is_empty() {
@@ -56,6 +72,7 @@ pub(crate) fn check_all() -> Result<(), String> {
                 name: board.name.clone(),
                 log: board.under_test().folder().join("booted.log"),
                 command,
+                silence: None,
             }
         })
         .collect();
@@ -80,6 +97,22 @@ pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
     if board.architecture() == "aarch64" {
         // The quickest to boot; what it tries is the same on every board.
         cuts::run(board, &CutOptions { cuts: CUTS })?;
+    }
+    Ok(())
+}
+
+/// `cargo xtask boots`: boots alone, `number` of them.
+pub(crate) fn boots(board: &Board, number: u32, is_prepared: bool) -> Result<(), String> {
+    let board = &board.under_test();
+    if !is_prepared {
+        make_image(board)?;
+    }
+    for boot in 1..=number {
+        let options = || Ok(GuestOptions { name: "boots".to_owned(), ..GuestOptions::default() });
+        let booted = Guest::boot(board, BOOT, options);
+        let (guest, took) = booted.map_err(|error| format!("boot {boot} of {number}: {error}"))?;
+        guest.kill().expect(None)?;
+        println!("    boot {boot} of {number}: serves after {:.1} s", took.as_secs_f64());
     }
     Ok(())
 }
@@ -120,8 +153,7 @@ fn wedge(board: &Board) -> Result<(), String> {
         restarts: true,
         ..GuestOptions::default()
     };
-    let mut guest = Guest::start(board, &options)?;
-    guest.wait_serving(BOOT)?;
+    let (mut guest, _) = Guest::boot(board, BOOT, || Ok(options.clone()))?;
     // SIGSTOP, to the server and not to init.
     lab::run(
         guest.port(lab::PORT),
@@ -154,16 +186,17 @@ fn fall_back(board: &Board, layout: &Image) -> Result<(), String> {
         );
         let disk = copy(board, "fall-back")?;
         image::blank(&disk, layout.partitions()[2])?;
-        image::write_state(&disk, b'B', tries)?;
-        let options = GuestOptions {
-            name: "fall-back".to_owned(),
-            storage: Storage::File(disk.clone()),
-            ports: vec![lab::PORT],
-            restarts: true,
-            ..GuestOptions::default()
+        let options = || {
+            image::write_state(&disk, b'B', tries)?;
+            Ok(GuestOptions {
+                name: "fall-back".to_owned(),
+                storage: Storage::File(disk.clone()),
+                ports: vec![lab::PORT],
+                restarts: true,
+                ..GuestOptions::default()
+            })
         };
-        let mut guest = Guest::start(board, &options)?;
-        let took = guest.wait_serving(3 * BOOT)?;
+        let (mut guest, took) = Guest::boot(board, 3 * BOOT, options)?;
         let line = lab::run(guest.port(lab::PORT), "cat /proc/cmdline")?;
         guest.wait_serial("slot A confirmed", BOOT)?;
         let resets = guest.verdict().resets;

@@ -6,6 +6,7 @@ use std::process::Command;
 use super::{BOOT, END, lab};
 use crate::board::Board;
 use crate::cargo::{cargo, executable};
+use crate::left_out::{self, Condition};
 use crate::qemu::{Guest, GuestOptions};
 use crate::{build, log, run};
 
@@ -24,19 +25,6 @@ const CASES: [&str; 8] = [
     "system::tls::",
     "vectors::over_tls",
 ];
-/// Those that need more of a server than its ports: they look at files which it or a service wrote,
-/// or start it again in a folder of this machine. They are asked of the host's server.
-const LEFT_OUT: [&str; 8] = [
-    "system::commands::a_signal_reaches_the_service",
-    "system::services::a_service_runs_where_and_as_the_file_says",
-    "system::services::a_service_that_talks_is_never_held_up",
-    "system::services::install_and_uninstall_last_beyond_the_server",
-    "system::stopping::services_start_and_stop_in_order",
-    "system::tls::client_ca_lets_in_whom_the_authority_signed",
-    "system::tls::the_first_start_makes_a_key_that_its_owner_alone_reads",
-    "system::tls::the_owners_certificate_is_used_where_it_is_named",
-];
-
 /// Boots the board, asks it everything and switches it off.
 pub(crate) fn run(board: &Board) -> Result<(), String> {
     println!("==> {}: the black-box cases", board.name);
@@ -46,8 +34,7 @@ pub(crate) fn run(board: &Board) -> Result<(), String> {
         ports: (0..=PORTS).map(|port| lab::PORT + port).collect(),
         ..GuestOptions::default()
     };
-    let mut guest = Guest::start(board, &options)?;
-    let took = guest.wait_serving(BOOT)?;
+    let (mut guest, took) = Guest::boot(board, BOOT, || Ok(options.clone()))?;
     println!("    serves {:.1} s after the start of QEMU", took.as_secs_f64());
     // The lab is a service, and comes after the server.
     lab::run(guest.port(lab::PORT), "true")?;
@@ -55,7 +42,7 @@ pub(crate) fn run(board: &Board) -> Result<(), String> {
     let cases = shown(&tests, &guest).and_then(|()| {
         let mut command = test_command(&tests, &guest);
         command.args(CASES).args(["--test-threads", TEST_THREADS]);
-        command.args(LEFT_OUT.iter().flat_map(|name| ["--skip", *name]));
+        command.args(left_out::arguments(Some(Condition::Booted)));
         run::shown(&mut command)
     });
     // A board in distress is the better news.

@@ -1,0 +1,145 @@
+//! Tests that are left out, and why: the one table of them. A test itself never skips.
+
+use std::net::{Ipv6Addr, TcpListener};
+
+use Condition::{Booted, Emulated, NoIpv6, NoNamespaces, OtherStep, PlainUser};
+
+use crate::cargo::cargo;
+use crate::notes::{self, Kind};
+use crate::{run, setup};
+
+/// When a test cannot run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Condition {
+    /// In user-mode QEMU.
+    Emulated,
+    /// Against a booted board, from this machine.
+    Booted,
+    /// As a user who is not root.
+    PlainUser,
+    /// On a machine without IPv6.
+    NoIpv6,
+    /// On a machine whose kernel gives a user no namespaces.
+    NoNamespaces,
+    /// Without what a later step prepares: the test is `#[ignore]`d, and that step runs it.
+    OtherStep,
+}
+
+/// Condition, part of the names of the tests, and reason.
+#[rustfmt::skip]
+const TABLE: &[(Condition, &str, &str)] = &[
+    (Emulated, "system::memory::", "memory of the process is the emulator's; booted boards measure their own"),
+    (Emulated, "system::floods::connections_that_hang_up_without_a_byte", "memory of the process is the emulator's"),
+    (Emulated, "system::floods::half_heads", "memory of the process is the emulator's"),
+    (Emulated, "system::reader::it_is_closed_past_its_deadline_and_costs_no_memory", "memory of the process is the emulator's"),
+    (Emulated, "system::life::threads_and_descriptors_do_not_grow", "threads of the process are the emulator's"),
+    (Emulated, "system::allocations::", "runs an example that is built for the host alone"),
+    (Emulated, "system::handshakes::", "runs an example that is built for the host alone"),
+    (Emulated, "system::network::", "runs an example that is built for the host alone"),
+    (Emulated, "system::login::checking_a_password_stalls_nobody", "the emulator decides how long a password takes"),
+    (Emulated, "sys::process::tests::group_of_a_stopped_service_is_gone_though_it_ignores_the_signal", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
+    (Emulated, "sys::process::tests::pipe_of_a_detached_process_is_closed_by_the_next_start", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
+    (Booted, "system::commands::a_signal_reaches_the_service", "reads a file that a service wrote"),
+    (Booted, "system::services::a_service_runs_where_the_file_says", "reads a file that a service wrote"),
+    (Booted, "system::services::a_service_runs_as_the_user_of_the_file", "reads a file that a service wrote"),
+    (Booted, "system::services::a_service_that_talks_is_never_held_up", "reads a file that a service wrote"),
+    (Booted, "system::services::install_and_uninstall_last_beyond_the_server", "starts the server again in its directory"),
+    (Booted, "system::stopping::services_start_and_stop_in_order", "reads a file that a service wrote"),
+    (Booted, "system::tls::client_ca_lets_in_whom_the_authority_signed", "writes certificates beside the configuration file"),
+    (Booted, "system::tls::the_first_start_makes_a_key_that_its_owner_alone_reads", "reads the directory of the server"),
+    (Booted, "system::tls::the_owners_certificate_is_used_where_it_is_named", "writes certificates beside the configuration file"),
+    (PlainUser, "system::services::a_service_runs_as_the_user_of_the_file", "only root may become another user"),
+    (NoIpv6, "system::life::ipv6_is_spoken_where_the_file_says_so", "this machine has no IPv6"),
+    (NoNamespaces, "system::network::", "`unshare -Urnm` fails on this machine"),
+    (OtherStep, "system::booted::", "the step 'booted' runs it, the cases of power cuts in the whole gate alone"),
+    (OtherStep, "system::logs::frames_are_the_lines_of_a_text_log", "the step 'logs' of the whole gate runs it"),
+];
+
+/// Arguments for test programs that leave out what cannot run under `condition` or on this machine; each
+/// row that is used is noted for the report.
+pub(crate) fn arguments(condition: Option<Condition>) -> Vec<&'static str> {
+    let conditions: Vec<Condition> = condition.into_iter().chain(of_this_machine()).collect();
+    rows(&conditions)
+        .flat_map(|(condition, test, reason)| {
+            note(*condition, test, reason);
+            ["--skip", test]
+        })
+        .collect()
+}
+
+fn rows(conditions: &[Condition]) -> impl Iterator<Item = &'static (Condition, &'static str, &'static str)> {
+    TABLE.iter().filter(|(condition, ..)| conditions.contains(condition))
+}
+
+fn note(condition: Condition, test: &str, reason: &str) {
+    let place = match condition {
+        Emulated => "in user-mode QEMU: ",
+        Booted => "on a booted board: ",
+        PlainUser | NoIpv6 | NoNamespaces | OtherStep => "",
+    };
+    notes::add(Kind::LeftOut, &format!("{place}{test}: {reason}"));
+}
+
+fn of_this_machine() -> impl Iterator<Item = Condition> {
+    let has_namespaces = run::works("unshare", &["--user", "--map-root-user", "--net", "--mount", "true"]);
+    let has_ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    [(PlainUser, !setup::is_root()), (NoIpv6, !has_ipv6), (NoNamespaces, !has_namespaces)]
+        .into_iter()
+        .filter_map(|(condition, holds)| holds.then_some(condition))
+}
+
+/// Checks the table against the tests that there are: every `#[ignore]`d one has a row, and every row a
+/// test.
+pub(crate) fn check() -> Result<(), String> {
+    let list = |option: &[&str]| {
+        let mut command = cargo(&["test", "--workspace", "--locked", "--quiet", "--", "--list"]);
+        run::captured(command.args(option)).map(|text| names(&text))
+    };
+    let ignored = list(&["--ignored"])?;
+    for (condition, test, reason) in TABLE {
+        if *condition == OtherStep && ignored.iter().any(|name| name.contains(test)) {
+            note(*condition, test, reason);
+        }
+    }
+    compare(TABLE, &list(&[])?, &ignored)
+}
+
+fn names(list: &str) -> Vec<String> {
+    list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
+}
+
+fn compare(table: &[(Condition, &str, &str)], tests: &[String], ignored: &[String]) -> Result<(), String> {
+    let has_row = |name: &&String| table.iter().any(|row| row.0 == OtherStep && name.contains(row.1));
+    let unknown = ignored.iter().filter(|name| !has_row(name));
+    let unknown = unknown.map(|name| format!("{name} is ignored and not in the table of left_out.rs"));
+    let empty = table.iter().filter(|row| !tests.iter().any(|name| name.contains(row.1)));
+    let empty = empty.map(|row| format!("left_out.rs names '{}', and there is no such test", row.1));
+    let errors: Vec<String> = unknown.chain(empty).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_test_needs_a_row_and_a_row_a_test() {
+        let table = [(OtherStep, "system::booted::", "later"), (Emulated, "memory::", "the emulator's")];
+        let [booted, memory, slow] = ["system::booted::it", "system::memory::a", "slow"].map(str::to_owned);
+        let tests = [booted.clone(), memory.clone(), slow.clone()];
+        assert_eq!(compare(&table, &tests, std::slice::from_ref(&booted)), Ok(()));
+        let error = compare(&table, &tests, &[booted, slow]).unwrap_err();
+        assert_eq!(error, "slow is ignored and not in the table of left_out.rs");
+        let error = compare(&table, &[memory], &[]).unwrap_err();
+        assert!(error.contains("'system::booted::', and there is no such test"), "{error}");
+        assert_eq!(names("a::b: test\n\n1 test, 0 benchmarks\n"), ["a::b"]);
+    }
+
+    #[test]
+    fn a_row_is_for_its_condition_alone() {
+        let tests = |conditions: &[Condition]| rows(conditions).map(|row| row.1).collect::<Vec<_>>();
+        assert!(tests(&[Emulated]).contains(&"system::memory::"));
+        assert!(!tests(&[Emulated, Booted]).contains(&"system::booted::"));
+        assert!(tests(&[]).is_empty());
+    }
+}
