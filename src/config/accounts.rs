@@ -7,12 +7,12 @@ use toml::de::DeValue;
 
 use super::diagnostics::{Diagnostics, Report};
 use super::section::{Place, Section, bounded};
-use super::suggest::nearest;
 use super::{alternatives, read};
 use crate::limits::{SERVICE_NAME_BYTES, USER_NAME_BYTES, USER_SERVICES, USERS};
 use crate::session::{
     Grants, GrantsError, Level, PasswordHash, Tokens, User, Users, UsersError, is_user_name,
 };
+use crate::suggest::nearest;
 
 /// Each `[[user]]`; `services` are the names of all services.
 pub(super) fn users(root: &Section<'_, '_>, services: &[&str], report: &mut Report<'_>) -> Users {

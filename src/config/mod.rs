@@ -11,7 +11,6 @@ mod network;
 mod section;
 mod services;
 mod settings;
-mod suggest;
 
 use core::net::SocketAddr;
 use core::time::Duration;

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::Report;
-use super::suggest::nearest;
+use crate::suggest::nearest;
 
 /// Some bytes of the device file.
 pub(super) type Place = Range<usize>;

@@ -1,17 +1,18 @@
-//! The known word nearest to a mistyped one.
+//! Nearest-name hints for mistyped words.
 
-/// The one of `known` that `word` was most likely meant to be, if any is near enough: a third of its
-/// characters may be wrong.
-pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // Far longer than any word that is known; the distance takes the product of both lengths.
-    const LONGEST: usize = 64;
-    if word.len() > LONGEST {
+/// Longest word that is compared, in bytes; far longer than any known one.
+const WORD_BYTES: usize = 64;
+
+/// Returns the one of `known` that is nearest to `word`, if at most a third of its characters differ.
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    // The distance costs the product of both lengths.
+    if word.len() > WORD_BYTES {
         return None;
     }
     let allowed = (word.chars().count() / 3).max(1);
     known
         .into_iter()
-        .filter(|candidate| candidate.len() <= LONGEST)
+        .filter(|candidate| candidate.len() <= WORD_BYTES)
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
