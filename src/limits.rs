@@ -207,7 +207,7 @@ pub const DHCP_RENEW_MIN: Duration = Duration::from_secs(60);
 pub const DHCP_LEASE_MIN: Duration = Duration::from_secs(10);
 /// Time over which `LOG_BURST` counts.
 pub const LOG_WINDOW: Duration = Duration::from_secs(10);
-/// Pause of `ctl log --follow` between two questions.
+/// Pause of `ctl logs` and `ctl server-log` with `--follow` between two requests.
 pub const LOG_FOLLOW_STEP: Duration = Duration::from_millis(500);
 /// Pause before a file of the log that could not be written is tried again.
 pub const LOG_RETRY_PAUSE: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! The log of a server: `log`.
+//! `server-log`: the server's own log.
 
 use std::fs::File;
 use std::io::Write;
@@ -6,20 +6,19 @@ use std::thread;
 
 use data_encoding::BASE64;
 
-use super::action::{open, print};
 use super::arguments::{Invocation, LogOptions};
-use super::json::{self, Node};
-use super::output::{clean_lines, unwritable};
-use super::reply::judge;
-use super::{FAILED, Failure, World};
+use super::client::connect;
+use super::env::Env;
+use super::failure::{FAILED, Failure};
+use super::output::{sanitize, sanitize_lines};
+use super::values::text_of;
+use crate::json::Raw;
 use crate::limits::LOG_FOLLOW_STEP;
 use crate::log::{self, Stamp};
 
-const PATH: &str = "system.library/board/log";
-
-/// One answer of the server.
+/// Some records of a log: the content of a reply to `board/log`.
 #[derive(Debug, PartialEq)]
-struct Part {
+struct Page {
     form: String,
     build: String,
     board: String,
@@ -31,57 +30,47 @@ struct Part {
     records: Vec<u8>,
 }
 
-/// Shows the newest records, and with `--follow` those that come after them.
-pub(super) fn run(
-    invocation: &Invocation,
-    world: &mut World<'_>,
-    options: &LogOptions,
-) -> Result<u8, Failure> {
-    let mut link = open(invocation, world)?;
+/// Prints the newest records, and with `--follow` the records that come after them.
+pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, options: &LogOptions) -> Result<u8, Failure> {
+    let mut link = connect(invocation, env)?;
     let mut file = match options.raw.as_deref() {
         None | Some("-") => None,
         Some(path) => {
-            let made = File::create(path);
-            Some(made.map_err(|error| Failure::new(FAILED, format!("{path}: {error}")))?)
+            let created = File::create(path);
+            Some(created.map_err(|error| Failure::new(FAILED, format!("cannot create {path}: {error}")))?)
         }
     };
     let mut since: Option<u64> = None;
     loop {
-        let place = since.map(|since| since.to_string());
+        let position = since.map(|since| since.to_string());
         let mut parameters = Vec::new();
-        parameters.extend(place.as_deref().map(|place| ("since", place)));
+        parameters.extend(position.as_deref().map(|position| ("since", position)));
         let level = options.level.as_deref().filter(|_| since.is_none());
         parameters.extend(level.map(|level| ("level", level)));
-        let content = link.call(PATH, &parameters)?;
-        let content = judge(&content)?;
+        let content = link.call("board/log", &parameters)?;
         if invocation.json {
-            return print(world, &format!("{content}\n"));
+            env.print(&format!("{content}\n"))?;
+            return Ok(0);
         }
-        let part = read(content)
-            .ok_or_else(|| Failure::new(FAILED, "what the server says of its log cannot be read"))?;
+        let page = read(&content).ok_or_else(|| {
+            Failure::new(FAILED, "cannot read the server's log: the server's reply is malformed")
+        })?;
         if let Some(level) = level {
-            let _ = writeln!(
-                world.err,
-                "level {} was asked for, {} is in force",
-                level,
-                clean_lines(&part.level)
-            );
+            env.note(format_args!("level {level} was requested, {} is in effect", sanitize(&page.level)));
         }
-        if since.is_some_and(|since| since < part.from) {
-            let _ = writeln!(
-                world.err,
-                "-- records are missing here: they were overwritten before they were read"
-            );
+        if since.is_some_and(|since| since < page.from) {
+            env.note("-- records were lost here: overwritten before they were read --");
         }
-        let out: &mut dyn Write = match &mut file {
-            Some(file) => file,
-            None => world.out,
-        };
-        show(&part, options, since.is_none(), out)?;
-        let is_all = part.records.is_empty();
-        since = Some(part.next);
-        // An answer is bounded: what is there already is asked for at once.
-        match (is_all, options.follow) {
+        let bytes = format_page(&page, options, since.is_none())?;
+        match (&mut file, options.raw.as_deref()) {
+            (Some(file), Some(path)) => file
+                .write_all(&bytes)
+                .map_err(|error| Failure::new(FAILED, format!("cannot write {path}: {error}")))?,
+            _ => env.write(&bytes)?,
+        }
+        since = Some(page.next);
+        // A reply has a limit: records that are there already are requested at once.
+        match (page.records.is_empty(), options.follow) {
             (false, _) => {}
             (true, true) => thread::sleep(LOG_FOLLOW_STEP),
             (true, false) => return Ok(0),
@@ -89,44 +78,43 @@ pub(super) fn run(
     }
 }
 
-/// Writes the records: lines as they are, frames where they are wanted raw.
-fn show(part: &Part, options: &LogOptions, is_first: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    let bytes = if options.raw.is_some() {
+/// Bytes of a page: with `--raw` its records, else its lines.
+fn format_page(page: &Page, options: &LogOptions, is_first: bool) -> Result<Vec<u8>, Failure> {
+    if options.raw.is_some() {
         let mut bytes = Vec::new();
         if is_first {
-            let stamp = Stamp { wall_ms: part.wall_ms, mono_ms: part.mono_ms };
-            let head = log::head(&part.form, &part.build, &part.board, stamp);
+            let stamp = Stamp { wall_ms: page.wall_ms, mono_ms: page.mono_ms };
+            let head = log::head(&page.form, &page.build, &page.board, stamp);
             // Between zeros whatever follows, so that a reader finds it.
             bytes.push(0);
             bytes.extend_from_slice(head.trim_matches('\0').as_bytes());
             bytes.push(0);
         }
-        bytes.extend_from_slice(&part.records);
-        bytes
-    } else if part.form == "text" {
-        clean_lines(&String::from_utf8_lossy(&part.records)).into_bytes()
+        bytes.extend_from_slice(&page.records);
+        Ok(bytes)
+    } else if page.form == "text" {
+        Ok(sanitize_lines(&String::from_utf8_lossy(&page.records)).into_bytes())
     } else {
-        return Err(Failure::new(
+        Err(Failure::new(
             FAILED,
             format!(
-                "this server's log is frames, without their texts: `cargo xtask log --url URL` reads them with \
-                 the program of build {}, and --raw FILE keeps them",
-                clean_lines(&part.build)
+                "cannot print this server's log: it contains frames without their format strings; \
+                 `cargo xtask log --url URL` decodes them with the program of build {}, --raw FILE stores them",
+                sanitize(&page.build)
             ),
-        ));
-    };
-    out.write_all(&bytes).and_then(|()| out.flush()).map_err(|error| unwritable(&error))
+        ))
+    }
 }
 
-fn read(content: &str) -> Option<Part> {
-    let node = json::parse(content)?;
-    let text = |name| node.get(name).and_then(Node::text);
-    let number = |name| text(name)?.parse().ok();
-    Some(Part {
-        form: text("Form")?.to_owned(),
-        build: text("Build")?.to_owned(),
-        board: text("Board")?.to_owned(),
-        level: text("Level")?.to_owned(),
+fn read(content: &str) -> Option<Page> {
+    let reply = Raw::parse(content)?;
+    let text = |key| text_of(reply, key);
+    let number = |key| text(key)?.parse().ok();
+    Some(Page {
+        form: text("Form")?,
+        build: text("Build")?,
+        board: text("Board")?,
+        level: text("Level")?,
         wall_ms: number("Wall")?,
         mono_ms: number("Mono")?,
         from: number("From")?,
@@ -139,37 +127,36 @@ fn read(content: &str) -> Option<Part> {
 mod tests {
     use super::*;
 
-    fn part(form: &str) -> Part {
+    fn page(form: &str) -> Page {
         read(&format!(
             r#"{{ "Status": "ok", "Board": "b", "Build": "0a", "Form": "{form}", "Level": "info", "Wall": 5, "Mono": 4, "From": 2, "Next": 5, "Records": "YRsK"}}"#
         ))
         .unwrap()
     }
 
-    fn shown(part: &Part, raw: bool, is_first: bool) -> Result<Vec<u8>, Failure> {
+    fn format(page: &Page, raw: bool, is_first: bool) -> Result<Vec<u8>, Failure> {
         let options = LogOptions { raw: raw.then(|| "-".to_owned()), ..LogOptions::default() };
-        let mut out = Vec::new();
-        show(part, &options, is_first, &mut out).map(|()| out)
+        format_page(page, &options, is_first)
     }
 
     #[test]
-    fn lines_are_shown_and_frames_are_not() {
-        let text = part("text");
+    fn lines_are_printed_and_frames_are_not() {
+        let text = page("text");
         assert_eq!((text.from, text.next, text.records.as_slice()), (2, 5, &b"a\x1b\n"[..]));
-        assert_eq!(shown(&text, false, true).unwrap(), "a\u{FFFD}\n".as_bytes());
-        let failure = shown(&part("defmt"), false, true).unwrap_err();
+        assert_eq!(format(&text, false, true).unwrap(), "a\u{FFFD}\n".as_bytes());
+        let failure = format(&page("defmt"), false, true).unwrap_err();
         assert!(failure.text.contains("build 0a") && failure.text.contains("--raw"), "{failure:?}");
     }
 
     #[test]
-    fn raw_has_a_head_once() {
+    fn raw_begins_with_one_head() {
         let head = b"\0friendlet-log 1 form=defmt build=0a board=b wall_ms=5 mono_ms=4 slide=0\n\0";
-        assert_eq!(shown(&part("defmt"), true, true).unwrap(), [&head[..], b"a\x1b\n"].concat());
-        assert_eq!(shown(&part("defmt"), true, false).unwrap(), b"a\x1b\n");
+        assert_eq!(format(&page("defmt"), true, true).unwrap(), [&head[..], b"a\x1b\n"].concat());
+        assert_eq!(format(&page("defmt"), true, false).unwrap(), b"a\x1b\n");
     }
 
     #[test]
-    fn what_is_no_log_is_refused() {
+    fn malformed_page() {
         assert_eq!(read("{}"), None);
         assert_eq!(read(r#"{ "Status": "ok"}"#), None);
     }

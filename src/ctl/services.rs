@@ -1,265 +1,178 @@
-//! The commands.
+//! Services: `list`, `status`, `command`, and the verbs of the supervisor.
 
-use data_encoding::HEXLOWER;
-use ring::digest;
-
-use super::arguments::{Action, Invocation};
-use super::json::{self, Node};
+use super::arguments::Invocation;
+use super::client::connect;
+use super::env::Env;
+use super::failure::{FAILED, Failure, NOT_RUNNING};
 use super::link::Link;
-use super::output::{clean, clean_lines, columns, span, unwritable};
-use super::reply::{judge, no_session};
-use super::state::{SESSIONS, StateDir};
-use super::{FAILED, Failure, NO_RIGHT, NOT_RUNNING, World, board, connection, http, log, watch};
+use super::output::{columns, format_duration, sanitize, sanitize_lines};
+use super::values::{compose, string, text_of};
+use crate::json::Raw;
 
-/// Longest session id that is looked at; Friend Core keeps ids in 256 bytes.
-const SESSION_BYTES: usize = 255;
+const LIST_HEAD: [&str; 3] = ["SERVICE", "STATE", "DESCRIPTION"];
+const STATUS_HEAD: [&str; 7] = ["SERVICE", "STATE", "PID", "SINCE", "RESTARTS", "LAST EXIT", "DESCRIPTION"];
 
-/// Carries out a command and gives the exit code.
-pub(super) fn run(invocation: &Invocation, world: &mut World<'_>) -> Result<u8, Failure> {
-    match &invocation.action {
-        Action::Login { user } => login(invocation, world, user),
-        Action::Logout => logout(invocation, world),
-        Action::List => {
-            let content = open(invocation, world)?.call("system.library/services/list", &[])?;
-            let content = judge(&content)?;
-            if invocation.json {
-                return print(world, &format!("{content}\n"));
-            }
-            let rows = services(content)?.into_iter().map(|(name, state)| [name, state]);
-            let head = ["SERVICE", "STATE"].map(str::to_owned);
-            print(world, &columns(&[head].into_iter().chain(rows).collect::<Vec<_>>()))
-        }
-        Action::Verb { verb, service } => {
-            let path = format!("system.library/services/{}", verb.name());
-            let content = open(invocation, world)?.call(&path, &[("serviceName", service)])?;
-            let content = judge(&content)?;
-            if invocation.json {
-                return print(world, &format!("{content}\n"));
-            }
-            print(world, &format!("{} {}: ok\n", verb.name(), clean(service)))
-        }
-        Action::Status { service: Some(service) } => {
-            let content = status_of(&mut open(invocation, world)?, service)?;
-            let row = status_row(service, &content);
-            let running = row[1] == "started";
-            if invocation.json {
-                print(world, &format!("{content}\n"))?;
-            } else {
-                print(world, &columns(&[status_head(), row]))?;
-            }
-            Ok(if running { 0 } else { NOT_RUNNING })
-        }
-        Action::Status { service: None } => status_of_all(invocation, world),
-        Action::Command { service, name } => {
-            let parameters = [("serviceName", service.as_str()), ("cmd", name)];
-            let content = open(invocation, world)?.call("system.library/services/command", &parameters)?;
-            let content = judge(&content)?;
-            if invocation.json {
-                return print(world, &format!("{content}\n"));
-            }
-            print(world, &command_text(content))?;
-            let exit = command_exit(content);
-            exit.map_or(Ok(0), |exit| {
-                Err(Failure::new(FAILED, format!("{} of {}: {exit}", clean(name), clean(service))))
-            })
-        }
-        Action::Board => board::status(invocation, world),
-        Action::Log(options) => log::run(invocation, world, options),
-        Action::End(end) => board::end(invocation, world, *end),
-        Action::Passwd { user } => board::passwd(invocation, world, user.as_deref()),
-        Action::Watch { service } => watch::run(invocation, world, service.as_deref()),
+/// One service of a list.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Service {
+    pub(super) name: String,
+    pub(super) state: String,
+    description: String,
+}
+
+/// Prints all services.
+pub(super) fn list(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
+    let content = connect(invocation, env)?.call("services/list", &[])?;
+    if invocation.json {
+        env.print(&format!("{content}\n"))?;
+        return Ok(0);
     }
-}
-
-pub(super) fn state_of<'w>(world: &'w World<'_>) -> Result<&'w StateDir, Failure> {
-    world.state.as_ref().map_err(|failure| Failure::new(failure.code, failure.text.clone()))
-}
-
-pub(super) fn print(world: &mut World<'_>, text: &str) -> Result<u8, Failure> {
-    world
-        .out
-        .write_all(text.as_bytes())
-        .and_then(|()| world.out.flush())
-        .map_err(|error| unwritable(&error))?;
+    let rows =
+        read_list(&content)?.into_iter().map(|service| [service.name, service.state, service.description]);
+    env.print(&table(LIST_HEAD, rows))?;
     Ok(0)
 }
 
-/// The session to use: of the command line, of the environment, or the remembered one.
-pub(super) fn session(invocation: &Invocation, world: &World<'_>) -> Result<String, Failure> {
-    if let Some(session) = invocation.session.as_ref().or(world.session.as_ref()) {
-        return Ok(session.clone());
+/// Runs a verb of the supervisor.
+pub(super) fn run(
+    invocation: &Invocation,
+    env: &mut Env<'_>,
+    verb: &str,
+    service: &str,
+) -> Result<u8, Failure> {
+    let path = format!("services/{verb}");
+    let content = connect(invocation, env)?.call(&path, &[("serviceName", service)])?;
+    let text = if invocation.json { content } else { format!("{verb} {}: ok", sanitize(service)) };
+    env.print(&format!("{text}\n"))?;
+    Ok(0)
+}
+
+/// Prints the status of one service; its exit code is that of an LSB script.
+pub(super) fn status(invocation: &Invocation, env: &mut Env<'_>, service: &str) -> Result<u8, Failure> {
+    let content = status_of(&mut connect(invocation, env)?, service)?;
+    let row = status_row(service, &content);
+    let is_started = row[1] == "started";
+    env.print(&if invocation.json { format!("{content}\n") } else { table(STATUS_HEAD, [row]) })?;
+    Ok(if is_started { 0 } else { NOT_RUNNING })
+}
+
+/// Prints the status of every service.
+pub(super) fn status_of_all(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
+    let mut link = connect(invocation, env)?;
+    let mut rows = Vec::new();
+    let mut members = Vec::new();
+    for Service { name, .. } in read_list(&link.call("services/list", &[])?)? {
+        let content = status_of(&mut link, &name)?;
+        rows.push(status_row(&name, &content));
+        members.push(format!("{}:{content}", compose(|out| out.put_text(&name))?));
     }
-    state_of(world)?
-        .get(SESSIONS, &invocation.url.to_string())?
-        .ok_or_else(|| no_session(&format!("no session for {} is remembered", invocation.url)))
+    drop(link);
+    let members = || format!("{{{}}}\n", members.join(","));
+    env.print(&if invocation.json { members() } else { table(STATUS_HEAD, rows) })?;
+    Ok(0)
 }
 
-/// Connects and upgrades.
-pub(super) fn open(invocation: &Invocation, world: &mut World<'_>) -> Result<Link, Failure> {
-    let session = session(invocation, world)?;
-    let stream = connect(invocation, world)?;
-    Link::new(http::upgrade(stream, &invocation.url.authority(), &session)?, session)
-}
-
-pub(super) fn connect(invocation: &Invocation, world: &mut World<'_>) -> Result<connection::Stream, Failure> {
-    let World { state, err, .. } = world;
-    let state = state.as_ref().map_err(|failure| Failure::new(failure.code, failure.text.clone()))?;
-    connection::connect(&invocation.url, invocation.fingerprint, state, *err)
-}
-
-fn login(invocation: &Invocation, world: &mut World<'_>, user: &str) -> Result<u8, Failure> {
-    // The certificate is made sure of before anything secret is asked for.
-    drop(connect(invocation, world)?);
-    let password = (world.password)(&format!("password of {} at {}: ", clean(user), invocation.url))
-        .map_err(|error| Failure::new(FAILED, format!("cannot read the password: {error}")))?;
-    let password = hashed(&password);
-    let device = device_id();
-    let parameters = [("username", user), ("password", &password), ("deviceid", &device)];
-    let mut stream = connect(invocation, world)?;
-    let content = http::post(&mut stream, &invocation.url.authority(), "system.library/login", &parameters)?;
-    let content = judge(&content)?;
-    let node = json::parse(content);
-    let fits =
-        |id: &&str| (1..=SESSION_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    let session = node.as_ref().and_then(|node| node.get("sessionid")).and_then(Node::string).filter(fits);
-    let session =
-        session.ok_or_else(|| Failure::new(FAILED, "the server answers a login without a session"))?;
-    state_of(world)?.set(SESSIONS, &invocation.url.to_string(), Some(session))?;
+/// Runs a named command of a service and prints its output.
+pub(super) fn command(
+    invocation: &Invocation,
+    env: &mut Env<'_>,
+    service: &str,
+    name: &str,
+) -> Result<u8, Failure> {
+    let parameters = [("serviceName", service), ("cmd", name)];
+    let content = connect(invocation, env)?.call("services/command", &parameters)?;
     if invocation.json {
-        return print(world, &format!("{content}\n"));
+        env.print(&format!("{content}\n"))?;
+        return Ok(0);
     }
-    let level = node.as_ref().and_then(|node| node.get("level")).and_then(Node::text).unwrap_or("user");
-    print(world, &format!("logged in to {} as {} ({})\n", invocation.url, clean(user), clean(level)))
-}
-
-/// The form in which a password is sent.
-pub(super) fn hashed(password: &str) -> String {
-    let hash = digest::digest(&digest::SHA256, password.as_bytes());
-    format!("HASHED{}", HEXLOWER.encode_display(hash.as_ref()))
-}
-
-fn logout(invocation: &Invocation, world: &mut World<'_>) -> Result<u8, Failure> {
-    let session = session(invocation, world)?;
-    let mut stream = connect(invocation, world)?;
-    let authority = invocation.url.authority();
-    let outcome =
-        http::post(&mut stream, &authority, "system.library/user/logout", &[("sessionid", &session)])
-            .and_then(|content| judge(&content).map(str::to_owned));
-    let content = match outcome {
-        // A session that has ended already is as good as one that ends now.
-        Err(failure) if failure.code == NO_RIGHT => String::new(),
-        other => other?,
-    };
-    let state = state_of(world)?;
-    let url = invocation.url.to_string();
-    if state.get(SESSIONS, &url)?.as_deref() == Some(session.as_str()) {
-        state.set(SESSIONS, &url, None)?;
-    }
-    if invocation.json {
-        return print(world, &format!("{content}\n"));
-    }
-    print(world, &format!("logged out of {url}\n"))
-}
-
-/// Names this machine, so that a second login from here takes up the same session.
-fn device_id() -> String {
-    let name = rustix::system::uname();
-    let name = name.nodename().to_string_lossy();
-    let fits = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-    format!("friendlet-ctl-{}", name.chars().filter(fits).take(32).collect::<String>())
-}
-
-/// Names and states out of the content of `list`.
-fn services(content: &str) -> Result<Vec<(String, String)>, Failure> {
-    let unread = || Failure::new(FAILED, "the server's list of services cannot be read");
-    let node = json::parse(content).ok_or_else(unread)?;
-    let list = node.get("Services").ok_or_else(unread)?.elements();
-    let text = |node: &Node<'_>, name| node.get(name).and_then(Node::text).map(clean);
-    list.iter()
-        .map(|service| {
-            let name = text(service, "Name").or_else(|| text(service, "Service"));
-            Some((name?, text(service, "Status").unwrap_or_default()))
-        })
-        .collect::<Option<_>>()
-        .ok_or_else(unread)
-}
-
-/// Names and states of all services, or of one; in detail, where the server tells them so.
-pub(super) fn states(link: &mut Link, only: Option<&str>) -> Result<Vec<(String, String)>, Failure> {
-    let list = link.call("system.library/services/list", &[])?;
-    let mut states = services(judge(&list)?)?;
-    states.retain(|(name, _)| only.is_none_or(|only| only == name));
-    for (name, state) in &mut states {
-        let content = status_of(link, name)?;
-        if let Some(detail) = json::parse(&content).as_ref().and_then(|node| node.get("State")?.string()) {
-            *state = clean(detail);
+    env.print(&command_output(&content))?;
+    match command_exit(&content) {
+        None => Ok(0),
+        Some(exit) => {
+            let text = format!("command {} of {} failed: {exit}", sanitize(name), sanitize(service));
+            Err(Failure::new(FAILED, text))
         }
     }
-    Ok(states)
+}
+
+/// Services with their states, or one service; in detail, where the server reports it.
+pub(super) fn states(link: &mut Link, only: Option<&str>) -> Result<Vec<(String, String)>, Failure> {
+    let mut services = read_list(&link.call("services/list", &[])?)?;
+    services.retain(|service| only.is_none_or(|only| only == service.name));
+    services
+        .into_iter()
+        .map(|Service { name, state, .. }| {
+            let content = status_of(link, &name)?;
+            let detail = Raw::parse(&content).and_then(|reply| reply.get("State")).and_then(string);
+            Ok((name, detail.map_or(state, |detail| sanitize(&detail))))
+        })
+        .collect()
 }
 
 fn status_of(link: &mut Link, service: &str) -> Result<String, Failure> {
-    let content = link.call("system.library/services/status", &[("serviceName", service)])?;
-    Ok(judge(&content)?.to_owned())
+    link.call("services/status", &[("serviceName", service)])
 }
 
-fn status_of_all(invocation: &Invocation, world: &mut World<'_>) -> Result<u8, Failure> {
-    let mut link = open(invocation, world)?;
-    let list = link.call("system.library/services/list", &[])?;
-    let mut rows = vec![status_head()];
-    let mut members = Vec::new();
-    for (name, _) in services(judge(&list)?)? {
-        let content = status_of(&mut link, &name)?;
-        rows.push(status_row(&name, &content));
-        let mut member = String::new();
-        json::put_string(&mut member, &name);
-        members.push(format!("{member}:{content}"));
-    }
-    drop(link);
-    if invocation.json {
-        return print(world, &format!("{{{}}}\n", members.join(",")));
-    }
-    print(world, &columns(&rows))
+/// Reads the content of a reply to `services/list`.
+fn read_list(content: &str) -> Result<Vec<Service>, Failure> {
+    let malformed = || Failure::new(FAILED, "cannot read the server's list of services");
+    let list = Raw::parse(content).and_then(|reply| reply.get("Services")).ok_or_else(malformed)?;
+    let shown = |service, key| text_of(service, key).as_deref().map(sanitize);
+    list.elements()
+        .map(|service| {
+            // Friend Core named a service `Service` at first.
+            let name = shown(service, "Name").or_else(|| shown(service, "Service")).ok_or_else(malformed)?;
+            let state = shown(service, "Status").unwrap_or_else(|| "-".to_owned());
+            Ok(Service { name, state, description: description(service) })
+        })
+        .collect()
 }
 
-type StatusRow = [String; 6];
-
-fn status_head() -> StatusRow {
-    ["SERVICE", "STATE", "PID", "SINCE", "RESTARTS", "LAST EXIT"].map(str::to_owned)
+/// Description of a service; empty: it has none.
+fn description(service: Raw<'_>) -> String {
+    text_of(service, "Description").map_or_else(String::new, |description| sanitize(&description))
 }
 
-fn status_row(service: &str, content: &str) -> StatusRow {
-    let node = json::parse(content);
-    let text = |name| node.as_ref().and_then(|node| node.get(name)).and_then(Node::text);
-    let shown =
-        |text: Option<&str>| text.filter(|text| !text.is_empty()).map_or_else(|| "-".to_owned(), clean);
-    let since = text("Since").and_then(|seconds| seconds.parse().ok()).map(span);
+fn status_row(service: &str, content: &str) -> [String; 7] {
+    let reply = Raw::parse(content);
+    let text = |key| reply.and_then(|reply| text_of(reply, key)).filter(|text| !text.is_empty());
+    let shown = |text: Option<String>| text.map_or_else(|| "-".to_owned(), |text| sanitize(&text));
+    let since = text("Since").and_then(|seconds| seconds.parse().ok()).map(format_duration);
     [
-        clean(service),
+        sanitize(service),
         shown(text("State")),
-        shown(text("Pid").filter(|pid| *pid != "0")),
-        shown(since.as_deref()),
+        shown(text("Pid").filter(|pid| pid != "0")),
+        shown(since),
         shown(text("Restarts")),
         shown(text("LastExit")),
+        reply.map_or_else(String::new, description),
     ]
 }
 
-/// What a command says, for people: the text of an `Output`, or the content as it is.
-fn command_text(content: &str) -> String {
-    let node = json::parse(content);
-    let output = node.as_ref().and_then(|node| node.get("Output"));
-    let mut text = clean_lines(output.and_then(Node::string).unwrap_or(content));
+/// Aligned columns; the last one, the description, is left out where no row has one.
+fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
+    rows.insert(0, head.map(str::to_owned).into());
+    if rows.iter().skip(1).all(|row| row.last().is_none_or(String::is_empty)) {
+        rows.iter_mut().for_each(|row| row.truncate(N - 1));
+    }
+    columns(&rows)
+}
+
+/// Output of a named command; of a signal, the content of the reply.
+fn command_output(content: &str) -> String {
+    let output = Raw::parse(content).and_then(|reply| reply.get("Output")).and_then(string);
+    let mut text = sanitize_lines(output.as_deref().unwrap_or(content));
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
     text
 }
 
-/// How a command ended, unless it ended well.
+/// Exit of a named command, unless it succeeded.
 fn command_exit(content: &str) -> Option<String> {
-    let node = json::parse(content)?;
-    let exit = node.get("Exit")?.text()?;
-    (!matches!(exit, "" | "0" | "exit 0")).then(|| clean(exit))
+    let exit = text_of(Raw::parse(content)?, "Exit")?;
+    (!matches!(exit.as_str(), "" | "0" | "exit 0")).then(|| sanitize(&exit))
 }
 
 #[cfg(test)]
@@ -267,15 +180,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_both_generations() {
+    fn lists_of_each_generation() {
+        let pairs = |content| {
+            read_list(content)
+                .map(|list| list.into_iter().map(|service| (service.name, service.state)).collect::<Vec<_>>())
+        };
         let later = "{ \"Services\": [ { \"Name\": \"hello\" , \"Status\": \"stopped\" ,  \"Hosts\" : \"My computer\" }] }";
         let early = "{ \"Services\": [ { \"Service\": \"hello\" , \"Status\": \"0\" ,  \"Hosts\" : \"\" }] }";
-        assert_eq!(services(later), Ok(vec![("hello".into(), "stopped".into())]));
-        assert_eq!(services(early), Ok(vec![("hello".into(), "0".into())]));
-        assert_eq!(services("{ \"Services\": [ ] }"), Ok(vec![]));
+        assert_eq!(pairs(later), Ok(vec![("hello".into(), "stopped".into())]));
+        assert_eq!(pairs(early), Ok(vec![("hello".into(), "0".into())]));
+        assert_eq!(pairs("{ \"Services\": [{\"Name\":\"a\"}] }"), Ok(vec![("a".into(), "-".into())]));
+        assert_eq!(pairs("{ \"Services\": [ ] }"), Ok(vec![]));
         for content in ["", "{}", "{\"Services\":[{}]}", "{\"Services\":[1]}"] {
-            assert!(services(content).is_err(), "{content}");
+            assert!(pairs(content).is_err(), "{content}");
         }
+    }
+
+    #[test]
+    fn list_of_the_largest_table() {
+        let service = r#"{ "Name": "s" , "Status": "started" ,  "Hosts" : "My computer" }"#;
+        let content = format!("{{ \"Services\": [ {}] }}", [service; 64].join(","));
+        assert_eq!(read_list(&content).unwrap().len(), 64);
     }
 
     #[test]
@@ -285,16 +210,31 @@ mod tests {
             row(
                 "{ \"Status\": \"ok\", \"State\": \"started\", \"Pid\": 1234, \"Since\": 61, \"Restarts\": 0, \"LastExit\": \"\"}"
             ),
-            "hello|started|1234|1m 1s|0|-"
+            "hello|started|1234|1m 1s|0|-|"
         );
-        assert_eq!(row("{ \"Status\": \"ok\"}"), "hello|-|-|-|-|-");
+        assert_eq!(row("{ \"Status\": \"ok\", \"Description\": \"a\\u001b\"}"), "hello|-|-|-|-|-|a\u{FFFD}");
+        assert_eq!(row("nonsense"), "hello|-|-|-|-|-|");
     }
 
     #[test]
-    fn text_of_a_command() {
-        assert_eq!(command_text("{\"Status\":\"ok\",\"Output\":\"a\\nb\\u001b\"}"), "a\nb\u{FFFD}\n");
-        assert_eq!(command_text("{ \"Status\": \"ok\"}"), "{ \"Status\": \"ok\"}\n");
-        assert_eq!(command_text(""), "");
+    fn description_is_a_column_where_there_is_one() {
+        let row = |name: &str, description: &str| [name.to_owned(), "-".to_owned(), description.to_owned()];
+        assert_eq!(
+            table(LIST_HEAD, [row("a", ""), row("b", "")]),
+            "SERVICE  STATE\na        -\nb        -\n"
+        );
+        assert_eq!(
+            table(LIST_HEAD, [row("a", ""), row("b", "Web page")]),
+            "SERVICE  STATE  DESCRIPTION\na        -\nb        -      Web page\n"
+        );
+        assert_eq!(table(LIST_HEAD, []), "SERVICE  STATE\n");
+    }
+
+    #[test]
+    fn output_of_a_command() {
+        assert_eq!(command_output("{\"Status\":\"ok\",\"Output\":\"a\\nb\\u001b\"}"), "a\nb\u{FFFD}\n");
+        assert_eq!(command_output("{ \"Status\": \"ok\"}"), "{ \"Status\": \"ok\"}\n");
+        assert_eq!(command_output(""), "");
     }
 
     #[test]
@@ -306,11 +246,5 @@ mod tests {
         assert_eq!(exit("exit 1"), Some("exit 1".to_owned()));
         assert_eq!(exit("signal 9"), Some("signal 9".to_owned()));
         assert_eq!(command_exit("{ \"Status\": \"ok\"}"), None);
-    }
-
-    #[test]
-    fn device_id_fits() {
-        let id = device_id();
-        assert!(id.starts_with("friendlet-ctl-") && id.len() <= 46, "{id}");
     }
 }

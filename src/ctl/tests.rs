@@ -1,6 +1,7 @@
 //! The client against a server on this machine that says what each test has it say.
 
 mod board;
+mod calls;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -18,8 +19,10 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Message, WebSocket};
 
+use super::env::Env;
+use super::failure::{FAILED, NO_RIGHT, NOT_RUNNING, UNAVAILABLE, USAGE};
 use super::state::{KNOWN_SERVERS, SESSIONS, StateDir};
-use super::{FAILED, NO_RIGHT, NOT_RUNNING, UNAVAILABLE, USAGE, World, http, run_in};
+use super::{http, run_in};
 
 /// A folder that is gone when the test is over.
 pub(super) struct Folder(PathBuf);
@@ -54,7 +57,7 @@ struct Said {
 
 fn ctl(folder: &Folder, line: &str) -> Said {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut world = World {
+    let mut env = Env {
         state: Ok(StateDir::new(folder.path().join("state"))),
         session: None,
         out: &mut out,
@@ -65,7 +68,7 @@ fn ctl(folder: &Folder, line: &str) -> Said {
         },
         is_terminal: false,
     };
-    let code = run_in(&mut world, line.split_whitespace().map(OsString::from));
+    let code = run_in(&mut env, line.split_whitespace().map(OsString::from));
     Said { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
@@ -215,7 +218,7 @@ fn login_remembers_and_logout_forgets() {
 
     let said = ctl(&folder, &format!("--url {url} list"));
     assert_eq!(said.code, UNAVAILABLE);
-    assert!(said.err.contains("all connections are in use (again in 7 s)"), "{}", said.err);
+    assert!(said.err.contains("all connections are in use (retry in 7 s)"), "{}", said.err);
 
     let said = ctl(&folder, &format!("--url {url} logout"));
     assert_eq!((said.code, said.out), (0, format!("logged out of {url}\n")));
@@ -488,7 +491,7 @@ fn certificate_is_remembered_and_then_demanded() {
     assert_eq!((said.code, said.out.as_str()), (FAILED, ""));
     assert!(said.err.contains(&known) && said.err.contains("Nothing was sent"), "{}", said.err);
     assert_eq!(state.get(KNOWN_SERVERS, &authority).unwrap(), Some(known.clone()));
-    let shown = said.err.lines().find_map(|line| line.strip_prefix("  shown    ")).unwrap().to_owned();
+    let shown = said.err.lines().find_map(|line| line.strip_prefix("  presented ")).unwrap().to_owned();
 
     let said = ctl(&folder, &format!("{line} --fingerprint {known}"));
     assert_eq!(said.code, FAILED);
@@ -533,6 +536,6 @@ fn no_tls_where_it_is_asked_for() {
     });
     let said = ctl(&folder, &format!("--url wss://{authority} --session S list"));
     assert_eq!(said.code, UNAVAILABLE);
-    assert!(said.err.contains("does not speak TLS"), "{}", said.err);
+    assert!(said.err.contains("does not use TLS"), "{}", said.err);
     thread.join().unwrap();
 }

@@ -9,7 +9,8 @@
 //! no more members than the limits say. serde-json-core is laxer in each of these, and knows no
 //! surrogate pairs, so only numbers are read with it.
 //!
-//! The members of an array are checked and not noted: the array's value is its own text.
+//! The members of an array are checked and not noted: the array's value is its own text. [`Raw`] reads
+//! them, and values of any length, one by one.
 
 use core::ops::Range;
 use core::str;
@@ -19,10 +20,12 @@ use heapless::Vec;
 use crate::limits;
 
 mod error;
+mod raw;
 mod text;
 mod writer;
 
 pub use self::error::JsonError;
+pub(crate) use self::raw::Raw;
 #[cfg(test)]
 pub(crate) use self::text::plain;
 use self::text::{is_same_key, string_end_and_escapes, unescape_bytes};

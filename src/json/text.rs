@@ -118,8 +118,8 @@ pub(super) fn is_same_key(one: (&[u8], bool), other: (&[u8], bool)) -> bool {
     }
 }
 
-/// What a key says, bytes for themselves and escapes for what they stand for, in UTF-8.
-fn units(mut key: &[u8]) -> impl Iterator<Item = u8> + '_ {
+/// The text of a string, escapes undone, in UTF-8.
+pub(super) fn units(mut key: &[u8]) -> impl Iterator<Item = u8> + '_ {
     let mut pending = ([0; 4], 0..0);
     iter::from_fn(move || {
         if let Some(at) = pending.1.next() {

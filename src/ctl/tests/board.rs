@@ -9,7 +9,7 @@ fn ctl_typing(line: &str, is_terminal: bool, answers: &[(&str, &str)]) -> Said {
     let folder = Folder::new();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut answers: VecDeque<(&str, &str)> = answers.iter().copied().collect();
-    let mut world = World {
+    let mut env = Env {
         state: Ok(StateDir::new(folder.path().join("state"))),
         session: Some("S/1".to_owned()),
         out: &mut out,
@@ -21,7 +21,7 @@ fn ctl_typing(line: &str, is_terminal: bool, answers: &[(&str, &str)]) -> Said {
         },
         is_terminal,
     };
-    let code = run_in(&mut world, line.split_whitespace().map(OsString::from));
+    let code = run_in(&mut env, line.split_whitespace().map(OsString::from));
     assert!(answers.is_empty(), "{answers:?}");
     Said { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
@@ -45,7 +45,7 @@ fn one_call(
 }
 
 fn hashed(password: &str) -> String {
-    crate::ctl::action::hashed(password)
+    crate::ctl::password::hashed(password)
 }
 
 #[test]
