@@ -104,15 +104,50 @@ fn a_named_command_prints_what_it_says() {
 }
 
 #[test]
+fn output_of_a_service_is_printed_and_followed() {
+    let script = "echo one; printf 'two\\033[2J\\n'; echo three; exec sleep 1000";
+    let server = Server::start(&Device::new().with(&shell("writer", script, "")));
+    let person = Person::new(&server);
+    let ctl = |arguments: &[&str]| person.done(&[&["--session", FOUNDING][..], arguments].concat());
+    ctl(&["start", "writer"]);
+    until("it has written", || ctl(&["logs", "writer"]) == "one\ntwo\u{FFFD}[2J\nthree\n");
+    assert_eq!(ctl(&["logs", "writer", "--lines", "1"]), "three\n");
+    let mut command = person.command();
+    command.args(["--session", FOUNDING, "logs", "writer", "--follow", "--lines", "1"]);
+    let mut follow = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().as_deref(), Some("three"));
+    ctl(&["restart", "writer"]);
+    assert_eq!(lines.by_ref().take(3).collect::<Vec<_>>(), ["one", "two\u{FFFD}[2J", "three"]);
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+    assert_eq!(person.ctl(&["--session", GUEST, "logs", "writer"]).code, Some(77));
+}
+
+#[test]
+fn every_call_can_be_made_by_its_path() {
+    let server = Server::start(&Device::new());
+    let person = Person::new(&server);
+    let status = person.done(&["--session", FOUNDING, "call", "services/hello/status"]);
+    assert!(status.starts_with(r#"{ "Status": "ok""#), "{status}");
+    let log = person.done(&["--session", FOUNDING, "call", "services/log", "serviceName=hello", "lines=1"]);
+    assert!(log.contains(r#""Lines": ["#), "{log}");
+    assert_eq!(person.ctl(&["--session", FOUNDING, "call", "services/nothing/status"]).code, Some(1));
+    let run = person.ctl(&["--session", FOUNDING, "call", "services/lits"]);
+    assert!(run.code == Some(64) && run.stderr.contains("'services/list'"), "{run:?}");
+    assert!(person.done(&["complete-calls"]).contains("services/NAME/status\n"));
+}
+
+#[test]
 fn the_board_is_shown_and_ended() {
     let board = "[board]\nreboot = [\"/bin/sh\", \"-c\", \"exit 0\"]\n";
     let mut server = Server::start(&Device::new().with(board));
     let person = Person::new(&server);
     let status = person.done(&["--session", FOUNDING, "board"]);
     for line in
-        [&format!("board        {}", friendlet::limits::BOARD), "device file  given", "notice       -"]
+        [&format!("board          {}", friendlet::limits::BOARD), "configuration  given", "notice         -"]
     {
-        assert!(status.lines().any(|told| told == line), "{line}: {status}");
+        assert!(status.lines().any(|printed| printed == line), "{line}: {status}");
     }
     assert_eq!(person.ctl(&["--session", GUEST, "board"]).code, Some(77));
     assert_eq!(person.ctl(&["--session", GUEST, "reboot"]).code, Some(77));
