@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 
 use data_encoding::BASE64;
-use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use tungstenite::WebSocket;
 use tungstenite::protocol::{Role, WebSocketConfig};
@@ -13,6 +12,7 @@ use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE};
 use super::output::sanitize;
 use super::reply::parse_reply;
 use super::values::LIBRARY;
+use crate::http::{SUBPROTOCOL, accept_key};
 
 /// Longest response that is accepted, head and body together.
 const RESPONSE_BYTES: usize = 256 * 1024;
@@ -20,8 +20,6 @@ const RESPONSE_BYTES: usize = 256 * 1024;
 const RESPONSE_FIELDS: usize = 64;
 /// Longest WebSocket message that is accepted; the server sends longer ones in shorter chunks.
 const MESSAGE_BYTES: usize = 256 * 1024;
-/// Appended to a key before it is hashed (RFC 6455, 1.3).
-const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 struct Response {
     status: u16,
@@ -73,9 +71,10 @@ pub(super) fn upgrade(
     SystemRandom::new()
         .fill(&mut nonce)
         .map_err(|_| Failure::new(FAILED, "the system has no random bytes"))?;
-    let key = BASE64.encode_display(&nonce).to_string();
+    let mut key = [0; 24];
+    let sent_key = BASE64.encode_mut_str(&nonce, &mut key);
     let request = format!(
-        "GET /fcws?sessionid={} HTTP/1.1\r\nhost: {authority}\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {key}\r\nsec-websocket-protocol: FC-protocol\r\n\r\n",
+        "GET /fcws?sessionid={} HTTP/1.1\r\nhost: {authority}\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {sent_key}\r\nsec-websocket-protocol: {SUBPROTOCOL}\r\n\r\n",
         encode(session)
     );
     send(&mut stream, &request)?;
@@ -86,10 +85,12 @@ pub(super) fn upgrade(
         return Err(refused(&response));
     }
     let is = |name, value: &str| response.field(name).is_some_and(|field| field.eq_ignore_ascii_case(value));
-    let accept = response.field("sec-websocket-accept") == Some(accept_of(&key).as_str());
-    let protocol = response.field("sec-websocket-protocol") == Some("FC-protocol");
-    let plain = response.field("sec-websocket-extensions").is_none();
-    if !(is("upgrade", "websocket") && is("connection", "upgrade") && accept && protocol && plain) {
+    let is_granted = is("upgrade", "websocket")
+        && is("connection", "upgrade")
+        && response.field("sec-websocket-accept") == Some(accept_key(&key, &mut [0; 28]))
+        && response.field("sec-websocket-protocol") == Some(SUBPROTOCOL)
+        && response.field("sec-websocket-extensions").is_none();
+    if !is_granted {
         return Err(Failure::new(
             FAILED,
             "cannot open a WebSocket: the server's reply to the upgrade is malformed; check that --url is friendlet",
@@ -102,11 +103,6 @@ pub(super) fn upgrade(
         .max_message_size(Some(MESSAGE_BYTES))
         .max_frame_size(Some(MESSAGE_BYTES));
     Ok(WebSocket::from_partially_read(stream, response.body, Role::Client, Some(config)))
-}
-
-pub(super) fn accept_of(key: &str) -> String {
-    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes());
-    BASE64.encode_display(hash.as_ref()).to_string()
 }
 
 fn encode(text: &str) -> String {
@@ -211,11 +207,6 @@ fn refused(response: &Response) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn key_of_the_rfc() {
-        assert_eq!(accept_of("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    }
 
     #[test]
     fn form_is_percent_encoded() {

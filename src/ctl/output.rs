@@ -71,7 +71,8 @@ mod tests {
         let rows = [["NAME", "STATE"], ["hello", "started"], ["é", ""]];
         let rows = rows.map(|row| row.map(str::to_owned));
         assert_eq!(columns(&rows), "NAME   STATE\nhello  started\né\n");
-        assert_eq!(columns(&[Vec::new(); 0]), "");
+        let none: [[String; 1]; 0] = [];
+        assert_eq!(columns(&none), "");
     }
 
     #[test]

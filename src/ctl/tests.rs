@@ -21,8 +21,9 @@ use tungstenite::{Message, WebSocket};
 
 use super::env::Env;
 use super::failure::{FAILED, NO_RIGHT, NOT_RUNNING, UNAVAILABLE, USAGE};
+use super::run_in;
 use super::state::{KNOWN_SERVERS, SESSIONS, StateDir};
-use super::{http, run_in};
+use crate::http::accept_key;
 
 /// A folder that is gone when the test is over.
 pub(super) struct Folder(PathBuf);
@@ -122,7 +123,8 @@ fn grant<S: Read + Write>(mut stream: S) -> WebSocket<S> {
     assert!(request.starts_with("GET /fcws?sessionid=S%2F1 HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("\r\nsec-websocket-protocol: FC-protocol\r\n"), "{request}");
     let key = request.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap();
-    let accept = http::accept_of(key);
+    let mut accept = [0; 28];
+    let accept = accept_key(key.as_bytes().try_into().unwrap(), &mut accept);
     let head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: FC-protocol\r\n\r\n"
     );

@@ -18,4 +18,4 @@ pub use page::{write_health, write_page, write_plain_on_tls};
 pub use response::{
     CALL_HEAD_BYTES, Full, write_call, write_call_head, write_preflight, write_rejection, write_text,
 };
-pub use upgrade::{SUBPROTOCOL, Upgrade, check_upgrade, write_switching};
+pub use upgrade::{SUBPROTOCOL, Upgrade, accept_key, check_upgrade, write_switching};

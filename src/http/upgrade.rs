@@ -16,6 +16,8 @@ pub const SUBPROTOCOL: &str = "FC-protocol";
 /// Appended to a key before it is hashed (RFC 6455, 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY_BYTES: usize = 24;
+/// SHA-1 in base64.
+const ACCEPT_BYTES: usize = 28;
 
 /// A handshake that may be granted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -83,11 +85,8 @@ pub fn check_upgrade<'a>(
 ///
 /// [`Full`] when `out` is too short.
 pub fn write_switching(out: &mut [u8], upgrade: &Upgrade) -> Result<usize, Full> {
-    let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
-    hash.update(&upgrade.key);
-    hash.update(GUID);
-    let mut accept = [0; 28];
-    let accept = BASE64.encode_mut_str(hash.finish().as_ref(), &mut accept);
+    let mut accept = [0; ACCEPT_BYTES];
+    let accept = accept_key(&upgrade.key, &mut accept);
 
     // Spelt as in the RFC: some small clients compare the names as they are.
     let mut writer = Writer::new(out);
@@ -99,6 +98,14 @@ pub fn write_switching(out: &mut [u8], upgrade: &Upgrade) -> Result<usize, Full>
         writer.field("Sec-WebSocket-Protocol", SUBPROTOCOL)?;
     }
     writer.finish(b"", true)
+}
+
+/// Writes the `Sec-WebSocket-Accept` of this `Sec-WebSocket-Key` into `out`.
+pub fn accept_key<'o>(key: &[u8; KEY_BYTES], out: &'o mut [u8; ACCEPT_BYTES]) -> &'o str {
+    let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    hash.update(key);
+    hash.update(GUID);
+    BASE64.encode_mut_str(hash.finish().as_ref(), out)
 }
 
 /// 16 bytes in base64 are 22 characters and two signs of padding.
