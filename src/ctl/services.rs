@@ -14,9 +14,9 @@ const STATUS_HEAD: [&str; 7] = ["SERVICE", "STATE", "PID", "SINCE", "RESTARTS", 
 
 /// One service of a list.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Service {
-    pub(super) name: String,
-    pub(super) state: String,
+struct Service {
+    name: String,
+    state: String,
     description: String,
 }
 

@@ -92,8 +92,8 @@ fn read(path: &Path) -> io::Result<Vec<(String, String)>> {
     Ok(pairs.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect())
 }
 
-fn failure(what: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::new(FAILED, format!("cannot {what} {}: {error}", path.display()))
+fn failure(verb: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::new(FAILED, format!("cannot {verb} {}: {error}", path.display()))
 }
 
 #[cfg(test)]

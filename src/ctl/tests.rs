@@ -1,4 +1,4 @@
-//! The client against a server on this machine that says what each test has it say.
+//! The client against a server on this machine with the replies of each test.
 
 mod board;
 mod calls;
@@ -25,7 +25,7 @@ use super::run_in;
 use super::state::{KNOWN_SERVERS, SESSIONS, StateDir};
 use crate::http::accept_key;
 
-/// A folder that is gone when the test is over.
+/// Directory that is removed at the end of a test.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
@@ -48,15 +48,15 @@ impl Drop for Folder {
     }
 }
 
-/// What a run said.
+/// Exit code and output of a run.
 #[derive(Debug)]
-struct Said {
+struct Run {
     code: u8,
     out: String,
     err: String,
 }
 
-fn ctl(folder: &Folder, line: &str) -> Said {
+fn ctl(folder: &Folder, line: &str) -> Run {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut env = Env {
         state: Ok(StateDir::new(folder.path().join("state"))),
@@ -70,10 +70,10 @@ fn ctl(folder: &Folder, line: &str) -> Said {
         is_terminal: false,
     };
     let code = run_in(&mut env, line.split_whitespace().map(OsString::from));
-    Said { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+    Run { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
-/// Serves this many connections, each by `serve` with its number; gives `HOST:PORT`.
+/// Serves this many connections, each by `serve` with its number; returns `HOST:PORT`.
 fn server(
     connections: usize,
     mut serve: impl FnMut(usize, TcpStream) + Send + 'static,
@@ -89,7 +89,7 @@ fn server(
     (authority, thread)
 }
 
-/// Reads a head and as much body as it says.
+/// Reads a head and its body.
 fn read_request(stream: &mut impl Read) -> String {
     let mut text = String::new();
     let mut byte = [0];
@@ -117,7 +117,7 @@ fn answer(stream: &mut impl Write, status: &str, body: &str) {
         .unwrap();
 }
 
-/// Grants the upgrade; the bind is read and answered.
+/// Accepts the upgrade and the bind.
 fn grant<S: Read + Write>(mut stream: S) -> WebSocket<S> {
     let request = read_request(&mut stream);
     assert!(request.starts_with("GET /fcws?sessionid=S%2F1 HTTP/1.1\r\n"), "{request}");
@@ -146,7 +146,7 @@ fn say<S: Read + Write>(socket: &mut WebSocket<S>, text: &str) {
     socket.send(Message::text(text)).unwrap();
 }
 
-/// Expects a call and responds to it with this content.
+/// Expects a call and replies with this content.
 fn respond<S: Read + Write>(socket: &mut WebSocket<S>, number: u32, call: &str, content: &str) {
     assert_eq!(
         text(socket),
@@ -163,7 +163,7 @@ fn response(number: u32, content: &str) -> String {
     )
 }
 
-/// Reads until the client is gone.
+/// Reads until the client closes the connection.
 fn finish<S: Read + Write>(mut socket: WebSocket<S>) {
     while socket.read().is_ok() {}
 }
@@ -172,7 +172,7 @@ const LIST: &str = "list\",\"data\":{}";
 const LIST_CONTENT: &str = "{ \"Services\": [ { \"Name\": \"hello\" , \"Status\": \"started\" ,  \"Hosts\" : \"\" },{ \"Name\": \"a\" , \"Status\": \"stopped\" ,  \"Hosts\" : \"\" }] }";
 
 /// One call over plain WebSocket, with one response.
-fn one_call(line: &str, call: &'static str, content: &'static str) -> Said {
+fn one_call(line: &str, call: &'static str, content: &'static str) -> Run {
     let folder = Folder::new();
     let (authority, thread) = server(1, move |_, stream| {
         let mut socket = grant(stream);
@@ -188,7 +188,7 @@ fn one_call(line: &str, call: &'static str, content: &'static str) -> Said {
 fn login_remembers_and_logout_forgets() {
     let folder = Folder::new();
     let (authority, thread) = server(4, |number, mut stream| match number {
-        // The first connection makes sure of the server before the password is asked for.
+        // The first connection verifies the certificate before the password is read.
         0 => {}
         1 | 2 => {
             if number == 2 {
@@ -247,7 +247,7 @@ fn wrong_password() {
 }
 
 #[test]
-fn list_in_columns_and_as_it_is() {
+fn list_in_columns_and_unchanged() {
     let said = one_call("list", LIST, LIST_CONTENT);
     assert_eq!((said.code, said.out.as_str()), (0, "SERVICE  STATE\nhello    started\na        stopped\n"));
     let said = one_call("list --json", LIST, LIST_CONTENT);
@@ -305,7 +305,7 @@ fn status_of_all() {
 }
 
 #[test]
-fn chunked_reply_and_what_comes_between() {
+fn chunked_reply_and_messages_between() {
     let folder = Folder::new();
     let (authority, thread) = server(1, |_, stream| {
         let mut socket = grant(stream);
@@ -458,7 +458,7 @@ fn tls_config() -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// Serves `list` over TLS, with the certificates in turn; a client that turns away is let go.
+/// Serves `list` over TLS, with the certificates in turn; a client may reject its certificate.
 fn tls_server(configs: Vec<Arc<ServerConfig>>) -> (String, JoinHandle<()>) {
     server(configs.len(), move |number, stream| {
         let connection = ServerConnection::new(Arc::clone(&configs[number])).unwrap();
@@ -505,7 +505,7 @@ fn certificate_is_remembered_and_then_demanded() {
     thread.join().unwrap();
 }
 
-/// A certificate is public; who shows it without its key is somebody else.
+/// A certificate is public: a server that presents it without its key is another one.
 #[test]
 fn certificate_without_its_key() {
     let folder = Folder::new();
@@ -529,7 +529,7 @@ fn certificate_without_its_key() {
 }
 
 #[test]
-fn no_tls_where_it_is_asked_for() {
+fn server_without_tls() {
     let folder = Folder::new();
     let (authority, thread) = server(1, |_, mut stream| {
         stream.read_exact(&mut [0; 5]).unwrap();
