@@ -30,8 +30,8 @@ fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
         shown("build", "Build"),
         shown("slot", "Slot"),
         shown("configuration", "DeviceFile"),
-        shown("complaint", "Complaint"),
-        shown("notice", "Notice"),
+        shown("config error", "Complaint"),
+        shown("boot error", "Notice"),
         row("up", up),
     ])
 }
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(
             columns(&rows(content).unwrap()),
             "board          host\nversion        0.1.0\nbuild          -\nslot           A\n\
-             configuration  last good\ncomplaint      f:1:2: a\u{FFFD}b\nnotice         -\nup             1m 1s\n"
+             configuration  last good\nconfig error   f:1:2: a\u{FFFD}b\nboot error     -\nup             1m 1s\n"
         );
         assert!(rows("nonsense").is_err());
         assert_eq!(rows("{}").unwrap()[0], ["board", "-"]);

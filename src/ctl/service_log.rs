@@ -7,7 +7,7 @@ use super::client::connect;
 use super::env::Env;
 use super::failure::{FAILED, Failure};
 use super::link::Link;
-use super::output::sanitize_lines;
+use super::output::{sanitize, sanitize_lines};
 use super::values::{string, text_of};
 use crate::json::Raw;
 use crate::limits::LOG_FOLLOW_STEP;
@@ -34,7 +34,10 @@ pub(super) fn run(
     loop {
         let content = request(&mut link, service, since, options)?;
         let page = read(&content).ok_or_else(|| {
-            Failure::new(FAILED, format!("cannot read the log of {service}: the server's reply is malformed"))
+            Failure::new(
+                FAILED,
+                format!("cannot read the log of {}: the server's reply is malformed", sanitize(service)),
+            )
         })?;
         let has_output = page.lost > 0 || !page.lines.is_empty();
         if !invocation.json {

@@ -145,7 +145,7 @@ fn the_board_reports_its_status_and_restarts() {
     let person = Person::new(&server);
     let status = person.done(&["--session", FOUNDING, "board"]);
     for line in
-        [&format!("board          {}", friendlet::limits::BOARD), "configuration  given", "notice         -"]
+        [&format!("board          {}", friendlet::limits::BOARD), "configuration  given", "boot error     -"]
     {
         assert!(status.lines().any(|printed| printed == line), "{line}: {status}");
     }
