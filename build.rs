@@ -1,10 +1,10 @@
-//! Turns the `[limits]` of the board that is built for into constants.
+//! Makes constants of the `[limits]` of the board that is built for.
 //!
-//! `FRIENDLET_BOARD` names the board (a folder of `boards/`; `host` unless said), and for one target
+//! `FRIENDLET_BOARD` names the board (a directory of `boards/`; by default `host`), and for one target
 //! alone, where cargo builds for several at once, `FRIENDLET_BOARD_<TARGET>`, with `_` for `-`.
-//! `FRIENDLET_LIMIT_<NAME>` overrides one limit. The names are those of `boards/base.toml`;
-//! any other name, and any value that is not a positive integer, stops the build. The time of the
-//! build becomes a constant, too.
+//! `boards/base.toml` defines the limits, the board's `board.toml` gives values of its own, and
+//! `FRIENDLET_LIMIT_<NAME>` overrides one. Any other name, and any value that is not a positive integer,
+//! stops the build. The time of the build becomes a constant, too.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,34 +35,34 @@ fn generate() -> Result<(), String> {
         return Err(format!("FRIENDLET_BOARD: '{board}' is not a board name"));
     }
 
-    let mut limits = read_limits(&root.join("boards/base.toml"))?;
+    let mut limits = BTreeMap::new();
+    let path = root.join("boards/base.toml");
+    for (name, definition) in read_limits(&path)? {
+        let limit = Limit::read(&definition).map_err(|e| format!("{}: {name}: {e}", path.display()))?;
+        limits.insert(name, limit);
+    }
     let path = root.join("boards").join(&board).join("board.toml");
     for (name, value) in read_limits(&path)? {
-        set(&mut limits, &name, value).map_err(|e| format!("{}: {e}", path.display()))?;
+        set(&mut limits, &name, value.as_integer()).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     for name in limits.keys() {
         println!("cargo:rerun-if-env-changed={PREFIX}{}", name.to_ascii_uppercase());
     }
     for (key, value) in env::vars() {
         if let Some(name) = key.strip_prefix(PREFIX) {
-            let value = value
-                .parse()
-                .ok()
-                .filter(|value| *value > 0)
-                .ok_or_else(|| format!("{key}: '{value}' is not a positive integer"))?;
-            set(&mut limits, &name.to_ascii_lowercase(), value).map_err(|e| format!("{key}: {e}"))?;
+            let name = name.to_ascii_lowercase();
+            set(&mut limits, &name, value.parse().ok()).map_err(|e| format!("{key}: {e}"))?;
         }
     }
 
-    let mut code = String::new();
-    for (name, value) in &limits {
-        code += &format!("/// `{name}` of the board built for.\n");
-        code += &format!("pub const {}: usize = {value};\n", name.to_ascii_uppercase());
+    let mut code = "limits! {\n".to_owned();
+    for (name, Limit { value, about, bound }) in &limits {
+        code += &format!("#[doc = {about:?}]\n{}: usize = {value}, {bound};\n", name.to_ascii_uppercase());
     }
-    code += "/// Every limit by its name in `board.toml`, in the order of the names.\n";
+    code += "}\n/// Every capacity by its name in `board.toml`, in the order of the names.\n";
     code += "pub const TABLE: &[(&str, usize)] = &[\n";
-    for (name, value) in &limits {
-        code += &format!("    (\"{name}\", {value}),\n");
+    for (name, Limit { value, .. }) in &limits {
+        code += &format!("    ({name:?}, {value}),\n");
     }
     code += "];\n";
 
@@ -103,30 +103,50 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-fn read_limits(path: &Path) -> Result<BTreeMap<String, i64>, String> {
-    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let file: toml::Table = text.parse().map_err(|e| format!("{}: {e}", path.display()))?;
-    let Some(section) = file.get("limits") else {
-        return Ok(BTreeMap::new());
-    };
-    let section = section.as_table().ok_or_else(|| format!("{}: limits is not a table", path.display()))?;
-    let mut limits = BTreeMap::new();
-    for (name, value) in section {
-        let value = value
-            .as_integer()
-            .filter(|value| *value > 0)
-            .ok_or_else(|| format!("{}: {name} is not a positive integer", path.display()))?;
-        limits.insert(name.clone(), value);
-    }
-    Ok(limits)
+/// A limit of `boards/base.toml`.
+struct Limit {
+    value: i64,
+    /// What it is a limit on.
+    about: String,
+    /// What happens when it is exceeded and the tests of it, or why nothing can exceed it, as the macro
+    /// `limits!` of `src/limits.rs` reads it.
+    bound: String,
 }
 
-fn set(limits: &mut BTreeMap<String, i64>, name: &str, value: i64) -> Result<(), String> {
-    match limits.get_mut(name) {
-        Some(slot) => {
-            *slot = value;
-            Ok(())
-        }
-        None => Err(format!("'{name}' is no limit; boards/base.toml lists them all")),
+impl Limit {
+    fn read(definition: &toml::Value) -> Result<Self, String> {
+        let text = |key: &str| definition.get(key).and_then(toml::Value::as_str);
+        let tests = definition.get("tests").and_then(toml::Value::as_array);
+        let tests = tests.map(|tests| tests.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>());
+        let bound = match (text("exceeded"), tests, text("fixed")) {
+            (Some(outcome), Some(tests), None) => format!("exceeded {outcome:?}, tests {tests:?}"),
+            (None, None, Some(reason)) => format!("fixed {reason:?}"),
+            _ => return Err("needs 'exceeded' and 'tests', or 'fixed'".to_owned()),
+        };
+        let about = text("about").ok_or("needs 'about'")?.to_owned();
+        let value = positive(definition.get("value").and_then(toml::Value::as_integer))?;
+        Ok(Self { value, about, bound })
     }
+}
+
+/// The `[limits]` of a board file; none where it has no such table.
+fn read_limits(path: &Path) -> Result<toml::Table, String> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut file: toml::Table = text.parse().map_err(|e| format!("{}: {e}", path.display()))?;
+    match file.remove("limits") {
+        None => Ok(toml::Table::new()),
+        Some(toml::Value::Table(limits)) => Ok(limits),
+        Some(_) => Err(format!("{}: limits is not a table", path.display())),
+    }
+}
+
+fn set(limits: &mut BTreeMap<String, Limit>, name: &str, value: Option<i64>) -> Result<(), String> {
+    let limit = limits.get_mut(name);
+    let limit = limit.ok_or_else(|| format!("'{name}' is not a limit; boards/base.toml lists them all"))?;
+    limit.value = positive(value).map_err(|e| format!("{name}: {e}"))?;
+    Ok(())
+}
+
+fn positive(value: Option<i64>) -> Result<i64, String> {
+    value.filter(|value| *value > 0).ok_or_else(|| "expected a positive integer".to_owned())
 }

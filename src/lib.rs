@@ -9,14 +9,14 @@
 //! | [`log`] | log macros, sinks and ring buffer | limits |
 //! | [`suggest`] | nearest-name hints for mistyped words | |
 //! | [`mmap_buffer`] | buffers whose pages return to the system while empty | |
-//! | [`runtime`] | event loop: descriptors, timers, wakers | |
+//! | [`runtime`] | event loop: descriptors, timers, wakers | limits |
 //! | [`json`] | JSON (RFC 8259) read and written in place | limits |
 //! | [`ws`] | WebSocket (RFC 6455) over fixed buffers | mmap_buffer, limits, log |
 //! | [`http`] | request head, form, responses, upgrade (RFC 9110, 9112) | limits, log |
 //! | [`service`] | service table and supervisor | limits, log |
 //! | [`session`] | users, sessions, tokens, lock-out | limits, log |
 //! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | limits, log |
-//! | [`config`] | configuration file | suggest, service, session, limits, log |
+//! | [`config`] | configuration file | suggest, dhcp, service, session, limits, log |
 //! | [`call`] | values that pass between a transport and the api | service, session, limits |
 //! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, service, session, limits, log |
 //! | [`api`] | calls: routing, rights, handlers | call, config, service, session, limits, log |
@@ -26,7 +26,7 @@
 //! | [`ctl`] | command-line client | api, call, http, json, suggest, limits, log |
 //! | [`serve`] | the server: all of the above, joined | api, call, connection, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
 //! | [`init`] | process 1 of a board: mounts, modules, network, watchdog, the server as its child | sys, service, config, limits, log |
-//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
+//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, net, sys, friendcore, json, http, ws, config, dhcp, service, session, runtime, mmap_buffer, limits, log |
 //! | `main` | entry point | cli |
 //!
 //! The modules from `json` to `connection` are sans-IO: bytes and `now` (time since start) go in, bytes and actions come out,

@@ -5,11 +5,24 @@ use core::fmt;
 use heapless::String;
 
 use super::errno::EINVAL;
-use super::{Context, internal};
+use super::{Context, LOG_ANSWER_BYTES, internal};
 use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome};
-use crate::config::{Complaint, InForce};
-use crate::limits::{BOARD, BUILD_ID_BYTES, NOTICE_BYTES};
+use crate::config::{COMPLAINT_BYTES, NOTICE_BYTES};
+use crate::config::{ConfigError, ConfigOrigin};
+use crate::limits::{BOARD, REPLY_BYTES, REQUEST_ID_BYTES};
+use crate::log::BUILD_ID_BYTES;
 use crate::log::{self, Level};
+
+const _: () = {
+    assert!(
+        LOG_ANSWER_BYTES / 3 * 4 + BUILD_ID_BYTES + 512 <= REPLY_BYTES,
+        "reply_bytes: must hold the records of one answer"
+    );
+    assert!(
+        2 * (COMPLAINT_BYTES + NOTICE_BYTES) + REQUEST_ID_BYTES * 6 + 512 <= REPLY_BYTES,
+        "reply_bytes: must hold the health of a board"
+    );
+};
 
 /// What the server knows of the board that it runs on, and will not know better while it runs.
 #[derive(Clone, Debug, Default)]
@@ -19,9 +32,9 @@ pub struct Board {
     /// Which of the board's two systems runs, `A` or `B`; empty: it has no two.
     pub slot: &'static str,
     /// Which device file is in force.
-    pub in_force: InForce,
+    pub config_origin: ConfigOrigin,
     /// Why it is not the one that was given.
-    pub complaint: Option<Complaint>,
+    pub config_error: Option<ConfigError>,
     /// What went wrong before the server was started.
     pub notice: Option<String<NOTICE_BYTES>>,
 }
@@ -29,7 +42,7 @@ pub struct Board {
 impl Board {
     /// Whether something is wrong that an administrator is to be told unasked.
     pub(crate) fn has_problem(&self) -> bool {
-        self.complaint.is_some() || self.notice.is_some()
+        self.config_error.is_some() || self.notice.is_some()
     }
 
     /// What that is.
@@ -42,9 +55,9 @@ struct HealthMessage<'b>(&'b Board);
 
 impl fmt::Display for HealthMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Board { complaint, notice, .. } = self.0;
-        let joint = if complaint.is_some() && notice.is_some() { "; " } else { "" };
-        f.write_str(complaint.as_deref().unwrap_or_default())?;
+        let Board { config_error, notice, .. } = self.0;
+        let joint = if config_error.is_some() && notice.is_some() { "; " } else { "" };
+        f.write_str(config_error.as_deref().unwrap_or_default())?;
         f.write_str(joint)?;
         f.write_str(notice.as_deref().unwrap_or_default())
     }
@@ -77,8 +90,8 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         version: env!("CARGO_PKG_VERSION"),
         build: &board.build,
         slot: board.slot,
-        device_file: board.in_force.name(),
-        complaint: board.complaint.as_deref().unwrap_or_default(),
+        device_file: board.config_origin.name(),
+        complaint: board.config_error.as_deref().unwrap_or_default(),
         notice: board.notice.as_deref().unwrap_or_default(),
         uptime_s: cx.now.as_secs(),
     })

@@ -210,6 +210,29 @@ pub static CALLS: &[Row] = &[
     },
 ];
 
+impl Handler {
+    /// The right that the call needs, in words.
+    pub fn right(&self) -> &'static str {
+        match self {
+            Self::Public(_) => "none",
+            Self::Session(_) => "a session",
+            Self::Service(_) | Self::Verb(_) => "the service",
+            Self::Administrator(_) => "administrator",
+        }
+    }
+}
+
+impl Effect {
+    /// The effect in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reads => "reads",
+            Self::Changes => "changes",
+            Self::ChangesAnswered => "changes, when answered",
+        }
+    }
+}
+
 impl Row {
     /// The call whose path, after `system.library`, has these segments, and the name of a service in it.
     pub(crate) fn find<'p>(segments: &[&'p str]) -> Option<(&'static Self, Option<&'p str>)> {

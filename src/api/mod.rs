@@ -24,12 +24,19 @@ pub use self::calls::{CALLS, Effect, Handler, Row};
 pub use self::counters::Counters;
 use self::errno::ETIMEDOUT;
 pub use self::platform::{Platform, Refused};
-#[cfg(test)]
-pub(crate) use self::services::LOG_LINES;
 use crate::call::{Call, Caller, Completion, Failure, Outcome, PendingCall, Work};
-use crate::limits::LOG_WRITE_BYTES;
+use crate::log::LOG_WRITE_BYTES;
 use crate::service::{Action, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
+
+crate::limits::limits! {
+    /// Records in one answer of `board/log`, and output in one answer of `services/NAME/log`.
+    LOG_ANSWER_BYTES: usize = LOG_WRITE_BYTES, exceeded "the rest follows in the next answer",
+        tests ["one_answer_is_bounded_and_the_rest_follows"];
+    /// Lines in one answer of `services/NAME/log`.
+    LOG_LINES: usize = 200, exceeded "the rest follows in the next answer",
+        tests ["log_of_a_service_has_no_more_lines_than_its_limit"];
+}
 
 /// State that the calls work on.
 #[derive(Debug)]
@@ -68,7 +75,7 @@ impl Api {
             services,
             board,
             counters: Counters::default(),
-            page: vec![0; LOG_WRITE_BYTES].into_boxed_slice(),
+            page: vec![0; LOG_ANSWER_BYTES].into_boxed_slice(),
             last_call_id: 0,
         }
     }

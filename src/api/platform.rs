@@ -1,9 +1,8 @@
 //! The operating system as the api uses it.
 
 use super::BoardEnd;
-use crate::limits::SESSION_ID_BYTES;
 use crate::service::{Arguments, ServiceId, Signal, Spec};
-use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
+use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 
 /// A queue or table of the system is full.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

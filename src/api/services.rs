@@ -1,14 +1,12 @@
 //! The calls under `system.library/services`.
 
 use super::errno::{EAGAIN, EINVAL, EIO, ESHUTDOWN, ESRCH};
-use super::{Context, internal};
+use super::{Context, LOG_LINES, internal};
 use crate::call::{
     Call, Caller, Failure, Identity, Outcome, PendingCall, ServiceList, ServiceLog, ServiceStatus, Work,
 };
 use crate::service::{CommandError, ServiceId, Verb, What};
 
-/// Lines of one `log` answer.
-pub(crate) const LOG_LINES: usize = 200;
 /// HTML of a service without any, as Friend Core has it.
 const NO_WEBGUI: &str = "<div> </div>";
 

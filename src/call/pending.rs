@@ -88,6 +88,6 @@ pub enum Completion<'a> {
     Password(PasswordVerdict),
     /// A named command ended.
     Command(CommandOutput<'a>),
-    /// Nothing came within [`ANSWER_TIMEOUT`](crate::limits::ANSWER_TIMEOUT).
+    /// Nothing came within [`ANSWER_TIMEOUT`](crate::connection::ANSWER_TIMEOUT).
     TimedOut,
 }

@@ -3,9 +3,14 @@
 use std::fmt;
 
 use crate::config::{Config, Tls};
-use crate::connection::{CONNECTION_BYTES, Server};
+use crate::connection::{CONNECTION_BYTES, OVERFLOW_SLOTS, RECEIVE_BYTES, Server};
 use crate::friendcore::chunk;
 use crate::limits;
+use crate::net::SOCKET_BUFFER_BYTES;
+use crate::net::tls::{
+    TLS_CLIENT_HEAP_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES, TLS_RECORD_BYTES, TLS_SEND_BYTES,
+};
+use crate::serve::PEM_BYTES;
 use crate::service::{Arguments, Spec, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
 use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
@@ -59,7 +64,7 @@ impl Budget {
     /// What a server with this configuration can hold at most, its program of `program` bytes among
     /// it.
     pub fn new(config: &Config, program: usize) -> Self {
-        let connections = config.slots + limits::OVERFLOW_SLOTS;
+        let connections = config.slots + OVERFLOW_SLOTS;
         let (tls, clients, pem_files) = match &config.listen.tls {
             Tls::Off => (0, 0, 0),
             Tls::On { client_ca: None, .. } => (connections, 0, 2),
@@ -81,23 +86,23 @@ impl Budget {
         let inside = size_of::<Supervisor>() + size_of::<Tokens>();
         let rest = size_of::<Server>().saturating_sub(inside);
         let mut server = vec![
-            Item::new("receive buffer of a connection", connections, limits::RECEIVE_BYTES),
+            Item::new("receive buffer of a connection", connections, RECEIVE_BYTES),
             Item::new("send buffer of a connection", connections, limits::SEND_BYTES),
             Item::new("state of a connection", connections, CONNECTION_BYTES),
             Item::new("task of a connection", connections, serve::task_bytes() + runtime::TASK_BYTES),
-            Item::new("TLS buffers of a connection", tls, limits::TLS_RECORD_BYTES + limits::TLS_SEND_BYTES),
-            Item::new("TLS keys or handshake", tls, limits::TLS_HEAP_BYTES),
-            Item::new("certificates of a client", clients, limits::TLS_CLIENT_HEAP_BYTES),
-            Item::new("TLS handshake being read", tls.min(1), limits::TLS_PARSE_BYTES),
+            Item::new("TLS buffers of a connection", tls, TLS_RECORD_BYTES + TLS_SEND_BYTES),
+            Item::new("TLS keys or handshake", tls, TLS_HEAP_BYTES),
+            Item::new("certificates of a client", clients, TLS_CLIENT_HEAP_BYTES),
+            Item::new("TLS handshake being read", tls.min(1), TLS_PARSE_BYTES),
             Item::new("reply being made", 2, limits::REPLY_BYTES),
             Item::new("chunked message", limits::CHUNK_SETS, chunk::SET_BYTES),
         ];
         server.extend(tables);
         server.extend([
             Item::new("server beside its tables", 1, rest),
-            Item::new("service of another device file", 1, size_of::<EnabledFile>()),
+            Item::new("service of another configuration", 1, size_of::<EnabledFile>()),
             Item::new("program that ends the board", 2, size_of::<Arguments>()),
-            Item::new("service of the device file", services, size_of::<Spec>()),
+            Item::new("service of the configuration", services, size_of::<Spec>()),
             Item::new("output of a service", services, Processes::service_bytes() + SELDOM_TASK_BYTES),
             Item::new("run of a command", runs, Processes::run_bytes() + SELDOM_TASK_BYTES),
             Item::new(
@@ -107,19 +112,19 @@ impl Budget {
             ),
             Item::new("password thread", 1, WORKER_STACK_BYTES),
             Item::new("newest records of the log", 1, limits::LOG_RING_BYTES),
-            Item::new("certificates and keys", pem_files, limits::PEM_BYTES),
+            Item::new("certificates and keys", pem_files, PEM_BYTES),
             Item::new("descriptor or timer waited for", connections + services + 2 * runs + 8, ENTRY_BYTES),
             Item::new("executor of the rest", 1, EXECUTOR_BYTES),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),
             Item::new("program", 1, program),
         ]);
         let start = vec![
-            Item::new("device file", 1, config::READ_BYTES),
-            Item::new("certificates and keys", pem_files, 2 * limits::PEM_BYTES),
+            Item::new("configuration file", 1, config::READ_BYTES),
+            Item::new("certificates and keys", pem_files, 2 * PEM_BYTES),
         ];
         let kernel = vec![
             // Both ways, and doubled for what the kernel needs itself.
-            Item::new("socket buffers", connections + BACKLOG, 4 * limits::SOCKET_BUFFER_BYTES),
+            Item::new("socket buffers", connections + BACKLOG, 4 * SOCKET_BUFFER_BYTES),
             Item::new("pipe of a service or command", services + runs, PIPE_BYTES),
             // In memory, unless the device file names a place on a disk.
             Item::new("file of the log", log_files, log.bytes),
@@ -163,7 +168,7 @@ impl fmt::Display for Budget {
 mod tests {
     use super::*;
 
-    const TLS_BYTES: usize = limits::TLS_RECORD_BYTES + limits::TLS_SEND_BYTES + limits::TLS_HEAP_BYTES;
+    const TLS_BYTES: usize = TLS_RECORD_BYTES + TLS_SEND_BYTES + TLS_HEAP_BYTES;
 
     fn budget(text: &str) -> Budget {
         Budget::new(&config::parse(text, "f", "/bin/friendlet").unwrap(), 1_000_000)
@@ -186,7 +191,7 @@ mod tests {
 
     #[test]
     fn fewer_slots_take_less() {
-        let of_a_slot = limits::RECEIVE_BYTES
+        let of_a_slot = RECEIVE_BYTES
             + limits::SEND_BYTES
             + TLS_BYTES
             + CONNECTION_BYTES
@@ -199,10 +204,10 @@ mod tests {
 
     #[test]
     fn plain_text_and_fewer_services_take_less() {
-        let connections = limits::SLOTS + limits::OVERFLOW_SLOTS;
-        let saved = connections * TLS_BYTES + limits::TLS_PARSE_BYTES + 2 * limits::PEM_BYTES;
+        let connections = limits::SLOTS + OVERFLOW_SLOTS;
+        let saved = connections * TLS_BYTES + TLS_PARSE_BYTES + 2 * PEM_BYTES;
         assert_eq!(budget("").total() - budget("[listen]\ntls = 'off'").total(), saved);
-        let shown = connections * limits::TLS_CLIENT_HEAP_BYTES + limits::PEM_BYTES;
+        let shown = connections * TLS_CLIENT_HEAP_BYTES + PEM_BYTES;
         assert_eq!(budget("[listen]\nclient_ca = 'ca.pem'").total() - budget("").total(), shown);
         let one_more = budget("[[service]]\nname = 'a'\ncommand = ['a']");
         let more = one_more.total() - budget("").total();

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use super::budget::Budget;
 use super::{load, print, refuse};
 
-/// Tells what is wrong with a device file, or that it is right and what memory it can take.
+/// Reports all errors of a configuration file, or the memory that a server with it uses at most.
 pub(super) fn run(file: Option<&Path>) -> ExitCode {
     match load::load(file) {
-        Ok((config, origin)) => {
-            // Where it cannot be told, the program does not count.
+        Ok(loaded) => {
+            // Counted as 0 where the size of the program is unknown.
             let program = std::fs::metadata("/proc/self/exe").map_or(0, |file| file.len());
-            let budget = Budget::new(&config, usize::try_from(program).unwrap_or(usize::MAX));
-            print(&format!("{origin}: ok\n\n{budget}"))
+            let budget = Budget::new(&loaded.config, usize::try_from(program).unwrap_or(usize::MAX));
+            print(&format!("{}: ok\n\n{budget}", loaded.source))
         }
         Err(error) => refuse(&error),
     }

@@ -70,11 +70,12 @@ Exit code 65: the password is empty, too long, or was typed differently the seco
 ";
 
 pub(super) const LIMITS: &str = "\
-Prints the limits of the board this program was built for, as in its board.toml, and the times.
+Prints the limits this program was built with: the board's, as in its board.toml, and those of the
+modules, times in seconds.
 
 Usage: friendlet limits
 
-The device file may lower 'slots' and raise nothing. docs/limits.md tells what each is.
+The configuration file may lower 'slots' and raise nothing. docs/limits.md describes each.
 ";
 
 pub(super) const HELLO: &str = "\

@@ -1,72 +1,80 @@
 //! `friendlet limits`.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use crate::limits;
+use crate::limits::{Limit, Value};
+use crate::net::tls;
+use crate::{
+    api, config, connection, ctl, dhcp, friendcore, http, init, limits, log, net, runtime, serve, service,
+    session, sys, ws,
+};
 
-/// The times by name.
-const TIMES: &[(&str, Duration)] = &[
-    ("administrator_timeout", limits::ADMINISTRATOR_TIMEOUT),
-    ("answer_timeout", limits::ANSWER_TIMEOUT),
-    ("board_command_timeout", limits::BOARD_COMMAND_TIMEOUT),
-    ("chunk_age", limits::CHUNK_AGE),
-    ("close_timeout", limits::CLOSE_TIMEOUT),
-    ("command_timeout", limits::COMMAND_TIMEOUT),
-    ("data_retry_pause", limits::DATA_RETRY_PAUSE),
-    ("device_step", limits::DEVICE_STEP),
-    ("device_timeout", limits::DEVICE_TIMEOUT),
-    ("feed_interval", limits::FEED_INTERVAL),
-    ("dhcp_lease_min", limits::DHCP_LEASE_MIN),
-    ("dhcp_renew_min", limits::DHCP_RENEW_MIN),
-    ("dhcp_retry_max", limits::DHCP_RETRY_MAX),
-    ("dhcp_retry_min", limits::DHCP_RETRY_MIN),
-    ("good_run", limits::GOOD_RUN),
-    ("head_timeout", limits::HEAD_TIMEOUT),
-    ("idle_timeout", limits::IDLE_TIMEOUT),
-    ("idle_timeout_max", limits::IDLE_TIMEOUT_MAX),
-    ("idle_timeout_min", limits::IDLE_TIMEOUT_MIN),
-    ("kill_timeout", limits::KILL_TIMEOUT),
-    ("leftover_timeout", limits::LEFTOVER_TIMEOUT),
-    ("linger_timeout", limits::LINGER_TIMEOUT),
-    ("lockout_time", limits::LOCKOUT_TIME),
-    ("lockout_time_max", limits::LOCKOUT_TIME_MAX),
-    ("log_follow_step", limits::LOG_FOLLOW_STEP),
-    ("log_retry_pause", limits::LOG_RETRY_PAUSE),
-    ("log_window", limits::LOG_WINDOW),
-    ("network_poll", limits::NETWORK_POLL),
-    ("ping_interval", limits::PING_INTERVAL),
-    ("ready_timeout", limits::READY_TIMEOUT),
-    ("reset_timeout", limits::RESET_TIMEOUT),
-    ("restart_delay_max", limits::RESTART_DELAY_MAX),
-    ("restart_delay_min", limits::RESTART_DELAY_MIN),
-    ("root_failure_pause", limits::ROOT_FAILURE_PAUSE),
-    ("send_timeout", limits::SEND_TIMEOUT),
-    ("session_timeout", limits::SESSION_TIMEOUT),
-    ("shutdown_grace", limits::SHUTDOWN_GRACE),
-    ("shutdown_timeout", limits::SHUTDOWN_TIMEOUT),
-    ("silence_timeout", limits::SILENCE_TIMEOUT),
-    ("stop_timeout", limits::STOP_TIMEOUT),
-    ("stop_timeout_max", limits::STOP_TIMEOUT_MAX),
-    ("tick", limits::TICK),
-    ("unmount_pause", limits::UNMOUNT_PAUSE),
-    ("vanish_timeout", limits::VANISH_TIMEOUT),
-    ("evict_after", limits::EVICT_AFTER),
+/// The tables of limits by title, in the order of `docs/limits.md`.
+pub const MODULES: &[(&str, &[Limit])] = &[
+    ("Capacities of the board", limits::LIMITS),
+    ("Connections", connection::LIMITS),
+    ("Sockets", net::LIMITS),
+    ("TLS", tls::LIMITS),
+    ("HTTP", http::LIMITS),
+    ("WebSocket", ws::LIMITS),
+    ("Friend Core messages", friendcore::LIMITS),
+    ("Calls", api::LIMITS),
+    ("Users and sessions", session::LIMITS),
+    ("Services", service::LIMITS),
+    ("Configuration file", config::LIMITS),
+    ("Log", log::LIMITS),
+    ("Server", serve::LIMITS),
+    ("Event loop", runtime::LIMITS),
+    ("Operating system", sys::LIMITS),
+    ("DHCP", dhcp::LIMITS),
+    ("Init", init::LIMITS),
+    ("Client", ctl::LIMITS),
 ];
 
-/// Every limit and time of this build, as TOML: the limits as a board's file has them, the times in
-/// seconds.
+/// How many limits the modules have; the board's come first.
+const COUNT: usize = {
+    let (mut count, mut module) = (0, 0);
+    while module < MODULES.len() {
+        count += MODULES[module].1.len();
+        module += 1;
+    }
+    count
+};
+
+/// Name and value of each limit. The rest of a [`Limit`] is for the page and the tests, and is not in the
+/// program.
+static LINES: [(&str, Value); COUNT] = {
+    let mut lines = [("", Value::Number(0)); COUNT];
+    let (mut line, mut module) = (0, 0);
+    while module < MODULES.len() {
+        let (limits, mut limit) = (MODULES[module].1, 0);
+        while limit < limits.len() {
+            lines[line] = (limits[limit].name, limits[limit].value);
+            line += 1;
+            limit += 1;
+        }
+        module += 1;
+    }
+    lines
+};
+
+/// Every limit of this build as TOML: `[limits]` as in the board's file, sizes and counts of the modules,
+/// times in seconds.
 pub(super) fn text() -> String {
+    let (board, modules) = LINES.split_at(limits::LIMITS.len());
     let mut text = format!("# board {}, {}\n[limits]\n", limits::BOARD, limits::TARGET);
-    for (name, value) in limits::TABLE {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "{name} = {value}");
+    let (mut sizes, mut times) = ("\n[sizes]\n".to_owned(), "\n[times]\n".to_owned());
+    for (lines, numbers) in [(board, &mut text), (modules, &mut sizes)] {
+        for (name, value) in lines {
+            let name = name.to_ascii_lowercase();
+            // Writing to a String does not fail.
+            let _ = match value {
+                Value::Number(number) => writeln!(numbers, "{name} = {number}"),
+                Value::Time(time) => writeln!(times, "{name} = {}", time.as_secs_f64()),
+            };
+        }
     }
-    text.push_str("\n[times]\n");
-    for (name, time) in TIMES {
-        let _ = writeln!(text, "{name} = {}", time.as_secs_f64());
-    }
-    text
+    text + &sizes + &times
 }
 
 #[cfg(test)]
@@ -74,38 +82,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_and_times_are_toml() {
-        let text = text();
-        let file: toml::Table = text.parse().unwrap();
-        let limits = file["limits"].as_table().unwrap();
-        assert_eq!(limits.len(), limits::TABLE.len());
-        assert_eq!(limits["slots"].as_integer(), Some(limits::SLOTS as i64));
-        let times = file["times"].as_table().unwrap();
-        assert_eq!(times.len(), TIMES.len());
-        assert_eq!(times["tick"].as_float(), Some(0.25));
-        assert_eq!(times["head_timeout"].as_integer(), Some(10));
-    }
-
-    #[test]
-    fn every_limit_and_time_is_documented() {
-        let document = include_str!("../../docs/limits.md");
-        let names = limits::TABLE.iter().map(|(name, _)| name).chain(TIMES.iter().map(|(name, _)| name));
-        for name in names {
-            assert!(document.contains(&format!("`{name}`")), "{name}");
-        }
-    }
-
-    #[test]
-    fn every_time_of_the_limits_is_told() {
-        // Whoever adds a time adds it here.
-        let source = include_str!("../limits.rs");
-        for line in source.lines() {
-            if let Some(rest) = line.strip_prefix("pub const ")
-                && let Some((name, _)) = rest.split_once(": Duration")
-            {
-                let name = name.to_ascii_lowercase();
-                assert!(TIMES.iter().any(|(known, _)| *known == name), "{name}");
-            }
-        }
+    fn limits_are_toml() {
+        let file: toml::Table = text().parse().unwrap();
+        let table = |name: &str| file[name].as_table().unwrap();
+        assert_eq!(table("limits").len(), limits::TABLE.len());
+        assert_eq!(table("limits")["slots"].as_integer(), Some(limits::SLOTS as i64));
+        assert_eq!(table("sizes")["control_bytes"].as_integer(), Some(125));
+        assert_eq!(table("times")["tick"].as_float(), Some(0.25));
+        assert_eq!(table("times")["head_timeout"].as_integer(), Some(10));
+        assert_eq!(file.values().map(|table| table.as_table().unwrap().len()).sum::<usize>(), COUNT);
     }
 }

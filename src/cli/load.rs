@@ -1,4 +1,4 @@
-//! Finding and reading the device file, and what counts when it cannot be used.
+//! Finds and reads the configuration file, and what replaces it when it cannot be used.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::exit;
-use crate::config::{self, Complaint, Config, Diagnostics, InForce};
-use crate::limits::{BOARD, BOARD_FILE, COMPLAINT_BYTES, CONFIG_BYTES};
+use crate::config::{self, COMPLAINT_BYTES, Config, ConfigError, ConfigOrigin, ParseError};
+use crate::limits::{BOARD, BOARD_FILE, CONFIG_BYTES};
 use crate::sys::file::{self, FileError, FileReason};
 
-/// Where the device file is, unless the command line names another.
+/// Default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/friendlet/friendlet.toml";
-/// What is appended to the path of a device file for the path of its last good copy.
+/// Suffix of the last good copy of a configuration file.
 const GOOD: &str = ".good";
 
-/// Why there is no configuration.
+/// Error of one configuration file.
 #[derive(Debug)]
 pub(super) enum LoadError {
-    Config(Diagnostics),
+    Config(ParseError),
     File(FileError),
 }
 
@@ -45,33 +45,33 @@ impl fmt::Display for LoadError {
     }
 }
 
-/// A configuration, and which device file it is out of.
+/// A configuration and its origin.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What the file says.
+    /// The configuration.
     pub config: Config,
-    /// What the file is called.
-    pub origin: String,
-    /// Which of the files it is.
-    pub in_force: InForce,
-    /// Why it is not the one that was given.
-    pub complaint: Option<Complaint>,
-    /// The file that was given.
+    /// Name of the file, for people.
+    pub source: String,
+    /// Origin of the configuration.
+    pub config_origin: ConfigOrigin,
+    /// Reason for which it is not the given file.
+    pub config_error: Option<ConfigError>,
+    /// Path of the given file.
     path: PathBuf,
-    /// The text of the file in force, unless it is built in.
+    /// Text of the file in force, unless it is built in.
     text: Option<String>,
-    /// What is wrong with the file that was given.
-    why: Option<Why>,
+    /// Failure of the given file.
+    failure: Option<LoadFailure>,
 }
 
-/// What is wrong with a device file: the first of it, and how much more there is.
+/// Failure of the given configuration file: its first error, and the number of further ones.
 #[derive(Clone, Debug)]
-struct Why {
+struct LoadFailure {
     first: String,
     more: usize,
 }
 
-impl Why {
+impl LoadFailure {
     fn new(first: impl fmt::Display) -> Self {
         Self { first: first.to_string(), more: 0 }
     }
@@ -85,10 +85,10 @@ impl Why {
         }
     }
 
-    /// `last good copy in force: FILE:3:1: unknown key 'x'; and 2 more`. What has no room is cut out of
-    /// the middle.
-    fn complaint(&self, in_force: InForce) -> Complaint {
-        let beginning = format!("{} in force: {}", title(in_force), self.first);
+    /// `last good copy in force: FILE:3:1: unknown key 'x'; and 2 more`. Too long a message is cut before
+    /// the number.
+    fn message(&self, config_origin: ConfigOrigin) -> ConfigError {
+        let beginning = format!("{} in force: {}", title(config_origin), self.first);
         let end = if self.more > 0 { format!("; and {} more", self.more) } else { String::new() };
         let mut room = COMPLAINT_BYTES.saturating_sub(end.len()).min(beginning.len());
         while !beginning.is_char_boundary(room) {
@@ -98,53 +98,91 @@ impl Why {
     }
 }
 
-fn title(in_force: InForce) -> &'static str {
-    match in_force {
-        InForce::Given => "device file",
-        InForce::LastGood => "last good copy",
-        InForce::BuiltIn => "built-in device file",
+fn title(config_origin: ConfigOrigin) -> &'static str {
+    match config_origin {
+        ConfigOrigin::Given => "configuration file",
+        ConfigOrigin::LastGood => "last good copy",
+        ConfigOrigin::BuiltIn => "built-in default",
     }
 }
 
 impl Loaded {
-    /// Takes it apart: what the server is started with; the copy to keep once it serves, which is of the
-    /// file that was given and of no other, as its place and its text; and what counts next.
-    pub(super) fn into_parts(self) -> (Config, Option<(PathBuf, String)>, Next) {
-        let given = match self.in_force {
-            InForce::Given => self.text,
-            InForce::LastGood | InForce::BuiltIn => None,
+    fn given(config: Config, path: &Path, text: String) -> Self {
+        Self {
+            config,
+            source: path.display().to_string(),
+            config_origin: ConfigOrigin::Given,
+            config_error: None,
+            path: path.to_owned(),
+            text: Some(text),
+            failure: None,
+        }
+    }
+
+    /// The last good copy at `good`, for the file at `path`.
+    fn last_good(config: Config, path: &Path, good: &Path, text: String, failure: LoadFailure) -> Self {
+        Self {
+            config,
+            source: good.display().to_string(),
+            config_origin: ConfigOrigin::LastGood,
+            config_error: Some(failure.message(ConfigOrigin::LastGood)),
+            path: path.to_owned(),
+            text: Some(text),
+            failure: Some(failure),
+        }
+    }
+
+    /// The built-in default, for the file at `path`.
+    fn built_in(path: &Path, failure: Option<LoadFailure>) -> Self {
+        Self {
+            config: config::built_in(&program()),
+            source: built_in_source(),
+            config_origin: ConfigOrigin::BuiltIn,
+            config_error: failure.as_ref().map(|failure| failure.message(ConfigOrigin::BuiltIn)),
+            path: path.to_owned(),
+            text: None,
+            failure,
+        }
+    }
+
+    /// Parts: the configuration for the server; path and text of the last good copy, which is written
+    /// once the server serves and is that of a given file alone; and the fallbacks.
+    pub(super) fn into_parts(self) -> (Config, Option<(PathBuf, String)>, FallbackChain) {
+        let given = match self.config_origin {
+            ConfigOrigin::Given => self.text,
+            ConfigOrigin::LastGood | ConfigOrigin::BuiltIn => None,
         };
-        let next = Next {
-            in_force: self.in_force,
+        let fallbacks = FallbackChain {
+            config_origin: self.config_origin,
             given: given.as_deref().map(digest),
             path: self.path,
-            why: self.why,
+            failure: self.failure,
         };
-        let good_copy = given.map(|text| (good_path(&next.path), text));
-        (self.config, good_copy, next)
+        let good_copy = given.map(|text| (good_path(&fallbacks.path), text));
+        (self.config, good_copy, fallbacks)
     }
 }
 
-/// What counts when the server cannot start with the file in force.
+/// Files that remain when the server cannot start with the one in force.
 #[derive(Debug)]
-pub(super) struct Next {
+pub(super) struct FallbackChain {
     path: PathBuf,
-    in_force: InForce,
-    /// SHA-256 of the file that was given and read.
+    config_origin: ConfigOrigin,
+    /// SHA-256 of the given file, if it could be read.
     given: Option<Digest>,
-    why: Option<Why>,
+    failure: Option<LoadFailure>,
 }
 
-impl Next {
-    /// The next file, when the server cannot start with the one in force for the reason `error`. `None`:
-    /// there is nothing after the built-in one.
+impl FallbackChain {
+    /// The next file, after the server could not start with the one in force because of `error`. `None`:
+    /// that was the built-in default.
     pub(super) fn after(self, error: impl fmt::Display) -> Option<Loaded> {
-        // What was wrong first is what people look for.
-        let why = self.why.unwrap_or_else(|| Why::new(error));
-        match self.in_force {
-            InForce::Given => Some(fall_back(&self.path, self.given, why)),
-            InForce::LastGood => Some(built_in(&self.path, Some(why))),
-            InForce::BuiltIn => None,
+        // The first failure is the cause of the others.
+        let failure = self.failure.unwrap_or_else(|| LoadFailure::new(error));
+        match self.config_origin {
+            ConfigOrigin::Given => Some(fall_back(&self.path, self.given, failure)),
+            ConfigOrigin::LastGood => Some(Loaded::built_in(&self.path, Some(failure))),
+            ConfigOrigin::BuiltIn => None,
         }
     }
 }
@@ -157,79 +195,50 @@ fn digest(text: &str) -> Digest {
     digest
 }
 
-/// Reads the device file named, or the one in its usual place, or the board's own. With it comes
-/// what it is called.
-pub(super) fn load(named: Option<&Path>) -> Result<(Config, String), LoadError> {
+/// Reads the named configuration file, or the one at the default path; where that is missing, the
+/// built-in default.
+pub(super) fn load(named: Option<&Path>) -> Result<Loaded, LoadError> {
     load_from(named, Path::new(DEFAULT_PATH))
 }
 
-fn load_from(named: Option<&Path>, default: &Path) -> Result<(Config, String), LoadError> {
+fn load_from(named: Option<&Path>, default: &Path) -> Result<Loaded, LoadError> {
     let path = named.unwrap_or(default);
     match read(path) {
-        Ok((config, _)) => Ok((config, path.display().to_string())),
+        Ok((config, text)) => Ok(Loaded::given(config, path, text)),
         Err(LoadError::File(error)) if named.is_none() && error.is_missing() => {
-            let origin = built_in_origin();
-            config::parse(BOARD_FILE, &origin, &program())
-                .map(|config| (config, origin))
-                .map_err(LoadError::Config)
+            // Unlike `config::built_in`, this reports errors to who makes a board.
+            config::parse(BOARD_FILE, &built_in_source(), &program()).map_err(LoadError::Config)?;
+            Ok(Loaded::built_in(path, None))
         }
         Err(error) => Err(error),
     }
 }
 
-/// Reads the device file at `path`; where it cannot be used, the last good copy beside it
-/// (`PATH.good`), and where that cannot either, the board's own. A file that is not there is no
-/// mistake: then the board's own counts, and nobody complains.
-pub fn load_falling_back(path: &Path) -> Loaded {
-    let why = match read(path) {
-        // What a power cut leaves of a file that was written in place. Taken for a device file that
-        // leaves all to its defaults, it would be kept as the last good one.
+/// Reads the configuration file at `path`; where it cannot be used, the last good copy beside it
+/// (`PATH.good`); where that cannot be used either, the built-in default. A missing file is not an error:
+/// the built-in default is in force then.
+pub fn load_with_fallback(path: &Path) -> Loaded {
+    let failure = match read(path) {
+        // A power cut leaves this of a file that was written in place. As a file that sets nothing it
+        // would become the last good one.
         Ok((_, text)) if text.trim().is_empty() => {
-            Why::new(format_args!("{}: there is nothing in it", path.display()))
+            LoadFailure::new(format_args!("{}: the file is empty", path.display()))
         }
-        Ok((config, text)) => {
-            return Loaded {
-                config,
-                origin: path.display().to_string(),
-                in_force: InForce::Given,
-                complaint: None,
-                path: path.to_owned(),
-                text: Some(text),
-                why: None,
-            };
-        }
-        Err(LoadError::File(error)) if error.is_missing() => return built_in(path, None),
-        Err(error) => Why::of(&error),
+        Ok((config, text)) => return Loaded::given(config, path, text),
+        Err(LoadError::File(error)) if error.is_missing() => return Loaded::built_in(path, None),
+        Err(error) => LoadFailure::of(&error),
     };
-    fall_back(path, None, why)
+    fall_back(path, None, failure)
 }
 
-/// What counts instead of the file at `path`, whose text has the digest `given` where it was read.
-fn fall_back(path: &Path, given: Option<Digest>, why: Why) -> Loaded {
+/// Replacement of the file at `path`; `given` is the SHA-256 of its text, if it could be read.
+fn fall_back(path: &Path, given: Option<Digest>, failure: LoadFailure) -> Loaded {
     let good = good_path(path);
     match read(&good) {
-        Ok((config, text)) if given != Some(digest(&text)) => Loaded {
-            config,
-            origin: good.display().to_string(),
-            in_force: InForce::LastGood,
-            complaint: Some(why.complaint(InForce::LastGood)),
-            path: path.to_owned(),
-            text: Some(text),
-            why: Some(why),
-        },
-        _ => built_in(path, Some(why)),
-    }
-}
-
-fn built_in(path: &Path, why: Option<Why>) -> Loaded {
-    Loaded {
-        config: config::of_the_board(&program()),
-        origin: built_in_origin(),
-        in_force: InForce::BuiltIn,
-        complaint: why.as_ref().map(|why| why.complaint(InForce::BuiltIn)),
-        path: path.to_owned(),
-        text: None,
-        why,
+        Ok((config, text)) if given != Some(digest(&text)) => {
+            Loaded::last_good(config, path, &good, text, failure)
+        }
+        _ => Loaded::built_in(path, Some(failure)),
     }
 }
 
@@ -239,18 +248,18 @@ fn read(path: &Path) -> Result<(Config, String), LoadError> {
     Ok((config, text))
 }
 
-fn built_in_origin() -> String {
+fn built_in_source() -> String {
     format!("boards/{BOARD}/friendlet.toml (built in)")
 }
 
-/// Where the last good copy of a device file is.
+/// Path of the last good copy of a configuration file.
 fn good_path(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(GOOD);
     PathBuf::from(name)
 }
 
-/// The path of this binary, for the service that is built in.
+/// Path of this binary, for the built-in service.
 fn program() -> String {
     std::env::current_exe()
         .ok()
@@ -268,10 +277,10 @@ mod tests {
     const GOOD_TEXT: &str = "[log]\nlevel = 'debug'\n";
     const BROKEN: &str = "[log]\nlevel = 'loud'\nlever = 1\n[limits]\nslots = 1\n";
 
-    /// A folder of this test's own, removed afterwards.
-    struct Folder(PathBuf);
+    /// Directory of one test, removed afterwards.
+    struct Directory(PathBuf);
 
-    impl Folder {
+    impl Directory {
         fn new(test: &str) -> Self {
             let path = std::env::temp_dir().join(format!("friendlet-load-{test}-{}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
@@ -293,114 +302,118 @@ mod tests {
         }
     }
 
-    impl Drop for Folder {
+    impl Drop for Directory {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
     }
 
     #[test]
-    fn boards_file_is_taken_where_there_is_none_in_the_usual_place() {
-        let (config, origin) = load_from(None, Path::new(MISSING)).unwrap();
-        assert!(origin.ends_with("(built in)"), "{origin}");
+    fn built_in_default_is_used_where_the_default_path_has_no_file() {
+        let Loaded { config, source, config_origin, .. } = load_from(None, Path::new(MISSING)).unwrap();
+        assert!(source.ends_with("(built in)"), "{source}");
+        assert_eq!(config_origin, ConfigOrigin::BuiltIn);
         let hello = config.services.find("hello").and_then(|id| config.services.get(id)).unwrap();
         assert!(hello.argv.first().is_some_and(|program| program.starts_with('/')));
     }
 
     #[test]
-    fn named_file_must_be_there() {
+    fn named_file_must_exist() {
         let error = load_from(Some(Path::new(MISSING)), Path::new(MISSING)).unwrap_err();
         assert!(matches!(&error, LoadError::File(error) if error.is_missing()));
         assert!(error.to_string().starts_with(MISSING), "{error}");
     }
 
     #[test]
-    fn folder_in_the_usual_place_is_an_error() {
+    fn directory_at_the_default_path_is_an_error() {
         assert!(matches!(load_from(None, Path::new("/")), Err(LoadError::File(_))));
     }
 
     #[test]
-    fn right_file_is_in_force_and_becomes_the_good_copy() {
-        let folder = Folder::new("right");
-        let file = folder.write(GOOD_TEXT, None);
-        let loaded = load_falling_back(&file);
-        assert_eq!((loaded.in_force, loaded.complaint.as_deref()), (InForce::Given, None));
+    fn correct_file_is_in_force_and_becomes_the_good_copy() {
+        let directory = Directory::new("right");
+        let file = directory.write(GOOD_TEXT, None);
+        let loaded = load_with_fallback(&file);
+        assert_eq!((loaded.config_origin, loaded.config_error.as_deref()), (ConfigOrigin::Given, None));
         let (config, good_copy, _) = loaded.into_parts();
         assert_eq!(config.log_level, crate::log::Level::Debug);
-        assert_eq!(good_copy, Some((folder.0.join("friendlet.toml.good"), GOOD_TEXT.to_owned())));
+        assert_eq!(good_copy, Some((directory.0.join("friendlet.toml.good"), GOOD_TEXT.to_owned())));
     }
 
     #[test]
-    fn broken_file_gives_way_to_its_good_copy_and_is_complained_about() {
-        let folder = Folder::new("good");
-        let file = folder.write(BROKEN, Some(GOOD_TEXT));
-        let loaded = load_falling_back(&file);
-        assert_eq!(loaded.in_force, InForce::LastGood);
+    fn good_copy_replaces_a_broken_file_and_the_error_is_reported() {
+        let directory = Directory::new("good");
+        let file = directory.write(BROKEN, Some(GOOD_TEXT));
+        let loaded = load_with_fallback(&file);
+        assert_eq!(loaded.config_origin, ConfigOrigin::LastGood);
         assert_eq!(loaded.config.log_level, crate::log::Level::Debug);
-        assert!(loaded.origin.ends_with("friendlet.toml.good"), "{}", loaded.origin);
-        let complaint = loaded.complaint.as_deref().unwrap();
+        assert!(loaded.source.ends_with("friendlet.toml.good"), "{}", loaded.source);
+        let message = loaded.config_error.as_deref().unwrap();
         let beginning = format!("last good copy in force: {}:2:9: level: ", file.display());
-        assert!(complaint.starts_with(&beginning) && complaint.ends_with("; and 2 more"), "{complaint}");
+        assert!(message.starts_with(&beginning) && message.ends_with("; and 2 more"), "{message}");
         assert_eq!(loaded.into_parts().1, None);
     }
 
     #[test]
-    fn without_a_good_copy_that_can_be_used_the_built_in_file_is_in_force() {
-        let folder = Folder::new("built-in");
+    fn built_in_default_is_in_force_without_a_usable_good_copy() {
+        let directory = Directory::new("built-in");
         for good in [None, Some(BROKEN)] {
-            let file = folder.write("\0", good);
-            let loaded = load_falling_back(&file);
-            assert_eq!((loaded.in_force, loaded.origin), (InForce::BuiltIn, built_in_origin()));
-            let complaint = loaded.complaint.unwrap();
-            let beginning = format!("built-in device file in force: {}:1:1: ", file.display());
-            assert!(complaint.starts_with(&beginning) && complaint.ends_with("; and 1 more"), "{complaint}");
+            let file = directory.write("\0", good);
+            let loaded = load_with_fallback(&file);
+            assert_eq!((loaded.config_origin, loaded.source), (ConfigOrigin::BuiltIn, built_in_source()));
+            let message = loaded.config_error.unwrap();
+            let beginning = format!("built-in default in force: {}:1:1: ", file.display());
+            assert!(message.starts_with(&beginning) && message.ends_with("; and 1 more"), "{message}");
         }
     }
 
     #[test]
-    fn file_that_is_not_there_is_no_mistake_and_one_that_is_empty_is() {
-        let folder = Folder::new("empty");
-        let loaded = load_falling_back(&folder.file());
-        assert_eq!((loaded.in_force, loaded.complaint.as_deref()), (InForce::BuiltIn, None));
+    fn missing_file_is_not_an_error_and_an_empty_one_is() {
+        let directory = Directory::new("empty");
+        let loaded = load_with_fallback(&directory.file());
+        assert_eq!((loaded.config_origin, loaded.config_error.as_deref()), (ConfigOrigin::BuiltIn, None));
         for empty in ["", " \n\n"] {
-            let loaded = load_falling_back(&folder.write(empty, Some(GOOD_TEXT)));
-            assert_eq!(loaded.in_force, InForce::LastGood);
-            assert!(loaded.complaint.unwrap().ends_with("friendlet.toml: there is nothing in it"));
+            let loaded = load_with_fallback(&directory.write(empty, Some(GOOD_TEXT)));
+            assert_eq!(loaded.config_origin, ConfigOrigin::LastGood);
+            assert!(loaded.config_error.unwrap().ends_with("friendlet.toml: the file is empty"));
         }
-        // A folder cannot be read.
-        let loaded = load_falling_back(&folder.0);
-        assert_eq!(loaded.in_force, InForce::BuiltIn);
-        assert!(loaded.complaint.is_some());
+        // A directory cannot be read.
+        let loaded = load_with_fallback(&directory.0);
+        assert_eq!(loaded.config_origin, ConfigOrigin::BuiltIn);
+        assert!(loaded.config_error.is_some());
     }
 
     #[test]
     fn each_file_is_tried_once_when_the_server_does_not_start() {
-        let folder = Folder::new("after");
-        let file = folder.write(GOOD_TEXT, Some("[log]\nlevel = 'warn'\n"));
+        let directory = Directory::new("after");
+        let file = directory.write(GOOD_TEXT, Some("[log]\nlevel = 'warn'\n"));
         let after = |loaded: Loaded, why: &str| loaded.into_parts().2.after(why);
-        let good = after(load_falling_back(&file), "no such address").unwrap();
-        assert_eq!((good.in_force, good.config.log_level), (InForce::LastGood, crate::log::Level::Warn));
-        assert_eq!(good.complaint.as_deref(), Some("last good copy in force: no such address"));
+        let good = after(load_with_fallback(&file), "no such address").unwrap();
+        assert_eq!(
+            (good.config_origin, good.config.log_level),
+            (ConfigOrigin::LastGood, crate::log::Level::Warn)
+        );
+        assert_eq!(good.config_error.as_deref(), Some("last good copy in force: no such address"));
         let built_in = after(good, "another reason").unwrap();
-        assert_eq!(built_in.in_force, InForce::BuiltIn);
-        assert_eq!(built_in.complaint.as_deref(), Some("built-in device file in force: no such address"));
+        assert_eq!(built_in.config_origin, ConfigOrigin::BuiltIn);
+        assert_eq!(built_in.config_error.as_deref(), Some("built-in default in force: no such address"));
         assert!(after(built_in, "a third").is_none());
         // A copy of what did not start would not start either.
-        let file = folder.write(GOOD_TEXT, Some(GOOD_TEXT));
-        assert_eq!(after(load_falling_back(&file), "x").unwrap().in_force, InForce::BuiltIn);
+        let file = directory.write(GOOD_TEXT, Some(GOOD_TEXT));
+        assert_eq!(after(load_with_fallback(&file), "x").unwrap().config_origin, ConfigOrigin::BuiltIn);
     }
 
     #[test]
-    fn complaint_has_its_limit_and_keeps_its_end() {
-        let complaint = |first: usize, more| {
-            Why { first: "é".repeat(first), more }.complaint(InForce::BuiltIn).as_str().to_owned()
+    fn message_is_cut_at_its_limit_and_keeps_its_end() {
+        let message = |first: usize, more| {
+            LoadFailure { first: "é".repeat(first), more }.message(ConfigOrigin::BuiltIn).as_str().to_owned()
         };
-        assert!(complaint(10, 2).ends_with("éé; and 2 more"));
-        let cut = complaint(COMPLAINT_BYTES, 31);
+        assert!(message(10, 2).ends_with("éé; and 2 more"));
+        let cut = message(COMPLAINT_BYTES, 31);
         assert!(cut.ends_with("é; and 31 more"), "{cut}");
         assert!((COMPLAINT_BYTES - 1..=COMPLAINT_BYTES).contains(&cut.len()), "{}", cut.len());
-        let whole = (COMPLAINT_BYTES - complaint(0, 0).len()) / 2;
-        assert_eq!(complaint(whole, 0).chars().filter(|c| *c == 'é').count(), whole);
-        assert_eq!(complaint(whole + 1, 0).chars().filter(|c| *c == 'é').count(), whole);
+        let whole = (COMPLAINT_BYTES - message(0, 0).len()) / 2;
+        assert_eq!(message(whole, 0).chars().filter(|c| *c == 'é').count(), whole);
+        assert_eq!(message(whole + 1, 0).chars().filter(|c| *c == 'é').count(), whole);
     }
 }

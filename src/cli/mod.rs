@@ -7,7 +7,8 @@ mod check;
 pub mod exit;
 mod hello;
 mod help;
-mod limits;
+#[doc(hidden)]
+pub mod limits;
 pub mod load;
 mod passwd;
 mod place;
@@ -37,7 +38,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Ctl(arguments) => crate::ctl::run(arguments.into_iter().map(OsString::from)),
         Command::Hello => hello::run(),
         Command::Help(text) => print(text),
-        Command::Init => crate::init::run(|file| load::load_falling_back(file).config.network),
+        Command::Init => crate::init::run(|file| load::load_with_fallback(file).config.network),
         Command::Limits => print(&limits::text()),
         Command::Passwd { user } => passwd::run(&user),
         Command::Serve { config, falls_back } => serve::run(config.as_deref(), falls_back),
@@ -55,7 +56,7 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-/// Tells why a device file cannot be used.
+/// Reports why a configuration file cannot be used.
 fn refuse(error: &LoadError) -> ExitCode {
     match error {
         LoadError::Config(errors) => eprintln!("{errors}"),

@@ -9,8 +9,7 @@ use super::load::{self, Loaded};
 use super::place::{Environment, state_dir};
 use super::refuse;
 use crate::api::Board;
-use crate::config::{self, Complaint, Config, InForce};
-use crate::limits::NOTICE_BYTES;
+use crate::config::{self, Config, NOTICE_BYTES};
 use crate::serve::{self, Start, StartError};
 use crate::sys::log_files;
 
@@ -21,29 +20,33 @@ const SLOT: &str = "FRIENDLET_SLOT";
 /// What went wrong before the server was started.
 const NOTICE: &str = "FRIENDLET_NOTICE";
 
-/// Runs the server with the device file at `config`, or the one in its usual place. With `falls_back`,
-/// one that cannot be used gives way to its last good copy, and that to the board's own.
+/// Runs the server with the configuration file at `config`, or the one at the default path. With
+/// `falls_back`, the last good copy replaces a file that cannot be used, and the built-in default a copy
+/// that cannot be used.
 pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
     crate::log::keep();
     log_files::log_panics();
     if falls_back {
-        return run_falling_back(load::load_falling_back(config.unwrap_or(Path::new(load::DEFAULT_PATH))));
+        return run_with_fallback(load::load_with_fallback(config.unwrap_or(Path::new(load::DEFAULT_PATH))));
     }
     match load::load(config) {
-        Ok((config, _)) => finish(serve(config, None, board(InForce::Given, None))),
+        Ok(loaded) => {
+            let board = board(&loaded);
+            finish(serve(loaded.config, None, board))
+        }
         Err(error) => refuse(&error),
     }
 }
 
-/// Each of the files is tried at most once, and none when another would not help.
-fn run_falling_back(mut loaded: Loaded) -> ExitCode {
+/// Tries each of the files at most once, and none where another would not help.
+fn run_with_fallback(mut loaded: Loaded) -> ExitCode {
     loop {
-        // Whatever the file wants to be logged: this has to be said.
+        // Logged whatever level the file sets.
         crate::log::set_level(crate::log::Level::Error);
-        if let Some(complaint) = &loaded.complaint {
-            crate::log::console::error!("{}", complaint);
+        if let Some(error) = &loaded.config_error {
+            crate::log::console::error!("{}", error);
         }
-        let board = board(loaded.in_force, loaded.complaint.clone());
+        let board = board(&loaded);
         let (config, good_copy, next) = loaded.into_parts();
         match serve(config, good_copy, board) {
             Err(error) if error.is_of_the_file() => match next.after(&error) {
@@ -61,13 +64,13 @@ fn serve(config: Config, good_copy: Option<(PathBuf, String)>, board: Board) -> 
     serve::run(Start { config, state_dir, board, has_init, good_copy })
 }
 
-/// What is known of the board here, and what its init says of it.
-fn board(in_force: InForce, complaint: Option<Complaint>) -> Board {
+/// Facts about the board: from this program, from its configuration, and from its init.
+fn board(loaded: &Loaded) -> Board {
     Board {
         build: config::one_line(build_id::of_this_program().unwrap_or_default()),
         slot: boot_slot(std::env::var_os(SLOT).as_deref()),
-        in_force,
-        complaint,
+        config_origin: loaded.config_origin,
+        config_error: loaded.config_error.clone(),
         notice: notice(std::env::var_os(NOTICE).as_deref()),
     }
 }
@@ -98,7 +101,7 @@ fn finish(outcome: Result<(), StartError>) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::BUILD_ID_BYTES;
+    use crate::log::BUILD_ID_BYTES;
 
     #[test]
     fn slot_is_one_of_two() {
@@ -120,12 +123,19 @@ mod tests {
     }
 
     #[test]
+    fn board_has_the_origin_of_its_configuration() {
+        let origin = |path: &str| board(&load::load_with_fallback(Path::new(path))).config_origin.name();
+        assert_eq!(origin("/nonexistent/friendlet.toml"), "built in");
+        assert_eq!(origin(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/friendlet.toml")), "given");
+    }
+
+    #[test]
     fn build_id_is_as_long_as_its_limit_and_no_longer() {
         let longest = "0".repeat(BUILD_ID_BYTES);
         for text in [longest.clone(), longest.clone() + "1"] {
             assert_eq!(config::one_line::<BUILD_ID_BYTES>(text).as_str(), longest);
         }
-        let own = board(InForce::Given, None).build;
+        let own = board(&load::load_with_fallback(Path::new("/nonexistent"))).build;
         assert_eq!(own.as_str(), build_id::of_this_program().unwrap_or_default());
     }
 }

@@ -1,171 +1,131 @@
-//! `[[user]]` and `[[token]]` of the device file.
+//! `[[user]]` and `[[token]]`.
 
 use std::fmt::Write as _;
 
-use toml::Spanned;
-use toml::de::DeValue;
+use super::diagnostics::{Diagnostics, ParseError};
+use super::section::{Document, Section};
+use super::value::{Text, hint};
+use super::{parse_toml, schema};
+use crate::limits::USERS;
+use crate::session::{Grants, GrantsError, Level, PasswordHash, Tokens, User, Users, UsersError};
 
-use super::diagnostics::{Diagnostics, Report};
-use super::section::{Place, Section, bounded};
-use super::{alternatives, read};
-use crate::limits::{SERVICE_NAME_BYTES, USER_NAME_BYTES, USER_SERVICES, USERS};
-use crate::session::{
-    Grants, GrantsError, Level, PasswordHash, Tokens, User, Users, UsersError, is_user_name,
-};
-use crate::suggest::nearest;
-
-/// Each `[[user]]`; `services` are the names of all services.
-pub(super) fn users(root: &Section<'_, '_>, services: &[&str], report: &mut Report<'_>) -> Users {
-    let mut users = Users::new();
-    let mut seen = Vec::<(&str, usize)>::new();
-    for value in root.tables("user", report) {
-        let Some((user, name)) = user(value, Some(services), report) else {
-            continue;
-        };
-        match users.push(user) {
-            Ok(_) => seen.push((name.0, report.line(&name.1))),
-            Err(UsersError::Duplicate) => {
-                let line = seen.iter().find(|(seen, _)| *seen == name.0).map_or(0, |(_, line)| *line);
-                report.error(&name.1, format_args!("user '{}' is there already, in line {line}", name.0));
-            }
-            Err(UsersError::Full) => report.error(&value.span(), format_args!("more than {USERS} users")),
-        }
-    }
-    users
+/// Users of a file, and the names of all `[[user]]` tables, including those with errors.
+pub(super) struct UserEntries<'t> {
+    pub(super) table: Users,
+    names: Vec<&'t str>,
 }
 
-/// One `[[user]]`, with its name and the place of that. Without `services` any may be named.
-fn user<'t>(
-    value: &'t Spanned<DeValue<'_>>,
+/// Each `[[user]]`; `services` are the names of all services.
+pub(super) fn users<'t>(
+    document: &Document<'t, '_>,
+    services: &[&str],
+    diagnostics: &mut Diagnostics<'_>,
+) -> UserEntries<'t> {
+    let mut entries = UserEntries { table: Users::new(), names: Vec::new() };
+    let mut seen = Vec::<(&str, usize)>::new();
+    for section in document.sections(&schema::USER, diagnostics) {
+        entries.names.extend(section.written("name").map(|(name, _)| name));
+        let name = section.string("name", diagnostics);
+        let user = user(&section, name.as_ref(), Some(services), diagnostics);
+        let (Some(user), Some((name, span))) = (user, name) else {
+            continue;
+        };
+        match entries.table.push(user) {
+            Ok(_) => seen.push((name, diagnostics.line(&span))),
+            Err(UsersError::Duplicate) => {
+                let line = seen.iter().find(|(seen, _)| *seen == name).map_or(0, |(_, line)| *line);
+                diagnostics.error(&span, format_args!("duplicate user '{name}', first in line {line}"));
+            }
+            Err(UsersError::Full) => {
+                diagnostics.error(section.span(), format_args!("more than {USERS} users"));
+            }
+        }
+    }
+    entries
+}
+
+/// One `[[user]]`. Without `services` it may name any.
+fn user(
+    section: &Section<'_, '_>,
+    name: Option<&Text<'_>>,
     services: Option<&[&str]>,
-    report: &mut Report<'_>,
-) -> Option<(User, (&'t str, Place))> {
-    let known = ["full_name", "level", "name", "password", "services"];
-    let section = Section::of("[[user]]", value, &known, report)?;
-    let name = section.needed_text("name", report);
-    let full_name = section.text("full_name", report);
-    let level = level(&section, report);
-    let password = section.text("password", report).and_then(|(text, at)| {
-        // Taking the text of an empty password for none would be a surprise in either direction.
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<User> {
+    let full_name = section.bounded_if_set("full_name", diagnostics);
+    let level = section.parsed("level", Level::from_name, diagnostics);
+    let password = section.string("password", diagnostics).and_then(|(text, span)| {
+        // An empty password is an error: as "no password" it would surprise in either direction.
         text.parse::<PasswordHash>()
             .map_err(|error| {
-                report.error(
-                    &at,
-                    format_args!("password: {error}; 'friendlet passwd USER' prints one that is right"),
+                diagnostics.error(
+                    &span,
+                    format_args!("password: {error}; 'friendlet passwd USER' prints a correct one"),
                 );
             })
             .ok()
     });
     let mut grants = Grants::default();
-    for service in section.texts("services", report).unwrap_or_default() {
-        grant(&mut grants, &service, services, report);
+    for service in section.strings("services", diagnostics) {
+        grant(section, &mut grants, &service, services, diagnostics);
     }
-
-    let full_name = match &full_name {
-        Some(full_name) => bounded("full_name", full_name, report),
-        None => Some(heapless::String::try_from(name.as_ref()?.0).unwrap_or_default()),
-    };
-    let name = name?;
-    if !is_user_name(name.0) {
-        report.error(
-            &name.1,
-            format_args!(
-                "name '{}': expected 1 to {USER_NAME_BYTES} letters, digits and '.', '_', '-', '@'",
-                name.0
-            ),
-        );
-        return None;
-    }
-    let bounded_name = bounded("name", &name, report)?;
-    let user = User { name: bounded_name, full_name: full_name?, level, password, services: grants };
-    Some((user, name))
+    let (name, _) = name?;
+    let full_name = full_name.or_else(|| heapless::String::try_from(*name).ok())?;
+    Some(User { name: heapless::String::try_from(*name).ok()?, full_name, level, password, services: grants })
 }
 
-fn level(section: &Section<'_, '_>, report: &mut Report<'_>) -> Level {
-    let Some((name, at)) = section.text("level", report) else {
-        return Level::User;
-    };
-    Level::from_name(name).unwrap_or_else(|| {
-        let names = [Level::Admin.name(), Level::User.name()];
-        report.error(&at, format_args!("level: expected {}, found '{name}'", alternatives(&names)));
-        Level::User
-    })
-}
-
-fn grant(grants: &mut Grants, service: &(&str, Place), services: Option<&[&str]>, report: &mut Report<'_>) {
-    let (name, at) = service;
+fn grant(
+    section: &Section<'_, '_>,
+    grants: &mut Grants,
+    (name, span): &Text<'_>,
+    services: Option<&[&str]>,
+    diagnostics: &mut Diagnostics<'_>,
+) {
     if let Some(services) = services
         && *name != "*"
         && !services.contains(name)
     {
-        report.missing(at, unknown("services", "service", name, services));
+        diagnostics.missing(span, not_found("services", "service", name, services));
     }
     match grants.push(name) {
         Ok(()) => {}
-        Err(GrantsError::Full) => {
-            report.error(at, format_args!("services: more than {USER_SERVICES} of one user"));
-        }
-        Err(GrantsError::NameTooLong) => {
-            report.error(at, format_args!("services: longer than {SERVICE_NAME_BYTES} bytes"));
-        }
+        Err(GrantsError::Full) => section.report_full("services", span, diagnostics),
+        Err(GrantsError::NameTooLong) => debug_assert!(false, "{name}: its row has the same limit"),
     }
 }
 
-/// The message that `key` names a `what` which does not exist.
-pub(super) fn unknown(key: &str, what: &str, name: &str, known: &[&str]) -> String {
-    let hint = match nearest(name, known.iter().copied()) {
-        Some(meant) => format!("; did you mean '{meant}'?"),
-        None => String::new(),
-    };
-    format!("{key}: there is no {what} '{name}'{hint}")
+/// Message about a name under `key` that refers to nothing.
+pub(super) fn not_found(key: &str, what: &str, name: &str, known: &[&str]) -> String {
+    format!("{key}: no {what} '{name}'{}", hint(name, known.iter().copied()))
 }
 
 /// Each `[[token]]`.
-pub(super) fn tokens(root: &Section<'_, '_>, users: &Users, report: &mut Report<'_>) -> Tokens {
-    let names: Vec<&str> = named(root).collect();
+pub(super) fn tokens(
+    document: &Document<'_, '_>,
+    users: &UserEntries<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Tokens {
     let mut tokens = Tokens::new();
-    for value in root.tables("token", report) {
-        let Some(section) = Section::of("[[token]]", value, &["sha256", "user"], report) else {
-            continue;
-        };
-        let user = section.needed_text("user", report).and_then(|(name, at)| {
-            // A user that is there but wrong is reported once, where it is.
-            if !names.contains(&name) {
-                report.missing(&at, unknown("user", "user", name, &names));
+    for section in document.sections(&schema::TOKEN, diagnostics) {
+        let user = section.string("user", diagnostics).and_then(|(name, span)| {
+            // A user with an error is reported once, in its own table.
+            if !users.names.contains(&name) {
+                diagnostics.missing(&span, not_found("user", "user", name, &users.names));
             }
-            users.find(name)
+            users.table.find(name)
         });
-        let sha256 = section.needed_text("sha256", report).and_then(|(hex, at)| {
-            let bytes = sha256(hex);
-            if bytes.is_none() {
-                report.error(
-                    &at,
-                    "sha256: expected the SHA-256 of the token, 64 hexadecimal digits (printf %s TOKEN | sha256sum)",
-                );
-            }
-            bytes.map(|bytes| (bytes, at))
-        });
-        if let (Some(user), Some((sha256, at))) = (user, sha256)
+        let sha256 = section.parsed_if_set("sha256", sha256, diagnostics);
+        if let (Some(user), Some((sha256, span))) = (user, sha256)
             && let Err(error) = tokens.push(user, sha256)
         {
-            report.error(&at, error);
+            diagnostics.error(&span, error);
         }
     }
     tokens
 }
 
-/// The names of all `[[user]]`, whatever else is wrong with them.
-fn named<'t>(root: &Section<'t, '_>) -> impl Iterator<Item = &'t str> {
-    let users = root.value("user").and_then(|value| value.get_ref().as_array());
-    users
-        .into_iter()
-        .flat_map(|users| users.iter())
-        .filter_map(|user| user.get_ref().as_table()?.get("name")?.get_ref().as_str())
-}
-
 fn sha256(hex: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    // decode_mut takes no text of another length.
+    // decode_mut panics at a string of another length.
     if hex.len() != 2 * bytes.len() {
         return None;
     }
@@ -173,12 +133,12 @@ fn sha256(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// A `[[user]]` table for the device file, as [`parse_user`] reads it. An administrator needs no
-/// services; another user's are to be filled in.
+/// A `[[user]]` table for the configuration file, in the form of [`parse_user`]. An administrator needs
+/// no services; those of another user are left for the administrator to fill in.
 pub fn user_text(name: &str, level: Level, password: &PasswordHash) -> String {
     let mut text = String::new();
-    // A user's name and a password hash hold nothing that TOML would need escaped, and writing to
-    // a String does not fail.
+    // A user's name and a password hash contain nothing that TOML escapes, and writing to a String does
+    // not fail.
     let _ = write!(
         text,
         "[[user]]\nname = \"{name}\"\nlevel = \"{}\"\npassword = \"{password}\"\n",
@@ -190,19 +150,24 @@ pub fn user_text(name: &str, level: Level, password: &PasswordHash) -> String {
     text
 }
 
-/// Reads a file that holds one `[[user]]` and nothing else.
+/// Parses a file that contains one `[[user]]` and nothing else.
 ///
 /// # Errors
 /// All errors of the text, in the order of their places.
-pub fn parse_user(text: &str, origin: &str) -> Result<User, Diagnostics> {
-    let mut report = Report::new(text);
-    let document = read(text, &mut report);
-    let root = Section::root(&document, &["user"], &mut report);
-    let tables = root.tables("user", &mut report);
-    let mut users = tables.iter().map(|value| user(value, None, &mut report)).collect::<Vec<_>>();
-    if tables.len() != 1 {
-        report.missing(&(0..0), format_args!("expected one [[user]], found {}", tables.len()));
+pub fn parse_user(text: &str, source: &str) -> Result<User, ParseError> {
+    let mut diagnostics = Diagnostics::new(text);
+    let values = parse_toml(text, &mut diagnostics);
+    let document = Document::new(values.get_ref(), &[&schema::USER], &mut diagnostics);
+    let sections = document.sections(&schema::USER, &mut diagnostics);
+    if sections.len() != 1 {
+        diagnostics.missing(&(0..0), format_args!("expected one [[user]], found {}", sections.len()));
     }
-    let user = users.pop().flatten().map(|(user, _)| user);
-    report.finish(origin, user)
+    let users: Vec<_> = sections
+        .iter()
+        .map(|section| {
+            let name = section.string("name", &mut diagnostics);
+            user(section, name.as_ref(), None, &mut diagnostics)
+        })
+        .collect();
+    diagnostics.finish(source, users.into_iter().next().flatten())
 }

@@ -1,30 +1,32 @@
-//! `[board]` of the device file: how the machine is ended where friendlet is not its init.
+//! `[board]`: programs that end the board where friendlet is not its init.
 
-use super::diagnostics::Report;
-use super::section::Section;
+use super::diagnostics::Diagnostics;
+use super::schema;
+use super::section::Document;
 use super::services::arguments;
 use crate::service::Arguments;
 
-/// The programs that end the board, each with its arguments.
+/// Programs that end the board, each with its arguments.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BoardCommands {
-    /// Starts it anew. Empty: there is none.
+    /// Restarts it. Empty: none.
     pub reboot: Arguments,
-    /// Switches it off. Empty: there is none.
+    /// Switches it off. Empty: none.
     pub poweroff: Arguments,
 }
 
 /// `[board]`.
-pub(super) fn commands(root: &Section<'_, '_>, report: &mut Report<'_>) -> BoardCommands {
-    let section = root.section("board", "[board]", &["poweroff", "reboot"], report);
-    let mut command = |key| {
-        let Some(value) = section.value(key) else {
+pub(super) fn commands(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> BoardCommands {
+    let section = document.section(&schema::BOARD, diagnostics);
+    let mut command = |name| {
+        let (_, Some(value)) = section.value(name, diagnostics) else {
             return Arguments::new();
         };
-        let argv = arguments(key, value, report).unwrap_or_default();
-        // What is run last must not depend on where programs are looked for.
+        let argv = arguments(name, value, diagnostics).unwrap_or_default();
+        // The search path at shutdown is not the administrator's.
         if argv.first().is_some_and(|program| !program.starts_with('/')) {
-            report.error(&value.span(), format_args!("{key}: expected the absolute path of a program"));
+            let message = format_args!("{name}: expected the absolute path of a program");
+            diagnostics.error(&value.span(), message);
         }
         argv
     };

@@ -1,4 +1,4 @@
-//! What is wrong with a device file: all of it, each with its place.
+//! Errors of a configuration file: all of them, each with its place.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,86 +6,86 @@ use std::ops::Range;
 
 use crate::limits::CONFIG_ERRORS;
 
-/// A message that quotes the file is cut here.
+/// Most characters of one message, which may quote the file.
 const MESSAGE_CHARS: usize = 400;
 
-/// One error of a device file.
+/// One error of a configuration file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Diagnostic {
     /// Line, from 1.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// What is wrong, and what would be right.
+    /// Description of the error and of a correct value.
     pub message: String,
 }
 
-/// The errors of a device file in the order of their places; at most [`CONFIG_ERRORS`] of them.
+/// Errors of a configuration file in the order of their places; at most [`CONFIG_ERRORS`] of them.
 ///
-/// Shown as `FILE:LINE:COLUMN: MESSAGE`, a line each, without a line's end after the last.
+/// Displayed as `FILE:LINE:COLUMN: MESSAGE`, a line each, without a newline after the last.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Diagnostics {
-    origin: String,
+pub struct ParseError {
+    source: String,
     errors: Vec<Diagnostic>,
     omitted: usize,
 }
 
-impl Diagnostics {
+impl ParseError {
     /// The errors.
     pub fn errors(&self) -> &[Diagnostic] {
         &self.errors
     }
 
-    /// The first error alone, shown as all of them are.
+    /// The first error alone, displayed in the same way.
     pub fn first(&self) -> impl fmt::Display {
         let errors = self.errors.iter().take(1).cloned().collect();
-        Self { origin: self.origin.clone(), errors, omitted: 0 }
+        Self { source: self.source.clone(), errors, omitted: 0 }
     }
 
-    /// How many there are after the first, the ones that are not among [`errors`](Self::errors) too.
+    /// Number of errors after the first, including [`omitted`](Self::omitted).
     pub fn after_first(&self) -> usize {
         self.errors.len().saturating_sub(1) + self.omitted
     }
 
-    /// How many more there are.
+    /// Number of errors beyond [`errors`](Self::errors).
     pub fn omitted(&self) -> usize {
         self.omitted
     }
 }
 
-impl fmt::Display for Diagnostics {
+impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, error) in self.errors.iter().enumerate() {
             if n > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{}:{}:{}: ", self.origin, error.line, error.column)?;
+            write!(f, "{}:{}:{}: ", self.source, error.line, error.column)?;
             // The message may quote the file, and the file may hold anything.
             for c in error.message.chars() {
                 write!(f, "{}", if c.is_control() { '?' } else { c })?;
             }
         }
         if self.omitted > 0 {
-            write!(f, "\n{}: and {} more", self.origin, self.omitted)?;
+            write!(f, "\n{}: and {} more", self.source, self.omitted)?;
         }
         Ok(())
     }
 }
 
-impl std::error::Error for Diagnostics {}
+impl std::error::Error for ParseError {}
 
-/// Collects errors while a text is read.
+/// Errors collected while a text is parsed.
 #[derive(Debug)]
-pub(super) struct Report<'t> {
+pub(super) struct Diagnostics<'t> {
     text: &'t str,
-    /// Where each line begins.
+    /// Offset of the first byte of each line.
     line_starts: Vec<usize>,
     errors: Vec<(usize, String)>,
-    /// Lines that TOML could not be read from; what is found on them beside that is a consequence.
+    /// Lines with a syntax error; further errors in them are its consequence.
     broken_lines: BTreeSet<usize>,
 }
 
-impl<'t> Report<'t> {
+impl<'t> Diagnostics<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         let ends = text.match_indices('\n').map(|(end, _)| end + 1);
         Self {
@@ -96,21 +96,21 @@ impl<'t> Report<'t> {
         }
     }
 
-    /// The text is no TOML here.
+    /// Adds a place where the text is not TOML.
     pub(super) fn syntax_error(&mut self, at: Range<usize>, message: impl fmt::Display) {
         self.broken_lines.insert(self.line(&at));
         self.errors.push((at.start, message.to_string()));
     }
 
-    /// Something that is TOML is wrong here.
+    /// Adds an error in a value or a key.
     pub(super) fn error(&mut self, at: &Range<usize>, message: impl fmt::Display) {
         if !self.broken_lines.contains(&self.line(at)) {
             self.errors.push((at.start, message.to_string()));
         }
     }
 
-    /// Something is missing or refers to nothing. Not told of a text that is no TOML: what is missed
-    /// may be in what could not be read.
+    /// Adds the place where something is missing or refers to nothing. Ignored where the text is not TOML:
+    /// the missing part may be in the lines that could not be parsed.
     pub(super) fn missing(&mut self, at: &Range<usize>, message: impl fmt::Display) {
         if self.broken_lines.is_empty() {
             self.errors.push((at.start, message.to_string()));
@@ -131,8 +131,8 @@ impl<'t> Report<'t> {
         (line, before.count() + 1)
     }
 
-    /// What was read, if there are no errors. What could not be read has its error.
-    pub(super) fn finish<T>(mut self, origin: &str, value: Option<T>) -> Result<T, Diagnostics> {
+    /// The value, if there are no errors.
+    pub(super) fn finish<T>(mut self, source: &str, value: Option<T>) -> Result<T, ParseError> {
         if let Some(value) = value
             && self.errors.is_empty()
         {
@@ -141,11 +141,11 @@ impl<'t> Report<'t> {
         self.errors.sort_by_key(|(offset, _)| *offset);
         self.errors.dedup();
         let omitted = self.errors.len().saturating_sub(CONFIG_ERRORS);
-        let told = self.errors.iter().take(CONFIG_ERRORS).map(|(offset, message)| {
+        let errors = self.errors.iter().take(CONFIG_ERRORS).map(|(offset, message)| {
             let (line, column) = self.position(*offset);
             Diagnostic { line, column, message: message.chars().take(MESSAGE_CHARS).collect() }
         });
-        Err(Diagnostics { origin: origin.to_owned(), errors: told.collect(), omitted })
+        Err(ParseError { source: source.to_owned(), errors: errors.collect(), omitted })
     }
 }
 
@@ -156,33 +156,33 @@ mod tests {
     #[test]
     fn places_count_from_one_in_characters() {
         let text = "ab\näöx\n";
-        let report = Report::new(text);
+        let diagnostics = Diagnostics::new(text);
         for (offset, place) in
             [(0, (1, 1)), (2, (1, 3)), (3, (2, 1)), (6, (2, 2)), (7, (2, 3)), (9, (3, 1)), (99, (3, 1))]
         {
-            assert_eq!(report.position(offset), place, "{offset}");
+            assert_eq!(diagnostics.position(offset), place, "{offset}");
         }
-        assert_eq!(Report::new("").position(0), (1, 1));
+        assert_eq!(Diagnostics::new("").position(0), (1, 1));
     }
 
     #[test]
     fn errors_are_told_in_the_order_of_their_places() {
-        let mut report = Report::new("a\nb\nc");
-        report.error(&(4..5), "second");
-        report.error(&(0..1), "fir\x1bst");
-        let errors = report.finish("f.toml", Some(())).unwrap_err();
+        let mut diagnostics = Diagnostics::new("a\nb\nc");
+        diagnostics.error(&(4..5), "second");
+        diagnostics.error(&(0..1), "fir\x1bst");
+        let errors = diagnostics.finish("f.toml", Some(())).unwrap_err();
         assert_eq!(errors.to_string(), "f.toml:1:1: fir?st\nf.toml:3:1: second");
         assert_eq!((errors.errors().len(), errors.omitted()), (2, 0));
         assert_eq!((errors.first().to_string().as_str(), errors.after_first()), ("f.toml:1:1: fir?st", 1));
     }
 
     #[test]
-    fn as_many_errors_are_told_as_the_limit_says() {
+    fn errors_are_reported_up_to_the_limit() {
         let text = "x".repeat(CONFIG_ERRORS + 2);
         let report_of = |errors: usize| {
-            let mut report = Report::new(&text);
-            (0..errors).for_each(|n| report.error(&(n..n), "bad"));
-            report.finish("f", Some(())).unwrap_err()
+            let mut diagnostics = Diagnostics::new(&text);
+            (0..errors).for_each(|n| diagnostics.error(&(n..n), "bad"));
+            diagnostics.finish("f", Some(())).unwrap_err()
         };
         let met = report_of(CONFIG_ERRORS);
         assert_eq!((met.errors().len(), met.omitted()), (CONFIG_ERRORS, 0));
@@ -193,18 +193,18 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_from_a_broken_line_is_not_told() {
-        let mut report = Report::new("a = \nb = 1\n");
-        report.syntax_error(4..5, "no value");
-        report.error(&(0..1), "expected a string");
-        report.error(&(5..6), "unknown");
-        report.missing(&(0..1), "missing");
-        let errors = report.finish("f", Some(())).unwrap_err();
+    fn consequences_of_a_broken_line_are_not_reported() {
+        let mut diagnostics = Diagnostics::new("a = \nb = 1\n");
+        diagnostics.syntax_error(4..5, "no value");
+        diagnostics.error(&(0..1), "expected a string");
+        diagnostics.error(&(5..6), "unknown");
+        diagnostics.missing(&(0..1), "missing");
+        let errors = diagnostics.finish("f", Some(())).unwrap_err();
         assert_eq!(errors.to_string(), "f:1:5: no value\nf:2:1: unknown");
     }
 
     #[test]
-    fn without_errors_all_is_well() {
-        assert_eq!(Report::new("x").finish("f", Some(())), Ok(()));
+    fn without_errors_the_value_is_returned() {
+        assert_eq!(Diagnostics::new("x").finish("f", Some(())), Ok(()));
     }
 }

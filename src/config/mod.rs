@@ -1,20 +1,22 @@
-//! The device file: one TOML text in, a [`Config`] or everything that is wrong with it out.
+//! The configuration file: one TOML text in, a [`Config`] or all of its errors out.
 //!
-//! Its keys, defaults and ranges are told in `docs/device-file.md`. Reading allocates, and happens
-//! before the server starts; what comes out is bounded like everything else.
+//! [`schema`] lists its keys with types, defaults and ranges. Parsing allocates, and happens before the
+//! server starts; the resulting [`Config`] is of a fixed size.
 
 mod accounts;
 mod board;
 mod diagnostics;
-mod in_force;
+pub mod key;
 mod network;
+mod origin;
+pub mod schema;
 mod section;
 mod services;
 mod settings;
+mod value;
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::fmt;
 
 use heapless::{String, Vec};
 use toml::de::DeTable;
@@ -24,30 +26,42 @@ use crate::log::Level;
 use crate::service::ServiceTable;
 use crate::session::{Tokens, Users};
 
-/// What reading a device file takes at worst, until it is read: the reader holds every sign and line
-/// end of it, measured as up to 86 bytes for a byte of a file that is right (x86-64).
+crate::limits::limits! {
+    /// Name of a network interface: the kernel's IFNAMSIZ without its NUL.
+    INTERFACE_NAME_BYTES: usize = 15, exceeded "configuration error",
+        tests ["each_limit_is_met_and_not_passed"];
+    /// Error text of a configuration file that is not in force.
+    COMPLAINT_BYTES: usize = 512, exceeded "cut",
+        tests ["text_is_one_line_up_to_its_limit", "message_is_cut_at_its_limit_and_keeps_its_end"];
+    /// Text of what failed before the server was started.
+    NOTICE_BYTES: usize = 256, exceeded "cut",
+        tests ["notice_is_as_long_as_its_limit_and_no_longer", "notice_is_cut_at_its_limit"];
+}
+
+/// Heap that parsing the largest configuration file uses at most: the parser holds every token,
+/// measured as up to 86 bytes for a byte of a correct file (x86-64).
 pub const READ_BYTES: usize = 96 * CONFIG_BYTES;
 
 pub use accounts::{parse_user, user_text};
 pub use board::BoardCommands;
-pub use diagnostics::{Diagnostic, Diagnostics};
-pub use in_force::{Complaint, InForce, one_line};
+pub use diagnostics::{Diagnostic, ParseError};
 pub use network::{Address, InterfaceName, Network};
+pub use origin::{ConfigError, ConfigOrigin, one_line};
 
-use diagnostics::Report;
-use section::Section;
+use diagnostics::Diagnostics;
+use section::Document;
 
-/// Path of a file, absolute or relative to the state folder.
+/// Path of a file, absolute or relative to the state directory.
 pub type FilePath = String<FILE_PATH_BYTES>;
 
-/// Everything that the device file says, or leaves to its defaults.
+/// Values of all keys, set or defaulted.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `[board]`.
     pub board: BoardCommands,
     /// `[listen]`.
     pub listen: Listen,
-    /// `[state] dir`; empty: the place depends on who runs the server.
+    /// `[state] dir`; empty: the default depends on the user that runs the server.
     pub state_dir: FilePath,
     /// `[limits] slots`: connections served at once, at most the board's.
     pub slots: usize,
@@ -71,29 +85,29 @@ pub struct Config {
     pub services: ServiceTable,
 }
 
-/// The files that the log is kept in.
+/// Files that keep the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogFiles {
     /// `[log] file`: the newest; the others are `FILE.1`, `FILE.2` and so on. Empty: none are written.
     pub file: FilePath,
-    /// `[log] file_bytes`: most bytes of each.
+    /// `[log] file_bytes`: most bytes of one file.
     pub bytes: usize,
-    /// `[log] files`: how many there are at most.
+    /// `[log] files`: most files.
     pub count: usize,
 }
 
-/// Where the server listens, and how.
+/// `[listen]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listen {
-    /// Address and port; port 0 takes a free one.
+    /// Address and port; with port 0 the system chooses a free one.
     pub address: SocketAddr,
-    /// Whether connections are encrypted.
+    /// Encryption.
     pub tls: Tls,
     /// Origins beside the server's own from which a page may open the socket.
     pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
 }
 
-/// Whether connections are encrypted.
+/// Encryption of connections.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "there is one, made at start")]
 pub enum Tls {
@@ -105,47 +119,45 @@ pub enum Tls {
         certificate: FilePath,
         /// Private key, PEM.
         key: FilePath,
-        /// Whether the owner named files of its own. Those must be there; the default ones are made
-        /// when they are not.
+        /// True where the file sets `certificate` and `key`. Such files must exist; those of the default
+        /// names are created where they are missing.
         own: bool,
-        /// PEM of the authority whose certificate clients must show.
+        /// PEM file of the authority whose certificate clients must show.
         client_ca: Option<FilePath>,
     },
 }
 
-/// Reads a device file. `origin` is what its errors call it, `program` the path of this binary, which
-/// the built-in service runs.
+/// Parses a configuration file. Errors name it `source`; `program` is the path of this binary, which the
+/// built-in service runs.
 ///
 /// # Errors
 /// All errors of the text, in the order of their places.
-pub fn parse(text: &str, origin: &str, program: &str) -> Result<Config, Diagnostics> {
-    let mut report = Report::new(text);
-    let config = build(text, program, &mut report);
-    report.finish(origin, Some(config))
+pub fn parse(text: &str, source: &str, program: &str) -> Result<Config, ParseError> {
+    let mut diagnostics = Diagnostics::new(text);
+    let config = build(text, program, &mut diagnostics);
+    diagnostics.finish(source, Some(config))
 }
 
-/// The configuration of the board's own device file, which is in the program. It is right, or its
-/// board does not pass its tests; what would be wrong with it counts as not said.
-pub fn of_the_board(program: &str) -> Config {
-    build(BOARD_FILE, program, &mut Report::new(BOARD_FILE))
+/// The built-in default. The tests of its board parse it; an error in it would leave its key at the
+/// default.
+pub fn built_in(program: &str) -> Config {
+    build(BOARD_FILE, program, &mut Diagnostics::new(BOARD_FILE))
 }
 
-fn build(text: &str, program: &str, report: &mut Report<'_>) -> Config {
-    let known =
-        ["board", "limits", "listen", "log", "network", "service", "session", "state", "token", "user"];
-    let document = read(text, report);
-    let root = Section::root(&document, &known, report);
+fn build(text: &str, program: &str, diagnostics: &mut Diagnostics<'_>) -> Config {
+    let values = parse_toml(text, diagnostics);
+    let document = Document::new(values.get_ref(), &schema::TABLES, diagnostics);
 
-    let board = board::commands(&root, report);
-    let listen = settings::listen(&root, report);
-    let state_dir = settings::state_dir(&root, report);
-    let slots = settings::slots(&root, report);
-    let (log_level, log_files) = settings::log(&root, report);
-    let network = network::network(&root, report);
-    let session = settings::session(&root, report);
-    let services = services::read(&root, program, report);
-    let users = accounts::users(&root, &services.names(), report);
-    let tokens = accounts::tokens(&root, &users, report);
+    let board = board::commands(&document, diagnostics);
+    let listen = settings::listen(&document, diagnostics);
+    let state_dir = settings::state_dir(&document, diagnostics);
+    let slots = settings::slots(&document, diagnostics);
+    let (log_level, log_files) = settings::log(&document, diagnostics);
+    let network = network::network(&document, diagnostics);
+    let session = settings::session(&document, diagnostics);
+    let services = services::read(&document, program, diagnostics);
+    let users = accounts::users(&document, &services.names(), diagnostics);
+    let tokens = accounts::tokens(&document, &users, diagnostics);
 
     Config {
         board,
@@ -158,27 +170,27 @@ fn build(text: &str, program: &str, report: &mut Report<'_>) -> Config {
         idle_timeout: session.idle_timeout,
         lockout_attempts: session.lockout_attempts,
         lockout_time: session.lockout_time,
-        users,
+        users: users.table,
         tokens,
         services: services.table,
     }
 }
 
-/// What of the text is TOML.
-fn read<'t>(text: &'t str, report: &mut Report<'_>) -> toml::Spanned<DeTable<'t>> {
+/// The parts of the text that are TOML.
+fn parse_toml<'t>(text: &'t str, diagnostics: &mut Diagnostics<'_>) -> toml::Spanned<DeTable<'t>> {
     if text.len() > CONFIG_BYTES {
-        report.syntax_error(0..0, format_args!("the file is larger than {CONFIG_BYTES} bytes"));
+        diagnostics.syntax_error(0..0, format_args!("the file is larger than {CONFIG_BYTES} bytes"));
         return DeTable::parse_recoverable("").0;
     }
-    let (document, errors) = DeTable::parse_recoverable(text);
+    let (values, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        report.syntax_error(error.span().unwrap_or(0..0), error.message());
+        diagnostics.syntax_error(error.span().unwrap_or(0..0), error.message());
     }
-    document
+    values
 }
 
 /// `'a', 'b' or 'c'`, for messages.
-fn alternatives(names: &[&str]) -> impl fmt::Display {
+fn alternatives(names: &[&str]) -> std::string::String {
     names.iter().enumerate().fold(std::string::String::new(), |list, (n, name)| {
         let joint = match n {
             0 => "",

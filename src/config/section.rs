@@ -1,214 +1,279 @@
-//! One table of the device file: its values by key, each wrong one reported.
-
-use std::ops::{Range, RangeInclusive};
+//! Tables of the configuration file, read by the rows of the schema.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::Report;
-use crate::suggest::nearest;
+use super::diagnostics::Diagnostics;
+use super::key::{Default, Key, Kind, Table};
+use super::value::{
+    Span, Text, default_string, integer, report_type, report_unexpected, report_unknown, string, type_of,
+};
+use crate::limits;
 
-/// Some bytes of the device file.
-pub(super) type Place = Range<usize>;
+/// Place of a value that the file does not set.
+const DEFAULTED: Span = 0..0;
 
-/// A table of the device file whose keys are known.
+/// The file as a whole.
 #[derive(Debug)]
-pub(super) struct Section<'t, 'i> {
-    /// As people write it: `[listen]`.
-    name: &'static str,
-    /// None: it is not in the file.
-    table: Option<&'t DeTable<'i>>,
-    at: Place,
+pub(super) struct Document<'t, 'i> {
+    values: &'t DeTable<'i>,
 }
 
-impl<'t, 'i> Section<'t, 'i> {
-    /// The table of this value. Reports what is no table, and the keys that are not among `known`.
-    pub(super) fn of(
-        name: &'static str,
-        value: &'t Spanned<DeValue<'i>>,
-        known: &[&str],
-        report: &mut Report<'_>,
-    ) -> Option<Self> {
-        let Some(table) = value.get_ref().as_table() else {
-            report.error(&value.span(), format!("expected {name}, found {}", kind(value.get_ref())));
-            return None;
-        };
-        let section = Self { name, table: Some(table), at: value.span() };
-        section.report_unknown(known, report);
-        Some(section)
+impl<'t, 'i> Document<'t, 'i> {
+    /// The document `values`. Reports tables that are not among `known`.
+    pub(super) fn new(values: &'t DeTable<'i>, known: &[&Table], diagnostics: &mut Diagnostics<'_>) -> Self {
+        for name in values.keys() {
+            if !known.iter().any(|table| table.name == name.get_ref().as_ref()) {
+                let names = known.iter().map(|table| table.name);
+                report_unknown(name.get_ref(), "", &name.span(), names, diagnostics);
+            }
+        }
+        Self { values }
     }
 
-    /// The document itself.
-    pub(super) fn root(table: &'t Spanned<DeTable<'i>>, known: &[&str], report: &mut Report<'_>) -> Self {
-        let section = Self { name: "", table: Some(table.get_ref()), at: 0..0 };
-        section.report_unknown(known, report);
-        section
+    /// Returns whether the file has this table.
+    pub(super) fn has(&self, table: &Table) -> bool {
+        self.values.contains_key(table.name)
     }
 
-    /// The table under `key`; an empty one when there is none.
+    /// The table of this schema; one without values where the file has none.
     pub(super) fn section(
         &self,
-        key: &str,
-        name: &'static str,
-        known: &[&str],
-        report: &mut Report<'_>,
-    ) -> Self {
-        self.value(key).and_then(|value| Self::of(name, value, known, report)).unwrap_or(Self {
-            name,
-            table: None,
-            at: 0..0,
-        })
-    }
-
-    fn report_unknown(&self, known: &[&str], report: &mut Report<'_>) {
-        for (word, place, _) in self.entries() {
-            if known.contains(&word) {
-                continue;
-            }
-            let section = if self.name.is_empty() { String::new() } else { format!(" in {}", self.name) };
-            let hint = match nearest(word, known.iter().copied()) {
-                Some(meant) => format!("; did you mean '{meant}'?"),
-                None => String::new(),
-            };
-            report.error(&place, format!("unknown key '{word}'{section}{hint}"));
-        }
-    }
-
-    /// Where the table is.
-    pub(super) fn at(&self) -> &Place {
-        &self.at
-    }
-
-    /// Its keys with their places.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'t str, Place, &'t Spanned<DeValue<'i>>)> {
-        self.table
-            .into_iter()
-            .flat_map(|table| table.iter())
-            .map(|(key, value)| (key.get_ref().as_ref(), key.span(), value))
-    }
-
-    /// The value of a key as it is.
-    pub(super) fn value(&self, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
-        self.table?.get(key)
-    }
-
-    /// A text.
-    pub(super) fn text(&self, key: &str, report: &mut Report<'_>) -> Option<(&'t str, Place)> {
-        text(self.value(key)?, key, report)
-    }
-
-    /// A text that must be there.
-    pub(super) fn needed_text(&self, key: &str, report: &mut Report<'_>) -> Option<(&'t str, Place)> {
-        if self.value(key).is_none() {
-            report.missing(&self.at, format!("{} has no {key}", self.name));
-        }
-        self.text(key, report)
-    }
-
-    /// true or false.
-    pub(super) fn boolean(&self, key: &str, report: &mut Report<'_>) -> Option<bool> {
-        let value = self.value(key)?;
-        let boolean = value.get_ref().as_bool();
-        if boolean.is_none() {
-            report_kind(key, "true or false", value, report);
-        }
-        boolean
-    }
-
-    /// A whole number of this range.
-    pub(super) fn integer(
-        &self,
-        key: &str,
-        range: RangeInclusive<u64>,
-        report: &mut Report<'_>,
-    ) -> Option<(u64, Place)> {
-        let value = self.value(key)?;
-        let Some(integer) = value.get_ref().as_integer() else {
-            report_kind(key, "a whole number", value, report);
-            return None;
-        };
-        let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
-        let number = number.filter(|number| range.contains(number));
-        if number.is_none() {
-            let (low, high) = (range.start(), range.end());
-            report.error(&value.span(), format!("{key} = {integer}: must be {low} to {high}"));
-        }
-        number.map(|number| (number, value.span()))
-    }
-
-    /// A list of texts; the ones that are none are reported and left out.
-    pub(super) fn texts(&self, key: &str, report: &mut Report<'_>) -> Option<Vec<(&'t str, Place)>> {
-        let value = self.value(key)?;
-        texts(value, key, report)
+        table: &'static Table,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> Section<'t, 'i> {
+        let section = self.values.get(table.name).and_then(|value| Section::new(table, value, diagnostics));
+        section.unwrap_or(Section { table, values: None, span: DEFAULTED })
     }
 
     /// The tables under `[[name]]`.
-    pub(super) fn tables(&self, key: &str, report: &mut Report<'_>) -> &'t [Spanned<DeValue<'i>>] {
-        let Some(value) = self.value(key) else {
-            return &[];
-        };
-        match value.get_ref() {
-            DeValue::Array(array) => array,
-            other => {
-                report.error(&value.span(), format!("expected [[{key}]], found {}", kind(other)));
-                &[]
+    pub(super) fn sections(
+        &self,
+        table: &'static Table,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> Vec<Section<'t, 'i>> {
+        match self.values.get(table.name).map(|value| (value.get_ref(), value.span())) {
+            Some((DeValue::Array(values), _)) => {
+                values.iter().filter_map(|value| Section::new(table, value, diagnostics)).collect()
             }
+            Some((other, span)) => {
+                diagnostics.error(&span, format_args!("expected {}, found {}", table.header, type_of(other)));
+                Vec::new()
+            }
+            None => Vec::new(),
         }
     }
 }
 
-/// A text that has its limit.
-pub(super) fn bounded<const N: usize>(
-    key: &str,
-    (text, at): &(&str, Place),
-    report: &mut Report<'_>,
-) -> Option<heapless::String<N>> {
-    let bounded = heapless::String::try_from(*text).ok();
-    if bounded.is_none() {
-        report.error(at, format!("{key}: longer than {N} bytes"));
+/// One table of the file.
+#[derive(Debug)]
+pub(super) struct Section<'t, 'i> {
+    table: &'static Table,
+    /// None: the file does not have it.
+    values: Option<&'t DeTable<'i>>,
+    span: Span,
+}
+
+impl<'t, 'i> Section<'t, 'i> {
+    /// The table `value`. Reports a value that is not a table, and keys without a row.
+    fn new(
+        table: &'static Table,
+        value: &'t Spanned<DeValue<'i>>,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> Option<Self> {
+        let Some(values) = value.get_ref().as_table() else {
+            let found = type_of(value.get_ref());
+            diagnostics.error(&value.span(), format_args!("expected {}, found {found}", table.header));
+            return None;
+        };
+        for name in values.keys() {
+            let (text, span) = (name.get_ref().as_ref(), name.span());
+            if table.key(text).is_some() {
+                continue;
+            }
+            match table.fixed.iter().find(|(fixed, _)| *fixed == text) {
+                Some((_, value)) => diagnostics.error(
+                    &span,
+                    format_args!("{text} is fixed at build time: {value} on board '{}'", limits::BOARD),
+                ),
+                None => {
+                    let place = format!(" in {}", table.header);
+                    let known = table.keys.iter().map(|key| key.name);
+                    report_unknown(text, &place, &span, known, diagnostics);
+                }
+            }
+        }
+        Some(Self { table, values: Some(values), span: value.span() })
     }
-    bounded
-}
 
-/// The text of a value, which is that of `key`.
-pub(super) fn text<'t>(
-    value: &'t Spanned<DeValue<'_>>,
-    key: &str,
-    report: &mut Report<'_>,
-) -> Option<(&'t str, Place)> {
-    let text = value.get_ref().as_str();
-    if text.is_none() {
-        report_kind(key, "a text in quotes", value, report);
+    /// Place of the table.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
     }
-    text.map(|text| (text, value.span()))
-}
 
-/// The texts of a list, which is that of `key`.
-pub(super) fn texts<'t>(
-    value: &'t Spanned<DeValue<'_>>,
-    key: &str,
-    report: &mut Report<'_>,
-) -> Option<Vec<(&'t str, Place)>> {
-    let Some(array) = value.get_ref().as_array() else {
-        report_kind(key, "a list of texts in brackets", value, report);
-        return None;
-    };
-    Some(array.iter().filter_map(|entry| text(entry, key, report)).collect())
-}
+    /// The row of `name`.
+    fn key(&self, name: &str) -> &'static Key {
+        // Every name that the code reads is read for every file, so that a wrong one fails each test.
+        self.table.key(name).unwrap_or_else(|| unreachable!("{} has no row {name}", self.table.header))
+    }
 
-/// Reports that the value of `key` is of another kind than `expected`.
-pub(super) fn report_kind(key: &str, expected: &str, value: &Spanned<DeValue<'_>>, report: &mut Report<'_>) {
-    report.error(&value.span(), format!("{key}: expected {expected}, found {}", kind(value.get_ref())));
-}
+    /// The row of `name` and its value in the file. Reports a required value that is missing.
+    pub(super) fn value(
+        &self,
+        name: &str,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> (&'static Key, Option<&'t Spanned<DeValue<'i>>>) {
+        let key = self.key(name);
+        let value = self.values.and_then(|values| values.get(name));
+        if value.is_none() && matches!(key.default, Default::Required) {
+            diagnostics.missing(&self.span, format_args!("{} has no {name}", self.table.header));
+        }
+        (key, value)
+    }
 
-fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
+    /// A string of the file, whatever its form.
+    pub(super) fn written(&self, name: &str) -> Option<Text<'t>> {
+        let value = self.values?.get(name)?;
+        value.get_ref().as_str().map(|text| (text, value.span()))
+    }
+
+    /// Place of a string that is set to another one than the default.
+    pub(super) fn changed(&self, name: &str) -> Option<Span> {
+        let (text, span) = self.written(name)?;
+        (default_string(self.key(name)) != Some(text)).then_some(span)
+    }
+
+    /// Returns whether a value is set that `convert` does not accept.
+    pub(super) fn is_wrong<T>(&self, name: &str, convert: impl Fn(&str) -> Option<T>) -> bool {
+        let is_set = self.values.is_some_and(|values| values.contains_key(name));
+        is_set && self.written(name).and_then(|(text, _)| convert(text)).is_none()
+    }
+
+    /// `true` or `false`; the default where the value is missing or wrong.
+    pub(super) fn boolean(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> bool {
+        let (key, value) = self.value(name, diagnostics);
+        let given = value.and_then(|value| {
+            let boolean = value.get_ref().as_bool();
+            if boolean.is_none() {
+                report_type(name, "true or false", value, diagnostics);
+            }
+            boolean
+        });
+        given.unwrap_or(matches!(key.default.value(), Default::Boolean(true)))
+    }
+
+    /// A whole number in the range of its row; the default where the value is missing or wrong.
+    pub(super) fn integer<T: TryFrom<u64>>(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> T {
+        let (key, value) = self.value(name, diagnostics);
+        let given =
+            value.and_then(|value| integer(key, value, diagnostics)).and_then(|n| T::try_from(n).ok());
+        let default = || match key.default.value() {
+            Default::Integer(default) => T::try_from(*default).ok(),
+            _ => None,
+        };
+        given.or_else(default).unwrap_or_else(|| unreachable!("{name} has no default of its type"))
+    }
+
+    /// A string in the form of its row; the default where it is missing. None: there is no default, or
+    /// the value is wrong.
+    pub(super) fn string(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> Option<Text<'t>> {
+        let (key, value) = self.value(name, diagnostics);
+        match value {
+            Some(value) => string(key, value, diagnostics),
+            None => default_string(key).map(|default| (default, DEFAULTED)),
+        }
+    }
+
+    /// A string as the type of its use, whose size is the limit of its row. Empty: it is not set and has
+    /// no default, or is wrong.
+    pub(super) fn bounded<const N: usize>(
+        &self,
+        name: &str,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> heapless::String<N> {
+        self.bounded_if_set(name, diagnostics).unwrap_or_default()
+    }
+
+    /// The same for a key without a default. None as for [`string`](Self::string).
+    pub(super) fn bounded_if_set<const N: usize>(
+        &self,
+        name: &str,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> Option<heapless::String<N>> {
+        let form = self.key(name).kind.form();
+        debug_assert!(form.is_some_and(|form| form.bytes.value == N as u64), "{name}: limit of its row");
+        self.string(name, diagnostics).and_then(|(text, _)| heapless::String::try_from(text).ok())
+    }
+
+    /// A string converted by `convert`, which returns None for a wrong one. The default where the value is
+    /// missing or wrong.
+    pub(super) fn parsed<T>(
+        &self,
+        name: &str,
+        convert: impl Fn(&str) -> Option<T>,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> T {
+        self.parsed_if_set(name, &convert, diagnostics)
+            .map(|(value, _)| value)
+            .or_else(|| default_string(self.key(name)).and_then(convert))
+            .unwrap_or_else(|| unreachable!("{name} has no default of its type"))
+    }
+
+    /// The same for a key that is set, with its place.
+    pub(super) fn parsed_if_set<T>(
+        &self,
+        name: &str,
+        convert: impl Fn(&str) -> Option<T>,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> Option<(T, Span)> {
+        let (key, value) = self.value(name, diagnostics);
+        let text = string(key, value?, diagnostics)?;
+        let converted = convert(text.0);
+        if converted.is_none() {
+            report_unexpected(key, &text, diagnostics);
+        }
+        converted.map(|converted| (converted, text.1))
+    }
+
+    /// The strings of a list; wrong ones are reported and left out.
+    pub(super) fn strings(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> Vec<Text<'t>> {
+        let (key, value) = self.value(name, diagnostics);
+        let Some(value) = value else {
+            return Vec::new();
+        };
+        let Some(entries) = value.get_ref().as_array() else {
+            report_type(name, "a list of strings in brackets", value, diagnostics);
+            return Vec::new();
+        };
+        entries.iter().filter_map(|entry| string(key, entry, diagnostics)).collect()
+    }
+
+    /// These strings of a list, each converted by `convert`, which returns None for a wrong one.
+    pub(super) fn list<T, const N: usize>(
+        &self,
+        name: &str,
+        texts: &[Text<'_>],
+        convert: impl Fn(&str) -> Option<T>,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> heapless::Vec<T, N> {
+        let mut list = heapless::Vec::new();
+        for text in texts {
+            match convert(text.0) {
+                Some(entry) => {
+                    if list.push(entry).is_err() {
+                        self.report_full(name, &text.1, diagnostics);
+                    }
+                }
+                None => report_unexpected(self.key(name), text, diagnostics),
+            }
+        }
+        list
+    }
+
+    /// Reports that a list has more entries than its row allows.
+    pub(super) fn report_full(&self, name: &str, span: &Span, diagnostics: &mut Diagnostics<'_>) {
+        if let Kind::List { most, .. } = &self.key(name).kind {
+            diagnostics.error(span, format_args!("{name}: more than {}", most.value));
+        }
     }
 }

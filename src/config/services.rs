@@ -1,43 +1,43 @@
-//! `[[service]]` of the device file.
+//! `[[service]]`.
 
 use core::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::accounts::unknown;
-use super::alternatives;
-use super::diagnostics::Report;
-use super::section::{Place, Section, bounded, report_kind, text, texts};
+use super::accounts::not_found;
+use super::diagnostics::Diagnostics;
+use super::section::{Document, Section};
+use super::value::{Span, Text, any_string, report_type};
+use super::{alternatives, schema};
 use crate::limits;
 use crate::service::{
-    Arguments, Name, NamedCommand, RestartPolicy, ServiceTable, Signal, Spec, TableError, What,
+    Arguments, Name, NamedCommand, RestartPolicy, ServiceTable, Signal, Spec, TableError, Variables, What,
     is_service_name,
 };
 
-/// The service that is there when the device file names none of this name.
+/// Name of the built-in service.
 const BUILT_IN: &str = "hello";
-const POLICIES: [RestartPolicy; 3] = [RestartPolicy::Never, RestartPolicy::OnFailure, RestartPolicy::Always];
 
-/// All services of a device file.
+/// Services of a file.
 pub(super) struct Services<'t> {
     pub(super) table: ServiceTable,
-    /// Those of the file, also where something is wrong with one.
-    mentions: Vec<Mention<'t>>,
-    /// How many of those have a name that none before has.
-    distinct: usize,
+    /// Every `[[service]]` with a name, including those with errors.
+    entries: Vec<ServiceEntry<'t>>,
+    /// Number of different names among them.
+    unique: usize,
 }
 
-/// A service of the file by its name, and those it waits for.
-struct Mention<'t> {
-    name: (&'t str, Place),
-    after: Vec<(&'t str, Place)>,
+/// Name of a `[[service]]`, and of those that it waits for.
+struct ServiceEntry<'t> {
+    name: Text<'t>,
+    after: Vec<Text<'t>>,
 }
 
 impl<'t> Services<'t> {
-    /// The names of all services, the built-in one among them.
+    /// Names of all services, including the built-in one.
     pub(super) fn names(&self) -> Vec<&'t str> {
-        let mut names: Vec<_> = self.mentions.iter().map(|mention| mention.name.0).collect();
+        let mut names: Vec<_> = self.entries.iter().map(|entry| entry.name.0).collect();
         if !names.contains(&BUILT_IN) && self.table.find(BUILT_IN).is_some() {
             names.push(BUILT_IN);
         }
@@ -45,151 +45,100 @@ impl<'t> Services<'t> {
     }
 }
 
-/// Each `[[service]]`, and the built-in one where there is room for it.
-pub(super) fn read<'t>(root: &Section<'t, '_>, program: &str, report: &mut Report<'_>) -> Services<'t> {
-    let mut services = Services { table: ServiceTable::new(), mentions: Vec::new(), distinct: 0 };
-    for value in root.tables("service", report) {
-        add(&mut services, value, report);
+/// Each `[[service]]`, and the built-in one if the table has room for it.
+pub(super) fn read<'t>(
+    document: &Document<'t, '_>,
+    program: &str,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Services<'t> {
+    let mut services = Services { table: ServiceTable::new(), entries: Vec::new(), unique: 0 };
+    for section in document.sections(&schema::SERVICE, diagnostics) {
+        add(&mut services, &section, diagnostics);
     }
     if !services.names().contains(&BUILT_IN)
         && let Ok(hello) = Spec::new(BUILT_IN, &[program, BUILT_IN])
     {
-        // A table without room for it does without.
+        // A full table has no built-in service.
         let _ = services.table.push(hello);
     }
-    check_order(&services, report);
+    check_order(&services, diagnostics);
     services
 }
 
-fn add<'t>(services: &mut Services<'t>, value: &'t Spanned<DeValue<'_>>, report: &mut Report<'_>) {
-    let known = [
-        "after",
-        "autostart",
-        "command",
-        "commands",
-        "cwd",
-        "env",
-        "name",
-        "restart",
-        "stop_signal",
-        "stop_timeout_s",
-        "user",
-        "webgui",
-    ];
-    let Some(section) = Section::of("[[service]]", value, &known, report) else {
+fn add<'t>(services: &mut Services<'t>, section: &Section<'t, '_>, diagnostics: &mut Diagnostics<'_>) {
+    let after = section.strings("after", diagnostics);
+    let spec = spec(section, &after, diagnostics);
+    let Some(name) = section.written("name") else {
         return;
     };
-    let name = section.needed_text("name", report);
-    let after = section.texts("after", report).unwrap_or_default();
-    let spec = spec(&section, &after, report);
-    let Some(name) = name else {
-        return;
-    };
-    let first = services.mentions.iter().find(|mention| mention.name.0 == name.0);
-    let duplicate_of = first.map(|first| report.line(&first.name.1));
-    services.mentions.push(Mention { name: name.clone(), after });
-    if let Some(line) = duplicate_of {
-        report.error(&name.1, format_args!("service '{}' is there already, in line {line}", name.0));
+    let first = services.entries.iter().find(|entry| entry.name.0 == name.0);
+    let first_line = first.map(|first| diagnostics.line(&first.name.1));
+    services.entries.push(ServiceEntry { name: name.clone(), after });
+    if let Some(line) = first_line {
+        diagnostics.error(&name.1, format_args!("duplicate service '{}', first in line {line}", name.0));
         return;
     }
-    services.distinct += 1;
-    if !is_service_name(name.0) {
-        report.error(&name.1, format_args!("name '{}': {}", name.0, TableError::BadName));
-        return;
-    }
-    let bounded_name = bounded("name", &name, report);
-    if services.distinct > limits::SERVICES {
-        report.error(section.at(), TableError::Full);
-    } else if let (Some(mut spec), Some(bounded_name)) = (spec, bounded_name) {
-        spec.name = bounded_name;
-        if let Err(error) = services.table.push(spec) {
-            report.error(section.at(), error);
-        }
+    services.unique += 1;
+    if services.unique > limits::SERVICES {
+        diagnostics.error(section.span(), TableError::Full);
+    } else if let Some(spec) = spec
+        && let Err(error) = services.table.push(spec)
+    {
+        diagnostics.error(section.span(), error);
     }
 }
 
-/// A service but for its name; None when it has no program.
-fn spec(section: &Section<'_, '_>, after: &[(&str, Place)], report: &mut Report<'_>) -> Option<Spec> {
-    let mut spec = Spec { stop_timeout: limits::STOP_TIMEOUT, ..Spec::default() };
-    let argv = match section.value("command") {
-        Some(value) => arguments("command", value, report),
-        None => {
-            report.missing(section.at(), "[[service]] has no command");
-            None
-        }
+/// A service; None when it has no name or no program.
+fn spec(section: &Section<'_, '_>, after: &[Text<'_>], diagnostics: &mut Diagnostics<'_>) -> Option<Spec> {
+    let name = section.bounded_if_set("name", diagnostics);
+    let argv = match section.value("command", diagnostics) {
+        (key, Some(value)) => arguments(key.name, value, diagnostics),
+        _ => None,
     };
-    if let Some(value) = section.value("env") {
-        variables(&mut spec, value, report);
-    }
-    if let Some(cwd) = section.text("cwd", report) {
-        if !cwd.0.starts_with('/') || cwd.0.contains('\0') {
-            report.error(&cwd.1, format_args!("cwd '{}': expected an absolute path", cwd.0));
-        }
-        spec.cwd = bounded("cwd", &cwd, report).unwrap_or_default();
-    }
-    if let Some(user) = section.text("user", report) {
-        spec.user = bounded("user", &user, report).unwrap_or_default();
-    }
-    spec.autostart = section.boolean("autostart", report).unwrap_or(false);
-    if let Some((name, at)) = section.text("restart", report) {
-        match RestartPolicy::from_name(name) {
-            Some(policy) => spec.restart = policy,
-            None => {
-                let names = POLICIES.map(RestartPolicy::name);
-                report.error(&at, format_args!("restart: expected {}, found '{name}'", alternatives(&names)));
-            }
-        }
-    }
-    for other in after {
-        if let Some(name) = bounded("after", other, report)
-            && spec.after.push(name).is_err()
-        {
-            report.error(&other.1, format_args!("after: more than {}", limits::SERVICE_AFTER));
-        }
-    }
-    if let Some((name, at)) = section.text("stop_signal", report)
-        && let Some(signal) = signal("stop_signal", name, &at, Signal::can_end, report)
-    {
-        spec.stop_signal = signal;
-    }
-    let timeout_range = 1..=limits::STOP_TIMEOUT_MAX.as_secs();
-    if let Some((seconds, _)) = section.integer("stop_timeout_s", timeout_range, report) {
-        spec.stop_timeout = Duration::from_secs(seconds);
-    }
-    if let Some(value) = section.value("commands") {
-        commands(&mut spec, value, report);
-    }
-    if let Some(html) = section.text("webgui", report) {
-        spec.webgui = bounded("webgui", &html, report);
-    }
-    spec.argv = argv?;
-    Some(spec)
+    let spec = Spec {
+        name: Name::new(),
+        description: section.bounded_if_set("description", diagnostics),
+        argv: Arguments::new(),
+        env: variables(section, diagnostics),
+        cwd: section.bounded("cwd", diagnostics),
+        user: section.bounded("user", diagnostics),
+        autostart: section.boolean("autostart", diagnostics),
+        restart: section.parsed("restart", RestartPolicy::from_name, diagnostics),
+        after: section.list("after", after, |name| name.try_into().ok(), diagnostics),
+        stop_signal: section.parsed("stop_signal", stop_signal, diagnostics),
+        stop_timeout: Duration::from_secs(section.integer("stop_timeout_s", diagnostics)),
+        commands: commands(section, diagnostics),
+        webgui: section.bounded_if_set("webgui", diagnostics),
+    };
+    Some(Spec { name: name?, argv: argv?, ..spec })
+}
+
+fn stop_signal(name: &str) -> Option<Signal> {
+    Signal::from_name(name).filter(|signal| signal.can_end())
 }
 
 /// A program and its arguments.
 pub(super) fn arguments(
-    key: &str,
+    name: &str,
     value: &Spanned<DeValue<'_>>,
-    report: &mut Report<'_>,
+    diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Arguments> {
-    let texts = texts(value, key, report)?;
+    let Some(entries) = value.get_ref().as_array() else {
+        report_type(name, "a list of strings in brackets", value, diagnostics);
+        return None;
+    };
+    let texts: Vec<_> = entries.iter().filter_map(|entry| any_string(name, entry, diagnostics)).collect();
     if texts.first().is_none_or(|(program, _)| program.is_empty()) {
-        report.error(&value.span(), format_args!("{key}: expected a program and its arguments"));
+        diagnostics.error(&value.span(), format_args!("{name}: expected a program and its arguments"));
         return None;
     }
     let mut arguments = Arguments::new();
-    for (text, at) in texts {
+    for (text, span) in texts {
         if text.contains('\0') {
-            report.error(&at, format_args!("{key}: an argument cannot hold a NUL"));
+            diagnostics.error(&span, format_args!("{name}: an argument cannot contain NUL"));
         } else if arguments.push(text).is_err() {
-            report.error(
-                &at,
-                format_args!(
-                    "{key}: more than {} arguments, or than {} bytes of them together",
-                    limits::SERVICE_ARGUMENTS,
-                    limits::SERVICE_ARGUMENT_BYTES
-                ),
-            );
+            let (most, bytes) = (limits::SERVICE_ARGUMENTS, limits::SERVICE_ARGUMENT_BYTES);
+            diagnostics.error(&span, format_args!("{name}: more than {most} arguments or {bytes} bytes"));
             return None;
         }
     }
@@ -197,140 +146,142 @@ pub(super) fn arguments(
 }
 
 /// `env = { NAME = "value" }`.
-fn variables(spec: &mut Spec, value: &Spanned<DeValue<'_>>, report: &mut Report<'_>) {
-    let Some(table) = value.get_ref().as_table() else {
-        report_kind("env", "{ NAME = \"value\" }", value, report);
-        return;
+fn variables(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Variables {
+    let mut variables = Variables::new();
+    let (key, Some(value)) = section.value("env", diagnostics) else {
+        return variables;
     };
-    for (key, value) in table {
-        let name = key.get_ref().as_ref();
-        let Some((text, at)) = text(value, name, report) else {
+    let Some(table) = value.get_ref().as_table() else {
+        report_type(key.name, "{ NAME = \"value\" }", value, diagnostics);
+        return variables;
+    };
+    for (name, value) in table {
+        let (name, span) = (name.get_ref().as_ref(), name.span());
+        let Some((text, at)) = any_string(name, value, diagnostics) else {
             continue;
         };
         if name.is_empty() || name.contains(['=', '\0']) || text.contains('\0') {
-            report.error(
-                &key.span(),
-                "env: a name is not empty and holds no '=', and neither it nor its value holds a NUL",
+            diagnostics.error(
+                &span,
+                "env: a name cannot be empty or contain '=', and neither it nor its value can contain NUL",
             );
-        } else if spec.env.push(&format!("{name}={text}")).is_err() {
-            report.error(
-                &at,
-                format_args!(
-                    "env: more than {} variables, or than {} bytes of them together",
-                    limits::SERVICE_VARIABLES,
-                    limits::SERVICE_VARIABLE_BYTES
-                ),
-            );
+        } else if variables.push(&format!("{name}={text}")).is_err() {
+            let (most, bytes) = (limits::SERVICE_VARIABLES, limits::SERVICE_VARIABLE_BYTES);
+            diagnostics.error(&at, format_args!("env: more than {most} variables or {bytes} bytes"));
         }
     }
+    variables
 }
 
 /// `commands = { reload = "HUP", version = ["/usr/bin/program", "--version"] }`.
-fn commands(spec: &mut Spec, value: &Spanned<DeValue<'_>>, report: &mut Report<'_>) {
-    let Some(table) = value.get_ref().as_table() else {
-        report_kind("commands", "[service.commands]", value, report);
-        return;
+fn commands(
+    section: &Section<'_, '_>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> heapless::Vec<NamedCommand, { limits::SERVICE_COMMANDS }> {
+    let mut commands = heapless::Vec::new();
+    let (key, Some(value)) = section.value("commands", diagnostics) else {
+        return commands;
     };
-    for (key, value) in table {
-        let name = (key.get_ref().as_ref(), key.span());
-        let what = match value.get_ref() {
-            DeValue::String(text) => signal(name.0, text, &value.span(), |_| true, report).map(What::Signal),
-            DeValue::Array(_) => arguments(name.0, value, report).map(What::Argv),
-            _ => {
-                report_kind(
-                    name.0,
-                    "a signal's name, or a list of a program and its arguments",
-                    value,
-                    report,
-                );
-                None
-            }
-        };
-        if !is_service_name(name.0) {
-            report.error(
-                &name.1,
+    let Some(table) = value.get_ref().as_table() else {
+        report_type(key.name, "[service.commands]", value, diagnostics);
+        return commands;
+    };
+    for (name, value) in table {
+        let (name, span) = (name.get_ref().as_ref(), name.span());
+        let what = command(name, value, diagnostics);
+        if !is_service_name(name) {
+            diagnostics.error(
+                &span,
                 format_args!(
-                    "commands: '{}' is no name; expected letters, digits, '-', '_', '.' and '@'",
-                    name.0
+                    "commands: '{name}' is not a name; expected letters, digits, '-', '_', '.' and '@'"
                 ),
             );
-        } else if let Some(bounded_name) =
-            bounded::<{ limits::SERVICE_NAME_BYTES }>("commands", &name, report)
-            && let Some(what) = what
-            && spec.commands.push(NamedCommand { name: Name::from(bounded_name), what }).is_err()
-        {
-            report.error(
-                &name.1,
-                format_args!("commands: more than {} of one service", limits::SERVICE_COMMANDS),
+        } else if let Ok(name) = Name::try_from(name) {
+            let is_full = what.is_some_and(|what| commands.push(NamedCommand { name, what }).is_err());
+            if is_full {
+                let most = limits::SERVICE_COMMANDS;
+                diagnostics.error(&span, format_args!("commands: more than {most}"));
+            }
+        } else {
+            let bytes = limits::SERVICE_NAME_BYTES;
+            diagnostics.error(&span, format_args!("commands: a name is longer than {bytes} bytes"));
+        }
+    }
+    commands
+}
+
+/// A signal, or a program and its arguments.
+fn command(name: &str, value: &Spanned<DeValue<'_>>, diagnostics: &mut Diagnostics<'_>) -> Option<What> {
+    match value.get_ref() {
+        DeValue::String(text) => {
+            let signal = Signal::from_name(text);
+            if signal.is_none() {
+                let names = alternatives(&Signal::ALL.map(Signal::name));
+                diagnostics.error(&value.span(), format_args!("{name}: expected {names}, found '{text}'"));
+            }
+            signal.map(What::Signal)
+        }
+        DeValue::Array(_) => arguments(name, value, diagnostics).map(What::Argv),
+        _ => {
+            report_type(
+                name,
+                "a signal's name, or a list of a program and its arguments",
+                value,
+                diagnostics,
             );
+            None
         }
     }
 }
 
-/// The signal of this name, if it is one of those allowed here.
-fn signal(
-    key: &str,
-    name: &str,
-    at: &Place,
-    is_allowed: impl Fn(Signal) -> bool,
-    report: &mut Report<'_>,
-) -> Option<Signal> {
-    let signal = Signal::from_name(name).filter(|signal| is_allowed(*signal));
-    if signal.is_none() {
-        let allowed = Signal::ALL.into_iter().filter(|signal| is_allowed(*signal));
-        let names = allowed.map(Signal::name).collect::<Vec<_>>();
-        report.error(at, format_args!("{key}: expected {}, found '{name}'", alternatives(&names)));
-    }
-    signal
-}
-
-/// Reports services that wait for what does not exist, or for each other.
-fn check_order(services: &Services<'_>, report: &mut Report<'_>) {
+/// Reports services that wait for one that does not exist, or for each other.
+fn check_order(services: &Services<'_>, diagnostics: &mut Diagnostics<'_>) {
     let names = services.names();
-    for mention in &services.mentions {
-        for (name, at) in &mention.after {
+    for entry in &services.entries {
+        for (name, span) in &entry.after {
             if !names.contains(name) {
-                report.missing(at, unknown("after", "service", name, &names));
+                diagnostics.missing(span, not_found("after", "service", name, &names));
             }
         }
     }
-    if services.distinct > limits::SERVICES {
-        // Reported already, and the search is made for few.
+    if services.unique > limits::SERVICES {
+        // Reported already, and the search is quadratic.
         return;
     }
-    let mut told: Vec<&str> = Vec::new();
-    for mention in &services.mentions {
-        let name = mention.name.0;
-        if told.contains(&name) {
+    let mut reported: Vec<&str> = Vec::new();
+    for entry in &services.entries {
+        let name = entry.name.0;
+        if reported.contains(&name) {
             continue;
         }
-        if let Some(ring) = ring(&services.mentions, name) {
-            let at = mention.after.iter().find(|(other, _)| ring.contains(other)).map(|(_, at)| at.clone());
-            report.missing(
-                &at.unwrap_or(mention.name.1.clone()),
-                format_args!("after: these services wait for each other: {}, {name}", ring.join(", ")),
+        if let Some(cycle) = find_cycle(&services.entries, name) {
+            let next = entry.after.iter().find(|(other, _)| cycle.contains(other));
+            let span: Span = next.map_or_else(|| entry.name.1.clone(), |(_, span)| span.clone());
+            diagnostics.missing(
+                &span,
+                format_args!("after: these services wait for each other: {}, {name}", cycle.join(", ")),
             );
-            told.extend(ring);
+            reported.extend(cycle);
         }
     }
 }
 
-/// A way by which this service waits for itself: the names on it, this one first.
-fn ring<'t>(mentions: &[Mention<'t>], name: &'t str) -> Option<Vec<&'t str>> {
-    let mut ways = vec![vec![name]];
+/// Names on a path from this service back to itself, this one first.
+fn find_cycle<'t>(entries: &[ServiceEntry<'t>], name: &'t str) -> Option<Vec<&'t str>> {
+    let mut paths = vec![vec![name]];
     let mut visited = Vec::new();
-    while let Some(way) = ways.pop() {
-        let last = *way.last()?;
-        let Some(mention) = mentions.iter().find(|mention| mention.name.0 == last) else {
+    while let Some(path) = paths.pop() {
+        let last = *path.last()?;
+        let Some(entry) = entries.iter().find(|entry| entry.name.0 == last) else {
             continue;
         };
-        for (next, _) in &mention.after {
+        for (next, _) in &entry.after {
             if *next == name {
-                return Some(way);
+                return Some(path);
             }
             if !visited.contains(next) {
                 visited.push(*next);
-                ways.push(way.iter().copied().chain([*next]).collect());
+                paths.push(path.iter().copied().chain([*next]).collect());
             }
         }
     }

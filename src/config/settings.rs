@@ -1,116 +1,68 @@
-//! The tables of the device file that are there once: `[listen]`, `[state]`, `[limits]`, `[log]`,
-//! `[session]`.
+//! Tables that the configuration file has once: `[listen]`, `[state]`, `[limits]`, `[log]`, `[session]`.
 
-use core::net::{Ipv4Addr, SocketAddr};
-use core::ops::RangeInclusive;
+use core::net::SocketAddr;
 use core::time::Duration;
 
-use heapless::Vec;
-
-use super::diagnostics::Report;
-use super::section::{Place, Section, bounded};
-use super::{FilePath, Listen, LogFiles, Tls, alternatives};
-use crate::limits;
+use super::diagnostics::Diagnostics;
+use super::schema;
+use super::section::{Document, Section};
+use super::{FilePath, Listen, LogFiles, Tls};
 use crate::log::Level;
 
-const DEFAULT_PORT: u16 = 6500;
-const CERTIFICATE: &str = "tls/certificate.pem";
-const KEY: &str = "tls/key.pem";
-/// Where the log of a device is kept: in memory. What is for people goes to standard error.
-const DEFAULT_LOG_FILE: &str = if cfg!(feature = "defmt") { "/run/friendlet/log" } else { "" };
-
 /// `[listen]`.
-pub(super) fn listen(root: &Section<'_, '_>, report: &mut Report<'_>) -> Listen {
-    let known = ["address", "certificate", "client_ca", "insecure", "key", "origins", "tls"];
-    let section = root.section("listen", "[listen]", &known, report);
-
-    let mut address = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
-    let given = section.text("address", report);
-    if let Some((text, at)) = &given {
-        match text.parse() {
-            Ok(parsed) => address = parsed,
-            Err(_) => report.error(
-                at,
-                format_args!(
-                    "address '{text}': expected an IP address and a port, such as '0.0.0.0:6500' or '[::]:6500'"
-                ),
-            ),
-        }
-    }
-
-    let insecure = section.boolean("insecure", report).unwrap_or(false);
-    let tls = tls(&section, report);
-    if let (Tls::Off, Some((_, at))) = (&tls, section.text("tls", report))
+pub(super) fn listen(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Listen {
+    let section = document.section(&schema::LISTEN, diagnostics);
+    let address: SocketAddr = section.parsed("address", |text| text.parse().ok(), diagnostics);
+    let is_insecure = section.boolean("insecure", diagnostics);
+    let tls_off = section.parsed_if_set("tls", is_off, diagnostics).filter(|(is_off, _)| *is_off);
+    if let Some((_, span)) = &tls_off
         && !address.ip().to_canonical().is_loopback()
-        && !insecure
+        && !is_insecure
     {
-        report.error(
-            &at,
+        diagnostics.error(
+            span,
             format_args!(
-                "tls = \"off\" on {address}: passwords would cross the network in plain text; use \"on\", or say insecure = true"
+                "tls = \"off\" on {address}: passwords would cross the network in plain text; use \"on\", or set insecure = true"
             ),
         );
     }
-
-    let mut origins = Vec::new();
-    for origin in section.texts("origins", report).unwrap_or_default() {
-        if !is_origin(origin.0) {
-            report.error(
-                &origin.1,
-                format_args!("origins: expected such as 'https://panel.example' or 'https://panel.example:8443', found '{}'", origin.0),
-            );
-        } else if let Some(text) = bounded("origins", &origin, report)
-            && origins.push(text).is_err()
-        {
-            report.error(&origin.1, format_args!("origins: more than {}", limits::ORIGINS));
-        }
-    }
+    let tls = tls(&section, tls_off.is_some(), diagnostics);
+    let origins = section.strings("origins", diagnostics);
+    let origins = section.list("origins", &origins, |text| text.try_into().ok(), diagnostics);
     Listen { address, tls, origins }
 }
 
-fn tls(section: &Section<'_, '_>, report: &mut Report<'_>) -> Tls {
-    let on = match section.text("tls", report) {
-        None | Some(("on", _)) => true,
-        Some(("off", _)) => false,
-        Some((other, at)) => {
-            report.error(&at, format_args!("tls: expected 'on' or 'off', found '{other}'"));
-            true
-        }
-    };
-    let named = |key, report: &mut Report<'_>| {
-        section.text(key, report).and_then(|text| file_path(key, &text, report).map(|path| (path, text.1)))
-    };
-    let certificate = named("certificate", report).filter(|(path, _)| path != CERTIFICATE);
-    let key = named("key", report).filter(|(path, _)| path != KEY);
-    match (&certificate, &key) {
-        (Some((_, at)), None) => report.missing(at, "certificate: name its key as well"),
-        (None, Some((_, at))) => report.missing(at, "key: name its certificate as well"),
-        _ => {}
-    }
-    let client_ca = match section.text("client_ca", report) {
-        None | Some(("", _)) => None,
-        Some(text) => file_path("client_ca", &text, report).map(|path| (path, text.1)),
-    };
-    if !on {
-        if let Some((_, at)) = client_ca {
-            report.error(&at, "client_ca: needs tls = \"on\"");
-        }
-        return Tls::Off;
-    }
-    let own = certificate.is_some();
-    let path = |named: Option<(FilePath, Place)>, default: &str| {
-        named.map_or_else(|| FilePath::try_from(default).unwrap_or_default(), |(path, _)| path)
-    };
-    Tls::On {
-        certificate: path(certificate, CERTIFICATE),
-        key: path(key, KEY),
-        own,
-        client_ca: client_ca.map(|(path, _)| path),
+fn is_off(word: &str) -> Option<bool> {
+    match word {
+        "on" => Some(false),
+        "off" => Some(true),
+        _ => None,
     }
 }
 
-/// Whether this is an origin as browsers send it (RFC 6454, 6.2): scheme, host, port, nothing else.
-fn is_origin(text: &str) -> bool {
+fn tls(section: &Section<'_, '_>, is_off: bool, diagnostics: &mut Diagnostics<'_>) -> Tls {
+    let certificate: FilePath = section.bounded("certificate", diagnostics);
+    let key: FilePath = section.bounded("key", diagnostics);
+    let client_ca: FilePath = section.bounded("client_ca", diagnostics);
+    let own_certificate = section.changed("certificate");
+    let own_key = section.changed("key");
+    match (&own_certificate, &own_key) {
+        (Some(span), None) => diagnostics.missing(span, "certificate: set key as well"),
+        (None, Some(span)) => diagnostics.missing(span, "key: set certificate as well"),
+        _ => {}
+    }
+    if !is_off {
+        let client_ca = Some(client_ca).filter(|path| !path.is_empty());
+        return Tls::On { certificate, key, own: own_certificate.is_some(), client_ca };
+    }
+    if let Some(span) = section.changed("client_ca") {
+        diagnostics.error(&span, "client_ca: needs tls = \"on\"");
+    }
+    Tls::Off
+}
+
+/// Returns whether this is an origin as browsers send it (RFC 6454, 6.2): scheme, host, port, nothing else.
+pub(super) fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else {
         return false;
     };
@@ -120,96 +72,49 @@ fn is_origin(text: &str) -> bool {
         && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_:[]".contains(&b))
 }
 
-/// The path of a file.
-pub(super) fn file_path(key: &str, text: &(&str, Place), report: &mut Report<'_>) -> Option<FilePath> {
-    if text.0.is_empty() || text.0.contains('\0') {
-        report.error(&text.1, format_args!("{key}: expected the path of a file"));
-        return None;
-    }
-    bounded(key, text, report)
+/// Returns whether this can be a path.
+pub(super) fn is_path(text: &str) -> bool {
+    !text.is_empty() && is_path_or_empty(text)
+}
+
+/// Returns whether this can be a path, or is empty.
+pub(super) fn is_path_or_empty(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+/// Returns whether this can be an absolute path.
+pub(super) fn is_absolute_path(text: &str) -> bool {
+    text.starts_with('/') && is_path(text)
+}
+
+/// Returns whether this can be an absolute path, or is empty.
+pub(super) fn is_absolute_path_or_empty(text: &str) -> bool {
+    text.is_empty() || is_absolute_path(text)
 }
 
 /// `[state] dir`.
-pub(super) fn state_dir(root: &Section<'_, '_>, report: &mut Report<'_>) -> FilePath {
-    let section = root.section("state", "[state]", &["dir"], report);
-    let Some(text) = section.text("dir", report) else {
-        return FilePath::new();
-    };
-    if !text.0.is_empty() && (!text.0.starts_with('/') || text.0.contains('\0')) {
-        report.error(&text.1, format_args!("dir '{}': expected an absolute path", text.0));
-    }
-    bounded("dir", &text, report).unwrap_or_default()
+pub(super) fn state_dir(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> FilePath {
+    document.section(&schema::STATE, diagnostics).bounded("dir", diagnostics)
 }
 
 /// `[limits] slots`.
-pub(super) fn slots(root: &Section<'_, '_>, report: &mut Report<'_>) -> usize {
-    let mut known = std::vec::Vec::with_capacity(limits::TABLE.len());
-    known.extend(limits::TABLE.iter().map(|(name, _)| *name));
-    let section = root.section("limits", "[limits]", &known, report);
-    for (name, at, _) in section.entries() {
-        if let Some((_, value)) = limits::TABLE.iter().find(|(known, _)| *known == name)
-            && name != "slots"
-        {
-            report.error(
-                &at,
-                format_args!(
-                    "{name} is {value} on board '{}' and fixed when the program is built; only slots can be lowered",
-                    limits::BOARD
-                ),
-            );
-        }
-    }
-    let Some((slots, at)) = section.integer("slots", 2..=u64::MAX, report) else {
-        return limits::SLOTS;
-    };
-    match usize::try_from(slots) {
-        Ok(slots) if slots <= limits::SLOTS => slots,
-        _ => {
-            report.error(
-                &at,
-                format_args!(
-                    "slots = {slots} is more than the {} of board '{}'; a limit can only be lowered",
-                    limits::SLOTS,
-                    limits::BOARD
-                ),
-            );
-            limits::SLOTS
-        }
-    }
+pub(super) fn slots(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> usize {
+    document.section(&schema::LIMITS, diagnostics).integer("slots", diagnostics)
 }
 
 /// `[log]`.
-pub(super) fn log(root: &Section<'_, '_>, report: &mut Report<'_>) -> (Level, LogFiles) {
-    let section = root.section("log", "[log]", &["file", "file_bytes", "files", "level"], report);
-    let level = match section.text("level", report) {
-        None => Level::Info,
-        Some((name, at)) => Level::from_name(name).unwrap_or_else(|| {
-            let names = Level::ALL.map(Level::name);
-            report.error(&at, format_args!("level: expected {}, found '{name}'", alternatives(&names)));
-            Level::Info
-        }),
+pub(super) fn log(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> (Level, LogFiles) {
+    let section = document.section(&schema::LOG, diagnostics);
+    let level = section.parsed("level", Level::from_name, diagnostics);
+    let files = LogFiles {
+        file: section.bounded("file", diagnostics),
+        bytes: section.integer("file_bytes", diagnostics),
+        count: section.integer("files", diagnostics),
     };
-    let file = match section.text("file", report) {
-        None => FilePath::try_from(DEFAULT_LOG_FILE).unwrap_or_default(),
-        Some(text) => {
-            if !text.0.is_empty() && (!text.0.starts_with('/') || text.0.contains('\0')) {
-                report.error(&text.1, format_args!("file '{}': expected an absolute path", text.0));
-            }
-            bounded("file", &text, report).unwrap_or_default()
-        }
-    };
-    let mut number = |key, range: RangeInclusive<usize>, default| {
-        let range = *range.start() as u64..=*range.end() as u64;
-        let given = section.integer(key, range, report);
-        given.and_then(|(number, _)| usize::try_from(number).ok()).unwrap_or(default)
-    };
-    let bytes =
-        number("file_bytes", limits::LOG_FILE_BYTES_MIN..=limits::LOG_FILE_BYTES_MAX, limits::LOG_FILE_BYTES);
-    let count = number("files", 1..=limits::LOG_FILES_MAX, limits::LOG_FILES);
-    (level, LogFiles { file, bytes, count })
+    (level, files)
 }
 
-/// What `[session]` says.
+/// Values of `[session]`.
 pub(super) struct Session {
     pub(super) idle_timeout: Duration,
     pub(super) lockout_attempts: u8,
@@ -217,18 +122,11 @@ pub(super) struct Session {
 }
 
 /// `[session]`.
-pub(super) fn session(root: &Section<'_, '_>, report: &mut Report<'_>) -> Session {
-    let known = ["idle_timeout_s", "lockout_attempts", "lockout_s"];
-    let section = root.section("session", "[session]", &known, report);
-    let idle_range = limits::IDLE_TIMEOUT_MIN.as_secs()..=limits::IDLE_TIMEOUT_MAX.as_secs();
-    let idle = section.integer("idle_timeout_s", idle_range, report);
-    let attempts = section.integer("lockout_attempts", 1..=u64::from(limits::LOCKOUT_ATTEMPTS_MAX), report);
-    let lockout = section.integer("lockout_s", 1..=limits::LOCKOUT_TIME_MAX.as_secs(), report);
+pub(super) fn session(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Session {
+    let section = document.section(&schema::SESSION, diagnostics);
     Session {
-        idle_timeout: idle.map_or(limits::IDLE_TIMEOUT, |(seconds, _)| Duration::from_secs(seconds)),
-        lockout_attempts: attempts
-            .and_then(|(attempts, _)| u8::try_from(attempts).ok())
-            .unwrap_or(limits::LOCKOUT_ATTEMPTS),
-        lockout_time: lockout.map_or(limits::LOCKOUT_TIME, |(seconds, _)| Duration::from_secs(seconds)),
+        idle_timeout: Duration::from_secs(section.integer("idle_timeout_s", diagnostics)),
+        lockout_attempts: section.integer("lockout_attempts", diagnostics),
+        lockout_time: Duration::from_secs(section.integer("lockout_s", diagnostics)),
     }
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::Admission;
 use crate::call::Identity;
-use crate::limits::{ADMINISTRATOR_TIMEOUT, SESSION_TIMEOUT};
+use crate::connection::{ADMINISTRATOR_TIMEOUT, SESSION_TIMEOUT};
 use crate::session::SessionKey;
 
 /// The identities of one connection.

@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use super::Finish;
-use crate::limits::{CLOSE_TIMEOUT, SEND_TIMEOUT};
+use crate::connection::SEND_TIMEOUT;
+use crate::ws::CLOSE_TIMEOUT;
 
 /// The end of one connection, from the peer's side and from ours.
 #[derive(Debug, Default)]

@@ -9,9 +9,10 @@ use super::machine::{Connection, Context, Finish, PendingReply};
 use crate::api::{self, Api, Counters};
 use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
 use crate::friendcore::{Form, reply as encode};
+use crate::http::SEND_RESERVE_BYTES;
 use crate::http::{self, Head, Method, Pairs, Rejection};
 use crate::json::Writer;
-use crate::limits::{MESSAGE_BYTES, ORIGIN_BYTES, ORIGINS, SEND_BYTES, SEND_RESERVE_BYTES};
+use crate::limits::{MESSAGE_BYTES, ORIGIN_BYTES, ORIGINS, SEND_BYTES};
 use crate::ws::{Limits, Socket};
 
 /// Prefix of the paths of calls.

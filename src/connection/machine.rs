@@ -11,15 +11,16 @@ use super::push::Pushes;
 use super::{Admission, SlotId, http, push};
 use crate::api::{self, Api, Counters, Platform};
 use crate::call::{Caller, Completion, Identity, PendingCall};
+use crate::connection::{ANSWER_TIMEOUT, EVICT_AFTER, HEAD_TIMEOUT, RECEIVE_BYTES, SEND_TIMEOUT};
 use crate::friendcore::Form;
 use crate::friendcore::chunk::{Assembler, SetId};
+use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES};
 use crate::http::Rejection;
-use crate::limits::{
-    ANSWER_TIMEOUT, CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, EVICT_AFTER, FRAME_HEADER_BYTES, HEAD_TIMEOUT,
-    RECEIVE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES, SEND_RESERVE_BYTES, SEND_TIMEOUT,
-};
+use crate::http::SEND_RESERVE_BYTES;
+use crate::limits::{REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::log::RateLimit;
 use crate::session::Source;
+use crate::ws::FRAME_HEADER_BYTES;
 use crate::ws::{CloseCode, ReceiveBuffer, SendBuffer, Socket};
 
 /// Largest frame that is ever sent: a reply, or one chunk of it.
@@ -28,7 +29,6 @@ const LARGEST_FRAME_BYTES: usize = FRAME_HEADER_BYTES
 /// Room in the send buffer that a message needs before it is read: its answer's, and some for pongs and
 /// the closing frame.
 pub(super) const ANSWER_ROOM: usize = LARGEST_FRAME_BYTES + SEND_RESERVE_BYTES;
-const _: () = assert!(ANSWER_ROOM <= SEND_BYTES, "send_bytes: must hold a whole reply, or one chunk of it");
 
 /// Close reason of a socket for which there is no slot.
 const AT_CAPACITY: &str = "the server is full";

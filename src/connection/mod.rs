@@ -15,6 +15,80 @@ mod server;
 mod tests;
 mod websocket;
 
+use core::time::Duration;
+
 pub use machine::{CONNECTION_BYTES, Finish, State};
 pub use pool::{Admission, SlotId};
 pub use server::{End, Server, ServerConfig};
+
+use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES};
+use crate::http::SEND_RESERVE_BYTES;
+use crate::limits::{BODY_BYTES, HEAD_BYTES, MESSAGE_BYTES, REPLY_BYTES, SEND_BYTES};
+use crate::service::COMMAND_TIMEOUT;
+use crate::ws::FRAME_HEADER_BYTES;
+
+crate::limits::limits! {
+    /// Receive buffer of one connection: a message, its frame headers and control frames between its
+    /// fragments.
+    RECEIVE_BYTES: usize = MESSAGE_BYTES + 1024, exceeded "nothing more is read until there is room",
+        tests [
+            "message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes",
+            "filled_to_the_limit_and_no_further"
+        ];
+    /// Slots beyond `slots` in which connections are rejected while the server is full.
+    OVERFLOW_SLOTS: usize = 1, exceeded "connections wait in the kernel's queue",
+        tests [
+            "every_slot_of_the_board_and_the_door_are_taken_and_no_more",
+            "full_house_says_503_and_lets_an_administrator_in"
+        ];
+    /// Unsent bytes of a connection before pushes wait, to be sent as the newest state.
+    PUSH_BACKLOG_BYTES: usize = 1024, exceeded "pushes wait",
+        tests [
+            "pushes_wait_behind_their_backlog_and_not_before",
+            "peer_that_does_not_read_is_owed_the_newest_state_only"
+        ];
+    /// TLS handshake, request head and upgrade together.
+    HEAD_TIMEOUT: Duration = Duration::from_secs(10), exceeded "answered 408",
+        tests [
+            "half_a_request_is_answered_at_its_end_or_its_deadline",
+            "half_a_request_ends_after_the_head_timeout"
+        ];
+    /// Time of a socket without a valid session.
+    SESSION_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the socket is closed",
+        tests ["socket_has_its_time_to_show_a_session_and_no_more", "a_socket_without_a_session_is_closed"];
+    /// The same for a socket in the administrator's slot.
+    ADMINISTRATOR_TIMEOUT: Duration = Duration::from_secs(5), exceeded "the socket is closed",
+        tests [
+            "socket_has_its_time_to_show_a_session_and_no_more",
+            "socket_in_the_administrators_slot_has_to_be_one_s"
+        ];
+    /// Time that a client may leave sent data unread.
+    SEND_TIMEOUT: Duration = Duration::from_secs(20), exceeded "the connection is closed",
+        tests [
+            "peer_may_leave_unread_what_it_is_owed_for_a_time",
+            "it_is_closed_past_its_deadline_and_costs_no_memory"
+        ];
+    /// Age from which an unauthenticated connection in the administrator's slot can be evicted.
+    EVICT_AFTER: Duration = Duration::from_secs(1), exceeded "evicted when the next client connects",
+        tests ["newcomer_to_a_full_house_has_a_moment_to_speak", "silent_newcomer_to_a_full_house_gives_way"];
+    /// Time of a call that waits for a password check or a command, which have limits of their own.
+    ANSWER_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the call fails",
+        tests ["answer_is_waited_for_and_no_longer", "call_whose_answer_never_comes_is_given_up"];
+}
+
+const _: () = {
+    assert!(
+        HEAD_BYTES + BODY_BYTES <= RECEIVE_BYTES,
+        "head_bytes + body_bytes: must fit message_bytes + 1024"
+    );
+    assert!(
+        REPLY_BYTES + FRAME_HEADER_BYTES + SEND_RESERVE_BYTES <= SEND_BYTES
+            || CHUNK_PIECE_BYTES + CHUNK_ENVELOPE_BYTES + FRAME_HEADER_BYTES + SEND_RESERVE_BYTES
+                <= SEND_BYTES,
+        "send_bytes: must hold a whole reply, or one chunk of it"
+    );
+    assert!(
+        ANSWER_TIMEOUT.as_secs() > COMMAND_TIMEOUT.as_secs(),
+        "a call waits longer than the command it waits for"
+    );
+};

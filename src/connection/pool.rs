@@ -30,7 +30,7 @@ impl Admission {
             Some(Self::Open)
         } else if used < slots {
             Some(Self::Administrators)
-        } else if used < slots + crate::limits::OVERFLOW_SLOTS {
+        } else if used < slots + crate::connection::OVERFLOW_SLOTS {
             Some(Self::Overflow)
         } else {
             None

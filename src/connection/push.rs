@@ -5,9 +5,10 @@ use core::time::Duration;
 use super::machine::{ANSWER_ROOM, Connection};
 use crate::api::Api;
 use crate::call::Identity;
+use crate::connection::PUSH_BACKLOG_BYTES;
 use crate::friendcore::reply;
 use crate::json::Writer;
-use crate::limits::{PUSH_BACKLOG_BYTES, SERVICE_NAME_BYTES};
+use crate::limits::SERVICE_NAME_BYTES;
 use crate::service::{ServiceId, State};
 
 /// Pushes that one socket has not received yet.

@@ -11,8 +11,9 @@ use super::push::{self, ServiceChange};
 use super::{Admission, SlotId, http};
 use crate::api::{Api, Counters, Platform};
 use crate::call::{Completion, Identity, PasswordVerdict};
+use crate::connection::OVERFLOW_SLOTS;
 use crate::friendcore::chunk::Assembler;
-use crate::limits::{ORIGIN_BYTES, ORIGINS, OVERFLOW_SLOTS, REPLY_BYTES, SLOTS};
+use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
 use crate::service::{Change, Exit, Signal};
 use crate::session::{SessionKey, Source};
@@ -156,7 +157,7 @@ impl Server {
     }
 
     /// Ends the oldest connection that came to a full house and has not said in
-    /// [`EVICT_AFTER`](crate::limits::EVICT_AFTER) who it is: a newcomer may be the administrator.
+    /// [`EVICT_AFTER`](crate::connection::EVICT_AFTER) who it is: a newcomer may be the administrator.
     pub fn evict_idle(&mut self, now: Duration) {
         let oldest =
             self.slots.iter_mut().filter(|slot| slot.is_evictable(now)).min_by_key(|slot| slot.place.opened);
@@ -300,7 +301,7 @@ impl Server {
     }
 
     /// Gives memory back of connections that are idle: to be called at every
-    /// [`TICK`](crate::limits::TICK).
+    /// [`TICK`](crate::runtime::TICK).
     pub fn rest(&mut self) {
         for slot in &mut self.slots {
             slot.receive.rest();

@@ -6,10 +6,11 @@ use super::machine::{ANSWER_ROOM, Connection, Context, PendingReply};
 use super::push;
 use crate::api::{self, Counters};
 use crate::call::{Failure, Identity, Outcome};
+use crate::friendcore::CHUNK_PIECE_BYTES;
 use crate::friendcore::chunk::{Assembler, Progress, SetId};
 use crate::friendcore::{self, Form, Message, Request, Scratch, reply};
 use crate::json::{self, Writer};
-use crate::limits::{CHUNK_PIECE_BYTES, REPLY_BYTES};
+use crate::limits::REPLY_BYTES;
 use crate::ws::{Full, Incoming};
 
 impl Connection {

@@ -37,6 +37,7 @@ mod url;
 mod values;
 mod watch;
 
+use core::time::Duration;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
@@ -46,6 +47,11 @@ use self::env::Env;
 use self::failure::Failure;
 pub use self::password::read_password;
 use self::state::StateDir;
+
+crate::limits::limits! {
+    /// Pause of `ctl logs` and `ctl server-log` with `--follow` between two calls.
+    LOG_FOLLOW_STEP: Duration = Duration::from_millis(500), fixed "a pause of the client: one call follows";
+}
 
 /// Runs `friendlet ctl` with the arguments behind `ctl`.
 ///

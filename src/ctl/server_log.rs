@@ -6,6 +6,7 @@ use std::thread;
 
 use data_encoding::BASE64;
 
+use super::LOG_FOLLOW_STEP;
 use super::arguments::{Invocation, LogOptions};
 use super::client::connect;
 use super::env::Env;
@@ -13,7 +14,6 @@ use super::failure::{FAILED, Failure};
 use super::output::{sanitize, sanitize_lines};
 use super::values::text_of;
 use crate::json::Raw;
-use crate::limits::LOG_FOLLOW_STEP;
 use crate::log::{self, Stamp};
 
 /// Some records of a log: the content of a reply to `board/log`.

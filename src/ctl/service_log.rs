@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use super::LOG_FOLLOW_STEP;
 use super::arguments::{Invocation, LogOptions};
 use super::client::connect;
 use super::env::Env;
@@ -10,7 +11,6 @@ use super::link::Link;
 use super::output::{sanitize, sanitize_lines};
 use super::values::{string, text_of};
 use crate::json::Raw;
-use crate::limits::LOG_FOLLOW_STEP;
 
 /// Some output of a service: the content of a reply to `services/NAME/log`.
 #[derive(Debug, Eq, PartialEq)]

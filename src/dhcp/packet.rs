@@ -1,19 +1,19 @@
-//! DHCP messages: the ones that a client makes, and the ones that it takes.
+//! DHCP messages: encoder of those that a client sends, parser of those that it accepts.
 
 use core::net::Ipv4Addr;
 
 use heapless::Vec;
 
-use crate::limits::{DHCP_BYTES, NAMESERVERS};
+use crate::dhcp::{DHCP_BYTES, NAMESERVERS};
 
 /// Length of an Ethernet address.
 pub const HARDWARE_BYTES: usize = 6;
 
-/// Shortest message sent: older servers and relays drop less than BOOTP's 300 bytes.
+/// Length of the shortest message sent: older servers and relays drop less than BOOTP's 300 bytes.
 const LEAST_BYTES: usize = 300;
-/// IPv4 and UDP headers, which count in option 57.
+/// Length of the IPv4 and UDP headers, which option 57 includes.
 const HEADER_BYTES: u16 = 28;
-/// Where options begin, behind the cookie.
+/// Offset of the options, behind the cookie.
 const OPTIONS_AT: usize = 240;
 const COOKIE_AT: usize = 236;
 const SNAME: core::ops::Range<usize> = 44..108;
@@ -23,10 +23,10 @@ const COOKIE: [u8; 4] = [99, 130, 83, 99];
 const BOOT_REQUEST: u8 = 1;
 const BOOT_REPLY: u8 = 2;
 const ETHERNET: u8 = 1;
-/// The answer is to be broadcast: this host has no address yet.
+/// BROADCAST flag (RFC 2131, 2): the server broadcasts its reply, because this host has no address.
 const BROADCAST_FLAG: u16 = 0x8000;
 
-/// The options of RFC 2132 that are spoken here.
+/// Option codes of RFC 2132.
 mod option {
     pub(super) const PAD: u8 = 0;
     pub(super) const MASK: u8 = 1;
@@ -36,56 +36,56 @@ mod option {
     pub(super) const REQUESTED: u8 = 50;
     pub(super) const LEASE: u8 = 51;
     pub(super) const OVERLOAD: u8 = 52;
-    pub(super) const KIND: u8 = 53;
+    pub(super) const MESSAGE_TYPE: u8 = 53;
     pub(super) const SERVER: u8 = 54;
-    pub(super) const WANTED: u8 = 55;
-    pub(super) const LARGEST: u8 = 57;
+    pub(super) const PARAMETER_LIST: u8 = 55;
+    pub(super) const MAX_MESSAGE: u8 = 57;
     pub(super) const RENEWAL: u8 = 58;
     pub(super) const REBINDING: u8 = 59;
     pub(super) const END: u8 = 255;
 }
 
-/// What a message is for: option 53.
+/// DHCP message type: option 53.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
-pub enum Kind {
-    /// Which servers are there?
+pub enum MessageType {
+    /// DHCPDISCOVER.
     Discover = 1,
-    /// This one, with an address.
+    /// DHCPOFFER.
     Offer = 2,
-    /// May I have this address, or have it on?
+    /// DHCPREQUEST.
     Request = 3,
-    /// Yes.
+    /// DHCPACK.
     Ack = 5,
-    /// No.
+    /// DHCPNAK.
     Nak = 6,
 }
 
-/// A message of a client.
+/// Message from a client to servers.
 #[derive(Clone, Debug)]
-pub struct Request<'a> {
+pub struct ClientMessage<'a> {
     /// `Discover` or `Request`.
-    pub kind: Kind,
-    /// What its answers carry.
+    pub kind: MessageType,
+    /// Transaction number (xid), repeated in every reply.
     pub transaction: u32,
-    /// Seconds since the client began.
+    /// Seconds since the exchange started (secs).
     pub seconds: u16,
-    /// The client's Ethernet address.
+    /// Ethernet address of the client (chaddr).
     pub hardware: [u8; HARDWARE_BYTES],
-    /// The address that the client uses; none: it has none yet, and the answer is to be broadcast.
+    /// Address in use (ciaddr); without one, the server broadcasts its reply.
     pub address: Option<Ipv4Addr>,
-    /// The address that it wants.
+    /// Requested address (option 50).
     pub requested: Option<Ipv4Addr>,
-    /// The server whose offer it takes.
+    /// Server whose offer the client accepts (option 54).
     pub server: Option<Ipv4Addr>,
-    /// Name of the host; empty: none.
+    /// Host name (option 12), left out when empty.
     pub host_name: &'a str,
 }
 
-impl Request<'_> {
-    /// Writes the message and returns its bytes.
+impl ClientMessage<'_> {
+    /// Encodes the message into `buffer` and returns its bytes.
     pub fn write<'b>(&self, buffer: &'b mut [u8; DHCP_BYTES]) -> &'b [u8] {
-        let mut writer = Writer { buffer, len: 0 };
+        let mut writer = MessageWriter { buffer, len: 0 };
         let (flags, address) = match self.address {
             Some(address) => (0, address),
             None => (BROADCAST_FLAG, Ipv4Addr::UNSPECIFIED),
@@ -101,18 +101,18 @@ impl Request<'_> {
         // The rest of chaddr, sname and file.
         writer.put(&[0; 10 + 64 + 128]);
         writer.put(&COOKIE);
-        writer.option(option::KIND, &[self.kind as u8]);
+        writer.option(option::MESSAGE_TYPE, &[self.kind as u8]);
         if let Some(requested) = self.requested {
             writer.option(option::REQUESTED, &requested.octets());
         }
         if let Some(server) = self.server {
             writer.option(option::SERVER, &server.octets());
         }
-        writer.option(option::LARGEST, &(DHCP_BYTES as u16 + HEADER_BYTES).to_be_bytes());
+        writer.option(option::MAX_MESSAGE, &(DHCP_BYTES as u16 + HEADER_BYTES).to_be_bytes());
         if !self.host_name.is_empty() {
             writer.option(option::HOST_NAME, self.host_name.as_bytes());
         }
-        let wanted = [
+        let parameters = [
             option::MASK,
             option::ROUTER,
             option::NAMESERVERS,
@@ -120,102 +120,104 @@ impl Request<'_> {
             option::RENEWAL,
             option::REBINDING,
         ];
-        writer.option(option::WANTED, &wanted);
+        writer.option(option::PARAMETER_LIST, &parameters);
         writer.put(&[option::END]);
         while writer.len < LEAST_BYTES {
             writer.put(&[option::PAD]);
         }
-        let len = writer.len;
-        buffer.get(..len).unwrap_or_default()
+        let MessageWriter { buffer, len } = writer;
+        &buffer[..len]
     }
 }
 
-/// Appends to a buffer in which everything has room.
-struct Writer<'b> {
+/// Appends to a buffer in which the longest message has room.
+struct MessageWriter<'b> {
     buffer: &'b mut [u8; DHCP_BYTES],
     len: usize,
 }
 
-impl Writer<'_> {
+impl MessageWriter<'_> {
     fn put(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
-        if let Some(room) = self.buffer.get_mut(self.len..end) {
-            room.copy_from_slice(bytes);
-        }
-        self.len = end.min(DHCP_BYTES);
+        let Some(room) = self.buffer.get_mut(self.len..end) else {
+            crate::internal_error!("DHCP message of {} bytes or more", end);
+            return;
+        };
+        room.copy_from_slice(bytes);
+        self.len = end;
     }
 
-    /// One option, its value cut at the 255 bytes that it can have.
+    /// Appends one option. Its value is cut at 255 bytes, the most an option holds.
     fn option(&mut self, code: u8, value: &[u8]) {
-        let value = value.get(..value.len().min(255)).unwrap_or_default();
+        let value = &value[..value.len().min(255)];
         self.put(&[code, value.len() as u8]);
         self.put(value);
     }
 }
 
-/// A message of a server.
+/// Message from a server to a client.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Reply {
+pub struct ServerMessage {
     /// `Offer`, `Ack` or `Nak`.
-    pub kind: Kind,
-    /// That of the message it answers.
+    pub kind: MessageType,
+    /// Transaction number (xid) of the message that it replies to.
     pub transaction: u32,
-    /// Ethernet address of the client it is for.
+    /// Ethernet address of the client (chaddr).
     pub hardware: [u8; HARDWARE_BYTES],
-    /// The client's address (yiaddr), 0.0.0.0 where there is none.
+    /// Address for the client (yiaddr), 0.0.0.0 where there is none.
     pub address: Ipv4Addr,
-    /// Who answers (option 54).
+    /// Server that sent the message (option 54).
     pub server: Option<Ipv4Addr>,
-    /// Bits of the address that are the network's (option 1), 1 to 32.
+    /// Length of the subnet prefix (option 1), 1 to 32.
     pub prefix: Option<u8>,
-    /// The first router (option 3).
+    /// First router (option 3).
     pub router: Option<Ipv4Addr>,
-    /// The first nameservers (option 6).
+    /// First nameservers (option 6).
     pub nameservers: Vec<Ipv4Addr, NAMESERVERS>,
-    /// Seconds of the lease (option 51); `u32::MAX` has no end.
+    /// Seconds of the lease (option 51); `u32::MAX` is infinite.
     pub lease: Option<u32>,
-    /// Seconds until the lease should be renewed (option 58).
+    /// Seconds until renewal, T1 (option 58).
     pub renewal: Option<u32>,
-    /// Seconds until any server should be asked (option 59).
+    /// Seconds until rebinding, T2 (option 59).
     pub rebinding: Option<u32>,
 }
 
-/// Why bytes are no message of a server.
+/// Defect of bytes that are not a message from a server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ParseError {
-    /// Shorter than a message is at least, or longer than one that is taken.
+    /// Shorter than any message, or longer than [`DHCP_BYTES`].
     Length,
-    /// No answer to an Ethernet host.
-    NoReply,
+    /// Not a reply to an Ethernet host.
+    NotReply,
     /// BOOTP without DHCP.
     Cookie,
-    /// This option has a length or a value that it cannot have.
+    /// Invalid length or value of this option.
     Option(u8),
-    /// No kind of message that a server sends to a client.
-    Kind,
+    /// Missing message type, or one that servers do not send to clients.
+    MessageType,
 }
 
-impl Reply {
-    /// Reads a message of at most [`DHCP_BYTES`] bytes.
+impl ServerMessage {
+    /// Parses a message of at most [`DHCP_BYTES`] bytes.
     ///
     /// # Errors
-    /// What it is not. An option that is not asked for may hold anything.
+    /// The first defect. Options that the client does not request may hold anything.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         if !(OPTIONS_AT..=DHCP_BYTES).contains(&bytes.len()) {
             return Err(ParseError::Length);
         }
         if bytes.get(..3) != Some(&[BOOT_REPLY, ETHERNET, HARDWARE_BYTES as u8]) {
-            return Err(ParseError::NoReply);
+            return Err(ParseError::NotReply);
         }
-        if array(bytes, COOKIE_AT) != Some(COOKIE) {
+        if array_at(bytes, COOKIE_AT)? != COOKIE {
             return Err(ParseError::Cookie);
         }
-        let mut reply = Self {
-            // Until option 53 says what it is.
-            kind: Kind::Discover,
-            transaction: array(bytes, 4).map_or(0, u32::from_be_bytes),
-            hardware: array(bytes, 28).unwrap_or_default(),
-            address: array(bytes, 16).map_or(Ipv4Addr::UNSPECIFIED, |octets: [u8; 4]| octets.into()),
+        let mut message = Self {
+            // Replaced by option 53; no server sends this type.
+            kind: MessageType::Discover,
+            transaction: u32::from_be_bytes(array_at(bytes, 4)?),
+            hardware: array_at(bytes, 28)?,
+            address: array_at::<4>(bytes, 16)?.into(),
             server: None,
             prefix: None,
             router: None,
@@ -225,20 +227,20 @@ impl Reply {
             rebinding: None,
         };
         let mut overload = 0;
-        reply.take(bytes.get(OPTIONS_AT..).unwrap_or_default(), &mut overload)?;
-        // RFC 2131, 4.1: options go on in `file`, then in `sname`, which say no more of that.
+        message.parse_options(&bytes[OPTIONS_AT..], &mut overload)?;
+        // RFC 2131, 4.1: options continue in `file`, then in `sname`, where option 52 has no effect.
         let (in_file, in_sname) = (overload & 1 != 0, overload & 2 != 0);
         for (is_used, field) in [(in_file, FILE), (in_sname, SNAME)] {
             if is_used {
-                reply.take(bytes.get(field).unwrap_or_default(), &mut overload)?;
+                message.parse_options(&bytes[field], &mut overload)?;
             }
         }
-        if reply.kind == Kind::Discover { Err(ParseError::Kind) } else { Ok(reply) }
+        if message.kind == MessageType::Discover { Err(ParseError::MessageType) } else { Ok(message) }
     }
 
-    /// Takes the options of one field. Of an option that comes twice the first one counts, but for
-    /// nameservers, of which there may be more.
-    fn take(&mut self, mut field: &[u8], overload: &mut u8) -> Result<(), ParseError> {
+    /// Parses the options of one field. The first of two equal options counts; lists of nameservers
+    /// are joined.
+    fn parse_options(&mut self, mut field: &[u8], overload: &mut u8) -> Result<(), ParseError> {
         while let Some((code, rest)) = field.split_first() {
             match *code {
                 option::END => return Ok(()),
@@ -253,14 +255,14 @@ impl Reply {
             let (value, rest) = rest.split_at_checked(usize::from(*len)).ok_or(error)?;
             field = rest;
             match *code {
-                option::KIND => {
+                option::MESSAGE_TYPE => {
                     let kind = match value {
-                        [2] => Kind::Offer,
-                        [5] => Kind::Ack,
-                        [6] => Kind::Nak,
-                        _ => return Err(ParseError::Kind),
+                        [2] => MessageType::Offer,
+                        [5] => MessageType::Ack,
+                        [6] => MessageType::Nak,
+                        _ => return Err(ParseError::MessageType),
                     };
-                    if self.kind == Kind::Discover {
+                    if self.kind == MessageType::Discover {
                         self.kind = kind;
                     }
                 }
@@ -268,45 +270,50 @@ impl Reply {
                     [fields @ 1..=3] => *overload = *fields,
                     _ => return Err(error),
                 },
-                option::MASK => set(&mut self.prefix, whole(value).and_then(prefix_of).ok_or(error)?),
-                option::ROUTER => set(&mut self.router, addresses(value, error)?.next().ok_or(error)?),
+                option::MASK => {
+                    set_first(&mut self.prefix, exact(value).and_then(prefix_of_mask).ok_or(error)?);
+                }
+                option::ROUTER => set_first(&mut self.router, addresses(value, error)?.next().ok_or(error)?),
                 option::NAMESERVERS => {
                     for server in addresses(value, error)? {
-                        // Those beyond the limit are not asked.
+                        // Those beyond the limit are not used.
                         let _ = self.nameservers.push(server);
                     }
                 }
                 option::SERVER => {
-                    set(&mut self.server, whole(value).map(|octets: [u8; 4]| octets.into()).ok_or(error)?);
+                    set_first(&mut self.server, exact::<4>(value).map(Ipv4Addr::from).ok_or(error)?);
                 }
-                option::LEASE => set(&mut self.lease, whole(value).map(u32::from_be_bytes).ok_or(error)?),
-                option::RENEWAL => set(&mut self.renewal, whole(value).map(u32::from_be_bytes).ok_or(error)?),
-                option::REBINDING => {
-                    set(&mut self.rebinding, whole(value).map(u32::from_be_bytes).ok_or(error)?);
-                }
+                option::LEASE => set_first(&mut self.lease, number(value).ok_or(error)?),
+                option::RENEWAL => set_first(&mut self.renewal, number(value).ok_or(error)?),
+                option::REBINDING => set_first(&mut self.rebinding, number(value).ok_or(error)?),
                 _ => {}
             }
         }
-        // An end that is missing is not missed.
+        // The end option may be missing.
         Ok(())
     }
 }
 
-fn set<T>(option: &mut Option<T>, value: T) {
+fn set_first<T>(option: &mut Option<T>, value: T) {
     option.get_or_insert(value);
 }
 
-/// The bytes at this place, if there are so many.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
+/// `N` bytes from offset `at`.
+fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], ParseError> {
+    bytes.get(at..).and_then(|rest| rest.first_chunk().copied()).ok_or(ParseError::Length)
 }
 
-/// All bytes of a value of this length.
-fn whole<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
+/// All bytes of a value of exactly `N`.
+fn exact<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
     value.try_into().ok()
 }
 
-/// A list of addresses, one at least.
+/// Value of four bytes as a number.
+fn number(value: &[u8]) -> Option<u32> {
+    exact(value).map(u32::from_be_bytes)
+}
+
+/// List of at least one address.
 fn addresses(value: &[u8], error: ParseError) -> Result<impl Iterator<Item = Ipv4Addr>, ParseError> {
     let (addresses, rest) = value.as_chunks::<4>();
     if addresses.is_empty() || !rest.is_empty() {
@@ -315,8 +322,8 @@ fn addresses(value: &[u8], error: ParseError) -> Result<impl Iterator<Item = Ipv
     Ok(addresses.iter().map(|octets| (*octets).into()))
 }
 
-/// The bits of a network mask: ones, then zeros.
-fn prefix_of(mask: [u8; 4]) -> Option<u8> {
+/// Prefix length of a subnet mask: ones, then zeros.
+fn prefix_of_mask(mask: [u8; 4]) -> Option<u8> {
     let mask = u32::from_be_bytes(mask);
     let ones = mask.leading_ones();
     if ones == 0 || ones + mask.trailing_zeros().min(32) < 32 {

@@ -12,6 +12,7 @@ use data_encoding::BASE64;
 use heapless::String;
 
 use super::{ChunkError, Part};
+use crate::friendcore::{CHUNK_AGE, CHUNK_PIECE_BYTES};
 use crate::json::{Full, Writer};
 use crate::limits;
 
@@ -194,17 +195,17 @@ impl Assembler {
     /// Friend Core counts one more when the last part is full, and sends it empty. Its client joins by
     /// number and so cannot tell; here no empty part is sent.
     pub fn parts(&self, id: SetId) -> usize {
-        self.down(id).map_or(0, |text| text.len().div_ceil(limits::CHUNK_PIECE_BYTES))
+        self.down(id).map_or(0, |text| text.len().div_ceil(CHUNK_PIECE_BYTES))
     }
 
     /// Writes the message that carries part `part`, from zero, of [`parts`](Self::parts). A part that
     /// there is not writes nothing.
     ///
     /// # Errors
-    /// [`Full`] when it does not fit; `limits::CHUNK_PIECE_BYTES` and `limits::CHUNK_ENVELOPE_BYTES`
+    /// [`Full`] when it does not fit; `CHUNK_PIECE_BYTES` and `CHUNK_ENVELOPE_BYTES`
     /// together always do.
     pub fn write_part(&self, id: SetId, part: usize, out: &mut Writer<'_>) -> Result<(), Full> {
-        let mut pieces = self.down(id).unwrap_or_default().chunks(limits::CHUNK_PIECE_BYTES);
+        let mut pieces = self.down(id).unwrap_or_default().chunks(CHUNK_PIECE_BYTES);
         let total = pieces.len();
         let Some(piece) = pieces.nth(part).and_then(|piece| core::str::from_utf8(piece).ok()) else {
             return Ok(());
@@ -239,7 +240,7 @@ impl Assembler {
         self.sets.iter().filter_map(Set::deadline).min()
     }
 
-    /// Frees the sets whose first part has waited for the last as long as `limits::CHUNK_AGE`.
+    /// Frees the sets whose first part has waited for the last as long as `CHUNK_AGE`.
     pub fn handle_timeout(&mut self, now: Duration) {
         for set in &mut self.sets {
             if set.deadline().is_some_and(|deadline| deadline <= now) {
@@ -285,7 +286,7 @@ impl Set {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        matches!(self.state, State::Up).then_some(self.parts.since + limits::CHUNK_AGE)
+        matches!(self.state, State::Up).then_some(self.parts.since + CHUNK_AGE)
     }
 
     fn free(&mut self) {

@@ -12,7 +12,7 @@ use crate::json::{self, Entry, JsonError, Kind, Object, Table, Value};
 use crate::limits;
 
 /// Longest value of a ping that is echoed: a pong's value is else a session id, and no longer.
-const ECHO_BYTES: usize = limits::PRESENTED_SESSION_BYTES;
+const ECHO_BYTES: usize = crate::session::PRESENTED_SESSION_BYTES;
 
 /// Members of a call's `data` that are not parameters of the call.
 const CALL_MEMBERS: &[&str] = &["type", "path", "requestid", "sessionid", "authid"];
@@ -99,7 +99,7 @@ fn bind<'m>(data: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
     for key in ["sessionId", "sessionid", "authid", "authId"] {
         if let Some(value) = data.get(key) {
             let session = value.id().ok_or(RefusalKind::WrongType)?;
-            if session.len() > limits::PRESENTED_SESSION_BYTES {
+            if session.len() > crate::session::PRESENTED_SESSION_BYTES {
                 return Err(RefusalKind::TooLong);
             }
             return Ok(Message::Bind { form: Form::Envelope, session });
@@ -166,7 +166,7 @@ fn call<'a, 'm: 'a>(
 pub(super) fn session_id<'m>(object: Object<'_, 'm>, keys: &[&str]) -> Result<Option<&'m str>, RefusalKind> {
     let session = keys.iter().filter_map(|key| object.get(key)).find_map(Value::id);
     match session {
-        Some(id) if id.len() > limits::PRESENTED_SESSION_BYTES => Err(RefusalKind::TooLong),
+        Some(id) if id.len() > crate::session::PRESENTED_SESSION_BYTES => Err(RefusalKind::TooLong),
         session => Ok(session),
     }
 }

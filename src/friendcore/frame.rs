@@ -75,7 +75,7 @@ fn call<'a, 'm: 'a>(
 fn split(text: &str) -> Result<Pieces, RefusalKind> {
     if let Some(rest) = text.strip_prefix(CON) {
         let (session, _) = piece(rest, "\"-->").ok_or(RefusalKind::Malformed)?;
-        if session.len() > limits::PRESENTED_SESSION_BYTES {
+        if session.len() > crate::session::PRESENTED_SESSION_BYTES {
             return Err(RefusalKind::TooLong);
         }
         return Ok(Pieces::Con { session: CON.len()..CON.len() + session.len() });

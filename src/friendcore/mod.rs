@@ -27,10 +27,30 @@ pub mod reply;
 #[cfg(test)]
 mod tests;
 
+use core::time::Duration;
+
 pub use self::chunk::{Assembler, Progress, SetId};
 pub use self::error::{ChunkError, Refusal, RefusalKind};
 use crate::call::{Call, Parameters};
 use crate::json;
+use crate::limits::{CHUNK_BYTES, CHUNK_ID_BYTES, REPLY_BYTES};
+
+crate::limits::limits! {
+    /// JSON text sent in one message; Friend Core cuts longer ones into chunks of this size.
+    CHUNK_PIECE_BYTES: usize = 63487, exceeded "sent in chunks",
+        tests ["message_goes_out_in_one_piece_up_to_its_limit", "down_in_parts"];
+    /// Bytes of a chunk's envelope around its piece.
+    CHUNK_ENVELOPE_BYTES: usize = 128 + 6 * CHUNK_ID_BYTES, exceeded "the chunk is not written",
+        tests ["down_in_parts", "envelope_of_a_part_is_within_its_room"];
+    /// Time from the first chunk of a message to the last.
+    CHUNK_AGE: Duration = Duration::from_secs(60), exceeded "the chunks are dropped",
+        tests ["age_limit", "sets_of_age_make_room_at_once"];
+}
+
+const _: () = assert!(
+    REPLY_BYTES / 3 * 4 + 4 <= CHUNK_BYTES || REPLY_BYTES <= CHUNK_PIECE_BYTES,
+    "chunk_bytes: must hold a whole reply in base64"
+);
 
 /// Shortest message that Friend Core looks at; shorter ones are ignored without a word.
 const FRAME_BYTES_MIN: usize = 16;

@@ -8,7 +8,7 @@ use core::fmt;
 use super::{Form, Refusal, content, failure};
 use crate::call::{Failure, Outcome};
 use crate::json::{Full, Writer};
-use crate::limits::PRESENTED_SESSION_BYTES;
+use crate::session::PRESENTED_SESSION_BYTES;
 
 /// End of a `response`.
 const END: &str = "}}";

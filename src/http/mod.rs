@@ -19,3 +19,19 @@ pub use response::{
     CALL_HEAD_BYTES, Full, write_call, write_call_head, write_preflight, write_rejection, write_text,
 };
 pub use upgrade::{SUBPROTOCOL, Upgrade, accept_key, check_upgrade, write_switching};
+
+use crate::limits::SEND_BYTES;
+
+crate::limits::limits! {
+    /// Bytes of a send buffer kept for control frames and the closing frame.
+    SEND_RESERVE_BYTES: usize = 512, exceeded "nothing more is read from the connection until there is room",
+        tests [
+            "largest_answer_leaves_room_for_the_closing_frame",
+            "peer_that_reads_nothing_is_heard_until_its_buffer_is_full"
+        ];
+}
+
+const _: () = assert!(
+    SEND_BYTES >= SEND_RESERVE_BYTES + 1024,
+    "send_bytes: must hold a reply of 512 bytes beside the reserve"
+);

@@ -67,6 +67,7 @@ mod tests {
     use ring::digest;
 
     use super::*;
+    use crate::http::SEND_RESERVE_BYTES;
     use crate::limits;
 
     fn text(write: impl FnOnce(&mut [u8]) -> Result<usize, Full>) -> String {
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn page_fits_the_smallest_send_buffer() {
-        let mut out = [0; 1024 + limits::SEND_RESERVE_BYTES];
+        let mut out = [0; 1024 + SEND_RESERVE_BYTES];
         let used = write_page(&mut out, false).unwrap();
         assert!(used > PAGE.len());
         assert_eq!(text(|out| write_page(out, true)).len(), used - PAGE.len());

@@ -124,8 +124,10 @@ fn check_origin<'a>(
     origins: impl IntoIterator<Item = &'a str>,
     tls: bool,
 ) -> Result<(), Rejection> {
-    let refused =
-        Rejection::new(403, "pages of this origin may not connect; add it to the origins of the device file");
+    let refused = Rejection::new(
+        403,
+        "pages of this origin may not connect; add it to the origins of the configuration file",
+    );
     let parsed = split_origin(origin).ok_or(refused)?;
     let own = host.and_then(split_host).map(|(host, port)| {
         let scheme = if tls { "https" } else { "http" };

@@ -1,90 +1,90 @@
-//! The boot state: one sector that says which slot is in force and how often it may still be tried.
+//! Boot state: one sector with the active slot and its remaining tries.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
-//! | 0..4 | `FLB1`; anything else: this disk has no boot state |
-//! | 4 | slot in force: `A` or `B` |
-//! | 5 | tries left, 0 to 15; 255: the slot is good |
+//! | 0..4 | `FLB1`; anything else: no boot state on this disk |
+//! | 4 | active slot: `A` or `B` |
+//! | 5 | tries left, 0 to 15; 255: confirmed |
 //! | 6..512 | zero |
 //!
-//! The boot loader counts the tries down; whoever served marks the slot good. One sector is written
-//! as a whole or not at all, so a power cut leaves the old state or the new one.
+//! The boot loader counts the tries down; init confirms a slot whose server is ready. A disk writes
+//! a sector atomically, so a power cut leaves the old state or the new one.
 
 use core::fmt;
 
 use super::command_line::Slot;
 use crate::sys::machine::SECTOR_BYTES;
 
-/// The sector's number: in the gap before the first partition.
+/// Sector number, in the gap before the first partition.
 pub(super) const SECTOR: u64 = 64;
 const MAGIC: &[u8] = b"FLB1";
 const SLOT: usize = 4;
 const TRIES: usize = 5;
-const MOST_TRIES: u8 = 15;
-const GOOD: u8 = 0xff;
+const MAX_TRIES: u8 = 15;
+const CONFIRMED: u8 = 0xff;
 
-/// A sector of a disk.
+/// Sector of a disk.
 pub(super) type Sector = [u8; SECTOR_BYTES];
 
-/// How far the slot that runs is.
+/// State of the running slot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Standing {
-    /// It has served before.
-    Good,
-    /// It has still to show that it serves; so many tries are left after this one.
-    OnTrial(u8),
+pub(super) enum SlotState {
+    /// Its server has been ready before.
+    Confirmed,
+    /// Not confirmed, with the number of tries left after this one.
+    Testing(u8),
 }
 
-/// Why a sector says nothing of the slot that runs.
+/// Reason for a sector without the state of the running slot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum BootStateError {
-    /// There is no boot state on this disk.
+    /// No boot state on this disk.
     NoMagic,
-    /// Its slot or its tries are none.
+    /// Invalid slot or number of tries.
     Damaged,
-    /// It speaks of the other slot.
+    /// State of the other slot.
     OtherSlot,
 }
 
 impl fmt::Display for BootStateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoMagic => "this disk has none",
-            Self::Damaged => "it is damaged",
-            Self::OtherSlot => "the other slot is in force, so somebody chose this one by hand",
+            Self::NoMagic => "no boot state on this disk",
+            Self::Damaged => "invalid slot or number of tries",
+            Self::OtherSlot => "the other slot is active; this one was started by hand",
         })
     }
 }
 
-/// How far `slot`, which runs, is.
-pub(super) fn standing(sector: &Sector, slot: Slot) -> Result<Standing, BootStateError> {
+/// State of `slot`, which runs.
+pub(super) fn slot_state(sector: &Sector, slot: Slot) -> Result<SlotState, BootStateError> {
     if !sector.starts_with(MAGIC) {
         return Err(BootStateError::NoMagic);
     }
-    let in_force = Slot::from_letter(sector[SLOT]).ok_or(BootStateError::Damaged)?;
+    let active = Slot::from_letter(sector[SLOT]).ok_or(BootStateError::Damaged)?;
     match sector[TRIES] {
-        _ if in_force != slot => Err(BootStateError::OtherSlot),
-        GOOD => Ok(Standing::Good),
-        tries if tries <= MOST_TRIES => Ok(Standing::OnTrial(tries)),
+        _ if active != slot => Err(BootStateError::OtherSlot),
+        CONFIRMED => Ok(SlotState::Confirmed),
+        tries if tries <= MAX_TRIES => Ok(SlotState::Testing(tries)),
         _ => Err(BootStateError::Damaged),
     }
 }
 
-/// Marks `slot`, which runs, good. `false`: it is already, and nothing needs to be written.
-pub(super) fn mark_good(sector: &mut Sector, slot: Slot) -> Result<bool, BootStateError> {
-    let is_new = standing(sector, slot)? != Standing::Good;
-    sector[TRIES] = GOOD;
+/// Confirms `slot`, which runs. Returns false if it is confirmed already, and the sector unchanged.
+pub(super) fn confirm(sector: &mut Sector, slot: Slot) -> Result<bool, BootStateError> {
+    let is_new = slot_state(sector, slot)? != SlotState::Confirmed;
+    sector[TRIES] = CONFIRMED;
     Ok(is_new)
 }
 
-/// Takes from `slot`, which cannot be entered, that it is good: it has no tries then. `false`: nothing
-/// needs to be written, for it was not, or the boot state is not of it.
-pub(super) fn give_up(sector: &mut Sector, slot: Slot) -> bool {
-    let was_good = standing(sector, slot) == Ok(Standing::Good);
-    if was_good {
+/// Sets the tries of `slot` to 0, because its root cannot be entered. Returns false if it is not
+/// confirmed, and the sector unchanged.
+pub(super) fn revoke(sector: &mut Sector, slot: Slot) -> bool {
+    let was_confirmed = slot_state(sector, slot) == Ok(SlotState::Confirmed);
+    if was_confirmed {
         sector[TRIES] = 0;
     }
-    was_good
+    was_confirmed
 }
 
 #[cfg(test)]
@@ -98,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn standing_of_the_slot_that_runs() {
+    fn state_of_the_running_slot() {
         for (start, slot, expected) in [
-            (&b"FLB1A\xff"[..], Slot::A, Ok(Standing::Good)),
-            (b"FLB1B\xff", Slot::B, Ok(Standing::Good)),
-            (b"FLB1B\x02", Slot::B, Ok(Standing::OnTrial(2))),
-            (b"FLB1A\x00", Slot::A, Ok(Standing::OnTrial(0))),
-            (b"FLB1A\x0f", Slot::A, Ok(Standing::OnTrial(15))),
+            (&b"FLB1A\xff"[..], Slot::A, Ok(SlotState::Confirmed)),
+            (b"FLB1B\xff", Slot::B, Ok(SlotState::Confirmed)),
+            (b"FLB1B\x02", Slot::B, Ok(SlotState::Testing(2))),
+            (b"FLB1A\x00", Slot::A, Ok(SlotState::Testing(0))),
+            (b"FLB1A\x0f", Slot::A, Ok(SlotState::Testing(15))),
             (b"FLB1A\x10", Slot::A, Err(BootStateError::Damaged)),
             (b"FLB1C\x02", Slot::A, Err(BootStateError::Damaged)),
             (b"FLB1\x00\x00", Slot::A, Err(BootStateError::Damaged)),
@@ -112,32 +112,32 @@ mod tests {
             (b"FLB2A\xff", Slot::A, Err(BootStateError::NoMagic)),
             (b"", Slot::A, Err(BootStateError::NoMagic)),
         ] {
-            assert_eq!(standing(&sector(start), slot), expected, "{start:?}");
+            assert_eq!(slot_state(&sector(start), slot), expected, "{start:?}");
         }
     }
 
     #[test]
-    fn marking_changes_one_byte_and_only_when_it_has_to() {
+    fn confirmation_changes_one_byte_at_most() {
         let mut state = sector(b"FLB1B\x02");
-        assert_eq!(mark_good(&mut state, Slot::B), Ok(true));
+        assert_eq!(confirm(&mut state, Slot::B), Ok(true));
         assert_eq!(state, sector(b"FLB1B\xff"));
-        assert_eq!(mark_good(&mut state, Slot::B), Ok(false));
+        assert_eq!(confirm(&mut state, Slot::B), Ok(false));
         assert_eq!(state, sector(b"FLB1B\xff"));
         for start in [&b"FLB1B\x02"[..], b"FLB2A\x02", b""] {
             let mut state = sector(start);
-            assert!(mark_good(&mut state, Slot::A).is_err());
+            assert!(confirm(&mut state, Slot::A).is_err());
             assert_eq!(state, sector(start));
         }
     }
 
     #[test]
-    fn a_good_slot_that_cannot_be_entered_has_no_tries_and_another_keeps_its_own() {
+    fn revocation_changes_the_tries_of_a_confirmed_slot_only() {
         let mut state = sector(b"FLB1B\xff");
-        assert!(give_up(&mut state, Slot::B));
+        assert!(revoke(&mut state, Slot::B));
         assert_eq!(state, sector(b"FLB1B\x00"));
         for start in [&b"FLB1B\x02"[..], b"FLB1A\xff", b"FLB1B\x00", b"FLB2B\xff", b""] {
             let mut state = sector(start);
-            assert!(!give_up(&mut state, Slot::B));
+            assert!(!revoke(&mut state, Slot::B));
             assert_eq!(state, sector(start));
         }
     }

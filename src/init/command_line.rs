@@ -1,10 +1,10 @@
-//! What the kernel's command line says to init.
+//! Parameters of init on the kernel command line.
 
 use core::fmt;
 
 use crate::log::console::warning;
 
-/// One of the two roots between which the boot loader chooses.
+/// One of the two root file systems between which the boot loader chooses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Slot {
     A,
@@ -12,7 +12,7 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    /// The slot of this letter, on the command line and in the boot state.
+    /// Slot of a letter, as on the command line and in the boot state.
     pub(super) fn from_letter(letter: u8) -> Option<Self> {
         match letter {
             b'A' => Some(Self::A),
@@ -21,7 +21,7 @@ impl Slot {
         }
     }
 
-    /// Its letter as a text.
+    /// Letter as a string.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::A => "A",
@@ -36,29 +36,29 @@ impl fmt::Display for Slot {
     }
 }
 
-/// The keys of init. Of one that comes twice the last counts, as everywhere on this line.
+/// Parameters of init. The last of two equal keys counts, as with the kernel's own.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct CommandLine<'a> {
-    /// `friendlet.root`: device of the root's squashfs; without it, the initramfs is the root.
+    /// `friendlet.root`: device of the root, a squashfs; without it, the initramfs is the root.
     pub(super) root: Option<&'a str>,
-    /// `friendlet.slot`: which of two roots that is.
+    /// `friendlet.slot`: slot of that root.
     pub(super) slot: Option<Slot>,
-    /// `friendlet.data`: device of the data's ext4.
+    /// `friendlet.data`: device of the data, an ext4.
     pub(super) data: Option<&'a str>,
     /// `friendlet.state`: disk with the boot state.
     pub(super) state: Option<&'a str>,
-    /// `friendlet.watchdog`: seconds that the watchdog's driver was given.
+    /// `friendlet.watchdog`: timeout of the watchdog driver in seconds.
     pub(super) watchdog_s: Option<u32>,
 }
 
 impl<'a> CommandLine<'a> {
-    /// Reads the line. What it says to init and cannot be understood is told and passed over.
-    pub(super) fn read(text: &'a str) -> Self {
+    /// Parses the line. Invalid parameters of init are logged and skipped.
+    pub(super) fn parse(text: &'a str) -> Self {
         let mut line = Self::default();
         for word in text.split_ascii_whitespace() {
             let Some(word) = word.strip_prefix("friendlet.") else { continue };
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
-            let understood = match key {
+            let is_valid = match key {
                 _ if value.is_empty() => false,
                 "root" => {
                     line.root = Some(value);
@@ -87,8 +87,8 @@ impl<'a> CommandLine<'a> {
                 }
                 _ => false,
             };
-            if !understood {
-                warning!("command line: 'friendlet.{}' is not understood", word);
+            if !is_valid {
+                warning!("kernel command line: invalid parameter 'friendlet.{}'", word);
             }
         }
         line
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_of_init_among_those_of_the_kernel() {
+    fn parameters_of_init_among_those_of_the_kernel() {
         let text = "console=ttyAMA0 root=/dev/sda friendlet.root=/dev/vda2 friendlet.slot=B quiet \
                     friendlet.data=/dev/vda4 friendlet.state=/dev/vda panic=5 friendlet.watchdog=15\n";
         let line = CommandLine {
@@ -110,17 +110,17 @@ mod tests {
             state: Some("/dev/vda"),
             watchdog_s: Some(15),
         };
-        assert_eq!(CommandLine::read(text), line);
-        assert_eq!(CommandLine::read("console=ttyAMA0 xfriendlet.root=/dev/sda"), CommandLine::default());
+        assert_eq!(CommandLine::parse(text), line);
+        assert_eq!(CommandLine::parse("console=ttyAMA0 xfriendlet.root=/dev/sda"), CommandLine::default());
     }
 
     #[test]
-    fn last_of_two_counts_and_what_is_not_understood_does_not() {
-        let read = CommandLine::read;
-        assert_eq!(read("friendlet.slot=A friendlet.slot=B").slot, Some(Slot::B));
-        assert_eq!(read("friendlet.root=/dev/a friendlet.root=/dev/b").root, Some("/dev/b"));
-        assert_eq!(read("friendlet.slot=A friendlet.slot=C friendlet.slot=AB").slot, Some(Slot::A));
-        for nonsense in [
+    fn last_of_two_counts_and_invalid_parameters_do_not() {
+        let parse = CommandLine::parse;
+        assert_eq!(parse("friendlet.slot=A friendlet.slot=B").slot, Some(Slot::B));
+        assert_eq!(parse("friendlet.root=/dev/a friendlet.root=/dev/b").root, Some("/dev/b"));
+        assert_eq!(parse("friendlet.slot=A friendlet.slot=C friendlet.slot=AB").slot, Some(Slot::A));
+        for invalid in [
             "friendlet.root",
             "friendlet.root=",
             "friendlet.slot=a",
@@ -129,20 +129,20 @@ mod tests {
             "friendlet.=x",
             "friendlet.rot=/dev/a",
         ] {
-            assert_eq!(read(nonsense), CommandLine::default(), "{nonsense}");
+            assert_eq!(parse(invalid), CommandLine::default(), "{invalid}");
         }
     }
 
     #[test]
-    fn line_is_read_to_its_limit_and_no_further() {
-        use crate::limits::COMMAND_LINE_BYTES;
+    fn line_over_its_limit_is_rejected() {
+        use crate::init::COMMAND_LINE_BYTES;
         use crate::sys::file::{FileReason, read_text};
         let path = std::env::temp_dir().join(format!("friendlet-cmdline-{}", std::process::id()));
         let mut longest = "x".repeat(COMMAND_LINE_BYTES);
         longest.replace_range(COMMAND_LINE_BYTES - 17.., " friendlet.slot=B");
         std::fs::write(&path, &longest).unwrap();
         let text = read_text(&path, COMMAND_LINE_BYTES).unwrap();
-        assert_eq!(CommandLine::read(&text).slot, Some(Slot::B));
+        assert_eq!(CommandLine::parse(&text).slot, Some(Slot::B));
         std::fs::write(&path, longest + "\n").unwrap();
         let reason = read_text(&path, COMMAND_LINE_BYTES).unwrap_err().reason;
         assert!(matches!(reason, FileReason::TooLarge(COMMAND_LINE_BYTES)));

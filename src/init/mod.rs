@@ -1,91 +1,152 @@
-//! PID 1 of a board: `friendlet init`.
+//! Process 1 of a board: `friendlet init`, as described in `docs/init.md`.
 //!
-//! Two lives, told in `docs/init.md`. In an initramfs with `friendlet.root=` on the kernel command
-//! line, `root` loads the modules, mounts that root and becomes its `/sbin/init`. Otherwise
-//! `board` mounts the rest, starts the server and looks after it until the board ends.
+//! In an initramfs with `friendlet.root=` on the kernel command line, `root` mounts that root and
+//! becomes its `/sbin/init`. Otherwise `bring_up` mounts the other file systems, and `main_loop`
+//! starts the server and supervises it until the board ends.
 //!
-//! What is to be done when is decided by `keeper`, which is sans-IO like all below it: the command
-//! line, the list of modules, the boot state and the server's messages are read by pure functions.
-//! The process is one thread without an executor. It never returns: the kernel panics when PID 1
-//! ends.
+//! `supervisor` decides, without system calls. Pure functions parse the command line, the list of
+//! modules, the boot state and the notifications of the server. The process has one thread and no
+//! executor. It never exits, because the kernel panics when process 1 exits.
 
-mod board;
 mod boot_state;
+mod bring_up;
 mod command_line;
-mod keeper;
-mod message;
+mod main_loop;
 mod modules;
+mod notification;
 mod root;
+mod supervisor;
 
+use core::time::Duration;
 use std::path::Path;
 use std::process::ExitCode;
 
 use self::command_line::CommandLine;
 use crate::config::Network;
-use crate::limits::{COMMAND_LINE_BYTES, MODULES_BYTES};
+use crate::log::Reason;
 use crate::log::console::{error, info, warning};
 use crate::sys::file;
 use crate::sys::machine as system;
 
+crate::limits::limits! {
+    /// Kernel command line.
+    COMMAND_LINE_BYTES: usize = 4096, exceeded "logged as an error; init uses an empty one",
+        tests ["line_over_its_limit_is_rejected"];
+    /// List of kernel modules.
+    MODULES_BYTES: usize = 16 * 1024, exceeded "logged as an error; no module is loaded",
+        tests ["list_over_its_limit_is_rejected"];
+    /// Memory of the files in `/run`.
+    RUN_BYTES: usize = 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
+    /// Memory of the files in `/tmp` and `/dev/shm`.
+    TMP_BYTES: usize = 8 * 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
+    /// Memory of the files in `/data` without a data partition.
+    SPARE_DATA_BYTES: usize = 4 * 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
+    /// Consecutive short runs of the server.
+    SHORT_RUNS: u8 = 5, exceeded "the trial of a slot ends",
+        tests ["short_runs_end_the_test_of_a_slot_only"];
+    /// Time for a disk to appear.
+    DEVICE_TIMEOUT: Duration = Duration::from_secs(20),
+        fixed "the time that init gives to `wait_for`, which is tested with any time";
+    /// Time that a message stays on the console before a board without a root restarts.
+    ROOT_FAILURE_PAUSE: Duration = Duration::from_secs(5), fixed "a pause: a restart follows";
+    /// Pause between two attempts to mount the data.
+    DATA_RETRY_PAUSE: Duration = Duration::from_secs(1), fixed "a pause: one attempt follows";
+    /// Time for the server to serve; of a slot on trial, all its starts together.
+    READY_TIMEOUT: Duration = Duration::from_secs(120), exceeded "the server is killed, or the slot given up",
+        tests [
+            "server_is_killed_when_it_is_not_ready_in_time",
+            "tested_slot_has_one_ready_timeout_for_all_starts"
+        ];
+    /// Time of the server without a sign of life.
+    SILENCE_TIMEOUT: Duration = Duration::from_secs(10),
+        exceeded "the watchdog is not fed, or the server is killed",
+        tests [
+            "watchdog_is_fed_while_the_server_has_a_heartbeat",
+            "silent_server_is_killed_where_there_is_no_watchdog"
+        ];
+    /// Time for the hardware watchdog to reset a board with a silent server.
+    RESET_TIMEOUT: Duration = Duration::from_secs(180), exceeded "the server is killed",
+        tests ["server_is_killed_when_the_watchdog_does_not_reset"];
+    /// Time for a killed server to end.
+    VANISH_TIMEOUT: Duration = Duration::from_secs(60), exceeded "the board restarts",
+        tests ["killed_server_that_is_not_reaped_restarts_the_board"];
+    /// Time for processes that the server left to end when the board does.
+    LEFTOVER_TIMEOUT: Duration = Duration::from_secs(2), exceeded "they are killed",
+        tests ["shutdown_runs_in_order", "shutdown_of_the_board_is_bounded"];
+    /// Time between two writes to the hardware watchdog.
+    FEED_INTERVAL: Duration = Duration::from_secs(1), exceeded "the watchdog is fed",
+        tests ["watchdog_is_fed_once_an_interval"];
+}
+
+const _: () = assert!(
+    RESET_TIMEOUT.as_secs() > SILENCE_TIMEOUT.as_secs(),
+    "the watchdog resets a silent board before init kills the server"
+);
+
 const COMMAND_LINE: &str = "/proc/cmdline";
 const MODULES: &str = "/etc/friendlet/modules";
-/// The list names them relative to this.
-const MODULES_FOLDER: &str = "/lib/modules";
-/// sysexits' `EX_USAGE`.
+/// Directory of the modules.
+const MODULES_DIRECTORY: &str = "/lib/modules";
+const WATCHDOG: &str = "/dev/watchdog";
+const STATE_DIRECTORY: &str = "/data/state";
+const CLOCK_FILE: &str = "/data/clock";
+const CONFIG_FILE: &str = "/data/friendlet.toml";
+/// `EX_USAGE` of sysexits(3).
 const USAGE: u8 = 64;
 
-/// Brings the board up and keeps it up, for ever. As any other process than the first one it refuses.
-/// `read_network` reads the `[network]` of a device file, by the rules of the server.
+/// Runs process 1. It never returns there; any other process gets a usage error.
+///
+/// `read_network` returns `[network]` of a configuration file, by the rules of the server.
 pub fn run(read_network: fn(&Path) -> Option<Network>) -> ExitCode {
     if !system::is_first_process() {
         eprintln!(
-            "friendlet init: this is process {}, and only the kernel's first process can be init; \
-             to run the server on this machine, say 'friendlet serve'",
+            "friendlet init: this is process {}, but only the first process can be init; \
+             run the server on this machine with 'friendlet serve'",
             std::process::id()
         );
         return ExitCode::from(USAGE);
     }
     let kernel = system::mount_kernel();
-    // Without a console there is nobody to tell.
-    let _ = system::open_console();
+    // Without a console the error cannot be shown.
+    let _ = system::redirect_to_console();
     crate::log::set_level(crate::log::Level::Info);
     info!("friendlet {} is process 1", env!("CARGO_PKG_VERSION"));
     if let Err(error) = kernel {
-        error!("the kernel's own file systems: {}", error);
+        error!("{}", error);
     }
     let text = file::read_text(Path::new(COMMAND_LINE), COMMAND_LINE_BYTES).unwrap_or_else(|error| {
-        error!("the kernel's command line: {}", error);
+        error!("cannot read the kernel command line: {}", error);
         String::new()
     });
-    let line = CommandLine::read(&text);
+    let line = CommandLine::parse(&text);
     load_modules();
     match line.root {
         Some(device) if system::is_initramfs() => root::enter(device, &line),
-        _ => board::run(&line, read_network),
+        _ => main_loop::run(&line, read_network),
     }
 }
 
-/// Loads what the list names, in its order. What cannot be loaded is told and passed over: another
-/// kernel may have it built in, or its device is not on this board.
+/// Loads the listed modules in order. A failure is logged and skipped: another kernel may have the
+/// module built in, or this board may lack its device.
 fn load_modules() {
     let text = match file::read_text(Path::new(MODULES), MODULES_BYTES) {
         Ok(text) => text,
         Err(error) if error.is_missing() => return,
         Err(error) => {
-            error!("the list of modules: {}", error);
+            error!("cannot read the list of modules: {}", error);
             return;
         }
     };
     let (mut loaded, mut failed) = (0, 0);
-    for module in modules::read(&text) {
-        let path = Path::new(MODULES_FOLDER).join(module.file);
+    for module in modules::parse(&text) {
+        let path = Path::new(MODULES_DIRECTORY).join(module.file);
         match system::load_module(&path, module.parameters) {
             Ok(()) => loaded += 1,
             Err(error) => {
                 failed += 1;
-                warning!("module {}: {}", module.file, error);
+                warning!("cannot load module {}: {}", module.file, Reason::from(&error));
             }
         }
     }
-    info!("{} kernel modules loaded, {} not", loaded, failed);
+    info!("{} kernel modules loaded, {} failed", loaded, failed);
 }

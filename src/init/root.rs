@@ -1,4 +1,4 @@
-//! From the initramfs into the root.
+//! Switch from the initramfs to the root.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -9,13 +9,14 @@ use std::process::Command;
 
 use super::boot_state;
 use super::command_line::{CommandLine, Slot};
-use crate::limits::{DEVICE_TIMEOUT, ROOT_FAILURE_PAUSE};
+use crate::init::{DEVICE_TIMEOUT, ROOT_FAILURE_PAUSE};
+use crate::log::Reason;
 use crate::log::console::{error, info};
 use crate::sys::machine::{self as system, MountError};
 
 const INIT: &str = "/sbin/init";
 
-/// Why the root cannot be entered.
+/// Reason for not entering the root.
 #[derive(Debug)]
 enum RootError {
     NoDevice,
@@ -29,51 +30,52 @@ impl fmt::Display for RootError {
         match self {
             Self::NoDevice => write!(
                 f,
-                "no such disk appeared in {} s: are its modules in /etc/friendlet/modules?",
+                "no such device after {} s: are its modules in /etc/friendlet/modules?",
                 DEVICE_TIMEOUT.as_secs()
             ),
             Self::Mount(error) => error.fmt(f),
-            Self::Move(error) => write!(f, "it cannot become the root: {error}"),
-            Self::Start(error) => write!(f, "{INIT}: {error}"),
+            Self::Move(error) => write!(f, "cannot switch root: {}", Reason::from(error)),
+            Self::Start(error) => write!(f, "cannot start {INIT}: {}", Reason::from(error)),
         }
     }
 }
 
-/// Mounts this device's root, frees the initramfs and becomes that root's init. When that cannot be,
-/// the board starts again after a moment, so that the boot loader counts a try. A slot that was good
-/// is so no more: it has no tries, and the boot loader goes to the other one.
+/// Mounts the root of this device, empties the initramfs and becomes the init of that root.
+///
+/// On failure the board restarts after a pause, so that the boot loader counts a try. A confirmed
+/// slot loses its tries, so that the boot loader starts the other one.
 pub(super) fn enter(device: &str, line: &CommandLine<'_>) -> ! {
     let Err(error) = try_enter(device);
-    error!("root {}: {}", device, error);
+    error!("cannot enter root {}: {}", device, error);
     if let (Some(slot), Some(disk)) = (line.slot, line.state) {
-        match give_up(slot, Path::new(disk)) {
-            Ok(true) => error!("slot {} was good, and is given up", slot),
+        match revoke(slot, Path::new(disk)) {
+            Ok(true) => error!("slot {} is not confirmed any more", slot),
             Ok(false) => {}
-            Err(error) => error!("boot state on {}: {}", disk, error),
+            Err(error) => error!("cannot change the boot state on {}: {}", disk, Reason::from(&error)),
         }
     }
     error!("restarting in {} s", ROOT_FAILURE_PAUSE.as_secs());
     restart()
 }
 
-/// Starts the board again, after a moment in which the console can be read.
+/// Restarts the board after a pause for reading the console.
 pub(super) fn restart() -> ! {
     loop {
         system::wait(ROOT_FAILURE_PAUSE, &mut || ());
         if let Err(error) = system::restart() {
-            error!("the board does not restart: {}", error);
+            error!("cannot restart: {}", Reason::from(&error));
         }
     }
 }
 
-/// Takes from a good slot that it is; `false` when it was not.
-fn give_up(slot: Slot, disk: &Path) -> io::Result<bool> {
+/// Revokes the confirmation of a slot. Returns false if it is not confirmed.
+fn revoke(slot: Slot, disk: &Path) -> io::Result<bool> {
     let mut sector = system::read_sector(disk, boot_state::SECTOR)?;
-    let was_good = boot_state::give_up(&mut sector, slot);
-    if was_good {
+    let was_confirmed = boot_state::revoke(&mut sector, slot);
+    if was_confirmed {
         system::write_sector(disk, boot_state::SECTOR, &sector)?;
     }
-    Ok(was_good)
+    Ok(was_confirmed)
 }
 
 fn try_enter(device: &str) -> Result<Infallible, RootError> {
@@ -82,7 +84,7 @@ fn try_enter(device: &str) -> Result<Infallible, RootError> {
     }
     system::mount_root(device).map_err(RootError::Mount)?;
     info!("root {} mounted", device);
-    // Before the move: afterwards no path leads to the initramfs any more.
+    // Before the switch, because no path leads to the initramfs afterwards.
     let free = || info!("initramfs emptied: {} kB", system::empty_initramfs() / 1024);
     system::move_root(free).map_err(RootError::Move)?;
     Err(RootError::Start(Command::new(INIT).exec()))

@@ -17,7 +17,7 @@ use defmt::{Format, Formatter, Str};
 
 use super::text::{Text, elapsed_ms};
 use super::{Level, kept};
-use crate::limits::{LOG_ARGUMENTS, LOG_LINE_BYTES, LOG_WRITE_BYTES};
+use crate::log::{LOG_ARGUMENTS, LOG_LINE_BYTES, LOG_WRITE_BYTES};
 
 /// Most bytes of a frame before it is encoded: the number of its string and the time, then for each
 /// argument the number of its kind, its length and itself.

@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use super::Ring;
-use crate::limits::{LOG_HEAD_BYTES, LOG_RING_BYTES};
+use crate::limits::LOG_RING_BYTES;
+use crate::log::LOG_HEAD_BYTES;
 
 static RING: Mutex<Ring<LOG_RING_BYTES>> = Mutex::new(Ring::new());
 static IS_KEPT: AtomicBool = AtomicBool::new(false);

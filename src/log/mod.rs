@@ -1,7 +1,7 @@
 //! The log: four macros, and what is behind them.
 //!
 //! A build for people writes lines: each is formatted on the stack, cut at
-//! [`LOG_LINE_BYTES`](crate::limits::LOG_LINE_BYTES), and written to standard error in one write. A
+//! [`LOG_LINE_BYTES`], and written to standard error in one write. A
 //! build for a device (feature `defmt`) keeps the format strings out of the program: a record is the
 //! number of its string, the time and the arguments, and `cargo xtask log` makes the same line of it.
 //! Either way the newest records are kept in a [ring](Ring) once [`keep`] was called, from where files
@@ -18,16 +18,62 @@ pub mod frames;
 mod kept;
 mod level;
 mod rate;
+mod reason;
 mod ring;
 mod text;
+
+use core::time::Duration;
 
 pub use kept::{Part, Stamp, head, is_kept, keep, newest, since, stamp, take_lost, unwritten, written};
 pub use level::{Level, level, set_level};
 pub use rate::RateLimit;
+pub use reason::Reason;
 pub use ring::{RECORD_END, Ring};
 pub use text::write_line;
 
+use crate::limits::LOG_RING_BYTES;
 use core::fmt;
+
+crate::limits::limits! {
+    /// Text of one log line, and of one argument of a record.
+    LOG_LINE_BYTES: usize = 512, exceeded "cut", tests ["line_up_to_the_limit_is_whole", "long_line_is_cut"];
+    /// Arguments of one record.
+    LOG_ARGUMENTS: usize = 4, exceeded "the format does not compile", tests ["formats_that_both_forms_take"];
+    /// Size of one log file unless configured.
+    LOG_FILE_BYTES: usize = 64 * 1024, exceeded "the next file is started",
+        tests ["defaults_are_those_of_the_limits"];
+    /// Smallest `file_bytes`: the head and the longest record, with room to spare.
+    LOG_FILE_BYTES_MIN: usize = 8 * 1024, exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Largest `file_bytes`.
+    LOG_FILE_BYTES_MAX: usize = 16 * 1024 * 1024, exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Log files unless configured.
+    LOG_FILES: usize = 4, exceeded "the oldest is removed", tests ["defaults_are_those_of_the_limits"];
+    /// Largest `files`.
+    LOG_FILES_MAX: usize = 16, exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Bytes of one write to a log file.
+    LOG_WRITE_BYTES: usize = 4096, exceeded "the rest follows in the next",
+        tests ["tick_writes_up_to_its_limit_and_lost_records_are_counted"];
+    /// Head of a log file.
+    LOG_HEAD_BYTES: usize = 256, exceeded "cut", tests ["longest_head_has_room"];
+    /// Build id in hexadecimal digits: those of a SHA-256.
+    BUILD_ID_BYTES: usize = 64, exceeded "cut", tests ["build_id_is_as_long_as_its_limit_and_no_longer"];
+    /// Log lines of one kind within `log_window`.
+    LOG_BURST: u32 = 5, exceeded "counted instead of logged", tests ["burst_passes_and_the_rest_is_counted"];
+    /// Time over which `log_burst` counts.
+    LOG_WINDOW: Duration = Duration::from_secs(10), exceeded "the count starts again",
+        tests ["burst_passes_and_the_rest_is_counted"];
+}
+
+const _: () = {
+    assert!(LOG_RING_BYTES >= 4096, "log_ring_bytes: must hold the longest record, and a few more");
+    assert!(
+        LOG_HEAD_BYTES + LOG_WRITE_BYTES <= LOG_FILE_BYTES_MIN,
+        "a log file holds its head and one write"
+    );
+};
 
 /// What the records of this build are: `defmt` frames, or lines of `text`.
 pub const FORM: &str = if cfg!(feature = "defmt") { "defmt" } else { "text" };
@@ -43,7 +89,7 @@ impl<T: fmt::Debug> fmt::Display for Debugged<T> {
 }
 
 /// Whether both forms of the log can take this format: its places are all `{}`, and at most
-/// [`LOG_ARGUMENTS`](crate::limits::LOG_ARGUMENTS) of them.
+/// [`LOG_ARGUMENTS`] of them.
 pub const fn is_plain(format: &str) -> bool {
     let bytes = format.as_bytes();
     let (mut at, mut places) = (0, 0);
@@ -60,7 +106,7 @@ pub const fn is_plain(format: &str) -> bool {
         }
         at += 1;
     }
-    places <= crate::limits::LOG_ARGUMENTS
+    places <= LOG_ARGUMENTS
 }
 
 /// Logs at a level given by its variant's name.
@@ -104,6 +150,16 @@ macro_rules! log_frame {
     }};
 }
 
+/// Reports a broken invariant: a panic with debug assertions, otherwise an error in text, in every
+/// build.
+#[macro_export]
+macro_rules! internal_error {
+    ($($argument:tt)+) => {{
+        debug_assert!(false, $($argument)+);
+        $crate::console_error!("internal error: {}", format_args!($($argument)+));
+    }};
+}
+
 /// Logs that something that should work did not.
 #[macro_export]
 macro_rules! error { ($($argument:tt)+) => { $crate::log_at!(Error, $($argument)+) }; }
@@ -123,10 +179,10 @@ mod tests {
 
     #[test]
     fn formats_that_both_forms_take() {
-        for plain in ["", "a", "{}", "a {} b {}: {}", &"{}".repeat(crate::limits::LOG_ARGUMENTS)] {
+        for plain in ["", "a", "{}", "a {} b {}: {}", &"{}".repeat(LOG_ARGUMENTS)] {
             assert!(is_plain(plain), "{plain}");
         }
-        let too_many = "{}".repeat(crate::limits::LOG_ARGUMENTS + 1);
+        let too_many = "{}".repeat(LOG_ARGUMENTS + 1);
         for other in ["{:?}", "{0}", "{a}", "{", "}", "a {{}}", &too_many] {
             assert!(!is_plain(other), "{other}");
         }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::limits::{LOG_BURST, LOG_WINDOW};
+use crate::log::{LOG_BURST, LOG_WINDOW};
 
 /// Lets [`LOG_BURST`] lines pass in each [`LOG_WINDOW`] and counts the rest.
 #[derive(Debug, Default)]

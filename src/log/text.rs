@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::Level;
-use crate::limits::LOG_LINE_BYTES;
+use crate::log::LOG_LINE_BYTES;
 
 static START: OnceLock<Instant> = OnceLock::new();
 

@@ -13,8 +13,9 @@ use super::ports::Port;
 use super::tls::{Buffers, Session, TlsFailure};
 use super::{Endpoint, Ports};
 use crate::connection::{End, Finish, SlotId, State};
-use crate::limits::{SEND_BYTES, TURNS};
+use crate::limits::SEND_BYTES;
 use crate::mmap_buffer::IdleTracker;
+use crate::net::TURNS;
 use crate::runtime::Source;
 
 /// First byte of a TLS handshake record (RFC 8446, 5.1).

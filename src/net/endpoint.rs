@@ -43,6 +43,6 @@ pub trait Endpoint {
     /// The first byte on a port that speaks TLS was not TLS: the answer must be plain text.
     fn handle_plain(&self, id: SlotId);
 
-    /// A [`TICK`](crate::limits::TICK) has passed: whatever is due is done now.
+    /// A [`TICK`](crate::runtime::TICK) has passed: whatever is due is done now.
     fn handle_tick(&self);
 }

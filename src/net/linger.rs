@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 
 use super::driver::Turn;
-use crate::limits::{LINGER_BYTES, LINGER_TIMEOUT};
+use crate::net::{LINGER_BYTES, LINGER_TIMEOUT};
 use crate::runtime::Source;
 
 /// A connection on which everything is said. What still comes is read and dropped, for a moment and up to

@@ -15,8 +15,8 @@ use super::driver::Connection;
 use super::ports::Port;
 use super::tls::Buffers;
 use super::{Endpoint, Ports};
-use crate::limits::{SOCKET_BUFFER_BYTES, TICK, TURNS};
-use crate::runtime::{Source, Tasks, Timer};
+use crate::net::{SOCKET_BUFFER_BYTES, TURNS};
+use crate::runtime::{Source, TICK, Tasks, Timer};
 
 /// Pause after the system had no socket for us: it is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -16,8 +16,15 @@ mod source;
 mod tasks;
 mod timer;
 
+use core::time::Duration;
+
 pub use block_on::block_on;
 pub use reactor::{ENTRY_BYTES, now};
 pub use source::Source;
 pub use tasks::{TASK_BYTES, Tasks};
 pub use timer::Timer;
+
+crate::limits::limits! {
+    /// Step of the server's clock.
+    TICK: Duration = Duration::from_millis(250), fixed "a step: how late every other time may be";
+}

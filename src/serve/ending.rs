@@ -7,10 +7,9 @@ use std::rc::Rc;
 use super::StartError;
 use crate::api::BoardEnd;
 use crate::config::BoardCommands;
-use crate::limits::BOARD_COMMAND_TIMEOUT;
 use crate::net::Bell;
 use crate::service::{Arguments, Exit, LastExit};
-use crate::sys::{News, Notify, board};
+use crate::sys::{BOARD_COMMAND_TIMEOUT, Notify, NotifyState, board};
 use crate::{info, warning};
 
 /// The way in which the board ends, and whether it is to.
@@ -25,7 +24,7 @@ pub(super) struct Ending {
 
 impl Ending {
     pub(super) fn new(commands: BoardCommands, has_init: bool, notify: Rc<Notify>) -> Self {
-        let has_init = has_init && notify.is_heard();
+        let has_init = has_init && notify.has_receiver();
         Self { commands, has_init, notify, wanted: Cell::default(), bell: Bell::default() }
     }
 
@@ -35,11 +34,11 @@ impl Ending {
     /// The system's number; nothing ends then.
     pub(super) fn ask(&self, end: BoardEnd) -> Result<(), i32> {
         if self.has_init {
-            let news = match end {
-                BoardEnd::Reboot => News::Reboot,
-                BoardEnd::PowerOff => News::PowerOff,
+            let state = match end {
+                BoardEnd::Reboot => NotifyState::Reboot,
+                BoardEnd::PowerOff => NotifyState::PowerOff,
             };
-            return self.notify.try_tell(news).map_err(|error| errno(&error));
+            return self.notify.try_send(state).map_err(|error| errno(&error));
         }
         board::check(self.command(end))?;
         // The first counts: the server ends already.

@@ -14,9 +14,10 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::StartError;
 use crate::config::{self, Listen, Tls};
-use crate::limits::{FIRST_USER_FILE_BYTES, PASSWORD_ROUNDS, PEM_BYTES};
+use crate::limits::PASSWORD_ROUNDS;
 use crate::log::console::{info, warning};
 use crate::net::tls::{TlsError, server_config};
+use crate::serve::{FIRST_USER_FILE_BYTES, PEM_BYTES};
 use crate::session::{Level, User, Users, canonical_password};
 use crate::sys::{file, password, random};
 

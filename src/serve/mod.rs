@@ -23,17 +23,26 @@ use self::system::System;
 use crate::api::{Api, Board};
 use crate::config::{Config, LogFiles};
 use crate::connection::{Server, ServerConfig};
-use crate::limits::SHUTDOWN_GRACE;
 use crate::net::{Bell, Endpoint as _, Listener, Ports};
 use crate::runtime::{self, Tasks, Timer};
+use crate::service::SHUTDOWN_GRACE;
 use crate::service::Supervisor;
 use crate::session::{Lockout, SessionTable};
 use crate::sys::password::PasswordWorker;
 use crate::sys::{
-    Clock, EnabledFile, News, Notify, NotifyEnvironment, PasswordsFile, Processes, Received, Signals, file,
-    log_files,
+    Clock, EnabledFile, Notify, NotifyEnvironment, NotifyState, PasswordsFile, Processes, Received, Signals,
+    file, log_files,
 };
 use crate::{error, info, limits, warning};
+
+crate::limits::limits! {
+    /// PEM file of a certificate chain, a key or an authority.
+    PEM_BYTES: usize = 64 * 1024, exceeded "the server does not start",
+        tests ["pem_files_may_be_as_large_as_their_limit"];
+    /// File of the administrator that the first start makes.
+    FIRST_USER_FILE_BYTES: usize = 4096, exceeded "the server does not start",
+        tests ["file_of_the_first_user_may_be_as_large_as_its_limit"];
+}
 
 /// Step at which an ending server looks whether it is done.
 const END_STEP: Duration = Duration::from_millis(20);
@@ -138,10 +147,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let changed_passwords = PasswordsFile::new(state_dir);
     // Nobody could log in to mend it, if this were the end.
     if let Err(error) = changed_passwords.load(&mut users) {
-        error!(
-            "passwords count as the device file has them; what was changed since cannot be read: {}",
-            error
-        );
+        error!("cannot read changed passwords, using those of the configuration file: {}", error);
     }
 
     let mut enabled = EnabledFile::new(state_dir);
@@ -187,7 +193,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     core.start();
     // For people and for scripts: from here on connections are taken.
     eprintln!("listening on {}://{address}", if tls.is_some() { "https" } else { "http" });
-    notify.tell(News::Ready);
+    notify.send(NotifyState::Ready);
     if let Some((path, text)) = good_copy {
         keep_good_copy(&path, &text);
     }
@@ -206,14 +212,14 @@ fn keep_good_copy(path: &Path, text: &str) {
     }
     // It may hold what the file itself shows to its owner alone.
     if let Err(error) = file::write_atomic(path, text.as_bytes(), 0o600) {
-        warning!("no last good copy of the device file is kept: {}", error);
+        warning!("cannot write the last good copy of the configuration file: {}", error);
     }
 }
 
 fn keep_log(files: &LogFiles, build: &str) {
     let LogFiles { file, bytes, count } = files;
     if !file.is_empty() {
-        log_files::open(&log_files::Place {
+        log_files::open(&log_files::LogTarget {
             file: Path::new(file.as_str()),
             bytes: *bytes,
             count: *count,
@@ -234,7 +240,7 @@ fn supervisor(
             true
         }
         None => {
-            warning!("service {}: installed or not, it is not in the device file any more", name);
+            warning!("service {}: is not in the configuration file any more", name);
             false
         }
     });
@@ -262,7 +268,7 @@ async fn until_end(core: &Rc<Core>, notify: &Notify, ending: &Ending, signals: &
         }
     }
     info!("ending: closing sockets, stopping services");
-    notify.tell(News::Stopping);
+    notify.send(NotifyState::Stopping);
     core.shutdown();
     let deadline = core.now() + SHUTDOWN_GRACE;
     while !core.is_down() && core.now() < deadline {

@@ -4,9 +4,8 @@ use std::rc::Rc;
 
 use super::ending::Ending;
 use crate::api::{BoardEnd, Platform, Refused};
-use crate::limits::SESSION_ID_BYTES;
 use crate::service::{Arguments, ServiceId, Signal, Spec};
-use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
+use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 use crate::sys::password::{PasswordJob, PasswordWorker};
 use crate::sys::{Clock, EnabledFile, PasswordsFile, Processes, random};
 use crate::{error, warning};

@@ -33,6 +33,8 @@ mod supervisor;
 mod table;
 mod text_list;
 
+use core::time::Duration;
+
 pub use action::{Action, Change};
 pub use command::{CommandError, NamedCommand, Verb, What};
 pub use restart::{BackOff, RestartPolicy};
@@ -42,3 +44,38 @@ pub use state::{Exit, LastExit, State, Status};
 pub use supervisor::Supervisor;
 pub use table::{OrderError, ServiceId, ServiceTable, TableError};
 pub use text_list::{Full, TextList};
+
+crate::limits::limits! {
+    /// Run time of a named command of a service.
+    COMMAND_TIMEOUT: Duration = Duration::from_secs(20), exceeded "the command is killed",
+        tests ["command_deadline_is_that_of_the_limit", "a_program_that_does_not_end_is_killed_and_holds_nobody_up"];
+    /// Time for a service to stop unless configured.
+    STOP_TIMEOUT: Duration = Duration::from_secs(10), exceeded "its process group is killed",
+        tests ["killed_once_when_it_does_not_end", "defaults_are_those_of_the_limits"];
+    /// Longest `stop_timeout_s`.
+    STOP_TIMEOUT_MAX: Duration = Duration::from_secs(300), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// First delay before a failed service is started again; it doubles with every short run.
+    RESTART_DELAY_MIN: Duration = Duration::from_millis(500), exceeded "the service is started",
+        tests ["pause_doubles_up_to_its_limit", "good_run_makes_it_short_again"];
+    /// Longest delay before a failed service is started again.
+    RESTART_DELAY_MAX: Duration = Duration::from_secs(60), exceeded "the delay grows no more",
+        tests ["pause_doubles_up_to_its_limit"];
+    /// Shortest run that resets the restart delay.
+    GOOD_RUN: Duration = Duration::from_secs(10), exceeded "the next delay is the shortest",
+        tests ["good_run_makes_it_short_again", "pause_between_restarts_grows_and_a_good_run_shortens_it"];
+    /// Time for a killed process group to end.
+    KILL_TIMEOUT: Duration = Duration::from_secs(2), exceeded "the server goes on without it",
+        tests ["shutdown_is_bounded"];
+    /// Time for all services to stop when the server stops.
+    SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60), exceeded "their process groups are killed",
+        tests ["shutdown_is_bounded"];
+    /// Time for the whole server to stop: services and connections.
+    SHUTDOWN_GRACE: Duration = Duration::from_secs(70),
+        fixed "longer than `shutdown_timeout` and `kill_timeout` together, as an assertion says: they end first";
+}
+
+const _: () = assert!(
+    SHUTDOWN_GRACE.as_secs() > SHUTDOWN_TIMEOUT.as_secs() + KILL_TIMEOUT.as_secs(),
+    "the server outlives the stop of its services"
+);

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::Exit;
-use crate::limits::{GOOD_RUN, RESTART_DELAY_MAX, RESTART_DELAY_MIN};
+use crate::service::{GOOD_RUN, RESTART_DELAY_MAX, RESTART_DELAY_MIN};
 
 /// What to do when a service exits by itself. After a stop nothing is started again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

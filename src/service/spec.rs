@@ -6,6 +6,7 @@ use heapless::{String, Vec};
 
 use super::{Full, NamedCommand, RestartPolicy, Signal, TextList};
 use crate::limits;
+use crate::service::STOP_TIMEOUT;
 
 /// Name of a service or of one of its commands.
 pub type Name = String<{ limits::SERVICE_NAME_BYTES }>;
@@ -19,6 +20,8 @@ pub type Variables = TextList<{ limits::SERVICE_VARIABLE_BYTES }, { limits::SERV
 pub struct Spec {
     /// Name in calls; see [`is_service_name`].
     pub name: Name,
+    /// One line for people.
+    pub description: Option<String<{ limits::DESCRIPTION_BYTES }>>,
     /// Program and arguments; a program without a slash is looked up in `PATH`.
     pub argv: Arguments,
     /// Environment entries beyond the few that every service gets.
@@ -49,6 +52,7 @@ impl Default for Spec {
     fn default() -> Self {
         Self {
             name: Name::new(),
+            description: None,
             argv: Arguments::new(),
             env: Variables::new(),
             cwd: String::new(),
@@ -57,7 +61,7 @@ impl Default for Spec {
             restart: RestartPolicy::Never,
             after: Vec::new(),
             stop_signal: Signal::Term,
-            stop_timeout: limits::STOP_TIMEOUT,
+            stop_timeout: STOP_TIMEOUT,
             commands: Vec::new(),
             webgui: None,
         }

@@ -11,8 +11,9 @@ use super::{
     Action, Change, CommandError, Exit, LastExit, NamedCommand, ServiceId, ServiceTable, Signal, Spec,
     Status, Verb,
 };
-use crate::limits::{KILL_TIMEOUT, SERVICES, SHUTDOWN_TIMEOUT};
+use crate::limits::SERVICES;
 use crate::log::Debugged;
+use crate::service::{KILL_TIMEOUT, SHUTDOWN_TIMEOUT};
 use crate::{error, info, warning};
 
 /// What one call can ask for at most, over all services: two signals each, and a process each.

@@ -11,6 +11,8 @@ mod table;
 mod token;
 mod users;
 
+use core::time::Duration;
+
 pub use lockout::{Lockout, Source};
 pub use password::{
     CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES, canonical_password,
@@ -18,6 +20,48 @@ pub use password::{
 pub use table::{OpenError, SessionKey, SessionTable};
 pub use token::{Tokens, TokensError};
 pub use users::{Grants, GrantsError, Level, User, UserId, Users, UsersError, is_user_name};
+
+use crate::limits::PASSWORD_ROUNDS;
+
+crate::limits::limits! {
+    /// Session id: 20 random bytes in hexadecimal.
+    SESSION_ID_BYTES: usize = 40,
+        fixed "the server makes them; those of clients are held to `presented_session_bytes`";
+    /// Session id of a client; Friend Core keeps ids in 256 bytes.
+    PRESENTED_SESSION_BYTES: usize = 255, exceeded "the message is rejected",
+        tests ["token_may_be_as_long_as_a_session_id_that_is_looked_at", "limits_of_path_and_session"];
+    /// Lock-out of a (user, address) pair unless configured; Friend Core's `Security:blocktimeout`.
+    LOCKOUT_TIME: Duration = Duration::from_secs(3600), exceeded "the pair may log in again",
+        tests ["block_lasts_its_time_and_no_longer", "defaults_are_those_of_the_limits"];
+    /// Longest `lockout_s`: a week.
+    LOCKOUT_TIME_MAX: Duration = Duration::from_secs(7 * 86_400), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Consecutive wrong passwords of a (user, address) pair unless configured; Friend Core's
+    /// `Security:blockattempts`.
+    LOCKOUT_ATTEMPTS: u8 = 3, exceeded "the pair is locked out",
+        tests ["block_lasts_its_time_and_no_longer", "defaults_are_those_of_the_limits"];
+    /// Largest `lockout_attempts`.
+    LOCKOUT_ATTEMPTS_MAX: u8 = 100, exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Idle time of a session unless configured; Friend Core's own.
+    IDLE_TIMEOUT: Duration = Duration::from_secs(10_800), exceeded "the session ends",
+        tests [
+            "session_lives_as_long_as_it_may_be_idle_unless_said_otherwise",
+            "defaults_are_those_of_the_limits"
+        ];
+    /// Shortest `idle_timeout_s`; Friend Core's own minimum.
+    IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(30), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Longest `idle_timeout_s`: a week.
+    IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 86_400), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// PBKDF2 rounds of a stored password.
+    PASSWORD_ROUNDS_MAX: u32 = 10_000_000, exceeded "the stored password is rejected",
+        tests ["rounds_up_to_the_limit_are_taken"];
+}
+
+const _: () =
+    assert!(PASSWORD_ROUNDS as u64 <= PASSWORD_ROUNDS_MAX as u64, "password_rounds: at most 10000000");
 
 /// Whether two secrets are the same, in a time that depends on their lengths alone.
 fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {

@@ -9,7 +9,8 @@ use data_encoding::HEXLOWER;
 use heapless::{String, Vec};
 
 use super::{Level, UserId, equal_in_constant_time};
-use crate::limits::{DEVICE_ID_BYTES, SESSION_ID_BYTES, SESSIONS};
+use crate::limits::{DEVICE_ID_BYTES, SESSIONS};
+use crate::session::SESSION_ID_BYTES;
 
 /// One session: a place in the table, and which of the sessions that were ever there. A key of a
 /// session that has ended finds nothing.
@@ -364,8 +365,8 @@ mod tests {
     #[test]
     fn session_lives_as_long_as_it_may_be_idle_unless_said_otherwise() {
         let [a, _] = users();
-        let mut table = SessionTable::new(crate::limits::IDLE_TIMEOUT);
-        let end = crate::limits::IDLE_TIMEOUT;
+        let mut table = SessionTable::new(crate::session::IDLE_TIMEOUT);
+        let end = crate::session::IDLE_TIMEOUT;
         for (number, now, is_there) in [(1, end - Duration::from_millis(1), true), (2, end, false)] {
             let device = format!("device{number}");
             let key = table.open(a, Level::User, Some(&device), random(number), at(0)).unwrap();

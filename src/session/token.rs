@@ -8,7 +8,8 @@ use heapless::{String, Vec};
 use ring::digest;
 
 use super::{HASH_BYTES, UserId, equal_in_constant_time};
-use crate::limits::{PRESENTED_SESSION_BYTES, TOKENS};
+use crate::limits::TOKENS;
+use crate::session::PRESENTED_SESSION_BYTES;
 
 /// Why a token cannot be added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

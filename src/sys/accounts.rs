@@ -1,46 +1,47 @@
-//! Users of the system, out of `/etc/passwd` (passwd(5)).
+//! Users of the system, from `/etc/passwd` (passwd(5)).
 //!
-//! It is read here and not by the C library, whose static form knows no other sources either.
+//! The C library is not used, because a static one supports no other source either.
 
 use std::fs::File;
 use std::io::{self, Read};
 
 use heapless::String;
 
-use crate::limits::{ACCOUNTS_BYTES, FILE_PATH_BYTES, USER_NAME_BYTES};
+use crate::limits::{FILE_PATH_BYTES, USER_NAME_BYTES};
+use crate::sys::ACCOUNTS_BYTES;
 
-/// A user that a service can run as.
+/// User that a service can run as.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Account {
-    /// Name; the number where it has none.
+    /// Name, or the number of a user without one.
     pub name: String<USER_NAME_BYTES>,
-    /// User id.
+    /// User ID.
     pub uid: u32,
-    /// Group id.
+    /// Group ID.
     pub gid: u32,
-    /// Home directory; `/` where none is known.
+    /// Home directory, by default `/`.
     pub home: String<FILE_PATH_BYTES>,
 }
 
-/// Looks up a user: a name, `uid` or `uid:gid`. Numbers need no entry; a `uid` without one stands
-/// for the group of the same number, too.
+/// Looks up a user by name, `uid` or `uid:gid`, in the first `ACCOUNTS_BYTES` of the file.
+/// Numbers need no entry. The default group of a `uid` without an entry has the same number.
 ///
 /// # Errors
-/// Those of reading the file, of which the first `limits::ACCOUNTS_BYTES` count.
+/// Error of reading the file.
 pub fn lookup(user: &str) -> io::Result<Option<Account>> {
     let passwd = match File::open("/etc/passwd") {
         Ok(file) => read(file)?,
-        // An image may do without: numbers still work.
+        // An image may lack the file; numbers still work.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),
     };
     Ok(find(user, &passwd))
 }
 
-/// As many whole lines as the limit has room for: the number in one that is cut would be another's.
+/// Reads whole lines up to the limit: a truncated line would contain a wrong number.
 fn read(file: impl Read) -> io::Result<Vec<u8>> {
     let mut passwd = Vec::new();
-    // One byte more tells a file that is too large from one that just fits.
+    // One byte more than the limit shows that the file exceeds it.
     file.take(ACCOUNTS_BYTES as u64 + 1).read_to_end(&mut passwd)?;
     if passwd.len() > ACCOUNTS_BYTES {
         passwd.truncate(ACCOUNTS_BYTES);
@@ -50,7 +51,7 @@ fn read(file: impl Read) -> io::Result<Vec<u8>> {
     Ok(passwd)
 }
 
-/// The same in the text of the file.
+/// Finds a user in the content of the file.
 fn find(user: &str, passwd: &[u8]) -> Option<Account> {
     let (uid, gid) = user.split_once(':').map_or((user, None), |(uid, gid)| (uid, Some(gid)));
     let mut entries = passwd.split(|byte| *byte == b'\n').filter_map(entry);
@@ -69,7 +70,7 @@ fn find(user: &str, passwd: &[u8]) -> Option<Account> {
     }
 }
 
-/// `name:password:uid:gid:comment:home:shell`
+/// Parses `name:password:uid:gid:comment:home:shell`.
 fn entry(line: &[u8]) -> Option<Account> {
     let mut fields = core::str::from_utf8(line).ok()?.split(':');
     let name = String::try_from(fields.next()?).ok()?;
@@ -79,7 +80,8 @@ fn entry(line: &[u8]) -> Option<Account> {
     Some(Account { name, uid, gid, home: String::try_from(home).ok()? })
 }
 
-/// A decimal number without a sign; the largest means "no change" to the system and is none.
+/// Parses a decimal number without a sign. The largest means "no change" to setuid(2), so it is not
+/// valid.
 fn number(text: &str) -> Option<u32> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && *number != u32::MAX)
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn name_and_home_over_their_limits_are_no_account() {
+    fn name_or_home_over_its_limit_is_rejected() {
         let line = |name: usize, home: usize| {
             let (name, home) = ("n".repeat(name), "h".repeat(home - 1));
             entry(format!("{name}:x:1:2::/{home}:").as_bytes()).is_some()
@@ -136,19 +138,19 @@ mod tests {
     }
 
     #[test]
-    fn file_is_read_to_its_limit_and_in_whole_lines() {
+    fn whole_lines_up_to_the_limit_are_read() {
         let line = "web:x:33:1000";
         let text = "#".repeat(ACCOUNTS_BYTES - 1 - line.len()) + "\n" + line;
         let gid = |text: &str| find("web", &read(text.as_bytes()).unwrap()).map(|account| account.gid);
         assert_eq!(gid(&text), Some(1000));
-        // The last byte is over the limit, and what is left of its line would name another group.
+        // The last byte is over the limit, and the truncated line would contain another group.
         assert_eq!(gid(&format!("#{text}")), None);
         assert_eq!(gid(&(text.clone() + "\n")), None);
         assert_eq!(gid(&format!("{line}\n{text}")), Some(1000));
     }
 
     #[test]
-    fn root_is_known_by_number() {
+    fn root_is_found_by_number() {
         assert_eq!(lookup("0").unwrap().unwrap().uid, 0);
     }
 

@@ -1,4 +1,4 @@
-//! The program that ends the machine, where friendlet is not its init.
+//! Program that restarts or powers off the machine, where friendlet is not its init.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -12,44 +12,44 @@ use rustix::io::Errno;
 use super::process::PATH;
 use crate::service::{Arguments, Exit};
 
-/// Step at which the program is looked after.
-const STEP: Duration = Duration::from_millis(20);
+/// Interval of the checks for an exit.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Whether this program can be started, as far as can be told without starting it.
+/// Checks that a program exists and is executable, without starting it.
 ///
 /// # Errors
-/// The system's number: 38 (`ENOSYS`) when there is none, 2 (`ENOENT`) when it is not there, 13
-/// (`EACCES`) when it cannot be executed.
+/// Error number of the system: 38 (`ENOSYS`) without a program, 2 (`ENOENT`) if it does not exist, 13
+/// (`EACCES`) if it cannot be executed.
 pub fn check(argv: &Arguments) -> Result<(), i32> {
     let program = argv.first().ok_or(Errno::NOSYS.raw_os_error())?;
     access(program, Access::EXEC_OK).map_err(Errno::raw_os_error)
 }
 
-/// Runs a program to its end, and no longer than `patience`: then it is killed. It has no input, and
-/// writes where the server does.
+/// Runs a program until it exits, and kills it after `timeout`. It has no input, and inherits the
+/// output of the server.
 ///
 /// # Errors
-/// Those of starting it, and `TimedOut`.
-pub fn run(argv: &Arguments, patience: Duration) -> io::Result<Exit> {
+/// Error of the start, or `TimedOut`.
+pub fn run(argv: &Arguments, timeout: Duration) -> io::Result<Exit> {
     let mut arguments = argv.iter();
     let mut command = Command::new(arguments.next().ok_or(io::ErrorKind::InvalidInput)?);
     command.args(arguments).env_clear().env("PATH", PATH).current_dir("/").stdin(Stdio::null());
     let mut child = command.spawn()?;
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     loop {
         if let Some(status) = child.try_wait()? {
-            let signal = status.signal().map(Exit::Signal);
-            return Ok(status.code().map(Exit::Code).or(signal).unwrap_or(Exit::Code(0)));
+            let exit = status.code().map(Exit::Code).or_else(|| status.signal().map(Exit::Signal));
+            return exit.ok_or_else(|| io::Error::other("neither an exit code nor a signal"));
         }
         if Instant::now() >= deadline {
-            return Err(give_up(&mut child));
+            return Err(kill(&mut child));
         }
-        thread::sleep(STEP);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
-fn give_up(child: &mut Child) -> io::Error {
-    // It may have ended just now; either way it took too long.
+fn kill(child: &mut Child) -> io::Error {
+    // Both fail if it has just exited, which is too late.
     let _ = child.kill();
     let _ = child.wait();
     io::ErrorKind::TimedOut.into()
@@ -62,8 +62,8 @@ mod tests {
     use super::super::process::tests::CHILDREN;
     use super::*;
 
-    /// Others reap every child of this process.
-    fn turn() -> MutexGuard<'static, ()> {
+    /// Lock against tests that reap every child of this process.
+    fn lock_children() -> MutexGuard<'static, ()> {
         CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn program_has_to_be_there() {
+    fn missing_program_is_reported() {
         assert_eq!(check(&argv(&["/bin/sh"])), Ok(()));
         assert_eq!(check(&argv(&[])), Err(38));
         assert_eq!(check(&argv(&["/nonexistent/reboot"])), Err(2));
@@ -82,8 +82,8 @@ mod tests {
     }
 
     #[test]
-    fn end_is_told() {
-        let _turn = turn();
+    fn exit_is_reported() {
+        let _lock = lock_children();
         let run = |words: &[&str]| run(&argv(words), Duration::from_secs(60));
         assert_eq!(run(&["/bin/sh", "-c", "exit 3"]).unwrap(), Exit::Code(3));
         assert_eq!(run(&["/bin/sh", "-c", "kill -9 $$"]).unwrap(), Exit::Signal(9));
@@ -92,10 +92,10 @@ mod tests {
     }
 
     #[test]
-    fn program_has_its_time_and_no_more() {
-        let _turn = turn();
+    fn program_is_killed_after_the_timeout() {
+        let _lock = lock_children();
         let sleeper = argv(&["/bin/sleep", "0.3"]);
-        assert_eq!(run(&sleeper, crate::limits::BOARD_COMMAND_TIMEOUT).unwrap(), Exit::Code(0));
+        assert_eq!(run(&sleeper, crate::sys::BOARD_COMMAND_TIMEOUT).unwrap(), Exit::Code(0));
         let error = run(&argv(&["/bin/sleep", "1000"]), Duration::from_millis(100)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

@@ -1,37 +1,37 @@
-//! The two clocks: time since the server's start, and the time of day.
+//! Clocks: time since start, and time of day.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// The server's clock. Everything that waits counts from its start; the time of day, which may be
-/// wrong or jump on a board without a battery, decides nothing.
+/// Monotonic clock of the process. All deadlines are times since its start. The time of day decides
+/// nothing, because it may be wrong or jump on a board without a battery.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    /// A clock that starts now.
-    #[expect(clippy::new_without_default, reason = "a clock is not a value like any other of its kind")]
+    /// Starts a clock.
+    #[expect(clippy::new_without_default, reason = "no two clocks are equal")]
     pub fn new() -> Self {
         Self { start: Instant::now() }
     }
 
-    /// Time since the start.
+    /// Time since start.
     pub fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// The time of a moment, as time since the start.
+    /// Converts an instant to time since start.
     pub fn at(&self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.start)
     }
 
-    /// The moment that lies this long after the start; for timers.
+    /// Converts time since start to an instant, for timers.
     pub fn instant(&self, since_start: Duration) -> Instant {
         self.start + since_start
     }
 
-    /// Seconds since 1970 by the time of day; 0 where it lies before.
+    /// Time of day in seconds since 1970; 0 for earlier times.
     pub fn unix_s(&self) -> u64 {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn time_of_day_is_after_this_was_written() {
+    fn time_of_day_is_plausible() {
         assert!(Clock::new().unix_s() > 1_700_000_000);
     }
 }

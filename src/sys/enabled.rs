@@ -1,8 +1,8 @@
-//! What install and uninstall said, kept in the state directory.
+//! Services enabled or disabled by install and uninstall, stored in the state directory.
 //!
-//! One line, `name enabled` or `name disabled`, for each service that differs from the device
-//! file. Services that are not in the device file keep theirs: another file may be in force at the next
-//! start. The file is replaced as a whole or not at all.
+//! The file has one line, `name enabled` or `name disabled`, for each service that differs from the
+//! configuration file. Lines of services that are not configured stay, because the next start may
+//! use another configuration file. The file is replaced atomically.
 
 use std::path::{Path, PathBuf};
 
@@ -13,53 +13,53 @@ use crate::limits::{SERVICE_NAME_BYTES, SERVICES};
 use crate::warning;
 
 const FILE: &str = "enabled";
-/// Twice what can be written, so that the file of a board with longer lists is still read.
-const MOST_BYTES: usize = 4 * SERVICES * (SERVICE_NAME_BYTES + " disabled\n".len());
+/// Twice the largest file written, so that the file of a board with larger limits is still read.
+const MAX_BYTES: usize = 4 * SERVICES * (SERVICE_NAME_BYTES + " disabled\n".len());
 
-/// The file of one state directory.
+/// File `enabled` of a state directory.
 #[derive(Clone, Debug)]
 pub struct EnabledFile {
     directory: PathBuf,
-    /// What is written down of services that are not in the device file.
+    /// Lines of services that are not configured.
     others: Vec<(heapless::String<SERVICE_NAME_BYTES>, bool), SERVICES>,
 }
 
 impl EnabledFile {
-    /// The file in this directory, which need not be there.
+    /// File of this directory, which need not exist.
     pub fn new(directory: &Path) -> Self {
         Self { directory: directory.to_owned(), others: Vec::new() }
     }
 
-    /// Tells each service that is written down, and whether it is enabled; `tell` says whether there is
-    /// one of that name. The others are kept, up to as many as a board has services. Without a file
-    /// there is none; lines that cannot be read are passed over and logged.
+    /// Calls `set` with the name and state of each stored service; it returns false if the service is
+    /// not configured. At most `limits::SERVICES` of those are kept. Invalid lines are logged and
+    /// skipped. A missing file is empty.
     ///
     /// # Errors
-    /// Those of reading, and a file that is far too long.
-    pub fn load(&mut self, mut tell: impl FnMut(&str, bool) -> bool) -> Result<(), FileError> {
-        let bytes = match file::read(&self.directory.join(FILE), MOST_BYTES) {
+    /// Error of reading, or a file of more than `MAX_BYTES`.
+    pub fn load(&mut self, mut set: impl FnMut(&str, bool) -> bool) -> Result<(), FileError> {
+        let bytes = match file::read(&self.directory.join(FILE), MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.is_missing() => return Ok(()),
             Err(error) => return Err(error),
         };
         for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             match parse(line) {
-                Some((name, enabled)) if tell(name, enabled) => {}
+                Some((name, enabled)) if set(name, enabled) => {}
                 Some((name, enabled)) => {
-                    // There is an end to what may come back.
+                    // Dropped on purpose if the name is longer than any service's, or the list full.
                     let _ = name.try_into().map(|name| self.others.push((name, enabled)));
                 }
                 None if line.is_empty() => {}
-                None => warning!("{}: line {} is not understood", FILE, number + 1),
+                None => warning!("{}: invalid line {}", FILE, number + 1),
             }
         }
         Ok(())
     }
 
-    /// Writes these down instead of what was there. When it returns, they outlive a power cut.
+    /// Replaces the file, synced, so that it survives a power cut.
     ///
     /// # Errors
-    /// Those of writing; what was there remains.
+    /// Error of writing; the old file remains.
     pub fn store<'a>(&self, services: impl Iterator<Item = (&'a str, bool)>) -> Result<(), FileError> {
         let mut text = String::new();
         let mut add = |name: &str, enabled| {
@@ -90,7 +90,7 @@ mod tests {
     use super::super::file::FileReason;
     use super::*;
 
-    /// Where a new one is written before it takes the old one's place.
+    /// Temporary name of a new file.
     const NEW_FILE: &str = ".enabled.new";
 
     fn directory(name: &str) -> PathBuf {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn services_of_another_device_file_keep_what_was_said_of_them() {
+    fn lines_of_unconfigured_services_stay() {
         let directory = directory("enabled-others");
         let mut file = EnabledFile::new(&directory);
         file.store([("web", true), ("log", false)].into_iter()).unwrap();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn services_of_other_device_files_have_their_number() {
+    fn lines_of_unconfigured_services_are_limited() {
         let directory = directory("enabled-many");
         let mut file = EnabledFile::new(&directory);
         let names: std::vec::Vec<String> = (0..=SERVICES).map(|n| format!("s{n}")).collect();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines_are_passed_over() {
+    fn invalid_lines_are_skipped() {
         let directory = directory("enabled-bad");
         let text = b"web enabled\n\nlog\n enabled\nlog on\n\xff disabled\nlog disabled";
         fs::write(directory.join(FILE), text).unwrap();
@@ -161,22 +161,22 @@ mod tests {
     }
 
     #[test]
-    fn length_meets_its_limit_and_not_more() {
+    fn file_over_its_limit_is_rejected() {
         let directory = directory("enabled-long");
         let file = EnabledFile::new(&directory);
-        fs::write(directory.join(FILE), vec![b'\n'; MOST_BYTES]).unwrap();
+        fs::write(directory.join(FILE), vec![b'\n'; MAX_BYTES]).unwrap();
         assert_eq!(loaded(&file).unwrap(), []);
-        fs::write(directory.join(FILE), vec![b'\n'; MOST_BYTES + 1]).unwrap();
-        assert!(matches!(loaded(&file).unwrap_err().reason, FileReason::TooLarge(MOST_BYTES)));
+        fs::write(directory.join(FILE), vec![b'\n'; MAX_BYTES + 1]).unwrap();
+        assert!(matches!(loaded(&file).unwrap_err().reason, FileReason::TooLarge(MAX_BYTES)));
         fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
-    fn failed_write_leaves_what_was_there() {
+    fn failed_write_leaves_the_old_file() {
         let directory = directory("enabled-fail");
         let file = EnabledFile::new(&directory);
         file.store([("web", true)].into_iter()).unwrap();
-        // A directory of the new file's name is in the way.
+        // A directory has the temporary name.
         fs::create_dir(directory.join(NEW_FILE)).unwrap();
         assert!(file.store([("web", false)].into_iter()).is_err());
         assert_eq!(loaded(&file).unwrap(), [("web".to_owned(), true)]);

@@ -1,9 +1,9 @@
-//! The files of the log: filled from its ring, of a bounded size, so many and no more.
+//! Log files: written from the ring of the log, rotated, and limited in size and number.
 //!
-//! The newest is `FILE`, the one before it `FILE.1`, and so on; a start of the server begins a new one.
-//! Each begins with a line about the program and the time ([`log::head`]). They are written at the server's
-//! tick, a bounded number of bytes each time, and by a panic. A file that cannot be written is tried
-//! again after a pause; meanwhile records stay in the ring, as many as it holds.
+//! The newest file is `FILE`, the one before it `FILE.1`, and so on. Each start of the server rotates
+//! them. A file starts with a line about the program and the time ([`log::head`]). Each tick of the
+//! server, and a panic, writes a bounded number of bytes. After a failed write there is a pause;
+//! meanwhile records stay in the ring until it is full.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -14,106 +14,110 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::file;
-use crate::limits::{BOARD, LOG_RETRY_PAUSE, LOG_WRITE_BYTES, LOG_WRITES};
-use crate::log::{self, FORM};
+use crate::limits::BOARD;
+use crate::log::{self, FORM, LOG_WRITE_BYTES, Reason};
+use crate::sys::{LOG_RETRY_PAUSE, LOG_WRITES};
 use crate::{error, warning};
 
-/// The files of this process.
-static FILES: Mutex<Option<LogFiles>> = Mutex::new(None);
+/// Writer of this process.
+static WRITER: Mutex<Option<LogWriter>> = Mutex::new(None);
 
-/// Where the log goes from now on, and by which program it is written.
+/// Path, limits and origin of the log files.
 #[derive(Clone, Debug)]
-pub struct Place<'a> {
-    /// The newest file.
+pub struct LogTarget<'a> {
+    /// Newest file.
     pub file: &'a Path,
-    /// Most bytes of each file.
+    /// Limit of each file in bytes.
     pub bytes: usize,
-    /// Most files.
+    /// Limit of files.
     pub count: usize,
-    /// Build id of the program in hexadecimal; empty: it has none.
+    /// Build ID of the program in hexadecimal; may be empty.
     pub build: &'a str,
 }
 
-/// Keeps the log in files, and makes panics part of it. What is in the ring already goes there, too.
-pub fn open(place: &Place<'_>) {
-    let mut files = LogFiles::new(place);
-    // At once: from here on the server holds no more files than now.
-    if let Err(error) = files.begin() {
-        files.put_off(&error, Duration::ZERO);
+/// Starts to write the log to files, with the records that are in the ring.
+pub fn open(target: &LogTarget<'_>) {
+    let mut writer = LogWriter::new(target);
+    // Opened now, so that the number of open files does not change later.
+    if let Err(error) = writer.start_file() {
+        writer.retry_later(&error, Duration::ZERO);
     }
-    if let Ok(mut slot) = FILES.lock() {
-        *slot = Some(files);
+    if let Ok(mut slot) = WRITER.lock() {
+        *slot = Some(writer);
     }
 }
 
-/// Writes down what is new, at most `LOG_WRITES` times `LOG_WRITE_BYTES`. `now` is the time since start.
+/// Writes new records, at most `LOG_WRITES` times `LOG_WRITE_BYTES`. `now` is the time since start.
 pub fn handle_tick(now: Duration) {
-    if let Ok(mut files) = FILES.lock()
-        && let Some(files) = files.as_mut()
+    if let Ok(mut writer) = WRITER.lock()
+        && let Some(writer) = writer.as_mut()
     {
-        files.handle_tick(now);
+        writer.handle_tick(now);
     }
 }
 
-/// Makes every panic a record, with its place, which is in the file before the process ends.
+/// Logs every panic with its location, and writes the log before the process ends.
 pub fn log_panics() {
-    let before = std::panic::take_hook();
+    let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        tell(panic);
-        // Whoever panics may hold the files.
-        if let Ok(mut files) = FILES.try_lock()
-            && let Some(files) = files.as_mut()
+        log_panic(panic);
+        // The panicking code may hold the lock.
+        if let Ok(mut writer) = WRITER.try_lock()
+            && let Some(writer) = writer.as_mut()
         {
-            files.handle_tick(Duration::MAX);
+            writer.handle_tick(Duration::MAX);
         }
-        before(panic);
+        default_hook(panic);
     }));
 }
 
-fn tell(panic: &PanicHookInfo<'_>) {
+fn log_panic(panic: &PanicHookInfo<'_>) {
     let payload = panic.payload();
     let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text");
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     match panic.location() {
-        Some(place) => error!("panic at {}:{}: {}", place.file(), place.line(), text),
+        Some(location) => error!("panic at {}:{}: {}", location.file(), location.line(), text),
         None => error!("panic: {}", text),
     }
 }
 
-struct LogFiles {
-    /// The newest first.
+/// Writer of the log files.
+struct LogWriter {
+    /// Paths, the newest first.
     paths: Vec<PathBuf>,
-    build: heapless::String<{ crate::limits::BUILD_ID_BYTES }>,
+    build: heapless::String<{ log::BUILD_ID_BYTES }>,
     limit: usize,
     open: Option<File>,
-    /// Bytes of the open file that are whole records.
+    /// Length of the whole records in the open file.
     written: usize,
-    /// Place in the ring from which on nothing is written yet.
+    /// Position in the ring of the first record that is not written.
     position: u64,
-    /// Whether the older files made room for one that is not begun yet.
-    is_turned: bool,
-    /// When a file that could not be written is tried again.
+    /// True if the older files are rotated for a file that is not started.
+    is_rotated: bool,
+    /// Time of the next try after a failure.
     retry_at: Duration,
-    /// How often that was so, since it was last told.
+    /// Failures since the last success.
     failures: u32,
 }
 
-impl LogFiles {
-    fn new(place: &Place<'_>) -> Self {
+impl LogWriter {
+    fn new(target: &LogTarget<'_>) -> Self {
         let path = |number| match number {
-            0 => place.file.to_owned(),
-            _ => PathBuf::from(format!("{}.{number}", place.file.display())),
+            0 => target.file.to_owned(),
+            _ => PathBuf::from(format!("{}.{number}", target.file.display())),
         };
         let mut build = heapless::String::new();
-        let _ = build.push_str(place.build);
+        if build.push_str(target.build).is_err() {
+            crate::internal_error!("build ID of {} bytes", target.build.len());
+        }
         Self {
-            paths: (0..place.count).map(path).collect(),
+            paths: (0..target.count).map(path).collect(),
             build,
-            limit: place.bytes,
+            limit: target.bytes,
             open: None,
             written: 0,
             position: 0,
-            is_turned: false,
+            is_rotated: false,
             retry_at: Duration::ZERO,
             failures: 0,
         }
@@ -124,14 +128,14 @@ impl LogFiles {
             return;
         }
         for _ in 0..LOG_WRITES {
-            match self.write_some() {
+            match self.write_chunk() {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(error) => return self.put_off(&error, now),
+                Err(error) => return self.retry_later(&error, now),
             }
         }
         if self.failures > 0 {
-            warning!("the log is written again, after {} failures", self.failures);
+            warning!("log written again after {} failures", self.failures);
             self.failures = 0;
         }
         let lost = log::take_lost();
@@ -140,23 +144,24 @@ impl LogFiles {
         }
     }
 
-    /// Tries again later.
-    fn put_off(&mut self, error: &io::Error, now: Duration) {
-        // Told once: it goes to the ring, and would be the next thing to fail.
-        if self.failures == 0 {
-            let path = self.paths.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
-            warning!("{}: {}; the log waits in memory", path.display(), error);
+    /// Schedules another try.
+    fn retry_later(&mut self, error: &io::Error, now: Duration) {
+        // Logged once, because each such record would be written next.
+        if self.failures == 0
+            && let Some(path) = self.paths.first()
+        {
+            warning!("cannot write {}: {}; the log stays in memory", path.display(), Reason::from(error));
         }
         self.failures = self.failures.saturating_add(1);
         self.retry_at = now.saturating_add(LOG_RETRY_PAUSE);
     }
 
-    /// Writes one piece of the ring; whether there was one.
-    fn write_some(&mut self) -> io::Result<bool> {
+    /// Writes one chunk of the ring. Returns false if there is none.
+    fn write_chunk(&mut self) -> io::Result<bool> {
         let room = self.limit.saturating_sub(self.written);
-        if self.open.is_none() || self.next_record_is_over(room) {
+        if self.open.is_none() || self.next_record_exceeds(room) {
             self.open = None;
-            self.begin()?;
+            self.start_file()?;
         }
         let room = self.limit.saturating_sub(self.written);
         let Some(open) = self.open.as_mut() else { return Ok(false) };
@@ -173,35 +178,36 @@ impl LogFiles {
                 Ok(true)
             }
             Some(Err(error)) => {
-                // What is there of it is no record. Where even that fails, a reader passes over it.
+                // Removes the partial record. If this fails, readers skip it.
                 let _ = open.set_len(self.written as u64);
                 Err(error)
             }
         }
     }
 
-    /// Whether there is a record that needs more than `room`. Every one fits a new file.
-    fn next_record_is_over(&self, room: usize) -> bool {
+    /// Returns true if the next record is longer than `room`. Every record fits a new file.
+    fn next_record_exceeds(&self, room: usize) -> bool {
         room < LOG_WRITE_BYTES
             && log::unwritten(self.position)
-            && log::since(self.position, room, |part| part.is_empty()).unwrap_or_default()
+            // Without a ring there is no record.
+            && log::since(self.position, room, |part| part.is_empty()).unwrap_or(false)
     }
 
-    /// Makes room for a new file and begins it.
-    fn begin(&mut self) -> io::Result<()> {
+    /// Rotates the files and starts a new one.
+    fn start_file(&mut self) -> io::Result<()> {
         let Some(newest) = self.paths.first() else { return Ok(()) };
-        if let Some(folder) = newest.parent() {
-            file::create_dir(folder).map_err(|error| match error.reason {
+        if let Some(directory) = newest.parent() {
+            file::create_dir(directory).map_err(|error| match error.reason {
                 file::FileReason::Io(error) => error,
                 _ => io::ErrorKind::InvalidInput.into(),
             })?;
         }
-        // Where a file could not be begun, the older ones do not move once more.
-        if !self.is_turned {
-            self.is_turned = true;
+        // A retry after a failed start does not rotate again.
+        if !self.is_rotated {
+            self.is_rotated = true;
             for pair in self.paths.windows(2).rev() {
                 if let [newer, older] = pair {
-                    // The first ones are not there yet.
+                    // Fails while there are fewer files than the limit.
                     let _ = fs::rename(newer, older);
                 }
             }
@@ -210,7 +216,7 @@ impl LogFiles {
         open.set_len(0)?;
         let head = log::head(FORM, &self.build, BOARD, log::stamp());
         open.write_all(head.as_bytes())?;
-        self.is_turned = false;
+        self.is_rotated = false;
         self.written = head.len();
         self.open = Some(open);
         Ok(())

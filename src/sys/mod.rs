@@ -1,11 +1,16 @@
-//! The operating system: the only place that calls it.
+//! Operating system of the server and of process 1: processes, signals, clock, files, passwords,
+//! notifications, and the network of a board.
+//!
+//! Most system calls of the program are here. The others are beside their resource: the event loop in
+//! `runtime`, sockets in `net`, mapped buffers in `mmap_buffer`, standard error in `log`, the exec of
+//! another init in `init`, names and modes of the server's identity in `serve`, and the files and the
+//! terminal of a person in `ctl` and `cli`.
 
 mod accounts;
 pub mod board;
 mod clock;
 mod enabled;
 pub mod file;
-mod flags;
 pub mod log_files;
 pub mod machine;
 mod network;
@@ -17,11 +22,57 @@ pub mod random;
 mod signal;
 pub mod terminal;
 
+use core::time::Duration;
+
 pub use accounts::{Account, lookup};
 pub use clock::Clock;
 pub use enabled::EnabledFile;
 pub use network::NetworkManager;
-pub use notify::{News, Notify, NotifyEnvironment};
+pub use notify::{Notify, NotifyEnvironment, NotifyState};
 pub use passwords::PasswordsFile;
 pub use process::{CommandDone, Processes, RunError};
 pub use signal::{Received, Signals};
+
+crate::limits::limits! {
+    /// Run time of the program that ends the board (`[board] reboot`, `poweroff`).
+    BOARD_COMMAND_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the program is killed",
+        tests ["program_is_killed_after_the_timeout"];
+    /// Answer of the kernel about its network: it fills at most 8 KiB at once.
+    NETLINK_BYTES: usize = 8192, exceeded "the answer is an error",
+        tests ["datagram_may_be_as_long_as_the_limit"];
+    /// Messages of one socket that the network manager reads in one turn, and answers of the kernel to one
+    /// request.
+    NETWORK_TURNS: usize = 32, exceeded "the rest waits; the request fails",
+        tests ["response_has_at_most_the_limit_of_datagrams"];
+    /// Pause before a network interface that is missing or has no carrier is looked for again, and before
+    /// what the kernel refused is tried again.
+    NETWORK_POLL: Duration = Duration::from_secs(1), exceeded "the next attempt",
+        tests ["missing_interface_is_polled"];
+    /// Bytes of `/etc/passwd` that are read.
+    ACCOUNTS_BYTES: usize = 256 * 1024, exceeded "the rest is not read",
+        tests ["whole_lines_up_to_the_limit_are_read"];
+    /// Message of the server to init.
+    NOTIFY_BYTES: usize = 256, exceeded "the message is ignored",
+        tests ["datagram_over_its_limit_is_empty"];
+    /// Files of one directory whose time of change counts for the clock.
+    CLOCK_FILES: usize = 64, exceeded "the rest does not count",
+        tests ["files_up_to_the_limit_count"];
+    /// Depth to which the directories of an initramfs are emptied.
+    INITRAMFS_DEPTH: usize = 16, exceeded "deeper ones are left",
+        tests ["directories_up_to_the_depth_limit_are_emptied"];
+    /// Attempts to unmount the data before they are made read-only.
+    UNMOUNT_TRIES: usize = 20, exceeded "the data are made read-only",
+        tests ["busy_data_are_retried_up_to_the_limit"];
+    /// Pause between two attempts to unmount the data.
+    UNMOUNT_PAUSE: Duration = Duration::from_millis(100), exceeded "the next attempt",
+        tests ["busy_data_are_retried_up_to_the_limit"];
+    /// Writes to the log files in one tick.
+    LOG_WRITES: usize = 4, exceeded "the rest follows at the next tick",
+        tests ["tick_writes_up_to_its_limit_and_lost_records_are_counted"];
+    /// Pause before a log file that could not be written is tried again.
+    LOG_RETRY_PAUSE: Duration = Duration::from_secs(10), exceeded "the next attempt",
+        tests ["failed_file_is_retried_after_the_pause"];
+    /// Pause between two looks for a disk.
+    DEVICE_STEP: Duration = Duration::from_millis(50), exceeded "the next look",
+        tests ["file_is_waited_for_until_the_timeout"];
+}

@@ -1,7 +1,6 @@
-//! Telling whoever started the server how it fares: the datagrams of sd_notify(3), which systemd takes
-//! and so does `friendlet init`.
+//! Notifications to the service manager by sd_notify(3), which systemd and `friendlet init` support.
 //!
-//! Nothing here waits: what finds the socket full or gone is tried again with the next
+//! Nothing blocks: a notification that cannot be sent is sent again by the next
 //! [`handle_tick`](Notify::handle_tick).
 
 use std::cell::Cell;
@@ -12,23 +11,24 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use crate::limits::TICK;
+use crate::log::Reason;
+use crate::runtime::TICK;
 use crate::warning;
 
-/// What is told.
+/// State of the server, or request to `friendlet init`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum News {
-    /// Connections are taken.
+pub enum NotifyState {
+    /// The server accepts connections.
     Ready,
-    /// The server begins to end.
+    /// The server shuts down.
     Stopping,
-    /// An administrator asks for the board to be started anew.
+    /// Request to restart the board.
     Reboot,
-    /// An administrator asks for the board to be switched off.
+    /// Request to power the board off.
     PowerOff,
 }
 
-impl News {
+impl NotifyState {
     const ALL: [Self; 4] = [Self::Ready, Self::Stopping, Self::Reboot, Self::PowerOff];
 
     fn message(self) -> &'static [u8] {
@@ -45,19 +45,19 @@ impl News {
     }
 }
 
-/// The variables of the environment that sd_notify(3) and sd_watchdog_enabled(3) name.
+/// Environment variables of sd_notify(3) and sd_watchdog_enabled(3).
 #[derive(Clone, Debug, Default)]
 pub struct NotifyEnvironment {
     /// `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name.
     pub socket: Option<OsString>,
-    /// `WATCHDOG_USEC`: the time in which the watchdog wants to be told something.
+    /// `WATCHDOG_USEC`: longest interval between heartbeats.
     pub watchdog_usec: Option<OsString>,
-    /// `WATCHDOG_PID`: whom that is meant for; everybody when it is not there.
+    /// `WATCHDOG_PID`: process that sends heartbeats; by default every process.
     pub watchdog_pid: Option<OsString>,
 }
 
 impl NotifyEnvironment {
-    /// That of this process.
+    /// Environment of this process.
     pub fn of_this_process() -> Self {
         Self {
             socket: std::env::var_os("NOTIFY_SOCKET"),
@@ -66,9 +66,9 @@ impl NotifyEnvironment {
         }
     }
 
-    /// Pause between two signs of life, so that no two are more than half of the watchdog's time apart,
-    /// though they go out at a tick of the server. `None`: nobody waits for them.
-    fn watchdog_pause(&self, own_pid: u32) -> Option<Duration> {
+    /// Shortest interval between heartbeats, or `None` if they are not required. Ticks delay them, but
+    /// never beyond half of the watchdog's timeout.
+    fn watchdog_interval(&self, own_pid: u32) -> Option<Duration> {
         let number = |text: &OsStr| text.to_str()?.parse::<u64>().ok();
         if let Some(pid) = &self.watchdog_pid
             && number(pid) != Some(u64::from(own_pid))
@@ -80,112 +80,110 @@ impl NotifyEnvironment {
     }
 }
 
-/// The way to whoever wants to know, or none.
+/// Socket for notifications, which may have no receiver.
 #[derive(Debug)]
 pub struct Notify {
-    way: Option<(UnixDatagram, SocketAddr)>,
-    watchdog_pause: Option<Duration>,
-    /// When the watchdog is told next.
+    receiver: Option<(UnixDatagram, SocketAddr)>,
+    watchdog_interval: Option<Duration>,
+    /// Time of the next heartbeat.
     watchdog_due: Cell<Duration>,
-    /// What is still to be told, a bit each.
-    owed: Cell<u8>,
-    /// That it cannot be told was said already.
-    complained: Cell<bool>,
+    /// States that are not sent yet, a bit each.
+    pending: Cell<u8>,
+    /// True after the first failure, which alone is logged.
+    is_failure_logged: Cell<bool>,
 }
 
 impl Notify {
-    /// A way to nobody: everything told goes unheard.
-    pub fn nowhere() -> Self {
+    /// Socket without a receiver.
+    pub fn disabled() -> Self {
         Self {
-            way: None,
-            watchdog_pause: None,
+            receiver: None,
+            watchdog_interval: None,
             watchdog_due: Cell::default(),
-            owed: Cell::default(),
-            complained: Cell::default(),
+            pending: Cell::default(),
+            is_failure_logged: Cell::default(),
         }
     }
 
-    /// The way that the environment names. One that cannot be understood is logged, and is none.
+    /// Socket to the receiver of the environment. An invalid address is logged, and disables it.
     pub fn new(environment: &NotifyEnvironment) -> Self {
         let Some(name) = environment.socket.as_deref().filter(|name| !name.is_empty()) else {
-            return Self::nowhere();
+            return Self::disabled();
         };
-        let way = address(name).and_then(|address| {
+        let receiver = address(name).and_then(|address| {
             let socket = UnixDatagram::unbound()?;
             socket.set_nonblocking(true)?;
             Ok((socket, address))
         });
-        match way {
-            Ok(way) => {
-                let watchdog_pause = environment.watchdog_pause(std::process::id());
-                if watchdog_pause.is_some_and(|pause| pause.is_zero()) {
-                    warning!(
-                        "WATCHDOG_USEC is too short: signs of life go out every {} ms",
-                        TICK.as_millis()
-                    );
+        match receiver {
+            Ok(receiver) => {
+                let watchdog_interval = environment.watchdog_interval(std::process::id());
+                if watchdog_interval.is_some_and(|interval| interval.is_zero()) {
+                    warning!("WATCHDOG_USEC is too short: one heartbeat every {} ms", TICK.as_millis());
                 }
-                Self { way: Some(way), watchdog_pause, ..Self::nowhere() }
+                Self { receiver: Some(receiver), watchdog_interval, ..Self::disabled() }
             }
             Err(error) => {
-                warning!("NOTIFY_SOCKET={}: {}; nobody is told", name.to_string_lossy(), error);
-                Self::nowhere()
+                let name = name.to_string_lossy();
+                warning!("cannot use NOTIFY_SOCKET={}: {}", name, Reason::from(&error));
+                Self::disabled()
             }
         }
     }
 
-    /// Whether there is anybody to be told.
-    pub fn is_heard(&self) -> bool {
-        self.way.is_some()
+    /// Returns true if there is a receiver.
+    pub fn has_receiver(&self) -> bool {
+        self.receiver.is_some()
     }
 
-    /// Tells something, now or with one of the next ticks.
-    pub fn tell(&self, news: News) {
-        if self.way.is_some() && self.try_tell(news).is_err() {
-            self.owed.set(self.owed.get() | news.bit());
+    /// Sends a state, now or with one of the next ticks.
+    pub fn send(&self, state: NotifyState) {
+        if self.receiver.is_some() && self.try_send(state).is_err() {
+            self.pending.set(self.pending.get() | state.bit());
         }
     }
 
-    /// Tells something now.
+    /// Sends a state now.
     ///
     /// # Errors
-    /// The system's: `ENOTCONN` when there is nobody to be told, `EAGAIN` when he does not keep up,
-    /// `ENOENT` or `ECONNREFUSED` when he is gone.
-    pub fn try_tell(&self, news: News) -> io::Result<()> {
-        self.send(news.message())
+    /// Error of the system: `ENOTCONN` without a receiver, `EAGAIN` when its queue is full, `ENOENT`
+    /// or `ECONNREFUSED` when it has exited.
+    pub fn try_send(&self, state: NotifyState) -> io::Result<()> {
+        self.send_datagram(state.message())
     }
 
-    /// Tells what is owed, and the watchdog that the server lives. To be called at every tick of the
-    /// server, and by nobody else: a server that is stuck has to fall silent.
+    /// Sends pending states, and a heartbeat if one is due. Only the tick of the server calls it, so
+    /// that a server that hangs sends no heartbeat.
     pub fn handle_tick(&self, now: Duration) {
-        for news in News::ALL {
-            if self.owed.get() & news.bit() != 0 && self.try_tell(news).is_ok() {
-                self.owed.set(self.owed.get() & !news.bit());
+        for state in NotifyState::ALL {
+            if self.pending.get() & state.bit() != 0 && self.try_send(state).is_ok() {
+                self.pending.set(self.pending.get() & !state.bit());
             }
         }
-        if let Some(pause) = self.watchdog_pause
+        if let Some(interval) = self.watchdog_interval
             && now >= self.watchdog_due.get()
-            && self.send(b"WATCHDOG=1").is_ok()
+            && self.send_datagram(b"WATCHDOG=1").is_ok()
         {
-            self.watchdog_due.set(now + pause);
+            self.watchdog_due.set(now + interval);
         }
     }
 
-    fn send(&self, message: &[u8]) -> io::Result<()> {
-        let Some((socket, address)) = &self.way else {
+    fn send_datagram(&self, message: &[u8]) -> io::Result<()> {
+        let Some((socket, address)) = &self.receiver else {
             return Err(io::Error::from_raw_os_error(rustix::io::Errno::NOTCONN.raw_os_error()));
         };
         let sent = socket.send_to_addr(message, address).map(drop);
         if let Err(error) = &sent
             && error.kind() != io::ErrorKind::WouldBlock
-            && !self.complained.replace(true)
+            && !self.is_failure_logged.replace(true)
         {
-            warning!("whoever NOTIFY_SOCKET names cannot be told: {}", error);
+            warning!("cannot send to NOTIFY_SOCKET: {}", Reason::from(error));
         }
         sent
     }
 }
 
-/// `/path`, or `@name` in the abstract name space.
+/// Parses `/path`, or `@name` in the abstract namespace.
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
@@ -200,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// A socket that listens under an abstract name, and the environment that names it.
+    /// Receiver with an abstract name, and an environment with that name.
     fn listener(name: &str, usec: Option<&str>) -> (UnixDatagram, NotifyEnvironment) {
         let name = format!("friendlet-notify-{name}-{}", std::process::id());
         let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
@@ -213,7 +211,7 @@ mod tests {
         (socket, environment)
     }
 
-    fn heard(socket: &UnixDatagram) -> Vec<String> {
+    fn received(socket: &UnixDatagram) -> Vec<String> {
         let mut all = Vec::new();
         let mut buffer = [0; 64];
         while let Ok(count) = socket.recv(&mut buffer) {
@@ -223,96 +221,96 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_told_in_its_words() {
+    fn each_state_has_its_message() {
         let (socket, environment) = listener("words", None);
         let notify = Notify::new(&environment);
-        assert!(notify.is_heard());
-        for news in News::ALL {
-            notify.tell(news);
+        assert!(notify.has_receiver());
+        for state in NotifyState::ALL {
+            notify.send(state);
         }
-        let words = ["READY=1", "STOPPING=1", "X_FRIENDLET=reboot", "X_FRIENDLET=poweroff"];
-        assert_eq!(heard(&socket), words);
+        let messages = ["READY=1", "STOPPING=1", "X_FRIENDLET=reboot", "X_FRIENDLET=poweroff"];
+        assert_eq!(received(&socket), messages);
         notify.handle_tick(Duration::from_secs(100));
-        assert!(heard(&socket).is_empty(), "no watchdog, and nothing is owed");
+        assert!(received(&socket).is_empty(), "no watchdog, and nothing is pending");
     }
 
     #[test]
-    fn path_is_as_good_as_an_abstract_name() {
+    fn receiver_may_have_a_path() {
         let path = std::env::temp_dir().join(format!("friendlet-notify-{}", std::process::id()));
         let environment =
             NotifyEnvironment { socket: Some(path.clone().into()), ..NotifyEnvironment::default() };
         let notify = Notify::new(&environment);
-        // Nobody listens yet: it is owed.
-        notify.tell(News::Ready);
-        assert!(notify.complained.get());
+        // There is no receiver yet.
+        notify.send(NotifyState::Ready);
+        assert!(notify.is_failure_logged.get());
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_nonblocking(true).unwrap();
         notify.handle_tick(Duration::ZERO);
         notify.handle_tick(Duration::ZERO);
-        assert_eq!(heard(&socket), ["READY=1"]);
+        assert_eq!(received(&socket), ["READY=1"]);
         std::fs::remove_file(path).unwrap();
     }
 
     #[test]
-    fn full_socket_is_not_waited_for_and_its_news_is_owed() {
+    fn state_is_pending_while_the_socket_is_full() {
         let (socket, environment) = listener("full", None);
         let notify = Notify::new(&environment);
-        let room = (0..10_000).take_while(|_| notify.try_tell(News::Ready).is_ok()).count();
+        let room = (0..10_000).take_while(|_| notify.try_send(NotifyState::Ready).is_ok()).count();
         assert!((1..10_000).contains(&room), "{room}");
-        notify.tell(News::Stopping);
-        assert!(!notify.complained.get());
-        assert_eq!(heard(&socket).len(), room);
+        notify.send(NotifyState::Stopping);
+        assert!(!notify.is_failure_logged.get());
+        assert_eq!(received(&socket).len(), room);
         notify.handle_tick(Duration::ZERO);
-        assert_eq!(heard(&socket), ["STOPPING=1"]);
+        assert_eq!(received(&socket), ["STOPPING=1"]);
     }
 
     #[test]
-    fn watchdog_is_told_at_most_half_of_its_time_apart() {
+    fn heartbeats_are_at_most_half_of_the_timeout_apart() {
         let (socket, environment) = listener("watchdog", Some("4000000"));
         let notify = Notify::new(&environment);
-        let mut told = Vec::new();
+        let mut sent = Vec::new();
         for tick in 0..100 {
             let now = TICK * tick;
             notify.handle_tick(now);
-            told.extend(heard(&socket).iter().map(|word| (word == "WATCHDOG=1").then_some(now).unwrap()));
+            sent.extend(received(&socket).iter().map(|text| (text == "WATCHDOG=1").then_some(now).unwrap()));
         }
-        assert_eq!(told[0], Duration::ZERO);
-        assert!(told.windows(2).all(|pair| pair[1] - pair[0] <= Duration::from_secs(2)), "{told:?}");
-        assert!(told.len() < 25, "and not at every tick");
+        assert_eq!(sent[0], Duration::ZERO);
+        assert!(sent.windows(2).all(|pair| pair[1] - pair[0] <= Duration::from_secs(2)), "{sent:?}");
+        assert!(sent.len() < 25, "not at every tick");
     }
 
     #[test]
-    fn watchdog_is_whose_it_is() {
-        let pause = |usec: &str, pid: Option<&str>| {
+    fn watchdog_interval_is_that_of_the_environment() {
+        let interval = |usec: &str, pid: Option<&str>| {
             let environment = NotifyEnvironment {
                 watchdog_usec: Some(usec.into()),
                 watchdog_pid: pid.map(OsString::from),
                 ..NotifyEnvironment::default()
             };
-            environment.watchdog_pause(42)
+            environment.watchdog_interval(42)
         };
-        assert_eq!(pause("3000000", None), Some(Duration::from_secs(1)));
-        assert_eq!(pause("3000000", Some("42")), Some(Duration::from_secs(1)));
-        assert_eq!(pause("3000000", Some("43")), None);
-        assert_eq!(pause("1000000", None), Some(Duration::from_millis(250)));
-        assert_eq!(pause("400000", None), Some(Duration::ZERO), "every tick, which is all there is");
+        assert_eq!(interval("3000000", None), Some(Duration::from_secs(1)));
+        assert_eq!(interval("3000000", Some("42")), Some(Duration::from_secs(1)));
+        assert_eq!(interval("3000000", Some("43")), None);
+        assert_eq!(interval("1000000", None), Some(Duration::from_millis(250)));
+        assert_eq!(interval("400000", None), Some(Duration::ZERO), "at every tick");
         for usec in ["", "0", "-1", "x", "99999999999999999999"] {
-            assert_eq!(pause(usec, None), None, "{usec}");
+            assert_eq!(interval(usec, None), None, "{usec}");
         }
     }
 
     #[test]
-    fn without_a_socket_that_can_be_one_nobody_is_told() {
+    fn invalid_socket_disables_notifications() {
         crate::log::set_level(crate::log::Level::Off);
         let long = format!("/{}", "x".repeat(200));
         for socket in [None, Some(""), Some("relative"), Some("vsock:2:1"), Some(long.as_str())] {
             let environment =
                 NotifyEnvironment { socket: socket.map(OsString::from), ..NotifyEnvironment::default() };
             let notify = Notify::new(&environment);
-            assert!(!notify.is_heard(), "{socket:?}");
-            notify.tell(News::Ready);
+            assert!(!notify.has_receiver(), "{socket:?}");
+            notify.send(NotifyState::Ready);
             notify.handle_tick(Duration::ZERO);
-            assert!(notify.try_tell(News::Reboot).is_err());
+            assert!(notify.try_send(NotifyState::Reboot).is_err());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Checking and making passwords, which takes long on purpose, on a thread of its own.
+//! Checking and hashing of passwords, slow on purpose, on a thread of its own.
 
 use std::num::NonZeroU32;
 use std::{io, thread};
@@ -9,63 +9,65 @@ use smol::channel::{Receiver, Sender, bounded};
 use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS};
 use crate::session::{CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES};
 
-/// Stack of the worker; PBKDF2 needs little.
+/// Stack size of the worker; PBKDF2 needs little.
 pub const WORKER_STACK_BYTES: usize = 128 * 1024;
 
-/// How far the worker stands back for the server where both share a core.
+/// Nice value of the worker, which may share a core with the server.
 const WORKER_NICE: i32 = 10;
 
-/// PBKDF2-HMAC-SHA256 of a password in its canonical form. Fails when `rounds` is 0 or too many.
+/// Hashes a password in its canonical form with PBKDF2-HMAC-SHA256.
+///
+/// # Errors
+/// `rounds` is 0 or too large.
 pub fn hash(
     canonical: &[u8; CANONICAL_PASSWORD_BYTES],
     rounds: u32,
     salt: [u8; SALT_BYTES],
 ) -> Result<PasswordHash, PasswordHashError> {
     let mut hash = [0; HASH_BYTES];
-    // Checks the rounds before they are run.
+    // Validates the rounds first.
     PasswordHash::new(rounds, salt, hash)?;
     let iterations = NonZeroU32::new(rounds).ok_or(PasswordHashError::Rounds)?;
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, &salt, canonical, &mut hash);
     PasswordHash::new(rounds, salt, hash)
 }
 
-/// Whether this is the password, compared in constant time.
+/// Returns true if the password has this hash, compared in constant time.
 pub fn verify(canonical: &[u8; CANONICAL_PASSWORD_BYTES], hash: &PasswordHash) -> bool {
     NonZeroU32::new(hash.rounds()).is_some_and(|iterations| {
         pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA256, iterations, hash.salt(), canonical, hash.hash()).is_ok()
     })
 }
 
-/// A password received; see [`canonical_password`](crate::session::canonical_password).
+/// Password in its canonical form; see [`canonical_password`](crate::session::canonical_password).
 pub type Canonical = [u8; CANONICAL_PASSWORD_BYTES];
 
-/// A password to be checked, one to be made, or both.
+/// Password to check, password to hash, or both.
 #[derive(Clone)]
 pub struct PasswordJob {
-    /// Comes back with the result; says nothing to the worker.
+    /// Number that is returned with the result.
     pub ticket: u64,
-    /// The password received, and what is stored of the user, or [`PasswordHash::dummy`] when there is
-    /// no such user.
+    /// Received password and stored hash of the user, or [`PasswordHash::dummy`] of an unknown user.
     pub check: Option<(Canonical, PasswordHash)>,
-    /// What is hashed then, and the salt for it: a new password, of the board's rounds.
+    /// New password and its salt, hashed with the board's rounds if the check succeeds.
     pub make: Option<(Canonical, [u8; SALT_BYTES])>,
 }
 
-/// Neither the password nor its hash is for a log.
+/// Shows neither password nor hash.
 impl std::fmt::Debug for PasswordJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PasswordJob").field("ticket", &self.ticket).finish_non_exhaustive()
     }
 }
 
-/// What became of a [`PasswordJob`].
+/// Result of a [`PasswordJob`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PasswordResult {
-    /// Of the job.
+    /// Number of the job.
     pub ticket: u64,
-    /// Whether it was the password, where one was to be checked.
+    /// True if the password is right, or none was to be checked.
     pub ok: bool,
-    /// The new password, where one was to be made and the other was right.
+    /// Hash of the new password, if the check succeeded.
     pub made: Option<PasswordHash>,
 }
 
@@ -73,18 +75,20 @@ impl PasswordJob {
     fn run(&self) -> PasswordResult {
         let ok = self.check.as_ref().is_none_or(|(canonical, stored)| verify(canonical, stored));
         let make = self.make.filter(|_| ok);
-        // A board's `password_rounds` is at most PASSWORD_ROUNDS_MAX, so that none fails.
-        let made = make.and_then(|(canonical, salt)| hash(&canonical, PASSWORD_ROUNDS as u32, salt).ok());
+        let made = make.and_then(|(canonical, salt)| {
+            // `password_rounds` of a board is at most PASSWORD_ROUNDS_MAX.
+            let hashed = hash(&canonical, PASSWORD_ROUNDS as u32, salt);
+            hashed.inspect_err(|_| crate::internal_error!("{} password rounds", PASSWORD_ROUNDS)).ok()
+        });
         PasswordResult { ticket: self.ticket, ok, made }
     }
 }
 
-/// [`PASSWORD_CHECKS`] passwords are waiting already.
+/// Full queue: [`PASSWORD_CHECKS`] jobs wait.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QueueFull;
 
-/// One thread that checks and makes passwords one after the other; [`PASSWORD_CHECKS`] may wait for it. It ends
-/// when this is dropped.
+/// Thread that runs jobs in order, with a queue of [`PASSWORD_CHECKS`]. It exits when this is dropped.
 #[derive(Debug)]
 pub struct PasswordWorker {
     jobs: Sender<PasswordJob>,
@@ -97,10 +101,10 @@ impl PasswordWorker {
     pub fn start() -> io::Result<Self> {
         let (jobs, waiting) = bounded::<PasswordJob>(PASSWORD_CHECKS);
         let (done, results) = bounded(PASSWORD_CHECKS);
-        // The one thread beside the server's: a check takes long, and no connection may wait for it.
+        // A check would block the connections of the server for too long.
         thread::Builder::new().name("password".to_owned()).stack_size(WORKER_STACK_BYTES).spawn(
             move || {
-                // On Linux this is of the calling thread. Refused, the checks are merely not polite.
+                // On Linux this applies to the calling thread. On failure the checks delay the server.
                 let _ = rustix::process::setpriority_process(None, WORKER_NICE);
                 while let Ok(job) = waiting.recv_blocking() {
                     if done.send_blocking(job.run()).is_err() {
@@ -113,11 +117,14 @@ impl PasswordWorker {
     }
 
     /// Queues a job.
+    ///
+    /// # Errors
+    /// The queue is full.
     pub fn submit(&self, job: PasswordJob) -> Result<(), QueueFull> {
         self.jobs.try_send(job).map_err(|_| QueueFull)
     }
 
-    /// The next result, when there is one; None: the thread has ended.
+    /// Waits for the next result. `None` means that the thread has exited.
     pub async fn result(&self) -> Option<PasswordResult> {
         self.results.recv().await.ok()
     }
@@ -136,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn derived_key_is_that_of_other_programs() {
-        // As Python's hashlib.pbkdf2_hmac has it, with a salt of zeros.
+    fn derived_key_equals_that_of_other_programs() {
+        // From Python's hashlib.pbkdf2_hmac, with a salt of zeros.
         let hash = hash(&canonical_password(b"secret"), ROUNDS, [0; 16]).unwrap();
         assert_eq!(
             hash.to_string(),
@@ -146,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_and_hashed_password_are_right_and_the_stored_hash_is_not() {
+    fn plain_and_hashed_password_are_accepted_but_not_the_stored_hash() {
         let stored = hash(&canonical_password(b"securefassword"), ROUNDS, [7; 16]).unwrap();
         let is_right = |received: &str| verify(&canonical_password(received.as_bytes()), &stored);
         assert!(is_right("securefassword"));
@@ -160,28 +167,28 @@ mod tests {
     }
 
     #[test]
-    fn rounds_out_of_range_are_not_run() {
+    fn rounds_out_of_range_are_rejected() {
         let canonical = canonical_password(b"x");
         assert_eq!(hash(&canonical, 0, [0; 16]), Err(PasswordHashError::Rounds));
         assert_eq!(hash(&canonical, u32::MAX, [0; 16]), Err(PasswordHashError::Rounds));
     }
 
     #[test]
-    fn no_password_has_the_dummy() {
+    fn dummy_hash_accepts_no_password() {
         let dummy = PasswordHash::dummy(ROUNDS);
         assert!(!verify(&canonical_password(b""), &dummy));
         assert!(!verify(&canonical_password(&[0; 32]), &dummy));
     }
 
     #[test]
-    fn worker_answers_in_order() {
+    fn worker_runs_jobs_in_order() {
         let worker = PasswordWorker::start().unwrap();
         let stored = hash(&canonical_password(b"secret"), ROUNDS, [1; 16]).unwrap();
         let dummy = PasswordHash::dummy(ROUNDS);
         let mut results = Vec::new();
         for (ticket, password, hash) in [(1, "secret", &stored), (2, "wrong", &stored), (3, "secret", &dummy)]
         {
-            // Where the queue is shorter than this list, one has to be done before the next.
+            // The queue may be shorter than this list.
             while worker.submit(job(ticket, password, hash)) == Err(QueueFull) {
                 results.push(smol::future::block_on(worker.result()));
             }
@@ -192,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn new_password_is_made_when_the_old_one_is_right() {
+    fn new_password_is_hashed_if_the_old_one_is_right() {
         let stored = hash(&canonical_password(b"secret"), ROUNDS, [1; 16]).unwrap();
         let make = Some((canonical_password(b"new"), [2; 16]));
         let made = |old: Option<&str>| {
@@ -211,8 +218,8 @@ mod tests {
     }
 
     #[test]
-    fn queue_takes_its_limit_and_no_more() {
-        // A worker without its thread: nothing leaves the queue.
+    fn queue_rejects_jobs_over_its_limit() {
+        // Without its thread, nothing leaves the queue.
         let (jobs, waiting) = bounded(PASSWORD_CHECKS);
         let (_done, results) = bounded(1);
         let worker = PasswordWorker { jobs, results };

@@ -1,9 +1,9 @@
-//! Passwords that were changed over the wire, kept in the state directory.
+//! Passwords changed by clients, stored in the state directory.
 //!
-//! One line, `name new of-the-file`, for each: the user, the password in force, and the one that it
-//! stands for, as the device file had it then (`-`: it had none). Who writes another password into the
-//! device file means that one, so a line counts only while the device file has what it stands for. The
-//! file is replaced as a whole or not at all.
+//! The file has one line for each, `name new configured`: the user, the hash of the new password, and
+//! the hash in the configuration file at that time (`-`: none). A line has an effect only while the
+//! configuration file has that hash, so a later change of the configuration file wins. The file is
+//! replaced atomically.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,60 +14,59 @@ use crate::session::{PasswordHash, Users};
 use crate::warning;
 
 const FILE: &str = "passwords";
-/// Stands for no password.
+/// Field of a user without a password.
 const NONE: &str = "-";
-/// Lines kept: those of the device file in force, and as many of others that may come back.
+/// Limit of lines: those of the configuration file, and as many of other configuration files.
 const RECORDS: usize = 2 * USERS;
-/// Longest text of a stored password.
+/// Length of the longest hash.
 const HASH_TEXT_BYTES: usize = 92;
-/// Longest line, its end too.
+/// Length of the longest line.
 const RECORD_BYTES: usize = USER_NAME_BYTES + 2 * HASH_TEXT_BYTES + " \n".len() + 1;
-/// Twice what can be written, so that the file of a board with longer lists is still read.
-const MOST_BYTES: usize = 2 * RECORDS * RECORD_BYTES;
+/// Twice the largest file written, so that the file of a board with larger limits is still read.
+const MAX_BYTES: usize = 2 * RECORDS * RECORD_BYTES;
 
-/// The file of one state directory.
+/// File `passwords` of a state directory.
 #[derive(Clone, Debug)]
 pub struct PasswordsFile {
     path: PathBuf,
 }
 
-/// One line.
+/// Line of the file.
 #[derive(Clone, Debug, PartialEq)]
 struct Record {
     name: String,
     new: PasswordHash,
-    /// What the device file had.
-    instead_of: Option<PasswordHash>,
+    /// Hash in the configuration file at the time of the change.
+    configured: Option<PasswordHash>,
 }
 
 impl PasswordsFile {
-    /// The file in this directory, which need not be there.
+    /// File of this directory, which need not exist.
     pub fn new(directory: &Path) -> Self {
         Self { path: directory.join(FILE) }
     }
 
-    /// Changes the passwords of `users` to what is written down. Without a file there is nothing;
-    /// lines that cannot be read are passed over and logged.
+    /// Sets the stored passwords of `users`. Invalid lines are logged and skipped. A missing file is
+    /// empty.
     ///
     /// # Errors
-    /// Those of reading, and a file that is far too long.
+    /// Error of reading, or a file of more than `MAX_BYTES`.
     pub fn load(&self, users: &mut Users) -> Result<(), FileError> {
         for record in self.read()? {
             let Some(user) = users.find(&record.name) else { continue };
-            let written = users.get(user).and_then(|user| user.password.as_ref());
-            if written == record.instead_of.as_ref() {
+            let configured = users.get(user).and_then(|user| user.password.as_ref());
+            if configured == record.configured.as_ref() {
                 users.set_password(user, Some(record.new));
             }
         }
         Ok(())
     }
 
-    /// Writes down which passwords of `users` were changed. Of what is there already, all is kept that
-    /// is of another device file: that file may be in force again with the next start. When it returns,
-    /// the passwords outlive a power cut.
+    /// Stores the changed passwords of `users`, synced, so that they survive a power cut. Lines of
+    /// other configuration files stay, because the next start may use one of them.
     ///
     /// # Errors
-    /// Those of reading and writing; what was there remains.
+    /// Error of reading or writing; the old file remains.
     pub fn store(&self, users: &Users) -> Result<(), FileError> {
         let mut text = String::new();
         let mut count = 0;
@@ -79,17 +78,17 @@ impl PasswordsFile {
         }
         let is_of_these = |record: &Record| {
             let user = users.find(&record.name).and_then(|id| users.get(id));
-            user.is_some_and(|user| user.password == record.instead_of)
+            user.is_some_and(|user| user.password == record.configured)
         };
-        // The newest come first.
+        // The newest are first.
         for record in self.read()?.iter().filter(|record| !is_of_these(record)).take(RECORDS - count) {
-            write(&mut text, &record.name, &record.new, record.instead_of.as_ref());
+            write(&mut text, &record.name, &record.new, record.configured.as_ref());
         }
         file::write_atomic(&self.path, text.as_bytes(), 0o600)
     }
 
     fn read(&self) -> Result<Vec<Record>, FileError> {
-        let bytes = match file::read(&self.path, MOST_BYTES) {
+        let bytes = match file::read(&self.path, MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.is_missing() => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -99,29 +98,29 @@ impl PasswordsFile {
             match parse(line) {
                 Some(record) => records.push(record),
                 None if line.is_empty() => {}
-                None => warning!("{}: line {} is not understood", FILE, number + 1),
+                None => warning!("{}: invalid line {}", FILE, number + 1),
             }
         }
         Ok(records)
     }
 }
 
-fn write(text: &mut String, name: &str, new: &PasswordHash, instead_of: Option<&PasswordHash>) {
-    let instead_of = instead_of.map_or_else(|| NONE.to_owned(), PasswordHash::to_string);
-    *text += &format!("{name} {new} {instead_of}\n");
+fn write(text: &mut String, name: &str, new: &PasswordHash, configured: Option<&PasswordHash>) {
+    let configured = configured.map_or_else(|| NONE.to_owned(), PasswordHash::to_string);
+    *text += &format!("{name} {new} {configured}\n");
 }
 
 fn parse(line: &[u8]) -> Option<Record> {
     let mut fields = core::str::from_utf8(line).ok()?.split(' ');
-    let (name, new, instead_of) = (fields.next()?, fields.next()?, fields.next()?);
-    let instead_of = match instead_of {
+    let (name, new, configured) = (fields.next()?, fields.next()?, fields.next()?);
+    let configured = match configured {
         NONE => None,
         text => Some(PasswordHash::from_str(text).ok()?),
     };
     if name.is_empty() || fields.next().is_some() {
         return None;
     }
-    Some(Record { name: name.to_owned(), new: new.parse().ok()?, instead_of })
+    Some(Record { name: name.to_owned(), new: new.parse().ok()?, configured })
 }
 
 #[cfg(test)]
@@ -133,13 +132,12 @@ mod tests {
 
     use super::super::file::FileReason;
     use super::*;
-    use crate::limits::PASSWORD_ROUNDS_MAX;
-    use crate::session::{Grants, Level, User};
+    use crate::session::{Grants, Level, PASSWORD_ROUNDS_MAX, User};
 
-    /// A folder of this test's own, removed afterwards.
-    struct Folder(PathBuf);
+    /// Directory of one test, removed when dropped.
+    struct TestDirectory(PathBuf);
 
-    impl Folder {
+    impl TestDirectory {
         fn new(test: &str) -> Self {
             let path =
                 std::env::temp_dir().join(format!("friendlet-passwords-{test}-{}", std::process::id()));
@@ -152,7 +150,7 @@ mod tests {
         }
     }
 
-    impl Drop for Folder {
+    impl Drop for TestDirectory {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
@@ -162,7 +160,7 @@ mod tests {
         PasswordHash::new(1000, [salt; 16], [salt; 32]).unwrap()
     }
 
-    /// Users with the passwords that a device file gives them.
+    /// Users with these passwords in the configuration file.
     fn users(of: &[(&str, Option<u8>)]) -> Users {
         let mut users = Users::new();
         for (name, password) in of {
@@ -190,9 +188,9 @@ mod tests {
     const FILE_1: &[(&str, Option<u8>)] = &[("anna", Some(1)), ("ben", Some(2)), ("token", None)];
 
     #[test]
-    fn changed_password_is_there_at_the_next_start() {
-        let folder = Folder::new("next");
-        let file = PasswordsFile::new(&folder.0);
+    fn changed_password_is_loaded_at_the_next_start() {
+        let directory = TestDirectory::new("next");
+        let file = PasswordsFile::new(&directory.0);
         let mut first = users(FILE_1);
         file.load(&mut first).unwrap();
         assert_eq!(first, users(FILE_1));
@@ -205,21 +203,21 @@ mod tests {
         assert_eq!(password(&second, "anna"), Some(hash(11)));
         assert_eq!(password(&second, "ben"), Some(hash(2)));
         assert_eq!(password(&second, "token"), Some(hash(13)));
-        let mode = fs::metadata(folder.0.join(FILE)).unwrap().permissions().mode();
+        let mode = fs::metadata(directory.0.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        // Changed again, it is there once.
+        // A second change replaces the line.
         change(&mut second, "anna", 21);
         file.store(&second).unwrap();
-        assert_eq!(folder.text().matches("anna").count(), 1);
+        assert_eq!(directory.text().matches("anna").count(), 1);
         let mut third = users(FILE_1);
         file.load(&mut third).unwrap();
         assert_eq!(password(&third, "anna"), Some(hash(21)));
     }
 
     #[test]
-    fn password_that_the_device_file_gets_later_counts_more() {
-        let folder = Folder::new("later");
-        let file = PasswordsFile::new(&folder.0);
+    fn later_password_of_the_configuration_file_wins() {
+        let directory = TestDirectory::new("later");
+        let file = PasswordsFile::new(&directory.0);
         let mut first = users(FILE_1);
         change(&mut first, "anna", 11);
         file.store(&first).unwrap();
@@ -229,13 +227,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_another_device_file_is_kept_for_it() {
-        let folder = Folder::new("other");
-        let file = PasswordsFile::new(&folder.0);
+    fn lines_of_another_configuration_file_stay() {
+        let directory = TestDirectory::new("other");
+        let file = PasswordsFile::new(&directory.0);
         let mut first = users(FILE_1);
         change(&mut first, "anna", 11);
         file.store(&first).unwrap();
-        // The board's own file, in which anna is somebody else.
+        // The built-in default, in which anna is another user.
         let built_in: &[(&str, Option<u8>)] = &[("admin", Some(9)), ("anna", Some(8))];
         let mut fallen_back = users(built_in);
         file.load(&mut fallen_back).unwrap();
@@ -251,9 +249,9 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_other_files_have_their_number() {
-        let folder = Folder::new("many");
-        let file = PasswordsFile::new(&folder.0);
+    fn lines_of_other_configuration_files_are_limited() {
+        let directory = TestDirectory::new("many");
+        let file = PasswordsFile::new(&directory.0);
         let of: Vec<String> = (0..USERS).map(|n| format!("u{n}")).collect();
         for salt in 0..4 {
             let of: Vec<_> = of.iter().map(|name| (name.as_str(), Some(salt))).collect();
@@ -261,7 +259,7 @@ mod tests {
             of.iter().for_each(|(name, _)| change(&mut users, name, 100 + salt));
             file.store(&users).unwrap();
         }
-        assert_eq!(folder.text().lines().count(), RECORDS);
+        assert_eq!(directory.text().lines().count(), RECORDS);
         let mut newest = users(&[("u0", Some(3))]);
         file.load(&mut newest).unwrap();
         assert_eq!(password(&newest, "u0"), Some(hash(103)));
@@ -271,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn longest_line_has_its_room() {
+    fn longest_line_has_the_length_of_the_limit() {
         let longest = PasswordHash::new(PASSWORD_ROUNDS_MAX, [255; 16], [255; 32]).unwrap();
         assert_eq!(longest.to_string().len(), HASH_TEXT_BYTES);
         let mut line = String::new();
@@ -280,49 +278,49 @@ mod tests {
     }
 
     #[test]
-    fn length_meets_its_limit_and_not_more() {
-        let folder = Folder::new("long");
-        let file = PasswordsFile::new(&folder.0);
-        fs::write(folder.0.join(FILE), vec![b'\n'; MOST_BYTES]).unwrap();
+    fn file_over_its_limit_is_rejected() {
+        let directory = TestDirectory::new("long");
+        let file = PasswordsFile::new(&directory.0);
+        fs::write(directory.0.join(FILE), vec![b'\n'; MAX_BYTES]).unwrap();
         file.load(&mut users(FILE_1)).unwrap();
-        fs::write(folder.0.join(FILE), vec![b'\n'; MOST_BYTES + 1]).unwrap();
+        fs::write(directory.0.join(FILE), vec![b'\n'; MAX_BYTES + 1]).unwrap();
         let error = file.load(&mut users(FILE_1)).unwrap_err();
-        assert!(matches!(error.reason, FileReason::TooLarge(MOST_BYTES)));
-        // What cannot be read is not replaced.
+        assert!(matches!(error.reason, FileReason::TooLarge(MAX_BYTES)));
+        // An unreadable file is not replaced.
         assert!(file.store(&users(FILE_1)).is_err());
     }
 
     #[test]
-    fn bad_lines_are_passed_over() {
+    fn invalid_lines_are_skipped() {
         crate::log::set_level(crate::log::Level::Off);
-        let folder = Folder::new("bad");
+        let directory = TestDirectory::new("bad");
         let good = format!("anna {} {}", hash(11), hash(1));
         let bad = ["", "anna", "anna x -", " x -", "anna - -", "\u{0}"];
         let text = bad.iter().map(|line| format!("{line}\n")).collect::<String>()
             + &format!("ben {} {} more\nben {} x\n{good}", hash(3), hash(2), hash(3));
-        fs::write(folder.0.join(FILE), text).unwrap();
+        fs::write(directory.0.join(FILE), text).unwrap();
         let mut users = users(FILE_1);
-        PasswordsFile::new(&folder.0).load(&mut users).unwrap();
+        PasswordsFile::new(&directory.0).load(&mut users).unwrap();
         assert_eq!(password(&users, "anna"), Some(hash(11)));
         assert_eq!(password(&users, "ben"), Some(hash(2)));
     }
 
     proptest! {
         #[test]
-        fn any_line_is_read_or_passed_over(line in any::<Vec<u8>>()) {
+        fn parser_never_panics(line in any::<Vec<u8>>()) {
             let _ = parse(&line);
         }
 
         #[test]
-        fn what_is_written_is_read_back(
+        fn written_line_is_parsed(
             name in "[a-zA-Z0-9._@-]{1,32}", new in any::<[u8; 16]>(), old in any::<Option<[u8; 32]>>()
         ) {
             let new = PasswordHash::new(1, new, [0; 32]).unwrap();
-            let instead_of = old.map(|old| PasswordHash::new(2, [0; 16], old).unwrap());
+            let configured = old.map(|old| PasswordHash::new(2, [0; 16], old).unwrap());
             let mut line = String::new();
-            write(&mut line, &name, &new, instead_of.as_ref());
+            write(&mut line, &name, &new, configured.as_ref());
             let line = line.strip_suffix('\n').unwrap();
-            prop_assert_eq!(parse(line.as_bytes()), Some(Record { name, new, instead_of }));
+            prop_assert_eq!(parse(line.as_bytes()), Some(Record { name, new, configured }));
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Child processes: made, signalled, read from and reaped.
+//! Child processes: start, signals, output and reaping.
 //!
-//! Every process of a service leads a process group of its own, and the group is what is meant: it
-//! gets the signals, and when its leader has ended, whatever is left of it is killed at once. An
-//! exit is told only when the group is gone (or would not go for `limits::KILL_TIMEOUT`), so that
-//! the next process finds the ports and files of the last one free. What has left the group on
-//! purpose (setsid(2)) is not followed; it is reaped when it ends.
+//! Every process of a service leads a process group of its own. Signals go to the group. When its
+//! leader exits, the rest of the group is killed at once. An exit is reported only when the group is
+//! gone, or after `KILL_TIMEOUT`, so that the next process finds the ports and files of the
+//! last one free. A process that has left the group by setsid(2) is not tracked, but reaped when it
+//! exits.
 //!
-//! [`Processes`] is shared within one thread; none of its calls waits. Pipes are read by tasks that
-//! are made once, at start ([`Processes::spawn_tasks`]).
+//! [`Processes`] is shared within one thread, and none of its calls blocks. Tasks that are spawned
+//! once read the pipes ([`Processes::spawn_tasks`]).
 
 mod launch;
 mod output;
@@ -28,20 +28,19 @@ use smol::future::yield_now;
 
 pub(super) use self::launch::PATH;
 use self::launch::launch;
-use self::output::{Head, Output, Ring};
-use crate::limits::{
-    COMMAND_OUTPUT_BYTES, COMMAND_TIMEOUT, KILL_TIMEOUT, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES,
-};
+use self::output::{HeadBuffer, Output, TailBuffer};
+use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES};
+use crate::log::Reason;
 use crate::runtime::Timer;
-use crate::service::{Arguments, Exit, ServiceId, Signal, Spec};
+use crate::service::{Arguments, COMMAND_TIMEOUT, Exit, KILL_TIMEOUT, ServiceId, Signal, Spec};
 use crate::warning;
 
-/// Why a named command does not run.
+/// Reason for not running a named command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RunError {
-    /// `limits::SERVICE_COMMAND_RUNS` run already, or wait to be taken.
+    /// `limits::SERVICE_COMMAND_RUNS` commands run, or have outcomes that are not polled.
     Full,
-    /// Its program cannot be started: the system's reason.
+    /// Error number of the system for the start of the program.
     Spawn(i32),
 }
 
@@ -49,21 +48,21 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("too many commands at once"),
-            Self::Spawn(errno) => write!(f, "cannot start: errno {errno}"),
+            Self::Spawn(errno) => write!(f, "cannot start its program: {}", Reason::from(*errno)),
         }
     }
 }
 
 impl std::error::Error for RunError {}
 
-/// A process group of ours.
+/// Process group of a child.
 #[derive(Clone, Copy, Debug)]
 enum Group {
     None,
-    /// Its leader runs, or has not been reaped: the number is ours.
+    /// Group with a leader that is not reaped, so that its number is not reused.
     Alive(Pid),
-    /// Its leader has been reaped and the rest killed.
-    Vanishing {
+    /// Group whose leader is reaped, and whose other processes are killed.
+    Killed {
         pid: Pid,
         exit: Exit,
         since: Instant,
@@ -74,33 +73,33 @@ impl Group {
     fn pid(self) -> Option<Pid> {
         match self {
             Self::None => None,
-            Self::Alive(pid) | Self::Vanishing { pid, .. } => Some(pid),
+            Self::Alive(pid) | Self::Killed { pid, .. } => Some(pid),
         }
     }
 }
 
-/// What belongs to one service.
+/// Process and output of one service.
 #[derive(Debug)]
-struct Service {
+struct ServiceSlot {
     group: Cell<Group>,
-    output: Output<Ring>,
+    output: Output<TailBuffer>,
 }
 
-/// How far a named command is.
+/// State of a [`RunSlot`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum RunState {
     Free,
     Running,
     Done(Exit),
-    /// The outcome is in the caller's hands.
-    Taken,
+    /// Borrowed by a [`CommandDone`].
+    Polled,
 }
 
-/// Room for one run of a named command.
+/// Process and output of one run of a named command.
 #[derive(Debug)]
-struct Run {
+struct RunSlot {
     group: Cell<Group>,
-    output: Output<Head>,
+    output: Output<HeadBuffer>,
     state: Cell<RunState>,
     pid: Cell<u32>,
     ticket: Cell<u64>,
@@ -108,37 +107,37 @@ struct Run {
     timed_out: Cell<bool>,
 }
 
-/// The outcome of a named command. Its room is free again when this is dropped.
+/// Outcome of a named command. Its slot is free again when this is dropped.
 #[derive(Debug)]
 pub struct CommandDone<'a> {
-    run: &'a Run,
+    run: &'a RunSlot,
     exit: Exit,
 }
 
 impl CommandDone<'_> {
-    /// What [`Processes::run_command`] was given.
+    /// Ticket of [`Processes::run_command`].
     pub fn ticket(&self) -> u64 {
         self.run.ticket.get()
     }
 
-    /// How it ended.
+    /// Exit of the program.
     pub fn exit(&self) -> Exit {
         self.exit
     }
 
-    /// Whether it was killed because it took longer than `limits::COMMAND_TIMEOUT`.
+    /// Returns true if it was killed after `COMMAND_TIMEOUT`.
     pub fn timed_out(&self) -> bool {
         self.run.timed_out.get()
     }
 
-    /// Whether it wrote more than `limits::COMMAND_OUTPUT_BYTES`, which was dropped.
+    /// Returns true if output beyond `limits::COMMAND_OUTPUT_BYTES` was dropped.
     pub fn is_cut(&self) -> bool {
-        self.run.output.sink.borrow().is_cut()
+        self.run.output.buffer.borrow().is_cut()
     }
 
-    /// What it wrote, to either stream; any bytes.
+    /// Standard output and error, which may be any bytes.
     pub fn output(&self) -> Ref<'_, [u8]> {
-        Ref::map(self.run.output.sink.borrow(), Head::bytes)
+        Ref::map(self.run.output.buffer.borrow(), HeadBuffer::bytes)
     }
 }
 
@@ -148,32 +147,32 @@ impl Drop for CommandDone<'_> {
     }
 }
 
-/// The children of this process.
+/// Children of this process.
 pub struct Processes {
-    services: Box<[Service]>,
-    runs: Box<[Run]>,
-    /// `limits::COMMAND_TIMEOUT`.
+    services: Box<[ServiceSlot]>,
+    runs: Box<[RunSlot]>,
+    /// `COMMAND_TIMEOUT`.
     command_timeout: Duration,
     on_done: Box<dyn Fn()>,
 }
 
 impl Processes {
-    /// Room for the processes of so many services and for the named commands; all memory for
-    /// output is taken now. `on_done` is called when [`Processes::poll_command_done`] has something.
+    /// Allocates the slots of all services and named commands. `on_done` is called when
+    /// [`Processes::poll_command_done`] has an outcome.
     ///
-    /// From now on what children leave behind becomes a child of this process
-    /// (`PR_SET_CHILD_SUBREAPER`), so that [`Processes::reap`] gets it.
+    /// This process becomes the subreaper of its descendants (`PR_SET_CHILD_SUBREAPER`), so that
+    /// [`Processes::reap`] also reaps orphans.
     pub fn new(services: usize, on_done: impl Fn() + 'static) -> Self {
         if let Err(error) = set_child_subreaper(Some(rustix::process::getpid())) {
-            warning!("what children leave behind is not reaped here: errno {}", error.raw_os_error());
+            warning!("cannot become the subreaper of orphans: {}", Reason::from(error));
         }
-        let service = || Service {
+        let service = || ServiceSlot {
             group: Cell::new(Group::None),
-            output: Output::new(Ring::new(SERVICE_OUTPUT_BYTES)),
+            output: Output::new(TailBuffer::new(SERVICE_OUTPUT_BYTES)),
         };
-        let run = || Run {
+        let run = || RunSlot {
             group: Cell::new(Group::None),
-            output: Output::new(Head::new(COMMAND_OUTPUT_BYTES)),
+            output: Output::new(HeadBuffer::new(COMMAND_OUTPUT_BYTES)),
             state: Cell::new(RunState::Free),
             pid: Cell::new(0),
             ticket: Cell::new(0),
@@ -188,24 +187,23 @@ impl Processes {
         }
     }
 
-    /// Bytes kept for one service: its newest output and the task that reads it.
+    /// Memory of one service: its output, and the task that reads it.
     pub fn service_bytes() -> usize {
         fn future_bytes<F: Future>(_: impl Fn(Rc<Processes>, usize) -> F) -> usize {
             size_of::<F>()
         }
-        size_of::<Service>() + SERVICE_OUTPUT_BYTES + future_bytes(Self::read_service)
+        size_of::<ServiceSlot>() + SERVICE_OUTPUT_BYTES + future_bytes(Self::read_service)
     }
 
-    /// Bytes kept for one run of a named command: its output and the task that watches it.
+    /// Memory of one run of a named command: its output, and the task that watches it.
     pub fn run_bytes() -> usize {
         fn future_bytes<F: Future>(_: impl Fn(Rc<Processes>, usize, Timer) -> F) -> usize {
             size_of::<F>()
         }
-        size_of::<Run>() + COMMAND_OUTPUT_BYTES + future_bytes(Self::watch_run)
+        size_of::<RunSlot>() + COMMAND_OUTPUT_BYTES + future_bytes(Self::watch_run)
     }
 
-    /// Makes the tasks that read output and bound named commands: one for each service and one for
-    /// each command that can run. They never end.
+    /// Spawns the tasks that read output and enforce timeouts, one for each slot. They never end.
     ///
     /// # Errors
     /// See [`Timer::new`].
@@ -219,11 +217,11 @@ impl Processes {
         Ok(())
     }
 
-    /// Starts the service's process; its output continues the service's ring.
+    /// Starts the process of a service. Its output is appended to that of earlier processes.
     ///
     /// # Errors
-    /// The system's reason: `ENOENT` (2) for a missing program or directory, `EACCES` (13) for what
-    /// cannot be executed, `EINVAL` for an unknown user, `EPERM` for another user when this is not
+    /// Error number of the system: `ENOENT` (2) for a missing program or directory, `EACCES` (13) for a
+    /// file that is not executable, `EINVAL` for an unknown user, `EPERM` for another user without
     /// root, `EBUSY` while the last process group is not gone.
     pub fn spawn(&self, spec: &Spec, service: ServiceId) -> Result<u32, i32> {
         let slot = self.services.get(service.index()).ok_or(Errno::INVAL.raw_os_error())?;
@@ -231,27 +229,27 @@ impl Processes {
             return Err(Errno::BUSY.raw_os_error());
         }
         let (pid, pipe) = launch(spec, &spec.argv)?;
-        slot.group.set(to_pid(pid).map_or(Group::None, Group::Alive));
+        slot.group.set(Group::Alive(pid));
         slot.output.replace(Some(pipe));
-        Ok(pid)
+        Ok(from_pid(pid))
     }
 
-    /// Sends a signal to the process group that this process leads, or led until just now.
+    /// Sends a signal to the process group whose leader is, or was, `pid`.
     ///
     /// # Errors
-    /// The system's reason; `ESRCH` (3) when it leads none of ours.
+    /// Error number of the system; `ESRCH` (3) if `pid` leads no group of a slot.
     pub fn signal_group(&self, pid: u32, signal: Signal) -> Result<(), i32> {
         let group = self.groups().map(Cell::get).find(|group| group.pid() == to_pid(pid) && pid != 0);
         match group {
             Some(Group::Alive(pid)) => send(pid, signal).map_err(Errno::raw_os_error),
-            // It has been killed already.
-            Some(Group::Vanishing { .. }) => Ok(()),
+            // It was killed already.
+            Some(Group::Killed { .. }) => Ok(()),
             Some(Group::None) | None => Err(Errno::SRCH.raw_os_error()),
         }
     }
 
-    /// Runs a program of a service's named command, with the service's user, directory and
-    /// environment, in a process group of its own. `ticket` comes back with the outcome.
+    /// Starts the program of a named command with the user, directory and environment of its service,
+    /// in a process group of its own. `ticket` is returned with the outcome.
     ///
     /// # Errors
     /// See [`RunError`].
@@ -259,10 +257,10 @@ impl Processes {
         let run = self.runs.iter().find(|run| run.state.get() == RunState::Free).ok_or(RunError::Full)?;
         let (pid, pipe) = launch(spec, argv).map_err(RunError::Spawn)?;
         run.output.replace(None);
-        run.output.sink.borrow_mut().clear();
-        run.group.set(to_pid(pid).map_or(Group::None, Group::Alive));
+        run.output.buffer.borrow_mut().clear();
+        run.group.set(Group::Alive(pid));
         run.state.set(RunState::Running);
-        run.pid.set(pid);
+        run.pid.set(from_pid(pid));
         run.ticket.set(ticket);
         run.timed_out.set(false);
         run.deadline.set(Some(Instant::now() + self.command_timeout));
@@ -270,27 +268,27 @@ impl Processes {
         Ok(())
     }
 
-    /// The outcome of a named command that has ended.
+    /// Outcome of a named command that has exited.
     pub fn poll_command_done(&self) -> Option<CommandDone<'_>> {
         self.runs.iter().find_map(|run| match run.state.get() {
             RunState::Done(exit) => {
-                run.state.set(RunState::Taken);
+                run.state.set(RunState::Polled);
                 Some(CommandDone { run, exit })
             }
             _ => None,
         })
     }
 
-    /// Kills the named commands that run: the server is ending.
+    /// Kills all named commands, for the shutdown of the server.
     pub fn kill_commands(&self) {
         for run in &self.runs {
             kill_leader(&run.group);
         }
     }
 
-    /// The next child that has ended and been reaped, with how it did: to be asked until there is
-    /// none, after every `CHLD` and at every tick. A leader of ours is told when its group is gone;
-    /// others, such as what a service has left behind, at once.
+    /// Reaps children, and returns the next exit with its pid; to be called until it returns `None`,
+    /// after every SIGCHLD and at every tick. The exit of a group's leader is returned when the group
+    /// is gone, that of an orphan at once.
     pub fn reap(&self) -> Option<(u32, Exit)> {
         loop {
             match wait(WaitOptions::NOHANG) {
@@ -301,19 +299,19 @@ impl Processes {
                     let Some(group) = self.groups().find(leads) else {
                         return Some((from_pid(pid), exit));
                     };
-                    // Nobody else can have got the number in between.
+                    // Fails if nothing is left. The kernel does not reuse a number this soon.
                     let _ = send(pid, Signal::Kill);
-                    group.set(Group::Vanishing { pid, exit, since: Instant::now() });
+                    group.set(Group::Killed { pid, exit, since: Instant::now() });
                 }
                 Err(Errno::INTR) => {}
-                // None has ended, or there is none.
+                // No child has exited, or there is none.
                 Ok(None) | Err(_) => break,
             }
         }
         let (pid, exit) = self.groups().find_map(|group| match group.get() {
-            Group::Vanishing { pid, exit, since } if is_gone(pid) || since.elapsed() >= KILL_TIMEOUT => {
+            Group::Killed { pid, exit, since } if is_gone(pid) || since.elapsed() >= KILL_TIMEOUT => {
                 if let Some(slot) = self.services.iter().find(|slot| core::ptr::eq(&slot.group, group)) {
-                    // Who hears of the end finds the last words, too.
+                    // The output is complete when the exit is reported.
                     slot.output.drain();
                 }
                 group.set(Group::None);
@@ -324,24 +322,24 @@ impl Processes {
         Some((from_pid(pid), exit))
     }
 
-    /// A process has been reaped. `false` when it was no named command's.
+    /// Handles the exit of a process. Returns false if it is not that of a named command.
     pub fn handle_exit(&self, pid: u32, exit: Exit) -> bool {
         let run = self.runs.iter().find(|run| run.pid.get() == pid && run.state.get() == RunState::Running);
         let Some(run) = run else { return false };
         run.deadline.set(None);
-        // What was written last is still in the pipe.
+        // The end of the output is still in the pipe.
         run.output.replace(None);
         run.state.set(RunState::Done(exit));
         (self.on_done)();
         true
     }
 
-    /// Copies output of a service to `room`: from position `since` on, or the newest. Returns the position
-    /// of the first byte, counted since the start of the server, and how many there are.
+    /// Copies output of a service to `room`, from position `since` on, or the newest. Returns the
+    /// position of the first byte, counted since the start of the server, and the number of bytes.
     pub fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
         let slot = self.services.get(service.index());
         debug_assert!(slot.is_some(), "a service outside the table");
-        slot.map_or((0, 0), |slot| slot.output.sink.borrow().copy(since, room))
+        slot.map_or((0, 0), |slot| slot.output.buffer.borrow().copy(since, room))
     }
 
     async fn read_service(self: Rc<Self>, index: usize) {
@@ -388,7 +386,7 @@ impl fmt::Debug for Processes {
 
 fn kill_leader(group: &Cell<Group>) {
     if let Group::Alive(pid) = group.get() {
-        // It may have ended just now.
+        // Fails if it has just exited.
         let _ = send(pid, Signal::Kill);
     }
 }
@@ -398,7 +396,7 @@ fn send(pid: Pid, signal: Signal) -> Result<(), Errno> {
     kill_process_group(pid, signal)
 }
 
-/// Whether nothing is left of a process group, not even what waits to be reaped.
+/// Returns true if a process group has no process left, not even a zombie.
 fn is_gone(pid: Pid) -> bool {
     test_kill_process_group(pid) == Err(Errno::SRCH)
 }

@@ -1,18 +1,20 @@
-//! The terminal, where there is one.
+//! Terminal of a person.
 
 use std::io::{self, IsTerminal as _};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// Keeps what is typed from being shown, until it is dropped. Does nothing where standard input is no
-/// terminal.
+/// Disables the echo of typed characters until it is dropped. Without a terminal it does nothing.
 #[derive(Debug)]
 pub struct HiddenInput {
     before: Option<Termios>,
 }
 
 impl HiddenInput {
-    /// Hides what is typed from now on.
+    /// Disables the echo.
+    ///
+    /// # Errors
+    /// Error of the terminal.
     pub fn new() -> io::Result<Self> {
         if !is_terminal() {
             return Ok(Self { before: None });
@@ -20,7 +22,7 @@ impl HiddenInput {
         let before = tcgetattr(io::stdin())?;
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
-        // The line's end is still shown, so that what is written next has a line of its own.
+        // The end of the line is still echoed, so that the next output starts a new line.
         hidden.local_modes.insert(LocalModes::ECHONL);
         tcsetattr(io::stdin(), OptionalActions::Flush, &hidden)?;
         Ok(Self { before: Some(before) })
@@ -30,13 +32,13 @@ impl HiddenInput {
 impl Drop for HiddenInput {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // There is nothing left to be done when this fails.
+            // If this fails, nothing else can restore the echo.
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
         }
     }
 }
 
-/// Whether standard input is a terminal.
+/// Returns true if standard input is a terminal.
 pub fn is_terminal() -> bool {
     io::stdin().is_terminal()
 }

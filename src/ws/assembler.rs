@@ -7,7 +7,7 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 use super::ReceiveBuffer;
-use crate::limits::CONTROL_BYTES;
+use crate::ws::CONTROL_BYTES;
 
 /// Shortest header of a frame (RFC 6455, 5.2). To see it whole takes more bytes yet; to find with the
 /// parser that there is none takes as long as to read one, and is done after every message.

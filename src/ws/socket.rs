@@ -4,7 +4,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use super::{Assembler, CloseCode, Event, Limits, ReceiveBuffer, SendBuffer};
-use crate::limits::{CLOSE_TIMEOUT, PING_INTERVAL, UNANSWERED_PINGS};
+use crate::ws::{CLOSE_TIMEOUT, PING_INTERVAL, UNANSWERED_PINGS};
 
 /// Payload of our pings: says nothing.
 const PING: &[u8] = b"";
@@ -30,7 +30,7 @@ pub enum Incoming {
 pub struct Socket {
     assembler: Assembler,
     /// A ping whose pong found no room.
-    owed_pong: Option<heapless::Vec<u8, { crate::limits::CONTROL_BYTES }>>,
+    owed_pong: Option<heapless::Vec<u8, { crate::ws::CONTROL_BYTES }>>,
     next_ping: Duration,
     unanswered: u8,
     /// Our close frame is in the send buffer; until when the peer's is waited for.

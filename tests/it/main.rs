@@ -2,6 +2,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "the rules of clippy.toml are the server's")]
 
+mod calls;
+mod configuration;
 mod layers;
 mod limits;
 mod support;

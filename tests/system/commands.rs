@@ -126,7 +126,7 @@ fn a_program_that_does_not_end_is_killed_and_holds_nobody_up() {
         other.call(&request("fast", "services/list", "{}", FOUNDING));
     }
     assert!(asked.elapsed() < Duration::from_secs(10));
-    let answer = match socket.receive(friendlet::limits::COMMAND_TIMEOUT + Duration::from_secs(10)) {
+    let answer = match socket.receive(friendlet::service::COMMAND_TIMEOUT + Duration::from_secs(10)) {
         Some(crate::support::ws::Event::Text(text)) => text,
         answer => panic!("{answer:?}"),
     };

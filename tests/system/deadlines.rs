@@ -4,7 +4,8 @@ use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use friendlet::limits::{HEAD_TIMEOUT, PING_INTERVAL, SESSION_TIMEOUT, UNANSWERED_PINGS};
+use friendlet::connection::{HEAD_TIMEOUT, SESSION_TIMEOUT};
+use friendlet::ws::{PING_INTERVAL, UNANSWERED_PINGS};
 
 use crate::support::device::FOUNDING;
 use crate::support::http::session_of;

@@ -1,4 +1,4 @@
-//! A device file that cannot be used, and what is in force instead.
+//! Fallback of a configuration file that cannot be used.
 
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -11,7 +11,7 @@ use crate::support::{Device, Server};
 
 const GOOD: &str = "friendlet.toml.good";
 
-/// A device file whose services tell it from others.
+/// A configuration file with one service, which distinguishes it from others.
 fn device(folder: &Folder, service: &str) -> String {
     Device::plain().with(&shell(service, "exec sleep 1000", "")).text(&folder.file("state"))
 }
@@ -24,26 +24,26 @@ fn start(folder: Folder) -> Server {
 }
 
 #[test]
-fn file_with_which_it_serves_becomes_the_last_good_one() {
+fn file_of_a_serving_server_becomes_the_last_good_copy() {
     let folder = Folder::new();
     let first = device(&folder, "first");
     folder.write("friendlet.toml", &first);
     let server = start(folder);
     let good = server.folder().file(GOOD);
-    until("it is kept", || fs::read_to_string(&good).is_ok_and(|kept| kept == first));
+    until("the copy is written", || fs::read_to_string(&good).is_ok_and(|kept| kept == first));
     let written = fs::metadata(&good).unwrap().modified().unwrap();
-    // The same file again is not written again, another one is.
+    // The same text is not written again, another one is.
     let folder = start(server.stop()).stop();
     assert_eq!(fs::metadata(&good).unwrap().modified().unwrap(), written);
     let second = device(&folder, "second");
     folder.write("friendlet.toml", &second);
     let server = start(folder);
-    until("the other is kept", || fs::read_to_string(&good).is_ok_and(|kept| kept == second));
+    until("the other copy is written", || fs::read_to_string(&good).is_ok_and(|kept| kept == second));
     assert!(!server.log().contains("in force"), "{}", server.log());
 }
 
 #[test]
-fn broken_file_gives_way_to_the_last_good_one_which_stays() {
+fn last_good_copy_replaces_a_broken_file_and_stays() {
     let folder = Folder::new();
     let good = device(&folder, "good");
     folder.write(GOOD, &good);
@@ -59,8 +59,8 @@ fn broken_file_gives_way_to_the_last_good_one_which_stays() {
 }
 
 #[test]
-fn without_a_last_good_one_the_built_in_file_is_in_force() {
-    // Its port is not this test's to choose: as good as a start is that it gets as far as the port.
+fn built_in_default_is_in_force_without_a_last_good_copy() {
+    // Its port is fixed, so the test occupies it: an error about that port shows the file in force.
     let folder = Folder::new();
     let file = folder.write("friendlet.toml", "[listen]\naddress = 1\n");
     let mut command = friendlet();
@@ -68,7 +68,7 @@ fn without_a_last_good_one_the_built_in_file_is_in_force() {
     let address = built_in_address();
     let mut taken = std::net::TcpListener::bind(&address);
     let start = Instant::now();
-    // Another run of the tests beside this one has it for a moment, and would leave it to the server.
+    // Another run of the tests may occupy it for a moment.
     while taken.is_err() && start.elapsed() < Duration::from_secs(30) {
         thread::sleep(Duration::from_millis(50));
         taken = std::net::TcpListener::bind(&address);
@@ -76,7 +76,7 @@ fn without_a_last_good_one_the_built_in_file_is_in_force() {
     let run = run_command(&mut command, "");
     drop(taken);
     assert_eq!(run.code, Some(69), "{run:?}");
-    assert!(run.stderr.contains("built-in device file in force"), "{run:?}");
+    assert!(run.stderr.contains("built-in default in force"), "{run:?}");
     assert!(run.stderr.contains("friendlet.toml:2:11: "), "{run:?}");
     assert!(run.stderr.contains(&format!("cannot listen on {address}")), "{run:?}");
     assert!(!folder.path().join(GOOD).exists() && !folder.path().join("state").exists());
@@ -88,11 +88,11 @@ fn built_in_address() -> String {
 }
 
 #[test]
-fn file_that_the_machine_cannot_follow_gives_way_once() {
+fn file_that_this_machine_cannot_apply_is_replaced_once() {
     let folder = Folder::new();
     let good = device(&folder, "good");
     folder.write(GOOD, &good);
-    // An address for documentation (RFC 5737): no machine has it.
+    // No machine has this address for documentation (RFC 5737).
     let text = device(&folder, "given").replace("127.0.0.1:0", "192.0.2.1:6500").replace("\"off\"", "\"on\"");
     folder.write("friendlet.toml", text);
     let server = start(folder);
@@ -109,7 +109,7 @@ fn file_that_the_machine_cannot_follow_gives_way_once() {
 }
 
 #[test]
-fn second_server_on_a_port_does_not_serve_on_another() {
+fn second_server_on_a_port_does_not_fall_back_to_another() {
     let first = Server::start(&Device::plain());
     let folder = Folder::new();
     folder.write(GOOD, device(&folder, "good"));
@@ -121,7 +121,7 @@ fn second_server_on_a_port_does_not_serve_on_another() {
 }
 
 #[test]
-fn without_the_option_a_broken_file_is_an_error_and_no_copy_is_kept() {
+fn without_the_option_a_broken_file_is_an_error_and_no_copy_is_written() {
     let folder = Folder::new();
     folder.write(GOOD, device(&folder, "good"));
     let file = folder.write("friendlet.toml", "[listen]\naddress = 1\n");
@@ -133,7 +133,7 @@ fn without_the_option_a_broken_file_is_an_error_and_no_copy_is_kept() {
 }
 
 #[test]
-fn what_was_installed_waits_for_its_device_file() {
+fn installed_service_waits_for_its_configuration_file() {
     let folder = Folder::new();
     let whole = device(&folder, "kept");
     folder.write("friendlet.toml", &whole);

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::thread;
 use std::time::Duration;
 
-use friendlet::limits::{TLS_CLIENT_HEAP_BYTES, TLS_HANDSHAKE_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES};
+use friendlet::net::tls::{TLS_CLIENT_HEAP_BYTES, TLS_HANDSHAKE_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES};
 
 use super::tls::identity;
 use crate::support::folder::Folder;

@@ -96,7 +96,7 @@ fn one_answer_is_bounded_and_the_rest_follows() {
     loop {
         let reply = server.post(PATH, &format!("sessionid={FOUNDING}&since={since}")).body;
         let records = BASE64.decode(member(&reply, "Records").as_bytes()).unwrap();
-        assert!(records.len() <= friendlet::limits::LOG_WRITE_BYTES);
+        assert!(records.len() <= friendlet::api::LOG_ANSWER_BYTES);
         if records.is_empty() {
             break;
         }
@@ -111,7 +111,7 @@ fn one_answer_is_bounded_and_the_rest_follows() {
 fn files_are_of_bounded_size_and_number() {
     let folder = Folder::new();
     let path = PathBuf::from(folder.file("log"));
-    let smallest = friendlet::limits::LOG_FILE_BYTES_MIN;
+    let smallest = friendlet::log::LOG_FILE_BYTES_MIN;
     let device = device(&folder, &format!("file_bytes = {smallest}\nfiles = 3"));
     let mut server = start(folder, &device, None);
     let mut socket = server.bound(FOUNDING);
@@ -141,8 +141,8 @@ fn a_log_that_cannot_be_written_is_told_and_costs_no_more() {
     let mut device = device(&folder, "");
     device.tables = device.tables.replacen(&folder.file("log"), file, 1);
     let server = start(folder, &device, None);
-    until("it is told", || server.log().contains("the log waits in memory"));
-    assert_eq!(server.log().matches("the log waits in memory").count(), 1);
+    until("it is told", || server.log().contains("the log stays in memory"));
+    assert_eq!(server.log().matches("the log stays in memory").count(), 1);
     let reply = server.post(PATH, &format!("sessionid={FOUNDING}")).body;
     assert!(lines(&reply).contains(file), "{reply}");
 }

@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
-use friendlet::limits::{CHUNK_SETS, MESSAGE_BYTES, RECEIVE_BYTES, SESSIONS, SLOTS, TLS_HANDSHAKE_BYTES};
+use friendlet::connection::RECEIVE_BYTES;
+use friendlet::limits::{CHUNK_SETS, MESSAGE_BYTES, SESSIONS, SLOTS};
+use friendlet::net::tls::TLS_HANDSHAKE_BYTES;
 
 use crate::support::device::{FOUNDING, shell};
 use crate::support::http::session_of;

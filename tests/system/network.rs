@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use friendlet::limits::DHCP_LEASE_MIN;
+use friendlet::dhcp::DHCP_LEASE_MIN;
 
 use crate::support::dhcp::{ACK, DISCOVER, DhcpServer, NAK, OFFER, REQUEST, SERVER};
 use crate::support::folder::Folder;
@@ -105,7 +105,7 @@ fn static_address_is_set_when_its_interface_appears() {
     assert!(namespaces.board(&["address", "show", "lo"]).contains("inet 127.0.0.1/8"));
 
     namespaces.plug();
-    board.says("eth0 has 192.0.2.20/24, gateway 192.0.2.1");
+    board.says("eth0: has 192.0.2.20/24, gateway 192.0.2.1");
     let address = namespaces.board(&["address", "show", "eth0"]);
     assert!(address.contains("inet 192.0.2.20/24 brd 192.0.2.255 scope global eth0"), "{address}");
     let route = namespaces.board(&["route", "get", "203.0.113.9"]);
@@ -118,7 +118,7 @@ fn static_address_is_set_when_its_interface_appears() {
     until("the gateway", || namespaces.board(&["route"]).contains("default via 192.0.2.1 dev eth0"));
     // Taken away, it is waited for, and set up again.
     namespaces.unplug();
-    board.says("eth0: is gone");
+    board.says("eth0: removed");
     namespaces.plug();
     until("the address", || namespaces.board(&["address"]).contains("192.0.2.20/24"));
     assert_eq!(board.log().matches("waiting for eth0").count(), 2, "{}", board.log());
@@ -138,7 +138,7 @@ fn address_by_dhcp_is_renewed_until_it_is_refused() {
     // Nobody answers; it asks again.
     let time = u32::try_from(DHCP_LEASE_MIN.as_secs()).unwrap();
     lease(&server, time);
-    board.says("eth0 has 192.0.2.100/24, gateway 192.0.2.1, by DHCP for 10 s");
+    board.says("eth0: has 192.0.2.100/24, gateway 192.0.2.1, by DHCP for 10 s");
     until("the address", || namespaces.board(&["address", "show", "eth0"]).contains("inet 192.0.2.100/24"));
     until("the gateway", || namespaces.board(&["route"]).contains("default via 192.0.2.1 dev eth0"));
     until("nameservers", || board.nameservers() == "nameserver 192.0.2.53\nnameserver 192.0.2.54\n");
@@ -151,7 +151,7 @@ fn address_by_dhcp_is_renewed_until_it_is_refused() {
 
     let renewal = server.receive(REQUEST, seconds(8));
     server.answer(&renewal, NAK, [0; 4], 0, &[]);
-    board.says("eth0 gives up 192.0.2.100/24: a DHCP server refused it");
+    board.says("eth0: drops 192.0.2.100/24: refused by a DHCP server");
     // It asks anew, and has no address by then.
     let discover = server.receive(DISCOVER, SOON);
     assert_eq!(discover.from.to_string(), "0.0.0.0:68");
@@ -159,7 +159,7 @@ fn address_by_dhcp_is_renewed_until_it_is_refused() {
     server.answer(&discover, OFFER, [192, 0, 2, 101], 3600, &[]);
     let request = server.receive(REQUEST, SOON);
     server.answer(&request, ACK, [192, 0, 2, 101], 3600, &[]);
-    board.says("eth0 has 192.0.2.101/24, by DHCP for 3600 s");
+    board.says("eth0: has 192.0.2.101/24, by DHCP for 3600 s");
     until("the address", || namespaces.board(&["address"]).contains("192.0.2.101/24"));
     assert!(!namespaces.board(&["route"]).contains("default"), "the gateway went with its address");
     assert_eq!(board.nameservers(), "");
@@ -178,7 +178,7 @@ fn lease_that_nobody_renews_is_given_up() {
     let renewal = server.receive(REQUEST, seconds(16));
     let rebinding = server.receive(REQUEST, seconds(16));
     assert_eq!((renewal.client(), rebinding.client()), (ADDRESS.into(), ADDRESS.into()));
-    board.says("eth0 gives up 192.0.2.100/24: its lease ended, and nobody renewed it");
+    board.says("eth0: drops 192.0.2.100/24: lease expired");
     let discover = server.receive(DISCOVER, SOON);
     assert_eq!(discover.from.to_string(), "0.0.0.0:68");
     assert!(!namespaces.board(&["address"]).contains("192.0.2.100"));

@@ -34,7 +34,7 @@ fn ready_once_it_takes_connections_and_stopping_at_the_end() {
     server.call("services/hello/start");
     let _folder = server.stop();
     assert_eq!(listener.next(SOON).as_deref(), Some("STOPPING=1"));
-    assert_eq!(listener.next(Duration::from_millis(300)), None, "no watchdog, no signs of life");
+    assert_eq!(listener.next(Duration::from_millis(300)), None, "no heartbeats without a watchdog");
 }
 
 #[test]
@@ -98,5 +98,5 @@ fn unit_of_the_example_names_what_the_server_does() {
     assert_eq!(run.code, Some(0), "{run:?}");
     let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
     let stop: u64 = stop.parse().unwrap();
-    assert!(Duration::from_secs(stop) > friendlet::limits::SHUTDOWN_GRACE);
+    assert!(Duration::from_secs(stop) > friendlet::service::SHUTDOWN_GRACE);
 }

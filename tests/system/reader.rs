@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
-use friendlet::limits::SEND_TIMEOUT;
+use friendlet::connection::SEND_TIMEOUT;
 
 use crate::support::device::{FOUNDING, shell};
 use crate::support::memory::assert_bound_holds;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use friendlet::limits::ADMINISTRATOR_TIMEOUT;
+use friendlet::connection::ADMINISTRATOR_TIMEOUT;
 
 use crate::support::device::{FOUNDING, GUEST, NOBODY};
 use crate::support::http::{Response, exchange, form_request};

@@ -160,7 +160,7 @@ fn garbage_is_refused_and_costs_nothing() {
         // An alert, or nothing at all.
         assert!(answer.is_empty() || answer[0] == 0x15, "{answer:?}");
         // Refused, and not waited for.
-        assert!(start.elapsed() < friendlet::limits::HEAD_TIMEOUT);
+        assert!(start.elapsed() < friendlet::connection::HEAD_TIMEOUT);
     }
     until("all descriptors are closed", || process::descriptors(server.pid()) <= idle);
     let mut socket = server.bound(FOUNDING);

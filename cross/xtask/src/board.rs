@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::run;
 
-/// What a board.toml may hold. The tables have readers of their own.
+/// Keys of a board.toml. The tables have readers of their own.
 const KEYS: [&str; 10] =
     ["about", "budget", "emulated_cpu", "flash", "image", "limits", "log", "qemu", "target", "tier"];
 
-/// What the log of a program consists of.
+/// Form of a program's log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Log {
     /// Lines, on standard error.
@@ -21,9 +21,9 @@ pub(crate) enum Log {
 /// One board, as its file and `boards/base.toml` say.
 #[derive(Clone, Debug)]
 pub(crate) struct Board {
-    /// Its folder under `boards`.
+    /// Directory under `boards`.
     pub(crate) name: String,
-    /// What it is, in a line.
+    /// Summary of a line.
     pub(crate) about: String,
     /// 1: booted in every run of the tests. 2: built, and tested in user-mode QEMU.
     pub(crate) tier: u8,
@@ -31,7 +31,7 @@ pub(crate) struct Board {
     pub(crate) target: String,
     /// The processor that user-mode QEMU plays; none where the tests run natively.
     pub(crate) emulated_cpu: Option<String>,
-    /// What its log consists of: `log`, text unless said.
+    /// Form of its log: key `log`, default text.
     pub(crate) log: Log,
     /// Most bytes of the binary.
     pub(crate) binary_bytes: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Board {
     pub(crate) memory_bytes: u64,
     /// Everything, for the readers of the other tables.
     pub(crate) table: toml::Table,
-    /// What is made is for tests: an image of it lets anybody in, and must never be flashed.
+    /// Its files are for tests: an image of it accepts anyone, and must never be flashed.
     is_under_test: bool,
 }
 
@@ -113,7 +113,7 @@ impl Board {
         names(&run::root().join("boards"))?.iter().map(|name| Self::load(name)).collect()
     }
 
-    /// Where what is made for this board goes.
+    /// Directory of this board's files.
     pub(crate) fn folder(&self) -> PathBuf {
         let suffix = if self.is_under_test { "-under-test" } else { "" };
         run::root().join("target/boards").join(format!("{}{suffix}", self.name))
@@ -146,7 +146,7 @@ pub(crate) fn names(boards: &Path) -> Result<Vec<String>, String> {
 }
 
 fn read(path: &Path) -> Result<toml::Table, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = run::read(path)?;
     text.parse().map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -165,7 +165,7 @@ fn merge(under: &mut toml::Table, over: toml::Table) {
 /// Checks the table of `boards/README.md`: one row a board, with its tier, target and words.
 pub(crate) fn check_table() -> Result<(), String> {
     let path = run::root().join("boards/README.md");
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = run::read(&path)?;
     let boards = Board::all()?;
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| [")).collect();
     let expected: Vec<String> = boards.iter().map(row).collect();

@@ -12,11 +12,11 @@ use crate::elf::Elf;
 use crate::run;
 use crate::toolchain::Way;
 
-/// What of std is built for a device. A panic there ends the process with a message that names the
+/// The parts of std that are built for a device. A panic there ends the process with a message that names the
 /// place; a backtrace of a stripped binary would tell nothing, and its code weighs more than 100 kB.
 const STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
 
-/// What of a device's program is not shipped: where its format strings were, and which compiler made it.
+/// Sections of a device's program that are not shipped: places of format strings, and the compiler's name.
 const NOT_SHIPPED: [&str; 2] = [".defmt", ".comment"];
 
 /// Builds the board's binary, checks that it is a static one and puts it in the board's folder.
@@ -50,7 +50,7 @@ pub(crate) fn put(from: &Path, to: &Path) -> Result<(), String> {
 /// the old one may run.
 fn make_way(to: &Path) -> Result<(), String> {
     let folder = to.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    run::create_directory(folder)?;
     let _ = fs::remove_file(to);
     Ok(())
 }
@@ -69,7 +69,7 @@ pub(crate) fn build_in(
 }
 
 fn told(board: &Board, elf: &Elf, start: Instant) {
-    let (name, bytes, target) = (&board.name, elf.file_bytes(), &board.target);
+    let (name, bytes, target) = (&board.name, elf.file_bytes, &board.target);
     // Nothing is built in less: cargo had it already.
     match start.elapsed().as_secs() {
         0 => println!("    {name}: {bytes} bytes, static, {target}"),
@@ -127,7 +127,7 @@ fn compile(
     cargo_build(&[board], log, folder, environment)?;
     let built = folder.join(&board.target).join("release/friendlet");
     let elf = Elf::read(&built)?;
-    if !elf.is_static() {
+    if !elf.is_static {
         return Err(format!("{}: is linked to shared libraries", built.display()));
     }
     Ok((built, elf))
@@ -148,16 +148,16 @@ pub(crate) fn build_as(board: &Board, log: Log, binary: &Path) -> Result<Elf, St
     Elf::read(binary)
 }
 
-/// Where the programs of devices are by their build ids.
+/// The directory of devices' programs by their build ids.
 pub(crate) fn symbols() -> PathBuf {
     run::root().join("target/symbols")
 }
 
 /// Keeps the whole program; gives where.
 fn keep_symbols(built: &Path, elf: &Elf) -> Result<PathBuf, String> {
-    let id = elf.build_id().ok_or_else(|| format!("{}: has no build id", built.display()))?;
+    let id = elf.build_id.as_ref().ok_or_else(|| format!("{}: has no build id", built.display()))?;
     // The number of a format string is an address, and the head of a log says that nothing moved it.
-    if !elf.is_fixed() {
+    if !elf.is_fixed {
         return Err(format!("{}: is position-independent: its log could not be read", built.display()));
     }
     let path = symbols().join(id);
@@ -175,7 +175,7 @@ fn strip(board: &Board, whole: &Path, binary: &Path) -> Result<(), String> {
     command.arg("--strip-all");
     command.args(NOT_SHIPPED.map(|section| format!("--remove-section={section}")));
     run::captured(command.arg("-o").arg(binary).arg(whole))?;
-    let bytes = fs::read(binary).map_err(|error| format!("{}: {error}", binary.display()))?;
+    let bytes = run::bytes_of(binary)?;
     let mark = br#""package":"friendlet""#;
     if bytes.windows(mark.len()).any(|window| window == mark) {
         return Err(format!("{}: holds format strings of the log", binary.display()));
@@ -186,8 +186,8 @@ fn strip(board: &Board, whole: &Path, binary: &Path) -> Result<(), String> {
 /// Limits that no board may have, and what the build has to say of them: a name that is none, a value
 /// that is none, and two limits that do not fit each other.
 const REFUSED: [(&str, &str, &str); 3] = [
-    ("FRIENDLET_LIMIT_SLOTZ", "8", "FRIENDLET_LIMIT_SLOTZ: 'slotz' is no limit"),
-    ("FRIENDLET_LIMIT_SLOTS", "-8", "FRIENDLET_LIMIT_SLOTS: '-8' is not a positive integer"),
+    ("FRIENDLET_LIMIT_SLOTZ", "8", "FRIENDLET_LIMIT_SLOTZ: 'slotz' is not a limit"),
+    ("FRIENDLET_LIMIT_SLOTS", "-8", "FRIENDLET_LIMIT_SLOTS: slots: expected a positive integer"),
     ("FRIENDLET_LIMIT_SLOTS", "1", "slots: one is kept for an administrator, so two are needed"),
 ];
 

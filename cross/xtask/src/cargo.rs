@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{json, run};
+use cargo_metadata::{Artifact, Message};
+
+use crate::run;
 
 /// Tests run at once: most of them wait for a deadline of the server, so more than there are cores.
 const TEST_THREADS: &str = "8";
@@ -22,40 +24,42 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 
 /// Runs a cargo command that builds the program or test `name`, and returns the path of it.
 pub(crate) fn executable(command: &mut Command, name: &str) -> Result<PathBuf, String> {
-    let built = programs(command)?.into_iter().find(|program| program.name == name);
-    built.map(|program| program.path).ok_or_else(|| format!("cargo built no program '{name}'"))
+    let built = artifacts(command)?.into_iter().find(|artifact| artifact.target.name == name);
+    let program = built.and_then(|artifact| artifact.executable);
+    program.map(PathBuf::from).ok_or_else(|| format!("cargo built no program '{name}'"))
 }
 
-/// Runs a cargo command that builds tests, for one target or for several, and returns them all.
-pub(crate) fn test_programs(command: &mut Command) -> Result<Vec<Program>, String> {
-    Ok(programs(command)?.into_iter().filter(Program::is_test).collect())
-}
-
-/// A program that cargo has built.
+/// A test program that cargo has built.
 #[derive(Debug)]
 pub(crate) struct Program {
-    /// The name of the program, or of the library or test that it tests.
+    /// Name of the library or the test.
     pub(crate) name: String,
-    /// Where it is.
+    /// Path of the program.
     pub(crate) path: PathBuf,
 }
 
-impl Program {
-    fn new(message: &json::Value) -> Option<Self> {
-        let path = PathBuf::from(message.member("executable")?.text()?);
-        let name = message.member("target")?.member("name")?.text()?.to_owned();
-        Some(Self { name, path })
-    }
-
-    /// Programs that tests start are told with them; those lie one folder above.
-    fn is_test(&self) -> bool {
-        self.path.parent().is_some_and(|folder| folder.ends_with("deps"))
-    }
+/// Runs a cargo command that builds tests, for one target or for several, and returns them all. The
+/// programs that tests start are not among them.
+pub(crate) fn test_programs(command: &mut Command) -> Result<Vec<Program>, String> {
+    let tests = artifacts(command)?.into_iter().filter(|artifact| artifact.profile.test);
+    let program =
+        |artifact: Artifact| Some(Program { name: artifact.target.name, path: artifact.executable?.into() });
+    Ok(tests.filter_map(program).collect())
 }
 
-fn programs(command: &mut Command) -> Result<Vec<Program>, String> {
+/// Everything with a program that a cargo command builds.
+fn artifacts(command: &mut Command) -> Result<Vec<Artifact>, String> {
     let messages = run::captured(command.args(["--message-format", "json-render-diagnostics"]))?;
-    Ok(messages.lines().filter_map(|line| Program::new(&json::parse(line).ok()?)).collect())
+    let mut artifacts = Vec::new();
+    for message in Message::parse_stream(messages.as_bytes()) {
+        if let Message::CompilerArtifact(artifact) =
+            message.map_err(|error| format!("cargo's messages: {error}"))?
+            && artifact.executable.is_some()
+        {
+            artifacts.push(artifact);
+        }
+    }
+    Ok(artifacts)
 }
 
 /// Sources are as `cargo fmt` leaves them.
@@ -103,25 +107,4 @@ fn component(name: &str, subcommand: &str) -> Result<(), String> {
         return Ok(());
     }
     run::shown(run::at_root("rustup").args(["component", "add", name]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tests_are_told_from_the_programs_that_they_start() {
-        let program = |path: &str| {
-            let text = format!(
-                r#"{{"reason":"compiler-artifact","target":{{"name":"friendlet"}},"executable":{path}}}"#
-            );
-            Program::new(&json::parse(&text).unwrap()).filter(Program::is_test)
-        };
-        let found = program(r#""/t/debug/deps/friendlet-1""#).unwrap();
-        assert_eq!(
-            (found.name.as_str(), found.path),
-            ("friendlet", PathBuf::from("/t/debug/deps/friendlet-1"))
-        );
-        assert!(program(r#""/t/debug/friendlet""#).is_none() && program("null").is_none());
-    }
 }

@@ -8,23 +8,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
 use crate::cargo::{cargo, executable};
-use crate::json::{self, Value};
 use crate::{run, setup};
 
 /// The suite, pinned: another version has other cases.
 const SUITE: &str = "kosoku==0.1.0";
+/// Results that the server is held to.
+const EXPECTED: &str = "tests/conformance/expected.json";
 /// The compression cases: the server offers no extension.
 const EXCLUDED: [&str; 2] = ["12.*", "13.*"];
-/// What the echo prints on standard error once it accepts, before its address.
+/// Text before the address that the echo prints on standard error once it accepts.
 const LISTENING: &str = "listening on ws://";
 /// The suite needs seconds; one case waits 100 s before it gives up.
 const PATIENCE: Duration = Duration::from_secs(400);
 
 /// Installs the suite, builds the echo, runs one against the other and compares.
 pub(crate) fn check() -> Result<(), String> {
-    let expected = read(&run::root().join("tests/conformance/expected.json"))?;
-    let expected = verdicts(&expected)?;
+    let expected: Verdicts = read(&run::root().join(EXPECTED))?;
     let folder = run::root().join("target/conformance");
     let suite = install(&folder)?;
     // As the tests are built, and by them already: overflows and broken assumptions end it.
@@ -46,16 +49,16 @@ pub(crate) fn check() -> Result<(), String> {
     command.arg(format!("ws://{}", echo.address)).stdout(Stdio::null()).stderr(Stdio::null());
     wait(command, PATIENCE)?;
 
-    let index = read(&report.join("index.json"))?;
-    let [(_, cases)] = index.members() else {
-        return Err("the report is not of one server".to_owned());
-    };
-    compare(&expected, &verdicts(cases)?)
+    let servers: BTreeMap<String, Verdicts> = read(&report.join("index.json"))?;
+    match servers.values().collect::<Vec<_>>()[..] {
+        [seen] => compare(&expected, seen),
+        _ => Err("the report is not of one server".to_owned()),
+    }
 }
 
-fn read(path: &Path) -> Result<Value, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    json::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
+    let text = run::read(path)?;
+    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The suite in a Python environment of its own under `folder`; returns the program.
@@ -66,7 +69,7 @@ fn install(folder: &Path) -> Result<PathBuf, String> {
     if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|text| text == SUITE) {
         return Ok(program);
     }
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    run::create_directory(folder)?;
     if !run::works("python3", &["-c", "import venv, ensurepip"]) {
         install_python()?;
     }
@@ -78,7 +81,7 @@ fn install(folder: &Path) -> Result<PathBuf, String> {
         "--disable-pip-version-check",
         SUITE,
     ]))?;
-    fs::write(&stamp, SUITE).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    run::write(&stamp, SUITE)?;
     Ok(program)
 }
 
@@ -153,25 +156,23 @@ fn wait(mut command: Command, patience: Duration) -> Result<(), String> {
     }
 }
 
-/// How a case went: the behaviour, and how the connection was closed.
-type Verdict = (String, String);
-
-fn verdicts(cases: &Value) -> Result<BTreeMap<String, Verdict>, String> {
-    let verdict = |case: &Value| {
-        let word = |key| case.member(key).and_then(Value::text).map(str::to_owned);
-        Some((word("behavior")?, word("behaviorClose")?))
-    };
-    let found: Option<_> =
-        cases.members().iter().map(|(id, case)| Some((id.clone(), verdict(case)?))).collect();
-    found.ok_or_else(|| "a case without behavior and behaviorClose".to_owned())
+/// Result of one case: the behaviour, and how the connection was closed.
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+struct Verdict {
+    behavior: String,
+    behavior_close: String,
 }
 
+/// Results by the number of the case.
+type Verdicts = BTreeMap<String, Verdict>;
+
 /// Passed are the cases that went exactly as expected, or better.
-fn compare(expected: &BTreeMap<String, Verdict>, seen: &BTreeMap<String, Verdict>) -> Result<(), String> {
+fn compare(expected: &Verdicts, seen: &Verdicts) -> Result<(), String> {
     let mut wrong = Vec::new();
     for (id, wanted) in expected {
         match seen.get(id) {
-            Some(verdict) if verdict.0.as_str() == "OK" && verdict.1 == wanted.1 => {}
+            Some(verdict) if verdict.behavior == "OK" && verdict.behavior_close == wanted.behavior_close => {}
             Some(verdict) if verdict == wanted => {}
             Some(verdict) => wrong.push(format!("{id}: {verdict:?}, not {wanted:?}")),
             None => wrong.push(format!("{id}: was not run")),
@@ -187,8 +188,8 @@ fn compare(expected: &BTreeMap<String, Verdict>, seen: &BTreeMap<String, Verdict
 mod tests {
     use super::*;
 
-    fn cases(text: &str) -> BTreeMap<String, Verdict> {
-        verdicts(&json::parse(text).unwrap()).unwrap()
+    fn cases(text: &str) -> Verdicts {
+        serde_json::from_str(text).unwrap()
     }
 
     #[test]
@@ -208,17 +209,16 @@ mod tests {
         let none = BTreeMap::new();
         assert!(compare(&one, &none).unwrap_err().contains("was not run"));
         assert!(compare(&none, &one).unwrap_err().contains("not in expected.json"));
-        assert!(verdicts(&json::parse(r#"{"1.1":{"behavior":"OK"}}"#).unwrap()).is_err());
+        assert!(serde_json::from_str::<Verdicts>(r#"{"1.1":{"behavior":"OK"}}"#).is_err());
     }
 
     #[test]
     fn the_expectations_name_all_301_cases_and_no_failure() {
-        let expected = read(&run::root().join("tests/conformance/expected.json")).unwrap();
-        let expected = verdicts(&expected).unwrap();
+        let expected: Verdicts = read(&run::root().join(EXPECTED)).unwrap();
         assert_eq!(expected.len(), 301);
         let passed = ["OK", "NON-STRICT", "INFORMATIONAL"];
-        assert!(expected.values().all(|(behavior, close)| {
-            passed.contains(&behavior.as_str()) && passed.contains(&close.as_str())
+        assert!(expected.values().all(|verdict| {
+            passed.contains(&verdict.behavior.as_str()) && passed.contains(&verdict.behavior_close.as_str())
         }));
     }
 

@@ -35,7 +35,7 @@ const LEFT_OUT: [&str; 11] = [
     "system::login::checking_a_password_stalls_nobody",
     // The emulator does not pass on PR_SET_CHILD_SUBREAPER: orphans go to the host's init.
     "sys::process::tests::group_of_a_stopped_service_is_gone_though_it_ignores_the_signal",
-    "sys::process::tests::pipe_held_open_by_what_escaped_is_closed_by_the_next_start",
+    "sys::process::tests::pipe_of_a_detached_process_is_closed_by_the_next_start",
 ];
 
 /// Runs its arguments, and once more if they have not ended within seven minutes; three are usual. A child

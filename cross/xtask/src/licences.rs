@@ -1,143 +1,144 @@
-//! The licences of all dependencies against the allow list of `deny.toml`.
+//! The rules for friendlet's dependencies, `deny.toml`, held by two steps.
 //!
-//! cargo-deny does this and more, and is run where it is installed. It takes minutes to build, so
-//! the part that matters in every change is done here, with cargo alone.
+//! `deny` reads the licences in a second. `cargo-deny` checks bans and sources as well; it takes minutes
+//! to build, so it belongs to `cargo xtask test --all`.
 
 use std::collections::BTreeSet;
 use std::fs;
 
+use cargo_metadata::{Metadata, MetadataCommand};
+use serde::Deserialize;
+use spdx::{Expression, LicenseReq, Licensee, ParseMode};
+
+use crate::board::Board;
 use crate::cargo::cargo;
-use crate::json::{self, Value};
 use crate::run;
 
-/// Checks every package of the lock file for the host, then runs cargo-deny if it is there.
-pub(crate) fn check() -> Result<(), String> {
-    let path = run::root().join("deny.toml");
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let rules = rules(&text)?;
-    let target = host()?;
-    let metadata = run::captured(&mut cargo(&[
-        "metadata",
-        "--format-version",
-        "1",
-        "--locked",
-        "--filter-platform",
-        &target,
-    ]))?;
-    let packages = packages(&json::parse(&metadata)?)?;
-    let refused = refused(&packages, &rules);
-    println!("    {} packages, {} licences allowed", packages.len(), rules.allow.len());
-    if !refused.is_empty() {
-        return Err(format!("deny.toml allows no licence of: {}", refused.join(", ")));
-    }
-    if run::works("cargo-deny", &["--version"]) {
-        run::shown(run::at_root("cargo-deny").args(["check", "bans", "licenses", "sources"]))?;
-    } else {
-        println!("    cargo-deny is not installed: bans and sources are not looked at");
-    }
-    Ok(())
-}
+/// The version that the second step installs: a newer one may read `deny.toml` differently.
+const CARGO_DENY: &str = "0.20.2";
 
-/// What `[licenses]` of deny.toml says.
-#[derive(Debug, Default, PartialEq)]
+/// The part of `deny.toml` that is read here.
+#[derive(Debug, Deserialize)]
 struct Rules {
-    allow: BTreeSet<String>,
-    exceptions: Vec<(String, BTreeSet<String>)>,
+    graph: Graph,
+    licenses: Licenses,
 }
 
-fn rules(text: &str) -> Result<Rules, String> {
-    let file: toml::Table = text.parse().map_err(|error| format!("deny.toml: {error}"))?;
-    let licenses = file.get("licenses").ok_or("deny.toml: [licenses] is missing")?;
-    let mut rules = Rules { allow: names(licenses.get("allow")), ..Rules::default() };
-    for exception in licenses.get("exceptions").and_then(toml::Value::as_array).into_iter().flatten() {
-        let package = exception.get("crate").and_then(toml::Value::as_str);
-        let package = package.ok_or("deny.toml: an exception names no crate")?;
-        rules.exceptions.push((package.to_owned(), names(exception.get("allow"))));
+/// The table `[graph]`.
+#[derive(Debug, Deserialize)]
+struct Graph {
+    targets: BTreeSet<String>,
+}
+
+/// The table `[licenses]`.
+#[derive(Debug, Deserialize)]
+struct Licenses {
+    allow: Vec<String>,
+    exceptions: Vec<Exception>,
+}
+
+/// Licences that one package may have beside those that all may have.
+#[derive(Debug, Deserialize)]
+struct Exception {
+    #[serde(rename = "crate")]
+    package: String,
+    allow: Vec<String>,
+}
+
+/// Name of a package, and its licence expression.
+type Package = (String, Option<String>);
+
+/// Checks the licence of every package that is built for a board.
+pub(crate) fn check() -> Result<(), String> {
+    let rules = Rules::read()?;
+    let mut options = vec!["--locked".to_owned()];
+    options.extend(rules.graph.targets.iter().map(|target| format!("--filter-platform={target}")));
+    let mut command = MetadataCommand::new();
+    command.current_dir(run::root()).features(cargo_metadata::CargoOpt::AllFeatures).other_options(options);
+    let packages = packages(command.exec().map_err(|error| format!("cargo metadata: {error}"))?)?;
+    println!("    {} packages, {} licences allowed", packages.len(), rules.licenses.allow.len());
+    let refused = rules.licenses.refused(&packages)?;
+    if refused.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("deny.toml allows no licence of {}", refused.join(", ")))
     }
-    Ok(rules)
 }
 
-fn names(list: Option<&toml::Value>) -> BTreeSet<String> {
-    let list = list.and_then(toml::Value::as_array);
-    list.into_iter().flatten().filter_map(toml::Value::as_str).map(str::to_owned).collect()
+/// Runs cargo-deny, which is installed under `target/tools` if this version is not there yet.
+pub(crate) fn cargo_deny() -> Result<(), String> {
+    let tools = run::root().join("target/tools");
+    run::shown(
+        cargo(&["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"])
+            .arg(&tools),
+    )?;
+    let program = tools.join("bin/cargo-deny");
+    run::shown(run::at_root(&program.to_string_lossy()).args([
+        "--workspace",
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
 }
 
-/// Name and licence expression of every package that is built for the target.
-fn packages(metadata: &Value) -> Result<Vec<(String, String)>, String> {
-    let nodes = metadata.member("resolve").and_then(|resolve| resolve.member("nodes"));
-    let nodes = nodes.ok_or("cargo metadata printed no resolve")?.elements();
-    let built: BTreeSet<&str> = nodes.iter().filter_map(|node| node.member("id")?.text()).collect();
-    let mut found = Vec::new();
-    for package in metadata.member("packages").map_or(&[][..], Value::elements) {
-        let field = |key| package.member(key).and_then(Value::text);
-        if field("id").is_some_and(|id| built.contains(id)) {
-            let name = field("name").ok_or("cargo metadata printed a package without a name")?;
-            found.push((name.to_owned(), field("license").unwrap_or("none").to_owned()));
+impl Rules {
+    fn read() -> Result<Self, String> {
+        let text = fs::read_to_string(run::root().join("deny.toml"))
+            .map_err(|error| format!("deny.toml: {error}"))?;
+        let rules: Self = toml::from_str(&text).map_err(|error| format!("deny.toml: {error}"))?;
+        rules.check_targets(&Board::all()?)?;
+        Ok(rules)
+    }
+
+    /// The targets are those of the boards, no more and no fewer.
+    fn check_targets(&self, boards: &[Board]) -> Result<(), String> {
+        let built: BTreeSet<String> = boards.iter().map(|board| board.target.clone()).collect();
+        if self.graph.targets == built {
+            return Ok(());
         }
+        Err(format!(
+            "deny.toml: [graph] targets: {:?} are listed, the boards have {built:?}",
+            self.graph.targets
+        ))
     }
-    if found.is_empty() { Err("cargo metadata printed no package".to_owned()) } else { Ok(found) }
 }
 
-fn refused(packages: &[(String, String)], rules: &Rules) -> Vec<String> {
-    let is_refused = |(name, licence): &&(String, String)| {
-        let extra = rules.exceptions.iter().find(|(package, _)| package == name).map(|(_, allow)| allow);
-        !allowed(licence, &|id| rules.allow.contains(id) || extra.is_some_and(|allow| allow.contains(id)))
-    };
-    packages.iter().filter(is_refused).map(|(name, licence)| format!("{name} ({licence})")).collect()
-}
-
-/// Whether an SPDX expression can be met: `OR` (older: `/`), `AND`, `WITH` and brackets.
-fn allowed(expression: &str, is_allowed: &dyn Fn(&str) -> bool) -> bool {
-    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
-    let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut rest = words.as_slice();
-    any_of(&mut rest, is_allowed) && rest.is_empty()
-}
-
-fn any_of(words: &mut &[&str], is_allowed: &dyn Fn(&str) -> bool) -> bool {
-    let mut met = all_of(words, is_allowed);
-    while let ["OR", rest @ ..] = *words {
-        *words = rest;
-        met |= all_of(words, is_allowed);
-    }
-    met
-}
-
-fn all_of(words: &mut &[&str], is_allowed: &dyn Fn(&str) -> bool) -> bool {
-    let mut met = one(words, is_allowed);
-    while let ["AND", rest @ ..] = *words {
-        *words = rest;
-        met &= one(words, is_allowed);
-    }
-    met
-}
-
-fn one(words: &mut &[&str], is_allowed: &dyn Fn(&str) -> bool) -> bool {
-    match *words {
-        ["(", rest @ ..] => {
-            *words = rest;
-            let met = any_of(words, is_allowed);
-            let closed = words.first() == Some(&")");
-            *words = words.get(1..).unwrap_or_default();
-            met && closed
+impl Licenses {
+    /// The packages whose licence is not allowed, each with its licence.
+    fn refused(&self, packages: &[Package]) -> Result<Vec<String>, String> {
+        let general = licensees(&self.allow)?;
+        let mut refused = Vec::new();
+        for (name, licence) in packages {
+            let own = self.exceptions.iter().filter(|exception| exception.package == *name);
+            let own =
+                own.map(|exception| licensees(&exception.allow)).collect::<Result<Vec<_>, _>>()?.concat();
+            let is_allowed =
+                |wanted: &LicenseReq| general.iter().chain(&own).any(|licensee| licensee.satisfies(wanted));
+            let licence = licence.as_deref().unwrap_or_default();
+            // Lax: older packages write `MIT/Apache-2.0`.
+            let expression = Expression::parse_mode(licence, ParseMode::LAX);
+            if !expression.is_ok_and(|expression| expression.evaluate(is_allowed)) {
+                refused.push(format!("{name} ({licence})"));
+            }
         }
-        [licence, "WITH", exception, rest @ ..] => {
-            *words = rest;
-            is_allowed(&format!("{licence} WITH {exception}"))
-        }
-        [licence, rest @ ..] => {
-            *words = rest;
-            is_allowed(licence)
-        }
-        [] => false,
+        Ok(refused)
     }
 }
 
-/// The target triple of this machine.
-fn host() -> Result<String, String> {
-    let version = run::captured(run::at_root("rustc").arg("-vV"))?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).ok_or_else(|| "rustc -vV names no host".to_owned())
+fn licensees(names: &[String]) -> Result<Vec<Licensee>, String> {
+    let parse =
+        |name: &String| Licensee::parse(name).map_err(|error| format!("deny.toml: [licenses]: {error}"));
+    names.iter().map(parse).collect()
+}
+
+/// The packages that are built, and their licences.
+fn packages(metadata: Metadata) -> Result<Vec<Package>, String> {
+    let resolve = metadata.resolve.ok_or("cargo metadata printed no resolve")?;
+    let built: BTreeSet<_> = resolve.nodes.into_iter().map(|node| node.id).collect();
+    let packages = metadata.packages.into_iter().filter(|package| built.contains(&package.id));
+    Ok(packages.map(|package| (package.name.to_string(), package.license)).collect())
 }
 
 #[cfg(test)]
@@ -145,47 +146,48 @@ mod tests {
     use super::*;
 
     const FILE: &str = r#"
+        [graph]
+        targets = ["t"]
         [licenses]
         allow = ["MIT", "ISC"]
-        exceptions = [{ crate = "subtle", allow = ["BSD-3-Clause"] }]
+        exceptions = [
+            { crate = "subtle", allow = ["BSD-3-Clause"] },
+            { crate = "llvm", allow = ["Apache-2.0 WITH LLVM-exception"] },
+        ]
     "#;
+
+    fn rules() -> Rules {
+        toml::from_str(FILE).unwrap()
+    }
 
     #[test]
     fn expressions_are_met_or_not() {
-        let is_allowed = |id: &str| ["MIT", "ISC", "Unicode-3.0", "GPL-2.0 WITH X"].contains(&id);
-        for met in [
-            "MIT",
-            "Apache-2.0 OR MIT",
-            "MIT/Apache-2.0",
-            "MIT AND ISC",
-            "(MIT OR Apache-2.0) AND Unicode-3.0",
-            "GPL-2.0 WITH X OR Y",
+        for (name, licence, is_met) in [
+            ("p", "MIT", true),
+            ("p", "Apache-2.0 OR MIT", true),
+            ("p", "MIT/Apache-2.0", true),
+            ("p", "MIT AND ISC", true),
+            ("p", "(MIT OR Apache-2.0) AND BSD-3-Clause", false),
+            ("subtle", "(MIT OR Apache-2.0) AND BSD-3-Clause", true),
+            ("llvm", "Apache-2.0 WITH LLVM-exception", true),
+            ("llvm", "Apache-2.0", false),
+            ("p", "BSD-3-Clause", false),
+            ("p", "MIT AND GPL-3.0", false),
+            ("p", "none", false),
+            ("p", "", false),
+            ("p", "(MIT", false),
+            ("p", "MIT ISC", false),
         ] {
-            assert!(allowed(met, &is_allowed), "{met}");
+            let refused = rules().licenses.refused(&[(name.to_owned(), Some(licence.to_owned()))]).unwrap();
+            assert_eq!(refused.is_empty(), is_met, "{name}: {licence}");
         }
-        for unmet in
-            ["Apache-2.0", "MIT AND GPL-3.0", "none", "", "(MIT", "MIT ISC", "GPL-2.0", "GPL-2.0 WITH Y"]
-        {
-            assert!(!allowed(unmet, &is_allowed), "{unmet}");
-        }
+        assert_eq!(rules().licenses.refused(&[("p".to_owned(), None)]).unwrap(), ["p ()"]);
     }
 
     #[test]
-    fn an_exception_counts_for_its_package_alone() {
-        let rules = rules(FILE).unwrap();
-        let packages = [("subtle", "BSD-3-Clause"), ("other", "BSD-3-Clause"), ("fine", "ISC")]
-            .map(|(name, licence)| (name.to_owned(), licence.to_owned()));
-        assert_eq!(refused(&packages, &rules), ["other (BSD-3-Clause)"]);
-    }
-
-    #[test]
-    fn only_what_is_built_is_looked_at() {
-        let metadata = json::parse(
-            r#"{"packages":[{"id":"a 1","name":"a","license":"MIT"},{"id":"b 1","name":"b","license":null},
-                {"id":"c 1","name":"c","license":"GPL-3.0"}],"resolve":{"nodes":[{"id":"a 1"},{"id":"b 1"}]}}"#,
-        )
-        .unwrap();
-        let found = packages(&metadata).unwrap();
-        assert_eq!(refused(&found, &rules(FILE).unwrap()), ["b (none)"]);
+    fn deny_toml_lists_the_targets_of_the_boards() {
+        Rules::read().unwrap();
+        let error = rules().check_targets(&Board::all().unwrap()).unwrap_err();
+        assert!(error.contains("armv5te-unknown-linux-musleabi"), "{error}");
     }
 }

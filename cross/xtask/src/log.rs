@@ -6,16 +6,19 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use lexopt::Arg::{Long, Value};
+use lexopt::ValueExt as _;
+
 use crate::{build, cargo};
 
-/// How it is used, for the help.
+/// Usage and summary for the help.
 pub(crate) const HELP: (&str, &str) = (
     "log [FILE.. | --url URL [--follow]] [--elf FILE] [--lines]",
     "the log of a device as text: from its files, standard input, or a server, whose session\n\
      \x20     is that of `friendlet ctl --url URL login USER`; --lines: without places and wall clock",
 );
 
-/// Where the log comes from, and how it is shown.
+/// Source and form of the log.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(crate) struct Options {
     files: Vec<PathBuf>,
@@ -27,28 +30,27 @@ pub(crate) struct Options {
 
 /// Reads the command line behind `log`.
 pub(crate) fn parse(words: &[&str]) -> Result<Options, String> {
+    options(words).map_err(|error| format!("log: {error}"))
+}
+
+fn options(words: &[&str]) -> Result<Options, lexopt::Error> {
     let mut options = Options::default();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let (option, inline) = word.split_once('=').map_or((*word, None), |(o, value)| (o, Some(value)));
-        let mut value = || {
-            let value = inline.or_else(|| words.next().copied()).filter(|value| !value.is_empty());
-            value.ok_or_else(|| format!("log: {option}: its value is missing"))
-        };
-        match option {
-            "--url" => options.url = Some(value()?.to_owned()),
-            "--elf" => options.elf = Some(PathBuf::from(value()?)),
-            "--follow" if inline.is_none() => options.follow = true,
-            "--lines" if inline.is_none() => options.lines = true,
-            _ if word.starts_with('-') => return Err(format!("log: unknown argument '{word}'")),
-            _ => options.files.push(PathBuf::from(word)),
+    let mut parser = lexopt::Parser::from_args(words);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("url") => options.url = Some(parser.value()?.string()?),
+            Long("elf") => options.elf = Some(parser.value()?.into()),
+            Long("follow") => options.follow = true,
+            Long("lines") => options.lines = true,
+            Value(file) => options.files.push(file.into()),
+            other => return Err(other.unexpected()),
         }
     }
     if options.url.is_some() && !options.files.is_empty() {
-        return Err("log: files or --url, not both".to_owned());
+        return Err("files or --url, not both".into());
     }
     if options.follow && options.url.is_none() {
-        return Err("log: --follow needs --url".to_owned());
+        return Err("--follow needs --url".into());
     }
     Ok(options)
 }

@@ -11,7 +11,7 @@ pub(crate) fn check() -> Result<(), String> {
     let program = |name: &str| board.folder().join("logs").join(name);
     let [lines, frames] = [program("friendlet-text"), program("friendlet-defmt")];
     let bytes = [(Log::Text, &lines), (Log::Defmt, &frames)]
-        .map(|(log, path)| build_as(&board, log, path).map(|elf| elf.file_bytes()));
+        .map(|(log, path)| build_as(&board, log, path).map(|elf| elf.file_bytes));
     let [of_lines, of_frames] = bytes;
     println!("    {} bytes with a text log, {} with frames", of_lines?, of_frames?);
     let mut command = cargo(&["test", "--no-run", "--workspace", "--locked", "--test", "it"]);

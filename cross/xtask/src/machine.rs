@@ -7,13 +7,15 @@ use crate::board::Board;
 
 /// Bytes of a sector, the unit of the partition table.
 pub(crate) const SECTOR: u64 = 512;
+/// The sector with the boot state, in the gap before the first partition.
+pub(crate) const STATE_SECTOR: u64 = 64;
 const MIB: u64 = 1 << 20;
 /// Least MiB of the boot partition: FAT32 has at least 65525 clusters, here of one sector each.
 const MIN_BOOT_MIB: u64 = 34;
 /// MiB before the first partition: the partition table, the boot state, a boot loader of the board.
 const GAP_MIB: u64 = 4;
 
-/// What lies on the disk of a board.
+/// Content of a board's disk.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Image {
@@ -21,9 +23,9 @@ pub(crate) struct Image {
     pub(crate) kernel: String,
     /// The kernel versions that the board was tried with: `6.1.0-*`. A `*` is any number.
     pub(crate) kernel_abi: String,
-    /// How the kernel is handed to U-Boot.
+    /// Format of the kernel for U-Boot.
     pub(crate) kernel_format: KernelFormat,
-    /// Where a `uImage` wants to be in memory.
+    /// Load address of a `uImage`.
     #[serde(default)]
     pub(crate) kernel_load: Option<u32>,
     /// Kernel modules in the order in which they are wanted; what they need comes before them.
@@ -48,7 +50,7 @@ pub(crate) struct Image {
     /// MiB of each root partition.
     #[serde(default = "root_mib")]
     pub(crate) root_mib: u64,
-    /// What U-Boot is told.
+    /// Addresses for U-Boot's script.
     pub(crate) u_boot: UBoot,
     /// Files of Debian packages that lie on the boot partition.
     #[serde(default)]
@@ -118,7 +120,7 @@ pub(crate) struct PackageFile {
     pub(crate) package: String,
     /// The file in it.
     pub(crate) path: String,
-    /// Its name on the boot partition.
+    /// Name on the boot partition.
     pub(crate) to: String,
 }
 
@@ -134,7 +136,7 @@ pub(crate) struct RawFile {
     pub(crate) sector: u64,
 }
 
-/// How QEMU plays the board.
+/// QEMU's machine for the board.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Qemu {
@@ -146,12 +148,12 @@ pub(crate) struct Qemu {
     /// MiB of memory; unless said, the machine's own.
     #[serde(default)]
     pub(crate) memory_mib: Option<u32>,
-    /// What the machine starts with.
+    /// First program of the machine.
     pub(crate) boot: Boot,
     /// U-Boot for this machine, for boards whose boot is `u-boot`.
     #[serde(default)]
     pub(crate) firmware: Option<String>,
-    /// Where the disk is attached.
+    /// Bus of the disk.
     pub(crate) disk: Disk,
     /// QEMU's name of the network card.
     pub(crate) network: String,
@@ -166,7 +168,7 @@ pub(crate) struct Qemu {
     pub(crate) arguments: String,
 }
 
-/// What a machine starts with.
+/// First program of a machine.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Boot {
@@ -176,7 +178,7 @@ pub(crate) enum Boot {
     Kernel,
 }
 
-/// Where the disk is attached.
+/// Bus of a disk.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Disk {
@@ -186,13 +188,13 @@ pub(crate) enum Disk {
     Sd,
 }
 
-/// What the image is written to.
+/// Medium that the image is written to.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Flash {
     /// In words: `SD card`.
     pub(crate) medium: String,
-    /// What to do after the writing.
+    /// Instructions for after the writing.
     pub(crate) then: String,
 }
 
@@ -238,7 +240,7 @@ impl Image {
         if self.arguments.contains("friendlet.") {
             return Err("arguments: friendlet's own arguments are made by the image".to_owned());
         }
-        if let Some(raw) = self.raw.iter().find(|raw| raw.sector <= super::image::STATE_SECTOR) {
+        if let Some(raw) = self.raw.iter().find(|raw| raw.sector <= STATE_SECTOR) {
             return Err(format!("raw: sector {} is before the boot state", raw.sector));
         }
         Ok(())
@@ -274,22 +276,22 @@ impl Image {
     }
 }
 
-/// Where a partition lies.
+/// Place of a partition.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Partition {
-    /// Its first sector.
+    /// First sector.
     pub(crate) start: u64,
-    /// How many sectors it has.
+    /// Number of sectors.
     pub(crate) sectors: u64,
 }
 
 impl Partition {
-    /// Its size.
+    /// Size in bytes.
     pub(crate) fn bytes(self) -> u64 {
         self.sectors * SECTOR
     }
 
-    /// Its first byte on the disk.
+    /// First byte on the disk.
     pub(crate) fn offset(self) -> u64 {
         self.start * SECTOR
     }

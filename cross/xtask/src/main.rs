@@ -15,7 +15,6 @@ mod elf;
 mod emulation;
 mod flash;
 mod image;
-mod json;
 mod licences;
 mod log;
 mod logs;
@@ -251,8 +250,9 @@ fn help() -> String {
         text += &format!("  {usage}\n      {about}\n");
     }
     text += "\nMeasuring (docs/benchmarks.md):\n\
-             \x20 bench [--quick] [--only PEER]..\n\
-             \x20     friendlet beside its peers; a full run writes docs/benchmarks.md and its plot\n\
+             \x20 bench [--quick | --counts] [--only PEER]..\n\
+             \x20     friendlet beside its peers; a full run writes docs/benchmarks.md and its plot, one\n\
+             \x20     with --counts those parts that a busy machine measures as well\n\
              \x20 figures --keep\n\
              \x20     keep what the step 'figures' finds: cross/bench/figures.toml\n";
     text += "\nExit code: 0 all steps passed, 1 a step failed, 64 the command line is wrong.\n";

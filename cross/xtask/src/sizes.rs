@@ -1,4 +1,4 @@
-//! What a board's build takes: the binary by its sections, the memory by the program's own table.
+//! Size of a board's build: the binary by its sections, the memory by the program's own table.
 
 use std::path::Path;
 
@@ -38,15 +38,15 @@ pub(crate) fn show(board: &Board) -> Result<(), String> {
 
 fn lines(board: &Board, elf: &Elf, memory: &[(String, u64)]) -> Vec<Line> {
     let line = |item: &str, used, limit| Line { item: item.to_owned(), used, limit };
-    let mut lines = vec![line("binary", elf.file_bytes(), Some(board.binary_bytes))];
+    let mut lines = vec![line("binary", elf.file_bytes, Some(board.binary_bytes))];
     for (part, sections) in PARTS {
-        let of_part = elf.sections().iter().filter(|section| sections.contains(&section.name.as_str()));
-        lines.push(line(&format!("  {part}"), of_part.map(|section| section.bytes).sum(), None));
+        let of_part = elf.sections.iter().filter(|(name, _)| sections.contains(&name.as_str()));
+        lines.push(line(&format!("  {part}"), of_part.map(|(_, bytes)| bytes).sum(), None));
     }
     // The program counts itself by what is mapped where it runs, an emulator's pages too.
     let mut items: Vec<Line> = Vec::new();
     for (item, bytes) in memory {
-        let bytes = if item == "program" { elf.memory_bytes() } else { *bytes };
+        let bytes = if item == "program" { elf.memory_bytes } else { *bytes };
         items.push(line(&format!("  {item}"), bytes, None));
     }
     let total = items.iter().map(|item| item.used).sum();
@@ -71,7 +71,7 @@ fn table(lines: &[Line]) -> String {
     text
 }
 
-/// What the program says that it can hold, with the board's own device file: names and bytes.
+/// The program's own table of memory, with the board's configuration file: names and bytes.
 fn memory(board: &Board, binary: &Path) -> Result<Vec<(String, u64)>, String> {
     let file = run::root().join("boards").join(&board.name).join("friendlet.toml");
     let mut command = emulation::command(board, binary)?;

@@ -27,6 +27,11 @@ pub(crate) const STEPS: &[Step] = &[
         about: "licences of all dependencies are those of deny.toml",
         check: licences::check,
     },
+    Step {
+        name: "cargo-deny",
+        about: "bans, licences and sources of deny.toml, by cargo-deny",
+        check: licences::cargo_deny,
+    },
     Step { name: "tiers", about: "boards/README.md lists the boards as they are", check: board::check_table },
     Step { name: "lint", about: "no warning of the compiler or of clippy", check: cargo::lint },
     Step { name: "unit", about: "cargo test: unit, documentation and integration tests", check: cargo::unit },

@@ -24,7 +24,7 @@ impl Way {
     /// Every way, the preferred one first.
     pub(crate) const ALL: [Self; 2] = [Self::Rustup, Self::Debian];
 
-    /// Its name for people.
+    /// Name for people.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Rustup => "rustup's Rust and rust-src",
@@ -78,7 +78,7 @@ impl Way {
     }
 }
 
-/// What `FRIENDLET_TOOLCHAIN` asks for.
+/// The toolchain that `FRIENDLET_TOOLCHAIN` names.
 pub(crate) fn wanted() -> Result<Option<Way>, String> {
     match std::env::var(VARIABLE).as_deref() {
         Err(_) | Ok("") => Ok(None),

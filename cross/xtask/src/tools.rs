@@ -1,11 +1,12 @@
 //! The commands about one board that take options of their own: `image`, `qemu`, `flash`.
 
-use std::path::PathBuf;
+use lexopt::Arg::{Long, Value};
+use lexopt::ValueExt as _;
 
 use crate::board::Board;
 use crate::{flash, image, qemu};
 
-/// How each is used and what it does, for the help.
+/// Usage and summary of each for the help.
 pub(crate) const HELP: [(&str, &str); 3] = [
     (
         "image --board B [--data FOLDER] [--boot FOLDER] [--binary FILE]",
@@ -44,36 +45,28 @@ pub(crate) fn parse(words: &[&str]) -> Option<Result<(String, Tool), String>> {
     Some(options(tool, rest).map_err(|error| format!("{name}: {error}")))
 }
 
-fn options(mut tool: Tool, words: &[&str]) -> Result<(String, Tool), String> {
+fn options(mut tool: Tool, words: &[&str]) -> Result<(String, Tool), lexopt::Error> {
     let mut board = None;
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let (option, inline) = word.split_once('=').map_or((*word, None), |(o, value)| (o, Some(value)));
-        let mut value = || {
-            let value = inline.or_else(|| words.next().copied());
-            value.filter(|value| !value.is_empty()).ok_or_else(|| format!("{option}: its value is missing"))
-        };
-        match (option, &mut tool) {
-            ("--board", _) if board.is_none() => board = Some(value()?.to_owned()),
-            ("--data", Tool::Image(options)) => options.data = Some(PathBuf::from(value()?)),
-            ("--boot", Tool::Image(options)) => options.boot = Some(PathBuf::from(value()?)),
-            ("--binary", Tool::Image(options)) => options.binary = Some(PathBuf::from(value()?)),
-            ("--port", Tool::Qemu(options)) => {
-                let text = value()?;
-                options.port = text.parse().map_err(|_| format!("--port: '{text}' is no port"))?;
+    let mut parser = lexopt::Parser::from_args(words);
+    while let Some(argument) = parser.next()? {
+        match (argument, &mut tool) {
+            (Long("board"), _) if board.is_none() => board = Some(parser.value()?.string()?),
+            (Long("data"), Tool::Image(options)) => options.data = Some(parser.value()?.into()),
+            (Long("boot"), Tool::Image(options)) => options.boot = Some(parser.value()?.into()),
+            (Long("binary"), Tool::Image(options)) => options.binary = Some(parser.value()?.into()),
+            (Long("port"), Tool::Qemu(options)) => options.port = parser.value()?.parse()?,
+            (Long("snapshot"), Tool::Qemu(options)) => options.snapshot = true,
+            (Long("kernel"), Tool::Qemu(options)) => options.kernel = true,
+            (Long("yes"), Tool::Flash(options)) => options.yes = true,
+            (Long("file"), Tool::Flash(options)) => options.file = true,
+            (Value(device), Tool::Flash(options)) if options.device.as_os_str().is_empty() => {
+                options.device = device.into();
             }
-            ("--snapshot", Tool::Qemu(options)) if inline.is_none() => options.snapshot = true,
-            ("--kernel", Tool::Qemu(options)) if inline.is_none() => options.kernel = true,
-            ("--yes", Tool::Flash(options)) if inline.is_none() => options.yes = true,
-            ("--file", Tool::Flash(options)) if inline.is_none() => options.file = true,
-            (_, Tool::Flash(options)) if !word.starts_with('-') && options.device.as_os_str().is_empty() => {
-                options.device = PathBuf::from(word);
-            }
-            _ => return Err(format!("unknown argument '{word}'")),
+            (other, _) => return Err(other.unexpected()),
         }
     }
     if matches!(&tool, Tool::Flash(options) if options.device.as_os_str().is_empty()) {
-        return Err("which device? flash DEVICE --board B".to_owned());
+        return Err("which device? flash DEVICE --board B".into());
     }
     let board = board.ok_or("which board? --board B; boards/README.md lists them")?;
     Ok((board, tool))
@@ -91,6 +84,8 @@ pub(crate) fn run(board: &str, tool: &Tool) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn parsed(line: &str) -> Option<Result<(String, Tool), String>> {

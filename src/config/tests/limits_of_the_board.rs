@@ -1,16 +1,23 @@
-//! What the board's limits leave room for, and one more.
+//! Values at the limits of the board, and beyond them.
 
 use super::{config, errors, service};
+use crate::config::INTERFACE_NAME_BYTES;
+use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
-use crate::service::ServiceId;
+use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
+use crate::service::{STOP_TIMEOUT, STOP_TIMEOUT_MAX, ServiceId};
+use crate::session::{
+    IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
+    LOCKOUT_TIME_MAX,
+};
 
-/// A list of `count` texts made by `text`, as TOML.
+/// A list of `count` strings made by `text`, as TOML.
 fn list(count: usize, text: impl Fn(usize) -> String) -> String {
     let texts: Vec<_> = (0..count).map(|n| format!("'{}'", text(n))).collect();
     format!("[{}]", texts.join(", "))
 }
 
-/// What is right with `limit` of something and wrong with one more.
+/// Asserts that `limit` of something is accepted, and that one more is an error.
 fn assert_limit(limit: usize, text: impl Fn(usize) -> String, message: &str) {
     config(&text(limit));
     let errors = errors(&text(limit + 1));
@@ -37,26 +44,26 @@ fn each_limit_is_met_and_not_passed() {
         &format!("dir: longer than {} bytes", limits::FILE_PATH_BYTES),
     );
     assert_limit(
-        limits::INTERFACE_NAME_BYTES,
+        INTERFACE_NAME_BYTES,
         |n| format!("[network]\ninterface = '{}'", "a".repeat(n)),
-        &format!("interface: longer than {} bytes", limits::INTERFACE_NAME_BYTES),
+        &format!("interface: longer than {} bytes", INTERFACE_NAME_BYTES),
     );
     assert_limit(
-        limits::HOST_NAME_BYTES,
+        HOST_NAME_BYTES,
         |n| format!("[network]\nhostname = '{}'", "a".repeat(n)),
-        &format!("hostname: longer than {} bytes", limits::HOST_NAME_BYTES),
+        &format!("hostname: longer than {} bytes", HOST_NAME_BYTES),
     );
     assert_limit(
-        limits::NAMESERVERS,
+        NAMESERVERS,
         |n| format!("[network]\nnameservers = {}", list(n, |n| format!("192.0.2.{n}"))),
-        &format!("nameservers: more than {}", limits::NAMESERVERS),
+        &format!("nameservers: more than {}", NAMESERVERS),
     );
     let users = |n| (0..n).map(|n| format!("[[user]]\nname = 'u{n}'\n")).collect();
     assert_limit(limits::USERS, users, &format!("more than {} users", limits::USERS));
     assert_limit(
         limits::USER_NAME_BYTES,
         |n| format!("[[user]]\nname = '{}'", "a".repeat(n)),
-        "letters, digits and '.', '_', '-', '@'",
+        &format!("name: longer than {} bytes", limits::USER_NAME_BYTES),
     );
     assert_limit(
         limits::USER_FULL_NAME_BYTES,
@@ -80,7 +87,7 @@ fn each_limit_is_met_and_not_passed() {
         &format!("name: longer than {} bytes", limits::SERVICE_NAME_BYTES),
     );
     let argument = format!(
-        "command: more than {} arguments, or than {} bytes of them together",
+        "command: more than {} arguments or {} bytes",
         limits::SERVICE_ARGUMENTS,
         limits::SERVICE_ARGUMENT_BYTES
     );
@@ -95,7 +102,7 @@ fn each_limit_is_met_and_not_passed() {
         &argument,
     );
     let variable = format!(
-        "env: more than {} variables, or than {} bytes of them together",
+        "env: more than {} variables or {} bytes",
         limits::SERVICE_VARIABLES,
         limits::SERVICE_VARIABLE_BYTES
     );
@@ -112,7 +119,7 @@ fn each_limit_is_met_and_not_passed() {
     assert_limit(
         limits::SERVICE_COMMANDS,
         |n| service(&(0..n).map(|n| format!("commands.c{n} = 'HUP'\n")).collect::<String>()),
-        &format!("commands: more than {} of one service", limits::SERVICE_COMMANDS),
+        &format!("commands: more than {}", limits::SERVICE_COMMANDS),
     );
     assert_limit(
         limits::SERVICE_AFTER,
@@ -123,6 +130,11 @@ fn each_limit_is_met_and_not_passed() {
         limits::WEBGUI_BYTES,
         |n| service(&format!("webgui = '{}'", "x".repeat(n))),
         &format!("webgui: longer than {} bytes", limits::WEBGUI_BYTES),
+    );
+    assert_limit(
+        limits::DESCRIPTION_BYTES,
+        |n| service(&format!("description = '{}'", "x".repeat(n))),
+        &format!("description: longer than {} bytes", limits::DESCRIPTION_BYTES),
     );
     assert_limit(
         limits::CONFIG_BYTES,
@@ -141,7 +153,7 @@ fn services_of_one_user_meet_their_limit_and_not_more() {
         assert_limit(
             limits::USER_SERVICES,
             |n| user(n) + &services,
-            &format!("services: more than {} of one user", limits::USER_SERVICES),
+            &format!("services: more than {}", limits::USER_SERVICES),
         );
     } else {
         config(&(user(limits::SERVICES) + &services));
@@ -149,7 +161,7 @@ fn services_of_one_user_meet_their_limit_and_not_more() {
 }
 
 #[test]
-fn full_table_does_without_the_built_in() {
+fn full_table_has_no_built_in_service() {
     let services: String =
         (0..limits::SERVICES).map(|n| format!("[[service]]\nname = 's{n}'\ncommand = ['x']\n")).collect();
     let config = config(&services);
@@ -162,7 +174,7 @@ fn full_table_does_without_the_built_in() {
 }
 
 #[test]
-fn as_many_errors_are_told_as_the_limit_says() {
+fn errors_are_reported_up_to_the_limit() {
     let text: String = (0..limits::CONFIG_ERRORS + 3).map(|n| format!("x{n} = 1\n")).collect();
     let errors = errors(&text);
     assert_eq!(errors.lines().count(), limits::CONFIG_ERRORS + 1);
@@ -175,21 +187,21 @@ fn numbers_of_the_file_stay_in_their_ranges() {
     let log = |key: &'static str| move |n: u64| format!("[log]\n{key} = {n}\n");
     let seconds = |time: core::time::Duration| time.as_secs();
     let stop = |n| service(&format!("stop_timeout_s = {n}"));
-    let idle = (seconds(limits::IDLE_TIMEOUT_MIN), seconds(limits::IDLE_TIMEOUT_MAX));
+    let idle = (seconds(IDLE_TIMEOUT_MIN), seconds(IDLE_TIMEOUT_MAX));
     for (text, (least, most)) in [
         (&session("idle_timeout_s") as &dyn Fn(u64) -> String, idle),
-        (&session("lockout_attempts"), (1, limits::LOCKOUT_ATTEMPTS_MAX.into())),
-        (&session("lockout_s"), (1, seconds(limits::LOCKOUT_TIME_MAX))),
-        (&stop, (1, seconds(limits::STOP_TIMEOUT_MAX))),
-        (&log("file_bytes"), (limits::LOG_FILE_BYTES_MIN as u64, limits::LOG_FILE_BYTES_MAX as u64)),
-        (&log("files"), (1, limits::LOG_FILES_MAX as u64)),
+        (&session("lockout_attempts"), (1, LOCKOUT_ATTEMPTS_MAX.into())),
+        (&session("lockout_s"), (1, seconds(LOCKOUT_TIME_MAX))),
+        (&stop, (1, seconds(STOP_TIMEOUT_MAX))),
+        (&log("file_bytes"), (LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64)),
+        (&log("files"), (1, LOG_FILES_MAX as u64)),
     ] {
         for met in [least, most] {
             config(&text(met));
         }
         for passed in [least - 1, most + 1] {
             let errors = errors(&text(passed));
-            assert!(errors.ends_with(&format!(" = {passed}: must be {least} to {most}\n")), "{errors}");
+            assert!(errors.ends_with(&format!(": expected {least} to {most}, found {passed}\n")), "{errors}");
         }
     }
 }
@@ -197,11 +209,8 @@ fn numbers_of_the_file_stay_in_their_ranges() {
 #[test]
 fn defaults_are_those_of_the_limits() {
     let config = config(&service(""));
-    assert_eq!(config.idle_timeout, limits::IDLE_TIMEOUT);
-    assert_eq!(
-        (config.lockout_attempts, config.lockout_time),
-        (limits::LOCKOUT_ATTEMPTS, limits::LOCKOUT_TIME)
-    );
-    assert_eq!((config.log_files.bytes, config.log_files.count), (limits::LOG_FILE_BYTES, limits::LOG_FILES));
-    assert_eq!(super::spec(&config, "a").stop_timeout, limits::STOP_TIMEOUT);
+    assert_eq!(config.idle_timeout, IDLE_TIMEOUT);
+    assert_eq!((config.lockout_attempts, config.lockout_time), (LOCKOUT_ATTEMPTS, LOCKOUT_TIME));
+    assert_eq!((config.log_files.bytes, config.log_files.count), (LOG_FILE_BYTES, LOG_FILES));
+    assert_eq!(super::spec(&config, "a").stop_timeout, STOP_TIMEOUT);
 }

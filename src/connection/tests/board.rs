@@ -4,8 +4,7 @@ use core::time::Duration;
 
 use super::fixture::{ANNA, FOUNDING, Fixture};
 use crate::api::{Board, BoardEnd};
-use crate::config::InForce;
-use crate::limits::{COMPLAINT_BYTES, NOTICE_BYTES};
+use crate::config::{COMPLAINT_BYTES, ConfigOrigin, NOTICE_BYTES};
 
 const OK: &str = r#"{ "Status": "ok"}"#;
 const NO_RIGHT: &str =
@@ -16,8 +15,8 @@ fn troubled() -> Fixture {
     let board = Board {
         build: "0a1b".try_into().unwrap(),
         slot: "A",
-        in_force: InForce::LastGood,
-        complaint: Some("last good copy in force: f:1:2: unknown key '\"'".try_into().unwrap()),
+        config_origin: ConfigOrigin::LastGood,
+        config_error: Some("last good copy in force: f:1:2: unknown key '\"'".try_into().unwrap()),
         notice: Some("no data partition".try_into().unwrap()),
     };
     Fixture::with_board(4, board)
@@ -82,7 +81,7 @@ fn board_without_trouble_says_so() {
 #[test]
 fn longest_complaint_and_notice_fit_every_answer() {
     let board = Board {
-        complaint: Some(crate::config::one_line("\"".repeat(COMPLAINT_BYTES))),
+        config_error: Some(crate::config::one_line("\"".repeat(COMPLAINT_BYTES))),
         notice: Some(crate::config::one_line("\\".repeat(NOTICE_BYTES))),
         ..Board::default()
     };

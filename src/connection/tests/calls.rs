@@ -3,10 +3,11 @@
 use super::fixture::{ANNA, FOUNDING, Fixture, upgrade, whole};
 use crate::api::calls::NAME;
 use crate::api::{CALLS, Effect};
-use crate::limits::{
-    ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, COMMAND_OUTPUT_BYTES, PING_INTERVAL, REPLY_BYTES, REQUEST_ID_BYTES,
-};
+use crate::connection::ANSWER_TIMEOUT;
+use crate::friendcore::CHUNK_PIECE_BYTES;
+use crate::limits::{COMMAND_OUTPUT_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::service::{Exit, Signal};
+use crate::ws::PING_INTERVAL;
 
 const START: &str = r#"<!--"MSG"--"760"--"system.library/services/start"-->{ "serviceName":"hello", "sessionid":"8ed922535bc7cb2de39dc9bdafef502e2e20b986" }<--!>"#;
 

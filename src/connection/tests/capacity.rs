@@ -3,11 +3,8 @@
 use core::time::Duration;
 
 use super::fixture::{ANNA, FOUNDING, Fixture, upgrade};
-use crate::connection::{End, Finish};
-use crate::limits::{
-    ADMINISTRATOR_TIMEOUT, CLOSE_TIMEOUT, EVICT_AFTER, HEAD_TIMEOUT, PING_INTERVAL, SESSION_TIMEOUT,
-    UNANSWERED_PINGS,
-};
+use crate::connection::{ADMINISTRATOR_TIMEOUT, EVICT_AFTER, End, Finish, HEAD_TIMEOUT, SESSION_TIMEOUT};
+use crate::ws::{CLOSE_TIMEOUT, PING_INTERVAL, UNANSWERED_PINGS};
 
 #[test]
 fn full_house_says_503_and_lets_an_administrator_in() {

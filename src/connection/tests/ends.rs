@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::fixture::{FOUNDING, Fixture};
-use crate::connection::Finish;
-use crate::limits::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, SEND_TIMEOUT};
+use crate::connection::{ANSWER_TIMEOUT, Finish, SEND_TIMEOUT};
+use crate::ws::CLOSE_TIMEOUT;
 
 fn post(path: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len())

@@ -161,7 +161,7 @@ impl Fixture {
                 users,
                 config.tokens,
                 SessionTable::new(Duration::from_secs(10_800)),
-                Lockout::new(3, crate::limits::LOCKOUT_TIME),
+                Lockout::new(3, crate::session::LOCKOUT_TIME),
                 Supervisor::new(config.services),
                 board,
             ),

@@ -4,13 +4,19 @@ use core::time::Duration;
 
 use super::super::machine::ANSWER_ROOM;
 use super::fixture::{FOUNDING, Fixture, frame, whole};
-use crate::connection::{Finish, SlotId};
-use crate::limits::{
-    ADMINISTRATOR_TIMEOUT, ANSWER_TIMEOUT, CHUNK_PIECE_BYTES, CHUNK_SETS, CONTROL_BYTES, DEVICE_ID_BYTES,
-    EVICT_AFTER, LOCKOUT_ATTEMPTS, LOCKOUT_TIME, MESSAGE_BYTES, OVERFLOW_SLOTS, PARAMETERS, PASSWORD_BYTES,
-    PING_INTERVAL, PUSH_BACKLOG_BYTES, RECEIVE_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES,
-    SEND_RESERVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT, SLOTS, USER_NAME_BYTES,
+use crate::connection::{
+    ADMINISTRATOR_TIMEOUT, ANSWER_TIMEOUT, EVICT_AFTER, OVERFLOW_SLOTS, PUSH_BACKLOG_BYTES, RECEIVE_BYTES,
+    SEND_TIMEOUT, SESSION_TIMEOUT,
 };
+use crate::connection::{Finish, SlotId};
+use crate::friendcore::CHUNK_PIECE_BYTES;
+use crate::http::SEND_RESERVE_BYTES;
+use crate::limits::{
+    CHUNK_SETS, DEVICE_ID_BYTES, MESSAGE_BYTES, PARAMETERS, PASSWORD_BYTES, REPLY_BYTES, REQUEST_ID_BYTES,
+    SEND_BYTES, SLOTS, USER_NAME_BYTES,
+};
+use crate::session::{LOCKOUT_ATTEMPTS, LOCKOUT_TIME};
+use crate::ws::{CONTROL_BYTES, PING_INTERVAL};
 
 const MOMENT: Duration = Duration::from_millis(1);
 /// Content of a command's answer around its output.

@@ -3,8 +3,8 @@
 use super::fixture::{ANNA, FOUNDING, Fixture};
 use crate::call::PasswordVerdict;
 use crate::connection::SlotId;
-use crate::limits::{LOCKOUT_ATTEMPTS, PASSWORD_BYTES, PASSWORD_CHECKS};
-use crate::session::{PasswordHash, canonical_password};
+use crate::limits::{PASSWORD_BYTES, PASSWORD_CHECKS};
+use crate::session::{LOCKOUT_ATTEMPTS, PasswordHash, canonical_password};
 
 const OK: &str = r#"ok<!--separate-->{ "updatepassword": "success!"}"#;
 const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;

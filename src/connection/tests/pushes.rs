@@ -1,7 +1,7 @@
 //! What bound sockets are told.
 
 use super::fixture::{ANNA, FOUNDING, Fixture};
-use crate::limits::{PUSH_BACKLOG_BYTES, SEND_TIMEOUT};
+use crate::connection::{PUSH_BACKLOG_BYTES, SEND_TIMEOUT};
 use crate::service::Exit;
 
 fn change(service: &str, state: &str, pid: u32) -> String {

@@ -4,7 +4,8 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::fixture::{ANNA, FOUNDING, Fixture};
-use crate::limits::{ADMINISTRATOR_TIMEOUT, CHUNK_SETS, PASSWORD_CHECKS, SESSION_TIMEOUT, SESSIONS};
+use crate::connection::{ADMINISTRATOR_TIMEOUT, SESSION_TIMEOUT};
+use crate::limits::{CHUNK_SETS, PASSWORD_CHECKS, SESSIONS};
 
 const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
 

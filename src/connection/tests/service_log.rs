@@ -2,7 +2,7 @@
 
 use super::fixture::{ANNA, FOUNDING, Fixture};
 use crate::api::LOG_LINES;
-use crate::limits::LOG_WRITE_BYTES;
+use crate::log::LOG_WRITE_BYTES;
 
 fn frame_call(path: &str, members: &str) -> String {
     format!(r#"<!--"MSG"--"1"--"system.library/{path}"-->{{ {members}"sessionid":"{FOUNDING}" }}<--!>"#)

@@ -92,10 +92,10 @@ impl Platform for System {
         if self.refuses { Err(38) } else { Ok(()) }
     }
 
-    fn random(&mut self) -> Result<[u8; limits::SESSION_ID_BYTES / 2], Refused> {
+    fn random(&mut self) -> Result<[u8; crate::session::SESSION_ID_BYTES / 2], Refused> {
         self.refused()?;
         self.random = self.random.wrapping_add(1);
-        Ok([self.random; limits::SESSION_ID_BYTES / 2])
+        Ok([self.random; crate::session::SESSION_ID_BYTES / 2])
     }
 
     fn unix_s(&self) -> u64 {

@@ -56,10 +56,10 @@ wind = "USR1"
 /// How long a connection may live whose peer has fallen silent: pings that nobody answers, a closing
 /// frame that nobody answers, a last answer that nobody reads.
 const SILENCE: Duration = Duration::from_secs(
-    limits::PING_INTERVAL.as_secs() * (limits::UNANSWERED_PINGS as u64 + 1)
-        + limits::ANSWER_TIMEOUT.as_secs()
-        + limits::SEND_TIMEOUT.as_secs()
-        + 2 * limits::CLOSE_TIMEOUT.as_secs(),
+    crate::ws::PING_INTERVAL.as_secs() * (crate::ws::UNANSWERED_PINGS as u64 + 1)
+        + crate::connection::ANSWER_TIMEOUT.as_secs()
+        + crate::connection::SEND_TIMEOUT.as_secs()
+        + 2 * crate::ws::CLOSE_TIMEOUT.as_secs(),
 );
 
 /// What has come out of a connection, read as its peer would.
@@ -311,7 +311,7 @@ fn session(script: &mut Script<'_>) -> String {
         3 | 4 => TOKENS[1].to_owned(),
         5 => String::new(),
         // One that a login of this script may have opened.
-        _ => format!("{:02x}", script.byte() % 8).repeat(limits::SESSION_ID_BYTES / 2),
+        _ => format!("{:02x}", script.byte() % 8).repeat(crate::session::SESSION_ID_BYTES / 2),
     }
 }
 
@@ -438,7 +438,7 @@ fn step(fixture: &mut Fixture, script: &mut Script<'_>) {
         (11, Some(id)) => fixture.take(id, 1 + 64 * usize::from(script.byte())),
         (12 | 13, _) => {
             let seconds = script.pick(&[0, 1, 1, 3, 5, 10, 25, 30, 60]);
-            fixture.pass(Duration::from_secs(seconds) + limits::TICK);
+            fixture.pass(Duration::from_secs(seconds) + Duration::from_millis(250));
         }
         (14, Some(id)) => {
             let end = script.pick(&[End::Eof, End::Eof, End::Broken, End::Tls]);
@@ -510,7 +510,7 @@ pub(super) fn run(bytes: &[u8]) {
         fixture.server.shutdown(fixture.now, &mut fixture.system);
     }
     // And ends in time, with its processes.
-    for _ in 0..limits::SHUTDOWN_GRACE.as_secs() {
+    for _ in 0..crate::service::SHUTDOWN_GRACE.as_secs() {
         while !fixture.system.pids.is_empty() {
             fixture.exit(0, Exit::Signal(15));
         }

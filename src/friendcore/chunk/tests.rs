@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::super::{Message, decode};
 use super::*;
+use crate::friendcore::{CHUNK_AGE, CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES};
 
 const NOW: Duration = Duration::from_secs(5);
 
@@ -129,7 +130,7 @@ fn age_limit() {
     assert_eq!(pool.poll_timeout(), None);
     pool.handle_part(1, part("a", 0, 3, "YWFh"), NOW).unwrap();
     pool.handle_part(1, part("a", 1, 3, "YWFh"), NOW + Duration::from_secs(9)).unwrap();
-    let deadline = NOW + limits::CHUNK_AGE;
+    let deadline = NOW + CHUNK_AGE;
     assert_eq!(pool.poll_timeout(), Some(deadline), "the age counts from the first part");
     pool.handle_timeout(deadline - Duration::from_millis(1));
     assert_eq!(pool.poll_timeout(), Some(deadline));
@@ -143,7 +144,7 @@ fn sets_of_age_make_room_at_once() {
     for owner in 0..limits::CHUNK_SETS as u32 {
         pool.handle_part(owner, part("a", 0, 2, "YWFh"), NOW).unwrap();
     }
-    assert!(pool.lease_down(99, b"x", NOW + limits::CHUNK_AGE).is_ok());
+    assert!(pool.lease_down(99, b"x", NOW + CHUNK_AGE).is_ok());
 }
 
 #[test]
@@ -185,11 +186,11 @@ fn down_in_parts() {
     let id = pool.lease_down(1, &text, NOW).unwrap();
     assert_eq!(pool.poll_timeout(), None, "the peer's own deadline bounds a reply under way");
     let encoded = base64(&text);
-    let total = encoded.len().div_ceil(limits::CHUNK_PIECE_BYTES);
+    let total = encoded.len().div_ceil(CHUNK_PIECE_BYTES);
     assert_eq!(pool.parts(id), total);
 
     let mut joined = String::<{ limits::CHUNK_BYTES }>::new();
-    let mut buffer = vec![0; limits::CHUNK_PIECE_BYTES + limits::CHUNK_ENVELOPE_BYTES];
+    let mut buffer = vec![0; CHUNK_PIECE_BYTES + CHUNK_ENVELOPE_BYTES];
     for number in 0..total {
         let mut out = Writer::new(&mut buffer);
         pool.write_part(id, number, &mut out).unwrap();
@@ -231,8 +232,8 @@ fn envelope_of_a_part_is_within_its_room() {
     let text = vec![b'a'; limits::CHUNK_BYTES / 4 * 3];
     for _ in 0..limits::CHUNK_SETS {
         let id = pool.lease_down(u32::MAX, &text, NOW).unwrap();
-        let longest = limits::CHUNK_PIECE_BYTES.min(limits::CHUNK_BYTES / 4 * 4);
-        let mut buffer = vec![0; longest + limits::CHUNK_ENVELOPE_BYTES];
+        let longest = CHUNK_PIECE_BYTES.min(limits::CHUNK_BYTES / 4 * 4);
+        let mut buffer = vec![0; longest + CHUNK_ENVELOPE_BYTES];
         let mut out = Writer::new(&mut buffer);
         pool.write_part(id, 0, &mut out).unwrap();
         let length = out.finish().unwrap().len();

@@ -1,5 +1,6 @@
 use super::*;
 use crate::limits;
+use crate::session::PRESENTED_SESSION_BYTES;
 
 #[test]
 fn bind() {
@@ -66,7 +67,7 @@ fn chunk_broken_or_id_too_long() {
             r#"{{"type":"con","data":{{"type":"chunk","data":{{"id":"{id}","part":0,"total":2,"data":""}}}}}}"#
         )
     };
-    let id = "i".repeat(limits::CHUNK_ID_BYTES);
+    let id = "i".repeat(CHUNK_ID_BYTES);
     assert!(matches!(read(text(&id)), Ok(Message::Chunk(part)) if part.id == id));
     assert_eq!(read(text(&(id + "i"))), refusal(None, RefusalKind::TooLong));
     assert_eq!(read(text("")), refusal(None, RefusalKind::Missing));
@@ -210,7 +211,7 @@ fn limits_of_path_ids_and_session() {
     };
     let path = "p".repeat(limits::PATH_BYTES);
     let id = "i".repeat(limits::REQUEST_ID_BYTES);
-    let session = "s".repeat(limits::PRESENTED_SESSION_BYTES);
+    let session = "s".repeat(PRESENTED_SESSION_BYTES);
     let request = call(text(&path, &id, &session));
     assert_eq!((request.call.path, request.request_id), (&*path, Some(&*id)));
     assert_eq!(request.call.session, Some(&*session));

@@ -139,7 +139,7 @@ fn limits_of_path_and_session() {
     let path = "p".repeat(limits::PATH_BYTES);
     assert_eq!(call(format!("<!--\"MSG\"--\"1\"--\"{path}\"-->")).call.path, path);
     assert_eq!(read(format!("<!--\"MSG\"--\"1\"--\"{path}p\"-->")), frame_refusal(RefusalKind::TooLong));
-    let id = "s".repeat(limits::PRESENTED_SESSION_BYTES);
+    let id = "s".repeat(crate::session::PRESENTED_SESSION_BYTES);
     assert_eq!(call(frame(&format!(r#"{{"sessionid":"{id}"}}"#))).call.session, Some(&*id));
     assert_eq!(read(frame(&format!(r#"{{"sessionid":"{id}s"}}"#))), frame_refusal(RefusalKind::TooLong));
     assert!(matches!(

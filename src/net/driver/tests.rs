@@ -4,8 +4,7 @@ use core::time::Duration;
 use std::net::{SocketAddr, TcpListener};
 
 use super::*;
-use crate::limits::SOCKET_BUFFER_BYTES;
-use crate::net::{Read, Write};
+use crate::net::{Read, SOCKET_BUFFER_BYTES, Write};
 
 fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

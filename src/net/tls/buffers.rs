@@ -3,8 +3,8 @@
 use core::ops::Range;
 
 use super::record::HEADER_BYTES;
-use crate::limits::{TLS_RECORD_BYTES, TLS_SEND_BYTES};
 use crate::mmap_buffer::MappedBuffer;
+use crate::net::tls::{TLS_RECORD_BYTES, TLS_SEND_BYTES};
 
 /// What TLS with one peer at a time is carried out in. Made at start, one of each a slot; without a
 /// connection, and while one rests, no memory is behind them.

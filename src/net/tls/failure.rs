@@ -4,7 +4,7 @@ use core::fmt;
 
 use rustls::AlertDescription;
 
-use crate::limits::TLS_HANDSHAKE_BYTES;
+use crate::net::tls::TLS_HANDSHAKE_BYTES;
 
 /// Why TLS with a peer failed. The alert that tells the peer is in the output already, where there is
 /// one to send.

@@ -13,7 +13,7 @@ use super::buffers::{Buffers, Incoming, Outgoing};
 use super::failure::TlsFailure;
 use super::record::{ALERT, HEADER_BYTES, OVERHEAD_BYTES};
 use super::traffic::Traffic;
-use crate::limits::TLS_HANDSHAKE_BYTES;
+use crate::net::tls::TLS_HANDSHAKE_BYTES;
 
 pub(super) struct Handshake {
     connection: UnbufferedServerConnection,

@@ -23,11 +23,43 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, version};
 
-use crate::limits::TLS_CHAIN_BYTES;
-
 pub use buffers::Buffers;
 pub use failure::TlsFailure;
 pub use session::Session;
+
+crate::limits::limits! {
+    /// Incoming buffer of one TLS connection: the largest record of RFC 8446, 5.2.
+    TLS_RECORD_BYTES: usize = 5 + 16 * 1024 + 256, exceeded "the connection ends with an alert",
+        tests ["record_meets_the_limit_of_the_buffer_and_not_more"];
+    /// Outgoing buffer of one TLS connection: four pages, which four times filled hold the longest frame.
+    TLS_SEND_BYTES: usize = 16 * 1024, exceeded "data waits",
+        tests ["output_is_full_at_its_limit_and_takes_more_when_it_is_empty"];
+    /// Certificates of the server and names of the clients' authorities in a handshake; the rest of it
+    /// takes less than the rest of the outgoing buffer.
+    TLS_CHAIN_BYTES: usize = TLS_SEND_BYTES - 2048, exceeded "the server does not start",
+        tests ["chain_meets_its_limit_and_not_more"];
+    /// Message of a client's handshake with the headers of its records; browsers send 2 KiB, and rustls
+    /// needs many times that to read one.
+    TLS_HANDSHAKE_BYTES: usize = 8 * 1024, exceeded "the connection ends with an alert",
+        tests ["handshake_message_meets_its_limit_and_not_more"];
+    /// Consecutive TLS records without data: empty ones, key updates, warnings.
+    TLS_IDLE_RECORDS: u8 = 32, exceeded "the connection ends with an alert",
+        tests ["records_without_data_meet_their_limit_and_not_more"];
+}
+
+/// Heap of one TLS connection at worst: what rustls holds of a handshake, or the keys after it.
+pub const TLS_HEAP_BYTES: usize = 5 * 1024;
+/// Further heap of rustls where clients show certificates: the messages of both sides, in a vector that
+/// doubles, and the certificates.
+pub const TLS_CLIENT_HEAP_BYTES: usize = 2 * (2 * TLS_HANDSHAKE_BYTES + TLS_SEND_BYTES) + TLS_HANDSHAKE_BYTES;
+/// Heap of rustls while it reads a message of a handshake and answers it, of one connection at a time.
+/// Worst are names of one letter: two bytes sent, a vector of three words and a block of four held.
+pub const TLS_PARSE_BYTES: usize = TLS_HANDSHAKE_BYTES / 2 * 7 * size_of::<usize>();
+
+const _: () = assert!(
+    TLS_HANDSHAKE_BYTES < TLS_RECORD_BYTES && TLS_CHAIN_BYTES + 2048 <= TLS_SEND_BYTES,
+    "a handshake has to fit the buffers of TLS, either way"
+);
 
 /// Why a certificate, a key or an authority cannot be used.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::record::{
     ALERT, APPLICATION_DATA, CONTENT_BYTES, Content, HANDSHAKE, HEADER_BYTES, OVERHEAD_BYTES, RecordKey,
     SEALED_BYTES,
 };
-use crate::limits::TLS_IDLE_RECORDS;
+use crate::net::tls::TLS_IDLE_RECORDS;
 
 const KEY_UPDATE: u8 = 24;
 const KEY_UPDATE_RECORD: usize = 5 + OVERHEAD_BYTES;

@@ -4,7 +4,7 @@ use std::vec::Vec as List;
 
 use super::super::{RestartPolicy, State, State::*};
 use super::*;
-use crate::limits::{GOOD_RUN, RESTART_DELAY_MIN, STOP_TIMEOUT};
+use crate::service::{GOOD_RUN, RESTART_DELAY_MIN, STOP_TIMEOUT};
 
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

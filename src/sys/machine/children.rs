@@ -1,4 +1,4 @@
-//! The server as a child, everybody else's orphans, and the end of all of them.
+//! Children of process 1: the server, and orphans of other processes.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,35 +10,36 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait};
 
 use super::is_first_process;
+use crate::log::Reason;
 use crate::service::Exit;
 
-/// How unlikely the kernel is to choose the server when memory runs out; what it starts is set back
-/// to 0 by the server.
+/// Out-of-memory score of the server, proc_pid_oom_score_adj(5). The server resets it to 0 in its
+/// own children.
 const OOM_SCORE_ADJ: &str = "-900";
-/// The program that runs, whatever became of its file.
+/// Program of this process, even if its file has been replaced.
 const PROGRAM: &str = "/proc/self/exe";
 
-/// The server's process.
+/// Process of the server.
 #[derive(Debug, Eq, PartialEq)]
-pub struct Server {
+pub struct ServerProcess {
     pid: Pid,
 }
 
-/// The server cannot be started.
+/// Failure to start the server.
 #[derive(Debug)]
 pub struct ServerError(io::Error);
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PROGRAM}: {}", self.0)
+        write!(f, "{PROGRAM}: {}", Reason::from(&self.0))
     }
 }
 
-impl Server {
-    /// Runs this program again with these arguments and this environment, and nothing else of either.
+impl ServerProcess {
+    /// Starts this program again with exactly these arguments and this environment.
     ///
     /// # Errors
-    /// Those of making a process.
+    /// Error of fork(2) or execve(2).
     pub fn start<'a>(
         arguments: &[&str],
         environment: impl Iterator<Item = (&'a str, &'a OsStr)>,
@@ -46,44 +47,43 @@ impl Server {
         let mut command = Command::new(PROGRAM);
         command.arg0("friendlet").args(arguments).env_clear().envs(environment);
         command.stdin(Stdio::null()).current_dir("/").process_group(0);
-        // It is reaped with all others, so the handle is let go.
+        // `reap` reaps it with all others, so the handle is dropped.
         let child = command.spawn().map_err(ServerError)?;
-        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let pid = id.ok_or_else(|| ServerError(Errno::SRCH.into()))?;
-        // Without it the server is as likely to be chosen as anybody; that is no reason not to run.
+        // On failure the server runs with the score of any other process.
         let _ = std::fs::write(format!("/proc/{}/oom_score_adj", child.id()), OOM_SCORE_ADJ);
-        Ok(Self { pid })
+        Ok(Self { pid: Pid::from_child(&child) })
     }
 
-    /// Whether this is its process.
-    pub fn is(&self, pid: Pid) -> bool {
+    /// Returns true if `pid` is that of the server.
+    pub fn has_pid(&self, pid: Pid) -> bool {
         self.pid == pid
     }
 
-    /// Asks it to end.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
-        // It may have ended just now.
+        // Fails if the server has just exited.
         let _ = kill_process(self.pid, Signal::TERM);
     }
 
-    /// Ends it.
+    /// Sends SIGKILL.
     pub fn kill(&self) {
+        // Fails if the server has just exited.
         let _ = kill_process(self.pid, Signal::KILL);
     }
 }
 
-/// What reaping found.
+/// Result of [`reap`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reaped {
-    /// This child has ended so.
+    /// Exit of a child.
     Child(Pid, Exit),
-    /// Some run, and none has ended.
-    NoMore,
-    /// There are none at all.
-    NobodyLeft,
+    /// Children run, but none has exited.
+    NoneExited,
+    /// There are no children.
+    NoChildren,
 }
 
-/// The next child that has ended.
+/// Reaps the next child that has exited.
 pub fn reap() -> Reaped {
     loop {
         match wait(WaitOptions::NOHANG) {
@@ -94,20 +94,20 @@ pub fn reap() -> Reaped {
                 }
             }
             Err(Errno::INTR) => {}
-            Ok(None) => return Reaped::NoMore,
-            Err(_) => return Reaped::NobodyLeft,
+            Ok(None) => return Reaped::NoneExited,
+            Err(_) => return Reaped::NoChildren,
         }
     }
 }
 
-/// Sends `TERM`, or `KILL` when `at_once`, to every process but this one. It does nothing unless
-/// this is the first process: anybody else would end the machine's owner's session.
-pub fn kill_all_others(at_once: bool) {
+/// Sends SIGTERM, or SIGKILL with `force`, to every process but this one. Outside process 1 it does
+/// nothing, because that would end the user's session.
+pub fn kill_all_others(force: bool) {
     if !is_first_process() {
         return;
     }
-    let signal = if at_once { Signal::KILL } else { Signal::TERM };
-    // The group of process 1 means everybody, kill(2). There may be nobody.
+    let signal = if force { Signal::KILL } else { Signal::TERM };
+    // Group 1 means all processes, kill(2). Fails if there are none.
     let _ = kill_process_group(Pid::INIT, signal);
 }
 
@@ -116,8 +116,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_killed_by_another_process_than_the_first() {
-        // That this test goes on is what it shows.
+    fn nothing_is_killed_outside_process_1() {
+        // Otherwise this test would not survive.
         kill_all_others(true);
         kill_all_others(false);
     }

@@ -1,4 +1,4 @@
-//! A clock that is never set back: boards without a battery begin in 1970.
+//! Time of day of boards without a battery, which start in 1970. It is never set back.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -7,29 +7,34 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, Timespec, clock_settime};
 
-use crate::limits::CLOCK_FILES;
+use crate::sys::CLOCK_FILES;
 
-/// The newest time of change of this file or folder and what is in it, `limits::CLOCK_FILES` of it
-/// at most, as time since 1970. Zero when there is nothing.
+/// Newest modification time of a file, or of a directory and at most `CLOCK_FILES` of its
+/// entries, as time since 1970. Zero if the path does not exist.
 pub fn newest_under(path: &Path) -> Duration {
     let newest_inside = fs::read_dir(path).map_or(Duration::ZERO, |entries| {
-        let times = entries.take(CLOCK_FILES).filter_map(Result::ok).map(|entry| changed(&entry.path()));
-        times.max().unwrap_or_default()
+        let times = entries.take(CLOCK_FILES).filter_map(Result::ok).map(|entry| modified(&entry.path()));
+        times.max().unwrap_or(Duration::ZERO)
     });
-    newest_inside.max(changed(path))
+    newest_inside.max(modified(path))
 }
 
-fn changed(path: &Path) -> Duration {
-    let time = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-    time.map_or(Duration::ZERO, |time| time.duration_since(UNIX_EPOCH).unwrap_or_default())
+fn modified(path: &Path) -> Duration {
+    fs::symlink_metadata(path).and_then(|metadata| metadata.modified()).map_or(Duration::ZERO, since_1970)
 }
 
-/// Sets the time of day to this time since 1970, unless it is past that. `true`: it was set.
+/// Time since 1970, zero for earlier times.
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
+/// Sets the time of day to `floor`, as time since 1970, unless it is later. Returns true if it was
+/// set.
 ///
 /// # Errors
-/// `EPERM` without the right to.
+/// `EPERM` without the capability.
 pub fn set_clock_forward(floor: Duration) -> io::Result<bool> {
-    if SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() >= floor {
+    if since_1970(SystemTime::now()) >= floor {
         return Ok(false);
     }
     let tv_sec = i64::try_from(floor.as_secs()).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -37,10 +42,10 @@ pub fn set_clock_forward(floor: Duration) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Gives a file the time of now, and makes it when it is not there.
+/// Sets the modification time of a file to now, and creates the file if it is missing.
 ///
 /// # Errors
-/// Those of the file.
+/// Error of the file system.
 pub fn touch(path: &Path) -> io::Result<()> {
     let file: File = OpenOptions::new().create(true).append(true).open(path)?;
     file.set_modified(SystemTime::now())?;
@@ -62,36 +67,36 @@ mod tests {
     }
 
     #[test]
-    fn newest_counts() {
-        let folder = std::env::temp_dir().join(format!("friendlet-newest-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+    fn newest_file_counts() {
+        let directory = std::env::temp_dir().join(format!("friendlet-newest-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
         // Before 2038: the standard library of 32-bit boards sets no later time.
         let far = 2_000_000_000;
-        at(&folder.join("old"), 1_000_000_000);
-        assert_eq!(newest_under(&folder.join("old")), Duration::from_secs(1_000_000_000));
-        // The folder itself is newer than that.
-        assert!(newest_under(&folder) > Duration::from_secs(1_000_000_000));
-        at(&folder.join("new"), far);
-        assert_eq!(newest_under(&folder), Duration::from_secs(far));
-        touch(&folder.join("new")).unwrap();
-        assert!(newest_under(&folder) < Duration::from_secs(far));
-        assert_eq!(newest_under(&folder.join("gone")), Duration::ZERO);
-        fs::remove_dir_all(folder).unwrap();
+        at(&directory.join("old"), 1_000_000_000);
+        assert_eq!(newest_under(&directory.join("old")), Duration::from_secs(1_000_000_000));
+        // The directory itself is newer than that.
+        assert!(newest_under(&directory) > Duration::from_secs(1_000_000_000));
+        at(&directory.join("new"), far);
+        assert_eq!(newest_under(&directory), Duration::from_secs(far));
+        touch(&directory.join("new")).unwrap();
+        assert!(newest_under(&directory) < Duration::from_secs(far));
+        assert_eq!(newest_under(&directory.join("gone")), Duration::ZERO);
+        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
-    fn as_many_files_are_looked_at_as_the_limit_says() {
-        let folder = std::env::temp_dir().join(format!("friendlet-files-{}", std::process::id()));
+    fn files_up_to_the_limit_count() {
+        let directory = std::env::temp_dir().join(format!("friendlet-files-{}", std::process::id()));
         let far = Duration::from_secs(2_000_000_000);
         let found = |count: usize| {
-            fs::create_dir_all(&folder).unwrap();
-            (0..count).for_each(|n| at(&folder.join(n.to_string()), 2_000_000_000 + n as u64));
-            let newest = newest_under(&folder);
-            fs::remove_dir_all(&folder).unwrap();
+            fs::create_dir_all(&directory).unwrap();
+            (0..count).for_each(|n| at(&directory.join(n.to_string()), 2_000_000_000 + n as u64));
+            let newest = newest_under(&directory);
+            fs::remove_dir_all(&directory).unwrap();
             newest
         };
         assert_eq!(found(CLOCK_FILES), far + Duration::from_secs(CLOCK_FILES as u64 - 1));
-        // In which order they come is the file system's choice; that it is bounded is not.
+        // The order of the files is undefined, so more than the limit may not all count.
         assert!(found(4 * CLOCK_FILES) >= far + Duration::from_secs(CLOCK_FILES as u64 - 1));
     }
 

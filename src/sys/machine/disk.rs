@@ -1,27 +1,27 @@
-//! Single sectors of a disk.
+//! Access to single sectors of a disk.
 
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-/// Bytes of a sector as disks count them.
+/// Length of a sector.
 pub const SECTOR_BYTES: usize = 512;
 
 /// Reads a sector.
 ///
 /// # Errors
-/// Those of the device.
+/// Error of the device.
 pub fn read_sector(disk: &Path, number: u64) -> io::Result<[u8; SECTOR_BYTES]> {
     let mut sector = [0; SECTOR_BYTES];
     OpenOptions::new().read(true).open(disk)?.read_exact_at(&mut sector, offset(number))?;
     Ok(sector)
 }
 
-/// Writes a sector. When it returns, it outlives a power cut.
+/// Writes a sector and syncs it, so that it survives a power cut.
 ///
 /// # Errors
-/// Those of the device.
+/// Error of the device.
 pub fn write_sector(disk: &Path, number: u64, sector: &[u8; SECTOR_BYTES]) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(disk)?;
     file.write_all_at(sector, offset(number))?;

@@ -1,32 +1,28 @@
-//! What PID 1 of a board asks of the system: modules, mounts, watchdog, signals, children, the
-//! notify socket, and the end of the machine.
+//! System calls of process 1 of a board: modules, mounts, watchdog, signals, children, the notify
+//! socket, restart and power-off.
 //!
-//! Nothing here decides: [`crate::init`](../../init/index.html) does. Memory is taken while the
-//! board starts; afterwards only the start of a process takes some.
+//! The decisions are in [`crate::init`](../../init/index.html). Nothing here allocates after the
+//! bring-up of the board, except the start of a process.
 
 mod children;
 mod clock;
-mod console;
 mod disk;
-mod modules;
+mod kernel;
 mod mounts;
 mod notify;
-mod power;
 mod signals;
 mod watchdog;
 
-pub use children::{Reaped, Server, ServerError, kill_all_others, reap};
+pub use children::{Reaped, ServerError, ServerProcess, kill_all_others, reap};
 pub use clock::{newest_under, set_clock_forward, touch};
-pub use console::open_console;
 pub use disk::{SECTOR_BYTES, read_sector, write_sector};
-pub use modules::load_module;
+pub use kernel::{load_module, power_off, prepare, redirect_to_console, restart};
 pub use mounts::{
     DATA, MountError, empty_initramfs, is_initramfs, mount_data, mount_kernel, mount_memory, mount_root,
     move_root, release_data,
 };
 pub use notify::NotifySocket;
-pub use power::{prepare, restart, switch_off};
-pub use signals::{BoardSignals, Raised};
+pub use signals::{BoardSignals, PendingSignals};
 pub use watchdog::Watchdog;
 
 use std::io;
@@ -37,21 +33,21 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::limits::DEVICE_STEP;
+use crate::sys::DEVICE_STEP;
 
-/// Whether this process is the first one, which nobody else looks after.
+/// Returns true in process 1.
 pub fn is_first_process() -> bool {
     rustix::process::getpid() == rustix::process::Pid::INIT
 }
 
-/// Waits until there is a file of this name, at most so long; `meanwhile` is called at every step.
-pub fn wait_for(path: &Path, limit: Duration, meanwhile: &mut dyn FnMut()) -> bool {
+/// Waits until a file exists, and returns false after `timeout`. Calls `meanwhile` at every step.
+pub fn wait_for(path: &Path, timeout: Duration, meanwhile: &mut dyn FnMut()) -> bool {
     let start = Instant::now();
     loop {
         if path.exists() {
             return true;
         }
-        let left = limit.saturating_sub(start.elapsed());
+        let left = timeout.saturating_sub(start.elapsed());
         if left.is_zero() {
             return false;
         }
@@ -60,25 +56,26 @@ pub fn wait_for(path: &Path, limit: Duration, meanwhile: &mut dyn FnMut()) -> bo
     }
 }
 
-/// Waits until one of these can be read, at most so long; without a time, for ever. A signal ends it,
-/// too.
+/// Waits until a source is readable, `timeout` has passed, or a signal arrives. Without a timeout
+/// it waits for ever.
 ///
 /// # Errors
-/// No memory, or a descriptor that is none.
+/// Error of poll(2).
 pub fn wait_input<const N: usize>(
     sources: [Option<BorrowedFd<'_>>; N],
-    limit: Option<Duration>,
+    timeout: Option<Duration>,
 ) -> io::Result<()> {
     let readable = |source| PollFd::from_borrowed_fd(source, PollFlags::IN);
     let mut sources: heapless::Vec<_, N> = sources.into_iter().flatten().map(readable).collect();
-    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-    match poll(&mut sources, limit.as_ref()) {
+    // A timeout that the kernel cannot represent is as good as none.
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    match poll(&mut sources, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Waits so long; `meanwhile` is called at every step.
+/// Waits for a time. Calls `meanwhile` at every step.
 pub fn wait(time: Duration, meanwhile: &mut dyn FnMut()) {
     let start = Instant::now();
     while let Some(left) = time.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
@@ -92,24 +89,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_for_what_comes_and_not_longer_than_it_may() {
+    fn file_is_waited_for_until_the_timeout() {
         let path = std::env::temp_dir().join(format!("friendlet-wait-{}", std::process::id()));
         let mut steps = 0;
         assert!(!wait_for(&path, 2 * DEVICE_STEP, &mut || steps += 1));
         assert!((1..=4).contains(&steps), "{steps}");
         let mut steps = 0;
-        let came = wait_for(&path, Duration::from_secs(60), &mut || {
+        let exists = wait_for(&path, Duration::from_secs(60), &mut || {
             steps += 1;
             if steps == 2 {
                 std::fs::write(&path, "").unwrap();
             }
         });
-        assert!(came && steps == 2, "{steps}");
+        assert!(exists && steps == 2, "{steps}");
         std::fs::remove_file(path).unwrap();
     }
 
     #[test]
-    fn wait_lasts_its_time() {
+    fn wait_lasts_for_its_time() {
         let start = Instant::now();
         let mut steps = 0;
         wait(DEVICE_STEP + DEVICE_STEP / 2, &mut || steps += 1);
@@ -117,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn input_is_waited_for_and_not_longer_than_it_may() {
+    fn input_is_waited_for_until_the_timeout() {
         use std::os::fd::AsFd as _;
         use std::os::unix::net::UnixDatagram;
         let (one, other) = UnixDatagram::pair().unwrap();

@@ -1,6 +1,6 @@
-//! File systems: the kernel's own, memory, the root and the data.
+//! File systems: those of the kernel, memory, the root and the data.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -12,48 +12,60 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, mount_remount, unmount};
 
 use super::wait;
-use crate::limits::{INITRAMFS_DEPTH, UNMOUNT_PAUSE, UNMOUNT_TRIES};
+use crate::log::Reason;
+use crate::sys::{INITRAMFS_DEPTH, UNMOUNT_PAUSE, UNMOUNT_TRIES};
 
-/// Where the data are.
+/// Mount point of the data.
 pub const DATA: &str = "/data";
-/// Where the root is mounted before it becomes one.
+/// Mount point of the root before [`move_root`].
 const NEW_ROOT: &str = "/root";
 
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
-/// What could not be mounted, and why.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Failed mount.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MountError {
+    source: String,
+    target: &'static str,
     kind: &'static str,
     errno: Errno,
 }
 
-impl MountError {
-    fn new(kind: &'static str) -> impl Fn(Errno) -> Self {
-        move |errno| Self { kind, errno }
-    }
-}
-
 impl fmt::Display for MountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.errno {
-            Errno::INVAL => write!(f, "there is no {} on it, or it is damaged", self.kind),
-            Errno::NODEV => {
-                write!(f, "the kernel knows no {}: name its module in /etc/friendlet/modules", self.kind)
-            }
-            Errno::NOENT => write!(f, "there is no such device, or no folder to mount {} on", self.kind),
-            errno => write!(f, "{}: {errno}", self.kind),
+        let Self { source, target, kind, errno } = self;
+        write!(f, "cannot mount {source} on {target}: {}", Reason::from(*errno))?;
+        match *errno {
+            Errno::INVAL if source.starts_with('/') => write!(f, "; it has no {kind}, or a damaged one"),
+            Errno::NODEV => write!(f, "; is the module of {kind} in /etc/friendlet/modules?"),
+            _ => Ok(()),
         }
     }
 }
 
 impl std::error::Error for MountError {}
 
-/// Mounts proc, sysfs and devtmpfs, where they are not.
+/// Mounts a file system of type `kind`.
+fn try_mount(
+    source: &str,
+    target: &'static str,
+    kind: &'static str,
+    flags: MountFlags,
+    options: Option<&CStr>,
+) -> Result<(), MountError> {
+    mount(source, target, kind, flags, options).map_err(|errno| MountError {
+        source: source.to_owned(),
+        target,
+        kind,
+        errno,
+    })
+}
+
+/// Mounts proc, sysfs and devtmpfs, unless they are mounted.
 ///
 /// # Errors
-/// The last of those that cannot be; the others are.
+/// The last failure; the other file systems are mounted.
 pub fn mount_kernel() -> Result<(), MountError> {
     let safe = MountFlags::NOSUID | MountFlags::NOEXEC;
     let mut outcome = Ok(());
@@ -66,62 +78,66 @@ pub fn mount_kernel() -> Result<(), MountError> {
         if is_mounted(target) {
             continue;
         }
-        match mount(kind, target, kind, flags, None) {
-            Ok(()) | Err(Errno::BUSY) => {}
-            Err(errno) => outcome = Err(MountError::new(kind)(errno)),
+        match try_mount(kind, target, kind, flags, None) {
+            Err(error) if error.errno != Errno::BUSY => outcome = Err(error),
+            _ => {}
         }
     }
     outcome
 }
 
-/// Whether this folder of the root belongs to another file system than the root.
-fn is_mounted(folder: &str) -> bool {
+/// Returns true if this directory of the root is on another file system than the root.
+fn is_mounted(directory: &str) -> bool {
     let device = |path| fs::metadata(path).ok().map(|found| found.dev());
-    device(folder).is_some_and(|found| Some(found) != device("/"))
+    device(directory).is_some_and(|found| Some(found) != device("/"))
 }
 
-/// Mounts memory on a folder, which is made when it is not there: at most so many bytes, for `mode`.
+/// Mounts a tmpfs of at most `bytes` on a directory, which is created if it is missing.
 ///
 /// # Errors
-/// The kernel's reason.
-pub fn mount_memory(target: &str, bytes: usize, mode: u32) -> Result<(), MountError> {
-    // Of a read-only root it has to be there; the mount says so.
+/// Error of the kernel.
+pub fn mount_memory(target: &'static str, bytes: usize, mode: u32) -> Result<(), MountError> {
+    // Fails if the directory exists; the mount reports a missing one.
     let _ = fs::create_dir(target);
-    let options = CString::new(format!("size={bytes},mode={mode:o}")).unwrap_or_default();
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    mount("tmpfs", target, "tmpfs", flags, options.as_c_str()).map_err(MountError::new("tmpfs"))
+    let options = CString::new(format!("size={bytes},mode={mode:o}"));
+    let errno = Errno::INVAL;
+    let options =
+        options.map_err(|_| MountError { source: "tmpfs".to_owned(), target, kind: "tmpfs", errno })?;
+    try_mount("tmpfs", target, "tmpfs", flags, Some(&options))
 }
 
-/// Whether the root is what the kernel unpacked into memory.
+/// Returns true if the root is the initramfs.
 pub fn is_initramfs() -> bool {
-    // Its type differs between machines, and so does its sign.
+    // Width and sign of `f_type` differ between machines.
     statfs("/").is_ok_and(|found| matches!(found.f_type as u64 & 0xffff_ffff, RAMFS_MAGIC | TMPFS_MAGIC))
 }
 
-/// Mounts this device's squashfs, read-only, where [`move_root`] takes it from.
+/// Mounts the squashfs of a device read-only, for [`move_root`].
 ///
 /// # Errors
-/// The kernel's reason.
+/// Error of the kernel.
 pub fn mount_root(device: &str) -> Result<(), MountError> {
+    // Fails if the directory exists; the mount reports a missing one.
     let _ = fs::create_dir(NEW_ROOT);
-    mount(device, NEW_ROOT, "squashfs", MountFlags::RDONLY, None).map_err(MountError::new("squashfs"))
+    try_mount(device, NEW_ROOT, "squashfs", MountFlags::RDONLY, None)
 }
 
-/// Deletes what the kernel unpacked, so that its memory is free again. Other file systems mounted
-/// there are left alone. Gives the bytes of the files.
+/// Deletes the content of the initramfs, to free its memory, and returns the size of the deleted
+/// files. Other file systems mounted there keep their content.
 pub fn empty_initramfs() -> u64 {
-    // Anything else would be somebody's disk.
+    // Any other root is a disk.
     if !is_initramfs() {
         return 0;
     }
     fs::symlink_metadata("/").map_or(0, |root| empty(Path::new("/"), root.dev(), INITRAMFS_DEPTH))
 }
 
-/// Deletes what is in a folder and on this device, so many folders deep.
-fn empty(folder: &Path, device: u64, depth: usize) -> u64 {
+/// Deletes the content of a directory on this device, at most `depth` levels deep.
+fn empty(directory: &Path, device: u64, depth: usize) -> u64 {
     let Some(depth) = depth.checked_sub(1) else { return 0 };
     let mut bytes = 0;
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
         let Ok(found) = fs::symlink_metadata(&path) else { continue };
         if found.dev() != device {
@@ -129,7 +145,7 @@ fn empty(folder: &Path, device: u64, depth: usize) -> u64 {
         }
         if found.is_dir() {
             bytes += empty(&path, device, depth);
-            // One in which something is mounted stays.
+            // Fails if a file system is mounted inside.
             let _ = fs::remove_dir(&path);
         } else if fs::remove_file(&path).is_ok() {
             bytes += found.size();
@@ -138,48 +154,66 @@ fn empty(folder: &Path, device: u64, depth: usize) -> u64 {
     bytes
 }
 
-/// Moves the kernel's file systems into the mounted root and makes it the root of this process.
-/// `before_the_last_step` is called when nothing of the old root is needed any more.
+/// Moves the kernel's file systems into the new root and makes that the root of this process. Calls
+/// `release_old` when the old root is not needed any more.
 ///
 /// # Errors
-/// Those of the system. The old root may be half gone then; there is nothing left but a reboot.
-pub fn move_root(before_the_last_step: impl FnOnce()) -> io::Result<()> {
+/// Error of the system. Only a reboot helps, because parts of the old root may be gone.
+pub fn move_root(release_old: impl FnOnce()) -> io::Result<()> {
     for name in ["dev", "proc", "sys"] {
         mount_move(format!("/{name}"), format!("{NEW_ROOT}/{name}"))?;
     }
     std::env::set_current_dir(NEW_ROOT)?;
-    before_the_last_step();
+    release_old();
     mount_move(".", "/")?;
     rustix::process::chroot(".")?;
     std::env::set_current_dir("/")
 }
 
-/// Mounts this device's ext4 for the data. It becomes read-only when its errors say so.
+/// Mounts the ext4 of a device as the data. It becomes read-only when the kernel finds errors.
 ///
 /// # Errors
-/// The kernel's reason.
+/// Error of the kernel.
 pub fn mount_data(device: &str) -> Result<(), MountError> {
+    // Fails if the directory exists; the mount reports a missing one.
     let _ = fs::create_dir(DATA);
     let flags = MountFlags::NOATIME | MountFlags::NOSUID | MountFlags::NODEV;
-    mount(device, DATA, "ext4", flags, c"errors=remount-ro").map_err(MountError::new("ext4"))
+    try_mount(device, DATA, "ext4", flags, Some(c"errors=remount-ro"))
 }
 
-/// Writes out all that waits, and lets go of the data: unmounted, or read-only when somebody cannot
-/// let go of them.
-///
-/// # Errors
-/// The kernel's reason why not even that worked.
-pub fn release_data() -> Result<(), MountError> {
-    rustix::fs::sync();
-    match while_busy(|| unmount(DATA, UnmountFlags::NOFOLLOW)) {
-        // It was not mounted.
-        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
-        Err(_) => mount_remount(DATA, MountFlags::RDONLY, c"").map_err(MountError::new("ext4")),
+/// Failure to unmount the data, or to make them read-only.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UnmountError {
+    unmount: Errno,
+    remount: Errno,
+}
+
+impl fmt::Display for UnmountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unmount, remount) = (Reason::from(self.unmount), Reason::from(self.remount));
+        write!(f, "cannot unmount {DATA}: {unmount}; cannot make it read-only: {remount}")
     }
 }
 
-/// Tries this again while the system says that somebody has not let go yet.
-fn while_busy(mut attempt: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+impl std::error::Error for UnmountError {}
+
+/// Syncs and unmounts the data, or makes them read-only while they are in use.
+///
+/// # Errors
+/// Errors of both attempts.
+pub fn release_data() -> Result<(), UnmountError> {
+    rustix::fs::sync();
+    match retry_while_busy(|| unmount(DATA, UnmountFlags::NOFOLLOW)) {
+        // Nothing is mounted.
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        Err(unmount) => {
+            mount_remount(DATA, MountFlags::RDONLY, c"").map_err(|remount| UnmountError { unmount, remount })
+        }
+    }
+}
+
+/// Repeats an operation while it fails with `EBUSY`.
+fn retry_while_busy(mut attempt: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
     for _ in 1..UNMOUNT_TRIES {
         match attempt() {
             Err(Errno::BUSY) => wait(UNMOUNT_PAUSE, &mut || ()),
@@ -194,13 +228,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_mounted_is_known() {
+    fn mount_points_are_found() {
         assert!(is_mounted("/proc"));
         assert!(!is_mounted("/") && !is_mounted("/etc/passwd/none"));
     }
 
     #[test]
-    fn what_is_no_initramfs_is_not_emptied() {
+    fn only_an_initramfs_is_emptied() {
         if !is_initramfs() {
             assert_eq!(empty_initramfs(), 0);
             assert!(Path::new("/proc").exists());
@@ -208,11 +242,11 @@ mod tests {
     }
 
     #[test]
-    fn emptied_as_deep_as_the_limit_and_no_deeper() {
+    fn directories_up_to_the_depth_limit_are_emptied() {
         let top = std::env::temp_dir().join(format!("friendlet-empty-{}", std::process::id()));
-        let emptied = |folders: usize| {
-            // The folders and a file in the innermost.
-            let path = (1..folders).fold(top.clone(), |path, n| path.join(n.to_string()));
+        let emptied = |depth: usize| {
+            // Nested directories with a file in the innermost.
+            let path = (1..depth).fold(top.clone(), |path, n| path.join(n.to_string()));
             fs::create_dir_all(&path).unwrap();
             fs::write(path.join("file"), "twelve bytes").unwrap();
             let device = fs::metadata(&top).unwrap().dev();
@@ -226,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mounted_there_is_left_alone() {
+    fn other_file_systems_are_not_emptied() {
         let top = std::env::temp_dir().join(format!("friendlet-other-{}", std::process::id()));
-        fs::create_dir_all(top.join("folder")).unwrap();
-        fs::write(top.join("folder/file"), "x").unwrap();
+        fs::create_dir_all(top.join("directory")).unwrap();
+        fs::write(top.join("directory/file"), "x").unwrap();
         std::os::unix::fs::symlink("/etc", top.join("link")).unwrap();
         let device = fs::metadata(&top).unwrap().dev();
         assert_eq!(empty(&top, device + 1, INITRAMFS_DEPTH), 0);
-        assert!(top.join("folder/file").exists());
+        assert!(top.join("directory/file").exists());
         empty(&top, device, INITRAMFS_DEPTH);
         assert_eq!(fs::read_dir(&top).unwrap().count(), 0);
         assert!(Path::new("/etc/passwd").exists());
@@ -241,11 +275,11 @@ mod tests {
     }
 
     #[test]
-    fn busy_data_are_tried_again_as_often_as_the_limit_says() {
+    fn busy_data_are_retried_up_to_the_limit() {
         let start = std::time::Instant::now();
         let tried = |free_after: usize| {
             let mut tries = 0;
-            let outcome = while_busy(|| {
+            let outcome = retry_while_busy(|| {
                 tries += 1;
                 if tries < free_after { Err(Errno::BUSY) } else { Ok(()) }
             });
@@ -255,7 +289,7 @@ mod tests {
         assert!(start.elapsed() >= UNMOUNT_PAUSE * (UNMOUNT_TRIES as u32 - 1));
         assert_eq!(tried(UNMOUNT_TRIES + 1), (UNMOUNT_TRIES, Err(Errno::BUSY)));
         let mut tries = 0;
-        let refused = while_busy(|| {
+        let refused = retry_while_busy(|| {
             tries += 1;
             Err(Errno::INVAL)
         });
@@ -263,10 +297,16 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_to_do() {
-        let text = |errno| MountError::new("squashfs")(errno).to_string();
-        assert_eq!(text(Errno::INVAL), "there is no squashfs on it, or it is damaged");
-        assert!(text(Errno::NODEV).contains("/etc/friendlet/modules"));
-        assert!(text(Errno::IO).starts_with("squashfs: "));
+    fn errors_contain_a_hint() {
+        let text = |errno| {
+            MountError { source: "/dev/vda2".to_owned(), target: NEW_ROOT, kind: "squashfs", errno }
+                .to_string()
+        };
+        let expected = "cannot mount /dev/vda2 on /root: No such file or directory (errno 2)";
+        assert_eq!(text(Errno::NOENT), expected);
+        assert!(text(Errno::INVAL).ends_with("(errno 22); it has no squashfs, or a damaged one"));
+        assert!(
+            text(Errno::NODEV).ends_with("(errno 19); is the module of squashfs in /etc/friendlet/modules?")
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The socket on which the server says how it is, sd_notify(3).
+//! Socket for notifications of the server, sd_notify(3).
 
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -11,22 +11,22 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFl
 use rustix::process::Pid;
 
 use super::super::file;
-use crate::limits::NOTIFY_BYTES;
+use crate::sys::NOTIFY_BYTES;
 
-/// A datagram socket that knows who speaks.
+/// Datagram socket that identifies senders.
 #[derive(Debug)]
 pub struct NotifySocket {
     socket: UnixDatagram,
 }
 
 impl NotifySocket {
-    /// Makes the socket of this name, and the folder it is in, for root alone.
+    /// Creates the socket and its directory, with access for root only.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Error of the system.
     pub fn bind(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            file::create_dir(folder).map_err(io::Error::other)?;
+        if let Some(directory) = path.parent() {
+            file::create_dir(directory).map_err(io::Error::other)?;
         }
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -38,11 +38,11 @@ impl NotifySocket {
         Ok(Self { socket })
     }
 
-    /// The next message and the process that sent it; `None` when there is none. One longer than
-    /// `limits::NOTIFY_BYTES`, or of which nobody says who sent it, comes as an empty one.
+    /// Receives the next datagram with the pid of its sender, or `None`. A datagram that exceeds
+    /// `NOTIFY_BYTES`, or has no sender, is returned empty.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Error of the system.
     pub fn receive<'b>(
         &self,
         buffer: &'b mut [u8; NOTIFY_BYTES],
@@ -80,13 +80,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn message_comes_with_its_sender_up_to_its_limit_and_empty_beyond() {
-        let folder = std::env::temp_dir().join(format!("friendlet-notify-{}", std::process::id()));
-        let path = folder.join("run/notify");
-        // Twice: what a run before left behind is no obstacle.
+    fn datagram_over_its_limit_is_empty() {
+        let directory = std::env::temp_dir().join(format!("friendlet-notify-{}", std::process::id()));
+        let path = directory.join("run/notify");
+        // The second call replaces the socket of an earlier run.
         drop(NotifySocket::bind(&path).unwrap());
         let socket = NotifySocket::bind(&path).unwrap();
-        assert_eq!(std::fs::metadata(folder.join("run")).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::metadata(directory.join("run")).unwrap().permissions().mode() & 0o777, 0o700);
 
         let mut buffer = [0; NOTIFY_BYTES];
         assert_eq!(socket.receive(&mut buffer).unwrap(), None);
@@ -104,6 +104,6 @@ mod tests {
             assert_eq!(socket.receive(&mut buffer).unwrap(), Some((received, own)));
         }
         assert_eq!(socket.receive(&mut buffer).unwrap(), None);
-        std::fs::remove_dir_all(folder).unwrap();
+        std::fs::remove_dir_all(directory).unwrap();
     }
 }

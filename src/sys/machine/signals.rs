@@ -1,6 +1,4 @@
-//! The signals of PID 1, as something that poll(2) waits for.
-//!
-//! Those of the server are in `sys::signal`.
+//! Signals of process 1, as a descriptor for poll(2). Those of the server are in `sys::signal`.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,50 +6,50 @@ use std::os::unix::net::UnixStream;
 
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR2};
 
-use crate::sys::flags::{Flags, take_wakes};
+use crate::sys::signal::{SignalFlags, drain_wakeups};
 
-/// The signals that have come since they were last asked for.
+/// Signals received since the last [`BoardSignals::take_pending`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Raised {
-    /// `CHLD`: a child has ended.
+pub struct PendingSignals {
+    /// SIGCHLD: a child has exited.
     pub child: bool,
-    /// `TERM` or `INT`, which is what ctrl-alt-del sends: restart the machine.
+    /// SIGTERM, or SIGINT of ctrl-alt-del: restart the machine.
     pub restart: bool,
-    /// `USR2`: switch the machine off.
-    pub switch_off: bool,
+    /// SIGUSR2: power the machine off.
+    pub power_off: bool,
 }
 
-const LISTENED: [i32; 4] = [SIGCHLD, SIGTERM, SIGINT, SIGUSR2];
+const HANDLED: [i32; 4] = [SIGCHLD, SIGTERM, SIGINT, SIGUSR2];
 
-/// The signals that PID 1 listens to. All others whose default is to end a process do not reach it.
+/// Signals that process 1 handles. The kernel discards all others that would terminate it.
 #[derive(Debug)]
 pub struct BoardSignals {
-    woken: UnixStream,
-    flags: Flags<{ LISTENED.len() }>,
+    wakeups: UnixStream,
+    flags: SignalFlags<{ HANDLED.len() }>,
 }
 
 impl BoardSignals {
-    /// Listens from now on.
+    /// Installs the handlers.
     ///
     /// # Errors
-    /// No descriptors left.
+    /// Error of the system: no descriptors left.
     pub fn new() -> io::Result<Self> {
-        let (flags, woken) = Flags::listen(LISTENED)?;
-        Ok(Self { woken, flags })
+        let (flags, wakeups) = SignalFlags::install(HANDLED)?;
+        Ok(Self { wakeups, flags })
     }
 
-    /// What has come since the last time.
-    pub fn take(&self) -> Raised {
-        // What is more than is taken at once stays for the next turn.
-        take_wakes(&self.woken);
-        let [child, term, int, switch_off] = LISTENED.map(|signal| self.flags.take(signal));
-        Raised { child, restart: term || int, switch_off }
+    /// Returns and clears the pending signals.
+    pub fn take_pending(&self) -> PendingSignals {
+        // The next call drains the rest.
+        drain_wakeups(&self.wakeups);
+        let [child, term, int, power_off] = HANDLED.map(|signal| self.flags.clear(signal));
+        PendingSignals { child, restart: term || int, power_off }
     }
 }
 
 impl AsFd for BoardSignals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.woken.as_fd()
+        self.wakeups.as_fd()
     }
 }
 
@@ -63,14 +61,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_wakes_and_is_told_once() {
+    fn signal_wakes_and_is_reported_once() {
         let signals = BoardSignals::new().unwrap();
         kill_process(getpid(), Signal::USR2).unwrap();
         let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
         let woken = poll(&mut [PollFd::new(&signals, PollFlags::IN)], Some(&limit)).unwrap();
         assert_eq!(woken, 1);
-        // Children of other tests may end meanwhile, and other tests send themselves other signals.
-        assert!(signals.take().switch_off);
-        assert!(!signals.take().switch_off);
+        // Other tests cause other signals meanwhile.
+        assert!(signals.take_pending().power_off);
+        assert!(!signals.take_pending().power_off);
     }
 }

@@ -1,39 +1,40 @@
-//! The hardware watchdog: a device that resets the board unless it is written to.
+//! Hardware watchdog: a device that resets the board unless it is written to.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// The byte that says that the device is to be stopped when it is closed.
+/// Byte that disarms the device when it is closed.
 const MAGIC_CLOSE: &[u8] = b"V";
 
-/// An armed watchdog. Dropped without [`Watchdog::disarm`] it goes on, and resets the board.
+/// Armed watchdog. It stays armed, and resets the board, if it is dropped without
+/// [`Watchdog::disarm`].
 #[derive(Debug)]
 pub struct Watchdog {
     device: File,
 }
 
 impl Watchdog {
-    /// Opens the device, which arms it.
+    /// Opens the device. This arms it.
     ///
     /// # Errors
-    /// There is none, or somebody else has it.
+    /// Error of the device: `ENOENT` if there is none, `EBUSY` if another process has it open.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { device: OpenOptions::new().write(true).open(path)? })
     }
 
-    /// Puts the reset off by the time that its driver was given.
+    /// Restarts the timeout.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Error of the device.
     pub fn feed(&mut self) -> io::Result<()> {
         self.device.write_all(b"\0")
     }
 
-    /// Stops it, where the driver can be stopped at all.
+    /// Disarms the device, unless its driver forbids that.
     ///
     /// # Errors
-    /// Those of the device; it is armed still.
+    /// Error of the device, which is still armed.
     pub fn disarm(mut self) -> io::Result<()> {
         self.device.write_all(MAGIC_CLOSE)
     }
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fed_and_stopped_by_what_is_written() {
+    fn writes_feed_and_disarm() {
         let path = std::env::temp_dir().join(format!("friendlet-watchdog-{}", std::process::id()));
         assert_eq!(Watchdog::open(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
         std::fs::write(&path, "").unwrap();

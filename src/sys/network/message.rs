@@ -1,7 +1,7 @@
-//! Messages of the kernel's routing socket (rtnetlink(7)): made and read in fixed buffers.
+//! Messages of the routing socket (rtnetlink(7)), encoded and parsed in fixed buffers.
 //!
-//! Numbers are those of `linux/netlink.h`, `linux/rtnetlink.h`, `linux/if_link.h`,
-//! `linux/if_addr.h` and `linux/if.h`, which do not change; words are in the machine's own order.
+//! Constants are those of `linux/netlink.h`, `linux/rtnetlink.h`, `linux/if_link.h`,
+//! `linux/if_addr.h` and `linux/if.h`. Integers are in native byte order.
 
 use std::net::Ipv4Addr;
 
@@ -10,10 +10,10 @@ use crate::dhcp::HARDWARE_BYTES;
 
 /// Index of the loopback interface (`LOOPBACK_IFINDEX`).
 pub(super) const LOOPBACK: u32 = 1;
-/// Multicast group of the sockets that hear of interfaces (`RTMGRP_LINK`).
+/// Multicast group of events about interfaces (`RTMGRP_LINK`).
 pub(super) const LINK_GROUP: u32 = 1;
 
-/// Room for any question below: two headers, and a few addresses.
+/// Length of the longest request: two headers, and a few addresses.
 const REQUEST_BYTES: usize = 96;
 /// Length of `struct nlmsghdr`, and of `struct ifinfomsg`.
 const HEADER_BYTES: usize = 16;
@@ -44,7 +44,7 @@ const ETHERNET: u16 = 1;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_EXT_MASK: u16 = 29;
-/// Leaves out an interface's statistics, which are most of what is told of it.
+/// Leaves out the statistics of an interface, which are most of its data.
 const SKIP_STATISTICS: u32 = 8;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -59,98 +59,98 @@ const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
 const SCOPE_NOWHERE: u8 = 255;
 const UNICAST: u8 = 1;
-/// The gateway is reached directly although no net of the interface has it.
+/// `RTNH_F_ONLINK`: the gateway is on the link although no subnet of the interface contains it.
 const ON_LINK: u32 = 4;
 
-/// A question to the kernel.
+/// Request to the kernel.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct Request {
     bytes: [u8; REQUEST_BYTES],
     len: usize,
 }
 
-impl Question {
+impl Request {
     fn new(kind: u16, flags: u16) -> Self {
-        let mut question = Self { bytes: [0; REQUEST_BYTES], len: 0 };
-        question.put(&[0; 4]);
-        question.put(&kind.to_ne_bytes());
-        question.put(&(REQUEST | flags).to_ne_bytes());
+        let mut request = Self { bytes: [0; REQUEST_BYTES], len: 0 };
+        request.put(&[0; 4]);
+        request.put(&kind.to_ne_bytes());
+        request.put(&(REQUEST | flags).to_ne_bytes());
         // Sequence number and sender.
-        question.put(&[0; 8]);
-        question
+        request.put(&[0; 8]);
+        request
     }
 
-    /// Which interfaces are there?
+    /// Lists the interfaces.
     pub(super) fn links() -> Self {
-        let mut question = Self::new(GET_LINK, DUMP);
-        question.put(&[0; LINK_BYTES]);
-        question.attribute(IFLA_EXT_MASK, &SKIP_STATISTICS.to_ne_bytes());
-        question
+        let mut request = Self::new(GET_LINK, DUMP);
+        request.put(&[0; LINK_BYTES]);
+        request.attribute(IFLA_EXT_MASK, &SKIP_STATISTICS.to_ne_bytes());
+        request
     }
 
-    /// Switches an interface on.
+    /// Brings an interface up.
     pub(super) fn up(index: u32) -> Self {
-        let mut question = Self::new(NEW_LINK, ACKNOWLEDGE);
-        question.put(&[0; 4]);
-        question.put(&index.to_ne_bytes());
-        question.put(&IFF_UP.to_ne_bytes());
-        // Which of the flags change.
-        question.put(&IFF_UP.to_ne_bytes());
-        question
+        let mut request = Self::new(NEW_LINK, ACKNOWLEDGE);
+        request.put(&[0; 4]);
+        request.put(&index.to_ne_bytes());
+        request.put(&IFF_UP.to_ne_bytes());
+        // Mask of the flags to change.
+        request.put(&IFF_UP.to_ne_bytes());
+        request
     }
 
-    /// Gives an interface an address; nothing happens when it has it.
+    /// Adds an address to an interface, unless it has it.
     pub(super) fn add_address(index: u32, address: Ipv4Addr, prefix: u8) -> Self {
-        let mut question = Self::address(NEW_ADDRESS, ACKNOWLEDGE | CREATE | REPLACE, index, address, prefix);
-        // Nets of one or two have no address that stands for all (RFC 3021).
+        let mut request = Self::address(NEW_ADDRESS, ACKNOWLEDGE | CREATE | REPLACE, index, address, prefix);
+        // Subnets of one or two hosts have no broadcast address (RFC 3021).
         if prefix < 31 {
             let hosts = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
-            question.attribute(IFA_BROADCAST, &(address.to_bits() | hosts).to_be_bytes());
+            request.attribute(IFA_BROADCAST, &(address.to_bits() | hosts).to_be_bytes());
         }
-        question
+        request
     }
 
-    /// Takes an address from an interface.
+    /// Deletes an address from an interface.
     pub(super) fn delete_address(index: u32, address: Ipv4Addr, prefix: u8) -> Self {
         Self::address(DELETE_ADDRESS, ACKNOWLEDGE, index, address, prefix)
     }
 
     fn address(kind: u16, flags: u16, index: u32, address: Ipv4Addr, prefix: u8) -> Self {
-        let mut question = Self::new(kind, flags);
-        question.put(&[AF_INET, prefix, 0, SCOPE_UNIVERSE]);
-        question.put(&index.to_ne_bytes());
-        question.attribute(IFA_LOCAL, &address.octets());
-        question.attribute(IFA_ADDRESS, &address.octets());
-        question
+        let mut request = Self::new(kind, flags);
+        request.put(&[AF_INET, prefix, 0, SCOPE_UNIVERSE]);
+        request.put(&index.to_ne_bytes());
+        request.attribute(IFA_LOCAL, &address.octets());
+        request.attribute(IFA_ADDRESS, &address.octets());
+        request
     }
 
-    /// Sends everything that has no other way to this gateway, instead of the one before.
-    /// `is_on_link`: the interface's own net does not have it.
+    /// Sets the default gateway. With `is_on_link` the gateway is outside the subnet of the
+    /// interface.
     pub(super) fn add_gateway(index: u32, gateway: Ipv4Addr, is_on_link: bool) -> Self {
-        let mut question = Self::new(NEW_ROUTE, ACKNOWLEDGE | CREATE | REPLACE);
+        let mut request = Self::new(NEW_ROUTE, ACKNOWLEDGE | CREATE | REPLACE);
         let flags = if is_on_link { ON_LINK } else { 0 };
-        question.route(0, SCOPE_UNIVERSE, flags);
-        question.attribute(RTA_GATEWAY, &gateway.octets());
-        question.attribute(RTA_OIF, &index.to_ne_bytes());
-        question
+        request.route(0, SCOPE_UNIVERSE, flags);
+        request.attribute(RTA_GATEWAY, &gateway.octets());
+        request.attribute(RTA_OIF, &index.to_ne_bytes());
+        request
     }
 
-    /// Sends what has no other way to this gateway no more.
+    /// Deletes the default gateway.
     pub(super) fn delete_gateway(index: u32, gateway: Ipv4Addr) -> Self {
-        let mut question = Self::new(DELETE_ROUTE, ACKNOWLEDGE);
-        question.route(0, SCOPE_NOWHERE, 0);
-        question.attribute(RTA_GATEWAY, &gateway.octets());
-        question.attribute(RTA_OIF, &index.to_ne_bytes());
-        question
+        let mut request = Self::new(DELETE_ROUTE, ACKNOWLEDGE);
+        request.route(0, SCOPE_NOWHERE, 0);
+        request.attribute(RTA_GATEWAY, &gateway.octets());
+        request.attribute(RTA_OIF, &index.to_ne_bytes());
+        request
     }
 
-    /// Sends what is for 255.255.255.255 out of this interface, though it may have no address.
+    /// Routes 255.255.255.255 out of this interface, which may have no address.
     pub(super) fn add_broadcast(index: u32) -> Self {
-        let mut question = Self::new(NEW_ROUTE, ACKNOWLEDGE | CREATE | REPLACE);
-        question.route(32, SCOPE_LINK, 0);
-        question.attribute(RTA_DST, &Ipv4Addr::BROADCAST.octets());
-        question.attribute(RTA_OIF, &index.to_ne_bytes());
-        question
+        let mut request = Self::new(NEW_ROUTE, ACKNOWLEDGE | CREATE | REPLACE);
+        request.route(32, SCOPE_LINK, 0);
+        request.attribute(RTA_DST, &Ipv4Addr::BROADCAST.octets());
+        request.attribute(RTA_OIF, &index.to_ne_bytes());
+        request
     }
 
     fn route(&mut self, prefix: u8, scope: u8, flags: u32) {
@@ -160,93 +160,93 @@ impl Question {
 
     fn attribute(&mut self, kind: u16, value: &[u8]) {
         let len = 4 + value.len();
-        self.put(&u16::try_from(len).unwrap_or(0).to_ne_bytes());
+        // Values are addresses and numbers, of at most REQUEST_BYTES.
+        self.put(&(len as u16).to_ne_bytes());
         self.put(&kind.to_ne_bytes());
         self.put(value);
-        self.put([0; 3].get(..aligned(len) - len).unwrap_or_default());
+        self.put(&[0; 3][..aligned(len) - len]);
     }
 
     fn put(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
-        if let Some(room) = self.bytes.get_mut(self.len..end) {
-            room.copy_from_slice(bytes);
-            self.len = end;
-        }
+        let Some(room) = self.bytes.get_mut(self.len..end) else {
+            crate::internal_error!("rtnetlink request of {} bytes or more", end);
+            return;
+        };
+        room.copy_from_slice(bytes);
+        self.len = end;
     }
 
-    /// The whole question, under this number.
+    /// Completes the header and returns the request.
     pub(super) fn finish(&mut self, sequence: u32) -> &[u8] {
-        let len = u32::try_from(self.len).unwrap_or(0);
-        for (at, word) in [(0, len), (8, sequence)] {
-            if let Some(room) = self.bytes.get_mut(at..at + 4) {
-                room.copy_from_slice(&word.to_ne_bytes());
-            }
-        }
-        self.bytes.get(..self.len).unwrap_or_default()
+        self.bytes[..4].copy_from_slice(&(self.len as u32).to_ne_bytes());
+        self.bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        &self.bytes[..self.len]
     }
 }
 
-/// One message of an answer.
+/// Message of a response.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Answer {
-    /// The last one. The number of an error, 0 for none.
+pub(super) enum Response {
+    /// Last message, with an error number, or 0 for success.
     End(i32),
-    /// An interface.
+    /// Interface.
     Link(Link),
-    /// Something that was not asked for.
+    /// Message of another type.
     Other,
 }
 
-/// An interface.
+/// Network interface.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Link {
-    /// Its number.
+    /// Interface index.
     pub(super) index: u32,
-    /// Its name.
+    /// Interface name.
     pub(super) name: InterfaceName,
-    /// Its address, if it is Ethernet.
+    /// Ethernet address, if it is an Ethernet interface.
     pub(super) hardware: Option<[u8; HARDWARE_BYTES]>,
-    /// Whether it is switched on.
+    /// True if it is up.
     pub(super) is_up: bool,
-    /// Whether it is on and has a carrier.
+    /// True if it is up and has a carrier.
     pub(super) is_running: bool,
-    /// Whether it leads back to this host.
+    /// True if it is the loopback.
     pub(super) is_loopback: bool,
 }
 
-/// The messages of one datagram with their sequence numbers. What is cut off is left out.
-pub(super) struct Answers<'b> {
+/// Iterator over the messages of one datagram with their sequence numbers, without a truncated one.
+pub(super) struct Responses<'b> {
     rest: &'b [u8],
 }
 
-impl<'b> Answers<'b> {
+impl<'b> Responses<'b> {
     pub(super) fn new(bytes: &'b [u8]) -> Self {
         Self { rest: bytes }
     }
 }
 
-impl Iterator for Answers<'_> {
-    type Item = (u32, Answer);
+impl Iterator for Responses<'_> {
+    type Item = (u32, Response);
 
     fn next(&mut self) -> Option<Self::Item> {
         let len = usize::try_from(word(self.rest, 0)?).ok()?;
         let body = self.rest.get(HEADER_BYTES..len)?;
         let (kind, sequence) = (half_word(self.rest, 4)?, word(self.rest, 8)?);
-        self.rest = self.rest.get(aligned(len)..).unwrap_or_default();
-        let answer = match kind {
+        // The padding of the last message may be missing.
+        self.rest = self.rest.get(aligned(len)..).unwrap_or(&[]);
+        let response = match kind {
             // The kernel's errors are negative.
-            ERROR | DONE => Answer::End(
+            ERROR | DONE => Response::End(
                 word(body, 0).map_or(0, |error| i32::from_ne_bytes(error.to_ne_bytes()).wrapping_neg()),
             ),
-            NEW_LINK => Link::read(body).map_or(Answer::Other, Answer::Link),
-            _ => Answer::Other,
+            NEW_LINK => Link::parse(body).map_or(Response::Other, Response::Link),
+            _ => Response::Other,
         };
-        Some((sequence, answer))
+        Some((sequence, response))
     }
 }
 
 impl Link {
-    fn read(body: &[u8]) -> Option<Self> {
+    fn parse(body: &[u8]) -> Option<Self> {
         let is_ethernet = half_word(body, 2)? == ETHERNET;
         let (index, flags) = (word(body, 4)?, word(body, 8)?);
         let has = |flag: u32| flags & flag != 0;
@@ -262,7 +262,8 @@ impl Link {
         while let (Some(len), Some(kind)) = (half_word(rest, 0), half_word(rest, 2)) {
             let len = usize::from(len);
             let value = rest.get(4..len)?;
-            rest = rest.get(aligned(len)..).unwrap_or_default();
+            // The padding of the last attribute may be missing.
+            rest = rest.get(aligned(len)..).unwrap_or(&[]);
             match kind {
                 IFLA_IFNAME => {
                     let name = value.split(|byte| *byte == 0).next()?;
@@ -276,7 +277,7 @@ impl Link {
     }
 }
 
-/// Everything in these messages begins at a multiple of four bytes.
+/// Length with its padding: messages and attributes are aligned to four bytes.
 fn aligned(len: usize) -> usize {
     len.next_multiple_of(4)
 }

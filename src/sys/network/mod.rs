@@ -1,11 +1,11 @@
-//! The network of a board: its interface, its address, its gateway and nameservers.
+//! Network of a board: interface, address, gateway and nameservers.
 //!
-//! [`NetworkManager`] is driven like the machines of the lower layers, but calls the system itself:
-//! the kernel over its routing socket, and DHCP servers over UDP. It never waits, and allocates
+//! [`NetworkManager`] has the interface of a sans-IO machine, but does its own system calls: to the
+//! kernel over its routing socket, and to DHCP servers over UDP. It never blocks, and allocates
 //! nothing.
 
-mod kernel;
 mod message;
+mod rtnetlink;
 
 use std::fmt::{self, Write as _};
 use std::fs;
@@ -18,29 +18,33 @@ use rustix::event::epoll;
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
-use self::kernel::{Events, Kernel, NetworkError, Tried};
-use self::message::{LOOPBACK, Link, Question};
+use self::message::{LOOPBACK, Link, Request};
+use self::rtnetlink::{LinkEvents, NetworkError, Op, RtNetlink};
 use super::random;
 use crate::config::{Address, Network};
-use crate::dhcp::{Action, CLIENT_PORT, Client, Destination, Lease, Lost, SERVER_PORT};
-use crate::limits::{DHCP_BYTES, NAMESERVERS, NETWORK_POLL, NETWORK_TURNS};
+use crate::dhcp::{
+    AddressChange, CLIENT_PORT, Client, DHCP_BYTES, Destination, Lease, LeaseEnd, NAMESERVERS, SERVER_PORT,
+};
+use crate::log::Reason;
+use crate::log::console::{debug, error, info, warning};
+use crate::sys::{NETWORK_POLL, NETWORK_TURNS};
 
-/// Where nameservers are written for the services; a board's `/etc/resolv.conf` is a link to it.
+/// File of the nameservers, for the services. `/etc/resolv.conf` of a board is a link to it.
 const RESOLV_CONF: &str = "/run/resolv.conf";
 const NEW_RESOLV_CONF: &str = "/run/.resolv.conf.new";
-/// `nameserver 255.255.255.255` and the line's end, for each.
+/// One line `nameserver 255.255.255.255` for each.
 const RESOLV_CONF_BYTES: usize = 28 * NAMESERVERS;
 
-/// What an interface is given.
+/// Configuration of an interface.
 #[derive(Clone, Debug, PartialEq)]
-struct Setting {
+struct AddressConfig {
     address: Ipv4Addr,
     prefix: u8,
     gateway: Option<Ipv4Addr>,
     nameservers: Vec<Ipv4Addr, NAMESERVERS>,
 }
 
-impl fmt::Display for Setting {
+impl fmt::Display for AddressConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)?;
         match self.gateway {
@@ -50,39 +54,39 @@ impl fmt::Display for Setting {
     }
 }
 
-/// The ways to the kernel.
+/// Sockets to the kernel.
 #[derive(Debug)]
 struct Sockets {
-    kernel: Kernel,
-    events: Events,
-    /// Readable when one of the others is.
-    any: OwnedFd,
+    rtnetlink: RtNetlink,
+    events: LinkEvents,
+    /// Readable when the events or the DHCP socket are.
+    epoll: OwnedFd,
 }
 
 impl Sockets {
     fn open() -> Result<Self, NetworkError> {
-        let (kernel, events) = (Kernel::open()?, Events::open()?);
-        let failed = |errno| NetworkError { tried: Tried::Open, errno };
-        let any = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
-        epoll::add(&any, &events, epoll::EventData::new_u64(0), epoll::EventFlags::IN).map_err(failed)?;
-        Ok(Self { kernel, events, any })
+        let (rtnetlink, events) = (RtNetlink::open()?, LinkEvents::open()?);
+        let failed = |errno| NetworkError { op: Op::Open, errno };
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
+        epoll::add(&epoll, &events, epoll::EventData::new_u64(0), epoll::EventFlags::IN).map_err(failed)?;
+        Ok(Self { rtnetlink, events, epoll })
     }
 
-    /// A socket for DHCP on all interfaces: which one a message came by does not matter, for it has to
-    /// carry the number of a question that went out by ours.
+    /// Opens the DHCP socket, on all interfaces: a reply is accepted by its transaction number,
+    /// which only the interface in use has sent.
     fn listen(&self) -> Result<UdpSocket, NetworkError> {
         let open = || -> io::Result<UdpSocket> {
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, CLIENT_PORT))?;
             socket.set_nonblocking(true)?;
             socket.set_broadcast(true)?;
-            epoll::add(&self.any, &socket, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+            epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
             Ok(socket)
         };
-        open().map_err(|error| NetworkError { tried: Tried::Listen, errno: errno_of(&error) })
+        open().map_err(|error| NetworkError { op: Op::Listen, errno: errno_of(&error) })
     }
 }
 
-/// Sets up the network that the device file asks for, and keeps it up.
+/// Configures the network as `[network]` of the configuration file says, and keeps it up.
 ///
 /// Call [`handle_ready`](Self::handle_ready) when [`fd`](Self::fd) is readable, and no later than
 /// [`poll_timeout`](Self::poll_timeout).
@@ -90,25 +94,25 @@ impl Sockets {
 pub struct NetworkManager {
     network: Network,
     sockets: Option<Sockets>,
-    /// For DHCP.
-    socket: Option<UdpSocket>,
+    dhcp_socket: Option<UdpSocket>,
     client: Option<Client>,
-    /// The interface in use, as it was when last looked at.
+    /// Interface in use, as of the last scan.
     link: Option<Link>,
-    wanted: Option<Setting>,
-    /// For how long DHCP gave it; none: for ever.
+    /// Configuration to apply.
+    desired: Option<AddressConfig>,
+    /// Configuration that the kernel has.
+    applied: Option<AddressConfig>,
+    /// Duration of the DHCP lease; `None` is infinite.
     lease_time: Option<Duration>,
-    /// What the kernel was told of `wanted`.
-    current: Option<Setting>,
-    /// When to look at the interfaces next, without an event.
-    look_at: Option<Duration>,
-    /// What was told last, so that a try a second is no line a second.
-    told: Option<Told>,
+    /// Time of the next scan without an event.
+    scan_at: Option<Duration>,
+    /// Last logged problem, which is not logged again at each try.
+    last_logged: Option<Problem>,
 }
 
-/// What keeps the network from being there.
+/// Obstacle to a working network.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Told {
+enum Problem {
     Error(NetworkError),
     NoInterface,
     NoEthernet,
@@ -116,149 +120,145 @@ enum Told {
 }
 
 impl NetworkManager {
-    /// Names the host and brings the loopback up. Without a `[network]` the board uses DHCP on its
+    /// Sets the host name and brings the loopback up. Without `[network]` the board uses DHCP on its
     /// first interface.
     pub fn new(network: Option<&Network>) -> Self {
         let mut manager = Self::closed(network.cloned().unwrap_or_default());
         let named = rustix::system::sethostname(manager.network.host_name.as_bytes());
         if let Err(errno) = named {
-            crate::log::console::warning!("{}", NetworkError { tried: Tried::HostName, errno });
+            warning!("{}", NetworkError { op: Op::HostName, errno });
         }
         manager.open();
         manager
     }
 
-    /// A manager that has done nothing yet.
+    /// Manager without sockets.
     fn closed(network: Network) -> Self {
         Self {
             network,
             sockets: None,
-            socket: None,
+            dhcp_socket: None,
             client: None,
             link: None,
-            wanted: None,
+            desired: None,
+            applied: None,
             lease_time: None,
-            current: None,
-            look_at: Some(Duration::ZERO),
-            told: None,
+            scan_at: Some(Duration::ZERO),
+            last_logged: None,
         }
     }
 
     /// Opens the sockets and brings the loopback up.
     fn open(&mut self) {
         let opened = Sockets::open().and_then(|mut sockets| {
-            sockets.kernel.run(Tried::Up, Question::up(LOOPBACK))?;
+            sockets.rtnetlink.run(Op::Up, Request::up(LOOPBACK))?;
             Ok(sockets)
         });
         match opened {
             Ok(sockets) => self.sockets = Some(sockets),
-            Err(error) => self.tell(Told::Error(error)),
+            Err(error) => self.log_problem(Problem::Error(error)),
         }
     }
 
-    /// Readable when there is something to handle. It stays the same once it is there.
+    /// Descriptor that is readable when there is an event. It never changes once it is open.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.sockets.as_ref().map(|sockets| sockets.any.as_fd())
+        self.sockets.as_ref().map(|sockets| sockets.epoll.as_fd())
     }
 
-    /// The time since start at which to call [`handle_ready`](Self::handle_ready) at the latest.
+    /// Time since start of the next [`handle_ready`](Self::handle_ready).
     pub fn poll_timeout(&self) -> Option<Duration> {
         let dhcp = self.client.as_ref().and_then(Client::poll_timeout);
-        self.look_at.into_iter().chain(dhcp).min()
+        self.scan_at.into_iter().chain(dhcp).min()
     }
 
-    /// The board's address and the bits of it that are its net's.
+    /// Address of the board, and length of its prefix.
     pub fn address(&self) -> Option<(Ipv4Addr, u8)> {
-        self.current.as_ref().map(|setting| (setting.address, setting.prefix))
+        self.applied.as_ref().map(|config| (config.address, config.prefix))
     }
 
-    /// Does what there is to do at `now`, the time since start. Never waits.
+    /// Handles events and deadlines at `now`, the time since start. It never blocks.
     pub fn handle_ready(&mut self, now: Duration) {
         if self.sockets.is_none() {
             self.open();
         }
-        if self.sockets.as_ref().is_some_and(|sockets| sockets.events.take()) {
-            self.look_at = Some(now);
+        if self.sockets.as_ref().is_some_and(|sockets| sockets.events.drain()) {
+            self.scan_at = Some(now);
         }
-        if self.look_at.is_some_and(|at| at <= now) {
-            self.look_at = None;
-            if let Err(error) = self.look(now).and_then(|()| self.settle()) {
+        if self.scan_at.is_some_and(|at| at <= now) {
+            self.scan_at = None;
+            if let Err(error) = self.scan_links(now).and_then(|()| self.reconcile()) {
                 self.fail(error, now);
             }
         }
-        if let Err(error) = self.converse(now) {
+        if let Err(error) = self.poll_dhcp(now) {
             self.fail(error, now);
         }
     }
 
-    /// Says what went wrong, and tries again in a while.
+    /// Logs an error, and schedules another try.
     fn fail(&mut self, error: NetworkError, now: Duration) {
-        self.tell(Told::Error(error));
-        self.look_at = Some(now + NETWORK_POLL);
+        self.log_problem(Problem::Error(error));
+        self.scan_at = Some(now + NETWORK_POLL);
     }
 
-    fn tell(&mut self, told: Told) {
-        if self.told.replace(told) == Some(told) {
+    fn log_problem(&mut self, problem: Problem) {
+        if self.last_logged.replace(problem) == Some(problem) {
             return;
         }
-        let wanted = self.network.interface.as_deref();
-        let name = self.link.as_ref().map(|link| link.name.as_str()).or(wanted).unwrap_or("no interface yet");
-        match told {
-            Told::Error(error) => crate::log::console::error!("{}: {}; trying again", name, error),
-            Told::NoInterface => {
-                crate::log::console::info!("waiting for {}", wanted.unwrap_or("an Ethernet interface"))
-            }
-            Told::NoEthernet => {
-                crate::log::console::error!("{}: is no Ethernet interface, so there is no DHCP on it", name)
-            }
-            Told::NoCarrier => crate::log::console::info!("{}: waiting for a carrier", name),
+        let configured = self.network.interface.as_deref();
+        let name = self.link.as_ref().map(|link| link.name.as_str()).or(configured).unwrap_or("no interface");
+        match problem {
+            Problem::Error(error) => error!("{}: {}; trying again", name, error),
+            Problem::NoInterface => info!("waiting for {}", configured.unwrap_or("an Ethernet interface")),
+            Problem::NoEthernet => error!("{}: cannot use DHCP: not an Ethernet interface", name),
+            Problem::NoCarrier => info!("{}: waiting for a carrier", name),
         }
     }
 
-    /// Looks at the interfaces, and switches the one to use on.
-    fn look(&mut self, now: Duration) -> Result<(), NetworkError> {
+    /// Lists the interfaces, selects the one to use, and brings it up.
+    fn scan_links(&mut self, now: Duration) -> Result<(), NetworkError> {
         let Some(sockets) = &mut self.sockets else {
-            self.look_at = Some(now + NETWORK_POLL);
+            self.scan_at = Some(now + NETWORK_POLL);
             return Ok(());
         };
-        let mut chosen: Option<Link> = None;
+        let mut selected: Option<Link> = None;
         let (name, used) = (self.network.interface.as_ref(), self.link.as_ref());
-        sockets.kernel.links(|link| {
-            let is_wanted = match name {
+        sockets.rtnetlink.links(|link| {
+            let is_candidate = match name {
                 Some(name) => link.name == *name,
                 None => !link.is_loopback && link.hardware.is_some(),
             };
             // The one in use stays in use.
             let rank = |link: &Link| (used.is_none_or(|used| used.index != link.index), link.index);
-            if is_wanted && chosen.as_ref().is_none_or(|chosen| rank(&link) < rank(chosen)) {
-                chosen = Some(link);
+            if is_candidate && selected.as_ref().is_none_or(|selected| rank(&link) < rank(selected)) {
+                selected = Some(link);
             }
         })?;
-        let Some(link) = chosen else {
-            if let Some(gone) = self.forget() {
-                crate::log::console::warning!("{}: is gone", gone.name);
+        let Some(link) = selected else {
+            if let Some(removed) = self.detach() {
+                warning!("{}: removed", removed.name);
             }
-            self.tell(Told::NoInterface);
-            self.look_at = Some(now + NETWORK_POLL);
+            self.log_problem(Problem::NoInterface);
+            self.scan_at = Some(now + NETWORK_POLL);
             return Ok(());
         };
         let is_used = |used: &Link| used.index == link.index && used.hardware == link.hardware;
         if !self.link.as_ref().is_some_and(is_used) {
             if self.link.as_ref().is_none_or(|used| used.index != link.index) {
-                self.forget();
+                self.detach();
             }
-            self.take(&link, now);
+            self.attach(&link, now);
         }
         let was_running = self.link.replace(link.clone()).is_some_and(|link| link.is_running);
         if !link.is_up {
-            // Switching an interface off took its routes, but not its address.
-            if let Some(current) = &mut self.current {
-                current.gateway = None;
+            // An interface that goes down loses its routes, but not its address.
+            if let Some(applied) = &mut self.applied {
+                applied.gateway = None;
             }
-            // The kernel says when it is up; this is for when it does not.
-            self.look_at = Some(now + NETWORK_POLL);
+            // Usually an event comes earlier.
+            self.scan_at = Some(now + NETWORK_POLL);
             let Some(sockets) = &mut self.sockets else { return Ok(()) };
-            sockets.kernel.run(Tried::Up, Question::up(link.index))?;
+            sockets.rtnetlink.run(Op::Up, Request::up(link.index))?;
         }
         match (&mut self.client, link.is_running) {
             (Some(client), true) => client.handle_link_up(now),
@@ -267,173 +267,158 @@ impl NetworkManager {
         }
         if link.is_running {
             if !was_running {
-                crate::log::console::info!("{}: has a carrier", link.name);
-                self.told = None;
+                info!("{}: has a carrier", link.name);
+                self.last_logged = None;
             }
         } else if link.is_up {
-            self.tell(Told::NoCarrier);
-            self.look_at = Some(now + NETWORK_POLL);
+            self.log_problem(Problem::NoCarrier);
+            self.scan_at = Some(now + NETWORK_POLL);
         }
         Ok(())
     }
 
-    /// Begins with an interface, or anew with one that has got another hardware address.
-    fn take(&mut self, link: &Link, now: Duration) {
-        self.told = None;
+    /// Starts to use an interface, or one whose hardware address has changed.
+    fn attach(&mut self, link: &Link, now: Duration) {
+        self.last_logged = None;
         self.client = None;
-        self.wanted = None;
+        self.desired = None;
         self.link = Some(Link { is_running: false, ..link.clone() });
         match (self.network.address, link.hardware) {
             (Address::Static { address, prefix, gateway }, _) => {
                 let nameservers = self.network.nameservers.clone();
-                self.wanted = Some(Setting { address, prefix, gateway, nameservers });
+                self.desired = Some(AddressConfig { address, prefix, gateway, nameservers });
             }
             (Address::Dhcp, Some(hardware)) => {
                 let [a, b, c, d, e, f] = hardware;
                 let clock = u64::from(now.subsec_nanos()) << 16;
                 let seed = random::seed() ^ u64::from_be_bytes([a, b, c, d, e, f, 0, 0]) ^ clock;
-                self.client = Some(Client::new(hardware, &self.network.host_name, seed));
+                self.client = Some(Client::new(hardware, self.network.host_name.clone(), seed));
             }
-            (Address::Dhcp, None) => self.tell(Told::NoEthernet),
+            (Address::Dhcp, None) => self.log_problem(Problem::NoEthernet),
         }
     }
 
-    /// Ends with the interface in use, which has gone and taken its address along.
-    fn forget(&mut self) -> Option<Link> {
-        // Else what comes for it would wait for ever, and wake the board again and again.
-        self.socket = None;
+    /// Stops using the interface, which the kernel has removed together with its address.
+    fn detach(&mut self) -> Option<Link> {
+        // Without a client nothing would read the socket, which would stay readable.
+        self.dhcp_socket = None;
         self.client = None;
-        self.wanted = None;
-        self.current = None;
+        self.desired = None;
+        self.applied = None;
         self.link.take()
     }
 
-    /// Takes what came for DHCP, and does what follows.
-    fn converse(&mut self, now: Duration) -> Result<(), NetworkError> {
+    /// Passes datagrams and time to the DHCP client, applies its changes, and sends its message.
+    fn poll_dhcp(&mut self, now: Duration) -> Result<(), NetworkError> {
         let (Some(sockets), Some(client), Some(link)) = (&mut self.sockets, &mut self.client, &self.link)
         else {
             return Ok(());
         };
-        let socket = match &mut self.socket {
+        let socket = match &mut self.dhcp_socket {
             Some(socket) => socket,
             none => none.insert(sockets.listen()?),
         };
-        // A byte more tells a message that is too long from one that just fits.
+        // One byte more than the limit shows that a message exceeds it.
         let mut buffer = [0; DHCP_BYTES + 1];
         for _ in 0..NETWORK_TURNS {
             match socket.recv_from(&mut buffer) {
                 Ok((len, from)) if from.port() == SERVER_PORT => {
-                    if let Err(ignored) = client.handle_packet(buffer.get(..len).unwrap_or_default(), now) {
-                        crate::log::console::debug!("{}: {:?} of {}", link.name, ignored, from);
+                    if let Err(reason) = client.handle_packet(&buffer[..len], now) {
+                        debug!("{}: dropped a DHCP message from {}: {:?}", link.name, from, reason);
                     }
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
-                    crate::log::console::debug!("{}: {}", link.name, error);
+                    debug!("{}: cannot receive on UDP port 68: {}", link.name, Reason::from(&error));
                     break;
                 }
             }
         }
         client.handle_timeout(now);
-        let action = client.poll_action();
-        if let Some(action) = action {
-            self.act(action);
+        if let Some(change) = client.poll_change() {
+            self.apply_lease(change);
         }
-        // An address that is given up must be gone before another is asked for.
-        self.settle()?;
-        self.send()
+        // The kernel drops the old address before the client requests another.
+        self.reconcile()?;
+        self.send_dhcp()
     }
 
-    /// What is said about the address, and what is wanted from now on.
-    fn act(&mut self, action: Action) {
-        let name = self.link.as_ref().map(|link| link.name.as_str()).unwrap_or_default();
-        match action {
-            Action::Configure(lease) => {
-                let setting = setting_of(&lease, &self.network);
+    /// Makes the change of the DHCP client the desired configuration.
+    fn apply_lease(&mut self, change: AddressChange) {
+        let Some(link) = &self.link else { return };
+        match change {
+            AddressChange::Configure(lease) => {
+                let config = config_of(&lease, &self.network);
                 self.lease_time = lease.time;
-                if self.current.as_ref() == Some(&setting) {
-                    crate::log::console::debug!(
-                        "{}: keeps {}, by DHCP {}",
-                        name,
-                        setting,
-                        Seconds(lease.time)
-                    );
+                if self.applied.as_ref() == Some(&config) {
+                    debug!("{}: keeps {}, by DHCP {}", link.name, config, LeaseTime(lease.time));
                 }
-                self.wanted = Some(setting);
+                self.desired = Some(config);
             }
-            Action::Deconfigure(why) => {
-                if let Some(setting) = self.wanted.take() {
-                    let why = match why {
-                        Lost::Expired => "its lease ended, and nobody renewed it",
-                        Lost::Refused => "a DHCP server refused it",
+            AddressChange::Deconfigure(reason) => {
+                if let Some(AddressConfig { address, prefix, .. }) = self.desired.take() {
+                    let reason = match reason {
+                        LeaseEnd::Expired => "lease expired",
+                        LeaseEnd::Refused => "refused by a DHCP server",
                     };
-                    crate::log::console::warning!(
-                        "{} gives up {}/{}: {}",
-                        name,
-                        setting.address,
-                        setting.prefix,
-                        why
-                    );
+                    warning!("{}: drops {}/{}: {}", link.name, address, prefix, reason);
                 }
             }
         }
     }
 
-    /// Makes what is wanted so.
-    fn settle(&mut self) -> Result<(), NetworkError> {
+    /// Applies the desired configuration to the interface.
+    fn reconcile(&mut self) -> Result<(), NetworkError> {
         let (Some(sockets), Some(link)) = (&mut self.sockets, &self.link) else { return Ok(()) };
-        if self.wanted == self.current || !link.is_up {
+        if self.desired == self.applied || !link.is_up {
             return Ok(());
         }
-        let kernel = &mut sockets.kernel;
-        let wanted = self.wanted.as_ref();
-        if let Some(old) = &self.current {
-            let is_kept = wanted.is_some_and(|new| (new.address, new.prefix) == (old.address, old.prefix));
+        let rtnetlink = &mut sockets.rtnetlink;
+        let desired = self.desired.as_ref();
+        if let Some(old) = &self.applied {
+            let is_kept = desired.is_some_and(|new| (new.address, new.prefix) == (old.address, old.prefix));
             if !is_kept {
-                let tried = Tried::DeleteAddress(old.address, old.prefix);
-                let gone = kernel.run(tried, Question::delete_address(link.index, old.address, old.prefix));
-                unless(&[Errno::ADDRNOTAVAIL, Errno::NODEV], gone)?;
+                let op = Op::DeleteAddress(old.address, old.prefix);
+                let deleted = rtnetlink.run(op, Request::delete_address(link.index, old.address, old.prefix));
+                allow(&[Errno::ADDRNOTAVAIL, Errno::NODEV], deleted)?;
             } else if let Some(gateway) = old.gateway
-                && wanted.is_some_and(|new| new.gateway.is_none())
+                && desired.is_some_and(|new| new.gateway.is_none())
             {
-                let gone =
-                    kernel.run(Tried::DeleteGateway(gateway), Question::delete_gateway(link.index, gateway));
-                unless(&[Errno::SRCH, Errno::NODEV], gone)?;
+                let op = Op::DeleteGateway(gateway);
+                let deleted = rtnetlink.run(op, Request::delete_gateway(link.index, gateway));
+                allow(&[Errno::SRCH, Errno::NODEV], deleted)?;
             }
         }
-        self.current = None;
-        let Some(new) = wanted else { return Ok(()) };
-        let tried = Tried::AddAddress(new.address, new.prefix);
-        kernel.run(tried, Question::add_address(link.index, new.address, new.prefix))?;
-        // Whatever comes of the rest, this is to be taken away again.
-        self.current = Some(Setting { gateway: None, nameservers: Vec::new(), ..new.clone() });
+        self.applied = None;
+        let Some(new) = desired else { return Ok(()) };
+        let op = Op::AddAddress(new.address, new.prefix);
+        rtnetlink.run(op, Request::add_address(link.index, new.address, new.prefix))?;
+        // If the rest fails, the next call deletes this address.
+        self.applied = Some(AddressConfig { gateway: None, nameservers: Vec::new(), ..new.clone() });
         if let Some(gateway) = new.gateway {
             let hosts = u32::MAX.checked_shr(new.prefix.into()).unwrap_or(0);
             let is_on_link = (gateway.to_bits() ^ new.address.to_bits()) & !hosts != 0;
-            let question = Question::add_gateway(link.index, gateway, is_on_link);
-            kernel.run(Tried::AddGateway(gateway), question)?;
+            let request = Request::add_gateway(link.index, gateway, is_on_link);
+            rtnetlink.run(Op::AddGateway(gateway), request)?;
         }
         match self.network.address {
-            Address::Dhcp => {
-                crate::log::console::info!("{} has {}, by DHCP {}", link.name, new, Seconds(self.lease_time))
-            }
-            Address::Static { .. } => crate::log::console::info!("{} has {}", link.name, new),
+            Address::Dhcp => info!("{}: has {}, by DHCP {}", link.name, new, LeaseTime(self.lease_time)),
+            Address::Static { .. } => info!("{}: has {}", link.name, new),
         }
-        // The rest of the network does without.
+        // The network works without nameservers, so this is not tried again.
         if let Err(error) = write_nameservers(&new.nameservers) {
-            let errno = errno_of(&error);
-            crate::log::console::error!("{}", NetworkError { tried: Tried::Nameservers, errno });
+            error!("{}", NetworkError { op: Op::Nameservers, errno: errno_of(&error) });
         }
-        self.current = self.wanted.clone();
-        self.told = self.told.filter(|told| !matches!(told, Told::Error(_)));
+        self.applied = self.desired.clone();
+        self.last_logged = self.last_logged.filter(|problem| !matches!(problem, Problem::Error(_)));
         Ok(())
     }
 
-    /// Sends what the client has to say.
-    fn send(&mut self) -> Result<(), NetworkError> {
+    /// Sends the message of the DHCP client, if any.
+    fn send_dhcp(&mut self) -> Result<(), NetworkError> {
         let (Some(sockets), Some(client), Some(link), Some(socket)) =
-            (&mut self.sockets, &mut self.client, &self.link, &self.socket)
+            (&mut self.sockets, &mut self.client, &self.link, &self.dhcp_socket)
         else {
             return Ok(());
         };
@@ -441,27 +426,27 @@ impl NetworkManager {
         let Some((bytes, destination)) = client.poll_output(&mut buffer) else { return Ok(()) };
         let to = match destination {
             Destination::Broadcast => {
-                // Each time, for it goes with the interface's last address.
-                sockets.kernel.run(Tried::AddBroadcast, Question::add_broadcast(link.index))?;
+                // Each time, because the kernel deletes this route with the last address.
+                sockets.rtnetlink.run(Op::AddBroadcast, Request::add_broadcast(link.index))?;
                 Ipv4Addr::BROADCAST
             }
             Destination::Server(server) => server,
         };
         match socket.send_to(bytes, SocketAddr::from((to, SERVER_PORT))) {
             Ok(_) => Ok(()),
-            // It is sent again when nobody answers; looking again would not help.
+            // The client repeats the message; another scan would not help.
             Err(error) => {
-                self.tell(Told::Error(NetworkError { tried: Tried::Send, errno: errno_of(&error) }));
+                self.log_problem(Problem::Error(NetworkError { op: Op::Send, errno: errno_of(&error) }));
                 Ok(())
             }
         }
     }
 }
 
-/// The setting of a lease, by the device file's leave.
-fn setting_of(lease: &Lease, network: &Network) -> Setting {
+/// Configuration of a lease. Nameservers of the configuration file come before those of the lease.
+fn config_of(lease: &Lease, network: &Network) -> AddressConfig {
     let nameservers = if network.nameservers.is_empty() { &lease.nameservers } else { &network.nameservers };
-    Setting {
+    AddressConfig {
         address: lease.address,
         prefix: lease.prefix,
         gateway: lease.gateway,
@@ -469,10 +454,10 @@ fn setting_of(lease: &Lease, network: &Network) -> Setting {
     }
 }
 
-/// The time of a lease, for people.
-struct Seconds(Option<Duration>);
+/// Duration of a lease, for log lines.
+struct LeaseTime(Option<Duration>);
 
-impl fmt::Display for Seconds {
+impl fmt::Display for LeaseTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(time) => write!(f, "for {} s", time.as_secs()),
@@ -481,24 +466,26 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// These errors say that what was to be done is done.
-fn unless(done: &[Errno], result: Result<(), NetworkError>) -> Result<(), NetworkError> {
+/// Ignores the given errors of a deletion: they mean that there is nothing to delete.
+fn allow(errors: &[Errno], result: Result<(), NetworkError>) -> Result<(), NetworkError> {
     match result {
-        Err(error) if done.contains(&error.errno) => Ok(()),
+        Err(error) if errors.contains(&error.errno) => Ok(()),
         result => result,
     }
 }
 
+/// Error number of a socket or file operation, which all have one.
 fn errno_of(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
-/// Replaces the file of the nameservers as a whole. It is in memory, and gone with it.
+/// Replaces the file of the nameservers atomically. It is in memory, so it is not synced.
 fn write_nameservers(servers: &[Ipv4Addr]) -> io::Result<()> {
     let mut text: String<RESOLV_CONF_BYTES> = String::new();
     for server in servers {
-        // As many have room as there can be.
-        let _ = writeln!(text, "nameserver {server}");
+        if writeln!(text, "nameserver {server}").is_err() {
+            crate::internal_error!("{} nameservers have no room", servers.len());
+        }
     }
     fs::File::create(NEW_RESOLV_CONF)?.write_all(text.as_bytes())?;
     fs::rename(NEW_RESOLV_CONF, RESOLV_CONF)
@@ -509,7 +496,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_interface_is_looked_for_once_in_a_while() {
+    fn missing_interface_is_polled() {
         let network = Network { interface: Some("no-such".try_into().unwrap()), ..Network::default() };
         let mut manager = NetworkManager::closed(network);
         let mut now = Duration::from_secs(5);
@@ -517,7 +504,7 @@ mod tests {
         for _ in 0..3 {
             manager.handle_ready(now);
             assert_eq!(manager.poll_timeout(), Some(now + NETWORK_POLL));
-            // Too early nothing is done.
+            // Nothing is due earlier.
             manager.handle_ready(now + NETWORK_POLL - Duration::from_millis(1));
             assert_eq!(manager.poll_timeout(), Some(now + NETWORK_POLL));
             now += NETWORK_POLL;
@@ -526,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn nameservers_of_the_file_count_for_more() {
+    fn nameservers_of_the_file_replace_those_of_the_lease() {
         let lease = Lease {
             address: Ipv4Addr::new(10, 0, 2, 15),
             prefix: 24,
@@ -535,12 +522,12 @@ mod tests {
             server: Ipv4Addr::new(10, 0, 2, 2),
             time: Some(Duration::from_secs(86_400)),
         };
-        let setting = setting_of(&lease, &Network::default());
-        assert_eq!(setting.nameservers, lease.nameservers);
-        let told = format!("eth0 has {setting}, by DHCP {}", Seconds(lease.time));
-        assert_eq!(told, "eth0 has 10.0.2.15/24, gateway 10.0.2.2, by DHCP for 86400 s");
+        let config = config_of(&lease, &Network::default());
+        assert_eq!(config.nameservers, lease.nameservers);
+        let text = format!("{config}, by DHCP {}", LeaseTime(lease.time));
+        assert_eq!(text, "10.0.2.15/24, gateway 10.0.2.2, by DHCP for 86400 s");
         let own = Vec::from_slice(&[Ipv4Addr::new(9, 9, 9, 9)]).unwrap();
         let network = Network { nameservers: own.clone(), ..Network::default() };
-        assert_eq!(setting_of(&lease, &network).nameservers, own);
+        assert_eq!(config_of(&lease, &network).nameservers, own);
     }
 }

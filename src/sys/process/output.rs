@@ -1,4 +1,4 @@
-//! What processes write, read without ever waiting, kept within bounds.
+//! Output of processes, read without blocking into bounded buffers.
 
 use std::cell::RefCell;
 use std::io::{self, PipeReader, Read as _};
@@ -6,37 +6,37 @@ use std::task::{Context, Poll, Waker};
 
 use crate::runtime::Source;
 
-/// Bytes taken from a pipe at once.
-const PIECE_BYTES: usize = 4096;
-/// Pieces taken before the others get their turn; as much as a pipe of Linux holds.
-const PIECES: usize = 16;
+/// Bytes of one read.
+const READ_BYTES: usize = 4096;
+/// Reads before other tasks run; together the capacity of a pipe of Linux.
+const READS: usize = 16;
 
-/// Destination of the bytes.
-pub(super) trait Sink {
+/// Bounded buffer of output.
+pub(super) trait OutputBuffer {
     fn write(&mut self, bytes: &[u8]);
 
-    /// The process has written its last byte.
+    /// Handles the exit of the process.
     fn end(&mut self) {}
 }
 
-/// The newest bytes.
+/// Buffer of the newest bytes.
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(super) struct TailBuffer {
     bytes: Box<[u8]>,
-    /// Index of the next byte.
+    /// Offset of the next byte.
     next: usize,
     len: usize,
     /// Bytes written since the start of the server.
     written: u64,
 }
 
-impl Ring {
+impl TailBuffer {
     pub(super) fn new(capacity: usize) -> Self {
         Self { bytes: vec![0; capacity].into_boxed_slice(), next: 0, len: 0, written: 0 }
     }
 
-    /// The bytes, oldest first, in the two pieces in which they lie.
-    pub(super) fn pieces(&self) -> (&[u8], &[u8]) {
+    /// Content in two slices, oldest bytes first.
+    pub(super) fn as_slices(&self) -> (&[u8], &[u8]) {
         let (front, back) = self.bytes.split_at(self.next);
         match self.len.checked_sub(self.next) {
             Some(wrapped) => (&back[back.len() - wrapped..], front),
@@ -45,26 +45,26 @@ impl Ring {
     }
 }
 
-impl Ring {
-    /// Copies bytes to `room`: those from position `since` on, or the newest. Returns the position of the
-    /// first, counted since the start of the server, and how many there are.
+impl TailBuffer {
+    /// Copies bytes to `room`, from position `since` on, or the newest. Returns the position of the
+    /// first byte, counted since the start of the server, and the number of bytes.
     pub(super) fn copy(&self, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
         let oldest = self.written - self.len as u64;
         let newest = self.written - self.len.min(room.len()) as u64;
         // A position of an earlier run of the server counts as the oldest.
         let from =
             since.map_or(newest, |since| if since > self.written { oldest } else { since.max(oldest) });
-        let (first, second) = self.pieces();
+        let (first, second) = self.as_slices();
         let kept = first.iter().chain(second).skip((from - oldest) as usize);
         let copied = room.iter_mut().zip(kept).map(|(place, byte)| *place = *byte).count();
         (from, copied)
     }
 }
 
-impl Sink for Ring {
-    /// Ends a last line that the process did not end itself.
+impl OutputBuffer for TailBuffer {
+    /// Terminates a last line without a newline.
     fn end(&mut self) {
-        let (first, second) = self.pieces();
+        let (first, second) = self.as_slices();
         if second.last().or(first.last()).is_some_and(|last| *last != b'\n') {
             self.write(b"\n");
         }
@@ -73,7 +73,7 @@ impl Sink for Ring {
     fn write(&mut self, bytes: &[u8]) {
         let capacity = self.bytes.len();
         self.written += bytes.len() as u64;
-        // Only the last of them can stay.
+        // Earlier bytes would be overwritten at once.
         let mut bytes = &bytes[bytes.len().saturating_sub(capacity)..];
         while !bytes.is_empty() {
             let count = bytes.len().min(capacity - self.next);
@@ -86,15 +86,16 @@ impl Sink for Ring {
     }
 }
 
-/// Keeps the first bytes, and whether there were more.
+/// Buffer of the first bytes.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct HeadBuffer {
     bytes: Vec<u8>,
     capacity: usize,
+    /// True if there were more bytes than the capacity.
     cut: bool,
 }
 
-impl Head {
+impl HeadBuffer {
     pub(super) fn new(capacity: usize) -> Self {
         Self { bytes: Vec::with_capacity(capacity), capacity, cut: false }
     }
@@ -113,7 +114,7 @@ impl Head {
     }
 }
 
-impl Sink for Head {
+impl OutputBuffer for HeadBuffer {
     fn write(&mut self, bytes: &[u8]) {
         let room = self.capacity - self.bytes.len();
         self.cut |= bytes.len() > room;
@@ -121,30 +122,30 @@ impl Sink for Head {
     }
 }
 
-/// The pipe of the present process, and what came out of it and of those before.
+/// Pipe of the current process, with a buffer that outlives it.
 #[derive(Debug)]
-pub(super) struct Output<S> {
+pub(super) struct Output<B> {
     pipe: RefCell<Option<Source<PipeReader>>>,
-    pub(super) sink: RefCell<S>,
+    pub(super) buffer: RefCell<B>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl<S: Sink> Output<S> {
-    pub(super) fn new(sink: S) -> Self {
-        Self { pipe: RefCell::new(None), sink: RefCell::new(sink), waker: RefCell::new(None) }
+impl<B: OutputBuffer> Output<B> {
+    pub(super) fn new(buffer: B) -> Self {
+        Self { pipe: RefCell::new(None), buffer: RefCell::new(buffer), waker: RefCell::new(None) }
     }
 
-    /// Reads from this pipe from now on. One that something outside the old process group still
-    /// holds open is emptied and closed.
+    /// Drains and closes the old pipe, which a process outside the old group may hold open, and reads
+    /// from the new one.
     pub(super) fn replace(&self, pipe: Option<Source<PipeReader>>) {
         self.drain();
         if self.pipe.replace(pipe).is_some() {
-            self.sink.borrow_mut().end();
+            self.buffer.borrow_mut().end();
         }
         self.wake();
     }
 
-    /// Lets the task look again.
+    /// Wakes the task that polls.
     pub(super) fn wake(&self) {
         let waker = self.waker.take();
         if let Some(waker) = waker {
@@ -152,9 +153,9 @@ impl<S: Sink> Output<S> {
         }
     }
 
-    /// Takes what is there, up to a pipe's fill; closes at the end.
+    /// Reads what a pipe can hold, and closes the pipe at its end.
     pub(super) fn drain(&self) {
-        for _ in 0..PIECES {
+        for _ in 0..READS {
             match self.read() {
                 Ok(0) => return,
                 Ok(_) => {}
@@ -163,13 +164,14 @@ impl<S: Sink> Output<S> {
         }
     }
 
-    /// Takes what is there; ready when there may be more at once, so that others get their turn.
+    /// Reads until the pipe is empty. It is ready when the pipe may have more, so that other tasks run
+    /// in between.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
         match &mut *self.waker.borrow_mut() {
             Some(waker) => waker.clone_from(context.waker()),
             none => *none = Some(context.waker().clone()),
         }
-        for _ in 0..PIECES {
+        for _ in 0..READS {
             match self.read() {
                 Ok(0) => return Poll::Pending,
                 Ok(_) => {}
@@ -186,21 +188,21 @@ impl<S: Sink> Output<S> {
         Poll::Ready(())
     }
 
-    /// One piece; 0 when no pipe is open (any more).
+    /// Reads once. Returns 0 without an open pipe.
     fn read(&self) -> io::Result<usize> {
         let mut open = self.pipe.borrow_mut();
         let Some(pipe) = &*open else { return Ok(0) };
-        let mut piece = [0; PIECE_BYTES];
-        match pipe.get_ref().read(&mut piece) {
+        let mut bytes = [0; READ_BYTES];
+        match pipe.get_ref().read(&mut bytes) {
             Ok(count) if count > 0 => {
-                self.sink.borrow_mut().write(&piece[..count]);
+                self.buffer.borrow_mut().write(&bytes[..count]);
                 Ok(count)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Ok(_) | Err(_) => {
                 *open = None;
-                self.sink.borrow_mut().end();
+                self.buffer.borrow_mut().end();
                 Ok(0)
             }
         }
@@ -213,30 +215,30 @@ mod tests {
 
     use super::*;
 
-    fn content(ring: &Ring) -> Vec<u8> {
-        let (first, second) = ring.pieces();
+    fn content(tail: &TailBuffer) -> Vec<u8> {
+        let (first, second) = tail.as_slices();
         [first, second].concat()
     }
 
     #[test]
-    fn ring_keeps_the_newest() {
-        let mut ring = Ring::new(4);
-        assert_eq!(content(&ring), b"");
+    fn tail_has_the_newest_bytes() {
+        let mut tail = TailBuffer::new(4);
+        assert_eq!(content(&tail), b"");
         for (bytes, expected) in
             [("ab", "ab"), ("cd", "abcd"), ("e", "bcde"), ("", "bcde"), ("0123456", "3456")]
         {
-            ring.write(bytes.as_bytes());
-            assert_eq!(content(&ring), expected.as_bytes());
+            tail.write(bytes.as_bytes());
+            assert_eq!(content(&tail), expected.as_bytes());
         }
     }
 
     #[test]
-    fn ring_is_read_from_a_position_or_its_newest() {
-        let mut ring = Ring::new(8);
-        ring.write(b"abcdefghij");
+    fn tail_is_copied_from_a_position_or_its_newest_bytes() {
+        let mut tail = TailBuffer::new(8);
+        tail.write(b"abcdefghij");
         let copied = |since, room: usize| {
             let mut page = vec![0; room];
-            let (from, length) = ring.copy(since, &mut page);
+            let (from, length) = tail.copy(since, &mut page);
             (from, String::from_utf8(page[..length].to_vec()).unwrap())
         };
         assert_eq!(copied(None, 3), (7, "hij".to_owned()));
@@ -248,20 +250,20 @@ mod tests {
     }
 
     #[test]
-    fn last_line_ends_with_the_process() {
-        let mut ring = Ring::new(8);
-        ring.end();
-        assert_eq!(content(&ring), b"");
+    fn last_line_is_terminated_at_the_exit() {
+        let mut tail = TailBuffer::new(8);
+        tail.end();
+        assert_eq!(content(&tail), b"");
         for text in ["a\n", "b"] {
-            ring.write(text.as_bytes());
-            ring.end();
+            tail.write(text.as_bytes());
+            tail.end();
         }
-        assert_eq!(content(&ring), b"a\nb\n");
+        assert_eq!(content(&tail), b"a\nb\n");
     }
 
     #[test]
-    fn head_keeps_the_first_and_tells_of_more() {
-        let mut head = Head::new(4);
+    fn head_has_the_first_bytes_and_reports_a_cut() {
+        let mut head = HeadBuffer::new(4);
         head.write(b"ab");
         head.write(b"cd");
         assert_eq!((head.bytes(), head.is_cut()), (&b"abcd"[..], false));
@@ -275,16 +277,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ring_is_the_tail_of_all(
+        fn tail_is_the_end_of_all_bytes(
             capacity in 1..9_usize,
-            pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..10),
+            writes in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..10),
         ) {
-            let mut ring = Ring::new(capacity);
+            let mut tail = TailBuffer::new(capacity);
             let mut all = Vec::new();
-            for piece in pieces {
-                ring.write(&piece);
-                all.extend_from_slice(&piece);
-                prop_assert_eq!(content(&ring), &all[all.len().saturating_sub(capacity)..]);
+            for bytes in writes {
+                tail.write(&bytes);
+                all.extend_from_slice(&bytes);
+                prop_assert_eq!(content(&tail), &all[all.len().saturating_sub(capacity)..]);
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use friendlet::limits;
-use friendlet::friendcore::{Assembler, Part, Progress};
+use friendlet::friendcore::{Assembler, CHUNK_AGE, CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, Part, Progress};
 use friendlet::json::Writer;
 use libfuzzer_sys::fuzz_target;
 
@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
             3 => {
                 if let Some(set) = leased.pop() {
-                    let mut buffer = vec![0; limits::CHUNK_PIECE_BYTES + limits::CHUNK_ENVELOPE_BYTES];
+                    let mut buffer = vec![0; CHUNK_PIECE_BYTES + CHUNK_ENVELOPE_BYTES];
                     let mut out = Writer::new(&mut buffer);
                     pool.write_part(set, usize::from(part), &mut out).expect("room");
                     assert_eq!(out.is_empty(), usize::from(part) >= pool.parts(set));
@@ -50,7 +50,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
         if let Some(deadline) = pool.poll_timeout() {
-            assert!(deadline <= now + limits::CHUNK_AGE);
+            assert!(deadline <= now + CHUNK_AGE);
         }
     }
     for owner in 0..OWNERS {

@@ -5,14 +5,13 @@
 
 use std::time::Duration;
 
-use friendlet::dhcp::{Action, Client, Reply};
-use friendlet::limits::DHCP_BYTES;
+use friendlet::dhcp::{AddressChange, Client, DHCP_BYTES, ServerMessage};
 use libfuzzer_sys::fuzz_target;
 
 const HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(reply) = Reply::parse(bytes) {
+    if let Ok(reply) = ServerMessage::parse(bytes) {
         assert!(reply.prefix.is_none_or(|prefix| (1..=32).contains(&prefix)));
     }
     script(bytes);
@@ -20,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// One step a byte, and what it takes of those behind it.
 fn script(bytes: &[u8]) {
-    let mut client = Client::new(HARDWARE, "board", 1);
+    let mut client = Client::new(HARDWARE, "board".try_into().unwrap(), 1);
     let mut now = Duration::ZERO;
     let mut configured = None;
     let mut sent = [0; 8];
@@ -56,10 +55,10 @@ fn script(bytes: &[u8]) {
                 let _ = client.handle_packet(&reply, now);
             }
         }
-        while let Some(action) = client.poll_action() {
-            configured = match action {
-                Action::Configure(lease) => Some(lease),
-                Action::Deconfigure(_) => None,
+        while let Some(change) = client.poll_change() {
+            configured = match change {
+                AddressChange::Configure(lease) => Some(lease),
+                AddressChange::Deconfigure(_) => None,
             };
         }
         assert_eq!(configured.as_ref(), client.lease());

@@ -4,6 +4,7 @@
 #![no_main]
 
 use friendlet::limits;
+use friendlet::session::PRESENTED_SESSION_BYTES;
 use friendlet::friendcore::{Form, Message, Scratch, decode};
 use libfuzzer_sys::fuzz_target;
 
@@ -22,10 +23,10 @@ fn check(mut message: Vec<u8>) {
             assert!(!request.path.is_empty() && request.path.len() <= limits::PATH_BYTES);
             assert!(request.parameters.len() <= limits::PARAMETERS);
             assert_eq!(request.request_id, None);
-            assert!(request.session.is_none_or(|id| id.len() <= limits::PRESENTED_SESSION_BYTES));
+            assert!(request.session.is_none_or(|id| id.len() <= PRESENTED_SESSION_BYTES));
         }
         Ok(Message::Bind { form: Form::Frame, session }) => {
-            assert!(session.len() <= limits::PRESENTED_SESSION_BYTES);
+            assert!(session.len() <= PRESENTED_SESSION_BYTES);
         }
         Ok(_) => {}
         Err(refusal) => assert_eq!(refusal.form == Form::Envelope, starts_like_json),

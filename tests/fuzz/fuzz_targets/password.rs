@@ -2,8 +2,7 @@
 
 #![no_main]
 
-use friendlet::limits::PASSWORD_ROUNDS_MAX;
-use friendlet::session::{PasswordHash, canonical_password, is_user_name};
+use friendlet::session::{PASSWORD_ROUNDS_MAX, PasswordHash, canonical_password, is_user_name};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,8 +1,9 @@
-//! What the tests share: a device file, the running server, clients that also do wrong.
+//! What the tests share: a configuration file, the running server, clients that also do wrong.
 
 pub(crate) mod device;
 pub(crate) mod dhcp;
 pub(crate) mod folder;
+pub(crate) mod generated;
 pub(crate) mod guest;
 pub(crate) mod http;
 pub(crate) mod memory;

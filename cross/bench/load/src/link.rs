@@ -14,16 +14,16 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 use crate::Error;
 use crate::frame::{self, CLOSE, PING, PONG, TEXT};
 
-/// How long a server may leave a blocking call waiting.
+/// Longest wait of a blocking call.
 const PATIENCE: Duration = Duration::from_secs(10);
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Where to connect to, and how.
+/// Address and handshake of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    /// What the address of the upgrade is.
+    /// Path of the upgrade request.
     pub(crate) path: String,
     /// Sent first and answered with one text: friendlet binds the socket by it.
     pub(crate) greeting: Option<String>,

@@ -7,6 +7,7 @@ mod frame;
 mod hold;
 mod link;
 mod process;
+mod pushes;
 mod rate;
 mod setups;
 
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use link::Target;
 use process::Process;
 
-/// What may go wrong: all of it ends the measurement.
+/// An error: any ends the measurement.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The command line.
@@ -32,14 +33,29 @@ pub(crate) struct Options {
     pub(crate) messages: usize,
     /// The measured part ends then, too.
     pub(crate) seconds: u64,
-    /// The text sent.
+    /// The text sent, a frame a line.
     pub(crate) message: String,
-    /// What every answer must hold.
+    /// Text that every answer, or the last push of a message, contains.
     pub(crate) expect: String,
     /// The server's, where its processor time is asked for.
     pub(crate) process: Option<Process>,
     /// Before each write the server is waited for until all its threads sleep.
     pub(crate) settle: bool,
+}
+
+impl Options {
+    /// Appends the frames of one message.
+    pub(crate) fn append_message(&self, out: &mut Vec<u8>) {
+        for line in self.message.lines() {
+            frame::append(out, frame::TEXT, line.as_bytes());
+        }
+    }
+
+    /// Whether a text contains what is expected.
+    pub(crate) fn is_expected(&self, text: &[u8]) -> bool {
+        let expect = self.expect.as_bytes();
+        text.windows(expect.len().max(1)).any(|part| part.starts_with(expect))
+    }
 }
 
 fn main() -> ExitCode {
@@ -56,9 +72,10 @@ fn run() -> Result<(), Error> {
     let (mode, options) = read()?;
     match mode.as_str() {
         "rate" => rate::run(&options),
+        "pushes" => pushes::run(&options),
         "setups" => setups::run(&options),
         "hold" => hold::run(&options),
-        other => Err(format!("unknown mode '{other}': rate, setups or hold").into()),
+        other => Err(format!("unknown mode '{other}': rate, pushes, setups or hold").into()),
     }
 }
 
@@ -113,7 +130,7 @@ fn read() -> Result<(String, Options), Error> {
     if options.in_flight == 0 || options.connections == 0 || options.messages == 0 {
         return Err("--connections, --in-flight and --messages are above 0".into());
     }
-    Ok((mode.ok_or("the mode is missing: rate, setups or hold")?, options))
+    Ok((mode.ok_or("the mode is missing: rate, pushes, setups or hold")?, options))
 }
 
 /// Keeps this process on one processor.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::Error;
 
-/// How long a server may take until all its threads wait.
+/// Longest wait for a server's threads to sleep.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running process.

@@ -7,13 +7,12 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
-use crate::frame::{self, TEXT};
 use crate::link::Link;
 use crate::{Error, Options};
 
 /// A push that comes beside the answers.
-const PUSH: &[u8] = br#"{"type":"msg","data":{"type":"service-change""#;
-/// How long the whole may go without an answer.
+pub(crate) const PUSH: &[u8] = br#"{"type":"msg","data":{"type":"service-change""#;
+/// Longest time without any answer.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 struct Member {
@@ -41,7 +40,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
     }
     let mut batch = Vec::new();
     for _ in 0..options.in_flight {
-        frame::append(&mut batch, TEXT, options.message.as_bytes());
+        options.append_message(&mut batch);
     }
     let latencies = Vec::with_capacity(options.messages + options.connections * options.in_flight);
     let mut run = Run { options, members, epoll, batch, latencies };
@@ -124,10 +123,7 @@ impl Run<'_> {
                 if text.starts_with(PUSH) {
                     return;
                 }
-                let expect = self.options.expect.as_bytes();
-                if *outstanding == 0
-                    || !text.windows(expect.len().max(1)).any(|part| part.starts_with(expect))
-                {
+                if *outstanding == 0 || !self.options.is_expected(text) {
                     wrong = Some(String::from_utf8_lossy(text).into_owned());
                 }
                 *outstanding = outstanding.saturating_sub(1);

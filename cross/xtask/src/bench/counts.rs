@@ -1,9 +1,9 @@
-//! What a message costs in instructions (callgrind) and system calls (strace).
+//! Costs in instructions (callgrind) and system calls (strace).
 //!
-//! Both are counted over the whole life of a server, twice, with more messages the second time: in the
-//! difference the start, the connection and the end cancel out. The load waits before each message
-//! until the server sleeps, so that the server meets it as it meets one in real life, and not as one
-//! that a slowed-down server finds waiting.
+//! Those of a message are counted over the whole life of a server, twice, with more messages the second
+//! time: in the difference the start, the connection and the end cancel out. The load waits before each
+//! message until the server sleeps, so that the server meets it as it meets one in real life, and not as
+//! one that a slowed-down server finds waiting.
 
 use std::fs;
 use std::path::Path;
@@ -11,57 +11,127 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::kit::Kit;
-use super::load::{self, Message, Shape};
-use super::peer::{Peer, Server, Under};
+use super::load::{self, Shape};
+use super::message::{self, Message, RESTART};
+use super::peer::{FRIENDLET, Peer};
+use super::server::{Server, Under};
+use crate::run;
 
 /// Messages of the first and of the second run.
 const INSTRUCTION_RUNS: [u32; 2] = [200, 1200];
 const CALL_RUNS: [u32; 2] = [200, 2200];
+const CHUNKED_RUNS: [u32; 2] = [10, 40];
+const PUSH_RUNS: [u32; 2] = [20, 80];
+/// Bytes of the two chunked messages whose instructions are compared.
+const CHUNKED_BYTES: [u32; 2] = [24_000, 60_000];
+/// Bound sockets of the two counts whose instructions are compared.
+const BOUND: [u32; 2] = [8, 56];
+/// Time in which the calls of an idle server are counted, and the time it has to come to rest before.
+const IDLE: Duration = Duration::from_secs(10);
+const REST: Duration = Duration::from_secs(3);
 /// strace writes its table when the server is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Instructions per message.
-pub(super) fn instructions(kit: &Kit, peer: &Peer, tls: bool, message: Message) -> Result<f64, String> {
-    per_message(INSTRUCTION_RUNS, |messages| {
-        let out = kit.file("callgrind.out");
-        run(kit, peer, tls, message, messages, &Under::Callgrind(out.clone()))?;
-        let text = fs::read_to_string(&out).map_err(|error| format!("{}: {error}", out.display()))?;
-        total_instructions(&text).ok_or_else(|| format!("{}: there is no total", out.display()))
+pub(super) fn instructions(kit: &Kit, peer: &Peer, tls: bool, message: &Message) -> Result<f64, String> {
+    instructions_of(kit, peer, tls, message, INSTRUCTION_RUNS)
+}
+
+fn instructions_of(
+    kit: &Kit,
+    peer: &Peer,
+    tls: bool,
+    message: &Message,
+    runs: [u32; 2],
+) -> Result<f64, String> {
+    per_message(runs, |messages| {
+        let load = |server: &Server| load::rate(kit, server, tls, message, settled(messages));
+        Ok(traced(kit, peer, tls, load)?.0)
     })
 }
 
+/// Instructions per byte of a message in chunks.
+pub(super) fn per_chunked_byte(kit: &Kit) -> Result<f64, String> {
+    per_message(CHUNKED_BYTES, |bytes| {
+        let message = message::chunked(bytes as usize);
+        Ok(instructions_of(kit, &FRIENDLET, false, &message, CHUNKED_RUNS)? as u64)
+    })
+}
+
+/// Instructions per push and bound socket.
+pub(super) fn per_push(kit: &Kit) -> Result<f64, String> {
+    let mut pushes = 0.0;
+    let instructions = per_message(BOUND, |connections| {
+        let run = |messages| {
+            let load = |server: &Server| load::pushes(kit, server, &RESTART, connections, messages);
+            traced(kit, &FRIENDLET, false, load)
+        };
+        let [few, many] = PUSH_RUNS;
+        let (first, second) = (run(few)?, run(many)?);
+        pushes = second.1 - first.1;
+        Ok(second.0.saturating_sub(first.0))
+    })?;
+    Ok(instructions / pushes)
+}
+
 /// System calls per message.
-pub(super) fn system_calls(kit: &Kit, peer: &Peer, tls: bool, message: Message) -> Result<f64, String> {
+pub(super) fn system_calls(kit: &Kit, peer: &Peer, tls: bool, message: &Message) -> Result<f64, String> {
     per_message(CALL_RUNS, |messages| {
         let out = kit.file("strace.out");
-        run(kit, peer, tls, message, messages, &Under::Strace(&["-c"], out.clone()))?;
+        let server = Server::start(kit, peer, tls, &Under::Strace(&["-c"], out.clone()), false)?;
+        load::rate(kit, &server, tls, message, settled(messages))?;
+        server.stop()?;
         total_calls(&written(&out, |text| total_calls(text).is_some())?)
             .ok_or_else(|| format!("{}: there is no total", out.display()))
     })
 }
 
-fn per_message(runs: [u32; 2], count: impl Fn(u32) -> Result<u64, String>) -> Result<f64, String> {
+/// System calls of a server without a connection, in [`IDLE`].
+pub(super) fn idle_system_calls(kit: &Kit) -> Result<u64, String> {
+    let out = kit.file("idle.out");
+    let server = Server::start(kit, &FRIENDLET, false, &Under::Strace(&[], out.clone()), false)?;
+    let calls = || {
+        let text = run::read(&out)?;
+        Ok::<u64, String>(finished_calls(&text))
+    };
+    thread::sleep(REST);
+    let before = calls()?;
+    thread::sleep(IDLE);
+    let after = calls()?;
+    server.stop()?;
+    Ok(after - before)
+}
+
+/// The difference of two counts, by that of what was counted.
+fn per_message(runs: [u32; 2], mut count: impl FnMut(u32) -> Result<u64, String>) -> Result<f64, String> {
     let [few, many] = runs;
     let (first, second) = (count(few)?, count(many)?);
     Ok((second as f64 - first as f64) / f64::from(many - few))
 }
 
-fn run(
+/// One connection, one message in flight, to a server that waits for it.
+fn settled(messages: u32) -> Shape {
+    Shape { connections: 1, in_flight: 1, messages, settle: true }
+}
+
+/// Instructions of a server's whole life, and the load's result.
+fn traced<T>(
     kit: &Kit,
     peer: &Peer,
     tls: bool,
-    message: Message,
-    messages: u32,
-    under: &Under,
-) -> Result<(), String> {
-    let server = Server::start(kit, peer, tls, under, false)?;
-    let shape = Shape { connections: 1, in_flight: 1, messages, settle: true };
-    load::rate(kit, &server, tls, message, shape)?;
-    server.stop().map(drop)
+    load: impl FnOnce(&Server) -> Result<T, String>,
+) -> Result<(u64, T), String> {
+    let out = kit.file("callgrind.out");
+    let server = Server::start(kit, peer, tls, &Under::Callgrind(out.clone()), false)?;
+    let found = load(&server)?;
+    server.stop()?;
+    let text = run::read(&out)?;
+    let total = total_instructions(&text).ok_or_else(|| format!("{}: there is no total", out.display()))?;
+    Ok((total, found))
 }
 
 /// The file of a tracer that ends a little after what it traced.
-pub(super) fn written(path: &Path, is_whole: impl Fn(&str) -> bool) -> Result<String, String> {
+fn written(path: &Path, is_whole: impl Fn(&str) -> bool) -> Result<String, String> {
     let begin = Instant::now();
     loop {
         let text = fs::read_to_string(path).unwrap_or_default();
@@ -88,6 +158,13 @@ fn total_calls(text: &str) -> Option<u64> {
     line.split_whitespace().nth(3)?.parse().ok()
 }
 
+/// The calls that have returned, in a list of `strace -f`: those that another thread interrupts take two
+/// lines.
+fn finished_calls(text: &str) -> u64 {
+    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    whole.filter(|line| line.contains(" = ") && !line.contains("<unfinished ...>")).count() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +186,14 @@ mod tests {
         let without = format!("{head}100.00    0.001000           5       203           total\n");
         assert_eq!([total_calls(&with), total_calls(&without)], [Some(203), Some(203)]);
         assert_eq!(total_calls(head), None);
+    }
+
+    #[test]
+    fn calls_that_have_returned_are_counted_once() {
+        let text = "7 epoll_pwait(3, [], 1, 250, NULL, 8) = 0\n7 futex(0x1, 0 <unfinished ...>\n\
+                    8 read(4, 8)   = 8\n7 <... futex resumed>) = 0\n7 --- SIGCHLD {si_signo=17} ---\n\
+                    7 epoll_pwait(3, ";
+        assert_eq!(finished_calls(text), 3);
     }
 
     #[test]

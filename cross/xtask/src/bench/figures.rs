@@ -2,7 +2,6 @@
 //!
 //! Each is a count, not a time, and the smaller the better.
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout};
@@ -10,16 +9,18 @@ use std::time::Instant;
 
 use super::counts;
 use super::kit::{self, Kit};
-use super::load::{self, PING, STATUS, Shape};
+use super::load::{self, Shape};
 use super::memory;
-use super::peer::{FRIENDLET, Server};
+use super::message::{PARSED_PING, PING, STATUS};
+use super::peer::FRIENDLET;
+use super::server::Server;
 use crate::{cargo, run};
 
 const FILE: &str = "cross/bench/figures.toml";
-/// What a figure may differ by, as a part of the kept one.
+/// Tolerated difference, as a part of the kept figure.
 const TOLERANCE: f64 = 0.05;
 
-/// A figure, and what it may differ by beside the [`TOLERANCE`]: what a page or a tick of the clock makes.
+/// A figure, and its tolerated difference beside the [`TOLERANCE`]: that of a page or a tick of the clock.
 struct Figure {
     name: &'static str,
     slack: f64,
@@ -73,7 +74,7 @@ pub(crate) fn check() -> Result<(), String> {
 pub(crate) fn keep() -> Result<(), String> {
     let text = written(&measure()?);
     print!("{text}");
-    fs::write(run::root().join(FILE), text).map_err(|error| format!("{FILE}: {error}"))
+    run::write(&run::root().join(FILE), text)
 }
 
 fn written(figures: &[Figure]) -> String {
@@ -88,7 +89,7 @@ fn written(figures: &[Figure]) -> String {
 }
 
 fn read() -> Result<toml::Table, String> {
-    let text = fs::read_to_string(run::root().join(FILE)).map_err(|error| format!("{FILE}: {error}"))?;
+    let text = run::read(&run::root().join(FILE))?;
     text.parse().map_err(|error| format!("{FILE}: {error}"))
 }
 
@@ -122,11 +123,15 @@ fn measure() -> Result<Vec<Figure>, String> {
     let mut add = |name, slack, value| figures.push(Figure { name, slack, value });
 
     let instructions = |tls, message| counts::instructions(&kit, &FRIENDLET, tls, message);
-    add("instructions_ping_plain", 50.0, instructions(false, PING)?);
-    add("instructions_ping_tls", 50.0, instructions(true, PING)?);
-    add("instructions_status_plain", 50.0, instructions(false, STATUS)?);
-    add("instructions_status_tls", 50.0, instructions(true, STATUS)?);
-    let calls = |tls| counts::system_calls(&kit, &FRIENDLET, tls, PING);
+    add("instructions_ping_plain", 50.0, instructions(false, &PING)?);
+    add("instructions_ping_tls", 50.0, instructions(true, &PING)?);
+    add("instructions_ping_parsed_plain", 50.0, instructions(false, &PARSED_PING)?);
+    add("instructions_status_plain", 50.0, instructions(false, &STATUS)?);
+    add("instructions_status_tls", 50.0, instructions(true, &STATUS)?);
+    add("instructions_push_per_bound_socket", 20.0, counts::per_push(&kit)?);
+    add("instructions_chunked_per_byte", 1.0, counts::per_chunked_byte(&kit)?);
+    add("system_calls_idle_10_s", 2.0, counts::idle_system_calls(&kit)? as f64);
+    let calls = |tls| counts::system_calls(&kit, &FRIENDLET, tls, &PING);
     add("system_calls_ping_plain", 0.1, calls(false)?);
     add("system_calls_ping_tls", 0.1, calls(true)?);
     let counting = build_counting()?;
@@ -168,7 +173,7 @@ fn allocations(kit: &Kit, program: &Path, tls: bool) -> Result<f64, String> {
     let mut taken = |messages| {
         let before = counter.blocks()?;
         let shape = Shape { connections: 1, in_flight: 1, messages, settle: true };
-        load::rate(kit, &server, tls, PING, shape)?;
+        load::rate(kit, &server, tls, &PING, shape)?;
         Ok::<u64, String>(counter.blocks()?.saturating_sub(before))
     };
     let [few, many] = MESSAGES;

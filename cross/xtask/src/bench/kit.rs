@@ -1,11 +1,11 @@
-//! Everything that is measured, and what it is measured with: built, with certificate and device files.
+//! The programs that are measured and the load, built, with a certificate and configuration files.
 
-use std::fs;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use super::peer::{FRIENDLET, PEERS, Peer, Stack};
+use super::peer::{Build, FRIENDLET, Peer};
 use crate::board::Board;
 use crate::{build, run, setup};
 
@@ -14,12 +14,9 @@ const TOOLS: [&str; 3] = ["openssl", "strace", "valgrind"];
 const LIBRARIES: [&str; 2] = ["libssl-dev", "libwebsockets-dev"];
 
 /// Slots of the build of friendlet whose idle connections are counted.
-const BENCH_SLOTS: &str = "1024";
+pub(super) const BENCH_SLOTS: u32 = 1024;
 
-/// Session id of the load: a token of an administrator. Its SHA-256 is in the device file.
-pub(super) const SESSION: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
-
-/// The device file but for its first lines. The user's password is of 20 random bytes that nobody kept.
+/// The configuration file but for its first lines. The user's password is of 20 random bytes that nobody kept.
 const DEVICE: &str = r#"
 [log]
 level = "info"
@@ -35,7 +32,7 @@ name = "hello"
 command = ["/bin/sleep", "1000000"]
 "#;
 
-/// Where the programs lie.
+/// Paths of the programs.
 #[derive(Debug)]
 pub(crate) struct Kit {
     /// Folder of everything that a run writes.
@@ -44,6 +41,7 @@ pub(crate) struct Kit {
     pub(super) friendlet: PathBuf,
     /// The same with more slots.
     bench_board: PathBuf,
+    /// Target directory of the peers.
     peers: PathBuf,
     load: PathBuf,
     libwebsockets: PathBuf,
@@ -53,9 +51,9 @@ impl Kit {
     /// Builds friendlet, its bench board, the load and these peers; installs what that needs.
     pub(crate) fn build(peers: &[&Peer]) -> Result<Self, String> {
         let begin = Instant::now();
-        let has = |stack| peers.iter().any(|peer| peer.stack == stack);
+        let has_c = peers.iter().any(|peer| peer.build == Build::C);
         let mut packages = TOOLS.to_vec();
-        if has(Stack::C) {
+        if has_c {
             packages.extend(LIBRARIES);
         }
         setup::ensure(&packages)?;
@@ -66,21 +64,25 @@ impl Kit {
         let kit = Self {
             friendlet: build::build(&Board::load("host")?)?,
             bench_board: build_bench_board(&folder.join("board"))?,
-            peers: targets.join("release"),
             load: targets.join("load/load"),
             libwebsockets: folder.join("libwebsockets"),
+            peers: targets,
             folder,
         };
         build_in_bench(&["--profile", "load", "--package", "load"])?;
-        if has(Stack::Rust) {
-            build_in_bench(&["--release", "--package", "peers"])?;
+        let profiles: BTreeSet<&str> = peers
+            .iter()
+            .filter_map(|peer| if let Build::Rust(profile) = peer.build { Some(profile) } else { None })
+            .collect();
+        for profile in profiles {
+            build_in_bench(&["--profile", profile, "--package", "peers"])?;
         }
-        if has(Stack::C) {
+        if has_c {
             kit.build_libwebsockets()?;
         }
         for folder in ["state", "runs"] {
             let folder = kit.folder.join(folder);
-            fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+            run::create_directory(&folder)?;
         }
         kit.make_certificate()?;
         println!("    everything built in {:.0} s", begin.elapsed().as_secs_f64());
@@ -127,18 +129,18 @@ impl Kit {
 
     /// The program of a peer.
     pub(super) fn program(&self, peer: &Peer, with_bench_slots: bool) -> PathBuf {
-        match peer.stack {
-            Stack::Friendlet if with_bench_slots => self.bench_board.clone(),
-            Stack::Friendlet => self.friendlet.clone(),
-            Stack::Rust => self.peers.join(peer.name),
-            Stack::C => self.libwebsockets.clone(),
+        match peer.build {
+            Build::Friendlet if with_bench_slots => self.bench_board.clone(),
+            Build::Friendlet => self.friendlet.clone(),
+            Build::Rust(profile) => self.peers.join(profile).join(peer.program),
+            Build::C => self.libwebsockets.clone(),
         }
     }
 
     /// Its arguments, to listen on a port of the loopback.
     pub(super) fn arguments(&self, peer: &Peer, tls: bool, port: u16) -> Result<Vec<String>, String> {
         let listen = format!("127.0.0.1:{port}");
-        if peer.stack == Stack::Friendlet {
+        if peer.is_friendlet() {
             let file = self.device_file(tls, &listen)?;
             return Ok(vec!["serve".to_owned(), "--config".to_owned(), text(&file)]);
         }
@@ -158,25 +160,12 @@ impl Kit {
              [state]\ndir = {:?}\n{DEVICE}",
             self.folder.join("state")
         );
-        fs::write(&path, content).map_err(|error| format!("{}: {error}", path.display()))?;
+        run::write(&path, content)?;
         Ok(path)
     }
 }
 
-/// The peers of these names; all of them where none is named.
-pub(super) fn chosen(names: &[String]) -> Result<Vec<&'static Peer>, String> {
-    if let Some(name) = names.iter().find(|name| PEERS.iter().all(|peer| peer.name != **name)) {
-        let known: Vec<&str> = PEERS.iter().map(|peer| peer.name).collect();
-        return Err(format!("there is no peer '{name}'; peers: {}", known.join(", ")));
-    }
-    // The limit and friendlet are what all others are compared with.
-    let is_chosen = |peer: &&Peer| {
-        names.is_empty() || peer.is_always_there() || names.iter().any(|name| name == peer.name)
-    };
-    Ok(PEERS.iter().filter(is_chosen).collect())
-}
-
-/// What the step `figures` needs: friendlet alone.
+/// The kit of the step `figures`: friendlet alone.
 pub(crate) fn for_figures() -> Result<Kit, String> {
     Kit::build(&[&FRIENDLET])
 }
@@ -187,7 +176,8 @@ fn text(path: &Path) -> String {
 
 /// In the same target folder, for its libraries are those of the host's program.
 fn build_bench_board(folder: &Path) -> Result<PathBuf, String> {
-    let environment = [("FRIENDLET_LIMIT_SLOTS", BENCH_SLOTS)];
+    let slots = BENCH_SLOTS.to_string();
+    let environment = [("FRIENDLET_LIMIT_SLOTS", slots.as_str())];
     let built = build::build_in(&Board::load("host")?, &run::root().join("target"), &environment)?;
     let binary = folder.join("friendlet");
     build::put(&built, &binary)?;
@@ -207,7 +197,7 @@ fn build_in_bench(arguments: &[&str]) -> Result<(), String> {
 /// `[profile.release]` of friendlet's Cargo.toml: what all are built with.
 pub(super) fn release_profile() -> Result<Vec<(String, String)>, String> {
     let path = run::root().join("Cargo.toml");
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = run::read(&path)?;
     let table: toml::Table = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
     let profile = table.get("profile").and_then(|profile| profile.get("release")?.as_table());
     let profile = profile.ok_or("Cargo.toml: [profile.release] is missing")?;

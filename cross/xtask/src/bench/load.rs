@@ -1,60 +1,20 @@
-//! The load's side of a measurement: what is asked of it, and what it found.
+//! The load's side of a measurement: its modes and their results.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Stdio};
 
-use super::kit::{Kit, SESSION};
-use super::peer::{Peer, Server};
+use super::kit::Kit;
+use super::message::{Message, SESSION};
+use super::peer::Peer;
+use super::server::Server;
 use crate::run;
 
 /// The processor of the load where times are measured; the servers have the first. What is counted
 /// needs no second one.
 const CORE: &str = "1";
 
-/// A message, and what its answer has to hold.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Message {
-    /// Its name in the tables.
-    pub(super) name: &'static str,
-    /// `SESSION` stands for the session id.
-    text: &'static str,
-    answer: &'static str,
-}
-
-/// friendlet answers it with a pong of two bytes more, an echo with itself: 60 bytes.
-pub(super) const PING: Message = Message {
-    name: "ping",
-    text: r#"{"type":"con","data":{"type":"ping","data":1795374850306}}"#,
-    answer: r#""data":{"type":"p"#,
-};
-/// In the form of the envelope.
-pub(super) const STATUS: Message = Message {
-    name: "status",
-    text: r#"{"type":"msg","data":{"type":"request","requestid":"fconn-req-onn36w7r-z5j4jjrw-mimqbd4x","path":"system.library/services/hello/status","data":{},"sessionid":"SESSION"}}"#,
-    answer: r#""data":{ "Status""#,
-};
-/// The calls, in both forms. The service runs when it is started: the first one does it.
-pub(super) const CALLS: [Message; 4] = [
-    STATUS,
-    Message {
-        name: "status, frame",
-        text: r#"<!--"MSG"--"81"--"system.library/services/status"-->{ "serviceName":"hello", "sessionid":"SESSION" }<--!>"#,
-        answer: r#"{ "Status""#,
-    },
-    Message {
-        name: "start of a running service",
-        text: r#"{"type":"msg","data":{"type":"request","requestid":"fconn-req-onn36w7r-z5j4jjrw-mimqbd4x","path":"system.library/services/hello/start","data":{},"sessionid":"SESSION"}}"#,
-        answer: r#""data":{ "Status": "ok"}"#,
-    },
-    Message {
-        name: "start of a running service, frame",
-        text: r#"<!--"MSG"--"81"--"system.library/services/start"-->{ "serviceName":"hello", "sessionid":"SESSION" }<--!>"#,
-        answer: r#"{ "Status": "ok"}"#,
-    },
-];
-
-/// How messages are sent.
+/// Number and order of messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     pub(super) connections: u32,
@@ -73,12 +33,12 @@ pub(super) fn rate(
     kit: &Kit,
     server: &Server,
     tls: bool,
-    message: Message,
+    message: &Message,
     shape: Shape,
 ) -> Result<Found, String> {
     let mut command = kit.load();
     command.arg("rate").args(common(server, tls));
-    command.args(["--message", &message.text.replace("SESSION", SESSION), "--expect", message.answer]);
+    command.args(["--message", &message.text(), "--expect", message.answer]);
     command.args(["--connections", &shape.connections.to_string()]);
     command.args(["--in-flight", &shape.in_flight.to_string()]);
     command.args(["--messages", &shape.messages.to_string()]);
@@ -88,6 +48,22 @@ pub(super) fn rate(
         command.args(["--core", CORE, "--warm-up", &(shape.messages / 10).to_string()]);
     }
     parse(&run::captured(&mut command)?)
+}
+
+/// Sends `messages` messages one after the other while `connections` are open, each after the last push
+/// of the one before. The pushes that each of them got are counted.
+pub(super) fn pushes(
+    kit: &Kit,
+    server: &Server,
+    message: &Message,
+    connections: u32,
+    messages: u32,
+) -> Result<f64, String> {
+    let mut command = kit.load();
+    command.arg("pushes").args(common(server, false));
+    command.args(["--message", &message.text(), "--expect", message.answer]);
+    command.args(["--connections", &connections.to_string(), "--messages", &messages.to_string()]);
+    Ok(figure(&parse(&run::captured(&mut command)?)?, "pushes"))
 }
 
 /// Connections one after the other, opened and closed.

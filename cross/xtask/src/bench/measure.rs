@@ -1,14 +1,16 @@
-//! The rounds: every peer once in each, so that what the machine does beside meets all of them.
+//! The rounds: every server once in each, so that other work of the machine affects all of them.
 
 use std::time::Duration;
 
+use super::counts;
 use super::kit::Kit;
-use super::load::{self, CALLS, Message, PING, Shape, figure};
+use super::load::{self, Shape, figure};
 use super::memory::{self, Growth};
-use super::peer::{Peer, Server, Under};
-use super::{counts, start};
+use super::message::CALLS;
+use super::peer::{FRIENDLET, Peer};
+use super::server::{Server, Under};
 
-/// How much is measured.
+/// Number of measurements.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     pub(super) rounds: u32,
@@ -21,13 +23,15 @@ pub(super) struct Effort {
 
 impl Effort {
     pub(super) const FULL: Self = Self { rounds: 5, messages: 6000, setups: 300, starts: 4 };
+    /// No times.
+    pub(super) const COUNTS: Self = Self { rounds: 0, ..Self::QUICK };
     pub(super) const QUICK: Self = Self { rounds: 2, messages: 2000, setups: 100, starts: 2 };
 }
 
 /// Connections and messages in flight of each measurement, in the order of [`Side::shapes`].
 pub(super) const SHAPES: [(u32, u32); 4] = [(1, 1), (32, 1), (1, 16), (32, 16)];
 
-/// What one shape took, best of all rounds each.
+/// Results of one shape, the best of all rounds each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exchange {
     /// Processor time of the server per message.
@@ -62,17 +66,32 @@ pub(super) struct Side {
     pub(super) setup_cpu_ns: f64,
     pub(super) setups_per_second: f64,
     pub(super) growth: Growth,
+    /// Bytes of a slot of friendlet.
+    pub(super) slot: f64,
     /// Bytes idle, and with 64 connections.
     pub(super) resident: [u64; 2],
     pub(super) first_accept: Vec<Duration>,
-    pub(super) until_listen: Vec<Duration>,
     pub(super) instructions: f64,
     pub(super) system_calls: f64,
-    /// friendlet's calls, in the order of [`CALLS`]: instructions, ns of processor time.
-    pub(super) calls: Vec<(f64, f64)>,
+    /// friendlet's calls, in the order of [`CALLS`].
+    pub(super) calls: [Call; CALLS.len()],
 }
 
-/// A peer and all that was found of it.
+/// The cost of one of friendlet's calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) instructions: f64,
+    /// Processor time, best of all rounds.
+    pub(super) cpu_ns: f64,
+}
+
+impl Default for Call {
+    fn default() -> Self {
+        Self { instructions: f64::NAN, cpu_ns: f64::INFINITY }
+    }
+}
+
+/// A server and its results.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) peer: &'static Peer,
@@ -113,31 +132,31 @@ fn for_each(
 
 fn one_round(kit: &Kit, peer: &Peer, tls: bool, effort: Effort, side: &mut Side) -> Result<(), String> {
     for _ in 0..effort.starts {
-        side.first_accept.push(start::first_accept(kit, peer, tls)?);
-        side.until_listen.push(start::until_listen(kit, peer, tls)?);
+        let server = Server::start(kit, peer, tls, &Under::Nothing, false)?;
+        side.first_accept.push(server.first_accept);
+        server.stop()?;
     }
     let server = Server::start(kit, peer, tls, &Under::OneCore, false)?;
     for ((connections, in_flight), exchange) in SHAPES.into_iter().zip(&mut side.shapes) {
         let messages = effort.messages * if connections * in_flight > 1 { 4 } else { 1 };
         let shape = Shape { connections, in_flight, messages, settle: false };
-        exchange.add(&load::rate(kit, &server, tls, PING, shape)?);
+        exchange.add(&load::rate(kit, &server, tls, peer.ping, shape)?);
     }
     let found = load::setups(kit, &server, tls, effort.setups)?;
     let setups = figure(&found, "setups");
     side.setup_cpu_ns = side.setup_cpu_ns.min(figure(&found, "cpu_ns") / setups);
     side.setups_per_second = side.setups_per_second.max(setups * 1e9 / figure(&found, "wall_ns"));
-    if peer.is_friendlet() {
-        side.calls.resize(CALLS.len(), (f64::NAN, f64::INFINITY));
-        for (message, (_, cpu_ns)) in CALLS.into_iter().zip(&mut side.calls) {
+    if peer.name == FRIENDLET.name {
+        for (message, call) in CALLS.iter().zip(&mut side.calls) {
             let shape = Shape { connections: 1, in_flight: 1, messages: effort.messages / 2, settle: false };
             let found = load::rate(kit, &server, tls, message, shape)?;
-            *cpu_ns = cpu_ns.min(figure(&found, "cpu_ns") / figure(&found, "messages"));
+            call.cpu_ns = call.cpu_ns.min(figure(&found, "cpu_ns") / figure(&found, "messages"));
         }
     }
     server.stop()?;
     let [one, many, ..] = &side.shapes;
     println!(
-        "    {:<22} {:>6.1} us CPU per message alone, {:>5.1} of 32, {:>6.1} per set-up",
+        "    {:<30} {:>6.1} us CPU per message alone, {:>5.1} of 32, {:>6.1} per set-up",
         named(peer, tls),
         one.cpu_ns / 1000.0,
         many.cpu_ns / 1000.0,
@@ -146,14 +165,14 @@ fn one_round(kit: &Kit, peer: &Peer, tls: bool, effort: Effort, side: &mut Side)
     Ok(())
 }
 
-/// What needs no second measurement.
+/// The counts, which need no second measurement.
 fn firm(kit: &Kit, peer: &Peer, tls: bool, side: &mut Side) -> Result<(), String> {
     side.growth = memory::growth(kit, peer, tls)?;
     side.resident = memory::resident(kit, peer, tls)?;
-    side.instructions = counts::instructions(kit, peer, tls, PING)?;
-    side.system_calls = counts::system_calls(kit, peer, tls, PING)?;
+    side.instructions = counts::instructions(kit, peer, tls, peer.ping)?;
+    side.system_calls = counts::system_calls(kit, peer, tls, peer.ping)?;
     println!(
-        "    {:<22} {:>7.0} bytes/connection, {:>6.0} kB with 64, {:>6.0} instructions, {:>4.1} calls/message",
+        "    {:<30} {:>7.0} bytes/connection, {:>6.0} kB with 64, {:>6.0} instructions, {:>4.1} calls/message",
         named(peer, tls),
         side.growth.per_connection(),
         side.resident[1] as f64 / 1024.0,
@@ -161,17 +180,20 @@ fn firm(kit: &Kit, peer: &Peer, tls: bool, side: &mut Side) -> Result<(), String
         side.system_calls
     );
     if peer.is_friendlet() {
-        for (message, (instructions, _)) in CALLS.into_iter().zip(&mut side.calls) {
-            *instructions = call(kit, peer, tls, message)?;
+        side.slot = memory::per_slot(kit, tls)?;
+    }
+    if peer.name == FRIENDLET.name {
+        for (message, call) in CALLS.iter().zip(&mut side.calls) {
+            call.instructions = counts::instructions(kit, peer, tls, message)?;
+            println!(
+                "    {:<30} {:>7.0} instructions: {}",
+                named(peer, tls),
+                call.instructions,
+                message.name
+            );
         }
     }
     Ok(())
-}
-
-fn call(kit: &Kit, peer: &Peer, tls: bool, message: Message) -> Result<f64, String> {
-    let instructions = counts::instructions(kit, peer, tls, message)?;
-    println!("    {:<22} {instructions:>7.0} instructions: {}", named(peer, tls), message.name);
-    Ok(instructions)
 }
 
 fn named(peer: &Peer, tls: bool) -> String {

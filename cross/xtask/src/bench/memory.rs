@@ -1,13 +1,14 @@
-//! What a server holds: by connection, idle, with every slot in use; the size of its program.
+//! Memory of a server: by connection and slot, idle, with every slot in use; the size of its program.
 
 use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::kit::Kit;
+use super::kit::{BENCH_SLOTS, Kit};
 use super::load::Held;
-use super::peer::{Peer, Server, Under};
+use super::peer::{FRIENDLET, Peer};
+use super::server::{Server, Under};
 use crate::run;
 
 /// Connections that the host board's friendlet takes at once.
@@ -16,7 +17,7 @@ const SLOTS: u32 = 64;
 const AGREEING: usize = 3;
 const PAUSE: Duration = Duration::from_millis(40);
 const READINGS: usize = 50;
-/// How long a connection has to be idle before it is one: friendlet gives memory back at its second tick.
+/// Time before a connection counts as idle: friendlet gives memory back at its second tick.
 const IDLE: Duration = Duration::from_millis(1200);
 
 /// Private bytes written (`Private_Dirty`) with so many idle connections.
@@ -34,7 +35,7 @@ impl Growth {
     }
 }
 
-/// Opens idle connections and looks at what the server holds for them.
+/// Opens idle connections and reads the server's written pages.
 pub(super) fn growth(kit: &Kit, peer: &Peer, tls: bool) -> Result<Growth, String> {
     let server = Server::start(kit, peer, tls, &Under::Nothing, true)?;
     let mut held = Held::start(kit, peer, &server, tls)?;
@@ -62,6 +63,19 @@ pub(super) fn resident(kit: &Kit, peer: &Peer, tls: bool) -> Result<[u64; 2], St
     Ok([idle, full])
 }
 
+/// Bytes that a slot of friendlet takes whether a client is connected or not: written pages of the build
+/// with more slots less those of the host board's.
+pub(super) fn per_slot(kit: &Kit, tls: bool) -> Result<f64, String> {
+    let idle = |with_bench_slots| {
+        let server = Server::start(kit, &FRIENDLET, tls, &Under::Nothing, with_bench_slots)?;
+        thread::sleep(IDLE);
+        let bytes = settled(|| dirty(server.pid()))?;
+        server.stop()?;
+        Ok::<u64, String>(bytes)
+    };
+    Ok((idle(true)? as f64 - idle(false)? as f64) / f64::from(BENCH_SLOTS - SLOTS))
+}
+
 fn settled(read: impl Fn() -> Result<u64, String>) -> Result<u64, String> {
     let mut last = read()?;
     let mut agreeing = 1;
@@ -86,7 +100,7 @@ fn status(pid: u32) -> Result<u64, String> {
 }
 
 fn kilobytes(path: &str, field: &str) -> Result<u64, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let text = run::read(Path::new(path))?;
     parse(&text, field).ok_or_else(|| format!("{path}: there is no {field}"))
 }
 
@@ -103,7 +117,7 @@ pub(super) fn sizes(program: &Path) -> Result<[u64; 2], String> {
         let found = fs::canonicalize(path).and_then(fs::metadata);
         found.map(|found| found.len()).map_err(|error| format!("{}: {error}", path.display()))
     };
-    if crate::elf::Elf::read(program)?.is_static() {
+    if crate::elf::Elf::read(program)?.is_static {
         return Ok([bytes(program)?, 0]);
     }
     let listed = run::captured(run::at_root("ldd").arg(program))?;

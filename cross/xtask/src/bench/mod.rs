@@ -9,62 +9,83 @@ mod kit;
 mod load;
 mod measure;
 mod memory;
+mod message;
 mod peer;
 mod plot;
 mod report;
-mod start;
+mod server;
 
 use std::time::Instant;
 
 use kit::Kit;
 use measure::Effort;
+use report::Part;
 
 pub(crate) use figures::{check, keep};
 
-/// What `cargo xtask bench` is told.
+/// The options of `cargo xtask bench`.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Options {
     /// Fewer rounds and messages; the document is left alone.
     pub(crate) quick: bool,
-    /// Peers beside friendlet and the limit; all where none is named.
+    /// No times: counts alone, which a busy machine gives too.
+    pub(crate) counts: bool,
+    /// Programs beside friendlet and the limit; all where none is named.
     pub(crate) only: Vec<String>,
 }
 
-/// Measures, prints the tables, and writes them to `docs/benchmarks.md` after a full run.
+/// Measures, prints the tables, and writes them to `docs/benchmarks.md` if nothing was left out.
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let begin = Instant::now();
-    let peers = kit::chosen(&options.only)?;
+    let peers = peer::chosen(&options.only)?;
     let kit = Kit::build(&peers)?;
-    let effort = if options.quick { Effort::QUICK } else { Effort::FULL };
+    let effort = match options {
+        Options { counts: true, .. } => Effort::COUNTS,
+        Options { quick: true, .. } => Effort::QUICK,
+        _ => Effort::FULL,
+    };
     let rows = measure::measure(&kit, &peers, effort)?;
-    let tables = report::tables(&rows, effort)?;
-    println!("\n{tables}");
+    let mut parts = vec![(Part::Counts, report::counts(&rows)?)];
+    if !options.counts {
+        parts.push((Part::Times, report::times(&rows, effort)?));
+    }
     let is_whole = !options.quick && options.only.is_empty();
+    for (part, tables) in parts {
+        println!("\n{tables}");
+        if is_whole {
+            report::write(part, &tables)?;
+        }
+    }
     if is_whole {
-        report::write(&tables, &plot::svg(&rows))?;
+        report::write_plot(&plot::svg(&rows))?;
     } else {
-        println!("    docs/benchmarks.md is written by a full run alone");
+        println!(
+            "    docs/benchmarks.md stays as it is: only a run of all peers, without --quick, writes it"
+        );
     }
     println!("    measured in {:.0} s", begin.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// `bench [--quick] [--only PEER]..`
+/// `bench [--quick | --counts] [--only PEER]..`
 pub(crate) fn options(words: &[&str]) -> Result<Options, String> {
+    let options = parse(words).map_err(|error| format!("bench: {error}"))?;
+    peer::chosen(&options.only)?;
+    Ok(options)
+}
+
+fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
+    use lexopt::{Arg::Long, ValueExt as _};
     let mut options = Options::default();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let (option, value) = word.split_once('=').map_or((*word, None), |(o, value)| (o, Some(value)));
-        match option {
-            "--quick" if value.is_none() => options.quick = true,
-            "--only" => {
-                let name = value.or_else(|| words.next().copied());
-                options.only.push(name.ok_or("bench: --only: the name of a peer is missing")?.to_owned());
-            }
-            _ => return Err(format!("bench: unknown argument '{word}'")),
+    let mut parser = lexopt::Parser::from_args(words);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("quick") => options.quick = true,
+            Long("counts") => options.counts = true,
+            Long("only") => options.only.push(parser.value()?.string()?),
+            other => return Err(other.unexpected()),
         }
     }
-    kit::chosen(&options.only)?;
     Ok(options)
 }
 
@@ -76,9 +97,18 @@ mod tests {
     fn peers_are_chosen_by_name_and_the_limit_is_always_there() {
         let wanted = options(&["--quick", "--only", "fastwebsockets"]).unwrap();
         assert!(wanted.quick);
-        let names: Vec<&str> = kit::chosen(&wanted.only).unwrap().iter().map(|peer| peer.name).collect();
-        assert_eq!(names, ["epoll-echo", "friendlet", "fastwebsockets"]);
-        assert_eq!(kit::chosen(&[]).unwrap().len(), peer::PEERS.len());
+        let names: Vec<&str> = peer::chosen(&wanted.only).unwrap().iter().map(|peer| peer.name).collect();
+        assert_eq!(
+            names,
+            [
+                "epoll-echo",
+                "friendlet",
+                "friendlet, ping parsed",
+                "fastwebsockets",
+                "fastwebsockets, level 3"
+            ]
+        );
+        assert_eq!(peer::chosen(&[]).unwrap().len(), peer::PEERS.len());
         for wrong in [&["--only"][..], &["--only=nobody"], &["--quick=1"], &["all"]] {
             assert!(options(wrong).is_err(), "{wrong:?}");
         }

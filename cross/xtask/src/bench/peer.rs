@@ -1,53 +1,62 @@
-//! Who is measured, and a running one.
+//! The servers that are measured.
 
-use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use super::message::{Message, PARSED_PING, PING};
 
-use super::kit::Kit;
-use crate::run;
-
-/// How a peer is built.
+/// Origin of a server's program.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Stack {
+pub(super) enum Build {
+    /// The static binary of the host board.
     Friendlet,
-    Rust,
+    /// A binary of `cross/bench/peers`, built with this profile.
+    Rust(&'static str),
+    /// The C program beside Debian's libwebsockets.
     C,
 }
 
-/// A server that is measured.
+/// The profile with friendlet's own flags, and that for speed.
+const SAME_FLAGS: Build = Build::Rust("release");
+const LEVEL_3: Build = Build::Rust("level3");
+
+/// A server with its flags and its message: a row of the tables.
 #[derive(Debug)]
 pub(super) struct Peer {
+    /// Name in the tables.
     pub(super) name: &'static str,
-    pub(super) stack: Stack,
+    /// Name of the program, as `--only` takes it.
+    pub(super) program: &'static str,
+    pub(super) build: Build,
     pub(super) has_tls: bool,
+    /// Message that it is measured with.
+    pub(super) ping: &'static Message,
 }
 
-pub(super) const FRIENDLET: Peer = Peer { name: "friendlet", stack: Stack::Friendlet, has_tls: true };
-/// What all ratios are to.
-pub(super) const LIMIT: Peer = Peer { name: "epoll-echo", stack: Stack::Rust, has_tls: false };
+impl Peer {
+    const fn new(name: &'static str, program: &'static str, build: Build) -> Self {
+        Self { name, program, build, has_tls: true, ping: &PING }
+    }
+}
 
-/// Every peer, the limit first.
-pub(super) const PEERS: [Peer; 6] = [
+pub(super) const FRIENDLET: Peer = Peer::new("friendlet", "friendlet", Build::Friendlet);
+/// The base of all ratios.
+pub(super) const LIMIT: Peer = Peer { has_tls: false, ..Peer::new("epoll-echo", "epoll-echo", SAME_FLAGS) };
+
+/// Every row, the limit first.
+pub(super) const PEERS: [Peer; 10] = [
     LIMIT,
     FRIENDLET,
-    Peer { name: "smol-tungstenite", stack: Stack::Rust, has_tls: true },
-    Peer { name: "tokio-tungstenite", stack: Stack::Rust, has_tls: true },
-    Peer { name: "fastwebsockets", stack: Stack::Rust, has_tls: true },
-    Peer { name: "libwebsockets", stack: Stack::C, has_tls: true },
+    Peer { ping: &PARSED_PING, ..Peer::new("friendlet, ping parsed", "friendlet", Build::Friendlet) },
+    Peer::new("smol-tungstenite", "smol-tungstenite", SAME_FLAGS),
+    Peer::new("smol-tungstenite, level 3", "smol-tungstenite", LEVEL_3),
+    Peer::new("tokio-tungstenite", "tokio-tungstenite", SAME_FLAGS),
+    Peer::new("tokio-tungstenite, level 3", "tokio-tungstenite", LEVEL_3),
+    Peer::new("fastwebsockets", "fastwebsockets", SAME_FLAGS),
+    Peer::new("fastwebsockets, level 3", "fastwebsockets", LEVEL_3),
+    Peer::new("libwebsockets", "libwebsockets", Build::C),
 ];
 
 impl Peer {
     pub(super) fn is_friendlet(&self) -> bool {
-        self.stack == Stack::Friendlet
-    }
-
-    /// Measured whatever `--only` says.
-    pub(super) fn is_always_there(&self) -> bool {
-        self.is_friendlet() || self.name == LIMIT.name
+        self.build == Build::Friendlet
     }
 
     /// Plain, and TLS where it has that.
@@ -56,160 +65,19 @@ impl Peer {
     }
 }
 
-/// What a server is started under.
-#[derive(Debug)]
-pub(super) enum Under {
-    /// Nothing: as the system places it.
-    Nothing,
-    /// The first processor, which the load leaves alone.
-    OneCore,
-    /// callgrind, which writes to the file at the end.
-    Callgrind(PathBuf),
-    /// strace, with these options, which writes to the file.
-    Strace(&'static [&'static str], PathBuf),
-}
-
-impl Under {
-    fn command(&self, program: &Path) -> Command {
-        let mut command = match self {
-            Self::Nothing => Command::new(program),
-            Self::OneCore => {
-                let mut command = Command::new("taskset");
-                command.args(["--cpu-list", "0"]).arg(program);
-                command
-            }
-            Self::Callgrind(out) => {
-                let mut command = Command::new("valgrind");
-                command.args(["--quiet", "--tool=callgrind"]);
-                command.arg(format!("--callgrind-out-file={}", out.display())).arg(program);
-                command
-            }
-            Self::Strace(options, out) => {
-                let mut command = Command::new("strace");
-                // -D: what is started is the server, strace is its grandchild.
-                command.args(["-D", "-f"]).args(*options).arg("-o").arg(out).arg(program);
-                command
-            }
-        };
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command
+/// The rows of these programs; all rows where none is named. The limit and friendlet are always there:
+/// all others are compared with them.
+pub(super) fn chosen(programs: &[String]) -> Result<Vec<&'static Peer>, String> {
+    if let Some(program) = programs.iter().find(|program| PEERS.iter().all(|peer| peer.program != **program))
+    {
+        let known: Vec<&str> = PEERS.iter().map(|peer| peer.program).collect();
+        return Err(format!("there is no peer '{program}'; peers: {}", known.join(", ")));
     }
-}
-
-/// The patience with a server that starts or ends; valgrind's take the longest.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A running server. It is killed when this value goes.
-#[derive(Debug)]
-pub(super) struct Server {
-    child: Child,
-    address: SocketAddr,
-    /// From the spawn to the first connection that was accepted.
-    pub(super) first_accept: Duration,
-    log: PathBuf,
-}
-
-impl Server {
-    /// Starts a peer and waits until it takes connections.
-    pub(super) fn start(
-        kit: &Kit,
-        peer: &Peer,
-        tls: bool,
-        under: &Under,
-        with_bench_slots: bool,
-    ) -> Result<Self, String> {
-        let program = kit.program(peer, with_bench_slots);
-        Self::start_command(kit, peer, tls, under.command(&program), |_| ())
-    }
-
-    /// Starts another build of a peer, with pipes; `with` is handed the process as soon as it is there.
-    pub(super) fn start_piped(
-        kit: &Kit,
-        peer: &Peer,
-        tls: bool,
-        program: &Path,
-        with: impl FnOnce(&mut Child),
-    ) -> Result<Self, String> {
-        let mut command = Command::new(program);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        Self::start_command(kit, peer, tls, command, with)
-    }
-
-    fn start_command(
-        kit: &Kit,
-        peer: &Peer,
-        tls: bool,
-        mut command: Command,
-        with: impl FnOnce(&mut Child),
-    ) -> Result<Self, String> {
-        let address = free_address()?;
-        command.args(kit.arguments(peer, tls, address.port())?);
-        let log = kit.file("server.log");
-        let errors = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-        let begin = Instant::now();
-        let child = command.stderr(errors).spawn();
-        let mut child = child.map_err(|error| format!("{}: did not start: {error}", peer.name))?;
-        with(&mut child);
-        let mut server = Self { child, address, first_accept: Duration::ZERO, log };
-        server.wait_accepting(begin).map_err(|error| format!("{}: {error}", peer.name))?;
-        Ok(server)
-    }
-
-    /// No pause: how soon it accepts is measured.
-    fn wait_accepting(&mut self, begin: Instant) -> Result<(), String> {
-        loop {
-            if TcpStream::connect(self.address).is_ok() {
-                self.first_accept = begin.elapsed();
-                return Ok(());
-            }
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("ended with {status}:\n{}", self.said()));
-            }
-            if begin.elapsed() > PATIENCE {
-                return Err(format!("does not accept within {} s:\n{}", PATIENCE.as_secs(), self.said()));
-            }
-            thread::sleep(Duration::from_micros(20));
-        }
-    }
-
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    fn said(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        text.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
-    }
-
-    /// Ends it with SIGTERM and waits for it.
-    pub(super) fn stop(mut self) -> Result<ExitStatus, String> {
-        run::captured(run::at_root("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]))?;
-        let begin = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().map_err(|error| error.to_string())? {
-                return Ok(status);
-            }
-            if begin.elapsed() > PATIENCE {
-                return Err(format!("a server does not end by SIGTERM:\n{}", self.said()));
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// An address of the loopback that nobody listens on.
-fn free_address() -> Result<SocketAddr, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.map_err(|error| format!("no free port: {error}"))
+    let is_chosen = |peer: &&Peer| {
+        programs.is_empty()
+            || peer.is_friendlet()
+            || peer.name == LIMIT.name
+            || programs.iter().any(|program| program == peer.program)
+    };
+    Ok(PEERS.iter().filter(is_chosen).collect())
 }

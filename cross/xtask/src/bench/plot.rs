@@ -1,12 +1,11 @@
-//! The plot: bars of the figures that the aims are about, plain and TLS, as SVG.
+//! The plot: bars of the counts, plain and TLS, as SVG.
 
 use std::fmt::Write as _;
 
 use super::measure::{Row, Side};
-use super::peer::LIMIT;
 
 const WIDTH: f64 = 900.0;
-/// Where bars begin, and how long the longest may be.
+/// Left end of all bars, and length of the longest.
 const LEFT: f64 = 170.0;
 const LONGEST: f64 = 620.0;
 const BAR: f64 = 9.0;
@@ -20,15 +19,12 @@ type Figure<'a> = dyn Fn(&Side) -> f64 + 'a;
 
 /// All panels.
 pub(super) fn svg(rows: &[Row]) -> String {
-    let limit = rows.iter().find(|row| row.peer.name == LIMIT.name).and_then(|row| row.sides.first());
-    let base = |shape: usize| limit.map_or(f64::NAN, |side| side.shapes[shape].cpu_ns);
-    let [many, flight] = [base(1), base(2)];
-    let panels: [(&str, usize, &Figure<'_>); 5] = [
-        ("CPU per message, 32 connections, bare epoll echo = 1", 2, &|side| side.shapes[1].cpu_ns / many),
-        ("CPU per message, 16 in flight, bare epoll echo = 1", 2, &|side| side.shapes[2].cpu_ns / flight),
+    let panels: [(&str, usize, &Figure<'_>); 3] = [
         ("instructions per message", 0, &|side| side.instructions),
-        ("bytes per idle connection", 0, &|side| side.growth.per_connection()),
-        ("set-ups per CPU second", 0, &|side| 1e9 / side.setup_cpu_ns),
+        ("system calls per message", 1, &|side| side.system_calls),
+        ("bytes per idle connection, its slot among them", 0, &|side| {
+            side.slot + side.growth.per_connection()
+        }),
     ];
     let height = panels.len() as f64 * (TITLE + rows.len() as f64 * ROW) + 30.0;
     let mut text = format!(
@@ -90,7 +86,7 @@ mod tests {
         let mut text = String::new();
         panel(&mut text, 0.0, "instructions", 0, &rows, &|side| side.instructions);
         assert!(text.contains("width=\"310.0\"") && text.contains("width=\"620.0\""), "{text}");
-        assert_eq!(svg(&rows).matches("font-weight").count(), 5);
+        assert_eq!(svg(&rows).matches("font-weight").count(), 3);
         // A figure that is missing makes no bar that a reader could not draw.
         assert!(!svg(&rows).contains("width=\"NaN\""));
     }

@@ -150,7 +150,7 @@ fn fall_back(board: &Board, layout: &Image) -> Result<(), String> {
         println!(
             "==> {}: an empty slot B, {}",
             board.name,
-            if tries == GOOD { "once good" } else { "on trial" }
+            if tries == GOOD { "confirmed" } else { "in test" }
         );
         let disk = copy(board, "fall-back")?;
         image::blank(&disk, layout.partitions()[2])?;
@@ -165,7 +165,7 @@ fn fall_back(board: &Board, layout: &Image) -> Result<(), String> {
         let mut guest = Guest::start(board, &options)?;
         let took = guest.wait_serving(3 * BOOT)?;
         let line = lab::run(guest.port(lab::PORT), "cat /proc/cmdline")?;
-        guest.wait_serial("slot A is marked good", BOOT)?;
+        guest.wait_serial("slot A confirmed", BOOT)?;
         let resets = guest.verdict().resets;
         drop(guest);
         let state = image::read_state(&disk)?;

@@ -1,10 +1,12 @@
-//! What a device is, and whether it may be overwritten: out of /sys and /proc.
+//! Kind of a device, and whether it may be overwritten: from /sys and /proc.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-/// Where the kernel tells of devices; elsewhere in tests.
+use crate::run;
+
+/// Directories in which the kernel lists devices; others in tests.
 #[derive(Debug)]
 pub(super) struct System {
     sys: PathBuf,
@@ -22,7 +24,7 @@ impl Default for System {
 pub(super) struct Medium {
     /// The device.
     pub(super) path: PathBuf,
-    /// Its name, which the user types to go on.
+    /// Name, which the user types to go on.
     pub(super) name: String,
     model: String,
     bytes: u64,
@@ -37,7 +39,7 @@ pub(super) struct Medium {
 struct Part {
     name: String,
     bytes: u64,
-    /// What it is used for: where it is mounted, swap, a device on top of it.
+    /// Uses: mount points, swap, a device on top of it.
     uses: Vec<Use>,
 }
 
@@ -141,7 +143,7 @@ impl System {
         let number = text(&folder.join("dev")).unwrap_or_default();
         let mut uses = Vec::new();
         let mounts = self.proc.join("self/mountinfo");
-        let mounts = fs::read_to_string(&mounts).map_err(|error| format!("{}: {error}", mounts.display()))?;
+        let mounts = run::read(&mounts)?;
         for line in mounts.lines() {
             // The device's number; or its name after the dash, for file systems with numbers of
             // their own.
@@ -192,7 +194,7 @@ impl Use {
 }
 
 impl Medium {
-    /// What is about to be overwritten, for people.
+    /// Description of the medium, for people.
     pub(super) fn describe(&self) -> String {
         let removable = if self.is_removable { ", removable" } else { "" };
         let mut lines =

@@ -14,10 +14,10 @@ use crate::run;
 use medium::{Medium, System};
 use write::Progress;
 
-/// What `cargo xtask flash` is asked for.
+/// The options of `cargo xtask flash`.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
-    /// What is overwritten.
+    /// Device or file that is overwritten.
     pub(crate) device: PathBuf,
     /// Do not ask.
     pub(crate) yes: bool,
@@ -58,7 +58,7 @@ pub(crate) fn flash(board: &Board, options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// What is to be overwritten, if that may be: the image has `bytes`.
+/// The medium to overwrite, if that is allowed: the image has `bytes`.
 fn target(system: &System, options: &Options, bytes: u64) -> Result<Medium, String> {
     let medium =
         if options.file { medium::file(&options.device)? } else { system.medium(&options.device)? };

@@ -4,13 +4,11 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::Work;
-use crate::machine::{Image, Partition, SECTOR};
+use super::work::Work;
+use crate::machine::{Image, Partition, SECTOR, STATE_SECTOR};
 use crate::run;
 
-/// The sector with the boot state, in the gap before the first partition.
-pub(crate) const STATE_SECTOR: u64 = 64;
-/// What the boot state begins with.
+/// First bytes of the boot state.
 pub(crate) const STATE_MAGIC: &[u8; 4] = b"FLB1";
 /// Boots that a freshly written slot has to prove itself.
 const TRIES: u8 = 3;
@@ -153,7 +151,7 @@ fn settle(work: &Work, content: &Path, to: &Path) -> Result<(), String> {
         );
     }
     let file = work.folder.join("debugfs.cmd");
-    super::write(&file, script.as_bytes())?;
+    run::write(&file, script.as_bytes())?;
     let output = work.tool("debugfs").arg("-w").arg("-f").arg(&file).arg(to).output();
     let output = output.map_err(|error| format!("`debugfs` did not start: {error}"))?;
     remove(&file)?;

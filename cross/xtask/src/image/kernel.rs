@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Work;
+use super::work::Work;
 use crate::machine::{Image, KernelFormat};
 use crate::run;
 
@@ -15,7 +15,7 @@ const ZIMAGE: (usize, [u8; 4]) = (0x24, [0x18, 0x28, 0x6f, 0x01]);
 /// Word 14 of a 64-bit Image.
 const IMAGE: (usize, [u8; 4]) = (0x38, *b"ARM\x64");
 
-/// Where a kernel's parts lie in the files of its package.
+/// Paths of a kernel's parts in the files of its package.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     /// `6.1.0-50-armmp`.
@@ -57,16 +57,16 @@ impl Kernel {
         if bytes.get(at..at + 4) != Some(&magic[..]) {
             return Err(format!("{name} is no kernel for kernel_format {:?}", image.kernel_format));
         }
-        let KernelFormat::UImage = image.kernel_format else { return super::write(to, &bytes) };
+        let KernelFormat::UImage = image.kernel_format else { return run::write(to, &bytes) };
         let raw = work.folder.join("kernel.raw");
         let packed = work.folder.join("kernel.xz");
         let start = bytes.windows(XZ.len()).position(|window| window == XZ).ok_or_else(|| {
             format!("{name} is not packed with xz; kernel_format = \"zImage\" takes it as it is")
         })?;
-        super::write(&packed, &bytes[start..])?;
+        run::write(&packed, &bytes[start..])?;
         // After the stream comes the rest of the unpacking program.
         let unpacked = run::bytes(run::at_root("xz").args(["-dc", "--single-stream"]).arg(&packed))?;
-        super::write(&raw, &unpacked)?;
+        run::write(&raw, &unpacked)?;
         let load = format!("{:x}", image.kernel_load.unwrap_or_default());
         let mut command = work.tool("mkimage");
         command.args(["-A", "arm", "-O", "linux", "-T", "kernel", "-C", "none", "-n", &self.version]);

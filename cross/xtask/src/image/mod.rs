@@ -7,30 +7,28 @@ mod kernel;
 mod modules;
 mod packages;
 mod script;
+mod work;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::board::Board;
 use crate::machine::Image;
 use crate::{build, run};
 
-pub(crate) use disk::{STATE_SECTOR, blank, read_state, write_state};
+pub(crate) use disk::{blank, read_state, write_state};
 use kernel::Kernel;
 use modules::Module;
 pub(crate) use packages::files as package_files;
+use work::{Work, clean, tree};
 
 /// Folders of the root in which something else is mounted or made.
 const MOUNT_POINTS: [(&str, u32); 6] =
     [("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("run", 0o755), ("tmp", 0o1777), ("data", 0o755)];
 const PASSWD: &str = "root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUP: &str = "root:x:0:\nnobody:x:65534:\n";
-/// Time of everything in an image where neither `SOURCE_DATE_EPOCH` nor git tells one: 2026-01-01.
-const TIME: u64 = 1_767_225_600;
-
-/// What `cargo xtask image` is asked for.
+/// The options of `cargo xtask image`.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     /// A folder whose content lies on the data partition.
@@ -41,7 +39,7 @@ pub(crate) struct Options {
     pub(crate) binary: Option<PathBuf>,
 }
 
-/// What is in the folder of an image.
+/// The files in the directory of an image.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     /// The whole disk.
@@ -57,7 +55,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Where they are for this board, made or not.
+    /// Their paths for this board, made or not.
     pub(crate) fn of(board: &Board) -> Self {
         let folder = board.folder();
         Self {
@@ -70,51 +68,6 @@ impl Files {
     }
 }
 
-/// Where an image is made, and what makes it the same each time.
-pub(crate) struct Work {
-    folder: PathBuf,
-    /// Seconds since 1970 of everything in the image.
-    time: u64,
-    /// Names the disk and its file systems; another for each board.
-    number: u32,
-}
-
-impl Work {
-    fn new(board: &Board) -> Result<Self, String> {
-        let folder = board.folder();
-        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        // FNV-1a of the name.
-        let number = board
-            .name
-            .bytes()
-            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        Ok(Self { folder, time: time()?, number })
-    }
-
-    /// A program that takes the time from us, and what it needs from no configuration file.
-    fn tool(&self, program: &str) -> Command {
-        let mut command = run::at_root(program);
-        command
-            .env("SOURCE_DATE_EPOCH", self.time.to_string())
-            .env("E2FSPROGS_FAKE_TIME", self.time.to_string())
-            .env("MTOOLSRC", "/dev/null")
-            .env("TZ", "UTC")
-            .env("LC_ALL", "C");
-        command
-    }
-}
-
-/// The time of everything in the image: `SOURCE_DATE_EPOCH`, or that of the last commit.
-fn time() -> Result<u64, String> {
-    if let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") {
-        return text.parse().map_err(|_| format!("SOURCE_DATE_EPOCH: '{text}' is no number of seconds"));
-    }
-    let mut git = run::at_root("git");
-    let output = git.args(["log", "-1", "--format=%ct"]).output().ok();
-    let text = output.and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
-    Ok(text.trim().parse().unwrap_or(TIME))
-}
-
 /// Makes everything for `board`.
 pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
     let image = Image::of(board)?;
@@ -124,7 +77,7 @@ pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
         Some(path) => path.clone(),
         None => build::binary(board)?,
     };
-    let binary = fs::read(&binary).map_err(|error| format!("{}: {error}", binary.display()))?;
+    let binary = run::bytes_of(&binary)?;
     println!("==> {}: root", board.name);
     root(&work, &binary, &files)?;
     let Some(image) = image else {
@@ -167,7 +120,7 @@ fn root(work: &Work, binary: &[u8], files: &Files) -> Result<(), String> {
         ("etc/group", 0o644, GROUP.as_bytes()),
     ] {
         let path = tree.join(name);
-        write(&path, content)?;
+        run::write(&path, content)?;
         set_mode(&path, mode)?;
     }
     let link = tree.join("sbin/init");
@@ -208,10 +161,10 @@ fn initramfs(work: &Work, binary: &[u8], modules: &[Module], to: &Path) -> Resul
         archive.file(&format!("lib/modules/{}.ko", module.name), 0o644, &module.bytes);
     }
     let plain = work.folder.join("initrd");
-    write(&plain, &archive.finish())?;
+    run::write(&plain, archive.finish())?;
     let packed = run::bytes(work.tool("gzip").args(["-n", "-9", "-c"]).arg(&plain))?;
     fs::remove_file(&plain).map_err(|error| format!("{}: {error}", plain.display()))?;
-    write(to, &packed)
+    run::write(to, &packed)
 }
 
 /// `/etc/friendlet/modules`.
@@ -235,11 +188,11 @@ fn assemble(
 ) -> Result<(), String> {
     let partitions = image.partitions();
     let common = run::root().join("cross/image/boot.cmd");
-    let common = fs::read_to_string(&common).map_err(|error| format!("{}: {error}", common.display()))?;
+    let common = run::read(&common)?;
     let plain = work.folder.join("boot.cmd");
     let packed = work.folder.join("boot.scr");
     let key = |error| format!("boards/{}/board.toml: [image]: {error}", board.name);
-    write(&plain, script::script(image, &common).map_err(key)?.as_bytes())?;
+    run::write(&plain, script::script(image, &common).map_err(key)?.as_bytes())?;
     let mut command = work.tool("mkimage");
     command
         .args(["-A", "arm", "-T", "script", "-C", "none", "-n", "friendlet", "-d"])
@@ -269,7 +222,7 @@ fn assemble(
     let raw = image
         .raw
         .iter()
-        .map(|raw| Ok((read(&in_package(&raw.package, &raw.path)?)?, raw.sector)))
+        .map(|raw| Ok((run::bytes_of(&in_package(&raw.package, &raw.path)?)?, raw.sector)))
         .collect::<Result<Vec<_>, String>>()?;
 
     let boot_file = work.folder.join("boot.img");
@@ -295,49 +248,12 @@ fn in_package(package: &str, path: &str) -> Result<PathBuf, String> {
     if file.is_file() { Ok(file) } else { Err(format!("{package} has no file {path}")) }
 }
 
-/// Where the device tree that QEMU hands over lies.
+/// Path of the device tree that QEMU passes to the kernel.
 pub(crate) fn device_tree(image: &Image, name: &str) -> Result<PathBuf, String> {
     Kernel::find(&packages::kernel(&image.kernel, &image.kernel_abi)?)?.device_tree(name)
-}
-
-/// Every file under `folder` and its path from there, in the order of the paths.
-fn tree(folder: &Path) -> Result<Vec<(PathBuf, String)>, String> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        let failed = |error| format!("{}: {error}", next.display());
-        for entry in fs::read_dir(&next).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
-                found.push((path, name));
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// An empty folder.
-fn clean(folder: &Path) -> Result<(), String> {
-    let failed = |error| format!("{}: {error}", folder.display());
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(failed)?;
-    }
-    fs::create_dir_all(folder).map_err(failed)
 }
 
 fn set_mode(path: &Path, mode: u32) -> Result<(), String> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -1,8 +1,9 @@
 //! Kernel modules for an initramfs: those that a board names, and before each what it needs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use object::{File, Object as _, ObjectSection as _};
 
 use crate::run;
 
@@ -16,11 +17,11 @@ pub(crate) struct Modules {
 /// One module to be loaded.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Module {
-    /// Its name, with `_` for every `-`.
+    /// Name, with `_` for every `-`.
     pub(crate) name: String,
-    /// Its parameters, as after its name on a command line.
+    /// Parameters, as after the name on a command line.
     pub(crate) parameters: String,
-    /// What is loaded.
+    /// The file, not compressed.
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -40,13 +41,13 @@ impl Modules {
     /// Reads what is in `folder`, the `lib/modules/VERSION` of a kernel.
     pub(crate) fn read(folder: &Path) -> Result<Self, String> {
         let mut files = BTreeMap::new();
-        for (path, _) in super::tree(&folder.join("kernel"))? {
+        for (path, _) in super::work::tree(&folder.join("kernel"))? {
             if let Some(name) = module_name(&path) {
                 files.insert(name, path);
             }
         }
         let list = folder.join("modules.builtin");
-        let list = fs::read_to_string(&list).map_err(|error| format!("{}: {error}", list.display()))?;
+        let list = run::read(&list)?;
         let built_in = list.lines().filter_map(|line| module_name(Path::new(line))).collect();
         Ok(Self { files, built_in })
     }
@@ -92,7 +93,7 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
         Some("xz") => "xz",
         Some("zst") => "zstd",
         Some("gz") => "gzip",
-        _ => return fs::read(path).map_err(|error| format!("{}: {error}", path.display())),
+        _ => return run::bytes_of(path),
     };
     run::bytes(run::at_root(program).arg("-dc").arg(path))
 }
@@ -100,44 +101,16 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
 /// The modules that this one needs, out of its section `.modinfo`; the kernel's build writes there
 /// what depmod collects into modules.dep. None if it is no module.
 fn depends(elf: &[u8]) -> Option<Vec<String>> {
-    let text = section(elf, ".modinfo")?;
+    let text = File::parse(elf).ok()?.section_by_name(".modinfo")?.data().ok()?;
     let line = text.split(|b| *b == 0).find_map(|line| line.strip_prefix(b"depends="))?;
     let line = std::str::from_utf8(line).ok()?;
     Some(line.split(',').filter(|name| !name.is_empty()).map(canonical).collect())
 }
 
-/// The section `name` of an ELF file of little-endian words, which all our boards have.
-fn section<'a>(elf: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let wide = match elf.get(..6)? {
-        [0x7f, b'E', b'L', b'F', 1, 1] => false,
-        [0x7f, b'E', b'L', b'F', 2, 1] => true,
-        _ => return None,
-    };
-    let number = |at: usize, bytes: usize| -> Option<usize> {
-        let field = elf.get(at..at.checked_add(bytes)?)?;
-        let value = field.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
-        usize::try_from(value).ok()
-    };
-    let word = if wide { 8 } else { 4 };
-    let table = number(if wide { 0x28 } else { 0x20 }, word)?;
-    let (size, count, names) = if wide { (0x3a, 0x3c, 0x3e) } else { (0x2e, 0x30, 0x32) };
-    let (size, count, names) = (number(size, 2)?, number(count, 2)?, number(names, 2)?);
-    let header = |index: usize| table.checked_add(index.checked_mul(size)?);
-    let content = |header: usize| {
-        let (offset, length) = if wide { (0x18, 0x20) } else { (0x10, 0x14) };
-        let start = number(header + offset, word)?;
-        elf.get(start..start.checked_add(number(header + length, word)?)?)
-    };
-    let names = content(header(names)?)?;
-    (0..count).find_map(|index| {
-        let header = header(index)?;
-        let rest = names.get(number(header, 4)?..)?;
-        rest.strip_prefix(name.as_bytes())?.starts_with(&[0]).then(|| content(header)).flatten()
-    })
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::fs;
+
     use super::*;
 
     /// The least ELF file that has a `.modinfo` saying `depends`.
@@ -161,10 +134,12 @@ pub(crate) mod tests {
         {
             let header = table + (index + 1) * entry;
             put(header, name, 4);
+            // SHT_PROGBITS, SHT_STRTAB.
+            put(header + 4, if index == 0 { 1 } else { 3 }, 4);
             put(header + offset, start, word);
             put(header + length, size, word);
         }
-        elf[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', if wide { 2 } else { 1 }, 1]);
+        elf[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', if wide { 2 } else { 1 }, 1, 1]);
         elf[head..head + info.len()].copy_from_slice(info.as_bytes());
         elf[head + info.len()..table].copy_from_slice(names.as_bytes());
         elf

@@ -12,7 +12,7 @@ const TRIES: u32 = 3;
 /// Pause before another try.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Where packages and what was in them are kept.
+/// Directory of packages and their unpacked files.
 fn downloads() -> PathBuf {
     run::root().join("target/downloads")
 }
@@ -88,7 +88,7 @@ fn newest(folder: &Path, abi: &str, flavour: &str, architecture: &str) -> Option
 /// The unpacked files of `package`, fetched if they are not there.
 pub(crate) fn files(package: &str) -> Result<PathBuf, String> {
     let folder = downloads();
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    run::create_directory(&folder)?;
     let file = match archive_name(package) {
         Ok(name) => folder.join(name),
         Err(error) => fetched(&folder, package).ok_or(error)?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::json::{self, Value};
+use serde_json::Value;
 
 /// What QEMU says.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,21 +30,21 @@ pub(crate) struct Event {
 
 /// Reads one line.
 pub(crate) fn message(line: &str) -> Result<Message, String> {
-    let value = json::parse(line).map_err(|error| format!("QEMU said '{line}': {error}"))?;
-    if value.member("QMP").is_some() {
+    let value: Value = serde_json::from_str(line).map_err(|error| format!("QEMU said '{line}': {error}"))?;
+    if value.get("QMP").is_some() {
         return Ok(Message::Greeting);
     }
-    if value.member("return").is_some() {
+    if value.get("return").is_some() {
         return Ok(Message::Done);
     }
-    if let Some(error) = value.member("error") {
-        let text = error.member("desc").and_then(Value::text);
+    if let Some(error) = value.get("error") {
+        let text = error.get("desc").and_then(Value::as_str);
         return Ok(Message::Refused(text.unwrap_or("for no reason").to_owned()));
     }
-    let name = value.member("event").and_then(Value::text);
+    let name = value.get("event").and_then(Value::as_str);
     let name = name.ok_or_else(|| format!("QEMU said '{line}', which is nothing of QMP"))?;
-    let data = value.member("data");
-    let reason = ["reason", "action"].iter().find_map(|key| data?.member(key)?.text());
+    let data = value.get("data");
+    let reason = ["reason", "action"].iter().find_map(|key| data?.get(key)?.as_str());
     Ok(Message::Event(name.to_owned(), reason.unwrap_or_default().to_owned()))
 }
 

@@ -1,46 +1,48 @@
-//! Many clients' lives against a server behind a bad line: whatever is lost, doubled or late, no client
-//! uses an address that the server has not granted it, and each has one once the line is good.
+//! Random simulations of a client and a server behind a lossy line.
+//!
+//! Messages are lost, doubled or late. No client uses an address that the server has not granted, and
+//! each has one once the line is good.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// A server with one address to give, and what it promised about it.
-struct Server {
+/// Server with one address to lease.
+struct LossyServer {
     granted_until: Option<Duration>,
     lease: u32,
-    /// Refuses what it is asked next.
+    /// Sends a DHCPNAK to the next request.
     is_refusing: bool,
 }
 
-impl Server {
-    fn answer(&mut self, asked: &Asked, now: Duration) -> Option<std::vec::Vec<u8>> {
+impl LossyServer {
+    fn reply(&mut self, message: &Received, now: Duration) -> Option<std::vec::Vec<u8>> {
         let options = lease_option(self.lease);
-        if asked.kind == 1 {
-            return Some(answer(asked, 2, ADDRESS, SERVER, &options));
+        if message.kind == 1 {
+            return Some(reply(message, 2, ADDRESS, SERVER, &options));
         }
-        if asked.server.is_some_and(|server| server != SERVER) {
+        if message.server.is_some_and(|server| server != SERVER) {
             return None;
         }
         if core::mem::take(&mut self.is_refusing) {
-            return Some(answer(asked, 6, Ipv4Addr::UNSPECIFIED, SERVER, &[]));
+            return Some(reply(message, 6, Ipv4Addr::UNSPECIFIED, SERVER, &[]));
         }
-        let wanted = asked.requested.unwrap_or(asked.address);
-        if wanted != ADDRESS {
-            return Some(answer(asked, 6, Ipv4Addr::UNSPECIFIED, SERVER, &[]));
+        let requested = message.requested.unwrap_or(message.address);
+        if requested != ADDRESS {
+            return Some(reply(message, 6, Ipv4Addr::UNSPECIFIED, SERVER, &[]));
         }
         let until = now + Duration::from_secs(self.lease.into());
         self.granted_until = self.granted_until.max(Some(until));
-        Some(answer(asked, 5, ADDRESS, SERVER, &options))
+        Some(reply(message, 5, ADDRESS, SERVER, &options))
     }
 }
 
-/// What happens to one message, and what else happens then.
+/// Fate of one message.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Arrives,
     Lost,
-    AnswerLost,
+    ReplyLost,
     Doubled,
     Late(u8),
     Refused,
@@ -51,7 +53,7 @@ fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         4 => Just(Fate::Arrives),
         2 => Just(Fate::Lost),
-        2 => Just(Fate::AnswerLost),
+        2 => Just(Fate::ReplyLost),
         1 => Just(Fate::Doubled),
         1 => (0..60_u8).prop_map(Fate::Late),
         1 => Just(Fate::Refused),
@@ -59,20 +61,20 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
-struct World {
+struct Simulation {
     now: Duration,
     client: Client,
-    server: Server,
-    /// What the host uses.
+    server: LossyServer,
+    /// Lease that the host uses.
     configured: Option<Lease>,
 }
 
-impl World {
-    fn act(&mut self) {
-        while let Some(action) = self.client.poll_action() {
-            self.configured = match action {
-                Action::Configure(lease) => Some(lease),
-                Action::Deconfigure(_) => None,
+impl Simulation {
+    fn apply_change(&mut self) {
+        while let Some(change) = self.client.poll_change() {
+            self.configured = match change {
+                AddressChange::Configure(lease) => Some(lease),
+                AddressChange::Deconfigure(_) => None,
             };
         }
         assert_eq!(self.configured.as_ref(), self.client.lease());
@@ -81,8 +83,8 @@ impl World {
         }
     }
 
-    /// Goes on to the next deadline, or for so long.
-    fn pass(&mut self, most: Duration) {
+    /// Advances to the next deadline, by `most` at the latest.
+    fn advance(&mut self, most: Duration) {
         let end = self.now + most;
         while let Some(deadline) = self.client.poll_timeout()
             && deadline <= end
@@ -90,8 +92,8 @@ impl World {
             assert!(self.client.poll_timeout() >= Some(self.now) || deadline <= self.now);
             self.now = self.now.max(deadline);
             self.client.handle_timeout(self.now);
-            self.act();
-            if self.client.is_output {
+            self.apply_change();
+            if self.client.has_output {
                 return;
             }
         }
@@ -100,41 +102,41 @@ impl World {
 
     fn deliver(&mut self, bytes: &[u8]) {
         let _ = self.client.handle_packet(bytes, self.now);
-        self.act();
+        self.apply_change();
     }
 
     fn step(&mut self, fate: Fate) {
-        let Some(asked) = output(&mut self.client) else {
-            self.pass(Duration::from_secs(20_000));
+        let Some(message) = output(&mut self.client) else {
+            self.advance(Duration::from_secs(20_000));
             return;
         };
         match fate {
             Fate::Lost => {}
             Fate::Refused => {
                 self.server.is_refusing = true;
-                if let Some(bytes) = self.server.answer(&asked, self.now) {
+                if let Some(bytes) = self.server.reply(&message, self.now) {
                     self.deliver(&bytes);
                 }
             }
             Fate::LinkLost(time) => {
                 self.client.handle_link_down();
-                self.pass(Duration::from_secs(time.into()));
+                self.advance(Duration::from_secs(time.into()));
                 self.client.handle_link_up(self.now);
-                self.act();
+                self.apply_change();
             }
-            Fate::Arrives | Fate::AnswerLost | Fate::Doubled | Fate::Late(_) => {
-                let Some(bytes) = self.server.answer(&asked, self.now) else { return };
+            Fate::Arrives | Fate::ReplyLost | Fate::Doubled | Fate::Late(_) => {
+                let Some(bytes) = self.server.reply(&message, self.now) else { return };
                 match fate {
-                    Fate::AnswerLost => {}
+                    Fate::ReplyLost => {}
                     Fate::Late(time) => {
                         let until = self.now + Duration::from_secs(time.into());
-                        self.pass(Duration::from_secs(time.into()));
+                        self.advance(Duration::from_secs(time.into()));
                         self.now = self.now.max(until);
-                        // Its deadlines have come in the meantime.
+                        // Deadlines of the meantime come first.
                         while self.client.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
                             self.client.handle_timeout(self.now);
                         }
-                        self.act();
+                        self.apply_change();
                         self.deliver(&bytes);
                     }
                     _ => self.deliver(&bytes),
@@ -152,29 +154,29 @@ proptest! {
     fn address_is_only_used_while_it_is_granted(
         seed in any::<u64>(), lease in 10..10_000_u32, fates in prop::collection::vec(fate(), 0..60)
     ) {
-        let mut world = World {
+        let mut simulation = Simulation {
             now: Duration::ZERO,
-            client: Client::new(HARDWARE, "board", seed),
-            server: Server { granted_until: None, lease, is_refusing: false },
+            client: Client::new(HARDWARE, host_name(), seed),
+            server: LossyServer { granted_until: None, lease, is_refusing: false },
             configured: None,
         };
-        world.client.handle_link_up(world.now);
+        simulation.client.handle_link_up(simulation.now);
         for fate in fates {
-            world.step(fate);
+            simulation.step(fate);
         }
-        world.server.is_refusing = false;
-        let good_from = world.now;
+        simulation.server.is_refusing = false;
+        let good_from = simulation.now;
         for _ in 0..50 {
-            world.step(Fate::Arrives);
-            if world.configured.is_some() {
+            simulation.step(Fate::Arrives);
+            if simulation.configured.is_some() {
                 break;
             }
         }
-        prop_assert!(world.configured.is_some(), "good line since {:?}, now {:?}", good_from, world.now);
-        // And it keeps it.
+        prop_assert!(simulation.configured.is_some(), "good line since {:?}, now {:?}", good_from, simulation.now);
+        // The client keeps it.
         for _ in 0..50 {
-            world.step(Fate::Arrives);
-            prop_assert!(world.configured.is_some());
+            simulation.step(Fate::Arrives);
+            prop_assert!(simulation.configured.is_some());
         }
     }
 }

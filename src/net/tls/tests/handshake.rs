@@ -8,7 +8,7 @@ use super::peer::{
     SUITE, SUITES, client, client_config, client_config_with, connect, drain, feed, flight, hear, say,
     session,
 };
-use crate::limits::{TLS_CHAIN_BYTES, TLS_HANDSHAKE_BYTES, TLS_SEND_BYTES};
+use crate::net::tls::{TLS_CHAIN_BYTES, TLS_HANDSHAKE_BYTES, TLS_SEND_BYTES};
 
 #[test]
 fn handshake_is_done_in_pieces_of_any_size() {

@@ -4,7 +4,7 @@ use rustls::AlertDescription as Alert;
 
 use super::super::{Session, TlsFailure};
 use super::peer::{Forger, SUITE, SUITES, drain, feed};
-use crate::limits::{TLS_IDLE_RECORDS, TLS_RECORD_BYTES};
+use crate::net::tls::{TLS_IDLE_RECORDS, TLS_RECORD_BYTES};
 
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;

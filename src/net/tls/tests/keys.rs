@@ -2,7 +2,7 @@
 
 use super::super::TlsFailure;
 use super::peer::{Forger, SUITE, SUITES, client_config, connect, drain, feed, flight, hear, say};
-use crate::limits::TLS_IDLE_RECORDS;
+use crate::net::tls::TLS_IDLE_RECORDS;
 
 #[test]
 fn client_takes_new_keys_and_has_ours_renewed() {

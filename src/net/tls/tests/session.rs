@@ -73,7 +73,7 @@ fn output_is_full_at_its_limit_and_takes_more_when_it_is_empty() {
     let (mut sealed, mut heard, mut rounds) = (0, Vec::new(), 0);
     while sealed < data.len() {
         let count = session.seal(&data[sealed..]);
-        assert!(count > 0 && session.pending().len() <= crate::limits::TLS_SEND_BYTES);
+        assert!(count > 0 && session.pending().len() <= crate::net::tls::TLS_SEND_BYTES);
         assert_eq!(session.seal(&data[sealed + count..]), 0);
         sealed += count;
         session.sent(0);

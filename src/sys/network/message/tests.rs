@@ -1,10 +1,10 @@
-//! Messages word by word, in the machine's own order.
+//! Messages word by word, in native byte order.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Words, half-words and bytes one after the other.
+/// Sequence of words, half-words and bytes.
 #[derive(Default)]
 struct Bytes(Vec<u8>);
 
@@ -33,40 +33,40 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 20);
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 
 #[test]
-fn questions_are_written() {
+fn requests_are_encoded() {
     let up = header(32, 16, 0x5, 9).b(&[0; 4]).w(2).w(1).w(1);
-    assert_eq!(Question::up(2).finish(9), up.0);
+    assert_eq!(Request::up(2).finish(9), up.0);
     let links = header(40, 18, 0x301, 1).b(&[0; 16]).h(8).h(29).w(8);
-    assert_eq!(Question::links().finish(1), links.0);
+    assert_eq!(Request::links().finish(1), links.0);
     let add = header(48, 20, 0x505, 1).b(&[2, 24, 0, 0]).w(2);
     let add =
         add.h(8).h(2).b(&[192, 168, 1, 20]).h(8).h(1).b(&[192, 168, 1, 20]).h(8).h(4).b(&[192, 168, 1, 255]);
-    assert_eq!(Question::add_address(2, ADDRESS, 24).finish(1), add.0);
+    assert_eq!(Request::add_address(2, ADDRESS, 24).finish(1), add.0);
     let delete = header(40, 21, 0x5, 1).b(&[2, 24, 0, 0]).w(2);
     let delete = delete.h(8).h(2).b(&[192, 168, 1, 20]).h(8).h(1).b(&[192, 168, 1, 20]);
-    assert_eq!(Question::delete_address(2, ADDRESS, 24).finish(1), delete.0);
+    assert_eq!(Request::delete_address(2, ADDRESS, 24).finish(1), delete.0);
     let gateway = header(44, 24, 0x505, 1).b(&[2, 0, 0, 0, 254, 3, 0, 1]).w(0);
     let gateway = gateway.h(8).h(5).b(&[192, 168, 1, 1]).h(8).h(4).w(2);
-    assert_eq!(Question::add_gateway(2, GATEWAY, false).finish(1), gateway.0);
+    assert_eq!(Request::add_gateway(2, GATEWAY, false).finish(1), gateway.0);
     let gone = header(44, 25, 0x5, 1).b(&[2, 0, 0, 0, 254, 3, 255, 1]).w(0);
     let gone = gone.h(8).h(5).b(&[192, 168, 1, 1]).h(8).h(4).w(2);
-    assert_eq!(Question::delete_gateway(2, GATEWAY).finish(1), gone.0);
+    assert_eq!(Request::delete_gateway(2, GATEWAY).finish(1), gone.0);
     let broadcast = header(44, 24, 0x505, 1).b(&[2, 32, 0, 0, 254, 3, 253, 1]).w(0);
     let broadcast = broadcast.h(8).h(1).b(&[255; 4]).h(8).h(4).w(2);
-    assert_eq!(Question::add_broadcast(2).finish(1), broadcast.0);
+    assert_eq!(Request::add_broadcast(2).finish(1), broadcast.0);
 }
 
 #[test]
-fn gateway_outside_the_net_is_said_to_be_there() {
-    let flags = |is_on_link| word(Question::add_gateway(2, GATEWAY, is_on_link).finish(1), 24);
+fn gateway_outside_the_subnet_is_on_link() {
+    let flags = |is_on_link| word(Request::add_gateway(2, GATEWAY, is_on_link).finish(1), 24);
     assert_eq!((flags(false), flags(true)), (Some(0), Some(4)));
 }
 
 #[test]
-fn broadcast_address_is_that_of_the_net() {
+fn broadcast_address_is_that_of_the_subnet() {
     let broadcast = |prefix| {
-        let mut question = Question::add_address(2, ADDRESS, prefix);
-        question.finish(1).get(44..48).map(<[u8]>::to_vec)
+        let mut request = Request::add_address(2, ADDRESS, prefix);
+        request.finish(1).get(44..48).map(<[u8]>::to_vec)
     };
     assert_eq!(broadcast(1), Some(vec![255; 4]));
     assert_eq!(broadcast(30), Some(vec![192, 168, 1, 23]));
@@ -74,18 +74,15 @@ fn broadcast_address_is_that_of_the_net() {
 }
 
 #[test]
-fn question_without_room_is_no_longer_than_its_buffer() {
-    let mut question = Question::up(1);
-    for _ in 0..REQUEST_BYTES {
-        question.attribute(1, &[1, 2, 3, 4, 5]);
-    }
-    assert!(question.finish(1).len() <= REQUEST_BYTES);
+fn longest_request_has_room() {
+    assert!(Request::add_address(2, ADDRESS, 24).finish(1).len() <= REQUEST_BYTES);
+    assert!(Request::add_gateway(2, GATEWAY, true).finish(1).len() <= REQUEST_BYTES);
 }
 
 fn ethernet(flags: u32) -> Bytes {
     let link = header(80, 16, 2, 5).b(&[0, 0]).h(1).w(3).w(flags).w(0);
     let link = link.h(9).h(3).b(b"eth0\0").b(&[0; 3]);
-    // An attribute that nobody asked for, then the address, then one more.
+    // An unknown attribute, then the address, then two more unknown ones.
     link.h(5)
         .h(99)
         .b(&[7, 0, 0, 0])
@@ -101,11 +98,11 @@ fn ethernet(flags: u32) -> Bytes {
 }
 
 #[test]
-fn interfaces_are_read() {
+fn interfaces_are_parsed() {
     let of = |flags| {
         let bytes = ethernet(flags).0;
         assert_eq!(bytes.len(), 80);
-        Answers::new(&bytes).collect::<Vec<_>>()
+        Responses::new(&bytes).collect::<Vec<_>>()
     };
     let link = Link {
         index: 3,
@@ -115,41 +112,41 @@ fn interfaces_are_read() {
         is_running: true,
         is_loopback: false,
     };
-    assert_eq!(of(0x1043), [(5, Answer::Link(link.clone()))]);
-    assert_eq!(of(0x1003), [(5, Answer::Link(Link { is_running: false, ..link.clone() }))]);
-    assert_eq!(of(0x42), [(5, Answer::Link(Link { is_up: false, is_running: false, ..link.clone() }))]);
-    assert_eq!(of(0x4b), [(5, Answer::Link(Link { is_loopback: true, ..link }))]);
-    // Of another kind than Ethernet: its address is none that DHCP knows.
+    assert_eq!(of(0x1043), [(5, Response::Link(link.clone()))]);
+    assert_eq!(of(0x1003), [(5, Response::Link(Link { is_running: false, ..link.clone() }))]);
+    assert_eq!(of(0x42), [(5, Response::Link(Link { is_up: false, is_running: false, ..link.clone() }))]);
+    assert_eq!(of(0x4b), [(5, Response::Link(Link { is_loopback: true, ..link }))]);
+    // Of another type than Ethernet: DHCP cannot use its address.
     let mut bytes = ethernet(1).0;
     bytes[18..20].copy_from_slice(&65534_u16.to_ne_bytes());
-    assert!(matches!(Answers::new(&bytes).next(), Some((5, Answer::Link(Link { hardware: None, .. })))));
+    assert!(matches!(Responses::new(&bytes).next(), Some((5, Response::Link(Link { hardware: None, .. })))));
 }
 
 #[test]
-fn answers_follow_each_other() {
+fn responses_follow_each_other() {
     let mut bytes = ethernet(1).0;
     bytes.extend(header(20, 3, 2, 5).w(0).0);
     bytes.extend(header(17, 77, 0, 6).b(&[1, 0, 0, 0]).0);
     bytes.extend(header(36, 2, 0, 7).w((-17_i32).cast_unsigned()).b(&[0; 16]).0);
-    let answers: Vec<_> = Answers::new(&bytes).collect();
-    assert!(matches!(answers[0], (5, Answer::Link(_))));
-    assert_eq!(answers[1..], [(5, Answer::End(0)), (6, Answer::Other), (7, Answer::End(17))]);
-    // What is cut off is left out.
+    let responses: Vec<_> = Responses::new(&bytes).collect();
+    assert!(matches!(responses[0], (5, Response::Link(_))));
+    assert_eq!(responses[1..], [(5, Response::End(0)), (6, Response::Other), (7, Response::End(17))]);
+    // A truncated message is left out.
     for len in 0..16 + 20 {
-        assert_eq!(Answers::new(&bytes[bytes.len() - 36..][..len]).count(), 0, "{len}");
+        assert_eq!(Responses::new(&bytes[bytes.len() - 36..][..len]).count(), 0, "{len}");
     }
 }
 
 proptest! {
     #[test]
-    fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        prop_assert!(Answers::new(&bytes).count() <= bytes.len() / HEADER_BYTES);
+    fn any_bytes_are_parsed(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(Responses::new(&bytes).count() <= bytes.len() / HEADER_BYTES);
     }
 
     #[test]
-    fn any_interface_is_read(attributes in prop::collection::vec(0..20_u8, 0..80)) {
+    fn any_interface_is_parsed(attributes in prop::collection::vec(0..20_u8, 0..80)) {
         let len = u32::try_from(32 + attributes.len()).unwrap();
         let bytes = header(len, 16, 0, 1).b(&[0, 0]).h(1).b(&[0; 12]).b(&attributes);
-        prop_assert_eq!(Answers::new(&bytes.0).count(), 1);
+        prop_assert_eq!(Responses::new(&bytes.0).count(), 1);
     }
 }

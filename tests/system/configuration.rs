@@ -1,4 +1,4 @@
-//! The device file and the commands about it: `check`, `passwd`, `limits`.
+//! The configuration file and its commands: `check`, `passwd`, `limits`.
 
 use crate::support::device::{Device, accounts, shell};
 use crate::support::http::session_of;
@@ -27,10 +27,11 @@ command = []
 after = ["databse"]
 "#;
 
-/// `LINE:COLUMN` of each error, in the order they are told.
+/// `LINE:COLUMN` of each error, in the order of the report.
 fn places(run: &Run) -> Vec<String> {
-    let told = format!("{}{}", run.stdout, run.stderr);
-    told.lines()
+    let output = format!("{}{}", run.stdout, run.stderr);
+    output
+        .lines()
         .filter_map(|line| {
             let (_, place) = line.split_once("friendlet.toml:")?;
             let mut fields = place.split(':');
@@ -43,7 +44,7 @@ fn places(run: &Run) -> Vec<String> {
 }
 
 #[test]
-fn every_error_is_told_with_its_place() {
+fn every_error_is_reported_with_its_place() {
     let wanted = ["2:11", "3:1", "6:9", "10:9", "14:11", "15:10"];
     for arguments in [&["check", "FILE"][..], &["serve", "--config", "FILE"], &["--config", "FILE"]] {
         let run = run_on(WRONG, arguments);
@@ -54,7 +55,7 @@ fn every_error_is_told_with_its_place() {
 }
 
 #[test]
-fn what_is_no_toml_is_told_too() {
+fn syntax_errors_are_reported_too() {
     let run = run_on("[listen\naddress = \"127.0.0.1:0\"\n[log]\nlevel = loud\n", &["check", "FILE"]);
     assert_eq!(run.code, Some(CONFIG), "{run:?}");
     assert!(places(&run).iter().any(|place| place.starts_with("4:")), "both lines: {run:?}");
@@ -72,7 +73,7 @@ fn a_missing_file_is_an_error() {
 }
 
 #[test]
-fn a_good_file_is_told_its_worst_case() {
+fn worst_case_of_a_correct_file_is_reported() {
     let folder = Folder::new();
     let text = Device::new().text(&folder.file("state"));
     let full = run_on(&text, &["check", "FILE"]);
@@ -85,7 +86,7 @@ fn a_good_file_is_told_its_worst_case() {
         numbers.max().unwrap_or_else(|| panic!("no number in {run:?}"))
     };
     assert!(largest(&full) > largest(&lower), "{full:?}\n{lower:?}");
-    assert!(!std::fs::exists(folder.file("state")).unwrap(), "check makes nothing");
+    assert!(!std::fs::exists(folder.file("state")).unwrap(), "check creates nothing");
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn passwd_prints_a_table_for_the_file() {
     let user = &table["user"].as_array().unwrap()[0];
     assert_eq!(user["name"].as_str(), Some("keeper"));
     assert!(user["password"].as_str().unwrap().starts_with("$pbkdf2-sha256$i="));
-    // As it is, behind what the file has.
+    // Appended to the file as it is.
     let server = Server::start(&Device::plain().with(&printed.stdout));
     assert_eq!(server.login("keeper", "its%20secret").len(), 40);
     // Another salt each time.
@@ -136,7 +137,7 @@ fn only_the_first_process_can_be_init() {
 }
 
 #[test]
-fn a_wrong_command_line_is_told() {
+fn a_wrong_command_line_is_an_error() {
     for arguments in [&["frobnicate"][..], &["serve", "--confg", "x"], &["passwd"], &["check", "a", "b"]] {
         let run = run(arguments, "");
         assert_eq!(run.code, Some(USAGE), "{arguments:?}: {run:?}");
@@ -156,7 +157,7 @@ fn plain_text_is_for_the_loopback() {
 }
 
 #[test]
-fn a_file_full_of_everything_works() {
+fn a_file_at_the_limits_of_the_board_is_served() {
     let mut tables = accounts() + &shell("allowed", "exec sleep 1000", "");
     // hello is the built-in one.
     for number in 2..friendlet::limits::SERVICES {
@@ -175,7 +176,7 @@ fn a_file_full_of_everything_works() {
 }
 
 #[test]
-fn a_running_server_is_not_touched_by_a_broken_file() {
+fn a_broken_file_does_not_affect_a_running_server() {
     let server = Server::start(&Device::plain());
     server.folder().write("friendlet.toml", WRONG);
     server.signal(rustix::process::Signal::HUP);

@@ -1,27 +1,27 @@
-//! Which device file counts, where the one that was given may give way to another.
+//! Origin of the configuration, where another file may replace the given one.
 
 use std::fmt::{self, Write as _};
 
 use heapless::String;
 
-use crate::limits::COMPLAINT_BYTES;
+use crate::config::COMPLAINT_BYTES;
 
-/// Why the device file that was given is not in force, on one line.
-pub type Complaint = String<COMPLAINT_BYTES>;
+/// Reason for which the given configuration file is not in force, on one line.
+pub type ConfigError = String<COMPLAINT_BYTES>;
 
-/// Which device file is in force.
+/// Origin of the configuration in force.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum InForce {
-    /// The one that was given.
+pub enum ConfigOrigin {
+    /// The file of the command line, or the one at the default path.
     #[default]
     Given,
-    /// The copy of the last one with which the server served.
+    /// The copy of the last file with which the server served.
     LastGood,
-    /// The board's own, which is in the program.
+    /// The built-in default.
     BuiltIn,
 }
 
-impl InForce {
+impl ConfigOrigin {
     /// Name on the wire and for people.
     pub fn name(self) -> &'static str {
         match self {
@@ -32,11 +32,10 @@ impl InForce {
     }
 }
 
-/// What is shown of a text that may hold anything: one line without control characters, cut after the
-/// last character that has room.
+/// One line of any text: control characters become `?`, and the end that has no room is cut off.
 pub fn one_line<const N: usize>(text: impl fmt::Display) -> String<N> {
     let mut line = OneLine(String::new());
-    // It takes what has room and is never full.
+    // An error means that the rest was cut off.
     let _ = write!(line, "{text}");
     line.0
 }
@@ -47,7 +46,7 @@ impl<const N: usize> fmt::Write for OneLine<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
             if self.0.push(if c.is_control() { '?' } else { c }).is_err() {
-                // Nothing shorter may follow what was left out.
+                // Ends the text here: a shorter character must not follow an omitted one.
                 return Err(fmt::Error);
             }
         }

@@ -1,0 +1,212 @@
+//! Types of the schema: tables, keys, kinds of values, bounds, defaults.
+
+/// One table of the configuration file.
+#[derive(Debug)]
+pub struct Table {
+    /// Name in the file: `listen`.
+    pub name: &'static str,
+    /// Header in the file: `[listen]`, or `[[service]]` where there may be several.
+    pub header: &'static str,
+    /// One line of documentation.
+    pub doc: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+    /// Names with a value that is fixed at build time; setting one is an error.
+    pub fixed: &'static [(&'static str, usize)],
+}
+
+impl Table {
+    /// The row of `name`.
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// Returns whether the file may contain several of it.
+    pub fn is_repeated(&self) -> bool {
+        self.header.starts_with("[[")
+    }
+}
+
+/// One key of a table.
+#[derive(Debug)]
+pub struct Key {
+    /// Name in the file.
+    pub name: &'static str,
+    /// Type and range of the value.
+    pub kind: Kind,
+    /// Value where the file has none.
+    pub default: Default,
+    /// One line of documentation. Empty in a release build, which prints none.
+    pub doc: &'static str,
+    /// Value in the example file as TOML, where it is not the default.
+    pub example: Option<&'static str>,
+    /// Secrecy of the value: error messages do not quote a secret.
+    pub is_secret: bool,
+    /// When a changed value can take effect at the earliest.
+    pub change: Change,
+}
+
+/// When a changed value can take effect at the earliest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// With a restart: sockets, buffers or files are made from it.
+    Restart,
+    /// While the server runs.
+    Reload,
+}
+
+/// Value of a key that the file does not set.
+#[derive(Clone, Copy, Debug)]
+pub enum Default {
+    /// None: the key must be set.
+    Required,
+    /// None; the words say what happens then.
+    Unset(&'static str),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number.
+    Integer(u64),
+    /// A string.
+    String(&'static str),
+    /// An empty list or table.
+    Empty,
+    /// A value that depends on the build; the words say which it is.
+    Build(&'static Self, &'static str),
+}
+
+impl Default {
+    /// The value itself, without the words of [`Build`](Self::Build).
+    pub fn value(&self) -> &Self {
+        match self {
+            Self::Build(value, _) => value,
+            value => value,
+        }
+    }
+}
+
+/// Type and range of a value.
+#[derive(Debug)]
+pub enum Kind {
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number.
+    Integer {
+        /// Smallest value.
+        least: Bound,
+        /// Largest value.
+        most: Bound,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A string.
+    String(Form),
+    /// A list of strings.
+    List {
+        /// Most entries.
+        most: Bound,
+        /// Form of one entry.
+        entry: Form,
+    },
+    /// A program and its arguments.
+    Command,
+    /// Environment variables by name.
+    Variables,
+    /// Signals and programs by name.
+    Commands,
+}
+
+/// Form of a string.
+#[derive(Debug)]
+pub struct Form {
+    /// Most bytes.
+    pub bytes: Bound,
+    /// Description of a correct value, for messages and documentation.
+    pub expected: &'static str,
+    /// Returns whether a string has this form.
+    pub is_met: fn(&str) -> bool,
+}
+
+/// Smallest or largest number of something.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// The number.
+    pub value: u64,
+    /// Name of the limit it is, in `friendlet limits`.
+    pub limit: Option<&'static str>,
+}
+
+/// A bound that no string reaches: the file is shorter.
+const UNBOUNDED: Bound = fixed(u64::MAX);
+
+impl Bound {
+    /// Returns whether there is no bound beside the size of the file.
+    pub fn is_unbounded(self) -> bool {
+        self.value == u64::MAX
+    }
+}
+
+/// A number that is the same on every board.
+pub(super) const fn fixed(value: u64) -> Bound {
+    Bound { value, limit: None }
+}
+
+/// The limit of this name, which the board sets.
+macro_rules! board_limit {
+    ($name:ident) => {
+        $crate::config::key::Bound { value: $crate::limits::$name as u64, limit: Some(stringify!($name)) }
+    };
+}
+pub(super) use board_limit;
+
+impl Kind {
+    /// A whole number from `least` to `most`.
+    pub(super) const fn integer(least: u64, most: u64) -> Self {
+        Self::Integer { least: fixed(least), most: fixed(most) }
+    }
+
+    /// A string of up to `bytes` bytes that satisfies `is_met`.
+    pub(super) const fn string(bytes: Bound, expected: &'static str, is_met: fn(&str) -> bool) -> Self {
+        Self::String(Form { bytes, expected, is_met })
+    }
+
+    /// A string that its use parses.
+    pub(super) const fn parsed(expected: &'static str) -> Self {
+        Self::String(Form { bytes: UNBOUNDED, expected, is_met: any })
+    }
+
+    /// The form of a string or of an entry of a list.
+    pub fn form(&self) -> Option<&Form> {
+        match self {
+            Self::String(form) | Self::List { entry: form, .. } => Some(form),
+            _ => None,
+        }
+    }
+}
+
+/// Accepts every string.
+pub(super) fn any(_: &str) -> bool {
+    true
+}
+
+impl Key {
+    /// A key whose change needs a restart.
+    pub(super) const fn new(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Self {
+        let doc = if cfg!(debug_assertions) { doc } else { "" };
+        Self { name, kind, default, doc, example: None, is_secret: false, change: Change::Restart }
+    }
+
+    /// The key with this value in the example file.
+    pub(super) const fn example(self, example: &'static str) -> Self {
+        Self { example: Some(example), ..self }
+    }
+
+    /// The key with a secret value.
+    pub(super) const fn secret(self) -> Self {
+        Self { is_secret: true, ..self }
+    }
+
+    /// The key with a value that may change while the server runs.
+    pub(super) const fn reload(self) -> Self {
+        Self { change: Change::Reload, ..self }
+    }
+}

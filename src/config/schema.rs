@@ -1,0 +1,456 @@
+//! Schema of the configuration file: one row a key.
+//!
+//! Parsing, defaults, hints and messages come from these rows, and so do the tables of
+//! `docs/configuration.md`, the example file and the JSON schema for editors
+//! (`tests/it/configuration.rs`).
+
+use super::key::Default::{Boolean, Build, Empty, Integer, Required, String, Unset};
+use super::key::{Form, Key, Kind, Table, any, board_limit, fixed};
+use super::network::{HOST_NAME, is_host_name, is_interface_name};
+use super::settings::{is_absolute_path, is_absolute_path_or_empty, is_origin, is_path, is_path_or_empty};
+use crate::config::INTERFACE_NAME_BYTES;
+use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
+use crate::limits;
+use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
+use crate::service::{STOP_TIMEOUT, STOP_TIMEOUT_MAX, is_service_name};
+use crate::session::{
+    IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
+    LOCKOUT_TIME_MAX, is_user_name,
+};
+
+/// Every table, in the order of the documentation.
+pub static TABLES: [&Table; 10] =
+    [&LISTEN, &STATE, &LIMITS, &LOG, &BOARD, &NETWORK, &SESSION, &USER, &TOKEN, &SERVICE];
+
+/// `[listen]`.
+pub static LISTEN: Table = Table {
+    name: "listen",
+    header: "[listen]",
+    doc: "Address of the server, encryption, and whose pages may connect.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "address",
+            Kind::parsed("an IP address and a port, such as '0.0.0.0:6500' or '[::]:6500'"),
+            String("127.0.0.1:6500"),
+            "Address of the server, for HTTP and WebSocket. `[::]:6500` is every address, IPv6 and IPv4. \
+             With port 0 the system chooses a free port, and the server prints it.",
+        ),
+        Key::new(
+            "tls",
+            Kind::Choice(&["on", "off"]),
+            String("on"),
+            "TLS 1.3, or plain text. Plain text on other addresses than loopback needs `insecure`.",
+        ),
+        Key::new(
+            "insecure",
+            Kind::Boolean,
+            Boolean(false),
+            "Allows plain text on an address that others can reach.",
+        ),
+        Key::new(
+            "certificate",
+            Kind::string(board_limit!(FILE_PATH_BYTES), "the path of a file", is_path),
+            String("tls/certificate.pem"),
+            "PEM file of the certificate chain. Set it together with `key`.",
+        ),
+        Key::new(
+            "key",
+            Kind::string(board_limit!(FILE_PATH_BYTES), "the path of a file", is_path),
+            String("tls/key.pem"),
+            "PEM file of the private key.",
+        ),
+        Key::new(
+            "client_ca",
+            Kind::string(board_limit!(FILE_PATH_BYTES), "the path of a file", is_path_or_empty),
+            String(""),
+            "PEM file of an authority. Clients must show a certificate of it; empty: they need none.",
+        ),
+        Key::new(
+            "origins",
+            Kind::List {
+                most: board_limit!(ORIGINS),
+                entry: Form {
+                    bytes: board_limit!(ORIGIN_BYTES),
+                    expected: "an origin, such as 'https://panel.example' or 'https://panel.example:8443'",
+                    is_met: is_origin,
+                },
+            },
+            Empty,
+            "Origins, as browsers send them, whose pages may open the socket beside the server's own.",
+        )
+        .example("[\"https://panel.example\"]"),
+    ],
+};
+
+/// `[state]`.
+pub static STATE: Table = Table {
+    name: "state",
+    header: "[state]",
+    doc: "Keys, and whatever is kept across restarts.",
+    fixed: &[],
+    keys: &[Key::new(
+        "dir",
+        Kind::string(board_limit!(FILE_PATH_BYTES), "an absolute path", is_absolute_path_or_empty),
+        String(""),
+        "State directory. Empty: `$STATE_DIRECTORY` of systemd, else for a plain user \
+         `~/.local/state/friendlet`, else `/var/lib/friendlet`.",
+    )],
+};
+
+/// `[limits]`.
+pub static LIMITS: Table = Table {
+    name: "limits",
+    header: "[limits]",
+    doc: "Limits of the board that a device may lower.",
+    fixed: limits::TABLE,
+    keys: &[Key::new(
+        "slots",
+        Kind::Integer { least: fixed(2), most: board_limit!(SLOTS) },
+        Build(&Integer(limits::SLOTS as u64), "the board's `slots`"),
+        "Connections served at once, one of them reserved for an administrator.",
+    )
+    .example("2")],
+};
+
+/// `[log]`.
+pub static LOG: Table = Table {
+    name: "log",
+    header: "[log]",
+    doc: "The log, and the files that keep it.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "level",
+            Kind::Choice(&["off", "error", "warn", "info", "debug"]),
+            String("info"),
+            "Least severe records that are logged. The call `board/log` changes it while the server runs.",
+        )
+        .reload(),
+        Key::new(
+            "file",
+            Kind::string(board_limit!(FILE_PATH_BYTES), "an absolute path", is_absolute_path_or_empty),
+            Build(
+                if cfg!(feature = "defmt") { &String("/run/friendlet/log") } else { &String("") },
+                "`\"/run/friendlet/log\"` on a board whose log is frames, else `\"\"`",
+            ),
+            "The newest file; older ones are `FILE.1`, `FILE.2` and so on. Empty: none are written.",
+        )
+        .example("\"/data/log/friendlet\""),
+        Key::new(
+            "file_bytes",
+            Kind::integer(LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64),
+            Integer(LOG_FILE_BYTES as u64),
+            "Most bytes of one file.",
+        ),
+        Key::new("files", Kind::integer(1, LOG_FILES_MAX as u64), Integer(LOG_FILES as u64), "Most files."),
+    ],
+};
+
+/// `[board]`.
+pub static BOARD: Table = Table {
+    name: "board",
+    header: "[board]",
+    doc: "Programs that restart the board and switch it off, where its init is not friendlet.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "reboot",
+            Kind::Command,
+            Unset("none"),
+            "Restarts the board when an administrator calls `board/reboot`. An absolute path.",
+        )
+        .example("[\"/sbin/reboot\"]")
+        .reload(),
+        Key::new(
+            "poweroff",
+            Kind::Command,
+            Unset("none"),
+            "Switches the board off when an administrator calls `board/poweroff`. An absolute path.",
+        )
+        .example("[\"/sbin/poweroff\"]")
+        .reload(),
+    ],
+};
+
+/// `[network]`.
+pub static NETWORK: Table = Table {
+    name: "network",
+    header: "[network]",
+    doc: "Network of a board that `friendlet init` runs; `friendlet serve` ignores it.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "interface",
+            Kind::string(
+                fixed(INTERFACE_NAME_BYTES as u64),
+                "the name of an interface, such as 'eth0', and not 'lo'",
+                is_interface_name,
+            ),
+            Unset("the first Ethernet interface"),
+            "Name of the interface. It may appear late, as one on USB does.",
+        )
+        .example("\"eth0\""),
+        Key::new(
+            "address",
+            Kind::parsed("'dhcp', or an IPv4 address of a host with its prefix, such as '192.168.1.20/24'"),
+            String("dhcp"),
+            "Source of the address: DHCP, or this file.",
+        )
+        .example("\"192.168.1.20/24\""),
+        Key::new(
+            "gateway",
+            Kind::parsed("an IPv4 address, such as '192.168.1.1'"),
+            Unset("none"),
+            "With a static address: the router to other networks. DHCP sends its own.",
+        )
+        .example("\"192.168.1.1\""),
+        Key::new(
+            "nameservers",
+            Kind::List {
+                most: fixed(NAMESERVERS as u64),
+                entry: Form { bytes: fixed(u64::MAX), expected: "an IPv4 address", is_met: any },
+            },
+            Unset("those of DHCP"),
+            "Written to `/run/resolv.conf` for the services; friendlet looks up no names.",
+        )
+        .example("[\"192.168.1.1\"]"),
+        Key::new(
+            "hostname",
+            Kind::string(
+                fixed(HOST_NAME_BYTES as u64),
+                "letters, digits, '-' and '.' (RFC 1123), such as 'gateway-1'",
+                is_host_name,
+            ),
+            String(HOST_NAME),
+            "Name of the board, also sent to the DHCP server.",
+        ),
+    ],
+};
+
+/// `[session]`.
+pub static SESSION: Table = Table {
+    name: "session",
+    header: "[session]",
+    doc: "End of idle sessions, and protection against guessed passwords.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "idle_timeout_s",
+            Kind::integer(IDLE_TIMEOUT_MIN.as_secs(), IDLE_TIMEOUT_MAX.as_secs()),
+            Integer(IDLE_TIMEOUT.as_secs()),
+            "Seconds without a call after which a session ends.",
+        )
+        .reload(),
+        Key::new(
+            "lockout_attempts",
+            Kind::integer(1, LOCKOUT_ATTEMPTS_MAX as u64),
+            Integer(LOCKOUT_ATTEMPTS as u64),
+            "Wrong passwords for one user from one address (IPv6: one /64) that block this pair.",
+        )
+        .reload(),
+        Key::new(
+            "lockout_s",
+            Kind::integer(1, LOCKOUT_TIME_MAX.as_secs()),
+            Integer(LOCKOUT_TIME.as_secs()),
+            "Seconds for which the pair is blocked.",
+        )
+        .reload(),
+    ],
+};
+
+/// `[[user]]`.
+pub static USER: Table = Table {
+    name: "user",
+    header: "[[user]]",
+    doc: "A user. `friendlet passwd NAME` prints a whole table.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "name",
+            Kind::string(
+                board_limit!(USER_NAME_BYTES),
+                "letters, digits and '.', '_', '-', '@'",
+                is_user_name,
+            ),
+            Required,
+            "Name to log in with, different for each user.",
+        )
+        .example("\"admin\"")
+        .reload(),
+        Key::new(
+            "full_name",
+            Kind::string(board_limit!(USER_FULL_NAME_BYTES), "", any),
+            Unset("the name"),
+            "Name for people.",
+        )
+        .example("\"Administrator\"")
+        .reload(),
+        Key::new(
+            "level",
+            Kind::Choice(&["admin", "user"]),
+            String("user"),
+            "An `admin` may do everything; a `user` controls `services`.",
+        )
+        .example("\"admin\"")
+        .reload(),
+        Key::new(
+            "password",
+            Kind::parsed("`$pbkdf2-sha256$i=ROUNDS$SALT$HASH` with 1 to 10000000 rounds"),
+            Unset("none"),
+            "Hash of the password. Without one nobody logs in as this user; a token may be the user's.",
+        )
+        .example(
+            "\"$pbkdf2-sha256$i=200000$AAECAwQFBgcICQoLDA0ODw$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"",
+        )
+        .secret()
+        .reload(),
+        Key::new(
+            "services",
+            Kind::List {
+                most: board_limit!(USER_SERVICES),
+                entry: Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
+            },
+            Empty,
+            "Services that a `user` may control; `\"*\"` is all of them.",
+        )
+        .example("[\"clock\"]")
+        .reload(),
+    ],
+};
+
+/// `[[token]]`.
+pub static TOKEN: Table = Table {
+    name: "token",
+    header: "[[token]]",
+    doc: "Session id of a program, which never ends. The file holds its hash alone.",
+    fixed: &[],
+    keys: &[
+        Key::new("user", Kind::parsed(""), Required, "User of the calls that are made with this token.")
+            .example("\"admin\"")
+            .reload(),
+        Key::new(
+            "sha256",
+            Kind::parsed("the SHA-256 of the token, 64 hexadecimal digits (printf %s TOKEN | sha256sum)"),
+            Required,
+            "Hash of the token, which is up to 255 bytes long.",
+        )
+        .example("\"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"")
+        .secret()
+        .reload(),
+    ],
+};
+
+/// `[[service]]`.
+pub static SERVICE: Table = Table {
+    name: "service",
+    header: "[[service]]",
+    doc: "A service. Beside these there is `hello`, unless one has that name or the table is full.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "name",
+            Kind::string(
+                board_limit!(SERVICE_NAME_BYTES),
+                "letters, digits and '-', '_', '.', '@', a letter or digit first",
+                is_service_name,
+            ),
+            Required,
+            "Name in calls, different for each service.",
+        )
+        .example("\"clock\"")
+        .reload(),
+        Key::new(
+            "description",
+            Kind::string(board_limit!(DESCRIPTION_BYTES), "one line without control characters", |text| {
+                !text.contains(char::is_control)
+            }),
+            Unset("none"),
+            "Purpose of the service, for people.",
+        )
+        .example("\"Prints the time every minute\"")
+        .reload(),
+        Key::new(
+            "command",
+            Kind::Command,
+            Required,
+            "Program and its arguments. No shell is involved. A program without a slash is looked up in `PATH`.",
+        )
+        .example("[\"/bin/sh\", \"-c\", \"while date; do sleep 60; done\"]")
+        .reload(),
+        Key::new("env", Kind::Variables, Empty, "Environment variables beside `PATH` and the like.")
+            .example("{ LANG = \"C\", TZ = \"UTC\" }")
+            .reload(),
+        Key::new(
+            "cwd",
+            Kind::string(board_limit!(FILE_PATH_BYTES), "an absolute path", is_absolute_path),
+            String("/"),
+            "Working directory.",
+        )
+        .reload(),
+        Key::new(
+            "user",
+            Kind::string(board_limit!(USER_NAME_BYTES), "", any),
+            Unset("the server's own"),
+            "User to run as: a name, a number, or `uid:gid`. Needs a server that runs as root.",
+        )
+        .example("\"nobody\"")
+        .reload(),
+        Key::new(
+            "autostart",
+            Kind::Boolean,
+            Boolean(false),
+            "Starts it with the server. A later `install` or `uninstall` takes precedence.",
+        )
+        .reload(),
+        Key::new(
+            "restart",
+            Kind::Choice(&["never", "on-failure", "always"]),
+            String("never"),
+            "When it is started again after it exits by itself.",
+        )
+        .reload(),
+        Key::new(
+            "after",
+            Kind::List {
+                most: board_limit!(SERVICE_AFTER),
+                entry: Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
+            },
+            Empty,
+            "Services that are started before this one and stopped after it; not in a cycle.",
+        )
+        .example("[\"hello\"]")
+        .reload(),
+        Key::new(
+            "stop_signal",
+            Kind::Choice(&["HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "ALRM", "TERM", "WINCH"]),
+            String("TERM"),
+            "Signal that asks it to end.",
+        )
+        .reload(),
+        Key::new(
+            "stop_timeout_s",
+            Kind::integer(1, STOP_TIMEOUT_MAX.as_secs()),
+            Integer(STOP_TIMEOUT.as_secs()),
+            "Seconds after which it is killed if it has not ended.",
+        )
+        .reload(),
+        Key::new(
+            "commands",
+            Kind::Commands,
+            Empty,
+            "Names for the call `command`: a signal to send (those above, `CONT` and `STOP`), or a program \
+             whose output is the answer.",
+        )
+        .example("{ reload = \"HUP\", uptime = [\"/usr/bin/uptime\"] }")
+        .reload(),
+        Key::new(
+            "webgui",
+            Kind::string(board_limit!(WEBGUI_BYTES), "", any),
+            Unset("`<div> </div>`"),
+            "HTML that the call `getwebgui` returns.",
+        )
+        .example("\"<b>The clock</b>\"")
+        .reload(),
+    ],
+};

@@ -1,0 +1,139 @@
+//! Values of the configuration file, checked by the row of their key.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::alternatives;
+use super::diagnostics::Diagnostics;
+use super::key::{Default, Key, Kind};
+use crate::limits;
+use crate::suggest::nearest;
+
+/// Byte range of the configuration file.
+pub(super) type Span = Range<usize>;
+
+/// A string of the configuration file and its place.
+pub(super) type Text<'t> = (&'t str, Span);
+
+/// The default of a key, if it is a string.
+pub(super) fn default_string(key: &Key) -> Option<&'static str> {
+    match key.default.value() {
+        Default::String(default) => Some(default),
+        _ => None,
+    }
+}
+
+/// The whole number of a value, in the range of its row.
+pub(super) fn integer(
+    key: &Key,
+    value: &Spanned<DeValue<'_>>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<u64> {
+    let Some(integer) = value.get_ref().as_integer() else {
+        report_type(key.name, "a whole number", value, diagnostics);
+        return None;
+    };
+    let Kind::Integer { least, most } = &key.kind else {
+        unreachable!("{} is not a number", key.name);
+    };
+    let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
+    let number = number.filter(|number| (least.value..=most.value).contains(number));
+    if number.is_none() {
+        let (name, least, highest) = (key.name, least.value, most.value);
+        let board = match most.limit {
+            Some(_) => format!(" (limit of board '{}')", limits::BOARD),
+            None => String::new(),
+        };
+        diagnostics.error(
+            &value.span(),
+            format_args!("{name}: expected {least} to {highest}{board}, found {integer}"),
+        );
+    }
+    number
+}
+
+/// The string of a value, in the form that the row of its key demands.
+pub(super) fn string<'t>(
+    key: &Key,
+    value: &'t Spanned<DeValue<'_>>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Text<'t>> {
+    let text = any_string(key.name, value, diagnostics)?;
+    if let Some(form) = key.kind.form() {
+        if text.0.len() as u64 > form.bytes.value {
+            diagnostics.error(&text.1, format_args!("{}: longer than {} bytes", key.name, form.bytes.value));
+            return None;
+        }
+        if !(form.is_met)(text.0) {
+            report_unexpected(key, &text, diagnostics);
+            return None;
+        }
+    }
+    Some(text)
+}
+
+/// The string of a value of any form.
+pub(super) fn any_string<'t>(
+    name: &str,
+    value: &'t Spanned<DeValue<'_>>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Text<'t>> {
+    let text = value.get_ref().as_str();
+    if text.is_none() {
+        report_type(name, "a string in quotes", value, diagnostics);
+    }
+    text.map(|text| (text, value.span()))
+}
+
+/// Reports a string that is not what its row expects. A secret one is not quoted.
+pub(super) fn report_unexpected(key: &Key, (text, span): &Text<'_>, diagnostics: &mut Diagnostics<'_>) {
+    let expected = match &key.kind {
+        Kind::Choice(words) => alternatives(words),
+        kind => kind.form().map_or("another value", |form| form.expected).to_owned(),
+    };
+    let found = if key.is_secret { String::new() } else { format!(", found '{text}'") };
+    diagnostics.error(span, format_args!("{}: expected {expected}{found}", key.name));
+}
+
+/// Reports a value of another type than `expected`.
+pub(super) fn report_type(
+    name: &str,
+    expected: &str,
+    value: &Spanned<DeValue<'_>>,
+    diagnostics: &mut Diagnostics<'_>,
+) {
+    let found = type_of(value.get_ref());
+    diagnostics.error(&value.span(), format_args!("{name}: expected {expected}, found {found}"));
+}
+
+/// Reports a name that is not among `known`.
+pub(super) fn report_unknown<'k>(
+    name: &str,
+    place: &str,
+    span: &Span,
+    known: impl Iterator<Item = &'k str>,
+    diagnostics: &mut Diagnostics<'_>,
+) {
+    let hint = hint(name, known);
+    diagnostics.error(span, format_args!("unknown key '{name}'{place}{hint}"));
+}
+
+/// `; did you mean 'address'?`, where one of the known names is near enough.
+pub(super) fn hint<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
+    nearest(name, known).map_or_else(String::new, |meant| format!("; did you mean '{meant}'?"))
+}
+
+/// Type of a value, in words.
+pub(super) fn type_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,237 @@
+//! Main loop of process 1: the server, its notifications, signals, the network and the watchdog.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::Duration;
+
+use heapless::String;
+
+use super::bring_up::{self, Notice};
+use super::command_line::{CommandLine, Slot};
+use super::notification::{self, PowerAction};
+use super::root::restart;
+use super::supervisor::{InitAction, InitSupervisor};
+use super::{CLOCK_FILE, CONFIG_FILE, STATE_DIRECTORY, WATCHDOG};
+use crate::config::Network;
+use crate::init::{FEED_INTERVAL, SILENCE_TIMEOUT};
+use crate::log::Reason;
+use crate::log::console::{error, info, warning};
+use crate::sys::machine::{self as system, BoardSignals, NotifySocket, Reaped, ServerProcess, Watchdog};
+use crate::sys::{Clock, NOTIFY_BYTES, NetworkManager};
+
+const NOTIFY: &str = "/run/friendlet/notify";
+/// Datagrams received before other events are handled.
+const DATAGRAMS_AT_ONCE: usize = 16;
+const ARGUMENTS: [&str; 4] = ["serve", "--config", CONFIG_FILE, "--fall-back"];
+
+/// Brings up the rest of the board, and runs its main loop.
+pub(super) fn run(line: &CommandLine<'_>, read_network: fn(&Path) -> Option<Network>) -> ! {
+    MainLoop::new(line, read_network).run()
+}
+
+struct MainLoop<'l> {
+    clock: Clock,
+    supervisor: InitSupervisor,
+    slot: Option<Slot>,
+    /// Disk with the boot state.
+    state: Option<&'l str>,
+    notice: Notice,
+    notify: NotifySocket,
+    signals: BoardSignals,
+    server: Option<ServerProcess>,
+    watchdog: Option<Watchdog>,
+    network: NetworkManager,
+}
+
+impl<'l> MainLoop<'l> {
+    fn new(line: &CommandLine<'l>, read_network: fn(&Path) -> Option<Network>) -> Self {
+        // 0 s leaves the watchdog closed, because some reset the board when they are opened.
+        let mut watchdog = match line.watchdog_s {
+            Some(0) => None,
+            seconds => bring_up::open_watchdog(seconds),
+        };
+        let mut feed = || {
+            if let Some(watchdog) = &mut watchdog {
+                // The main loop logs a watchdog that fails.
+                let _ = watchdog.feed();
+            }
+        };
+        bring_up::mount_memory();
+        let mut notice = Notice::new();
+        bring_up::mount_data(line.data, &mut notice, &mut feed);
+        if let Err(error) = system::prepare() {
+            warning!("cannot apply all machine settings: {}", Reason::from(&error));
+        }
+        bring_up::set_clock();
+        let network = NetworkManager::new(read_network(Path::new(CONFIG_FILE)).as_ref());
+        let is_testing = bring_up::is_testing(line);
+        let notify = NotifySocket::bind(Path::new(NOTIFY)).unwrap_or_else(|error| {
+            // Without the socket init could not supervise the server.
+            error!("cannot listen on {}: {}", NOTIFY, Reason::from(&error));
+            restart()
+        });
+        let signals = BoardSignals::new().unwrap_or_else(|error| {
+            error!("cannot handle signals: {}", Reason::from(&error));
+            restart()
+        });
+        Self {
+            clock: Clock::new(),
+            supervisor: InitSupervisor::new(is_testing, watchdog.is_some()),
+            slot: line.slot,
+            state: line.state,
+            notice,
+            notify,
+            signals,
+            server: None,
+            watchdog,
+            network,
+        }
+    }
+
+    fn run(&mut self) -> ! {
+        loop {
+            let now = self.clock.now();
+            self.handle_signals(now);
+            self.handle_notifications(now);
+            self.reap(now);
+            self.network.handle_ready(now);
+            while let Some(action) = self.supervisor.poll_action(now) {
+                self.perform(action, now);
+            }
+            self.wait();
+        }
+    }
+
+    fn handle_signals(&mut self, now: Duration) {
+        let pending = self.signals.take_pending();
+        if pending.power_off {
+            self.supervisor.handle_power_request(PowerAction::PowerOff, now);
+        }
+        if pending.restart {
+            self.supervisor.handle_power_request(PowerAction::Restart, now);
+        }
+    }
+
+    fn handle_notifications(&mut self, now: Duration) {
+        let mut buffer = [0; NOTIFY_BYTES];
+        // The next iteration of the main loop receives the rest.
+        for _ in 0..DATAGRAMS_AT_ONCE {
+            match self.notify.receive(&mut buffer) {
+                Ok(None) => break,
+                // Only the running server may send notifications.
+                Ok(Some((_, sender)))
+                    if !sender.is_some_and(|sender| {
+                        self.server.as_ref().is_some_and(|server| server.has_pid(sender))
+                    }) => {}
+                Ok(Some((datagram, _))) => notification::parse(datagram)
+                    .for_each(|notification| self.supervisor.handle_notification(notification, now)),
+                Err(error) => {
+                    warning!("cannot receive on {}: {}", NOTIFY, Reason::from(&error));
+                    break;
+                }
+            }
+        }
+    }
+
+    fn reap(&mut self, now: Duration) {
+        loop {
+            match system::reap() {
+                Reaped::Child(pid, exit)
+                    if self.server.as_ref().is_some_and(|server| server.has_pid(pid)) =>
+                {
+                    self.server = None;
+                    self.supervisor.handle_exit(Some(exit), now);
+                }
+                Reaped::Child(..) => {}
+                Reaped::NoneExited => return,
+                Reaped::NoChildren => {
+                    self.supervisor.handle_no_children(now);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, action: InitAction, now: Duration) {
+        match action {
+            InitAction::FeedWatchdog => {
+                if let Some(Err(error)) = self.watchdog.as_mut().map(Watchdog::feed) {
+                    warning!("cannot write to {}: {}", WATCHDOG, Reason::from(&error));
+                }
+            }
+            InitAction::ConfirmSlot => bring_up::confirm_slot(self.slot, self.state),
+            InitAction::KillOthers => system::kill_all_others(true),
+            InitAction::TerminateOthers => system::kill_all_others(false),
+            InitAction::KillServer => self.server.iter().for_each(ServerProcess::kill),
+            InitAction::TerminateServer => self.server.iter().for_each(ServerProcess::terminate),
+            InitAction::StartServer => match self.start_server() {
+                Ok(server) => self.server = Some(server),
+                Err(error) => {
+                    error!("cannot start the server: {}", error);
+                    self.supervisor.handle_exit(None, now);
+                }
+            },
+            InitAction::Finish(action) => self.finish(action),
+        }
+    }
+
+    fn start_server(&self) -> Result<ServerProcess, system::ServerError> {
+        let mut timeout_us = String::<20>::new();
+        if write!(timeout_us, "{}", SILENCE_TIMEOUT.as_micros()).is_err() {
+            crate::internal_error!("WATCHDOG_USEC of more than 20 digits");
+        }
+        let slot = self.slot.map(Slot::name);
+        let notice = Some(self.notice.as_str()).filter(|notice| !notice.is_empty());
+        let environment = [
+            ("STATE_DIRECTORY", Some(STATE_DIRECTORY)),
+            ("NOTIFY_SOCKET", Some(NOTIFY)),
+            ("WATCHDOG_USEC", Some(timeout_us.as_str())),
+            ("FRIENDLET_INIT", Some("1")),
+            ("FRIENDLET_SLOT", slot),
+            ("FRIENDLET_NOTICE", notice),
+        ];
+        let variables = environment.iter().filter_map(|(name, value)| Some((*name, OsStr::new((*value)?))));
+        ServerProcess::start(&ARGUMENTS, variables)
+    }
+
+    /// Waits for the next event or deadline.
+    fn wait(&self) {
+        let due = self.supervisor.poll_timeout().into_iter().chain(self.network.poll_timeout()).min();
+        let timeout = due.map(|due| due.saturating_sub(self.clock.now()));
+        let sources = [Some(self.signals.as_fd()), Some(self.notify.as_fd()), self.network.fd()];
+        if let Err(error) = system::wait_input(sources, timeout) {
+            // Process 1 cannot exit, so it polls instead.
+            error!("cannot wait for events: {}", Reason::from(&error));
+            system::wait(FEED_INTERVAL, &mut || ());
+        }
+    }
+
+    /// Ends the board. All other processes have exited, or cannot be killed.
+    fn finish(&mut self, action: PowerAction) -> ! {
+        if let Err(error) = system::touch(Path::new(CLOCK_FILE)) {
+            warning!("cannot write {}: {}", CLOCK_FILE, Reason::from(&error));
+        }
+        if let Err(error) = system::release_data() {
+            error!("{}", error);
+        }
+        match action {
+            PowerAction::Restart => info!("restarting"),
+            PowerAction::PowerOff => {
+                info!("powering off");
+                if let Some(Err(error)) = self.watchdog.take().map(Watchdog::disarm) {
+                    warning!("cannot disarm {}: {}", WATCHDOG, Reason::from(&error));
+                }
+                if let Err(error) = system::power_off() {
+                    error!("cannot power off: {}", Reason::from(&error));
+                }
+            }
+        }
+        // The watchdog stays armed, in case the restart hangs.
+        if let Err(error) = system::restart() {
+            error!("cannot restart: {}", Reason::from(&error));
+        }
+        restart()
+    }
+}
