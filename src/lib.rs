@@ -10,7 +10,7 @@
 //! | [`suggest`] | nearest-name hints for mistyped words | |
 //! | [`mmap_buffer`] | buffers whose pages return to the system while empty | |
 //! | [`runtime`] | event loop: descriptors, timers, wakers | limits |
-//! | [`json`] | JSON (RFC 8259) read and written in place | limits |
+//! | [`json`] | JSON (RFC 8259) read and written in place | limits, log |
 //! | [`ws`] | WebSocket (RFC 6455) over fixed buffers | mmap_buffer, limits, log |
 //! | [`http`] | request head, form, responses, upgrade (RFC 9110, 9112) | limits, log |
 //! | [`service`] | service table and supervisor | limits, log |

@@ -7,7 +7,7 @@ use heapless::Vec;
 use crate::call::{Call, Caller, Failure, Identity};
 use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS, SESSIONS};
 use crate::session::{
-    Lockout, PasswordHash, SALT_BYTES, SessionKey, SessionTable, Source, Tokens, UserId, Users,
+    ClientAddr, Lockout, PasswordHash, SALT_BYTES, SessionKey, SessionTable, Tokens, UserId, Users,
 };
 
 /// Users, tokens and sessions, with the checks of their passwords.
@@ -20,7 +20,7 @@ pub(crate) struct Accounts {
     /// Sessions that ended and whose sockets are still to be notified.
     ended: Vec<SessionKey, SESSIONS>,
     /// Password checks under way: the ids of their calls, and the clients.
-    checks: Vec<(u64, Source), { PASSWORD_CHECKS + 1 }>,
+    checks: Vec<(u64, ClientAddr), { PASSWORD_CHECKS + 1 }>,
 }
 
 impl Accounts {
@@ -81,13 +81,13 @@ impl Accounts {
 
     /// Whether one more password of this client may be checked: half of the queue is for others, so
     /// that one client cannot keep everybody from logging in.
-    pub(super) fn may_check(&self, source: Source) -> bool {
+    pub(super) fn may_check(&self, source: ClientAddr) -> bool {
         let of_source = self.checks.iter().filter(|(_, other)| *other == source).count();
         of_source < PASSWORD_CHECKS.div_ceil(2) && !self.checks.is_full()
     }
 
     /// Counts a check that began.
-    pub(super) fn begin_check(&mut self, call_id: u64, source: Source) {
+    pub(super) fn begin_check(&mut self, call_id: u64, source: ClientAddr) {
         let counted = self.checks.push((call_id, source)).is_ok();
         debug_assert!(counted, "a check began without `may_check`");
     }

@@ -121,7 +121,7 @@ pub(super) fn log<'a>(
         log::set_level(level);
     }
     let page = &mut cx.api.page;
-    let since = since.unwrap_or_else(|| log::newest(page.len()));
+    let since = since.unwrap_or_else(|| log::tail(page.len()));
     let copied = log::since(since, page.len(), |part| {
         let [first, second] = part.pieces;
         page.get_mut(..first.len())?.copy_from_slice(first);
@@ -131,7 +131,7 @@ pub(super) fn log<'a>(
     let Some((from, length)) = copied.flatten() else {
         return internal("a page of the log longer than its buffer");
     };
-    let stamp = log::stamp();
+    let stamp = log::sample_clock();
     Outcome::BoardLog(LogPage {
         board: BOARD,
         build: &cx.api.board.build,

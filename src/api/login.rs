@@ -94,7 +94,7 @@ pub(super) fn complete<'a>(
         Err(super::Refused) => None,
     };
     // A login displaces at most one session.
-    if let Some(key) = accounts.sessions.take_displaced() {
+    if let Some(key) = accounts.sessions.take_evicted() {
         accounts.note_ended(key);
     }
     let Some(key) = opened else {

@@ -5,7 +5,7 @@ use super::{Context, LOG_LINES, internal};
 use crate::call::{
     Call, Caller, Failure, Identity, Outcome, PendingCall, ServiceList, ServiceLog, ServiceStatus, Work,
 };
-use crate::service::{CommandError, ServiceId, Verb, What};
+use crate::service::{CommandAction, CommandError, ServiceId, Verb};
 
 /// HTML of a service without any, as Friend Core has it.
 const NO_WEBGUI: &str = "<div> </div>";
@@ -140,12 +140,12 @@ pub(super) fn command<'a>(
     let Some(command) = cx.api.services.named_command(service, name) else {
         return Outcome::Failed(Failure::UnknownFunction);
     };
-    match &command.what {
-        What::Signal(signal) => {
+    match &command.action {
+        CommandAction::Signal(signal) => {
             let accepted = cx.api.services.handle_signal(service, *signal, cx.now);
             finish("command", service, accepted, cx)
         }
-        What::Argv(argv) => {
+        CommandAction::Argv(argv) => {
             let argv = argv.clone();
             let id = cx.api.next_call_id();
             let Some(spec) = cx.api.services.table().get(service) else {

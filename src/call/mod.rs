@@ -11,7 +11,7 @@ pub use self::outcome::{
 };
 pub use self::parameters::{ParameterError, Parameters};
 pub use self::pending::{Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword, Work};
-use crate::session::{SessionKey, Source, UserId};
+use crate::session::{ClientAddr, SessionKey, UserId};
 
 /// A call of a function, the same from all transports and forms.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,7 +61,7 @@ impl Identity {
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     /// Address of the client.
-    pub source: Source,
+    pub source: ClientAddr,
     /// Identity that the connection lends to calls without a session of their own.
     pub bound: Option<Identity>,
     /// Only administrators are served: the server is at capacity.

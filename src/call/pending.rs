@@ -4,7 +4,7 @@ use heapless::String;
 
 use super::CommandOutput;
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
-use crate::session::{PasswordHash, SALT_BYTES, SessionKey, Source, UserId};
+use crate::session::{ClientAddr, PasswordHash, SALT_BYTES, SessionKey, UserId};
 
 /// A call whose outcome follows. The transport keeps it and passes it to
 /// [`api::complete`](crate::api::complete) with the [`Completion`] of the same id.
@@ -50,7 +50,7 @@ pub struct PendingLogin {
     /// Device as sent.
     pub device: Option<String<DEVICE_ID_BYTES>>,
     /// Address of the client.
-    pub source: Source,
+    pub source: ClientAddr,
     /// Only administrators are served.
     pub admins_only: bool,
 }
@@ -67,7 +67,7 @@ pub struct PendingPassword {
     /// Salt of the old password, where it is checked: for the user's own.
     pub salt: Option<[u8; SALT_BYTES]>,
     /// Address of the client.
-    pub source: Source,
+    pub source: ClientAddr,
 }
 
 /// Result of a password check, or of making a password.

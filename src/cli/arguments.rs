@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! Command line parser.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -8,33 +8,33 @@ use lexopt::prelude::*;
 use super::help;
 use crate::session::is_user_name;
 
-/// What is to be done.
+/// Parsed command line.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Command {
-    Check {
-        file: Option<PathBuf>,
-    },
-    /// With all that follows.
+    /// Validate a configuration file.
+    Check { file: Option<PathBuf> },
+    /// Run the client with the remaining arguments.
     Ctl(Vec<String>),
+    /// Run the built-in service.
     Hello,
+    /// Print a help text.
     Help(&'static str),
-    /// As PID 1.
+    /// Run as process 1.
     Init,
+    /// Print the limits.
     Limits,
-    Passwd {
-        user: String,
-    },
-    Serve {
-        config: Option<PathBuf>,
-        falls_back: bool,
-    },
+    /// Print the `[[user]]` table of a new password.
+    Passwd { user: String },
+    /// Run the server.
+    Serve { config: Option<PathBuf>, falls_back: bool },
+    /// Print version, board and build.
     Version,
 }
 
-/// Reads the arguments, the program's own name first.
+/// Parses the arguments, the name of the program first.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt::Error> {
     let mut parser = lexopt::Parser::from_iter(arguments);
-    // The kernel hands init every word of its command line that it does not know itself.
+    // The kernel passes init every word of its command line that it does not use itself.
     if parser.bin_name().is_some_and(|name| Path::new(name).file_name() == Some(OsStr::new("init"))) {
         return match parser.next() {
             Ok(Some(Short('h') | Long("help"))) => Ok(Command::Help(help::INIT)),
@@ -53,8 +53,12 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
                 let name = name.string()?;
                 return match name.as_str() {
                     "serve" => serve(parser, config, falls_back),
-                    _ if falls_back => Err(format!("{name}: takes no --fall-back").into()),
-                    _ if config.is_some() => Err(format!("{name}: takes no --config").into()),
+                    _ if falls_back => {
+                        Err(format!("{name}: --fall-back is not an option of this command").into())
+                    }
+                    _ if config.is_some() => {
+                        Err(format!("{name}: --config is not an option of this command").into())
+                    }
                     "check" => check(parser),
                     "ctl" => {
                         parser.raw_args()?.map(OsString::string).collect::<Result<_, _>>().map(Command::Ctl)
@@ -63,7 +67,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
                     "init" => alone(parser, Command::Init, help::INIT),
                     "limits" => alone(parser, Command::Limits, help::LIMITS),
                     "passwd" => passwd(parser),
-                    _ => Err(format!("there is no command '{name}'").into()),
+                    _ => Err(format!("unknown command '{name}'").into()),
                 };
             }
             other => return Err(other.unexpected()),
@@ -111,9 +115,9 @@ fn passwd(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         }
     }
     match user {
-        None => Err("passwd: whose? name a user".into()),
+        None => Err("passwd: the argument USER is missing".into()),
         Some(user) if !is_user_name(&user) => Err(format!(
-            "passwd: '{}' cannot be a user's name; expected 1 to {} letters, digits and '.', '_', '-', '@'",
+            "passwd: '{}' is not a user name; expected 1 to {} letters, digits and '.', '_', '-', '@'",
             user.escape_debug(),
             crate::limits::USER_NAME_BYTES
         )
@@ -122,7 +126,7 @@ fn passwd(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     }
 }
 
-/// A command without arguments.
+/// Parses the rest of a command without arguments.
 fn alone(mut parser: lexopt::Parser, command: Command, help: &'static str) -> Result<Command, lexopt::Error> {
     match parser.next()? {
         None => Ok(command),
@@ -177,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn ctl_gets_all_that_follows() {
+    fn ctl_gets_the_remaining_arguments() {
         let arguments = ["--url", "wss://h", "--help", "start", "hello"].map(str::to_owned).to_vec();
         assert_eq!(parsed("ctl --url wss://h --help start hello"), Ok(Command::Ctl(arguments)));
         assert_eq!(parsed("ctl"), Ok(Command::Ctl(Vec::new())));
     }
 
     #[test]
-    fn program_called_init_is_init_whatever_follows() {
+    fn program_named_init_is_init_with_any_arguments() {
         let called = |words: &[&str]| parse(words.iter().map(OsString::from)).unwrap();
         for words in [&["init"][..], &["/init"], &["/sbin/init", "single", "--config"], &["init", "serve"]] {
             assert_eq!(called(words), Command::Init, "{words:?}");
@@ -194,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_lines_are_refused() {
+    fn wrong_command_lines_are_errors() {
         for line in [
             "nonsense",
             "--nonsense",

@@ -1,4 +1,4 @@
-//! What memory the server takes at worst with a configuration.
+//! Worst-case memory of the server with a configuration.
 
 use std::fmt;
 
@@ -17,42 +17,42 @@ use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
 use crate::sys::{EnabledFile, Processes};
 use crate::{config, runtime, serve};
 
-/// What smol's executor adds to a task.
-const SELDOM_TASK_BYTES: usize = 192;
-/// smol's executor itself: its queue, of which a block is taken for every 31 wake-ups and given back,
-/// and its list of tasks. Measured on x86-64.
+/// Overhead of a task in smol's executor.
+const EXECUTOR_TASK_BYTES: usize = 192;
+/// smol's executor: its queue, which allocates and frees a block for every 31 wake-ups, and its list of
+/// tasks. Measured on x86-64.
 const EXECUTOR_BYTES: usize = 16 * 1024;
-/// What is kept of a descriptor or a timer, its place in the list of free ones among it.
+/// Reactor entry of a descriptor or timer, with its link in the free list.
 const ENTRY_BYTES: usize = runtime::ENTRY_BYTES + 4;
-/// Connections that the kernel takes in advance, which have buffers and no slot yet.
+/// Connections in the accept queue of the kernel: they have socket buffers and no slot yet.
 const BACKLOG: usize = 128;
-/// What Linux keeps of a pipe's bytes.
+/// Capacity of a pipe on Linux.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// Some number of equal things that are held.
+/// Line of the budget: items of equal size.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Item {
-    /// What it is.
+    /// Name of the item.
     pub name: &'static str,
-    /// How many there are at most.
+    /// Largest number of items.
     pub count: usize,
-    /// Bytes of one.
+    /// Size of one item in bytes.
     pub each: usize,
 }
 
 impl Item {
-    /// `count` things of `each` bytes.
+    /// Line for `count` items of `each` bytes.
     pub fn new(name: &'static str, count: usize, each: usize) -> Self {
         Self { name, count, each }
     }
 
-    /// Bytes of all.
+    /// Size of all items in bytes.
     pub fn total(&self) -> usize {
         self.count.saturating_mul(self.each)
     }
 }
 
-/// All that the server holds; shown as a table.
+/// Memory budget of the server; displayed as a table.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Budget {
     server: Vec<Item>,
@@ -61,8 +61,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// What a server with this configuration can hold at most, its program of `program` bytes among
-    /// it.
+    /// Budget of a server with this configuration and an executable of `program` bytes.
     pub fn new(config: &Config, program: usize) -> Self {
         let connections = config.slots + OVERFLOW_SLOTS;
         let (tls, clients, pem_files) = match &config.listen.tls {
@@ -74,15 +73,15 @@ impl Budget {
         let log = &config.log_files;
         let log_files = if log.file.is_empty() { 0 } else { log.count };
         let runs = limits::SERVICE_COMMAND_RUNS;
-        // Everything that lives in one value is there once, whatever the file names.
+        // These tables have a fixed size, whatever the file configures.
         let tables = [
-            Item::new("states of the services", 1, size_of::<Supervisor>()),
+            Item::new("service states", 1, size_of::<Supervisor>()),
             Item::new("user table", 1, Users::BYTES),
             Item::new("token table", 1, size_of::<Tokens>()),
             Item::new("session table", 1, SessionTable::BYTES),
             Item::new("lock-out table", 1, Lockout::BYTES),
         ];
-        // The other tables are boxed, and are in the server with a pointer alone.
+        // The other tables are boxed: the server contains a pointer to each.
         let inside = size_of::<Supervisor>() + size_of::<Tokens>();
         let rest = size_of::<Server>().saturating_sub(inside);
         let mut server = vec![
@@ -93,28 +92,28 @@ impl Budget {
             Item::new("TLS buffers of a connection", tls, TLS_RECORD_BYTES + TLS_SEND_BYTES),
             Item::new("TLS keys or handshake", tls, TLS_HEAP_BYTES),
             Item::new("certificates of a client", clients, TLS_CLIENT_HEAP_BYTES),
-            Item::new("TLS handshake being read", tls.min(1), TLS_PARSE_BYTES),
-            Item::new("reply being made", 2, limits::REPLY_BYTES),
+            Item::new("TLS handshake in parsing", tls.min(1), TLS_PARSE_BYTES),
+            Item::new("reply in composition", 2, limits::REPLY_BYTES),
             Item::new("chunked message", limits::CHUNK_SETS, chunk::SET_BYTES),
         ];
         server.extend(tables);
         server.extend([
-            Item::new("server beside its tables", 1, rest),
-            Item::new("service of another configuration", 1, size_of::<EnabledFile>()),
-            Item::new("program that ends the board", 2, size_of::<Arguments>()),
-            Item::new("service of the configuration", services, size_of::<Spec>()),
-            Item::new("output of a service", services, Processes::service_bytes() + SELDOM_TASK_BYTES),
-            Item::new("run of a command", runs, Processes::run_bytes() + SELDOM_TASK_BYTES),
+            Item::new("server without its tables", 1, rest),
+            Item::new("enabled override", 1, size_of::<EnabledFile>()),
+            Item::new("reboot or power-off command", 2, size_of::<Arguments>()),
+            Item::new("service configuration", services, size_of::<Spec>()),
+            Item::new("output of a service", services, Processes::service_bytes() + EXECUTOR_TASK_BYTES),
+            Item::new("run of a command", runs, Processes::run_bytes() + EXECUTOR_TASK_BYTES),
             Item::new(
-                "password waiting",
+                "queued password check",
                 limits::PASSWORD_CHECKS,
                 size_of::<PasswordJob>() + size_of::<PasswordResult>(),
             ),
             Item::new("password thread", 1, WORKER_STACK_BYTES),
-            Item::new("newest records of the log", 1, limits::LOG_RING_BYTES),
+            Item::new("ring buffer of the log", 1, limits::LOG_RING_BYTES),
             Item::new("certificates and keys", pem_files, PEM_BYTES),
-            Item::new("descriptor or timer waited for", connections + services + 2 * runs + 8, ENTRY_BYTES),
-            Item::new("executor of the rest", 1, EXECUTOR_BYTES),
+            Item::new("descriptor or timer", connections + services + 2 * runs + 8, ENTRY_BYTES),
+            Item::new("executor", 1, EXECUTOR_BYTES),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),
             Item::new("program", 1, program),
         ]);
@@ -123,21 +122,21 @@ impl Budget {
             Item::new("certificates and keys", pem_files, 2 * PEM_BYTES),
         ];
         let kernel = vec![
-            // Both ways, and doubled for what the kernel needs itself.
+            // Both directions, doubled for the overhead of the kernel.
             Item::new("socket buffers", connections + BACKLOG, 4 * SOCKET_BUFFER_BYTES),
             Item::new("pipe of a service or command", services + runs, PIPE_BYTES),
-            // In memory, unless the device file names a place on a disk.
+            // In memory, unless the configuration file names a path on a disk.
             Item::new("file of the log", log_files, log.bytes),
         ];
         Self { server, start, kernel }
     }
 
-    /// What the server holds while it runs.
+    /// Lines of the running server.
     pub fn items(&self) -> &[Item] {
         &self.server
     }
 
-    /// Bytes of everything that the server holds while it runs.
+    /// Size of all lines of the running server in bytes.
     pub fn total(&self) -> usize {
         total(&self.server)
     }
@@ -152,8 +151,8 @@ impl fmt::Display for Budget {
         writeln!(f, "{:<32} {:>6} {:>10} {:>12}", "ITEM", "COUNT", "EACH", "TOTAL")?;
         for (items, name) in [
             (&self.server, "all, bytes"),
-            (&self.start, "at the start, given back, bytes"),
-            (&self.kernel, "in the kernel, bytes"),
+            (&self.start, "start-up only, bytes"),
+            (&self.kernel, "kernel, bytes"),
         ] {
             for item in items {
                 writeln!(f, "{:<32} {:>6} {:>10} {:>12}", item.name, item.count, item.each, item.total())?;
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn total_is_that_of_the_items() {
+    fn total_is_the_sum_of_the_items() {
         let budget = budget("");
         assert_eq!(budget.total(), budget.items().iter().map(Item::total).sum());
         let text = budget.to_string();
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_slots_take_less() {
+    fn fewer_slots_need_less() {
         let of_a_slot = RECEIVE_BYTES
             + limits::SEND_BYTES
             + TLS_BYTES
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_and_fewer_services_take_less() {
+    fn plain_text_and_fewer_services_need_less() {
         let connections = limits::SLOTS + OVERFLOW_SLOTS;
         let saved = connections * TLS_BYTES + TLS_PARSE_BYTES + 2 * PEM_BYTES;
         assert_eq!(budget("").total() - budget("[listen]\ntls = 'off'").total(), saved);
@@ -216,8 +215,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_task_holds_is_known() {
-        // The future of the connection is in it, and nothing as large as a buffer.
+    fn task_size_is_plausible() {
+        // A task contains the future of the connection, and no buffer.
         assert!((100..4096).contains(&serve::task_bytes()), "{}", serve::task_bytes());
         assert!(Processes::run_bytes() > limits::COMMAND_OUTPUT_BYTES);
         assert!(Processes::run_bytes() < limits::COMMAND_OUTPUT_BYTES + 1024);

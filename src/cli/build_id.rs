@@ -1,31 +1,31 @@
-//! The id that the linker gave to this binary: the same for the same bytes.
+//! Build id of this binary, set by the linker: the same for the same bytes.
 //!
-//! It stands in a note of the ELF file (System V ABI, "Note Section"), owner `GNU`, type 3.
+//! It is in a note of the ELF file (System V ABI, "Note Section"), owner `GNU`, type 3.
 
 use std::path::Path;
 
 use crate::sys::file;
 
-/// How much of the binary is looked at; linkers put the note among the first bytes.
+/// Length of the part that is searched; linkers place the note near the front.
 const HEAD_BYTES: usize = 64 * 1024;
 const PROGRAM_HEADER_NOTE: u64 = 4;
 const NOTE_BUILD_ID: u64 = 3;
 
-/// The build id of the running binary in hexadecimal, if the linker gave one.
+/// Build id of the running binary in hexadecimal, if the linker set one.
 pub(super) fn of_this_program() -> Option<String> {
     let head = file::read_start(Path::new("/proc/self/exe"), HEAD_BYTES).ok()?;
     let id = build_id(&head)?;
     Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The build id in the first bytes of a little-endian ELF file.
+/// Finds the build id in the first bytes of a little-endian ELF file.
 fn build_id(elf: &[u8]) -> Option<&[u8]> {
     let is_64 = match elf.get(..6)? {
         [0x7f, b'E', b'L', b'F', 1, 1] => false,
         [0x7f, b'E', b'L', b'F', 2, 1] => true,
         _ => return None,
     };
-    // Places in the file header and in a program header (ELF specification 1.2, and ELF-64).
+    // Offsets in the file header and in a program header (ELF specification 1.2, and ELF-64).
     let word = if is_64 { 8 } else { 4 };
     let (table_at, entry_len_at, entries_at) = if is_64 { (32, 54, 56) } else { (28, 42, 44) };
     let (offset_at, len_at) = if is_64 { (8, 32) } else { (4, 16) };
@@ -46,7 +46,7 @@ fn build_id(elf: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// The build id among these notes.
+/// Finds the build id among notes.
 fn id_note(mut notes: &[u8]) -> Option<&[u8]> {
     loop {
         let name_len = usize::try_from(number(notes, 0, 4)?).ok()?;
@@ -62,7 +62,7 @@ fn id_note(mut notes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// A little-endian number of `len` bytes.
+/// Reads a little-endian number of `len` bytes.
 fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
     let bytes = bytes.get(at..at.checked_add(len)?)?;
     Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
@@ -77,7 +77,7 @@ mod tests {
     const NOTES: &[u8] = b"\x04\0\0\0\x01\0\0\0\x01\0\0\0GNU\0x\0\0\0\
                            \x04\0\0\0\x03\0\0\0\x03\0\0\0GNU\0\xab\xcd\xef\0";
 
-    /// A 32-bit file with one program header, which is of these notes.
+    /// 32-bit ELF file with one program header, for `notes`.
     fn elf(notes: &[u8]) -> Vec<u8> {
         let mut elf = vec![0; 84];
         elf[..6].copy_from_slice(b"\x7fELF\x01\x01");
@@ -92,12 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn id_is_found_behind_other_notes() {
+    fn id_is_found_after_other_notes() {
         assert_eq!(build_id(&elf(NOTES)), Some(&b"\xab\xcd\xef"[..]));
     }
 
     #[test]
-    fn files_without_one_have_none() {
+    fn files_without_an_id() {
         assert_eq!(build_id(&elf(&NOTES[..20])), None);
         assert_eq!(build_id(&elf(b"")), None);
         assert_eq!(build_id(b"#!/bin/sh\n"), None);
@@ -105,8 +105,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_linker_says_is_told_of_this_program() {
-        // Whether there is one depends on the linker; its form does not.
+    fn id_of_this_program() {
+        // Its existence depends on the linker; its form does not.
         if let Some(id) = of_this_program() {
             assert!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
         }
@@ -114,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_damage_is_survived(
+        fn damaged_files_do_not_panic(
             damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8), len in 0..140_usize
         ) {
             let mut elf = elf(NOTES);

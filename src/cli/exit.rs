@@ -1,43 +1,103 @@
-//! Exit codes: those of `sysexits.h`. `friendlet --help` tells them.
+//! Exit codes: those of `sysexits.h`, and two of `ctl`. `--help` and the documents list this table.
 
 use std::process::ExitCode;
 
-/// The command line is wrong (`EX_USAGE`).
-pub fn usage() -> ExitCode {
-    ExitCode::from(64)
+/// Exit code with its meaning.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Exit {
+    /// Number that the process returns.
+    pub code: u8,
+    /// Name in `sysexits.h`, if it has one.
+    pub name: &'static str,
+    /// Meaning, for `--help`.
+    pub meaning: &'static str,
 }
 
-/// What was typed in cannot be used (`EX_DATAERR`).
-pub fn data() -> ExitCode {
-    ExitCode::from(65)
+macro_rules! table {
+    ($($id:ident $code:literal $name:literal $meaning:literal;)+) => {
+        $(
+            #[doc = $meaning]
+            pub const $id: Exit = Exit { code: $code, name: $name, meaning: $meaning };
+        )+
+        /// Every exit code, in ascending order.
+        pub const TABLE: &[Exit] = &[$($id),+];
+    };
 }
 
-/// The file is not there (`EX_NOINPUT`).
-pub fn no_input() -> ExitCode {
-    ExitCode::from(66)
+table! {
+    OK 0 "EX_OK" "success";
+    CALL_FAILED 1 "" "ctl: the call failed";
+    NOT_RUNNING 3 "" "ctl status: the service is not running";
+    USAGE 64 "EX_USAGE" "usage error in the command line";
+    DATA 65 "EX_DATAERR" "invalid input";
+    NO_INPUT 66 "EX_NOINPUT" "the configuration file does not exist";
+    UNAVAILABLE 69 "EX_UNAVAILABLE" "the address cannot be bound; ctl: the server cannot be reached";
+    SYSTEM 71 "EX_OSERR" "error of the operating system";
+    CANNOT_CREATE 73 "EX_CANTCREAT" "a file or directory cannot be created";
+    IO 74 "EX_IOERR" "read or write error";
+    NO_PERMISSION 77 "EX_NOPERM" "permission denied; ctl: not logged in, or not allowed";
+    CONFIG 78 "EX_CONFIG" "configuration error";
 }
 
-/// The system refuses something it should not (`EX_OSERR`).
-pub fn system() -> ExitCode {
-    ExitCode::from(71)
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code)
+    }
 }
 
-/// A file or folder cannot be made (`EX_CANTCREAT`).
-pub fn cannot_create() -> ExitCode {
-    ExitCode::from(73)
+/// Lines of `--help`.
+pub fn help() -> String {
+    TABLE.iter().map(|exit| format!("  {:<4} {}\n", exit.code, exit.meaning)).collect()
 }
 
-/// Something cannot be read or written (`EX_IOERR`).
-pub fn io() -> ExitCode {
-    ExitCode::from(74)
+/// Table of `docs/exit-codes.md`.
+pub fn markdown() -> String {
+    let row = |exit: &Exit| match exit.name {
+        "" => format!("| {} | | {} |\n", exit.code, exit.meaning),
+        name => format!("| {} | `{name}` | {} |\n", exit.code, exit.meaning),
+    };
+    "| code | name | meaning |\n|---|---|---|\n".to_owned() + &TABLE.iter().map(row).collect::<String>()
 }
 
-/// A right is missing (`EX_NOPERM`).
-pub fn no_permission() -> ExitCode {
-    ExitCode::from(77)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The device file is wrong (`EX_CONFIG`).
-pub fn config() -> ExitCode {
-    ExitCode::from(78)
+    #[test]
+    fn codes_ascend() {
+        assert!(TABLE.is_sorted_by(|one, other| one.code < other.code));
+    }
+
+    #[test]
+    fn document_has_the_table() {
+        let document = include_str!("../../docs/exit-codes.md");
+        assert!(document.contains(&markdown()), "docs/exit-codes.md must contain:\n{}", markdown());
+    }
+
+    #[test]
+    fn constants_of_other_modules_are_in_the_table() {
+        let sources =
+            [include_str!("../serve/mod.rs"), include_str!("../ctl/mod.rs"), include_str!("../init/mod.rs")];
+        let mut found = 0;
+        for source in sources {
+            let lines: Vec<&str> = source.lines().map(str::trim).collect();
+            for (doc, constant) in lines.iter().zip(lines.iter().skip(1)) {
+                let Some((_, name)) = doc.split_once("`EX_") else { continue };
+                let name = format!("EX_{}", name.split('`').next().unwrap());
+                let Some(code) = constant.split(": u8 = ").nth(1) else { continue };
+                let code: u8 = code.trim_end_matches(';').parse().unwrap();
+                assert!(TABLE.iter().any(|exit| exit.code == code && exit.name == name), "{name} {code}");
+                found += 1;
+            }
+        }
+        assert!(found >= 8, "{found} constants with a name of sysexits.h");
+    }
+
+    #[test]
+    fn help_has_every_code() {
+        let help = help();
+        for exit in TABLE {
+            assert!(help.contains(&format!("  {:<4} {}\n", exit.code, exit.meaning)), "{help}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The built-in service: a line a second.
+//! `friendlet hello`: the built-in service, which writes a line a second.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::exit;
 
-/// Writes lines until nobody takes them. TERM ends it, as it ends any program that does not care.
+/// Writes lines until standard output is closed. `TERM` ends it by its default action.
 pub(super) fn run() -> ExitCode {
     let mut out = io::stdout().lock();
     for second in 0_u64.. {
@@ -16,5 +16,5 @@ pub(super) fn run() -> ExitCode {
         }
         thread::sleep(Duration::from_secs(1));
     }
-    exit::io()
+    exit::IO.into()
 }

@@ -25,12 +25,12 @@ pub(super) enum LoadError {
 impl LoadError {
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) => exit::config(),
-            Self::File(error) if error.is_missing() => exit::no_input(),
-            Self::File(error) if error.is_permission() => exit::no_permission(),
+            Self::Config(_) => exit::CONFIG.into(),
+            Self::File(error) if error.is_missing() => exit::NO_INPUT.into(),
+            Self::File(error) if error.is_permission() => exit::NO_PERMISSION.into(),
             Self::File(error) => match error.reason {
-                FileReason::Io(_) => exit::io(),
-                FileReason::NotUtf8(_) | FileReason::TooLarge(_) => exit::config(),
+                FileReason::Io(_) => exit::IO.into(),
+                FileReason::NotUtf8(_) | FileReason::TooLarge(_) => exit::CONFIG.into(),
             },
         }
     }

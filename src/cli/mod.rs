@@ -1,4 +1,4 @@
-//! The command line: what was asked for, and the exit code of what came of it.
+//! Command line of `friendlet`: parser, commands and exit codes.
 
 mod arguments;
 mod budget;
@@ -11,33 +11,33 @@ mod help;
 pub mod limits;
 pub mod load;
 mod passwd;
-mod place;
 mod serve;
+mod state_dir;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 pub use budget::{Budget, Item};
-pub use place::{Environment, state_dir};
+pub use state_dir::{Environment, state_dir};
 
 use arguments::Command;
 use load::LoadError;
 
-/// Runs the program with these arguments, the program's own name first.
+/// Runs the program with these arguments, the name of the program first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let command = match arguments::parse(arguments) {
         Ok(command) => command,
         Err(error) => {
             eprintln!("friendlet: {error}\nTry 'friendlet --help'.");
-            return exit::usage();
+            return exit::USAGE.into();
         }
     };
     match command {
         Command::Check { file } => check::run(file.as_deref()),
         Command::Ctl(arguments) => crate::ctl::run(arguments.into_iter().map(OsString::from)),
         Command::Hello => hello::run(),
-        Command::Help(text) => print(text),
+        Command::Help(text) => print(&text.replace(help::EXIT_CODES, &exit::help())),
         Command::Init => crate::init::run(|file| load::load_with_fallback(file).config.network),
         Command::Limits => print(&limits::text()),
         Command::Passwd { user } => passwd::run(&user),
@@ -51,12 +51,12 @@ fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Nobody reads on; there is nobody to tell.
-        Err(_) => exit::io(),
+        // The reader closed its end.
+        Err(_) => exit::IO.into(),
     }
 }
 
-/// Reports why a configuration file cannot be used.
+/// Prints the errors of a configuration file.
 fn refuse(error: &LoadError) -> ExitCode {
     match error {
         LoadError::Config(errors) => eprintln!("{errors}"),

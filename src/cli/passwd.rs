@@ -1,4 +1,4 @@
-//! `friendlet passwd`.
+//! `friendlet passwd`: prints a `[[user]]` table with the hash of a password.
 
 use std::fmt;
 use std::io::{self, BufRead, Read as _};
@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use super::{exit, print};
 use crate::config::user_text;
 use crate::limits::{PASSWORD_BYTES, PASSWORD_ROUNDS};
-use crate::session::{Level, PasswordHashError, canonical_password};
+use crate::session::{PasswordHashError, UserLevel, canonical_password};
 use crate::sys::terminal::{self, HiddenInput};
 use crate::sys::{password, random};
 
-/// The user that becomes an administrator.
+/// Name of the user that becomes an administrator.
 const ADMIN: &str = "admin";
 
-/// Why no table is made.
+/// Reason why there is no table.
 #[derive(Debug)]
 enum PasswdError {
     Differs,
@@ -29,9 +29,9 @@ enum PasswdError {
 impl PasswdError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Differs | Self::Empty | Self::NotText | Self::TooLong => exit::data(),
-            Self::Hash(_) | Self::Random(_) => exit::system(),
-            Self::Io(_) => exit::io(),
+            Self::Differs | Self::Empty | Self::NotText | Self::TooLong => exit::DATA.into(),
+            Self::Hash(_) | Self::Random(_) => exit::SYSTEM.into(),
+            Self::Io(_) => exit::IO.into(),
         }
     }
 }
@@ -43,14 +43,14 @@ impl fmt::Display for PasswdError {
             Self::Empty => f.write_str("the password is empty"),
             Self::Hash(error) => error.fmt(f),
             Self::Io(error) => write!(f, "standard input: {error}"),
-            Self::NotText => f.write_str("the password is no UTF-8"),
+            Self::NotText => f.write_str("the password is not UTF-8"),
             Self::Random(error) => error.fmt(f),
             Self::TooLong => write!(f, "the password is longer than {PASSWORD_BYTES} bytes"),
         }
     }
 }
 
-/// Reads a password and prints the table of this user.
+/// Reads a password and prints the table of `user`.
 pub(super) fn run(user: &str) -> ExitCode {
     match read().and_then(|password| table(user, &password)) {
         Ok(text) => print(&text),
@@ -75,10 +75,10 @@ fn read() -> Result<String, PasswdError> {
     if again.is_ok_and(|again| again == password) { Ok(password) } else { Err(PasswdError::Differs) }
 }
 
-/// The first line, without its end.
+/// Reads the first line, without its end.
 fn read_line(input: &mut impl BufRead) -> Result<String, PasswdError> {
     let mut line = Vec::new();
-    // The longest password and a line's end; one more would be too long.
+    // The longest password and the end of its line.
     let limit = PASSWORD_BYTES as u64 + 2;
     input.take(limit).read_until(b'\n', &mut line).map_err(PasswdError::Io)?;
     if line.last() == Some(&b'\n') {
@@ -96,11 +96,11 @@ fn read_line(input: &mut impl BufRead) -> Result<String, PasswdError> {
 
 fn table(user: &str, password: &str) -> Result<String, PasswdError> {
     let salt = random::bytes().map_err(PasswdError::Random)?;
-    // A board's `password_rounds` is at most PASSWORD_ROUNDS_MAX.
+    // `password_rounds` of a board is at most PASSWORD_ROUNDS_MAX.
     let rounds = u32::try_from(PASSWORD_ROUNDS).unwrap_or(u32::MAX);
     let hash =
         password::hash(&canonical_password(password.as_bytes()), rounds, salt).map_err(PasswdError::Hash)?;
-    let level = if user == ADMIN { Level::Admin } else { Level::User };
+    let level = if user == ADMIN { UserLevel::Admin } else { UserLevel::User };
     Ok(user_text(user, level, &hash))
 }
 
@@ -125,11 +125,11 @@ mod tests {
         for input in ["", "\n", "\r\n", "\nsecret\n"] {
             assert_eq!(line(input.as_bytes()).unwrap_err(), "the password is empty", "{input:?}");
         }
-        assert_eq!(line(b"\xff\n").unwrap_err(), "the password is no UTF-8");
+        assert_eq!(line(b"\xff\n").unwrap_err(), "the password is not UTF-8");
     }
 
     #[test]
-    fn password_may_be_as_long_as_its_limit() {
+    fn password_up_to_its_limit() {
         let longest = "p".repeat(PASSWORD_BYTES);
         for end in ["", "\n", "\r\n", "\nmore"] {
             assert_eq!(line(format!("{longest}{end}").as_bytes()).as_ref(), Ok(&longest));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_read_one_after_the_other() {
+    fn lines_are_read_in_turn() {
         let mut input = &b"one\ntwo\n"[..];
         assert_eq!(read_line(&mut input).unwrap(), "one");
         assert_eq!(read_line(&mut input).unwrap(), "two");
@@ -148,10 +148,10 @@ mod tests {
     }
 
     #[test]
-    fn table_holds_the_password() {
+    fn table_has_the_hash_of_the_password() {
         let text = table("admin", "secret").unwrap();
         let user = crate::config::parse_user(&text, "f").unwrap();
-        assert_eq!(user.level, Level::Admin);
+        assert_eq!(user.level, UserLevel::Admin);
         let hash = user.password.unwrap();
         assert_eq!(hash.rounds() as usize, PASSWORD_ROUNDS);
         assert!(password::verify(&canonical_password(b"secret"), &hash));

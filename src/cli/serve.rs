@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use super::build_id;
 use super::load::{self, Loaded};
-use super::place::{Environment, state_dir};
 use super::refuse;
+use super::state_dir::{Environment, state_dir};
 use crate::api::Board;
 use crate::config::{self, Config, NOTICE_BYTES};
 use crate::serve::{self, Start, StartError};
@@ -24,7 +24,7 @@ const NOTICE: &str = "FRIENDLET_NOTICE";
 /// `falls_back`, the last good copy replaces a file that cannot be used, and the built-in default a copy
 /// that cannot be used.
 pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
-    crate::log::keep();
+    crate::log::enable();
     log_files::log_panics();
     if falls_back {
         return run_with_fallback(load::load_with_fallback(config.unwrap_or(Path::new(load::DEFAULT_PATH))));

@@ -7,7 +7,7 @@ use super::section::{Document, Section};
 use super::value::{Text, hint};
 use super::{parse_toml, schema};
 use crate::limits::USERS;
-use crate::session::{Grants, GrantsError, Level, PasswordHash, Tokens, User, Users, UsersError};
+use crate::session::{Grants, GrantsError, PasswordHash, Tokens, User, UserLevel, Users, UsersError};
 
 /// Users of a file, and the names of all `[[user]]` tables, including those with errors.
 pub(super) struct UserEntries<'t> {
@@ -52,7 +52,7 @@ fn user(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<User> {
     let full_name = section.bounded_if_set("full_name", diagnostics);
-    let level = section.parsed("level", Level::from_name, diagnostics);
+    let level = section.parsed("level", UserLevel::from_name, diagnostics);
     let password = section.string("password", diagnostics).and_then(|(text, span)| {
         // An empty password is an error: as "no password" it would surprise in either direction.
         text.parse::<PasswordHash>()
@@ -135,7 +135,7 @@ fn sha256(hex: &str) -> Option<[u8; 32]> {
 
 /// A `[[user]]` table for the configuration file, in the form of [`parse_user`]. An administrator needs
 /// no services; those of another user are left for the administrator to fill in.
-pub fn user_text(name: &str, level: Level, password: &PasswordHash) -> String {
+pub fn user_text(name: &str, level: UserLevel, password: &PasswordHash) -> String {
     let mut text = String::new();
     // A user's name and a password hash contain nothing that TOML escapes, and writing to a String does
     // not fail.
@@ -144,7 +144,7 @@ pub fn user_text(name: &str, level: Level, password: &PasswordHash) -> String {
         "[[user]]\nname = \"{name}\"\nlevel = \"{}\"\npassword = \"{password}\"\n",
         level.name()
     );
-    if level == Level::User {
+    if level == UserLevel::User {
         text.push_str("services = []        # names of services this user may control; \"*\" is all\n");
     }
     text

@@ -12,8 +12,8 @@ use super::value::{Span, Text, any_string, report_type};
 use super::{alternatives, schema};
 use crate::limits;
 use crate::service::{
-    Arguments, Name, NamedCommand, RestartPolicy, ServiceTable, Signal, Spec, TableError, Variables, What,
-    is_service_name,
+    Arguments, CommandAction, Name, NamedCommand, RestartPolicy, ServiceTable, Signal, Spec, TableError,
+    Variables, is_service_name,
 };
 
 /// Name of the built-in service.
@@ -188,7 +188,7 @@ fn commands(
     };
     for (name, value) in table {
         let (name, span) = (name.get_ref().as_ref(), name.span());
-        let what = command(name, value, diagnostics);
+        let action = command(name, value, diagnostics);
         if !is_service_name(name) {
             diagnostics.error(
                 &span,
@@ -197,7 +197,7 @@ fn commands(
                 ),
             );
         } else if let Ok(name) = Name::try_from(name) {
-            let is_full = what.is_some_and(|what| commands.push(NamedCommand { name, what }).is_err());
+            let is_full = action.is_some_and(|action| commands.push(NamedCommand { name, action }).is_err());
             if is_full {
                 let most = limits::SERVICE_COMMANDS;
                 diagnostics.error(&span, format_args!("commands: more than {most}"));
@@ -211,7 +211,11 @@ fn commands(
 }
 
 /// A signal, or a program and its arguments.
-fn command(name: &str, value: &Spanned<DeValue<'_>>, diagnostics: &mut Diagnostics<'_>) -> Option<What> {
+fn command(
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<CommandAction> {
     match value.get_ref() {
         DeValue::String(text) => {
             let signal = Signal::from_name(text);
@@ -219,9 +223,9 @@ fn command(name: &str, value: &Spanned<DeValue<'_>>, diagnostics: &mut Diagnosti
                 let names = alternatives(&Signal::ALL.map(Signal::name));
                 diagnostics.error(&value.span(), format_args!("{name}: expected {names}, found '{text}'"));
             }
-            signal.map(What::Signal)
+            signal.map(CommandAction::Signal)
         }
-        DeValue::Array(_) => arguments(name, value, diagnostics).map(What::Argv),
+        DeValue::Array(_) => arguments(name, value, diagnostics).map(CommandAction::Argv),
         _ => {
             report_type(
                 name,

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{Config, Tls, built_in, parse, parse_user, user_text};
 use crate::log::Level;
-use crate::service::{RestartPolicy, Signal, Spec, What};
+use crate::service::{CommandAction, RestartPolicy, Signal, Spec};
 use crate::{limits, session};
 
 const HASH: &str =
@@ -141,9 +141,9 @@ restart = "always"
     let admin = config.users.find("admin").unwrap();
     let ben = config.users.find("ben").unwrap();
     let (a, b) = (config.users.get(admin).unwrap(), config.users.get(ben).unwrap());
-    assert_eq!((a.level, a.full_name.as_str()), (session::Level::Admin, "admin"));
+    assert_eq!((a.level, a.full_name.as_str()), (session::UserLevel::Admin, "admin"));
     assert_eq!(a.password.as_ref().unwrap().to_string(), HASH);
-    assert_eq!((b.level, b.full_name.as_str(), &b.password), (session::Level::User, "Ben B.", &None));
+    assert_eq!((b.level, b.full_name.as_str(), &b.password), (session::UserLevel::User, "Ben B.", &None));
     assert!(b.services.permits("web") && b.services.permits("hello") && !b.services.permits("net"));
     assert_eq!(config.tokens.len(), 1);
 
@@ -157,8 +157,8 @@ restart = "always"
     assert_eq!(web.stop_timeout, Duration::from_secs(3));
     assert_eq!(web.after, ["net"]);
     assert_eq!(web.webgui.as_deref(), Some("<b>web</b>"));
-    assert_eq!(web.command("reload").unwrap().what, What::Signal(Signal::Hup));
-    let What::Argv(version) = &web.command("version").unwrap().what else { panic!() };
+    assert_eq!(web.command("reload").unwrap().action, CommandAction::Signal(Signal::Hup));
+    let CommandAction::Argv(version) = &web.command("version").unwrap().action else { panic!() };
     assert!(version.iter().eq(["/usr/bin/web", "-V"]));
     assert_eq!(spec(&config, "net").description, None);
     assert_eq!(spec(&config, "net").restart, RestartPolicy::Always);
@@ -416,16 +416,16 @@ fn directories_are_absolute() {
 #[test]
 fn user_text_is_parsed_back() {
     let hash: session::PasswordHash = HASH.parse().unwrap();
-    let text = user_text("admin", session::Level::Admin, &hash);
+    let text = user_text("admin", session::UserLevel::Admin, &hash);
     assert_eq!(text, format!("[[user]]\nname = \"admin\"\nlevel = \"admin\"\npassword = \"{HASH}\"\n"));
     let user = parse_user(&text, "admin.toml").unwrap();
-    assert_eq!((user.name.as_str(), user.level), ("admin", session::Level::Admin));
+    assert_eq!((user.name.as_str(), user.level), ("admin", session::UserLevel::Admin));
     assert_eq!(user.password, Some(hash.clone()));
     // It is also part of a configuration file.
     assert_eq!(config(&text).users.len(), 1);
-    let text = user_text("ben", session::Level::User, &hash);
+    let text = user_text("ben", session::UserLevel::User, &hash);
     assert!(text.contains("services = []"));
-    assert_eq!(parse_user(&text, "f").unwrap().level, session::Level::User);
+    assert_eq!(parse_user(&text, "f").unwrap().level, session::UserLevel::User);
 }
 
 #[test]
@@ -493,7 +493,7 @@ fn every_choice_is_accepted_and_every_variant_is_a_choice() {
     assert_eq!(words(&LOG, "level"), Level::ALL.map(Level::name));
     assert_eq!(
         words(&USER, "level"),
-        [session::Level::Admin, session::Level::User].map(session::Level::name)
+        [session::UserLevel::Admin, session::UserLevel::User].map(session::UserLevel::name)
     );
     assert_eq!(
         words(&SERVICE, "restart"),

@@ -19,7 +19,7 @@ use crate::http::Rejection;
 use crate::http::SEND_RESERVE_BYTES;
 use crate::limits::{REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::log::RateLimit;
-use crate::session::Source;
+use crate::session::ClientAddr;
 use crate::ws::FRAME_HEADER_BYTES;
 use crate::ws::{CloseCode, ReceiveBuffer, SendBuffer, Socket};
 
@@ -88,7 +88,7 @@ impl Context<'_> {
     /// Counts a message that was refused, and logs the reason unless there were many of late.
     pub(super) fn log_refusal(&mut self, reason: impl core::fmt::Display) {
         Counters::add(&mut self.api.counters.bad_messages);
-        if let Some(suppressed) = self.refusals.pass(self.now) {
+        if let Some(suppressed) = self.refusals.try_acquire(self.now) {
             crate::debug!("message refused: {} ({} similar lines suppressed)", reason, suppressed);
         }
     }
@@ -117,7 +117,7 @@ pub(super) struct Place {
     pub(super) id: SlotId,
     pub(super) in_use: bool,
     pub(super) admission: Admission,
-    pub(super) source: Source,
+    pub(super) source: ClientAddr,
     pub(super) opened: Duration,
 }
 
@@ -153,7 +153,7 @@ impl Connection {
                 id,
                 in_use: false,
                 admission: Admission::Open,
-                source: Source::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+                source: ClientAddr::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
                 opened: Duration::ZERO,
             },
             receive,
@@ -168,7 +168,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn open(&mut self, admission: Admission, source: Source, now: Duration) {
+    pub(super) fn open(&mut self, admission: Admission, source: ClientAddr, now: Duration) {
         self.place.in_use = true;
         self.place.admission = admission;
         self.place.source = source;
@@ -217,7 +217,7 @@ impl Connection {
     pub(super) fn handle_received(&mut self, count: usize, cx: &mut Context<'_>) {
         self.receive.commit(count);
         if let Some(socket) = &mut self.socket {
-            socket.handle_life(cx.now);
+            socket.handle_activity(cx.now);
         }
         if self.closing.is_open() && self.socket.is_none() && self.pending.is_none() {
             http::handle_request(self, cx);

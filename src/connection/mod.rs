@@ -33,7 +33,7 @@ crate::limits::limits! {
     RECEIVE_BYTES: usize = MESSAGE_BYTES + 1024, exceeded "nothing more is read until there is room",
         tests [
             "message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes",
-            "filled_to_the_limit_and_no_further"
+            "filled_up_to_the_capacity"
         ];
     /// Slots beyond `slots` in which connections are rejected while the server is full.
     OVERFLOW_SLOTS: usize = 1, exceeded "connections wait in the kernel's queue",

@@ -15,8 +15,8 @@ use crate::connection::OVERFLOW_SLOTS;
 use crate::friendcore::chunk::Assembler;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
-use crate::service::{Change, Exit, Signal};
-use crate::session::{SessionKey, Source};
+use crate::service::{Exit, Signal, StateChange};
+use crate::session::{ClientAddr, SessionKey};
 use crate::ws::CloseCode;
 
 /// How a connection's incoming side ended.
@@ -151,7 +151,7 @@ impl Server {
         let used = self.slots.iter().filter(|slot| slot.place.in_use).count();
         let admission = Admission::of(used, self.limit)?;
         let slot = self.slots.iter_mut().find(|slot| !slot.place.in_use)?;
-        slot.open(admission, Source::from(peer), now);
+        slot.open(admission, ClientAddr::from(peer), now);
         Counters::add(&mut self.api.counters.accepted);
         Some(slot.place.id)
     }
@@ -304,8 +304,8 @@ impl Server {
     /// [`TICK`](crate::runtime::TICK).
     pub fn rest(&mut self) {
         for slot in &mut self.slots {
-            slot.receive.rest();
-            slot.send.rest();
+            slot.receive.release_idle();
+            slot.send.release_idle();
         }
     }
 
@@ -333,7 +333,7 @@ impl Server {
     }
 
     /// Pushes a change to every socket whose user may control the service.
-    fn push(&mut self, change: Change, now: Duration) {
+    fn push(&mut self, change: StateChange, now: Duration) {
         let Some(spec) = self.api.services.table().get(change.service) else { return };
         let Some(text) = ServiceChange::new(change.service, &spec.name, change.state, change.pid) else {
             return;

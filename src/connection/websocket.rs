@@ -11,7 +11,7 @@ use crate::friendcore::chunk::{Assembler, Progress, SetId};
 use crate::friendcore::{self, Form, Message, Request, Scratch, reply};
 use crate::json::{self, Writer};
 use crate::limits::REPLY_BYTES;
-use crate::ws::{Full, Incoming};
+use crate::ws::{Incoming, SendBufferFull};
 
 impl Connection {
     /// Handles all whole messages for whose answers there is room.
@@ -236,7 +236,7 @@ impl Connection {
     pub(super) fn put_text(
         &mut self,
         write: impl FnOnce(&mut Writer<'_>) -> Result<(), json::Full>,
-    ) -> Result<(), Full> {
+    ) -> Result<(), SendBufferFull> {
         if self.socket.as_ref().is_none_or(|socket| socket.is_closing()) {
             return Ok(());
         }
@@ -249,7 +249,7 @@ impl Connection {
     }
 
     /// Puts a text message that is encoded already into the send buffer.
-    pub(super) fn put_bytes(&mut self, text: &[u8]) -> Result<(), Full> {
+    pub(super) fn put_bytes(&mut self, text: &[u8]) -> Result<(), SendBufferFull> {
         if self.socket.as_ref().is_none_or(|socket| socket.is_closing()) {
             return Ok(());
         }

@@ -54,25 +54,36 @@ impl Stream {
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
+        uninterrupted(|| match self {
             Self::Plain(socket) => socket.read(buffer),
             Self::Tls(stream) => stream.read(buffer),
-        }
+        })
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
+        uninterrupted(|| match self {
             Self::Plain(socket) => socket.write(bytes),
             Self::Tls(stream) => stream.write(bytes),
-        }
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
+        uninterrupted(|| match self {
             Self::Plain(socket) => socket.flush(),
             Self::Tls(stream) => stream.flush(),
+        })
+    }
+}
+
+/// Repeats a call that a signal interrupts: signal(7) restarts none on a socket with a timeout, not even after
+/// a stop and SIGCONT.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }
@@ -216,5 +227,19 @@ fn explain(error: &io::Error) -> String {
         }
         (None, io::ErrorKind::UnexpectedEof) => "the server closed the connection".to_owned(),
         _ => sanitize(&error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_call_is_repeated() {
+        let mut results =
+            [Err(io::ErrorKind::Interrupted), Err(io::ErrorKind::Interrupted), Ok(3)].into_iter();
+        assert_eq!(uninterrupted(|| results.next().unwrap().map_err(io::Error::from)).unwrap(), 3);
+        let failed = uninterrupted(|| Err::<(), _>(io::Error::from(io::ErrorKind::BrokenPipe)));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 }

@@ -14,7 +14,7 @@ use super::failure::{FAILED, Failure};
 use super::output::{sanitize, sanitize_lines};
 use super::values::text_of;
 use crate::json::Raw;
-use crate::log::{self, Stamp};
+use crate::log::{self, ClockSample};
 
 /// Some records of a log: the content of a reply to `board/log`.
 #[derive(Debug, PartialEq)]
@@ -83,8 +83,8 @@ fn format_page(page: &Page, options: &LogOptions, is_first: bool) -> Result<Vec<
     if options.raw.is_some() {
         let mut bytes = Vec::new();
         if is_first {
-            let stamp = Stamp { wall_ms: page.wall_ms, mono_ms: page.mono_ms };
-            let head = log::head(&page.form, &page.build, &page.board, stamp);
+            let sample = ClockSample { wall_ms: page.wall_ms, mono_ms: page.mono_ms };
+            let head = log::header(&page.form, &page.build, &page.board, sample);
             // Between zeros whatever follows, so that a reader finds it.
             bytes.push(0);
             bytes.extend_from_slice(head.trim_matches('\0').as_bytes());

@@ -100,13 +100,13 @@ fn failure(verb: &str, path: &Path, error: &io::Error) -> Failure {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::tests::Folder;
+    use super::super::tests::TestDirectory;
     use super::*;
 
     #[test]
     fn value_is_kept_replaced_and_removed() {
-        let folder = Folder::new();
-        let state = StateDir::new(folder.path().join("a/b"));
+        let directory = TestDirectory::new();
+        let state = StateDir::new(directory.path().join("a/b"));
         assert_eq!(state.get(SESSIONS, "wss://a:1"), Ok(None));
         state.set(SESSIONS, "wss://a:1", Some("one")).unwrap();
         state.set(SESSIONS, "wss://b:1", Some("two")).unwrap();
@@ -116,24 +116,24 @@ mod tests {
         state.set(SESSIONS, "wss://a:1", None).unwrap();
         assert_eq!(state.get(SESSIONS, "wss://a:1"), Ok(None));
         assert_eq!(fs::read_to_string(state.path_of(SESSIONS)).unwrap(), "wss://b:1 two\n");
-        assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(directory.path().join("a/b")).unwrap().count(), 1);
     }
 
     #[test]
     fn only_the_user_may_read() {
-        let folder = Folder::new();
-        let state = StateDir::new(folder.path().join("state"));
+        let directory = TestDirectory::new();
+        let state = StateDir::new(directory.path().join("state"));
         state.set(SESSIONS, "k", Some("v")).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&state.path_of(SESSIONS)), 0o600);
-        assert_eq!(mode(&folder.path().join("state")), 0o700);
+        assert_eq!(mode(&directory.path().join("state")), 0o700);
     }
 
     #[test]
     fn failure_names_the_file() {
-        let folder = Folder::new();
-        fs::write(folder.path().join("file"), "").unwrap();
-        let state = StateDir::new(folder.path().join("file"));
+        let directory = TestDirectory::new();
+        fs::write(directory.path().join("file"), "").unwrap();
+        let state = StateDir::new(directory.path().join("file"));
         let failure = state.set(SESSIONS, "k", Some("v")).unwrap_err();
         assert_eq!(failure.code, FAILED);
         assert!(failure.text.contains("file/ctl_sessions"), "{}", failure.text);

@@ -26,13 +26,15 @@ use super::state::{KNOWN_SERVERS, SESSIONS, StateDir};
 use crate::http::accept_key;
 
 /// Directory that is removed at the end of a test.
-pub(super) struct Folder(PathBuf);
+pub(super) struct TestDirectory(PathBuf);
 
-impl Folder {
+impl TestDirectory {
     pub(super) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("friendlet-ctl-{}-{number}", std::process::id()));
+        // Left by a run that was killed and had the same process id.
+        let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
         Self(path)
     }
@@ -42,7 +44,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TestDirectory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -56,10 +58,10 @@ struct Run {
     err: String,
 }
 
-fn ctl(folder: &Folder, line: &str) -> Run {
+fn ctl(directory: &TestDirectory, line: &str) -> Run {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut env = Env {
-        state: Ok(StateDir::new(folder.path().join("state"))),
+        state: Ok(StateDir::new(directory.path().join("state"))),
         session: None,
         out: &mut out,
         err: &mut err,
@@ -173,20 +175,20 @@ const LIST_CONTENT: &str = "{ \"Services\": [ { \"Name\": \"hello\" , \"Status\"
 
 /// One call over plain WebSocket, with one response.
 fn one_call(line: &str, call: &'static str, content: &'static str) -> Run {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(1, move |_, stream| {
         let mut socket = grant(stream);
         respond(&mut socket, 1, call, content);
         finish(socket);
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 {line}"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 {line}"));
     thread.join().unwrap();
     said
 }
 
 #[test]
 fn login_remembers_and_logout_forgets() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(4, |number, mut stream| match number {
         // The first connection verifies the certificate before the password is read.
         0 => {}
@@ -213,16 +215,16 @@ fn login_remembers_and_logout_forgets() {
         }
     });
     let url = format!("ws://{authority}");
-    let said = ctl(&folder, &format!("--url {url} login a&b"));
+    let said = ctl(&directory, &format!("--url {url} login a&b"));
     assert_eq!((said.code, said.out), (0, format!("logged in to {url} as a&b (admin)\n")));
-    let state = StateDir::new(folder.path().join("state"));
+    let state = StateDir::new(directory.path().join("state"));
     assert_eq!(state.get(SESSIONS, &url), Ok(Some("0123".to_owned())));
 
-    let said = ctl(&folder, &format!("--url {url} list"));
+    let said = ctl(&directory, &format!("--url {url} list"));
     assert_eq!(said.code, UNAVAILABLE);
     assert!(said.err.contains("all connections are in use (retry in 7 s)"), "{}", said.err);
 
-    let said = ctl(&folder, &format!("--url {url} logout"));
+    let said = ctl(&directory, &format!("--url {url} logout"));
     assert_eq!((said.code, said.out), (0, format!("logged out of {url}\n")));
     assert_eq!(state.get(SESSIONS, &url), Ok(None));
     thread.join().unwrap();
@@ -230,7 +232,7 @@ fn login_remembers_and_logout_forgets() {
 
 #[test]
 fn wrong_password() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(2, |number, mut stream| {
         if number == 1 {
             read_request(&mut stream);
@@ -241,7 +243,7 @@ fn wrong_password() {
             );
         }
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} login admin"));
+    let said = ctl(&directory, &format!("--url ws://{authority} login admin"));
     assert_eq!((said.code, said.err.as_str()), (NO_RIGHT, "friendlet ctl: wrong user or password\n"));
     thread.join().unwrap();
 }
@@ -288,7 +290,7 @@ fn status_of_one_and_its_exit_code() {
 
 #[test]
 fn status_of_all() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, stream| {
         let mut socket = grant(stream);
         respond(&mut socket, 1, LIST, LIST_CONTENT);
@@ -297,7 +299,7 @@ fn status_of_all() {
         respond(&mut socket, 3, "status\",\"data\":{\"serviceName\":\"a\"}", "{\"State\":\"stopped\"}");
         finish(socket);
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 --json status"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 --json status"));
     let expected =
         "{\"hello\":{ \"Status\": \"ok\", \"State\": \"started\"},\"a\":{\"State\":\"stopped\"}}\n";
     assert_eq!((said.code, said.out.as_str()), (0, expected));
@@ -306,7 +308,7 @@ fn status_of_all() {
 
 #[test]
 fn chunked_reply_and_messages_between() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, stream| {
         let mut socket = grant(stream);
         text(&mut socket);
@@ -326,7 +328,7 @@ fn chunked_reply_and_messages_between() {
         assert!(matches!(socket.read().unwrap(), Message::Pong(_)));
         finish(socket);
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 command hello greet"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 command hello greet"));
     assert_eq!((said.code, said.out), (0, "é".repeat(1000) + "\n"));
     thread.join().unwrap();
 }
@@ -334,7 +336,7 @@ fn chunked_reply_and_messages_between() {
 #[test]
 fn broken_chunks_are_refused() {
     for parts in [&[(1, "AAAA")][..], &[(0, "A"), (1, "")], &[(0, "/w=="), (1, "")]] {
-        let folder = Folder::new();
+        let directory = TestDirectory::new();
         let (authority, thread) = server(1, move |_, stream| {
             let mut socket = grant(stream);
             text(&mut socket);
@@ -348,7 +350,7 @@ fn broken_chunks_are_refused() {
             }
             finish(socket);
         });
-        let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 list"));
+        let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 list"));
         assert_eq!(said.code, FAILED, "{parts:?}");
         assert!(said.err.contains("broken chunked message"), "{}", said.err);
         thread.join().unwrap();
@@ -357,7 +359,7 @@ fn broken_chunks_are_refused() {
 
 #[test]
 fn a_session_that_has_ended() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, stream| {
         let mut socket = grant(stream);
         text(&mut socket);
@@ -365,7 +367,7 @@ fn a_session_that_has_ended() {
         socket.close(Some(frame)).unwrap();
         finish(socket);
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 list"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 list"));
     assert_eq!(said.code, NO_RIGHT);
     assert!(said.err.contains("(no valid session); run `friendlet ctl login USER`"), "{}", said.err);
     thread.join().unwrap();
@@ -373,18 +375,18 @@ fn a_session_that_has_ended() {
 
 #[test]
 fn no_session_and_no_server() {
-    let folder = Folder::new();
-    let said = ctl(&folder, "list");
+    let directory = TestDirectory::new();
+    let said = ctl(&directory, "list");
     assert_eq!(said.code, NO_RIGHT);
     assert!(said.err.contains("login"), "{}", said.err);
 
     let (authority, thread) = server(0, |_, _| {});
     thread.join().unwrap();
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S list"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S list"));
     assert_eq!(said.code, UNAVAILABLE);
     assert!(said.err.contains(&authority), "{}", said.err);
 
-    let said = ctl(&folder, "--url ws://192.0.2.1:6500 --session S list");
+    let said = ctl(&directory, "--url ws://192.0.2.1:6500 --session S list");
     assert_eq!(said.code, USAGE);
     assert!(said.err.contains("wss://192.0.2.1:6500"), "{}", said.err);
 }
@@ -396,7 +398,7 @@ fn watch_across_a_lost_connection() {
             "{{\"type\":\"msg\",\"data\":{{\"type\":\"service-change\",\"data\":{{\"service\":\"hello\",\"state\":\"{state}\",\"pid\":12}}}}}}"
         )
     };
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(3, move |number, stream| {
         if number == 1 {
             // The first attempt after the loss is in vain.
@@ -425,10 +427,10 @@ fn watch_across_a_lost_connection() {
         }
         finish(socket);
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 watch hello"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 watch hello"));
     let lines: Vec<&str> =
         said.out.lines().filter_map(|line| line.split_once("Z  ")).map(|(_, line)| line).collect();
-    // In between it went from stopping to starting, which its status after the loss tells.
+    // In between it went from stopping to starting: its status after the loss is starting.
     assert_eq!(
         lines,
         ["hello  paused  pid 12", "hello  stopping  pid 12", "hello  starting", "hello  failed  pid 12"]
@@ -474,32 +476,32 @@ fn tls_server(configs: Vec<Arc<ServerConfig>>) -> (String, JoinHandle<()>) {
 
 #[test]
 fn certificate_is_remembered_and_then_demanded() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (one, other) = (tls_config(), tls_config());
     let (authority, thread) = tls_server(vec![one.clone(), one.clone(), other.clone(), other.clone(), other]);
     let line = format!("--url wss://{authority} --session S/1 list");
-    let state = StateDir::new(folder.path().join("state"));
+    let state = StateDir::new(directory.path().join("state"));
 
-    let said = ctl(&folder, &line);
+    let said = ctl(&directory, &line);
     assert_eq!(said.code, 0, "{}", said.err);
     let known = state.get(KNOWN_SERVERS, &authority).unwrap().unwrap();
     assert_eq!(known.len(), 64);
     assert!(said.err.contains(&known) && said.err.contains("trusted from now on"), "{}", said.err);
 
-    let said = ctl(&folder, &line);
+    let said = ctl(&directory, &line);
     assert_eq!((said.code, said.err.as_str()), (0, ""));
 
-    let said = ctl(&folder, &line);
+    let said = ctl(&directory, &line);
     assert_eq!((said.code, said.out.as_str()), (FAILED, ""));
     assert!(said.err.contains(&known) && said.err.contains("Nothing was sent"), "{}", said.err);
     assert_eq!(state.get(KNOWN_SERVERS, &authority).unwrap(), Some(known.clone()));
     let shown = said.err.lines().find_map(|line| line.strip_prefix("  presented ")).unwrap().to_owned();
 
-    let said = ctl(&folder, &format!("{line} --fingerprint {known}"));
+    let said = ctl(&directory, &format!("{line} --fingerprint {known}"));
     assert_eq!(said.code, FAILED);
     assert!(said.err.contains("not the one demanded"), "{}", said.err);
 
-    let said = ctl(&folder, &format!("{line} --fingerprint {shown}"));
+    let said = ctl(&directory, &format!("{line} --fingerprint {shown}"));
     assert_eq!(said.code, 0, "{}", said.err);
     assert_eq!(state.get(KNOWN_SERVERS, &authority).unwrap(), Some(shown));
     thread.join().unwrap();
@@ -508,7 +510,7 @@ fn certificate_is_remembered_and_then_demanded() {
 /// A certificate is public: a server that presents it without its key is another one.
 #[test]
 fn certificate_without_its_key() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let own = generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
     let stolen = generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
@@ -521,22 +523,22 @@ fn certificate_without_its_key() {
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
     let (authority, thread) = tls_server(vec![Arc::new(config)]);
-    let said = ctl(&folder, &format!("--url wss://{authority} --session S/1 list"));
+    let said = ctl(&directory, &format!("--url wss://{authority} --session S/1 list"));
     assert_eq!((said.code, said.out.as_str()), (UNAVAILABLE, ""));
     assert!(said.err.contains("BadSignature"), "{}", said.err);
-    assert_eq!(StateDir::new(folder.path().join("state")).get(KNOWN_SERVERS, &authority), Ok(None));
+    assert_eq!(StateDir::new(directory.path().join("state")).get(KNOWN_SERVERS, &authority), Ok(None));
     thread.join().unwrap();
 }
 
 #[test]
 fn server_without_tls() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, mut stream| {
         stream.read_exact(&mut [0; 5]).unwrap();
         answer(&mut stream, "400 Bad Request", "this is not an HTTP request\n");
         let _ = io::copy(&mut stream, &mut io::sink());
     });
-    let said = ctl(&folder, &format!("--url wss://{authority} --session S list"));
+    let said = ctl(&directory, &format!("--url wss://{authority} --session S list"));
     assert_eq!(said.code, UNAVAILABLE);
     assert!(said.err.contains("does not use TLS"), "{}", said.err);
     thread.join().unwrap();

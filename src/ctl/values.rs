@@ -1,7 +1,7 @@
 //! JSON values as owned strings, and JSON text for requests and results.
 
 use super::failure::{FAILED, Failure};
-use crate::json::{Full, Kind, Raw, Writer};
+use crate::json::{Full, Raw, ValueKind, Writer};
 
 /// First segment of the path of every call.
 pub(super) const LIBRARY: &str = "system.library/";
@@ -10,16 +10,16 @@ const TEXT_BYTES: usize = 64 * 1024;
 
 /// A string; `None` for any other value.
 pub(super) fn string(value: Raw<'_>) -> Option<String> {
-    (value.kind() == Kind::String).then(|| String::from_utf8(value.bytes().collect()).ok())?
+    (value.kind() == ValueKind::String).then(|| String::from_utf8(value.bytes().collect()).ok())?
 }
 
 /// A string, a number, `true` or `false`: Friend Core sends numbers in both forms.
 pub(super) fn text(value: Raw<'_>) -> Option<String> {
     match value.kind() {
-        Kind::String => string(value),
-        Kind::Number => Some(value.text().to_owned()),
-        Kind::Word => (value.text() != "null").then(|| value.text().to_owned()),
-        Kind::Array | Kind::Object => None,
+        ValueKind::String => string(value),
+        ValueKind::Number => Some(value.text().to_owned()),
+        ValueKind::Word => (value.text() != "null").then(|| value.text().to_owned()),
+        ValueKind::Array | ValueKind::Object => None,
     }
 }
 

@@ -8,7 +8,7 @@ use core::str;
 
 use super::{Form, Message, Part, Refusal, RefusalKind, Request, Scratch};
 use crate::call::{Call, ParameterError, Parameters};
-use crate::json::{self, Entry, JsonError, Kind, Object, Table, Value};
+use crate::json::{self, JsonError, Member, Object, Table, Value, ValueKind};
 use crate::limits;
 
 /// Longest value of a ping that is echoed: a pong's value is else a session id, and no longer.
@@ -221,12 +221,12 @@ fn legacy_ping(text: &[u8], table: &Table) -> Option<Range<usize>> {
     }
     let id = entries.get(top("id")?)?;
     let id = match id.kind() {
-        Kind::String => id.value().start - 1..id.value().end + 1,
-        Kind::Number => id.value(),
+        ValueKind::String => id.value().start - 1..id.value().end + 1,
+        ValueKind::Number => id.value(),
         _ => return None,
     };
     let mut inside = entries.get(top("req")? + 1..)?.iter().take_while(|entry| entry.depth() > 1);
-    let is_ping = |entry: &Entry| entry.has_key(text, "cmd") && text.get(entry.value()) == Some(b"ping");
+    let is_ping = |entry: &Member| entry.has_key(text, "cmd") && text.get(entry.value()) == Some(b"ping");
     let ping = inside.any(|entry| entry.depth() == 2 && is_ping(entry));
     (ping && id.len() <= limits::REQUEST_ID_BYTES).then_some(id)
 }

@@ -1,15 +1,15 @@
 //! `application/x-www-form-urlencoded` (WHATWG URL, 5.1), decoded in place.
 //!
-//! Decoding never lengthens a text, so each name and value is written over its encoded form, and
-//! nothing is allocated. Unlike the standard's parser, broken escapes and bytes that are not UTF-8
-//! are refused: a value that would be read as another one is worse than an error.
+//! Decoding never lengthens a string, so each name and value overwrites its encoded form, without
+//! allocation. Unlike the parser of the standard, this one rejects broken escapes and invalid UTF-8: an
+//! error is better than a wrong value.
 
 use super::Rejection;
 
-/// What is wrong with an encoded text.
+/// Error in an encoded string.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FormError {
-    /// A percent sign without two hexadecimal digits after it.
+    /// Percent sign without two hexadecimal digits.
     Escape,
     /// The decoded bytes are not UTF-8.
     Utf8,
@@ -19,24 +19,24 @@ impl From<FormError> for Rejection {
     fn from(error: FormError) -> Self {
         match error {
             FormError::Escape => {
-                Self::new(400, "a percent sign is not followed by two hexadecimal digits; write %25 for it")
+                Self::new(400, "a percent sign is not followed by two hexadecimal digits; encode it as %25")
             }
-            FormError::Utf8 => Self::new(400, "a percent-encoded text is not UTF-8"),
+            FormError::Utf8 => Self::new(400, "a percent-encoded string is not UTF-8"),
         }
     }
 }
 
-/// Names and values of a form or of a query, in their order; decodes each as it is taken.
+/// Iterator over the names and values of a form or a query; decodes each in turn.
 ///
-/// Empty pieces (`a=1&&b=2`) are passed over; a piece without `=` has an empty value. After an
-/// error nothing more comes.
+/// Skips empty pieces (`a=1&&b=2`). A piece without `=` has an empty value. The iterator ends after an
+/// error.
 #[derive(Debug)]
 pub struct Pairs<'b> {
     rest: &'b mut [u8],
 }
 
 impl<'b> Pairs<'b> {
-    /// The pairs of this body, or of this query without its question mark.
+    /// Pairs of a body, or of a query without its question mark.
     pub fn new(encoded: &'b mut [u8]) -> Self {
         Self { rest: encoded }
     }
@@ -63,16 +63,16 @@ impl<'b> Iterator for Pairs<'b> {
     }
 }
 
-/// Percent-decodes a path in place. A plus sign stays one.
+/// Percent-decodes a path in place. A plus sign is kept.
 ///
 /// # Errors
 ///
-/// A broken escape, or bytes that are not UTF-8.
+/// [`FormError`] for a broken escape or invalid UTF-8.
 pub fn decode_path(encoded: &mut [u8]) -> Result<&str, FormError> {
     decode(encoded, false)
 }
 
-/// Whether a body of this type may be read as a form; one without a type is taken for one.
+/// Checks that a body of this type is a form; a missing type counts as one.
 ///
 /// # Errors
 ///
@@ -89,14 +89,16 @@ pub fn check_content_type(content_type: Option<&str>) -> Result<(), Rejection> {
     }
 }
 
-/// Takes what precedes the first `separator` off the front, and the separator with it.
+/// Removes the bytes before the first `separator` from the front, with the separator, and returns them.
 fn cut<'b>(rest: &mut &'b mut [u8], separator: u8) -> &'b mut [u8] {
     let whole = core::mem::take(rest);
     match whole.iter().position(|b| *b == separator) {
         None => whole,
         Some(at) => {
             let (piece, tail) = whole.split_at_mut(at);
-            *rest = tail.get_mut(1..).unwrap_or_default();
+            if let Some((_, tail)) = tail.split_first_mut() {
+                *rest = tail;
+            }
             piece
         }
     }
@@ -123,7 +125,7 @@ fn decode(bytes: &mut [u8], plus_is_space: bool) -> Result<&str, FormError> {
         }
         written += 1;
     }
-    core::str::from_utf8(bytes.get(..written).unwrap_or_default()).map_err(|_| FormError::Utf8)
+    bytes.get(..written).and_then(|decoded| core::str::from_utf8(decoded).ok()).ok_or(FormError::Utf8)
 }
 
 #[cfg(test)]
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_escapes_are_refused_and_end_it() {
+    fn broken_escapes_are_errors_and_end_the_iterator() {
         for text in ["a=%", "a=%4", "a=%4g", "%zz=1", "a=%+1"] {
             assert_eq!(pairs(text), Err(FormError::Escape), "{text}");
         }
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn path_keeps_its_plus() {
+    fn path_keeps_plus_signs() {
         let mut path = *b"/system.library/services/a+b%20c/start";
         assert_eq!(decode_path(&mut path), Ok("/system.library/services/a+b c/start"));
         assert_eq!(decode_path(&mut b"/%f".to_owned()), Err(FormError::Escape));
@@ -205,13 +207,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_comes_back(list in proptest::collection::vec((".{1,9}", ".{0,9}"), 0..9)) {
+        fn encoded_pairs_are_decoded(list in proptest::collection::vec((".{1,9}", ".{0,9}"), 0..9)) {
             let text = list.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect::<Vec<_>>();
             prop_assert_eq!(pairs(&text.join("&")), Ok(list));
         }
 
         #[test]
-        fn no_bytes_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_do_not_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let length = bytes.len();
             let decoded: usize = Pairs::new(&mut bytes.clone()).flatten().map(|(n, v)| n.len() + v.len()).sum();
             prop_assert!(decoded <= length);

@@ -1,8 +1,8 @@
-//! The request head (RFC 9112, sections 2 to 6), read in place.
+//! Request head (RFC 9112, sections 2 to 6), parsed in place.
 //!
-//! The rules are strict where leniency has let requests be read in two ways: one Host, one
-//! Content-Length of digits alone, no Transfer-Encoding, no folded line, no bare CR. A line may end
-//! in LF alone (RFC 9112, 2.2 allows it), and one empty line may precede the request line.
+//! The parser is strict where leniency allows request smuggling: one Host, one Content-Length of
+//! digits only, no Transfer-Encoding, no folded line, no bare CR. A line may end in LF alone (RFC 9112,
+//! 2.2 allows it), and one empty line may precede the request line.
 
 use core::ops::Range;
 
@@ -13,41 +13,41 @@ use crate::limits;
 #[cfg(test)]
 mod tests;
 
-/// Longest method looked at before what was received cannot be HTTP any more.
+/// Longest method; more bytes before the first space are not HTTP.
 const METHOD_BYTES: usize = 16;
 
-/// A method that is served.
+/// Supported method.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Method {
     /// `GET`: pages, calls by query string, the upgrade.
     Get,
-    /// `HEAD`: as `GET`, answered without a body.
+    /// `HEAD`: as `GET`, with a response without body.
     Head,
-    /// `OPTIONS`: a browser's question before a call from another origin.
+    /// `OPTIONS`: preflight request of a browser for a call from another origin.
     Options,
     /// `POST`: calls by form.
     Post,
 }
 
-/// Why a request is turned away.
+/// Error response to a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rejection {
     /// HTTP status.
     pub status: u16,
-    /// One line for the peer: what was wrong and what to do.
+    /// One line for the peer: reason and remedy.
     pub reason: &'static str,
 }
 
 impl Rejection {
-    /// Every connection that is served at once is in use.
+    /// Every slot is in use.
     pub const AT_CAPACITY: Self = Self { status: 503, reason: "all connections are in use; try again later" };
-    /// No call and no page has this path.
+    /// No call or page has this path.
     pub const NOT_FOUND: Self =
         Self { status: 404, reason: "nothing is here; see / for what this server offers" };
     /// The request did not arrive in time.
     pub const TIMED_OUT: Self =
         Self { status: 408, reason: "the request did not arrive in time; send it whole and at once" };
-    /// The peer ended its sending in the middle of a request.
+    /// The peer closed its side in the middle of a request.
     pub const TRUNCATED: Self =
         Self { status: 400, reason: "the request ended in its middle; send head and body whole" };
 
@@ -56,7 +56,7 @@ impl Rejection {
     }
 }
 
-/// What a request says about becoming a WebSocket (RFC 6455, 4.1); judged by `check_upgrade`.
+/// WebSocket fields of a request (RFC 6455, 4.1), validated by `check_upgrade`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct UpgradeFields<'b> {
     /// `Connection` lists `upgrade`.
@@ -67,28 +67,28 @@ pub struct UpgradeFields<'b> {
     pub key: Option<&'b str>,
     /// `Sec-WebSocket-Version`.
     pub version: Option<&'b str>,
-    /// `Sec-WebSocket-Protocol` is there.
+    /// `Sec-WebSocket-Protocol` is present.
     pub offers_protocols: bool,
     /// `Sec-WebSocket-Protocol` lists `FC-protocol`.
     pub offers_ours: bool,
 }
 
-/// A request head that keeps every rule.
+/// Valid request head.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Head<'b> {
-    /// What is asked for.
+    /// Request method.
     pub method: Method,
-    /// HTTP/1.0, which only a plain `GET` may speak.
+    /// The version is HTTP/1.0, allowed for a plain `GET` only.
     pub http_1_0: bool,
     /// Path with its leading slash, still percent-encoded; `*` of `OPTIONS *`.
     pub path: &'b str,
     /// Query without its question mark, still encoded.
     pub query: Option<&'b str>,
-    /// Where `path` lies in the bytes parsed, for decoding it in place.
+    /// Position of `path` in the parsed bytes, for decoding in place.
     pub path_at: Range<usize>,
-    /// Where `query` lies in the bytes parsed; empty without one.
+    /// Position of `query` in the parsed bytes; empty without one.
     pub query_at: Range<usize>,
-    /// `Host`: always there in HTTP/1.1, `host` or `host:port`.
+    /// `Host` as `host` or `host:port`; always present in HTTP/1.1.
     pub host: Option<&'b str>,
     /// `Origin` of a browser's request.
     pub origin: Option<&'b str>,
@@ -96,19 +96,18 @@ pub struct Head<'b> {
     pub content_length: usize,
     /// `Content-Type`.
     pub content_type: Option<&'b str>,
-    /// There when the request wants to become a WebSocket.
+    /// Present in a WebSocket handshake.
     pub upgrade: Option<UpgradeFields<'b>>,
 }
 
-/// Reads the head of a request from the start of what was received.
+/// Parses the head of a request at the front of the received bytes.
 ///
-/// Gives the head and its length, the empty line included, or `None` while more is needed. Bytes
-/// that can never become a request are refused at once.
+/// Returns the head and its length, the empty line included, or `None` while it is incomplete. Bytes
+/// that can never become a request are rejected at once.
 ///
 /// # Errors
 ///
-/// 400 for what is no HTTP or breaks one of its rules, 403 for an absolute target, 405 for a method
-/// not served, 413 for a body over `BODY_BYTES`, 414 for a path over `PATH_BYTES` or a request line
+/// 400 for malformed HTTP, 403 for an absolute target, 405 for an unsupported method, 413 for a body over `BODY_BYTES`, 414 for a path over `PATH_BYTES` or a request line
 /// over `HEAD_BYTES`, 417 for `Expect`, 431 for a head over `HEAD_BYTES` or `HEAD_FIELDS`, 501 for
 /// `Transfer-Encoding`, 505 for another version of HTTP.
 pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Rejection> {
@@ -121,18 +120,18 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Rejection> 
     let length = match request.parse(bounded) {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return too_long_or_more(bytes, line.contains(&b'\n')),
-        Err(error) => return Err(refuse(error, line)),
+        Err(error) => return Err(rejection(error, line)),
     };
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
         return Ok(None);
     };
 
-    // Method and target are the first words of the line, each followed by one space.
+    // The line begins with method and target, each followed by one space.
     let at = bounded.len() - line.len() + method.len() + 1;
-    let method = served(method)?;
+    let method = parse_method(method)?;
     let http_1_0 = minor == 0;
     if http_1_0 && method != Method::Get {
-        return Err(Rejection::new(505, "HTTP/1.0 is taken for GET alone; use HTTP/1.1"));
+        return Err(Rejection::new(505, "HTTP/1.0 is supported for GET only; use HTTP/1.1"));
     }
     let (path, query) = split_target(method, target)?;
     let path_at = at..at + path.len();
@@ -156,12 +155,12 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Rejection> 
     };
     read_fields(&mut head, request.headers)?;
     if head.host.is_none() && !http_1_0 {
-        return Err(Rejection::new(400, "the host header is missing; HTTP/1.1 demands one"));
+        return Err(Rejection::new(400, "the host header is missing; HTTP/1.1 requires one"));
     }
     Ok(Some((head, length)))
 }
 
-/// The bytes from the request line on; `None` while they cannot be judged.
+/// Returns the bytes from the request line on; `None` while it has not begun.
 fn request_line(bytes: &[u8]) -> Result<Option<&[u8]>, Rejection> {
     if bytes.is_empty() || bytes == b"\r" {
         return Ok(None);
@@ -171,7 +170,7 @@ fn request_line(bytes: &[u8]) -> Result<Option<&[u8]>, Rejection> {
     if matches!(line.first(), Some(b'\r' | b'\n')) || method.len() > METHOD_BYTES {
         return Err(NOT_HTTP);
     }
-    // A path that is too long already need not be waited for.
+    // A path over its limit is rejected before the line is complete. Missing parts are empty.
     let target = line.get(method.len() + 1..).unwrap_or_default();
     let path = target.split(|b| matches!(b, b' ' | b'?' | b'\r' | b'\n')).next().unwrap_or_default();
     if path.starts_with(b"/") && path.len() > limits::PATH_BYTES {
@@ -192,18 +191,18 @@ fn too_long_or_more<T>(bytes: &[u8], line_ended: bool) -> Result<Option<T>, Reje
     }
 }
 
-fn refuse(error: Error, line: &[u8]) -> Rejection {
+fn rejection(error: Error, line: &[u8]) -> Rejection {
     match error {
         Error::TooManyHeaders => Rejection::new(431, "too many headers; send fewer"),
         Error::HeaderName => {
             Rejection::new(400, "a header line is malformed; send `name: value`, not folded over lines")
         }
         Error::HeaderValue => Rejection::new(400, "a header's value has a control character or a bare CR"),
-        Error::NewLine => Rejection::new(400, "a line ends wrongly; end lines in CR LF"),
+        Error::NewLine => Rejection::new(400, "a line has a wrong end; end lines with CR LF"),
         Error::Version => {
             let version = line.split(|b| *b == b' ').nth(2).unwrap_or_default();
             if version.starts_with(b"HTTP/") {
-                Rejection::new(505, "only HTTP/1.1 is spoken here")
+                Rejection::new(505, "this version of HTTP is not supported; use HTTP/1.1")
             } else {
                 NOT_HTTP
             }
@@ -212,17 +211,17 @@ fn refuse(error: Error, line: &[u8]) -> Rejection {
     }
 }
 
-fn served(method: &str) -> Result<Method, Rejection> {
+fn parse_method(method: &str) -> Result<Method, Rejection> {
     Ok(match method {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
         "OPTIONS" => Method::Options,
         "POST" => Method::Post,
-        _ => return Err(Rejection::new(405, "this method is not served; use GET or POST")),
+        _ => return Err(Rejection::new(405, "this method is not supported; use GET or POST")),
     })
 }
 
-/// Splits the target in path and query (RFC 9112, 3.2); Friend Core answers an absolute one 403.
+/// Splits the target into path and query (RFC 9112, 3.2). An absolute target gets 403, as in Friend Core.
 fn split_target(method: Method, target: &str) -> Result<(&str, Option<&str>), Rejection> {
     if !target.is_ascii() || target.contains('#') {
         return Err(Rejection::new(400, "the target has a character that must be percent-encoded"));
@@ -232,9 +231,9 @@ fn split_target(method: Method, target: &str) -> Result<(&str, Option<&str>), Re
     }
     if !target.starts_with('/') {
         return Err(if target.contains("://") {
-            Rejection::new(403, "this is no proxy; send the path alone, not a whole address")
+            Rejection::new(403, "this server is not a proxy; send a path, not a URL")
         } else {
-            Rejection::new(400, "the target is not a path; it begins with a slash")
+            Rejection::new(400, "the target is not a path; begin it with a slash")
         });
     }
     Ok(match target.split_once('?') {
@@ -257,9 +256,9 @@ fn read_fields<'b>(head: &mut Head<'b>, fields: &[httparse::Header<'b>]) -> Resu
         } else if is("content-length") {
             set(&mut length, field)?;
         } else if is("expect") {
-            return Err(Rejection::new(417, "no expectation is met here; send the body without `expect`"));
+            return Err(Rejection::new(417, "`expect` is not supported; send the body without it"));
         } else if is("transfer-encoding") {
-            return Err(Rejection::new(501, "chunked bodies are not taken; send content-length"));
+            return Err(Rejection::new(501, "chunked bodies are not supported; send content-length"));
         } else if is("connection") {
             upgrade.connection |= tokens(field)?.any(|token| token.eq_ignore_ascii_case("upgrade"));
         } else if is("upgrade") {
@@ -279,17 +278,17 @@ fn read_fields<'b>(head: &mut Head<'b>, fields: &[httparse::Header<'b>]) -> Resu
     if let Some(length) = length {
         head.content_length = body_length(length)?;
     }
-    // RFC 9110, 7.8: a server ignores what HTTP/1.0 says of upgrades, and any to what it does not speak.
+    // RFC 9110, 7.8: a server ignores `upgrade` in HTTP/1.0, and other protocols.
     if !head.http_1_0 && (upgrade.websocket || upgrade.key.is_some()) {
         head.upgrade = Some(upgrade);
     }
     Ok(())
 }
 
-/// Takes a field that may be there once.
+/// Stores a field that may occur once.
 fn set<'b>(place: &mut Option<&'b str>, field: &httparse::Header<'b>) -> Result<(), Rejection> {
     if place.is_some() {
-        return Err(Rejection::new(400, "a header that may be there once is there twice"));
+        return Err(Rejection::new(400, "a header that may occur once occurs twice"));
     }
     *place = Some(value(field)?);
     Ok(())
@@ -302,7 +301,7 @@ fn value<'b>(field: &httparse::Header<'b>) -> Result<&'b str, Rejection> {
         .ok_or(Rejection::new(400, "a header's value is not ASCII"))
 }
 
-/// Members of a list field (RFC 9110, 5.6.1); empty ones are passed over.
+/// Members of a list field (RFC 9110, 5.6.1), without empty ones.
 fn tokens<'b>(field: &httparse::Header<'b>) -> Result<impl Iterator<Item = &'b str>, Rejection> {
     Ok(value(field)?
         .split(',')
@@ -314,14 +313,14 @@ fn body_length(value: &str) -> Result<usize, Rejection> {
     if value.is_empty() || !value.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Rejection::new(400, "content-length is not a number"));
     }
-    // Digits that overflow are a number all the same, and too large a one.
+    // A number that overflows is too large, too.
     match value.parse() {
         Ok(length) if length <= limits::BODY_BYTES => Ok(length),
         _ => Err(Rejection::new(413, "the body is too large; a call's form is short")),
     }
 }
 
-/// `uri-host [":" port]` of RFC 9110, 7.2, without the escapes and delimiters no real host has.
+/// Checks for `uri-host [":" port]` (RFC 9110, 7.2), without escapes and sub-delimiters.
 fn is_host(value: &str) -> bool {
     split_host(value).is_some()
 }

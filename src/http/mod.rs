@@ -1,10 +1,12 @@
-//! HTTP/1.1 heads, forms, responses and the upgrade.
+//! HTTP/1.1: request head, form, responses and the WebSocket upgrade.
 //!
-//! One request a connection, one response, then the connection closes or becomes a WebSocket.
-//! [`parse_head`] reads a head where it lies in the receive buffer, [`Pairs`] decodes a query
-//! or a form in place, [`check_upgrade`] holds a WebSocket handshake to RFC 6455, and the `write_..`
-//! functions put whole responses into a send buffer. Whatever is wrong with a request is a
-//! [`Rejection`]: a status and one line that says what to do.
+//! A connection has one request and one response; then it closes or becomes a WebSocket.
+//! [`parse_head`] parses a head in the receive buffer, [`Pairs`] decodes a query or a form in place,
+//! [`check_upgrade`] validates a WebSocket handshake by RFC 6455, and the `write_..` functions write
+//! whole responses to a send buffer. An invalid request results in a [`Rejection`]: a status and one
+//! line with the reason and the remedy.
+
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod form;
 mod head;
@@ -16,7 +18,8 @@ pub use form::{FormError, Pairs, check_content_type, decode_path};
 pub use head::{Head, Method, Rejection, UpgradeFields, parse_head};
 pub use page::{write_health, write_page, write_plain_on_tls};
 pub use response::{
-    CALL_HEAD_BYTES, Full, write_call, write_call_head, write_preflight, write_rejection, write_text,
+    CALL_HEAD_BYTES, ResponseTooLarge, write_call, write_call_head, write_preflight, write_rejection,
+    write_text,
 };
 pub use upgrade::{SUBPROTOCOL, Upgrade, accept_key, check_upgrade, write_switching};
 
@@ -27,7 +30,7 @@ crate::limits::limits! {
     SEND_RESERVE_BYTES: usize = 512, exceeded "nothing more is read from the connection until there is room",
         tests [
             "largest_answer_leaves_room_for_the_closing_frame",
-            "peer_that_reads_nothing_is_heard_until_its_buffer_is_full"
+            "peer_that_reads_nothing_is_read_until_its_buffer_is_full"
         ];
 }
 

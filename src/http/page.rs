@@ -1,12 +1,12 @@
-//! The pages: what a browser or a probe sees that makes no call.
+//! Pages for a browser or a probe.
 //!
-//! They need no session, so they tell what a visitor must know and nothing of this installation:
-//! no version, no name, no service.
+//! They need no session, so they contain nothing of this installation: no version, no name, no
+//! service.
 
-use super::response::Writer;
-use super::{Full, Rejection, write_rejection, write_text};
+use super::response::ResponseWriter;
+use super::{Rejection, ResponseTooLarge, write_rejection, write_text};
 
-/// Nothing is loaded, run, framed or sent; the style is allowed by its hash, which a test holds.
+/// Content security policy: no script, image, frame or form, and one style by its hash (see the tests).
 const POLICY: &str = "default-src 'none'; style-src 'sha256-13qg4NKcgmr2/gJIl4p2yvLwOEWzJEz7VbQpIt8Vtfs='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 macro_rules! style {
@@ -30,9 +30,9 @@ const PAGE: &str = concat!(
 ///
 /// # Errors
 ///
-/// [`Full`] when `out` is too short; any board's send buffer has room beside its reserve.
-pub fn write_page(out: &mut [u8], head_only: bool) -> Result<usize, Full> {
-    let mut writer = Writer::new(out);
+/// [`ResponseTooLarge`] when `out` is too short. The send buffer of every board is large enough.
+pub fn write_page(out: &mut [u8], head_only: bool) -> Result<usize, ResponseTooLarge> {
+    let mut writer = ResponseWriter::new(out);
     writer.status(200)?;
     writer.field("content-type", "text/html; charset=utf-8")?;
     writer.field("connection", "close")?;
@@ -43,21 +43,21 @@ pub fn write_page(out: &mut [u8], head_only: bool) -> Result<usize, Full> {
     writer.finish(PAGE.as_bytes(), head_only)
 }
 
-/// Writes the answer to `GET /healthz`: the server serves.
+/// Writes the response to `GET /healthz`.
 ///
 /// # Errors
 ///
-/// [`Full`] when `out` is too short.
-pub fn write_health(out: &mut [u8], head_only: bool) -> Result<usize, Full> {
+/// [`ResponseTooLarge`] when `out` is too short.
+pub fn write_health(out: &mut [u8], head_only: bool) -> Result<usize, ResponseTooLarge> {
     write_text(out, 200, "ok\n", head_only)
 }
 
-/// Writes what answers plain HTTP on a port that speaks TLS.
+/// Writes the response to plain HTTP on a TLS port.
 ///
 /// # Errors
 ///
-/// [`Full`] when `out` is too short.
-pub fn write_plain_on_tls(out: &mut [u8]) -> Result<usize, Full> {
+/// [`ResponseTooLarge`] when `out` is too short.
+pub fn write_plain_on_tls(out: &mut [u8]) -> Result<usize, ResponseTooLarge> {
     write_rejection(out, &Rejection::new(400, "this port speaks TLS; use https:// or wss://"), 0)
 }
 
@@ -70,15 +70,15 @@ mod tests {
     use crate::http::SEND_RESERVE_BYTES;
     use crate::limits;
 
-    fn text(write: impl FnOnce(&mut [u8]) -> Result<usize, Full>) -> String {
-        // The smallest room that the limits of a board grant.
+    fn text(write: impl FnOnce(&mut [u8]) -> Result<usize, ResponseTooLarge>) -> String {
+        // Smallest send buffer that the limits of a board allow.
         let mut out = [0; 1024];
         let used = write(&mut out).unwrap();
         String::from_utf8(out[..used].to_vec()).unwrap()
     }
 
     #[test]
-    fn page_says_where_what_is() {
+    fn page_lists_the_addresses() {
         let mut out = vec![0; limits::SEND_BYTES];
         let used = write_page(&mut out, false).unwrap();
         let page = String::from_utf8(out[..used].to_vec()).unwrap();

@@ -1,18 +1,18 @@
-//! Responses, written whole into a send buffer.
+//! Responses, written whole to a send buffer.
 //!
-//! Friend Core's header names and order: `content-type`, `connection: close`,
-//! `access-control-allow-origin: *`, `content-length`. What a response needs beyond them follows.
+//! Names and order of the fields are Friend Core's: `content-type`, `connection: close`,
+//! `access-control-allow-origin: *`, `content-length`. Further fields follow.
 
 use super::Rejection;
 
-/// Room for the head of any call's response.
+/// Largest head of a response to a call.
 pub const CALL_HEAD_BYTES: usize = 192;
 
-/// The buffer is too small for the response; nothing in it is to be sent.
+/// The buffer is too small for the response; its content must not be sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Full;
+pub struct ResponseTooLarge;
 
-/// Reason phrase of a status that this server sends (RFC 9110, 15); empty for any other.
+/// Reason phrase of a status that this server sends (RFC 9110, 15), otherwise empty.
 fn phrase(status: u16) -> &'static str {
     match status {
         101 => "Switching Protocols",
@@ -36,30 +36,34 @@ fn phrase(status: u16) -> &'static str {
     }
 }
 
-/// A cursor over a send buffer.
-pub(super) struct Writer<'b> {
+/// Writer of a response into a send buffer.
+pub(super) struct ResponseWriter<'b> {
     out: &'b mut [u8],
     used: usize,
 }
 
-impl<'b> Writer<'b> {
+impl<'b> ResponseWriter<'b> {
     pub(super) fn new(out: &'b mut [u8]) -> Self {
         Self { out, used: 0 }
     }
 
-    /// Bytes written.
+    /// Length written so far.
     pub(super) fn used(&self) -> usize {
         self.used
     }
 
-    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        let place = self.out.get_mut(self.used..).and_then(|rest| rest.get_mut(..bytes.len())).ok_or(Full)?;
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), ResponseTooLarge> {
+        let place = self
+            .out
+            .get_mut(self.used..)
+            .and_then(|rest| rest.get_mut(..bytes.len()))
+            .ok_or(ResponseTooLarge)?;
         place.copy_from_slice(bytes);
         self.used += bytes.len();
         Ok(())
     }
 
-    pub(super) fn status(&mut self, status: u16) -> Result<(), Full> {
+    pub(super) fn status(&mut self, status: u16) -> Result<(), ResponseTooLarge> {
         self.put(b"HTTP/1.1 ")?;
         self.number(status.into())?;
         self.put(b" ")?;
@@ -67,29 +71,29 @@ impl<'b> Writer<'b> {
         self.put(b"\r\n")
     }
 
-    pub(super) fn field(&mut self, name: &str, value: &str) -> Result<(), Full> {
+    pub(super) fn field(&mut self, name: &str, value: &str) -> Result<(), ResponseTooLarge> {
         self.put(name.as_bytes())?;
         self.put(b": ")?;
         self.put(value.as_bytes())?;
         self.put(b"\r\n")
     }
 
-    pub(super) fn number_field(&mut self, name: &str, value: usize) -> Result<(), Full> {
+    pub(super) fn number_field(&mut self, name: &str, value: usize) -> Result<(), ResponseTooLarge> {
         self.put(name.as_bytes())?;
         self.put(b": ")?;
         self.number(value)?;
         self.put(b"\r\n")
     }
 
-    fn number(&mut self, value: usize) -> Result<(), Full> {
+    fn number(&mut self, value: usize) -> Result<(), ResponseTooLarge> {
         if value > 9 {
             self.number(value / 10)?;
         }
         self.put(&[b'0' + (value % 10) as u8])
     }
 
-    /// The empty line and, but for an answer to `HEAD`, the body.
-    pub(super) fn finish(mut self, body: &[u8], head_only: bool) -> Result<usize, Full> {
+    /// Writes the empty line and, unless `head_only`, the body; returns the length.
+    pub(super) fn finish(mut self, body: &[u8], head_only: bool) -> Result<usize, ResponseTooLarge> {
         self.put(b"\r\n")?;
         if !head_only {
             self.put(body)?;
@@ -98,17 +102,21 @@ impl<'b> Writer<'b> {
     }
 }
 
-/// Writes the head of the response to a call whose body of `content_length` bytes follows.
+/// Writes the head of the response to a call; a body of `content_length` bytes follows.
 ///
-/// Calls are `text/html` as in Friend Core. A refused one repeats what the client sent (its
-/// session), so it is `text/plain` and says that nobody is to guess otherwise: markup sent as a
-/// session never becomes a page of this origin.
+/// Responses are `text/html` as in Friend Core. A failed call repeats input of the client (its
+/// session), so its response is `text/plain` with `nosniff`: markup in a session id never becomes a
+/// page of this origin.
 ///
 /// # Errors
 ///
-/// [`Full`] when `out` is shorter than the head; [`CALL_HEAD_BYTES`] are enough.
-pub fn write_call_head(out: &mut [u8], status: u16, content_length: usize) -> Result<usize, Full> {
-    let mut writer = Writer::new(out);
+/// [`ResponseTooLarge`] when `out` is shorter than the head; [`CALL_HEAD_BYTES`] suffice.
+pub fn write_call_head(
+    out: &mut [u8],
+    status: u16,
+    content_length: usize,
+) -> Result<usize, ResponseTooLarge> {
+    let mut writer = ResponseWriter::new(out);
     writer.status(status)?;
     writer.field("content-type", if status == 200 { "text/html" } else { "text/plain" })?;
     writer.field("connection", "close")?;
@@ -120,28 +128,33 @@ pub fn write_call_head(out: &mut [u8], status: u16, content_length: usize) -> Re
     writer.finish(b"", true)
 }
 
-/// Writes the whole response to a call; `head_only` leaves the body out, as `HEAD` wants it.
+/// Writes the response to a call; `head_only` omits the body for `HEAD`.
 ///
 /// # Errors
 ///
-/// [`Full`] when `out` is too short.
-pub fn write_call(out: &mut [u8], status: u16, body: &[u8], head_only: bool) -> Result<usize, Full> {
+/// [`ResponseTooLarge`] when `out` is too short.
+pub fn write_call(
+    out: &mut [u8],
+    status: u16,
+    body: &[u8],
+    head_only: bool,
+) -> Result<usize, ResponseTooLarge> {
     let used = write_call_head(out, status, body.len())?;
     if head_only {
         return Ok(used);
     }
-    let mut writer = Writer::new(out.get_mut(used..).ok_or(Full)?);
+    let mut writer = ResponseWriter::new(out.get_mut(used..).ok_or(ResponseTooLarge)?);
     writer.put(body)?;
     Ok(used + writer.used())
 }
 
-/// Writes the answer to `OPTIONS`: any origin may call, since a call carries its session itself.
+/// Writes the response to `OPTIONS`: any origin may call, because a call contains its session.
 ///
 /// # Errors
 ///
-/// [`Full`] when `out` is too short.
-pub fn write_preflight(out: &mut [u8]) -> Result<usize, Full> {
-    let mut writer = Writer::new(out);
+/// [`ResponseTooLarge`] when `out` is too short.
+pub fn write_preflight(out: &mut [u8]) -> Result<usize, ResponseTooLarge> {
+    let mut writer = ResponseWriter::new(out);
     writer.status(200)?;
     writer.field("content-type", "text/plain")?;
     writer.field("connection", "close")?;
@@ -153,19 +166,23 @@ pub fn write_preflight(out: &mut [u8]) -> Result<usize, Full> {
     writer.finish(b"", true)
 }
 
-/// Writes the response that turns a request away: the reason as a line of plain text.
+/// Writes an error response: the reason as a line of plain text.
 ///
-/// 405 says what is allowed, 426 what to upgrade to, 503 to come back in `retry_after_s` seconds.
+/// 405 lists the methods, 426 the protocol, and 503 has `Retry-After: retry_after_s`.
 ///
 /// # Errors
 ///
-/// [`Full`] when `out` is too short.
-pub fn write_rejection(out: &mut [u8], rejection: &Rejection, retry_after_s: u32) -> Result<usize, Full> {
+/// [`ResponseTooLarge`] when `out` is too short.
+pub fn write_rejection(
+    out: &mut [u8],
+    rejection: &Rejection,
+    retry_after_s: u32,
+) -> Result<usize, ResponseTooLarge> {
     let status = rejection.status;
-    let mut writer = Writer::new(out);
+    let mut writer = ResponseWriter::new(out);
     writer.status(status)?;
     writer.field("content-type", "text/plain")?;
-    // RFC 9110, 7.8: who sends `upgrade` lists it in `connection`.
+    // RFC 9110, 7.8: a sender of `upgrade` lists it in `connection`.
     writer.field("connection", if status == 426 { "close, upgrade" } else { "close" })?;
     writer.field("access-control-allow-origin", "*")?;
     writer.number_field("content-length", rejection.reason.len() + 1)?;
@@ -184,13 +201,18 @@ pub fn write_rejection(out: &mut [u8], rejection: &Rejection, retry_after_s: u32
     Ok(writer.used())
 }
 
-/// Writes a response of plain text that nobody is to store.
+/// Writes a response of plain text with `no-store`.
 ///
 /// # Errors
 ///
-/// [`Full`] when `out` is too short.
-pub fn write_text(out: &mut [u8], status: u16, body: &str, head_only: bool) -> Result<usize, Full> {
-    let mut writer = Writer::new(out);
+/// [`ResponseTooLarge`] when `out` is too short.
+pub fn write_text(
+    out: &mut [u8],
+    status: u16,
+    body: &str,
+    head_only: bool,
+) -> Result<usize, ResponseTooLarge> {
+    let mut writer = ResponseWriter::new(out);
     writer.status(status)?;
     writer.field("content-type", "text/plain; charset=utf-8")?;
     writer.field("connection", "close")?;
@@ -204,7 +226,7 @@ pub fn write_text(out: &mut [u8], status: u16, body: &str, head_only: bool) -> R
 mod tests {
     use super::*;
 
-    fn text(write: impl FnOnce(&mut [u8]) -> Result<usize, Full>) -> String {
+    fn text(write: impl FnOnce(&mut [u8]) -> Result<usize, ResponseTooLarge>) -> String {
         let mut out = [0; 1024];
         let used = write(&mut out).unwrap();
         String::from_utf8(out[..used].to_vec()).unwrap()
@@ -222,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_call_is_never_a_page() {
+    fn failed_call_is_never_a_page() {
         assert_eq!(
             text(|out| write_call(out, 403, b"fail", false)),
             "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\nconnection: close\r\naccess-control-allow-origin: *\r\ncontent-length: 4\r\nx-content-type-options: nosniff\r\n\r\nfail"
@@ -230,17 +252,17 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_met_and_one_byte_short() {
+    fn response_up_to_the_size_of_the_buffer() {
         let mut out = vec![0; START.len()];
         assert_eq!(write_call(&mut out, 200, b"{ \"Status\": \"ok\"}", false), Ok(START.len()));
         assert_eq!(out, START.as_bytes());
         out.pop();
-        assert_eq!(write_call(&mut out, 200, b"{ \"Status\": \"ok\"}", false), Err(Full));
-        assert_eq!(write_call(&mut [], 200, b"", false), Err(Full));
+        assert_eq!(write_call(&mut out, 200, b"{ \"Status\": \"ok\"}", false), Err(ResponseTooLarge));
+        assert_eq!(write_call(&mut [], 200, b"", false), Err(ResponseTooLarge));
     }
 
     #[test]
-    fn every_call_head_fits_its_room() {
+    fn every_call_head_fits_its_limit() {
         let mut out = [0; CALL_HEAD_BYTES];
         for status in 0..600 {
             assert!(write_call_head(&mut out, status, u32::MAX as usize).is_ok(), "{status}");
@@ -264,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_has_its_phrase() {
+    fn every_status_has_a_phrase() {
         for status in [200, 400, 403, 404, 405, 408, 413, 414, 415, 417, 426, 431, 500, 501, 503, 505] {
             assert!(!phrase(status).is_empty(), "{status}");
         }

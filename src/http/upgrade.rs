@@ -1,45 +1,44 @@
-//! The opening handshake of a WebSocket (RFC 6455, section 4.2).
+//! Opening handshake of a WebSocket (RFC 6455, section 4.2).
 
 use data_encoding::BASE64;
 use ring::digest;
 
 use super::head::split_host;
-use super::response::Writer;
-use super::{Full, Head, Method, Rejection};
+use super::response::ResponseWriter;
+use super::{Head, Method, Rejection, ResponseTooLarge};
 
 #[cfg(test)]
 mod tests;
 
-/// Friend Core's subprotocol. Both generations of its messages go by this name.
+/// Friend Core's subprotocol, the name of both generations of its messages.
 pub const SUBPROTOCOL: &str = "FC-protocol";
 
-/// Appended to a key before it is hashed (RFC 6455, 1.3).
+/// Suffix of a key before it is hashed (RFC 6455, 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY_BYTES: usize = 24;
 /// SHA-1 in base64.
 const ACCEPT_BYTES: usize = 28;
 
-/// A handshake that may be granted.
+/// Accepted handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Upgrade {
     /// `Sec-WebSocket-Key`: 16 bytes in base64.
     pub key: [u8; KEY_BYTES],
-    /// The client offered `FC-protocol`, which the answer then names.
+    /// The client offered `FC-protocol`; the response selects it.
     pub protocol: bool,
 }
 
-/// Holds a request to the rules of the opening handshake. Any path will do, as in Friend Core.
+/// Validates an opening handshake. Any path is accepted, as in Friend Core.
 ///
-/// A client may offer no subprotocol at all; one that offers some must have ours among them.
-/// Extensions are never taken up. `tls` says whether the connection came by TLS, and so which scheme
-/// its own origin has. `origins` are those allowed beside it, as `scheme://host` or
-/// `scheme://host:port`. A request without `Origin` comes from a program and is let in; a page of
-/// another origin, or of none (`null`), is not.
+/// A client may offer no subprotocols; if it offers some, `FC-protocol` must be among them. Extensions
+/// are never accepted. `tls` selects the scheme of the server's own origin. `origins` are further
+/// allowed ones, as `scheme://host` or `scheme://host:port`. A request without `Origin` is from a
+/// program and is accepted. A page of another origin, or of none (`null`), is not.
 ///
 /// # Errors
 ///
-/// 426 for what asks for no WebSocket or for another version than 13, 403 for a foreign origin, 400
-/// for the rest.
+/// 426 without a WebSocket upgrade or for another version than 13, 403 for a foreign origin, 400
+/// otherwise.
 pub fn check_upgrade<'a>(
     head: &Head<'_>,
     origins: impl IntoIterator<Item = &'a str>,
@@ -60,18 +59,18 @@ pub fn check_upgrade<'a>(
     if !fields.connection {
         return Err(Rejection::new(
             400,
-            "the handshake lacks `connection: upgrade`; a proxy between must pass it on",
+            "the handshake lacks `connection: upgrade`; a proxy must forward it",
         ));
     }
     if fields.version != Some("13") {
-        return Err(Rejection::new(426, "only version 13 of WebSocket is spoken here"));
+        return Err(Rejection::new(426, "this version of WebSocket is not supported; use version 13"));
     }
     let key = fields
         .key
         .and_then(read_key)
         .ok_or(Rejection::new(400, "sec-websocket-key must be 16 bytes in base64"))?;
     if fields.offers_protocols && !fields.offers_ours {
-        return Err(Rejection::new(400, "none of the subprotocols is spoken here; offer FC-protocol"));
+        return Err(Rejection::new(400, "none of the subprotocols is supported; offer FC-protocol"));
     }
     if let Some(origin) = head.origin {
         check_origin(origin, head.host, origins, tls)?;
@@ -79,17 +78,17 @@ pub fn check_upgrade<'a>(
     Ok(Upgrade { key, protocol: fields.offers_ours })
 }
 
-/// Writes the answer that grants a handshake.
+/// Writes the response that accepts a handshake.
 ///
 /// # Errors
 ///
-/// [`Full`] when `out` is too short.
-pub fn write_switching(out: &mut [u8], upgrade: &Upgrade) -> Result<usize, Full> {
+/// [`ResponseTooLarge`] when `out` is too short.
+pub fn write_switching(out: &mut [u8], upgrade: &Upgrade) -> Result<usize, ResponseTooLarge> {
     let mut accept = [0; ACCEPT_BYTES];
     let accept = accept_key(&upgrade.key, &mut accept);
 
-    // Spelt as in the RFC: some small clients compare the names as they are.
-    let mut writer = Writer::new(out);
+    // Capitals as in the RFC: some small clients compare the names case-sensitively.
+    let mut writer = ResponseWriter::new(out);
     writer.status(101)?;
     writer.field("Upgrade", "websocket")?;
     writer.field("Connection", "Upgrade")?;
@@ -108,7 +107,7 @@ pub fn accept_key<'o>(key: &[u8; KEY_BYTES], out: &'o mut [u8; ACCEPT_BYTES]) ->
     BASE64.encode_mut_str(hash.finish().as_ref(), out)
 }
 
-/// 16 bytes in base64 are 22 characters and two signs of padding.
+/// Checks a key for 16 bytes in base64: 22 characters and two of padding.
 fn read_key(key: &str) -> Option<[u8; KEY_BYTES]> {
     let characters = key.strip_suffix("==")?;
     if characters.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')) {
@@ -126,7 +125,7 @@ fn check_origin<'a>(
 ) -> Result<(), Rejection> {
     let refused = Rejection::new(
         403,
-        "pages of this origin may not connect; add it to the origins of the configuration file",
+        "pages of this origin may not connect; add it to `origins` in the configuration file",
     );
     let parsed = split_origin(origin).ok_or(refused)?;
     let own = host.and_then(split_host).map(|(host, port)| {
@@ -140,7 +139,7 @@ fn check_origin<'a>(
 
 type Origin<'a> = (&'a str, &'a str, Option<u16>);
 
-/// Scheme, host and port of an origin (RFC 6454, 6.2); `null` is none.
+/// Splits an origin into scheme, host and port (RFC 6454, 6.2); `None` for `null`.
 fn split_origin(origin: &str) -> Option<Origin<'_>> {
     let (scheme, rest) = origin.split_once("://")?;
     let (host, port) = split_host(rest)?;

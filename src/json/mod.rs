@@ -1,23 +1,26 @@
-//! JSON as RFC 8259 has it, read without a copy.
+//! JSON (RFC 8259) parsed in place.
 //!
-//! [`Table::scan`] checks a whole text and notes where its members stand; [`Table::resolve`] then undoes
-//! the escapes within the text itself, where there is always room, because no escape is shorter than what
-//! it stands for. Each byte is looked at once by the scan, and once more where UTF-8 is checked; keys are
-//! compared where they stand. The table belongs to the caller, who has it on his stack: it is the size of
-//! a small message, and is never moved. What the scan lets through is strict: no raw control characters, no lone surrogates,
-//! no number like `01`, nothing behind the object, no key twice in one object, no deeper nesting and
-//! no more members than the limits say. serde-json-core is laxer in each of these, and knows no
-//! surrogate pairs, so only numbers are read with it.
+//! `Table::scan` validates a text and records the positions of its members. `Table::resolve` then
+//! decodes the escapes in the text itself, which always has space: an escape is never shorter than its
+//! character. The scan reads each byte once, and the UTF-8 check once more; keys are compared in place.
+//! The caller has the table on its stack: it has the size of a small message and is never moved.
 //!
-//! The members of an array are checked and not noted: the array's value is its own text. [`Raw`] reads
-//! them, and values of any length, one by one.
+//! The scan is strict: no raw control characters, no lone surrogates, no number like `01`, nothing
+//! after the object, no duplicate key in an object, and nesting and members up to the limits.
+//! serde-json-core is laxer in each of these and does not decode surrogate pairs, so it only parses
+//! numbers.
+//!
+//! The members of an array are validated and not recorded: its value is its own text. `Raw` reads
+//! them, and values with more members than a table holds, one by one.
+
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 use core::ops::Range;
 use core::str;
 
 use heapless::Vec;
 
-use crate::limits;
+use crate::{internal_error, limits};
 
 mod error;
 mod raw;
@@ -32,18 +35,17 @@ use self::text::{is_same_key, string_end_and_escapes, unescape_bytes};
 pub(crate) use self::text::{string_end, unescape};
 pub use self::writer::{Full, Lossy, Writer};
 
-/// Members noted of one text: the parameters, and beside them the members of the envelope and those
-/// whose values are objects.
+/// Most members of one text: the parameters, the members of the envelope and those with objects.
 const MEMBERS: usize = limits::PARAMETERS + 16;
 
-/// Whether JSON allows this byte between values.
+/// Returns true for whitespace of JSON.
 pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// What kind of value a member has.
+/// Type of a member's value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     String,
     Number,
     /// `true`, `false` or `null`.
@@ -52,16 +54,16 @@ pub(crate) enum Kind {
     Object,
 }
 
-/// A stretch of a text.
+/// Range of a text.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct Span {
     start: u32,
     end: u32,
 }
 
-impl Place {
+impl Span {
     fn new(range: Range<usize>) -> Self {
-        // No text is as long as 4 GiB.
+        // A text is shorter than 4 GiB.
         Self { start: range.start as u32, end: range.end as u32 }
     }
 
@@ -70,27 +72,27 @@ impl Place {
     }
 }
 
-/// Place of one member in a text.
+/// Position of one member in a text.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    /// Its key, without the quotes.
-    key: Place,
-    /// Its value; a string's is without the quotes.
-    value: Place,
-    /// Nesting of the object it is in; 1 for the outermost.
+pub(crate) struct Member {
+    /// Key, without the quotes.
+    key: Span,
+    /// Value; a string is without the quotes.
+    value: Span,
+    /// Nesting depth of the object it belongs to; 1 for the outermost.
     depth: u8,
-    kind: Kind,
-    /// Whether there are escapes in its key.
+    kind: ValueKind,
+    /// The key has escapes.
     escaped: bool,
 }
 
-impl Entry {
-    /// Its value; a string's is without the quotes.
+impl Member {
+    /// Range of the value; a string is without the quotes.
     pub(crate) fn value(&self) -> Range<usize> {
         self.value.range()
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> ValueKind {
         self.kind
     }
 
@@ -98,23 +100,23 @@ impl Entry {
         self.depth
     }
 
-    /// Whether this is its key as it stands in `text`.
+    /// Compares with the key as encoded in `text`.
     pub(crate) fn has_key(&self, text: &[u8], key: &str) -> bool {
         text.get(self.key.range()) == Some(key.as_bytes())
     }
 }
 
-/// Places of the members of one object, its objects' members behind themselves.
+/// Members of one object, each followed by those of its value.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    entries: Vec<Entry, MEMBERS>,
-    /// There are escapes to be undone.
+    entries: Vec<Member, MEMBERS>,
+    /// The text has escapes.
     escaped: bool,
 }
 
 impl Table {
-    /// Checks that `text` is one JSON object and nothing else, and notes its members. Whether its strings
-    /// are UTF-8 is seen by [`resolve`](Self::resolve).
+    /// Validates that `text` is one JSON object, and records its members. [`resolve`](Self::resolve)
+    /// validates the UTF-8 of its strings.
     pub(crate) fn scan(&mut self, text: &[u8]) -> Result<(), JsonError> {
         self.entries.clear();
         self.escaped = false;
@@ -127,20 +129,20 @@ impl Table {
         scanner.end()
     }
 
-    /// All places, in the order of the text.
-    pub(crate) fn entries(&self) -> &[Entry] {
+    /// Members in the order of the text.
+    pub(crate) fn entries(&self) -> &[Member] {
         &self.entries
     }
 
-    /// Undoes the escapes of `text`, which must be the text that was scanned, and gives its members.
+    /// Decodes the escapes of `text`, which must be the scanned text, and returns its object.
     pub(crate) fn resolve<'a, 'm>(&'a mut self, text: &'m mut [u8]) -> Result<Object<'a, 'm>, JsonError> {
         if self.escaped {
             for entry in &mut self.entries {
                 if entry.escaped {
-                    unescape_place(text, &mut entry.key).ok_or(JsonError::Malformed)?;
+                    unescape_span(text, &mut entry.key).ok_or(JsonError::Malformed)?;
                 }
-                if entry.kind == Kind::String {
-                    unescape_place(text, &mut entry.value).ok_or(JsonError::Malformed)?;
+                if entry.kind == ValueKind::String {
+                    unescape_span(text, &mut entry.value).ok_or(JsonError::Malformed)?;
                 }
             }
         }
@@ -149,9 +151,9 @@ impl Table {
     }
 }
 
-/// Undoes the escapes of one string. What it leaves over becomes spaces: half a character there would
-/// spoil the text.
-fn unescape_place(text: &mut [u8], place: &mut Place) -> Option<()> {
+/// Decodes the escapes of one string. The freed bytes become spaces: half a character there would
+/// make the text invalid.
+fn unescape_span(text: &mut [u8], place: &mut Span) -> Option<()> {
     let string = text.get_mut(place.range())?;
     if !string.contains(&b'\\') {
         return Some(());
@@ -169,13 +171,13 @@ pub(crate) enum Value<'m> {
     Number(&'m str),
     /// `true`, `false` or `null`.
     Word(&'m str),
-    /// The array's text, escapes and all.
+    /// Text of the array, with its escapes.
     Array(&'m str),
     Object,
 }
 
 impl<'m> Value<'m> {
-    /// The value as the text of a parameter; objects have none.
+    /// Value as the text of a parameter; `None` for an object.
     pub(crate) fn text(self) -> Option<&'m str> {
         match self {
             Self::String(text) | Self::Number(text) | Self::Word(text) | Self::Array(text) => Some(text),
@@ -183,7 +185,7 @@ impl<'m> Value<'m> {
         }
     }
 
-    /// The value as an id: what a string says, or a number's digits.
+    /// Value as an id: a string or the digits of a number.
     pub(crate) fn id(self) -> Option<&'m str> {
         match self {
             Self::String(text) | Self::Number(text) => Some(text),
@@ -192,31 +194,31 @@ impl<'m> Value<'m> {
     }
 }
 
-/// One object: its members, each followed by those of its value.
+/// Object: its members, each followed by those of its value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Object<'a, 'm> {
-    entries: &'a [Entry],
+    entries: &'a [Member],
     text: &'m str,
 }
 
 impl<'a, 'm> Object<'a, 'm> {
-    /// The value of this key.
+    /// Value of this key.
     pub(crate) fn get(self, key: &str) -> Option<Value<'m>> {
         self.position(key).and_then(|at| self.entries.get(at)).map(|entry| self.value(entry))
     }
 
-    /// The object that is the value of this key.
+    /// Object with this key.
     pub(crate) fn object(self, key: &str) -> Option<Self> {
         let (member, rest) = self.entries.get(self.position(key)?..)?.split_first()?;
-        if member.kind != Kind::Object {
+        if member.kind != ValueKind::Object {
             return None;
         }
         let end = rest.iter().position(|other| other.depth <= member.depth).unwrap_or(rest.len());
         Some(Self { entries: rest.get(..end)?, ..self })
     }
 
-    /// Every member, those of nested objects included, in the order of the text: its depth below this
-    /// object (0: its own), its key and its value.
+    /// Members in the order of the text, those of nested objects included: depth below this object (0
+    /// for its own members), key and value.
     pub(crate) fn members(self) -> impl Iterator<Item = (u8, &'m str, Value<'m>)> + use<'a, 'm> {
         let first = self.depth();
         let entries = self.entries.iter();
@@ -233,31 +235,39 @@ impl<'a, 'm> Object<'a, 'm> {
         self.entries.iter().position(|entry| entry.depth == depth && entry.has_key(text, key))
     }
 
-    fn value(self, entry: &Entry) -> Value<'m> {
+    fn value(self, entry: &Member) -> Value<'m> {
         let text = self.slice(entry.value);
         match entry.kind {
-            Kind::String => Value::String(text),
-            Kind::Number => Value::Number(text),
-            Kind::Word => Value::Word(text),
-            Kind::Array => Value::Array(text),
-            Kind::Object => Value::Object,
+            ValueKind::String => Value::String(text),
+            ValueKind::Number => Value::Number(text),
+            ValueKind::Word => Value::Word(text),
+            ValueKind::Array => Value::Array(text),
+            ValueKind::Object => Value::Object,
         }
     }
 
-    fn slice(self, place: Place) -> &'m str {
-        // The places are those of the scan, at quotes and brackets, so none is amiss.
-        self.text.get(place.range()).unwrap_or_default()
+    fn slice(self, place: Span) -> &'m str {
+        slice_or_report(self.text.get(place.range()), "")
     }
 }
 
-/// Whether `text` is one JSON value and nothing else, nested no deeper than `limits::JSON_DEPTH`.
+/// Returns true if `text` is one JSON value, nested up to `limits::JSON_DEPTH`.
 pub(crate) fn is_valid(text: &str) -> bool {
     let mut scanner = Scanner { text: text.as_bytes(), at: 0, table: None };
     scanner.space();
     scanner.value(0, false).and_then(|_| scanner.end()).is_ok()
 }
 
-/// The whole number that `text` is; RFC 8259's form, so no leading zeros, sign or space.
+/// Returns a slice at a range of the scan, or reports an internal error: the scan records ranges
+/// between quotes and brackets of the same text.
+fn slice_or_report<'t, T: ?Sized>(slice: Option<&'t T>, empty: &'t T) -> &'t T {
+    slice.unwrap_or_else(|| {
+        internal_error!("a member lies outside of its JSON text");
+        empty
+    })
+}
+
+/// Parses an integer in the form of RFC 8259: no leading zeros, sign or space.
 pub(crate) fn number(text: &str) -> Option<u32> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let (number, used) = serde_json_core::from_str(text).ok()?;
@@ -267,14 +277,14 @@ pub(crate) fn number(text: &str) -> Option<u32> {
 struct Scanner<'t> {
     text: &'t [u8],
     at: usize,
-    /// Where members are noted; without it they are only checked.
+    /// Table for the members; without it the text is only validated.
     table: Option<&'t mut Table>,
 }
 
 impl Scanner<'_> {
-    /// Reads one value inside `depth` others and gives its kind and place. `keep` says whether its
-    /// members stay noted.
-    fn value(&mut self, depth: usize, keep: bool) -> Result<(Kind, Range<usize>), JsonError> {
+    /// Scans a value at nesting `depth` and returns its type and range. With `keep` its members stay
+    /// recorded.
+    fn value(&mut self, depth: usize, keep: bool) -> Result<(ValueKind, Range<usize>), JsonError> {
         let start = self.at;
         let kind = match self.peek().ok_or(JsonError::Malformed)? {
             b'"' => {
@@ -282,15 +292,15 @@ impl Scanner<'_> {
                 if let Some(table) = &mut self.table {
                     table.escaped |= escaped;
                 }
-                return Ok((Kind::String, place));
+                return Ok((ValueKind::String, place));
             }
             b'{' => {
                 self.object(depth + 1, keep)?;
-                Kind::Object
+                ValueKind::Object
             }
             b'[' => {
                 self.array(depth + 1)?;
-                Kind::Array
+                ValueKind::Array
             }
             b't' => self.word("true")?,
             b'f' => self.word("false")?,
@@ -303,7 +313,7 @@ impl Scanner<'_> {
     fn object(&mut self, depth: usize, keep: bool) -> Result<(), JsonError> {
         self.open(depth)?;
         let first = self.table.as_ref().map_or(0, |table| table.entries.len());
-        if !self.take(b'}') {
+        if !self.accept(b'}') {
             loop {
                 let (key, escaped) = self.string()?;
                 let entry = self.note(first, depth, key, escaped)?;
@@ -313,10 +323,10 @@ impl Scanner<'_> {
                 let (kind, value) = self.value(depth, keep)?;
                 if let Some(entry) = self.table.as_mut().and_then(|table| table.entries.get_mut(entry)) {
                     entry.kind = kind;
-                    entry.value = Place::new(value);
+                    entry.value = Span::new(value);
                 }
                 self.space();
-                if self.take(b'}') {
+                if self.accept(b'}') {
                     break;
                 }
                 self.expect(b',')?;
@@ -331,13 +341,13 @@ impl Scanner<'_> {
 
     fn array(&mut self, depth: usize) -> Result<(), JsonError> {
         self.open(depth)?;
-        if self.take(b']') {
+        if self.accept(b']') {
             return Ok(());
         }
         loop {
             self.value(depth, false)?;
             self.space();
-            if self.take(b']') {
+            if self.accept(b']') {
                 return Ok(());
             }
             self.expect(b',')?;
@@ -345,7 +355,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Steps over the opening bracket of a value that makes the nesting `depth`.
+    /// Skips the opening bracket of a value at nesting `depth`.
     fn open(&mut self, depth: usize) -> Result<(), JsonError> {
         if depth > limits::JSON_DEPTH {
             return Err(JsonError::TooDeep);
@@ -355,7 +365,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Notes a member of the object whose first member is at `first`, and gives the place of the note.
+    /// Records a member of the object whose first member is at `first`; returns its index.
     fn note(
         &mut self,
         first: usize,
@@ -366,22 +376,23 @@ impl Scanner<'_> {
         let Some(table) = &mut self.table else {
             return Ok(0);
         };
-        let text = |place: Range<usize>| self.text.get(place).unwrap_or_default();
+        let text = |range: Range<usize>| slice_or_report(self.text.get(range), &[]);
         let depth = depth as u8;
         let own = text(key.clone());
         let mut siblings = table.entries.iter().skip(first).filter(|entry| entry.depth == depth);
-        // Most differ in length; together they are no longer than the message, and their number has a
-        // limit.
+        // Cheap: most keys differ in length, all together are shorter than the message, and their number
+        // has a limit.
         if siblings.any(|entry| is_same_key((text(entry.key.range()), entry.escaped), (own, escaped))) {
             return Err(JsonError::DuplicateKey);
         }
         table.escaped |= escaped;
-        let entry = Entry { key: Place::new(key), value: Place::default(), depth, kind: Kind::Word, escaped };
+        let entry =
+            Member { key: Span::new(key), value: Span::default(), depth, kind: ValueKind::Word, escaped };
         table.entries.push(entry).map_err(|_| JsonError::TooManyMembers)?;
         Ok(table.entries.len() - 1)
     }
 
-    /// Reads a string and gives its place within the quotes, and whether there are escapes in it.
+    /// Scans a string; returns its range within the quotes, and true if it has escapes.
     fn string(&mut self) -> Result<(Range<usize>, bool), JsonError> {
         self.expect(b'"')?;
         let start = self.at;
@@ -390,31 +401,30 @@ impl Scanner<'_> {
         Ok((start..end, escaped))
     }
 
-    fn word(&mut self, word: &str) -> Result<Kind, JsonError> {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        if !rest.starts_with(word.as_bytes()) {
+    fn word(&mut self, word: &str) -> Result<ValueKind, JsonError> {
+        if !self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
             return Err(JsonError::Malformed);
         }
         self.at += word.len();
-        Ok(Kind::Word)
+        Ok(ValueKind::Word)
     }
 
-    /// Reads a number: `-?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?`.
-    fn number(&mut self) -> Result<Kind, JsonError> {
-        self.take(b'-');
-        if !self.take(b'0') {
+    /// Scans a number: `-?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)?`.
+    fn number(&mut self) -> Result<ValueKind, JsonError> {
+        self.accept(b'-');
+        if !self.accept(b'0') {
             self.digits()?;
         }
-        if self.take(b'.') {
+        if self.accept(b'.') {
             self.digits()?;
         }
-        if self.take(b'e') || self.take(b'E') {
-            if !self.take(b'+') {
-                self.take(b'-');
+        if self.accept(b'e') || self.accept(b'E') {
+            if !self.accept(b'+') {
+                self.accept(b'-');
             }
             self.digits()?;
         }
-        Ok(Kind::Number)
+        Ok(ValueKind::Number)
     }
 
     fn digits(&mut self) -> Result<(), JsonError> {
@@ -431,13 +441,14 @@ impl Scanner<'_> {
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
-        if self.take(byte) { Ok(()) } else { Err(JsonError::Malformed) }
+        if self.accept(byte) { Ok(()) } else { Err(JsonError::Malformed) }
     }
 
-    fn take(&mut self, byte: u8) -> bool {
-        let there = self.peek() == Some(byte);
-        self.at += usize::from(there);
-        there
+    /// Skips `byte` if it is next.
+    fn accept(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
     }
 
     fn space(&mut self) {

@@ -1,12 +1,12 @@
 //! Values of a text as they were sent, without a table: a reply may have more members than one holds.
 
 use super::text::{is_same_key, units};
-use super::{Kind, Scanner};
+use super::{Scanner, ValueKind};
 
 /// One value of a text, as it was sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Raw<'t> {
-    kind: Kind,
+    kind: ValueKind,
     /// A string's is without the quotes.
     text: &'t str,
 }
@@ -22,7 +22,7 @@ impl<'t> Raw<'t> {
         Some(value)
     }
 
-    pub(crate) fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> ValueKind {
         self.kind
     }
 
@@ -39,19 +39,19 @@ impl<'t> Raw<'t> {
     /// The first member of an object with this key.
     pub(crate) fn get(self, key: &str) -> Option<Self> {
         let is_key = |own: &str| is_same_key((own.as_bytes(), own.contains('\\')), (key.as_bytes(), false));
-        let mut members = (self.kind == Kind::Object).then(|| self.items())?;
+        let mut members = (self.kind == ValueKind::Object).then(|| self.items())?;
         members.find_map(|(own, value)| is_key(own).then_some(value))
     }
 
     /// Elements of an array; none of any other value.
     pub(crate) fn elements(self) -> impl Iterator<Item = Self> + use<'t> {
-        let elements = (self.kind == Kind::Array).then(|| self.items());
+        let elements = (self.kind == ValueKind::Array).then(|| self.items());
         elements.into_iter().flatten().map(|(_, value)| value)
     }
 
     /// Members of an object with their keys, or elements of an array without.
     fn items(self) -> Items<'t> {
-        Items { text: self.text, at: 1, has_keys: self.kind == Kind::Object }
+        Items { text: self.text, at: 1, has_keys: self.kind == ValueKind::Object }
     }
 }
 
@@ -78,7 +78,7 @@ impl<'t> Iterator for Items<'t> {
         }
         let value = read(&mut scanner, self.text)?;
         scanner.space();
-        scanner.take(b',');
+        scanner.accept(b',');
         self.at = scanner.at;
         Some((key, value))
     }
@@ -105,7 +105,7 @@ mod tests {
     fn members_and_elements_as_they_were_sent() {
         let value =
             Raw::parse(r#" {"a" : 1,"b":{ "c": [1, "x,]\"" ,[], null] } , "\u0064":"é\n"} "#).unwrap();
-        assert_eq!(value.get("a").map(|a| (a.kind(), a.text())), Some((Kind::Number, "1")));
+        assert_eq!(value.get("a").map(|a| (a.kind(), a.text())), Some((ValueKind::Number, "1")));
         let inner = value.get("b").unwrap();
         assert_eq!(inner.text(), r#"{ "c": [1, "x,]\"" ,[], null] }"#);
         let elements: Vec<_> = inner.get("c").unwrap().elements().map(Raw::text).collect();
@@ -138,7 +138,7 @@ mod tests {
             prop_assert_eq!(value.is_some(), is_valid(&text));
             for element in value.iter().flat_map(|value| value.elements()) {
                 prop_assert!(text.contains(element.text()));
-                prop_assert!(element.kind() == Kind::String || is_valid(element.text()));
+                prop_assert!(element.kind() == ValueKind::String || is_valid(element.text()));
             }
         }
     }

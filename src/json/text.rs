@@ -1,15 +1,15 @@
-//! Strings of JSON (RFC 8259, 7): where they end, what their escapes stand for.
+//! JSON strings (RFC 8259, 7): length, escapes, comparison.
 
 use core::{iter, str};
 
-/// Undoes the escapes of a string, in its own place. `None` when one is wrong, or the string is not
+/// Decodes the escapes of a string in place. `None` for a wrong escape, and for a string that is not
 /// UTF-8.
 pub(crate) fn unescape(bytes: &mut [u8]) -> Option<&str> {
     let length = unescape_bytes(bytes)?;
     str::from_utf8(bytes.get(..length)?).ok()
 }
 
-/// The same for any bytes; gives how many are left.
+/// Decodes the escapes of `bytes` in place; returns the decoded length.
 pub(super) fn unescape_bytes(bytes: &mut [u8]) -> Option<usize> {
     let mut read = bytes.iter().position(|byte| *byte == b'\\').unwrap_or(bytes.len());
     let mut written = read;
@@ -30,13 +30,13 @@ pub(super) fn unescape_bytes(bytes: &mut [u8]) -> Option<usize> {
     Some(written)
 }
 
-/// Where the string whose first byte is at `from` ends: the place of its closing quote. `None` when it
-/// has none before its end, or holds a raw control character or a wrong escape.
+/// Position of the closing quote of the string whose first byte is at `from`. `None` without one, and
+/// for a raw control character or a wrong escape.
 pub(crate) fn string_end(bytes: &[u8], from: usize) -> Option<usize> {
     string_end_and_escapes(bytes, from).map(|(end, _)| end)
 }
 
-/// The same, and whether there are escapes in it.
+/// Position of the closing quote as in [`string_end`], and true if the string has escapes.
 pub(super) fn string_end_and_escapes(bytes: &[u8], from: usize) -> Option<(usize, bool)> {
     let mut at = from;
     let mut escaped = false;
@@ -53,16 +53,15 @@ pub(super) fn string_end_and_escapes(bytes: &[u8], from: usize) -> Option<(usize
     }
 }
 
-/// How many bytes at the front stand for themselves in a string: no quote, no backslash, no control
-/// character.
+/// Length of the prefix without special bytes of a string: quote, backslash, control characters.
 pub(crate) fn plain(bytes: &[u8]) -> usize {
     const WORD: usize = size_of::<usize>();
-    /// One byte in every byte of a word.
+    /// Word with `byte` in every byte.
     const fn every(byte: u8) -> usize {
         usize::from_le_bytes([byte; WORD])
     }
-    /// The high bit of every byte that is less than `limit`, which is at most 128. A borrow may mark the
-    /// bytes after such a one wrongly, never the first.
+    /// High bit of every byte less than `limit`, which is at most 128. A borrow may mark the bytes after
+    /// such a byte wrongly, never the first.
     const fn less(word: usize, limit: u8) -> usize {
         word.wrapping_sub(every(limit)) & !word & every(0x80)
     }
@@ -78,7 +77,7 @@ pub(crate) fn plain(bytes: &[u8]) -> usize {
     words.len() * WORD + rest.iter().position(special).unwrap_or(rest.len())
 }
 
-/// Reads the escape at the front of `bytes`: what it stands for and how long it is.
+/// Decodes the escape at the front of `bytes`: its character and its length.
 fn escape(bytes: &[u8]) -> Option<(char, usize)> {
     let character = match bytes.get(1)? {
         b'"' => '"',
@@ -91,7 +90,7 @@ fn escape(bytes: &[u8]) -> Option<(char, usize)> {
         b't' => '\t',
         b'u' => {
             let high = unit(bytes.get(2..6)?)?;
-            // A character beyond the first 65536 is written as a pair of surrogates (RFC 8259, 7).
+            // A character beyond U+FFFF is a pair of surrogates (RFC 8259, 7).
             if !(0xd800..0xdc00).contains(&high) {
                 return Some((char::from_u32(high)?, 6));
             }
@@ -110,7 +109,7 @@ fn unit(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
 }
 
-/// Whether two keys are the same, which [`string_end`] has passed, escapes undone.
+/// Compares two keys that [`string_end`] accepted, with their escapes decoded.
 pub(super) fn is_same_key(one: (&[u8], bool), other: (&[u8], bool)) -> bool {
     match (one, other) {
         ((one, false), (other, false)) => one == other,
@@ -118,7 +117,7 @@ pub(super) fn is_same_key(one: (&[u8], bool), other: (&[u8], bool)) -> bool {
     }
 }
 
-/// The text of a string, escapes undone, in UTF-8.
+/// Bytes of a string with its escapes decoded, in UTF-8.
 pub(super) fn units(mut key: &[u8]) -> impl Iterator<Item = u8> + '_ {
     let mut pending = ([0; 4], 0..0);
     iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! The cursor that replies are written with.
+//! Writer for JSON text in a fixed buffer.
 
 use core::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::text;
 
-/// The buffer is full: nothing of what was to be written is kept.
+/// The buffer is full; the value was not written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Full;
 
@@ -16,10 +16,10 @@ impl fmt::Display for Full {
     }
 }
 
-/// Writes text into a buffer that belongs to the caller.
+/// Writer into a buffer of the caller.
 ///
-/// Running out of room is remembered: what follows is refused too, and [`finish`](Self::finish) says
-/// so, so that a reply is whole or is not there.
+/// After an overflow every further write fails, and so does [`finish`](Self::finish): a reply is
+/// complete or absent.
 #[derive(Debug)]
 pub struct Writer<'b> {
     buffer: &'b mut [u8],
@@ -28,25 +28,25 @@ pub struct Writer<'b> {
 }
 
 impl<'b> Writer<'b> {
-    /// A writer that starts at the front of `buffer`.
+    /// Writer at the front of `buffer`.
     pub fn new(buffer: &'b mut [u8]) -> Self {
         Self { buffer, length: 0, full: false }
     }
 
-    /// Bytes written so far.
+    /// Length written so far.
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// Whether nothing was written so far.
+    /// Returns true if nothing was written.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// What was written, once all of it fitted.
+    /// Returns the written bytes.
     ///
     /// # Errors
-    /// [`Full`] when any write before did not fit.
+    /// [`Full`] after any write that did not fit.
     pub fn finish(self) -> Result<&'b [u8], Full> {
         let Self { buffer, length, full } = self;
         if full { Err(Full) } else { buffer.get(..length).ok_or(Full) }
@@ -95,10 +95,10 @@ impl<'b> Writer<'b> {
     /// [`Full`] when it does not fit.
     pub fn put_number(&mut self, number: impl Into<u64>) -> Result<(), Full> {
         let mut digits = [0; 20];
-        let mut at = digits.len();
+        let mut start = digits.len();
         let mut rest: u64 = number.into();
-        loop {
-            // Most numbers are small, and a division of 64 bits is a long way on a 32-bit machine.
+        for place in digits.iter_mut().rev() {
+            // Most numbers are small, and a 64-bit division is slow on a 32-bit machine.
             let digit = match u32::try_from(rest) {
                 Ok(small) => {
                     rest = u64::from(small / 10);
@@ -110,21 +110,22 @@ impl<'b> Writer<'b> {
                     digit
                 }
             };
-            at -= 1;
-            digits[at] = b'0' + digit as u8;
+            *place = b'0' + digit as u8;
+            start -= 1;
             if rest == 0 {
                 break;
             }
         }
-        self.put_bytes(&digits[at..])
+        let (_, number) = digits.split_at(start);
+        self.put_bytes(number)
     }
 
-    /// Appends `text` as a JSON string: quoted, with every escape RFC 8259 asks for.
+    /// Appends `text` as a JSON string: quoted, with the escapes that RFC 8259 requires.
     ///
     /// # Errors
     /// [`Full`] when it does not fit.
     pub fn put_text(&mut self, text: &str) -> Result<(), Full> {
-        // Nearly every text stands for itself.
+        // Nearly every text is free of special characters.
         if text::plain(text.as_bytes()) < text.len() {
             return self.put_string(text);
         }
@@ -133,20 +134,22 @@ impl<'b> Writer<'b> {
         self.put("\"")
     }
 
-    /// Appends the text of `value` as a JSON string: quoted, with every escape RFC 8259 asks for.
+    /// Appends the text of `value` as a JSON string: quoted, with the escapes that RFC 8259 requires.
     ///
     /// # Errors
     /// [`Full`] when it does not fit.
     pub fn put_string(&mut self, value: impl fmt::Display) -> Result<(), Full> {
         let start = self.length;
         let written = self.put("\"").and_then(|()| self.put_display(&value)).and_then(|()| self.put("\""));
-        let text = self.buffer.get(start..self.length).unwrap_or_default();
-        // Nearly every text stands for itself, and is there already.
-        if written.is_ok() && text::plain(text.get(1..).unwrap_or_default()) + 2 == text.len() {
+        // Nearly every text is free of special characters: only the closing quote is one.
+        if written.is_ok()
+            && let Some(text) = self.buffer.get(start + 1..self.length)
+            && text::plain(text) + 1 == text.len()
+        {
             return written;
         }
         self.length = start;
-        // What does not fit as it is does not fit with its escapes.
+        // A text that does not fit unescaped does not fit escaped.
         written?;
         match serde_json_core::to_slice(&Displayed(value), self.free()?) {
             Ok(written) => {
@@ -173,7 +176,7 @@ impl fmt::Write for Writer<'_> {
     }
 }
 
-/// Serializes as the string that it displays.
+/// Serializes a value as the string that it displays.
 struct Displayed<T>(T);
 
 impl<T: fmt::Display> Serialize for Displayed<T> {
@@ -182,7 +185,7 @@ impl<T: fmt::Display> Serialize for Displayed<T> {
     }
 }
 
-/// Bytes shown as text; what is not UTF-8 shows as U+FFFD.
+/// Bytes displayed as text, with U+FFFD for invalid UTF-8.
 #[derive(Clone, Copy, Debug)]
 pub struct Lossy<'a>(pub &'a [u8]);
 
@@ -203,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exact_fit_is_kept_one_more_is_full() {
+    fn text_up_to_the_size_of_the_buffer() {
         let mut buffer = [0; 4];
         let mut out = Writer::new(&mut buffer);
         assert_eq!(out.put("abcd"), Ok(()));
@@ -212,12 +215,12 @@ mod tests {
         let mut out = Writer::new(&mut buffer);
         assert_eq!(out.put("abcde"), Err(Full));
         assert_eq!(out.len(), 0);
-        assert_eq!(out.put("a"), Err(Full), "what follows an overflow would leave a hole");
+        assert_eq!(out.put("a"), Err(Full), "a write after an overflow would leave a gap");
         assert_eq!(out.finish(), Err(Full));
     }
 
     #[test]
-    fn string_exact_fit_and_overflow() {
+    fn string_up_to_the_size_of_the_buffer() {
         let mut buffer = [0; 6];
         let mut out = Writer::new(&mut buffer);
         assert_eq!(out.put_string("a\n1"), Ok(()));
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn display_overflow_is_remembered() {
+    fn overflow_of_a_displayed_value_is_remembered() {
         let mut buffer = [0; 3];
         let mut out = Writer::new(&mut buffer);
         assert_eq!(out.put_display(1234), Err(Full));

@@ -1,8 +1,8 @@
-//! The same macros for what a person at the board has to read: text on standard error in every build.
+//! The same macros for messages on a board's console: text on standard error in every build.
 //!
-//! Who uses them is a rule of modules: process 1 and what runs in it (`init`, `sys::machine`,
-//! `sys::network`), and what the server says before it serves (`serve::identity`, `cli`). They take
-//! any format that `format_args!` takes. A server that keeps its log has these lines there, too.
+//! The rule is one of modules: process 1 and its code (`init`, `sys::machine`, `sys::network`), and
+//! everything before the server serves (`serve::identity`, `cli`). The macros accept any format of
+//! `format_args!`. An enabled ring buffer stores these lines too.
 
 pub use crate::console_warning as warning;
 pub use crate::{console_debug as debug, console_error as error, console_info as info};
@@ -17,15 +17,15 @@ macro_rules! console_at {
     };
 }
 
-/// Tells that something that should work did not.
+/// Logs a failure of something that should work.
 #[macro_export]
 macro_rules! console_error { ($($argument:tt)+) => { $crate::console_at!(Error, $($argument)+) }; }
-/// Tells what somebody may want to look at.
+/// Logs a condition that an administrator may want to check.
 #[macro_export]
 macro_rules! console_warning { ($($argument:tt)+) => { $crate::console_at!(Warn, $($argument)+) }; }
-/// Tells what is done for the owner.
+/// Logs normal operation.
 #[macro_export]
 macro_rules! console_info { ($($argument:tt)+) => { $crate::console_at!(Info, $($argument)+) }; }
-/// Tells the details.
+/// Logs details.
 #[macro_export]
 macro_rules! console_debug { ($($argument:tt)+) => { $crate::console_at!(Debug, $($argument)+) }; }

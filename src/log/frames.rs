@@ -1,12 +1,12 @@
-//! The sink of a device build: defmt's frames, into the ring.
+//! Frame sink of a device build: defmt frames, stored in the ring buffer.
 //!
-//! defmt gives a frame in pieces between `acquire` and `release`; they come together in a buffer of the
-//! thread and go to the ring at once, encoded (rzCOBS: no zero but the one that ends a frame, and zeros
-//! of the content nearly free). Nothing waits but for the ring's lock, under which a frame is copied.
+//! defmt passes a frame in pieces between `acquire` and `release`. They are collected in a buffer of
+//! the thread, encoded (rzCOBS: the only zero ends the frame, and zeros in the content are cheap) and
+//! stored at once. Only the lock of the ring is waited for, under which a frame is copied.
 //!
-//! The interface of defmt is unsafe to implement, which is why this module may have `unsafe`: what it
-//! asks for is that `acquire` may be called from any thread at any time, and that holds, because each
-//! thread has a buffer of its own and a second `acquire` in it drops its frame.
+//! The trait of defmt is unsafe to implement, so this module may use `unsafe`. Its contract is that
+//! `acquire` may be called from any thread at any time. It holds: each thread has its own buffer, and
+//! a nested `acquire` drops its frame.
 
 #![allow(unsafe_code)]
 
@@ -15,35 +15,37 @@ use core::fmt;
 
 use defmt::{Format, Formatter, Str};
 
-use super::text::{Text, elapsed_ms};
-use super::{Level, kept};
+use super::clock::elapsed_ms;
+use super::line::Line;
+use super::{Level, buffer};
 use crate::log::{LOG_ARGUMENTS, LOG_LINE_BYTES, LOG_WRITE_BYTES};
 
-/// Most bytes of a frame before it is encoded: the number of its string and the time, then for each
-/// argument the number of its kind, its length and itself.
+/// Longest frame before encoding: string index and time, then for each argument its type index,
+/// length and value.
 const FRAME_BYTES: usize = 2 + 8 + LOG_ARGUMENTS * (2 + 4 + LOG_LINE_BYTES);
-/// The same once it is encoded: one byte more for every seven, the last that is begun, and the zero.
+/// Longest frame after encoding: one more byte for every seven or part of seven, and the zero.
 const ENCODED_BYTES: usize = FRAME_BYTES + FRAME_BYTES / 7 + 2;
 
-const _: () = assert!(ENCODED_BYTES <= LOG_WRITE_BYTES, "the longest record fits one write, and the ring");
+const _: () = assert!(ENCODED_BYTES <= LOG_WRITE_BYTES, "the longest record fits one write and the ring");
 
 defmt::timestamp!("{=u64:ms}", elapsed_ms());
 
-struct Frame {
+/// Frame that a thread is collecting.
+struct FrameBuffer {
     bytes: [u8; FRAME_BYTES],
     len: usize,
-    /// How often it was acquired and not released.
+    /// Number of `acquire` calls without `release`.
     depth: u8,
-    /// Whether something did not fit. All zeros at first, so that no frame stands in the program.
+    /// The frame did not fit. False first, so that the initial value is all zeros and in `.bss`.
     is_cut: bool,
 }
 
 thread_local! {
-    static FRAME: RefCell<Frame> =
-        const { RefCell::new(Frame { bytes: [0; FRAME_BYTES], len: 0, depth: 0, is_cut: false }) };
+    static FRAME: RefCell<FrameBuffer> =
+        const { RefCell::new(FrameBuffer { bytes: [0; FRAME_BYTES], len: 0, depth: 0, is_cut: false }) };
 }
 
-impl Frame {
+impl FrameBuffer {
     fn begin(&mut self) {
         self.depth = self.depth.saturating_add(1);
         if self.depth == 1 {
@@ -68,44 +70,47 @@ impl Frame {
     fn end(&mut self) {
         self.depth = self.depth.saturating_sub(1);
         if self.depth > 0 || self.is_cut {
-            kept::count_lost();
+            buffer::count_lost();
             return;
         }
         let mut encoded = [0; ENCODED_BYTES];
-        let len = encode(self.bytes.get(..self.len).unwrap_or_default(), &mut encoded);
-        kept::push(encoded.get(..len).unwrap_or_default());
+        match self.bytes.get(..self.len).and_then(|frame| encode(frame, &mut encoded)) {
+            Some(record) => buffer::push(record),
+            None => buffer::count_lost(),
+        }
     }
 }
 
-fn encode(frame: &[u8], encoded: &mut [u8; ENCODED_BYTES]) -> usize {
+/// Encodes a frame; `None` if it does not fit.
+fn encode<'e>(frame: &[u8], encoded: &'e mut [u8; ENCODED_BYTES]) -> Option<&'e [u8]> {
     let mut len = 0;
     let mut put = |bytes: &[u8]| {
         if let Some(place) = encoded.get_mut(len..len + bytes.len()) {
             place.copy_from_slice(bytes);
-            len += bytes.len();
         }
+        len += bytes.len();
     };
     let mut encoder = defmt::Encoder::new();
-    // The zero that it puts before the first frame stands in the file's header.
+    // The header of the file has the zero that precedes the first frame.
     encoder.start_frame(|_| {});
     encoder.write(frame, &mut put);
     encoder.end_frame(&mut put);
-    len
+    encoded.get(..len)
 }
 
 #[defmt::global_logger]
-struct Sink;
+struct Logger;
 
-// SAFETY: see above; none of the methods relies on what its caller promises.
-unsafe impl defmt::Logger for Sink {
+// SAFETY: see the module documentation. No method relies on a promise of its caller.
+unsafe impl defmt::Logger for Logger {
     fn acquire() {
-        FRAME.with_borrow_mut(Frame::begin);
+        FRAME.with_borrow_mut(FrameBuffer::begin);
     }
 
     unsafe fn flush() {}
 
     unsafe fn release() {
-        FRAME.with_borrow_mut(Frame::end);
+        FRAME.with_borrow_mut(FrameBuffer::end);
     }
 
     unsafe fn write(bytes: &[u8]) {
@@ -113,9 +118,9 @@ unsafe impl defmt::Logger for Sink {
     }
 }
 
-/// Keeps a line that was written as text: its place and its text in one. `cargo xtask log` shows it
-/// without the place of this statement.
-pub(super) fn keep_line(level: Level, line: &str) {
+/// Stores a line of the text sink, module and text in one string. `cargo xtask log` omits the source
+/// position of this statement.
+pub(super) fn store_line(level: Level, line: &str) {
     match level {
         Level::Off => {}
         Level::Error => defmt::error!("{=str}", line),
@@ -125,27 +130,27 @@ pub(super) fn keep_line(level: Level, line: &str) {
     }
 }
 
-/// An argument of a record, by reference. Which of the two traits takes it is found by the compiler:
-/// the one for numbers is nearer.
-pub struct Held<'a, T>(pub &'a T);
+/// Argument of a record, by reference. Method resolution picks the trait: the one for numbers needs
+/// one reference less.
+pub struct Arg<'a, T>(pub &'a T);
 
-/// Takes what defmt knows as a number.
-pub trait TakeNumber {
-    /// Its type.
+/// Argument that defmt encodes as a number.
+pub trait NumberArg {
+    /// Type of the number.
     type Number;
-    /// As defmt takes it.
+    /// Value for defmt.
     fn argument(&self) -> Self::Number;
 }
 
-/// Takes the text of everything else.
-pub trait TakeText {
-    /// As defmt takes it.
-    fn argument(&self) -> Shown<'_>;
+/// Argument that goes into the frame as text.
+pub trait TextArg {
+    /// Value for defmt.
+    fn argument(&self) -> DisplayArg<'_>;
 }
 
 macro_rules! numbers {
     ($($number:ty),+) => { $(
-        impl TakeNumber for Held<'_, $number> {
+        impl NumberArg for Arg<'_, $number> {
             type Number = $number;
             fn argument(&self) -> $number { *self.0 }
         }
@@ -154,27 +159,27 @@ macro_rules! numbers {
 
 numbers!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
 
-impl<T: fmt::Display> TakeText for &Held<'_, T> {
-    fn argument(&self) -> Shown<'_> {
-        Shown(self.0)
+impl<T: fmt::Display> TextArg for &Arg<'_, T> {
+    fn argument(&self) -> DisplayArg<'_> {
+        DisplayArg(self.0)
     }
 }
 
-/// What goes into a frame as a string of at most [`LOG_LINE_BYTES`], without control characters.
-pub struct Shown<'a>(&'a dyn fmt::Display);
+/// String of at most [`LOG_LINE_BYTES`] in a frame, without control characters.
+pub struct DisplayArg<'a>(&'a dyn fmt::Display);
 
-impl Format for Shown<'_> {
+impl Format for DisplayArg<'_> {
     fn format(&self, fmt: Formatter<'_>) {
-        defmt::write!(fmt, "{=str}", Text::of(self.0).as_str());
+        defmt::write!(fmt, "{=str}", Line::of(self.0).as_str());
     }
 
-    // Hidden, and of this one version of defmt: without them a text would be a sequence of one
+    // Hidden methods of this one version of defmt. Without them a string would be a sequence of one
     // string, six bytes longer.
     fn _format_tag() -> Str {
         <str as Format>::_format_tag()
     }
 
     fn _format_data(&self) {
-        Text::of(self.0).as_str()._format_data();
+        Line::of(self.0).as_str()._format_data();
     }
 }

@@ -1,35 +1,35 @@
-//! How much a line matters, and how much of it is wanted.
+//! Severity of a record, and the level in force.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
 
-/// How much a line matters; the device file's `[log] level` sets what is written.
+/// Severity of a record. `[log] level` of the configuration file sets the lowest one that is written.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Level {
-    /// Nothing is written.
+    /// Write nothing.
     Off = 0,
-    /// Something that should work did not.
+    /// Failure of something that should work.
     Error = 1,
-    /// Somebody may want to look.
+    /// Condition that an administrator may want to check.
     Warn = 2,
-    /// What the server does for its owner: starts, stops, logins.
+    /// Normal operation: starts, stops, logins.
     Info = 3,
-    /// What single connections do.
+    /// Events of single connections.
     Debug = 4,
 }
 
 impl Level {
-    /// Every level, the least first.
+    /// Every level, the least verbose first.
     pub const ALL: [Self; 5] = [Self::Off, Self::Error, Self::Warn, Self::Info, Self::Debug];
 
-    /// The level of this name in the device file.
+    /// Returns the level with this name in the configuration file.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.name() == name)
     }
 
-    /// Name in the device file and in a log line.
+    /// Name in the configuration file and in a log line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -41,13 +41,13 @@ impl Level {
     }
 }
 
-/// Sets what is written from now on, and starts the log's clock.
+/// Sets the level in force, and starts the clock of the log.
 pub fn set_level(level: Level) {
-    super::text::start_clock();
+    super::clock::start_clock();
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
-/// The level in force.
+/// Level in force.
 pub fn level() -> Level {
     match LEVEL.load(Ordering::Relaxed) {
         0 => Level::Off,

@@ -1,30 +1,34 @@
-//! The log: four macros, and what is behind them.
+//! Log: four macros, two sinks, a ring buffer.
 //!
-//! A build for people writes lines: each is formatted on the stack, cut at
-//! [`LOG_LINE_BYTES`], and written to standard error in one write. A
-//! build for a device (feature `defmt`) keeps the format strings out of the program: a record is the
-//! number of its string, the time and the arguments, and `cargo xtask log` makes the same line of it.
-//! Either way the newest records are kept in a [ring](Ring) once [`keep`] was called, from where files
-//! and `board/log` have them.
+//! A build for a workstation writes lines. Each is formatted on the stack, cut at
+//! [`LOG_LINE_BYTES`](crate::log::LOG_LINE_BYTES), and written to standard error in one write. A
+//! build for a device (feature `defmt`) keeps the format strings out of the binary: a record is the
+//! index of its string, the time and the arguments, and `cargo xtask log` turns it into the same line.
+//! After [`enable`] the newest records are in a [ring buffer](Ring), the source of log files and of
+//! `board/log`.
 //!
-//! The macros take a literal whose places are all `{}`, and up to four arguments; what has no
-//! `Display` goes in as [`Debugged`]. [`console`] has the same macros for what a person at the board
-//! has to read: text in every build. What is below the level in force is not formatted. Nothing
-//! secret is ever logged: no password, no session id, no request body.
+//! The macros accept a literal whose placeholders are all `{}`, and up to four arguments. A value
+//! without `Display` is wrapped in [`DebugArg`]. [`console`] has the same macros for messages on a
+//! board's console, in text in every build. Records below the level in force are not formatted. The
+//! log never contains a secret: no password, no session id, no request body.
 
+mod buffer;
+mod clock;
 pub mod console;
 #[cfg(feature = "defmt")]
 pub mod frames;
-mod kept;
 mod level;
+mod line;
 mod rate;
 mod reason;
 mod ring;
 mod text;
 
+use core::fmt;
 use core::time::Duration;
 
-pub use kept::{Part, Stamp, head, is_kept, keep, newest, since, stamp, take_lost, unwritten, written};
+pub use buffer::{Chunk, enable, is_dirty, is_enabled, mark_persisted, since, tail, take_lost};
+pub use clock::{ClockSample, header, sample_clock};
 pub use level::{Level, level, set_level};
 pub use rate::RateLimit;
 pub use reason::Reason;
@@ -32,13 +36,12 @@ pub use ring::{RECORD_END, Ring};
 pub use text::write_line;
 
 use crate::limits::LOG_RING_BYTES;
-use core::fmt;
 
 crate::limits::limits! {
     /// Text of one log line, and of one argument of a record.
     LOG_LINE_BYTES: usize = 512, exceeded "cut", tests ["line_up_to_the_limit_is_whole", "long_line_is_cut"];
     /// Arguments of one record.
-    LOG_ARGUMENTS: usize = 4, exceeded "the format does not compile", tests ["formats_that_both_forms_take"];
+    LOG_ARGUMENTS: usize = 4, exceeded "the format does not compile", tests ["formats_of_both_forms"];
     /// Size of one log file unless configured.
     LOG_FILE_BYTES: usize = 64 * 1024, exceeded "the next file is started",
         tests ["defaults_are_those_of_the_limits"];
@@ -61,10 +64,10 @@ crate::limits::limits! {
     /// Build id in hexadecimal digits: those of a SHA-256.
     BUILD_ID_BYTES: usize = 64, exceeded "cut", tests ["build_id_is_as_long_as_its_limit_and_no_longer"];
     /// Log lines of one kind within `log_window`.
-    LOG_BURST: u32 = 5, exceeded "counted instead of logged", tests ["burst_passes_and_the_rest_is_counted"];
+    LOG_BURST: u32 = 5, exceeded "counted instead of logged", tests ["burst_is_acquired_and_the_rest_is_counted"];
     /// Time over which `log_burst` counts.
     LOG_WINDOW: Duration = Duration::from_secs(10), exceeded "the count starts again",
-        tests ["burst_passes_and_the_rest_is_counted"];
+        tests ["burst_is_acquired_and_the_rest_is_counted"];
 }
 
 const _: () = {
@@ -75,24 +78,24 @@ const _: () = {
     );
 };
 
-/// What the records of this build are: `defmt` frames, or lines of `text`.
+/// Form of the records of this build: `defmt` frames, or lines of `text`.
 pub const FORM: &str = if cfg!(feature = "defmt") { "defmt" } else { "text" };
 
-/// Shows as its `Debug` does.
+/// Argument that displays a value by its `Debug`.
 #[derive(Clone, Copy)]
-pub struct Debugged<T>(pub T);
+pub struct DebugArg<T>(pub T);
 
-impl<T: fmt::Debug> fmt::Display for Debugged<T> {
+impl<T: fmt::Debug> fmt::Display for DebugArg<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// Whether both forms of the log can take this format: its places are all `{}`, and at most
-/// [`LOG_ARGUMENTS`] of them.
+/// Returns true for a format that both forms of the log accept: every placeholder is `{}`, and there
+/// are at most [`LOG_ARGUMENTS`](crate::log::LOG_ARGUMENTS).
 pub const fn is_plain(format: &str) -> bool {
     let bytes = format.as_bytes();
-    let (mut at, mut places) = (0, 0);
+    let (mut at, mut placeholders) = (0, 0);
     while at < bytes.len() {
         if bytes[at] == b'}' {
             return false;
@@ -102,11 +105,11 @@ pub const fn is_plain(format: &str) -> bool {
             if at == bytes.len() || bytes[at] != b'}' {
                 return false;
             }
-            places += 1;
+            placeholders += 1;
         }
         at += 1;
     }
-    places <= LOG_ARGUMENTS
+    placeholders <= LOG_ARGUMENTS
 }
 
 /// Logs at a level given by its variant's name.
@@ -114,13 +117,13 @@ pub const fn is_plain(format: &str) -> bool {
 macro_rules! log_at {
     ($level:ident, $format:literal $(, $argument:expr)* $(,)?) => {
         if $crate::log::Level::$level <= $crate::log::level() {
-            const { assert!($crate::log::is_plain($format), "every place is a pair of braces, and there are few") };
+            const { assert!($crate::log::is_plain($format), "every placeholder is {{}}, and there are at most four") };
             $crate::log_record!($level, $format $(, $argument)*);
         }
     };
 }
 
-/// Makes the record: a line.
+/// Writes a record as a line.
 #[cfg(not(feature = "defmt"))]
 #[macro_export]
 macro_rules! log_record {
@@ -129,7 +132,7 @@ macro_rules! log_record {
     };
 }
 
-/// Makes the record: a frame.
+/// Writes a record as a frame.
 #[cfg(feature = "defmt")]
 #[macro_export]
 macro_rules! log_record {
@@ -139,19 +142,30 @@ macro_rules! log_record {
     (Debug, $($rest:tt)+) => { $crate::log_frame!(debug, $($rest)+) };
 }
 
-/// Makes a frame with one of defmt's macros. Numbers go in as they are, the rest as text.
+/// Writes a frame with a macro of defmt, numbers as numbers and all else as text.
 #[cfg(feature = "defmt")]
 #[macro_export]
 macro_rules! log_frame {
     ($name:ident, $format:literal $(, $argument:expr)*) => {{
-        #[allow(unused_imports, reason = "a record may have no arguments, or of one kind only")]
-        use $crate::log::frames::{TakeNumber as _, TakeText as _};
-        ::defmt::$name!($format $(, (&$crate::log::frames::Held(&($argument))).argument())*)
+        #[allow(unused_imports, reason = "a record may have arguments of one kind, or none")]
+        use $crate::log::frames::{NumberArg as _, TextArg as _};
+        ::defmt::$name!($format $(, (&$crate::log::frames::Arg(&($argument))).argument())*)
     }};
 }
 
-/// Reports a broken invariant: a panic with debug assertions, otherwise an error in text, in every
-/// build.
+/// Logs a failure of something that should work.
+#[macro_export]
+macro_rules! error { ($($argument:tt)+) => { $crate::log_at!(Error, $($argument)+) }; }
+/// Logs a condition that an administrator may want to check.
+#[macro_export]
+macro_rules! warning { ($($argument:tt)+) => { $crate::log_at!(Warn, $($argument)+) }; }
+/// Logs normal operation: starts, stops, logins.
+#[macro_export]
+macro_rules! info { ($($argument:tt)+) => { $crate::log_at!(Info, $($argument)+) }; }
+/// Logs events of single connections.
+#[macro_export]
+macro_rules! debug { ($($argument:tt)+) => { $crate::log_at!(Debug, $($argument)+) }; }
+/// Reports a broken invariant: a panic with debug assertions, otherwise an error in text, in every build.
 #[macro_export]
 macro_rules! internal_error {
     ($($argument:tt)+) => {{
@@ -160,25 +174,12 @@ macro_rules! internal_error {
     }};
 }
 
-/// Logs that something that should work did not.
-#[macro_export]
-macro_rules! error { ($($argument:tt)+) => { $crate::log_at!(Error, $($argument)+) }; }
-/// Logs what somebody may want to look at.
-#[macro_export]
-macro_rules! warning { ($($argument:tt)+) => { $crate::log_at!(Warn, $($argument)+) }; }
-/// Logs what the server does for its owner.
-#[macro_export]
-macro_rules! info { ($($argument:tt)+) => { $crate::log_at!(Info, $($argument)+) }; }
-/// Logs what single connections do.
-#[macro_export]
-macro_rules! debug { ($($argument:tt)+) => { $crate::log_at!(Debug, $($argument)+) }; }
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn formats_that_both_forms_take() {
+    fn formats_of_both_forms() {
         for plain in ["", "a", "{}", "a {} b {}: {}", &"{}".repeat(LOG_ARGUMENTS)] {
             assert!(is_plain(plain), "{plain}");
         }

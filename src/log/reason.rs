@@ -32,14 +32,60 @@ impl<'a> From<&'a io::Error> for Reason<'a> {
     }
 }
 
+/// Texts of the numbers that files, processes and sockets can give, in glibc's words. A table, because
+/// the standard library allocates a string for each.
+const TEXTS: [(i32, &str); 43] = [
+    (1, "Operation not permitted"),
+    (2, "No such file or directory"),
+    (3, "No such process"),
+    (4, "Interrupted system call"),
+    (5, "Input/output error"),
+    (6, "No such device or address"),
+    (7, "Argument list too long"),
+    (8, "Exec format error"),
+    (9, "Bad file descriptor"),
+    (10, "No child processes"),
+    (11, "Resource temporarily unavailable"),
+    (12, "Cannot allocate memory"),
+    (13, "Permission denied"),
+    (16, "Device or resource busy"),
+    (17, "File exists"),
+    (19, "No such device"),
+    (20, "Not a directory"),
+    (21, "Is a directory"),
+    (22, "Invalid argument"),
+    (23, "Too many open files in system"),
+    (24, "Too many open files"),
+    (25, "Inappropriate ioctl for device"),
+    (26, "Text file busy"),
+    (27, "File too large"),
+    (28, "No space left on device"),
+    (30, "Read-only file system"),
+    (32, "Broken pipe"),
+    (36, "File name too long"),
+    (38, "Function not implemented"),
+    (39, "Directory not empty"),
+    (40, "Too many levels of symbolic links"),
+    (90, "Message too long"),
+    (95, "Operation not supported"),
+    (97, "Address family not supported by protocol"),
+    (98, "Address already in use"),
+    (99, "Cannot assign requested address"),
+    (100, "Network is down"),
+    (101, "Network is unreachable"),
+    (104, "Connection reset by peer"),
+    (105, "No buffer space available"),
+    (110, "Connection timed out"),
+    (111, "Connection refused"),
+    (113, "No route to host"),
+];
+
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Errno(errno) => {
-                // The standard library appends "(os error 2)", which no manual page uses.
-                let text = io::Error::from_raw_os_error(*errno).to_string();
-                let words = text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words);
-                write!(f, "{words} (errno {errno})")
+                let text = TEXTS.iter().find(|(number, _)| number == errno).map_or("error", |(_, text)| text);
+                write!(f, "{text} (errno {errno})")
             }
             Self::Other(error) => error.fmt(f),
         }
@@ -49,6 +95,15 @@ impl fmt::Display for Reason<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_env = "gnu")]
+    fn texts_are_those_of_the_system() {
+        for (number, text) in TEXTS {
+            let system = io::Error::from_raw_os_error(number).to_string();
+            assert_eq!(system, format!("{text} (os error {number})"));
+        }
+    }
 
     #[test]
     fn system_error_is_shown_in_words_and_number() {

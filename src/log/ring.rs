@@ -1,39 +1,39 @@
-//! The ring that the newest records stay in.
+//! Ring buffer of the newest records.
 
-/// What ends a record: defmt's frames hold no zero, lines no line feed.
+/// Terminator of a record: a defmt frame contains no zero, a line no line feed.
 pub const RECORD_END: u8 = if cfg!(feature = "defmt") { 0 } else { b'\n' };
 
-/// The newest records, whole ones only, in `N` bytes.
+/// Ring buffer of `N` bytes with whole records.
 ///
-/// A place in it is the number of bytes that came before, since the start. The oldest records give way
-/// to the newest; those that were not [taken](Self::set_taken) by then are counted as lost.
+/// A position is the number of bytes pushed before it, since the start. A new record overwrites the
+/// oldest ones; those not [persisted](Self::mark_persisted) are counted as lost.
 #[derive(Debug)]
 pub struct Ring<const N: usize> {
     bytes: [u8; N],
     start: u64,
     end: u64,
-    taken: u64,
+    persisted: u64,
     lost: u32,
 }
 
 impl<const N: usize> Ring<N> {
-    /// An empty ring. `N` is not 0.
+    /// Empty ring. `N` is not 0.
     pub const fn new() -> Self {
         const { assert!(N > 0) };
-        Self { bytes: [0; N], start: 0, end: 0, taken: 0, lost: 0 }
+        Self { bytes: [0; N], start: 0, end: 0, persisted: 0, lost: 0 }
     }
 
-    /// Where the oldest record begins.
+    /// Position of the oldest record.
     pub fn start(&self) -> u64 {
         self.start
     }
 
-    /// Where the next record will begin.
+    /// Position of the next record.
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// Adds a record, its [`RECORD_END`] with it. One that is larger than the ring is lost.
+    /// Appends a record with its [`RECORD_END`]. A record larger than the ring is lost.
     pub fn push(&mut self, record: &[u8]) {
         if record.len() > N || record.is_empty() {
             self.lost = self.lost.saturating_add(1);
@@ -49,30 +49,30 @@ impl<const N: usize> Ring<N> {
         self.end += record.len() as u64;
     }
 
-    /// Says that somebody has everything before `position`.
-    pub fn set_taken(&mut self, position: u64) {
-        self.taken = position;
+    /// Marks every record before `position` as persisted.
+    pub fn mark_persisted(&mut self, position: u64) {
+        self.persisted = position;
     }
 
-    /// Says that a record was lost before it came here.
+    /// Counts a record that was lost before it was pushed.
     pub fn count_lost(&mut self) {
         self.lost = self.lost.saturating_add(1);
     }
 
-    /// How many records were lost since the last such call.
+    /// Returns the number of records lost since the last call.
     pub fn take_lost(&mut self) -> u32 {
         core::mem::take(&mut self.lost)
     }
 
-    /// Whole records from `since` on, at most `limit` bytes: where they begin, and they in two pieces.
-    /// What is not there any more, or was never, is passed over: a reader that has fallen behind goes on
-    /// with the oldest record, and so does one whose place is of an earlier run.
+    /// Returns whole records from `since` on, at most `limit` bytes: their position, and their bytes in
+    /// two pieces. A position outside the ring counts as that of the oldest record: the reader fell
+    /// behind, or its position is from an earlier run.
     pub fn since(&self, since: u64, limit: usize) -> (u64, [&[u8]; 2]) {
         let from = if (self.start..=self.end).contains(&since) { since } else { self.start };
         let mut pieces = self.pieces(from);
         if pieces[0].len() + pieces[1].len() > limit {
-            let wanted = pieces[1].len().min(limit.saturating_sub(pieces[0].len()));
-            pieces[1] = whole(&pieces[1][..wanted]);
+            let len = pieces[1].len().min(limit.saturating_sub(pieces[0].len()));
+            pieces[1] = whole(&pieces[1][..len]);
             if pieces[1].is_empty() {
                 pieces[0] = whole(&pieces[0][..pieces[0].len().min(limit)]);
             }
@@ -80,8 +80,8 @@ impl<const N: usize> Ring<N> {
         (from, pieces)
     }
 
-    /// Where the newest whole records of at most `limit` bytes begin.
-    pub fn newest(&self, limit: usize) -> u64 {
+    /// Position of the newest whole records of at most `limit` bytes.
+    pub fn tail(&self, limit: usize) -> u64 {
         let mut at = self.start;
         while self.end - at > limit as u64 {
             at += self.record_len(at);
@@ -90,7 +90,7 @@ impl<const N: usize> Ring<N> {
     }
 
     fn len(&self) -> usize {
-        // It is never more than N.
+        // Never more than N.
         (self.end - self.start) as usize
     }
 
@@ -105,7 +105,7 @@ impl<const N: usize> Ring<N> {
         [&self.bytes[at..at + first], &self.bytes[..len - first]]
     }
 
-    /// Length of the record at `position`, which is before the end.
+    /// Length of the record at `position`, which is less than the end.
     fn record_len(&self, position: u64) -> u64 {
         let [first, second] = self.pieces(position);
         let bytes = first.iter().chain(second);
@@ -114,7 +114,7 @@ impl<const N: usize> Ring<N> {
     }
 
     fn drop_oldest(&mut self) {
-        if self.start >= self.taken {
+        if self.start >= self.persisted {
             self.lost = self.lost.saturating_add(1);
         }
         self.start += self.record_len(self.start);
@@ -127,7 +127,7 @@ impl<const N: usize> Default for Ring<N> {
     }
 }
 
-/// As much of `bytes` as ends with a record.
+/// Prefix of `bytes` with whole records.
 fn whole(bytes: &[u8]) -> &[u8] {
     let len = bytes.iter().rposition(|byte| *byte == RECORD_END).map_or(0, |last| last + 1);
     &bytes[..len]
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn record_as_large_as_the_ring_is_kept_and_a_larger_one_is_lost() {
+    fn record_up_to_the_size_of_the_ring() {
         let mut ring = Ring::<8>::new();
         ring.push(&record("1234567"));
         assert_eq!(all(&ring, 0, 8), (0, record("1234567")));
@@ -162,13 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn oldest_gives_way_whole_and_is_counted_unless_taken() {
+    fn oldest_record_is_overwritten_and_counted_unless_persisted() {
         let mut ring = Ring::<10>::new();
         for text in ["aaa", "bbb"] {
             ring.push(&record(text));
         }
-        ring.set_taken(4);
-        // It wraps.
+        ring.mark_persisted(4);
+        // Wraps around.
         ring.push(&record("ccc"));
         assert_eq!(ring.take_lost(), 0);
         assert_eq!(all(&ring, 4, 99), (4, [record("bbb"), record("ccc")].concat()));
@@ -176,12 +176,12 @@ mod tests {
         assert_eq!((ring.start(), ring.end()), (4, 14));
         ring.push(&record("e"));
         assert_eq!(ring.take_lost(), 1);
-        // Who has fallen behind goes on with the oldest.
+        // A slow reader continues with the oldest record.
         assert_eq!(all(&ring, 0, 99), (8, [record("ccc"), record("d"), record("e")].concat()));
     }
 
     #[test]
-    fn reader_gets_whole_records_up_to_his_limit() {
+    fn reader_gets_whole_records_up_to_its_limit() {
         let mut ring = Ring::<16>::new();
         for text in ["aaa", "bbb", "ccc"] {
             ring.push(&record(text));
@@ -190,14 +190,14 @@ mod tests {
         assert_eq!(all(&ring, 0, 11), (0, [record("aaa"), record("bbb")].concat()));
         assert_eq!(all(&ring, 0, 3), (0, vec![]));
         assert_eq!(all(&ring, 12, 99), (12, vec![]));
-        // A place of an earlier run.
+        // Position of an earlier run.
         assert_eq!(all(&ring, 1000, 4), (0, record("aaa")));
-        assert_eq!((ring.newest(12), ring.newest(11), ring.newest(4), ring.newest(3)), (0, 4, 8, 12));
+        assert_eq!((ring.tail(12), ring.tail(11), ring.tail(4), ring.tail(3)), (0, 4, 8, 12));
     }
 
     proptest! {
         #[test]
-        fn what_is_read_is_what_was_written(
+        fn records_are_read_as_written(
             lens in prop::collection::vec(0..20_usize, 1..60), limit in 1..64_usize
         ) {
             let mut ring = Ring::<32>::new();
@@ -217,7 +217,7 @@ mod tests {
                     let from = from as usize;
                     prop_assert_eq!(&bytes[..], &written[from..from + bytes.len()]);
                     at = (from + bytes.len()) as u64;
-                    ring.set_taken(at);
+                    ring.mark_persisted(at);
                     read.extend(bytes);
                 }
             }

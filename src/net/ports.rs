@@ -94,7 +94,7 @@ impl Ports {
     /// Whether something that clients can bring about at will may be logged, and how often it was
     /// held back.
     pub(super) fn complaint(&self, now: Duration) -> Option<u64> {
-        self.complaints.borrow_mut().pass(now)
+        self.complaints.borrow_mut().try_acquire(now)
     }
 }
 

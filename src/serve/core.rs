@@ -160,7 +160,8 @@ impl Endpoint for Core {
         log_files::handle_tick(self.time());
         let mut inside = self.inside.borrow_mut();
         let counters = *inside.server.counters();
-        if counters.refusals() != inside.told.refusals() && inside.told_of.pass(self.time()).is_some() {
+        if counters.refusals() != inside.told.refusals() && inside.told_of.try_acquire(self.time()).is_some()
+        {
             debug!("so far {}", counters);
             inside.told = counters;
         }

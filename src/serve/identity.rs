@@ -18,7 +18,7 @@ use crate::limits::PASSWORD_ROUNDS;
 use crate::log::console::{info, warning};
 use crate::net::tls::{TlsError, server_config};
 use crate::serve::{FIRST_USER_FILE_BYTES, PEM_BYTES};
-use crate::session::{Level, User, Users, canonical_password};
+use crate::session::{User, UserLevel, Users, canonical_password};
 use crate::sys::{file, password, random};
 
 /// Where the administrator made at the first start is kept.
@@ -157,7 +157,7 @@ fn make_first_user(path: &Path) -> Result<User, StartError> {
     let salt = random::bytes().map_err(failed)?;
     let hash = password::hash(&canonical_password(plain.as_bytes()), PASSWORD_ROUNDS as u32, salt)
         .map_err(|error| StartError::system("cannot make a password", error))?;
-    let text = config::user_text(FIRST_USER, Level::Admin, &hash);
+    let text = config::user_text(FIRST_USER, UserLevel::Admin, &hash);
     // Read as every later start will read it.
     let user = config::parse_user(&text, FIRST_USER_FILE)
         .map_err(|errors| StartError::system("cannot make the first user", errors))?;
@@ -208,7 +208,7 @@ mod tests {
     fn file_of_the_first_user_may_be_as_large_as_its_limit() {
         let folder = folder("first-user");
         let hash = password::hash(&canonical_password(b"x"), 1, [0; 16]).unwrap();
-        let text = config::user_text(FIRST_USER, Level::Admin, &hash);
+        let text = config::user_text(FIRST_USER, UserLevel::Admin, &hash);
         let read = |bytes| {
             fs::write(folder.join(FIRST_USER_FILE), padded(&text, bytes)).unwrap();
             users(Users::new(), &folder).map(|users| users.len())

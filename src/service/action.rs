@@ -1,38 +1,38 @@
-//! What the supervisor has to say to its caller.
+//! Output of the supervisor: actions to carry out and changes of state.
 
 #[cfg(doc)]
 use super::Supervisor;
 use super::{ServiceId, Signal, State};
 
-/// What the caller is to do at once.
+/// Action that the caller carries out at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Action {
-    /// Make a process, and answer with [`Supervisor::handle_spawned`].
+    /// Start a process, and report the outcome to [`Supervisor::handle_spawned`].
     Spawn {
-        /// Whose.
+        /// Service to start.
         service: ServiceId,
     },
     /// Send a signal to a process group.
     Signal {
-        /// Whose.
+        /// Service that the group belongs to.
         service: ServiceId,
-        /// The leader of the group.
+        /// Leader of the group.
         pid: u32,
-        /// Which.
+        /// Signal to send.
         signal: Signal,
     },
-    /// Write down durably what is enabled ([`Supervisor::overrides`]), and answer with
+    /// Write [`Supervisor::overrides`] to durable storage, and report the outcome to
     /// [`Supervisor::handle_persisted`].
     Persist,
 }
 
-/// A service is in another state.
+/// Transition of a service to another state.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Change {
-    /// Which.
+pub struct StateChange {
+    /// Service that changed.
     pub service: ServiceId,
-    /// Its state from now on.
+    /// New state.
     pub state: State,
-    /// Its process; 0 when there is none.
+    /// Process id; 0 without a process.
     pub pid: u32,
 }

@@ -1,32 +1,32 @@
-//! What a service can be told.
+//! Commands that a service accepts.
 
 use core::fmt;
 
 use super::{Arguments, Name, Signal};
 
-/// A verb of the services API that changes something.
+/// Verb of the services API that changes a service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verb {
-    /// Run it; go on after a pause.
+    /// Start the process, or resume it after a pause.
     Start,
-    /// End it with all of its process group.
+    /// Terminate the process group.
     Stop,
-    /// End it where it runs, then run it.
+    /// Terminate the process group if it runs, then start it.
     Restart,
-    /// Let it stand still (`SIGSTOP`).
+    /// Suspend the process group (`SIGSTOP`).
     Pause,
-    /// Start it with the server from now on.
+    /// Enable: start the service with the server from now on.
     Install,
-    /// Do not start it with the server from now on.
+    /// Disable: no longer start the service with the server.
     Uninstall,
 }
 
 impl Verb {
-    /// All of them.
+    /// Every verb.
     pub const ALL: [Self; 6] =
         [Self::Start, Self::Stop, Self::Restart, Self::Pause, Self::Install, Self::Uninstall];
 
-    /// The verb of this name.
+    /// Returns the verb with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verb| verb.name() == name)
     }
@@ -44,24 +44,24 @@ impl Verb {
     }
 }
 
-/// Why a command was not carried out. Nothing has changed then, but that a start which failed
-/// leaves the service failed.
+/// Reason why a command failed. The service is unchanged, except that a failed start leaves it in
+/// state `failed`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CommandError {
-    /// No such service.
+    /// The service does not exist.
     Unknown,
-    /// It has no running process that could be paused or signalled.
+    /// The service has no running process to pause or signal.
     NotRunning,
-    /// Its program cannot be started.
+    /// The program cannot be started.
     Spawn {
-        /// The system's reason.
+        /// Error number of the system.
         errno: i32,
     },
-    /// What to start with the server could not be written down.
+    /// The new `enabled` setting could not be written.
     Persist,
-    /// The server is ending.
+    /// The server is shutting down.
     ShuttingDown,
-    /// Actions asked for earlier have not been carried out yet; try again.
+    /// Earlier actions are still pending; try again.
     Busy,
 }
 
@@ -71,7 +71,7 @@ impl fmt::Display for CommandError {
             Self::Unknown => f.write_str("no such service"),
             Self::NotRunning => f.write_str("not running"),
             Self::Spawn { errno } => write!(f, "cannot start: errno {errno}"),
-            Self::Persist => f.write_str("cannot be written down"),
+            Self::Persist => f.write_str("cannot write the setting"),
             Self::ShuttingDown => f.write_str("the server is ending"),
             Self::Busy => f.write_str("busy"),
         }
@@ -80,22 +80,22 @@ impl fmt::Display for CommandError {
 
 impl core::error::Error for CommandError {}
 
-/// A command of a service's own, offered under a name.
+/// Command that the configuration file defines for one service.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NamedCommand {
     /// Name in the call.
     pub name: Name,
-    /// What it does.
-    pub what: What,
+    /// Action it runs.
+    pub action: CommandAction,
 }
 
-/// What a [`NamedCommand`] does.
+/// Action of a [`NamedCommand`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "all room is set aside at start, a box would save none")]
-pub enum What {
+#[expect(clippy::large_enum_variant, reason = "memory is reserved at start; a box would save none")]
+pub enum CommandAction {
     /// Sends a signal to the service's process group.
     Signal(Signal),
-    /// Runs a program; its output is the answer.
+    /// Runs a program and returns its output.
     Argv(Arguments),
 }
 
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_stay_small_and_speak() {
+    fn errors_are_small_and_name_the_reason() {
         assert!(size_of::<CommandError>() <= 8);
         assert_eq!(CommandError::Spawn { errno: 2 }.to_string(), "cannot start: errno 2");
     }

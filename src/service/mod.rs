@@ -1,11 +1,11 @@
 //! The service table and its supervisor.
 //!
-//! A *service* is a child process in its own process group, described by a [`Spec`] of the fixed
-//! [`ServiceTable`]. The [`Supervisor`] knows what state each is in and what is wanted of it. It is
-//! sans-IO: commands, exits and the time go in, [`Action`]s and [`Change`]s come out.
+//! A *service* is a child process in its own process group, described by a [`Spec`] in the fixed
+//! [`ServiceTable`]. The [`Supervisor`] holds the actual and the desired state of each. It is
+//! sans-IO: commands, exits and the time go in, [`Action`]s and [`StateChange`]s come out.
 //!
-//! The caller carries each action out at once, that is, it calls [`Supervisor::poll_action`] until
-//! nothing comes after every other call, and feeds the outcome of each back:
+//! The caller carries out every action at once: after each other call it drains
+//! [`Supervisor::poll_action`] and reports the outcome of each action:
 //!
 //! ```
 //! use core::time::Duration;
@@ -25,45 +25,45 @@
 
 mod action;
 mod command;
+mod record;
 mod restart;
 mod signal;
 mod spec;
 mod state;
+mod string_array;
 mod supervisor;
 mod table;
-mod text_list;
 
 use core::time::Duration;
 
-pub use action::{Action, Change};
-pub use command::{CommandError, NamedCommand, Verb, What};
+pub use action::{Action, StateChange};
+pub use command::{CommandAction, CommandError, NamedCommand, Verb};
 pub use restart::{BackOff, RestartPolicy};
 pub use signal::Signal;
 pub use spec::{Arguments, Name, Spec, Variables, is_service_name};
 pub use state::{Exit, LastExit, State, Status};
+pub use string_array::{CapacityError, StringArray};
 pub use supervisor::Supervisor;
 pub use table::{OrderError, ServiceId, ServiceTable, TableError};
-pub use text_list::{Full, TextList};
-
 crate::limits::limits! {
     /// Run time of a named command of a service.
     COMMAND_TIMEOUT: Duration = Duration::from_secs(20), exceeded "the command is killed",
         tests ["command_deadline_is_that_of_the_limit", "a_program_that_does_not_end_is_killed_and_holds_nobody_up"];
     /// Time for a service to stop unless configured.
     STOP_TIMEOUT: Duration = Duration::from_secs(10), exceeded "its process group is killed",
-        tests ["killed_once_when_it_does_not_end", "defaults_are_those_of_the_limits"];
+        tests ["killed_once_when_the_stop_times_out", "defaults_are_those_of_the_limits"];
     /// Longest `stop_timeout_s`.
     STOP_TIMEOUT_MAX: Duration = Duration::from_secs(300), exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];
     /// First delay before a failed service is started again; it doubles with every short run.
     RESTART_DELAY_MIN: Duration = Duration::from_millis(500), exceeded "the service is started",
-        tests ["pause_doubles_up_to_its_limit", "good_run_makes_it_short_again"];
+        tests ["delay_doubles_up_to_its_limit", "good_run_resets_the_delay"];
     /// Longest delay before a failed service is started again.
     RESTART_DELAY_MAX: Duration = Duration::from_secs(60), exceeded "the delay grows no more",
-        tests ["pause_doubles_up_to_its_limit"];
+        tests ["delay_doubles_up_to_its_limit"];
     /// Shortest run that resets the restart delay.
     GOOD_RUN: Duration = Duration::from_secs(10), exceeded "the next delay is the shortest",
-        tests ["good_run_makes_it_short_again", "pause_between_restarts_grows_and_a_good_run_shortens_it"];
+        tests ["good_run_resets_the_delay", "back_off_grows_and_a_good_run_resets_it"];
     /// Time for a killed process group to end.
     KILL_TIMEOUT: Duration = Duration::from_secs(2), exceeded "the server goes on without it",
         tests ["shutdown_is_bounded"];

@@ -1,23 +1,23 @@
-//! When a service that exited is started again.
+//! Restart policy and back-off.
 
 use core::time::Duration;
 
 use super::Exit;
 use crate::service::{GOOD_RUN, RESTART_DELAY_MAX, RESTART_DELAY_MIN};
 
-/// What to do when a service exits by itself. After a stop nothing is started again.
+/// Reaction to an exit that no stop requested. A stopped service is never restarted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RestartPolicy {
-    /// Leave it.
+    /// Do not restart.
     Never,
-    /// Start it again when it exited with another code than 0, or by a signal.
+    /// Restart after an exit code other than 0, or after a signal.
     OnFailure,
-    /// Start it again.
+    /// Restart after every exit.
     Always,
 }
 
 impl RestartPolicy {
-    /// The policy of this name in the device file.
+    /// Returns the policy with this name in the configuration file.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "never" => Self::Never,
@@ -27,7 +27,7 @@ impl RestartPolicy {
         })
     }
 
-    /// Name in the device file.
+    /// Name in the configuration file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Never => "never",
@@ -36,7 +36,7 @@ impl RestartPolicy {
         }
     }
 
-    /// Whether a service that ended so is to be started again.
+    /// Returns true if the policy restarts a service that exited with `exit`.
     pub fn applies(self, exit: Exit) -> bool {
         match self {
             Self::Never => false,
@@ -46,7 +46,7 @@ impl RestartPolicy {
     }
 }
 
-/// The growing pause before a restart: `RESTART_DELAY_MIN`, doubled by every short run up to
+/// Exponential back-off before a restart: `RESTART_DELAY_MIN`, doubled by every short run up to
 /// `RESTART_DELAY_MAX`.
 #[derive(Clone, Copy, Debug)]
 pub struct BackOff {
@@ -54,13 +54,13 @@ pub struct BackOff {
 }
 
 impl BackOff {
-    /// The shortest pause is next.
-    #[expect(clippy::new_without_default, reason = "it is made where its owner is, and nowhere by default")]
+    /// Back-off that starts at the shortest delay.
+    #[expect(clippy::new_without_default, reason = "construction is always explicit")]
     pub const fn new() -> Self {
         Self { next: RESTART_DELAY_MIN }
     }
 
-    /// The pause after a run of this length.
+    /// Returns the delay before the next restart, after a run of length `run`.
     pub fn after(&mut self, run: Duration) -> Duration {
         if run >= GOOD_RUN {
             *self = Self::new();
@@ -69,6 +69,12 @@ impl BackOff {
         self.next = (delay * 2).min(RESTART_DELAY_MAX);
         delay
     }
+}
+
+/// Returns true for errors that a later attempt may not meet: a shortage of resources (`EAGAIN`,
+/// `ENOMEM`, `ENFILE`, `EMFILE`), or a program that is still being written (`ETXTBSY`).
+pub(super) fn is_transient(errno: i32) -> bool {
+    [11, 12, 23, 24, 26].contains(&errno)
 }
 
 #[cfg(test)]
@@ -86,22 +92,22 @@ mod tests {
     #[test]
     fn policy_by_exit() {
         let exits = [Exit::Code(0), Exit::Code(1), Exit::Signal(15)];
-        let answers = |policy: RestartPolicy| exits.map(|exit| policy.applies(exit));
-        assert_eq!(answers(RestartPolicy::Never), [false, false, false]);
-        assert_eq!(answers(RestartPolicy::OnFailure), [false, true, true]);
-        assert_eq!(answers(RestartPolicy::Always), [true, true, true]);
+        let restarts = |policy: RestartPolicy| exits.map(|exit| policy.applies(exit));
+        assert_eq!(restarts(RestartPolicy::Never), [false, false, false]);
+        assert_eq!(restarts(RestartPolicy::OnFailure), [false, true, true]);
+        assert_eq!(restarts(RestartPolicy::Always), [true, true, true]);
     }
 
     #[test]
-    fn pause_doubles_up_to_its_limit() {
+    fn delay_doubles_up_to_its_limit() {
         let mut back_off = BackOff::new();
-        let pauses = [(); 9].map(|()| back_off.after(Duration::ZERO).as_millis());
-        assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]);
+        let delays = [(); 9].map(|()| back_off.after(Duration::ZERO).as_millis());
+        assert_eq!(delays, [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]);
         assert_eq!((RESTART_DELAY_MIN.as_millis(), RESTART_DELAY_MAX.as_millis()), (500, 60000));
     }
 
     #[test]
-    fn good_run_makes_it_short_again() {
+    fn good_run_resets_the_delay() {
         let mut back_off = BackOff::new();
         back_off.after(Duration::ZERO);
         back_off.after(GOOD_RUN - Duration::from_millis(1));

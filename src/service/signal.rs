@@ -1,35 +1,35 @@
-//! The signals that may be sent to a service.
+//! Signals that may be sent to a service.
 
-/// A signal that the device file may name, for stopping a service or as a named command.
+/// Signal that the configuration file may name, as a stop signal or in a named command.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Signal {
-    /// Hang-up; by custom: read the configuration anew.
+    /// Hang-up; by convention: reload the configuration.
     Hup = 1,
-    /// Interrupt, as from the keyboard.
+    /// Interrupt from the keyboard.
     Int = 2,
-    /// Quit, as from the keyboard.
+    /// Quit from the keyboard.
     Quit = 3,
-    /// End at once; cannot be caught.
+    /// Terminate at once; cannot be caught.
     Kill = 9,
-    /// The program's own use.
+    /// First user-defined signal.
     Usr1 = 10,
-    /// The program's own use.
+    /// Second user-defined signal.
     Usr2 = 12,
     /// Alarm clock.
     Alrm = 14,
-    /// End, please.
+    /// Request termination.
     Term = 15,
-    /// Go on after a stop.
+    /// Continue after a stop.
     Cont = 18,
-    /// Stand still; cannot be caught.
+    /// Stop the process; cannot be caught.
     Stop = 19,
-    /// The window's size changed; by custom: finish gracefully.
+    /// Window size changed; by convention: shut down gracefully.
     Winch = 28,
 }
 
 impl Signal {
-    /// All of them, by number.
+    /// Every signal, by number.
     pub const ALL: [Self; 11] = [
         Self::Hup,
         Self::Int,
@@ -44,7 +44,7 @@ impl Signal {
         Self::Winch,
     ];
 
-    /// The signal of this name, `TERM` or `SIGTERM`.
+    /// Returns the signal with this name, `TERM` or `SIGTERM`.
     pub fn from_name(name: &str) -> Option<Self> {
         let name = name.strip_prefix("SIG").unwrap_or(name);
         Self::ALL.into_iter().find(|signal| signal.name() == name)
@@ -67,12 +67,12 @@ impl Signal {
         }
     }
 
-    /// Linux's number on ARM and x86.
+    /// Number on Linux for ARM and x86.
     pub fn number(self) -> i32 {
         i32::from(self as u8)
     }
 
-    /// Whether it can serve as a stop signal: `STOP` and `CONT` end nothing.
+    /// Returns true if the signal can be a stop signal: `STOP` and `CONT` terminate nothing.
     pub fn can_end(self) -> bool {
         !matches!(self, Self::Stop | Self::Cont)
     }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_still_does_not_end() {
+    fn stop_and_continue_are_not_stop_signals() {
         assert!(Signal::Term.can_end() && Signal::Kill.can_end());
         assert!(!Signal::Stop.can_end() && !Signal::Cont.can_end());
     }

@@ -1,54 +1,54 @@
-//! What the device file says about one service.
+//! Specification of one service.
 
 use core::time::Duration;
 
 use heapless::{String, Vec};
 
-use super::{Full, NamedCommand, RestartPolicy, Signal, TextList};
+use super::{CapacityError, NamedCommand, RestartPolicy, Signal, StringArray};
 use crate::limits;
 use crate::service::STOP_TIMEOUT;
 
 /// Name of a service or of one of its commands.
 pub type Name = String<{ limits::SERVICE_NAME_BYTES }>;
-/// A program and its arguments.
-pub type Arguments = TextList<{ limits::SERVICE_ARGUMENT_BYTES }, { limits::SERVICE_ARGUMENTS }>;
+/// Program and its arguments.
+pub type Arguments = StringArray<{ limits::SERVICE_ARGUMENT_BYTES }, { limits::SERVICE_ARGUMENTS }>;
 /// Environment entries, `NAME=value`.
-pub type Variables = TextList<{ limits::SERVICE_VARIABLE_BYTES }, { limits::SERVICE_VARIABLES }>;
+pub type Variables = StringArray<{ limits::SERVICE_VARIABLE_BYTES }, { limits::SERVICE_VARIABLES }>;
 
-/// One service as configured.
+/// Service as configured.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Spec {
     /// Name in calls; see [`is_service_name`].
     pub name: Name,
     /// One line for people.
     pub description: Option<String<{ limits::DESCRIPTION_BYTES }>>,
-    /// Program and arguments; a program without a slash is looked up in `PATH`.
+    /// Program and arguments. A program without a slash is searched in `PATH`.
     pub argv: Arguments,
-    /// Environment entries beyond the few that every service gets.
+    /// Environment entries in addition to those of every service.
     pub env: Variables,
     /// Working directory; empty: the root directory.
     pub cwd: String<{ limits::FILE_PATH_BYTES }>,
     /// User to run as, by name, `uid` or `uid:gid`; empty: the server's own.
     pub user: String<{ limits::USER_NAME_BYTES }>,
-    /// Whether it is started with the server, unless install or uninstall said otherwise since.
+    /// True to start the service with the server. `install` and `uninstall` override it.
     pub autostart: bool,
-    /// What to do when it exits by itself.
+    /// Reaction to an exit of its own.
     pub restart: RestartPolicy,
-    /// Services to be started before this one and stopped after it.
+    /// Services that start before this one and stop after it.
     pub after: Vec<Name, { limits::SERVICE_AFTER }>,
-    /// Signal that asks it to end.
+    /// Signal that requests termination.
     pub stop_signal: Signal,
-    /// How long it may take to end before it is killed.
+    /// Time between the stop signal and `KILL`.
     pub stop_timeout: Duration,
-    /// What `command` offers beside the verbs.
+    /// Named commands, offered by the call `command`.
     pub commands: Vec<NamedCommand, { limits::SERVICE_COMMANDS }>,
-    /// HTML that `getwebgui` answers.
+    /// HTML that `getwebgui` returns.
     pub webgui: Option<String<{ limits::WEBGUI_BYTES }>>,
 }
 
 impl Default for Spec {
-    /// A nameless service with the device file's defaults: not started by itself, never restarted,
-    /// ended by `TERM` within 10 s.
+    /// Service with the defaults of the configuration file and without a name: not started with the
+    /// server, never restarted, stopped by `TERM` within 10 s.
     fn default() -> Self {
         Self {
             name: Name::new(),
@@ -69,26 +69,26 @@ impl Default for Spec {
 }
 
 impl Spec {
-    /// A service with the defaults.
+    /// Service with the defaults.
     ///
     /// # Errors
-    /// [`Full`] when the name or the arguments are over their limits.
-    pub fn new(name: &str, argv: &[&str]) -> Result<Self, Full> {
-        let mut spec = Self { name: Name::try_from(name).map_err(|_| Full)?, ..Self::default() };
+    /// [`CapacityError`] when the name or the arguments exceed their limits.
+    pub fn new(name: &str, argv: &[&str]) -> Result<Self, CapacityError> {
+        let mut spec = Self { name: Name::try_from(name).map_err(|_| CapacityError)?, ..Self::default() };
         for argument in argv {
             spec.argv.push(argument)?;
         }
         Ok(spec)
     }
 
-    /// The command of this name.
+    /// Returns the command with this name.
     pub fn command(&self, name: &str) -> Option<&NamedCommand> {
         self.commands.iter().find(|command| command.name == name)
     }
 }
 
-/// Whether a service may have this name: ASCII letters, digits, `-`, `_`, `.` and `@`, and a letter
-/// or digit in front. So a name needs no escaping in a path, in JSON or in a file.
+/// Returns true for a valid service name: ASCII letters, digits, `-`, `_`, `.` and `@`, with a letter
+/// or digit first. Such a name needs no escaping in a path, in JSON or in a file.
 pub fn is_service_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte))
@@ -96,7 +96,7 @@ pub fn is_service_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::What;
+    use super::super::CommandAction;
     use super::*;
 
     #[test]
@@ -110,43 +110,43 @@ mod tests {
     }
 
     #[test]
-    fn name_meets_its_limit_and_not_more() {
+    fn name_up_to_its_limit() {
         let name = "n".repeat(limits::SERVICE_NAME_BYTES);
         assert!(Spec::new(&name, &["x"]).is_ok());
-        assert_eq!(Spec::new(&(name + "n"), &["x"]), Err(Full));
+        assert_eq!(Spec::new(&(name + "n"), &["x"]), Err(CapacityError));
     }
 
     #[test]
-    fn arguments_meet_their_limits_and_not_more() {
+    fn arguments_up_to_their_limits() {
         let most = std::vec!["a"; limits::SERVICE_ARGUMENTS];
         assert_eq!(Spec::new("x", &most).unwrap().argv.len(), limits::SERVICE_ARGUMENTS);
         let more = std::vec!["a"; limits::SERVICE_ARGUMENTS + 1];
-        assert_eq!(Spec::new("x", &more), Err(Full));
+        assert_eq!(Spec::new("x", &more), Err(CapacityError));
         let long = "a".repeat(limits::SERVICE_ARGUMENT_BYTES);
         assert!(Spec::new("x", &[&long]).is_ok());
-        assert_eq!(Spec::new("x", &[&long, "b"]), Err(Full));
+        assert_eq!(Spec::new("x", &[&long, "b"]), Err(CapacityError));
     }
 
     #[test]
-    fn variables_meet_their_limits_and_not_more() {
+    fn variables_up_to_their_limits() {
         let mut spec = Spec::default();
         for _ in 0..limits::SERVICE_VARIABLES {
             spec.env.push("A=1").unwrap();
         }
-        assert_eq!(spec.env.push("A=1"), Err(Full));
+        assert_eq!(spec.env.push("A=1"), Err(CapacityError));
         let mut spec = Spec::default();
         spec.env.push(&"A".repeat(limits::SERVICE_VARIABLE_BYTES)).unwrap();
-        assert_eq!(spec.env.push("B"), Err(Full));
+        assert_eq!(spec.env.push("B"), Err(CapacityError));
     }
 
     #[test]
-    fn commands_meet_their_limit_and_are_found() {
+    fn commands_up_to_their_limit() {
         let mut spec = Spec::default();
         for index in 0..limits::SERVICE_COMMANDS {
             let name = Name::try_from(format!("c{index}").as_str()).unwrap();
-            spec.commands.push(NamedCommand { name, what: What::Signal(Signal::Hup) }).unwrap();
+            spec.commands.push(NamedCommand { name, action: CommandAction::Signal(Signal::Hup) }).unwrap();
         }
-        let more = NamedCommand { name: Name::new(), what: What::Signal(Signal::Hup) };
+        let more = NamedCommand { name: Name::new(), action: CommandAction::Signal(Signal::Hup) };
         assert!(spec.commands.push(more).is_err());
         assert_eq!(spec.command("c1").unwrap().name, "c1");
         assert!(spec.command("d").is_none());

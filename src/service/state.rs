@@ -1,27 +1,27 @@
-//! The states of a service and what leads from one to the next.
+//! States of a service and the table of transitions.
 
 use core::fmt;
 use core::time::Duration;
 
-/// State of a service as everybody sees it.
+/// Public state of a service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum State {
-    /// No process, and none wanted.
+    /// No process, and none desired.
     Stopped,
-    /// No process yet; it is about to be started, or waits for its restart.
+    /// No process yet: a start or a delayed restart is pending.
     Starting,
-    /// A process runs.
+    /// The process runs.
     Started,
-    /// The process was told to end and has not yet.
+    /// The stop signal was sent; the process still runs.
     Stopping,
-    /// The process stands still.
+    /// The process is suspended.
     Paused,
-    /// No process: it ended badly or could not be started, and is not restarted.
+    /// No process: it failed or could not be started, and is not restarted.
     Failed,
 }
 
 impl State {
-    /// The word of `status`, of changes and of the log.
+    /// Name in `status`, in change notifications and in the log.
     pub fn word(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
@@ -33,8 +33,8 @@ impl State {
         }
     }
 
-    /// The word of Friend Core's lists, which know three: whether there is a process, and whether
-    /// it stands still.
+    /// Name in Friend Core's lists, which distinguish three states: no process, a process, and a
+    /// suspended process.
     pub fn api_word(self) -> &'static str {
         match self {
             Self::Stopped | Self::Starting | Self::Failed => "stopped",
@@ -43,7 +43,7 @@ impl State {
         }
     }
 
-    /// The same as the number of 2016's lists: 0 stopped, 1 started, 2 paused.
+    /// Number in the lists of the 2016 protocol: 0 stopped, 1 started, 2 paused.
     pub fn api_number(self) -> u8 {
         match self {
             Self::Stopped | Self::Starting | Self::Failed => 0,
@@ -53,33 +53,33 @@ impl State {
     }
 }
 
-/// How a process ended.
+/// Exit status of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Exit {
-    /// It exited with this code.
+    /// Exit code.
     Code(i32),
-    /// It was ended by this signal.
+    /// Number of the signal that terminated the process.
     Signal(i32),
 }
 
 impl Exit {
-    /// Whether it ended well: with code 0.
+    /// Returns true for exit code 0.
     pub fn is_success(self) -> bool {
         self == Self::Code(0)
     }
 }
 
-/// How a service's latest process ended, or why there was none.
+/// Exit status of a service's latest process, or the reason why it could not be started.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum LastExit {
-    /// None has ended yet.
+    /// No process has exited yet.
     #[default]
     None,
-    /// It exited with this code.
+    /// Exit code.
     Code(i32),
-    /// It was ended by this signal.
+    /// Number of the signal that terminated the process.
     Signal(i32),
-    /// It could not be started: the system's reason.
+    /// Error number of the system: the process could not be started.
     Spawn(i32),
 }
 
@@ -103,32 +103,32 @@ impl fmt::Display for LastExit {
     }
 }
 
-/// What can be said about a service.
+/// Status of a service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Status {
-    /// Its state.
+    /// Public state.
     pub state: State,
-    /// Its process, the leader of its process group; 0 when there is none.
+    /// Process id of the leader of the process group; 0 without a process.
     pub pid: u32,
-    /// Time in this state.
+    /// Time spent in this state.
     pub since: Duration,
-    /// How often it was started again since it was last started from stopped or failed.
+    /// Number of restarts since the last start from stopped or failed.
     pub restarts: u32,
-    /// How its latest process ended.
+    /// Exit status of the latest process.
     pub last_exit: LastExit,
-    /// Whether it is started with the server.
+    /// True if the service starts with the server.
     pub enabled: bool,
 }
 
-/// The supervisor's own, finer state: [`State::Starting`] is two.
+/// Internal state of a service: [`State`] with `Starting` split in two.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(super) enum Phase {
     Stopped,
     Failed,
-    /// Waits for its restart.
+    /// Waits for the back-off before a restart.
     Waiting,
-    /// The caller was asked for a process and has not answered yet.
+    /// A spawn was requested and its outcome is not known yet.
     Spawning,
     Started,
     Stopping,
@@ -147,86 +147,90 @@ impl Phase {
         }
     }
 
-    /// Whether there is a process.
+    /// Returns true if there is a process.
     pub(super) fn is_alive(self) -> bool {
         matches!(self, Self::Started | Self::Stopping | Self::Paused)
     }
 }
 
-/// What happens to a service.
+/// Event that drives the state machine of a service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(super) enum Event {
-    /// The verbs.
+    /// Verb `start`.
     Start,
+    /// Verb `stop`.
     Stop,
+    /// Verb `restart`.
     Restart,
+    /// Verb `pause`.
     Pause,
-    /// The process asked for is there.
+    /// The requested process was started.
     Spawned,
-    /// The process ended, or could not be started, and is not to be started again: it was done.
-    Finished,
-    /// The same, but it was not done.
-    Broken,
-    /// The process ended, or could not be started, and is to be started again.
-    Again,
-    /// The deadline of the present phase has come.
+    /// The process exited successfully, or the start was cancelled; no restart is due.
+    Exited,
+    /// The process failed or could not be started; no restart is due.
+    Failed,
+    /// The process exited or could not be started; a restart is due.
+    RestartDue,
+    /// The deadline of the current phase expired.
     Deadline,
 }
 
-/// What the supervisor does about it.
+/// Transition that an event causes in a phase.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Step {
-    /// Nothing, and that is well.
+    /// No transition.
     Nothing,
-    /// Nothing, and the caller is told that no process runs.
+    /// No transition; report that no process runs.
     Refuse,
-    /// Nothing: it cannot be; the log is told.
-    Stray,
-    /// Ask for a process and begin to count anew.
-    Begin,
-    /// Ask for a process again.
+    /// No transition; log an event that cannot happen in this phase.
+    Unexpected,
+    /// Spawn, with restart counter and back-off reset.
+    Start,
+    /// Spawn as a restart.
     Respawn,
-    /// Remember that it is wanted.
-    Want,
-    /// Remember that it is not wanted.
-    Unwant,
-    /// The process is there; where it is no longer wanted, end it.
-    Run,
-    /// Ask the process to end.
-    End,
-    /// Ask the process to end, and remember that it is wanted again.
-    Renew,
-    /// Kill what was asked to end.
+    /// Set the flag `wanted`.
+    SetWanted,
+    /// Clear the flag `wanted`.
+    ClearWanted,
+    /// Enter `Started`; stop the process if it is no longer wanted.
+    MarkRunning,
+    /// Send the stop signal.
+    Stop,
+    /// Send the stop signal; start again after the exit.
+    StopThenStart,
+    /// Send `KILL`: the stop timed out.
     Kill,
-    /// Let it stand still.
+    /// Send `STOP`.
     Suspend,
-    /// Let it go on.
+    /// Send `CONT`.
     Resume,
-    /// It is stopped.
-    Settle,
-    /// It has failed.
-    Fail,
-    /// Wait before the restart.
-    Wait,
+    /// Enter `Stopped`.
+    MarkStopped,
+    /// Enter `Failed`.
+    MarkFailed,
+    /// Enter `Waiting` with the back-off delay.
+    ScheduleRestart,
 }
 
-/// The one table of what happens when: a row for each phase, a column for each event.
+/// Transition table: a row for each phase, a column for each event.
 #[rustfmt::skip]
 const STEPS: [[Step; 9]; 7] = {
     use Step::*;
-    //                Start    Stop     Restart  Pause    Spawned  Finished Broken   Again    Deadline
+    //                 Start      Stop         Restart        Pause    Spawned      Exited       Failed       RestartDue       Deadline
     [
-        /* Stopped  */ [Begin,   Nothing, Begin,   Refuse,  Stray,   Stray,   Stray,   Stray,   Nothing],
-        /* Failed   */ [Begin,   Settle,  Begin,   Refuse,  Stray,   Stray,   Stray,   Stray,   Nothing],
-        /* Waiting  */ [Respawn, Settle,  Respawn, Refuse,  Stray,   Stray,   Stray,   Stray,   Respawn],
-        /* Spawning */ [Want,    Unwant,  Want,    Refuse,  Run,     Settle,  Fail,    Wait,    Nothing],
-        /* Started  */ [Nothing, End,     Renew,   Suspend, Stray,   Settle,  Fail,    Wait,    Nothing],
-        /* Stopping */ [Want,    Unwant,  Want,    Refuse,  Stray,   Settle,  Settle,  Respawn, Kill],
-        /* Paused   */ [Resume,  End,     Renew,   Refuse,  Stray,   Settle,  Fail,    Wait,    Nothing],
+        /* Stopped  */ [Start,     Nothing,     Start,         Refuse,  Unexpected,  Unexpected,  Unexpected,  Unexpected,      Nothing],
+        /* Failed   */ [Start,     MarkStopped, Start,         Refuse,  Unexpected,  Unexpected,  Unexpected,  Unexpected,      Nothing],
+        /* Waiting  */ [Respawn,   MarkStopped, Respawn,       Refuse,  Unexpected,  Unexpected,  Unexpected,  Unexpected,      Respawn],
+        /* Spawning */ [SetWanted, ClearWanted, SetWanted,     Refuse,  MarkRunning, MarkStopped, MarkFailed,  ScheduleRestart, Nothing],
+        /* Started  */ [Nothing,   Stop,        StopThenStart, Suspend, Unexpected,  MarkStopped, MarkFailed,  ScheduleRestart, Nothing],
+        /* Stopping */ [SetWanted, ClearWanted, SetWanted,     Refuse,  Unexpected,  MarkStopped, MarkStopped, Respawn,         Kill],
+        /* Paused   */ [Resume,    Stop,        StopThenStart, Refuse,  Unexpected,  MarkStopped, MarkFailed,  ScheduleRestart, Nothing],
     ]
 };
 
+/// Returns the transition that `event` causes in `phase`.
 pub(super) fn step(phase: Phase, event: Event) -> Step {
     STEPS[phase as usize][event as usize]
 }
@@ -247,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn last_exit_speaks() {
+    fn last_exit_as_text() {
         assert_eq!(LastExit::None.to_string(), "");
         assert_eq!(LastExit::from(Exit::Code(1)).to_string(), "exit 1");
         assert_eq!(LastExit::from(Exit::Signal(9)).to_string(), "signal 9");
@@ -255,11 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn rows_and_columns_are_where_their_names_say() {
-        assert_eq!(step(Phase::Stopped, Event::Start), Step::Begin);
-        assert_eq!(step(Phase::Failed, Event::Stop), Step::Settle);
+    fn rows_and_columns_match_their_names() {
+        assert_eq!(step(Phase::Stopped, Event::Start), Step::Start);
+        assert_eq!(step(Phase::Failed, Event::Stop), Step::MarkStopped);
         assert_eq!(step(Phase::Waiting, Event::Deadline), Step::Respawn);
-        assert_eq!(step(Phase::Spawning, Event::Spawned), Step::Run);
+        assert_eq!(step(Phase::Spawning, Event::Spawned), Step::MarkRunning);
         assert_eq!(step(Phase::Started, Event::Pause), Step::Suspend);
         assert_eq!(step(Phase::Stopping, Event::Deadline), Step::Kill);
         assert_eq!(step(Phase::Paused, Event::Start), Step::Resume);

@@ -1,104 +1,62 @@
-//! The supervisor: what is wanted of each service, and what to do about it.
+//! Supervisor: drives each service from its actual to its desired state.
 
 use core::time::Duration;
 
 use heapless::{Deque, Vec};
 
-use super::restart::BackOff;
+use super::record::Record;
+use super::restart::{BackOff, is_transient};
 use super::state::{Event, Phase, Step, step};
 use super::table::bit;
 use super::{
-    Action, Change, CommandError, Exit, LastExit, NamedCommand, ServiceId, ServiceTable, Signal, Spec,
+    Action, CommandError, Exit, LastExit, NamedCommand, ServiceId, ServiceTable, Signal, Spec, StateChange,
     Status, Verb,
 };
 use crate::limits::SERVICES;
-use crate::log::Debugged;
+use crate::log::{DebugArg, Reason};
 use crate::service::{KILL_TIMEOUT, SHUTDOWN_TIMEOUT};
-use crate::{error, info, warning};
+use crate::{error, info, internal_error, warning};
 
-/// What one call can ask for at most, over all services: two signals each, and a process each.
+/// Most actions that one call can request for all services: two signals and one spawn each.
 const ACTIONS: usize = 4 * SERVICES;
-/// What one command can ask for at most.
+/// Most actions that one command can request.
 const ACTIONS_OF_ONE: usize = 2;
-/// Changes kept until they are taken.
+/// Changes queued until the caller polls them.
 const CHANGES: usize = 4 * SERVICES;
 
-/// How far the end of everything is.
+/// Progress of the shutdown.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Ending {
-    No,
-    /// Services are being stopped, until then.
+enum Shutdown {
+    None,
+    /// Services are being stopped; deadline.
     Stopping(Duration),
-    /// What was left was killed; it is waited for until then.
-    Killed(Duration),
-    /// What is left now cannot be ended.
-    GivenUp,
+    /// The remaining services were killed; deadline for their exits.
+    Killing(Duration),
+    /// The remaining processes cannot be killed.
+    GaveUp,
 }
 
-#[derive(Clone, Debug)]
-struct Entry {
-    phase: Phase,
-    /// When the phase began.
-    since: Duration,
-    /// When the phase is to end by itself.
-    deadline: Option<Duration>,
-    /// The process; 0 when there is none.
-    pid: u32,
-    /// When the process began.
-    started: Duration,
-    /// Whether a process is wanted: so after the present one has ended, too.
-    wanted: bool,
-    /// Whether the process asked for is somebody's command, who is told when there is none.
-    commanded: bool,
-    /// Why the latest command failed after it was taken.
-    failure: Option<CommandError>,
-    restarts: u32,
-    back_off: BackOff,
-    last_exit: LastExit,
-    enabled: bool,
-    /// One bit for each service that this one waits for.
-    after: u64,
-}
-
-impl Entry {
-    const NEW: Self = Self {
-        phase: Phase::Stopped,
-        since: Duration::ZERO,
-        deadline: None,
-        pid: 0,
-        started: Duration::ZERO,
-        wanted: false,
-        commanded: false,
-        failure: None,
-        restarts: 0,
-        back_off: BackOff::new(),
-        last_exit: LastExit::None,
-        enabled: false,
-        after: 0,
-    };
-}
-
-/// Supervises the services of a table. See the [module](super) for how it is used.
+/// Supervisor of the services of a table. The [module documentation](super) shows its use.
 #[derive(Debug)]
 pub struct Supervisor {
     table: ServiceTable,
-    /// One for each place of the table, so that every [`ServiceId`] has one.
-    entries: [Entry; SERVICES],
+    /// One record for each possible [`ServiceId`].
+    entries: [Record; SERVICES],
     order: Vec<ServiceId, SERVICES>,
     actions: Deque<Action, ACTIONS>,
-    changes: Deque<Change, CHANGES>,
-    /// The service whose being enabled is being written down, and what it was before.
+    changes: Deque<StateChange, CHANGES>,
+    /// Service with a pending `enabled` write, and its previous value.
     persisting: Option<(ServiceId, bool)>,
-    ending: Ending,
+    shutdown: Shutdown,
 }
 
 impl Supervisor {
-    /// Supervises these services, all of them stopped and enabled as their `autostart` says.
+    /// Creates a supervisor with every service stopped, and enabled by its `autostart`.
     ///
-    /// A table without a start order is taken as it stands, and the log told: whoever reads the
-    /// device file has asked [`ServiceTable::start_order`] before.
+    /// A table without a start order is used in table order, with an error in the log. The
+    /// configuration checks [`ServiceTable::start_order`] first.
     pub fn new(table: ServiceTable) -> Self {
-        let mut entries = [Entry::NEW; SERVICES];
+        let mut entries = [Record::NEW; SERVICES];
         let order = match table.start_order() {
             Ok(order) => {
                 for (id, _) in table.iter() {
@@ -107,7 +65,7 @@ impl Supervisor {
                 order
             }
             Err(reason) => {
-                error!("services are started as they stand in the table: {}", Debugged(reason));
+                error!("cannot order the services, starting them in table order: {}", DebugArg(reason));
                 table.iter().map(|(id, _)| id).collect()
             }
         };
@@ -121,27 +79,27 @@ impl Supervisor {
             actions: Deque::new(),
             changes: Deque::new(),
             persisting: None,
-            ending: Ending::No,
+            shutdown: Shutdown::None,
         }
     }
 
-    /// The services.
+    /// Table of the services.
     pub fn table(&self) -> &ServiceTable {
         &self.table
     }
 
-    /// The services in the order in which they are started.
+    /// Services in start order.
     pub fn order(&self) -> &[ServiceId] {
         &self.order
     }
 
-    /// Says at start whether a service is started with the server, as written down earlier.
+    /// Restores a persisted `enabled` setting at start-up.
     pub fn set_enabled(&mut self, service: ServiceId, enabled: bool) {
         self.entries[service.index()].enabled = enabled;
     }
 
-    /// The services whose being enabled is not what their `autostart` says: what
-    /// [`Action::Persist`] is to write down.
+    /// Services whose `enabled` setting differs from their `autostart`: the content of
+    /// [`Action::Persist`].
     pub fn overrides(&self) -> impl Iterator<Item = (&str, bool)> {
         self.table.iter().filter_map(|(id, spec)| {
             let enabled = self.entries[id.index()].enabled;
@@ -149,29 +107,28 @@ impl Supervisor {
         })
     }
 
-    /// Starts every service that is enabled, in the start order.
+    /// Starts every enabled service, in start order.
     pub fn start_enabled(&mut self, now: Duration) {
         for service in self.order.clone() {
-            if self.entries[service.index()].enabled && self.ending == Ending::No {
-                // Nobody waits for the answer; a failure is in the status.
-                let _ = self.apply(service, Event::Start, now);
+            if self.entries[service.index()].enabled && self.shutdown == Shutdown::None {
+                self.apply_internal(service, Event::Start, now);
                 self.entries[service.index()].commanded = false;
             }
         }
     }
 
-    /// Takes a command. What it leads to is known when its actions have been carried out:
-    /// [`Supervisor::take_result`].
+    /// Handles a command. [`Supervisor::take_result`] reports its outcome once its actions have been
+    /// carried out.
     ///
     /// # Errors
-    /// See [`CommandError`]; nothing has changed then.
+    /// See [`CommandError`]; the service is unchanged.
     pub fn handle_command(
         &mut self,
         service: ServiceId,
         verb: Verb,
         now: Duration,
     ) -> Result<(), CommandError> {
-        self.take_command(service, verb == Verb::Stop)?;
+        self.accept_command(service, verb == Verb::Stop)?;
         match verb {
             Verb::Start => self.apply(service, Event::Start, now),
             Verb::Stop => self.apply(service, Event::Stop, now),
@@ -182,18 +139,18 @@ impl Supervisor {
         }
     }
 
-    /// Sends a signal to the service's process group, as a named command asks. `STOP` is a pause
-    /// and `CONT` its end.
+    /// Sends the signal of a named command to the process group of a service. `STOP` pauses the
+    /// service and `CONT` resumes it.
     ///
     /// # Errors
-    /// [`CommandError::NotRunning`] without a process, and those of every command.
+    /// [`CommandError::NotRunning`] without a process, and the errors of every command.
     pub fn handle_signal(
         &mut self,
         service: ServiceId,
         signal: Signal,
         now: Duration,
     ) -> Result<(), CommandError> {
-        self.take_command(service, false)?;
+        self.accept_command(service, false)?;
         let entry = &self.entries[service.index()];
         match (signal, entry.phase) {
             (_, phase) if !phase.is_alive() => Err(CommandError::NotRunning),
@@ -206,17 +163,17 @@ impl Supervisor {
         }
     }
 
-    /// The next thing to do at once.
+    /// Returns the next action.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// The answer to [`Action::Spawn`]: the leader of a process group of its own, or the system's
-    /// reason why there is none.
+    /// Handles the outcome of [`Action::Spawn`]: the leader of a new process group, or the error
+    /// number of the system.
     pub fn handle_spawned(&mut self, service: ServiceId, result: Result<u32, i32>, now: Duration) {
         let entry = &mut self.entries[service.index()];
         if entry.phase != Phase::Spawning {
-            warning!("{}: a process nobody asked for: {}", self.name(service), Debugged(result));
+            warning!("{}: unexpected spawn result: {}", self.name(service), DebugArg(result));
             return;
         }
         let commanded = core::mem::take(&mut entry.commanded);
@@ -234,21 +191,31 @@ impl Supervisor {
                 if commanded {
                     entry.failure = Some(CommandError::Spawn { errno });
                 }
-                error!("{}: cannot be started: errno {}", self.name(service), errno);
+                error!(
+                    "{}: cannot start {}: {}",
+                    self.name(service),
+                    self.program(service),
+                    Reason::from(errno)
+                );
                 let policy = self.spec(service).map(|spec| spec.restart);
                 let retries = policy.is_some_and(|policy| policy.applies(Exit::Code(1)));
                 match wanted {
-                    false => Event::Finished,
-                    true if !commanded && retries && passes(errno) => Event::Again,
-                    true => Event::Broken,
+                    false => Event::Exited,
+                    true if !commanded && retries && is_transient(errno) => Event::RestartDue,
+                    true => Event::Failed,
                 }
             }
         };
-        let _ = self.apply(service, event, now);
-        self.advance(now);
+        self.apply_internal(service, event, now);
+        let is_late = matches!(self.shutdown, Shutdown::Killing(_) | Shutdown::GaveUp);
+        if is_late && self.entries[service.index()].phase.is_alive() {
+            warning!("{}: killed, it started after the deadline of the shutdown", self.name(service));
+            self.signal(service, Signal::Kill);
+        }
+        self.continue_shutdown(now);
     }
 
-    /// The answer to [`Action::Persist`]: whether it is written down.
+    /// Handles the outcome of [`Action::Persist`]; `written` is false on failure.
     pub fn handle_persisted(&mut self, written: bool) {
         if let Some((service, before)) = self.persisting.take()
             && !written
@@ -259,8 +226,8 @@ impl Supervisor {
         }
     }
 
-    /// A process has ended and been reaped, and what else was in its group has been killed.
-    /// `false` when it was none of the services'.
+    /// Handles the exit of a reaped process whose group has been killed. Returns false if no service
+    /// has this process.
     pub fn handle_exit(&mut self, pid: u32, exit: Exit, now: Duration) -> bool {
         let Some(service) = self.service_of(pid) else {
             return false;
@@ -272,60 +239,60 @@ impl Supervisor {
         let policy = self.spec(service).map(|spec| spec.restart);
         let again = match phase {
             Phase::Stopping => wanted,
-            _ => self.ending == Ending::No && policy.is_some_and(|policy| policy.applies(exit)),
+            _ => self.shutdown == Shutdown::None && policy.is_some_and(|policy| policy.applies(exit)),
         };
-        info!("{}: ended, {}", self.name(service), last_exit);
+        info!("{}: exited, {}", self.name(service), last_exit);
         let event = match again {
-            true => Event::Again,
-            false if exit.is_success() => Event::Finished,
-            false => Event::Broken,
+            true => Event::RestartDue,
+            false if exit.is_success() => Event::Exited,
+            false => Event::Failed,
         };
-        let _ = self.apply(service, event, now);
-        self.advance(now);
+        self.apply_internal(service, event, now);
+        self.continue_shutdown(now);
         true
     }
 
-    /// Does what is due.
+    /// Handles expired deadlines.
     pub fn handle_timeout(&mut self, now: Duration) {
         for index in 0..self.table.len() {
             let Some(service) = ServiceId::from_index(index) else { continue };
             let entry = &mut self.entries[index];
-            // What finds no room among the actions stays due.
+            // A deadline without room for its action stays due.
             if entry.deadline.is_some_and(|deadline| deadline <= now) && !self.actions.is_full() {
                 entry.deadline = None;
-                let _ = self.apply(service, Event::Deadline, now);
+                self.apply_internal(service, Event::Deadline, now);
             }
         }
-        match self.ending {
+        match self.shutdown {
             // One signal for each service.
-            Ending::Stopping(end) if end <= now && ACTIONS - self.actions.len() >= SERVICES => {
+            Shutdown::Stopping(end) if end <= now && ACTIONS - self.actions.len() >= SERVICES => {
                 for index in 0..self.table.len() {
                     if let Some(service) = ServiceId::from_index(index)
                         && self.entries[index].phase.is_alive()
                     {
-                        warning!("{}: killed, the server is ending", self.name(service));
+                        warning!("{}: killed at shutdown", self.name(service));
                         self.signal(service, Signal::Kill);
                     }
                 }
-                self.ending = Ending::Killed(now + KILL_TIMEOUT);
+                self.shutdown = Shutdown::Killing(now + KILL_TIMEOUT);
             }
-            Ending::Killed(end) if end <= now => self.ending = Ending::GivenUp,
+            Shutdown::Killing(end) if end <= now => self.shutdown = Shutdown::GaveUp,
             _ => {}
         }
-        self.advance(now);
+        self.continue_shutdown(now);
     }
 
-    /// When [`Supervisor::handle_timeout`] is to be called, since the server's start.
+    /// Time of the next call of [`Supervisor::handle_timeout`], since the start of the server.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let ending = match self.ending {
-            Ending::Stopping(end) | Ending::Killed(end) if !self.is_down() => Some(end),
+        let shutdown = match self.shutdown {
+            Shutdown::Stopping(end) | Shutdown::Killing(end) if !self.is_down() => Some(end),
             _ => None,
         };
-        self.entries.iter().filter_map(|entry| entry.deadline).chain(ending).min()
+        self.entries.iter().filter_map(|entry| entry.deadline).chain(shutdown).min()
     }
 
-    /// Whether the latest command of a service worked, asked once its actions have been carried
-    /// out. A failure is told once.
+    /// Returns the outcome of the latest command of a service, once its actions have been carried
+    /// out. A failure is returned once.
     ///
     /// # Errors
     /// [`CommandError::Spawn`] and [`CommandError::Persist`].
@@ -333,13 +300,13 @@ impl Supervisor {
         self.entries[service.index()].failure.take().map_or(Ok(()), Err)
     }
 
-    /// The next change of state. They come in order and at once as long as they are taken after
-    /// every call; of those not taken in time the newest of each service remain.
-    pub fn poll_change(&mut self) -> Option<Change> {
+    /// Returns the next change of state, in order. If the caller does not drain the queue, only the
+    /// newest change of each service remains.
+    pub fn poll_change(&mut self) -> Option<StateChange> {
         self.changes.pop_front()
     }
 
-    /// What can be said about a service.
+    /// Status of a service.
     pub fn status(&self, service: ServiceId, now: Duration) -> Status {
         let entry = &self.entries[service.index()];
         Status {
@@ -352,42 +319,42 @@ impl Supervisor {
         }
     }
 
-    /// The service's command of this name.
+    /// Returns the named command of a service.
     pub fn named_command(&self, service: ServiceId, name: &str) -> Option<&NamedCommand> {
         self.spec(service)?.command(name)
     }
 
-    /// Stops all services, each after those that wait for it, within `SHUTDOWN_TIMEOUT`; then
-    /// kills what is left. From now on nothing is started.
+    /// Stops all services within `SHUTDOWN_TIMEOUT`, each after its dependents, then kills the
+    /// remaining ones. No service starts from now on.
     pub fn shutdown(&mut self, now: Duration) {
-        if self.ending != Ending::No {
+        if self.shutdown != Shutdown::None {
             return;
         }
-        self.ending = Ending::Stopping(now + SHUTDOWN_TIMEOUT);
+        self.shutdown = Shutdown::Stopping(now + SHUTDOWN_TIMEOUT);
         for index in 0..self.table.len() {
             let Some(service) = ServiceId::from_index(index) else { continue };
             self.entries[index].wanted = false;
             if self.entries[index].phase == Phase::Waiting {
-                let _ = self.apply(service, Event::Stop, now);
+                self.apply_internal(service, Event::Stop, now);
             }
         }
-        self.advance(now);
+        self.continue_shutdown(now);
     }
 
-    /// Whether a shutdown is over: no service has a process, or those left cannot be ended.
+    /// Returns true after a shutdown: no service has a process, or the remaining ones cannot be killed.
     pub fn is_down(&self) -> bool {
-        match self.ending {
-            Ending::No => false,
-            Ending::GivenUp => true,
-            Ending::Stopping(_) | Ending::Killed(_) => self.busy() == 0,
+        match self.shutdown {
+            Shutdown::None => false,
+            Shutdown::GaveUp => true,
+            Shutdown::Stopping(_) | Shutdown::Killing(_) => self.busy() == 0,
         }
     }
 
-    fn take_command(&mut self, service: ServiceId, is_stop: bool) -> Result<(), CommandError> {
+    fn accept_command(&mut self, service: ServiceId, is_stop: bool) -> Result<(), CommandError> {
         if self.spec(service).is_none() {
             return Err(CommandError::Unknown);
         }
-        if self.ending != Ending::No && !is_stop {
+        if self.shutdown != Shutdown::None && !is_stop {
             return Err(CommandError::ShuttingDown);
         }
         if ACTIONS - self.actions.len() < ACTIONS_OF_ONE {
@@ -397,15 +364,25 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Looks up the step and takes it.
+    /// Applies an event of the supervisor itself. No verb `pause` is among them, so no transition
+    /// refuses it.
+    fn apply_internal(&mut self, service: ServiceId, event: Event, now: Duration) {
+        if self.apply(service, event, now).is_err() {
+            internal_error!("{}: {} refused", self.name(service), DebugArg(event));
+        }
+    }
+
+    /// Looks up the transition and performs it.
     fn apply(&mut self, service: ServiceId, event: Event, now: Duration) -> Result<(), CommandError> {
         let phase = self.entries[service.index()].phase;
         let entry = &mut self.entries[service.index()];
         match step(phase, event) {
             Step::Nothing => {}
             Step::Refuse => return Err(CommandError::NotRunning),
-            Step::Stray => warning!("{}: {} in {}", self.name(service), Debugged(event), Debugged(phase)),
-            Step::Begin => {
+            Step::Unexpected => {
+                warning!("{}: unexpected {} in {}", self.name(service), DebugArg(event), DebugArg(phase))
+            }
+            Step::Start => {
                 entry.restarts = 0;
                 entry.back_off = BackOff::new();
                 self.spawn(service, event, now);
@@ -417,27 +394,27 @@ impl Supervisor {
                 }
                 self.spawn(service, event, now);
             }
-            Step::Want => {
+            Step::SetWanted => {
                 entry.wanted = true;
                 entry.commanded = true;
             }
-            Step::Unwant => entry.wanted = false,
-            Step::Run => {
+            Step::ClearWanted => entry.wanted = false,
+            Step::MarkRunning => {
                 self.enter(service, Phase::Started, now);
                 if !self.entries[service.index()].wanted {
                     self.end(service, now);
                 }
             }
-            Step::End => {
+            Step::Stop => {
                 entry.wanted = false;
                 self.end(service, now);
             }
-            Step::Renew => {
+            Step::StopThenStart => {
                 self.end(service, now);
                 self.entries[service.index()].wanted = true;
             }
             Step::Kill => {
-                warning!("{}: killed, it did not end in time", self.name(service));
+                warning!("{}: killed, the stop timed out", self.name(service));
                 self.signal(service, Signal::Kill);
             }
             Step::Suspend => {
@@ -448,15 +425,15 @@ impl Supervisor {
                 self.signal(service, Signal::Cont);
                 self.enter(service, Phase::Started, now);
             }
-            Step::Settle => {
+            Step::MarkStopped => {
                 entry.wanted = false;
                 self.enter(service, Phase::Stopped, now);
             }
-            Step::Fail => {
+            Step::MarkFailed => {
                 entry.wanted = false;
                 self.enter(service, Phase::Failed, now);
             }
-            Step::Wait => {
+            Step::ScheduleRestart => {
                 let delay = entry.back_off.after(now.saturating_sub(entry.started));
                 self.enter(service, Phase::Waiting, now);
                 self.entries[service.index()].deadline = Some(now + delay);
@@ -465,14 +442,14 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Asks for a process. Where there is no room to ask, the service waits for the next timeout.
+    /// Requests a process. If the action queue is full, the service waits for the next timeout.
     fn spawn(&mut self, service: ServiceId, event: Event, now: Duration) {
         let entry = &mut self.entries[service.index()];
         entry.wanted = true;
         entry.commanded = matches!(event, Event::Start | Event::Restart);
         entry.deadline = None;
         match self.actions.push_back(Action::Spawn { service }) {
-            // Nobody is told of this phase: it is over before the caller looks.
+            // No change is queued: the phase is over before the caller polls.
             Ok(()) => entry.phase = Phase::Spawning,
             Err(_) => {
                 self.enter(service, Phase::Waiting, now);
@@ -481,7 +458,7 @@ impl Supervisor {
         }
     }
 
-    /// Asks the process to end.
+    /// Sends the stop signal.
     fn end(&mut self, service: ServiceId, now: Duration) {
         let Some((stop_signal, stop_timeout)) =
             self.spec(service).map(|spec| (spec.stop_signal, spec.stop_timeout))
@@ -491,7 +468,7 @@ impl Supervisor {
         let paused = self.entries[service.index()].phase == Phase::Paused;
         self.signal(service, stop_signal);
         if paused {
-            // What stands still takes no other signal.
+            // A suspended process handles no other signal.
             self.signal(service, Signal::Cont);
         }
         self.enter(service, Phase::Stopping, now);
@@ -501,7 +478,7 @@ impl Supervisor {
     fn signal(&mut self, service: ServiceId, signal: Signal) {
         let pid = self.entries[service.index()].pid;
         if self.actions.push_back(Action::Signal { service, pid, signal }).is_err() {
-            error!("{}: signal {} is lost, too many actions wait", self.name(service), signal.name());
+            error!("{}: cannot send signal {}: too many pending actions", self.name(service), signal.name());
         }
     }
 
@@ -510,20 +487,24 @@ impl Supervisor {
         entry.phase = phase;
         entry.since = now;
         entry.deadline = None;
-        let change = Change { service, state: phase.state(), pid: entry.pid };
+        let change = StateChange { service, state: phase.state(), pid: entry.pid };
         if self.changes.is_full() {
             self.keep_newest_changes();
         }
-        // At most one of each service is left, so there is room.
-        let _ = self.changes.push_back(change);
+        // At most one change of each service is left, so there is room.
+        if self.changes.push_back(change).is_err() {
+            internal_error!("{}: no room for a change of state", self.name(service));
+        }
     }
 
+    /// Drops every change that a newer one of the same service follows.
     fn keep_newest_changes(&mut self) {
         let mut seen = 0;
-        let mut kept: Deque<Change, CHANGES> = Deque::new();
+        let mut kept: Deque<StateChange, CHANGES> = Deque::new();
         while let Some(change) = self.changes.pop_back() {
             if seen & bit(change.service) == 0 {
                 seen |= bit(change.service);
+                // Never full: it has the capacity of `changes`.
                 let _ = kept.push_front(change);
             }
         }
@@ -544,9 +525,9 @@ impl Supervisor {
         Ok(())
     }
 
-    /// While the server ends: ends every service that nothing alive waits for.
-    fn advance(&mut self, now: Duration) {
-        if !matches!(self.ending, Ending::Stopping(_)) {
+    /// During shutdown: stops every service without a live dependent.
+    fn continue_shutdown(&mut self, now: Duration) {
+        if !matches!(self.shutdown, Shutdown::Stopping(_)) {
             return;
         }
         let busy = self.busy();
@@ -559,12 +540,12 @@ impl Supervisor {
             let phase = self.entries[service.index()].phase;
             let runs = matches!(phase, Phase::Started | Phase::Paused);
             if runs && !needed && ACTIONS - self.actions.len() >= ACTIONS_OF_ONE {
-                let _ = self.apply(service, Event::Stop, now);
+                self.apply_internal(service, Event::Stop, now);
             }
         }
     }
 
-    /// One bit for each service that has a process or is about to.
+    /// Mask of the services that have a process or a pending spawn.
     fn busy(&self) -> u64 {
         self.entries.iter().enumerate().fold(0, |busy, (index, entry)| {
             let is_busy = entry.phase.is_alive() || entry.phase == Phase::Spawning;
@@ -581,16 +562,14 @@ impl Supervisor {
         self.table.get(service)
     }
 
+    /// Program of a service, for the log.
+    fn program(&self, service: ServiceId) -> &str {
+        self.spec(service).and_then(|spec| spec.argv.first()).unwrap_or("?")
+    }
+
     fn name(&self, service: ServiceId) -> &str {
         self.spec(service).map_or("?", |spec| &spec.name)
     }
-}
-
-/// Whether a start that failed so may work later without anybody doing anything: the system is
-/// short of something (`EAGAIN`, `ENOMEM`, `ENFILE`, `EMFILE`) or the program is just being written
-/// (`ETXTBSY`).
-fn passes(errno: i32) -> bool {
-    [11, 12, 23, 24, 26].contains(&errno)
 }
 
 #[cfg(test)]

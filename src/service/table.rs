@@ -1,38 +1,38 @@
-//! The fixed table of services.
+//! Fixed table of services.
 
 use core::fmt;
 
 use heapless::Vec;
 
 use super::{Name, Spec, is_service_name};
-use crate::limits::SERVICES;
+use crate::{internal_error, limits::SERVICES};
 
-/// Place of a service in its table.
+/// Index of a service in its table.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ServiceId(u8);
 
 impl ServiceId {
-    /// The id of this place; `None` from `limits::SERVICES` on.
+    /// Returns the id with this index; `None` from `limits::SERVICES` on.
     pub fn from_index(index: usize) -> Option<Self> {
         u8::try_from(index).ok().filter(|_| index < SERVICES).map(Self)
     }
 
-    /// The place: less than `limits::SERVICES`.
+    /// Index, less than `limits::SERVICES`.
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
 }
 
-/// Why a service cannot join the table.
+/// Reason why a service cannot be added to the table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TableError {
-    /// There are `limits::SERVICES` services already.
+    /// The table already holds `limits::SERVICES` services.
     Full,
-    /// There is one of this name already.
+    /// The table already holds a service with this name.
     Duplicate,
-    /// The name is not one: see [`is_service_name`].
+    /// The name is invalid; see [`is_service_name`].
     BadName,
-    /// It has no program.
+    /// The service has no program.
     NoProgram,
 }
 
@@ -40,9 +40,9 @@ impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => write!(f, "more than {SERVICES} services"),
-            Self::Duplicate => f.write_str("a service of this name exists already"),
+            Self::Duplicate => f.write_str("a service with this name already exists"),
             Self::BadName => f.write_str(
-                "a service's name is made of letters, digits, '-', '_', '.' and '@', \
+                "a service name consists of letters, digits, '-', '_', '.' and '@', \
                  and begins with a letter or digit",
             ),
             Self::NoProgram => f.write_str("a service needs a program to run"),
@@ -52,34 +52,34 @@ impl fmt::Display for TableError {
 
 impl core::error::Error for TableError {}
 
-/// Why the services have no order to be started in.
+/// Reason why the services have no start order.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum OrderError {
-    /// A service waits for one that does not exist.
+    /// A service depends on one that does not exist.
     Unknown {
-        /// Who waits.
+        /// Service with the dependency.
         service: ServiceId,
-        /// For whom.
+        /// Name of the missing service.
         name: Name,
     },
-    /// A service waits, directly or through others, for itself.
+    /// A service depends, directly or indirectly, on itself.
     Cycle {
-        /// The first of those that wait for each other.
+        /// First service of the cycle.
         service: ServiceId,
     },
 }
 
-/// The services, filled once at start.
+/// Services of the configuration file, filled once at start.
 ///
-/// Each is kept on the heap from then on: a specification takes some kilobytes, so that only those
-/// that exist are paid for, and a table can be handed around.
+/// Each specification is boxed. It has some kilobytes, so only existing services use memory, and a
+/// table is cheap to move.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceTable {
     specs: Vec<Box<Spec>, SERVICES>,
 }
 
 impl ServiceTable {
-    /// A table without services.
+    /// Table without services.
     pub const fn new() -> Self {
         Self { specs: Vec::new() }
     }
@@ -87,7 +87,7 @@ impl ServiceTable {
     /// Adds a service.
     ///
     /// # Errors
-    /// See [`TableError`]; the table is then as it was.
+    /// See [`TableError`]; the table is unchanged.
     pub fn push(&mut self, spec: Spec) -> Result<ServiceId, TableError> {
         if !is_service_name(&spec.name) {
             return Err(TableError::BadName);
@@ -103,17 +103,17 @@ impl ServiceTable {
         Ok(id)
     }
 
-    /// The service of this name.
+    /// Returns the service with this name.
     pub fn find(&self, name: &str) -> Option<ServiceId> {
         self.iter().find(|(_, spec)| spec.name == name).map(|(id, _)| id)
     }
 
-    /// What is known of a service; `None` for an id of another table.
+    /// Returns the specification of a service; `None` for an id of another table.
     pub fn get(&self, id: ServiceId) -> Option<&Spec> {
         self.specs.get(id.index()).map(|spec| &**spec)
     }
 
-    /// All services in the order in which they came.
+    /// All services in insertion order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (ServiceId, &Spec)> {
         self.specs
             .iter()
@@ -126,13 +126,13 @@ impl ServiceTable {
         self.specs.len()
     }
 
-    /// Whether there is none.
+    /// Returns true without services.
     pub fn is_empty(&self) -> bool {
         self.specs.is_empty()
     }
 
-    /// The services in an order in which each comes behind those it waits for, and otherwise as
-    /// they stand in the table. Takes time with the square of their number: for start-up.
+    /// Returns the services in topological order: each after its dependencies, otherwise in table
+    /// order. Quadratic in their number, so for start-up only.
     ///
     /// # Errors
     /// See [`OrderError`].
@@ -152,13 +152,16 @@ impl ServiceTable {
                 return Err(OrderError::Cycle { service: self.in_cycle(&waits, placed) });
             };
             placed |= bit(next);
-            // As long as the table at most.
-            let _ = order.push(next);
+            // Each service is placed once, so the order is never longer than the table.
+            if order.push(next).is_err() {
+                internal_error!("the start order has no room");
+                break;
+            }
         }
         Ok(order)
     }
 
-    /// One bit for each service that this one waits for.
+    /// Mask of the services that this one depends on.
     pub(super) fn after_mask(&self, service: ServiceId) -> Result<u64, OrderError> {
         let mut mask = 0;
         for name in self.get(service).map_or(&[][..], |spec| &spec.after) {
@@ -168,8 +171,8 @@ impl ServiceTable {
         Ok(mask)
     }
 
-    /// A service that is itself part of a cycle: following, from any that cannot be placed, one
-    /// that it waits for, as often as there are services, ends inside one.
+    /// Returns the first service of a cycle. Following dependencies from any unplaced service, as
+    /// often as there are services, ends inside a cycle.
     fn in_cycle(&self, waits: &[u64; SERVICES], placed: u64) -> ServiceId {
         let mut at = self.iter().map(|(id, _)| id).find(|id| placed & bit(*id) == 0).unwrap_or(ServiceId(0));
         let mut smallest = at;
@@ -184,7 +187,7 @@ impl ServiceTable {
     }
 }
 
-/// The service's bit in a mask; `limits` asserts that 64 are enough.
+/// Bit of a service in a mask; `limits` asserts that 64 are enough.
 pub(super) fn bit(service: ServiceId) -> u64 {
     1 << service.index()
 }
@@ -210,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_as_many_as_its_limit_says() {
+    fn services_up_to_the_limit() {
         let mut table = ServiceTable::new();
         for index in 0..SERVICES {
             let id = table.push(Spec::new(&format!("s{index}"), &["true"]).unwrap()).unwrap();
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_be_a_service() {
+    fn invalid_services_are_refused() {
         let mut table = table(&[("a", &[])]);
         let push = |table: &mut ServiceTable, name, argv: &[&str]| table.push(Spec::new(name, argv).unwrap());
         assert_eq!(push(&mut table, "a", &["true"]), Err(TableError::Duplicate));
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_stable_and_puts_what_is_waited_for_first() {
+    fn order_is_stable_and_puts_dependencies_first() {
         assert_eq!(order(&[]), []);
         assert_eq!(order(&[("a", &[]), ("b", &[]), ("c", &[])]), [0, 1, 2]);
         assert_eq!(order(&[("a", &["c"]), ("b", &[]), ("c", &[])]), [1, 2, 0]);
@@ -251,12 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn unknown_and_cycles_are_told() {
+    fn unknown_dependencies_and_cycles_are_reported() {
         let a = ServiceId(0);
         let name = Name::try_from("x").unwrap();
         assert_eq!(table(&[("a", &["x"])]).start_order(), Err(OrderError::Unknown { service: a, name }));
         assert_eq!(table(&[("a", &["a"])]).start_order(), Err(OrderError::Cycle { service: a }));
-        // "a" only waits for the cycle of the others.
+        // "a" depends on the cycle but is not part of it.
         let ring = table(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])]);
         assert_eq!(ring.start_order(), Err(OrderError::Cycle { service: ServiceId(1) }));
     }

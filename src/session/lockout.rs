@@ -1,8 +1,8 @@
-//! Lock-out: too many wrong passwords block a user's login from where they came.
+//! Lock-out: too many wrong passwords block the logins of a user from one client address.
 //!
-//! Friend Core blocks the user; then anybody could lock out anybody. Here a pair of user and source
-//! is blocked, and the user still logs in from elsewhere. Names that are no user's are counted like
-//! any other, so that nobody learns from a block who is one.
+//! Friend Core blocks the user, so that anyone can lock out anyone. Here a pair of user and client
+//! address is blocked, and the user can still log in from elsewhere. Unknown user names are counted
+//! like any other, so a block does not reveal which names exist.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -10,16 +10,16 @@ use core::time::Duration;
 use heapless::Vec;
 use ring::digest;
 
-use crate::limits::LOCKOUTS;
+use crate::{internal_error, limits::LOCKOUTS};
 
-/// Where a login comes from: an IPv4 address, or the /64 of an IPv6 address, which is what one host
-/// may move about in.
+/// Address of a client: an IPv4 address, or the /64 of an IPv6 address, because one host may use
+/// every address of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Source([u8; 16]);
+pub struct ClientAddr([u8; 16]);
 
-impl From<IpAddr> for Source {
+impl From<IpAddr> for ClientAddr {
     fn from(address: IpAddr) -> Self {
-        // An IPv4 peer of an IPv6 socket has an IPv4-mapped address: it is the IPv4 address.
+        // An IPv4 peer of an IPv6 socket has an IPv4-mapped address.
         match address.to_canonical() {
             IpAddr::V4(address) => Self(address.to_ipv6_mapped().octets()),
             IpAddr::V6(address) => {
@@ -31,102 +31,106 @@ impl From<IpAddr> for Source {
     }
 }
 
-/// Of a name only this is kept: names come in any length.
+/// Digest of a user name, which may have any length.
 type NameDigest = [u8; 16];
 
+/// Wrong passwords of one pair of user and client address.
 #[derive(Debug)]
-struct Pair {
+struct Attempts {
     user: NameDigest,
-    source: Source,
+    client: ClientAddr,
     failures: u8,
-    /// Last failure.
+    /// Time of the last failure.
     failed: Duration,
     blocked_until: Option<Duration>,
 }
 
-/// The pairs of user and source that gave wrong passwords.
+/// Table of wrong passwords by user and client address.
 #[derive(Debug)]
 pub struct Lockout {
     attempts: u8,
     block_time: Duration,
-    pairs: Box<Vec<Pair, LOCKOUTS>>,
+    entries: Box<Vec<Attempts, LOCKOUTS>>,
 }
 
 impl Lockout {
-    /// Memory of the table, full or not.
-    pub const BYTES: usize = size_of::<Self>() + size_of::<Vec<Pair, LOCKOUTS>>();
+    /// Memory of the table, allocated at once.
+    pub const BYTES: usize = size_of::<Self>() + size_of::<Vec<Attempts, LOCKOUTS>>();
 
-    /// Blocks a pair for `block_time` after `attempts` wrong passwords, each within `block_time` of
-    /// the one before. 0 attempts count as 1.
+    /// Creates a table that blocks a pair for `block_time` after `attempts` wrong passwords, each
+    /// within `block_time` of the previous one. 0 attempts count as 1.
     pub fn new(attempts: u8, block_time: Duration) -> Self {
-        Self { attempts: attempts.max(1), block_time, pairs: Box::default() }
+        Self { attempts: attempts.max(1), block_time, entries: Box::default() }
     }
 
-    /// How long this pair stays blocked; None: it is not.
-    pub fn blocked_for(&self, user: &str, source: Source, now: Duration) -> Option<Duration> {
+    /// Returns the remaining block of a pair, if it is blocked.
+    pub fn blocked_for(&self, user: &str, client: ClientAddr, now: Duration) -> Option<Duration> {
         let user = name_digest(user);
-        self.pairs
+        self.entries
             .iter()
-            .find(|pair| pair.user == user && pair.source == source)
-            .and_then(|pair| pair.remaining(now))
+            .find(|entry| entry.user == user && entry.client == client)
+            .and_then(|entry| entry.remaining(now))
     }
 
-    /// A wrong password; how long the pair is blocked now, if it is. A pair that is blocked already
-    /// is not blocked for longer.
+    /// Counts a wrong password. Returns the remaining block of the pair, if it is blocked now. A
+    /// failure during a block does not prolong it.
     ///
-    /// When [`LOCKOUTS`] pairs are watched, the one whose last failure is the oldest is forgotten for
-    /// a new one; a blocked one only when all are.
-    pub fn handle_failure(&mut self, user: &str, source: Source, now: Duration) -> Option<Duration> {
+    /// A full table of [`LOCKOUTS`] entries evicts the one with the oldest last failure, and a blocked
+    /// one only if all are blocked.
+    pub fn handle_failure(&mut self, user: &str, client: ClientAddr, now: Duration) -> Option<Duration> {
         let user = name_digest(user);
         let block_time = self.block_time;
-        self.pairs.retain(|pair| !pair.is_over(block_time, now));
-        let known = self.pairs.iter().position(|pair| pair.user == user && pair.source == source);
+        self.entries.retain(|entry| !entry.is_over(block_time, now));
+        let known = self.entries.iter().position(|entry| entry.user == user && entry.client == client);
         if known.is_none() {
             self.evict_oldest(now);
-            // There is room now.
-            let _ = self.pairs.push(Pair { user, source, failures: 0, failed: now, blocked_until: None });
-        }
-        let index = known.unwrap_or(self.pairs.len().saturating_sub(1));
-        let attempts = self.attempts;
-        let pair = self.pairs.get_mut(index)?;
-        if pair.blocked_until.is_none() {
-            pair.failures = pair.failures.saturating_add(1);
-            pair.failed = now;
-            if pair.failures >= attempts {
-                pair.blocked_until = Some(now.saturating_add(block_time));
+            let new = Attempts { user, client, failures: 0, failed: now, blocked_until: None };
+            if self.entries.push(new).is_err() {
+                internal_error!("the lock-out table has no room");
+                return None;
             }
         }
-        pair.remaining(now)
+        let index = known.unwrap_or(self.entries.len().saturating_sub(1));
+        let attempts = self.attempts;
+        let entry = self.entries.get_mut(index)?;
+        if entry.blocked_until.is_none() {
+            entry.failures = entry.failures.saturating_add(1);
+            entry.failed = now;
+            if entry.failures >= attempts {
+                entry.blocked_until = Some(now.saturating_add(block_time));
+            }
+        }
+        entry.remaining(now)
     }
 
-    /// A right password: the wrong ones before it are forgotten.
-    pub fn handle_success(&mut self, user: &str, source: Source) {
+    /// Clears the failures of a pair after a correct password.
+    pub fn handle_success(&mut self, user: &str, client: ClientAddr) {
         let user = name_digest(user);
-        self.pairs.retain(|pair| pair.user != user || pair.source != source);
+        self.entries.retain(|entry| entry.user != user || entry.client != client);
     }
 
     fn evict_oldest(&mut self, now: Duration) {
-        if !self.pairs.is_full() {
+        if !self.entries.is_full() {
             return;
         }
         let oldest = self
-            .pairs
+            .entries
             .iter()
             .enumerate()
-            .min_by_key(|(_, pair)| (pair.remaining(now).is_some(), pair.failed))
+            .min_by_key(|(_, entry)| (entry.remaining(now).is_some(), entry.failed))
             .map(|(index, _)| index);
         if let Some(index) = oldest {
-            self.pairs.swap_remove(index);
+            self.entries.swap_remove(index);
         }
     }
 }
 
-impl Pair {
+impl Attempts {
     fn remaining(&self, now: Duration) -> Option<Duration> {
         self.blocked_until.and_then(|until| until.checked_sub(now)).filter(|left| !left.is_zero())
     }
 
-    /// Whether neither a block nor a failure counts any more.
+    /// Returns true once neither the block nor the failures count.
     fn is_over(&self, block_time: Duration, now: Duration) -> bool {
         now.saturating_sub(self.failed) >= block_time
     }
@@ -146,12 +150,12 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn source(text: &str) -> Source {
-        Source::from(text.parse::<IpAddr>().unwrap())
+    fn client(text: &str) -> ClientAddr {
+        ClientAddr::from(text.parse::<IpAddr>().unwrap())
     }
 
-    fn numbered(n: usize) -> Source {
-        Source::from(IpAddr::from(u32::try_from(n).unwrap().to_be_bytes()))
+    fn numbered(n: usize) -> ClientAddr {
+        ClientAddr::from(IpAddr::from(u32::try_from(n).unwrap().to_be_bytes()))
     }
 
     fn at(seconds: u64) -> Duration {
@@ -161,7 +165,7 @@ mod tests {
     #[test]
     fn third_failure_blocks_for_an_hour() {
         let mut lockout = Lockout::new(3, HOUR);
-        let here = source("192.0.2.1");
+        let here = client("192.0.2.1");
         assert_eq!(lockout.handle_failure("anna", here, at(0)), None);
         assert_eq!(lockout.handle_failure("anna", here, at(1)), None);
         assert_eq!(lockout.blocked_for("anna", here, at(1)), None);
@@ -172,26 +176,26 @@ mod tests {
     }
 
     #[test]
-    fn failure_while_blocked_does_not_block_for_longer() {
+    fn failure_during_a_block_does_not_prolong_it() {
         let mut lockout = Lockout::new(1, HOUR);
-        let here = source("192.0.2.1");
+        let here = client("192.0.2.1");
         lockout.handle_failure("anna", here, at(0));
         assert_eq!(lockout.handle_failure("anna", here, at(3599)), Some(at(1)));
         assert_eq!(lockout.blocked_for("anna", here, at(3600)), None);
     }
 
     #[test]
-    fn block_is_of_the_pair() {
+    fn block_applies_to_one_user_from_one_address() {
         let mut lockout = Lockout::new(1, HOUR);
-        lockout.handle_failure("anna", source("192.0.2.1"), at(0));
-        assert_eq!(lockout.blocked_for("anna", source("192.0.2.2"), at(1)), None);
-        assert_eq!(lockout.blocked_for("ben", source("192.0.2.1"), at(1)), None);
+        lockout.handle_failure("anna", client("192.0.2.1"), at(0));
+        assert_eq!(lockout.blocked_for("anna", client("192.0.2.2"), at(1)), None);
+        assert_eq!(lockout.blocked_for("ben", client("192.0.2.1"), at(1)), None);
     }
 
     #[test]
-    fn success_forgets_failures() {
+    fn success_clears_failures() {
         let mut lockout = Lockout::new(2, HOUR);
-        let here = source("192.0.2.1");
+        let here = client("192.0.2.1");
         lockout.handle_failure("anna", here, at(0));
         lockout.handle_success("anna", here);
         assert_eq!(lockout.handle_failure("anna", here, at(1)), None);
@@ -201,7 +205,7 @@ mod tests {
     #[test]
     fn old_failures_and_blocks_start_over() {
         let mut lockout = Lockout::new(2, HOUR);
-        let here = source("192.0.2.1");
+        let here = client("192.0.2.1");
         lockout.handle_failure("anna", here, at(0));
         assert_eq!(lockout.handle_failure("anna", here, at(3600)), None);
         assert!(lockout.handle_failure("anna", here, at(3601)).is_some());
@@ -210,31 +214,31 @@ mod tests {
 
     #[test]
     fn ipv6_counts_by_network_and_mapped_ipv4_by_address() {
-        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:2:3:4"));
-        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
-        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
-        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
+        assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:2:3:4"));
+        assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
+        assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
+        assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
     }
 
     #[test]
-    fn full_table_forgets_the_oldest_that_is_not_blocked() {
+    fn full_table_evicts_the_oldest_entry_that_is_not_blocked() {
         let mut lockout = Lockout::new(2, HOUR);
         lockout.handle_failure("anna", numbered(0), at(0));
         lockout.handle_failure("anna", numbered(0), at(0));
         for n in 1..LOCKOUTS {
             lockout.handle_failure("anna", numbered(n), at(n as u64));
         }
-        assert_eq!(lockout.pairs.len(), LOCKOUTS);
+        assert_eq!(lockout.entries.len(), LOCKOUTS);
         lockout.handle_failure("anna", numbered(LOCKOUTS), at(LOCKOUTS as u64));
-        assert_eq!(lockout.pairs.len(), LOCKOUTS);
+        assert_eq!(lockout.entries.len(), LOCKOUTS);
         assert!(lockout.blocked_for("anna", numbered(0), at(100)).is_some());
-        // The failure of number 1 is forgotten, that of number 2 is not.
+        // Entry 1 was evicted, entry 2 was not.
         assert!(lockout.handle_failure("anna", numbered(2), at(100)).is_some());
         assert_eq!(lockout.handle_failure("anna", numbered(1), at(100)), None);
     }
 
     #[test]
-    fn table_full_of_blocked_pairs_forgets_the_oldest() {
+    fn table_full_of_blocked_entries_evicts_the_oldest() {
         let mut lockout = Lockout::new(1, HOUR);
         for n in 0..=LOCKOUTS {
             lockout.handle_failure("anna", numbered(n), at(n as u64));

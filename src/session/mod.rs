@@ -1,9 +1,8 @@
 //! Users, sessions, tokens and lock-out.
 //!
-//! Who may call what, without a socket and without a clock. [`Users`] and [`Tokens`] are filled once
-//! from the device file; [`SessionTable`] holds the sessions that logins opened, and [`Lockout`]
-//! counts wrong passwords. Whether a password is right is found out elsewhere, because it takes
-//! long; its types are here ([`PasswordHash`], [`canonical_password`]).
+//! Sans-IO. [`Users`] and [`Tokens`] are filled once from the configuration file. [`SessionTable`] has
+//! the sessions that logins opened, and [`Lockout`] counts wrong passwords. Password verification is
+//! slow and happens in `sys`; its types are here ([`PasswordHash`], [`canonical_password`]).
 
 mod lockout;
 mod password;
@@ -13,13 +12,13 @@ mod users;
 
 use core::time::Duration;
 
-pub use lockout::{Lockout, Source};
+pub use lockout::{ClientAddr, Lockout};
 pub use password::{
     CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES, canonical_password,
 };
 pub use table::{OpenError, SessionKey, SessionTable};
 pub use token::{Tokens, TokensError};
-pub use users::{Grants, GrantsError, Level, User, UserId, Users, UsersError, is_user_name};
+pub use users::{Grants, GrantsError, User, UserId, UserLevel, Users, UsersError, is_user_name};
 
 use crate::limits::PASSWORD_ROUNDS;
 
@@ -29,7 +28,7 @@ crate::limits::limits! {
         fixed "the server makes them; those of clients are held to `presented_session_bytes`";
     /// Session id of a client; Friend Core keeps ids in 256 bytes.
     PRESENTED_SESSION_BYTES: usize = 255, exceeded "the message is rejected",
-        tests ["token_may_be_as_long_as_a_session_id_that_is_looked_at", "limits_of_path_and_session"];
+        tests ["token_up_to_the_length_of_a_presented_session_id", "limits_of_path_and_session"];
     /// Lock-out of a (user, address) pair unless configured; Friend Core's `Security:blocktimeout`.
     LOCKOUT_TIME: Duration = Duration::from_secs(3600), exceeded "the pair may log in again",
         tests ["block_lasts_its_time_and_no_longer", "defaults_are_those_of_the_limits"];
@@ -46,7 +45,7 @@ crate::limits::limits! {
     /// Idle time of a session unless configured; Friend Core's own.
     IDLE_TIMEOUT: Duration = Duration::from_secs(10_800), exceeded "the session ends",
         tests [
-            "session_lives_as_long_as_it_may_be_idle_unless_said_otherwise",
+            "session_expires_at_the_default_timeout",
             "defaults_are_those_of_the_limits"
         ];
     /// Shortest `idle_timeout_s`; Friend Core's own minimum.
@@ -57,18 +56,18 @@ crate::limits::limits! {
         tests ["numbers_of_the_file_stay_in_their_ranges"];
     /// PBKDF2 rounds of a stored password.
     PASSWORD_ROUNDS_MAX: u32 = 10_000_000, exceeded "the stored password is rejected",
-        tests ["rounds_up_to_the_limit_are_taken"];
+        tests ["rounds_up_to_the_limit_are_accepted"];
 }
 
 const _: () =
     assert!(PASSWORD_ROUNDS as u64 <= PASSWORD_ROUNDS_MAX as u64, "password_rounds: at most 10000000");
 
-/// Whether two secrets are the same, in a time that depends on their lengths alone.
+/// Compares two secrets in a time that depends on their lengths alone.
 fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    // Hidden from the optimiser, or it could leave a loop at the first difference.
+    // Hidden from the optimiser, which could otherwise leave a loop at the first difference.
     let hidden = core::hint::black_box::<u64>;
     let mut difference = 0;
     let ((words, rest), (other_words, other_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());

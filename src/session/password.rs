@@ -1,9 +1,9 @@
-//! How a password is written down, and in which form it is checked.
+//! Stored form and canonical form of a password.
 //!
-//! A client sends a password plain, or as `HASHED` and the SHA-256 of it in lower-case hexadecimal,
-//! as Friend Core's web client does. Both are brought to the second form first and PBKDF2 runs over
-//! that, so both log in against one stored hash. What is stored is never itself a password: sent as
-//! one, it is hashed like any other text.
+//! A client sends a password in plain text, or as `HASHED` and its SHA-256 in lower-case hexadecimal,
+//! as Friend Core's web client does. Both are converted to the second, canonical form, and PBKDF2 runs
+//! over that, so both match one stored hash. A stored hash is not accepted as a password: it is hashed
+//! like any other string.
 
 use core::fmt;
 use core::str::FromStr;
@@ -13,11 +13,11 @@ use ring::digest;
 
 use crate::session::PASSWORD_ROUNDS_MAX;
 
-/// Length of a password in the form in which it is checked: `HASHED` and 64 hexadecimal digits.
+/// Length of the canonical form: `HASHED` and 64 hexadecimal digits.
 pub const CANONICAL_PASSWORD_BYTES: usize = PREFIX.len() + 2 * HASH_BYTES;
 /// Length of the salt.
 pub const SALT_BYTES: usize = 16;
-/// Length of what PBKDF2 derives, and of a SHA-256.
+/// Length of a key that PBKDF2 derives, and of a SHA-256.
 pub const HASH_BYTES: usize = 32;
 
 const PREFIX: &[u8; 6] = b"HASHED";
@@ -25,8 +25,8 @@ const SCHEME: &str = "pbkdf2-sha256";
 const SALT_TEXT_BYTES: usize = 22;
 const HASH_TEXT_BYTES: usize = 43;
 
-/// The form in which a password is checked: `HASHED` and the SHA-256 of the plain text in lower-case
-/// hexadecimal. What is received in this form already is taken as it is.
+/// Converts a password to canonical form: `HASHED` and the SHA-256 of the plain text in lower-case
+/// hexadecimal. A password already in this form is returned unchanged.
 pub fn canonical_password(received: &[u8]) -> [u8; CANONICAL_PASSWORD_BYTES] {
     if let Ok(received) = <[u8; CANONICAL_PASSWORD_BYTES]>::try_from(received)
         && is_canonical(&received)
@@ -45,12 +45,12 @@ fn is_canonical(received: &[u8; CANONICAL_PASSWORD_BYTES]) -> bool {
     prefix == PREFIX && hex.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Why a text is no stored password.
+/// Reason why a string is not a stored password.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PasswordHashError {
     /// Not `$pbkdf2-sha256$i=ROUNDS$SALT$HASH`.
     Form,
-    /// ROUNDS is no number from 1 to [`PASSWORD_ROUNDS_MAX`].
+    /// ROUNDS is not a number from 1 to [`PASSWORD_ROUNDS_MAX`].
     Rounds,
     /// SALT is not 16 bytes in base64 without padding.
     Salt,
@@ -69,7 +69,7 @@ impl fmt::Display for PasswordHashError {
     }
 }
 
-/// A stored password: PBKDF2-HMAC-SHA256 (RFC 8018, 5.2) over its canonical form.
+/// Stored password: PBKDF2-HMAC-SHA256 (RFC 8018, 5.2) over its canonical form.
 ///
 /// Written as `$pbkdf2-sha256$i=200000$<salt>$<hash>`, base64 without padding.
 #[derive(Clone, PartialEq)]
@@ -80,7 +80,7 @@ pub struct PasswordHash {
 }
 
 impl PasswordHash {
-    /// A hash of `rounds` rounds; [`PasswordHashError::Rounds`] when that is 0 or more than
+    /// Creates a hash of `rounds` rounds; [`PasswordHashError::Rounds`] for 0 or more than
     /// [`PASSWORD_ROUNDS_MAX`].
     pub fn new(
         rounds: u32,
@@ -93,8 +93,8 @@ impl PasswordHash {
         Ok(Self { rounds, salt, hash })
     }
 
-    /// A hash that no known password has, at the cost of a real one. A login with an unknown name is
-    /// checked against it, so that its answer takes as long as that of a known name.
+    /// Creates a hash that no known password matches, at the cost of a real one. A login with an
+    /// unknown name is verified against it, so that timing does not reveal which names exist.
     pub fn dummy(rounds: u32) -> Self {
         Self { rounds: rounds.clamp(1, PASSWORD_ROUNDS_MAX), salt: [0x5a; SALT_BYTES], hash: [0; HASH_BYTES] }
     }
@@ -104,18 +104,18 @@ impl PasswordHash {
         self.rounds
     }
 
-    /// The salt.
+    /// Salt.
     pub fn salt(&self) -> &[u8; SALT_BYTES] {
         &self.salt
     }
 
-    /// What PBKDF2 derived.
+    /// Key that PBKDF2 derived.
     pub fn hash(&self) -> &[u8; HASH_BYTES] {
         &self.hash
     }
 }
 
-/// Rounds only: a hash belongs in no log.
+/// Shows the rounds only: a hash must not get into a log.
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PasswordHash").field("rounds", &self.rounds).finish_non_exhaustive()
@@ -155,10 +155,10 @@ impl FromStr for PasswordHash {
     }
 }
 
-/// `TEXT` characters of base64 are `BYTES` bytes.
+/// Decodes `TEXT` characters of base64 to `BYTES` bytes.
 fn decode<const TEXT: usize, const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
     let mut bytes = [0; BYTES];
-    // decode_mut takes no text of another length.
+    // decode_mut panics for another length.
     if text.len() != TEXT || BASE64_NOPAD.decode_mut(text.as_bytes(), &mut bytes).is_err() {
         return None;
     }
@@ -175,7 +175,7 @@ mod tests {
         "$pbkdf2-sha256$i=200000$AAECAwQFBgcICQoLDA0ODw$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
     #[test]
-    fn stored_form_is_read_and_written() {
+    fn stored_form_is_parsed_and_displayed() {
         let hash: PasswordHash = STORED.parse().unwrap();
         assert_eq!(hash.rounds(), 200_000);
         assert_eq!(hash.salt(), &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn rounds_up_to_the_limit_are_taken() {
+    fn rounds_up_to_the_limit_are_accepted() {
         assert!(PasswordHash::new(1, [0; 16], [0; 32]).is_ok());
         assert!(PasswordHash::new(PASSWORD_ROUNDS_MAX, [0; 16], [0; 32]).is_ok());
         assert_eq!(PasswordHash::new(0, [0; 16], [0; 32]), Err(PasswordHashError::Rounds));
@@ -225,14 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn plain_and_hashed_are_one_password() {
+    fn plain_and_hashed_have_one_canonical_form() {
         let hashed = *b"HASHED672ad6ceecc20d08893b4b98956a809c86f47a1a33543bef4bb17dd8e5ec4667";
         assert_eq!(canonical_password(b"securefassword"), hashed);
         assert_eq!(canonical_password(&hashed), hashed);
     }
 
     #[test]
-    fn what_only_looks_hashed_is_plain() {
+    fn malformed_hashed_form_is_plain() {
         let upper = b"HASHED672AD6CEECC20D08893B4B98956A809C86F47A1A33543BEF4BB17DD8E5EC4667";
         let short = &upper[..69];
         let lower_prefix = b"hashed672ad6ceecc20d08893b4b98956a809c86f47a1a33543bef4bb17dd8e5ec4667";
@@ -251,7 +251,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(
+        fn displayed_form_is_parsed_back(
             rounds in 1..=PASSWORD_ROUNDS_MAX, salt in any::<[u8; 16]>(), hash in any::<[u8; 32]>()
         ) {
             let hash = PasswordHash::new(rounds, salt, hash).unwrap();
@@ -259,14 +259,14 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read_or_refused(text in "\\$pbkdf2-sha256\\$i=.{0,8}\\$.{0,44}\\$.{0,44}|.*") {
+        fn any_string_is_parsed_or_refused(text in "\\$pbkdf2-sha256\\$i=.{0,8}\\$.{0,44}\\$.{0,44}|.*") {
             if let Ok(hash) = text.parse::<PasswordHash>() {
                 prop_assert_eq!(hash.to_string(), text);
             }
         }
 
         #[test]
-        fn any_password_has_its_form(received in any::<Vec<u8>>()) {
+        fn any_password_has_a_canonical_form(received in any::<Vec<u8>>()) {
             let canonical = canonical_password(&received);
             prop_assert!(is_canonical(&canonical));
             prop_assert_eq!(canonical_password(&canonical), canonical);

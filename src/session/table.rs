@@ -1,31 +1,31 @@
-//! The fixed table of sessions.
+//! Fixed table of sessions.
 //!
-//! A session is what a login opens and what every call shows: 40 hexadecimal digits. It ends at
-//! logout, or when nothing was called with it for the idle time-out.
+//! A login opens a session, and every call presents its id: 40 hexadecimal digits. A session ends at
+//! logout, or without a call for the idle timeout.
 
 use core::time::Duration;
 
 use data_encoding::HEXLOWER;
 use heapless::{String, Vec};
 
-use super::{Level, UserId, equal_in_constant_time};
+use super::{UserId, UserLevel, equal_in_constant_time};
 use crate::limits::{DEVICE_ID_BYTES, SESSIONS};
 use crate::session::SESSION_ID_BYTES;
 
-/// One session: a place in the table, and which of the sessions that were ever there. A key of a
-/// session that has ended finds nothing.
+/// Key of a session: index in the table and generation of the entry. The key of an ended session finds
+/// nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SessionKey {
     index: u16,
     generation: u32,
 }
 
-/// Why a session cannot be opened.
+/// Reason why a session cannot be opened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OpenError {
     /// The device id is longer than [`DEVICE_ID_BYTES`].
     DeviceTooLong,
-    /// [`SESSIONS`] are open and none of them gives way.
+    /// [`SESSIONS`] are open and none of them may be evicted.
     Full,
 }
 
@@ -34,47 +34,46 @@ struct Session {
     user: UserId,
     device: Option<String<DEVICE_ID_BYTES>>,
     id: [u8; SESSION_ID_BYTES],
-    /// Last activity.
+    /// Time of the last activity.
     active: Duration,
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+struct SessionEntry {
     generation: u32,
     session: Option<Session>,
 }
 
-/// All sessions.
+/// Table of open sessions.
 #[derive(Debug)]
 pub struct SessionTable {
-    entries: Box<[Entry]>,
-    /// Most places that were ever in use at once, which are the first ones: behind them nothing has to be
-    /// looked for.
-    reached: usize,
+    entries: Box<[SessionEntry]>,
+    /// Length of the prefix of `entries` that was ever used; the rest needs no search.
+    used_entries: usize,
     idle_timeout: Duration,
-    displaced: Option<SessionKey>,
+    evicted: Option<SessionKey>,
 }
 
 impl SessionTable {
-    /// Memory of the table, full or not.
-    pub const BYTES: usize = size_of::<Self>() + SESSIONS * size_of::<Entry>();
+    /// Memory of the table, allocated at once.
+    pub const BYTES: usize = size_of::<Self>() + SESSIONS * size_of::<SessionEntry>();
 
-    /// No sessions; one ends after `idle_timeout` without activity.
+    /// Table without sessions; a session ends after `idle_timeout` without activity.
     pub fn new(idle_timeout: Duration) -> Self {
-        let entries = (0..SESSIONS).map(|_| Entry::default()).collect();
-        Self { entries, reached: 0, idle_timeout, displaced: None }
+        let entries = (0..SESSIONS).map(|_| SessionEntry::default()).collect();
+        Self { entries, used_entries: 0, idle_timeout, evicted: None }
     }
 
-    /// Opens a session for a login, with an id made of `random`. As in Friend Core there is one of
-    /// each user and device: a second login of both finds the first one's session.
+    /// Opens a session for a login, with an id made from `random`. As in Friend Core, a user has one
+    /// session on each device: a second login there returns the open session.
     ///
-    /// In a full table the session gives way that has been idle longest, of those of the same user;
-    /// a login of an administrator who has none displaces anybody's. Which it was is told by
-    /// [`take_displaced`](Self::take_displaced).
+    /// A full table evicts the longest idle session of the same user. An administrator without a
+    /// session evicts the longest idle session of any user. [`take_evicted`](Self::take_evicted)
+    /// returns its key.
     pub fn open(
         &mut self,
         user: UserId,
-        level: Level,
+        level: UserLevel,
         device: Option<&str>,
         random: [u8; SESSION_ID_BYTES / 2],
         now: Duration,
@@ -89,50 +88,50 @@ impl SessionTable {
             self.touch(key, now);
             return Ok(key);
         }
-        let index = self.place(user, level, now).ok_or(OpenError::Full)?;
+        let index = self.find_entry(user, level, now).ok_or(OpenError::Full)?;
         let before = self.key(index);
         let entry = self.entries.get_mut(index).ok_or(OpenError::Full)?;
         if entry.session.is_some() {
             entry.generation = entry.generation.wrapping_add(1);
-            self.displaced = Some(before);
+            self.evicted = Some(before);
         }
-        self.reached = self.reached.max(index + 1);
+        self.used_entries = self.used_entries.max(index + 1);
         let mut id = [0; SESSION_ID_BYTES];
         HEXLOWER.encode_mut(&random, &mut id);
         entry.session = Some(Session { user, device, id, active: now });
         Ok(self.key(index))
     }
 
-    /// The session that the latest [`open`](Self::open) ended to make room, told once.
-    pub fn take_displaced(&mut self) -> Option<SessionKey> {
-        self.displaced.take()
+    /// Returns once the session that the latest [`open`](Self::open) evicted.
+    pub fn take_evicted(&mut self) -> Option<SessionKey> {
+        self.evicted.take()
     }
 
-    /// Where a new session goes: a free place, else that of an ended session, else that of one which
-    /// gives way.
-    fn place(&self, user: UserId, level: Level, now: Duration) -> Option<usize> {
+    /// Index for a new session: a free entry, else that of an expired session, else that of an evicted
+    /// one.
+    fn find_entry(&self, user: UserId, level: UserLevel, now: Duration) -> Option<usize> {
         self.entries
             .iter()
             .position(|entry| entry.session.is_none())
             .or_else(|| self.longest_idle(|session| self.is_idle(session, now)))
             .or_else(|| self.longest_idle(|session| session.user == user))
-            .or_else(|| if level == Level::Admin { self.longest_idle(|_| true) } else { None })
+            .or_else(|| if level == UserLevel::Admin { self.longest_idle(|_| true) } else { None })
     }
 
-    fn longest_idle(&self, pick: impl Fn(&Session) -> bool) -> Option<usize> {
+    fn longest_idle(&self, is_match: impl Fn(&Session) -> bool) -> Option<usize> {
         self.sessions()
-            .filter(|(_, session)| pick(session))
+            .filter(|(_, session)| is_match(session))
             .min_by_key(|(_, session)| session.active)
             .map(|(index, _)| index)
     }
 
-    /// The id of a session: 40 lower-case hexadecimal digits.
+    /// Id of a session: 40 lower-case hexadecimal digits.
     pub fn id(&self, key: SessionKey) -> Option<&str> {
         self.session(key).and_then(|session| core::str::from_utf8(&session.id).ok())
     }
 
-    /// The session of this id and its user. Finding it is activity. All are looked at, whichever it
-    /// is.
+    /// Returns the session with this id and its user, and records activity. Compares with every entry,
+    /// so timing does not reveal a match.
     pub fn find(&mut self, id: &str, now: Duration) -> Option<(SessionKey, UserId)> {
         let mut found = None;
         for (index, session) in self.sessions() {
@@ -146,7 +145,7 @@ impl SessionTable {
         found
     }
 
-    /// Notes activity; false when the session has ended.
+    /// Records activity; returns false if the session has ended.
     pub fn touch(&mut self, key: SessionKey, now: Duration) -> bool {
         let idle_timeout = self.idle_timeout;
         match self.session_mut(key) {
@@ -158,12 +157,12 @@ impl SessionTable {
         }
     }
 
-    /// Whose session this is.
+    /// User of a session.
     pub fn user(&self, key: SessionKey) -> Option<UserId> {
         self.session(key).map(|session| session.user)
     }
 
-    /// Ends a session; false when it has ended already.
+    /// Ends a session; returns false if it has already ended.
     pub fn close(&mut self, key: SessionKey) -> bool {
         if self.session(key).is_none() {
             return false;
@@ -178,36 +177,36 @@ impl SessionTable {
         }
     }
 
-    /// Ends all sessions of a user but this one; which they were.
+    /// Ends all sessions of a user except `but`; returns their keys.
     pub fn close_user(&mut self, user: UserId, but: Option<SessionKey>) -> Vec<SessionKey, SESSIONS> {
         self.close_all(|key, session| session.user == user && Some(key) != but)
     }
 
-    /// When the next session ends for want of activity.
+    /// Time when the next session expires.
     pub fn poll_timeout(&self) -> Option<Duration> {
         self.sessions().map(|(_, session)| session.active.saturating_add(self.idle_timeout)).min()
     }
 
-    /// Ends the sessions that have been idle too long; which they were.
+    /// Ends the expired sessions; returns their keys.
     pub fn handle_timeout(&mut self, now: Duration) -> Vec<SessionKey, SESSIONS> {
         let idle_timeout = self.idle_timeout;
         self.close_all(|_, session| now.saturating_sub(session.active) >= idle_timeout)
     }
 
-    /// How many are open.
+    /// Number of open sessions.
     pub fn len(&self) -> usize {
         self.sessions().count()
     }
 
-    /// Whether none is open.
+    /// Returns true without open sessions.
     pub fn is_empty(&self) -> bool {
         self.sessions().next().is_none()
     }
 
-    fn close_all(&mut self, pick: impl Fn(SessionKey, &Session) -> bool) -> Vec<SessionKey, SESSIONS> {
+    fn close_all(&mut self, is_match: impl Fn(SessionKey, &Session) -> bool) -> Vec<SessionKey, SESSIONS> {
         let sessions = self.sessions().map(|(index, session)| (self.key(index), session));
         let keys: Vec<SessionKey, SESSIONS> =
-            sessions.filter(|(key, session)| pick(*key, session)).map(|(key, _)| key).collect();
+            sessions.filter(|(key, session)| is_match(*key, session)).map(|(key, _)| key).collect();
         for key in &keys {
             self.close(*key);
         }
@@ -218,23 +217,23 @@ impl SessionTable {
         now.saturating_sub(session.active) >= self.idle_timeout
     }
 
-    fn position(&self, pick: impl Fn(&Session) -> bool, now: Duration) -> Option<usize> {
+    fn position(&self, is_match: impl Fn(&Session) -> bool, now: Duration) -> Option<usize> {
         self.sessions()
-            .find(|(_, session)| pick(session) && !self.is_idle(session, now))
+            .find(|(_, session)| is_match(session) && !self.is_idle(session, now))
             .map(|(index, _)| index)
     }
 
     fn sessions(&self) -> impl Iterator<Item = (usize, &Session)> {
-        let reached = self.entries.get(..self.reached).unwrap_or_default();
-        reached
+        self.entries
             .iter()
+            .take(self.used_entries)
             .enumerate()
             .filter_map(|(index, entry)| entry.session.as_ref().map(|session| (index, session)))
     }
 
     fn key(&self, index: usize) -> SessionKey {
         let generation = self.entries.get(index).map_or(0, |entry| entry.generation);
-        // A board's `sessions` is at most 65535.
+        // `sessions` of a board is at most 65535.
         SessionKey { index: u16::try_from(index).unwrap_or(u16::MAX), generation }
     }
 
@@ -264,7 +263,7 @@ mod tests {
                 .push(User {
                     name: String::try_from(name).unwrap(),
                     full_name: String::new(),
-                    level: Level::User,
+                    level: UserLevel::User,
                     password: None,
                     services: Grants::default(),
                 })
@@ -282,12 +281,12 @@ mod tests {
         random
     }
 
-    /// Opens as many as the table takes, of user `user`, the n-th at second n.
+    /// Fills the table with sessions of `user`, the n-th opened at second n.
     fn fill(table: &mut SessionTable, user: UserId) -> std::vec::Vec<SessionKey> {
         (0..SESSIONS)
             .map(|n| {
                 let device = format!("device{n}");
-                table.open(user, Level::User, Some(&device), random(n), at(n as u64)).unwrap()
+                table.open(user, UserLevel::User, Some(&device), random(n), at(n as u64)).unwrap()
             })
             .collect()
     }
@@ -297,7 +296,7 @@ mod tests {
         let [a, _] = users();
         let mut table = SessionTable::new(IDLE);
         let random = *b"\x8e\xd9\x22\x53\x5b\xc7\xcb\x2d\xe3\x9d\xc9\xbd\xaf\xef\x50\x2e\x2e\x20\xb9\x86";
-        let key = table.open(a, Level::User, None, random, at(0)).unwrap();
+        let key = table.open(a, UserLevel::User, None, random, at(0)).unwrap();
         let id = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
         assert_eq!(table.id(key), Some(id));
         assert_eq!(table.user(key), Some(a));
@@ -311,22 +310,22 @@ mod tests {
     fn same_user_and_device_share_a_session() {
         let [a, b] = users();
         let mut table = SessionTable::new(IDLE);
-        let first = table.open(a, Level::User, Some("phone"), random(1), at(0)).unwrap();
-        assert_eq!(table.open(a, Level::User, Some("phone"), random(2), at(1)), Ok(first));
-        assert_ne!(table.open(a, Level::User, Some("desk"), random(3), at(1)), Ok(first));
-        assert_ne!(table.open(a, Level::User, None, random(4), at(1)), Ok(first));
-        assert_ne!(table.open(b, Level::User, Some("phone"), random(5), at(1)), Ok(first));
+        let first = table.open(a, UserLevel::User, Some("phone"), random(1), at(0)).unwrap();
+        assert_eq!(table.open(a, UserLevel::User, Some("phone"), random(2), at(1)), Ok(first));
+        assert_ne!(table.open(a, UserLevel::User, Some("tablet"), random(3), at(1)), Ok(first));
+        assert_ne!(table.open(a, UserLevel::User, None, random(4), at(1)), Ok(first));
+        assert_ne!(table.open(b, UserLevel::User, Some("phone"), random(5), at(1)), Ok(first));
         assert_eq!(table.len(), 4);
     }
 
     #[test]
-    fn closed_session_is_gone_and_its_place_is_not_mistaken_for_it() {
+    fn key_of_a_closed_session_does_not_find_its_successor() {
         let [a, b] = users();
         let mut table = SessionTable::new(IDLE);
-        let first = table.open(a, Level::User, None, random(1), at(0)).unwrap();
+        let first = table.open(a, UserLevel::User, None, random(1), at(0)).unwrap();
         assert!(table.close(first));
         assert!(!table.close(first));
-        let second = table.open(b, Level::User, None, random(2), at(0)).unwrap();
+        let second = table.open(b, UserLevel::User, None, random(2), at(0)).unwrap();
         assert_ne!(first, second);
         assert_eq!((table.user(first), table.id(first)), (None, None));
         assert!(!table.touch(first, at(1)));
@@ -335,11 +334,11 @@ mod tests {
     }
 
     #[test]
-    fn idle_session_ends() {
+    fn idle_session_expires() {
         let [a, _] = users();
         let mut table = SessionTable::new(IDLE);
         assert_eq!(table.poll_timeout(), None);
-        let key = table.open(a, Level::User, None, random(1), at(0)).unwrap();
+        let key = table.open(a, UserLevel::User, None, random(1), at(0)).unwrap();
         assert_eq!(table.poll_timeout(), Some(at(100)));
         assert!(table.touch(key, at(60)));
         assert_eq!(table.poll_timeout(), Some(at(160)));
@@ -350,49 +349,49 @@ mod tests {
     }
 
     #[test]
-    fn session_past_its_time_is_not_revived() {
+    fn expired_session_is_not_revived() {
         let [a, _] = users();
         let mut table = SessionTable::new(IDLE);
-        let key = table.open(a, Level::User, None, random(1), at(0)).unwrap();
+        let key = table.open(a, UserLevel::User, None, random(1), at(0)).unwrap();
         let id = table.id(key).unwrap().to_owned();
         assert_eq!(table.find(&id, at(100)), None);
         assert!(!table.touch(key, at(100)));
-        assert_ne!(table.open(a, Level::User, None, random(2), at(100)), Ok(key));
+        assert_ne!(table.open(a, UserLevel::User, None, random(2), at(100)), Ok(key));
         assert_eq!(table.handle_timeout(at(100)).as_slice(), [key]);
         assert_eq!(table.len(), 1);
     }
 
     #[test]
-    fn session_lives_as_long_as_it_may_be_idle_unless_said_otherwise() {
+    fn session_expires_at_the_default_timeout() {
         let [a, _] = users();
         let mut table = SessionTable::new(crate::session::IDLE_TIMEOUT);
         let end = crate::session::IDLE_TIMEOUT;
         for (number, now, is_there) in [(1, end - Duration::from_millis(1), true), (2, end, false)] {
             let device = format!("device{number}");
-            let key = table.open(a, Level::User, Some(&device), random(number), at(0)).unwrap();
+            let key = table.open(a, UserLevel::User, Some(&device), random(number), at(0)).unwrap();
             let id = table.id(key).unwrap().to_owned();
             assert_eq!(table.find(&id, now).is_some(), is_there);
         }
     }
 
     #[test]
-    fn finding_a_session_is_activity() {
+    fn find_records_activity() {
         let [a, _] = users();
         let mut table = SessionTable::new(IDLE);
-        let key = table.open(a, Level::User, None, random(1), at(0)).unwrap();
+        let key = table.open(a, UserLevel::User, None, random(1), at(0)).unwrap();
         let id = table.id(key).unwrap().to_owned();
         table.find(&id, at(99));
         assert_eq!(table.poll_timeout(), Some(at(199)));
     }
 
     #[test]
-    fn sessions_of_a_user_end_together() {
+    fn sessions_of_a_user_are_closed_together() {
         let [a, b] = users();
         let mut table = SessionTable::new(IDLE);
-        let one = table.open(a, Level::User, Some("1"), random(1), at(0)).unwrap();
-        let other = table.open(b, Level::User, Some("1"), random(2), at(0)).unwrap();
-        let two = table.open(a, Level::User, Some("2"), random(3), at(0)).unwrap();
-        let three = table.open(a, Level::User, Some("3"), random(4), at(0)).unwrap();
+        let one = table.open(a, UserLevel::User, Some("1"), random(1), at(0)).unwrap();
+        let other = table.open(b, UserLevel::User, Some("1"), random(2), at(0)).unwrap();
+        let two = table.open(a, UserLevel::User, Some("2"), random(3), at(0)).unwrap();
+        let three = table.open(a, UserLevel::User, Some("3"), random(4), at(0)).unwrap();
         assert_eq!(table.close_user(a, Some(three)).as_slice(), [one, two]);
         assert_eq!(table.user(three), Some(a));
         assert_eq!(table.close_user(a, None).as_slice(), [three]);
@@ -401,58 +400,58 @@ mod tests {
     }
 
     #[test]
-    fn full_table_takes_nobody_elses_login() {
+    fn full_table_refuses_the_login_of_another_user() {
         let [a, b] = users();
         let mut table = SessionTable::new(Duration::from_secs(1_000_000));
         let keys = fill(&mut table, a);
         assert_eq!(table.len(), SESSIONS);
         let now = at(SESSIONS as u64);
-        assert_eq!(table.open(b, Level::User, None, random(SESSIONS), now), Err(OpenError::Full));
+        assert_eq!(table.open(b, UserLevel::User, None, random(SESSIONS), now), Err(OpenError::Full));
         assert!(keys.iter().all(|key| table.user(*key) == Some(a)));
     }
 
     #[test]
-    fn in_a_full_table_the_users_longest_idle_session_gives_way() {
+    fn full_table_evicts_the_longest_idle_session_of_the_user() {
         let [a, b] = users();
         let mut table = SessionTable::new(Duration::from_secs(1_000_000));
         let keys = fill(&mut table, a);
         let now = at(SESSIONS as u64);
         table.touch(keys[0], now);
-        assert_eq!(table.take_displaced(), None);
-        let new = table.open(a, Level::User, None, random(SESSIONS), now).unwrap();
+        assert_eq!(table.take_evicted(), None);
+        let new = table.open(a, UserLevel::User, None, random(SESSIONS), now).unwrap();
         assert_eq!(table.user(keys[1]), None);
-        assert_eq!((table.take_displaced(), table.take_displaced()), (Some(keys[1]), None));
+        assert_eq!((table.take_evicted(), table.take_evicted()), (Some(keys[1]), None));
         assert_eq!(table.user(new), Some(a));
         assert_eq!(table.len(), SESSIONS);
-        // An administrator's login displaces anybody's.
-        let admin = table.open(b, Level::Admin, None, random(SESSIONS + 1), now).unwrap();
+        // The login of an administrator evicts the session of any user.
+        let admin = table.open(b, UserLevel::Admin, None, random(SESSIONS + 1), now).unwrap();
         assert_eq!(table.user(keys[2]), None);
         assert_eq!(table.user(admin), Some(b));
-        // Then its own, however many are idle longer.
-        let again = table.open(b, Level::Admin, Some("x"), random(SESSIONS + 2), now).unwrap();
+        // The next login of the administrator evicts its own session.
+        let again = table.open(b, UserLevel::Admin, Some("x"), random(SESSIONS + 2), now).unwrap();
         assert_eq!((table.user(admin), table.user(again)), (None, Some(b)));
     }
 
     #[test]
-    fn in_a_full_table_an_ended_session_gives_way_first() {
+    fn full_table_reuses_an_expired_session_first() {
         let [a, b] = users();
         let mut table = SessionTable::new(Duration::from_secs(SESSIONS as u64));
         let keys = fill(&mut table, a);
         let now = at(SESSIONS as u64);
-        let new = table.open(b, Level::User, None, random(SESSIONS), now).unwrap();
+        let new = table.open(b, UserLevel::User, None, random(SESSIONS), now).unwrap();
         assert_eq!(table.user(keys[0]), None);
         assert_eq!(table.user(new), Some(b));
     }
 
     #[test]
-    fn device_id_may_be_as_long_as_its_limit() {
+    fn device_id_up_to_its_limit() {
         let [a, _] = users();
         let mut table = SessionTable::new(IDLE);
         let longest = "d".repeat(DEVICE_ID_BYTES);
-        assert!(table.open(a, Level::User, Some(&longest), random(1), at(0)).is_ok());
+        assert!(table.open(a, UserLevel::User, Some(&longest), random(1), at(0)).is_ok());
         let longer = "d".repeat(DEVICE_ID_BYTES + 1);
         assert_eq!(
-            table.open(a, Level::User, Some(&longer), random(2), at(0)),
+            table.open(a, UserLevel::User, Some(&longer), random(2), at(0)),
             Err(OpenError::DeviceTooLong)
         );
         assert_eq!(table.len(), 1);

@@ -1,6 +1,6 @@
-//! Tokens: session ids that the device file gives to programs.
+//! Tokens: session ids that the configuration file grants to programs.
 //!
-//! The file holds a token's SHA-256, not the token: who reads the file cannot call with it.
+//! The file contains the SHA-256 of a token, so reading the file is not enough to use the token.
 
 use core::fmt;
 
@@ -11,12 +11,12 @@ use super::{HASH_BYTES, UserId, equal_in_constant_time};
 use crate::limits::TOKENS;
 use crate::session::PRESENTED_SESSION_BYTES;
 
-/// Why a token cannot be added.
+/// Reason why a token cannot be added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TokensError {
-    /// This token is there already.
+    /// The table already has this token.
     Duplicate,
-    /// [`TOKENS`] are there already.
+    /// The table already has [`TOKENS`] tokens.
     Full,
 }
 
@@ -35,30 +35,30 @@ struct Token {
     sha256: [u8; HASH_BYTES],
 }
 
-/// A token as it was presented, and whose it is.
+/// Token in plain text with its user, cached after a match.
 #[derive(Clone, PartialEq)]
-struct Known {
+struct CachedToken {
     token: String<PRESENTED_SESSION_BYTES>,
     user: UserId,
 }
 
-impl fmt::Debug for Known {
+impl fmt::Debug for CachedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Known").field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("CachedToken").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
-/// All tokens of the device file.
+/// Tokens of the configuration file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tokens {
     tokens: Vec<Token, TOKENS>,
-    /// The one that was found last: a program shows its token with every call, and to hash it takes as
-    /// long as all the rest of a call does.
-    last: Option<Known>,
+    /// Token of the latest match. A program sends its token with every call, and hashing it would
+    /// double the cost of a call.
+    last: Option<CachedToken>,
 }
 
 impl Tokens {
-    /// No tokens.
+    /// Table without tokens.
     pub fn new() -> Self {
         Self::default()
     }
@@ -71,13 +71,13 @@ impl Tokens {
         self.tokens.push(Token { user, sha256 }).map_err(|_| TokensError::Full)
     }
 
-    /// Whose token this is. All are looked at, whichever it is; one longer than
-    /// [`PRESENTED_SESSION_BYTES`] is nobody's.
+    /// Returns the user of a token. Compares with every entry, so timing does not reveal a match. A
+    /// token longer than [`PRESENTED_SESSION_BYTES`] has no user.
     pub fn find(&mut self, presented: &str) -> Option<UserId> {
-        if let Some(known) = &self.last
-            && equal_in_constant_time(known.token.as_bytes(), presented.as_bytes())
+        if let Some(cached) = &self.last
+            && equal_in_constant_time(cached.token.as_bytes(), presented.as_bytes())
         {
-            return Some(known.user);
+            return Some(cached.user);
         }
         let token = String::try_from(presented).ok()?;
         let sha256 = digest::digest(&digest::SHA256, presented.as_bytes());
@@ -88,17 +88,17 @@ impl Tokens {
             }
         }
         if let Some(user) = user {
-            self.last = Some(Known { token, user });
+            self.last = Some(CachedToken { token, user });
         }
         user
     }
 
-    /// How many there are.
+    /// Number of tokens.
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Whether there is none.
+    /// Returns true without tokens.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
@@ -106,7 +106,7 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Grants, Level, User, Users};
+    use super::super::{Grants, User, UserLevel, Users};
     use super::*;
 
     fn two_users() -> (UserId, UserId) {
@@ -116,7 +116,7 @@ mod tests {
                 .push(User {
                     name: String::try_from(name).unwrap(),
                     full_name: String::new(),
-                    level: Level::User,
+                    level: UserLevel::User,
                     password: None,
                     services: Grants::default(),
                 })
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn token_is_found_by_what_it_hashes_to() {
+    fn token_is_found_by_its_hash() {
         let (a, b) = two_users();
         let mut tokens = Tokens::new();
         tokens.push(a, sha256("8ed922535bc7cb2de39dc9bdafef502e2e20b986")).unwrap();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_found_last_hides_no_other() {
+    fn cached_token_does_not_hide_others() {
         let (a, b) = two_users();
         let mut tokens = Tokens::new();
         tokens.push(a, sha256("first")).unwrap();
@@ -154,11 +154,11 @@ mod tests {
             assert_eq!(tokens.find("first "), None);
             assert_eq!(tokens.find("second"), Some(b));
         }
-        assert!(!format!("{tokens:?}").contains("second"), "a token is nobody's to read");
+        assert!(!format!("{tokens:?}").contains("second"), "a token must not be shown");
     }
 
     #[test]
-    fn the_stored_hash_is_no_token() {
+    fn stored_hash_is_not_a_token() {
         let (a, _) = two_users();
         let mut tokens = Tokens::new();
         tokens.push(a, sha256("first")).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn table_takes_its_limit_and_no_more() {
+    fn tokens_up_to_the_limit() {
         let (a, b) = two_users();
         let mut tokens = Tokens::new();
         for n in 0..TOKENS {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn token_may_be_as_long_as_a_session_id_that_is_looked_at() {
+    fn token_up_to_the_length_of_a_presented_session_id() {
         let (a, _) = two_users();
         let longest = "t".repeat(PRESENTED_SESSION_BYTES);
         let longer = "t".repeat(PRESENTED_SESSION_BYTES + 1);

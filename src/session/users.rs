@@ -1,4 +1,4 @@
-//! The fixed table of users and what each may control.
+//! Fixed table of users and the services each may control.
 
 use core::fmt;
 
@@ -7,17 +7,17 @@ use heapless::{String, Vec};
 use super::PasswordHash;
 use crate::limits::{SERVICE_NAME_BYTES, USER_FULL_NAME_BYTES, USER_NAME_BYTES, USER_SERVICES, USERS};
 
-/// What a user is; Friend Core's words for it.
+/// Privilege level of a user, as in Friend Core.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Level {
-    /// May do everything.
+pub enum UserLevel {
+    /// Administrator: may make every call.
     Admin,
-    /// May control the services named for it.
+    /// May control the granted services.
     User,
 }
 
-impl Level {
-    /// The level of this name in the device file.
+impl UserLevel {
+    /// Returns the level with this name in the configuration file.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "admin" => Some(Self::Admin),
@@ -26,7 +26,7 @@ impl Level {
         }
     }
 
-    /// Name in the device file and in the reply to a login.
+    /// Name in the configuration file and in the reply to a login.
     pub fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -35,29 +35,29 @@ impl Level {
     }
 }
 
-/// The services a user may control.
+/// Services that a user may control.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Grants {
     all: bool,
     names: Vec<String<SERVICE_NAME_BYTES>, USER_SERVICES>,
 }
 
-/// Why a service cannot be granted.
+/// Reason why a service cannot be granted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum GrantsError {
-    /// [`USER_SERVICES`] are granted already.
+    /// [`USER_SERVICES`] services are already granted.
     Full,
-    /// Longer than [`SERVICE_NAME_BYTES`].
+    /// The name is longer than [`SERVICE_NAME_BYTES`].
     NameTooLong,
 }
 
 impl Grants {
-    /// Every service: `"*"`.
+    /// Grant of every service: `"*"`.
     pub fn all() -> Self {
         Self { all: true, names: Vec::new() }
     }
 
-    /// Grants one more service; `"*"` grants every one.
+    /// Grants a service; `"*"` grants every service.
     pub fn push(&mut self, service: &str) -> Result<(), GrantsError> {
         if service == "*" {
             self.all = true;
@@ -70,64 +70,63 @@ impl Grants {
         self.names.push(name).map_err(|_| GrantsError::Full)
     }
 
-    /// Whether this service is among them.
+    /// Returns true if this service is granted.
     pub fn permits(&self, service: &str) -> bool {
         self.all || self.names.iter().any(|name| name == service)
     }
 
-    /// Whether every service is.
+    /// Returns true if every service is granted.
     pub fn is_all(&self) -> bool {
         self.all
     }
 
-    /// The services granted by name.
+    /// Services granted by name.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
 }
 
-/// Index of a user in [`Users`]; stable, as users are never removed while the server runs.
+/// Index of a user in [`Users`]. Stable, because users are never removed while the server runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct UserId(u8);
 
 impl UserId {
-    /// Number of the user, from 0 in the order of the device file. Friend Core's `userid` counts
-    /// from 1.
+    /// Index from 0, in the order of the configuration file. Friend Core's `userid` counts from 1.
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
 }
 
-/// One user of the device file.
+/// User of the configuration file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct User {
-    /// Name to log in with; see [`is_user_name`].
+    /// Login name; see [`is_user_name`].
     pub name: String<USER_NAME_BYTES>,
-    /// Name for people; the reply to a login tells it.
+    /// Display name, part of the reply to a login.
     pub full_name: String<USER_FULL_NAME_BYTES>,
-    /// What the user is.
-    pub level: Level,
-    /// As the device file has it; [`Users::password`] is the one in force. Without one nobody can log
-    /// in as this user; a token still can.
+    /// Privilege level.
+    pub level: UserLevel,
+    /// Password of the configuration file; [`Users::password`] returns the one in force. A user without
+    /// a password can only use a token.
     pub password: Option<PasswordHash>,
-    /// What a [`Level::User`] may control.
+    /// Services that a [`UserLevel::User`] may control.
     pub services: Grants,
 }
 
-/// Whether this can be the name of a user: 1 to [`USER_NAME_BYTES`] bytes of ASCII letters, digits
-/// and `.`, `_`, `-`, `@`.
+/// Returns true for a valid user name: 1 to [`USER_NAME_BYTES`] ASCII letters, digits and `.`, `_`,
+/// `-`, `@`.
 pub fn is_user_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= USER_NAME_BYTES
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b))
 }
 
-/// Why a user cannot be added.
+/// Reason why a user cannot be added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UsersError {
-    /// There is one of this name.
+    /// The table already has a user with this name.
     Duplicate,
-    /// [`USERS`] are there already.
+    /// The table already has [`USERS`] users.
     Full,
 }
 
@@ -140,21 +139,20 @@ impl fmt::Display for UsersError {
     }
 }
 
-/// All users, in the order of the device file.
+/// Users in the order of the configuration file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Users {
-    /// Boxed, as all large tables are: the start hands them on several times, and each time would leave a
-    /// copy on the stack.
+    /// Boxed like every large table: start-up moves it several times, and each move would need stack.
     users: Box<Vec<User, USERS>>,
-    /// Passwords that were changed since the device file was written, a place for each user.
+    /// Changed passwords, an entry for each user. They override the configuration file.
     changed: Vec<Option<PasswordHash>, USERS>,
 }
 
 impl Users {
-    /// Memory of the table, full or not.
+    /// Memory of the table, allocated at once.
     pub const BYTES: usize = size_of::<Self>() + size_of::<Vec<User, USERS>>();
 
-    /// No users.
+    /// Table without users.
     pub fn new() -> Self {
         Self::default()
     }
@@ -164,63 +162,63 @@ impl Users {
         if self.find(&user.name).is_some() {
             return Err(UsersError::Duplicate);
         }
-        // A board's `users` is at most 255.
+        // `users` of a board is at most 255.
         let id = u8::try_from(self.users.len()).map_err(|_| UsersError::Full)?;
+        // Both have one entry for each user, so both are full at once.
+        self.changed.push(None).map_err(|_| UsersError::Full)?;
         self.users.push(user).map_err(|_| UsersError::Full)?;
-        // As many as there are users.
-        let _ = self.changed.push(None);
         Ok(UserId(id))
     }
 
-    /// The user of this name.
+    /// Returns the user with this name.
     pub fn find(&self, name: &str) -> Option<UserId> {
         self.iter().find(|(_, user)| user.name == name).map(|(id, _)| id)
     }
 
-    /// The user of this id.
+    /// Returns the user with this id.
     pub fn get(&self, id: UserId) -> Option<&User> {
         self.users.get(id.index())
     }
 
-    /// The password with which this user logs in: the changed one, else that of the device file.
+    /// Password in force: the changed one, else that of the configuration file.
     pub fn password(&self, id: UserId) -> Option<&PasswordHash> {
         self.changed_password(id).or_else(|| self.get(id)?.password.as_ref())
     }
 
-    /// The password that counts instead of the device file's.
+    /// Changed password, which overrides the configuration file.
     pub fn changed_password(&self, id: UserId) -> Option<&PasswordHash> {
         self.changed.get(id.index())?.as_ref()
     }
 
-    /// Changes a password; `None`: the device file's counts again.
+    /// Sets the changed password; `None` restores that of the configuration file.
     pub fn set_password(&mut self, id: UserId, password: Option<PasswordHash>) {
         if let Some(changed) = self.changed.get_mut(id.index()) {
             *changed = password;
         }
     }
 
-    /// Whether this user may start, stop and command this service: an administrator any, another the
-    /// ones granted.
+    /// Returns true if this user may control this service: an administrator any, another user the
+    /// granted ones.
     pub fn may_control(&self, id: UserId, service: &str) -> bool {
-        self.get(id).is_some_and(|user| user.level == Level::Admin || user.services.permits(service))
+        self.get(id).is_some_and(|user| user.level == UserLevel::Admin || user.services.permits(service))
     }
 
-    /// Whether this user is an administrator.
+    /// Returns true if this user is an administrator.
     pub fn is_admin(&self, id: UserId) -> bool {
-        self.get(id).is_some_and(|user| user.level == Level::Admin)
+        self.get(id).is_some_and(|user| user.level == UserLevel::Admin)
     }
 
-    /// All users with their ids.
+    /// Users with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (UserId, &User)> {
         (0..=u8::MAX).map(UserId).zip(self.users.iter())
     }
 
-    /// How many there are.
+    /// Number of users.
     pub fn len(&self) -> usize {
         self.users.len()
     }
 
-    /// Whether there is none.
+    /// Returns true without users.
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
@@ -230,7 +228,7 @@ impl Users {
 mod tests {
     use super::*;
 
-    fn user(name: &str, level: Level) -> User {
+    fn user(name: &str, level: UserLevel) -> User {
         User {
             name: String::try_from(name).unwrap(),
             full_name: String::new(),
@@ -243,8 +241,8 @@ mod tests {
     #[test]
     fn users_are_found_by_name_and_id() {
         let mut users = Users::new();
-        let anna = users.push(user("anna", Level::Admin)).unwrap();
-        let ben = users.push(user("ben", Level::User)).unwrap();
+        let anna = users.push(user("anna", UserLevel::Admin)).unwrap();
+        let ben = users.push(user("ben", UserLevel::User)).unwrap();
         assert_eq!(users.find("anna"), Some(anna));
         assert_eq!(users.find("ben"), Some(ben));
         assert_eq!(users.find("Ben"), None);
@@ -255,11 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn changed_password_counts_until_it_is_taken_back() {
+    fn changed_password_overrides_until_it_is_reset() {
         let mut users = Users::new();
         let hash = |salt| Some(PasswordHash::new(1, [salt; 16], [0; 32]).unwrap());
-        let anna = users.push(User { password: hash(1), ..user("anna", Level::Admin) }).unwrap();
-        let ben = users.push(user("ben", Level::User)).unwrap();
+        let anna = users.push(User { password: hash(1), ..user("anna", UserLevel::Admin) }).unwrap();
+        let ben = users.push(user("ben", UserLevel::User)).unwrap();
         assert_eq!((users.password(anna), users.password(ben)), (hash(1).as_ref(), None));
         users.set_password(anna, hash(2));
         users.set_password(ben, hash(3));
@@ -273,29 +271,29 @@ mod tests {
     #[test]
     fn second_user_of_a_name_is_refused() {
         let mut users = Users::new();
-        users.push(user("anna", Level::Admin)).unwrap();
-        assert_eq!(users.push(user("anna", Level::User)), Err(UsersError::Duplicate));
+        users.push(user("anna", UserLevel::Admin)).unwrap();
+        assert_eq!(users.push(user("anna", UserLevel::User)), Err(UsersError::Duplicate));
         assert_eq!(users.len(), 1);
     }
 
     #[test]
-    fn table_takes_its_limit_and_no_more() {
+    fn users_up_to_the_limit() {
         let mut users = Users::new();
         for n in 0..USERS {
-            users.push(user(&format!("u{n}"), Level::User)).unwrap();
+            users.push(user(&format!("u{n}"), UserLevel::User)).unwrap();
         }
-        assert_eq!(users.push(user("more", Level::User)), Err(UsersError::Full));
+        assert_eq!(users.push(user("more", UserLevel::User)), Err(UsersError::Full));
         assert_eq!(users.len(), USERS);
     }
 
     #[test]
     fn user_controls_what_is_granted() {
         let mut users = Users::new();
-        let admin = users.push(user("anna", Level::Admin)).unwrap();
-        let mut plain = user("ben", Level::User);
+        let admin = users.push(user("anna", UserLevel::Admin)).unwrap();
+        let mut plain = user("ben", UserLevel::User);
         plain.services.push("hello").unwrap();
         let ben = users.push(plain).unwrap();
-        let mut every = user("eve", Level::User);
+        let mut every = user("eve", UserLevel::User);
         every.services.push("*").unwrap();
         let eve = users.push(every).unwrap();
 
@@ -309,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn grants_take_their_limit_and_no_more() {
+    fn grants_up_to_the_limit() {
         let mut grants = Grants::default();
         for n in 0..USER_SERVICES {
             grants.push(&format!("s{n}")).unwrap();
@@ -320,14 +318,14 @@ mod tests {
     }
 
     #[test]
-    fn granted_name_may_be_as_long_as_a_service_name() {
+    fn granted_name_up_to_the_length_of_a_service_name() {
         let mut grants = Grants::default();
         assert_eq!(grants.push(&"s".repeat(SERVICE_NAME_BYTES)), Ok(()));
         assert_eq!(grants.push(&"s".repeat(SERVICE_NAME_BYTES + 1)), Err(GrantsError::NameTooLong));
     }
 
     #[test]
-    fn names_of_users() {
+    fn user_names() {
         assert!(is_user_name("anna"));
         assert!(is_user_name("a.b_c-d@example"));
         assert!(is_user_name(&"a".repeat(USER_NAME_BYTES)));
@@ -339,10 +337,10 @@ mod tests {
     }
 
     #[test]
-    fn levels_have_names() {
-        for level in [Level::Admin, Level::User] {
-            assert_eq!(Level::from_name(level.name()), Some(level));
+    fn levels_by_name() {
+        for level in [UserLevel::Admin, UserLevel::User] {
+            assert_eq!(UserLevel::from_name(level.name()), Some(level));
         }
-        assert_eq!(Level::from_name("root"), None);
+        assert_eq!(UserLevel::from_name("root"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Log files: written from the ring of the log, rotated, and limited in size and number.
 //!
 //! The newest file is `FILE`, the one before it `FILE.1`, and so on. Each start of the server rotates
-//! them. A file starts with a line about the program and the time ([`log::head`]). Each tick of the
+//! them. A file starts with a line about the program and the time ([`log::header`]). Each tick of the
 //! server, and a panic, writes a bounded number of bytes. After a failed write there is a pause;
 //! meanwhile records stay in the ring until it is full.
 
@@ -124,7 +124,7 @@ impl LogWriter {
     }
 
     fn handle_tick(&mut self, now: Duration) {
-        if now < self.retry_at || !log::unwritten(self.position) {
+        if now < self.retry_at || !log::is_dirty(self.position) {
             return;
         }
         for _ in 0..LOG_WRITES {
@@ -174,7 +174,7 @@ impl LogWriter {
             Some(Ok((next, len))) => {
                 self.written += len;
                 self.position = next;
-                log::written(next);
+                log::mark_persisted(next);
                 Ok(true)
             }
             Some(Err(error)) => {
@@ -188,7 +188,7 @@ impl LogWriter {
     /// Returns true if the next record is longer than `room`. Every record fits a new file.
     fn next_record_exceeds(&self, room: usize) -> bool {
         room < LOG_WRITE_BYTES
-            && log::unwritten(self.position)
+            && log::is_dirty(self.position)
             // Without a ring there is no record.
             && log::since(self.position, room, |part| part.is_empty()).unwrap_or(false)
     }
@@ -214,7 +214,7 @@ impl LogWriter {
         }
         let mut open = OpenOptions::new().append(true).create(true).mode(0o600).open(newest)?;
         open.set_len(0)?;
-        let head = log::head(FORM, &self.build, BOARD, log::stamp());
+        let head = log::header(FORM, &self.build, BOARD, log::sample_clock());
         open.write_all(head.as_bytes())?;
         self.is_rotated = false;
         self.written = head.len();

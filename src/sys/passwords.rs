@@ -132,7 +132,7 @@ mod tests {
 
     use super::super::file::FileReason;
     use super::*;
-    use crate::session::{Grants, Level, PASSWORD_ROUNDS_MAX, User};
+    use crate::session::{Grants, PASSWORD_ROUNDS_MAX, User, UserLevel};
 
     /// Directory of one test, removed when dropped.
     struct TestDirectory(PathBuf);
@@ -167,7 +167,7 @@ mod tests {
             let user = User {
                 name: (*name).try_into().unwrap(),
                 full_name: heapless::String::new(),
-                level: Level::User,
+                level: UserLevel::User,
                 password: password.map(hash),
                 services: Grants::default(),
             };

@@ -1,4 +1,4 @@
-//! Frames in, messages out.
+//! Frame parser and message assembler.
 
 use core::ops::Range;
 use std::io::Cursor;
@@ -9,56 +9,56 @@ use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use super::ReceiveBuffer;
 use crate::ws::CONTROL_BYTES;
 
-/// Shortest header of a frame (RFC 6455, 5.2). To see it whole takes more bytes yet; to find with the
-/// parser that there is none takes as long as to read one, and is done after every message.
+/// Shortest frame header (RFC 6455, 5.2). Fewer bytes are not given to the parser, which would need as
+/// long to reject them as to parse a header, after every message.
 const SHORTEST_HEADER_BYTES: usize = 2;
 
-/// What an [`Assembler`] takes.
+/// Limits of an [`Assembler`].
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Largest message in bytes, all fragments together. The receive buffer must hold this and one
-    /// header and one control frame besides.
+    /// Largest message in bytes, all fragments together. The receive buffer needs space for it, one
+    /// header and one control frame.
     pub message_bytes: usize,
-    /// Whether binary messages are taken.
+    /// Accept binary messages.
     pub binary: bool,
 }
 
-/// What the bytes so far amount to. Ranges are relative to [`ReceiveBuffer::filled`] and stay true
+/// Event parsed from the received bytes. Ranges are relative to [`ReceiveBuffer::filled`] and valid
 /// until the next [`Assembler::poll`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
-    /// Nothing whole yet: read on.
+    /// Nothing complete yet: read more.
     More,
-    /// A message; text is valid UTF-8.
+    /// Message; text is valid UTF-8.
     Message {
-        /// Whether it came as text.
+        /// True for a text message.
         text: bool,
-        /// Where it lies.
+        /// Position in the filled part.
         range: Range<usize>,
     },
-    /// A ping, to be answered with these bytes, at most [`CONTROL_BYTES`].
+    /// Ping, to be answered by a pong with this payload of at most [`CONTROL_BYTES`].
     Ping(Range<usize>),
-    /// A pong.
+    /// Pong.
     Pong,
-    /// The peer closes, with this code if it gave one.
+    /// Close frame, with its code if it has one.
     Close(Option<u16>),
 }
 
-/// What a peer did against RFC 6455 or our limits; each ends the connection.
+/// Violation of RFC 6455 or of the limits; each ends the connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Violation {
-    /// Against the framing rules; the text says which.
+    /// Violation of the framing rules, with its description.
     Protocol(&'static str),
-    /// A message over `message_bytes`.
+    /// Message over `message_bytes`.
     TooBig,
-    /// A binary message where none is taken.
+    /// Binary message where only text is accepted.
     Binary,
-    /// Text, or a close reason, that is not UTF-8.
+    /// Text or close reason that is not UTF-8.
     Utf8,
 }
 
 impl Violation {
-    /// The close code that tells the peer (RFC 6455, 7.4.1).
+    /// Close code for the peer (RFC 6455, 7.4.1).
     pub fn close_code(self) -> CloseCode {
         match self {
             Self::Protocol(_) => CloseCode::Protocol,
@@ -68,7 +68,7 @@ impl Violation {
         }
     }
 
-    /// The reason that goes with the code: at most 123 bytes.
+    /// Close reason, at most 123 bytes.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Protocol(reason) => reason,
@@ -79,48 +79,52 @@ impl Violation {
     }
 }
 
-/// A data frame whose payload is being received.
+/// Data frame with a partly received payload.
 #[derive(Clone, Copy, Debug)]
-struct Frame {
+struct DataFrame {
+    /// The message is text.
+    text: bool,
     remaining: usize,
     mask: [u8; 4],
     is_final: bool,
 }
 
-/// Joins frames to messages inside the buffer they arrive in.
+/// Assembler that joins frames to messages inside the receive buffer.
 ///
-/// In the buffer lie, in this order: what is used up, the message so far, a gap of used headers and
-/// control frames, and the bytes not looked at. A message of one frame is never moved; the payload
-/// of a further fragment is moved once, to the message's end; gaps are closed once a read.
+/// The buffer has, in this order: consumed bytes, the message so far, a gap of consumed headers and
+/// control frames, unparsed bytes. A message of one frame is never moved. The payload of a further
+/// fragment is moved once, to the end of the message. Gaps are closed once a read.
 #[derive(Debug)]
 pub struct Assembler {
     limits: Limits,
-    frame: Option<Frame>,
-    /// Kind of the message under way: `Some(true)` for text.
+    frame: Option<DataFrame>,
+    /// Type of the incomplete message: `Some(true)` for text.
     text: Option<bool>,
-    /// Where the message starts, how much of it is there, and where the unread bytes start.
+    /// Start of the message.
     base: usize,
+    /// Length of the message so far.
     assembled: usize,
+    /// Start of the unparsed bytes.
     next: usize,
-    /// How many bytes of the message are known to be UTF-8.
+    /// Length of the prefix of the message that is known to be UTF-8.
     valid: usize,
     closed: bool,
 }
 
 impl Assembler {
-    /// An assembler for a new connection.
+    /// Assembler of a new connection.
     pub fn new(limits: Limits) -> Self {
         Self { limits, frame: None, text: None, base: 0, assembled: 0, next: 0, valid: 0, closed: false }
     }
 
-    /// Looks for the next event. Call again until it gives [`Event::More`]; after a violation or
-    /// [`Event::Close`] it gives nothing else.
+    /// Returns the next event. Call again until it returns [`Event::More`]; after a violation or
+    /// [`Event::Close`] it returns nothing else.
     pub fn poll(&mut self, buffer: &mut ReceiveBuffer) -> Result<Event, Violation> {
         if self.closed {
             buffer.clear();
             return Ok(Event::More);
         }
-        let result = self.advance(buffer);
+        let result = self.next_event(buffer);
         match result {
             Ok(Event::More) => self.close_gaps(buffer),
             Ok(Event::Close(_)) | Err(_) => self.closed = true,
@@ -129,6 +133,7 @@ impl Assembler {
         result
     }
 
+    /// Drops the consumed bytes.
     fn close_gaps(&mut self, buffer: &mut ReceiveBuffer) {
         if self.assembled == 0 {
             buffer.consume(self.next);
@@ -140,18 +145,18 @@ impl Assembler {
         self.next = self.assembled;
     }
 
-    fn advance(&mut self, buffer: &mut ReceiveBuffer) -> Result<Event, Violation> {
+    fn next_event(&mut self, buffer: &mut ReceiveBuffer) -> Result<Event, Violation> {
         let filled = buffer.filled_mut();
         loop {
             if let Some(frame) = self.frame {
-                if let Some(event) = self.take_payload(frame, filled)? {
+                if let Some(event) = self.receive_payload(frame, filled)? {
                     return Ok(event);
                 }
                 if self.frame.is_some() {
                     return Ok(Event::More);
                 }
             }
-            let unread = filled.get(self.next..).unwrap_or_default();
+            let Some(unread) = filled.get(self.next..) else { return Ok(wrong_range()) };
             if unread.len() < SHORTEST_HEADER_BYTES {
                 return Ok(Event::More);
             }
@@ -166,31 +171,31 @@ impl Assembler {
             let length = usize::try_from(length).map_err(|_| Violation::TooBig)?;
             match header.opcode {
                 OpCode::Data(kind) => {
-                    self.start_frame(kind, length)?;
+                    let text = self.start_frame(kind, length)?;
                     self.next += header_bytes;
                     if self.assembled == 0 {
                         self.base = self.next;
                     }
-                    self.frame = Some(Frame { remaining: length, mask, is_final: header.is_final });
+                    self.frame = Some(DataFrame { text, remaining: length, mask, is_final: header.is_final });
                 }
                 OpCode::Control(kind) => {
-                    if unread.len() < header_bytes + length {
-                        return Ok(Event::More);
-                    }
                     let start = self.next + header_bytes;
+                    let Some(payload) = filled.get_mut(start..start + length) else {
+                        return Ok(Event::More);
+                    };
                     self.next = start + length;
                     if self.assembled == 0 {
                         self.base = self.next;
                     }
-                    let payload = &mut filled[start..start + length];
                     unmask(payload, mask);
-                    return take_control(kind, payload, start..start + length);
+                    return parse_control(kind, payload, start..start + length);
                 }
             }
         }
     }
 
-    fn start_frame(&mut self, kind: Data, length: usize) -> Result<(), Violation> {
+    /// Checks the start of a data frame; returns true for a text message.
+    fn start_frame(&mut self, kind: Data, length: usize) -> Result<bool, Violation> {
         let text = match (kind, self.text) {
             (Data::Continue, Some(text)) => text,
             (Data::Continue, None) => return Err(Violation::Protocol("continuation of nothing")),
@@ -203,14 +208,21 @@ impl Assembler {
             return Err(Violation::TooBig);
         }
         self.text = Some(text);
-        Ok(())
+        Ok(text)
     }
 
-    /// Takes what has arrived of the frame's payload into the message. `Some`: the message is whole.
-    fn take_payload(&mut self, mut frame: Frame, filled: &mut [u8]) -> Result<Option<Event>, Violation> {
+    /// Appends the received payload of the frame to the message. Returns an event for a complete one.
+    fn receive_payload(
+        &mut self,
+        mut frame: DataFrame,
+        filled: &mut [u8],
+    ) -> Result<Option<Event>, Violation> {
         let end = self.base + self.assembled;
         let count = frame.remaining.min(filled.len() - self.next);
-        let is_ascii = unmask(&mut filled[self.next..self.next + count], frame.mask);
+        let Some(payload) = filled.get_mut(self.next..self.next + count) else {
+            return Ok(Some(wrong_range()));
+        };
+        let is_ascii = unmask(payload, frame.mask);
         if self.next != end {
             filled.copy_within(self.next..self.next + count, end);
         }
@@ -220,27 +232,30 @@ impl Assembler {
         self.next += count;
         let is_whole = frame.is_final && frame.remaining == 0;
         if is_ascii && self.base + self.valid == end {
-            // Looked at while it was unmasked.
+            // Checked while it was unmasked.
             self.valid += count;
-        } else if self.text == Some(true) {
-            self.check_utf8(&filled[self.base..end + count], is_whole)?;
+        } else if frame.text {
+            let unchecked = filled.get(self.base + self.valid..end + count);
+            let Some(unchecked) = unchecked else { return Ok(Some(wrong_range())) };
+            self.check_utf8(unchecked, is_whole)?;
         }
         self.frame = (frame.remaining > 0).then_some(frame);
         if !is_whole {
             return Ok(None);
         }
-        let event =
-            Event::Message { text: self.text.take().unwrap_or_default(), range: self.base..end + count };
+        let event = Event::Message { text: frame.text, range: self.base..end + count };
+        self.text = None;
         self.base = self.next;
         self.assembled = 0;
         self.valid = 0;
         Ok(Some(event))
     }
 
-    /// Fails as soon as the text can no longer become UTF-8, so that a bad message is not waited for.
-    fn check_utf8(&mut self, message: &[u8], is_whole: bool) -> Result<(), Violation> {
-        match core::str::from_utf8(&message[self.valid..]) {
-            Ok(_) => self.valid = message.len(),
+    /// Checks the bytes of the message after the valid prefix. Fails as soon as the text can no longer
+    /// become UTF-8, before the message is complete.
+    fn check_utf8(&mut self, unchecked: &[u8], is_whole: bool) -> Result<(), Violation> {
+        match core::str::from_utf8(unchecked) {
+            Ok(_) => self.valid += unchecked.len(),
             Err(error) if error.error_len().is_some() || is_whole => return Err(Violation::Utf8),
             Err(error) => self.valid += error.valid_up_to(),
         }
@@ -248,7 +263,14 @@ impl Assembler {
     }
 }
 
-fn take_control(kind: Control, payload: &[u8], range: Range<usize>) -> Result<Event, Violation> {
+/// Reports a range outside of the receive buffer, which cannot happen: it never loses parsed bytes.
+#[cold]
+fn wrong_range() -> Event {
+    crate::internal_error!("a frame lies outside of the receive buffer");
+    Event::More
+}
+
+fn parse_control(kind: Control, payload: &[u8], range: Range<usize>) -> Result<Event, Violation> {
     Ok(match kind {
         Control::Ping => Event::Ping(range),
         Control::Pong => Event::Pong,
@@ -256,6 +278,7 @@ fn take_control(kind: Control, payload: &[u8], range: Range<usize>) -> Result<Ev
     })
 }
 
+/// Checks a header by the rules of RFC 6455, 5.2 and 5.5; returns its mask.
 fn check_header(header: &FrameHeader, length: u64, header_bytes: usize) -> Result<[u8; 4], Violation> {
     if header.rsv1 || header.rsv2 || header.rsv3 {
         return Err(Violation::Protocol("reserved bit set"));
@@ -268,7 +291,7 @@ fn check_header(header: &FrameHeader, length: u64, header_bytes: usize) -> Resul
             return Err(Violation::Protocol("control frame over 125 bytes"));
         }
     }
-    // RFC 6455, 5.2: the minimal number of bytes must be used, and the top bit of 64 is 0.
+    // RFC 6455, 5.2: the length has the minimal number of bytes, and the top bit of 64 is 0.
     let minimal = match length {
         0..=125 => 2,
         126..=0xFFFF => 4,
@@ -293,8 +316,7 @@ fn check_close(payload: &[u8]) -> Result<Option<u16>, Violation> {
     Ok(Some(code))
 }
 
-/// Applies the client's mask (RFC 6455, 5.3), eight bytes at a time, and tells whether all that comes out
-/// is ASCII.
+/// Applies the mask (RFC 6455, 5.3), eight bytes at a time; returns true if the result is ASCII.
 fn unmask(bytes: &mut [u8], mask: [u8; 4]) -> bool {
     let [a, b, c, d] = mask;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
@@ -306,8 +328,8 @@ fn unmask(bytes: &mut [u8], mask: [u8; 4]) -> bool {
         *word = plain.to_ne_bytes();
     }
     let mut seen_of_rest = 0;
-    for (at, byte) in rest.iter_mut().enumerate() {
-        *byte ^= mask[at % 4];
+    for (byte, key) in rest.iter_mut().zip(wide.to_ne_bytes()) {
+        *byte ^= key;
         seen_of_rest |= *byte;
     }
     seen & u64::from_ne_bytes([0x80; 8]) == 0 && seen_of_rest.is_ascii()

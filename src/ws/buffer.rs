@@ -1,60 +1,69 @@
-//! The fixed buffer that one connection receives into.
+//! Fixed receive buffer of one connection.
 
 use crate::mmap_buffer::{IdleTracker, MappedBuffer};
 
-/// Bytes received and not yet used, in storage that never grows.
+/// Receive buffer that never grows.
 ///
-/// What was used is dropped from the front by [`consume`](Self::consume); the rest moves to the
-/// front only when room at the end runs short, so a run of small messages costs no copying.
+/// [`consume`](Self::consume) drops bytes from the front. The rest moves to the front only when space
+/// at the end runs short, so a series of small messages needs no copying.
 #[derive(Debug, Default)]
 pub struct ReceiveBuffer {
     storage: MappedBuffer,
     start: usize,
     end: usize,
-    use_: IdleTracker,
+    tracker: IdleTracker,
 }
 
 impl ReceiveBuffer {
-    /// A buffer of `capacity` bytes, whose memory is taken as it is filled.
+    /// Buffer of `capacity` bytes, mapped as it is filled.
     pub fn new(capacity: usize) -> Self {
         Self { storage: MappedBuffer::new(capacity), ..Self::default() }
     }
 
-    /// Gives the memory of an empty buffer back that has not been used since the last call of this.
-    pub fn rest(&mut self) {
-        if self.use_.should_release(self.start == self.end) {
+    /// Releases the pages of an empty buffer that was not used since the last call.
+    pub fn release_idle(&mut self) {
+        if self.tracker.should_release(self.start == self.end) {
             self.storage.release_pages();
         }
     }
 
-    /// What was received and not consumed.
+    /// Bytes received and not consumed.
     pub fn filled(&self) -> &[u8] {
-        &self.storage[self.start..self.end]
+        self.storage.get(self.start..self.end).unwrap_or_else(|| {
+            wrong_range();
+            &[]
+        })
     }
 
-    /// The same, to decode in place.
+    /// Bytes received and not consumed, to decode in place.
     pub fn filled_mut(&mut self) -> &mut [u8] {
-        &mut self.storage[self.start..self.end]
+        self.storage.get_mut(self.start..self.end).unwrap_or_else(|| {
+            wrong_range();
+            &mut []
+        })
     }
 
-    /// Room for more. Empty when all of the storage holds bytes not yet consumed.
+    /// Space for more bytes. Empty when the whole buffer is filled.
     pub fn space(&mut self) -> &mut [u8] {
         if self.start > 0 && self.end + self.storage.len() / 4 >= self.storage.len() {
             self.storage.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
         }
-        &mut self.storage[self.end..]
+        self.storage.get_mut(self.end..).unwrap_or_else(|| {
+            wrong_range();
+            &mut []
+        })
     }
 
-    /// Whether [`space`](Self::space) would be empty.
+    /// Returns true if [`space`](Self::space) would be empty.
     pub fn is_full(&self) -> bool {
         self.end - self.start == self.storage.len()
     }
 
-    /// Takes note of `count` bytes written to the front of [`space`](Self::space).
+    /// Adds the `count` bytes written to the front of [`space`](Self::space).
     pub fn commit(&mut self, count: usize) {
-        self.use_ = IdleTracker::Active;
+        self.tracker = IdleTracker::Active;
         self.end = (self.end + count).min(self.storage.len());
     }
 
@@ -66,7 +75,7 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Drops the bytes `range` (relative to [`filled`](Self::filled)) out of the middle.
+    /// Removes the bytes `range` (relative to [`filled`](Self::filled)) from the middle.
     pub fn cut(&mut self, range: core::ops::Range<usize>) {
         let (from, to) = (self.start + range.start, (self.start + range.end).min(self.end));
         if from < to {
@@ -75,11 +84,17 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Drops everything.
+    /// Drops all bytes.
     pub fn clear(&mut self) {
         self.start = 0;
         self.end = 0;
     }
+}
+
+/// Reports a filled range outside of the storage, which cannot happen: `start <= end <= capacity`.
+#[cold]
+fn wrong_range() {
+    crate::internal_error!("a receive buffer has a wrong range");
 }
 
 #[cfg(test)]
@@ -95,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn filled_to_the_limit_and_no_further() {
+    fn filled_up_to_the_capacity() {
         let mut buffer = ReceiveBuffer::new(8);
         assert_eq!(put(&mut buffer, b"01234567"), 8);
         assert!(buffer.is_full());
@@ -107,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn middle_is_cut() {
+    fn middle_is_removed() {
         let mut buffer = ReceiveBuffer::new(8);
         put(&mut buffer, b"01234567");
         buffer.consume(1);

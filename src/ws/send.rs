@@ -1,4 +1,4 @@
-//! The fixed buffer that one connection sends from.
+//! Fixed send buffer of one connection.
 
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
@@ -8,52 +8,54 @@ use crate::ws::CONTROL_BYTES;
 
 /// Longest header of a frame without a mask.
 const HEADER_BYTES: usize = 10;
-/// Most that the first frame of an empty buffer leaves in front of it: its header is then 2 bytes long.
+/// Largest gap before the first frame of an empty buffer, left when its header has 2 bytes.
 const GAP_BYTES: usize = HEADER_BYTES - 2;
 
-/// There was no room: nothing was written.
+/// The send buffer has no room for the frame; nothing was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Full;
+pub struct SendBufferFull;
 
-/// Bytes that wait to be sent, in storage that never grows. What is put in goes in whole or not at
-/// all.
+/// Send buffer that never grows. It accepts a whole frame or nothing.
 #[derive(Debug, Default)]
 pub struct SendBuffer {
     storage: MappedBuffer,
     start: usize,
     end: usize,
-    use_: IdleTracker,
+    tracker: IdleTracker,
 }
 
 impl SendBuffer {
-    /// A buffer of `capacity` bytes, whose memory is taken as it is filled.
+    /// Buffer of `capacity` bytes, mapped as it is filled.
     pub fn new(capacity: usize) -> Self {
         Self { storage: MappedBuffer::new(capacity), ..Self::default() }
     }
 
-    /// Gives the memory of an empty buffer back that has not been used since the last call of this.
-    pub fn rest(&mut self) {
-        if self.use_.should_release(self.is_empty()) {
+    /// Releases the pages of an empty buffer that was not used since the last call.
+    pub fn release_idle(&mut self) {
+        if self.tracker.should_release(self.is_empty()) {
             self.storage.release_pages();
         }
     }
 
-    /// What waits to be sent.
+    /// Bytes to be sent.
     pub fn pending(&self) -> &[u8] {
-        &self.storage[self.start..self.end]
+        self.storage.get(self.start..self.end).unwrap_or_else(|| {
+            wrong_range();
+            &[]
+        })
     }
 
-    /// Whether nothing waits.
+    /// Returns true if no bytes are to be sent.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Room, in bytes. A frame takes at most 10 more than its payload.
+    /// Free space in bytes. A frame needs at most 10 bytes more than its payload.
     pub fn free(&self) -> usize {
         self.storage.len() - self.end + self.reclaimable()
     }
 
-    /// Drops the `count` bytes at the front that were sent.
+    /// Drops `count` sent bytes from the front.
     pub fn sent(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
         if self.is_empty() {
@@ -61,68 +63,72 @@ impl SendBuffer {
         }
     }
 
-    /// Drops everything.
+    /// Drops all bytes.
     pub fn clear(&mut self) {
         self.start = 0;
         self.end = 0;
     }
 
-    /// Puts in bytes that are no frame: an HTTP response. `write` gets the room and says how much of
-    /// it it used, or `None` if it was too little.
-    pub fn raw(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
+    /// Appends bytes without a frame: an HTTP response. `write` fills the free space and returns the
+    /// used length, or `None` if the space is too small.
+    pub fn raw(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), SendBufferFull> {
         self.compact();
-        let count = write(&mut self.storage[self.end..]).ok_or(Full)?;
+        let count = write(self.storage.get_mut(self.end..).ok_or(SendBufferFull)?).ok_or(SendBufferFull)?;
         self.end += count;
         Ok(())
     }
 
-    /// Puts in a text message, written straight into its place.
-    pub fn text(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
+    /// Appends a text message that `write` composes in place, as in [`raw`](Self::raw).
+    pub fn text(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), SendBufferFull> {
         self.frame(OpCode::Data(Data::Text), write)
     }
 
-    /// Puts in a text or binary message.
-    pub fn message(&mut self, text: bool, payload: &[u8]) -> Result<(), Full> {
+    /// Appends a text or binary message.
+    pub fn message(&mut self, text: bool, payload: &[u8]) -> Result<(), SendBufferFull> {
         let kind = if text { Data::Text } else { Data::Binary };
         self.frame(OpCode::Data(kind), |room| copy(payload, room))
     }
 
-    /// Puts in a ping with this payload, of at most 125 bytes.
-    pub fn ping(&mut self, payload: &[u8]) -> Result<(), Full> {
+    /// Appends a ping with a payload of at most 125 bytes.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendBufferFull> {
         self.control(Control::Ping, payload)
     }
 
-    /// Puts in a pong.
-    pub fn pong(&mut self, payload: &[u8]) -> Result<(), Full> {
+    /// Appends a pong with a payload of at most 125 bytes.
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendBufferFull> {
         self.control(Control::Pong, payload)
     }
 
-    /// Puts in a close frame; a reason over 123 bytes is left out. `None`: without a code, as an
-    /// answer to a close frame that had none.
-    pub fn close(&mut self, code: Option<CloseCode>, reason: &str) -> Result<(), Full> {
-        let mut payload = [0; CONTROL_BYTES];
+    /// Appends a close frame. A reason over 123 bytes is omitted. `None` sends no code, in reply to a
+    /// close frame without one.
+    pub fn close(&mut self, code: Option<CloseCode>, reason: &str) -> Result<(), SendBufferFull> {
         let Some(code) = code else {
             return self.control(Control::Close, b"");
         };
-        payload[..2].copy_from_slice(&u16::from(code).to_be_bytes());
-        let reason = if reason.len() > CONTROL_BYTES - 2 { "" } else { reason };
-        payload[2..2 + reason.len()].copy_from_slice(reason.as_bytes());
-        self.control(Control::Close, &payload[..2 + reason.len()])
+        let mut payload = heapless::Vec::<u8, CONTROL_BYTES>::new();
+        payload.extend_from_slice(&u16::from(code).to_be_bytes()).map_err(|_| SendBufferFull)?;
+        // Adds nothing when the reason is too long.
+        let _ = payload.extend_from_slice(reason.as_bytes());
+        self.control(Control::Close, &payload)
     }
 
-    fn control(&mut self, kind: Control, payload: &[u8]) -> Result<(), Full> {
+    fn control(&mut self, kind: Control, payload: &[u8]) -> Result<(), SendBufferFull> {
         if payload.len() > CONTROL_BYTES {
-            return Err(Full);
+            return Err(SendBufferFull);
         }
         self.frame(OpCode::Control(kind), |room| copy(payload, room))
     }
 
-    /// The payload is written behind room for the longest header. In an empty buffer the frame then starts
-    /// where its own header has to; behind other frames the payload is moved up to it.
-    fn frame(&mut self, opcode: OpCode, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
+    /// Appends a frame. `write` composes the payload after space for the longest header. In an empty
+    /// buffer the frame then starts at its actual header; after other frames the payload moves to it.
+    fn frame(
+        &mut self,
+        opcode: OpCode,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Result<(), SendBufferFull> {
         self.compact();
         let payload = self.end + HEADER_BYTES;
-        let length = write(self.storage.get_mut(payload..).ok_or(Full)?).ok_or(Full)?;
+        let length = write(self.storage.get_mut(payload..).ok_or(SendBufferFull)?).ok_or(SendBufferFull)?;
         let header = FrameHeader { opcode, ..FrameHeader::default() };
         let header_bytes = header.len(length as u64);
         if self.is_empty() {
@@ -131,15 +137,15 @@ impl SendBuffer {
         } else {
             self.storage.copy_within(payload..payload + length, self.end + header_bytes);
         }
-        let mut place = &mut self.storage[self.end..self.end + header_bytes];
-        header.format(length as u64, &mut place).map_err(|_| Full)?;
+        let mut place = self.storage.get_mut(self.end..self.end + header_bytes).ok_or(SendBufferFull)?;
+        header.format(length as u64, &mut place).map_err(|_| SendBufferFull)?;
         self.end += header_bytes + length;
         Ok(())
     }
 
-    /// Moves what waits to the front, but not for the few bytes that a first frame has left there.
+    /// Moves the pending bytes to the front, except over the small gap of a first frame.
     fn compact(&mut self) {
-        self.use_ = IdleTracker::Active;
+        self.tracker = IdleTracker::Active;
         let count = self.reclaimable();
         if count > 0 {
             self.storage.copy_within(self.start..self.end, 0);
@@ -148,10 +154,16 @@ impl SendBuffer {
         }
     }
 
-    /// Bytes in front of what waits, where they are worth a move.
+    /// Bytes before the pending ones, if they are worth a move.
     fn reclaimable(&self) -> usize {
         if self.start > GAP_BYTES { self.start } else { 0 }
     }
+}
+
+/// Reports a pending range outside of the storage, which cannot happen: `start <= end <= capacity`.
+#[cold]
+fn wrong_range() {
+    crate::internal_error!("a send buffer has a wrong range");
 }
 
 fn copy(payload: &[u8], room: &mut [u8]) -> Option<usize> {
@@ -180,17 +192,17 @@ mod tests {
     }
 
     #[test]
-    fn message_that_fits_exactly_and_one_byte_more() {
+    fn message_up_to_the_capacity() {
         let mut buffer = SendBuffer::new(HEADER_BYTES + 20);
-        assert_eq!(buffer.message(true, &[b'x'; 21]), Err(Full));
+        assert_eq!(buffer.message(true, &[b'x'; 21]), Err(SendBufferFull));
         assert!(buffer.is_empty());
         assert_eq!(buffer.message(true, &[b'x'; 20]), Ok(()));
-        assert_eq!(buffer.message(true, b""), Err(Full));
+        assert_eq!(buffer.message(true, b""), Err(SendBufferFull));
         assert_eq!(buffer.pending().len(), 22);
     }
 
     #[test]
-    fn room_comes_back_as_bytes_are_sent() {
+    fn sent_bytes_free_space() {
         let mut buffer = SendBuffer::new(HEADER_BYTES + 10);
         buffer.message(true, b"0123456789").unwrap();
         buffer.sent(7);
@@ -200,8 +212,8 @@ mod tests {
     }
 
     #[test]
-    fn as_much_fits_as_is_said_to_be_free() {
-        // A first frame starts where its header has to, so what is free depends on its length.
+    fn message_of_the_free_space_fits() {
+        // The gap before a first frame, and so the free space, depends on its length.
         for first in [0, 5, 125, 126, 300] {
             for sent in [0, 3, 8, 9, 100] {
                 let mut buffer = SendBuffer::new(1000);
@@ -210,7 +222,11 @@ mod tests {
                 buffer.sent(sent);
                 let waiting = buffer.pending().to_vec();
                 let fits = buffer.free() - HEADER_BYTES;
-                assert_eq!(buffer.message(true, &vec![b'b'; fits + 1]), Err(Full), "{first} {sent}");
+                assert_eq!(
+                    buffer.message(true, &vec![b'b'; fits + 1]),
+                    Err(SendBufferFull),
+                    "{first} {sent}"
+                );
                 assert_eq!(buffer.message(true, &vec![b'b'; fits]), Ok(()), "{first} {sent}");
                 assert_eq!(buffer.pending()[..waiting.len()], waiting);
                 assert!(buffer.pending().ends_with(&vec![b'b'; fits]));
@@ -219,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn reason_at_the_limit_and_past_it() {
+    fn reason_up_to_its_limit() {
         let mut buffer = SendBuffer::new(400);
         buffer.close(Some(CloseCode::Policy), &"r".repeat(123)).unwrap();
         assert_eq!(buffer.pending().len(), 2 + CONTROL_BYTES);
@@ -232,6 +248,6 @@ mod tests {
     fn ping_over_125_bytes_is_refused() {
         let mut buffer = SendBuffer::new(400);
         assert_eq!(buffer.ping(&[0; CONTROL_BYTES]), Ok(()));
-        assert_eq!(buffer.ping(&[0; CONTROL_BYTES + 1]), Err(Full));
+        assert_eq!(buffer.ping(&[0; CONTROL_BYTES + 1]), Err(SendBufferFull));
     }
 }

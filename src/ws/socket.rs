@@ -1,52 +1,53 @@
-//! One WebSocket: messages, pings and the closing handshake.
+//! WebSocket: messages, pings and the closing handshake.
 
 use core::ops::Range;
 use core::time::Duration;
 
 use super::{Assembler, CloseCode, Event, Limits, ReceiveBuffer, SendBuffer};
+use crate::internal_error;
 use crate::ws::{CLOSE_TIMEOUT, PING_INTERVAL, UNANSWERED_PINGS};
 
-/// Payload of our pings: says nothing.
+/// Payload of the pings sent: empty.
 const PING: &[u8] = b"";
 
-/// What a socket gives its owner.
+/// Result of [`Socket::poll`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Incoming {
-    /// Nothing whole yet, or the socket is closing: read on.
+    /// No complete message yet, or the socket is closing: read more.
     More,
-    /// A message, in place in the receive buffer (relative to its filled part) until the next poll.
+    /// Message in the receive buffer (relative to its filled part), valid until the next poll.
     Message {
-        /// Whether it came as text.
+        /// True for a text message.
         text: bool,
-        /// Where it lies.
+        /// Position in the filled part.
         range: Range<usize>,
     },
-    /// There is no room to answer a ping: send, then poll again.
+    /// No space for a pong: send, then poll again.
     Stalled,
 }
 
-/// The state of one WebSocket after its upgrade.
+/// State machine of one WebSocket after its upgrade.
 #[derive(Debug)]
 pub struct Socket {
     assembler: Assembler,
-    /// A ping whose pong found no room.
-    owed_pong: Option<heapless::Vec<u8, { crate::ws::CONTROL_BYTES }>>,
+    /// Payload of a pong that had no space.
+    pending_pong: Option<heapless::Vec<u8, { crate::ws::CONTROL_BYTES }>>,
     next_ping: Duration,
     unanswered: u8,
-    /// Our close frame is in the send buffer; until when the peer's is waited for.
+    /// A close frame was sent; deadline for that of the peer.
     closing: Option<Duration>,
-    /// Code of the close that ends this socket, whoever said it first.
+    /// Code of the first close frame, sent or received.
     code: Option<u16>,
-    /// Both sides have said close, or will say nothing more.
+    /// The closing handshake is complete, or was given up.
     closed: bool,
 }
 
 impl Socket {
-    /// A socket upgraded at `now`.
+    /// Socket upgraded at `now`.
     pub fn new(limits: Limits, now: Duration) -> Self {
         Self {
             assembler: Assembler::new(limits),
-            owed_pong: None,
+            pending_pong: None,
             next_ping: now + PING_INTERVAL,
             unanswered: 0,
             closing: None,
@@ -55,44 +56,47 @@ impl Socket {
         }
     }
 
-    /// Whether the connection is to be closed once the send buffer is empty.
+    /// Returns true if the connection is to be closed once the send buffer is empty.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Whether a close frame was sent or received: nothing more may be said.
+    /// Returns true if a close frame was sent or received, so that no message may be sent.
     pub fn is_closing(&self) -> bool {
         self.closed || self.closing.is_some()
     }
 
-    /// The code that this socket was closed with, for the log. 1005: the peer gave none.
+    /// Close code, for the log. 1005: the close frame of the peer had none.
     pub fn close_code(&self) -> Option<u16> {
         self.code
     }
 
-    /// Any byte from the peer shows that it lives.
-    pub fn handle_life(&mut self, now: Duration) {
+    /// Handles bytes received from the peer: puts off the next ping.
+    pub fn handle_activity(&mut self, now: Duration) {
         self.unanswered = 0;
         self.next_ping = now + PING_INTERVAL;
     }
 
-    /// Looks for the next message; answers pings, closes and violations on the way.
+    /// Returns the next message; handles pings, close frames and violations.
     pub fn poll(&mut self, receive: &mut ReceiveBuffer, send: &mut SendBuffer, now: Duration) -> Incoming {
         loop {
-            if let Some(payload) = &self.owed_pong {
+            if let Some(payload) = &self.pending_pong {
                 if send.pong(payload).is_err() {
                     return Incoming::Stalled;
                 }
-                self.owed_pong = None;
+                self.pending_pong = None;
             }
             match self.assembler.poll(receive) {
                 Ok(Event::More) => return Incoming::More,
                 Ok(Event::Message { .. }) if self.is_closing() => {}
                 Ok(Event::Message { text, range }) => return Incoming::Message { text, range },
                 Ok(Event::Ping(range)) if !self.is_closing() => {
-                    let payload = receive.filled().get(range).unwrap_or_default();
+                    let Some(payload) = receive.filled().get(range) else {
+                        internal_error!("a ping lies outside of the receive buffer");
+                        continue;
+                    };
                     if send.pong(payload).is_err() {
-                        self.owed_pong = heapless::Vec::from_slice(payload).ok();
+                        self.pending_pong = heapless::Vec::from_slice(payload).ok();
                         return Incoming::Stalled;
                     }
                 }
@@ -100,7 +104,7 @@ impl Socket {
                 Ok(Event::Close(code)) => {
                     self.code = self.code.or(Some(code.unwrap_or(1005)));
                     if self.closing.is_none() {
-                        // The reserve of the send buffer has room for it; if not, it is not owed.
+                        // The send buffer reserves space for it. A peer that reads nothing gets none.
                         let _ = send.close(code.map(CloseCode::from), "");
                     }
                     self.closed = true;
@@ -108,7 +112,7 @@ impl Socket {
                 }
                 Err(violation) => {
                     self.close(violation.close_code(), violation.reason(), send, now);
-                    // RFC 6455, 7.1.7: after a violation the peer's answer is not waited for.
+                    // RFC 6455, 7.1.7: after a violation the reply of the peer is not awaited.
                     self.closed = true;
                     return Incoming::More;
                 }
@@ -116,7 +120,7 @@ impl Socket {
         }
     }
 
-    /// Starts the closing handshake. Does nothing when it is under way.
+    /// Starts the closing handshake, unless it has started.
     pub fn close(&mut self, code: CloseCode, reason: &str, send: &mut SendBuffer, now: Duration) {
         if self.is_closing() {
             return;
@@ -128,24 +132,25 @@ impl Socket {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has work to do.
+    /// Time of the next call of [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Duration> {
         if self.closed { None } else { Some(self.closing.unwrap_or(self.next_ping)) }
     }
 
-    /// Sends the ping that is due, or gives up on a peer that is gone.
+    /// Sends a due ping, or closes after too many unanswered ones.
     pub fn handle_timeout(&mut self, send: &mut SendBuffer, now: Duration) {
         if let Some(deadline) = self.closing {
             self.closed |= now >= deadline;
         } else if !self.closed && now >= self.next_ping {
             if self.unanswered >= UNANSWERED_PINGS {
-                // 1006 is never sent: it tells the log that there was nobody to close with.
+                // 1006 (abnormal closure) is never sent; it is for the log.
                 self.code = Some(1006);
                 self.closed = true;
                 return;
             }
             self.unanswered += 1;
             self.next_ping = now + PING_INTERVAL;
+            // Without space the ping is skipped: the peer does not read, and the next one counts.
             let _ = send.ping(PING);
         }
     }
@@ -175,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn ping_waits_for_room() {
+    fn pong_waits_for_space() {
         let (mut socket, mut input, _) = socket();
         let mut output = SendBuffer::new(12);
         output.message(true, b"ab").unwrap();
@@ -206,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn close_unanswered_ends_at_its_deadline() {
+    fn unanswered_close_expires() {
         let (mut socket, mut input, mut output) = socket();
         socket.close(CloseCode::Away, "", &mut output, Duration::ZERO);
         receive(&mut input, &[0x81, 0x81, 0, 0, 0, 0, b'x']);
@@ -237,11 +242,11 @@ mod tests {
     }
 
     #[test]
-    fn any_sign_of_life_puts_pings_off() {
+    fn any_activity_puts_pings_off() {
         let (mut socket, _, mut output) = socket();
         let now = socket.poll_timeout().unwrap();
         socket.handle_timeout(&mut output, now);
-        socket.handle_life(now);
+        socket.handle_activity(now);
         assert_eq!(socket.poll_timeout(), Some(now + PING_INTERVAL));
         socket.handle_timeout(&mut output, now + PING_INTERVAL);
         socket.handle_timeout(&mut output, now + PING_INTERVAL * 2);

@@ -75,7 +75,7 @@ impl Echo {
             self.handle_head(now);
         }
         let Some(socket) = &mut self.socket else { return };
-        socket.handle_life(now);
+        socket.handle_activity(now);
         self.stalled = false;
         loop {
             // An echo needs its message's room: it waits until what was said before is sent.

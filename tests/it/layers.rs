@@ -27,6 +27,7 @@ const LOG_MACROS: &[&str] = &[
     "warning",
     "info",
     "debug",
+    "internal_error",
     "log_record",
     "log_frame",
     "internal_error",
@@ -173,7 +174,7 @@ fn violations(file: &Path, source: &str) -> Vec<String> {
     let depth = if module == "main" || module == "lib" { 0 } else { path.len() };
     let layers = layers();
     let Some((_, allowed)) = layers.iter().find(|(name, _)| *name == module || module == "lib") else {
-        return vec![format!("{}: is no module of the layer table", file.display())];
+        return vec![format!("{}: is not a module of the layer table", file.display())];
     };
     references(source, depth)
         .into_iter()
@@ -286,4 +287,14 @@ fn unsafe_code_is_where_it_may_be() {
     assert_eq!(holders, ["lib.rs", UNSAFE[0], UNSAFE[1]].map(Path::new));
     let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     assert!(lib.contains("\n#![deny(unsafe_code)]\n"));
+}
+
+#[test]
+fn security_promises_what_holds_of_unsafe_code() {
+    let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let promise = text.split("\n- ").find(|item| item.starts_with("**No `unsafe` code**")).unwrap();
+    let promise = promise.split("\n\n").next().unwrap();
+    assert!(promise.contains("`#![deny(unsafe_code)]`") && !promise.contains("forbid"), "{promise}");
+    let named = promise.split('`').filter(|code| code.starts_with("src/"));
+    assert!(named.eq(UNSAFE.map(|file| format!("src/{file}"))), "{promise}");
 }

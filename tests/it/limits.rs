@@ -172,17 +172,17 @@ fn page_shows_every_limit() {
 
 #[test]
 fn planted_errors_are_found() {
-    const GOOD: &str = "burst_passes_and_the_rest_is_counted";
+    const GOOD: &str = "burst_is_acquired_and_the_rest_is_counted";
     let all = all_tests();
     let of = |bound| {
         let limit = Limit { name: "LOG_BURST", value: Value::Number(5), about: "", bound };
         errors(&limit, &all).len()
     };
     assert_eq!(of(Bound::Exceeded("counted", &[GOOD])), 0);
-    assert_eq!(of(Bound::Exceeded("counted", &["rate::burst_passes_and_the_rest_is_counted"])), 0);
+    assert_eq!(of(Bound::Exceeded("counted", &["rate::burst_is_acquired_and_the_rest_is_counted"])), 0);
     assert_eq!(of(Bound::Exceeded("counted", &[GOOD, "pass"])), 1, "a function that is not a test");
-    assert_eq!(of(Bound::Exceeded("counted", &["ring::burst_passes_and_the_rest_is_counted"])), 1);
-    assert_eq!(of(Bound::Exceeded("counted", &["passes_and_the_rest_is_counted"])), 1, "part of a name");
+    assert_eq!(of(Bound::Exceeded("counted", &["ring::burst_is_acquired_and_the_rest_is_counted"])), 1);
+    assert_eq!(of(Bound::Exceeded("counted", &["is_acquired_and_the_rest_is_counted"])), 1, "part of a name");
     assert_eq!(of(Bound::Exceeded("counted", &["table_takes_its_limit_and_no_more"])), 1, "two of a name");
     assert_eq!(of(Bound::Exceeded("counted", &["output_up_to_its_limit_is_whole"])), 1, "of another limit");
     assert_eq!(of(Bound::Exceeded("counted", &[])), 1);

@@ -10,3 +10,4 @@ mod support;
 #[path = "../system/mod.rs"]
 mod system;
 mod vectors;
+mod words;

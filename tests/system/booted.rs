@@ -248,7 +248,7 @@ mod asked {
         let wanted = [
             "api::services: service family: start by fadmin",
             "service::supervisor: family: started, pid ",
-            "service::supervisor: family: ended, ",
+            "service::supervisor: family: exited, ",
         ];
         let holds = |text: &str| wanted.iter().all(|line| text.contains(line));
 

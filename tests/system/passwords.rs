@@ -130,10 +130,10 @@ fn what_cannot_be_written_down_is_refused() {
 }
 
 #[test]
-fn file_that_cannot_be_read_is_told_and_lets_the_server_start() {
+fn unreadable_file_is_logged_and_the_server_starts() {
     let folder = Folder::new();
     fs::create_dir_all(folder.file("state/passwords")).unwrap();
     let server = Server::start_in(folder, &device());
-    assert!(server.log().contains("what was changed since cannot be read"), "{}", server.log());
+    assert!(server.log().contains("cannot read changed passwords"), "{}", server.log());
     assert!(may_log_in(&server, "guest", "guest"));
 }

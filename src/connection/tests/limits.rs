@@ -122,7 +122,7 @@ fn form_has_its_parameters_and_no_more() {
 }
 
 #[test]
-fn peer_that_reads_nothing_is_heard_until_its_buffer_is_full() {
+fn peer_that_reads_nothing_is_read_until_its_buffer_is_full() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     let message = frame(&call("services/hello/status", ""));

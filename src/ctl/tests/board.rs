@@ -6,11 +6,11 @@ use super::*;
 
 /// Runs `line` with these answers to prompts.
 fn ctl_typing(line: &str, is_terminal: bool, answers: &[(&str, &str)]) -> Run {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut answers: VecDeque<(&str, &str)> = answers.iter().copied().collect();
     let mut env = Env {
-        state: Ok(StateDir::new(folder.path().join("state"))),
+        state: Ok(StateDir::new(directory.path().join("state"))),
         session: Some("S/1".to_owned()),
         out: &mut out,
         err: &mut err,

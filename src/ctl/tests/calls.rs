@@ -19,7 +19,7 @@ fn newest_output_of_a_service() {
 
 #[test]
 fn output_is_followed_from_where_it_ended() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, stream| {
         let mut socket = grant(stream);
         let page = |next: u32, lost: u32, lines: &str| {
@@ -33,7 +33,7 @@ fn output_is_followed_from_where_it_ended() {
         socket.close(None).unwrap();
         finish(socket);
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 logs hello --follow"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 logs hello --follow"));
     assert_eq!(said.out, "a\n-- 5 bytes lost --\nb\n");
     assert_eq!(said.code, UNAVAILABLE, "{}", said.err);
     thread.join().unwrap();
@@ -55,14 +55,14 @@ fn call_by_its_path() {
 
 #[test]
 fn call_of_an_unknown_path_is_not_sent() {
-    let said = ctl(&Folder::new(), "--session S call services/hello/statsu");
+    let said = ctl(&TestDirectory::new(), "--session S call services/hello/statsu");
     assert_eq!(said.code, USAGE);
     assert!(said.err.contains("did you mean 'services/hello/status'?"), "{}", said.err);
 }
 
 #[test]
 fn paths_for_a_shell_are_those_of_the_table() {
-    let said = ctl(&Folder::new(), "complete-calls");
+    let said = ctl(&TestDirectory::new(), "complete-calls");
     assert_eq!(said.code, 0);
     assert_eq!(said.out.lines().count(), crate::api::CALLS.len());
     assert!(said.out.lines().any(|line| line == "services/NAME/log"), "{}", said.out);

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::service::{LastExit, ServiceTable, Spec, State, Status, Supervisor};
-use crate::session::{Grants, Level, User, Users};
+use crate::session::{Grants, User, UserLevel, Users};
 
 fn written(form: Form, outcome: &Outcome<'_>) -> String {
     let mut buffer = [0; 1024];
@@ -96,7 +96,7 @@ fn lists() {
         let mut users = Users::new();
         let name = heapless::String::try_from("anna").unwrap();
         let full_name = heapless::String::new();
-        let user = User { name, full_name, level: Level::User, services: Grants::all(), password: None };
+        let user = User { name, full_name, level: UserLevel::User, services: Grants::all(), password: None };
         let user = users.push(user).unwrap();
         let services = Supervisor::new(table);
         written(form, &Outcome::Services(ServiceList { services: &services, users: &users, user }))

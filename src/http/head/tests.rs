@@ -42,7 +42,7 @@ fn form_post_of_friend_core() {
 }
 
 #[test]
-fn path_and_query_lie_where_they_say() {
+fn positions_of_path_and_query() {
     for start in ["", "\r\n", "\n"] {
         let text = format!("{start}GET /system.library/validate?sessionid=S?&a HTTP/1.1\nhost: h\n\n");
         let head = head(&text);
@@ -92,7 +92,7 @@ fn other_upgrades_are_ignored() {
 }
 
 #[test]
-fn every_cut_needs_more() {
+fn every_prefix_is_incomplete() {
     let text = "POST /a?b HTTP/1.1\r\nHost: board\r\nContent-Length: 3\r\n\r\n";
     for cut in 0..text.len() {
         assert_eq!(parse(&text[..cut]), Ok(None), "{cut}");
@@ -100,7 +100,7 @@ fn every_cut_needs_more() {
 }
 
 #[test]
-fn what_can_never_be_http_is_refused_at_once() {
+fn bytes_that_are_not_http_are_rejected_at_once() {
     for text in [
         "\0",
         "\x16\x03\x01",
@@ -158,7 +158,7 @@ fn targets() {
 }
 
 #[test]
-fn host_is_there_once_and_well_formed() {
+fn host_occurs_once_and_is_well_formed() {
     assert_eq!(status("GET / HTTP/1.1\r\n\r\n"), 400);
     assert_eq!(with("host: other"), 400);
     assert_eq!(status("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n"), 400);
@@ -175,7 +175,7 @@ fn host_is_there_once_and_well_formed() {
 }
 
 #[test]
-fn what_is_not_taken() {
+fn unsupported_fields() {
     assert_eq!(with("Expect: 100-continue"), 417);
     assert_eq!(with("Transfer-Encoding: chunked"), 501);
     assert_eq!(with("content-length: 3\r\ntransfer-encoding: identity"), 501);
@@ -192,14 +192,14 @@ fn content_lengths() {
 }
 
 #[test]
-fn body_limit_met_and_passed() {
+fn body_up_to_its_limit() {
     let text = |length: usize| format!("POST / HTTP/1.1\r\nHost: h\r\ncontent-length: {length}\r\n\r\n");
     assert_eq!(head(&text(limits::BODY_BYTES)).content_length, limits::BODY_BYTES);
     assert_eq!(status(&text(limits::BODY_BYTES + 1)), 413);
 }
 
 #[test]
-fn single_fields_are_single() {
+fn single_fields_occur_once() {
     for name in ["origin", "content-type", "sec-websocket-key", "sec-websocket-version"] {
         assert_eq!(with(&format!("{name}: a\r\n{name}: a")), 400, "{name}");
     }
@@ -212,19 +212,19 @@ fn malformed_lines() {
     {
         assert_eq!(with(lines), 400, "{lines:?}");
     }
-    // What nobody here reads may hold any bytes.
+    // A field that is not read may have any value.
     assert!(parse("GET / HTTP/1.1\r\nHost: h\r\nx: \u{e9}\r\n\r\n").unwrap().is_some());
 }
 
 #[test]
-fn field_limit_met_and_passed() {
+fn fields_up_to_their_limit() {
     let text = |fields: usize| format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "a: b\r\n".repeat(fields - 1));
     head(&text(limits::HEAD_FIELDS));
     assert_eq!(status(&text(limits::HEAD_FIELDS + 1)), 431);
 }
 
 #[test]
-fn head_limit_met_and_passed() {
+fn head_up_to_its_limit() {
     let text = |length: usize| {
         let start = "GET / HTTP/1.1\r\nHost: h\r\nx: ";
         format!("{start}{}\r\n\r\n", "a".repeat(length - start.len() - 4))
@@ -233,13 +233,13 @@ fn head_limit_met_and_passed() {
     assert_eq!(status(&text(limits::HEAD_BYTES + 1)), 431);
     assert_eq!(parse(&text(limits::HEAD_BYTES + 1)[..limits::HEAD_BYTES - 1]), Ok(None));
     assert_eq!(status(&text(limits::HEAD_BYTES + 1)[..limits::HEAD_BYTES]), 431);
-    // A body behind a head that fits is no part of it.
+    // The body after a head is not part of it.
     let text = text(limits::HEAD_BYTES) + &"b".repeat(limits::BODY_BYTES);
     assert_eq!(parse(&text).unwrap().unwrap().1, limits::HEAD_BYTES);
 }
 
 #[test]
-fn path_limit_met_and_passed() {
+fn path_up_to_its_limit() {
     let path = |length: usize| format!("/{}", "a".repeat(length - 1));
     let text = format!("GET {}?q HTTP/1.1\r\nHost: h\r\n\r\n", path(limits::PATH_BYTES));
     assert_eq!(head(&text).path.len(), limits::PATH_BYTES);
@@ -263,7 +263,7 @@ fn reasons_are_one_line() {
 
 proptest! {
     #[test]
-    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         if let Ok(Some((head, length))) = parse_head(&bytes) {
             prop_assert!(length <= bytes.len());
             prop_assert_eq!(bytes.get(head.path_at.clone()), Some(head.path.as_bytes()));
@@ -271,7 +271,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_like_a_head_panics(
+    fn near_heads_do_not_panic(
         text in "(GET|POST|X) ?/?[a-z?#%]{0,9} ?HTTP/1[.][01]\r?\n((Host|Origin|Content-Length|Upgrade|x):[ -~\t]{0,20}\r?\n){0,4}\r?\n?.{0,9}"
     ) {
         if let Ok(Some((head, length))) = parse(&text) {
@@ -282,8 +282,8 @@ proptest! {
     }
 
     #[test]
-    fn a_refused_start_stays_refused(text in "[A-Z]{1,4} ?/[a-z]{0,4} ?HTTP/1[.]1\r?\n(Host: ?[a-z:]{0,4}\r?\n){0,2}\r?\n") {
-        // More bytes never turn a refusal into a request: what is refused early was rightly so.
+    fn rejected_prefix_stays_rejected(text in "[A-Z]{1,4} ?/[a-z]{0,4} ?HTTP/1[.]1\r?\n(Host: ?[a-z:]{0,4}\r?\n){0,2}\r?\n") {
+        // More bytes never turn a rejection into a request.
         let whole = parse(&text);
         for cut in 0..text.len() {
             if parse_head(&text.as_bytes()[..cut]).is_err() {

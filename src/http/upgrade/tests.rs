@@ -10,7 +10,7 @@ const LINES: &[&str] = &[
     "Sec-WebSocket-Protocol: FC-protocol",
 ];
 
-/// The handshake with the line of this name exchanged (taken out when the new one is empty).
+/// Checks the handshake with the field `name` replaced by `line`, or removed if that is empty.
 fn check(name: &str, line: &str) -> Result<Upgrade, Rejection> {
     let mut text = "GET /fcws HTTP/1.1\r\n".to_owned();
     for old in LINES.iter().filter(|old| !old.to_lowercase().starts_with(name) || name.is_empty()) {
@@ -36,7 +36,7 @@ fn origin(host: &str, origin: &str, origins: &[&str], tls: bool) -> Result<(), u
 }
 
 #[test]
-fn granted() {
+fn valid_handshake() {
     assert_eq!(check("", ""), Ok(Upgrade { key: *b"dGhlIHNhbXBsZSBub25jZQ==", protocol: true }));
 }
 
@@ -47,7 +47,7 @@ fn switching_to_the_byte() {
     let used = write_switching(&mut out, &upgrade).unwrap();
     let expected: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: FC-protocol\r\n\r\n";
     assert_eq!(&out[..used], expected);
-    assert_eq!(write_switching(&mut out[..used - 1], &upgrade), Err(Full));
+    assert_eq!(write_switching(&mut out[..used - 1], &upgrade), Err(ResponseTooLarge));
     let used = write_switching(&mut out, &Upgrade { protocol: false, ..upgrade }).unwrap();
     assert!(!String::from_utf8_lossy(&out[..used]).contains("Protocol:"));
     assert!(out[..used].ends_with(b"=\r\n\r\n"));
@@ -100,7 +100,7 @@ fn connection_and_upgrade() {
 }
 
 #[test]
-fn no_handshake_at_all() {
+fn request_without_handshake() {
     let head = parse_head(b"GET /fcws HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().unwrap().0;
     assert_eq!(check_upgrade(&head, [], true).map_err(|r| r.status), Err(426));
 }

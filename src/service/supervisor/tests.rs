@@ -27,7 +27,7 @@ fn supervisor(services: &[(&str, RestartPolicy, &[&str])]) -> Supervisor {
     Supervisor::new(table)
 }
 
-/// One service that was led into a state at second 0, by process 1 where it has one.
+/// Supervisor of one service in `state` since second 0; process 1 if it has one.
 fn one_in(state: State, restart: RestartPolicy) -> Supervisor {
     let mut supervisor = supervisor(&[("a", restart, &[])]);
     let now = at(0);
@@ -41,7 +41,7 @@ fn one_in(state: State, restart: RestartPolicy) -> Supervisor {
     match state {
         Starting => {
             let policy = supervisor.table.get(id(0)).unwrap().restart;
-            assert_ne!(policy, RestartPolicy::Never, "only what is restarted waits");
+            assert_ne!(policy, RestartPolicy::Never, "only a restarted service waits");
             assert!(supervisor.handle_exit(1, Exit::Code(1), now));
         }
         Stopping => verb(&mut supervisor, Verb::Stop),
@@ -75,10 +75,10 @@ fn state(supervisor: &Supervisor) -> State {
     supervisor.status(id(0), at(0)).state
 }
 
-/// What a verb leads to: answer, actions, states told of.
-type Told = (Result<(), CommandError>, List<Action>, List<State>);
+/// Effects of a verb: result, actions, reported states.
+type Effects = (Result<(), CommandError>, List<Action>, List<State>);
 
-fn told(from: State, verb: Verb) -> Told {
+fn effects(from: State, verb: Verb) -> Effects {
     let mut supervisor = one_in(from, RestartPolicy::Always);
     let answer = supervisor.handle_command(id(0), verb, at(0));
     let actions = actions(&mut supervisor);
@@ -87,44 +87,44 @@ fn told(from: State, verb: Verb) -> Told {
 
 #[test]
 fn start_from_every_state() {
-    let nothing: Told = (Ok(()), vec![], vec![]);
-    assert_eq!(told(Stopped, Verb::Start), (Ok(()), vec![spawn(0)], vec![]));
-    assert_eq!(told(Failed, Verb::Start), (Ok(()), vec![spawn(0)], vec![]));
-    assert_eq!(told(Starting, Verb::Start), (Ok(()), vec![spawn(0)], vec![]));
-    assert_eq!(told(Started, Verb::Start), nothing);
-    assert_eq!(told(Stopping, Verb::Start), nothing);
-    assert_eq!(told(Paused, Verb::Start), (Ok(()), vec![signal(1, Signal::Cont)], vec![Started]));
+    let nothing: Effects = (Ok(()), vec![], vec![]);
+    assert_eq!(effects(Stopped, Verb::Start), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(effects(Failed, Verb::Start), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(effects(Starting, Verb::Start), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(effects(Started, Verb::Start), nothing);
+    assert_eq!(effects(Stopping, Verb::Start), nothing);
+    assert_eq!(effects(Paused, Verb::Start), (Ok(()), vec![signal(1, Signal::Cont)], vec![Started]));
 }
 
 #[test]
 fn stop_from_every_state() {
-    let nothing: Told = (Ok(()), vec![], vec![]);
-    assert_eq!(told(Stopped, Verb::Stop), nothing);
-    assert_eq!(told(Failed, Verb::Stop), (Ok(()), vec![], vec![Stopped]));
-    assert_eq!(told(Starting, Verb::Stop), (Ok(()), vec![], vec![Stopped]));
-    assert_eq!(told(Started, Verb::Stop), (Ok(()), vec![signal(1, Signal::Term)], vec![Stopping]));
-    assert_eq!(told(Stopping, Verb::Stop), nothing);
+    let nothing: Effects = (Ok(()), vec![], vec![]);
+    assert_eq!(effects(Stopped, Verb::Stop), nothing);
+    assert_eq!(effects(Failed, Verb::Stop), (Ok(()), vec![], vec![Stopped]));
+    assert_eq!(effects(Starting, Verb::Stop), (Ok(()), vec![], vec![Stopped]));
+    assert_eq!(effects(Started, Verb::Stop), (Ok(()), vec![signal(1, Signal::Term)], vec![Stopping]));
+    assert_eq!(effects(Stopping, Verb::Stop), nothing);
     let both = vec![signal(1, Signal::Term), signal(1, Signal::Cont)];
-    assert_eq!(told(Paused, Verb::Stop), (Ok(()), both, vec![Stopping]));
+    assert_eq!(effects(Paused, Verb::Stop), (Ok(()), both, vec![Stopping]));
 }
 
 #[test]
 fn restart_from_every_state() {
-    assert_eq!(told(Stopped, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
-    assert_eq!(told(Failed, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
-    assert_eq!(told(Starting, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
-    assert_eq!(told(Started, Verb::Restart), (Ok(()), vec![signal(1, Signal::Term)], vec![Stopping]));
-    assert_eq!(told(Stopping, Verb::Restart), (Ok(()), vec![], vec![]));
+    assert_eq!(effects(Stopped, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(effects(Failed, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(effects(Starting, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(effects(Started, Verb::Restart), (Ok(()), vec![signal(1, Signal::Term)], vec![Stopping]));
+    assert_eq!(effects(Stopping, Verb::Restart), (Ok(()), vec![], vec![]));
     let both = vec![signal(1, Signal::Term), signal(1, Signal::Cont)];
-    assert_eq!(told(Paused, Verb::Restart), (Ok(()), both, vec![Stopping]));
+    assert_eq!(effects(Paused, Verb::Restart), (Ok(()), both, vec![Stopping]));
 }
 
 #[test]
 fn pause_from_every_state() {
     for from in [Stopped, Failed, Starting, Stopping, Paused] {
-        assert_eq!(told(from, Verb::Pause), (Err(CommandError::NotRunning), vec![], vec![]), "{from:?}");
+        assert_eq!(effects(from, Verb::Pause), (Err(CommandError::NotRunning), vec![], vec![]), "{from:?}");
     }
-    assert_eq!(told(Started, Verb::Pause), (Ok(()), vec![signal(1, Signal::Stop)], vec![Paused]));
+    assert_eq!(effects(Started, Verb::Pause), (Ok(()), vec![signal(1, Signal::Stop)], vec![Paused]));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn deadline_of_every_state() {
 }
 
 #[test]
-fn spawned_in_every_state_but_when_asked_changes_nothing() {
+fn unrequested_spawn_result_changes_nothing() {
     for from in [Stopped, Failed, Starting, Started, Stopping, Paused] {
         let mut supervisor = one_in(from, RestartPolicy::Always);
         let before = supervisor.status(id(0), at(0));
@@ -186,7 +186,7 @@ fn spawned_in_every_state_but_when_asked_changes_nothing() {
 }
 
 #[test]
-fn commands_while_a_process_is_asked_for() {
+fn commands_during_a_pending_spawn() {
     let asked = || {
         let mut supervisor = one_in(Stopped, RestartPolicy::Never);
         supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
@@ -213,7 +213,7 @@ fn commands_while_a_process_is_asked_for() {
 }
 
 #[test]
-fn founding_exchange() {
+fn reference_exchange() {
     let mut supervisor = one_in(Stopped, RestartPolicy::Never);
     supervisor.handle_command(id(0), Verb::Start, at(1)).unwrap();
     assert_eq!(actions(&mut supervisor), [spawn(0)]);
@@ -234,7 +234,7 @@ fn founding_exchange() {
 }
 
 #[test]
-fn missing_program_fails_the_start_that_asked_for_it() {
+fn missing_program_fails_the_start_command() {
     for policy in [RestartPolicy::Never, RestartPolicy::Always] {
         let mut supervisor = one_in(Stopped, policy);
         supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
@@ -248,19 +248,19 @@ fn missing_program_fails_the_start_that_asked_for_it() {
 }
 
 #[test]
-fn restart_that_cannot_be_started_waits_only_for_what_passes() {
+fn failed_restart_is_repeated_only_for_transient_errors() {
     for (errno, expected) in [(11, Starting), (12, Starting), (2, Failed), (13, Failed)] {
         let mut supervisor = one_in(Starting, RestartPolicy::OnFailure);
         supervisor.handle_timeout(at(1));
         assert_eq!(actions(&mut supervisor), [spawn(0)]);
         supervisor.handle_spawned(id(0), Err(errno), at(1));
         assert_eq!(state(&supervisor), expected, "{errno}");
-        assert_eq!(supervisor.take_result(id(0)), Ok(()), "nobody asked");
+        assert_eq!(supervisor.take_result(id(0)), Ok(()), "no command was pending");
     }
 }
 
 #[test]
-fn start_while_stopping_starts_when_it_is_gone() {
+fn start_while_stopping_starts_after_the_exit() {
     let mut supervisor = one_in(Stopping, RestartPolicy::Never);
     supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
     assert!(supervisor.handle_exit(1, Exit::Code(0), at(1)));
@@ -271,7 +271,7 @@ fn start_while_stopping_starts_when_it_is_gone() {
 }
 
 #[test]
-fn stop_takes_back_a_start_while_stopping() {
+fn stop_cancels_a_start_while_stopping() {
     let mut supervisor = one_in(Stopping, RestartPolicy::Always);
     supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
     supervisor.handle_command(id(0), Verb::Stop, at(0)).unwrap();
@@ -291,7 +291,7 @@ fn restart_ends_and_starts_and_counts() {
     assert_eq!(actions(&mut supervisor), [spawn(0)]);
     supervisor.handle_spawned(id(0), Ok(2), at(11));
     assert_eq!(supervisor.status(id(0), at(11)).restarts, 1);
-    // A start from stopped begins to count anew.
+    // A start from stopped resets the counter.
     supervisor.handle_command(id(0), Verb::Stop, at(11)).unwrap();
     supervisor.handle_exit(2, Exit::Code(0), at(11));
     supervisor.handle_command(id(0), Verb::Start, at(11)).unwrap();
@@ -299,7 +299,7 @@ fn restart_ends_and_starts_and_counts() {
 }
 
 #[test]
-fn killed_once_when_it_does_not_end() {
+fn killed_once_when_the_stop_times_out() {
     let mut supervisor = one_in(Stopping, RestartPolicy::Never);
     supervisor.handle_timeout(STOP_TIMEOUT - Duration::from_millis(1));
     assert_eq!(actions(&mut supervisor), []);
@@ -310,27 +310,27 @@ fn killed_once_when_it_does_not_end() {
 }
 
 #[test]
-fn pause_between_restarts_grows_and_a_good_run_shortens_it() {
+fn back_off_grows_and_a_good_run_resets_it() {
     let mut supervisor = one_in(Started, RestartPolicy::Always);
     let mut now = at(0);
-    let mut pauses = List::new();
+    let mut delays = List::new();
     for pid in 1..6 {
         // The fourth run is a good one.
         now += if pid == 4 { GOOD_RUN } else { Duration::ZERO };
         assert!(supervisor.handle_exit(pid, Exit::Code(0), now));
         let due = supervisor.poll_timeout().unwrap();
-        pauses.push((due - now).as_millis());
+        delays.push((due - now).as_millis());
         now = due;
         supervisor.handle_timeout(now);
         assert_eq!(actions(&mut supervisor), [spawn(0)]);
         supervisor.handle_spawned(id(0), Ok(pid + 1), now);
         assert_eq!(supervisor.status(id(0), now).restarts, pid);
     }
-    assert_eq!(pauses, [500, 1000, 2000, 500, 1000]);
+    assert_eq!(delays, [500, 1000, 2000, 500, 1000]);
 }
 
 #[test]
-fn start_during_the_pause_makes_it_short_again() {
+fn start_during_the_back_off_resets_it() {
     let mut supervisor = one_in(Starting, RestartPolicy::Always);
     supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
     supervisor.handle_spawned(id(0), Ok(2), at(0));
@@ -339,10 +339,10 @@ fn start_during_the_pause_makes_it_short_again() {
 }
 
 #[test]
-fn install_answers_only_when_written() {
+fn install_succeeds_only_when_written() {
     let mut supervisor = one_in(Stopped, RestartPolicy::Never);
     assert_eq!(supervisor.handle_command(id(0), Verb::Uninstall, at(0)), Ok(()));
-    assert_eq!(actions(&mut supervisor), [], "as it is");
+    assert_eq!(actions(&mut supervisor), [], "already disabled");
 
     supervisor.handle_command(id(0), Verb::Install, at(0)).unwrap();
     assert_eq!(supervisor.handle_command(id(0), Verb::Uninstall, at(0)), Err(CommandError::Busy));
@@ -357,11 +357,11 @@ fn install_answers_only_when_written() {
     supervisor.handle_persisted(true);
     assert_eq!(supervisor.take_result(id(0)), Ok(()));
     assert!(supervisor.status(id(0), at(0)).enabled);
-    assert_eq!(state(&supervisor), Stopped, "installing starts nothing");
+    assert_eq!(state(&supervisor), Stopped, "install does not start the service");
 }
 
 #[test]
-fn enabled_ones_are_started_in_order() {
+fn enabled_services_start_in_order() {
     let never = RestartPolicy::Never;
     let mut supervisor = supervisor(&[("a", never, &["c"]), ("b", never, &[]), ("c", never, &[])]);
     supervisor.set_enabled(id(0), true);
@@ -369,7 +369,7 @@ fn enabled_ones_are_started_in_order() {
     supervisor.start_enabled(at(0));
     assert_eq!(actions(&mut supervisor), [spawn(2), spawn(0)]);
     supervisor.handle_spawned(id(2), Err(2), at(0));
-    assert_eq!(supervisor.take_result(id(2)), Ok(()), "nobody asked");
+    assert_eq!(supervisor.take_result(id(2)), Ok(()), "no command was pending");
 }
 
 #[test]
@@ -399,7 +399,7 @@ fn unknown_service_is_refused() {
 }
 
 #[test]
-fn shutdown_ends_in_reverse_order() {
+fn shutdown_stops_in_reverse_order() {
     let always = RestartPolicy::Always;
     let mut supervisor =
         supervisor(&[("base", always, &[]), ("web", always, &["base"]), ("log", always, &[])]);
@@ -446,22 +446,33 @@ fn shutdown_is_bounded() {
     supervisor.handle_timeout(SHUTDOWN_TIMEOUT + KILL_TIMEOUT - Duration::from_millis(1));
     assert!(!supervisor.is_down());
     supervisor.handle_timeout(SHUTDOWN_TIMEOUT + KILL_TIMEOUT);
-    assert!(supervisor.is_down(), "what cannot be killed is left");
+    assert!(supervisor.is_down(), "gives up on an unkillable process");
 }
 
 #[test]
-fn ends_of_a_stop_and_of_the_shutdown_at_once_leave_nothing_due() {
+fn process_spawned_after_the_deadline_of_the_shutdown_is_killed() {
+    let mut supervisor = supervisor(&[("a", RestartPolicy::Never, &[])]);
+    supervisor.handle_command(id(0), Verb::Start, at(0)).unwrap();
+    supervisor.shutdown(at(0));
+    supervisor.handle_timeout(SHUTDOWN_TIMEOUT);
+    assert_eq!(actions(&mut supervisor), [Action::Spawn { service: id(0) }]);
+    supervisor.handle_spawned(id(0), Ok(1), SHUTDOWN_TIMEOUT);
+    assert!(actions(&mut supervisor).contains(&signal(1, Signal::Kill)));
+}
+
+#[test]
+fn stop_and_shutdown_that_expire_together_leave_nothing_due() {
     let mut supervisor = one_in(Started, RestartPolicy::Never);
     supervisor.shutdown(at(0));
     assert_eq!(actions(&mut supervisor), [signal(1, Signal::Term)]);
-    // Both are over when time is looked at next.
+    // Both have expired at the next call.
     supervisor.handle_timeout(SHUTDOWN_TIMEOUT);
     assert!(actions(&mut supervisor).contains(&signal(1, Signal::Kill)));
     assert_eq!(supervisor.poll_timeout(), Some(SHUTDOWN_TIMEOUT + KILL_TIMEOUT));
 }
 
 #[test]
-fn shutdown_takes_what_waits_and_what_is_asked_for() {
+fn shutdown_stops_waiting_and_spawning_services() {
     let mut supervisor = one_in(Starting, RestartPolicy::Always);
     supervisor.shutdown(at(0));
     assert!(supervisor.is_down());
@@ -478,22 +489,22 @@ fn shutdown_takes_what_waits_and_what_is_asked_for() {
 }
 
 #[test]
-fn actions_meet_their_limit() {
+fn actions_up_to_their_limit() {
     let mut supervisor = one_in(Started, RestartPolicy::Never);
-    let mut taken = 0;
+    let mut accepted = 0;
     while supervisor.handle_signal(id(0), Signal::Hup, at(0)).is_ok() {
-        taken += 1;
-        assert!(taken <= ACTIONS);
+        accepted += 1;
+        assert!(accepted <= ACTIONS);
     }
-    assert_eq!(taken, ACTIONS - ACTIONS_OF_ONE + 1);
+    assert_eq!(accepted, ACTIONS - ACTIONS_OF_ONE + 1);
     assert_eq!(supervisor.handle_command(id(0), Verb::Stop, at(0)), Err(CommandError::Busy));
     assert_eq!(state(&supervisor), Started, "nothing changed");
-    assert_eq!(actions(&mut supervisor).len(), taken);
+    assert_eq!(actions(&mut supervisor).len(), accepted);
     assert_eq!(supervisor.handle_command(id(0), Verb::Stop, at(0)), Ok(()));
 }
 
 #[test]
-fn changes_not_taken_keep_the_newest() {
+fn newest_changes_remain_in_a_full_queue() {
     let mut supervisor = one_in(Started, RestartPolicy::Never);
     for _ in 0..CHANGES {
         supervisor.handle_command(id(0), Verb::Pause, at(0)).unwrap();

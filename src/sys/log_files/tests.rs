@@ -25,7 +25,7 @@ struct TestDirectory(PathBuf);
 
 impl TestDirectory {
     fn new(test: &str) -> Self {
-        log::keep();
+        log::enable();
         let path = std::env::temp_dir().join(format!("friendlet-log-{test}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
@@ -38,8 +38,8 @@ impl TestDirectory {
         let mut writer =
             LogWriter::new(&LogTarget { file: &file, bytes: LOG_FILE_BYTES_MIN, count, build: "0a1b" });
         // The end of the ring.
-        writer.position = log::newest(0);
-        log::written(writer.position);
+        writer.position = log::tail(0);
+        log::mark_persisted(writer.position);
         let _ = log::take_lost();
         writer
     }
@@ -157,9 +157,9 @@ fn failed_file_is_retried_after_the_pause() {
 
 #[test]
 fn longest_head_has_room() {
-    let stamp = log::Stamp { wall_ms: u64::MAX, mono_ms: u64::MAX };
+    let stamp = log::ClockSample { wall_ms: u64::MAX, mono_ms: u64::MAX };
     let build = "0".repeat(log::BUILD_ID_BYTES);
-    let head = log::head(FORM, &build, &"b".repeat(64), stamp);
+    let head = log::header(FORM, &build, &"b".repeat(64), stamp);
     assert!(head.trim_end_matches('\0').ends_with("slide=0\n"), "{head}");
     assert!(head.len() <= log::LOG_HEAD_BYTES && LOG_LINE_BYTES < LOG_WRITE_BYTES);
 }
@@ -170,7 +170,7 @@ const CHILD: &str = "FRIENDLET_TEST_PANIC_LOG";
 #[test]
 fn panic_is_in_the_file_before_the_process_aborts() {
     if let Some(file) = std::env::var_os(CHILD) {
-        log::keep();
+        log::enable();
         open(&LogTarget { file: Path::new(&file), bytes: LOG_FILE_BYTES_MIN, count: 1, build: "" });
         log_panics();
         panic!("number {}", 7);

@@ -5,7 +5,7 @@ use super::*;
 const LIMITS: Limits = Limits { message_bytes: 64, binary: false };
 const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
-/// A masked client frame; `first` is the first byte (FIN, RSV, opcode).
+/// Masked client frame; `first` is the first byte (FIN, RSV, opcode).
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
@@ -24,7 +24,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Feeds `bytes` in pieces of `step` and shows what came out.
+/// Feeds `bytes` in pieces of `step` and returns the events as strings.
 fn run(limits: Limits, bytes: &[u8], step: usize) -> Vec<String> {
     let mut buffer = ReceiveBuffer::new(limits.message_bytes + 256);
     let mut assembler = Assembler::new(limits);
@@ -33,7 +33,7 @@ fn run(limits: Limits, bytes: &[u8], step: usize) -> Vec<String> {
     while !rest.is_empty() {
         let space = buffer.space();
         let count = step.min(rest.len()).min(space.len());
-        assert!(count > 0, "the buffer is full and nothing comes out of it");
+        assert!(count > 0, "the buffer is full without an event");
         space[..count].copy_from_slice(&rest[..count]);
         buffer.commit(count);
         rest = &rest[count..];
@@ -58,7 +58,7 @@ fn run(limits: Limits, bytes: &[u8], step: usize) -> Vec<String> {
     seen
 }
 
-/// Whatever the pieces, the outcome is the same.
+/// Checks that the outcome does not depend on the size of the pieces.
 fn check(bytes: &[u8], expected: &[&str]) {
     for step in [1, 2, 3, 7, 1000] {
         assert_eq!(run(LIMITS, bytes, step), expected, "in pieces of {step}");
@@ -82,7 +82,7 @@ fn pings_between_fragments() {
 }
 
 #[test]
-fn message_at_the_limit_and_past_it() {
+fn message_up_to_its_limit() {
     check(&frame(0x81, &[b'x'; 64]), &[&format!("text {}", "x".repeat(64))]);
     check(&frame(0x81, &[b'x'; 65]), &["1009 message too big"]);
     let mut bytes = frame(0x01, &[b'x'; 40]);
@@ -100,7 +100,7 @@ fn empty_messages_and_empty_fragments() {
 }
 
 #[test]
-fn character_cut_by_fragments_is_whole() {
+fn character_split_over_fragments() {
     let mut bytes = frame(0x01, &[0xE2]);
     bytes.extend(frame(0x00, &[0x82]));
     bytes.extend(frame(0x80, &[0xAC]));
@@ -108,7 +108,7 @@ fn character_cut_by_fragments_is_whole() {
 }
 
 #[test]
-fn bad_utf8_fails_at_once_and_at_the_end() {
+fn invalid_utf8_fails_at_once_and_at_the_end() {
     check(&frame(0x01, &[b'a', 0xFF]), &["1007 not UTF-8"]);
     check(&frame(0x81, &[b'a', 0xE2, 0x82]), &["1007 not UTF-8"]);
 }
@@ -121,7 +121,7 @@ fn binary_where_allowed() {
 }
 
 #[test]
-fn breaches_of_framing() {
+fn framing_violations() {
     check(&[0x81, 0x01, b'a'], &["1002 frame not masked"]);
     check(&frame(0xC1, b"a"), &["1002 reserved bit set"]);
     check(&frame(0x83, b"a"), &["1002 reserved opcode"]);
@@ -134,7 +134,7 @@ fn breaches_of_framing() {
 }
 
 #[test]
-fn control_frame_at_the_limit() {
+fn control_frame_of_the_largest_size() {
     let payload = [b'p'; CONTROL_BYTES];
     check(&frame(0x89, &payload), &[&format!("ping {}", "p".repeat(CONTROL_BYTES))]);
 }
@@ -157,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn any_fragmentation_gives_the_message_back(text in "\\PC{0,16}", cuts in prop::collection::vec(0usize..8, 0..6), step in 1usize..64) {
+    fn any_fragmentation_is_reassembled(text in "\\PC{0,16}", cuts in prop::collection::vec(0usize..8, 0..6), step in 1usize..64) {
         let mut rest = text.as_bytes();
         let mut bytes = Vec::new();
         for (index, cut) in cuts.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Random events, and what must hold after each.
+//! Random events, and the invariants after each.
 
 use proptest::prelude::*;
 
@@ -9,8 +9,8 @@ enum Input {
     Verb(usize, usize),
     Exit(usize, bool),
     Tick(u16),
-    /// Carry out so many actions; every third process asked for cannot be made.
-    Pump(u8),
+    /// Carry out this number of actions; every third spawn fails.
+    RunActions(u8),
     Persisted(bool),
     Shutdown,
 }
@@ -20,21 +20,21 @@ fn input() -> impl Strategy<Value = Input> {
         6 => (0..3_usize, 0..Verb::ALL.len()).prop_map(|(service, verb)| Input::Verb(service, verb)),
         4 => (0..3_usize, any::<bool>()).prop_map(|(service, ok)| Input::Exit(service, ok)),
         3 => (0..20_000_u16).prop_map(Input::Tick),
-        6 => (0..6_u8).prop_map(Input::Pump),
+        6 => (0..6_u8).prop_map(Input::RunActions),
         1 => any::<bool>().prop_map(Input::Persisted),
         1 => Just(Input::Shutdown),
     ]
 }
 
-/// The system as the caller keeps it: the live process of each service.
+/// Simulated system: the live process of each service.
 #[derive(Default)]
-struct World {
+struct System {
     alive: [u32; 3],
     born: u32,
 }
 
-impl World {
-    fn pump(&mut self, supervisor: &mut Supervisor, most: usize, now: Duration) {
+impl System {
+    fn run_actions(&mut self, supervisor: &mut Supervisor, most: usize, now: Duration) {
         for _ in 0..most {
             match supervisor.poll_action() {
                 Some(Action::Spawn { service }) => {
@@ -46,7 +46,7 @@ impl World {
                 }
                 Some(Action::Signal { pid, service, signal }) => {
                     assert_ne!(pid, 0);
-                    // Its process may have ended since, but it is never another's.
+                    // The process may have exited since, but it never belongs to another service.
                     let alive = self.alive[service.index()];
                     assert!(alive == 0 || pid <= alive);
                     if signal == Signal::Kill && pid == alive {
@@ -71,7 +71,7 @@ impl World {
             let runs = matches!(status.state, Started | Stopping | Paused);
             assert_eq!(runs, *alive != 0, "{status:?}");
         }
-        if supervisor.is_down() && supervisor.ending != Ending::GivenUp {
+        if supervisor.is_down() && supervisor.shutdown != Shutdown::GaveUp {
             assert_eq!(self.alive, [0; 3]);
         }
     }
@@ -79,13 +79,13 @@ impl World {
 
 proptest! {
     #[test]
-    fn no_sequence_breaks_the_rules(inputs in proptest::collection::vec(input(), 0..120)) {
+    fn every_sequence_keeps_the_invariants(inputs in proptest::collection::vec(input(), 0..120)) {
         let mut supervisor = supervisor(&[
             ("a", RestartPolicy::Never, &[]),
             ("b", RestartPolicy::OnFailure, &["a"]),
             ("c", RestartPolicy::Always, &["a", "b"]),
         ]);
-        let mut world = World::default();
+        let mut system = System::default();
         let mut now = Duration::ZERO;
         for input in inputs {
             match input {
@@ -93,23 +93,23 @@ proptest! {
                     let _ = supervisor.handle_command(id(service), Verb::ALL[verb], now);
                 }
                 Input::Exit(index, ok) => {
-                    world.end(&mut supervisor, index, Exit::Code(i32::from(!ok)), now);
+                    system.end(&mut supervisor, index, Exit::Code(i32::from(!ok)), now);
                 }
                 Input::Tick(millis) => {
                     now += Duration::from_millis(u64::from(millis));
                     supervisor.handle_timeout(now);
                 }
-                Input::Pump(most) => world.pump(&mut supervisor, usize::from(most), now),
+                Input::RunActions(most) => system.run_actions(&mut supervisor, usize::from(most), now),
                 Input::Persisted(written) => supervisor.handle_persisted(written),
                 Input::Shutdown => supervisor.shutdown(now),
             }
-            world.check(&supervisor, now);
+            system.check(&supervisor, now);
         }
-        // However it went, everything can be ended in bounded time.
+        // A shutdown ends in bounded time from every state.
         supervisor.shutdown(now);
         for _ in 0..64 {
-            world.pump(&mut supervisor, usize::MAX, now);
-            world.check(&supervisor, now);
+            system.run_actions(&mut supervisor, usize::MAX, now);
+            system.check(&supervisor, now);
             match supervisor.poll_timeout() {
                 Some(due) if !supervisor.is_down() => {
                     now = now.max(due);
@@ -119,6 +119,6 @@ proptest! {
             }
         }
         prop_assert!(supervisor.is_down());
-        prop_assert_eq!(world.alive, [0; 3]);
+        prop_assert_eq!(system.alive, [0; 3]);
     }
 }

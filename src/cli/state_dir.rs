@@ -1,4 +1,4 @@
-//! Where the server keeps its state.
+//! State directory of the server.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -8,12 +8,12 @@ use crate::config::Config;
 
 const SYSTEM_DIR: &str = "/var/lib/friendlet";
 
-/// What of the process counts for the place of its state.
+/// Environment of the process that determines the state directory.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// `$HOME`.
     pub home: Option<OsString>,
-    /// Whether the server runs as root.
+    /// The server runs as root.
     pub is_root: bool,
     /// `$STATE_DIRECTORY`, which systemd sets.
     pub state_directory: Option<OsString>,
@@ -22,7 +22,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// That of this process.
+    /// Environment of this process.
     pub fn of_this_process() -> Self {
         Self {
             home: std::env::var_os("HOME"),
@@ -33,15 +33,15 @@ impl Environment {
     }
 }
 
-/// Where the state is kept: `[state] dir`; else what systemd says; else for a plain user the place
-/// that the XDG Base Directory Specification names; else `/var/lib/friendlet`.
+/// Returns the state directory: `[state] dir`, else `$STATE_DIRECTORY`, else for an unprivileged user the
+/// directory of the XDG Base Directory Specification, else `/var/lib/friendlet`.
 pub fn state_dir(config: &Config, environment: &Environment) -> PathBuf {
     if !config.state_dir.is_empty() {
         return PathBuf::from(config.state_dir.as_str());
     }
     if let Some(list) = &environment.state_directory {
-        // Several are separated by colons; one is what friendlet needs.
-        let first = list.as_bytes().split(|byte| *byte == b':').next().unwrap_or_default();
+        // A list separated by colons, of which friendlet needs one.
+        let first = list.as_bytes().split(|byte| *byte == b':').next().unwrap_or(list.as_bytes());
         let first = PathBuf::from(OsString::from_vec(first.to_owned()));
         if first.is_absolute() {
             return first;
@@ -61,48 +61,48 @@ pub fn state_dir(config: &Config, environment: &Environment) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn place(dir: &str, environment: &Environment) -> String {
+    fn dir_of(dir: &str, environment: &Environment) -> String {
         let config = crate::config::parse(&format!("[state]\ndir = '{dir}'"), "f", "/bin/friendlet").unwrap();
         state_dir(&config, environment).to_str().unwrap().to_owned()
     }
 
     #[test]
-    fn file_counts_most_then_systemd_then_the_users_own_place() {
+    fn file_precedes_systemd_and_the_home_directory() {
         let mut environment = Environment {
             home: Some("/home/a".into()),
             is_root: false,
             state_directory: Some("/var/lib/private/friendlet:/var/lib/b".into()),
             xdg_state_home: Some("/home/a/state".into()),
         };
-        assert_eq!(place("/data", &environment), "/data");
-        assert_eq!(place("", &environment), "/var/lib/private/friendlet");
+        assert_eq!(dir_of("/data", &environment), "/data");
+        assert_eq!(dir_of("", &environment), "/var/lib/private/friendlet");
         environment.state_directory = None;
-        assert_eq!(place("", &environment), "/home/a/state/friendlet");
+        assert_eq!(dir_of("", &environment), "/home/a/state/friendlet");
         environment.xdg_state_home = None;
-        assert_eq!(place("", &environment), "/home/a/.local/state/friendlet");
+        assert_eq!(dir_of("", &environment), "/home/a/.local/state/friendlet");
         environment.home = None;
-        assert_eq!(place("", &environment), "/var/lib/friendlet");
+        assert_eq!(dir_of("", &environment), "/var/lib/friendlet");
     }
 
     #[test]
-    fn root_keeps_it_with_the_system() {
+    fn root_uses_the_directory_of_the_system() {
         let environment = Environment {
             home: Some("/root".into()),
             is_root: true,
             state_directory: None,
             xdg_state_home: Some("/home/anna/state".into()),
         };
-        assert_eq!(place("", &environment), "/var/lib/friendlet");
+        assert_eq!(dir_of("", &environment), "/var/lib/friendlet");
     }
 
     #[test]
-    fn relative_and_empty_variables_do_not_count() {
+    fn relative_and_empty_variables_are_ignored() {
         let environment = Environment {
             home: Some("/home/a".into()),
             is_root: false,
             state_directory: Some("".into()),
             xdg_state_home: Some("state".into()),
         };
-        assert_eq!(place("", &environment), "/home/a/.local/state/friendlet");
+        assert_eq!(dir_of("", &environment), "/home/a/.local/state/friendlet");
     }
 }

@@ -1,0 +1,94 @@
+//! Buffer that a log line is formatted in.
+
+use core::fmt;
+
+use crate::log::LOG_LINE_BYTES;
+
+/// Line of at most [`LOG_LINE_BYTES`] with its line feed. Control characters are replaced by `?`, so
+/// that nothing from the network reaches a terminal.
+pub(super) struct Line {
+    bytes: [u8; LOG_LINE_BYTES],
+    len: usize,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { bytes: [0; LOG_LINE_BYTES], len: 0 }
+    }
+}
+
+impl Line {
+    /// Line with the text of `value`, cut at the limit.
+    #[cfg(feature = "defmt")]
+    pub(super) fn of(value: &dyn fmt::Display) -> Self {
+        let mut line = Self::default();
+        // Writing to a line never fails; only the `Display` of a value could.
+        let _ = fmt::write(&mut line, format_args!("{value}"));
+        line
+    }
+
+    /// Content without the line feed.
+    #[cfg(feature = "defmt")]
+    pub(super) fn as_str(&self) -> &str {
+        // `write_str` stores whole characters.
+        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("?")
+    }
+
+    /// Length of the content in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Content with the line feed.
+    pub(super) fn finish(&mut self) -> &[u8] {
+        self.bytes[self.len] = b'\n';
+        &self.bytes[..=self.len]
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            let c = if c.is_control() { '?' } else { c };
+            // One byte is reserved for the line feed.
+            if self.len + c.len_utf8() >= LOG_LINE_BYTES {
+                return Ok(());
+            }
+            self.len += c.encode_utf8(&mut self.bytes[self.len..]).len();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::fmt::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn long_line_is_cut() {
+        let mut line = Line::default();
+        for _ in 0..LOG_LINE_BYTES {
+            line.write_str("ä").unwrap();
+        }
+        assert!(line.finish().len() <= LOG_LINE_BYTES);
+        assert_eq!(line.finish().last(), Some(&b'\n'));
+    }
+
+    #[test]
+    fn line_up_to_the_limit_is_whole() {
+        let mut line = Line::default();
+        line.write_str(&"x".repeat(LOG_LINE_BYTES - 1)).unwrap();
+        assert_eq!(line.finish().len(), LOG_LINE_BYTES);
+        line.write_str("y").unwrap();
+        assert!(line.finish().ends_with(b"x\n"));
+    }
+
+    #[test]
+    fn control_characters_are_replaced() {
+        let mut line = Line::default();
+        line.write_str("a\u{1b}[31m\nb").unwrap();
+        assert_eq!(line.finish(), b"a?[31m?b\n");
+    }
+}

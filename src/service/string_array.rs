@@ -1,0 +1,145 @@
+//! Strings in one fixed buffer.
+
+use core::fmt;
+
+use heapless::{String, Vec};
+
+use crate::internal_error;
+
+/// A fixed string or string array has no room for the value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CapacityError;
+
+impl fmt::Display for CapacityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too long, or too many")
+    }
+}
+
+impl core::error::Error for CapacityError {}
+
+/// Array of at most `ITEMS` strings with at most `BYTES` bytes in total.
+///
+/// Used for the arguments and variables of a program, so no string contains a NUL.
+#[derive(Clone, Default)]
+pub struct StringArray<const BYTES: usize, const ITEMS: usize> {
+    text: String<BYTES>,
+    ends: Vec<u16, ITEMS>,
+}
+
+impl<const BYTES: usize, const ITEMS: usize> StringArray<BYTES, ITEMS> {
+    const FITS: () = assert!(BYTES <= u16::MAX as usize, "a string array has at most 65535 bytes");
+
+    /// Empty array.
+    pub const fn new() -> Self {
+        let () = Self::FITS;
+        Self { text: String::new(), ends: Vec::new() }
+    }
+
+    /// Appends a string.
+    ///
+    /// # Errors
+    /// [`CapacityError`] when the array already has `ITEMS` strings, when the bytes do not fit, and
+    /// for a string with a NUL. The array is unchanged.
+    pub fn push(&mut self, text: &str) -> Result<(), CapacityError> {
+        if text.bytes().any(|byte| byte == 0) || self.ends.is_full() {
+            return Err(CapacityError);
+        }
+        let end = u16::try_from(self.text.len() + text.len()).map_err(|_| CapacityError)?;
+        self.text.push_str(text).map_err(|_| CapacityError)?;
+        self.ends.push(end).map_err(|_| CapacityError)
+    }
+
+    /// Strings in insertion order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let text = self.text.get(start..usize::from(*end));
+            start = usize::from(*end);
+            text.unwrap_or_else(|| {
+                internal_error!("a string array has a wrong offset");
+                ""
+            })
+        })
+    }
+
+    /// First string.
+    pub fn first(&self) -> Option<&str> {
+        self.iter().next()
+    }
+
+    /// Number of strings.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Returns true without strings.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+impl<const BYTES: usize, const ITEMS: usize> fmt::Debug for StringArray<BYTES, ITEMS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl<const BYTES: usize, const ITEMS: usize> PartialEq for StringArray<BYTES, ITEMS> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.ends == other.ends
+    }
+}
+
+impl<const BYTES: usize, const ITEMS: usize> Eq for StringArray<BYTES, ITEMS> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_returned_in_order() {
+        let mut list = StringArray::<16, 4>::new();
+        assert!(list.is_empty() && list.first().is_none());
+        for text in ["sh", "", "-c", "é"] {
+            list.push(text).unwrap();
+        }
+        assert!(list.iter().eq(["sh", "", "-c", "é"]));
+        assert_eq!((list.len(), list.first()), (4, Some("sh")));
+    }
+
+    #[test]
+    fn bytes_up_to_the_limit() {
+        let mut list = StringArray::<5, 4>::new();
+        list.push("abc").unwrap();
+        assert_eq!(list.push("def"), Err(CapacityError));
+        list.push("de").unwrap();
+        assert_eq!(list.push("f"), Err(CapacityError));
+        assert!(list.iter().eq(["abc", "de"]));
+    }
+
+    #[test]
+    fn items_up_to_the_limit() {
+        let mut list = StringArray::<64, 2>::new();
+        list.push("a").unwrap();
+        list.push("").unwrap();
+        assert_eq!(list.push(""), Err(CapacityError));
+        assert_eq!(list.len(), 2);
+    }
+
+    #[test]
+    fn nul_is_refused() {
+        let mut list = StringArray::<64, 2>::new();
+        assert_eq!(list.push("a\0b"), Err(CapacityError));
+        assert!(list.is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn strings_that_fit_are_returned(texts: std::vec::Vec<std::string::String>) {
+            let mut list = StringArray::<40, 5>::new();
+            let stored: std::vec::Vec<_> = texts.iter().filter(|text| list.push(text).is_ok()).collect();
+            proptest::prop_assert!(list.iter().eq(stored.iter().map(|text| text.as_str())));
+        }
+    }
+}
