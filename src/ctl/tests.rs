@@ -33,7 +33,7 @@ impl TestDirectory {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("friendlet-ctl-{}-{number}", std::process::id()));
-        // Left by a run that was killed and had the same process id.
+        // Left behind by a run that was killed and had the same process id.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
         Self(path)
