@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`limits`] | capacities of the board built for | |
 //! | [`log`] | log macros, sinks and ring buffer | limits |
+//! | [`suggest`] | nearest-name hints for mistyped words | |
 //! | [`mmap_buffer`] | buffers whose pages return to the system while empty | log |
 //! | [`runtime`] | event loop: descriptors, timers, wakers | limits |
 //! | [`json`] | JSON (RFC 8259) read and written in place | limits, log |
@@ -15,14 +16,14 @@
 //! | [`service`] | service table and supervisor | limits, log |
 //! | [`session`] | users, sessions, tokens, lock-out | limits, log |
 //! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | limits, log |
-//! | [`config`] | configuration file | dhcp, service, session, limits, log |
+//! | [`config`] | configuration file | suggest, dhcp, service, session, limits, log |
 //! | [`call`] | values that pass between a transport and the api | service, session, limits |
 //! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, service, session, limits, log |
 //! | [`api`] | calls: routing, rights, handlers | call, config, service, session, limits, log |
 //! | [`connection`] | one TCP connection as a state machine; slots, admission, eviction | api, call, friendcore, json, http, ws, config, service, session, limits, log |
 //! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, service, session, config, runtime, mmap_buffer, limits, log |
 //! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, limits, log |
-//! | [`ctl`] | command-line client | json, limits, log |
+//! | [`ctl`] | command-line client | api, call, http, json, suggest, limits, log |
 //! | [`serve`] | the server: all of the above, joined | api, call, connection, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
 //! | [`init`] | process 1 of a board: mounts, modules, network, watchdog, the server as its child | sys, service, config, limits, log |
 //! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, net, sys, friendcore, json, http, ws, config, dhcp, service, session, runtime, mmap_buffer, limits, log |
@@ -53,5 +54,6 @@ pub mod runtime;
 pub mod serve;
 pub mod service;
 pub mod session;
+pub mod suggest;
 pub mod sys;
 pub mod ws;

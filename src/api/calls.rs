@@ -235,7 +235,7 @@ impl Effect {
 
 impl Row {
     /// The call whose path, after `system.library`, has these segments, and the name of a service in it.
-    pub(super) fn find<'p>(segments: &[&'p str]) -> Option<(&'static Self, Option<&'p str>)> {
+    pub(crate) fn find<'p>(segments: &[&'p str]) -> Option<(&'static Self, Option<&'p str>)> {
         CALLS.iter().find_map(|row| Some((row, row.matches(segments)?)))
     }
 

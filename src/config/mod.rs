@@ -13,7 +13,6 @@ pub mod schema;
 mod section;
 mod services;
 mod settings;
-mod suggest;
 mod value;
 
 use core::net::SocketAddr;

@@ -8,8 +8,8 @@ use toml::de::DeValue;
 use super::alternatives;
 use super::diagnostics::Diagnostics;
 use super::key::{Default, Key, Kind};
-use super::suggest::nearest;
 use crate::limits;
+use crate::suggest::nearest;
 
 /// Byte range of the configuration file.
 pub(super) type Span = Range<usize>;

@@ -1,131 +1,109 @@
-//! What the command line asks for.
+//! Command line of `friendlet ctl`.
 
 use std::ffi::OsString;
 
-use data_encoding::HEXLOWER_PERMISSIVE;
 use lexopt::{Arg, Parser};
 
-use super::pin::Fingerprint;
+use super::failure::{Failure, USAGE};
+use super::pin::{Fingerprint, parse_fingerprint};
 use super::url::Url;
-use super::{Failure, USAGE};
+use crate::api::{CALLS, Handler};
+use crate::suggest::nearest;
 
 pub(super) const HELP: &str = "\
-friendlet ctl: controls the services of a server
+friendlet ctl: control the services of a server
 
-usage: friendlet ctl [options] command
+usage: friendlet ctl [OPTIONS] COMMAND
 
 commands
-  login USER            ask for the password and remember the session
+  login USER            ask for the password, open a session and remember it
   logout                end the session
-  list                  all services and their states
-  status [SERVICE]      one service or all; exit code 3 when SERVICE does not run
-  start SERVICE
-  stop SERVICE
-  restart SERVICE
-  pause SERVICE         halt it where it is; `start` resumes it
+  list                  list the services with their states
+  status [SERVICE]      status of SERVICE or of all; exit code 3 if SERVICE does not run
+  start SERVICE         start it, or resume it after `pause`
+  stop SERVICE          stop it with all its processes
+  restart SERVICE       stop it if it runs, then start it
+  pause SERVICE         stop its processes by SIGSTOP until `start`
   install SERVICE       start it with the server from now on
-  uninstall SERVICE     start it with the server no more
-  command SERVICE NAME  run a named command of the service, print what it says
-  watch [SERVICE]       print each change of state as it happens
-  board                 which board it is, how it was started, what is wrong with it
-  log                   the newest records of the server's log
-    --follow            and those that come after them
-    --level LEVEL       log so much from now on: off, error, warn, info, debug
-    --raw FILE          the records as they are, for `cargo xtask log`; - is standard output
-  reboot                start the board anew; its services are stopped in order first
-  poweroff              switch it off, likewise
-  passwd [USER]         change the own password: asks for the old one, then for the new
-                        one; an administrator changes that of USER. Where standard input
-                        is no terminal, each is a line of it
+  uninstall SERVICE     do not start it with the server from now on
+  command SERVICE NAME  run a named command of the service and print its output
+  logs SERVICE          print the newest output of the service
+    --lines N           at most N lines
+    --follow            then print new output as it is written
+  watch [SERVICE]       print changes of state as they happen
+  board                 print the status of the board
+  server-log            print the newest records of the server's own log
+    --follow            then print new records as they are logged
+    --level LEVEL       set the log level until the server exits: off, error, warn, info,
+                        debug
+    --raw FILE          store the records unchanged, for `cargo xtask log`; - is standard
+                        output
+  reboot                stop the services in order and restart the board
+  poweroff              stop the services in order and switch the board off
+  passwd [USER]         change your own password: asks for the old one, then for the new
+                        one; an administrator changes that of USER. Without a terminal,
+                        each password is a line of standard input
+  call PATH [KEY=VALUE]..
+                        make any call and print its reply: `call services/hello/status`
+  complete-calls        print the path of every call, for the completion of a shell
 
 options
-  --url URL             wss://HOST:PORT (the default is wss://127.0.0.1:6500), or ws://
-                        for a server on this machine that has TLS turned off
-  --session ID          use this session instead of the remembered one; so does the
-                        environment's FRIENDLET_SESSION
-  --fingerprint HEX     demand the certificate with this SHA-256 fingerprint
-  --json                print what the server answers as it is
-  --help                print this
+  --url URL             wss://HOST:PORT [default: wss://127.0.0.1:6500], or ws:// for a
+                        server on this machine without TLS
+  --session ID          use this session instead of the remembered one [environment:
+                        FRIENDLET_SESSION]
+  --fingerprint HEX     require the certificate with this SHA-256 fingerprint
+  --json                print the server's reply unchanged
+  -h, --help            print this
 
-The fingerprint of a server's certificate is remembered when it is first seen, and demanded
+The fingerprint of a server's certificate is remembered when it is first seen, and required
 from then on.
 
-exit codes: 0 done, 1 the call failed, 3 not running, 64 wrong usage, 69 server not reached,
-77 not logged in or no right
+exit codes: 0 success, 1 call failed, 3 service not running, 64 command line error, 69 server
+not reached, 77 not logged in or permission denied
 ";
 
-/// A command of a service that takes no more than its name.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Verb {
-    Start,
-    Stop,
-    Restart,
-    Pause,
-    Install,
-    Uninstall,
-}
-
-impl Verb {
-    fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "start" => Self::Start,
-            "stop" => Self::Stop,
-            "restart" => Self::Restart,
-            "pause" => Self::Pause,
-            "install" => Self::Install,
-            "uninstall" => Self::Uninstall,
-            _ => return None,
-        })
-    }
-
-    /// Name on the command line and in the call's path.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Stop => "stop",
-            Self::Restart => "restart",
-            Self::Pause => "pause",
-            Self::Install => "install",
-            Self::Uninstall => "uninstall",
-        }
-    }
-}
-
+/// Command with its operands checked.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Action {
     Login { user: String },
     Logout,
     List,
-    Verb { verb: Verb, service: String },
+    Verb { verb: &'static str, service: String },
     Status { service: Option<String> },
     Command { service: String, name: String },
+    Logs { service: String, options: LogOptions },
     Watch { service: Option<String> },
     Board,
-    Log(LogOptions),
-    End(End),
+    ServerLog(LogOptions),
+    Power(Power),
     Passwd { user: Option<String> },
+    Call { path: String, parameters: Vec<(String, String)> },
+    CompleteCalls,
 }
 
-/// How the log is shown.
+/// Options of `logs` and `server-log`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct LogOptions {
-    /// Whether what comes later is shown, too.
+    /// Continue with what is logged later.
     pub(super) follow: bool,
-    /// The level to be in force from now on.
+    /// Largest number of lines.
+    pub(super) lines: Option<u32>,
+    /// Log level to set.
     pub(super) level: Option<String>,
-    /// The file that the records go to as they are; `-` is standard output.
+    /// File for the records, unchanged; `-` is standard output.
     pub(super) raw: Option<String>,
 }
 
-/// An end of the board.
+/// Restart or shutdown of the board.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum End {
+pub(super) enum Power {
     Reboot,
     PowerOff,
 }
 
-impl End {
-    /// Name on the command line and in the call's path.
+impl Power {
+    /// Name on the command line and in the path of the call.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Reboot => "reboot",
@@ -149,6 +127,32 @@ pub(super) enum Parsed {
     Run(Invocation),
 }
 
+/// Every command but the verbs, with its operands.
+const COMMANDS: [(&str, &str); 14] = [
+    ("board", ""),
+    ("call", "PATH [KEY=VALUE].."),
+    ("command", "SERVICE NAME"),
+    ("complete-calls", ""),
+    ("list", ""),
+    ("login", "USER"),
+    ("logout", ""),
+    ("logs", "SERVICE"),
+    ("passwd", "[USER]"),
+    ("poweroff", ""),
+    ("reboot", ""),
+    ("server-log", ""),
+    ("status", "[SERVICE]"),
+    ("watch", "[SERVICE]"),
+];
+/// Operands of a verb.
+const VERB_OPERANDS: &str = "SERVICE";
+
+/// Verbs of the supervisor: each is a command.
+fn verbs() -> impl Iterator<Item = &'static str> {
+    let verbs = CALLS.iter().filter(|row| matches!(row.handler, Handler::Verb(_)));
+    verbs.filter_map(|row| row.path.last().copied())
+}
+
 fn usage(text: impl std::fmt::Display) -> Failure {
     Failure::new(USAGE, format!("{text}; see `friendlet ctl --help`"))
 }
@@ -158,22 +162,38 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
     let mut url = Url::default();
     let (mut session, mut fingerprint, mut json) = (None, None, false);
     let mut log = LogOptions::default();
+    // Options that only some commands have.
+    let mut log_options = Vec::new();
     let mut words: Vec<String> = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Parsed::Help),
             Arg::Long("json") => json = true,
-            Arg::Long("follow") => log.follow = true,
-            Arg::Long("level") => log.level = Some(text(&mut parser)?),
-            Arg::Long("raw") => log.raw = Some(text(&mut parser)?),
-            Arg::Long("url") => url = Url::parse(&text(&mut parser)?).map_err(usage)?,
-            Arg::Long("session") => session = Some(text(&mut parser)?),
+            Arg::Long("follow") => {
+                log.follow = true;
+                log_options.push("--follow");
+            }
+            Arg::Long("lines") => {
+                let text = value(&mut parser)?;
+                let lines = text.parse().map_err(|_| usage(format!("--lines: '{text}' is not a number")))?;
+                log.lines = Some(lines);
+                log_options.push("--lines");
+            }
+            Arg::Long("level") => {
+                log.level = Some(value(&mut parser)?);
+                log_options.push("--level");
+            }
+            Arg::Long("raw") => {
+                log.raw = Some(value(&mut parser)?);
+                log_options.push("--raw");
+            }
+            Arg::Long("url") => url = Url::parse(&value(&mut parser)?).map_err(usage)?,
+            Arg::Long("session") => session = Some(value(&mut parser)?),
             Arg::Long("fingerprint") => {
-                let hex = text(&mut parser)?;
-                fingerprint = Some(
-                    read_fingerprint(&hex)
-                        .ok_or_else(|| usage(format!("'{hex}' is no SHA-256 fingerprint of 64 digits")))?,
-                );
+                let hex = value(&mut parser)?;
+                fingerprint = Some(parse_fingerprint(&hex).ok_or_else(|| {
+                    usage(format!("'{hex}' is not a SHA-256 fingerprint of 64 hexadecimal digits"))
+                })?);
             }
             Arg::Value(word) => {
                 words.push(word.into_string().map_err(|word| usage(format!("{word:?} is not UTF-8")))?);
@@ -181,66 +201,89 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
             other => return Err(usage(other.unexpected())),
         }
     }
-    let mut action = read_action(&words)?;
-    match &mut action {
-        Action::Log(options) => *options = log,
-        _ if log != LogOptions::default() => {
-            return Err(usage("--follow, --level and --raw are options of log"));
-        }
-        _ => {}
+    let mut action = parse_action(&words)?;
+    let (options, allowed): (_, &[&str]) = match &mut action {
+        Action::Logs { options, .. } => (Some(options), &["--follow", "--lines"]),
+        Action::ServerLog(options) => (Some(options), &["--follow", "--level", "--raw"]),
+        _ => (None, &[]),
+    };
+    if let Some(option) = log_options.iter().find(|option| !allowed.contains(option)) {
+        return Err(usage(format!("'{}' has no option {option}", words.join(" "))));
+    }
+    if let Some(options) = options {
+        *options = log;
     }
     Ok(Parsed::Run(Invocation { url, session, fingerprint, json, action }))
 }
 
-fn text(parser: &mut Parser) -> Result<String, Failure> {
+fn value(parser: &mut Parser) -> Result<String, Failure> {
     parser.value().map_err(usage)?.into_string().map_err(|value| usage(format!("{value:?} is not UTF-8")))
 }
 
-/// 64 hexadecimal digits, with or without the colons that other tools put between them.
-pub(super) fn read_fingerprint(hex: &str) -> Option<Fingerprint> {
-    let digits: Vec<u8> = hex.bytes().filter(|b| *b != b':').collect();
-    let mut fingerprint = [0; 32];
-    if digits.len() != 64 || HEXLOWER_PERMISSIVE.decode_mut(&digits, &mut fingerprint).is_err() {
-        return None;
-    }
-    Some(fingerprint)
-}
-
-/// Those that are no [`Verb`].
-const COMMANDS: [&str; 10] =
-    ["board", "list", "log", "login", "logout", "passwd", "poweroff", "reboot", "status", "watch"];
-
-fn read_action(words: &[String]) -> Result<Action, Failure> {
+fn parse_action(words: &[String]) -> Result<Action, Failure> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let own = |word: &&str| (*word).to_owned();
+    let options = LogOptions::default();
     Ok(match words.as_slice() {
         [] => return Err(usage("a command is missing")),
         ["login", user] => Action::Login { user: own(user) },
-        ["login"] => return Err(usage("login needs the name of a user")),
         ["logout"] => Action::Logout,
         ["list"] => Action::List,
         ["status"] => Action::Status { service: None },
         ["status", service] => Action::Status { service: Some(own(service)) },
+        ["command", service, name] => Action::Command { service: own(service), name: own(name) },
+        ["logs", service] => Action::Logs { service: own(service), options },
         ["watch"] => Action::Watch { service: None },
         ["watch", service] => Action::Watch { service: Some(own(service)) },
         ["board"] => Action::Board,
-        ["log"] => Action::Log(LogOptions::default()),
-        ["reboot"] => Action::End(End::Reboot),
-        ["poweroff"] => Action::End(End::PowerOff),
+        ["server-log"] => Action::ServerLog(options),
+        ["reboot"] => Action::Power(Power::Reboot),
+        ["poweroff"] => Action::Power(Power::PowerOff),
         ["passwd"] => Action::Passwd { user: None },
         ["passwd", user] => Action::Passwd { user: Some(own(user)) },
-        ["command", service, name] => Action::Command { service: own(service), name: own(name) },
-        ["command", ..] => return Err(usage("command needs a service and the name of one of its commands")),
-        [verb, rest @ ..] => match (Verb::from_name(verb), rest) {
+        ["call", path, parameters @ ..] => Action::Call {
+            path: own(path),
+            parameters: parameters.iter().map(|word| parse_parameter(word)).collect::<Result<_, _>>()?,
+        },
+        ["complete-calls"] => Action::CompleteCalls,
+        [word, operands @ ..] => match (verbs().find(|verb| verb == word), operands) {
             (Some(verb), [service]) => Action::Verb { verb, service: own(service) },
-            (Some(_), []) => return Err(usage(format!("{verb} needs the name of a service"))),
-            (Some(_), [_, extra, ..]) => return Err(usage(format!("'{extra}' is one argument too many"))),
-            (None, [.., extra]) if COMMANDS.contains(verb) => {
-                return Err(usage(format!("'{extra}' is one argument too many")));
-            }
-            (None, _) => return Err(usage(format!("'{verb}' is no command"))),
+            _ => return Err(explain(word, operands)),
         },
     })
+}
+
+fn parse_parameter(word: &str) -> Result<(String, String), Failure> {
+    let (key, value) =
+        word.split_once('=').ok_or_else(|| usage(format!("'{word}' is not of the form KEY=VALUE")))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Failure of a command line that is not an action.
+fn explain(command: &str, operands: &[&str]) -> Failure {
+    let verbs = || verbs().map(|verb| (verb, VERB_OPERANDS));
+    let mut commands = COMMANDS.into_iter().chain(verbs());
+    let Some((_, expected)) = commands.find(|(name, _)| *name == command) else {
+        return unknown_command(command, COMMANDS.into_iter().chain(verbs()).map(|(name, _)| name));
+    };
+    let required = expected.split_whitespace().filter(|operand| !operand.starts_with('[')).count();
+    match operands.last() {
+        Some(extra) if operands.len() > required => usage(format!("'{extra}' is one argument too many")),
+        _ => usage(format!("{command} needs {expected}")),
+    }
+}
+
+fn unknown_command(command: &str, known: impl Iterator<Item = &'static str>) -> Failure {
+    // The name of `server-log` until 0.1.
+    if command == "log" {
+        let text = "'log' is not a command: 'logs SERVICE' prints the output of a service, 'server-log' the \
+                    server's own log";
+        return usage(text);
+    }
+    match nearest(command, known) {
+        Some(near) => usage(format!("'{command}' is not a command; did you mean '{near}'?")),
+        None => usage(format!("'{command}' is not a command")),
+    }
 }
 
 #[cfg(test)]
@@ -267,16 +310,23 @@ mod tests {
         assert_eq!(action("watch a"), Action::Watch { service: Some("a".into()) });
         assert_eq!(action("command a b"), Action::Command { service: "a".into(), name: "b".into() });
         assert_eq!(action("board"), Action::Board);
-        assert_eq!(action("log"), Action::Log(LogOptions::default()));
-        let options = LogOptions { follow: true, level: Some("debug".into()), raw: Some("-".into()) };
-        assert_eq!(action("log --follow --level debug --raw -"), Action::Log(options));
-        assert_eq!(action("reboot"), Action::End(End::Reboot));
-        assert_eq!(action("poweroff"), Action::End(End::PowerOff));
+        assert_eq!(action("server-log"), Action::ServerLog(LogOptions::default()));
+        let options =
+            LogOptions { follow: true, lines: None, level: Some("debug".into()), raw: Some("-".into()) };
+        assert_eq!(action("server-log --follow --level debug --raw -"), Action::ServerLog(options));
+        let options = LogOptions { follow: true, lines: Some(7), ..LogOptions::default() };
+        assert_eq!(action("logs a --lines 7 --follow"), Action::Logs { service: "a".into(), options });
+        assert_eq!(action("reboot"), Action::Power(Power::Reboot));
+        assert_eq!(action("poweroff"), Action::Power(Power::PowerOff));
         assert_eq!(action("passwd"), Action::Passwd { user: None });
         assert_eq!(action("passwd anna"), Action::Passwd { user: Some("anna".into()) });
-        for verb in [Verb::Start, Verb::Stop, Verb::Restart, Verb::Pause, Verb::Install, Verb::Uninstall] {
+        let parameters = vec![("cmd".into(), "a=b".into()), ("x".into(), String::new())];
+        let call = Action::Call { path: "services/a/command".into(), parameters };
+        assert_eq!(action("call services/a/command cmd=a=b x="), call);
+        assert_eq!(action("complete-calls"), Action::CompleteCalls);
+        for verb in ["start", "stop", "restart", "pause", "install", "uninstall"] {
             let expected = Action::Verb { verb, service: "hello".into() };
-            assert_eq!(action(&format!("{} hello", verb.name())), expected);
+            assert_eq!(action(&format!("{verb} hello")), expected);
         }
     }
 
@@ -294,26 +344,41 @@ mod tests {
     #[test]
     fn help() {
         assert_eq!(read("start --help"), Ok(Parsed::Help));
-        assert!(HELP.lines().all(|line| line.len() <= 92));
+        assert!(HELP.lines().all(|line| line.len() <= 94));
+        for (command, operands) in COMMANDS.into_iter().chain(verbs().map(|verb| (verb, VERB_OPERANDS))) {
+            let line = format!("  {command} {operands}");
+            let line = line.trim_end();
+            let is_line = |help: &str| help == line || help.starts_with(&format!("{line} "));
+            assert!(HELP.lines().any(is_line), "{line}");
+        }
     }
 
     #[test]
     fn wrong_usage() {
         for (line, part) in [
             ("", "a command is missing"),
-            ("frobnicate", "'frobnicate' is no command"),
-            ("start", "start needs the name of a service"),
+            ("frobnicate", "'frobnicate' is not a command; see"),
+            ("strat hello", "'strat' is not a command; did you mean 'start'?"),
+            ("log", "'server-log' the server's own log"),
+            ("log --follow", "'logs SERVICE' prints the output of a service"),
+            ("start", "start needs SERVICE"),
+            ("logs", "logs needs SERVICE"),
+            ("call", "call needs PATH"),
+            ("call services/list x", "'x' is not of the form KEY=VALUE"),
             ("start a b", "'b' is one argument too many"),
             ("list a", "'a' is one argument too many"),
             ("status a b", "'b' is one argument too many"),
-            ("list --follow", "options of log"),
-            ("log all", "'all' is one argument too many"),
+            ("list --follow", "'list' has no option --follow"),
+            ("server-log --lines 1", "'server-log' has no option --lines"),
+            ("logs a --raw -", "'logs a' has no option --raw"),
+            ("logs a --lines x", "--lines: 'x' is not a number"),
+            ("server-log all", "'all' is one argument too many"),
             ("reboot now", "'now' is one argument too many"),
             ("passwd a b", "'b' is one argument too many"),
-            ("login", "login needs the name of a user"),
-            ("command a", "command needs a service and"),
+            ("login", "login needs USER"),
+            ("command a", "command needs SERVICE NAME"),
             ("--insecure list", "--insecure"),
-            ("--fingerprint 12 list", "'12' is no SHA-256 fingerprint"),
+            ("--fingerprint 12 list", "'12' is not a SHA-256 fingerprint"),
             ("--url ftp://a list", "ftp://a"),
             ("--url", "--url"),
         ] {

@@ -1,113 +1,103 @@
-//! The board and its passwords: `board`, `reboot`, `poweroff`, `passwd`.
+//! The board and its users: `board`, `reboot`, `poweroff`, `passwd`.
 
-use super::action::{connect, hashed, open, print, session};
-use super::arguments::{End, Invocation};
-use super::json::{self, Node};
-use super::output::{clean, columns, span};
-use super::reply::judge;
-use super::{FAILED, Failure, World, http};
+use super::arguments::{Invocation, Power};
+use super::client::{connect, connect_stream, post, session};
+use super::env::Env;
+use super::failure::{FAILED, Failure};
+use super::output::{columns, format_duration, sanitize};
+use super::password::hashed;
+use super::values::text_of;
+use crate::json::Raw;
 
-/// How the board stands.
-pub(super) fn status(invocation: &Invocation, world: &mut World<'_>) -> Result<u8, Failure> {
-    let content = open(invocation, world)?.call("system.library/board/status", &[])?;
-    let content = judge(&content)?;
-    if invocation.json {
-        return print(world, &format!("{content}\n"));
-    }
-    print(world, &columns(&rows(content)?))
+/// Prints the status of the board.
+pub(super) fn status(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
+    let content = connect(invocation, env)?.call("board/status", &[])?;
+    env.print(&if invocation.json { format!("{content}\n") } else { columns(&rows(&content)?) })?;
+    Ok(0)
 }
 
 fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
-    let node = json::parse(content)
-        .ok_or_else(|| Failure::new(FAILED, "what the server says of its board cannot be read"))?;
-    let text = |name| node.get(name).and_then(Node::text).filter(|text| !text.is_empty());
+    let reply = Raw::parse(content).ok_or_else(|| {
+        Failure::new(FAILED, "cannot read the status of the board: the server's reply is malformed")
+    })?;
+    let text = |key| text_of(reply, key).filter(|text| !text.is_empty());
     let row = |title: &str, text: Option<String>| [title.to_owned(), text.unwrap_or_else(|| "-".to_owned())];
-    let shown = |title, name| row(title, text(name).map(clean));
-    let up = text("Uptime").and_then(|seconds| seconds.parse().ok()).map(span);
+    let shown = |title, key| row(title, text(key).as_deref().map(sanitize));
+    let up = text("Uptime").and_then(|seconds| seconds.parse().ok()).map(format_duration);
     Ok(vec![
         shown("board", "Board"),
         shown("version", "Version"),
         shown("build", "Build"),
         shown("slot", "Slot"),
         shown("configuration", "DeviceFile"),
-        shown("complaint", "Complaint"),
-        shown("notice", "Notice"),
+        shown("config error", "Complaint"),
+        shown("boot error", "Notice"),
         row("up", up),
     ])
 }
 
-/// Ends the board.
-pub(super) fn end(invocation: &Invocation, world: &mut World<'_>, end: End) -> Result<u8, Failure> {
-    let session = session(invocation, world)?;
-    let mut stream = connect(invocation, world)?;
-    let path = format!("system.library/board/{}", end.name());
-    let content = http::post(&mut stream, &invocation.url.authority(), &path, &[("sessionid", &session)])?;
-    let content = judge(&content).map_err(|failure| explain(end, failure))?;
-    if invocation.json {
-        return print(world, &format!("{content}\n"));
-    }
-    print(world, &format!("{}: ok\n", end.name()))
+/// Restarts the board, or switches it off.
+pub(super) fn power(invocation: &Invocation, env: &mut Env<'_>, power: Power) -> Result<u8, Failure> {
+    let session = session(invocation, env)?;
+    let path = format!("board/{}", power.name());
+    let content = post(invocation, env, &path, &[("sessionid", &session)])
+        .map_err(|failure| explain_power(power, failure))?;
+    let text = if invocation.json { content } else { format!("{}: ok", power.name()) };
+    env.print(&format!("{text}\n"))?;
+    Ok(0)
 }
 
-/// The number is Linux's `ENOSYS`.
-fn explain(end: End, failure: Failure) -> Failure {
-    let name = end.name();
+/// Adds advice where the configuration file names no program for it: 38 is Linux's `ENOSYS`.
+fn explain_power(power: Power, failure: Failure) -> Failure {
+    let name = power.name();
     if failure.text.starts_with(&format!("Function {name} returned: 38 ")) {
-        let text = format!(
-            "the server has no way to do it: name a program in [board] {name} of its configuration file"
-        );
+        let text =
+            format!("{name}: the server has no program for it; set [board] {name} in its configuration file");
         return Failure::new(failure.code, text);
     }
     failure
 }
 
-/// Changes a password: the own one, or that of `user`.
-pub(super) fn passwd(
-    invocation: &Invocation,
-    world: &mut World<'_>,
-    user: Option<&str>,
-) -> Result<u8, Failure> {
-    let session = session(invocation, world)?;
-    // The certificate is made sure of before anything secret is asked for.
-    drop(connect(invocation, world)?);
-    let mut ask = |prompt: &str| {
-        (world.password)(prompt)
+/// Changes a password: the caller's own, or that of `user`.
+pub(super) fn passwd(invocation: &Invocation, env: &mut Env<'_>, user: Option<&str>) -> Result<u8, Failure> {
+    let session = session(invocation, env)?;
+    // The certificate is verified before anybody types a secret.
+    drop(connect_stream(invocation, env)?);
+    let mut read_password = |prompt: &str| {
+        (env.password)(prompt)
             .map_err(|error| Failure::new(FAILED, format!("cannot read the password: {error}")))
     };
     let old = match user {
-        None => Some(hashed(&ask("old password: ")?)),
+        None => Some(hashed(&read_password("old password: ")?)),
         Some(_) => None,
     };
     let new = match user {
-        None => ask("new password: ")?,
-        Some(user) => ask(&format!("new password of {}: ", clean(user)))?,
+        None => read_password("new password: ")?,
+        Some(user) => read_password(&format!("new password of {}: ", sanitize(user)))?,
     };
     if new.is_empty() {
         return Err(Failure::new(FAILED, "the new password is empty"));
     }
-    if world.is_terminal && ask("again: ")? != new {
+    if env.is_terminal && read_password("again: ")? != new {
         return Err(Failure::new(FAILED, "the two passwords differ"));
     }
     let new = hashed(&new);
     let mut parameters = vec![("sessionid", session.as_str()), ("password", &new)];
     parameters.extend(old.as_ref().map(|old| ("oldpassword", old.as_str())));
     parameters.extend(user.map(|user| ("username", user)));
-    let mut stream = connect(invocation, world)?;
-    let path = "system.library/user/updatepassword";
-    let content = http::post(&mut stream, &invocation.url.authority(), path, &parameters)?;
-    let content = judge(&content).map_err(|failure| explain_password(user, failure))?;
-    if invocation.json {
-        return print(world, &format!("{content}\n"));
-    }
-    print(world, "password changed; other sessions of that user have ended\n")
+    let content = post(invocation, env, "user/updatepassword", &parameters)
+        .map_err(|failure| explain_password(user, failure))?;
+    let changed = "password changed; other sessions of that user have ended";
+    env.print(&format!("{}\n", if invocation.json { &content } else { changed }))?;
+    Ok(0)
 }
 
 fn explain_password(user: Option<&str>, failure: Failure) -> Failure {
     match user {
         Some(user) if failure.text.starts_with("Missing parameters: oldpassword") => {
             let text = format!(
-                "{} is who is logged in: `friendlet ctl passwd` alone asks for the old password",
-                clean(user)
+                "{} is the user of this session: `friendlet ctl passwd` alone asks for the old password",
+                sanitize(user)
             );
             Failure::new(failure.code, text)
         }
@@ -120,29 +110,30 @@ fn explain_password(user: Option<&str>, failure: Failure) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reply::parse_reply;
     use super::*;
 
     #[test]
-    fn board_is_shown_a_line_each() {
+    fn status_is_printed_in_lines() {
         let content = "{ \"Status\": \"ok\", \"Board\": \"host\", \"Version\": \"0.1.0\", \"Build\": \"\", \"Slot\": \"A\", \"DeviceFile\": \"last good\", \"Complaint\": \"f:1:2: a\\u001bb\", \"Notice\": \"\", \"Uptime\": 61}";
         assert_eq!(
             columns(&rows(content).unwrap()),
             "board          host\nversion        0.1.0\nbuild          -\nslot           A\n\
-             configuration  last good\ncomplaint      f:1:2: a\u{FFFD}b\nnotice         -\nup             1m 1s\n"
+             configuration  last good\nconfig error   f:1:2: a\u{FFFD}b\nboot error     -\nup             1m 1s\n"
         );
         assert!(rows("nonsense").is_err());
         assert_eq!(rows("{}").unwrap()[0], ["board", "-"]);
     }
 
     #[test]
-    fn refusals_say_what_to_do() {
+    fn failures_contain_advice() {
         let refusal = |response: &str, code| {
             let text = format!("fail<!--separate-->{{ \"response\": \"{response}\", \"code\":\"{code}\" }}");
-            judge(&text).unwrap_err()
+            parse_reply(&text).unwrap_err()
         };
-        let failure = explain(End::Reboot, refusal("Function reboot returned: 38", 18));
+        let failure = explain_power(Power::Reboot, refusal("Function reboot returned: 38", 18));
         assert!(failure.code == FAILED && failure.text.contains("[board] reboot"), "{failure:?}");
-        let failure = explain(End::Reboot, refusal("Function reboot returned: 3", 18));
+        let failure = explain_power(Power::Reboot, refusal("Function reboot returned: 3", 18));
         assert_eq!(failure.text, "Function reboot returned: 3 (code 18)");
         let failure = explain_password(Some("me"), refusal("Missing parameters: oldpassword", 14));
         assert!(failure.text.contains("`friendlet ctl passwd` alone"), "{failure:?}");

@@ -1,4 +1,4 @@
-//! A connection to the server: TCP, and TLS around it.
+//! A connection to the server: TCP, with or without TLS.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -8,19 +8,23 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
-use super::arguments::read_fingerprint;
-use super::output::clean;
-use super::pin::{Fingerprint, Pin, hex};
+use super::env::Env;
+use super::failure::{FAILED, Failure, UNAVAILABLE, USAGE};
+use super::output::sanitize;
+use super::pin::{Fingerprint, Pin, hex, parse_fingerprint};
 use super::state::{KNOWN_SERVERS, StateDir};
 use super::url::Url;
-use super::{FAILED, Failure, UNAVAILABLE, USAGE};
 
+/// Time for TCP to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the server to accept bytes.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long the server may say nothing: it pings every 25 s.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long TLS and the upgrade may take between two bytes.
+/// Longest silence of the server: it pings every 25 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest silence of the server during the handshakes of TLS and WebSocket.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest silence of the server during the closing handshake.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connected socket.
 #[derive(Debug)]
@@ -37,14 +41,14 @@ impl Stream {
         }
     }
 
-    /// From here on the server may be silent for as long as lies between two pings.
-    pub(super) fn settle(&self) -> io::Result<()> {
-        self.socket().set_read_timeout(Some(READ_TIMEOUT))
+    /// Lets the server be silent for as long as between two pings.
+    pub(super) fn set_idle_timeout(&self) -> io::Result<()> {
+        self.socket().set_read_timeout(Some(IDLE_TIMEOUT))
     }
 
-    /// Bounds how long the farewell is waited for.
-    pub(super) fn hurry(&self) -> io::Result<()> {
-        self.socket().set_read_timeout(Some(Duration::from_secs(1)))
+    /// Limits the wait for the closing handshake.
+    pub(super) fn set_close_timeout(&self) -> io::Result<()> {
+        self.socket().set_read_timeout(Some(CLOSE_TIMEOUT))
     }
 }
 
@@ -84,25 +88,23 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// Connects, and over TLS makes sure of the certificate: `demanded`, or the one remembered, or when
-/// there is neither the one shown, which is then said on `err` and remembered.
+/// Connects, and over TLS verifies the certificate: it must be `demanded`, or else the one remembered.
+/// Without either, the one presented is noted on standard error and remembered.
 pub(super) fn connect(
     url: &Url,
     demanded: Option<Fingerprint>,
     state: &StateDir,
-    err: &mut dyn Write,
+    env: &mut Env<'_>,
 ) -> Result<Stream, Failure> {
-    let socket = open(url)?;
-    if url.tls { secure(url, socket, demanded, state, err) } else { Ok(Stream::Plain(socket)) }
+    let socket = connect_tcp(url)?;
+    if url.tls { connect_tls(url, socket, demanded, state, env) } else { Ok(Stream::Plain(socket)) }
 }
 
-fn open(url: &Url) -> Result<TcpStream, Failure> {
+fn connect_tcp(url: &Url) -> Result<TcpStream, Failure> {
     let unavailable = |why: &dyn std::fmt::Display| {
         Failure::new(
             UNAVAILABLE,
-            format!(
-                "cannot connect to {url}: {why}; is the server running, and is the address right (--url)?"
-            ),
+            format!("cannot connect to {url}: {why}; check that the server runs and that --url is right"),
         )
     };
     let addresses: Vec<SocketAddr> =
@@ -111,7 +113,7 @@ fn open(url: &Url) -> Result<TcpStream, Failure> {
         return Err(Failure::new(
             USAGE,
             format!(
-                "{url} would send the session in the clear over the network; use wss://{}, or a tunnel to this machine",
+                "cannot use {url}: it would send the session over the network unencrypted; use wss://{}, or a tunnel to this machine",
                 url.authority()
             ),
         ));
@@ -130,25 +132,25 @@ fn open(url: &Url) -> Result<TcpStream, Failure> {
     }
     Err(match last {
         Some(error) => unavailable(&error),
-        None => unavailable(&"the name has no address"),
+        None => unavailable(&"its name has no address"),
     })
 }
 
-fn secure(
+fn connect_tls(
     url: &Url,
     mut socket: TcpStream,
     demanded: Option<Fingerprint>,
     state: &StateDir,
-    err: &mut dyn Write,
+    env: &mut Env<'_>,
 ) -> Result<Stream, Failure> {
     let authority = url.authority();
     let known = match state.get(KNOWN_SERVERS, &authority)? {
         None => None,
-        Some(text) => Some(read_fingerprint(&text).ok_or_else(|| {
+        Some(text) => Some(parse_fingerprint(&text).ok_or_else(|| {
             Failure::new(
                 FAILED,
                 format!(
-                    "the line of {authority} in {} is no fingerprint; take it out",
+                    "cannot verify {url}: the line of {authority} in {} is not a fingerprint; remove the line",
                     state.path_of(KNOWN_SERVERS).display()
                 ),
             )
@@ -156,49 +158,49 @@ fn secure(
     };
     let expected = demanded.or(known);
     let pin = Pin::new(expected);
-    let unavailable =
-        |error: &dyn std::fmt::Display| Failure::new(UNAVAILABLE, format!("cannot secure {url}: {error}"));
+    let unavailable = |error: &dyn std::fmt::Display| {
+        Failure::new(UNAVAILABLE, format!("cannot start TLS with {url}: {error}"))
+    };
     let name = ServerName::try_from(url.host.clone()).map_err(|error| unavailable(&error))?;
     let config = pin.config().map_err(|error| unavailable(&error))?;
     let mut connection =
         ClientConnection::new(Arc::new(config), name).map_err(|error| unavailable(&error))?;
     while connection.is_handshaking() {
         if let Err(error) = connection.complete_io(&mut socket) {
-            return Err(match (pin.shown(), expected) {
-                (Some(shown), Some(expected)) if shown != expected => {
-                    changed(url, &shown, &expected, demanded.is_some(), state)
+            return Err(match (pin.presented(), expected) {
+                (Some(presented), Some(expected)) if presented != expected => {
+                    certificate_changed(url, &presented, &expected, demanded.is_some(), state)
                 }
                 _ => unavailable(&explain(&error)),
             });
         }
     }
-    if let Some(shown) = pin.shown().filter(|shown| known != Some(*shown)) {
-        state.set(KNOWN_SERVERS, &authority, Some(&hex(&shown)))?;
+    if let Some(presented) = pin.presented().filter(|presented| known != Some(*presented)) {
+        state.set(KNOWN_SERVERS, &authority, Some(&hex(&presented)))?;
         if demanded.is_none() {
-            let text = format!(
-                "{url} is new: its certificate has the SHA-256 fingerprint\n  {}\nIt is trusted from now on. If it is not the one that the server has, remove its line from\n{}.",
-                hex(&shown),
+            env.note(format_args!(
+                "{url} is new: its certificate has the SHA-256 fingerprint\n  {}\nIt is trusted from now on. If it is not the fingerprint of the server, remove its line from\n{}.",
+                hex(&presented),
                 state.path_of(KNOWN_SERVERS).display()
-            );
-            // Where standard error is closed nobody wants to know.
-            let _ = writeln!(err, "{text}");
+            ));
         }
     }
     Ok(Stream::Tls(Box::new(StreamOwned::new(connection, socket))))
 }
 
-fn changed(
+/// Failure with another certificate than the expected one.
+fn certificate_changed(
     url: &Url,
-    shown: &Fingerprint,
+    presented: &Fingerprint,
     expected: &Fingerprint,
     demanded: bool,
     state: &StateDir,
 ) -> Failure {
-    let what_to_do = if demanded {
-        "It is not the one demanded; compare --fingerprint with the server's own.".to_owned()
+    let advice = if demanded {
+        "It is not the one demanded; compare --fingerprint with the fingerprint of the server.".to_owned()
     } else {
         format!(
-            "Somebody may be in between, or the server has a new certificate because its owner gave it one or its state was lost.\nNothing was sent. Compare the fingerprint with the server's own; when it is right, give it with --fingerprint once, or remove the line of {} from {}.",
+            "The connection may be intercepted, or the server has a new certificate: its owner replaced it, or its state was lost.\nNothing was sent. Compare the fingerprint with that of the server; if it is right, use --fingerprint once, or remove the line of {} from {}.",
             url.authority(),
             state.path_of(KNOWN_SERVERS).display()
         )
@@ -206,25 +208,25 @@ fn changed(
     Failure::new(
         FAILED,
         format!(
-            "{url} shows another certificate than expected\n  expected {}\n  shown    {}\n{what_to_do}",
+            "{url} presents another certificate than expected\n  expected  {}\n  presented {}\n{advice}",
             hex(expected),
-            hex(shown)
+            hex(presented)
         ),
     )
 }
 
-/// What rustls reports, with a hint at its likely cause.
+/// Error of rustls with its likely cause.
 fn explain(error: &io::Error) -> String {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match (tls, error.kind()) {
         (Some(rustls::Error::InvalidMessage(_)), _) => {
-            format!("{error}; the server does not speak TLS there: use ws:// on its own machine")
+            format!("{error}; the server does not use TLS on this port: use ws:// on its own machine")
         }
         (None, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
             "the server did not answer in time".to_owned()
         }
         (None, io::ErrorKind::UnexpectedEof) => "the server closed the connection".to_owned(),
-        _ => clean(&error.to_string()),
+        _ => sanitize(&error.to_string()),
     }
 }
 

@@ -1,32 +1,31 @@
-//! One call by POST, and the upgrade.
+//! A call by POST, and the upgrade to a WebSocket.
 
 use std::io::{Read, Write};
 
 use data_encoding::BASE64;
-use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use tungstenite::WebSocket;
 use tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::connection::Stream;
-use super::output::clean;
-use super::reply::judge;
-use super::{FAILED, Failure, NO_RIGHT, UNAVAILABLE};
+use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE};
+use super::output::sanitize;
+use super::reply::parse_reply;
+use super::values::LIBRARY;
+use crate::http::{SUBPROTOCOL, accept_key};
 
-/// Longest response taken, head and body together.
+/// Longest response that is accepted, head and body together.
 const RESPONSE_BYTES: usize = 256 * 1024;
-/// Header lines taken.
+/// Largest number of header fields that is accepted.
 const RESPONSE_FIELDS: usize = 64;
-/// Longest WebSocket message taken; the server cuts longer ones into chunks well below it.
+/// Longest WebSocket message that is accepted; the server sends longer ones in shorter chunks.
 const MESSAGE_BYTES: usize = 256 * 1024;
-/// Appended to a key before it is hashed (RFC 6455, 1.3).
-const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 struct Response {
     status: u16,
     /// Names in lower case.
     fields: Vec<(String, String)>,
-    /// What came behind the head so far.
+    /// Bytes received after the head.
     body: Vec<u8>,
 }
 
@@ -36,7 +35,7 @@ impl Response {
     }
 }
 
-/// Makes a call: its parameters as a form, its content back.
+/// Makes a call with its parameters as a form, and returns the content of its reply.
 pub(super) fn post(
     stream: &mut Stream,
     authority: &str,
@@ -47,19 +46,22 @@ pub(super) fn post(
         parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     let body = pairs.join("&");
     let request = format!(
-        "POST /{path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST /{LIBRARY}{path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    // A password's check may take a while, and its turn may come late.
-    stream.settle().map_err(|error| lost(&error))?;
+    // The check of a password takes time, and others may be queued before it.
+    stream.set_idle_timeout().map_err(|error| lost(&error))?;
     send(stream, &request)?;
     let mut response = read_head(stream)?;
     read_body(stream, &mut response)?;
-    let text = String::from_utf8_lossy(&response.body).into_owned();
-    if response.status == 200 { Ok(text) } else { Err(refused(&response)) }
+    if response.status != 200 {
+        return Err(refused(&response));
+    }
+    parse_reply(&String::from_utf8_lossy(&response.body)).map(str::to_owned)
 }
 
-/// Asks for a WebSocket. The session goes along: a full server keeps a place for administrators.
+/// Upgrades to a WebSocket. The session is sent too: a server at capacity reserves a slot for
+/// administrators.
 pub(super) fn upgrade(
     mut stream: Stream,
     authority: &str,
@@ -69,24 +71,30 @@ pub(super) fn upgrade(
     SystemRandom::new()
         .fill(&mut nonce)
         .map_err(|_| Failure::new(FAILED, "the system has no random bytes"))?;
-    let key = BASE64.encode_display(&nonce).to_string();
+    let mut key = [0; 24];
+    let sent_key = BASE64.encode_mut_str(&nonce, &mut key);
     let request = format!(
-        "GET /fcws?sessionid={} HTTP/1.1\r\nhost: {authority}\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {key}\r\nsec-websocket-protocol: FC-protocol\r\n\r\n",
+        "GET /fcws?sessionid={} HTTP/1.1\r\nhost: {authority}\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {sent_key}\r\nsec-websocket-protocol: {SUBPROTOCOL}\r\n\r\n",
         encode(session)
     );
     send(&mut stream, &request)?;
     let mut response = read_head(&mut stream)?;
     if response.status != 101 {
-        // The reason is worth waiting for, and the refusal stands without it.
+        // The body is the reason; without it the failure reports the status alone.
         let _ = read_body(&mut stream, &mut response);
         return Err(refused(&response));
     }
     let is = |name, value: &str| response.field(name).is_some_and(|field| field.eq_ignore_ascii_case(value));
-    let accept = response.field("sec-websocket-accept") == Some(accept_of(&key).as_str());
-    let protocol = response.field("sec-websocket-protocol") == Some("FC-protocol");
-    let plain = response.field("sec-websocket-extensions").is_none();
-    if !(is("upgrade", "websocket") && is("connection", "upgrade") && accept && protocol && plain) {
-        return Err(Failure::new(FAILED, "the server answers the upgrade wrongly; is it friendlet?"));
+    let is_granted = is("upgrade", "websocket")
+        && is("connection", "upgrade")
+        && response.field("sec-websocket-accept") == Some(accept_key(&key, &mut [0; 28]))
+        && response.field("sec-websocket-protocol") == Some(SUBPROTOCOL)
+        && response.field("sec-websocket-extensions").is_none();
+    if !is_granted {
+        return Err(Failure::new(
+            FAILED,
+            "cannot open a WebSocket: the server's reply to the upgrade is malformed; check that --url is friendlet",
+        ));
     }
     let config = WebSocketConfig::default()
         .read_buffer_size(16 * 1024)
@@ -95,11 +103,6 @@ pub(super) fn upgrade(
         .max_message_size(Some(MESSAGE_BYTES))
         .max_frame_size(Some(MESSAGE_BYTES));
     Ok(WebSocket::from_partially_read(stream, response.body, Role::Client, Some(config)))
-}
-
-pub(super) fn accept_of(key: &str) -> String {
-    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes());
-    BASE64.encode_display(hash.as_ref()).to_string()
 }
 
 fn encode(text: &str) -> String {
@@ -115,20 +118,23 @@ fn encode(text: &str) -> String {
 }
 
 fn lost(error: &std::io::Error) -> Failure {
-    Failure::new(UNAVAILABLE, format!("the connection was lost: {}", clean(&error.to_string())))
+    Failure::new(UNAVAILABLE, format!("connection lost: {}", sanitize(&error.to_string())))
 }
 
 fn send(stream: &mut Stream, request: &str) -> Result<(), Failure> {
     stream.write_all(request.as_bytes()).and_then(|()| stream.flush()).map_err(|error| lost(&error))
 }
 
-/// Reads on; the number of bytes that came, 0 at the end.
+/// Appends received bytes and returns their number, 0 at the end.
 fn read_more(stream: &mut Stream, bytes: &mut Vec<u8>) -> Result<usize, Failure> {
     let mut chunk = [0; 4096];
     let read = stream.read(&mut chunk).map_err(|error| lost(&error))?;
-    bytes.extend_from_slice(chunk.get(..read).unwrap_or_default());
+    bytes.extend_from_slice(&chunk[..read]);
     if bytes.len() > RESPONSE_BYTES {
-        return Err(Failure::new(FAILED, "the server's response is too long"));
+        return Err(Failure::new(
+            FAILED,
+            format!("the server's response is longer than {RESPONSE_BYTES} bytes"),
+        ));
     }
     Ok(read)
 }
@@ -146,17 +152,21 @@ fn read_head(stream: &mut Stream) -> Result<Response, Failure> {
         match head.parse(&bytes) {
             Ok(httparse::Status::Complete(length)) => {
                 return Ok(Response {
-                    status: head.code.unwrap_or_default(),
+                    // A complete head has one.
+                    status: head.code.unwrap_or(0),
                     fields: head.headers.iter_mut().map(own).collect(),
                     body: bytes.split_off(length),
                 });
             }
             Ok(httparse::Status::Partial) if more == 0 => {
-                return Err(Failure::new(UNAVAILABLE, "the server closed the connection without an answer"));
+                return Err(Failure::new(UNAVAILABLE, "the server closed the connection without a response"));
             }
             Ok(httparse::Status::Partial) => {}
             Err(error) => {
-                return Err(Failure::new(FAILED, format!("the server does not speak HTTP: {error}")));
+                return Err(Failure::new(
+                    FAILED,
+                    format!("cannot read the server's response: it is not HTTP: {error}"),
+                ));
             }
         }
     }
@@ -176,21 +186,21 @@ fn read_body(stream: &mut Stream, response: &mut Response) -> Result<(), Failure
     Ok(())
 }
 
-/// The failure that a status tells of; the body is the server's one-line reason.
+/// Failure of a response; its body is the reason in one line.
 fn refused(response: &Response) -> Failure {
-    let reason = clean(String::from_utf8_lossy(&response.body).trim());
-    // A call that is refused has the content of one; a request that is, a line of text.
-    if let Err(failure) = judge(&reason) {
+    let reason = sanitize(String::from_utf8_lossy(&response.body).trim());
+    // A call that failed has content; a request that was rejected has a line of text.
+    if let Err(failure) = parse_reply(&reason) {
         return failure;
     }
     match response.status {
         503 => {
-            let later = response.field("retry-after").unwrap_or("a few");
-            let text = format!("the server takes nobody now: {reason} (again in {} s)", clean(later));
+            let seconds = response.field("retry-after").unwrap_or("some");
+            let text = format!("the server is at capacity: {reason} (retry in {} s)", sanitize(seconds));
             Failure::new(UNAVAILABLE, text)
         }
-        403 => Failure::new(NO_RIGHT, format!("the server refuses: {reason}")),
-        status => Failure::new(FAILED, format!("the server answers {status}: {reason}")),
+        403 => Failure::new(NO_RIGHT, format!("permission denied: {reason}")),
+        status => Failure::new(FAILED, format!("the server responded with status {status}: {reason}")),
     }
 }
 
@@ -199,12 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn key_of_the_rfc() {
-        assert_eq!(accept_of("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    }
-
-    #[test]
-    fn encoded() {
+    fn form_is_percent_encoded() {
         assert_eq!(encode("aZ0-._~"), "aZ0-._~");
         assert_eq!(encode("a b&c=d/é"), "a%20b%26c%3Dd%2F%C3%A9");
     }

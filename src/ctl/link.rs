@@ -1,4 +1,4 @@
-//! The socket after the upgrade: bind, call, pushes, chunks.
+//! The WebSocket after the upgrade: bind, calls, pushes, chunks.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,20 +9,21 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 
 use super::connection::Stream;
-use super::json::{self, Node, put_string};
-use super::output::clean;
-use super::reply::no_session;
-use super::{FAILED, Failure, UNAVAILABLE};
+use super::failure::{FAILED, Failure, UNAVAILABLE};
+use super::output::sanitize;
+use super::reply::{no_session, parse_reply};
+use super::values::{LIBRARY, compose, string, text_of};
+use crate::json::{Full, Raw, Writer};
 
-/// How long a call may take: the longest stop of a service, and the way there and back.
+/// Longest wait for a reply: the longest stop of a service, and transmission.
 const CALL_TIMEOUT: Duration = Duration::from_secs(330);
-/// How long the server may take to answer the bind.
+/// Longest wait for the bind.
 const BIND_TIMEOUT: Duration = Duration::from_secs(20);
-/// Messages that came while an answer was waited for, kept for later; beyond them the oldest goes.
+/// Messages received while waiting for a reply and not read yet; the oldest is dropped for one more.
 const UNREAD_MESSAGES: usize = 256;
-/// Messages read past while the server's own good-bye is waited for.
-const FAREWELL_MESSAGES: u32 = 64;
-/// Base64 text of one chunked message.
+/// Messages discarded while waiting for the close frame of the server.
+const CLOSING_MESSAGES: u32 = 64;
+/// Longest chunked message, in base64.
 const CHUNKED_BYTES: usize = 4 << 20;
 
 /// An upgraded connection.
@@ -30,29 +31,32 @@ const CHUNKED_BYTES: usize = 4 << 20;
 pub(super) struct Link {
     socket: WebSocket<Stream>,
     session: String,
-    /// The server has said that the socket is bound.
+    /// The server has confirmed the bind.
     bound: bool,
-    /// Calls made, and so the id of the last.
+    /// Number of calls, and number in the id of the latest.
     calls: u32,
-    /// What came while an answer was waited for.
+    /// Messages received while waiting for a reply.
     unread: VecDeque<String>,
-    /// Id and pieces of the chunked message under way.
+    /// Id and base64 of an incomplete chunked message.
     chunked: Option<(String, String)>,
 }
 
 impl Link {
-    /// Takes the socket over and asks for it to be bound to the session, as Friend Core's clients do.
+    /// Sends the bind to the session, as Friend Core's clients do.
     pub(super) fn new(socket: WebSocket<Stream>, session: String) -> Result<Self, Failure> {
-        socket.get_ref().settle().map_err(|error| lost(&Error::Io(error)))?;
-        let mut message = "{\"type\":\"con\",\"data\":{\"sessionId\":".to_owned();
-        put_string(&mut message, &session);
+        socket.get_ref().set_idle_timeout().map_err(|error| lost(&Error::Io(error)))?;
+        let message = compose(|out| {
+            out.put(r#"{"type":"con","data":{"sessionId":"#)?;
+            out.put_text(&session)?;
+            out.put("}}")
+        })?;
         let mut link =
             Self { socket, session, bound: false, calls: 0, unread: VecDeque::new(), chunked: None };
-        link.send(message + "}}")?;
+        link.send(message)?;
         Ok(link)
     }
 
-    /// Waits until the socket is bound, so that changes are pushed to it.
+    /// Waits for the bind: from then on the server pushes changes.
     pub(super) fn wait_bound(&mut self) -> Result<(), Failure> {
         let deadline = Instant::now() + BIND_TIMEOUT;
         while !self.bound {
@@ -62,38 +66,22 @@ impl Link {
         Ok(())
     }
 
-    /// Makes a call and waits for its content; all else that comes is kept for [`next`](Self::next).
+    /// Makes a call and returns the content of its reply. Other messages are kept for [`next`](Self::next).
     pub(super) fn call(&mut self, path: &str, parameters: &[(&str, &str)]) -> Result<String, Failure> {
         self.calls += 1;
         let id = format!("ctl-{}", self.calls);
-        let mut message = "{\"type\":\"msg\",\"data\":{\"type\":\"request\",\"requestid\":".to_owned();
-        put_string(&mut message, &id);
-        message += ",\"path\":";
-        put_string(&mut message, path);
-        message += ",\"data\":{";
-        for (number, (name, value)) in parameters.iter().enumerate() {
-            if number > 0 {
-                message.push(',');
-            }
-            put_string(&mut message, name);
-            message.push(':');
-            put_string(&mut message, value);
-        }
-        message += "},\"sessionid\":";
-        put_string(&mut message, &self.session);
-        self.send(message + "}}")?;
-
+        self.send(request(&id, path, parameters, &self.session)?)?;
         let deadline = Instant::now() + CALL_TIMEOUT;
         loop {
             let text = self.read(Some(deadline))?;
             if let Some(content) = response(&text, &id)? {
-                return Ok(content);
+                return parse_reply(&content).map(str::to_owned);
             }
             self.keep(text);
         }
     }
 
-    /// The next text message, chunks put together.
+    /// Waits for the next message; chunks are assembled.
     pub(super) fn next(&mut self) -> Result<String, Failure> {
         match self.unread.pop_front() {
             Some(text) => Ok(text),
@@ -114,9 +102,9 @@ impl Link {
 
     fn read(&mut self, deadline: Option<Instant>) -> Result<String, Failure> {
         loop {
-            // The server's pings wake the socket often enough to see the deadline pass.
+            // The server's pings end a read often enough to check the deadline.
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(Failure::new(UNAVAILABLE, "the server did not answer in time"));
+                return Err(Failure::new(UNAVAILABLE, "the server did not reply in time"));
             }
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
@@ -134,25 +122,25 @@ impl Link {
     }
 
     fn closed(&mut self, frame: Option<tungstenite::protocol::CloseFrame>) -> Failure {
-        // Sends the answer to the close; the connection is over either way.
+        // Answers the close frame; the connection ends with or without it.
         let _ = self.socket.flush();
         match frame {
-            Some(frame) if frame.code == CloseCode::Policy => no_session(&clean(&frame.reason)),
+            Some(frame) if frame.code == CloseCode::Policy => no_session(&sanitize(&frame.reason)),
             Some(frame) => Failure::new(
                 UNAVAILABLE,
                 format!(
                     "the server closed the connection: {} {}",
                     u16::from(frame.code),
-                    clean(&frame.reason)
+                    sanitize(&frame.reason)
                 ),
             ),
             None => Failure::new(UNAVAILABLE, "the server closed the connection"),
         }
     }
 
-    /// Gives a message that is no chunk back, and a chunked one once it is whole.
+    /// Returns a message that is not a chunk, and a chunked message once it is complete.
     fn assemble(&mut self, message: String) -> Result<Option<String>, Failure> {
-        let Some(chunk) = json::parse(&message).and_then(|node| read_chunk(&node)) else {
+        let Some(chunk) = Raw::parse(&message).and_then(read_chunk) else {
             return Ok(Some(message));
         };
         let broken = |why| Failure::new(FAILED, format!("the server sent a broken chunked message: {why}"));
@@ -169,9 +157,9 @@ impl Link {
             self.chunked = Some((id, pieces));
             return Ok(None);
         }
-        let mut text = vec![0; BASE64.decode_len(pieces.len()).map_err(|_| broken("it is no base64"))?];
+        let mut text = vec![0; BASE64.decode_len(pieces.len()).map_err(|_| broken("it is not base64"))?];
         let length =
-            BASE64.decode_mut(pieces.as_bytes(), &mut text).map_err(|_| broken("it is no base64"))?;
+            BASE64.decode_mut(pieces.as_bytes(), &mut text).map_err(|_| broken("it is not base64"))?;
         text.truncate(length);
         Ok(Some(String::from_utf8(text).map_err(|_| broken("it is not UTF-8"))?))
     }
@@ -179,11 +167,11 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // Says good-bye and hears it back, so that the server need not wait; all of it may fail.
-        if self.socket.close(None).is_err() || self.socket.get_ref().hurry().is_err() {
+        // Completes the closing handshake, so that the server need not wait for it. Nothing depends on it.
+        if self.socket.close(None).is_err() || self.socket.get_ref().set_close_timeout().is_err() {
             return;
         }
-        for _ in 0..FAREWELL_MESSAGES {
+        for _ in 0..CLOSING_MESSAGES {
             if self.socket.read().is_err() {
                 return;
             }
@@ -191,11 +179,34 @@ impl Drop for Link {
     }
 }
 
-/// `{"type":"con","data":{"type":"pong","data":SESSION}}`
-fn is_bound(text: &str, session: &str) -> bool {
-    let node = json::parse(text);
-    let data = node.as_ref().and_then(|node| node.get("data"));
-    let is = |name, value| data.and_then(|data| data.get(name)).and_then(Node::string) == Some(value);
+/// Envelope of a call.
+fn request(id: &str, path: &str, parameters: &[(&str, &str)], session: &str) -> Result<String, Failure> {
+    let write_parameters = |out: &mut Writer<'_>| -> Result<(), Full> {
+        for (number, (name, value)) in parameters.iter().enumerate() {
+            out.put(if number == 0 { "" } else { "," })?;
+            out.put_text(name)?;
+            out.put(":")?;
+            out.put_text(value)?;
+        }
+        Ok(())
+    };
+    compose(|out| {
+        out.put(r#"{"type":"msg","data":{"type":"request","requestid":"#)?;
+        out.put_text(id)?;
+        out.put(r#","path":"#)?;
+        out.put_string(format_args!("{LIBRARY}{path}"))?;
+        out.put(r#","data":{"#)?;
+        write_parameters(out)?;
+        out.put(r#"},"sessionid":"#)?;
+        out.put_text(session)?;
+        out.put("}}")
+    })
+}
+
+/// Reads `{"type":"con","data":{"type":"pong","data":SESSION}}`.
+fn is_bound(message: &str, session: &str) -> bool {
+    let data = Raw::parse(message).and_then(|message| message.get("data"));
+    let is = |key, text| data.and_then(|data| data.get(key)).and_then(string).as_deref() == Some(text);
     is("type", "pong") && is("data", session)
 }
 
@@ -206,37 +217,35 @@ struct Chunk {
     piece: String,
 }
 
-/// `{"type":"con","data":{"type":"chunk","data":{"id":I,"total":N,"part":N,"data":"base64"}}}`
-fn read_chunk(node: &Node<'_>) -> Option<Chunk> {
-    let data = node.get("data")?;
-    if node.get("type")?.string()? != "con" || data.get("type")?.string()? != "chunk" {
+/// Reads `{"type":"con","data":{"type":"chunk","data":{"id":I,"total":N,"part":N,"data":"base64"}}}`.
+fn read_chunk(message: Raw<'_>) -> Option<Chunk> {
+    let data = message.get("data")?;
+    if text_of(message, "type")? != "con" || text_of(data, "type")? != "chunk" {
         return None;
     }
     let data = data.get("data")?;
     Some(Chunk {
-        id: data.get("id")?.text()?.to_owned(),
-        part: data.get("part")?.text()?.parse().ok()?,
-        total: data.get("total")?.text()?.parse().ok()?,
-        piece: data.get("data")?.string()?.to_owned(),
+        id: text_of(data, "id")?,
+        part: text_of(data, "part")?.parse().ok()?,
+        total: text_of(data, "total")?.parse().ok()?,
+        piece: string(data.get("data")?)?,
     })
 }
 
-/// The content of the response to this request; `None` for any other message.
-fn response(text: &str, id: &str) -> Result<Option<String>, Failure> {
-    let node = json::parse(text);
-    let data = node.as_ref().filter(|node| node.get("type").and_then(Node::string) == Some("msg"));
-    let Some(data) = data.and_then(|node| node.get("data")) else {
+/// The content of the reply to this request; `None` for any other message.
+fn response(message: &str, id: &str) -> Result<Option<String>, Failure> {
+    let message = Raw::parse(message).filter(|message| text_of(*message, "type").as_deref() == Some("msg"));
+    let Some(data) = message.and_then(|message| message.get("data")) else {
         return Ok(None);
     };
-    let has_id = |node: &Node<'_>| node.get("requestid").and_then(Node::string) == Some(id);
-    match data.get("type").and_then(Node::string) {
-        Some("response") if has_id(data) => {
-            let content = data.get("data");
-            let content = content.map(|content| content.string().unwrap_or(content.raw).to_owned());
-            Ok(Some(content.unwrap_or_default()))
-        }
+    let has_id = |object| text_of(object, "requestid").as_deref() == Some(id);
+    match text_of(data, "type").as_deref() {
+        // A reply without content is a call that returned nothing.
+        Some("response") if has_id(data) => Ok(Some(data.get("data").map_or_else(String::new, |content| {
+            string(content).unwrap_or_else(|| content.text().to_owned())
+        }))),
         Some("error") if data.get("data").is_some_and(has_id) => {
-            Err(Failure::new(FAILED, "the server did not understand the call"))
+            Err(Failure::new(FAILED, "the server rejected the call as malformed"))
         }
         _ => Ok(None),
     }
@@ -245,9 +254,9 @@ fn response(text: &str, id: &str) -> Result<Option<String>, Failure> {
 fn lost(error: &Error) -> Failure {
     let why = match error {
         Error::Io(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-            "the server has said nothing for too long".to_owned()
+            "the server sent nothing for too long".to_owned()
         }
-        other => format!("the connection was lost: {}", clean(&other.to_string())),
+        other => format!("connection lost: {}", sanitize(&other.to_string())),
     };
     Failure::new(UNAVAILABLE, why)
 }

@@ -1,100 +1,64 @@
 //! The command-line client: `friendlet ctl`.
 //!
-//! It speaks the envelope over one WebSocket, as Friend Core's own clients do; `login` and `logout`
-//! are calls over HTTP. The parts, in the order in which they are used:
+//! It sends envelopes over one WebSocket, as Friend Core's own clients do; `login`, `logout`, `passwd`,
+//! `reboot` and `poweroff` are calls over HTTP. Modules, lowest first:
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
-//! | `arguments`, `url` | what is asked for, and of which server |
-//! | `state` | what is remembered between runs: sessions and certificates |
-//! | `connection`, `pin` | a socket, and the certificate behind it |
-//! | `http` | one call by POST, and the upgrade |
-//! | `link` | the socket after the upgrade: bind, call, pushes, chunks |
-//! | `json`, `reply` | what a reply says |
-//! | `action`, `board`, `log`, `watch` | the commands |
-//! | `output`, `password` | the terminal |
+//! | `failure`, `values`, `output`, `password` | exit codes; JSON; the terminal |
+//! | `url`, `state`, `pin` | address of a server; files of the state directory; verification of a certificate |
+//! | `env`, `arguments` | environment and command line of a command |
+//! | `reply` | content of a reply, and the failure that it reports |
+//! | `connection`, `http`, `link` | a socket; a call by POST, the upgrade; the WebSocket after it |
+//! | `client` | connections of a command to its server |
+//! | `login`, `services`, `service_log`, `server_log`, `board`, `watch`, `call` | the commands |
 
-mod action;
 mod arguments;
 mod board;
+mod call;
+mod client;
 mod connection;
+mod env;
+mod failure;
 mod http;
-mod json;
 mod link;
-mod log;
+mod login;
 mod output;
 mod password;
 mod pin;
 mod reply;
+mod server_log;
+mod service_log;
+mod services;
 mod state;
 #[cfg(test)]
 mod tests;
 mod url;
+mod values;
 mod watch;
 
 use core::time::Duration;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
-use self::arguments::Parsed;
+use self::arguments::{Action, Invocation, Parsed};
+use self::env::Env;
+use self::failure::Failure;
 pub use self::password::read_password;
 use self::state::StateDir;
 
 crate::limits::limits! {
-    /// Pause of `ctl log --follow` between two calls.
+    /// Pause of `ctl logs` and `ctl server-log` with `--follow` between two calls.
     LOG_FOLLOW_STEP: Duration = Duration::from_millis(500), fixed "a pause of the client: one call follows";
-}
-
-/// The call failed.
-const FAILED: u8 = 1;
-/// `status`: the service does not run (LSB).
-const NOT_RUNNING: u8 = 3;
-/// The command line is wrong (`EX_USAGE`).
-const USAGE: u8 = 64;
-/// The server cannot be reached or takes nobody (`EX_UNAVAILABLE`).
-const UNAVAILABLE: u8 = 69;
-/// Not logged in, or without the right (`EX_NOPERM`).
-const NO_RIGHT: u8 = 77;
-
-/// Why a command did not do what it was to do.
-#[derive(Debug, Eq, PartialEq)]
-struct Failure {
-    /// Exit code.
-    code: u8,
-    /// What, where, and what to do.
-    text: String,
-}
-
-impl Failure {
-    fn new(code: u8, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
-    }
-}
-
-/// What the client has of the world around it.
-struct World<'w> {
-    /// Where it remembers things.
-    state: Result<StateDir, Failure>,
-    /// `FRIENDLET_SESSION`.
-    session: Option<String>,
-    /// Results.
-    out: &'w mut dyn Write,
-    /// Everything else that is to be said.
-    err: &'w mut dyn Write,
-    /// Asks for a password.
-    password: &'w mut dyn FnMut(&str) -> io::Result<String>,
-    /// Whether people type it, and may mistype it.
-    is_terminal: bool,
 }
 
 /// Runs `friendlet ctl` with the arguments behind `ctl`.
 ///
-/// The exit code is 0 when all went well, 1 when the call failed, 3 when the service asked for with
-/// `status` does not run, 64 for a wrong command line, 69 when the server cannot be reached, 77
-/// without a session or the right.
+/// The exit code is 0 on success, 1 if the call failed, 3 if the service of `status` does not run, 64 for
+/// a command line error, 69 if the server cannot be reached, 77 without a session or the permission.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut world = World {
+    let mut env = Env {
         state: StateDir::of_user(),
         session: std::env::var("FRIENDLET_SESSION").ok().filter(|session| !session.is_empty()),
         out: &mut io::stdout(),
@@ -102,21 +66,38 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         password: &mut read_password,
         is_terminal: io::stdin().is_terminal(),
     };
-    ExitCode::from(run_in(&mut world, arguments))
+    ExitCode::from(run_in(&mut env, arguments))
 }
 
-fn run_in(world: &mut World<'_>, arguments: impl IntoIterator<Item = OsString>) -> u8 {
+fn run_in(env: &mut Env<'_>, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let outcome = match arguments::parse(arguments) {
-        Ok(Parsed::Help) => match world.out.write_all(arguments::HELP.as_bytes()) {
-            Ok(()) => Ok(0),
-            Err(error) => Err(output::unwritable(&error)),
-        },
-        Ok(Parsed::Run(invocation)) => action::run(&invocation, world),
+        Ok(Parsed::Help) => env.print(arguments::HELP).map(|()| 0),
+        Ok(Parsed::Run(invocation)) => execute(&invocation, env),
         Err(failure) => Err(failure),
     };
     outcome.unwrap_or_else(|Failure { code, text }| {
-        // Where standard error is closed there is nobody left to tell.
-        let _ = writeln!(world.err, "friendlet ctl: {text}");
+        env.note(format_args!("friendlet ctl: {text}"));
         code
     })
+}
+
+/// Executes a command and returns its exit code.
+fn execute(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
+    match &invocation.action {
+        Action::Login { user } => login::login(invocation, env, user),
+        Action::Logout => login::logout(invocation, env),
+        Action::List => services::list(invocation, env),
+        Action::Verb { verb, service } => services::run(invocation, env, verb, service),
+        Action::Status { service: Some(service) } => services::status(invocation, env, service),
+        Action::Status { service: None } => services::status_of_all(invocation, env),
+        Action::Command { service, name } => services::command(invocation, env, service, name),
+        Action::Logs { service, options } => service_log::run(invocation, env, service, options),
+        Action::Watch { service } => watch::run(invocation, env, service.as_deref()),
+        Action::Board => board::status(invocation, env),
+        Action::ServerLog(options) => server_log::run(invocation, env, options),
+        Action::Power(power) => board::power(invocation, env, *power),
+        Action::Passwd { user } => board::passwd(invocation, env, user.as_deref()),
+        Action::Call { path, parameters } => call::run(invocation, env, path, parameters),
+        Action::CompleteCalls => call::complete(env),
+    }
 }

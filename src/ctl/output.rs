@@ -1,17 +1,18 @@
-//! What people see.
+//! Text for the terminal.
 
-use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{FAILED, Failure};
-
-/// Rows in aligned columns, two spaces between them, none at the end of a line.
-pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+/// Rows in aligned columns, with two spaces between them and none at the end of a line.
+pub(super) fn columns(rows: &[impl AsRef<[String]>]) -> String {
     let mut text = String::new();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.as_ref().get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     for row in rows {
         let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        for (column, cell) in row.as_ref().iter().enumerate() {
+            let width = width(column);
             line += &format!("{cell:width$}  ");
         }
         text += line.trim_end();
@@ -20,18 +21,18 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
-/// Text from the server with its control characters shown, so that it cannot command the terminal.
-pub(super) fn clean(text: &str) -> String {
+/// Replaces the control characters of a text from the server, so that it cannot control the terminal.
+pub(super) fn sanitize(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 
-/// As [`clean`], but lines and tabs stay.
-pub(super) fn clean_lines(text: &str) -> String {
+/// Replaces control characters as [`sanitize`] does, but keeps line ends and tabs.
+pub(super) fn sanitize_lines(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{FFFD}' } else { c }).collect()
 }
 
-/// A number of seconds in its two largest units.
-pub(super) fn span(seconds: u64) -> String {
+/// Formats a number of seconds in its two largest units.
+pub(super) fn format_duration(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     if days > 0 {
         format!("{days}d {}h", hours % 24)
@@ -44,8 +45,8 @@ pub(super) fn span(seconds: u64) -> String {
     }
 }
 
-/// A time as `2026-11-22T23:02:11Z` (RFC 3339).
-pub(super) fn utc(time: SystemTime) -> String {
+/// Formats a time as `2026-11-22T23:02:11Z` (RFC 3339).
+pub(super) fn format_time(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // Years are counted from March, so that a leap day ends one; 146097 days are 400 years.
@@ -61,11 +62,6 @@ pub(super) fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Standard output is gone.
-pub(super) fn unwritable(error: &io::Error) -> Failure {
-    Failure::new(FAILED, format!("cannot write to standard output: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,21 +71,22 @@ mod tests {
         let rows = [["NAME", "STATE"], ["hello", "started"], ["é", ""]];
         let rows = rows.map(|row| row.map(str::to_owned));
         assert_eq!(columns(&rows), "NAME   STATE\nhello  started\né\n");
-        assert_eq!(columns::<1>(&[]), "");
+        let none: [[String; 1]; 0] = [];
+        assert_eq!(columns(&none), "");
     }
 
     #[test]
-    fn control_characters_are_shown() {
-        assert_eq!(clean("a\x1b[2J\nb\u{9b}é"), "a\u{FFFD}[2J\u{FFFD}b\u{FFFD}é");
-        assert_eq!(clean_lines("a\x1b\n\tb\r"), "a\u{FFFD}\n\tb\u{FFFD}");
+    fn control_characters_are_replaced() {
+        assert_eq!(sanitize("a\x1b[2J\nb\u{9b}é"), "a\u{FFFD}[2J\u{FFFD}b\u{FFFD}é");
+        assert_eq!(sanitize_lines("a\x1b\n\tb\r"), "a\u{FFFD}\n\tb\u{FFFD}");
     }
 
     #[test]
-    fn spans() {
+    fn durations() {
         for (seconds, text) in
             [(0, "0s"), (59, "59s"), (60, "1m 0s"), (3599, "59m 59s"), (3660, "1h 1m"), (90_000, "1d 1h")]
         {
-            assert_eq!(span(seconds), text);
+            assert_eq!(format_duration(seconds), text);
         }
     }
 
@@ -102,7 +99,7 @@ mod tests {
             (1_735_689_599, "2024-12-31T23:59:59Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
-            assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+            assert_eq!(format_time(UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
     }
 }

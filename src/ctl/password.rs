@@ -1,17 +1,19 @@
-//! Asks for a password.
+//! Passwords: prompt, and the form in which they are sent.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use data_encoding::HEXLOWER;
+use ring::digest;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// Longest line taken for a password.
+/// Longest line that is read as a password.
 const LINE_BYTES: u64 = 4096;
 
-/// Reads a password, one line of standard input; on a terminal it asks for it and shows none of it.
+/// Reads a password, one line of standard input; on a terminal, after a prompt and without echo.
 ///
 /// # Errors
 ///
-/// What reading reports, and `UnexpectedEof` when there is no line.
+/// Errors of reading, and `UnexpectedEof` without a line.
 pub fn read_password(prompt: &str) -> io::Result<String> {
     let input = io::stdin();
     if !input.is_terminal() {
@@ -20,18 +22,24 @@ pub fn read_password(prompt: &str) -> io::Result<String> {
     let mut err = io::stderr();
     write!(err, "{prompt}")?;
     err.flush()?;
-    let silence = Silence::start()?;
+    let no_echo = NoEcho::start()?;
     let line = read_line(&mut input.lock());
-    drop(silence);
-    // The line's own end was not shown either.
+    drop(no_echo);
+    // The end of the line was not echoed either.
     writeln!(err)?;
     line
+}
+
+/// Hash of a password as it is sent.
+pub(super) fn hashed(password: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, password.as_bytes());
+    format!("HASHED{}", HEXLOWER.encode_display(hash.as_ref()))
 }
 
 fn read_line(input: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
     if io::Read::take(input, LINE_BYTES).read_line(&mut line)? == 0 {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no password was given"));
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no line on standard input"));
     }
     if line.ends_with('\n') {
         line.pop();
@@ -42,10 +50,10 @@ fn read_line(input: &mut impl BufRead) -> io::Result<String> {
     Ok(line)
 }
 
-/// A terminal without echo, until it is dropped.
-struct Silence(Termios);
+/// Standard input without echo, until dropped.
+struct NoEcho(Termios);
 
-impl Silence {
+impl NoEcho {
     fn start() -> io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut silent = before.clone();
@@ -55,9 +63,9 @@ impl Silence {
     }
 }
 
-impl Drop for Silence {
+impl Drop for NoEcho {
     fn drop(&mut self) {
-        // A terminal that is gone has no echo to bring back.
+        // A terminal that has hung up has no echo to restore.
         let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
     }
 }

@@ -1,12 +1,11 @@
-//! The server's certificate, known by its fingerprint.
+//! Verification of the server's certificate by its fingerprint.
 //!
-//! A board's certificate is its own and vouched for by nobody, so its name and dates say nothing; what
-//! counts is that it is the one seen before, and that the server has its key: the signature of the
-//! handshake is verified as ever.
+//! A board's certificate is self-signed, so its name and dates prove nothing. It must be the one seen
+//! before, and the server must have its key: the signature of the handshake is always verified.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use data_encoding::HEXLOWER;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::digest;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -17,26 +16,26 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, Signa
 /// SHA-256 of a certificate.
 pub(super) type Fingerprint = [u8; 32];
 
-/// Accepts the certificate with one fingerprint, or any when none is known yet.
+/// Verifier that accepts the certificate with one fingerprint, or any if none is known yet.
 #[derive(Debug)]
 pub(super) struct Pin {
     expected: Option<Fingerprint>,
-    shown: Mutex<Option<Fingerprint>>,
+    presented: Mutex<Option<Fingerprint>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Pin {
     pub(super) fn new(expected: Option<Fingerprint>) -> Arc<Self> {
         let algorithms = provider::default_provider().signature_verification_algorithms;
-        Arc::new(Self { expected, shown: Mutex::new(None), algorithms })
+        Arc::new(Self { expected, presented: Mutex::new(None), algorithms })
     }
 
-    /// Fingerprint of the certificate that the server showed.
-    pub(super) fn shown(&self) -> Option<Fingerprint> {
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Fingerprint of the certificate that the server presented.
+    pub(super) fn presented(&self) -> Option<Fingerprint> {
+        *self.presented.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// TLS 1.3 alone, no resumption: a run makes one connection.
+    /// TLS 1.3 alone, without resumption: few commands connect twice.
     pub(super) fn config(self: &Arc<Self>) -> Result<ClientConfig, Error> {
         let mut config = ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -57,9 +56,9 @@ impl ServerCertVerifier for Pin {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let shown = fingerprint(end_entity);
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
-        if self.expected.is_none_or(|expected| expected == shown) {
+        let presented = fingerprint(end_entity);
+        *self.presented.lock().unwrap_or_else(PoisonError::into_inner) = Some(presented);
+        if self.expected.is_none_or(|expected| expected == presented) {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(CertificateError::ApplicationVerificationFailure.into())
@@ -72,7 +71,7 @@ impl ServerCertVerifier for Pin {
         _cert: &CertificateDer<'_>,
         _dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken".to_owned()))
+        Err(Error::General("TLS 1.2 is not supported".to_owned()))
     }
 
     fn verify_tls13_signature(
@@ -95,7 +94,17 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
     fingerprint
 }
 
-/// A fingerprint as people see it.
+/// Parses 64 hexadecimal digits, with or without the colons that other tools put between them.
+pub(super) fn parse_fingerprint(hex: &str) -> Option<Fingerprint> {
+    let digits: Vec<u8> = hex.bytes().filter(|b| *b != b':').collect();
+    let mut fingerprint = [0; 32];
+    if digits.len() != 64 || HEXLOWER_PERMISSIVE.decode_mut(&digits, &mut fingerprint).is_err() {
+        return None;
+    }
+    Some(fingerprint)
+}
+
+/// Formats a fingerprint in hexadecimal.
 pub(super) fn hex(fingerprint: &Fingerprint) -> String {
     HEXLOWER.encode_display(fingerprint).to_string()
 }

@@ -1,22 +1,22 @@
-//! What is remembered between runs: small files of lines `KEY VALUE` in the user's state folder.
+//! Files of the user's state directory: lines `KEY VALUE`, kept between runs.
 //!
-//! The folder is the user's alone (0700), the files too (0600). A file is replaced whole by a rename,
-//! so that a run that is cut off leaves the old one.
+//! Only the user may read the directory (0700) and its files (0600). A file is replaced by a rename, so
+//! that a killed command leaves the old one.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{FAILED, Failure};
+use super::failure::{FAILED, Failure};
 
 /// Fingerprints of certificates by `HOST:PORT`.
 pub(super) const KNOWN_SERVERS: &str = "known_servers";
 /// Session ids by address.
 pub(super) const SESSIONS: &str = "ctl_sessions";
 
-/// The state folder; it is made when something is first written.
-#[derive(Debug, Eq, PartialEq)]
+/// State directory, created by the first write.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct StateDir(PathBuf);
 
 impl StateDir {
@@ -30,11 +30,11 @@ impl StateDir {
         let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         absolute("XDG_STATE_HOME")
             .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
-            .map(|folder| Self(folder.join("friendlet")))
+            .map(|directory| Self(directory.join("friendlet")))
             .ok_or_else(|| {
                 Failure::new(
                     FAILED,
-                    "neither XDG_STATE_HOME nor HOME names a folder to remember things in; set one",
+                    "cannot find the state directory: neither XDG_STATE_HOME nor HOME is an absolute path; set one",
                 )
             })
     }
@@ -43,14 +43,14 @@ impl StateDir {
         self.0.join(file)
     }
 
-    /// The value of a key; `None` when there is none, or no file.
+    /// The value of a key; `None` without the key or the file.
     pub(super) fn get(&self, file: &str, key: &str) -> Result<Option<String>, Failure> {
         let path = self.path_of(file);
         let lines = read(&path).map_err(|error| failure("read", &path, &error))?;
         Ok(lines.into_iter().find(|(name, _)| name == key).map(|(_, value)| value))
     }
 
-    /// Sets a key's value, or takes the key out.
+    /// Sets the value of a key, or removes the key.
     pub(super) fn set(&self, file: &str, key: &str, value: Option<&str>) -> Result<(), Failure> {
         let path = self.path_of(file);
         let mut lines = read(&path).map_err(|error| failure("read", &path, &error))?;
@@ -76,7 +76,7 @@ impl StateDir {
             .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
             .and_then(|()| fs::rename(&draft, path));
         if written.is_err() {
-            // The draft may never have come to be; the first error is the one to tell.
+            // There may be no draft to remove; the first error is reported.
             let _ = fs::remove_file(&draft);
         }
         written
@@ -92,21 +92,21 @@ fn read(path: &Path) -> io::Result<Vec<(String, String)>> {
     Ok(pairs.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect())
 }
 
-fn failure(what: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::new(FAILED, format!("cannot {what} {}: {error}", path.display()))
+fn failure(verb: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::new(FAILED, format!("cannot {verb} {}: {error}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::tests::Folder;
+    use super::super::tests::TestDirectory;
     use super::*;
 
     #[test]
-    fn kept_replaced_and_taken_out() {
-        let folder = Folder::new();
-        let state = StateDir::new(folder.path().join("a/b"));
+    fn value_is_kept_replaced_and_removed() {
+        let directory = TestDirectory::new();
+        let state = StateDir::new(directory.path().join("a/b"));
         assert_eq!(state.get(SESSIONS, "wss://a:1"), Ok(None));
         state.set(SESSIONS, "wss://a:1", Some("one")).unwrap();
         state.set(SESSIONS, "wss://b:1", Some("two")).unwrap();
@@ -116,24 +116,24 @@ mod tests {
         state.set(SESSIONS, "wss://a:1", None).unwrap();
         assert_eq!(state.get(SESSIONS, "wss://a:1"), Ok(None));
         assert_eq!(fs::read_to_string(state.path_of(SESSIONS)).unwrap(), "wss://b:1 two\n");
-        assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(directory.path().join("a/b")).unwrap().count(), 1);
     }
 
     #[test]
-    fn the_users_alone() {
-        let folder = Folder::new();
-        let state = StateDir::new(folder.path().join("state"));
+    fn only_the_user_may_read() {
+        let directory = TestDirectory::new();
+        let state = StateDir::new(directory.path().join("state"));
         state.set(SESSIONS, "k", Some("v")).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&state.path_of(SESSIONS)), 0o600);
-        assert_eq!(mode(&folder.path().join("state")), 0o700);
+        assert_eq!(mode(&directory.path().join("state")), 0o700);
     }
 
     #[test]
     fn failure_names_the_file() {
-        let folder = Folder::new();
-        fs::write(folder.path().join("file"), "").unwrap();
-        let state = StateDir::new(folder.path().join("file"));
+        let directory = TestDirectory::new();
+        fs::write(directory.path().join("file"), "").unwrap();
+        let state = StateDir::new(directory.path().join("file"));
         let failure = state.set(SESSIONS, "k", Some("v")).unwrap_err();
         assert_eq!(failure.code, FAILED);
         assert!(failure.text.contains("file/ctl_sessions"), "{}", failure.text);

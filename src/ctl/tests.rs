@@ -1,6 +1,7 @@
-//! The client against a server on this machine that says what each test has it say.
+//! The client against a server on this machine with the replies of each test.
 
 mod board;
+mod calls;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -18,13 +19,16 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Message, WebSocket};
 
+use super::env::Env;
+use super::failure::{FAILED, NO_RIGHT, NOT_RUNNING, UNAVAILABLE, USAGE};
+use super::run_in;
 use super::state::{KNOWN_SERVERS, SESSIONS, StateDir};
-use super::{FAILED, NO_RIGHT, NOT_RUNNING, UNAVAILABLE, USAGE, World, http, run_in};
+use crate::http::accept_key;
 
-/// A folder that is gone when the test is over.
-pub(super) struct Folder(PathBuf);
+/// Directory that is removed at the end of a test.
+pub(super) struct TestDirectory(PathBuf);
 
-impl Folder {
+impl TestDirectory {
     pub(super) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -40,24 +44,24 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TestDirectory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// What a run said.
+/// Exit code and output of a run.
 #[derive(Debug)]
-struct Said {
+struct Run {
     code: u8,
     out: String,
     err: String,
 }
 
-fn ctl(folder: &Folder, line: &str) -> Said {
+fn ctl(directory: &TestDirectory, line: &str) -> Run {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut world = World {
-        state: Ok(StateDir::new(folder.path().join("state"))),
+    let mut env = Env {
+        state: Ok(StateDir::new(directory.path().join("state"))),
         session: None,
         out: &mut out,
         err: &mut err,
@@ -67,11 +71,11 @@ fn ctl(folder: &Folder, line: &str) -> Said {
         },
         is_terminal: false,
     };
-    let code = run_in(&mut world, line.split_whitespace().map(OsString::from));
-    Said { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+    let code = run_in(&mut env, line.split_whitespace().map(OsString::from));
+    Run { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
-/// Serves this many connections, each by `serve` with its number; gives `HOST:PORT`.
+/// Serves this many connections, each by `serve` with its number; returns `HOST:PORT`.
 fn server(
     connections: usize,
     mut serve: impl FnMut(usize, TcpStream) + Send + 'static,
@@ -87,7 +91,7 @@ fn server(
     (authority, thread)
 }
 
-/// Reads a head and as much body as it says.
+/// Reads a head and its body.
 fn read_request(stream: &mut impl Read) -> String {
     let mut text = String::new();
     let mut byte = [0];
@@ -115,13 +119,14 @@ fn answer(stream: &mut impl Write, status: &str, body: &str) {
         .unwrap();
 }
 
-/// Grants the upgrade; the bind is read and answered.
+/// Accepts the upgrade and the bind.
 fn grant<S: Read + Write>(mut stream: S) -> WebSocket<S> {
     let request = read_request(&mut stream);
     assert!(request.starts_with("GET /fcws?sessionid=S%2F1 HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("\r\nsec-websocket-protocol: FC-protocol\r\n"), "{request}");
     let key = request.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap();
-    let accept = http::accept_of(key);
+    let mut accept = [0; 28];
+    let accept = accept_key(key.as_bytes().try_into().unwrap(), &mut accept);
     let head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: FC-protocol\r\n\r\n"
     );
@@ -143,7 +148,7 @@ fn say<S: Read + Write>(socket: &mut WebSocket<S>, text: &str) {
     socket.send(Message::text(text)).unwrap();
 }
 
-/// Expects a call and responds to it with this content.
+/// Expects a call and replies with this content.
 fn respond<S: Read + Write>(socket: &mut WebSocket<S>, number: u32, call: &str, content: &str) {
     assert_eq!(
         text(socket),
@@ -160,7 +165,7 @@ fn response(number: u32, content: &str) -> String {
     )
 }
 
-/// Reads until the client is gone.
+/// Reads until the client closes the connection.
 fn finish<S: Read + Write>(mut socket: WebSocket<S>) {
     while socket.read().is_ok() {}
 }
@@ -169,23 +174,23 @@ const LIST: &str = "list\",\"data\":{}";
 const LIST_CONTENT: &str = "{ \"Services\": [ { \"Name\": \"hello\" , \"Status\": \"started\" ,  \"Hosts\" : \"\" },{ \"Name\": \"a\" , \"Status\": \"stopped\" ,  \"Hosts\" : \"\" }] }";
 
 /// One call over plain WebSocket, with one response.
-fn one_call(line: &str, call: &'static str, content: &'static str) -> Said {
-    let folder = Folder::new();
+fn one_call(line: &str, call: &'static str, content: &'static str) -> Run {
+    let directory = TestDirectory::new();
     let (authority, thread) = server(1, move |_, stream| {
         let mut socket = grant(stream);
         respond(&mut socket, 1, call, content);
         finish(socket);
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 {line}"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 {line}"));
     thread.join().unwrap();
     said
 }
 
 #[test]
 fn login_remembers_and_logout_forgets() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(4, |number, mut stream| match number {
-        // The first connection makes sure of the server before the password is asked for.
+        // The first connection verifies the certificate before the password is read.
         0 => {}
         1 | 2 => {
             if number == 2 {
@@ -210,16 +215,16 @@ fn login_remembers_and_logout_forgets() {
         }
     });
     let url = format!("ws://{authority}");
-    let said = ctl(&folder, &format!("--url {url} login a&b"));
+    let said = ctl(&directory, &format!("--url {url} login a&b"));
     assert_eq!((said.code, said.out), (0, format!("logged in to {url} as a&b (admin)\n")));
-    let state = StateDir::new(folder.path().join("state"));
+    let state = StateDir::new(directory.path().join("state"));
     assert_eq!(state.get(SESSIONS, &url), Ok(Some("0123".to_owned())));
 
-    let said = ctl(&folder, &format!("--url {url} list"));
+    let said = ctl(&directory, &format!("--url {url} list"));
     assert_eq!(said.code, UNAVAILABLE);
-    assert!(said.err.contains("all connections are in use (again in 7 s)"), "{}", said.err);
+    assert!(said.err.contains("all connections are in use (retry in 7 s)"), "{}", said.err);
 
-    let said = ctl(&folder, &format!("--url {url} logout"));
+    let said = ctl(&directory, &format!("--url {url} logout"));
     assert_eq!((said.code, said.out), (0, format!("logged out of {url}\n")));
     assert_eq!(state.get(SESSIONS, &url), Ok(None));
     thread.join().unwrap();
@@ -227,7 +232,7 @@ fn login_remembers_and_logout_forgets() {
 
 #[test]
 fn wrong_password() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(2, |number, mut stream| {
         if number == 1 {
             read_request(&mut stream);
@@ -238,13 +243,13 @@ fn wrong_password() {
             );
         }
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} login admin"));
+    let said = ctl(&directory, &format!("--url ws://{authority} login admin"));
     assert_eq!((said.code, said.err.as_str()), (NO_RIGHT, "friendlet ctl: wrong user or password\n"));
     thread.join().unwrap();
 }
 
 #[test]
-fn list_in_columns_and_as_it_is() {
+fn list_in_columns_and_unchanged() {
     let said = one_call("list", LIST, LIST_CONTENT);
     assert_eq!((said.code, said.out.as_str()), (0, "SERVICE  STATE\nhello    started\na        stopped\n"));
     let said = one_call("list --json", LIST, LIST_CONTENT);
@@ -285,7 +290,7 @@ fn status_of_one_and_its_exit_code() {
 
 #[test]
 fn status_of_all() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, stream| {
         let mut socket = grant(stream);
         respond(&mut socket, 1, LIST, LIST_CONTENT);
@@ -294,7 +299,7 @@ fn status_of_all() {
         respond(&mut socket, 3, "status\",\"data\":{\"serviceName\":\"a\"}", "{\"State\":\"stopped\"}");
         finish(socket);
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 --json status"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 --json status"));
     let expected =
         "{\"hello\":{ \"Status\": \"ok\", \"State\": \"started\"},\"a\":{\"State\":\"stopped\"}}\n";
     assert_eq!((said.code, said.out.as_str()), (0, expected));
@@ -302,8 +307,8 @@ fn status_of_all() {
 }
 
 #[test]
-fn chunked_reply_and_what_comes_between() {
-    let folder = Folder::new();
+fn chunked_reply_and_messages_between() {
+    let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, stream| {
         let mut socket = grant(stream);
         text(&mut socket);
@@ -323,7 +328,7 @@ fn chunked_reply_and_what_comes_between() {
         assert!(matches!(socket.read().unwrap(), Message::Pong(_)));
         finish(socket);
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 command hello greet"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 command hello greet"));
     assert_eq!((said.code, said.out), (0, "é".repeat(1000) + "\n"));
     thread.join().unwrap();
 }
@@ -331,7 +336,7 @@ fn chunked_reply_and_what_comes_between() {
 #[test]
 fn broken_chunks_are_refused() {
     for parts in [&[(1, "AAAA")][..], &[(0, "A"), (1, "")], &[(0, "/w=="), (1, "")]] {
-        let folder = Folder::new();
+        let directory = TestDirectory::new();
         let (authority, thread) = server(1, move |_, stream| {
             let mut socket = grant(stream);
             text(&mut socket);
@@ -345,7 +350,7 @@ fn broken_chunks_are_refused() {
             }
             finish(socket);
         });
-        let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 list"));
+        let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 list"));
         assert_eq!(said.code, FAILED, "{parts:?}");
         assert!(said.err.contains("broken chunked message"), "{}", said.err);
         thread.join().unwrap();
@@ -354,7 +359,7 @@ fn broken_chunks_are_refused() {
 
 #[test]
 fn a_session_that_has_ended() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, stream| {
         let mut socket = grant(stream);
         text(&mut socket);
@@ -362,7 +367,7 @@ fn a_session_that_has_ended() {
         socket.close(Some(frame)).unwrap();
         finish(socket);
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 list"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 list"));
     assert_eq!(said.code, NO_RIGHT);
     assert!(said.err.contains("(no valid session); run `friendlet ctl login USER`"), "{}", said.err);
     thread.join().unwrap();
@@ -370,18 +375,18 @@ fn a_session_that_has_ended() {
 
 #[test]
 fn no_session_and_no_server() {
-    let folder = Folder::new();
-    let said = ctl(&folder, "list");
+    let directory = TestDirectory::new();
+    let said = ctl(&directory, "list");
     assert_eq!(said.code, NO_RIGHT);
     assert!(said.err.contains("login"), "{}", said.err);
 
     let (authority, thread) = server(0, |_, _| {});
     thread.join().unwrap();
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S list"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S list"));
     assert_eq!(said.code, UNAVAILABLE);
     assert!(said.err.contains(&authority), "{}", said.err);
 
-    let said = ctl(&folder, "--url ws://192.0.2.1:6500 --session S list");
+    let said = ctl(&directory, "--url ws://192.0.2.1:6500 --session S list");
     assert_eq!(said.code, USAGE);
     assert!(said.err.contains("wss://192.0.2.1:6500"), "{}", said.err);
 }
@@ -393,7 +398,7 @@ fn watch_across_a_lost_connection() {
             "{{\"type\":\"msg\",\"data\":{{\"type\":\"service-change\",\"data\":{{\"service\":\"hello\",\"state\":\"{state}\",\"pid\":12}}}}}}"
         )
     };
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (authority, thread) = server(3, move |number, stream| {
         if number == 1 {
             // The first attempt after the loss is in vain.
@@ -422,10 +427,10 @@ fn watch_across_a_lost_connection() {
         }
         finish(socket);
     });
-    let said = ctl(&folder, &format!("--url ws://{authority} --session S/1 watch hello"));
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 watch hello"));
     let lines: Vec<&str> =
         said.out.lines().filter_map(|line| line.split_once("Z  ")).map(|(_, line)| line).collect();
-    // In between it went from stopping to starting, which its status after the loss tells.
+    // In between it went from stopping to starting: its status after the loss is starting.
     assert_eq!(
         lines,
         ["hello  paused  pid 12", "hello  stopping  pid 12", "hello  starting", "hello  failed  pid 12"]
@@ -455,7 +460,7 @@ fn tls_config() -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// Serves `list` over TLS, with the certificates in turn; a client that turns away is let go.
+/// Serves `list` over TLS, with the certificates in turn; a client may reject its certificate.
 fn tls_server(configs: Vec<Arc<ServerConfig>>) -> (String, JoinHandle<()>) {
     server(configs.len(), move |number, stream| {
         let connection = ServerConnection::new(Arc::clone(&configs[number])).unwrap();
@@ -471,41 +476,41 @@ fn tls_server(configs: Vec<Arc<ServerConfig>>) -> (String, JoinHandle<()>) {
 
 #[test]
 fn certificate_is_remembered_and_then_demanded() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let (one, other) = (tls_config(), tls_config());
     let (authority, thread) = tls_server(vec![one.clone(), one.clone(), other.clone(), other.clone(), other]);
     let line = format!("--url wss://{authority} --session S/1 list");
-    let state = StateDir::new(folder.path().join("state"));
+    let state = StateDir::new(directory.path().join("state"));
 
-    let said = ctl(&folder, &line);
+    let said = ctl(&directory, &line);
     assert_eq!(said.code, 0, "{}", said.err);
     let known = state.get(KNOWN_SERVERS, &authority).unwrap().unwrap();
     assert_eq!(known.len(), 64);
     assert!(said.err.contains(&known) && said.err.contains("trusted from now on"), "{}", said.err);
 
-    let said = ctl(&folder, &line);
+    let said = ctl(&directory, &line);
     assert_eq!((said.code, said.err.as_str()), (0, ""));
 
-    let said = ctl(&folder, &line);
+    let said = ctl(&directory, &line);
     assert_eq!((said.code, said.out.as_str()), (FAILED, ""));
     assert!(said.err.contains(&known) && said.err.contains("Nothing was sent"), "{}", said.err);
     assert_eq!(state.get(KNOWN_SERVERS, &authority).unwrap(), Some(known.clone()));
-    let shown = said.err.lines().find_map(|line| line.strip_prefix("  shown    ")).unwrap().to_owned();
+    let shown = said.err.lines().find_map(|line| line.strip_prefix("  presented ")).unwrap().to_owned();
 
-    let said = ctl(&folder, &format!("{line} --fingerprint {known}"));
+    let said = ctl(&directory, &format!("{line} --fingerprint {known}"));
     assert_eq!(said.code, FAILED);
     assert!(said.err.contains("not the one demanded"), "{}", said.err);
 
-    let said = ctl(&folder, &format!("{line} --fingerprint {shown}"));
+    let said = ctl(&directory, &format!("{line} --fingerprint {shown}"));
     assert_eq!(said.code, 0, "{}", said.err);
     assert_eq!(state.get(KNOWN_SERVERS, &authority).unwrap(), Some(shown));
     thread.join().unwrap();
 }
 
-/// A certificate is public; who shows it without its key is somebody else.
+/// A certificate is public: a server that presents it without its key is another one.
 #[test]
 fn certificate_without_its_key() {
-    let folder = Folder::new();
+    let directory = TestDirectory::new();
     let own = generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
     let stolen = generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
@@ -518,23 +523,23 @@ fn certificate_without_its_key() {
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
     let (authority, thread) = tls_server(vec![Arc::new(config)]);
-    let said = ctl(&folder, &format!("--url wss://{authority} --session S/1 list"));
+    let said = ctl(&directory, &format!("--url wss://{authority} --session S/1 list"));
     assert_eq!((said.code, said.out.as_str()), (UNAVAILABLE, ""));
     assert!(said.err.contains("BadSignature"), "{}", said.err);
-    assert_eq!(StateDir::new(folder.path().join("state")).get(KNOWN_SERVERS, &authority), Ok(None));
+    assert_eq!(StateDir::new(directory.path().join("state")).get(KNOWN_SERVERS, &authority), Ok(None));
     thread.join().unwrap();
 }
 
 #[test]
-fn no_tls_where_it_is_asked_for() {
-    let folder = Folder::new();
+fn server_without_tls() {
+    let directory = TestDirectory::new();
     let (authority, thread) = server(1, |_, mut stream| {
         stream.read_exact(&mut [0; 5]).unwrap();
         answer(&mut stream, "400 Bad Request", "this is not an HTTP request\n");
         let _ = io::copy(&mut stream, &mut io::sink());
     });
-    let said = ctl(&folder, &format!("--url wss://{authority} --session S list"));
+    let said = ctl(&directory, &format!("--url wss://{authority} --session S list"));
     assert_eq!(said.code, UNAVAILABLE);
-    assert!(said.err.contains("does not speak TLS"), "{}", said.err);
+    assert!(said.err.contains("does not use TLS"), "{}", said.err);
     thread.join().unwrap();
 }

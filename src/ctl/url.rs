@@ -1,4 +1,4 @@
-//! The address of a server.
+//! Address of a server.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Url {
     pub(super) tls: bool,
-    /// Name or address, an IPv6 address without its brackets.
+    /// Name or address; an IPv6 address is without its brackets.
     pub(super) host: String,
     pub(super) port: u16,
 }
@@ -18,10 +18,10 @@ impl Default for Url {
 }
 
 impl Url {
-    /// Reads an address. `https` and `http` are taken as the same; without a port it is the scheme's,
-    /// 443 or 80. A path is not taken but for `/` and `/fcws`, since the calls have their own.
+    /// Parses an address. `https` and `http` are synonyms; the default port is that of the scheme, 443 or
+    /// 80. The only paths are `/` and `/fcws`, since calls have their own.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("'{text}' is no address of a server, like wss://127.0.0.1:6500");
+        let wrong = || format!("'{text}' is not the address of a server; write it like wss://127.0.0.1:6500");
         let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "wss" | "https" => true,
@@ -47,8 +47,8 @@ impl Url {
                 None => (authority, None),
             },
         };
-        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':');
-        if host.is_empty() || !host.bytes().all(fits) {
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':');
+        if host.is_empty() || !host.bytes().all(is_allowed) {
             return Err(wrong());
         }
         let port = match port {
@@ -64,7 +64,7 @@ impl Url {
         Ok(Self { tls, host: host.to_ascii_lowercase(), port })
     }
 
-    /// `HOST:PORT`, as in a `Host` header and in the list of known servers.
+    /// `HOST:PORT`, as in a `Host` field and in the file of known servers.
     pub(super) fn authority(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn read_and_written() {
+    fn parsed_and_formatted() {
         for (text, written) in [
             ("wss://127.0.0.1:6500", "wss://127.0.0.1:6500"),
             ("WSS://Board.local:1/", "wss://board.local:1"),

@@ -1,64 +1,63 @@
-//! `watch`: each change of state as it happens, across lost connections.
+//! `watch`: changes of state as the server pushes them, across lost connections.
 
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::action::{open, print, states};
 use super::arguments::Invocation;
-use super::json::{self, Node};
+use super::client::connect;
+use super::env::Env;
+use super::failure::{FAILED, Failure, UNAVAILABLE};
 use super::link::Link;
-use super::output::{clean, utc};
+use super::output::{format_time, sanitize};
 use super::reply::no_session;
-use super::{FAILED, Failure, UNAVAILABLE, World};
+use super::services::states;
+use super::values::{compose, string, text_of};
+use crate::json::Raw;
 
-/// First pause before connecting again; it doubles with every attempt in vain.
+/// First pause before connecting again; it doubles with every failed attempt.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Prints changes until the program is ended. The first connection must succeed; a later one is tried
-/// again for as long as it takes, unless the session has ended or the certificate is another.
-pub(super) fn run(
-    invocation: &Invocation,
-    world: &mut World<'_>,
-    service: Option<&str>,
-) -> Result<u8, Failure> {
-    let mut link = open(invocation, world)?;
+/// Prints changes until the process is killed. The first connection must succeed; later ones are retried
+/// without end, unless the session has ended or the certificate has changed.
+pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, service: Option<&str>) -> Result<u8, Failure> {
+    let mut link = connect(invocation, env)?;
     let mut states = subscribe(&mut link, service)?;
     if let Some(service) = service.filter(|_| states.is_empty()) {
         return Err(Failure::new(
             FAILED,
-            format!("there is no service '{}'; `friendlet ctl list` names them", clean(service)),
+            format!("no service '{}'; `friendlet ctl list` prints all", sanitize(service)),
         ));
     }
     loop {
-        let failure = follow(&mut link, invocation, world, service, &mut states);
+        let failure = follow(&mut link, invocation, env, service, &mut states);
         drop(link);
         if failure.code != UNAVAILABLE {
             return Err(failure);
         }
-        tell(world, &failure);
-        (link, states) = reconnect(invocation, world, service, &states)?;
+        note_retry(env, &failure);
+        (link, states) = reconnect(invocation, env, service, &states)?;
     }
 }
 
 type States = Vec<(String, String)>;
 
-/// Asks for the states and makes sure that what changes from then on is pushed. The list tells sooner
-/// than the bind when the session is none: a bind that fails is not answered in Friend Core.
+/// Requests the states, then waits for the bind, from which on changes are pushed. The list comes first
+/// because it fails without a session: Friend Core does not answer a bind that fails.
 fn subscribe(link: &mut Link, service: Option<&str>) -> Result<States, Failure> {
     let states = states(link, service)?;
     link.wait_bound()?;
     Ok(states)
 }
 
-/// Prints what is pushed until the connection fails.
+/// Prints pushed changes until the connection fails.
 fn follow(
     link: &mut Link,
     invocation: &Invocation,
-    world: &mut World<'_>,
+    env: &mut Env<'_>,
     service: Option<&str>,
     states: &mut States,
 ) -> Failure {
@@ -71,28 +70,27 @@ fn follow(
             Push::Change(change) => change,
             Push::SessionEnd(why) => return no_session(&why),
             Push::Notice(notice) => {
-                // Where standard error is closed nobody wants to know.
-                let _ = writeln!(world.err, "{}  {notice}", utc(SystemTime::now()));
+                env.note(format_args!("{}  {notice}", format_time(SystemTime::now())));
                 continue;
             }
             Push::Other => continue,
         };
-        if let Some(place) = states.iter_mut().find(|(name, _)| *name == change.service) {
-            place.1.clone_from(&change.state);
+        if let Some((_, state)) = states.iter_mut().find(|(name, _)| *name == change.service) {
+            state.clone_from(&change.state);
         }
         if service.is_none_or(|service| service == change.service) {
-            let line = if invocation.json { change.raw } else { line(&change) };
-            if let Err(failure) = print(world, &format!("{line}\n")) {
+            let line = if invocation.json { change.raw } else { format_change(&change) };
+            if let Err(failure) = env.print(&format!("{line}\n")) {
                 return failure;
             }
         }
     }
 }
 
-/// Connects again and prints what changed in the meantime.
+/// Connects again and prints the changes in between.
 fn reconnect(
     invocation: &Invocation,
-    world: &mut World<'_>,
+    env: &mut Env<'_>,
     service: Option<&str>,
     before: &States,
 ) -> Result<(Link, States), Failure> {
@@ -100,26 +98,28 @@ fn reconnect(
     loop {
         thread::sleep(jittered(pause));
         pause = (pause * 2).min(PAUSE_MAX);
-        let attempt = open(invocation, world).and_then(|mut link| {
+        let attempt = connect(invocation, env).and_then(|mut link| {
             let states = subscribe(&mut link, service)?;
             Ok((link, states))
         });
         match attempt {
-            Err(failure) if failure.code == UNAVAILABLE => tell(world, &failure),
+            Err(failure) if failure.code == UNAVAILABLE => note_retry(env, &failure),
             Err(failure) => return Err(failure),
             Ok((link, states)) => {
                 let missed = states.iter().filter(|now| !before.contains(now));
                 for (name, state) in missed {
                     let text = if invocation.json {
-                        let mut text = "{\"service\":".to_owned();
-                        json::put_string(&mut text, name);
-                        text += ",\"state\":";
-                        json::put_string(&mut text, state);
-                        text + "}\n"
+                        compose(|out| {
+                            out.put(r#"{"service":"#)?;
+                            out.put_text(name)?;
+                            out.put(r#","state":"#)?;
+                            out.put_text(state)?;
+                            out.put("}\n")
+                        })?
                     } else {
-                        format!("{}  {name}  {state}\n", utc(SystemTime::now()))
+                        format!("{}  {name}  {state}\n", format_time(SystemTime::now()))
                     };
-                    print(world, &text)?;
+                    env.print(&text)?;
                 }
                 return Ok((link, states));
             }
@@ -127,15 +127,14 @@ fn reconnect(
     }
 }
 
-fn tell(world: &mut World<'_>, failure: &Failure) {
-    // Where standard error is closed nobody wants to know.
-    let _ = writeln!(world.err, "{}  {}; connecting again", utc(SystemTime::now()), failure.text);
+fn note_retry(env: &mut Env<'_>, failure: &Failure) {
+    env.note(format_args!("{}  {}; connecting again", format_time(SystemTime::now()), failure.text));
 }
 
-/// Between half of the pause and all of it, so that clients of a restarted server come one by one.
+/// A random time from half of the pause to all of it, which spreads the clients of a restarted server.
 fn jittered(pause: Duration) -> Duration {
     let mut byte = [0];
-    // Without random bytes the pause is the shortest.
+    // Without random bytes the pause is the shortest one.
     let _ = SystemRandom::new().fill(&mut byte);
     pause / 2 + pause / 2 * u32::from(byte[0]) / 256
 }
@@ -150,42 +149,38 @@ struct Change {
 enum Push {
     Change(Change),
     SessionEnd(String),
-    /// What is wrong with the board.
+    /// A problem of the board.
     Notice(String),
     Other,
 }
 
-/// `{"type":"msg","data":{"type":"service-change","data":{"service":"hello","state":"started","pid":1}}}`
-/// and the notices that end a session.
+/// Reads `{"type":"msg","data":{"type":"service-change","data":{"service":"hello","state":"started","pid":1}}}`
+/// and `server-notice`, some of which end the session.
 fn read_push(text: &str) -> Push {
-    let node = json::parse(text);
-    let data = node.as_ref().and_then(|node| node.get("data"));
-    let (Some(kind), Some(data)) = (
-        data.and_then(|data| data.get("type")).and_then(Node::string),
-        data.and_then(|data| data.get("data")),
-    ) else {
+    let push = Raw::parse(text).and_then(|message| message.get("data"));
+    let Some((kind, data)) = push.and_then(|push| Some((text_of(push, "type")?, push.get("data")?))) else {
         return Push::Other;
     };
-    let text = |name| data.get(name).and_then(Node::text).map(clean);
-    match (kind, data.string()) {
+    let text = |key| text_of(data, key).as_deref().map(sanitize);
+    match (kind.as_str(), string(data).as_deref()) {
         ("service-change", None) => match (text("service"), text("state")) {
             (Some(service), Some(state)) => {
                 let pid = text("pid").filter(|pid| pid != "0");
-                Push::Change(Change { service, state, pid, raw: data.raw.to_owned() })
+                Push::Change(Change { service, state, pid, raw: data.text().to_owned() })
             }
             _ => Push::Other,
         },
         ("server-notice", Some(notice @ ("session killed" | "session timeout"))) => {
             Push::SessionEnd(notice.to_owned())
         }
-        ("server-notice", Some(notice)) => Push::Notice(clean(notice)),
+        ("server-notice", Some(notice)) => Push::Notice(sanitize(notice)),
         _ => Push::Other,
     }
 }
 
-fn line(change: &Change) -> String {
+fn format_change(change: &Change) -> String {
     let pid = change.pid.as_ref().map_or_else(String::new, |pid| format!("  pid {pid}"));
-    format!("{}  {}  {}{pid}", utc(SystemTime::now()), change.service, change.state)
+    format!("{}  {}  {}{pid}", format_time(SystemTime::now()), change.service, change.state)
 }
 
 #[cfg(test)]
@@ -196,10 +191,10 @@ mod tests {
     fn a_change() {
         let text = "{\"type\":\"msg\",\"data\":{\"type\":\"service-change\",\"data\":{\"service\":\"hello\",\"state\":\"started\",\"pid\":1234}}}";
         let Push::Change(change) = read_push(text) else { panic!("no change") };
-        assert!(line(&change).ends_with("Z  hello  started  pid 1234"), "{}", line(&change));
+        assert!(format_change(&change).ends_with("Z  hello  started  pid 1234"));
         assert_eq!(change.raw, "{\"service\":\"hello\",\"state\":\"started\",\"pid\":1234}");
         let Push::Change(change) = read_push(&text.replace("1234", "0")) else { panic!("no change") };
-        assert!(line(&change).ends_with("Z  hello  started"));
+        assert!(format_change(&change).ends_with("Z  hello  started"));
     }
 
     #[test]
@@ -208,8 +203,8 @@ mod tests {
             format!("{{\"type\":\"msg\",\"data\":{{\"type\":\"server-notice\",\"data\":\"{text}\"}}}}")
         };
         assert!(matches!(read_push(&notice("session timeout")), Push::SessionEnd(_)));
-        let told = read_push(&notice("no data\\u001b"));
-        assert!(matches!(told, Push::Notice(text) if text == "no data\u{FFFD}"));
+        let push = read_push(&notice("no data\\u001b"));
+        assert!(matches!(push, Push::Notice(text) if text == "no data\u{FFFD}"));
         for text in
             ["", "hello", "{\"type\":\"msg\"}", "{\"data\":{\"type\":\"service-change\",\"data\":{}}}"]
         {

@@ -21,7 +21,7 @@ pub use response::{
     CALL_HEAD_BYTES, ResponseTooLarge, write_call, write_call_head, write_preflight, write_rejection,
     write_text,
 };
-pub use upgrade::{SUBPROTOCOL, Upgrade, check_upgrade, write_switching};
+pub use upgrade::{SUBPROTOCOL, Upgrade, accept_key, check_upgrade, write_switching};
 
 use crate::limits::SEND_BYTES;
 

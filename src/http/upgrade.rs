@@ -16,6 +16,8 @@ pub const SUBPROTOCOL: &str = "FC-protocol";
 /// Suffix of a key before it is hashed (RFC 6455, 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY_BYTES: usize = 24;
+/// SHA-1 in base64.
+const ACCEPT_BYTES: usize = 28;
 
 /// Accepted handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -82,11 +84,8 @@ pub fn check_upgrade<'a>(
 ///
 /// [`ResponseTooLarge`] when `out` is too short.
 pub fn write_switching(out: &mut [u8], upgrade: &Upgrade) -> Result<usize, ResponseTooLarge> {
-    let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
-    hash.update(&upgrade.key);
-    hash.update(GUID);
-    let mut accept = [0; 28];
-    let accept = BASE64.encode_mut_str(hash.finish().as_ref(), &mut accept);
+    let mut accept = [0; ACCEPT_BYTES];
+    let accept = accept_key(&upgrade.key, &mut accept);
 
     // Capitals as in the RFC: some small clients compare the names case-sensitively.
     let mut writer = ResponseWriter::new(out);
@@ -98,6 +97,14 @@ pub fn write_switching(out: &mut [u8], upgrade: &Upgrade) -> Result<usize, Respo
         writer.field("Sec-WebSocket-Protocol", SUBPROTOCOL)?;
     }
     writer.finish(b"", true)
+}
+
+/// Writes the `Sec-WebSocket-Accept` of this `Sec-WebSocket-Key` into `out`.
+pub fn accept_key<'o>(key: &[u8; KEY_BYTES], out: &'o mut [u8; ACCEPT_BYTES]) -> &'o str {
+    let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    hash.update(key);
+    hash.update(GUID);
+    BASE64.encode_mut_str(hash.finish().as_ref(), out)
 }
 
 /// Checks a key for 16 bytes in base64: 22 characters and two of padding.

@@ -10,7 +10,8 @@
 //! serde-json-core is laxer in each of these and does not decode surrogate pairs, so it only parses
 //! numbers.
 //!
-//! The members of an array are validated and not recorded: its value is its own text.
+//! The members of an array are validated and not recorded: its value is its own text. `Raw` reads
+//! them, and values with more members than a table holds, one by one.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
@@ -22,10 +23,12 @@ use heapless::Vec;
 use crate::{internal_error, limits};
 
 mod error;
+mod raw;
 mod text;
 mod writer;
 
 pub use self::error::JsonError;
+pub(crate) use self::raw::Raw;
 #[cfg(test)]
 pub(crate) use self::text::plain;
 use self::text::{is_same_key, string_end_and_escapes, unescape_bytes};

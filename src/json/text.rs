@@ -117,8 +117,8 @@ pub(super) fn is_same_key(one: (&[u8], bool), other: (&[u8], bool)) -> bool {
     }
 }
 
-/// Bytes of a key with its escapes decoded, in UTF-8.
-fn units(mut key: &[u8]) -> impl Iterator<Item = u8> + '_ {
+/// Bytes of a string with its escapes decoded, in UTF-8.
+pub(super) fn units(mut key: &[u8]) -> impl Iterator<Item = u8> + '_ {
     let mut pending = ([0; 4], 0..0);
     iter::from_fn(move || {
         if let Some(at) = pending.1.next() {

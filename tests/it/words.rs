@@ -18,7 +18,6 @@ const NOT_CLEAN: &[&str] = &[
     "src/cli/serve.rs",
     "src/config/",
     "src/connection/",
-    "src/ctl/",
     "src/dhcp/",
     "src/friendcore/",
     "src/init/",

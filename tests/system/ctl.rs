@@ -9,7 +9,7 @@ use crate::support::server::{Run, friendlet, run_command};
 use crate::support::wait::until;
 use crate::support::{Device, Server};
 
-/// A user of the client with what the client remembers for him.
+/// A user of the client, with a state directory of its own.
 struct Person<'s> {
     server: &'s Server,
     home: Folder,
@@ -54,7 +54,7 @@ fn a_login_lasts_and_controls_services() {
         assert_eq!(person.ctl(&["list"]).code, Some(77), "not logged in");
         person.log_in("fadmin", "secret");
         assert!(person.done(&["list"]).contains("hello"));
-        assert_eq!(person.ctl(&["status", "hello"]).code, Some(3), "LSB: it does not run");
+        assert_eq!(person.ctl(&["status", "hello"]).code, Some(3), "LSB: not running");
         person.done(&["start", "hello"]);
         assert!(person.done(&["status", "hello"]).contains("started"));
         person.done(&["pause", "hello"]);
@@ -68,7 +68,7 @@ fn a_login_lasts_and_controls_services() {
 }
 
 #[test]
-fn a_wrong_password_is_told() {
+fn a_wrong_password_is_reported() {
     let server = Server::start(&Device::new());
     let person = Person::new(&server);
     let run = run_command(person.command().args(["login", "fadmin"]), "wrong\n");
@@ -91,7 +91,7 @@ fn a_session_may_come_from_outside() {
 }
 
 #[test]
-fn a_named_command_prints_what_it_says() {
+fn a_named_command_prints_its_output() {
     let tool = shell(
         "tool",
         "exec sleep 1000",
@@ -104,15 +104,50 @@ fn a_named_command_prints_what_it_says() {
 }
 
 #[test]
-fn the_board_is_shown_and_ended() {
+fn output_of_a_service_is_printed_and_followed() {
+    let script = "echo one; printf 'two\\033[2J\\n'; echo three; exec sleep 1000";
+    let server = Server::start(&Device::new().with(&shell("writer", script, "")));
+    let person = Person::new(&server);
+    let ctl = |arguments: &[&str]| person.done(&[&["--session", FOUNDING][..], arguments].concat());
+    ctl(&["start", "writer"]);
+    until("it has written", || ctl(&["logs", "writer"]) == "one\ntwo\u{FFFD}[2J\nthree\n");
+    assert_eq!(ctl(&["logs", "writer", "--lines", "1"]), "three\n");
+    let mut command = person.command();
+    command.args(["--session", FOUNDING, "logs", "writer", "--follow", "--lines", "1"]);
+    let mut follow = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().as_deref(), Some("three"));
+    ctl(&["restart", "writer"]);
+    assert_eq!(lines.by_ref().take(3).collect::<Vec<_>>(), ["one", "two\u{FFFD}[2J", "three"]);
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+    assert_eq!(person.ctl(&["--session", GUEST, "logs", "writer"]).code, Some(77));
+}
+
+#[test]
+fn every_call_can_be_made_by_its_path() {
+    let server = Server::start(&Device::new());
+    let person = Person::new(&server);
+    let status = person.done(&["--session", FOUNDING, "call", "services/hello/status"]);
+    assert!(status.starts_with(r#"{ "Status": "ok""#), "{status}");
+    let log = person.done(&["--session", FOUNDING, "call", "services/log", "serviceName=hello", "lines=1"]);
+    assert!(log.contains(r#""Lines": ["#), "{log}");
+    assert_eq!(person.ctl(&["--session", FOUNDING, "call", "services/nothing/status"]).code, Some(1));
+    let run = person.ctl(&["--session", FOUNDING, "call", "services/lits"]);
+    assert!(run.code == Some(64) && run.stderr.contains("'services/list'"), "{run:?}");
+    assert!(person.done(&["complete-calls"]).contains("services/NAME/status\n"));
+}
+
+#[test]
+fn the_board_reports_its_status_and_restarts() {
     let board = "[board]\nreboot = [\"/bin/sh\", \"-c\", \"exit 0\"]\n";
     let mut server = Server::start(&Device::new().with(board));
     let person = Person::new(&server);
     let status = person.done(&["--session", FOUNDING, "board"]);
     for line in
-        [&format!("board          {}", friendlet::limits::BOARD), "configuration  given", "notice         -"]
+        [&format!("board          {}", friendlet::limits::BOARD), "configuration  given", "boot error     -"]
     {
-        assert!(status.lines().any(|told| told == line), "{line}: {status}");
+        assert!(status.lines().any(|printed| printed == line), "{line}: {status}");
     }
     assert_eq!(person.ctl(&["--session", GUEST, "board"]).code, Some(77));
     assert_eq!(person.ctl(&["--session", GUEST, "reboot"]).code, Some(77));
@@ -148,33 +183,27 @@ fn watch_prints_each_change_as_it_happens() {
     person.log_in("fadmin", "secret");
     let mut command = person.command();
     let mut watch = command.args(["watch"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
-    // It may begin with how things stand; a change comes after the start.
-    let mut socket = server.bound(FOUNDING);
-    let mut seen = Vec::new();
-    for state in ["started", "stopped"] {
-        let verb = if state == "started" { "start" } else { "stop" };
-        if state == "started" {
-            // Not before it watches: its connection is bound once the server counts two.
-            std::thread::sleep(std::time::Duration::from_millis(700));
-        }
-        socket.service(verb, "hello");
-        let line = lines
-            .by_ref()
-            .inspect(|line| seen.push(line.clone()))
-            .find(|line| line.contains("hello") && line.contains(state));
-        assert!(line.is_some(), "no {state} in {seen:?}");
+    let output = watch.stdout.take().unwrap();
+    // Changes are pushed once the connection of `watch` is bound.
+    until("watch prints a change", || {
+        person.done(&["restart", "hello"]);
+        rustix::io::ioctl_fionread(&output).unwrap() > 0
+    });
+    person.done(&["pause", "hello"]);
+    let mut lines = BufReader::new(output).lines().map(Result::unwrap);
+    for state in ["started", "paused"] {
+        assert!(lines.any(|line| line.contains("hello") && line.contains(state)), "no {state}");
     }
     watch.kill().unwrap();
     watch.wait().unwrap();
 }
 
 #[test]
-fn another_certificate_is_not_taken_for_the_servers() {
+fn another_certificate_is_rejected() {
     let server = Server::start(&Device::new());
     let person = Person::new(&server);
     person.done(&["--session", FOUNDING, "list"]);
-    // The same address, another key: somebody stands between, or the device was set up anew.
+    // The same address with another key: the connection is intercepted, or the state of the device was lost.
     let mut device = Device::new();
     device.address = server.address().to_string();
     let home = person.home;
@@ -194,7 +223,7 @@ fn another_certificate_is_not_taken_for_the_servers() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told() {
+fn an_unreachable_server_is_reported() {
     let server = Server::start(&Device::new());
     let person = Person::new(&server);
     let mut command = person.command();

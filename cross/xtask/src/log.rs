@@ -78,7 +78,7 @@ pub(crate) fn show(options: &Options) -> Result<(), String> {
     let mut build = cargo::cargo(&["build", "--quiet", "--workspace", "--locked"]);
     let friendlet = cargo::executable(build.args(["--bin", "friendlet"]), "friendlet")?;
     let mut client = Command::new(friendlet);
-    client.args(["ctl", "--url", url, "log", "--raw", "-"]);
+    client.args(["ctl", "--url", url, "server-log", "--raw", "-"]);
     if options.follow {
         client.arg("--follow");
     }

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use super::*;
 
-/// Runs `line` for somebody who types these answers.
-fn ctl_typing(line: &str, is_terminal: bool, answers: &[(&str, &str)]) -> Said {
-    let folder = Folder::new();
+/// Runs `line` with these answers to prompts.
+fn ctl_typing(line: &str, is_terminal: bool, answers: &[(&str, &str)]) -> Run {
+    let directory = TestDirectory::new();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut answers: VecDeque<(&str, &str)> = answers.iter().copied().collect();
-    let mut world = World {
-        state: Ok(StateDir::new(folder.path().join("state"))),
+    let mut env = Env {
+        state: Ok(StateDir::new(directory.path().join("state"))),
         session: Some("S/1".to_owned()),
         out: &mut out,
         err: &mut err,
@@ -21,23 +21,23 @@ fn ctl_typing(line: &str, is_terminal: bool, answers: &[(&str, &str)]) -> Said {
         },
         is_terminal,
     };
-    let code = run_in(&mut world, line.split_whitespace().map(OsString::from));
+    let code = run_in(&mut env, line.split_whitespace().map(OsString::from));
     assert!(answers.is_empty(), "{answers:?}");
-    Said { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+    Run { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
-/// A server that takes one call by POST on its last connection and answers it; gives its form, too.
+/// A server that replies to one call by POST on its last connection; returns the form of the call too.
 fn one_call(
     connections: usize,
     path: &'static str,
     body: &'static str,
 ) -> (String, std::sync::mpsc::Receiver<String>, JoinHandle<()>) {
-    let (told, form) = std::sync::mpsc::channel();
+    let (sender, form) = std::sync::mpsc::channel();
     let (authority, thread) = server(connections, move |number, mut stream| {
         if number + 1 == connections {
             let request = read_request(&mut stream);
             assert!(request.starts_with(&format!("POST /system.library/{path} HTTP/1.1\r\n")), "{request}");
-            told.send(request.split_once("\r\n\r\n").unwrap().1.to_owned()).unwrap();
+            sender.send(request.split_once("\r\n\r\n").unwrap().1.to_owned()).unwrap();
             answer(&mut stream, "200 OK", body);
         }
     });
@@ -45,11 +45,11 @@ fn one_call(
 }
 
 fn hashed(password: &str) -> String {
-    crate::ctl::action::hashed(password)
+    crate::ctl::password::hashed(password)
 }
 
 #[test]
-fn own_password_is_asked_for_old_and_new() {
+fn own_password_needs_the_old_one() {
     let (authority, form, thread) =
         one_call(2, "user/updatepassword", "ok<!--separate-->{ \"updatepassword\": \"success!\"}");
     let typed = [("old password: ", "old"), ("new password: ", "new"), ("again: ", "new")];
@@ -62,7 +62,7 @@ fn own_password_is_asked_for_old_and_new() {
 }
 
 #[test]
-fn password_of_somebody_else_is_a_line_where_nobody_types() {
+fn password_of_another_user_is_a_line_without_a_terminal() {
     let (authority, form, thread) = one_call(
         2,
         "user/updatepassword",
@@ -92,7 +92,7 @@ fn passwords_that_differ_or_are_empty_are_not_sent() {
 }
 
 #[test]
-fn board_is_ended_by_post() {
+fn board_restarts_or_powers_off_by_post() {
     for (name, path) in [("reboot", "board/reboot"), ("poweroff", "board/poweroff")] {
         let (authority, form, thread) = one_call(1, path, "{ \"Status\": \"ok\"}");
         let said = ctl_typing(&format!("--url ws://{authority} {name}"), false, &[]);
@@ -103,7 +103,7 @@ fn board_is_ended_by_post() {
 }
 
 #[test]
-fn board_without_a_way_to_end_is_told_with_what_to_do() {
+fn board_without_a_program_for_poweroff() {
     let refusal = "fail<!--separate-->{ \"response\": \"Function poweroff returned: 38\", \"code\":\"18\" }";
     let (authority, _form, thread) = one_call(1, "board/poweroff", refusal);
     let said = ctl_typing(&format!("--url ws://{authority} poweroff"), false, &[]);

@@ -1,23 +1,25 @@
-//! Suggestion for a mistyped name.
+//! Nearest-name hints for mistyped words.
 
-/// The known word nearest to `word`, if it is near enough: a third of the characters may differ.
-pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // Longer than every known word: the distance costs the product of both lengths.
-    const LONGEST: usize = 64;
-    if word.len() > LONGEST {
+/// Longest word that is compared, in bytes; far longer than any known one.
+const WORD_BYTES: usize = 64;
+
+/// Returns the one of `known` that is nearest to `word`, if at most a third of its characters differ.
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    // The distance costs the product of both lengths.
+    if word.len() > WORD_BYTES {
         return None;
     }
     let allowed = (word.chars().count() / 3).max(1);
     known
         .into_iter()
-        .filter(|candidate| candidate.len() <= LONGEST)
+        .filter(|candidate| candidate.len() <= WORD_BYTES)
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// Number of insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
+/// Characters to insert, delete, replace, or swap with a neighbour (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let fold = |text: &str| text.chars().map(|c| c.to_ascii_lowercase()).collect::<Vec<_>>();
     let (a, b) = (fold(a), fold(b));

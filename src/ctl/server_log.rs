@@ -1,0 +1,163 @@
+//! `server-log`: the server's own log.
+
+use std::fs::File;
+use std::io::Write;
+use std::thread;
+
+use data_encoding::BASE64;
+
+use super::LOG_FOLLOW_STEP;
+use super::arguments::{Invocation, LogOptions};
+use super::client::connect;
+use super::env::Env;
+use super::failure::{FAILED, Failure};
+use super::output::{sanitize, sanitize_lines};
+use super::values::text_of;
+use crate::json::Raw;
+use crate::log::{self, ClockSample};
+
+/// Some records of a log: the content of a reply to `board/log`.
+#[derive(Debug, PartialEq)]
+struct Page {
+    form: String,
+    build: String,
+    board: String,
+    level: String,
+    wall_ms: u64,
+    mono_ms: u64,
+    from: u64,
+    next: u64,
+    records: Vec<u8>,
+}
+
+/// Prints the newest records, and with `--follow` the records that come after them.
+pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, options: &LogOptions) -> Result<u8, Failure> {
+    let mut link = connect(invocation, env)?;
+    let mut file = match options.raw.as_deref() {
+        None | Some("-") => None,
+        Some(path) => {
+            let created = File::create(path);
+            Some(created.map_err(|error| Failure::new(FAILED, format!("cannot create {path}: {error}")))?)
+        }
+    };
+    let mut since: Option<u64> = None;
+    loop {
+        let position = since.map(|since| since.to_string());
+        let mut parameters = Vec::new();
+        parameters.extend(position.as_deref().map(|position| ("since", position)));
+        let level = options.level.as_deref().filter(|_| since.is_none());
+        parameters.extend(level.map(|level| ("level", level)));
+        let content = link.call("board/log", &parameters)?;
+        if invocation.json {
+            env.print(&format!("{content}\n"))?;
+            return Ok(0);
+        }
+        let page = read(&content).ok_or_else(|| {
+            Failure::new(FAILED, "cannot read the server's log: the server's reply is malformed")
+        })?;
+        if let Some(level) = level {
+            env.note(format_args!("level {level} was requested, {} is in effect", sanitize(&page.level)));
+        }
+        if since.is_some_and(|since| since < page.from) {
+            env.note("-- records were lost here: overwritten before they were read --");
+        }
+        let bytes = format_page(&page, options, since.is_none())?;
+        match (&mut file, options.raw.as_deref()) {
+            (Some(file), Some(path)) => file
+                .write_all(&bytes)
+                .map_err(|error| Failure::new(FAILED, format!("cannot write {path}: {error}")))?,
+            _ => env.write(&bytes)?,
+        }
+        since = Some(page.next);
+        // A reply has a limit: records that are there already are requested at once.
+        match (page.records.is_empty(), options.follow) {
+            (false, _) => {}
+            (true, true) => thread::sleep(LOG_FOLLOW_STEP),
+            (true, false) => return Ok(0),
+        }
+    }
+}
+
+/// Bytes of a page: with `--raw` its records, else its lines.
+fn format_page(page: &Page, options: &LogOptions, is_first: bool) -> Result<Vec<u8>, Failure> {
+    if options.raw.is_some() {
+        let mut bytes = Vec::new();
+        if is_first {
+            let sample = ClockSample { wall_ms: page.wall_ms, mono_ms: page.mono_ms };
+            let head = log::header(&page.form, &page.build, &page.board, sample);
+            // Between zeros whatever follows, so that a reader finds it.
+            bytes.push(0);
+            bytes.extend_from_slice(head.trim_matches('\0').as_bytes());
+            bytes.push(0);
+        }
+        bytes.extend_from_slice(&page.records);
+        Ok(bytes)
+    } else if page.form == "text" {
+        Ok(sanitize_lines(&String::from_utf8_lossy(&page.records)).into_bytes())
+    } else {
+        Err(Failure::new(
+            FAILED,
+            format!(
+                "cannot print this server's log: it contains frames without their format strings; \
+                 `cargo xtask log --url URL` decodes them with the program of build {}, --raw FILE stores them",
+                sanitize(&page.build)
+            ),
+        ))
+    }
+}
+
+fn read(content: &str) -> Option<Page> {
+    let reply = Raw::parse(content)?;
+    let text = |key| text_of(reply, key);
+    let number = |key| text(key)?.parse().ok();
+    Some(Page {
+        form: text("Form")?,
+        build: text("Build")?,
+        board: text("Board")?,
+        level: text("Level")?,
+        wall_ms: number("Wall")?,
+        mono_ms: number("Mono")?,
+        from: number("From")?,
+        next: number("Next")?,
+        records: BASE64.decode(text("Records")?.as_bytes()).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(form: &str) -> Page {
+        read(&format!(
+            r#"{{ "Status": "ok", "Board": "b", "Build": "0a", "Form": "{form}", "Level": "info", "Wall": 5, "Mono": 4, "From": 2, "Next": 5, "Records": "YRsK"}}"#
+        ))
+        .unwrap()
+    }
+
+    fn format(page: &Page, raw: bool, is_first: bool) -> Result<Vec<u8>, Failure> {
+        let options = LogOptions { raw: raw.then(|| "-".to_owned()), ..LogOptions::default() };
+        format_page(page, &options, is_first)
+    }
+
+    #[test]
+    fn lines_are_printed_and_frames_are_not() {
+        let text = page("text");
+        assert_eq!((text.from, text.next, text.records.as_slice()), (2, 5, &b"a\x1b\n"[..]));
+        assert_eq!(format(&text, false, true).unwrap(), "a\u{FFFD}\n".as_bytes());
+        let failure = format(&page("defmt"), false, true).unwrap_err();
+        assert!(failure.text.contains("build 0a") && failure.text.contains("--raw"), "{failure:?}");
+    }
+
+    #[test]
+    fn raw_begins_with_one_head() {
+        let head = b"\0friendlet-log 1 form=defmt build=0a board=b wall_ms=5 mono_ms=4 slide=0\n\0";
+        assert_eq!(format(&page("defmt"), true, true).unwrap(), [&head[..], b"a\x1b\n"].concat());
+        assert_eq!(format(&page("defmt"), true, false).unwrap(), b"a\x1b\n");
+    }
+
+    #[test]
+    fn malformed_page() {
+        assert_eq!(read("{}"), None);
+        assert_eq!(read(r#"{ "Status": "ok"}"#), None);
+    }
+}

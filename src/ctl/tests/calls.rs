@@ -1,0 +1,69 @@
+//! `logs` and `call`.
+
+use super::*;
+
+const STATUS: &str = "{ \"Status\": \"ok\", \"State\": \"started\", \"Pid\": 12}";
+
+#[test]
+fn newest_output_of_a_service() {
+    let call = "log\",\"data\":{\"serviceName\":\"hello\",\"lines\":\"2\"}";
+    let content = r#"{ "Status": "ok", "From": 4, "Next": 9, "Lost": 0, "Lines": ["a\tb","\u009bc"]}"#;
+    let said = one_call("logs hello --lines 2", call, content);
+    assert_eq!((said.code, said.out.as_str()), (0, "a\tb\n\u{FFFD}c\n"), "{}", said.err);
+    let said = one_call("--json logs hello --lines 2", call, content);
+    assert_eq!((said.code, said.out), (0, format!("{content}\n")));
+    let said = one_call("logs hello --lines 2", call, "{ \"Status\": \"ok\"}");
+    assert_eq!(said.code, FAILED);
+    assert!(said.err.contains("cannot read the log of hello"), "{}", said.err);
+}
+
+#[test]
+fn output_is_followed_from_where_it_ended() {
+    let directory = TestDirectory::new();
+    let (authority, thread) = server(1, |_, stream| {
+        let mut socket = grant(stream);
+        let page = |next: u32, lost: u32, lines: &str| {
+            format!(r#"{{ "Status": "ok", "From": 0, "Next": {next}, "Lost": {lost}, "Lines": [{lines}]}}"#)
+        };
+        let since =
+            |since: u32| format!("log\",\"data\":{{\"serviceName\":\"hello\",\"since\":\"{since}\"}}");
+        respond(&mut socket, 1, "log\",\"data\":{\"serviceName\":\"hello\"}", &page(2, 0, "\"a\""));
+        respond(&mut socket, 2, &since(2), &page(2, 0, ""));
+        respond(&mut socket, 3, &since(2), &page(9, 5, "\"b\""));
+        socket.close(None).unwrap();
+        finish(socket);
+    });
+    let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 logs hello --follow"));
+    assert_eq!(said.out, "a\n-- 5 bytes lost --\nb\n");
+    assert_eq!(said.code, UNAVAILABLE, "{}", said.err);
+    thread.join().unwrap();
+}
+
+#[test]
+fn call_by_its_path() {
+    for path in ["services/hello/status", "system.library/services/hello/status"] {
+        let said = one_call(&format!("call {path}"), "hello/status\",\"data\":{}", STATUS);
+        assert_eq!((said.code, said.out), (0, format!("{STATUS}\n")), "{}", said.err);
+    }
+    let call = "command\",\"data\":{\"serviceName\":\"hello\",\"cmd\":\"a=b\"}";
+    let said = one_call("call services/command serviceName=hello cmd=a=b", call, "{\"Output\":\"\u{9b}\"}");
+    assert_eq!((said.code, said.out.as_str()), (0, "{\"Output\":\"\u{FFFD}\"}\n"));
+    let failure = "\"fail<!--separate-->{ \\\"response\\\": \\\"why\\\", \\\"code\\\":\\\"18\\\" }\"";
+    let said = one_call("call services/hello/start", "hello/start\",\"data\":{}", failure);
+    assert_eq!((said.code, said.err.as_str()), (FAILED, "friendlet ctl: why (code 18)\n"));
+}
+
+#[test]
+fn call_of_an_unknown_path_is_not_sent() {
+    let said = ctl(&TestDirectory::new(), "--session S call services/hello/statsu");
+    assert_eq!(said.code, USAGE);
+    assert!(said.err.contains("did you mean 'services/hello/status'?"), "{}", said.err);
+}
+
+#[test]
+fn paths_for_a_shell_are_those_of_the_table() {
+    let said = ctl(&TestDirectory::new(), "complete-calls");
+    assert_eq!(said.code, 0);
+    assert_eq!(said.out.lines().count(), crate::api::CALLS.len());
+    assert!(said.out.lines().any(|line| line == "services/NAME/log"), "{}", said.out);
+}

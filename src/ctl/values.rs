@@ -1,0 +1,78 @@
+//! JSON values as owned strings, and JSON text for requests and results.
+
+use super::failure::{FAILED, Failure};
+use crate::json::{Full, Raw, ValueKind, Writer};
+
+/// First segment of the path of every call.
+pub(super) const LIBRARY: &str = "system.library/";
+/// Longest JSON text that is written: a request, or a line of a result.
+const TEXT_BYTES: usize = 64 * 1024;
+
+/// A string; `None` for any other value.
+pub(super) fn string(value: Raw<'_>) -> Option<String> {
+    (value.kind() == ValueKind::String).then(|| String::from_utf8(value.bytes().collect()).ok())?
+}
+
+/// A string, a number, `true` or `false`: Friend Core sends numbers in both forms.
+pub(super) fn text(value: Raw<'_>) -> Option<String> {
+    match value.kind() {
+        ValueKind::String => string(value),
+        ValueKind::Number => Some(value.text().to_owned()),
+        ValueKind::Word => (value.text() != "null").then(|| value.text().to_owned()),
+        ValueKind::Array | ValueKind::Object => None,
+    }
+}
+
+/// The [`text`] of a member.
+pub(super) fn text_of(object: Raw<'_>, key: &str) -> Option<String> {
+    object.get(key).and_then(text)
+}
+
+/// Returns the JSON text that `write` writes.
+pub(super) fn compose(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Result<String, Failure> {
+    let mut buffer = vec![0; TEXT_BYTES];
+    let mut writer = Writer::new(&mut buffer);
+    let written = write(&mut writer).and_then(|()| writer.finish());
+    let text = written.ok().and_then(|bytes| core::str::from_utf8(bytes).ok());
+    text.map(str::to_owned)
+        .ok_or_else(|| Failure::new(FAILED, format!("the request is longer than {TEXT_BYTES} bytes")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn strings_and_texts() {
+        let value = Raw::parse(r#"{"s":"a\u001b","n":-1.5,"t":true,"z":null,"a":[1],"o":{}}"#).unwrap();
+        for (key, as_string, as_text) in [
+            ("s", Some("a\x1b"), Some("a\x1b")),
+            ("n", None, Some("-1.5")),
+            ("t", None, Some("true")),
+            ("z", None, None),
+            ("a", None, None),
+            ("o", None, None),
+            ("none", None, None),
+        ] {
+            assert_eq!(value.get(key).and_then(string).as_deref(), as_string, "{key}");
+            assert_eq!(text_of(value, key).as_deref(), as_text, "{key}");
+        }
+    }
+
+    #[test]
+    fn longest_text_and_one_byte_more() {
+        let write = |length: usize| compose(|out| out.put_text(&"a".repeat(length - 2)));
+        assert_eq!(write(TEXT_BYTES).unwrap().len(), TEXT_BYTES);
+        assert!(write(TEXT_BYTES + 1).unwrap_err().text.contains("longer than 65536 bytes"));
+    }
+
+    proptest! {
+        #[test]
+        fn strings_come_back(text in any::<String>()) {
+            let written = compose(|out| out.put_text(&text)).unwrap();
+            prop_assert_eq!(Raw::parse(&written).and_then(string), Some(text));
+        }
+    }
+}
