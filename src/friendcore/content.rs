@@ -13,6 +13,7 @@ use crate::call::{
     BoardStatus, CommandOutput, LogPage, Login, Outcome, ServiceList, ServiceLog, ServiceStatus,
 };
 use crate::json::{self, Full, Lossy, Writer};
+use crate::service::Spec;
 
 /// Separator of result and data in a reply of Friend Core.
 pub(super) const SEPARATE: &str = "<!--separate-->";
@@ -140,6 +141,7 @@ fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Result<(), Full>
     out.put_number(status.restarts)?;
     out.put(r#", "LastExit": "#)?;
     out.put_string(status.last_exit)?;
+    put_description(out, service.spec)?;
     out.put("}")
 }
 
@@ -155,18 +157,29 @@ fn services(out: &mut Writer<'_>, form: Form, list: ServiceList<'_>) -> Result<(
                 out.put_text(&entry.spec.name)?;
                 out.put(r#" , "Status": ""#)?;
                 out.put_number(entry.state.api_number())?;
-                out.put(r#"" ,  "Hosts" : "" }"#)?;
+                out.put(r#"" ,  "Hosts" : """#)?;
             }
             Form::Envelope | Form::Http => {
                 out.put(r#"{ "Name": "#)?;
                 out.put_text(&entry.spec.name)?;
                 out.put(r#" , "Status": "#)?;
                 out.put_text(entry.state.api_word())?;
-                out.put(r#" ,  "Hosts" : "My computer" }"#)?;
+                out.put(r#" ,  "Hosts" : "My computer""#)?;
             }
         }
+        put_description(out, entry.spec)?;
+        out.put(" }")?;
     }
     out.put("] }")
+}
+
+/// Writes the description of a service, where it has one.
+fn put_description(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
+    if let Some(description) = &spec.description {
+        out.put(r#", "Description": "#)?;
+        out.put_text(description)?;
+    }
+    Ok(())
 }
 
 /// Writes how a command ended and its output as text; bytes that are not UTF-8 become U+FFFD.

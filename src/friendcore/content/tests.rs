@@ -40,6 +40,9 @@ fn status_of_a_service() {
         written(Form::Frame, &Outcome::Service(ServiceStatus { spec: &spec, status })),
         r#"{ "Status": "ok", "State": "started", "Pid": 1234, "Since": 12, "Restarts": 0, "LastExit": ""}"#
     );
+    let described = Spec { description: "a \"door\"".try_into().ok(), ..spec.clone() };
+    let text = written(Form::Http, &Outcome::Service(ServiceStatus { spec: &described, status }));
+    assert!(text.ends_with(r#""LastExit": "", "Description": "a \"door\""}"#), "{text}");
     assert_eq!(written(Form::Envelope, &Outcome::Done), r#"{ "Status": "ok"}"#);
 }
 
