@@ -1,6 +1,6 @@
 //! Every `cargo xtask` command of the documents is one that this program accepts.
 
-use fenced::{Block, blocks};
+use fenced::{Block, blocks, spans};
 
 use crate::run;
 
@@ -27,7 +27,8 @@ fn unknown_board(arguments: &[String]) -> Option<&str> {
 #[test]
 fn commands_of_the_documents_are_accepted() {
     let mut count = 0;
-    for command in blocks(&run::root()).iter().flat_map(Block::commands) {
+    let commands = blocks(&run::root()).iter().flat_map(Block::commands).collect::<Vec<_>>();
+    for command in commands.iter().chain(&spans(&run::root())) {
         for stage in command.stages() {
             let Some(rest) = format!("{stage} ").strip_prefix(PROGRAM).map(arguments) else { continue };
             let parsed = crate::command(&rest);

@@ -36,6 +36,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::allocations::", "runs an example that is built for the host alone"),
     (Emulated, "system::handshakes::", "runs an example that is built for the host alone"),
     (Emulated, "system::network::", "runs an example that is built for the host alone"),
+    (Emulated, "documents::commands::arguments_of_cargo_are_known", "runs the program of the tests again, without the emulator"),
     (Emulated, "documents::commands::commands_run", "enters a namespace with the program of the tests, which is not the machine's"),
     (Emulated, "system::built_in::", "enters a namespace with the program of the tests, which is not the machine's"),
     (Emulated, "system::login::checking_a_password_stalls_nobody", "the emulator decides how long a password takes"),

@@ -4,14 +4,15 @@ use std::env;
 use std::process::{Command as Process, Stdio};
 
 use crate::layers::root;
-use crate::support::fenced::{Block, Command, blocks};
+use crate::support::fenced::{Block, Command, blocks, spans};
 use crate::support::folder::Folder;
 use crate::support::machine::{FILE, Machine, first_password};
 use crate::support::namespaces::run_alone;
+use crate::support::server;
 use crate::support::wait::until;
 
 /// Programs that run here.
-const PROGRAMS: [&str; 5] = ["cargo run", "friendlet", "openssl", "printf", "sha256sum"];
+const PROGRAMS: [&str; 4] = ["cargo run", "friendlet", "printf", "sha256sum"];
 /// Beginnings of commands that do not run here, and why.
 #[rustfmt::skip]
 const EXCEPTIONS: [(&str, &str); 4] = [
@@ -100,6 +101,40 @@ fn arguments_of_cargo_are_known() {
             assert_eq!(unknown, None, "{}: {stage}", command.place);
         }
     }
+}
+
+#[test]
+fn commands_in_the_text_are_in_the_help() {
+    let mut count = 0;
+    for span in spans(&root()) {
+        let words: Vec<&str> = span.text.split(' ').collect();
+        let unknown = match words.as_slice() {
+            ["friendlet", "ctl", rest @ ..] | ["ctl", rest @ ..] => unknown_word(&help(&["ctl"]), rest),
+            ["friendlet", rest @ ..] => {
+                let command = rest.iter().copied().find(|word| !word.starts_with('-'));
+                let of_command = command.map(|command| help(&[command])).unwrap_or_default();
+                unknown_word(&(help(&[]) + &of_command), rest)
+            }
+            _ => continue,
+        };
+        assert_eq!(unknown, None, "{}: {}", span.place, span.text);
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
+/// The help of the program or of a command; an unknown command has none.
+fn help(command: &[&str]) -> String {
+    let run = server::run(&[command, &["--help"]].concat(), "");
+    if run.code == Some(0) { run.stdout } else { String::new() }
+}
+
+/// The first option of `words`, or the command that they begin with, that `help` lacks.
+fn unknown_word<'w>(help: &str, words: &[&'w str]) -> Option<&'w str> {
+    let names: Vec<&str> = help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).collect();
+    let is_name = |(at, word): &(usize, &&str)| *at == 0 || word.starts_with('-');
+    let mut names_of_words = words.iter().enumerate().filter(is_name).map(|(_, word)| *word);
+    names_of_words.find(|word| !names.contains(word))
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod commands;
 use serde::de::IgnoredAny;
 
 use crate::layers::root;
-use crate::support::device::{FOUNDING, stored_password, token, user};
+use crate::support::device::{FOUNDING, shell, stored_password, token, user};
 use crate::support::fenced::{Block, blocks};
 use crate::support::http::{exchange, session_of};
 use crate::support::server::run_on;
@@ -15,14 +15,16 @@ use crate::support::{Device, Server, process};
 
 /// Blocks that no test reads, by document and the beginning of their first line, and why.
 #[rustfmt::skip]
-const EXCEPTIONS: [(&str, &str, &str); 6] = [
+const EXCEPTIONS: [(&str, &str, &str); 5] = [
     ("docs/protocol.md", "<!--\"MSG\"--\"LENGTH\"", "the form of a message, with names in place of values"),
-    ("docs/logs.md", "[   12.345]", "a record of a log, which tests/it and cross/frames hold"),
     ("docs/logs.md", "-- board", "a log with places, which cross/frames holds"),
     ("docs/logs.md", "friendlet-log", "the head of a binary log, which cross/frames holds"),
     ("docs/logs.md", "info!(", "a line of a source, without what it names"),
     ("docs/architecture.md", "src/", "directories of the repository"),
 ];
+
+/// Time of the record in the page of logs.
+const RECORD: &str = "[   12.345] ";
 
 /// What stands in place of a value that a document leaves out, and a value.
 fn completions() -> [(&'static str, String); 1] {
@@ -51,7 +53,7 @@ fn is_read(block: &Block) -> bool {
         "sh" | "console" | "toml" | "json" => true,
         "text" => {
             let first = first_line(block);
-            ["{", "> ", "POST ", "HTTP/1.1 "].iter().any(|start| first.starts_with(start))
+            ["{", "> ", "POST ", "HTTP/1.1 ", RECORD].iter().any(|start| first.starts_with(start))
         }
         _ => false,
     }
@@ -159,4 +161,14 @@ fn http_call_of_the_protocol_happens() {
     let [request, response] = ["POST ", "HTTP/1.1 "].map(|start| block("docs/protocol.md", start));
     let answer = exchange(server.connect(), request.lines.join("\r\n").as_bytes());
     assert_eq!(String::from_utf8(answer).unwrap(), response.lines.join("\r\n"));
+}
+
+#[test]
+fn record_of_the_page_of_logs_is_logged() {
+    let tables =
+        [user("anna", "admin", "secret", ""), token("anna", FOUNDING), shell("door", "exec sleep 1000", "")];
+    let server = Server::start(&Device { tables: tables.concat(), ..Device::plain() });
+    server.call("services/door/start");
+    let record = one_line("docs/logs.md", RECORD).replace(RECORD, "");
+    until(&record, || server.log().lines().any(|line| line.ends_with(&format!("] {record}"))));
 }

@@ -1,4 +1,4 @@
-//! Fenced blocks of the documents, and their commands.
+//! Code of the documents: fenced blocks with their commands, and commands in the text.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(crate) struct Block {
     pub(crate) lines: Vec<String>,
 }
 
-/// A command of a block, without its comment.
+/// A command, without its comment.
 #[derive(Debug)]
 pub(crate) struct Command {
     /// `FILE:LINE`.
@@ -30,12 +30,30 @@ pub(crate) struct Command {
 
 /// Returns every block of the documents below `root`.
 pub(crate) fn blocks(root: &Path) -> Vec<Block> {
+    documents(root).iter().flat_map(|(file, text)| blocks_of(file, text)).collect()
+}
+
+/// Returns the code in the text of the documents below `root`, where it is in one line.
+pub(crate) fn spans(root: &Path) -> Vec<Command> {
+    let mut spans = Vec::new();
+    for (file, text) in documents(root) {
+        for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.contains(FENCE)) {
+            let code = line.split('`').skip(1).step_by(2).map(str::to_owned);
+            spans.extend(code.map(|text| Command { place: format!("{file}:{}", at + 1), text }));
+        }
+    }
+    spans
+}
+
+/// Every document: its path from `root`, and its text.
+fn documents(root: &Path) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for path in DOCUMENTS {
         collect(&root.join(path), &mut files);
     }
     files.sort();
-    files.iter().flat_map(|file| blocks_of(root, file)).collect()
+    let name = |file: &Path| file.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+    files.iter().map(|file| (name(file), fs::read_to_string(file).unwrap())).collect()
 }
 
 /// Adds `path`, or every document of the directory `path`.
@@ -49,9 +67,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-fn blocks_of(root: &Path, path: &Path) -> Vec<Block> {
-    let file = path.strip_prefix(root).unwrap().to_str().unwrap();
-    let text = fs::read_to_string(path).unwrap();
+fn blocks_of(file: &str, text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut is_inside = false;
     for (at, line) in text.lines().enumerate() {
