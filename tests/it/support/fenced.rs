@@ -119,8 +119,12 @@ impl Block {
 }
 
 impl Command {
-    /// The commands of the pipeline.
+    /// The commands of the pipeline or list.
     pub(crate) fn stages(&self) -> impl Iterator<Item = &str> {
-        self.text.split(" | ").map(str::trim)
+        self.text
+            .split(" | ")
+            .flat_map(|list| list.split(" && "))
+            .flat_map(|list| list.split("; "))
+            .map(str::trim)
     }
 }
