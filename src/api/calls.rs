@@ -27,7 +27,7 @@ pub(crate) type Public = for<'a> fn(&Call<'a>, &Caller, &'a mut Context<'_>) -> 
 /// Handler of a call with a session.
 pub(crate) type Session = for<'a> fn(&Call<'a>, &Caller, Identity, &'a mut Context<'_>) -> Outcome<'a>;
 /// Handler of a call about a service that the caller may control.
-pub(crate) type Service = for<'a> fn(&Call<'a>, Identity, ServiceId, &'a mut Context<'_>) -> Outcome<'a>;
+pub(crate) type Service = for<'a> fn(&Call<'a>, &Caller, ServiceId, &'a mut Context<'_>) -> Outcome<'a>;
 
 /// Handler of a call, by the right that it needs.
 #[derive(Clone, Copy, Debug)]
@@ -154,9 +154,9 @@ pub static CALLS: &[Row] = &[
     },
     Row {
         path: &["services", NAME, "log"],
-        parameters: &["since", "lines"],
+        parameters: &["since", "lines", "follow"],
         effect: Effect::Reads,
-        summary: "Returns the newest lines that the service wrote, or those from position `since` on.",
+        summary: "Returns the newest lines that the service wrote, or those from position `since` on; with `follow`, the socket receives those after them.",
         handler: Handler::Service(services::log),
     },
     Row {

@@ -24,6 +24,7 @@ pub use self::calls::{CALLS, Effect, Handler, Row};
 pub use self::counters::Counters;
 use self::errno::ETIMEDOUT;
 pub use self::platform::{Platform, Refused};
+pub(crate) use self::services::lines_of;
 use crate::call::{Call, Caller, Completion, Failure, Outcome, PendingCall, Work};
 use crate::log::LOG_WRITE_BYTES;
 use crate::service::{Action, Supervisor};
@@ -154,7 +155,7 @@ pub fn handle<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_>) -> 
         (Handler::Session(handler) | Handler::Administrator(handler), _) => {
             handler(call, caller, identity, cx)
         }
-        (Handler::Service(handler), Some(service)) => handler(call, identity, service, cx),
+        (Handler::Service(handler), Some(service)) => handler(call, caller, service, cx),
         (Handler::Verb(verb), Some(service)) => services::run(verb, identity, service, cx),
         (Handler::Service(_) | Handler::Verb(_), None) => internal("a call about a service without one"),
     }

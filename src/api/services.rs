@@ -68,7 +68,7 @@ pub(super) fn list<'a>(_: &Call<'a>, _: &Caller, identity: Identity, cx: &'a mut
 /// Reports state and process of a service.
 pub(super) fn status<'a>(
     _: &Call<'a>,
-    _: Identity,
+    _: &Caller,
     service: ServiceId,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
@@ -79,18 +79,33 @@ pub(super) fn status<'a>(
     }
 }
 
-/// Returns the newest lines that a service wrote, or those from position `since` on.
+/// Returns the newest lines that a service wrote, or those from position `since` on. With `follow`, a bound
+/// socket receives the lines after them as pushes, or no more.
 pub(super) fn log<'a>(
     call: &Call<'a>,
-    _: Identity,
+    caller: &Caller,
     service: ServiceId,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     let number = |key| call.parameter(key).map(str::parse::<u64>).transpose();
-    let (Ok(since), Ok(lines)) = (number("since"), number("lines")) else {
+    let follow = call.parameter("follow").map(str::parse::<bool>).transpose();
+    let (Ok(since), Ok(lines), Ok(follow)) = (number("since"), number("lines"), follow) else {
         return Outcome::Failed(Failure::Failed { function: "log", result: EINVAL });
     };
+    if follow.is_some() && caller.bound.is_none() {
+        return Outcome::Failed(Failure::Failed { function: "log", result: EINVAL });
+    }
     let lines = lines.map_or(LOG_LINES, |lines| usize::try_from(lines).unwrap_or(LOG_LINES).min(LOG_LINES));
+    Outcome::ServiceLog { service, log: lines_of(service, since, lines, cx), follow }
+}
+
+/// Output of a service in whole lines: at most `lines`, the newest, or those from position `since` on.
+pub(crate) fn lines_of<'a>(
+    service: ServiceId,
+    since: Option<u64>,
+    lines: usize,
+    cx: &'a mut Context<'_>,
+) -> ServiceLog<'a> {
     let (at, length) = cx.platform.copy_output(service, since, &mut cx.api.page);
     let page = cx.api.page.get(..length).unwrap_or_default();
     // A first line whose beginning is gone is lost as a whole.
@@ -113,13 +128,13 @@ pub(super) fn log<'a>(
     };
     let (from, output) = (at + skipped as u64, text.unwrap_or_default());
     let lost = since.map_or(0, |since| from.saturating_sub(since));
-    Outcome::ServiceLog(ServiceLog { from, next: from + output.len() as u64, lost, output })
+    ServiceLog { from, next: from + output.len() as u64, lost, output }
 }
 
 /// Returns the HTML of a service.
 pub(super) fn web_gui<'a>(
     _: &Call<'a>,
-    _: Identity,
+    _: &Caller,
     service: ServiceId,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
@@ -130,7 +145,7 @@ pub(super) fn web_gui<'a>(
 /// Runs a named command of a service: a signal, or a program whose output is the outcome.
 pub(super) fn command<'a>(
     call: &Call<'a>,
-    _: Identity,
+    _: &Caller,
     service: ServiceId,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {

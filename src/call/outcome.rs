@@ -37,7 +37,14 @@ pub enum Outcome<'a> {
     /// One service in detail.
     Service(ServiceStatus<'a>),
     /// Output of a service.
-    ServiceLog(ServiceLog<'a>),
+    ServiceLog {
+        /// The service.
+        service: ServiceId,
+        /// The lines.
+        log: ServiceLog<'a>,
+        /// Start or stop pushing the lines after them to the socket; `None`: as before.
+        follow: Option<bool>,
+    },
     /// HTML of a service as the configuration file has it.
     WebGui(&'a str),
     /// End of a named command.

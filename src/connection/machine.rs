@@ -244,6 +244,7 @@ impl Connection {
             }
             if self.send.is_empty() {
                 push::flush(self, cx.api, cx.now);
+                push::flush_log(self, cx);
             }
         }
         self.track_stall(cx.now);
@@ -330,6 +331,7 @@ impl Connection {
             self.handle_messages(cx);
             if self.send.is_empty() {
                 push::flush(self, cx.api, cx.now);
+                push::flush_log(self, cx);
             }
         }
         self.track_stall(cx.now);

@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use super::machine::{ANSWER_ROOM, Connection};
-use crate::api::Api;
+use super::machine::{ANSWER_ROOM, Connection, Context};
+use crate::api::{self, Api};
 use crate::call::Identity;
 use crate::connection::PUSH_BACKLOG_BYTES;
 use crate::friendcore::reply;
@@ -18,12 +18,30 @@ pub(super) struct Pushes {
     services: u64,
     /// The problem of the board was sent.
     is_notified: bool,
+    /// Service whose output the socket follows, and the position of the next line to send.
+    log: Option<(ServiceId, u64)>,
 }
 
 impl Pushes {
     /// Forgets the changes that were not sent: the socket is not bound any more.
     pub(super) fn clear(&mut self) {
         self.services = 0;
+        self.log = None;
+    }
+
+    /// Follows the output of a service from position `next` on, in place of any other.
+    pub(super) fn follow(&mut self, service: ServiceId, next: u64) {
+        self.log = Some((service, next));
+    }
+
+    /// Stops following output.
+    pub(super) fn unfollow(&mut self) {
+        self.log = None;
+    }
+
+    /// Whether the socket follows the output of this service.
+    pub(super) fn follows(&self, service: ServiceId) -> bool {
+        self.log.is_some_and(|(followed, _)| followed == service)
     }
 }
 
@@ -93,6 +111,24 @@ pub(super) fn flush(connection: &mut Connection, api: &Api, now: Duration) {
             }
         }
     }
+}
+
+/// Sends the lines that the socket follows, as far as there is room. A slow peer gets the rest when it has
+/// caught up, with the number of bytes that were overwritten meanwhile.
+pub(super) fn flush_log(connection: &mut Connection, cx: &mut Context<'_>) {
+    while let Some((service, since)) = connection.pushes.log
+        && may_push(connection)
+    {
+        let Some(spec) = cx.api.services.table().get(service) else { return };
+        let name = spec.name.clone();
+        let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
+        let log = api::lines_of(service, Some(since), api::LOG_LINES, api);
+        if log.output.is_empty() || connection.put_text(|out| reply::service_log(out, &name, &log)).is_err() {
+            break;
+        }
+        connection.pushes.follow(service, log.next);
+    }
+    connection.track_stall(cx.now);
 }
 
 /// Sends the problem of the board to an administrator's socket, once; without room now, later.

@@ -14,7 +14,7 @@ use crate::connection::OVERFLOW_SLOTS;
 use crate::friendcore::chunk::Assembler;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
-use crate::service::{Exit, Signal, StateChange};
+use crate::service::{Exit, ServiceId, Signal, StateChange};
 use crate::session::{ClientAddr, SessionKey};
 use crate::ws::CloseCode;
 
@@ -262,6 +262,19 @@ impl Server {
         slot.handle_completion(completion, &mut self.shared.context(&mut self.api, platform, now));
         wake(&mut self.wakes, slot.place.id);
         self.process_changes(now, platform);
+    }
+
+    /// Whether a socket follows the output of this service.
+    pub fn is_followed(&self, service: ServiceId) -> bool {
+        self.slots.iter().any(|slot| slot.pushes.follows(service))
+    }
+
+    /// A service wrote output: pushes it to the sockets that follow it.
+    pub fn handle_output(&mut self, service: ServiceId, now: Duration, platform: &mut dyn Platform) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.pushes.follows(service)) {
+            push::flush_log(slot, &mut self.shared.context(&mut self.api, platform, now));
+            wake(&mut self.wakes, slot.place.id);
+        }
     }
 
     /// A child process has ended. Gives `false` when it is no service's.

@@ -164,6 +164,13 @@ impl Connection {
             Outcome::AtCapacity => self.close_at_capacity(now),
             Outcome::Pending(call) => self.pending = Some(PendingReply::new(call, form, request_id, now)),
             outcome if reply::is_sent(form, &outcome) => {
+                match outcome {
+                    Outcome::ServiceLog { service, log, follow: Some(true) } => {
+                        self.pushes.follow(service, log.next);
+                    }
+                    Outcome::ServiceLog { follow: Some(false), .. } => self.pushes.unfollow(),
+                    _ => {}
+                }
                 let may_cut = form != Form::Envelope;
                 if self.put_text(|out| reply::outcome(out, form, request_id, &outcome, may_cut)).is_ok() {
                     return;

@@ -35,7 +35,7 @@ pub(super) fn kind(outcome: &Outcome<'_>) -> Kind {
         | Outcome::Resumed(_)
         | Outcome::Services(_)
         | Outcome::Service(_)
-        | Outcome::ServiceLog(_)
+        | Outcome::ServiceLog { .. }
         | Outcome::Command(_)
         | Outcome::Board(_)
         | Outcome::BoardLog(_) => Kind::Json,
@@ -93,7 +93,7 @@ pub(super) fn write(
                 },
             )
         }),
-        Outcome::ServiceLog(log) => service_log(out, log),
+        Outcome::ServiceLog { log, .. } => service_log(out, log),
         Outcome::Board(status) => board_status(out, status),
         Outcome::BoardLog(page) => board_log(out, page),
         Outcome::AtCapacity | Outcome::Pending(_) => {
@@ -200,13 +200,19 @@ fn service_log(out: &mut Writer<'_>, log: &ServiceLog<'_>) -> Result<(), Full> {
     out.put_display(format_args!(
         r#"{{ "Status": "ok", "From": {from}, "Next": {next}, "Lost": {lost}, "Lines": ["#
     ))?;
+    put_lines(out, output)?;
+    out.put("]}")
+}
+
+/// Writes lines of output as JSON strings, separated by commas.
+pub(super) fn put_lines(out: &mut Writer<'_>, output: &[u8]) -> Result<(), Full> {
     let mut separator = "";
     for line in output.split_inclusive(|byte| *byte == b'\n') {
         out.put(separator)?;
         separator = ",";
         out.put_string(Harmless(line.strip_suffix(b"\n").unwrap_or(line)))?;
     }
-    out.put("]}")
+    Ok(())
 }
 
 /// A line of output that cannot control a terminal or hide text: control characters but tabs, and the

@@ -6,7 +6,7 @@
 use core::fmt;
 
 use super::{Form, Refusal, content, failure};
-use crate::call::{Failure, Outcome};
+use crate::call::{Failure, Outcome, ServiceLog};
 use crate::json::{Full, Writer};
 use crate::session::PRESENTED_SESSION_BYTES;
 
@@ -136,6 +136,16 @@ pub fn service_change(out: &mut Writer<'_>, service: &str, state: &str, pid: u32
     out.put_display(format_args!(r#","pid":{pid}}}}}}}"#))
 }
 
+/// Pushes output of a service to a socket that follows it.
+pub fn service_log(out: &mut Writer<'_>, service: &str, log: &ServiceLog<'_>) -> Result<(), Full> {
+    out.put(r#"{"type":"msg","data":{"type":"service-log","data":{"service":"#)?;
+    out.put_text(service)?;
+    let ServiceLog { from, next, lost, output } = log;
+    out.put_display(format_args!(r#","from":{from},"next":{next},"lost":{lost},"lines":["#))?;
+    content::put_lines(out, output)?;
+    out.put("]}}}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::RefusalKind;
@@ -251,6 +261,11 @@ mod tests {
         assert_eq!(
             written(|out| service_change(out, "hello", "started", 1234)),
             r#"{"type":"msg","data":{"type":"service-change","data":{"service":"hello","state":"started","pid":1234}}}"#
+        );
+        let log = ServiceLog { from: 7, next: 13, lost: 2, output: b"a\n\x1b\xff\n" };
+        assert_eq!(
+            written(|out| service_log(out, "hello", &log)),
+            "{\"type\":\"msg\",\"data\":{\"type\":\"service-log\",\"data\":{\"service\":\"hello\",\"from\":7,\"next\":13,\"lost\":2,\"lines\":[\"a\",\"\u{FFFD}\u{FFFD}\"]}}}"
         );
     }
 }

@@ -290,3 +290,18 @@ pub(super) async fn commands(core: Rc<RefCell<Core>>, processes: Rc<Processes>, 
         }
     }
 }
+
+/// Hands the output of services to the server.
+pub(super) async fn outputs(core: Rc<RefCell<Core>>, processes: Rc<Processes>) {
+    loop {
+        processes.output_received().notified().await;
+        while let Some(service) = processes.poll_output() {
+            let core = &mut *core.borrow_mut();
+            if core.server.is_followed(service) {
+                let now = core.now();
+                core.server.handle_output(service, now, &mut core.system);
+                core.finish_step(now);
+            }
+        }
+    }
+}

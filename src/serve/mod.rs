@@ -34,8 +34,8 @@ use crate::sys::{
 use crate::ws::CLOSE_TIMEOUT;
 use crate::{error, info, limits, warning};
 
-/// Tasks beside those of the connections and the processes: passwords, commands, upkeep.
-const OTHER_TASKS: usize = 3;
+/// Tasks beside those of the connections and the processes: passwords, commands, output, upkeep.
+const OTHER_TASKS: usize = 4;
 
 crate::limits::limits! {
     /// PEM file of a certificate chain, a key or an authority.
@@ -195,6 +195,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     crate::net::run(&mut tasks, listener, &connections, &core, tls.as_ref()).map_err(no_reactor)?;
     tasks
         .spawn(core::passwords(Rc::clone(&core), passwords))
+        .and_then(|()| tasks.spawn(core::outputs(Rc::clone(&core), Rc::clone(&processes))))
         .and_then(|()| tasks.spawn(core::commands(Rc::clone(&core), processes, command_done)))
         .and_then(|()| tasks.spawn(core::upkeep(Rc::clone(&core), upkeep)))
         .map_err(|full| no_reactor(full.into()))?;

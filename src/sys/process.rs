@@ -153,6 +153,7 @@ pub struct Processes {
     /// `COMMAND_TIMEOUT`.
     command_timeout: Duration,
     command_done: Rc<Notify>,
+    output_received: Rc<Notify>,
 }
 
 impl Processes {
@@ -165,13 +166,14 @@ impl Processes {
         if let Err(error) = set_child_subreaper(Some(rustix::process::getpid())) {
             warning!("cannot become the subreaper of orphans: {}", Reason::from(error));
         }
+        let output_received = Rc::new(Notify::default());
         let service = || ServiceSlot {
             group: Cell::new(Group::None),
-            output: Output::new(TailBuffer::new(SERVICE_OUTPUT_BYTES)),
+            output: Output::new(TailBuffer::new(SERVICE_OUTPUT_BYTES), Rc::clone(&output_received)),
         };
         let run = || RunSlot {
             group: Cell::new(Group::None),
-            output: Output::new(HeadBuffer::new(COMMAND_OUTPUT_BYTES)),
+            output: Output::new(HeadBuffer::new(COMMAND_OUTPUT_BYTES), Rc::default()),
             state: Cell::new(RunState::Free),
             pid: Cell::new(0),
             ticket: Cell::new(0),
@@ -183,7 +185,19 @@ impl Processes {
             runs: (0..SERVICE_COMMAND_RUNS).map(|_| run()).collect(),
             command_timeout: COMMAND_TIMEOUT,
             command_done,
+            output_received,
         }
+    }
+
+    /// Notified when [`Processes::poll_output`] has a service.
+    pub fn output_received(&self) -> &Rc<Notify> {
+        &self.output_received
+    }
+
+    /// Returns a service that wrote output since it was last returned.
+    pub fn poll_output(&self) -> Option<ServiceId> {
+        let index = self.services.iter().position(|slot| slot.output.take_received())?;
+        ServiceId::from_index(index)
     }
 
     /// Memory of one service: its output, and the task that reads it.

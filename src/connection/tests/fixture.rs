@@ -256,6 +256,12 @@ impl Fixture {
         self.server.handle_exit(pid, exit, self.now, &mut self.system);
     }
 
+    /// The service `hello`.
+    pub(super) fn hello(&self) -> ServiceId {
+        let config = config::parse(&with_tokens(FILE), "fixture", "/bin/friendlet").unwrap();
+        config.services.find("hello").unwrap()
+    }
+
     pub(super) fn hang_up(&mut self, id: SlotId) {
         self.server.handle_end(id, End::Eof, self.now, &mut self.system);
     }

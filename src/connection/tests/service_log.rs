@@ -81,3 +81,66 @@ fn log_of_a_service_is_for_its_users() {
     let refused = &fixture.say(id, r#"{"type":"msg","data":{"type":"request","requestid":"r","path":"system.library/services/clock/log","data":{}}}"#)[0];
     assert!(refused.contains(r#"\"code\":\"4\""#), "{refused}");
 }
+
+#[test]
+fn socket_that_follows_receives_each_whole_line_once() {
+    let mut fixture = Fixture::new(4);
+    let (id, other) = (fixture.bound(FOUNDING), fixture.bound(FOUNDING));
+    fixture.system.output = "old\n".to_owned();
+    let follow = |value: &str| {
+        format!(
+            r#"{{"type":"msg","data":{{"type":"request","requestid":"r","path":"system.library/services/hello/log","data":{{"follow":{value}}}}}}}"#
+        )
+    };
+    let answer = fixture.say(id, &follow("true"));
+    assert!(answer[0].contains(r#""From": 0, "Next": 4, "Lost": 0, "Lines": ["old"]"#), "{answer:?}");
+    let hello = fixture.hello();
+    let push = |from: u64, next: u64, lines: &str| {
+        format!(
+            r#"{{"type":"msg","data":{{"type":"service-log","data":{{"service":"hello","from":{from},"next":{next},"lost":0,"lines":[{lines}]}}}}}}"#
+        )
+    };
+    for (output, pushes) in [
+        ("old\none\ntw", vec![push(4, 8, r#""one""#)]),
+        ("old\none\ntwo", vec![]),
+        ("old\none\ntwo\nthree\n", vec![push(8, 18, r#""two","three""#)]),
+    ] {
+        fixture.system.output = output.to_owned();
+        fixture.server.handle_output(hello, fixture.now, &mut fixture.system);
+        assert_eq!(fixture.hear(id), pushes);
+        assert!(fixture.hear(other).is_empty(), "only for a socket that follows");
+    }
+    assert_eq!(fixture.say(id, &follow("false")).len(), 1);
+    fixture.system.output += "four\n";
+    fixture.server.handle_output(hello, fixture.now, &mut fixture.system);
+    assert!(fixture.hear(id).is_empty());
+}
+
+#[test]
+fn slow_socket_that_follows_receives_the_rest_when_it_has_caught_up() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.bound(FOUNDING);
+    let call = r#"{"type":"msg","data":{"type":"request","requestid":"r","path":"system.library/services/hello/log","data":{"follow":true}}}"#;
+    fixture.say(id, call);
+    let hello = fixture.hello();
+    for number in 0..300 {
+        fixture.system.output += &format!("{number:0>99}\n");
+        fixture.server.handle_output(hello, fixture.now, &mut fixture.system);
+    }
+    let pushes = fixture.hear(id);
+    let text = pushes.concat();
+    let lines: Vec<usize> = (0..300).filter_map(|number| text.find(&format!("\"{number:0>99}\""))).collect();
+    assert!(lines.len() == 300 && lines.is_sorted(), "{} lines in order", lines.len());
+    assert!(pushes.len() < 300, "lines that waited go together");
+}
+
+#[test]
+fn only_a_bound_socket_may_follow() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    for follow in ["true", "false", "1"] {
+        let members = format!(r#""follow":{follow},"#);
+        let refused = &fixture.say(id, &frame_call("services/hello/log", &members))[0];
+        assert!(refused.contains("Function log returned: 22"), "{refused}");
+    }
+}

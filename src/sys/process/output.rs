@@ -1,7 +1,8 @@
 //! Output of processes, read without blocking into bounded buffers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, PipeReader, Read as _};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::runtime::{AsyncFd, Notify};
@@ -128,11 +129,26 @@ pub(super) struct Output<B> {
     pipe: RefCell<Option<AsyncFd<PipeReader>>>,
     pub(super) buffer: RefCell<B>,
     replaced: Notify,
+    /// Notified of bytes in the buffer.
+    received: Rc<Notify>,
+    has_received: Cell<bool>,
 }
 
 impl<B: OutputBuffer> Output<B> {
-    pub(super) fn new(buffer: B) -> Self {
-        Self { pipe: RefCell::new(None), buffer: RefCell::new(buffer), replaced: Notify::default() }
+    pub(super) fn new(buffer: B, received: Rc<Notify>) -> Self {
+        let (pipe, buffer, replaced) = (RefCell::new(None), RefCell::new(buffer), Notify::default());
+        Self { pipe, buffer, replaced, received, has_received: Cell::new(false) }
+    }
+
+    /// Whether bytes came since the last call.
+    pub(super) fn take_received(&self) -> bool {
+        self.has_received.take()
+    }
+
+    fn note_received(&self) {
+        if !self.has_received.replace(true) {
+            self.received.notify();
+        }
     }
 
     /// Drains and closes the old pipe, which a process outside the old group may hold open, and reads
@@ -141,6 +157,7 @@ impl<B: OutputBuffer> Output<B> {
         self.drain();
         if self.pipe.replace(pipe).is_some() {
             self.buffer.borrow_mut().end();
+            self.note_received();
         }
         self.replaced.notify();
     }
@@ -185,6 +202,7 @@ impl<B: OutputBuffer> Output<B> {
         match pipe.get_ref().read(&mut bytes) {
             Ok(count) if count > 0 => {
                 self.buffer.borrow_mut().write(&bytes[..count]);
+                self.note_received();
                 Ok(count)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
@@ -192,6 +210,7 @@ impl<B: OutputBuffer> Output<B> {
             Ok(_) | Err(_) => {
                 *open = None;
                 self.buffer.borrow_mut().end();
+                self.note_received();
                 Ok(0)
             }
         }
