@@ -4,6 +4,7 @@
 
 mod calls;
 mod configuration;
+mod documents;
 mod layers;
 mod limits;
 mod skips;

@@ -1,0 +1,125 @@
+//! Links between the documents.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Page that `cargo xtask test --all` writes; a clone may not have it yet.
+const GATE: &str = "docs/gate.md";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Returns the Markdown files directly in these directories, from the root of the repository.
+fn pages(directories: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for directory in directories {
+        for entry in fs::read_dir(root().join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Returns the targets of the links in a text, without those in code.
+fn links(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (part, prose) in text.split("```").enumerate() {
+        if part % 2 == 1 {
+            continue;
+        }
+        let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        found.extend(targets.map(|(target, _)| target.to_owned()));
+    }
+    found
+}
+
+/// Returns the anchors of a page: its headings as GitHub links to them.
+fn anchors(text: &str) -> Vec<String> {
+    let heading = |line: &str| Some(line.trim_start_matches('#').strip_prefix(' ')?.to_lowercase());
+    let anchor = |title: String| {
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.collect::<String>().replace(' ', "-")
+    };
+    text.lines().filter(|line| line.starts_with('#')).filter_map(heading).map(anchor).collect()
+}
+
+/// Returns the relative links of a page that lead nowhere.
+fn broken_links(page: &str, text: &str) -> Vec<String> {
+    let mut broken = Vec::new();
+    for link in links(text) {
+        if link.starts_with("https://") || link.starts_with("http://") {
+            continue;
+        }
+        let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+        let path = if file.is_empty() { PathBuf::from(page) } else { Path::new(page).with_file_name(file) };
+        if path == Path::new(GATE) {
+            continue;
+        }
+        let is_there = root().join(&path).exists();
+        let has_anchor = anchor.is_empty()
+            || fs::read_to_string(root().join(&path)).is_ok_and(|text| anchors(&text).iter().any(|a| a == anchor));
+        if !is_there || !has_anchor {
+            broken.push(format!("{page}: {link}"));
+        }
+    }
+    broken
+}
+
+#[test]
+fn readme_links_every_page() {
+    let links = links(&fs::read_to_string(root().join("README.md")).unwrap());
+    for page in pages(&["docs"]) {
+        assert!(links.contains(&page), "README.md does not link {page}");
+    }
+}
+
+#[test]
+fn links_lead_to_files_and_headings() {
+    let boards = fs::read_dir(root().join("boards")).unwrap().map(|entry| entry.unwrap().path());
+    let boards: Vec<String> = boards
+        .filter(|path| path.is_dir())
+        .map(|path| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let mut directories = vec!["", "docs", "docs/decisions", "boards"];
+    directories.extend(boards.iter().map(String::as_str));
+    let pages = pages(&directories);
+    assert!(pages.len() > 30, "{pages:?}");
+    let broken: Vec<String> = pages
+        .iter()
+        .flat_map(|page| broken_links(page, &fs::read_to_string(root().join(page)).unwrap()))
+        .collect();
+    assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn planted_broken_links_are_found() {
+    for (link, is_broken) in [
+        ("docs/nothing.md", true),
+        ("docs/protocol.md#nothing", true),
+        ("docs/protocol.md#the-frame", false),
+        ("#try-it", false),
+        ("https://example.org", false),
+    ] {
+        assert_eq!(!broken_links("README.md", &format!("a [page]({link}).")).is_empty(), is_broken, "{link}");
+    }
+    assert_eq!(broken_links("README.md", "```\n[page](docs/nothing.md)\n```\n"), [""; 0]);
+}
+
+#[test]
+fn tables_have_no_blank_line() {
+    // A table without its head is what a blank line leaves of it.
+    for page in pages(&["", "docs", "docs/decisions", "boards"]) {
+        let text = fs::read_to_string(root().join(&page)).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            let starts = line.starts_with('|') && (index == 0 || !lines[index - 1].starts_with('|'));
+            let has_head = lines.get(index + 1).is_some_and(|next| next.starts_with("|-") || next.starts_with("| -"));
+            assert!(!starts || has_head, "{page}:{}: a table without a head", index + 1);
+        }
+    }
+}
