@@ -2,8 +2,8 @@
 //!
 //! The server supervises a fixed table of services. Clients start, stop and watch them by calls, which
 //! arrive over WebSocket or HTTP in a form of Friend Core's protocol. The worst-case use of memory is known
-//! when the program is built: each buffer, queue, string and time has a limit, and nothing allocates
-//! after start-up.
+//! when the program is built: each buffer, queue, string and time has a limit, and the state
+//! machines of the server do not allocate after start-up.
 //!
 //! # Layers
 //!

@@ -1,4 +1,4 @@
-//! Links between the documents.
+//! Links between the documents, their tables, and the functions that they name.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,8 @@ fn broken_links(page: &str, text: &str) -> Vec<String> {
         }
         let is_there = root().join(&path).exists();
         let has_anchor = anchor.is_empty()
-            || fs::read_to_string(root().join(&path)).is_ok_and(|text| anchors(&text).iter().any(|a| a == anchor));
+            || fs::read_to_string(root().join(&path))
+                .is_ok_and(|text| anchors(&text).iter().any(|a| a == anchor));
         if !is_there || !has_anchor {
             broken.push(format!("{page}: {link}"));
         }
@@ -118,8 +119,46 @@ fn tables_have_no_blank_line() {
         let lines: Vec<&str> = text.lines().collect();
         for (index, line) in lines.iter().enumerate() {
             let starts = line.starts_with('|') && (index == 0 || !lines[index - 1].starts_with('|'));
-            let has_head = lines.get(index + 1).is_some_and(|next| next.starts_with("|-") || next.starts_with("| -"));
+            let has_head =
+                lines.get(index + 1).is_some_and(|next| next.starts_with("|-") || next.starts_with("| -"));
             assert!(!starts || has_head, "{page}:{}: a table without a head", index + 1);
         }
     }
+}
+
+/// Returns the code spans of a line.
+fn code(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+/// Returns the source text of a path of `src`, a file or a directory.
+fn source(path: &str) -> String {
+    let path = root().join("src").join(path);
+    if !path.is_dir() {
+        return fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+    let files = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|file| file.is_file()).map(|file| fs::read_to_string(file).unwrap()).collect()
+}
+
+#[test]
+fn architecture_names_functions_that_are_in_their_files() {
+    let text = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let mut count = 0;
+    for line in text.lines() {
+        let cells: Vec<&str> = line.split(" | ").collect();
+        let is_step = cells.len() == 4 && cells[0].trim_start_matches("| ").parse::<u32>().is_ok();
+        if !is_step {
+            continue;
+        }
+        let source = source(code(cells[2]).next().unwrap());
+        for function in code(cells[1]) {
+            let name = function.rsplit("::").next().unwrap();
+            let is_there =
+                [format!("fn {name}("), format!("fn {name}<")].iter().any(|item| source.contains(item));
+            assert!(is_there, "docs/architecture.md: {} has no function {name}", cells[2]);
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count} functions");
 }
