@@ -162,3 +162,36 @@ fn architecture_names_functions_that_are_in_their_files() {
     }
     assert!(count > 30, "{count} functions");
 }
+
+/// Returns the numbers in the first cells of the table with this head.
+fn numbers_of_table(page: &str, head: &str) -> Vec<u16> {
+    let text = fs::read_to_string(root().join(page)).unwrap();
+    let rows = text.lines().skip_while(|line| !line.starts_with(head)).skip(2);
+    let cells = rows.take_while(|line| line.starts_with('|')).map(|line| line.split('|').nth(1).unwrap());
+    cells.flat_map(|cell| cell.split(',')).map(|number| number.trim().parse().unwrap()).collect()
+}
+
+/// Returns the numbers that follow `mark` in a text.
+fn numbers_after(text: &str, mark: &str) -> Vec<u16> {
+    let digits = |rest: &str| rest.trim_start().chars().take_while(char::is_ascii_digit).collect::<String>();
+    text.split(mark).skip(1).filter_map(|rest| digits(rest).parse().ok()).collect()
+}
+
+#[test]
+fn protocol_has_every_status_and_code() {
+    let statuses = numbers_of_table("docs/protocol.md", "| status |");
+    let sources = source("http") + &source("connection/http.rs");
+    let sent = [numbers_after(&sources, "Rejection::new("), numbers_after(&sources, "status: ")].concat();
+    assert!(sent.len() > 20, "{sent:?}");
+    for status in sent {
+        assert!(statuses.contains(&status), "docs/protocol.md has no status {status}");
+    }
+    let codes = numbers_of_table("docs/protocol.md", "| code N |");
+    let failures = source("friendcore/failure.rs");
+    let function = failures.split("pub fn code(").nth(1).unwrap().split("\n}").next().unwrap();
+    let sent = numbers_after(function, "=> ");
+    assert!(sent.len() > 10, "{sent:?}");
+    for code in sent {
+        assert!(codes.contains(&code), "docs/protocol.md has no code {code}");
+    }
+}
