@@ -104,6 +104,13 @@ pub static CALLS: &[Row] = &[
         handler: Handler::Session(services::list),
     },
     Row {
+        path: &["services", NAME, "status"],
+        parameters: &[],
+        effect: Effect::Reads,
+        summary: "Reports state, process, restarts and last exit of the service.",
+        handler: Handler::Service(services::status),
+    },
+    Row {
         path: &["services", NAME, "start"],
         parameters: &[],
         effect: Effect::Changes,
@@ -144,13 +151,6 @@ pub static CALLS: &[Row] = &[
         effect: Effect::Changes,
         summary: "Does not start the service with the server from now on.",
         handler: Handler::Verb(Verb::Uninstall),
-    },
-    Row {
-        path: &["services", NAME, "status"],
-        parameters: &[],
-        effect: Effect::Reads,
-        summary: "Reports state, process, restarts and last exit of the service.",
-        handler: Handler::Service(services::status),
     },
     Row {
         path: &["services", NAME, "log"],
@@ -236,19 +236,17 @@ impl Effect {
 impl Row {
     /// The call whose path, after `system.library`, has these segments, and the name of a service in it.
     pub(crate) fn find<'p>(segments: &[&'p str]) -> Option<(&'static Self, Option<&'p str>)> {
-        CALLS.iter().find_map(|row| Some((row, row.matches(segments)?)))
-    }
-
-    /// `None` where the path is another; `Some(None)` where it contains no name of a service.
-    fn matches<'p>(&self, segments: &[&'p str]) -> Option<Option<&'p str>> {
-        // Most rows differ in the last segment.
-        if self.path.last() != segments.last() {
-            return None;
-        }
-        match (self.path, segments) {
-            ([group, NAME, _], [other, name, _]) if group == other => Some(Some(*name)),
-            ([group, NAME, _], [other, _]) if group == other => Some(None),
-            (path, segments) => (path == segments).then_some(None),
-        }
+        let (function, before) = segments.split_last()?;
+        CALLS.iter().find_map(|row| {
+            let (own_function, own_before) = row.path.split_last()?;
+            if own_function.len() != function.len() || own_function != function {
+                return None;
+            }
+            match (own_before, before) {
+                ([group, NAME], [other, name]) if group == other => Some((row, Some(*name))),
+                ([group, NAME], [other]) if group == other => Some((row, None)),
+                (own_before, before) => (own_before == before).then_some((row, None)),
+            }
+        })
     }
 }

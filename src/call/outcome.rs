@@ -170,3 +170,13 @@ pub struct LogPage<'a> {
     /// Whole records.
     pub records: &'a [u8],
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcome_is_cheap_to_move() {
+        assert!(size_of::<Outcome<'_>>() <= 256, "{}", size_of::<Outcome<'_>>());
+    }
+}

@@ -236,7 +236,9 @@ impl Connection {
             self.closing.note_progress(cx.now);
         }
         if self.closing.is_open() && self.socket.is_some() {
-            self.continue_outgoing(cx.chunks);
+            if self.outgoing.is_some() {
+                self.continue_outgoing(cx.chunks);
+            }
             if self.flow.is_paused {
                 self.handle_messages(cx);
             }

@@ -72,7 +72,9 @@ pub(super) fn notify(connection: &mut Connection, change: &ServiceChange, now: D
 
 /// Sends what is still to be sent, as the peer has caught up: the newest state of each service.
 pub(super) fn flush(connection: &mut Connection, api: &Api, now: Duration) {
-    notify_problem(connection, api);
+    if !connection.pushes.is_notified && api.board.has_problem() {
+        notify_problem(connection, api);
+    }
     if connection.pushes.services == 0 {
         return;
     }

@@ -13,7 +13,7 @@ use crate::call::{
     BoardStatus, CommandOutput, LogPage, Login, Outcome, ServiceList, ServiceLog, ServiceStatus,
 };
 use crate::json::{self, Full, Lossy, Writer};
-use crate::service::Spec;
+use crate::service::{LastExit, Spec};
 
 /// Separator of result and data in a reply of Friend Core.
 pub(super) const SEPARATE: &str = "<!--separate-->";
@@ -140,7 +140,10 @@ fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Result<(), Full>
     out.put(r#", "Restarts": "#)?;
     out.put_number(status.restarts)?;
     out.put(r#", "LastExit": "#)?;
-    out.put_string(status.last_exit)?;
+    match status.last_exit {
+        LastExit::None => out.put(r#""""#)?,
+        exit => out.put_string(exit)?,
+    }
     put_description(out, service.spec)?;
     out.put("}")
 }

@@ -178,9 +178,8 @@ pub(super) fn flatten_into<'m>(
     parameters: &mut Parameters<'m>,
     skip: impl Fn(&str, Value<'m>) -> bool,
 ) -> Result<(), RefusalKind> {
-    let deepest = object.members().map(|(depth, ..)| depth).max().unwrap_or(0);
-    for level in 0..=deepest {
-        for (_, key, value) in object.members().filter(|(depth, ..)| *depth == level) {
+    for level in 0..=object.deepest() {
+        for (key, value) in object.members_at(level) {
             let Some(text) = value.text() else { continue };
             if level == 0 && skip(key, value) {
                 continue;

@@ -217,12 +217,18 @@ impl<'a, 'm> Object<'a, 'm> {
         Some(Self { entries: rest.get(..end)?, ..self })
     }
 
-    /// Members in the order of the text, those of nested objects included: depth below this object (0
-    /// for its own members), key and value.
-    pub(crate) fn members(self) -> impl Iterator<Item = (u8, &'m str, Value<'m>)> + use<'a, 'm> {
-        let first = self.depth();
-        let entries = self.entries.iter();
-        entries.map(move |entry| (entry.depth - first, self.slice(entry.key), self.value(entry)))
+    /// Nesting of the deepest member below this object; 0: its own are the deepest.
+    pub(crate) fn deepest(self) -> u8 {
+        let deepest = self.entries.iter().map(|member| member.depth).max();
+        deepest.map_or(0, |deepest| deepest - self.depth())
+    }
+
+    /// Keys and values of the members that many levels below this object; 0: its own. In the order of the
+    /// text.
+    pub(crate) fn members_at(self, level: u8) -> impl Iterator<Item = (&'m str, Value<'m>)> + use<'a, 'm> {
+        let depth = self.depth() + level;
+        let members = self.entries.iter().filter(move |member| member.depth == depth);
+        members.map(move |member| (self.slice(member.key), self.value(member)))
     }
 
     fn depth(self) -> u8 {
@@ -258,13 +264,20 @@ pub(crate) fn is_valid(text: &str) -> bool {
     scanner.value(0, false).and_then(|_| scanner.end()).is_ok()
 }
 
-/// Returns a slice at a range of the scan, or reports an internal error: the scan records ranges
-/// between quotes and brackets of the same text.
+/// Returns `slice`, which lies in the text by construction.
 fn slice_or_report<'t, T: ?Sized>(slice: Option<&'t T>, empty: &'t T) -> &'t T {
-    slice.unwrap_or_else(|| {
-        internal_error!("a member lies outside of its JSON text");
-        empty
-    })
+    match slice {
+        Some(slice) => slice,
+        None => {
+            report_outside();
+            empty
+        }
+    }
+}
+
+#[cold]
+fn report_outside() {
+    internal_error!("a member lies outside of its JSON text");
 }
 
 /// Parses an integer in the form of RFC 8259: no leading zeros, sign or space.

@@ -7,6 +7,7 @@ mod allocations;
 mod bad_input;
 mod board;
 mod booted;
+mod built_in;
 mod commands;
 mod configuration;
 mod ctl;

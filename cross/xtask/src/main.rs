@@ -12,6 +12,8 @@ mod build;
 mod cargo;
 mod clock;
 mod conformance;
+#[cfg(test)]
+mod documents;
 mod elf;
 mod emulation;
 mod flash;

@@ -2,10 +2,12 @@
 
 pub(crate) mod device;
 pub(crate) mod dhcp;
+pub(crate) mod fenced;
 pub(crate) mod folder;
 pub(crate) mod generated;
 pub(crate) mod guest;
 pub(crate) mod http;
+pub(crate) mod machine;
 pub(crate) mod memory;
 pub(crate) mod namespaces;
 pub(crate) mod notify;

@@ -26,6 +26,17 @@ pub(crate) fn run<F: FnOnce(&Namespaces)>(test: F) {
     }
 }
 
+/// The same with one network, that of the test: a loopback on which every port is free.
+#[track_caller]
+pub(crate) fn run_alone<F: FnOnce()>(test: F) {
+    if env::var_os(INSIDE).is_some() {
+        ip(&["link", "set", "lo", "up"]);
+        test();
+    } else {
+        run_inside(type_name::<F>());
+    }
+}
+
 /// Runs the test with this closure alone, as root of a new user namespace.
 #[track_caller]
 fn run_inside(closure: &str) {

@@ -3,12 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::layers::root;
+
 /// Page that `cargo xtask test --all` writes; a clone may not have it yet.
 const GATE: &str = "docs/gate.md";
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// Returns the Markdown files directly in these directories, from the root of the repository.
 fn pages(directories: &[&str]) -> Vec<String> {
