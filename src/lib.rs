@@ -1,7 +1,14 @@
 //! friendlet: service control for small ARM Linux boards over one secure WebSocket.
 //!
-//! The layers, lowest first. A module imports from the modules named in its row and from nowhere else in
-//! the crate. `tests/it/layers.rs` reads this table and holds the sources to it.
+//! The server supervises a fixed table of services. Clients start, stop and watch them by calls, which
+//! arrive over WebSocket or HTTP in a form of Friend Core's protocol. The worst-case use of memory is known
+//! when the program is built: each buffer, queue, string and time has a limit, and the state
+//! machines of the server do not allocate after start-up.
+//!
+//! # Layers
+//!
+//! Lowest first. A module imports from the modules in its row, and from no others in the crate.
+//! `tests/it/layers.rs` reads this table and compares the sources with it.
 //!
 //! | module | contents | imports |
 //! |---|---|---|
@@ -29,9 +36,25 @@
 //! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, net, sys, friendcore, json, http, ws, config, dhcp, service, session, runtime, mmap_buffer, limits, log |
 //! | `main` | entry point | cli |
 //!
-//! The modules from `json` to `connection` are sans-IO: bytes and `now` (time since start) go in, bytes and actions come out,
-//! `poll_timeout` says when to call again. They hold no clock, no socket and no thread, and
-//! allocate nothing after start-up. `docs/architecture.md` follows one call through them.
+//! # State machines
+//!
+//! The modules from `json` to `connection` are sans-IO: bytes and `now` (the time since start) go in, bytes
+//! and actions come out. They have no clock, no socket and no thread. `handle_..` processes an event,
+//! `poll_..` returns the next output, `poll_timeout` the next deadline, and `handle_timeout` handles the
+//! deadlines that have passed. [`net`] and [`sys`] connect the machines to sockets and processes, and
+//! [`serve`] joins both in one event loop, [`runtime`].
+//!
+//! # Where to start
+//!
+//! | subject | start with |
+//! |---|---|
+//! | a message on its way through the server | [`serve`], [`connection::Server::received`], [`friendcore::decode`], [`api::handle`] |
+//! | a call | its row in [`api::CALLS`] |
+//! | a key of the configuration file | its row in [`config::schema`] |
+//! | a limit | its entry in `limits!` of its module, or in `boards/base.toml`: [`limits`] |
+//! | a service | [`service::Supervisor`] |
+//!
+//! `docs/architecture.md` follows a message and a key through these functions in order.
 
 #![deny(unsafe_code)]
 

@@ -1,9 +1,9 @@
 //! Buffers whose pages return to the system while they are empty.
 //!
-//! A connection has its buffers from the start and for good, so that it can never lack them. On a small board
-//! the pages behind them count: [`MappedBuffer`] reserves its address space when it is made, uses a page only
-//! once something is written there, and releases all of them on request. The address space stays, so using
-//! pages again is no allocation. [`IdleTracker`] decides when to release.
+//! The buffers of a connection exist from the start, so that a connection always has them. A small board
+//! cannot spare the pages behind idle ones: [`MappedBuffer`] reserves its address space when it is made, uses a
+//! page once something is written there, and releases all pages on request. The address space stays reserved, so
+//! using pages again does not allocate. [`IdleTracker`] decides when to release.
 //!
 //! This module uses `unsafe`: mmap(2), madvise(2) and munmap(2) have no other form. `tests/it/layers.rs` lists
 //! the files that may.

@@ -1,8 +1,9 @@
 //! Calls: routing, rights and handlers, whatever transport and form they came by.
 //!
-//! [`handle`] takes a [`Call`] and its [`Caller`] and returns an [`Outcome`] that contains its content.
-//! A call whose outcome takes time is [`Outcome::Pending`]; [`complete`] returns its outcome. Each call
-//! is one row of the table in [`calls`].
+//! Each call is one row of the table in [`calls`]. [`handle`] finds the row of a [`Call`], checks the right
+//! of its [`Caller`], and returns an [`Outcome`] that contains the content. A call that has to wait returns
+//! [`Outcome::Pending`]; [`complete`] returns its outcome later. Handlers make system calls through a
+//! [`Platform`].
 
 mod accounts;
 mod board;

@@ -1,4 +1,8 @@
 //! Values that pass between a transport and the api: a call, its caller, its outcome.
+//!
+//! A transport decodes bytes to a [`Call`] and encodes the [`Outcome`]. These types do not depend on the form
+//! of the message. A [`PendingCall`] is the outcome of a call that waits for a password check or a command, and
+//! a [`Completion`] is the result of that.
 
 mod failure;
 mod outcome;

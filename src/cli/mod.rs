@@ -1,4 +1,7 @@
 //! Command line of `friendlet`: parser, commands and exit codes.
+//!
+//! Each command is a module: `serve`, `check`, `passwd`, `hello` and [`limits`]; [`init`](crate::init) and
+//! [`ctl`](crate::ctl) are layers of their own. `load` finds and reads the configuration file.
 
 mod arguments;
 mod budget;

@@ -1,7 +1,8 @@
 //! The configuration file: one TOML text in, a [`Config`] or all of its errors out.
 //!
-//! [`schema`] lists its keys with types, defaults and ranges. Parsing allocates, and happens before the
-//! server starts; the resulting [`Config`] is of a fixed size.
+//! [`schema`] has one row a key: type, range, default and description. [`parse`] reads each table of the
+//! file by these rows. Parsing allocates, before the server starts; the resulting [`Config`] has a fixed
+//! size.
 
 mod accounts;
 mod board;

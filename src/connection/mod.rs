@@ -1,8 +1,16 @@
-//! Connections: one TCP connection is one sans-IO machine in one of a fixed number of slots.
+//! Connections: each TCP connection is a sans-IO state machine in one of a fixed number of slots.
 //!
-//! [`Server`] is the whole server without a socket and a clock: bytes of connections go in with the
-//! time, bytes come out, and what only the system can do is asked of an [`api::Platform`](crate::api::Platform).
-//! `machine` holds one connection, `http` its first request, `websocket` its messages after an upgrade.
+//! [`Server`] is the sans-IO core of the server: bytes of connections and the time go in, bytes come out.
+//! System calls go through an [`api::Platform`](crate::api::Platform).
+//!
+//! | module | contents |
+//! |---|---|
+//! | `server` | all slots, the api, wake-ups, pushes |
+//! | `pool` | admission: open slots, the administrator's slot, the overflow slot |
+//! | `machine` | one connection: buffers, deadlines, flow control |
+//! | `http` | its request: a call, a page, or the upgrade |
+//! | `websocket` | its messages after an upgrade |
+//! | `auth`, `closing`, `push` | its identity; its end; pushes that are pending |
 
 mod auth;
 mod closing;

@@ -1,21 +1,21 @@
-//! Friend Core's messages: bytes to values and back.
+//! Friend Core's messages: bytes to calls, outcomes to bytes.
 //!
-//! Friend Core speaks two forms over one socket, told apart by the first byte: the frame of 2016,
+//! Friend Core's protocol has two forms on one socket, which the first byte distinguishes: the frame of 2016,
 //! `<!--"MSG"--"81"--"system.library/services/start"-->{ .. }<--!>`, and since 2017 a JSON envelope,
-//! `{"type":"msg","data":{ .. }}`. [`decode`] takes a whole message of either and gives one
-//! [`Message`]; escapes are undone within the message itself, so that a message costs no second
-//! buffer. The modules [`reply`] and [`content`] write the answers, and [`chunk`] puts together
-//! messages that come in pieces and cuts replies that are too long for one.
+//! `{"type":"msg","data":{ .. }}`. [`decode`] reads a whole message of either form and returns one
+//! [`Message`]. It decodes escapes in the message itself, so that no second buffer is needed.
+//! [`reply`] and [`content`] encode answers. [`chunk`] joins messages that arrive in chunks, and splits
+//! replies that are too long for one message.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
-//! | `frame` | the form of 2016 |
-//! | `envelope` | the JSON form |
-//! | [`chunk`] | chunked messages, up and down |
-//! | [`content`] | the content of replies, by form |
-//! | [`failure`] | the content of replies that report an error |
-//! | [`reply`] | envelopes around content, and what the server says unasked |
-//! | [`error`] | what can be wrong |
+//! | `frame` | decoder of the form of 2016 |
+//! | `envelope` | decoder of the JSON form |
+//! | [`chunk`] | chunked messages, received and sent |
+//! | [`content`] | content of replies, by form |
+//! | [`failure`] | content of replies that report an error |
+//! | [`reply`] | envelopes around content; pushes and notices |
+//! | [`error`] | errors of messages |
 
 pub mod chunk;
 pub mod content;

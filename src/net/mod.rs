@@ -1,8 +1,8 @@
 //! Sockets and TLS.
 //!
 //! [`run`] makes the tasks of a listener: one that accepts and one for each slot. They live as long as the
-//! server; a connection is assigned to the task of its slot. The meaning of its bytes is not known here: an
-//! [`Endpoint`] takes what was received and holds what is to be sent.
+//! server; a connection is assigned to the task of its slot. This module does not interpret bytes: an
+//! [`Endpoint`] processes received bytes and holds those to be sent. [`tls`] opens and seals TLS records.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 

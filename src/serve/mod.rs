@@ -1,9 +1,14 @@
 //! The server: the sans-IO core, the network and the system, joined.
 //!
-//! [`run`] makes everything once (buffers, tasks, keys), then one thread runs the tasks until a signal or an
-//! administrator stops the server. `core` joins the sans-IO server with sockets and system, in a cell that
-//! is never borrowed across an await; `system` is the server's [`Platform`](crate::api::Platform);
-//! `identity` makes the certificate and the first administrator; `shutdown` shuts the board down.
+//! [`run`] makes everything once (buffers, tasks, keys). Then one thread runs the tasks until a signal or an
+//! administrator stops the server.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `core` | the sans-IO server with sockets and system, in a cell that is never borrowed across an await |
+//! | `system` | the server's [`Platform`](crate::api::Platform) |
+//! | `identity` | certificate and first administrator |
+//! | `shutdown` | restart and power-off of the board |
 
 mod core;
 mod identity;

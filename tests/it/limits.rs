@@ -151,7 +151,7 @@ fn page_shows_every_limit() {
     assert_eq!(BOARD, "host", "docs/limits.md shows the values of the host");
     let mut page = String::new();
     for (title, limits) in MODULES {
-        page += &format!("\n## {title}\n\n| limit | value | on what | when exceeded |\n|---|---|---|---|\n");
+        page += &format!("\n## {title}\n\n| limit | value | meaning | when exceeded |\n|---|---|---|---|\n");
         for limit in *limits {
             let value = match limit.value {
                 Value::Time(time) => format!("{} s", time.as_secs_f64()),

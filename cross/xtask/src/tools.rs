@@ -9,9 +9,9 @@ use crate::{flash, image, qemu};
 /// Usage and summary of each for the help.
 pub(crate) const HELP: [(&str, &str); 3] = [
     (
-        "image --board B [--data FOLDER] [--boot FOLDER] [--binary FILE]",
+        "image --board B [--data DIRECTORY] [--boot DIRECTORY] [--binary FILE]",
         "disk image, and the root as an archive, in target/boards/B;\n\
-         \x20     what is in FOLDER lies on the data or the boot partition",
+         \x20     copies the content of DIRECTORY to the data or the boot partition",
     ),
     (
         "qemu --board B [--port N] [--snapshot] [--kernel]",

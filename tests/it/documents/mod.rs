@@ -1,6 +1,7 @@
 //! Fenced blocks of the documents: commands run, configurations are accepted, messages are exchanged.
 
 mod commands;
+mod links;
 
 use serde::de::IgnoredAny;
 
@@ -15,12 +16,11 @@ use crate::support::{Device, Server, process};
 
 /// Blocks that no test reads, by document and the beginning of their first line, and why.
 #[rustfmt::skip]
-const EXCEPTIONS: [(&str, &str, &str); 5] = [
+const EXCEPTIONS: [(&str, &str, &str); 4] = [
     ("docs/protocol.md", "<!--\"MSG\"--\"LENGTH\"", "the form of a message, with names in place of values"),
     ("docs/logs.md", "-- board", "a log with places, which cross/frames holds"),
     ("docs/logs.md", "friendlet-log", "the head of a binary log, which cross/frames holds"),
     ("docs/logs.md", "info!(", "a line of a source, without what it names"),
-    ("docs/architecture.md", "src/", "directories of the repository"),
 ];
 
 /// Time of the record in the page of logs.
