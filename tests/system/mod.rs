@@ -26,6 +26,7 @@ mod network;
 mod notify;
 mod passwords;
 mod reader;
+mod service_log;
 mod services;
 mod slots;
 mod stopping;

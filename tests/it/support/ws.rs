@@ -305,6 +305,7 @@ pub(crate) fn request(id: &str, path: &str, data: &str, session: &str) -> String
 /// Whether the server says this unasked.
 fn is_push(text: &str) -> bool {
     text.starts_with(r#"{"type":"msg","data":{"type":"service-change""#)
+        || text.starts_with(r#"{"type":"msg","data":{"type":"service-log""#)
         || text.starts_with(r#"{"type":"msg","data":{"type":"server-notice""#)
 }
 
