@@ -147,6 +147,6 @@ pub(super) fn notify_problem(connection: &mut Connection, api: &Api) {
 fn may_push(connection: &Connection) -> bool {
     let room = if connection.pending.is_some() { ANSWER_ROOM + PUSH_BACKLOG_BYTES } else { 0 };
     connection.outgoing.is_none()
-        && connection.send.pending().len() <= PUSH_BACKLOG_BYTES
+        && connection.send.len() <= PUSH_BACKLOG_BYTES
         && connection.send.free() >= room
 }

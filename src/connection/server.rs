@@ -350,9 +350,9 @@ impl Server {
             return;
         };
         let users = &self.api.accounts.users;
-        for slot in self.slots.iter_mut().filter(|slot| slot.closing.is_open()) {
+        for slot in &mut self.slots {
             let user = slot.auth.bound.map(Identity::user);
-            if user.is_some_and(|user| users.may_control(user, &spec.name)) {
+            if user.is_some_and(|user| users.may_control(user, &spec.name)) && slot.closing.is_open() {
                 push::notify(slot, &text, now);
                 wake(&mut self.wakes, slot.place.id);
             }

@@ -48,6 +48,11 @@ impl SendBuffer {
         })
     }
 
+    /// Number of bytes to be sent.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
     /// Returns true if no bytes are to be sent.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
