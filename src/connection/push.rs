@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
+use super::PUSH_BACKLOG_BYTES;
 use super::machine::{ANSWER_ROOM, Connection};
 use crate::api::Api;
 use crate::call::Identity;
-use crate::connection::PUSH_BACKLOG_BYTES;
 use crate::friendcore::reply;
 use crate::json::Writer;
 use crate::limits::SERVICE_NAME_BYTES;
@@ -70,7 +70,7 @@ pub(super) fn notify(connection: &mut Connection, change: &ServiceChange, now: D
     connection.track_stall(now);
 }
 
-/// Sends what is still to be sent, as the peer has caught up: the newest state of each service.
+/// Sends the pending pushes as far as there is room: the newest state of each service.
 pub(super) fn flush(connection: &mut Connection, api: &Api, now: Duration) {
     notify_problem(connection, api);
     if connection.pushes.services == 0 {
@@ -93,7 +93,7 @@ pub(super) fn flush(connection: &mut Connection, api: &Api, now: Duration) {
     }
 }
 
-/// Sends the problem of the board to an administrator's socket, once; without room now, later.
+/// Sends the problem of the board to an administrator's socket, once. Without room, a later call sends it.
 pub(super) fn notify_problem(connection: &mut Connection, api: &Api) {
     if connection.pushes.is_notified || !api.board.has_problem() {
         return;
@@ -105,7 +105,7 @@ pub(super) fn notify_problem(connection: &mut Connection, api: &Api) {
     }
 }
 
-/// Whether there is room for a push: beside what waits, and beside an answer that follows.
+/// Returns true if a push fits beside the unsent bytes and beside the answer of a pending call.
 fn may_push(connection: &Connection) -> bool {
     let room = if connection.pending.is_some() { ANSWER_ROOM + PUSH_BACKLOG_BYTES } else { 0 };
     connection.outgoing.is_none()
