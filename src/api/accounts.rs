@@ -40,7 +40,7 @@ impl Accounts {
                 Identity::Session(key, _) => self.sessions.touch(key, now),
                 Identity::Token(_) => true,
             };
-            // A session that has just ended speaks for nobody, though its socket is still to be notified.
+            // A session that has just ended grants nothing, though its socket is still to be notified.
             if is_alive {
                 return Ok(identity);
             }
@@ -57,7 +57,7 @@ impl Accounts {
         }
     }
 
-    /// Whether the identity is an administrator's.
+    /// Returns true for an administrator.
     pub(crate) fn is_admin(&self, identity: Identity) -> bool {
         self.users.is_admin(identity.user())
     }
@@ -79,8 +79,8 @@ impl Accounts {
         self.ended.pop()
     }
 
-    /// Whether one more password of this client may be checked: half of the queue is for others, so
-    /// that one client cannot keep everybody from logging in.
+    /// Returns true if one more password of this client may be checked. Half of the queue is for others, so
+    /// that one client cannot block the logins of all.
     pub(super) fn may_check(&self, source: ClientAddr) -> bool {
         let of_source = self.checks.iter().filter(|(_, other)| *other == source).count();
         of_source < PASSWORD_CHECKS.div_ceil(2) && !self.checks.is_full()

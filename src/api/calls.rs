@@ -32,7 +32,7 @@ pub(crate) type Service = for<'a> fn(&Call<'a>, Identity, ServiceId, &'a mut Con
 /// Handler of a call, by the right that it needs.
 #[derive(Clone, Copy, Debug)]
 pub enum Handler {
-    /// For everybody.
+    /// Every client.
     Public(Public),
     /// For a valid session.
     Session(Session),

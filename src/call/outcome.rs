@@ -13,7 +13,7 @@ pub enum Outcome<'a> {
     Done,
     /// Refused, or failed.
     Failed(Failure<'a>),
-    /// Refused without a word about the call: only administrators are served now.
+    /// Refused whatever the call is: only administrators are served now.
     AtCapacity,
     /// The outcome follows with [`api::complete`](crate::api::complete).
     Pending(PendingCall),
@@ -38,7 +38,7 @@ pub enum Outcome<'a> {
     Service(ServiceStatus<'a>),
     /// Output of a service.
     ServiceLog(ServiceLog<'a>),
-    /// HTML of a service as the configuration file has it.
+    /// HTML of a service, from the configuration file.
     WebGui(&'a str),
     /// End of a named command.
     Command(CommandOutput<'a>),
@@ -139,7 +139,7 @@ pub struct BoardStatus<'a> {
     /// Slot of the running system, `A` or `B`; empty when there are no two.
     pub slot: &'a str,
     /// Configuration file in force.
-    pub device_file: &'a str,
+    pub config_origin: &'a str,
     /// Error of the configuration file that is not in force; empty when there is none.
     pub complaint: &'a str,
     /// Error before the start of the server; empty when there was none.

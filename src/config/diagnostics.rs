@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_in_the_order_of_their_places() {
+    fn errors_are_reported_in_the_order_of_their_spans() {
         let mut diagnostics = Diagnostics::new("a\nb\nc");
         diagnostics.error(&(4..5), "second");
         diagnostics.error(&(0..1), "fir\x1bst");

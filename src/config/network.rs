@@ -116,7 +116,7 @@ fn checked_gateway(
             format_args!("gateway {gateway}: is not in the network {network}/{prefix} of the address"),
         );
     } else if gateway == address {
-        diagnostics.error(&span, format_args!("gateway {gateway}: is the board's own address"));
+        diagnostics.error(&span, format_args!("gateway {gateway}: is the address of the board"));
     } else if is_edge(gateway, prefix) {
         diagnostics.error(&span, format_args!("gateway {gateway}: is not an address of a host"));
     } else {

@@ -407,7 +407,7 @@ pub static SERVICE: Table = Table {
             "restart",
             Kind::Choice(&["never", "on-failure", "always"]),
             String("never"),
-            "When it is started again after it exits by itself.",
+            "When it is started again after it exits on its own.",
         )
         .reload(),
         Key::new(

@@ -24,7 +24,7 @@ impl Auth {
         self.deadline
     }
 
-    /// Whether no valid session was received yet.
+    /// No valid session was received yet.
     pub(super) fn is_due(&self) -> bool {
         self.deadline.is_some()
     }
@@ -51,12 +51,12 @@ impl Auth {
         self.deadline = None;
     }
 
-    /// Whether the socket is bound to this session.
+    /// Returns true if the socket is bound to this session.
     pub(super) fn is_bound_to(&self, session: SessionKey) -> bool {
         self.bound.and_then(Identity::session) == Some(session)
     }
 
-    /// Whether the connection was let in by this session.
+    /// Returns true if this session authenticated the connection.
     pub(super) fn is_of(&self, session: SessionKey) -> bool {
         self.identity.and_then(Identity::session) == Some(session)
     }

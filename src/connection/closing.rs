@@ -17,12 +17,12 @@ pub(super) struct Closing {
 }
 
 impl Closing {
-    /// How the connection is to be closed; `None` while it is open.
+    /// Way in which the connection is to be closed; `None` while it is open.
     pub(super) fn finish(&self) -> Option<Finish> {
         self.finish
     }
 
-    /// Whether the connection is neither closed nor to be closed.
+    /// Returns true if the connection is neither closed nor to be closed.
     pub(super) fn is_open(&self) -> bool {
         self.finish.is_none()
     }

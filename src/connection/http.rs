@@ -25,7 +25,7 @@ const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTE
 /// Configuration of the HTTP half.
 #[derive(Debug)]
 pub(super) struct Config {
-    /// Whether the listener speaks TLS.
+    /// The listener uses TLS.
     pub(super) tls: bool,
     /// Origins allowed beside the server's own.
     pub(super) origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
@@ -40,7 +40,7 @@ enum Route {
     Call { is_post: bool },
 }
 
-/// What became of the response to a call.
+/// Result of writing the response to a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Reply {
     /// It is in the send buffer.

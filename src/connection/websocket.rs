@@ -57,7 +57,7 @@ impl Connection {
         // The text is outside its set meanwhile: the answer may need one.
         let mut text = cx.chunks.take(set);
         self.handle_message(text.text(), false, cx);
-        cx.chunks.give_back(set, text);
+        cx.chunks.put_back(set, text);
         cx.chunks.release(set);
     }
 

@@ -236,7 +236,7 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
             ("Version", status.version),
             ("Build", status.build),
             ("Slot", status.slot),
-            ("DeviceFile", status.device_file),
+            ("DeviceFile", status.config_origin),
             ("Complaint", status.complaint),
             ("Notice", status.notice),
         ],

@@ -194,9 +194,8 @@ pub(super) fn flatten_into<'m>(
     Ok(())
 }
 
-/// Recognizes the ping that every client of Friend Core sends, to the byte as a browser writes it, and
-/// gives the place of its time. It is most of what a server hears; all else, and every other ping, goes
-/// the general way to the same end.
+/// Recognizes the ping of a browser by its bytes, and returns the range of its time. Most messages of a
+/// client are these. The general decoder handles all others, with the same result for a ping.
 fn usual_ping(message: &[u8]) -> Option<Range<usize>> {
     const BEFORE: &[u8; 43] = br#"{"type":"con","data":{"type":"ping","data":"#;
     let (before, digits) = message.split_first_chunk::<{ BEFORE.len() }>()?;

@@ -18,7 +18,7 @@ use super::{Form, Message, RefusalKind, Request, Scratch};
 use crate::call::Call;
 use crate::{json, limits};
 
-/// What every `CON` starts with; its LENGTH is always zero.
+/// Start of every `CON`; its LENGTH is always zero.
 const CON: &str = "<!--\"CON\"--\"0\"--\"";
 const TRAILER: &str = "<--!>";
 

@@ -14,8 +14,8 @@ pub enum IdleTracker {
 }
 
 impl IdleTracker {
-    /// Whether to release the pages now: they are empty, and were not used since the call before. A buffer in
-    /// regular use keeps them.
+    /// Returns true if the pages are to be released now: they are empty, and were not used since the last
+    /// call. A buffer in regular use keeps them.
     pub fn should_release(&mut self, is_empty: bool) -> bool {
         match (*self, is_empty) {
             (Self::Idle, true) => {

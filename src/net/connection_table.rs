@@ -1,4 +1,4 @@
-//! How the acceptor assigns connections to the tasks of the slots, and how those tasks are woken.
+//! Assignment of accepted connections to the tasks of the slots, and wake-ups of those tasks.
 
 use core::cell::RefCell;
 use core::future::poll_fn;

@@ -23,13 +23,13 @@ const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Interpretation of the bytes on the socket.
 enum Transport<'a> {
-    /// TLS is spoken here, and the first byte is still to come.
+    /// TLS listener, before the first byte.
     Sniffing(&'a Arc<ServerConfig>),
     Plain,
     Tls(Session),
 }
 
-/// A socket, TLS where it is spoken, and the way to the slot of its machine.
+/// Socket of one connection, its TLS session if any, and the id of its slot.
 pub(super) struct Connection<'a> {
     stream: &'a AsyncFd<TcpStream>,
     id: SlotId,
@@ -145,7 +145,7 @@ impl<'a> Connection<'a> {
             if let Err(errno) = rustix::net::sockopt::set_socket_send_buffer_size(stream, 2 * SEND_BYTES) {
                 crate::debug!("cannot enlarge a socket's send buffer: errno {}", errno.raw_os_error());
             }
-            // Tried again at once: this room is no event of the kernel's.
+            // Retry at once: the kernel does not report this room as an event.
             self.stream.note_room();
             return Step::Progress;
         }
@@ -264,7 +264,7 @@ impl<'a> Connection<'a> {
         Ok(count)
     }
 
-    /// Looks at the first byte: TLS, or a client that does not know that TLS is spoken here.
+    /// Checks whether the first byte starts TLS or plain text.
     fn sniff_tls(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<usize> {
         let Transport::Sniffing(config) = &self.transport else { return Ok(1) };
         let mut first = [0];

@@ -32,7 +32,7 @@ pub struct BindError {
 }
 
 impl BindError {
-    /// Whether another program listens there.
+    /// Returns true if another program listens there.
     pub fn is_in_use(&self) -> bool {
         self.error.kind() == io::ErrorKind::AddrInUse
     }

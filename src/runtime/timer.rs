@@ -32,7 +32,7 @@ impl Timer {
         self.reactor.set_timer(self.entry, deadline);
     }
 
-    /// Whether the deadline has passed; the timer has none then.
+    /// Returns true if the deadline has passed, and removes it.
     pub fn take_expired(&self) -> bool {
         let mut timers = self.reactor.timers.borrow_mut();
         let Some(timer) = timers.get_mut(self.entry) else { return false };

@@ -31,7 +31,7 @@ pub(super) fn prepare_state_dir(state_dir: &Path) -> Result<(), StartError> {
     file::create_dir(state_dir).map_err(|error| {
         StartError::new(
             StartError::CANNOT_CREATE,
-            format_args!("cannot make the state folder: {error}; [state] dir names another place"),
+            format_args!("cannot create the state directory: {error}; [state] dir names another one"),
         )
     })
 }
@@ -98,8 +98,8 @@ fn make_certificate(certificate: &Path, key: &Path, address: SocketAddr) -> Resu
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let signed = params.self_signed(&pair).map_err(failed)?;
 
-    for folder in [key.parent(), certificate.parent()].into_iter().flatten() {
-        file::create_dir(folder).map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
+    for dir in [key.parent(), certificate.parent()].into_iter().flatten() {
+        file::create_dir(dir).map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
     }
     let write = |path: &Path, text: &str, mode| {
         file::write_atomic(path, text.as_bytes(), mode)
@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    fn folder(name: &str) -> std::path::PathBuf {
+    fn dir(name: &str) -> std::path::PathBuf {
         let path = std::env::temp_dir().join(format!("friendlet-{name}-{}", std::process::id()));
         fs::create_dir_all(path.join("tls")).unwrap();
         path
@@ -189,35 +189,35 @@ mod tests {
 
     #[test]
     fn pem_files_may_be_as_large_as_their_limit() {
-        let folder = folder("pem");
+        let dir = dir("pem");
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["h".to_owned()]).unwrap();
         let (certificate, key) = (cert.pem(), signing_key.serialize_pem());
         let listen = config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
         let is_taken = |certificate_bytes, key_bytes| {
-            fs::write(folder.join("tls/certificate.pem"), padded(&certificate, certificate_bytes)).unwrap();
-            fs::write(folder.join("tls/key.pem"), padded(&key, key_bytes)).unwrap();
-            tls(&listen, &folder).is_ok()
+            fs::write(dir.join("tls/certificate.pem"), padded(&certificate, certificate_bytes)).unwrap();
+            fs::write(dir.join("tls/key.pem"), padded(&key, key_bytes)).unwrap();
+            tls(&listen, &dir).is_ok()
         };
         crate::log::set_level(crate::log::Level::Off);
         assert!(is_taken(PEM_BYTES, PEM_BYTES));
         assert!(!is_taken(PEM_BYTES + 1, PEM_BYTES));
         assert!(!is_taken(PEM_BYTES, PEM_BYTES + 1));
-        fs::remove_dir_all(folder).unwrap();
+        fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
     fn file_of_the_first_user_may_be_as_large_as_its_limit() {
-        let folder = folder("first-user");
+        let dir = dir("first-user");
         let hash = password::hash(&canonical_password(b"x"), 1, [0; 16]).unwrap();
         let text = config::user_text(FIRST_USER, UserLevel::Admin, &hash);
         let read = |bytes| {
-            fs::write(folder.join(FIRST_USER_FILE), padded(&text, bytes)).unwrap();
-            users(Users::new(), &folder).map(|users| users.len())
+            fs::write(dir.join(FIRST_USER_FILE), padded(&text, bytes)).unwrap();
+            users(Users::new(), &dir).map(|users| users.len())
         };
         assert_eq!(read(FIRST_USER_FILE_BYTES).unwrap(), 1);
         let error = read(FIRST_USER_FILE_BYTES + 1).unwrap_err();
         assert_eq!(error.code, StartError::CONFIG);
         assert!(error.text.contains("larger than 4096 bytes"), "{}", error.text);
-        fs::remove_dir_all(folder).unwrap();
+        fs::remove_dir_all(dir).unwrap();
     }
 }

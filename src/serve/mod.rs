@@ -65,7 +65,7 @@ pub struct Start {
     pub state_dir: PathBuf,
     /// The board that the server runs on.
     pub board: Board,
-    /// Whether `NOTIFY_SOCKET` is that of `friendlet init`, which shuts the board down on request.
+    /// `NOTIFY_SOCKET` is that of `friendlet init`, which shuts the board down on request.
     pub has_init: bool,
     /// Path and content of the last good copy of the configuration file, written once the server serves.
     pub good_copy: Option<(PathBuf, String)>,
@@ -111,8 +111,8 @@ impl StartError {
         self.code
     }
 
-    /// Whether the server may start with another configuration file: this one asks for an address, a
-    /// certificate or a state directory that it cannot have.
+    /// Returns true if the server may start with another configuration file: the address, the certificate or
+    /// the state directory of this one cannot be used.
     pub fn is_of_the_file(&self) -> bool {
         self.is_of_the_file
     }

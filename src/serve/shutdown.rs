@@ -16,7 +16,7 @@ use crate::{info, warning};
 /// A shutdown of the board, once an administrator requests one.
 pub(super) struct Shutdown {
     commands: BoardCommands,
-    /// Whether the process behind `NOTIFY_SOCKET` shuts the board down on request: `friendlet init`.
+    /// The process behind `NOTIFY_SOCKET` shuts the board down on request: it is `friendlet init`.
     has_init: bool,
     sd_notify: Rc<SdNotify>,
     requested: Cell<Option<BoardEnd>>,

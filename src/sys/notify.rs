@@ -139,7 +139,7 @@ impl SdNotify {
         }
     }
 
-    /// Whether reports have a receiver.
+    /// Returns true if reports have a receiver.
     pub fn has_receiver(&self) -> bool {
         self.receiver.is_some()
     }

@@ -128,7 +128,7 @@ impl Handshake {
     }
 }
 
-/// Whether this is the record of an alert, in the clear or sealed: no other is as short.
+/// Returns true for the record of an alert, in the clear or sealed: no other is as short.
 fn is_alert(record: &[u8]) -> bool {
     matches!(record, [ALERT, ..]) || record.len() == 2 + OVERHEAD_BYTES
 }

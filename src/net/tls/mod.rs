@@ -146,8 +146,8 @@ fn provider(has_aes: bool) -> CryptoProvider {
     CryptoProvider { cipher_suites, ..ring::default_provider() }
 }
 
-/// Whether ring encrypts with AES instructions here. On 32-bit ARM few processors have them, and
-/// the standard library does not say which.
+/// Returns true if ring uses AES instructions here. On 32-bit ARM few processors have them, and the standard
+/// library does not report which.
 fn has_aes() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("aes") && is_x86_feature_detected!("pclmulqdq");
