@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_taken_when_touched_and_given_back() {
+    fn pages_are_used_when_touched_and_released() {
         // Other tests take memory meanwhile; all of this one's is far more.
         let mut regions: Vec<MappedBuffer> = (0..64).map(|_| MappedBuffer::new(LEN)).collect();
         let before = resident();

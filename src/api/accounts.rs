@@ -104,7 +104,7 @@ impl Accounts {
         passwords.map(PasswordHash::rounds).max().unwrap_or(PASSWORD_ROUNDS as u32)
     }
 
-    /// Whether the password with this salt is still the user's; `None`: none was checked.
+    /// Returns true if the user still has the password with this salt. Without a check, `salt` is `None`.
     pub(super) fn is_current(&self, user: UserId, salt: Option<[u8; SALT_BYTES]>) -> bool {
         salt.is_none_or(|salt| self.users.password(user).is_some_and(|hash| *hash.salt() == salt))
     }

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_count_from_one_in_characters() {
+    fn positions_count_from_one_in_characters() {
         let text = "ab\näöx\n";
         let diagnostics = Diagnostics::new(text);
         for (offset, place) in

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_2016() {
+    fn messages_of_2016() {
         let cases = [
             (Failure::MissingSession, r#"{ "ErrorMessage": "could not find sessionid or authid" }"#),
             (Failure::UnknownSession { given: "x" }, r#"{ "ErrorMessage": "user not found"}"#),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn later_words() {
+    fn later_messages() {
         let service =
             r#"{ "response": "Service not found or service name parameter is missing!", "code":"20" }"#;
         let cases = [

@@ -38,13 +38,13 @@ use crate::limits::{CHUNK_BYTES, CHUNK_ID_BYTES, REPLY_BYTES};
 crate::limits::limits! {
     /// JSON text sent in one message; Friend Core cuts longer ones into chunks of this size.
     CHUNK_PIECE_BYTES: usize = 63487, exceeded "sent in chunks",
-        tests ["message_goes_out_in_one_piece_up_to_its_limit", "down_in_parts"];
+        tests ["message_up_to_its_limit_is_sent_whole", "reply_is_sent_in_parts"];
     /// Bytes of a chunk's envelope around its piece.
     CHUNK_ENVELOPE_BYTES: usize = 128 + 6 * CHUNK_ID_BYTES, exceeded "the chunk is not written",
-        tests ["down_in_parts", "envelope_of_a_part_is_within_its_room"];
+        tests ["reply_is_sent_in_parts", "envelope_of_a_part_is_within_its_room"];
     /// Time from the first chunk of a message to the last.
     CHUNK_AGE: Duration = Duration::from_secs(60), exceeded "the chunks are dropped",
-        tests ["age_limit", "sets_of_age_make_room_at_once"];
+        tests ["age_limit", "expired_sets_are_free_at_once"];
 }
 
 const _: () = assert!(

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn unasked() {
+    fn notices_and_pushes() {
         assert_eq!(
             written(|out| notice(out, "session killed")),
             r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#

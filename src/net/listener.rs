@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accepted_connection_keeps_a_bounded_number_of_bytes_that_nobody_reads() {
+    fn unread_bytes_of_an_accepted_connection_are_bounded() {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let client = TcpStream::connect(listener.address().unwrap()).unwrap();
         // The client's own buffer counts too, and is made as small as the system lets it be.

@@ -33,7 +33,7 @@ crate::limits::limits! {
         tests ["record_meets_the_limit_of_the_buffer_and_not_more"];
     /// Outgoing buffer of one TLS connection: four pages, which four times filled hold the longest frame.
     TLS_SEND_BYTES: usize = 16 * 1024, exceeded "data waits",
-        tests ["output_is_full_at_its_limit_and_takes_more_when_it_is_empty"];
+        tests ["output_is_full_at_its_limit_and_accepts_more_when_empty"];
     /// Certificates of the server and names of the clients' authorities in a handshake; the rest of it
     /// takes less than the rest of the outgoing buffer.
     TLS_CHAIN_BYTES: usize = TLS_SEND_BYTES - 2048, exceeded "the server does not start",
