@@ -14,6 +14,7 @@ use super::linger::{LingeringClose, Step};
 use super::tls::{Buffers, Session, TlsFailure};
 use crate::connection::{End, Finish, SlotId, State};
 use crate::limits::SEND_BYTES;
+use crate::log::Reason;
 use crate::mmap_buffer::IdleTracker;
 use crate::net::{LINGER_TIMEOUT, STEP_BUDGET};
 use crate::runtime::{self, AsyncFd, Timer, UPKEEP_DELAY};
@@ -143,7 +144,7 @@ impl<'a> Connection<'a> {
             self.phase.widened = true;
             let stream = self.stream.get_ref();
             if let Err(errno) = rustix::net::sockopt::set_socket_send_buffer_size(stream, 2 * SEND_BYTES) {
-                crate::debug!("cannot enlarge a socket's send buffer: errno {}", errno.raw_os_error());
+                crate::debug!("cannot enlarge the send buffer of a socket: {}", Reason::from(errno));
             }
             // Retry at once: the kernel does not report this room as an event.
             self.stream.note_room();
