@@ -4,10 +4,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::build_id;
 use super::load::{self, Loaded};
-use super::refuse;
 use super::state_dir::{Environment, state_dir};
+use super::{build_id, refuse};
 use crate::api::Board;
 use crate::config::{self, Config, NOTICE_BYTES};
 use crate::serve::{self, Start, StartError};

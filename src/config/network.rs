@@ -5,10 +5,9 @@ use core::net::Ipv4Addr;
 use heapless::{String, Vec};
 
 use super::diagnostics::Diagnostics;
-use super::schema;
 use super::section::{Document, Section};
 use super::value::Span;
-use crate::config::INTERFACE_NAME_BYTES;
+use super::{INTERFACE_NAME_BYTES, schema};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 
 /// Default host name.

@@ -2,9 +2,8 @@
 
 use core::time::Duration;
 
-use super::Admission;
+use super::{ADMINISTRATOR_TIMEOUT, Admission, SESSION_TIMEOUT};
 use crate::call::Identity;
-use crate::connection::{ADMINISTRATOR_TIMEOUT, SESSION_TIMEOUT};
 use crate::session::SessionKey;
 
 /// The identities of one connection.

@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use super::Finish;
-use crate::connection::SEND_TIMEOUT;
+use super::{Finish, SEND_TIMEOUT};
 use crate::ws::CLOSE_TIMEOUT;
 
 /// The end of one connection, from the peer's side and from ours.

@@ -8,20 +8,18 @@ use heapless::String;
 use super::auth::Auth;
 use super::closing::Closing;
 use super::push::Pushes;
-use super::{Admission, SlotId, http, push};
+use super::{
+    ANSWER_TIMEOUT, Admission, EVICT_AFTER, HEAD_TIMEOUT, RECEIVE_BYTES, SEND_TIMEOUT, SlotId, http, push,
+};
 use crate::api::{self, Api, Counters, Platform};
 use crate::call::{Caller, Completion, Identity, PendingCall};
-use crate::connection::{ANSWER_TIMEOUT, EVICT_AFTER, HEAD_TIMEOUT, RECEIVE_BYTES, SEND_TIMEOUT};
-use crate::friendcore::Form;
 use crate::friendcore::chunk::{Assembler, SetId};
-use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES};
-use crate::http::Rejection;
-use crate::http::SEND_RESERVE_BYTES;
+use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, Form};
+use crate::http::{Rejection, SEND_RESERVE_BYTES};
 use crate::limits::{REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::log::RateLimit;
 use crate::session::ClientAddr;
-use crate::ws::FRAME_HEADER_BYTES;
-use crate::ws::{CloseCode, ReceiveBuffer, SendBuffer, Socket};
+use crate::ws::{CloseCode, FRAME_HEADER_BYTES, ReceiveBuffer, SendBuffer, Socket};
 
 /// Largest frame that is ever sent: a reply, or one chunk of it.
 const LARGEST_FRAME_BYTES: usize = FRAME_HEADER_BYTES

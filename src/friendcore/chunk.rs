@@ -11,8 +11,7 @@ use core::time::Duration;
 use data_encoding::BASE64;
 use heapless::String;
 
-use super::{ChunkError, Part};
-use crate::friendcore::{CHUNK_AGE, CHUNK_PIECE_BYTES};
+use super::{CHUNK_AGE, CHUNK_PIECE_BYTES, ChunkError, Part};
 use crate::json::{Full, Writer};
 use crate::limits;
 

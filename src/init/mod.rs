@@ -25,8 +25,7 @@ use self::command_line::CommandLine;
 use crate::config::Network;
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
-use crate::sys::file;
-use crate::sys::machine as system;
+use crate::sys::{file, machine as system};
 
 crate::limits::limits! {
     /// Kernel command line.

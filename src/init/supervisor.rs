@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use super::notification::{Notification, PowerAction};
-use crate::init::{
+use super::{
     FEED_INTERVAL, HEARTBEAT_TIMEOUT, READY_TIMEOUT, REAP_TIMEOUT, SHORT_RUNS, TERMINATE_TIMEOUT,
     WATCHDOG_TIMEOUT,
 };

@@ -12,11 +12,11 @@ use rustls::ServerConfig;
 use super::endpoint::Endpoint;
 use super::linger::{LingeringClose, Step};
 use super::tls::{Buffers, Session, TlsFailure};
+use super::{LINGER_TIMEOUT, STEP_BUDGET};
 use crate::connection::{End, Finish, SlotId, State};
 use crate::limits::SEND_BYTES;
 use crate::log::Reason;
 use crate::mmap_buffer::IdleTracker;
-use crate::net::{LINGER_TIMEOUT, STEP_BUDGET};
 use crate::runtime::{self, AsyncFd, Timer, UPKEEP_DELAY};
 
 /// First byte of a TLS handshake record (RFC 8446, 5.1).

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 
-use crate::net::{LINGER_BYTES, LINGER_TIMEOUT};
+use super::{LINGER_BYTES, LINGER_TIMEOUT};
 use crate::runtime::AsyncFd;
 
 /// Outcome of one step of a connection.

@@ -17,7 +17,7 @@ use super::connection_table::{ConnectionTable, Mailbox};
 use super::driver::Connection;
 use super::endpoint::Endpoint;
 use super::tls::Buffers;
-use crate::net::{SOCKET_BUFFER_BYTES, STEP_BUDGET};
+use super::{SOCKET_BUFFER_BYTES, STEP_BUDGET};
 use crate::runtime::{AsyncFd, Tasks, Timer};
 
 /// Pause of the acceptor while the system has no socket for it (no descriptors, no memory), or the server

@@ -12,12 +12,11 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::StartError;
+use super::{FIRST_USER_FILE_BYTES, PEM_BYTES, StartError};
 use crate::config::{self, Listen, Tls};
 use crate::limits::PASSWORD_ROUNDS;
 use crate::log::console::{info, warning};
 use crate::net::tls::{TlsError, server_config};
-use crate::serve::{FIRST_USER_FILE_BYTES, PEM_BYTES};
 use crate::session::{User, UserLevel, Users, canonical_password};
 use crate::sys::{file, password, random};
 

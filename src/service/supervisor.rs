@@ -9,12 +9,11 @@ use super::restart::{BackOff, is_transient};
 use super::state::{Event, Phase, Step, step};
 use super::table::bit;
 use super::{
-    Action, CommandError, Exit, LastExit, NamedCommand, ServiceId, ServiceTable, Signal, Spec, StateChange,
-    Status, Verb,
+    Action, CommandError, Exit, KILL_TIMEOUT, LastExit, NamedCommand, SHUTDOWN_TIMEOUT, ServiceId,
+    ServiceTable, Signal, Spec, StateChange, Status, Verb,
 };
 use crate::limits::SERVICES;
 use crate::log::{DebugArg, Reason};
-use crate::service::{KILL_TIMEOUT, SHUTDOWN_TIMEOUT};
 use crate::{error, info, internal_error, warning};
 
 /// Most actions that one call can request for all services: two signals and one spawn each.

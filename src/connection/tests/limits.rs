@@ -5,10 +5,9 @@ use core::time::Duration;
 use super::super::machine::ANSWER_ROOM;
 use super::fixture::{ADMIN, Fixture, frame, whole};
 use crate::connection::{
-    ADMINISTRATOR_TIMEOUT, ANSWER_TIMEOUT, EVICT_AFTER, OVERFLOW_SLOTS, PUSH_BACKLOG_BYTES, RECEIVE_BYTES,
-    SEND_TIMEOUT, SESSION_TIMEOUT,
+    ADMINISTRATOR_TIMEOUT, ANSWER_TIMEOUT, EVICT_AFTER, Finish, OVERFLOW_SLOTS, PUSH_BACKLOG_BYTES,
+    RECEIVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT, SlotId,
 };
-use crate::connection::{Finish, SlotId};
 use crate::friendcore::CHUNK_PIECE_BYTES;
 use crate::http::SEND_RESERVE_BYTES;
 use crate::limits::{

@@ -3,8 +3,8 @@
 use core::ops::Range;
 
 use super::record::HEADER_BYTES;
+use super::{TLS_RECORD_BYTES, TLS_SEND_BYTES};
 use crate::mmap_buffer::MappedBuffer;
-use crate::net::tls::{TLS_RECORD_BYTES, TLS_SEND_BYTES};
 
 /// Record buffers of one TLS connection, reused by the next. Made at start, one of each a slot; without a
 /// connection, and while it is idle, no memory is behind them.

@@ -4,7 +4,7 @@ use core::fmt;
 
 use rustls::AlertDescription;
 
-use crate::net::tls::TLS_HANDSHAKE_BYTES;
+use super::TLS_HANDSHAKE_BYTES;
 
 /// Failure of TLS with a peer. The alert for the peer, if there is one to send, is in the output already.
 #[derive(Debug, PartialEq)]

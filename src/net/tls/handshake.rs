@@ -9,11 +9,11 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeTlsData, UnbufferedStatus};
 use rustls::{AlertDescription, Error, ServerConfig};
 
+use super::TLS_HANDSHAKE_BYTES;
 use super::buffers::{Buffers, Incoming, Outgoing};
 use super::failure::TlsFailure;
 use super::record::{ALERT, HEADER_BYTES, OVERHEAD_BYTES};
 use super::record_layer::RecordLayer;
-use crate::net::tls::TLS_HANDSHAKE_BYTES;
 
 pub(super) struct Handshake {
     connection: UnbufferedServerConnection,
