@@ -129,6 +129,9 @@ pub(super) fn log<'a>(
     let Some((from, length)) = copied.flatten() else {
         return internal("a page of the log longer than its buffer");
     };
+    let Some(records) = cx.api.page.get(..length) else {
+        return internal("a page of the log longer than its buffer");
+    };
     let stamp = log::sample_clock();
     Outcome::BoardLog(LogPage {
         board: BOARD,
@@ -139,7 +142,7 @@ pub(super) fn log<'a>(
         mono_ms: stamp.mono_ms,
         from,
         next: from + length as u64,
-        records: cx.api.page.get(..length).unwrap_or_default(),
+        records,
     })
 }
 

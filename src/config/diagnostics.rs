@@ -126,6 +126,7 @@ impl<'t> Diagnostics<'t> {
     fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.line(&(offset..offset));
         let start = line.checked_sub(1).and_then(|index| self.line_starts.get(index)).copied().unwrap_or(0);
+        // Lines start at character boundaries of the text.
         let line_text = self.text.get(start..).unwrap_or_default();
         let before = line_text.char_indices().take_while(|(at, c)| start + at + c.len_utf8() <= offset);
         (line, before.count() + 1)

@@ -13,6 +13,8 @@ use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 /// Default host name.
 pub(super) const HOST_NAME: &str = "friendlet";
 
+const _: () = assert!(HOST_NAME.len() <= HOST_NAME_BYTES);
+
 /// Name of a network interface.
 pub type InterfaceName = String<INTERFACE_NAME_BYTES>;
 
@@ -51,6 +53,7 @@ impl Default for Network {
             interface: None,
             address: Address::Dhcp,
             nameservers: Vec::new(),
+            // The assertion above holds its length.
             host_name: String::try_from(HOST_NAME).unwrap_or_default(),
         }
     }

@@ -8,6 +8,7 @@ use crate::api::{self, Counters};
 use crate::call::{Failure, Identity, Outcome};
 use crate::friendcore::chunk::{Assembler, Progress, SetId};
 use crate::friendcore::{self, CHUNK_PIECE_BYTES, Form, Message, Request, Scratch, reply};
+use crate::internal_error;
 use crate::json::{self, Writer};
 use crate::limits::REPLY_BYTES;
 use crate::ws::{Incoming, SendBufferFull};
@@ -32,8 +33,14 @@ impl Connection {
                 }
                 Incoming::Message { range, .. } => {
                     let mut receive = core::mem::take(&mut self.receive);
-                    let message = receive.filled_mut().get_mut(range).unwrap_or_default();
-                    let whole = self.handle_message(message, true, cx);
+                    let whole = match receive.filled_mut().get_mut(range) {
+                        Some(message) => self.handle_message(message, true, cx),
+                        None => {
+                            internal_error!("a message lies outside of the receive buffer");
+                            self.closing.abort();
+                            None
+                        }
+                    };
                     self.receive = receive;
                     if let Some(set) = whole {
                         self.handle_chunked(set, cx);

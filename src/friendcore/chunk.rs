@@ -13,7 +13,7 @@ use heapless::String;
 
 use super::{CHUNK_AGE, CHUNK_PIECE_BYTES, ChunkError, Part};
 use crate::json::{Full, Writer};
-use crate::limits;
+use crate::{internal_error, limits};
 
 /// Base64 characters decoded at once.
 const BLOCK_BYTES: usize = 1024;
@@ -102,6 +102,7 @@ pub struct Taken {
 impl Taken {
     /// The text, to be read in place.
     pub fn text(&mut self) -> &mut [u8] {
+        // `Assembler::take` made the length of this buffer.
         self.buffer.get_mut(..self.length).unwrap_or_default()
     }
 }
@@ -146,7 +147,10 @@ impl Assembler {
         let set = self.sets.get_mut(id.index).filter(|set| set.generation == id.generation);
         match set {
             Some(Set { state: State::Complete(length), buffer, .. }) => {
-                buffer.get_mut(..*length).unwrap_or_default()
+                buffer.get_mut(..*length).unwrap_or_else(|| {
+                    internal_error!("a chunked message is longer than its buffer");
+                    &mut []
+                })
             }
             _ => &mut [],
         }

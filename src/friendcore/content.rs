@@ -124,7 +124,7 @@ fn shorten<'b>(
             return written;
         }
         out.rewind(start);
-        output = output.get(..output.len() / 2).unwrap_or_default();
+        output = output.split_at(output.len() / 2).0;
     }
 }
 

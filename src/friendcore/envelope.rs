@@ -25,8 +25,8 @@ pub(super) fn decode<'a, 'm: 'a>(
     let refusal = |request_id, kind| Refusal { form: Form::Envelope, request_id, kind };
     if let Some(place) = usual_ping(message) {
         let message: &[u8] = message;
-        let echo = message.get(place).and_then(|echo| str::from_utf8(echo).ok()).unwrap_or_default();
-        return Ok(Message::Ping { echo });
+        let echo = message.get(place).and_then(|echo| str::from_utf8(echo).ok());
+        return echo.map(|echo| Message::Ping { echo }).ok_or(refusal(None, RefusalKind::Malformed));
     }
     let Scratch { table, parameters } = scratch;
     // Text of a socket has been looked at by then; text that came in chunks has not.

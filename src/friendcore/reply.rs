@@ -47,6 +47,7 @@ pub fn outcome(
     if form != Form::Envelope {
         return content::write(out, form, outcome, may_cut.then_some(0));
     }
+    // Calls of this form without an id are events, which are not answered.
     let request_id = request_id.unwrap_or_default();
     if let Outcome::Failed(Failure::UnknownLibrary) = outcome {
         return unknown_library(out, request_id);

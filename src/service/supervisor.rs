@@ -503,8 +503,8 @@ impl Supervisor {
         while let Some(change) = self.changes.pop_back() {
             if seen & bit(change.service) == 0 {
                 seen |= bit(change.service);
-                // Never full: it has the capacity of `changes`.
-                let _ = kept.push_front(change);
+                let is_kept = kept.push_front(change).is_ok();
+                debug_assert!(is_kept, "a queue of the same capacity is full");
             }
         }
         self.changes = kept;
