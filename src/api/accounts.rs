@@ -19,7 +19,7 @@ pub(crate) struct Accounts {
     pub(crate) lockout: Lockout,
     /// Sessions that ended and whose sockets are still to be notified.
     ended: Vec<SessionKey, SESSIONS>,
-    /// Password checks under way: the ids of their calls, and the clients.
+    /// Password checks in progress: the ids of their calls, and the clients.
     checks: Vec<(u64, ClientAddr), { PASSWORD_CHECKS + 1 }>,
 }
 
@@ -28,7 +28,7 @@ impl Accounts {
         Self { users, tokens, sessions, lockout, ended: Vec::new(), checks: Vec::new() }
     }
 
-    /// The identity that a call speaks for: that of its connection, or of the session that it contains.
+    /// Returns the identity of a call: that of its connection, or of the session that it contains.
     pub(super) fn authorise<'a>(
         &mut self,
         call: &Call<'a>,
@@ -49,7 +49,7 @@ impl Accounts {
         self.identify(given, now).ok_or(Failure::UnknownSession { given })
     }
 
-    /// The owner of a session id. A look-up counts as activity in the session.
+    /// Returns the owner of a session id. A look-up counts as activity in the session.
     pub(crate) fn identify(&mut self, session: &str, now: Duration) -> Option<Identity> {
         match self.sessions.find(session, now) {
             Some((key, user)) => Some(Identity::Session(key, user)),
@@ -74,7 +74,7 @@ impl Accounts {
         debug_assert!(noted, "more sessions ended than there are");
     }
 
-    /// The next session that ended and whose sockets are still to be notified.
+    /// Takes the next session that ended and whose sockets are still to be notified.
     pub(crate) fn next_ended(&mut self) -> Option<SessionKey> {
         self.ended.pop()
     }
@@ -97,8 +97,8 @@ impl Accounts {
         self.checks.retain(|(other, _)| *other != call_id);
     }
 
-    /// PBKDF2 rounds of a check. A configuration file made for another board may contain others than
-    /// this board makes.
+    /// PBKDF2 rounds of a check. The configuration file of another board may contain hashes with a different
+    /// number.
     pub(super) fn rounds(&self) -> u32 {
         let passwords = self.users.iter().filter_map(|(id, _)| self.users.password(id));
         passwords.map(PasswordHash::rounds).max().unwrap_or(PASSWORD_ROUNDS as u32)

@@ -1,6 +1,6 @@
-//! Calls: routing, rights and handlers, whatever transport and form they came by.
+//! Calls: routing, rights and handlers, the same for all transports and forms.
 //!
-//! [`handle`] takes a [`Call`] and its [`Caller`] and returns an [`Outcome`] that contains its content.
+//! [`handle`] executes the [`Call`] of a [`Caller`] and returns an [`Outcome`] that contains its content.
 //! A call whose outcome takes time is [`Outcome::Pending`]; [`complete`] returns its outcome. Each call
 //! is one row of the table in [`calls`].
 
@@ -61,7 +61,7 @@ pub struct Context<'c> {
 }
 
 impl Api {
-    /// An api over these tables.
+    /// Creates an api with these tables.
     pub fn new(
         users: Users,
         tokens: Tokens,
@@ -182,7 +182,7 @@ pub fn complete<'a>(
     }
 }
 
-/// Segments of a path between its slashes; `None`: more than any call has.
+/// Splits a path at its slashes; `None` if it has more segments than any call.
 fn split(path: &str) -> Option<Vec<&str, 5>> {
     let mut segments = Vec::new();
     let mut rest = path.trim_matches('/');

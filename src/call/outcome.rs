@@ -110,7 +110,7 @@ pub struct ServiceLog<'a> {
     pub from: u64,
     /// Position after the last byte, where the next lines begin.
     pub next: u64,
-    /// Bytes that were asked for and are lost.
+    /// Requested bytes that are lost.
     pub lost: u64,
     /// The lines, any bytes.
     pub output: &'a [u8],

@@ -1,4 +1,4 @@
-//! The HTTP half of a connection: one request, one response, or the upgrade.
+//! HTTP half of a connection: one request and one response, or the upgrade.
 
 use core::time::Duration;
 
@@ -27,7 +27,7 @@ const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTE
 pub(super) struct Config {
     /// The listener uses TLS.
     pub(super) tls: bool,
-    /// Origins allowed beside the server's own.
+    /// Allowed origins in addition to the server's own.
     pub(super) origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
 }
 
@@ -43,9 +43,9 @@ enum Route {
 /// Result of writing the response to a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Reply {
-    /// It is in the send buffer.
+    /// The response is in the send buffer.
     Sent,
-    /// It follows.
+    /// The outcome of the call follows.
     Pending,
     /// Only administrators are served.
     AtCapacity,
@@ -144,7 +144,7 @@ fn handle_call(
     }
 }
 
-/// Collects the parameters. As in Friend Core, those in the body count more than those in the address.
+/// Collects the parameters. As in Friend Core, the body precedes the query.
 fn collect<'m>(
     parameters: &mut Parameters<'m>,
     body: &'m mut [u8],
@@ -207,9 +207,9 @@ fn write_body(buffer: &mut [u8], outcome: &Outcome<'_>) -> Option<usize> {
     Some(out.finish().ok()?.len())
 }
 
-/// Upgrades to a WebSocket. A session in the address (`/fcws?sessionid=..`) counts as presented. In the
-/// administrators' slot a socket without one has a short time to bind to an administrator's; the
-/// overflow slot accepts no socket.
+/// Upgrades to a WebSocket. A session in the query (`/fcws?sessionid=..`) authenticates the connection. In
+/// the administrators' slot a socket without one has a short time to bind to an administrator's session.
+/// The overflow slot accepts no socket.
 fn handle_upgrade(
     connection: &mut Connection,
     upgrade: &http::Upgrade,

@@ -135,7 +135,7 @@ impl Flow {
     }
 }
 
-/// Bytes of one connection beside its two buffers.
+/// Bytes of one connection without its two buffers.
 pub const CONNECTION_BYTES: usize = size_of::<Connection>();
 
 impl Connection {

@@ -1,8 +1,8 @@
 //! Connections: one TCP connection is one sans-IO machine in one of a fixed number of slots.
 //!
-//! [`Server`] is the whole server without a socket and a clock: bytes of connections go in with the
-//! time, bytes come out, and what only the system can do is asked of an [`api::Platform`](crate::api::Platform).
-//! `machine` holds one connection, `http` its first request, `websocket` its messages after an upgrade.
+//! [`Server`] is the sans-IO server core. Received bytes and the time go in, and bytes to send come out.
+//! An [`api::Platform`](crate::api::Platform) does the work of the operating system. `machine` contains one
+//! connection, `http` its first request, and `websocket` its messages after an upgrade.
 
 mod auth;
 mod closing;

@@ -78,7 +78,7 @@ pub(super) fn flush(connection: &mut Connection, api: &Api, now: Duration) {
     }
     for (service, spec) in api.services.table().iter() {
         let bit = bit(service);
-        // The socket may be bound to another user than when the change came.
+        // The socket may be bound to another user since the change.
         let is_visible = |identity: Identity| api.accounts.users.may_control(identity.user(), &spec.name);
         if !connection.auth.bound.is_some_and(is_visible) {
             connection.pushes.services &= !bit;

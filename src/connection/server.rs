@@ -25,7 +25,7 @@ pub enum End {
     Eof,
     /// The connection broke.
     Broken,
-    /// A TLS error; or bytes came that are not TLS.
+    /// TLS failed, or the peer sent bytes that are not TLS.
     Tls,
 }
 
@@ -36,7 +36,7 @@ pub struct ServerConfig {
     pub slots: usize,
     /// The listener uses TLS.
     pub tls: bool,
-    /// Origins allowed beside the server's own.
+    /// Allowed origins in addition to the server's own.
     pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
     /// State that the calls work on.
     pub api: Api,
