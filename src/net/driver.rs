@@ -1,4 +1,4 @@
-//! One connection: bytes between its socket, TLS and its endpoint.
+//! Driver of one connection: moves bytes between its socket, TLS and its endpoint.
 
 use core::mem;
 use core::task::{Context, Poll};
@@ -54,7 +54,7 @@ struct Phase {
     /// TLS has failed: only its alert is still to be sent.
     failed: bool,
     close_notify_sent: bool,
-    /// The kernel's send buffer was made to hold everything that is left to send.
+    /// The send buffer of the kernel was enlarged for the last bytes.
     widened: bool,
     linger: Option<LingeringClose>,
 }
@@ -82,8 +82,7 @@ impl<'a> Connection<'a> {
 
     /// Runs the connection until it is over.
     pub(super) fn poll(&mut self, endpoint: &mut impl Endpoint, context: &mut Context<'_>) -> Poll<()> {
-        // The task is woken by its mailbox and its timer, too. The steps below look at everything that a
-        // notification can mean.
+        // The mailbox and the timer also wake the task. The steps below check every reason of a wake-up.
         if self.is_timed() && self.timer.take_expired() {
             self.handle_timeout();
         }
@@ -139,8 +138,8 @@ impl<'a> Connection<'a> {
             return self.finish();
         }
         if state.finish.is_some() && !self.phase.widened {
-            // The peer does not read, and this is the last that is sent. The kernel keeps it for the peer
-            // after the close, once there is room.
+            // The peer does not read, and these are the last bytes. Once they fit the buffer of the kernel, it
+            // keeps them for the peer after the close.
             self.phase.widened = true;
             let stream = self.stream.get_ref();
             if let Err(errno) = rustix::net::sockopt::set_socket_send_buffer_size(stream, 2 * SEND_BYTES) {
@@ -165,7 +164,7 @@ impl<'a> Connection<'a> {
         Step::Done
     }
 
-    /// Writes everything that is pending. `false`: the socket has no more room.
+    /// Writes all pending bytes. Returns false if the socket has no more room.
     fn flush(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<bool> {
         loop {
             if let Transport::Tls(_) = self.transport {
@@ -202,7 +201,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Seals pending bytes into as few records as there is room for, which then go out in one write.
+    /// Seals pending bytes into as few records as there is room for, to be sent in one write.
     fn seal(&mut self, endpoint: &mut impl Endpoint, state: &mut State) {
         let Transport::Tls(session) = &mut self.transport else { return };
         if session.is_handshaking() || self.phase.failed || !state.sends {
@@ -229,7 +228,7 @@ impl<'a> Connection<'a> {
         self.report_failure(sealed, endpoint, state);
     }
 
-    /// Reads once. `false`: there is nothing to read.
+    /// Reads once. Returns false if there is nothing to read.
     fn read(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<bool> {
         let result = match &mut self.transport {
             Transport::Tls(_) => self.read_tls(endpoint, state),
@@ -332,7 +331,7 @@ impl<'a> Connection<'a> {
         *state = endpoint.handle_end(self.id, End::Tls, self.now);
     }
 
-    /// Everything is sent: sends close_notify, then [lingers](LingeringClose).
+    /// Sends close_notify after the last bytes, then [lingers](LingeringClose).
     fn finish(&mut self) -> Step {
         if let Transport::Tls(session) = &mut self.transport
             && !self.phase.close_notify_sent

@@ -1,8 +1,8 @@
 //! Sockets and TLS.
 //!
-//! [`run`] makes the tasks of a listener: one that accepts and one for each slot. They live as long as the
-//! server; a connection is assigned to the task of its slot. The meaning of its bytes is not known here: an
-//! [`Endpoint`] takes what was received and holds what is to be sent.
+//! [`run`] spawns the tasks of a listener: one that accepts connections, and one for each slot. They live as
+//! long as the server. A connection is assigned to the task of its slot. This module does not interpret
+//! bytes: an [`Endpoint`] receives them and provides those to send.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
@@ -26,7 +26,7 @@ crate::limits::limits! {
     /// Bytes read and dropped from a connection that is being closed.
     LINGER_BYTES: usize = 256 * 1024, exceeded "the connection is closed",
         tests ["closed_connection_is_drained_up_to_its_limits"];
-    /// Time that a closed connection is read on, so that a reset does not lose the last answer.
+    /// Time for which a closed connection is drained, so that a reset does not lose the last answer.
     LINGER_TIMEOUT: Duration = Duration::from_secs(1), exceeded "the connection is closed",
         tests ["closed_connection_is_drained_up_to_its_limits"];
     /// Reads and writes of one connection, or accepted connections, before other tasks run.

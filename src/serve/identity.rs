@@ -1,4 +1,4 @@
-//! Certificate, key and first administrator: made by the first start, used by every later one.
+//! Certificate, key and first administrator: the first start creates them, and later ones use them.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -20,12 +20,12 @@ use crate::net::tls::{TlsError, server_config};
 use crate::session::{User, UserLevel, Users, canonical_password};
 use crate::sys::{file, password, random};
 
-/// File of the administrator that the first start makes.
+/// File of the administrator that the first start creates.
 const FIRST_USER_FILE: &str = "admin.toml";
 /// Name of that administrator.
 const FIRST_USER: &str = "admin";
 
-/// Makes the state directory, for its owner alone.
+/// Creates the state directory, for its owner alone.
 pub(super) fn prepare_state_dir(state_dir: &Path) -> Result<(), StartError> {
     file::create_dir(state_dir).map_err(|error| {
         StartError::new(
@@ -35,7 +35,7 @@ pub(super) fn prepare_state_dir(state_dir: &Path) -> Result<(), StartError> {
     })
 }
 
-/// TLS as the configuration file has it, with a new key and certificate when there are none.
+/// Loads TLS of the configuration file. Creates a key and a certificate if there are none.
 pub(super) fn tls(listen: &Listen, state_dir: &Path) -> Result<Option<Arc<ServerConfig>>, StartError> {
     let Tls::On { certificate, key, own, client_ca } = &listen.tls else {
         warning!("connections are not encrypted: [listen] tls is off");
@@ -83,7 +83,7 @@ fn warn_of_open_key(key: &Path) {
     }
 }
 
-/// Makes a P-256 key and a self-signed certificate, valid at any time that a board's clock may show.
+/// Creates a P-256 key and a self-signed certificate, valid at any time that the clock of a board may have.
 fn make_certificate(certificate: &Path, key: &Path, address: SocketAddr) -> Result<(), StartError> {
     let failed = |error: rcgen::Error| StartError::system("cannot make a certificate", error);
     let pair = KeyPair::generate().map_err(failed)?;
@@ -128,7 +128,7 @@ fn names(address: SocketAddr) -> Result<Vec<SanType>, rcgen::Error> {
     Ok(names)
 }
 
-/// Users of the configuration file; when it names none, the administrator of the first start.
+/// Returns the users of the configuration file or, without any, the administrator of the first start.
 pub(super) fn users(users: Users, state_dir: &Path) -> Result<Users, StartError> {
     if !users.is_empty() {
         return Ok(users);
@@ -163,7 +163,7 @@ fn make_first_user(path: &Path) -> Result<User, StartError> {
         .map_err(|errors| StartError::system("cannot make the first user", errors))?;
     file::write_atomic(path, text.as_bytes(), 0o600)
         .map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
-    // On one line of its own, with nothing behind the password: people copy it.
+    // The password is at the end of a line of its own, because people copy it.
     eprintln!("no user is configured: made the administrator '{FIRST_USER}' with the password {plain}");
     eprintln!("it is shown this once; 'friendlet passwd {FIRST_USER}' makes the [[user]] table of another");
     Ok(user)

@@ -1,9 +1,9 @@
-//! The server: the sans-IO core, the network and the system, joined.
+//! Server: the sans-IO core, joined with the network and the operating system.
 //!
-//! [`run`] makes everything once (buffers, tasks, keys), then one thread runs the tasks until a signal or an
-//! administrator stops the server. `core` joins the sans-IO server with sockets and system, in a cell that
-//! is never borrowed across an await; `system` is the server's [`Platform`](crate::api::Platform);
-//! `identity` makes the certificate and the first administrator; `shutdown` shuts the board down.
+//! [`run`] allocates buffers and tasks once. Then one thread runs the tasks until a signal or an
+//! administrator stops the server. `core` joins the sans-IO core with sockets and system, in a cell that is
+//! never borrowed across an await. `system` is the [`Platform`](crate::api::Platform) of the server.
+//! `identity` creates the certificate and the first administrator. `shutdown` shuts the board down.
 
 mod core;
 mod identity;
@@ -34,14 +34,14 @@ use crate::sys::{
 use crate::ws::CLOSE_TIMEOUT;
 use crate::{error, info, limits, warning};
 
-/// Tasks beside those of the connections and the processes: passwords, commands, upkeep.
+/// Further tasks than those of connections and processes: passwords, commands, upkeep.
 const OTHER_TASKS: usize = 3;
 
 crate::limits::limits! {
     /// PEM file of a certificate chain, a key or an authority.
     PEM_BYTES: usize = 64 * 1024, exceeded "the server does not start",
         tests ["pem_files_may_be_as_large_as_their_limit"];
-    /// File of the administrator that the first start makes.
+    /// File of the administrator that the first start creates.
     FIRST_USER_FILE_BYTES: usize = 4096, exceeded "the server does not start",
         tests ["file_of_the_first_user_may_be_as_large_as_its_limit"];
 }
@@ -101,7 +101,7 @@ impl StartError {
         Self { code, text: text.to_string(), is_of_the_file: code == Self::CONFIG }
     }
 
-    /// Marks the failure as one of the configuration file, which asks for what this machine does not have.
+    /// Marks the failure as one of the configuration file, which this machine cannot apply.
     fn of_the_file(self) -> Self {
         Self { is_of_the_file: true, ..self }
     }
@@ -137,8 +137,8 @@ pub fn run(start: Start) -> Result<(), StartError> {
     crate::log::set_level(config.log_level);
     keep_log(&config.log_files, &board.build);
     let clock = Clock::new();
-    // Before anything is made: a second server on the same port must not take the first one's users
-    // and keys from under it. Nor may it serve on another one: it would start every service twice.
+    // This comes first: a second server on the same port must not replace the users and keys of the first
+    // one. It must not use another port either, or every service would run twice.
     let listener = Listener::bind(config.listen.address).map_err(|error| {
         let is_in_use = error.is_in_use();
         let error = StartError::new(StartError::UNAVAILABLE, error);
@@ -150,7 +150,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let tls = identity::tls(&config.listen, state_dir)?;
     let mut users = identity::users(config.users, state_dir)?;
     let changed_passwords = PasswordsFile::new(state_dir);
-    // Going on lets an administrator log in and repair it.
+    // The server starts anyway, so that an administrator can log in and repair the file.
     if let Err(error) = changed_passwords.load(&mut users) {
         error!("cannot read changed passwords; using those of the configuration file: {}", error);
     }
@@ -163,7 +163,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
         PasswordWorker::start()
             .map_err(|error| StartError::system("cannot start the password thread", error))?,
     );
-    // Before any child is started, so that no exit is missed.
+    // Before the start of any child, so that no exit is missed.
     let signals = Signals::new().map_err(|error| StartError::system("cannot handle signals", error))?;
     let sessions = SessionTable::new(config.idle_timeout);
     let lockout = Lockout::new(config.lockout_attempts, config.lockout_time);
@@ -219,7 +219,7 @@ fn keep_good_copy(path: &Path, text: &str) {
     if file::read(path, limits::CONFIG_BYTES).is_ok_and(|kept| kept == text.as_bytes()) {
         return;
     }
-    // It may hold secrets that the file itself shows to its owner alone.
+    // The file may contain secrets that only its owner may read.
     if let Err(error) = file::write_atomic(path, text.as_bytes(), 0o600) {
         warning!("cannot write the last good copy of the configuration file: {}", error);
     }
@@ -253,7 +253,7 @@ fn supervisor(
             false
         }
     });
-    // A board that starts none of its services is worse than one that forgot a change.
+    // A board without its services is worse than one with an old setting.
     if let Err(error) = loaded {
         warning!("cannot read which services are installed: {}", error);
     }
@@ -263,7 +263,7 @@ fn supervisor(
     Ok(services)
 }
 
-/// Handles signals until one stops the server, or the board is to shut down; then stops it in order.
+/// Handles signals until one stops the server, or the board is to shut down. Then shuts the server down.
 async fn until_end(
     core: &RefCell<Core>,
     sd_notify: &SdNotify,
@@ -283,7 +283,7 @@ async fn until_end(
         smol::future::or(down.notified(), grace.after(SHUTDOWN_GRACE)).await;
         Received::Term
     };
-    // A second signal means that there is no time for more.
+    // A second signal ends the wait.
     smol::future::or(until_signal(core, signals), is_over).await;
     let mut core = core.borrow_mut();
     core.kill_rest();

@@ -1,7 +1,7 @@
-//! The handshake: rustls's own, over the buffers of the connection.
+//! Handshake of rustls, over the buffers of the connection.
 //!
-//! rustls gets one record at a time. So it has read nothing beyond the client's last message at the end of the
-//! handshake, and the record layer opens what the client sends right behind it.
+//! rustls gets one record at a time. At the end of the handshake it has therefore read nothing beyond the
+//! client's last message, and the record layer opens the data that follows.
 
 use std::sync::Arc;
 
