@@ -15,9 +15,9 @@ pub struct Limit {
     pub name: &'static str,
     /// Value of its constant.
     pub value: Value,
-    /// The doc comment of its constant: what it is a limit on.
+    /// Doc comment of its constant: the limited item.
     pub about: &'static str,
-    /// How it is held.
+    /// Enforcement, with its tests.
     pub bound: Bound,
 }
 
@@ -30,13 +30,13 @@ pub enum Value {
     Time(Duration),
 }
 
-/// How a limit is held.
+/// Enforcement of a limit.
 #[derive(Clone, Copy, Debug)]
 pub enum Bound {
-    /// What happens when it is exceeded; the test that meets it and the one that exceeds it, or one test
-    /// that does both. Tests go by their name, after as much of their path as makes it the only one.
+    /// Effect of exceeding it; the test that meets it and the one that exceeds it, or one test that does
+    /// both. A test is named by its function, with as much of its path as makes the name unique.
     Exceeded(&'static str, &'static [&'static str]),
-    /// Why nothing can exceed it.
+    /// Reason why nothing can exceed it.
     Fixed(&'static str),
 }
 
@@ -85,7 +85,7 @@ include!(concat!(env!("OUT_DIR"), "/limits.rs"));
 pub const BOARD: &str = env!("FRIENDLET_BOARD");
 /// Target triple built for.
 pub const TARGET: &str = env!("FRIENDLET_TARGET");
-/// The board's own configuration file, used when the default path has none.
+/// Built-in default configuration file, used when there is no file at the default path.
 pub const BOARD_FILE: &str = include_str!(concat!(env!("OUT_DIR"), "/friendlet.toml"));
 
 const _: () = {
@@ -98,7 +98,7 @@ const _: () = {
         REQUEST_ID_BYTES >= 36 && CHUNK_ID_BYTES >= 36,
         "request_id_bytes, chunk_id_bytes: Friend Core's web client makes ids of 36"
     );
-    assert!(SERVICES <= 64, "services: at most 64, one bit each of what a peer is owed");
+    assert!(SERVICES <= 64, "services: at most 64, one bit each of the pending pushes");
     assert!(USERS <= 255 && TOKENS <= 255, "users, tokens: at most 255");
     assert!(SESSIONS <= 65_535, "sessions: at most 65535");
     assert!(CHUNK_PARTS <= 255 && CHUNK_SETS <= 255, "chunk_parts, chunk_sets: at most 255");

@@ -5,8 +5,8 @@
 //! page once something is written there, and releases all pages on request. The address space stays reserved, so
 //! using pages again does not allocate. [`IdleTracker`] decides when to release.
 //!
-//! This module uses `unsafe`: mmap(2), madvise(2) and munmap(2) have no other form. `tests/it/layers.rs` lists
-//! the files that may.
+//! This module uses `unsafe`, because mmap(2), madvise(2) and munmap(2) have no safe form.
+//! `tests/it/layers.rs` lists the files that may.
 
 #![allow(unsafe_code, reason = "mapping memory is what this module is for")]
 
@@ -27,11 +27,10 @@ pub struct MappedBuffer {
 }
 
 impl MappedBuffer {
-    /// Room for `len` bytes.
+    /// Creates a buffer of `len` bytes.
     ///
     /// # Panics
-    /// When the system has no address space left, as an allocation would: at start, then, and never
-    /// later.
+    /// If the system has no address space left, like an allocation. Buffers are created only at the start.
     pub fn new(len: usize) -> Self {
         if len == 0 {
             return Self::default();
@@ -48,8 +47,8 @@ impl MappedBuffer {
         Self { start, len }
     }
 
-    /// The bytes of `range`, which has to lie inside. If it does not, an internal error is logged, and there
-    /// are none.
+    /// Bytes of `range`. A range outside the buffer is an internal error, which is logged; the result is
+    /// empty then.
     pub fn slice(&self, range: Range<usize>) -> &[u8] {
         self.get(range.clone()).unwrap_or_else(|| {
             outside(&range);
@@ -66,7 +65,7 @@ impl MappedBuffer {
         &mut self[range]
     }
 
-    /// The bytes from `start` on, to write to.
+    /// Bytes from `start` on, to write to.
     pub fn slice_from_mut(&mut self, start: usize) -> &mut [u8] {
         let end = self.len;
         self.slice_mut(start..end)
@@ -75,7 +74,7 @@ impl MappedBuffer {
     /// Releases every page to the system. Contents are unspecified afterwards.
     pub fn release_pages(&mut self) {
         if self.len > 0 {
-            // SAFETY: the range is a private mapping of ours that nobody else looks at, for `self` is
+            // SAFETY: the range is a private mapping of ours without other readers, for `self` is
             // borrowed mutably; the kernel keeps it mapped, and fills pages with zeros when they are
             // next touched.
             let released = unsafe { madvise(self.start.as_ptr().cast(), self.len, Advice::LinuxDontNeed) };
@@ -100,7 +99,7 @@ impl Default for MappedBuffer {
 impl Drop for MappedBuffer {
     fn drop(&mut self) {
         if self.len > 0 {
-            // SAFETY: the range is a mapping of ours, and nobody can look at it after this.
+            // SAFETY: the range is a mapping of ours, and nothing refers to it after this.
             let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
             debug_assert!(unmapped.is_ok(), "{unmapped:?}");
         }
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_are_no_mapping() {
+    fn empty_buffer_has_no_mapping() {
         let mut pages = MappedBuffer::new(0);
         pages.release_pages();
         assert!(pages.is_empty() && MappedBuffer::default().is_empty());
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_taken_when_touched_and_given_back() {
+    fn pages_are_used_when_touched_and_released() {
         // Other tests take memory meanwhile; all of this one's is far more.
         let mut regions: Vec<MappedBuffer> = (0..64).map(|_| MappedBuffer::new(LEN)).collect();
         let before = resident();
@@ -174,7 +173,7 @@ mod tests {
         let after = resident();
         assert!(full > before + 48 * LEN, "{before} {full}");
         assert!(after < full - 48 * LEN, "{full} {after}");
-        // They are there again when they are wanted.
+        // The next use brings them back.
         regions[0][LEN - 1] = 9;
         assert_eq!(regions[0][LEN - 1], 9);
     }

@@ -19,7 +19,7 @@ pub(crate) struct Accounts {
     pub(crate) lockout: Lockout,
     /// Sessions that ended and whose sockets are still to be notified.
     ended: Vec<SessionKey, SESSIONS>,
-    /// Password checks under way: the ids of their calls, and the clients.
+    /// Password checks in progress: the ids of their calls, and the clients.
     checks: Vec<(u64, ClientAddr), { PASSWORD_CHECKS + 1 }>,
 }
 
@@ -28,7 +28,7 @@ impl Accounts {
         Self { users, tokens, sessions, lockout, ended: Vec::new(), checks: Vec::new() }
     }
 
-    /// The identity that a call speaks for: that of its connection, or of the session that it contains.
+    /// Returns the identity of a call: that of its connection, or of the session that it contains.
     pub(super) fn authorise<'a>(
         &mut self,
         call: &Call<'a>,
@@ -40,7 +40,7 @@ impl Accounts {
                 Identity::Session(key, _) => self.sessions.touch(key, now),
                 Identity::Token(_) => true,
             };
-            // A session that has just ended speaks for nobody, though its socket is still to be notified.
+            // A session that has just ended grants nothing, though its socket is still to be notified.
             if is_alive {
                 return Ok(identity);
             }
@@ -49,7 +49,7 @@ impl Accounts {
         self.identify(given, now).ok_or(Failure::UnknownSession { given })
     }
 
-    /// The owner of a session id. A look-up counts as activity in the session.
+    /// Returns the owner of a session id. A look-up counts as activity in the session.
     pub(crate) fn identify(&mut self, session: &str, now: Duration) -> Option<Identity> {
         match self.sessions.find(session, now) {
             Some((key, user)) => Some(Identity::Session(key, user)),
@@ -57,7 +57,7 @@ impl Accounts {
         }
     }
 
-    /// Whether the identity is an administrator's.
+    /// Returns true for an administrator.
     pub(crate) fn is_admin(&self, identity: Identity) -> bool {
         self.users.is_admin(identity.user())
     }
@@ -74,13 +74,13 @@ impl Accounts {
         debug_assert!(noted, "more sessions ended than there are");
     }
 
-    /// The next session that ended and whose sockets are still to be notified.
+    /// Takes the next session that ended and whose sockets are still to be notified.
     pub(crate) fn next_ended(&mut self) -> Option<SessionKey> {
         self.ended.pop()
     }
 
-    /// Whether one more password of this client may be checked: half of the queue is for others, so
-    /// that one client cannot keep everybody from logging in.
+    /// Returns true if one more password of this client may be checked. Half of the queue is for others, so
+    /// that one client cannot block the logins of all.
     pub(super) fn may_check(&self, source: ClientAddr) -> bool {
         let of_source = self.checks.iter().filter(|(_, other)| *other == source).count();
         of_source < PASSWORD_CHECKS.div_ceil(2) && !self.checks.is_full()
@@ -97,14 +97,14 @@ impl Accounts {
         self.checks.retain(|(other, _)| *other != call_id);
     }
 
-    /// PBKDF2 rounds of a check. A configuration file made for another board may contain others than
-    /// this board makes.
+    /// PBKDF2 rounds of a check. The configuration file of another board may contain hashes with a different
+    /// number.
     pub(super) fn rounds(&self) -> u32 {
         let passwords = self.users.iter().filter_map(|(id, _)| self.users.password(id));
         passwords.map(PasswordHash::rounds).max().unwrap_or(PASSWORD_ROUNDS as u32)
     }
 
-    /// Whether the password with this salt is still the user's; `None`: none was checked.
+    /// Returns true if the user still has the password with this salt. Without a check, `salt` is `None`.
     pub(super) fn is_current(&self, user: UserId, salt: Option<[u8; SALT_BYTES]>) -> bool {
         salt.is_none_or(|salt| self.users.password(user).is_some_and(|hash| *hash.salt() == salt))
     }

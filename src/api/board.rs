@@ -7,11 +7,9 @@ use heapless::String;
 use super::errno::EINVAL;
 use super::{Context, LOG_ANSWER_BYTES, internal};
 use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome};
-use crate::config::{COMPLAINT_BYTES, NOTICE_BYTES};
-use crate::config::{ConfigError, ConfigOrigin};
+use crate::config::{COMPLAINT_BYTES, ConfigError, ConfigOrigin, NOTICE_BYTES};
 use crate::limits::{BOARD, REPLY_BYTES, REQUEST_ID_BYTES};
-use crate::log::BUILD_ID_BYTES;
-use crate::log::{self, Level};
+use crate::log::{self, BUILD_ID_BYTES, Level};
 
 const _: () = {
     assert!(
@@ -24,28 +22,28 @@ const _: () = {
     );
 };
 
-/// What the server knows of the board that it runs on, and will not know better while it runs.
+/// Facts about the board that do not change while the server runs.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
-    /// Build id of the program in hexadecimal; empty: it has none.
+    /// Build id of the program in hexadecimal; empty when it has none.
     pub build: String<BUILD_ID_BYTES>,
-    /// Which of the board's two systems runs, `A` or `B`; empty: it has no two.
+    /// Slot of the running system, `A` or `B`; empty when there are no two.
     pub slot: &'static str,
-    /// Which device file is in force.
+    /// Source of the configuration in force.
     pub config_origin: ConfigOrigin,
-    /// Why it is not the one that was given.
+    /// Error of the configuration file that is not in force.
     pub config_error: Option<ConfigError>,
-    /// What went wrong before the server was started.
+    /// Error before the start of the server.
     pub notice: Option<String<NOTICE_BYTES>>,
 }
 
 impl Board {
-    /// Whether something is wrong that an administrator is to be told unasked.
+    /// Returns true if there is a problem that administrators are notified of.
     pub(crate) fn has_problem(&self) -> bool {
         self.config_error.is_some() || self.notice.is_some()
     }
 
-    /// What that is.
+    /// Text of the problem.
     pub(crate) fn health_message(&self) -> impl fmt::Display {
         HealthMessage(self)
     }
@@ -63,17 +61,17 @@ impl fmt::Display for HealthMessage<'_> {
     }
 }
 
-/// How the board is to end.
+/// Way to shut the board down.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BoardEnd {
-    /// It starts anew.
+    /// Restarts it.
     Reboot,
-    /// It is switched off.
+    /// Switches it off.
     PowerOff,
 }
 
 impl BoardEnd {
-    /// Name of the call, and of the key in the device file.
+    /// Name of the call, and of the key in the configuration file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Reboot => "reboot",
@@ -90,7 +88,7 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         version: env!("CARGO_PKG_VERSION"),
         build: &board.build,
         slot: board.slot,
-        device_file: board.config_origin.name(),
+        config_origin: board.config_origin.name(),
         complaint: board.config_error.as_deref().unwrap_or_default(),
         notice: board.notice.as_deref().unwrap_or_default(),
         uptime_s: cx.now.as_secs(),
@@ -131,6 +129,9 @@ pub(super) fn log<'a>(
     let Some((from, length)) = copied.flatten() else {
         return internal("a page of the log longer than its buffer");
     };
+    let Some(records) = cx.api.page.get(..length) else {
+        return internal("a page of the log longer than its buffer");
+    };
     let stamp = log::sample_clock();
     Outcome::BoardLog(LogPage {
         board: BOARD,
@@ -141,7 +142,7 @@ pub(super) fn log<'a>(
         mono_ms: stamp.mono_ms,
         from,
         next: from + length as u64,
-        records: cx.api.page.get(..length).unwrap_or_default(),
+        records,
     })
 }
 

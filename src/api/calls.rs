@@ -1,7 +1,7 @@
-//! The table of calls: one row a call.
+//! Table of calls, one row a call.
 //!
-//! Routing, rights, the rule that a change needs more than a `GET`, the table of calls in
-//! `docs/protocol.md` and the call names that `ctl` knows come from it.
+//! It is the source of the routing, of the rights, of the rule that a `GET` changes nothing, of the table of
+//! calls in `docs/protocol.md`, and of the call names of `ctl`.
 
 use super::{Context, board, login, password, services};
 use crate::call::{Call, Caller, Identity, Outcome};
@@ -32,15 +32,15 @@ pub(crate) type Service = for<'a> fn(&Call<'a>, &Caller, ServiceId, &'a mut Cont
 /// Handler of a call, by the right that it needs.
 #[derive(Clone, Copy, Debug)]
 pub enum Handler {
-    /// For everybody.
+    /// Every client.
     Public(Public),
-    /// For a valid session.
+    /// Clients with a valid session.
     Session(Session),
-    /// For a user who may control the service.
+    /// Users who may control the service.
     Service(Service),
-    /// A verb of the supervisor, for a user who may control the service.
+    /// A verb of the supervisor; users who may control the service.
     Verb(Verb),
-    /// For an administrator.
+    /// Administrators.
     Administrator(Session),
 }
 
@@ -211,7 +211,7 @@ pub static CALLS: &[Row] = &[
 ];
 
 impl Handler {
-    /// The right that the call needs, in words.
+    /// Right that the call needs, in words.
     pub fn right(&self) -> &'static str {
         match self {
             Self::Public(_) => "none",
@@ -223,7 +223,7 @@ impl Handler {
 }
 
 impl Effect {
-    /// The effect in words.
+    /// Effect in words.
     pub fn name(self) -> &'static str {
         match self {
             Self::Reads => "reads",
@@ -234,7 +234,8 @@ impl Effect {
 }
 
 impl Row {
-    /// The call whose path, after `system.library`, has these segments, and the name of a service in it.
+    /// Finds the call whose path, after `system.library`, has these segments; also returns the name of a
+    /// service in the path.
     pub(crate) fn find<'p>(segments: &[&'p str]) -> Option<(&'static Self, Option<&'p str>)> {
         let (function, before) = segments.split_last()?;
         CALLS.iter().find_map(|row| {

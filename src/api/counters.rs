@@ -1,29 +1,29 @@
-//! What happened since start, in numbers.
+//! Counters of the server since its start.
 
 use core::fmt;
 
-/// Counts of what is not worth a line each. They wrap after 2^32 events.
+/// Counters of events that are not logged one by one. They wrap after 2^32 events.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counters {
-    /// Connections in_use into a slot.
+    /// Connections that got a slot.
     pub accepted: u32,
-    /// Connections that came while the house was full and were told so.
+    /// Connections that were rejected while the server was at capacity.
     pub rejected_at_capacity: u32,
     /// Connections that ended without a byte.
     pub silent: u32,
     /// Connections that ended, or were ended, in the middle of a request.
     pub half_requests: u32,
-    /// Connections that spoke broken TLS.
+    /// Connections with a TLS error.
     pub bad_tls: u32,
-    /// Connections that spoke something else where TLS is spoken.
+    /// Connections that sent plain text to a TLS listener.
     pub plain_on_tls: u32,
-    /// Requests refused with a status of 4xx or 5xx for their form.
+    /// Malformed requests, answered with a status of 4xx or 5xx.
     pub bad_requests: u32,
-    /// Messages refused: no frame, no envelope, or too much of one.
+    /// Messages refused: malformed, or over a limit.
     pub bad_messages: u32,
     /// Sockets closed for a breach of RFC 6455 or a message over the limit.
     pub bad_sockets: u32,
-    /// Sockets closed because no session was shown in time.
+    /// Sockets closed because they sent no valid session in time.
     pub unauthenticated: u32,
     /// Sockets closed because the peer did not read, or did not answer pings.
     pub unresponsive: u32,
@@ -39,7 +39,7 @@ impl Counters {
         *counter = counter.wrapping_add(1);
     }
 
-    /// Everything that was refused or went wrong, together.
+    /// Sum of all refusals and failures.
     pub fn refusals(&self) -> u32 {
         [
             self.rejected_at_capacity,
@@ -63,7 +63,7 @@ impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} connections ({} silent, {} half a request, {} bad TLS, {} plain on TLS, {} turned away), \
+            "{} connections ({} silent, {} half a request, {} bad TLS, {} plain on TLS, {} rejected at capacity), \
              {} calls, {} logins refused; refused {} requests, {} messages, {} sockets; \
              closed {} unauthenticated, {} unresponsive",
             self.accepted,

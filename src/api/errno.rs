@@ -1,4 +1,4 @@
-//! Error numbers of Linux, for failures that are told as the system's and are not.
+//! Error numbers of Linux, for failures of the server that answers report as error numbers.
 
 pub(crate) const ESRCH: i32 = 3;
 pub(crate) const EIO: i32 = 5;

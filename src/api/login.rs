@@ -1,4 +1,4 @@
-//! Logging in and out.
+//! Logins and logouts.
 
 use core::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::call::{
 use crate::limits::PASSWORD_BYTES;
 use crate::session::{PasswordHash, SessionKey, UserId, canonical_password};
 
-/// Opens a session: with `deviceid` as Friend Core answers since 2021, without as in 2016. A session
-/// and a device instead of a password resume that session.
+/// Opens a session. The outcome is that of Friend Core since 2021 with `deviceid`, and that of 2016 without.
+/// A session id and a device instead of a password resume that session.
 pub(super) fn login<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_>) -> Outcome<'a> {
     let now = cx.now;
     let device = call.parameter("deviceid");
@@ -39,7 +39,7 @@ pub(super) fn login<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_
     }
     let user = accounts.users.find(&name);
     let stored = user.and_then(|user| accounts.users.password(user).cloned());
-    // A name that no user has takes as long to refuse as one that a user has.
+    // The refusal of an unknown user lasts as long as that of a wrong password.
     let (user, hash) = match stored {
         Some(hash) => (user, hash),
         None => (None, PasswordHash::dummy(accounts.rounds())),
@@ -66,7 +66,7 @@ pub(super) fn complete<'a>(
     let now = cx.now;
     let has_device = pending.device.is_some();
     let accounts = &mut cx.api.accounts;
-    // Guesses sent at the same time do not get past the block that the first of them caused.
+    // The block that the first of several simultaneous guesses causes applies to the others.
     if let Some(left) = accounts.lockout.blocked_for(&pending.name, pending.source, now) {
         let until_s = until_s(left, cx.platform);
         return refuse(has_device, until_s, cx);
@@ -130,7 +130,7 @@ fn login_of<'a>(key: SessionKey, user: UserId, cx: &'a Context<'_>) -> Option<Lo
     })
 }
 
-/// `until_s`: 0 when only the password was wrong.
+/// Refuses a login. `until_s` is 0 if only the password was wrong.
 fn refuse<'a>(has_device: bool, until_s: u64, cx: &mut Context<'_>) -> Outcome<'a> {
     Counters::add(&mut cx.api.counters.refused_logins);
     Outcome::Failed(Failure::LoginRefused { has_device, until_s })

@@ -1,4 +1,4 @@
-//! Calls: routing, rights and handlers, whatever transport and form they came by.
+//! Calls: routing, rights and handlers, the same for all transports and forms.
 //!
 //! Each call is one row of the table in [`calls`]. [`handle`] finds the row of a [`Call`], checks the right
 //! of its [`Caller`], and returns an [`Outcome`] that contains the content. A call that has to wait returns
@@ -63,7 +63,7 @@ pub struct Context<'c> {
 }
 
 impl Api {
-    /// An api over these tables.
+    /// Creates an api with these tables.
     pub fn new(
         users: Users,
         tokens: Tokens,
@@ -184,7 +184,7 @@ pub fn complete<'a>(
     }
 }
 
-/// Segments of a path between its slashes; `None`: more than any call has.
+/// Splits a path at its slashes; `None` if it has more segments than any call.
 fn split(path: &str) -> Option<Vec<&str, 5>> {
     let mut segments = Vec::new();
     let mut rest = path.trim_matches('/');

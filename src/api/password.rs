@@ -1,4 +1,4 @@
-//! Changing passwords.
+//! Changes of passwords.
 
 use super::errno::{EINVAL, EIO};
 use super::login::until_s;
@@ -12,8 +12,8 @@ use crate::session::{PasswordHash, canonical_password};
 /// Name of the call.
 const UPDATE: &str = "updatepassword";
 
-/// Changes the caller's own password, which takes the old one; an administrator changes anybody's.
-/// Friend Core does not ask for the old one.
+/// Changes the caller's own password, which needs the old one, unlike in Friend Core. An administrator
+/// changes the password of any other user without the old one.
 pub(super) fn update<'a>(
     call: &Call<'a>,
     caller: &Caller,
@@ -80,8 +80,8 @@ pub(super) fn update<'a>(
     }
 }
 
-/// Completes a change whose old password was checked and whose new one was hashed: it is on the disk
-/// before the outcome is sent.
+/// Completes a change after the check of the old password and the hash of the new one. The new password is
+/// on the disk before the outcome is sent.
 pub(super) fn complete<'a>(
     pending: &PendingPassword,
     verdict: PasswordVerdict,
@@ -108,7 +108,7 @@ pub(super) fn complete<'a>(
         let until_s = blocked.map_or(0, |left| until_s(left, cx.platform));
         return refuse(until_s, cx);
     };
-    // The session may have ended meanwhile: by a change of this very password, for one.
+    // The session may have ended during the check, for example by another change of this password.
     if pending.session.is_some_and(|session| !accounts.sessions.touch(session, now)) {
         return Outcome::Failed(Failure::UnknownSession { given: "" });
     }
@@ -133,7 +133,7 @@ pub(super) fn complete<'a>(
     Outcome::PasswordUpdated
 }
 
-/// `until_s`: 0 when only the old password was wrong.
+/// Refuses a change. `until_s` is 0 if only the old password was wrong.
 fn refuse<'a>(until_s: u64, cx: &mut Context<'_>) -> Outcome<'a> {
     Counters::add(&mut cx.api.counters.refused_logins);
     Outcome::Failed(Failure::Blocked { until_s })

@@ -7,10 +7,10 @@ use crate::call::{
 };
 use crate::service::{CommandAction, CommandError, ServiceId, Verb};
 
-/// HTML of a service without any, as Friend Core has it.
+/// HTML of a service that configures none, as in Friend Core.
 const NO_WEBGUI: &str = "<div> </div>";
 
-/// The service of this name, where the caller may control it.
+/// Finds the service of this name, if the caller may control it.
 pub(super) fn find<'a>(
     name: Option<&str>,
     identity: Identity,

@@ -20,7 +20,7 @@ pub enum Failure<'a> {
     UnknownLibrary,
     /// No function of that name.
     UnknownFunction,
-    /// A call that changes something came as a `GET`, or without waiting for its outcome.
+    /// A call that changes something was a `GET`, or an event that is not answered.
     NotPost,
     /// A wrong password of the caller's own, or too many of them.
     Blocked {

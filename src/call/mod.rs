@@ -61,7 +61,7 @@ impl Identity {
     }
 }
 
-/// Client that a call comes from, and the rights of the way it came.
+/// Client of a call, and the rights of its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     /// Address of the client.

@@ -13,7 +13,7 @@ pub enum Outcome<'a> {
     Done,
     /// Refused, or failed.
     Failed(Failure<'a>),
-    /// Refused without a word about the call: only administrators are served now.
+    /// Refused whatever the call is: only administrators are served now.
     AtCapacity,
     /// The outcome follows with [`api::complete`](crate::api::complete).
     Pending(PendingCall),
@@ -117,7 +117,7 @@ pub struct ServiceLog<'a> {
     pub from: u64,
     /// Position after the last byte, where the next lines begin.
     pub next: u64,
-    /// Bytes that were asked for and are lost.
+    /// Requested bytes that are lost.
     pub lost: u64,
     /// The lines, any bytes.
     pub output: &'a [u8],
@@ -146,7 +146,7 @@ pub struct BoardStatus<'a> {
     /// Slot of the running system, `A` or `B`; empty when there are no two.
     pub slot: &'a str,
     /// Configuration file in force.
-    pub device_file: &'a str,
+    pub config_origin: &'a str,
     /// Error of the configuration file that is not in force; empty when there is none.
     pub complaint: &'a str,
     /// Error before the start of the server; empty when there was none.

@@ -6,7 +6,7 @@ use heapless::Vec;
 
 use crate::limits;
 
-/// The parameters of a call: at most `limits::PARAMETERS` pairs of text.
+/// Parameters of a call: at most `limits::PARAMETERS` pairs of text.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Parameters<'m>(Vec<(&'m str, &'m str), { limits::PARAMETERS }>);
 
@@ -14,8 +14,8 @@ impl<'m> Parameters<'m> {
     /// Adds a parameter.
     ///
     /// # Errors
-    /// [`ParameterError::Duplicate`] when the key is there already, [`ParameterError::Full`] when
-    /// `limits::PARAMETERS` others are; either way nothing changes.
+    /// [`ParameterError::Duplicate`] if there is a parameter of this key, [`ParameterError::Full`] if there
+    /// are `limits::PARAMETERS`. Either way nothing changes.
     pub fn insert(&mut self, key: &'m str, value: &'m str) -> Result<(), ParameterError> {
         if self.get(key).is_some() {
             return Err(ParameterError::Duplicate);
@@ -23,7 +23,7 @@ impl<'m> Parameters<'m> {
         self.0.push((key, value)).map_err(|_| ParameterError::Full)
     }
 
-    /// The value of this key, which is compared to the byte.
+    /// Value of this key, which is compared to the byte.
     pub fn get(&self, key: &str) -> Option<&'m str> {
         self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
     }
@@ -33,28 +33,28 @@ impl<'m> Parameters<'m> {
         self.0.iter().copied()
     }
 
-    /// Takes all of them out.
+    /// Removes all parameters.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// How many there are.
+    /// Number of parameters.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns true without any parameter.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Why a parameter was not taken.
+/// Reason for rejecting a parameter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ParameterError {
-    /// The key is there already; its first value stays.
+    /// There is a parameter of this key; its value stays.
     Duplicate,
-    /// `limits::PARAMETERS` are there already.
+    /// There are `limits::PARAMETERS` already.
     Full,
 }
 

@@ -16,7 +16,7 @@ pub struct PendingCall {
     pub work: Work,
 }
 
-/// Work that takes time, with what its outcome needs.
+/// Work that takes time, with the data of its outcome.
 #[derive(Debug)]
 pub enum Work {
     /// A password check of a login.
@@ -88,6 +88,6 @@ pub enum Completion<'a> {
     Password(PasswordVerdict),
     /// A named command ended.
     Command(CommandOutput<'a>),
-    /// Nothing came within [`ANSWER_TIMEOUT`](crate::connection::ANSWER_TIMEOUT).
+    /// The work did not end within [`ANSWER_TIMEOUT`](crate::connection::ANSWER_TIMEOUT).
     TimedOut,
 }

@@ -31,7 +31,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Client", ctl::LIMITS),
 ];
 
-/// How many limits the modules have; the board's come first.
+/// Number of limits in the modules. The board's come first.
 const COUNT: usize = {
     let (mut count, mut module) = (0, 0);
     while module < MODULES.len() {

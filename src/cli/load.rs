@@ -94,6 +94,7 @@ impl LoadFailure {
         while !beginning.is_char_boundary(room) {
             room -= 1;
         }
+        // `room` is a character boundary within the text.
         config::one_line(format_args!("{}{end}", beginning.get(..room).unwrap_or_default()))
     }
 }

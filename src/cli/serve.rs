@@ -4,20 +4,19 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::build_id;
 use super::load::{self, Loaded};
-use super::refuse;
 use super::state_dir::{Environment, state_dir};
+use super::{build_id, refuse};
 use crate::api::Board;
 use crate::config::{self, Config, NOTICE_BYTES};
 use crate::serve::{self, Start, StartError};
 use crate::sys::log_files;
 
-/// Set to `1` by `friendlet init`, which is then to be asked for the end of the board.
+/// Variable that `friendlet init` sets to `1`; then init shuts the board down on request.
 const INIT: &str = "FRIENDLET_INIT";
-/// Which of the board's two systems runs: `A` or `B`.
+/// Variable with the slot of the running system: `A` or `B`.
 const SLOT: &str = "FRIENDLET_SLOT";
-/// What went wrong before the server was started.
+/// Variable with the error before the start of the server.
 const NOTICE: &str = "FRIENDLET_NOTICE";
 
 /// Runs the server with the configuration file at `config`, or the one at the default path. With
@@ -87,7 +86,7 @@ fn notice(value: Option<&OsStr>) -> Option<heapless::String<NOTICE_BYTES>> {
     value.filter(|text| !text.is_empty()).map(|text| config::one_line(text.to_string_lossy()))
 }
 
-/// Tells why the server did not start.
+/// Prints the error if the server did not start, and returns its exit code.
 fn finish(outcome: Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

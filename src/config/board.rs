@@ -22,6 +22,7 @@ pub(super) fn commands(document: &Document<'_, '_>, diagnostics: &mut Diagnostic
         let (_, Some(value)) = section.value(name, diagnostics) else {
             return Arguments::new();
         };
+        // A wrong value is reported, and no configuration comes of the file.
         let argv = arguments(name, value, diagnostics).unwrap_or_default();
         // The search path at shutdown is not the administrator's.
         if argv.first().is_some_and(|program| !program.starts_with('/')) {

@@ -126,6 +126,7 @@ impl<'t> Diagnostics<'t> {
     fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.line(&(offset..offset));
         let start = line.checked_sub(1).and_then(|index| self.line_starts.get(index)).copied().unwrap_or(0);
+        // Lines start at character boundaries of the text.
         let line_text = self.text.get(start..).unwrap_or_default();
         let before = line_text.char_indices().take_while(|(at, c)| start + at + c.len_utf8() <= offset);
         (line, before.count() + 1)
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_count_from_one_in_characters() {
+    fn positions_count_from_one_in_characters() {
         let text = "ab\näöx\n";
         let diagnostics = Diagnostics::new(text);
         for (offset, place) in
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_in_the_order_of_their_places() {
+    fn errors_are_reported_in_the_order_of_their_spans() {
         let mut diagnostics = Diagnostics::new("a\nb\nc");
         diagnostics.error(&(4..5), "second");
         diagnostics.error(&(0..1), "fir\x1bst");

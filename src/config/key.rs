@@ -42,11 +42,11 @@ pub struct Key {
     pub example: Option<&'static str>,
     /// Secrecy of the value: error messages do not quote a secret.
     pub is_secret: bool,
-    /// When a changed value can take effect at the earliest.
+    /// Earliest time at which a changed value can take effect.
     pub change: Change,
 }
 
-/// When a changed value can take effect at the earliest.
+/// Earliest time at which a changed value can take effect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Change {
     /// With a restart: sockets, buffers or files are made from it.

@@ -5,14 +5,15 @@ use core::net::Ipv4Addr;
 use heapless::{String, Vec};
 
 use super::diagnostics::Diagnostics;
-use super::schema;
 use super::section::{Document, Section};
 use super::value::Span;
-use crate::config::INTERFACE_NAME_BYTES;
+use super::{INTERFACE_NAME_BYTES, schema};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 
 /// Default host name.
 pub(super) const HOST_NAME: &str = "friendlet";
+
+const _: () = assert!(HOST_NAME.len() <= HOST_NAME_BYTES);
 
 /// Name of a network interface.
 pub type InterfaceName = String<INTERFACE_NAME_BYTES>;
@@ -52,6 +53,7 @@ impl Default for Network {
             interface: None,
             address: Address::Dhcp,
             nameservers: Vec::new(),
+            // The assertion above holds its length.
             host_name: String::try_from(HOST_NAME).unwrap_or_default(),
         }
     }
@@ -116,7 +118,7 @@ fn checked_gateway(
             format_args!("gateway {gateway}: is not in the network {network}/{prefix} of the address"),
         );
     } else if gateway == address {
-        diagnostics.error(&span, format_args!("gateway {gateway}: is the board's own address"));
+        diagnostics.error(&span, format_args!("gateway {gateway}: is the address of the board"));
     } else if is_edge(gateway, prefix) {
         diagnostics.error(&span, format_args!("gateway {gateway}: is not an address of a host"));
     } else {

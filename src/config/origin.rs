@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use heapless::String;
 
-use crate::config::COMPLAINT_BYTES;
+use super::COMPLAINT_BYTES;
 
 /// Reason for which the given configuration file is not in force, on one line.
 pub type ConfigError = String<COMPLAINT_BYTES>;

@@ -4,11 +4,11 @@
 //! `docs/configuration.md`, the example file and the JSON schema for editors
 //! (`tests/it/configuration.rs`).
 
+use super::INTERFACE_NAME_BYTES;
 use super::key::Default::{Boolean, Build, Empty, Integer, Required, String, Unset};
 use super::key::{Form, Key, Kind, Table, any, board_limit, fixed};
 use super::network::{HOST_NAME, is_host_name, is_interface_name};
 use super::settings::{is_absolute_path, is_absolute_path_or_empty, is_origin, is_path, is_path_or_empty};
-use crate::config::INTERFACE_NAME_BYTES;
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
@@ -407,7 +407,7 @@ pub static SERVICE: Table = Table {
             "restart",
             Kind::Choice(&["never", "on-failure", "always"]),
             String("never"),
-            "When it is started again after it exits by itself.",
+            "When it is started again after it exits on its own.",
         )
         .reload(),
         Key::new(

@@ -184,8 +184,8 @@ impl<'t, 'i> Section<'t, 'i> {
         }
     }
 
-    /// A string as the type of its use, whose size is the limit of its row. Empty: it is not set and has
-    /// no default, or is wrong.
+    /// Returns a string as the type of its use, whose size is the limit of its row. It is empty if the key
+    /// is not set and has no default, and after an error, which is reported.
     pub(super) fn bounded<const N: usize>(
         &self,
         name: &str,

@@ -4,9 +4,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::diagnostics::Diagnostics;
-use super::schema;
 use super::section::{Document, Section};
-use super::{FilePath, Listen, LogFiles, Tls};
+use super::{FilePath, Listen, LogFiles, Tls, schema};
 use crate::log::Level;
 
 /// `[listen]`.

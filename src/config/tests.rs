@@ -266,7 +266,7 @@ fn addresses_are_numbers() {
 }
 
 #[test]
-fn plain_text_stays_on_loopback_unless_the_owner_insists() {
+fn plain_text_on_a_network_needs_its_key() {
     let with = |address: &str, rest: &str| format!("[listen]\naddress = '{address}'\ntls = 'off'\n{rest}");
     for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
         assert_eq!(config(&with(address, "")).listen.tls, Tls::Off);

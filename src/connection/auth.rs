@@ -1,13 +1,12 @@
-//! The identities of one connection.
+//! Authentication of one connection.
 
 use core::time::Duration;
 
-use super::Admission;
+use super::{ADMINISTRATOR_TIMEOUT, Admission, SESSION_TIMEOUT};
 use crate::call::Identity;
-use crate::connection::{ADMINISTRATOR_TIMEOUT, SESSION_TIMEOUT};
 use crate::session::SessionKey;
 
-/// The identities of one connection.
+/// Identities of one connection, and the deadline for its authentication.
 #[derive(Debug, Default)]
 pub(super) struct Auth {
     /// Identity that the socket is bound to: it receives every push.
@@ -24,7 +23,7 @@ impl Auth {
         self.deadline
     }
 
-    /// Whether no valid session was received yet.
+    /// Returns true until a valid session is received.
     pub(super) fn is_due(&self) -> bool {
         self.deadline.is_some()
     }
@@ -35,28 +34,28 @@ impl Auth {
         self.identity = Some(identity);
     }
 
-    /// Asks for a session (again): the connection has the time of its admission for it.
+    /// Requires a valid session within the time of the connection's admission.
     pub(super) fn deauthenticate(&mut self, admission: Admission, now: Duration) {
         self.identity = None;
         self.deadline = Some(now + auth_timeout(admission));
     }
 
-    /// Gives a connection more time whose password was right: its session is still to come.
+    /// Extends the deadline of a connection after a right password: its session follows.
     pub(super) fn extend(&mut self, admission: Admission, now: Duration) {
         self.deadline = self.deadline.map(|_| now + auth_timeout(admission));
     }
 
-    /// Gives up waiting for a session.
+    /// Removes the deadline for a session.
     pub(super) fn stop_waiting(&mut self) {
         self.deadline = None;
     }
 
-    /// Whether the socket is bound to this session.
+    /// Returns true if the socket is bound to this session.
     pub(super) fn is_bound_to(&self, session: SessionKey) -> bool {
         self.bound.and_then(Identity::session) == Some(session)
     }
 
-    /// Whether the connection was let in by this session.
+    /// Returns true if this session authenticated the connection.
     pub(super) fn is_of(&self, session: SessionKey) -> bool {
         self.identity.and_then(Identity::session) == Some(session)
     }

@@ -1,33 +1,32 @@
-//! The end of one connection.
+//! Close of one connection.
 
 use core::time::Duration;
 
-use super::Finish;
-use crate::connection::SEND_TIMEOUT;
+use super::{Finish, SEND_TIMEOUT};
 use crate::ws::CLOSE_TIMEOUT;
 
-/// The end of one connection, from the peer's side and from ours.
+/// Close of one connection, by the peer and by the server.
 #[derive(Debug, Default)]
 pub(super) struct Closing {
     /// The peer has sent its last byte.
     pub(super) is_half_closed: bool,
     finish: Option<Finish>,
-    /// Deadline of a finish.
+    /// Deadline of a graceful close.
     deadline: Option<Duration>,
 }
 
 impl Closing {
-    /// How the connection is to be closed; `None` while it is open.
+    /// Way in which the connection is to be closed; `None` while it is open.
     pub(super) fn finish(&self) -> Option<Finish> {
         self.finish
     }
 
-    /// Whether the connection is neither closed nor to be closed.
+    /// Returns true if the connection is neither closed nor to be closed.
     pub(super) fn is_open(&self) -> bool {
         self.finish.is_none()
     }
 
-    /// Deadline after which a finish becomes an abort.
+    /// Deadline after which a graceful close becomes an abort.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.deadline
     }
@@ -40,13 +39,14 @@ impl Closing {
         }
     }
 
-    /// Closes the connection without sending what waits.
+    /// Closes the connection without the unsent bytes.
     pub(super) fn abort(&mut self) {
         self.finish = Some(Finish::Abort);
         self.deadline = None;
     }
 
-    /// Notes that the peer read some of the last bytes: a long answer over a slow line arrives whole.
+    /// Extends the deadline, because the peer has read some of the last bytes: a long answer over a slow line
+    /// arrives whole.
     pub(super) fn note_progress(&mut self, now: Duration) {
         if self.finish == Some(Finish::Graceful) {
             self.deadline = Some(now + SEND_TIMEOUT);

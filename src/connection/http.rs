@@ -1,4 +1,4 @@
-//! The HTTP half of a connection: one request, one response, or the upgrade.
+//! HTTP half of a connection: one request and one response, or the upgrade.
 
 use core::time::Duration;
 
@@ -9,8 +9,8 @@ use super::machine::{Connection, Context, Finish, PendingReply};
 use crate::api::{self, Api, Counters};
 use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
 use crate::friendcore::{Form, reply as encode};
-use crate::http::SEND_RESERVE_BYTES;
-use crate::http::{self, Head, Method, Pairs, Rejection};
+use crate::http::{self, Head, Method, Pairs, Rejection, SEND_RESERVE_BYTES};
+use crate::internal_error;
 use crate::json::Writer;
 use crate::limits::{MESSAGE_BYTES, ORIGIN_BYTES, ORIGINS, SEND_BYTES};
 use crate::ws::{Limits, Socket};
@@ -25,9 +25,9 @@ const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTE
 /// Configuration of the HTTP half.
 #[derive(Debug)]
 pub(super) struct Config {
-    /// Whether the listener speaks TLS.
+    /// The listener uses TLS.
     pub(super) tls: bool,
-    /// Origins allowed beside the server's own.
+    /// Allowed origins in addition to the server's own.
     pub(super) origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
 }
 
@@ -40,12 +40,12 @@ enum Route {
     Call { is_post: bool },
 }
 
-/// What became of the response to a call.
+/// Result of writing the response to a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Reply {
-    /// It is in the send buffer.
+    /// The response is in the send buffer.
     Sent,
-    /// It follows.
+    /// The outcome of the call follows.
     Pending,
     /// Only administrators are served.
     AtCapacity,
@@ -77,13 +77,10 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
         Route::Socket(upgrade) => handle_upgrade(connection, &upgrade, body.start, query, cx),
         Route::Call { is_post } => {
             let mut receive = core::mem::take(&mut connection.receive);
-            // The head lies before the body, and in it the path before the query.
-            let (head, body_and_rest) = receive.filled_mut().split_at_mut(body.start);
-            let body = body_and_rest.get_mut(..body.len()).unwrap_or_default();
-            let (path_part, query_part) = head.split_at_mut(query.start);
-            let path = path_part.get_mut(path).unwrap_or_default();
-            let query = query_part.get_mut(..query.len()).unwrap_or_default();
-            handle_call(connection, path, query, body, is_post, cx);
+            match receive.filled_mut().get_disjoint_mut([path, query, body]) {
+                Ok([path, query, body]) => handle_call(connection, path, query, body, is_post, cx),
+                Err(_) => fail(connection, "parts of a request overlap", cx.now),
+            }
             receive.clear();
             connection.receive = receive;
         }
@@ -147,7 +144,7 @@ fn handle_call(
     }
 }
 
-/// Collects the parameters. As in Friend Core, those in the body count more than those in the address.
+/// Collects the parameters. As in Friend Core, the body precedes the query.
 fn collect<'m>(
     parameters: &mut Parameters<'m>,
     body: &'m mut [u8],
@@ -188,15 +185,16 @@ pub(super) fn reply(
             Reply::Pending
         }
         outcome => {
-            let (status, body) = match write_body(buffer, &outcome) {
-                Some(length) => (encode::http_status(&outcome), buffer.get(..length)),
-                None => {
-                    let length = write_body(buffer, &Outcome::Failed(Failure::TableFull));
-                    (200, buffer.get(..length.unwrap_or(0)))
-                }
+            let (status, length) = match write_body(buffer, &outcome) {
+                Some(length) => (encode::http_status(&outcome), Some(length)),
+                None => (200, write_body(buffer, &Outcome::Failed(Failure::TableFull))),
             };
-            let body = body.unwrap_or_default();
-            respond(connection, now, |room| http::write_call(room, status, body, false).ok());
+            match length.and_then(|length| buffer.get(..length)) {
+                Some(body) => {
+                    respond(connection, now, |room| http::write_call(room, status, body, false).ok());
+                }
+                None => fail(connection, "an error is longer than the reply buffer", now),
+            }
             Reply::Sent
         }
     }
@@ -209,9 +207,9 @@ fn write_body(buffer: &mut [u8], outcome: &Outcome<'_>) -> Option<usize> {
     Some(out.finish().ok()?.len())
 }
 
-/// Upgrades to a WebSocket. A session in the address (`/fcws?sessionid=..`) counts as presented. In the
-/// administrators' slot a socket without one has a short time to bind to an administrator's; the
-/// overflow slot accepts no socket.
+/// Upgrades to a WebSocket. A session in the query (`/fcws?sessionid=..`) authenticates the connection. In
+/// the administrators' slot a socket without one has a short time to bind to an administrator's session.
+/// The overflow slot accepts no socket.
 fn handle_upgrade(
     connection: &mut Connection,
     upgrade: &http::Upgrade,
@@ -219,7 +217,10 @@ fn handle_upgrade(
     query: core::ops::Range<usize>,
     cx: &mut Context<'_>,
 ) {
-    let query = connection.receive.filled_mut().get_mut(query).unwrap_or_default();
+    let Some(query) = connection.receive.filled_mut().get_mut(query) else {
+        fail(connection, "a query lies outside of its request", cx.now);
+        return;
+    };
     let session = Pairs::new(query).flatten().find(|(key, _)| *key == "sessionid").map(|(_, value)| value);
     let identity = session.and_then(|session| cx.api.accounts.identify(session, cx.now));
     let is_admitted = match (connection.place.admission, identity) {
@@ -249,6 +250,12 @@ fn handle_upgrade(
 pub(super) fn reject_at_capacity(connection: &mut Connection, api: &mut Api, now: Duration) {
     Counters::add(&mut api.counters.rejected_at_capacity);
     reject(connection, &Rejection::AT_CAPACITY, now);
+}
+
+/// Reports a broken invariant in the log, and to the client.
+fn fail(connection: &mut Connection, state: &'static str, now: Duration) {
+    internal_error!("{}", state);
+    reject(connection, &Rejection::INTERNAL, now);
 }
 
 /// Rejects the request of this connection.

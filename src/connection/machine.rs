@@ -8,20 +8,18 @@ use heapless::String;
 use super::auth::Auth;
 use super::closing::Closing;
 use super::push::Pushes;
-use super::{Admission, SlotId, http, push};
+use super::{
+    ANSWER_TIMEOUT, Admission, EVICT_AFTER, HEAD_TIMEOUT, RECEIVE_BYTES, SEND_TIMEOUT, SlotId, http, push,
+};
 use crate::api::{self, Api, Counters, Platform};
 use crate::call::{Caller, Completion, Identity, PendingCall};
-use crate::connection::{ANSWER_TIMEOUT, EVICT_AFTER, HEAD_TIMEOUT, RECEIVE_BYTES, SEND_TIMEOUT};
-use crate::friendcore::Form;
 use crate::friendcore::chunk::{Assembler, SetId};
-use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES};
-use crate::http::Rejection;
-use crate::http::SEND_RESERVE_BYTES;
+use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, Form};
+use crate::http::{Rejection, SEND_RESERVE_BYTES};
 use crate::limits::{REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::log::RateLimit;
 use crate::session::ClientAddr;
-use crate::ws::FRAME_HEADER_BYTES;
-use crate::ws::{CloseCode, ReceiveBuffer, SendBuffer, Socket};
+use crate::ws::{CloseCode, FRAME_HEADER_BYTES, ReceiveBuffer, SendBuffer, Socket};
 
 /// Largest frame that is ever sent: a reply, or one chunk of it.
 const LARGEST_FRAME_BYTES: usize = FRAME_HEADER_BYTES
@@ -33,10 +31,10 @@ pub(super) const ANSWER_ROOM: usize = LARGEST_FRAME_BYTES + SEND_RESERVE_BYTES;
 /// Close reason of a socket for which there is no slot.
 const AT_CAPACITY: &str = "the server is full";
 
-/// How a connection is to be closed.
+/// Way to close a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Finish {
-    /// After the waiting bytes were sent.
+    /// After the unsent bytes.
     Graceful,
     /// At once.
     Abort,
@@ -53,7 +51,7 @@ pub struct State {
     pub finish: Option<Finish>,
 }
 
-/// An answer that follows.
+/// Answer to a call whose work has not ended.
 #[derive(Debug)]
 pub(super) struct PendingReply {
     pub(super) call: PendingCall,
@@ -75,7 +73,7 @@ impl PendingReply {
 pub(super) struct Context<'a> {
     pub(super) api: &'a mut Api,
     pub(super) chunks: &'a mut Assembler,
-    /// Buffer for the answer in progress.
+    /// Buffer of the answer that is being encoded.
     pub(super) reply: &'a mut [u8],
     pub(super) http: &'a http::Config,
     /// Rate limit of the log lines about refused messages.
@@ -85,7 +83,7 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Counts a message that was refused, and logs the reason unless there were many of late.
+    /// Counts a refused message, and logs the reason within the rate limit.
     pub(super) fn log_refusal(&mut self, reason: impl core::fmt::Display) {
         Counters::add(&mut self.api.counters.bad_messages);
         if let Some(suppressed) = self.refusals.try_acquire(self.now) {
@@ -100,12 +98,12 @@ pub(super) struct Connection {
     pub(super) place: Place,
     pub(super) receive: ReceiveBuffer,
     pub(super) send: SendBuffer,
-    /// The WebSocket, once upgraded.
+    /// WebSocket, after the upgrade.
     pub(super) socket: Option<Socket>,
     pub(super) auth: Auth,
     pub(super) pushes: Pushes,
     pub(super) pending: Option<PendingReply>,
-    /// A reply that goes out in chunks, and the next of them.
+    /// Reply that is sent in chunks, and the number of the next chunk.
     pub(super) outgoing: Option<(SetId, usize)>,
     pub(super) flow: Flow,
     pub(super) closing: Closing,
@@ -126,18 +124,18 @@ pub(super) struct Place {
 pub(super) struct Flow {
     /// Messages wait in the receive buffer until answers have gone out.
     pub(super) is_paused: bool,
-    /// Start of the time in which the peer has read nothing of what waits.
+    /// Time since which the peer has read none of the unsent bytes.
     stalled_since: Option<Duration>,
 }
 
 impl Flow {
-    /// Moment from which the peer counts as one that does not read.
+    /// Time from which the peer counts as unresponsive.
     fn deadline(&self) -> Option<Duration> {
         self.stalled_since.map(|since| since + SEND_TIMEOUT)
     }
 }
 
-/// Bytes of one connection beside its two buffers.
+/// Bytes of one connection without its two buffers.
 pub const CONNECTION_BYTES: usize = size_of::<Connection>();
 
 impl Connection {
@@ -146,7 +144,7 @@ impl Connection {
         Self::vacant(id, ReceiveBuffer::new(RECEIVE_BYTES), SendBuffer::new(SEND_BYTES))
     }
 
-    /// A slot without a connection.
+    /// Creates a slot without a connection.
     fn vacant(id: SlotId, receive: ReceiveBuffer, send: SendBuffer) -> Self {
         Self {
             place: Place {
@@ -196,11 +194,11 @@ impl Connection {
         }
     }
 
-    /// The caller of a call that came here. `form` is what the call came in.
+    /// Returns the caller of a call that this connection received in `form`.
     pub(super) fn caller(&self, form: Form, may_change: bool, is_answered: bool) -> Caller {
         Caller {
             source: self.place.source,
-            // As in Friend Core, a bound socket speaks for its session; the other forms contain one.
+            // As in Friend Core, a call on a bound socket uses its session; the other forms contain one.
             bound: self.auth.bound.filter(|_| form == Form::Envelope),
             admins_only: self.place.admission != Admission::Open,
             may_change,
@@ -208,12 +206,12 @@ impl Connection {
         }
     }
 
-    /// Whether `identity` may use this slot; the reserved ones are for administrators.
+    /// Returns true if `identity` may use this slot. The reserved ones are for administrators.
     pub(super) fn is_admitted(&self, identity: Identity, api: &Api) -> bool {
         self.place.admission == Admission::Open || api.accounts.is_admin(identity)
     }
 
-    /// `count` bytes were put into the receive buffer.
+    /// Handles `count` new bytes in the receive buffer.
     pub(super) fn handle_received(&mut self, count: usize, cx: &mut Context<'_>) {
         self.receive.commit(count);
         if let Some(socket) = &mut self.socket {
@@ -228,7 +226,7 @@ impl Connection {
         self.track_stall(cx.now);
     }
 
-    /// `count` bytes of the send buffer were sent.
+    /// Handles the sending of `count` bytes of the send buffer.
     pub(super) fn handle_sent(&mut self, count: usize, cx: &mut Context<'_>) {
         self.send.sent(count);
         self.flow.stalled_since = None;
@@ -250,7 +248,7 @@ impl Connection {
         self.track_stall(cx.now);
     }
 
-    /// The peer sends no more; with `broken`, it does not read any more either.
+    /// Handles the end of the incoming side; `broken` ends the outgoing side too.
     pub(super) fn handle_end(&mut self, broken: bool, cx: &mut Context<'_>) {
         self.closing.is_half_closed = true;
         if self.closing.is_open() && self.socket.is_none() && self.pending.is_none() {
@@ -270,7 +268,7 @@ impl Connection {
         }
     }
 
-    /// Closes a socket, or whatever else this connection is.
+    /// Closes the connection, a socket with a closing frame.
     pub(super) fn close(&mut self, code: CloseCode, reason: &str, now: Duration) {
         match &mut self.socket {
             Some(socket) => {
@@ -278,7 +276,7 @@ impl Connection {
                 self.finish_closed_socket(now);
             }
             None if self.pending.is_none() => self.closing.begin(Finish::Abort, now),
-            // The answer follows, and ends the connection.
+            // The pending answer ends the connection.
             None => {}
         }
     }
@@ -299,7 +297,7 @@ impl Connection {
         }
     }
 
-    /// Whether the connection came to a full server and has not presented a session in time.
+    /// Returns true if the connection was accepted at capacity and has not authenticated in time.
     pub(super) fn is_evictable(&self, now: Duration) -> bool {
         let is_unauthenticated = self.socket.is_none() || self.auth.is_due();
         self.place.in_use
@@ -316,7 +314,7 @@ impl Connection {
         }
     }
 
-    /// The work of the pending call ended.
+    /// Handles the end of the pending call's work.
     pub(super) fn handle_completion(&mut self, completion: Completion<'_>, cx: &mut Context<'_>) {
         let Some(pending) = self.pending.take() else { return };
         let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
@@ -406,7 +404,7 @@ impl Connection {
         }
     }
 
-    /// Notes since when the peer has read nothing.
+    /// Starts or ends the time of a peer that does not read.
     pub(super) fn track_stall(&mut self, now: Duration) {
         if self.send.is_empty() {
             self.flow.stalled_since = None;

@@ -40,20 +40,20 @@ crate::limits::limits! {
     /// fragments.
     RECEIVE_BYTES: usize = MESSAGE_BYTES + 1024, exceeded "nothing more is read until there is room",
         tests [
-            "message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes",
+            "message_of_the_limit_is_accepted_in_fragments_and_one_more_byte_closes",
             "filled_up_to_the_capacity"
         ];
     /// Slots beyond `slots` in which connections are rejected while the server is full.
     OVERFLOW_SLOTS: usize = 1, exceeded "connections wait in the kernel's queue",
         tests [
-            "every_slot_of_the_board_and_the_door_are_taken_and_no_more",
-            "full_house_says_503_and_lets_an_administrator_in"
+            "connections_up_to_the_slots_and_the_overflow_slot_are_accepted",
+            "server_at_capacity_answers_503_and_accepts_an_administrator"
         ];
     /// Unsent bytes of a connection before pushes wait, to be sent as the newest state.
     PUSH_BACKLOG_BYTES: usize = 1024, exceeded "pushes wait",
         tests [
-            "pushes_wait_behind_their_backlog_and_not_before",
-            "peer_that_does_not_read_is_owed_the_newest_state_only"
+            "pushes_wait_beyond_their_backlog_and_not_before",
+            "peer_that_does_not_read_gets_the_newest_state_only"
         ];
     /// TLS handshake, request head and upgrade together.
     HEAD_TIMEOUT: Duration = Duration::from_secs(10), exceeded "answered 408",
@@ -63,25 +63,25 @@ crate::limits::limits! {
         ];
     /// Time of a socket without a valid session.
     SESSION_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the socket is closed",
-        tests ["socket_has_its_time_to_show_a_session_and_no_more", "a_socket_without_a_session_is_closed"];
+        tests ["socket_without_a_session_is_closed_after_its_time", "a_socket_without_a_session_is_closed"];
     /// The same for a socket in the administrator's slot.
     ADMINISTRATOR_TIMEOUT: Duration = Duration::from_secs(5), exceeded "the socket is closed",
         tests [
-            "socket_has_its_time_to_show_a_session_and_no_more",
-            "socket_in_the_administrators_slot_has_to_be_one_s"
+            "socket_without_a_session_is_closed_after_its_time",
+            "socket_in_the_administrators_slot_must_be_an_administrators"
         ];
     /// Time that a client may leave sent data unread.
     SEND_TIMEOUT: Duration = Duration::from_secs(20), exceeded "the connection is closed",
         tests [
-            "peer_may_leave_unread_what_it_is_owed_for_a_time",
-            "it_is_closed_past_its_deadline_and_costs_no_memory"
+            "peer_that_does_not_read_is_closed_after_the_send_timeout",
+            "peer_that_does_not_read_is_closed_and_uses_no_memory"
         ];
     /// Age from which an unauthenticated connection in the administrator's slot can be evicted.
     EVICT_AFTER: Duration = Duration::from_secs(1), exceeded "evicted when the next client connects",
-        tests ["newcomer_to_a_full_house_has_a_moment_to_speak", "silent_newcomer_to_a_full_house_gives_way"];
+        tests ["connection_at_capacity_has_time_to_authenticate", "silent_connection_at_capacity_is_evicted"];
     /// Time of a call that waits for a password check or a command, which have limits of their own.
     ANSWER_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the call fails",
-        tests ["answer_is_waited_for_and_no_longer", "call_whose_answer_never_comes_is_given_up"];
+        tests ["call_times_out_after_the_answer_timeout", "call_without_completion_times_out"];
 }
 
 const _: () = {

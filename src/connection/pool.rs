@@ -1,36 +1,38 @@
-//! Names of slots, and who is let into them.
+//! Ids of slots, and admission to them.
 
-/// A place for one connection, and which of its tenants is meant: closing a slot bumps its
-/// generation, so what comes late for an earlier tenant finds nobody.
+use super::OVERFLOW_SLOTS;
+
+/// Id of one connection: its slot, and the generation of the slot. Each release of a slot increments its
+/// generation, so a late result of an earlier connection finds none.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct SlotId {
-    /// Place, from 0.
+    /// Index of the slot, from 0.
     pub index: u16,
-    /// Which tenant of that place.
+    /// Number of connections that the slot had before.
     pub generation: u32,
 }
 
-/// What a connection may become, by how full the house was when it came.
+/// Use that a connection may make of its slot, by the number of free slots when it was accepted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Admission {
-    /// There is room: anything.
+    /// Any use: there is room.
     Open,
-    /// Only the administrators' place is left: an administrator's socket or call; everybody else is
-    /// told that the server is full.
+    /// A socket or a call of an administrator, in the last slot. Other clients are rejected: the server is
+    /// full.
     Administrators,
-    /// That one is in_use too: an administrator's single call, and the 503 for everybody else.
+    /// A single call of an administrator, in the overflow slot. Other clients get a 503.
     Overflow,
 }
 
 impl Admission {
-    /// The admission of a newcomer when `used` of `slots` places are in_use. `None`: not even the door
-    /// is free.
+    /// Admission of the next connection while `used` of `slots` are in use; `None` if not even the overflow
+    /// slot is free.
     pub fn of(used: usize, slots: usize) -> Option<Self> {
         if used + 1 < slots {
             Some(Self::Open)
         } else if used < slots {
             Some(Self::Administrators)
-        } else if used < slots + crate::connection::OVERFLOW_SLOTS {
+        } else if used < slots + OVERFLOW_SLOTS {
             Some(Self::Overflow)
         } else {
             None
@@ -43,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn last_slot_is_for_an_administrator_and_then_there_is_the_door() {
+    fn last_slot_is_for_an_administrator_and_then_there_is_the_overflow_slot() {
         assert_eq!(Admission::of(0, 3), Some(Admission::Open));
         assert_eq!(Admission::of(1, 3), Some(Admission::Open));
         assert_eq!(Admission::of(2, 3), Some(Admission::Administrators));

@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
+use super::PUSH_BACKLOG_BYTES;
 use super::machine::{ANSWER_ROOM, Connection, Context};
 use crate::api::{self, Api};
 use crate::call::Identity;
-use crate::connection::PUSH_BACKLOG_BYTES;
 use crate::friendcore::reply;
 use crate::json::Writer;
 use crate::limits::SERVICE_NAME_BYTES;
@@ -88,7 +88,7 @@ pub(super) fn notify(connection: &mut Connection, change: &ServiceChange, now: D
     connection.track_stall(now);
 }
 
-/// Sends what is still to be sent, as the peer has caught up: the newest state of each service.
+/// Sends the pending pushes as far as there is room: the newest state of each service.
 pub(super) fn flush(connection: &mut Connection, api: &Api, now: Duration) {
     if !connection.pushes.is_notified && api.board.has_problem() {
         notify_problem(connection, api);
@@ -98,7 +98,7 @@ pub(super) fn flush(connection: &mut Connection, api: &Api, now: Duration) {
     }
     for (service, spec) in api.services.table().iter() {
         let bit = bit(service);
-        // The socket may be bound to another user than when the change came.
+        // The socket may be bound to another user since the change.
         let is_visible = |identity: Identity| api.accounts.users.may_control(identity.user(), &spec.name);
         if !connection.auth.bound.is_some_and(is_visible) {
             connection.pushes.services &= !bit;
@@ -143,7 +143,7 @@ pub(super) fn notify_problem(connection: &mut Connection, api: &Api) {
     }
 }
 
-/// Whether there is room for a push: beside what waits, and beside an answer that follows.
+/// Returns true if a push fits beside the unsent bytes and beside the answer of a pending call.
 fn may_push(connection: &Connection) -> bool {
     let room = if connection.pending.is_some() { ANSWER_ROOM + PUSH_BACKLOG_BYTES } else { 0 };
     connection.outgoing.is_none()

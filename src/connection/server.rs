@@ -1,4 +1,4 @@
-//! The whole server, without a socket and a clock.
+//! Sans-IO server core: all connections and the state that calls work on, without a socket or a clock.
 
 use core::time::Duration;
 use std::net::IpAddr;
@@ -7,10 +7,10 @@ use heapless::{String, Vec};
 
 use super::machine::{Connection, Context, Finish, State};
 use super::push::{self, ServiceChange};
-use super::{Admission, SlotId, http};
+use super::{Admission, OVERFLOW_SLOTS, SlotId, http};
 use crate::api::{Api, Counters, Platform};
 use crate::call::{Completion, Identity, PasswordVerdict};
-use crate::connection::OVERFLOW_SLOTS;
+
 use crate::friendcore::chunk::Assembler;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
@@ -18,35 +18,35 @@ use crate::service::{Exit, ServiceId, Signal, StateChange};
 use crate::session::{ClientAddr, SessionKey};
 use crate::ws::CloseCode;
 
-/// How a connection's incoming side ended.
+/// End of the incoming side of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum End {
     /// The peer sent its last byte.
     Eof,
     /// The connection broke.
     Broken,
-    /// What came is not TLS, or TLS gone wrong.
+    /// TLS failed, or the peer sent bytes that are not TLS.
     Tls,
 }
 
-/// Everything that the server is made of.
+/// Configuration of a [`Server`].
 #[derive(Debug)]
 pub struct ServerConfig {
     /// Connections served at once, 2 to the board's `slots`.
     pub slots: usize,
-    /// Whether the listener speaks TLS.
+    /// The listener uses TLS.
     pub tls: bool,
-    /// Origins allowed beside the server's own.
+    /// Allowed origins in addition to the server's own.
     pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
     /// State that the calls work on.
     pub api: Api,
 }
 
-/// The server: slots, sessions, services. [`new`](Self::new) allocates everything, and nothing grows
-/// after.
+/// Slots, sessions and services of the server. [`new`](Self::new) allocates everything, and nothing grows
+/// afterwards.
 ///
-/// After each call, [`next_wake`](Self::next_wake) returns the slots that have something to send or to end
-/// because of it.
+/// After each call, [`next_wake`](Self::next_wake) returns the slots that have to send or to close because
+/// of it.
 pub struct Server {
     slots: Box<[Connection]>,
     /// Slots in use at once, without the overflow slot.
@@ -60,7 +60,7 @@ pub struct Server {
 /// Parts of the server that every connection uses.
 struct Shared {
     chunks: Assembler,
-    /// Buffer for the answer in progress.
+    /// Buffer of the answer that is being encoded.
     reply: Box<[u8]>,
     http: http::Config,
     refusals: RateLimit,
@@ -79,7 +79,7 @@ impl Shared {
 }
 
 impl Server {
-    /// A server with all its buffers. `config.slots` is held between 2 and the board's.
+    /// Creates a server with all its buffers. `config.slots` is clamped to 2 and the board's `slots`.
     pub fn new(config: ServerConfig) -> Self {
         let ServerConfig { slots, tls, origins, api } = config;
         let limit = slots.clamp(2, SLOTS);
@@ -98,23 +98,23 @@ impl Server {
         }
     }
 
-    /// Number of slots, the door included: one task each.
+    /// Number of slots with the overflow slot: one task each.
     pub fn slots(&self) -> usize {
         self.slots.len()
     }
 
-    /// What happened so far.
+    /// Counters since the start.
     pub fn counters(&self) -> &Counters {
         &self.api.counters
     }
 
-    /// Starts what is enabled.
+    /// Starts the enabled services.
     pub fn start(&mut self, now: Duration, platform: &mut dyn Platform) {
         self.api.services.start_enabled(now);
         self.process_changes(now, platform);
     }
 
-    /// Says goodbye to everybody and stops the services.
+    /// Closes every connection and stops the services.
     pub fn shutdown(&mut self, now: Duration, platform: &mut dyn Platform) {
         self.is_shutting_down = true;
         for slot in self.slots.iter_mut().filter(|slot| slot.place.in_use) {
@@ -125,7 +125,7 @@ impl Server {
         self.process_changes(now, platform);
     }
 
-    /// Kills the process groups of whatever still runs: there is no time for more.
+    /// Kills the process groups of the services that still run, at the end of the shutdown's time.
     pub fn kill_services(&mut self, platform: &mut dyn Platform) {
         for (service, _) in self.api.services.table().iter() {
             let status = self.api.services.status(service, Duration::ZERO);
@@ -135,14 +135,14 @@ impl Server {
         }
     }
 
-    /// Whether, after [`shutdown`](Self::shutdown), nothing is left to wait for.
+    /// Returns true when a [`shutdown`](Self::shutdown) is complete.
     pub fn is_down(&self) -> bool {
         self.is_shutting_down
             && self.api.services.is_down()
             && self.slots.iter().all(|slot| !slot.place.in_use)
     }
 
-    /// A slot for a connection from `peer`; `None`: not even the door is free.
+    /// Claims a slot for a connection from `peer`. Returns `None` if not even the overflow slot is free.
     pub fn claim(&mut self, peer: IpAddr, now: Duration) -> Option<SlotId> {
         if self.is_shutting_down {
             return None;
@@ -155,8 +155,8 @@ impl Server {
         Some(slot.place.id)
     }
 
-    /// Ends the oldest connection that came to a full house and has not said in
-    /// [`EVICT_AFTER`](crate::connection::EVICT_AFTER) who it is: a newcomer may be the administrator.
+    /// Evicts the oldest connection that was accepted at capacity and has not authenticated within
+    /// [`EVICT_AFTER`](super::EVICT_AFTER): the next client may be the administrator.
     pub fn evict_idle(&mut self, now: Duration) {
         let oldest =
             self.slots.iter_mut().filter(|slot| slot.is_evictable(now)).min_by_key(|slot| slot.place.opened);
@@ -174,7 +174,7 @@ impl Server {
         }
     }
 
-    /// What a connection wants.
+    /// State of a connection, for its task.
     pub fn state(&self, id: SlotId) -> State {
         match self.slots.get(usize::from(id.index)) {
             Some(slot) if slot.place.id == id && slot.place.in_use => slot.state(),
@@ -182,7 +182,7 @@ impl Server {
         }
     }
 
-    /// Free space of a connection's receive buffer; none when the connection is gone.
+    /// Free space of a connection's receive buffer; empty when the connection is gone.
     pub fn receive_space(&mut self, id: SlotId) -> &mut [u8] {
         find(&mut self.slots, id).map_or(&mut [], |slot| slot.receive.space())
     }
@@ -222,7 +222,7 @@ impl Server {
         self.state(id)
     }
 
-    /// The incoming side of a connection has ended.
+    /// Handles the end of a connection's incoming side.
     pub fn handle_end(&mut self, id: SlotId, end: End, now: Duration, platform: &mut dyn Platform) {
         let Some(slot) = find(&mut self.slots, id) else { return };
         if end == End::Tls {
@@ -236,7 +236,7 @@ impl Server {
         slot.handle_end(end == End::Broken, cx);
     }
 
-    /// Something else than TLS came where TLS is spoken.
+    /// Answers a client that sent plain text to a TLS listener.
     pub fn handle_plain(&mut self, id: SlotId, now: Duration) {
         if let Some(slot) = find(&mut self.slots, id) {
             Counters::add(&mut self.api.counters.plain_on_tls);
@@ -244,7 +244,7 @@ impl Server {
         }
     }
 
-    /// The work of a pending call ended.
+    /// Handles the end of a pending call's work.
     pub fn handle_completion(
         &mut self,
         call_id: u64,
@@ -284,7 +284,7 @@ impl Server {
         is_ours
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has work to do.
+    /// Earliest deadline, for [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Duration> {
         let slots = self.slots.iter().filter_map(Connection::poll_timeout).min();
         let others = [
@@ -295,7 +295,7 @@ impl Server {
         others.into_iter().flatten().chain(slots).min()
     }
 
-    /// Does whatever is due.
+    /// Handles every deadline that has passed.
     pub fn handle_timeout(&mut self, now: Duration, platform: &mut dyn Platform) {
         for slot in &mut self.slots {
             if slot.poll_timeout().is_some_and(|deadline| now >= deadline) {
@@ -312,8 +312,8 @@ impl Server {
         self.process_changes(now, platform);
     }
 
-    /// Releases the memory of buffers that were not used since the last call. Returns whether there are more
-    /// to be released at the next one.
+    /// Releases the memory of buffers that were not used since the last call. Returns true if the next call
+    /// may release more.
     pub fn release_idle(&mut self) -> bool {
         let mut more = false;
         for slot in &mut self.slots {
@@ -323,7 +323,7 @@ impl Server {
         more
     }
 
-    /// The next slot whose connection has something to send or is over, each once.
+    /// Takes the next slot that has to send or to close; each slot is returned once.
     pub fn next_wake(&mut self) -> Option<u16> {
         let (number, word) = self.wakes.iter_mut().enumerate().find(|(_, word)| **word != 0)?;
         let bit = word.trailing_zeros();
@@ -331,7 +331,7 @@ impl Server {
         Some((number as u32 * usize::BITS + bit) as u16)
     }
 
-    /// Executes the actions of the supervisor, and pushes what changed.
+    /// Executes the actions of the supervisor and pushes the changes of services.
     fn process_changes(&mut self, now: Duration, platform: &mut dyn Platform) {
         loop {
             self.api.run_actions(now, platform);
@@ -379,7 +379,7 @@ fn find(slots: &mut [Connection], id: SlotId) -> Option<&mut Connection> {
     slots.get_mut(usize::from(id.index)).filter(|slot| slot.place.id == id && slot.place.in_use)
 }
 
-/// Slots to be looked at again, a bit each.
+/// Slots whose tasks are to be woken, a bit each.
 type Wakes = [usize; (SLOTS + OVERFLOW_SLOTS).div_ceil(usize::BITS as usize)];
 
 fn wake(wakes: &mut Wakes, id: SlotId) {

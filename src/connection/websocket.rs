@@ -1,4 +1,4 @@
-//! The WebSocket half of a connection: messages, their answers, chunks.
+//! WebSocket half of a connection: messages, their answers, chunks.
 
 use core::time::Duration;
 
@@ -6,9 +6,9 @@ use super::machine::{ANSWER_ROOM, Connection, Context, PendingReply};
 use super::push;
 use crate::api::{self, Counters};
 use crate::call::{Failure, Identity, Outcome};
-use crate::friendcore::CHUNK_PIECE_BYTES;
 use crate::friendcore::chunk::{Assembler, Progress, SetId};
-use crate::friendcore::{self, Form, Message, Request, Scratch, reply};
+use crate::friendcore::{self, CHUNK_PIECE_BYTES, Form, Message, Request, Scratch, reply};
+use crate::internal_error;
 use crate::json::{self, Writer};
 use crate::limits::REPLY_BYTES;
 use crate::ws::{Incoming, SendBufferFull};
@@ -33,8 +33,14 @@ impl Connection {
                 }
                 Incoming::Message { range, .. } => {
                     let mut receive = core::mem::take(&mut self.receive);
-                    let message = receive.filled_mut().get_mut(range).unwrap_or_default();
-                    let whole = self.handle_message(message, true, cx);
+                    let whole = match receive.filled_mut().get_mut(range) {
+                        Some(message) => self.handle_message(message, true, cx),
+                        None => {
+                            internal_error!("a message lies outside of the receive buffer");
+                            self.closing.abort();
+                            None
+                        }
+                    };
                     self.receive = receive;
                     if let Some(set) = whole {
                         self.handle_chunked(set, cx);
@@ -52,16 +58,16 @@ impl Connection {
         }
     }
 
-    /// Handles a chunked message that is whole.
+    /// Handles a complete chunked message.
     fn handle_chunked(&mut self, set: SetId, cx: &mut Context<'_>) {
-        // The text is outside its set meanwhile: the answer may need one.
+        // The text is taken out of its set, because the answer may use the sets.
         let mut text = cx.chunks.take(set);
         self.handle_message(text.text(), false, cx);
-        cx.chunks.give_back(set, text);
+        cx.chunks.put_back(set, text);
         cx.chunks.release(set);
     }
 
-    /// Handles one message. Returns the set of a chunked message that is whole with it.
+    /// Handles one message. Returns the set of a chunked message that it completes.
     fn handle_message(
         &mut self,
         message: &mut [u8],
@@ -83,7 +89,7 @@ impl Connection {
             }
             Ok(Message::LegacyPing { id }) => self.put_answer(|out| reply::legacy_pong(out, id)),
             Ok(Message::Bind { form, session }) => self.bind(form, session, cx),
-            // Sets are few and shared by all: an unauthenticated client has no claim to one.
+            // All connections share a few sets, so an unauthenticated client gets none.
             Ok(Message::Chunk(part)) if may_be_chunk && !self.auth.is_due() => {
                 match cx.chunks.handle_part(u32::from(self.place.id.index), part, cx.now) {
                     Ok(Progress::Waiting) => {}
@@ -99,7 +105,7 @@ impl Connection {
                 self.put_answer(|out| reply::parse_error(out, None));
             }
             Ok(Message::Call(request)) => self.handle_call(&request, true, cx),
-            // Executed and never answered; the work it starts goes on without it.
+            // Executed and never answered; its work continues after this.
             Ok(Message::Event(request)) => self.handle_call(&request, false, cx),
         }
         None
@@ -115,7 +121,7 @@ impl Connection {
             }
             _ => {}
         }
-        // After the call: a login or a logout may have changed what the session is worth.
+        // After the call, because a login or a logout may have opened or ended the session.
         if self.auth.is_due()
             && let Some(session) = request.call.session
             && let Some(identity) = cx.api.accounts.identify(session, cx.now)
@@ -125,8 +131,8 @@ impl Connection {
         }
     }
 
-    /// Binds the socket to a session. An unknown one is ignored without a word, as in Friend Core; the
-    /// deadline for a valid one stays.
+    /// Binds the socket to a session. An unknown session is ignored without an answer, as in Friend Core.
+    /// The deadline for a valid one stays.
     fn bind(&mut self, form: Form, session: &str, cx: &mut Context<'_>) {
         let Some(identity) = cx.api.accounts.identify(session, cx.now) else { return };
         if !self.is_admitted(identity, cx.api) {
@@ -141,7 +147,7 @@ impl Connection {
         push::notify_problem(self, cx.api);
     }
 
-    /// The session that the socket was bound to ended.
+    /// Handles the end of the session that the socket is bound to.
     pub(super) fn unbind(&mut self, notice: &str, now: Duration) {
         self.auth.bound = None;
         self.pushes.clear();
@@ -186,8 +192,8 @@ impl Connection {
         }
     }
 
-    /// Sends a response too long for one message in chunks, from one of the server's sets. `None`: it is
-    /// too long for a set, or every set is in use.
+    /// Sends a response that is too long for one message in chunks, from one of the server's sets. Returns
+    /// `None` if it is too long for a set, or if every set is in use.
     fn reply_in_chunks(
         &mut self,
         request_id: Option<&str>,
@@ -231,15 +237,15 @@ impl Connection {
         }
     }
 
-    /// Puts a short answer into the send buffer, which has [`ANSWER_ROOM`] before a message is read.
+    /// Writes a short answer to the send buffer, which has [`ANSWER_ROOM`] before a message is decoded.
     fn put_answer(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), json::Full>) {
         if self.put_text(write).is_err() {
-            // A push or a notice behind a slow reader: its deadline ends the connection.
+            // Pushes or notices wait for a slow reader, whose deadline ends the connection.
             crate::debug!("an answer without room in the send buffer was dropped");
         }
     }
 
-    /// Puts a text message into the send buffer, of at most the size that goes out in one piece.
+    /// Writes a text message of at most the size of one message to the send buffer.
     pub(super) fn put_text(
         &mut self,
         write: impl FnOnce(&mut Writer<'_>) -> Result<(), json::Full>,
@@ -255,7 +261,7 @@ impl Connection {
         })
     }
 
-    /// Puts a text message that is encoded already into the send buffer.
+    /// Writes an encoded text message to the send buffer.
     pub(super) fn put_bytes(&mut self, text: &[u8]) -> Result<(), SendBufferFull> {
         if self.socket.as_ref().is_none_or(|socket| socket.is_closing()) {
             return Ok(());

@@ -6,7 +6,7 @@ use core::time::Duration;
 use heapless::{String, Vec};
 
 use super::packet::{ClientMessage, HARDWARE_BYTES, MessageType, ParseError, ServerMessage};
-use crate::dhcp::{
+use super::{
     DHCP_BYTES, DHCP_LEASE_MIN, DHCP_RENEW_MIN, DHCP_RETRY_MAX, DHCP_RETRY_MIN, DHCP_TRIES, HOST_NAME_BYTES,
     NAMESERVERS,
 };

@@ -4,7 +4,7 @@ use core::net::Ipv4Addr;
 
 use heapless::Vec;
 
-use crate::dhcp::{DHCP_BYTES, NAMESERVERS};
+use super::{DHCP_BYTES, NAMESERVERS};
 
 /// Length of an Ethernet address.
 pub const HARDWARE_BYTES: usize = 6;

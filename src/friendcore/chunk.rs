@@ -1,42 +1,40 @@
-//! Messages in pieces: put together on their way up, cut on their way down.
+//! Chunked messages: assembled when received, split when sent.
 //!
-//! The text of a long message is base64 as a whole, and that is cut into parts. A set of parts lives in
-//! one of `limits::CHUNK_SETS` buffers that are made at start and never again. Friend Core reserves what
-//! the client's own numbers ask for and writes where they point; here parts may be of any size and come
-//! in any order, and are kept in theirs: a part is moved in between those before and those behind it, so
-//! that what counts is only whether all of them fit the buffer.
+//! The text of a long message is encoded as base64 as a whole, and then split into parts. The parts of one
+//! message share one of `limits::CHUNK_SETS` buffers, which are allocated at the start. Friend Core
+//! allocates by the numbers that the client sends, and writes where they point. Here parts may have any
+//! size and arrive in any order. A part is inserted between the parts before and after it, so only the sum
+//! of their sizes is limited.
 
 use core::time::Duration;
 
 use data_encoding::BASE64;
 use heapless::String;
 
-use super::{ChunkError, Part};
-use crate::friendcore::{CHUNK_AGE, CHUNK_PIECE_BYTES};
+use super::{CHUNK_AGE, CHUNK_PIECE_BYTES, ChunkError, Part};
 use crate::json::{Full, Writer};
-use crate::limits;
+use crate::{internal_error, limits};
 
-/// Base64 characters undone at once.
+/// Base64 characters decoded at once.
 const BLOCK_BYTES: usize = 1024;
 
-/// Where a part led to.
+/// State of a message after one of its parts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Progress {
     /// More parts are needed.
     Waiting,
-    /// That was the last one: the text is there, until [`Assembler::release`].
+    /// All parts arrived. The set holds the text until [`Assembler::release`].
     Complete(SetId),
 }
 
-/// Names one set of parts. When the set is gone, the name names nothing, also when its buffer holds
-/// another.
+/// Id of one set of parts. It refers to nothing once the set is gone, even if its buffer holds another.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SetId {
     index: usize,
     generation: u32,
 }
 
-/// All chunked messages under way, up and down.
+/// All chunked messages in progress, in both directions.
 ///
 /// `owner` is the caller's number for a connection; ids of different owners never meet.
 #[derive(Debug)]
@@ -50,7 +48,7 @@ struct Set {
     generation: u32,
     owner: u32,
     state: State,
-    /// What is known of the parts, while they come up.
+    /// Received parts.
     parts: Parts,
 }
 
@@ -60,11 +58,11 @@ pub const SET_BYTES: usize = size_of::<Set>() + limits::CHUNK_BYTES;
 #[derive(Clone, Copy, Debug)]
 enum State {
     Free,
-    /// Parts come up.
+    /// Parts are received.
     Up,
-    /// A text came up whole: its length.
+    /// The text is complete; its length.
     Complete(usize),
-    /// Base64 goes down: its length.
+    /// Base64 is sent; its length.
     Down(usize),
 }
 
@@ -72,9 +70,9 @@ enum State {
 struct Parts {
     id: String<{ limits::CHUNK_ID_BYTES }>,
     total: usize,
-    /// Length of each part that is there. In the buffer they stand in order and without gaps.
+    /// Length of each received part. The buffer holds them in order and without gaps.
     lengths: [Option<usize>; limits::CHUNK_PARTS],
-    /// When the first part came.
+    /// Time of the first part.
     since: Duration,
 }
 
@@ -94,7 +92,7 @@ impl Default for Assembler {
     }
 }
 
-/// The text of a whole chunked message, out of its set.
+/// Text of a complete message, taken out of its set.
 #[derive(Debug)]
 pub struct Taken {
     buffer: Box<[u8]>,
@@ -104,12 +102,13 @@ pub struct Taken {
 impl Taken {
     /// The text, to be read in place.
     pub fn text(&mut self) -> &mut [u8] {
+        // `Assembler::take` made the length of this buffer.
         self.buffer.get_mut(..self.length).unwrap_or_default()
     }
 }
 
 impl Assembler {
-    /// Makes all buffers: `limits::CHUNK_SETS` times `limits::CHUNK_BYTES`.
+    /// Allocates all buffers: `limits::CHUNK_SETS` times `limits::CHUNK_BYTES`.
     pub fn new() -> Self {
         let set = || Set {
             buffer: vec![0; limits::CHUNK_BYTES].into_boxed_slice(),
@@ -121,10 +120,10 @@ impl Assembler {
         Self { sets: (0..limits::CHUNK_SETS).map(|_| set()).collect() }
     }
 
-    /// Takes one part of a message that comes up.
+    /// Adds one received part.
     ///
     /// # Errors
-    /// Any [`ChunkError`]; the parts that were there of the same message are gone then.
+    /// Any [`ChunkError`]. It drops all parts of the message.
     pub fn handle_part(&mut self, owner: u32, part: Part<'_>, now: Duration) -> Result<Progress, ChunkError> {
         self.handle_timeout(now);
         let known = self.sets.iter().position(|set| set.collects(owner, part.id));
@@ -143,37 +142,40 @@ impl Assembler {
         }
     }
 
-    /// The text that parts made, to be read in place. Empty when the set is gone or not complete.
+    /// Text of a complete message, to be decoded in place. Empty when the set is gone or not complete.
     pub fn message(&mut self, id: SetId) -> &mut [u8] {
         let set = self.sets.get_mut(id.index).filter(|set| set.generation == id.generation);
         match set {
             Some(Set { state: State::Complete(length), buffer, .. }) => {
-                buffer.get_mut(..*length).unwrap_or_default()
+                buffer.get_mut(..*length).unwrap_or_else(|| {
+                    internal_error!("a chunked message is longer than its buffer");
+                    &mut []
+                })
             }
             _ => &mut [],
         }
     }
 
-    /// Takes the text that parts made out of its set, so that it can be read while others are used;
-    /// [`give_back`](Self::give_back) returns it.
+    /// Takes the text of a complete message out of its set, so that other sets can be used while it is
+    /// decoded. [`put_back`](Self::put_back) returns the buffer.
     pub fn take(&mut self, id: SetId) -> Taken {
         let length = self.message(id).len();
         let set = self.sets.get_mut(id.index).filter(|_| length > 0);
         Taken { buffer: set.map(|set| core::mem::take(&mut set.buffer)).unwrap_or_default(), length }
     }
 
-    /// Puts back what [`take`](Self::take) took from this set.
-    pub fn give_back(&mut self, id: SetId, taken: Taken) {
+    /// Puts the buffer of [`take`](Self::take) back into its set.
+    pub fn put_back(&mut self, id: SetId, taken: Taken) {
         if let Some(set) = self.sets.get_mut(id.index).filter(|set| set.buffer.is_empty()) {
             set.buffer = taken.buffer;
         }
     }
 
-    /// Keeps `text` as base64, to be sent down in parts until [`release`](Self::release).
+    /// Stores `text` as base64 in a free set, to be sent in parts. [`release`](Self::release) frees the set.
     ///
     /// # Errors
-    /// [`ChunkError::TooLong`] when its base64 is longer than `limits::CHUNK_BYTES`, and
-    /// [`ChunkError::Busy`] when all sets are in use.
+    /// [`ChunkError::TooLong`] if the base64 is longer than `limits::CHUNK_BYTES`, and
+    /// [`ChunkError::Busy`] if all sets are in use.
     pub fn lease_down(&mut self, owner: u32, text: &[u8], now: Duration) -> Result<SetId, ChunkError> {
         self.handle_timeout(now);
         // Guards the arithmetic of the encoder too.
@@ -190,27 +192,27 @@ impl Assembler {
         Ok(SetId { index, generation: set.generation })
     }
 
-    /// How many parts the text of [`lease_down`](Self::lease_down) makes; none when the set is gone.
+    /// Number of parts of a text from [`lease_down`](Self::lease_down); 0 when the set is gone.
     ///
-    /// Friend Core counts one more when the last part is full, and sends it empty. Its client joins by
-    /// number and so cannot tell; here no empty part is sent.
+    /// Friend Core counts one more when the last part is full, and sends it empty. Its client joins the parts
+    /// by number, so the empty part is left out here.
     pub fn parts(&self, id: SetId) -> usize {
         self.down(id).map_or(0, |text| text.len().div_ceil(CHUNK_PIECE_BYTES))
     }
 
-    /// Writes the message that carries part `part`, from zero, of [`parts`](Self::parts). A part that
-    /// there is not writes nothing.
+    /// Writes the message with part `part`, from zero, of [`parts`](Self::parts). Beyond the last part it
+    /// writes nothing.
     ///
     /// # Errors
-    /// [`Full`] when it does not fit; `CHUNK_PIECE_BYTES` and `CHUNK_ENVELOPE_BYTES`
-    /// together always do.
+    /// [`Full`] if the message does not fit. `CHUNK_PIECE_BYTES` and `CHUNK_ENVELOPE_BYTES` are enough
+    /// together.
     pub fn write_part(&self, id: SetId, part: usize, out: &mut Writer<'_>) -> Result<(), Full> {
         let mut pieces = self.down(id).unwrap_or_default().chunks(CHUNK_PIECE_BYTES);
         let total = pieces.len();
         let Some(piece) = pieces.nth(part).and_then(|piece| core::str::from_utf8(piece).ok()) else {
             return Ok(());
         };
-        // Any id will do that no two replies on one connection share; Friend Core prints an address.
+        // The id only has to differ between the replies of one connection. Friend Core prints an address.
         out.put_display(format_args!(
             r#"{{"type":"con","data":{{"type":"chunk","data":{{"id":"0x{:x}{:02x}","total":"{}","part":"{}","data":""#,
             id.generation, id.index, total, part
@@ -220,7 +222,7 @@ impl Assembler {
         out.put(r#""}}}"#)
     }
 
-    /// Frees a set that was read, or sent. A set that is gone already stays so.
+    /// Frees a set after its text was used or sent. Does nothing if it is free already.
     pub fn release(&mut self, id: SetId) {
         let set = self.sets.get_mut(id.index).filter(|set| set.generation == id.generation);
         if let Some(set) = set {
@@ -228,19 +230,19 @@ impl Assembler {
         }
     }
 
-    /// Frees all that belongs to a connection that is gone.
+    /// Frees all sets of a connection that is gone.
     pub fn drop_owner(&mut self, owner: u32) {
         for set in self.sets.iter_mut().filter(|set| set.owner == owner) {
             set.free();
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    /// Earliest deadline, for [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Duration> {
         self.sets.iter().filter_map(Set::deadline).min()
     }
 
-    /// Frees the sets whose first part has waited for the last as long as `CHUNK_AGE`.
+    /// Frees the sets that were not complete within `CHUNK_AGE` of their first part.
     pub fn handle_timeout(&mut self, now: Duration) {
         for set in &mut self.sets {
             if set.deadline().is_some_and(|deadline| deadline <= now) {
@@ -249,7 +251,7 @@ impl Assembler {
         }
     }
 
-    /// Begins a set for a first part that has nothing wrong with itself.
+    /// Starts a set with a valid first part.
     fn start(&mut self, owner: u32, part: Part<'_>, now: Duration) -> Result<usize, ChunkError> {
         let total = usize::try_from(part.total).map_err(|_| ChunkError::Total)?;
         if total == 0 || total > limits::CHUNK_PARTS {
@@ -294,7 +296,7 @@ impl Set {
         self.state = State::Free;
     }
 
-    /// Puts a part in its place, and says whether the text is whole now.
+    /// Inserts a part. Returns true if the message is complete.
     fn add(&mut self, part: Part<'_>) -> Result<bool, ChunkError> {
         let parts = &mut self.parts;
         if usize::try_from(part.total) != Ok(parts.total) {
@@ -326,10 +328,10 @@ impl Set {
     }
 }
 
-/// Undoes base64 in its own place and gives the length of what it stood for. Forgives nothing: no white
-/// space, no other alphabet, no missing or early padding.
+/// Decodes base64 in place and returns the length of the result. The decoder is strict: it rejects white
+/// space, other alphabets, and missing or early padding.
 fn decode_base64(text: &mut [u8]) -> Option<usize> {
-    // The decoder takes several padded texts in a row for one; a message is one.
+    // The decoder accepts several padded texts in a row, but a message is one text.
     let body = text.get(..text.len().saturating_sub(2))?;
     if body.contains(&b'=') || !text.len().is_multiple_of(4) {
         return None;

@@ -1,8 +1,8 @@
-//! The content of outcomes, to the byte as Friend Core writes it.
+//! Content of outcomes, equal to Friend Core's to the byte.
 //!
-//! A frame is answered with this alone, and so is a call over HTTP; [`reply`](super::reply) puts the
-//! envelope around it. Where the years differ, [`Form::Frame`] gets the words of 2016 and the other forms
-//! the later ones. All of these fail only for lack of room, with [`Full`].
+//! The answer to a frame or to a call over HTTP is the content alone. [`reply`](super::reply) writes the
+//! envelope around it. Where the versions of Friend Core differ, [`Form::Frame`] gets the content of 2016,
+//! and the other forms the later one. All functions fail only for lack of room, with [`Full`].
 
 use core::fmt::{self, Write as _};
 
@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Text,
 }
 
-/// Kind of the content that [`write`] makes of an outcome.
+/// Returns the kind of an outcome's content.
 pub(super) fn kind(outcome: &Outcome<'_>) -> Kind {
     match outcome {
         Outcome::Done
@@ -53,8 +53,8 @@ pub(super) fn kind(outcome: &Outcome<'_>) -> Kind {
 /// Writes the content of an outcome.
 ///
 /// # Errors
-/// [`Full`] when it does not fit. With `tail`, the output of a command or a service is cut instead, until
-/// that many bytes are left behind it.
+/// [`Full`] if it does not fit. With `tail`, the output of a command or a service is cut instead, so that
+/// `tail` bytes remain after the content.
 pub(super) fn write(
     out: &mut Writer<'_>,
     form: Form,
@@ -109,7 +109,7 @@ fn put_ok(out: &mut Writer<'_>, data: &str) -> Result<(), Full> {
     out.put(data)
 }
 
-/// Writes `output`, with `tail` halved until it fits: escapes can take six times its room.
+/// Writes `output`. With `tail`, it is halved until it fits: escapes may make it six times as long.
 fn shorten<'b>(
     out: &mut Writer<'_>,
     mut output: &'b [u8],
@@ -124,11 +124,11 @@ fn shorten<'b>(
             return written;
         }
         out.rewind(start);
-        output = output.get(..output.len() / 2).unwrap_or_default();
+        output = output.split_at(output.len() / 2).0;
     }
 }
 
-/// `status`: begins as [`Outcome::Done`] does, for clients that look for that.
+/// Writes the status of a service. It begins like [`Outcome::Done`], which some clients look for.
 fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Result<(), Full> {
     let status = service.status;
     out.put(r#"{ "Status": "ok", "State": "#)?;
@@ -176,7 +176,7 @@ fn services(out: &mut Writer<'_>, form: Form, list: ServiceList<'_>) -> Result<(
     out.put("] }")
 }
 
-/// Writes the description of a service, where it has one.
+/// Writes the description of a service, if it has one.
 fn put_description(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
     if let Some(description) = &spec.description {
         out.put(r#", "Description": "#)?;
@@ -185,7 +185,7 @@ fn put_description(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
     Ok(())
 }
 
-/// Writes how a command ended and its output as text; bytes that are not UTF-8 become U+FFFD.
+/// Writes the exit of a command and its output as text. Bytes that are not UTF-8 become U+FFFD.
 fn command_output(out: &mut Writer<'_>, command: &CommandOutput<'_>) -> Result<(), Full> {
     out.put(r#"{ "Status": "ok", "Exit": "#)?;
     out.put_string(command.exit)?;
@@ -194,7 +194,7 @@ fn command_output(out: &mut Writer<'_>, command: &CommandOutput<'_>) -> Result<(
     out.put(if command.is_cut { r#", "Cut": true}"# } else { "}" })
 }
 
-/// `log` of a service: begins as [`Outcome::Done`] does.
+/// Writes output of a service. It begins like [`Outcome::Done`].
 fn service_log(out: &mut Writer<'_>, log: &ServiceLog<'_>) -> Result<(), Full> {
     let ServiceLog { from, next, lost, output } = log;
     out.put_display(format_args!(
@@ -215,8 +215,8 @@ pub(super) fn put_lines(out: &mut Writer<'_>, output: &[u8]) -> Result<(), Full>
     Ok(())
 }
 
-/// A line of output that cannot control a terminal or hide text: control characters but tabs, and the
-/// marks that reverse text (Unicode's bidirectional controls), show as U+FFFD.
+/// Line of output that cannot control a terminal or hide text: control characters except tabs, and
+/// Unicode's bidirectional controls, become U+FFFD.
 struct Harmless<'a>(&'a [u8]);
 
 impl fmt::Display for Harmless<'_> {
@@ -235,7 +235,7 @@ impl fmt::Display for Harmless<'_> {
     }
 }
 
-/// `board/status`: begins as [`Outcome::Done`] does.
+/// Writes the status of the board. It begins like [`Outcome::Done`].
 fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Full> {
     out.put(r#"{ "Status": "ok""#)?;
     put_members(
@@ -245,7 +245,7 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
             ("Version", status.version),
             ("Build", status.build),
             ("Slot", status.slot),
-            ("DeviceFile", status.device_file),
+            ("DeviceFile", status.config_origin),
             ("Complaint", status.complaint),
             ("Notice", status.notice),
         ],
@@ -253,7 +253,7 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
     out.put_display(format_args!(r#", "Uptime": {}}}"#, status.uptime_s))
 }
 
-/// `board/log`: begins as [`Outcome::Done`] does.
+/// Writes records of the server's log. It begins like [`Outcome::Done`].
 fn board_log(out: &mut Writer<'_>, page: &LogPage<'_>) -> Result<(), Full> {
     out.put(r#"{ "Status": "ok""#)?;
     put_members(
@@ -276,7 +276,7 @@ fn put_members(out: &mut Writer<'_>, members: &[(&str, &str)]) -> Result<(), Ful
     Ok(())
 }
 
-/// Writes a session as 2016 does.
+/// Writes a session in the form of 2016.
 fn login_2016(out: &mut Writer<'_>, login: &Login<'_>) -> Result<(), Full> {
     out.put(r#"{ "ErrorMessage": "0", "sessionid": "#)?;
     out.put_string(login.sessionid)?;
@@ -285,7 +285,8 @@ fn login_2016(out: &mut Writer<'_>, login: &Login<'_>) -> Result<(), Full> {
     out.put(" }")
 }
 
-/// Writes the members of a session as 2021 does. The desktop takes `username` or `loginid` for success.
+/// Writes the members of a session in the form of 2021. For the desktop, `username` or `loginid` means
+/// success.
 fn login_members(out: &mut Writer<'_>, login: &Login<'_>) -> Result<(), Full> {
     out.put(r#"{"result":"0","sessionid":"#)?;
     out.put_string(login.sessionid)?;

@@ -1,6 +1,6 @@
-//! The JSON envelope, `{"type":T,"data":{..}}`, of Friend Cores since 2017.
+//! Envelope form of messages, since 2017: `{"type":T,"data":{..}}`.
 //!
-//! Friend Core reads it by position and so needs `type` before `data`; here every member is found by
+//! Friend Core decodes it by position, and needs `type` before `data`. This decoder finds every member by
 //! its key, in any order.
 
 use core::ops::Range;
@@ -11,13 +11,13 @@ use crate::call::{Call, ParameterError, Parameters};
 use crate::json::{self, JsonError, Member, Object, Table, Value, ValueKind};
 use crate::limits;
 
-/// Longest value of a ping that is echoed: a pong's value is else a session id, and no longer.
+/// Longest value of a ping that is echoed. Other pongs contain a session id, which has this limit.
 const ECHO_BYTES: usize = crate::session::PRESENTED_SESSION_BYTES;
 
 /// Members of a call's `data` that are not parameters of the call.
 const CALL_MEMBERS: &[&str] = &["type", "path", "requestid", "sessionid", "authid"];
 
-/// Reads an envelope.
+/// Decodes an envelope.
 pub(super) fn decode<'a, 'm: 'a>(
     message: &'m mut [u8],
     scratch: &'a mut Scratch<'m>,
@@ -25,11 +25,11 @@ pub(super) fn decode<'a, 'm: 'a>(
     let refusal = |request_id, kind| Refusal { form: Form::Envelope, request_id, kind };
     if let Some(place) = usual_ping(message) {
         let message: &[u8] = message;
-        let echo = message.get(place).and_then(|echo| str::from_utf8(echo).ok()).unwrap_or_default();
-        return Ok(Message::Ping { echo });
+        let echo = message.get(place).and_then(|echo| str::from_utf8(echo).ok());
+        return echo.map(|echo| Message::Ping { echo }).ok_or(refusal(None, RefusalKind::Malformed));
     }
     let Scratch { table, parameters } = scratch;
-    // Text of a socket has been looked at by then; text that came in chunks has not.
+    // The WebSocket has checked the encoding of its messages, but not of text from chunks.
     let scanned = if message.is_ascii() || str::from_utf8(message).is_ok() {
         table.scan(message)
     } else {
@@ -139,8 +139,8 @@ fn chunk<'m>(data: Object<'_, 'm>) -> Result<Message<'m>, RefusalKind> {
     }
 }
 
-/// Reads what a request and an event have in common. As in Friend Core all that stands in `data` is a
-/// parameter, at any depth, but for the members of the envelope itself.
+/// Decodes the common part of a request and an event. As in Friend Core, every value in `data` is a
+/// parameter, at any depth, except the members of the envelope itself.
 fn call<'a, 'm: 'a>(
     data: Object<'_, 'm>,
     parameters: &'a mut Parameters<'m>,
@@ -155,7 +155,7 @@ fn call<'a, 'm: 'a>(
     }
     parameters.clear();
     flatten_into(data, parameters, |key, value| {
-        // `"data":null` says that there are no parameters, not that one is called so.
+        // `"data":null` means no parameters; it is not a parameter of that name.
         CALL_MEMBERS.contains(&key) || (key == "data" && matches!(value, Value::Word(_)))
     })?;
     let session = session_id(data, &["sessionid", "authid"])?;
@@ -171,8 +171,9 @@ pub(super) fn session_id<'m>(object: Object<'_, 'm>, keys: &[&str]) -> Result<Op
     }
 }
 
-/// Adds every value but objects to `parameters`, from all depths, under its own key. Of a key at several
-/// depths the outermost counts, at one depth the first. `skip` leaves out members of the object itself.
+/// Adds every value except objects to `parameters`, from all depths, under its own key. If a key occurs at
+/// several depths, the outermost counts; at one depth, the first. `skip` leaves out members of the object
+/// itself.
 pub(super) fn flatten_into<'m>(
     object: Object<'_, 'm>,
     parameters: &mut Parameters<'m>,
@@ -193,13 +194,12 @@ pub(super) fn flatten_into<'m>(
     Ok(())
 }
 
-/// Recognizes the ping that every client of Friend Core sends, to the byte as a browser writes it, and
-/// gives the place of its time. It is most of what a server hears; all else, and every other ping, goes
-/// the general way to the same end.
+/// Recognizes the ping of a browser by its bytes, and returns the range of its time. Most messages of a
+/// client are these. The general decoder handles all others, with the same result for a ping.
 fn usual_ping(message: &[u8]) -> Option<Range<usize>> {
     const BEFORE: &[u8; 43] = br#"{"type":"con","data":{"type":"ping","data":"#;
     let (before, digits) = message.split_first_chunk::<{ BEFORE.len() }>()?;
-    // Eight bytes at a time: byte by byte this is a tenth of all that a ping takes.
+    // Eight bytes at a time: byte by byte, this is a tenth of the instructions of a ping.
     let (words, rest) = before.as_chunks::<8>();
     let (usual_words, usual_rest) = BEFORE.as_chunks::<8>();
     let mut words = words.iter().zip(usual_words);
@@ -211,7 +211,7 @@ fn usual_ping(message: &[u8]) -> Option<Range<usize>> {
     (is_number && digits.len() <= ECHO_BYTES).then_some(BEFORE.len()..BEFORE.len() + digits.len())
 }
 
-/// Recognizes `{"id":N,"req":{"cmd":"ping"}}` and gives the place of the id, quotes and all.
+/// Recognizes `{"id":N,"req":{"cmd":"ping"}}` and returns the range of the id with its quotes.
 fn legacy_ping(text: &[u8], table: &Table) -> Option<Range<usize>> {
     let entries = table.entries();
     let top = |name: &str| entries.iter().position(|entry| entry.depth() == 1 && entry.has_key(text, name));
@@ -230,8 +230,8 @@ fn legacy_ping(text: &[u8], table: &Table) -> Option<Range<usize>> {
     (ping && id.len() <= limits::REQUEST_ID_BYTES).then_some(id)
 }
 
-/// Looks for `"requestid":"..."` in a message that could not be read, so that its sender may know which
-/// of its requests it was. White space about the colon is allowed; Friend Core wants none.
+/// Finds `"requestid":"..."` in a malformed message, so that the client can assign the answer to its
+/// request. White space around the colon is allowed, unlike in Friend Core.
 fn find_request_id(message: &mut [u8]) -> Option<&str> {
     const KEY: &[u8] = b"\"requestid\"";
     let mut from = 0;
@@ -239,7 +239,7 @@ fn find_request_id(message: &mut [u8]) -> Option<&str> {
         let rest = message.get(from..)?;
         let at = from + rest.windows(KEY.len()).position(|window| window == KEY)?;
         from = at + KEY.len();
-        // Behind a backslash the quote belongs to a string, and so does what looks like a key.
+        // A quote after a backslash is part of a string, and so is the apparent key.
         let escapes = message.get(..at)?.iter().rev().take_while(|byte| **byte == b'\\').count();
         if escapes % 2 == 0
             && let Some(place) = string_after_colon(message, from)

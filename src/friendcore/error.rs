@@ -1,26 +1,25 @@
-//! What can be wrong with a message, a parameter or a chunk: one small enum each.
+//! Errors of messages, parameters and chunks.
 
 use core::fmt;
 
 use super::Form;
 use crate::json::JsonError;
 
-/// A message that is answered with an error and changes nothing.
+/// Refused message: it is answered with an error and changes nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Refusal<'m> {
     /// Form of the message, and so of the answer.
     pub form: Form,
-    /// The message's `requestid`, where one could be found. Always `None` in the frame form, which has
-    /// none.
+    /// `requestid` of the message, if it was found. The frame form has none.
     pub request_id: Option<&'m str>,
-    /// What was wrong.
+    /// Reason, for the log.
     pub kind: RefusalKind,
 }
 
-/// What was wrong with a message. The peer is told one text for all of them; this is for the log.
+/// Reason for refusing a message, for the log. The client gets one text for all of them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RefusalKind {
-    /// Two members of one object have the same key.
+    /// Two members of an object have the same key.
     DuplicateKey,
     /// Not UTF-8.
     Encoding,
@@ -28,7 +27,7 @@ pub enum RefusalKind {
     Length,
     /// Not a frame, or not JSON.
     Malformed,
-    /// A member that the message needs is not there.
+    /// A required member is missing.
     Missing,
     /// Nested deeper than `limits::JSON_DEPTH`.
     TooDeep,
@@ -36,14 +35,14 @@ pub enum RefusalKind {
     TooLong,
     /// More than `limits::PARAMETERS` parameters.
     TooManyParameters,
-    /// A TYPE or `type` that is not served.
+    /// The TYPE or `type` is not supported.
     Type,
-    /// A member's value is not of the kind that the message needs.
+    /// The value of a member has the wrong type.
     WrongType,
 }
 
 impl RefusalKind {
-    /// The reason in words.
+    /// Reason in words.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DuplicateKey => "duplicate key",
@@ -78,15 +77,14 @@ impl fmt::Display for RefusalKind {
     }
 }
 
-/// Why a chunk was not taken, or a reply not cut into chunks. The set the chunk belongs to is gone
-/// afterwards.
+/// Reason for rejecting a chunk, or for not splitting a reply into chunks. The set of the chunk is dropped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ChunkError {
-    /// The whole text is not base64 as RFC 4648, 4 has it.
+    /// The whole text is not base64 (RFC 4648, section 4).
     Base64,
     /// All `limits::CHUNK_SETS` are in use.
     Busy,
-    /// This part was there already.
+    /// The part was received already.
     Duplicate,
     /// The id is empty or longer than `limits::CHUNK_ID_BYTES`.
     Id,

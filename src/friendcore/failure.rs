@@ -1,7 +1,7 @@
-//! The content of failures.
+//! Content of failures.
 //!
-//! 2016 has texts without a number; Friend Cores since 2018 have a numbered dictionary. The desktop's
-//! script looks for some of these texts to log in again, so they are kept verbatim.
+//! Friend Core of 2016 has texts without numbers. Since 2018 it has a numbered dictionary. The script of the
+//! desktop logs in again when it finds some of these texts, so they are verbatim.
 
 use core::fmt;
 
@@ -29,7 +29,7 @@ pub fn code(failure: Failure<'_>) -> u8 {
     }
 }
 
-/// HTTP status of the reply. Friend Core answers failures with 200 but for these.
+/// HTTP status of the reply. Friend Core answers all other failures with 200.
 pub(super) fn http_status(failure: Failure<'_>) -> u16 {
     match failure {
         Failure::UnknownFunction | Failure::UnknownLibrary => 404,
@@ -46,7 +46,7 @@ pub(super) fn write(out: &mut Writer<'_>, form: Form, failure: Failure<'_>) -> R
     match (form, failure) {
         (_, Failure::LoginRefused { has_device: false, .. }) => out.put("LERR: -1"),
         (_, Failure::LoginRefused { has_device: true, until_s }) => write_blocked(out, until_s),
-        // Without a device the call is one of 2016, whichever way it comes.
+        // A call without a device is one of 2016 in every form.
         (_, Failure::MissingCredentials { has_device: false }) | (Form::Frame, _) => write_2016(out, failure),
         (Form::Envelope | Form::Http, _) => write_later(out, failure),
     }
@@ -60,10 +60,10 @@ fn write_2016(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
         Failure::UnknownService => {
             r#"{ "ErrorMessage": "ServiceName argument missing or Service not found!"}"#
         }
-        // The odd letter is Friend Core's.
+        // Friend Core has this letter, too.
         Failure::UnknownFunction => r#"ok<!--separate-->{ "ErrorMessage": "nFunction not found" }"#,
         Failure::MissingCredentials { .. } => r#"{ "ErrorMessage": "Username or Password not found!"}"#,
-        // 2016 lets every user do everything, so it has no words for this.
+        // In 2016 every user has all rights, so there is no text for this.
         Failure::NotAllowed => return write_later(out, failure),
         _ => {
             out.put(r#"{ "ErrorMessage": "#)?;
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_2016() {
+    fn messages_of_2016() {
         let cases = [
             (Failure::MissingSession, r#"{ "ErrorMessage": "could not find sessionid or authid" }"#),
             (Failure::UnknownSession { given: "x" }, r#"{ "ErrorMessage": "user not found"}"#),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn later_words() {
+    fn later_messages() {
         let service =
             r#"{ "response": "Service not found or service name parameter is missing!", "code":"20" }"#;
         let cases = [

@@ -1,14 +1,14 @@
-//! The frame of 2016.
+//! Frame form of messages, of 2016.
 //!
 //! ```text
 //! message = "<!--" q TYPE q "--" q LENGTH q "--" q URL q "-->" body [ "<--!>" ]
 //! con     = "<!--" q "CON" q "--" q "0" q "--" q SESSIONID q "-->"
 //! ```
 //!
-//! Nothing in the header is escaped. LENGTH is advisory: the documented example says 760 for a body of
-//! 81 bytes, so the body is what stands between the header and the last trailer, or the end. Friend
-//! Core refuses a LENGTH that is not a number above zero, and so is it here. The body is a JSON object;
-//! Friend Core only ever collected its quoted strings, so that is a superset.
+//! The header has no escapes. LENGTH is advisory: the documented example has 760 for a body of 81 bytes.
+//! The body therefore extends from the header to the last trailer, or to the end. Like Friend Core, this
+//! decoder refuses a LENGTH that is not a number above zero. The body is a JSON object. Friend Core only
+//! collects its quoted strings, so JSON is a superset.
 
 use core::ops::Range;
 use core::str;
@@ -18,17 +18,17 @@ use super::{Form, Message, RefusalKind, Request, Scratch};
 use crate::call::Call;
 use crate::{json, limits};
 
-/// What every `CON` starts with; its LENGTH is always zero.
+/// Start of every `CON`; its LENGTH is always zero.
 const CON: &str = "<!--\"CON\"--\"0\"--\"";
 const TRAILER: &str = "<--!>";
 
-/// The pieces of a frame, as places in the message.
+/// Pieces of a frame, as ranges of the message.
 enum Pieces {
     Con { session: Range<usize> },
     Call { path: Range<usize>, body: Range<usize> },
 }
 
-/// Reads a frame.
+/// Decodes a frame.
 pub(super) fn decode<'a, 'm: 'a>(
     message: &'m mut [u8],
     scratch: &'a mut Scratch<'m>,
@@ -71,7 +71,7 @@ fn call<'a, 'm: 'a>(
     Ok(Request { form: Form::Frame, request_id: None, call: Call { path, parameters, session } })
 }
 
-/// Finds the pieces of a frame; each literal between them has to be there.
+/// Finds the pieces of a frame. Each literal between them is required.
 fn split(text: &str) -> Result<Pieces, RefusalKind> {
     if let Some(rest) = text.strip_prefix(CON) {
         let (session, _) = piece(rest, "\"-->").ok_or(RefusalKind::Malformed)?;
@@ -89,11 +89,11 @@ fn split(text: &str) -> Result<Pieces, RefusalKind> {
     if path.is_empty() {
         return Err(malformed);
     }
-    // STR, a stream, is named in Friend Core's grammar and was never made.
+    // Friend Core's grammar has STR, a stream, which was never implemented.
     if kind != "MSG" {
         return Err(RefusalKind::Type);
     }
-    // Digits without any but zero are zero; how many there are does not matter, for none is used.
+    // Zeros alone are zero. The number of digits does not matter, because the value is not used.
     let number = length.bytes().all(|byte| byte.is_ascii_digit());
     if !number || length.bytes().all(|byte| byte == b'0') {
         return Err(RefusalKind::Length);
@@ -111,7 +111,7 @@ fn split(text: &str) -> Result<Pieces, RefusalKind> {
     Ok(Pieces::Call { path: path_start..path_start + path.len(), body: body_start..body_start + body_bytes })
 }
 
-/// The piece up to the next quote, which has to be that of `end`, and what follows.
+/// Returns the piece up to the next quote, which must be that of `end`, and the rest.
 fn piece<'t>(text: &'t str, end: &str) -> Option<(&'t str, &'t str)> {
     let quote = text.bytes().position(|byte| byte == b'"')?;
     let (piece, rest) = text.split_at_checked(quote)?;

@@ -38,13 +38,13 @@ use crate::limits::{CHUNK_BYTES, CHUNK_ID_BYTES, REPLY_BYTES};
 crate::limits::limits! {
     /// JSON text sent in one message; Friend Core cuts longer ones into chunks of this size.
     CHUNK_PIECE_BYTES: usize = 63487, exceeded "sent in chunks",
-        tests ["message_goes_out_in_one_piece_up_to_its_limit", "down_in_parts"];
+        tests ["message_up_to_its_limit_is_sent_whole", "reply_is_sent_in_parts"];
     /// Bytes of a chunk's envelope around its piece.
     CHUNK_ENVELOPE_BYTES: usize = 128 + 6 * CHUNK_ID_BYTES, exceeded "the chunk is not written",
-        tests ["down_in_parts", "envelope_of_a_part_is_within_its_room"];
+        tests ["reply_is_sent_in_parts", "envelope_of_a_part_is_within_its_room"];
     /// Time from the first chunk of a message to the last.
     CHUNK_AGE: Duration = Duration::from_secs(60), exceeded "the chunks are dropped",
-        tests ["age_limit", "sets_of_age_make_room_at_once"];
+        tests ["age_limit", "expired_sets_are_free_at_once"];
 }
 
 const _: () = assert!(
@@ -52,13 +52,13 @@ const _: () = assert!(
     "chunk_bytes: must hold a whole reply in base64"
 );
 
-/// Shortest message that Friend Core looks at; shorter ones are ignored without a word.
+/// Shortest message that Friend Core parses; shorter ones are ignored without an answer.
 const FRAME_BYTES_MIN: usize = 16;
 
-/// Form a call came in, and in which its answer goes out.
+/// Form of a call and of its answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Form {
-    /// The frame of 2016. Its answers are the bare content, in the words of 2016.
+    /// The frame of 2016. Its answers are the bare content, in the wording of 2016.
     Frame,
     /// The JSON envelope.
     Envelope,
@@ -69,9 +69,9 @@ pub enum Form {
 /// A call with the form that it came in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Request<'m> {
-    /// Form, in which the answer goes out.
+    /// Form of the call and of its answer.
     pub form: Form,
-    /// Id that the answer contains; `None` but for the envelope's requests.
+    /// Id that the answer contains; only requests of the envelope form have one.
     pub request_id: Option<&'m str>,
     /// The call.
     pub call: Call<'m>,
@@ -83,30 +83,30 @@ pub enum Message<'m> {
     /// Binds the socket to a session: `CON`, or `con` with a `sessionId`. An empty id is one that no
     /// session has.
     Bind {
-        /// Form it came in; only the envelope's is answered.
+        /// Form of the message; only the envelope form is answered.
         form: Form,
-        /// Session id shown.
+        /// Session id as sent.
         session: &'m str,
     },
-    /// `con` ping, to be answered with a pong that carries `echo`.
+    /// `con` ping, answered with a pong that contains `echo`.
     Ping {
-        /// The ping's value as text: `1795374850306`, `null`, or what the string says.
+        /// Value of the ping as text: `1795374850306`, `null`, or the content of a string.
         echo: &'m str,
     },
-    /// `con` pong: a sign of life and nothing else.
+    /// `con` pong, which changes nothing.
     Pong,
     /// One part of a chunked message.
     Chunk(Part<'m>),
     /// A call that is answered.
     Call(Request<'m>),
-    /// A call that is carried out and never answered.
+    /// A call that is executed and never answered.
     Event(Request<'m>),
     /// `{"id":0,"req":{"cmd":"ping"}}` of the 2016 desktop's socket class.
     LegacyPing {
-        /// The id as JSON: `0`, or `"a"` with its quotes.
+        /// Id as JSON: `0`, or `"a"` with its quotes.
         id: &'m str,
     },
-    /// Ignored without a word: shorter than a frame can be, or the `session` message of old desktops.
+    /// Ignored without an answer: shorter than a frame can be, or the `session` message of old desktops.
     Nothing,
 }
 
@@ -119,24 +119,24 @@ pub struct Part<'m> {
     pub part: u32,
     /// Number of parts.
     pub total: u32,
-    /// This part's stretch of the base64 text.
+    /// Part of the base64 text.
     pub data: &'m str,
 }
 
-/// Room for what [`decode`] finds in a message, for the caller to have on his stack.
+/// Memory for the parameters that [`decode`] finds, on the caller's stack.
 #[derive(Debug, Default)]
 pub struct Scratch<'m> {
     table: json::Table,
     parameters: Parameters<'m>,
 }
 
-/// Reads one whole message, undoing its escapes in place.
+/// Parses one whole message, decoding its escapes in place.
 ///
 /// A message whose first byte, JSON white space apart, is `{` is an envelope; any other is a frame.
 ///
 /// # Errors
-/// A [`Refusal`] for a message that is to be answered with an error; [`reply::refused`] writes that
-/// answer. The message's bytes are spent in either case.
+/// [`Refusal`] of a message that is answered with an error; [`reply::refused`] writes that answer. The bytes
+/// of the message are unspecified afterwards in either case.
 pub fn decode<'a, 'm: 'a>(
     message: &'m mut [u8],
     scratch: &'a mut Scratch<'m>,

@@ -1,7 +1,7 @@
 //! Whole messages of the server: outcomes of calls, answers that have no content, notices and pushes.
 //!
-//! To the byte as Friend Core writes them, spaces included, with one difference: text of a client that
-//! goes back to it is escaped. All of these fail only for lack of room, with [`Full`].
+//! They equal those of Friend Core to the byte, spaces included, with one difference: text of a client that
+//! is sent back is escaped. All functions fail only for lack of room, with [`Full`].
 
 use core::fmt;
 
@@ -15,10 +15,10 @@ const END: &str = "}}";
 /// Longest content that is neither JSON nor HTML: a failure with a session id, each byte escaped.
 const TEXT_BYTES: usize = 6 * PRESENTED_SESSION_BYTES + 128;
 
-/// Whether a call of this form is answered with a message at all.
+/// Returns true if a call of this form is answered with a message.
 pub fn is_sent(form: Form, outcome: &Outcome<'_>) -> bool {
     match outcome {
-        // Friend Core says nothing to these.
+        // Friend Core does not answer these.
         Outcome::LoggedOut => form != Form::Envelope,
         Outcome::Failed(Failure::UnknownLibrary) => form != Form::Frame,
         Outcome::AtCapacity | Outcome::Pending(_) => false,
@@ -34,9 +34,9 @@ pub fn http_status(outcome: &Outcome<'_>) -> u16 {
     }
 }
 
-/// Answers a call over HTTP or in the frame form with the content of its outcome, and one in the
-/// envelope form with a `response` around it: content that is JSON goes in as it is, any other as a
-/// string. The output of a command or a service is cut to fit where `may_cut`.
+/// Answers a call over HTTP or in the frame form with the content of its outcome, and one in the envelope
+/// form with a `response` around it. The envelope contains JSON content as it is, and other content as a
+/// string. With `may_cut`, the output of a command or a service is cut to fit.
 pub fn outcome(
     out: &mut Writer<'_>,
     form: Form,
@@ -47,12 +47,13 @@ pub fn outcome(
     if form != Form::Envelope {
         return content::write(out, form, outcome, may_cut.then_some(0));
     }
+    // Calls of this form without an id are events, which are not answered.
     let request_id = request_id.unwrap_or_default();
     if let Outcome::Failed(Failure::UnknownLibrary) = outcome {
         return unknown_library(out, request_id);
     }
     let is_json = content::kind(outcome) == content::Kind::Json;
-    // The space is where Friend Core has it, and only there.
+    // Friend Core writes this space, and no other.
     out.put(r#"{"type":"msg","data":{"#)?;
     out.put(if is_json { " " } else { "" })?;
     out.put(r#""type":"response","requestid":"#)?;
@@ -83,17 +84,17 @@ fn unknown_library(out: &mut Writer<'_>, request_id: &str) -> Result<(), Full> {
 /// Answers a broken envelope.
 pub fn parse_error(out: &mut Writer<'_>, request_id: Option<&str>) -> Result<(), Full> {
     out.put(r#"{"type":"msg","data":{"type":"error","data":{"requestid":"#)?;
-    // What C's printf makes of no text; clients that know Friend Core know it.
+    // C's printf writes this for a null pointer, so clients of Friend Core know it.
     out.put_string(request_id.unwrap_or("(null)"))?;
     out.put("}}}")
 }
 
-/// Answers a broken frame, with the space in front that Friend Core has.
+/// Answers a broken frame, with the leading space of Friend Core.
 pub fn frame_refused(out: &mut Writer<'_>) -> Result<(), Full> {
     out.put(r#" { "ErrorMessage":"Request do not contain required data" }"#)
 }
 
-/// Answers a message that [`decode`](super::decode) refused, in the form it came in.
+/// Answers a message that [`decode`](super::decode) refused, in its form.
 pub fn refused(out: &mut Writer<'_>, refusal: &Refusal<'_>) -> Result<(), Full> {
     match refusal.form {
         Form::Envelope => parse_error(out, refusal.request_id),
@@ -106,7 +107,7 @@ pub fn bind_ok(out: &mut Writer<'_>, session: &str) -> Result<(), Full> {
     pong(out, session)
 }
 
-/// Answers a ping; `echo` is what the ping carried.
+/// Answers a ping; `echo` is its value.
 pub fn pong(out: &mut Writer<'_>, echo: &str) -> Result<(), Full> {
     out.put(r#"{"type":"con","data":{"type":"pong","data":"#)?;
     out.put_text(echo)?;
@@ -120,14 +121,14 @@ pub fn legacy_pong(out: &mut Writer<'_>, id: &str) -> Result<(), Full> {
     out.put(r#","resp":{"cmd":"pong"}}"#)
 }
 
-/// Tells something unasked: `session killed` and `session timeout` are what the desktop knows.
+/// Notifies the client; the desktop knows `session killed` and `session timeout`.
 pub fn notice(out: &mut Writer<'_>, text: impl fmt::Display) -> Result<(), Full> {
     out.put(r#"{"type":"msg","data":{"type":"server-notice","data":"#)?;
     out.put_string(text)?;
     out.put("}}")
 }
 
-/// Tells that a service changed its state. `pid` is 0 when it has no process.
+/// Notifies the client that a service changed its state. `pid` is 0 without a process.
 pub fn service_change(out: &mut Writer<'_>, service: &str, state: &str, pid: u32) -> Result<(), Full> {
     out.put(r#"{"type":"msg","data":{"type":"service-change","data":{"service":"#)?;
     out.put_string(service)?;
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn unasked() {
+    fn notices_and_pushes() {
         assert_eq!(
             written(|out| notice(out, "session killed")),
             r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#

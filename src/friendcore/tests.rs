@@ -79,14 +79,14 @@ fn json_string(text: &str, escape_all: bool) -> String {
 
 proptest! {
     #[test]
-    fn any_bytes_are_survived(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_do_not_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = decode(&mut bytes, &mut Scratch::default());
         bytes.insert(0, b'{');
         let _ = decode(&mut bytes, &mut Scratch::default());
     }
 
     #[test]
-    fn near_messages_are_survived(
+    fn near_messages_do_not_panic(
         at in any::<prop::sample::Index>(),
         cut in any::<prop::sample::Index>(),
         byte in prop_oneof![any::<u8>(), prop::sample::select(&b"{}[]\",:\\u0 -<>!"[..])],
@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn plain_bytes_end_where_a_look_at_each_of_them_says(bytes in proptest::collection::vec(
+    fn plain_bytes_end_at_the_first_special_byte(bytes in proptest::collection::vec(
         prop_oneof![4 => any::<u8>(), 1 => prop::sample::select(&b"\"\\\0\x1f\x20\x21\x7f\x80\xff"[..])],
         0..40,
     )) {
@@ -123,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn keys_are_the_same_by_what_they_say(
+    fn keys_are_compared_by_their_content(
         key in any::<String>(),
         other in any::<String>(),
         one_escaped in any::<bool>(),
@@ -160,7 +160,7 @@ proptest! {
     }
 
     #[test]
-    fn responses_are_json_and_carry_what_they_were_given(
+    fn responses_are_json_and_contain_their_content(
         id in proptest::collection::vec(any::<char>(), 0..limits::REQUEST_ID_BYTES / 4),
         content in any::<String>(),
         opening in prop::sample::select(&["", "{", "[", "{}", "[]"][..]),

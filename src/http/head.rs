@@ -41,6 +41,8 @@ pub struct Rejection {
 impl Rejection {
     /// Every slot is in use.
     pub const AT_CAPACITY: Self = Self { status: 503, reason: "all connections are in use; try again later" };
+    /// A state that cannot occur; the log has it.
+    pub const INTERNAL: Self = Self { status: 500, reason: "internal error; see the log of the server" };
     /// No call or page has this path.
     pub const NOT_FOUND: Self =
         Self { status: 404, reason: "nothing is here; see / for what this server offers" };

@@ -30,7 +30,7 @@ crate::limits::limits! {
     SEND_RESERVE_BYTES: usize = 512, exceeded "nothing more is read from the connection until there is room",
         tests [
             "largest_answer_leaves_room_for_the_closing_frame",
-            "peer_that_reads_nothing_is_read_until_its_buffer_is_full"
+            "peer_that_does_not_read_is_read_until_the_buffer_is_full"
         ];
 }
 

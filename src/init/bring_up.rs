@@ -8,9 +8,11 @@ use heapless::String;
 
 use super::boot_state::{self, SlotState};
 use super::command_line::{CommandLine, Slot};
-use super::{CLOCK_FILE, STATE_DIRECTORY, WATCHDOG};
+use super::{
+    CLOCK_FILE, DATA_RETRY_PAUSE, DEVICE_TIMEOUT, RUN_BYTES, SPARE_DATA_BYTES, STATE_DIRECTORY, TMP_BYTES,
+    WATCHDOG,
+};
 use crate::config::NOTICE_BYTES;
-use crate::init::{DATA_RETRY_PAUSE, DEVICE_TIMEOUT, RUN_BYTES, SPARE_DATA_BYTES, TMP_BYTES};
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
 use crate::sys::machine::{self as system, MountError, Watchdog};

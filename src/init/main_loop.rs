@@ -13,9 +13,8 @@ use super::command_line::{CommandLine, Slot};
 use super::notification::{self, PowerAction};
 use super::root::restart;
 use super::supervisor::{InitAction, InitSupervisor};
-use super::{CLOCK_FILE, CONFIG_FILE, STATE_DIRECTORY, WATCHDOG};
+use super::{CLOCK_FILE, CONFIG_FILE, FEED_INTERVAL, HEARTBEAT_TIMEOUT, STATE_DIRECTORY, WATCHDOG};
 use crate::config::Network;
-use crate::init::{FEED_INTERVAL, SILENCE_TIMEOUT};
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
 use crate::sys::machine::{self as system, BoardSignals, NotifySocket, Reaped, ServerProcess, Watchdog};
@@ -179,7 +178,7 @@ impl<'l> MainLoop<'l> {
 
     fn start_server(&self) -> Result<ServerProcess, system::ServerError> {
         let mut timeout_us = String::<20>::new();
-        if write!(timeout_us, "{}", SILENCE_TIMEOUT.as_micros()).is_err() {
+        if write!(timeout_us, "{}", HEARTBEAT_TIMEOUT.as_micros()).is_err() {
             crate::internal_error!("WATCHDOG_USEC of more than 20 digits");
         }
         let slot = self.slot.map(Slot::name);

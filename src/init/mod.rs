@@ -25,8 +25,7 @@ use self::command_line::CommandLine;
 use crate::config::Network;
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
-use crate::sys::file;
-use crate::sys::machine as system;
+use crate::sys::{file, machine as system};
 
 crate::limits::limits! {
     /// Kernel command line.
@@ -42,7 +41,7 @@ crate::limits::limits! {
     /// Memory of the files in `/data` without a data partition.
     SPARE_DATA_BYTES: usize = 4 * 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
     /// Consecutive short runs of the server.
-    SHORT_RUNS: u8 = 5, exceeded "the trial of a slot ends",
+    SHORT_RUNS: u8 = 5, exceeded "the slot fails its test",
         tests ["short_runs_end_the_test_of_a_slot_only"];
     /// Time for a disk to appear.
     DEVICE_TIMEOUT: Duration = Duration::from_secs(20),
@@ -51,27 +50,28 @@ crate::limits::limits! {
     ROOT_FAILURE_PAUSE: Duration = Duration::from_secs(5), fixed "a pause: a restart follows";
     /// Pause between two attempts to mount the data.
     DATA_RETRY_PAUSE: Duration = Duration::from_secs(1), fixed "a pause: one attempt follows";
-    /// Time for the server to serve; of a slot on trial, all its starts together.
-    READY_TIMEOUT: Duration = Duration::from_secs(120), exceeded "the server is killed, or the slot given up",
+    /// Time from a start of the server to `READY=1`; of a slot in test, all starts together.
+    READY_TIMEOUT: Duration = Duration::from_secs(120),
+        exceeded "the server is killed, or the slot fails its test",
         tests [
             "server_is_killed_when_it_is_not_ready_in_time",
             "tested_slot_has_one_ready_timeout_for_all_starts"
         ];
-    /// Time of the server without a sign of life.
-    SILENCE_TIMEOUT: Duration = Duration::from_secs(10),
+    /// Time between two heartbeats of the server.
+    HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10),
         exceeded "the watchdog is not fed, or the server is killed",
         tests [
             "watchdog_is_fed_while_the_server_has_a_heartbeat",
             "silent_server_is_killed_where_there_is_no_watchdog"
         ];
-    /// Time for the hardware watchdog to reset a board with a silent server.
-    RESET_TIMEOUT: Duration = Duration::from_secs(180), exceeded "the server is killed",
+    /// Time for the hardware watchdog to reset a board whose server has no heartbeat.
+    WATCHDOG_TIMEOUT: Duration = Duration::from_secs(180), exceeded "the server is killed",
         tests ["server_is_killed_when_the_watchdog_does_not_reset"];
-    /// Time for a killed server to end.
-    VANISH_TIMEOUT: Duration = Duration::from_secs(60), exceeded "the board restarts",
+    /// Time from SIGKILL for the server to its exit.
+    REAP_TIMEOUT: Duration = Duration::from_secs(60), exceeded "the board restarts",
         tests ["killed_server_that_is_not_reaped_restarts_the_board"];
-    /// Time for processes that the server left to end when the board does.
-    LEFTOVER_TIMEOUT: Duration = Duration::from_secs(2), exceeded "they are killed",
+    /// Time from SIGTERM to SIGKILL for the processes that are left at the shutdown of the board.
+    TERMINATE_TIMEOUT: Duration = Duration::from_secs(2), exceeded "they are killed",
         tests ["shutdown_runs_in_order", "shutdown_of_the_board_is_bounded"];
     /// Time between two writes to the hardware watchdog.
     FEED_INTERVAL: Duration = Duration::from_secs(1), exceeded "the watchdog is fed",
@@ -79,8 +79,8 @@ crate::limits::limits! {
 }
 
 const _: () = assert!(
-    RESET_TIMEOUT.as_secs() > SILENCE_TIMEOUT.as_secs(),
-    "the watchdog resets a silent board before init kills the server"
+    WATCHDOG_TIMEOUT.as_secs() > HEARTBEAT_TIMEOUT.as_secs(),
+    "the watchdog resets the board before init kills a server without a heartbeat"
 );
 
 const COMMAND_LINE: &str = "/proc/cmdline";

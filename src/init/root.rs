@@ -7,9 +7,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::boot_state;
 use super::command_line::{CommandLine, Slot};
-use crate::init::{DEVICE_TIMEOUT, ROOT_FAILURE_PAUSE};
+use super::{DEVICE_TIMEOUT, ROOT_FAILURE_PAUSE, boot_state};
 use crate::log::Reason;
 use crate::log::console::{error, info};
 use crate::sys::machine::{self as system, MountError};

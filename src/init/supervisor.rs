@@ -7,9 +7,9 @@
 use core::time::Duration;
 
 use super::notification::{Notification, PowerAction};
-use crate::init::{
-    FEED_INTERVAL, LEFTOVER_TIMEOUT, READY_TIMEOUT, RESET_TIMEOUT, SHORT_RUNS, SILENCE_TIMEOUT,
-    VANISH_TIMEOUT,
+use super::{
+    FEED_INTERVAL, HEARTBEAT_TIMEOUT, READY_TIMEOUT, REAP_TIMEOUT, SHORT_RUNS, TERMINATE_TIMEOUT,
+    WATCHDOG_TIMEOUT,
 };
 use crate::log::console::{error, info, warning};
 use crate::service::{BackOff, Exit, GOOD_RUN, KILL_TIMEOUT, SHUTDOWN_GRACE};
@@ -215,7 +215,7 @@ impl InitSupervisor {
     /// something that has a bound.
     fn may_feed(&self, now: Duration) -> bool {
         match (self.shutdown, self.server) {
-            (None, ServerState::Ready { heartbeat, .. }) => now < heartbeat + SILENCE_TIMEOUT,
+            (None, ServerState::Ready { heartbeat, .. }) => now < heartbeat + HEARTBEAT_TIMEOUT,
             _ => true,
         }
     }
@@ -226,10 +226,10 @@ impl InitSupervisor {
             ServerState::Down { start_at } => start_at,
             ServerState::Starting { since } => since + READY_TIMEOUT,
             // The hardware comes first, because it resets more than the server.
-            ServerState::Ready { heartbeat, .. } if self.has_watchdog => heartbeat + RESET_TIMEOUT,
-            ServerState::Ready { heartbeat, .. } => heartbeat + SILENCE_TIMEOUT,
+            ServerState::Ready { heartbeat, .. } if self.has_watchdog => heartbeat + WATCHDOG_TIMEOUT,
+            ServerState::Ready { heartbeat, .. } => heartbeat + HEARTBEAT_TIMEOUT,
             ServerState::Stopping { at, .. } => at + SHUTDOWN_GRACE,
-            ServerState::Killed { at, .. } => at + VANISH_TIMEOUT,
+            ServerState::Killed { at, .. } => at + REAP_TIMEOUT,
         };
         // This limits the test of a slot, over all starts of the server.
         Some(if self.is_testing { due.min(READY_TIMEOUT) } else { due })
@@ -273,7 +273,7 @@ impl InitSupervisor {
     fn enter_phase(&mut self, action: PowerAction, phase: ShutdownPhase, now: Duration) {
         let (first, time) = match phase {
             ShutdownPhase::Server => (Some(InitAction::TerminateServer), SHUTDOWN_GRACE),
-            ShutdownPhase::Others => (Some(InitAction::TerminateOthers), LEFTOVER_TIMEOUT),
+            ShutdownPhase::Others => (Some(InitAction::TerminateOthers), TERMINATE_TIMEOUT),
             ShutdownPhase::Killed => (Some(InitAction::KillOthers), KILL_TIMEOUT),
             ShutdownPhase::Over => (None, Duration::ZERO),
         };

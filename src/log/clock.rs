@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime};
 
-use crate::log::LOG_HEAD_BYTES;
+use super::LOG_HEAD_BYTES;
 
 static START: OnceLock<Instant> = OnceLock::new();
 

@@ -17,8 +17,7 @@ use defmt::{Format, Formatter, Str};
 
 use super::clock::elapsed_ms;
 use super::line::Line;
-use super::{Level, buffer};
-use crate::log::{LOG_ARGUMENTS, LOG_LINE_BYTES, LOG_WRITE_BYTES};
+use super::{LOG_ARGUMENTS, LOG_LINE_BYTES, LOG_WRITE_BYTES, Level, buffer};
 
 /// Longest frame before encoding: string index and time, then for each argument its type index,
 /// length and value.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::log::LOG_LINE_BYTES;
+use super::LOG_LINE_BYTES;
 
 /// Line of at most [`LOG_LINE_BYTES`] with its line feed. Control characters are replaced by `?`, so
 /// that nothing from the network reaches a terminal.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::log::{LOG_BURST, LOG_WINDOW};
+use super::{LOG_BURST, LOG_WINDOW};
 
 /// Rate limit of [`LOG_BURST`] records in each [`LOG_WINDOW`]; counts the suppressed ones.
 #[derive(Debug, Default)]

@@ -14,8 +14,8 @@ pub enum IdleTracker {
 }
 
 impl IdleTracker {
-    /// Whether to release the pages now: they are empty, and were not used since the call before. A buffer in
-    /// regular use keeps them.
+    /// Returns true if the pages are to be released now: they are empty, and were not used since the last
+    /// call. A buffer in regular use keeps them.
     pub fn should_release(&mut self, is_empty: bool) -> bool {
         match (*self, is_empty) {
             (Self::Idle, true) => {
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_go_back_at_the_second_idle_look() {
+    fn pages_are_released_at_the_second_idle_call() {
         let mut state = IdleTracker::Released;
         assert!(!state.should_release(true));
         state = IdleTracker::Active;
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn one_in_use_keeps_them() {
+    fn buffer_in_use_keeps_its_pages() {
         let mut state = IdleTracker::Active;
         for _ in 0..5 {
             assert!(!state.should_release(true));

@@ -1,4 +1,4 @@
-//! How the acceptor assigns connections to the tasks of the slots, and how those tasks are woken.
+//! Assignment of accepted connections to the tasks of the slots, and wake-ups of those tasks.
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -16,7 +16,7 @@ pub struct ConnectionTable {
     slot_freed: Notify,
 }
 
-/// The way to the task of one slot.
+/// Mailbox of the task of one slot.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
     assigned: RefCell<Option<(AsyncFd<TcpStream>, SlotId)>>,
@@ -24,7 +24,7 @@ pub(super) struct Mailbox {
 }
 
 impl ConnectionTable {
-    /// Mailboxes for `slots` slots.
+    /// Creates mailboxes for `slots` slots.
     pub fn new(slots: usize) -> Rc<Self> {
         let mailboxes = (0..slots).map(|_| Mailbox::default()).collect();
         Rc::new(Self { mailboxes, slot_freed: Notify::default() })
@@ -35,7 +35,7 @@ impl ConnectionTable {
         self.mailboxes.len()
     }
 
-    /// Wakes the task of the slot with this index: its connection has something to send, or is over.
+    /// Wakes the task of the slot with this index: its connection has to send or to close.
     pub fn wake(&self, index: u16) {
         if let Some(mailbox) = self.get(usize::from(index)) {
             mailbox.notify.notify();
@@ -56,7 +56,7 @@ impl ConnectionTable {
         }
     }
 
-    /// Notified when a slot is freed.
+    /// Event of a freed slot.
     pub(super) fn slot_freed(&self) -> &Notify {
         &self.slot_freed
     }

@@ -1,4 +1,4 @@
-//! One connection: bytes between its socket, TLS and its endpoint.
+//! Driver of one connection: moves bytes between its socket, TLS and its endpoint.
 
 use core::mem;
 use core::task::{Context, Poll};
@@ -12,10 +12,11 @@ use rustls::ServerConfig;
 use super::endpoint::Endpoint;
 use super::linger::{LingeringClose, Step};
 use super::tls::{Buffers, Session, TlsFailure};
+use super::{LINGER_TIMEOUT, STEP_BUDGET};
 use crate::connection::{End, Finish, SlotId, State};
 use crate::limits::SEND_BYTES;
+use crate::log::Reason;
 use crate::mmap_buffer::IdleTracker;
-use crate::net::{LINGER_TIMEOUT, STEP_BUDGET};
 use crate::runtime::{self, AsyncFd, Timer, UPKEEP_DELAY};
 
 /// First byte of a TLS handshake record (RFC 8446, 5.1).
@@ -23,13 +24,13 @@ const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Interpretation of the bytes on the socket.
 enum Transport<'a> {
-    /// TLS is spoken here, and the first byte is still to come.
+    /// TLS listener, before the first byte.
     Sniffing(&'a Arc<ServerConfig>),
     Plain,
     Tls(Session),
 }
 
-/// A socket, TLS where it is spoken, and the way to the slot of its machine.
+/// Socket of one connection, its TLS session if any, and the id of its slot.
 pub(super) struct Connection<'a> {
     stream: &'a AsyncFd<TcpStream>,
     id: SlotId,
@@ -53,7 +54,7 @@ struct Phase {
     /// TLS has failed: only its alert is still to be sent.
     failed: bool,
     close_notify_sent: bool,
-    /// The kernel's send buffer was made to hold everything that is left to send.
+    /// The send buffer of the kernel was enlarged for the last bytes.
     widened: bool,
     linger: Option<LingeringClose>,
 }
@@ -81,8 +82,7 @@ impl<'a> Connection<'a> {
 
     /// Runs the connection until it is over.
     pub(super) fn poll(&mut self, endpoint: &mut impl Endpoint, context: &mut Context<'_>) -> Poll<()> {
-        // The task is woken by its mailbox and its timer, too. The steps below look at everything that a
-        // notification can mean.
+        // The mailbox and the timer also wake the task. The steps below check every reason of a wake-up.
         if self.is_timed() && self.timer.take_expired() {
             self.handle_timeout();
         }
@@ -138,14 +138,14 @@ impl<'a> Connection<'a> {
             return self.finish();
         }
         if state.finish.is_some() && !self.phase.widened {
-            // The peer does not read, and this is the last that is sent. The kernel keeps it for the peer
-            // after the close, once there is room.
+            // The peer does not read, and these are the last bytes. Once they fit the buffer of the kernel, it
+            // keeps them for the peer after the close.
             self.phase.widened = true;
             let stream = self.stream.get_ref();
             if let Err(errno) = rustix::net::sockopt::set_socket_send_buffer_size(stream, 2 * SEND_BYTES) {
-                crate::debug!("cannot enlarge a socket's send buffer: errno {}", errno.raw_os_error());
+                crate::debug!("cannot enlarge the send buffer of a socket: {}", Reason::from(errno));
             }
-            // Tried again at once: this room is no event of the kernel's.
+            // Retry at once: the kernel does not report this room as an event.
             self.stream.note_room();
             return Step::Progress;
         }
@@ -164,7 +164,7 @@ impl<'a> Connection<'a> {
         Step::Done
     }
 
-    /// Writes everything that is pending. `false`: the socket has no more room.
+    /// Writes all pending bytes. Returns false if the socket has no more room.
     fn flush(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<bool> {
         loop {
             if let Transport::Tls(_) = self.transport {
@@ -201,7 +201,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Seals pending bytes into as few records as there is room for, which then go out in one write.
+    /// Seals pending bytes into as few records as there is room for, to be sent in one write.
     fn seal(&mut self, endpoint: &mut impl Endpoint, state: &mut State) {
         let Transport::Tls(session) = &mut self.transport else { return };
         if session.is_handshaking() || self.phase.failed || !state.sends {
@@ -228,7 +228,7 @@ impl<'a> Connection<'a> {
         self.report_failure(sealed, endpoint, state);
     }
 
-    /// Reads once. `false`: there is nothing to read.
+    /// Reads once. Returns false if there is nothing to read.
     fn read(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<bool> {
         let result = match &mut self.transport {
             Transport::Tls(_) => self.read_tls(endpoint, state),
@@ -264,7 +264,7 @@ impl<'a> Connection<'a> {
         Ok(count)
     }
 
-    /// Looks at the first byte: TLS, or a client that does not know that TLS is spoken here.
+    /// Checks whether the first byte starts TLS or plain text.
     fn sniff_tls(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> io::Result<usize> {
         let Transport::Sniffing(config) = &self.transport else { return Ok(1) };
         let mut first = [0];
@@ -331,7 +331,7 @@ impl<'a> Connection<'a> {
         *state = endpoint.handle_end(self.id, End::Tls, self.now);
     }
 
-    /// Everything is sent: sends close_notify, then [lingers](LingeringClose).
+    /// Sends close_notify after the last bytes, then [lingers](LingeringClose).
     fn finish(&mut self) -> Step {
         if let Transport::Tls(session) = &mut self.transport
             && !self.phase.close_notify_sent

@@ -1,17 +1,16 @@
-//! The interface between the sockets and the connections' state machines.
+//! Interface between the sockets and the state machines of the connections.
 
 use core::time::Duration;
 use std::net::SocketAddr;
 
 use crate::connection::{End, SlotId, State};
 
-/// The machines behind the sockets. A task borrows them mutably for one poll, moves bytes between them and
-/// its socket, and never holds the borrow across an await.
+/// State machines of all connections. A task borrows them mutably for one poll, and never across an await.
 pub trait Endpoint {
     /// Time since start. It stays the same until the loop sleeps again.
     fn now(&self) -> Duration;
 
-    /// A slot for a new connection; `None` when the overflow slots are taken too.
+    /// Claims a slot for a new connection. Returns `None` if the overflow slots are in use, too.
     fn claim(&mut self, peer: SocketAddr, now: Duration) -> Option<SlotId>;
 
     /// Evicts an unauthenticated connection in favour of a new one, if there is one to evict.
@@ -20,7 +19,7 @@ pub trait Endpoint {
     /// Frees a slot after its socket was closed.
     fn release(&mut self, id: SlotId, now: Duration);
 
-    /// Wishes of a connection. One that is gone wants to be aborted.
+    /// State of a connection. One that is gone is to be aborted.
     fn state(&self, id: SlotId) -> State;
 
     /// Free space of a connection's receive buffer; not empty while its [`State`] receives.
@@ -38,10 +37,10 @@ pub trait Endpoint {
     /// Handles the end of a connection's incoming side.
     fn handle_end(&mut self, id: SlotId, end: End, now: Duration) -> State;
 
-    /// Handles a first byte that is not TLS on a port that speaks TLS: the answer has to be plain text.
+    /// Handles a first byte that is not TLS on a TLS listener. The answer is plain text.
     fn handle_plain(&mut self, id: SlotId, now: Duration) -> State;
 
-    /// Permission to log a fault that clients can cause at will, with the number of suppressed lines since
-    /// the last one; `None` when the line is to be suppressed.
+    /// Limits the rate of log lines that clients can cause at will. Returns the number of lines suppressed
+    /// since the last one, or `None` if this line is to be suppressed.
     fn log_limit(&mut self, now: Duration) -> Option<u64>;
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 
-use crate::net::{LINGER_BYTES, LINGER_TIMEOUT};
+use super::{LINGER_BYTES, LINGER_TIMEOUT};
 use crate::runtime::AsyncFd;
 
 /// Outcome of one step of a connection.
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn closed_connection_is_read_on_to_its_limits_and_no_further() {
+    fn closed_connection_is_drained_up_to_its_limits() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let server = listener.accept().unwrap().0;

@@ -1,4 +1,4 @@
-//! The listening socket and the tasks behind it.
+//! Listening socket and the tasks of its connections.
 
 use core::cell::RefCell;
 use core::fmt;
@@ -17,14 +17,14 @@ use super::connection_table::{ConnectionTable, Mailbox};
 use super::driver::Connection;
 use super::endpoint::Endpoint;
 use super::tls::Buffers;
-use crate::net::{SOCKET_BUFFER_BYTES, STEP_BUDGET};
+use super::{SOCKET_BUFFER_BYTES, STEP_BUDGET};
 use crate::runtime::{AsyncFd, Tasks, Timer};
 
 /// Pause of the acceptor while the system has no socket for it (no descriptors, no memory), or the server
 /// has no slot.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Failure to make the listening socket.
+/// Failure to open the listening socket.
 #[derive(Debug)]
 pub struct BindError {
     address: SocketAddr,
@@ -32,7 +32,7 @@ pub struct BindError {
 }
 
 impl BindError {
-    /// Whether another program listens there.
+    /// Returns true if another program listens there.
     pub fn is_in_use(&self) -> bool {
         self.error.kind() == io::ErrorKind::AddrInUse
     }
@@ -54,15 +54,15 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// A listening socket.
+/// Listening socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: AsyncFd<TcpListener>,
 }
 
 impl Listener {
-    /// Listens on `address`; port 0 selects a free one. Accepted connections inherit small kernel buffers,
-    /// so that bytes that a peer leaves unread do not pile up there, and `TCP_NODELAY`.
+    /// Listens on `address`; port 0 selects a free one. Accepted connections inherit `TCP_NODELAY` and small
+    /// kernel buffers, which limit the bytes that a peer can leave unread.
     pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
         let wrap = |error| BindError { address, error };
         let socket = TcpListener::bind(address).map_err(wrap)?;
@@ -98,12 +98,12 @@ pub fn task_bytes<E: Endpoint>() -> usize {
     of(serve_slot::<E>) + size_of::<Mailbox>()
 }
 
-/// Number of tasks that [`run`] makes for `slots` slots.
+/// Number of tasks that [`run`] spawns for `slots` slots.
 pub fn tasks(slots: usize) -> usize {
     slots + 1
 }
 
-/// Makes the tasks of `listener`: they run as long as the loop does.
+/// Spawns the tasks of `listener`, which never end.
 ///
 /// # Errors
 /// See [`Timer::new`]; or `tasks` is full.
@@ -146,7 +146,7 @@ async fn serve_slot<E: Endpoint>(
         let (stream, id) = mailbox.next_connection().await;
         timer.set(None);
         let mut connection = Connection::new(&stream, id, &timer, tls.as_ref(), buffers);
-        // The one place where a connection borrows the machines: for one poll.
+        // A connection borrows the machines only here, for one poll.
         poll_fn(|context| connection.poll(&mut *endpoint.borrow_mut(), context)).await;
         buffers = connection.into_buffers();
         drop(stream);
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accepted_connection_keeps_a_bounded_number_of_bytes_that_nobody_reads() {
+    fn unread_bytes_of_an_accepted_connection_are_bounded() {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let client = TcpStream::connect(listener.address().unwrap()).unwrap();
         // The client's own buffer counts too, and is made as small as the system lets it be.

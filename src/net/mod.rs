@@ -22,13 +22,13 @@ pub use listener::{BindError, Listener, run, task_bytes, tasks};
 crate::limits::limits! {
     /// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).
     SOCKET_BUFFER_BYTES: usize = 32 * 1024, exceeded "the client's writes wait",
-        tests ["accepted_connection_keeps_a_bounded_number_of_bytes_that_nobody_reads"];
+        tests ["unread_bytes_of_an_accepted_connection_are_bounded"];
     /// Bytes read and dropped from a connection that is being closed.
     LINGER_BYTES: usize = 256 * 1024, exceeded "the connection is closed",
-        tests ["closed_connection_is_read_on_to_its_limits_and_no_further"];
-    /// Time that a closed connection is read on, so that a reset does not lose the last answer.
+        tests ["closed_connection_is_drained_up_to_its_limits"];
+    /// Time for which a closed connection is drained, so that a reset does not lose the last answer.
     LINGER_TIMEOUT: Duration = Duration::from_secs(1), exceeded "the connection is closed",
-        tests ["closed_connection_is_read_on_to_its_limits_and_no_further"];
+        tests ["closed_connection_is_drained_up_to_its_limits"];
     /// Reads and writes of one connection, or accepted connections, before other tasks run.
     STEP_BUDGET: usize = 16, exceeded "the task yields",
         tests ["connection_has_its_budget_of_steps_and_then_yields"];

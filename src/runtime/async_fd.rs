@@ -36,12 +36,12 @@ impl<T: AsFd> AsyncFd<T> {
         &self.io
     }
 
-    /// Whether there may be bytes, an end or an error to read.
+    /// Returns true if there may be bytes, an end or an error to read.
     pub fn is_readable(&self) -> bool {
         self.entry(|entry| entry.readable)
     }
 
-    /// Whether there may be room to write.
+    /// Returns true if there may be room to write.
     pub fn is_writable(&self) -> bool {
         self.entry(|entry| entry.writable)
     }
@@ -64,7 +64,7 @@ impl<T: AsFd> AsyncFd<T> {
         self.entry(|entry| entry.writable = false);
     }
 
-    /// Reports that there may be room again, for a reason that is no event of the kernel's.
+    /// Reports that there may be room again, for a reason that the kernel does not report.
     pub fn note_room(&self) {
         self.entry(|entry| entry.writable = true);
     }

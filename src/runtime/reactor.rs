@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn late_event_of_an_earlier_descriptor_wakes_nobody() {
+    fn late_event_of_an_earlier_descriptor_wakes_no_task() {
         let reactor = Reactor::new().unwrap();
         let (mut near, far) = UnixStream::pair().unwrap();
         let (index, woken) = watched(&reactor, &far);

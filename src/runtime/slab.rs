@@ -1,4 +1,4 @@
-//! A table whose entries are used again.
+//! Table with reusable entries.
 
 /// Entries for which there is room from the start.
 const CAPACITY: usize = 64;
@@ -21,7 +21,7 @@ impl<T: Default> Slab<T> {
         self.free.reserve(count.saturating_sub(self.free.len()));
     }
 
-    /// A free entry, as its last owner left it, or a new one.
+    /// Returns a free entry with the content of its last owner, or a new one.
     pub(super) fn insert(&mut self) -> (usize, &mut T) {
         let index = self.free.pop().map_or(self.entries.len(), |index| index as usize);
         if index == self.entries.len() {

@@ -1,4 +1,4 @@
-//! The tasks of the server, and the loop that polls them.
+//! Tasks of the server, and the loop that polls them.
 
 use core::future::Future;
 use core::pin::{Pin, pin};
@@ -13,10 +13,10 @@ use super::reactor::Reactor;
 
 const BITS: usize = usize::BITS as usize;
 
-/// Memory of one task beside its future.
+/// Memory of one task without its future.
 pub const TASK_BYTES: usize = size_of::<Task>() + size_of::<TaskWaker>() + 2 * size_of::<usize>();
 
-/// Every place in the table is taken.
+/// Error of a full table of tasks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Full;
 
@@ -26,7 +26,7 @@ impl From<Full> for io::Error {
     }
 }
 
-/// A fixed table of tasks. Waking one sets a bit and allocates nothing.
+/// Fixed table of tasks. Waking one sets a bit and allocates nothing.
 ///
 /// [`block_on`] polls them in turn, once for any number of wake-ups since the last poll.
 pub struct Tasks {
@@ -69,7 +69,7 @@ impl Wake for TaskWaker {
 }
 
 impl Tasks {
-    /// Room for `capacity` tasks, and for a descriptor of each.
+    /// Creates a table for `capacity` tasks, with room for a descriptor of each.
     pub fn new(capacity: usize) -> Self {
         let words = (0..(capacity + 1).div_ceil(BITS)).map(|_| AtomicUsize::new(0)).collect();
         // Without a reactor nothing can be waited for: `block_on` returns that error.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::notify::register;
 use super::reactor::Reactor;
 
-/// Deadline of one task; made once, and set as often as needed without an allocation.
+/// Deadline of one task. Only [`Timer::new`] allocates.
 #[derive(Debug)]
 pub struct Timer {
     reactor: Rc<Reactor>,
@@ -17,7 +17,7 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// A timer without a deadline.
+    /// Creates a timer without a deadline.
     ///
     /// # Errors
     /// This thread has no reactor, and the system has no descriptors left.
@@ -32,7 +32,7 @@ impl Timer {
         self.reactor.set_timer(self.entry, deadline);
     }
 
-    /// Whether the deadline has passed; the timer has none then.
+    /// Returns true if the deadline has passed, and removes it.
     pub fn take_expired(&self) -> bool {
         let mut timers = self.reactor.timers.borrow_mut();
         let Some(timer) = timers.get_mut(self.entry) else { return false };

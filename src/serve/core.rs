@@ -1,4 +1,4 @@
-//! The sans-IO server joined with the system and the sockets.
+//! Sans-IO server core, joined with the system and the sockets.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use crate::sys::password::{PasswordResult, PasswordWorker};
 use crate::sys::{Clock, Processes, SdNotify, log_files};
 use crate::{debug, info};
 
-/// The server, and everything that a step of it may change. A task borrows it for one step and never across
+/// Server, and everything that one of its steps may change. A task borrows it for one step and never across
 /// an await.
 pub(super) struct Core {
     server: Server,
@@ -60,7 +60,7 @@ impl Upkeep {
     }
 }
 
-/// The counters as they were logged last.
+/// Counters that were logged last.
 #[derive(Default)]
 struct CounterLog {
     logged: Counters,
@@ -68,7 +68,7 @@ struct CounterLog {
 }
 
 impl CounterLog {
-    /// Logs the counters after a refusal, not too often. Returns when to call again.
+    /// Logs the counters after a refusal, at most once in `LOG_WINDOW`. Returns the time of the next call.
     fn update(&mut self, counters: &Counters, now: Duration) -> Option<Duration> {
         if counters.refusals() == self.logged.refusals() {
             return None;
@@ -112,7 +112,7 @@ impl Core {
         self.finish_step(now);
     }
 
-    /// Closes the connections and stops the services. Returns what is notified at the end of that.
+    /// Closes the connections and stops the services. Returns the event of the end of that.
     pub(super) fn shutdown(&mut self) -> Rc<Notify> {
         let now = self.now();
         self.server.shutdown(now, &mut self.system);
@@ -142,7 +142,7 @@ impl Core {
         self.finish_step(now);
     }
 
-    /// Does everything that is due, and sets the timer to what is due next.
+    /// Handles every deadline that has passed, and sets the timer to the next one.
     fn run_upkeep(&mut self) {
         let now = self.now();
         if self.system.processes().is_reaping() {
@@ -151,7 +151,7 @@ impl Core {
         self.server.handle_timeout(now, &mut self.system);
         self.finish_step(now);
         let is_releasing = self.server.release_idle();
-        // A server that does not come this far falls silent.
+        // A server that does not get here sends no heartbeat, and is restarted.
         self.sd_notify.handle_timeout(now);
         let counters = self.counter_log.update(self.server.counters(), now);
         log_files::flush(now);
@@ -167,8 +167,8 @@ impl Core {
         self.upkeep.schedule(due.into_iter().flatten().min(), &self.clock);
     }
 
-    /// Follows every step of the server: wakes the tasks of the connections that it left something for, and
-    /// has deadlines looked through. All are later than `UPKEEP_DELAY` when they are set, so none is missed.
+    /// Ends every step of the server: wakes the tasks of the connections that have to act, and schedules the
+    /// upkeep. A deadline is always later than `UPKEEP_DELAY` when it is set, so none is missed.
     fn finish_step(&mut self, now: Duration) {
         while let Some(slot) = self.server.next_wake() {
             self.connections.wake(slot);
@@ -240,7 +240,7 @@ impl Endpoint for Core {
     }
 
     fn log_limit(&mut self, now: Duration) -> Option<u64> {
-        // The line has to come into the files of the log.
+        // The upkeep writes the line to the log files.
         self.finish_step(now);
         self.log_limit.try_acquire(now)
     }
@@ -254,7 +254,7 @@ pub(super) async fn upkeep(core: Rc<RefCell<Core>>, timer: Rc<Timer>) {
     }
 }
 
-/// Hands the results of the password thread to the server.
+/// Passes the results of the password thread to the server.
 pub(super) async fn passwords(core: Rc<RefCell<Core>>, worker: Rc<PasswordWorker>) {
     while let Some(PasswordResult { ticket, ok, made }) = worker.result().await {
         let verdict = match made {
@@ -269,7 +269,7 @@ pub(super) async fn passwords(core: Rc<RefCell<Core>>, worker: Rc<PasswordWorker
     }
 }
 
-/// Hands the outcomes of named commands to the server.
+/// Passes the outcomes of named commands to the server.
 pub(super) async fn commands(core: Rc<RefCell<Core>>, processes: Rc<Processes>, done: Rc<Notify>) {
     loop {
         done.notified().await;

@@ -1,4 +1,4 @@
-//! Certificate, key and first administrator: made by the first start, used by every later one.
+//! Certificate, key and first administrator: the first start creates them, and later ones use them.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -12,31 +12,30 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::StartError;
+use super::{FIRST_USER_FILE_BYTES, PEM_BYTES, StartError};
 use crate::config::{self, Listen, Tls};
 use crate::limits::PASSWORD_ROUNDS;
 use crate::log::console::{info, warning};
 use crate::net::tls::{TlsError, server_config};
-use crate::serve::{FIRST_USER_FILE_BYTES, PEM_BYTES};
 use crate::session::{User, UserLevel, Users, canonical_password};
 use crate::sys::{file, password, random};
 
-/// File of the administrator that the first start makes.
+/// File of the administrator that the first start creates.
 const FIRST_USER_FILE: &str = "admin.toml";
 /// Name of that administrator.
 const FIRST_USER: &str = "admin";
 
-/// Makes the state directory, for its owner alone.
+/// Creates the state directory, for its owner alone.
 pub(super) fn prepare_state_dir(state_dir: &Path) -> Result<(), StartError> {
     file::create_dir(state_dir).map_err(|error| {
         StartError::new(
             StartError::CANNOT_CREATE,
-            format_args!("cannot make the state folder: {error}; [state] dir names another place"),
+            format_args!("cannot create the state directory: {error}; [state] dir names another one"),
         )
     })
 }
 
-/// TLS as the configuration file has it, with a new key and certificate when there are none.
+/// Loads TLS of the configuration file. Creates a key and a certificate if there are none.
 pub(super) fn tls(listen: &Listen, state_dir: &Path) -> Result<Option<Arc<ServerConfig>>, StartError> {
     let Tls::On { certificate, key, own, client_ca } = &listen.tls else {
         warning!("connections are not encrypted: [listen] tls is off");
@@ -84,7 +83,7 @@ fn warn_of_open_key(key: &Path) {
     }
 }
 
-/// Makes a P-256 key and a self-signed certificate, valid at any time that a board's clock may show.
+/// Creates a P-256 key and a self-signed certificate, valid at any time that the clock of a board may have.
 fn make_certificate(certificate: &Path, key: &Path, address: SocketAddr) -> Result<(), StartError> {
     let failed = |error: rcgen::Error| StartError::system("cannot make a certificate", error);
     let pair = KeyPair::generate().map_err(failed)?;
@@ -98,8 +97,8 @@ fn make_certificate(certificate: &Path, key: &Path, address: SocketAddr) -> Resu
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let signed = params.self_signed(&pair).map_err(failed)?;
 
-    for folder in [key.parent(), certificate.parent()].into_iter().flatten() {
-        file::create_dir(folder).map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
+    for dir in [key.parent(), certificate.parent()].into_iter().flatten() {
+        file::create_dir(dir).map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
     }
     let write = |path: &Path, text: &str, mode| {
         file::write_atomic(path, text.as_bytes(), mode)
@@ -129,7 +128,7 @@ fn names(address: SocketAddr) -> Result<Vec<SanType>, rcgen::Error> {
     Ok(names)
 }
 
-/// Users of the configuration file; when it names none, the administrator of the first start.
+/// Returns the users of the configuration file or, without any, the administrator of the first start.
 pub(super) fn users(users: Users, state_dir: &Path) -> Result<Users, StartError> {
     if !users.is_empty() {
         return Ok(users);
@@ -164,7 +163,7 @@ fn make_first_user(path: &Path) -> Result<User, StartError> {
         .map_err(|errors| StartError::system("cannot make the first user", errors))?;
     file::write_atomic(path, text.as_bytes(), 0o600)
         .map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
-    // On one line of its own, with nothing behind the password: people copy it.
+    // The password is at the end of a line of its own, because people copy it.
     eprintln!("no user is configured: made the administrator '{FIRST_USER}' with the password {plain}");
     eprintln!("it is shown this once; 'friendlet passwd {FIRST_USER}' makes the [[user]] table of another");
     Ok(user)
@@ -176,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    fn folder(name: &str) -> std::path::PathBuf {
+    fn dir(name: &str) -> std::path::PathBuf {
         let path = std::env::temp_dir().join(format!("friendlet-{name}-{}", std::process::id()));
         fs::create_dir_all(path.join("tls")).unwrap();
         path
@@ -189,35 +188,35 @@ mod tests {
 
     #[test]
     fn pem_files_may_be_as_large_as_their_limit() {
-        let folder = folder("pem");
+        let dir = dir("pem");
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["h".to_owned()]).unwrap();
         let (certificate, key) = (cert.pem(), signing_key.serialize_pem());
         let listen = config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
         let is_taken = |certificate_bytes, key_bytes| {
-            fs::write(folder.join("tls/certificate.pem"), padded(&certificate, certificate_bytes)).unwrap();
-            fs::write(folder.join("tls/key.pem"), padded(&key, key_bytes)).unwrap();
-            tls(&listen, &folder).is_ok()
+            fs::write(dir.join("tls/certificate.pem"), padded(&certificate, certificate_bytes)).unwrap();
+            fs::write(dir.join("tls/key.pem"), padded(&key, key_bytes)).unwrap();
+            tls(&listen, &dir).is_ok()
         };
         crate::log::set_level(crate::log::Level::Off);
         assert!(is_taken(PEM_BYTES, PEM_BYTES));
         assert!(!is_taken(PEM_BYTES + 1, PEM_BYTES));
         assert!(!is_taken(PEM_BYTES, PEM_BYTES + 1));
-        fs::remove_dir_all(folder).unwrap();
+        fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
     fn file_of_the_first_user_may_be_as_large_as_its_limit() {
-        let folder = folder("first-user");
+        let dir = dir("first-user");
         let hash = password::hash(&canonical_password(b"x"), 1, [0; 16]).unwrap();
         let text = config::user_text(FIRST_USER, UserLevel::Admin, &hash);
         let read = |bytes| {
-            fs::write(folder.join(FIRST_USER_FILE), padded(&text, bytes)).unwrap();
-            users(Users::new(), &folder).map(|users| users.len())
+            fs::write(dir.join(FIRST_USER_FILE), padded(&text, bytes)).unwrap();
+            users(Users::new(), &dir).map(|users| users.len())
         };
         assert_eq!(read(FIRST_USER_FILE_BYTES).unwrap(), 1);
         let error = read(FIRST_USER_FILE_BYTES + 1).unwrap_err();
         assert_eq!(error.code, StartError::CONFIG);
         assert!(error.text.contains("larger than 4096 bytes"), "{}", error.text);
-        fs::remove_dir_all(folder).unwrap();
+        fs::remove_dir_all(dir).unwrap();
     }
 }

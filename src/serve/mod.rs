@@ -1,4 +1,4 @@
-//! The server: the sans-IO core, the network and the system, joined.
+//! Server: the sans-IO core, joined with the network and the operating system.
 //!
 //! [`run`] makes everything once (buffers, tasks, keys). Then one thread runs the tasks until a signal or an
 //! administrator stops the server.
@@ -46,7 +46,7 @@ crate::limits::limits! {
     /// PEM file of a certificate chain, a key or an authority.
     PEM_BYTES: usize = 64 * 1024, exceeded "the server does not start",
         tests ["pem_files_may_be_as_large_as_their_limit"];
-    /// File of the administrator that the first start makes.
+    /// File of the administrator that the first start creates.
     FIRST_USER_FILE_BYTES: usize = 4096, exceeded "the server does not start",
         tests ["file_of_the_first_user_may_be_as_large_as_its_limit"];
 }
@@ -70,7 +70,7 @@ pub struct Start {
     pub state_dir: PathBuf,
     /// The board that the server runs on.
     pub board: Board,
-    /// Whether `NOTIFY_SOCKET` is that of `friendlet init`, which shuts the board down on request.
+    /// `NOTIFY_SOCKET` is that of `friendlet init`, which shuts the board down on request.
     pub has_init: bool,
     /// Path and content of the last good copy of the configuration file, written once the server serves.
     pub good_copy: Option<(PathBuf, String)>,
@@ -106,7 +106,7 @@ impl StartError {
         Self { code, text: text.to_string(), is_of_the_file: code == Self::CONFIG }
     }
 
-    /// Marks the failure as one of the configuration file, which asks for what this machine does not have.
+    /// Marks the failure as one of the configuration file, which this machine cannot apply.
     fn of_the_file(self) -> Self {
         Self { is_of_the_file: true, ..self }
     }
@@ -116,8 +116,8 @@ impl StartError {
         self.code
     }
 
-    /// Whether the server may start with another configuration file: this one asks for an address, a
-    /// certificate or a state directory that it cannot have.
+    /// Returns true if the server may start with another configuration file: the address, the certificate or
+    /// the state directory of this one cannot be used.
     pub fn is_of_the_file(&self) -> bool {
         self.is_of_the_file
     }
@@ -142,8 +142,8 @@ pub fn run(start: Start) -> Result<(), StartError> {
     crate::log::set_level(config.log_level);
     keep_log(&config.log_files, &board.build);
     let clock = Clock::new();
-    // Before anything is made: a second server on the same port must not take the first one's users
-    // and keys from under it. Nor may it serve on another one: it would start every service twice.
+    // This comes first: a second server on the same port must not replace the users and keys of the first
+    // one. It must not use another port either, or every service would run twice.
     let listener = Listener::bind(config.listen.address).map_err(|error| {
         let is_in_use = error.is_in_use();
         let error = StartError::new(StartError::UNAVAILABLE, error);
@@ -155,7 +155,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let tls = identity::tls(&config.listen, state_dir)?;
     let mut users = identity::users(config.users, state_dir)?;
     let changed_passwords = PasswordsFile::new(state_dir);
-    // Going on lets an administrator log in and repair it.
+    // The server starts anyway, so that an administrator can log in and repair the file.
     if let Err(error) = changed_passwords.load(&mut users) {
         error!("cannot read changed passwords; using those of the configuration file: {}", error);
     }
@@ -168,7 +168,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
         PasswordWorker::start()
             .map_err(|error| StartError::system("cannot start the password thread", error))?,
     );
-    // Before any child is started, so that no exit is missed.
+    // Before the start of any child, so that no exit is missed.
     let signals = Signals::new().map_err(|error| StartError::system("cannot handle signals", error))?;
     let sessions = SessionTable::new(config.idle_timeout);
     let lockout = Lockout::new(config.lockout_attempts, config.lockout_time);
@@ -225,7 +225,7 @@ fn keep_good_copy(path: &Path, text: &str) {
     if file::read(path, limits::CONFIG_BYTES).is_ok_and(|kept| kept == text.as_bytes()) {
         return;
     }
-    // It may hold secrets that the file itself shows to its owner alone.
+    // The file may contain secrets that only its owner may read.
     if let Err(error) = file::write_atomic(path, text.as_bytes(), 0o600) {
         warning!("cannot write the last good copy of the configuration file: {}", error);
     }
@@ -259,7 +259,7 @@ fn supervisor(
             false
         }
     });
-    // A board that starts none of its services is worse than one that forgot a change.
+    // A board without its services is worse than one with an old setting.
     if let Err(error) = loaded {
         warning!("cannot read which services are installed: {}", error);
     }
@@ -269,7 +269,7 @@ fn supervisor(
     Ok(services)
 }
 
-/// Handles signals until one stops the server, or the board is to shut down; then stops it in order.
+/// Handles signals until one stops the server, or the board is to shut down. Then shuts the server down.
 async fn until_end(
     core: &RefCell<Core>,
     sd_notify: &SdNotify,
@@ -289,7 +289,7 @@ async fn until_end(
         smol::future::or(down.notified(), grace.after(SHUTDOWN_GRACE)).await;
         Received::Term
     };
-    // A second signal means that there is no time for more.
+    // A second signal ends the wait.
     smol::future::or(until_signal(core, signals), is_over).await;
     let mut core = core.borrow_mut();
     core.kill_rest();

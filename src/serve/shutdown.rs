@@ -13,10 +13,10 @@ use crate::service::{Arguments, Exit, LastExit};
 use crate::sys::{BOARD_COMMAND_TIMEOUT, NotifyState, SdNotify, board};
 use crate::{info, warning};
 
-/// A shutdown of the board, once an administrator requests one.
+/// Shutdown of the board on the request of an administrator.
 pub(super) struct Shutdown {
     commands: BoardCommands,
-    /// Whether the process behind `NOTIFY_SOCKET` shuts the board down on request: `friendlet init`.
+    /// The process behind `NOTIFY_SOCKET` shuts the board down on request: it is `friendlet init`.
     has_init: bool,
     sd_notify: Rc<SdNotify>,
     requested: Cell<Option<BoardEnd>>,
@@ -32,7 +32,7 @@ impl Shutdown {
     /// Requests a shutdown. init answers with SIGTERM, so the normal shutdown path runs.
     ///
     /// # Errors
-    /// The system's error number; nothing is shut down then.
+    /// Error number of the system; nothing is shut down then.
     pub(super) fn request(&self, end: BoardEnd) -> Result<(), i32> {
         if self.has_init {
             let state = match end {
@@ -55,10 +55,10 @@ impl Shutdown {
         self.notify.notified().await;
     }
 
-    /// Runs the program that shuts the board down, if one is requested: the last thing that the server does.
+    /// Runs the program that shuts the board down, if a shutdown is requested. The server does this last.
     ///
     /// # Errors
-    /// The program failed, and the board runs on.
+    /// The program failed, and the board stays up.
     pub(super) fn execute(&self) -> Result<(), StartError> {
         let Some(end) = self.requested.get() else { return Ok(()) };
         let argv = self.command(end);

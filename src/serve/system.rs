@@ -1,14 +1,15 @@
-//! The [`Platform`] of the server: processes, passwords, files, random numbers.
+//! [`Platform`] of the server: processes, passwords, files, random numbers.
 
 use std::rc::Rc;
 
 use super::shutdown::Shutdown;
 use crate::api::{BoardEnd, Platform, Refused};
+use crate::log::Reason;
 use crate::service::{Arguments, ServiceId, Signal, Spec};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 use crate::sys::password::{PasswordJob, PasswordWorker};
 use crate::sys::{Clock, EnabledFile, PasswordsFile, Processes, random};
-use crate::{error, warning};
+use crate::{debug, error, warning};
 
 pub(super) struct System {
     processes: Rc<Processes>,
@@ -44,7 +45,7 @@ impl Platform for System {
     fn signal(&mut self, pid: u32, signal: Signal) {
         if let Err(errno) = self.processes.signal_group(pid, signal) {
             // The group ended before the signal came; its exit is handled when it is reaped.
-            crate::debug!("signal {} to group {}: errno {}", signal.name(), pid, errno);
+            debug!("cannot send {} to process group {}: {}", signal.name(), pid, Reason::from(errno));
         }
     }
 

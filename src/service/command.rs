@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::{Arguments, Name, Signal};
+use crate::log::Reason;
 
 /// Verb of the services API that changes a service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -70,7 +71,7 @@ impl fmt::Display for CommandError {
         match self {
             Self::Unknown => f.write_str("no such service"),
             Self::NotRunning => f.write_str("not running"),
-            Self::Spawn { errno } => write!(f, "cannot start: errno {errno}"),
+            Self::Spawn { errno } => write!(f, "cannot start: {}", Reason::from(*errno)),
             Self::Persist => f.write_str("cannot write the setting"),
             Self::ShuttingDown => f.write_str("the server is ending"),
             Self::Busy => f.write_str("busy"),
@@ -116,6 +117,9 @@ mod tests {
     #[test]
     fn errors_are_small_and_name_the_reason() {
         assert!(size_of::<CommandError>() <= 8);
-        assert_eq!(CommandError::Spawn { errno: 2 }.to_string(), "cannot start: errno 2");
+        assert_eq!(
+            CommandError::Spawn { errno: 2 }.to_string(),
+            "cannot start: No such file or directory (errno 2)"
+        );
     }
 }

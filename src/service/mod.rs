@@ -48,7 +48,7 @@ pub use table::{OrderError, ServiceId, ServiceTable, TableError};
 crate::limits::limits! {
     /// Run time of a named command of a service.
     COMMAND_TIMEOUT: Duration = Duration::from_secs(20), exceeded "the command is killed",
-        tests ["command_deadline_is_that_of_the_limit", "a_program_that_does_not_end_is_killed_and_holds_nobody_up"];
+        tests ["command_deadline_is_that_of_the_limit", "endless_command_is_killed_and_blocks_no_other_call"];
     /// Time for a service to stop unless configured.
     STOP_TIMEOUT: Duration = Duration::from_secs(10), exceeded "its process group is killed",
         tests ["killed_once_when_the_stop_times_out", "defaults_are_those_of_the_limits"];

@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use super::Exit;
-use crate::service::{GOOD_RUN, RESTART_DELAY_MAX, RESTART_DELAY_MIN};
+use super::{Exit, GOOD_RUN, RESTART_DELAY_MAX, RESTART_DELAY_MIN};
 
 /// Reaction to an exit that no stop requested. A stopped service is never restarted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -4,9 +4,8 @@ use core::time::Duration;
 
 use heapless::{String, Vec};
 
-use super::{CapacityError, NamedCommand, RestartPolicy, Signal, StringArray};
+use super::{CapacityError, NamedCommand, RestartPolicy, STOP_TIMEOUT, Signal, StringArray};
 use crate::limits;
-use crate::service::STOP_TIMEOUT;
 
 /// Name of a service or of one of its commands.
 pub type Name = String<{ limits::SERVICE_NAME_BYTES }>;

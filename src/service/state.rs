@@ -3,6 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::log::Reason;
+
 /// Public state of a service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum State {
@@ -98,7 +100,7 @@ impl fmt::Display for LastExit {
             Self::None => Ok(()),
             Self::Code(code) => write!(f, "exit {code}"),
             Self::Signal(signal) => write!(f, "signal {signal}"),
-            Self::Spawn(errno) => write!(f, "cannot start: errno {errno}"),
+            Self::Spawn(errno) => write!(f, "cannot start: {}", Reason::from(*errno)),
         }
     }
 }
@@ -255,7 +257,7 @@ mod tests {
         assert_eq!(LastExit::None.to_string(), "");
         assert_eq!(LastExit::from(Exit::Code(1)).to_string(), "exit 1");
         assert_eq!(LastExit::from(Exit::Signal(9)).to_string(), "signal 9");
-        assert_eq!(LastExit::Spawn(2).to_string(), "cannot start: errno 2");
+        assert_eq!(LastExit::Spawn(2).to_string(), "cannot start: No such file or directory (errno 2)");
     }
 
     #[test]

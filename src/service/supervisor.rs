@@ -9,12 +9,11 @@ use super::restart::{BackOff, is_transient};
 use super::state::{Event, Phase, Step, step};
 use super::table::bit;
 use super::{
-    Action, CommandError, Exit, LastExit, NamedCommand, ServiceId, ServiceTable, Signal, Spec, StateChange,
-    Status, Verb,
+    Action, CommandError, Exit, KILL_TIMEOUT, LastExit, NamedCommand, SHUTDOWN_TIMEOUT, ServiceId,
+    ServiceTable, Signal, Spec, StateChange, Status, Verb,
 };
 use crate::limits::SERVICES;
 use crate::log::{DebugArg, Reason};
-use crate::service::{KILL_TIMEOUT, SHUTDOWN_TIMEOUT};
 use crate::{error, info, internal_error, warning};
 
 /// Most actions that one call can request for all services: two signals and one spawn each.
@@ -504,8 +503,8 @@ impl Supervisor {
         while let Some(change) = self.changes.pop_back() {
             if seen & bit(change.service) == 0 {
                 seen |= bit(change.service);
-                // Never full: it has the capacity of `changes`.
-                let _ = kept.push_front(change);
+                let is_kept = kept.push_front(change).is_ok();
+                debug_assert!(is_kept, "a queue of the same capacity is full");
             }
         }
         self.changes = kept;

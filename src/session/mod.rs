@@ -31,14 +31,14 @@ crate::limits::limits! {
         tests ["token_up_to_the_length_of_a_presented_session_id", "limits_of_path_and_session"];
     /// Lock-out of a (user, address) pair unless configured; Friend Core's `Security:blocktimeout`.
     LOCKOUT_TIME: Duration = Duration::from_secs(3600), exceeded "the pair may log in again",
-        tests ["block_lasts_its_time_and_no_longer", "defaults_are_those_of_the_limits"];
+        tests ["block_ends_after_its_time", "defaults_are_those_of_the_limits"];
     /// Longest `lockout_s`: a week.
     LOCKOUT_TIME_MAX: Duration = Duration::from_secs(7 * 86_400), exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];
     /// Consecutive wrong passwords of a (user, address) pair unless configured; Friend Core's
     /// `Security:blockattempts`.
     LOCKOUT_ATTEMPTS: u8 = 3, exceeded "the pair is locked out",
-        tests ["block_lasts_its_time_and_no_longer", "defaults_are_those_of_the_limits"];
+        tests ["block_ends_after_its_time", "defaults_are_those_of_the_limits"];
     /// Largest `lockout_attempts`.
     LOCKOUT_ATTEMPTS_MAX: u8 = 100, exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];

@@ -11,7 +11,7 @@ use core::str::FromStr;
 use data_encoding::{BASE64_NOPAD, HEXLOWER};
 use ring::digest;
 
-use crate::session::PASSWORD_ROUNDS_MAX;
+use super::PASSWORD_ROUNDS_MAX;
 
 /// Length of the canonical form: `HASHED` and 64 hexadecimal digits.
 pub const CANONICAL_PASSWORD_BYTES: usize = PREFIX.len() + 2 * HASH_BYTES;

@@ -8,9 +8,8 @@ use core::time::Duration;
 use data_encoding::HEXLOWER;
 use heapless::{String, Vec};
 
-use super::{UserId, UserLevel, equal_in_constant_time};
+use super::{SESSION_ID_BYTES, UserId, UserLevel, equal_in_constant_time};
 use crate::limits::{DEVICE_ID_BYTES, SESSIONS};
-use crate::session::SESSION_ID_BYTES;
 
 /// Key of a session: index in the table and generation of the entry. The key of an ended session finds
 /// nothing.

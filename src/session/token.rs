@@ -7,9 +7,8 @@ use core::fmt;
 use heapless::{String, Vec};
 use ring::digest;
 
-use super::{HASH_BYTES, UserId, equal_in_constant_time};
+use super::{HASH_BYTES, PRESENTED_SESSION_BYTES, UserId, equal_in_constant_time};
 use crate::limits::TOKENS;
-use crate::session::PRESENTED_SESSION_BYTES;
 
 /// Reason why a token cannot be added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

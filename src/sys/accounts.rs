@@ -7,8 +7,8 @@ use std::io::{self, Read};
 
 use heapless::String;
 
+use super::ACCOUNTS_BYTES;
 use crate::limits::{FILE_PATH_BYTES, USER_NAME_BYTES};
-use crate::sys::ACCOUNTS_BYTES;
 
 /// User that a service can run as.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::file;
+use super::{LOG_RETRY_PAUSE, LOG_WRITES, file};
 use crate::limits::BOARD;
 use crate::log::{self, FORM, LOG_WRITE_BYTES, Reason};
-use crate::sys::{LOG_RETRY_PAUSE, LOG_WRITES};
 use crate::{error, warning};
 
 /// Writer of this process.

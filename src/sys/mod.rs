@@ -37,15 +37,15 @@ crate::limits::limits! {
     /// Run time of the program that ends the board (`[board] reboot`, `poweroff`).
     BOARD_COMMAND_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the program is killed",
         tests ["program_is_killed_after_the_timeout"];
-    /// Answer of the kernel about its network: it fills at most 8 KiB at once.
+    /// Datagram of the kernel about its network, which has at most 8 KiB.
     NETLINK_BYTES: usize = 8192, exceeded "the answer is an error",
         tests ["datagram_may_be_as_long_as_the_limit"];
-    /// Messages of one socket that the network manager reads in one turn, and answers of the kernel to one
-    /// request.
-    NETWORK_TURNS: usize = 32, exceeded "the rest waits; the request fails",
+    /// Messages of one socket that the network manager reads before other tasks run, and datagrams of one
+    /// response of the kernel.
+    NETWORK_STEPS: usize = 32, exceeded "the rest waits; the request fails",
         tests ["response_has_at_most_the_limit_of_datagrams"];
-    /// Pause before a network interface that is missing or has no carrier is looked for again, and before
-    /// what the kernel refused is tried again.
+    /// Pause before the next look for a network interface that is missing or has no carrier, and before the
+    /// next attempt of a request that the kernel refused.
     NETWORK_POLL: Duration = Duration::from_secs(1), exceeded "the next attempt",
         tests ["missing_interface_is_polled"];
     /// Bytes of `/etc/passwd` that are read.

@@ -14,10 +14,10 @@ use std::time::Duration;
 use crate::runtime::UPKEEP_DELAY;
 use crate::warning;
 
-/// Shortest pause between two signs of life.
+/// Shortest pause between two heartbeats.
 const WATCHDOG_PAUSE_MIN: Duration = Duration::from_millis(50);
 
-/// A report.
+/// Report of a state.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NotifyState {
     /// Connections are accepted.
@@ -68,8 +68,8 @@ impl NotifyEnvironment {
         }
     }
 
-    /// Pause between two signs of life: a third of the watchdog's time, so that one may be late. `None`: no
-    /// watchdog watches this process.
+    /// Pause between two heartbeats: a third of the watchdog's time, so that one may be late. `None` without
+    /// a watchdog for this process.
     fn watchdog_pause(&self, own_pid: u32) -> Option<Duration> {
         let number = |text: &OsStr| text.to_str()?.parse::<u64>().ok();
         if let Some(pid) = &self.watchdog_pid
@@ -87,7 +87,7 @@ impl NotifyEnvironment {
 pub struct SdNotify {
     receiver: Option<(UnixDatagram, SocketAddr)>,
     watchdog_pause: Option<Duration>,
-    /// Time of the next sign of life.
+    /// Time of the next heartbeat.
     watchdog_due: Cell<Duration>,
     /// Reports that could not be sent yet, a bit each.
     pending: Cell<u8>,
@@ -125,7 +125,7 @@ impl SdNotify {
                 let mut watchdog_pause = environment.watchdog_pause(std::process::id());
                 if watchdog_pause.is_some_and(|pause| pause < WATCHDOG_PAUSE_MIN) {
                     warning!(
-                        "WATCHDOG_USEC is too short: signs of life go out every {} ms",
+                        "WATCHDOG_USEC is too short: the heartbeat is sent every {} ms",
                         WATCHDOG_PAUSE_MIN.as_millis()
                     );
                     watchdog_pause = Some(WATCHDOG_PAUSE_MIN);
@@ -139,7 +139,7 @@ impl SdNotify {
         }
     }
 
-    /// Whether reports have a receiver.
+    /// Returns true if reports have a receiver.
     pub fn has_receiver(&self) -> bool {
         self.receiver.is_some()
     }
@@ -167,8 +167,8 @@ impl SdNotify {
         watchdog.into_iter().chain(retry).min()
     }
 
-    /// Sends what is pending, and a sign of life to the watchdog when it is due. To be called from the
-    /// server's loop and from nowhere else: a server that is stuck has to fall silent.
+    /// Sends the pending reports, and the heartbeat (`WATCHDOG=1`) when it is due. Only the loop of the
+    /// server may call it, so that a server that is stuck sends no heartbeat.
     pub fn handle_timeout(&self, now: Duration) {
         for state in NotifyState::ALL {
             if self.pending.get() & state.bit() != 0 && self.try_send(state).is_ok() {
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_of_life_are_a_third_of_the_watchdogs_time_apart() {
+    fn heartbeats_are_a_third_of_the_watchdogs_time_apart() {
         let (socket, environment) = listener("watchdog", Some("4000000"));
         let notify = SdNotify::new(&environment);
         for _ in 0..3 {

@@ -235,7 +235,7 @@ impl Processes {
         self.services.len() + self.runs.len()
     }
 
-    /// Whether a killed process group is not gone yet, so that [`reap`](Self::reap) must be called again
+    /// Returns true while a killed process group is not gone. Then [`reap`](Self::reap) must be called again
     /// without a signal: its last process may have another parent.
     pub fn is_reaping(&self) -> bool {
         self.groups().any(|group| matches!(group.get(), Group::Killed { .. }))

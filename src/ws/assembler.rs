@@ -6,8 +6,7 @@ use std::io::Cursor;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-use super::ReceiveBuffer;
-use crate::ws::CONTROL_BYTES;
+use super::{CONTROL_BYTES, ReceiveBuffer};
 
 /// Shortest frame header (RFC 6455, 5.2). Fewer bytes are not given to the parser, which would need as
 /// long to reject them as to parse a header, after every message.

@@ -32,7 +32,7 @@ crate::limits::limits! {
         tests ["two_unanswered_pings_close", "unanswered_pings_end_a_socket_and_answered_ones_keep_it"];
     /// Consecutive pings without any answer.
     UNANSWERED_PINGS: u8 = 2, exceeded "the connection is closed",
-        tests ["two_unanswered_pings_close", "peer_that_answers_no_ping_is_gone"];
+        tests ["two_unanswered_pings_close", "peer_that_answers_no_ping_is_closed"];
     /// Time for the answer to a closing frame.
     CLOSE_TIMEOUT: Duration = Duration::from_secs(3), exceeded "the connection is closed",
         tests ["unanswered_close_expires", "socket_without_a_session_is_closed"];

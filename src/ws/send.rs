@@ -3,8 +3,8 @@
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+use super::CONTROL_BYTES;
 use crate::mmap_buffer::{IdleTracker, MappedBuffer};
-use crate::ws::CONTROL_BYTES;
 
 /// Longest header of a frame without a mask.
 const HEADER_BYTES: usize = 10;

@@ -3,9 +3,11 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use super::{Assembler, CloseCode, Event, Limits, ReceiveBuffer, SendBuffer};
+use super::{
+    Assembler, CLOSE_TIMEOUT, CloseCode, Event, Limits, PING_INTERVAL, ReceiveBuffer, SendBuffer,
+    UNANSWERED_PINGS,
+};
 use crate::internal_error;
-use crate::ws::{CLOSE_TIMEOUT, PING_INTERVAL, UNANSWERED_PINGS};
 
 /// Payload of the pings sent: empty.
 const PING: &[u8] = b"";

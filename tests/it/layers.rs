@@ -198,7 +198,7 @@ fn modules_import_only_lower_layers() {
 }
 
 #[test]
-fn a_planted_violation_is_found() {
+fn planted_violation_is_found() {
     let planted = [
         ("friendcore/frame.rs", "use crate::config::Config;"),
         ("friendcore/frame.rs", "fn f() -> crate::ws::Frame { todo() }"),
@@ -222,7 +222,7 @@ fn a_planted_violation_is_found() {
 }
 
 #[test]
-fn what_is_no_import_is_no_violation() {
+fn other_tokens_are_not_violations() {
     let innocent = [
         (
             "friendcore/frame.rs",
@@ -290,7 +290,7 @@ fn unsafe_code_is_where_it_may_be() {
 }
 
 #[test]
-fn security_promises_what_holds_of_unsafe_code() {
+fn security_policy_matches_the_unsafe_code() {
     let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
     let promise = text.split("\n- ").find(|item| item.starts_with("**No `unsafe` code**")).unwrap();
     let promise = promise.split("\n\n").next().unwrap();

@@ -14,7 +14,7 @@ const EXCEPTIONS: [(&str, &str); 6] = [
     ("files_are_rotated_at_their_limits", "it passes in a process of its own"),
     ("tick_writes_up_to_its_limit_and_lost_records_are_counted", "it passes in a process of its own"),
     ("failed_file_is_retried_after_the_pause", "it passes in a process of its own"),
-    ("long_reply_goes_down_in_chunks", "the limits of the host, which the gate tests, have chunks"),
+    ("long_reply_is_sent_in_chunks", "the limits of the host, which the gate tests, have chunks"),
     ("long_reply_that_finds_no_free_set_is_an_error", "the limits of the host, which the gate tests, have chunks"),
     ("changes_are_made_until_the_power_is_cut", "the power is cut, which ends it"),
 ];

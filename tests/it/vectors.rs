@@ -10,7 +10,7 @@ use friendlet::api::CALLS;
 use friendlet::api::calls::NAME;
 use friendlet::{limits, log};
 
-use crate::support::device::{FOUNDING, GUEST, SECOND, service, token, user};
+use crate::support::device::{ADMIN, GUEST, SECOND, service, token, user};
 use crate::support::http::exchange;
 use crate::support::stream::Heard;
 use crate::support::wait::SOON;
@@ -71,7 +71,7 @@ fn device(tls: bool) -> Device {
     let tables = [
         user("fadmin", "admin", "secret", "full_name = \"Friend Administrator\""),
         user("guest", "user", "guest", ""),
-        token("fadmin", FOUNDING),
+        token("fadmin", ADMIN),
         token("fadmin", SECOND),
         token("guest", GUEST),
         service("hello", &[env!("CARGO_BIN_EXE_friendlet"), "hello"], ""),

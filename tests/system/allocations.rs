@@ -1,6 +1,6 @@
 //! Nothing in the server grows with what is asked of it.
 
-use crate::support::device::FOUNDING;
+use crate::support::device::ADMIN;
 use crate::support::server::Allocations;
 use crate::support::ws::{Frame, TEXT, frame, request};
 use crate::support::{Device, Server};
@@ -14,18 +14,18 @@ const BATCH: usize = 50;
 /// Makes calls of all forms on one connection, several in flight, and counts what comes of it.
 fn calls(device: &Device) -> [Allocations; 2] {
     let mut server = Server::start_counting(device);
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     socket.service("start", "hello");
     let forms = [
         frame(
             "system.library/services/status",
-            &format!(r#"{{"serviceName":"hello","sessionid":"{FOUNDING}"}}"#),
+            &format!(r#"{{"serviceName":"hello","sessionid":"{ADMIN}"}}"#),
         ),
-        request("r", "services/hello/status", "{}", FOUNDING),
+        request("r", "services/hello/status", "{}", ADMIN),
         r#"{"type":"con","data":{"type":"ping","data":1795374850306}}"#.to_owned(),
         frame(
             "system.library/services/start",
-            &format!(r#"{{"serviceName":"nobody","sessionid":"{FOUNDING}"}}"#),
+            &format!(r#"{{"serviceName":"nobody","sessionid":"{ADMIN}"}}"#),
         ),
         "not a frame, not an envelope".to_owned(),
     ];

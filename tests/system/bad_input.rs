@@ -2,7 +2,7 @@
 
 use friendlet::limits::{JSON_DEPTH, MESSAGE_BYTES, PARAMETERS, PATH_BYTES, REQUEST_ID_BYTES};
 
-use crate::support::device::FOUNDING;
+use crate::support::device::ADMIN;
 use crate::support::wait::SOON;
 use crate::support::ws::{
     BINARY, CLOSE, CONTINUATION, Event, Frame, NOT_A_FRAME, PING, PONG, Socket, TEXT, request,
@@ -16,17 +16,17 @@ fn error(id: &str) -> String {
 
 #[track_caller]
 fn still_served(socket: &mut Socket) {
-    let answer = socket.call(&request("still", "services/list", "{}", FOUNDING));
+    let answer = socket.call(&request("still", "services/list", "{}", ADMIN));
     assert!(answer.contains(r#""requestid":"still","data":{ "Services": "#), "{answer}");
 }
 
 #[test]
-fn frames_that_cannot_be_read_are_answered_and_forgiven() {
+fn broken_frames_are_answered_and_the_socket_stays_open() {
     let server = Server::start(&Device::new());
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     let start = |kind: &str, length: &str| {
         format!(
-            r#"<!--"{kind}"--"{length}"--"system.library/services/hello/start"-->{{"sessionid":"{FOUNDING}"}}<--!>"#
+            r#"<!--"{kind}"--"{length}"--"system.library/services/hello/start"-->{{"sessionid":"{ADMIN}"}}<--!>"#
         )
     };
     let broken = [
@@ -56,9 +56,9 @@ fn frames_that_cannot_be_read_are_answered_and_forgiven() {
 }
 
 #[test]
-fn envelopes_that_cannot_be_read_are_answered_and_forgiven() {
+fn broken_envelopes_are_answered_and_the_socket_stays_open() {
     let server = Server::start(&Device::new());
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     let call = |data: &str| {
         format!(
             r#"{{"type":"msg","data":{{"type":"request","requestid":"r1","path":"system.library/services/hello/start",{data}}}}}"#
@@ -103,22 +103,22 @@ fn envelopes_that_cannot_be_read_are_answered_and_forgiven() {
 }
 
 #[test]
-fn what_is_over_its_limit_is_refused_and_what_meets_it_is_not() {
+fn messages_up_to_their_limits_are_accepted_and_over_them_refused() {
     let server = Server::start(&Device::plain());
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     let met = "i".repeat(REQUEST_ID_BYTES);
-    assert!(socket.call(&request(&met, "services/list", "{}", FOUNDING)).contains(&met));
+    assert!(socket.call(&request(&met, "services/list", "{}", ADMIN)).contains(&met));
     let over = "i".repeat(REQUEST_ID_BYTES + 1);
-    assert!(socket.call(&request(&over, "services/list", "{}", FOUNDING)).contains(r#""type":"error""#));
+    assert!(socket.call(&request(&over, "services/list", "{}", ADMIN)).contains(r#""type":"error""#));
 
     let prefix = "system.library/".len();
-    let met = request("r", &"p".repeat(PATH_BYTES - prefix), "{}", FOUNDING);
+    let met = request("r", &"p".repeat(PATH_BYTES - prefix), "{}", ADMIN);
     assert!(socket.call(&met).contains(r#"\"code\":\"1\""#));
-    let over = request("r", &"p".repeat(PATH_BYTES - prefix + 1), "{}", FOUNDING);
+    let over = request("r", &"p".repeat(PATH_BYTES - prefix + 1), "{}", ADMIN);
     assert_eq!(socket.call(&over), error("r"));
 
     let whole = |length: usize| {
-        let empty = request("r", "services/list", r#"{"f":""}"#, FOUNDING);
+        let empty = request("r", "services/list", r#"{"f":""}"#, ADMIN);
         empty.replace(r#""f":"""#, &format!(r#""f":"{}""#, "x".repeat(length - empty.len())))
     };
     let met = whole(MESSAGE_BYTES);
@@ -129,7 +129,7 @@ fn what_is_over_its_limit_is_refused_and_what_meets_it_is_not() {
 }
 
 #[test]
-fn what_is_against_rfc_6455_closes_the_socket() {
+fn violations_of_rfc_6455_close_the_socket() {
     let server = Server::start(&Device::new());
     let text = |payload: &[u8]| Frame::new(TEXT, payload);
     let unmasked = Frame { masked: false, ..text(b"hello") };
@@ -161,7 +161,7 @@ fn what_is_against_rfc_6455_closes_the_socket() {
         ("a surrogate", vec![text(b"\xed\xa0\x80")], 1007),
     ];
     for (what, frames, code) in cases {
-        let mut socket = server.bound(FOUNDING);
+        let mut socket = server.bound(ADMIN);
         for frame in &frames {
             socket.send_frame(frame);
         }
@@ -172,10 +172,10 @@ fn what_is_against_rfc_6455_closes_the_socket() {
 }
 
 #[test]
-fn a_length_that_lies_is_refused_before_it_is_read() {
+fn length_over_the_limit_is_refused_before_the_payload() {
     let server = Server::start(&Device::plain());
     for length in [MESSAGE_BYTES as u64 + 1, 1 << 40, u64::MAX >> 1] {
-        let mut socket = server.bound(FOUNDING);
+        let mut socket = server.bound(ADMIN);
         let mut header = vec![0x81, 0xff];
         header.extend(length.to_be_bytes());
         header.extend([0; 4]);
@@ -183,7 +183,7 @@ fn a_length_that_lies_is_refused_before_it_is_read() {
         socket.expect_close(1009, SOON);
     }
     // The top bit must be clear.
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     socket.send_raw(&[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
     match socket.receive(SOON) {
         Some(Event::Close(code)) => assert!([1002, 1009].contains(&code), "{code}"),
@@ -192,9 +192,9 @@ fn a_length_that_lies_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn a_longer_length_than_needed_is_no_harm() {
+fn longer_form_of_a_length_is_accepted() {
     let server = Server::start(&Device::plain());
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     // 126 and 127 forms of short lengths are against the RFC's "minimal", which many receivers let
     // pass: what counts is that nothing breaks.
     socket.send_raw(&[0x89, 0xfe, 0, 1, 0, 0, 0, 0, b'x']);
@@ -204,8 +204,8 @@ fn a_longer_length_than_needed_is_no_harm() {
 #[test]
 fn fragments_and_control_frames_between_them_are_one_message() {
     let server = Server::start(&Device::new());
-    let mut socket = server.bound(FOUNDING);
-    let message = request("r\u{e9}", "services/list", "{}", FOUNDING);
+    let mut socket = server.bound(ADMIN);
+    let message = request("r\u{e9}", "services/list", "{}", ADMIN);
     let pieces: Vec<&[u8]> = message.as_bytes().chunks(3).collect();
     for (number, piece) in pieces.iter().enumerate() {
         let opcode = if number == 0 { TEXT } else { CONTINUATION };
@@ -227,7 +227,7 @@ fn a_close_is_answered_with_its_code() {
     for (payload, code) in
         [(&b""[..], 1005), (&[3, 0xe8], 1000), (&[3, 0xe9, b'b', b'y', b'e'], 1001), (&[0x0f, 0xa0], 4000)]
     {
-        let mut socket = server.bound(FOUNDING);
+        let mut socket = server.bound(ADMIN);
         socket.send_frame(&Frame::new(CLOSE, payload));
         match socket.receive(SOON) {
             Some(Event::Close(seen)) => assert!(seen == code || seen == 1000, "{code}: {seen}"),
@@ -240,7 +240,7 @@ fn a_close_is_answered_with_its_code() {
 #[test]
 fn chunks_that_do_not_fit_together_are_refused() {
     let server = Server::start(&Device::plain());
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     let chunk = |id: &str, part: &str, total: &str, data: &str| {
         format!(
             r#"{{"type":"con","data":{{"type":"chunk","data":{{"id":"{id}","part":{part},"total":{total},"data":"{data}"}}}}}}"#
@@ -265,27 +265,27 @@ fn chunks_that_do_not_fit_together_are_refused() {
         let answer = socket.reply();
         assert!(answer.contains(r#""type":"error""#), "{answer}");
         // Parts of a set that is gone may begin another one; nothing of it may stay.
-        let mut other = server.bound(FOUNDING);
+        let mut other = server.bound(ADMIN);
         still_served(&mut other);
-        socket = server.bound(FOUNDING);
+        socket = server.bound(ADMIN);
     }
 }
 
 #[test]
-fn chunk_sets_that_are_never_finished_hold_nobody_up() {
+fn unfinished_chunk_sets_do_not_block_other_clients() {
     let server = Server::start(&Device::plain());
     // Every set of the server, and more, is begun by sockets that then go.
     for number in 0..friendlet::limits::CHUNK_SETS * 3 {
-        let mut socket = server.bound(FOUNDING);
+        let mut socket = server.bound(ADMIN);
         socket.send(&format!(
             r#"{{"type":"con","data":{{"type":"chunk","data":{{"id":"set{number}","part":0,"total":2,"data":"AAAA"}}}}}}"#
         ));
         still_served(&mut socket);
     }
-    let message = request("r", "services/list", "{}", FOUNDING);
+    let message = request("r", "services/list", "{}", ADMIN);
     let text = data_encoding::BASE64.encode_display(message.as_bytes()).to_string();
     let (first, second) = text.split_at(text.len() / 2 / 4 * 4);
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     for (part, piece) in [first, second].iter().enumerate() {
         socket.send(&format!(
             r#"{{"type":"con","data":{{"type":"chunk","data":{{"id":"good","part":{part},"total":2,"data":"{piece}"}}}}}}"#

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::device::{FOUNDING, GUEST, shell};
+use crate::support::device::{ADMIN, GUEST, shell};
 use crate::support::folder::Folder;
 use crate::support::notify::Listener;
 use crate::support::server::friendlet;
@@ -31,7 +31,7 @@ fn ending(folder: &Folder, script: &str) -> Device {
 }
 
 #[test]
-fn status_tells_what_init_said_and_warns_whoever_binds() {
+fn notice_of_init_is_in_the_status_and_pushed_on_binding() {
     let folder = Folder::new();
     let mut command = serve(&folder, &Device::new());
     command.env("FRIENDLET_SLOT", "B").env("FRIENDLET_NOTICE", "no \"data\" partition");
@@ -39,17 +39,17 @@ fn status_tells_what_init_said_and_warns_whoever_binds() {
     let status = server.call("board/status");
     let told = r#""Slot": "B", "DeviceFile": "given", "Complaint": "", "Notice": "no \"data\" partition", "Uptime": "#;
     assert!(status.contains(told), "{status}");
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     let notice = r#"{"type":"msg","data":{"type":"server-notice","data":"no \"data\" partition"}}"#;
     assert_eq!(socket.text(), notice);
     let mut guest = server.bound(GUEST);
     assert_eq!(guest.text_after_probe(), None);
-    socket.bind(FOUNDING);
+    socket.bind(ADMIN);
     assert_eq!(socket.text_after_probe(), None, "once");
 }
 
 #[test]
-fn broken_file_is_told_to_administrators_over_the_wire() {
+fn broken_file_is_reported_to_administrators_over_the_wire() {
     let folder = Folder::new();
     let command = serve(&folder, &Device::new());
     fs::rename(folder.file("friendlet.toml"), folder.file("friendlet.toml.good")).unwrap();
@@ -64,7 +64,7 @@ fn broken_file_is_told_to_administrators_over_the_wire() {
         status.contains(&format!(r#""DeviceFile": "last good", "Complaint": "{complaint}""#)),
         "{status}"
     );
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     assert_eq!(
         socket.text(),
         format!(r#"{{"type":"msg","data":{{"type":"server-notice","data":"{complaint}"}}}}"#)
@@ -74,7 +74,7 @@ fn broken_file_is_told_to_administrators_over_the_wire() {
 }
 
 #[test]
-fn end_of_the_board_is_carried_out_last() {
+fn command_of_the_board_runs_last() {
     for (name, over_http) in [("reboot", false), ("poweroff", true)] {
         let folder = Folder::new();
         let stopped = folder.file("ended");
@@ -85,11 +85,11 @@ fn end_of_the_board_is_carried_out_last() {
         assert_eq!(server.call("services/slow/start"), OK);
         let service = process::children(server.pid())[0];
         std::thread::sleep(Duration::from_millis(300));
-        let mut socket = server.bound(FOUNDING);
+        let mut socket = server.bound(ADMIN);
         if over_http {
             assert_eq!(server.call(&format!("board/{name}")), OK);
         } else {
-            let answer = socket.call(&request("r", &format!("board/{name}"), "{}", FOUNDING));
+            let answer = socket.call(&request("r", &format!("board/{name}"), "{}", ADMIN));
             assert!(answer.contains(OK), "{answer}");
         }
         socket.expect_close(1001, SOON);
@@ -101,7 +101,7 @@ fn end_of_the_board_is_carried_out_last() {
 }
 
 #[test]
-fn board_that_goes_on_is_an_error_of_the_server() {
+fn board_that_stays_up_is_an_error_of_the_server() {
     let folder = Folder::new();
     let device = ending(&folder, "exit 3");
     let command = serve(&folder, &device);
@@ -112,7 +112,7 @@ fn board_that_goes_on_is_an_error_of_the_server() {
 }
 
 #[test]
-fn board_without_a_way_to_end_goes_on() {
+fn board_without_a_command_stays_up() {
     let gone = "[board]\nreboot = [\"/nonexistent/reboot\"]\n";
     let server = Server::start(&Device::plain().with(gone));
     assert!(server.call("board/reboot").contains("Function reboot returned: 2\""));
@@ -121,7 +121,7 @@ fn board_without_a_way_to_end_goes_on() {
 }
 
 #[test]
-fn init_is_asked_and_ends_the_server_itself() {
+fn init_gets_the_request_and_ends_the_server() {
     let folder = Folder::new();
     let listener = Listener::new(&folder);
     // What the device file names is for boards whose init is another.
@@ -130,7 +130,7 @@ fn init_is_asked_and_ends_the_server_itself() {
     command.env("NOTIFY_SOCKET", listener.path()).env("FRIENDLET_INIT", "1");
     let mut server = Server::start_command(folder, command);
     listener.expect("READY=1", SOON);
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     for name in ["reboot", "poweroff"] {
         assert_eq!(server.call(&format!("board/{name}")), OK);
         listener.expect(&format!("X_FRIENDLET={name}"), SOON);
@@ -144,7 +144,7 @@ fn init_is_asked_and_ends_the_server_itself() {
 }
 
 #[test]
-fn init_that_is_gone_is_told_as_a_failure() {
+fn missing_init_is_reported_as_a_failure() {
     let folder = Folder::new();
     let listener = Listener::new(&folder);
     let mut command = serve(&folder, &Device::plain());

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use data_encoding::HEXLOWER;
 
-use crate::support::device::FOUNDING;
+use crate::support::device::ADMIN;
 use crate::support::folder::Folder;
 use crate::support::guest::{Guest, guest};
 use crate::support::http::session_of;
@@ -65,8 +65,8 @@ impl Person {
 
 #[test]
 #[ignore = "needs a booted board"]
-fn it_switches_itself_off() {
-    assert!(socket().call(&request("r", "board/poweroff", "{}", FOUNDING)).contains(OK));
+fn board_switches_itself_off() {
+    assert!(socket().call(&request("r", "board/poweroff", "{}", ADMIN)).contains(OK));
 }
 
 /// What is changed: services that are installed or not, and a password.
@@ -128,13 +128,13 @@ fn changes_are_made_until_the_power_is_cut() {
             }
         };
         let (call, wanted) = match key {
-            Key::Service(name) => (request("r", &format!("services/{name}/{value}"), "{}", FOUNDING), OK),
+            Key::Service(name) => (request("r", &format!("services/{name}/{value}"), "{}", ADMIN), OK),
             Key::Password => (
                 request(
                     "r",
                     "user/updatepassword",
                     &format!(r#"{{"username":"guest","password":"{value}"}}"#),
-                    FOUNDING,
+                    ADMIN,
                 ),
                 "success!",
             ),
@@ -187,16 +187,16 @@ mod asked {
 
     #[test]
     #[ignore = "needs a booted board"]
-    fn the_founding_exchange_is_the_same_to_the_byte() {
+    fn reference_exchange_is_the_same_to_the_byte() {
         let mut caller = socket();
         let login = r#"{ "username":"fadmin", "password":"secret" }"#;
         assert!(session_of(&caller.call(&frame("login", login))).is_some());
         let mut told = socket();
-        told.send(&format!(r#"<!--"CON"--"0"--"{FOUNDING}"-->"#));
+        told.send(&format!(r#"<!--"CON"--"0"--"{ADMIN}"-->"#));
         told.expect_nothing();
 
         let start = format!(
-            r#"<!--"MSG"--"760"--"system.library/services/start"-->{{ "serviceName":"hello", "sessionid":"{FOUNDING}" }}<--!>"#
+            r#"<!--"MSG"--"760"--"system.library/services/start"-->{{ "serviceName":"hello", "sessionid":"{ADMIN}" }}<--!>"#
         );
         assert_eq!(caller.call(&start), OK);
         let push = told.push(r#""service":"hello","state":"started""#);
@@ -204,8 +204,7 @@ mod asked {
         let hello = pid.into_iter().find(|pid| process::command_line(*pid).ends_with(" hello")).unwrap();
         assert!(push.contains(&format!(r#""pid":{hello}}}"#)), "{push}");
 
-        let stop =
-            frame("services/stop", &format!(r#"{{ "serviceName":"hello", "sessionid":"{FOUNDING}" }}"#));
+        let stop = frame("services/stop", &format!(r#"{{ "serviceName":"hello", "sessionid":"{ADMIN}" }}"#));
         assert_eq!(caller.call(&stop), OK);
         told.push(r#"{"service":"hello","state":"stopped","pid":0}"#);
         until("hello is gone", || !process::is_alive(hello));
@@ -213,7 +212,7 @@ mod asked {
 
     #[test]
     #[ignore = "needs a booted board"]
-    fn ctl_controls_it_from_here() {
+    fn ctl_controls_the_board_from_this_machine() {
         let person = Person(Folder::new());
         person.done(&["login", "fadmin"], "secret\n");
         assert!(person.done(&["list"], "").contains("family"));
@@ -221,15 +220,15 @@ mod asked {
         assert!(person.done(&["status", "family"], "").contains("started"));
         person.done(&["stop", "family"], "");
         // What the wire carries is what it carries on a workstation.
-        assert_eq!(person.done(&["--json", "--session", FOUNDING, "start", "family"], "").trim_end(), OK);
+        assert_eq!(person.done(&["--json", "--session", ADMIN, "start", "family"], "").trim_end(), OK);
         person.done(&["stop", "family"], "");
         assert_eq!(person.run(&["status", "family"], "").code, Some(3), "LSB: it does not run");
     }
 
     #[test]
     #[ignore = "needs a booted board"]
-    fn it_tells_what_board_it_is() {
-        let answer = socket().call(&request("r", "board/status", "{}", FOUNDING));
+    fn board_reports_its_name() {
+        let answer = socket().call(&request("r", "board/status", "{}", ADMIN));
         let name = board().run("/sbin/friendlet --version");
         let name = name.split("(board ").nth(1).and_then(|rest| rest.split(',').next()).unwrap().to_owned();
         assert!(answer.contains(&format!(r#""Board": "{name}""#)), "{answer}");
@@ -239,9 +238,9 @@ mod asked {
 
     #[test]
     #[ignore = "needs a booted board"]
-    fn its_log_is_read_over_the_wire_and_from_its_files() {
+    fn log_is_read_over_the_wire_and_from_its_files() {
         let person = Person(Folder::new());
-        let session = ["--session", FOUNDING];
+        let session = ["--session", ADMIN];
         let ask = |arguments: &[&str]| person.done(&[&session, arguments].concat(), "");
         ask(&["start", "family"]);
         ask(&["stop", "family"]);
@@ -284,7 +283,7 @@ mod asked {
 
     #[test]
     #[ignore = "needs a booted board"]
-    fn memory_stays_within_what_check_tells_with_every_slot_in_use() {
+    fn memory_with_every_slot_in_use_is_within_the_bound_of_check() {
         let server = server();
         let resident = |pid| process::status(pid, "VmRSS");
         let idle = resident(server);
@@ -297,14 +296,14 @@ mod asked {
         let mut sockets = Vec::new();
         for number in 1..slots {
             let stream = Stream::tls(board().server());
-            let path = format!("/fcws?sessionid={FOUNDING}");
+            let path = format!("/fcws?sessionid={ADMIN}");
             sockets.push(
                 Socket::try_open(stream, &path).unwrap_or_else(|error| panic!("slot {number}: {error}")),
             );
         }
         for socket in &mut sockets {
-            socket.bind(FOUNDING);
-            assert!(socket.call(&request("r", "services/list", "{}", FOUNDING)).contains("family"));
+            socket.bind(ADMIN);
+            assert!(socket.call(&request("r", "services/list", "{}", ADMIN)).contains("family"));
         }
         let full = resident(server);
         let init = resident(1);
@@ -320,10 +319,10 @@ mod asked {
 
     #[test]
     #[ignore = "needs a booted board"]
-    fn a_killed_server_is_started_again_and_leaves_nothing_behind() {
+    fn killed_server_is_restarted_and_leaves_no_process() {
         let mut first = socket();
         assert_eq!(first.service("start", "family"), OK);
-        let status = first.call(&request("r", "services/family/status", "{}", FOUNDING));
+        let status = first.call(&request("r", "services/family/status", "{}", ADMIN));
         let leader = status.split(r#""Pid": "#).nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
         let family = process::group(leader);
         assert_eq!(family.len(), 2, "{status}");
@@ -336,18 +335,18 @@ mod asked {
 
     #[test]
     #[ignore = "needs a booted board"]
-    fn a_broken_device_file_gives_way_to_the_last_good_one() {
+    fn broken_configuration_file_is_replaced_by_the_last_good_copy() {
         let file = "/data/friendlet.toml";
         restart_after(&format!("cp {file} /tmp/whole && echo 'level = 7' >> {file}"));
         let mut administrator = socket();
-        administrator.bind(FOUNDING);
+        administrator.bind(ADMIN);
         let notice = administrator.push("server-notice");
         assert!(notice.contains("last good copy in force") && notice.contains(file), "{notice}");
-        let answer = administrator.call(&request("r", "board/status", "{}", FOUNDING));
+        let answer = administrator.call(&request("r", "board/status", "{}", ADMIN));
         assert!(answer.contains(r#""DeviceFile": "last good""#), "{answer}");
 
         restart_after(&format!("cp /tmp/whole {file}.new && sync && mv {file}.new {file}"));
-        let answer = socket().call(&request("r", "board/status", "{}", FOUNDING));
+        let answer = socket().call(&request("r", "board/status", "{}", ADMIN));
         assert!(answer.contains(r#""DeviceFile": "given""#), "{answer}");
     }
 

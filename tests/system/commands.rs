@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use data_encoding::BASE64;
 
 use super::services::start;
-use crate::support::device::{FOUNDING, GUEST, shell};
+use crate::support::device::{ADMIN, GUEST, shell};
 use crate::support::folder::Folder;
 use crate::support::wait::until;
 use crate::support::ws::request;
@@ -15,7 +15,7 @@ use crate::support::{Device, Server, process};
 const OK: &str = r#"{ "Status": "ok"}"#;
 
 fn command(server: &Server, cmd: &str) -> String {
-    server.post("/system.library/services/tool/command", &format!("sessionid={FOUNDING}&cmd={cmd}")).body
+    server.post("/system.library/services/tool/command", &format!("sessionid={ADMIN}&cmd={cmd}")).body
 }
 
 fn tool(commands: &str) -> String {
@@ -52,13 +52,13 @@ fn a_program_answers_with_its_output() {
 }
 
 #[test]
-fn what_is_not_named_is_not_run() {
+fn unnamed_command_is_refused() {
     let server = Server::start(&Device::plain().with(&tool("say = [\"/bin/echo\"]")));
     for cmd in ["", "other", "sh", "say;id", "%2Fbin%2Fsh"] {
         let answer = command(&server, cmd);
         assert!(answer.starts_with("fail<!--separate-->"), "{cmd}: {answer}");
     }
-    let body = format!("sessionid={FOUNDING}");
+    let body = format!("sessionid={ADMIN}");
     let answer = server.post("/system.library/services/tool/command", &body).body;
     assert!(answer.contains(r#""code":"14""#), "{answer}");
     let body = format!("sessionid={GUEST}&cmd=say");
@@ -71,8 +71,8 @@ fn a_long_answer_comes_in_chunks() {
     // Every byte needs an escape, so that the answer is longer than what is sent whole.
     let quotes = r#"say = ["/bin/sh", "-c", "head -c 32768 /dev/zero | tr '\\0' '\"'"]"#;
     let server = Server::start(&Device::new().with(&tool(quotes)));
-    let mut socket = server.bound(FOUNDING);
-    socket.send(&request("r", "services/tool/command", r#"{"cmd":"say"}"#, FOUNDING));
+    let mut socket = server.bound(ADMIN);
+    socket.send(&request("r", "services/tool/command", r#"{"cmd":"say"}"#, ADMIN));
     let mut whole = String::new();
     let mut parts = 0;
     loop {
@@ -99,7 +99,7 @@ fn a_long_answer_comes_in_chunks() {
     let text = std::str::from_utf8(&text[..length]).unwrap();
     assert!(text.contains(r#""requestid":"r""#) && text.contains(&"\\\"".repeat(30_000)), "{}", text.len());
     // The connection goes on as before.
-    assert!(socket.call(&request("s", "services/list", "{}", FOUNDING)).contains(r#""requestid":"s""#));
+    assert!(socket.call(&request("s", "services/list", "{}", ADMIN)).contains(r#""requestid":"s""#));
 }
 
 #[test]
@@ -114,16 +114,16 @@ fn a_program_that_writes_too_much_is_cut() {
 }
 
 #[test]
-fn a_program_that_does_not_end_is_killed_and_holds_nobody_up() {
+fn endless_command_is_killed_and_blocks_no_other_call() {
     let server = Server::start(
         &Device::plain().with(&tool("hang = [\"/bin/sh\", \"-c\", \"sleep 1000 & sleep 1000\"]")),
     );
     let asked = Instant::now();
-    let mut socket = server.bound(FOUNDING);
-    socket.send(&request("slow", "services/tool/command", r#"{"cmd":"hang"}"#, FOUNDING));
-    let mut other = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
+    socket.send(&request("slow", "services/tool/command", r#"{"cmd":"hang"}"#, ADMIN));
+    let mut other = server.bound(ADMIN);
     for _ in 0..20 {
-        other.call(&request("fast", "services/list", "{}", FOUNDING));
+        other.call(&request("fast", "services/list", "{}", ADMIN));
     }
     assert!(asked.elapsed() < Duration::from_secs(10));
     let answer = match socket.receive(friendlet::service::COMMAND_TIMEOUT + Duration::from_secs(10)) {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use crate::support::device::{FOUNDING, GUEST, NOBODY, shell};
+use crate::support::device::{ADMIN, GUEST, NOBODY, shell};
 use crate::support::folder::Folder;
 use crate::support::server::{Run, friendlet, run_command};
 use crate::support::wait::until;
@@ -80,13 +80,13 @@ fn a_wrong_password_is_reported() {
 fn a_session_may_come_from_outside() {
     let server = Server::start(&Device::new());
     let person = Person::new(&server);
-    person.done(&["--session", FOUNDING, "start", "hello"]);
-    let run = run_command(person.command().args(["stop", "hello"]).env("FRIENDLET_SESSION", FOUNDING), "");
+    person.done(&["--session", ADMIN, "start", "hello"]);
+    let run = run_command(person.command().args(["stop", "hello"]).env("FRIENDLET_SESSION", ADMIN), "");
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(person.ctl(&["--session", NOBODY, "start", "hello"]).code, Some(77));
     assert_eq!(person.ctl(&["--session", GUEST, "start", "hello"]).code, Some(77));
     assert_eq!(person.ctl(&["--session", GUEST, "start", "allowed"]).code, Some(0));
-    assert_eq!(person.ctl(&["--session", FOUNDING, "start", "nothing"]).code, Some(1));
+    assert_eq!(person.ctl(&["--session", ADMIN, "start", "nothing"]).code, Some(1));
     assert_eq!(person.ctl(&["frobnicate"]).code, Some(64));
 }
 
@@ -99,8 +99,8 @@ fn a_named_command_prints_its_output() {
     );
     let server = Server::start(&Device::new().with(&tool));
     let person = Person::new(&server);
-    assert_eq!(person.done(&["--session", FOUNDING, "command", "tool", "say"]), "it \"says\" this\n");
-    assert_eq!(person.ctl(&["--session", FOUNDING, "command", "tool", "other"]).code, Some(1));
+    assert_eq!(person.done(&["--session", ADMIN, "command", "tool", "say"]), "it \"says\" this\n");
+    assert_eq!(person.ctl(&["--session", ADMIN, "command", "tool", "other"]).code, Some(1));
 }
 
 #[test]
@@ -108,12 +108,12 @@ fn output_of_a_service_is_printed_and_followed() {
     let script = "echo one; printf 'two\\033[2J\\n'; echo three; exec sleep 1000";
     let server = Server::start(&Device::new().with(&shell("writer", script, "")));
     let person = Person::new(&server);
-    let ctl = |arguments: &[&str]| person.done(&[&["--session", FOUNDING][..], arguments].concat());
+    let ctl = |arguments: &[&str]| person.done(&[&["--session", ADMIN][..], arguments].concat());
     ctl(&["start", "writer"]);
     until("it has written", || ctl(&["logs", "writer"]) == "one\ntwo\u{FFFD}[2J\nthree\n");
     assert_eq!(ctl(&["logs", "writer", "--lines", "1"]), "three\n");
     let mut command = person.command();
-    command.args(["--session", FOUNDING, "logs", "writer", "--follow", "--lines", "1"]);
+    command.args(["--session", ADMIN, "logs", "writer", "--follow", "--lines", "1"]);
     let mut follow = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert_eq!(lines.next().as_deref(), Some("three"));
@@ -128,12 +128,12 @@ fn output_of_a_service_is_printed_and_followed() {
 fn every_call_can_be_made_by_its_path() {
     let server = Server::start(&Device::new());
     let person = Person::new(&server);
-    let status = person.done(&["--session", FOUNDING, "call", "services/hello/status"]);
+    let status = person.done(&["--session", ADMIN, "call", "services/hello/status"]);
     assert!(status.starts_with(r#"{ "Status": "ok""#), "{status}");
-    let log = person.done(&["--session", FOUNDING, "call", "services/log", "serviceName=hello", "lines=1"]);
+    let log = person.done(&["--session", ADMIN, "call", "services/log", "serviceName=hello", "lines=1"]);
     assert!(log.contains(r#""Lines": ["#), "{log}");
-    assert_eq!(person.ctl(&["--session", FOUNDING, "call", "services/nothing/status"]).code, Some(1));
-    let run = person.ctl(&["--session", FOUNDING, "call", "services/lits"]);
+    assert_eq!(person.ctl(&["--session", ADMIN, "call", "services/nothing/status"]).code, Some(1));
+    let run = person.ctl(&["--session", ADMIN, "call", "services/lits"]);
     assert!(run.code == Some(64) && run.stderr.contains("'services/list'"), "{run:?}");
     assert!(person.done(&["complete-calls"]).contains("services/NAME/status\n"));
 }
@@ -143,7 +143,7 @@ fn the_board_reports_its_status_and_restarts() {
     let board = "[board]\nreboot = [\"/bin/sh\", \"-c\", \"exit 0\"]\n";
     let mut server = Server::start(&Device::new().with(board));
     let person = Person::new(&server);
-    let status = person.done(&["--session", FOUNDING, "board"]);
+    let status = person.done(&["--session", ADMIN, "board"]);
     for line in
         [&format!("board          {}", friendlet::limits::BOARD), "configuration  given", "boot error     -"]
     {
@@ -151,9 +151,9 @@ fn the_board_reports_its_status_and_restarts() {
     }
     assert_eq!(person.ctl(&["--session", GUEST, "board"]).code, Some(77));
     assert_eq!(person.ctl(&["--session", GUEST, "reboot"]).code, Some(77));
-    let refused = person.ctl(&["--session", FOUNDING, "poweroff"]);
+    let refused = person.ctl(&["--session", ADMIN, "poweroff"]);
     assert!(refused.code == Some(1) && refused.stderr.contains("[board] poweroff"), "{refused:?}");
-    assert_eq!(person.done(&["--session", FOUNDING, "reboot"]), "reboot: ok\n");
+    assert_eq!(person.done(&["--session", ADMIN, "reboot"]), "reboot: ok\n");
     drop(person);
     assert_eq!(server.wait(crate::support::wait::SOON).code(), Some(0), "{}", server.log());
 }
@@ -202,7 +202,7 @@ fn watch_prints_each_change_as_it_happens() {
 fn another_certificate_is_rejected() {
     let server = Server::start(&Device::new());
     let person = Person::new(&server);
-    person.done(&["--session", FOUNDING, "list"]);
+    person.done(&["--session", ADMIN, "list"]);
     // The same address with another key: the connection is intercepted, or the state of the device was lost.
     let mut device = Device::new();
     device.address = server.address().to_string();
@@ -210,7 +210,7 @@ fn another_certificate_is_rejected() {
     drop(server);
     let other = Server::start(&device);
     let person = Person { server: &other, home };
-    let run = person.ctl(&["--session", FOUNDING, "list"]);
+    let run = person.ctl(&["--session", ADMIN, "list"]);
     assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
     assert!(
         run.stderr.to_lowercase().contains("fingerprint") || run.stderr.contains("certificate"),
@@ -218,8 +218,8 @@ fn another_certificate_is_rejected() {
     );
     let wrong = "00".repeat(32);
     let stranger = Person::new(&other);
-    assert_ne!(stranger.ctl(&["--fingerprint", &wrong, "--session", FOUNDING, "list"]).code, Some(0));
-    stranger.done(&["--session", FOUNDING, "list"]);
+    assert_ne!(stranger.ctl(&["--fingerprint", &wrong, "--session", ADMIN, "list"]).code, Some(0));
+    stranger.done(&["--session", ADMIN, "list"]);
 }
 
 #[test]
@@ -229,6 +229,6 @@ fn an_unreachable_server_is_reported() {
     let mut command = person.command();
     let address = server.address();
     server.stop();
-    let run = run_command(command.args(["--session", FOUNDING, "list"]), "");
+    let run = run_command(command.args(["--session", ADMIN, "list"]), "");
     assert_eq!(run.code, Some(69), "{address}: {run:?}");
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use friendlet::connection::{HEAD_TIMEOUT, SESSION_TIMEOUT};
 use friendlet::ws::{PING_INTERVAL, UNANSWERED_PINGS};
 
-use crate::support::device::FOUNDING;
+use crate::support::device::ADMIN;
 use crate::support::http::session_of;
 use crate::support::stream::Stream;
 use crate::support::ws::{Event, Frame, TEXT};
@@ -64,7 +64,7 @@ fn half_a_request_ends_after_the_head_timeout() {
 }
 
 #[test]
-fn a_byte_now_and_then_buys_no_time() {
+fn slow_request_does_not_extend_the_deadline() {
     let server = Server::start(&Device::plain());
     let start = Instant::now();
     let mut stream = server.connect();
@@ -84,7 +84,7 @@ fn a_socket_without_a_session_is_closed() {
     let start = Instant::now();
     let mut nameless = server.socket();
     let mut wrong = server.socket();
-    let mut named = server.bound(FOUNDING);
+    let mut named = server.bound(ADMIN);
     // Calls that show no valid session do not count.
     wrong.send(r#"{"type":"con","data":{"sessionId":"nobody"}}"#);
     wrong.send_frame(&Frame::new(TEXT, r#"{"type":"con","data":{"type":"ping","data":1}}"#));
@@ -107,8 +107,8 @@ fn a_call_with_a_session_keeps_an_unbound_socket() {
 fn unanswered_pings_end_a_socket_and_answered_ones_keep_it() {
     let server = Server::start(&Device::plain());
     let start = Instant::now();
-    let mut deaf = server.bound(FOUNDING);
-    let mut alive = server.bound(FOUNDING);
+    let mut deaf = server.bound(ADMIN);
+    let mut alive = server.bound(ADMIN);
     deaf.answers_pings = false;
     let last = PING_INTERVAL * (u32::from(UNANSWERED_PINGS) + 1) + SLACK;
     thread::scope(|scope| {
@@ -131,7 +131,7 @@ fn unanswered_pings_end_a_socket_and_answered_ones_keep_it() {
 }
 
 #[test]
-fn an_idle_session_ends_and_its_socket_is_told() {
+fn idle_session_ends_and_its_socket_is_notified() {
     let server = Server::start(&Device::plain().session("idle_timeout_s = 30"));
     let session = server.login("fadmin", "secret");
     let mut socket = server.bound(&session);

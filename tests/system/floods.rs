@@ -115,7 +115,7 @@ fn connections_that_hang_up_without_a_byte() {
 }
 
 #[test]
-fn connections_that_hang_up_without_a_byte_where_tls_is_spoken() {
+fn connections_that_hang_up_without_a_byte_to_a_tls_listener() {
     nothing_stays("hang-ups", &Device::new(), |_, address| drop(TcpStream::connect(address)));
 }
 

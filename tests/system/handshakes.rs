@@ -169,7 +169,7 @@ fn long_hello() -> Vec<u8> {
 }
 
 #[test]
-fn handshake_that_goes_on_holds_its_limit() {
+fn handshake_without_end_holds_its_limit() {
     let mut server = Server::start_counting(&Device::new());
     drop(Stream::tls(server.address()));
     let (hello, long) = (client_hello(), long_hello());

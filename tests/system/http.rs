@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::support::device::FOUNDING;
+use crate::support::device::ADMIN;
 use crate::support::stream::Stream;
 use crate::support::ws::{Socket, upgrade_request};
 use crate::support::{Device, Server, process, wait::until};
@@ -23,7 +23,7 @@ fn the_page_and_health_need_no_session() {
 }
 
 #[test]
-fn requests_at_fault_are_answered_with_a_reason() {
+fn malformed_requests_are_answered_with_a_reason() {
     let server = Server::start(&Device::plain());
     let long_path = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(7000));
     let long_head = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(20_000));
@@ -76,7 +76,7 @@ fn requests_at_fault_are_answered_with_a_reason() {
 }
 
 #[test]
-fn a_request_in_single_bytes_is_whole() {
+fn request_in_single_bytes_is_answered() {
     let server = Server::start(&Device::plain());
     let mut stream = Stream::plain(server.address());
     stream.socket().set_nodelay(true).unwrap();
@@ -88,7 +88,7 @@ fn a_request_in_single_bytes_is_whole() {
 }
 
 #[test]
-fn options_tells_what_pages_may_do() {
+fn options_reports_the_methods_of_pages() {
     let server = Server::start(&Device::plain());
     let answer =
         server.raw("OPTIONS /system.library/login HTTP/1.1\r\nHost: h\r\nOrigin: https://elsewhere\r\n\r\n");
@@ -152,7 +152,7 @@ fn server_answer(server: &Server, request: &str) -> u16 {
 }
 
 #[test]
-fn an_upgrade_at_fault_is_refused() {
+fn malformed_upgrade_is_refused() {
     let server = Server::start(&Device::plain());
     let good = upgrade_request("/", "");
     for (from, to, status) in [
@@ -175,7 +175,7 @@ fn any_path_opens_the_socket_and_pipelined_frames_are_read() {
     // A client may send its first frame with the upgrade.
     let mut stream = server.connect();
     let mut bytes = upgrade_request("/", "").into_bytes();
-    let con = format!(r#"{{"type":"con","data":{{"sessionId":"{FOUNDING}"}}}}"#);
+    let con = format!(r#"{{"type":"con","data":{{"sessionId":"{ADMIN}"}}}}"#);
     bytes.extend(crate::support::ws::Frame::new(crate::support::ws::TEXT, con).bytes());
     stream.write_all(&bytes).unwrap();
     let mut answer = Vec::new();

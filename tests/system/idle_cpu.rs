@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::device::{FOUNDING, shell, stored_password};
+use crate::support::device::{ADMIN, shell, stored_password};
 use crate::support::http::{form_request, login_form, session_of};
 use crate::support::stream::Stream;
 use crate::support::ws::{Frame, Socket, TEXT, request};
@@ -66,7 +66,7 @@ fn server_without_connections_makes_no_system_call() {
     let server = Server::start(&Device::plain());
     let start = sleeps(&server);
     // With a past: what a connection and a login leave is cleared up first.
-    drop(server.bound(FOUNDING));
+    drop(server.bound(ADMIN));
     let answer = server.post("/system.library/login", &login_form("admin", "wrong")).body;
     assert!(session_of(&answer).is_none(), "{answer}");
     thread::sleep(SETTLING_TIME);
@@ -77,38 +77,38 @@ fn server_without_connections_makes_no_system_call() {
 }
 
 #[test]
-fn peers_that_do_nothing_cost_nothing() {
+fn silent_peers_use_no_cpu_time() {
     peers_cost_nothing(Device::plain());
 }
 
 #[test]
-fn peers_that_do_nothing_cost_nothing_over_tls() {
+fn silent_peers_use_no_cpu_time_over_tls() {
     peers_cost_nothing(Device::new());
 }
 
 fn peers_cost_nothing(device: Device) {
     let sleeper = shell("tool", "exec sleep 1000", "[service.commands]\nwait = [\"/bin/sleep\", \"10\"]");
-    let calls = Frame::new(TEXT, request("r", "services/list", "{}", FOUNDING)).bytes().repeat(200);
+    let calls = Frame::new(TEXT, request("r", "services/list", "{}", ADMIN)).bytes().repeat(200);
     let server = Server::start(&device.with(&sleeper));
     is_idle(&server, "nobody");
 
-    let _bound: Vec<_> = (0..8).map(|_| server.bound(FOUNDING)).collect();
+    let _bound: Vec<_> = (0..8).map(|_| server.bound(ADMIN)).collect();
     let _silent: Vec<_> = (0..8).map(|_| server.connect()).collect();
     is_idle(&server, "silence");
 
     // Neither side of it goes on: what it asked for is not read.
-    let mut deaf = server.bound(FOUNDING);
+    let mut deaf = server.bound(ADMIN);
     stuff(&mut deaf, &calls);
     is_idle(&server, "a peer that does not read");
 
     // Its calls lie ready, and are not looked at before the first is answered.
-    let mut waiting = server.bound(FOUNDING);
-    waiting.send(&request("r", "services/tool/command", r#"{"cmd":"wait"}"#, FOUNDING));
+    let mut waiting = server.bound(ADMIN);
+    waiting.send(&request("r", "services/tool/command", r#"{"cmd":"wait"}"#, ADMIN));
     stuff(&mut waiting, &calls);
     is_idle(&server, "a socket that waits for a command");
 
     let mut half = server.connect();
-    let form = format!("cmd=wait&sessionid={FOUNDING}");
+    let form = format!("cmd=wait&sessionid={ADMIN}");
     half.write_all(form_request("/system.library/services/tool/command", &form).as_bytes()).unwrap();
     half.end_writing();
     is_idle(&server, "half a connection that waits for a command");
@@ -120,7 +120,7 @@ fn peers_cost_nothing(device: Device) {
 }
 
 #[test]
-fn a_flood_of_logins_from_one_address_shuts_nobody_else_out() {
+fn flood_of_logins_from_one_address_does_not_block_others() {
     // Passwords that take as long to check as real ones, and as many connections as a server has to do
     // with. A 32-bit ARM processor, or QEMU in its place, takes as long for fewer of both.
     let (rounds, pause) = if cfg!(target_arch = "arm") { (10_000, 50) } else { (100_000, 2) };

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::device::FOUNDING;
+use crate::support::device::ADMIN;
 use crate::support::folder::Folder;
 use crate::support::server::{friendlet, run};
 use crate::support::wait::SOON;
@@ -22,7 +22,7 @@ fn shown_password(server: &Server) -> Option<String> {
 }
 
 #[test]
-fn the_first_start_makes_an_administrator_and_shows_him_once() {
+fn first_start_creates_an_administrator_and_prints_it_once() {
     let server = Server::start(&nameless());
     let password = shown_password(&server).unwrap_or_else(|| panic!("no password in {}", server.log()));
     assert!(password.len() >= 12, "{password}");
@@ -48,7 +48,7 @@ fn the_first_start_makes_an_administrator_and_shows_him_once() {
 }
 
 #[test]
-fn a_second_server_on_the_same_port_makes_nothing() {
+fn second_server_on_the_same_port_creates_no_file() {
     let one = Server::start(&nameless());
     let folder = Folder::new();
     let mut device = nameless();
@@ -61,13 +61,13 @@ fn a_second_server_on_the_same_port_makes_nothing() {
 }
 
 #[test]
-fn where_the_file_names_users_nobody_is_made() {
+fn no_user_is_created_where_the_file_has_users() {
     let server = Server::start(&Device::new());
     assert_eq!(shown_password(&server), None, "{}", server.log());
 }
 
 #[test]
-fn port_0_takes_a_free_one() {
+fn port_0_is_a_free_port() {
     let (one, two) = (Server::start(&Device::plain()), Server::start(&Device::plain()));
     assert_ne!(one.address().port(), 0);
     assert_ne!(one.address().port(), two.address().port());
@@ -76,16 +76,16 @@ fn port_0_takes_a_free_one() {
 }
 
 #[test]
-fn ipv6_is_spoken_where_the_file_says_so() {
+fn ipv6_is_supported() {
     let mut device = Device::new();
     device.address = "[::1]:0".to_owned();
     let server = Server::start(&device);
     assert!(server.address().is_ipv6());
-    server.bound(FOUNDING).service("start", "hello");
+    server.bound(ADMIN).service("start", "hello");
 }
 
 #[test]
-fn an_address_that_is_taken_is_an_error() {
+fn address_in_use_is_an_error() {
     let server = Server::start(&Device::plain());
     let mut device = Device::plain();
     device.address = server.address().to_string();
@@ -98,7 +98,7 @@ fn an_address_that_is_taken_is_an_error() {
 }
 
 #[test]
-fn serve_is_the_default_and_the_state_folder_may_come_from_outside() {
+fn serve_is_the_default_and_uses_the_state_directory_of_systemd() {
     let folder = Folder::new();
     let text = Device::plain().text("").replace("dir = \"\"", "");
     let file = folder.write("friendlet.toml", text);
@@ -129,7 +129,7 @@ fn threads_and_descriptors_do_not_grow() {
 }
 
 #[test]
-fn the_built_in_service_says_a_line_a_second_and_ends_on_term() {
+fn built_in_service_writes_a_line_a_second_and_ends_on_term() {
     let child = friendlet().arg("hello").stdout(std::process::Stdio::piped()).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(2500));
     let pid = child.id().to_string();
@@ -142,7 +142,7 @@ fn the_built_in_service_says_a_line_a_second_and_ends_on_term() {
 #[test]
 fn children_inherit_nothing_of_the_server() {
     let server = Server::start(&Device::plain());
-    let mut sockets: Vec<_> = (0..5).map(|_| server.bound(FOUNDING)).collect();
+    let mut sockets: Vec<_> = (0..5).map(|_| server.bound(ADMIN)).collect();
     sockets[0].service("start", "hello");
     let hello =
         crate::support::wait::within(SOON, "hello runs", || process::children(server.pid()).first().copied());

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::device::{FOUNDING, GUEST, NOBODY, hashed, stored_password, token, user};
+use crate::support::device::{ADMIN, GUEST, NOBODY, hashed, stored_password, token, user};
 use crate::support::http::{Response, exchange, form_request, login_form, session_of};
 use crate::support::stream::Stream;
 use crate::support::ws::{frame, request};
@@ -44,7 +44,7 @@ fn every_form_of_a_login_gives_a_session() {
 }
 
 #[test]
-fn the_reply_of_2021_tells_the_level() {
+fn reply_of_2021_contains_the_level() {
     let server = Server::start(&Device::plain());
     for (name, password, level, id) in [("fadmin", "secret", "admin", 1), ("guest", "guest", "user", 2)] {
         let reply = server.post(LOGIN, &login_form(name, password)).body;
@@ -54,7 +54,7 @@ fn the_reply_of_2021_tells_the_level() {
 }
 
 #[test]
-fn a_wrong_login_is_refused_and_says_no_more() {
+fn wrong_login_is_refused_without_details() {
     let server = Server::start(&Device::plain().session("lockout_attempts = 20"));
     for (user, password) in [
         ("fadmin", "Secret"),
@@ -86,7 +86,7 @@ fn neither_passwords_nor_sessions_are_logged() {
     socket.service("start", "hello");
     server.post("/system.library/validate", &format!("sessionid={NOBODY}"));
     let log = server.log();
-    for secret in ["secret", "wrong-password", session.as_str(), FOUNDING, NOBODY] {
+    for secret in ["secret", "wrong-password", session.as_str(), ADMIN, NOBODY] {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
     }
 }
@@ -105,12 +105,12 @@ fn validate_and_logout() {
     let refused = server.post("/system.library/validate", &form);
     assert_eq!((refused.status, refused.body.contains(r#""code":"11""#)), (403, true));
     // A token is the device file's, not the session table's.
-    server.post("/system.library/user/logout", &format!("sessionid={FOUNDING}"));
+    server.post("/system.library/user/logout", &format!("sessionid={ADMIN}"));
     assert_eq!(server.call("services/hello/start"), OK);
 }
 
 #[test]
-fn a_socket_whose_session_ends_is_told() {
+fn socket_of_an_ended_session_is_notified() {
     let server = Server::start(&Device::plain());
     let session = server.login("fadmin", "secret");
     let mut socket = server.bound(&session);
@@ -122,7 +122,7 @@ fn a_socket_whose_session_ends_is_told() {
 }
 
 #[test]
-fn a_user_controls_what_is_named_for_him() {
+fn user_controls_the_granted_services() {
     let server = Server::start(&Device::plain());
     let session = server.login("guest", "guest");
     for session in [session.as_str(), GUEST] {
@@ -145,7 +145,7 @@ fn a_user_controls_what_is_named_for_him() {
 }
 
 #[test]
-fn wrong_passwords_lock_out_the_user_from_where_they_came() {
+fn wrong_passwords_lock_out_the_user_from_that_address() {
     let server = Server::start(&Device::new());
     let (here, there) = ([127, 0, 0, 1], [127, 0, 0, 2]);
     for _ in 0..3 {
@@ -171,14 +171,14 @@ fn a_block_ends() {
 }
 
 #[test]
-fn checking_a_password_stalls_nobody() {
+fn password_check_does_not_block_other_calls() {
     // Some seconds of work for one password.
     let slow = format!(
         "[[user]]\nname = \"slow\"\nlevel = \"admin\"\npassword = \"{}\"\n",
         stored_password("slow", 8_000_000)
     );
     let server = Server::start(&Device::plain().with(&slow));
-    let mut others = [server.bound(FOUNDING), server.bound(FOUNDING)];
+    let mut others = [server.bound(ADMIN), server.bound(ADMIN)];
     thread::scope(|scope| {
         let login = scope.spawn(|| {
             let start = Instant::now();
@@ -189,7 +189,7 @@ fn checking_a_password_stalls_nobody() {
         while !login.is_finished() {
             for socket in &mut others {
                 let start = Instant::now();
-                socket.call(&request("r", "services/list", "{}", FOUNDING));
+                socket.call(&request("r", "services/list", "{}", ADMIN));
                 longest = longest.max(start.elapsed());
             }
             thread::sleep(Duration::from_millis(5));
@@ -200,7 +200,7 @@ fn checking_a_password_stalls_nobody() {
 }
 
 #[test]
-fn more_logins_than_sessions_leave_the_server_whole() {
+fn logins_beyond_the_sessions_evict_old_ones() {
     let server = Server::start(&Device::plain());
     let mut sessions = Vec::new();
     for number in 0..friendlet::limits::SESSIONS + 5 {
@@ -214,7 +214,7 @@ fn more_logins_than_sessions_leave_the_server_whole() {
 }
 
 #[test]
-fn a_user_without_a_password_has_his_token_alone() {
+fn user_without_a_password_has_only_the_token() {
     let id = "1111111111111111111111111111111111111111";
     let tables = "[[user]]\nname = \"robot\"\nlevel = \"admin\"\n".to_owned()
         + &token("robot", id)

@@ -8,7 +8,7 @@ use std::process::Command;
 use data_encoding::BASE64;
 use rustix::process::Signal;
 
-use crate::support::device::{FOUNDING, GUEST, shell};
+use crate::support::device::{ADMIN, GUEST, shell};
 use crate::support::folder::Folder;
 use crate::support::http::login_form;
 use crate::support::stream::Stream;
@@ -49,7 +49,7 @@ fn start(folder: Folder, device: &Device, binary: Option<PathBuf>) -> Server {
 #[test]
 fn administrators_read_the_log_and_set_its_level() {
     let server = Server::start(&Device::plain());
-    let ask = |rest: &str| server.post(PATH, &format!("sessionid={FOUNDING}{rest}")).body;
+    let ask = |rest: &str| server.post(PATH, &format!("sessionid={ADMIN}{rest}")).body;
     server.login("fadmin", "secret");
     let first = ask("");
     assert!(first.starts_with(r#"{ "Status": "ok", "Board": "#), "{first}");
@@ -75,26 +75,25 @@ fn administrators_read_the_log_and_set_its_level() {
     assert!(server.post(PATH, &format!("sessionid={GUEST}")).body.contains(r#""code":"4""#));
     assert!(server.post(PATH, "").body.contains(r#""code":"3""#));
     // A link in a page may look, and change nothing.
-    assert!(server.get(&format!("{PATH}?sessionid={FOUNDING}")).body.contains(r#""Level": "error""#));
-    assert!(server.get(&format!("{PATH}?sessionid={FOUNDING}&level=debug")).body.contains(r#""code":"5""#));
-    let mut socket = server.bound(FOUNDING);
-    let answer =
-        socket.call(&frame("board/log", &format!(r#"{{"sessionid":"{FOUNDING}","level":"debug"}}"#)));
+    assert!(server.get(&format!("{PATH}?sessionid={ADMIN}")).body.contains(r#""Level": "error""#));
+    assert!(server.get(&format!("{PATH}?sessionid={ADMIN}&level=debug")).body.contains(r#""code":"5""#));
+    let mut socket = server.bound(ADMIN);
+    let answer = socket.call(&frame("board/log", &format!(r#"{{"sessionid":"{ADMIN}","level":"debug"}}"#)));
     assert!(answer.contains(r#""Level": "debug""#), "{answer}");
 }
 
 #[test]
 fn one_answer_is_bounded_and_the_rest_follows() {
     let server = Server::start(&Device::plain());
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     // Lines that no rate limit holds back.
     for _ in 0..100 {
-        socket.call(&request("r", "services/hello/start", "{}", FOUNDING));
+        socket.call(&request("r", "services/hello/start", "{}", ADMIN));
     }
     let mut since = "0".to_owned();
     let mut text = String::new();
     loop {
-        let reply = server.post(PATH, &format!("sessionid={FOUNDING}&since={since}")).body;
+        let reply = server.post(PATH, &format!("sessionid={ADMIN}&since={since}")).body;
         let records = BASE64.decode(member(&reply, "Records").as_bytes()).unwrap();
         assert!(records.len() <= friendlet::api::LOG_ANSWER_BYTES);
         if records.is_empty() {
@@ -114,11 +113,11 @@ fn files_are_of_bounded_size_and_number() {
     let smallest = friendlet::log::LOG_FILE_BYTES_MIN;
     let device = device(&folder, &format!("file_bytes = {smallest}\nfiles = 3"));
     let mut server = start(folder, &device, None);
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     let old = |number: u32| path.with_extension(number.to_string());
     until("files are turned", || {
         for _ in 0..50 {
-            socket.call(&request("r", "services/hello/start", "{}", FOUNDING));
+            socket.call(&request("r", "services/hello/start", "{}", ADMIN));
         }
         old(2).exists()
     });
@@ -135,7 +134,7 @@ fn files_are_of_bounded_size_and_number() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_is_told_and_costs_no_more() {
+fn log_that_cannot_be_written_is_reported_once() {
     let folder = Folder::new();
     let file = "/proc/friendlet/log";
     let mut device = device(&folder, "");
@@ -143,7 +142,7 @@ fn a_log_that_cannot_be_written_is_told_and_costs_no_more() {
     let server = start(folder, &device, None);
     until("it is told", || server.log().contains("the log stays in memory"));
     assert_eq!(server.log().matches("the log stays in memory").count(), 1);
-    let reply = server.post(PATH, &format!("sessionid={FOUNDING}")).body;
+    let reply = server.post(PATH, &format!("sessionid={ADMIN}")).body;
     assert!(lines(&reply).contains(file), "{reply}");
 }
 
@@ -162,7 +161,7 @@ fn exchange(binary: PathBuf) -> Folder {
     device.tls = true;
     let mut server = start(folder, &device, Some(binary));
     let post = |path: &str, form: &str| server.post(&format!("/system.library/{path}"), form).body;
-    let call = |path: &str| post(path, &format!("sessionid={FOUNDING}"));
+    let call = |path: &str| post(path, &format!("sessionid={ADMIN}"));
 
     server.login("fadmin", "secret");
     for _ in 0..4 {
@@ -176,23 +175,23 @@ fn exchange(binary: PathBuf) -> Folder {
             ["stopped", "failed", "started", "errno"].iter().any(|word| status.contains(&format!("\"{word}")))
         });
     }
-    post("services/tool/command", &format!("sessionid={FOUNDING}&cmd=none"));
-    post("services/tool/install", &format!("sessionid={FOUNDING}"));
-    post("user/updatepassword", &format!("sessionid={FOUNDING}&username=guest&password=better"));
-    let mut socket = server.bound(FOUNDING);
+    post("services/tool/command", &format!("sessionid={ADMIN}&cmd=none"));
+    post("services/tool/install", &format!("sessionid={ADMIN}"));
+    post("user/updatepassword", &format!("sessionid={ADMIN}&username=guest&password=better"));
+    let mut socket = server.bound(ADMIN);
     for text in ["nonsense", "<!--broken", "{\"type\":7}"] {
         socket.send(text);
     }
     // Some are answered and some are not; this is.
-    socket.send(&request("r", "board/status", "{}", FOUNDING));
+    socket.send(&request("r", "board/status", "{}", ADMIN));
     while !socket.text().contains("DeviceFile") {}
     drop(socket);
     // No TLS, and so a complaint of it.
     let mut stream = Stream::plain(server.address());
     stream.write_all(b"\x16\x03\x01\0\x05\x01\0\0\x01\0").unwrap();
     let _ = stream.read_to_end(&mut Vec::new());
-    post("board/log", &format!("sessionid={FOUNDING}&level=info"));
-    post("board/log", &format!("sessionid={FOUNDING}&level=debug"));
+    post("board/log", &format!("sessionid={ADMIN}&level=info"));
+    post("board/log", &format!("sessionid={ADMIN}&level=debug"));
     until("a line of the tick", || {
         let log = fs::read(server.folder().file("log")).unwrap();
         log.len() > 1000

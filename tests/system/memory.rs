@@ -7,7 +7,7 @@ use friendlet::connection::RECEIVE_BYTES;
 use friendlet::limits::{CHUNK_SETS, MESSAGE_BYTES, SESSIONS, SLOTS};
 use friendlet::net::tls::TLS_HANDSHAKE_BYTES;
 
-use crate::support::device::{FOUNDING, shell};
+use crate::support::device::{ADMIN, shell};
 use crate::support::http::session_of;
 use crate::support::memory::{assert_bound_holds, bound, taken};
 use crate::support::stream::Stream;
@@ -19,7 +19,7 @@ const OK: &str = r#"{ "Status": "ok"}"#;
 
 /// Has a reply sent that is cut into chunks, so that the whole send buffer and a set are in use.
 fn hear_a_long_reply(socket: &mut Socket) {
-    socket.send(&request("r", "services/tool/command", r#"{"cmd":"say"}"#, FOUNDING));
+    socket.send(&request("r", "services/tool/command", r#"{"cmd":"say"}"#, ADMIN));
     loop {
         let text = socket.reply();
         if !text.contains(r#""total":"2","part":"0""#) {
@@ -51,7 +51,7 @@ fn stuff(socket: &mut Socket) {
     let tcp = socket.stream().socket();
     tcp.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
     socket.send_frame(&Frame::new(CONTINUATION, "["));
-    socket.send_raw(&Frame::new(TEXT, request("r", "services/list", "{}", FOUNDING)).bytes().repeat(2000));
+    socket.send_raw(&Frame::new(TEXT, request("r", "services/list", "{}", ADMIN)).bytes().repeat(2000));
 }
 
 fn holds_its_bound(device: Device) {
@@ -100,12 +100,12 @@ fn holds_its_bound(device: Device) {
 }
 
 #[test]
-fn a_full_house_holds_the_bound_that_check_tells() {
+fn server_at_capacity_is_within_the_bound_of_check() {
     holds_its_bound(Device::plain());
 }
 
 #[test]
-fn a_full_house_with_tls_holds_the_bound_that_check_tells() {
+fn server_at_capacity_with_tls_is_within_the_bound_of_check() {
     holds_its_bound(Device::new());
 }
 
@@ -118,7 +118,7 @@ fn long_hello() -> Vec<u8> {
 }
 
 #[test]
-fn handshakes_that_do_not_end_hold_it_too() {
+fn endless_handshakes_are_within_the_bound_of_check() {
     let server = Server::start(&Device::new());
     let idle = taken(&server);
     let hello = long_hello();

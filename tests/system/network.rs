@@ -170,7 +170,7 @@ fn address_by_dhcp_is_renewed_until_it_is_refused() {
 }
 
 #[test]
-fn lease_that_nobody_renews_is_given_up() {
+fn lease_without_a_server_expires() {
     namespaces::run(|namespaces| {
         namespaces.plug();
         let server = DhcpServer::start(namespaces);
@@ -190,7 +190,7 @@ fn lease_that_nobody_renews_is_given_up() {
 }
 
 #[test]
-fn carrier_that_comes_back_keeps_the_address_where_the_server_does() {
+fn address_is_kept_when_the_carrier_is_back() {
     namespaces::run(|namespaces| {
         let board = Board::start(namespaces, "[network]\n");
         board.says("waiting for an Ethernet interface");

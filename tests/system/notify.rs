@@ -26,7 +26,7 @@ fn start(folder: Folder, device: &Device, listener: &Listener, usec: Option<&str
 }
 
 #[test]
-fn ready_once_it_takes_connections_and_stopping_at_the_end() {
+fn ready_is_sent_when_connections_are_accepted_and_stopping_at_the_end() {
     let folder = Folder::new();
     let listener = Listener::new(&folder);
     let server = start(folder, &Device::new(), &listener, None);
@@ -38,7 +38,7 @@ fn ready_once_it_takes_connections_and_stopping_at_the_end() {
 }
 
 #[test]
-fn signs_of_life_end_with_the_servers_life() {
+fn heartbeats_end_with_the_server() {
     let folder = Folder::new();
     let listener = Listener::new(&folder);
     let server = start(folder, &Device::plain(), &listener, Some("2000000"));
@@ -58,7 +58,7 @@ fn signs_of_life_end_with_the_servers_life() {
 }
 
 #[test]
-fn services_are_not_told_of_it() {
+fn services_do_not_inherit_the_socket() {
     let folder = Folder::new();
     let listener = Listener::new(&folder);
     let told = folder.file("environment");
@@ -74,7 +74,7 @@ fn services_are_not_told_of_it() {
 }
 
 #[test]
-fn nobody_to_be_told_is_said_once_and_is_no_hindrance() {
+fn missing_receiver_is_logged_once_and_is_not_an_error() {
     let folder = Folder::new();
     let listener = Listener::new(&folder);
     fs::remove_file(listener.path()).unwrap();
@@ -86,7 +86,7 @@ fn nobody_to_be_told_is_said_once_and_is_no_hindrance() {
 }
 
 #[test]
-fn unit_of_the_example_names_what_the_server_does() {
+fn unit_of_the_example_matches_the_server() {
     let unit = include_str!("../../examples/friendlet.service");
     for line in ["Type=notify", "WatchdogSec=", "StateDirectory=friendlet", "KillMode=mixed"] {
         assert!(unit.lines().any(|written| written.starts_with(line)), "{line}");

@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::support::device::{FOUNDING, GUEST, accounts, hashed, user};
+use crate::support::device::{ADMIN, GUEST, accounts, hashed, user};
 use crate::support::folder::Folder;
 use crate::support::http::{login_form, session_of};
 use crate::support::wait::{SOON, until};
@@ -32,7 +32,7 @@ fn device() -> Device {
 }
 
 #[test]
-fn changed_password_outlives_a_power_cut_and_the_old_one_does_not() {
+fn changed_password_survives_a_power_cut() {
     let server = Server::start(&device());
     let session = server.login("guest", "guest");
     let asked = format!("sessionid={session}&oldpassword=guest&password=better");
@@ -44,7 +44,7 @@ fn changed_password_outlives_a_power_cut_and_the_old_one_does_not() {
     }
     assert!(may_log_in(&server, "fadmin", "secret"));
     // Once more, hashed as Friend Core's client does, and by an administrator.
-    let asked = format!("sessionid={FOUNDING}&username=guest&password={}", hashed("best"));
+    let asked = format!("sessionid={ADMIN}&username=guest&password={}", hashed("best"));
     assert_eq!(change(&server, &asked), OK);
     let server = Server::start_in(cut(server), &device());
     assert!(may_log_in(&server, "guest", "best") && !may_log_in(&server, "guest", "better"));
@@ -54,7 +54,7 @@ fn changed_password_outlives_a_power_cut_and_the_old_one_does_not() {
 }
 
 #[test]
-fn other_sessions_end_and_their_sockets_are_told() {
+fn other_sessions_end_and_their_sockets_are_notified() {
     let server = Server::start(&device());
     let sessions = ["a", "b"].map(|device| {
         let form = format!("username=guest&password=guest&deviceid={device}");
@@ -86,9 +86,9 @@ fn wrong_old_password_changes_nothing_and_blocks() {
 }
 
 #[test]
-fn password_that_the_device_file_gets_counts_again() {
+fn later_password_of_the_configuration_file_is_used_again() {
     let server = Server::start(&device());
-    let asked = format!("sessionid={FOUNDING}&oldpassword=secret&password=changed");
+    let asked = format!("sessionid={ADMIN}&oldpassword=secret&password=changed");
     assert_eq!(change(&server, &asked), OK);
     let folder = server.stop();
     // Whoever may write the device file has forgotten what it was changed to.
@@ -104,7 +104,7 @@ fn password_that_the_device_file_gets_counts_again() {
 }
 
 #[test]
-fn administrator_of_the_first_start_changes_the_password_that_was_shown() {
+fn administrator_of_the_first_start_changes_the_printed_password() {
     let device = Device { tables: String::new(), ..device() };
     let server = Server::start(&device);
     let shown = |log: &str| {
@@ -119,11 +119,11 @@ fn administrator_of_the_first_start_changes_the_password_that_was_shown() {
 }
 
 #[test]
-fn what_cannot_be_written_down_is_refused() {
+fn change_that_cannot_be_stored_is_refused() {
     let server = Server::start(&device());
     // Something is in the way of the new file.
     fs::create_dir_all(server.folder().file("state/.passwords.new/x")).unwrap();
-    let asked = format!("sessionid={FOUNDING}&username=guest&password=better");
+    let asked = format!("sessionid={ADMIN}&username=guest&password=better");
     let refused = change(&server, &asked);
     assert!(refused.contains("Function updatepassword returned: 5"), "{refused}");
     assert!(may_log_in(&server, "guest", "guest") && !may_log_in(&server, "guest", "better"));

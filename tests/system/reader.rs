@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use friendlet::connection::SEND_TIMEOUT;
 
-use crate::support::device::{FOUNDING, shell};
+use crate::support::device::{ADMIN, shell};
 use crate::support::memory::assert_bound_holds;
 use crate::support::stream::Stream;
 use crate::support::wait::{SOON, within};
@@ -17,10 +17,10 @@ const OK: &str = r#"{ "Status": "ok"}"#;
 /// A bound socket that has asked for so much without reading that it can write no more.
 fn stuffed(server: &Server) -> Socket {
     let mut socket = Socket::open(Stream::plain(server.address()));
-    socket.bind(FOUNDING);
+    socket.bind(ADMIN);
     let tcp = socket.stream().socket().try_clone().unwrap();
     tcp.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-    let calls = Frame::new(TEXT, request("r", "services/list", "{}", FOUNDING)).bytes().repeat(500);
+    let calls = Frame::new(TEXT, request("r", "services/list", "{}", ADMIN)).bytes().repeat(500);
     let start = Instant::now();
     loop {
         match (&tcp).write(&calls) {
@@ -36,9 +36,9 @@ fn stuffed(server: &Server) -> Socket {
 }
 
 #[test]
-fn it_is_closed_past_its_deadline_and_costs_no_memory() {
+fn peer_that_does_not_read_is_closed_and_uses_no_memory() {
     let server = Server::start(&Device::plain());
-    let mut other = server.bound(FOUNDING);
+    let mut other = server.bound(ADMIN);
     let descriptors = process::descriptors(server.pid());
     drop(stuffed(&server));
     within(SOON, "the first is gone", || (process::descriptors(server.pid()) <= descriptors).then_some(()));
@@ -66,9 +66,9 @@ fn it_is_closed_past_its_deadline_and_costs_no_memory() {
 }
 
 #[test]
-fn it_is_owed_the_newest_state_alone() {
+fn peer_that_does_not_read_gets_the_newest_state() {
     let server = Server::start(&Device::plain().with(&shell("flapping", "exec sleep 1000", "")));
-    let mut other = server.bound(FOUNDING);
+    let mut other = server.bound(ADMIN);
     let mut stuck = stuffed(&server);
     const ROUNDS: usize = 40;
     for _ in 0..ROUNDS {
@@ -93,15 +93,15 @@ fn it_is_owed_the_newest_state_alone() {
 }
 
 #[test]
-fn it_finds_the_reason_at_the_end_of_what_it_did_not_read() {
+fn peer_that_reads_late_finds_the_reason_at_the_end() {
     for mut device in [Device::plain(), Device::new()] {
         for number in 0..20 {
             device = device.with(&shell(&format!("a-service-with-a-long-name-{number}"), "exit 0", ""));
         }
         let server = Server::start(&device);
-        let mut slow = server.bound(FOUNDING);
+        let mut slow = server.bound(ADMIN);
         // Short calls with long answers, more of them than fit on the way.
-        let calls = Frame::new(TEXT, request("r", "services/list", "{}", FOUNDING)).bytes().repeat(400);
+        let calls = Frame::new(TEXT, request("r", "services/list", "{}", ADMIN)).bytes().repeat(400);
         slow.send_raw(&calls);
         std::thread::sleep(SEND_TIMEOUT + Duration::from_secs(3));
         let mut answers = 0;

@@ -1,6 +1,6 @@
 //! Output of services: the call `services/NAME/log` and the push `service-log`.
 
-use crate::support::device::{FOUNDING, shell};
+use crate::support::device::{ADMIN, shell};
 use crate::support::wait::until;
 use crate::support::ws::request;
 use crate::support::{Device, Server};
@@ -15,10 +15,10 @@ fn output_is_read_and_followed() {
     let log = || server.call("services/talker/log");
     until("the first line", || log().contains(r#""Lines": ["one"]"#));
     let mut socket = server.socket();
-    socket.bind(FOUNDING);
-    let answer = socket.call(&request("r", "services/talker/log", r#"{"follow":true}"#, FOUNDING));
+    socket.bind(ADMIN);
+    let answer = socket.call(&request("r", "services/talker/log", r#"{"follow":true}"#, ADMIN));
     assert!(answer.contains(r#""From": 0, "Next": 4, "Lost": 0, "Lines": ["one"]"#), "{answer}");
-    socket.call(&request("c", "services/talker/command", r#"{"cmd":"more"}"#, FOUNDING));
+    socket.call(&request("c", "services/talker/command", r#"{"cmd":"more"}"#, ADMIN));
     let push = socket.push("service-log");
     // The signal goes to the group: the shell reports the end of its `sleep` first.
     assert!(

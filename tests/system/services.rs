@@ -66,7 +66,7 @@ fn a_missing_program_has_its_answer_and_state() {
 }
 
 #[test]
-fn how_a_program_ended_is_told() {
+fn exit_of_a_program_is_reported() {
     let tables =
         [shell("good", "exit 0", ""), shell("bad", "exit 3", ""), shell("killed", "kill -KILL $$", "")];
     let server = Server::start(&Device::plain().with(&tables.concat()));
@@ -105,7 +105,7 @@ fn restart_gives_a_new_process() {
 }
 
 #[test]
-fn a_failed_service_is_restarted_where_the_file_says_so() {
+fn failed_service_is_restarted_with_its_restart_key() {
     let tables = [
         shell("failing", "exit 1", "restart = \"on-failure\""),
         shell("ending", "exit 0", "restart = \"always\""),
@@ -145,7 +145,7 @@ fn pause_stops_the_group_and_start_resumes_it() {
 }
 
 #[test]
-fn install_and_uninstall_last_beyond_the_server() {
+fn install_and_uninstall_outlast_the_server() {
     let sleeper = |name, autostart| shell(name, "exec sleep 1000", &format!("autostart = {autostart}"));
     let device = Device::plain().with(&(sleeper("off", false) + &sleeper("on", true)));
     let server = Server::start(&device);
@@ -176,7 +176,7 @@ fn told_by_a_service(directory: &Folder, script: &str, keys: &str) -> String {
 }
 
 #[test]
-fn a_service_runs_where_the_file_says() {
+fn service_runs_in_its_directory() {
     let directory = Folder::new();
     let told = told_by_a_service(&directory, "echo \"$COLOUR|$(pwd)\"", "env = { COLOUR = \"dark red\" }");
     assert_eq!(told, format!("dark red|{}", directory.path().display()));
@@ -190,7 +190,7 @@ fn a_service_runs_as_the_user_of_the_file() {
 }
 
 #[test]
-fn a_service_that_talks_is_never_held_up() {
+fn service_with_much_output_is_never_blocked() {
     let folder = Folder::new();
     let script = format!(
         "head -c 4000000 /dev/zero; head -c 4000000 /dev/zero >&2; touch {}; exec sleep 1000",
@@ -202,7 +202,7 @@ fn a_service_that_talks_is_never_held_up() {
 }
 
 #[test]
-fn strangers_are_reaped() {
+fn orphans_are_reaped() {
     // The middle process ends and leaves its child to whoever takes orphans.
     let script = "for i in 1 2 3 4 5; do (sleep 0.2 &); done; exec sleep 1000";
     let server = Server::start(&Device::plain().with(&shell("parent", script, "")));
@@ -212,7 +212,7 @@ fn strangers_are_reaped() {
 }
 
 #[test]
-fn getwebgui_is_what_the_file_says() {
+fn getwebgui_is_that_of_the_file() {
     let own = shell("own", "exit 0", "webgui = \"<p>mine</p>\"");
     let server = Server::start(&Device::plain().with(&own));
     assert_eq!(server.call("services/own/getwebgui"), "<p>mine</p>");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use friendlet::connection::ADMINISTRATOR_TIMEOUT;
 
-use crate::support::device::{FOUNDING, GUEST, NOBODY};
+use crate::support::device::{ADMIN, GUEST, NOBODY};
 use crate::support::http::{Response, exchange, form_request};
 use crate::support::stream::Stream;
 use crate::support::wait::{SOON, until, within};
@@ -36,20 +36,20 @@ fn is_turned_away(answer: &Response) {
 }
 
 #[test]
-fn a_full_house_answers_503_and_lets_the_administrator_in() {
+fn server_at_capacity_answers_503_and_serves_the_administrator() {
     for device in [Device::plain(), Device::new()] {
         let server = Server::start(&device.slots(4));
         let users = fill(&server, 4);
         // The last slot is the administrator's, by call and by socket.
         is_turned_away(&server.get("/"));
         is_turned_away(&post(&server, "services/allowed/start", GUEST));
-        assert_eq!(post(&server, "services/hello/start", FOUNDING).body, OK);
+        assert_eq!(post(&server, "services/hello/start", ADMIN).body, OK);
         let mut inside = administrator(&server);
         // Now that one is taken too; a call of the administrator is still answered at the door.
         is_turned_away(&server.get("/"));
         is_turned_away(&post(&server, "services/allowed/start", GUEST));
         assert!(server.administrator().is_err());
-        assert_eq!(post(&server, "services/hello/start", FOUNDING).body, OK);
+        assert_eq!(post(&server, "services/hello/start", ADMIN).body, OK);
         assert_eq!(inside.service("stop", "hello"), OK);
 
         drop(users);
@@ -79,19 +79,19 @@ fn a_user_does_not_get_the_administrators_slot() {
     socket.expect_close(1013, ADMINISTRATOR_TIMEOUT + Duration::from_secs(5));
     // An administrator may bind after the upgrade, as clients that know nothing of addresses do.
     let mut socket = within(SOON, "the slot is free", || Socket::try_open(server.connect(), "/fcws").ok());
-    socket.bind(FOUNDING);
+    socket.bind(ADMIN);
     assert_eq!(socket.service("start", "hello"), OK);
 }
 
 #[test]
-fn the_nameless_in_the_administrators_slot_give_way() {
+fn unauthenticated_clients_in_the_administrators_slot_are_evicted() {
     let server = Server::start(&Device::plain().slots(3));
     let _users = fill(&server, 3);
     for _ in 0..5 {
         // Connects, says nothing, stays.
         let silent = Stream::plain(server.address());
         let answer = within(Duration::from_secs(9), "the administrator gets in", || {
-            Some(post(&server, "services/hello/start", FOUNDING)).filter(|answer| answer.status == 200)
+            Some(post(&server, "services/hello/start", ADMIN)).filter(|answer| answer.status == 200)
         });
         assert_eq!(answer.body, OK);
         drop(silent);
@@ -99,7 +99,7 @@ fn the_nameless_in_the_administrators_slot_give_way() {
 }
 
 #[test]
-fn every_slot_is_of_use_and_free_again() {
+fn every_slot_is_used_and_freed() {
     let slots = friendlet::limits::SLOTS;
     let server = Server::start(&Device::plain());
     let idle = process::descriptors(server.pid());

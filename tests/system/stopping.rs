@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::services::{start, status, until_state};
-use crate::support::device::{FOUNDING, shell};
+use crate::support::device::{ADMIN, shell};
 use crate::support::folder::Folder;
 use crate::support::wait::{SOON, until};
 use crate::support::{Device, Server, process};
@@ -42,7 +42,7 @@ fn a_grandchild_that_ignores_term_is_killed_too() {
 }
 
 #[test]
-fn the_stop_signal_is_the_files() {
+fn stop_signal_is_that_of_the_file() {
     let script = "trap 'exit 7' INT; while :; do sleep 0.1; done";
     let server = Server::start(&Device::plain().with(&shell("polite", script, "stop_signal = \"INT\"")));
     start(&server, "polite");
@@ -74,10 +74,10 @@ fn services_start_and_stop_in_order() {
 }
 
 #[test]
-fn term_and_int_end_the_server_tidily() {
+fn term_and_int_shut_the_server_down() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::start(&Device::new());
-        let mut socket = server.bound(FOUNDING);
+        let mut socket = server.bound(ADMIN);
         assert_eq!(socket.service("start", "hello"), OK);
         let services = process::children(server.pid());
         assert_eq!(services.len(), 1);
@@ -89,7 +89,7 @@ fn term_and_int_end_the_server_tidily() {
 }
 
 #[test]
-fn a_stubborn_service_does_not_hold_the_server_for_ever() {
+fn stubborn_service_does_not_block_the_shutdown() {
     let device = Device::plain().with(&shell("stubborn", STUBBORN, "stop_timeout_s = 2"));
     let mut server = Server::start(&device);
     let pid = start(&server, "stubborn").pid;
@@ -100,9 +100,9 @@ fn a_stubborn_service_does_not_hold_the_server_for_ever() {
 }
 
 #[test]
-fn hup_is_left_for_later() {
+fn hup_is_ignored() {
     let mut server = Server::start(&Device::plain());
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     for _ in 0..3 {
         server.signal(Signal::HUP);
     }

@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::support::device::FOUNDING;
+use crate::support::device::ADMIN;
 use crate::support::folder::Folder;
 use crate::support::http::{Response, exchange};
 use crate::support::server::run;
@@ -27,7 +27,7 @@ fn shown(server: &Server) -> Vec<u8> {
 }
 
 #[test]
-fn the_first_start_makes_a_key_that_its_owner_alone_reads() {
+fn first_start_creates_a_private_key_file() {
     let server = Server::start(&Device::new());
     let key = server.folder().file("state/tls/key.pem");
     let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -73,7 +73,7 @@ fn signed_by(authority: &(Identity, CertificateParams, KeyPair)) -> Identity {
 }
 
 #[test]
-fn the_owners_certificate_is_used_where_it_is_named() {
+fn named_certificate_is_used() {
     let folder = Folder::new();
     let (own, ..) = identity(false);
     let listen = format!(
@@ -98,7 +98,7 @@ fn der(pem: &str) -> Vec<u8> {
 }
 
 #[test]
-fn client_ca_lets_in_whom_the_authority_signed() {
+fn client_ca_accepts_certificates_of_its_authority() {
     let folder = Folder::new();
     let authority = identity(true);
     let listen = format!("client_ca = \"{}\"\n", folder.write("ca.pem", &authority.0.certificate));
@@ -125,11 +125,11 @@ fn client_ca_lets_in_whom_the_authority_signed() {
     // And over a WebSocket.
     let stream = Stream::try_tls(TcpStream::connect(server.address()).unwrap(), Some(&signed)).unwrap();
     let mut socket = Socket::open(stream);
-    socket.bind(FOUNDING);
+    socket.bind(ADMIN);
 }
 
 #[test]
-fn plain_http_is_told_about_https() {
+fn plain_http_is_answered_with_the_https_address() {
     let server = Server::start(&Device::new());
     for request in
         ["GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST /system.library/login HTTP/1.1\r\n\r\n"]
@@ -141,7 +141,7 @@ fn plain_http_is_told_about_https() {
 }
 
 #[test]
-fn garbage_is_refused_and_costs_nothing() {
+fn garbage_is_refused() {
     let server = Server::start(&Device::new());
     let idle = process::descriptors(server.pid());
     let mut broken_hello = client_hello();
@@ -163,16 +163,16 @@ fn garbage_is_refused_and_costs_nothing() {
         assert!(start.elapsed() < friendlet::connection::HEAD_TIMEOUT);
     }
     until("all descriptors are closed", || process::descriptors(server.pid()) <= idle);
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     socket.service("start", "hello");
 }
 
 #[test]
 fn messages_larger_than_a_record_pass() {
     let server = Server::start(&Device::new());
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     let filler = "x".repeat(60_000);
     let data = format!(r#"{{"filler":"{filler}"}}"#);
-    let answer = socket.call(&crate::support::ws::request("r", "services/hello/start", &data, FOUNDING));
+    let answer = socket.call(&crate::support::ws::request("r", "services/hello/start", &data, ADMIN));
     assert!(answer.contains(r#"{ "Status": "ok"}"#), "{answer}");
 }

@@ -108,7 +108,7 @@ fn gateway_is_a_neighbour() {
         with("192.168.2.1"),
         "3:11: gateway 192.168.2.1: is not in the network 192.168.1.0/24 of the address\n"
     );
-    assert_eq!(with("192.168.1.20"), "3:11: gateway 192.168.1.20: is the board's own address\n");
+    assert_eq!(with("192.168.1.20"), "3:11: gateway 192.168.1.20: is the address of the board\n");
     assert_eq!(with("192.168.1.255"), "3:11: gateway 192.168.1.255: is not an address of a host\n");
     let alone = "gateway: needs an address such as '192.168.1.20/24'; DHCP sends its own\n";
     assert_eq!(refused("gateway = '10.0.0.1'"), format!("2:11: {alone}"));

@@ -1,8 +1,8 @@
-//! The board: how it stands, what is wrong with it, and its end.
+//! Calls of the board: status, notice of a problem, and shutdown.
 
 use core::time::Duration;
 
-use super::fixture::{ANNA, FOUNDING, Fixture};
+use super::fixture::{ADMIN, ANNA, Fixture};
 use crate::api::{Board, BoardEnd};
 use crate::config::{COMPLAINT_BYTES, ConfigOrigin, NOTICE_BYTES};
 
@@ -40,7 +40,7 @@ fn post(call: &str, session: &str) -> String {
     )
 }
 
-/// The content of a call over HTTP.
+/// Returns the content of the answer to a call over HTTP.
 fn content(fixture: &mut Fixture, request: &str) -> String {
     let id = fixture.connect();
     let response = fixture.http(id, request);
@@ -49,7 +49,7 @@ fn content(fixture: &mut Fixture, request: &str) -> String {
 }
 
 #[test]
-fn status_is_told_to_administrators_in_every_form() {
+fn status_is_sent_to_administrators_in_every_form() {
     let mut fixture = troubled();
     fixture.now = Duration::from_secs(12);
     let status = format!(
@@ -58,23 +58,23 @@ fn status_is_told_to_administrators_in_every_form() {
         env!("CARGO_PKG_VERSION")
     );
     let id = fixture.socket();
-    assert_eq!(fixture.say(id, &frame("status", FOUNDING)), std::slice::from_ref(&status));
+    assert_eq!(fixture.say(id, &frame("status", ADMIN)), std::slice::from_ref(&status));
     let response =
         format!(r#"{{"type":"msg","data":{{ "type":"response","requestid":"r","data":{status}}}}}"#);
-    assert_eq!(fixture.say(id, &envelope("status", FOUNDING)), [response]);
-    assert_eq!(content(&mut fixture, &post("status", FOUNDING)), status);
+    assert_eq!(fixture.say(id, &envelope("status", ADMIN)), [response]);
+    assert_eq!(content(&mut fixture, &post("status", ADMIN)), status);
     assert_eq!(fixture.say(id, &frame("status", ANNA)), [NO_RIGHT]);
     assert!(content(&mut fixture, &post("status", ANNA)).contains(r#""code":"4""#));
 }
 
 #[test]
-fn board_without_trouble_says_so() {
+fn board_without_a_problem_has_an_empty_status() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
-    let status = fixture.say(id, &frame("status", FOUNDING)).remove(0);
+    let status = fixture.say(id, &frame("status", ADMIN)).remove(0);
     let end = r#""Slot": "", "DeviceFile": "given", "Complaint": "", "Notice": "", "Uptime": 1}"#;
     assert!(status.ends_with(end), "{status}");
-    let unknown = fixture.say(id, &frame("frobnicate", FOUNDING));
+    let unknown = fixture.say(id, &frame("frobnicate", ADMIN));
     assert_eq!(unknown, [r#"ok<!--separate-->{ "ErrorMessage": "nFunction not found" }"#]);
 }
 
@@ -86,30 +86,30 @@ fn longest_complaint_and_notice_fit_every_answer() {
         ..Board::default()
     };
     let mut fixture = Fixture::with_board(4, board);
-    let id = fixture.bound(FOUNDING);
-    let heard = fixture.hear(id);
-    assert!(heard.is_empty(), "it was heard with the binding");
-    let status = fixture.say(id, &envelope("status", FOUNDING)).remove(0);
+    let id = fixture.bound(ADMIN);
+    let received = fixture.receive(id);
+    assert!(received.is_empty(), "it was received with the binding");
+    let status = fixture.say(id, &envelope("status", ADMIN)).remove(0);
     assert!(status.contains(r#"\"", "Notice": "\\"#), "{status}");
     let warned = fixture.socket();
-    let con = format!(r#"<!--"CON"--"0"--"{FOUNDING}"-->"#);
+    let con = format!(r#"<!--"CON"--"0"--"{ADMIN}"-->"#);
     assert!(fixture.say(warned, &con)[0].ends_with(r#"\\"}}"#));
 }
 
 #[test]
-fn administrator_ends_the_board_in_every_form_and_is_answered() {
+fn board_call_of_an_administrator_is_answered_in_every_form() {
     let mut fixture = Fixture::new(4);
     fixture.system.ends_board = true;
     let id = fixture.socket();
-    assert_eq!(fixture.say(id, &frame("reboot", FOUNDING)), [OK]);
+    assert_eq!(fixture.say(id, &frame("reboot", ADMIN)), [OK]);
     let response = format!(r#"{{"type":"msg","data":{{ "type":"response","requestid":"r","data":{OK}}}}}"#);
-    assert_eq!(fixture.say(id, &envelope("poweroff", FOUNDING)), [response]);
-    assert_eq!(content(&mut fixture, &post("reboot", FOUNDING)), OK);
+    assert_eq!(fixture.say(id, &envelope("poweroff", ADMIN)), [response]);
+    assert_eq!(content(&mut fixture, &post("reboot", ADMIN)), OK);
     assert_eq!(fixture.system.ends, [BoardEnd::Reboot, BoardEnd::PowerOff, BoardEnd::Reboot]);
 }
 
 #[test]
-fn nobody_else_ends_it_and_no_link_does() {
+fn board_call_of_a_user_or_by_get_is_refused() {
     let mut fixture = Fixture::new(4);
     fixture.system.ends_board = true;
     let id = fixture.socket();
@@ -118,71 +118,70 @@ fn nobody_else_ends_it_and_no_link_does() {
         assert!(fixture.say(id, &envelope(call, ANNA))[0].contains(r#"\"code\":\"4\""#));
         assert!(content(&mut fixture, &post(call, ANNA)).contains(r#""code":"4""#));
         assert!(fixture.say(id, &frame(call, "nobody"))[0].contains("user not found"));
-        let get =
-            format!("GET /system.library/board/{call}?sessionid={FOUNDING} HTTP/1.1\r\nHost: h\r\n\r\n");
+        let get = format!("GET /system.library/board/{call}?sessionid={ADMIN} HTTP/1.1\r\nHost: h\r\n\r\n");
         assert!(content(&mut fixture, &get).contains(r#""code":"5""#));
-        // Nobody would hear whether it ends.
-        let event = envelope(call, FOUNDING).replace("\"request\"", "\"event\"");
+        // An event has no answer that could report a failure.
+        let event = envelope(call, ADMIN).replace("\"request\"", "\"event\"");
         assert!(fixture.say(id, &event).is_empty());
     }
     assert!(fixture.system.ends.is_empty());
 }
 
 #[test]
-fn board_that_cannot_be_ended_is_told_to_be_so() {
+fn board_call_without_a_way_is_an_error() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     assert_eq!(
-        fixture.say(id, &frame("reboot", FOUNDING)),
+        fixture.say(id, &frame("reboot", ADMIN)),
         [r#"{ "ErrorMessage": "Function reboot returned: 38" }"#]
     );
     assert_eq!(
-        content(&mut fixture, &post("poweroff", FOUNDING)),
+        content(&mut fixture, &post("poweroff", ADMIN)),
         r#"fail<!--separate-->{ "response": "Function poweroff returned: 38", "code":"18" }"#
     );
 }
 
 #[test]
-fn answer_goes_out_before_the_goodbye() {
+fn answer_is_sent_before_the_closing_frame() {
     let mut fixture = Fixture::new(4);
     fixture.system.ends_board = true;
     let (id, other) = (fixture.socket(), fixture.bound(ANNA));
-    fixture.put(id, &super::fixture::frame(&frame("reboot", FOUNDING)));
+    fixture.put(id, &super::fixture::frame(&frame("reboot", ADMIN)));
     let http = fixture.connect();
-    fixture.put(http, post("reboot", FOUNDING).as_bytes());
+    fixture.put(http, post("reboot", ADMIN).as_bytes());
     fixture.server.shutdown(fixture.now, &mut fixture.system);
-    assert_eq!(fixture.hear(id), [OK, "close 1001"]);
-    assert_eq!(fixture.hear(other), ["close 1001"]);
+    assert_eq!(fixture.receive(id), [OK, "close 1001"]);
+    assert_eq!(fixture.receive(other), ["close 1001"]);
     assert!(String::from_utf8(fixture.get(http)).unwrap().ends_with(OK));
 }
 
 #[test]
-fn bound_socket_of_an_administrator_is_warned_once() {
+fn bound_socket_of_an_administrator_gets_the_notice_once() {
     let mut fixture = troubled();
     let con = |session: &str| format!(r#"{{"type":"con","data":{{"sessionId":"{session}"}}}}"#);
     let bound = |session: &str| format!(r#"{{"type":"con","data":{{"type":"pong","data":"{session}"}}}}"#);
     let id = fixture.socket();
-    // Not before somebody who may know is bound.
+    // Not before an administrator is bound.
     assert_eq!(fixture.say(id, &con(ANNA)), [bound(ANNA)]);
-    assert_eq!(fixture.say(id, &con(FOUNDING)), [bound(FOUNDING), NOTICE.to_owned()]);
-    assert_eq!(fixture.say(id, &con(FOUNDING)), [bound(FOUNDING)]);
+    assert_eq!(fixture.say(id, &con(ADMIN)), [bound(ADMIN), NOTICE.to_owned()]);
+    assert_eq!(fixture.say(id, &con(ADMIN)), [bound(ADMIN)]);
     let other = fixture.socket();
-    assert_eq!(fixture.say(other, &format!(r#"<!--"CON"--"0"--"{FOUNDING}"-->"#)), [NOTICE]);
-    // The slot's next tenant is warned anew.
+    assert_eq!(fixture.say(other, &format!(r#"<!--"CON"--"0"--"{ADMIN}"-->"#)), [NOTICE]);
+    // The next connection of the slot gets its own notice.
     fixture.server.release(other);
     let other = fixture.socket();
-    assert_eq!(fixture.say(other, &con(FOUNDING)).len(), 2);
+    assert_eq!(fixture.say(other, &con(ADMIN)).len(), 2);
 }
 
 #[test]
-fn warning_waits_until_the_peer_has_caught_up() {
+fn notice_waits_until_the_peer_has_read() {
     let mut fixture = troubled();
     let id = fixture.socket();
     let ping = r#"{"type":"con","data":{"type":"ping","data":1795374850306}}"#;
     for _ in 0..40 {
         fixture.put(id, &super::fixture::frame(ping));
     }
-    fixture.put(id, &super::fixture::frame(&format!(r#"<!--"CON"--"0"--"{FOUNDING}"-->"#)));
-    let heard = fixture.hear(id);
-    assert_eq!((heard.len(), heard.last().map(String::as_str)), (41, Some(NOTICE)));
+    fixture.put(id, &super::fixture::frame(&format!(r#"<!--"CON"--"0"--"{ADMIN}"-->"#)));
+    let received = fixture.receive(id);
+    assert_eq!((received.len(), received.last().map(String::as_str)), (41, Some(NOTICE)));
 }

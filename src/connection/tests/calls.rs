@@ -1,6 +1,6 @@
 //! Calls and their answers, in all forms.
 
-use super::fixture::{ANNA, FOUNDING, Fixture, upgrade, whole};
+use super::fixture::{ADMIN, ANNA, Fixture, upgrade, whole};
 use crate::api::calls::NAME;
 use crate::api::{CALLS, Effect};
 use crate::connection::ANSWER_TIMEOUT;
@@ -13,7 +13,7 @@ const START: &str = r#"<!--"MSG"--"760"--"system.library/services/start"-->{ "se
 
 fn request(path: &str, data: &str) -> String {
     format!(
-        r#"{{"type":"msg","data":{{"type":"request","requestid":"r1","path":"system.library/{path}","data":{data},"sessionid":"{FOUNDING}"}}}}"#
+        r#"{{"type":"msg","data":{{"type":"request","requestid":"r1","path":"system.library/{path}","data":{data},"sessionid":"{ADMIN}"}}}}"#
     )
 }
 
@@ -22,12 +22,12 @@ fn response(content: &str) -> Vec<String> {
 }
 
 #[test]
-fn founding_exchange() {
+fn reference_exchange() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     assert_eq!(fixture.say(id, START), [r#"{ "Status": "ok"}"#]);
     assert_eq!(fixture.system.next_pid, 1);
-    // Started twice: the same answer, and nothing happens.
+    // A second start has the same answer and changes nothing.
     assert_eq!(fixture.say(id, START), [r#"{ "Status": "ok"}"#]);
     assert_eq!(fixture.system.next_pid, 1);
     let status = START.replace("start\"", "status\"");
@@ -48,16 +48,16 @@ fn envelope_is_answered_bound_or_with_its_own_session() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     assert_eq!(fixture.say(id, &request("services/hello/start", "{}")), response(r#"{ "Status": "ok"}"#));
-    let unnamed = request("validate", "{}").replace(FOUNDING, "");
+    let unnamed = request("validate", "{}").replace(ADMIN, "");
     let missing = fixture.say(id, &unnamed);
     assert!(missing[0].contains("sessionid or authid parameter is missing"), "{missing:?}");
-    fixture.say(id, &format!(r#"{{"type":"con","data":{{"sessionId":"{FOUNDING}"}}}}"#));
+    fixture.say(id, &format!(r#"{{"type":"con","data":{{"sessionId":"{ADMIN}"}}}}"#));
     let valid = fixture.say(id, &unnamed);
     assert!(valid[0].contains(r#"ok<!--separate-->{\"response\":\"true\"}"#), "{valid:?}");
 }
 
 #[test]
-fn event_is_carried_out_and_not_answered() {
+fn event_is_executed_and_not_answered() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     let event = request("services/hello/start", "{}").replace("\"request\"", "\"event\"");
@@ -75,13 +75,13 @@ fn replies_come_in_order_whatever_the_pieces() {
     for byte in &bytes {
         fixture.put(id, &[*byte]);
     }
-    let heard = fixture.hear(id);
-    assert_eq!(heard.len(), 3);
-    assert!(heard[1].contains(r#""State": "started""#));
+    let received = fixture.receive(id);
+    assert_eq!(received.len(), 3);
+    assert!(received[1].contains(r#""State": "started""#));
 }
 
 #[test]
-fn start_that_fails_says_so_in_every_form() {
+fn failed_start_is_reported_in_every_form() {
     let mut fixture = Fixture::new(4);
     fixture.system.refuses = Some(2);
     let id = fixture.socket();
@@ -91,10 +91,10 @@ fn start_that_fails_says_so_in_every_form() {
 }
 
 #[test]
-fn right_is_missing() {
+fn missing_right_is_reported() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
-    let text = START.replace(FOUNDING, ANNA);
+    let text = START.replace(ADMIN, ANNA);
     assert_eq!(fixture.say(id, &text), [r#"{ "Status": "ok"}"#]);
     assert_eq!(
         fixture.say(id, &text.replace("\"hello\"", "\"clock\"")),
@@ -108,7 +108,7 @@ fn right_is_missing() {
 }
 
 #[test]
-fn login_waits_for_its_check_and_holds_what_follows_back() {
+fn login_waits_for_its_check_and_delays_later_messages() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     let login =
@@ -116,22 +116,22 @@ fn login_waits_for_its_check_and_holds_what_follows_back() {
     assert!(fixture.say(id, login).is_empty());
     assert!(fixture.say(id, START).is_empty());
     fixture.check_password(true);
-    let heard = fixture.hear(id);
-    assert!(heard[0].starts_with(r#"{ "ErrorMessage": "0", "sessionid": ""#), "{heard:?}");
-    assert_eq!(heard[1], r#"{ "Status": "ok"}"#);
+    let received = fixture.receive(id);
+    assert!(received[0].starts_with(r#"{ "ErrorMessage": "0", "sessionid": ""#), "{received:?}");
+    assert_eq!(received[1], r#"{ "Status": "ok"}"#);
 }
 
 #[test]
-fn wrong_passwords_block_the_user_for_that_source() {
+fn wrong_passwords_block_the_user_for_that_address() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     let login = r#"{"type":"msg","data":{"type":"request","requestid":"r1","path":"system.library/login","data":{"username":"admin","password":"x","deviceid":"d"}}}"#;
     for round in 0..3 {
         assert!(fixture.say(id, login).is_empty());
         fixture.check_password(false);
-        let heard = fixture.hear(id);
+        let received = fixture.receive(id);
         let until = if round < 2 { "until: 0" } else { "until: 1003600" };
-        assert!(heard[0].contains(until), "{heard:?}");
+        assert!(received[0].contains(until), "{received:?}");
     }
     let blocked = fixture.say(id, login);
     assert!(blocked[0].contains("until: 1003600"), "{blocked:?}");
@@ -139,7 +139,7 @@ fn wrong_passwords_block_the_user_for_that_source() {
 }
 
 #[test]
-fn full_queue_of_passwords_is_an_answer() {
+fn full_queue_of_passwords_is_reported() {
     let mut fixture = Fixture::new(4);
     fixture.system.is_full = true;
     let id = fixture.connect();
@@ -155,26 +155,26 @@ fn full_queue_of_passwords_is_an_answer() {
 }
 
 #[test]
-fn call_whose_answer_never_comes_is_given_up() {
+fn call_without_completion_times_out() {
     let mut fixture = Fixture::new(4);
-    let id = fixture.bound(FOUNDING);
-    assert!(fixture.say(id, &request("services/clock/command", r#"{"cmd":"tell"}"#)).is_empty());
+    let id = fixture.bound(ADMIN);
+    assert!(fixture.say(id, &request("services/clock/command", r#"{"cmd":"show"}"#)).is_empty());
     let seconds = ANSWER_TIMEOUT.as_secs() + 1;
     for _ in 0..seconds {
         fixture.pass(core::time::Duration::from_secs(1));
     }
-    let heard = fixture.hear(id);
-    assert!(heard.iter().any(|text| text.contains("Function command returned: 110")), "{heard:?}");
+    let received = fixture.receive(id);
+    assert!(received.iter().any(|text| text.contains("Function command returned: 110")), "{received:?}");
     assert!(PING_INTERVAL < ANSWER_TIMEOUT);
 }
 
 #[test]
 fn named_commands() {
     let mut fixture = Fixture::new(4);
-    let id = fixture.bound(FOUNDING);
-    assert!(fixture.say(id, &request("services/clock/command", r#"{"cmd":"tell"}"#)).is_empty());
+    let id = fixture.bound(ADMIN);
+    assert!(fixture.say(id, &request("services/clock/command", r#"{"cmd":"show"}"#)).is_empty());
     fixture.end_command("0", b"noon\n");
-    assert_eq!(fixture.hear(id), response(r#"{ "Status": "ok", "Exit": "0", "Output": "noon\n"}"#));
+    assert_eq!(fixture.receive(id), response(r#"{ "Status": "ok", "Exit": "0", "Output": "noon\n"}"#));
     let not_running = fixture.say(id, &request("services/clock/command", r#"{"cmd":"wind"}"#));
     assert!(not_running[0].contains("Function command returned: 3"), "{not_running:?}");
     fixture.say(id, &request("services/clock/start", "{}"));
@@ -186,19 +186,19 @@ fn named_commands() {
     let unknown = fixture.say(id, &request("services/clock/command", r#"{"cmd":"rm"}"#));
     assert!(unknown[0].contains(r#"\"code\":\"1\""#), "{unknown:?}");
     fixture.system.is_full = true;
-    let full = fixture.say(id, &request("services/clock/command", r#"{"cmd":"tell"}"#));
+    let full = fixture.say(id, &request("services/clock/command", r#"{"cmd":"show"}"#));
     assert!(full[0].contains(r#"\"code\":\"17\""#), "{full:?}");
 }
 
 #[test]
-fn long_reply_goes_down_in_chunks() {
+fn long_reply_is_sent_in_chunks() {
     let mut fixture = Fixture::new(4);
-    let id = fixture.bound(FOUNDING);
-    fixture.say(id, &request("services/clock/command", r#"{"cmd":"tell"}"#));
-    // Each of these bytes takes three in JSON, and the whole a third more in base64.
+    let id = fixture.bound(ADMIN);
+    fixture.say(id, &request("services/clock/command", r#"{"cmd":"show"}"#));
+    // Each of these bytes becomes three in JSON, and base64 adds a third.
     let room = REPLY_BYTES - 6 * REQUEST_ID_BYTES - 512;
     fixture.end_command("0", &vec![0xFF; (room / 3).min(30_000)]);
-    let chunks = fixture.hear(id);
+    let chunks = fixture.receive(id);
     if REPLY_BYTES <= CHUNK_PIECE_BYTES {
         // Such a board has no reply that is too long for one message.
         assert_eq!(chunks.len(), 1);
@@ -216,30 +216,30 @@ fn long_reply_goes_down_in_chunks() {
     let text = data_encoding::BASE64.decode(base64.as_bytes()).unwrap();
     let text = String::from_utf8(text).unwrap();
     assert!(text.starts_with(r#"{"type":"msg","data":{ "type":"response","requestid":"r1""#));
-    // The set is free again, and the connection goes on.
+    // The set is free again, and the connection stays open.
     assert_eq!(fixture.say(id, r#"{"type":"con","data":{"type":"ping","data":7}}"#).len(), 1);
 }
 
 #[test]
-fn output_that_fits_no_answer_is_cut() {
+fn output_longer_than_an_answer_is_cut() {
     let mut fixture = Fixture::new(4);
-    let id = fixture.bound(FOUNDING);
-    fixture.say(id, &request("services/clock/command", r#"{"cmd":"tell"}"#));
+    let id = fixture.bound(ADMIN);
+    fixture.say(id, &request("services/clock/command", r#"{"cmd":"show"}"#));
     // Six bytes of JSON each: more than a reply holds.
     fixture.end_command("0", &[1; COMMAND_OUTPUT_BYTES]);
-    let reply = whole(&fixture.hear(id));
+    let reply = whole(&fixture.receive(id));
     let around = response(r#"{ "Status": "ok", "Exit": "0", "Output": "", "Cut": true}"#)[0].len();
     let room = REPLY_BYTES - around;
     let halves = (0..16).map(|halvings| COMMAND_OUTPUT_BYTES >> halvings);
     let kept = halves.into_iter().find(|bytes| 6 * bytes <= room).unwrap();
     assert_eq!(reply.matches(r"\u0001").count(), kept);
-    assert!(reply.ends_with(r#"", "Cut": true}}}"#), "it says so");
+    assert!(reply.ends_with(r#"", "Cut": true}}}"#), "the answer reports the cut");
 }
 
 #[test]
 fn chunked_request_is_answered() {
     let mut fixture = Fixture::new(4);
-    let id = fixture.bound(FOUNDING);
+    let id = fixture.bound(ADMIN);
     let text = request("services/hello/install", r#"{"note":"a long one"}"#);
     let base64 = data_encoding::BASE64.encode(text.as_bytes());
     let (first, second) = base64.split_at(64);
@@ -256,7 +256,7 @@ fn chunked_request_is_answered() {
 fn http_forms() {
     let mut fixture = Fixture::new(4);
     let id = fixture.connect();
-    let body = format!("serviceName=hello&sessionid={FOUNDING}");
+    let body = format!("serviceName=hello&sessionid={ADMIN}");
     let response = fixture.http(
         id,
         &format!(
@@ -279,11 +279,11 @@ fn http_forms() {
 }
 
 #[test]
-fn message_of_the_wrong_kind_costs_its_own_connection() {
+fn binary_message_closes_its_connection() {
     let mut fixture = Fixture::new(4);
     let (bad, good) = (fixture.socket(), fixture.socket());
     fixture.put(bad, &[0x82, 0x81, 0, 0, 0, 0, 1]);
-    assert_eq!(fixture.hear(bad), ["close 1003"]);
+    assert_eq!(fixture.receive(bad), ["close 1003"]);
     assert!(fixture.server.state(bad).finish.is_some());
     assert_eq!(fixture.say(good, START), [r#"{ "Status": "ok"}"#]);
     assert_eq!(fixture.server.counters().bad_sockets, 1);
@@ -334,7 +334,7 @@ fn replies_to_one_read_leave_in_one_write() {
 }
 
 #[test]
-fn changes_over_http_take_a_post() {
+fn changes_over_http_need_a_post() {
     let mut fixture = Fixture::new(4);
     for row in CALLS {
         let path = row.path.join("/").replace(NAME, "hello");
@@ -343,7 +343,7 @@ fn changes_over_http_take_a_post() {
         }
         let id = fixture.connect();
         let get =
-            format!("GET /system.library/{path}?sessionid={FOUNDING}&cmd=tell HTTP/1.1\r\nHost: h\r\n\r\n");
+            format!("GET /system.library/{path}?sessionid={ADMIN}&cmd=show HTTP/1.1\r\nHost: h\r\n\r\n");
         let refused = fixture.http(id, &get);
         assert!(refused.contains(r#"using POST method", "code":"5""#), "{path}: {refused}");
         fixture.server.release(id);

@@ -1,15 +1,15 @@
-//! Slots: who gets one, and for how long.
+//! Slots: admission, deadlines and eviction.
 
 use core::time::Duration;
 
-use super::fixture::{ANNA, FOUNDING, Fixture, upgrade};
+use super::fixture::{ADMIN, ANNA, Fixture, upgrade};
 use crate::connection::{ADMINISTRATOR_TIMEOUT, EVICT_AFTER, End, Finish, HEAD_TIMEOUT, SESSION_TIMEOUT};
 use crate::ws::{CLOSE_TIMEOUT, PING_INTERVAL, UNANSWERED_PINGS};
 
 #[test]
-fn full_house_says_503_and_lets_an_administrator_in() {
+fn server_at_capacity_answers_503_and_accepts_an_administrator() {
     let mut fixture = Fixture::new(3);
-    let _tenants = (fixture.socket(), fixture.socket());
+    let _connected = (fixture.socket(), fixture.socket());
     let id = fixture.connect();
     let response = fixture.http(id, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
@@ -20,25 +20,25 @@ fn full_house_says_503_and_lets_an_administrator_in() {
     assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
     fixture.server.release(id);
     let id = fixture.connect();
-    let response = fixture.http(id, &upgrade(&format!("/fcws?sessionid={FOUNDING}")));
+    let response = fixture.http(id, &upgrade(&format!("/fcws?sessionid={ADMIN}")));
     assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
 
-    // Now there is the door: an administrator's call passes, nobody's socket does.
+    // In the overflow slot, an administrator's call passes, and no socket.
     let id = fixture.connect();
-    let response = fixture.http(id, &upgrade(&format!("/fcws?sessionid={FOUNDING}")));
+    let response = fixture.http(id, &upgrade(&format!("/fcws?sessionid={ADMIN}")));
     assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
     fixture.server.release(id);
     let id = fixture.connect();
-    let call = format!("GET /system.library/validate?sessionid={FOUNDING} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let call = format!("GET /system.library/validate?sessionid={ADMIN} HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(fixture.http(id, &call).starts_with("HTTP/1.1 200 "));
     assert_eq!(fixture.try_connect(), None);
     assert_eq!(fixture.server.counters().rejected_at_capacity, 3);
 }
 
 #[test]
-fn socket_in_the_administrators_slot_has_to_be_one_s() {
+fn socket_in_the_administrators_slot_must_be_an_administrators() {
     let mut fixture = Fixture::new(3);
-    let _tenants = (fixture.socket(), fixture.socket());
+    let _connected = (fixture.socket(), fixture.socket());
     let id = fixture.socket();
     assert_eq!(fixture.say(id, &format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#)), ["close 1013"]);
     fixture.server.release(id);
@@ -51,31 +51,31 @@ fn socket_in_the_administrators_slot_has_to_be_one_s() {
     fixture.server.release(id);
     let id = fixture.socket();
     fixture.pass(ADMINISTRATOR_TIMEOUT);
-    assert_eq!(fixture.hear(id), ["close 1013"]);
+    assert_eq!(fixture.receive(id), ["close 1013"]);
     fixture.server.release(id);
-    let id = fixture.bound(FOUNDING);
+    let id = fixture.bound(ADMIN);
     fixture.pass(ADMINISTRATOR_TIMEOUT);
-    assert!(fixture.hear(id).is_empty());
+    assert!(fixture.receive(id).is_empty());
 }
 
 #[test]
-fn nameless_socket_in_the_administrators_slot_gives_way() {
+fn unauthenticated_socket_in_the_administrators_slot_is_evicted() {
     let mut fixture = Fixture::new(2);
-    let _tenant = fixture.socket();
+    let _connected = fixture.socket();
     let id = fixture.socket();
     fixture.now += EVICT_AFTER;
     fixture.server.evict_idle(fixture.now);
-    assert_eq!(fixture.hear(id), ["close 1013"]);
+    assert_eq!(fixture.receive(id), ["close 1013"]);
     assert_eq!(fixture.server.state(id).finish, Some(Finish::Graceful));
     fixture.server.release(id);
-    let id = fixture.bound(FOUNDING);
+    let id = fixture.bound(ADMIN);
     fixture.now += EVICT_AFTER;
     fixture.server.evict_idle(fixture.now);
     assert_eq!(fixture.server.state(id).finish, None);
 }
 
 #[test]
-fn login_in_a_full_house_is_for_administrators() {
+fn login_at_capacity_is_for_administrators() {
     for (name, status) in [("admin", "200"), ("anna", "503")] {
         let mut fixture = Fixture::new(2);
         fixture.socket();
@@ -93,9 +93,9 @@ fn login_in_a_full_house_is_for_administrators() {
 }
 
 #[test]
-fn silent_newcomer_to_a_full_house_gives_way() {
+fn silent_connection_at_capacity_is_evicted() {
     let mut fixture = Fixture::new(2);
-    let tenant = fixture.socket();
+    let connected = fixture.socket();
     let (silent, door) = (fixture.connect(), fixture.connect());
     fixture.server.evict_idle(fixture.now);
     assert_eq!(fixture.server.state(silent).finish, None);
@@ -103,11 +103,11 @@ fn silent_newcomer_to_a_full_house_gives_way() {
     fixture.server.evict_idle(fixture.now);
     assert_eq!(fixture.server.state(silent).finish, Some(Finish::Abort));
     assert_eq!(fixture.server.state(door).finish, None);
-    assert_eq!(fixture.server.state(tenant).finish, None);
+    assert_eq!(fixture.server.state(connected).finish, None);
 }
 
 #[test]
-fn connection_without_a_byte_is_closed_in_silence() {
+fn connection_without_a_byte_is_closed_without_an_answer() {
     let mut fixture = Fixture::new(4);
     let id = fixture.connect();
     fixture.hang_up(id);
@@ -139,17 +139,17 @@ fn half_a_request_is_answered_at_its_end_or_its_deadline() {
 #[test]
 fn socket_without_a_session_is_closed() {
     let mut fixture = Fixture::new(4);
-    let (unauthenticated, bound) = (fixture.socket(), fixture.bound(FOUNDING));
+    let (unauthenticated, bound) = (fixture.socket(), fixture.bound(ADMIN));
     let caller = fixture.socket();
     fixture.say(
         caller,
-        &format!(r#"<!--"MSG"--"9"--"system.library/validate"-->{{"sessionid":"{FOUNDING}"}}<--!>"#),
+        &format!(r#"<!--"MSG"--"9"--"system.library/validate"-->{{"sessionid":"{ADMIN}"}}<--!>"#),
     );
     fixture.pass(PING_INTERVAL);
     fixture.pass(SESSION_TIMEOUT - PING_INTERVAL);
-    assert_eq!(fixture.hear(unauthenticated), ["ping", "close 1008"]);
-    assert_eq!(fixture.hear(bound), ["ping"]);
-    assert_eq!(fixture.hear(caller), ["ping"]);
+    assert_eq!(fixture.receive(unauthenticated), ["ping", "close 1008"]);
+    assert_eq!(fixture.receive(bound), ["ping"]);
+    assert_eq!(fixture.receive(caller), ["ping"]);
     assert_eq!(fixture.server.counters().unauthenticated, 1);
     // The peer does not answer the close frame.
     fixture.pass(CLOSE_TIMEOUT);
@@ -165,16 +165,16 @@ fn unknown_session_does_not_bind() {
     assert!(fixture.say(id, r#"{"type":"con","data":{"sessionId":"nobody"}}"#).is_empty());
     fixture.pass(PING_INTERVAL);
     fixture.pass(SESSION_TIMEOUT - PING_INTERVAL);
-    assert_eq!(fixture.hear(id), ["ping", "close 1008"]);
+    assert_eq!(fixture.receive(id), ["ping", "close 1008"]);
 }
 
 #[test]
-fn peer_that_answers_no_ping_is_gone() {
+fn peer_that_answers_no_ping_is_closed() {
     let mut fixture = Fixture::new(4);
-    let id = fixture.bound(FOUNDING);
+    let id = fixture.bound(ADMIN);
     for _ in 0..UNANSWERED_PINGS {
         fixture.pass(PING_INTERVAL);
-        assert_eq!(fixture.hear(id), ["ping"]);
+        assert_eq!(fixture.receive(id), ["ping"]);
     }
     fixture.pass(PING_INTERVAL);
     assert_eq!(fixture.server.state(id).finish, Some(Finish::Abort));
@@ -182,7 +182,7 @@ fn peer_that_answers_no_ping_is_gone() {
 }
 
 #[test]
-fn late_results_find_nobody_in_the_next_tenant_s_slot() {
+fn late_results_do_not_reach_the_next_connection_of_the_slot() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     fixture.say(id, r#"<!--"MSG"--"1"--"system.library/login"-->{"username":"admin","password":"x"}<--!>"#);
@@ -191,7 +191,7 @@ fn late_results_find_nobody_in_the_next_tenant_s_slot() {
     assert_eq!(next.index, id.index);
     assert_ne!(next.generation, id.generation);
     fixture.check_password(true);
-    assert!(fixture.hear(next).is_empty());
+    assert!(fixture.receive(next).is_empty());
     assert_eq!(fixture.server.state(id).finish, Some(Finish::Abort));
 }
 
@@ -205,7 +205,7 @@ fn broken_tls_is_counted_and_frees_the_slot() {
 }
 
 #[test]
-fn plain_text_where_tls_is_spoken_is_told_so() {
+fn plain_text_to_a_tls_listener_is_answered_with_a_hint() {
     let mut fixture = Fixture::new(4);
     let id = fixture.connect();
     fixture.server.handle_plain(id, fixture.now);
@@ -214,11 +214,11 @@ fn plain_text_where_tls_is_spoken_is_told_so() {
 }
 
 #[test]
-fn shutdown_says_goodbye_and_takes_nobody() {
+fn shutdown_closes_connections_and_accepts_none() {
     let mut fixture = Fixture::new(4);
-    let (id, silent) = (fixture.bound(FOUNDING), fixture.connect());
+    let (id, silent) = (fixture.bound(ADMIN), fixture.connect());
     fixture.server.shutdown(fixture.now, &mut fixture.system);
-    assert_eq!(fixture.hear(id), ["close 1001"]);
+    assert_eq!(fixture.receive(id), ["close 1001"]);
     assert_eq!(fixture.server.state(silent).finish, Some(Finish::Abort));
     assert_eq!(fixture.try_connect(), None);
     fixture.server.release(id);

@@ -1,8 +1,8 @@
-//! How connections end: with their last answer, in order, and in time.
+//! Ends of connections: after the last answer, in order, and in time.
 
 use core::time::Duration;
 
-use super::fixture::{FOUNDING, Fixture};
+use super::fixture::{ADMIN, Fixture};
 use crate::connection::{ANSWER_TIMEOUT, Finish, SEND_TIMEOUT};
 use crate::ws::CLOSE_TIMEOUT;
 
@@ -10,18 +10,18 @@ fn post(path: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A named command of `clock` that runs, over HTTP.
-fn tell(fixture: &mut Fixture) -> crate::connection::SlotId {
+/// Starts a named command of `clock` over HTTP.
+fn start_command(fixture: &mut Fixture) -> crate::connection::SlotId {
     let id = fixture.connect();
-    let body = format!("cmd=tell&sessionid={FOUNDING}");
+    let body = format!("cmd=show&sessionid={ADMIN}");
     fixture.put(id, post("/system.library/services/clock/command", &body).as_bytes());
     id
 }
 
 #[test]
-fn call_over_http_that_is_given_up_is_answered() {
+fn call_over_http_that_times_out_is_answered() {
     let mut fixture = Fixture::new(4);
-    let id = tell(&mut fixture);
+    let id = start_command(&mut fixture);
     fixture.pass(ANSWER_TIMEOUT);
     assert_eq!(fixture.server.state(id).finish, Some(Finish::Graceful));
     let response = String::from_utf8(fixture.get(id)).unwrap();
@@ -29,7 +29,7 @@ fn call_over_http_that_is_given_up_is_answered() {
 }
 
 #[test]
-fn login_whose_check_never_ends_is_given_up() {
+fn login_without_a_verdict_times_out() {
     let mut fixture = Fixture::new(4);
     let id = fixture.connect();
     fixture.put(id, post("/system.library/login", "username=anna&password=x&deviceid=d").as_bytes());
@@ -37,7 +37,7 @@ fn login_whose_check_never_ends_is_given_up() {
     fixture.pass(ANSWER_TIMEOUT);
     let response = String::from_utf8(fixture.get(id)).unwrap();
     assert!(response.contains(r#"Function login returned: 110", "code":"18""#), "{response}");
-    // The verdict comes too late, and finds nobody.
+    // The verdict comes too late and changes nothing.
     fixture.check_password(true);
     assert!(fixture.get(id).is_empty());
 }
@@ -45,7 +45,7 @@ fn login_whose_check_never_ends_is_given_up() {
 #[test]
 fn response_is_not_cut_while_the_peer_reads() {
     let mut fixture = Fixture::new(4);
-    let id = tell(&mut fixture);
+    let id = start_command(&mut fixture);
     fixture.end_command("0", &[b'x'; 30_000]);
     let mut response = Vec::new();
     while fixture.server.state(id).sends {
@@ -57,13 +57,13 @@ fn response_is_not_cut_while_the_peer_reads() {
         fixture.pass(CLOSE_TIMEOUT - Duration::from_secs(1));
     }
     assert!(response.ends_with(b"\"}"));
-    // Who reads no more is given up, in the middle of it or from its start.
-    let id = tell(&mut fixture);
+    // A peer that stops reading is closed, in the middle of the response or at its start.
+    let id = start_command(&mut fixture);
     fixture.end_command("0", &[b'x'; 30_000]);
     fixture.server.sent(id, 100, fixture.now, &mut fixture.system);
     fixture.pass(SEND_TIMEOUT);
     assert_eq!(fixture.server.state(id).finish, Some(Finish::Abort));
-    let id = tell(&mut fixture);
+    let id = start_command(&mut fixture);
     fixture.end_command("0", &[b'x'; 30_000]);
     fixture.pass(CLOSE_TIMEOUT);
     assert_eq!(fixture.server.state(id).finish, Some(Finish::Abort));
@@ -72,15 +72,15 @@ fn response_is_not_cut_while_the_peer_reads() {
 #[test]
 fn nothing_follows_a_closing_frame() {
     let mut fixture = Fixture::new(4);
-    let id = fixture.bound(FOUNDING);
+    let id = fixture.bound(ADMIN);
     fixture.say(
         id,
-        r#"{"type":"msg","data":{"type":"request","requestid":"r","path":"system.library/services/clock/command","data":{"cmd":"tell"}}}"#,
+        r#"{"type":"msg","data":{"type":"request","requestid":"r","path":"system.library/services/clock/command","data":{"cmd":"show"}}}"#,
     );
-    // Two chunks, of which one finds room.
+    // Two chunks, and room for one.
     fixture.end_command("0", &[0xFF; 30_000]);
     fixture.server.shutdown(fixture.now, &mut fixture.system);
-    let heard = fixture.hear(id);
-    assert_eq!(heard.len(), 2);
-    assert!(heard[0].contains(r#""part":"0""#) && heard[1] == "close 1001");
+    let received = fixture.receive(id);
+    assert_eq!(received.len(), 2);
+    assert!(received[0].contains(r#""part":"0""#) && received[1] == "close 1001");
 }

@@ -1,4 +1,4 @@
-//! The made-up fixture.
+//! Fixture: a server with a simulated system and a clock that the test sets.
 
 use core::time::Duration;
 use std::net::IpAddr;
@@ -10,9 +10,9 @@ use crate::connection::{End, Server, ServerConfig, SlotId};
 use crate::service::{Arguments, Exit, ServiceId, Signal, Spec, Supervisor};
 use crate::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable, Users};
 
-/// The session id of the founding example, here a token of `admin`.
-pub(super) const FOUNDING: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
-/// A token of `anna`, who may control `hello` only.
+/// Token of `admin`; the session id of the reference exchange.
+pub(super) const ADMIN: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
+/// Token of `anna`, who may control `hello` only.
 pub(super) const ANNA: &str = "0000000000000000000000000000000000000000";
 const FILE: &str = r#"
 [[user]]
@@ -32,7 +32,7 @@ sha256 =
 name = "clock"
 command = ["/bin/clock"]
 [service.commands]
-tell = ["/bin/tell", "time"]
+show = ["/bin/show", "time"]
 wind = "USR1"
 "#;
 
@@ -48,12 +48,13 @@ pub(super) struct System {
     pub(super) is_full: bool,
     /// Output of every service.
     pub(super) output: String,
-    /// Passwords to be changed: the old one where it has to be right, and the new one.
+    /// Requested changes of passwords: the old one, if it is checked, and the new one.
     pub(super) changes: Vec<(Option<[u8; CANONICAL_PASSWORD_BYTES]>, [u8; CANONICAL_PASSWORD_BYTES])>,
-    /// Whose passwords were changed, and the first byte of each one's salt.
+    /// Users with a stored password, and the first byte of each salt.
     pub(super) stored: Vec<(String, u8)>,
-    /// Whether the board can be ended, and what was asked for.
+    /// The system can shut the board down.
     pub(super) ends_board: bool,
+    /// Requested shutdowns.
     pub(super) ends: Vec<BoardEnd>,
     pub(super) persisted: Vec<(String, bool)>,
 }
@@ -177,7 +178,7 @@ impl Fixture {
         self.try_connect().expect("a slot")
     }
 
-    /// A WebSocket, upgraded.
+    /// Connects a WebSocket.
     pub(super) fn socket(&mut self) -> SlotId {
         let id = self.connect();
         let response = self.http(id, &upgrade("/fcws"));
@@ -185,7 +186,7 @@ impl Fixture {
         id
     }
 
-    /// A WebSocket, bound to this session.
+    /// Connects a WebSocket and binds it to a session.
     pub(super) fn bound(&mut self, session: &str) -> SlotId {
         let id = self.socket();
         self.say(id, &format!(r#"<!--"CON"--"0"--"{session}"-->"#));
@@ -203,7 +204,7 @@ impl Fixture {
         }
     }
 
-    /// Everything that waits to be sent.
+    /// Takes all unsent bytes of the server.
     pub(super) fn get(&mut self, id: SlotId) -> Vec<u8> {
         let mut all = Vec::new();
         while self.server.state(id).sends {
@@ -220,13 +221,13 @@ impl Fixture {
         String::from_utf8(self.get(id)).unwrap()
     }
 
-    /// Sends a text message and gives all messages that came back.
+    /// Sends a text message and returns all messages of the server.
     pub(super) fn say(&mut self, id: SlotId, text: &str) -> Vec<String> {
         self.put(id, &frame(text));
-        self.hear(id)
+        self.receive(id)
     }
 
-    pub(super) fn hear(&mut self, id: SlotId) -> Vec<String> {
+    pub(super) fn receive(&mut self, id: SlotId) -> Vec<String> {
         messages(&self.get(id))
     }
 
@@ -237,11 +238,11 @@ impl Fixture {
 
     pub(super) fn check_password(&mut self, is_right: bool) {
         let verdict = if is_right { PasswordVerdict::Right } else { PasswordVerdict::Wrong };
-        self.judge_password(verdict);
+        self.finish_check(verdict);
     }
 
-    /// The worker has a verdict on the newest password it was given.
-    pub(super) fn judge_password(&mut self, verdict: PasswordVerdict) {
+    /// Completes the newest password check.
+    pub(super) fn finish_check(&mut self, verdict: PasswordVerdict) {
         let call_id = self.system.checks.pop().expect("a password to check");
         self.server.handle_completion(call_id, Completion::Password(verdict), self.now, &mut self.system);
     }
@@ -267,9 +268,9 @@ impl Fixture {
     }
 }
 
-/// Puts the right hashes of the tokens in.
+/// Fills in the hashes of the tokens.
 fn with_tokens(file: &str) -> String {
-    let mut tokens = [FOUNDING, ANNA].into_iter();
+    let mut tokens = [ADMIN, ANNA].into_iter();
     let lines = file.lines().map(|line| match line.strip_prefix("sha256") {
         Some(_) => {
             let token = tokens.next().unwrap();
@@ -307,7 +308,7 @@ pub(super) fn frame(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Frames of the server: texts as they are, the others by name.
+/// Parses frames of the server: texts as they are, the others by name.
 fn messages(mut bytes: &[u8]) -> Vec<String> {
     let mut messages = Vec::new();
     while !bytes.is_empty() {
@@ -329,7 +330,7 @@ fn messages(mut bytes: &[u8]) -> Vec<String> {
     messages
 }
 
-/// A message that came whole or in chunks.
+/// Assembles a message that was sent whole or in chunks.
 pub(super) fn whole(messages: &[String]) -> String {
     match messages {
         [one] if !one.starts_with(r#"{"type":"con","data":{"type":"chunk""#) => one.clone(),

@@ -1,14 +1,13 @@
-//! What meets a limit, and what passes it by one.
+//! Limits of connections, met and exceeded by one.
 
 use core::time::Duration;
 
 use super::super::machine::ANSWER_ROOM;
-use super::fixture::{FOUNDING, Fixture, frame, whole};
+use super::fixture::{ADMIN, Fixture, frame, whole};
 use crate::connection::{
-    ADMINISTRATOR_TIMEOUT, ANSWER_TIMEOUT, EVICT_AFTER, OVERFLOW_SLOTS, PUSH_BACKLOG_BYTES, RECEIVE_BYTES,
-    SEND_TIMEOUT, SESSION_TIMEOUT,
+    ADMINISTRATOR_TIMEOUT, ANSWER_TIMEOUT, EVICT_AFTER, Finish, OVERFLOW_SLOTS, PUSH_BACKLOG_BYTES,
+    RECEIVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT, SlotId,
 };
-use crate::connection::{Finish, SlotId};
 use crate::friendcore::CHUNK_PIECE_BYTES;
 use crate::http::SEND_RESERVE_BYTES;
 use crate::limits::{
@@ -24,23 +23,23 @@ const AROUND_OUTPUT: usize = r#"{ "Status": "ok", "Exit": "0", "Output": ""}"#.l
 
 fn request(id: &str, path: &str, data: &str) -> String {
     format!(
-        r#"{{"type":"msg","data":{{"type":"request","requestid":"{id}","path":"system.library/{path}","data":{data},"sessionid":"{FOUNDING}"}}}}"#
+        r#"{{"type":"msg","data":{{"type":"request","requestid":"{id}","path":"system.library/{path}","data":{data},"sessionid":"{ADMIN}"}}}}"#
     )
 }
 
 fn call(path: &str, data: &str) -> String {
-    format!(r#"<!--"MSG"--"9"--"system.library/{path}"-->{{{data}"sessionid":"{FOUNDING}"}}<--!>"#)
+    format!(r#"<!--"MSG"--"9"--"system.library/{path}"-->{{{data}"sessionid":"{ADMIN}"}}<--!>"#)
 }
 
-/// Calls the command `tell` and ends it with `bytes` letters; gives what came back.
-fn tell(fixture: &mut Fixture, id: SlotId, message: &str, bytes: usize) -> Vec<String> {
+/// Runs the command `show` with an output of `bytes` letters; returns the messages of the server.
+fn run_command(fixture: &mut Fixture, id: SlotId, message: &str, bytes: usize) -> Vec<String> {
     assert!(fixture.say(id, message).is_empty());
     fixture.end_command("0", &vec![b'z'; bytes]);
-    fixture.hear(id)
+    fixture.receive(id)
 }
 
 #[test]
-fn every_slot_of_the_board_and_the_door_are_taken_and_no_more() {
+fn connections_up_to_the_slots_and_the_overflow_slot_are_accepted() {
     for slots in [SLOTS, SLOTS + 1] {
         let mut fixture = Fixture::new(slots);
         for _ in 0..SLOTS + OVERFLOW_SLOTS {
@@ -51,37 +50,37 @@ fn every_slot_of_the_board_and_the_door_are_taken_and_no_more() {
 }
 
 #[test]
-fn reply_is_made_up_to_its_limit_and_cut_beyond() {
+fn reply_up_to_its_limit_is_whole_and_cut_beyond() {
     let mut fixture = Fixture::new(4);
-    let id = fixture.bound(FOUNDING);
-    // Nothing takes more room than an id of control characters.
+    let id = fixture.bound(ADMIN);
+    // An id of control characters has the longest encoding.
     let longest_id = r"\u0001".repeat(REQUEST_ID_BYTES);
-    let message = request(&longest_id, "services/clock/command", r#"{"cmd":"tell"}"#);
-    let around = whole(&tell(&mut fixture, id, &message, 0)).len();
+    let message = request(&longest_id, "services/clock/command", r#"{"cmd":"show"}"#);
+    let around = whole(&run_command(&mut fixture, id, &message, 0)).len();
     let room = REPLY_BYTES - around;
     for (bytes, kept) in [(room, room), (room + 1, room.div_ceil(2))] {
-        let reply = whole(&tell(&mut fixture, id, &message, bytes));
+        let reply = whole(&run_command(&mut fixture, id, &message, bytes));
         assert!(reply.contains(&longest_id) && reply.len() <= REPLY_BYTES, "{}", reply.len());
         assert_eq!(reply.matches('z').count(), kept);
     }
 }
 
 #[test]
-fn message_goes_out_in_one_piece_up_to_its_limit() {
+fn message_up_to_its_limit_is_sent_whole() {
     let mut fixture = Fixture::new(4);
-    let id = fixture.bound(FOUNDING);
-    let message = request("r", "services/clock/command", r#"{"cmd":"tell"}"#);
-    let around = whole(&tell(&mut fixture, id, &message, 0)).len();
+    let id = fixture.bound(ADMIN);
+    let message = request("r", "services/clock/command", r#"{"cmd":"show"}"#);
+    let around = whole(&run_command(&mut fixture, id, &message, 0)).len();
     let room = REPLY_BYTES - around;
     let most = (CHUNK_PIECE_BYTES - around).min(room);
-    let one = tell(&mut fixture, id, &message, most);
+    let one = run_command(&mut fixture, id, &message, most);
     assert_eq!((one.len(), one[0].len()), (1, around + most));
-    let more = tell(&mut fixture, id, &message, most + 1);
+    let more = run_command(&mut fixture, id, &message, most + 1);
     if most < room {
         assert!(more.len() > 1 && more.iter().all(|piece| piece.contains(r#""type":"chunk""#)));
         assert_eq!(whole(&more).len(), around + most + 1);
     } else {
-        // Here the limit of the reply comes first.
+        // On this board the limit of the reply is lower.
         assert_eq!((more.len(), more[0].matches('z').count()), (1, most.div_ceil(2)));
     }
 }
@@ -93,18 +92,18 @@ fn long_reply_that_finds_no_free_set_is_an_error() {
         return;
     }
     let mut fixture = Fixture::new(4);
-    let message = request("r", "services/clock/command", r#"{"cmd":"tell"}"#);
-    let (id, other) = (fixture.bound(FOUNDING), fixture.bound(FOUNDING));
+    let message = request("r", "services/clock/command", r#"{"cmd":"show"}"#);
+    let (id, other) = (fixture.bound(ADMIN), fixture.bound(ADMIN));
     for set in 0..CHUNK_SETS {
         let part = format!(
             r#"{{"type":"con","data":{{"type":"chunk","data":{{"id":"{set}","part":0,"total":2,"data":"AAAA"}}}}}}"#
         );
         assert!(fixture.say(other, &part).is_empty());
     }
-    let refused = tell(&mut fixture, id, &message, CHUNK_PIECE_BYTES);
+    let refused = run_command(&mut fixture, id, &message, CHUNK_PIECE_BYTES);
     assert!(refused.len() == 1 && refused[0].contains(r#"\"code\":\"17\""#), "{}", refused.len());
     fixture.server.release(other);
-    assert!(tell(&mut fixture, id, &message, CHUNK_PIECE_BYTES).len() > 1);
+    assert!(run_command(&mut fixture, id, &message, CHUNK_PIECE_BYTES).len() > 1);
 }
 
 #[test]
@@ -113,7 +112,7 @@ fn form_has_its_parameters_and_no_more() {
     for (count, status) in [(PARAMETERS, "200"), (PARAMETERS + 1, "400")] {
         let id = fixture.connect();
         let more: String = (2..count).map(|number| format!("&p{number}=")).collect();
-        let body = format!("serviceName=hello&sessionid={FOUNDING}{more}");
+        let body = format!("serviceName=hello&sessionid={ADMIN}{more}");
         let head = format!("Host: h\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         let response = fixture.http(id, &format!("POST /system.library/services/status HTTP/1.1\r\n{head}"));
         assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
@@ -122,7 +121,7 @@ fn form_has_its_parameters_and_no_more() {
 }
 
 #[test]
-fn peer_that_reads_nothing_is_read_until_its_buffer_is_full() {
+fn peer_that_does_not_read_is_read_until_the_buffer_is_full() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     let message = frame(&call("services/hello/status", ""));
@@ -134,11 +133,11 @@ fn peer_that_reads_nothing_is_read_until_its_buffer_is_full() {
         calls += 1;
         assert!(calls * reply <= SEND_BYTES);
     }
-    // No call is begun without room for its answer.
+    // No call starts without room for its answer.
     assert_eq!(calls, (SEND_BYTES - ANSWER_ROOM) / reply + 1);
-    // These came in the same read: they wait, and are answered when there is room.
+    // The rest of the same read waits, and is answered when there is room.
     fixture.put(id, &message.repeat(3));
-    assert_eq!(fixture.hear(id).len(), calls + 3);
+    assert_eq!(fixture.receive(id).len(), calls + 3);
     assert!(fixture.server.state(id).receives);
 }
 
@@ -152,7 +151,7 @@ fn largest_answer_leaves_room_for_the_closing_frame() {
     for _ in 0..(SEND_BYTES - ANSWER_ROOM) / reply {
         fixture.put(id, &message);
     }
-    fixture.put(id, &frame(&call("services/clock/command", r#""cmd":"tell","#)));
+    fixture.put(id, &frame(&call("services/clock/command", r#""cmd":"show","#)));
     let largest = CHUNK_PIECE_BYTES.min(REPLY_BYTES) - AROUND_OUTPUT;
     fixture.end_command("0", &vec![b'z'; largest]);
     fixture.server.shutdown(fixture.now, &mut fixture.system);
@@ -165,13 +164,13 @@ fn largest_answer_leaves_room_for_the_closing_frame() {
 }
 
 #[test]
-fn pushes_wait_behind_their_backlog_and_not_before() {
+fn pushes_wait_beyond_their_backlog_and_not_before() {
     let pong = |text: String| format!(r#"{{"type":"con","data":{{"type":"ping","data":"{text}"}}}}"#);
-    for (backlog, heard) in
+    for (backlog, expected) in
         [(PUSH_BACKLOG_BYTES, &["started", "stopping"][..]), (PUSH_BACKLOG_BYTES + 1, &["stopping"])]
     {
         let mut fixture = Fixture::new(4);
-        let (reader, caller) = (fixture.bound(FOUNDING), fixture.socket());
+        let (reader, caller) = (fixture.bound(ADMIN), fixture.socket());
         fixture.put(reader, &frame(&pong(String::new())));
         let least = fixture.get(reader).len();
         // In frames of 100 bytes, and a last one of what is left.
@@ -182,17 +181,17 @@ fn pushes_wait_behind_their_backlog_and_not_before() {
         }
         fixture.say(caller, &call("services/start", r#""serviceName":"hello","#));
         fixture.say(caller, &call("services/stop", r#""serviceName":"hello","#));
-        let told = fixture.hear(reader);
-        let told: Vec<_> = told.iter().filter(|text| text.contains("service-change")).collect();
-        assert_eq!(told.len(), heard.len(), "{told:?}");
-        assert!(told.iter().zip(heard).all(|(text, state)| text.contains(state)), "{told:?}");
+        let received = fixture.receive(reader);
+        let received: Vec<_> = received.iter().filter(|text| text.contains("service-change")).collect();
+        assert_eq!(received.len(), expected.len(), "{received:?}");
+        assert!(received.iter().zip(expected).all(|(text, state)| text.contains(state)), "{received:?}");
     }
 }
 
 #[test]
-fn message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes() {
+fn message_of_the_limit_is_accepted_in_fragments_and_one_more_byte_closes() {
     let cx = request("r", "services/hello/start", r#"{"note":""}"#).len();
-    for (length, heard) in [(MESSAGE_BYTES, "pong"), (MESSAGE_BYTES + 1, "close 1009")] {
+    for (length, expected) in [(MESSAGE_BYTES, "pong"), (MESSAGE_BYTES + 1, "close 1009")] {
         let mut fixture = Fixture::new(4);
         let id = fixture.socket();
         let note = format!(r#"{{"note":"{}"}}"#, "x".repeat(length - cx));
@@ -203,25 +202,25 @@ fn message_of_the_limit_is_taken_in_fragments_and_one_more_byte_closes() {
             bytes.extend([if number == 0 { 0x01 } else { 0x00 }, 0x80 | piece.len() as u8, 0, 0, 0, 0]);
             bytes.extend(piece);
         }
-        // A ping as long as one may be, while everything but the last, empty fragment is there.
+        // The longest ping, before the last, empty fragment.
         bytes.extend([0x89, 0x80 | CONTROL_BYTES as u8, 0, 0, 0, 0]);
         bytes.extend([b'p'; CONTROL_BYTES]);
         bytes.extend([0x80, 0x80, 0, 0, 0, 0]);
         assert!(length + CONTROL_BYTES < RECEIVE_BYTES);
-        // The first is too much for the buffer at once, so that it is in_use in several turns.
+        // The message exceeds the buffer, so it is received in several pieces.
         for piece in bytes.chunks(RECEIVE_BYTES / 3) {
             if fixture.server.state(id).receives {
                 fixture.put(id, piece);
             }
         }
-        let all = fixture.hear(id);
-        assert_eq!(all[0], heard);
-        assert_eq!(all.get(1).is_some_and(|reply| reply.contains(r#""requestid":"r""#)), heard == "pong");
-        assert_eq!(fixture.system.next_pid, u32::from(heard == "pong"));
+        let all = fixture.receive(id);
+        assert_eq!(all[0], expected);
+        assert_eq!(all.get(1).is_some_and(|reply| reply.contains(r#""requestid":"r""#)), expected == "pong");
+        assert_eq!(fixture.system.next_pid, u32::from(expected == "pong"));
     }
 }
 
-/// What a login over HTTP is answered; empty while its password is being checked.
+/// Returns the answer to a login over HTTP; empty while the password is checked.
 fn login(fixture: &mut Fixture, name: &str, password: &str, device: &str) -> (SlotId, String) {
     let id = fixture.connect();
     let body = format!("username={name}&password={password}&deviceid={device}");
@@ -231,7 +230,7 @@ fn login(fixture: &mut Fixture, name: &str, password: &str, device: &str) -> (Sl
 }
 
 #[test]
-fn parts_of_a_login_are_as_long_as_they_may_be_and_no_longer() {
+fn parts_of_a_login_up_to_their_limits_are_accepted() {
     let mut fixture = Fixture::new(4);
     let (name, password, device) =
         ("n".repeat(USER_NAME_BYTES), "p".repeat(PASSWORD_BYTES), "d".repeat(DEVICE_ID_BYTES));
@@ -239,7 +238,7 @@ fn parts_of_a_login_are_as_long_as_they_may_be_and_no_longer() {
     assert_eq!(nothing_yet, "");
     fixture.check_password(true);
     assert!(String::from_utf8(fixture.get(id)).unwrap().contains(r#""username":"admin""#));
-    // Nobody has this name, and that takes as long to find out as a wrong password.
+    // No user has this name, and the check lasts as long as that of a wrong password.
     assert_eq!(login(&mut fixture, &name, "x", "d").1, "");
     assert_eq!(fixture.system.checks.len(), 1);
     fixture.check_password(false);
@@ -256,7 +255,7 @@ fn parts_of_a_login_are_as_long_as_they_may_be_and_no_longer() {
 }
 
 #[test]
-fn block_lasts_its_time_and_no_longer() {
+fn block_ends_after_its_time() {
     let mut fixture = Fixture::new(4);
     for attempt in 1..=LOCKOUT_ATTEMPTS {
         let (id, _) = login(&mut fixture, "admin", "x", "d");
@@ -274,26 +273,26 @@ fn block_lasts_its_time_and_no_longer() {
 }
 
 #[test]
-fn socket_has_its_time_to_show_a_session_and_no_more() {
+fn socket_without_a_session_is_closed_after_its_time() {
     let mut fixture = Fixture::new(2);
     let id = fixture.socket();
     fixture.pass(PING_INTERVAL);
     fixture.pass(SESSION_TIMEOUT - PING_INTERVAL - MOMENT);
-    assert_eq!(fixture.hear(id), ["ping"]);
+    assert_eq!(fixture.receive(id), ["ping"]);
     fixture.pass(MOMENT);
-    assert_eq!(fixture.hear(id), ["close 1008"]);
+    assert_eq!(fixture.receive(id), ["close 1008"]);
     // In the administrators' slot that time is shorter.
     let id = fixture.socket();
     fixture.pass(ADMINISTRATOR_TIMEOUT - MOMENT);
-    assert!(fixture.hear(id).is_empty());
+    assert!(fixture.receive(id).is_empty());
     fixture.pass(MOMENT);
-    assert_eq!(fixture.hear(id), ["close 1013"]);
+    assert_eq!(fixture.receive(id), ["close 1013"]);
 }
 
 #[test]
-fn newcomer_to_a_full_house_has_a_moment_to_speak() {
+fn connection_at_capacity_has_time_to_authenticate() {
     let mut fixture = Fixture::new(2);
-    let (_tenant, silent) = (fixture.socket(), fixture.connect());
+    let (_connected, silent) = (fixture.socket(), fixture.connect());
     fixture.now += EVICT_AFTER - MOMENT;
     fixture.server.evict_idle(fixture.now);
     assert_eq!(fixture.server.state(silent).finish, None);
@@ -303,26 +302,26 @@ fn newcomer_to_a_full_house_has_a_moment_to_speak() {
 }
 
 #[test]
-fn peer_may_leave_unread_what_it_is_owed_for_a_time() {
+fn peer_that_does_not_read_is_closed_after_the_send_timeout() {
     let mut fixture = Fixture::new(4);
-    let (reader, caller) = (fixture.bound(FOUNDING), fixture.socket());
+    let (reader, caller) = (fixture.bound(ADMIN), fixture.socket());
     fixture.say(caller, &call("services/start", r#""serviceName":"hello","#));
     fixture.pass(SEND_TIMEOUT - MOMENT);
     assert_eq!(fixture.server.state(reader).finish, None);
     fixture.pass(MOMENT);
     assert_eq!(fixture.server.state(reader).finish, Some(Finish::Graceful));
-    assert_eq!(fixture.hear(reader).last().unwrap(), "close 1013");
+    assert_eq!(fixture.receive(reader).last().unwrap(), "close 1013");
 }
 
 #[test]
-fn answer_is_waited_for_and_no_longer() {
+fn call_times_out_after_the_answer_timeout() {
     let mut fixture = Fixture::new(4);
-    let id = fixture.bound(FOUNDING);
-    let message = request("r", "services/clock/command", r#"{"cmd":"tell"}"#);
+    let id = fixture.bound(ADMIN);
+    let message = request("r", "services/clock/command", r#"{"cmd":"show"}"#);
     assert!(fixture.say(id, &message).is_empty());
     fixture.pass(PING_INTERVAL);
     fixture.pass(ANSWER_TIMEOUT - PING_INTERVAL - MOMENT);
-    assert_eq!(fixture.hear(id), ["ping"]);
+    assert_eq!(fixture.receive(id), ["ping"]);
     fixture.pass(MOMENT);
-    assert!(fixture.hear(id)[0].contains("Function command returned: 110"));
+    assert!(fixture.receive(id)[0].contains("Function command returned: 110"));
 }

@@ -1,6 +1,6 @@
-//! Changing passwords.
+//! Changes of passwords.
 
-use super::fixture::{ANNA, FOUNDING, Fixture};
+use super::fixture::{ADMIN, ANNA, Fixture};
 use crate::call::PasswordVerdict;
 use crate::connection::SlotId;
 use crate::limits::{PASSWORD_BYTES, PASSWORD_CHECKS};
@@ -13,7 +13,7 @@ fn made(salt: u8) -> PasswordVerdict {
     PasswordVerdict::Made(PasswordHash::new(1, [salt; 16], [0; 32]).unwrap())
 }
 
-/// Puts a form to a call over HTTP.
+/// Posts a form to a call over HTTP.
 fn post(fixture: &mut Fixture, path: &str, form: &str) -> SlotId {
     let id = fixture.connect();
     let head = format!("POST /system.library/{path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}", form.len());
@@ -21,7 +21,7 @@ fn post(fixture: &mut Fixture, path: &str, form: &str) -> SlotId {
     id
 }
 
-/// The content of its answer.
+/// Returns the content of the answer.
 fn answer(fixture: &mut Fixture, id: SlotId) -> String {
     let response = String::from_utf8(fixture.get(id)).unwrap();
     fixture.server.release(id);
@@ -47,14 +47,14 @@ fn login(fixture: &mut Fixture, user: &str, device: &str) -> String {
 }
 
 #[test]
-fn own_password_is_changed_by_who_shows_the_old_one() {
+fn own_password_is_changed_with_the_old_one() {
     let mut fixture = Fixture::new(6);
     let session = login(&mut fixture, "anna", "d");
     let id = change(&mut fixture, &format!("sessionid={session}&oldpassword=old&password=new"));
     let (old, new) = fixture.system.changes.pop().unwrap();
     assert_eq!((old, new), (Some(canonical_password(b"old")), canonical_password(b"new")));
     assert!(fixture.system.stored.is_empty(), "not before the old one was found right");
-    fixture.judge_password(made(9));
+    fixture.finish_check(made(9));
     assert_eq!(fixture.system.stored, [("anna".to_owned(), 9)]);
     assert_eq!(answer(&mut fixture, id), OK);
     // In the other forms, and in the form in which Friend Core's clients send passwords.
@@ -66,8 +66,8 @@ fn own_password_is_changed_by_who_shows_the_old_one() {
     );
     fixture.say(socket, &format!(r#"<!--"MSG"--"1"--"system.library/user/updatepassword"-->{body}<--!>"#));
     assert_eq!(fixture.system.changes.pop().unwrap().1, hashed);
-    fixture.judge_password(made(10));
-    assert_eq!(fixture.hear(socket), [OK]);
+    fixture.finish_check(made(10));
+    assert_eq!(fixture.receive(socket), [OK]);
     fixture.say(
         socket,
         &format!(
@@ -75,52 +75,52 @@ fn own_password_is_changed_by_who_shows_the_old_one() {
         )
         .replace(&format!(r#""sessionid":"{session}","username""#), r#""username""#),
     );
-    fixture.judge_password(made(11));
-    let heard = fixture.hear(socket);
+    fixture.finish_check(made(11));
+    let received = fixture.receive(socket);
     assert!(
-        heard[0].contains(r#""requestid":"r","data":"ok<!--separate-->{ \"updatepassword\""#),
-        "{heard:?}"
+        received[0].contains(r#""requestid":"r","data":"ok<!--separate-->{ \"updatepassword\""#),
+        "{received:?}"
     );
     assert_eq!(fixture.system.stored, [("anna".to_owned(), 11)]);
 }
 
 #[test]
-fn other_sessions_of_the_user_end_and_the_one_that_asked_stays() {
+fn other_sessions_of_the_user_end_and_that_of_the_change_stays() {
     let mut fixture = Fixture::new(8);
     let (mine, other) = (login(&mut fixture, "anna", "1"), login(&mut fixture, "anna", "2"));
     let admin = login(&mut fixture, "admin", "3");
     let (here, there, his) = (fixture.bound(&mine), fixture.bound(&other), fixture.bound(&admin));
     let id = change(&mut fixture, &format!("sessionid={mine}&oldpassword=old&password=new"));
-    fixture.judge_password(made(1));
+    fixture.finish_check(made(1));
     assert_eq!(answer(&mut fixture, id), OK);
-    assert_eq!(fixture.hear(there), [KILLED]);
-    assert!(fixture.hear(here).is_empty() && fixture.hear(his).is_empty());
+    assert_eq!(fixture.receive(there), [KILLED]);
+    assert!(fixture.receive(here).is_empty() && fixture.receive(his).is_empty());
     for (session, is_there) in [(&mine, true), (&other, false), (&admin, true)] {
         let id = post(&mut fixture, "validate", &format!("sessionid={session}"));
         assert_eq!(answer(&mut fixture, id).starts_with("ok"), is_there);
     }
-    // An administrator changes somebody's: then all of them end.
+    // A change by an administrator ends all sessions of the user.
     let id = change(&mut fixture, &format!("sessionid={admin}&username=anna&password=newer"));
     assert_eq!(fixture.system.changes.last().unwrap().0, None, "he need not know the old one");
-    fixture.judge_password(made(2));
+    fixture.finish_check(made(2));
     assert_eq!(answer(&mut fixture, id), OK);
-    assert_eq!(fixture.hear(here), [KILLED]);
-    assert!(fixture.hear(his).is_empty());
+    assert_eq!(fixture.receive(here), [KILLED]);
+    assert!(fixture.receive(his).is_empty());
 }
 
 #[test]
-fn old_password_is_no_password_from_then_on() {
+fn old_password_is_wrong_after_the_change() {
     let mut fixture = Fixture::new(8);
     let session = login(&mut fixture, "anna", "1");
-    // Found right, but changed before that is told.
+    // The password changes between the check and its completion.
     let late = post(&mut fixture, "login", "username=anna&password=old&deviceid=2");
     let id = change(&mut fixture, &format!("sessionid={session}&oldpassword=old&password=new"));
     let also = change(&mut fixture, &format!("sessionid={session}&oldpassword=old&password=newest"));
     fixture.system.checks.rotate_right(1);
-    fixture.judge_password(made(1));
+    fixture.finish_check(made(1));
     assert_eq!(fixture.system.stored, [("anna".to_owned(), 1)]);
-    fixture.judge_password(made(2));
-    fixture.judge_password(PasswordVerdict::Right);
+    fixture.finish_check(made(2));
+    fixture.finish_check(PasswordVerdict::Right);
     let answers = [id, also].map(|id| answer(&mut fixture, id));
     assert_eq!(answers.iter().filter(|answer| *answer == OK).count(), 1, "{answers:?}");
     assert!(answer(&mut fixture, late).contains(r#""code":"6""#));
@@ -134,8 +134,8 @@ fn session_that_has_ended_meanwhile_changes_nothing() {
     let first = change(&mut fixture, &format!("sessionid={one}&oldpassword=old&password=new"));
     let second = change(&mut fixture, &format!("sessionid={two}&oldpassword=old&password=other"));
     fixture.system.checks.reverse();
-    fixture.judge_password(made(1));
-    fixture.judge_password(made(2));
+    fixture.finish_check(made(1));
+    fixture.finish_check(made(2));
     assert_eq!(answer(&mut fixture, first), OK);
     assert!(answer(&mut fixture, second).contains(r#""code":"11""#));
     assert_eq!(fixture.system.stored, [("anna".to_owned(), 1)]);
@@ -147,7 +147,7 @@ fn wrong_old_password_counts_like_that_of_a_login() {
     let form = format!("sessionid={ANNA}&oldpassword=wrong&password=new");
     for attempt in 1..=LOCKOUT_ATTEMPTS {
         let id = change(&mut fixture, &form);
-        fixture.judge_password(PasswordVerdict::Wrong);
+        fixture.finish_check(PasswordVerdict::Wrong);
         let refusal = answer(&mut fixture, id);
         let until = if attempt < LOCKOUT_ATTEMPTS { "0" } else { "1003600" };
         assert!(refusal.contains(&format!(r#"Account blocked until: {until}", "code":"6""#)), "{refusal}");
@@ -155,26 +155,25 @@ fn wrong_old_password_counts_like_that_of_a_login() {
     assert!(refused(&mut fixture, &form).contains("Account blocked until: 1003600"));
     let id = post(&mut fixture, "login", "username=anna&password=x&deviceid=d");
     assert!(answer(&mut fixture, id).contains("Account blocked until: 1003600"), "the login is blocked, too");
-    // Nobody is kept from changing it for him.
-    let id = change(&mut fixture, &format!("sessionid={FOUNDING}&username=anna&password=new"));
-    fixture.judge_password(made(1));
+    // An administrator can still change it.
+    let id = change(&mut fixture, &format!("sessionid={ADMIN}&username=anna&password=new"));
+    fixture.finish_check(made(1));
     assert_eq!(answer(&mut fixture, id), OK);
 }
 
 #[test]
-fn nobody_changes_what_is_not_his() {
+fn password_of_another_user_is_changed_by_administrators_only() {
     let mut fixture = Fixture::new(6);
     for (form, code) in [
         (format!("sessionid={ANNA}&username=admin&oldpassword=x&password=new"), "4"),
-        // Whether there is somebody of that name is not told.
+        // The answer does not reveal whether the user exists.
         (format!("sessionid={ANNA}&username=nobody&oldpassword=x&password=new"), "4"),
-        (format!("sessionid={FOUNDING}&username=nobody&password=new"), "13"),
+        (format!("sessionid={ADMIN}&username=nobody&password=new"), "13"),
         ("sessionid=nobody&password=new".to_owned(), "11"),
         ("password=new&oldpassword=x".to_owned(), "3"),
-        // Not even an administrator's own is changed without the old one: somebody may have found the
-        // page open.
-        (format!("sessionid={FOUNDING}&password=new"), "14"),
-        (format!("sessionid={FOUNDING}&username=admin&password=new&oldpassword="), "14"),
+        // Even an administrator needs the old password for his own: another person may use the open page.
+        (format!("sessionid={ADMIN}&password=new"), "14"),
+        (format!("sessionid={ADMIN}&username=admin&password=new&oldpassword="), "14"),
     ] {
         let refusal = refused(&mut fixture, &form);
         assert!(refusal.contains(&format!(r#""code":"{code}""#)), "{form}: {refusal}");
@@ -193,12 +192,12 @@ fn nobody_changes_what_is_not_his() {
 }
 
 #[test]
-fn new_password_is_no_longer_than_its_limit_and_not_empty() {
+fn new_password_is_neither_empty_nor_over_its_limit() {
     let mut fixture = Fixture::new(6);
     let form = |old: &str, new: &str| format!("sessionid={ANNA}&oldpassword={old}&password={new}");
     let longest = "p".repeat(PASSWORD_BYTES);
     let id = change(&mut fixture, &form(&longest, &longest));
-    fixture.judge_password(made(1));
+    fixture.finish_check(made(1));
     assert_eq!(answer(&mut fixture, id), OK);
     let long = refused(&mut fixture, &form("x", &(longest.clone() + "p")));
     assert!(long.contains("Function updatepassword returned: 22"), "{long}");
@@ -206,23 +205,23 @@ fn new_password_is_no_longer_than_its_limit_and_not_empty() {
     assert!(long.contains("Account blocked until: 0"), "{long}");
     let empty = refused(&mut fixture, &form("x", ""));
     assert!(empty.contains("Function updatepassword returned: 22"), "{empty}");
-    // As a client sends an empty one that hashes what was typed.
+    // The form in which a hashing client sends an empty password.
     let empty = canonical_password(b"");
     let empty = refused(&mut fixture, &form("x", core::str::from_utf8(&empty).unwrap()));
     assert!(empty.contains("Function updatepassword returned: 22"), "{empty}");
 }
 
 #[test]
-fn what_cannot_be_written_down_is_not_changed() {
+fn password_that_cannot_be_stored_is_not_changed() {
     let mut fixture = Fixture::new(6);
     let (one, two) = (login(&mut fixture, "anna", "1"), login(&mut fixture, "anna", "2"));
     let other = fixture.bound(&two);
     let id = change(&mut fixture, &format!("sessionid={one}&oldpassword=old&password=new"));
     fixture.system.is_full = true;
-    fixture.judge_password(made(1));
+    fixture.finish_check(made(1));
     assert!(answer(&mut fixture, id).contains(r#"Function updatepassword returned: 5", "code":"18""#));
-    assert!(fixture.hear(other).is_empty());
-    // The old one is right still.
+    assert!(fixture.receive(other).is_empty());
+    // The old password stays right.
     fixture.system.is_full = false;
     let id = post(&mut fixture, "login", "username=anna&password=old&deviceid=1");
     fixture.check_password(true);
@@ -230,27 +229,27 @@ fn what_cannot_be_written_down_is_not_changed() {
 }
 
 #[test]
-fn queue_of_the_worker_is_everybodys() {
+fn queue_of_the_worker_is_shared_with_logins() {
     let mut fixture = Fixture::new(PASSWORD_CHECKS + 4);
-    let form = format!("sessionid={FOUNDING}&username=anna&password=new");
+    let form = format!("sessionid={ADMIN}&username=anna&password=new");
     for _ in 0..PASSWORD_CHECKS.div_ceil(2) {
         change(&mut fixture, &form);
     }
     assert!(refused(&mut fixture, &form).contains(r#""code":"17""#), "half of it is for others");
-    fixture.judge_password(made(1));
+    fixture.finish_check(made(1));
     let id = change(&mut fixture, &form);
     fixture.system.is_full = true;
-    fixture.judge_password(made(1));
+    fixture.finish_check(made(1));
     answer(&mut fixture, id);
     let id = change(&mut fixture, &form);
     assert!(answer(&mut fixture, id).contains(r#""code":"17""#), "the worker's own is full");
 }
 
 #[test]
-fn change_that_nobody_waits_for_is_none() {
+fn change_is_dropped_with_its_connection() {
     let mut fixture = Fixture::new(6);
     let id = change(&mut fixture, &format!("sessionid={ANNA}&oldpassword=old&password=new"));
     fixture.server.release(id);
-    fixture.judge_password(made(1));
+    fixture.finish_check(made(1));
     assert!(fixture.system.stored.is_empty());
 }

@@ -1,6 +1,6 @@
-//! What bound sockets are told.
+//! Pushes to bound sockets.
 
-use super::fixture::{ANNA, FOUNDING, Fixture};
+use super::fixture::{ADMIN, ANNA, Fixture};
 use crate::connection::{PUSH_BACKLOG_BYTES, SEND_TIMEOUT};
 use crate::service::Exit;
 
@@ -12,32 +12,32 @@ fn change(service: &str, state: &str, pid: u32) -> String {
 
 fn command(verb: &str, service: &str) -> String {
     format!(
-        r#"<!--"MSG"--"1"--"system.library/services/{verb}"-->{{"serviceName":"{service}","sessionid":"{FOUNDING}"}}<--!>"#
+        r#"<!--"MSG"--"1"--"system.library/services/{verb}"-->{{"serviceName":"{service}","sessionid":"{ADMIN}"}}<--!>"#
     )
 }
 
 #[test]
-fn every_change_at_once_to_those_who_may_know() {
+fn change_is_pushed_at_once_to_users_of_the_service() {
     let mut fixture = Fixture::new(8);
-    let (admin, anna, unbound) = (fixture.bound(FOUNDING), fixture.bound(ANNA), fixture.socket());
+    let (admin, anna, unbound) = (fixture.bound(ADMIN), fixture.bound(ANNA), fixture.socket());
     fixture.say(unbound, &command("start", "hello"));
     fixture.say(unbound, &command("start", "clock"));
     fixture.say(unbound, &command("stop", "hello"));
     fixture.exit(1234, Exit::Signal(15));
     let hello = [("started", 1234), ("stopping", 1234), ("stopped", 0)];
     let hello = hello.map(|(state, pid)| change("hello", state, pid));
-    assert_eq!(fixture.hear(anna), hello);
+    assert_eq!(fixture.receive(anna), hello);
     assert_eq!(
-        fixture.hear(admin),
+        fixture.receive(admin),
         [hello[0].clone(), change("clock", "started", 1235), hello[1].clone(), hello[2].clone()]
     );
-    assert!(fixture.hear(unbound).is_empty());
+    assert!(fixture.receive(unbound).is_empty());
 }
 
 #[test]
-fn peer_that_does_not_read_is_owed_the_newest_state_only() {
+fn peer_that_does_not_read_gets_the_newest_state_only() {
     let mut fixture = Fixture::new(4);
-    let (reader, caller) = (fixture.bound(FOUNDING), fixture.socket());
+    let (reader, caller) = (fixture.bound(ADMIN), fixture.socket());
     for _ in 0..200 {
         fixture.say(caller, &command("start", "hello"));
         fixture.say(caller, &command("stop", "hello"));
@@ -45,27 +45,27 @@ fn peer_that_does_not_read_is_owed_the_newest_state_only() {
         fixture.exit(pid, Exit::Code(0));
     }
     fixture.say(caller, &command("start", "hello"));
-    let heard = fixture.hear(reader);
-    assert!(heard.len() < 2 + PUSH_BACKLOG_BYTES / 80, "{}", heard.len());
-    assert_eq!(heard.last().unwrap(), &change("hello", "started", 1233 + fixture.system.next_pid));
-    // It has caught up: from here on it gets every change again.
+    let received = fixture.receive(reader);
+    assert!(received.len() < 2 + PUSH_BACKLOG_BYTES / 80, "{}", received.len());
+    assert_eq!(received.last().unwrap(), &change("hello", "started", 1233 + fixture.system.next_pid));
+    // It has read everything, and gets every change again.
     fixture.say(caller, &command("stop", "hello"));
-    assert_eq!(fixture.hear(reader).len(), 1);
+    assert_eq!(fixture.receive(reader).len(), 1);
 }
 
 #[test]
-fn peer_that_does_not_read_is_closed_in_time() {
+fn peer_that_does_not_read_is_closed() {
     let mut fixture = Fixture::new(4);
-    let (reader, caller) = (fixture.bound(FOUNDING), fixture.socket());
+    let (reader, caller) = (fixture.bound(ADMIN), fixture.socket());
     fixture.say(caller, &command("start", "hello"));
     fixture.pass(SEND_TIMEOUT);
     assert!(fixture.server.state(reader).finish.is_some());
-    assert_eq!(fixture.hear(reader), [change("hello", "started", 1234), "close 1013".to_owned()]);
+    assert_eq!(fixture.receive(reader), [change("hello", "started", 1234), "close 1013".to_owned()]);
     assert_eq!(fixture.server.counters().unresponsive, 1);
 }
 
 #[test]
-fn end_of_the_session_is_told_and_ends_the_binding() {
+fn end_of_the_session_is_pushed_and_ends_the_binding() {
     let mut fixture = Fixture::new(4);
     let id = fixture.connect();
     let body = "username=admin&password=x&deviceid=d";
@@ -85,9 +85,9 @@ fn end_of_the_session_is_told_and_ends_the_binding() {
     );
     assert_eq!(out, [""]);
     assert_eq!(
-        fixture.hear(bound),
+        fixture.receive(bound),
         [r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#]
     );
     fixture.say(caller, &command("start", "hello"));
-    assert!(fixture.hear(bound).is_empty());
+    assert!(fixture.receive(bound).is_empty());
 }

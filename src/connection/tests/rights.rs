@@ -1,15 +1,15 @@
-//! What a session is worth, and when it is worth nothing any more.
+//! Rights of sessions, and their end.
 
 use core::net::IpAddr;
 use core::time::Duration;
 
-use super::fixture::{ANNA, FOUNDING, Fixture};
+use super::fixture::{ADMIN, ANNA, Fixture};
 use crate::connection::{ADMINISTRATOR_TIMEOUT, SESSION_TIMEOUT};
 use crate::limits::{CHUNK_SETS, PASSWORD_CHECKS, SESSIONS};
 
 const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
 
-/// Logs in over HTTP and gives the session.
+/// Logs in over HTTP and returns the session.
 fn login(fixture: &mut Fixture, user: &str, device: &str) -> String {
     let id = fixture.connect();
     let body = format!("username={user}&password=x&deviceid={device}");
@@ -22,7 +22,7 @@ fn login(fixture: &mut Fixture, user: &str, device: &str) -> String {
     response.split(r#""sessionid":""#).nth(1).unwrap().split('"').next().unwrap().to_owned()
 }
 
-/// A call that shows no session: the socket speaks for whom it is bound to.
+/// Returns a call without a session, which uses that of the socket.
 const VALIDATE: &str =
     r#"{"type":"msg","data":{"type":"request","requestid":"r1","path":"system.library/validate","data":{}}}"#;
 
@@ -36,7 +36,7 @@ fn start(session: &str) -> String {
 }
 
 #[test]
-fn socket_of_a_displaced_session_is_told_and_bound_no_more() {
+fn socket_of_a_displaced_session_is_notified_and_unbound() {
     let mut fixture = Fixture::new(4);
     let first = login(&mut fixture, "anna", "first");
     let id = fixture.bound(&first);
@@ -45,16 +45,16 @@ fn socket_of_a_displaced_session_is_told_and_bound_no_more() {
     for device in 0..SESSIONS {
         login(&mut fixture, "anna", &device.to_string());
     }
-    assert_eq!(fixture.hear(id), [KILLED]);
+    assert_eq!(fixture.receive(id), [KILLED]);
     let refused = fixture.say(id, VALIDATE);
     assert!(refused[0].contains("sessionid or authid parameter is missing"), "{refused:?}");
     let other = fixture.socket();
-    fixture.say(other, &start(FOUNDING));
-    assert!(fixture.hear(id).is_empty());
+    fixture.say(other, &start(ADMIN));
+    assert!(fixture.receive(id).is_empty());
 }
 
 #[test]
-fn session_past_its_time_counts_for_nothing_before_it_is_ended() {
+fn expired_session_has_no_rights_before_it_is_ended() {
     let mut fixture = Fixture::new(4);
     let session = login(&mut fixture, "admin", "d");
     let id = fixture.bound(&session);
@@ -65,7 +65,7 @@ fn session_past_its_time_counts_for_nothing_before_it_is_ended() {
 }
 
 #[test]
-fn administrators_slot_is_not_kept_by_the_session_of_somebody_else() {
+fn administrators_slot_is_not_kept_by_the_session_of_a_user() {
     let envelope = |kind: &str, path: &str| {
         format!(
             r#"{{"type":"msg","data":{{"type":"{kind}","requestid":"r","path":"{path}","sessionid":"{ANNA}"}}}}"#
@@ -78,49 +78,49 @@ fn administrators_slot_is_not_kept_by_the_session_of_somebody_else() {
         envelope("request", "system.library/a/b/c/d/e/f"),
     ] {
         let mut fixture = Fixture::new(3);
-        let _tenants = (fixture.socket(), fixture.socket());
+        let _connected = (fixture.socket(), fixture.socket());
         let id = fixture.socket();
-        let mut heard = fixture.say(id, &text);
+        let mut received = fixture.say(id, &text);
         fixture.pass(ADMINISTRATOR_TIMEOUT);
-        heard.extend(fixture.hear(id));
-        assert_eq!(heard.last().map(String::as_str), Some("close 1013"), "{text}");
+        received.extend(fixture.receive(id));
+        assert_eq!(received.last().map(String::as_str), Some("close 1013"), "{text}");
     }
 }
 
 #[test]
-fn refused_login_buys_a_nameless_socket_no_time() {
+fn refused_login_does_not_extend_the_deadline() {
     for (slots, auth_timeout) in [(4, SESSION_TIMEOUT), (2, ADMINISTRATOR_TIMEOUT)] {
         let mut fixture = Fixture::new(slots);
-        let _tenant = fixture.socket();
+        let _connected = fixture.socket();
         let id = fixture.socket();
         fixture.pass(auth_timeout - Duration::from_secs(1));
         fixture.say(id, LOGIN);
         fixture.check_password(false);
-        fixture.hear(id);
+        fixture.receive(id);
         fixture.pass(Duration::from_secs(1));
-        assert!(fixture.hear(id)[0].starts_with("close "));
+        assert!(fixture.receive(id)[0].starts_with("close "));
     }
 }
 
 #[test]
-fn login_buys_a_nameless_socket_time_to_bind() {
+fn accepted_login_extends_the_deadline() {
     for (slots, auth_timeout) in [(4, SESSION_TIMEOUT), (2, ADMINISTRATOR_TIMEOUT)] {
         let mut fixture = Fixture::new(slots);
-        let _tenant = fixture.socket();
+        let _connected = fixture.socket();
         let id = fixture.socket();
         fixture.pass(auth_timeout - Duration::from_secs(1));
         fixture.say(id, LOGIN);
         fixture.check_password(true);
-        fixture.hear(id);
+        fixture.receive(id);
         fixture.pass(auth_timeout - Duration::from_secs(1));
-        assert!(fixture.hear(id).iter().all(|text| text == "ping"));
+        assert!(fixture.receive(id).iter().all(|text| text == "ping"));
         fixture.pass(Duration::from_secs(1));
-        assert!(fixture.hear(id).iter().any(|text| text.starts_with("close ")));
+        assert!(fixture.receive(id).iter().any(|text| text.starts_with("close ")));
     }
 }
 
 #[test]
-fn login_that_nobody_waits_for_is_not_checked() {
+fn login_of_a_closed_connection_is_not_checked() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     let event = r#"{"type":"msg","data":{"type":"event","path":"system.library/login","data":{"username":"admin","password":"x","deviceid":"d"}}}"#;
@@ -129,23 +129,23 @@ fn login_that_nobody_waits_for_is_not_checked() {
 }
 
 #[test]
-fn what_is_owed_is_told_to_those_who_may_know() {
+fn pending_pushes_go_to_users_of_the_service() {
     let mut fixture = Fixture::new(4);
-    let (id, other) = (fixture.bound(FOUNDING), fixture.socket());
-    let clock = start(FOUNDING).replace("hello", "clock");
+    let (id, other) = (fixture.bound(ADMIN), fixture.socket());
+    let clock = start(ADMIN).replace("hello", "clock");
     for round in 0..20 {
         fixture.say(other, &clock);
         fixture.exit(1234 + round, crate::service::Exit::Code(0));
     }
     fixture.say(other, &clock);
-    // Behind as it is, it goes on for somebody who knows nothing of the clock.
+    // With its pushes pending, the socket is bound to a user who may not control the clock.
     fixture.put(id, &super::fixture::frame(&format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#)));
-    let heard = fixture.hear(id);
-    assert!(!heard.is_empty() && heard.iter().all(|text| !text.contains("1254")), "{heard:?}");
+    let received = fixture.receive(id);
+    assert!(!received.is_empty() && received.iter().all(|text| !text.contains("1254")), "{received:?}");
 }
 
 #[test]
-fn nobody_without_a_session_takes_up_the_sets_of_chunks() {
+fn chunks_need_a_session() {
     let mut fixture = Fixture::new(4);
     let (unauthenticated, named) = (fixture.socket(), fixture.bound(ANNA));
     let chunk = |id: usize| {
@@ -164,7 +164,7 @@ fn nobody_without_a_session_takes_up_the_sets_of_chunks() {
 }
 
 #[test]
-fn one_address_leaves_others_room_to_log_in() {
+fn one_address_uses_half_of_the_password_queue() {
     let mut fixture = Fixture::new(PASSWORD_CHECKS + 4);
     let body = "username=nobody&password=x&deviceid=d";
     let login = format!(
@@ -182,7 +182,7 @@ fn one_address_leaves_others_room_to_log_in() {
     let other = IpAddr::from([192, 0, 2, 2]);
     let id = fixture.server.claim(other, fixture.now).unwrap();
     assert!(fixture.http(id, &login).is_empty());
-    // A verdict makes room again, though nobody heard it.
+    // A verdict makes room again, even after the end of its connection.
     fixture.system.checks.rotate_left(1);
     fixture.check_password(false);
     let id = fixture.connect();
@@ -190,7 +190,7 @@ fn one_address_leaves_others_room_to_log_in() {
 }
 
 #[test]
-fn unknown_user_costs_what_a_known_one_does() {
+fn unknown_user_costs_as_much_as_a_known_one() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     fixture.say(id, LOGIN);
@@ -200,7 +200,7 @@ fn unknown_user_costs_what_a_known_one_does() {
 }
 
 #[test]
-fn socket_whose_shown_session_has_ended_has_to_show_another() {
+fn socket_of_an_ended_session_needs_another() {
     let mut fixture = Fixture::new(6);
     let session = login(&mut fixture, "anna", "d");
     let (caller, kept) = (fixture.socket(), fixture.socket());
@@ -212,11 +212,11 @@ fn socket_whose_shown_session_has_ended_has_to_show_another() {
     fixture.say(kept, &format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#));
     fixture.pass(SESSION_TIMEOUT);
     for socket in [caller, id, kept] {
-        assert_eq!(fixture.hear(socket), ["ping"]);
+        assert_eq!(fixture.receive(socket), ["ping"]);
     }
     fixture.say(kept, &start(&session).replace("services/start", "user/logout"));
     fixture.pass(SESSION_TIMEOUT);
-    assert_eq!(fixture.hear(caller), ["ping", "close 1008"]);
-    assert_eq!(fixture.hear(id), ["ping", "close 1008"]);
-    assert_eq!(fixture.hear(kept), ["ping"]);
+    assert_eq!(fixture.receive(caller), ["ping", "close 1008"]);
+    assert_eq!(fixture.receive(id), ["ping", "close 1008"]);
+    assert_eq!(fixture.receive(kept), ["ping"]);
 }

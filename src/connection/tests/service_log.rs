@@ -1,14 +1,14 @@
 //! The call `services/NAME/log`.
 
-use super::fixture::{ANNA, FOUNDING, Fixture};
+use super::fixture::{ADMIN, ANNA, Fixture};
 use crate::api::LOG_LINES;
 use crate::log::LOG_WRITE_BYTES;
 
 fn frame_call(path: &str, members: &str) -> String {
-    format!(r#"<!--"MSG"--"1"--"system.library/{path}"-->{{ {members}"sessionid":"{FOUNDING}" }}<--!>"#)
+    format!(r#"<!--"MSG"--"1"--"system.library/{path}"-->{{ {members}"sessionid":"{ADMIN}" }}<--!>"#)
 }
 
-/// The parts of a `log` answer: from, next, lost, lines.
+/// Parts of a `log` answer: from, next, lost, lines.
 fn log_answer(answer: &str) -> (u64, u64, u64, String) {
     let number = |key: &str| {
         let rest = answer.split_once(&format!(r#""{key}": "#)).unwrap().1;
@@ -34,7 +34,7 @@ fn log_of_a_service_is_its_newest_whole_lines() {
     assert_eq!(log("one\ntwo\nthr", r#""lines":0,"#), (8, 8, 0, "[]".to_owned()));
     assert_eq!(log("one\ntwo\nthree\n", r#""since":4,"lines":1,"#), (4, 8, 0, r#"["two"]"#.to_owned()));
     assert_eq!(log("one\ntwo\nthree\n", r#""since":14,"#), (14, 14, 0, "[]".to_owned()));
-    // Nothing in it reaches a terminal as a command.
+    // Control characters do not reach a terminal.
     assert_eq!(
         log("\u{1b}[31mred\r\u{9b}\u{202e}\t\"\n", ""),
         (0, 17, 0, "[\"\u{FFFD}[31mred\u{FFFD}\u{FFFD}\u{FFFD}\\t\\\"\"]".to_owned())
@@ -51,10 +51,10 @@ fn log_of_a_service_begins_at_a_line_and_counts_what_is_lost() {
     let (from, next, lost, lines) = log_answer(&fixture.say(id, &frame_call("services/hello/log", ""))[0]);
     assert_eq!((from % 100, next, lost), (0, output.len() as u64, 0));
     assert_eq!(lines.matches('x').count() as u64, (next - from) / 100 * 99);
-    // A position inside a line that is there is taken at its word.
+    // A position inside a line is used as it is.
     let (from, ..) = log_answer(&fixture.say(id, &frame_call("services/hello/log", r#""since":50,"#))[0]);
     assert_eq!(from, 50);
-    // A line longer than an answer comes in pieces.
+    // A line longer than an answer is split.
     fixture.system.output = "y".repeat(LOG_WRITE_BYTES + 7);
     let (from, next, ..) =
         log_answer(&fixture.say(id, &frame_call("services/hello/log", r#""since":0,"#))[0]);
@@ -85,7 +85,7 @@ fn log_of_a_service_is_for_its_users() {
 #[test]
 fn socket_that_follows_receives_each_whole_line_once() {
     let mut fixture = Fixture::new(4);
-    let (id, other) = (fixture.bound(FOUNDING), fixture.bound(FOUNDING));
+    let (id, other) = (fixture.bound(ADMIN), fixture.bound(ADMIN));
     fixture.system.output = "old\n".to_owned();
     let follow = |value: &str| {
         format!(
@@ -119,7 +119,7 @@ fn socket_that_follows_receives_each_whole_line_once() {
 #[test]
 fn slow_socket_that_follows_receives_the_rest_when_it_has_caught_up() {
     let mut fixture = Fixture::new(4);
-    let id = fixture.bound(FOUNDING);
+    let id = fixture.bound(ADMIN);
     let call = r#"{"type":"msg","data":{"type":"request","requestid":"r","path":"system.library/services/hello/log","data":{"follow":true}}}"#;
     fixture.say(id, call);
     let hello = fixture.hello();

@@ -1,4 +1,4 @@
-//! What the chaos asks of the system, which refuses now and then.
+//! Simulated operating system, which refuses requests now and then.
 
 use super::super::friendlet::api::{BoardEnd, Platform, Refused};
 use super::super::friendlet::limits;

@@ -1,7 +1,7 @@
-//! The server under any script: whatever connections do, in whatever order, it keeps its bounds, its
-//! promises of time, and goes on.
+//! Simulation: the server under random scripts. Whatever connections do, in whatever order, it keeps its
+//! limits and deadlines, and serves on.
 //!
-//! The fuzz target `server` includes this file: what it needs of the crate it takes from its parent.
+//! The fuzz target `server` includes this file, so its imports of the crate are those of its parent.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -49,12 +49,12 @@ command = ["/bin/clock"]
 restart = "always"
 after = ["hello"]
 [service.commands]
-tell = ["/bin/tell", "time"]
+show = ["/bin/show", "time"]
 wind = "USR1"
 "#;
 
-/// How long a connection may live whose peer has fallen silent: pings that nobody answers, a closing
-/// frame that nobody answers, a last answer that nobody reads.
+/// Longest life of a connection after its peer fell silent: unanswered pings, an unanswered closing frame,
+/// an unread last answer.
 const SILENCE: Duration = Duration::from_secs(
     crate::ws::PING_INTERVAL.as_secs() * (crate::ws::UNANSWERED_PINGS as u64 + 1)
         + crate::connection::ANSWER_TIMEOUT.as_secs()
@@ -62,17 +62,17 @@ const SILENCE: Duration = Duration::from_secs(
         + 2 * crate::ws::CLOSE_TIMEOUT.as_secs(),
 );
 
-/// What has come out of a connection, read as its peer would.
+/// Output of a connection, parsed as by its peer.
 #[derive(Debug, Default)]
 struct Peer {
-    /// It is a WebSocket: what follows the upgrade's response is frames.
+    /// It is a WebSocket: frames follow the response to the upgrade.
     is_socket: bool,
     unread: Vec<u8>,
-    /// A closing frame has come: nothing may follow.
+    /// A closing frame was received; nothing may follow.
     is_closed: bool,
-    /// It has sent something.
+    /// The peer has sent bytes.
     has_begun: bool,
-    /// The end of what it sends was told.
+    /// The peer has ended its side.
     has_ended: bool,
 }
 
@@ -114,7 +114,7 @@ fn frame_length(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// The bytes of a script, and zeros after its end.
+/// Bytes of a script, and zeros after its end.
 struct Script<'a> {
     bytes: &'a [u8],
 }
@@ -142,9 +142,9 @@ struct Fixture {
     server: Server,
     system: System,
     now: Duration,
-    /// All connections that hold a slot, by its index.
+    /// Connections by the index of their slot.
     peers: BTreeMap<u16, (SlotId, Peer)>,
-    /// Names of connections that are gone.
+    /// Ids of connections that are gone.
     gone: Vec<SlotId>,
     is_ending: bool,
 }
@@ -184,7 +184,7 @@ impl Fixture {
             Some(id) => {
                 assert!(!self.gone.contains(&id), "a name is used twice");
                 let before = self.peers.insert(id.index, (id, Peer::default()));
-                assert!(before.is_none(), "a slot with two tenants");
+                assert!(before.is_none(), "a slot with two connections");
             }
             None => assert!(self.is_ending || self.peers.len() == self.server.slots(), "a slot is lost"),
         }
@@ -195,7 +195,7 @@ impl Fixture {
         Some(*id)
     }
 
-    /// Gives bytes as far as they are in_use; the rest is lost, as if the script had not sent it.
+    /// Sends bytes as far as the server accepts them. The rest is dropped, as if the script had not sent it.
     fn put(&mut self, id: SlotId, mut bytes: &[u8], piece: usize) {
         if let Some((_, peer)) = self.peers.get_mut(&id.index) {
             peer.has_begun |= !bytes.is_empty();
@@ -210,7 +210,7 @@ impl Fixture {
         }
     }
 
-    /// Takes at most `count` bytes.
+    /// Receives at most `count` bytes.
     fn take(&mut self, id: SlotId, count: usize) {
         if !self.server.state(id).sends {
             return;
@@ -251,7 +251,7 @@ impl Fixture {
         assert!(self.server.handle_exit(pid, exit, self.now, &mut self.system));
     }
 
-    /// What the network does for whoever is over or has something to send.
+    /// Does the work of the network for connections that have to send or to close.
     fn serve(&mut self, id: SlotId) {
         loop {
             let state = self.server.state(id);
@@ -264,7 +264,7 @@ impl Fixture {
         }
     }
 
-    /// What has to be true after every step.
+    /// Checks the invariants after every step.
     fn check(&mut self) {
         while self.server.next_wake().is_some() {}
         let waits = !self.system.checks.is_empty() || !self.system.commands.is_empty();
@@ -285,7 +285,7 @@ impl Fixture {
     }
 }
 
-/// A message in a frame, masked.
+/// Returns a message in a masked frame.
 fn frame(first: u8, payload: &[u8], mask: u8) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
@@ -305,7 +305,7 @@ fn session(script: &mut Script<'_>) -> String {
         0..=2 => TOKENS[0].to_owned(),
         3 | 4 => TOKENS[1].to_owned(),
         5 => String::new(),
-        // One that a login of this script may have opened.
+        // The session of a login of this script, if any.
         _ => format!("{:02x}", script.byte() % 8).repeat(crate::session::SESSION_ID_BYTES / 2),
     }
 }
@@ -334,7 +334,7 @@ const PATHS: [&str; 21] = [
     "services/clock/command",
 ];
 
-/// A message, most of the time one that means something.
+/// Returns a message, valid most of the time.
 fn message(script: &mut Script<'_>) -> Vec<u8> {
     let session = session(script);
     let path = script.pick(&PATHS);
@@ -343,7 +343,7 @@ fn message(script: &mut Script<'_>) -> Vec<u8> {
     let device = script.byte() % 8;
     let parameters = format!(
         r#""serviceName":"{service}","cmd":"{}","username":"{user}","password":"x","oldpassword":"y","deviceid":"{device}""#,
-        script.pick(&["tell", "tell", "wind", "none"]),
+        script.pick(&["show", "show", "wind", "none"]),
     );
     let text = match script.byte() % 12 {
         0 => format!(r#"<!--"CON"--"0"--"{session}"-->"#),
@@ -381,11 +381,11 @@ fn request(script: &mut Script<'_>) -> Vec<u8> {
         0 | 1 => format!("GET / HTTP/1.1\r\nHost: h\r\n{upgrade}"),
         2 => format!("GET /fcws?sessionid={session} HTTP/1.1\r\nHost: h\r\n{upgrade}"),
         3 => "GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
-        4 => format!("GET /system.library/{path}?serviceName=clock&cmd=tell&sessionid={session} HTTP/1.1\r\nHost: h\r\n\r\n"),
+        4 => format!("GET /system.library/{path}?serviceName=clock&cmd=show&sessionid={session} HTTP/1.1\r\nHost: h\r\n\r\n"),
         5 => return script.slice().to_vec(),
         _ => {
             let body = format!(
-                "serviceName=clock&cmd=tell&sessionid={session}&username={}&password=x&deviceid={}",
+                "serviceName=clock&cmd=show&sessionid={session}&username={}&password=x&deviceid={}",
                 script.pick(&["admin", "anna", "nobody"]),
                 script.byte() % 8,
             );
@@ -474,7 +474,7 @@ fn step(fixture: &mut Fixture, script: &mut Script<'_>) {
     fixture.check();
 }
 
-/// Runs a script, and then lets every peer fall silent: no slot may stay in_use.
+/// Runs a script, and then lets every peer fall silent: no slot may stay in use.
 pub(super) fn run(bytes: &[u8]) {
     let mut fixture = Fixture::new();
     let mut script = Script { bytes };
@@ -494,7 +494,7 @@ pub(super) fn run(bytes: &[u8]) {
         fixture.check();
     }
     assert!(fixture.peers.is_empty(), "a silent peer keeps its slot: {:?}", fixture.peers);
-    // It serves on.
+    // It still serves.
     if !fixture.is_ending {
         fixture.connect(0);
         let id = fixture.pick(0).expect("a slot");
@@ -504,7 +504,7 @@ pub(super) fn run(bytes: &[u8]) {
         fixture.serve(id);
         fixture.server.shutdown(fixture.now, &mut fixture.system);
     }
-    // And ends in time, with its processes.
+    // It shuts down in time, with its processes.
     for _ in 0..crate::service::SHUTDOWN_GRACE.as_secs() {
         while !fixture.system.pids.is_empty() {
             fixture.exit(0, Exit::Signal(15));
@@ -523,7 +523,7 @@ mod cases {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
         #[test]
-        fn any_script_keeps_the_servers_promises(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
+        fn invariants_hold_for_any_script(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
             super::run(&bytes);
         }
     }

@@ -139,7 +139,7 @@ fn age_limit() {
 }
 
 #[test]
-fn sets_of_age_make_room_at_once() {
+fn expired_sets_are_free_at_once() {
     let mut pool = Assembler::new();
     for owner in 0..limits::CHUNK_SETS as u32 {
         pool.handle_part(owner, part("a", 0, 2, "YWFh"), NOW).unwrap();
@@ -148,7 +148,7 @@ fn sets_of_age_make_room_at_once() {
 }
 
 #[test]
-fn base64_forgives_nothing() {
+fn base64_is_decoded_strictly() {
     for wrong in [
         "aGVsbG8",
         "aGVs bG8=",
@@ -168,7 +168,7 @@ fn base64_forgives_nothing() {
 }
 
 #[test]
-fn stale_names_touch_nothing() {
+fn stale_ids_refer_to_nothing() {
     let mut pool = Assembler::new();
     let old = complete(pool.handle_part(1, part("a", 0, 1, "YWFh"), NOW));
     pool.release(old);
@@ -180,7 +180,7 @@ fn stale_names_touch_nothing() {
 }
 
 #[test]
-fn down_in_parts() {
+fn reply_is_sent_in_parts() {
     let mut pool = Assembler::new();
     let text: Vec<u8> = (0..limits::CHUNK_BYTES / 4 * 3).map(|at| b'a' + (at % 26) as u8).collect();
     let id = pool.lease_down(1, &text, NOW).unwrap();
@@ -197,7 +197,7 @@ fn down_in_parts() {
         let length = out.finish().unwrap().len();
         let mut scratch = super::super::Scratch::default();
         let Ok(Message::Chunk(part)) = decode(&mut buffer[..length], &mut scratch) else {
-            panic!("part {number} is no chunk");
+            panic!("part {number} is not a chunk");
         };
         assert_eq!((part.part, part.total), (number as u32, total as u32));
         joined.push_str(part.data).unwrap();
@@ -243,7 +243,7 @@ fn envelope_of_a_part_is_within_its_room() {
 }
 
 #[test]
-fn down_bytes_limit() {
+fn sent_bytes_limit() {
     let mut pool = Assembler::new();
     let most = vec![b'a'; limits::CHUNK_BYTES / 4 * 3];
     let id = pool.lease_down(1, &most, NOW).unwrap();
@@ -259,7 +259,7 @@ fn down_bytes_limit() {
 
 proptest! {
     #[test]
-    fn any_cut_in_any_order_gives_the_text(
+    fn parts_of_any_size_in_any_order_make_the_text(
         text in proptest::collection::vec(any::<u8>(), 0..limits::CHUNK_BYTES.min(8000) / 4 * 3),
         cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..limits::CHUNK_PARTS.min(8)),
         order in any::<u64>(),

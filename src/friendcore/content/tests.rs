@@ -53,7 +53,7 @@ fn status_of_the_board_escapes_its_strings() {
         version: "0.1.0",
         build: "0a1b",
         slot: "A",
-        device_file: "last good",
+        config_origin: "last good",
         complaint: "f:1:2: unknown key '\"x'",
         notice: "",
         uptime_s: 12,

@@ -3,7 +3,7 @@ use crate::call::ParameterError;
 use crate::limits;
 
 #[test]
-fn scalars_give_their_text() {
+fn scalars_are_their_text() {
     assert_eq!(
         parameters(frame(r#"{"a":12,"b":true,"c":null,"d":-0.5e+3,"e":false,"f":""}"#)),
         [("a", "12"), ("b", "true"), ("c", "null"), ("d", "-0.5e+3"), ("e", "false"), ("f", "")]
@@ -11,7 +11,7 @@ fn scalars_give_their_text() {
 }
 
 #[test]
-fn escapes_are_undone() {
+fn escapes_are_decoded() {
     assert_eq!(
         parameters(frame(r#"{"\u0061\"":"\"\\\/\b\f\n\r\t\u00e9\u20AC\ud83d\ude00\u0000é"}"#)),
         [("a\"", "\"\\/\u{8}\u{c}\n\r\té€😀\0é")]

@@ -116,7 +116,7 @@ fn members_in_any_order() {
 }
 
 #[test]
-fn data_that_is_no_object() {
+fn data_that_is_not_an_object() {
     assert_eq!(parameters(envelope(r#""data":null"#)), []);
     assert_eq!(parameters(envelope(r#""data":"text""#)), [("data", "text")]);
     assert_eq!(parameters(envelope(r#""sessionid":null"#)), []);
@@ -227,7 +227,7 @@ fn limits_of_path_ids_and_session() {
 }
 
 #[test]
-fn escapes_count_as_what_they_stand_for() {
+fn escapes_count_as_their_characters() {
     let id = r"\u0041".repeat(limits::REQUEST_ID_BYTES);
     let request =
         call(format!(r#"{{"type":"msg","data":{{"type":"request","requestid":"{id}","path":"p"}}}}"#));

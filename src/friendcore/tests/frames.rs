@@ -2,7 +2,7 @@ use super::*;
 use crate::limits;
 
 #[test]
-fn founding_example() {
+fn reference_example() {
     for length in ["760", "81", "1", "99999999999999999999"] {
         let text = format!(
             "<!--\"MSG\"--\"{length}\"--\"system.library/services/start\"-->{{ \"serviceName\":\"hello\", \"sessionid\":\"{SESSION}\" }}<--!>"
@@ -40,7 +40,7 @@ fn con_broken() {
 }
 
 #[test]
-fn length_of_nothing_or_no_number() {
+fn length_must_be_a_number_above_zero() {
     for length in ["0", "000", "", "-5", "+5", "7 ", "x", "0x10"] {
         let text = format!("<!--\"MSG\"--\"{length}\"--\"system.library/services/list\"-->{{}}<--!>");
         assert_eq!(read(&text), frame_refusal(RefusalKind::Length), "{text}");
@@ -48,7 +48,7 @@ fn length_of_nothing_or_no_number() {
 }
 
 #[test]
-fn no_frame() {
+fn not_a_frame() {
     assert_eq!(read("hello world, not a frame"), frame_refusal(RefusalKind::Malformed));
     assert_eq!(read("fifteen bytes.."), Ok(Message::Nothing));
     assert_eq!(read("sixteen bytes..."), frame_refusal(RefusalKind::Malformed));
@@ -58,7 +58,7 @@ fn no_frame() {
 }
 
 #[test]
-fn literals_are_looked_at() {
+fn literals_are_checked() {
     for text in [
         r#"x"MSG"y"99"z"system.library/login">{"a":"b"}<--!>"#,
         r#"<!-"MSG"--"99"--"system.library/login"-->{}<--!>"#,
@@ -75,7 +75,7 @@ fn literals_are_looked_at() {
 }
 
 #[test]
-fn types_not_served() {
+fn unsupported_types() {
     for kind in ["STR", "msg", "", "MSGS"] {
         let text = format!("<!--\"{kind}\"--\"9\"--\"system.library/login\"-->{{}}<--!>");
         assert_eq!(read(&text), frame_refusal(RefusalKind::Type), "{text}");

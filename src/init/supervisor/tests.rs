@@ -76,9 +76,9 @@ fn server_is_started_again_after_a_growing_pause() {
 fn silent_server_is_killed_where_there_is_no_watchdog() {
     let mut supervisor = ready(false);
     supervisor.handle_notification(Notification::Heartbeat, s(4));
-    assert_eq!(supervisor.poll_timeout(), Some(s(4) + SILENCE_TIMEOUT));
-    assert_eq!(actions(&mut supervisor, s(4) + SILENCE_TIMEOUT - MOMENT), []);
-    let now = s(4) + SILENCE_TIMEOUT;
+    assert_eq!(supervisor.poll_timeout(), Some(s(4) + HEARTBEAT_TIMEOUT));
+    assert_eq!(actions(&mut supervisor, s(4) + HEARTBEAT_TIMEOUT - MOMENT), []);
+    let now = s(4) + HEARTBEAT_TIMEOUT;
     assert_eq!(actions(&mut supervisor, now), [InitAction::KillServer]);
     // A heartbeat from before the kill has no effect.
     supervisor.handle_notification(Notification::Heartbeat, now);
@@ -93,7 +93,7 @@ fn watchdog_is_fed_while_the_server_has_a_heartbeat() {
     let mut supervisor = ready(true);
     assert_eq!(supervisor.poll_timeout(), Some(s(1) + FEED_INTERVAL));
     supervisor.handle_notification(Notification::Heartbeat, s(4));
-    let last = 4 + SILENCE_TIMEOUT.as_secs();
+    let last = 4 + HEARTBEAT_TIMEOUT.as_secs();
     assert_eq!(fed(&mut supervisor, 2, last + 30), (2..last).collect::<Vec<_>>());
     // A heartbeat before the reset resumes the feeding.
     supervisor.handle_notification(Notification::Heartbeat, s(50));
@@ -111,7 +111,7 @@ fn watchdog_is_fed_once_an_interval() {
 #[test]
 fn server_is_killed_when_the_watchdog_does_not_reset() {
     let mut supervisor = ready(true);
-    let due = s(1) + RESET_TIMEOUT;
+    let due = s(1) + WATCHDOG_TIMEOUT;
     assert!(fed(&mut supervisor, 60, 62).is_empty());
     assert_eq!(supervisor.poll_timeout(), Some(due));
     assert_eq!(actions(&mut supervisor, due - MOMENT), []);
@@ -206,9 +206,9 @@ fn shutdown_runs_in_order() {
     assert_eq!(actions(&mut supervisor, s(6)), []);
     supervisor.handle_exit(Some(Exit::Code(0)), s(7));
     assert_eq!(actions(&mut supervisor, s(7)), [InitAction::TerminateOthers]);
-    assert_eq!(supervisor.poll_timeout(), Some(s(7) + LEFTOVER_TIMEOUT));
-    assert_eq!(actions(&mut supervisor, s(7) + LEFTOVER_TIMEOUT - MOMENT), []);
-    let killed = s(7) + LEFTOVER_TIMEOUT;
+    assert_eq!(supervisor.poll_timeout(), Some(s(7) + TERMINATE_TIMEOUT));
+    assert_eq!(actions(&mut supervisor, s(7) + TERMINATE_TIMEOUT - MOMENT), []);
+    let killed = s(7) + TERMINATE_TIMEOUT;
     assert_eq!(actions(&mut supervisor, killed), [InitAction::KillOthers]);
     assert_eq!(actions(&mut supervisor, killed + KILL_TIMEOUT - MOMENT), []);
     supervisor.handle_no_children(killed + MOMENT);
@@ -223,7 +223,7 @@ fn shutdown_of_the_board_is_bounded() {
     let mut now = s(2) + SHUTDOWN_GRACE;
     assert_eq!(actions(&mut supervisor, now - MOMENT), []);
     assert_eq!(actions(&mut supervisor, now), [InitAction::TerminateOthers]);
-    now += LEFTOVER_TIMEOUT;
+    now += TERMINATE_TIMEOUT;
     assert_eq!(actions(&mut supervisor, now), [InitAction::KillOthers]);
     now += KILL_TIMEOUT;
     assert_eq!(actions(&mut supervisor, now - MOMENT), []);
@@ -241,11 +241,11 @@ fn stopping_server_is_killed_after_its_grace() {
 #[test]
 fn killed_server_that_is_not_reaped_restarts_the_board() {
     let mut supervisor = ready(false);
-    let killed = s(1) + SILENCE_TIMEOUT;
+    let killed = s(1) + HEARTBEAT_TIMEOUT;
     assert_eq!(actions(&mut supervisor, killed), [InitAction::KillServer]);
-    assert_eq!(actions(&mut supervisor, killed + VANISH_TIMEOUT - MOMENT), []);
-    assert_eq!(actions(&mut supervisor, killed + VANISH_TIMEOUT), [InitAction::TerminateServer]);
-    let over = killed + VANISH_TIMEOUT + SHUTDOWN_GRACE;
+    assert_eq!(actions(&mut supervisor, killed + REAP_TIMEOUT - MOMENT), []);
+    assert_eq!(actions(&mut supervisor, killed + REAP_TIMEOUT), [InitAction::TerminateServer]);
+    let over = killed + REAP_TIMEOUT + SHUTDOWN_GRACE;
     assert_eq!(actions(&mut supervisor, over), [InitAction::TerminateOthers]);
 }
 
@@ -272,7 +272,7 @@ fn every_wait_has_a_deadline() {
                 && steps < 10_000
             {
                 let due = supervisor.poll_timeout().unwrap();
-                assert!(due <= now + READY_TIMEOUT.max(RESET_TIMEOUT), "{supervisor:?}");
+                assert!(due <= now + READY_TIMEOUT.max(WATCHDOG_TIMEOUT), "{supervisor:?}");
                 now = now.max(due);
                 steps += 1;
             }

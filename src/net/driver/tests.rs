@@ -91,7 +91,7 @@ fn connection_has_its_budget_of_steps_and_then_yields() {
 }
 
 #[test]
-fn the_kernel_keeps_the_last_bytes_for_a_peer_that_does_not_read() {
+fn kernel_keeps_the_last_bytes_for_a_peer_that_does_not_read() {
     let (mut client, server) = pair();
     rustix::net::sockopt::set_socket_send_buffer_size(&server, SOCKET_BUFFER_BYTES).unwrap();
     server.set_nonblocking(true).unwrap();

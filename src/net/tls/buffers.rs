@@ -1,13 +1,13 @@
-//! The two buffers of a connection: records on their way in, and on their way out.
+//! Record buffers of a connection, one for each direction.
 
 use core::ops::Range;
 
 use super::record::HEADER_BYTES;
+use super::{TLS_RECORD_BYTES, TLS_SEND_BYTES};
 use crate::mmap_buffer::MappedBuffer;
-use crate::net::tls::{TLS_RECORD_BYTES, TLS_SEND_BYTES};
 
-/// Record buffers of one TLS connection, reused by the next. Made at start, one of each a slot; without a
-/// connection, and while it is idle, no memory is behind them.
+/// Record buffers of one TLS connection, reused by the next. Each slot has them from the start. Without a
+/// connection, and while it is idle, they use no memory.
 #[derive(Debug, Default)]
 pub struct Buffers {
     pub(super) incoming: Incoming,

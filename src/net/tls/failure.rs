@@ -4,12 +4,12 @@ use core::fmt;
 
 use rustls::AlertDescription;
 
-use crate::net::tls::TLS_HANDSHAKE_BYTES;
+use super::TLS_HANDSHAKE_BYTES;
 
 /// Failure of TLS with a peer. The alert for the peer, if there is one to send, is in the output already.
 #[derive(Debug, PartialEq)]
 pub enum TlsFailure {
-    /// A failed handshake: a client with other wishes, or that does not speak TLS.
+    /// A failed handshake: the client supports no common parameters, or does not use TLS.
     Handshake(rustls::Error),
     /// A message of the handshake, or a record in it, that is too long.
     TooLong,
@@ -22,14 +22,14 @@ pub enum TlsFailure {
 }
 
 impl TlsFailure {
-    /// A fault of this program: a range that does not lie in its buffer.
+    /// Returns an internal error: a range lies outside of its buffer.
     #[cold]
     pub(super) fn internal() -> Self {
         debug_assert!(false, "a range of TLS is outside of its buffer");
         Self::LocalAlert(AlertDescription::InternalError)
     }
 
-    /// The alert for the peer, of a failure after the handshake.
+    /// Alert for the peer, of a failure after the handshake.
     pub(super) fn alert(&self) -> Option<AlertDescription> {
         match self {
             Self::LocalAlert(alert) => Some(*alert),

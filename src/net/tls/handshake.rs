@@ -1,7 +1,7 @@
-//! The handshake: rustls's own, over the buffers of the connection.
+//! Handshake of rustls, over the buffers of the connection.
 //!
-//! rustls gets one record at a time. So it has read nothing beyond the client's last message at the end of the
-//! handshake, and the record layer opens what the client sends right behind it.
+//! rustls gets one record at a time. At the end of the handshake it has therefore read nothing beyond the
+//! client's last message, and the record layer opens the data that follows.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeTlsData, UnbufferedStatus};
 use rustls::{AlertDescription, Error, ServerConfig};
 
+use super::TLS_HANDSHAKE_BYTES;
 use super::buffers::{Buffers, Incoming, Outgoing};
 use super::failure::TlsFailure;
 use super::record::{ALERT, HEADER_BYTES, OVERHEAD_BYTES};
 use super::record_layer::RecordLayer;
-use crate::net::tls::TLS_HANDSHAKE_BYTES;
 
 pub(super) struct Handshake {
     connection: UnbufferedServerConnection,
@@ -128,7 +128,7 @@ impl Handshake {
     }
 }
 
-/// Whether this is the record of an alert, in the clear or sealed: no other is as short.
+/// Returns true for the record of an alert, in the clear or sealed: no other is as short.
 fn is_alert(record: &[u8]) -> bool {
     matches!(record, [ALERT, ..]) || record.len() == 2 + OVERHEAD_BYTES
 }

@@ -33,7 +33,7 @@ crate::limits::limits! {
         tests ["record_meets_the_limit_of_the_buffer_and_not_more"];
     /// Outgoing buffer of one TLS connection: four pages, which four times filled hold the longest frame.
     TLS_SEND_BYTES: usize = 16 * 1024, exceeded "data waits",
-        tests ["output_is_full_at_its_limit_and_takes_more_when_it_is_empty"];
+        tests ["output_is_full_at_its_limit_and_accepts_more_when_empty"];
     /// Certificates of the server and names of the clients' authorities in a handshake; the rest of it
     /// takes less than the rest of the outgoing buffer.
     TLS_CHAIN_BYTES: usize = TLS_SEND_BYTES - 2048, exceeded "the server does not start",
@@ -146,8 +146,8 @@ fn provider(has_aes: bool) -> CryptoProvider {
     CryptoProvider { cipher_suites, ..ring::default_provider() }
 }
 
-/// Whether ring encrypts with AES instructions here. On 32-bit ARM few processors have them, and
-/// the standard library does not say which.
+/// Returns true if ring uses AES instructions here. On 32-bit ARM few processors have them, and the standard
+/// library does not report which.
 fn has_aes() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("aes") && is_x86_feature_detected!("pclmulqdq");

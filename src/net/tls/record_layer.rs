@@ -4,13 +4,13 @@ use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
 use rustls::{AlertDescription, ExtractedSecrets};
 
+use super::TLS_IDLE_RECORDS;
 use super::buffers::{Incoming, Outgoing};
 use super::failure::TlsFailure;
 use super::record::{
     ALERT, APPLICATION_DATA, CONTENT_BYTES, Content, HANDSHAKE, HEADER_BYTES, OVERHEAD_BYTES, SEALED_BYTES,
     TrafficKey,
 };
-use crate::net::tls::TLS_IDLE_RECORDS;
 
 const KEY_UPDATE: u8 = 24;
 const KEY_UPDATE_RECORD: usize = 5 + OVERHEAD_BYTES;

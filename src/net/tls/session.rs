@@ -93,7 +93,7 @@ impl Session {
         self.ended(updated)
     }
 
-    /// Whether the handshake is not done.
+    /// Returns true until the handshake is done.
     pub fn is_handshaking(&self) -> bool {
         matches!(self.state, State::Handshake(_))
     }
@@ -105,7 +105,7 @@ impl Session {
         }
     }
 
-    /// Whether nothing more comes from the peer: it sent close_notify, or TLS has failed.
+    /// Returns true if the peer sends nothing more: it sent close_notify, or TLS has failed.
     pub fn is_closed_by_peer(&self) -> bool {
         match &self.state {
             State::Handshake(_) => false,

@@ -11,7 +11,7 @@ const MAGIC_CLOSE: &[u8] = b"V";
 /// [`Watchdog::disarm`].
 #[derive(Debug)]
 pub struct Watchdog {
-    device: File,
+    file: File,
 }
 
 impl Watchdog {
@@ -20,7 +20,7 @@ impl Watchdog {
     /// # Errors
     /// Error of the device: `ENOENT` if there is none, `EBUSY` if another process has it open.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { device: OpenOptions::new().write(true).open(path)? })
+        Ok(Self { file: OpenOptions::new().write(true).open(path)? })
     }
 
     /// Restarts the timeout.
@@ -28,7 +28,7 @@ impl Watchdog {
     /// # Errors
     /// Error of the device.
     pub fn feed(&mut self) -> io::Result<()> {
-        self.device.write_all(b"\0")
+        self.file.write_all(b"\0")
     }
 
     /// Disarms the device, unless its driver forbids that.
@@ -36,7 +36,7 @@ impl Watchdog {
     /// # Errors
     /// Error of the device, which is still armed.
     pub fn disarm(mut self) -> io::Result<()> {
-        self.device.write_all(MAGIC_CLOSE)
+        self.file.write_all(MAGIC_CLOSE)
     }
 }
 

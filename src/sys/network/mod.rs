@@ -27,7 +27,7 @@ use crate::dhcp::{
 };
 use crate::log::Reason;
 use crate::log::console::{debug, error, info, warning};
-use crate::sys::{NETWORK_POLL, NETWORK_TURNS};
+use crate::sys::{NETWORK_POLL, NETWORK_STEPS};
 
 /// File of the nameservers, for the services. `/etc/resolv.conf` of a board is a link to it.
 const RESOLV_CONF: &str = "/run/resolv.conf";
@@ -320,7 +320,7 @@ impl NetworkManager {
         };
         // One byte more than the limit shows that a message exceeds it.
         let mut buffer = [0; DHCP_BYTES + 1];
-        for _ in 0..NETWORK_TURNS {
+        for _ in 0..NETWORK_STEPS {
             match socket.recv_from(&mut buffer) {
                 Ok((len, from)) if from.port() == SERVER_PORT => {
                     if let Err(reason) = client.handle_packet(&buffer[..len], now) {

@@ -12,7 +12,7 @@ use rustix::net::{
 
 use super::message::{LINK_GROUP, Link, Request, Response, Responses};
 use crate::log::Reason;
-use crate::sys::{NETLINK_BYTES, NETWORK_TURNS};
+use crate::sys::{NETLINK_BYTES, NETWORK_STEPS};
 
 /// Failed operation of the network, and the error of the system.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -127,7 +127,7 @@ fn recv_response(
     mut visit: impl FnMut(Response),
 ) -> Result<(), Errno> {
     let mut buffer = [0; NETLINK_BYTES];
-    for _ in 0..NETWORK_TURNS {
+    for _ in 0..NETWORK_STEPS {
         let len = receive(&mut buffer)?;
         for (sequence, response) in Responses::new(buffer.get(..len).ok_or(Errno::MSGSIZE)?) {
             // Other numbers are of an earlier request that failed.
@@ -156,7 +156,7 @@ impl LinkEvents {
     /// interfaces, so an overflow of the socket loses nothing.
     pub(super) fn drain(&self) -> bool {
         let mut has_changed = false;
-        for _ in 0..NETWORK_TURNS {
+        for _ in 0..NETWORK_STEPS {
             // A short buffer is enough, because the content is not used.
             match recv(&self.0, &mut [0; 16][..], RecvFlags::TRUNC) {
                 Ok(_) | Err(Errno::NOBUFS) => has_changed = true,
@@ -242,8 +242,8 @@ mod tests {
             datagrams.push(done(0));
             datagrams
         };
-        assert_eq!(received(7, &of(NETWORK_TURNS)), (Ok(()), NETWORK_TURNS - 1));
-        assert_eq!(received(7, &of(NETWORK_TURNS + 1)), (Err(Errno::OVERFLOW), NETWORK_TURNS));
+        assert_eq!(received(7, &of(NETWORK_STEPS)), (Ok(()), NETWORK_STEPS - 1));
+        assert_eq!(received(7, &of(NETWORK_STEPS + 1)), (Err(Errno::OVERFLOW), NETWORK_STEPS));
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! Device files for tests.
+//! Configuration files for tests.
 
 use std::num::NonZeroU32;
 
 use data_encoding::{BASE64_NOPAD, HEXLOWER};
 use ring::{digest, pbkdf2};
 
-/// Session id of the founding example, a token of the administrator here.
-pub(crate) const FOUNDING: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
-/// Session id of the founding `CON`, a token of the administrator too.
+/// Session id of the reference example, a token of the administrator here.
+pub(crate) const ADMIN: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
+/// Session id of the reference `CON`, a token of the administrator too.
 pub(crate) const SECOND: &str = "a6e7be6be04d8612eb61f19c2dfe7338e63757dd";
 /// A token of the user `guest`, who may control the service `allowed` and no other.
 pub(crate) const GUEST: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -64,7 +64,7 @@ pub(crate) fn accounts() -> String {
     [
         user("fadmin", "admin", "secret", "full_name = \"Friend Administrator\""),
         user("guest", "user", "guest", "services = [\"allowed\"]"),
-        token("fadmin", FOUNDING),
+        token("fadmin", ADMIN),
         token("fadmin", SECOND),
         token("guest", GUEST),
     ]

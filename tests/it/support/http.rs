@@ -65,7 +65,7 @@ impl Server {
     /// A call with the administrator's token; returns its content.
     #[track_caller]
     pub(crate) fn call(&self, path: &str) -> String {
-        self.post(&format!("/system.library/{path}"), &format!("sessionid={}", super::device::FOUNDING)).body
+        self.post(&format!("/system.library/{path}"), &format!("sessionid={}", super::device::ADMIN)).body
     }
 
     /// Logs in and returns the session.

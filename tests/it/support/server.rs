@@ -10,7 +10,7 @@ use std::{env, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::device::FOUNDING;
+use super::device::ADMIN;
 use super::folder::Folder;
 use super::guest::{Remote, guest};
 use super::stream::Stream;
@@ -214,8 +214,8 @@ impl Server {
     /// A bound WebSocket of an administrator, who shows with the upgrade who he is: in a full house
     /// he is let in for that.
     pub(crate) fn administrator(&self) -> Result<Socket, String> {
-        let mut socket = Socket::try_open(self.connect(), &format!("/fcws?sessionid={FOUNDING}"))?;
-        socket.bind(FOUNDING);
+        let mut socket = Socket::try_open(self.connect(), &format!("/fcws?sessionid={ADMIN}"))?;
+        socket.bind(ADMIN);
         Ok(socket)
     }
 

@@ -240,7 +240,7 @@ impl Socket {
     pub(crate) fn service(&mut self, verb: &str, name: &str) -> String {
         self.call(&frame(
             &format!("services/{verb}"),
-            &format!(r#"{{ "serviceName":"{name}", "sessionid":"{}" }}"#, super::device::FOUNDING),
+            &format!(r#"{{ "serviceName":"{name}", "sessionid":"{}" }}"#, super::device::ADMIN),
         ))
     }
 

@@ -54,7 +54,7 @@ pub(crate) fn run(board: &Board, options: &Options) -> Result<(), String> {
         })?;
         if cut == options.cuts {
             let mut command = suite::test_command(&tests, &guest);
-            quiet(command.args(["--ignored", "--exact", "system::booted::it_switches_itself_off"]))?;
+            quiet(command.args(["--ignored", "--exact", "system::booted::board_switches_itself_off"]))?;
             guest.wait_end(super::END)?.expect(Some("guest-shutdown"))?;
             break;
         }

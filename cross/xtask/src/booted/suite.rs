@@ -16,7 +16,7 @@ const PORTS: u16 = 8;
 const TEST_THREADS: &str = "4";
 /// The cases that a server started on the board is asked, by the beginning of their names.
 const CASES: [&str; 8] = [
-    "system::founding::",
+    "system::reference_exchange::",
     "system::bad_input::",
     "system::commands::",
     "system::http::",
@@ -50,7 +50,7 @@ pub(crate) fn run(board: &Board) -> Result<(), String> {
     cases.map_err(|error| format!("{error}; serial log: {}", guest.serial_log().display()))?;
 
     let mut command = test_command(&tests, &guest);
-    run::shown(command.args(["--ignored", "--exact", "system::booted::it_switches_itself_off"]))?;
+    run::shown(command.args(["--ignored", "--exact", "system::booted::board_switches_itself_off"]))?;
     guest.wait_end(END)?.expect(Some("guest-shutdown"))
 }
 

@@ -5,7 +5,7 @@ use rustls::{AlertDescription, CipherSuite};
 
 use super::super::{Buffers, Session, TlsError, TlsFailure, has_aes, provider, server_config};
 use super::peer::{
-    SUITE, SUITES, client, client_config, client_config_with, connect, drain, feed, flight, hear, say,
+    SUITE, SUITES, client, client_config, client_config_with, connect, drain, feed, flight, receive, say,
     session,
 };
 use crate::net::tls::{TLS_CHAIN_BYTES, TLS_HANDSHAKE_BYTES, TLS_SEND_BYTES};
@@ -39,7 +39,7 @@ fn data_right_behind_the_last_message_is_not_lost() {
         let (mut client, mut session) = (client(client_config(SUITE)), session());
         assert!(feed(&mut session, &flight(&mut client), usize::MAX).1.is_none());
         assert_eq!(session.seal(b"too early"), Ok(0));
-        hear(&mut client, &drain(&mut session)).unwrap();
+        receive(&mut client, &drain(&mut session)).unwrap();
         // The client's last message and its first data, in one go.
         let mut bytes = flight(&mut client);
         bytes.extend(say(&mut client, b"first"));
@@ -53,7 +53,7 @@ fn data_right_behind_the_last_message_is_not_lost() {
 fn data_before_the_last_message_is_refused() {
     let (mut client, mut session) = (client(client_config(SUITE)), session());
     assert!(feed(&mut session, &flight(&mut client), usize::MAX).1.is_none());
-    hear(&mut client, &drain(&mut session)).unwrap();
+    receive(&mut client, &drain(&mut session)).unwrap();
     let last = flight(&mut client);
     let early = say(&mut client, b"first");
     let (opened, failure) = feed(&mut session, &[early, last].concat(), usize::MAX);
@@ -63,7 +63,7 @@ fn data_before_the_last_message_is_refused() {
 }
 
 #[test]
-fn broken_hello_is_told_what_is_wrong_with_it() {
+fn broken_hello_is_answered_with_an_alert() {
     let hello = flight(&mut client(client_config(SUITE)));
     for position in 5..hello.len() {
         let mut session = session();
@@ -76,15 +76,14 @@ fn broken_hello_is_told_what_is_wrong_with_it() {
             // Most of it is random numbers, and one is as good as another.
             None => assert!(pending.is_empty() || pending[0] == 22),
             Some(TlsFailure::Handshake(_)) => {
-                // An alert in the clear; behind a hello of ours, which comes before a key that is none is
-                // found out, it may be sealed.
+                // An alert in the clear. After our hello, which precedes the check of the key, it may be sealed.
                 let said = match pending[..] {
                     [22, 3, 3, high, low, ..] => 5 + usize::from(u16::from_be_bytes([high, low])),
                     _ => 0,
                 };
                 let alert = &pending[said..];
-                let is_told = matches!(alert, [21, 3, 3, 0, 2, 2, _]);
-                assert!(is_told || said > 0 && !alert.is_empty(), "{position}: {pending:?}");
+                let is_alert = matches!(alert, [21, 3, 3, 0, 2, 2, _]);
+                assert!(is_alert || said > 0 && !alert.is_empty(), "{position}: {pending:?}");
             }
             Some(failure) => panic!("{position}: {failure}"),
         }
@@ -92,7 +91,7 @@ fn broken_hello_is_told_what_is_wrong_with_it() {
 }
 
 #[test]
-fn what_is_no_tls_is_refused_by_its_header() {
+fn plain_text_is_refused_by_its_header() {
     for bytes in
         [&[22, 3, 1, 0xff, 0xff][..], &[22; 400], &[22, 3, 1, 0, 5, 1, 2, 3, 4, 5], b"\x16GET / HTTP/1.1"]
     {
@@ -159,8 +158,8 @@ fn long_message_after_the_hello_is_refused_without_a_word() {
 }
 
 #[test]
-fn goodbye_in_the_clear_is_not_believed() {
-    // Anybody on the way could have said it. An end of the stream follows, if it was the client.
+fn close_notify_in_the_clear_is_rejected() {
+    // Anyone on the path could have sent it. From the client, the end of the stream follows.
     let mut session = session();
     assert!(feed(&mut session, &[21, 3, 3, 0, 2, 1, 0], 1).1.is_none());
     assert!(!session.is_closed_by_peer() && session.is_handshaking());
@@ -168,7 +167,7 @@ fn goodbye_in_the_clear_is_not_believed() {
 }
 
 #[test]
-fn an_alert_during_a_handshake_is_the_end() {
+fn alert_during_a_handshake_ends_the_session() {
     let (mut client, mut session) = (client(client_config(SUITE)), session());
     assert!(feed(&mut session, &flight(&mut client), usize::MAX).1.is_none());
     drain(&mut session);
@@ -177,7 +176,7 @@ fn an_alert_during_a_handshake_is_the_end() {
 }
 
 #[test]
-fn suite_is_what_costs_least_here_whatever_the_clients_order() {
+fn cheapest_suite_is_chosen_whatever_the_clients_order() {
     let [chacha, aes, long_aes] = SUITES;
     let order =
         |has_aes| provider(has_aes).cipher_suites.iter().map(|suite| suite.suite()).collect::<Vec<_>>();
@@ -190,7 +189,7 @@ fn suite_is_what_costs_least_here_whatever_the_clients_order() {
         provider.cipher_suites = order.iter().filter_map(named).collect();
         let (mut client, mut session) = (client(client_config_with(provider)), session());
         feed(&mut session, &flight(&mut client), usize::MAX);
-        hear(&mut client, &drain(&mut session)).unwrap();
+        receive(&mut client, &drain(&mut session)).unwrap();
         client.negotiated_cipher_suite().unwrap().suite()
     };
     let best = order(has_aes())[0];
@@ -202,7 +201,7 @@ fn suite_is_what_costs_least_here_whatever_the_clients_order() {
     }
 }
 
-/// A certificate with `names` long names in it.
+/// Creates a certificate with `names` long names.
 fn identity(names: usize) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let name = |number: usize| format!("{}-{number:05}.example", "x".repeat(50));
@@ -219,7 +218,7 @@ fn chain_meets_its_limit_and_not_more() {
     assert!(feed(&mut session, &flight(&mut client), usize::MAX).1.is_none());
     let flight = session.pending().len();
     assert!(flight > TLS_CHAIN_BYTES - 2048 && flight < TLS_SEND_BYTES, "{flight}");
-    hear(&mut client, &drain(&mut session)).unwrap();
+    receive(&mut client, &drain(&mut session)).unwrap();
 
     let (certificate, key) = identity(260);
     let refused = server_config(certificate.as_bytes(), key.as_bytes(), None);

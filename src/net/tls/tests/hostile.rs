@@ -1,4 +1,4 @@
-//! What a client that knows its keys may try.
+//! Attacks by a client that has the keys.
 
 use rustls::AlertDescription as Alert;
 
@@ -10,17 +10,17 @@ const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const DATA: u8 = 23;
 
-/// Whether the session refuses `bytes` with `alert`, tells the peer and says no more.
+/// Checks that the session refuses `bytes`, sends `alert` and then nothing.
 #[track_caller]
 fn refuses(forger: &mut Forger, session: &mut Session, bytes: &[u8], alert: Alert) {
     let (opened, failure) = feed(session, bytes, usize::MAX);
     assert!(opened.is_empty(), "{opened:?}");
-    assert!(matches!(failure, Some(TlsFailure::LocalAlert(told)) if told == alert), "{failure:?}");
+    assert!(matches!(failure, Some(TlsFailure::LocalAlert(sent)) if sent == alert), "{failure:?}");
     is_over(session);
     assert_eq!(forger.open(&drain(session)), [vec![2, alert.into(), ALERT]]);
 }
 
-/// Nothing is taken and nothing is said any more.
+/// Checks that the session accepts nothing and sends nothing.
 #[track_caller]
 fn is_over(session: &mut Session) {
     let pending = session.pending().len();
@@ -139,7 +139,7 @@ fn a_record_cut_short_is_waited_for_and_not_opened() {
 }
 
 #[test]
-fn a_record_twice_or_out_of_turn_is_refused() {
+fn record_repeated_or_out_of_order_is_refused() {
     let (mut forger, mut session) = Forger::connect(SUITE);
     let record = forger.seal(&[1, DATA]);
     assert_eq!(feed(&mut session, &record, 9).0, [1]);
@@ -161,7 +161,7 @@ fn padding_is_not_data() {
 }
 
 #[test]
-fn version_of_a_record_is_not_looked_at_and_still_sealed() {
+fn version_of_a_record_is_authenticated_and_not_checked() {
     // RFC 8446, 5.2: it is ignored, but it is part of what the tag covers.
     let (mut forger, mut session) = Forger::connect(SUITE);
     let mut record = forger.seal(&[1, DATA]);
@@ -169,7 +169,7 @@ fn version_of_a_record_is_not_looked_at_and_still_sealed() {
     refuses(&mut forger, &mut session, &record, Alert::BadRecordMac);
 }
 
-/// Records that bring nothing: the limit is met, and the one that passes it is refused.
+/// Checks that records without data are accepted up to the limit, and one more is refused.
 fn idle_records_are_counted(inner: &[u8], limit: u8) {
     let limit = usize::from(limit);
     let idle = |forger: &mut Forger, count: usize| {
@@ -196,7 +196,7 @@ fn records_without_data_meet_their_limit_and_not_more() {
 }
 
 #[test]
-fn goodbye_is_the_last_that_is_heard() {
+fn nothing_is_received_after_close_notify() {
     let (mut forger, mut session) = Forger::connect(SUITE);
     let records =
         [forger.seal(&[1, DATA]), forger.seal(&[1, 0, ALERT]), forger.seal(&[2, DATA]), vec![9; 40_000]];
@@ -212,13 +212,13 @@ fn goodbye_is_the_last_that_is_heard() {
 }
 
 #[test]
-fn any_other_alert_is_the_end_and_is_not_answered() {
+fn any_other_alert_ends_the_session_without_an_answer() {
     for alert in (1..=255).filter(|alert| *alert != 90) {
         let (mut forger, mut session) = Forger::connect(SUITE);
         let record = forger.seal(&[1, alert, ALERT]);
         let (_, failure) = feed(&mut session, &record, usize::MAX);
         assert!(
-            matches!(failure, Some(TlsFailure::PeerAlert(told)) if u8::from(told) == alert),
+            matches!(failure, Some(TlsFailure::PeerAlert(sent)) if u8::from(sent) == alert),
             "{failure:?}"
         );
         is_over(&mut session);

@@ -1,11 +1,11 @@
 //! New keys, ours and the peer's (RFC 8446, 4.6.3 and 5.5).
 
 use super::super::TlsFailure;
-use super::peer::{Forger, SUITE, SUITES, client_config, connect, drain, feed, flight, hear, say};
+use super::peer::{Forger, SUITE, SUITES, client_config, connect, drain, feed, flight, receive, say};
 use crate::net::tls::TLS_IDLE_RECORDS;
 
 #[test]
-fn client_takes_new_keys_and_has_ours_renewed() {
+fn client_accepts_and_requests_new_keys() {
     for suite in SUITES {
         let (mut client, mut session) = connect(client_config(suite), usize::MAX);
         for round in 0..100_u8 {
@@ -13,9 +13,9 @@ fn client_takes_new_keys_and_has_ours_renewed() {
             let bytes = say(&mut client, &[round; 9]);
             assert_eq!(feed(&mut session, &bytes, 7), ([round; 9].to_vec(), None), "{suite:?}");
             assert_eq!(session.seal(&[round; 30]), Ok(30));
-            // Our own new key is told of first, and alone: the client would understand nothing else.
-            let (heard, closed) = hear(&mut client, &drain(&mut session)).unwrap();
-            assert_eq!((heard, closed), (vec![round; 30], false));
+            // Our key update comes first, in a record of its own, or the client could not decrypt the data.
+            let (received, closed) = receive(&mut client, &drain(&mut session)).unwrap();
+            assert_eq!((received, closed), (vec![round; 30], false));
         }
     }
 }
@@ -54,7 +54,7 @@ fn new_keys_meet_their_limit_and_not_more() {
             let bytes = flight(&mut client);
             failure = feed(&mut session, &bytes, usize::MAX).1;
         }
-        // A client that reads nothing is owed one answer and has the room of few.
+        // For a client that does not read, one answer is pending, within the room of a few.
         assert!(session.pending().len() <= 27 * usize::from(TLS_IDLE_RECORDS) + 24);
         failure
     };
@@ -72,7 +72,7 @@ fn a_new_key_waits_for_room_and_holds_data_back() {
     let sealed = session.seal(&data).unwrap();
     assert!(sealed > 16_000 && sealed < 16_384, "{sealed}");
     assert_eq!(session.seal(&data), Ok(0));
-    // Room was left for one new key and a goodbye, and for nothing else.
+    // Room is left for one key update and a close_notify only.
     for _ in 0..3 {
         client.refresh_traffic_keys().unwrap();
         let bytes = flight(&mut client);
@@ -90,20 +90,20 @@ fn a_new_key_waits_for_room_and_holds_data_back() {
     assert_eq!(bytes.len(), full + 27);
     assert_eq!(session.seal(b"more"), Ok(4));
     bytes.extend(drain(&mut session));
-    let (heard, _) = hear(&mut client, &bytes).unwrap();
-    assert_eq!(heard, [&data[..sealed], b"more"].concat());
+    let (received, _) = receive(&mut client, &bytes).unwrap();
+    assert_eq!(received, [&data[..sealed], b"more"].concat());
 }
 
 #[test]
-fn a_full_output_has_room_for_goodbye() {
+fn full_output_has_room_for_close_notify() {
     let (mut client, mut session) = connect(client_config(SUITE), usize::MAX);
     let sealed = session.seal(&[3; 100_000]).unwrap();
     client.refresh_traffic_keys().unwrap();
     let bytes = flight(&mut client);
     assert!(feed(&mut session, &bytes, usize::MAX).1.is_none());
     session.close();
-    let (heard, closed) = hear(&mut client, &drain(&mut session)).unwrap();
-    assert_eq!((heard.len(), closed), (sealed, true));
+    let (received, closed) = receive(&mut client, &drain(&mut session)).unwrap();
+    assert_eq!((received.len(), closed), (sealed, true));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_spent_key_is_renewed_before_it_seals_more() {
             assert_eq!(session.seal(&[number; 50]), Ok(50));
             let bytes = drain(&mut session);
             renewed += usize::from(bytes.len() > 50 + 22);
-            assert_eq!(hear(&mut client, &bytes).unwrap().0, [number; 50]);
+            assert_eq!(receive(&mut client, &bytes).unwrap().0, [number; 50]);
         }
         assert_eq!(renewed, 16, "{suite:?}");
         // And in one go, without room for more than some.
@@ -125,6 +125,6 @@ fn a_spent_key_is_renewed_before_it_seals_more() {
         for _ in 0..20 {
             assert_eq!(session.seal(&[5; 600]), Ok(600));
         }
-        assert_eq!(hear(&mut client, &drain(&mut session)).unwrap().0.len(), 20 * 600);
+        assert_eq!(receive(&mut client, &drain(&mut session)).unwrap().0.len(), 20 * 600);
     }
 }

@@ -55,7 +55,7 @@ impl ServerCertVerifier for AcceptAny {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken".to_owned()))
+        Err(Error::General("TLS 1.2 is not supported".to_owned()))
     }
 
     fn verify_tls13_signature(
@@ -144,9 +144,9 @@ pub(crate) fn flight(client: &mut ClientConnection) -> Vec<u8> {
     bytes
 }
 
-/// What the client makes of `bytes`: data, and whether that was the last of it.
-pub(crate) fn hear(client: &mut ClientConnection, bytes: &[u8]) -> Result<(Vec<u8>, bool), Error> {
-    let (mut rest, mut heard) = (bytes, Vec::new());
+/// Passes `bytes` to the client; returns its data, and true after close_notify.
+pub(crate) fn receive(client: &mut ClientConnection, bytes: &[u8]) -> Result<(Vec<u8>, bool), Error> {
+    let (mut rest, mut received) = (bytes, Vec::new());
     let mut closed = false;
     while !rest.is_empty() {
         client.read_tls(&mut rest).unwrap();
@@ -154,9 +154,9 @@ pub(crate) fn hear(client: &mut ClientConnection, bytes: &[u8]) -> Result<(Vec<u
         closed = state.peer_has_closed();
         let mut data = vec![0; state.plaintext_bytes_to_read()];
         client.reader().read_exact(&mut data).unwrap();
-        heard.extend(data);
+        received.extend(data);
     }
-    Ok((heard, closed))
+    Ok((received, closed))
 }
 
 /// A client and a session, their handshake done in pieces of `piece`.
@@ -165,7 +165,7 @@ pub(crate) fn connect(config: ClientConfig, piece: usize) -> (ClientConnection, 
     while client.is_handshaking() || session.is_handshaking() {
         let bytes = flight(&mut client);
         assert!(feed(&mut session, &bytes, piece).1.is_none());
-        hear(&mut client, &drain(&mut session)).unwrap();
+        receive(&mut client, &drain(&mut session)).unwrap();
     }
     (client, session)
 }

@@ -125,7 +125,7 @@ fn content_is_what_is_left_of_type_and_padding() {
 }
 
 #[test]
-fn what_is_no_record_is_refused() {
+fn malformed_record_is_refused() {
     for length in 0..HEADER_BYTES + 16 {
         let mut key = key(SERVER_KEY, SERVER_IV, 1);
         assert!(key.open(&mut bytes(SERVER_DATA)[..length]).is_err(), "{length}");

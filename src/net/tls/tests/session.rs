@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::peer::{SUITE, SUITES, client_config, connect, drain, feed, hear, say};
+use super::peer::{SUITE, SUITES, client_config, connect, drain, feed, receive, say};
 
 #[test]
 fn data_of_every_size_passes_both_ways() {
@@ -11,13 +11,13 @@ fn data_of_every_size_passes_both_ways() {
     for size in 0..=1 << 14 {
         let bytes = say(&mut client, &data[..size]);
         assert_eq!(feed(&mut session, &bytes, usize::MAX), (data[..size].to_vec(), None));
-        let mut heard = Vec::new();
-        while heard.len() < size {
-            let sealed = session.seal(&data[heard.len()..size]).unwrap();
+        let mut received = Vec::new();
+        while received.len() < size {
+            let sealed = session.seal(&data[received.len()..size]).unwrap();
             assert!(sealed > 0);
-            heard.extend(hear(&mut client, &drain(&mut session)).unwrap().0);
+            received.extend(receive(&mut client, &drain(&mut session)).unwrap().0);
         }
-        assert!(heard == data[..size]);
+        assert!(received == data[..size]);
     }
 }
 
@@ -67,25 +67,25 @@ fn unread_data_may_fill_the_buffer_and_nothing_is_lost() {
 }
 
 #[test]
-fn output_is_full_at_its_limit_and_takes_more_when_it_is_empty() {
+fn output_is_full_at_its_limit_and_accepts_more_when_empty() {
     let (mut client, mut session) = connect(client_config(SUITE), usize::MAX);
     let data = vec![6; 65_536];
-    let (mut sealed, mut heard, mut rounds) = (0, Vec::new(), 0);
+    let (mut sealed, mut received, mut rounds) = (0, Vec::new(), 0);
     while sealed < data.len() {
         let count = session.seal(&data[sealed..]).unwrap();
         assert!(count > 0 && session.pending().len() <= crate::net::tls::TLS_SEND_BYTES);
         assert_eq!(session.seal(&data[sealed + count..]), Ok(0));
         sealed += count;
         session.sent(0).unwrap();
-        heard.extend(hear(&mut client, &drain(&mut session)).unwrap().0);
+        received.extend(receive(&mut client, &drain(&mut session)).unwrap().0);
         rounds += 1;
     }
-    assert!(heard == data);
+    assert!(received == data);
     assert_eq!(rounds, 5);
 }
 
 #[test]
-fn nothing_is_held_while_it_rests_and_it_goes_on_after() {
+fn idle_session_holds_no_buffer_and_continues() {
     let (mut client, mut session) = connect(client_config(SUITE), usize::MAX);
     for round in 0..3 {
         session.release_idle();
@@ -95,7 +95,7 @@ fn nothing_is_held_while_it_rests_and_it_goes_on_after() {
         assert_eq!(feed(&mut session, &bytes[3..], 9), (b"ping".to_vec(), None), "{round}");
         assert_eq!(session.seal(b"pong"), Ok(4));
         session.release_idle();
-        assert_eq!(hear(&mut client, &drain(&mut session)).unwrap().0, b"pong");
+        assert_eq!(receive(&mut client, &drain(&mut session)).unwrap().0, b"pong");
     }
     // Half a handshake is not forgotten.
     let (mut client, mut session) = (super::peer::client(client_config(SUITE)), super::peer::session());
@@ -103,7 +103,7 @@ fn nothing_is_held_while_it_rests_and_it_goes_on_after() {
     assert!(feed(&mut session, &hello[..100], 100).1.is_none());
     session.release_idle();
     assert!(feed(&mut session, &hello[100..], 100).1.is_none());
-    assert!(hear(&mut client, &drain(&mut session)).is_ok());
+    assert!(receive(&mut client, &drain(&mut session)).is_ok());
 }
 
 #[test]
@@ -123,11 +123,11 @@ fn buffers_serve_one_after_the_other_and_keep_nothing() {
 }
 
 #[test]
-fn goodbye_of_either_side_is_understood() {
+fn close_notify_of_either_side_is_accepted() {
     let (mut client, mut session) = connect(client_config(SUITE), usize::MAX);
     assert_eq!(session.seal(b"last"), Ok(4));
     session.close();
-    assert_eq!(hear(&mut client, &drain(&mut session)).unwrap(), (b"last".to_vec(), true));
+    assert_eq!(receive(&mut client, &drain(&mut session)).unwrap(), (b"last".to_vec(), true));
     assert!(!session.is_closed_by_peer());
     let mut bytes = say(&mut client, b"mine");
     client.send_close_notify();
@@ -158,15 +158,15 @@ proptest! {
             let (opened, failure) = feed(&mut session, &bytes, piece);
             prop_assert!(failure.is_none());
             prop_assert!(opened == vec![byte; up]);
-            let (data, mut sealed, mut heard) = (vec![byte; down], 0, Vec::new());
+            let (data, mut sealed, mut received) = (vec![byte; down], 0, Vec::new());
             while sealed < down || !session.pending().is_empty() {
                 sealed += session.seal(&data[sealed..]).unwrap();
                 let count = session.pending().len().min(step);
                 let bytes = session.pending()[..count].to_vec();
                 session.sent(count).unwrap();
-                heard.extend(hear(&mut client, &bytes).unwrap().0);
+                received.extend(receive(&mut client, &bytes).unwrap().0);
             }
-            prop_assert!(heard == data);
+            prop_assert!(received == data);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The founding exchange, and what it grew into: both forms, and both directions.
+//! The reference exchange: both forms, both directions, and what followed them.
 
-use crate::support::device::{FOUNDING, GUEST, shell};
+use crate::support::device::{ADMIN, GUEST, shell};
 use crate::support::http::session_of;
 use crate::support::wait::until;
 use crate::support::ws::{frame, request};
@@ -16,7 +16,7 @@ fn child(server: &Server) -> u32 {
 }
 
 #[test]
-fn the_founding_message_starts_a_real_process() {
+fn reference_message_starts_a_process() {
     // The built-in hello: the device file names no service of this name.
     let server = Server::start(&Device::new());
     let mut socket = server.socket();
@@ -47,7 +47,7 @@ fn con_shows_the_change_on_a_second_socket() {
     let server = Server::start(&Device::new());
     let mut first = server.socket();
     let mut second = server.socket();
-    second.send(&format!(r#"<!--"CON"--"0"--"{FOUNDING}"-->"#));
+    second.send(&format!(r#"<!--"CON"--"0"--"{ADMIN}"-->"#));
     // CON has no answer; what is answered after it comes after the binding.
     second.expect_nothing();
 
@@ -65,9 +65,9 @@ fn con_shows_the_change_on_a_second_socket() {
 }
 
 #[test]
-fn an_unbound_socket_is_told_nothing() {
+fn unbound_socket_gets_no_push() {
     let server = Server::start(&Device::plain());
-    let mut bound = server.bound(FOUNDING);
+    let mut bound = server.bound(ADMIN);
     let mut unbound = server.socket();
     assert_eq!(unbound.service("start", "hello"), OK);
     bound.push(r#""state":"started""#);
@@ -78,7 +78,7 @@ fn an_unbound_socket_is_told_nothing() {
 fn stop_ends_the_grandchildren() {
     let script = "sleep 1000 & exec sleep 1000";
     let server = Server::start(&Device::new().with(&shell("family", script, "")));
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     assert_eq!(socket.service("start", "family"), OK);
     let parent = child(&server);
     until("both run", || process::group(parent).len() == 2);
@@ -88,10 +88,10 @@ fn stop_ends_the_grandchildren() {
 }
 
 #[test]
-fn the_envelope_does_the_same() {
+fn envelope_starts_a_process() {
     let server = Server::start(&Device::new());
-    let mut socket = server.bound(FOUNDING);
-    let answer = socket.call(&request("r1", "services/hello/start", "{}", FOUNDING));
+    let mut socket = server.bound(ADMIN);
+    let answer = socket.call(&request("r1", "services/hello/start", "{}", ADMIN));
     assert_eq!(
         answer,
         r#"{"type":"msg","data":{ "type":"response","requestid":"r1","data":{ "Status": "ok"}}}"#
@@ -99,24 +99,24 @@ fn the_envelope_does_the_same() {
     let pid = child(&server);
     socket.push(&format!(r#"{{"service":"hello","state":"started","pid":{pid}}}"#));
 
-    let status = socket.call(&request("r2", "services/hello/status", "{}", FOUNDING));
+    let status = socket.call(&request("r2", "services/hello/status", "{}", ADMIN));
     assert!(
         status.contains(&format!(r#""data":{{ "Status": "ok", "State": "started", "Pid": {pid}, "Since": "#))
             && status.contains(r#", "Restarts": 0, "LastExit": ""}"#),
         "{status}"
     );
     // Both address forms.
-    let stop = request("r3", "services/stop", r#"{"serviceName":"hello"}"#, FOUNDING);
+    let stop = request("r3", "services/stop", r#"{"serviceName":"hello"}"#, ADMIN);
     assert!(socket.call(&stop).contains(r#"{ "Status": "ok"}"#));
     socket.push(r#""state":"stopped""#);
 }
 
 #[test]
-fn an_event_is_carried_out_and_not_answered() {
+fn event_is_executed_and_not_answered_by_the_program() {
     let server = Server::start(&Device::plain());
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     socket.send(&format!(
-        r#"{{"type":"msg","data":{{"type":"event","path":"system.library/services/hello/start","data":{{}},"sessionid":"{FOUNDING}"}}}}"#
+        r#"{{"type":"msg","data":{{"type":"event","path":"system.library/services/hello/start","data":{{}},"sessionid":"{ADMIN}"}}}}"#
     ));
     socket.push(r#""state":"started""#);
     socket.expect_nothing();
@@ -125,7 +125,7 @@ fn an_event_is_carried_out_and_not_answered() {
 #[test]
 fn the_bound_session_authorises_a_request() {
     let server = Server::start(&Device::plain());
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     let call = r#"{"type":"msg","data":{"type":"request","requestid":"r","path":"system.library/services/hello/start","data":{}}}"#;
     assert!(socket.call(call).contains(r#"{ "Status": "ok"}"#));
     let mut guest = server.bound(GUEST);
@@ -135,10 +135,10 @@ fn the_bound_session_authorises_a_request() {
 #[test]
 fn many_messages_in_one_write_are_answered_in_order() {
     let server = Server::start(&Device::plain());
-    let mut socket = server.bound(FOUNDING);
+    let mut socket = server.bound(ADMIN);
     let mut bytes = Vec::new();
     for number in 0..100 {
-        let call = request(&format!("r{number}"), "services/list", "{}", FOUNDING);
+        let call = request(&format!("r{number}"), "services/list", "{}", ADMIN);
         bytes.extend(crate::support::ws::Frame::new(crate::support::ws::TEXT, call).bytes());
     }
     socket.send_raw(&bytes);
