@@ -11,10 +11,12 @@ mod pending;
 
 pub use self::failure::Failure;
 pub use self::outcome::{
-    BoardStatus, CommandOutput, LogPage, Login, Outcome, ServiceEntry, ServiceList, ServiceLog, ServiceStatus,
+    BoardStatus, LogPage, Login, Outcome, ServiceEntry, ServiceList, ServiceLog, ServiceStatus,
 };
 pub use self::parameters::{ParameterError, Parameters};
-pub use self::pending::{Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword, Work};
+pub use self::pending::{
+    CommandOutput, Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword, Work,
+};
 use crate::session::{ClientAddr, SessionKey, UserId};
 
 /// A call of a function, the same from all transports and forms.

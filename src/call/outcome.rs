@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use super::{Failure, PendingCall};
+use super::Failure;
+use super::pending::{CommandOutput, PendingCall};
 use crate::service::{ServiceId, Spec, State, Status, Supervisor};
 use crate::session::{UserId, Users};
 
@@ -121,17 +122,6 @@ pub struct ServiceLog<'a> {
     pub lost: u64,
     /// The lines, any bytes.
     pub output: &'a [u8],
-}
-
-/// End of a named command.
-#[derive(Clone, Copy, Debug)]
-pub struct CommandOutput<'a> {
-    /// `exit 0`, `signal 9` or `timed out`.
-    pub exit: &'a str,
-    /// First bytes of the output, up to the limit.
-    pub output: &'a [u8],
-    /// There was more output.
-    pub is_cut: bool,
 }
 
 /// State of the board.

@@ -2,7 +2,6 @@
 
 use heapless::String;
 
-use super::CommandOutput;
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
 use crate::session::{ClientAddr, PasswordHash, SALT_BYTES, SessionKey, UserId};
 
@@ -79,6 +78,17 @@ pub enum PasswordVerdict {
     Right,
     /// The old password, if checked, is right; this is the new one.
     Made(PasswordHash),
+}
+
+/// End of a named command.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandOutput<'a> {
+    /// `exit 0`, `signal 9` or `timed out`.
+    pub exit: &'a str,
+    /// First bytes of the output, up to the limit.
+    pub output: &'a [u8],
+    /// There was more output.
+    pub is_cut: bool,
 }
 
 /// End of the work of a [`PendingCall`].

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod board;
+mod checks;
 mod diagnostics;
 pub mod key;
 mod network;

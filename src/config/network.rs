@@ -4,16 +4,12 @@ use core::net::Ipv4Addr;
 
 use heapless::{String, Vec};
 
+use super::checks::HOST_NAME;
 use super::diagnostics::Diagnostics;
 use super::section::{Document, Section};
 use super::value::Span;
 use super::{INTERFACE_NAME_BYTES, schema};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
-
-/// Default host name.
-pub(super) const HOST_NAME: &str = "friendlet";
-
-const _: () = assert!(HOST_NAME.len() <= HOST_NAME_BYTES);
 
 /// Name of a network interface.
 pub type InterfaceName = String<INTERFACE_NAME_BYTES>;
@@ -143,20 +139,4 @@ fn host_address(text: &str) -> Option<Ipv4Addr> {
 fn is_edge(address: Ipv4Addr, prefix: u8) -> bool {
     let host = address.to_bits() & !mask(prefix);
     prefix < 31 && (host == 0 || host == !mask(prefix))
-}
-
-/// Returns whether this can be the name of an interface that leads somewhere.
-pub(super) fn is_interface_name(text: &str) -> bool {
-    !matches!(text, "" | "." | ".." | "lo")
-        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte))
-}
-
-/// Returns whether this is a host name (RFC 1123, 2.1). The limit of its row is that of one label as well.
-pub(super) fn is_host_name(text: &str) -> bool {
-    text.split('.').all(|label| {
-        !label.is_empty()
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    })
 }

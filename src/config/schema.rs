@@ -5,10 +5,12 @@
 //! (`tests/it/configuration.rs`).
 
 use super::INTERFACE_NAME_BYTES;
+use super::checks::{
+    HOST_NAME, is_absolute_path, is_absolute_path_or_empty, is_host_name, is_interface_name, is_origin,
+    is_path, is_path_or_empty,
+};
 use super::key::Default::{Boolean, Build, Empty, Integer, Required, String, Unset};
 use super::key::{Form, Key, Kind, Table, any, board_limit, fixed};
-use super::network::{HOST_NAME, is_host_name, is_interface_name};
-use super::settings::{is_absolute_path, is_absolute_path_or_empty, is_origin, is_path, is_path_or_empty};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};

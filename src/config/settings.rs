@@ -60,37 +60,6 @@ fn tls(section: &Section<'_, '_>, is_off: bool, diagnostics: &mut Diagnostics<'_
     Tls::Off
 }
 
-/// Returns whether this is an origin as browsers send it (RFC 6454, 6.2): scheme, host, port, nothing else.
-pub(super) fn is_origin(text: &str) -> bool {
-    let Some((scheme, host)) = text.split_once("://") else {
-        return false;
-    };
-    scheme.starts_with(|c: char| c.is_ascii_lowercase())
-        && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
-        && !host.is_empty()
-        && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_:[]".contains(&b))
-}
-
-/// Returns whether this can be a path.
-pub(super) fn is_path(text: &str) -> bool {
-    !text.is_empty() && is_path_or_empty(text)
-}
-
-/// Returns whether this can be a path, or is empty.
-pub(super) fn is_path_or_empty(text: &str) -> bool {
-    !text.contains('\0')
-}
-
-/// Returns whether this can be an absolute path.
-pub(super) fn is_absolute_path(text: &str) -> bool {
-    text.starts_with('/') && is_path(text)
-}
-
-/// Returns whether this can be an absolute path, or is empty.
-pub(super) fn is_absolute_path_or_empty(text: &str) -> bool {
-    text.is_empty() || is_absolute_path(text)
-}
-
 /// `[state] dir`.
 pub(super) fn state_dir(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> FilePath {
     document.section(&schema::STATE, diagnostics).bounded("dir", diagnostics)

@@ -2,17 +2,15 @@
 
 use core::time::Duration;
 
-use heapless::{String, Vec};
-
 use super::Admission;
-use super::machine::{Connection, Context, Finish, PendingReply};
+use super::machine::{Connection, Context, Finish, HttpConfig, PendingReply};
 use crate::api::{self, Api, Counters};
 use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
 use crate::friendcore::{Form, reply as encode};
 use crate::http::{self, Head, Method, Pairs, Rejection, SEND_RESERVE_BYTES};
 use crate::internal_error;
 use crate::json::Writer;
-use crate::limits::{MESSAGE_BYTES, ORIGIN_BYTES, ORIGINS, SEND_BYTES};
+use crate::limits::{MESSAGE_BYTES, SEND_BYTES};
 use crate::ws::{Limits, Socket};
 
 /// Prefix of the paths of calls.
@@ -21,15 +19,6 @@ const CALLS: &str = "/system.library/";
 const RETRY_AFTER_S: u32 = 5;
 /// Longest body of the response to a call.
 const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTES;
-
-/// Configuration of the HTTP half.
-#[derive(Debug)]
-pub(super) struct Config {
-    /// The listener uses TLS.
-    pub(super) tls: bool,
-    /// Allowed origins in addition to the server's own.
-    pub(super) origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
-}
 
 /// Target of a whole request.
 enum Route {
@@ -95,7 +84,7 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
     }
 }
 
-fn route(head: &Head<'_>, config: &Config) -> Result<Route, Rejection> {
+fn route(head: &Head<'_>, config: &HttpConfig) -> Result<Route, Rejection> {
     if head.upgrade.is_some() {
         let origins = config.origins.iter().map(|origin| origin.as_str());
         return http::check_upgrade(head, origins, config.tls).map(Route::Socket);

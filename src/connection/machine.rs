@@ -3,23 +3,22 @@
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 
-use heapless::String;
+use heapless::{String, Vec};
 
 use super::auth::Auth;
 use super::closing::Closing;
-use super::push::Pushes;
-use super::{
-    ANSWER_TIMEOUT, Admission, EVICT_AFTER, HEAD_TIMEOUT, RECEIVE_BYTES, SEND_TIMEOUT, SlotId, http, push,
-};
-use crate::api::{self, Api, Counters, Platform};
-use crate::call::{Caller, Completion, Identity, PendingCall};
+use super::pending_pushes::PendingPushes;
+use super::{ANSWER_TIMEOUT, Admission, EVICT_AFTER, RECEIVE_BYTES, SEND_TIMEOUT, SlotId};
+use crate::api::{Api, Counters, Platform};
+use crate::call::{Caller, Identity, PendingCall};
 use crate::friendcore::chunk::{Assembler, SetId};
 use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, Form};
-use crate::http::{Rejection, SEND_RESERVE_BYTES};
-use crate::limits::{REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
+use crate::http::SEND_RESERVE_BYTES;
+use crate::json::{self, Writer};
+use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::log::RateLimit;
 use crate::session::ClientAddr;
-use crate::ws::{CloseCode, FRAME_HEADER_BYTES, ReceiveBuffer, SendBuffer, Socket};
+use crate::ws::{CloseCode, FRAME_HEADER_BYTES, ReceiveBuffer, SendBuffer, SendBufferFull, Socket};
 
 /// Largest frame that is ever sent: a reply, or one chunk of it.
 const LARGEST_FRAME_BYTES: usize = FRAME_HEADER_BYTES
@@ -69,13 +68,22 @@ impl PendingReply {
     }
 }
 
+/// Configuration of the HTTP half.
+#[derive(Debug)]
+pub(super) struct HttpConfig {
+    /// The listener uses TLS.
+    pub(super) tls: bool,
+    /// Allowed origins in addition to the server's own.
+    pub(super) origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
+}
+
 /// Everything outside a connection that its steps may use.
 pub(super) struct Context<'a> {
     pub(super) api: &'a mut Api,
     pub(super) chunks: &'a mut Assembler,
     /// Buffer of the answer that is being encoded.
     pub(super) reply: &'a mut [u8],
-    pub(super) http: &'a http::Config,
+    pub(super) http: &'a HttpConfig,
     /// Rate limit of the log lines about refused messages.
     pub(super) refusals: &'a mut RateLimit,
     pub(super) platform: &'a mut dyn Platform,
@@ -101,7 +109,7 @@ pub(super) struct Connection {
     /// WebSocket, after the upgrade.
     pub(super) socket: Option<Socket>,
     pub(super) auth: Auth,
-    pub(super) pushes: Pushes,
+    pub(super) pushes: PendingPushes,
     pub(super) pending: Option<PendingReply>,
     /// Reply that is sent in chunks, and the number of the next chunk.
     pub(super) outgoing: Option<(SetId, usize)>,
@@ -125,12 +133,12 @@ pub(super) struct Flow {
     /// Messages wait in the receive buffer until answers have gone out.
     pub(super) is_paused: bool,
     /// Time since which the peer has read none of the unsent bytes.
-    stalled_since: Option<Duration>,
+    pub(super) stalled_since: Option<Duration>,
 }
 
 impl Flow {
     /// Time from which the peer counts as unresponsive.
-    fn deadline(&self) -> Option<Duration> {
+    pub(super) fn deadline(&self) -> Option<Duration> {
         self.stalled_since.map(|since| since + SEND_TIMEOUT)
     }
 }
@@ -158,7 +166,7 @@ impl Connection {
             send,
             socket: None,
             auth: Auth::default(),
-            pushes: Pushes::default(),
+            pushes: PendingPushes::default(),
             pending: None,
             outgoing: None,
             flow: Flow::default(),
@@ -211,63 +219,6 @@ impl Connection {
         self.place.admission == Admission::Open || api.accounts.is_admin(identity)
     }
 
-    /// Handles `count` new bytes in the receive buffer.
-    pub(super) fn handle_received(&mut self, count: usize, cx: &mut Context<'_>) {
-        self.receive.commit(count);
-        if let Some(socket) = &mut self.socket {
-            socket.handle_activity(cx.now);
-        }
-        if self.closing.is_open() && self.socket.is_none() && self.pending.is_none() {
-            http::handle_request(self, cx);
-        }
-        if self.closing.is_open() && self.socket.is_some() {
-            self.handle_messages(cx);
-        }
-        self.track_stall(cx.now);
-    }
-
-    /// Handles the sending of `count` bytes of the send buffer.
-    pub(super) fn handle_sent(&mut self, count: usize, cx: &mut Context<'_>) {
-        self.send.sent(count);
-        self.flow.stalled_since = None;
-        if count > 0 {
-            self.closing.note_progress(cx.now);
-        }
-        if self.closing.is_open() && self.socket.is_some() {
-            if self.outgoing.is_some() {
-                self.continue_outgoing(cx.chunks);
-            }
-            if self.flow.is_paused {
-                self.handle_messages(cx);
-            }
-            if self.send.is_empty() {
-                push::flush(self, cx.api, cx.now);
-                push::flush_log(self, cx);
-            }
-        }
-        self.track_stall(cx.now);
-    }
-
-    /// Handles the end of the incoming side; `broken` ends the outgoing side too.
-    pub(super) fn handle_end(&mut self, broken: bool, cx: &mut Context<'_>) {
-        self.closing.is_half_closed = true;
-        if self.closing.is_open() && self.socket.is_none() && self.pending.is_none() {
-            let counters = &mut cx.api.counters;
-            if self.receive.filled().is_empty() {
-                Counters::add(&mut counters.silent);
-                self.closing.begin(Finish::Abort, cx.now);
-            } else {
-                Counters::add(&mut counters.half_requests);
-                if !broken {
-                    http::reject(self, &Rejection::TRUNCATED, cx.now);
-                }
-            }
-        }
-        if broken || (self.socket.is_some() && self.closing.is_open()) {
-            self.closing.abort();
-        }
-    }
-
     /// Closes the connection, a socket with a closing frame.
     pub(super) fn close(&mut self, code: CloseCode, reason: &str, now: Duration) {
         match &mut self.socket {
@@ -314,94 +265,36 @@ impl Connection {
         }
     }
 
-    /// Handles the end of the pending call's work.
-    pub(super) fn handle_completion(&mut self, completion: Completion<'_>, cx: &mut Context<'_>) {
-        let Some(pending) = self.pending.take() else { return };
-        let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
-        let outcome = api::complete(&pending.call, completion, api);
-        if self.socket.is_none() {
-            if http::reply(self, outcome, cx.reply, cx.now) == http::Reply::AtCapacity {
-                http::reject_at_capacity(self, cx.api, cx.now);
-            }
-        } else {
-            let request_id = pending.request_id.as_deref();
-            self.reply(pending.form, request_id, outcome, cx.chunks, cx.reply, cx.now);
-            self.handle_messages(cx);
-            if self.send.is_empty() {
-                push::flush(self, cx.api, cx.now);
-                push::flush_log(self, cx);
-            }
+    /// Writes a short answer to the send buffer, which has [`ANSWER_ROOM`] before a message is decoded.
+    pub(super) fn put_answer(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), json::Full>) {
+        if self.put_text(write).is_err() {
+            // Pushes or notices wait for a slow reader, whose deadline ends the connection.
+            crate::debug!("an answer without room in the send buffer was dropped");
         }
-        self.track_stall(cx.now);
     }
 
-    /// Earliest deadline; `None` without any.
-    pub(super) fn poll_timeout(&self) -> Option<Duration> {
-        if !self.place.in_use {
-            return None;
+    /// Writes a text message of at most the size of one message to the send buffer.
+    pub(super) fn put_text(
+        &mut self,
+        write: impl FnOnce(&mut Writer<'_>) -> Result<(), json::Full>,
+    ) -> Result<(), SendBufferFull> {
+        if self.socket.as_ref().is_none_or(|socket| socket.is_closing()) {
+            return Ok(());
         }
-        if !self.closing.is_open() {
-            return self.closing.deadline();
-        }
-        let is_head_due = self.socket.is_none() && self.pending.is_none();
-        let head = is_head_due.then(|| self.place.opened + HEAD_TIMEOUT);
-        let socket = self.socket.as_ref().and_then(Socket::poll_timeout);
-        let pending = self.pending.as_ref().map(|pending| pending.deadline);
-        [self.flow.deadline(), head, socket, pending, self.auth.deadline()].into_iter().flatten().min()
+        self.send.text(|room| {
+            let limit = room.len().min(CHUNK_PIECE_BYTES).min(REPLY_BYTES);
+            let mut out = Writer::new(room.get_mut(..limit)?);
+            write(&mut out).ok()?;
+            out.finish().ok().map(<[u8]>::len)
+        })
     }
 
-    /// Handles every deadline that has passed.
-    pub(super) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
-        let now = cx.now;
-        if !self.closing.is_open() {
-            self.closing.abort();
-            return;
+    /// Writes an encoded text message to the send buffer.
+    pub(super) fn put_bytes(&mut self, text: &[u8]) -> Result<(), SendBufferFull> {
+        if self.socket.as_ref().is_none_or(|socket| socket.is_closing()) {
+            return Ok(());
         }
-        if self.pending.as_ref().is_some_and(|pending| now >= pending.deadline) {
-            self.handle_completion(Completion::TimedOut, cx);
-            if !self.closing.is_open() {
-                return;
-            }
-        }
-        let is_stalled = self.flow.deadline().is_some_and(|deadline| now >= deadline);
-        let counters = &mut cx.api.counters;
-        let Some(socket) = &mut self.socket else {
-            self.handle_head_timeout(is_stalled, counters, now);
-            return;
-        };
-        socket.handle_timeout(&mut self.send, now);
-        if socket.is_closed() && socket.close_code() == Some(1006) {
-            Counters::add(&mut counters.unresponsive);
-            self.closing.begin(Finish::Abort, now);
-        } else if is_stalled {
-            // A peer that has not read for so long does not answer a closing frame either.
-            Counters::add(&mut counters.unresponsive);
-            socket.close(CloseCode::Again, "not reading", &mut self.send, now);
-            self.closing.begin(Finish::Graceful, now);
-        } else if self.auth.deadline().is_some_and(|deadline| now >= deadline) {
-            Counters::add(&mut counters.unauthenticated);
-            self.auth.stop_waiting();
-            match self.place.admission {
-                Admission::Open => self.close(CloseCode::Policy, "no valid session shown", now),
-                Admission::Administrators | Admission::Overflow => self.close_at_capacity(now),
-            }
-        }
-        self.finish_closed_socket(now);
-        self.track_stall(now);
-    }
-
-    fn handle_head_timeout(&mut self, is_stalled: bool, counters: &mut Counters, now: Duration) {
-        if is_stalled {
-            self.closing.begin(Finish::Abort, now);
-        } else if self.pending.is_none() && now >= self.place.opened + HEAD_TIMEOUT {
-            if self.receive.filled().is_empty() {
-                Counters::add(&mut counters.silent);
-                self.closing.begin(Finish::Abort, now);
-            } else {
-                Counters::add(&mut counters.half_requests);
-                http::reject(self, &Rejection::TIMED_OUT, now);
-            }
-        }
+        self.send.message(true, text)
     }
 
     /// Starts or ends the time of a peer that does not read.

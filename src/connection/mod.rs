@@ -14,8 +14,10 @@
 
 mod auth;
 mod closing;
+mod events;
 mod http;
 mod machine;
+mod pending_pushes;
 mod pool;
 mod push;
 mod server;

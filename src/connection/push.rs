@@ -11,40 +11,6 @@ use crate::json::Writer;
 use crate::limits::SERVICE_NAME_BYTES;
 use crate::service::{ServiceId, State};
 
-/// Pushes that one socket has not received yet.
-#[derive(Debug, Default)]
-pub(super) struct Pushes {
-    /// Services whose newest state is still to be sent, a bit each.
-    services: u64,
-    /// The problem of the board was sent.
-    is_notified: bool,
-    /// Service whose output the socket follows, and the position of the next line to send.
-    log: Option<(ServiceId, u64)>,
-}
-
-impl Pushes {
-    /// Forgets the changes that were not sent: the socket is not bound any more.
-    pub(super) fn clear(&mut self) {
-        self.services = 0;
-        self.log = None;
-    }
-
-    /// Follows the output of a service from position `next` on, in place of any other.
-    pub(super) fn follow(&mut self, service: ServiceId, next: u64) {
-        self.log = Some((service, next));
-    }
-
-    /// Stops following output.
-    pub(super) fn unfollow(&mut self) {
-        self.log = None;
-    }
-
-    /// Whether the socket follows the output of this service.
-    pub(super) fn follows(&self, service: ServiceId) -> bool {
-        self.log.is_some_and(|(followed, _)| followed == service)
-    }
-}
-
 /// A change of one service, encoded once for every socket.
 pub(super) struct ServiceChange {
     pub(super) service: ServiceId,
@@ -73,7 +39,7 @@ impl ServiceChange {
     }
 }
 
-/// Bit of a service in [`Pushes`].
+/// Bit of a service in [`PendingPushes`](super::pending_pushes::PendingPushes).
 fn bit(service: ServiceId) -> u64 {
     1 << service.index()
 }

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use heapless::{String, Vec};
 
-use super::machine::{Connection, Context, Finish, State};
+use super::machine::{Connection, Context, Finish, HttpConfig, State};
 use super::push::{self, ServiceChange};
-use super::{Admission, OVERFLOW_SLOTS, SlotId, http};
+use super::{Admission, OVERFLOW_SLOTS, SlotId, http, websocket};
 use crate::api::{Api, Counters, Platform};
 use crate::call::{Completion, Identity, PasswordVerdict};
 
@@ -62,7 +62,7 @@ struct Shared {
     chunks: Assembler,
     /// Buffer of the answer that is being encoded.
     reply: Box<[u8]>,
-    http: http::Config,
+    http: HttpConfig,
     refusals: RateLimit,
 }
 
@@ -90,7 +90,7 @@ impl Server {
             shared: Shared {
                 chunks: Assembler::new(),
                 reply: vec![0; REPLY_BYTES].into_boxed_slice(),
-                http: http::Config { tls, origins },
+                http: HttpConfig { tls, origins },
                 refusals: RateLimit::default(),
             },
             wakes: [0; (SLOTS + OVERFLOW_SLOTS).div_ceil(usize::BITS as usize)],
@@ -264,7 +264,7 @@ impl Server {
         self.process_changes(now, platform);
     }
 
-    /// Whether a socket follows the output of this service.
+    /// Returns whether a socket follows the output of this service.
     pub fn is_followed(&self, service: ServiceId) -> bool {
         self.slots.iter().any(|slot| slot.pushes.follows(service))
     }
@@ -277,7 +277,7 @@ impl Server {
         }
     }
 
-    /// A child process has ended. Gives `false` when it is no service's.
+    /// A child process has ended. Gives `false` when it is not a service's.
     pub fn handle_exit(&mut self, pid: u32, exit: Exit, now: Duration, platform: &mut dyn Platform) -> bool {
         let is_ours = self.api.services.handle_exit(pid, exit, now);
         self.process_changes(now, platform);
@@ -363,7 +363,7 @@ impl Server {
     fn end_session(&mut self, ended: SessionKey, notice: &str, now: Duration) {
         for slot in &mut self.slots {
             if slot.auth.is_bound_to(ended) {
-                slot.unbind(notice, now);
+                websocket::unbind(slot, notice, now);
                 wake(&mut self.wakes, slot.place.id);
             } else if slot.auth.is_of(ended) {
                 slot.auth.deauthenticate(slot.place.admission, now);

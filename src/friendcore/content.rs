@@ -8,15 +8,13 @@ use core::fmt::{self, Write as _};
 
 use data_encoding::BASE64;
 
-use super::{Form, failure};
+use super::Form;
+use super::failure::{self, SEPARATE};
 use crate::call::{
     BoardStatus, CommandOutput, LogPage, Login, Outcome, ServiceList, ServiceLog, ServiceStatus,
 };
 use crate::json::{self, Full, Lossy, Writer};
 use crate::service::{LastExit, Spec};
-
-/// Separator of result and data in a reply of Friend Core.
-pub(super) const SEPARATE: &str = "<!--separate-->";
 
 /// Kind of the content of an outcome.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -6,9 +6,11 @@
 use core::fmt;
 
 use super::Form;
-use super::content::SEPARATE;
 use crate::call::Failure;
 use crate::json::{Full, Writer};
+
+/// Separator of result and data in a reply of Friend Core.
+pub(super) const SEPARATE: &str = "<!--separate-->";
 
 /// Number of a failure in Friend Core's dictionary.
 pub fn code(failure: Failure<'_>) -> u8 {

@@ -40,9 +40,9 @@ pub use action::{Action, StateChange};
 pub use command::{CommandAction, CommandError, NamedCommand, Verb};
 pub use restart::{BackOff, RestartPolicy};
 pub use signal::Signal;
-pub use spec::{Arguments, Name, Spec, Variables, is_service_name};
+pub use spec::{Spec, is_service_name};
 pub use state::{Exit, LastExit, State, Status};
-pub use string_array::{CapacityError, StringArray};
+pub use string_array::{Arguments, CapacityError, Name, StringArray, Variables};
 pub use supervisor::Supervisor;
 pub use table::{OrderError, ServiceId, ServiceTable, TableError};
 crate::limits::limits! {

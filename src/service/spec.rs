@@ -4,15 +4,9 @@ use core::time::Duration;
 
 use heapless::{String, Vec};
 
+use super::string_array::{Arguments, Name, Variables};
 use super::{CapacityError, NamedCommand, RestartPolicy, STOP_TIMEOUT, Signal, StringArray};
 use crate::limits;
-
-/// Name of a service or of one of its commands.
-pub type Name = String<{ limits::SERVICE_NAME_BYTES }>;
-/// Program and its arguments.
-pub type Arguments = StringArray<{ limits::SERVICE_ARGUMENT_BYTES }, { limits::SERVICE_ARGUMENTS }>;
-/// Environment entries, `NAME=value`.
-pub type Variables = StringArray<{ limits::SERVICE_VARIABLE_BYTES }, { limits::SERVICE_VARIABLES }>;
 
 /// Service as configured.
 #[derive(Clone, Debug, Eq, PartialEq)]

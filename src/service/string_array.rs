@@ -4,7 +4,14 @@ use core::fmt;
 
 use heapless::{String, Vec};
 
-use crate::internal_error;
+use crate::{internal_error, limits};
+
+/// Name of a service or of one of its commands.
+pub type Name = String<{ limits::SERVICE_NAME_BYTES }>;
+/// Program and its arguments.
+pub type Arguments = StringArray<{ limits::SERVICE_ARGUMENT_BYTES }, { limits::SERVICE_ARGUMENTS }>;
+/// Environment entries, `NAME=value`.
+pub type Variables = StringArray<{ limits::SERVICE_VARIABLE_BYTES }, { limits::SERVICE_VARIABLES }>;
 
 /// A fixed string or string array has no room for the value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the rules of clippy.toml are the server's")]
 
 mod calls;
+mod circles;
 mod configuration;
 mod documents;
 mod layers;

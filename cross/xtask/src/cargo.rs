@@ -1,15 +1,11 @@
-//! The steps that are cargo's own: formatting, lints, tests, documentation.
+//! Commands of cargo, and the programs that they build.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use cargo_metadata::{Artifact, Message};
 
-use crate::steps::Part;
-use crate::{left_out, run};
-
-/// Tests run at once: most of them wait for a deadline of the server, so more than there are cores.
-const TEST_THREADS: &str = "8";
+use crate::run;
 
 /// The workspace of the benchmark, which is none of ours: its peers must not be in our lock file.
 pub(crate) const BENCH: [&str; 4] =
@@ -61,53 +57,4 @@ fn artifacts(command: &mut Command) -> Result<Vec<Artifact>, String> {
         }
     }
     Ok(artifacts)
-}
-
-/// Sources are as `cargo fmt` leaves them.
-pub(crate) fn fmt() -> Result<(), String> {
-    component("rustfmt", "fmt")?;
-    run::shown(&mut cargo(&["fmt", "--all", "--check"]))?;
-    run::shown(&mut cargo(&["fmt", "--all", "--check", "--manifest-path", "cross/bench/Cargo.toml"]))
-}
-
-/// Clippy and the compiler have no warning; in the fast part, which does not build it, not of the benchmark.
-pub(crate) fn lint(part: Part) -> Result<(), String> {
-    component("clippy", "clippy")?;
-    let workspaces = match part {
-        Part::Fast => &[&[][..]][..],
-        Part::Whole => &[&[][..], &BENCH],
-    };
-    for workspace in workspaces {
-        let mut command = cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet"]);
-        run::shown(command.args(*workspace).args(["--", "--deny", "warnings"]))?;
-    }
-    Ok(())
-}
-
-/// Unit tests, documentation tests and the integration binary; in the whole gate those of the load, too.
-pub(crate) fn unit(part: Part) -> Result<(), String> {
-    let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--"]);
-    command.args(["--test-threads", TEST_THREADS]).args(left_out::arguments(None));
-    run::shown(&mut command)?;
-    left_out::check()?;
-    match part {
-        Part::Fast => Ok(()),
-        Part::Whole => run::shown(cargo(&["test", "--locked", "--package", "load"]).args(BENCH)),
-    }
-}
-
-/// The documentation builds without a warning, so its links lead somewhere.
-pub(crate) fn docs() -> Result<(), String> {
-    run::shown(
-        cargo(&["doc", "--workspace", "--no-deps", "--locked", "--quiet"])
-            .env("RUSTDOCFLAGS", "--deny warnings"),
-    )
-}
-
-/// Installs a component of the toolchain that a minimal installation lacks.
-fn component(name: &str, subcommand: &str) -> Result<(), String> {
-    if run::works("cargo", &[subcommand, "--version"]) {
-        return Ok(());
-    }
-    run::shown(run::at_root("rustup").args(["component", "add", name]))
 }

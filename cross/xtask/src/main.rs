@@ -10,6 +10,7 @@ mod board;
 mod booted;
 mod build;
 mod cargo;
+mod checks;
 mod clock;
 mod conformance;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod log;
 mod logs;
 mod machine;
 mod notes;
+mod part;
 mod qemu;
 mod run;
 mod setup;
@@ -36,7 +38,8 @@ mod tools;
 use std::process::ExitCode;
 
 use board::Board;
-use steps::{Part, STEPS, Step};
+use part::Part;
+use steps::{STEPS, Step};
 use tools::Tool;
 
 fn main() -> ExitCode {

@@ -4,25 +4,15 @@ use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use Part::{Fast, Whole};
-
 use crate::board::Board;
+use crate::part::Part::{self, Fast, Whole};
 use crate::{
-    bench, board, booted, build, cargo, clock, conformance, emulation, image, licences, logs, notes, run,
+    bench, board, booted, build, checks, clock, conformance, emulation, image, licences, logs, notes, run,
     setup, sizes,
 };
 
 /// The page that `cargo xtask test --all` writes.
 const PAGE: &str = "docs/gate.md";
-
-/// The two parts of the gate.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Part {
-    /// `cargo xtask test`: what every change must pass.
-    Fast,
-    /// `cargo xtask test --all`: the fast part, and what needs long.
-    Whole,
-}
 
 /// One check.
 #[derive(Debug)]
@@ -50,13 +40,13 @@ const fn step(
 #[rustfmt::skip]
 pub(crate) const STEPS: &[Step] = &[
     step("setup", Fast, set_up, "install what the steps need"),
-    step("fmt", Fast, |_| cargo::fmt(), "sources are formatted (cargo fmt --check)"),
+    step("fmt", Fast, |_| checks::fmt(), "sources are formatted (cargo fmt --check)"),
     step("deny", Fast, |_| licences::check(), "licences of all dependencies are those of deny.toml"),
     step("cargo-deny", Whole, |_| licences::cargo_deny(), "bans, licences and sources of deny.toml, by cargo-deny"),
     step("tiers", Fast, |_| board::check_table(), "boards/README.md lists the boards as they are"),
-    step("lint", Fast, cargo::lint, "no warning of the compiler or of clippy; whole: of the peers' benchmark, too"),
-    step("unit", Fast, cargo::unit, "unit, documentation and integration tests, and the recorded messages"),
-    step("docs", Whole, |_| cargo::docs(), "the documentation builds without a warning"),
+    step("lint", Fast, checks::lint, "no warning of the compiler or of clippy; whole: of the peers' benchmark, too"),
+    step("unit", Fast, checks::unit, "unit, documentation and integration tests, and the recorded messages"),
+    step("docs", Whole, |_| checks::docs(), "the documentation builds without a warning"),
     step("conformance", Fast, |_| conformance::check(), "RFC 6455: kosoku's 301 cases against the echo built from ws and net"),
     step("logs", Whole, |_| logs::check(), "log frames of a board decode to the lines of a text log"),
     step("boards", Whole, |_| boards(), "every board builds, static and within its budget; tier 2 is imaged"),

@@ -107,13 +107,13 @@ fn socket_that_follows_receives_each_whole_line_once() {
     ] {
         fixture.system.output = output.to_owned();
         fixture.server.handle_output(hello, fixture.now, &mut fixture.system);
-        assert_eq!(fixture.hear(id), pushes);
-        assert!(fixture.hear(other).is_empty(), "only for a socket that follows");
+        assert_eq!(fixture.receive(id), pushes);
+        assert!(fixture.receive(other).is_empty(), "only for a socket that follows");
     }
     assert_eq!(fixture.say(id, &follow("false")).len(), 1);
     fixture.system.output += "four\n";
     fixture.server.handle_output(hello, fixture.now, &mut fixture.system);
-    assert!(fixture.hear(id).is_empty());
+    assert!(fixture.receive(id).is_empty());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn slow_socket_that_follows_receives_the_rest_when_it_has_caught_up() {
         fixture.system.output += &format!("{number:0>99}\n");
         fixture.server.handle_output(hello, fixture.now, &mut fixture.system);
     }
-    let pushes = fixture.hear(id);
+    let pushes = fixture.receive(id);
     let text = pushes.concat();
     let lines: Vec<usize> = (0..300).filter_map(|number| text.find(&format!("\"{number:0>99}\""))).collect();
     assert!(lines.len() == 300 && lines.is_sorted(), "{} lines in order", lines.len());

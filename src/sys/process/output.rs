@@ -140,7 +140,7 @@ impl<B: OutputBuffer> Output<B> {
         Self { pipe, buffer, replaced, received, has_received: Cell::new(false) }
     }
 
-    /// Whether bytes came since the last call.
+    /// Returns whether bytes came since the last call.
     pub(super) fn take_received(&self) -> bool {
         self.has_received.take()
     }

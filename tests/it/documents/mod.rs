@@ -6,7 +6,7 @@ mod links;
 use serde::de::IgnoredAny;
 
 use crate::layers::root;
-use crate::support::device::{FOUNDING, shell, stored_password, token, user};
+use crate::support::device::{ADMIN, shell, stored_password, token, user};
 use crate::support::fenced::{Block, blocks};
 use crate::support::http::{exchange, session_of};
 use crate::support::server::run_on;
@@ -118,13 +118,13 @@ fn json_of_line((at, line): (usize, &String)) -> Option<(usize, String)> {
 fn exchange_of_the_readme_happens() {
     let server = Server::start(&Device { tables: user("admin", "admin", "PASSWORD", ""), ..Device::new() });
     let mut socket = server.socket();
-    let mut session = FOUNDING.to_owned();
+    let mut session = ADMIN.to_owned();
     let block = block("README.md", "> ");
     let mut lines = block.lines.iter().enumerate().peekable();
     while let Some((at, line)) = lines.next() {
         let place = block.place(at);
         let message = line.strip_prefix("> ").unwrap_or_else(|| panic!("{place}: nothing was asked"));
-        let message = message.replace(FOUNDING, &session);
+        let message = message.replace(ADMIN, &session);
         let Some((_, reply)) = lines.next_if(|(_, line)| line.starts_with("< ")) else {
             socket.send(&message);
             socket.expect_nothing();
@@ -132,7 +132,7 @@ fn exchange_of_the_readme_happens() {
         };
         let answer = socket.call(&message);
         session = session_of(&answer).unwrap_or(session);
-        assert_eq!(answer, reply[2..].replace(FOUNDING, &session), "{place}");
+        assert_eq!(answer, reply[2..].replace(ADMIN, &session), "{place}");
     }
     let change = one_line("README.md", r#"{"type":"msg","data":{"type":"service-change""#);
     let request = one_line("README.md", r#"{"type":"msg","data":{"type":"request""#);
@@ -155,7 +155,7 @@ fn one_line(file: &str, start: &str) -> String {
 #[test]
 fn http_call_of_the_protocol_happens() {
     let server = Server::start(&Device {
-        tables: user("admin", "admin", "secret", "") + &token("admin", FOUNDING),
+        tables: user("admin", "admin", "secret", "") + &token("admin", ADMIN),
         ..Device::plain()
     });
     let [request, response] = ["POST ", "HTTP/1.1 "].map(|start| block("docs/protocol.md", start));
@@ -166,7 +166,7 @@ fn http_call_of_the_protocol_happens() {
 #[test]
 fn record_of_the_page_of_logs_is_logged() {
     let tables =
-        [user("anna", "admin", "secret", ""), token("anna", FOUNDING), shell("door", "exec sleep 1000", "")];
+        [user("anna", "admin", "secret", ""), token("anna", ADMIN), shell("door", "exec sleep 1000", "")];
     let server = Server::start(&Device { tables: tables.concat(), ..Device::plain() });
     server.call("services/door/start");
     let record = one_line("docs/logs.md", RECORD).replace(RECORD, "");

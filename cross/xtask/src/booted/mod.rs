@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use crate::board::Board;
 use crate::machine::{Boot, Image, Qemu};
+use crate::part::Part;
 use crate::qemu::{Guest, GuestOptions, Storage, copy};
-use crate::steps::Part;
 use crate::{image, side};
 
 pub(crate) use cuts::Options as CutOptions;

@@ -1,0 +1,55 @@
+//! Checks of values that the schema refers to.
+
+use crate::dhcp::HOST_NAME_BYTES;
+
+/// Default host name.
+pub(super) const HOST_NAME: &str = "friendlet";
+
+const _: () = assert!(HOST_NAME.len() <= HOST_NAME_BYTES);
+
+/// Returns whether this is an origin as browsers send it (RFC 6454, 6.2): scheme, host, port, nothing else.
+pub(super) fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else {
+        return false;
+    };
+    scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+        && !host.is_empty()
+        && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_:[]".contains(&b))
+}
+
+/// Returns whether this can be a path.
+pub(super) fn is_path(text: &str) -> bool {
+    !text.is_empty() && is_path_or_empty(text)
+}
+
+/// Returns whether this can be a path, or is empty.
+pub(super) fn is_path_or_empty(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+/// Returns whether this can be an absolute path.
+pub(super) fn is_absolute_path(text: &str) -> bool {
+    text.starts_with('/') && is_path(text)
+}
+
+/// Returns whether this can be an absolute path, or is empty.
+pub(super) fn is_absolute_path_or_empty(text: &str) -> bool {
+    text.is_empty() || is_absolute_path(text)
+}
+
+/// Returns whether this can be the name of an interface that leads somewhere.
+pub(super) fn is_interface_name(text: &str) -> bool {
+    !matches!(text, "" | "." | ".." | "lo")
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte))
+}
+
+/// Returns whether this is a host name (RFC 1123, 2.1). The limit of its row is that of one label as well.
+pub(super) fn is_host_name(text: &str) -> bool {
+    text.split('.').all(|label| {
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    })
+}

@@ -1,0 +1,37 @@
+//! Pushes that one socket has not received yet.
+
+use crate::service::ServiceId;
+
+/// Pushes that one socket has not received yet.
+#[derive(Debug, Default)]
+pub(super) struct PendingPushes {
+    /// Services whose newest state is still to be sent, a bit each.
+    pub(super) services: u64,
+    /// The problem of the board was sent.
+    pub(super) is_notified: bool,
+    /// Service whose output the socket follows, and the position of the next line to send.
+    pub(super) log: Option<(ServiceId, u64)>,
+}
+
+impl PendingPushes {
+    /// Forgets the changes that were not sent: the socket is not bound any more.
+    pub(super) fn clear(&mut self) {
+        self.services = 0;
+        self.log = None;
+    }
+
+    /// Follows the output of a service from position `next` on, in place of any other.
+    pub(super) fn follow(&mut self, service: ServiceId, next: u64) {
+        self.log = Some((service, next));
+    }
+
+    /// Stops following output.
+    pub(super) fn unfollow(&mut self) {
+        self.log = None;
+    }
+
+    /// Returns whether the socket follows the output of this service.
+    pub(super) fn follows(&self, service: ServiceId) -> bool {
+        self.log.is_some_and(|(followed, _)| followed == service)
+    }
+}
