@@ -5,7 +5,7 @@ use core::time::Duration;
 use heapless::{String, Vec};
 
 use super::string_array::{Arguments, Name, Variables};
-use super::{CapacityError, NamedCommand, RestartPolicy, STOP_TIMEOUT, Signal, StringArray};
+use super::{CapacityError, NamedCommand, RestartPolicy, STOP_TIMEOUT, Signal};
 use crate::limits;
 
 /// Service as configured.
