@@ -145,7 +145,7 @@ fn is_edge(address: Ipv4Addr, prefix: u8) -> bool {
     prefix < 31 && (host == 0 || host == !mask(prefix))
 }
 
-/// Returns whether this can be the name of an interface that leads somewhere.
+/// Returns whether this can be the name of an interface other than the loopback.
 pub(super) fn is_interface_name(text: &str) -> bool {
     !matches!(text, "" | "." | ".." | "lo")
         && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte))

@@ -11,9 +11,9 @@ const CASES: &str = "tests/system";
 /// Tests that may return early, and why.
 #[rustfmt::skip]
 const EXCEPTIONS: [(&str, &str); 6] = [
-    ("files_turn_at_their_size_and_end_at_their_number", "it passes in a process of its own"),
-    ("one_tick_writes_so_much_and_no_more_and_what_is_overwritten_is_counted", "it passes in a process of its own"),
-    ("file_that_cannot_be_made_is_tried_again_after_the_pause_and_not_before", "it passes in a process of its own"),
+    ("files_are_rotated_at_their_limits", "it passes in a process of its own"),
+    ("tick_writes_up_to_its_limit_and_lost_records_are_counted", "it passes in a process of its own"),
+    ("failed_file_is_retried_after_the_pause", "it passes in a process of its own"),
     ("long_reply_is_sent_in_chunks", "the limits of the host, which the gate tests, have chunks"),
     ("long_reply_that_finds_no_free_set_is_an_error", "the limits of the host, which the gate tests, have chunks"),
     ("changes_are_made_until_the_power_is_cut", "the power is cut, which ends it"),
