@@ -1,7 +1,7 @@
 //! Log: four macros, two sinks, a ring buffer.
 //!
 //! A build for a workstation writes lines. Each is formatted on the stack, cut at
-//! [`LOG_LINE_BYTES`](crate::log::LOG_LINE_BYTES), and written to standard error in one write. A
+//! [`LOG_LINE_BYTES`], and written to standard error in one write. A
 //! build for a device (feature `defmt`) keeps the format strings out of the binary: a record is the
 //! index of its string, the time and the arguments, and `cargo xtask log` turns it into the same line.
 //! After [`enable`] the newest records are in a [ring buffer](Ring), the source of log files and of
@@ -92,7 +92,7 @@ impl<T: fmt::Debug> fmt::Display for DebugArg<T> {
 }
 
 /// Returns true for a format that both forms of the log accept: every placeholder is `{}`, and there
-/// are at most [`LOG_ARGUMENTS`](crate::log::LOG_ARGUMENTS).
+/// are at most [`LOG_ARGUMENTS`].
 pub const fn is_plain(format: &str) -> bool {
     let bytes = format.as_bytes();
     let (mut at, mut placeholders) = (0, 0);
