@@ -133,8 +133,8 @@ fn sha256(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// A `[[user]]` table for the configuration file, in the form of [`parse_user`]. An administrator needs
-/// no services; those of another user are left for the administrator to fill in.
+/// Returns a `[[user]]` table for the configuration file, in the form of [`parse_user`]. An administrator
+/// needs no services, and those of another user are to be added by hand.
 pub fn user_text(name: &str, level: UserLevel, password: &PasswordHash) -> String {
     let mut text = String::new();
     // A user's name and a password hash contain nothing that TOML escapes, and writing to a String does
@@ -153,7 +153,7 @@ pub fn user_text(name: &str, level: UserLevel, password: &PasswordHash) -> Strin
 /// Parses a file that contains one `[[user]]` and nothing else.
 ///
 /// # Errors
-/// All errors of the text, in the order of their places.
+/// All errors of the text, in the order of their positions.
 pub fn parse_user(text: &str, source: &str) -> Result<User, ParseError> {
     let mut diagnostics = Diagnostics::new(text);
     let values = parse_toml(text, &mut diagnostics);

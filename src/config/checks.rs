@@ -38,7 +38,7 @@ pub(super) fn is_absolute_path_or_empty(text: &str) -> bool {
     text.is_empty() || is_absolute_path(text)
 }
 
-/// Returns whether this can be the name of an interface that leads somewhere.
+/// Returns whether this can be the name of an interface other than the loopback.
 pub(super) fn is_interface_name(text: &str) -> bool {
     !matches!(text, "" | "." | ".." | "lo")
         && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte))

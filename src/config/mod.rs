@@ -1,4 +1,4 @@
-//! The configuration file: one TOML text in, a [`Config`] or all of its errors out.
+//! Configuration file: parses a TOML text into a [`Config`], or reports all of its errors.
 //!
 //! [`schema`] has one row a key: type, range, default and description. [`parse`] reads each table of the
 //! file by these rows. Parsing allocates, before the server starts; the resulting [`Config`] has a fixed
@@ -35,7 +35,7 @@ crate::limits::limits! {
     /// Error text of a configuration file that is not in force.
     COMPLAINT_BYTES: usize = 512, exceeded "cut",
         tests ["text_is_one_line_up_to_its_limit", "message_is_cut_at_its_limit_and_keeps_its_end"];
-    /// Text of what failed before the server was started.
+    /// Text of an error before the start of the server.
     NOTICE_BYTES: usize = 256, exceeded "cut",
         tests ["notice_is_as_long_as_its_limit_and_no_longer", "notice_is_cut_at_its_limit"];
 }
@@ -105,7 +105,7 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Encryption.
     pub tls: Tls,
-    /// Origins beside the server's own from which a page may open the socket.
+    /// Further origins than the server's own whose pages may open the socket.
     pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
 }
 
@@ -124,7 +124,7 @@ pub enum Tls {
         /// True where the file sets `certificate` and `key`. Such files must exist; those of the default
         /// names are created where they are missing.
         own: bool,
-        /// PEM file of the authority whose certificate clients must show.
+        /// PEM file of the authority that must have signed the certificates of clients.
         client_ca: Option<FilePath>,
     },
 }
@@ -133,7 +133,7 @@ pub enum Tls {
 /// built-in service runs.
 ///
 /// # Errors
-/// All errors of the text, in the order of their places.
+/// All errors of the text, in the order of their positions.
 pub fn parse(text: &str, source: &str, program: &str) -> Result<Config, ParseError> {
     let mut diagnostics = Diagnostics::new(text);
     let config = build(text, program, &mut diagnostics);
@@ -178,7 +178,7 @@ fn build(text: &str, program: &str, diagnostics: &mut Diagnostics<'_>) -> Config
     }
 }
 
-/// The parts of the text that are TOML.
+/// Returns the parts of the text that are TOML.
 fn parse_toml<'t>(text: &'t str, diagnostics: &mut Diagnostics<'_>) -> toml::Spanned<DeTable<'t>> {
     if text.len() > CONFIG_BYTES {
         diagnostics.syntax_error(0..0, format_args!("the file is larger than {CONFIG_BYTES} bytes"));

@@ -300,7 +300,7 @@ pub static USER: Table = Table {
             "password",
             Kind::parsed("`$pbkdf2-sha256$i=ROUNDS$SALT$HASH` with 1 to 10000000 rounds"),
             Unset("none"),
-            "Hash of the password. Without one nobody logs in as this user; a token may be the user's.",
+            "Hash of the password. Without one there is no login as this user; a token may be the user's.",
         )
         .example(
             "\"$pbkdf2-sha256$i=200000$AAECAwQFBgcICQoLDA0ODw$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"",
@@ -396,7 +396,7 @@ pub static SERVICE: Table = Table {
             Unset("the server's own"),
             "User to run as: a name, a number, or `uid:gid`. Needs a server that runs as root.",
         )
-        .example("\"nobody\"")
+        .example("\"www-data\"")
         .reload(),
         Key::new(
             "autostart",

@@ -10,17 +10,17 @@ use super::value::{
 };
 use crate::limits;
 
-/// Place of a value that the file does not set.
+/// Span of a value that the file does not set.
 const DEFAULTED: Span = 0..0;
 
-/// The file as a whole.
+/// Parsed file.
 #[derive(Debug)]
 pub(super) struct Document<'t, 'i> {
     values: &'t DeTable<'i>,
 }
 
 impl<'t, 'i> Document<'t, 'i> {
-    /// The document `values`. Reports tables that are not among `known`.
+    /// Creates the document of `values`. Reports tables that are not among `known`.
     pub(super) fn new(values: &'t DeTable<'i>, known: &[&Table], diagnostics: &mut Diagnostics<'_>) -> Self {
         for name in values.keys() {
             if !known.iter().any(|table| table.name == name.get_ref().as_ref()) {
@@ -36,7 +36,7 @@ impl<'t, 'i> Document<'t, 'i> {
         self.values.contains_key(table.name)
     }
 
-    /// The table of this schema; one without values where the file has none.
+    /// Returns the table of this schema, without values if the file does not have it.
     pub(super) fn section(
         &self,
         table: &'static Table,
@@ -46,7 +46,7 @@ impl<'t, 'i> Document<'t, 'i> {
         section.unwrap_or(Section { table, values: None, span: DEFAULTED })
     }
 
-    /// The tables under `[[name]]`.
+    /// Returns the tables under `[[name]]`.
     pub(super) fn sections(
         &self,
         table: &'static Table,
@@ -69,13 +69,13 @@ impl<'t, 'i> Document<'t, 'i> {
 #[derive(Debug)]
 pub(super) struct Section<'t, 'i> {
     table: &'static Table,
-    /// None: the file does not have it.
+    /// `None` if the file does not have the table.
     values: Option<&'t DeTable<'i>>,
     span: Span,
 }
 
 impl<'t, 'i> Section<'t, 'i> {
-    /// The table `value`. Reports a value that is not a table, and keys without a row.
+    /// Creates the section of `value`. Reports a value that is not a table, and keys without a row.
     fn new(
         table: &'static Table,
         value: &'t Spanned<DeValue<'i>>,
@@ -137,7 +137,7 @@ impl<'t, 'i> Section<'t, 'i> {
         value.get_ref().as_str().map(|text| (text, value.span()))
     }
 
-    /// Place of a string that is set to another one than the default.
+    /// Span of a string that differs from the default.
     pub(super) fn changed(&self, name: &str) -> Option<Span> {
         let (text, span) = self.written(name)?;
         (default_string(self.key(name)) != Some(text)).then_some(span)
@@ -174,8 +174,8 @@ impl<'t, 'i> Section<'t, 'i> {
         given.or_else(default).unwrap_or_else(|| unreachable!("{name} has no default of its type"))
     }
 
-    /// A string in the form of its row; the default where it is missing. None: there is no default, or
-    /// the value is wrong.
+    /// Returns a string in the form of its row, or the default if it is missing. `None` means that there is no
+    /// default, or that the value is wrong.
     pub(super) fn string(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> Option<Text<'t>> {
         let (key, value) = self.value(name, diagnostics);
         match value {
@@ -194,7 +194,7 @@ impl<'t, 'i> Section<'t, 'i> {
         self.bounded_if_set(name, diagnostics).unwrap_or_default()
     }
 
-    /// The same for a key without a default. None as for [`string`](Self::string).
+    /// The same for a key without a default; `None` as for [`string`](Self::string).
     pub(super) fn bounded_if_set<const N: usize>(
         &self,
         name: &str,
@@ -205,8 +205,8 @@ impl<'t, 'i> Section<'t, 'i> {
         self.string(name, diagnostics).and_then(|(text, _)| heapless::String::try_from(text).ok())
     }
 
-    /// A string converted by `convert`, which returns None for a wrong one. The default where the value is
-    /// missing or wrong.
+    /// Returns a string converted by `convert`, which returns `None` for a wrong one. A missing or wrong value
+    /// is replaced by the default.
     pub(super) fn parsed<T>(
         &self,
         name: &str,
@@ -219,7 +219,7 @@ impl<'t, 'i> Section<'t, 'i> {
             .unwrap_or_else(|| unreachable!("{name} has no default of its type"))
     }
 
-    /// The same for a key that is set, with its place.
+    /// The same for a key that is set, with its span.
     pub(super) fn parsed_if_set<T>(
         &self,
         name: &str,
@@ -235,7 +235,7 @@ impl<'t, 'i> Section<'t, 'i> {
         converted.map(|converted| (converted, text.1))
     }
 
-    /// The strings of a list; wrong ones are reported and left out.
+    /// Returns the strings of a list. Wrong ones are reported and left out.
     pub(super) fn strings(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> Vec<Text<'t>> {
         let (key, value) = self.value(name, diagnostics);
         let Some(value) = value else {

@@ -88,7 +88,7 @@ fn add<'t>(services: &mut Services<'t>, section: &Section<'t, '_>, diagnostics: 
     }
 }
 
-/// A service; None when it has no name or no program.
+/// Parses a service; `None` if it has no name or no program.
 fn spec(section: &Section<'_, '_>, after: &[Text<'_>], diagnostics: &mut Diagnostics<'_>) -> Option<Spec> {
     let name = section.bounded_if_set("name", diagnostics);
     let argv = match section.value("command", diagnostics) {

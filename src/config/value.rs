@@ -14,7 +14,7 @@ use crate::suggest::nearest;
 /// Byte range of the configuration file.
 pub(super) type Span = Range<usize>;
 
-/// A string of the configuration file and its place.
+/// String of the configuration file and its span.
 pub(super) type Text<'t> = (&'t str, Span);
 
 /// The default of a key, if it is a string.
@@ -87,7 +87,7 @@ pub(super) fn any_string<'t>(
     text.map(|text| (text, value.span()))
 }
 
-/// Reports a string that is not what its row expects. A secret one is not quoted.
+/// Reports a string that does not have the form of its row. A secret is not quoted.
 pub(super) fn report_unexpected(key: &Key, (text, span): &Text<'_>, diagnostics: &mut Diagnostics<'_>) {
     let expected = match &key.kind {
         Kind::Choice(words) => alternatives(words),

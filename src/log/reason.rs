@@ -97,7 +97,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(target_env = "gnu")]
     fn texts_are_those_of_the_system() {
         for (number, text) in TEXTS {
             let system = io::Error::from_raw_os_error(number).to_string();

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::notify::register;
 use super::reactor::{Entry, Reactor};
 
-/// A descriptor in non-blocking mode, with its readiness.
+/// Descriptor in non-blocking mode, with its readiness.
 ///
 /// Readiness is cached and may be stale: after `is_readable` a read may still find nothing. A reader
 /// reports what it found ([`note_read`](Self::note_read), [`note_empty`](Self::note_empty)), and is woken
@@ -46,8 +46,8 @@ impl<T: AsFd> AsyncFd<T> {
         self.entry(|entry| entry.writable)
     }
 
-    /// Reports that a read of a stream found `count` bytes where there was room for `room`: with room left
-    /// over there is nothing more, unless the peer has hung up, whose end is still to be read.
+    /// Reports that a read of a stream with room for `room` bytes returned `count`. A short read has emptied
+    /// the stream, unless the peer has hung up: then its end is still to be read.
     pub fn note_read(&self, count: usize, room: usize) {
         if count < room {
             self.entry(|entry| entry.readable = entry.ended);

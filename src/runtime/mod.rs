@@ -1,12 +1,12 @@
-//! The event loop: one epoll instance, a fixed table of tasks, timers.
+//! Event loop: one epoll instance, a fixed table of tasks, timers.
 //!
-//! Everything that the server does runs in a task of [`Tasks`], polled by [`block_on()`] on one thread. A
-//! task waits for a descriptor ([`AsyncFd`]), a time ([`Timer`]) or a [`Notify`] from another task. Each of
-//! them keeps the task's waker, and waking sets one bit: a message costs three system calls (wait, read,
+//! The server runs in tasks of [`Tasks`], which [`block_on()`] polls on one thread. A task waits for a
+//! descriptor ([`AsyncFd`]), a time ([`Timer`]) or a [`Notify`] from another task. Each of them stores the
+//! waker of the task, and waking sets one bit. A message therefore costs three system calls (wait, read,
 //! write) and no allocation. A waker may be used from another thread.
 //!
-//! Each thread has a reactor of its own, made on first use. An [`AsyncFd`] and a [`Timer`] belong to the
-//! reactor of the thread that made them.
+//! Each thread has its own reactor, created on first use. An [`AsyncFd`] and a [`Timer`] belong to the
+//! reactor of the thread that created them.
 
 mod async_fd;
 mod event_fd;

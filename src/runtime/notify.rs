@@ -1,11 +1,11 @@
-//! Waking one task from another.
+//! Event by which one task wakes another.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 
-/// A flag that one task waits for. A notification without a waiting task is kept for the next one that
-/// waits; several are one. Allocates nothing.
+/// Flag that one task waits for. It stays set until a task waits, so no notification is lost. Several count
+/// as one. It allocates nothing.
 #[derive(Debug, Default)]
 pub struct Notify {
     is_notified: Cell<bool>,
@@ -21,8 +21,8 @@ impl Notify {
         }
     }
 
-    /// Registers this task and clears the flag, for a task that looks at everything anyway. Returns the
-    /// flag as it was.
+    /// Registers this task and clears the flag, for a task that checks all of its events at every poll.
+    /// Returns the flag before that.
     pub fn listen(&self, context: &Context<'_>) -> bool {
         register(&mut self.waker.borrow_mut(), context);
         self.is_notified.take()

@@ -37,7 +37,7 @@ pub(super) struct Entry {
     pub(super) waker: Option<Waker>,
 }
 
-/// A deadline, and the task that it wakes.
+/// Deadline, and the task that it wakes.
 #[derive(Debug, Default)]
 pub(super) struct TimerEntry {
     pub(super) deadline: Option<Instant>,
@@ -80,7 +80,7 @@ impl Reactor {
         })
     }
 
-    /// The reactor of this thread, made on first use.
+    /// Returns the reactor of this thread, which is created on first use.
     ///
     /// # Errors
     /// The system has no descriptors left.

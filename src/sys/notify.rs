@@ -82,7 +82,7 @@ impl NotifyEnvironment {
     }
 }
 
-/// The socket of the service manager, if there is one.
+/// Socket of the service manager, if any.
 #[derive(Debug)]
 pub struct SdNotify {
     receiver: Option<(UnixDatagram, SocketAddr)>,
@@ -98,7 +98,7 @@ pub struct SdNotify {
 }
 
 impl SdNotify {
-    /// Without a receiver: nothing is sent.
+    /// Creates one without a receiver, which sends nothing.
     pub fn without_receiver() -> Self {
         Self {
             receiver: None,
@@ -110,7 +110,7 @@ impl SdNotify {
         }
     }
 
-    /// The receiver that the environment names. An invalid one is logged, and is none.
+    /// Creates one with the receiver that the environment names. An invalid one is logged and not used.
     pub fn new(environment: &NotifyEnvironment) -> Self {
         let Some(name) = environment.socket.as_deref().filter(|name| !name.is_empty()) else {
             return Self::without_receiver();
@@ -154,13 +154,13 @@ impl SdNotify {
     /// Sends a report now.
     ///
     /// # Errors
-    /// The system's: `ENOTCONN` without a receiver, `EAGAIN` when it does not keep up, `ENOENT` or
-    /// `ECONNREFUSED` when it is gone.
+    /// Error of the system: `ENOTCONN` without a receiver, `EAGAIN` if its queue is full, `ENOENT` or
+    /// `ECONNREFUSED` if it is gone.
     pub fn try_send(&self, state: NotifyState) -> io::Result<()> {
         self.send_message(state.message())
     }
 
-    /// The time since start at which to call [`handle_timeout`](Self::handle_timeout).
+    /// Earliest deadline, for [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Duration> {
         let watchdog = self.watchdog_pause.map(|_| self.watchdog_due.get());
         let retry = (self.pending.get() != 0).then(|| self.retry_at.get());

@@ -1,4 +1,4 @@
-//! The rules of the sources: who imports whom, how long a file may be.
+//! Rules of the sources: imports between modules, and the length of a file.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ use friendlet::{limits, log};
 
 use crate::support::device::{ADMIN, GUEST, SECOND, service, token, user};
 use crate::support::http::exchange;
-use crate::support::stream::Heard;
+use crate::support::stream::ReadOutcome;
 use crate::support::wait::SOON;
 use crate::support::ws::Socket;
 use crate::support::{Device, Server};
@@ -146,7 +146,7 @@ fn exchange_bytes(server: &Server, vector: &Vector) -> Result<(), String> {
         let mut seen = Vec::new();
         let start = Instant::now();
         while !seen.ends_with(b"\r\n\r\n") && start.elapsed() < SOON {
-            if stream.read_some(&mut seen, SOON).unwrap() == Heard::End {
+            if stream.read_some(&mut seen, SOON).unwrap() == ReadOutcome::End {
                 break;
             }
         }

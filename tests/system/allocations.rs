@@ -1,4 +1,4 @@
-//! Nothing in the server grows with what is asked of it.
+//! Calls allocate nothing in the server.
 
 use crate::support::device::ADMIN;
 use crate::support::server::Allocations;

@@ -1,4 +1,4 @@
-//! What a socket sends that it should not.
+//! Malformed input of a socket.
 
 use friendlet::limits::{JSON_DEPTH, MESSAGE_BYTES, PARAMETERS, PATH_BYTES, REQUEST_ID_BYTES};
 

@@ -1,4 +1,4 @@
-//! The board over the wire: how it stands, what is wrong with it, and its end.
+//! Calls of the board over the wire: status, notice of a problem, and shutdown.
 
 use std::fs;
 use std::process::Command;
@@ -22,7 +22,7 @@ fn serve(folder: &Folder, device: &Device) -> Command {
     command
 }
 
-/// A device file that ends the board by writing its name into a file.
+/// A configuration file that ends the board by writing its name into a file.
 fn ending(folder: &Folder, script: &str) -> Device {
     let ended = folder.file("ended");
     let command =
@@ -37,8 +37,8 @@ fn notice_of_init_is_in_the_status_and_pushed_on_binding() {
     command.env("FRIENDLET_SLOT", "B").env("FRIENDLET_NOTICE", "no \"data\" partition");
     let server = Server::start_command(folder, command);
     let status = server.call("board/status");
-    let told = r#""Slot": "B", "DeviceFile": "given", "Complaint": "", "Notice": "no \"data\" partition", "Uptime": "#;
-    assert!(status.contains(told), "{status}");
+    let reported = r#""Slot": "B", "DeviceFile": "given", "Complaint": "", "Notice": "no \"data\" partition", "Uptime": "#;
+    assert!(status.contains(reported), "{status}");
     let mut socket = server.bound(ADMIN);
     let notice = r#"{"type":"msg","data":{"type":"server-notice","data":"no \"data\" partition"}}"#;
     assert_eq!(socket.text(), notice);
@@ -95,8 +95,8 @@ fn command_of_the_board_runs_last() {
         socket.expect_close(1001, SOON);
         assert_eq!(server.wait(SOON).code(), Some(0), "{}", server.log());
         assert!(!process::is_alive(service));
-        let told = fs::read_to_string(server.folder().file("ended")).unwrap();
-        assert_eq!(told, format!("service\n{name}\n"));
+        let reported = fs::read_to_string(server.folder().file("ended")).unwrap();
+        assert_eq!(reported, format!("service\n{name}\n"));
     }
 }
 
@@ -108,7 +108,7 @@ fn board_that_stays_up_is_an_error_of_the_server() {
     let mut server = Server::start_command(folder, command);
     assert_eq!(server.call("board/reboot"), OK);
     assert_eq!(server.wait(SOON).code(), Some(71));
-    until("it is told", || server.log().contains("[board] reboot: /bin/sh: exit 3"));
+    until("it is reported", || server.log().contains("[board] reboot: /bin/sh: exit 3"));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn board_without_a_command_stays_up() {
 fn init_gets_the_request_and_ends_the_server() {
     let folder = Folder::new();
     let listener = Listener::new(&folder);
-    // What the device file names is for boards whose init is another.
+    // What the configuration file names is for boards whose init is another.
     let device = ending(&folder, "true");
     let mut command = serve(&folder, &device);
     command.env("NOTIFY_SOCKET", listener.path()).env("FRIENDLET_INIT", "1");

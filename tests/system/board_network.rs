@@ -1,5 +1,5 @@
 //! The network manager by itself, driven as a board's first process drives it: `board_network FILE`
-//! does what `[network]` of the device file FILE says. What it allocates while it runs ends it.
+//! does what `[network]` of the configuration file FILE says. What it allocates while it runs ends it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -13,7 +13,7 @@ use crate::support::device::ADMIN;
 use crate::support::folder::Folder;
 use crate::support::guest::{Guest, guest};
 use crate::support::http::session_of;
-use crate::support::memory::told;
+use crate::support::memory::reported;
 use crate::support::server::{Run, friendlet, run_command};
 use crate::support::stream::Stream;
 use crate::support::wait::{until, within};
@@ -95,17 +95,17 @@ impl Key {
     }
 
     /// What is said of it in the journal: the last that was acknowledged, and what was tried since.
-    fn told(self, journal: &str) -> (String, Option<String>) {
-        let mut told = (self.first(), None);
+    fn reported(self, journal: &str) -> (String, Option<String>) {
+        let mut reported = (self.first(), None);
         for line in journal.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {
-                ["try", name, value] if name == self.name() => told.1 = Some(value.to_owned()),
-                ["ack", name, value] if name == self.name() => told = (value.to_owned(), None),
+                ["try", name, value] if name == self.name() => reported.1 = Some(value.to_owned()),
+                ["ack", name, value] if name == self.name() => reported = (value.to_owned(), None),
                 _ => {}
             }
         }
-        told
+        reported
     }
 }
 
@@ -160,7 +160,7 @@ fn acknowledged_changes_are_there() {
     }
     let mut found = String::new();
     for key in KEYS {
-        let (acknowledged, tried) = key.told(&text);
+        let (acknowledged, tried) = key.reported(&text);
         let can_be = |value: &str| match key {
             Key::Service(name) => {
                 let is_enabled = enabled.lines().any(|line| line == format!("{name} enabled"));
@@ -191,22 +191,22 @@ mod asked {
         let mut caller = socket();
         let login = r#"{ "username":"fadmin", "password":"secret" }"#;
         assert!(session_of(&caller.call(&frame("login", login))).is_some());
-        let mut told = socket();
-        told.send(&format!(r#"<!--"CON"--"0"--"{ADMIN}"-->"#));
-        told.expect_nothing();
+        let mut reported = socket();
+        reported.send(&format!(r#"<!--"CON"--"0"--"{ADMIN}"-->"#));
+        reported.expect_nothing();
 
         let start = format!(
             r#"<!--"MSG"--"760"--"system.library/services/start"-->{{ "serviceName":"hello", "sessionid":"{ADMIN}" }}<--!>"#
         );
         assert_eq!(caller.call(&start), OK);
-        let push = told.push(r#""service":"hello","state":"started""#);
+        let push = reported.push(r#""service":"hello","state":"started""#);
         let pid = process::children(server());
         let hello = pid.into_iter().find(|pid| process::command_line(*pid).ends_with(" hello")).unwrap();
         assert!(push.contains(&format!(r#""pid":{hello}}}"#)), "{push}");
 
         let stop = frame("services/stop", &format!(r#"{{ "serviceName":"hello", "sessionid":"{ADMIN}" }}"#));
         assert_eq!(caller.call(&stop), OK);
-        told.push(r#"{"service":"hello","state":"stopped","pid":0}"#);
+        reported.push(r#"{"service":"hello","state":"stopped","pid":0}"#);
         until("hello is gone", || !process::is_alive(hello));
     }
 
@@ -252,7 +252,7 @@ mod asked {
         let holds = |text: &str| wanted.iter().all(|line| text.contains(line));
 
         let wire = person.0.file("wire");
-        ask(&["log", "--raw", &wire]);
+        ask(&["server-log", "--raw", &wire]);
         let text = read_frames(&wire);
         assert!(holds(&text) && !text.contains("-- "), "{text}");
         assert!(
@@ -261,7 +261,7 @@ mod asked {
         );
         // The same from its files, which are in memory.
         let file = person.0.file("file");
-        until("the tick has written it", || {
+        until("the upkeep has written it", || {
             let hex = board().run("od -An -v -tx1 /run/friendlet/log");
             let digits: String = hex.split_whitespace().collect();
             fs::write(&file, HEXLOWER.decode(digits.as_bytes()).unwrap()).unwrap();
@@ -288,7 +288,7 @@ mod asked {
         let resident = |pid| process::status(pid, "VmRSS");
         let idle = resident(server);
         let table = board().run("/sbin/friendlet check /data/friendlet.toml");
-        let slots = told(&table, "receive buffer of a connection") / {
+        let slots = reported(&table, "receive buffer of a connection") / {
             let line = table.lines().find(|line| line.starts_with("receive buffer")).unwrap();
             line.split_whitespace().rev().nth(1).unwrap().parse::<u64>().unwrap()
         };
@@ -313,8 +313,8 @@ mod asked {
             slots - 1,
             free.trim().replace('\n', ", ")
         );
-        let bound = told(&table, "all, bytes") / 1024;
-        assert!(full <= bound + SLACK_KB, "{full} kB resident, {bound} kB told");
+        let bound = reported(&table, "all, bytes") / 1024;
+        assert!(full <= bound + SLACK_KB, "{full} kB resident, {bound} kB reported");
     }
 
     #[test]

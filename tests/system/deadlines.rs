@@ -1,4 +1,4 @@
-//! What a client may leave unfinished, and for how long. These tests wait for real time to pass.
+//! Deadlines of unfinished input. These tests wait for real time to pass.
 
 use std::io::Write;
 use std::thread;
@@ -82,13 +82,13 @@ fn slow_request_does_not_extend_the_deadline() {
 fn a_socket_without_a_session_is_closed() {
     let server = Server::start(&Device::new());
     let start = Instant::now();
-    let mut nameless = server.socket();
+    let mut unauthenticated = server.socket();
     let mut wrong = server.socket();
     let mut named = server.bound(ADMIN);
     // Calls that show no valid session do not count.
     wrong.send(r#"{"type":"con","data":{"sessionId":"nobody"}}"#);
     wrong.send_frame(&Frame::new(TEXT, r#"{"type":"con","data":{"type":"ping","data":1}}"#));
-    nameless.expect_close(1008, SESSION_TIMEOUT + SLACK);
+    unauthenticated.expect_close(1008, SESSION_TIMEOUT + SLACK);
     assert!(start.elapsed() + Duration::from_secs(1) > SESSION_TIMEOUT, "{:?}", start.elapsed());
     wrong.expect_close(1008, SLACK);
     named.service("start", "hello");
@@ -145,7 +145,7 @@ fn idle_session_ends_and_its_socket_is_notified() {
         assert_eq!(answer.status, 200, "what is used stays");
         thread::sleep(Duration::from_secs(4));
     }
-    let told = socket.push("server-notice");
-    assert_eq!(told, r#"{"type":"msg","data":{"type":"server-notice","data":"session timeout"}}"#);
+    let reported = socket.push("server-notice");
+    assert_eq!(reported, r#"{"type":"msg","data":{"type":"server-notice","data":"session timeout"}}"#);
     assert_eq!(server.post("/system.library/validate", &format!("sessionid={session}")).status, 403);
 }

@@ -19,7 +19,7 @@ const AT_ONCE: usize = 8;
 const TOLERANCE_KB: u64 = 1024;
 
 /// How long the administrator may need to get in, turned away or not.
-const LOGIN_PATIENCE: Duration = Duration::from_secs(10);
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Logs in as often as it goes until `is_over`; returns how often.
 fn administrator(server: &Server, is_over: &AtomicBool) -> usize {
@@ -30,7 +30,7 @@ fn administrator(server: &Server, is_over: &AtomicBool) -> usize {
             if try_login(server) {
                 break;
             }
-            assert!(start.elapsed() < LOGIN_PATIENCE, "the administrator is shut out");
+            assert!(start.elapsed() < LOGIN_TIMEOUT, "the administrator is shut out");
             thread::sleep(Duration::from_millis(50));
         }
         logins += 1;

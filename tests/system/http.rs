@@ -83,7 +83,7 @@ fn request_in_single_bytes_is_answered() {
     for byte in b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" {
         stream.write_all(&[*byte]).unwrap();
     }
-    let answer = stream.read_to_end_within(crate::support::http::PATIENCE);
+    let answer = stream.read_to_end_within(crate::support::http::TIMEOUT);
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
 }
 
@@ -103,7 +103,7 @@ fn a_connection_that_ends_without_a_byte_is_closed_without_one() {
         let idle = process::descriptors(server.pid());
         let mut stream = Stream::plain(server.address());
         stream.end_writing();
-        assert_eq!(stream.read_to_end_within(crate::support::http::PATIENCE), b"");
+        assert_eq!(stream.read_to_end_within(crate::support::http::TIMEOUT), b"");
         until("it is closed", || process::descriptors(server.pid()) <= idle);
     }
 }
@@ -114,7 +114,7 @@ fn half_a_request_and_a_hang_up_is_a_400() {
     let mut stream = Stream::plain(server.address());
     stream.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
     stream.end_writing();
-    let answer = stream.read_to_end_within(crate::support::http::PATIENCE);
+    let answer = stream.read_to_end_within(crate::support::http::TIMEOUT);
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{:?}", String::from_utf8_lossy(&answer));
 }
 
@@ -145,8 +145,8 @@ fn server_answer(server: &Server, request: &str) -> u16 {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
-        let heard = stream.read_some(&mut answer, crate::support::http::PATIENCE).unwrap();
-        assert_eq!(heard, crate::support::stream::Heard::Bytes);
+        let received = stream.read_some(&mut answer, crate::support::http::TIMEOUT).unwrap();
+        assert_eq!(received, crate::support::stream::ReadOutcome::Bytes);
     }
     crate::support::http::Response::parse(&answer).status
 }

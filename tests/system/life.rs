@@ -1,4 +1,4 @@
-//! The first start, the port, and how the process stands among others.
+//! First start, port, and environment of the process.
 
 use std::fs;
 use std::process::Command;
@@ -9,8 +9,8 @@ use crate::support::server::{friendlet, run};
 use crate::support::wait::SOON;
 use crate::support::{Device, Server, process};
 
-/// A device file that names no user.
-fn nameless() -> Device {
+/// A configuration file that names no user.
+fn without_users() -> Device {
     Device { tables: String::new(), ..Device::new() }
 }
 
@@ -23,7 +23,7 @@ fn shown_password(server: &Server) -> Option<String> {
 
 #[test]
 fn first_start_creates_an_administrator_and_prints_it_once() {
-    let server = Server::start(&nameless());
+    let server = Server::start(&without_users());
     let password = shown_password(&server).unwrap_or_else(|| panic!("no password in {}", server.log()));
     assert!(password.len() >= 12, "{password}");
     assert_eq!(server.login("admin", &password).len(), 40);
@@ -40,18 +40,18 @@ fn first_start_creates_an_administrator_and_prints_it_once() {
             }
         }
     }
-    let again = Server::start_in(server.stop(), &nameless());
+    let again = Server::start_in(server.stop(), &without_users());
     assert!(!again.log().contains(&password));
     assert_eq!(again.login("admin", &password).len(), 40, "the same one still counts");
     // Another device has another password.
-    assert_ne!(shown_password(&Server::start(&nameless())).as_deref(), Some(password.as_str()));
+    assert_ne!(shown_password(&Server::start(&without_users())).as_deref(), Some(password.as_str()));
 }
 
 #[test]
 fn second_server_on_the_same_port_creates_no_file() {
-    let one = Server::start(&nameless());
+    let one = Server::start(&without_users());
     let folder = Folder::new();
-    let mut device = nameless();
+    let mut device = without_users();
     device.address = one.address().to_string();
     let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
     let run = run(&["serve", "--config", &file], "");
@@ -93,8 +93,8 @@ fn address_in_use_is_an_error() {
     let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
     let output = friendlet().args(["serve", "--config", &file]).output().unwrap();
     assert!(!output.status.success());
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains(&device.address), "{told}");
+    let reported = String::from_utf8_lossy(&output.stderr);
+    assert!(reported.contains(&device.address), "{reported}");
 }
 
 #[test]

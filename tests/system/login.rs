@@ -104,7 +104,7 @@ fn validate_and_logout() {
     assert_eq!(answer, r#"ok<!--separate-->{"logout":"success"}"#);
     let refused = server.post("/system.library/validate", &form);
     assert_eq!((refused.status, refused.body.contains(r#""code":"11""#)), (403, true));
-    // A token is the device file's, not the session table's.
+    // A token is the configuration file's, not the session table's.
     server.post("/system.library/user/logout", &format!("sessionid={ADMIN}"));
     assert_eq!(server.call("services/hello/start"), OK);
 }
@@ -115,8 +115,8 @@ fn socket_of_an_ended_session_is_notified() {
     let session = server.login("fadmin", "secret");
     let mut socket = server.bound(&session);
     server.post("/system.library/user/logout", &format!("sessionid={session}"));
-    let told = socket.push("server-notice");
-    assert_eq!(told, r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#);
+    let reported = socket.push("server-notice");
+    assert_eq!(reported, r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#);
     let answer = socket.call(&request("r", "services/hello/start", "{}", &session));
     assert!(answer.contains(r#"\"code\":\"11\""#), "{answer}");
 }

@@ -1,4 +1,4 @@
-//! The log: kept in files of bounded size, told to administrators, and the same in frames and lines.
+//! Log: in files of bounded size, readable by administrators, and the same in frames and lines.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -29,7 +29,7 @@ fn lines(reply: &str) -> String {
     String::from_utf8(BASE64.decode(member(reply, "Records").as_bytes()).unwrap()).unwrap()
 }
 
-/// A device file with a log in files.
+/// A configuration file with a log in files.
 fn device(folder: &Folder, keys: &str) -> Device {
     let mut device = Device::plain();
     device.tables =
@@ -37,7 +37,7 @@ fn device(folder: &Folder, keys: &str) -> Device {
     device
 }
 
-/// Starts a server whose device file has a `[log]` of its own.
+/// Starts a server whose configuration file has a `[log]` of its own.
 fn start(folder: Folder, device: &Device, binary: Option<PathBuf>) -> Server {
     let text = device.text(&folder.file("state")).replacen("[log]\nlevel = \"debug\"\n", "", 1);
     let file = folder.write("friendlet.toml", text);
@@ -140,7 +140,7 @@ fn log_that_cannot_be_written_is_reported_once() {
     let mut device = device(&folder, "");
     device.tables = device.tables.replacen(&folder.file("log"), file, 1);
     let server = start(folder, &device, None);
-    until("it is told", || server.log().contains("the log stays in memory"));
+    until("it is reported", || server.log().contains("the log stays in memory"));
     assert_eq!(server.log().matches("the log stays in memory").count(), 1);
     let reply = server.post(PATH, &format!("sessionid={ADMIN}")).body;
     assert!(lines(&reply).contains(file), "{reply}");

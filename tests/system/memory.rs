@@ -1,4 +1,4 @@
-//! What the program says that it takes at worst, held against what it takes with every slot full.
+//! Memory with every slot in use, compared with the bound of `friendlet check`.
 
 use std::io::Write;
 use std::time::Duration;
@@ -94,9 +94,9 @@ fn holds_its_bound(device: Device) {
         "tls {}: {idle} bytes idle, {full} full, {stuffed} stuffed; bound {bound}; stack {stack} kB",
         server.is_tls()
     );
-    assert!(stuffed <= bound, "{stuffed} bytes are taken where {bound} were told");
+    assert!(stuffed <= bound, "{stuffed} bytes are taken where {bound} were reported");
     // A bound far above what can be taken would say nothing.
-    assert!(bound <= stuffed / 10 * 13, "{bound} bytes were told where {stuffed} are taken");
+    assert!(bound <= stuffed / 10 * 13, "{bound} bytes were reported where {stuffed} are taken");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Cases against the real binary, from outside: what a client, a file or a signal makes it do.
+//! Tests of the real binary from outside: by clients, files and signals.
 //!
 //! `FRIENDLET_BINARY` names another binary than the one just built, and `FRIENDLET_RUNNER` a program
 //! that runs it.

@@ -58,10 +58,12 @@ impl Board {
     /// Waits for a line of its log, the place and time of it left out.
     #[track_caller]
     fn says(&self, line: &str) {
-        until(line, || self.log().lines().any(|told| told.ends_with(&format!("sys::network: {line}"))));
+        until(line, || {
+            self.log().lines().any(|reported| reported.ends_with(&format!("sys::network: {line}")))
+        });
     }
 
-    /// The nameservers that its services are told.
+    /// The nameservers that its services are reported.
     fn nameservers(&self) -> String {
         fs::read_to_string(format!("/proc/{}/root/run/resolv.conf", self.child.id())).unwrap_or_default()
     }

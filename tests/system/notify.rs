@@ -1,4 +1,4 @@
-//! What the server tells whoever started it: sd_notify(3).
+//! Reports to the service manager: sd_notify(3).
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -61,15 +61,16 @@ fn heartbeats_end_with_the_server() {
 fn services_do_not_inherit_the_socket() {
     let folder = Folder::new();
     let listener = Listener::new(&folder);
-    let told = folder.file("environment");
-    let teller = shell("teller", &format!("env > {told}.new; mv {told}.new {told}; exec sleep 1000"), "");
+    let reported = folder.file("environment");
+    let teller =
+        shell("teller", &format!("env > {reported}.new; mv {reported}.new {reported}; exec sleep 1000"), "");
     let server = start(folder, &Device::plain().with(&teller), &listener, Some("60000000"));
     server.call("services/teller/start");
-    until("it has told", || fs::exists(&told).unwrap());
-    let told = fs::read_to_string(&told).unwrap();
-    assert!(told.contains("PATH="), "{told}");
+    until("it has reported", || fs::exists(&reported).unwrap());
+    let reported = fs::read_to_string(&reported).unwrap();
+    assert!(reported.contains("PATH="), "{reported}");
     for name in ["NOTIFY_SOCKET", "WATCHDOG", "FRIENDLET"] {
-        assert!(!told.contains(name), "{told}");
+        assert!(!reported.contains(name), "{reported}");
     }
 }
 

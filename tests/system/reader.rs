@@ -1,4 +1,4 @@
-//! A peer that does not read: memory does not grow for it, and it is owed the newest alone.
+//! A peer that does not read: it uses no memory, and gets the newest states only.
 
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
@@ -81,15 +81,15 @@ fn peer_that_does_not_read_gets_the_newest_state() {
     let newest = other.push(r#""state":"started""#);
 
     // It wakes up before its deadline: what it reads ends with the newest.
-    let mut told = Vec::new();
-    while told.last() != Some(&newest) {
+    let mut reported = Vec::new();
+    while reported.last() != Some(&newest) {
         match stuck.receive(SOON) {
-            Some(Event::Text(text)) if text.contains("service-change") => told.push(text),
+            Some(Event::Text(text)) if text.contains("service-change") => reported.push(text),
             Some(Event::Text(text)) => assert!(text.contains(r#""requestid":"r""#), "{text}"),
-            other => panic!("{other:?} after {told:?}"),
+            other => panic!("{other:?} after {reported:?}"),
         }
     }
-    assert!(told.len() < ROUNDS, "{} of {} changes were kept for it", told.len(), 2 * ROUNDS + 1);
+    assert!(reported.len() < ROUNDS, "{} of {} changes were kept for it", reported.len(), 2 * ROUNDS + 1);
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn child(server: &Server) -> u32 {
 
 #[test]
 fn reference_message_starts_a_process() {
-    // The built-in hello: the device file names no service of this name.
+    // The built-in hello: the configuration file names no service of this name.
     let server = Server::start(&Device::new());
     let mut socket = server.socket();
     let login = r#"{ "username":"fadmin", "password":"secret" }"#;
@@ -52,9 +52,9 @@ fn con_shows_the_change_on_a_second_socket() {
     second.expect_nothing();
 
     assert_eq!(first.service("start", "hello"), OK);
-    let told = second.push(r#""state":"started""#);
+    let reported = second.push(r#""state":"started""#);
     assert_eq!(
-        told,
+        reported,
         format!(
             r#"{{"type":"msg","data":{{"type":"service-change","data":{{"service":"hello","state":"started","pid":{}}}}}}}"#,
             child(&server)

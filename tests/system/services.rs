@@ -167,26 +167,27 @@ fn install_and_uninstall_outlast_the_server() {
 fn told_by_a_service(directory: &Folder, script: &str, keys: &str) -> String {
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let keys = format!("cwd = \"{}\"\n{keys}", directory.path().display());
-    let script = format!("{{ {script}; }} > part && mv part told; exec sleep 1000");
+    let script = format!("{{ {script}; }} > part && mv part reported; exec sleep 1000");
     let server = Server::start(&Device::plain().with(&shell("place", &script, &keys)));
     let pid = start(&server, "place").pid;
-    let told = within(SOON, "it writes", || fs::read_to_string(directory.file("told")).ok());
+    let reported = within(SOON, "it writes", || fs::read_to_string(directory.file("reported")).ok());
     assert_eq!(process::group(pid), [pid], "a group of its own");
-    told.trim().to_owned()
+    reported.trim().to_owned()
 }
 
 #[test]
 fn service_runs_in_its_directory() {
     let directory = Folder::new();
-    let told = told_by_a_service(&directory, "echo \"$COLOUR|$(pwd)\"", "env = { COLOUR = \"dark red\" }");
-    assert_eq!(told, format!("dark red|{}", directory.path().display()));
+    let reported =
+        told_by_a_service(&directory, "echo \"$COLOUR|$(pwd)\"", "env = { COLOUR = \"dark red\" }");
+    assert_eq!(reported, format!("dark red|{}", directory.path().display()));
 }
 
 #[test]
 fn a_service_runs_as_the_user_of_the_file() {
-    let told = told_by_a_service(&Folder::new(), "id -u; id -g; id -G", "user = \"nobody\"");
-    assert_eq!(told.lines().count(), 3, "{told}");
-    assert!(told.lines().all(|id| id != "0"), "{told}");
+    let reported = told_by_a_service(&Folder::new(), "id -u; id -g; id -G", "user = \"nobody\"");
+    assert_eq!(reported.lines().count(), 3, "{reported}");
+    assert!(reported.lines().all(|id| id != "0"), "{reported}");
 }
 
 #[test]

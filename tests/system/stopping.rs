@@ -55,22 +55,24 @@ fn stop_signal_is_that_of_the_file() {
 #[test]
 fn services_start_and_stop_in_order() {
     let folder = Folder::new();
-    let told = folder.file("told");
+    let reported = folder.file("reported");
     let teller = |name: &str, after: &str| {
         let script = format!(
-            "echo +{name} >> {told}; trap 'echo -{name} >> {told}; exit 0' TERM; while :; do sleep 0.05; done"
+            "echo +{name} >> {reported}; trap 'echo -{name} >> {reported}; exit 0' TERM; while :; do sleep 0.05; done"
         );
         shell(name, &script, &format!("autostart = true\nafter = [{after}]"))
     };
     // Named in the wrong order on purpose.
     let tables = teller("third", "\"second\"") + &teller("second", "\"first\"") + &teller("first", "");
     let server = Server::start(&Device::plain().with(&tables));
-    until("all have started", || fs::read_to_string(&told).is_ok_and(|told| told.matches('+').count() == 3));
+    until("all have started", || {
+        fs::read_to_string(&reported).is_ok_and(|reported| reported.matches('+').count() == 3)
+    });
     std::thread::sleep(Duration::from_millis(300));
     server.stop();
-    let told = fs::read_to_string(&told).unwrap();
-    let stops: Vec<&str> = told.lines().filter(|line| line.starts_with('-')).collect();
-    assert_eq!(stops, ["-third", "-second", "-first"], "{told}");
+    let reported = fs::read_to_string(&reported).unwrap();
+    let stops: Vec<&str> = reported.lines().filter(|line| line.starts_with('-')).collect();
+    assert_eq!(stops, ["-third", "-second", "-first"], "{reported}");
 }
 
 #[test]

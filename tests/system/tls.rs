@@ -111,7 +111,7 @@ fn client_ca_accepts_certificates_of_its_authority() {
         let start = Instant::now();
         while start.elapsed() < SOON {
             match stream.read_some(&mut answer, SOON) {
-                Ok(crate::support::stream::Heard::Bytes) => {}
+                Ok(crate::support::stream::ReadOutcome::Bytes) => {}
                 Ok(_) | Err(_) => break,
             }
         }

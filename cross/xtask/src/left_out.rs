@@ -41,6 +41,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::login::password_check_does_not_block_other_calls", "the emulator decides how long a password takes"),
     (Emulated, "sys::process::tests::group_of_a_stopped_service_is_gone_though_it_ignores_the_signal", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "sys::process::tests::pipe_of_a_detached_process_is_closed_by_the_next_start", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
+    (Emulated, "log::reason::tests::texts_are_those_of_the_system", "musl has other texts than glibc"),
     (Booted, "system::commands::a_signal_reaches_the_service", "reads a file that a service wrote"),
     (Booted, "system::services::service_runs_in_its_directory", "reads a file that a service wrote"),
     (Booted, "system::services::a_service_runs_as_the_user_of_the_file", "reads a file that a service wrote"),

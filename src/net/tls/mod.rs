@@ -1,8 +1,8 @@
-//! TLS. rustls makes the handshake, and only this module uses it; the records after the handshake are opened
-//! and sealed in place by our own record layer (docs/decisions/0012).
+//! TLS 1.3. rustls does the handshake, and only this module uses it. After the handshake our own record layer
+//! opens and seals records in place (docs/decisions/0012).
 //!
-//! TLS 1.3 with ring, no tickets, no early data, no session storage: nothing of a connection is
-//! kept after it, and nothing in it can be replayed.
+//! The cryptography is that of ring. There are no tickets, no early data and no session storage, so nothing
+//! remains of a connection after its end, and nothing in it can be replayed.
 
 mod buffers;
 mod failure;
@@ -94,8 +94,8 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
-/// Configuration of the server's side from the contents of PEM files. With `client_authority`, clients must
-/// present a certificate of one of its authorities.
+/// Creates the configuration of the server from the contents of PEM files. With `client_authority`, clients
+/// must present a certificate of one of its authorities.
 pub fn server_config(
     certificate: &[u8],
     key: &[u8],
@@ -130,15 +130,15 @@ pub fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
-    // The keys go to the record layer at the end of the handshake, and nowhere else.
+    // Only the record layer gets the keys, at the end of the handshake.
     config.enable_secret_extraction = true;
     config.ignore_client_order = true;
     Ok(Arc::new(config))
 }
 
-/// ring's suites of TLS 1.3 by their cost here, an order that overrides the client's.
-/// Where AES is an instruction, one with SHA-256 is the cheapest: with SHA-384 a handshake takes a fifth
-/// more. Where AES is a program, ChaCha20 is several times as fast.
+/// Returns the TLS 1.3 suites of ring in the order of their cost here, which overrides the client's order.
+/// With AES instructions, AES with SHA-256 is the cheapest: SHA-384 adds a fifth to a handshake. Without
+/// them, ChaCha20 is several times as fast.
 fn provider(has_aes: bool) -> CryptoProvider {
     let (aes, chacha) = (TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256);
     let [first, second] = if has_aes { [aes, chacha] } else { [chacha, aes] };

@@ -1,4 +1,4 @@
-//! The record layer after the handshake: data, alerts and key updates (RFC 8446, 4.6.3, 5 and 6).
+//! Record layer after the handshake: data, alerts and key updates (RFC 8446, 4.6.3, 5 and 6).
 
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
@@ -74,7 +74,7 @@ impl RecordLayer {
     ) -> Result<(), TlsFailure> {
         while incoming.opened().is_empty() {
             if self.closed_by_peer {
-                // Bytes behind a close_notify are not the peer's (6.1).
+                // Bytes after a close_notify are ignored (6.1).
                 incoming.clear();
                 return Ok(());
             }

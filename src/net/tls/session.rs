@@ -10,7 +10,7 @@ use super::failure::TlsFailure;
 use super::handshake::Handshake;
 use super::record_layer::RecordLayer;
 
-/// The server's side of TLS 1.3 with one peer.
+/// Server side of TLS 1.3 with one peer.
 pub struct Session {
     state: State,
     buffers: Buffers,
@@ -36,7 +36,7 @@ impl Session {
         self.buffers
     }
 
-    /// Room for bytes of the socket. There is always some, unless plaintext waits to be consumed.
+    /// Room for bytes of the socket. It is not empty unless there is plaintext to consume.
     pub fn space(&mut self) -> &mut [u8] {
         self.buffers.incoming.space()
     }
@@ -57,8 +57,8 @@ impl Session {
         self.buffers.incoming.opened()
     }
 
-    /// Drops the first `count` bytes of [`Self::plaintext`]. When that was all, the next record that was
-    /// received with it is opened.
+    /// Drops the first `count` bytes of [`Self::plaintext`]. After the last one, the next received record is
+    /// opened.
     pub fn consume(&mut self, count: usize) -> Result<(), TlsFailure> {
         self.buffers.incoming.consume(count);
         let result = self.advance();

@@ -27,7 +27,7 @@ pub(crate) fn hashed(plain: &str) -> String {
     format!("HASHED{}", sha256_hex(plain))
 }
 
-/// A password as the device file holds it.
+/// A password as the configuration file holds it.
 pub(crate) fn stored_password(plain: &str, rounds: u32) -> String {
     let salt = [7; 16];
     let mut hash = [0; 32];
@@ -71,7 +71,7 @@ pub(crate) fn accounts() -> String {
     .concat()
 }
 
-/// A device file in the making.
+/// A configuration file in the making.
 #[derive(Clone, Debug)]
 pub(crate) struct Device {
     pub(crate) tls: bool,

@@ -19,7 +19,7 @@ use super::{Device, wait};
 /// The shell's port on the board; those of servers under test follow it.
 const SHELL_PORT: u16 = 7000;
 /// A script that takes longer has failed; an emulated board is slow.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Places in the list of ports that servers under test have.
 static TAKEN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
@@ -56,7 +56,7 @@ impl Guest {
     #[track_caller]
     pub(crate) fn run(self, script: &str) -> String {
         // The emulator accepts before the board does, and hangs up when that one does not.
-        wait::within(PATIENCE, "the board's shell answers", || {
+        wait::within(TIMEOUT, "the board's shell answers", || {
             let output = self.try_run(script);
             if output.is_none() {
                 thread::sleep(Duration::from_millis(100));
@@ -68,7 +68,7 @@ impl Guest {
     fn try_run(self, script: &str) -> Option<String> {
         const END: &str = "end of the script";
         let mut stream = TcpStream::connect(self.address(1)).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_read_timeout(Some(TIMEOUT)).ok()?;
         stream.write_all(format!("{script}\necho {END}\n").as_bytes()).ok()?;
         stream.shutdown(Shutdown::Write).ok()?;
         let mut output = Vec::new();
@@ -84,7 +84,7 @@ struct Port(usize);
 
 impl Port {
     fn claim(guest: Guest) -> Self {
-        wait::within(PATIENCE, "a port of the board is free", || {
+        wait::within(TIMEOUT, "a port of the board is free", || {
             let mut taken = TAKEN.lock().unwrap();
             let free = (2..guest.ports.len()).find(|place| !taken.contains(place))?;
             taken.push(free);
@@ -134,9 +134,8 @@ impl Remote {
               echo $? > {folder}/code) < /dev/null > /dev/null 2> {folder}/log &\n"
         ));
         let mut remote = Self { guest, folder, port, pid: 0 };
-        remote.pid = wait::within(PATIENCE, "the server on the board starts", || {
-            remote.cat("pid").trim().parse().ok()
-        });
+        remote.pid =
+            wait::within(TIMEOUT, "the server on the board starts", || remote.cat("pid").trim().parse().ok());
         remote
     }
 

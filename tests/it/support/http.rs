@@ -7,7 +7,7 @@ use super::Server;
 use super::stream::Stream;
 
 /// Deadlines of the server are 10 s at most here.
-pub(crate) const PATIENCE: Duration = super::wait::SOON;
+pub(crate) const TIMEOUT: Duration = super::wait::SOON;
 
 /// A response, taken apart.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub(crate) fn exchange(mut stream: Stream, request: &[u8]) -> Vec<u8> {
     // The server may answer and close before it has read everything.
     let _ = stream.write_all(request);
     let _ = stream.flush();
-    stream.read_to_end_within(PATIENCE)
+    stream.read_to_end_within(TIMEOUT)
 }
 
 impl Server {

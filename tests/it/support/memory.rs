@@ -1,11 +1,11 @@
-//! What the server says that it takes at worst, and what it has taken.
+//! Memory of the server: its bound, and its use.
 
 use super::server::run;
 use super::{Server, process};
 
 /// The last number of a line of `friendlet check`.
 #[track_caller]
-pub(crate) fn told(table: &str, item: &str) -> u64 {
+pub(crate) fn reported(table: &str, item: &str) -> u64 {
     let item = format!("{item}  ");
     let line =
         table.lines().find(|line| line.starts_with(&item)).unwrap_or_else(|| panic!("{item}: {table}"));
@@ -16,7 +16,7 @@ pub(crate) fn told(table: &str, item: &str) -> u64 {
 /// neither here nor in [`taken`].
 pub(crate) fn bound(server: &Server) -> u64 {
     let check = run(&["check", &server.folder().file("friendlet.toml")], "");
-    told(&check.stdout, "all, bytes") - told(&check.stdout, "program")
+    reported(&check.stdout, "all, bytes") - reported(&check.stdout, "program")
 }
 
 /// What it has taken at most so far.
@@ -30,5 +30,5 @@ pub(crate) fn taken(server: &Server) -> u64 {
 pub(crate) fn assert_bound_holds(server: &Server, after: &str) {
     let (bound, taken) = (bound(server), taken(server));
     println!("{after}, tls {}: {taken} bytes; bound {bound}", server.is_tls());
-    assert!(taken <= bound, "{taken} bytes are taken where {bound} were told");
+    assert!(taken <= bound, "{taken} bytes are taken where {bound} were reported");
 }

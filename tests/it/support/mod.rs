@@ -1,4 +1,4 @@
-//! What the tests share: a configuration file, the running server, clients that also do wrong.
+//! Shared code of the tests: a configuration file, the running server, clients that can misbehave.
 
 pub(crate) mod device;
 pub(crate) mod dhcp;

@@ -45,8 +45,8 @@ fn run_inside(closure: &str) {
     command.args(["--user", "--map-root-user", "--net", "--mount", "sh", "-c", ENTER, "sh"]);
     command.arg(env::current_exe().unwrap()).args(["--exact", test]).env(INSIDE, "1");
     let output = command.output().unwrap_or_else(|error| panic!("unshare: {error}"));
-    let [told, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
-    assert!(output.status.success() && told.contains("1 passed"), "{told}{errors}");
+    let [reported, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success() && reported.contains("1 passed"), "{reported}{errors}");
 }
 
 /// Two network namespaces; they go with the process of the test.
@@ -96,8 +96,8 @@ impl Namespaces {
 
     /// What `ip` tells of the board, words with one blank between them.
     pub(crate) fn board(&self, arguments: &[&str]) -> String {
-        let told = ip(&[&["-n", BOARD, "-4", "-oneline"], arguments].concat());
-        told.split_whitespace().collect::<Vec<_>>().join(" ")
+        let reported = ip(&[&["-n", BOARD, "-4", "-oneline"], arguments].concat());
+        reported.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// Runs something in the server's network, such as the opening of a socket.
@@ -130,7 +130,7 @@ fn inside(side: &str, program: &str) -> Command {
 fn ip(arguments: &[&str]) -> String {
     let output = Command::new("ip").args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("ip: {error}; the tests of networks need iproute2"));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ip {}: {told}", arguments.join(" "));
+    let reported = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {}: {reported}", arguments.join(" "));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -23,25 +23,25 @@ impl Listener {
         &self.path
     }
 
-    /// The next message within `patience`.
-    pub(crate) fn next(&self, patience: Duration) -> Option<String> {
+    /// The next message within `timeout`.
+    pub(crate) fn next(&self, timeout: Duration) -> Option<String> {
         let mut buffer = [0; 256];
-        self.socket.set_read_timeout(Some(patience.max(Duration::from_millis(1)))).unwrap();
+        self.socket.set_read_timeout(Some(timeout.max(Duration::from_millis(1)))).unwrap();
         let count = self.socket.recv(&mut buffer).ok()?;
         Some(String::from_utf8(buffer[..count].to_vec()).unwrap())
     }
 
     /// Waits for this message, others before it left aside.
     #[track_caller]
-    pub(crate) fn expect(&self, message: &str, patience: Duration) {
+    pub(crate) fn expect(&self, message: &str, timeout: Duration) {
         let start = Instant::now();
         let mut others = Vec::new();
-        while let Some(next) = self.next(patience.saturating_sub(start.elapsed())) {
+        while let Some(next) = self.next(timeout.saturating_sub(start.elapsed())) {
             if next == message {
                 return;
             }
             others.push(next);
         }
-        panic!("no {message} within {patience:?}, but {others:?}");
+        panic!("no {message} within {timeout:?}, but {others:?}");
     }
 }

@@ -124,10 +124,10 @@ impl Server {
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = child.stderr.take().unwrap();
-        let heard = Arc::clone(&log);
+        let received = Arc::clone(&log);
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let mut log = heard.lock().unwrap();
+                let mut log = received.lock().unwrap();
                 log.push_str(&line);
                 log.push('\n');
             }
@@ -178,7 +178,7 @@ impl Server {
         self.tls
     }
 
-    /// The folder of device file and state.
+    /// The folder of configuration file and state.
     pub(crate) fn folder(&self) -> &Folder {
         self.folder.as_ref().unwrap()
     }
@@ -241,8 +241,8 @@ impl Server {
 
     /// Waits for its end.
     #[track_caller]
-    pub(crate) fn wait(&mut self, patience: Duration) -> ExitStatus {
-        wait::within(patience, "the server ends", || self.try_wait())
+    pub(crate) fn wait(&mut self, timeout: Duration) -> ExitStatus {
+        wait::within(timeout, "the server ends", || self.try_wait())
     }
 
     /// The folder of a server that has ended, for one after it.
@@ -307,7 +307,7 @@ pub(crate) fn run_command(command: &mut Command, input: &str) -> Run {
     }
 }
 
-/// Runs the program on a device file of this text, whose path stands for the argument `FILE`.
+/// Runs the program on a configuration file of this text, whose path stands for the argument `FILE`.
 #[track_caller]
 pub(crate) fn run_on(text: &str, arguments: &[&str]) -> Run {
     let folder = Folder::new();

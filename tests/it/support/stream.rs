@@ -62,47 +62,47 @@ impl Stream {
         let _ = self.socket().shutdown(Shutdown::Write);
     }
 
-    /// Reads what is there within `patience` into `buffer`; `Ok(false)` when nothing came.
-    pub(crate) fn read_some(&mut self, buffer: &mut Vec<u8>, patience: Duration) -> io::Result<Heard> {
-        self.socket().set_read_timeout(Some(patience.max(Duration::from_millis(1))))?;
+    /// Reads what is there within `timeout` into `buffer`; `Ok(false)` when nothing came.
+    pub(crate) fn read_some(&mut self, buffer: &mut Vec<u8>, timeout: Duration) -> io::Result<ReadOutcome> {
+        self.socket().set_read_timeout(Some(timeout.max(Duration::from_millis(1))))?;
         let mut bytes = [0; 16 * 1024];
         match self.read(&mut bytes) {
-            Ok(0) => Ok(Heard::End),
+            Ok(0) => Ok(ReadOutcome::End),
             Ok(count) => {
                 buffer.extend_from_slice(&bytes[..count]);
-                Ok(Heard::Bytes)
+                Ok(ReadOutcome::Bytes)
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Ok(Heard::Nothing)
+                Ok(ReadOutcome::Nothing)
             }
             // A signal came, which is nothing to the peer: whoever waits goes on waiting.
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Heard::Bytes),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(ReadOutcome::Bytes),
             // TLS without a close_notify: an end all the same.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(Heard::End),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(ReadOutcome::End),
             Err(error) => Err(error),
         }
     }
 
-    /// Reads until the peer ends the connection; panics after `patience`.
+    /// Reads until the peer ends the connection; panics after `timeout`.
     #[track_caller]
-    pub(crate) fn read_to_end_within(&mut self, patience: Duration) -> Vec<u8> {
+    pub(crate) fn read_to_end_within(&mut self, timeout: Duration) -> Vec<u8> {
         let start = Instant::now();
         let mut bytes = Vec::new();
-        while let Some(left) = patience.checked_sub(start.elapsed()) {
+        while let Some(left) = timeout.checked_sub(start.elapsed()) {
             match self.read_some(&mut bytes, left) {
-                Ok(Heard::End) => return bytes,
+                Ok(ReadOutcome::End) => return bytes,
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return bytes,
                 Err(error) => panic!("{error}, after {:?}", String::from_utf8_lossy(&bytes)),
             }
         }
-        panic!("not ended within {patience:?}, after {:?}", String::from_utf8_lossy(&bytes));
+        panic!("not ended within {timeout:?}, after {:?}", String::from_utf8_lossy(&bytes));
     }
 }
 
-/// What a read found.
+/// Outcome of a read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Heard {
+pub(crate) enum ReadOutcome {
     Bytes,
     Nothing,
     End,

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 /// it plays is slower still.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
 
-/// Calls `look` until it finds something; panics with `what` after `patience`.
+/// Calls `look` until it finds something; panics with `what` after `timeout`.
 #[track_caller]
-pub(crate) fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn within<T>(timeout: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < patience, "{what}: not within {patience:?}");
+        assert!(start.elapsed() < timeout, "{what}: not within {timeout:?}");
         thread::sleep(Duration::from_millis(10));
     }
 }

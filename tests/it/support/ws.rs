@@ -1,10 +1,10 @@
-//! A WebSocket client that can also send what no client should.
+//! WebSocket client that can also send malformed frames.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
-use super::stream::{Heard, Stream};
+use super::stream::{ReadOutcome, Stream};
 use super::wait::SOON;
 
 /// Key and accept value of RFC 6455, 1.3.
@@ -113,7 +113,7 @@ impl Socket {
             }
             let left = SOON.checked_sub(start.elapsed()).unwrap_or_default();
             match stream.read_some(&mut buffer, left) {
-                Ok(Heard::Bytes) => {}
+                Ok(ReadOutcome::Bytes) => {}
                 other => return Err(format!("{other:?} after {:?}", String::from_utf8_lossy(&buffer))),
             }
         };
@@ -148,19 +148,19 @@ impl Socket {
         self.send_frame(&Frame::new(TEXT, text));
     }
 
-    /// The next frame of the server within `patience`, pings included.
-    fn receive_frame(&mut self, patience: Duration) -> Option<Event> {
+    /// The next frame of the server within `timeout`, pings included.
+    fn receive_frame(&mut self, timeout: Duration) -> Option<Event> {
         let start = Instant::now();
         loop {
             if let Some((event, length)) = parse(&self.buffer) {
                 self.buffer.drain(..length);
                 return Some(event);
             }
-            let left = patience.checked_sub(start.elapsed())?;
+            let left = timeout.checked_sub(start.elapsed())?;
             match self.stream.read_some(&mut self.buffer, left) {
-                Ok(Heard::Bytes) => {}
-                Ok(Heard::Nothing) => return None,
-                Ok(Heard::End) => return Some(Event::End),
+                Ok(ReadOutcome::Bytes) => {}
+                Ok(ReadOutcome::Nothing) => return None,
+                Ok(ReadOutcome::End) => return Some(Event::End),
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                     return Some(Event::End);
                 }
@@ -169,15 +169,15 @@ impl Socket {
         }
     }
 
-    /// The next event within `patience`. Pings are answered and not told, unless
+    /// The next event within `timeout`. Pings are answered and not reported, unless
     /// `answers_pings` is off.
-    pub(crate) fn receive(&mut self, patience: Duration) -> Option<Event> {
+    pub(crate) fn receive(&mut self, timeout: Duration) -> Option<Event> {
         if let Some(event) = self.earlier.pop_front() {
             return Some(event);
         }
         let start = Instant::now();
         loop {
-            let left = patience.checked_sub(start.elapsed())?;
+            let left = timeout.checked_sub(start.elapsed())?;
             match self.receive_frame(left)? {
                 Event::Ping(payload) if self.answers_pings => {
                     self.send_frame(&Frame::new(PONG, payload));
@@ -267,10 +267,10 @@ impl Socket {
 
     /// Expects a closing frame with `code`, texts before it left aside, and then the end.
     #[track_caller]
-    pub(crate) fn expect_close(&mut self, code: u16, patience: Duration) {
+    pub(crate) fn expect_close(&mut self, code: u16, timeout: Duration) {
         let start = Instant::now();
         loop {
-            match self.receive(patience.saturating_sub(start.elapsed())) {
+            match self.receive(timeout.saturating_sub(start.elapsed())) {
                 Some(Event::Close(seen)) => {
                     assert_eq!(seen, code, "close code");
                     break;
