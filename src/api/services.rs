@@ -107,28 +107,36 @@ pub(crate) fn lines_of<'a>(
     cx: &'a mut Context<'_>,
 ) -> ServiceLog<'a> {
     let (at, length) = cx.platform.copy_output(service, since, &mut cx.api.page);
-    let page = cx.api.page.get(..length).unwrap_or_default();
-    // A first line whose beginning is gone is lost as a whole.
-    let is_cut = at > 0 && since != Some(at);
-    let skipped =
-        if is_cut { page.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1) } else { 0 };
-    let whole = page.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    // A line longer than a page is passed on in pieces.
-    let whole = if whole == 0 && length == cx.api.page.len() { length } else { whole };
-    let text = page.get(skipped..whole).unwrap_or_default();
-    let ends = || text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(end, _)| end + 1);
-    let (skipped, text) = match since {
-        // From a position on, the next lines count; else the newest.
-        Some(_) => (skipped, text.get(..ends().take(lines).last().unwrap_or(text.len()))),
+    let is_full = length == cx.api.page.len();
+    let page = cx.api.page.get(..length).unwrap_or(&cx.api.page);
+    // Only a position that a client has asked for is that of a line; before it nothing is kept.
+    let (begin, text) = whole_lines(page, at > 0 && since != Some(at), is_full);
+    let each = || text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::len);
+    let (skipped, kept) = match since {
+        Some(_) => (0, each().take(lines).sum()),
         None => {
-            let before = ends().count().saturating_sub(lines);
-            let start = if before == 0 { 0 } else { ends().nth(before - 1).unwrap_or(0) };
-            (skipped + start, text.get(start..))
+            let skipped: usize = each().take(each().count().saturating_sub(lines)).sum();
+            (skipped, text.len() - skipped)
         }
     };
-    let (from, output) = (at + skipped as u64, text.unwrap_or_default());
+    let from = at + (begin + skipped) as u64;
+    let output = text.get(skipped..skipped + kept).unwrap_or(text);
     let lost = since.map_or(0, |since| from.saturating_sub(since));
     ServiceLog { from, next: from + output.len() as u64, lost, output }
+}
+
+/// The whole lines of a page, with their offset. A page that begins inside a line loses the rest of it; a
+/// full page that is all one line counts as one.
+fn whole_lines(page: &[u8], begins_inside: bool, is_full: bool) -> (usize, &[u8]) {
+    let after = |end: Option<usize>| end.map(|end| end + 1);
+    let first = after(page.iter().position(|byte| *byte == b'\n')).unwrap_or(0);
+    let begin = if begins_inside { first } else { 0 };
+    let end = match after(page.iter().rposition(|byte| *byte == b'\n')) {
+        Some(end) => end,
+        None if is_full => page.len(),
+        None => 0,
+    };
+    (begin, page.get(begin..end).unwrap_or(&[]))
 }
 
 /// Returns the HTML of a service.

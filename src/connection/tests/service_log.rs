@@ -33,6 +33,7 @@ fn log_of_a_service_is_its_newest_whole_lines() {
     assert_eq!(log("one\ntwo\nthr", r#""lines":1,"#), (4, 8, 0, r#"["two"]"#.to_owned()));
     assert_eq!(log("one\ntwo\nthr", r#""lines":0,"#), (8, 8, 0, "[]".to_owned()));
     assert_eq!(log("one\ntwo\nthree\n", r#""since":4,"lines":1,"#), (4, 8, 0, r#"["two"]"#.to_owned()));
+    assert_eq!(log("one\ntwo\nthree\n", r#""since":4,"lines":0,"#), (4, 4, 0, "[]".to_owned()));
     assert_eq!(log("one\ntwo\nthree\n", r#""since":14,"#), (14, 14, 0, "[]".to_owned()));
     // Control characters do not reach a terminal.
     assert_eq!(
