@@ -17,6 +17,8 @@
 //! | [`reply`] | envelopes around content; pushes and notices |
 //! | [`error`] | errors of messages |
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
 pub mod chunk;
 pub mod content;
 mod envelope;
