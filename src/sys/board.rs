@@ -57,15 +57,8 @@ fn kill(child: &mut Child) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{MutexGuard, PoisonError};
-
-    use super::super::process::tests::CHILDREN;
+    use super::super::process::tests::lock_children;
     use super::*;
-
-    /// Lock against tests that reap every child of this process.
-    fn lock_children() -> MutexGuard<'static, ()> {
-        CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 
     fn argv(words: &[&str]) -> Arguments {
         let mut argv = Arguments::new();

@@ -3,6 +3,7 @@ use std::process::Command;
 use super::*;
 use crate::limits::LOG_RING_BYTES;
 use crate::log::{LOG_FILE_BYTES_MIN, LOG_LINE_BYTES, Level, write_line};
+use crate::sys::process::tests::lock_children;
 
 /// Variable of a process that runs one test, which needs a ring and a log level of its own.
 const ALONE: &str = "FRIENDLET_TEST_ALONE";
@@ -12,6 +13,7 @@ fn is_alone(test: &str) -> bool {
     if std::env::var_os(ALONE).is_some() {
         return true;
     }
+    let _lock = lock_children();
     let mut command = Command::new(std::env::current_exe().unwrap());
     let output =
         command.args(["--exact", &format!("sys::log_files::tests::{test}")]).env(ALONE, "1").output();
@@ -177,6 +179,7 @@ fn panic_is_in_the_file_before_the_process_aborts() {
     }
     let directory = TestDirectory::new("panic");
     let file = directory.0.join("logs/log");
+    let _lock = lock_children();
     let own = std::env::current_exe().unwrap();
     let name = "sys::log_files::tests::panic_is_in_the_file_before_the_process_aborts";
     let mut command = Command::new(own);

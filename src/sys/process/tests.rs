@@ -1,5 +1,5 @@
 //! Tests with real processes. Reaping affects every child of the test process, so each test that has
-//! children holds [`CHILDREN`].
+//! children calls [`lock_children`].
 
 use std::fs;
 use std::path::Path;
@@ -12,8 +12,11 @@ use crate::service::{
     Action, CommandError, LastExit, RestartPolicy, ServiceTable, State, Status, Supervisor, Verb,
 };
 
-/// Lock of every test that has children.
-pub(in crate::sys) static CHILDREN: Mutex<()> = Mutex::new(());
+/// Lock of every test that has children: no other test reaps them, or is left without its own.
+pub(in crate::sys) fn lock_children() -> MutexGuard<'static, ()> {
+    static CHILDREN: Mutex<()> = Mutex::new(());
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -29,7 +32,7 @@ struct Fixture {
 
 impl Fixture {
     fn new(services: Vec<Spec>) -> Self {
-        let lock = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = lock_children();
         let mut processes = Processes::new(services.len(), Rc::default());
         processes.command_timeout = Duration::from_millis(300);
         let mut table = ServiceTable::new();
