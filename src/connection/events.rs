@@ -41,7 +41,9 @@ impl Connection {
             }
             if self.send.is_empty() {
                 push::flush(self, cx.api, cx.now);
-                push::flush_log(self, cx);
+                if self.pushes.log.is_some() {
+                    push::flush_log(self, cx);
+                }
             }
         }
         self.track_stall(cx.now);
@@ -82,7 +84,9 @@ impl Connection {
             websocket::handle_messages(self, cx);
             if self.send.is_empty() {
                 push::flush(self, cx.api, cx.now);
-                push::flush_log(self, cx);
+                if self.pushes.log.is_some() {
+                    push::flush_log(self, cx);
+                }
             }
         }
         self.track_stall(cx.now);
