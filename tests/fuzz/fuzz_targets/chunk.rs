@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use friendlet::limits;
 use friendlet::friendcore::{Assembler, CHUNK_AGE, CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES, Part, Progress};
 use friendlet::json::Writer;
+use friendlet::limits;
 use libfuzzer_sys::fuzz_target;
 
 const OWNERS: u32 = 4;

@@ -3,9 +3,10 @@
 
 #![no_main]
 
-use friendlet::limits;
-use friendlet::friendcore::{Message, Scratch, decode, reply};
+use friendlet::call::{Failure, Outcome};
+use friendlet::friendcore::{Form, Message, Scratch, decode, reply};
 use friendlet::json::Writer;
+use friendlet::limits;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -15,11 +16,12 @@ fuzz_target!(|bytes: &[u8]| {
     let mut out = Writer::new(&mut buffer);
     match decode(&mut message, &mut Scratch::default()) {
         Ok(Message::Call(request)) => {
-            assert!(!request.path.is_empty() && request.path.len() <= limits::PATH_BYTES);
-            assert!(request.parameters.len() <= limits::PARAMETERS);
+            assert!(!request.call.path.is_empty() && request.call.path.len() <= limits::PATH_BYTES);
+            assert!(request.call.parameters.len() <= limits::PARAMETERS);
             let id = request.request_id.expect("a request has an id");
             assert!(id.len() <= limits::REQUEST_ID_BYTES);
-            reply::unknown_library(&mut out, id).expect("room");
+            let outcome = Outcome::Failed(Failure::UnknownLibrary);
+            reply::outcome(&mut out, Form::Envelope, Some(id), &outcome, false).expect("room");
             assert_eq!(echoed(&out_bytes(out), "\"requestid\":"), echoed(&quoted(id), ""));
         }
         Ok(Message::Ping { echo }) => {
@@ -39,7 +41,8 @@ fuzz_target!(|bytes: &[u8]| {
             reply::refused(&mut out, &refusal).expect("room");
             // An error is a message that no client sends, so it is refused, but for its type alone.
             let mut answer = out_bytes(out);
-            let refusal = decode(&mut answer, &mut Scratch::default()).expect_err("an error");
+            let mut scratch = Scratch::default();
+            let refusal = decode(&mut answer, &mut scratch).expect_err("an error");
             assert_eq!(refusal.kind, friendlet::friendcore::RefusalKind::Type);
         }
     }

@@ -3,9 +3,9 @@
 
 #![no_main]
 
+use friendlet::friendcore::{Form, Message, Scratch, decode};
 use friendlet::limits;
 use friendlet::session::PRESENTED_SESSION_BYTES;
-use friendlet::friendcore::{Form, Message, Scratch, decode};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -20,10 +20,10 @@ fn check(mut message: Vec<u8>) {
     match decode(&mut message, &mut Scratch::default()) {
         Ok(Message::Call(request)) if !starts_like_json => {
             assert_eq!(request.form, Form::Frame);
-            assert!(!request.path.is_empty() && request.path.len() <= limits::PATH_BYTES);
-            assert!(request.parameters.len() <= limits::PARAMETERS);
+            assert!(!request.call.path.is_empty() && request.call.path.len() <= limits::PATH_BYTES);
+            assert!(request.call.parameters.len() <= limits::PARAMETERS);
             assert_eq!(request.request_id, None);
-            assert!(request.session.is_none_or(|id| id.len() <= PRESENTED_SESSION_BYTES));
+            assert!(request.call.session.is_none_or(|id| id.len() <= PRESENTED_SESSION_BYTES));
         }
         Ok(Message::Bind { form: Form::Frame, session }) => {
             assert!(session.len() <= PRESENTED_SESSION_BYTES);

@@ -4,7 +4,8 @@
 
 #![no_main]
 
-use friendlet;
+// The driver finds them at the root of its crate.
+use friendlet::{self, connection, service, session, ws};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../../src/connection/tests/simulation.rs"]

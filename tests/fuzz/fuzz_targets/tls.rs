@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use rustls::ServerConfig;
 
 use tls::tests::peer::{
-    Forger, SUITES, client, client_config, config, connect, drain, feed, flight, hear, say,
+    Forger, SUITES, client, client_config, config, connect, drain, feed, flight, receive, say,
 };
 use tls::{Buffers, Session, TlsFailure};
 
@@ -127,10 +127,10 @@ fn changed_flights(script: &mut Script, piece: usize) {
         assert!(opened.is_empty(), "nobody has said anything");
         if failure.is_some() {
             // What it says can be heard, or not; it is nothing of the server's data.
-            let _ = hear(&mut client, &drain(&mut session));
+            let _ = receive(&mut client, &drain(&mut session));
             return;
         }
-        if hear(&mut client, &drain(&mut session)).is_err() {
+        if receive(&mut client, &drain(&mut session)).is_err() {
             return;
         }
         if !session.is_handshaking() {
@@ -237,7 +237,7 @@ fn talk(script: &mut Script, piece: usize) {
             }
             2 => {
                 let count = session.pending().len().min(script.number());
-                heard.extend(hear(&mut client, &session.pending()[..count].to_vec()).unwrap().0);
+                heard.extend(receive(&mut client, &session.pending()[..count].to_vec()).unwrap().0);
                 session.sent(count).unwrap();
             }
             // rustls's client bears no more answers to it in a row without data.
@@ -269,7 +269,7 @@ fn talk(script: &mut Script, piece: usize) {
         }
     }
     session.close();
-    let (rest, closed) = hear(&mut client, &drain(&mut session)).unwrap();
+    let (rest, closed) = receive(&mut client, &drain(&mut session)).unwrap();
     heard.extend(rest);
     assert!(closed && heard == to_client, "{} bytes of {}", heard.len(), to_client.len());
     client.send_close_notify();
