@@ -11,6 +11,10 @@ use crate::run;
 pub(crate) const BENCH: [&str; 4] =
     ["--manifest-path", "cross/bench/Cargo.toml", "--target-dir", "cross/bench/target"];
 
+/// The workspace of the fuzz targets, which need libFuzzer.
+pub(crate) const FUZZ: [&str; 4] =
+    ["--manifest-path", "tests/fuzz/Cargo.toml", "--target-dir", "tests/fuzz/target"];
+
 /// The cargo that runs this tool.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());

@@ -1,6 +1,6 @@
 //! The steps that are cargo's own: formatting, lints, tests, documentation.
 
-use crate::cargo::{BENCH, cargo};
+use crate::cargo::{BENCH, FUZZ, cargo};
 use crate::part::Part;
 use crate::{left_out, run};
 
@@ -14,12 +14,13 @@ pub(crate) fn fmt() -> Result<(), String> {
     run::shown(&mut cargo(&["fmt", "--all", "--check", "--manifest-path", "cross/bench/Cargo.toml"]))
 }
 
-/// Clippy and the compiler have no warning; in the fast part, which does not build it, not of the benchmark.
+/// Clippy and the compiler have no warning; in the fast part, which does not build them, not of the benchmark and
+/// the fuzz targets.
 pub(crate) fn lint(part: Part) -> Result<(), String> {
     component("clippy", "clippy")?;
     let workspaces = match part {
         Part::Fast => &[&[][..]][..],
-        Part::Whole => &[&[][..], &BENCH],
+        Part::Whole => &[&[][..], &BENCH, &FUZZ],
     };
     for workspace in workspaces {
         let mut command = cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet"]);

@@ -44,7 +44,7 @@ pub(crate) const STEPS: &[Step] = &[
     step("deny", Fast, |_| licences::check(), "licences of all dependencies are those of deny.toml"),
     step("cargo-deny", Whole, |_| licences::cargo_deny(), "bans, licences and sources of deny.toml, by cargo-deny"),
     step("tiers", Fast, |_| board::check_table(), "boards/README.md lists the boards as they are"),
-    step("lint", Fast, checks::lint, "no warning of the compiler or of clippy; whole: of the peers' benchmark, too"),
+    step("lint", Fast, checks::lint, "no warning of the compiler or of clippy; whole: of the peers' benchmark and the fuzz targets, too"),
     step("unit", Fast, checks::unit, "unit, documentation and integration tests, and the recorded messages"),
     step("docs", Whole, |_| checks::docs(), "the documentation builds without a warning"),
     step("conformance", Fast, |_| conformance::check(), "RFC 6455: kosoku's 301 cases against the echo built from ws and net"),

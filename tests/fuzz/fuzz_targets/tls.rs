@@ -186,12 +186,12 @@ fn forged(script: &mut Script, piece: usize) {
             }
         };
         let kind = [20, 21, 22, 23, 24, 0, 23, 23][usize::from(script.byte()) % 8];
-        let padding = if script.byte() % 8 == 0 { script.number() % 17_000 } else { 0 };
+        let padding = if script.byte().is_multiple_of(8) { script.number() % 17_000 } else { 0 };
         let content = inner.clone();
         inner.push(kind);
         inner.resize((inner.len() + padding).min(65_000), 0);
         let mut record = forger.seal(&inner);
-        let is_changed = script.byte() % 16 == 0;
+        let is_changed = script.byte().is_multiple_of(16);
         if is_changed {
             let at = script.number() % record.len();
             record[at] ^= 1 << (script.byte() % 8);
@@ -237,7 +237,7 @@ fn talk(script: &mut Script, piece: usize) {
             }
             2 => {
                 let count = session.pending().len().min(script.number());
-                heard.extend(receive(&mut client, &session.pending()[..count].to_vec()).unwrap().0);
+                heard.extend(receive(&mut client, &session.pending()[..count]).unwrap().0);
                 session.sent(count).unwrap();
             }
             // rustls's client bears no more answers to it in a row without data.
