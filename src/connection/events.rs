@@ -39,12 +39,7 @@ impl Connection {
             if self.flow.is_paused {
                 websocket::handle_messages(self, cx);
             }
-            if self.send.is_empty() {
-                push::flush(self, cx.api, cx.now);
-                if self.pushes.log.is_some() {
-                    push::flush_log(self, cx);
-                }
-            }
+            push::flush(self, cx);
         }
         self.track_stall(cx.now);
     }
@@ -82,12 +77,7 @@ impl Connection {
             let request_id = pending.request_id.as_deref();
             websocket::reply(self, pending.form, request_id, outcome, cx.chunks, cx.reply, cx.now);
             websocket::handle_messages(self, cx);
-            if self.send.is_empty() {
-                push::flush(self, cx.api, cx.now);
-                if self.pushes.log.is_some() {
-                    push::flush_log(self, cx);
-                }
-            }
+            push::flush(self, cx);
         }
         self.track_stall(cx.now);
     }

@@ -31,9 +31,10 @@ pub use machine::{CONNECTION_BYTES, Finish, State};
 pub use pool::{Admission, SlotId};
 pub use server::{End, Server, ServerConfig};
 
+use crate::api::LOG_ANSWER_BYTES;
 use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES};
 use crate::http::SEND_RESERVE_BYTES;
-use crate::limits::{BODY_BYTES, HEAD_BYTES, MESSAGE_BYTES, REPLY_BYTES, SEND_BYTES};
+use crate::limits::{BODY_BYTES, HEAD_BYTES, MESSAGE_BYTES, REPLY_BYTES, SEND_BYTES, SERVICE_NAME_BYTES};
 use crate::service::COMMAND_TIMEOUT;
 use crate::ws::FRAME_HEADER_BYTES;
 
@@ -96,6 +97,11 @@ const _: () = {
             || CHUNK_PIECE_BYTES + CHUNK_ENVELOPE_BYTES + FRAME_HEADER_BYTES + SEND_RESERVE_BYTES
                 <= SEND_BYTES,
         "send_bytes: must hold a whole reply, or one chunk of it"
+    );
+    // A byte of output becomes at most three: an escape, a replacement character, or a separator of lines.
+    assert!(
+        3 * LOG_ANSWER_BYTES + SERVICE_NAME_BYTES + 256 + SEND_RESERVE_BYTES <= SEND_BYTES,
+        "send_bytes: must hold a push of output"
     );
     assert!(
         ANSWER_TIMEOUT.as_secs() > COMMAND_TIMEOUT.as_secs(),

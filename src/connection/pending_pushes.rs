@@ -20,16 +20,6 @@ impl PendingPushes {
         self.log = None;
     }
 
-    /// Follows the output of a service from position `next` on, in place of any other.
-    pub(super) fn follow(&mut self, service: ServiceId, next: u64) {
-        self.log = Some((service, next));
-    }
-
-    /// Stops following output.
-    pub(super) fn unfollow(&mut self) {
-        self.log = None;
-    }
-
     /// Returns whether the socket follows the output of this service.
     pub(super) fn follows(&self, service: ServiceId) -> bool {
         self.log.is_some_and(|(followed, _)| followed == service)

@@ -5,11 +5,11 @@ use core::time::Duration;
 use super::PUSH_BACKLOG_BYTES;
 use super::machine::{ANSWER_ROOM, Connection, Context};
 use crate::api::{self, Api};
-use crate::call::Identity;
 use crate::friendcore::reply;
 use crate::json::Writer;
 use crate::limits::SERVICE_NAME_BYTES;
 use crate::service::{ServiceId, State};
+use crate::session::Users;
 
 /// A change of one service, encoded once for every socket.
 pub(super) struct ServiceChange {
@@ -54,8 +54,18 @@ pub(super) fn notify(connection: &mut Connection, change: &ServiceChange, now: D
     connection.track_stall(now);
 }
 
-/// Sends the pending pushes as far as there is room: the newest state of each service.
-pub(super) fn flush(connection: &mut Connection, api: &Api, now: Duration) {
+/// Sends the pending pushes as far as there is room, once the peer has read everything before them.
+pub(super) fn flush(connection: &mut Connection, cx: &mut Context<'_>) {
+    if connection.send.is_empty() {
+        flush_changes(connection, cx.api, cx.now);
+        if connection.pushes.log.is_some() {
+            flush_log(connection, cx);
+        }
+    }
+}
+
+/// Sends the newest state of each service that changed.
+fn flush_changes(connection: &mut Connection, api: &Api, now: Duration) {
     if !connection.pushes.is_notified && api.board.has_problem() {
         notify_problem(connection, api);
     }
@@ -65,8 +75,7 @@ pub(super) fn flush(connection: &mut Connection, api: &Api, now: Duration) {
     for (service, spec) in api.services.table().iter() {
         let bit = bit(service);
         // The socket may be bound to another user since the change.
-        let is_visible = |identity: Identity| api.accounts.users.may_control(identity.user(), &spec.name);
-        if !connection.auth.bound.is_some_and(is_visible) {
+        if !may_receive(connection, &api.accounts.users, &spec.name) {
             connection.pushes.services &= !bit;
         }
         if connection.pushes.services & bit != 0 && may_push(connection) {
@@ -86,13 +95,18 @@ pub(super) fn flush_log(connection: &mut Connection, cx: &mut Context<'_>) {
         && may_push(connection)
     {
         let Some(spec) = cx.api.services.table().get(service) else { return };
+        // The socket may be bound to another user since the call.
+        if !may_receive(connection, &cx.api.accounts.users, &spec.name) {
+            connection.pushes.log = None;
+            return;
+        }
         let name = spec.name.clone();
         let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
         let log = api::lines_of(service, Some(since), api::LOG_LINES, api);
         if log.output.is_empty() || connection.put_text(|out| reply::service_log(out, &name, &log)).is_err() {
             break;
         }
-        connection.pushes.follow(service, log.next);
+        connection.pushes.log = Some((service, log.next));
     }
     connection.track_stall(cx.now);
 }
@@ -107,6 +121,11 @@ pub(super) fn notify_problem(connection: &mut Connection, api: &Api) {
         let sent = connection.put_text(|out| reply::notice(out, api.board.health_message()));
         connection.pushes.is_notified = sent.is_ok();
     }
+}
+
+/// Returns true if the socket is bound to a user who may control the service.
+pub(super) fn may_receive(connection: &Connection, users: &Users, service: &str) -> bool {
+    connection.auth.bound.is_some_and(|identity| users.may_control(identity.user(), service))
 }
 
 /// Returns true if a push fits beside the unsent bytes and beside the answer of a pending call.

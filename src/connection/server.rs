@@ -9,7 +9,7 @@ use super::machine::{Connection, Context, Finish, HttpConfig, State};
 use super::push::{self, ServiceChange};
 use super::{Admission, OVERFLOW_SLOTS, SlotId, http, websocket};
 use crate::api::{Api, Counters, Platform};
-use crate::call::{Completion, Identity, PasswordVerdict};
+use crate::call::{Completion, PasswordVerdict};
 
 use crate::friendcore::chunk::Assembler;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
@@ -351,8 +351,7 @@ impl Server {
         };
         let users = &self.api.accounts.users;
         for slot in &mut self.slots {
-            let user = slot.auth.bound.map(Identity::user);
-            if user.is_some_and(|user| users.may_control(user, &spec.name)) && slot.closing.is_open() {
+            if push::may_receive(slot, users, &spec.name) && slot.closing.is_open() {
                 push::notify(slot, &text, now);
                 wake(&mut self.wakes, slot.place.id);
             }

@@ -171,22 +171,22 @@ pub(super) fn reply(
         Outcome::AtCapacity => connection.close_at_capacity(now),
         Outcome::Pending(call) => connection.pending = Some(PendingReply::new(call, form, request_id, now)),
         outcome if reply::is_sent(form, &outcome) => {
-            match outcome {
-                Outcome::ServiceLog { service, log, follow: Some(true) } => {
-                    connection.pushes.follow(service, log.next);
+            let follow = match &outcome {
+                Outcome::ServiceLog { service, log, follow } => {
+                    follow.map(|follow| follow.then_some((*service, log.next)))
                 }
-                Outcome::ServiceLog { follow: Some(false), .. } => connection.pushes.unfollow(),
-                _ => {}
-            }
+                _ => None,
+            };
             let may_cut = form != Form::Envelope;
-            if connection.put_text(|out| reply::outcome(out, form, request_id, &outcome, may_cut)).is_ok() {
-                return;
-            }
-            let is_sent = form == Form::Envelope
-                && reply_in_chunks(connection, request_id, &outcome, chunks, buffer, now).is_some();
+            let is_sent =
+                connection.put_text(|out| reply::outcome(out, form, request_id, &outcome, may_cut)).is_ok()
+                    || (form == Form::Envelope
+                        && reply_in_chunks(connection, request_id, &outcome, chunks, buffer, now).is_some());
             if !is_sent {
                 let full = Outcome::Failed(Failure::TableFull);
                 connection.put_answer(|out| reply::outcome(out, form, request_id, &full, false));
+            } else if let Some(follow) = follow {
+                connection.pushes.log = follow;
             }
         }
         _ => {}

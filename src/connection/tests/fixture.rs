@@ -259,8 +259,12 @@ impl Fixture {
 
     /// The service `hello`.
     pub(super) fn hello(&self) -> ServiceId {
+        self.service("hello")
+    }
+
+    pub(super) fn service(&self, name: &str) -> ServiceId {
         let config = config::parse(&with_tokens(FILE), "fixture", "/bin/friendlet").unwrap();
-        config.services.find("hello").unwrap()
+        config.services.find(name).unwrap()
     }
 
     pub(super) fn hang_up(&mut self, id: SlotId) {

@@ -8,6 +8,13 @@ fn frame_call(path: &str, members: &str) -> String {
     format!(r#"<!--"MSG"--"1"--"system.library/{path}"-->{{ {members}"sessionid":"{ADMIN}" }}<--!>"#)
 }
 
+/// The call in the form of 2021, which uses the session of the socket.
+fn envelope_call(service: &str, members: &str) -> String {
+    format!(
+        r#"{{"type":"msg","data":{{"type":"request","requestid":"r","path":"system.library/services/{service}/log","data":{{{members}}}}}}}"#
+    )
+}
+
 /// Parts of a `log` answer: from, next, lost, lines.
 fn log_answer(answer: &str) -> (u64, u64, u64, String) {
     let number = |key: &str| {
@@ -79,7 +86,7 @@ fn log_of_a_service_has_no_more_lines_than_its_limit() {
 fn log_of_a_service_is_for_its_users() {
     let mut fixture = Fixture::new(4);
     let id = fixture.bound(ANNA);
-    let refused = &fixture.say(id, r#"{"type":"msg","data":{"type":"request","requestid":"r","path":"system.library/services/clock/log","data":{}}}"#)[0];
+    let refused = &fixture.say(id, &envelope_call("clock", ""))[0];
     assert!(refused.contains(r#"\"code\":\"4\""#), "{refused}");
 }
 
@@ -88,12 +95,7 @@ fn socket_that_follows_receives_each_whole_line_once() {
     let mut fixture = Fixture::new(4);
     let (id, other) = (fixture.bound(ADMIN), fixture.bound(ADMIN));
     fixture.system.output = "old\n".to_owned();
-    let follow = |value: &str| {
-        format!(
-            r#"{{"type":"msg","data":{{"type":"request","requestid":"r","path":"system.library/services/hello/log","data":{{"follow":{value}}}}}}}"#
-        )
-    };
-    let answer = fixture.say(id, &follow("true"));
+    let answer = fixture.say(id, &envelope_call("hello", r#""follow":true"#));
     assert!(answer[0].contains(r#""From": 0, "Next": 4, "Lost": 0, "Lines": ["old"]"#), "{answer:?}");
     let hello = fixture.hello();
     let push = |from: u64, next: u64, lines: &str| {
@@ -111,7 +113,7 @@ fn socket_that_follows_receives_each_whole_line_once() {
         assert_eq!(fixture.receive(id), pushes);
         assert!(fixture.receive(other).is_empty(), "only for a socket that follows");
     }
-    assert_eq!(fixture.say(id, &follow("false")).len(), 1);
+    assert_eq!(fixture.say(id, &envelope_call("hello", r#""follow":false"#)).len(), 1);
     fixture.system.output += "four\n";
     fixture.server.handle_output(hello, fixture.now, &mut fixture.system);
     assert!(fixture.receive(id).is_empty());
@@ -121,8 +123,7 @@ fn socket_that_follows_receives_each_whole_line_once() {
 fn slow_socket_that_follows_receives_the_rest_when_it_has_caught_up() {
     let mut fixture = Fixture::new(4);
     let id = fixture.bound(ADMIN);
-    let call = r#"{"type":"msg","data":{"type":"request","requestid":"r","path":"system.library/services/hello/log","data":{"follow":true}}}"#;
-    fixture.say(id, call);
+    fixture.say(id, &envelope_call("hello", r#""follow":true"#));
     let hello = fixture.hello();
     for number in 0..300 {
         fixture.system.output += &format!("{number:0>99}\n");
@@ -144,4 +145,31 @@ fn only_a_bound_socket_may_follow() {
         let refused = &fixture.say(id, &frame_call("services/hello/log", &members))[0];
         assert!(refused.contains("Function log returned: 22"), "{refused}");
     }
+}
+
+#[test]
+fn socket_of_another_user_follows_no_more() {
+    for rebound in [false, true] {
+        let mut fixture = Fixture::new(4);
+        let id = fixture.bound(ADMIN);
+        assert!(fixture.say(id, &envelope_call("clock", r#""follow":true"#))[0].contains(r#""Lines": []"#));
+        if rebound {
+            fixture.say(id, &format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#));
+        }
+        let clock = fixture.service("clock");
+        fixture.system.output = "secret\n".to_owned();
+        fixture.server.handle_output(clock, fixture.now, &mut fixture.system);
+        assert_eq!(fixture.receive(id).is_empty(), rebound);
+        assert_eq!(fixture.server.is_followed(clock), !rebound);
+    }
+}
+
+#[test]
+fn session_of_a_call_lets_no_socket_of_another_user_follow() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.bound(ANNA);
+    let session = format!(r#""sessionid":"{ADMIN}","follow":true"#);
+    let refused = &fixture.say(id, &envelope_call("clock", &session))[0];
+    assert!(refused.contains(r#"\"code\":\"4\""#), "{refused}");
+    assert!(!fixture.server.is_followed(fixture.service("clock")));
 }
