@@ -295,21 +295,7 @@ pub(super) fn upgrade(target: &str) -> String {
 }
 
 pub(super) fn frame(text: &str) -> Vec<u8> {
-    let mut bytes = vec![0x81];
-    match text.len() {
-        length @ 0..=125 => bytes.push(0x80 | length as u8),
-        length @ 126..=0xFFFF => {
-            bytes.push(0x80 | 126);
-            bytes.extend((length as u16).to_be_bytes());
-        }
-        length => {
-            bytes.push(0x80 | 127);
-            bytes.extend((length as u64).to_be_bytes());
-        }
-    }
-    bytes.extend([0; 4]);
-    bytes.extend(text.as_bytes());
-    bytes
+    super::simulation::frame(0x81, text.as_bytes(), 0)
 }
 
 /// Parses frames of the server: texts as they are, the others by name.

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::fixture::{ADMIN, ANNA, Fixture};
-use crate::connection::{ADMINISTRATOR_TIMEOUT, SESSION_TIMEOUT};
+use crate::connection::{ADMINISTRATOR_TIMEOUT, SESSION_TIMEOUT, SlotId};
 use crate::limits::{CHUNK_SETS, PASSWORD_CHECKS, SESSIONS};
 
 const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
@@ -87,16 +87,22 @@ fn administrators_slot_is_not_kept_by_the_session_of_a_user() {
     }
 }
 
+/// A socket that logged in one second before its deadline.
+fn log_in_a_second_before(auth_timeout: Duration, slots: usize, is_right: bool) -> (Fixture, SlotId) {
+    let mut fixture = Fixture::new(slots);
+    let _connected = fixture.socket();
+    let id = fixture.socket();
+    fixture.pass(auth_timeout - Duration::from_secs(1));
+    fixture.say(id, LOGIN);
+    fixture.check_password(is_right);
+    fixture.receive(id);
+    (fixture, id)
+}
+
 #[test]
 fn refused_login_does_not_extend_the_deadline() {
     for (slots, auth_timeout) in [(4, SESSION_TIMEOUT), (2, ADMINISTRATOR_TIMEOUT)] {
-        let mut fixture = Fixture::new(slots);
-        let _connected = fixture.socket();
-        let id = fixture.socket();
-        fixture.pass(auth_timeout - Duration::from_secs(1));
-        fixture.say(id, LOGIN);
-        fixture.check_password(false);
-        fixture.receive(id);
+        let (mut fixture, id) = log_in_a_second_before(auth_timeout, slots, false);
         fixture.pass(Duration::from_secs(1));
         assert!(fixture.receive(id)[0].starts_with("close "));
     }
@@ -105,13 +111,7 @@ fn refused_login_does_not_extend_the_deadline() {
 #[test]
 fn accepted_login_extends_the_deadline() {
     for (slots, auth_timeout) in [(4, SESSION_TIMEOUT), (2, ADMINISTRATOR_TIMEOUT)] {
-        let mut fixture = Fixture::new(slots);
-        let _connected = fixture.socket();
-        let id = fixture.socket();
-        fixture.pass(auth_timeout - Duration::from_secs(1));
-        fixture.say(id, LOGIN);
-        fixture.check_password(true);
-        fixture.receive(id);
+        let (mut fixture, id) = log_in_a_second_before(auth_timeout, slots, true);
         fixture.pass(auth_timeout - Duration::from_secs(1));
         assert!(fixture.receive(id).iter().all(|text| text == "ping"));
         fixture.pass(Duration::from_secs(1));

@@ -286,13 +286,17 @@ impl Fixture {
 }
 
 /// Returns a message in a masked frame.
-fn frame(first: u8, payload: &[u8], mask: u8) -> Vec<u8> {
+pub(super) fn frame(first: u8, payload: &[u8], mask: u8) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
         length @ 0..=125 => bytes.push(0x80 | length as u8),
-        length => {
+        length @ 126..=0xFFFF => {
             bytes.push(0x80 | 126);
             bytes.extend((length as u16).to_be_bytes());
+        }
+        length => {
+            bytes.push(0x80 | 127);
+            bytes.extend((length as u64).to_be_bytes());
         }
     }
     bytes.extend([mask; 4]);
