@@ -26,9 +26,9 @@ pub use self::counters::Counters;
 use self::errno::ETIMEDOUT;
 pub use self::platform::{Platform, Refused};
 pub(crate) use self::services::lines_of;
-use crate::call::{Call, Caller, Completion, Failure, Outcome, PendingCall, Work};
+use crate::call::{Call, Caller, Completion, Failure, Identity, Outcome, PendingCall, Work};
 use crate::log::LOG_WRITE_BYTES;
-use crate::service::{Action, Supervisor};
+use crate::service::{Action, ServiceId, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
 
 crate::limits::limits! {
@@ -118,48 +118,93 @@ pub fn handle<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_>) -> 
     let Some((&"system.library", function)) = segments.split_first() else {
         return Outcome::Failed(Failure::UnknownLibrary);
     };
-    let row = Row::find(function);
-    if let Some((Row { handler: Handler::Public(handler), effect, .. }, _)) = row {
-        return match check_effect(*effect, caller) {
-            Ok(()) => handler(call, caller, cx),
-            Err(failure) => Outcome::Failed(failure),
-        };
-    }
-    let identity = match cx.api.accounts.authorise(call, caller, cx.now) {
-        Ok(identity) => identity,
-        Err(_) if caller.admins_only => return Outcome::AtCapacity,
-        Err(failure) => return Outcome::Failed(failure),
+    let Some((row, name)) = Row::find(function) else {
+        // Only a caller with a session learns which calls exist.
+        let refusal = authorise(call, caller, cx).err();
+        return refusal.unwrap_or(Refusal::Failed(Failure::UnknownFunction)).into();
     };
-    let is_admin = cx.api.accounts.is_admin(identity);
-    if caller.admins_only && !is_admin {
-        return Outcome::AtCapacity;
-    }
-    let Some((row, name)) = row else {
-        return Outcome::Failed(Failure::UnknownFunction);
-    };
-    let service = match row.handler {
-        Handler::Administrator(_) if !is_admin => return Outcome::Failed(Failure::NotAllowed),
-        Handler::Service(_) | Handler::Verb(_) => {
-            let name = name.or_else(|| call.parameters.get("serviceName"));
-            match services::find(name, identity, cx) {
-                Ok(service) => Some(service),
-                Err(failure) => return Outcome::Failed(failure),
-            }
+    run(row, name, call, caller, cx).unwrap_or_else(Outcome::from)
+}
+
+/// Reason why a call does not reach its handler.
+#[derive(Clone, Copy, Debug)]
+enum Refusal<'a> {
+    /// Only administrators are served on this connection.
+    AtCapacity,
+    /// The call fails.
+    Failed(Failure<'a>),
+}
+
+impl<'a> From<Refusal<'a>> for Outcome<'a> {
+    fn from(refusal: Refusal<'a>) -> Self {
+        match refusal {
+            Refusal::AtCapacity => Self::AtCapacity,
+            Refusal::Failed(failure) => Self::Failed(failure),
         }
-        Handler::Public(_) | Handler::Session(_) | Handler::Administrator(_) => None,
-    };
-    if let Err(failure) = check_effect(row.effect, caller) {
-        return Outcome::Failed(failure);
     }
-    match (row.handler, service) {
-        (Handler::Public(handler), _) => handler(call, caller, cx),
-        (Handler::Session(handler) | Handler::Administrator(handler), _) => {
+}
+
+/// Checks the right that a row requires and whether it may change anything, and runs its handler.
+fn run<'a>(
+    row: &Row,
+    name: Option<&'a str>,
+    call: &Call<'a>,
+    caller: &Caller,
+    cx: &'a mut Context<'_>,
+) -> Result<Outcome<'a>, Refusal<'a>> {
+    Ok(match row.handler {
+        Handler::Public(handler) => {
+            check_effect(row.effect, caller)?;
+            handler(call, caller, cx)
+        }
+        Handler::Session(handler) => {
+            let identity = authorise(call, caller, cx)?;
+            check_effect(row.effect, caller)?;
             handler(call, caller, identity, cx)
         }
-        (Handler::Service(handler), Some(service)) => handler(call, caller, service, cx),
-        (Handler::Verb(verb), Some(service)) => services::run(verb, identity, service, cx),
-        (Handler::Service(_) | Handler::Verb(_), None) => internal("a call about a service without one"),
+        Handler::Administrator(handler) => {
+            let identity = authorise(call, caller, cx)?;
+            if !cx.api.accounts.is_admin(identity) {
+                return Err(Refusal::Failed(Failure::NotAllowed));
+            }
+            check_effect(row.effect, caller)?;
+            handler(call, caller, identity, cx)
+        }
+        Handler::Service(handler) => {
+            let (_, service) = authorise_service(name, call, caller, cx)?;
+            check_effect(row.effect, caller)?;
+            handler(call, caller, service, cx)
+        }
+        Handler::Verb(verb) => {
+            let (identity, service) = authorise_service(name, call, caller, cx)?;
+            check_effect(row.effect, caller)?;
+            services::run(verb, identity, service, cx)
+        }
+    })
+}
+
+/// Returns the identity of a caller. On a connection for administrators alone, other callers are refused.
+fn authorise<'a>(call: &Call<'a>, caller: &Caller, cx: &mut Context<'_>) -> Result<Identity, Refusal<'a>> {
+    match cx.api.accounts.authorise(call, caller, cx.now) {
+        Ok(identity) if caller.admins_only && !cx.api.accounts.is_admin(identity) => Err(Refusal::AtCapacity),
+        Ok(identity) => Ok(identity),
+        Err(_) if caller.admins_only => Err(Refusal::AtCapacity),
+        Err(failure) => Err(Refusal::Failed(failure)),
     }
+}
+
+/// Returns the identity of a caller, and the service of the call, which the caller may control. Without a
+/// name in the path, the parameter `serviceName` names it.
+fn authorise_service<'a>(
+    name: Option<&str>,
+    call: &Call<'a>,
+    caller: &Caller,
+    cx: &mut Context<'_>,
+) -> Result<(Identity, ServiceId), Refusal<'a>> {
+    let identity = authorise(call, caller, cx)?;
+    let name = name.or_else(|| call.parameters.get("serviceName"));
+    let service = services::find(name, identity, cx).map_err(Refusal::Failed)?;
+    Ok((identity, service))
 }
 
 /// Returns the outcome of a pending call.
@@ -202,10 +247,11 @@ fn split(path: &str) -> Option<Vec<&str, 5>> {
     }
 }
 
-fn check_effect(effect: Effect, caller: &Caller) -> Result<(), Failure<'static>> {
+fn check_effect(effect: Effect, caller: &Caller) -> Result<(), Refusal<'static>> {
+    let refused = Err(Refusal::Failed(Failure::NotPost));
     match effect {
-        Effect::Changes if !caller.may_change => Err(Failure::NotPost),
-        Effect::ChangesAnswered if !caller.may_change || !caller.is_answered => Err(Failure::NotPost),
+        Effect::Changes if !caller.may_change => refused,
+        Effect::ChangesAnswered if !caller.may_change || !caller.is_answered => refused,
         Effect::Reads | Effect::Changes | Effect::ChangesAnswered => Ok(()),
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn check_part(part: Part) -> Result<(), String> {
         Part::Fast => {
             let board = Board::load(FAST_BOARD)?.under_test();
             prepare(&board)?;
-            suite::run(&board)
+            suite::run(&board, part)
         }
         Part::Whole => check_all(),
     }
@@ -87,7 +87,7 @@ pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
         prepare(board)?;
     }
     let (qemu, image) = tables(board)?;
-    suite::run(board)?;
+    suite::run(board, Part::Whole)?;
     if image.watchdog_s.is_some() && !qemu.arguments.contains("friendlet.watchdog=0") {
         wedge(board)?;
     }
