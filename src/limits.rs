@@ -85,7 +85,7 @@ include!(concat!(env!("OUT_DIR"), "/limits.rs"));
 pub const BOARD: &str = env!("FRIENDLET_BOARD");
 /// Target triple built for.
 pub const TARGET: &str = env!("FRIENDLET_TARGET");
-/// Built-in default configuration file, used when there is no file at the default path.
+/// Built-in default configuration file, used when the file at the default path is missing.
 pub const BOARD_FILE: &str = include_str!(concat!(env!("OUT_DIR"), "/friendlet.toml"));
 
 const _: () = {

@@ -9,7 +9,7 @@
 #
 # The boot state is sector 64 (0x40) of the disk: "FLB1", the slot in force (0x41 A, 0x42 B), then
 # the tries left: ff when the slot has proven itself. No "FLB1": slot A, and nothing is written.
-# There is no setexpr here, because some boards' U-Boot has none.
+# Without setexpr, because some boards' U-Boot lacks it.
 
 setenv f_use A
 setenv f_found

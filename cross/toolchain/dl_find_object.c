@@ -1,6 +1,6 @@
 /* gcc 12's unwinder asks the C library where the unwind table of an address is, by a function that
    glibc 2.35 has and musl has not. This finds it the way older unwinders did. A static program has
-   one object, so there is no list to keep. The layout is that of glibc's <dlfcn.h>, documented in
+   one object, so a list is not needed. The layout is that of glibc's <dlfcn.h>, documented in
    its manual ("Dynamic Linker Introspection"), on machines without eh_dbase: all 64-bit ones. */
 #define _GNU_SOURCE
 #include <link.h>

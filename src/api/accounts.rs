@@ -17,7 +17,7 @@ pub(crate) struct Accounts {
     pub(crate) tokens: Tokens,
     pub(crate) sessions: SessionTable,
     pub(crate) lockout: Lockout,
-    /// Sessions that ended and whose sockets are still to be notified.
+    /// Ended sessions with a pending notification of their sockets.
     ended: Vec<SessionKey, SESSIONS>,
     /// Password checks in progress: the ids of their calls, and the clients.
     checks: Vec<(u64, ClientAddr), { PASSWORD_CHECKS + 1 }>,
@@ -67,14 +67,14 @@ impl Accounts {
         self.users.get(identity.user()).map_or("?", |user| &user.name)
     }
 
-    /// Notes that a session ended.
+    /// Marks a session as ended.
     pub(super) fn note_ended(&mut self, key: SessionKey) {
         // Every session fits once, and a second note of the same one changes nothing.
         let noted = self.ended.contains(&key) || self.ended.push(key).is_ok();
         debug_assert!(noted, "more sessions ended than there are");
     }
 
-    /// Takes the next session that ended and whose sockets are still to be notified.
+    /// Takes the next ended session with a pending notification of its sockets.
     pub(crate) fn next_ended(&mut self) -> Option<SessionKey> {
         self.ended.pop()
     }
@@ -86,13 +86,13 @@ impl Accounts {
         of_source < PASSWORD_CHECKS.div_ceil(2) && !self.checks.is_full()
     }
 
-    /// Counts a check that began.
+    /// Counts the start of a check.
     pub(super) fn begin_check(&mut self, call_id: u64, source: ClientAddr) {
         let counted = self.checks.push((call_id, source)).is_ok();
         debug_assert!(counted, "a check began without `may_check`");
     }
 
-    /// Counts a check that ended, whether its call is still pending or not.
+    /// Counts the end of a check, whether its call is still pending or not.
     pub(crate) fn end_check(&mut self, call_id: u64) {
         self.checks.retain(|(other, _)| *other != call_id);
     }

@@ -27,7 +27,7 @@ const _: () = {
 pub struct Board {
     /// Build id of the program in hexadecimal; empty when it has none.
     pub build: String<BUILD_ID_BYTES>,
-    /// Slot of the running system, `A` or `B`; empty when there are no two.
+    /// Slot of the running system, `A` or `B`; empty on a system without two slots.
     pub slot: &'static str,
     /// Source of the configuration in force.
     pub config_origin: ConfigOrigin,
@@ -61,7 +61,7 @@ impl fmt::Display for HealthMessage<'_> {
     }
 }
 
-/// Way to shut the board down.
+/// Method of shutting the board down.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BoardEnd {
     /// Restarts it.
@@ -166,7 +166,7 @@ pub(super) fn power_off<'a>(
     end(BoardEnd::PowerOff, identity, cx)
 }
 
-/// Ends the board. The platform sends the outcome before anything ends.
+/// Restarts or powers off the board. The platform sends the outcome first.
 fn end<'a>(end: BoardEnd, identity: Identity, cx: &mut Context<'_>) -> Outcome<'a> {
     match cx.platform.end_board(end) {
         Ok(()) => {

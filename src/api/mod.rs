@@ -256,7 +256,7 @@ fn check_effect(effect: Effect, caller: &Caller) -> Result<(), Refusal<'static>>
     }
 }
 
-/// Outcome of a state that cannot occur.
+/// Outcome of an internal error.
 fn internal(state: &'static str) -> Outcome<'static> {
     debug_assert!(false, "{state}");
     crate::error!("internal error: {}", state);

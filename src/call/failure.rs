@@ -29,14 +29,14 @@ pub enum Failure<'a> {
     },
     /// A login with a wrong user or password, or during a block.
     LoginRefused {
-        /// The login names a device, as those since 2021 do.
+        /// The login names a device, as clients since 2021 do.
         has_device: bool,
         /// End of the block in seconds of Unix time; 0 when there is none.
         until_s: u64,
     },
     /// A login without a user name or a password.
     MissingCredentials {
-        /// The login names a device, as those since 2021 do.
+        /// The login names a device, as clients since 2021 do.
         has_device: bool,
     },
     /// The session to resume does not exist.
@@ -57,6 +57,6 @@ pub enum Failure<'a> {
         /// Its result, usually an error number of the system.
         result: i32,
     },
-    /// A state that cannot occur; the log has it.
+    /// An internal error; the log has the details.
     Internal,
 }

@@ -14,7 +14,7 @@ pub enum Outcome<'a> {
     Done,
     /// Refused, or failed.
     Failed(Failure<'a>),
-    /// Refused whatever the call is: only administrators are served now.
+    /// Refused without a check of the call: only administrators are served now.
     AtCapacity,
     /// The outcome follows with [`api::complete`](crate::api::complete).
     Pending(PendingCall),
@@ -46,7 +46,7 @@ pub enum Outcome<'a> {
         /// Start or stop pushing the lines after them to the socket; `None`: as before.
         follow: Option<bool>,
     },
-    /// HTML of a service as the configuration file has it.
+    /// HTML of a service from the configuration file.
     WebGui(&'a str),
     /// End of a named command.
     Command(CommandOutput<'a>),
@@ -133,7 +133,7 @@ pub struct BoardStatus<'a> {
     pub version: &'a str,
     /// Build id of the program; empty when it has none.
     pub build: &'a str,
-    /// Slot of the running system, `A` or `B`; empty when there are no two.
+    /// Slot of the running system, `A` or `B`; empty on a system without two slots.
     pub slot: &'a str,
     /// Configuration file in force.
     pub config_origin: &'a str,

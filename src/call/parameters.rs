@@ -52,9 +52,9 @@ impl<'m> Parameters<'m> {
 /// Reason for rejecting a parameter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ParameterError {
-    /// There is a parameter of this key; its value stays.
+    /// The key is already used; the first value stays.
     Duplicate,
-    /// There are `limits::PARAMETERS` already.
+    /// The list already has `limits::PARAMETERS` entries.
     Full,
 }
 

@@ -15,7 +15,7 @@ pub struct PendingCall {
     pub work: Work,
 }
 
-/// Work that takes time, with the data of its outcome.
+/// Long work, with the data of its outcome.
 #[derive(Debug)]
 pub enum Work {
     /// A password check of a login.
@@ -63,7 +63,7 @@ pub struct PendingPassword {
     pub by: UserId,
     /// Session of the change; `None` with a token.
     pub session: Option<SessionKey>,
-    /// Salt of the old password, where it is checked: for the user's own.
+    /// Salt of the old password; only for a change of the user's own password.
     pub salt: Option<[u8; SALT_BYTES]>,
     /// Address of the client.
     pub source: ClientAddr,

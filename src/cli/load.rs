@@ -1,4 +1,4 @@
-//! Finds and reads the configuration file, and what replaces it when it cannot be used.
+//! Finds and reads the configuration file, or its replacement if it cannot be used.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -54,7 +54,7 @@ pub struct Loaded {
     pub source: String,
     /// Origin of the configuration.
     pub config_origin: ConfigOrigin,
-    /// Reason for which it is not the given file.
+    /// Reason for not using the given file.
     pub config_error: Option<ConfigError>,
     /// Path of the given file.
     path: PathBuf,

@@ -14,7 +14,7 @@ use crate::sys::{password, random};
 /// Name of the user that becomes an administrator.
 const ADMIN: &str = "admin";
 
-/// Reason why there is no table.
+/// Error of `friendlet passwd`.
 #[derive(Debug)]
 enum PasswdError {
     Differs,

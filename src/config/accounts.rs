@@ -44,7 +44,7 @@ pub(super) fn users<'t>(
     entries
 }
 
-/// One `[[user]]`. Without `services` it may name any.
+/// Parses one `[[user]]`. If `services` is `None`, every service name is valid.
 fn user(
     section: &Section<'_, '_>,
     name: Option<&Text<'_>>,

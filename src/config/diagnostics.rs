@@ -132,7 +132,7 @@ impl<'t> Diagnostics<'t> {
         (line, before.count() + 1)
     }
 
-    /// The value, if there are no errors.
+    /// Returns the value if no error was reported.
     pub(super) fn finish<T>(mut self, source: &str, value: Option<T>) -> Result<T, ParseError> {
         if let Some(value) = value
             && self.errors.is_empty()

@@ -60,7 +60,7 @@ pub enum Change {
 pub enum Default {
     /// None: the key must be set.
     Required,
-    /// None; the words say what happens then.
+    /// None; the text describes the effect.
     Unset(&'static str),
     /// `true` or `false`.
     Boolean(bool),
@@ -70,12 +70,12 @@ pub enum Default {
     String(&'static str),
     /// An empty list or table.
     Empty,
-    /// A value that depends on the build; the words say which it is.
+    /// A value that depends on the build, described by the text.
     Build(&'static Self, &'static str),
 }
 
 impl Default {
-    /// The value itself, without the words of [`Build`](Self::Build).
+    /// The value itself, without the text of [`Build`](Self::Build).
     pub fn value(&self) -> &Self {
         match self {
             Self::Build(value, _) => value,
@@ -126,7 +126,7 @@ pub struct Form {
     pub is_met: fn(&str) -> bool,
 }
 
-/// Smallest or largest number of something.
+/// Minimum or maximum.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
     /// The number.
@@ -135,22 +135,22 @@ pub struct Bound {
     pub limit: Option<&'static str>,
 }
 
-/// A bound that no string reaches: the file is shorter.
+/// Bound above the size of the file, so no string reaches it.
 const UNBOUNDED: Bound = fixed(u64::MAX);
 
 impl Bound {
-    /// Returns whether there is no bound beside the size of the file.
+    /// Returns whether only the size of the file bounds the value.
     pub fn is_unbounded(self) -> bool {
         self.value == u64::MAX
     }
 }
 
-/// A number that is the same on every board.
+/// Fixed bound, equal on every board.
 pub(super) const fn fixed(value: u64) -> Bound {
     Bound { value, limit: None }
 }
 
-/// The limit of this name, which the board sets.
+/// Bound from a limit of the board, by its name.
 macro_rules! board_limit {
     ($name:ident) => {
         $crate::config::key::Bound { value: $crate::limits::$name as u64, limit: Some(stringify!($name)) }
@@ -169,7 +169,7 @@ impl Kind {
         Self::String(Form { bytes, expected, is_met })
     }
 
-    /// A string that its use parses.
+    /// String in the form of a type that is parsed from it.
     pub(super) const fn parsed(expected: &'static str) -> Self {
         Self::String(Form { bytes: UNBOUNDED, expected, is_met: any })
     }
@@ -189,7 +189,7 @@ pub(super) fn any(_: &str) -> bool {
 }
 
 impl Key {
-    /// A key whose change needs a restart.
+    /// Key that takes effect after a restart.
     pub(super) const fn new(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Self {
         let doc = if cfg!(debug_assertions) { doc } else { "" };
         Self { name, kind, default, doc, example: None, is_secret: false, change: Change::Restart }

@@ -83,7 +83,7 @@ pub struct Config {
     pub users: Users,
     /// Each `[[token]]`.
     pub tokens: Tokens,
-    /// Each `[[service]]`, and the built-in `hello`.
+    /// Services of the file, and the built-in `hello`.
     pub services: ServiceTable,
 }
 
@@ -105,7 +105,7 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Encryption.
     pub tls: Tls,
-    /// Further origins than the server's own whose pages may open the socket.
+    /// Origins, besides the server's own, of pages that may open the socket.
     pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
 }
 

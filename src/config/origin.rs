@@ -6,7 +6,7 @@ use heapless::String;
 
 use super::COMPLAINT_BYTES;
 
-/// Reason for which the given configuration file is not in force, on one line.
+/// Reason for not using the given configuration file, on one line.
 pub type ConfigError = String<COMPLAINT_BYTES>;
 
 /// Origin of the configuration in force.
@@ -15,7 +15,7 @@ pub enum ConfigOrigin {
     /// The file of the command line, or the one at the default path.
     #[default]
     Given,
-    /// The copy of the last file with which the server served.
+    /// Copy of the last file that the server started with.
     LastGood,
     /// The built-in default.
     BuiltIn,

@@ -300,7 +300,7 @@ pub static USER: Table = Table {
             "password",
             Kind::parsed("`$pbkdf2-sha256$i=ROUNDS$SALT$HASH` with 1 to 10000000 rounds"),
             Unset("none"),
-            "Hash of the password. Without one there is no login as this user; a token may be the user's.",
+            "Hash of the password. Without a hash, login as this user is disabled; tokens still work.",
         )
         .example(
             "\"$pbkdf2-sha256$i=200000$AAECAwQFBgcICQoLDA0ODw$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"",

@@ -174,8 +174,8 @@ impl<'t, 'i> Section<'t, 'i> {
         given.or_else(default).unwrap_or_else(|| unreachable!("{name} has no default of its type"))
     }
 
-    /// Returns a string in the form of its row, or the default if it is missing. `None` means that there is no
-    /// default, or that the value is wrong.
+    /// Returns a string in the form of its row, or the default if it is missing. `None` means a missing value
+    /// without a default, or a wrong value.
     pub(super) fn string(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> Option<Text<'t>> {
         let (key, value) = self.value(name, diagnostics);
         match value {

@@ -22,13 +22,13 @@ const BUILT_IN: &str = "hello";
 /// Services of a file.
 pub(super) struct Services<'t> {
     pub(super) table: ServiceTable,
-    /// Every `[[service]]` with a name, including those with errors.
+    /// Named `[[service]]` tables, including those with errors.
     entries: Vec<ServiceEntry<'t>>,
     /// Number of different names among them.
     unique: usize,
 }
 
-/// Name of a `[[service]]`, and of those that it waits for.
+/// Name of a `[[service]]`, and the names of its dependencies.
 struct ServiceEntry<'t> {
     name: Text<'t>,
     after: Vec<Text<'t>>,
@@ -238,7 +238,7 @@ fn command(
     }
 }
 
-/// Reports services that wait for one that does not exist, or for each other.
+/// Reports unknown dependencies and cycles of dependencies.
 fn check_order(services: &Services<'_>, diagnostics: &mut Diagnostics<'_>) {
     let names = services.names();
     for entry in &services.entries {

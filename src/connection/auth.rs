@@ -11,7 +11,7 @@ use crate::session::SessionKey;
 pub(super) struct Auth {
     /// Identity that the socket is bound to: it receives every push.
     pub(super) bound: Option<Identity>,
-    /// Identity of the session received last while one was due.
+    /// Identity of the last valid session; `None` while one is required.
     identity: Option<Identity>,
     /// Deadline for a valid session; `None` after one, and without a socket.
     deadline: Option<Duration>,

@@ -235,7 +235,7 @@ fn handle_upgrade(
     connection.socket = Some(Socket::new(limits, cx.now));
 }
 
-/// Rejects a request for which there is no slot.
+/// Rejects a request because all slots are in use.
 pub(super) fn reject_at_capacity(connection: &mut Connection, api: &mut Api, now: Duration) {
     Counters::add(&mut api.counters.rejected_at_capacity);
     reject(connection, &Rejection::AT_CAPACITY, now);

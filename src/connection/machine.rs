@@ -27,7 +27,7 @@ const LARGEST_FRAME_BYTES: usize = FRAME_HEADER_BYTES
 /// the closing frame.
 pub(super) const ANSWER_ROOM: usize = LARGEST_FRAME_BYTES + SEND_RESERVE_BYTES;
 
-/// Close reason of a socket for which there is no slot.
+/// Close reason of a socket when all slots are in use.
 const AT_CAPACITY: &str = "the server is full";
 
 /// Way to close a connection.
@@ -50,7 +50,7 @@ pub struct State {
     pub finish: Option<Finish>,
 }
 
-/// Answer to a call whose work has not ended.
+/// Pending answer to a call.
 #[derive(Debug)]
 pub(super) struct PendingReply {
     pub(super) call: PendingCall,
@@ -130,7 +130,7 @@ pub(super) struct Place {
 /// Flow control of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
-    /// Messages wait in the receive buffer until answers have gone out.
+    /// Messages stay in the receive buffer until answers have been sent.
     pub(super) is_paused: bool,
     /// Time since which the peer has read none of the unsent bytes.
     pub(super) stalled_since: Option<Duration>,
@@ -181,7 +181,7 @@ impl Connection {
         self.place.opened = now;
     }
 
-    /// Empties the slot for its next connection.
+    /// Resets the slot for its next connection.
     pub(super) fn release(&mut self, chunks: &mut Assembler) {
         let id = self.place.id;
         chunks.drop_owner(u32::from(id.index));
@@ -232,7 +232,7 @@ impl Connection {
         }
     }
 
-    /// Closes a socket for which there is no slot.
+    /// Closes a socket because all slots are in use.
     pub(super) fn close_at_capacity(&mut self, now: Duration) {
         self.close(CloseCode::Again, AT_CAPACITY, now);
     }

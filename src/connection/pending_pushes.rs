@@ -5,7 +5,7 @@ use crate::service::ServiceId;
 /// Pushes that one socket has not received yet.
 #[derive(Debug, Default)]
 pub(super) struct PendingPushes {
-    /// Services whose newest state is still to be sent, a bit each.
+    /// Bit set of the services with a pending push of their state.
     pub(super) services: u64,
     /// The problem of the board was sent.
     pub(super) is_notified: bool,

@@ -269,7 +269,7 @@ impl Server {
         self.slots.iter().any(|slot| slot.pushes.follows(service))
     }
 
-    /// A service wrote output: pushes it to the sockets that follow it.
+    /// Pushes new output of a service to the sockets that follow it.
     pub fn handle_output(&mut self, service: ServiceId, now: Duration, platform: &mut dyn Platform) {
         for slot in self.slots.iter_mut().filter(|slot| slot.pushes.follows(service)) {
             push::flush_log(slot, &mut self.shared.context(&mut self.api, platform, now));
@@ -277,7 +277,7 @@ impl Server {
         }
     }
 
-    /// A child process has ended. Gives `false` when it is not a service's.
+    /// Handles the end of a child process. Returns false if it is not a service's.
     pub fn handle_exit(&mut self, pid: u32, exit: Exit, now: Duration, platform: &mut dyn Platform) -> bool {
         let is_ours = self.api.services.handle_exit(pid, exit, now);
         self.process_changes(now, platform);
@@ -371,14 +371,14 @@ impl Server {
     }
 }
 
-/// State of a connection that is gone.
+/// State of a connection that no longer exists.
 const GONE: State = State { receives: false, sends: false, finish: Some(Finish::Abort) };
 
 fn find(slots: &mut [Connection], id: SlotId) -> Option<&mut Connection> {
     slots.get_mut(usize::from(id.index)).filter(|slot| slot.place.id == id && slot.place.in_use)
 }
 
-/// Slots whose tasks are to be woken, a bit each.
+/// Bit set of the slots with a pending wake-up of their task.
 type Wakes = [usize; (SLOTS + OVERFLOW_SLOTS).div_ceil(usize::BITS as usize)];
 
 fn wake(wakes: &mut Wakes, id: SlotId) {

@@ -85,7 +85,7 @@ pub(super) enum Action {
 /// Options of `logs` and `server-log`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct LogOptions {
-    /// Continue with what is logged later.
+    /// Continue with later lines.
     pub(super) follow: bool,
     /// Largest number of lines.
     pub(super) lines: Option<u32>,

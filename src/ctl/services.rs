@@ -128,7 +128,7 @@ fn read_list(content: &str) -> Result<Vec<Service>, Failure> {
         .collect()
 }
 
-/// Description of a service; empty: it has none.
+/// Description of a service; may be empty.
 fn description(service: Raw<'_>) -> String {
     text_of(service, "Description").map_or_else(String::new, |description| sanitize(&description))
 }

@@ -92,7 +92,7 @@ enum ClientState {
     Rebinding,
 }
 
-/// Lease with its deadlines, of which an infinite lease has none.
+/// Lease with its deadlines; an infinite lease has none.
 #[derive(Clone, Debug)]
 struct BoundLease {
     lease: Lease,
@@ -287,7 +287,7 @@ impl Client {
         self.deadline = self.bound.as_ref().and_then(|bound| bound.renewal);
     }
 
-    /// Does what is due at `now`.
+    /// Handles the deadlines up to `now`.
     pub fn handle_timeout(&mut self, now: Duration) {
         if self.deadline.is_none_or(|deadline| now < deadline) {
             return;

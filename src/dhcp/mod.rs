@@ -19,7 +19,7 @@ crate::limits::limits! {
     /// Name servers of a host; resolvers ask no more (resolv.conf(5), MAXNS).
     NAMESERVERS: usize = 3, exceeded "configuration error; the rest of a lease's are not used",
         tests ["each_limit_is_met_and_not_passed", "nameservers_beyond_the_limit_are_ignored"];
-    /// DHCP message, sent or received: what an Ethernet frame of 1500 bytes holds behind the headers of IP
+    /// DHCP message, sent or received: the payload of an Ethernet frame of 1500 bytes after the headers of IP
     /// and UDP.
     DHCP_BYTES: usize = 1472, exceeded "the message is ignored",
         tests ["messages_up_to_the_limit_are_parsed", "longest_message_has_room"];

@@ -1,4 +1,4 @@
-//! DHCP messages: encoder of those that a client sends, parser of those that it accepts.
+//! DHCP messages: encoder of the client's messages, parser of the server's.
 
 use core::net::Ipv4Addr;
 
@@ -164,7 +164,7 @@ pub struct ServerMessage {
     pub transaction: u32,
     /// Ethernet address of the client (chaddr).
     pub hardware: [u8; HARDWARE_BYTES],
-    /// Address for the client (yiaddr), 0.0.0.0 where there is none.
+    /// Address for the client (yiaddr), or 0.0.0.0.
     pub address: Ipv4Addr,
     /// Server that sent the message (option 54).
     pub server: Option<Ipv4Addr>,

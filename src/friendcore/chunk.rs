@@ -27,7 +27,7 @@ pub enum Progress {
     Complete(SetId),
 }
 
-/// Id of one set of parts. It refers to nothing once the set is gone, even if its buffer holds another.
+/// Id of one set of parts. It becomes invalid when the set is freed, even if its buffer is reused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SetId {
     index: usize,
@@ -100,7 +100,7 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// The text, to be read in place.
+    /// Returns the text for decoding in place.
     pub fn text(&mut self) -> &mut [u8] {
         // `Assembler::take` made the length of this buffer.
         self.buffer.get_mut(..self.length).unwrap_or_default()

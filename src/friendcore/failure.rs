@@ -65,7 +65,7 @@ fn write_2016(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
         // Friend Core has this letter, too.
         Failure::UnknownFunction => r#"ok<!--separate-->{ "ErrorMessage": "nFunction not found" }"#,
         Failure::MissingCredentials { .. } => r#"{ "ErrorMessage": "Username or Password not found!"}"#,
-        // In 2016 every user has all rights, so there is no text for this.
+        // In 2016 every user has all rights, so that version has no text for this.
         Failure::NotAllowed => return write_later(out, failure),
         _ => {
             out.put(r#"{ "ErrorMessage": "#)?;

@@ -41,9 +41,9 @@ pub struct Rejection {
 impl Rejection {
     /// Every slot is in use.
     pub const AT_CAPACITY: Self = Self { status: 503, reason: "all connections are in use; try again later" };
-    /// A state that cannot occur; the log has it.
+    /// An internal error; the log has the details.
     pub const INTERNAL: Self = Self { status: 500, reason: "internal error; see the log of the server" };
-    /// No call or page has this path.
+    /// Unknown path.
     pub const NOT_FOUND: Self =
         Self { status: 404, reason: "nothing is here; see / for what this server offers" };
     /// The request did not arrive in time.

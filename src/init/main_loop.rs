@@ -207,7 +207,7 @@ impl<'l> MainLoop<'l> {
         }
     }
 
-    /// Ends the board. All other processes have exited, or cannot be killed.
+    /// Restarts or powers off the board. All other processes have exited, or cannot be killed.
     fn finish(&mut self, action: PowerAction) -> ! {
         if let Err(error) = system::touch(Path::new(CLOCK_FILE)) {
             warning!("cannot write {}: {}", CLOCK_FILE, Reason::from(&error));

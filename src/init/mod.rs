@@ -62,7 +62,7 @@ crate::limits::limits! {
         exceeded "the watchdog is not fed, or the server is killed",
         tests [
             "watchdog_is_fed_while_the_server_has_a_heartbeat",
-            "silent_server_is_killed_where_there_is_no_watchdog"
+            "silent_server_is_killed_without_a_watchdog"
         ];
     /// Time for the hardware watchdog to reset a board whose server has no heartbeat.
     WATCHDOG_TIMEOUT: Duration = Duration::from_secs(180), exceeded "the server is killed",

@@ -106,7 +106,7 @@ impl Member {
     }
 }
 
-/// Members of one object, each followed by those of its value.
+/// Members of one object, each followed by the members of its value.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     entries: Vec<Member, MEMBERS>,
@@ -194,7 +194,7 @@ impl<'m> Value<'m> {
     }
 }
 
-/// Object: its members, each followed by those of its value.
+/// Object: its members, each followed by the members of its value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Object<'a, 'm> {
     entries: &'a [Member],

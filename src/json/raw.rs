@@ -7,12 +7,12 @@ use super::{Scanner, ValueKind};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Raw<'t> {
     kind: ValueKind,
-    /// A string's is without the quotes.
+    /// Text of the value; a string is without its quotes.
     text: &'t str,
 }
 
 impl<'t> Raw<'t> {
-    /// The one value that `text` contains; `None` where it is not JSON, or nested deeper than
+    /// Parses the single value of `text`; `None` if it is not JSON, or nested deeper than
     /// `limits::JSON_DEPTH`.
     pub(crate) fn parse(text: &'t str) -> Option<Self> {
         let mut scanner = Scanner { text: text.as_bytes(), at: 0, table: None };
@@ -26,7 +26,7 @@ impl<'t> Raw<'t> {
         self.kind
     }
 
-    /// Its text, escapes and all; a string's is without the quotes.
+    /// Returns the text with its escapes; a string is without its quotes.
     pub(crate) fn text(self) -> &'t str {
         self.text
     }

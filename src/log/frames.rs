@@ -141,7 +141,7 @@ pub trait NumberArg {
     fn argument(&self) -> Self::Number;
 }
 
-/// Argument that goes into the frame as text.
+/// Argument that is stored as text.
 pub trait TextArg {
     /// Value for defmt.
     fn argument(&self) -> DisplayArg<'_>;

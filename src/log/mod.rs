@@ -61,7 +61,7 @@ crate::limits::limits! {
         tests ["tick_writes_up_to_its_limit_and_lost_records_are_counted"];
     /// Head of a log file.
     LOG_HEAD_BYTES: usize = 256, exceeded "cut", tests ["longest_head_has_room"];
-    /// Build id in hexadecimal digits: those of a SHA-256.
+    /// Build id in hexadecimal, up to the length of a SHA-256.
     BUILD_ID_BYTES: usize = 64, exceeded "cut", tests ["build_id_is_as_long_as_its_limit_and_no_longer"];
     /// Log lines of one kind within `log_window`.
     LOG_BURST: u32 = 5, exceeded "counted instead of logged", tests ["burst_is_acquired_and_the_rest_is_counted"];

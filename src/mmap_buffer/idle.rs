@@ -1,6 +1,6 @@
-//! The decision to release memory.
+//! Idle detection for buffers, to decide when to release their pages.
 
-/// Use of the pages behind a buffer, or behind several that are used together. Every use sets
+/// Activity of a buffer, or of several that are used together. Every use sets
 /// [`Active`](Self::Active); [`should_release`](Self::should_release) is called from time to time.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum IdleTracker {

@@ -37,7 +37,7 @@ pub(super) struct Connection<'a> {
     /// Deadline of the lingering close, and until then of the release of the TLS buffers.
     timer: &'a Timer,
     transport: Transport<'a>,
-    /// Buffers of TLS while there is no session.
+    /// Buffers of TLS, stored here between two sessions.
     buffers: Buffers,
     /// Use of the pages behind the buffers of TLS.
     memory: IdleTracker,

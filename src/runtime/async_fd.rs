@@ -24,7 +24,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// Registers `io`, which has to be in non-blocking mode.
     ///
     /// # Errors
-    /// Those of epoll_ctl(2): no memory, too many watches.
+    /// Errors of epoll_ctl(2): out of memory, or too many watches.
     pub fn new(io: T) -> io::Result<Self> {
         let reactor = Reactor::of_this_thread()?;
         let entry = reactor.register(&io)?;
@@ -83,7 +83,7 @@ impl<T: AsFd> AsyncFd<T> {
         Poll::Pending
     }
 
-    /// Reads or changes the entry, which lives as long as this.
+    /// Reads or changes the entry, which exists as long as `self`.
     fn entry<R: Default>(&self, change: impl FnOnce(&mut Entry) -> R) -> R {
         let changed = self.reactor.with(self.entry, change);
         debug_assert!(changed.is_some(), "entry {} is not registered", self.entry);

@@ -1,4 +1,4 @@
-//! Event by which one task wakes another.
+//! Notification from one task to another.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -39,7 +39,7 @@ impl Notify {
     }
 }
 
-/// Keeps the waker of this task, in place of the one before.
+/// Stores the waker of this task in place of the previous one.
 pub(super) fn register(place: &mut Option<Waker>, context: &Context<'_>) {
     match place {
         Some(waker) => waker.clone_from(context.waker()),

@@ -113,7 +113,7 @@ impl Reactor {
     /// nothing, costs no system call.
     ///
     /// # Errors
-    /// Those of epoll_ctl(2).
+    /// Errors of epoll_ctl(2).
     pub(super) fn register(&self, descriptor: impl AsFd) -> Result<usize, Errno> {
         use epoll::EventFlags;
         let mut entries = self.entries.borrow_mut();
@@ -160,7 +160,7 @@ impl Reactor {
     /// task is woken already; then wakes the affected tasks.
     ///
     /// # Errors
-    /// Those of epoll_wait(2), but for `EINTR`.
+    /// Errors of epoll_wait(2), except `EINTR`.
     pub(super) fn wait(&self, is_ready: impl Fn() -> bool) -> Result<(), Errno> {
         let mut events = self.events.borrow_mut();
         events.clear();

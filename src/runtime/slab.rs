@@ -1,6 +1,6 @@
 //! Table with reusable entries.
 
-/// Entries for which there is room from the start.
+/// Initial capacity, in entries.
 const CAPACITY: usize = 64;
 
 /// Entries under stable indices. A removed entry keeps its content for the next owner of its index.

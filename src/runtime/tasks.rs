@@ -41,7 +41,7 @@ struct Task {
     waker: Waker,
 }
 
-/// Woken tasks, a bit each. The bit behind those of the table is that of the main future.
+/// Bit set of the woken tasks. The bit after the last task is the main future.
 #[derive(Debug)]
 struct Woken {
     words: Box<[AtomicUsize]>,

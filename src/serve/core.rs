@@ -121,7 +121,7 @@ impl Core {
         Rc::clone(&self.down)
     }
 
-    /// Kills the services that are left.
+    /// Kills the remaining services.
     pub(super) fn kill_rest(&mut self) {
         self.server.kill_services(&mut self.system);
     }
@@ -246,7 +246,7 @@ impl Endpoint for Core {
     }
 }
 
-/// Runs the upkeep whenever it is due.
+/// Runs the upkeep at each of its deadlines.
 pub(super) async fn upkeep(core: Rc<RefCell<Core>>, timer: Rc<Timer>) {
     loop {
         std::future::poll_fn(|context| timer.poll(context)).await;

@@ -39,7 +39,7 @@ use crate::sys::{
 use crate::ws::CLOSE_TIMEOUT;
 use crate::{error, info, limits, warning};
 
-/// Tasks beside those of the connections and the processes: passwords, commands, output, upkeep.
+/// Tasks besides connections and processes: passwords, commands, output, upkeep.
 const OTHER_TASKS: usize = 4;
 
 crate::limits::limits! {

@@ -64,7 +64,7 @@ impl Shutdown {
         let argv = self.command(end);
         let Some(program) = argv.first() else {
             // `request` has checked it.
-            return Err(failed(end, "", "internal error: there is no program"));
+            return Err(failed(end, "", "internal error: the program is missing"));
         };
         info!("board: {} by {}", end.name(), program);
         match board::run(argv, BOARD_COMMAND_TIMEOUT) {

@@ -20,7 +20,7 @@ pub(super) struct Record {
     pub(super) started: Duration,
     /// A process is desired, also after the current one has exited.
     pub(super) wanted: bool,
-    /// The pending spawn is due to a command, which gets a failure as its result.
+    /// The pending spawn belongs to a command, which gets a failure as its result.
     pub(super) commanded: bool,
     /// Failure of the latest command after it was accepted.
     pub(super) failure: Option<CommandError>,

@@ -194,7 +194,7 @@ impl LogWriter {
     fn next_record_exceeds(&self, room: usize) -> bool {
         room < LOG_WRITE_BYTES
             && log::is_dirty(self.position)
-            // Without a ring there is no record.
+            // `None` if the ring cannot be read: then no record follows.
             && log::since(self.position, room, |part| part.is_empty()).unwrap_or(false)
     }
 

@@ -259,7 +259,7 @@ mod tests {
         let environment =
             NotifyEnvironment { socket: Some(path.clone().into()), ..NotifyEnvironment::default() };
         let notify = SdNotify::new(&environment);
-        // There is no socket yet: the report is pending.
+        // The socket is missing so far: the report is pending.
         notify.send(NotifyState::Ready);
         assert!(notify.is_error_logged.get());
         assert!(notify.poll_timeout().is_some());

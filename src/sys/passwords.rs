@@ -16,7 +16,7 @@ use crate::warning;
 const FILE: &str = "passwords";
 /// Field of a user without a password.
 const NONE: &str = "-";
-/// Limit of lines: those of the configuration file, and as many of other configuration files.
+/// Limit of lines: the users of the configuration file, and as many of other configuration files.
 const RECORDS: usize = 2 * USERS;
 /// Length of the longest hash.
 const HASH_TEXT_BYTES: usize = 92;

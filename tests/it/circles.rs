@@ -1,27 +1,27 @@
-//! Import circles: no file of a folder may import, over any way, itself.
+//! Import circles: no file of a directory may import, over any way, itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that are checked.
+/// Directories that are checked.
 const ROOTS: [&str; 2] = ["src", "cross/xtask/src"];
 
 /// Modules by path, each with the paths that its file imports.
 type Imports = BTreeMap<Vec<String>, BTreeSet<Vec<String>>>;
 
-/// Every file of the folder, tests apart: its module path and its text without tests and comments.
+/// Every file of the directory, tests apart: its module path and its text without tests and comments.
 fn modules(root: &Path) -> BTreeMap<Vec<String>, String> {
     let mut found = BTreeMap::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
             if name == "tests" {
                 continue;
             } else if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let relative = path.strip_prefix(root).unwrap().with_extension("");
                 let mut module: Vec<String> =
@@ -32,7 +32,7 @@ fn modules(root: &Path) -> BTreeMap<Vec<String>, String> {
                 let text = fs::read_to_string(&path).unwrap();
                 let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
                 let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-                // A link of the documentation is no import.
+                // A link of the documentation is not an import.
                 let text = lines.collect::<Vec<_>>().join("\n").replace("#[cfg(doc)]\nuse ", "doc ");
                 found.insert(module, text);
             }
@@ -125,16 +125,16 @@ fn imports(root: &Path) -> Imports {
         }
         (0..=path.len()).rev().map(|length| path[..length].to_vec()).find(|path| modules.contains_key(path))
     };
-    let is_folder = |module: &[String]| {
+    let is_directory = |module: &[String]| {
         modules.keys().any(|other| other.len() > module.len() && other.starts_with(module))
     };
     let mut found = Imports::new();
     for (module, text) in &modules {
         let paths = uses(text).into_iter().filter_map(|(_, path)| absolute(module, &path));
         let files = paths.filter_map(|path| file_of(&path));
-        // What stands in the file of a folder (limits, types of all its files) is below its files.
-        let files = files.filter(|file| file != module && !(is_folder(file) && module.starts_with(file)));
-        let files = files.filter(|file| !(is_folder(module) && file.starts_with(module)));
+        // What stands in the file of a directory (limits, types of all its files) is below its files.
+        let files = files.filter(|file| file != module && !(is_directory(file) && module.starts_with(file)));
+        let files = files.filter(|file| !(is_directory(module) && file.starts_with(module)));
         found.insert(module.clone(), files.collect());
     }
     found

@@ -45,18 +45,18 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Rust file under `folder`, by its path from there and its text.
-pub(crate) fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+/// Every Rust file under `directory`, by its path from there and its text.
+pub(crate) fn sources(directory: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
+    let mut directories = vec![directory.to_owned()];
+    while let Some(next) = directories.pop() {
         for entry in fs::read_dir(&next).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                found.push((path.strip_prefix(folder).unwrap().to_owned(), text));
+                found.push((path.strip_prefix(directory).unwrap().to_owned(), text));
             }
         }
     }
@@ -128,7 +128,7 @@ fn references(source: &str, depth: usize) -> Vec<(usize, String)> {
     found
 }
 
-/// What a path from the root names: one module, or one for each item of a group.
+/// Adds the modules of a path from the root: one, or one for each item of a group.
 fn named(tokens: &[crate::support::source::At], found: &mut Vec<(usize, String)>) {
     let mut push = |line: usize, token: &Token| match token {
         Token::Word(word) => found.push((line, word.clone())),
@@ -260,11 +260,11 @@ fn words(source: &str) -> Vec<String> {
 #[test]
 fn files_are_short() {
     let mut long = Vec::new();
-    for folder in ["src", "tests", "cross"] {
-        for (file, source) in sources(&root().join(folder)) {
+    for directory in ["src", "tests", "cross"] {
+        for (file, source) in sources(&root().join(directory)) {
             let lines = source.lines().count();
             if lines > FILE_LINES && !file.components().any(|part| part.as_os_str() == "target") {
-                long.push(format!("{folder}/{}: {lines} lines", file.display()));
+                long.push(format!("{directory}/{}: {lines} lines", file.display()));
             }
         }
     }

@@ -4,7 +4,7 @@
 use crate::layers::{root, sources};
 use crate::support::source::{At, Token, tokens};
 
-/// Where tests are.
+/// Directories with tests.
 const DIRECTORIES: [&str; 5] = ["src", "tests/it", CASES, "cross/xtask/src", "cross/frames/src"];
 /// All of whose functions are tests or parts of them.
 const CASES: &str = "tests/system";

@@ -17,9 +17,9 @@ use crate::support::wait::SOON;
 use crate::support::ws::Socket;
 use crate::support::{Device, Server};
 
-/// What the desktop's script cuts a chunked message into.
+/// Size of a chunk in the desktop's script.
 const PIECE_CHARACTERS: usize = 65023;
-/// From this size on it does.
+/// Smallest size of a message that the script sends in chunks.
 const CHUNKED_BYTES: usize = 65535;
 
 /// One entry of `index.toml`.
@@ -34,12 +34,12 @@ struct Vector {
     output: Option<String>,
 }
 
-fn folder() -> PathBuf {
+fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
 }
 
 fn vectors() -> Vec<Vector> {
-    let index = fs::read_to_string(folder().join("index.toml")).unwrap();
+    let index = fs::read_to_string(directory().join("index.toml")).unwrap();
     let index: toml::Table = index.parse().unwrap();
     let entries = index["vector"].as_array().unwrap();
     entries.iter().map(|entry| vector(entry.as_table().unwrap())).collect()
@@ -56,8 +56,8 @@ fn vector(entry: &toml::Table) -> Vector {
         on: text("on"),
         before: before.iter().map(|name| name.as_str().unwrap().to_owned()).collect(),
         is_chunked: entry.get("chunked").is_some_and(|chunked| chunked.as_bool().unwrap()),
-        input: fs::read_to_string(folder().join(format!("{name}.in"))).unwrap(),
-        output: fs::read_to_string(folder().join(format!("{name}.out"))).ok().map(|output| {
+        input: fs::read_to_string(directory().join(format!("{name}.in"))).unwrap(),
+        output: fs::read_to_string(directory().join(format!("{name}.out"))).ok().map(|output| {
             output.replace("{BOARD}", limits::BOARD).replace("{VERSION}", env!("CARGO_PKG_VERSION"))
         }),
         name,
@@ -76,7 +76,7 @@ fn device(tls: bool) -> Device {
     Device { tls, tables: tables.concat(), ..Device::new() }
 }
 
-/// What stands in a `NAME.out` for what is not known before: digits, and how many there may be.
+/// Wildcards of a `NAME.out` for unknown digits, each with the numbers of digits that it may stand for.
 const WILDCARDS: [(&str, &str, usize, usize); 5] = [
     // The server of a board writes defmt, the one beside these tests text.
     ("{FORM}", "defmtx", 4, 5),
@@ -86,7 +86,7 @@ const WILDCARDS: [(&str, &str, usize, usize); 5] = [
     ("{BASE64}", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=", 0, 8192),
 ];
 
-/// Whether `seen` is `wanted`, where wildcards stand for what they do.
+/// Returns whether `seen` matches `wanted` with its wildcards.
 fn is_match(seen: &str, wanted: &str) -> bool {
     let next = WILDCARDS.iter().filter_map(|wildcard| Some((wanted.find(wildcard.0)?, wildcard)));
     let Some((at, (name, digits, least, most))) = next.min_by_key(|(at, _)| *at) else {
@@ -199,7 +199,7 @@ fn over_tls() {
 fn the_index_names_every_file() {
     let named: BTreeSet<String> = vectors().into_iter().map(|vector| vector.name).collect();
     let mut files = BTreeSet::new();
-    for entry in fs::read_dir(folder()).unwrap() {
+    for entry in fs::read_dir(directory()).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "in" || extension == "out") {
             files.insert(path.file_stem().unwrap().to_string_lossy().into_owned());

@@ -149,7 +149,7 @@ fn violations_of_rfc_6455_close_the_socket() {
         ("a close of one byte", vec![Frame::new(CLOSE, [3])], 1002),
         ("close code 999", vec![Frame::new(CLOSE, 999u16.to_be_bytes())], 1002),
         ("close code 1005", vec![Frame::new(CLOSE, 1005u16.to_be_bytes())], 1002),
-        ("a close reason that is no text", vec![Frame::new(CLOSE, [3, 0xe8, 0xff])], 1007),
+        ("a close reason that is not text", vec![Frame::new(CLOSE, [3, 0xe8, 0xff])], 1007),
         ("binary", vec![Frame::new(BINARY, "x")], 1003),
         ("bad UTF-8", vec![text(b"\xff\xfe and some")], 1007),
         ("UTF-8 cut at the end", vec![text(b"sixteen bytes ..\xc3")], 1007),

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::device::{ADMIN, GUEST, shell};
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::notify::Listener;
 use crate::support::server::friendlet;
 use crate::support::wait::{SOON, until};
@@ -14,8 +14,8 @@ use crate::support::{Device, Server, process};
 
 const OK: &str = r#"{ "Status": "ok"}"#;
 
-fn serve(folder: &Folder, device: &Device) -> Command {
-    let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
+fn serve(directory: &Directory, device: &Device) -> Command {
+    let file = directory.write("friendlet.toml", device.text(&directory.file("state")));
     let mut command = friendlet();
     command.args(["serve", "--fall-back", "--config", &file]).env_remove("STATE_DIRECTORY");
     command.env_remove("NOTIFY_SOCKET");
@@ -23,8 +23,8 @@ fn serve(folder: &Folder, device: &Device) -> Command {
 }
 
 /// A configuration file that ends the board by writing its name into a file.
-fn ending(folder: &Folder, script: &str) -> Device {
-    let ended = folder.file("ended");
+fn ending(directory: &Directory, script: &str) -> Device {
+    let ended = directory.file("ended");
     let command =
         |name: &str| format!("{name} = [\"/bin/sh\", \"-c\", \"{script}; echo {name} >> {ended}\"]\n");
     Device::new().with(&format!("[board]\n{}{}", command("reboot"), command("poweroff")))
@@ -32,10 +32,10 @@ fn ending(folder: &Folder, script: &str) -> Device {
 
 #[test]
 fn notice_of_init_is_in_the_status_and_pushed_on_binding() {
-    let folder = Folder::new();
-    let mut command = serve(&folder, &Device::new());
+    let directory = Directory::new();
+    let mut command = serve(&directory, &Device::new());
     command.env("FRIENDLET_SLOT", "B").env("FRIENDLET_NOTICE", "no \"data\" partition");
-    let server = Server::start_command(folder, command);
+    let server = Server::start_command(directory, command);
     let status = server.call("board/status");
     let reported = r#""Slot": "B", "DeviceFile": "given", "Complaint": "", "Notice": "no \"data\" partition", "Uptime": "#;
     assert!(status.contains(reported), "{status}");
@@ -50,14 +50,14 @@ fn notice_of_init_is_in_the_status_and_pushed_on_binding() {
 
 #[test]
 fn broken_file_is_reported_to_administrators_over_the_wire() {
-    let folder = Folder::new();
-    let command = serve(&folder, &Device::new());
-    fs::rename(folder.file("friendlet.toml"), folder.file("friendlet.toml.good")).unwrap();
-    folder.write("friendlet.toml", "[listen]\naddres = \"x\"\n[log]\nlevel = 1\n");
-    let server = Server::start_command(folder, command);
+    let directory = Directory::new();
+    let command = serve(&directory, &Device::new());
+    fs::rename(directory.file("friendlet.toml"), directory.file("friendlet.toml.good")).unwrap();
+    directory.write("friendlet.toml", "[listen]\naddres = \"x\"\n[log]\nlevel = 1\n");
+    let server = Server::start_command(directory, command);
     let complaint = format!(
         "last good copy in force: {}:2:1: unknown key 'addres' in [listen]; did you mean 'address'?; and 1 more",
-        server.folder().file("friendlet.toml")
+        server.directory().file("friendlet.toml")
     );
     let status = server.call("board/status");
     assert!(
@@ -76,12 +76,12 @@ fn broken_file_is_reported_to_administrators_over_the_wire() {
 #[test]
 fn command_of_the_board_runs_last() {
     for (name, over_http) in [("reboot", false), ("poweroff", true)] {
-        let folder = Folder::new();
-        let stopped = folder.file("ended");
+        let directory = Directory::new();
+        let stopped = directory.file("ended");
         let script = format!("trap 'echo service >> {stopped}; exit 0' TERM; while :; do sleep 0.05; done");
-        let device = ending(&folder, "true").with(&shell("slow", &script, ""));
-        let command = serve(&folder, &device);
-        let mut server = Server::start_command(folder, command);
+        let device = ending(&directory, "true").with(&shell("slow", &script, ""));
+        let command = serve(&directory, &device);
+        let mut server = Server::start_command(directory, command);
         assert_eq!(server.call("services/slow/start"), OK);
         let service = process::children(server.pid())[0];
         std::thread::sleep(Duration::from_millis(300));
@@ -95,17 +95,17 @@ fn command_of_the_board_runs_last() {
         socket.expect_close(1001, SOON);
         assert_eq!(server.wait(SOON).code(), Some(0), "{}", server.log());
         assert!(!process::is_alive(service));
-        let reported = fs::read_to_string(server.folder().file("ended")).unwrap();
+        let reported = fs::read_to_string(server.directory().file("ended")).unwrap();
         assert_eq!(reported, format!("service\n{name}\n"));
     }
 }
 
 #[test]
 fn board_that_stays_up_is_an_error_of_the_server() {
-    let folder = Folder::new();
-    let device = ending(&folder, "exit 3");
-    let command = serve(&folder, &device);
-    let mut server = Server::start_command(folder, command);
+    let directory = Directory::new();
+    let device = ending(&directory, "exit 3");
+    let command = serve(&directory, &device);
+    let mut server = Server::start_command(directory, command);
     assert_eq!(server.call("board/reboot"), OK);
     assert_eq!(server.wait(SOON).code(), Some(71));
     until("it is reported", || server.log().contains("[board] reboot: /bin/sh: exit 3"));
@@ -122,13 +122,13 @@ fn board_without_a_command_stays_up() {
 
 #[test]
 fn init_gets_the_request_and_ends_the_server() {
-    let folder = Folder::new();
-    let listener = Listener::new(&folder);
+    let directory = Directory::new();
+    let listener = Listener::new(&directory);
     // What the configuration file names is for boards whose init is another.
-    let device = ending(&folder, "true");
-    let mut command = serve(&folder, &device);
+    let device = ending(&directory, "true");
+    let mut command = serve(&directory, &device);
     command.env("NOTIFY_SOCKET", listener.path()).env("FRIENDLET_INIT", "1");
-    let mut server = Server::start_command(folder, command);
+    let mut server = Server::start_command(directory, command);
     listener.expect("READY=1", SOON);
     let mut socket = server.bound(ADMIN);
     for name in ["reboot", "poweroff"] {
@@ -140,16 +140,16 @@ fn init_gets_the_request_and_ends_the_server() {
     listener.expect("STOPPING=1", SOON);
     socket.expect_close(1001, SOON);
     assert_eq!(server.wait(SOON).code(), Some(0));
-    assert!(!fs::exists(server.folder().file("ended")).unwrap());
+    assert!(!fs::exists(server.directory().file("ended")).unwrap());
 }
 
 #[test]
 fn missing_init_is_reported_as_a_failure() {
-    let folder = Folder::new();
-    let listener = Listener::new(&folder);
-    let mut command = serve(&folder, &Device::plain());
+    let directory = Directory::new();
+    let listener = Listener::new(&directory);
+    let mut command = serve(&directory, &Device::plain());
     command.env("NOTIFY_SOCKET", listener.path()).env("FRIENDLET_INIT", "1");
-    let server = Server::start_command(folder, command);
+    let server = Server::start_command(directory, command);
     fs::remove_file(listener.path()).unwrap();
     assert!(server.call("board/reboot").contains("Function reboot returned: 2\""));
 }

@@ -1,4 +1,4 @@
-//! The network manager by itself, driven as a board's first process drives it: `board_network FILE`
+//! The network manager alone, driven as a board's first process drives it: `board_network FILE`
 //! does what `[network]` of the configuration file FILE says. What it allocates while it runs ends it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -34,7 +34,7 @@ static ALLOCATOR: Counting = Counting;
 
 fn main() {
     let file = env::args().nth(1).expect("board_network FILE");
-    let text = fs::read_to_string(&file).expect("the device file");
+    let text = fs::read_to_string(&file).expect("the configuration file");
     let config =
         friendlet::config::parse(&text, &file, "friendlet").unwrap_or_else(|errors| panic!("{errors}"));
     set_level(Level::Debug);

@@ -10,7 +10,7 @@ use std::process::Command;
 use data_encoding::HEXLOWER;
 
 use crate::support::device::ADMIN;
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::guest::{Guest, guest};
 use crate::support::http::session_of;
 use crate::support::memory::reported;
@@ -21,7 +21,7 @@ use crate::support::ws::{Event, Socket, frame, request};
 use crate::support::{process, wait};
 
 const OK: &str = r#"{ "Status": "ok"}"#;
-/// What the server may hold beside what `friendlet check` counts: pages of the allocator's own.
+/// Memory of the server that `friendlet check` does not count: pages of the allocator's own.
 const SLACK_KB: u64 = 512;
 
 fn board() -> Guest {
@@ -32,7 +32,7 @@ fn socket() -> Socket {
     Socket::open(Stream::tls(board().server()))
 }
 
-/// The process of the board's own server.
+/// Process of the board's server.
 fn server() -> u32 {
     let output = board().run("for p in /proc/[0-9]*; do read -r x < $p/cmdline; case \"$(tr '\\0' ' ' < $p/cmdline)\" in *' serve --config /data/friendlet.toml'*) echo ${p#/proc/};; esac; done 2> /dev/null");
     let pids: Vec<u32> = output.lines().map(|line| line.parse().unwrap()).collect();
@@ -41,7 +41,7 @@ fn server() -> u32 {
 }
 
 /// `friendlet ctl` here, with a home of its own.
-struct Person(Folder);
+struct Person(Directory);
 
 impl Person {
     fn command(&self, arguments: &[&str]) -> Command {
@@ -69,7 +69,7 @@ fn board_switches_itself_off() {
     assert!(socket().call(&request("r", "board/poweroff", "{}", ADMIN)).contains(OK));
 }
 
-/// What is changed: services that are installed or not, and a password.
+/// Changed state: services that are enabled or not, and a password.
 #[derive(Clone, Copy, Debug)]
 enum Key {
     Service(&'static str),
@@ -86,7 +86,7 @@ impl Key {
         }
     }
 
-    /// What it is on a board where nothing was changed.
+    /// Returns the initial value, on a board without changes.
     fn first(self) -> String {
         match self {
             Self::Service(_) => "uninstall".to_owned(),
@@ -94,7 +94,7 @@ impl Key {
         }
     }
 
-    /// What is said of it in the journal: the last that was acknowledged, and what was tried since.
+    /// Returns its values in the journal: the last acknowledged one, and the one tried since.
     fn reported(self, journal: &str) -> (String, Option<String>) {
         let mut reported = (self.first(), None);
         for line in journal.lines() {
@@ -181,7 +181,7 @@ fn acknowledged_changes_are_there() {
     fs::write(journal(), found).unwrap();
 }
 
-/// What the board is asked while it runs.
+/// Requests to the board while it runs.
 mod asked {
     use super::*;
 
@@ -213,7 +213,7 @@ mod asked {
     #[test]
     #[ignore = "needs a booted board"]
     fn ctl_controls_the_board_from_this_machine() {
-        let person = Person(Folder::new());
+        let person = Person(Directory::new());
         person.done(&["login", "fadmin"], "secret\n");
         assert!(person.done(&["list"], "").contains("family"));
         person.done(&["start", "family"], "");
@@ -239,7 +239,7 @@ mod asked {
     #[test]
     #[ignore = "needs a booted board"]
     fn log_is_read_over_the_wire_and_from_its_files() {
-        let person = Person(Folder::new());
+        let person = Person(Directory::new());
         let session = ["--session", ADMIN];
         let ask = |arguments: &[&str]| person.done(&[&session, arguments].concat(), "");
         ask(&["start", "family"]);
@@ -292,7 +292,7 @@ mod asked {
             let line = table.lines().find(|line| line.starts_with("receive buffer")).unwrap();
             line.split_whitespace().rev().nth(1).unwrap().parse::<u64>().unwrap()
         };
-        // One is the door, which turns away.
+        // One is the overflow slot, which rejects.
         let mut sockets = Vec::new();
         for number in 1..slots {
             let stream = Stream::tls(board().server());

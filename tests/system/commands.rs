@@ -7,7 +7,7 @@ use data_encoding::BASE64;
 
 use super::services::start;
 use crate::support::device::{ADMIN, GUEST, shell};
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::wait::until;
 use crate::support::ws::request;
 use crate::support::{Device, Server, process};
@@ -24,20 +24,20 @@ fn tool(commands: &str) -> String {
 
 #[test]
 fn a_signal_reaches_the_service() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let script = format!(
         "trap 'touch {}' HUP; touch {}; while :; do sleep 0.1; done",
-        folder.file("hup"),
-        folder.file("up")
+        directory.file("hup"),
+        directory.file("up")
     );
     let table = shell("tool", &script, "commands = { reload = \"HUP\" }");
     let server = Server::start(&Device::plain().with(&table));
     let refused = command(&server, "reload");
     assert!(refused.starts_with("fail<!--separate-->"), "it does not run: {refused}");
     start(&server, "tool");
-    until("it listens", || fs::exists(folder.file("up")).unwrap());
+    until("it listens", || fs::exists(directory.file("up")).unwrap());
     assert_eq!(command(&server, "reload"), OK);
-    until("the signal came", || fs::exists(folder.file("hup")).unwrap());
+    until("the signal came", || fs::exists(directory.file("hup")).unwrap());
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_program_that_writes_too_much_is_cut() {
     let answer = command(&server, "say");
     let letters = answer.matches('x').count();
     assert!((1000..=friendlet::limits::COMMAND_OUTPUT_BYTES + 8).contains(&letters), "{letters}");
-    assert!(answer.ends_with(r#"", "Cut": true}"#), "it says so");
+    assert!(answer.ends_with(r#"", "Cut": true}"#), "the answer reports the cut");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::support::device::{Device, accounts, shell};
 use crate::support::http::session_of;
 use crate::support::server::{Run, run, run_on};
-use crate::support::{Server, folder::Folder};
+use crate::support::{Server, directory::Directory};
 
 /// EX_CONFIG of sysexits.
 const CONFIG: i32 = 78;
@@ -74,11 +74,11 @@ fn a_missing_file_is_an_error() {
 
 #[test]
 fn worst_case_of_a_correct_file_is_reported() {
-    let folder = Folder::new();
-    let text = Device::new().text(&folder.file("state"));
+    let directory = Directory::new();
+    let text = Device::new().text(&directory.file("state"));
     let full = run_on(&text, &["check", "FILE"]);
     assert_eq!(full.code, Some(0), "{full:?}");
-    let lower = run_on(&Device::new().slots(8).text(&folder.file("state")), &["check", "FILE"]);
+    let lower = run_on(&Device::new().slots(8).text(&directory.file("state")), &["check", "FILE"]);
     // The bound is that of this configuration: fewer slots, less memory.
     let largest = |run: &Run| {
         let digits = run.stdout.replace([',', '.'], "");
@@ -86,7 +86,7 @@ fn worst_case_of_a_correct_file_is_reported() {
         numbers.max().unwrap_or_else(|| panic!("no number in {run:?}"))
     };
     assert!(largest(&full) > largest(&lower), "{full:?}\n{lower:?}");
-    assert!(!std::fs::exists(folder.file("state")).unwrap(), "check creates nothing");
+    assert!(!std::fs::exists(directory.file("state")).unwrap(), "check creates nothing");
 }
 
 #[test]
@@ -147,12 +147,12 @@ fn a_wrong_command_line_is_an_error() {
 
 #[test]
 fn plain_text_is_for_the_loopback() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let mut device = Device::plain();
     device.address = "0.0.0.0:0".to_owned();
-    let run = run_on(&device.text(&folder.file("state")), &["check", "FILE"]);
+    let run = run_on(&device.text(&directory.file("state")), &["check", "FILE"]);
     assert_eq!(run.code, Some(CONFIG), "{run:?}");
-    let run = run_on(&device.listen("insecure = true").text(&folder.file("state")), &["check", "FILE"]);
+    let run = run_on(&device.listen("insecure = true").text(&directory.file("state")), &["check", "FILE"]);
     assert_eq!(run.code, Some(0), "{run:?}");
 }
 
@@ -178,7 +178,7 @@ fn a_file_at_the_limits_of_the_board_is_served() {
 #[test]
 fn a_broken_file_does_not_affect_a_running_server() {
     let server = Server::start(&Device::plain());
-    server.folder().write("friendlet.toml", WRONG);
+    server.directory().write("friendlet.toml", WRONG);
     server.signal(rustix::process::Signal::HUP);
     assert!(
         session_of(&server.post("/system.library/login", "username=fadmin&password=secret").body).is_some()

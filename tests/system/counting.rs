@@ -16,7 +16,7 @@ static BLOCKS: AtomicUsize = AtomicUsize::new(0);
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-/// What glibc takes for a block, which is no less than what musl takes.
+/// Returns the size of a block in glibc's allocator, which is no less than in musl's.
 fn block(layout: Layout) -> usize {
     (layout.size() + size_of::<usize>()).next_multiple_of(16).max(32)
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use crate::support::device::{ADMIN, GUEST, NOBODY, shell};
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::server::{Run, friendlet, run_command};
 use crate::support::wait::until;
 use crate::support::{Device, Server};
@@ -12,12 +12,12 @@ use crate::support::{Device, Server};
 /// A user of the client, with a state directory of its own.
 struct Person<'s> {
     server: &'s Server,
-    home: Folder,
+    home: Directory,
 }
 
 impl<'s> Person<'s> {
     fn new(server: &'s Server) -> Self {
-        Self { server, home: Folder::new() }
+        Self { server, home: Directory::new() }
     }
 
     fn command(&self) -> std::process::Command {

@@ -13,7 +13,7 @@ use crate::support::stream::Stream;
 use crate::support::ws::{Event, Frame, TEXT};
 use crate::support::{Device, Server, tls};
 
-/// How late a deadline may be met: its step, and a busy machine.
+/// Tolerance of a deadline: its step, and a busy machine.
 const SLACK: Duration = Duration::from_secs(6);
 
 /// Waits until the server ends the connection, which has to be when `deadline` is over.

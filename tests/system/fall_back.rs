@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use crate::support::device::shell;
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::server::{friendlet, run_command};
 use crate::support::wait::until;
 use crate::support::{Device, Server};
@@ -12,59 +12,59 @@ use crate::support::{Device, Server};
 const GOOD: &str = "friendlet.toml.good";
 
 /// A configuration file with one service, which distinguishes it from others.
-fn device(folder: &Folder, service: &str) -> String {
-    Device::plain().with(&shell(service, "exec sleep 1000", "")).text(&folder.file("state"))
+fn device(directory: &Directory, service: &str) -> String {
+    Device::plain().with(&shell(service, "exec sleep 1000", "")).text(&directory.file("state"))
 }
 
-fn start(folder: Folder) -> Server {
+fn start(directory: Directory) -> Server {
     let mut command = friendlet();
-    command.args(["serve", "--fall-back", "--config", &folder.file("friendlet.toml")]);
-    command.env("STATE_DIRECTORY", folder.file("state"));
-    Server::start_command(folder, command)
+    command.args(["serve", "--fall-back", "--config", &directory.file("friendlet.toml")]);
+    command.env("STATE_DIRECTORY", directory.file("state"));
+    Server::start_command(directory, command)
 }
 
 #[test]
 fn file_of_a_serving_server_becomes_the_last_good_copy() {
-    let folder = Folder::new();
-    let first = device(&folder, "first");
-    folder.write("friendlet.toml", &first);
-    let server = start(folder);
-    let good = server.folder().file(GOOD);
+    let directory = Directory::new();
+    let first = device(&directory, "first");
+    directory.write("friendlet.toml", &first);
+    let server = start(directory);
+    let good = server.directory().file(GOOD);
     until("the copy is written", || fs::read_to_string(&good).is_ok_and(|kept| kept == first));
     let written = fs::metadata(&good).unwrap().modified().unwrap();
     // The same text is not written again, another one is.
-    let folder = start(server.stop()).stop();
+    let directory = start(server.stop()).stop();
     assert_eq!(fs::metadata(&good).unwrap().modified().unwrap(), written);
-    let second = device(&folder, "second");
-    folder.write("friendlet.toml", &second);
-    let server = start(folder);
+    let second = device(&directory, "second");
+    directory.write("friendlet.toml", &second);
+    let server = start(directory);
     until("the other copy is written", || fs::read_to_string(&good).is_ok_and(|kept| kept == second));
     assert!(!server.log().contains("in force"), "{}", server.log());
 }
 
 #[test]
 fn last_good_copy_replaces_a_broken_file_and_stays() {
-    let folder = Folder::new();
-    let good = device(&folder, "good");
-    folder.write(GOOD, &good);
-    folder.write("friendlet.toml", device(&folder, "broken") + "[log]\nlevle = 1\n[state]\n");
-    let server = start(folder);
+    let directory = Directory::new();
+    let good = device(&directory, "good");
+    directory.write(GOOD, &good);
+    directory.write("friendlet.toml", device(&directory, "broken") + "[log]\nlevle = 1\n[state]\n");
+    let server = start(directory);
     assert!(server.call("services/list").contains("\"good\""));
     let log = server.log();
     let line = log.lines().find(|line| line.contains("in force")).unwrap();
     assert!(line.contains("error") && line.contains("last good copy in force"), "{line}");
     assert!(line.contains("friendlet.toml:") && line.ends_with("more"), "{line}");
-    let folder = server.stop();
-    assert_eq!(fs::read_to_string(folder.file(GOOD)).unwrap(), good);
+    let directory = server.stop();
+    assert_eq!(fs::read_to_string(directory.file(GOOD)).unwrap(), good);
 }
 
 #[test]
 fn built_in_default_is_in_force_without_a_last_good_copy() {
     // Its port is fixed, so the test occupies it: an error about that port shows the file in force.
-    let folder = Folder::new();
-    let file = folder.write("friendlet.toml", "[listen]\naddress = 1\n");
+    let directory = Directory::new();
+    let file = directory.write("friendlet.toml", "[listen]\naddress = 1\n");
     let mut command = friendlet();
-    command.args(["serve", "--fall-back", "--config", &file]).env("STATE_DIRECTORY", folder.file("state"));
+    command.args(["serve", "--fall-back", "--config", &file]).env("STATE_DIRECTORY", directory.file("state"));
     let address = built_in_address();
     let mut taken = std::net::TcpListener::bind(&address);
     let start = Instant::now();
@@ -79,7 +79,7 @@ fn built_in_default_is_in_force_without_a_last_good_copy() {
     assert!(run.stderr.contains("built-in default in force"), "{run:?}");
     assert!(run.stderr.contains("friendlet.toml:2:11: "), "{run:?}");
     assert!(run.stderr.contains(&format!("cannot listen on {address}")), "{run:?}");
-    assert!(!folder.path().join(GOOD).exists() && !folder.path().join("state").exists());
+    assert!(!directory.path().join(GOOD).exists() && !directory.path().join("state").exists());
 }
 
 fn built_in_address() -> String {
@@ -89,63 +89,64 @@ fn built_in_address() -> String {
 
 #[test]
 fn file_that_this_machine_cannot_apply_is_replaced_once() {
-    let folder = Folder::new();
-    let good = device(&folder, "good");
-    folder.write(GOOD, &good);
+    let directory = Directory::new();
+    let good = device(&directory, "good");
+    directory.write(GOOD, &good);
     // No machine has this address for documentation (RFC 5737).
-    let text = device(&folder, "given").replace("127.0.0.1:0", "192.0.2.1:6500").replace("\"off\"", "\"on\"");
-    folder.write("friendlet.toml", text);
-    let server = start(folder);
+    let text =
+        device(&directory, "given").replace("127.0.0.1:0", "192.0.2.1:6500").replace("\"off\"", "\"on\"");
+    directory.write("friendlet.toml", text);
+    let server = start(directory);
     assert!(server.call("services/list").contains("\"good\""));
     assert!(server.log().contains("last good copy in force: cannot listen on 192.0.2.1:6500"));
-    let folder = server.stop();
-    let own = device(&folder, "given") + "";
+    let directory = server.stop();
+    let own = device(&directory, "given") + "";
     let own = own.replace("tls = \"off\"", "tls = \"on\"\ncertificate = \"none.pem\"\nkey = \"none.pem\"");
-    folder.write("friendlet.toml", own);
-    let server = start(folder);
+    directory.write("friendlet.toml", own);
+    let server = start(directory);
     assert!(server.log().contains("none.pem"), "{}", server.log());
     assert!(server.call("services/list").contains("\"good\""));
-    assert_eq!(fs::read_to_string(server.folder().file(GOOD)).unwrap(), good);
+    assert_eq!(fs::read_to_string(server.directory().file(GOOD)).unwrap(), good);
 }
 
 #[test]
 fn second_server_on_a_port_does_not_fall_back_to_another() {
     let first = Server::start(&Device::plain());
-    let folder = Folder::new();
-    folder.write(GOOD, device(&folder, "good"));
-    let text = device(&folder, "given").replace("127.0.0.1:0", &first.address().to_string());
-    let file = folder.write("friendlet.toml", text);
+    let directory = Directory::new();
+    directory.write(GOOD, device(&directory, "good"));
+    let text = device(&directory, "given").replace("127.0.0.1:0", &first.address().to_string());
+    let file = directory.write("friendlet.toml", text);
     let run = run_command(friendlet().args(["serve", "--fall-back", "--config", &file]), "");
     assert_eq!(run.code, Some(69), "{run:?}");
-    assert!(!run.stderr.contains("in force") && !folder.path().join("state").exists(), "{run:?}");
+    assert!(!run.stderr.contains("in force") && !directory.path().join("state").exists(), "{run:?}");
 }
 
 #[test]
 fn without_the_option_a_broken_file_is_an_error_and_no_copy_is_written() {
-    let folder = Folder::new();
-    folder.write(GOOD, device(&folder, "good"));
-    let file = folder.write("friendlet.toml", "[listen]\naddress = 1\n");
+    let directory = Directory::new();
+    directory.write(GOOD, device(&directory, "good"));
+    let file = directory.write("friendlet.toml", "[listen]\naddress = 1\n");
     let run = run_command(friendlet().args(["serve", "--config", &file]), "");
     assert_eq!(run.code, Some(78), "{run:?}");
     let server = Server::start(&Device::plain());
     assert!(server.call("services/list").contains("hello"));
-    assert!(!server.folder().path().join(GOOD).exists());
+    assert!(!server.directory().path().join(GOOD).exists());
 }
 
 #[test]
 fn installed_service_waits_for_its_configuration_file() {
-    let folder = Folder::new();
-    let whole = device(&folder, "kept");
-    folder.write("friendlet.toml", &whole);
-    let server = start(folder);
+    let directory = Directory::new();
+    let whole = device(&directory, "kept");
+    directory.write("friendlet.toml", &whole);
+    let server = start(directory);
     assert_eq!(server.call("services/kept/install"), r#"{ "Status": "ok"}"#);
-    let folder = server.stop();
-    fs::write(folder.file(GOOD), device(&folder, "other")).unwrap();
-    folder.write("friendlet.toml", "broken");
-    let server = start(folder);
+    let directory = server.stop();
+    fs::write(directory.file(GOOD), device(&directory, "other")).unwrap();
+    directory.write("friendlet.toml", "broken");
+    let server = start(directory);
     assert_eq!(server.call("services/other/install"), r#"{ "Status": "ok"}"#);
-    let folder = server.stop();
-    folder.write("friendlet.toml", &whole);
-    let server = start(folder);
+    let directory = server.stop();
+    directory.write("friendlet.toml", &whole);
+    let server = start(directory);
     until("it is started", || server.call("services/kept/status").contains("started"));
 }

@@ -15,10 +15,10 @@ use crate::support::{Device, Server, process, tls};
 const CLIENTS: usize = 10_000;
 /// Clients at once.
 const AT_ONCE: usize = 8;
-/// What the memory may differ by, in kB: the allocator keeps some of what it was given back.
+/// Tolerance of the memory in kB: the allocator keeps some freed memory.
 const TOLERANCE_KB: u64 = 1024;
 
-/// How long the administrator may need to get in, turned away or not.
+/// Timeout of the administrator's login, including rejections.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Logs in as often as it goes until `is_over`; returns how often.
@@ -75,7 +75,7 @@ fn flood(server: &Server, client: impl Fn(usize, SocketAddr) + Sync) {
     assert!(logins > 0, "the administrator never came");
 }
 
-/// Floods a server that has served once, and looks at what it takes and what stays.
+/// Floods a server that has served once. Checks its peak memory, and the memory that remains.
 fn nothing_stays(what: &str, device: &Device, client: impl Fn(usize, SocketAddr) + Sync) {
     let mut server = Server::start(device);
     // What is made on first use is made before memory is measured: every slot once, and a login.
@@ -123,7 +123,7 @@ fn connections_that_hang_up_without_a_byte_to_a_tls_listener() {
 fn half_heads() {
     let head = b"POST /system.library/services/hello/start HTTP/1.1\r\nHost: localhost\r\nContent-Ty";
     nothing_stays("half heads", &Device::plain(), |number, address| {
-        // It may be turned away before it has written.
+        // It may be rejected before it has written.
         if let Ok(mut socket) = TcpStream::connect(address) {
             let _ = socket.write_all(&head[..1 + number % (head.len() - 1)]);
         }

@@ -1,5 +1,5 @@
-//! What TLS takes of memory while a client's handshake is read and while it goes on, against the limits
-//! that the budget is made of.
+//! Memory of TLS while a client's handshake is read and while it goes on, against the limits of the
+//! budget.
 
 use std::io::{Read as _, Write as _};
 use std::thread;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use friendlet::net::tls::{TLS_CLIENT_HEAP_BYTES, TLS_HANDSHAKE_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES};
 
 use super::tls::identity;
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::server::Allocations;
 use crate::support::stream::Stream;
 use crate::support::tls::client_hello;
@@ -127,7 +127,7 @@ fn hello_to_retry() -> Vec<u8> {
     hello
 }
 
-/// What a server holds that is at rest.
+/// Returns the allocated bytes of an idle server.
 fn at_rest(server: &mut Server) -> usize {
     let mut last: Option<Allocations> = None;
     let mut bytes = 0;
@@ -141,7 +141,7 @@ fn at_rest(server: &mut Server) -> usize {
     bytes
 }
 
-/// What one of some clients takes that `connect` makes.
+/// Returns the allocated bytes for one client, the mean of several that `connect` makes.
 fn held(server: &mut Server, connect: impl Fn(&Server) -> Stream) -> usize {
     let before = at_rest(server);
     let clients: Vec<Stream> = (0..CLIENTS).map(|_| connect(server)).collect();
@@ -191,9 +191,9 @@ fn handshake_without_end_holds_its_limit() {
 
 #[test]
 fn handshake_with_certificates_of_clients_holds_its_limit() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let (authority, ..) = identity(true);
-    let listen = format!("client_ca = \"{}\"\n", folder.write("ca.pem", authority.certificate));
+    let listen = format!("client_ca = \"{}\"\n", directory.write("ca.pem", authority.certificate));
     let mut server = Server::start_counting(&Device::new().listen(&listen));
     let limit = TLS_HEAP_BYTES + TLS_CLIENT_HEAP_BYTES;
     for flight in [client_hello(), long_hello()] {

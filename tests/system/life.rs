@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::support::device::ADMIN;
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::server::{friendlet, run};
 use crate::support::wait::SOON;
 use crate::support::{Device, Server, process};
@@ -14,7 +14,7 @@ fn without_users() -> Device {
     Device { tables: String::new(), ..Device::new() }
 }
 
-/// The password shown on a first start: the last word of its line.
+/// Returns the password printed on a first start, at the end of its line.
 fn shown_password(server: &Server) -> Option<String> {
     let log = server.log();
     let line = log.lines().find(|line| line.contains("made the administrator 'admin'"))?;
@@ -28,12 +28,12 @@ fn first_start_creates_an_administrator_and_prints_it_once() {
     assert!(password.len() >= 12, "{password}");
     assert_eq!(server.login("admin", &password).len(), 40);
     // Only the hash is kept.
-    let mut folders = vec![server.folder().path().to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+    let mut directories = vec![server.directory().path().to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else {
                 let bytes = fs::read(&path).unwrap();
                 assert!(!String::from_utf8_lossy(&bytes).contains(&password), "{}", path.display());
@@ -50,14 +50,14 @@ fn first_start_creates_an_administrator_and_prints_it_once() {
 #[test]
 fn second_server_on_the_same_port_creates_no_file() {
     let one = Server::start(&without_users());
-    let folder = Folder::new();
+    let directory = Directory::new();
     let mut device = without_users();
     device.address = one.address().to_string();
-    let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
+    let file = directory.write("friendlet.toml", device.text(&directory.file("state")));
     let run = run(&["serve", "--config", &file], "");
     assert_eq!(run.code, Some(69), "{run:?}");
     assert!(run.stderr.contains("cannot listen on") && !run.stderr.contains("password"), "{run:?}");
-    assert!(!std::path::Path::new(&folder.file("state")).exists());
+    assert!(!std::path::Path::new(&directory.file("state")).exists());
 }
 
 #[test]
@@ -89,8 +89,8 @@ fn address_in_use_is_an_error() {
     let server = Server::start(&Device::plain());
     let mut device = Device::plain();
     device.address = server.address().to_string();
-    let folder = Folder::new();
-    let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
+    let directory = Directory::new();
+    let file = directory.write("friendlet.toml", device.text(&directory.file("state")));
     let output = friendlet().args(["serve", "--config", &file]).output().unwrap();
     assert!(!output.status.success());
     let reported = String::from_utf8_lossy(&output.stderr);
@@ -99,13 +99,13 @@ fn address_in_use_is_an_error() {
 
 #[test]
 fn serve_is_the_default_and_uses_the_state_directory_of_systemd() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let text = Device::plain().text("").replace("dir = \"\"", "");
-    let file = folder.write("friendlet.toml", text);
-    let state = folder.file("given");
+    let file = directory.write("friendlet.toml", text);
+    let state = directory.file("given");
     let mut command = friendlet();
     command.args(["--config", &file]).env("STATE_DIRECTORY", &state);
-    let server = Server::start_command(folder, command);
+    let server = Server::start_command(directory, command);
     server.call("services/hello/install");
     assert!(fs::read_dir(&state).unwrap().count() > 0, "nothing was kept in {state}");
 }

@@ -60,7 +60,7 @@ fn wrong_login_is_refused_without_details() {
         ("fadmin", "Secret"),
         ("fadmin", ""),
         ("nobody-here", "secret"),
-        // The stored hash is no password.
+        // The stored hash is not a password.
         ("fadmin", &stored_password("secret", 1000).replace('$', "%24").replace('+', "%2B")),
         ("fadmin", &"x".repeat(200)),
     ] {

@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 use rustix::process::Signal;
 
 use crate::support::device::{ADMIN, GUEST, shell};
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::http::login_form;
 use crate::support::stream::Stream;
 use crate::support::wait::{SOON, until};
@@ -24,26 +24,26 @@ fn member<'r>(reply: &'r str, name: &str) -> &'r str {
     rest.trim_start_matches('"').split(['"', ',', '}']).next().unwrap()
 }
 
-/// The lines that a reply tells.
+/// Returns the lines of a reply.
 fn lines(reply: &str) -> String {
     String::from_utf8(BASE64.decode(member(reply, "Records").as_bytes()).unwrap()).unwrap()
 }
 
 /// A configuration file with a log in files.
-fn device(folder: &Folder, keys: &str) -> Device {
+fn device(directory: &Directory, keys: &str) -> Device {
     let mut device = Device::plain();
     device.tables =
-        format!("[log]\nlevel = \"debug\"\nfile = \"{}\"\n{keys}\n{}", folder.file("log"), device.tables);
+        format!("[log]\nlevel = \"debug\"\nfile = \"{}\"\n{keys}\n{}", directory.file("log"), device.tables);
     device
 }
 
 /// Starts a server whose configuration file has a `[log]` of its own.
-fn start(folder: Folder, device: &Device, binary: Option<PathBuf>) -> Server {
-    let text = device.text(&folder.file("state")).replacen("[log]\nlevel = \"debug\"\n", "", 1);
-    let file = folder.write("friendlet.toml", text);
+fn start(directory: Directory, device: &Device, binary: Option<PathBuf>) -> Server {
+    let text = device.text(&directory.file("state")).replacen("[log]\nlevel = \"debug\"\n", "", 1);
+    let file = directory.write("friendlet.toml", text);
     let mut command = binary.map_or_else(crate::support::server::friendlet, Command::new);
     command.args(["serve", "--config", &file]).env_remove("STATE_DIRECTORY");
-    Server::start_command(folder, command)
+    Server::start_command(directory, command)
 }
 
 #[test]
@@ -108,11 +108,11 @@ fn one_answer_is_bounded_and_the_rest_follows() {
 
 #[test]
 fn files_are_of_bounded_size_and_number() {
-    let folder = Folder::new();
-    let path = PathBuf::from(folder.file("log"));
+    let directory = Directory::new();
+    let path = PathBuf::from(directory.file("log"));
     let smallest = friendlet::log::LOG_FILE_BYTES_MIN;
-    let device = device(&folder, &format!("file_bytes = {smallest}\nfiles = 3"));
-    let mut server = start(folder, &device, None);
+    let device = device(&directory, &format!("file_bytes = {smallest}\nfiles = 3"));
+    let mut server = start(directory, &device, None);
     let mut socket = server.bound(ADMIN);
     let old = |number: u32| path.with_extension(number.to_string());
     until("files are turned", || {
@@ -123,7 +123,7 @@ fn files_are_of_bounded_size_and_number() {
     });
     server.signal(Signal::TERM);
     assert!(server.wait(SOON).success(), "{}", server.log());
-    let _folder = server.take_folder();
+    let _directory = server.take_directory();
     assert!(fs::read_to_string(&path).unwrap().contains("serve::core: served "));
     assert!(!old(3).exists());
     for file in [path.clone(), old(1), old(2)] {
@@ -135,21 +135,21 @@ fn files_are_of_bounded_size_and_number() {
 
 #[test]
 fn log_that_cannot_be_written_is_reported_once() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let file = "/proc/friendlet/log";
-    let mut device = device(&folder, "");
-    device.tables = device.tables.replacen(&folder.file("log"), file, 1);
-    let server = start(folder, &device, None);
+    let mut device = device(&directory, "");
+    device.tables = device.tables.replacen(&directory.file("log"), file, 1);
+    let server = start(directory, &device, None);
     until("it is reported", || server.log().contains("the log stays in memory"));
     assert_eq!(server.log().matches("the log stays in memory").count(), 1);
     let reply = server.post(PATH, &format!("sessionid={ADMIN}")).body;
     assert!(lines(&reply).contains(file), "{reply}");
 }
 
-/// Everything that the server logs by itself, as far as it can be brought about from outside: the lines
-/// of one run.
-fn exchange(binary: PathBuf) -> Folder {
-    let folder = Folder::new();
+/// Causes every log line of the server that a client can cause. Returns the directory of the run, with
+/// its log.
+fn exchange(binary: PathBuf) -> Directory {
+    let directory = Directory::new();
     let tables = [
         shell("nobody", "exec sleep 1", "user = \"nobody-of-this-name\""),
         shell("gone", "exit 3", "restart = \"never\""),
@@ -157,9 +157,9 @@ fn exchange(binary: PathBuf) -> Folder {
         shell("deaf", "trap '' TERM; while :; do sleep 1; done", "stop_timeout_s = 1"),
     ]
     .concat();
-    let mut device = device(&folder, "").with(&tables);
+    let mut device = device(&directory, "").with(&tables);
     device.tls = true;
-    let mut server = start(folder, &device, Some(binary));
+    let mut server = start(directory, &device, Some(binary));
     let post = |path: &str, form: &str| server.post(&format!("/system.library/{path}"), form).body;
     let call = |path: &str| post(path, &format!("sessionid={ADMIN}"));
 
@@ -170,7 +170,7 @@ fn exchange(binary: PathBuf) -> Folder {
     for path in ["nobody/start", "gone/start", "tool/start", "deaf/start", "deaf/stop"] {
         call(&format!("services/{path}"));
         // What comes of it is logged in its order.
-        until("it stands still", || {
+        until("its state is final", || {
             let status = call(&format!("services/{}/status", path.split('/').next().unwrap()));
             ["stopped", "failed", "started", "errno"].iter().any(|word| status.contains(&format!("\"{word}")))
         });
@@ -193,20 +193,20 @@ fn exchange(binary: PathBuf) -> Folder {
     post("board/log", &format!("sessionid={ADMIN}&level=info"));
     post("board/log", &format!("sessionid={ADMIN}&level=debug"));
     until("a line of the tick", || {
-        let log = fs::read(server.folder().file("log")).unwrap();
+        let log = fs::read(server.directory().file("log")).unwrap();
         log.len() > 1000
     });
     server.signal(Signal::TERM);
     assert!(server.wait(SOON * 2).success(), "{}", server.log());
-    server.take_folder()
+    server.take_directory()
 }
 
-/// What both runs have: no time, no process id, no path or key of the one run. Lines of the tick come
-/// when it comes.
-fn comparable(text: &str, folder: &Folder) -> Vec<String> {
-    let path = folder.path().display().to_string();
+/// Returns the lines of a run for a comparison, without time, process id, path and key. Periodic lines
+/// are left out.
+fn comparable(text: &str, directory: &Directory) -> Vec<String> {
+    let path = directory.path().display().to_string();
     let line = |line: &str| {
-        let line = line.split_once("] ")?.1.replace(&path, "FOLDER");
+        let line = line.split_once("] ")?.1.replace(&path, "DIRECTORY");
         let words = line.split(' ').map(|word| {
             let digits = word.trim_end_matches([',', ':']);
             let is_hash = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -18,7 +18,7 @@ use crate::support::{Device, Server, process};
 const OK: &str = r#"{ "Status": "ok"}"#;
 
 /// Has a reply sent that is cut into chunks, so that the whole send buffer and a set are in use.
-fn hear_a_long_reply(socket: &mut Socket) {
+fn receive_a_long_reply(socket: &mut Socket) {
     socket.send(&request("r", "services/tool/command", r#"{"cmd":"say"}"#, ADMIN));
     loop {
         let text = socket.reply();
@@ -73,14 +73,14 @@ fn holds_its_bound(device: Device) {
     // Each has its receive buffer full; that of what is sent may have gone back to the system.
     let buffers = (SLOTS * RECEIVE_BYTES) as u64;
     until("every message is there", || taken() > buffers / 10 * 9);
-    // At the door there is still an answer.
+    // The overflow slot still answers.
     assert_eq!(server.call("services/tool/start"), OK);
     let full = taken();
     // Then both buffers of each, one after the other: the first to be filled do not rest before the last.
     for (number, socket) in sockets.iter_mut().enumerate() {
         socket.send_frame(&Frame::new(CONTINUATION, "["));
         socket.reply();
-        hear_a_long_reply(socket);
+        receive_a_long_reply(socket);
         // A long reply takes a set, so these are the last to be full.
         if number >= SLOTS - CHUNK_SETS {
             begin_a_chunked_message(socket);

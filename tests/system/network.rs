@@ -9,7 +9,7 @@ use std::time::Duration;
 use friendlet::dhcp::DHCP_LEASE_MIN;
 
 use crate::support::dhcp::{ACK, DISCOVER, DhcpServer, NAK, OFFER, REQUEST, SERVER};
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::namespaces::{self, Namespaces};
 use crate::support::wait::{SOON, until};
 
@@ -21,21 +21,21 @@ const OPTIONS: &[u8] = &[3, 4, 192, 0, 2, 1, 6, 8, 192, 0, 2, 53, 192, 0, 2, 54]
 struct Board {
     child: Child,
     output: BufReader<ChildStdout>,
-    folder: Folder,
+    directory: Directory,
 }
 
 impl Board {
     fn start(namespaces: &Namespaces, network: &str) -> Self {
-        let folder = Folder::new();
-        let file = folder.write("friendlet.toml", network);
+        let directory = Directory::new();
+        let file = directory.write("friendlet.toml", network);
         let program =
             Path::new(env!("CARGO_BIN_EXE_friendlet")).with_file_name("examples").join("board_network");
         assert!(
             program.exists(),
-            "there is no {}: `cargo build --example board_network` first",
+            "{} is missing: run `cargo build --example board_network` first",
             program.display()
         );
-        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let log = fs::File::create(directory.path().join("log")).unwrap();
         let script = "mount -t tmpfs tmpfs /run && exec \"$0\" \"$1\"";
         let mut child = namespaces
             .on_board("unshare")
@@ -48,11 +48,11 @@ impl Board {
             .spawn()
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, output, folder }
+        Self { child, output, directory }
     }
 
     fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap()
+        fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
     /// Waits for a line of its log, the place and time of it left out.

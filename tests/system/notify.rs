@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::device::shell;
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::notify::Listener;
 use crate::support::server::friendlet;
 use crate::support::wait::{SOON, until};
 use crate::support::{Device, Server};
 
-/// Starts a server that tells `listener`, with a watchdog of so many microseconds.
-fn start(folder: Folder, device: &Device, listener: &Listener, usec: Option<&str>) -> Server {
-    let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
+/// Starts a server that notifies `listener`, with a watchdog of `usec` microseconds.
+fn start(directory: Directory, device: &Device, listener: &Listener, usec: Option<&str>) -> Server {
+    let file = directory.write("friendlet.toml", device.text(&directory.file("state")));
     let mut command = friendlet();
     command.args(["serve", "--config", &file]).env_remove("STATE_DIRECTORY");
     command.env("NOTIFY_SOCKET", listener.path());
@@ -22,26 +22,26 @@ fn start(folder: Folder, device: &Device, listener: &Listener, usec: Option<&str
         Some(usec) => command.env("WATCHDOG_USEC", usec),
         None => command.env_remove("WATCHDOG_USEC"),
     };
-    Server::start_command(folder, command)
+    Server::start_command(directory, command)
 }
 
 #[test]
 fn ready_is_sent_when_connections_are_accepted_and_stopping_at_the_end() {
-    let folder = Folder::new();
-    let listener = Listener::new(&folder);
-    let server = start(folder, &Device::new(), &listener, None);
+    let directory = Directory::new();
+    let listener = Listener::new(&directory);
+    let server = start(directory, &Device::new(), &listener, None);
     assert_eq!(listener.next(SOON).as_deref(), Some("READY=1"));
     server.call("services/hello/start");
-    let _folder = server.stop();
+    let _directory = server.stop();
     assert_eq!(listener.next(SOON).as_deref(), Some("STOPPING=1"));
     assert_eq!(listener.next(Duration::from_millis(300)), None, "no heartbeats without a watchdog");
 }
 
 #[test]
 fn heartbeats_end_with_the_server() {
-    let folder = Folder::new();
-    let listener = Listener::new(&folder);
-    let server = start(folder, &Device::plain(), &listener, Some("2000000"));
+    let directory = Directory::new();
+    let listener = Listener::new(&directory);
+    let server = start(directory, &Device::plain(), &listener, Some("2000000"));
     listener.expect("READY=1", SOON);
     listener.expect("WATCHDOG=1", SOON);
     for _ in 0..3 {
@@ -59,12 +59,12 @@ fn heartbeats_end_with_the_server() {
 
 #[test]
 fn services_do_not_inherit_the_socket() {
-    let folder = Folder::new();
-    let listener = Listener::new(&folder);
-    let reported = folder.file("environment");
+    let directory = Directory::new();
+    let listener = Listener::new(&directory);
+    let reported = directory.file("environment");
     let teller =
         shell("teller", &format!("env > {reported}.new; mv {reported}.new {reported}; exec sleep 1000"), "");
-    let server = start(folder, &Device::plain().with(&teller), &listener, Some("60000000"));
+    let server = start(directory, &Device::plain().with(&teller), &listener, Some("60000000"));
     server.call("services/teller/start");
     until("it has reported", || fs::exists(&reported).unwrap());
     let reported = fs::read_to_string(&reported).unwrap();
@@ -76,10 +76,10 @@ fn services_do_not_inherit_the_socket() {
 
 #[test]
 fn missing_receiver_is_logged_once_and_is_not_an_error() {
-    let folder = Folder::new();
-    let listener = Listener::new(&folder);
+    let directory = Directory::new();
+    let listener = Listener::new(&directory);
     fs::remove_file(listener.path()).unwrap();
-    let server = start(folder, &Device::plain(), &listener, Some("1000000"));
+    let server = start(directory, &Device::plain(), &listener, Some("1000000"));
     std::thread::sleep(Duration::from_millis(1200));
     assert!(server.call("services/list").contains("hello"));
     assert_eq!(server.log().matches("NOTIFY_SOCKET").count(), 1, "{}", server.log());

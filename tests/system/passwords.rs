@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use crate::support::device::{ADMIN, GUEST, accounts, hashed, user};
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::http::{login_form, session_of};
 use crate::support::wait::{SOON, until};
 use crate::support::{Device, Server};
@@ -21,10 +21,10 @@ fn may_log_in(server: &Server, user: &str, password: &str) -> bool {
 }
 
 /// Ends a server as a power cut does.
-fn cut(mut server: Server) -> Folder {
+fn cut(mut server: Server) -> Directory {
     server.signal(Signal::KILL);
     server.wait(SOON);
-    server.take_folder()
+    server.take_directory()
 }
 
 fn device() -> Device {
@@ -37,8 +37,8 @@ fn changed_password_survives_a_power_cut() {
     let session = server.login("guest", "guest");
     let asked = format!("sessionid={session}&oldpassword=guest&password=better");
     assert_eq!(change(&server, &asked), OK);
-    let folder = cut(server);
-    let server = Server::start_in(folder, &device());
+    let directory = cut(server);
+    let server = Server::start_in(directory, &device());
     for (password, is_right) in [("guest", false), ("better", true), (&hashed("better"), true)] {
         assert_eq!(may_log_in(&server, "guest", password), is_right, "{password}");
     }
@@ -48,8 +48,8 @@ fn changed_password_survives_a_power_cut() {
     assert_eq!(change(&server, &asked), OK);
     let server = Server::start_in(cut(server), &device());
     assert!(may_log_in(&server, "guest", "best") && !may_log_in(&server, "guest", "better"));
-    let folder = server.stop();
-    let kept = fs::read_to_string(folder.file("state/passwords")).unwrap();
+    let directory = server.stop();
+    let kept = fs::read_to_string(directory.file("state/passwords")).unwrap();
     assert!(kept.starts_with("guest $pbkdf2-sha256$") && kept.lines().count() == 1, "{kept}");
 }
 
@@ -82,7 +82,7 @@ fn wrong_old_password_changes_nothing_and_blocks() {
     let blocked = change(&server, &asked);
     assert!(blocked.contains(r#""code":"6""#) && !blocked.contains("until: 0"), "{blocked}");
     assert!(!may_log_in(&server, "guest", "guest"), "blocked");
-    assert!(!fs::exists(server.folder().file("state/passwords")).unwrap());
+    assert!(!fs::exists(server.directory().file("state/passwords")).unwrap());
 }
 
 #[test]
@@ -90,14 +90,14 @@ fn later_password_of_the_configuration_file_is_used_again() {
     let server = Server::start(&device());
     let asked = format!("sessionid={ADMIN}&oldpassword=secret&password=changed");
     assert_eq!(change(&server, &asked), OK);
-    let folder = server.stop();
-    // Whoever may write the device file has forgotten what it was changed to.
+    let directory = server.stop();
+    // An administrator with access to the configuration file has forgotten the changed password.
     let forgotten = user("fadmin", "admin", "secret", "full_name = \"Friend Administrator\"");
     let known = user("fadmin", "admin", "known", "full_name = \"Friend Administrator\"");
     let mut other = device();
     other.tables = other.tables.replace(&forgotten, &known);
     assert!(accounts().contains(&forgotten) && !other.tables.contains(&forgotten));
-    let server = Server::start_in(folder, &other);
+    let server = Server::start_in(directory, &other);
     assert!(may_log_in(&server, "fadmin", "known") && !may_log_in(&server, "fadmin", "changed"));
     let server = Server::start_in(server.stop(), &device());
     assert!(may_log_in(&server, "fadmin", "changed"), "and with the old file the change counts still");
@@ -122,7 +122,7 @@ fn administrator_of_the_first_start_changes_the_printed_password() {
 fn change_that_cannot_be_stored_is_refused() {
     let server = Server::start(&device());
     // Something is in the way of the new file.
-    fs::create_dir_all(server.folder().file("state/.passwords.new/x")).unwrap();
+    fs::create_dir_all(server.directory().file("state/.passwords.new/x")).unwrap();
     let asked = format!("sessionid={ADMIN}&username=guest&password=better");
     let refused = change(&server, &asked);
     assert!(refused.contains("Function updatepassword returned: 5"), "{refused}");
@@ -131,9 +131,9 @@ fn change_that_cannot_be_stored_is_refused() {
 
 #[test]
 fn unreadable_file_is_logged_and_the_server_starts() {
-    let folder = Folder::new();
-    fs::create_dir_all(folder.file("state/passwords")).unwrap();
-    let server = Server::start_in(folder, &device());
+    let directory = Directory::new();
+    fs::create_dir_all(directory.file("state/passwords")).unwrap();
+    let server = Server::start_in(directory, &device());
     assert!(server.log().contains("cannot read changed passwords"), "{}", server.log());
     assert!(may_log_in(&server, "guest", "guest"));
 }

@@ -37,7 +37,7 @@ fn reference_message_starts_a_process() {
     let stop = format!(r#"{{ "serviceName":"hello", "sessionid":"{session}" }}"#);
     assert_eq!(socket.call(&frame("services/stop", &stop)), OK);
     until("hello is gone", || !process::is_alive(hello));
-    until("the list tells", || {
+    until("the list reports it", || {
         socket.call(&list).contains(r#"{ "Service": "hello" , "Status": "0" ,  "Hosts" : "" }"#)
     });
 }

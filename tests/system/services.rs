@@ -4,13 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::device::{service, shell};
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::wait::{SOON, until, within};
 use crate::support::{Device, Server, process};
 
 const OK: &str = r#"{ "Status": "ok"}"#;
 
-/// What `status` says of a service.
+/// Status of a service.
 #[derive(Debug)]
 pub(super) struct Status {
     pub(super) state: String,
@@ -131,7 +131,7 @@ fn pause_stops_the_group_and_start_resumes_it() {
     let pid = start(&server, "family").pid;
     until("both run", || process::group(pid).len() == 2);
     assert_eq!(server.call("services/family/pause"), OK);
-    until("both stand still", || process::group(pid).iter().all(|pid| process::state(*pid) == Some('T')));
+    until("both are stopped", || process::group(pid).iter().all(|pid| process::state(*pid) == Some('T')));
     assert_eq!(status(&server, "family").state, "paused");
     let list = server.call("services/list");
     assert!(list.contains(r#"{ "Name": "family" , "Status": "paused" ,"#), "{list}");
@@ -164,7 +164,7 @@ fn install_and_uninstall_outlast_the_server() {
 
 /// Starts a service with these further keys in a directory that it may write to; returns what
 /// `script` writes to standard output.
-fn told_by_a_service(directory: &Folder, script: &str, keys: &str) -> String {
+fn output_of_a_service(directory: &Directory, script: &str, keys: &str) -> String {
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let keys = format!("cwd = \"{}\"\n{keys}", directory.path().display());
     let script = format!("{{ {script}; }} > part && mv part reported; exec sleep 1000");
@@ -177,29 +177,29 @@ fn told_by_a_service(directory: &Folder, script: &str, keys: &str) -> String {
 
 #[test]
 fn service_runs_in_its_directory() {
-    let directory = Folder::new();
+    let directory = Directory::new();
     let reported =
-        told_by_a_service(&directory, "echo \"$COLOUR|$(pwd)\"", "env = { COLOUR = \"dark red\" }");
+        output_of_a_service(&directory, "echo \"$COLOUR|$(pwd)\"", "env = { COLOUR = \"dark red\" }");
     assert_eq!(reported, format!("dark red|{}", directory.path().display()));
 }
 
 #[test]
 fn a_service_runs_as_the_user_of_the_file() {
-    let reported = told_by_a_service(&Folder::new(), "id -u; id -g; id -G", "user = \"nobody\"");
+    let reported = output_of_a_service(&Directory::new(), "id -u; id -g; id -G", "user = \"nobody\"");
     assert_eq!(reported.lines().count(), 3, "{reported}");
     assert!(reported.lines().all(|id| id != "0"), "{reported}");
 }
 
 #[test]
 fn service_with_much_output_is_never_blocked() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let script = format!(
         "head -c 4000000 /dev/zero; head -c 4000000 /dev/zero >&2; touch {}; exec sleep 1000",
-        folder.file("done")
+        directory.file("done")
     );
     let server = Server::start(&Device::plain().with(&shell("talker", &script, "")));
     start(&server, "talker");
-    until("all is written", || fs::exists(folder.file("done")).unwrap());
+    until("all is written", || fs::exists(directory.file("done")).unwrap());
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn administrator(server: &Server) -> Socket {
 }
 
 #[track_caller]
-fn is_turned_away(answer: &Response) {
+fn is_rejected(answer: &Response) {
     assert_eq!(answer.status, 503, "{answer:?}");
     let seconds = answer.header("retry-after").and_then(|value| value.parse::<u32>().ok());
     assert!(seconds.is_some_and(|seconds| seconds > 0), "{answer:?}");
@@ -41,13 +41,13 @@ fn server_at_capacity_answers_503_and_serves_the_administrator() {
         let server = Server::start(&device.slots(4));
         let users = fill(&server, 4);
         // The last slot is the administrator's, by call and by socket.
-        is_turned_away(&server.get("/"));
-        is_turned_away(&post(&server, "services/allowed/start", GUEST));
+        is_rejected(&server.get("/"));
+        is_rejected(&post(&server, "services/allowed/start", GUEST));
         assert_eq!(post(&server, "services/hello/start", ADMIN).body, OK);
         let mut inside = administrator(&server);
-        // Now that one is taken too; a call of the administrator is still answered at the door.
-        is_turned_away(&server.get("/"));
-        is_turned_away(&post(&server, "services/allowed/start", GUEST));
+        // Now that one is taken too; a call of the administrator is still answered in the overflow slot.
+        is_rejected(&server.get("/"));
+        is_rejected(&post(&server, "services/allowed/start", GUEST));
         assert!(server.administrator().is_err());
         assert_eq!(post(&server, "services/hello/start", ADMIN).body, OK);
         assert_eq!(inside.service("stop", "hello"), OK);
@@ -64,7 +64,7 @@ fn server_at_capacity_answers_503_and_serves_the_administrator() {
 fn a_user_does_not_get_the_administrators_slot() {
     let server = Server::start(&Device::plain().slots(3));
     let _users = fill(&server, 3);
-    // Who shows in the address that he is none is turned away, who binds as a user is closed.
+    // A session of a user in the address is rejected; one that binds later is closed.
     let refused = Socket::try_open(server.connect(), &format!("/fcws?sessionid={GUEST}"));
     assert!(refused.is_err_and(|answer| answer.starts_with("HTTP/1.1 503 ")));
     let mut socket = within(SOON, "the slot is free", || Socket::try_open(server.connect(), "/fcws").ok());

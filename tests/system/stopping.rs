@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::services::{start, status, until_state};
 use crate::support::device::{ADMIN, shell};
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::wait::{SOON, until};
 use crate::support::{Device, Server, process};
 
@@ -54,8 +54,8 @@ fn stop_signal_is_that_of_the_file() {
 
 #[test]
 fn services_start_and_stop_in_order() {
-    let folder = Folder::new();
-    let reported = folder.file("reported");
+    let directory = Directory::new();
+    let reported = directory.file("reported");
     let teller = |name: &str, after: &str| {
         let script = format!(
             "echo +{name} >> {reported}; trap 'echo -{name} >> {reported}; exit 0' TERM; while :; do sleep 0.05; done"

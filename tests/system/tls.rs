@@ -1,4 +1,4 @@
-//! TLS: what is made on the first start, the owner's own, mutual TLS, and what is no TLS.
+//! TLS: the generated key and certificate, the owner's, mutual TLS, and plain text on a TLS port.
 
 use std::fs;
 use std::io::Write;
@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::support::device::ADMIN;
-use crate::support::folder::Folder;
+use crate::support::directory::Directory;
 use crate::support::http::{Response, exchange};
 use crate::support::server::run;
 use crate::support::stream::Stream;
@@ -29,11 +29,11 @@ fn shown(server: &Server) -> Vec<u8> {
 #[test]
 fn first_start_creates_a_private_key_file() {
     let server = Server::start(&Device::new());
-    let key = server.folder().file("state/tls/key.pem");
+    let key = server.directory().file("state/tls/key.pem");
     let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&key), 0o600);
     assert!(fs::read_to_string(&key).unwrap().contains("PRIVATE KEY"));
-    assert_eq!(mode(&server.folder().file("state/tls")) & 0o077, 0, "the folder too");
+    assert_eq!(mode(&server.directory().file("state/tls")) & 0o077, 0, "the directory too");
     let certificate = shown(&server);
 
     // The next start takes what is there.
@@ -74,20 +74,20 @@ fn signed_by(authority: &(Identity, CertificateParams, KeyPair)) -> Identity {
 
 #[test]
 fn named_certificate_is_used() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let (own, ..) = identity(false);
     let listen = format!(
         "certificate = \"{}\"\nkey = \"{}\"\n",
-        folder.write("own.pem", &own.certificate),
-        folder.write("own.key", &own.key)
+        directory.write("own.pem", &own.certificate),
+        directory.write("own.key", &own.key)
     );
     let device = Device::new().listen(&listen);
     let server = Server::start(&device);
     assert_eq!(shown(&server), der(&own.certificate));
 
     // Named and not there, it is an error and no reason to make another.
-    fs::remove_file(folder.file("own.key")).unwrap();
-    let file = server.folder().file("friendlet.toml");
+    fs::remove_file(directory.file("own.key")).unwrap();
+    let file = server.directory().file("friendlet.toml");
     let run = run(&["serve", "--config", &file], "");
     assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
     assert!(run.stderr.contains("own.key"), "{run:?}");
@@ -99,9 +99,9 @@ fn der(pem: &str) -> Vec<u8> {
 
 #[test]
 fn client_ca_accepts_certificates_of_its_authority() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let authority = identity(true);
-    let listen = format!("client_ca = \"{}\"\n", folder.write("ca.pem", &authority.0.certificate));
+    let listen = format!("client_ca = \"{}\"\n", directory.write("ca.pem", &authority.0.certificate));
     let server = Server::start(&Device::new().listen(&listen));
     let connect = |identity: Option<&Identity>| {
         let mut stream = Stream::try_tls(TcpStream::connect(server.address()).unwrap(), identity).ok()?;

@@ -1,12 +1,12 @@
 //! The head of a file or stream: a text between two zeros, which no frame looks like.
 
-/// What it begins with; the number is that of its form.
+/// First bytes of a head; the number is the version of its format.
 const MARK: &str = "friendlet-log 1 ";
 
-/// What a head says.
+/// Content of a head.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Head {
-    /// Whether lines follow, and no frames.
+    /// True if lines follow, false if frames.
     pub(crate) is_text: bool,
     /// Build id of the program, hexadecimal.
     pub(crate) build: String,
@@ -32,7 +32,9 @@ impl Head {
         };
         let needed = |name| field(name).ok_or_else(|| format!("the head has no {name}: {}", text.trim_end()));
         let number = |name| {
-            needed(name)?.parse().map_err(|_| format!("the head's {name} is no number: {}", text.trim_end()))
+            needed(name)?
+                .parse()
+                .map_err(|_| format!("the head's {name} is not a number: {}", text.trim_end()))
         };
         let is_text = match needed("form")? {
             "defmt" => false,
@@ -73,7 +75,7 @@ mod tests {
             ("form=defmt", "form=tea", "unknown here"),
             ("slide=0", "slide=4096", "loaded"),
             ("build=", "built=", "no build"),
-            ("mono_ms=12", "mono_ms=x", "mono_ms is no number"),
+            ("mono_ms=12", "mono_ms=x", "mono_ms is not a number"),
         ] {
             let error = Head::parse(text.replace(from, to).as_bytes()).unwrap().unwrap_err();
             assert!(error.contains(complaint), "{error}");

@@ -59,21 +59,21 @@ fn main() -> ExitCode {
 
 fn options(arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let mut options = Options { programs: Programs::new(None, None), style: Style::Full, files: Vec::new() };
-    let (mut folder, mut elf) = (None, None);
+    let (mut directory, mut elf) = (None, None);
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         let mut path =
             |name: &str| arguments.next().map(PathBuf::from).ok_or(format!("{name}: a path is missing"));
         match argument.as_str() {
             "--help" | "-h" => return Ok(None),
-            "--symbols" => folder = Some(path("--symbols")?),
+            "--symbols" => directory = Some(path("--symbols")?),
             "--elf" => elf = Some(path("--elf")?),
             "--lines" => options.style = Style::Lines,
             other if other.starts_with('-') => return Err(format!("unknown option '{other}'")),
             file => options.files.push(PathBuf::from(file)),
         }
     }
-    options.programs = Programs::new(folder, elf);
+    options.programs = Programs::new(directory, elf);
     Ok(Some(options))
 }
 

@@ -12,16 +12,16 @@ pub(crate) struct Program {
     pub(crate) locations: Locations,
 }
 
-/// Where programs are looked for.
+/// Places to look for programs.
 pub(crate) struct Programs {
-    folder: Option<PathBuf>,
+    directory: Option<PathBuf>,
     elf: Option<PathBuf>,
 }
 
 impl Programs {
-    /// In a folder, where each has its build id for a name; or one that is named.
-    pub(crate) fn new(folder: Option<PathBuf>, elf: Option<PathBuf>) -> Self {
-        Self { folder, elf }
+    /// Uses the programs of `directory`, each named by its build id, or the program `elf`.
+    pub(crate) fn new(directory: Option<PathBuf>, elf: Option<PathBuf>) -> Self {
+        Self { directory, elf }
     }
 
     /// The program with this build id; without one, the one that was named.
@@ -30,11 +30,11 @@ impl Programs {
         if let Some(build) =
             build.filter(|id| id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()))
         {
-            return Err(format!("'{build}' is no build id"));
+            return Err(format!("'{build}' is not a build id"));
         }
-        let path = match (&self.elf, &self.folder, build) {
+        let path = match (&self.elf, &self.directory, build) {
             (Some(elf), ..) => elf.clone(),
-            (None, Some(folder), Some(build)) => folder.join(build),
+            (None, Some(directory), Some(build)) => directory.join(build),
             (None, _, None) => {
                 return Err("the stream does not say which program wrote it: name it with --elf".to_owned());
             }
@@ -55,7 +55,7 @@ impl Programs {
 fn read(path: &Path, build: Option<&str>) -> Result<Program, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let elf = fs::read(path).map_err(|error| failed(&error))?;
-    let own = build_id(&elf).ok_or_else(|| failed(&"is no program with a build id"))?;
+    let own = build_id(&elf).ok_or_else(|| failed(&"is not a program with a build id"))?;
     if let Some(build) = build
         && own != build
     {
@@ -81,10 +81,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let complaint = |programs: &Programs, build| programs.find(build).err().unwrap();
-        let folder = Programs::new(Some("/nowhere".into()), None);
-        assert!(complaint(&folder, Some("0a1b")).contains("/nowhere/0a1b is not there"));
-        assert!(complaint(&folder, Some("../etc")).contains("no build id"));
-        assert!(complaint(&folder, None).contains("--elf"));
+        let directory = Programs::new(Some("/nowhere".into()), None);
+        assert!(complaint(&directory, Some("0a1b")).contains("/nowhere/0a1b is not there"));
+        assert!(complaint(&directory, Some("../etc")).contains("not a build id"));
+        assert!(complaint(&directory, None).contains("--elf"));
         // This test is a program without frames, and mostly with a build id.
         let own = std::env::current_exe().unwrap();
         let named = Programs::new(None, Some(own.clone()));

@@ -11,7 +11,7 @@ use crate::time::utc;
 /// The format of a line that the device wrote as text: place and text are in its one argument.
 const WRITTEN: &str = "log/frames.rs";
 
-/// How a line looks.
+/// Format of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Style {
     /// Wall clock, time since start, level, module and place in the source, text.
@@ -26,9 +26,9 @@ pub(crate) struct Reader {
     style: Style,
     program: Option<Program>,
     head: Option<Head>,
-    /// What no zero has ended yet.
+    /// Bytes of a frame whose final zero is missing.
     pending: Vec<u8>,
-    /// Whether the first bytes may be the rest of a frame.
+    /// True if the first bytes may be the rest of a frame.
     is_first: bool,
 }
 
@@ -40,7 +40,7 @@ impl Reader {
     /// The lines of the frames that are whole with these bytes.
     ///
     /// # Errors
-    /// There is no program for them.
+    /// The program of the frames is missing.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<String, String> {
         let mut text = String::new();
         for byte in bytes {
@@ -62,7 +62,7 @@ impl Reader {
         Ok(text)
     }
 
-    /// What is left at the end of a file.
+    /// Returns the rest at the end of a file.
     pub(crate) fn end(&mut self) -> String {
         let rest = std::mem::take(&mut self.pending);
         self.is_first = true;
@@ -85,7 +85,7 @@ impl Reader {
             // Where a stream is joined there may be the end of a record.
             Err(DecodeError::UnexpectedEof | DecodeError::Malformed) if self.is_first => {}
             Err(DecodeError::UnexpectedEof | DecodeError::Malformed) => {
-                let _ = writeln!(text, "-- {} bytes that are no record --", bytes.len());
+                let _ = writeln!(text, "-- {} bytes that are not a record --", bytes.len());
             }
         }
         Ok(())
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_without_head_wants_a_program_and_a_cut_one_is_told() {
+    fn stream_without_head_wants_a_program_and_a_cut_one_is_reported() {
         let mut reader = Reader::new(Programs::new(None, None), Style::Lines);
         assert_eq!(reader.take(b"\x01\x02").unwrap(), "");
         assert_eq!(reader.end(), "-- 2 bytes of a cut record --\n");

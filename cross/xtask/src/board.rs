@@ -35,7 +35,7 @@ pub(crate) struct Board {
     pub(crate) log: Log,
     /// Most bytes of the binary.
     pub(crate) binary_bytes: u64,
-    /// Most bytes that the server may hold with the board's own device file.
+    /// Most bytes that the server may hold with the board's configuration file.
     pub(crate) memory_bytes: u64,
     /// Everything, for the readers of the other tables.
     pub(crate) table: toml::Table,
@@ -51,9 +51,9 @@ impl Board {
 
     fn load_from(boards: &Path, name: &str) -> Result<Self, String> {
         let path = boards.join(name).join("board.toml");
-        // A name is no path.
+        // A name is not a path.
         if name.is_empty() || name.contains(['/', '.']) || !path.is_file() {
-            return Err(format!("there is no board '{name}'; boards: {}", names(boards)?.join(", ")));
+            return Err(format!("unknown board '{name}'; boards: {}", names(boards)?.join(", ")));
         }
         let mut table = read(&boards.join("base.toml"))?;
         merge(&mut table, read(&path)?);
@@ -63,7 +63,7 @@ impl Board {
     /// The board of this table, which is whole.
     pub(crate) fn from_table(name: &str, table: toml::Table) -> Result<Self, String> {
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(format!("'{key}' is no key; known are {}", KEYS.join(", ")));
+            return Err(format!("unknown key '{key}'; known are {}", KEYS.join(", ")));
         }
         let text = |key: &str| match table.get(key) {
             None => Ok(None),
@@ -85,7 +85,7 @@ impl Board {
         let budget = budget.ok_or("[budget] is missing")?;
         if let Some(key) = budget.keys().find(|key| !["binary_bytes", "memory_bytes"].contains(&key.as_str()))
         {
-            return Err(format!("[budget]: '{key}' is no key; known are binary_bytes, memory_bytes"));
+            return Err(format!("[budget]: unknown key '{key}'; known are binary_bytes, memory_bytes"));
         }
         let bytes = |key: &str| {
             let value = budget.get(key).and_then(toml::Value::as_integer);
@@ -114,12 +114,12 @@ impl Board {
     }
 
     /// Directory of this board's files.
-    pub(crate) fn folder(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         let suffix = if self.is_under_test { "-under-test" } else { "" };
         run::root().join("target/boards").join(format!("{}{suffix}", self.name))
     }
 
-    /// The same board, with a folder of its own for what is made.
+    /// The same board, with a directory of its own for what is made.
     pub(crate) fn under_test(&self) -> Self {
         Self { is_under_test: true, ..self.clone() }
     }

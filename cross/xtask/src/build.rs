@@ -13,13 +13,13 @@ use crate::run;
 use crate::toolchain::Way;
 
 /// The parts of std that are built for a device. A panic there ends the process with a message that names the
-/// place; a backtrace of a stripped binary would tell nothing, and its code weighs more than 100 kB.
+/// place; a backtrace of a stripped binary would show nothing, and its code weighs more than 100 kB.
 const STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
 
 /// Sections of a device's program that are not shipped: places of format strings, and the compiler's name.
 const NOT_SHIPPED: [&str; 2] = [".defmt", ".comment"];
 
-/// Builds the board's binary, checks that it is a static one and puts it in the board's folder.
+/// Builds the board's binary, checks that it is a static one and puts it in the board's directory.
 pub(crate) fn build(board: &Board) -> Result<PathBuf, String> {
     let start = Instant::now();
     let binary = binary_path(board);
@@ -31,7 +31,7 @@ pub(crate) fn build(board: &Board) -> Result<PathBuf, String> {
         return Ok(binary);
     }
     let elf = build_as(board, board.log, &binary)?;
-    told(board, &elf, start);
+    report(board, &elf, start);
     BUILT.lock().unwrap_or_else(PoisonError::into_inner).insert(board.name.clone(), binary.clone());
     Ok(binary)
 }
@@ -40,35 +40,35 @@ pub(crate) fn build(board: &Board) -> Result<PathBuf, String> {
 /// boards of the same one are built anew in turn.
 static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
 
-/// Puts a copy of a program at `to`, whose folder is made where it is missing.
+/// Puts a copy of a program at `to`, whose directory is made where it is missing.
 pub(crate) fn put(from: &Path, to: &Path) -> Result<(), String> {
     make_way(to)?;
     fs::copy(from, to).map(drop).map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))
 }
 
-/// Makes the folder of `to`, and takes away what is there: a program is replaced and not written over, for
+/// Makes the directory of `to`, and takes away what is there: a program is replaced and not written over, for
 /// the old one may run.
 fn make_way(to: &Path) -> Result<(), String> {
-    let folder = to.parent().unwrap_or(Path::new("."));
-    run::create_directory(folder)?;
+    let directory = to.parent().unwrap_or(Path::new("."));
+    run::create_directory(directory)?;
     let _ = fs::remove_file(to);
     Ok(())
 }
 
-/// The same in another target folder and with an environment of its own, such as limits; the binary
+/// The same in another target directory and with an environment of its own, such as limits; the binary
 /// stays where cargo puts it, with its symbols if its log needs them.
 pub(crate) fn build_in(
     board: &Board,
-    folder: &Path,
+    directory: &Path,
     environment: &[(&str, &str)],
 ) -> Result<PathBuf, String> {
     let start = Instant::now();
-    let (built, elf) = compile(board, board.log, folder, environment)?;
-    told(board, &elf, start);
+    let (built, elf) = compile(board, board.log, directory, environment)?;
+    report(board, &elf, start);
     Ok(built)
 }
 
-fn told(board: &Board, elf: &Elf, start: Instant) {
+fn report(board: &Board, elf: &Elf, start: Instant) {
     let (name, bytes, target) = (&board.name, elf.file_bytes, &board.target);
     // Nothing is built in less: cargo had it already.
     match start.elapsed().as_secs() {
@@ -82,13 +82,13 @@ fn told(board: &Board, elf: &Elf, start: Instant) {
 fn cargo_build(
     boards: &[&Board],
     log: Log,
-    folder: &Path,
+    directory: &Path,
     environment: &[(&str, &str)],
 ) -> Result<(), String> {
     let mut command = Way::find()?.cargo();
     command.args(["build", "--release", "--locked", "--quiet"]);
     command.args(["--package", "friendlet", "--bin", "friendlet"]);
-    command.args(STD).arg("--target-dir").arg(folder).envs(environment.iter().copied());
+    command.args(STD).arg("--target-dir").arg(directory).envs(environment.iter().copied());
     for board in boards {
         for_board(&mut command, board);
     }
@@ -97,7 +97,7 @@ fn cargo_build(
 }
 
 /// Builds these boards as [`build`] does one, as many at once as have different targets and the same
-/// kind of log. What goes wrong is left for [`build`] to tell of its board.
+/// kind of log. Errors are ignored: [`build`] reports them with their board.
 pub(crate) fn build_together(boards: &[Board]) {
     let mut rest: Vec<&Board> = boards.iter().collect();
     while let Some(first) = rest.first() {
@@ -121,11 +121,11 @@ pub(crate) fn build_together(boards: &[Board]) {
 fn compile(
     board: &Board,
     log: Log,
-    folder: &Path,
+    directory: &Path,
     environment: &[(&str, &str)],
 ) -> Result<(PathBuf, Elf), String> {
-    cargo_build(&[board], log, folder, environment)?;
-    let built = folder.join(&board.target).join("release/friendlet");
+    cargo_build(&[board], log, directory, environment)?;
+    let built = directory.join(&board.target).join("release/friendlet");
     let elf = Elf::read(&built)?;
     if !elf.is_static {
         return Err(format!("{}: is linked to shared libraries", built.display()));
@@ -220,16 +220,16 @@ pub(crate) fn binary(board: &Board) -> Result<PathBuf, String> {
 }
 
 fn binary_path(board: &Board) -> PathBuf {
-    board.folder().join("friendlet")
+    board.directory().join("friendlet")
 }
 
-/// Tells a cargo command the board's target and limits.
+/// Sets the board's target and limits for a cargo command.
 fn for_board(command: &mut Command, board: &Board) {
     for_target(command, board, &board.name);
 }
 
-/// Tells a cargo command, which may know of other targets already, the board's target, and whose limits
-/// are those of the build.
+/// Sets the board's target for a cargo command, which may have other targets already, and the board whose
+/// limits the build has.
 pub(crate) fn for_target(command: &mut Command, board: &Board, limits_of: &str) {
     let variable = format!("FRIENDLET_BOARD_{}", board.target.replace('-', "_"));
     command.args(["--target", &board.target]).env(variable, limits_of);
@@ -237,7 +237,7 @@ pub(crate) fn for_target(command: &mut Command, board: &Board, limits_of: &str) 
     command.env_remove("RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
 }
 
-/// Tells a cargo command what the log consists of. Frames are read with the whole program, which is
+/// Sets the form of the log for a cargo command. Frames are read with the whole program, which is
 /// therefore left unstripped, and with what the compiler knows of places in the source.
 pub(crate) fn for_log(command: &mut Command, log: Log) {
     if log == Log::Defmt {

@@ -23,20 +23,20 @@ const EXCLUDED: [&str; 2] = ["12.*", "13.*"];
 /// Text before the address that the echo prints on standard error once it accepts.
 const LISTENING: &str = "listening on ws://";
 /// The suite needs seconds; one case waits 100 s before it gives up.
-const PATIENCE: Duration = Duration::from_secs(400);
+const TIMEOUT: Duration = Duration::from_secs(400);
 
 /// Installs the suite, builds the echo, runs one against the other and compares.
 pub(crate) fn check() -> Result<(), String> {
     let expected: Verdicts = read(&run::root().join(EXPECTED))?;
-    let folder = run::root().join("target/conformance");
-    let suite = install(&folder)?;
+    let directory = run::root().join("target/conformance");
+    let suite = install(&directory)?;
     // As the tests are built, and by them already: overflows and broken assumptions end it.
     let echo = Echo::start(&executable(
         &mut cargo(&["build", "--workspace", "--locked", "--example", "echo"]),
         "echo",
     )?)?;
 
-    let report = folder.join("report");
+    let report = directory.join("report");
     if report.exists() {
         fs::remove_dir_all(&report).map_err(|error| format!("{}: {error}", report.display()))?;
     }
@@ -45,9 +45,9 @@ pub(crate) fn check() -> Result<(), String> {
     for case in EXCLUDED {
         command.args(["--exclude", case]);
     }
-    // What it prints is in the report too, and its exit code tells less.
+    // The report has its output too, and its exit code says less.
     command.arg(format!("ws://{}", echo.address)).stdout(Stdio::null()).stderr(Stdio::null());
-    wait(command, PATIENCE)?;
+    wait(command, TIMEOUT)?;
 
     let servers: BTreeMap<String, Verdicts> = read(&report.join("index.json"))?;
     match servers.values().collect::<Vec<_>>()[..] {
@@ -61,15 +61,15 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
     serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The suite in a Python environment of its own under `folder`; returns the program.
-fn install(folder: &Path) -> Result<PathBuf, String> {
-    let environment = folder.join("venv");
+/// The suite in a Python environment of its own under `directory`; returns the program.
+fn install(directory: &Path) -> Result<PathBuf, String> {
+    let environment = directory.join("venv");
     let program = environment.join("bin/kosoku");
-    let stamp = folder.join("installed");
+    let stamp = directory.join("installed");
     if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|text| text == SUITE) {
         return Ok(program);
     }
-    run::create_directory(folder)?;
+    run::create_directory(directory)?;
     if !run::works("python3", &["-c", "import venv, ensurepip"]) {
         install_python()?;
     }
@@ -137,19 +137,19 @@ impl Drop for Echo {
     }
 }
 
-/// Runs `command` to its end, however it ends; kills it after `patience`.
-fn wait(mut command: Command, patience: Duration) -> Result<(), String> {
+/// Runs `command` to its end, however it ends; kills it after `timeout`.
+fn wait(mut command: Command, timeout: Duration) -> Result<(), String> {
     let mut child =
         command.spawn().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
     let start = Instant::now();
     loop {
         match child.try_wait() {
             Ok(Some(_)) => return Ok(()),
-            Ok(None) if start.elapsed() < patience => std::thread::sleep(Duration::from_millis(50)),
+            Ok(None) if start.elapsed() < timeout => std::thread::sleep(Duration::from_millis(50)),
             Ok(None) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("the suite did not end within {} s", patience.as_secs()));
+                return Err(format!("the suite did not end within {} s", timeout.as_secs()));
             }
             Err(error) => return Err(format!("waiting for the suite: {error}")),
         }

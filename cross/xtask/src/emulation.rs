@@ -10,21 +10,21 @@ use crate::left_out::{self, Condition};
 use crate::toolchain::Way;
 use crate::{build, cargo, run, side};
 
-/// Where the kernel is told which program runs foreign binaries.
+/// File system to register programs that run foreign binaries.
 const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
-/// The name under which it is told of QEMU; Debian's packages use the same.
+/// Registered name of QEMU, the same as in Debian's packages.
 const NAME: &str = "qemu-arm";
 /// Tests at once: an emulated one takes more of a core, and still most of them wait.
 const TEST_THREADS: &str = "6";
 /// Test programs at once: the longest wait for deadlines most of their time.
 const SIDE_BY_SIDE: usize = 2;
-/// How friendlet itself is built for them: what costs a second more here saves many where every
-/// instruction is played. Overflows and broken assumptions still end a test.
+/// Options of friendlet's build for them: a second more here saves many where every
+/// instruction is emulated. Overflows and broken assumptions still end a test.
 const OPTIMISED: [&str; 2] = ["--config", "profile.dev.opt-level=1"];
-/// A test program that has written nothing for so long stands still and is begun anew, once; the longest
+/// A test program without output for so long is stalled and started again, once; the longest
 /// test fails in less. A child of a program with threads, which QEMU 7.2 forks, at times waits for a lock of
-/// QEMU's that nobody there holds any more, before its own program begins: neither the tests nor the program
-/// under test have a part in it. A program that stands still for another reason does so again.
+/// QEMU's that no thread there holds any more, before its own program begins: neither the tests nor the program
+/// under test have a part in it. A program that stalls for another reason does so again.
 const SILENCE: Duration = Duration::from_secs(150);
 
 /// QEMU's program for the board, where it needs one.
@@ -79,10 +79,10 @@ pub(crate) fn test(boards: &[Board]) -> Result<(), String> {
     let mut jobs = Vec::new();
     for name in ["it", "friendlet"] {
         for board in boards {
-            let folder = format!("/{}/", board.target);
+            let directory = format!("/{}/", board.target);
             let program = programs
                 .iter()
-                .find(|program| program.name == name && program.path.to_string_lossy().contains(&folder));
+                .find(|program| program.name == name && program.path.to_string_lossy().contains(&directory));
             let program =
                 program.ok_or_else(|| format!("cargo built no tests '{name}' for {}", board.target))?;
             let mut command = self::command(board, &program.path)?;
@@ -90,7 +90,7 @@ pub(crate) fn test(boards: &[Board]) -> Result<(), String> {
             if emulator(board).is_some() {
                 command.args(left_out::arguments(Some(Condition::Emulated)));
             }
-            let log = board.folder().join(format!("emulated-{name}.log"));
+            let log = board.directory().join(format!("emulated-{name}.log"));
             let name = format!("{name} on {}", board.name);
             jobs.push(side::Job { name, log, command, silence: Some(SILENCE) });
         }
@@ -105,7 +105,7 @@ pub(crate) fn register() -> Result<(), String> {
         return Ok(());
     }
     let advice = format!(
-        "the kernel cannot be told to run ARM binaries: {BINFMT}/register; as root, or by \
+        "cannot register QEMU for ARM binaries: {BINFMT}/register; as root, or by \
          Debian's package qemu-user-binfmt, it can"
     );
     if !Path::new(BINFMT).join("register").exists() {

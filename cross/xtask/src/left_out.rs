@@ -8,7 +8,7 @@ use crate::cargo::cargo;
 use crate::notes::{self, Kind};
 use crate::{run, setup};
 
-/// When a test cannot run.
+/// Condition under which a test cannot run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Condition {
     /// In user-mode QEMU.
@@ -118,7 +118,7 @@ fn compare(table: &[(Condition, &str, &str)], tests: &[String], ignored: &[Strin
     let unknown = ignored.iter().filter(|name| !has_row(name));
     let unknown = unknown.map(|name| format!("{name} is ignored and not in the table of left_out.rs"));
     let empty = table.iter().filter(|row| !tests.iter().any(|name| name.contains(row.1)));
-    let empty = empty.map(|row| format!("left_out.rs names '{}', and there is no such test", row.1));
+    let empty = empty.map(|row| format!("left_out.rs names the unknown test '{}'", row.1));
     let errors: Vec<String> = unknown.chain(empty).collect();
     if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
 }
@@ -136,7 +136,7 @@ mod tests {
         let error = compare(&table, &tests, &[booted, slow]).unwrap_err();
         assert_eq!(error, "slow is ignored and not in the table of left_out.rs");
         let error = compare(&table, &[memory], &[]).unwrap_err();
-        assert!(error.contains("'system::booted::', and there is no such test"), "{error}");
+        assert!(error.contains("unknown test 'system::booted::'"), "{error}");
         assert_eq!(names("a::b: test\n\n1 test, 0 benchmarks\n"), ["a::b"]);
     }
 

@@ -8,7 +8,7 @@ use crate::{log, run};
 /// Builds the host's program with both kinds of log and compares what they log of the same exchange.
 pub(crate) fn check() -> Result<(), String> {
     let board = Board::load("host")?;
-    let program = |name: &str| board.folder().join("logs").join(name);
+    let program = |name: &str| board.directory().join("logs").join(name);
     let [lines, frames] = [program("friendlet-text"), program("friendlet-defmt")];
     let bytes = [(Log::Text, &lines), (Log::Defmt, &frames)]
         .map(|(log, path)| build_as(&board, log, path).map(|elf| elf.file_bytes));

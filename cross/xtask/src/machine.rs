@@ -31,7 +31,7 @@ pub(crate) struct Image {
     /// Kernel modules in the order in which they are wanted; what they need comes before them.
     /// Parameters stand after a name: `softdog soft_margin=10`.
     pub(crate) modules: Vec<String>,
-    /// The kernel's command line, but for what friendlet itself is told.
+    /// Command line of the kernel, without friendlet's own arguments.
     pub(crate) arguments: String,
     /// Seconds of the watchdog, which a module's parameter or a kernel argument must set to the same.
     #[serde(default)]
@@ -208,7 +208,7 @@ impl Image {
 
     fn check(&self) -> Result<(), String> {
         if !self.disk_mib.is_power_of_two() {
-            return Err(format!("disk_mib: {} is no power of two", self.disk_mib));
+            return Err(format!("disk_mib: {} is not a power of two", self.disk_mib));
         }
         if self.boot_mib < MIN_BOOT_MIB {
             return Err(format!("boot_mib: FAT32 needs {MIN_BOOT_MIB} MiB, not {}", self.boot_mib));
@@ -227,14 +227,14 @@ impl Image {
             return Err("kernel_format: a 64-bit kernel is an Image".to_owned());
         }
         if !self.kernel.starts_with("linux-image-") || !self.kernel.contains(':') {
-            return Err(format!("kernel: '{}' is no linux-image-FLAVOUR:ARCHITECTURE", self.kernel));
+            return Err(format!("kernel: '{}' is not a linux-image-FLAVOUR:ARCHITECTURE", self.kernel));
         }
         if let Some(seconds) = self.watchdog_s {
             let set = format!("={seconds}");
             let words = self.modules.iter().flat_map(|module| module.split(' ').skip(1));
             let mut words = words.chain(self.arguments.split(' '));
             if !words.any(|word| word.ends_with(&set)) {
-                return Err(format!("watchdog_s: no driver is told of the {seconds} s"));
+                return Err(format!("watchdog_s: {seconds} s is in neither modules nor arguments"));
             }
         }
         if self.arguments.contains("friendlet.") {

@@ -72,7 +72,7 @@ fn ended(result: Result<(), String>) -> ExitCode {
     }
 }
 
-/// What the command line asks for.
+/// Command of the command line.
 #[derive(Debug)]
 enum Command {
     Help,
@@ -100,7 +100,7 @@ struct Options {
     board: Option<String>,
     check: bool,
     number: Option<u32>,
-    /// What the step `booted` tells the processes that it starts: everything is built.
+    /// True in the processes that the step `booted` starts: everything is built.
     is_prepared: bool,
 }
 

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 
 use crate::run;
 
-/// What a note is about.
+/// Subject of a note.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    /// A boot that stood still and was begun anew.
+    /// A boot that stalled and was started again.
     Boot,
     /// A test program that stood still and was begun anew.
     Program,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Root of the repository: two folders above this package.
+/// Root of the repository: two directories above this package.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
@@ -52,7 +52,7 @@ pub(crate) fn captured(command: &mut Command) -> Result<String, String> {
         return Err(format!("`{}` ended with {}", line(command), output.status));
     }
     String::from_utf8(output.stdout)
-        .map_err(|_| format!("`{}` printed something that is no text", line(command)))
+        .map_err(|_| format!("`{}` printed something that is not text", line(command)))
 }
 
 /// Runs `command` with its error output shown, and returns the bytes that it printed.
@@ -65,7 +65,7 @@ pub(crate) fn bytes(command: &mut Command) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Whether `program ARGUMENT` starts and ends well; its output is not shown.
+/// Returns whether `program ARGUMENT` starts and succeeds; its output is not shown.
 pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
     at_root(program)
         .args(arguments)
@@ -76,7 +76,7 @@ pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The command as it would be typed: a program without its folder.
+/// The command as it would be typed: a program without its directory.
 fn line(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let mut text = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();

@@ -7,11 +7,11 @@ use crate::board::Board;
 use crate::run;
 use crate::toolchain::{self, Way};
 
-/// How often a mirror that is being renewed is asked again, and after what pause.
+/// Number of requests to a mirror that is being renewed, and the pause between them.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(20);
 
-/// What images and system-mode QEMU need beside a Debian's essential packages. ipxe-qemu has the ROMs
+/// Packages for images and system-mode QEMU, beside Debian's essential ones. ipxe-qemu has the ROMs
 /// of QEMU's network cards, u-boot-tools mkimage.
 const IMAGE_PACKAGES: [&str; 8] = [
     "e2fsprogs",
@@ -23,10 +23,10 @@ const IMAGE_PACKAGES: [&str; 8] = [
     "u-boot-tools",
     "xz-utils",
 ];
-/// What the tests need: cpio is a second opinion of an initramfs, `ip` lays networks of their own.
+/// Packages for the tests: cpio checks an initramfs, `ip` makes networks.
 const TEST_PACKAGES: [&str; 2] = ["cpio", "iproute2"];
 
-/// What is needed for one target: Debian's architecture and packages.
+/// Returns Debian's architecture and packages for one target.
 fn target_packages(target: &str) -> Result<(Option<&'static str>, &'static [&'static str]), String> {
     Ok(match target {
         "armv7-unknown-linux-musleabihf" => {
@@ -43,7 +43,7 @@ fn target_packages(target: &str) -> Result<(Option<&'static str>, &'static [&'st
     })
 }
 
-/// What the boards need, each thing once.
+/// Needs of the boards, without duplicates.
 #[derive(Debug, Default)]
 struct Needs {
     architectures: Vec<&'static str>,
@@ -72,12 +72,11 @@ impl Needs {
     }
 }
 
-/// Installs what is missing for these boards; with `only_look`, tells it and nothing more.
+/// Installs what is missing for these boards; with `only_look`, only prints it.
 pub(crate) fn setup(boards: &[Board], only_look: bool) -> Result<(), String> {
     if !run::works("dpkg-query", &["--version"]) {
-        return Err(
-            "this is no Debian: install a musl cross compiler and QEMU as docs/boards.md tells".to_owned()
-        );
+        return Err("this system is not Debian: install a musl cross compiler and QEMU as in docs/boards.md"
+            .to_owned());
     }
     let needs = Needs::of(boards)?;
     let wanted = toolchain::wanted()?;
@@ -90,10 +89,10 @@ pub(crate) fn setup(boards: &[Board], only_look: bool) -> Result<(), String> {
 
     println!("    {:<36} {}", "Rust's std from source", way.map_or("missing", Way::name));
     for name in &needs.architectures {
-        tell(&format!("packages for {name}"), !architectures.contains(name));
+        print_state(&format!("packages for {name}"), !architectures.contains(name));
     }
     for name in &needs.packages {
-        tell(name, !packages.contains(name));
+        print_state(name, !packages.contains(name));
     }
     let is_complete = way.is_some() && architectures.is_empty() && packages.is_empty();
     if only_look || is_complete {
@@ -125,7 +124,7 @@ pub(crate) fn setup(boards: &[Board], only_look: bool) -> Result<(), String> {
     Ok(())
 }
 
-fn tell(what: &str, is_there: bool) {
+fn print_state(what: &str, is_there: bool) {
     println!("    {what:<36} {}", if is_there { "there" } else { "missing" });
 }
 
@@ -168,7 +167,7 @@ fn is_installed(package: &str) -> bool {
     query.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).lines().any(|line| line == "installed"))
 }
 
-/// Whether packages may be installed.
+/// Returns whether packages may be installed.
 pub(crate) fn is_root() -> bool {
     run::works("sh", &["-c", "test $(id -u) = 0"])
 }

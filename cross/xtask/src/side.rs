@@ -22,11 +22,11 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) struct Job {
     /// Its name, for people.
     pub(crate) name: String,
-    /// Where what it says is kept.
+    /// File of its output.
     pub(crate) log: PathBuf,
-    /// What it runs.
+    /// Command to run.
     pub(crate) command: Command,
-    /// It stands still when it has written nothing for so long: then it is ended and begun anew, once.
+    /// Time without output after which it is stalled: then it is killed and started again, once.
     pub(crate) silence: Option<Duration>,
 }
 
@@ -87,8 +87,8 @@ fn ended(status: ExitStatus) -> Result<(), String> {
 /// Runs the job to its end; none when it was ended because it stood still.
 fn attempt(job: &Job) -> Result<Option<ExitStatus>, String> {
     let failed = |error| format!("{}: {error}", job.log.display());
-    if let Some(folder) = job.log.parent() {
-        fs::create_dir_all(folder).map_err(failed)?;
+    if let Some(directory) = job.log.parent() {
+        fs::create_dir_all(directory).map_err(failed)?;
     }
     let log = File::create(&job.log).map_err(failed)?;
     let outputs = [log.try_clone().map_err(failed)?, log.try_clone().map_err(failed)?];
@@ -142,14 +142,14 @@ mod tests {
 
     #[test]
     fn jobs_run_at_the_same_time_and_each_keeps_what_it_says() {
-        let folder = std::env::temp_dir().join(format!("friendlet-side-by-side-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let directory = std::env::temp_dir().join(format!("friendlet-side-by-side-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
         // Each waits for the other's sign, so neither ends unless both run.
         let meet = |own: &str, other: &str| {
-            let folder = folder.display();
+            let directory = directory.display();
             format!(
-                "echo $WORD {own} >&2; touch {folder}/{own}; tries=0
-                 until test -e {folder}/{other}; do
+                "echo $WORD {own} >&2; touch {directory}/{own}; tries=0
+                 until test -e {directory}/{other}; do
                      tries=$((tries + 1)); test $tries -lt 600 || exit 9; sleep 0.05
                  done"
             )
@@ -161,7 +161,7 @@ mod tests {
             assert_eq!(fs::read_to_string(log).unwrap(), said);
             fs::remove_file(log).unwrap();
         }
-        fs::remove_dir_all(folder).unwrap();
+        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_stands_still_is_ended_with_what_it_started() {
+    fn stalled_one_is_ended_with_its_children() {
         let silence = Some(Duration::from_millis(500));
         let job = Job { silence, ..job("still", "sleep 1000 & echo $!; wait") };
         assert_eq!(attempt(&job), Ok(None));

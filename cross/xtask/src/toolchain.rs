@@ -32,12 +32,12 @@ impl Way {
         }
     }
 
-    /// Whether everything that it needs is there.
+    /// Returns whether everything that it needs is there.
     pub(crate) fn is_there(self) -> bool {
         self.source().is_some_and(|source| source.join("library/std/Cargo.toml").is_file())
     }
 
-    /// The folder of Rust's source.
+    /// The directory of Rust's source.
     fn source(self) -> Option<PathBuf> {
         let rustc = match self {
             Self::Rustup => "rustc",
@@ -58,7 +58,7 @@ impl Way {
             None => Self::ALL
                 .into_iter()
                 .find(|way| way.is_there())
-                .ok_or_else(|| format!("there is no source of Rust's std; {advice}")),
+                .ok_or_else(|| format!("the source of Rust's std is missing; {advice}")),
         }
     }
 
@@ -72,7 +72,7 @@ impl Way {
                 command
             }
         };
-        // A stable compiler builds std only when told that it is trusted to.
+        // A stable compiler builds std only with this variable.
         command.env("RUSTC_BOOTSTRAP", "1");
         command
     }

@@ -197,7 +197,7 @@ impl Fixture {
         while !bytes.is_empty() {
             let space = self.server.receive_space(id);
             let count = bytes.len().min(space.len());
-            assert!(count > 0, "there is no room");
+            assert!(count > 0, "no room");
             space[..count].copy_from_slice(&bytes[..count]);
             bytes = &bytes[count..];
             self.server.received(id, count, self.now, &mut self.system);

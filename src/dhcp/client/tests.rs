@@ -369,7 +369,7 @@ fn refused_address_is_dropped_and_requests_get_rarer() {
         client.handle_packet(&reply(&discover, 2, ADDRESS, SERVER, &[]), now).unwrap();
         let request = output(&mut client).unwrap();
         client.handle_packet(&reply(&request, 6, Ipv4Addr::UNSPECIFIED, SERVER, &[]), now).unwrap();
-        assert_eq!(client.poll_change(), None, "there was no lease");
+        assert_eq!(client.poll_change(), None, "no lease before");
     }
     assert_eq!(pauses[0], Duration::ZERO);
     assert!(pauses[1] >= DHCP_RETRY_MIN - seconds(1) && pauses[3] > pauses[1] * 2, "{pauses:?}");

@@ -73,7 +73,7 @@ fn server_is_started_again_after_a_growing_pause() {
 }
 
 #[test]
-fn silent_server_is_killed_where_there_is_no_watchdog() {
+fn silent_server_is_killed_without_a_watchdog() {
     let mut supervisor = ready(false);
     supervisor.handle_notification(Notification::Heartbeat, s(4));
     assert_eq!(supervisor.poll_timeout(), Some(s(4) + HEARTBEAT_TIMEOUT));

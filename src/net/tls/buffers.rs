@@ -15,7 +15,7 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Buffers of `TLS_RECORD_BYTES` and `TLS_SEND_BYTES`. Those of `default()` have no room at all.
+    /// Buffers of `TLS_RECORD_BYTES` and `TLS_SEND_BYTES`. The buffers of `default()` have no capacity.
     pub fn new() -> Self {
         Self { incoming: Incoming::new(), outgoing: Outgoing::new() }
     }

@@ -19,7 +19,7 @@ pub(super) struct Handshake {
     connection: UnbufferedServerConnection,
     /// Bytes of whole records, at the front of the input, that rustls has seen and still uses.
     known: usize,
-    /// A message was sent, so the client would not understand an alert in the clear.
+    /// A message was sent, so alerts must be encrypted from now on.
     answered: bool,
 }
 

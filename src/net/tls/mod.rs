@@ -1,7 +1,7 @@
 //! TLS 1.3. rustls does the handshake, and only this module uses it. After the handshake our own record layer
 //! opens and seals records in place (docs/decisions/0012).
 //!
-//! The cryptography is that of ring. There are no tickets, no early data and no session storage, so nothing
+//! The cryptography is that of ring. It has no tickets, no early data and no session storage, so nothing
 //! remains of a connection after its end, and nothing in it can be replayed.
 
 mod buffers;
@@ -47,7 +47,7 @@ crate::limits::limits! {
         tests ["records_without_data_meet_their_limit_and_not_more"];
 }
 
-/// Heap of one TLS connection at worst: what rustls holds of a handshake, or the keys after it.
+/// Worst-case heap of one TLS connection: the state of rustls during a handshake, or the keys after it.
 pub const TLS_HEAP_BYTES: usize = 5 * 1024;
 /// Further heap of rustls where clients show certificates: the messages of both sides, in a vector that
 /// doubles, and the certificates.

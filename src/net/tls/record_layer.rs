@@ -148,8 +148,8 @@ impl RecordLayer {
         Ok(())
     }
 
-    /// Seals as much of `data` as fits one record and the output. Returns the number of bytes: none while a key
-    /// update has to be sent first and there is no room for it.
+    /// Seals as much of `data` as fits one record and the output. Returns the number of bytes: 0 while a key
+    /// update must be sent first and does not fit.
     pub(super) fn seal(&mut self, data: &[u8], outgoing: &mut Outgoing) -> Result<usize, TlsFailure> {
         if self.sending.sequence() >= self.sending_limit - LAST_RECORDS {
             self.key_update_pending = true;

@@ -79,7 +79,7 @@ pub enum Reaped {
     Child(Pid, Exit),
     /// Children run, but none has exited.
     NoneExited,
-    /// There are no children.
+    /// The process has no children.
     NoChildren,
 }
 

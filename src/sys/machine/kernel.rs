@@ -20,7 +20,7 @@ const NULL: u32 = 3;
 /// `/dev/console` in the initramfs. Rust's start-up code has opened `/dev/null` instead then.
 ///
 /// # Errors
-/// There is no console, or it cannot be opened.
+/// The console is missing or cannot be opened.
 pub fn redirect_to_console() -> io::Result<()> {
     if !is_stderr_null()? {
         return Ok(());
@@ -56,7 +56,7 @@ pub fn load_module(path: &Path, parameters: &str) -> io::Result<()> {
     }
 }
 
-/// Sets what all processes inherit: the umask, and no core files. Also makes ctrl-alt-del a signal
+/// Sets the inherited attributes of all processes: the umask, and no core files. Also makes ctrl-alt-del a signal
 /// to this process.
 ///
 /// # Errors

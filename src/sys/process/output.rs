@@ -162,7 +162,7 @@ impl<B: OutputBuffer> Output<B> {
         self.replaced.notify();
     }
 
-    /// Reads what a pipe can hold, and closes the pipe at its end.
+    /// Reads up to the capacity of a pipe, and closes it at its end.
     pub(super) fn drain(&self) {
         for _ in 0..READS {
             match self.read() {

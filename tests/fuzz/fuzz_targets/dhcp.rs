@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     script(bytes);
 });
 
-/// One step a byte, and what it takes of those behind it.
+/// Runs one step for each byte, with its arguments in the bytes after it.
 fn script(bytes: &[u8]) {
     let mut client = Client::new(HARDWARE, "board".try_into().unwrap(), 1);
     let mut now = Duration::ZERO;

@@ -1,5 +1,5 @@
 //! Request heads: what a prefix is refused for, the whole is refused for; what is a head already stays
-//! that head whatever follows; places are where they say, and the upgrade is judged without a panic.
+//! that head whatever follows; places are where they say, and the upgrade is checked without a panic.
 
 #![no_main]
 

@@ -14,7 +14,7 @@ use tls::tests::peer::{
 };
 use tls::{Buffers, Session, TlsFailure};
 
-/// What [`peer`](tls::tests::peer) finds above itself.
+/// Parent module of [`peer`](tls::tests::peer).
 #[path = "."]
 mod tls {
     pub(crate) use friendlet::net::tls::{Buffers, Session, TlsFailure, server_config};
@@ -126,7 +126,7 @@ fn changed_flights(script: &mut Script, piece: usize) {
         let (opened, failure) = give(&mut session, &bytes, piece);
         assert!(opened.is_empty(), "nobody has said anything");
         if failure.is_some() {
-            // What it says can be heard, or not; it is nothing of the server's data.
+            // The client may receive the alert or not; it is not data of the server.
             let _ = receive(&mut client, &drain(&mut session));
             return;
         }
@@ -213,11 +213,11 @@ fn forged(script: &mut Script, piece: usize) {
     }
 }
 
-/// Both sides talk, at times with new keys, and each hears what the other said.
+/// Both sides send, at times with new keys, and each receives what the other sent.
 fn talk(script: &mut Script, piece: usize) {
     let suite = SUITES[usize::from(script.byte()) % SUITES.len()];
     let (mut client, mut session) = connect(client_config(suite), usize::MAX);
-    let (mut to_client, mut heard, mut renewals) = (Vec::new(), Vec::new(), 0);
+    let (mut to_client, mut received, mut renewals) = (Vec::new(), Vec::new(), 0);
     for _ in 0..200 {
         if script.0.is_empty() {
             break;
@@ -237,7 +237,7 @@ fn talk(script: &mut Script, piece: usize) {
             }
             2 => {
                 let count = session.pending().len().min(script.number());
-                heard.extend(receive(&mut client, &session.pending()[..count]).unwrap().0);
+                received.extend(receive(&mut client, &session.pending()[..count]).unwrap().0);
                 session.sent(count).unwrap();
             }
             // rustls's client bears no more answers to it in a row without data.
@@ -270,8 +270,8 @@ fn talk(script: &mut Script, piece: usize) {
     }
     session.close();
     let (rest, closed) = receive(&mut client, &drain(&mut session)).unwrap();
-    heard.extend(rest);
-    assert!(closed && heard == to_client, "{} bytes of {}", heard.len(), to_client.len());
+    received.extend(rest);
+    assert!(closed && received == to_client, "{} bytes of {}", received.len(), to_client.len());
     client.send_close_notify();
     let (opened, failure) = give(&mut session, &flight(&mut client), piece);
     assert!(opened.is_empty() && failure.is_none() && session.is_closed_by_peer());

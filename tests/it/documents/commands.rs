@@ -4,8 +4,8 @@ use std::env;
 use std::process::{Command as Process, Stdio};
 
 use crate::layers::root;
+use crate::support::directory::Directory;
 use crate::support::fenced::{Block, Command, blocks, spans};
-use crate::support::folder::Folder;
 use crate::support::machine::{FILE, Machine, first_password};
 use crate::support::namespaces::run_alone;
 use crate::support::server;
@@ -31,7 +31,7 @@ const CARGO_BUILD: [&str; 10] = [
 /// Lets the server shut a board down.
 const BOARD: &str = "[board]\npoweroff = [\"/bin/true\"]\n";
 
-/// How a command is held.
+/// Check of a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Check {
     Run,
@@ -184,15 +184,15 @@ fn is_client(command: &Command) -> bool {
 
 /// Runs a command that prints changes until it has printed one.
 fn watch(machine: &Machine, line: &str) {
-    let folder = Folder::new();
-    let output = std::fs::File::create(folder.file("output")).unwrap();
+    let directory = Directory::new();
+    let output = std::fs::File::create(directory.file("output")).unwrap();
     let mut command = machine.shell(&format!("exec {line}"));
     let mut child = command.stdout(output).stdin(Stdio::null()).spawn().unwrap();
     until("a change is printed", || {
         let status = child.try_wait().unwrap();
         assert!(status.is_none(), "{line}: {status:?}");
         assert_eq!(machine.run("friendlet ctl restart hello", "").code, Some(0));
-        std::fs::read_to_string(folder.file("output")).unwrap().contains("hello")
+        std::fs::read_to_string(directory.file("output")).unwrap().contains("hello")
     });
     child.kill().unwrap();
     child.wait().unwrap();

@@ -26,7 +26,7 @@ const EXCEPTIONS: [(&str, &str, &str); 4] = [
 /// Time of the record in the page of logs.
 const RECORD: &str = "[   12.345] ";
 
-/// What stands in place of a value that a document leaves out, and a value.
+/// Placeholders of values that a document leaves out, each with a value.
 fn completions() -> [(&'static str, String); 1] {
     [("password = \"..\"", format!("password = \"{}\"", stored_password("secret", 1000)))]
 }
@@ -47,7 +47,7 @@ fn is_exception(block: &Block, (file, start, _): &(&str, &str, &str)) -> bool {
     block.file == *file && first_line(block).starts_with(start)
 }
 
-/// Whether a test reads the block: `commands` those of a shell, the tests below the others.
+/// Returns whether a test reads the block: `commands` those of a shell, the tests below the others.
 fn is_read(block: &Block) -> bool {
     match block.language.as_str() {
         "sh" | "console" | "toml" | "json" => true,
@@ -67,7 +67,7 @@ fn every_block_is_read_or_an_exception() {
         assert!(is_read(block) != is_excepted, "{}: no test reads '{}'", block.place(0), first_line(block));
     }
     for row in &EXCEPTIONS {
-        assert!(blocks.iter().any(|block| is_exception(block, row)), "{row:?}: there is no such block");
+        assert!(blocks.iter().any(|block| is_exception(block, row)), "{row:?}: no such block");
     }
 }
 

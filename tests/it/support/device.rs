@@ -11,7 +11,7 @@ pub(crate) const ADMIN: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
 pub(crate) const SECOND: &str = "a6e7be6be04d8612eb61f19c2dfe7338e63757dd";
 /// A token of the user `guest`, who may control the service `allowed` and no other.
 pub(crate) const GUEST: &str = "0123456789abcdef0123456789abcdef01234567";
-/// A session id that nobody has.
+/// Session id of no session.
 pub(crate) const NOBODY: &str = "ffffffffffffffffffffffffffffffffffffffff";
 
 /// Few rounds: a test logs in often.

@@ -1,7 +1,7 @@
 //! A booted board under test, reached through the ports that its emulator forwards.
 //!
 //! `FRIENDLET_GUEST` names ports of this machine, with commas between them. The first leads to the
-//! board's own server. The second leads to a shell there: a connection to it is fed a script, and
+//! board's server. The second leads to a shell there: a connection to it is fed a script, and
 //! gives back what the script wrote. The others lead to the ports after the shell's; each server
 //! under test listens on one of these.
 
@@ -43,7 +43,7 @@ pub(crate) fn guest() -> Option<Guest> {
 }
 
 impl Guest {
-    /// The address of the board's own server.
+    /// Address of the board's server.
     pub(crate) fn server(self) -> SocketAddr {
         self.address(0)
     }
@@ -52,7 +52,7 @@ impl Guest {
         SocketAddr::from(([127, 0, 0, 1], self.ports[place]))
     }
 
-    /// What `script` writes.
+    /// Runs `script`. Returns its output.
     #[track_caller]
     pub(crate) fn run(self, script: &str) -> String {
         // The emulator accepts before the board does, and hangs up when that one does not.
@@ -105,45 +105,45 @@ impl Drop for Port {
 #[derive(Debug)]
 pub(crate) struct Remote {
     guest: Guest,
-    folder: String,
+    directory: String,
     port: Port,
     pid: u32,
 }
 
 impl Remote {
-    /// Starts the board's own binary on `device`.
+    /// Starts the board's binary on `device`.
     #[track_caller]
     pub(crate) fn start(guest: Guest, device: &Device) -> Self {
         let port = Port::claim(guest);
-        let folder = format!("/tmp/it-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let directory = format!("/tmp/it-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let mut device = device.clone();
         // What is forwarded comes in by the board's network, not by its loopback.
         device.address = format!("0.0.0.0:{}", usize::from(SHELL_PORT) + port.0 - 1);
         if !device.tls {
             device.listen += "insecure = true\n";
         }
-        let text = device.text(&format!("{folder}/state"));
+        let text = device.text(&format!("{directory}/state"));
         let text = text
             .replace(env!("CARGO_BIN_EXE_friendlet"), "/sbin/friendlet")
             .replace("/bin/sh", "/data/bin/sh");
         // A key is made once, and not for each of a hundred servers.
         guest.run(&format!(
-            "mkdir -p {folder}/state; cp -a /data/state/tls {folder}/state/\n\
-             cat > {folder}/friendlet.toml <<'END OF FILE'\n{text}\nEND OF FILE\n\
-             (sh -c 'echo $$ > {folder}/pid; exec /sbin/friendlet serve --config {folder}/friendlet.toml'\n\
-              echo $? > {folder}/code) < /dev/null > /dev/null 2> {folder}/log &\n"
+            "mkdir -p {directory}/state; cp -a /data/state/tls {directory}/state/\n\
+             cat > {directory}/friendlet.toml <<'END OF FILE'\n{text}\nEND OF FILE\n\
+             (sh -c 'echo $$ > {directory}/pid; exec /sbin/friendlet serve --config {directory}/friendlet.toml'\n\
+              echo $? > {directory}/code) < /dev/null > /dev/null 2> {directory}/log &\n"
         ));
-        let mut remote = Self { guest, folder, port, pid: 0 };
+        let mut remote = Self { guest, directory, port, pid: 0 };
         remote.pid =
             wait::within(TIMEOUT, "the server on the board starts", || remote.cat("pid").trim().parse().ok());
         remote
     }
 
     fn cat(&self, file: &str) -> String {
-        self.guest.run(&format!("cat {}/{file} 2> /dev/null", self.folder))
+        self.guest.run(&format!("cat {}/{file} 2> /dev/null", self.directory))
     }
 
-    /// Where it is reached from here.
+    /// Address of the server, as seen from this machine.
     pub(crate) fn address(&self) -> SocketAddr {
         self.guest.address(self.port.0)
     }
@@ -160,7 +160,7 @@ impl Remote {
         self.guest.run(&format!("kill -{signal} {}", self.pid));
     }
 
-    /// How it ended, once it has.
+    /// Exit status, once it has ended.
     pub(crate) fn try_wait(&self) -> Option<ExitStatus> {
         let code: i32 = self.cat("code").trim().parse().ok()?;
         Some(if code > 128 { ExitStatus::from_raw(code - 128) } else { ExitStatus::from_raw(code << 8) })
@@ -169,14 +169,14 @@ impl Remote {
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        let Self { guest, folder, pid, .. } = self;
+        let Self { guest, directory, pid, .. } = self;
         // The groups of its services first: they would outlive it.
         let script = format!(
             "for stat in /proc/[0-9]*/stat; do read -r id name state parent group rest < $stat 2> /dev/null\n\
              [ \"$parent\" = {pid} ] && kill -9 -- -$id $id; done 2> /dev/null\n\
              kill -9 {pid} 2> /dev/null\n\
              # The port is given to the next server, and is free only once this one is gone.\n\
-             for try in $(seq 100); do kill -0 {pid} 2> /dev/null || break; sleep 0.1; done; rm -rf {folder}"
+             for try in $(seq 100); do kill -0 {pid} 2> /dev/null || break; sleep 0.1; done; rm -rf {directory}"
         );
         guest.try_run(&script);
     }

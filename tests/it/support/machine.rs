@@ -7,13 +7,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use super::Server;
-use super::folder::Folder;
+use super::directory::Directory;
 use super::server::{Run, friendlet, run_command};
 use super::wait::within;
 
 /// The configuration file.
 pub(crate) const FILE: &str = "/etc/friendlet/friendlet.toml";
-/// What `cargo run` does with a package that is built.
+/// Script in place of cargo: runs a package that is already built.
 const CARGO: &str = "[ \"$1\" = run ] && shift || exit 64\n\
                      [ \"$1\" = -q ] && shift\n\
                      [ $# = 0 ] || { [ \"$1\" = -- ] && shift; } || exit 64\n\
@@ -22,7 +22,7 @@ const CARGO: &str = "[ \"$1\" = run ] && shift || exit 64\n\
 #[derive(Debug)]
 pub(crate) struct Machine {
     /// Programs, and the home of the administrator.
-    folder: Folder,
+    directory: Directory,
 }
 
 impl Machine {
@@ -34,7 +34,7 @@ impl Machine {
             assert!(status.unwrap().success(), "mount {directory}");
         }
         fs::create_dir("/etc/friendlet").unwrap();
-        let machine = Self { folder: Folder::new() };
+        let machine = Self { directory: Directory::new() };
         let binary = friendlet();
         let words: Vec<_> = [binary.get_program()].into_iter().chain(binary.get_args()).collect();
         let words: Vec<_> = words.iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
@@ -45,15 +45,15 @@ impl Machine {
 
     /// A program of the path.
     fn program(&self, name: &str, script: &str) {
-        let file = self.folder.write(name, format!("#!/bin/sh\n{script}\n"));
+        let file = self.directory.write(name, format!("#!/bin/sh\n{script}\n"));
         fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// A line of the administrator's shell.
     pub(crate) fn shell(&self, line: &str) -> Command {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", line]).env("PATH", format!("{}:/usr/bin:/bin", self.folder.path().display()));
-        command.env("XDG_STATE_HOME", self.folder.file("state"));
+        command.args(["-c", line]).env("PATH", format!("{}:/usr/bin:/bin", self.directory.path().display()));
+        command.env("XDG_STATE_HOME", self.directory.file("state"));
         command.env_remove("FRIENDLET_SESSION").env_remove("STATE_DIRECTORY");
         command
     }
@@ -67,7 +67,7 @@ impl Machine {
     /// Starts the server with `line` and waits until it accepts.
     #[track_caller]
     pub(crate) fn serve(&self, line: &str) -> Server {
-        Server::start_command(Folder::new(), self.shell(&format!("exec {line}")))
+        Server::start_command(Directory::new(), self.shell(&format!("exec {line}")))
     }
 }
 

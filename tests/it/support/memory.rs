@@ -12,20 +12,20 @@ pub(crate) fn reported(table: &str, item: &str) -> u64 {
     line.split_whitespace().last().unwrap().parse().unwrap()
 }
 
-/// What the server says that it takes at most. The pages of the program are its file's, and counted
+/// Returns the server's own bound of its memory. The pages of the program are its file's, and counted
 /// neither here nor in [`taken`].
 pub(crate) fn bound(server: &Server) -> u64 {
-    let check = run(&["check", &server.folder().file("friendlet.toml")], "");
+    let check = run(&["check", &server.directory().file("friendlet.toml")], "");
     reported(&check.stdout, "all, bytes") - reported(&check.stdout, "program")
 }
 
-/// What it has taken at most so far.
+/// Returns the server's peak memory so far.
 pub(crate) fn taken(server: &Server) -> u64 {
     let pages = process::status(server.pid(), "VmHWM") - process::status(server.pid(), "RssFile");
     pages * 1024 - process::written_file_pages(server.pid())
 }
 
-/// Holds what the server has taken at most so far against its bound, and tells both.
+/// Checks the server's peak memory so far against its bound, and prints both.
 #[track_caller]
 pub(crate) fn assert_bound_holds(server: &Server, after: &str) {
     let (bound, taken) = (bound(server), taken(server));

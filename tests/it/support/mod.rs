@@ -2,8 +2,8 @@
 
 pub(crate) mod device;
 pub(crate) mod dhcp;
+pub(crate) mod directory;
 pub(crate) mod fenced;
-pub(crate) mod folder;
 pub(crate) mod generated;
 pub(crate) mod guest;
 pub(crate) mod http;

@@ -84,7 +84,7 @@ impl Namespaces {
         }
     }
 
-    /// Whether the kernel sends by the server's end: it begins some time after both ends have a carrier.
+    /// Returns whether the kernel sends by the server's end: it begins some time after both ends have a carrier.
     pub(crate) fn is_server_up(&self) -> bool {
         ip(&["-n", SERVER, "link", "show", "server0"]).contains(" state UP ")
     }
@@ -94,7 +94,7 @@ impl Namespaces {
         inside(BOARD, program)
     }
 
-    /// What `ip` tells of the board, words with one blank between them.
+    /// Returns the output of `ip` for the board, words with one blank between them.
     pub(crate) fn board(&self, arguments: &[&str]) -> String {
         let reported = ip(&[&["-n", BOARD, "-4", "-oneline"], arguments].concat());
         reported.split_whitespace().collect::<Vec<_>>().join(" ")

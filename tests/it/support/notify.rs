@@ -3,9 +3,9 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use super::folder::Folder;
+use super::directory::Directory;
 
-/// A socket that takes what a server tells.
+/// Socket for the notifications of a server.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: UnixDatagram,
@@ -13,12 +13,12 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(folder: &Folder) -> Self {
-        let path = folder.file("notify");
+    pub(crate) fn new(directory: &Directory) -> Self {
+        let path = directory.file("notify");
         Self { socket: UnixDatagram::bind(&path).unwrap(), path }
     }
 
-    /// What `NOTIFY_SOCKET` is to say.
+    /// Value for `NOTIFY_SOCKET`.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::guest::guest;
 
-/// Whether there is such a process, zombies not counted.
+/// Returns whether the process exists; zombies do not count.
 pub(crate) fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|state| state != 'Z' && state != 'X')
 }
@@ -14,7 +14,7 @@ pub(crate) fn state(pid: u32) -> Option<char> {
     fields(pid)?.first()?.chars().next()
 }
 
-/// What follows the name in `/proc/PID/stat`: state, parent, group and so on.
+/// Returns the fields after the name in `/proc/PID/stat`: state, parent, group and so on.
 fn fields(pid: u32) -> Option<Vec<String>> {
     parse(&read(&format!("/proc/{pid}/stat"))?).map(|(_, fields)| fields)
 }
@@ -71,7 +71,7 @@ pub(crate) fn descriptors(pid: u32) -> usize {
     }
 }
 
-/// What the open descriptors are: paths, or `socket:[..]` and the like.
+/// Returns the targets of the open descriptors: paths, or `socket:[..]` and the like.
 pub(crate) fn open_files(pid: u32) -> Vec<String> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
     let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());

@@ -11,14 +11,14 @@ use std::{env, thread};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::device::ADMIN;
-use super::folder::Folder;
+use super::directory::Directory;
 use super::guest::{Remote, guest};
 use super::stream::Stream;
 use super::wait;
 use super::ws::Socket;
 use super::{Device, process};
 
-/// The line that tells that the server accepts.
+/// Start of the line that reports a listening server.
 const LISTENING: &str = "listening on ";
 
 /// A command that runs the program under test: the one just built, or `FRIENDLET_BINARY`, which may
@@ -35,14 +35,14 @@ pub(crate) fn friendlet() -> Command {
     }
 }
 
-/// Where it runs.
+/// Place where the server runs.
 #[derive(Debug)]
 enum Running {
     Here { child: Child, log: Arc<Mutex<String>> },
     OnBoard(Remote),
 }
 
-/// What a counting server (`tests/system/counting.rs`) has of the allocator.
+/// Allocations of a counting server (`tests/system/counting.rs`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allocations {
     /// Held now, in bytes of the allocator's blocks.
@@ -60,7 +60,7 @@ pub(crate) struct Allocations {
 #[derive(Debug)]
 pub(crate) struct Server {
     running: Running,
-    folder: Option<Folder>,
+    directory: Option<Directory>,
     tls: bool,
     address: SocketAddr,
 }
@@ -70,40 +70,44 @@ impl Server {
     #[track_caller]
     pub(crate) fn start(device: &Device) -> Self {
         match guest() {
-            None => Self::start_in(Folder::new(), device),
+            None => Self::start_in(Directory::new(), device),
             Some(guest) => Self::listening(Running::OnBoard(Remote::start(guest, device)), None),
         }
     }
 
-    /// The same in a folder that an earlier server left.
+    /// The same in a directory that an earlier server left.
     #[track_caller]
-    pub(crate) fn start_in(folder: Folder, device: &Device) -> Self {
-        let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
+    pub(crate) fn start_in(directory: Directory, device: &Device) -> Self {
+        let file = directory.write("friendlet.toml", device.text(&directory.file("state")));
         let mut command = friendlet();
         command.args(["serve", "--config", &file]).env_remove("STATE_DIRECTORY");
-        Self::start_command(folder, command)
+        Self::start_command(directory, command)
     }
 
     /// Starts `command`, which serves, and waits until it accepts.
     #[track_caller]
-    pub(crate) fn start_command(folder: Folder, mut command: Command) -> Self {
+    pub(crate) fn start_command(directory: Directory, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        Self::start_piped(folder, command)
+        Self::start_piped(directory, command)
     }
 
     /// Starts the same program over an allocator that counts (`tests/system/counting.rs`).
     #[track_caller]
     pub(crate) fn start_counting(device: &Device) -> Self {
-        let folder = Folder::new();
-        let file = folder.write("friendlet.toml", device.text(&folder.file("state")));
+        let directory = Directory::new();
+        let file = directory.write("friendlet.toml", device.text(&directory.file("state")));
         let binary = Path::new(env!("CARGO_BIN_EXE_friendlet")).with_file_name("examples").join("counting");
-        assert!(binary.exists(), "there is no {}: `cargo build --example counting` first", binary.display());
+        assert!(
+            binary.exists(),
+            "{} is missing: run `cargo build --example counting` first",
+            binary.display()
+        );
         let mut command = Command::new(binary);
         command.args(["serve", "--config", &file]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        Self::start_piped(folder, command)
+        Self::start_piped(directory, command)
     }
 
-    /// What a counting server holds, and what it ever took.
+    /// Returns the current and the total allocations of a counting server.
     pub(crate) fn allocations(&mut self) -> Allocations {
         let Running::Here { child, .. } = &mut self.running else { panic!("nobody counts on a board") };
         child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
@@ -119,7 +123,7 @@ impl Server {
     }
 
     #[track_caller]
-    fn start_piped(folder: Folder, mut command: Command) -> Self {
+    fn start_piped(directory: Directory, mut command: Command) -> Self {
         command.stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
@@ -132,14 +136,14 @@ impl Server {
                 log.push('\n');
             }
         });
-        Self::listening(Running::Here { child, log }, Some(folder))
+        Self::listening(Running::Here { child, log }, Some(directory))
     }
 
     /// Waits until it accepts.
     #[track_caller]
-    fn listening(running: Running, folder: Option<Folder>) -> Self {
+    fn listening(running: Running, directory: Option<Directory>) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { running, folder, tls: false, address };
+        let mut server = Self { running, directory, tls: false, address };
         let url = wait::within(wait::SOON, "the server listens", || {
             if let Some(status) = server.try_wait() {
                 panic!("the server ended with {status}:\n{}", server.log());
@@ -178,12 +182,12 @@ impl Server {
         self.tls
     }
 
-    /// The folder of configuration file and state.
-    pub(crate) fn folder(&self) -> &Folder {
-        self.folder.as_ref().unwrap()
+    /// The directory of configuration file and state.
+    pub(crate) fn directory(&self) -> &Directory {
+        self.directory.as_ref().unwrap()
     }
 
-    /// What it has written to standard error.
+    /// Returns its output on standard error.
     pub(crate) fn log(&self) -> String {
         match &self.running {
             Running::Here { log, .. } => log.lock().unwrap().clone(),
@@ -211,8 +215,8 @@ impl Server {
         socket
     }
 
-    /// A bound WebSocket of an administrator, who shows with the upgrade who he is: in a full house
-    /// he is let in for that.
+    /// Opens a bound WebSocket of an administrator, whose upgrade request has the session id: a server at
+    /// capacity accepts it for that.
     pub(crate) fn administrator(&self) -> Result<Socket, String> {
         let mut socket = Socket::try_open(self.connect(), &format!("/fcws?sessionid={ADMIN}"))?;
         socket.bind(ADMIN);
@@ -227,7 +231,7 @@ impl Server {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Whether it still runs.
+    /// Returns whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.try_wait().is_none()
     }
@@ -245,19 +249,19 @@ impl Server {
         wait::within(timeout, "the server ends", || self.try_wait())
     }
 
-    /// The folder of a server that has ended, for one after it.
+    /// The directory of a server that has ended, for one after it.
     #[track_caller]
-    pub(crate) fn take_folder(mut self) -> Folder {
-        self.folder.take().unwrap()
+    pub(crate) fn take_directory(mut self) -> Directory {
+        self.directory.take().unwrap()
     }
 
-    /// Ends it with SIGTERM and gives its folder back, for a server after it.
+    /// Ends it with SIGTERM and gives its directory back, for a server after it.
     #[track_caller]
-    pub(crate) fn stop(mut self) -> Folder {
+    pub(crate) fn stop(mut self) -> Directory {
         self.signal(Signal::TERM);
         let status = self.wait(wait::SOON);
         assert!(status.success(), "{status}:\n{}", self.log());
-        self.folder.take().unwrap()
+        self.directory.take().unwrap()
     }
 }
 
@@ -277,7 +281,7 @@ impl Drop for Server {
     }
 }
 
-/// What a run of the program that ends by itself left.
+/// Result of a run of the program to its end.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: Option<i32>,
@@ -310,8 +314,8 @@ pub(crate) fn run_command(command: &mut Command, input: &str) -> Run {
 /// Runs the program on a configuration file of this text, whose path stands for the argument `FILE`.
 #[track_caller]
 pub(crate) fn run_on(text: &str, arguments: &[&str]) -> Run {
-    let folder = Folder::new();
-    let file = folder.write("friendlet.toml", text);
+    let directory = Directory::new();
+    let file = directory.write("friendlet.toml", text);
     let arguments: Vec<&str> =
         arguments.iter().map(|argument| if *argument == "FILE" { file.as_str() } else { argument }).collect();
     run(&arguments, "")

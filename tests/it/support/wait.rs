@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what takes no time: generous, for the machine may be busy, and a board that
-/// it plays is slower still.
+/// Timeout of a test for something that is immediate: generous, for the machine may be busy, and an
+/// emulated board is slower still.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// Calls `look` until it finds something; panics with `what` after `timeout`.

@@ -11,7 +11,7 @@ use super::wait::SOON;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// What the server sent.
+/// Event from the server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Event {
     Text(String),
@@ -80,7 +80,7 @@ pub(crate) struct Socket {
     buffer: Vec<u8>,
     /// Messages read while another was waited for.
     earlier: VecDeque<Event>,
-    /// Whether pings of the server are answered.
+    /// True if pings of the server are answered.
     pub(crate) answers_pings: bool,
 }
 
@@ -284,10 +284,10 @@ impl Socket {
     }
 }
 
-/// A message that is no frame.
+/// Message that is not a frame.
 const NO_FRAME: &str = "hello world, not a frame";
 
-/// What answers a message that is no frame.
+/// Answer to a message that is not a frame.
 pub(crate) const NOT_A_FRAME: &str = " { \"ErrorMessage\":\"Request do not contain required data\" }";
 
 /// A frame of 2016 with its exact length.
@@ -302,7 +302,7 @@ pub(crate) fn request(id: &str, path: &str, data: &str, session: &str) -> String
     )
 }
 
-/// Whether the server says this unasked.
+/// Returns whether the server sends this without a request.
 fn is_push(text: &str) -> bool {
     text.starts_with(r#"{"type":"msg","data":{"type":"service-change""#)
         || text.starts_with(r#"{"type":"msg","data":{"type":"service-log""#)

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::frame::{self, CLOSE, PING, PONG, TEXT};
 
 /// Longest wait of a blocking call.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Address and handshake of a server.
@@ -44,8 +44,8 @@ impl Link {
     pub(crate) fn open(target: &Target) -> Result<Self, Error> {
         let stream = TcpStream::connect(target.address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         let tls = match &target.tls {
             None => None,
             Some(config) => {
@@ -164,7 +164,7 @@ impl Link {
         if pongs.is_empty() { Ok(()) } else { self.write(&pongs) }
     }
 
-    /// Whether decrypted bytes wait that no poll would tell of.
+    /// Returns whether decrypted bytes wait that poll(2) does not report.
     pub(crate) fn has_more(&mut self) -> bool {
         self.tls
             .as_mut()

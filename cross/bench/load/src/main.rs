@@ -51,7 +51,7 @@ impl Options {
         }
     }
 
-    /// Whether a text contains what is expected.
+    /// Returns whether `text` contains the expected string.
     pub(crate) fn is_expected(&self, text: &[u8]) -> bool {
         let expect = self.expect.as_bytes();
         text.windows(expect.len().max(1)).any(|part| part.starts_with(expect))

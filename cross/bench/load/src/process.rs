@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::Error;
 
 /// Longest wait for a server's threads to sleep.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running process.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ impl Process {
                 .iter()
                 .all(|text| text.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')));
             seen = if is_idle { seen + 1 } else { 0 };
-            if begin.elapsed() > PATIENCE {
+            if begin.elapsed() > TIMEOUT {
                 return Err("the server does not come to rest".into());
             }
             thread::sleep(Duration::from_micros(20));

@@ -13,7 +13,7 @@ use crate::{Error, Options};
 /// A push that comes beside the answers.
 pub(crate) const PUSH: &[u8] = br#"{"type":"msg","data":{"type":"service-change""#;
 /// Longest time without any answer.
-const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+const TIMEOUT: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 struct Member {
     link: Link,
@@ -75,7 +75,7 @@ impl Run<'_> {
         let mut events = Vec::with_capacity(64);
         while self.members.iter().any(|member| member.outstanding > 0) {
             events.clear();
-            epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&PATIENCE))?;
+            epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&TIMEOUT))?;
             if events.is_empty() {
                 return Err("no answer within 10 s".into());
             }

@@ -1,4 +1,4 @@
-//! What all peers have in common: the command line, the TLS set-up, the limits; and the loop of those on
+//! Common parts of all peers: the command line, the TLS set-up, the limits; and the loop of those on
 //! tokio.
 
 pub mod on_tokio;
@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
 
-/// What may go wrong while a peer starts.
+/// Error of a peer's start.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Bytes of a connection's read buffer, where the stack asks for a number.
@@ -62,8 +62,8 @@ impl Arguments {
     }
 }
 
-/// Tells on standard output where the peer listens, port 0 resolved.
-pub fn tell(address: SocketAddr) -> Result<(), Error> {
+/// Prints the address that the peer listens on, port 0 resolved.
+pub fn report_address(address: SocketAddr) -> Result<(), Error> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "listening on {address}")?;
     Ok(output.flush()?)

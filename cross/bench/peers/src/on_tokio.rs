@@ -5,7 +5,7 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::{Arguments, Error, tell};
+use crate::{Arguments, Error, report_address};
 
 /// Accepts connections for ever and serves each in a task of its own: by `plain`, or by `tls` where the
 /// command line asks for it. A connection that fails is a client's affair.
@@ -22,7 +22,7 @@ where
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind(arguments.listen).await?;
-        tell(listener.local_addr()?)?;
+        report_address(listener.local_addr()?)?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;

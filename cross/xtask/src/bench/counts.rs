@@ -30,7 +30,7 @@ const BOUND: [u32; 2] = [8, 56];
 const IDLE: Duration = Duration::from_secs(10);
 const REST: Duration = Duration::from_secs(3);
 /// strace writes its table when the server is gone.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Instructions per message.
 pub(super) fn instructions(kit: &Kit, peer: &Peer, tls: bool, message: &Message) -> Result<f64, String> {
@@ -82,7 +82,7 @@ pub(super) fn system_calls(kit: &Kit, peer: &Peer, tls: bool, message: &Message)
         load::rate(kit, &server, tls, message, settled(messages))?;
         server.stop()?;
         total_calls(&written(&out, |text| total_calls(text).is_some())?)
-            .ok_or_else(|| format!("{}: there is no total", out.display()))
+            .ok_or_else(|| format!("{}: no total", out.display()))
     })
 }
 
@@ -126,7 +126,7 @@ fn traced<T>(
     let found = load(&server)?;
     server.stop()?;
     let text = run::read(&out)?;
-    let total = total_instructions(&text).ok_or_else(|| format!("{}: there is no total", out.display()))?;
+    let total = total_instructions(&text).ok_or_else(|| format!("{}: no total", out.display()))?;
     Ok((total, found))
 }
 
@@ -138,7 +138,7 @@ fn written(path: &Path, is_whole: impl Fn(&str) -> bool) -> Result<String, Strin
         if is_whole(&text) {
             return Ok(text);
         }
-        if begin.elapsed() > PATIENCE {
+        if begin.elapsed() > TIMEOUT {
             return Err(format!("{}: strace wrote no table", path.display()));
         }
         thread::sleep(Duration::from_millis(5));

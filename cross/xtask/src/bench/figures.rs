@@ -101,7 +101,7 @@ fn number(table: &toml::Table, name: &str) -> Option<f64> {
 fn verdict(figure: &Figure, kept: Option<f64>) -> Verdict {
     let Some(kept) = kept else { return Verdict::New };
     let room = kept.abs() * TOLERANCE + figure.slack;
-    // One that is no number is not better than anything.
+    // NaN is never better.
     if figure.value < kept - room {
         Verdict::Better
     } else if figure.value <= kept + room {

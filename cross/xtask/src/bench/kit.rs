@@ -16,7 +16,7 @@ const LIBRARIES: [&str; 2] = ["libssl-dev", "libwebsockets-dev"];
 /// Slots of the build of friendlet whose idle connections are counted.
 pub(super) const BENCH_SLOTS: u32 = 1024;
 
-/// The configuration file but for its first lines. The user's password is of 20 random bytes that nobody kept.
+/// Configuration file without its first lines. The user's password was 20 random bytes, and is lost.
 const DEVICE: &str = r#"
 [log]
 level = "info"
@@ -35,8 +35,8 @@ command = ["/bin/sleep", "1000000"]
 /// Paths of the programs.
 #[derive(Debug)]
 pub(crate) struct Kit {
-    /// Folder of everything that a run writes.
-    pub(super) folder: PathBuf,
+    /// Directory of everything that a run writes.
+    pub(super) directory: PathBuf,
     /// friendlet as the host board has it.
     pub(super) friendlet: PathBuf,
     /// The same with more slots.
@@ -59,15 +59,15 @@ impl Kit {
         setup::ensure(&packages)?;
 
         let root = run::root();
-        let folder = root.join("target/bench");
+        let directory = root.join("target/bench");
         let targets = root.join("cross/bench/target");
         let kit = Self {
             friendlet: build::build(&Board::load("host")?)?,
-            bench_board: build_bench_board(&folder.join("board"))?,
+            bench_board: build_bench_board(&directory.join("board"))?,
             load: targets.join("load/load"),
-            libwebsockets: folder.join("libwebsockets"),
+            libwebsockets: directory.join("libwebsockets"),
             peers: targets,
-            folder,
+            directory,
         };
         build_in_bench(&["--profile", "load", "--package", "load"])?;
         let profiles: BTreeSet<&str> = peers
@@ -80,9 +80,9 @@ impl Kit {
         if has_c {
             kit.build_libwebsockets()?;
         }
-        for folder in ["state", "runs"] {
-            let folder = kit.folder.join(folder);
-            run::create_directory(&folder)?;
+        for directory in ["state", "runs"] {
+            let directory = kit.directory.join(directory);
+            run::create_directory(&directory)?;
         }
         kit.make_certificate()?;
         println!("    everything built in {:.0} s", begin.elapsed().as_secs_f64());
@@ -110,16 +110,16 @@ impl Kit {
     }
 
     fn certificate(&self) -> PathBuf {
-        self.folder.join("certificate.pem")
+        self.directory.join("certificate.pem")
     }
 
     fn key(&self) -> PathBuf {
-        self.folder.join("key.pem")
+        self.directory.join("key.pem")
     }
 
     /// A file of this run.
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.folder.join("runs").join(name)
+        self.directory.join("runs").join(name)
     }
 
     /// The load, to be given its mode.
@@ -141,7 +141,7 @@ impl Kit {
     pub(super) fn arguments(&self, peer: &Peer, tls: bool, port: u16) -> Result<Vec<String>, String> {
         let listen = format!("127.0.0.1:{port}");
         if peer.is_friendlet() {
-            let file = self.device_file(tls, &listen)?;
+            let file = self.configuration_file(tls, &listen)?;
             return Ok(vec!["serve".to_owned(), "--config".to_owned(), text(&file)]);
         }
         let mut arguments = vec!["--listen".to_owned(), listen];
@@ -151,14 +151,14 @@ impl Kit {
         Ok(arguments)
     }
 
-    fn device_file(&self, tls: bool, listen: &str) -> Result<PathBuf, String> {
+    fn configuration_file(&self, tls: bool, listen: &str) -> Result<PathBuf, String> {
         let (name, switch) = if tls { ("tls.toml", "on") } else { ("plain.toml", "off") };
         let path = self.file(name);
         let (certificate, key) = (self.certificate(), self.key());
         let content = format!(
             "[listen]\naddress = {listen:?}\ntls = {switch:?}\ncertificate = {certificate:?}\nkey = {key:?}\n\
              [state]\ndir = {:?}\n{DEVICE}",
-            self.folder.join("state")
+            self.directory.join("state")
         );
         run::write(&path, content)?;
         Ok(path)
@@ -174,12 +174,12 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// In the same target folder, for its libraries are those of the host's program.
-fn build_bench_board(folder: &Path) -> Result<PathBuf, String> {
+/// In the same target directory, for its libraries are those of the host's program.
+fn build_bench_board(directory: &Path) -> Result<PathBuf, String> {
     let slots = BENCH_SLOTS.to_string();
     let environment = [("FRIENDLET_LIMIT_SLOTS", slots.as_str())];
     let built = build::build_in(&Board::load("host")?, &run::root().join("target"), &environment)?;
-    let binary = folder.join("friendlet");
+    let binary = directory.join("friendlet");
     build::put(&built, &binary)?;
     Ok(binary)
 }

@@ -101,7 +101,7 @@ fn status(pid: u32) -> Result<u64, String> {
 
 fn kilobytes(path: &str, field: &str) -> Result<u64, String> {
     let text = run::read(Path::new(path))?;
-    parse(&text, field).ok_or_else(|| format!("{path}: there is no {field}"))
+    parse(&text, field).ok_or_else(|| format!("{path}: no field {field}"))
 }
 
 /// The bytes of a line `field: N kB`.

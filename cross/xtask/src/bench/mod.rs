@@ -1,7 +1,7 @@
 //! `cargo xtask bench` and the step `figures`: friendlet measured beside its peers, and held to what it
 //! was.
 //!
-//! [`docs/benchmarks.md`](../../../../docs/benchmarks.md) tells the method.
+//! [`docs/benchmarks.md`](../../../../docs/benchmarks.md) describes the method.
 
 mod counts;
 mod figures;

@@ -71,7 +71,7 @@ pub(super) fn chosen(programs: &[String]) -> Result<Vec<&'static Peer>, String> 
     if let Some(program) = programs.iter().find(|program| PEERS.iter().all(|peer| peer.program != **program))
     {
         let known: Vec<&str> = PEERS.iter().map(|peer| peer.program).collect();
-        return Err(format!("there is no peer '{program}'; peers: {}", known.join(", ")));
+        return Err(format!("unknown peer '{program}'; peers: {}", known.join(", ")));
     }
     let is_chosen = |peer: &&Peer| {
         programs.is_empty()

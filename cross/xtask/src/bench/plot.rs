@@ -11,7 +11,7 @@ const LONGEST: f64 = 620.0;
 const BAR: f64 = 9.0;
 const ROW: f64 = 26.0;
 const TITLE: f64 = 44.0;
-/// Plain, TLS: told apart by lightness too.
+/// Colours of plain text and TLS, of different lightness.
 const COLOURS: [&str; 2] = ["#2f6f9f", "#c8803a"];
 
 /// A figure of one side, for one panel.

@@ -226,7 +226,7 @@ fn machine(effort: Option<Effort>) -> Result<String, String> {
     ))
 }
 
-/// `PLAIN / TLS`, a dash where there is no TLS.
+/// `PLAIN / TLS`, with a dash for a missing TLS side.
 fn sides(row: &Row, each: impl Fn(&Side) -> String) -> String {
     let mut cells: Vec<String> = row.sides.iter().map(each).collect();
     if cells.len() < 2 {

@@ -51,8 +51,8 @@ impl Under {
     }
 }
 
-/// The patience with a server that starts or ends; valgrind's take the longest.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of a server's start and end; those under valgrind take the longest.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running server. It is killed when this value goes.
 #[derive(Debug)]
@@ -120,8 +120,8 @@ impl Server {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("ended with {status}:\n{}", self.said()));
             }
-            if begin.elapsed() > PATIENCE {
-                return Err(format!("does not accept within {} s:\n{}", PATIENCE.as_secs(), self.said()));
+            if begin.elapsed() > TIMEOUT {
+                return Err(format!("does not accept within {} s:\n{}", TIMEOUT.as_secs(), self.said()));
             }
             thread::sleep(Duration::from_micros(20));
         }
@@ -148,7 +148,7 @@ impl Server {
             if let Some(status) = self.child.try_wait().map_err(|error| error.to_string())? {
                 return Ok(status);
             }
-            if begin.elapsed() > PATIENCE {
+            if begin.elapsed() > TIMEOUT {
                 return Err(format!("a server does not end by SIGTERM:\n{}", self.said()));
             }
             thread::sleep(Duration::from_millis(2));
@@ -163,7 +163,7 @@ impl Drop for Server {
     }
 }
 
-/// An address of the loopback that nobody listens on.
+/// Returns a loopback address with a free port.
 fn free_address() -> Result<SocketAddr, String> {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     listener.map_err(|error| format!("no free port: {error}"))

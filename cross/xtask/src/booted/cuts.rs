@@ -16,7 +16,7 @@ use crate::run;
 /// The longest time from the first change to the cut.
 const LONGEST: Duration = Duration::from_millis(4000);
 
-/// What is asked for.
+/// Options of the command line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     /// Number of cuts.
@@ -28,7 +28,7 @@ pub(crate) fn run(board: &Board, options: &Options) -> Result<(), String> {
     println!("==> {}: {} power cuts", board.name, options.cuts);
     let tests = suite::program(board);
     let disk = copy(board, "cuts")?;
-    let journal = board.folder().join("cuts.journal");
+    let journal = board.directory().join("cuts.journal");
     write(&journal, "")?;
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.subsec_nanos()) | 1;
     println!("    seed {seed}, journal {}", journal.display());
@@ -69,7 +69,7 @@ pub(crate) fn run(board: &Board, options: &Options) -> Result<(), String> {
             return Err(format!("after {cut} cuts a change went wrong: {status}"));
         }
         if let Some(line) = verdict.complaints.first() {
-            return Err(format!("after {cut} cuts the serial log complains: {line}"));
+            return Err(format!("after {cut} cuts the serial log has a problem: {line}"));
         }
         let text = fs::read_to_string(&journal).map_err(|error| format!("{}: {error}", journal.display()))?;
         changes += text.lines().filter(|line| line.starts_with("ack ")).count();

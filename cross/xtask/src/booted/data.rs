@@ -1,4 +1,4 @@
-//! What lies on the data partition of a board under test.
+//! Content of the data partition of a board under test.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::board::Board;
 use crate::{image, run};
 
-/// Makes the folder: the device file of the tests, and a busybox as the shell of its services.
+/// Makes the directory: the configuration file of the tests, and a busybox as the shell of its services.
 pub(crate) fn make(board: &Board) -> Result<PathBuf, String> {
     let architecture = match board.target.as_str() {
         "armv7-unknown-linux-musleabihf" => "armhf",
@@ -15,17 +15,18 @@ pub(crate) fn make(board: &Board) -> Result<PathBuf, String> {
         _ => "armel",
     };
     let busybox = image::package_files(&format!("busybox-static:{architecture}"))?.join("bin/busybox");
-    let folder = board.folder().join("test-data");
-    let failed = |error| format!("{}: {error}", folder.display());
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(failed)?;
+    let directory = board.directory().join("test-data");
+    let failed = |error| format!("{}: {error}", directory.display());
+    if directory.exists() {
+        fs::remove_dir_all(&directory).map_err(failed)?;
     }
-    let programs = folder.join("bin");
+    let programs = directory.join("bin");
     fs::create_dir_all(&programs).map_err(failed)?;
     fs::copy(busybox, programs.join("busybox")).map_err(failed)?;
     fs::set_permissions(programs.join("busybox"), fs::Permissions::from_mode(0o755)).map_err(failed)?;
     symlink("busybox", programs.join("sh")).map_err(failed)?;
     let file = run::root().join("tests/system/booted/friendlet.toml");
-    fs::copy(&file, folder.join("friendlet.toml")).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(folder)
+    fs::copy(&file, directory.join("friendlet.toml"))
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(directory)
 }

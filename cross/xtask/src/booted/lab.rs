@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 /// The lab's port on the board; those of servers under test follow it.
 pub(crate) const PORT: u16 = 7000;
 /// A script that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 const END: &str = "end of the script\n";
 
-/// What `script` writes; `port` is that of this machine which leads to the lab.
+/// Runs `script` in the lab behind `port` of this machine. Returns its output.
 pub(crate) fn run(port: u16, script: &str) -> Result<String, String> {
     let start = Instant::now();
     loop {
@@ -21,10 +21,10 @@ pub(crate) fn run(port: u16, script: &str) -> Result<String, String> {
                     return Ok(output.to_owned());
                 }
             }
-            Err(error) if start.elapsed() > PATIENCE => return Err(format!("the board's shell: {error}")),
+            Err(error) if start.elapsed() > TIMEOUT => return Err(format!("the board's shell: {error}")),
             Err(_) => {}
         }
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > TIMEOUT {
             return Err("the board's shell does not answer".to_owned());
         }
         thread::sleep(Duration::from_millis(200));
@@ -33,7 +33,7 @@ pub(crate) fn run(port: u16, script: &str) -> Result<String, String> {
 
 fn ask(port: u16, script: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(format!("{script}\necho {END}").as_bytes())?;
     stream.shutdown(Shutdown::Write)?;
     let mut output = String::new();

@@ -70,7 +70,7 @@ fn check_all() -> Result<(), String> {
             command.args(["boot", "--prepared", "--board", &board.name]);
             side::Job {
                 name: board.name.clone(),
-                log: board.under_test().folder().join("booted.log"),
+                log: board.under_test().directory().join("booted.log"),
                 command,
                 silence: None,
             }
@@ -131,7 +131,7 @@ fn prepare(board: &Board) -> Result<(), String> {
     suite::build(board)
 }
 
-/// The board's image, with the device file of the tests on its data partition.
+/// The board's image, with the configuration file of the tests on its data partition.
 fn make_image(board: &Board) -> Result<(), String> {
     let data = data::make(board)?;
     crate::build::build(board)?;
@@ -144,7 +144,7 @@ fn tables(board: &Board) -> Result<(Qemu, Image), String> {
     Ok((Qemu::of(board)?, image))
 }
 
-/// A stopped server is no server: the watchdog resets the board, and it serves again.
+/// Stops the server: the watchdog resets the board, and it serves again.
 fn wedge(board: &Board) -> Result<(), String> {
     println!("==> {}: a wedged server", board.name);
     let options = GuestOptions {
@@ -171,11 +171,11 @@ fn wedge(board: &Board) -> Result<(), String> {
     let verdict = guest.kill();
     match verdict.complaints.first() {
         None => Ok(()),
-        Some(line) => Err(format!("the serial log complains: {line}")),
+        Some(line) => Err(format!("the serial log has a problem: {line}")),
     }
 }
 
-/// Slot B is in force and empty: the board is back on A by itself, after B's tries when B was on
+/// Slot B is in force and empty: the board returns to A, after B's tries when B was on
 /// trial, and at once when B had been good.
 fn fall_back(board: &Board, layout: &Image) -> Result<(), String> {
     for (tries, starts_of_b) in [(2, 2), (GOOD, 1)] {

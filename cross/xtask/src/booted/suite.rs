@@ -80,17 +80,17 @@ pub(crate) fn test_command(tests: &PathBuf, guest: &Guest) -> Command {
     command
 }
 
-/// Where the integration tests of this board lie, and beside them, as they know it, `friendlet`.
+/// Path of the board's integration tests; `friendlet` is in the same directory.
 pub(crate) fn program(board: &Board) -> PathBuf {
-    board.folder().join("tests/it")
+    board.directory().join("tests/it")
 }
 
 /// Builds the integration tests, which know the limits of the board, and puts them and the program that
-/// they start on this machine into the board's folder: cargo keeps those of one board alone.
+/// they start on this machine into the board's directory: cargo keeps those of one board alone.
 pub(crate) fn build(board: &Board) -> Result<(), String> {
     let mut command = cargo(&["test", "--no-run", "--workspace", "--locked", "--test", "it"]);
     let tests = executable(command.env("FRIENDLET_BOARD", &board.name), "it")?;
-    let friendlet = tests.ancestors().nth(2).map(|folder| folder.join("friendlet")).unwrap_or_default();
+    let friendlet = tests.ancestors().nth(2).map(|directory| directory.join("friendlet")).unwrap_or_default();
     let to = program(board);
     build::put(&friendlet, &to.with_file_name("friendlet"))?;
     build::put(&tests, &to)?;

@@ -43,7 +43,7 @@ struct Part {
     uses: Vec<Use>,
 }
 
-/// Why a part must not be overwritten.
+/// Reason why a part must not be overwritten.
 #[derive(Clone, Debug, PartialEq)]
 enum Use {
     Mounted(String),
@@ -89,35 +89,35 @@ impl System {
             return Err(format!("{} is a regular file; --file writes to one", path.display()));
         }
         if !kind.is_block_device() {
-            return Err(format!("{} is no disk", path.display()));
+            return Err(format!("{} is not a disk", path.display()));
         }
         self.disk(&super::name(&path), path)
     }
 
     /// The disk `name`; `path` is only passed on.
     fn disk(&self, name: &str, path: PathBuf) -> Result<Medium, String> {
-        let folder = self.sys.join("block").join(name);
-        if !folder.is_dir() {
+        let directory = self.sys.join("block").join(name);
+        if !directory.is_dir() {
             return Err(match self.disk_of(name) {
                 Some(disk) => format!("{name} is a partition; the image is for a whole disk, that is {disk}"),
-                None => format!("{name} is no disk that the system knows"),
+                None => format!("{name} is not a disk that the system knows"),
             });
         }
-        let mut parts = vec![self.part(name, &folder)?];
-        let mut names: Vec<String> = fs::read_dir(&folder)
-            .map_err(|error| format!("{}: {error}", folder.display()))?
+        let mut parts = vec![self.part(name, &directory)?];
+        let mut names: Vec<String> = fs::read_dir(&directory)
+            .map_err(|error| format!("{}: {error}", directory.display()))?
             .flatten()
             .filter(|entry| entry.path().join("partition").is_file())
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
         names.sort_by_key(|name| (name.len(), name.clone()));
         for name in names {
-            parts.push(self.part(&name, &folder.join(&name))?);
+            parts.push(self.part(&name, &directory.join(&name))?);
         }
-        let is_set = |file: &str| text(&folder.join(file)).is_some_and(|text| text != "0");
+        let is_set = |file: &str| text(&directory.join(file)).is_some_and(|text| text != "0");
         let model: Vec<_> = ["device/vendor", "device/model", "device/name"]
             .iter()
-            .filter_map(|file| text(&folder.join(file)))
+            .filter_map(|file| text(&directory.join(file)))
             .collect();
         Ok(Medium {
             path,
@@ -137,10 +137,10 @@ impl System {
         Some(disk.file_name().to_string_lossy().into_owned())
     }
 
-    fn part(&self, name: &str, folder: &Path) -> Result<Part, String> {
-        let sectors = text(&folder.join("size")).and_then(|text| text.parse::<u64>().ok());
-        let sectors = sectors.ok_or_else(|| format!("{}: no size", folder.display()))?;
-        let number = text(&folder.join("dev")).unwrap_or_default();
+    fn part(&self, name: &str, directory: &Path) -> Result<Part, String> {
+        let sectors = text(&directory.join("size")).and_then(|text| text.parse::<u64>().ok());
+        let sectors = sectors.ok_or_else(|| format!("{}: no size", directory.display()))?;
+        let number = text(&directory.join("dev")).unwrap_or_default();
         let mut uses = Vec::new();
         let mounts = self.proc.join("self/mountinfo");
         let mounts = run::read(&mounts)?;
@@ -160,13 +160,13 @@ impl System {
         if swaps.lines().any(|line| line.split_whitespace().next() == Some(&format!("/dev/{name}"))) {
             uses.push(Use::Swap);
         }
-        if let Ok(holders) = fs::read_dir(folder.join("holders")) {
+        if let Ok(holders) = fs::read_dir(directory.join("holders")) {
             let mut names: Vec<_> =
                 holders.flatten().map(|holder| holder.file_name().to_string_lossy().into_owned()).collect();
             names.sort();
             uses.extend(names.into_iter().map(Use::Holder));
         }
-        // Whoever mounted it more than once is told once for each place.
+        // A part with several mounts is reported once for each place.
         uses.dedup();
         Ok(Part { name: name.to_owned(), bytes: sectors * 512, uses })
     }
@@ -212,7 +212,7 @@ impl Medium {
         let name = &self.name;
         let shown = self.describe();
         let uses = self.parts.iter().flat_map(|part| part.uses.iter().map(move |used| (part, used)));
-        // What the system stands on is told before anything else that is mounted.
+        // Parts of the running system are reported before other mounts.
         if let Some((part, used)) = uses.min_by_key(|(_, used)| !used.is_system()) {
             return Err(match used {
                 Use::Mounted(point) if used.is_system() => {
@@ -232,7 +232,7 @@ impl Medium {
             });
         }
         if self.bytes == 0 {
-            return Err(format!("there is no medium in {name}"));
+            return Err(format!("no medium in {name}"));
         }
         if self.is_read_only {
             return Err(format!("{name} is write-protected"));

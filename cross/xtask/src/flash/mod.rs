@@ -98,10 +98,10 @@ mod tests {
 
     #[test]
     fn an_image_goes_to_a_file_and_comes_back_the_same() {
-        let folder = std::env::temp_dir().join(format!("friendlet-flash-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let image = folder.join("image");
-        let device = folder.join("card");
+        let directory = std::env::temp_dir().join(format!("friendlet-flash-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let image = directory.join("image");
+        let device = directory.join("card");
         let bytes: Vec<u8> = (0..9_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         std::fs::write(&image, &bytes).unwrap();
         std::fs::write(&device, vec![0xee; bytes.len() + 5]).unwrap();
@@ -118,7 +118,7 @@ mod tests {
         written[5 << 20] ^= 1;
         std::fs::write(&device, &written).unwrap();
         let error = write::compare(&image, &target.path, &mut progress).unwrap_err();
-        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
         assert!(error.contains("byte 5242880"), "{error}");
     }
 }

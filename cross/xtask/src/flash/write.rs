@@ -167,21 +167,21 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_or_is_too_short_is_told() {
-        let folder = std::env::temp_dir().join(format!("friendlet-write-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let image = folder.join("image");
-        let short = folder.join("short");
+    fn failed_write_and_short_medium_are_reported() {
+        let directory = std::env::temp_dir().join(format!("friendlet-write-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let image = directory.join("image");
+        let short = directory.join("short");
         std::fs::write(&image, [7; 100]).unwrap();
         std::fs::write(&short, [7; 10]).unwrap();
         let mut progress = Progress::new(false);
         let errors = [
-            write(&image, &folder.join("nothing"), false, &mut progress).unwrap_err(),
-            write(&folder.join("no image"), &short, false, &mut progress).unwrap_err(),
+            write(&image, &directory.join("nothing"), false, &mut progress).unwrap_err(),
+            write(&directory.join("no image"), &short, false, &mut progress).unwrap_err(),
             write(&image, Path::new("/dev/full"), false, &mut progress).unwrap_err(),
             compare(&image, &short, &mut progress).unwrap_err(),
         ];
-        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
         for (error, word) in
             errors.iter().zip(["nothing", "no image", "/dev/full, at byte 0", "short, at byte 0"])
         {

@@ -8,16 +8,16 @@ pub(crate) struct Archive {
     files: u32,
 }
 
-const FOLDER: u32 = 0o040_000;
+const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 const CHARACTER_DEVICE: u32 = 0o020_000;
 /// The whole archive is padded to this, as cpio does.
 const BLOCK: usize = 512;
 
 impl Archive {
-    /// A folder.
-    pub(crate) fn folder(&mut self, path: &str, mode: u32) {
-        self.entry(path, FOLDER | mode, 2, (0, 0), &[]);
+    /// A directory.
+    pub(crate) fn directory(&mut self, path: &str, mode: u32) {
+        self.entry(path, DIRECTORY | mode, 2, (0, 0), &[]);
     }
 
     /// A file.
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn cpio_lists_what_was_put_in() {
         let mut archive = Archive::default();
-        archive.folder("dev", 0o755);
+        archive.directory("dev", 0o755);
         archive.device("dev/console", 0o600, 5, 1);
         archive.file("init", 0o755, b"x");
         let bytes = archive.finish();

@@ -95,12 +95,12 @@ pub(crate) fn boot(
     command.args(["-T", &sectors, "-H", &hidden, "-v", "FRIENDLET"]);
     command.args(["-N", &format!("{:08x}", work.number)]).arg("::");
     run::captured(&mut command)?;
-    let mut folders = Vec::new();
+    let mut directories = Vec::new();
     for (_, name) in files {
-        let Some((folder, _)) = name.rsplit_once('/') else { continue };
-        if !folders.contains(&folder) {
-            folders.push(folder);
-            run::captured(work.tool("mmd").arg("-i").arg(to).arg(format!("::{folder}")))?;
+        let Some((directory, _)) = name.rsplit_once('/') else { continue };
+        if !directories.contains(&directory) {
+            directories.push(directory);
+            run::captured(work.tool("mmd").arg("-i").arg(to).arg(format!("::{directory}")))?;
         }
     }
     for (source, name) in files {
@@ -130,9 +130,9 @@ pub(crate) fn data(work: &Work, partition: Partition, content: &Path, to: &Path)
 /// from the building machine.
 fn settle(work: &Work, content: &Path, to: &Path) -> Result<(), String> {
     let mut script = String::new();
-    let mut folders = vec![String::new()];
-    while let Some(folder) = folders.pop() {
-        let path = content.join(folder.trim_start_matches('/'));
+    let mut directories = vec![String::new()];
+    while let Some(directory) = directories.pop() {
+        let path = content.join(directory.trim_start_matches('/'));
         let mut names = Vec::new();
         for entry in fs::read_dir(&path).map_err(|error| format!("{}: {error}", path.display()))? {
             let entry = entry.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -140,22 +140,23 @@ fn settle(work: &Work, content: &Path, to: &Path) -> Result<(), String> {
             if name.is_empty() || name.contains(['"', '\n', '\\']) {
                 return Err(format!("{}: a file name that cannot be laid down", entry.path().display()));
             }
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            names.push((format!("{folder}/{name}"), is_folder));
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            names.push((format!("{directory}/{name}"), is_directory));
         }
         names.sort();
-        folders.extend(names.iter().filter(|(_, is_folder)| *is_folder).map(|(name, _)| name.clone()));
-        script += &fields(if folder.is_empty() { "/" } else { &folder }, work.time);
+        directories
+            .extend(names.iter().filter(|(_, is_directory)| *is_directory).map(|(name, _)| name.clone()));
+        script += &fields(if directory.is_empty() { "/" } else { &directory }, work.time);
         script.extend(
-            names.iter().filter(|(_, is_folder)| !is_folder).map(|(name, _)| fields(name, work.time)),
+            names.iter().filter(|(_, is_directory)| !is_directory).map(|(name, _)| fields(name, work.time)),
         );
     }
-    let file = work.folder.join("debugfs.cmd");
+    let file = work.directory.join("debugfs.cmd");
     run::write(&file, script.as_bytes())?;
     let output = work.tool("debugfs").arg("-w").arg("-f").arg(&file).arg(to).output();
     let output = output.map_err(|error| format!("`debugfs` did not start: {error}"))?;
     remove(&file)?;
-    // It ends well whatever its commands did, and says its version where others tell errors.
+    // It ends well whatever its commands did, and prints its version where others print errors.
     let errors = String::from_utf8_lossy(&output.stderr);
     match errors.lines().find(|line| !line.starts_with("debugfs ")) {
         Some(error) => Err(format!("debugfs: {error}")),
@@ -175,7 +176,7 @@ fn fields(path: &str, time: u64) -> String {
     lines
 }
 
-/// Puts the disk together in the file `to`: partition table, boot state, the board's own loader
+/// Puts the disk together in the file `to`: partition table, boot state, the board's loader
 /// (`raw`: bytes and the sector where they begin), then the partitions.
 pub(crate) fn assemble(
     work: &Work,

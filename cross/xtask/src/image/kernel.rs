@@ -7,7 +7,7 @@ use super::work::Work;
 use crate::machine::{Image, KernelFormat};
 use crate::run;
 
-/// What a stream of xz begins with whose check is CRC-32, the only one that kernels unpack. The
+/// First bytes of an xz stream with CRC-32, the only check that kernels support. The
 /// first six bytes alone are in the unpacking program too.
 const XZ: &[u8] = b"\xfd7zXZ\0\0\x01\x69\x22\xde\x36";
 /// Word 9 of a zImage.
@@ -43,7 +43,7 @@ impl Kernel {
         })
     }
 
-    /// The device tree `name`, which may lie in a folder of its maker.
+    /// The device tree `name`, which may lie in a directory of its maker.
     pub(crate) fn device_tree(&self, name: &str) -> Result<PathBuf, String> {
         let path = self.device_trees.join(name);
         if path.is_file() { Ok(path) } else { Err(format!("the kernel has no device tree {name}")) }
@@ -55,11 +55,11 @@ impl Kernel {
         let bytes = fs::read(&self.image).map_err(|error| format!("{name}: {error}"))?;
         let (at, magic) = if image.kernel_format == KernelFormat::Image { IMAGE } else { ZIMAGE };
         if bytes.get(at..at + 4) != Some(&magic[..]) {
-            return Err(format!("{name} is no kernel for kernel_format {:?}", image.kernel_format));
+            return Err(format!("{name} is not a kernel for kernel_format {:?}", image.kernel_format));
         }
         let KernelFormat::UImage = image.kernel_format else { return run::write(to, &bytes) };
-        let raw = work.folder.join("kernel.raw");
-        let packed = work.folder.join("kernel.xz");
+        let raw = work.directory.join("kernel.raw");
+        let packed = work.directory.join("kernel.xz");
         let start = bytes.windows(XZ.len()).position(|window| window == XZ).ok_or_else(|| {
             format!("{name} is not packed with xz; kernel_format = \"zImage\" takes it as it is")
         })?;
@@ -84,16 +84,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_package_without_a_kernel_is_told() {
-        let folder = std::env::temp_dir().join(format!("friendlet-kernel-{}", std::process::id()));
-        fs::create_dir_all(folder.join("lib/modules")).unwrap();
-        let none = Kernel::find(&folder).unwrap_err();
-        fs::create_dir_all(folder.join("lib/modules/6.1.0-50-armmp")).unwrap();
-        let kernel = Kernel::find(&folder).unwrap();
+    fn a_package_without_a_kernel_is_reported() {
+        let directory = std::env::temp_dir().join(format!("friendlet-kernel-{}", std::process::id()));
+        fs::create_dir_all(directory.join("lib/modules")).unwrap();
+        let none = Kernel::find(&directory).unwrap_err();
+        fs::create_dir_all(directory.join("lib/modules/6.1.0-50-armmp")).unwrap();
+        let kernel = Kernel::find(&directory).unwrap();
         let tree = kernel.device_tree("board.dtb").unwrap_err();
-        fs::create_dir_all(folder.join("lib/modules/6.1.0-51-armmp")).unwrap();
-        let two = Kernel::find(&folder).unwrap_err();
-        fs::remove_dir_all(&folder).unwrap();
+        fs::create_dir_all(directory.join("lib/modules/6.1.0-51-armmp")).unwrap();
+        let two = Kernel::find(&directory).unwrap_err();
+        fs::remove_dir_all(&directory).unwrap();
         assert!(none.contains("there are 0") && two.contains("there are 2"), "{none} {two}");
         assert_eq!(kernel.version, "6.1.0-50-armmp");
         assert!(tree.contains("board.dtb"), "{tree}");

@@ -23,7 +23,7 @@ use modules::Module;
 pub(crate) use packages::files as package_files;
 use work::{Work, clean, tree};
 
-/// Folders of the root in which something else is mounted or made.
+/// Directories of the root in which something else is mounted or made.
 const MOUNT_POINTS: [(&str, u32); 6] =
     [("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("run", 0o755), ("tmp", 0o1777), ("data", 0o755)];
 const PASSWD: &str = "root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n";
@@ -31,11 +31,11 @@ const GROUP: &str = "root:x:0:\nnobody:x:65534:\n";
 /// The options of `cargo xtask image`.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
-    /// A folder whose content lies on the data partition.
+    /// A directory whose content lies on the data partition.
     pub(crate) data: Option<PathBuf>,
-    /// A folder whose content lies on the boot partition too, such as the maker's firmware.
+    /// A directory whose content lies on the boot partition too, such as the maker's firmware.
     pub(crate) boot: Option<PathBuf>,
-    /// Another binary than the board's own.
+    /// Binary to use instead of the board's.
     pub(crate) binary: Option<PathBuf>,
 }
 
@@ -57,13 +57,13 @@ pub(crate) struct Files {
 impl Files {
     /// Their paths for this board, made or not.
     pub(crate) fn of(board: &Board) -> Self {
-        let folder = board.folder();
+        let directory = board.directory();
         Self {
-            disk: folder.join("disk.img"),
-            kernel: folder.join("kernel"),
-            initrd: folder.join("initrd.img"),
-            root: folder.join("root.squashfs"),
-            archive: folder.join("root.tar.gz"),
+            disk: directory.join("disk.img"),
+            kernel: directory.join("kernel"),
+            initrd: directory.join("initrd.img"),
+            root: directory.join("root.squashfs"),
+            archive: directory.join("root.tar.gz"),
         }
     }
 }
@@ -82,10 +82,7 @@ pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
     root(&work, &binary, &files)?;
     let Some(image) = image else {
         println!("    {}", files.archive.display());
-        println!(
-            "    boards/{}/board.toml has no [image]: there is no disk image for this board",
-            board.name
-        );
+        println!("    boards/{}/board.toml has no [image], so this board has no disk image", board.name);
         return Ok(files);
     };
     println!("==> {}: kernel and initramfs", board.name);
@@ -106,7 +103,7 @@ pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
 
 /// The read-only root, as squashfs and as an archive.
 fn root(work: &Work, binary: &[u8], files: &Files) -> Result<(), String> {
-    let tree = work.folder.join("root");
+    let tree = work.directory.join("root");
     clean(&tree)?;
     for (name, mode) in MOUNT_POINTS.into_iter().chain([("etc", 0o755), ("sbin", 0o755)]) {
         let path = tree.join(name);
@@ -128,12 +125,12 @@ fn root(work: &Work, binary: &[u8], files: &Files) -> Result<(), String> {
 
     let time = work.time.to_string();
     let mut command = work.tool("mksquashfs");
-    // mksquashfs refuses to be told the time twice.
+    // mksquashfs refuses the time from two sources.
     command.env_remove("SOURCE_DATE_EPOCH").arg(&tree).arg(&files.root);
     command.args(["-noappend", "-no-progress", "-quiet", "-all-root", "-no-xattrs", "-comp", "gzip"]);
     command.args(["-mkfs-time", &time, "-all-time", &time]);
     run::captured(&mut command)?;
-    let archive = work.folder.join("root.tar");
+    let archive = work.directory.join("root.tar");
     let mut command = work.tool("tar");
     command.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu"]);
     command.arg(format!("--mtime=@{time}")).arg("-cf").arg(&archive).arg("-C").arg(&tree).arg(".");
@@ -146,10 +143,10 @@ fn root(work: &Work, binary: &[u8], files: &Files) -> Result<(), String> {
 fn initramfs(work: &Work, binary: &[u8], modules: &[Module], to: &Path) -> Result<(), String> {
     let mut archive = cpio::Archive::default();
     for (name, mode) in MOUNT_POINTS {
-        archive.folder(name, mode);
+        archive.directory(name, mode);
     }
     for name in ["root", "etc", "etc/friendlet", "lib", "lib/modules"] {
-        archive.folder(name, 0o755);
+        archive.directory(name, 0o755);
     }
     // The kernel opens it for init, before anything is mounted.
     archive.device("dev/console", 0o600, 5, 1);
@@ -160,7 +157,7 @@ fn initramfs(work: &Work, binary: &[u8], modules: &[Module], to: &Path) -> Resul
     for module in modules {
         archive.file(&format!("lib/modules/{}.ko", module.name), 0o644, &module.bytes);
     }
-    let plain = work.folder.join("initrd");
+    let plain = work.directory.join("initrd");
     run::write(&plain, archive.finish())?;
     let packed = run::bytes(work.tool("gzip").args(["-n", "-9", "-c"]).arg(&plain))?;
     fs::remove_file(&plain).map_err(|error| format!("{}: {error}", plain.display()))?;
@@ -189,8 +186,8 @@ fn assemble(
     let partitions = image.partitions();
     let common = run::root().join("cross/image/boot.cmd");
     let common = run::read(&common)?;
-    let plain = work.folder.join("boot.cmd");
-    let packed = work.folder.join("boot.scr");
+    let plain = work.directory.join("boot.cmd");
+    let packed = work.directory.join("boot.scr");
     let key = |error| format!("boards/{}/board.toml: [image]: {error}", board.name);
     run::write(&plain, script::script(image, &common).map_err(key)?.as_bytes())?;
     let mut command = work.tool("mkimage");
@@ -216,8 +213,8 @@ fn assemble(
     if own.is_dir() {
         boot.extend(tree(&own)?);
     }
-    if let Some(folder) = &options.boot {
-        boot.extend(tree(folder)?);
+    if let Some(directory) = &options.boot {
+        boot.extend(tree(directory)?);
     }
     let raw = image
         .raw
@@ -225,10 +222,10 @@ fn assemble(
         .map(|raw| Ok((run::bytes_of(&in_package(&raw.package, &raw.path)?)?, raw.sector)))
         .collect::<Result<Vec<_>, String>>()?;
 
-    let boot_file = work.folder.join("boot.img");
-    let data_file = work.folder.join("data.img");
+    let boot_file = work.directory.join("boot.img");
+    let data_file = work.directory.join("data.img");
     disk::boot(work, partitions[0], &boot, &boot_file)?;
-    let empty = work.folder.join("data");
+    let empty = work.directory.join("data");
     if options.data.is_none() {
         clean(&empty)?;
     }

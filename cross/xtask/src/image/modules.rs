@@ -30,7 +30,7 @@ fn canonical(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// The name of the module in the file `path`; none if it is no module.
+/// Returns the name of the module in the file `path`, or `None` if it is not a module.
 fn module_name(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let (name, end) = name.split_once(".ko")?;
@@ -38,15 +38,15 @@ fn module_name(path: &Path) -> Option<String> {
 }
 
 impl Modules {
-    /// Reads what is in `folder`, the `lib/modules/VERSION` of a kernel.
-    pub(crate) fn read(folder: &Path) -> Result<Self, String> {
+    /// Reads what is in `directory`, the `lib/modules/VERSION` of a kernel.
+    pub(crate) fn read(directory: &Path) -> Result<Self, String> {
         let mut files = BTreeMap::new();
-        for (path, _) in super::work::tree(&folder.join("kernel"))? {
+        for (path, _) in super::work::tree(&directory.join("kernel"))? {
             if let Some(name) = module_name(&path) {
                 files.insert(name, path);
             }
         }
-        let list = folder.join("modules.builtin");
+        let list = directory.join("modules.builtin");
         let list = run::read(&list)?;
         let built_in = list.lines().filter_map(|line| module_name(Path::new(line))).collect();
         Ok(Self { files, built_in })
@@ -78,7 +78,7 @@ impl Modules {
         }
         let path = self.files.get(name).ok_or_else(|| format!("the kernel has no module '{name}'"))?;
         let bytes = content(path)?;
-        let depends = depends(&bytes).ok_or_else(|| format!("{} is no kernel module", path.display()))?;
+        let depends = depends(&bytes).ok_or_else(|| format!("{} is not a kernel module", path.display()))?;
         for other in depends {
             self.visit(&other, met, order).map_err(|error| format!("{error}, which {name} needs"))?;
         }
@@ -99,7 +99,7 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// The modules that this one needs, out of its section `.modinfo`; the kernel's build writes there
-/// what depmod collects into modules.dep. None if it is no module.
+/// what depmod collects into modules.dep. `None` if it is not a module.
 fn depends(elf: &[u8]) -> Option<Vec<String>> {
     let text = File::parse(elf).ok()?.section_by_name(".modinfo")?.data().ok()?;
     let line = text.split(|b| *b == 0).find_map(|line| line.strip_prefix(b"depends="))?;
@@ -146,8 +146,8 @@ pub(crate) mod tests {
     }
 
     fn kernel(test: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("friendlet-{test}-{}", std::process::id()));
-        fs::create_dir_all(folder.join("kernel/fs")).unwrap();
+        let directory = std::env::temp_dir().join(format!("friendlet-{test}-{}", std::process::id()));
+        fs::create_dir_all(directory.join("kernel/fs")).unwrap();
         for (name, depends) in [
             ("virtio-blk", ""),
             ("jbd2", ""),
@@ -155,20 +155,21 @@ pub(crate) mod tests {
             ("mbcache", ""),
             ("bad", "gone"),
         ] {
-            fs::write(folder.join(format!("kernel/fs/{name}.ko")), module(depends, name == "jbd2")).unwrap();
+            fs::write(directory.join(format!("kernel/fs/{name}.ko")), module(depends, name == "jbd2"))
+                .unwrap();
         }
-        fs::write(folder.join("kernel/fs/text.ko"), "text").unwrap();
-        fs::write(folder.join("modules.builtin"), "kernel/lib/crc16.ko\n").unwrap();
-        folder
+        fs::write(directory.join("kernel/fs/text.ko"), "text").unwrap();
+        fs::write(directory.join("modules.builtin"), "kernel/lib/crc16.ko\n").unwrap();
+        directory
     }
 
     #[test]
     fn what_a_module_needs_comes_before_it_and_once() {
-        let folder = kernel("order");
-        let modules = Modules::read(&folder).unwrap();
+        let directory = kernel("order");
+        let modules = Modules::read(&directory).unwrap();
         let wanted = ["ext4", "virtio_blk a=1 b=2", "jbd2", "crc16"].map(str::to_owned);
         let order = modules.resolve(&wanted).unwrap();
-        fs::remove_dir_all(&folder).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
         let names: Vec<_> = order.iter().map(|module| module.name.as_str()).collect();
         assert_eq!(names, ["mbcache", "jbd2", "ext4", "virtio_blk"]);
         assert_eq!(order[3].parameters, "a=1 b=2");
@@ -177,24 +178,24 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_not_there_is_an_error_that_names_it() {
-        let folder = kernel("errors");
-        let modules = Modules::read(&folder).unwrap();
+        let directory = kernel("errors");
+        let modules = Modules::read(&directory).unwrap();
         let error = |name: &str| modules.resolve(&[name.to_owned()]).unwrap_err();
         let errors = [error("nothing"), error("bad"), error("text"), error("crc16 x=1")];
-        fs::remove_dir_all(&folder).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
         for (error, words) in errors.iter().zip([
             ["'nothing'", "no module"],
             ["'gone'", "which bad needs"],
-            ["text.ko", "no kernel module"],
+            ["text.ko", "not a kernel module"],
             ["crc16", "command line"],
         ]) {
             assert!(words.iter().all(|word| error.contains(word)), "{error}");
         }
-        assert!(Modules::read(&folder).unwrap_err().contains("kernel"));
+        assert!(Modules::read(&directory).unwrap_err().contains("kernel"));
     }
 
     #[test]
-    fn a_broken_elf_file_is_no_module() {
+    fn a_broken_elf_file_is_not_a_module() {
         let good = module("a,b-c", true);
         assert_eq!(depends(&good).unwrap(), ["a", "b_c"]);
         for length in 0..good.len() {

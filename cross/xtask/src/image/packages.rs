@@ -55,7 +55,7 @@ fn kernel_of(depends: &str) -> Option<&str> {
     names.filter_map(|name| name.split(':').next()).find(|name| name.starts_with("linux-image-"))
 }
 
-/// Whether `version`, `6.1.0-50-armmp`, is one of `abi`, `6.1.0-*`, in this flavour.
+/// Returns whether `version`, `6.1.0-50-armmp`, belongs to `abi`, `6.1.0-*`, in this flavour.
 fn fits(version: &str, abi: &str, flavour: &str) -> bool {
     let Some(abi_found) = version.strip_suffix(flavour).and_then(|rest| rest.strip_suffix('-')) else {
         return false;
@@ -70,9 +70,9 @@ fn fits(version: &str, abi: &str, flavour: &str) -> bool {
 }
 
 /// The newest kernel among what was fetched before: by the length of its number, then by the number.
-fn newest(folder: &Path, abi: &str, flavour: &str, architecture: &str) -> Option<String> {
+fn newest(directory: &Path, abi: &str, flavour: &str, architecture: &str) -> Option<String> {
     let end = format!("_{architecture}.deb");
-    let mut found: Vec<String> = fs::read_dir(folder)
+    let mut found: Vec<String> = fs::read_dir(directory)
         .ok()?
         .flatten()
         .filter_map(|entry| {
@@ -87,14 +87,14 @@ fn newest(folder: &Path, abi: &str, flavour: &str, architecture: &str) -> Option
 
 /// The unpacked files of `package`, fetched if they are not there.
 pub(crate) fn files(package: &str) -> Result<PathBuf, String> {
-    let folder = downloads();
-    run::create_directory(&folder)?;
+    let directory = downloads();
+    run::create_directory(&directory)?;
     let file = match archive_name(package) {
-        Ok(name) => folder.join(name),
-        Err(error) => fetched(&folder, package).ok_or(error)?,
+        Ok(name) => directory.join(name),
+        Err(error) => fetched(&directory, package).ok_or(error)?,
     };
     if !file.is_file() {
-        fetch(package, &folder)?;
+        fetch(package, &directory)?;
     }
     if !file.is_file() {
         return Err(format!("apt-get download {package} left no {}", file.display()));
@@ -116,9 +116,9 @@ fn archive_name(package: &str) -> Result<String, String> {
 }
 
 /// A package that was fetched before; the last of several names.
-fn fetched(folder: &Path, package: &str) -> Option<PathBuf> {
+fn fetched(directory: &Path, package: &str) -> Option<PathBuf> {
     let (name, architecture) = package.split_once(':')?;
-    let mut found: Vec<PathBuf> = fs::read_dir(folder)
+    let mut found: Vec<PathBuf> = fs::read_dir(directory)
         .ok()?
         .flatten()
         .map(|entry| entry.path())
@@ -131,8 +131,8 @@ fn fetched(folder: &Path, package: &str) -> Option<PathBuf> {
     found.pop()
 }
 
-fn fetch(package: &str, folder: &Path) -> Result<(), String> {
-    println!("    fetching {package} into {}", folder.display());
+fn fetch(package: &str, directory: &Path) -> Result<(), String> {
+    println!("    fetching {package} into {}", directory.display());
     let mut result = Ok(());
     for attempt in 0..TRIES {
         if attempt > 0 {
@@ -140,7 +140,7 @@ fn fetch(package: &str, folder: &Path) -> Result<(), String> {
             std::thread::sleep(PAUSE);
         }
         let mut command = run::at_root("apt-get");
-        command.args(["download", "-q", "-o", "APT::Sandbox::User=root", package]).current_dir(folder);
+        command.args(["download", "-q", "-o", "APT::Sandbox::User=root", package]).current_dir(directory);
         result = run::shown(&mut command);
         if result.is_ok() {
             return result;
@@ -151,9 +151,9 @@ fn fetch(package: &str, folder: &Path) -> Result<(), String> {
 
 /// Unpacks an archive beside itself, once; a half unpacked one never has the final name.
 fn unpack(archive: &Path) -> Result<PathBuf, String> {
-    let folder = archive.with_extension("files");
-    if folder.is_dir() {
-        return Ok(folder);
+    let directory = archive.with_extension("files");
+    if directory.is_dir() {
+        return Ok(directory);
     }
     println!("    unpacking {}", archive.file_name().unwrap_or_default().to_string_lossy());
     let part = archive.with_extension("part");
@@ -162,8 +162,8 @@ fn unpack(archive: &Path) -> Result<PathBuf, String> {
     }
     let mut command = run::at_root("dpkg-deb");
     run::captured(command.arg("-x").arg(archive).arg(&part))?;
-    fs::rename(&part, &folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(folder)
+    fs::rename(&part, &directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    Ok(directory)
 }
 
 #[cfg(test)]
@@ -189,16 +189,16 @@ mod tests {
 
     #[test]
     fn the_newest_of_what_is_there_serves_without_the_archive() {
-        let folder = std::env::temp_dir().join(format!("friendlet-packages-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let directory = std::env::temp_dir().join(format!("friendlet-packages-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
         for version in ["6.1.0-9", "6.1.0-50", "6.1.0-49", "6.12.0-60"] {
-            fs::write(folder.join(format!("linux-image-{version}-armmp_1_armhf.deb")), "").unwrap();
+            fs::write(directory.join(format!("linux-image-{version}-armmp_1_armhf.deb")), "").unwrap();
         }
-        fs::write(folder.join("linux-image-6.1.0-99-armmp_1_armel.deb"), "").unwrap();
-        let found = newest(&folder, "6.1.0-*", "armmp", "armhf");
-        let missing = newest(&folder, "5.10.0-*", "armmp", "armhf");
-        let package = fetched(&folder, "linux-image-6.1.0-49-armmp:armhf");
-        fs::remove_dir_all(&folder).unwrap();
+        fs::write(directory.join("linux-image-6.1.0-99-armmp_1_armel.deb"), "").unwrap();
+        let found = newest(&directory, "6.1.0-*", "armmp", "armhf");
+        let missing = newest(&directory, "5.10.0-*", "armmp", "armhf");
+        let package = fetched(&directory, "linux-image-6.1.0-49-armmp:armhf");
+        fs::remove_dir_all(&directory).unwrap();
         assert_eq!(found.as_deref(), Some("linux-image-6.1.0-50-armmp:armhf"));
         assert_eq!(missing, None);
         assert!(package.unwrap().ends_with("linux-image-6.1.0-49-armmp_1_armhf.deb"));

@@ -7,12 +7,12 @@ use std::process::Command;
 use crate::board::Board;
 use crate::run;
 
-/// Time of everything in an image where neither `SOURCE_DATE_EPOCH` nor git tells one: 2026-01-01.
+/// Time of everything in an image without `SOURCE_DATE_EPOCH` and git: 2026-01-01.
 const TIME: u64 = 1_767_225_600;
 
 /// The working directory of an image, and the values that make it the same each time.
 pub(super) struct Work {
-    pub(super) folder: PathBuf,
+    pub(super) directory: PathBuf,
     /// Seconds since 1970 of everything in the image.
     pub(super) time: u64,
     /// Names the disk and its file systems; another for each board.
@@ -21,14 +21,14 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(board: &Board) -> Result<Self, String> {
-        let folder = board.folder();
-        run::create_directory(&folder)?;
+        let directory = board.directory();
+        run::create_directory(&directory)?;
         // FNV-1a of the name.
         let number = board
             .name
             .bytes()
             .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        Ok(Self { folder, time: time()?, number })
+        Ok(Self { directory, time: time()?, number })
     }
 
     /// A program that takes the time from us, and what it needs from no configuration file.
@@ -47,7 +47,7 @@ impl Work {
 /// The time of everything in the image: `SOURCE_DATE_EPOCH`, or that of the last commit.
 fn time() -> Result<u64, String> {
     if let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") {
-        return text.parse().map_err(|_| format!("SOURCE_DATE_EPOCH: '{text}' is no number of seconds"));
+        return text.parse().map_err(|_| format!("SOURCE_DATE_EPOCH: '{text}' is not a number of seconds"));
     }
     let mut git = run::at_root("git");
     let output = git.args(["log", "-1", "--format=%ct"]).output().ok();
@@ -55,18 +55,18 @@ fn time() -> Result<u64, String> {
     Ok(text.trim().parse().unwrap_or(TIME))
 }
 
-/// Every file under `folder` and its path from there, in the order of the paths.
-pub(super) fn tree(folder: &Path) -> Result<Vec<(PathBuf, String)>, String> {
+/// Every file under `directory` and its path from there, in the order of the paths.
+pub(super) fn tree(directory: &Path) -> Result<Vec<(PathBuf, String)>, String> {
     let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
+    let mut directories = vec![directory.to_owned()];
+    while let Some(next) = directories.pop() {
         let failed = |error| format!("{}: {error}", next.display());
         for entry in fs::read_dir(&next).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else {
-                let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+                let name = path.strip_prefix(directory).unwrap_or(&path).to_string_lossy().into_owned();
                 found.push((path, name));
             }
         }
@@ -75,10 +75,10 @@ pub(super) fn tree(folder: &Path) -> Result<Vec<(PathBuf, String)>, String> {
     Ok(found)
 }
 
-/// An empty folder.
-pub(super) fn clean(folder: &Path) -> Result<(), String> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+/// An empty directory.
+pub(super) fn clean(directory: &Path) -> Result<(), String> {
+    if directory.exists() {
+        fs::remove_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     }
-    run::create_directory(folder)
+    run::create_directory(directory)
 }

@@ -8,7 +8,7 @@ use crate::image::{self, Files};
 use crate::machine::{Boot, Disk, Image, Qemu};
 use crate::run;
 
-/// What a command line is made from.
+/// Parts of QEMU's command line.
 pub(crate) struct Machine<'a> {
     pub(crate) board: &'a Board,
     pub(crate) qemu: &'a Qemu,

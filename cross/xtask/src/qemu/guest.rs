@@ -26,13 +26,13 @@ const LOOK: Duration = Duration::from_millis(200);
 const PROBE: Duration = Duration::from_secs(3);
 /// Lines of the serial log that an error shows.
 const SHOWN_LINES: usize = 15;
-/// A boot stands still when nothing has come over the serial line for so long, in QEMU's processor time, which
+/// A boot is stalled when the serial line has been silent for so long, in QEMU's processor time, which
 /// a busy machine does not stretch, or for four times that by the clock.
 const SILENCE: Duration = Duration::from_secs(20);
 /// Ports are chosen anew when another program was quicker.
 const START_TRIES: usize = 3;
 
-/// Where the guest's disk is kept.
+/// Storage of the guest's disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Storage {
     /// The board's image, of which nothing is changed: what the guest writes is gone when it ends,
@@ -43,12 +43,12 @@ pub(crate) enum Storage {
     File(PathBuf),
 }
 
-/// How a guest is to be played.
+/// Options of a guest.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GuestOptions {
-    /// Names the logs, `serial-NAME.log` in the board's folder.
+    /// Names the logs, `serial-NAME.log` in the board's directory.
     pub(crate) name: String,
-    /// What it starts with; unless said, what the board's file says.
+    /// Boot method; the one of the board's file if missing.
     pub(crate) boot: Option<Boot>,
     /// Its disk.
     pub(crate) storage: Storage,
@@ -56,7 +56,7 @@ pub(crate) struct GuestOptions {
     pub(crate) memory_mib: Option<u32>,
     /// Ports of the guest that are wanted beside 6500.
     pub(crate) ports: Vec<u16>,
-    /// Whether a reset starts it again; else it ends QEMU, with the reason `guest-reset`.
+    /// True if a reset starts it again; else a reset ends QEMU, with the reason `guest-reset`.
     pub(crate) restarts: bool,
     /// Further arguments of a kernel that QEMU itself starts.
     pub(crate) kernel_arguments: String,
@@ -85,7 +85,7 @@ impl Guest {
                 board.name
             ));
         }
-        let log = |kind: &str| board.folder().join(format!("{kind}-{}.log", options.name));
+        let log = |kind: &str| board.directory().join(format!("{kind}-{}.log", options.name));
         let serial = log("serial");
         let mut result = Err("not tried".to_owned());
         for _ in 0..START_TRIES {
@@ -196,7 +196,7 @@ impl Guest {
         }
     }
 
-    /// What has happened so far.
+    /// Returns the events so far.
     pub(crate) fn events(&mut self) -> Result<&[Event], String> {
         while let Ok(message) = self.said.try_recv() {
             self.take(message)?;
@@ -221,7 +221,7 @@ impl Guest {
     }
 
     /// Starts QEMU and waits until friendlet answers; returns how long after the start that was. A boot that
-    /// stands still is begun anew, once: about one in forty of a Raspberry Pi's does so in QEMU 7.2, while
+    /// stalls is started again, once: about one in forty of a Raspberry Pi's does so in QEMU 7.2, while
     /// its USB controller is set up. `options` is called for each start.
     pub(crate) fn boot(
         board: &Board,
@@ -249,15 +249,15 @@ impl Guest {
 
     /// Waits until friendlet answers, and returns how long after the start that was.
     pub(crate) fn wait_serving(&mut self, timeout: Duration) -> Result<Duration, String> {
-        self.serving(timeout, SILENCE)?.ok_or_else(|| self.failure("the guest stands still"))
+        self.serving(timeout, SILENCE)?.ok_or_else(|| self.failure("the guest is stalled"))
     }
 
-    /// Waits until friendlet answers; none when the boot stands still. An open port is not enough: QEMU
+    /// Waits until friendlet answers. Returns `None` if the boot is stalled. An open port is not enough: QEMU
     /// accepts connections for a guest that does not listen yet.
     fn serving(&mut self, timeout: Duration, silence: Duration) -> Result<Option<Duration>, String> {
         let port = self.port(PORT);
         let mut last = Sound::of(self);
-        let mut stands_still = false;
+        let mut is_stalled = false;
         let elapsed = self.wait("serve", true, timeout, |guest| {
             if answers(port) {
                 return Ok(true);
@@ -266,12 +266,12 @@ impl Guest {
             if now.bytes != last.bytes {
                 last = now;
             } else {
-                stands_still = now.used.saturating_sub(last.used) >= silence
+                is_stalled = now.used.saturating_sub(last.used) >= silence
                     || now.at.duration_since(last.at) >= 4 * silence;
             }
-            Ok(stands_still)
+            Ok(is_stalled)
         })?;
-        Ok((!stands_still).then_some(elapsed))
+        Ok((!is_stalled).then_some(elapsed))
     }
 
     /// Waits until `text` is on the serial line.
@@ -316,7 +316,7 @@ impl Guest {
         }
     }
 
-    /// Waits until QEMU ends by itself: the guest powered off, or was reset and does not restart.
+    /// Waits until QEMU ends: the guest powered off, or was reset and does not restart.
     pub(crate) fn wait_end(&mut self, timeout: Duration) -> Result<Verdict, String> {
         let deadline = Instant::now() + timeout;
         while self.listen(LOOK)? {
@@ -328,7 +328,7 @@ impl Guest {
         Ok(self.verdict())
     }
 
-    /// How the guest does, or did.
+    /// Returns the state of the guest, or its result.
     pub(crate) fn verdict(&mut self) -> Verdict {
         while let Ok(message) = self.said.try_recv() {
             let _ = self.take(message);
@@ -356,7 +356,7 @@ impl Guest {
     }
 }
 
-/// What has come over the serial line, and when.
+/// Output of the serial line, with its time.
 struct Sound {
     bytes: u64,
     /// Processor time of QEMU.
@@ -406,7 +406,7 @@ fn listen(
     }
 }
 
-/// Whether something that speaks HTTP answers on `port`: friendlet does, also where it wants TLS.
+/// Returns whether an HTTP server answers on `port`: friendlet does, even if it requires TLS.
 fn answers(port: u16) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let ask = || -> std::io::Result<bool> {
@@ -431,9 +431,9 @@ fn free_port() -> Result<u16, String> {
         .map_err(|error| format!("no free port: {error}"))
 }
 
-/// A copy of the board's disk image for one test, in the board's folder; holes stay holes.
+/// A copy of the board's disk image for one test, in the board's directory; holes stay holes.
 pub(crate) fn copy(board: &Board, name: &str) -> Result<PathBuf, String> {
-    let to = board.folder().join(format!("disk-{name}.img"));
+    let to = board.directory().join(format!("disk-{name}.img"));
     let mut command = run::at_root("cp");
     command.args(["--sparse=always", "--reflink=auto"]).arg(Files::of(board).disk).arg(&to);
     run::captured(&mut command)?;
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_obeys_and_its_end_is_told() {
+    fn a_guest_obeys_and_its_end_is_reported() {
         let mut guest = idle("quit", &["-no-reboot"]).unwrap();
         assert_eq!((guest.port(PORT), guest.port(22)), (1, 0));
         assert!(guest.command("frobnicate").unwrap_err().contains("refused frobnicate"));
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_that_stands_still_is_known() {
+    fn a_stalled_boot_is_known() {
         // Nothing listens on port 1, and a processor without a program writes nothing.
         let mut guest = idle("still", &[]).unwrap();
         assert_eq!(guest.serving(ANSWER, Duration::from_millis(100)), Ok(None));
@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_port_is_no_answer() {
+    fn an_open_port_is_not_an_answer() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = thread::spawn(move || {

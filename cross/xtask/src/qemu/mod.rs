@@ -18,7 +18,7 @@ pub(crate) use verdict::Verdict;
 /// The port that friendlet listens on.
 pub(crate) const PORT: u16 = 6500;
 
-/// What `cargo xtask qemu` is asked for.
+/// Options of `cargo xtask qemu`.
 #[derive(Debug)]
 pub(crate) struct Options {
     /// The port of this machine that leads to the guest's.
@@ -63,7 +63,7 @@ pub(crate) fn interactive(board: &Board, options: &Options) -> Result<(), String
     Err(format!("{} did not start: {error}", command.get_program().to_string_lossy()))
 }
 
-/// What the board's file says of QEMU and of the image.
+/// Returns the tables of the board's file about QEMU and the image.
 fn tables(board: &Board) -> Result<(Qemu, Image), String> {
     let qemu = Qemu::of(board)?;
     let image = Image::of(board)?.ok_or_else(|| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// What QEMU says.
+/// Message of QEMU.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Message {
     /// It is there.
@@ -22,9 +22,9 @@ pub(crate) enum Message {
 pub(crate) struct Event {
     /// QEMU's name: `SHUTDOWN`, `RESET`, `WATCHDOG`.
     pub(crate) name: String,
-    /// Why: `guest-shutdown`, `guest-reset`, `host-qmp-quit`; a watchdog's action.
+    /// Reason: `guest-shutdown`, `guest-reset`, `host-qmp-quit`; a watchdog's action.
     pub(crate) reason: String,
-    /// When, since the guest's start.
+    /// Time since the guest's start.
     pub(crate) at: Duration,
 }
 

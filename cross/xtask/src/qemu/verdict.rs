@@ -1,9 +1,9 @@
-//! How a guest did: what QEMU tells of its end, and what is on its serial line. QEMU's exit code
+//! Result of a guest: QEMU's report of its end, and its serial line. QEMU's exit code
 //! says nothing: it is 0 after a kernel panic too.
 
 use super::qmp::Event;
 
-/// What no serial line of a sound guest has.
+/// Strings that the serial line of a healthy guest never has.
 const COMPLAINTS: [&str; 8] = [
     "Kernel panic",
     "Internal error:",
@@ -14,22 +14,22 @@ const COMPLAINTS: [&str; 8] = [
     "panicked at",
     "Out of memory: Killed",
 ];
-/// What the watchdog that is part of the kernel says when it barks; QEMU does not know of that one.
+/// Message of the kernel's own watchdog when it expires; QEMU does not know of that one.
 const SOFTWARE_WATCHDOG: &str = "softdog: Initiating system reboot";
 /// Complaints that are kept.
 const KEPT: usize = 8;
 
-/// How a guest did.
+/// Result of a guest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Verdict {
-    /// Why it ended, as QEMU says: `guest-shutdown` (powered off), `guest-reset` (wanted to start
+    /// Reason for its end, as QEMU reports it: `guest-shutdown` (powered off), `guest-reset` (wanted to start
     /// again, and was not to), `host-qmp-quit`, `host-signal`. None: it runs, or was killed.
     pub(crate) end: Option<String>,
-    /// How often it started again.
+    /// Number of resets.
     pub(crate) resets: usize,
-    /// How often a watchdog barked.
+    /// Number of watchdogs that expired.
     pub(crate) watchdogs: usize,
-    /// Lines of the serial log that tell of a kernel or a program in distress; the first eight.
+    /// Lines of the serial log with errors of the kernel or of a program; the first eight.
     pub(crate) complaints: Vec<String>,
 }
 
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_end_is_told_from_every_other() {
+    fn a_clean_end_differs_from_every_other() {
         let clean = Verdict::of(&[event("RESUME", ""), event("SHUTDOWN", "guest-shutdown")], "all is well\n");
         assert_eq!(clean.expect(Some("guest-shutdown")), Ok(()));
         assert!(clean.expect(Some("guest-reset")).is_err() && clean.expect(None).is_err());

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use data_encoding::BASE64;
-use peers::{Arguments, Error, tell};
+use peers::{Arguments, Error, report_address};
 use ring::digest;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -24,20 +24,20 @@ const BUFFER_BYTES: usize = 128 * 1024;
 struct Connection {
     socket: OwnedFd,
     is_open: bool,
-    /// What came of a frame or a head that is not whole yet.
+    /// Received part of a frame or a head that is not complete yet.
     rest: Vec<u8>,
 }
 
 fn main() -> Result<(), Error> {
     let arguments = Arguments::read()?;
     if arguments.tls.is_some() {
-        return Err("there is no TLS here".into());
+        return Err("TLS is not supported".into());
     }
     let listener = TcpListener::bind(arguments.listen)?;
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     let own = EventData::new_u64(u64::MAX);
     epoll::add(&epoll, &listener, own, EventFlags::IN)?;
-    tell(listener.local_addr()?)?;
+    report_address(listener.local_addr()?)?;
 
     let mut connections: HashMap<u64, Connection> = HashMap::with_capacity(CONNECTIONS);
     let mut events = Vec::with_capacity(64);

@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
 use async_tungstenite::{WebSocketStream, accept_async_with_config};
 use futures_rustls::TlsAcceptor;
-use peers::{Arguments, BUFFER_BYTES, Error, MESSAGE_BYTES, tell};
+use peers::{Arguments, BUFFER_BYTES, Error, MESSAGE_BYTES, report_address};
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::stream::StreamExt as _;
 use smol::{Async, LocalExecutor};
@@ -18,7 +18,7 @@ fn main() -> Result<(), Error> {
     let executor = LocalExecutor::new();
     smol::block_on(executor.run(async {
         let listener = Async::<TcpListener>::bind(arguments.listen)?;
-        tell(listener.get_ref().local_addr()?)?;
+        report_address(listener.get_ref().local_addr()?)?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.get_ref().set_nodelay(true)?;

@@ -13,9 +13,9 @@ struct Fake(PathBuf, System);
 
 impl Fake {
     fn new(test: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("friendlet-{test}-{}", std::process::id()));
-        let system = System { sys: folder.join("sys"), proc: folder.join("proc") };
-        let fake = Self(folder, system);
+        let directory = std::env::temp_dir().join(format!("friendlet-{test}-{}", std::process::id()));
+        let system = System { sys: directory.join("sys"), proc: directory.join("proc") };
+        let fake = Self(directory, system);
         fake.put("proc/self/mountinfo", MOUNTS);
         fake.put("proc/swaps", SWAPS);
         for (path, number, sectors) in [
@@ -98,14 +98,14 @@ fn what_the_system_uses_is_refused() {
 }
 
 #[test]
-fn what_is_no_whole_disk_is_refused() {
+fn part_of_a_disk_is_refused() {
     let fake = Fake::new("part");
     let error = fake.disk("sdb1").unwrap_err();
     assert!(error.contains("partition") && error.contains("that is sdb"), "{error}");
-    assert!(fake.disk("sdz").unwrap_err().contains("no disk"));
+    assert!(fake.disk("sdz").unwrap_err().contains("not a disk"));
     let error = fake.1.medium(&fake.0.join("proc/swaps")).unwrap_err();
     assert!(error.contains("--file"), "{error}");
-    assert!(fake.1.medium(Path::new("/dev/null")).unwrap_err().contains("no disk"));
+    assert!(fake.1.medium(Path::new("/dev/null")).unwrap_err().contains("not a disk"));
     assert!(fake.1.medium(Path::new("/dev/nowhere")).is_err());
     assert!(file(Path::new("/dev/null")).unwrap_err().contains("regular file"));
     assert!(file(Path::new("/nowhere")).unwrap_err().contains("truncate"));

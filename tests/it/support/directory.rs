@@ -1,4 +1,4 @@
-//! A folder that goes when the test does.
+//! A directory that goes when the test does.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,11 +6,11 @@ use std::{env, fs, process};
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// A new, empty folder; removed with all that is in it when this value goes.
+/// A new, empty directory; removed with all that is in it when this value goes.
 #[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
-impl Folder {
+impl Directory {
     pub(crate) fn new() -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = env::temp_dir().join(format!("friendlet-it-{}-{number}", process::id()));
@@ -37,7 +37,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for Directory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
