@@ -31,9 +31,10 @@
 //! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, service, session, config, runtime, mmap_buffer, limits, log |
 //! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, limits, log |
 //! | [`ctl`] | command-line client | api, call, http, json, suggest, limits, log |
-//! | [`serve`] | the server: all of the above, joined | api, call, connection, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
+//! | [`keeper`] | parent of the server and of all services: starts, signals and reaps processes | sys, service, runtime, limits, log |
+//! | [`serve`] | the server: all of the above, joined | api, call, connection, keeper, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
 //! | [`init`] | process 1 of a board: mounts, modules, network, watchdog, the server as its child | sys, service, config, limits, log |
-//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, net, sys, friendcore, json, http, ws, config, dhcp, service, session, runtime, mmap_buffer, limits, log |
+//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, friendcore, json, http, ws, config, dhcp, service, session, runtime, mmap_buffer, limits, log |
 //! | `main` | entry point | cli |
 //!
 //! # State machines
@@ -69,6 +70,7 @@ pub mod friendcore;
 pub mod http;
 pub mod init;
 pub mod json;
+pub mod keeper;
 pub mod limits;
 pub mod log;
 pub mod mmap_buffer;

@@ -24,6 +24,7 @@ pub use self::board::{Board, BoardEnd};
 pub use self::calls::{CALLS, Effect, Handler, Row};
 pub use self::counters::Counters;
 use self::errno::ETIMEDOUT;
+use self::password::PasswordChange;
 pub use self::platform::{Platform, Refused};
 pub(crate) use self::services::lines_of;
 use crate::call::{Call, Caller, Completion, Failure, Identity, Outcome, PendingCall, Work};
@@ -50,6 +51,10 @@ pub struct Api {
     /// Page of a log in the outcome of the latest call.
     page: Box<[u8]>,
     last_call_id: u64,
+    /// Write of the services that start with the server.
+    persisting: Option<u64>,
+    /// Change of a password that is not on the disk yet.
+    password_change: Option<PasswordChange>,
 }
 
 /// Everything that a handler may use.
@@ -79,6 +84,18 @@ impl Api {
             counters: Counters::default(),
             page: vec![0; LOG_ANSWER_BYTES].into_boxed_slice(),
             last_call_id: 0,
+            persisting: None,
+            password_change: None,
+        }
+    }
+
+    /// Handles the result of a write to the disk, whether or not a call waits for it.
+    pub(crate) fn handle_written(&mut self, id: u64, is_written: bool) {
+        if self.persisting == Some(id) {
+            self.persisting = None;
+            self.services.handle_persisted(is_written);
+        } else if let Some(change) = self.password_change.take_if(|change| change.is(id)) {
+            password::finish(change, is_written, &mut self.accounts);
         }
     }
 
@@ -88,21 +105,18 @@ impl Api {
     }
 
     /// Executes the actions of the supervisor.
-    pub(crate) fn run_actions(&mut self, now: Duration, platform: &mut dyn Platform) {
+    pub(crate) fn run_actions(&mut self, platform: &mut dyn Platform) {
         while let Some(action) = self.services.poll_action() {
             match action {
-                Action::Spawn { service } => {
-                    let Some(spec) = self.services.table().get(service) else {
-                        debug_assert!(false, "a service outside the table");
-                        continue;
-                    };
-                    let spawned = platform.spawn(service, spec);
-                    self.services.handle_spawned(service, spawned, now);
-                }
-                Action::Signal { pid, signal, .. } => platform.signal(pid, signal),
+                Action::Spawn { service } => platform.spawn(service),
+                Action::Signal { service, signal, scope } => platform.signal(service, signal, scope),
                 Action::Persist => {
-                    let written = platform.persist(&mut self.services.overrides());
-                    self.services.handle_persisted(written);
+                    let id = self.next_call_id();
+                    let queued = platform.persist(&mut self.services.overrides(), id);
+                    match queued {
+                        Ok(()) => self.persisting = Some(id),
+                        Err(Refused) => self.services.handle_persisted(false),
+                    }
                 }
             }
         }
@@ -222,10 +236,19 @@ pub fn complete<'a>(
         (Work::Password(password), Completion::Password(verdict)) => {
             password::complete(password, verdict, cx)
         }
-        (Work::Command, Completion::Command(output)) => Outcome::Command(output),
-        (Work::Command, Completion::Password(_)) | (_, Completion::Command(_)) => {
-            internal("a completion of another kind of call")
+        (Work::Command { .. }, Completion::Command(output)) => Outcome::Command(output),
+        (Work::Command { service }, Completion::NotStarted(error)) => {
+            services::not_started("command", *service, error, cx)
         }
+        (Work::Verb { verb, service }, Completion::Written(_)) => {
+            let result = cx.api.services.take_result(*service);
+            services::outcome(verb.name(), *service, result, cx)
+        }
+        (Work::StoredPassword, Completion::Written(is_written)) => password::outcome(is_written),
+        (Work::Verb { verb, service }, Completion::Settled(result)) => {
+            services::outcome(verb.name(), *service, result, cx)
+        }
+        _ => internal("a completion of another kind of call"),
     }
 }
 

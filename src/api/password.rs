@@ -1,5 +1,6 @@
 //! Changes of passwords.
 
+use super::accounts::Accounts;
 use super::errno::{EINVAL, EIO};
 use super::login::until_s;
 use super::{Context, Counters};
@@ -7,7 +8,7 @@ use crate::call::{
     Call, Caller, Failure, Identity, Outcome, PasswordVerdict, PendingCall, PendingPassword, Work,
 };
 use crate::limits::PASSWORD_BYTES;
-use crate::session::{PasswordHash, canonical_password};
+use crate::session::{ClientAddr, PasswordHash, SessionKey, UserId, canonical_password};
 
 /// Name of the call.
 const UPDATE: &str = "updatepassword";
@@ -115,22 +116,71 @@ pub(super) fn complete<'a>(
     if !accounts.is_current(pending.user, pending.salt) {
         return refuse(0, cx);
     }
+    if cx.api.password_change.is_some() {
+        return Outcome::Failed(Failure::TableFull);
+    }
     let before = accounts.users.changed_password(pending.user).cloned();
     accounts.users.set_password(pending.user, Some(hash));
-    if !cx.platform.store_passwords(&accounts.users) {
-        accounts.users.set_password(pending.user, before);
-        return Outcome::Failed(Failure::Failed { function: UPDATE, result: EIO });
+    let id = cx.api.next_call_id();
+    let accounts = &mut cx.api.accounts;
+    match cx.platform.store_passwords(&accounts.users, id) {
+        Ok(()) => {
+            let PendingPassword { user, by, session, source, .. } = *pending;
+            cx.api.password_change = Some(PasswordChange { id, user, by, session, source, is_own, before });
+            Outcome::Pending(PendingCall { id, work: Work::StoredPassword })
+        }
+        Err(super::Refused) => {
+            accounts.users.set_password(pending.user, before);
+            outcome(false)
+        }
     }
+}
+
+/// Change of a password that is not on the disk yet.
+#[derive(Debug)]
+pub(super) struct PasswordChange {
+    /// Id of the write.
+    id: u64,
+    user: UserId,
+    by: UserId,
+    session: Option<SessionKey>,
+    source: ClientAddr,
+    is_own: bool,
+    /// Password that a failed write restores; `None`: that of the configuration file.
+    before: Option<PasswordHash>,
+}
+
+impl PasswordChange {
+    /// Returns true for the write of this id.
+    pub(super) fn is(&self, id: u64) -> bool {
+        self.id == id
+    }
+}
+
+/// Handles the end of a change's write. Sessions opened with the old password end.
+pub(super) fn finish(change: PasswordChange, is_written: bool, accounts: &mut Accounts) {
+    let PasswordChange { user, by, session, source, is_own, before, .. } = change;
+    if !is_written {
+        accounts.users.set_password(user, before);
+        return;
+    }
+    let name = accounts.users.get(user).map(|user| user.name.clone()).unwrap_or_default();
     if is_own {
-        accounts.lockout.handle_success(&name, pending.source);
+        accounts.lockout.handle_success(&name, source);
     }
-    // Sessions opened with the old password end.
-    for key in accounts.sessions.close_user(pending.user, pending.session) {
+    for key in accounts.sessions.close_user(user, session) {
         accounts.note_ended(key);
     }
-    let by = accounts.users.get(pending.by).map_or("?", |user| &user.name);
+    let by = accounts.users.get(by).map_or("?", |user| &user.name);
     crate::info!("user {}: password changed by {}", name, by);
-    Outcome::PasswordUpdated
+}
+
+/// Outcome of a change after its write.
+pub(super) fn outcome(is_written: bool) -> Outcome<'static> {
+    match is_written {
+        true => Outcome::PasswordUpdated,
+        false => Outcome::Failed(Failure::Failed { function: UPDATE, result: EIO }),
+    }
 }
 
 /// Refuses a change. `until_s` is 0 if only the old password was wrong.

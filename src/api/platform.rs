@@ -1,7 +1,7 @@
 //! Operating system, as the api uses it.
 
 use super::BoardEnd;
-use crate::service::{Arguments, ServiceId, Signal, Spec};
+use crate::service::{Scope, ServiceId, Signal};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 
 /// A queue or table of the system is full.
@@ -11,22 +11,23 @@ pub struct Refused;
 /// Operating system, as the api uses it. Each method returns at once. The end of longer work completes the
 /// call of that id.
 pub trait Platform {
-    /// Starts the process of a service in a process group of its own; returns its pid, or the error
-    /// number.
-    fn spawn(&mut self, service: ServiceId, spec: &Spec) -> Result<u32, i32>;
+    /// Starts the process of a service in a process group of its own. The outcome follows as an event of the
+    /// service.
+    fn spawn(&mut self, service: ServiceId);
 
-    /// Signals the process group that `pid` leads. It is not an error if the group is gone.
-    fn signal(&mut self, pid: u32, signal: Signal);
+    /// Signals the processes of a service. It is not an error if they are gone.
+    fn signal(&mut self, service: ServiceId, signal: Signal, scope: Scope);
 
-    /// Stores the services that start with the server. Returns true if they are on the disk.
-    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool;
+    /// Writes the services that start with the server to the disk. The result completes the write of this id.
+    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>, id: u64) -> Result<(), Refused>;
 
     /// Copies output of a service to `room`: from position `since` on, or the newest. Returns the position
     /// of the first byte, counted since the start of the server, and the number of bytes.
     fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize);
 
-    /// Runs a named command of a service, whose end completes the call.
-    fn run_command(&mut self, service: &Spec, argv: &Arguments, call_id: u64) -> Result<(), Refused>;
+    /// Runs the program of a named command, by its index in the specification of the service. Its end completes
+    /// the call.
+    fn run_command(&mut self, service: ServiceId, command: usize, call_id: u64) -> Result<(), Refused>;
 
     /// Checks a password. The verdict completes the call.
     fn check_password(
@@ -45,9 +46,9 @@ pub trait Platform {
         call_id: u64,
     ) -> Result<(), Refused>;
 
-    /// Stores the passwords of these users that differ from the configuration file. Returns true if they are
-    /// on the disk.
-    fn store_passwords(&mut self, users: &Users) -> bool;
+    /// Writes the passwords of these users that differ from the configuration file to the disk. The result
+    /// completes the write of this id.
+    fn store_passwords(&mut self, users: &Users, id: u64) -> Result<(), Refused>;
 
     /// Shuts the board down: stops the services in their order, closes the sockets, then ends the machine.
     /// All of that follows after the return, so that the call is answered first. Fails with an error number:

@@ -5,10 +5,14 @@ use super::{Context, LOG_LINES, internal};
 use crate::call::{
     Call, Caller, Failure, Identity, Outcome, PendingCall, ServiceList, ServiceLog, ServiceStatus, Work,
 };
-use crate::service::{CommandAction, CommandError, ServiceId, Verb};
+use crate::service::{
+    CommandAction, CommandError, LastExit, START_OUTPUT_BYTES, ServiceId, SpawnError, Verb,
+};
 
 /// HTML of a service that configures none, as in Friend Core.
 const NO_WEBGUI: &str = "<div> </div>";
+/// Id of a call that no completion of the platform names: the supervisor completes it.
+const NO_ID: u64 = 0;
 
 /// Finds the service of this name, if the caller may control it.
 pub(super) fn find<'a>(
@@ -30,12 +34,23 @@ pub(super) fn run<'a>(
     verb: Verb,
     identity: Identity,
     service: ServiceId,
-    cx: &mut Context<'_>,
+    cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     if let Some(spec) = cx.api.services.table().get(service) {
         crate::info!("service {}: {} by {}", spec.name, verb.name(), cx.api.accounts.name(identity));
     }
     let accepted = cx.api.services.handle_command(service, verb, cx.now);
+    if accepted.is_ok() && matches!(verb, Verb::Start | Verb::Restart) && !cx.api.services.is_settled(service)
+    {
+        cx.api.run_actions(cx.platform);
+        return Outcome::Pending(PendingCall { id: NO_ID, work: Work::Verb { verb, service } });
+    }
+    if accepted.is_ok() && matches!(verb, Verb::Install | Verb::Uninstall) {
+        cx.api.run_actions(cx.platform);
+        if let Some(id) = cx.api.persisting {
+            return Outcome::Pending(PendingCall { id, work: Work::Verb { verb, service } });
+        }
+    }
     finish(verb.name(), service, accepted, cx)
 }
 
@@ -44,19 +59,63 @@ fn finish<'a>(
     function: &'static str,
     service: ServiceId,
     accepted: Result<(), CommandError>,
-    cx: &mut Context<'_>,
+    cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
-    cx.api.run_actions(cx.now, cx.platform);
-    let result = match accepted.and_then(|()| cx.api.services.take_result(service)) {
+    cx.api.run_actions(cx.platform);
+    let result = accepted.and_then(|()| cx.api.services.take_result(service));
+    outcome(function, service, result, cx)
+}
+
+/// Returns the outcome of a command.
+pub(super) fn outcome<'a>(
+    function: &'static str,
+    service: ServiceId,
+    result: Result<(), CommandError>,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    let result = match result {
         Ok(()) => return Outcome::Done,
         Err(CommandError::Unknown) => return Outcome::Failed(Failure::UnknownService),
-        Err(CommandError::Spawn { errno }) => errno,
+        Err(CommandError::Spawn(error)) => return not_started(function, service, error, cx),
+        Err(CommandError::Exited(exit)) => return ended_at_once(function, service, exit, cx),
         Err(CommandError::NotRunning) => ESRCH,
         Err(CommandError::Persist) => EIO,
         Err(CommandError::Busy) => EAGAIN,
         Err(CommandError::ShuttingDown) => ESHUTDOWN,
     };
     Outcome::Failed(Failure::Failed { function, result })
+}
+
+/// Outcome of a program that could not be started.
+pub(super) fn not_started<'a>(
+    function: &'static str,
+    service: ServiceId,
+    error: SpawnError,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    match cx.api.services.table().get(service) {
+        Some(spec) => {
+            let end = LastExit::Spawn(error);
+            Outcome::Failed(Failure::NotStarted { function, spec, end, output: &[] })
+        }
+        None => internal("a service outside the table"),
+    }
+}
+
+/// Outcome of a service that exited at once, with the last lines of its output.
+fn ended_at_once<'a>(
+    function: &'static str,
+    service: ServiceId,
+    end: LastExit,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    let page = cx.api.page.get_mut(..START_OUTPUT_BYTES).unwrap_or_default();
+    let (_, length) = cx.platform.copy_output(service, None, page);
+    let output = cx.api.page.get(..length).unwrap_or_default();
+    match cx.api.services.table().get(service) {
+        Some(spec) => Outcome::Failed(Failure::NotStarted { function, spec, end, output }),
+        None => internal("a service outside the table"),
+    }
 }
 
 /// Lists the services that the user may control.
@@ -160,22 +219,18 @@ pub(super) fn command<'a>(
     let Some(name) = call.parameter("cmd") else {
         return Outcome::Failed(Failure::MissingParameters { names: "cmd" });
     };
-    let Some(command) = cx.api.services.named_command(service, name) else {
+    let Some((index, command)) = cx.api.services.named_command(service, name) else {
         return Outcome::Failed(Failure::UnknownFunction);
     };
-    match &command.action {
-        CommandAction::Signal(signal) => {
-            let accepted = cx.api.services.handle_signal(service, *signal, cx.now);
+    match command.action {
+        CommandAction::Signal { signal, scope } => {
+            let accepted = cx.api.services.handle_signal(service, signal, scope, cx.now);
             finish("command", service, accepted, cx)
         }
-        CommandAction::Argv(argv) => {
-            let argv = argv.clone();
+        CommandAction::Argv(_) => {
             let id = cx.api.next_call_id();
-            let Some(spec) = cx.api.services.table().get(service) else {
-                return internal("a service outside the table");
-            };
-            match cx.platform.run_command(spec, &argv, id) {
-                Ok(()) => Outcome::Pending(PendingCall { id, work: Work::Command }),
+            match cx.platform.run_command(service, index, id) {
+                Ok(()) => Outcome::Pending(PendingCall { id, work: Work::Command { service } }),
                 Err(super::Refused) => Outcome::Failed(Failure::TableFull),
             }
         }

@@ -1,5 +1,7 @@
 //! Reasons for refusing a call.
 
+use crate::service::{LastExit, Spec};
+
 /// Reason for refusing a call, or for its failure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Failure<'a> {
@@ -56,6 +58,17 @@ pub enum Failure<'a> {
         function: &'a str,
         /// Its result, usually an error number of the system.
         result: i32,
+    },
+    /// A program could not be started, or exited at once.
+    NotStarted {
+        /// Name of the function: `start`.
+        function: &'a str,
+        /// Service of the program.
+        spec: &'a Spec,
+        /// Error of the start, or the exit.
+        end: LastExit,
+        /// Last lines of its output.
+        output: &'a [u8],
     },
     /// An internal error; the log has the details.
     Internal,

@@ -3,6 +3,7 @@
 use heapless::String;
 
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
+use crate::service::{CommandError, ServiceId, SpawnError, Verb};
 use crate::session::{ClientAddr, PasswordHash, SALT_BYTES, SessionKey, UserId};
 
 /// A call whose outcome follows. The transport keeps it and passes it to
@@ -23,16 +24,37 @@ pub enum Work {
     /// A password check and the hash of a new password.
     Password(PendingPassword),
     /// A named command.
-    Command,
+    Command {
+        /// Service of the command.
+        service: ServiceId,
+    },
+    /// The start of a service, which settles when its process has run for a short time, or a setting of a
+    /// service that is written to the disk.
+    Verb {
+        /// The verb.
+        verb: Verb,
+        /// The service.
+        service: ServiceId,
+    },
+    /// A new password that is written to the disk.
+    StoredPassword,
 }
 
 impl PendingCall {
+    /// Returns true for a call that waits for the start of this service.
+    pub fn waits_for(&self, service: ServiceId) -> bool {
+        let starts = |verb| matches!(verb, Verb::Start | Verb::Restart);
+        matches!(self.work, Work::Verb { service: waited, verb } if waited == service && starts(verb))
+    }
+
     /// Name of the function, as answers report it.
     pub fn function(&self) -> &'static str {
         match self.work {
             Work::Login(_) => "login",
             Work::Password(_) => "updatepassword",
-            Work::Command => "command",
+            Work::Command { .. } => "command",
+            Work::Verb { verb, .. } => verb.name(),
+            Work::StoredPassword => "updatepassword",
         }
     }
 }
@@ -98,6 +120,12 @@ pub enum Completion<'a> {
     Password(PasswordVerdict),
     /// A named command ended.
     Command(CommandOutput<'a>),
+    /// The program of a named command could not be started.
+    NotStarted(SpawnError),
+    /// The start of a service has settled.
+    Settled(Result<(), CommandError>),
+    /// A write to the disk has ended; false: it failed, and the old content is in force.
+    Written(bool),
     /// The work did not end within [`ANSWER_TIMEOUT`](crate::connection::ANSWER_TIMEOUT).
     TimedOut,
 }

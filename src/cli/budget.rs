@@ -6,7 +6,9 @@ use crate::api::LOG_ANSWER_BYTES;
 use crate::config::{Config, Tls};
 use crate::connection::{CONNECTION_BYTES, OVERFLOW_SLOTS, RECEIVE_BYTES, Server};
 use crate::friendcore::chunk;
+use crate::keeper::Processes;
 use crate::limits;
+use crate::log::STDERR_QUEUE_BYTES;
 use crate::net::SOCKET_BUFFER_BYTES;
 use crate::net::tls::{
     TLS_CLIENT_HEAP_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES, TLS_RECORD_BYTES, TLS_SEND_BYTES,
@@ -14,8 +16,11 @@ use crate::net::tls::{
 use crate::serve::PEM_BYTES;
 use crate::service::{Arguments, Spec, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
+use crate::sys::log_files::LOG_WRITER_BYTES;
+use crate::sys::log_threads::{LOG_FILES_STACK_BYTES, STDERR_BUFFER_BYTES, STDERR_STACK_BYTES};
 use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
-use crate::sys::{EnabledFile, Processes};
+use crate::sys::state_writer::{STATE_QUEUE_BYTES, STATE_STACK_BYTES};
+use crate::sys::{EnabledFile, PasswordsFile};
 use crate::{config, runtime, serve};
 
 /// Reactor entry of a descriptor or timer, with its link in the free list.
@@ -97,6 +102,7 @@ impl Budget {
         server.extend([
             Item::new("server without its tables", 1, rest),
             Item::new("enabled override", 1, size_of::<EnabledFile>()),
+            Item::new("changed passwords", 1, PasswordsFile::BYTES),
             Item::new("reboot or power-off command", 2, size_of::<Arguments>()),
             Item::new("service configuration", services, size_of::<Spec>()),
             Item::new("output of a service", services, Processes::service_bytes() + runtime::TASK_BYTES),
@@ -108,6 +114,10 @@ impl Budget {
             ),
             Item::new("password thread", 1, WORKER_STACK_BYTES),
             Item::new("ring buffer of the log", 1, limits::LOG_RING_BYTES),
+            Item::new("queue of standard error", 1, STDERR_QUEUE_BYTES + STDERR_BUFFER_BYTES),
+            Item::new("thread of standard error", 1, STDERR_STACK_BYTES),
+            Item::new("thread of the log files", log_files.min(1), LOG_FILES_STACK_BYTES + LOG_WRITER_BYTES),
+            Item::new("thread of state files", 1, STATE_STACK_BYTES + STATE_QUEUE_BYTES),
             Item::new("certificates and keys", pem_files, PEM_BYTES),
             Item::new("descriptor or timer", 2 * connections + services + 2 * runs + 8, ENTRY_BYTES),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use crate::limits::{Limit, Value};
 use crate::net::tls;
 use crate::{
-    api, config, connection, ctl, dhcp, friendcore, http, init, limits, log, net, runtime, serve, service,
-    session, sys, ws,
+    api, config, connection, ctl, dhcp, friendcore, http, init, keeper, limits, log, net, runtime, serve,
+    service, session, sys, ws,
 };
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
@@ -21,6 +21,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Calls", api::LIMITS),
     ("Users and sessions", session::LIMITS),
     ("Services", service::LIMITS),
+    ("Keeper", keeper::LIMITS),
     ("Configuration file", config::LIMITS),
     ("Log", log::LIMITS),
     ("Server", serve::LIMITS),

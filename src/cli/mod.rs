@@ -24,6 +24,8 @@ use std::process::ExitCode;
 pub use budget::{Budget, Item};
 pub use state_dir::{Environment, state_dir};
 
+use crate::log;
+
 use arguments::Command;
 use load::LoadError;
 
@@ -32,7 +34,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let command = match arguments::parse(arguments) {
         Ok(command) => command,
         Err(error) => {
-            eprintln!("friendlet: {error}\nTry 'friendlet --help'.");
+            log::print(format_args!("friendlet: {error}\nTry 'friendlet --help'.\n"));
             return exit::USAGE.into();
         }
     };
@@ -62,8 +64,8 @@ fn print(text: &str) -> ExitCode {
 /// Prints the errors of a configuration file.
 fn refuse(error: &LoadError) -> ExitCode {
     match error {
-        LoadError::Config(errors) => eprintln!("{errors}"),
-        LoadError::File(error) => eprintln!("friendlet: {error}"),
+        LoadError::Config(errors) => log::print(format_args!("{errors}\n")),
+        LoadError::File(error) => log::print(format_args!("friendlet: {error}\n")),
     }
     error.exit_code()
 }

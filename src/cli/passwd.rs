@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::{exit, print};
 use crate::config::user_text;
 use crate::limits::{PASSWORD_BYTES, PASSWORD_ROUNDS};
+use crate::log;
 use crate::session::{PasswordHashError, UserLevel, canonical_password};
 use crate::sys::terminal::{self, HiddenInput};
 use crate::sys::{password, random};
@@ -55,7 +56,7 @@ pub(super) fn run(user: &str) -> ExitCode {
     match read().and_then(|password| table(user, &password)) {
         Ok(text) => print(&text),
         Err(error) => {
-            eprintln!("friendlet: passwd: {error}");
+            log::print(format_args!("friendlet: passwd: {error}\n"));
             error.exit_code()
         }
     }
@@ -67,9 +68,9 @@ fn read() -> Result<String, PasswdError> {
         return read_line(&mut input);
     }
     let hidden = HiddenInput::new().map_err(PasswdError::Io)?;
-    eprint!("Password: ");
+    log::print(format_args!("Password: "));
     let password = read_line(&mut input)?;
-    eprint!("Again: ");
+    log::print(format_args!("Again: "));
     let again = read_line(&mut input);
     drop(hidden);
     if again.is_ok_and(|again| again == password) { Ok(password) } else { Err(PasswdError::Differs) }

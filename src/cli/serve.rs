@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use super::load::{self, Loaded};
 use super::state_dir::{Environment, state_dir};
-use super::{build_id, refuse};
+use super::{build_id, exit, refuse};
 use crate::api::Board;
 use crate::config::{self, Config, NOTICE_BYTES};
+use crate::keeper::{self, ServerEnd};
+use crate::log::print;
 use crate::serve::{self, Start, StartError};
-use crate::sys::log_files;
+use crate::sys::log_threads;
 
 /// Variable that `friendlet init` sets to `1`; then init shuts the board down on request.
 const INIT: &str = "FRIENDLET_INIT";
@@ -24,14 +26,17 @@ const NOTICE: &str = "FRIENDLET_NOTICE";
 /// that cannot be used.
 pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
     crate::log::enable();
-    log_files::log_panics();
+    log_threads::log_panics();
     if falls_back {
         return run_with_fallback(load::load_with_fallback(config.unwrap_or(Path::new(load::DEFAULT_PATH))));
     }
     match load::load(config) {
         Ok(loaded) => {
             let board = board(&loaded);
-            finish(serve(loaded.config, None, board))
+            match serve(loaded.config, None, board) {
+                Ok(end) => ExitCode::from(end.code),
+                Err(code) => code,
+            }
         }
         Err(error) => refuse(&error),
     }
@@ -48,19 +53,27 @@ fn run_with_fallback(mut loaded: Loaded) -> ExitCode {
         let board = board(&loaded);
         let (config, good_copy, next) = loaded.into_parts();
         match serve(config, good_copy, board) {
-            Err(error) if error.is_of_the_file() => match next.after(&error) {
+            Ok(ServerEnd { refusal: Some(error), code }) => match next.after(&error) {
                 Some(next) => loaded = next,
-                None => return finish(Err(error)),
+                None => return ExitCode::from(code),
             },
-            outcome => return finish(outcome),
+            Ok(end) => return ExitCode::from(end.code),
+            Err(code) => return code,
         }
     }
 }
 
-fn serve(config: Config, good_copy: Option<(PathBuf, String)>, board: Board) -> Result<(), StartError> {
+/// Keeps a server with this configuration until it ends. An error is printed where it occurs.
+fn serve(config: Config, good_copy: Option<(PathBuf, String)>, board: Board) -> Result<ServerEnd, ExitCode> {
     let state_dir = state_dir(&config, &Environment::of_this_process());
     let has_init = std::env::var_os(INIT).is_some_and(|value| value == "1");
-    serve::run(Start { config, state_dir, board, has_init, good_copy })
+    let start = Start { config, state_dir, board, has_init, good_copy };
+    keeper::run(start, |start| &start.config.services, |start, link| end_of(serve::run(start, link))).map_err(
+        |error| {
+            print(format_args!("friendlet: cannot start the server: {error}\n"));
+            exit::SYSTEM.into()
+        },
+    )
 }
 
 /// Facts about the board: from this program, from its configuration, and from its init.
@@ -86,15 +99,12 @@ fn notice(value: Option<&OsStr>) -> Option<heapless::String<NOTICE_BYTES>> {
     value.filter(|text| !text.is_empty()).map(|text| config::one_line(text.to_string_lossy()))
 }
 
-/// Prints the error if the server did not start, and returns its exit code.
-fn finish(outcome: Result<(), StartError>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("friendlet: {error}");
-            ExitCode::from(error.code())
-        }
-    }
+/// Prints the error of a server, and returns its end for the keeper.
+fn end_of(outcome: Result<(), StartError>) -> ServerEnd {
+    let Err(error) = outcome else { return ServerEnd { code: 0, refusal: None } };
+    print(format_args!("friendlet: {error}\n"));
+    log_threads::flush();
+    ServerEnd { code: error.code(), refusal: error.is_of_the_file().then(|| error.to_string()) }
 }
 
 #[cfg(test)]

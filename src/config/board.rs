@@ -3,7 +3,7 @@
 use super::diagnostics::Diagnostics;
 use super::schema;
 use super::section::Document;
-use super::services::arguments;
+use super::value::arguments;
 use crate::service::Arguments;
 
 /// Programs that end the board, each with its arguments.

@@ -66,6 +66,8 @@ pub enum Default {
     Boolean(bool),
     /// A whole number.
     Integer(u64),
+    /// A list of whole numbers.
+    Integers(&'static [u64]),
     /// A string.
     String(&'static str),
     /// An empty list or table.
@@ -94,6 +96,15 @@ pub enum Kind {
         /// Smallest value.
         least: Bound,
         /// Largest value.
+        most: Bound,
+    },
+    /// A list of whole numbers.
+    Integers {
+        /// Most entries.
+        entries: Bound,
+        /// Smallest entry.
+        least: Bound,
+        /// Largest entry.
         most: Bound,
     },
     /// One of these words.
@@ -162,6 +173,11 @@ impl Kind {
     /// A whole number from `least` to `most`.
     pub(super) const fn integer(least: u64, most: u64) -> Self {
         Self::Integer { least: fixed(least), most: fixed(most) }
+    }
+
+    /// A list of up to `entries` whole numbers from `least` to `most`.
+    pub(super) const fn integers(entries: u64, least: u64, most: u64) -> Self {
+        Self::Integers { entries: fixed(entries), least: fixed(least), most: fixed(most) }
     }
 
     /// A string of up to `bytes` bytes that satisfies `is_met`.

@@ -7,6 +7,7 @@
 mod accounts;
 mod board;
 mod checks;
+mod commands;
 mod diagnostics;
 pub mod key;
 mod network;

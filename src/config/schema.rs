@@ -9,12 +9,12 @@ use super::checks::{
     HOST_NAME, is_absolute_path, is_absolute_path_or_empty, is_host_name, is_interface_name, is_origin,
     is_path, is_path_or_empty,
 };
-use super::key::Default::{Boolean, Build, Empty, Integer, Required, String, Unset};
+use super::key::Default::{Boolean, Build, Empty, Integer, Integers, Required, String, Unset};
 use super::key::{Form, Key, Kind, Table, any, board_limit, fixed};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
-use crate::service::{STOP_TIMEOUT, STOP_TIMEOUT_MAX, is_service_name};
+use crate::service::{START_LIMIT_MAX, STOP_TIMEOUT, STOP_TIMEOUT_MAX, SUCCESS_CODES, is_service_name};
 use crate::session::{
     IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
     LOCKOUT_TIME_MAX, is_user_name,
@@ -409,8 +409,24 @@ pub static SERVICE: Table = Table {
             "restart",
             Kind::Choice(&["never", "on-failure", "always"]),
             String("never"),
-            "When it is started again after it exits on its own.",
+            "When it is started again after it exits on its own or cannot be started.",
         )
+        .reload(),
+        Key::new(
+            "start_limit",
+            Kind::integer(0, START_LIMIT_MAX as u64),
+            Integer(0),
+            "Runs in a row of less than 10 s after which it is not started again; 0: no limit.",
+        )
+        .example("5")
+        .reload(),
+        Key::new(
+            "success_codes",
+            Kind::integers(SUCCESS_CODES as u64, 0, 255),
+            Integers(&[0]),
+            "Exit codes that count as success.",
+        )
+        .example("[0, 143]")
         .reload(),
         Key::new(
             "after",
@@ -434,7 +450,7 @@ pub static SERVICE: Table = Table {
             "stop_timeout_s",
             Kind::integer(1, STOP_TIMEOUT_MAX.as_secs()),
             Integer(STOP_TIMEOUT.as_secs()),
-            "Seconds after which it is killed if it has not ended.",
+            "Seconds after which it is killed if it has not ended, with all its processes.",
         )
         .reload(),
         Key::new(
@@ -442,9 +458,12 @@ pub static SERVICE: Table = Table {
             Kind::Commands,
             Empty,
             "Names for the call `command`: a signal to send (those above, `CONT` and `STOP`), or a program \
-             whose output is the answer.",
+             whose output is the answer. A signal goes to the first process of the service; with the scope \
+             `group` to all.",
         )
-        .example("{ reload = \"HUP\", uptime = [\"/usr/bin/uptime\"] }")
+        .example(
+            "{ reload = \"HUP\", flush = { signal = \"USR1\", scope = \"group\" }, uptime = [\"/usr/bin/uptime\"] }",
+        )
         .reload(),
         Key::new(
             "webgui",

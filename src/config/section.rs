@@ -174,6 +174,35 @@ impl<'t, 'i> Section<'t, 'i> {
         given.or_else(default).unwrap_or_else(|| unreachable!("{name} has no default of its type"))
     }
 
+    /// Whole numbers of a list, each in the range of its row; the default where the list is missing. Wrong
+    /// entries are reported and left out.
+    pub(super) fn integers<T: TryFrom<u64>, const N: usize>(
+        &self,
+        name: &str,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> heapless::Vec<T, N> {
+        let (key, value) = self.value(name, diagnostics);
+        let Some(value) = value else {
+            return match key.default.value() {
+                Default::Integers(numbers) => numbers.iter().filter_map(|n| T::try_from(*n).ok()).collect(),
+                _ => unreachable!("{name} has no default of its type"),
+            };
+        };
+        let mut list = heapless::Vec::new();
+        let Some(entries) = value.get_ref().as_array() else {
+            report_type(name, "a list of whole numbers in brackets", value, diagnostics);
+            return list;
+        };
+        for entry in entries.iter() {
+            let number = integer(key, entry, diagnostics).and_then(|number| T::try_from(number).ok());
+            if number.is_some_and(|number| list.push(number).is_err()) {
+                self.report_full(name, &entry.span(), diagnostics);
+            }
+        }
+        list
+    }
+
+    /// Returns a string in the form of its row, or the default if it is missing. `None` means that there is no
     /// Returns a string in the form of its row, or the default if it is missing. `None` means a missing value
     /// without a default, or a wrong value.
     pub(super) fn string(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> Option<Text<'t>> {
@@ -272,7 +301,7 @@ impl<'t, 'i> Section<'t, 'i> {
 
     /// Reports that a list has more entries than its row allows.
     pub(super) fn report_full(&self, name: &str, span: &Span, diagnostics: &mut Diagnostics<'_>) {
-        if let Kind::List { most, .. } = &self.key(name).kind {
+        if let Kind::List { most, .. } | Kind::Integers { entries: most, .. } = &self.key(name).kind {
             diagnostics.error(span, format_args!("{name}: more than {}", most.value));
         }
     }

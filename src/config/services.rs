@@ -2,19 +2,13 @@
 
 use core::time::Duration;
 
-use toml::Spanned;
-use toml::de::DeValue;
-
 use super::accounts::not_found;
 use super::diagnostics::Diagnostics;
 use super::section::{Document, Section};
-use super::value::{Span, Text, any_string, report_type};
-use super::{alternatives, schema};
+use super::value::{Span, Text, any_string, arguments, report_type};
+use super::{commands, schema};
 use crate::limits;
-use crate::service::{
-    Arguments, CommandAction, Name, NamedCommand, RestartPolicy, ServiceTable, Signal, Spec, TableError,
-    Variables, is_service_name,
-};
+use crate::service::{Arguments, Name, RestartPolicy, ServiceTable, Signal, Spec, TableError, Variables};
 
 /// Name of the built-in service.
 const BUILT_IN: &str = "hello";
@@ -22,13 +16,13 @@ const BUILT_IN: &str = "hello";
 /// Services of a file.
 pub(super) struct Services<'t> {
     pub(super) table: ServiceTable,
-    /// Named `[[service]]` tables, including those with errors.
+    /// Every `[[service]]` with a name, including those with errors.
     entries: Vec<ServiceEntry<'t>>,
     /// Number of different names among them.
     unique: usize,
 }
 
-/// Name of a `[[service]]`, and the names of its dependencies.
+/// Name of a `[[service]]`, and of those that it waits for.
 struct ServiceEntry<'t> {
     name: Text<'t>,
     after: Vec<Text<'t>>,
@@ -104,10 +98,12 @@ fn spec(section: &Section<'_, '_>, after: &[Text<'_>], diagnostics: &mut Diagnos
         user: section.bounded("user", diagnostics),
         autostart: section.boolean("autostart", diagnostics),
         restart: section.parsed("restart", RestartPolicy::from_name, diagnostics),
+        start_limit: section.integer("start_limit", diagnostics),
+        success_codes: section.integers("success_codes", diagnostics),
         after: section.list("after", after, |name| name.try_into().ok(), diagnostics),
         stop_signal: section.parsed("stop_signal", stop_signal, diagnostics),
         stop_timeout: Duration::from_secs(section.integer("stop_timeout_s", diagnostics)),
-        commands: commands(section, diagnostics),
+        commands: commands::read(section, diagnostics),
         webgui: section.bounded_if_set("webgui", diagnostics),
     };
     Some(Spec { name: name?, argv: argv?, ..spec })
@@ -115,34 +111,6 @@ fn spec(section: &Section<'_, '_>, after: &[Text<'_>], diagnostics: &mut Diagnos
 
 fn stop_signal(name: &str) -> Option<Signal> {
     Signal::from_name(name).filter(|signal| signal.can_end())
-}
-
-/// A program and its arguments.
-pub(super) fn arguments(
-    name: &str,
-    value: &Spanned<DeValue<'_>>,
-    diagnostics: &mut Diagnostics<'_>,
-) -> Option<Arguments> {
-    let Some(entries) = value.get_ref().as_array() else {
-        report_type(name, "a list of strings in brackets", value, diagnostics);
-        return None;
-    };
-    let texts: Vec<_> = entries.iter().filter_map(|entry| any_string(name, entry, diagnostics)).collect();
-    if texts.first().is_none_or(|(program, _)| program.is_empty()) {
-        diagnostics.error(&value.span(), format_args!("{name}: expected a program and its arguments"));
-        return None;
-    }
-    let mut arguments = Arguments::new();
-    for (text, span) in texts {
-        if text.contains('\0') {
-            diagnostics.error(&span, format_args!("{name}: an argument cannot contain NUL"));
-        } else if arguments.push(text).is_err() {
-            let (most, bytes) = (limits::SERVICE_ARGUMENTS, limits::SERVICE_ARGUMENT_BYTES);
-            diagnostics.error(&span, format_args!("{name}: more than {most} arguments or {bytes} bytes"));
-            return None;
-        }
-    }
-    Some(arguments)
 }
 
 /// `env = { NAME = "value" }`.
@@ -173,72 +141,7 @@ fn variables(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Va
     variables
 }
 
-/// `commands = { reload = "HUP", version = ["/usr/bin/program", "--version"] }`.
-fn commands(
-    section: &Section<'_, '_>,
-    diagnostics: &mut Diagnostics<'_>,
-) -> heapless::Vec<NamedCommand, { limits::SERVICE_COMMANDS }> {
-    let mut commands = heapless::Vec::new();
-    let (key, Some(value)) = section.value("commands", diagnostics) else {
-        return commands;
-    };
-    let Some(table) = value.get_ref().as_table() else {
-        report_type(key.name, "[service.commands]", value, diagnostics);
-        return commands;
-    };
-    for (name, value) in table {
-        let (name, span) = (name.get_ref().as_ref(), name.span());
-        let action = command(name, value, diagnostics);
-        if !is_service_name(name) {
-            diagnostics.error(
-                &span,
-                format_args!(
-                    "commands: '{name}' is not a name; expected letters, digits, '-', '_', '.' and '@'"
-                ),
-            );
-        } else if let Ok(name) = Name::try_from(name) {
-            let is_full = action.is_some_and(|action| commands.push(NamedCommand { name, action }).is_err());
-            if is_full {
-                let most = limits::SERVICE_COMMANDS;
-                diagnostics.error(&span, format_args!("commands: more than {most}"));
-            }
-        } else {
-            let bytes = limits::SERVICE_NAME_BYTES;
-            diagnostics.error(&span, format_args!("commands: a name is longer than {bytes} bytes"));
-        }
-    }
-    commands
-}
-
-/// A signal, or a program and its arguments.
-fn command(
-    name: &str,
-    value: &Spanned<DeValue<'_>>,
-    diagnostics: &mut Diagnostics<'_>,
-) -> Option<CommandAction> {
-    match value.get_ref() {
-        DeValue::String(text) => {
-            let signal = Signal::from_name(text);
-            if signal.is_none() {
-                let names = alternatives(&Signal::ALL.map(Signal::name));
-                diagnostics.error(&value.span(), format_args!("{name}: expected {names}, found '{text}'"));
-            }
-            signal.map(CommandAction::Signal)
-        }
-        DeValue::Array(_) => arguments(name, value, diagnostics).map(CommandAction::Argv),
-        _ => {
-            report_type(
-                name,
-                "a signal's name, or a list of a program and its arguments",
-                value,
-                diagnostics,
-            );
-            None
-        }
-    }
-}
-
-/// Reports unknown dependencies and cycles of dependencies.
+/// Reports services that wait for one that does not exist, or for each other.
 fn check_order(services: &Services<'_>, diagnostics: &mut Diagnostics<'_>) {
     let names = services.names();
     for entry in &services.entries {

@@ -1,5 +1,6 @@
 //! Configuration files, correct and wrong.
 
+mod commands;
 mod limits_of_the_board;
 mod network;
 
@@ -9,7 +10,7 @@ use proptest::prelude::*;
 
 use super::{Config, Tls, built_in, parse, parse_user, user_text};
 use crate::log::Level;
-use crate::service::{CommandAction, RestartPolicy, Signal, Spec};
+use crate::service::{CommandAction, RestartPolicy, Scope, Signal, Spec};
 use crate::{limits, session};
 
 const HASH: &str =
@@ -113,11 +114,15 @@ user = "nobody"
 autostart = true
 restart = "on-failure"
 after = ["net"]
+start_limit = 5
+success_codes = [0, 143]
 stop_signal = "INT"
 stop_timeout_s = 3
 webgui = "<b>web</b>"
 [service.commands]
 reload = "HUP"
+flush = {{ signal = "USR1", scope = "group" }}
+wake = {{ signal = "ALRM" }}
 version = ["/usr/bin/web", "-V"]
 [[service]]
 name = "net"
@@ -157,7 +162,14 @@ restart = "always"
     assert_eq!(web.stop_timeout, Duration::from_secs(3));
     assert_eq!(web.after, ["net"]);
     assert_eq!(web.webgui.as_deref(), Some("<b>web</b>"));
-    assert_eq!(web.command("reload").unwrap().action, CommandAction::Signal(Signal::Hup));
+    assert_eq!((web.start_limit, web.success_codes.as_slice()), (5, &[0, 143][..]));
+    for (name, signal, scope) in [
+        ("reload", Signal::Hup, Scope::Leader),
+        ("flush", Signal::Usr1, Scope::Group),
+        ("wake", Signal::Alrm, Scope::Leader),
+    ] {
+        assert_eq!(web.command(name).unwrap().action, CommandAction::Signal { signal, scope });
+    }
     let CommandAction::Argv(version) = &web.command("version").unwrap().action else { panic!() };
     assert!(version.iter().eq(["/usr/bin/web", "-V"]));
     assert_eq!(spec(&config, "net").description, None);
@@ -368,22 +380,6 @@ fn services_do_not_wait_for_each_other() {
         errors(&two),
         "4:10: after: these services wait for each other: a, b, a\n\
          12:10: after: these services wait for each other: c, d, c\n"
-    );
-}
-
-#[test]
-fn commands_of_a_service_are_signals_or_programs() {
-    assert_eq!(
-        errors(&service("commands = { a = 'hup', 'b c' = 'HUP', c = 1, d = [], e = [''] }")),
-        "4:18: a: expected 'HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'ALRM', 'TERM', 'CONT', 'STOP' or 'WINCH', found 'hup'\n\
-         4:25: commands: 'b c' is not a name; expected letters, digits, '-', '_', '.' and '@'\n\
-         4:44: c: expected a signal's name, or a list of a program and its arguments, found a whole number\n\
-         4:51: d: expected a program and its arguments\n\
-         4:59: e: expected a program and its arguments\n"
-    );
-    assert_eq!(
-        errors(&service("commands = 1")),
-        "4:12: commands: expected [service.commands], found a whole number\n"
     );
 }
 

@@ -9,6 +9,7 @@ use super::alternatives;
 use super::diagnostics::Diagnostics;
 use super::key::{Default, Key, Kind};
 use crate::limits;
+use crate::service::Arguments;
 use crate::suggest::nearest;
 
 /// Byte range of the configuration file.
@@ -25,7 +26,7 @@ pub(super) fn default_string(key: &Key) -> Option<&'static str> {
     }
 }
 
-/// The whole number of a value, in the range of its row.
+/// The whole number of a value or of an entry of a list, in the range of its row.
 pub(super) fn integer(
     key: &Key,
     value: &Spanned<DeValue<'_>>,
@@ -35,7 +36,7 @@ pub(super) fn integer(
         report_type(key.name, "a whole number", value, diagnostics);
         return None;
     };
-    let Kind::Integer { least, most } = &key.kind else {
+    let (Kind::Integer { least, most } | Kind::Integers { least, most, .. }) = &key.kind else {
         unreachable!("{} is not a number", key.name);
     };
     let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
@@ -85,6 +86,34 @@ pub(super) fn any_string<'t>(
         report_type(name, "a string in quotes", value, diagnostics);
     }
     text.map(|text| (text, value.span()))
+}
+
+/// A program and its arguments.
+pub(super) fn arguments(
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Arguments> {
+    let Some(entries) = value.get_ref().as_array() else {
+        report_type(name, "a list of strings in brackets", value, diagnostics);
+        return None;
+    };
+    let texts: Vec<_> = entries.iter().filter_map(|entry| any_string(name, entry, diagnostics)).collect();
+    if texts.first().is_none_or(|(program, _)| program.is_empty()) {
+        diagnostics.error(&value.span(), format_args!("{name}: expected a program and its arguments"));
+        return None;
+    }
+    let mut arguments = Arguments::new();
+    for (text, span) in texts {
+        if text.contains('\0') {
+            diagnostics.error(&span, format_args!("{name}: an argument cannot contain NUL"));
+        } else if arguments.push(text).is_err() {
+            let (most, bytes) = (limits::SERVICE_ARGUMENTS, limits::SERVICE_ARGUMENT_BYTES);
+            diagnostics.error(&span, format_args!("{name}: more than {most} arguments or {bytes} bytes"));
+            return None;
+        }
+    }
+    Some(arguments)
 }
 
 /// Reports a string that does not have the form of its row. A secret is not quoted.

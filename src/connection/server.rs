@@ -14,7 +14,9 @@ use crate::call::{Completion, PasswordVerdict};
 use crate::friendcore::chunk::Assembler;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
-use crate::service::{Exit, ServiceId, Signal, StateChange};
+use crate::service::{
+    CommandError, KILL_TIMEOUT, ProcessEvent, SHUTDOWN_GRACE, Scope, ServiceId, Signal, StateChange,
+};
 use crate::session::{ClientAddr, SessionKey};
 use crate::ws::CloseCode;
 
@@ -128,11 +130,19 @@ impl Server {
     /// Kills the process groups of the services that still run, at the end of the shutdown's time.
     pub fn kill_services(&mut self, platform: &mut dyn Platform) {
         for (service, _) in self.api.services.table().iter() {
-            let status = self.api.services.status(service, Duration::ZERO);
-            if status.pid != 0 {
-                platform.signal(status.pid, Signal::Kill);
-            }
+            platform.signal(service, Signal::Kill, Scope::Group);
         }
+    }
+
+    /// Longest time of a [`shutdown`](Self::shutdown).
+    pub fn shutdown_time(&self) -> Duration {
+        SHUTDOWN_GRACE.max(self.api.services.shutdown_time() + KILL_TIMEOUT)
+    }
+
+    /// Returns true while a start that was called is not settled.
+    pub fn is_starting(&self) -> bool {
+        let services = &self.api.services;
+        services.table().iter().any(|(service, _)| !services.is_settled(service))
     }
 
     /// Returns true when a [`shutdown`](Self::shutdown) is complete.
@@ -253,9 +263,15 @@ impl Server {
         platform: &mut dyn Platform,
     ) {
         self.api.accounts.end_check(call_id);
+        if let Completion::Written(is_written) = completion {
+            self.api.handle_written(call_id, is_written);
+        }
         let is_waiting =
             |slot: &&mut Connection| slot.pending.as_ref().is_some_and(|pending| pending.call.id == call_id);
-        let Some(slot) = self.slots.iter_mut().find(is_waiting) else { return };
+        let Some(slot) = self.slots.iter_mut().find(is_waiting) else {
+            // A write has its effect without a caller.
+            return self.process_changes(now, platform);
+        };
         if let Completion::Password(PasswordVerdict::Right | PasswordVerdict::Made(_)) = completion {
             slot.auth.extend(slot.place.admission, now);
         }
@@ -277,11 +293,16 @@ impl Server {
         }
     }
 
-    /// Handles the end of a child process. Returns false if it is not a service's.
-    pub fn handle_exit(&mut self, pid: u32, exit: Exit, now: Duration, platform: &mut dyn Platform) -> bool {
-        let is_ours = self.api.services.handle_exit(pid, exit, now);
+    /// Handles an event of a service's processes.
+    pub fn handle_event(
+        &mut self,
+        service: ServiceId,
+        event: ProcessEvent,
+        now: Duration,
+        platform: &mut dyn Platform,
+    ) {
+        self.api.services.handle_event(service, event, now);
         self.process_changes(now, platform);
-        is_ours
     }
 
     /// Earliest deadline, for [`handle_timeout`](Self::handle_timeout).
@@ -334,12 +355,33 @@ impl Server {
     /// Executes the actions of the supervisor and pushes the changes of services.
     fn process_changes(&mut self, now: Duration, platform: &mut dyn Platform) {
         loop {
-            self.api.run_actions(now, platform);
+            self.api.run_actions(platform);
+            if let Some((service, result)) = self.api.services.poll_settled() {
+                self.complete_verbs(service, result, now, platform);
+                continue;
+            }
             let Some(change) = self.api.services.poll_change() else { break };
             self.push(change, now);
         }
         while let Some(key) = self.api.accounts.next_ended() {
             self.end_session(key, "session killed", now);
+        }
+    }
+
+    /// Answers the calls that wait for the start of a service.
+    fn complete_verbs(
+        &mut self,
+        service: ServiceId,
+        result: Result<(), CommandError>,
+        now: Duration,
+        platform: &mut dyn Platform,
+    ) {
+        for slot in &mut self.slots {
+            if slot.pending.as_ref().is_some_and(|pending| pending.call.waits_for(service)) {
+                let cx = &mut self.shared.context(&mut self.api, platform, now);
+                slot.handle_completion(Completion::Settled(result), cx);
+                wake(&mut self.wakes, slot.place.id);
+            }
         }
     }
 

@@ -4,12 +4,11 @@
 //! envelope around it. Where the versions of Friend Core differ, [`Form::Frame`] gets the content of 2016,
 //! and the other forms the later one. All functions fail only for lack of room, with [`Full`].
 
-use core::fmt::{self, Write as _};
-
 use data_encoding::BASE64;
 
 use super::Form;
 use super::failure::{self, SEPARATE};
+use super::lines::put_lines;
 use crate::call::{
     BoardStatus, CommandOutput, LogPage, Login, Outcome, ServiceList, ServiceLog, ServiceStatus,
 };
@@ -200,37 +199,6 @@ fn service_log(out: &mut Writer<'_>, log: &ServiceLog<'_>) -> Result<(), Full> {
     ))?;
     put_lines(out, output)?;
     out.put("]}")
-}
-
-/// Writes lines of output as JSON strings, separated by commas.
-pub(super) fn put_lines(out: &mut Writer<'_>, output: &[u8]) -> Result<(), Full> {
-    let mut separator = "";
-    for line in output.split_inclusive(|byte| *byte == b'\n') {
-        out.put(separator)?;
-        separator = ",";
-        out.put_string(Harmless(line.strip_suffix(b"\n").unwrap_or(line)))?;
-    }
-    Ok(())
-}
-
-/// Line of output that cannot control a terminal or hide text: control characters except tabs, and
-/// Unicode's bidirectional controls, become U+FFFD.
-struct Harmless<'a>(&'a [u8]);
-
-impl fmt::Display for Harmless<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                let is_harmful = (character.is_control() && character != '\t')
-                    || matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-                f.write_char(if is_harmful { char::REPLACEMENT_CHARACTER } else { character })?;
-            }
-            if !chunk.invalid().is_empty() {
-                f.write_char(char::REPLACEMENT_CHARACTER)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Writes the status of the board. It begins like [`Outcome::Done`].

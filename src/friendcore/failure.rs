@@ -6,8 +6,10 @@
 use core::fmt;
 
 use super::Form;
+use super::lines::put_lines;
 use crate::call::Failure;
 use crate::json::{Full, Writer};
+use crate::service::LastExit;
 
 /// Separator of result and data in a reply of Friend Core.
 pub(super) const SEPARATE: &str = "<!--separate-->";
@@ -26,7 +28,7 @@ pub fn code(failure: Failure<'_>) -> u8 {
         Failure::UnknownUser => 13,
         Failure::MissingParameters { .. } => 14,
         Failure::TableFull => 17,
-        Failure::Failed { .. } | Failure::Internal => 18,
+        Failure::Failed { .. } | Failure::NotStarted { .. } | Failure::Internal => 18,
         Failure::NoServiceName | Failure::UnknownService => 20,
     }
 }
@@ -70,9 +72,27 @@ fn write_2016(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
         _ => {
             out.put(r#"{ "ErrorMessage": "#)?;
             out.put_string(Text(failure))?;
+            put_reason(out, failure)?;
             return out.put(" }");
         }
     })
+}
+
+/// Writes why a program does not run, in words, and the last lines of its output: members that Friend Core
+/// does not have.
+fn put_reason(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
+    let Failure::NotStarted { spec, end, output, .. } = failure else { return Ok(()) };
+    out.put(r#", "reason": "#)?;
+    match end {
+        LastExit::Spawn(error) => out.put_string(format_args!("{}: {}", spec.name, error.text(spec)))?,
+        end => out.put_string(format_args!("{}: exited at once, {end}", spec.name))?,
+    }
+    if !output.is_empty() {
+        out.put(r#", "output": ["#)?;
+        put_lines(out, output)?;
+        out.put("]")?;
+    }
+    Ok(())
 }
 
 fn write_later(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
@@ -93,7 +113,9 @@ fn write_later(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
         _ => out.put(r#"{ "response": "#)?,
     }
     out.put_string(Text(failure))?;
-    out.put_display(format_args!(r#", "code":"{}" }}"#, code(failure)))
+    out.put_display(format_args!(r#", "code":"{}""#, code(failure)))?;
+    put_reason(out, failure)?;
+    out.put(" }")
 }
 
 /// Writes a refused login of 2021. `until_s` is the end of the block in Unix time; 0 without a block.
@@ -103,6 +125,16 @@ fn write_blocked(out: &mut Writer<'_>, until_s: u64) -> Result<(), Full> {
     out.put_display(format_args!(
         r#"{{"result":"-1","response":"Account blocked until: {until_s}", "code":"6"}}"#
     ))
+}
+
+/// Number of the end of a program, as a shell has it: the error, the exit code, or 128 and the signal.
+fn number(end: LastExit) -> i32 {
+    match end {
+        LastExit::None => 0,
+        LastExit::Spawn(error) => error.errno,
+        LastExit::Code(code) => code,
+        LastExit::Signal { signal, .. } => 128 + signal,
+    }
 }
 
 /// Text of a failure in Friend Core's dictionary.
@@ -126,6 +158,9 @@ impl fmt::Display for Text<'_> {
             Failure::TableFull => "Cannot allocate memory",
             Failure::Failed { function, result } => {
                 return write!(f, "Function {function} returned: {result}");
+            }
+            Failure::NotStarted { function, end, .. } => {
+                return write!(f, "Function {function} returned: {}", number(end));
             }
             Failure::Internal => "Internal error",
             Failure::NoServiceName | Failure::UnknownService => {

@@ -25,6 +25,7 @@ mod envelope;
 pub mod error;
 pub mod failure;
 mod frame;
+mod lines;
 pub mod reply;
 #[cfg(test)]
 mod tests;

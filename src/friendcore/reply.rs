@@ -5,15 +5,23 @@
 
 use core::fmt;
 
+use super::lines::put_lines;
 use super::{Form, Refusal, content, failure};
 use crate::call::{Failure, Outcome, ServiceLog};
 use crate::json::{Full, Writer};
+use crate::limits::FILE_PATH_BYTES;
+use crate::service::START_OUTPUT_BYTES;
 use crate::session::PRESENTED_SESSION_BYTES;
 
 /// End of a `response`.
 const END: &str = "}}";
-/// Longest content that is neither JSON nor HTML: a failure with a session id, each byte escaped.
-const TEXT_BYTES: usize = 6 * PRESENTED_SESSION_BYTES + 128;
+/// Longest content that is neither JSON nor HTML: a failure with a session id or the last lines of a program,
+/// each byte escaped.
+const TEXT_BYTES: usize = 6 * longer(PRESENTED_SESSION_BYTES, START_OUTPUT_BYTES + FILE_PATH_BYTES) + 512;
+
+const fn longer(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
 
 /// Returns true if a call of this form is answered with a message.
 pub fn is_sent(form: Form, outcome: &Outcome<'_>) -> bool {
@@ -143,7 +151,7 @@ pub fn service_log(out: &mut Writer<'_>, service: &str, log: &ServiceLog<'_>) ->
     out.put_text(service)?;
     let ServiceLog { from, next, lost, output } = log;
     out.put_display(format_args!(r#","from":{from},"next":{next},"lost":{lost},"lines":["#))?;
-    content::put_lines(out, output)?;
+    put_lines(out, output)?;
     out.put("]}}}")
 }
 

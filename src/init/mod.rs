@@ -23,8 +23,8 @@ use std::process::ExitCode;
 
 use self::command_line::CommandLine;
 use crate::config::Network;
-use crate::log::Reason;
 use crate::log::console::{error, info, warning};
+use crate::log::{Reason, print};
 use crate::sys::{file, machine as system};
 
 crate::limits::limits! {
@@ -99,11 +99,11 @@ const USAGE: u8 = 64;
 /// `read_network` returns `[network]` of a configuration file, by the rules of the server.
 pub fn run(read_network: fn(&Path) -> Option<Network>) -> ExitCode {
     if !system::is_first_process() {
-        eprintln!(
+        print(format_args!(
             "friendlet init: this is process {}, but only the first process can be init; \
-             run the server on this machine with 'friendlet serve'",
+             run the server on this machine with 'friendlet serve'\n",
             std::process::id()
-        );
+        ));
         return ExitCode::from(USAGE);
     }
     let kernel = system::mount_kernel();

@@ -159,7 +159,7 @@ impl InitSupervisor {
         }
         match exit {
             Some(Exit::Code(code)) => warning!("server exited with code {}", code),
-            Some(Exit::Signal(signal)) => warning!("server killed by signal {}", signal),
+            Some(Exit::Signal { signal, .. }) => warning!("server killed by signal {}", signal),
             None => {}
         }
         self.next[1] = Some(InitAction::KillOthers);

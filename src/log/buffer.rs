@@ -63,6 +63,19 @@ pub fn is_dirty(position: u64) -> bool {
     ring().is_some_and(|ring| ring.end() != position)
 }
 
+/// Returns true if a record is not in a file yet, while files are written.
+pub fn has_unwritten() -> bool {
+    ring().is_some_and(|ring| ring.end() != ring.persisted())
+}
+
+/// Marks `records`, which began at position `from`, as written to a file. Those that were overwritten during
+/// the write were not lost.
+pub fn mark_written(from: u64, records: &[u8]) {
+    if let Some(mut ring) = ring() {
+        ring.mark_written(from, records);
+    }
+}
+
 /// Marks every record before `position` as written to a file.
 pub fn mark_persisted(position: u64) {
     if let Some(mut ring) = ring() {

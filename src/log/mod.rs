@@ -1,17 +1,18 @@
 //! Log: four macros, two sinks, a ring buffer.
 //!
 //! A build for a workstation writes lines. Each is formatted on the stack, cut at
-//! [`LOG_LINE_BYTES`], and written to standard error in one write. A
-//! build for a device (feature `defmt`) keeps the format strings out of the binary: a record is the
-//! index of its string, the time and the arguments, and `cargo xtask log` turns it into the same line.
-//! After [`enable`] the newest records are in a [ring buffer](Ring), the source of log files and of
-//! `board/log`.
+//! [`LOG_LINE_BYTES`], and written to standard error: directly, or after [`attach`] by a thread for
+//! it, so that no other waits for the descriptor. A build for a device (feature `defmt`) keeps the format
+//! strings out of the binary: a record is the index of its string, the time and the arguments, and
+//! `cargo xtask log` turns it into the same line. After [`enable`] the newest records are in a
+//! [ring buffer](Ring), the source of log files and of `board/log`.
 //!
 //! The macros accept a literal whose placeholders are all `{}`, and up to four arguments. A value
 //! without `Display` is wrapped in [`DebugArg`]. [`console`] has the same macros for messages on a
 //! board's console, in text in every build. Records below the level in force are not formatted. The
 //! log never contains a secret: no password, no session id, no request body.
 
+mod batch;
 mod buffer;
 mod clock;
 pub mod console;
@@ -19,20 +20,26 @@ pub mod console;
 pub mod frames;
 mod level;
 mod line;
+mod line_queue;
 mod rate;
 mod reason;
 mod ring;
+mod stderr;
 mod text;
 
 use core::fmt;
 use core::time::Duration;
 
-pub use buffer::{Chunk, enable, is_dirty, is_enabled, mark_persisted, since, tail, take_lost};
+pub use batch::Batch;
+pub use buffer::{
+    Chunk, enable, has_unwritten, is_dirty, is_enabled, mark_persisted, mark_written, since, tail, take_lost,
+};
 pub use clock::{ClockSample, header, sample_clock};
 pub use level::{Level, level, set_level};
 pub use rate::RateLimit;
 pub use reason::Reason;
 pub use ring::{RECORD_END, Ring};
+pub use stderr::{attach, discard, fill, is_attached, print};
 pub use text::write_line;
 
 use crate::limits::LOG_RING_BYTES;
@@ -59,6 +66,12 @@ crate::limits::limits! {
     /// Bytes of one write to a log file.
     LOG_WRITE_BYTES: usize = 4096, exceeded "the rest follows in the next",
         tests ["tick_writes_up_to_its_limit_and_lost_records_are_counted"];
+    /// Log lines that wait until standard error accepts them; 16 KiB where the log is frames.
+    STDERR_QUEUE_BYTES: usize = if cfg!(feature = "defmt") { 16 * 1024 } else { 64 * 1024 }, exceeded "the line is lost and counted, and the next line reports the count",
+        tests ["queue_accepts_lines_up_to_its_limit"];
+    /// Bytes of one write to standard error: Linux' `PIPE_BUF`, which a pipe that is ready accepts at once.
+    STDERR_WRITE_BYTES: usize = 4096, exceeded "the rest follows in the next",
+        tests ["batch_is_as_long_as_its_limit_with_its_notice"];
     /// Head of a log file.
     LOG_HEAD_BYTES: usize = 256, exceeded "cut", tests ["longest_head_has_room"];
     /// Build id in hexadecimal, up to the length of a SHA-256.

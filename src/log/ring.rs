@@ -49,6 +49,21 @@ impl<const N: usize> Ring<N> {
         self.end += record.len() as u64;
     }
 
+    /// Position of the first record that is not persisted.
+    pub fn persisted(&self) -> u64 {
+        self.persisted
+    }
+
+    /// Marks copied `records`, which began at `from`, as persisted. Those that were overwritten meanwhile are
+    /// not lost.
+    pub fn mark_written(&mut self, from: u64, records: &[u8]) {
+        let overwritten = (self.start.saturating_sub(from) as usize).min(records.len());
+        let count = records[..overwritten].iter().filter(|byte| **byte == RECORD_END).count();
+        // Fewer than the bytes of one write.
+        self.lost = self.lost.saturating_sub(count as u32);
+        self.persisted = from + records.len() as u64;
+    }
+
     /// Marks every record before `position` as persisted.
     pub fn mark_persisted(&mut self, position: u64) {
         self.persisted = position;
@@ -178,6 +193,22 @@ mod tests {
         assert_eq!(ring.take_lost(), 1);
         // A slow reader continues with the oldest record.
         assert_eq!(all(&ring, 0, 99), (8, [record("ccc"), record("d"), record("e")].concat()));
+    }
+
+    #[test]
+    fn record_that_is_overwritten_while_it_is_written_is_not_lost() {
+        let mut ring = Ring::<12>::new();
+        for text in ["aaa", "bbb", "ccc"] {
+            ring.push(&record(text));
+        }
+        let (from, copied) = all(&ring, 0, 8);
+        assert_eq!((from, &copied), (0, &[record("aaa"), record("bbb")].concat()));
+        ring.push(&record("ddd"));
+        ring.push(&record("eeeeeee"));
+        assert_eq!((ring.start(), ring.lost), (12, 3));
+        ring.mark_written(from, &copied);
+        // The third record was in no file.
+        assert_eq!((ring.persisted(), ring.take_lost()), (8, 1));
     }
 
     #[test]

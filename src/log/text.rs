@@ -1,7 +1,6 @@
 //! Text sink: lines on standard error.
 
 use core::fmt::{self, Write as _};
-use std::io::Write as _;
 
 use super::Level;
 use super::clock::elapsed_ms;
@@ -18,8 +17,22 @@ pub fn write_line(level: Level, module: &str, arguments: fmt::Arguments<'_>) {
     let _ = write!(line, "{module}: ");
     let _ = line.write_fmt(arguments);
     store(level, body, &mut line);
-    // A closed standard error must not stop the server.
-    let _ = std::io::stderr().write_all(line.finish());
+    super::stderr::write(line.finish());
+}
+
+/// Line about lines that were lost on their way to standard error.
+pub(super) fn lost_notice(lost: u32) -> Line {
+    let elapsed = elapsed_ms();
+    let mut line = Line::default();
+    // Writing to a line never fails.
+    let _ = write!(
+        line,
+        "[{:>5}.{:03}] {:<5} log: {lost} lines were lost: standard error did not accept them",
+        elapsed / 1000,
+        elapsed % 1000,
+        Level::Warn.name()
+    );
+    line
 }
 
 /// Stores the line in the ring buffer.

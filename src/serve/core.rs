@@ -10,13 +10,15 @@ use super::system::System;
 use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict};
 use crate::connection::{End, Server, SlotId, State};
-use crate::log::{LOG_WINDOW, RateLimit};
+use crate::keeper::{Processes, RunEnd};
+use crate::log::{LOG_WINDOW, RateLimit, Reason};
 use crate::net::{ConnectionTable, Endpoint};
 use crate::runtime::{self, Notify, Timer, UPKEEP_DELAY};
 use crate::service::LastExit;
 use crate::sys::password::{PasswordResult, PasswordWorker};
-use crate::sys::{Clock, Processes, SdNotify, log_files};
-use crate::{debug, info};
+use crate::sys::state_writer::{StateResult, StateWriter};
+use crate::sys::{Clock, SdNotify, log_threads};
+use crate::{debug, error, info};
 
 /// Server, and everything that one of its steps may change. A task borrows it for one step and never across
 /// an await.
@@ -121,6 +123,11 @@ impl Core {
         Rc::clone(&self.down)
     }
 
+    /// Longest time of a [`shutdown`](Self::shutdown).
+    pub(super) fn shutdown_time(&self) -> Duration {
+        self.server.shutdown_time()
+    }
+
     /// Kills the remaining services.
     pub(super) fn kill_rest(&mut self) {
         self.server.kill_services(&mut self.system);
@@ -130,39 +137,22 @@ impl Core {
         info!("served {}", self.server.counters());
     }
 
-    /// Handles every child that has ended.
-    pub(super) fn reap(&mut self) {
-        let now = self.now();
-        let processes = Rc::clone(self.system.processes());
-        while let Some((pid, exit)) = processes.reap() {
-            if !processes.handle_exit(pid, exit) {
-                self.server.handle_exit(pid, exit, now, &mut self.system);
-            }
-        }
-        self.finish_step(now);
-    }
-
     /// Handles every deadline that has passed, and sets the timer to the next one.
     fn run_upkeep(&mut self) {
         let now = self.now();
-        if self.system.processes().is_reaping() {
-            self.reap();
-        }
         self.server.handle_timeout(now, &mut self.system);
         self.finish_step(now);
         let is_releasing = self.server.release_idle();
         // A server that does not get here sends no heartbeat, and is restarted.
         self.sd_notify.handle_timeout(now);
         let counters = self.counter_log.update(self.server.counters(), now);
-        log_files::flush(now);
+        log_threads::write_files();
         let soon = now + UPKEEP_DELAY;
-        let unfinished = is_releasing || self.system.processes().is_reaping();
         let due = [
             self.server.poll_timeout(),
             self.sd_notify.poll_timeout(),
             counters,
-            log_files::poll_timeout().map(|due| due.max(soon)),
-            unfinished.then_some(soon),
+            is_releasing.then_some(soon),
         ];
         self.upkeep.schedule(due.into_iter().flatten().min(), &self.clock);
     }
@@ -240,7 +230,7 @@ impl Endpoint for Core {
     }
 
     fn log_limit(&mut self, now: Duration) -> Option<u64> {
-        // The upkeep writes the line to the log files.
+        // The upkeep has the line written to the log files.
         self.finish_step(now);
         self.log_limit.try_acquire(now)
     }
@@ -274,21 +264,51 @@ pub(super) async fn commands(core: Rc<RefCell<Core>>, processes: Rc<Processes>, 
     loop {
         done.notified().await;
         while let Some(done) = processes.poll_command_done() {
-            let mut exit = heapless::String::<32>::new();
-            let written = if done.timed_out() {
-                exit.write_str("timed out")
-            } else {
-                write!(exit, "{}", LastExit::from(done.exit()))
+            let mut exit = heapless::String::<64>::new();
+            let output = done.output();
+            let completion = match done.end() {
+                RunEnd::Failed(error) if !done.timed_out() => Completion::NotStarted(error),
+                end => {
+                    let written = match end {
+                        RunEnd::Exited(end) if !done.timed_out() => write!(exit, "{}", LastExit::from(end)),
+                        RunEnd::Exited(_) | RunEnd::Failed(_) => exit.write_str("timed out"),
+                    };
+                    debug_assert!(written.is_ok(), "the longest exit fits");
+                    Completion::Command(CommandOutput { exit: &exit, output: &output, is_cut: done.is_cut() })
+                }
             };
-            debug_assert!(written.is_ok(), "the longest exit fits");
             let core = &mut *core.borrow_mut();
             let now = core.now();
-            let output = CommandOutput { exit: &exit, output: &done.output(), is_cut: done.is_cut() };
-            let completion = Completion::Command(output);
             core.server.handle_completion(done.ticket(), completion, now, &mut core.system);
             core.finish_step(now);
         }
     }
+}
+
+/// Passes the results of writes to the disk to the server.
+pub(super) async fn writes(core: Rc<RefCell<Core>>, writer: Rc<StateWriter>) {
+    while let Some(StateResult { ticket, outcome }) = writer.result().await {
+        if let Err(errno) = outcome {
+            error!("cannot write the state: {}", Reason::from(errno));
+        }
+        let core = &mut *core.borrow_mut();
+        let now = core.now();
+        core.server.handle_completion(ticket, Completion::Written(outcome.is_ok()), now, &mut core.system);
+        core.finish_step(now);
+    }
+}
+
+/// Passes the events of processes to the server. Without the keeper, the server ends: nothing could stop its
+/// services.
+pub(super) async fn events(core: Rc<RefCell<Core>>, processes: Rc<Processes>) {
+    while let Some((service, event)) = processes.next_event().await {
+        let core = &mut *core.borrow_mut();
+        let now = core.now();
+        core.server.handle_event(service, event, now, &mut core.system);
+        core.finish_step(now);
+    }
+    error!("the keeper has ended; ending the server");
+    core.borrow_mut().shutdown();
 }
 
 /// Hands the output of services to the server.

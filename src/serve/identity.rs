@@ -16,6 +16,7 @@ use super::{FIRST_USER_FILE_BYTES, PEM_BYTES, StartError};
 use crate::config::{self, Listen, Tls};
 use crate::limits::PASSWORD_ROUNDS;
 use crate::log::console::{info, warning};
+use crate::log::print;
 use crate::net::tls::{TlsError, server_config};
 use crate::session::{User, UserLevel, Users, canonical_password};
 use crate::sys::{file, password, random};
@@ -106,7 +107,7 @@ fn make_certificate(certificate: &Path, key: &Path, address: SocketAddr) -> Resu
     };
     write(key, &pair.serialize_pem(), 0o600)?;
     write(certificate, &signed.pem(), 0o644)?;
-    eprintln!("made a key and a self-signed certificate: {}", certificate.display());
+    print(format_args!("made a key and a self-signed certificate: {}\n", certificate.display()));
     Ok(())
 }
 
@@ -164,8 +165,10 @@ fn make_first_user(path: &Path) -> Result<User, StartError> {
     file::write_atomic(path, text.as_bytes(), 0o600)
         .map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
     // The password is at the end of a line of its own, because people copy it.
-    eprintln!("no user is configured: made the administrator '{FIRST_USER}' with the password {plain}");
-    eprintln!("it is shown this once; 'friendlet passwd {FIRST_USER}' makes the [[user]] table of another");
+    print(format_args!(
+        "no user is configured: made the administrator '{FIRST_USER}' with the password {plain}\n\
+         it is shown this once; 'friendlet passwd {FIRST_USER}' makes the [[user]] table of another\n"
+    ));
     Ok(user)
 }
 

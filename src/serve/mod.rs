@@ -19,7 +19,6 @@ use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
 
 use self::core::Core;
 use self::shutdown::Shutdown;
@@ -27,20 +26,23 @@ use self::system::System;
 use crate::api::{Api, Board};
 use crate::config::{Config, LogFiles};
 use crate::connection::{Server, ServerConfig};
+use crate::keeper::{Link, Processes};
 use crate::net::{ConnectionTable, Listener};
 use crate::runtime::{Notify, Tasks, Timer, UPKEEP_DELAY, block_on};
-use crate::service::{KILL_TIMEOUT, RESTART_DELAY_MIN, SHUTDOWN_GRACE, Supervisor};
+use crate::service::{KILL_TIMEOUT, RESTART_DELAY_MIN, Supervisor};
 use crate::session::{Lockout, SessionTable};
+use crate::sys::log_files::LogTarget;
 use crate::sys::password::PasswordWorker;
+use crate::sys::state_writer::StateWriter;
 use crate::sys::{
-    Clock, EnabledFile, NotifyEnvironment, NotifyState, PasswordsFile, Processes, Received, SdNotify,
-    Signals, file, log_files,
+    Clock, EnabledFile, NotifyEnvironment, NotifyState, PasswordsFile, Received, SdNotify, Signals, file,
+    log_threads,
 };
 use crate::ws::CLOSE_TIMEOUT;
 use crate::{error, info, limits, warning};
 
-/// Tasks besides connections and processes: passwords, commands, output, upkeep.
-const OTHER_TASKS: usize = 4;
+/// Tasks besides connections and processes: passwords, commands, output, events, writes, upkeep.
+const OTHER_TASKS: usize = 6;
 
 crate::limits::limits! {
     /// PEM file of a certificate chain, a key or an authority.
@@ -132,15 +134,21 @@ pub(crate) fn task_bytes() -> usize {
     crate::net::task_bytes::<Core>()
 }
 
-/// Serves until SIGTERM or SIGINT, or until an administrator shuts the board down.
+/// Serves until SIGTERM or SIGINT, or until an administrator shuts the board down. `link` leads to the keeper.
 ///
 /// # Errors
 /// See [`StartError`].
-pub fn run(start: Start) -> Result<(), StartError> {
+pub fn run(start: Start, link: Link) -> Result<(), StartError> {
+    crate::log::set_level(start.config.log_level);
+    start_log(&start.config.log_files, &start.board.build)?;
+    let outcome = serve(start, link);
+    log_threads::flush();
+    outcome
+}
+
+fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let Start { config, state_dir, board, has_init, good_copy } = start;
     let state_dir = state_dir.as_path();
-    crate::log::set_level(config.log_level);
-    keep_log(&config.log_files, &board.build);
     let clock = Clock::new();
     // This comes first: a second server on the same port must not replace the users and keys of the first
     // one. It must not use another port either, or every service would run twice.
@@ -154,7 +162,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
         .map_err(|error| if config.state_dir.is_empty() { error } else { error.of_the_file() })?;
     let tls = identity::tls(&config.listen, state_dir)?;
     let mut users = identity::users(config.users, state_dir)?;
-    let changed_passwords = PasswordsFile::new(state_dir);
+    let mut changed_passwords = PasswordsFile::new(state_dir);
     // The server starts anyway, so that an administrator can log in and repair the file.
     if let Err(error) = changed_passwords.load(&mut users) {
         error!("cannot read changed passwords; using those of the configuration file: {}", error);
@@ -163,13 +171,17 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let mut enabled = EnabledFile::new(state_dir);
     let services = supervisor(config.services, &mut enabled)?;
     let command_done = Rc::new(Notify::default());
-    let processes = Rc::new(Processes::new(services.table().len(), Rc::clone(&command_done)));
+    let no_reactor = |error| StartError::system("cannot wait for events", error);
+    let processes = Processes::new(services.table().len(), link.messages, Rc::clone(&command_done));
+    let processes = Rc::new(processes.map_err(no_reactor)?);
     let passwords = Rc::new(
         PasswordWorker::start()
             .map_err(|error| StartError::system("cannot start the password thread", error))?,
     );
-    // Before the start of any child, so that no exit is missed.
     let signals = Signals::new().map_err(|error| StartError::system("cannot handle signals", error))?;
+    let writer = StateWriter::start(state_dir)
+        .map_err(|error| StartError::system("cannot start the thread of the state files", error))?;
+    let writer = Rc::new(writer);
     let sessions = SessionTable::new(config.idle_timeout);
     let lockout = Lockout::new(config.lockout_attempts, config.lockout_time);
     let server = Server::new(ServerConfig {
@@ -179,17 +191,19 @@ pub fn run(start: Start) -> Result<(), StartError> {
         api: Api::new(users, config.tokens, sessions, lockout, services, board),
     });
     let connections = ConnectionTable::new(server.slots());
-    let sd_notify = Rc::new(SdNotify::new(&NotifyEnvironment::of_this_process()));
+    let keeper = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
+    let sd_notify = SdNotify::new(link.notify, &NotifyEnvironment::of_this_process(), keeper);
+    let sd_notify = Rc::new(sd_notify);
     let shutdown = Rc::new(Shutdown::new(config.board, has_init, Rc::clone(&sd_notify)));
     let system = System::new(
         Rc::clone(&processes),
         Rc::clone(&passwords),
         enabled,
         changed_passwords,
+        Rc::clone(&writer),
         Rc::clone(&shutdown),
         clock,
     );
-    let no_reactor = |error| StartError::system("cannot wait for events", error);
     let upkeep = Rc::new(Timer::new().map_err(no_reactor)?);
     let core =
         Core::new(server, system, clock, Rc::clone(&connections), Rc::clone(&sd_notify), Rc::clone(&upkeep));
@@ -201,22 +215,23 @@ pub fn run(start: Start) -> Result<(), StartError> {
     tasks
         .spawn(core::passwords(Rc::clone(&core), passwords))
         .and_then(|()| tasks.spawn(core::outputs(Rc::clone(&core), Rc::clone(&processes))))
+        .and_then(|()| tasks.spawn(core::writes(Rc::clone(&core), writer)))
+        .and_then(|()| tasks.spawn(core::events(Rc::clone(&core), Rc::clone(&processes))))
         .and_then(|()| tasks.spawn(core::commands(Rc::clone(&core), processes, command_done)))
         .and_then(|()| tasks.spawn(core::upkeep(Rc::clone(&core), upkeep)))
         .map_err(|full| no_reactor(full.into()))?;
     let grace = Timer::new().map_err(no_reactor)?;
     core.borrow_mut().start();
     // For people and for scripts: from here on connections are accepted.
-    eprintln!("listening on {}://{address}", if tls.is_some() { "https" } else { "http" });
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    crate::log::print(format_args!("listening on {scheme}://{address}\n"));
     sd_notify.send(NotifyState::Ready);
     if let Some((path, text)) = good_copy {
         keep_good_copy(&path, &text);
     }
     let end = until_end(&core, &sd_notify, &shutdown, &signals, &grace);
-    let outcome = block_on(&mut tasks, end).map_err(no_reactor);
-    let outcome = outcome.and_then(|()| shutdown.execute());
-    log_files::flush(Duration::MAX);
-    outcome
+    block_on(&mut tasks, end).map_err(no_reactor)?;
+    shutdown.execute()
 }
 
 /// Writes the copy of a configuration file with which the server serves. An equal copy is left alone: flash
@@ -231,16 +246,12 @@ fn keep_good_copy(path: &Path, text: &str) {
     }
 }
 
-fn keep_log(files: &LogFiles, build: &str) {
+/// Starts the threads of the log: from here on no line or record blocks the server.
+fn start_log(files: &LogFiles, build: &str) -> Result<(), StartError> {
     let LogFiles { file, bytes, count } = files;
-    if !file.is_empty() {
-        log_files::open(&log_files::LogTarget {
-            file: Path::new(file.as_str()),
-            bytes: *bytes,
-            count: *count,
-            build,
-        });
-    }
+    let target = LogTarget { file: Path::new(file.as_str()), bytes: *bytes, count: *count, build };
+    log_threads::start((!file.is_empty()).then_some(&target))
+        .map_err(|error| StartError::system("cannot start the threads of the log", error))
 }
 
 fn supervisor(
@@ -248,6 +259,7 @@ fn supervisor(
     enabled: &mut EnabledFile,
 ) -> Result<Supervisor, StartError> {
     let mut services = Supervisor::new(table);
+    services.set_seed(crate::sys::random::seed());
     let mut overrides = Vec::with_capacity(limits::SERVICES);
     let loaded = enabled.load(|name, enabled| match services.table().find(name) {
         Some(service) => {
@@ -281,26 +293,26 @@ async fn until_end(
         shutdown.requested().await;
         Received::Term
     };
-    smol::future::or(until_signal(core, signals), requested).await;
+    smol::future::or(until_signal(signals), requested).await;
     info!("stopping: closing sockets, stopping services");
     sd_notify.send(NotifyState::Stopping);
     let down = core.borrow_mut().shutdown();
+    let time = core.borrow().shutdown_time();
     let is_over = async {
-        smol::future::or(down.notified(), grace.after(SHUTDOWN_GRACE)).await;
+        smol::future::or(down.notified(), grace.after(time)).await;
         Received::Term
     };
     // A second signal ends the wait.
-    smol::future::or(until_signal(core, signals), is_over).await;
+    smol::future::or(until_signal(signals), is_over).await;
     let mut core = core.borrow_mut();
     core.kill_rest();
     core.log_counters();
 }
 
-/// Reaps children until a signal stops the server.
-async fn until_signal(core: &RefCell<Core>, signals: &Signals) -> Received {
+/// Waits for a signal that stops the server.
+async fn until_signal(signals: &Signals) -> Received {
     loop {
         match signals.next().await {
-            Received::Child => core.borrow_mut().reap(),
             Received::Hup => {}
             end @ (Received::Term | Received::Int) => return end,
         }

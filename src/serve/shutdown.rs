@@ -39,7 +39,8 @@ impl Shutdown {
                 BoardEnd::Reboot => NotifyState::Reboot,
                 BoardEnd::PowerOff => NotifyState::PowerOff,
             };
-            return self.sd_notify.try_send(state).map_err(|error| errno(&error));
+            let sent = self.sd_notify.probe().and_then(|()| self.sd_notify.try_send(state));
+            return sent.map_err(|error| errno(&error));
         }
         board::check(self.command(end))?;
         // The first request counts: the server stops already.

@@ -4,18 +4,20 @@ use std::rc::Rc;
 
 use super::shutdown::Shutdown;
 use crate::api::{BoardEnd, Platform, Refused};
-use crate::log::Reason;
-use crate::service::{Arguments, ServiceId, Signal, Spec};
+use crate::keeper::Processes;
+use crate::service::{Scope, ServiceId, Signal};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 use crate::sys::password::{PasswordJob, PasswordWorker};
-use crate::sys::{Clock, EnabledFile, PasswordsFile, Processes, random};
-use crate::{debug, error, warning};
+use crate::sys::state_writer::{StateFile, StateText, StateWriter};
+use crate::sys::{Clock, EnabledFile, PasswordsFile, random};
+use crate::{error, warning};
 
 pub(super) struct System {
     processes: Rc<Processes>,
     passwords: Rc<PasswordWorker>,
     enabled: EnabledFile,
     changed_passwords: PasswordsFile,
+    writer: Rc<StateWriter>,
     shutdown: Rc<Shutdown>,
     clock: Clock,
 }
@@ -26,10 +28,11 @@ impl System {
         passwords: Rc<PasswordWorker>,
         enabled: EnabledFile,
         changed_passwords: PasswordsFile,
+        writer: Rc<StateWriter>,
         shutdown: Rc<Shutdown>,
         clock: Clock,
     ) -> Self {
-        Self { processes, passwords, enabled, changed_passwords, shutdown, clock }
+        Self { processes, passwords, enabled, changed_passwords, writer, shutdown, clock }
     }
 
     pub(super) fn processes(&self) -> &Rc<Processes> {
@@ -38,34 +41,29 @@ impl System {
 }
 
 impl Platform for System {
-    fn spawn(&mut self, service: ServiceId, spec: &Spec) -> Result<u32, i32> {
-        self.processes.spawn(spec, service)
+    fn spawn(&mut self, service: ServiceId) {
+        self.processes.spawn(service);
     }
 
-    fn signal(&mut self, pid: u32, signal: Signal) {
-        if let Err(errno) = self.processes.signal_group(pid, signal) {
-            // The group ended before the signal came; its exit is handled when it is reaped.
-            debug!("cannot send {} to process group {}: {}", signal.name(), pid, Reason::from(errno));
-        }
+    fn signal(&mut self, service: ServiceId, signal: Signal, scope: Scope) {
+        self.processes.signal(service, signal, scope);
     }
 
-    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
-        match self.enabled.store(enabled) {
-            Ok(()) => true,
-            Err(error) => {
-                error!("cannot write which services are installed: {}", error);
-                false
-            }
-        }
+    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>, id: u64) -> Result<(), Refused> {
+        let render = |text: &mut StateText| self.enabled.render(enabled, text);
+        self.writer.submit(id, StateFile::Enabled, render).map_err(|error| {
+            error!("cannot write which services are installed: {}", error);
+            Refused
+        })
     }
 
     fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
         self.processes.copy_output(service, since, room)
     }
 
-    fn run_command(&mut self, service: &Spec, argv: &Arguments, ticket: u64) -> Result<(), Refused> {
-        self.processes.run_command(service, argv, ticket).map_err(|error| {
-            warning!("service {}: cannot run a command: {}", service.name, error);
+    fn run_command(&mut self, service: ServiceId, command: usize, ticket: u64) -> Result<(), Refused> {
+        self.processes.run_command(service, command, ticket).map_err(|error| {
+            warning!("cannot run a command of a service: {}", error);
             Refused
         })
     }
@@ -95,14 +93,12 @@ impl Platform for System {
             .map_err(|_| Refused)
     }
 
-    fn store_passwords(&mut self, users: &Users) -> bool {
-        match self.changed_passwords.store(users) {
-            Ok(()) => true,
-            Err(error) => {
-                error!("cannot write a changed password: {}", error);
-                false
-            }
-        }
+    fn store_passwords(&mut self, users: &Users, id: u64) -> Result<(), Refused> {
+        let render = |text: &mut StateText| self.changed_passwords.render(users, text);
+        self.writer.submit(id, StateFile::Passwords, render).map_err(|error| {
+            error!("cannot write a changed password: {}", error);
+            Refused
+        })
     }
 
     fn end_board(&mut self, end: BoardEnd) -> Result<(), i32> {

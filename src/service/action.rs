@@ -2,28 +2,49 @@
 
 #[cfg(doc)]
 use super::Supervisor;
-use super::{ServiceId, Signal, State};
+use super::{Exit, LastExit, Scope, ServiceId, Signal, SpawnError, State};
 
-/// Action that the caller carries out at once.
+/// Action that the caller carries out, in order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Action {
-    /// Start a process, and report the outcome to [`Supervisor::handle_spawned`].
+    /// Start a process, and report the outcome to [`Supervisor::handle_spawned`] at any time.
     Spawn {
         /// Service to start.
         service: ServiceId,
     },
-    /// Send a signal to a process group.
+    /// Send a signal to the processes of a service. A pending spawn is killed by `KILL`. Without a process
+    /// the signal is dropped.
     Signal {
-        /// Service that the group belongs to.
+        /// Service that the processes belong to.
         service: ServiceId,
-        /// Leader of the group.
-        pid: u32,
         /// Signal to send.
         signal: Signal,
+        /// Receivers.
+        scope: Scope,
     },
     /// Write [`Supervisor::overrides`] to durable storage, and report the outcome to
     /// [`Supervisor::handle_persisted`].
     Persist,
+}
+
+/// Event of a service's processes, for [`Supervisor::handle_event`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ProcessEvent {
+    /// The program runs, with the pid of its process, or could not be started.
+    Spawned(Result<u32, SpawnError>),
+    /// The leader has exited.
+    Exited {
+        /// Its exit.
+        exit: Exit,
+        /// No other process of the service is left.
+        is_gone: bool,
+    },
+    /// The last process has ended after the leader.
+    Gone,
+    /// A signal from outside has stopped the leader.
+    Suspended,
+    /// A signal from outside has continued the leader.
+    Resumed,
 }
 
 /// Transition of a service to another state.
@@ -33,6 +54,8 @@ pub struct StateChange {
     pub service: ServiceId,
     /// New state.
     pub state: State,
-    /// Process id; 0 without a process.
+    /// Process id of the leader; 0 without a leader.
     pub pid: u32,
+    /// Exit or failed start that caused the transition, if one did.
+    pub reason: Option<LastExit>,
 }

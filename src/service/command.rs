@@ -2,8 +2,7 @@
 
 use core::fmt;
 
-use super::{Arguments, Name, Signal};
-use crate::log::Reason;
+use super::{Arguments, LastExit, Name, Scope, Signal, SpawnError};
 
 /// Verb of the services API that changes a service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,19 +44,18 @@ impl Verb {
     }
 }
 
-/// Reason why a command failed. The service is unchanged, except that a failed start leaves it in
-/// state `failed`.
+/// Reason why a command failed. The service is unchanged, except after [`Spawn`](Self::Spawn) and
+/// [`Exited`](Self::Exited), when its restart policy decides.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CommandError {
     /// The service does not exist.
     Unknown,
-    /// The service has no running process to pause or signal.
+    /// The service has no running process to pause or signal, or was stopped before it started.
     NotRunning,
     /// The program cannot be started.
-    Spawn {
-        /// Error number of the system.
-        errno: i32,
-    },
+    Spawn(SpawnError),
+    /// The process failed within `START_SETTLE` of its start.
+    Exited(LastExit),
     /// The new `enabled` setting could not be written.
     Persist,
     /// The server is shutting down.
@@ -71,7 +69,8 @@ impl fmt::Display for CommandError {
         match self {
             Self::Unknown => f.write_str("no such service"),
             Self::NotRunning => f.write_str("not running"),
-            Self::Spawn { errno } => write!(f, "cannot start: {}", Reason::from(*errno)),
+            Self::Spawn(error) => error.fmt(f),
+            Self::Exited(exit) => write!(f, "ended right after its start: {exit}"),
             Self::Persist => f.write_str("cannot write the setting"),
             Self::ShuttingDown => f.write_str("the server is ending"),
             Self::Busy => f.write_str("busy"),
@@ -94,14 +93,20 @@ pub struct NamedCommand {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "memory is reserved at start; a box would save none")]
 pub enum CommandAction {
-    /// Sends a signal to the service's process group.
-    Signal(Signal),
+    /// Sends a signal to the service.
+    Signal {
+        /// Signal to send.
+        signal: Signal,
+        /// Receivers.
+        scope: Scope,
+    },
     /// Runs a program and returns its output.
     Argv(Arguments),
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::SpawnStage;
     use super::*;
 
     #[test]
@@ -116,10 +121,13 @@ mod tests {
 
     #[test]
     fn errors_are_small_and_name_the_reason() {
-        assert!(size_of::<CommandError>() <= 8);
+        assert!(size_of::<CommandError>() <= 12);
+        let error = SpawnError { stage: SpawnStage::Program, errno: 2 };
         assert_eq!(
-            CommandError::Spawn { errno: 2 }.to_string(),
+            CommandError::Spawn(error).to_string(),
             "cannot start: No such file or directory (errno 2)"
         );
+        let exit = CommandError::Exited(LastExit::Code(1));
+        assert_eq!(exit.to_string(), "ended right after its start: exit 1");
     }
 }

@@ -4,8 +4,9 @@
 //! [`ServiceTable`]. The [`Supervisor`] holds the actual and the desired state of each. It is
 //! sans-IO: commands, exits and the time go in, [`Action`]s and [`StateChange`]s come out.
 //!
-//! The caller carries out every action at once: after each other call it drains
-//! [`Supervisor::poll_action`] and reports the outcome of each action:
+//! After each other call the caller drains [`Supervisor::poll_action`] and carries out the actions in
+//! order. It reports their outcomes, and the ends of processes, whenever they come. A start is settled
+//! when its process has run for `START_SETTLE`, or has failed before:
 //!
 //! ```
 //! use core::time::Duration;
@@ -18,40 +19,57 @@
 //!
 //! supervisor.handle_command(hello, Verb::Start, now).unwrap();
 //! assert_eq!(supervisor.poll_action(), Some(Action::Spawn { service: hello }));
+//! assert_eq!(supervisor.status(hello, now).state, State::Starting);
 //! supervisor.handle_spawned(hello, Ok(1234), now);
-//! assert_eq!(supervisor.take_result(hello), Ok(()));
 //! assert_eq!(supervisor.status(hello, now).state, State::Started);
+//! assert!(!supervisor.is_settled(hello));
+//!
+//! let now = supervisor.poll_timeout().unwrap();
+//! supervisor.handle_timeout(now);
+//! assert_eq!(supervisor.poll_settled(), Some((hello, Ok(()))));
 //! ```
 
 mod action;
 mod command;
+mod exit;
 mod record;
 mod restart;
 mod signal;
+mod spawn_error;
 mod spec;
 mod state;
 mod string_array;
 mod supervisor;
 mod table;
+mod transition;
 
 use core::time::Duration;
 
-pub use action::{Action, StateChange};
+/// Niceness of services: control comes before the controlled.
+pub const SERVICE_NICE: i32 = 7;
+
+pub use action::{Action, ProcessEvent, StateChange};
 pub use command::{CommandAction, CommandError, NamedCommand, Verb};
+pub use exit::{EndReason, Exit, LastExit, PastRun};
 pub use restart::{BackOff, RestartPolicy};
-pub use signal::Signal;
+pub use signal::{Scope, Signal};
+pub use spawn_error::{SpawnError, SpawnStage};
 pub use spec::{Spec, is_service_name};
-pub use state::{Exit, LastExit, State, Status};
+pub use state::{State, Status};
 pub use string_array::{Arguments, CapacityError, Name, StringArray, Variables};
 pub use supervisor::Supervisor;
 pub use table::{OrderError, ServiceId, ServiceTable, TableError};
+
 crate::limits::limits! {
     /// Run time of a named command of a service.
     COMMAND_TIMEOUT: Duration = Duration::from_secs(20), exceeded "the command is killed",
-        tests ["command_deadline_is_that_of_the_limit", "endless_command_is_killed_and_blocks_no_other_call"];
+        tests ["endless_command_is_killed_and_blocks_no_other_call"];
+    /// Output in the answer of a start that failed at once.
+    START_OUTPUT_BYTES: usize = 512, exceeded "earlier output is left out",
+        tests ["answer_of_a_start_that_fails_has_its_last_lines"];
     /// Time for a service to stop unless configured.
     STOP_TIMEOUT: Duration = Duration::from_secs(10), exceeded "its process group is killed",
-        tests ["killed_once_when_the_stop_times_out", "defaults_are_those_of_the_limits"];
+        tests ["group_is_killed_when_the_stop_times_out", "defaults_are_those_of_the_limits"];
     /// Longest `stop_timeout_s`.
     STOP_TIMEOUT_MAX: Duration = Duration::from_secs(300), exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];
@@ -64,18 +82,29 @@ crate::limits::limits! {
     /// Shortest run that resets the restart delay.
     GOOD_RUN: Duration = Duration::from_secs(10), exceeded "the next delay is the shortest",
         tests ["good_run_resets_the_delay", "back_off_grows_and_a_good_run_resets_it"];
+    /// Largest difference of a restart delay from the documented one, in percent.
+    RESTART_JITTER_PERCENT: u32 = 10, exceeded "the generator does not exceed it",
+        tests ["jitter_stays_within_its_limit_and_repeats_with_its_seed"];
+    /// Time for a requested process to start: the program may be on a hung disk.
+    SPAWN_TIMEOUT: Duration = Duration::from_secs(30), exceeded "killed; counts as a failed start",
+        tests ["spawn_without_an_answer_is_killed_and_counts_as_a_failed_start"];
+    /// Run time after which a commanded start counts as successful.
+    START_SETTLE: Duration = Duration::from_millis(250), exceeded "a later exit is not reported to the caller",
+        tests ["start_settles_after_its_time_and_not_before"];
     /// Time for a killed process group to end.
     KILL_TIMEOUT: Duration = Duration::from_secs(2), exceeded "the server goes on without it",
-        tests ["shutdown_is_bounded"];
-    /// Time for all services to stop when the server stops.
-    SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60), exceeded "their process groups are killed",
-        tests ["shutdown_is_bounded"];
-    /// Time for the whole server to stop: services and connections.
-    SHUTDOWN_GRACE: Duration = Duration::from_secs(70),
-        fixed "longer than `shutdown_timeout` and `kill_timeout` together, as an assertion says: they end first";
+        tests ["unkillable_service_is_given_up"];
+    /// Ends of each service that are kept.
+    SERVICE_HISTORY: usize = 8, exceeded "the oldest is dropped",
+        tests ["history_up_to_its_limit_drops_the_oldest"];
+    /// Largest `start_limit`.
+    START_LIMIT_MAX: u32 = 1000, exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Exit codes in `success_codes`.
+    SUCCESS_CODES: usize = 8, exceeded "configuration error",
+        tests ["success_codes_up_to_their_limit", "success_codes_of_the_file_up_to_their_limit"];
+    /// Shortest time for the whole server to stop, services and connections; more if the services need
+    /// it.
+    SHUTDOWN_GRACE: Duration = Duration::from_secs(70), exceeded "the server is killed",
+        tests ["stopping_server_is_killed_after_its_grace"];
 }
-
-const _: () = assert!(
-    SHUTDOWN_GRACE.as_secs() > SHUTDOWN_TIMEOUT.as_secs() + KILL_TIMEOUT.as_secs(),
-    "the server outlives the stop of its services"
-);

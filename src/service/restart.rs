@@ -2,16 +2,16 @@
 
 use core::time::Duration;
 
-use super::{Exit, GOOD_RUN, RESTART_DELAY_MAX, RESTART_DELAY_MIN};
+use super::{GOOD_RUN, RESTART_DELAY_MAX, RESTART_DELAY_MIN, RESTART_JITTER_PERCENT};
 
 /// Reaction to an exit that no stop requested. A stopped service is never restarted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RestartPolicy {
     /// Do not restart.
     Never,
-    /// Restart after an exit code other than 0, or after a signal.
+    /// Restart after an exit without success, after a signal, and after a failed start.
     OnFailure,
-    /// Restart after every exit.
+    /// Restart after every exit and after a failed start.
     Always,
 }
 
@@ -35,11 +35,11 @@ impl RestartPolicy {
         }
     }
 
-    /// Returns true if the policy restarts a service that exited with `exit`.
-    pub fn applies(self, exit: Exit) -> bool {
+    /// Returns true if the policy restarts a service after an end with or without success.
+    pub fn applies(self, is_success: bool) -> bool {
         match self {
             Self::Never => false,
-            Self::OnFailure => !exit.is_success(),
+            Self::OnFailure => !is_success,
             Self::Always => true,
         }
     }
@@ -70,10 +70,34 @@ impl BackOff {
     }
 }
 
-/// Returns true for errors that a later attempt may not meet: a shortage of resources (`EAGAIN`,
-/// `ENOMEM`, `ENFILE`, `EMFILE`), or a program that is still being written (`ETXTBSY`).
-pub(super) fn is_transient(errno: i32) -> bool {
-    [11, 12, 23, 24, 26].contains(&errno)
+/// Generator of the jitter of delays: SplitMix64. Services that failed together do not start together.
+#[derive(Clone, Debug)]
+pub(super) struct Jitter {
+    /// `None`: delays are exact.
+    state: Option<u64>,
+}
+
+impl Jitter {
+    /// Generator without jitter.
+    pub(super) const NONE: Self = Self { state: None };
+
+    pub(super) fn new(seed: u64) -> Self {
+        Self { state: Some(seed) }
+    }
+
+    /// Returns a delay that differs by at most `RESTART_JITTER_PERCENT`.
+    pub(super) fn apply(&mut self, delay: Duration) -> Duration {
+        let Some(state) = &mut self.state else { return delay };
+        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = *state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+        let most = delay * RESTART_JITTER_PERCENT / 100;
+        // In thousandths of twice the most, so that the product fits.
+        let part = u32::try_from(mixed % 1001).unwrap_or(0);
+        delay - most + most * 2 * part / 1000
+    }
 }
 
 #[cfg(test)]
@@ -89,12 +113,27 @@ mod tests {
     }
 
     #[test]
-    fn policy_by_exit() {
-        let exits = [Exit::Code(0), Exit::Code(1), Exit::Signal(15)];
-        let restarts = |policy: RestartPolicy| exits.map(|exit| policy.applies(exit));
-        assert_eq!(restarts(RestartPolicy::Never), [false, false, false]);
-        assert_eq!(restarts(RestartPolicy::OnFailure), [false, true, true]);
-        assert_eq!(restarts(RestartPolicy::Always), [true, true, true]);
+    fn policy_by_success() {
+        let restarts = |policy: RestartPolicy| [true, false].map(|is_success| policy.applies(is_success));
+        assert_eq!(restarts(RestartPolicy::Never), [false, false]);
+        assert_eq!(restarts(RestartPolicy::OnFailure), [false, true]);
+        assert_eq!(restarts(RestartPolicy::Always), [true, true]);
+    }
+
+    #[test]
+    fn jitter_stays_within_its_limit_and_repeats_with_its_seed() {
+        for delay in [RESTART_DELAY_MIN, RESTART_DELAY_MAX] {
+            let most = delay * RESTART_JITTER_PERCENT / 100;
+            let mut jitter = Jitter::new(7);
+            let delays = [(); 1000].map(|()| jitter.apply(delay));
+            assert!(delays.iter().all(|jittered| (delay - most..=delay + most).contains(jittered)));
+            assert!(delays.iter().any(|jittered| *jittered < delay - most * 9 / 10));
+            assert!(delays.iter().any(|jittered| *jittered > delay + most * 9 / 10));
+            let mut again = Jitter::new(7);
+            assert_eq!(delays, [(); 1000].map(|()| again.apply(delay)));
+        }
+        let mut none = Jitter::NONE;
+        assert_eq!(none.apply(RESTART_DELAY_MIN), RESTART_DELAY_MIN);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Signals that may be sent to a service.
+//! Signals that may be sent to a service, and their receivers.
 
 /// Signal that the configuration file may name, as a stop signal or in a named command.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -78,9 +78,46 @@ impl Signal {
     }
 }
 
+/// Receivers of a signal.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Scope {
+    /// Leader of the process group alone.
+    #[default]
+    Leader,
+    /// All processes of the service.
+    Group,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 2] = [Self::Leader, Self::Group];
+
+    /// Returns the scope with this name in the configuration file.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.name() == name)
+    }
+
+    /// Name in the configuration file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Group => "group",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scopes_by_name() {
+        for scope in Scope::ALL {
+            assert_eq!(Scope::from_name(scope.name()), Some(scope));
+        }
+        assert_eq!(Scope::from_name("all"), None);
+        assert_eq!(Scope::default(), Scope::Leader);
+    }
 
     #[test]
     fn names_with_and_without_prefix() {

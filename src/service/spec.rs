@@ -1,11 +1,15 @@
 //! Specification of one service.
 
+use core::fmt;
 use core::time::Duration;
 
 use heapless::{String, Vec};
 
+use super::spawn_error::Names;
 use super::string_array::{Arguments, Name, Variables};
-use super::{CapacityError, NamedCommand, RestartPolicy, STOP_TIMEOUT, Signal};
+use super::{
+    CapacityError, Exit, NamedCommand, RestartPolicy, STOP_TIMEOUT, SUCCESS_CODES, Signal, SpawnError,
+};
 use crate::limits;
 
 /// Service as configured.
@@ -27,6 +31,10 @@ pub struct Spec {
     pub autostart: bool,
     /// Reaction to an exit of its own.
     pub restart: RestartPolicy,
+    /// Short runs in a row after which it is not restarted any more; 0: no limit.
+    pub start_limit: u32,
+    /// Exit codes that count as success.
+    pub success_codes: Vec<u8, SUCCESS_CODES>,
     /// Services that start before this one and stop after it.
     pub after: Vec<Name, { limits::SERVICE_AFTER }>,
     /// Signal that requests termination.
@@ -52,6 +60,8 @@ impl Default for Spec {
             user: String::new(),
             autostart: false,
             restart: RestartPolicy::Never,
+            start_limit: 0,
+            success_codes: Vec::from_array([0]),
             after: Vec::new(),
             stop_signal: Signal::Term,
             stop_timeout: STOP_TIMEOUT,
@@ -74,9 +84,26 @@ impl Spec {
         Ok(spec)
     }
 
+    /// Returns true for an exit by a code that counts as success.
+    pub fn is_success(&self, exit: Exit) -> bool {
+        match exit {
+            Exit::Code(code) => self.success_codes.iter().any(|success| i32::from(*success) == code),
+            Exit::Signal { .. } => false,
+        }
+    }
+
     /// Returns the command with this name.
     pub fn command(&self, name: &str) -> Option<&NamedCommand> {
         self.commands.iter().find(|command| command.name == name)
+    }
+}
+
+impl SpawnError {
+    /// Error with the names of a service: `cannot start /bin/x: No such file or directory (errno 2)`.
+    pub fn text(self, spec: &Spec) -> impl fmt::Display {
+        let program = spec.argv.first().unwrap_or("?");
+        let directory = if spec.cwd.is_empty() { "/" } else { &spec.cwd };
+        self.with_names(Names { program, directory, user: &spec.user })
     }
 }
 
@@ -89,8 +116,10 @@ pub fn is_service_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::CommandAction;
+    use super::super::{CommandAction, Scope};
     use super::*;
+
+    const HANG_UP: CommandAction = CommandAction::Signal { signal: Signal::Hup, scope: Scope::Leader };
 
     #[test]
     fn names() {
@@ -137,11 +166,36 @@ mod tests {
         let mut spec = Spec::default();
         for index in 0..limits::SERVICE_COMMANDS {
             let name = Name::try_from(format!("c{index}").as_str()).unwrap();
-            spec.commands.push(NamedCommand { name, action: CommandAction::Signal(Signal::Hup) }).unwrap();
+            spec.commands.push(NamedCommand { name, action: HANG_UP }).unwrap();
         }
-        let more = NamedCommand { name: Name::new(), action: CommandAction::Signal(Signal::Hup) };
+        let more = NamedCommand { name: Name::new(), action: HANG_UP };
         assert!(spec.commands.push(more).is_err());
         assert_eq!(spec.command("c1").unwrap().name, "c1");
         assert!(spec.command("d").is_none());
+    }
+
+    #[test]
+    fn spawn_error_has_the_names_of_the_service() {
+        use super::super::SpawnStage::*;
+        let mut spec = Spec::new("web", &["/usr/sbin/lighttpd", "-D"]).unwrap();
+        spec.user = "web".try_into().unwrap();
+        let text = |stage, errno| SpawnError { stage, errno }.text(&spec).to_string();
+        assert_eq!(text(Program, 2), "cannot start /usr/sbin/lighttpd: No such file or directory (errno 2)");
+        assert_eq!(text(Directory, 13), "cannot enter directory /: Permission denied (errno 13)");
+        assert_eq!(text(User, 2), "user 'web' does not exist");
+    }
+
+    #[test]
+    fn success_codes_up_to_their_limit() {
+        let mut spec = Spec::default();
+        assert!(spec.is_success(Exit::Code(0)));
+        for exit in [Exit::Code(1), Exit::Code(-256), Exit::signal(15)] {
+            assert!(!spec.is_success(exit), "{exit:?}");
+        }
+        for code in 1..SUCCESS_CODES as u8 {
+            spec.success_codes.push(code).unwrap();
+        }
+        assert_eq!(spec.success_codes.push(99), Err(99));
+        assert!(spec.is_success(Exit::Code(7)) && !spec.is_success(Exit::Code(99)));
     }
 }

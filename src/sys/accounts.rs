@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use heapless::String;
 
-use super::ACCOUNTS_BYTES;
+use super::{ACCOUNTS_BYTES, GROUPS};
 use crate::limits::{FILE_PATH_BYTES, USER_NAME_BYTES};
 
 /// User that a service can run as.
@@ -36,6 +36,38 @@ pub fn lookup(user: &str) -> io::Result<Option<Account>> {
         Err(error) => return Err(error),
     };
     Ok(find(user, &passwd))
+}
+
+/// Looks up the groups of a user in `/etc/group` (group(5)), with its primary group first.
+///
+/// # Errors
+/// Error of reading the file; more than `GROUPS` groups.
+pub fn supplementary_groups(user: &str, primary: u32) -> io::Result<Vec<u32>> {
+    match File::open("/etc/group") {
+        Ok(file) => groups_in(user, primary, &read(file)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![primary]),
+        Err(error) => Err(error),
+    }
+}
+
+fn groups_in(user: &str, primary: u32, text: &[u8]) -> io::Result<Vec<u32>> {
+    let mut groups = vec![primary];
+    for gid in text.split(|byte| *byte == b'\n').filter_map(|line| member_of(line, user)) {
+        if !groups.contains(&gid) {
+            groups.push(gid);
+        }
+    }
+    if groups.len() > GROUPS {
+        return Err(io::Error::from_raw_os_error(rustix::io::Errno::INVAL.raw_os_error()));
+    }
+    Ok(groups)
+}
+
+/// Parses `name:password:gid:members`; returns the group if the user is a member.
+fn member_of(line: &[u8], user: &str) -> Option<u32> {
+    let mut fields = core::str::from_utf8(line).ok()?.split(':');
+    let gid = number(fields.nth(2)?)?;
+    fields.next()?.split(',').any(|member| member.trim() == user).then_some(gid)
 }
 
 /// Reads whole lines up to the limit: a truncated line would contain a wrong number.
@@ -147,6 +179,23 @@ mod tests {
         assert_eq!(gid(&format!("#{text}")), None);
         assert_eq!(gid(&(text.clone() + "\n")), None);
         assert_eq!(gid(&format!("{line}\n{text}")), Some(1000));
+    }
+
+    #[test]
+    fn member_of_dialout_and_audio_has_both_groups() {
+        let text = b"root:x:0:\ndialout:x:20:www,gate\naudio:x:29:gate\nvideo:x:44:gates\nbroken:x\n";
+        assert_eq!(groups_in("gate", 33, text).unwrap(), [33, 20, 29]);
+        assert_eq!(groups_in("www", 20, text).unwrap(), [20]);
+        assert_eq!(groups_in("1000", 7, text).unwrap(), [7]);
+    }
+
+    #[test]
+    fn groups_over_the_limit_are_an_error() {
+        let text = |count: usize| {
+            (1..count).map(|gid| format!("g{gid}:x:{gid}:gate\n")).collect::<std::string::String>()
+        };
+        assert_eq!(groups_in("gate", 0, text(GROUPS).as_bytes()).unwrap().len(), GROUPS);
+        assert!(groups_in("gate", 0, text(GROUPS + 1).as_bytes()).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-use super::process::PATH;
+use super::PATH;
 use crate::service::{Arguments, Exit};
 
 /// Interval of the checks for an exit.
@@ -38,7 +38,7 @@ pub fn run(argv: &Arguments, timeout: Duration) -> io::Result<Exit> {
     let deadline = Instant::now() + timeout;
     loop {
         if let Some(status) = child.try_wait()? {
-            let exit = status.code().map(Exit::Code).or_else(|| status.signal().map(Exit::Signal));
+            let exit = status.code().map(Exit::Code).or_else(|| status.signal().map(Exit::signal));
             return exit.ok_or_else(|| io::Error::other("neither an exit code nor a signal"));
         }
         if Instant::now() >= deadline {
@@ -57,8 +57,8 @@ fn kill(child: &mut Child) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::process::tests::lock_children;
     use super::*;
+    use crate::sys::tests::lock_children;
 
     fn argv(words: &[&str]) -> Arguments {
         let mut argv = Arguments::new();
@@ -79,7 +79,7 @@ mod tests {
         let _lock = lock_children();
         let run = |words: &[&str]| run(&argv(words), Duration::from_secs(60));
         assert_eq!(run(&["/bin/sh", "-c", "exit 3"]).unwrap(), Exit::Code(3));
-        assert_eq!(run(&["/bin/sh", "-c", "kill -9 $$"]).unwrap(), Exit::Signal(9));
+        assert_eq!(run(&["/bin/sh", "-c", "kill -9 $$"]).unwrap(), Exit::signal(9));
         assert_eq!(run(&["/nonexistent/reboot"]).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(run(&[]).is_err());
     }

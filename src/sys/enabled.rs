@@ -4,17 +4,21 @@
 //! configuration file. Lines of services that are not configured stay, because the next start may
 //! use another configuration file. The file is replaced atomically.
 
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
 use heapless::Vec;
 
-use super::file::{self, FileError};
+use super::file::{self, FileError, RenderError};
 use crate::limits::{SERVICE_NAME_BYTES, SERVICES};
 use crate::warning;
 
-const FILE: &str = "enabled";
-/// Twice the largest file written, so that the file of a board with larger limits is still read.
-const MAX_BYTES: usize = 4 * SERVICES * (SERVICE_NAME_BYTES + " disabled\n".len());
+/// Name of the file.
+pub(super) const FILE: &str = "enabled";
+/// Largest file written: the services of the configuration file, and as many others.
+pub(super) const TEXT_BYTES: usize = 2 * SERVICES * (SERVICE_NAME_BYTES + " disabled\n".len());
+/// Twice that, so that the file of a board with larger limits is still read.
+const MAX_BYTES: usize = 2 * TEXT_BYTES;
 
 /// File `enabled` of a state directory.
 #[derive(Clone, Debug)]
@@ -62,13 +66,34 @@ impl EnabledFile {
     /// Error of writing; the old file remains.
     pub fn store<'a>(&self, services: impl Iterator<Item = (&'a str, bool)>) -> Result<(), FileError> {
         let mut text = String::new();
-        let mut add = |name: &str, enabled| {
-            text.push_str(name);
-            text.push_str(if enabled { " enabled\n" } else { " disabled\n" });
-        };
-        services.for_each(|(name, enabled)| add(name, enabled));
-        self.others.iter().for_each(|(name, enabled)| add(name, *enabled));
+        // Writing to a `String` never fails.
+        let _ = self.write(services, &mut text);
         file::write_atomic(&self.directory.join(FILE), text.as_bytes(), 0o600)
+    }
+
+    /// Adds the content that [`store`](Self::store) writes to `text`.
+    ///
+    /// # Errors
+    /// `text` has no room for it.
+    pub fn render<'a>(
+        &self,
+        services: impl Iterator<Item = (&'a str, bool)>,
+        text: &mut impl Write,
+    ) -> Result<(), RenderError> {
+        Ok(self.write(services, text)?)
+    }
+
+    fn write<'a>(
+        &self,
+        mut services: impl Iterator<Item = (&'a str, bool)>,
+        text: &mut impl Write,
+    ) -> fmt::Result {
+        let mut add = |name: &str, enabled: bool| {
+            text.write_str(name)?;
+            text.write_str(if enabled { " enabled\n" } else { " disabled\n" })
+        };
+        services.try_for_each(|(name, enabled)| add(name, enabled))?;
+        self.others.iter().try_for_each(|(name, enabled)| add(name, *enabled))
     }
 }
 
@@ -147,6 +172,26 @@ mod tests {
         file.load(|_, _| false).unwrap();
         file.store([("hello", true)].into_iter()).unwrap();
         assert_eq!(loaded(&file).unwrap().len(), 1 + SERVICES);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn longest_content_has_the_length_of_its_limit() {
+        let directory = directory("enabled-longest");
+        let mut file = EnabledFile::new(&directory);
+        let names: std::vec::Vec<String> =
+            (0..SERVICES).map(|n| format!("{n:0>width$}", width = SERVICE_NAME_BYTES)).collect();
+        let disabled = || names.iter().map(|name| (name.as_str(), false));
+        file.store(disabled()).unwrap();
+        file.load(|_, _| false).unwrap();
+        let mut text = heapless::String::<TEXT_BYTES>::new();
+        file.render(disabled(), &mut text).unwrap();
+        assert_eq!(text.len(), TEXT_BYTES);
+        file.store(disabled()).unwrap();
+        assert_eq!(fs::read_to_string(directory.join(FILE)).unwrap(), text.as_str());
+        text.clear();
+        let one_more = disabled().chain([("x", true)]);
+        assert_eq!(file.render(one_more, &mut text), Err(RenderError::TooLong));
         fs::remove_dir_all(directory).unwrap();
     }
 

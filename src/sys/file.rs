@@ -64,6 +64,21 @@ impl fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
+/// Reason why the content of a state file cannot be made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RenderError {
+    /// Content over [`STATE_TEXT_BYTES`](super::STATE_TEXT_BYTES).
+    TooLong,
+    /// The old file could not be read, so it is not replaced.
+    NotRead,
+}
+
+impl From<fmt::Error> for RenderError {
+    fn from(_: fmt::Error) -> Self {
+        Self::TooLong
+    }
+}
+
 /// Reads a UTF-8 file of at most `limit` bytes.
 pub fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
     let bytes = read(path, limit)?;
@@ -96,25 +111,58 @@ pub fn read_start(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
 /// Replaces a file atomically: a power cut leaves the old file or the new one. The new file has
 /// exactly `mode`, whatever the umask.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    let Some(name) = path.file_name() else {
-        return Err(FileError::io(path, io::ErrorKind::InvalidInput.into()));
-    };
-    let mut new_name = std::ffi::OsString::from(".");
-    new_name.push(name);
-    new_name.push(".new");
-    let new = path.with_file_name(new_name);
-    write_new(&new, bytes, mode).and_then(|()| fs::rename(&new, path)).map_err(|error| {
-        // If this fails too, the next write removes the temporary file.
-        let _ = fs::remove_file(&new);
-        FileError::io(path, error)
-    })?;
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
-    // A power cut may undo a rename that is not synced.
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| FileError::io(directory, error))
+    AtomicFile::new(path, mode)?.write(bytes)
+}
+
+/// File that is replaced atomically. A write of it allocates nothing unless it fails.
+#[derive(Clone, Debug)]
+pub struct AtomicFile {
+    path: PathBuf,
+    /// Temporary name of the new file.
+    new: PathBuf,
+    directory: PathBuf,
+    mode: u32,
+}
+
+impl AtomicFile {
+    /// File at `path`, written with exactly `mode`, whatever the umask.
+    ///
+    /// # Errors
+    /// The path has no name.
+    pub fn new(path: &Path, mode: u32) -> Result<Self, FileError> {
+        let Some(name) = path.file_name() else {
+            return Err(FileError::io(path, io::ErrorKind::InvalidInput.into()));
+        };
+        let mut new_name = std::ffi::OsString::from(".");
+        new_name.push(name);
+        new_name.push(".new");
+        let directory = match path.parent() {
+            Some(directory) if !directory.as_os_str().is_empty() => directory,
+            _ => Path::new("."),
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            new: path.with_file_name(new_name),
+            directory: directory.to_owned(),
+            mode,
+        })
+    }
+
+    /// Replaces the file: a power cut leaves the old one or the new one.
+    ///
+    /// # Errors
+    /// Error of the system; the old file remains, unless only the sync of the directory failed.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), FileError> {
+        let written = write_new(&self.new, bytes, self.mode).and_then(|()| fs::rename(&self.new, &self.path));
+        written.map_err(|error| {
+            // If this fails too, the next write removes the temporary file.
+            let _ = fs::remove_file(&self.new);
+            FileError::io(&self.path, error)
+        })?;
+        // A power cut may undo a rename that is not synced.
+        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|error| FileError::io(&self.directory, error))
+    }
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

@@ -1,25 +1,21 @@
 //! Log files: written from the ring of the log, rotated, and limited in size and number.
 //!
 //! The newest file is `FILE`, the one before it `FILE.1`, and so on. Each start of the server rotates
-//! them. A file starts with a line about the program and the time ([`log::header`]). Each upkeep of
-//! the server, and a panic, writes a bounded number of bytes. After a failed write there is a pause;
-//! meanwhile records stay in the ring until it is full.
+//! them. A file starts with a line about the program and the time ([`log::header`]). The log thread writes
+//! them: a bounded number of bytes after each upkeep of the server, and the rest at its end. After a failed
+//! write there is a pause; meanwhile records stay in the ring until it is full.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use super::{LOG_RETRY_PAUSE, LOG_WRITES, file};
-use crate::limits::BOARD;
+use crate::limits::{BOARD, LOG_RING_BYTES};
 use crate::log::{self, FORM, LOG_WRITE_BYTES, Reason};
-use crate::{error, warning};
-
-/// Writer of this process.
-static WRITER: Mutex<Option<LogWriter>> = Mutex::new(None);
+use crate::runtime::UPKEEP_DELAY;
+use crate::warning;
 
 /// Path, limits and origin of the log files.
 #[derive(Clone, Debug)]
@@ -34,60 +30,12 @@ pub struct LogTarget<'a> {
     pub build: &'a str,
 }
 
-/// Starts to write the log to files, with the records that are in the ring.
-pub fn open(target: &LogTarget<'_>) {
-    let mut writer = LogWriter::new(target);
-    // Opened now, so that the number of open files does not change later.
-    if let Err(error) = writer.start_file() {
-        writer.retry_later(&error, Duration::ZERO);
-    }
-    if let Ok(mut slot) = WRITER.lock() {
-        *slot = Some(writer);
-    }
-}
-
-/// Writes new records, at most `LOG_WRITES` times `LOG_WRITE_BYTES`. `now` is the time since start.
-pub fn flush(now: Duration) {
-    if let Ok(mut writer) = WRITER.lock()
-        && let Some(writer) = writer.as_mut()
-    {
-        writer.flush(now);
-    }
-}
-
-/// Time since start of the next [`flush`]; `None` while everything is written.
-pub fn poll_timeout() -> Option<Duration> {
-    let writer = WRITER.lock().ok()?;
-    writer.as_ref().filter(|writer| log::is_dirty(writer.position)).map(|writer| writer.retry_at)
-}
-
-/// Logs every panic with its location, and writes the log before the process ends.
-pub fn log_panics() {
-    let default_hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        log_panic(panic);
-        // The panicking code may hold the lock.
-        if let Ok(mut writer) = WRITER.try_lock()
-            && let Some(writer) = writer.as_mut()
-        {
-            writer.flush(Duration::MAX);
-        }
-        default_hook(panic);
-    }));
-}
-
-fn log_panic(panic: &PanicHookInfo<'_>) {
-    let payload = panic.payload();
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-    match panic.location() {
-        Some(location) => error!("panic at {}:{}: {}", location.file(), location.line(), text),
-        None => error!("panic: {}", text),
-    }
-}
+/// Bytes of the writer's buffers.
+pub const LOG_WRITER_BYTES: usize = size_of::<LogWriter>() + LOG_WRITE_BYTES;
 
 /// Writer of the log files.
-struct LogWriter {
+#[derive(Debug)]
+pub(super) struct LogWriter {
     /// Paths, the newest first.
     paths: Vec<PathBuf>,
     build: heapless::String<{ log::BUILD_ID_BYTES }>,
@@ -103,10 +51,12 @@ struct LogWriter {
     retry_at: Duration,
     /// Failures since the last success.
     failures: u32,
+    /// Records of one write, copied so that a write that blocks does not hold the ring.
+    chunk: Box<heapless::Vec<u8, LOG_WRITE_BYTES>>,
 }
 
 impl LogWriter {
-    fn new(target: &LogTarget<'_>) -> Self {
+    pub(super) fn new(target: &LogTarget<'_>) -> Self {
         let path = |number| match number {
             0 => target.file.to_owned(),
             _ => PathBuf::from(format!("{}.{number}", target.file.display())),
@@ -125,10 +75,32 @@ impl LogWriter {
             is_rotated: false,
             retry_at: Duration::ZERO,
             failures: 0,
+            chunk: Box::default(),
         }
     }
 
-    fn flush(&mut self, now: Duration) {
+    /// Starts the first file. `now` is the time since start.
+    pub(super) fn open(&mut self, now: Duration) {
+        if let Err(error) = self.start_file() {
+            self.retry_later(&error, now);
+        }
+    }
+
+    /// Time of the next [`flush`](Self::flush) after one at `now`; `None` while everything is written.
+    pub(super) fn poll_timeout(&self, now: Duration) -> Option<Duration> {
+        log::is_dirty(self.position).then(|| self.retry_at.max(now.saturating_add(UPKEEP_DELAY)))
+    }
+
+    /// Writes all records, without a pause after an earlier failure.
+    pub(super) fn flush_all(&mut self, now: Duration) {
+        self.retry_at = Duration::ZERO;
+        for _ in 0..LOG_RING_BYTES.div_ceil(LOG_WRITE_BYTES) {
+            self.flush(now);
+        }
+    }
+
+    /// Writes new records, at most `LOG_WRITES` times `LOG_WRITE_BYTES`. `now` is the time since start.
+    pub(super) fn flush(&mut self, now: Duration) {
         if now < self.retry_at || !log::is_dirty(self.position) {
             return;
         }
@@ -170,24 +142,22 @@ impl LogWriter {
         }
         let room = self.limit.saturating_sub(self.written);
         let Some(open) = self.open.as_mut() else { return Ok(false) };
-        let wrote = log::since(self.position, LOG_WRITE_BYTES.min(room), |part| {
-            let result = part.pieces.iter().try_for_each(|piece| open.write_all(piece));
-            result.map(|()| (part.next(), part.len()))
+        let chunk = &mut *self.chunk;
+        chunk.clear();
+        let copied = log::since(self.position, LOG_WRITE_BYTES.min(room), |part| {
+            // At most LOG_WRITE_BYTES.
+            part.pieces.iter().try_for_each(|piece| chunk.extend_from_slice(piece)).map(|()| part.from)
         });
-        match wrote {
-            None | Some(Ok((_, 0))) => Ok(false),
-            Some(Ok((next, len))) => {
-                self.written += len;
-                self.position = next;
-                log::mark_persisted(next);
-                Ok(true)
-            }
-            Some(Err(error)) => {
-                // Removes the partial record. If this fails, readers skip it.
-                let _ = open.set_len(self.written as u64);
-                Err(error)
-            }
+        let Some(Ok(from)) = copied.filter(|_| !chunk.is_empty()) else { return Ok(false) };
+        if let Err(error) = open.write_all(chunk) {
+            // Removes the partial record. If this fails, readers skip it.
+            let _ = open.set_len(self.written as u64);
+            return Err(error);
         }
+        log::mark_written(from, chunk);
+        self.written += chunk.len();
+        self.position = from + chunk.len() as u64;
+        Ok(true)
     }
 
     /// Returns true if the next record is longer than `room`. Every record fits a new file.

@@ -11,26 +11,30 @@ pub mod board;
 mod clock;
 mod enabled;
 pub mod file;
+pub mod fork;
 pub mod log_files;
+pub mod log_threads;
 pub mod machine;
 mod network;
 mod notify;
 pub mod password;
 mod passwords;
-mod process;
 pub mod random;
 mod signal;
+pub mod state_writer;
 pub mod terminal;
 
 use core::time::Duration;
 
-pub use accounts::{Account, lookup};
+/// Default `PATH` of programs.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+pub use accounts::{Account, lookup, supplementary_groups};
 pub use clock::Clock;
 pub use enabled::EnabledFile;
 pub use network::NetworkManager;
-pub use notify::{NotifyEnvironment, NotifyState, SdNotify};
+pub use notify::{ManagerSocket, NotifyEnvironment, NotifyState, SdNotify};
 pub use passwords::PasswordsFile;
-pub use process::{CommandDone, Processes, RunError};
 pub use signal::{Received, Signals};
 
 crate::limits::limits! {
@@ -48,9 +52,12 @@ crate::limits::limits! {
     /// next attempt of a request that the kernel refused.
     NETWORK_POLL: Duration = Duration::from_secs(1), exceeded "the next attempt",
         tests ["missing_interface_is_polled"];
-    /// Bytes of `/etc/passwd` that are read.
+    /// Bytes of `/etc/passwd`, and of `/etc/group`, that are read.
     ACCOUNTS_BYTES: usize = 256 * 1024, exceeded "the rest is not read",
         tests ["whole_lines_up_to_the_limit_are_read"];
+    /// Groups of a user beside its primary group.
+    GROUPS: usize = 32, exceeded "the service is not started: too many groups",
+        tests ["groups_over_the_limit_are_an_error"];
     /// Message of the server to init.
     NOTIFY_BYTES: usize = 256, exceeded "the message is ignored",
         tests ["datagram_over_its_limit_is_empty"];
@@ -72,7 +79,31 @@ crate::limits::limits! {
     /// Pause before a log file that could not be written is tried again.
     LOG_RETRY_PAUSE: Duration = Duration::from_secs(10), exceeded "the next attempt",
         tests ["failed_file_is_retried_after_the_pause"];
+    /// Time at the end of the server for the lines and records that are not written yet.
+    LOG_FLUSH_TIMEOUT: Duration = Duration::from_millis(500), exceeded "they are lost",
+        tests ["unread_pipe_delays_the_end_by_the_timeout_of_the_flush"];
+    /// Writes of state files that wait for the disk.
+    STATE_WRITES: usize = 4, exceeded "rejected; the client may try again",
+        tests ["queue_rejects_writes_over_its_limit"];
+    /// Content of a state file that is written: changed passwords, or enabled services.
+    STATE_TEXT_BYTES: usize = max(enabled::TEXT_BYTES, passwords::TEXT_BYTES), exceeded "rejected",
+        tests ["text_over_its_limit_is_rejected_and_its_buffer_used_again"];
     /// Pause between two looks for a disk.
     DEVICE_STEP: Duration = Duration::from_millis(50), exceeded "the next look",
         tests ["file_is_waited_for_until_the_timeout"];
+}
+
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    /// Locks out every other test that has children: none reaps those of another.
+    pub(crate) fn lock_children() -> MutexGuard<'static, ()> {
+        static CHILDREN: Mutex<()> = Mutex::new(());
+        CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -11,6 +11,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::runtime::UPKEEP_DELAY;
 use crate::warning;
 
@@ -82,10 +84,61 @@ impl NotifyEnvironment {
     }
 }
 
-/// Socket of the service manager, if any.
+/// Socket of the service manager.
+#[derive(Debug)]
+pub struct ManagerSocket {
+    socket: UnixDatagram,
+    address: SocketAddr,
+    /// An error of the socket was logged.
+    is_error_logged: Cell<bool>,
+}
+
+impl ManagerSocket {
+    /// Socket that the environment names. An invalid one is logged and not used.
+    pub fn new(environment: &NotifyEnvironment) -> Option<Self> {
+        let name = environment.socket.as_deref().filter(|name| !name.is_empty())?;
+        let socket = address(name).and_then(|address| {
+            let socket = UnixDatagram::unbound()?;
+            socket.set_nonblocking(true)?;
+            Ok(Self { socket, address, is_error_logged: Cell::default() })
+        });
+        let log = |error: &io::Error| {
+            warning!("NOTIFY_SOCKET={}: {}; nothing is reported", name.to_string_lossy(), error);
+        };
+        socket.inspect_err(log).ok()
+    }
+
+    /// Checks that the manager is there.
+    ///
+    /// # Errors
+    /// `ENOENT` or `ECONNREFUSED` if it is gone.
+    pub fn probe(&self) -> io::Result<()> {
+        UnixDatagram::unbound()?.connect_addr(&self.address)
+    }
+
+    /// Sends a datagram.
+    ///
+    /// # Errors
+    /// `EAGAIN` if the queue of the manager is full, `ENOENT` or `ECONNREFUSED` if it is gone. The first error
+    /// of the second kind is logged.
+    pub fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        let sent = self.socket.send_to_addr(datagram, &self.address).map(drop);
+        if let Err(error) = &sent
+            && error.kind() != io::ErrorKind::WouldBlock
+            && !self.is_error_logged.replace(true)
+        {
+            warning!("cannot send to NOTIFY_SOCKET: {}", error);
+        }
+        sent
+    }
+}
+
+/// Reports of the server, which go to the service manager through the keeper.
 #[derive(Debug)]
 pub struct SdNotify {
-    receiver: Option<(UnixDatagram, SocketAddr)>,
+    receiver: Option<UnixDatagram>,
+    /// Socket of the service manager itself.
+    manager: Option<ManagerSocket>,
     watchdog_pause: Option<Duration>,
     /// Time of the next heartbeat.
     watchdog_due: Cell<Duration>,
@@ -93,8 +146,6 @@ pub struct SdNotify {
     pending: Cell<u8>,
     /// Time of the next attempt to send them.
     retry_at: Cell<Duration>,
-    /// An error of the socket was logged.
-    is_error_logged: Cell<bool>,
 }
 
 impl SdNotify {
@@ -102,41 +153,28 @@ impl SdNotify {
     pub fn without_receiver() -> Self {
         Self {
             receiver: None,
+            manager: None,
             watchdog_pause: None,
             watchdog_due: Cell::default(),
             pending: Cell::default(),
             retry_at: Cell::default(),
-            is_error_logged: Cell::default(),
         }
     }
 
-    /// Creates one with the receiver that the environment names. An invalid one is logged and not used.
-    pub fn new(environment: &NotifyEnvironment) -> Self {
-        let Some(name) = environment.socket.as_deref().filter(|name| !name.is_empty()) else {
-            return Self::without_receiver();
-        };
-        let receiver = address(name).and_then(|address| {
-            let socket = UnixDatagram::unbound()?;
-            socket.set_nonblocking(true)?;
-            Ok((socket, address))
-        });
-        match receiver {
-            Ok(receiver) => {
-                let mut watchdog_pause = environment.watchdog_pause(std::process::id());
-                if watchdog_pause.is_some_and(|pause| pause < WATCHDOG_PAUSE_MIN) {
-                    warning!(
-                        "WATCHDOG_USEC is too short: the heartbeat is sent every {} ms",
-                        WATCHDOG_PAUSE_MIN.as_millis()
-                    );
-                    watchdog_pause = Some(WATCHDOG_PAUSE_MIN);
-                }
-                Self { receiver: Some(receiver), watchdog_pause, ..Self::without_receiver() }
-            }
-            Err(error) => {
-                warning!("NOTIFY_SOCKET={}: {}; nothing is reported", name.to_string_lossy(), error);
-                Self::without_receiver()
-            }
+    /// Creates one that sends to `receiver`, if there is one. `environment` and `pid` are those of the process
+    /// that the service manager has started.
+    pub fn new(receiver: Option<UnixDatagram>, environment: &NotifyEnvironment, pid: u32) -> Self {
+        let Some(receiver) = receiver else { return Self::without_receiver() };
+        let mut watchdog_pause = environment.watchdog_pause(pid);
+        if watchdog_pause.is_some_and(|pause| pause < WATCHDOG_PAUSE_MIN) {
+            warning!(
+                "WATCHDOG_USEC is too short: the heartbeat is sent every {} ms",
+                WATCHDOG_PAUSE_MIN.as_millis()
+            );
+            watchdog_pause = Some(WATCHDOG_PAUSE_MIN);
         }
+        let manager = ManagerSocket::new(environment);
+        Self { receiver: Some(receiver), manager, watchdog_pause, ..Self::without_receiver() }
     }
 
     /// Returns true if reports have a receiver.
@@ -158,6 +196,14 @@ impl SdNotify {
     /// `ECONNREFUSED` if it is gone.
     pub fn try_send(&self, state: NotifyState) -> io::Result<()> {
         self.send_message(state.message())
+    }
+
+    /// Checks that the service manager is there. The keeper passes reports on, and would not answer that.
+    ///
+    /// # Errors
+    /// `ENOTCONN` without a service manager, `ENOENT` or `ECONNREFUSED` if it is gone.
+    pub fn probe(&self) -> io::Result<()> {
+        self.manager.as_ref().map_or(Err(Errno::NOTCONN.into()), ManagerSocket::probe)
     }
 
     /// Earliest deadline, for [`handle_timeout`](Self::handle_timeout).
@@ -185,17 +231,8 @@ impl SdNotify {
     }
 
     fn send_message(&self, message: &[u8]) -> io::Result<()> {
-        let Some((socket, address)) = &self.receiver else {
-            return Err(io::Error::from_raw_os_error(rustix::io::Errno::NOTCONN.raw_os_error()));
-        };
-        let sent = socket.send_to_addr(message, address).map(drop);
-        if let Err(error) = &sent
-            && error.kind() != io::ErrorKind::WouldBlock
-            && !self.is_error_logged.replace(true)
-        {
-            warning!("cannot send to NOTIFY_SOCKET: {}", error);
-        }
-        sent
+        let receiver = self.receiver.as_ref().ok_or(Errno::NOTCONN)?;
+        receiver.send(message).map(drop)
     }
 }
 
@@ -227,6 +264,15 @@ mod tests {
         (socket, environment)
     }
 
+    /// Reports that go to the listener at once, without a keeper.
+    fn notify(environment: &NotifyEnvironment) -> SdNotify {
+        let receiver = UnixDatagram::unbound().unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        let name = environment.socket.as_deref().unwrap();
+        receiver.connect_addr(&address(name).unwrap()).unwrap();
+        SdNotify::new(Some(receiver), environment, 42)
+    }
+
     fn received(socket: &UnixDatagram) -> Vec<String> {
         let mut all = Vec::new();
         let mut buffer = [0; 64];
@@ -239,7 +285,7 @@ mod tests {
     #[test]
     fn every_report_has_its_text() {
         let (socket, environment) = listener("words", None);
-        let notify = SdNotify::new(&environment);
+        let notify = notify(&environment);
         assert!(notify.has_receiver());
         for state in NotifyState::ALL {
             notify.send(state);
@@ -258,15 +304,12 @@ mod tests {
         let _ = std::fs::remove_file(&path);
         let environment =
             NotifyEnvironment { socket: Some(path.clone().into()), ..NotifyEnvironment::default() };
-        let notify = SdNotify::new(&environment);
-        // The socket is missing so far: the report is pending.
-        notify.send(NotifyState::Ready);
-        assert!(notify.is_error_logged.get());
-        assert!(notify.poll_timeout().is_some());
+        let manager = ManagerSocket::new(&environment).unwrap();
+        assert!(manager.send(b"READY=1").is_err(), "the socket is missing so far");
+        assert!(manager.is_error_logged.get());
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_nonblocking(true).unwrap();
-        notify.handle_timeout(Duration::ZERO);
-        notify.handle_timeout(Duration::ZERO);
+        manager.send(b"READY=1").unwrap();
         assert_eq!(received(&socket), ["READY=1"]);
         std::fs::remove_file(path).unwrap();
     }
@@ -274,11 +317,10 @@ mod tests {
     #[test]
     fn full_socket_is_not_waited_for_and_its_report_is_pending() {
         let (socket, environment) = listener("full", None);
-        let notify = SdNotify::new(&environment);
+        let notify = notify(&environment);
         let room = (0..10_000).take_while(|_| notify.try_send(NotifyState::Ready).is_ok()).count();
         assert!((1..10_000).contains(&room), "{room}");
         notify.send(NotifyState::Stopping);
-        assert!(!notify.is_error_logged.get());
         assert_eq!(received(&socket).len(), room);
         notify.handle_timeout(Duration::ZERO);
         assert_eq!(received(&socket), ["STOPPING=1"]);
@@ -287,7 +329,7 @@ mod tests {
     #[test]
     fn heartbeats_are_a_third_of_the_watchdogs_time_apart() {
         let (socket, environment) = listener("watchdog", Some("4000000"));
-        let notify = SdNotify::new(&environment);
+        let notify = notify(&environment);
         for _ in 0..3 {
             let now = notify.poll_timeout().unwrap();
             if now > Duration::ZERO {
@@ -327,11 +369,12 @@ mod tests {
         for socket in [None, Some(""), Some("relative"), Some("vsock:2:1"), Some(long.as_str())] {
             let environment =
                 NotifyEnvironment { socket: socket.map(OsString::from), ..NotifyEnvironment::default() };
-            let notify = SdNotify::new(&environment);
-            assert!(!notify.has_receiver(), "{socket:?}");
-            notify.send(NotifyState::Ready);
-            notify.handle_timeout(Duration::ZERO);
-            assert!(notify.try_send(NotifyState::Reboot).is_err());
+            assert!(ManagerSocket::new(&environment).is_none(), "{socket:?}");
         }
+        let notify = SdNotify::new(None, &NotifyEnvironment::default(), 42);
+        assert!(!notify.has_receiver());
+        notify.send(NotifyState::Ready);
+        notify.handle_timeout(Duration::ZERO);
+        assert!(notify.try_send(NotifyState::Reboot).is_err());
     }
 }

@@ -5,15 +5,17 @@
 //! configuration file has that hash, so a later change of the configuration file wins. The file is
 //! replaced atomically.
 
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::file::{self, FileError};
+use super::file::{self, FileError, RenderError};
 use crate::limits::{USER_NAME_BYTES, USERS};
 use crate::session::{PasswordHash, Users};
 use crate::warning;
 
-const FILE: &str = "passwords";
+/// Name of the file.
+pub(super) const FILE: &str = "passwords";
 /// Field of a user without a password.
 const NONE: &str = "-";
 /// Limit of lines: the users of the configuration file, and as many of other configuration files.
@@ -22,13 +24,17 @@ const RECORDS: usize = 2 * USERS;
 const HASH_TEXT_BYTES: usize = 92;
 /// Length of the longest line.
 const RECORD_BYTES: usize = USER_NAME_BYTES + 2 * HASH_TEXT_BYTES + " \n".len() + 1;
-/// Twice the largest file written, so that the file of a board with larger limits is still read.
-const MAX_BYTES: usize = 2 * RECORDS * RECORD_BYTES;
+/// Largest file written.
+pub(super) const TEXT_BYTES: usize = RECORDS * RECORD_BYTES;
+/// Twice that, so that the file of a board with larger limits is still read.
+const MAX_BYTES: usize = 2 * TEXT_BYTES;
 
 /// File `passwords` of a state directory.
 #[derive(Clone, Debug)]
 pub struct PasswordsFile {
     path: PathBuf,
+    /// Lines of the file when it was loaded; `None` if it could not be read.
+    loaded: Option<Vec<Record>>,
 }
 
 /// Line of the file.
@@ -41,9 +47,12 @@ struct Record {
 }
 
 impl PasswordsFile {
+    /// Bytes of the loaded lines.
+    pub const BYTES: usize = RECORDS * (size_of::<Record>() + USER_NAME_BYTES);
+
     /// File of this directory, which need not exist.
     pub fn new(directory: &Path) -> Self {
-        Self { path: directory.join(FILE) }
+        Self { path: directory.join(FILE), loaded: Some(Vec::new()) }
     }
 
     /// Sets the stored passwords of `users`. Invalid lines are logged and skipped. A missing file is
@@ -51,14 +60,21 @@ impl PasswordsFile {
     ///
     /// # Errors
     /// Error of reading, or a file of more than `MAX_BYTES`.
-    pub fn load(&self, users: &mut Users) -> Result<(), FileError> {
-        for record in self.read()? {
+    pub fn load(&mut self, users: &mut Users) -> Result<(), FileError> {
+        self.loaded = None;
+        let mut records = self.read()?;
+        for record in &records {
             let Some(user) = users.find(&record.name) else { continue };
             let configured = users.get(user).and_then(|user| user.password.as_ref());
             if configured == record.configured.as_ref() {
-                users.set_password(user, Some(record.new));
+                users.set_password(user, Some(record.new.clone()));
             }
         }
+        // Those that a render has room for.
+        records.retain(|record| record.name.len() <= USER_NAME_BYTES);
+        records.truncate(RECORDS);
+        records.shrink_to_fit();
+        self.loaded = Some(records);
         Ok(())
     }
 
@@ -69,22 +85,19 @@ impl PasswordsFile {
     /// Error of reading or writing; the old file remains.
     pub fn store(&self, users: &Users) -> Result<(), FileError> {
         let mut text = String::new();
-        let mut count = 0;
-        for (id, user) in users.iter() {
-            if let Some(new) = users.changed_password(id) {
-                write(&mut text, &user.name, new, user.password.as_ref());
-                count += 1;
-            }
-        }
-        let is_of_these = |record: &Record| {
-            let user = users.find(&record.name).and_then(|id| users.get(id));
-            user.is_some_and(|user| user.password == record.configured)
-        };
-        // The newest are first.
-        for record in self.read()?.iter().filter(|record| !is_of_these(record)).take(RECORDS - count) {
-            write(&mut text, &record.name, &record.new, record.configured.as_ref());
-        }
+        // Writing to a `String` never fails.
+        let _ = write_all(&mut text, users, &self.read()?);
         file::write_atomic(&self.path, text.as_bytes(), 0o600)
+    }
+
+    /// Adds the content that [`store`](Self::store) writes to `text`, with the lines that were loaded: a disk
+    /// that hangs does not delay it.
+    ///
+    /// # Errors
+    /// `text` has no room for it, or the file could not be read when it was loaded.
+    pub fn render(&self, users: &Users, text: &mut impl Write) -> Result<(), RenderError> {
+        let loaded = self.loaded.as_deref().ok_or(RenderError::NotRead)?;
+        Ok(write_all(text, users, loaded)?)
     }
 
     fn read(&self) -> Result<Vec<Record>, FileError> {
@@ -105,9 +118,36 @@ impl PasswordsFile {
     }
 }
 
-fn write(text: &mut String, name: &str, new: &PasswordHash, configured: Option<&PasswordHash>) {
-    let configured = configured.map_or_else(|| NONE.to_owned(), PasswordHash::to_string);
-    *text += &format!("{name} {new} {configured}\n");
+/// Writes the changed passwords of `users`, and the lines of `old` that are of other configuration files.
+fn write_all(text: &mut impl Write, users: &Users, old: &[Record]) -> fmt::Result {
+    let mut count = 0;
+    for (id, user) in users.iter() {
+        if let Some(new) = users.changed_password(id) {
+            write(text, &user.name, new, user.password.as_ref())?;
+            count += 1;
+        }
+    }
+    let is_of_these = |record: &Record| {
+        let user = users.find(&record.name).and_then(|id| users.get(id));
+        user.is_some_and(|user| user.password == record.configured)
+    };
+    // The newest are first.
+    for record in old.iter().filter(|record| !is_of_these(record)).take(RECORDS - count) {
+        write(text, &record.name, &record.new, record.configured.as_ref())?;
+    }
+    Ok(())
+}
+
+fn write(
+    text: &mut impl Write,
+    name: &str,
+    new: &PasswordHash,
+    configured: Option<&PasswordHash>,
+) -> fmt::Result {
+    match configured {
+        Some(configured) => writeln!(text, "{name} {new} {configured}"),
+        None => writeln!(text, "{name} {new} {NONE}"),
+    }
 }
 
 fn parse(line: &[u8]) -> Option<Record> {
@@ -190,7 +230,7 @@ mod tests {
     #[test]
     fn changed_password_is_loaded_at_the_next_start() {
         let directory = TestDirectory::new("next");
-        let file = PasswordsFile::new(&directory.0);
+        let mut file = PasswordsFile::new(&directory.0);
         let mut first = users(FILE_1);
         file.load(&mut first).unwrap();
         assert_eq!(first, users(FILE_1));
@@ -217,7 +257,7 @@ mod tests {
     #[test]
     fn later_password_of_the_configuration_file_wins() {
         let directory = TestDirectory::new("later");
-        let file = PasswordsFile::new(&directory.0);
+        let mut file = PasswordsFile::new(&directory.0);
         let mut first = users(FILE_1);
         change(&mut first, "anna", 11);
         file.store(&first).unwrap();
@@ -229,7 +269,7 @@ mod tests {
     #[test]
     fn lines_of_another_configuration_file_stay() {
         let directory = TestDirectory::new("other");
-        let file = PasswordsFile::new(&directory.0);
+        let mut file = PasswordsFile::new(&directory.0);
         let mut first = users(FILE_1);
         change(&mut first, "anna", 11);
         file.store(&first).unwrap();
@@ -251,7 +291,7 @@ mod tests {
     #[test]
     fn lines_of_other_configuration_files_are_limited() {
         let directory = TestDirectory::new("many");
-        let file = PasswordsFile::new(&directory.0);
+        let mut file = PasswordsFile::new(&directory.0);
         let of: Vec<String> = (0..USERS).map(|n| format!("u{n}")).collect();
         for salt in 0..4 {
             let of: Vec<_> = of.iter().map(|name| (name.as_str(), Some(salt))).collect();
@@ -269,18 +309,40 @@ mod tests {
     }
 
     #[test]
+    fn rendered_content_is_that_of_the_stored_file() {
+        let directory = TestDirectory::new("render");
+        let mut file = PasswordsFile::new(&directory.0);
+        let mut first = users(&[("anna", Some(1)), ("carl", Some(3))]);
+        change(&mut first, "anna", 11);
+        change(&mut first, "carl", 13);
+        file.store(&first).unwrap();
+        let mut second = users(FILE_1);
+        file.load(&mut second).unwrap();
+        for salt in [12, 22] {
+            change(&mut second, "anna", salt);
+            change(&mut second, "token", salt);
+            let mut text = heapless::String::<TEXT_BYTES>::new();
+            file.render(&second, &mut text).unwrap();
+            file.store(&second).unwrap();
+            assert_eq!(directory.text(), text.as_str());
+            assert!(text.lines().count() == 3 && text.contains("carl "), "{text}");
+        }
+        assert_eq!(file.render(&second, &mut heapless::String::<64>::new()), Err(RenderError::TooLong));
+    }
+
+    #[test]
     fn longest_line_has_the_length_of_the_limit() {
         let longest = PasswordHash::new(PASSWORD_ROUNDS_MAX, [255; 16], [255; 32]).unwrap();
         assert_eq!(longest.to_string().len(), HASH_TEXT_BYTES);
         let mut line = String::new();
-        write(&mut line, &"n".repeat(USER_NAME_BYTES), &longest, Some(&longest));
+        write(&mut line, &"n".repeat(USER_NAME_BYTES), &longest, Some(&longest)).unwrap();
         assert_eq!(line.len(), RECORD_BYTES);
     }
 
     #[test]
     fn file_over_its_limit_is_rejected() {
         let directory = TestDirectory::new("long");
-        let file = PasswordsFile::new(&directory.0);
+        let mut file = PasswordsFile::new(&directory.0);
         fs::write(directory.0.join(FILE), vec![b'\n'; MAX_BYTES]).unwrap();
         file.load(&mut users(FILE_1)).unwrap();
         fs::write(directory.0.join(FILE), vec![b'\n'; MAX_BYTES + 1]).unwrap();
@@ -288,6 +350,8 @@ mod tests {
         assert!(matches!(error.reason, FileReason::TooLarge(MAX_BYTES)));
         // An unreadable file is not replaced.
         assert!(file.store(&users(FILE_1)).is_err());
+        let rendered = file.render(&users(FILE_1), &mut String::new());
+        assert_eq!(rendered, Err(RenderError::NotRead));
     }
 
     #[test]
@@ -318,7 +382,7 @@ mod tests {
             let new = PasswordHash::new(1, new, [0; 32]).unwrap();
             let configured = old.map(|old| PasswordHash::new(2, [0; 16], old).unwrap());
             let mut line = String::new();
-            write(&mut line, &name, &new, configured.as_ref());
+            write(&mut line, &name, &new, configured.as_ref()).unwrap();
             let line = line.strip_suffix('\n').unwrap();
             prop_assert_eq!(parse(line.as_bytes()), Some(Record { name, new, configured }));
         }

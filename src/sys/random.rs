@@ -26,7 +26,7 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], RandomError> {
 
 /// Returns a number that differs between boards and starts, without blocking. It is not for secrets:
 /// early at boot it may be predictable, and on kernels before 5.6 it may be 0.
-pub(super) fn seed() -> u64 {
+pub fn seed() -> u64 {
     let mut bytes = [0; 8];
     let flags = [GetRandomFlags::INSECURE, GetRandomFlags::NONBLOCK];
     // Fails early at boot on old kernels, which leaves 0.

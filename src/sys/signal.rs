@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
 use crate::runtime::AsyncFd;
@@ -53,8 +53,6 @@ pub(super) fn drain_wakeups(mut wakeups: &UnixStream) -> bool {
 /// Signal that the server handles.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Received {
-    /// SIGCHLD: one or more children have exited.
-    Child,
     /// SIGTERM.
     Term,
     /// SIGINT.
@@ -63,13 +61,12 @@ pub enum Received {
     Hup,
 }
 
-/// Order of signals that are pending together: a shutdown comes before exits of children.
-const ORDER: [Received; 4] = [Received::Term, Received::Int, Received::Hup, Received::Child];
+/// Order of signals that are pending together.
+const ORDER: [Received; 3] = [Received::Term, Received::Int, Received::Hup];
 
 impl Received {
     fn signal(self) -> i32 {
         match self {
-            Self::Child => SIGCHLD,
             Self::Term => SIGTERM,
             Self::Int => SIGINT,
             Self::Hup => SIGHUP,
@@ -88,7 +85,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Installs the handlers. Children that have exited earlier are found by the first reaping.
+    /// Installs the handlers.
     ///
     /// # Errors
     /// Error of the system: no descriptors left.
@@ -141,23 +138,11 @@ mod tests {
     #[test]
     fn next_returns_the_received_signal() {
         let signals = Signals::new().unwrap();
-        for (sent, expected) in [
-            (Signal::HUP, Received::Hup),
-            (Signal::TERM, Received::Term),
-            (Signal::INT, Received::Int),
-            (Signal::CHILD, Received::Child),
-        ] {
+        for (sent, expected) in
+            [(Signal::HUP, Received::Hup), (Signal::TERM, Received::Term), (Signal::INT, Received::Int)]
+        {
             kill_process(getpid(), sent).unwrap();
-            // Children of other tests may exit meanwhile.
-            let received = async {
-                loop {
-                    let received = signals.next().await;
-                    if received == expected || received != Received::Child {
-                        return received;
-                    }
-                }
-            };
-            assert_eq!(block_on(&mut Tasks::new(0), received).unwrap(), expected);
+            assert_eq!(block_on(&mut Tasks::new(0), signals.next()).unwrap(), expected);
         }
     }
 }

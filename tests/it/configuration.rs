@@ -4,6 +4,7 @@
 use friendlet::config::key::{Bound, Default, Form, Key, Kind, Table};
 use friendlet::config::schema::TABLES;
 use friendlet::limits;
+use friendlet::service::Scope;
 
 use crate::support::generated::{check, check_file};
 
@@ -45,6 +46,9 @@ fn value(kind: &Kind) -> String {
     match kind {
         Kind::Boolean => "`true`, `false`".to_owned(),
         Kind::Integer { least, most } => format!("{} to {}", bound(*least), bound(*most)),
+        Kind::Integers { entries, least, most } => {
+            format!("list of up to {} numbers, each {} to {}", bound(*entries), bound(*least), bound(*most))
+        }
         Kind::Choice(words) => {
             words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", ")
         }
@@ -63,7 +67,8 @@ fn value(kind: &Kind) -> String {
             limit("service_variable_bytes")
         ),
         Kind::Commands => format!(
-            "`{{ NAME = \"SIGNAL\", NAME = [\"PROGRAM\"] }}`, up to {} names of up to {} bytes",
+            "`{{ NAME = \"SIGNAL\", NAME = {{ signal = \"SIGNAL\", scope = \"group\" }}, NAME = [\"PROGRAM\"] }}`, \
+             up to {} names of up to {} bytes",
             limit("service_commands"),
             limit("service_name_bytes")
         ),
@@ -104,6 +109,7 @@ fn toml_default(key: &Key) -> Option<String> {
         Default::Boolean(boolean) => Some(boolean.to_string()),
         Default::Integer(number) => Some(number.to_string()),
         Default::String(text) => Some(format!("\"{text}\"")),
+        Default::Integers(numbers) => Some(format!("{numbers:?}")),
         Default::Empty if matches!(key.kind, Kind::List { .. }) => Some("[]".to_owned()),
         Default::Empty => Some("{}".to_owned()),
         Default::Required | Default::Unset(_) | Default::Build(..) => None,
@@ -205,6 +211,11 @@ fn json_key(key: &Key) -> String {
             };
             format!("\"type\": \"integer\", \"minimum\": {}{maximum}", least.value)
         }
+        Kind::Integers { entries, least, most } => format!(
+            "\"type\": \"array\", \"items\": {{ \"type\": \"integer\", \"minimum\": {}, \"maximum\": {} }}, \
+             \"maxItems\": {}",
+            least.value, most.value, entries.value
+        ),
         Kind::Choice(words) => {
             let words: Vec<_> = words.iter().map(|word| json(word)).collect();
             format!("\"type\": \"string\", \"enum\": [{}]", words.join(", "))
@@ -214,12 +225,23 @@ fn json_key(key: &Key) -> String {
         Kind::Command => format!("{strings}, \"minItems\": 1"),
         Kind::Variables => r#""type": "object", "additionalProperties": { "type": "string" }"#.to_owned(),
         Kind::Commands => format!(
-            "\"type\": \"object\", \"additionalProperties\": {{ \"anyOf\": [{{ \"type\": \"string\" }}, {{ {strings}, \"minItems\": 1 }}] }}"
+            "\"type\": \"object\", \"additionalProperties\": {{ \"anyOf\": [{{ \"type\": \"string\" }}, \
+             {{ {strings}, \"minItems\": 1 }}, {} ] }}",
+            json_scoped_signal()
         ),
     };
     // A TOML default of the schema is JSON as well.
     let default = toml_default(key).map_or_else(String::new, |default| format!(", \"default\": {default}"));
     format!("{}: {{ \"description\": {}, {kind}{default} }}", json(key.name), json(key.doc))
+}
+
+/// A signal with its receivers.
+fn json_scoped_signal() -> String {
+    let scopes = Scope::ALL.map(|scope| json(scope.name())).join(", ");
+    format!(
+        "{{ \"type\": \"object\", \"additionalProperties\": false, \"required\": [\"signal\"], \"properties\": \
+         {{ \"signal\": {{ \"type\": \"string\" }}, \"scope\": {{ \"type\": \"string\", \"enum\": [{scopes}] }} }} }}"
+    )
 }
 
 /// A string as JSON.

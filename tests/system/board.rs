@@ -83,7 +83,7 @@ fn command_of_the_board_runs_last() {
         let command = serve(&directory, &device);
         let mut server = Server::start_command(directory, command);
         assert_eq!(server.call("services/slow/start"), OK);
-        let service = process::children(server.pid())[0];
+        let service = server.services()[0];
         std::thread::sleep(Duration::from_millis(300));
         let mut socket = server.bound(ADMIN);
         if over_http {

@@ -10,7 +10,7 @@ use crate::support::device::{ADMIN, GUEST, shell};
 use crate::support::directory::Directory;
 use crate::support::wait::until;
 use crate::support::ws::request;
-use crate::support::{Device, Server, process};
+use crate::support::{Device, Server};
 
 const OK: &str = r#"{ "Status": "ok"}"#;
 
@@ -131,5 +131,5 @@ fn endless_command_is_killed_and_blocks_no_other_call() {
         answer => panic!("{answer:?}"),
     };
     assert!(answer.contains(r#""requestid":"slow""#), "{answer}");
-    until("nobody is left", || process::children(server.pid()).is_empty());
+    until("nobody is left", || server.services().is_empty());
 }

@@ -23,22 +23,26 @@ const SETTLING_TIME: Duration = Duration::from_secs(3);
 /// Time over which system calls are counted.
 const IDLE_TIME: Duration = Duration::from_secs(10);
 
-/// Times that a thread of the server went to sleep. A thread that sleeps makes no system call, and one that
+/// Threads of the server, and that of the keeper.
+fn tasks(server: &Server) -> impl Iterator<Item = std::io::Result<fs::DirEntry>> {
+    let tasks = |pid| fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks(server.pid()).chain(tasks(server.keeper()))
+}
+
+/// Times that one of these threads went to sleep. A thread that sleeps makes no system call, and one that
 /// wakes for a system call goes to sleep again.
 fn sleeps(server: &Server) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
     let count = |task: std::io::Result<fs::DirEntry>| {
         let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
         line.unwrap().trim().parse::<u64>().unwrap()
     };
-    tasks.map(count).sum()
+    tasks(server).map(count).sum()
 }
 
-/// Processor time that the server has used, all threads together.
+/// Processor time that these threads have used together.
 fn used(server: &Server) -> Duration {
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
-    let nanoseconds = tasks.map(|task| {
+    let nanoseconds = tasks(server).map(|task| {
         let schedstat = fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
         schedstat.split_whitespace().next().unwrap().parse::<u64>().unwrap()
     });

@@ -5,6 +5,7 @@
 
 mod allocations;
 mod bad_input;
+mod blocked;
 mod board;
 mod booted;
 mod built_in;
@@ -30,4 +31,5 @@ mod service_log;
 mod services;
 mod slots;
 mod stopping;
+mod supervision;
 mod tls;

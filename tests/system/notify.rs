@@ -69,7 +69,7 @@ fn services_do_not_inherit_the_socket() {
     until("it has reported", || fs::exists(&reported).unwrap());
     let reported = fs::read_to_string(&reported).unwrap();
     assert!(reported.contains("PATH="), "{reported}");
-    for name in ["NOTIFY_SOCKET", "WATCHDOG", "FRIENDLET"] {
+    for name in ["NOTIFY_SOCKET", "WATCHDOG", "FRIENDLET_INIT"] {
         assert!(!reported.contains(name), "{reported}");
     }
 }

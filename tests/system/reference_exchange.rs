@@ -10,7 +10,7 @@ const OK: &str = r#"{ "Status": "ok"}"#;
 
 /// The only child of the server.
 fn child(server: &Server) -> u32 {
-    let children = process::children(server.pid());
+    let children = server.services();
     assert_eq!(children.len(), 1, "{children:?}");
     children[0]
 }

@@ -81,7 +81,7 @@ fn term_and_int_shut_the_server_down() {
         let mut server = Server::start(&Device::new());
         let mut socket = server.bound(ADMIN);
         assert_eq!(socket.service("start", "hello"), OK);
-        let services = process::children(server.pid());
+        let services = server.services();
         assert_eq!(services.len(), 1);
         server.signal(signal);
         socket.expect_close(1001, SOON);

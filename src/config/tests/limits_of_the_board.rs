@@ -5,7 +5,7 @@ use crate::config::INTERFACE_NAME_BYTES;
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
-use crate::service::{STOP_TIMEOUT, STOP_TIMEOUT_MAX, ServiceId};
+use crate::service::{START_LIMIT_MAX, STOP_TIMEOUT, STOP_TIMEOUT_MAX, SUCCESS_CODES, ServiceId};
 use crate::session::{
     IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
     LOCKOUT_TIME_MAX,
@@ -187,23 +187,33 @@ fn numbers_of_the_file_stay_in_their_ranges() {
     let log = |key: &'static str| move |n: u64| format!("[log]\n{key} = {n}\n");
     let seconds = |time: core::time::Duration| time.as_secs();
     let stop = |n| service(&format!("stop_timeout_s = {n}"));
+    let start = |n| service(&format!("start_limit = {n}"));
     let idle = (seconds(IDLE_TIMEOUT_MIN), seconds(IDLE_TIMEOUT_MAX));
     for (text, (least, most)) in [
         (&session("idle_timeout_s") as &dyn Fn(u64) -> String, idle),
         (&session("lockout_attempts"), (1, LOCKOUT_ATTEMPTS_MAX.into())),
         (&session("lockout_s"), (1, seconds(LOCKOUT_TIME_MAX))),
         (&stop, (1, seconds(STOP_TIMEOUT_MAX))),
+        (&start, (0, START_LIMIT_MAX.into())),
         (&log("file_bytes"), (LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64)),
         (&log("files"), (1, LOG_FILES_MAX as u64)),
     ] {
         for met in [least, most] {
             config(&text(met));
         }
-        for passed in [least - 1, most + 1] {
+        for passed in [least.checked_sub(1), Some(most + 1)].into_iter().flatten() {
             let errors = errors(&text(passed));
             assert!(errors.ends_with(&format!(": expected {least} to {most}, found {passed}\n")), "{errors}");
         }
     }
+}
+
+#[test]
+fn success_codes_of_the_file_up_to_their_limit() {
+    let codes = |count: usize| service(&format!("success_codes = {:?}", vec![7; count]));
+    assert_eq!(super::spec(&config(&codes(SUCCESS_CODES)), "a").success_codes.len(), SUCCESS_CODES);
+    let errors = errors(&codes(SUCCESS_CODES + 1));
+    assert!(errors.ends_with(": success_codes: more than 8\n"), "{errors}");
 }
 
 #[test]
@@ -212,5 +222,7 @@ fn defaults_are_those_of_the_limits() {
     assert_eq!(config.idle_timeout, IDLE_TIMEOUT);
     assert_eq!((config.lockout_attempts, config.lockout_time), (LOCKOUT_ATTEMPTS, LOCKOUT_TIME));
     assert_eq!((config.log_files.bytes, config.log_files.count), (LOG_FILE_BYTES, LOG_FILES));
-    assert_eq!(super::spec(&config, "a").stop_timeout, STOP_TIMEOUT);
+    let spec = super::spec(&config, "a");
+    assert_eq!((spec.stop_timeout, spec.start_limit), (STOP_TIMEOUT, 0));
+    assert_eq!(spec.success_codes, [0]);
 }

@@ -37,8 +37,8 @@ fn reference_exchange() {
     );
     let stop = START.replace("start\"", "stop\"");
     assert_eq!(fixture.say(id, &stop), [r#"{ "Status": "ok"}"#]);
-    assert_eq!(fixture.system.signals, [(1234, Signal::Term)]);
-    fixture.exit(1234, Exit::Signal(15));
+    assert_eq!(fixture.system.signals, [(1234, Signal::Term), (1234, Signal::Cont)]);
+    fixture.exit(1234, Exit::signal(15));
     assert!(fixture.say(id, &status)[0].contains(r#""State": "stopped""#));
     assert_eq!(fixture.say(id, &stop), [r#"{ "Status": "ok"}"#]);
 }
@@ -85,9 +85,12 @@ fn failed_start_is_reported_in_every_form() {
     let mut fixture = Fixture::new(4);
     fixture.system.refuses = Some(2);
     let id = fixture.socket();
-    assert_eq!(fixture.say(id, START), [r#"{ "ErrorMessage": "Function start returned: 2" }"#]);
+    let reason = "hello: cannot start /bin/friendlet: No such file or directory (errno 2)";
+    let failed = format!(r#"{{ "ErrorMessage": "Function start returned: 2", "reason": "{reason}" }}"#);
+    assert_eq!(fixture.say(id, START), [failed]);
     let failed = fixture.say(id, &request("services/hello/start", "{}"));
-    assert!(failed[0].contains(r#"Function start returned: 2\", \"code\":\"18\""#), "{failed:?}");
+    let code = format!(r#"Function start returned: 2\", \"code\":\"18\", \"reason\": \"{reason}\""#);
+    assert!(failed[0].contains(&code), "{failed:?}");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use crate::api::{Api, Board, BoardEnd, Platform, Refused};
 use crate::call::{CommandOutput, Completion, PasswordVerdict};
 use crate::config;
 use crate::connection::{End, Server, ServerConfig, SlotId};
-use crate::service::{Arguments, Exit, ServiceId, Signal, Spec, Supervisor};
+use crate::service::{
+    Exit, ProcessEvent, START_SETTLE, Scope, ServiceId, Signal, SpawnError, SpawnStage, Supervisor,
+};
 use crate::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable, Users};
 
 /// Token of `admin`; the session id of the reference exchange.
@@ -40,6 +42,10 @@ wind = "USR1"
 pub(super) struct System {
     pub(super) next_pid: u32,
     pub(super) refuses: Option<i32>,
+    /// Outcomes of starts that the server does not know yet.
+    pub(super) spawned: Vec<(ServiceId, Result<u32, SpawnError>)>,
+    /// Every process so far.
+    pub(super) processes: Vec<(ServiceId, u32)>,
     pub(super) signals: Vec<(u32, Signal)>,
     pub(super) checks: Vec<u64>,
     /// Rounds of each check.
@@ -57,24 +63,32 @@ pub(super) struct System {
     /// Requested shutdowns.
     pub(super) ends: Vec<BoardEnd>,
     pub(super) persisted: Vec<(String, bool)>,
+    /// Writes to the disk that have not ended; they fail if `is_full`.
+    pub(super) writes: Vec<u64>,
 }
 
 impl Platform for System {
-    fn spawn(&mut self, _: ServiceId, _: &Spec) -> Result<u32, i32> {
-        if let Some(errno) = self.refuses {
-            return Err(errno);
-        }
-        self.next_pid += 1;
-        Ok(1233 + self.next_pid)
+    fn spawn(&mut self, service: ServiceId) {
+        let spawned = match self.refuses {
+            Some(errno) => Err(SpawnError { stage: SpawnStage::Program, errno }),
+            None => {
+                self.next_pid += 1;
+                self.processes.push((service, 1233 + self.next_pid));
+                Ok(1233 + self.next_pid)
+            }
+        };
+        self.spawned.push((service, spawned));
     }
 
-    fn signal(&mut self, pid: u32, signal: Signal) {
-        self.signals.push((pid, signal));
+    fn signal(&mut self, service: ServiceId, signal: Signal, _: Scope) {
+        let process = self.processes.iter().rev().find(|(of, _)| *of == service);
+        self.signals.push((process.map_or(0, |(_, pid)| *pid), signal));
     }
 
-    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
+    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>, id: u64) -> Result<(), Refused> {
         self.persisted = enabled.map(|(name, enabled)| (name.to_owned(), enabled)).collect();
-        !self.is_full
+        self.writes.push(id);
+        Ok(())
     }
 
     fn copy_output(&self, _: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
@@ -85,7 +99,7 @@ impl Platform for System {
         (from, length)
     }
 
-    fn run_command(&mut self, _: &Spec, _: &Arguments, call_id: u64) -> Result<(), Refused> {
+    fn run_command(&mut self, _: ServiceId, _: usize, call_id: u64) -> Result<(), Refused> {
         self.commands.push(call_id);
         if self.is_full { Err(Refused) } else { Ok(()) }
     }
@@ -112,11 +126,12 @@ impl Platform for System {
         if self.is_full { Err(Refused) } else { Ok(()) }
     }
 
-    fn store_passwords(&mut self, users: &Users) -> bool {
+    fn store_passwords(&mut self, users: &Users, id: u64) -> Result<(), Refused> {
         let changed = |id| users.changed_password(id).map(|hash| hash.salt()[0]);
         self.stored =
             users.iter().filter_map(|(id, user)| Some((user.name.to_string(), changed(id)?))).collect();
-        !self.is_full
+        self.writes.push(id);
+        Ok(())
     }
 
     fn end_board(&mut self, end: BoardEnd) -> Result<(), i32> {
@@ -202,6 +217,21 @@ impl Fixture {
             bytes = &bytes[count..];
             self.server.received(id, count, self.now, &mut self.system);
         }
+        self.settle();
+    }
+
+    /// Reports the outcomes of starts, and lets the time pass in which a start settles.
+    pub(super) fn settle(&mut self) {
+        while let Some(id) = self.system.writes.pop() {
+            let completion = Completion::Written(!self.system.is_full);
+            self.server.handle_completion(id, completion, self.now, &mut self.system);
+        }
+        while let Some((service, spawned)) = self.system.spawned.pop() {
+            let event = ProcessEvent::Spawned(spawned);
+            self.server.handle_event(service, event, self.now, &mut self.system);
+            self.now += START_SETTLE;
+            self.server.handle_timeout(self.now, &mut self.system);
+        }
     }
 
     /// Takes all unsent bytes of the server.
@@ -245,6 +275,7 @@ impl Fixture {
     pub(super) fn finish_check(&mut self, verdict: PasswordVerdict) {
         let call_id = self.system.checks.pop().expect("a password to check");
         self.server.handle_completion(call_id, Completion::Password(verdict), self.now, &mut self.system);
+        self.settle();
     }
 
     pub(super) fn end_command(&mut self, exit: &str, output: &[u8]) {
@@ -254,7 +285,10 @@ impl Fixture {
     }
 
     pub(super) fn exit(&mut self, pid: u32, exit: Exit) {
-        self.server.handle_exit(pid, exit, self.now, &mut self.system);
+        let (service, _) = *self.system.processes.iter().find(|(_, of)| *of == pid).expect("a process");
+        let event = ProcessEvent::Exited { exit, is_gone: true };
+        self.server.handle_event(service, event, self.now, &mut self.system);
+        self.settle();
     }
 
     /// The service `hello`.

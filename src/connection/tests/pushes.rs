@@ -23,7 +23,7 @@ fn change_is_pushed_at_once_to_users_of_the_service() {
     fixture.say(unbound, &command("start", "hello"));
     fixture.say(unbound, &command("start", "clock"));
     fixture.say(unbound, &command("stop", "hello"));
-    fixture.exit(1234, Exit::Signal(15));
+    fixture.exit(1234, Exit::signal(15));
     let hello = [("started", 1234), ("stopping", 1234), ("stopped", 0)];
     let hello = hello.map(|(state, pid)| change("hello", state, pid));
     assert_eq!(fixture.receive(anna), hello);
@@ -38,7 +38,7 @@ fn change_is_pushed_at_once_to_users_of_the_service() {
 fn peer_that_does_not_read_gets_the_newest_state_only() {
     let mut fixture = Fixture::new(4);
     let (reader, caller) = (fixture.bound(ADMIN), fixture.socket());
-    for _ in 0..200 {
+    for _ in 0..60 {
         fixture.say(caller, &command("start", "hello"));
         fixture.say(caller, &command("stop", "hello"));
         let pid = 1233 + fixture.system.next_pid;

@@ -2,7 +2,7 @@
 
 use super::super::friendlet::api::{BoardEnd, Platform, Refused};
 use super::super::friendlet::limits;
-use super::super::friendlet::service::{Arguments, ServiceId, Signal, Spec};
+use super::super::friendlet::service::{Scope, ServiceId, Signal};
 use super::super::friendlet::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
 
 /// Output of every service.
@@ -13,9 +13,14 @@ pub(super) struct System {
     pub(super) random: u8,
     pub(super) next_pid: u32,
     pub(super) refuses: bool,
-    pub(super) pids: Vec<u32>,
+    /// Services whose start is not reported.
+    pub(super) spawned: Vec<ServiceId>,
+    /// Services with a process.
+    pub(super) running: Vec<ServiceId>,
     pub(super) checks: Vec<u64>,
     pub(super) commands: Vec<u64>,
+    /// Writes to the disk that have not ended.
+    pub(super) writes: Vec<u64>,
 }
 
 impl System {
@@ -25,23 +30,22 @@ impl System {
 }
 
 impl Platform for System {
-    fn spawn(&mut self, _: ServiceId, _: &Spec) -> Result<u32, i32> {
-        if self.refuses {
-            return Err(11);
-        }
-        self.next_pid += 1;
-        self.pids.push(self.next_pid);
-        assert!(self.pids.len() <= limits::SERVICES, "more processes than services");
-        Ok(self.next_pid)
+    fn spawn(&mut self, service: ServiceId) {
+        let is_idle = !self.spawned.contains(&service) && !self.running.contains(&service);
+        assert!(is_idle, "a second process of a service");
+        self.spawned.push(service);
     }
 
-    fn signal(&mut self, pid: u32, _: Signal) {
-        assert!(self.pids.contains(&pid), "a signal to {pid}, which is gone");
+    fn signal(&mut self, service: ServiceId, _: Signal, _: Scope) {
+        let is_alive = self.spawned.contains(&service) || self.running.contains(&service);
+        assert!(is_alive, "a signal to a service without a process");
     }
 
-    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>) -> bool {
+    fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>, id: u64) -> Result<(), Refused> {
         assert!(enabled.count() <= limits::SERVICES);
-        !self.refuses
+        self.refused()?;
+        self.writes.push(id);
+        Ok(())
     }
 
     fn copy_output(&self, _: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
@@ -52,7 +56,7 @@ impl Platform for System {
         (from, length)
     }
 
-    fn run_command(&mut self, _: &Spec, _: &Arguments, call_id: u64) -> Result<(), Refused> {
+    fn run_command(&mut self, _: ServiceId, _: usize, call_id: u64) -> Result<(), Refused> {
         self.refused()?;
         if self.commands.len() == limits::SERVICE_COMMAND_RUNS {
             return Err(Refused);
@@ -84,8 +88,10 @@ impl Platform for System {
         self.check_password(new, PasswordHash::dummy(1), call_id)
     }
 
-    fn store_passwords(&mut self, _: &Users) -> bool {
-        !self.refuses
+    fn store_passwords(&mut self, _: &Users, id: u64) -> Result<(), Refused> {
+        self.refused()?;
+        self.writes.push(id);
+        Ok(())
     }
 
     fn end_board(&mut self, _: BoardEnd) -> Result<(), i32> {

@@ -14,7 +14,7 @@ use super::friendlet::call::{CommandOutput, Completion, PasswordVerdict};
 use super::friendlet::config::{self, Config};
 use super::friendlet::connection::{End, Finish, Server, ServerConfig, SlotId, State};
 use super::friendlet::limits;
-use super::friendlet::service::{Exit, Supervisor};
+use super::friendlet::service::{Exit, ProcessEvent, SpawnError, SpawnStage, Supervisor};
 use super::friendlet::session::{Lockout, PasswordHash, SessionTable};
 
 #[path = "simulated_system.rs"]
@@ -244,11 +244,37 @@ impl Fixture {
     }
 
     fn exit(&mut self, which: u8, exit: Exit) {
-        if self.system.pids.is_empty() {
+        if self.system.running.is_empty() {
             return;
         }
-        let pid = self.system.pids.swap_remove(usize::from(which) % self.system.pids.len());
-        assert!(self.server.handle_exit(pid, exit, self.now, &mut self.system));
+        let service = self.system.running.swap_remove(usize::from(which) % self.system.running.len());
+        let event = ProcessEvent::Exited { exit, is_gone: true };
+        self.server.handle_event(service, event, self.now, &mut self.system);
+    }
+
+    /// Reports the result of the oldest write.
+    fn written(&mut self) {
+        if !self.system.writes.is_empty() {
+            let id = self.system.writes.remove(0);
+            let completion = Completion::Written(!self.system.refuses);
+            self.server.handle_completion(id, completion, self.now, &mut self.system);
+        }
+    }
+
+    /// Reports the outcome of the oldest start.
+    fn spawned(&mut self) {
+        if self.system.spawned.is_empty() {
+            return;
+        }
+        let service = self.system.spawned.remove(0);
+        let spawned = if self.system.refuses {
+            Err(SpawnError { stage: SpawnStage::Resources, errno: 11 })
+        } else {
+            self.system.next_pid += 1;
+            self.system.running.push(service);
+            Ok(self.system.next_pid)
+        };
+        self.server.handle_event(service, ProcessEvent::Spawned(spawned), self.now, &mut self.system);
     }
 
     /// Does the work of the network for connections that have to send or to close.
@@ -267,7 +293,9 @@ impl Fixture {
     /// Checks the invariants after every step.
     fn check(&mut self) {
         while self.server.next_wake().is_some() {}
-        let waits = !self.system.checks.is_empty() || !self.system.commands.is_empty();
+        let System { checks, commands, writes, .. } = &self.system;
+        let works = !checks.is_empty() || !commands.is_empty() || !writes.is_empty();
+        let waits = works || self.server.is_starting();
         for (id, peer) in self.peers.values() {
             let state = self.server.state(*id);
             let is_open = state.finish.is_none() && !state.sends && !waits && !peer.has_ended;
@@ -405,7 +433,7 @@ fn request(script: &mut Script<'_>) -> Vec<u8> {
 fn step(fixture: &mut Fixture, script: &mut Script<'_>) {
     let what = script.byte();
     let id = fixture.pick(script.byte());
-    match (what % 24, id) {
+    match (what % 26, id) {
         (0 | 1, _) => fixture.connect(what / 24),
         (2..=6, Some(id)) => {
             let piece = script.pick(&[usize::MAX, usize::MAX, 1, 100]);
@@ -465,7 +493,9 @@ fn step(fixture: &mut Fixture, script: &mut Script<'_>) {
             let completion = Completion::Command(output);
             fixture.server.handle_completion(call_id, completion, fixture.now, &mut fixture.system);
         }
-        (20, _) => fixture.exit(what, if what > 99 { Exit::Code(0) } else { Exit::Signal(15) }),
+        (20, _) => fixture.exit(what, if what > 99 { Exit::Code(0) } else { Exit::signal(15) }),
+        (24, _) => fixture.spawned(),
+        (25, _) => fixture.written(),
         (21, _) => fixture.server.evict_idle(fixture.now),
         (22, _) => fixture.system.refuses = what >= 200,
         (23, Some(id)) if what > 180 => fixture.release(id),
@@ -510,8 +540,11 @@ pub(super) fn run(bytes: &[u8]) {
     }
     // It shuts down in time, with its processes.
     for _ in 0..crate::service::SHUTDOWN_GRACE.as_secs() {
-        while !fixture.system.pids.is_empty() {
-            fixture.exit(0, Exit::Signal(15));
+        while !fixture.system.spawned.is_empty() {
+            fixture.spawned();
+        }
+        while !fixture.system.running.is_empty() {
+            fixture.exit(0, Exit::signal(15));
         }
         fixture.pass(Duration::from_secs(1));
         fixture.system.refuses = true;

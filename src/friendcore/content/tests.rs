@@ -34,6 +34,7 @@ fn status_of_a_service() {
         since: Duration::from_secs(12),
         restarts: 0,
         last_exit: LastExit::None,
+        started_once: true,
         enabled: false,
     };
     assert_eq!(

@@ -55,7 +55,7 @@ fn server_is_started_again_after_a_growing_pause() {
     let mut now = s(2);
     let mut pauses = Vec::new();
     for _ in 0..4 {
-        supervisor.handle_exit(Some(Exit::Signal(11)), now);
+        supervisor.handle_exit(Some(Exit::signal(11)), now);
         // Immediately, and before the next start.
         assert_eq!(actions(&mut supervisor, now), [InitAction::KillOthers]);
         let start = supervisor.poll_timeout().unwrap();
@@ -83,7 +83,7 @@ fn silent_server_is_killed_without_a_watchdog() {
     // A heartbeat from before the kill has no effect.
     supervisor.handle_notification(Notification::Heartbeat, now);
     assert_eq!(actions(&mut supervisor, now + s(1)), []);
-    supervisor.handle_exit(Some(Exit::Signal(9)), now + s(1));
+    supervisor.handle_exit(Some(Exit::signal(9)), now + s(1));
     assert_eq!(actions(&mut supervisor, now + s(1)), [InitAction::KillOthers]);
     assert_eq!(actions(&mut supervisor, now + s(2)), [InitAction::StartServer]);
 }
@@ -139,7 +139,7 @@ fn server_is_killed_when_it_is_not_ready_in_time() {
     assert_eq!(actions(&mut supervisor, READY_TIMEOUT - MOMENT), []);
     assert_eq!(actions(&mut supervisor, READY_TIMEOUT), [InitAction::KillServer]);
     // Outside a test the board does not restart.
-    supervisor.handle_exit(Some(Exit::Signal(9)), READY_TIMEOUT);
+    supervisor.handle_exit(Some(Exit::signal(9)), READY_TIMEOUT);
     assert_eq!(actions(&mut supervisor, READY_TIMEOUT), [InitAction::KillOthers]);
     assert_eq!(actions(&mut supervisor, READY_TIMEOUT + s(1)), [InitAction::StartServer]);
     assert_eq!(supervisor.poll_timeout(), Some(2 * READY_TIMEOUT + s(1)));

@@ -1,9 +1,12 @@
-use std::process::Command;
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use super::*;
 use crate::limits::LOG_RING_BYTES;
 use crate::log::{LOG_FILE_BYTES_MIN, LOG_LINE_BYTES, Level, write_line};
-use crate::sys::process::tests::lock_children;
+use crate::sys::tests::lock_children;
+use crate::sys::{LOG_FLUSH_TIMEOUT, log_threads};
 
 /// Variable of a process that runs one test, which needs a ring and a log level of its own.
 const ALONE: &str = "FRIENDLET_TEST_ALONE";
@@ -173,8 +176,9 @@ const CHILD: &str = "FRIENDLET_TEST_PANIC_LOG";
 fn panic_is_in_the_file_before_the_process_aborts() {
     if let Some(file) = std::env::var_os(CHILD) {
         log::enable();
-        open(&LogTarget { file: Path::new(&file), bytes: LOG_FILE_BYTES_MIN, count: 1, build: "" });
-        log_panics();
+        let target = LogTarget { file: Path::new(&file), bytes: LOG_FILE_BYTES_MIN, count: 1, build: "" };
+        log_threads::start(Some(&target)).unwrap();
+        log_threads::log_panics();
         panic!("number {}", 7);
     }
     let directory = TestDirectory::new("panic");
@@ -187,4 +191,40 @@ fn panic_is_in_the_file_before_the_process_aborts() {
     assert!(!output.status.success(), "{output:?}");
     let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
     assert!(text.contains("log_files/tests.rs") && text.contains("number 7"), "{text}");
+}
+
+/// Variable of a child of the next test.
+const BLOCKED: &str = "FRIENDLET_TEST_PANIC_BLOCKED";
+
+#[test]
+fn panic_ends_the_process_though_standard_error_blocks() {
+    if std::env::var_os(BLOCKED).is_some() {
+        log_threads::start(None).unwrap();
+        log_threads::log_panics();
+        panic!("number {}", 8);
+    }
+    let (mut reader, mut writer) = io::pipe().unwrap();
+    let size = rustix::pipe::fcntl_getpipe_size(&writer).unwrap();
+    writer.write_all(&vec![b'x'; size]).unwrap();
+    let _lock = lock_children();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let name = "sys::log_files::tests::panic_ends_the_process_though_standard_error_blocks";
+    command.args(["--exact", name]).env(BLOCKED, "1").stdout(Stdio::null()).stderr(writer);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if start.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("the process hangs");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(!status.success() && start.elapsed() >= LOG_FLUSH_TIMEOUT, "{status} {:?}", start.elapsed());
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "x".repeat(size));
 }

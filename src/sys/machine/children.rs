@@ -89,7 +89,7 @@ pub fn reap() -> Reaped {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) => {
                 let code = status.exit_status().map(Exit::Code);
-                if let Some(exit) = code.or_else(|| status.terminating_signal().map(Exit::Signal)) {
+                if let Some(exit) = code.or_else(|| status.terminating_signal().map(Exit::signal)) {
                     return Reaped::Child(pid, exit);
                 }
             }

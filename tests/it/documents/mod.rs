@@ -12,7 +12,7 @@ use crate::support::http::{exchange, session_of};
 use crate::support::server::run_on;
 use crate::support::wait::until;
 use crate::support::ws::frame;
-use crate::support::{Device, Server, process};
+use crate::support::{Device, Server};
 
 /// Blocks that no test reads, by document and the beginning of their first line, and why.
 #[rustfmt::skip]
@@ -139,10 +139,10 @@ fn exchange_of_the_readme_happens() {
     let stop = format!(r#"{{ "serviceName":"hello", "sessionid":"{session}" }}"#);
     assert_eq!(socket.call(&frame("services/stop", &stop)), r#"{ "Status": "ok"}"#);
     socket.push(r#""state":"stopped""#);
-    until("hello is gone", || process::children(server.pid()).is_empty());
+    until("hello is gone", || server.services().is_empty());
     let reply = socket.call(&request.replace("\"..\"", &format!("\"{session}\"")));
     assert!(reply.contains(r#""requestid":"r1","data":{ "Status": "ok"}"#), "{reply}");
-    let pid = process::children(server.pid())[0];
+    let pid = server.services()[0];
     assert_eq!(socket.push(r#""state":"started""#), change.replace("1234", &pid.to_string()));
 }
 

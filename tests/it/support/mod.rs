@@ -6,6 +6,7 @@ pub(crate) mod directory;
 pub(crate) mod fenced;
 pub(crate) mod generated;
 pub(crate) mod guest;
+pub(crate) mod hanging_mount;
 pub(crate) mod http;
 pub(crate) mod machine;
 pub(crate) mod memory;

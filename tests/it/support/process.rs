@@ -38,6 +38,11 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
     every().into_iter().filter(|(_, fields)| number(fields, 1) == Some(pid)).map(|(pid, _)| pid).collect()
 }
 
+/// The parent of a process.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    number(&fields(pid)?, 1)
+}
+
 /// The living processes of process group `group`.
 pub(crate) fn group(group: u32) -> Vec<u32> {
     let is_alive = |fields: &[String]| !fields.first().is_some_and(|state| state == "Z" || state == "X");

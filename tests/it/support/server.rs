@@ -1,7 +1,7 @@
 //! The real program, running.
 
 use std::io::{BufRead, BufReader, Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -63,6 +63,7 @@ pub(crate) struct Server {
     directory: Option<Directory>,
     tls: bool,
     address: SocketAddr,
+    pid: u32,
 }
 
 impl Server {
@@ -89,6 +90,27 @@ impl Server {
     pub(crate) fn start_command(directory: Directory, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         Self::start_piped(directory, command)
+    }
+
+    /// Starts the server with a standard error that this value does not read, and waits until it accepts.
+    #[track_caller]
+    pub(crate) fn start_with_stderr(device: &Device, stderr: impl Into<Stdio>) -> Self {
+        // Free a moment ago, for nothing reports which port the server has chosen.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let directory = Directory::new();
+        let device = Device { address: address.to_string(), ..device.clone() };
+        let file = directory.write("friendlet.toml", device.text(&directory.file("state")));
+        let mut command = friendlet();
+        command.args(["serve", "--config", &file]).env_remove("STATE_DIRECTORY");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let running = Running::Here { child: command.spawn().unwrap(), log: Arc::default() };
+        let mut server = Self { running, directory: Some(directory), tls: device.tls, address, pid: 0 };
+        wait::until("the server listens", || {
+            assert!(server.is_running(), "the server ended");
+            TcpStream::connect(address).is_ok()
+        });
+        server.pid = server.find_pid();
+        server
     }
 
     /// Starts the same program over an allocator that counts (`tests/system/counting.rs`).
@@ -143,7 +165,7 @@ impl Server {
     #[track_caller]
     fn listening(running: Running, directory: Option<Directory>) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { running, directory, tls: false, address };
+        let mut server = Self { running, directory, tls: false, address, pid: 0 };
         let url = wait::within(wait::SOON, "the server listens", || {
             if let Some(status) = server.try_wait() {
                 panic!("the server ended with {status}:\n{}", server.log());
@@ -164,14 +186,36 @@ impl Server {
             Running::Here { .. } => address.parse().unwrap(),
             Running::OnBoard(remote) => remote.address(),
         };
+        server.pid = server.find_pid();
         server
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Finds the server among the children of the keeper.
+    fn find_pid(&self) -> u32 {
+        let keeper = process::command_line(self.keeper());
+        let children = process::children(self.keeper());
+        let pid = children.into_iter().find(|pid| process::command_line(*pid) == keeper);
+        pid.expect("the keeper has a server")
+    }
+
+    /// Pid of the keeper, the parent of the server and of its services.
+    pub(crate) fn keeper(&self) -> u32 {
         match &self.running {
             Running::Here { child, .. } => child.id(),
             Running::OnBoard(remote) => remote.pid(),
         }
+    }
+
+    /// Pid of the server.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Pids of the running services and of orphans.
+    pub(crate) fn services(&self) -> Vec<u32> {
+        let mut children = process::children(self.keeper());
+        children.retain(|pid| *pid != self.pid);
+        children
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -227,7 +271,7 @@ impl Server {
         if let Running::OnBoard(remote) = &self.running {
             return remote.signal(signal.as_raw());
         }
-        let pid = Pid::from_raw(self.pid().try_into().unwrap()).unwrap();
+        let pid = Pid::from_raw(self.keeper().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 

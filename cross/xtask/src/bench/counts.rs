@@ -114,7 +114,7 @@ fn settled(messages: u32) -> Shape {
     Shape { connections: 1, in_flight: 1, messages, settle: true }
 }
 
-/// Instructions of a server's whole life, and the load's result.
+/// Instructions of a server's whole life, with those of its keeper, and the load's result.
 fn traced<T>(
     kit: &Kit,
     peer: &Peer,
@@ -124,9 +124,16 @@ fn traced<T>(
     let out = kit.file("callgrind.out");
     let server = Server::start(kit, peer, tls, &Under::Callgrind(out.clone()), false)?;
     let found = load(&server)?;
+    let pids = server.pids();
     server.stop()?;
-    let text = run::read(&out)?;
-    let total = total_instructions(&text).ok_or_else(|| format!("{}: no total", out.display()))?;
+    let mut total = 0;
+    for pid in pids {
+        let out = out.with_extension(format!("out.{pid}"));
+        let text = run::read(&out)?;
+        total += total_instructions(&text).ok_or_else(|| format!("{}: no total", out.display()))?;
+        // What fails is left to the next run.
+        let _ = fs::remove_file(out);
+    }
     Ok((total, found))
 }
 

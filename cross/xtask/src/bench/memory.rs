@@ -42,7 +42,7 @@ pub(super) fn growth(kit: &Kit, peer: &Peer, tls: bool) -> Result<Growth, String
     let mut at = |count| {
         held.hold(count)?;
         thread::sleep(IDLE);
-        settled(|| dirty(server.pid()))
+        settled(|| sum(&server, dirty))
     };
     let growth = Growth { at_16: at(16)?, at_64: at(64)?, at_256: at(256)? };
     drop(held);
@@ -50,14 +50,14 @@ pub(super) fn growth(kit: &Kit, peer: &Peer, tls: bool) -> Result<Growth, String
     Ok(growth)
 }
 
-/// Resident set in bytes: idle, and with 64 connections.
+/// Resident pages in bytes, of server and keeper together: idle, and with 64 connections.
 pub(super) fn resident(kit: &Kit, peer: &Peer, tls: bool) -> Result<[u64; 2], String> {
     let server = Server::start(kit, peer, tls, &Under::Nothing, false)?;
-    let idle = settled(|| status(server.pid()))?;
+    let idle = settled(|| sum(&server, resident_share))?;
     let mut held = Held::start(kit, peer, &server, tls)?;
     held.hold(SLOTS)?;
     thread::sleep(IDLE);
-    let full = settled(|| status(server.pid()))?;
+    let full = settled(|| sum(&server, resident_share))?;
     drop(held);
     server.stop()?;
     Ok([idle, full])
@@ -69,7 +69,7 @@ pub(super) fn per_slot(kit: &Kit, tls: bool) -> Result<f64, String> {
     let idle = |with_bench_slots| {
         let server = Server::start(kit, &FRIENDLET, tls, &Under::Nothing, with_bench_slots)?;
         thread::sleep(IDLE);
-        let bytes = settled(|| dirty(server.pid()))?;
+        let bytes = settled(|| sum(&server, dirty))?;
         server.stop()?;
         Ok::<u64, String>(bytes)
     };
@@ -95,8 +95,14 @@ fn dirty(pid: u32) -> Result<u64, String> {
     kilobytes(&format!("/proc/{pid}/smaps_rollup"), "Private_Dirty")
 }
 
-fn status(pid: u32) -> Result<u64, String> {
-    kilobytes(&format!("/proc/{pid}/status"), "VmRSS")
+/// Resident pages; one that two processes share counts as a half for each.
+fn resident_share(pid: u32) -> Result<u64, String> {
+    kilobytes(&format!("/proc/{pid}/smaps_rollup"), "Pss")
+}
+
+/// Sum over the server and its keeper.
+fn sum(server: &Server, read: fn(u32) -> Result<u64, String>) -> Result<u64, String> {
+    server.pids().into_iter().map(read).sum()
 }
 
 fn kilobytes(path: &str, field: &str) -> Result<u64, String> {

@@ -18,7 +18,7 @@ pub(super) enum Under {
     Nothing,
     /// The first processor, which the load leaves alone.
     OneCore,
-    /// callgrind, which writes to the file at the end.
+    /// callgrind, which writes to the file with a process's pid appended at the end of that process.
     Callgrind(PathBuf),
     /// strace, with these options, which writes to the file.
     Strace(&'static [&'static str], PathBuf),
@@ -36,7 +36,7 @@ impl Under {
             Self::Callgrind(out) => {
                 let mut command = Command::new("valgrind");
                 command.args(["--quiet", "--tool=callgrind"]);
-                command.arg(format!("--callgrind-out-file={}", out.display())).arg(program);
+                command.arg(format!("--callgrind-out-file={}.%p", out.display())).arg(program);
                 command
             }
             Self::Strace(options, out) => {
@@ -58,6 +58,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
+    /// Pid of the process that serves: friendlet's is a child of its keeper.
+    pid: u32,
     address: SocketAddr,
     /// From the spawn to the first connection that was accepted.
     pub(super) first_accept: Duration,
@@ -105,8 +107,10 @@ impl Server {
         let child = command.stderr(errors).spawn();
         let mut child = child.map_err(|error| format!("{}: did not start: {error}", peer.name))?;
         with(&mut child);
-        let mut server = Self { child, address, first_accept: Duration::ZERO, log };
+        let pid = child.id();
+        let mut server = Self { child, pid, address, first_accept: Duration::ZERO, log };
         server.wait_accepting(begin).map_err(|error| format!("{}: {error}", peer.name))?;
+        server.pid = fork_of(pid).unwrap_or(pid);
         Ok(server)
     }
 
@@ -131,8 +135,16 @@ impl Server {
         self.address
     }
 
+    /// Pid of the process that serves.
     pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
+    }
+
+    /// Pids of the server and of its keeper, if it has one.
+    pub(super) fn pids(&self) -> Vec<u32> {
+        let mut pids = vec![self.child.id(), self.pid];
+        pids.dedup();
+        pids
     }
 
     fn said(&self) -> String {
@@ -161,6 +173,14 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Child of a process that runs the same program with the same arguments.
+fn fork_of(pid: u32) -> Option<u32> {
+    let command_line = |pid: u32| std::fs::read(format!("/proc/{pid}/cmdline")).ok();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    let mut pids = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+    pids.find(|child| command_line(*child) == command_line(pid))
 }
 
 /// Returns a loopback address with a free port.

@@ -25,7 +25,7 @@ fn input() -> impl Strategy<Value = Input> {
         1 => Just(Notification::Stopping),
         1 => power.clone().prop_map(Notification::Power),
     ];
-    let exit = prop_oneof![Just(None), Just(Some(Exit::Code(0))), Just(Some(Exit::Signal(11)))];
+    let exit = prop_oneof![Just(None), Just(Some(Exit::Code(0))), Just(Some(Exit::signal(11)))];
     prop_oneof![
         8 => notification.prop_map(Input::Notification),
         4 => exit.prop_map(Input::Exit),

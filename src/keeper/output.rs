@@ -140,6 +140,11 @@ impl<B: OutputBuffer> Output<B> {
         Self { pipe, buffer, replaced, received, has_received: Cell::new(false) }
     }
 
+    /// Wakes the task that polls this.
+    pub(super) fn wake(&self) {
+        self.replaced.notify();
+    }
+
     /// Returns whether bytes came since the last call.
     pub(super) fn take_received(&self) -> bool {
         self.has_received.take()

@@ -1,0 +1,470 @@
+//! The server's side of the keeper: requests, reports, and the output of the processes.
+//!
+//! [`Processes`] is shared within one thread, and none of its calls blocks. Tasks that are spawned once read
+//! the pipes ([`Processes::spawn_tasks`]).
+
+use std::cell::{Cell, Ref, RefCell};
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSliceMut, PipeReader};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use heapless::Deque;
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use smol::future::yield_now;
+
+use super::message::{REPORT_BYTES, Report, Request};
+use super::output::{HeadBuffer, Output, TailBuffer};
+use super::{REFUSAL_BYTES, REQUESTS, SLOTS};
+use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
+use crate::runtime::{AsyncFd, Notify, Tasks, Timer};
+use crate::service::{COMMAND_TIMEOUT, Exit, ProcessEvent, Scope, ServiceId, Signal, SpawnError};
+use crate::{internal_error, warning};
+
+/// Reason for not running a named command.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RunError {
+    /// `limits::SERVICE_COMMAND_RUNS` commands run, or have outcomes that are not polled.
+    Full,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("too many commands at once"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// State of a [`RunSlot`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum RunState {
+    Free,
+    Running,
+    Done(RunEnd),
+    /// Borrowed by a [`CommandDone`].
+    Polled,
+}
+
+/// End of a named command.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RunEnd {
+    /// Its program exited.
+    Exited(Exit),
+    /// Its program could not be started.
+    Failed(SpawnError),
+}
+
+/// Process and output of one run of a named command.
+#[derive(Debug)]
+struct RunSlot {
+    output: Output<HeadBuffer>,
+    state: Cell<RunState>,
+    /// The keeper has processes of this slot.
+    is_kept: Cell<bool>,
+    service: Cell<Option<ServiceId>>,
+    ticket: Cell<u64>,
+    deadline: Cell<Option<Instant>>,
+    timed_out: Cell<bool>,
+}
+
+/// Outcome of a named command. Its slot is free again when this is dropped.
+#[derive(Debug)]
+pub struct CommandDone<'a> {
+    run: &'a RunSlot,
+    end: RunEnd,
+}
+
+impl CommandDone<'_> {
+    /// Ticket of [`Processes::run_command`].
+    pub fn ticket(&self) -> u64 {
+        self.run.ticket.get()
+    }
+
+    /// End of the program.
+    pub fn end(&self) -> RunEnd {
+        self.end
+    }
+
+    /// Service of the command.
+    pub fn service(&self) -> Option<ServiceId> {
+        self.run.service.get()
+    }
+
+    /// Returns true if it was killed after `COMMAND_TIMEOUT`.
+    pub fn timed_out(&self) -> bool {
+        self.run.timed_out.get()
+    }
+
+    /// Returns true if output beyond `limits::COMMAND_OUTPUT_BYTES` was dropped.
+    pub fn is_cut(&self) -> bool {
+        self.run.output.buffer.borrow().is_cut()
+    }
+
+    /// Standard output and error, which may be any bytes.
+    pub fn output(&self) -> Ref<'_, [u8]> {
+        Ref::map(self.run.output.buffer.borrow(), HeadBuffer::bytes)
+    }
+}
+
+impl Drop for CommandDone<'_> {
+    fn drop(&mut self) {
+        self.run.state.set(RunState::Free);
+    }
+}
+
+/// Processes of the services and of named commands, which the keeper starts and reaps.
+pub struct Processes {
+    keeper: AsyncFd<OwnedFd>,
+    /// Requests that the keeper's socket had no room for.
+    requests: RefCell<Deque<Request, REQUESTS>>,
+    services: Box<[Output<TailBuffer>]>,
+    runs: Box<[RunSlot]>,
+    /// `COMMAND_TIMEOUT`.
+    command_timeout: Duration,
+    command_done: Rc<Notify>,
+    output_received: Rc<Notify>,
+}
+
+impl Processes {
+    /// Allocates the slots of all services and named commands. `command_done` is notified when
+    /// [`Processes::poll_command_done`] has an outcome.
+    ///
+    /// # Errors
+    /// See [`AsyncFd::new`].
+    pub fn new(services: usize, keeper: OwnedFd, command_done: Rc<Notify>) -> io::Result<Self> {
+        let output_received = Rc::new(Notify::default());
+        let service = || Output::new(TailBuffer::new(SERVICE_OUTPUT_BYTES), Rc::clone(&output_received));
+        let run = || RunSlot {
+            output: Output::new(HeadBuffer::new(COMMAND_OUTPUT_BYTES), Rc::default()),
+            state: Cell::new(RunState::Free),
+            is_kept: Cell::new(false),
+            service: Cell::new(None),
+            ticket: Cell::new(0),
+            deadline: Cell::new(None),
+            timed_out: Cell::new(false),
+        };
+        Ok(Self {
+            keeper: AsyncFd::new(keeper)?,
+            requests: RefCell::new(Deque::new()),
+            services: (0..services).map(|_| service()).collect(),
+            runs: (0..SERVICE_COMMAND_RUNS).map(|_| run()).collect(),
+            command_timeout: COMMAND_TIMEOUT,
+            command_done,
+            output_received,
+        })
+    }
+
+    /// Notified when [`Processes::poll_output`] has a service.
+    pub fn output_received(&self) -> &Rc<Notify> {
+        &self.output_received
+    }
+
+    /// Returns a service that wrote output since it was last returned.
+    pub fn poll_output(&self) -> Option<ServiceId> {
+        let index = self.services.iter().position(Output::take_received)?;
+        ServiceId::from_index(index)
+    }
+
+    /// Memory of one service: its output, and the task that reads it.
+    pub fn service_bytes() -> usize {
+        fn future_bytes<F: Future>(_: impl Fn(Rc<Processes>, usize) -> F) -> usize {
+            size_of::<F>()
+        }
+        size_of::<Output<TailBuffer>>() + SERVICE_OUTPUT_BYTES + future_bytes(Self::read_service)
+    }
+
+    /// Memory of one run of a named command: its output, and the task that watches it.
+    pub fn run_bytes() -> usize {
+        fn future_bytes<F: Future>(_: impl Fn(Rc<Processes>, usize, Timer) -> F) -> usize {
+            size_of::<F>()
+        }
+        size_of::<RunSlot>() + COMMAND_OUTPUT_BYTES + future_bytes(Self::watch_run)
+    }
+
+    /// Spawns the tasks that read output and enforce timeouts, one for each slot. They never end.
+    ///
+    /// # Errors
+    /// See [`Timer::new`]; or `tasks` is full.
+    pub fn spawn_tasks(self: &Rc<Self>, tasks: &mut Tasks) -> io::Result<()> {
+        for index in 0..self.services.len() {
+            tasks.spawn(Rc::clone(self).read_service(index))?;
+        }
+        for index in 0..self.runs.len() {
+            tasks.spawn(Rc::clone(self).watch_run(index, Timer::new()?))?;
+        }
+        Ok(())
+    }
+
+    /// Number of tasks that [`spawn_tasks`](Self::spawn_tasks) spawns.
+    pub fn task_count(&self) -> usize {
+        self.services.len() + self.runs.len()
+    }
+
+    /// Requests the start of a service. Its output is appended to that of earlier processes.
+    pub fn spawn(&self, service: ServiceId) {
+        let index = service.index() as u8;
+        self.request(Request::Spawn { slot: index, service: index, command: None });
+    }
+
+    /// Requests a signal to the processes of a service.
+    pub fn signal(&self, service: ServiceId, signal: Signal, scope: Scope) {
+        self.request(Request::Signal { slot: service.index() as u8, signal, scope });
+    }
+
+    /// Requests the start of a named command, by its index in the specification, with the user, directory
+    /// and environment of its service. `ticket` is returned with the outcome.
+    ///
+    /// # Errors
+    /// See [`RunError`].
+    pub fn run_command(&self, service: ServiceId, command: usize, ticket: u64) -> Result<(), RunError> {
+        let is_free = |run: &&RunSlot| run.state.get() == RunState::Free && !run.is_kept.get();
+        let index = self.runs.iter().position(|run| is_free(&run)).ok_or(RunError::Full)?;
+        let run = self.runs.get(index).ok_or(RunError::Full)?;
+        run.output.replace(None);
+        run.output.buffer.borrow_mut().clear();
+        run.state.set(RunState::Running);
+        run.is_kept.set(true);
+        run.service.set(Some(service));
+        run.ticket.set(ticket);
+        run.timed_out.set(false);
+        run.deadline.set(Some(Instant::now() + self.command_timeout));
+        // The task of the run sets its timer.
+        run.output.wake();
+        let slot = (SERVICES + index) as u8;
+        self.request(Request::Spawn { slot, service: service.index() as u8, command: Some(command as u8) });
+        Ok(())
+    }
+
+    /// Outcome of a named command that has ended.
+    pub fn poll_command_done(&self) -> Option<CommandDone<'_>> {
+        self.runs.iter().find_map(|run| match run.state.get() {
+            RunState::Done(end) => {
+                run.state.set(RunState::Polled);
+                Some(CommandDone { run, end })
+            }
+            _ => None,
+        })
+    }
+
+    /// Kills all named commands, for the shutdown of the server.
+    pub fn kill_commands(&self) {
+        for (index, run) in self.runs.iter().enumerate().filter(|(_, run)| run.is_kept.get()) {
+            let _ = run;
+            self.kill_run(index);
+        }
+    }
+
+    /// Waits for the next event of a service. `None`: the keeper is gone.
+    pub async fn next_event(&self) -> Option<(ServiceId, ProcessEvent)> {
+        loop {
+            self.send_requests();
+            match self.receive() {
+                Ok(Some((report, pipe))) => {
+                    if let Some(event) = self.handle_report(report, pipe) {
+                        return Some(event);
+                    }
+                }
+                Ok(None) => return None,
+                Err(Errno::AGAIN) => {
+                    self.keeper.note_empty();
+                    poll_fn(|context| self.poll_keeper(context)).await;
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Ready when there is something to read, or room for a request that waits.
+    fn poll_keeper(&self, context: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        if !self.requests.borrow().is_empty() && self.keeper.is_writable() {
+            return std::task::Poll::Ready(());
+        }
+        self.keeper.poll_readable(context)
+    }
+
+    /// Copies output of a service to `room`, from position `since` on, or the newest. Returns the
+    /// position of the first byte, counted since the start of the server, and the number of bytes.
+    pub fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
+        let output = self.services.get(service.index());
+        debug_assert!(output.is_some(), "a service outside the table");
+        output.map_or((0, 0), |output| output.buffer.borrow().copy(since, room))
+    }
+
+    fn request(&self, request: Request) {
+        self.send_requests();
+        let mut requests = self.requests.borrow_mut();
+        if !requests.is_empty() || self.send(request) == Err(Errno::AGAIN) {
+            self.keeper.note_full();
+            if requests.push_back(request).is_err() {
+                internal_error!("more requests to the keeper than services can have");
+            }
+        }
+    }
+
+    fn send_requests(&self) {
+        let mut requests = self.requests.borrow_mut();
+        while let Some(request) = requests.front() {
+            if self.send(*request) == Err(Errno::AGAIN) {
+                self.keeper.note_full();
+                return;
+            }
+            requests.pop_front();
+        }
+    }
+
+    fn send(&self, request: Request) -> Result<(), Errno> {
+        // Any other error says that the keeper is gone, which `next_event` finds, too.
+        send(self.keeper.get_ref(), &request.encode(), SendFlags::NOSIGNAL).map(drop)
+    }
+
+    /// Reads a report, with the pipe that came with it. `None`: the keeper is gone.
+    fn receive(&self) -> Result<Option<(Report, Option<PipeReader>)>, Errno> {
+        let mut bytes = [0; REPORT_BYTES];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let message = recvmsg(
+            self.keeper.get_ref(),
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        )?;
+        let pipe = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut pipes) => pipes.next(),
+            _ => None,
+        });
+        if message.bytes == 0 {
+            return Ok(None);
+        }
+        let report = Report::decode(bytes);
+        if report.is_none() {
+            internal_error!("a report of the keeper cannot be read");
+        }
+        Ok(Some((report.ok_or(Errno::INTR)?, pipe.map(PipeReader::from))))
+    }
+
+    fn handle_report(&self, report: Report, pipe: Option<PipeReader>) -> Option<(ServiceId, ProcessEvent)> {
+        let (slot, event) = match report {
+            Report::Started { slot, pid } => (slot, ProcessEvent::Spawned(Ok(pid))),
+            Report::StartFailed { slot, error } => (slot, ProcessEvent::Spawned(Err(error))),
+            Report::Exited { slot, exit, is_gone } => (slot, ProcessEvent::Exited { exit, is_gone }),
+            Report::Gone { slot } => (slot, ProcessEvent::Gone),
+            Report::Suspended { slot } => (slot, ProcessEvent::Suspended),
+            Report::Resumed { slot } => (slot, ProcessEvent::Resumed),
+        };
+        let pipe = pipe.and_then(|pipe| {
+            let pipe = AsyncFd::new(pipe);
+            pipe.inspect_err(|error| warning!("cannot read the output of a process: {}", error)).ok()
+        });
+        let slot = usize::from(slot);
+        let Some(output) = self.services.get(slot) else {
+            debug_assert!((SERVICES..SLOTS).contains(&slot), "slot {slot}");
+            self.handle_run(slot.checked_sub(SERVICES)?, event, pipe);
+            return None;
+        };
+        match event {
+            ProcessEvent::Spawned(_) => output.replace(pipe),
+            // The output is complete when the exit is reported.
+            ProcessEvent::Exited { .. } | ProcessEvent::Gone => output.drain(),
+            ProcessEvent::Suspended | ProcessEvent::Resumed => {}
+        }
+        Some((ServiceId::from_index(slot)?, event))
+    }
+
+    fn handle_run(&self, index: usize, event: ProcessEvent, pipe: Option<AsyncFd<PipeReader>>) {
+        let Some(run) = self.runs.get(index) else { return };
+        match event {
+            ProcessEvent::Spawned(Ok(_)) => {
+                run.output.replace(pipe);
+                if run.timed_out.get() {
+                    self.kill_run(index);
+                }
+            }
+            ProcessEvent::Spawned(Err(error)) => {
+                run.is_kept.set(false);
+                self.end_run(run, RunEnd::Failed(error));
+            }
+            ProcessEvent::Exited { exit, is_gone } => {
+                run.is_kept.set(!is_gone);
+                if !is_gone {
+                    self.kill_run(index);
+                }
+                // The end of the output is still in the pipe.
+                run.output.replace(None);
+                self.end_run(run, RunEnd::Exited(exit));
+            }
+            ProcessEvent::Gone => run.is_kept.set(false),
+            ProcessEvent::Suspended | ProcessEvent::Resumed => {}
+        }
+    }
+
+    fn end_run(&self, run: &RunSlot, end: RunEnd) {
+        run.deadline.set(None);
+        run.state.set(RunState::Done(end));
+        self.command_done.notify();
+    }
+
+    fn kill_run(&self, index: usize) {
+        self.request(Request::Signal {
+            slot: (SERVICES + index) as u8,
+            signal: Signal::Kill,
+            scope: Scope::Group,
+        });
+    }
+
+    async fn read_service(self: Rc<Self>, index: usize) {
+        let Some(output) = self.services.get(index) else { return };
+        loop {
+            poll_fn(|context| output.poll(context)).await;
+            yield_now().await;
+        }
+    }
+
+    async fn watch_run(self: Rc<Self>, index: usize, timer: Timer) {
+        let Some(run) = self.runs.get(index) else { return };
+        let mut deadline = None;
+        loop {
+            poll_fn(|context| {
+                if deadline != run.deadline.get() {
+                    deadline = run.deadline.get();
+                    timer.set(deadline);
+                }
+                if timer.poll(context).is_ready() {
+                    run.timed_out.set(true);
+                    self.kill_run(index);
+                }
+                run.output.poll(context)
+            })
+            .await;
+            yield_now().await;
+        }
+    }
+}
+
+impl fmt::Debug for Processes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Processes")
+            .field("services", &self.services)
+            .field("runs", &self.runs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sends the error with which a server refuses its configuration file, as its last message.
+pub(super) fn send_refusal(keeper: &OwnedFd, text: &str) {
+    let mut message = heapless::Vec::<u8, REFUSAL_BYTES>::new();
+    let bytes = core::iter::once(u8::MAX).chain(text.bytes());
+    message.extend(bytes.take(REFUSAL_BYTES));
+    // Without it the keeper does not try another file.
+    let _ = send(keeper, &message, SendFlags::NOSIGNAL);
+}
+
+#[cfg(test)]
+mod tests;

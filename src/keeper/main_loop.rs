@@ -1,0 +1,454 @@
+//! Loop of the keeper: signals, requests of the server, children, reports.
+
+use core::ffi::c_int;
+use std::io::{IoSlice, IoSliceMut, PipeReader};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use heapless::{Deque, Vec};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use rustix::process::{Pid, Signal as RawSignal, WaitOptions, WaitStatus, kill_process, wait};
+
+use super::launch::launch;
+use super::message::{REQUEST_BYTES, Report, Request};
+use super::relay::{RETRY, Relay};
+use super::slot::{Progress, Slot, State};
+use super::{ORPHANS, REFUSAL_BYTES, REPORTS, SLOTS, ServerEnd, orphans, raw};
+use crate::limits::SERVICES;
+use crate::log::Reason;
+use crate::log::console::{error, warning};
+use crate::service::{
+    CommandAction, Exit, KILL_TIMEOUT, Scope, ServiceId, ServiceTable, Signal, SpawnError, SpawnStage,
+};
+use crate::sys::fork::SignalFd;
+
+/// Pause between two looks at a group whose leader has exited: its last process may have another parent.
+const GROUP_POLL: Duration = Duration::from_millis(50);
+/// Requests handled before children and signals are looked at.
+const REQUESTS_AT_ONCE: usize = 16;
+/// Descriptors that the loop waits for.
+const POLLED: usize = SLOTS + 3;
+/// Exit code of a server that was killed: sysexits' `EX_SOFTWARE`.
+const SOFTWARE: u8 = 70;
+
+pub(super) struct MainLoop<'t> {
+    services: &'t ServiceTable,
+    slots: Vec<Slot, SLOTS>,
+    messages: OwnedFd,
+    relay: Option<Relay>,
+    signals: SignalFd,
+    server: Option<Pid>,
+    /// Reports that are not sent yet, each with the pipe that goes with it.
+    reports: Deque<(Report, Option<PipeReader>), REPORTS>,
+    refusal: Option<String>,
+    code: u8,
+}
+
+impl<'t> MainLoop<'t> {
+    pub(super) fn new(
+        services: &'t ServiceTable,
+        messages: OwnedFd,
+        relay: Option<Relay>,
+        signals: SignalFd,
+        server: Pid,
+    ) -> Self {
+        Self {
+            services,
+            slots: core::iter::repeat_with(|| Slot::FREE).take(SLOTS).collect(),
+            messages,
+            relay,
+            signals,
+            server: Some(server),
+            reports: Deque::new(),
+            refusal: None,
+            code: 0,
+        }
+    }
+
+    /// Keeps the processes until the server ends, then kills those that are left.
+    pub(super) fn run(mut self) -> ServerEnd {
+        while self.server.is_some() {
+            self.wait(self.pause());
+            self.step();
+        }
+        self.receive_requests();
+        self.end_children();
+        ServerEnd { code: self.code, refusal: self.refusal }
+    }
+
+    pub(super) fn step(&mut self) {
+        while let Some(signal) = self.signals.next() {
+            self.pass_on(signal);
+        }
+        if let Some(relay) = &mut self.relay {
+            relay.run();
+        }
+        self.receive_requests();
+        self.read_launches();
+        self.reap();
+        self.check_groups();
+        self.send_reports();
+    }
+
+    /// Time until something is due that no descriptor announces.
+    fn pause(&self) -> Option<Duration> {
+        let ended = self.slots.iter().any(|slot| matches!(slot.state, State::Ended { .. }));
+        let held = self.relay.as_ref().is_some_and(Relay::is_held);
+        [ended.then_some(GROUP_POLL), held.then_some(RETRY)].into_iter().flatten().min()
+    }
+
+    fn wait(&self, pause: Option<Duration>) {
+        let output = if self.reports.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        let relay = self.relay.as_ref().filter(|relay| !relay.is_held()).map(Relay::as_fd);
+        let pipes = self.slots.iter().filter_map(Slot::error_pipe).map(AsFd::as_fd);
+        let inputs = [self.signals.as_fd()].into_iter().chain(relay).chain(pipes);
+        let mut polled: Vec<PollFd<'_>, POLLED> =
+            inputs.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        // Its last place is left for it: there are as many inputs as slots, and two more.
+        let messages = PollFd::from_borrowed_fd(self.messages.as_fd(), PollFlags::IN | output);
+        let is_added = polled.push(messages).is_ok();
+        debug_assert!(is_added, "more descriptors than slots");
+        let limit = pause.map(|pause| Timespec { tv_sec: 0, tv_nsec: pause.as_nanos() as _ });
+        match poll(&mut polled, limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => {
+                error!("keeper: cannot wait for events: {}", Reason::from(error));
+                // Without this, the loop would take the whole processor.
+                std::thread::sleep(RETRY);
+            }
+        }
+    }
+
+    /// Passes a signal on to the server, which ends in order.
+    fn pass_on(&mut self, signal: c_int) {
+        let passed = match signal {
+            libc::SIGTERM | libc::SIGQUIT => RawSignal::TERM,
+            libc::SIGINT => RawSignal::INT,
+            libc::SIGHUP => RawSignal::HUP,
+            // SIGCHLD: `reap` follows.
+            _ => return,
+        };
+        if let Some(server) = self.server {
+            // Fails if it has just exited.
+            let _ = kill_process(server, passed);
+        }
+    }
+
+    fn receive_requests(&mut self) {
+        for _ in 0..REQUESTS_AT_ONCE {
+            let mut bytes = [0; REFUSAL_BYTES];
+            let mut ancillary = RecvAncillaryBuffer::default();
+            let received = recvmsg(
+                &self.messages,
+                &mut [IoSliceMut::new(&mut bytes)],
+                &mut ancillary,
+                RecvFlags::CMSG_CLOEXEC,
+            );
+            let Ok(count) = received.map(|message| message.bytes) else { return };
+            let request = bytes.first_chunk::<REQUEST_BYTES>().filter(|_| count == REQUEST_BYTES);
+            match request.and_then(|request| Request::decode(*request)) {
+                Some(Request::Spawn { slot, service, command }) => self.spawn(slot, service, command),
+                Some(Request::Signal { slot, signal, scope }) => self.signal(slot, signal, scope),
+                // The end of the server; its exit follows.
+                None if count == 0 => return,
+                None => {
+                    self.refusal = bytes.get(1..count).map(|text| String::from_utf8_lossy(text).into_owned())
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, slot: u8, service: u8, command: Option<u8>) {
+        let spec = ServiceId::from_index(usize::from(service)).and_then(|id| self.services.get(id));
+        let argv = spec.and_then(|spec| match command {
+            None => Some(&spec.argv),
+            Some(command) => match &spec.commands.get(usize::from(command))?.action {
+                CommandAction::Argv(argv) => Some(argv),
+                CommandAction::Signal { .. } => None,
+            },
+        });
+        let launched = match (self.slots.get_mut(usize::from(slot)), spec, argv) {
+            // The server goes on without processes that cannot be killed.
+            (Some(place), Some(spec), Some(argv)) if !place.has_leader() => launch(spec, argv)
+                .map(|launched| place.begin(launched))
+                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL)),
+            (Some(_), Some(_), Some(_)) => Err(Errno::BUSY),
+            _ => Err(Errno::INVAL),
+        };
+        if let Err(errno) = launched {
+            let error = SpawnError { stage: SpawnStage::Resources, errno: errno.raw_os_error() };
+            self.report(Report::StartFailed { slot, error });
+        }
+    }
+
+    fn signal(&mut self, slot: u8, signal: Signal, scope: Scope) {
+        let Some(place) = self.slots.get_mut(usize::from(slot)) else { return };
+        place.signal(signal, scope);
+        if scope == Scope::Group && usize::from(slot) < SERVICES {
+            for pid in self.strays(slot) {
+                send(pid, signal);
+            }
+        }
+    }
+
+    /// Reads what the children report that have not executed their programs.
+    fn read_launches(&mut self) {
+        for index in 0..self.slots.len() {
+            self.read_launch(index);
+        }
+    }
+
+    fn read_launch(&mut self, index: usize) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && let Progress::Started(pid, output) = slot.read_launch()
+        {
+            self.report_with(Report::Started { slot: index as u8, pid: raw(pid) }, Some(output));
+        }
+    }
+
+    fn reap(&mut self) {
+        let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
+        loop {
+            match wait(options) {
+                Ok(Some((pid, status))) => self.handle_status(pid, status),
+                Err(Errno::INTR) => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    fn handle_status(&mut self, pid: Pid, status: WaitStatus) {
+        if self.server == Some(pid) {
+            if let Some(exit) = to_exit(status) {
+                self.handle_server_exit(exit);
+            }
+            return;
+        }
+        let leads = |slot: &Slot| slot.has_leader() && slot.pid() == Some(pid);
+        let Some(index) = self.slots.iter().position(leads) else { return };
+        let slot = index as u8;
+        if status.stopped() {
+            return self.report(Report::Suspended { slot });
+        }
+        if status.continued() {
+            return self.report(Report::Resumed { slot });
+        }
+        let Some(exit) = to_exit(status) else { return };
+        // What it wrote before its exit comes first.
+        self.read_launch(index);
+        let Some(place) = self.slots.get_mut(index) else { return };
+        if let State::Launching { failure, .. } = &place.state {
+            let error = failure
+                .unwrap_or(SpawnError { stage: SpawnStage::Program, errno: Errno::INVAL.raw_os_error() });
+            place.state = State::Free;
+            return self.report(Report::StartFailed { slot, error });
+        }
+        place.state = State::Ended { pid };
+        let is_gone = self.is_gone(slot);
+        if is_gone && let Some(place) = self.slots.get_mut(index) {
+            place.state = State::Free;
+        }
+        self.report(Report::Exited { slot, exit, is_gone });
+    }
+
+    fn handle_server_exit(&mut self, exit: Exit) {
+        self.server = None;
+        self.code = match exit {
+            Exit::Code(code) => code as u8,
+            Exit::Signal { signal, .. } => {
+                error!("server: killed by signal {}; ending its services", signal);
+                SOFTWARE
+            }
+        };
+    }
+
+    /// Looks at the slots whose leader has exited.
+    fn check_groups(&mut self) {
+        for index in 0..self.slots.len() {
+            let is_ended = |slot: &Slot| matches!(slot.state, State::Ended { .. });
+            if self.slots.get(index).is_some_and(is_ended) && self.is_gone(index as u8) {
+                if let Some(place) = self.slots.get_mut(index) {
+                    place.state = State::Free;
+                }
+                self.report(Report::Gone { slot: index as u8 });
+            }
+        }
+    }
+
+    /// Returns true if nothing of a slot is left after its leader. What has left the group since the last
+    /// signal to it gets that signal now.
+    fn is_gone(&self, slot: u8) -> bool {
+        let Some(place) = self.slots.get(usize::from(slot)) else { return true };
+        let mut is_gone = place.is_group_gone();
+        if usize::from(slot) < SERVICES {
+            for pid in self.strays(slot) {
+                is_gone = false;
+                if let Some(signal) = place.last_signal {
+                    send(pid, signal);
+                }
+            }
+        }
+        is_gone
+    }
+
+    /// Children outside of the process group of a service, which were started by it.
+    fn strays(&self, slot: u8) -> Vec<Pid, { ORPHANS }> {
+        let known = |pid: &Pid| {
+            self.server == Some(*pid)
+                || self.slots.iter().any(|slot| slot.has_leader() && slot.pid() == Some(*pid))
+        };
+        let id = ServiceId::from_index(usize::from(slot));
+        let name = id.and_then(|id| self.services.get(id)).map_or("", |spec| &spec.name);
+        let place = self.slots.get(usize::from(slot)).and_then(Slot::pid);
+        let is_of = |pid: &Pid| {
+            let group = orphans::group(*pid);
+            group != place && orphans::with_service(*pid, |service| service == name.as_bytes()) == Some(true)
+        };
+        orphans::children().into_iter().filter(|pid| !known(pid)).filter(is_of).collect()
+    }
+
+    fn report(&mut self, report: Report) {
+        self.report_with(report, None);
+    }
+
+    fn report_with(&mut self, report: Report, pipe: Option<PipeReader>) {
+        let is_optional = matches!(report, Report::Suspended { .. } | Report::Resumed { .. });
+        if is_optional && self.reports.len() >= REPORTS - 2 * SLOTS {
+            return;
+        }
+        if self.reports.push_back((report, pipe)).is_err() {
+            error!("keeper: a report of a service is lost: the server does not read");
+        }
+    }
+
+    fn send_reports(&mut self) {
+        while let Some((report, pipe)) = self.reports.front() {
+            let is_full = self.send_report(*report, pipe.as_ref()) == Err(Errno::AGAIN);
+            if self.server.is_some() && is_full {
+                return;
+            }
+            self.reports.pop_front();
+        }
+    }
+
+    fn send_report(&self, report: Report, pipe: Option<&PipeReader>) -> Result<(), Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let pipe = pipe.map(|pipe| [pipe.as_fd()]);
+        if let Some(pipe) = &pipe {
+            let is_pushed = ancillary.push(SendAncillaryMessage::ScmRights(pipe));
+            debug_assert!(is_pushed, "the space of one descriptor");
+        }
+        sendmsg(&self.messages, &[IoSlice::new(&report.encode())], &mut ancillary, SendFlags::NOSIGNAL)
+            .map(drop)
+    }
+
+    /// Kills every process that is left: the server is gone.
+    pub(super) fn end_children(&mut self) {
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        loop {
+            self.reap();
+            for slot in &mut self.slots {
+                slot.signal(Signal::Kill, Scope::Group);
+            }
+            let left = orphans::children();
+            left.iter().for_each(|pid| send(*pid, Signal::Kill));
+            let is_over = Instant::now() >= deadline;
+            if left.is_empty() || is_over {
+                for pid in left {
+                    warning!("process {} ({}) cannot be killed", raw(pid), orphans::name(pid));
+                }
+                return;
+            }
+            self.reports.clear();
+            self.wait(Some(GROUP_POLL));
+            while self.signals.next().is_some() {}
+        }
+    }
+}
+
+fn send(pid: Pid, signal: Signal) {
+    if let Some(signal) = RawSignal::from_named_raw(signal.number()) {
+        // Fails if it has just exited, or belongs to another user of a keeper that is not root.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+fn to_exit(status: WaitStatus) -> Option<Exit> {
+    let signal = |signal| Exit::Signal { signal, core: status.as_raw() & 0x80 != 0, oom: false };
+    status.exit_status().map(Exit::Code).or_else(|| status.terminating_signal().map(signal))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, recv, socketpair};
+
+    use super::super::HANDLED;
+    use super::super::client::send_refusal;
+    use super::*;
+
+    fn keeper(services: &ServiceTable) -> (MainLoop<'_>, OwnedFd) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (keeper, server) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        let signals = SignalFd::new(&HANDLED[..1]).unwrap();
+        // Any process that is not a child of this one.
+        let pid = Pid::from_raw(1).unwrap();
+        (MainLoop::new(services, keeper, None, signals, pid), server)
+    }
+
+    #[test]
+    fn reports_over_the_limit_are_lost() {
+        let services = ServiceTable::new();
+        let (mut keeper, server) = keeper(&services);
+        for _ in 0..2 * REPORTS {
+            keeper.report(Report::Suspended { slot: 1 });
+        }
+        assert_eq!(keeper.reports.len(), REPORTS - 2 * SLOTS);
+        for _ in 0..2 * SLOTS {
+            keeper.report(Report::Gone { slot: 1 });
+        }
+        assert_eq!(keeper.reports.len(), REPORTS);
+        keeper.report(Report::Gone { slot: 1 });
+        assert_eq!(keeper.reports.len(), REPORTS);
+        // A server that reads gets them in order.
+        let mut last = None;
+        while !keeper.reports.is_empty() {
+            keeper.send_reports();
+            let mut bytes = [0; super::super::message::REPORT_BYTES];
+            while recv(&server, &mut bytes, RecvFlags::empty()).is_ok() {
+                last = Report::decode(bytes);
+            }
+        }
+        assert_eq!(last, Some(Report::Gone { slot: 1 }));
+    }
+
+    #[test]
+    fn refusal_is_cut_at_its_limit() {
+        let services = ServiceTable::new();
+        for (length, received) in
+            [(3, 3), (REFUSAL_BYTES - 1, REFUSAL_BYTES - 1), (REFUSAL_BYTES, REFUSAL_BYTES - 1)]
+        {
+            let (mut keeper, server) = keeper(&services);
+            send_refusal(&server, &"x".repeat(length));
+            keeper.receive_requests();
+            assert_eq!(keeper.refusal.unwrap().len(), received);
+        }
+    }
+
+    #[test]
+    fn requests_for_what_does_not_exist_are_refused() {
+        let services = ServiceTable::new();
+        let (mut keeper, _server) = keeper(&services);
+        keeper.spawn(0, 0, None);
+        keeper.spawn(255, 3, Some(9));
+        keeper.signal(200, Signal::Kill, Scope::Group);
+        let errors: Vec<bool, 8> =
+            keeper.reports.iter().map(|(report, _)| matches!(report, Report::StartFailed { .. })).collect();
+        assert_eq!(errors, [true, true]);
+    }
+}

@@ -1,0 +1,147 @@
+//! Keeper: a small parent process of the server and of all services.
+//!
+//! [`run`] forks the server and then does nothing but start, signal and reap processes, as the server
+//! requests. It reads nothing that comes from the network. A child that it forks looks up its user, enters
+//! its directory and executes its program; so nothing waits for a disk but that child. It is the subreaper
+//! of the services: a process that leaves its process group ends up here, and is known by the variable
+//! `FRIENDLET_SERVICE` in its environment.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `launch` | what the forked child of a service does before exec |
+//! | `slot` | processes of one service |
+//! | `orphans` | processes that have left the group of their service |
+//! | `main_loop` | the keeper's loop: signals, requests, reports |
+//! | `relay` | reports to the service manager, which accepts those of its own child alone |
+//! | `message` | requests and reports, as bytes |
+//! | `client` | the server's side: requests, reports, output of the processes |
+//! | `output` | bounded buffers of output |
+
+mod client;
+mod launch;
+mod main_loop;
+mod message;
+mod orphans;
+mod output;
+mod relay;
+mod slot;
+
+use core::ffi::c_int;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, set_child_subreaper, setpgid};
+
+pub use self::client::{CommandDone, Processes, RunEnd, RunError};
+use self::main_loop::MainLoop;
+use self::relay::Relay;
+use crate::limits::{SERVICE_COMMAND_RUNS, SERVICES};
+use crate::log::Reason;
+use crate::log::console::warning;
+use crate::service::ServiceTable;
+use crate::sys::NotifyEnvironment;
+use crate::sys::fork::{self, Forked, SignalFd};
+
+crate::limits::limits! {
+    /// Requests to the keeper that wait for room in its socket.
+    REQUESTS: usize = 4 * SERVICES + 64, exceeded "internal error: the request is lost",
+        tests ["requests_wait_for_the_keeper_up_to_the_limit"];
+    /// Reports of the keeper that wait for the server.
+    REPORTS: usize = 4 * SERVICES + 64, exceeded "reports of suspended services are lost",
+        tests ["reports_over_the_limit_are_lost"];
+    /// Text of the error with which a server refuses its configuration file.
+    REFUSAL_BYTES: usize = 512, exceeded "the rest is cut",
+        tests ["refusal_is_cut_at_its_limit"];
+    /// Orphans that are looked at in one round.
+    ORPHANS: usize = 512, fixed "a bound of one round: the next round finds the rest";
+    /// Environment of an orphan that is searched for the name of its service.
+    ENVIRONMENT_BYTES: usize = 32 * 1024, exceeded "the process belongs to no service",
+        tests ["environment_is_searched_up_to_the_limit"];
+}
+
+/// Slots of the keeper: one for each service, then one for each run of a named command.
+const SLOTS: usize = SERVICES + SERVICE_COMMAND_RUNS;
+
+/// Signals that the keeper handles: exits of children, and those that end the server.
+const HANDLED: [c_int; 5] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+/// Signals whose default action would end the keeper or the server, and leave the services alone.
+const IGNORED: [c_int; 11] = [
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGPIPE,
+    libc::SIGIO,
+    libc::SIGPWR,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGSTKFLT,
+];
+
+/// The server's ends of the sockets between it and the keeper.
+#[derive(Debug)]
+pub struct Link {
+    /// Requests and reports.
+    pub messages: OwnedFd,
+    /// Datagrams to the service manager; `None` without one.
+    pub notify: Option<UnixDatagram>,
+}
+
+/// End of the server.
+#[derive(Debug)]
+pub struct ServerEnd {
+    /// Exit code.
+    pub code: u8,
+    /// Error of a server that has not started because of its configuration file.
+    pub refusal: Option<String>,
+}
+
+/// Forks the server, keeps its processes until it ends, and returns its end in the parent. In the child,
+/// `server` runs, and its result ends that process.
+///
+/// # Errors
+/// Error of the system: no process, no memory or no descriptors left.
+pub fn run<T>(
+    start: T,
+    services: impl Fn(&T) -> &ServiceTable,
+    server: impl FnOnce(T, Link) -> ServerEnd,
+) -> io::Result<ServerEnd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (messages, server_messages) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    let (relay, notify) = Relay::new(&NotifyEnvironment::of_this_process())?.unzip();
+    if let Err(error) = set_child_subreaper(Some(rustix::process::getpid())) {
+        warning!("cannot become the subreaper of orphans: {}", Reason::from(error));
+    }
+    // Before the first child, so that no exit is missed. The child undoes it.
+    let signals = SignalFd::new(&HANDLED)?;
+    fork::ignore_signals(&IGNORED);
+    match fork::fork()? {
+        Forked::Child => {
+            drop((messages, relay, signals));
+            fork::reset_signals();
+            fork::ignore_signals(&IGNORED);
+            fork::ignore_signals(&[libc::SIGQUIT]);
+            // Ctrl-C comes to the keeper alone, which passes it on.
+            if let Err(error) = setpgid(None, None) {
+                warning!("cannot create a process group: {}", Reason::from(error));
+            }
+            let link = Link { messages: server_messages.try_clone()?, notify };
+            let end = server(start, link);
+            if let Some(refusal) = &end.refusal {
+                client::send_refusal(&server_messages, refusal);
+            }
+            std::process::exit(i32::from(end.code));
+        }
+        Forked::Parent(server) => {
+            drop((server_messages, notify));
+            Ok(MainLoop::new(services(&start), messages, relay, signals, server).run())
+        }
+    }
+}
+
+fn raw(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
+}

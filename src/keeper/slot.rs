@@ -1,0 +1,128 @@
+//! Processes of one service, or of one run of a named command.
+
+use std::io::PipeReader;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
+
+use super::launch::{Launch, Outcome, read_error};
+use crate::service::{Scope, Signal, SpawnError, SpawnStage};
+
+/// Processes of one slot.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) state: State,
+    /// Last signal to the whole slot that asks for its end. A process that is found later gets it, too.
+    pub(super) last_signal: Option<Signal>,
+}
+
+/// State of a slot.
+#[derive(Debug)]
+pub(super) enum State {
+    /// No process.
+    Free,
+    /// A child has not executed its program yet.
+    Launching {
+        launch: Launch,
+        /// The child was killed before it executed its program.
+        is_killed: bool,
+        failure: Option<SpawnError>,
+    },
+    /// The leader runs.
+    Running { pid: Pid },
+    /// The leader is reaped, others are left. The number of the group is not reused while they live.
+    Ended { pid: Pid },
+}
+
+/// Progress of a launch.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// Nothing to report.
+    None,
+    /// The program runs.
+    Started(Pid, PipeReader),
+}
+
+impl Slot {
+    pub(super) const FREE: Self = Self { state: State::Free, last_signal: None };
+
+    /// Leader of the process group, dead or alive.
+    pub(super) fn pid(&self) -> Option<Pid> {
+        match &self.state {
+            State::Free => None,
+            State::Launching { launch, .. } => Some(launch.pid),
+            State::Running { pid } | State::Ended { pid } => Some(*pid),
+        }
+    }
+
+    /// Returns true if the leader is a child that is not reaped.
+    pub(super) fn has_leader(&self) -> bool {
+        matches!(self.state, State::Launching { .. } | State::Running { .. })
+    }
+
+    /// Pipe that has to be watched while a child has not executed its program.
+    pub(super) fn error_pipe(&self) -> Option<&PipeReader> {
+        match &self.state {
+            State::Launching { launch, failure: None, .. } => Some(&launch.error),
+            _ => None,
+        }
+    }
+
+    pub(super) fn begin(&mut self, launch: Launch) {
+        self.last_signal = None;
+        self.state = State::Launching { launch, is_killed: false, failure: None };
+    }
+
+    /// Reads the pipe of a child that has not executed its program.
+    pub(super) fn read_launch(&mut self) -> Progress {
+        let State::Launching { launch, is_killed, failure: failure @ None } = &mut self.state else {
+            return Progress::None;
+        };
+        match read_error(&launch.error) {
+            Outcome::Pending => Progress::None,
+            Outcome::Failed(error) => {
+                *failure = Some(error);
+                Progress::None
+            }
+            // Killed before or after the exec; the difference is not known, and does not matter.
+            Outcome::Ended if *is_killed => {
+                *failure =
+                    Some(SpawnError { stage: SpawnStage::Timeout, errno: Errno::CANCELED.raw_os_error() });
+                Progress::None
+            }
+            Outcome::Ended => {
+                let pid = launch.pid;
+                let State::Launching { launch, .. } = core::mem::replace(&mut self.state, State::Free) else {
+                    unreachable!("matched above");
+                };
+                self.state = State::Running { pid };
+                Progress::Started(pid, launch.output)
+            }
+        }
+    }
+
+    /// Signals the leader or its group. Processes outside of the group are the caller's.
+    pub(super) fn signal(&mut self, signal: Signal, scope: Scope) {
+        let Some(number) = rustix::process::Signal::from_named_raw(signal.number()) else { return };
+        if scope == Scope::Group && signal.can_end() {
+            self.last_signal = Some(signal);
+        }
+        // An error says that nothing is left to signal: an exit that is reaped next.
+        let _ = match (&mut self.state, scope) {
+            (State::Free, _) | (State::Ended { .. }, Scope::Leader) => Ok(()),
+            (State::Launching { launch, is_killed, .. }, _) if signal == Signal::Kill => {
+                *is_killed = true;
+                kill_process(launch.pid, number)
+            }
+            // The program is not there yet to handle it.
+            (State::Launching { .. }, _) => Ok(()),
+            (State::Running { pid }, Scope::Leader) => kill_process(*pid, number),
+            (State::Running { pid } | State::Ended { pid }, Scope::Group) => kill_process_group(*pid, number),
+        };
+    }
+
+    /// Returns true if no process of the group is left, not even a zombie.
+    pub(super) fn is_group_gone(&self) -> bool {
+        self.pid().is_none_or(|pid| test_kill_process_group(pid) == Err(Errno::SRCH))
+    }
+}

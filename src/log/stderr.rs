@@ -1,0 +1,103 @@
+//! Standard error: written directly, or by a thread of the server through a queue.
+//!
+//! A descriptor may block: a pipe that its reader does not empty, a terminal with flow control, a file on a
+//! mount that hangs. After [`attach`] no other thread writes to standard error. A failed write is counted
+//! and has no other effect.
+
+use core::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
+
+use super::batch::Batch;
+use super::line_queue::LineQueue;
+use super::{LOG_LINE_BYTES, STDERR_QUEUE_BYTES};
+
+static STDERR: Mutex<Stderr> = Mutex::new(Stderr { queue: LineQueue::new(), thread: None });
+
+struct Stderr {
+    queue: LineQueue<STDERR_QUEUE_BYTES>,
+    /// Thread that writes the lines.
+    thread: Option<Thread>,
+}
+
+/// Queues each line from now on, and unparks `thread` for it. The thread writes them until the process
+/// ends.
+pub fn attach(thread: Thread) {
+    lock().thread = Some(thread);
+}
+
+/// Returns true after [`attach`].
+pub fn is_attached() -> bool {
+    try_lock().is_none_or(|stderr| stderr.thread.is_some())
+}
+
+/// Fills an empty batch with the next lines. Returns false without lines.
+pub fn fill(batch: &mut Batch) -> bool {
+    batch.fill(&mut lock().queue)
+}
+
+/// Counts the rest of a batch as lost, and empties it.
+pub fn discard(batch: &mut Batch) {
+    batch.discard(&mut lock().queue);
+}
+
+/// Writes a text with its line feeds, directly or through the queue. It is not in the log.
+pub fn print(text: fmt::Arguments<'_>) {
+    if !is_attached() {
+        // A failure has no place to be reported.
+        let _ = std::io::stderr().write_fmt(text);
+        return;
+    }
+    let mut pieces = Pieces(heapless::String::new());
+    // Writing to the pieces never fails; a `Display` that does leaves the text short.
+    let _ = pieces.write_fmt(text);
+    write(pieces.0.as_bytes());
+}
+
+/// Text that goes into the queue line by line.
+struct Pieces(heapless::String<LOG_LINE_BYTES>);
+
+impl fmt::Write for Pieces {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if self.0.push(c).is_err() {
+                write(self.0.as_bytes());
+                self.0.clear();
+                self.0.push(c).map_err(|_| fmt::Error)?;
+            }
+            if c == '\n' {
+                write(self.0.as_bytes());
+                self.0.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a line, directly or through the queue.
+pub(super) fn write(line: &[u8]) {
+    let Some(mut stderr) = try_lock().filter(|_| !line.is_empty()) else { return };
+    match stderr.thread.clone() {
+        Some(thread) => {
+            stderr.queue.push(line);
+            drop(stderr);
+            // A system call only while the thread is parked.
+            thread.unpark();
+        }
+        None => {
+            drop(stderr);
+            // A failure has no place to be reported.
+            let _ = std::io::stderr().write_all(line);
+        }
+    }
+}
+
+fn lock() -> MutexGuard<'static, Stderr> {
+    STDERR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Locks the queue. A panicking thread may hold the lock already, so it only tries.
+fn try_lock() -> Option<MutexGuard<'static, Stderr>> {
+    if std::thread::panicking() { STDERR.try_lock().ok() } else { Some(lock()) }
+}

@@ -1,0 +1,117 @@
+//! Commands: verbs, signals of named commands, and the `enabled` setting.
+
+use core::time::Duration;
+
+use super::super::transition::{Event, Phase};
+use super::super::{Action, CommandError, Scope, ServiceId, Signal, Verb};
+use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
+
+impl Supervisor {
+    /// Starts every enabled service, in start order.
+    pub fn start_enabled(&mut self, now: Duration) {
+        for service in self.order.clone() {
+            if self.entries[service.index()].enabled && !self.is_shutting_down {
+                self.apply_internal(service, Event::Start, now);
+            }
+        }
+    }
+
+    /// Handles a command. [`Supervisor::take_result`] reports its outcome once its actions have been
+    /// carried out, or, for a start or restart, once it is [settled](Self::poll_settled).
+    ///
+    /// # Errors
+    /// See [`CommandError`]; the service is unchanged.
+    pub fn handle_command(
+        &mut self,
+        service: ServiceId,
+        verb: Verb,
+        now: Duration,
+    ) -> Result<(), CommandError> {
+        self.accept_command(service, verb == Verb::Stop)?;
+        match verb {
+            Verb::Start => self.apply(service, Event::Start, now)?,
+            Verb::Stop => self.apply(service, Event::Stop, now)?,
+            Verb::Restart => self.apply(service, Event::Restart, now)?,
+            Verb::Pause => self.apply(service, Event::Pause, now)?,
+            Verb::Install => self.enable(service, true)?,
+            Verb::Uninstall => self.enable(service, false)?,
+        }
+        if matches!(verb, Verb::Start | Verb::Restart) {
+            self.await_start(service, now);
+        }
+        Ok(())
+    }
+
+    /// Sends the signal of a named command to a service. `STOP` pauses the service and `CONT` resumes it.
+    ///
+    /// # Errors
+    /// [`CommandError::NotRunning`] without a process, and the errors of every command.
+    pub fn handle_signal(
+        &mut self,
+        service: ServiceId,
+        signal: Signal,
+        scope: Scope,
+        now: Duration,
+    ) -> Result<(), CommandError> {
+        self.accept_command(service, false)?;
+        let entry = &self.entries[service.index()];
+        let phase = entry.phase;
+        if !phase.is_alive() || entry.pid == 0 {
+            return Err(CommandError::NotRunning);
+        }
+        self.signal(service, signal, scope);
+        match (signal, phase) {
+            (Signal::Stop, Phase::Started) => self.enter(service, Phase::Paused, None, now),
+            (Signal::Cont, Phase::Paused) => self.enter(service, Phase::Started, None, now),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Handles the outcome of [`Action::Persist`]; `written` is false on failure.
+    pub fn handle_persisted(&mut self, written: bool) {
+        if let Some((service, before)) = self.persisting.take()
+            && !written
+        {
+            let entry = &mut self.entries[service.index()];
+            entry.enabled = before;
+            entry.failure = Some(CommandError::Persist);
+        }
+    }
+
+    /// Returns the outcome of the latest command of a service. A failure is returned once.
+    ///
+    /// # Errors
+    /// [`CommandError::Spawn`], [`CommandError::Exited`] and [`CommandError::Persist`].
+    pub fn take_result(&mut self, service: ServiceId) -> Result<(), CommandError> {
+        self.entries[service.index()].failure.take().map_or(Ok(()), Err)
+    }
+
+    fn accept_command(&mut self, service: ServiceId, is_stop: bool) -> Result<(), CommandError> {
+        if self.spec(service).is_none() {
+            return Err(CommandError::Unknown);
+        }
+        if self.is_shutting_down && !is_stop {
+            return Err(CommandError::ShuttingDown);
+        }
+        if ACTIONS - self.actions.len() < ACTIONS_OF_ONE {
+            return Err(CommandError::Busy);
+        }
+        self.entries[service.index()].failure = None;
+        Ok(())
+    }
+
+    fn enable(&mut self, service: ServiceId, enabled: bool) -> Result<(), CommandError> {
+        let before = self.entries[service.index()].enabled;
+        if before == enabled {
+            return Ok(());
+        }
+        if self.persisting.is_some() {
+            return Err(CommandError::Busy);
+        }
+        self.actions.push_back(Action::Persist).map_err(|_| CommandError::Busy)?;
+        self.entries[service.index()].enabled = enabled;
+        self.persisting = Some((service, before));
+        Ok(())
+    }
+}

@@ -1,0 +1,294 @@
+//! Supervisor: drives each service from its actual to its desired state.
+
+mod changes;
+mod commands;
+mod exits;
+mod settle;
+mod shutdown;
+
+use core::time::Duration;
+
+use heapless::{Deque, Vec};
+
+use super::record::{Next, Record};
+use super::restart::Jitter;
+use super::transition::{Event, Phase, Step, step};
+use super::{
+    Action, CommandError, KILL_TIMEOUT, LastExit, NamedCommand, PastRun, SPAWN_TIMEOUT, Scope, ServiceId,
+    ServiceTable, Signal, Spec, StateChange, Status,
+};
+use crate::limits::SERVICES;
+use crate::log::DebugArg;
+use crate::{error, internal_error, warning};
+
+/// Most actions that one call can request for all services: two signals and one spawn each.
+const ACTIONS: usize = 4 * SERVICES;
+/// Most actions that one command can request.
+const ACTIONS_OF_ONE: usize = 2;
+/// Changes queued until the caller polls them.
+const CHANGES: usize = 4 * SERVICES;
+
+/// Supervisor of the services of a table. The [module documentation](super) shows its use.
+#[derive(Debug)]
+pub struct Supervisor {
+    table: ServiceTable,
+    /// One record for each possible [`ServiceId`].
+    entries: [Record; SERVICES],
+    order: Vec<ServiceId, SERVICES>,
+    actions: Deque<Action, ACTIONS>,
+    changes: Deque<StateChange, CHANGES>,
+    jitter: Jitter,
+    /// Service with a pending `enabled` write, and its previous value.
+    persisting: Option<(ServiceId, bool)>,
+    is_shutting_down: bool,
+}
+
+impl Supervisor {
+    /// Creates a supervisor with every service stopped, and enabled by its `autostart`.
+    ///
+    /// A table without a start order is used in table order, with an error in the log. The
+    /// configuration checks [`ServiceTable::start_order`] first.
+    pub fn new(table: ServiceTable) -> Self {
+        let mut entries = [Record::NEW; SERVICES];
+        let order = match table.start_order() {
+            Ok(order) => {
+                for (id, _) in table.iter() {
+                    entries[id.index()].after = table.after_mask(id).unwrap_or(0);
+                }
+                order
+            }
+            Err(reason) => {
+                error!("cannot order the services, starting them in table order: {}", DebugArg(reason));
+                table.iter().map(|(id, _)| id).collect()
+            }
+        };
+        for (id, spec) in table.iter() {
+            entries[id.index()].enabled = spec.autostart;
+        }
+        Self {
+            table,
+            entries,
+            order,
+            actions: Deque::new(),
+            changes: Deque::new(),
+            jitter: Jitter::NONE,
+            persisting: None,
+            is_shutting_down: false,
+        }
+    }
+
+    /// Seeds the jitter of the restart delays. Without a seed they are exact.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.jitter = Jitter::new(seed);
+    }
+
+    /// Table of the services.
+    pub fn table(&self) -> &ServiceTable {
+        &self.table
+    }
+
+    /// Services in start order.
+    pub fn order(&self) -> &[ServiceId] {
+        &self.order
+    }
+
+    /// Restores a persisted `enabled` setting at start-up.
+    pub fn set_enabled(&mut self, service: ServiceId, enabled: bool) {
+        self.entries[service.index()].enabled = enabled;
+    }
+
+    /// Services whose `enabled` setting differs from their `autostart`: the content of
+    /// [`Action::Persist`].
+    pub fn overrides(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.table.iter().filter_map(|(id, spec)| {
+            let enabled = self.entries[id.index()].enabled;
+            (enabled != spec.autostart).then_some((spec.name.as_str(), enabled))
+        })
+    }
+
+    /// Returns the next action.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Handles expired deadlines.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        for index in 0..self.table.len() {
+            let Some(service) = ServiceId::from_index(index) else { continue };
+            let entry = &mut self.entries[index];
+            // A deadline without room for its action stays due.
+            if entry.deadline.is_some_and(|deadline| deadline <= now) && !self.actions.is_full() {
+                entry.deadline = None;
+                self.apply_internal(service, Event::Deadline, now);
+            }
+            self.settle_expired(service, now);
+        }
+        self.continue_shutdown(now);
+    }
+
+    /// Time of the next call of [`Supervisor::handle_timeout`], since the start of the server.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.entries.iter().filter_map(Record::poll_timeout).min()
+    }
+
+    /// Status of a service.
+    pub fn status(&self, service: ServiceId, now: Duration) -> Status {
+        let entry = &self.entries[service.index()];
+        Status {
+            state: entry.phase.state(),
+            pid: entry.pid,
+            since: now.saturating_sub(entry.since),
+            restarts: entry.restarts,
+            last_exit: entry.last_exit,
+            started_once: entry.started_once,
+            enabled: entry.enabled,
+        }
+    }
+
+    /// The newest ends of a service, the oldest first.
+    pub fn history(&self, service: ServiceId) -> impl DoubleEndedIterator<Item = PastRun> {
+        self.entries[service.index()].history.iter()
+    }
+
+    /// Returns the named command of a service.
+    pub fn named_command(&self, service: ServiceId, name: &str) -> Option<(usize, &NamedCommand)> {
+        self.spec(service)?.commands.iter().enumerate().find(|(_, command)| command.name == name)
+    }
+
+    /// Applies an event of the supervisor itself, which no transition refuses.
+    fn apply_internal(&mut self, service: ServiceId, event: Event, now: Duration) {
+        if self.apply(service, event, now).is_err() {
+            internal_error!("{}: {} refused", self.name(service), DebugArg(event));
+        }
+    }
+
+    /// Looks up the transition and performs it.
+    fn apply(&mut self, service: ServiceId, event: Event, now: Duration) -> Result<(), CommandError> {
+        let entry = &mut self.entries[service.index()];
+        let phase = entry.phase;
+        match step(phase, event) {
+            Step::Nothing => {}
+            Step::Refuse => return Err(CommandError::NotRunning),
+            Step::RefuseBusy => return Err(CommandError::Busy),
+            Step::Unexpected => {
+                warning!("{}: unexpected {} in {}", self.name(service), DebugArg(event), DebugArg(phase))
+            }
+            Step::Start => {
+                entry.restarts = 0;
+                entry.reset_back_off();
+                self.spawn(service, None, now);
+            }
+            Step::Respawn => {
+                entry.restarts = entry.restarts.saturating_add(1);
+                if event != Event::Deadline {
+                    entry.reset_back_off();
+                }
+                self.spawn(service, None, now);
+            }
+            Step::StartAfter => entry.next = Next::Start,
+            Step::StayAfter => {
+                entry.next = Next::Stay;
+                self.cancel_start(service);
+            }
+            Step::Abort => {
+                entry.next = Next::Stay;
+                self.cancel_start(service);
+                self.abort(service, None, now);
+            }
+            Step::TimeOut => self.time_out(service, now),
+            Step::MarkLost => self.lose(service, now),
+            Step::KillLate => self.signal(service, Signal::Kill, Scope::Group),
+            Step::MarkRunning => {
+                self.enter(service, Phase::Started, None, now);
+                self.await_run(service, now);
+            }
+            Step::Stop => {
+                entry.next = Next::Stay;
+                self.cancel_start(service);
+                self.stop(service, None, now);
+            }
+            Step::StopThenStart => {
+                entry.next = Next::Start;
+                self.stop(service, None, now);
+            }
+            Step::StopRest => {
+                let reason = entry.last_exit;
+                self.stop(service, Some(reason), now);
+            }
+            Step::Kill => {
+                warning!("{}: killed, the stop timed out", self.name(service));
+                self.signal(service, Signal::Kill, Scope::Group);
+                self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
+            }
+            Step::GiveUp => self.give_up(service, now),
+            Step::Finish => self.finish(service, now),
+            Step::Suspend => {
+                self.signal(service, Signal::Stop, Scope::Group);
+                self.enter(service, Phase::Paused, None, now);
+            }
+            Step::Resume => {
+                self.signal(service, Signal::Cont, Scope::Group);
+                self.enter(service, Phase::Started, None, now);
+            }
+            Step::MarkPaused => {
+                warning!("{}: suspended from outside", self.name(service));
+                self.enter(service, Phase::Paused, None, now);
+            }
+            Step::MarkResumed => self.enter(service, Phase::Started, None, now),
+            Step::MarkStopped => {
+                self.cancel_start(service);
+                self.enter(service, Phase::Stopped, None, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Requests a process. If the action queue is full, the service waits for the next timeout.
+    fn spawn(&mut self, service: ServiceId, reason: Option<LastExit>, now: Duration) {
+        let entry = &mut self.entries[service.index()];
+        entry.next = Next::Policy;
+        entry.leader_exit = None;
+        match self.actions.push_back(Action::Spawn { service }) {
+            Ok(()) => self.enter_until(service, Phase::Spawning, reason, now, SPAWN_TIMEOUT),
+            Err(_) => self.enter_until(service, Phase::Waiting, reason, now, Duration::ZERO),
+        }
+    }
+
+    /// Kills a pending spawn.
+    fn abort(&mut self, service: ServiceId, reason: Option<LastExit>, now: Duration) {
+        self.signal(service, Signal::Kill, Scope::Group);
+        self.enter_until(service, Phase::Aborting, reason, now, KILL_TIMEOUT);
+    }
+
+    /// Sends the stop signal to all processes of a service. A suspended process handles no other signal
+    /// than `CONT`, and a process may be suspended without a report.
+    fn stop(&mut self, service: ServiceId, reason: Option<LastExit>, now: Duration) {
+        let Some((stop_signal, stop_timeout)) =
+            self.spec(service).map(|spec| (spec.stop_signal, spec.stop_timeout))
+        else {
+            return;
+        };
+        self.signal(service, stop_signal, Scope::Group);
+        if stop_signal != Signal::Kill {
+            self.signal(service, Signal::Cont, Scope::Group);
+        }
+        self.enter_until(service, Phase::Stopping, reason, now, stop_timeout);
+    }
+
+    fn signal(&mut self, service: ServiceId, signal: Signal, scope: Scope) {
+        if self.actions.push_back(Action::Signal { service, signal, scope }).is_err() {
+            error!("{}: cannot send signal {}: too many pending actions", self.name(service), signal.name());
+        }
+    }
+
+    fn spec(&self, service: ServiceId) -> Option<&Spec> {
+        self.table.get(service)
+    }
+
+    fn name(&self, service: ServiceId) -> &str {
+        self.spec(service).map_or("?", |spec| &spec.name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! fork(2), and what a new process has to put in order before exec: signals and descriptors.
+//!
+//! These calls have no safe form. They are used by the keeper alone, which has one thread: a child of a
+//! process with several threads could find a lock that no thread of its own holds.
+
+#![allow(unsafe_code, reason = "fork, signal dispositions and raw descriptors are what this module is for")]
+
+use core::ffi::c_int;
+use core::mem::MaybeUninit;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+use rustix::process::Pid;
+
+/// Highest number of a signal of Linux.
+const SIGNALS: c_int = 64;
+/// Descriptors that are closed one by one on kernels without close_range(2) (before 5.9).
+const DESCRIPTORS: c_int = 4096;
+/// Size of `struct signalfd_siginfo`, which begins with the number of the signal.
+const SIGNAL_INFO_BYTES: usize = 128;
+
+/// Side of a fork.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Forked {
+    /// The new process.
+    Child,
+    /// The old process, with the pid of the new one.
+    Parent(Pid),
+}
+
+/// Copies this process, which must have one thread.
+///
+/// # Errors
+/// `EAGAIN` or `ENOMEM`: no process or no memory is left.
+pub fn fork() -> io::Result<Forked> {
+    // SAFETY: the keeper has one thread, so that its child may call everything that it may call itself.
+    match unsafe { libc::fork() } {
+        0 => Ok(Forked::Child),
+        pid => {
+            Pid::from_raw(pid).filter(|_| pid > 0).map(Forked::Parent).ok_or_else(io::Error::last_os_error)
+        }
+    }
+}
+
+/// Ends a forked process at once: no destructor and no buffer of the parent runs twice.
+pub fn exit_now(code: c_int) -> ! {
+    // SAFETY: _exit(2) has no preconditions.
+    unsafe { libc::_exit(code) }
+}
+
+/// Signals that arrive as reads of a descriptor.
+#[derive(Debug)]
+pub struct SignalFd(std::fs::File);
+
+impl SignalFd {
+    /// Blocks the signals and opens the descriptor, which is non-blocking.
+    ///
+    /// # Errors
+    /// Error of the system: no descriptors left.
+    pub fn new(signals: &[c_int]) -> io::Result<Self> {
+        let set = set_of(signals);
+        // SAFETY: `set` is initialised, and the old mask is not asked for.
+        let fd = unsafe {
+            libc::sigprocmask(libc::SIG_BLOCK, &raw const set, core::ptr::null_mut());
+            libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is open, and nothing else owns it.
+        Ok(Self(unsafe { std::fs::File::from_raw_fd(fd) }))
+    }
+
+    /// Returns the number of the next pending signal.
+    pub fn next(&self) -> Option<c_int> {
+        let mut info = [0; SIGNAL_INFO_BYTES];
+        (&self.0).read_exact(&mut info).ok()?;
+        info.first_chunk().map(|number| c_int::from_ne_bytes(*number))
+    }
+}
+
+impl AsFd for SignalFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Sets the default action of every signal and unblocks all of them, whatever the parent ignores or blocks.
+pub fn reset_signals() {
+    for signal in 1..=SIGNALS {
+        set_action(signal, libc::SIG_DFL);
+    }
+    let none = set_of(&[]);
+    // SAFETY: `none` is initialised, and the old mask is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, core::ptr::null_mut()) };
+}
+
+/// Ignores these signals.
+pub fn ignore_signals(signals: &[c_int]) {
+    for signal in signals {
+        set_action(*signal, libc::SIG_IGN);
+    }
+}
+
+/// Sets the disposition of a signal. It fails for KILL, STOP and the signals of the C library, which have
+/// none.
+fn set_action(signal: c_int, action: libc::sighandler_t) {
+    // SAFETY: the action is one of two constants, so that no handler of ours can be called.
+    unsafe { libc::signal(signal, action) };
+}
+
+fn set_of(signals: &[c_int]) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set before it is read.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), *signal);
+        }
+        set.assume_init()
+    }
+}
+
+/// Makes `input` and `output` the standard descriptors of this process, moves `kept` to descriptor 3, closed
+/// by exec, and closes all others. Returns `kept`. The owner of a closed descriptor must not use it any more.
+///
+/// # Errors
+/// Error of dup(2).
+pub fn keep_descriptors(input: OwnedFd, output: BorrowedFd<'_>, kept: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    const KEPT: c_int = 3;
+    let check = |result: c_int| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    // SAFETY: the descriptors are open. The caller goes on with those that this function leaves open.
+    unsafe {
+        check(libc::dup2(input.as_raw_fd(), 0))?;
+        check(libc::dup2(output.as_raw_fd(), 1))?;
+        check(libc::dup2(output.as_raw_fd(), 2))?;
+        if kept.as_raw_fd() != KEPT {
+            check(libc::dup3(kept.as_raw_fd(), KEPT, libc::O_CLOEXEC))?;
+        }
+        if libc::syscall(libc::SYS_close_range, KEPT + 1, libc::c_uint::MAX, 0) < 0 {
+            for fd in KEPT + 1..DESCRIPTORS {
+                libc::close(fd);
+            }
+        }
+        // It is closed already.
+        core::mem::forget(input);
+        Ok(OwnedFd::from_raw_fd(KEPT))
+    }
+}

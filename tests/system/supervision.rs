@@ -1,0 +1,258 @@
+//! Supervision of services that misbehave: what was lost, left behind or not reported, as a test each.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use friendlet::service::START_OUTPUT_BYTES;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::services::{OK, start, status, until_state};
+use crate::support::device::{ADMIN, shell};
+use crate::support::directory::Directory;
+use crate::support::wait::{SOON, until};
+use crate::support::{Device, Server, process};
+
+/// Script of a program that needs a second to flush after SIGTERM.
+fn flusher(file: &str) -> String {
+    let flush = format!("sleep 1; echo flushed > {file}; exit 0");
+    format!("trap '{flush}' TERM; while :; do sleep 0.05; done")
+}
+
+/// A wrapper without `exec` around the flusher.
+fn wrapped(directory: &Directory) -> (String, String) {
+    let file = directory.file("flushed");
+    let program = directory.write("flusher", flusher(&file));
+    (format!("sh {program}; true"), file)
+}
+
+fn send(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
+}
+
+fn pid_in(file: &str) -> u32 {
+    until("the pid is written", || fs::read_to_string(file).is_ok_and(|text| text.ends_with('\n')));
+    fs::read_to_string(file).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn program_under_a_wrapper_has_the_whole_time_to_flush() {
+    let directory = Directory::new();
+    let (script, flushed) = wrapped(&directory);
+    let server = Server::start(&Device::plain().with(&shell("base", &script, "stop_timeout_s = 20")));
+    let pid = start(&server, "base").pid;
+    until("the program runs", || process::group(pid).len() >= 3);
+    assert_eq!(server.call("services/base/stop"), OK);
+    until_state(&server, "base", "stopped");
+    assert_eq!(fs::read_to_string(flushed).unwrap(), "flushed\n");
+    assert!(process::group(pid).is_empty());
+}
+
+#[test]
+fn program_under_a_wrapper_has_the_whole_time_to_flush_when_the_server_ends() {
+    let directory = Directory::new();
+    let (script, flushed) = wrapped(&directory);
+    let server = Server::start(&Device::plain().with(&shell("base", &script, "stop_timeout_s = 20")));
+    let pid = start(&server, "base").pid;
+    until("the program runs", || process::group(pid).len() >= 3);
+    server.stop();
+    assert_eq!(fs::read_to_string(flushed).unwrap(), "flushed\n");
+}
+
+#[test]
+fn workers_of_a_leader_that_fails_have_the_whole_time_to_flush() {
+    let directory = Directory::new();
+    let flushed = directory.file("flushed");
+    let program = directory.write("flusher", flusher(&flushed));
+    let script = format!("sh {program} & sleep 0.5; exit 1");
+    let restarted = "stop_timeout_s = 20\nrestart = \"on-failure\"";
+    let server = Server::start(&Device::plain().with(&shell("base", &script, restarted)));
+    start(&server, "base");
+    until("restarted", || status(&server, "base").restarts > 0);
+    assert_eq!(fs::read_to_string(flushed).unwrap(), "flushed\n");
+}
+
+#[test]
+fn daemon_that_leaves_group_and_session_ends_with_its_service() {
+    let directory = Directory::new();
+    let file = directory.file("daemon");
+    let daemon = directory.write("daemon.sh", format!("echo $$ > {file}\nexec sleep 1000\n"));
+    // The middle process ends at once.
+    let script = format!("(setsid sh {daemon} &); exec sleep 1000");
+    let server = Server::start(&Device::plain().with(&shell("forker", &script, "")));
+    let leader = start(&server, "forker").pid;
+    let daemon = pid_in(&file);
+    assert!(!process::group(leader).contains(&daemon));
+    assert_eq!(server.call("services/forker/stop"), OK);
+    until_state(&server, "forker", "stopped");
+    assert!(!process::is_alive(daemon) && server.services().is_empty());
+}
+
+#[test]
+fn daemon_of_a_leader_that_ends_is_not_left_at_each_start() {
+    let directory = Directory::new();
+    let file = directory.file("daemons");
+    let daemon = directory.write("daemon.sh", format!("echo $$ >> {file}\nexec sleep 1000\n"));
+    let script = format!("setsid sh {daemon} & sleep 0.4");
+    let server = Server::start(&Device::plain().with(&shell("forker", &script, "restart = \"always\"")));
+    start(&server, "forker");
+    until("restarted twice", || status(&server, "forker").restarts >= 2);
+    let pids = fs::read_to_string(&file).unwrap();
+    let alive = pids.lines().filter(|pid| process::is_alive(pid.parse().unwrap())).count();
+    assert!(pids.lines().count() >= 2 && alive <= 1, "{alive} of {pids}");
+}
+
+#[test]
+fn daemon_that_ignores_its_end_is_killed_with_the_service() {
+    let directory = Directory::new();
+    let file = directory.file("daemon");
+    let script = format!("trap '' TERM; echo $$ > {file}; while :; do sleep 0.1; done");
+    let daemon = directory.write("daemon.sh", &script);
+    let script = format!("(setsid sh {daemon} &); exec sleep 1000");
+    let server = Server::start(&Device::plain().with(&shell("forker", &script, "stop_timeout_s = 1")));
+    start(&server, "forker");
+    let daemon = pid_in(&file);
+    let asked = Instant::now();
+    assert_eq!(server.call("services/forker/stop"), OK);
+    until_state(&server, "forker", "stopped");
+    assert!(asked.elapsed() >= Duration::from_secs(1) && !process::is_alive(daemon));
+}
+
+#[test]
+fn nothing_is_left_when_the_server_is_killed() {
+    let directory = Directory::new();
+    let file = directory.file("daemon");
+    let daemon = directory.write("daemon.sh", format!("echo $$ > {file}\nexec sleep 1000\n"));
+    let script = format!("(setsid sh {daemon} &); exec sleep 1000");
+    let mut server = Server::start(&Device::plain().with(&shell("forker", &script, "")));
+    let leader = start(&server, "forker").pid;
+    let daemon = pid_in(&file);
+    send(server.pid(), Signal::KILL);
+    assert_eq!(server.wait(SOON).code(), Some(70), "{}", server.log());
+    assert!(!process::is_alive(leader) && !process::is_alive(daemon));
+    assert!(server.log().contains("server: killed by signal 9"), "{}", server.log());
+}
+
+#[test]
+fn answer_of_a_start_that_fails_has_its_last_lines() {
+    let script = "echo first; i=0; while [ $i -lt 200 ]; do echo line $i; i=$((i+1)); done; printf 'no\\033 port' >&2; exit 7";
+    let server = Server::start(&Device::plain().with(&shell("brief", script, "")));
+    let answer = server.call("services/brief/start");
+    assert!(answer.contains(r#""response": "Function start returned: 7", "code":"18""#), "{answer}");
+    assert!(answer.contains(r#""reason": "brief: exited at once, exit 7""#), "{answer}");
+    assert!(answer.contains("\"line 199\",\"no\u{FFFD} port\"]"), "{answer}");
+    let (_, output) = answer.split_once(r#""output": ["#).unwrap();
+    // Quotes and commas take the place of the newlines.
+    let room = START_OUTPUT_BYTES..2 * START_OUTPUT_BYTES;
+    assert!(room.contains(&(output.len() + 100)) && !answer.contains("first"), "{answer}");
+}
+
+#[test]
+fn reason_of_a_start_that_fails_is_in_words() {
+    let directory = Directory::new();
+    let script = directory.write("script", "#!/bin/sh\r\ntrue\r\n");
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let service =
+        |name: &str, program: &str, rest: &str| crate::support::device::service(name, &[program], rest);
+    let tables = [
+        service("missing", "/usr/sbin/no-such-program", ""),
+        service("windows", &script, ""),
+        service("nowhere", "/bin/true", "cwd = \"/no/such/directory\""),
+        service("stranger", "/bin/true", "user = \"no-such-user\""),
+    ];
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    let enoent = "No such file or directory (errno 2)";
+    for (name, reason) in [
+        ("missing", format!("cannot start /usr/sbin/no-such-program: {enoent}")),
+        ("windows", format!("cannot start {script}: its interpreter is missing: {enoent}")),
+        ("nowhere", format!("cannot enter directory /no/such/directory: {enoent}")),
+        ("stranger", "user 'no-such-user' does not exist".to_owned()),
+    ] {
+        let answer = server.call(&format!("services/{name}/start"));
+        assert!(answer.contains(&format!(r#""reason": "{name}: {reason}""#)), "{answer}");
+        assert_eq!(status(&server, name).state, "failed");
+        assert!(server.log().contains(&format!("{name}: {reason}")), "{}", server.log());
+    }
+}
+
+#[test]
+fn program_that_is_away_during_an_update_comes_back() {
+    let directory = Directory::new();
+    let program = directory.file("program");
+    let table = crate::support::device::service("web", &[&program], "restart = \"always\"\nautostart = true");
+    let server = Server::start(&Device::plain().with(&table));
+    until("it is tried", || server.log().contains("web: cannot start"));
+    assert!(server.call("services/web/start").contains("cannot start"), "who asks gets the error");
+    fs::write(&program, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+    // Not executable yet: another error, and the policy still decides.
+    std::thread::sleep(Duration::from_millis(600));
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    until_state(&server, "web", "started");
+}
+
+#[test]
+fn restart_by_hand_during_a_back_off_keeps_the_policy() {
+    let directory = Directory::new();
+    let count = directory.file("count");
+    let script = format!("echo x >> {count}; exit 1");
+    let server = Server::start(&Device::plain().with(&shell("failing", &script, "restart = \"on-failure\"")));
+    server.call("services/failing/start");
+    until_state(&server, "failing", "starting");
+    assert!(server.call("services/failing/restart").contains("exit 1"));
+    let runs = || fs::read_to_string(&count).unwrap().len() / 2;
+    let before = runs();
+    until("it is restarted", || runs() > before);
+}
+
+#[test]
+fn service_that_is_stopped_from_outside_is_shown_and_resumed() {
+    let server = Server::start(&Device::plain().with(&shell("calm", "exec sleep 1000", "")));
+    let pid = start(&server, "calm").pid;
+    send(pid, Signal::STOP);
+    until_state(&server, "calm", "paused");
+    assert_eq!(server.call("services/calm/start"), OK);
+    until("it continues", || process::state(pid) == Some('S'));
+    assert_eq!(status(&server, "calm").state, "started");
+    send(pid, Signal::STOP);
+    until_state(&server, "calm", "paused");
+    let asked = Instant::now();
+    assert_eq!(server.call("services/calm/stop"), OK);
+    until_state(&server, "calm", "stopped");
+    assert!(asked.elapsed() < Duration::from_secs(5), "a suspended process ends by the signal");
+    assert_eq!(status(&server, "calm").last_exit, "signal 15");
+}
+
+#[test]
+fn signals_that_would_end_the_server_and_leave_its_services_do_not() {
+    let mut server = Server::start(&Device::plain());
+    let pid = start(&server, "hello").pid;
+    for signal in [Signal::USR1, Signal::USR2, Signal::ALARM, Signal::VTALARM] {
+        server.signal(signal);
+        send(server.pid(), signal);
+    }
+    send(server.pid(), Signal::QUIT);
+    assert_eq!(server.call("services/hello/start"), OK);
+    // It ends the server in order.
+    server.signal(Signal::QUIT);
+    assert_eq!(server.wait(SOON).code(), Some(0), "{}", server.log());
+    assert!(!process::is_alive(pid));
+}
+
+#[test]
+fn reload_reaches_the_leader_alone() {
+    let directory = Directory::new();
+    let file = directory.file("hangups");
+    let helper =
+        directory.write("helper", format!("trap 'echo helper >> {file}' HUP; while :; do sleep 0.05; done"));
+    let script = format!("trap 'echo leader >> {file}' HUP; sh {helper} & while :; do sleep 0.05; done");
+    let commands = "[service.commands]\nreload = \"HUP\"\n";
+    let server = Server::start(&Device::plain().with(&(shell("web", &script, "") + commands)));
+    let pid = start(&server, "web").pid;
+    until("the helper runs", || process::group(pid).len() >= 3);
+    std::thread::sleep(Duration::from_millis(300));
+    let answer =
+        server.post("/system.library/services/web/command", &format!("sessionid={ADMIN}&cmd=reload"));
+    assert_eq!(answer.body, OK);
+    until("the leader has it", || fs::exists(&file).unwrap());
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "leader\n");
+}
