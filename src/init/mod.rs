@@ -73,6 +73,9 @@ crate::limits::limits! {
     /// Time from SIGTERM to SIGKILL for the processes that are left at the shutdown of the board.
     TERMINATE_TIMEOUT: Duration = Duration::from_secs(2), exceeded "they are killed",
         tests ["shutdown_runs_in_order", "shutdown_of_the_board_is_bounded"];
+    /// Time that a server may ask for to shut down.
+    STOP_TIME_MAX: Duration = Duration::from_secs(3600), exceeded "this time counts",
+        tests ["stop_time_of_the_server_counts_up_to_its_limit"];
     /// Time between two writes to the hardware watchdog.
     FEED_INTERVAL: Duration = Duration::from_secs(1), exceeded "the watchdog is fed",
         tests ["watchdog_is_fed_once_an_interval"];

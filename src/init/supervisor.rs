@@ -8,8 +8,8 @@ use core::time::Duration;
 
 use super::notification::{Notification, PowerAction};
 use super::{
-    FEED_INTERVAL, HEARTBEAT_TIMEOUT, READY_TIMEOUT, REAP_TIMEOUT, SHORT_RUNS, TERMINATE_TIMEOUT,
-    WATCHDOG_TIMEOUT,
+    FEED_INTERVAL, HEARTBEAT_TIMEOUT, READY_TIMEOUT, REAP_TIMEOUT, SHORT_RUNS, STOP_TIME_MAX,
+    TERMINATE_TIMEOUT, WATCHDOG_TIMEOUT,
 };
 use crate::log::console::{error, info, warning};
 use crate::service::{BackOff, Exit, GOOD_RUN, KILL_TIMEOUT, SHUTDOWN_GRACE};
@@ -83,6 +83,8 @@ pub(super) struct InitSupervisor {
     has_watchdog: bool,
     feed_at: Duration,
     shutdown: Option<Shutdown>,
+    /// Time for the server to shut down.
+    stop_time: Duration,
     /// Actions that precede all others.
     next: [Option<InitAction>; 2],
 }
@@ -98,6 +100,7 @@ impl InitSupervisor {
             has_watchdog,
             feed_at: Duration::ZERO,
             shutdown: None,
+            stop_time: SHUTDOWN_GRACE,
             next: [None; 2],
         }
     }
@@ -118,6 +121,13 @@ impl InitSupervisor {
             }
             (Notification::Stopping, ServerState::Starting { since } | ServerState::Ready { since, .. }) => {
                 self.server = ServerState::Stopping { since, at: now };
+            }
+            (Notification::ExtendTimeout(time), _) => {
+                // The end of the wait is later, and never earlier.
+                self.stop_time = time.clamp(SHUTDOWN_GRACE, STOP_TIME_MAX);
+                if let Some(Shutdown { phase: ShutdownPhase::Server, until, .. }) = &mut self.shutdown {
+                    *until = now + self.stop_time;
+                }
             }
             (Notification::Power(action), _) => self.handle_power_request(action, now),
             (Notification::Ready | Notification::Heartbeat | Notification::Stopping, _) => {}
@@ -151,6 +161,7 @@ impl InitSupervisor {
         let run = now.saturating_sub(since);
         let delay = self.back_off.after(run);
         self.server = ServerState::Down { start_at: now + delay };
+        self.stop_time = SHUTDOWN_GRACE;
         if let Some(Shutdown { action, phase: ShutdownPhase::Server, .. }) = self.shutdown {
             self.enter_phase(action, ShutdownPhase::Others, now);
             return;
@@ -228,7 +239,7 @@ impl InitSupervisor {
             // The hardware comes first, because it resets more than the server.
             ServerState::Ready { heartbeat, .. } if self.has_watchdog => heartbeat + WATCHDOG_TIMEOUT,
             ServerState::Ready { heartbeat, .. } => heartbeat + HEARTBEAT_TIMEOUT,
-            ServerState::Stopping { at, .. } => at + SHUTDOWN_GRACE,
+            ServerState::Stopping { at, .. } => at + self.stop_time,
             ServerState::Killed { at, .. } => at + REAP_TIMEOUT,
         };
         // This limits the test of a slot, over all starts of the server.
@@ -272,7 +283,7 @@ impl InitSupervisor {
     /// Enters a phase of the shutdown and queues its action.
     fn enter_phase(&mut self, action: PowerAction, phase: ShutdownPhase, now: Duration) {
         let (first, time) = match phase {
-            ShutdownPhase::Server => (Some(InitAction::TerminateServer), SHUTDOWN_GRACE),
+            ShutdownPhase::Server => (Some(InitAction::TerminateServer), self.stop_time),
             ShutdownPhase::Others => (Some(InitAction::TerminateOthers), TERMINATE_TIMEOUT),
             ShutdownPhase::Killed => (Some(InitAction::KillOthers), KILL_TIMEOUT),
             ShutdownPhase::Over => (None, Duration::ZERO),
@@ -285,7 +296,7 @@ impl InitSupervisor {
     fn on_phase_deadline(&mut self, shutdown: Shutdown, now: Duration) -> Option<InitAction> {
         let next = match shutdown.phase {
             ShutdownPhase::Server => {
-                error!("server not stopped after {} s", SHUTDOWN_GRACE.as_secs());
+                error!("server not stopped after {} s", self.stop_time.as_secs());
                 ShutdownPhase::Others
             }
             ShutdownPhase::Others => ShutdownPhase::Killed,

@@ -295,9 +295,9 @@ async fn until_end(
     };
     smol::future::or(until_signal(signals), requested).await;
     info!("stopping: closing sockets, stopping services");
-    sd_notify.send(NotifyState::Stopping);
-    let down = core.borrow_mut().shutdown();
     let time = core.borrow().shutdown_time();
+    sd_notify.send_stopping(time);
+    let down = core.borrow_mut().shutdown();
     let is_over = async {
         smol::future::or(down.notified(), grace.after(time)).await;
         Received::Term

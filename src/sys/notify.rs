@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -35,12 +36,12 @@ pub enum NotifyState {
 impl NotifyState {
     const ALL: [Self; 4] = [Self::Ready, Self::Stopping, Self::Reboot, Self::PowerOff];
 
-    fn message(self) -> &'static [u8] {
+    fn message(self) -> &'static str {
         match self {
-            Self::Ready => b"READY=1",
-            Self::Stopping => b"STOPPING=1",
-            Self::Reboot => b"X_FRIENDLET=reboot",
-            Self::PowerOff => b"X_FRIENDLET=poweroff",
+            Self::Ready => "READY=1",
+            Self::Stopping => "STOPPING=1",
+            Self::Reboot => "X_FRIENDLET=reboot",
+            Self::PowerOff => "X_FRIENDLET=poweroff",
         }
     }
 
@@ -140,6 +141,8 @@ pub struct SdNotify {
     /// Socket of the service manager itself.
     manager: Option<ManagerSocket>,
     watchdog_pause: Option<Duration>,
+    /// Time that the server needs to stop.
+    stop_time: Cell<Duration>,
     /// Time of the next heartbeat.
     watchdog_due: Cell<Duration>,
     /// Reports that could not be sent yet, a bit each.
@@ -155,6 +158,7 @@ impl SdNotify {
             receiver: None,
             manager: None,
             watchdog_pause: None,
+            stop_time: Cell::default(),
             watchdog_due: Cell::default(),
             pending: Cell::default(),
             retry_at: Cell::default(),
@@ -182,6 +186,12 @@ impl SdNotify {
         self.receiver.is_some()
     }
 
+    /// Sends the report that the server stops, which takes up to `time`.
+    pub fn send_stopping(&self, time: Duration) {
+        self.stop_time.set(time);
+        self.send(NotifyState::Stopping);
+    }
+
     /// Sends a report, now or with one of the next [`handle_timeout`](Self::handle_timeout).
     pub fn send(&self, state: NotifyState) {
         if self.has_receiver() && self.try_send(state).is_err() {
@@ -195,7 +205,15 @@ impl SdNotify {
     /// Error of the system: `ENOTCONN` without a receiver, `EAGAIN` if its queue is full, `ENOENT` or
     /// `ECONNREFUSED` if it is gone.
     pub fn try_send(&self, state: NotifyState) -> io::Result<()> {
-        self.send_message(state.message())
+        let time = self.stop_time.get().as_micros();
+        if state != NotifyState::Stopping || time == 0 {
+            return self.send_message(state.message().as_bytes());
+        }
+        // The manager may have a shorter limit of its own.
+        let mut message = heapless::String::<64>::new();
+        let written = write!(message, "{}\nEXTEND_TIMEOUT_USEC={time}", state.message());
+        debug_assert!(written.is_ok(), "the longest time fits");
+        self.send_message(message.as_bytes())
     }
 
     /// Checks that the service manager is there. The keeper passes reports on, and would not answer that.
@@ -324,6 +342,14 @@ mod tests {
         assert_eq!(received(&socket).len(), room);
         notify.handle_timeout(Duration::ZERO);
         assert_eq!(received(&socket), ["STOPPING=1"]);
+    }
+
+    #[test]
+    fn stop_has_the_time_that_it_needs() {
+        let (socket, environment) = listener("stop", None);
+        let notify = notify(&environment);
+        notify.send_stopping(Duration::from_secs(124));
+        assert_eq!(received(&socket), ["STOPPING=1\nEXTEND_TIMEOUT_USEC=124000000"]);
     }
 
     #[test]

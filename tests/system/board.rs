@@ -137,7 +137,7 @@ fn init_gets_the_request_and_ends_the_server() {
     }
     assert!(socket.service("list", "").contains("hello"), "it serves until init ends it");
     server.signal(rustix::process::Signal::TERM);
-    listener.expect("STOPPING=1", SOON);
+    listener.expect("STOPPING=1\nEXTEND_TIMEOUT_USEC=70000000", SOON);
     socket.expect_close(1001, SOON);
     assert_eq!(server.wait(SOON).code(), Some(0));
     assert!(!fs::exists(server.directory().file("ended")).unwrap());

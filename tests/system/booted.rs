@@ -252,8 +252,8 @@ mod asked {
         ask(&["stop", "family"]);
         let wanted = [
             "api::services: service family: start by fadmin",
-            "service::supervisor: family: started, pid ",
-            "service::supervisor: family: exited, ",
+            ": family: started, pid ",
+            ": family: exited, ",
         ];
         let holds = |text: &str| wanted.iter().all(|line| text.contains(line));
 

@@ -33,7 +33,7 @@ fn ready_is_sent_when_connections_are_accepted_and_stopping_at_the_end() {
     assert_eq!(listener.next(SOON).as_deref(), Some("READY=1"));
     server.call("services/hello/start");
     let _directory = server.stop();
-    assert_eq!(listener.next(SOON).as_deref(), Some("STOPPING=1"));
+    assert_eq!(listener.next(SOON).as_deref(), Some("STOPPING=1\nEXTEND_TIMEOUT_USEC=70000000"));
     assert_eq!(listener.next(Duration::from_millis(300)), None, "no heartbeats without a watchdog");
 }
 

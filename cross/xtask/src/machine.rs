@@ -148,6 +148,10 @@ pub(crate) struct Qemu {
     /// MiB of memory; unless said, the machine's own.
     #[serde(default)]
     pub(crate) memory_mib: Option<u32>,
+    /// Let the clock of the machine follow its instructions (QEMU's `-icount`): it stands still while this
+    /// machine does not run QEMU.
+    #[serde(default)]
+    pub(crate) counts_instructions: bool,
     /// First program of the machine.
     pub(crate) boot: Boot,
     /// U-Boot for this machine, for boards whose boot is `u-boot`.

@@ -239,6 +239,25 @@ fn stopping_server_is_killed_after_its_grace() {
 }
 
 #[test]
+fn stop_time_of_the_server_counts_up_to_its_limit() {
+    for (asked, counts) in [(s(120), s(120)), (s(1), SHUTDOWN_GRACE), (2 * STOP_TIME_MAX, STOP_TIME_MAX)] {
+        let mut supervisor = ready(false);
+        supervisor.handle_notification(Notification::Stopping, s(3));
+        supervisor.handle_notification(Notification::ExtendTimeout(asked), s(3));
+        assert_eq!(actions(&mut supervisor, s(3) + counts - MOMENT), []);
+        assert_eq!(actions(&mut supervisor, s(3) + counts), [InitAction::KillServer]);
+        // The same when the board ends.
+        let mut supervisor = ready(false);
+        supervisor.handle_power_request(PowerAction::Restart, s(3));
+        assert_eq!(actions(&mut supervisor, s(3)), [InitAction::TerminateServer]);
+        supervisor.handle_notification(Notification::Stopping, s(4));
+        supervisor.handle_notification(Notification::ExtendTimeout(asked), s(4));
+        assert_eq!(actions(&mut supervisor, s(4) + counts - MOMENT), []);
+        assert_eq!(actions(&mut supervisor, s(4) + counts), [InitAction::TerminateOthers]);
+    }
+}
+
+#[test]
 fn killed_server_that_is_not_reaped_restarts_the_board() {
     let mut supervisor = ready(false);
     let killed = s(1) + HEARTBEAT_TIMEOUT;

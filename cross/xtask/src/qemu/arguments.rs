@@ -51,6 +51,9 @@ impl Machine<'_> {
         if let Some(cpu) = &qemu.cpu {
             add(&["-cpu", cpu]);
         }
+        if qemu.counts_instructions {
+            add(&["-icount", "shift=auto"]);
+        }
         if let Some(mib) = self.memory_mib.or(qemu.memory_mib) {
             add(&["-m", &mib.to_string()]);
         }
