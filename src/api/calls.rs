@@ -107,8 +107,15 @@ pub static CALLS: &[Row] = &[
         path: &["services", NAME, "status"],
         parameters: &[],
         effect: Effect::Reads,
-        summary: "Reports state, process, restarts and last exit of the service.",
+        summary: "Reports state, process, restarts and last exit of the service, with the reason in words.",
         handler: Handler::Service(services::status),
+    },
+    Row {
+        path: &["services", NAME, "show"],
+        parameters: &[],
+        effect: Effect::Reads,
+        summary: "Returns everything that the configuration file declares of the service, its state and its last ends.",
+        handler: Handler::Service(services::show),
     },
     Row {
         path: &["services", NAME, "start"],

@@ -26,7 +26,7 @@ pub use self::counters::Counters;
 use self::errno::ETIMEDOUT;
 use self::password::PasswordChange;
 pub use self::platform::{Platform, Refused};
-pub(crate) use self::services::lines_of;
+pub(crate) use self::services::{lines_of, newest_lines};
 use crate::call::{Call, Caller, Completion, Failure, Identity, Outcome, PendingCall, Work};
 use crate::log::LOG_WRITE_BYTES;
 use crate::service::{Action, ServiceId, Supervisor};

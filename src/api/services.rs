@@ -1,9 +1,10 @@
 //! The calls under `system.library/services`.
 
 use super::errno::{EAGAIN, EINVAL, EIO, ESHUTDOWN, ESRCH};
-use super::{Context, LOG_LINES, internal};
+use super::{Context, LOG_LINES, Platform, internal};
 use crate::call::{
-    Call, Caller, Failure, Identity, Outcome, PendingCall, ServiceList, ServiceLog, ServiceStatus, Work,
+    Call, Caller, Failure, Identity, Outcome, PendingCall, ServiceDetails, ServiceList, ServiceLog,
+    ServiceStatus, Work,
 };
 use crate::service::{
     CommandAction, CommandError, LastExit, START_OUTPUT_BYTES, ServiceId, SpawnError, Verb,
@@ -133,7 +134,22 @@ pub(super) fn status<'a>(
 ) -> Outcome<'a> {
     let services = &cx.api.services;
     match services.table().get(service) {
-        Some(spec) => Outcome::Service(ServiceStatus { spec, status: services.status(service, cx.now) }),
+        Some(spec) => {
+            let (status, ends) = (services.status(service, cx.now), services.history(service).count());
+            Outcome::Service(ServiceStatus { spec, status, ends })
+        }
+        None => internal("a service outside the table"),
+    }
+}
+
+/// Returns declaration, state and past ends of a service.
+pub(super) fn show<'a>(_: &Call<'a>, _: &Caller, service: ServiceId, cx: &'a mut Context<'_>) -> Outcome<'a> {
+    let (services, now) = (&cx.api.services, cx.now);
+    match services.table().get(service) {
+        Some(spec) => {
+            let status = services.status(service, now);
+            Outcome::Details(ServiceDetails { spec, status, services, service, now })
+        }
         None => internal("a service outside the table"),
     }
 }
@@ -182,6 +198,25 @@ pub(crate) fn lines_of<'a>(
     let output = text.get(skipped..skipped + kept).unwrap_or(text);
     let lost = since.map_or(0, |since| from.saturating_sub(since));
     ServiceLog { from, next: from + output.len() as u64, lost, output }
+}
+
+/// Newest lines of a service, at most `lines` of them and no more than fit into `room`. The beginning of a
+/// line that is too long is left out.
+pub(crate) fn newest_lines<'r>(
+    service: ServiceId,
+    lines: usize,
+    platform: &dyn Platform,
+    room: &'r mut [u8],
+) -> &'r [u8] {
+    let (at, length) = platform.copy_output(service, None, room);
+    let page = room.get(..length).unwrap_or(&[]);
+    let text = match whole_lines(page, at > 0, true) {
+        (_, []) => page,
+        (_, text) => text,
+    };
+    let each = || text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::len);
+    let skipped = each().take(each().count().saturating_sub(lines)).sum();
+    text.get(skipped..).unwrap_or(text)
 }
 
 /// The whole lines of a page, with their offset. A page that begins inside a line loses the rest of it; a

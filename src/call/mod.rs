@@ -11,7 +11,8 @@ mod pending;
 
 pub use self::failure::Failure;
 pub use self::outcome::{
-    BoardStatus, LogPage, Login, Outcome, ServiceEntry, ServiceList, ServiceLog, ServiceStatus,
+    BoardStatus, LogPage, Login, Outcome, ServiceDetails, ServiceEntry, ServiceList, ServiceLog,
+    ServiceStatus,
 };
 pub use self::parameters::{ParameterError, Parameters};
 pub use self::pending::{

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::Failure;
 use super::pending::{CommandOutput, PendingCall};
-use crate::service::{ServiceId, Spec, State, Status, Supervisor};
+use crate::service::{LastExit, PastRun, ServiceId, Spec, State, Status, Supervisor};
 use crate::session::{UserId, Users};
 
 /// Outcome of a call. A transport encodes it in the form of the call.
@@ -35,8 +35,10 @@ pub enum Outcome<'a> {
     PasswordUpdated,
     /// Services of the caller.
     Services(ServiceList<'a>),
-    /// One service in detail.
+    /// State and process of one service.
     Service(ServiceStatus<'a>),
+    /// Declaration, state and past ends of one service.
+    Details(ServiceDetails<'a>),
     /// Output of a service.
     ServiceLog {
         /// The service.
@@ -89,26 +91,52 @@ pub struct ServiceEntry<'a> {
     pub spec: &'a Spec,
     /// Its state.
     pub state: State,
+    /// Exit or failed start that explains the state.
+    pub reason: Option<LastExit>,
 }
 
 impl<'a> ServiceList<'a> {
     /// The services in the order of the configuration file.
     pub fn entries(self) -> impl Iterator<Item = ServiceEntry<'a>> {
         let visible = move |(_, spec): &(ServiceId, &Spec)| self.users.may_control(self.user, &spec.name);
-        self.services.table().iter().filter(visible).map(move |(id, spec)| ServiceEntry {
-            spec,
-            state: self.services.status(id, Duration::ZERO).state,
+        self.services.table().iter().filter(visible).map(move |(id, spec)| {
+            let status = self.services.status(id, Duration::ZERO);
+            ServiceEntry { spec, state: status.state, reason: status.reason() }
         })
     }
 }
 
-/// One service in detail.
+/// State and process of one service.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceStatus<'a> {
     /// Its row of the service table.
     pub spec: &'a Spec,
     /// Its state and process.
     pub status: Status,
+    /// Number of past ends that are kept.
+    pub ends: usize,
+}
+
+/// One service in detail.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceDetails<'a> {
+    /// Its row of the service table.
+    pub spec: &'a Spec,
+    /// Its state and process.
+    pub status: Status,
+    /// All services.
+    pub services: &'a Supervisor,
+    /// The service.
+    pub service: ServiceId,
+    /// Time since the start of the server.
+    pub now: Duration,
+}
+
+impl<'a> ServiceDetails<'a> {
+    /// Past ends that are kept, the newest first.
+    pub fn ends(self) -> impl Iterator<Item = PastRun> + use<'a> {
+        self.services.history(self.service).rev()
+    }
 }
 
 /// Output of a service in whole lines.

@@ -58,6 +58,12 @@ crate::limits::limits! {
             "pushes_wait_beyond_their_backlog_and_not_before",
             "peer_that_does_not_read_gets_the_newest_state_only"
         ];
+    /// Lines of a service in the push of its end.
+    PUSH_OUTPUT_LINES: usize = 3, exceeded "earlier lines are left out",
+        tests ["push_of_an_end_has_its_reason_and_the_newest_lines"];
+    /// Bytes of these lines.
+    PUSH_OUTPUT_BYTES: usize = 256, exceeded "earlier output is left out",
+        tests ["push_of_an_end_has_its_reason_and_the_newest_lines"];
     /// TLS handshake, request head and upgrade together.
     HEAD_TIMEOUT: Duration = Duration::from_secs(10), exceeded "answered 408",
         tests [

@@ -1,15 +1,17 @@
 //! Pushes to a bound socket: changes of services, and the notice of a problem with the board.
 
+use core::fmt::Display;
 use core::time::Duration;
 
-use super::PUSH_BACKLOG_BYTES;
 use super::machine::{ANSWER_ROOM, Connection, Context};
-use crate::api::{self, Api};
+use super::{PUSH_BACKLOG_BYTES, PUSH_OUTPUT_BYTES, PUSH_OUTPUT_LINES};
+use crate::api::{self, Api, Platform};
 use crate::friendcore::reply;
 use crate::json::Writer;
 use crate::limits::SERVICE_NAME_BYTES;
-use crate::service::{ServiceId, State};
+use crate::service::{LastExit, ServiceId, Spec, StateChange};
 use crate::session::Users;
+use crate::ws::FRAME_HEADER_BYTES;
 
 /// A change of one service, encoded once for every socket.
 pub(super) struct ServiceChange {
@@ -18,26 +20,52 @@ pub(super) struct ServiceChange {
 }
 
 impl ServiceChange {
-    /// Longest encoding; the names of services need no escapes.
-    const BYTES: usize = 128 + SERVICE_NAME_BYTES;
+    /// Longest encoding: a push reserves no more than the backlog of pushes.
+    const BYTES: usize = PUSH_BACKLOG_BYTES - FRAME_HEADER_BYTES;
 
-    /// Encodes a change; `None`: an internal error, which is logged.
-    pub(super) fn new(service: ServiceId, name: &str, state: State, pid: u32) -> Option<Self> {
+    /// Encodes a change with the newest lines of the service if a process exited; `None`: an internal error,
+    /// which is logged.
+    pub(super) fn new(change: StateChange, spec: &Spec, platform: &dyn Platform) -> Option<Self> {
+        let StateChange { service, state, pid, reason } = change;
+        let reason = reason.filter(|reason| *reason != LastExit::None);
+        let mut room = [0; PUSH_OUTPUT_BYTES];
+        // A program that was not started has written nothing.
+        let output = match reason {
+            None | Some(LastExit::Spawn(_)) => &[],
+            Some(_) => api::newest_lines(service, PUSH_OUTPUT_LINES, platform, &mut room),
+        };
+        let names = reason.map(|reason| reason.text(spec));
+        let whole = reply::Change { service: &spec.name, state, pid, reason: names, output };
+        let change = Self::encode(service, &whole);
+        // Long names and many escapes: the state is what counts.
+        let change = change.or_else(|| {
+            let short = reply::Change { service: &spec.name, state, pid, reason, output: &[] };
+            Self::encode(service, &short)
+        });
+        debug_assert!(change.is_some(), "a change of {} does not fit", spec.name);
+        if change.is_none() {
+            crate::error!("internal error: a change of {} does not fit", spec.name);
+        }
+        change
+    }
+
+    /// Encodes a change; `None` if it does not fit.
+    fn encode(service: ServiceId, change: &reply::Change<'_, impl Display>) -> Option<Self> {
         let mut text = heapless::Vec::new();
         // The length of the buffer is that of its capacity.
         text.resize_default(Self::BYTES).ok()?;
         let mut out = Writer::new(&mut text);
-        let written = reply::service_change(&mut out, name, state.word(), pid);
-        let length = written.and_then(|()| out.finish()).map(<[u8]>::len);
-        debug_assert!(length.is_ok(), "a change of {name} does not fit");
-        let Ok(length) = length else {
-            crate::error!("internal error: a change of {} does not fit", name);
-            return None;
-        };
+        reply::service_change(&mut out, change).ok()?;
+        let length = out.finish().ok()?.len();
         text.truncate(length);
         Some(Self { service, text })
     }
 }
+
+const _: () = assert!(
+    256 + SERVICE_NAME_BYTES <= ServiceChange::BYTES,
+    "push_backlog_bytes: must hold the shortest push of a change"
+);
 
 /// Bit of a service in [`PendingPushes`](super::pending_pushes::PendingPushes).
 fn bit(service: ServiceId) -> u64 {
@@ -57,15 +85,15 @@ pub(super) fn notify(connection: &mut Connection, change: &ServiceChange, now: D
 /// Sends the pending pushes as far as there is room, once the peer has read everything before them.
 pub(super) fn flush(connection: &mut Connection, cx: &mut Context<'_>) {
     if connection.send.is_empty() {
-        flush_changes(connection, cx.api, cx.now);
+        flush_changes(connection, cx.api, cx.platform, cx.now);
         if connection.pushes.log.is_some() {
             flush_log(connection, cx);
         }
     }
 }
 
-/// Sends the newest state of each service that changed.
-fn flush_changes(connection: &mut Connection, api: &Api, now: Duration) {
+/// Sends the newest state of each service that changed, with the last exit if no process runs.
+fn flush_changes(connection: &mut Connection, api: &Api, platform: &dyn Platform, now: Duration) {
     if !connection.pushes.is_notified && api.board.has_problem() {
         notify_problem(connection, api);
     }
@@ -80,7 +108,8 @@ fn flush_changes(connection: &mut Connection, api: &Api, now: Duration) {
         }
         if connection.pushes.services & bit != 0 && may_push(connection) {
             let status = api.services.status(service, now);
-            let change = ServiceChange::new(service, &spec.name, status.state, status.pid);
+            let (state, pid, reason) = (status.state, status.pid, status.reason());
+            let change = ServiceChange::new(StateChange { service, state, pid, reason }, spec, platform);
             if change.is_none_or(|change| connection.put_bytes(&change.text).is_ok()) {
                 connection.pushes.services &= !bit;
             }

@@ -361,7 +361,7 @@ impl Server {
                 continue;
             }
             let Some(change) = self.api.services.poll_change() else { break };
-            self.push(change, now);
+            self.push(change, now, platform);
         }
         while let Some(key) = self.api.accounts.next_ended() {
             self.end_session(key, "session killed", now);
@@ -386,11 +386,9 @@ impl Server {
     }
 
     /// Pushes a change to every socket whose user may control the service.
-    fn push(&mut self, change: StateChange, now: Duration) {
+    fn push(&mut self, change: StateChange, now: Duration, platform: &dyn Platform) {
         let Some(spec) = self.api.services.table().get(change.service) else { return };
-        let Some(text) = ServiceChange::new(change.service, &spec.name, change.state, change.pid) else {
-            return;
-        };
+        let Some(text) = ServiceChange::new(change, spec, platform) else { return };
         let users = &self.api.accounts.users;
         for slot in &mut self.slots {
             if push::may_receive(slot, users, &spec.name) && slot.closing.is_open() {

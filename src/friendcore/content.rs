@@ -4,16 +4,15 @@
 //! envelope around it. Where the versions of Friend Core differ, [`Form::Frame`] gets the content of 2016,
 //! and the other forms the later one. All functions fail only for lack of room, with [`Full`].
 
+mod services;
+
 use data_encoding::BASE64;
 
 use super::Form;
 use super::failure::{self, SEPARATE};
 use super::lines::put_lines;
-use crate::call::{
-    BoardStatus, CommandOutput, LogPage, Login, Outcome, ServiceList, ServiceLog, ServiceStatus,
-};
+use crate::call::{BoardStatus, CommandOutput, LogPage, Login, Outcome, ServiceLog};
 use crate::json::{self, Full, Lossy, Writer};
-use crate::service::{LastExit, Spec};
 
 /// Kind of the content of an outcome.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,6 +31,7 @@ pub(super) fn kind(outcome: &Outcome<'_>) -> Kind {
         | Outcome::Resumed(_)
         | Outcome::Services(_)
         | Outcome::Service(_)
+        | Outcome::Details(_)
         | Outcome::ServiceLog { .. }
         | Outcome::Command(_)
         | Outcome::Board(_)
@@ -77,8 +77,9 @@ pub(super) fn write(
         Outcome::LoggedOut if form == Form::Frame => Ok(()),
         Outcome::LoggedOut => put_ok(out, r#"{"logout":"success"}"#),
         Outcome::PasswordUpdated => put_ok(out, r#"{ "updatepassword": "success!"}"#),
-        Outcome::Services(list) => services(out, form, *list),
-        Outcome::Service(service) => status(out, service),
+        Outcome::Services(list) => services::list(out, form, *list),
+        Outcome::Service(service) => services::status(out, service),
+        Outcome::Details(details) => services::details(out, details),
         Outcome::WebGui(html) => out.put(html),
         Outcome::Command(command) => shorten(out, command.output, tail, |out, output| {
             command_output(
@@ -123,63 +124,6 @@ fn shorten<'b>(
         out.rewind(start);
         output = output.split_at(output.len() / 2).0;
     }
-}
-
-/// Writes the status of a service. It begins like [`Outcome::Done`], which some clients look for.
-fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Result<(), Full> {
-    let status = service.status;
-    out.put(r#"{ "Status": "ok", "State": "#)?;
-    out.put_text(status.state.word())?;
-    out.put(r#", "Pid": "#)?;
-    out.put_number(status.pid)?;
-    out.put(r#", "Since": "#)?;
-    out.put_number(status.since.as_secs())?;
-    out.put(r#", "Restarts": "#)?;
-    out.put_number(status.restarts)?;
-    out.put(r#", "LastExit": "#)?;
-    match status.last_exit {
-        LastExit::None => out.put(r#""""#)?,
-        exit => out.put_string(exit)?,
-    }
-    put_description(out, service.spec)?;
-    out.put("}")
-}
-
-fn services(out: &mut Writer<'_>, form: Form, list: ServiceList<'_>) -> Result<(), Full> {
-    out.put(r#"{ "Services": [ "#)?;
-    let mut separator = "";
-    for entry in list.entries() {
-        out.put(separator)?;
-        separator = ",";
-        match form {
-            Form::Frame => {
-                out.put(r#"{ "Service": "#)?;
-                out.put_text(&entry.spec.name)?;
-                out.put(r#" , "Status": ""#)?;
-                out.put_number(entry.state.api_number())?;
-                out.put(r#"" ,  "Hosts" : """#)?;
-            }
-            Form::Envelope | Form::Http => {
-                out.put(r#"{ "Name": "#)?;
-                out.put_text(&entry.spec.name)?;
-                out.put(r#" , "Status": "#)?;
-                out.put_text(entry.state.api_word())?;
-                out.put(r#" ,  "Hosts" : "My computer""#)?;
-            }
-        }
-        put_description(out, entry.spec)?;
-        out.put(" }")?;
-    }
-    out.put("] }")
-}
-
-/// Writes the description of a service, if it has one.
-fn put_description(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
-    if let Some(description) = &spec.description {
-        out.put(r#", "Description": "#)?;
-        out.put_text(description)?;
-    }
-    Ok(())
 }
 
 /// Writes the exit of a command and its output as text. Bytes that are not UTF-8 become U+FFFD.

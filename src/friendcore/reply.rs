@@ -10,7 +10,7 @@ use super::{Form, Refusal, content, failure};
 use crate::call::{Failure, Outcome, ServiceLog};
 use crate::json::{Full, Writer};
 use crate::limits::FILE_PATH_BYTES;
-use crate::service::START_OUTPUT_BYTES;
+use crate::service::{START_OUTPUT_BYTES, State};
 use crate::session::PRESENTED_SESSION_BYTES;
 
 /// End of a `response`.
@@ -136,13 +136,39 @@ pub fn notice(out: &mut Writer<'_>, text: impl fmt::Display) -> Result<(), Full>
     out.put("}}")
 }
 
-/// Notifies the client that a service changed its state. `pid` is 0 without a process.
-pub fn service_change(out: &mut Writer<'_>, service: &str, state: &str, pid: u32) -> Result<(), Full> {
+/// Change of a service, as a push reports it.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a, R> {
+    /// Name of the service.
+    pub service: &'a str,
+    /// New state.
+    pub state: State,
+    /// Process id of the leader; 0 without a leader.
+    pub pid: u32,
+    /// Exit or failed start that caused the change, in words.
+    pub reason: Option<R>,
+    /// Newest lines of the service; empty: not part of the push.
+    pub output: &'a [u8],
+}
+
+/// Notifies the client that a service changed its state.
+pub fn service_change(out: &mut Writer<'_>, change: &Change<'_, impl fmt::Display>) -> Result<(), Full> {
     out.put(r#"{"type":"msg","data":{"type":"service-change","data":{"service":"#)?;
-    out.put_string(service)?;
+    out.put_text(change.service)?;
     out.put(r#","state":"#)?;
-    out.put_string(state)?;
-    out.put_display(format_args!(r#","pid":{pid}}}}}}}"#))
+    out.put_text(change.state.word())?;
+    out.put(r#","pid":"#)?;
+    out.put_number(change.pid)?;
+    if let Some(reason) = &change.reason {
+        out.put(r#","reason":"#)?;
+        out.put_string(reason)?;
+    }
+    if !change.output.is_empty() {
+        out.put(r#","output":["#)?;
+        put_lines(out, change.output)?;
+        out.put("]")?;
+    }
+    out.put("}}}")
 }
 
 /// Pushes output of a service to a socket that follows it.
@@ -263,13 +289,25 @@ mod tests {
 
     #[test]
     fn notices_and_pushes() {
+        let started =
+            Change { service: "hello", state: State::Started, pid: 1234, reason: None::<&str>, output: b"" };
         assert_eq!(
             written(|out| notice(out, "session killed")),
             r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#
         );
         assert_eq!(
-            written(|out| service_change(out, "hello", "started", 1234)),
+            written(|out| service_change(out, &started)),
             r#"{"type":"msg","data":{"type":"service-change","data":{"service":"hello","state":"started","pid":1234}}}"#
+        );
+        let (state, pid, reason) = (State::Failed, 0, Some("cannot start /bin/\"x\""));
+        let failed = Change { state, pid, reason, output: b"a\n\x1bb\n", ..started };
+        assert_eq!(
+            written(|out| service_change(out, &failed)),
+            concat!(
+                r#"{"type":"msg","data":{"type":"service-change","data":{"service":"hello","state":"failed","pid":0"#,
+                r#","reason":"cannot start /bin/\"x\"","output":["a",""#,
+                "\u{FFFD}b\"]}}}"
+            )
         );
         let log = ServiceLog { from: 7, next: 13, lost: 2, output: b"a\n\x1b\xff\n" };
         assert_eq!(

@@ -8,7 +8,8 @@ use heapless::{String, Vec};
 use super::spawn_error::Names;
 use super::string_array::{Arguments, Name, Variables};
 use super::{
-    CapacityError, Exit, NamedCommand, RestartPolicy, STOP_TIMEOUT, SUCCESS_CODES, Signal, SpawnError,
+    CapacityError, Exit, LastExit, NamedCommand, RestartPolicy, STOP_TIMEOUT, SUCCESS_CODES, Signal,
+    SpawnError,
 };
 use crate::limits;
 
@@ -107,6 +108,25 @@ impl SpawnError {
     }
 }
 
+impl LastExit {
+    /// Exit in words, a failed start with the names of a service.
+    pub fn text(self, spec: &Spec) -> impl fmt::Display {
+        ExitText(self, spec)
+    }
+}
+
+/// Exit with the names of a service.
+struct ExitText<'a>(LastExit, &'a Spec);
+
+impl fmt::Display for ExitText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            LastExit::Spawn(error) => error.text(self.1).fmt(f),
+            exit => exit.fmt(f),
+        }
+    }
+}
+
 /// Returns true for a valid service name: ASCII letters, digits, `-`, `_`, `.` and `@`, with a letter
 /// or digit first. Such a name needs no escaping in a path, in JSON or in a file.
 pub fn is_service_name(name: &str) -> bool {
@@ -183,6 +203,14 @@ mod tests {
         assert_eq!(text(Program, 2), "cannot start /usr/sbin/lighttpd: No such file or directory (errno 2)");
         assert_eq!(text(Directory, 13), "cannot enter directory /: Permission denied (errno 13)");
         assert_eq!(text(User, 2), "user 'web' does not exist");
+        let error = SpawnError { stage: Program, errno: 2 };
+        let text = |exit: LastExit| exit.text(&spec).to_string();
+        assert_eq!(
+            text(LastExit::Spawn(error)),
+            "cannot start /usr/sbin/lighttpd: No such file or directory (errno 2)"
+        );
+        assert_eq!(text(LastExit::Code(1)), "exit 1");
+        assert_eq!(text(LastExit::None), "");
     }
 
     #[test]

@@ -74,6 +74,14 @@ pub struct Status {
     pub enabled: bool,
 }
 
+impl Status {
+    /// Exit or failed start that explains the state: the last one, unless a process runs.
+    pub fn reason(&self) -> Option<LastExit> {
+        let explains = self.state != State::Started && self.pid == 0 && self.last_exit != LastExit::None;
+        explains.then_some(self.last_exit)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +95,26 @@ mod tests {
         let words = states.map(State::api_word);
         assert_eq!(words, ["stopped", "stopped", "started", "started", "paused", "stopped"]);
         assert_eq!(states.map(State::api_number), [0, 0, 1, 1, 2, 0]);
+    }
+
+    #[test]
+    fn last_exit_explains_a_state_without_a_process() {
+        let status = |state, pid, last_exit| Status {
+            state,
+            pid,
+            since: Duration::ZERO,
+            restarts: 0,
+            last_exit,
+            started_once: true,
+            enabled: false,
+        };
+        let exit = LastExit::Code(1);
+        for state in [State::Stopped, State::Starting, State::Stopping, State::Failed] {
+            assert_eq!(status(state, 0, exit).reason(), Some(exit), "{state:?}");
+        }
+        assert_eq!(status(State::Stopped, 0, LastExit::None).reason(), None);
+        for state in [State::Started, State::Stopping, State::Paused] {
+            assert_eq!(status(state, 7, exit).reason(), None, "{state:?}");
+        }
     }
 }

@@ -58,7 +58,10 @@ fn vector(entry: &toml::Table) -> Vector {
         is_chunked: entry.get("chunked").is_some_and(|chunked| chunked.as_bool().unwrap()),
         input: fs::read_to_string(directory().join(format!("{name}.in"))).unwrap(),
         output: fs::read_to_string(directory().join(format!("{name}.out"))).ok().map(|output| {
-            output.replace("{BOARD}", limits::BOARD).replace("{VERSION}", env!("CARGO_PKG_VERSION"))
+            output
+                .replace("{BOARD}", limits::BOARD)
+                .replace("{VERSION}", env!("CARGO_PKG_VERSION"))
+                .replace("{PROGRAM}", env!("CARGO_BIN_EXE_friendlet"))
         }),
         name,
     }

@@ -212,7 +212,7 @@ mod asked {
 
         let stop = frame("services/stop", &format!(r#"{{ "serviceName":"hello", "sessionid":"{ADMIN}" }}"#));
         assert_eq!(caller.call(&stop), OK);
-        reported.push(r#"{"service":"hello","state":"stopped","pid":0}"#);
+        reported.push(r#"{"service":"hello","state":"stopped","pid":0,"reason":"signal 15""#);
         until("hello is gone", || !process::is_alive(hello));
     }
 

@@ -32,13 +32,19 @@ fn reference_message_starts_a_process() {
     assert!(process::command_line(hello).ends_with(" hello"), "{}", process::command_line(hello));
 
     let list = frame("services/list", &format!(r#"{{ "sessionid":"{session}" }}"#));
-    assert!(socket.call(&list).contains(r#"{ "Service": "hello" , "Status": "1" ,  "Hosts" : "" }"#));
+    assert!(
+        socket
+            .call(&list)
+            .contains(r#"{ "Service": "hello" , "Status": "1" ,  "Hosts" : "", "state":"started" }"#)
+    );
 
     let stop = format!(r#"{{ "serviceName":"hello", "sessionid":"{session}" }}"#);
     assert_eq!(socket.call(&frame("services/stop", &stop)), OK);
     until("hello is gone", || !process::is_alive(hello));
     until("the list reports it", || {
-        socket.call(&list).contains(r#"{ "Service": "hello" , "Status": "0" ,  "Hosts" : "" }"#)
+        socket
+            .call(&list)
+            .contains(r#"{ "Service": "hello" , "Status": "0" ,  "Hosts" : "", "state":"stopped", "reason":"signal 15" }"#)
     });
 }
 
@@ -61,7 +67,7 @@ fn con_shows_the_change_on_a_second_socket() {
         )
     );
     assert_eq!(first.service("stop", "hello"), OK);
-    second.push(r#"{"service":"hello","state":"stopped","pid":0}"#);
+    second.push(r#"{"service":"hello","state":"stopped","pid":0,"reason":"signal 15""#);
 }
 
 #[test]
@@ -83,7 +89,7 @@ fn stop_ends_the_grandchildren() {
     let parent = child(&server);
     until("both run", || process::group(parent).len() == 2);
     assert_eq!(socket.service("stop", "family"), OK);
-    socket.push(r#"{"service":"family","state":"stopped","pid":0}"#);
+    socket.push(r#"{"service":"family","state":"stopped","pid":0,"reason":"signal 15""#);
     until("the group is empty", || process::group(parent).is_empty());
 }
 
@@ -102,7 +108,7 @@ fn envelope_starts_a_process() {
     let status = socket.call(&request("r2", "services/hello/status", "{}", ADMIN));
     assert!(
         status.contains(&format!(r#""data":{{ "Status": "ok", "State": "started", "Pid": {pid}, "Since": "#))
-            && status.contains(r#", "Restarts": 0, "LastExit": ""}"#),
+            && status.contains(r#", "Restarts": 0, "LastExit": "", "Reason": "", "Enabled": "#),
         "{status}"
     );
     // Both address forms.

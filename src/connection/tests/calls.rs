@@ -33,7 +33,9 @@ fn reference_exchange() {
     let status = START.replace("start\"", "status\"");
     assert_eq!(
         fixture.say(id, &status),
-        [r#"{ "Status": "ok", "State": "started", "Pid": 1234, "Since": 0, "Restarts": 0, "LastExit": ""}"#]
+        [
+            r#"{ "Status": "ok", "State": "started", "Pid": 1234, "Since": 0, "Restarts": 0, "LastExit": "", "Reason": "", "Enabled": false, "Restart": "never", "StartedOnce": true, "Ends": 0}"#
+        ]
     );
     let stop = START.replace("start\"", "stop\"");
     assert_eq!(fixture.say(id, &stop), [r#"{ "Status": "ok"}"#]);

@@ -1,13 +1,18 @@
 //! Pushes to bound sockets.
 
 use super::fixture::{ADMIN, ANNA, Fixture};
-use crate::connection::{PUSH_BACKLOG_BYTES, SEND_TIMEOUT};
+use crate::connection::{PUSH_BACKLOG_BYTES, PUSH_OUTPUT_BYTES, PUSH_OUTPUT_LINES, SEND_TIMEOUT};
 use crate::service::Exit;
 
 fn change(service: &str, state: &str, pid: u32) -> String {
     format!(
         r#"{{"type":"msg","data":{{"type":"service-change","data":{{"service":"{service}","state":"{state}","pid":{pid}}}}}}}"#
     )
+}
+
+/// Change without a process, with its reason and further members.
+fn end(service: &str, state: &str, reason: &str, rest: &str) -> String {
+    change(service, state, 0).replace("}}}", &format!(r#","reason":"{reason}"{rest}}}}}}}"#))
 }
 
 fn command(verb: &str, service: &str) -> String {
@@ -24,8 +29,11 @@ fn change_is_pushed_at_once_to_users_of_the_service() {
     fixture.say(unbound, &command("start", "clock"));
     fixture.say(unbound, &command("stop", "hello"));
     fixture.exit(1234, Exit::signal(15));
-    let hello = [("started", 1234), ("stopping", 1234), ("stopped", 0)];
-    let hello = hello.map(|(state, pid)| change("hello", state, pid));
+    let hello = [
+        change("hello", "started", 1234),
+        change("hello", "stopping", 1234),
+        end("hello", "stopped", "signal 15", ""),
+    ];
     assert_eq!(fixture.receive(anna), hello);
     assert_eq!(
         fixture.receive(admin),
@@ -51,6 +59,77 @@ fn peer_that_does_not_read_gets_the_newest_state_only() {
     // It has read everything, and gets every change again.
     fixture.say(caller, &command("stop", "hello"));
     assert_eq!(fixture.receive(reader).len(), 1);
+}
+
+#[test]
+fn push_of_an_end_has_its_reason_and_the_newest_lines() {
+    let mut fixture = Fixture::new(4);
+    let (reader, caller) = (fixture.bound(ADMIN), fixture.socket());
+    fixture.say(caller, &command("start", "hello"));
+    fixture.system.output = "one\ntwo\nno \x1b \"port\"\nfour\n".to_owned();
+    fixture.exit(1234, Exit::Signal { signal: 11, core: true, oom: false });
+    // The newest of four lines.
+    assert_eq!(PUSH_OUTPUT_LINES, 3);
+    let lines = ",\"output\":[\"two\",\"no \u{FFFD} \\\"port\\\"\",\"four\"]";
+    assert_eq!(
+        fixture.receive(reader),
+        [change("hello", "started", 1234), end("hello", "failed", "signal 11 (core dumped)", lines)]
+    );
+    let (x, a) = ("x".repeat(300), "a".repeat(PUSH_OUTPUT_BYTES - 4));
+    // Lines over the limit; then one that is longer, whose end is sent.
+    for (output, lines) in [
+        (format!("{x}\nb\n{a}\nc\n"), format!(r#","output":["{a}","c"]"#)),
+        (format!("{x}\n"), format!(r#","output":["{}"]"#, &x[..PUSH_OUTPUT_BYTES - 1])),
+    ] {
+        fixture.say(caller, &command("start", "hello"));
+        fixture.receive(reader);
+        fixture.system.output = output;
+        fixture.exit(1233 + fixture.system.next_pid, Exit::Code(1));
+        assert_eq!(fixture.receive(reader), [end("hello", "failed", "exit 1", &lines)]);
+    }
+}
+
+#[test]
+fn push_of_a_failed_start_has_the_names_and_no_output() {
+    let mut fixture = Fixture::new(4);
+    let (reader, caller) = (fixture.bound(ADMIN), fixture.socket());
+    fixture.system.output = "of an earlier run\n".to_owned();
+    fixture.system.refuses = Some(2);
+    fixture.say(caller, &command("start", "clock"));
+    let reason = "cannot start /bin/clock: No such file or directory (errno 2)";
+    assert_eq!(fixture.receive(reader), [end("clock", "failed", reason, "")]);
+}
+
+#[test]
+fn push_without_room_for_its_output_has_the_state() {
+    let mut fixture = Fixture::new(4);
+    let (reader, caller) = (fixture.bound(ADMIN), fixture.socket());
+    fixture.say(caller, &command("start", "hello"));
+    fixture.receive(reader);
+    // Each byte becomes three.
+    fixture.system.output = "\x1b".repeat(PUSH_OUTPUT_BYTES);
+    fixture.exit(1234, Exit::Code(1));
+    let received = fixture.receive(reader);
+    let start = end("hello", "failed", "exit 1", "");
+    assert!(received[0].starts_with(start.trim_end_matches('}')), "{received:?}");
+    assert!(received[0].len() <= PUSH_BACKLOG_BYTES, "{received:?}");
+}
+
+#[test]
+fn peer_that_is_behind_gets_the_last_exit_with_the_newest_state() {
+    let mut fixture = Fixture::new(4);
+    let (reader, caller) = (fixture.bound(ADMIN), fixture.socket());
+    for _ in 0..60 {
+        fixture.say(caller, &command("start", "hello"));
+        fixture.exit(1233 + fixture.system.next_pid, Exit::Code(0));
+    }
+    fixture.say(caller, &command("start", "hello"));
+    fixture.system.output = "the last line\n".to_owned();
+    fixture.exit(1233 + fixture.system.next_pid, Exit::Code(9));
+    let received = fixture.receive(reader);
+    assert!(received.len() < 60, "{}", received.len());
+    let newest = end("hello", "failed", "exit 9", r#","output":["the last line"]"#);
+    assert_eq!(received.last().unwrap(), &newest);
 }
 
 #[test]

@@ -3,11 +3,17 @@
 use core::time::Duration;
 
 use super::*;
-use crate::service::{LastExit, ServiceTable, Spec, State, Status, Supervisor};
+use crate::call::{ServiceDetails, ServiceList, ServiceStatus};
+use crate::friendcore::CHUNK_PIECE_BYTES;
+use crate::limits;
+use crate::service::{
+    Arguments, CommandAction, Exit, LastExit, Name, NamedCommand, RestartPolicy, Scope, ServiceTable, Signal,
+    SpawnError, SpawnStage, Spec, State, Status, Supervisor, Verb,
+};
 use crate::session::{Grants, User, UserLevel, Users};
 
 fn written(form: Form, outcome: &Outcome<'_>) -> String {
-    let mut buffer = [0; 1024];
+    let mut buffer = [0; 2048];
     let mut out = Writer::new(&mut buffer);
     write(&mut out, form, outcome, None).unwrap();
     let text = String::from_utf8(out.finish().unwrap().to_vec()).unwrap();
@@ -38,13 +44,117 @@ fn status_of_a_service() {
         enabled: false,
     };
     assert_eq!(
-        written(Form::Frame, &Outcome::Service(ServiceStatus { spec: &spec, status })),
-        r#"{ "Status": "ok", "State": "started", "Pid": 1234, "Since": 12, "Restarts": 0, "LastExit": ""}"#
+        written(Form::Frame, &Outcome::Service(ServiceStatus { spec: &spec, status, ends: 0 })),
+        concat!(
+            r#"{ "Status": "ok", "State": "started", "Pid": 1234, "Since": 12, "Restarts": 0, "LastExit": "", "#,
+            r#""Reason": "", "Enabled": false, "Restart": "never", "StartedOnce": true, "Ends": 0}"#
+        )
     );
-    let described = Spec { description: "a \"door\"".try_into().ok(), ..spec.clone() };
-    let text = written(Form::Http, &Outcome::Service(ServiceStatus { spec: &described, status }));
-    assert!(text.ends_with(r#""LastExit": "", "Description": "a \"door\""}"#), "{text}");
+    let described = Spec {
+        description: "a \"door\"".try_into().ok(),
+        restart: RestartPolicy::OnFailure,
+        ..Spec::new("hello", &["/bin/no \"x\""]).unwrap()
+    };
+    let last_exit = LastExit::Spawn(SpawnError { stage: SpawnStage::Program, errno: 2 });
+    let status =
+        Status { state: State::Failed, pid: 0, last_exit, started_once: false, enabled: true, ..status };
+    assert_eq!(
+        written(Form::Http, &Outcome::Service(ServiceStatus { spec: &described, status, ends: 8 })),
+        concat!(
+            r#"{ "Status": "ok", "State": "failed", "Pid": 0, "Since": 12, "Restarts": 0, "#,
+            r#""LastExit": "cannot start: No such file or directory (errno 2)", "Description": "a \"door\"", "#,
+            r#""Reason": "cannot start /bin/no \"x\": No such file or directory (errno 2)", "Enabled": true, "#,
+            r#""Restart": "on-failure", "StartedOnce": false, "Ends": 8}"#
+        )
+    );
     assert_eq!(written(Form::Envelope, &Outcome::Done), r#"{ "Status": "ok"}"#);
+}
+
+fn name(text: &str) -> Name {
+    Name::try_from(text).unwrap()
+}
+
+/// Content of `show` for the first service.
+fn shown(services: &Supervisor, now: Duration, room: &mut [u8]) -> String {
+    let (service, spec) = services.table().iter().next().unwrap();
+    let status = services.status(service, now);
+    let details = Outcome::Details(ServiceDetails { spec, status, services, service, now });
+    let mut out = Writer::new(room);
+    write(&mut out, Form::Envelope, &details, None).unwrap();
+    let text = str::from_utf8(out.finish().unwrap()).unwrap().to_owned();
+    assert!(kind(&details) == Kind::Json && json::is_valid(&text), "{text}");
+    text
+}
+
+#[test]
+fn details_of_a_service() {
+    let mut spec = Spec::new("web", &["/bin/web", "-D"]).unwrap();
+    spec.env.push("KEY=secret=1").unwrap();
+    spec.env.push("B=").unwrap();
+    spec.user = "www".try_into().unwrap();
+    spec.success_codes.push(3).unwrap();
+    spec.after.push(name("net")).unwrap();
+    let action = CommandAction::Signal { signal: Signal::Hup, scope: Scope::Group };
+    spec.commands.push(NamedCommand { name: name("reload"), action }).unwrap();
+    let mut program = Arguments::new();
+    program.push("/bin/web").unwrap();
+    program.push("a \"b\"").unwrap();
+    let action = CommandAction::Argv(program);
+    spec.commands.push(NamedCommand { name: name("say"), action }).unwrap();
+    let mut table = ServiceTable::new();
+    let service = table.push(spec).unwrap();
+    table.push(Spec::new("net", &["/bin/net"]).unwrap()).unwrap();
+    let mut services = Supervisor::new(table);
+    let second = Duration::from_secs(1);
+    services.handle_command(service, Verb::Start, second).unwrap();
+    services.handle_spawned(service, Ok(7), second);
+    services.handle_exit(service, Exit::Code(1), true, second * 2 + second / 4);
+    services.handle_command(service, Verb::Start, second * 3).unwrap();
+    services.handle_spawned(service, Err(SpawnError { stage: SpawnStage::Program, errno: 2 }), second * 4);
+    assert_eq!(
+        shown(&services, second * 64, &mut [0; 2048]),
+        concat!(
+            r#"{ "Status": "ok", "State": "failed", "Pid": 0, "Since": 60, "Restarts": 0, "#,
+            r#""LastExit": "cannot start: No such file or directory (errno 2)", "#,
+            r#""Reason": "cannot start /bin/web: No such file or directory (errno 2)", "StartedOnce": true, "#,
+            r#""Name": "web", "Command": ["/bin/web","-D"], "Env": ["KEY","B"], "Cwd": "/", "User": "www", "#,
+            r#""Autostart": false, "Restart": "never", "StartLimit": 0, "SuccessCodes": [0,3], "After": ["net"], "#,
+            r#""StopSignal": "TERM", "StopTimeout": 10, "Commands": ["#,
+            r#"{"Name": "reload", "Signal": "HUP", "Scope": "group"},"#,
+            r#"{"Name": "say", "Program": ["/bin/web","a \"b\""]}], "Enabled": false, "History": ["#,
+            r#"{"Ago": 60, "Ran": 0.000, "Exit": "cannot start: No such file or directory (errno 2)", "#,
+            r#""Reason": "spawn failed"},"#,
+            r#"{"Ago": 61, "Ran": 1.250, "Exit": "exit 1", "Reason": "exited"}]}"#
+        )
+    );
+}
+
+#[test]
+fn longest_details_fit_in_every_form() {
+    let long = "\u{1}".repeat(limits::SERVICE_ARGUMENT_BYTES);
+    let mut spec = Spec::new(&"n".repeat(limits::SERVICE_NAME_BYTES), &[&long]).unwrap();
+    let mut program = Arguments::new();
+    program.push(&long).unwrap();
+    for _ in 0..limits::SERVICE_COMMANDS {
+        let action = CommandAction::Argv(program.clone());
+        let name = name(&"c".repeat(limits::SERVICE_NAME_BYTES));
+        spec.commands.push(NamedCommand { name, action }).unwrap();
+    }
+    spec.env.push(&"\u{1}".repeat(limits::SERVICE_VARIABLE_BYTES)).unwrap();
+    spec.cwd = "\u{1}".repeat(limits::FILE_PATH_BYTES).as_str().try_into().unwrap();
+    spec.description = "\"".repeat(limits::DESCRIPTION_BYTES).as_str().try_into().ok();
+    let mut table = ServiceTable::new();
+    let service = table.push(spec).unwrap();
+    let mut services = Supervisor::new(table);
+    for _ in 0..limits::SERVICES {
+        services.handle_command(service, Verb::Start, Duration::ZERO).unwrap();
+        let error = SpawnError { stage: SpawnStage::Interpreter, errno: 2 };
+        services.handle_spawned(service, Err(error), Duration::ZERO);
+        while services.poll_action().is_some() {}
+    }
+    let mut room = vec![0; limits::REPLY_BYTES.min(CHUNK_PIECE_BYTES)];
+    let longest = shown(&services, Duration::MAX, &mut room).len();
+    assert!(longest > 10 * 6 * limits::SERVICE_ARGUMENT_BYTES, "{longest}");
 }
 
 #[test]
@@ -107,22 +217,61 @@ fn lists() {
     };
     assert_eq!(
         list(&["hello"], Form::Frame),
-        r#"{ "Services": [ { "Service": "hello" , "Status": "0" ,  "Hosts" : "" }] }"#
+        r#"{ "Services": [ { "Service": "hello" , "Status": "0" ,  "Hosts" : "", "state":"stopped" }] }"#
     );
     assert_eq!(
         list(&["hello", "b"], Form::Frame),
         concat!(
-            r#"{ "Services": [ { "Service": "hello" , "Status": "0" ,  "Hosts" : "" },"#,
-            r#"{ "Service": "b" , "Status": "0" ,  "Hosts" : "" }] }"#
+            r#"{ "Services": [ { "Service": "hello" , "Status": "0" ,  "Hosts" : "", "state":"stopped" },"#,
+            r#"{ "Service": "b" , "Status": "0" ,  "Hosts" : "", "state":"stopped" }] }"#
         )
     );
     for form in [Form::Envelope, Form::Http] {
         assert_eq!(
             list(&["hello"], form),
-            r#"{ "Services": [ { "Name": "hello" , "Status": "stopped" ,  "Hosts" : "My computer" }] }"#
+            r#"{ "Services": [ { "Name": "hello" , "Status": "stopped" ,  "Hosts" : "My computer", "state":"stopped" }] }"#
         );
     }
     assert_eq!(list(&[], Form::Frame), r#"{ "Services": [ ] }"#);
+}
+
+#[test]
+fn list_has_the_state_and_its_reason() {
+    let mut table = ServiceTable::new();
+    let mut described = Spec::new("web", &["/bin/web"]).unwrap();
+    described.description = "Page".try_into().ok();
+    let web = table.push(described).unwrap();
+    table.push(Spec::new("job", &["/bin/job"]).unwrap()).unwrap();
+    let mut services = Supervisor::new(table);
+    services.handle_command(web, Verb::Start, Duration::ZERO).unwrap();
+    services.handle_spawned(web, Ok(7), Duration::ZERO);
+    services.handle_exit(web, Exit::signal(11), true, Duration::ZERO);
+    let mut users = Users::new();
+    let user = User {
+        name: heapless::String::try_from("anna").unwrap(),
+        full_name: heapless::String::new(),
+        level: UserLevel::User,
+        services: Grants::all(),
+        password: None,
+    };
+    let user = users.push(user).unwrap();
+    let list = Outcome::Services(ServiceList { services: &services, users: &users, user });
+    assert_eq!(
+        written(Form::Frame, &list),
+        concat!(
+            r#"{ "Services": [ { "Service": "web" , "Status": "0" ,  "Hosts" : "", "Description": "Page", "#,
+            r#""state":"failed", "reason":"signal 11" },"#,
+            r#"{ "Service": "job" , "Status": "0" ,  "Hosts" : "", "state":"stopped" }] }"#
+        )
+    );
+    assert_eq!(
+        written(Form::Http, &list),
+        concat!(
+            r#"{ "Services": [ { "Name": "web" , "Status": "stopped" ,  "Hosts" : "My computer", "#,
+            r#""Description": "Page", "state":"failed", "reason":"signal 11" },"#,
+            r#"{ "Name": "job" , "Status": "stopped" ,  "Hosts" : "My computer", "state":"stopped" }] }"#
+        )
+    );
 }
 
 #[test]

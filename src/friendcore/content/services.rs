@@ -1,0 +1,194 @@
+//! Content about services: `list`, `status` and `show`.
+
+use super::Form;
+use crate::call::{ServiceDetails, ServiceList, ServiceStatus};
+use crate::json::{Full, Writer};
+use crate::service::{CommandAction, LastExit, NamedCommand, PastRun, Spec, Status};
+
+/// Writes the services of a list. Members that Friend Core does not have follow its own.
+pub(super) fn list(out: &mut Writer<'_>, form: Form, list: ServiceList<'_>) -> Result<(), Full> {
+    out.put(r#"{ "Services": [ "#)?;
+    let mut separator = "";
+    for entry in list.entries() {
+        out.put(separator)?;
+        separator = ",";
+        match form {
+            Form::Frame => {
+                out.put(r#"{ "Service": "#)?;
+                out.put_text(&entry.spec.name)?;
+                out.put(r#" , "Status": ""#)?;
+                out.put_number(entry.state.api_number())?;
+                out.put(r#"" ,  "Hosts" : """#)?;
+            }
+            Form::Envelope | Form::Http => {
+                out.put(r#"{ "Name": "#)?;
+                out.put_text(&entry.spec.name)?;
+                out.put(r#" , "Status": "#)?;
+                out.put_text(entry.state.api_word())?;
+                out.put(r#" ,  "Hosts" : "My computer""#)?;
+            }
+        }
+        put_description(out, entry.spec)?;
+        out.put(r#", "state":"#)?;
+        out.put_text(entry.state.word())?;
+        // Without the names of a failed start, so that the list of the largest table fits.
+        if let Some(reason) = entry.reason {
+            out.put(r#", "reason":"#)?;
+            out.put_string(reason)?;
+        }
+        out.put(" }")?;
+    }
+    out.put("] }")
+}
+
+/// Writes the status of a service. It begins like [`Outcome::Done`](crate::call::Outcome::Done), which some
+/// clients look for.
+pub(super) fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Result<(), Full> {
+    let ServiceStatus { spec, status, ends } = service;
+    out.put(r#"{ "Status": "ok""#)?;
+    put_status(out, status)?;
+    put_description(out, spec)?;
+    put_reason(out, status, spec)?;
+    put_flag(out, "Enabled", status.enabled)?;
+    out.put(r#", "Restart": "#)?;
+    out.put_text(spec.restart.name())?;
+    put_flag(out, "StartedOnce", status.started_once)?;
+    out.put_display(format_args!(r#", "Ends": {ends}}}"#))
+}
+
+/// Writes everything about a service: its declaration, its state and its past ends.
+pub(super) fn details(out: &mut Writer<'_>, details: &ServiceDetails<'_>) -> Result<(), Full> {
+    let ServiceDetails { spec, status, now, .. } = details;
+    out.put(r#"{ "Status": "ok""#)?;
+    put_status(out, status)?;
+    put_description(out, spec)?;
+    put_reason(out, status, spec)?;
+    put_flag(out, "StartedOnce", status.started_once)?;
+    out.put(r#", "Name": "#)?;
+    out.put_text(&spec.name)?;
+    put_declaration(out, spec)?;
+    put_flag(out, "Enabled", status.enabled)?;
+    out.put(r#", "History": ["#)?;
+    let mut separator = "";
+    for end in details.ends() {
+        out.put(separator)?;
+        separator = ",";
+        let PastRun { ended, ran, exit, reason } = end;
+        let (ago, ran) = (now.saturating_sub(ended).as_secs(), ran.as_millis());
+        out.put_display(format_args!(
+            r#"{{"Ago": {ago}, "Ran": {}.{:03}, "Exit": "#,
+            ran / 1000,
+            ran % 1000
+        ))?;
+        out.put_string(exit)?;
+        out.put(r#", "Reason": "#)?;
+        out.put_text(reason.word())?;
+        out.put("}")?;
+    }
+    out.put("]}")
+}
+
+/// Writes the keys of the configuration file that `status` does not have. The values of the variables may be
+/// secret, so only their names are written.
+fn put_declaration(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
+    put_array(out, "Command", spec.argv.iter())?;
+    let variables = spec.env.iter().map(|entry| entry.split_once('=').map_or(entry, |(name, _)| name));
+    put_array(out, "Env", variables)?;
+    out.put(r#", "Cwd": "#)?;
+    out.put_text(if spec.cwd.is_empty() { "/" } else { &spec.cwd })?;
+    out.put(r#", "User": "#)?;
+    out.put_text(&spec.user)?;
+    put_flag(out, "Autostart", spec.autostart)?;
+    out.put(r#", "Restart": "#)?;
+    out.put_text(spec.restart.name())?;
+    out.put_display(format_args!(r#", "StartLimit": {}, "SuccessCodes": ["#, spec.start_limit))?;
+    let mut separator = "";
+    for code in &spec.success_codes {
+        out.put(separator)?;
+        separator = ",";
+        out.put_number(*code)?;
+    }
+    out.put("]")?;
+    put_array(out, "After", spec.after.iter().map(|name| name.as_str()))?;
+    out.put(r#", "StopSignal": "#)?;
+    out.put_text(spec.stop_signal.name())?;
+    out.put_display(format_args!(r#", "StopTimeout": {}, "Commands": ["#, spec.stop_timeout.as_secs()))?;
+    let mut separator = "";
+    for command in &spec.commands {
+        out.put(separator)?;
+        separator = ",";
+        put_command(out, command)?;
+    }
+    out.put("]")
+}
+
+fn put_command(out: &mut Writer<'_>, command: &NamedCommand) -> Result<(), Full> {
+    out.put(r#"{"Name": "#)?;
+    out.put_text(&command.name)?;
+    match &command.action {
+        CommandAction::Signal { signal, scope } => {
+            out.put(r#", "Signal": "#)?;
+            out.put_text(signal.name())?;
+            out.put(r#", "Scope": "#)?;
+            out.put_text(scope.name())?;
+        }
+        CommandAction::Argv(program) => put_array(out, "Program", program.iter())?,
+    }
+    out.put("}")
+}
+
+/// Writes state, process and last exit.
+fn put_status(out: &mut Writer<'_>, status: &Status) -> Result<(), Full> {
+    out.put(r#", "State": "#)?;
+    out.put_text(status.state.word())?;
+    out.put(r#", "Pid": "#)?;
+    out.put_number(status.pid)?;
+    out.put(r#", "Since": "#)?;
+    out.put_number(status.since.as_secs())?;
+    out.put(r#", "Restarts": "#)?;
+    out.put_number(status.restarts)?;
+    out.put(r#", "LastExit": "#)?;
+    match status.last_exit {
+        LastExit::None => out.put(r#""""#),
+        exit => out.put_string(exit),
+    }
+}
+
+/// Writes the last exit with the names of a failed start.
+fn put_reason(out: &mut Writer<'_>, status: &Status, spec: &Spec) -> Result<(), Full> {
+    out.put(r#", "Reason": "#)?;
+    match status.last_exit {
+        LastExit::None => out.put(r#""""#),
+        exit => out.put_string(exit.text(spec)),
+    }
+}
+
+/// Writes the description of a service, if it has one.
+fn put_description(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
+    if let Some(description) = &spec.description {
+        out.put(r#", "Description": "#)?;
+        out.put_text(description)?;
+    }
+    Ok(())
+}
+
+/// Writes a member of `true` or `false`.
+fn put_flag(out: &mut Writer<'_>, name: &str, value: bool) -> Result<(), Full> {
+    out.put(r#", ""#)?;
+    out.put(name)?;
+    out.put(if value { r#"": true"# } else { r#"": false"# })
+}
+
+/// Writes a member that is an array of strings.
+fn put_array<'t>(out: &mut Writer<'_>, name: &str, texts: impl Iterator<Item = &'t str>) -> Result<(), Full> {
+    out.put(r#", ""#)?;
+    out.put(name)?;
+    out.put(r#"": ["#)?;
+    let mut separator = "";
+    for text in texts {
+        out.put(separator)?;
+        separator = ",";
+        out.put_text(text)?;
+    }
+    out.put("]")
+}
