@@ -20,6 +20,7 @@ commands
   logout                end the session
   list                  list the services with their states
   status [SERVICE]      status of SERVICE or of all; exit code 3 if SERVICE does not run
+  show SERVICE          all that is configured for SERVICE, its state and its last ends
   start SERVICE         start it, or resume it after `pause`
   stop SERVICE          stop it with all its processes
   restart SERVICE       stop it if it runs, then start it
@@ -71,6 +72,7 @@ pub(super) enum Action {
     List,
     Verb { verb: &'static str, service: String },
     Status { service: Option<String> },
+    Show { service: String },
     Command { service: String, name: String },
     Logs { service: String, options: LogOptions },
     Watch { service: Option<String> },
@@ -128,7 +130,7 @@ pub(super) enum Parsed {
 }
 
 /// Every command but the verbs, with its operands.
-const COMMANDS: [(&str, &str); 14] = [
+const COMMANDS: [(&str, &str); 15] = [
     ("board", ""),
     ("call", "PATH [KEY=VALUE].."),
     ("command", "SERVICE NAME"),
@@ -141,6 +143,7 @@ const COMMANDS: [(&str, &str); 14] = [
     ("poweroff", ""),
     ("reboot", ""),
     ("server-log", ""),
+    ("show", "SERVICE"),
     ("status", "[SERVICE]"),
     ("watch", "[SERVICE]"),
 ];
@@ -231,6 +234,7 @@ fn parse_action(words: &[String]) -> Result<Action, Failure> {
         ["list"] => Action::List,
         ["status"] => Action::Status { service: None },
         ["status", service] => Action::Status { service: Some(own(service)) },
+        ["show", service] => Action::Show { service: own(service) },
         ["command", service, name] => Action::Command { service: own(service), name: own(name) },
         ["logs", service] => Action::Logs { service: own(service), options },
         ["watch"] => Action::Watch { service: None },
@@ -307,6 +311,7 @@ mod tests {
         assert_eq!(action("logout"), Action::Logout);
         assert_eq!(action("list"), Action::List);
         assert_eq!(action("status"), Action::Status { service: None });
+        assert_eq!(action("show a"), Action::Show { service: "a".into() });
         assert_eq!(action("watch a"), Action::Watch { service: Some("a".into()) });
         assert_eq!(action("command a b"), Action::Command { service: "a".into(), name: "b".into() });
         assert_eq!(action("board"), Action::Board);
@@ -362,6 +367,7 @@ mod tests {
             ("log", "'server-log' the server's own log"),
             ("log --follow", "'logs SERVICE' prints the output of a service"),
             ("start", "start needs SERVICE"),
+            ("show", "show needs SERVICE"),
             ("logs", "logs needs SERVICE"),
             ("call", "call needs PATH"),
             ("call services/list x", "'x' is not of the form KEY=VALUE"),

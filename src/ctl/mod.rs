@@ -11,7 +11,7 @@
 //! | `reply` | content of a reply, and the failure that it reports |
 //! | `connection`, `http`, `link` | a socket; a call by POST, the upgrade; the WebSocket after it |
 //! | `client` | connections of a command to its server |
-//! | `login`, `services`, `service_log`, `server_log`, `board`, `watch`, `call` | the commands |
+//! | `login`, `services`, `show`, `service_log`, `server_log`, `board`, `watch`, `call` | the commands |
 
 mod arguments;
 mod board;
@@ -30,6 +30,7 @@ mod reply;
 mod server_log;
 mod service_log;
 mod services;
+mod show;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -90,6 +91,7 @@ fn execute(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
         Action::Verb { verb, service } => services::run(invocation, env, verb, service),
         Action::Status { service: Some(service) } => services::status(invocation, env, service),
         Action::Status { service: None } => services::status_of_all(invocation, env),
+        Action::Show { service } => show::run(invocation, env, service),
         Action::Command { service, name } => services::command(invocation, env, service, name),
         Action::Logs { service, options } => service_log::run(invocation, env, service, options),
         Action::Watch { service } => watch::run(invocation, env, service.as_deref()),

@@ -6,7 +6,7 @@
 
 use super::failure::{FAILED, Failure, NO_RIGHT};
 use super::output::{format_time, sanitize};
-use super::values::text_of;
+use super::values::{string, text_of};
 use crate::json::Raw;
 
 const SEPARATOR: &str = "<!--separate-->";
@@ -21,16 +21,27 @@ pub(super) fn parse_reply(content: &str) -> Result<&str, Failure> {
     let value = Raw::parse(rest);
     let member = |key| value.and_then(|value| text_of(value, key));
     let response = || member("response");
-    if let Some(code) = member("code").filter(|code| code != "0") {
+    let code = member("code").filter(|code| code != "0");
+    let message = member("ErrorMessage").filter(|text| text != "0");
+    if let Some(reason) = member("reason").filter(|_| code.is_some() || message.is_some()) {
+        return Err(Failure::new(FAILED, not_started(&reason, value.and_then(|value| value.get("output")))));
+    }
+    if let Some(code) = code {
         return Err(failure(&code, response().as_deref().unwrap_or("the call failed")));
     }
-    if let Some(text) = member("ErrorMessage").filter(|text| text != "0") {
+    if let Some(text) = message {
         return Err(failure("", &text));
     }
     if word == "fail" || rest.starts_with("LERR") {
         return Err(failure("", response().as_deref().unwrap_or(rest)));
     }
     Ok(rest)
+}
+
+/// Reason of a program that does not run, with its last lines.
+fn not_started(reason: &str, output: Option<Raw<'_>>) -> String {
+    let lines = output.into_iter().flat_map(Raw::elements).filter_map(string);
+    lines.fold(sanitize(reason), |text, line| format!("{text}\n  {}", sanitize(&line)))
 }
 
 /// Failure with this code of Friend Core's dictionary.
@@ -100,6 +111,14 @@ mod tests {
             assert!(failure.text.contains(part), "{n}: {}", failure.text);
         }
         for (content, text) in [
+            (
+                r#"fail<!--separate-->{ "response": "Function start returned: 2", "code":"18", "reason": "web: cannot start /x: No such file or directory (errno 2)" }"#,
+                "web: cannot start /x: No such file or directory (errno 2)",
+            ),
+            (
+                r#"{ "ErrorMessage": "Function start returned: 7", "reason": "b: exited at once, exit 7", "output": ["line 1","no\u001b port"] }"#,
+                "b: exited at once, exit 7\n  line 1\n  no\u{FFFD} port",
+            ),
             ("{ \"ErrorMessage\": \"user not found\"}", "user not found"),
             ("{ \"response\": \"Name argument missing!\", \"code\": 7}", "Name argument missing! (code 7)"),
             ("fail<!--separate-->{\"response\":\"a\x1bb\"}", "a\u{FFFD}b"),

@@ -122,7 +122,13 @@ fn read_list(content: &str) -> Result<Vec<Service>, Failure> {
         .map(|service| {
             // Friend Core named a service `Service` at first.
             let name = shown(service, "Name").or_else(|| shown(service, "Service")).ok_or_else(malformed)?;
-            let state = shown(service, "Status").unwrap_or_else(|| "-".to_owned());
+            // `Status` is Friend Core's own word, which knows three states.
+            let state = shown(service, "state").or_else(|| shown(service, "Status"));
+            let state = state.unwrap_or_else(|| "-".to_owned());
+            let state = match shown(service, "reason") {
+                Some(reason) => format!("{state}: {reason}"),
+                None => state,
+            };
             Ok(Service { name, state, description: description(service) })
         })
         .collect()
@@ -137,6 +143,11 @@ fn status_row(service: &str, content: &str) -> [String; 7] {
     let reply = Raw::parse(content);
     let text = |key| reply.and_then(|reply| text_of(reply, key)).filter(|text| !text.is_empty());
     let shown = |text: Option<String>| text.map_or_else(|| "-".to_owned(), |text| sanitize(&text));
+    let never = || {
+        let is_new = text("StartedOnce").is_some_and(|once| once == "false");
+        is_new.then(|| "never run".to_owned())
+    };
+    let last_exit = text("Reason").or_else(|| text("LastExit")).or_else(never);
     let since = text("Since").and_then(|seconds| seconds.parse().ok()).map(format_duration);
     [
         sanitize(service),
@@ -144,7 +155,7 @@ fn status_row(service: &str, content: &str) -> [String; 7] {
         shown(text("Pid").filter(|pid| pid != "0")),
         shown(since),
         shown(text("Restarts")),
-        shown(text("LastExit")),
+        shown(last_exit),
         reply.map_or_else(String::new, description),
     ]
 }
@@ -188,6 +199,8 @@ mod tests {
         let later = "{ \"Services\": [ { \"Name\": \"hello\" , \"Status\": \"stopped\" ,  \"Hosts\" : \"My computer\" }] }";
         let early = "{ \"Services\": [ { \"Service\": \"hello\" , \"Status\": \"0\" ,  \"Hosts\" : \"\" }] }";
         assert_eq!(pairs(later), Ok(vec![("hello".into(), "stopped".into())]));
+        let current = r#"{ "Services": [ { "Name": "a" , "Status": "stopped" ,  "Hosts" : "My computer", "state":"failed", "reason":"exit 1" }] }"#;
+        assert_eq!(pairs(current), Ok(vec![("a".into(), "failed: exit 1".into())]));
         assert_eq!(pairs(early), Ok(vec![("hello".into(), "0".into())]));
         assert_eq!(pairs("{ \"Services\": [{\"Name\":\"a\"}] }"), Ok(vec![("a".into(), "-".into())]));
         assert_eq!(pairs("{ \"Services\": [ ] }"), Ok(vec![]));
@@ -213,6 +226,16 @@ mod tests {
             "hello|started|1234|1m 1s|0|-|"
         );
         assert_eq!(row("{ \"Status\": \"ok\", \"Description\": \"a\\u001b\"}"), "hello|-|-|-|-|-|a\u{FFFD}");
+        assert_eq!(
+            row(
+                r#"{ "State": "failed", "LastExit": "cannot start", "Reason": "cannot start /x", "StartedOnce": false}"#
+            ),
+            "hello|failed|-|-|-|cannot start /x|"
+        );
+        assert_eq!(
+            row(r#"{ "State": "stopped", "LastExit": "", "Reason": "", "StartedOnce": false}"#),
+            "hello|stopped|-|-|-|never run|"
+        );
         assert_eq!(row("nonsense"), "hello|-|-|-|-|-|");
     }
 

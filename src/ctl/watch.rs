@@ -143,6 +143,8 @@ struct Change {
     service: String,
     state: String,
     pid: Option<String>,
+    reason: Option<String>,
+    output: Vec<String>,
     raw: String,
 }
 
@@ -166,7 +168,10 @@ fn read_push(text: &str) -> Push {
         ("service-change", None) => match (text("service"), text("state")) {
             (Some(service), Some(state)) => {
                 let pid = text("pid").filter(|pid| pid != "0");
-                Push::Change(Change { service, state, pid, raw: data.text().to_owned() })
+                let lines = data.get("output").into_iter().flat_map(Raw::elements).filter_map(string);
+                let output = lines.map(|line| sanitize(&line)).collect();
+                let (reason, raw) = (text("reason"), data.text().to_owned());
+                Push::Change(Change { service, state, pid, reason, output, raw })
             }
             _ => Push::Other,
         },
@@ -180,7 +185,10 @@ fn read_push(text: &str) -> Push {
 
 fn format_change(change: &Change) -> String {
     let pid = change.pid.as_ref().map_or_else(String::new, |pid| format!("  pid {pid}"));
-    format!("{}  {}  {}{pid}", format_time(SystemTime::now()), change.service, change.state)
+    let reason = change.reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
+    let line =
+        format!("{}  {}  {}{pid}{reason}", format_time(SystemTime::now()), change.service, change.state);
+    change.output.iter().fold(line, |text, line| format!("{text}\n    {line}"))
 }
 
 #[cfg(test)]
@@ -195,6 +203,11 @@ mod tests {
         assert_eq!(change.raw, "{\"service\":\"hello\",\"state\":\"started\",\"pid\":1234}");
         let Push::Change(change) = read_push(&text.replace("1234", "0")) else { panic!("no change") };
         assert!(format_change(&change).ends_with("Z  hello  started"));
+        let end = r#""state":"failed","pid":0,"reason":"exit 1","output":["a","b\u001b"]"#;
+        let Push::Change(change) = read_push(&text.replace("\"state\":\"started\",\"pid\":1234", end)) else {
+            panic!("no change")
+        };
+        assert!(format_change(&change).ends_with("Z  hello  failed  exit 1\n    a\n    b\u{FFFD}"));
     }
 
     #[test]

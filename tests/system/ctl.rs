@@ -10,17 +10,17 @@ use crate::support::wait::until;
 use crate::support::{Device, Server};
 
 /// A user of the client, with a state directory of its own.
-struct Person<'s> {
+pub(super) struct Person<'s> {
     server: &'s Server,
     home: Directory,
 }
 
 impl<'s> Person<'s> {
-    fn new(server: &'s Server) -> Self {
+    pub(super) fn new(server: &'s Server) -> Self {
         Self { server, home: Directory::new() }
     }
 
-    fn command(&self) -> std::process::Command {
+    pub(super) fn command(&self) -> std::process::Command {
         let scheme = if self.server.is_tls() { "wss" } else { "ws" };
         let mut command = friendlet();
         command.args(["ctl", "--url", &format!("{scheme}://{}", self.server.address())]);
@@ -28,12 +28,12 @@ impl<'s> Person<'s> {
         command
     }
 
-    fn ctl(&self, arguments: &[&str]) -> Run {
+    pub(super) fn ctl(&self, arguments: &[&str]) -> Run {
         run_command(self.command().args(arguments), "")
     }
 
     #[track_caller]
-    fn done(&self, arguments: &[&str]) -> String {
+    pub(super) fn done(&self, arguments: &[&str]) -> String {
         let run = self.ctl(arguments);
         assert_eq!(run.code, Some(0), "{arguments:?}: {run:?}");
         run.stdout

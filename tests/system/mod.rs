@@ -13,6 +13,7 @@ mod commands;
 mod configuration;
 mod ctl;
 mod deadlines;
+mod declared;
 mod fall_back;
 mod floods;
 mod handshakes;

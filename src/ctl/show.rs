@@ -1,0 +1,179 @@
+//! `show`: declaration, state and past ends of one service.
+
+use super::arguments::Invocation;
+use super::client::connect;
+use super::env::Env;
+use super::failure::{FAILED, Failure};
+use super::output::{columns, format_duration, sanitize};
+use super::values::{text, text_of};
+use crate::json::Raw;
+
+/// Heads of the table of past ends.
+const ENDS_HEAD: [&str; 4] = ["ENDED", "RAN", "EXIT", "REASON"];
+
+/// Prints everything about a service.
+pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, service: &str) -> Result<u8, Failure> {
+    let content = connect(invocation, env)?.call("services/show", &[("serviceName", service)])?;
+    env.print(&if invocation.json { format!("{content}\n") } else { readable(&content)? })?;
+    Ok(0)
+}
+
+/// Text for the terminal: a line for each key, then the past ends.
+fn readable(content: &str) -> Result<String, Failure> {
+    let reply = Raw::parse(content).filter(|reply| reply.get("Command").is_some()).ok_or_else(|| {
+        Failure::new(FAILED, "cannot read what the server shows of the service: its reply is malformed")
+    })?;
+    let ends: Vec<[String; 4]> = members(reply, "History").map(end).collect();
+    let mut text = columns(&rows(reply));
+    if !ends.is_empty() {
+        text.push('\n');
+        text += &columns(&[&[ENDS_HEAD.map(str::to_owned)][..], &ends].concat());
+    }
+    Ok(text)
+}
+
+/// A row for each key; the lines of a key with several have one title.
+fn rows(reply: Raw<'_>) -> Vec<[String; 2]> {
+    let shown = |key| shown(reply, key);
+    let seconds = |key| shown_or(text_of(reply, key).and_then(|text| text.parse().ok()).map(format_duration));
+    let state = match text_of(reply, "Reason").filter(|reason| !reason.is_empty()) {
+        Some(reason) if text_of(reply, "Pid").is_some_and(|pid| pid == "0") => {
+            format!("{}: {}", shown("State"), sanitize(&reason))
+        }
+        _ => shown("State"),
+    };
+    let is_new = text_of(reply, "StartedOnce").is_some_and(|once| once == "false");
+    let limit = text_of(reply, "StartLimit").filter(|limit| limit != "0");
+    let limit = limit.map_or_else(String::new, |limit| format!(", at most {} short runs", sanitize(&limit)));
+    let pid = text_of(reply, "Pid").filter(|pid| pid != "0");
+    let mut rows = vec![
+        ("service", shown("Name")),
+        ("description", shown("Description")),
+        ("state", state),
+        ("pid", shown_or(pid.as_deref().map(sanitize))),
+        ("since", seconds("Since")),
+        ("restarts", shown("Restarts")),
+        ("last exit", if is_new { "never run".to_owned() } else { shown("LastExit") }),
+        ("enabled", format!("{} (autostart {})", yes_no(reply, "Enabled"), yes_no(reply, "Autostart"))),
+        ("restart", shown("Restart") + &limit),
+        ("success codes", list(reply, "SuccessCodes")),
+        ("after", list(reply, "After")),
+        ("command", program(reply, "Command")),
+        ("environment", list(reply, "Env")),
+        ("directory", shown("Cwd")),
+        ("user", shown("User")),
+        ("stop", format!("{}, after {} KILL", shown("StopSignal"), seconds("StopTimeout"))),
+    ];
+    rows.extend(members(reply, "Commands").enumerate().map(|(index, entry)| {
+        let title = if index == 0 { "commands" } else { "" };
+        (title, command(entry))
+    }));
+    rows.into_iter().map(|(title, value)| [title.to_owned(), value]).collect()
+}
+
+/// Named command: its signal and receivers, or its program.
+fn command(entry: Raw<'_>) -> String {
+    let name = shown(entry, "Name");
+    match text_of(entry, "Signal") {
+        Some(signal) => format!("{name}: signal {} to the {}", sanitize(&signal), shown(entry, "Scope")),
+        None => format!("{name}: {}", program(entry, "Program")),
+    }
+}
+
+/// Row of a past end.
+fn end(end: Raw<'_>) -> [String; 4] {
+    let ago = text_of(end, "Ago").and_then(|text| text.parse().ok()).map(format_duration);
+    let ago = ago.map_or_else(|| "-".to_owned(), |ago| format!("{ago} ago"));
+    let ran = text_of(end, "Ran").map(|ran| format!("{} s", sanitize(&ran)));
+    [ago, shown_or(ran), shown(end, "Exit"), shown(end, "Reason")]
+}
+
+/// Program and arguments; those that a shell would split or change are quoted.
+fn program(object: Raw<'_>, key: &str) -> String {
+    let is_plain = |word: &str| {
+        !word.is_empty()
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:=,+@%".contains(&byte))
+    };
+    let quoted =
+        |word: String| if is_plain(&word) { word } else { format!("'{}'", word.replace('\'', "'\\''")) };
+    let words: Vec<String> =
+        members(object, key).filter_map(text).map(|word| sanitize(&quoted(word))).collect();
+    words.join(" ")
+}
+
+fn list(object: Raw<'_>, key: &str) -> String {
+    let words: Vec<String> = members(object, key).filter_map(text).map(|word| sanitize(&word)).collect();
+    shown_or(Some(words.join(", ")))
+}
+
+fn members<'t>(object: Raw<'t>, key: &str) -> impl Iterator<Item = Raw<'t>> + use<'t> {
+    object.get(key).into_iter().flat_map(Raw::elements)
+}
+
+fn yes_no(object: Raw<'_>, key: &str) -> &'static str {
+    match text_of(object, key).as_deref() {
+        Some("true") => "yes",
+        Some("false") => "no",
+        _ => "-",
+    }
+}
+
+fn shown(object: Raw<'_>, key: &str) -> String {
+    shown_or(text_of(object, key).as_deref().map(sanitize))
+}
+
+/// The text, or `-` for none.
+fn shown_or(text: Option<String>) -> String {
+    text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_of_a_service_in_lines() {
+        let content = concat!(
+            r#"{ "Status": "ok", "State": "starting", "Pid": 0, "Since": 61, "Restarts": 2, "LastExit": "exit 1", "#,
+            r#""Description": "Web \u001bpage", "Reason": "exit 1", "StartedOnce": true, "Name": "web", "#,
+            r#""Command": ["/bin/sh","-c","it's"], "Env": ["A","B"], "Cwd": "/", "User": "", "#,
+            r#""Autostart": false, "Restart": "on-failure", "StartLimit": 5, "SuccessCodes": [0,3], "After": [], "#,
+            r#""StopSignal": "TERM", "StopTimeout": 10, "Commands": [{"Name": "reload", "Signal": "HUP", "#,
+            r#""Scope": "leader"},{"Name": "say", "Program": ["/bin/echo","a b"]}], "Enabled": true, "#,
+            r#""History": [{"Ago": 3, "Ran": 0.250, "Exit": "exit 1", "Reason": "exited"}]}"#
+        );
+        let expected = "\
+service        web
+description    Web \u{FFFD}page
+state          starting: exit 1
+pid            -
+since          1m 1s
+restarts       2
+last exit      exit 1
+enabled        yes (autostart no)
+restart        on-failure, at most 5 short runs
+success codes  0, 3
+after          -
+command        /bin/sh -c 'it'\\''s'
+environment    A, B
+directory      /
+user           -
+stop           TERM, after 10s KILL
+commands       reload: signal HUP to the leader
+               say: /bin/echo 'a b'
+
+ENDED   RAN      EXIT    REASON
+3s ago  0.250 s  exit 1  exited
+";
+        assert_eq!(readable(content).unwrap(), expected);
+    }
+
+    #[test]
+    fn reply_without_a_declaration_is_malformed() {
+        for content in ["", "[]", "{}", r#"{ "Status": "ok"}"#] {
+            assert!(readable(content).unwrap_err().text.contains("malformed"), "{content}");
+        }
+        let least = readable(r#"{"Command": [], "StartedOnce": false}"#).unwrap();
+        assert!(least.contains("last exit      never run\n") && !least.contains("ENDED"), "{least}");
+    }
+}
