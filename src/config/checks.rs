@@ -18,6 +18,11 @@ pub(super) fn is_origin(text: &str) -> bool {
         && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_:[]".contains(&b))
 }
 
+/// Returns whether this can be the name of a group: an entry of a file with `:` and `,` between its fields.
+pub(super) fn is_name(text: &str) -> bool {
+    !text.is_empty() && !text.contains([':', ',', '\n', '\0'])
+}
+
 /// Returns whether this can be a path.
 pub(super) fn is_path(text: &str) -> bool {
     !text.is_empty() && is_path_or_empty(text)

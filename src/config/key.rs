@@ -66,6 +66,8 @@ pub enum Default {
     Boolean(bool),
     /// A whole number.
     Integer(u64),
+    /// A whole number that may be negative.
+    Signed(i64),
     /// A list of whole numbers.
     Integers(&'static [u64]),
     /// A string.
@@ -98,6 +100,13 @@ pub enum Kind {
         /// Largest value.
         most: Bound,
     },
+    /// A whole number that may be negative.
+    Signed {
+        /// Smallest value.
+        least: i64,
+        /// Largest value.
+        most: i64,
+    },
     /// A list of whole numbers.
     Integers {
         /// Most entries.
@@ -124,6 +133,8 @@ pub enum Kind {
     Variables,
     /// Signals and programs by name.
     Commands,
+    /// Whole numbers by these names.
+    Numbers(&'static [&'static str]),
 }
 
 /// Form of a string.

@@ -5,6 +5,7 @@
 //! size.
 
 mod accounts;
+mod attributes;
 mod board;
 mod checks;
 mod commands;

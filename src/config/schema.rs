@@ -4,6 +4,8 @@
 //! `docs/configuration.md`, the example file and the JSON schema for editors
 //! (`tests/it/configuration.rs`).
 
+mod attributes;
+
 use super::INTERFACE_NAME_BYTES;
 use super::checks::{
     HOST_NAME, is_absolute_path, is_absolute_path_or_empty, is_host_name, is_interface_name, is_origin,
@@ -398,6 +400,12 @@ pub static SERVICE: Table = Table {
         )
         .example("\"www-data\"")
         .reload(),
+        attributes::GROUPS,
+        attributes::NICE,
+        attributes::UMASK,
+        attributes::OOM_SCORE,
+        attributes::IO_CLASS,
+        attributes::LIMITS,
         Key::new(
             "autostart",
             Kind::Boolean,

@@ -6,7 +6,8 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostics::Diagnostics;
 use super::key::{Default, Key, Kind, Table};
 use super::value::{
-    Span, Text, default_string, integer, report_type, report_unexpected, report_unknown, string, type_of,
+    Span, Text, default_string, integer, report_type, report_unexpected, report_unknown, signed, string,
+    type_of,
 };
 use crate::limits;
 
@@ -169,6 +170,17 @@ impl<'t, 'i> Section<'t, 'i> {
             value.and_then(|value| integer(key, value, diagnostics)).and_then(|n| T::try_from(n).ok());
         let default = || match key.default.value() {
             Default::Integer(default) => T::try_from(*default).ok(),
+            _ => None,
+        };
+        given.or_else(default).unwrap_or_else(|| unreachable!("{name} has no default of its type"))
+    }
+
+    /// The same for a number that may be negative.
+    pub(super) fn signed<T: TryFrom<i64>>(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> T {
+        let (key, value) = self.value(name, diagnostics);
+        let given = value.and_then(|value| signed(key, value, diagnostics)).and_then(|n| T::try_from(n).ok());
+        let default = || match key.default.value() {
+            Default::Signed(default) => T::try_from(*default).ok(),
             _ => None,
         };
         given.or_else(default).unwrap_or_else(|| unreachable!("{name} has no default of its type"))

@@ -6,7 +6,7 @@ use super::accounts::not_found;
 use super::diagnostics::Diagnostics;
 use super::section::{Document, Section};
 use super::value::{Span, Text, any_string, arguments, report_type};
-use super::{commands, schema};
+use super::{attributes, commands, schema};
 use crate::limits;
 use crate::service::{Arguments, Name, RestartPolicy, ServiceTable, Signal, Spec, TableError, Variables};
 
@@ -96,6 +96,7 @@ fn spec(section: &Section<'_, '_>, after: &[Text<'_>], diagnostics: &mut Diagnos
         env: variables(section, diagnostics),
         cwd: section.bounded("cwd", diagnostics),
         user: section.bounded("user", diagnostics),
+        attributes: attributes::read(section, diagnostics),
         autostart: section.boolean("autostart", diagnostics),
         restart: section.parsed("restart", RestartPolicy::from_name, diagnostics),
         start_limit: section.integer("start_limit", diagnostics),

@@ -1,5 +1,6 @@
 //! Configuration files, correct and wrong.
 
+mod attributes;
 mod commands;
 mod limits_of_the_board;
 mod network;

@@ -55,6 +55,28 @@ pub(super) fn integer(
     number
 }
 
+/// The whole number of a value, which may be negative, in the range of its row.
+pub(super) fn signed(
+    key: &Key,
+    value: &Spanned<DeValue<'_>>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<i64> {
+    let Some(integer) = value.get_ref().as_integer() else {
+        report_type(key.name, "a whole number", value, diagnostics);
+        return None;
+    };
+    let Kind::Signed { least, most } = &key.kind else {
+        unreachable!("{} is not a number", key.name);
+    };
+    let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+    let number = number.filter(|number| (*least..=*most).contains(number));
+    if number.is_none() {
+        let name = key.name;
+        diagnostics.error(&value.span(), format_args!("{name}: expected {least} to {most}, found {integer}"));
+    }
+    number
+}
+
 /// The string of a value, in the form that the row of its key demands.
 pub(super) fn string<'t>(
     key: &Key,

@@ -3,6 +3,9 @@
 //! Everything that may wait for a disk happens in the child: the look-up of the user, the working directory,
 //! the program. Its error comes back on a pipe that exec closes.
 
+mod identity;
+mod priority;
+
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::os::fd::AsFd;
@@ -11,11 +14,12 @@ use std::process::Command;
 
 use rustix::fs::{Access, Mode};
 use rustix::io::Errno;
-use rustix::process::{Gid, Pid, Uid};
+use rustix::process::Pid;
 
-use crate::service::{Arguments, SERVICE_NICE, SpawnError, SpawnStage, Spec};
+use self::identity::Identity;
+use crate::service::{Arguments, SpawnError, SpawnStage, Spec};
+use crate::sys::PATH;
 use crate::sys::fork::{self, Forked};
-use crate::sys::{PATH, lookup, supplementary_groups};
 
 /// Environment variable with the name of the service. By it, the keeper recognises a process that has left
 /// the process group of its service.
@@ -73,17 +77,17 @@ pub(super) enum Outcome {
     Failed(SpawnError),
 }
 
-/// Size of a reported error: stage and error number.
-const ERROR_BYTES: usize = 5;
+/// Size of a reported error: stage, entry and error number.
+const ERROR_BYTES: usize = 6;
 
 fn encode(error: SpawnError) -> [u8; ERROR_BYTES] {
     let [a, b, c, d] = error.errno.to_ne_bytes();
-    [error.stage as u8, a, b, c, d]
+    [error.stage as u8, error.item, a, b, c, d]
 }
 
-fn decode([stage, a, b, c, d]: [u8; ERROR_BYTES]) -> Option<SpawnError> {
-    let stage = SpawnStage::ALL.into_iter().find(|known| *known as u8 == stage)?;
-    Some(SpawnError { stage, errno: i32::from_ne_bytes([a, b, c, d]) })
+fn decode([stage, item, a, b, c, d]: [u8; ERROR_BYTES]) -> Option<SpawnError> {
+    let stage = SpawnStage::from_number(stage)?;
+    Some(SpawnError { stage, item, errno: i32::from_ne_bytes([a, b, c, d]) })
 }
 
 /// The child.
@@ -107,18 +111,23 @@ fn execute(spec: &Spec, argv: &Arguments) -> Result<core::convert::Infallible, S
     // Fails if the parent was quicker and the exec is over; it is not yet.
     let _ = rustix::process::setpgid(None, None);
     fork::reset_signals();
-    rustix::process::umask(Mode::from_raw_mode(0o022));
-    limit_priority();
+    priority::set(&spec.attributes)?;
+    let identity = Identity::look_up(spec)?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("PATH", PATH).env(MARKER, spec.name.as_str());
-    if !spec.user.is_empty() {
-        set_user(&mut command, spec)?;
+    if let Some(account) = &identity.account {
+        command.env("HOME", account.home.as_str());
+        command.env("USER", account.name.as_str()).env("LOGNAME", account.name.as_str());
     }
     for variable in spec.env.iter() {
         if let Some((name, value)) = variable.split_once('=') {
             command.env(name, value);
         }
     }
+    rustix::process::umask(Mode::from_raw_mode(spec.attributes.umask.into()));
+    // As root, which may raise them, and after the files that would need descriptors.
+    priority::set_limits(&spec.attributes)?;
+    identity.take()?;
     let directory = if spec.cwd.is_empty() { "/" } else { &spec.cwd };
     rustix::process::chdir(directory).map_err(at(SpawnStage::Directory))?;
     let error = command.exec();
@@ -132,45 +141,12 @@ fn execute(spec: &Spec, argv: &Arguments) -> Result<core::convert::Infallible, S
     Err(at(stage)(errno))
 }
 
+/// Error of an input or output at a stage.
+fn io_at(stage: SpawnStage) -> impl Fn(io::Error) -> SpawnError {
+    move |error| at(stage)(Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
+}
+
+/// Error of a system call at a stage.
 fn at(stage: SpawnStage) -> impl Fn(Errno) -> SpawnError {
-    move |errno| SpawnError { stage, errno: errno.raw_os_error() }
-}
-
-/// Lets the server have the processor before its services, and the out-of-memory killer have the services
-/// before the server.
-fn limit_priority() {
-    if rustix::process::getpriority_process(None).is_ok_and(|nice| nice < SERVICE_NICE) {
-        // Lowering the priority is always allowed.
-        let _ = rustix::process::setpriority_process(None, SERVICE_NICE);
-    }
-    // `friendlet init` and systemd may protect the keeper.
-    if fs::read("/proc/self/oom_score_adj").is_ok_and(|score| score.starts_with(b"-")) {
-        // Raising it is always allowed.
-        let _ = fs::write("/proc/self/oom_score_adj", "0");
-    }
-}
-
-/// Takes the identity of the service's user, with all of its groups.
-fn set_user(command: &mut Command, spec: &Spec) -> Result<(), SpawnError> {
-    let errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
-    let account = lookup(&spec.user).map_err(|error| at(SpawnStage::User)(errno(error)))?.ok_or(at(
-        SpawnStage::User,
-    )(
-        Errno::NOENT,
-    ))?;
-    let own = rustix::process::geteuid();
-    if own.is_root() {
-        let groups = supplementary_groups(&account.name, account.gid)
-            .map_err(|error| at(SpawnStage::Groups)(errno(error)))?;
-        let groups: heapless::Vec<Gid, { crate::sys::GROUPS }> =
-            groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-        rustix::thread::set_thread_groups(&groups).map_err(at(SpawnStage::Groups))?;
-        rustix::thread::set_thread_gid(Gid::from_raw(account.gid)).map_err(at(SpawnStage::User))?;
-        rustix::thread::set_thread_uid(Uid::from_raw(account.uid)).map_err(at(SpawnStage::User))?;
-    } else if own.as_raw() != account.uid {
-        return Err(at(SpawnStage::User)(Errno::PERM));
-    }
-    command.env("HOME", account.home.as_str());
-    command.env("USER", account.name.as_str()).env("LOGNAME", account.name.as_str());
-    Ok(())
+    move |errno| SpawnError::new(stage, errno.raw_os_error())
 }

@@ -181,7 +181,7 @@ impl<'t> MainLoop<'t> {
             _ => Err(Errno::INVAL),
         };
         if let Err(errno) = launched {
-            let error = SpawnError { stage: SpawnStage::Resources, errno: errno.raw_os_error() };
+            let error = SpawnError::new(SpawnStage::Resources, errno.raw_os_error());
             self.report(Report::StartFailed { slot, error });
         }
     }
@@ -243,8 +243,7 @@ impl<'t> MainLoop<'t> {
         self.read_launch(index);
         let Some(place) = self.slots.get_mut(index) else { return };
         if let State::Launching { failure, .. } = &place.state {
-            let error = failure
-                .unwrap_or(SpawnError { stage: SpawnStage::Program, errno: Errno::INVAL.raw_os_error() });
+            let error = failure.unwrap_or(SpawnError::new(SpawnStage::Program, Errno::INVAL.raw_os_error()));
             place.state = State::Free;
             return self.report(Report::StartFailed { slot, error });
         }

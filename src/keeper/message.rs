@@ -68,7 +68,7 @@ impl Report {
     pub(super) fn encode(self) -> [u8; REPORT_BYTES] {
         let (kind, slot, flags, stage, pid, number) = match self {
             Self::Started { slot, pid } => (0, slot, 0, 0, pid, 0),
-            Self::StartFailed { slot, error } => (1, slot, 0, error.stage as u8, 0, error.errno),
+            Self::StartFailed { slot, error } => (1, slot, error.item, error.stage as u8, 0, error.errno),
             Self::Exited { slot, exit: Exit::Code(code), is_gone } => {
                 (2, slot, u8::from(is_gone), 0, 0, code)
             }
@@ -92,8 +92,8 @@ impl Report {
         Some(match kind {
             0 => Self::Started { slot, pid },
             1 => {
-                let stage = SpawnStage::ALL.into_iter().find(|known| *known as u8 == stage)?;
-                Self::StartFailed { slot, error: SpawnError { stage, errno: number } }
+                let stage = SpawnStage::from_number(stage)?;
+                Self::StartFailed { slot, error: SpawnError { stage, item: flags, errno: number } }
             }
             2 => {
                 let exit = if flags & 2 == 0 {
@@ -134,7 +134,7 @@ mod tests {
     fn reports_survive_their_encoding() {
         for report in [
             Report::Started { slot: 2, pid: 4_000_000 },
-            Report::StartFailed { slot: 2, error: SpawnError { stage: SpawnStage::Interpreter, errno: 2 } },
+            Report::StartFailed { slot: 2, error: SpawnError::new(SpawnStage::Groups, 2).with_item(3) },
             Report::Exited { slot: 2, exit: Exit::Code(255), is_gone: false },
             Report::Exited {
                 slot: 2,

@@ -86,8 +86,7 @@ impl Slot {
             }
             // Killed before or after the exec; the difference is not known, and does not matter.
             Outcome::Ended if *is_killed => {
-                *failure =
-                    Some(SpawnError { stage: SpawnStage::Timeout, errno: Errno::CANCELED.raw_os_error() });
+                *failure = Some(SpawnError::new(SpawnStage::Timeout, Errno::CANCELED.raw_os_error()));
                 Progress::None
             }
             Outcome::Ended => {

@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn errors_are_small_and_name_the_reason() {
         assert!(size_of::<CommandError>() <= 12);
-        let error = SpawnError { stage: SpawnStage::Program, errno: 2 };
+        let error = SpawnError::new(SpawnStage::Program, 2);
         assert_eq!(
             CommandError::Spawn(error).to_string(),
             "cannot start: No such file or directory (errno 2)"

@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(LastExit::from(dumped).to_string(), "signal 11 (core dumped)");
         let killed = Exit::Signal { signal: 9, core: false, oom: true };
         assert_eq!(LastExit::from(killed).to_string(), "signal 9 (out of memory)");
-        let error = SpawnError { stage: SpawnStage::Program, errno: 2 };
+        let error = SpawnError::new(SpawnStage::Program, 2);
         assert_eq!(LastExit::Spawn(error).to_string(), "cannot start: No such file or directory (errno 2)");
     }
 

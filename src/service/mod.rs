@@ -30,6 +30,7 @@
 //! ```
 
 mod action;
+mod attributes;
 mod command;
 mod exit;
 mod record;
@@ -46,9 +47,10 @@ mod transition;
 use core::time::Duration;
 
 /// Niceness of services: control comes before the controlled.
-pub const SERVICE_NICE: i32 = 7;
+pub const SERVICE_NICE: i8 = 7;
 
 pub use action::{Action, ProcessEvent, StateChange};
+pub use attributes::{AccountName, Attributes, IoClass, Resource, umask_from_text};
 pub use command::{CommandAction, CommandError, NamedCommand, Verb};
 pub use exit::{EndReason, Exit, LastExit, PastRun};
 pub use restart::{BackOff, RestartPolicy};
@@ -103,6 +105,9 @@ crate::limits::limits! {
     /// Exit codes in `success_codes`.
     SUCCESS_CODES: usize = 8, exceeded "configuration error",
         tests ["success_codes_up_to_their_limit", "success_codes_of_the_file_up_to_their_limit"];
+    /// Further groups of a service.
+    SERVICE_GROUPS: usize = 8, exceeded "configuration error",
+        tests ["groups_of_the_file_up_to_their_limit"];
     /// Shortest time for the whole server to stop, services and connections; more if the services need
     /// it.
     SHUTDOWN_GRACE: Duration = Duration::from_secs(70), exceeded "the server is killed",

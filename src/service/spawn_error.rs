@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::SPAWN_TIMEOUT;
+use super::{Resource, SPAWN_TIMEOUT, Spec};
 use crate::log::Reason;
 
 /// Error number of a start that had no answer in time.
@@ -18,12 +18,18 @@ pub enum SpawnStage {
     Resources,
     /// User of the service; `ENOENT` if it does not exist.
     User,
-    /// Groups of the user.
+    /// Groups of the user, or with an item one of the further groups; `ENOENT` if it does not exist.
     Groups,
     /// Working directory.
     Directory,
-    /// Resource limits and priorities.
+    /// Resource limits; the item is one of [`Resource::ALL`].
     Limits,
+    /// Niceness.
+    Nice,
+    /// Preference of the out-of-memory killer.
+    OomScore,
+    /// Priority of reads and writes.
+    IoClass,
     /// Program.
     Program,
     /// Interpreter of a script, or the loader of a program.
@@ -34,16 +40,35 @@ pub enum SpawnStage {
 
 impl SpawnStage {
     /// Every stage.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Resources,
         Self::User,
         Self::Groups,
         Self::Directory,
         Self::Limits,
+        Self::Nice,
+        Self::OomScore,
+        Self::IoClass,
         Self::Program,
         Self::Interpreter,
         Self::Timeout,
     ];
+
+    /// Returns the stage with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| *stage as u8 == number)
+    }
+
+    /// Key of the configuration file whose value cannot be set at this stage.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Limits => "limits",
+            Self::Nice => "nice",
+            Self::OomScore => "oom_score",
+            Self::IoClass => "io_class",
+            _ => "",
+        }
+    }
 }
 
 /// Reason why a process could not be started.
@@ -53,73 +78,107 @@ impl SpawnStage {
 pub struct SpawnError {
     /// Stage that failed.
     pub stage: SpawnStage,
+    /// Entry that failed, where the stage has several: its index plus one; else 0.
+    pub item: u8,
     /// Error number of the system.
     pub errno: i32,
 }
 
 impl SpawnError {
     /// The start had no answer within `SPAWN_TIMEOUT`.
-    pub const TIMEOUT: Self = Self { stage: SpawnStage::Timeout, errno: ETIMEDOUT };
+    pub const TIMEOUT: Self = Self::new(SpawnStage::Timeout, ETIMEDOUT);
     /// The user does not exist.
-    pub const UNKNOWN_USER: Self = Self { stage: SpawnStage::User, errno: ENOENT };
+    pub const UNKNOWN_USER: Self = Self::new(SpawnStage::User, ENOENT);
 
-    /// Error with these names.
-    pub(super) fn with_names<'a>(self, names: Names<'a>) -> impl fmt::Display + use<'a> {
-        Text { error: self, names: Some(names) }
+    /// Error of a stage.
+    pub const fn new(stage: SpawnStage, errno: i32) -> Self {
+        Self { stage, item: 0, errno }
+    }
+
+    /// The error for the entry with this index.
+    pub fn with_item(self, index: usize) -> Self {
+        Self { item: u8::try_from(index + 1).unwrap_or_default(), ..self }
+    }
+
+    /// Error with the names of a service: `cannot start /bin/x: No such file or directory (errno 2)`.
+    pub fn text(self, spec: &Spec) -> impl fmt::Display {
+        Text { error: self, spec: Some(spec) }
     }
 }
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Text { error: *self, names: None }.fmt(f)
+        Text { error: *self, spec: None }.fmt(f)
     }
 }
 
 impl core::error::Error for SpawnError {}
 
-/// Names in the text of an error.
-#[derive(Clone, Copy)]
-pub(super) struct Names<'a> {
-    pub(super) program: &'a str,
-    pub(super) directory: &'a str,
-    pub(super) user: &'a str,
-}
-
-/// Text of an error, with or without names.
+/// Text of an error, with or without the names of a service.
 struct Text<'a> {
     error: SpawnError,
-    names: Option<Names<'a>>,
+    spec: Option<&'a Spec>,
 }
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SpawnError { stage, errno } = self.error;
-        let program = self.names.map(|names| names.program);
-        let directory = self.names.map(|names| names.directory);
-        let user = self.names.map(|names| names.user);
-        match (stage, user) {
-            (SpawnStage::User, Some(user)) if errno == ENOENT => {
-                return write!(f, "user '{user}' does not exist");
+        let SpawnError { stage, item, errno } = self.error;
+        let index = usize::from(item).checked_sub(1);
+        let program = Named(self.spec.map(|spec| spec.argv.first().unwrap_or("?")));
+        match stage {
+            SpawnStage::User => {
+                let user = self.spec.map(|spec| &*spec.user);
+                return self.identity(f, "run as", "user", user);
             }
-            (SpawnStage::User, None) if errno == ENOENT => return f.write_str("its user does not exist"),
-            (SpawnStage::User | SpawnStage::Groups, Some(user)) => write!(f, "cannot run as user '{user}'")?,
-            (SpawnStage::User | SpawnStage::Groups, None) => f.write_str("cannot run as its user")?,
-            (SpawnStage::Directory, _) => {
+            SpawnStage::Groups => {
+                let group = self.spec.zip(index).and_then(|(spec, index)| spec.attributes.groups.get(index));
+                match (index, self.spec) {
+                    (None, Some(spec)) if !spec.user.is_empty() => {
+                        return self.identity(f, "set the groups of", "user", Some(&spec.user));
+                    }
+                    (None, _) => f.write_str("cannot set its groups")?,
+                    (Some(_), _) => return self.identity(f, "run with", "group", group.map(|name| &**name)),
+                }
+            }
+            SpawnStage::Directory => {
+                let directory = self.spec.map(|spec| if spec.cwd.is_empty() { "/" } else { &spec.cwd });
                 write!(f, "cannot enter directory{}", Named(directory))?;
             }
-            (SpawnStage::Limits, _) => {
-                write!(f, "cannot set the limits of{}", Named(program.or(Some("it"))))?
+            SpawnStage::Limits | SpawnStage::Nice | SpawnStage::OomScore | SpawnStage::IoClass => {
+                let resource = index.and_then(|index| Resource::ALL.get(index)).map(|known| known.name());
+                write!(
+                    f,
+                    "cannot set {}{} of{}",
+                    stage.key(),
+                    Named(resource),
+                    Named(program.0.or(Some("it")))
+                )?;
             }
-            (SpawnStage::Resources | SpawnStage::Program, _) => write!(f, "cannot start{}", Named(program))?,
-            (SpawnStage::Interpreter, _) => {
-                write!(f, "cannot start{}: its interpreter is missing", Named(program))?;
-            }
-            (SpawnStage::Timeout, _) => {
-                let limit = SPAWN_TIMEOUT.as_secs();
-                return write!(f, "cannot start{}: no answer in {limit} s", Named(program));
+            SpawnStage::Resources | SpawnStage::Program => write!(f, "cannot start{program}")?,
+            SpawnStage::Interpreter => write!(f, "cannot start{program}: its interpreter is missing")?,
+            SpawnStage::Timeout => {
+                return write!(f, "cannot start{program}: no answer in {} s", SPAWN_TIMEOUT.as_secs());
             }
         }
         write!(f, ": {}", Reason::from(errno))
+    }
+}
+
+impl Text<'_> {
+    /// Text about a user or a group, which may have a name.
+    fn identity(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        action: &str,
+        kind: &str,
+        name: Option<&str>,
+    ) -> fmt::Result {
+        match (self.error.errno, name) {
+            (ENOENT, Some(name)) => write!(f, "{kind} '{name}' does not exist"),
+            (ENOENT, None) => write!(f, "its {kind} does not exist"),
+            (errno, Some(name)) => write!(f, "cannot {action} {kind} '{name}': {}", Reason::from(errno)),
+            (errno, None) => write!(f, "cannot {action} its {kind}: {}", Reason::from(errno)),
+        }
     }
 }
 
@@ -136,10 +195,14 @@ impl fmt::Display for Named<'_> {
 mod tests {
     use super::*;
 
-    fn texts(stage: SpawnStage, errno: i32) -> [String; 2] {
-        let names = Names { program: "/srv/x.sh", directory: "/srv/www", user: "web" };
-        let error = SpawnError { stage, errno };
-        [error.with_names(names).to_string(), error.to_string()]
+    fn texts(error: SpawnError) -> [String; 2] {
+        let mut spec = Spec::new("web", &["/srv/x.sh"]).unwrap();
+        spec.cwd = "/srv/www".try_into().unwrap();
+        spec.user = "web".try_into().unwrap();
+        for group in ["audio", "gpio"] {
+            spec.attributes.groups.push(group.try_into().unwrap()).unwrap();
+        }
+        [error.text(&spec).to_string(), error.to_string()]
     }
 
     #[test]
@@ -173,8 +236,8 @@ mod tests {
             (
                 Limits,
                 22,
-                "cannot set the limits of /srv/x.sh: Invalid argument (errno 22)",
-                "cannot set the limits of it: Invalid argument (errno 22)",
+                "cannot set limits of /srv/x.sh: Invalid argument (errno 22)",
+                "cannot set limits of it: Invalid argument (errno 22)",
             ),
             (User, 2, "user 'web' does not exist", "its user does not exist"),
             (
@@ -186,13 +249,46 @@ mod tests {
             (
                 Groups,
                 1,
-                "cannot run as user 'web': Operation not permitted (errno 1)",
-                "cannot run as its user: Operation not permitted (errno 1)",
+                "cannot set the groups of user 'web': Operation not permitted (errno 1)",
+                "cannot set its groups: Operation not permitted (errno 1)",
             ),
             (Timeout, 110, "cannot start /srv/x.sh: no answer in 30 s", "cannot start: no answer in 30 s"),
         ] {
-            assert_eq!(texts(stage, errno), [text, short], "{stage:?}");
+            assert_eq!(texts(SpawnError::new(stage, errno)), [text, short], "{stage:?}");
         }
+    }
+
+    #[test]
+    fn texts_name_the_entry() {
+        use SpawnStage::*;
+        for (stage, index, errno, text, short) in [
+            (Groups, 1, 2, "group 'gpio' does not exist", "its group does not exist"),
+            (
+                Groups,
+                0,
+                5,
+                "cannot run with group 'audio': Input/output error (errno 5)",
+                "cannot run with its group: Input/output error (errno 5)",
+            ),
+            (
+                Limits,
+                Resource::Nofile as usize,
+                1,
+                "cannot set limits nofile of /srv/x.sh: Operation not permitted (errno 1)",
+                "cannot set limits nofile of it: Operation not permitted (errno 1)",
+            ),
+        ] {
+            let error = SpawnError::new(stage, errno).with_item(index);
+            assert_eq!(texts(error), [text, short], "{stage:?}");
+        }
+    }
+
+    #[test]
+    fn stages_have_numbers() {
+        for (number, stage) in SpawnStage::ALL.into_iter().enumerate() {
+            assert_eq!(SpawnStage::from_number(number as u8), Some(stage));
+        }
+        assert_eq!(SpawnStage::from_number(SpawnStage::ALL.len() as u8), None);
     }
 
     #[test]

@@ -1,15 +1,13 @@
 //! Specification of one service.
 
-use core::fmt;
 use core::time::Duration;
 
 use heapless::{String, Vec};
 
-use super::spawn_error::Names;
 use super::string_array::{Arguments, Name, Variables};
 use super::{
-    CapacityError, Exit, LastExit, NamedCommand, RestartPolicy, STOP_TIMEOUT, SUCCESS_CODES, Signal,
-    SpawnError,
+    Attributes, CapacityError, Exit, LastExit, NamedCommand, RestartPolicy, STOP_TIMEOUT, SUCCESS_CODES,
+    Signal,
 };
 use crate::limits;
 
@@ -28,6 +26,8 @@ pub struct Spec {
     pub cwd: String<{ limits::FILE_PATH_BYTES }>,
     /// User to run as, by name, `uid` or `uid:gid`; empty: the server's own.
     pub user: String<{ limits::USER_NAME_BYTES }>,
+    /// Priorities, limits and groups, which the keeper's child sets before exec.
+    pub attributes: Attributes,
     /// True to start the service with the server. `install` and `uninstall` override it.
     pub autostart: bool,
     /// Reaction to an exit of its own.
@@ -59,6 +59,7 @@ impl Default for Spec {
             env: Variables::new(),
             cwd: String::new(),
             user: String::new(),
+            attributes: Attributes::default(),
             autostart: false,
             restart: RestartPolicy::Never,
             start_limit: 0,
@@ -96,15 +97,6 @@ impl Spec {
     /// Returns the command with this name.
     pub fn command(&self, name: &str) -> Option<&NamedCommand> {
         self.commands.iter().find(|command| command.name == name)
-    }
-}
-
-impl SpawnError {
-    /// Error with the names of a service: `cannot start /bin/x: No such file or directory (errno 2)`.
-    pub fn text(self, spec: &Spec) -> impl fmt::Display {
-        let program = spec.argv.first().unwrap_or("?");
-        let directory = if spec.cwd.is_empty() { "/" } else { &spec.cwd };
-        self.with_names(Names { program, directory, user: &spec.user })
     }
 }
 
@@ -196,10 +188,11 @@ mod tests {
 
     #[test]
     fn spawn_error_has_the_names_of_the_service() {
+        use super::super::SpawnError;
         use super::super::SpawnStage::*;
         let mut spec = Spec::new("web", &["/usr/sbin/lighttpd", "-D"]).unwrap();
         spec.user = "web".try_into().unwrap();
-        let text = |stage, errno| SpawnError { stage, errno }.text(&spec).to_string();
+        let text = |stage, errno| SpawnError::new(stage, errno).text(&spec).to_string();
         assert_eq!(text(Program, 2), "cannot start /usr/sbin/lighttpd: No such file or directory (errno 2)");
         assert_eq!(text(Directory, 13), "cannot enter directory /: Permission denied (errno 13)");
         assert_eq!(text(User, 2), "user 'web' does not exist");

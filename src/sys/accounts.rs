@@ -50,6 +50,29 @@ pub fn supplementary_groups(user: &str, primary: u32) -> io::Result<Vec<u32>> {
     }
 }
 
+/// Looks up a group by name in `/etc/group`. A number needs no entry.
+///
+/// # Errors
+/// Error of reading the file.
+pub fn lookup_group(group: &str) -> io::Result<Option<u32>> {
+    if let Some(gid) = number(group) {
+        return Ok(Some(gid));
+    }
+    match File::open("/etc/group") {
+        Ok(file) => Ok(find_group(group, &read(file)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Finds a group in the content of the file: lines of `name:password:gid:members`.
+fn find_group(group: &str, text: &[u8]) -> Option<u32> {
+    text.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = core::str::from_utf8(line).ok()?.split(':');
+        (fields.next()? == group).then(|| number(fields.nth(1)?)).flatten()
+    })
+}
+
 fn groups_in(user: &str, primary: u32, text: &[u8]) -> io::Result<Vec<u32>> {
     let mut groups = vec![primary];
     for gid in text.split(|byte| *byte == b'\n').filter_map(|line| member_of(line, user)) {
@@ -187,6 +210,19 @@ mod tests {
         assert_eq!(groups_in("gate", 33, text).unwrap(), [33, 20, 29]);
         assert_eq!(groups_in("www", 20, text).unwrap(), [20]);
         assert_eq!(groups_in("1000", 7, text).unwrap(), [7]);
+    }
+
+    #[test]
+    fn group_by_name_or_number() {
+        let text = b"root:x:0:\nbroken:x\ngpio:x:-1:\n\xff:x:9:\ngpio:x:997:pi\n";
+        assert_eq!(find_group("gpio", text), Some(997));
+        assert_eq!(find_group("root", text), Some(0));
+        for group in ["", "broken", "gpi", "pi"] {
+            assert_eq!(find_group(group, text), None, "{group}");
+        }
+        assert_eq!(lookup_group("4711").unwrap(), Some(4711));
+        assert_eq!(lookup_group("no-such-group").unwrap(), None);
+        assert_eq!(lookup_group("").unwrap(), None);
     }
 
     #[test]

@@ -121,6 +121,33 @@ fn set_of(signals: &[c_int]) -> libc::sigset_t {
     }
 }
 
+/// Sets class and level of the priority of reads and writes of this process (ioprio_set(2)).
+///
+/// # Errors
+/// Error of the system, such as `ENOSYS` of a kernel without block devices.
+pub fn set_io_priority(class: u16, level: u16) -> io::Result<()> {
+    /// Kind of the number of a process.
+    const WHO_PROCESS: c_int = 1;
+    /// Bits of the level.
+    const CLASS_SHIFT: u32 = 13;
+    let priority = c_int::from(class) << CLASS_SHIFT | c_int::from(level);
+    // SAFETY: the arguments are numbers; 0 is this process.
+    match unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, priority) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Returns the priority of reads and writes of a process, as class and level.
+#[cfg(test)]
+pub(crate) fn io_priority(pid: u32) -> io::Result<libc::c_long> {
+    // SAFETY: the arguments are numbers; 1 is the kind of the number of a process.
+    match unsafe { libc::syscall(libc::SYS_ioprio_get, 1, pid) } {
+        priority if priority >= 0 => Ok(priority),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Makes `input` and `output` the standard descriptors of this process, moves `kept` to descriptor 3, closed
 /// by exec, and closes all others. Returns `kept`. The owner of a closed descriptor must not use it any more.
 ///

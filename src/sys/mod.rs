@@ -29,7 +29,7 @@ use core::time::Duration;
 /// Default `PATH` of programs.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-pub use accounts::{Account, lookup, supplementary_groups};
+pub use accounts::{Account, lookup, lookup_group, supplementary_groups};
 pub use clock::Clock;
 pub use enabled::EnabledFile;
 pub use network::NetworkManager;

@@ -46,6 +46,7 @@ fn value(kind: &Kind) -> String {
     match kind {
         Kind::Boolean => "`true`, `false`".to_owned(),
         Kind::Integer { least, most } => format!("{} to {}", bound(*least), bound(*most)),
+        Kind::Signed { least, most } => format!("{least} to {most}"),
         Kind::Integers { entries, least, most } => {
             format!("list of up to {} numbers, each {} to {}", bound(*entries), bound(*least), bound(*most))
         }
@@ -66,6 +67,10 @@ fn value(kind: &Kind) -> String {
             limit("service_variables"),
             limit("service_variable_bytes")
         ),
+        Kind::Numbers(names) => {
+            let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            format!("`{{ NAME = NUMBER }}` with the names {names}")
+        }
         Kind::Commands => format!(
             "`{{ NAME = \"SIGNAL\", NAME = {{ signal = \"SIGNAL\", scope = \"group\" }}, NAME = [\"PROGRAM\"] }}`, \
              up to {} names of up to {} bytes",
@@ -99,6 +104,7 @@ fn default(key: &Key) -> String {
         Default::Required => "required".to_owned(),
         Default::Unset(words) | Default::Build(_, words) => words.to_owned(),
         Default::Integer(number) => number.to_string(),
+        Default::Signed(number) => number.to_string(),
         _ => format!("`{}`", toml_default(key).unwrap_or_default()),
     }
 }
@@ -108,6 +114,7 @@ fn toml_default(key: &Key) -> Option<String> {
     match key.default {
         Default::Boolean(boolean) => Some(boolean.to_string()),
         Default::Integer(number) => Some(number.to_string()),
+        Default::Signed(number) => Some(number.to_string()),
         Default::String(text) => Some(format!("\"{text}\"")),
         Default::Integers(numbers) => Some(format!("{numbers:?}")),
         Default::Empty if matches!(key.kind, Kind::List { .. }) => Some("[]".to_owned()),
@@ -139,7 +146,9 @@ fn example() -> String {
 
 fn example_comment(key: &Key) -> String {
     let values = match &key.kind {
-        Kind::Integer { .. } | Kind::Choice(_) => format!(" Value: {}.", value(&key.kind)),
+        Kind::Integer { .. } | Kind::Signed { .. } | Kind::Choice(_) => {
+            format!(" Value: {}.", value(&key.kind))
+        }
         _ => String::new(),
     };
     let default = match key.default {
@@ -210,6 +219,14 @@ fn json_key(key: &Key) -> String {
                 None => format!(", \"maximum\": {}", most.value),
             };
             format!("\"type\": \"integer\", \"minimum\": {}{maximum}", least.value)
+        }
+        Kind::Signed { least, most } => {
+            format!("\"type\": \"integer\", \"minimum\": {least}, \"maximum\": {most}")
+        }
+        Kind::Numbers(names) => {
+            let number = |name: &&str| format!("{}: {{ \"type\": \"integer\", \"minimum\": 0 }}", json(name));
+            let names = names.iter().map(number).collect::<Vec<_>>().join(", ");
+            format!("\"type\": \"object\", \"additionalProperties\": false, \"properties\": {{ {names} }}")
         }
         Kind::Integers { entries, least, most } => format!(
             "\"type\": \"array\", \"items\": {{ \"type\": \"integer\", \"minimum\": {}, \"maximum\": {} }}, \

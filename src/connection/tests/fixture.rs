@@ -70,7 +70,7 @@ pub(super) struct System {
 impl Platform for System {
     fn spawn(&mut self, service: ServiceId) {
         let spawned = match self.refuses {
-            Some(errno) => Err(SpawnError { stage: SpawnStage::Program, errno }),
+            Some(errno) => Err(SpawnError::new(SpawnStage::Program, errno)),
             None => {
                 self.next_pid += 1;
                 self.processes.push((service, 1233 + self.next_pid));

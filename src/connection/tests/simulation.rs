@@ -268,7 +268,7 @@ impl Fixture {
         }
         let service = self.system.spawned.remove(0);
         let spawned = if self.system.refuses {
-            Err(SpawnError { stage: SpawnStage::Resources, errno: 11 })
+            Err(SpawnError::new(SpawnStage::Resources, 11))
         } else {
             self.system.next_pid += 1;
             self.system.running.push(service);

@@ -15,7 +15,7 @@ use super::*;
 use crate::service::Exit;
 
 /// Failure of a start: the program does not exist.
-const MISSING: SpawnError = SpawnError { stage: SpawnStage::Program, errno: 2 };
+const MISSING: SpawnError = SpawnError::new(SpawnStage::Program, 2);
 
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

@@ -117,7 +117,7 @@ fn policy_decides_after_any_spawn_error() {
     use SpawnStage::*;
     for stage in [Resources, User, Groups, Directory, Limits, Program, Interpreter, Timeout] {
         for errno in [1, 2, 11, 12, 13] {
-            let error = SpawnError { stage, errno };
+            let error = SpawnError::new(stage, errno);
             for (restart, after) in [
                 (RestartPolicy::Never, Failed),
                 (RestartPolicy::OnFailure, Starting),

@@ -1,0 +1,53 @@
+//! Keys of `[[service]]` about the attributes of its processes.
+
+use super::diagnostics::Diagnostics;
+use super::key::Kind;
+use super::section::Section;
+use super::value::{report_type, report_unknown, type_of};
+use crate::service::{Attributes, IoClass, Resource, umask_from_text};
+
+/// Parses the attributes of a service.
+pub(super) fn read(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Attributes {
+    let groups = section.strings("groups", diagnostics);
+    Attributes {
+        nice: section.signed("nice", diagnostics),
+        umask: section.parsed("umask", umask_from_text, diagnostics),
+        oom_score: section.signed("oom_score", diagnostics),
+        io_class: section.parsed_if_set("io_class", IoClass::from_name, diagnostics).map(|(class, _)| class),
+        limits: resource_limits(section, diagnostics),
+        groups: section.list("groups", &groups, |name| name.try_into().ok(), diagnostics),
+    }
+}
+
+/// `limits = { nofile = 1024 }`.
+fn resource_limits(
+    section: &Section<'_, '_>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> [Option<u64>; Resource::ALL.len()] {
+    let mut limits = [None; Resource::ALL.len()];
+    let (key, Some(value)) = section.value("limits", diagnostics) else {
+        return limits;
+    };
+    let (Some(table), Kind::Numbers(names)) = (value.get_ref().as_table(), &key.kind) else {
+        report_type(key.name, "{ NAME = NUMBER }", value, diagnostics);
+        return limits;
+    };
+    for (name, value) in table {
+        let (text, span) = (name.get_ref().as_ref(), name.span());
+        let Some(limit) = Resource::index_of(text).and_then(|index| limits.get_mut(index)) else {
+            report_unknown(text, " in limits", &span, names.iter().copied(), diagnostics);
+            continue;
+        };
+        *limit = value
+            .get_ref()
+            .as_integer()
+            .and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok());
+        if limit.is_none() {
+            let found =
+                value.get_ref().as_integer().map_or(type_of(value.get_ref()), |number| number.as_str());
+            let message = format_args!("{text}: expected a whole number from 0, found {found}");
+            diagnostics.error(&value.span(), message);
+        }
+    }
+    limits
+}

@@ -1,0 +1,69 @@
+//! Keys about the attributes of the processes of a service.
+
+use super::{config, errors, service, spec};
+use crate::service::{Attributes, IoClass, Resource, SERVICE_GROUPS};
+
+fn attributes(extra: &str) -> Attributes {
+    spec(&config(&service(extra)), "a").attributes.clone()
+}
+
+#[test]
+fn attributes_are_read() {
+    assert_eq!(attributes(""), Attributes::default());
+    let read = attributes(
+        r#"
+nice = -20
+umask = "0077"
+oom_score = 1000
+io_class = "best-effort:6"
+limits = { nofile = 1024, core = 0, cpu = 0x10 }
+groups = ["dialout", "997"]
+"#,
+    );
+    assert_eq!((read.nice, read.umask, read.oom_score), (-20, 0o77, 1000));
+    assert_eq!(read.io_class, Some(IoClass::BestEffort(6)));
+    let limit = |resource: Resource| read.limits[resource as usize];
+    assert_eq!([Resource::Nofile, Resource::Core, Resource::Cpu].map(limit), [Some(1024), Some(0), Some(16)]);
+    assert_eq!(read.limits.iter().flatten().count(), 3);
+    assert_eq!(read.groups, ["dialout", "997"]);
+}
+
+#[test]
+fn wrong_attributes_are_errors() {
+    for (text, error) in [
+        ("nice = 20", "4:8: nice: expected -20 to 19, found 20"),
+        ("nice = -21", "4:8: nice: expected -20 to 19, found -21"),
+        ("nice = 'low'", "4:8: nice: expected a whole number, found a string"),
+        ("oom_score = -1001", "4:13: oom_score: expected -1000 to 1000, found -1001"),
+        ("umask = '8'", "4:9: umask: expected octal digits up to 777, such as '022', found '8'"),
+        ("umask = 22", "4:9: umask: expected a string in quotes, found a whole number"),
+        (
+            "io_class = 'realtime'",
+            "4:12: io_class: expected 'idle', 'best-effort', or 'best-effort:LEVEL' with a level of 0 to 7, \
+             found 'realtime'",
+        ),
+        ("limits = { nofiles = 1 }", "4:12: unknown key 'nofiles' in limits; did you mean 'nofile'?"),
+        ("limits = { core = -1 }", "4:19: core: expected a whole number from 0, found -1"),
+        ("limits = { core = '0' }", "4:19: core: expected a whole number from 0, found a string"),
+        ("limits = 3", "4:10: limits: expected { NAME = NUMBER }, found a whole number"),
+        ("groups = ['a:b']", "4:11: groups: expected the name or number of a group, found 'a:b'"),
+        ("groups = ['']", "4:11: groups: expected the name or number of a group, found ''"),
+    ] {
+        assert_eq!(errors(&service(text)), format!("{error}\n"), "{text}");
+    }
+}
+
+#[test]
+fn groups_of_the_file_up_to_their_limit() {
+    let groups = |count: usize| service(&format!("groups = {:?}", vec!["1"; count]));
+    assert_eq!(spec(&config(&groups(SERVICE_GROUPS)), "a").attributes.groups.len(), SERVICE_GROUPS);
+    let errors = errors(&groups(SERVICE_GROUPS + 1));
+    assert!(errors.ends_with(&format!(": groups: more than {SERVICE_GROUPS}\n")), "{errors}");
+}
+
+#[test]
+fn names_of_the_schema_are_those_of_the_resources() {
+    let key = crate::config::schema::SERVICE.key("limits").unwrap();
+    let crate::config::key::Kind::Numbers(names) = key.kind else { panic!() };
+    assert!(Resource::ALL.map(Resource::name).iter().eq(names));
+}

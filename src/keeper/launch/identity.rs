@@ -1,0 +1,71 @@
+//! User and groups of a service.
+
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid, geteuid, getgroups};
+use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+
+use super::{at, io_at};
+use crate::service::{SpawnError, SpawnStage, Spec};
+use crate::sys::{Account, lookup, lookup_group, supplementary_groups};
+
+/// User and groups that a service runs with.
+pub(super) struct Identity {
+    /// `None`: the keeper's own.
+    pub(super) account: Option<Account>,
+    /// `None`: the keeper's own.
+    groups: Option<Vec<Gid>>,
+}
+
+impl Identity {
+    /// Looks up the user of a service with all groups.
+    ///
+    /// # Errors
+    /// A user or a group that does not exist, or another user than its own for a keeper that is not root.
+    pub(super) fn look_up(spec: &Spec) -> Result<Self, SpawnError> {
+        let mut identity = Self { account: None, groups: None };
+        let own = geteuid();
+        if !spec.user.is_empty() {
+            let account = lookup(&spec.user).map_err(io_at(SpawnStage::User))?;
+            let account = account.ok_or(SpawnError::UNKNOWN_USER)?;
+            if own.is_root() {
+                let groups = supplementary_groups(&account.name, account.gid);
+                let groups = groups.map_err(io_at(SpawnStage::Groups))?;
+                identity.groups = Some(groups.into_iter().map(Gid::from_raw).collect());
+            } else if own.as_raw() != account.uid {
+                return Err(at(SpawnStage::User)(Errno::PERM));
+            }
+            identity.account = Some(account);
+        }
+        if !spec.attributes.groups.is_empty() {
+            let mut groups = match identity.groups.take() {
+                Some(groups) => groups,
+                None => getgroups().map_err(at(SpawnStage::Groups))?,
+            };
+            for (index, name) in spec.attributes.groups.iter().enumerate() {
+                let gid = lookup_group(name).map_err(io_at(SpawnStage::Groups));
+                let gid = gid.and_then(|gid| gid.ok_or(at(SpawnStage::Groups)(Errno::NOENT)));
+                let gid = Gid::from_raw(gid.map_err(|error| error.with_item(index))?);
+                if !groups.contains(&gid) {
+                    groups.push(gid);
+                }
+            }
+            identity.groups = Some(groups);
+        }
+        Ok(identity)
+    }
+
+    /// Takes this identity.
+    ///
+    /// # Errors
+    /// Error of the system: no privileges, or too many groups.
+    pub(super) fn take(&self) -> Result<(), SpawnError> {
+        if let Some(groups) = &self.groups {
+            set_thread_groups(groups).map_err(at(SpawnStage::Groups))?;
+        }
+        if let Some(account) = self.account.as_ref().filter(|_| geteuid().is_root()) {
+            set_thread_gid(Gid::from_raw(account.gid)).map_err(at(SpawnStage::User))?;
+            set_thread_uid(Uid::from_raw(account.uid)).map_err(at(SpawnStage::User))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! Attributes of the processes of a service, which the keeper's child sets before exec.
+
+use heapless::{String, Vec};
+
+use super::{SERVICE_GROUPS, SERVICE_NICE};
+use crate::limits;
+
+/// Name of a user or a group of the system.
+pub type AccountName = String<{ limits::USER_NAME_BYTES }>;
+
+/// Attributes of the processes of a service.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attributes {
+    /// Niceness.
+    pub nice: i8,
+    /// File mode creation mask.
+    pub umask: u16,
+    /// Preference of the out-of-memory killer: its `oom_score_adj`.
+    pub oom_score: i16,
+    /// Priority of reads and writes; `None`: that of the niceness.
+    pub io_class: Option<IoClass>,
+    /// Resource limits, by the index of [`Resource::ALL`]; `None`: that of the keeper.
+    pub limits: [Option<u64>; Resource::ALL.len()],
+    /// Groups in addition to those of the user, by name or number.
+    pub groups: Vec<AccountName, SERVICE_GROUPS>,
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Self {
+            nice: SERVICE_NICE,
+            umask: 0o022,
+            oom_score: 0,
+            io_class: None,
+            limits: [None; Resource::ALL.len()],
+            groups: Vec::new(),
+        }
+    }
+}
+
+/// Resource with a limit (setrlimit(2)).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Resource {
+    /// Bytes of address space.
+    As,
+    /// Bytes of a core file.
+    Core,
+    /// Seconds of processor time.
+    Cpu,
+    /// Bytes of a file that it writes.
+    Fsize,
+    /// Bytes of locked memory.
+    Memlock,
+    /// Highest descriptor, plus one.
+    Nofile,
+    /// Processes of its user.
+    Nproc,
+    /// Bytes of stack.
+    Stack,
+}
+
+impl Resource {
+    /// Every resource, in the order of the names.
+    pub const ALL: [Self; 8] =
+        [Self::As, Self::Core, Self::Cpu, Self::Fsize, Self::Memlock, Self::Nofile, Self::Nproc, Self::Stack];
+
+    /// Name in the configuration file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::As => "as",
+            Self::Core => "core",
+            Self::Cpu => "cpu",
+            Self::Fsize => "fsize",
+            Self::Memlock => "memlock",
+            Self::Nofile => "nofile",
+            Self::Nproc => "nproc",
+            Self::Stack => "stack",
+        }
+    }
+
+    /// Returns the index of the resource with this name.
+    pub fn index_of(name: &str) -> Option<usize> {
+        Self::ALL.into_iter().position(|resource| resource.name() == name)
+    }
+}
+
+/// Class and level of the priority of reads and writes (ioprio_set(2)).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IoClass {
+    /// After all other processes.
+    Idle,
+    /// With this level, of which 0 is the first.
+    BestEffort(u8),
+}
+
+impl IoClass {
+    /// Level of `best-effort` without a number.
+    const LEVEL: u8 = 4;
+
+    /// Parses `idle`, `best-effort` or `best-effort:LEVEL`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let (class, level) = name.split_once(':').map_or((name, None), |(class, level)| (class, Some(level)));
+        match (class, level.map(str::as_bytes)) {
+            ("idle", None) => Some(Self::Idle),
+            ("best-effort", None) => Some(Self::BestEffort(Self::LEVEL)),
+            ("best-effort", Some([level @ b'0'..=b'7'])) => Some(Self::BestEffort(level - b'0')),
+            _ => None,
+        }
+    }
+}
+
+/// Parses a file mode creation mask in octal digits: `022`.
+pub fn umask_from_text(text: &str) -> Option<u16> {
+    let is_octal = (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    u16::from_str_radix(text, 8).ok().filter(|mask| is_octal && *mask <= 0o777)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_and_levels() {
+        assert_eq!(IoClass::from_name("idle"), Some(IoClass::Idle));
+        assert_eq!(IoClass::from_name("best-effort"), Some(IoClass::BestEffort(4)));
+        assert_eq!(IoClass::from_name("best-effort:0"), Some(IoClass::BestEffort(0)));
+        assert_eq!(IoClass::from_name("best-effort:7"), Some(IoClass::BestEffort(7)));
+        for name in ["", "idle:1", "best-effort:", "best-effort:8", "best-effort:07", "realtime", "Idle"] {
+            assert_eq!(IoClass::from_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn masks_are_octal() {
+        for (text, mask) in [("022", 0o22), ("0", 0), ("0077", 0o77), ("777", 0o777)] {
+            assert_eq!(umask_from_text(text), Some(mask));
+        }
+        for text in ["", "8", "1000", "-1", "+22", "0o22", "00022"] {
+            assert_eq!(umask_from_text(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn resources_are_found_by_their_names() {
+        for (index, resource) in Resource::ALL.into_iter().enumerate() {
+            assert_eq!((Resource::index_of(resource.name()), resource as usize), (Some(index), index));
+        }
+        assert_eq!(Resource::index_of("nofiles"), None);
+    }
+}
