@@ -3,8 +3,10 @@
 use super::diagnostics::Diagnostics;
 use super::key::Kind;
 use super::section::Section;
-use super::value::{report_type, report_unknown, type_of};
-use crate::service::{Attributes, IoClass, Resource, umask_from_text};
+use super::value::{hint, report_type, report_unknown, type_of};
+use crate::service::{
+    Attributes, CAPABILITY_NAMES, Capabilities, DirectoryKind, IoClass, Resource, umask_from_text,
+};
 
 /// Parses the attributes of a service.
 pub(super) fn read(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Attributes {
@@ -16,7 +18,30 @@ pub(super) fn read(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>)
         io_class: section.parsed_if_set("io_class", IoClass::from_name, diagnostics).map(|(class, _)| class),
         limits: resource_limits(section, diagnostics),
         groups: section.list("groups", &groups, |name| name.try_into().ok(), diagnostics),
+        capabilities: capabilities(section, diagnostics),
+        no_new_privs: section.boolean("no_new_privs", diagnostics),
+        env_file: section.bounded("env_file", diagnostics),
+        directories: DirectoryKind::ALL.map(|kind| section.bounded_if_set(kind.key(), diagnostics)),
     }
+}
+
+/// `capabilities = ["net_bind_service"]`; `None` if it is not set.
+fn capabilities(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Option<Capabilities> {
+    section.value("capabilities", diagnostics).1?;
+    let mut set = Capabilities::default();
+    for (count, (name, span)) in section.strings("capabilities", diagnostics).into_iter().enumerate() {
+        match Capabilities::from_name(name) {
+            Some(capability) => set = set.union(capability),
+            None => {
+                let hint = hint(name, CAPABILITY_NAMES.into_iter());
+                diagnostics.error(&span, format_args!("capabilities: unknown name '{name}'{hint}"));
+            }
+        }
+        if count == CAPABILITY_NAMES.len() {
+            section.report_full("capabilities", &span, diagnostics);
+        }
+    }
+    Some(set)
 }
 
 /// `limits = { nofile = 1024 }`.

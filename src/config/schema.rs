@@ -406,6 +406,12 @@ pub static SERVICE: Table = Table {
         attributes::OOM_SCORE,
         attributes::IO_CLASS,
         attributes::LIMITS,
+        attributes::CAPABILITIES,
+        attributes::NO_NEW_PRIVS,
+        attributes::ENV_FILE,
+        attributes::STATE_DIRECTORY,
+        attributes::RUNTIME_DIRECTORY,
+        attributes::LOG_DIRECTORY,
         Key::new(
             "autostart",
             Kind::Boolean,

@@ -3,6 +3,8 @@
 //! Everything that may wait for a disk happens in the child: the look-up of the user, the working directory,
 //! the program. Its error comes back on a pipe that exec closes.
 
+mod directories;
+mod env_file;
 mod identity;
 mod priority;
 
@@ -114,20 +116,26 @@ fn execute(spec: &Spec, argv: &Arguments) -> Result<core::convert::Infallible, S
     priority::set(&spec.attributes)?;
     let identity = Identity::look_up(spec)?;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("PATH", PATH).env(MARKER, spec.name.as_str());
+    command.args(arguments).env_clear().env("PATH", PATH);
     if let Some(account) = &identity.account {
-        command.env("HOME", account.home.as_str());
+        // An image may lack the directory.
+        let has_home = fs::metadata(&*account.home).is_ok_and(|home| home.is_dir());
+        command.env("HOME", if has_home { &account.home } else { "/" });
         command.env("USER", account.name.as_str()).env("LOGNAME", account.name.as_str());
     }
-    for variable in spec.env.iter() {
-        if let Some((name, value)) = variable.split_once('=') {
-            command.env(name, value);
-        }
+    for (variable, path) in directories::create(&spec.attributes, identity.account.as_ref())? {
+        command.env(variable, path);
     }
+    if !spec.attributes.env_file.is_empty() {
+        command.envs(env_file::read(&spec.attributes.env_file)?);
+    }
+    command.envs(spec.env.iter().filter_map(|variable| variable.split_once('=')));
+    // The last one: by it, the keeper knows the processes of the service.
+    command.env(MARKER, spec.name.as_str());
     rustix::process::umask(Mode::from_raw_mode(spec.attributes.umask.into()));
     // As root, which may raise them, and after the files that would need descriptors.
     priority::set_limits(&spec.attributes)?;
-    identity.take()?;
+    identity.take(&spec.attributes)?;
     let directory = if spec.cwd.is_empty() { "/" } else { &spec.cwd };
     rustix::process::chdir(directory).map_err(at(SpawnStage::Directory))?;
     let error = command.exec();

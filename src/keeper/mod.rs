@@ -59,6 +59,12 @@ crate::limits::limits! {
     /// Environment of an orphan that is searched for the name of its service.
     ENVIRONMENT_BYTES: usize = 32 * 1024, exceeded "the process belongs to no service",
         tests ["environment_is_searched_up_to_the_limit"];
+    /// File of environment variables of a service.
+    ENV_FILE_BYTES: usize = 16 * 1024, exceeded "the service is not started",
+        tests ["environment_file_up_to_its_limits"];
+    /// Variables of such a file.
+    ENV_FILE_VARIABLES: usize = 128, exceeded "the service is not started",
+        tests ["environment_file_up_to_its_limits"];
 }
 
 /// Slots of the keeper: one for each service, then one for each run of a named command.

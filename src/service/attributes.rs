@@ -2,7 +2,7 @@
 
 use heapless::{String, Vec};
 
-use super::{SERVICE_GROUPS, SERVICE_NICE};
+use super::{Capabilities, Name, SERVICE_GROUPS, SERVICE_NICE};
 use crate::limits;
 
 /// Name of a user or a group of the system.
@@ -23,6 +23,14 @@ pub struct Attributes {
     pub limits: [Option<u64>; Resource::ALL.len()],
     /// Groups in addition to those of the user, by name or number.
     pub groups: Vec<AccountName, SERVICE_GROUPS>,
+    /// Capabilities that it can have at most, and has if it runs as a user; `None`: those of the keeper.
+    pub capabilities: Option<Capabilities>,
+    /// True if no program that it executes can give it more privileges.
+    pub no_new_privs: bool,
+    /// File of further environment variables; empty: none.
+    pub env_file: String<{ limits::FILE_PATH_BYTES }>,
+    /// Directories that are created for it, by the index of [`DirectoryKind::ALL`].
+    pub directories: [Option<Name>; DirectoryKind::ALL.len()],
 }
 
 impl Default for Attributes {
@@ -34,6 +42,10 @@ impl Default for Attributes {
             io_class: None,
             limits: [None; Resource::ALL.len()],
             groups: Vec::new(),
+            capabilities: None,
+            no_new_privs: false,
+            env_file: String::new(),
+            directories: [const { None }; DirectoryKind::ALL.len()],
         }
     }
 }
@@ -110,6 +122,53 @@ impl IoClass {
     }
 }
 
+/// Directory that is created for a service.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum DirectoryKind {
+    /// Data that are kept.
+    State,
+    /// Sockets and the like, which the end of the board removes.
+    Runtime,
+    /// Log files.
+    Log,
+}
+
+impl DirectoryKind {
+    /// Every directory.
+    pub const ALL: [Self; 3] = [Self::State, Self::Runtime, Self::Log];
+
+    /// Key of its name in the configuration file.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::State => "state_directory",
+            Self::Runtime => "runtime_directory",
+            Self::Log => "log_directory",
+        }
+    }
+
+    /// Environment variable with its path, as systemd names it.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::State => "STATE_DIRECTORY",
+            Self::Runtime => "RUNTIME_DIRECTORY",
+            Self::Log => "LOGS_DIRECTORY",
+        }
+    }
+
+    /// Directory above it. On a board that `friendlet init` runs, only `/data` is on a disk that can be
+    /// written. `/data/state` is the server's own and closed to others.
+    pub fn base(self, has_init: bool) -> &'static str {
+        match (self, has_init) {
+            (Self::State, true) => "/data/lib",
+            (Self::State, false) => "/var/lib",
+            (Self::Runtime, _) => "/run",
+            (Self::Log, true) => "/data/log",
+            (Self::Log, false) => "/var/log",
+        }
+    }
+}
+
 /// Parses a file mode creation mask in octal digits: `022`.
 pub fn umask_from_text(text: &str) -> Option<u16> {
     let is_octal = (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -138,6 +197,14 @@ mod tests {
         }
         for text in ["", "8", "1000", "-1", "+22", "0o22", "00022"] {
             assert_eq!(umask_from_text(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn directories_of_a_board_are_on_its_data() {
+        for kind in DirectoryKind::ALL {
+            assert_eq!(kind.base(true).starts_with("/data/"), kind != DirectoryKind::Runtime);
+            assert!(!kind.base(false).starts_with("/data/"));
         }
     }
 

@@ -31,6 +31,7 @@
 
 mod action;
 mod attributes;
+mod capabilities;
 mod command;
 mod exit;
 mod record;
@@ -50,7 +51,8 @@ use core::time::Duration;
 pub const SERVICE_NICE: i8 = 7;
 
 pub use action::{Action, ProcessEvent, StateChange};
-pub use attributes::{AccountName, Attributes, IoClass, Resource, umask_from_text};
+pub use attributes::{AccountName, Attributes, DirectoryKind, IoClass, Resource, umask_from_text};
+pub use capabilities::{CAPABILITY_NAMES, Capabilities};
 pub use command::{CommandAction, CommandError, NamedCommand, Verb};
 pub use exit::{EndReason, Exit, LastExit, PastRun};
 pub use restart::{BackOff, RestartPolicy};

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Resource, SPAWN_TIMEOUT, Spec};
+use super::{DirectoryKind, Resource, SPAWN_TIMEOUT, Spec};
 use crate::log::Reason;
 
 /// Error number of a start that had no answer in time.
@@ -30,6 +30,14 @@ pub enum SpawnStage {
     OomScore,
     /// Priority of reads and writes.
     IoClass,
+    /// Capabilities.
+    Capabilities,
+    /// Refusal of new privileges.
+    NoNewPrivs,
+    /// File of environment variables; the item is a line.
+    EnvFile,
+    /// Directories that are created; the item is one of [`DirectoryKind::ALL`].
+    Directories,
     /// Program.
     Program,
     /// Interpreter of a script, or the loader of a program.
@@ -40,7 +48,7 @@ pub enum SpawnStage {
 
 impl SpawnStage {
     /// Every stage.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Resources,
         Self::User,
         Self::Groups,
@@ -49,6 +57,10 @@ impl SpawnStage {
         Self::Nice,
         Self::OomScore,
         Self::IoClass,
+        Self::Capabilities,
+        Self::NoNewPrivs,
+        Self::EnvFile,
+        Self::Directories,
         Self::Program,
         Self::Interpreter,
         Self::Timeout,
@@ -66,6 +78,8 @@ impl SpawnStage {
             Self::Nice => "nice",
             Self::OomScore => "oom_score",
             Self::IoClass => "io_class",
+            Self::Capabilities => "capabilities",
+            Self::NoNewPrivs => "no_new_privs",
             _ => "",
         }
     }
@@ -144,7 +158,26 @@ impl fmt::Display for Text<'_> {
                 let directory = self.spec.map(|spec| if spec.cwd.is_empty() { "/" } else { &spec.cwd });
                 write!(f, "cannot enter directory{}", Named(directory))?;
             }
-            SpawnStage::Limits | SpawnStage::Nice | SpawnStage::OomScore | SpawnStage::IoClass => {
+            SpawnStage::EnvFile => {
+                let file = self.spec.map(|spec| &*spec.attributes.env_file);
+                write!(f, "cannot read environment file{}", Named(file))?;
+                if item > 0 {
+                    write!(f, ", line {item}")?;
+                }
+            }
+            SpawnStage::Directories => {
+                let kind = index.and_then(|index| DirectoryKind::ALL.get(index));
+                let name = self.spec.zip(index).and_then(|(spec, index)| {
+                    spec.attributes.directories.get(index).and_then(Option::as_deref)
+                });
+                write!(f, "cannot create{}{}", Named(kind.map(|kind| kind.key())), Named(name))?;
+            }
+            SpawnStage::Limits
+            | SpawnStage::Nice
+            | SpawnStage::OomScore
+            | SpawnStage::IoClass
+            | SpawnStage::Capabilities
+            | SpawnStage::NoNewPrivs => {
                 let resource = index.and_then(|index| Resource::ALL.get(index)).map(|known| known.name());
                 write!(
                     f,
@@ -202,6 +235,8 @@ mod tests {
         for group in ["audio", "gpio"] {
             spec.attributes.groups.push(group.try_into().unwrap()).unwrap();
         }
+        spec.attributes.directories[DirectoryKind::Runtime as usize] = Some("www".try_into().unwrap());
+        spec.attributes.env_file = "/data/web.env".try_into().unwrap();
         [error.text(&spec).to_string(), error.to_string()]
     }
 
@@ -252,6 +287,18 @@ mod tests {
                 "cannot set the groups of user 'web': Operation not permitted (errno 1)",
                 "cannot set its groups: Operation not permitted (errno 1)",
             ),
+            (
+                EnvFile,
+                2,
+                "cannot read environment file /data/web.env: No such file or directory (errno 2)",
+                "cannot read environment file: No such file or directory (errno 2)",
+            ),
+            (
+                Capabilities,
+                1,
+                "cannot set capabilities of /srv/x.sh: Operation not permitted (errno 1)",
+                "cannot set capabilities of it: Operation not permitted (errno 1)",
+            ),
             (Timeout, 110, "cannot start /srv/x.sh: no answer in 30 s", "cannot start: no answer in 30 s"),
         ] {
             assert_eq!(texts(SpawnError::new(stage, errno)), [text, short], "{stage:?}");
@@ -276,6 +323,20 @@ mod tests {
                 1,
                 "cannot set limits nofile of /srv/x.sh: Operation not permitted (errno 1)",
                 "cannot set limits nofile of it: Operation not permitted (errno 1)",
+            ),
+            (
+                Directories,
+                DirectoryKind::Runtime as usize,
+                30,
+                "cannot create runtime_directory www: Read-only file system (errno 30)",
+                "cannot create runtime_directory: Read-only file system (errno 30)",
+            ),
+            (
+                EnvFile,
+                2,
+                22,
+                "cannot read environment file /data/web.env, line 3: Invalid argument (errno 22)",
+                "cannot read environment file, line 3: Invalid argument (errno 22)",
             ),
         ] {
             let error = SpawnError::new(stage, errno).with_item(index);

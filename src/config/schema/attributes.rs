@@ -1,9 +1,9 @@
 //! Keys of `[[service]]` about the attributes of its processes: one row a key.
 
-use crate::config::checks::is_name;
-use crate::config::key::Default::{Empty, Signed, String, Unset};
-use crate::config::key::{Form, Key, Kind, board_limit, fixed};
-use crate::service::{SERVICE_GROUPS, SERVICE_NICE};
+use crate::config::checks::{is_absolute_path, is_name};
+use crate::config::key::Default::{Boolean, Empty, Signed, String, Unset};
+use crate::config::key::{Form, Key, Kind, any, board_limit, fixed};
+use crate::service::{CAPABILITY_NAMES, SERVICE_GROUPS, SERVICE_NICE, is_service_name};
 
 pub(super) const GROUPS: Key = Key::new(
     "groups",
@@ -64,3 +64,61 @@ pub(super) const LIMITS: Key = Key::new(
 )
 .example("{ core = 0, nofile = 1024 }")
 .reload();
+
+pub(super) const CAPABILITIES: Key = Key::new(
+    "capabilities",
+    Kind::List {
+        most: fixed(CAPABILITY_NAMES.len() as u64),
+        entry: Form {
+            bytes: fixed(u64::MAX),
+            expected: "the name of a capability, such as 'net_bind_service'",
+            is_met: any,
+        },
+    },
+    Unset("those of the server, for a `user` none"),
+    "Capabilities that its processes can have at most. With `user` they have them from the start. Needs a \
+     server that runs as root.",
+)
+.example("[\"net_bind_service\"]")
+.reload();
+
+pub(super) const NO_NEW_PRIVS: Key = Key::new(
+    "no_new_privs",
+    Kind::Boolean,
+    Boolean(false),
+    "No program that it executes, such as sudo, gives it more privileges.",
+)
+.reload();
+
+pub(super) const ENV_FILE: Key = Key::new(
+    "env_file",
+    Kind::string(board_limit!(FILE_PATH_BYTES), "an absolute path", is_absolute_path),
+    Unset("none"),
+    "File of further variables, which is read at each start, as the server's user: lines of `NAME=value`, \
+     and comments that begin with `#`. Those of `env` win.",
+)
+.example("\"/data/clock.env\"")
+.reload();
+
+pub(super) const STATE_DIRECTORY: Key = directory(
+    "state_directory",
+    "Name of a directory for data that are kept, which is created for the user: below `/data/lib` with \
+     `friendlet init`, else below `/var/lib`. `STATE_DIRECTORY` is its path.",
+);
+
+pub(super) const RUNTIME_DIRECTORY: Key = directory(
+    "runtime_directory",
+    "The same below `/run`, which is memory, for sockets and the like. `RUNTIME_DIRECTORY` is its path.",
+);
+
+pub(super) const LOG_DIRECTORY: Key = directory(
+    "log_directory",
+    "The same below `/data/log` or `/var/log`, for log files. `LOGS_DIRECTORY` is its path.",
+);
+
+/// Name of a directory that is created.
+const fn directory(name: &'static str, doc: &'static str) -> Key {
+    let form = "letters, digits and '-', '_', '.', '@', a letter or digit first";
+    let kind = Kind::string(board_limit!(SERVICE_NAME_BYTES), form, is_service_name);
+    Key::new(name, kind, Unset("none"), doc).example("\"clock\"").reload()
+}

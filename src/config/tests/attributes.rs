@@ -1,7 +1,7 @@
 //! Keys about the attributes of the processes of a service.
 
 use super::{config, errors, service, spec};
-use crate::service::{Attributes, IoClass, Resource, SERVICE_GROUPS};
+use crate::service::{Attributes, CAPABILITY_NAMES, Capabilities, IoClass, Resource, SERVICE_GROUPS};
 
 fn attributes(extra: &str) -> Attributes {
     spec(&config(&service(extra)), "a").attributes.clone()
@@ -18,6 +18,11 @@ oom_score = 1000
 io_class = "best-effort:6"
 limits = { nofile = 1024, core = 0, cpu = 0x10 }
 groups = ["dialout", "997"]
+capabilities = ["net_bind_service", "CAP_CHOWN"]
+no_new_privs = true
+env_file = "/data/a.env"
+state_directory = "a"
+log_directory = "a.log"
 "#,
     );
     assert_eq!((read.nice, read.umask, read.oom_score), (-20, 0o77, 1000));
@@ -26,6 +31,14 @@ groups = ["dialout", "997"]
     assert_eq!([Resource::Nofile, Resource::Core, Resource::Cpu].map(limit), [Some(1024), Some(0), Some(16)]);
     assert_eq!(read.limits.iter().flatten().count(), 3);
     assert_eq!(read.groups, ["dialout", "997"]);
+    assert_eq!(read.capabilities.map(Capabilities::bits), Some(1 << 10 | 1));
+    assert!(read.no_new_privs);
+    assert_eq!(read.env_file, "/data/a.env");
+    assert_eq!(
+        read.directories.map(|name| name.map(|name| name.to_string())),
+        [Some("a".into()), None, Some("a.log".into())]
+    );
+    assert_eq!(attributes("capabilities = []").capabilities, Some(Capabilities::default()));
 }
 
 #[test]
@@ -46,6 +59,20 @@ fn wrong_attributes_are_errors() {
         ("limits = { core = -1 }", "4:19: core: expected a whole number from 0, found -1"),
         ("limits = { core = '0' }", "4:19: core: expected a whole number from 0, found a string"),
         ("limits = 3", "4:10: limits: expected { NAME = NUMBER }, found a whole number"),
+        (
+            "capabilities = ['net_bind_servce']",
+            "4:17: capabilities: unknown name 'net_bind_servce'; did you mean 'net_bind_service'?",
+        ),
+        (
+            "capabilities = 'kill'",
+            "4:16: capabilities: expected a list of strings in brackets, found a string",
+        ),
+        ("env_file = 'a.env'", "4:12: env_file: expected an absolute path, found 'a.env'"),
+        (
+            "state_directory = '../a'",
+            "4:19: state_directory: expected letters, digits and '-', '_', '.', '@', a letter or digit first, \
+             found '../a'",
+        ),
         ("groups = ['a:b']", "4:11: groups: expected the name or number of a group, found 'a:b'"),
         ("groups = ['']", "4:11: groups: expected the name or number of a group, found ''"),
     ] {
@@ -66,4 +93,12 @@ fn names_of_the_schema_are_those_of_the_resources() {
     let key = crate::config::schema::SERVICE.key("limits").unwrap();
     let crate::config::key::Kind::Numbers(names) = key.kind else { panic!() };
     assert!(Resource::ALL.map(Resource::name).iter().eq(names));
+}
+
+#[test]
+fn capabilities_of_the_file_up_to_their_number() {
+    config(&service(&format!("capabilities = {CAPABILITY_NAMES:?}")));
+    let more = [&CAPABILITY_NAMES[..], &["kill"]].concat();
+    let errors = errors(&service(&format!("capabilities = {more:?}")));
+    assert!(errors.ends_with(": capabilities: more than 41\n"), "{errors}");
 }

@@ -1,11 +1,11 @@
-//! User and groups of a service.
+//! User, groups and capabilities of a service.
 
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid, getgroups};
-use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+use rustix::thread::{self, CapabilitySet, set_thread_gid, set_thread_groups, set_thread_uid};
 
 use super::{at, io_at};
-use crate::service::{SpawnError, SpawnStage, Spec};
+use crate::service::{Attributes, SpawnError, SpawnStage, Spec};
 use crate::sys::{Account, lookup, lookup_group, supplementary_groups};
 
 /// User and groups that a service runs with.
@@ -54,11 +54,15 @@ impl Identity {
         Ok(identity)
     }
 
-    /// Takes this identity.
+    /// Takes this identity, with the capabilities of a service.
     ///
     /// # Errors
     /// Error of the system: no privileges, or too many groups.
-    pub(super) fn take(&self) -> Result<(), SpawnError> {
+    pub(super) fn take(&self, attributes: &Attributes) -> Result<(), SpawnError> {
+        let capabilities = attributes.capabilities.map(|set| CapabilitySet::from_bits_retain(set.bits()));
+        if let Some(set) = capabilities {
+            keep_capabilities(set).map_err(at(SpawnStage::Capabilities))?;
+        }
         if let Some(groups) = &self.groups {
             set_thread_groups(groups).map_err(at(SpawnStage::Groups))?;
         }
@@ -66,6 +70,44 @@ impl Identity {
             set_thread_gid(Gid::from_raw(account.gid)).map_err(at(SpawnStage::User))?;
             set_thread_uid(Uid::from_raw(account.uid)).map_err(at(SpawnStage::User))?;
         }
+        if let Some(set) = capabilities {
+            set_capabilities(set).map_err(at(SpawnStage::Capabilities))?;
+        }
+        if attributes.no_new_privs {
+            thread::set_no_new_privs(true).map_err(at(SpawnStage::NoNewPrivs))?;
+        }
         Ok(())
     }
+}
+
+/// Reduces the capabilities that exec can give to this set, and keeps those of this process when its user
+/// changes.
+fn keep_capabilities(set: CapabilitySet) -> Result<(), Errno> {
+    for number in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if set.contains(capability) {
+            continue;
+        }
+        match thread::capability_is_in_bounding_set(capability) {
+            Ok(true) => thread::remove_capability_from_bounding_set(capability)?,
+            Ok(false) => {}
+            // The kernel has no more of them.
+            Err(_) => break,
+        }
+    }
+    thread::set_keep_capabilities(true)
+}
+
+/// Takes these capabilities and no other. A user that is not root keeps them in exec.
+fn set_capabilities(set: CapabilitySet) -> Result<(), Errno> {
+    thread::set_capabilities(
+        None,
+        thread::CapabilitySets { effective: set, permitted: set, inheritable: set },
+    )?;
+    if !geteuid().is_root() {
+        for capability in set.iter() {
+            thread::configure_capability_in_ambient_set(capability, true)?;
+        }
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Attributes of the processes of a service, as they see them.
 
 use super::*;
-use crate::service::{AccountName, Attributes, IoClass, Resource};
+use crate::service::{AccountName, Attributes, Capabilities, DirectoryKind, IoClass, Resource};
 
 fn with(script: &str, change: impl FnOnce(&mut Attributes)) -> Spec {
     let mut spec = super::script(script);
@@ -132,4 +132,126 @@ fn groups_of_a_service() {
     let error = start_error(&spec);
     assert_eq!(error, SpawnError::new(SpawnStage::Groups, 2).with_item(1));
     assert_eq!(error.text(&spec).to_string(), "group 'no-such-group' does not exist");
+}
+
+/// Values of the lines of `/proc/PID/status` with these names.
+fn status(output: &str, names: &[&str]) -> Vec<u64> {
+    let value = |name: &&str| {
+        let line = output.lines().find(|line| line.split(':').next() == Some(name)).unwrap();
+        u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap()
+    };
+    names.iter().map(value).collect()
+}
+
+#[test]
+fn capabilities_of_a_service() {
+    const NAMES: [&str; 5] = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
+    let set = |names: &[&str]| {
+        names
+            .iter()
+            .filter_map(|name| Capabilities::from_name(name))
+            .fold(Capabilities::default(), Capabilities::union)
+    };
+    let mut spec = with("exec cat /proc/self/status", |attributes| {
+        attributes.capabilities = Some(set(&["net_bind_service", "kill"]));
+    });
+    if !is_root() {
+        assert_eq!(start_error(&spec), SpawnError::new(SpawnStage::Capabilities, 1));
+        return;
+    }
+    let bits = 1 << 10 | 1 << 5;
+    // A service of root has them because it is root.
+    assert_eq!(status(&Fixture::run(vec![spec.clone()]).output(), &NAMES), [bits, bits, bits, bits, 0]);
+    spec.user = "4242".try_into().unwrap();
+    assert_eq!(status(&Fixture::run(vec![spec.clone()]).output(), &NAMES), [bits; 5]);
+    spec.attributes.capabilities = Some(set(&[]));
+    assert_eq!(status(&Fixture::run(vec![spec.clone()]).output(), &NAMES), [0; 5]);
+    // Without the key, a user has none, and nothing reduces what exec can give.
+    spec.attributes.capabilities = None;
+    let values = status(&Fixture::run(vec![spec]).output(), &NAMES);
+    assert_eq!((values[1], values[2], values[4]), (0, 0, 0));
+    assert!(values[3] > bits);
+}
+
+#[test]
+fn new_privileges_are_refused() {
+    for is_set in [false, true] {
+        let output = output("exec cat /proc/self/status", |attributes| attributes.no_new_privs = is_set);
+        assert_eq!(status(&output, &["NoNewPrivs"]), [u64::from(is_set)]);
+    }
+}
+
+#[test]
+fn variables_of_a_file_and_of_the_service() {
+    let file = std::env::temp_dir().join(format!("friendlet-env-{}", std::process::id()));
+    fs::write(&file, "# of the board\nA=1\nB='two words'\nPATH=/bin\nFRIENDLET_SERVICE=x\n").unwrap();
+    let mut spec = with("echo $A,$B,$PATH,$FRIENDLET_SERVICE", |attributes| {
+        attributes.env_file = file.to_str().unwrap().try_into().unwrap();
+    });
+    spec.env.push("A=env").unwrap();
+    // The service has its name, whatever the file holds.
+    assert_eq!(Fixture::run(vec![spec.clone()]).output(), "env,two words,/bin,test\n");
+    fs::write(&file, "A=1\nB\n").unwrap();
+    let error = start_error(&spec);
+    assert_eq!(error, SpawnError::new(SpawnStage::EnvFile, 22).with_item(1));
+    fs::remove_file(&file).unwrap();
+    let error = start_error(&spec);
+    let text =
+        format!("cannot read environment file {}: No such file or directory (errno 2)", file.display());
+    assert_eq!(error.text(&spec).to_string(), text);
+}
+
+#[test]
+fn directories_of_a_service() {
+    let name = format!("friendlet-test-{}", std::process::id());
+    let script =
+        "for d in $STATE_DIRECTORY $RUNTIME_DIRECTORY $LOGS_DIRECTORY; do stat -c '%n %a %u %g' $d; done";
+    let mut spec = with(script, |attributes| {
+        attributes.directories = [(); 3].map(|()| Some(name.as_str().try_into().unwrap()));
+        attributes.umask = 0o77;
+    });
+    if !is_root() {
+        assert_eq!(start_error(&spec), SpawnError::new(SpawnStage::Directories, 13).with_item(0));
+        return;
+    }
+    spec.user = "4242:4343".try_into().unwrap();
+    let paths = DirectoryKind::ALL.map(|kind| format!("{}/{name}", kind.base(false)));
+    let expected: String = paths.iter().map(|path| format!("{path} 755 4242 4343\n")).collect();
+    assert_eq!(Fixture::run(vec![spec.clone()]).output(), expected);
+    // Those that exist keep their mode and content, and are the user's.
+    fs::write(format!("{}/kept", paths[0]), "").unwrap();
+    rustix::fs::chmod(paths[0].as_str(), rustix::fs::Mode::from_raw_mode(0o700)).unwrap();
+    spec.user = "4343".try_into().unwrap();
+    let output = Fixture::run(vec![spec.clone()]).output();
+    assert!(output.starts_with(&format!("{} 700 4343 4343\n", paths[0])), "{output}");
+    assert!(Path::new(&paths[0]).join("kept").exists());
+    // A link in its place would give away another directory.
+    fs::remove_dir(&paths[1]).unwrap();
+    std::os::unix::fs::symlink("/run", &paths[1]).unwrap();
+    let error = start_error(&spec);
+    assert_eq!((error.stage, error.item, error.errno), (SpawnStage::Directories, 2, 20));
+    fs::remove_file(&paths[1]).unwrap();
+    for path in [&paths[0], &paths[2]] {
+        fs::remove_dir_all(path).unwrap();
+    }
+}
+
+#[test]
+fn home_that_does_not_exist_is_the_root() {
+    let Some((user, _)) = missing_home() else { return };
+    let mut spec = script("echo $HOME");
+    spec.user = user.as_str().try_into().unwrap();
+    if is_root() {
+        assert_eq!(Fixture::run(vec![spec]).output(), "/\n");
+    }
+}
+
+/// A user of this machine whose home does not exist.
+fn missing_home() -> Option<(String, String)> {
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    users.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let (name, home) = (*fields.first()?, *fields.get(5)?);
+        (home.starts_with('/') && !Path::new(home).exists()).then(|| (name.to_owned(), home.to_owned()))
+    })
 }
