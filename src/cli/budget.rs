@@ -105,6 +105,7 @@ impl Budget {
             Item::new("changed passwords", 1, PasswordsFile::BYTES),
             Item::new("reboot or power-off command", 2, size_of::<Arguments>()),
             Item::new("service configuration", services, size_of::<Spec>()),
+            Item::new("arguments and variables", 1, config.services.string_bytes()),
             Item::new("output of a service", services, Processes::service_bytes() + runtime::TASK_BYTES),
             Item::new("run of a command", runs, Processes::run_bytes() + runtime::TASK_BYTES),
             Item::new(
@@ -218,6 +219,8 @@ mod tests {
         let more = one_more.total() - budget("").total();
         let known = limits::SERVICE_OUTPUT_BYTES + size_of::<Spec>();
         assert!(more > known && more < known + 1024, "{more}");
+        let long = budget(&format!("[[service]]\nname = 'a'\ncommand = ['a', '{}']", "x".repeat(2000)));
+        assert_eq!(long.total() - one_more.total(), 2002);
     }
 
     #[test]

@@ -91,7 +91,6 @@ pub struct NamedCommand {
 
 /// Action of a [`NamedCommand`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "memory is reserved at start; a box would save none")]
 pub enum CommandAction {
     /// Sends a signal to the service.
     Signal {

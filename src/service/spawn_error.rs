@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{DirectoryKind, Resource, SPAWN_TIMEOUT, Spec};
+use super::{Attributes, DirectoryKind, Resource, SPAWN_TIMEOUT};
 use crate::log::Reason;
 
 /// Error number of a start that had no answer in time.
@@ -114,52 +114,59 @@ impl SpawnError {
         Self { item: u8::try_from(index + 1).unwrap_or_default(), ..self }
     }
 
-    /// Error with the names of a service: `cannot start /bin/x: No such file or directory (errno 2)`.
-    pub fn text(self, spec: &Spec) -> impl fmt::Display {
-        Text { error: self, spec: Some(spec) }
+    /// Error with these names.
+    pub(super) fn with_names<'a>(self, names: Names<'a>) -> impl fmt::Display + use<'a> {
+        Text { error: self, names: Some(names) }
     }
 }
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Text { error: *self, spec: None }.fmt(f)
+        Text { error: *self, names: None }.fmt(f)
     }
 }
 
 impl core::error::Error for SpawnError {}
 
-/// Text of an error, with or without the names of a service.
+/// Names in the text of an error.
+#[derive(Clone, Copy)]
+pub(super) struct Names<'a> {
+    pub(super) program: &'a str,
+    pub(super) directory: &'a str,
+    pub(super) user: &'a str,
+    pub(super) attributes: &'a Attributes,
+}
+
+/// Text of an error, with or without names.
 struct Text<'a> {
     error: SpawnError,
-    spec: Option<&'a Spec>,
+    names: Option<Names<'a>>,
 }
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SpawnError { stage, item, errno } = self.error;
         let index = usize::from(item).checked_sub(1);
-        let program = Named(self.spec.map(|spec| spec.argv.first().unwrap_or("?")));
+        let program = Named(self.names.map(|names| names.program));
+        let attributes = self.names.map(|names| names.attributes);
         match stage {
             SpawnStage::User => {
-                let user = self.spec.map(|spec| &*spec.user);
-                return self.identity(f, "run as", "user", user);
+                return self.identity(f, "run as", "user", self.names.map(|names| names.user));
             }
             SpawnStage::Groups => {
-                let group = self.spec.zip(index).and_then(|(spec, index)| spec.attributes.groups.get(index));
-                match (index, self.spec) {
-                    (None, Some(spec)) if !spec.user.is_empty() => {
-                        return self.identity(f, "set the groups of", "user", Some(&spec.user));
-                    }
-                    (None, _) => f.write_str("cannot set its groups")?,
+                let user = self.names.map(|names| names.user).filter(|user| !user.is_empty());
+                let group = attributes.zip(index).and_then(|(known, index)| known.groups.get(index));
+                match (index, user) {
+                    (None, Some(_)) => return self.identity(f, "set the groups of", "user", user),
+                    (None, None) => f.write_str("cannot set its groups")?,
                     (Some(_), _) => return self.identity(f, "run with", "group", group.map(|name| &**name)),
                 }
             }
             SpawnStage::Directory => {
-                let directory = self.spec.map(|spec| if spec.cwd.is_empty() { "/" } else { &spec.cwd });
-                write!(f, "cannot enter directory{}", Named(directory))?;
+                write!(f, "cannot enter directory{}", Named(self.names.map(|names| names.directory)))?;
             }
             SpawnStage::EnvFile => {
-                let file = self.spec.map(|spec| &*spec.attributes.env_file);
+                let file = attributes.map(|known| &*known.env_file);
                 write!(f, "cannot read environment file{}", Named(file))?;
                 if item > 0 {
                     write!(f, ", line {item}")?;
@@ -167,9 +174,8 @@ impl fmt::Display for Text<'_> {
             }
             SpawnStage::Directories => {
                 let kind = index.and_then(|index| DirectoryKind::ALL.get(index));
-                let name = self.spec.zip(index).and_then(|(spec, index)| {
-                    spec.attributes.directories.get(index).and_then(Option::as_deref)
-                });
+                let name = attributes.zip(index);
+                let name = name.and_then(|(known, index)| known.directories.get(index)?.as_deref());
                 write!(f, "cannot create{}{}", Named(kind.map(|kind| kind.key())), Named(name))?;
             }
             SpawnStage::Limits
@@ -229,15 +235,15 @@ mod tests {
     use super::*;
 
     fn texts(error: SpawnError) -> [String; 2] {
-        let mut spec = Spec::new("web", &["/srv/x.sh"]).unwrap();
-        spec.cwd = "/srv/www".try_into().unwrap();
-        spec.user = "web".try_into().unwrap();
+        let mut attributes = Attributes::default();
         for group in ["audio", "gpio"] {
-            spec.attributes.groups.push(group.try_into().unwrap()).unwrap();
+            attributes.groups.push(group.try_into().unwrap()).unwrap();
         }
-        spec.attributes.directories[DirectoryKind::Runtime as usize] = Some("www".try_into().unwrap());
-        spec.attributes.env_file = "/data/web.env".try_into().unwrap();
-        [error.text(&spec).to_string(), error.to_string()]
+        attributes.directories[DirectoryKind::Runtime as usize] = Some("www".try_into().unwrap());
+        attributes.env_file = "/data/web.env".try_into().unwrap();
+        let (program, directory, user) = ("/srv/x.sh", "/srv/www", "web");
+        let names = Names { program, directory, user, attributes: &attributes };
+        [error.with_names(names).to_string(), error.to_string()]
     }
 
     #[test]

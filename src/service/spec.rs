@@ -1,13 +1,15 @@
 //! Specification of one service.
 
+use core::fmt;
 use core::time::Duration;
 
 use heapless::{String, Vec};
 
+use super::spawn_error::Names;
 use super::string_array::{Arguments, Name, Variables};
 use super::{
     Attributes, CapacityError, Exit, LastExit, NamedCommand, RestartPolicy, STOP_TIMEOUT, SUCCESS_CODES,
-    Signal,
+    Signal, SpawnError,
 };
 use crate::limits;
 
@@ -119,6 +121,15 @@ impl fmt::Display for ExitText<'_> {
     }
 }
 
+impl SpawnError {
+    /// Error with the names of a service: `cannot start /bin/x: No such file or directory (errno 2)`.
+    pub fn text(self, spec: &Spec) -> impl fmt::Display {
+        let program = spec.argv.first().unwrap_or("?");
+        let directory = if spec.cwd.is_empty() { "/" } else { &spec.cwd };
+        self.with_names(Names { program, directory, user: &spec.user, attributes: &spec.attributes })
+    }
+}
+
 /// Returns true for a valid service name: ASCII letters, digits, `-`, `_`, `.` and `@`, with a letter
 /// or digit first. Such a name needs no escaping in a path, in JSON or in a file.
 pub fn is_service_name(name: &str) -> bool {
@@ -162,6 +173,13 @@ mod tests {
     }
 
     #[test]
+    fn command_lines_of_pipelines_have_room() {
+        const { assert!(limits::SERVICE_ARGUMENTS >= 48 && limits::SERVICE_ARGUMENT_BYTES >= 2048) };
+        // Its memory is that of its strings.
+        assert!(size_of::<Spec>() < 6 * 1024, "{}", size_of::<Spec>());
+    }
+
+    #[test]
     fn variables_up_to_their_limits() {
         let mut spec = Spec::default();
         for _ in 0..limits::SERVICE_VARIABLES {
@@ -188,7 +206,6 @@ mod tests {
 
     #[test]
     fn spawn_error_has_the_names_of_the_service() {
-        use super::super::SpawnError;
         use super::super::SpawnStage::*;
         let mut spec = Spec::new("web", &["/usr/sbin/lighttpd", "-D"]).unwrap();
         spec.user = "web".try_into().unwrap();

@@ -1,13 +1,11 @@
-//! Strings in one fixed buffer.
+//! Strings in one buffer of their size.
 
 use core::fmt;
-
-use heapless::{String, Vec};
 
 use crate::{internal_error, limits};
 
 /// Name of a service or of one of its commands.
-pub type Name = String<{ limits::SERVICE_NAME_BYTES }>;
+pub type Name = heapless::String<{ limits::SERVICE_NAME_BYTES }>;
 /// Program and its arguments.
 pub type Arguments = StringArray<{ limits::SERVICE_ARGUMENT_BYTES }, { limits::SERVICE_ARGUMENTS }>;
 /// Environment entries, `NAME=value`.
@@ -27,11 +25,13 @@ impl core::error::Error for CapacityError {}
 
 /// Array of at most `ITEMS` strings with at most `BYTES` bytes in total.
 ///
-/// Used for the arguments and variables of a program, so no string contains a NUL.
+/// Used for the arguments and variables of a program, so no string contains a NUL. It is filled once, while
+/// the configuration file is read, and has the memory of its strings alone: the size of that file bounds all
+/// of them together.
 #[derive(Clone, Default)]
 pub struct StringArray<const BYTES: usize, const ITEMS: usize> {
-    text: String<BYTES>,
-    ends: Vec<u16, ITEMS>,
+    text: String,
+    ends: Vec<u16>,
 }
 
 impl<const BYTES: usize, const ITEMS: usize> StringArray<BYTES, ITEMS> {
@@ -49,12 +49,16 @@ impl<const BYTES: usize, const ITEMS: usize> StringArray<BYTES, ITEMS> {
     /// [`CapacityError`] when the array already has `ITEMS` strings, when the bytes do not fit, and
     /// for a string with a NUL. The array is unchanged.
     pub fn push(&mut self, text: &str) -> Result<(), CapacityError> {
-        if text.bytes().any(|byte| byte == 0) || self.ends.is_full() {
+        let length = self.text.len() + text.len();
+        if text.bytes().any(|byte| byte == 0) || self.ends.len() == ITEMS || length > BYTES {
             return Err(CapacityError);
         }
-        let end = u16::try_from(self.text.len() + text.len()).map_err(|_| CapacityError)?;
-        self.text.push_str(text).map_err(|_| CapacityError)?;
-        self.ends.push(end).map_err(|_| CapacityError)
+        let end = u16::try_from(length).map_err(|_| CapacityError)?;
+        self.text.reserve_exact(text.len());
+        self.text.push_str(text);
+        self.ends.reserve_exact(1);
+        self.ends.push(end);
+        Ok(())
     }
 
     /// Strings in insertion order.
@@ -78,6 +82,11 @@ impl<const BYTES: usize, const ITEMS: usize> StringArray<BYTES, ITEMS> {
     /// Number of strings.
     pub fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Memory of the strings.
+    pub fn bytes(&self) -> usize {
+        self.text.len() + self.ends.len() * size_of::<u16>()
     }
 
     /// Returns true without strings.
@@ -135,6 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_that_of_the_strings() {
+        let mut list = StringArray::<4096, 64>::new();
+        for text in ["ffmpeg", "-i", "/dev/video0"] {
+            list.push(text).unwrap();
+        }
+        let list = list.clone();
+        assert!(
+            list.text.capacity() <= 32 && list.ends.capacity() <= 4,
+            "{} {}",
+            list.text.capacity(),
+            list.ends.capacity()
+        );
+    }
+
+    #[test]
     fn nul_is_refused() {
         let mut list = StringArray::<64, 2>::new();
         assert_eq!(list.push("a\0b"), Err(CapacityError));
@@ -143,9 +167,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn strings_that_fit_are_returned(texts: std::vec::Vec<std::string::String>) {
+        fn strings_that_fit_are_returned(texts: Vec<String>) {
             let mut list = StringArray::<40, 5>::new();
-            let stored: std::vec::Vec<_> = texts.iter().filter(|text| list.push(text).is_ok()).collect();
+            let stored: Vec<_> = texts.iter().filter(|text| list.push(text).is_ok()).collect();
             proptest::prop_assert!(list.iter().eq(stored.iter().map(|text| text.as_str())));
         }
     }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use heapless::Vec;
 
-use super::{Name, Spec, is_service_name};
+use super::{CommandAction, Name, NamedCommand, Spec, is_service_name};
 use crate::{internal_error, limits::SERVICES};
 
 /// Index of a service in its table.
@@ -124,6 +124,18 @@ impl ServiceTable {
     /// Number of services.
     pub fn len(&self) -> usize {
         self.specs.len()
+    }
+
+    /// Memory of the arguments and variables of all services, in addition to that of their specifications.
+    pub fn string_bytes(&self) -> usize {
+        let of_command = |command: &NamedCommand| match &command.action {
+            CommandAction::Argv(argv) => argv.bytes(),
+            CommandAction::Signal { .. } => 0,
+        };
+        let of_service = |spec: &Spec| {
+            spec.argv.bytes() + spec.env.bytes() + spec.commands.iter().map(of_command).sum::<usize>()
+        };
+        self.iter().map(|(_, spec)| of_service(spec)).sum()
     }
 
     /// Returns true without services.

@@ -22,7 +22,7 @@ pub(super) fn create(
     attributes: &Attributes,
     owner: Option<&Account>,
 ) -> Result<Vec<(&'static str, String)>, SpawnError> {
-    let has_init = std::env::var_os(INIT).is_some();
+    let has_init = std::env::var_os(INIT).is_some_and(|value| value == "1");
     let mut created = Vec::new();
     for (index, (kind, name)) in DirectoryKind::ALL.into_iter().zip(&attributes.directories).enumerate() {
         if let Some(name) = name {

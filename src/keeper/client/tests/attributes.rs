@@ -255,3 +255,12 @@ fn missing_home() -> Option<(String, String)> {
         (home.starts_with('/') && !Path::new(home).exists()).then(|| (name.to_owned(), home.to_owned()))
     })
 }
+
+#[test]
+fn command_line_of_a_pipeline_reaches_the_program() {
+    let words: Vec<String> = (0..60).map(|n| format!("{n:060}")).collect();
+    let mut argv = vec!["sh", "-c", "echo $#; printf %s \"$*\" | wc -c", "sh"];
+    argv.extend(words.iter().map(String::as_str));
+    let output = Fixture::run(vec![service(&argv)]).output();
+    assert_eq!(output.split_whitespace().collect::<Vec<_>>(), ["60", "3659"]);
+}
