@@ -39,6 +39,9 @@ use crate::json;
 use crate::limits::{CHUNK_BYTES, CHUNK_ID_BYTES, REPLY_BYTES};
 
 crate::limits::limits! {
+    /// Program and arguments of a command line in `services/NAME/show`.
+    SHOWN_PROGRAM_BYTES: usize = 512, exceeded "the arguments from there on are left out, and `Cut` is true",
+        tests ["longest_details_fit_in_every_form"];
     /// JSON text sent in one message; Friend Core cuts longer ones into chunks of this size.
     CHUNK_PIECE_BYTES: usize = 63487, exceeded "sent in chunks",
         tests ["message_up_to_its_limit_is_sent_whole", "reply_is_sent_in_parts"];

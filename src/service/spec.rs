@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(text(Program, 2), "cannot start /usr/sbin/lighttpd: No such file or directory (errno 2)");
         assert_eq!(text(Directory, 13), "cannot enter directory /: Permission denied (errno 13)");
         assert_eq!(text(User, 2), "user 'web' does not exist");
-        let error = SpawnError { stage: Program, errno: 2 };
+        let error = SpawnError { stage: Program, item: 0, errno: 2 };
         let text = |exit: LastExit| exit.text(&spec).to_string();
         assert_eq!(
             text(LastExit::Spawn(error)),

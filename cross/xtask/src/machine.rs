@@ -148,7 +148,7 @@ pub(crate) struct Qemu {
     /// MiB of memory; unless said, the machine's own.
     #[serde(default)]
     pub(crate) memory_mib: Option<u32>,
-    /// Let the clock of the machine follow its instructions (QEMU's `-icount`): it stands still while this
+    /// Let the clock of the machine follow its instructions (QEMU's `-icount`): it is suspended while this
     /// machine does not run QEMU.
     #[serde(default)]
     pub(crate) counts_instructions: bool,

@@ -1,9 +1,10 @@
 //! Content about services: `list`, `status` and `show`.
 
+use super::super::SHOWN_PROGRAM_BYTES;
 use super::Form;
 use crate::call::{ServiceDetails, ServiceList, ServiceStatus};
 use crate::json::{Full, Writer};
-use crate::service::{CommandAction, LastExit, NamedCommand, PastRun, Spec, Status};
+use crate::service::{Arguments, CommandAction, LastExit, NamedCommand, PastRun, Spec, Status};
 
 /// Writes the services of a list. Members that Friend Core does not have follow its own.
 pub(super) fn list(out: &mut Writer<'_>, form: Form, list: ServiceList<'_>) -> Result<(), Full> {
@@ -91,7 +92,7 @@ pub(super) fn details(out: &mut Writer<'_>, details: &ServiceDetails<'_>) -> Res
 /// Writes the keys of the configuration file that `status` does not have. The values of the variables may be
 /// secret, so only their names are written.
 fn put_declaration(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
-    put_array(out, "Command", spec.argv.iter())?;
+    put_program(out, "Command", &spec.argv)?;
     let variables = spec.env.iter().map(|entry| entry.split_once('=').map_or(entry, |(name, _)| name));
     put_array(out, "Env", variables)?;
     out.put(r#", "Cwd": "#)?;
@@ -132,9 +133,22 @@ fn put_command(out: &mut Writer<'_>, command: &NamedCommand) -> Result<(), Full>
             out.put(r#", "Scope": "#)?;
             out.put_text(scope.name())?;
         }
-        CommandAction::Argv(program) => put_array(out, "Program", program.iter())?,
+        CommandAction::Argv(program) => put_program(out, "Program", program)?,
     }
     out.put("}")
+}
+
+/// Writes a program and its arguments, up to [`SHOWN_PROGRAM_BYTES`], and whether more of them follow.
+fn put_program(out: &mut Writer<'_>, name: &str, arguments: &Arguments) -> Result<(), Full> {
+    let mut room = SHOWN_PROGRAM_BYTES;
+    let fits = |argument: &&str| {
+        let left = room.checked_sub(argument.len());
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let shown = arguments.iter().take_while(fits).count();
+    put_array(out, name, arguments.iter().take(shown))?;
+    if shown < arguments.iter().count() { put_flag(out, "Cut", true) } else { Ok(()) }
 }
 
 /// Writes state, process and last exit.

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::call::{ServiceDetails, ServiceList, ServiceStatus};
-use crate::friendcore::CHUNK_PIECE_BYTES;
+use crate::friendcore::{CHUNK_PIECE_BYTES, SHOWN_PROGRAM_BYTES};
 use crate::limits;
 use crate::service::{
     Arguments, CommandAction, Exit, LastExit, Name, NamedCommand, RestartPolicy, Scope, ServiceTable, Signal,
@@ -55,7 +55,7 @@ fn status_of_a_service() {
         restart: RestartPolicy::OnFailure,
         ..Spec::new("hello", &["/bin/no \"x\""]).unwrap()
     };
-    let last_exit = LastExit::Spawn(SpawnError { stage: SpawnStage::Program, errno: 2 });
+    let last_exit = LastExit::Spawn(SpawnError { stage: SpawnStage::Program, item: 0, errno: 2 });
     let status =
         Status { state: State::Failed, pid: 0, last_exit, started_once: false, enabled: true, ..status };
     assert_eq!(
@@ -110,7 +110,11 @@ fn details_of_a_service() {
     services.handle_spawned(service, Ok(7), second);
     services.handle_exit(service, Exit::Code(1), true, second * 2 + second / 4);
     services.handle_command(service, Verb::Start, second * 3).unwrap();
-    services.handle_spawned(service, Err(SpawnError { stage: SpawnStage::Program, errno: 2 }), second * 4);
+    services.handle_spawned(
+        service,
+        Err(SpawnError { stage: SpawnStage::Program, item: 0, errno: 2 }),
+        second * 4,
+    );
     assert_eq!(
         shown(&services, second * 64, &mut [0; 2048]),
         concat!(
@@ -131,10 +135,11 @@ fn details_of_a_service() {
 
 #[test]
 fn longest_details_fit_in_every_form() {
-    let long = "\u{1}".repeat(limits::SERVICE_ARGUMENT_BYTES);
-    let mut spec = Spec::new(&"n".repeat(limits::SERVICE_NAME_BYTES), &[&long]).unwrap();
+    let long = "\u{1}".repeat(SHOWN_PROGRAM_BYTES);
+    let mut spec = Spec::new(&"n".repeat(limits::SERVICE_NAME_BYTES), &[&long, "x"]).unwrap();
     let mut program = Arguments::new();
     program.push(&long).unwrap();
+    program.push("x").unwrap();
     for _ in 0..limits::SERVICE_COMMANDS {
         let action = CommandAction::Argv(program.clone());
         let name = name(&"c".repeat(limits::SERVICE_NAME_BYTES));
@@ -148,13 +153,14 @@ fn longest_details_fit_in_every_form() {
     let mut services = Supervisor::new(table);
     for _ in 0..limits::SERVICES {
         services.handle_command(service, Verb::Start, Duration::ZERO).unwrap();
-        let error = SpawnError { stage: SpawnStage::Interpreter, errno: 2 };
+        let error = SpawnError { stage: SpawnStage::Interpreter, item: 0, errno: 2 };
         services.handle_spawned(service, Err(error), Duration::ZERO);
         while services.poll_action().is_some() {}
     }
     let mut room = vec![0; limits::REPLY_BYTES.min(CHUNK_PIECE_BYTES)];
-    let longest = shown(&services, Duration::MAX, &mut room).len();
-    assert!(longest > 10 * 6 * limits::SERVICE_ARGUMENT_BYTES, "{longest}");
+    let longest = shown(&services, Duration::MAX, &mut room);
+    assert!(longest.len() > (1 + limits::SERVICE_COMMANDS) * 6 * SHOWN_PROGRAM_BYTES, "{}", longest.len());
+    assert_eq!(longest.matches(r#""Cut": true"#).count(), 1 + limits::SERVICE_COMMANDS);
 }
 
 #[test]
