@@ -118,9 +118,7 @@ fn execute(spec: &Spec, argv: &Arguments) -> Result<core::convert::Infallible, S
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("PATH", PATH);
     if let Some(account) = &identity.account {
-        // An image may lack the directory.
-        let has_home = fs::metadata(&*account.home).is_ok_and(|home| home.is_dir());
-        command.env("HOME", if has_home { &account.home } else { "/" });
+        command.env("HOME", identity::home(account));
         command.env("USER", account.name.as_str()).env("LOGNAME", account.name.as_str());
     }
     for (variable, path) in directories::create(&spec.attributes, identity.account.as_ref())? {

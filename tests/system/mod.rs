@@ -4,6 +4,7 @@
 //! that runs it.
 
 mod allocations;
+mod attributes;
 mod bad_input;
 mod blocked;
 mod board;

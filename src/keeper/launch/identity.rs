@@ -1,5 +1,7 @@
 //! User, groups and capabilities of a service.
 
+use std::fs;
+
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid, getgroups};
 use rustix::thread::{self, CapabilitySet, set_thread_gid, set_thread_groups, set_thread_uid};
@@ -80,6 +82,12 @@ impl Identity {
     }
 }
 
+/// Home of a user, or the root directory where an image lacks it.
+pub(super) fn home(account: &Account) -> &str {
+    let exists = fs::metadata(&*account.home).is_ok_and(|home| home.is_dir());
+    if exists { &account.home } else { "/" }
+}
+
 /// Reduces the capabilities that exec can give to this set, and keeps those of this process when its user
 /// changes.
 fn keep_capabilities(set: CapabilitySet) -> Result<(), Errno> {
@@ -110,4 +118,18 @@ fn set_capabilities(set: CapabilitySet) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn home_that_does_not_exist_is_the_root() {
+        for (home, expected) in [("/usr", "/usr"), ("/no/such/home", "/"), ("/proc/version", "/")] {
+            let home_text = home.try_into().unwrap();
+            let account = Account { name: "web".try_into().unwrap(), uid: 1, gid: 1, home: home_text };
+            assert_eq!(super::home(&account), expected, "{home}");
+        }
+    }
 }

@@ -1,0 +1,58 @@
+//! Attributes of the processes of a service, from the configuration file to the process.
+
+use std::process::Command;
+
+use super::services::{OK, start, status, until_state};
+use crate::support::device::shell;
+use crate::support::directory::Directory;
+use crate::support::wait::until;
+use crate::support::{Device, Server};
+
+#[test]
+fn keys_of_the_file_reach_the_process() {
+    let directory = Directory::new();
+    let (seen, env_file) = (directory.file("seen"), directory.write("web.env", "A=file\nB=file\n"));
+    let script = format!(
+        "umask 077; (nice; ulimit -Hn; cat /proc/$$/oom_score_adj; echo $A $B) > {seen}; exec sleep 1000"
+    );
+    let keys = format!(
+        "nice = 11\noom_score = 200\nlimits = {{ nofile = 99 }}\nenv_file = '{env_file}'\nenv = {{ A = 'key' }}"
+    );
+    let server = Server::start(&Device::plain().with(&shell("web", &script, &keys)));
+    start(&server, "web");
+    let text = || std::fs::read_to_string(&seen).unwrap_or_default();
+    until("it has written", || text().ends_with("file\n"));
+    assert_eq!(text(), "11\n99\n200\nkey file\n");
+}
+
+#[test]
+fn answer_of_a_start_names_what_cannot_be_set() {
+    let tables = [
+        shell("member", "true", "groups = ['no-such-group']"),
+        shell("web", "true", "env_file = '/no/such/web.env'"),
+    ];
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    for (name, text) in [
+        ("member", "group 'no-such-group' does not exist"),
+        ("web", "cannot read environment file /no/such/web.env: No such file or directory"),
+    ] {
+        let answer = server.call(&format!("services/{name}/start"));
+        assert!(answer.contains(text), "{answer}");
+        assert_eq!(status(&server, name).state, "failed");
+    }
+}
+
+#[test]
+fn environment_file_that_hangs_delays_its_service_alone() {
+    let directory = Directory::new();
+    let pipe = directory.file("pipe");
+    // Nothing writes to it, as on a disk that hangs.
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let keys = format!("env_file = '{pipe}'\nautostart = true");
+    let server = Server::start(&Device::plain().with(&shell("web", "true", &keys)));
+    until_state(&server, "web", "starting");
+    start(&server, "hello");
+    assert_eq!(status(&server, "web").state, "starting");
+    assert_eq!(server.call("services/web/stop"), OK);
+    until_state(&server, "web", "stopped");
+}
