@@ -16,7 +16,10 @@ use super::key::{Form, Key, Kind, Table, any, board_limit, fixed};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
-use crate::service::{START_LIMIT_MAX, STOP_TIMEOUT, STOP_TIMEOUT_MAX, SUCCESS_CODES, is_service_name};
+use crate::service::{
+    SERVICE_READY_TIMEOUT, SERVICE_READY_TIMEOUT_MAX, START_LIMIT_MAX, STOP_TIMEOUT, STOP_TIMEOUT_MAX,
+    SUCCESS_CODES, WATCHDOG_MAX, is_service_name,
+};
 use crate::session::{
     IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
     LOCKOUT_TIME_MAX, is_user_name,
@@ -382,6 +385,14 @@ pub static SERVICE: Table = Table {
         )
         .example("[\"/bin/sh\", \"-c\", \"while date; do sleep 60; done\"]")
         .reload(),
+        Key::new(
+            "type",
+            Kind::Choice(&["simple", "notify", "oneshot"]),
+            String("simple"),
+            "`simple`: the process is the service. `notify`: it also reports that it is ready, by \
+             sd_notify(3). `oneshot`: it does its work and ends, and counts as up after a success.",
+        )
+        .reload(),
         Key::new("env", Kind::Variables, Empty, "Environment variables beside `PATH` and the like.")
             .example("{ LANG = \"C\", TZ = \"UTC\" }")
             .reload(),
@@ -449,9 +460,45 @@ pub static SERVICE: Table = Table {
                 entry: Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
             },
             Empty,
-            "Services that are started before this one and stopped after it; not in a cycle.",
+            "Services that are ready before this one starts, and stop after it; not in a cycle. One that is \
+             not started is not waited for.",
         )
         .example("[\"hello\"]")
+        .reload(),
+        Key::new(
+            "requires",
+            Kind::List {
+                most: board_limit!(SERVICE_AFTER),
+                entry: Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
+            },
+            Empty,
+            "The same, for services that this one needs: they start with it, and it fails and stops with them.",
+        )
+        .example("[\"hello\"]")
+        .reload(),
+        Key::new(
+            "ready",
+            Kind::parsed("'line:TEXT', 'tcp:ADDRESS:PORT' with a numeric address, or 'unix:PATH'"),
+            Unset("by its `type`"),
+            "Sign that a service of type `simple` is ready: a line of its output contains the text, or the \
+             address or UNIX socket accepts a connection.",
+        )
+        .example("\"tcp:127.0.0.1:1883\"")
+        .reload(),
+        Key::new(
+            "ready_timeout_s",
+            Kind::integer(1, SERVICE_READY_TIMEOUT_MAX.as_secs()),
+            Integer(SERVICE_READY_TIMEOUT.as_secs()),
+            "Seconds to become ready, after which those in whose `after` it is start without it, and those in \
+             whose `requires` it is fail.",
+        )
+        .reload(),
+        Key::new(
+            "watchdog_s",
+            Kind::integer(0, WATCHDOG_MAX.as_secs()),
+            Integer(0),
+            "Seconds without `WATCHDOG=1` after which it is killed; 0: without a watchdog. For type `notify`.",
+        )
         .reload(),
         Key::new(
             "stop_signal",

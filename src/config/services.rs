@@ -8,7 +8,10 @@ use super::section::{Document, Section};
 use super::value::{Span, Text, any_string, arguments, report_type};
 use super::{attributes, commands, schema};
 use crate::limits;
-use crate::service::{Arguments, Name, RestartPolicy, ServiceTable, Signal, Spec, TableError, Variables};
+use crate::service::{
+    Arguments, Name, ReadyCheck, RestartPolicy, ServiceKind, ServiceTable, Signal, Spec, TableError,
+    Variables,
+};
 
 /// Name of the built-in service.
 const BUILT_IN: &str = "hello";
@@ -22,10 +25,10 @@ pub(super) struct Services<'t> {
     unique: usize,
 }
 
-/// Name of a `[[service]]`, and of those that it waits for.
+/// Name of a `[[service]]`, and of those that it waits for, each with its key.
 struct ServiceEntry<'t> {
     name: Text<'t>,
-    after: Vec<Text<'t>>,
+    after: Vec<(&'static str, Text<'t>)>,
 }
 
 impl<'t> Services<'t> {
@@ -60,13 +63,15 @@ pub(super) fn read<'t>(
 }
 
 fn add<'t>(services: &mut Services<'t>, section: &Section<'t, '_>, diagnostics: &mut Diagnostics<'_>) {
-    let after = section.strings("after", diagnostics);
-    let spec = spec(section, &after, diagnostics);
+    let [after, requires] = ["after", "requires"].map(|key| section.strings(key, diagnostics));
+    let spec = spec(section, &after, &requires, diagnostics);
     let Some(name) = section.written("name") else {
         return;
     };
     let first = services.entries.iter().find(|entry| entry.name.0 == name.0);
     let first_line = first.map(|first| diagnostics.line(&first.name.1));
+    let after = after.into_iter().map(|name| ("after", name));
+    let after = after.chain(requires.into_iter().map(|name| ("requires", name))).collect();
     services.entries.push(ServiceEntry { name: name.clone(), after });
     if let Some(line) = first_line {
         diagnostics.error(&name.1, format_args!("duplicate service '{}', first in line {line}", name.0));
@@ -83,14 +88,21 @@ fn add<'t>(services: &mut Services<'t>, section: &Section<'t, '_>, diagnostics: 
 }
 
 /// Parses a service; `None` if it has no name or no program.
-fn spec(section: &Section<'_, '_>, after: &[Text<'_>], diagnostics: &mut Diagnostics<'_>) -> Option<Spec> {
+fn spec(
+    section: &Section<'_, '_>,
+    after: &[Text<'_>],
+    requires: &[Text<'_>],
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Spec> {
     let name = section.bounded_if_set("name", diagnostics);
     let argv = match section.value("command", diagnostics) {
         (key, Some(value)) => arguments(key.name, value, diagnostics),
         _ => None,
     };
+    let kind = section.parsed("type", ServiceKind::from_name, diagnostics);
     let spec = Spec {
         name: Name::new(),
+        kind,
         description: section.bounded_if_set("description", diagnostics),
         argv: Arguments::new(),
         env: variables(section, diagnostics),
@@ -98,16 +110,59 @@ fn spec(section: &Section<'_, '_>, after: &[Text<'_>], diagnostics: &mut Diagnos
         user: section.bounded("user", diagnostics),
         attributes: attributes::read(section, diagnostics),
         autostart: section.boolean("autostart", diagnostics),
-        restart: section.parsed("restart", RestartPolicy::from_name, diagnostics),
+        restart: restart(section, kind, diagnostics),
         start_limit: section.integer("start_limit", diagnostics),
         success_codes: section.integers("success_codes", diagnostics),
         after: section.list("after", after, |name| name.try_into().ok(), diagnostics),
+        requires: section.list("requires", requires, |name| name.try_into().ok(), diagnostics),
+        ready: ready(section, kind, diagnostics),
+        ready_timeout: Duration::from_secs(section.integer("ready_timeout_s", diagnostics)),
+        watchdog: watchdog(section, kind, diagnostics),
         stop_signal: section.parsed("stop_signal", stop_signal, diagnostics),
         stop_timeout: Duration::from_secs(section.integer("stop_timeout_s", diagnostics)),
         commands: commands::read(section, diagnostics),
         webgui: section.bounded_if_set("webgui", diagnostics),
     };
     Some(Spec { name: name?, argv: argv?, ..spec })
+}
+
+fn restart(section: &Section<'_, '_>, kind: ServiceKind, diagnostics: &mut Diagnostics<'_>) -> RestartPolicy {
+    let policy = section.parsed("restart", RestartPolicy::from_name, diagnostics);
+    if let Some((_, span)) = section.written("restart")
+        && (kind, policy) == (ServiceKind::Oneshot, RestartPolicy::Always)
+    {
+        diagnostics.error(&span, "restart: a service of type oneshot is not started again after a success");
+    }
+    policy
+}
+
+/// The sign of readiness. Only a simple service has a choice.
+fn ready(section: &Section<'_, '_>, kind: ServiceKind, diagnostics: &mut Diagnostics<'_>) -> ReadyCheck {
+    let Some((ready, span)) = section.parsed_if_set("ready", ReadyCheck::from_text, diagnostics) else {
+        return ReadyCheck::OfKind;
+    };
+    if kind != ServiceKind::Simple {
+        let kind = kind.name();
+        diagnostics.error(&span, format_args!("ready: type {kind} has its own sign of readiness"));
+    }
+    ready
+}
+
+fn watchdog(
+    section: &Section<'_, '_>,
+    kind: ServiceKind,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Duration> {
+    let seconds = section.integer("watchdog_s", diagnostics);
+    let watchdog = (seconds != 0).then_some(Duration::from_secs(seconds));
+    if watchdog.is_some()
+        && kind != ServiceKind::Notify
+        && let (_, Some(value)) = section.value("watchdog_s", diagnostics)
+    {
+        diagnostics
+            .error(&value.span(), "watchdog_s: only a service of type notify reports that it is alive");
+    }
+    watchdog
 }
 
 fn stop_signal(name: &str) -> Option<Signal> {
@@ -146,9 +201,9 @@ fn variables(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Va
 fn check_order(services: &Services<'_>, diagnostics: &mut Diagnostics<'_>) {
     let names = services.names();
     for entry in &services.entries {
-        for (name, span) in &entry.after {
+        for (key, (name, span)) in &entry.after {
             if !names.contains(name) {
-                diagnostics.missing(span, not_found("after", "service", name, &names));
+                diagnostics.missing(span, not_found(key, "service", name, &names));
             }
         }
     }
@@ -163,11 +218,12 @@ fn check_order(services: &Services<'_>, diagnostics: &mut Diagnostics<'_>) {
             continue;
         }
         if let Some(cycle) = find_cycle(&services.entries, name) {
-            let next = entry.after.iter().find(|(other, _)| cycle.contains(other));
-            let span: Span = next.map_or_else(|| entry.name.1.clone(), |(_, span)| span.clone());
+            let next = entry.after.iter().find(|(_, (other, _))| cycle.contains(other));
+            let span: Span = next.map_or_else(|| entry.name.1.clone(), |(_, (_, span))| span.clone());
+            let key = next.map_or("after", |(key, _)| key);
             diagnostics.missing(
                 &span,
-                format_args!("after: these services wait for each other: {}, {name}", cycle.join(", ")),
+                format_args!("{key}: these services wait for each other: {}, {name}", cycle.join(", ")),
             );
             reported.extend(cycle);
         }
@@ -183,7 +239,7 @@ fn find_cycle<'t>(entries: &[ServiceEntry<'t>], name: &'t str) -> Option<Vec<&'t
         let Some(entry) = entries.iter().find(|entry| entry.name.0 == last) else {
             continue;
         };
-        for (next, _) in &entry.after {
+        for (_, (next, _)) in &entry.after {
             if *next == name {
                 return Some(path);
             }

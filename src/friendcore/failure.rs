@@ -85,6 +85,7 @@ fn put_reason(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
     out.put(r#", "reason": "#)?;
     match end {
         LastExit::Spawn(error) => out.put_string(format_args!("{}: {}", spec.name, error.text(spec)))?,
+        LastExit::Required(_) => out.put_string(format_args!("{}: {}", spec.name, end.text(spec)))?,
         end => out.put_string(format_args!("{}: exited at once, {end}", spec.name))?,
     }
     if !output.is_empty() {
@@ -127,11 +128,15 @@ fn write_blocked(out: &mut Writer<'_>, until_s: u64) -> Result<(), Full> {
     ))
 }
 
+/// Error number of a service whose required one is not ready.
+const ECANCELED: i32 = 125;
+
 /// Number of the end of a program, as a shell has it: the error, the exit code, or 128 and the signal.
 fn number(end: LastExit) -> i32 {
     match end {
         LastExit::None => 0,
         LastExit::Spawn(error) => error.errno,
+        LastExit::Required(_) => ECANCELED,
         LastExit::Code(code) => code,
         LastExit::Signal { signal, .. } => 128 + signal,
     }

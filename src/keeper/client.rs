@@ -373,7 +373,7 @@ impl Processes {
             ProcessEvent::Spawned(_) => output.replace(pipe),
             // The output is complete when the exit is reported.
             ProcessEvent::Exited { .. } | ProcessEvent::Gone => output.drain(),
-            ProcessEvent::Suspended | ProcessEvent::Resumed => {}
+            ProcessEvent::Suspended | ProcessEvent::Resumed | ProcessEvent::Notified(_) => {}
         }
         Some((ServiceId::from_index(slot)?, event))
     }
@@ -401,7 +401,7 @@ impl Processes {
                 self.end_run(run, RunEnd::Exited(exit));
             }
             ProcessEvent::Gone => run.is_kept.set(false),
-            ProcessEvent::Suspended | ProcessEvent::Resumed => {}
+            ProcessEvent::Suspended | ProcessEvent::Resumed | ProcessEvent::Notified(_) => {}
         }
     }
 

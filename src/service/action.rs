@@ -2,7 +2,7 @@
 
 #[cfg(doc)]
 use super::Supervisor;
-use super::{Exit, LastExit, Scope, ServiceId, Signal, SpawnError, State};
+use super::{Exit, LastExit, Notice, Scope, ServiceId, Signal, SpawnError, State};
 
 /// Action that the caller carries out, in order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +45,8 @@ pub enum ProcessEvent {
     Suspended,
     /// A signal from outside has continued the leader.
     Resumed,
+    /// The service has reported something about itself.
+    Notified(Notice),
 }
 
 /// Transition of a service to another state.

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use heapless::Deque;
 
-use super::{SERVICE_HISTORY, SpawnError};
+use super::{SERVICE_HISTORY, SpawnError, Spec};
 
 /// Exit status of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,12 +49,38 @@ pub enum LastExit {
     },
     /// The process could not be started.
     Spawn(SpawnError),
+    /// A required service does not run or is not ready: its index in `requires`.
+    Required(u8),
 }
 
 impl LastExit {
     /// Termination by this signal, without a core dump.
     pub const fn signal(signal: i32) -> Self {
         Self::Signal { signal, core: false, oom: false }
+    }
+
+    /// Exit in words, with the names of a service for a failed start or a required service.
+    pub fn text(self, spec: &Spec) -> impl fmt::Display {
+        EndText { end: self, spec }
+    }
+}
+
+/// End of a service, with the names of its specification.
+struct EndText<'s> {
+    end: LastExit,
+    spec: &'s Spec,
+}
+
+impl fmt::Display for EndText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.end {
+            LastExit::Required(index) => {
+                let name = self.spec.requires.get(usize::from(index)).map_or("?", |name| name.as_str());
+                write!(f, "requires {name}, which is not ready")
+            }
+            LastExit::Spawn(error) => error.text(self.spec).fmt(f),
+            end => end.fmt(f),
+        }
     }
 }
 
@@ -78,6 +104,7 @@ impl fmt::Display for LastExit {
                 f.write_str(if oom { " (out of memory)" } else { "" })
             }
             Self::Spawn(error) => error.fmt(f),
+            Self::Required(_) => f.write_str("a required service is not ready"),
         }
     }
 }
@@ -91,6 +118,8 @@ pub enum EndReason {
     Stopped,
     /// It was to stop, did not in time, and was killed.
     Killed,
+    /// Its watchdog expired, and it was killed.
+    Watchdog,
     /// It could not be started.
     SpawnFailed,
 }
@@ -102,6 +131,7 @@ impl EndReason {
             Self::Exited => "exited",
             Self::Stopped => "stopped",
             Self::Killed => "killed",
+            Self::Watchdog => "watchdog",
             Self::SpawnFailed => "spawn failed",
         }
     }

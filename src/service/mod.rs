@@ -34,6 +34,8 @@ mod attributes;
 mod capabilities;
 mod command;
 mod exit;
+mod kind;
+mod notice;
 mod record;
 mod restart;
 mod signal;
@@ -55,6 +57,8 @@ pub use attributes::{AccountName, Attributes, DirectoryKind, IoClass, Resource, 
 pub use capabilities::{CAPABILITY_NAMES, Capabilities};
 pub use command::{CommandAction, CommandError, NamedCommand, Verb};
 pub use exit::{EndReason, Exit, LastExit, PastRun};
+pub use kind::{ReadyCheck, ServiceKind};
+pub use notice::{Notice, StatusText};
 pub use restart::{BackOff, RestartPolicy};
 pub use signal::{Scope, Signal};
 pub use spawn_error::{SpawnError, SpawnStage};
@@ -95,6 +99,21 @@ crate::limits::limits! {
     /// Run time after which a commanded start counts as successful.
     START_SETTLE: Duration = Duration::from_millis(250), exceeded "a later exit is not reported to the caller",
         tests ["start_settles_after_its_time_and_not_before"];
+    /// Time for a service to become ready unless configured.
+    SERVICE_READY_TIMEOUT: Duration = Duration::from_secs(30), exceeded "those after it start without it",
+        tests ["late_service_holds_others_up_to_its_timeout", "defaults_are_those_of_the_limits"];
+    /// Longest `ready_timeout_s`, and longest time to become ready with `EXTEND_TIMEOUT_USEC`.
+    SERVICE_READY_TIMEOUT_MAX: Duration = Duration::from_secs(3600), exceeded "configuration error; not extended",
+        tests ["numbers_of_the_file_stay_in_their_ranges", "more_time_is_granted_up_to_its_limit"];
+    /// Longest `watchdog_s`.
+    WATCHDOG_MAX: Duration = Duration::from_secs(3600), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Line in which a service describes its state.
+    STATUS_TEXT_BYTES: usize = 80, exceeded "the rest is cut",
+        tests ["status_text_is_cut_at_its_limit_between_characters"];
+    /// Text of a line with which a service is ready.
+    READY_LINE_BYTES: usize = 64, exceeded "configuration error",
+        tests ["ready_line_up_to_its_limit"];
     /// Time for a killed process group to end.
     KILL_TIMEOUT: Duration = Duration::from_secs(2), exceeded "the server goes on without it",
         tests ["unkillable_service_is_given_up"];

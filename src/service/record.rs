@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::exit::History;
 use super::restart::BackOff;
 use super::transition::Phase;
-use super::{CommandError, Exit, LastExit};
+use super::{CommandError, Exit, LastExit, ServiceId, StatusText};
 
 /// Sequel of the end of the current process, or of the pending spawn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,6 +27,21 @@ pub(super) enum Settle {
     Starting,
     /// The process runs; the time until which it has to.
     Until(Duration),
+}
+
+/// Readiness of a service.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Readiness {
+    /// Not ready, and nothing to wait for.
+    None,
+    /// Not ready yet: the begin of the wait, and its deadline.
+    Pending {
+        since: Duration,
+        until: Duration,
+    },
+    /// Not ready by the deadline.
+    Late,
+    Ready,
 }
 
 /// Exit of the leader of a process group that still has processes, or is just ending.
@@ -66,8 +81,21 @@ pub(super) struct Record {
     pub(super) history: History,
     pub(super) started_once: bool,
     pub(super) enabled: bool,
-    /// Mask of the services that this one depends on.
+    pub(super) readiness: Readiness,
+    /// Time at which a simple service that runs until then is ready.
+    pub(super) ready_at: Option<Duration>,
+    /// Deadline of the next report of a service with a watchdog.
+    pub(super) watchdog: Option<Duration>,
+    /// The watchdog has expired and killed the process.
+    pub(super) is_silent: bool,
+    /// Line in which the service describes its state.
+    pub(super) text: StatusText,
+    /// Required service whose failure is the reason of the current stop.
+    pub(super) failed_with: Option<ServiceId>,
+    /// Mask of the services that this one depends on, required ones included.
     pub(super) after: u64,
+    /// Mask of the services that this one requires.
+    pub(super) required: u64,
 }
 
 impl Record {
@@ -90,7 +118,14 @@ impl Record {
         history: History::NEW,
         started_once: false,
         enabled: false,
+        readiness: Readiness::None,
+        ready_at: None,
+        watchdog: None,
+        is_silent: false,
+        text: StatusText::EMPTY,
+        failed_with: None,
         after: 0,
+        required: 0,
     };
 
     /// Resets the counters of restarts that a start by hand begins anew.
@@ -99,12 +134,30 @@ impl Record {
         self.short_runs = 0;
     }
 
+    /// Returns true if a process, or the success of a one-shot, is desired.
+    pub(super) fn is_wanted(&self) -> bool {
+        match self.phase {
+            Phase::Stopped | Phase::Failed => false,
+            Phase::Aborting | Phase::Lost | Phase::Stopping | Phase::Killing => self.next != Next::Stay,
+            Phase::Blocked
+            | Phase::Waiting
+            | Phase::Spawning
+            | Phase::Started
+            | Phase::Paused
+            | Phase::Finished => true,
+        }
+    }
+
     /// Time of the next deadline.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
         let settles = match self.settle {
             Settle::Until(end) => Some(end),
             Settle::Idle | Settle::Starting => None,
         };
-        self.deadline.into_iter().chain(settles).min()
+        let late = match self.readiness {
+            Readiness::Pending { until, .. } => Some(until),
+            Readiness::None | Readiness::Late | Readiness::Ready => None,
+        };
+        [self.deadline, settles, late, self.ready_at, self.watchdog].into_iter().flatten().min()
     }
 }

@@ -8,8 +8,8 @@ use heapless::{String, Vec};
 use super::spawn_error::Names;
 use super::string_array::{Arguments, Name, Variables};
 use super::{
-    Attributes, CapacityError, Exit, LastExit, NamedCommand, RestartPolicy, STOP_TIMEOUT, SUCCESS_CODES,
-    Signal, SpawnError,
+    Attributes, CapacityError, Exit, NamedCommand, ReadyCheck, RestartPolicy, SERVICE_READY_TIMEOUT,
+    STOP_TIMEOUT, SUCCESS_CODES, ServiceKind, Signal, SpawnError,
 };
 use crate::limits;
 
@@ -20,6 +20,8 @@ pub struct Spec {
     pub name: Name,
     /// One line for people.
     pub description: Option<String<{ limits::DESCRIPTION_BYTES }>>,
+    /// Kind of the service.
+    pub kind: ServiceKind,
     /// Program and arguments. A program without a slash is searched in `PATH`.
     pub argv: Arguments,
     /// Environment entries in addition to those of every service.
@@ -38,6 +40,14 @@ pub struct Spec {
     pub start_limit: u32,
     /// Exit codes that count as success.
     pub success_codes: Vec<u8, SUCCESS_CODES>,
+    /// Services that this one needs: they start before it and with it, and it fails and stops with them.
+    pub requires: Vec<Name, { limits::SERVICE_AFTER }>,
+    /// Sign that the service is ready.
+    pub ready: ReadyCheck,
+    /// Time to become ready, after which other services do not wait any more.
+    pub ready_timeout: Duration,
+    /// Longest time between two reports of a service that runs; `None` without a watchdog.
+    pub watchdog: Option<Duration>,
     /// Services that start before this one and stop after it.
     pub after: Vec<Name, { limits::SERVICE_AFTER }>,
     /// Signal that requests termination.
@@ -57,6 +67,7 @@ impl Default for Spec {
         Self {
             name: Name::new(),
             description: None,
+            kind: ServiceKind::Simple,
             argv: Arguments::new(),
             env: Variables::new(),
             cwd: String::new(),
@@ -66,6 +77,10 @@ impl Default for Spec {
             restart: RestartPolicy::Never,
             start_limit: 0,
             success_codes: Vec::from_array([0]),
+            requires: Vec::new(),
+            ready: ReadyCheck::OfKind,
+            ready_timeout: SERVICE_READY_TIMEOUT,
+            watchdog: None,
             after: Vec::new(),
             stop_signal: Signal::Term,
             stop_timeout: STOP_TIMEOUT,
@@ -99,25 +114,6 @@ impl Spec {
     /// Returns the command with this name.
     pub fn command(&self, name: &str) -> Option<&NamedCommand> {
         self.commands.iter().find(|command| command.name == name)
-    }
-}
-
-impl LastExit {
-    /// Exit in words, a failed start with the names of a service.
-    pub fn text(self, spec: &Spec) -> impl fmt::Display {
-        ExitText(self, spec)
-    }
-}
-
-/// Exit with the names of a service.
-struct ExitText<'a>(LastExit, &'a Spec);
-
-impl fmt::Display for ExitText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            LastExit::Spawn(error) => error.text(self.1).fmt(f),
-            exit => exit.fmt(f),
-        }
     }
 }
 
@@ -214,6 +210,7 @@ mod tests {
         assert_eq!(text(Directory, 13), "cannot enter directory /: Permission denied (errno 13)");
         assert_eq!(text(User, 2), "user 'web' does not exist");
         let error = SpawnError { stage: Program, item: 0, errno: 2 };
+        use super::super::LastExit;
         let text = |exit: LastExit| exit.text(&spec).to_string();
         assert_eq!(
             text(LastExit::Spawn(error)),

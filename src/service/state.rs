@@ -17,6 +17,8 @@ pub enum State {
     Stopping,
     /// The process is suspended.
     Paused,
+    /// No process: a one-shot has ended well, and counts as up.
+    Finished,
     /// No process: it failed or could not be started, and is not restarted.
     Failed,
 }
@@ -30,6 +32,7 @@ impl State {
             Self::Started => "started",
             Self::Stopping => "stopping",
             Self::Paused => "paused",
+            Self::Finished => "finished",
             Self::Failed => "failed",
         }
     }
@@ -38,7 +41,7 @@ impl State {
     /// suspended process.
     pub fn api_word(self) -> &'static str {
         match self {
-            Self::Stopped | Self::Starting | Self::Failed => "stopped",
+            Self::Stopped | Self::Starting | Self::Finished | Self::Failed => "stopped",
             Self::Started | Self::Stopping => "started",
             Self::Paused => "paused",
         }
@@ -47,7 +50,7 @@ impl State {
     /// Number in the lists of the 2016 protocol: 0 stopped, 1 started, 2 paused.
     pub fn api_number(self) -> u8 {
         match self {
-            Self::Stopped | Self::Starting | Self::Failed => 0,
+            Self::Stopped | Self::Starting | Self::Finished | Self::Failed => 0,
             Self::Started | Self::Stopping => 1,
             Self::Paused => 2,
         }
@@ -72,6 +75,17 @@ pub struct Status {
     pub started_once: bool,
     /// True if the service starts with the server.
     pub enabled: bool,
+    /// The service does its work: see [`ReadyCheck`](super::ReadyCheck).
+    pub is_ready: bool,
+    /// A process, or the success of a one-shot, is desired.
+    pub is_wanted: bool,
+}
+
+impl Status {
+    /// Returns true if there is a process that is not about to end, or a one-shot has ended well.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Started | State::Paused | State::Finished)
+    }
 }
 
 impl Status {
@@ -89,12 +103,12 @@ mod tests {
     #[test]
     fn words_and_numbers() {
         use State::*;
-        let states = [Stopped, Starting, Started, Stopping, Paused, Failed];
+        let states = [Stopped, Starting, Started, Stopping, Paused, Finished, Failed];
         let words = states.map(State::word);
-        assert_eq!(words, ["stopped", "starting", "started", "stopping", "paused", "failed"]);
+        assert_eq!(words, ["stopped", "starting", "started", "stopping", "paused", "finished", "failed"]);
         let words = states.map(State::api_word);
-        assert_eq!(words, ["stopped", "stopped", "started", "started", "paused", "stopped"]);
-        assert_eq!(states.map(State::api_number), [0, 0, 1, 1, 2, 0]);
+        assert_eq!(words, ["stopped", "stopped", "started", "started", "paused", "stopped", "stopped"]);
+        assert_eq!(states.map(State::api_number), [0, 0, 1, 1, 2, 0, 0]);
     }
 
     #[test]

@@ -176,11 +176,18 @@ impl ServiceTable {
     /// Mask of the services that this one depends on.
     pub(super) fn after_mask(&self, service: ServiceId) -> Result<u64, OrderError> {
         let mut mask = 0;
-        for name in self.get(service).map_or(&[][..], |spec| &spec.after) {
+        let names = self.get(service).map(|spec| spec.after.iter().chain(&spec.requires));
+        for name in names.into_iter().flatten() {
             let other = self.find(name).ok_or_else(|| OrderError::Unknown { service, name: name.clone() })?;
             mask |= bit(other);
         }
         Ok(mask)
+    }
+
+    /// Mask of the services that this one requires.
+    pub(super) fn required_mask(&self, service: ServiceId) -> u64 {
+        let names = self.get(service).map_or(&[][..], |spec| &spec.requires);
+        names.iter().filter_map(|name| self.find(name)).fold(0, |mask, other| mask | bit(other))
     }
 
     /// Returns the first service of a cycle. Following dependencies from any unplaced service, as

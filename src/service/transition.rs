@@ -8,6 +8,10 @@ use super::State;
 pub(super) enum Phase {
     Stopped,
     Failed,
+    /// A one-shot has ended well.
+    Finished,
+    /// Waits for the readiness of other services.
+    Blocked,
     /// Waits for the back-off before a restart.
     Waiting,
     /// A spawn was requested and is not answered yet.
@@ -30,7 +34,8 @@ impl Phase {
         match self {
             Self::Stopped => State::Stopped,
             Self::Failed => State::Failed,
-            Self::Waiting | Self::Spawning => State::Starting,
+            Self::Finished => State::Finished,
+            Self::Blocked | Self::Waiting | Self::Spawning => State::Starting,
             Self::Started => State::Started,
             Self::Aborting | Self::Lost | Self::Stopping | Self::Killing => State::Stopping,
             Self::Paused => State::Paused,
@@ -79,6 +84,8 @@ pub(super) enum Event {
     Resumed,
     /// The deadline of the current phase expired.
     Deadline,
+    /// The watchdog of the service expired.
+    Silent,
 }
 
 /// Transition that an event causes in a phase.
@@ -106,6 +113,8 @@ pub(super) enum Step {
     TimeOut,
     /// Enter `Lost`.
     MarkLost,
+    /// Send `KILL`: the watchdog expired; the policy decides after it.
+    KillSilent,
     /// Kill a process that was started after its spawn was killed.
     KillLate,
     /// Enter `Started` with a new process.
@@ -136,21 +145,23 @@ pub(super) enum Step {
 
 /// Transition table: a row for each phase, a column for each event.
 #[rustfmt::skip]
-const STEPS: [[Step; 11]; 10] = {
+const STEPS: [[Step; 12]; 12] = {
     use Step::*;
     use Step::Unexpected as No;
-    //                 Start       Stop         Restart        Pause    Spawned      SpawnFailed  LeaderExited  Gone     Suspended   Resumed      Deadline
+    //                 Start       Stop         Restart        Pause    Spawned      SpawnFailed  LeaderExited  Gone     Suspended   Resumed      Deadline     Silent
     [
-        /* Stopped  */ [Start,      Nothing,     Start,         Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Nothing],
-        /* Failed   */ [Start,      MarkStopped, Start,         Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Nothing],
-        /* Waiting  */ [Respawn,    MarkStopped, Respawn,       Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Respawn],
-        /* Spawning */ [Nothing,    Abort,       Nothing,       Refuse,  MarkRunning, Finish,      No,           No,      Nothing,    Nothing,     TimeOut],
-        /* Aborting */ [StartAfter, StayAfter,   StartAfter,    Refuse,  KillLate,    Finish,      Nothing,      Finish,  Nothing,    Nothing,     MarkLost],
-        /* Lost     */ [RefuseBusy, StayAfter,   RefuseBusy,    Refuse,  KillLate,    Finish,      Nothing,      Finish,  Nothing,    Nothing,     Nothing],
-        /* Started  */ [Nothing,    Stop,        StopThenStart, Suspend, No,          No,          StopRest,     Finish,  MarkPaused, Nothing,     Nothing],
-        /* Stopping */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish,  Nothing,    Nothing,     Kill],
-        /* Killing  */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish,  Nothing,    Nothing,     GiveUp],
-        /* Paused   */ [Resume,     Stop,        StopThenStart, Refuse,  No,          No,          StopRest,     Finish,  Nothing,    MarkResumed, Nothing],
+        /* Stopped  */ [Start,      Nothing,     Start,         Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Nothing,     Nothing],
+        /* Failed   */ [Start,      MarkStopped, Start,         Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Nothing,     Nothing],
+        /* Finished */ [Nothing,    MarkStopped, Start,         Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Nothing,    Nothing],
+        /* Blocked  */ [Nothing,    MarkStopped, Nothing,       Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Nothing,    Nothing],
+        /* Waiting  */ [Respawn,    MarkStopped, Respawn,       Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Respawn,     Nothing],
+        /* Spawning */ [Nothing,    Abort,       Nothing,       Refuse,  MarkRunning, Finish,      No,           No,      Nothing,    Nothing,     TimeOut,     Nothing],
+        /* Aborting */ [StartAfter, StayAfter,   StartAfter,    Refuse,  KillLate,    Finish,      Nothing,      Finish,  Nothing,    Nothing,     MarkLost,    Nothing],
+        /* Lost     */ [RefuseBusy, StayAfter,   RefuseBusy,    Refuse,  KillLate,    Finish,      Nothing,      Finish,  Nothing,    Nothing,     Nothing,     Nothing],
+        /* Started  */ [Nothing,    Stop,        StopThenStart, Suspend, No,          No,          StopRest,     Finish,  MarkPaused, Nothing,     Nothing,     KillSilent],
+        /* Stopping */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish,  Nothing,    Nothing,     Kill,        Nothing],
+        /* Killing  */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish,  Nothing,    Nothing,     GiveUp,      Nothing],
+        /* Paused   */ [Resume,     Stop,        StopThenStart, Refuse,  No,          No,          StopRest,     Finish,  Nothing,    MarkResumed, Nothing,     Nothing],
     ]
 };
 
@@ -167,12 +178,15 @@ mod tests {
     fn rows_and_columns_match_their_names() {
         assert_eq!(step(Phase::Stopped, Event::Start), Step::Start);
         assert_eq!(step(Phase::Failed, Event::Stop), Step::MarkStopped);
+        assert_eq!(step(Phase::Finished, Event::Restart), Step::Start);
+        assert_eq!(step(Phase::Blocked, Event::Stop), Step::MarkStopped);
         assert_eq!(step(Phase::Waiting, Event::Deadline), Step::Respawn);
         assert_eq!(step(Phase::Spawning, Event::Spawned), Step::MarkRunning);
         assert_eq!(step(Phase::Aborting, Event::Spawned), Step::KillLate);
         assert_eq!(step(Phase::Lost, Event::Restart), Step::RefuseBusy);
         assert_eq!(step(Phase::Started, Event::Pause), Step::Suspend);
         assert_eq!(step(Phase::Started, Event::LeaderExited), Step::StopRest);
+        assert_eq!(step(Phase::Started, Event::Silent), Step::KillSilent);
         assert_eq!(step(Phase::Stopping, Event::Deadline), Step::Kill);
         assert_eq!(step(Phase::Killing, Event::Deadline), Step::GiveUp);
         assert_eq!(step(Phase::Paused, Event::Start), Step::Resume);

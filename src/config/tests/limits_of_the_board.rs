@@ -5,7 +5,10 @@ use crate::config::INTERFACE_NAME_BYTES;
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
-use crate::service::{START_LIMIT_MAX, STOP_TIMEOUT, STOP_TIMEOUT_MAX, SUCCESS_CODES, ServiceId};
+use crate::service::{
+    ReadyCheck, SERVICE_READY_TIMEOUT, SERVICE_READY_TIMEOUT_MAX, START_LIMIT_MAX, STOP_TIMEOUT,
+    STOP_TIMEOUT_MAX, SUCCESS_CODES, ServiceId, ServiceKind, WATCHDOG_MAX,
+};
 use crate::session::{
     IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
     LOCKOUT_TIME_MAX,
@@ -127,6 +130,11 @@ fn each_limit_is_met_and_not_passed() {
         &format!("after: more than {}", limits::SERVICE_AFTER),
     );
     assert_limit(
+        limits::SERVICE_AFTER,
+        |n| service(&format!("requires = {}", list(n, |_| "hello".to_owned()))),
+        &format!("requires: more than {}", limits::SERVICE_AFTER),
+    );
+    assert_limit(
         limits::WEBGUI_BYTES,
         |n| service(&format!("webgui = '{}'", "x".repeat(n))),
         &format!("webgui: longer than {} bytes", limits::WEBGUI_BYTES),
@@ -187,6 +195,8 @@ fn numbers_of_the_file_stay_in_their_ranges() {
     let log = |key: &'static str| move |n: u64| format!("[log]\n{key} = {n}\n");
     let seconds = |time: core::time::Duration| time.as_secs();
     let stop = |n| service(&format!("stop_timeout_s = {n}"));
+    let ready = |n| service(&format!("ready_timeout_s = {n}"));
+    let watchdog = |n| service(&format!("type = 'notify'\nwatchdog_s = {n}"));
     let start = |n| service(&format!("start_limit = {n}"));
     let idle = (seconds(IDLE_TIMEOUT_MIN), seconds(IDLE_TIMEOUT_MAX));
     for (text, (least, most)) in [
@@ -194,6 +204,8 @@ fn numbers_of_the_file_stay_in_their_ranges() {
         (&session("lockout_attempts"), (1, LOCKOUT_ATTEMPTS_MAX.into())),
         (&session("lockout_s"), (1, seconds(LOCKOUT_TIME_MAX))),
         (&stop, (1, seconds(STOP_TIMEOUT_MAX))),
+        (&ready, (1, seconds(SERVICE_READY_TIMEOUT_MAX))),
+        (&watchdog, (0, seconds(WATCHDOG_MAX))),
         (&start, (0, START_LIMIT_MAX.into())),
         (&log("file_bytes"), (LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64)),
         (&log("files"), (1, LOG_FILES_MAX as u64)),
@@ -225,4 +237,6 @@ fn defaults_are_those_of_the_limits() {
     let spec = super::spec(&config, "a");
     assert_eq!((spec.stop_timeout, spec.start_limit), (STOP_TIMEOUT, 0));
     assert_eq!(spec.success_codes, [0]);
+    assert_eq!((spec.kind, &spec.ready), (ServiceKind::Simple, &ReadyCheck::OfKind));
+    assert_eq!((spec.ready_timeout, spec.watchdog), (SERVICE_READY_TIMEOUT, None));
 }

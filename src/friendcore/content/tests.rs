@@ -42,6 +42,8 @@ fn status_of_a_service() {
         last_exit: LastExit::None,
         started_once: true,
         enabled: false,
+        is_ready: true,
+        is_wanted: true,
     };
     assert_eq!(
         written(Form::Frame, &Outcome::Service(ServiceStatus { spec: &spec, status, ends: 0 })),

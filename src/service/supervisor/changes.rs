@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use heapless::Deque;
 
+use super::super::record::Readiness;
 use super::super::table::bit;
 use super::super::transition::Phase;
 use super::super::{LastExit, ServiceId, State, StateChange};
@@ -25,10 +26,20 @@ impl Supervisor {
         reason: Option<LastExit>,
         now: Duration,
     ) {
+        let watchdog = self.spec(service).and_then(|spec| spec.watchdog);
         let entry = &mut self.entries[service.index()];
         let before = entry.phase.state();
         entry.phase = phase;
         entry.deadline = None;
+        entry.watchdog = watchdog
+            .filter(|_| phase == Phase::Started && entry.readiness == Readiness::Ready)
+            .map(|time| now + time);
+        entry.ready_at = entry.ready_at.filter(|_| matches!(phase, Phase::Started | Phase::Paused));
+        match phase {
+            Phase::Stopped | Phase::Failed => entry.readiness = Readiness::None,
+            Phase::Finished => entry.readiness = Readiness::Ready,
+            _ => {}
+        }
         if phase.state() != before || reason.is_some() {
             entry.since = now;
             // The outcome of a start is the change, and not that it was requested.

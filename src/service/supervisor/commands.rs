@@ -5,15 +5,20 @@ use core::time::Duration;
 use super::super::transition::{Event, Phase};
 use super::super::{Action, CommandError, Scope, ServiceId, Signal, Verb};
 use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
+use crate::warning;
 
 impl Supervisor {
-    /// Starts every enabled service, in start order.
+    /// Starts every enabled service, each when those before it are ready.
     pub fn start_enabled(&mut self, now: Duration) {
         for service in self.order.clone() {
             if self.entries[service.index()].enabled && !self.is_shutting_down {
-                self.apply_internal(service, Event::Start, now);
+                self.start_required(service, now);
+                if let Err(error) = self.apply(service, Event::Start, now) {
+                    warning!("{}: cannot start: {}", self.name(service), error);
+                }
             }
         }
+        self.progress(now);
     }
 
     /// Handles a command. [`Supervisor::take_result`] reports its outcome once its actions have been
@@ -28,6 +33,11 @@ impl Supervisor {
         now: Duration,
     ) -> Result<(), CommandError> {
         self.accept_command(service, verb == Verb::Stop)?;
+        self.entries[service.index()].failed_with = None;
+        let is_start = matches!(verb, Verb::Start | Verb::Restart);
+        if is_start {
+            self.start_required(service, now);
+        }
         match verb {
             Verb::Start => self.apply(service, Event::Start, now)?,
             Verb::Stop => self.apply(service, Event::Stop, now)?,
@@ -36,9 +46,10 @@ impl Supervisor {
             Verb::Install => self.enable(service, true)?,
             Verb::Uninstall => self.enable(service, false)?,
         }
-        if matches!(verb, Verb::Start | Verb::Restart) {
+        if is_start {
             self.await_start(service, now);
         }
+        self.progress(now);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::super::record::{LeaderExit, Next};
 use super::super::transition::{Event, Phase};
 use super::super::{
-    CommandError, EndReason, Exit, GOOD_RUN, LastExit, PastRun, ProcessEvent, RestartPolicy, ServiceId,
+    CommandError, EndReason, Exit, GOOD_RUN, LastExit, PastRun, ProcessEvent, ServiceId, ServiceKind,
     SpawnError,
 };
 use super::Supervisor;
@@ -21,6 +21,7 @@ impl Supervisor {
             ProcessEvent::Gone => self.handle_gone(service, now),
             ProcessEvent::Suspended => self.handle_suspended(service, now),
             ProcessEvent::Resumed => self.handle_resumed(service, now),
+            ProcessEvent::Notified(notice) => self.handle_notice(service, notice, now),
         }
     }
 
@@ -54,7 +55,7 @@ impl Supervisor {
             }
         };
         self.apply_internal(service, event, now);
-        self.continue_shutdown(now);
+        self.progress(now);
     }
 
     /// Handles the exit of the leader of a process group, which was reaped. `is_gone` is true if no other
@@ -83,7 +84,7 @@ impl Supervisor {
         }
         let event = if is_gone { Event::Gone } else { Event::LeaderExited };
         self.apply_internal(service, event, now);
-        self.continue_shutdown(now);
+        self.progress(now);
     }
 
     /// Handles the end of the last process of a service, some time after the exit of its leader.
@@ -91,7 +92,7 @@ impl Supervisor {
         // Without an exit it belongs to a process group that the supervisor has given up.
         if self.entries[service.index()].leader_exit.is_some() {
             self.apply_internal(service, Event::Gone, now);
-            self.continue_shutdown(now);
+            self.progress(now);
         }
     }
 
@@ -138,11 +139,12 @@ impl Supervisor {
     /// Goes on after the end of the last process, or after a failed start.
     pub(super) fn finish(&mut self, service: ServiceId, now: Duration) {
         let entry = &mut self.entries[service.index()];
-        let (phase, next) = (entry.phase, entry.next);
+        let (phase, next, is_silent) = (entry.phase, entry.next, entry.is_silent);
         let ended = entry.leader_exit.take().filter(|_| phase.is_alive());
         let ran = ended.map_or(Duration::ZERO, |ended| ended.at.saturating_sub(entry.started));
         if let Some(ended) = ended {
             let reason = match (ended.was_stopped, phase) {
+                (true, _) if is_silent => EndReason::Watchdog,
                 (false, _) => EndReason::Exited,
                 (true, Phase::Killing) => EndReason::Killed,
                 (true, _) => EndReason::Stopped,
@@ -156,34 +158,37 @@ impl Supervisor {
             Next::Policy => {
                 let spec = self.spec(service);
                 let is_success = spec.zip(ended).is_some_and(|(spec, ended)| spec.is_success(ended.exit));
-                self.decide(service, is_success, ran, now);
+                self.decide(service, is_success && !is_silent, ran, now);
             }
             Next::Start if !self.is_shutting_down => {
                 entry.restarts = entry.restarts.saturating_add(1);
                 entry.reset_back_off();
                 self.spawn(service, reason, now);
             }
-            Next::Start | Next::Stay => self.enter(service, Phase::Stopped, reason, now),
+            Next::Start | Next::Stay => self.enter_stopped(service, reason, now),
         }
     }
 
     /// Applies the restart policy after an end that no command asked for, or after a failed start.
-    fn decide(&mut self, service: ServiceId, is_success: bool, ran: Duration, now: Duration) {
-        let (policy, limit) =
-            self.spec(service).map_or((RestartPolicy::Never, 0), |spec| (spec.restart, spec.start_limit));
+    pub(super) fn decide(&mut self, service: ServiceId, is_success: bool, ran: Duration, now: Duration) {
+        let Some(spec) = self.spec(service) else { return };
+        let (policy, limit) = (spec.restart, spec.start_limit);
+        let success = if spec.kind == ServiceKind::Oneshot { Phase::Finished } else { Phase::Stopped };
         let entry = &mut self.entries[service.index()];
         let reason = Some(entry.last_exit);
         entry.short_runs = if ran < GOOD_RUN { entry.short_runs.saturating_add(1) } else { 0 };
         let short_runs = entry.short_runs;
-        let restarts = policy.applies(is_success) && !self.is_shutting_down;
+        let is_finished = is_success && success == Phase::Finished;
+        let restarts = policy.applies(is_success) && !is_finished && !self.is_shutting_down;
         if restarts && limit != 0 && short_runs >= limit {
             error!("{}: failed, {} short runs in a row", self.name(service), short_runs);
             self.enter(service, Phase::Failed, reason, now);
         } else if restarts {
             let delay = self.jitter.apply(entry.back_off.after(ran));
             self.enter_until(service, Phase::Waiting, reason, now, delay);
+            self.await_ready(service, now);
         } else {
-            let phase = if is_success { Phase::Stopped } else { Phase::Failed };
+            let phase = if is_success { success } else { Phase::Failed };
             self.enter(service, phase, reason, now);
         }
     }

@@ -3,6 +3,8 @@
 mod changes;
 mod commands;
 mod exits;
+mod order;
+mod readiness;
 mod settle;
 mod shutdown;
 
@@ -10,7 +12,8 @@ use core::time::Duration;
 
 use heapless::{Deque, Vec};
 
-use super::record::{Next, Record};
+use self::order::Gate;
+use super::record::{Next, Readiness, Record};
 use super::restart::Jitter;
 use super::transition::{Event, Phase, Step, step};
 use super::{
@@ -19,7 +22,7 @@ use super::{
 };
 use crate::limits::SERVICES;
 use crate::log::DebugArg;
-use crate::{error, internal_error, warning};
+use crate::{debug, error, internal_error, warning};
 
 /// Most actions that one call can request for all services: two signals and one spawn each.
 const ACTIONS: usize = 4 * SERVICES;
@@ -54,6 +57,7 @@ impl Supervisor {
             Ok(order) => {
                 for (id, _) in table.iter() {
                     entries[id.index()].after = table.after_mask(id).unwrap_or(0);
+                    entries[id.index()].required = table.required_mask(id);
                 }
                 order
             }
@@ -122,8 +126,9 @@ impl Supervisor {
                 self.apply_internal(service, Event::Deadline, now);
             }
             self.settle_expired(service, now);
+            self.expire_readiness(service, now);
         }
-        self.continue_shutdown(now);
+        self.progress(now);
     }
 
     /// Time of the next call of [`Supervisor::handle_timeout`], since the start of the server.
@@ -142,6 +147,8 @@ impl Supervisor {
             last_exit: entry.last_exit,
             started_once: entry.started_once,
             enabled: entry.enabled,
+            is_ready: entry.readiness == Readiness::Ready,
+            is_wanted: entry.is_wanted(),
         }
     }
 
@@ -176,12 +183,14 @@ impl Supervisor {
             Step::Start => {
                 entry.restarts = 0;
                 entry.reset_back_off();
+                entry.readiness = Readiness::None;
                 self.spawn(service, None, now);
             }
             Step::Respawn => {
                 entry.restarts = entry.restarts.saturating_add(1);
                 if event != Event::Deadline {
                     entry.reset_back_off();
+                    entry.readiness = Readiness::None;
                 }
                 self.spawn(service, None, now);
             }
@@ -201,6 +210,7 @@ impl Supervisor {
             Step::MarkRunning => {
                 self.enter(service, Phase::Started, None, now);
                 self.await_run(service, now);
+                self.await_settled(service, now);
             }
             Step::Stop => {
                 entry.next = Next::Stay;
@@ -220,6 +230,13 @@ impl Supervisor {
                 self.signal(service, Signal::Kill, Scope::Group);
                 self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
             }
+            Step::KillSilent => {
+                entry.is_silent = true;
+                error!("{}: killed, the watchdog expired", self.name(service));
+                self.signal(service, Signal::Kill, Scope::Group);
+                self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
+                self.lose_readiness(service, now);
+            }
             Step::GiveUp => self.give_up(service, now),
             Step::Finish => self.finish(service, now),
             Step::Suspend => {
@@ -237,27 +254,43 @@ impl Supervisor {
             Step::MarkResumed => self.enter(service, Phase::Started, None, now),
             Step::MarkStopped => {
                 self.cancel_start(service);
-                self.enter(service, Phase::Stopped, None, now);
+                self.enter_stopped(service, None, now);
             }
         }
         Ok(())
     }
 
-    /// Requests a process. If the action queue is full, the service waits for the next timeout.
+    /// Starts a service, or lets it wait for others. A required one that is down fails it in
+    /// [`Supervisor::progress`].
     fn spawn(&mut self, service: ServiceId, reason: Option<LastExit>, now: Duration) {
         let entry = &mut self.entries[service.index()];
         entry.next = Next::Policy;
         entry.leader_exit = None;
+        entry.is_silent = false;
+        entry.failed_with = None;
+        match self.gate(service) {
+            Gate::Open => self.request_spawn(service, reason, now),
+            gate => {
+                debug!("{}: waits for other services: {}", self.name(service), DebugArg(gate));
+                self.enter(service, Phase::Blocked, reason, now);
+            }
+        }
+    }
+
+    /// Requests a process. If the action queue is full, the service waits for the next timeout.
+    fn request_spawn(&mut self, service: ServiceId, reason: Option<LastExit>, now: Duration) {
         match self.actions.push_back(Action::Spawn { service }) {
             Ok(()) => self.enter_until(service, Phase::Spawning, reason, now, SPAWN_TIMEOUT),
             Err(_) => self.enter_until(service, Phase::Waiting, reason, now, Duration::ZERO),
         }
+        self.await_ready(service, now);
     }
 
     /// Kills a pending spawn.
     fn abort(&mut self, service: ServiceId, reason: Option<LastExit>, now: Duration) {
         self.signal(service, Signal::Kill, Scope::Group);
         self.enter_until(service, Phase::Aborting, reason, now, KILL_TIMEOUT);
+        self.lose_readiness(service, now);
     }
 
     /// Sends the stop signal to all processes of a service. A suspended process handles no other signal
@@ -273,6 +306,7 @@ impl Supervisor {
             self.signal(service, Signal::Cont, Scope::Group);
         }
         self.enter_until(service, Phase::Stopping, reason, now, stop_timeout);
+        self.lose_readiness(service, now);
     }
 
     fn signal(&mut self, service: ServiceId, signal: Signal, scope: Scope) {

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::super::record::Settle;
+use super::super::transition::Phase;
 use super::super::{CommandError, START_SETTLE, ServiceId};
 use super::Supervisor;
 
@@ -33,7 +34,9 @@ impl Supervisor {
         let entry = &mut self.entries[service.index()];
         entry.settled = None;
         entry.settle = Settle::Starting;
-        if !entry.phase.is_ending() && entry.phase.is_alive() {
+        if entry.phase == Phase::Finished {
+            self.settle(service, Ok(()));
+        } else if !entry.phase.is_ending() && entry.phase.is_alive() {
             entry.settle = Settle::Until(entry.started + START_SETTLE);
             self.settle_expired(service, now);
         }

@@ -27,7 +27,7 @@ impl Supervisor {
             if entry.settle == Settle::Starting {
                 self.cancel_start(service);
             }
-            if matches!(phase, Phase::Waiting | Phase::Spawning) {
+            if matches!(phase, Phase::Blocked | Phase::Waiting | Phase::Spawning) {
                 self.apply_internal(service, Event::Stop, now);
             }
         }

@@ -1,7 +1,9 @@
 mod commands;
 mod ends;
 mod group;
+mod order;
 mod random;
+mod readiness;
 mod restarts;
 mod settling;
 mod shutdown;
@@ -12,7 +14,7 @@ use std::vec::Vec as List;
 
 use super::super::{RestartPolicy, SpawnError, SpawnStage, State, State::*, Verb};
 use super::*;
-use crate::service::Exit;
+use crate::service::{Exit, ServiceKind};
 
 /// Failure of a start: the program does not exist.
 const MISSING: SpawnError = SpawnError::new(SpawnStage::Program, 2);
@@ -76,6 +78,11 @@ fn one_in(state: State, restart: RestartPolicy) -> Supervisor {
             supervisor.handle_exit(id(0), Exit::Code(1), true, now);
             supervisor.table = self::supervisor(&[("a", restart, &[])]).table;
         }
+        Finished => {
+            supervisor.table = one_of(|spec| spec.kind = ServiceKind::Oneshot).table;
+            supervisor.handle_exit(id(0), Exit::Code(0), true, now);
+            supervisor.table = self::supervisor(&[("a", restart, &[])]).table;
+        }
         Stopped | Started => {}
     }
     drain(&mut supervisor);
@@ -98,12 +105,15 @@ fn exit(supervisor: &mut Supervisor, exit: Exit, is_gone: bool, now: Duration) {
     supervisor.handle_exit(id(0), exit, is_gone, now);
 }
 
-/// Drops all output, and what is pending of commands.
+/// Drops all output, and what is pending of commands. What runs is ready.
 fn drain(supervisor: &mut Supervisor) {
     while supervisor.poll_action().is_some() {}
     while supervisor.poll_change().is_some() {}
     for entry in &mut supervisor.entries {
         entry.settle = super::super::record::Settle::Idle;
+        if matches!(entry.phase, Phase::Started | Phase::Paused) {
+            (entry.readiness, entry.ready_at) = (Readiness::Ready, None);
+        }
     }
     while supervisor.poll_settled().is_some() {}
     let _ = supervisor.take_result(id(0));

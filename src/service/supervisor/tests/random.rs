@@ -3,9 +3,17 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::service::STOP_TIMEOUT;
+use crate::service::{Notice, SERVICE_READY_TIMEOUT, STOP_TIMEOUT, ServiceKind};
 
-const SERVICES: usize = 3;
+const SERVICES: usize = 5;
+/// Longest extension that a service asks for in a script.
+const EXTENSION: Duration = Duration::from_secs(10);
+/// Longest time without a report of the keeper until every start has an end: those of one service that stops,
+/// and of each the wait for its readiness.
+const LONGEST: Duration = Duration::from_secs(10 + 30 + 6 + SERVICES as u64 * (30 + 10));
+const _: () = assert!(
+    STOP_TIMEOUT.as_secs() == 10 && SPAWN_TIMEOUT.as_secs() == 30 && SERVICE_READY_TIMEOUT.as_secs() == 30
+);
 
 #[derive(Clone, Debug)]
 enum Input {
@@ -18,6 +26,7 @@ enum Input {
     Gone(usize),
     Suspended(usize),
     Resumed(usize),
+    Notice(usize, Notice),
     Tick(u16),
     Persisted(bool),
     Shutdown,
@@ -32,7 +41,12 @@ fn input() -> impl Strategy<Value = Input> {
         4 => (service.clone(), any::<bool>(), any::<bool>()).prop_map(|(s, ok, gone)| Input::Exit(s, ok, gone)),
         3 => service.clone().prop_map(Input::Gone),
         1 => service.clone().prop_map(Input::Suspended),
-        1 => service.prop_map(Input::Resumed),
+        1 => service.clone().prop_map(Input::Resumed),
+        3 => service.clone().prop_map(|service| Input::Notice(service, Notice::READY)),
+        2 => (service, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(service, is_stopping, is_alive, extends)| {
+            let extend = extends.then_some(EXTENSION);
+            Input::Notice(service, Notice { is_stopping, is_alive, extend, ..Notice::default() })
+        }),
         3 => (0..20_000_u16).prop_map(Input::Tick),
         1 => any::<bool>().prop_map(Input::Persisted),
         1 => Just(Input::Shutdown),
@@ -69,6 +83,8 @@ struct System {
     services: [Processes; SERVICES],
     /// Services with an accepted start that is not settled.
     starts: [bool; SERVICES],
+    /// Services that have left the wait for others.
+    decided: [bool; SERVICES],
     /// Newest reported state of each service.
     reported: [State; SERVICES],
     born: u32,
@@ -109,6 +125,7 @@ impl System {
             }
             Input::Suspended(service) => self.supervisor.handle_suspended(id(service), now),
             Input::Resumed(service) => self.supervisor.handle_resumed(id(service), now),
+            Input::Notice(service, notice) => self.supervisor.handle_notice(id(service), notice, now),
             Input::Tick(millis) => {
                 self.now += Duration::from_millis(u64::from(millis));
                 self.supervisor.handle_timeout(self.now);
@@ -129,6 +146,8 @@ impl System {
                     let processes = &mut self.services[service.index()];
                     assert!(!processes.is_pending, "a second spawn before the answer");
                     assert!(!processes.exist() || processes.are_given_up(now), "two processes");
+                    self.may_start(service);
+                    let processes = &mut self.services[service.index()];
                     *processes = Processes { is_pending: true, ..Processes::default() };
                 }
                 Action::Signal { service, signal: Signal::Term, scope } => {
@@ -142,11 +161,27 @@ impl System {
                     let processes = &mut self.services[service.index()];
                     processes.is_aborted |= processes.is_pending;
                     let is_late = processes.stopped.is_some_and(|stopped| now >= stopped + STOP_TIMEOUT);
-                    assert!(is_late || processes.is_aborted, "killed before the deadline");
+                    let is_silent = self.supervisor.entries[service.index()].is_silent;
+                    assert!(is_late || processes.is_aborted || is_silent, "killed before the deadline");
                     processes.killed.get_or_insert(now);
                 }
                 Action::Signal { .. } => {}
                 Action::Persist => self.supervisor.handle_persisted(true),
+            }
+        }
+    }
+
+    /// Asserts that a service may start: those before it are ready, late or not wanted.
+    fn may_start(&self, service: ServiceId) {
+        let spec = self.supervisor.table.get(service).unwrap();
+        for (names, is_required) in [(&spec.after, false), (&spec.requires, true)] {
+            for other in names.iter().map(|name| self.supervisor.table.find(name).unwrap()) {
+                let status = self.supervisor.status(other, self.now);
+                let is_late = self.supervisor.entries[other.index()].readiness == Readiness::Late;
+                // A watchdog may expire after the start, at the same time.
+                let is_over = status.is_ready || status.state == Stopping && status.is_wanted;
+                let may_start = is_over || !is_required && (is_late || !status.is_wanted);
+                assert!(may_start, "{} before {}: {status:?}", spec.name, self.supervisor.name(other));
             }
         }
     }
@@ -168,12 +203,16 @@ impl System {
             match status.state {
                 Started | Paused => assert_eq!(status.pid, processes.leader),
                 Stopping => assert!(waits, "{processes:?}"),
-                Stopped | Failed => assert!(!waits || processes.are_given_up(self.now), "{processes:?}"),
+                Stopped | Failed | Finished => {
+                    assert!(!waits || processes.are_given_up(self.now), "{processes:?}")
+                }
                 Starting => {
                     let is_over = !processes.exist() || processes.are_given_up(self.now);
                     assert!(processes.is_pending || is_over, "{processes:?}");
                 }
             }
+            self.decided[index] |= self.supervisor.entries[index].phase != Phase::Blocked;
+            assert!(status.state != Finished || status.is_ready && status.pid == 0);
             assert!(self.supervisor.history(id(index)).count() <= crate::service::SERVICE_HISTORY);
         }
     }
@@ -199,16 +238,27 @@ proptest! {
         run_all in any::<bool>(),
     ) {
         crate::log::set_level(crate::log::Level::Off);
-        let mut supervisor = supervisor(&[
-            ("a", RestartPolicy::Never, &[]),
-            ("b", RestartPolicy::OnFailure, &["a"]),
-            ("c", RestartPolicy::Always, &["a", "b"]),
-        ]);
+        let mut table = ServiceTable::new();
+        for (name, kind, restart, after, requires) in [
+            ("a", ServiceKind::Oneshot, RestartPolicy::Never, &[][..], &[][..]),
+            ("b", ServiceKind::Simple, RestartPolicy::OnFailure, &["a"], &[]),
+            ("c", ServiceKind::Notify, RestartPolicy::Always, &["a", "b"], &[]),
+            ("d", ServiceKind::Simple, RestartPolicy::Never, &["b"], &["c"]),
+            ("e", ServiceKind::Notify, RestartPolicy::Always, &[], &["a", "d"]),
+        ] {
+            let list = |names: &[&str]| names.iter().map(|name| (*name).try_into().unwrap()).collect();
+            let (after, requires) = (list(after), list(requires));
+            let watchdog = (kind == ServiceKind::Notify).then_some(at(5));
+            let new = Spec::new(name, &["program"]).unwrap();
+            table.push(Spec { kind, restart, after, requires, watchdog, ..new }).unwrap();
+        }
+        let mut supervisor = Supervisor::new(table);
         supervisor.set_seed(seed);
         let mut system = System {
             supervisor,
             services: [Processes::default(); SERVICES],
             starts: [false; SERVICES],
+            decided: [false; SERVICES],
             reported: [Stopped; SERVICES],
             born: 0,
             now: Duration::ZERO,
@@ -221,7 +271,20 @@ proptest! {
         while system.starts != [false; SERVICES] {
             prop_assert!(system.pass());
         }
-        prop_assert!(system.now <= start + STOP_TIMEOUT + SPAWN_TIMEOUT + 3 * KILL_TIMEOUT);
+        prop_assert!(system.now <= start + LONGEST);
+        // Every enabled service is started or failed in time, too.
+        for service in 0..SERVICES {
+            system.supervisor.set_enabled(id(service), true);
+        }
+        system.decided = [false; SERVICES];
+        system.supervisor.start_enabled(system.now);
+        system.run_actions();
+        system.check();
+        let start = system.now;
+        while system.decided != [true; SERVICES] {
+            prop_assert!(system.pass());
+        }
+        prop_assert!(system.now <= start + LONGEST);
         if run_all {
             for service in 0..SERVICES {
                 system.apply(Input::Verb(service, 0));

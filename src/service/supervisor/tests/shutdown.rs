@@ -23,8 +23,8 @@ fn running(services: &[(&str, u64, &[&str])]) -> Supervisor {
     for index in 0..services.len() {
         supervisor.handle_command(id(index), Verb::Start, at(0)).unwrap();
         supervisor.handle_spawned(id(index), Ok(index as u32 + 10), at(0));
+        drain(&mut supervisor);
     }
-    drain(&mut supervisor);
     supervisor
 }
 

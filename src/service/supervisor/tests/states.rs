@@ -16,6 +16,7 @@ fn effects(from: State, verb: Verb) -> Effects {
 fn start_from_every_state() {
     let nothing: Effects = (Ok(()), vec![], vec![]);
     assert_eq!(effects(Stopped, Verb::Start), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(effects(Finished, Verb::Start), nothing);
     assert_eq!(effects(Failed, Verb::Start), (Ok(()), vec![spawn(0)], vec![]));
     assert_eq!(effects(Starting, Verb::Start), (Ok(()), vec![spawn(0)], vec![]));
     assert_eq!(effects(Started, Verb::Start), nothing);
@@ -27,6 +28,7 @@ fn start_from_every_state() {
 fn stop_from_every_state() {
     let nothing: Effects = (Ok(()), vec![], vec![]);
     assert_eq!(effects(Stopped, Verb::Stop), nothing);
+    assert_eq!(effects(Finished, Verb::Stop), (Ok(()), vec![], vec![Stopped]));
     assert_eq!(effects(Failed, Verb::Stop), (Ok(()), vec![], vec![Stopped]));
     assert_eq!(effects(Starting, Verb::Stop), (Ok(()), vec![], vec![Stopped]));
     assert_eq!(effects(Started, Verb::Stop), (Ok(()), stop().to_vec(), vec![Stopping]));
@@ -37,6 +39,7 @@ fn stop_from_every_state() {
 #[test]
 fn restart_from_every_state() {
     assert_eq!(effects(Stopped, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
+    assert_eq!(effects(Finished, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
     assert_eq!(effects(Failed, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
     assert_eq!(effects(Starting, Verb::Restart), (Ok(()), vec![spawn(0)], vec![]));
     assert_eq!(effects(Started, Verb::Restart), (Ok(()), stop().to_vec(), vec![Stopping]));
@@ -46,7 +49,7 @@ fn restart_from_every_state() {
 
 #[test]
 fn pause_from_every_state() {
-    for from in [Stopped, Failed, Starting, Stopping, Paused] {
+    for from in [Stopped, Finished, Failed, Starting, Stopping, Paused] {
         assert_eq!(effects(from, Verb::Pause), (Err(CommandError::NotRunning), vec![], vec![]), "{from:?}");
     }
     assert_eq!(effects(Started, Verb::Pause), (Ok(()), vec![signal(Signal::Stop)], vec![Paused]));
@@ -80,14 +83,14 @@ fn exits_from_every_state() {
 
 #[test]
 fn unexpected_reports_change_nothing() {
-    for from in [Stopped, Failed, Starting] {
+    for from in [Stopped, Finished, Failed, Starting] {
         let mut supervisor = one_in(from, RestartPolicy::Always);
         let before = supervisor.status(id(0), at(0));
         exit(&mut supervisor, Exit::Code(0), true, at(0));
         exit(&mut supervisor, Exit::Code(0), false, at(0));
         assert_eq!(supervisor.status(id(0), at(0)), before);
     }
-    for from in [Stopped, Failed, Starting, Started, Stopping, Paused] {
+    for from in [Stopped, Finished, Failed, Starting, Started, Stopping, Paused] {
         let mut supervisor = one_in(from, RestartPolicy::Always);
         let before = supervisor.status(id(0), at(0));
         run(&mut supervisor, 9, at(0));
@@ -105,7 +108,7 @@ fn deadline_of_every_state() {
         supervisor.handle_timeout(at(3600));
         actions(&mut supervisor)
     };
-    for from in [Stopped, Failed, Started, Paused] {
+    for from in [Stopped, Finished, Failed, Started, Paused] {
         assert_eq!(one_in(from, RestartPolicy::Always).poll_timeout(), None);
         assert_eq!(later(from), [], "{from:?}");
     }

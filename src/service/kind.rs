@@ -1,0 +1,110 @@
+//! Kinds of services and their signs of readiness.
+
+use core::net::SocketAddr;
+
+use heapless::String;
+
+use super::READY_LINE_BYTES;
+use crate::limits;
+
+/// Kind of a service.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ServiceKind {
+    /// The process is the service.
+    Simple,
+    /// The same; the process reports that it is ready, by sd_notify(3).
+    Notify,
+    /// The process does its work and ends; after a success the service is up without a process.
+    Oneshot,
+}
+
+impl ServiceKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Simple, Self::Notify, Self::Oneshot];
+
+    /// Returns the kind with this name in the configuration file.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Name in the configuration file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Notify => "notify",
+            Self::Oneshot => "oneshot",
+        }
+    }
+}
+
+/// Sign that a service is ready.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum ReadyCheck {
+    /// That of its kind: a simple service has run for `START_SETTLE`, one of type notify has sent `READY=1`,
+    /// a one-shot has ended well.
+    #[default]
+    OfKind,
+    /// A line of its output contains this text.
+    Line(String<{ READY_LINE_BYTES }>),
+    /// A TCP connection to this address is accepted.
+    Tcp(SocketAddr),
+    /// A connection to the UNIX socket with this path is accepted.
+    Unix(String<{ limits::FILE_PATH_BYTES }>),
+}
+
+impl ReadyCheck {
+    /// Returns the sign with this text in the configuration file: `line:TEXT`, `tcp:ADDRESS:PORT` or
+    /// `unix:PATH`.
+    pub fn from_text(text: &str) -> Option<Self> {
+        match text.split_once(':')? {
+            ("line", line) if !line.is_empty() && !line.contains(char::is_control) => {
+                line.try_into().ok().map(Self::Line)
+            }
+            ("tcp", address) => address.parse().ok().map(Self::Tcp),
+            ("unix", path) if path.starts_with('/') && !path.contains('\0') => {
+                path.try_into().ok().map(Self::Unix)
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_by_name() {
+        for kind in ServiceKind::ALL {
+            assert_eq!(ServiceKind::from_name(kind.name()), Some(kind));
+        }
+        assert_eq!(ServiceKind::from_name("forking"), None);
+    }
+
+    #[test]
+    fn signs_by_their_text() {
+        let line = |text: &str| ReadyCheck::Line(text.try_into().unwrap());
+        let address = "[::1]:1883".parse().unwrap();
+        for (text, expected) in [
+            ("line:listening: 80", Some(line("listening: 80"))),
+            ("tcp:[::1]:1883", Some(ReadyCheck::Tcp(address))),
+            ("unix:/run/a.sock", Some(ReadyCheck::Unix("/run/a.sock".try_into().unwrap()))),
+            ("tcp:localhost:1883", None),
+            ("tcp:127.0.0.1", None),
+            ("unix:a.sock", None),
+            ("line:", None),
+            ("line:a\nb", None),
+            ("udp:127.0.0.1:1", None),
+            ("notify", None),
+        ] {
+            assert_eq!(ReadyCheck::from_text(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn ready_line_up_to_its_limit() {
+        let line = |length: usize| ReadyCheck::from_text(&format!("line:{}", "x".repeat(length)));
+        assert!(line(READY_LINE_BYTES).is_some());
+        assert_eq!(line(READY_LINE_BYTES + 1), None);
+    }
+}

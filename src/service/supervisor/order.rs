@@ -1,0 +1,173 @@
+//! Order of the services: a start waits for the readiness of others, and a service stops with those that it
+//! requires.
+
+use core::time::Duration;
+
+use super::super::record::{Next, Readiness, Record};
+use super::super::table::bit;
+use super::super::transition::{Event, Phase};
+use super::super::{CommandError, LastExit, ServiceId};
+use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
+use crate::{error, info, warning};
+
+/// Answer to the question if a service may start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Gate {
+    Open,
+    /// A service before it is not ready yet.
+    Closed,
+    /// All services before it are ready or late; this one is late.
+    Late(ServiceId),
+    /// A required service is down, or not ready in time.
+    Failed(ServiceId),
+}
+
+impl Record {
+    /// Returns true if a start is under way that will be ready, late or failed.
+    fn is_awaited(&self) -> bool {
+        match self.readiness {
+            Readiness::Pending { .. } => true,
+            Readiness::Ready | Readiness::Late => false,
+            Readiness::None => self.phase == Phase::Blocked || self.will_start_again(),
+        }
+    }
+
+    /// Returns true if the processes are ending, and a command wants new ones.
+    fn will_start_again(&self) -> bool {
+        self.next == Next::Start && (self.phase.is_ending() || self.phase == Phase::Aborting)
+    }
+
+    /// Returns true if the service has no process, or no process that is to stay, and none is to come.
+    fn is_down(&self) -> bool {
+        match self.phase {
+            Phase::Stopped | Phase::Failed | Phase::Lost => true,
+            Phase::Aborting | Phase::Stopping | Phase::Killing => self.next == Next::Stay,
+            Phase::Blocked
+            | Phase::Waiting
+            | Phase::Spawning
+            | Phase::Started
+            | Phase::Paused
+            | Phase::Finished => false,
+        }
+    }
+}
+
+impl Supervisor {
+    /// Returns if a service may start now.
+    pub(super) fn gate(&self, service: ServiceId) -> Gate {
+        let Record { after, required, .. } = self.entries[service.index()];
+        let failed = |entry: &Record| entry.is_down() || entry.readiness == Readiness::Late;
+        if let Some(other) = self.first(required, failed) {
+            Gate::Failed(other)
+        } else if self.first(after, Record::is_awaited).is_some() {
+            Gate::Closed
+        } else {
+            let late = self.first(after, |entry| entry.readiness == Readiness::Late);
+            late.map_or(Gate::Open, Gate::Late)
+        }
+    }
+
+    /// First service of a mask for which the condition is true.
+    fn first(&self, mask: u64, is_true: impl Fn(&Record) -> bool) -> Option<ServiceId> {
+        let mut services = self.entries.iter().enumerate().filter(|(index, _)| mask & (1 << index) != 0);
+        services.find(|(_, entry)| is_true(entry)).and_then(|(index, _)| ServiceId::from_index(index))
+    }
+
+    /// Starts what a service requires, directly or not, and is down or waits for its restart.
+    pub(super) fn start_required(&mut self, service: ServiceId, now: Duration) {
+        let mut needed = bit(service);
+        // The order has the dependencies of a service before it.
+        for other in self.order.iter().rev().filter(|_| self.entries[service.index()].required != 0) {
+            if needed & bit(*other) != 0 {
+                needed |= self.entries[other.index()].required;
+            }
+        }
+        for other in self.order.clone() {
+            let entry = &self.entries[other.index()];
+            let is_needed = other != service && needed & bit(other) != 0;
+            if is_needed && (entry.is_down() || entry.phase == Phase::Waiting) {
+                info!("{}: starting, {} requires it", self.name(other), self.name(service));
+                if let Err(error) = self.apply(other, Event::Start, now) {
+                    warning!("{}: cannot start: {}", self.name(other), error);
+                }
+            }
+        }
+    }
+
+    /// Goes on after any change: stops the services whose required ones are down, starts those that have
+    /// waited long enough, and continues a shutdown.
+    pub(super) fn progress(&mut self, now: Duration) {
+        self.continue_shutdown(now);
+        if self.is_shutting_down {
+            return;
+        }
+        // One pass is enough: what a service depends on comes before it.
+        for service in self.order.clone() {
+            if self.entries[service.index()].phase == Phase::Blocked {
+                self.leave_blocked(service, now);
+            } else {
+                self.stop_with_required(service, now);
+            }
+        }
+    }
+
+    fn leave_blocked(&mut self, service: ServiceId, now: Duration) {
+        match self.gate(service) {
+            Gate::Closed => {}
+            Gate::Open => self.request_spawn(service, None, now),
+            Gate::Late(other) => {
+                warning!("{}: starting, although {} is not ready", self.name(service), self.name(other));
+                self.request_spawn(service, None, now);
+            }
+            Gate::Failed(other) => self.fail_with(service, other, now),
+        }
+    }
+
+    /// Fails a start because of a required service. If that one may still become ready, the policy decides.
+    fn fail_with(&mut self, service: ServiceId, other: ServiceId, now: Duration) {
+        let is_down = self.entries[other.index()].is_down();
+        let state = if is_down { "does not run" } else { "is not ready" };
+        error!("{}: cannot start, it requires {}, which {}", self.name(service), self.name(other), state);
+        let reason = self.required(service, other);
+        self.entries[service.index()].last_exit = reason;
+        self.settle_spawn(service, CommandError::Exited(reason));
+        if is_down {
+            self.enter(service, Phase::Failed, Some(reason), now);
+        } else {
+            self.decide(service, false, Duration::ZERO, now);
+        }
+    }
+
+    fn stop_with_required(&mut self, service: ServiceId, now: Duration) {
+        let entry = &self.entries[service.index()];
+        let room = ACTIONS - self.actions.len() >= ACTIONS_OF_ONE;
+        if entry.is_down() || !room {
+            return;
+        }
+        let Some(other) = self.first(entry.required, Record::is_down) else { return };
+        info!("{}: stopping, it requires {}, which does not run", self.name(service), self.name(other));
+        let has_failed = matches!(self.entries[other.index()].phase, Phase::Failed | Phase::Lost);
+        self.entries[service.index()].failed_with = has_failed.then_some(other);
+        self.apply_internal(service, Event::Stop, now);
+    }
+
+    /// Enters `Stopped`, or `Failed` if the stop was caused by the failure of a required service.
+    pub(super) fn enter_stopped(&mut self, service: ServiceId, reason: Option<LastExit>, now: Duration) {
+        match self.entries[service.index()].failed_with.take() {
+            None => self.enter(service, Phase::Stopped, reason, now),
+            Some(other) => {
+                let reason = self.required(service, other);
+                self.entries[service.index()].last_exit = reason;
+                self.enter(service, Phase::Failed, Some(reason), now);
+            }
+        }
+    }
+
+    /// Reason that names a required service.
+    fn required(&self, service: ServiceId, other: ServiceId) -> LastExit {
+        let name = self.name(other);
+        let requires = self.spec(service).map_or(&[][..], |spec| &spec.requires);
+        let index = requires.iter().position(|required| required == name).unwrap_or(0);
+        LastExit::Required(index as u8)
+    }
+}
