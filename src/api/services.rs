@@ -136,7 +136,8 @@ pub(super) fn status<'a>(
     match services.table().get(service) {
         Some(spec) => {
             let (status, ends) = (services.status(service, cx.now), services.history(service).count());
-            Outcome::Service(ServiceStatus { spec, status, ends })
+            let text = services.status_text(service);
+            Outcome::Service(ServiceStatus { spec, status, ends, text })
         }
         None => internal("a service outside the table"),
     }

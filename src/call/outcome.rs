@@ -115,6 +115,8 @@ pub struct ServiceStatus<'a> {
     pub status: Status,
     /// Number of past ends that are kept.
     pub ends: usize,
+    /// Line in which it describes its state; empty without one.
+    pub text: &'a str,
 }
 
 /// One service in detail.

@@ -32,6 +32,7 @@ table! {
     DATA 65 "EX_DATAERR" "invalid input";
     NO_INPUT 66 "EX_NOINPUT" "the configuration file does not exist";
     UNAVAILABLE 69 "EX_UNAVAILABLE" "the address cannot be bound; ctl: the server cannot be reached";
+    SOFTWARE 70 "EX_SOFTWARE" "the server was killed, or its keeper";
     SYSTEM 71 "EX_OSERR" "error of the operating system";
     CANNOT_CREATE 73 "EX_CANTCREAT" "a file or directory cannot be created";
     IO 74 "EX_IOERR" "read or write error";

@@ -4,6 +4,7 @@ mod attributes;
 mod commands;
 mod limits_of_the_board;
 mod network;
+mod order;
 
 use core::time::Duration;
 
@@ -11,7 +12,7 @@ use proptest::prelude::*;
 
 use super::{Config, Tls, built_in, parse, parse_user, user_text};
 use crate::log::Level;
-use crate::service::{CommandAction, ReadyCheck, RestartPolicy, Scope, ServiceKind, Signal, Spec};
+use crate::service::{CommandAction, RestartPolicy, Scope, Signal, Spec};
 use crate::{limits, session};
 
 const HASH: &str =
@@ -382,45 +383,6 @@ fn services_do_not_wait_for_each_other() {
         "4:10: after: these services wait for each other: a, b, a\n\
          12:10: after: these services wait for each other: c, d, c\n"
     );
-}
-
-#[test]
-fn required_services_exist_and_do_not_wait_for_each_other() {
-    let with = |name: &str, key: &str, other: &str| {
-        format!("[[service]]\nname = '{name}'\ncommand = ['x']\n{key} = ['{other}']\n")
-    };
-    let config = config(&(with("a", "requires", "b") + &with("b", "after", "hello")));
-    assert_eq!(spec(&config, "a").requires, ["b"]);
-    let ring = with("a", "requires", "b") + &with("b", "after", "a");
-    assert_eq!(errors(&ring), "4:13: requires: these services wait for each other: a, b, a\n");
-    let unknown = errors(&with("a", "requires", "helo"));
-    assert!(unknown.starts_with("4:13: requires: no service 'helo'"), "{unknown}");
-}
-
-#[test]
-fn readiness_is_read() {
-    let ready = |text: &str| spec(&config(&service(text)), "a").ready.clone();
-    assert_eq!(ready("ready = 'tcp:127.0.0.1:80'"), ReadyCheck::Tcp("127.0.0.1:80".parse().unwrap()));
-    assert_eq!(ready("ready = 'line:listening on'"), ReadyCheck::Line("listening on".try_into().unwrap()));
-    let config = config(&service("type = 'notify'\nwatchdog_s = 5\nready_timeout_s = 60"));
-    let spec = spec(&config, "a");
-    assert_eq!((spec.kind, spec.watchdog), (ServiceKind::Notify, Some(Duration::from_secs(5))));
-    assert_eq!(spec.ready_timeout, Duration::from_secs(60));
-}
-
-#[test]
-fn sign_of_readiness_fits_the_type() {
-    for (text, expected) in [
-        ("ready = 'tcp:localhost:1883'", "4:9: ready: expected 'line:TEXT', 'tcp:ADDRESS:PORT'"),
-        ("type = 'oneshot'\nready = 'line:a'", "5:9: ready: type oneshot has its own sign"),
-        ("type = 'notify'\nready = 'tcp:[::1]:1'", "5:9: ready: type notify has its own sign"),
-        ("watchdog_s = 3", "4:14: watchdog_s: only a service of type notify"),
-        ("type = 'oneshot'\nrestart = 'always'", "5:11: restart: a service of type oneshot"),
-        ("type = 'forking'", "4:8: type: "),
-    ] {
-        let errors = errors(&service(text));
-        assert!(errors.starts_with(expected), "{text}: {errors}");
-    }
 }
 
 #[test]

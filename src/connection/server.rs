@@ -15,7 +15,8 @@ use crate::friendcore::chunk::Assembler;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
 use crate::service::{
-    CommandError, KILL_TIMEOUT, ProcessEvent, SHUTDOWN_GRACE, Scope, ServiceId, Signal, StateChange,
+    CommandError, KILL_TIMEOUT, ProcessEvent, ReadyCheck, SHUTDOWN_GRACE, Scope, ServiceId, Signal,
+    StateChange,
 };
 use crate::session::{ClientAddr, SessionKey};
 use crate::ws::CloseCode;
@@ -303,6 +304,17 @@ impl Server {
     ) {
         self.api.services.handle_event(service, event, now);
         self.process_changes(now, platform);
+    }
+
+    /// Handles the sign that a service is ready.
+    pub fn handle_ready(&mut self, service: ServiceId, now: Duration, platform: &mut dyn Platform) {
+        self.api.services.handle_ready(service, now);
+        self.process_changes(now, platform);
+    }
+
+    /// Services with a process that is not ready, and the sign of readiness to look for.
+    pub fn unready(&self) -> impl Iterator<Item = (ServiceId, &ReadyCheck)> {
+        self.api.services.unready()
     }
 
     /// Earliest deadline, for [`handle_timeout`](Self::handle_timeout).

@@ -22,7 +22,9 @@ use super::output::{HeadBuffer, Output, TailBuffer};
 use super::{REFUSAL_BYTES, REQUESTS, SLOTS};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
 use crate::runtime::{AsyncFd, Notify, Tasks, Timer};
-use crate::service::{COMMAND_TIMEOUT, Exit, ProcessEvent, Scope, ServiceId, Signal, SpawnError};
+use crate::service::{
+    COMMAND_TIMEOUT, Exit, ProcessEvent, ReadyCheck, Scope, ServiceId, ServiceTable, Signal, SpawnError,
+};
 use crate::{internal_error, warning};
 
 /// Reason for not running a named command.
@@ -169,6 +171,21 @@ impl Processes {
     /// Returns a service that wrote output since it was last returned.
     pub fn poll_output(&self) -> Option<ServiceId> {
         let index = self.services.iter().position(Output::take_received)?;
+        ServiceId::from_index(index)
+    }
+
+    /// Searches the output of each service that is ready with a line of it.
+    pub fn search_lines(&self, services: &ServiceTable) {
+        for ((_, spec), output) in services.iter().zip(&self.services) {
+            if let ReadyCheck::Line(line) = &spec.ready {
+                output.search(line);
+            }
+        }
+    }
+
+    /// Returns a service whose line was found since it was last returned.
+    pub fn poll_line(&self) -> Option<ServiceId> {
+        let index = self.services.iter().position(Output::take_found)?;
         ServiceId::from_index(index)
     }
 
@@ -358,6 +375,7 @@ impl Processes {
             Report::Gone { slot } => (slot, ProcessEvent::Gone),
             Report::Suspended { slot } => (slot, ProcessEvent::Suspended),
             Report::Resumed { slot } => (slot, ProcessEvent::Resumed),
+            Report::Notified { slot, notice } => (slot, ProcessEvent::Notified(notice)),
         };
         let pipe = pipe.and_then(|pipe| {
             let pipe = AsyncFd::new(pipe);

@@ -37,11 +37,11 @@ pub(super) struct Launch {
     pub(super) output: PipeReader,
 }
 
-/// Forks a child that executes a program of a service.
+/// Forks a child that executes a program of a service. `notify` is the socket for its reports.
 ///
 /// # Errors
 /// Error of fork(2) or pipe(2). Later errors come on the pipe.
-pub(super) fn launch(spec: &Spec, argv: &Arguments) -> io::Result<Launch> {
+pub(super) fn launch(spec: &Spec, argv: &Arguments, notify: Option<&str>) -> io::Result<Launch> {
     let (error, error_writer) = io::pipe()?;
     let (output, output_writer) = io::pipe()?;
     rustix::io::ioctl_fionbio(&error, true)?;
@@ -52,7 +52,7 @@ pub(super) fn launch(spec: &Spec, argv: &Arguments) -> io::Result<Launch> {
             let _ = rustix::process::setpgid(Some(pid), Some(pid));
             Ok(Launch { pid, error, output })
         }
-        Forked::Child => run(spec, argv, &output_writer, &error_writer),
+        Forked::Child => run(spec, argv, notify, &output_writer, &error_writer),
     }
 }
 
@@ -93,21 +93,25 @@ fn decode([stage, item, a, b, c, d]: [u8; ERROR_BYTES]) -> Option<SpawnError> {
 }
 
 /// The child.
-fn run(spec: &Spec, argv: &Arguments, output: &PipeWriter, error: &PipeWriter) -> ! {
+fn run(spec: &Spec, argv: &Arguments, notify: Option<&str>, output: &PipeWriter, error: &PipeWriter) -> ! {
     let input = fs::File::open("/dev/null");
     let Ok(error) =
         input.and_then(|input| fork::keep_descriptors(input.into(), output.as_fd(), error.as_fd()))
     else {
         fork::exit_now(127);
     };
-    let Err(failure) = execute(spec, argv);
+    let Err(failure) = execute(spec, argv, notify);
     // The parent sees the end of the pipe if this fails, and then the exit.
     let _ = rustix::io::write(&error, &encode(failure));
     fork::exit_now(127)
 }
 
 /// Puts the process in order and executes the program; returns only with an error.
-fn execute(spec: &Spec, argv: &Arguments) -> Result<core::convert::Infallible, SpawnError> {
+fn execute(
+    spec: &Spec,
+    argv: &Arguments,
+    notify: Option<&str>,
+) -> Result<core::convert::Infallible, SpawnError> {
     let mut arguments = argv.iter();
     let program = arguments.next().ok_or(at(SpawnStage::Program)(Errno::INVAL))?;
     // Fails if the parent was quicker and the exec is over; it is not yet.
@@ -117,6 +121,13 @@ fn execute(spec: &Spec, argv: &Arguments) -> Result<core::convert::Infallible, S
     let identity = Identity::look_up(spec)?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("PATH", PATH);
+    if let Some(notify) = notify {
+        command.env("NOTIFY_SOCKET", notify);
+        if let Some(watchdog) = spec.watchdog {
+            command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
+            command.env("WATCHDOG_PID", std::process::id().to_string());
+        }
+    }
     if let Some(account) = &identity.account {
         command.env("HOME", identity::home(account));
         command.env("USER", account.name.as_str()).env("LOGNAME", account.name.as_str());

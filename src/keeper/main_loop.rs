@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal as RawSignal, WaitOptions, WaitStatus, kill_pr
 
 use super::launch::launch;
 use super::message::{REQUEST_BYTES, Report, Request};
+use super::notices::{self, NoticeSocket};
 use super::relay::{RETRY, Relay};
 use super::slot::{Progress, Slot, State};
 use super::{ORPHANS, REFUSAL_BYTES, REPORTS, SLOTS, ServerEnd, orphans, raw};
@@ -23,7 +24,8 @@ use crate::limits::SERVICES;
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
-    CommandAction, Exit, KILL_TIMEOUT, Scope, ServiceId, ServiceTable, Signal, SpawnError, SpawnStage,
+    CommandAction, Exit, KILL_TIMEOUT, Notice, Scope, ServiceId, ServiceKind, ServiceTable, Signal,
+    SpawnError, SpawnStage, Spec,
 };
 use crate::sys::fork::SignalFd;
 
@@ -32,7 +34,9 @@ const GROUP_POLL: Duration = Duration::from_millis(50);
 /// Requests handled before children and signals are looked at.
 const REQUESTS_AT_ONCE: usize = 16;
 /// Descriptors that the loop waits for.
-const POLLED: usize = SLOTS + 3;
+const POLLED: usize = SLOTS + 4;
+/// Reports of services that are read in one round.
+const NOTICES_AT_ONCE: usize = 16;
 /// Exit code of a server that was killed: sysexits' `EX_SOFTWARE`.
 const SOFTWARE: u8 = 70;
 
@@ -41,6 +45,8 @@ pub(super) struct MainLoop<'t> {
     slots: Vec<Slot, SLOTS>,
     messages: OwnedFd,
     relay: Option<Relay>,
+    /// Reports of services about themselves; `None` if no service has any.
+    notices: Option<NoticeSocket>,
     signals: SignalFd,
     server: Option<Pid>,
     /// Reports that are not sent yet, each with the pipe that goes with it.
@@ -62,6 +68,7 @@ impl<'t> MainLoop<'t> {
             slots: core::iter::repeat_with(|| Slot::FREE).take(SLOTS).collect(),
             messages,
             relay,
+            notices: NoticeSocket::new(services),
             signals,
             server: Some(server),
             reports: Deque::new(),
@@ -90,6 +97,7 @@ impl<'t> MainLoop<'t> {
         }
         self.receive_requests();
         self.read_launches();
+        self.receive_notices();
         self.reap();
         self.check_groups();
         self.send_reports();
@@ -103,13 +111,15 @@ impl<'t> MainLoop<'t> {
     }
 
     fn wait(&self, pause: Option<Duration>) {
-        let output = if self.reports.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        let is_pending = !self.reports.is_empty() || self.slots.iter().any(Slot::has_notice);
+        let output = if is_pending { PollFlags::OUT } else { PollFlags::empty() };
         let relay = self.relay.as_ref().filter(|relay| !relay.is_held()).map(Relay::as_fd);
         let pipes = self.slots.iter().filter_map(Slot::error_pipe).map(AsFd::as_fd);
-        let inputs = [self.signals.as_fd()].into_iter().chain(relay).chain(pipes);
+        let notices = self.notices.as_ref().map(NoticeSocket::as_fd);
+        let inputs = [self.signals.as_fd()].into_iter().chain(relay).chain(notices).chain(pipes);
         let mut polled: Vec<PollFd<'_>, POLLED> =
             inputs.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        // Its last place is left for it: there are as many inputs as slots, and two more.
+        // Its last place is left for it: there are as many inputs as slots, and three more.
         let messages = PollFd::from_borrowed_fd(self.messages.as_fd(), PollFlags::IN | output);
         let is_added = polled.push(messages).is_ok();
         debug_assert!(is_added, "more descriptors than slots");
@@ -172,9 +182,11 @@ impl<'t> MainLoop<'t> {
                 CommandAction::Signal { .. } => None,
             },
         });
+        let is_notifying = |spec: &&Spec| spec.kind == ServiceKind::Notify && command.is_none();
+        let notify = spec.filter(is_notifying).and(self.notices.as_ref()).map(NoticeSocket::name);
         let launched = match (self.slots.get_mut(usize::from(slot)), spec, argv) {
             // The server goes on without processes that cannot be killed.
-            (Some(place), Some(spec), Some(argv)) if !place.has_leader() => launch(spec, argv)
+            (Some(place), Some(spec), Some(argv)) if !place.has_leader() => launch(spec, argv, notify)
                 .map(|launched| place.begin(launched))
                 .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL)),
             (Some(_), Some(_), Some(_)) => Err(Errno::BUSY),
@@ -209,6 +221,36 @@ impl<'t> MainLoop<'t> {
         {
             self.report_with(Report::Started { slot: index as u8, pid: raw(pid) }, Some(output));
         }
+    }
+
+    /// Reads what services report about themselves. Only processes of services of type notify are known.
+    fn receive_notices(&mut self) {
+        for _ in 0..NOTICES_AT_ONCE {
+            let Some((sender, message)) = self.notices.as_ref().and_then(NoticeSocket::receive) else {
+                return;
+            };
+            let Some(slot) = self.slot_of(sender).and_then(|index| self.slots.get_mut(index)) else {
+                continue;
+            };
+            notices::merge(&mut slot.notice, message.notice);
+            let is_member = |main: &Pid| orphans::group(*main) == slot.pid();
+            slot.main = message.main.filter(is_member).or(slot.main);
+        }
+    }
+
+    /// Slot of the service of type notify that a process belongs to, by its group, or by its environment if
+    /// it has left the group.
+    fn slot_of(&self, pid: Pid) -> Option<usize> {
+        let group = orphans::group(pid)?;
+        let by_group = self.slots.iter().position(|slot| slot.has_leader() && slot.pid() == Some(group));
+        let of = |name: &[u8]| str::from_utf8(name).ok().and_then(|name| self.services.find(name));
+        let index = match by_group {
+            Some(index) => index,
+            None => orphans::with_service(pid, of)??.index(),
+        };
+        let spec = ServiceId::from_index(index).and_then(|service| self.services.get(service))?;
+        let is_running = self.slots.get(index).is_some_and(Slot::has_leader);
+        (spec.kind == ServiceKind::Notify && is_running).then_some(index)
     }
 
     fn reap(&mut self) {
@@ -332,6 +374,17 @@ impl<'t> MainLoop<'t> {
                 return;
             }
             self.reports.pop_front();
+        }
+        // After the report of the start that they follow.
+        for index in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(index).filter(|slot| slot.has_notice()) else { continue };
+            let report = Report::Notified { slot: index as u8, notice: slot.notice };
+            if self.send_report(report, None) == Err(Errno::AGAIN) {
+                return;
+            }
+            if let Some(slot) = self.slots.get_mut(index) {
+                slot.notice = Notice::default();
+            }
         }
     }
 

@@ -3,14 +3,18 @@
 //! | message | bytes |
 //! |---|---|
 //! | [`Request`] | kind, slot, and three bytes of the kind |
-//! | [`Report`] | kind, slot, two bytes of the kind, pid, number; with [`Report::Started`] comes the pipe of the output |
+//! | [`Report`] | kind, slot, two bytes of the kind, pid, number, and what a service reports: extension, length and bytes of its status; with [`Report::Started`] comes the pipe of the output |
 
-use crate::service::{Exit, Scope, Signal, SpawnError, SpawnStage};
+use core::time::Duration;
+
+use crate::service::{Exit, Notice, STATUS_TEXT_BYTES, Scope, Signal, SpawnError, SpawnStage, StatusText};
 
 /// Size of a request.
 pub(super) const REQUEST_BYTES: usize = 5;
 /// Size of a report.
-pub(super) const REPORT_BYTES: usize = 12;
+pub(super) const REPORT_BYTES: usize = HEAD_BYTES + 9 + STATUS_TEXT_BYTES;
+/// Size of a report without that of a service about itself.
+const HEAD_BYTES: usize = 12;
 
 /// Request of the server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,6 +40,8 @@ pub(super) enum Report {
     Suspended { slot: u8 },
     /// A signal from outside has continued the leader.
     Resumed { slot: u8 },
+    /// The service has reported something about itself.
+    Notified { slot: u8, notice: Notice },
 }
 
 /// Index of the program of a service among its commands.
@@ -79,14 +85,28 @@ impl Report {
             Self::Gone { slot } => (3, slot, 0, 0, 0, 0),
             Self::Suspended { slot } => (4, slot, 0, 0, 0, 0),
             Self::Resumed { slot } => (5, slot, 0, 0, 0, 0),
+            Self::Notified { slot, notice } => (6, slot, flags_of(notice), 0, 0, 0),
         };
         let [p0, p1, p2, p3] = pid.to_ne_bytes();
         let [n0, n1, n2, n3] = number.to_ne_bytes();
-        [kind, slot, flags, stage, p0, p1, p2, p3, n0, n1, n2, n3]
+        let mut bytes = [0; REPORT_BYTES];
+        let head = [kind, slot, flags, stage, p0, p1, p2, p3, n0, n1, n2, n3];
+        let (mut extend, mut text) = (0, StatusText::EMPTY);
+        if let Self::Notified { notice, .. } = self {
+            extend = u64::try_from(notice.extend.unwrap_or_default().as_micros()).unwrap_or(u64::MAX);
+            text = notice.text.unwrap_or(StatusText::EMPTY);
+        }
+        let text = text.as_str().as_bytes();
+        let all = head.into_iter().chain(extend.to_ne_bytes()).chain([text.len() as u8]);
+        for (to, from) in bytes.iter_mut().zip(all.chain(text.iter().copied())) {
+            *to = from;
+        }
+        bytes
     }
 
     pub(super) fn decode(bytes: [u8; REPORT_BYTES]) -> Option<Self> {
-        let [kind, slot, flags, stage, p0, p1, p2, p3, n0, n1, n2, n3] = bytes;
+        let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
+        let [kind, slot, flags, stage, p0, p1, p2, p3, n0, n1, n2, n3] = *head;
         let pid = u32::from_ne_bytes([p0, p1, p2, p3]);
         let number = i32::from_ne_bytes([n0, n1, n2, n3]);
         Some(match kind {
@@ -106,9 +126,35 @@ impl Report {
             3 => Self::Gone { slot },
             4 => Self::Suspended { slot },
             5 => Self::Resumed { slot },
+            6 => Self::Notified { slot, notice: notice_of(flags, rest)? },
             _ => return None,
         })
     }
+}
+
+fn flags_of(notice: Notice) -> u8 {
+    let flags = [
+        notice.is_ready,
+        notice.is_stopping,
+        notice.is_alive,
+        notice.extend.is_some(),
+        notice.text.is_some(),
+    ];
+    flags.into_iter().enumerate().fold(0, |flags, (bit, is_set)| flags | u8::from(is_set) << bit)
+}
+
+/// Reports of a service, from their flags, the extension in microseconds, and length and bytes of its status.
+fn notice_of(flags: u8, rest: &[u8]) -> Option<Notice> {
+    let (extend, rest) = rest.split_first_chunk()?;
+    let (length, text) = rest.split_first()?;
+    let text = str::from_utf8(text.get(..usize::from(*length))?).ok()?;
+    Some(Notice {
+        is_ready: flags & 1 != 0,
+        is_stopping: flags & 2 != 0,
+        is_alive: flags & 4 != 0,
+        extend: (flags & 8 != 0).then_some(Duration::from_micros(u64::from_ne_bytes(*extend))),
+        text: (flags & 16 != 0).then_some(StatusText::new(text)),
+    })
 }
 
 #[cfg(test)]
@@ -149,6 +195,17 @@ mod tests {
             Report::Gone { slot: 9 },
             Report::Suspended { slot: 9 },
             Report::Resumed { slot: 9 },
+            Report::Notified { slot: 3, notice: Notice::READY },
+            Report::Notified {
+                slot: 3,
+                notice: Notice {
+                    is_alive: true,
+                    is_stopping: true,
+                    extend: Some(Duration::from_micros(7)),
+                    text: Some(StatusText::new("loading")),
+                    ..Notice::default()
+                },
+            },
         ] {
             assert_eq!(Report::decode(report.encode()), Some(report));
         }

@@ -14,13 +14,17 @@
 //! | `main_loop` | the keeper's loop: signals, requests, reports |
 //! | `relay` | reports to the service manager, which accepts those of its own child alone |
 //! | `message` | requests and reports, as bytes |
+//! | `notices` | reports of services about themselves |
 //! | `client` | the server's side: requests, reports, output of the processes |
+//! | `line_search` | search for the line with which a service is ready |
 //! | `output` | bounded buffers of output |
 
 mod client;
 mod launch;
+mod line_search;
 mod main_loop;
 mod message;
+mod notices;
 mod orphans;
 mod output;
 mod relay;
@@ -54,6 +58,9 @@ crate::limits::limits! {
     /// Text of the error with which a server refuses its configuration file.
     REFUSAL_BYTES: usize = 512, exceeded "the rest is cut",
         tests ["refusal_is_cut_at_its_limit"];
+    /// Datagram in which a service reports about itself.
+    SERVICE_NOTICE_BYTES: usize = 2048, exceeded "the datagram is dropped",
+        tests ["notice_up_to_its_limit"];
     /// Orphans that are looked at in one round.
     ORPHANS: usize = 512, fixed "a bound of one round: the next round finds the rest";
     /// Environment of an orphan that is searched for the name of its service.

@@ -5,6 +5,7 @@ use std::io::{self, PipeReader, Read as _};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::line_search::LineSearch;
 use crate::runtime::{AsyncFd, Notify};
 
 /// Bytes of one read.
@@ -132,12 +133,23 @@ pub(super) struct Output<B> {
     /// Notified of bytes in the buffer.
     received: Rc<Notify>,
     has_received: Cell<bool>,
+    /// Line with which the process is ready.
+    search: RefCell<Option<LineSearch>>,
+    has_found: Cell<bool>,
 }
 
 impl<B: OutputBuffer> Output<B> {
     pub(super) fn new(buffer: B, received: Rc<Notify>) -> Self {
         let (pipe, buffer, replaced) = (RefCell::new(None), RefCell::new(buffer), Notify::default());
-        Self { pipe, buffer, replaced, received, has_received: Cell::new(false) }
+        Self {
+            pipe,
+            buffer,
+            replaced,
+            received,
+            has_received: Cell::new(false),
+            search: RefCell::new(None),
+            has_found: Cell::new(false),
+        }
     }
 
     /// Wakes the task that polls this.
@@ -148,6 +160,16 @@ impl<B: OutputBuffer> Output<B> {
     /// Returns whether bytes came since the last call.
     pub(super) fn take_received(&self) -> bool {
         self.has_received.take()
+    }
+
+    /// Searches the output of each process for a text.
+    pub(super) fn search(&self, text: &str) {
+        *self.search.borrow_mut() = Some(LineSearch::new(text));
+    }
+
+    /// Returns whether the text was found since the last call.
+    pub(super) fn take_found(&self) -> bool {
+        self.has_found.take()
     }
 
     fn note_received(&self) {
@@ -163,6 +185,10 @@ impl<B: OutputBuffer> Output<B> {
         if self.pipe.replace(pipe).is_some() {
             self.buffer.borrow_mut().end();
             self.note_received();
+        }
+        self.has_found.set(false);
+        if let Some(search) = &mut *self.search.borrow_mut() {
+            search.reset();
         }
         self.replaced.notify();
     }
@@ -207,6 +233,11 @@ impl<B: OutputBuffer> Output<B> {
         match pipe.get_ref().read(&mut bytes) {
             Ok(count) if count > 0 => {
                 self.buffer.borrow_mut().write(&bytes[..count]);
+                let mut search = self.search.borrow_mut();
+                if search.as_mut().is_some_and(|search| search.read(&bytes[..count])) {
+                    self.has_found.set(true);
+                    self.received.notify();
+                }
                 self.note_received();
                 Ok(count)
             }

@@ -6,7 +6,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
 
 use super::launch::{Launch, Outcome, read_error};
-use crate::service::{Scope, Signal, SpawnError, SpawnStage};
+use super::orphans::group;
+use crate::service::{Notice, Scope, Signal, SpawnError, SpawnStage};
 
 /// Processes of one slot.
 #[derive(Debug)]
@@ -14,6 +15,10 @@ pub(super) struct Slot {
     pub(super) state: State,
     /// Last signal to the whole slot that asks for its end. A process that is found later gets it, too.
     pub(super) last_signal: Option<Signal>,
+    /// Reports of the service about itself that the server does not know yet.
+    pub(super) notice: Notice,
+    /// Process of the group that gets the signals to the leader (`MAINPID`).
+    pub(super) main: Option<Pid>,
 }
 
 /// State of a slot.
@@ -44,7 +49,12 @@ pub(super) enum Progress {
 }
 
 impl Slot {
-    pub(super) const FREE: Self = Self { state: State::Free, last_signal: None };
+    pub(super) const FREE: Self = Self {
+        state: State::Free,
+        last_signal: None,
+        notice: Notice { is_ready: false, ..Notice::READY },
+        main: None,
+    };
 
     /// Leader of the process group, dead or alive.
     pub(super) fn pid(&self) -> Option<Pid> {
@@ -53,6 +63,11 @@ impl Slot {
             State::Launching { launch, .. } => Some(launch.pid),
             State::Running { pid } | State::Ended { pid } => Some(*pid),
         }
+    }
+
+    /// Returns true if the running program has reported something that the server does not know yet.
+    pub(super) fn has_notice(&self) -> bool {
+        matches!(self.state, State::Running { .. }) && self.notice != Notice::default()
     }
 
     /// Returns true if the leader is a child that is not reaped.
@@ -69,7 +84,7 @@ impl Slot {
     }
 
     pub(super) fn begin(&mut self, launch: Launch) {
-        self.last_signal = None;
+        *self = Self::FREE;
         self.state = State::Launching { launch, is_killed: false, failure: None };
     }
 
@@ -115,7 +130,11 @@ impl Slot {
             }
             // The program is not there yet to handle it.
             (State::Launching { .. }, _) => Ok(()),
-            (State::Running { pid }, Scope::Leader) => kill_process(*pid, number),
+            (State::Running { pid }, Scope::Leader) => {
+                // Its number may be that of another process by now.
+                let main = self.main.filter(|main| group(*main) == Some(*pid));
+                kill_process(main.unwrap_or(*pid), number)
+            }
             (State::Running { pid } | State::Ended { pid }, Scope::Group) => kill_process_group(*pid, number),
         };
     }

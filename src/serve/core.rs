@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::probes::Probes;
 use super::system::System;
 use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict};
@@ -29,6 +30,7 @@ pub(super) struct Core {
     connections: Rc<ConnectionTable>,
     sd_notify: Rc<SdNotify>,
     upkeep: Upkeep,
+    probes: Probes,
     counter_log: CounterLog,
     log_limit: RateLimit,
     /// Notified when nothing is left to wait for after [`shutdown`](Self::shutdown).
@@ -101,6 +103,7 @@ impl Core {
             connections,
             sd_notify,
             upkeep: Upkeep { timer, due: None, is_soon: false },
+            probes: Probes::new(),
             counter_log: CounterLog::default(),
             log_limit: RateLimit::default(),
             down: Rc::default(),
@@ -141,6 +144,9 @@ impl Core {
     fn run_upkeep(&mut self) {
         let now = self.now();
         self.server.handle_timeout(now, &mut self.system);
+        for service in self.probes.run(self.server.unready(), now) {
+            self.server.handle_ready(service, now, &mut self.system);
+        }
         self.finish_step(now);
         let is_releasing = self.server.release_idle();
         // A server that does not get here sends no heartbeat, and is restarted.
@@ -152,6 +158,7 @@ impl Core {
             self.server.poll_timeout(),
             self.sd_notify.poll_timeout(),
             counters,
+            self.probes.poll_timeout(self.server.unready()).map(|due| due.max(soon)),
             is_releasing.then_some(soon),
         ];
         self.upkeep.schedule(due.into_iter().flatten().min(), &self.clock);
@@ -298,9 +305,9 @@ pub(super) async fn writes(core: Rc<RefCell<Core>>, writer: Rc<StateWriter>) {
     }
 }
 
-/// Passes the events of processes to the server. Without the keeper, the server ends: nothing could stop its
-/// services.
-pub(super) async fn events(core: Rc<RefCell<Core>>, processes: Rc<Processes>) {
+/// Passes the events of processes to the server. `gone` is notified when the keeper has ended: nothing could stop the
+/// services then.
+pub(super) async fn events(core: Rc<RefCell<Core>>, processes: Rc<Processes>, gone: Rc<Notify>) {
     while let Some((service, event)) = processes.next_event().await {
         let core = &mut *core.borrow_mut();
         let now = core.now();
@@ -308,13 +315,19 @@ pub(super) async fn events(core: Rc<RefCell<Core>>, processes: Rc<Processes>) {
         core.finish_step(now);
     }
     error!("the keeper has ended; ending the server");
-    core.borrow_mut().shutdown();
+    gone.notify();
 }
 
 /// Hands the output of services to the server.
 pub(super) async fn outputs(core: Rc<RefCell<Core>>, processes: Rc<Processes>) {
     loop {
         processes.output_received().notified().await;
+        while let Some(service) = processes.poll_line() {
+            let core = &mut *core.borrow_mut();
+            let now = core.now();
+            core.server.handle_ready(service, now, &mut core.system);
+            core.finish_step(now);
+        }
         while let Some(service) = processes.poll_output() {
             let core = &mut *core.borrow_mut();
             if core.server.is_followed(service) {

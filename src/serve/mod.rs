@@ -12,6 +12,7 @@
 
 mod core;
 mod identity;
+mod probes;
 mod shutdown;
 mod system;
 
@@ -97,6 +98,8 @@ impl std::error::Error for StartError {}
 impl StartError {
     /// sysexits' `EX_UNAVAILABLE`.
     const UNAVAILABLE: u8 = 69;
+    /// sysexits' `EX_SOFTWARE`.
+    const SOFTWARE: u8 = 70;
     /// sysexits' `EX_OSERR`.
     const SYSTEM: u8 = 71;
     /// sysexits' `EX_CANTCREAT`.
@@ -174,6 +177,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let no_reactor = |error| StartError::system("cannot wait for events", error);
     let processes = Processes::new(services.table().len(), link.messages, Rc::clone(&command_done));
     let processes = Rc::new(processes.map_err(no_reactor)?);
+    processes.search_lines(services.table());
     let passwords = Rc::new(
         PasswordWorker::start()
             .map_err(|error| StartError::system("cannot start the password thread", error))?,
@@ -209,6 +213,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         Core::new(server, system, clock, Rc::clone(&connections), Rc::clone(&sd_notify), Rc::clone(&upkeep));
     let core = Rc::new(RefCell::new(core));
 
+    let gone = Rc::new(Notify::default());
     let mut tasks = Tasks::new(crate::net::tasks(connections.slots()) + processes.task_count() + OTHER_TASKS);
     processes.spawn_tasks(&mut tasks).map_err(no_reactor)?;
     crate::net::run(&mut tasks, listener, &connections, &core, tls.as_ref()).map_err(no_reactor)?;
@@ -216,7 +221,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         .spawn(core::passwords(Rc::clone(&core), passwords))
         .and_then(|()| tasks.spawn(core::outputs(Rc::clone(&core), Rc::clone(&processes))))
         .and_then(|()| tasks.spawn(core::writes(Rc::clone(&core), writer)))
-        .and_then(|()| tasks.spawn(core::events(Rc::clone(&core), Rc::clone(&processes))))
+        .and_then(|()| tasks.spawn(core::events(Rc::clone(&core), Rc::clone(&processes), Rc::clone(&gone))))
         .and_then(|()| tasks.spawn(core::commands(Rc::clone(&core), processes, command_done)))
         .and_then(|()| tasks.spawn(core::upkeep(Rc::clone(&core), upkeep)))
         .map_err(|full| no_reactor(full.into()))?;
@@ -229,8 +234,15 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     if let Some((path, text)) = good_copy {
         keep_good_copy(&path, &text);
     }
-    let end = until_end(&core, &sd_notify, &shutdown, &signals, &grace);
-    block_on(&mut tasks, end).map_err(no_reactor)?;
+    let end = async {
+        until_end(&core, &sd_notify, &shutdown, &signals, &grace).await;
+        Ok(())
+    };
+    let keeper_end = async {
+        gone.notified().await;
+        Err(StartError::new(StartError::SOFTWARE, "the keeper has ended"))
+    };
+    block_on(&mut tasks, smol::future::or(end, keeper_end)).map_err(no_reactor)??;
     shutdown.execute()
 }
 

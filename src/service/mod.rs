@@ -105,6 +105,9 @@ crate::limits::limits! {
     /// Longest `ready_timeout_s`, and longest time to become ready with `EXTEND_TIMEOUT_USEC`.
     SERVICE_READY_TIMEOUT_MAX: Duration = Duration::from_secs(3600), exceeded "configuration error; not extended",
         tests ["numbers_of_the_file_stay_in_their_ranges", "more_time_is_granted_up_to_its_limit"];
+    /// Pause between two attempts to connect to a service that is not ready.
+    PROBE_PERIOD: Duration = Duration::from_millis(250), exceeded "the next attempt",
+        tests ["service_is_ready_once_it_accepts_a_connection"];
     /// Longest `watchdog_s`.
     WATCHDOG_MAX: Duration = Duration::from_secs(3600), exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];

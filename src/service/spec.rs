@@ -111,6 +111,11 @@ impl Spec {
         }
     }
 
+    /// Returns true if the only sign of readiness is a run of some time.
+    pub fn is_ready_after_run(&self) -> bool {
+        self.kind == ServiceKind::Simple && self.ready == ReadyCheck::OfKind
+    }
+
     /// Returns the command with this name.
     pub fn command(&self, name: &str) -> Option<&NamedCommand> {
         self.commands.iter().find(|command| command.name == name)

@@ -121,6 +121,8 @@ mod tests {
             last_exit,
             started_once: true,
             enabled: false,
+            is_ready: false,
+            is_wanted: false,
         };
         let exit = LastExit::Code(1);
         for state in [State::Stopped, State::Starting, State::Stopping, State::Failed] {

@@ -26,6 +26,7 @@ mod logs;
 mod memory;
 mod network;
 mod notify;
+mod ordering;
 mod passwords;
 mod reader;
 mod reference_exchange;

@@ -256,3 +256,11 @@ fn reload_reaches_the_leader_alone() {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(fs::read_to_string(&file).unwrap(), "leader\n");
 }
+
+#[test]
+fn server_ends_with_its_keeper() {
+    let server = Server::start(&Device::plain());
+    let _socket = server.bound(ADMIN);
+    send(server.keeper(), Signal::KILL);
+    until("it ends", || !process::is_alive(server.pid()));
+}

@@ -267,7 +267,7 @@ impl Fixture {
             return;
         }
         let service = self.system.spawned.remove(0);
-        let spawned = if self.system.refuses {
+        let spawned = if self.system.refuses || self.system.running.contains(&service) {
             Err(SpawnError::new(SpawnStage::Resources, 11))
         } else {
             self.system.next_pid += 1;

@@ -45,7 +45,7 @@ pub(super) fn list(out: &mut Writer<'_>, form: Form, list: ServiceList<'_>) -> R
 /// Writes the status of a service. It begins like [`Outcome::Done`](crate::call::Outcome::Done), which some
 /// clients look for.
 pub(super) fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Result<(), Full> {
-    let ServiceStatus { spec, status, ends } = service;
+    let ServiceStatus { spec, status, ends, .. } = service;
     out.put(r#"{ "Status": "ok""#)?;
     put_status(out, status)?;
     put_description(out, spec)?;
@@ -54,7 +54,21 @@ pub(super) fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Resul
     out.put(r#", "Restart": "#)?;
     out.put_text(spec.restart.name())?;
     put_flag(out, "StartedOnce", status.started_once)?;
-    out.put_display(format_args!(r#", "Ends": {ends}}}"#))
+    out.put_display(format_args!(r#", "Ends": {ends}"#))?;
+    put_readiness(out, service)?;
+    out.put("}")
+}
+
+/// Writes whether a service is ready, if its type or configuration has a sign of that, and its own words.
+fn put_readiness(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Result<(), Full> {
+    if !service.spec.is_ready_after_run() {
+        put_flag(out, "Ready", service.status.is_ready)?;
+    }
+    if !service.text.is_empty() {
+        out.put(r#", "Text": "#)?;
+        out.put_text(service.text)?;
+    }
+    Ok(())
 }
 
 /// Writes everything about a service: its declaration, its state and its past ends.

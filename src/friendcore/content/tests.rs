@@ -7,8 +7,8 @@ use crate::call::{ServiceDetails, ServiceList, ServiceStatus};
 use crate::friendcore::{CHUNK_PIECE_BYTES, SHOWN_PROGRAM_BYTES};
 use crate::limits;
 use crate::service::{
-    Arguments, CommandAction, Exit, LastExit, Name, NamedCommand, RestartPolicy, Scope, ServiceTable, Signal,
-    SpawnError, SpawnStage, Spec, State, Status, Supervisor, Verb,
+    Arguments, CommandAction, Exit, LastExit, Name, NamedCommand, RestartPolicy, Scope, ServiceKind,
+    ServiceTable, Signal, SpawnError, SpawnStage, Spec, State, Status, Supervisor, Verb,
 };
 use crate::session::{Grants, User, UserLevel, Users};
 
@@ -46,7 +46,7 @@ fn status_of_a_service() {
         is_wanted: true,
     };
     assert_eq!(
-        written(Form::Frame, &Outcome::Service(ServiceStatus { spec: &spec, status, ends: 0 })),
+        written(Form::Frame, &Outcome::Service(ServiceStatus { spec: &spec, status, ends: 0, text: "" })),
         concat!(
             r#"{ "Status": "ok", "State": "started", "Pid": 1234, "Since": 12, "Restarts": 0, "LastExit": "", "#,
             r#""Reason": "", "Enabled": false, "Restart": "never", "StartedOnce": true, "Ends": 0}"#
@@ -61,7 +61,7 @@ fn status_of_a_service() {
     let status =
         Status { state: State::Failed, pid: 0, last_exit, started_once: false, enabled: true, ..status };
     assert_eq!(
-        written(Form::Http, &Outcome::Service(ServiceStatus { spec: &described, status, ends: 8 })),
+        written(Form::Http, &Outcome::Service(ServiceStatus { spec: &described, status, ends: 8, text: "" })),
         concat!(
             r#"{ "Status": "ok", "State": "failed", "Pid": 0, "Since": 12, "Restarts": 0, "#,
             r#""LastExit": "cannot start: No such file or directory (errno 2)", "Description": "a \"door\"", "#,
@@ -69,6 +69,10 @@ fn status_of_a_service() {
             r#""Restart": "on-failure", "StartedOnce": false, "Ends": 8}"#
         )
     );
+    let notifying = Spec { kind: ServiceKind::Notify, ..spec.clone() };
+    let service = ServiceStatus { spec: &notifying, status, ends: 0, text: "all \"well\"" };
+    let text = written(Form::Http, &Outcome::Service(service));
+    assert!(text.ends_with(r#""Ends": 0, "Ready": true, "Text": "all \"well\""}"#), "{text}");
     assert_eq!(written(Form::Envelope, &Outcome::Done), r#"{ "Status": "ok"}"#);
 }
 

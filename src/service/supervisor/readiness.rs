@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::super::record::{Next, Readiness};
 use super::super::transition::{Event, Phase};
 use super::super::{
-    Notice, ReadyCheck, SERVICE_READY_TIMEOUT_MAX, START_SETTLE, ServiceId, ServiceKind, StatusText,
+    Notice, ReadyCheck, SERVICE_READY_TIMEOUT_MAX, START_SETTLE, ServiceId, Spec, StatusText,
 };
 use super::Supervisor;
 use crate::{info, warning};
@@ -82,9 +82,7 @@ impl Supervisor {
 
     /// Sets the time at which a simple service that has just started is ready.
     pub(super) fn await_settled(&mut self, service: ServiceId, now: Duration) {
-        let is_simple = self
-            .spec(service)
-            .is_some_and(|spec| spec.kind == ServiceKind::Simple && spec.ready == ReadyCheck::OfKind);
+        let is_simple = self.spec(service).is_some_and(Spec::is_ready_after_run);
         let entry = &mut self.entries[service.index()];
         entry.ready_at = is_simple.then_some(now + START_SETTLE);
         entry.text = StatusText::EMPTY;

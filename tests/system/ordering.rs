@@ -1,0 +1,170 @@
+//! Order of starts and readiness, with real programs.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::services::{OK, status, until_state};
+use crate::support::device::{service, shell};
+use crate::support::directory::Directory;
+use crate::support::wait::until;
+use crate::support::{Device, Server};
+
+/// Service of type notify that takes these steps (`tests/system/notifier.rs`).
+fn notifier(name: &str, steps: &[&str], rest: &str) -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_friendlet")).with_file_name("examples").join("notifier");
+    assert!(program.exists(), "{} is missing: run `cargo build --examples` first", program.display());
+    let command = [&[program.to_str().unwrap()], steps].concat();
+    service(name, &command, &format!("type = \"notify\"\n{rest}"))
+}
+
+/// Position of a line in the log, which must be there.
+#[track_caller]
+fn position(log: &str, line: &str) -> usize {
+    log.find(line).unwrap_or_else(|| panic!("'{line}' is not in:\n{log}"))
+}
+
+#[track_caller]
+fn assert_order(server: &Server, lines: &[&str]) {
+    let log = server.log();
+    let positions: Vec<usize> = lines.iter().map(|line| position(&log, line)).collect();
+    assert!(positions.is_sorted(), "{lines:?}:\n{log}");
+}
+
+#[test]
+fn services_start_when_those_before_them_are_ready() {
+    let tables = [
+        shell("panel", "exec sleep 1000", "autostart = true\nafter = [\"broker\", \"mount\"]"),
+        notifier(
+            "broker",
+            &["sleep:500", "READY=1", "sleep:1000000"],
+            "autostart = true\nafter = [\"mount\"]",
+        ),
+        shell("mount", "sleep 0.5", "type = \"oneshot\"\nautostart = true"),
+        shell("clock", "exec sleep 1000", "autostart = true"),
+    ];
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    until_state(&server, "panel", "started");
+    assert_order(
+        &server,
+        &["clock: started", "mount: exited", "broker: started", "broker: ready", "panel: started"],
+    );
+    assert_eq!(status(&server, "mount").state, "finished");
+    assert_eq!(server.call("services/mount/start"), OK);
+    assert_eq!(status(&server, "mount").state, "finished", "it is up");
+}
+
+#[test]
+fn late_service_is_not_waited_for_any_longer() {
+    let tables = [
+        notifier("slow", &["sleep:1000000"], "autostart = true\nready_timeout_s = 1"),
+        shell("panel", "exec sleep 1000", "autostart = true\nafter = [\"slow\"]"),
+        shell("picky", "exec sleep 1000", "autostart = true\nrequires = [\"slow\"]"),
+    ];
+    let started = Instant::now();
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    until_state(&server, "panel", "started");
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    assert_order(&server, &["slow: not ready after 1 s", "panel: starting, although slow is not ready"]);
+    let status = until_state(&server, "picky", "failed");
+    assert_eq!(status.last_exit, "requires slow");
+    assert!(server.call("services/picky/status").contains("\"requires slow, which is not ready\""));
+}
+
+#[test]
+fn start_pulls_in_what_a_service_requires_and_stops_with_it() {
+    let tables =
+        [shell("base", "exec sleep 1000", ""), shell("web", "exec sleep 1000", "requires = [\"base\"]")];
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    assert_eq!(server.call("services/web/start"), OK);
+    assert_order(&server, &["base: starting, web requires it", "base: started", "web: started"]);
+    assert_eq!(server.call("services/base/stop"), OK);
+    until_state(&server, "web", "stopped");
+    until_state(&server, "base", "stopped");
+}
+
+#[test]
+fn required_service_that_fails_is_named() {
+    let tables = [
+        shell("base", "exit 3", "type = \"oneshot\""),
+        shell("web", "exec sleep 1000", "requires = [\"base\"]"),
+    ];
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    let answer = server.call("services/web/start");
+    assert!(
+        answer.starts_with("fail") && answer.contains("web: requires base, which is not ready"),
+        "{answer}"
+    );
+    assert_eq!(status(&server, "web").state, "failed");
+}
+
+#[test]
+fn line_of_the_output_makes_a_service_ready() {
+    let script = "echo starting; sleep 0.6; printf 'listening '; sleep 0.1; echo 'on 80'; exec sleep 1000";
+    let tables = [
+        shell("base", script, "autostart = true\nready = \"line:listening on\""),
+        shell("web", "exec sleep 1000", "autostart = true\nafter = [\"base\"]"),
+    ];
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    until_state(&server, "base", "started");
+    assert!(server.call("services/base/status").contains("\"Ready\": false"));
+    until_state(&server, "web", "started");
+    assert!(server.call("services/base/status").contains("\"Ready\": true"));
+    assert_order(&server, &["base: ready", "web: started"]);
+}
+
+#[test]
+fn accepted_connection_makes_a_service_ready() {
+    // Another server, on a port that is free.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let directory = Directory::new();
+    let other = Device { address: format!("127.0.0.1:{port}"), ..Device::plain() };
+    let file = directory.write("other.toml", other.text(&directory.file("state")));
+    let script = format!("sleep 0.6; exec {} serve --config {file}", env!("CARGO_BIN_EXE_friendlet"));
+    let tables = [
+        shell("base", &script, &format!("autostart = true\nready = \"tcp:127.0.0.1:{port}\"")),
+        shell("web", "exec sleep 1000", "autostart = true\nafter = [\"base\"]"),
+    ];
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    until_state(&server, "web", "started");
+    assert_order(&server, &["base: started", "base: ready", "web: started"]);
+}
+
+#[test]
+fn silent_service_is_killed_and_restarted() {
+    let steps = ["READY=1", "sleep:700", "WATCHDOG=1", "STATUS=working", "sleep:1000000"];
+    let table = notifier("dog", &steps, "autostart = true\nwatchdog_s = 1\nrestart = \"on-failure\"");
+    let server = Server::start(&Device::plain().with(&table));
+    until("its text is shown", || {
+        server.call("services/dog/status").contains("\"Ready\": true, \"Text\": \"working\"")
+    });
+    until("restarted", || status(&server, "dog").restarts >= 1);
+    assert_eq!(status(&server, "dog").last_exit, "signal 9");
+    assert_order(&server, &["dog: ready", "dog: killed, the watchdog expired", "dog: exited, signal 9"]);
+}
+
+#[test]
+fn more_time_is_granted_to_a_service() {
+    let steps = ["EXTEND_TIMEOUT_USEC=60000000", "sleep:1500", "READY=1\nMAINPID=$$", "sleep:1000000"];
+    let tables = [
+        notifier("slow", &steps, "autostart = true\nready_timeout_s = 1"),
+        shell("web", "exec sleep 1000", "autostart = true\nafter = [\"slow\"]"),
+    ];
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    until_state(&server, "web", "started");
+    assert_order(&server, &["slow: ready", "web: started"]);
+    assert!(!server.log().contains("not ready after"));
+}
+
+#[test]
+fn socket_of_reports_is_for_services_of_type_notify_alone() {
+    let directory = Directory::new();
+    let file = directory.file("environment");
+    let tables = [
+        notifier("one", &["sleep:1000000"], "autostart = true"),
+        shell("two", &format!("env > {file}.new; mv {file}.new {file}; exec sleep 1000"), "autostart = true"),
+    ];
+    let _server = Server::start(&Device::plain().with(&tables.concat()));
+    until("its environment is written", || Path::new(&file).exists());
+    let environment = std::fs::read_to_string(file).unwrap();
+    assert!(environment.contains("FRIENDLET_SERVICE=two") && !environment.contains("NOTIFY_SOCKET"));
+}
