@@ -135,7 +135,7 @@ pub(super) fn status<'a>(
     let services = &cx.api.services;
     match services.table().get(service) {
         Some(spec) => {
-            let (status, ends) = (services.status(service, cx.now), services.history(service).count());
+            let (status, ends) = (services.status(service, cx.now), services.ends(service));
             let text = services.status_text(service);
             Outcome::Service(ServiceStatus { spec, status, ends, text })
         }

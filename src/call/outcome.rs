@@ -114,7 +114,7 @@ pub struct ServiceStatus<'a> {
     /// Its state and process.
     pub status: Status,
     /// Number of past ends that are kept.
-    pub ends: usize,
+    pub ends: u32,
     /// Line in which it describes its state; empty without one.
     pub text: &'a str,
 }

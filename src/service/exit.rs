@@ -168,6 +168,11 @@ impl History {
         debug_assert!(is_stored, "there is room after the oldest is dropped");
     }
 
+    /// Number of ends.
+    pub(super) fn len(&self) -> u32 {
+        self.runs.len() as u32
+    }
+
     /// Ends, the oldest first.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = PastRun> {
         self.runs.iter().copied()
@@ -206,6 +211,6 @@ mod tests {
         }
         let ends: Vec<u64> = history.iter().map(|run| run.ended.as_secs()).collect();
         assert_eq!(ends, [1, 2, 3, 4, 5, 6, 7, 8]);
-        assert_eq!(ends.len(), SERVICE_HISTORY);
+        assert_eq!((ends.len(), history.len()), (SERVICE_HISTORY, 8));
     }
 }

@@ -50,11 +50,17 @@ pub(super) fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Resul
     put_status(out, status)?;
     put_description(out, spec)?;
     put_reason(out, status, spec)?;
-    put_flag(out, "Enabled", status.enabled)?;
-    out.put(r#", "Restart": "#)?;
-    out.put_text(spec.restart.name())?;
-    put_flag(out, "StartedOnce", status.started_once)?;
-    out.put_display(format_args!(r#", "Ends": {ends}"#))?;
+    // Few long pieces: this is the call that clients repeat.
+    out.put(match status.enabled {
+        true => r#", "Enabled": true, "Restart": ""#,
+        false => r#", "Enabled": false, "Restart": ""#,
+    })?;
+    out.put(spec.restart.name())?;
+    out.put(match status.started_once {
+        true => r#"", "StartedOnce": true, "Ends": "#,
+        false => r#"", "StartedOnce": false, "Ends": "#,
+    })?;
+    out.put_number(*ends)?;
     put_readiness(out, service)?;
     out.put("}")
 }
@@ -184,10 +190,12 @@ fn put_status(out: &mut Writer<'_>, status: &Status) -> Result<(), Full> {
 
 /// Writes the last exit with the names of a failed start.
 fn put_reason(out: &mut Writer<'_>, status: &Status, spec: &Spec) -> Result<(), Full> {
-    out.put(r#", "Reason": "#)?;
     match status.last_exit {
-        LastExit::None => out.put(r#""""#),
-        exit => out.put_string(exit.text(spec)),
+        LastExit::None => out.put(r#", "Reason": """#),
+        exit => {
+            out.put(r#", "Reason": "#)?;
+            out.put_string(exit.text(spec))
+        }
     }
 }
 

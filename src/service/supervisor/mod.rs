@@ -157,6 +157,11 @@ impl Supervisor {
         self.entries[service.index()].history.iter()
     }
 
+    /// Number of ends in the history of a service.
+    pub fn ends(&self, service: ServiceId) -> u32 {
+        self.entries[service.index()].history.len()
+    }
+
     /// Returns the named command of a service.
     pub fn named_command(&self, service: ServiceId, name: &str) -> Option<(usize, &NamedCommand)> {
         self.spec(service)?.commands.iter().enumerate().find(|(_, command)| command.name == name)
