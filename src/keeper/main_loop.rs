@@ -233,7 +233,7 @@ impl<'t> MainLoop<'t> {
                 continue;
             };
             notices::merge(&mut slot.notice, message.notice);
-            let is_member = |main: &Pid| orphans::group(*main) == slot.pid();
+            let is_member = |main: &Pid| orphans::group_of_any(*main) == slot.pid();
             slot.main = message.main.filter(is_member).or(slot.main);
         }
     }
@@ -241,7 +241,7 @@ impl<'t> MainLoop<'t> {
     /// Slot of the service of type notify that a process belongs to, by its group, or by its environment if
     /// it has left the group.
     fn slot_of(&self, pid: Pid) -> Option<usize> {
-        let group = orphans::group(pid)?;
+        let group = orphans::group_of_any(pid)?;
         let by_group = self.slots.iter().position(|slot| slot.has_leader() && slot.pid() == Some(group));
         let of = |name: &[u8]| str::from_utf8(name).ok().and_then(|name| self.services.find(name));
         let index = match by_group {

@@ -35,7 +35,13 @@ fn pid(text: &str) -> Option<Pid> {
     Pid::from_raw(text.parse().ok()?)
 }
 
-/// Group of a process.
+/// Group of any process, which may be one without a group of this pid namespace, as a kernel thread is.
+pub(super) fn group_of_any(pid: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    self::pid(stat.rsplit_once(") ")?.1.split(' ').nth(2)?)
+}
+
+/// Group of a child.
 pub(super) fn group(pid: Pid) -> Option<Pid> {
     getpgid(Some(pid)).ok()
 }
@@ -96,5 +102,6 @@ mod tests {
             Some(rustix::process::getppid().unwrap().as_raw_nonzero().get().unsigned_abs())
         );
         assert!(processes().any(|pid| pid == own));
+        assert_eq!(group_of_any(own), group(own));
     }
 }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
 
 use super::launch::{Launch, Outcome, read_error};
-use super::orphans::group;
+use super::orphans::group_of_any;
 use crate::service::{Notice, Scope, Signal, SpawnError, SpawnStage};
 
 /// Processes of one slot.
@@ -132,7 +132,7 @@ impl Slot {
             (State::Launching { .. }, _) => Ok(()),
             (State::Running { pid }, Scope::Leader) => {
                 // Its number may be that of another process by now.
-                let main = self.main.filter(|main| group(*main) == Some(*pid));
+                let main = self.main.filter(|main| group_of_any(*main) == Some(*pid));
                 kill_process(main.unwrap_or(*pid), number)
             }
             (State::Running { pid } | State::Ended { pid }, Scope::Group) => kill_process_group(*pid, number),

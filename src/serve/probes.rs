@@ -106,6 +106,7 @@ fn attempt(pending: &mut Option<OwnedFd>, check: &ReadyCheck) -> bool {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
@@ -133,5 +134,17 @@ mod tests {
         }
         assert_eq!(ready, [service]);
         assert_eq!(probes.poll_timeout(core::iter::empty()), None);
+    }
+
+    #[test]
+    fn unix_socket_is_tried_too() {
+        let path = std::env::temp_dir().join(format!("friendlet-probe-{}", std::process::id()));
+        let check = ReadyCheck::Unix(path.to_str().unwrap().try_into().unwrap());
+        assert!(!attempt(&mut None, &check), "it does not exist");
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(attempt(&mut None, &check));
+        drop(listener);
+        assert!(!attempt(&mut None, &check), "nothing listens");
+        std::fs::remove_file(path).unwrap();
     }
 }

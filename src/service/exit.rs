@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use heapless::Deque;
 
-use super::{SERVICE_HISTORY, SpawnError, Spec};
+use super::{SERVICE_HISTORY, SpawnError};
 
 /// Exit status of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,30 +57,6 @@ impl LastExit {
     /// Termination by this signal, without a core dump.
     pub const fn signal(signal: i32) -> Self {
         Self::Signal { signal, core: false, oom: false }
-    }
-
-    /// Exit in words, with the names of a service for a failed start or a required service.
-    pub fn text(self, spec: &Spec) -> impl fmt::Display {
-        EndText { end: self, spec }
-    }
-}
-
-/// End of a service, with the names of its specification.
-struct EndText<'s> {
-    end: LastExit,
-    spec: &'s Spec,
-}
-
-impl fmt::Display for EndText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.end {
-            LastExit::Required(index) => {
-                let name = self.spec.requires.get(usize::from(index)).map_or("?", |name| name.as_str());
-                write!(f, "requires {name}, which is not ready")
-            }
-            LastExit::Spawn(error) => error.text(self.spec).fmt(f),
-            end => end.fmt(f),
-        }
     }
 }
 

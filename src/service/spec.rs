@@ -8,8 +8,8 @@ use heapless::{String, Vec};
 use super::spawn_error::Names;
 use super::string_array::{Arguments, Name, Variables};
 use super::{
-    Attributes, CapacityError, Exit, NamedCommand, ReadyCheck, RestartPolicy, SERVICE_READY_TIMEOUT,
-    STOP_TIMEOUT, SUCCESS_CODES, ServiceKind, Signal, SpawnError,
+    Attributes, CapacityError, Exit, LastExit, NamedCommand, ReadyCheck, RestartPolicy,
+    SERVICE_READY_TIMEOUT, STOP_TIMEOUT, SUCCESS_CODES, ServiceKind, Signal, SpawnError,
 };
 use crate::limits;
 
@@ -122,6 +122,32 @@ impl Spec {
     }
 }
 
+impl LastExit {
+    /// Exit in words, with the names of a service for a failed start or a required service.
+    pub fn text(self, spec: &Spec) -> impl fmt::Display {
+        EndText { end: self, spec }
+    }
+}
+
+/// End of a service, with the names of its specification.
+struct EndText<'s> {
+    end: LastExit,
+    spec: &'s Spec,
+}
+
+impl fmt::Display for EndText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.end {
+            LastExit::Required(index) => {
+                let name = self.spec.requires.get(usize::from(index)).map_or("?", |name| name.as_str());
+                write!(f, "requires {name}, which is not ready")
+            }
+            LastExit::Spawn(error) => error.text(self.spec).fmt(f),
+            end => end.fmt(f),
+        }
+    }
+}
+
 impl SpawnError {
     /// Error with the names of a service: `cannot start /bin/x: No such file or directory (errno 2)`.
     pub fn text(self, spec: &Spec) -> impl fmt::Display {
@@ -215,7 +241,6 @@ mod tests {
         assert_eq!(text(Directory, 13), "cannot enter directory /: Permission denied (errno 13)");
         assert_eq!(text(User, 2), "user 'web' does not exist");
         let error = SpawnError { stage: Program, item: 0, errno: 2 };
-        use super::super::LastExit;
         let text = |exit: LastExit| exit.text(&spec).to_string();
         assert_eq!(
             text(LastExit::Spawn(error)),

@@ -17,17 +17,13 @@ fn notifier(name: &str, steps: &[&str], rest: &str) -> String {
     service(name, &command, &format!("type = \"notify\"\n{rest}"))
 }
 
-/// Position of a line in the log, which must be there.
-#[track_caller]
-fn position(log: &str, line: &str) -> usize {
-    log.find(line).unwrap_or_else(|| panic!("'{line}' is not in:\n{log}"))
-}
-
+/// Waits until the log has these lines, and asserts their order.
 #[track_caller]
 fn assert_order(server: &Server, lines: &[&str]) {
+    // The log is read by a thread of its own.
+    until("the log has all lines", || lines.iter().all(|line| server.log().contains(line)));
     let log = server.log();
-    let positions: Vec<usize> = lines.iter().map(|line| position(&log, line)).collect();
-    assert!(positions.is_sorted(), "{lines:?}:\n{log}");
+    assert!(lines.iter().map(|line| log.find(line)).is_sorted(), "{lines:?}:\n{log}");
 }
 
 #[test]
@@ -66,7 +62,7 @@ fn late_service_is_not_waited_for_any_longer() {
     assert!(started.elapsed() >= Duration::from_secs(1));
     assert_order(&server, &["slow: not ready after 1 s", "panel: starting, although slow is not ready"]);
     let status = until_state(&server, "picky", "failed");
-    assert_eq!(status.last_exit, "requires slow");
+    assert_eq!(status.last_exit, "a required service is not ready");
     assert!(server.call("services/picky/status").contains("\"requires slow, which is not ready\""));
 }
 
@@ -153,6 +149,17 @@ fn more_time_is_granted_to_a_service() {
     until_state(&server, "web", "started");
     assert_order(&server, &["slow: ready", "web: started"]);
     assert!(!server.log().contains("not ready after"));
+}
+
+#[test]
+fn report_counts_for_the_service_of_its_sender() {
+    let tables = [
+        notifier("one", &["sleep:1000000"], "autostart = true"),
+        notifier("two", &["MAINPID=1\nREADY=1", "sleep:1000000"], "autostart = true"),
+    ];
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    until("two is ready", || server.call("services/two/status").contains("\"Ready\": true"));
+    assert!(server.call("services/one/status").contains("\"Ready\": false"));
 }
 
 #[test]
