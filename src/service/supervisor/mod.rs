@@ -44,6 +44,8 @@ pub struct Supervisor {
     /// Service with a pending `enabled` write, and its previous value.
     persisting: Option<(ServiceId, bool)>,
     is_shutting_down: bool,
+    /// A start has settled since the last [`Supervisor::poll_settled`] that found none.
+    has_settled: bool,
 }
 
 impl Supervisor {
@@ -78,6 +80,7 @@ impl Supervisor {
             jitter: Jitter::NONE,
             persisting: None,
             is_shutting_down: false,
+            has_settled: false,
         }
     }
 

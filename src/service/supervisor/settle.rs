@@ -22,11 +22,17 @@ impl Supervisor {
     /// started, [`CommandError::ShuttingDown`] if the server did that, and [`CommandError::Busy`] if an
     /// earlier start of a process cannot be ended.
     pub fn poll_settled(&mut self) -> Option<(ServiceId, Result<(), CommandError>)> {
+        // Asked after each message.
+        if !self.has_settled {
+            return None;
+        }
         let mut settled = self.entries.iter_mut().enumerate();
-        settled.find_map(|(index, entry)| {
+        let next = settled.find_map(|(index, entry)| {
             let result = entry.settled.take()?;
             Some((ServiceId::from_index(index)?, result))
-        })
+        });
+        self.has_settled = next.is_some();
+        next
     }
 
     /// Begins a settlement, after the command was accepted.
@@ -80,6 +86,7 @@ impl Supervisor {
             true => CommandError::ShuttingDown,
             false => CommandError::NotRunning,
         };
+        self.has_settled = true;
         let entry = &mut self.entries[service.index()];
         match core::mem::replace(&mut entry.settle, Settle::Idle) {
             Settle::Idle => {}
@@ -89,6 +96,7 @@ impl Supervisor {
     }
 
     fn settle(&mut self, service: ServiceId, result: Result<(), CommandError>) {
+        self.has_settled = true;
         let entry = &mut self.entries[service.index()];
         entry.settle = Settle::Idle;
         entry.settled = Some(result);
