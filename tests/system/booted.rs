@@ -293,6 +293,13 @@ mod asked {
         let server = server();
         let resident = |pid| process::status(pid, "VmRSS");
         let idle = resident(server);
+        // A page that two of them share counts as a half for each.
+        let share = |pid: u32| {
+            let text = board().run(&format!("cat /proc/{pid}/smaps_rollup"));
+            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+            line.unwrap().trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap()
+        };
+        let together = share(keeper()) + share(server);
         let table = board().run("/sbin/friendlet check /data/friendlet.toml");
         let slots = reported(&table, "receive buffer of a connection") / {
             let line = table.lines().find(|line| line.starts_with("receive buffer")).unwrap();
@@ -315,10 +322,11 @@ mod asked {
         let init = resident(1);
         let free = board().run("grep -E '^Mem(Total|Available)' /proc/meminfo");
         println!(
-            "resident: {idle} kB idle, {full} kB with {} slots in use over TLS, init {init} kB; {}",
+            "resident: keeper and server {together} kB idle; server {idle} kB idle, {full} kB with {} slots in use over TLS, init {init} kB; {}",
             slots - 1,
             free.trim().replace('\n', ", ")
         );
+        assert!(together < 2048, "{together} kB idle");
         let bound = reported(&table, "all, bytes") / 1024;
         assert!(full <= bound + SLACK_KB, "{full} kB resident, {bound} kB reported");
     }
