@@ -129,7 +129,7 @@ fn nothing_is_left_when_the_server_is_killed() {
     send(server.pid(), Signal::KILL);
     assert_eq!(server.wait(SOON).code(), Some(70), "{}", server.log());
     assert!(!process::is_alive(leader) && !process::is_alive(daemon));
-    assert!(server.log().contains("server: killed by signal 9"), "{}", server.log());
+    until("it is logged", || server.log().contains("server: killed by signal 9"));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn reason_of_a_start_that_fails_is_in_words() {
         let answer = server.call(&format!("services/{name}/start"));
         assert!(answer.contains(&format!(r#""reason": "{name}: {reason}""#)), "{answer}");
         assert_eq!(status(&server, name).state, "failed");
-        assert!(server.log().contains(&format!("{name}: {reason}")), "{}", server.log());
+        until("it is logged", || server.log().contains(&format!("{name}: {reason}")));
     }
 }
 
