@@ -4,11 +4,11 @@ use core::fmt;
 
 use heapless::String;
 
-use super::errno::EINVAL;
 use super::{Context, LOG_ANSWER_BYTES, internal};
 use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome};
 use crate::config::{COMPLAINT_BYTES, ConfigError, ConfigOrigin, NOTICE_BYTES};
 use crate::limits::{BOARD, REPLY_BYTES, REQUEST_ID_BYTES};
+use crate::log::errno::EINVAL;
 use crate::log::{self, BUILD_ID_BYTES, Level};
 
 const _: () = {

@@ -1,13 +1,13 @@
 //! Changes of passwords.
 
 use super::accounts::Accounts;
-use super::errno::{EINVAL, EIO};
 use super::login::until_s;
 use super::{Context, Counters};
 use crate::call::{
     Call, Caller, Failure, Identity, Outcome, PasswordVerdict, PendingCall, PendingPassword, Work,
 };
 use crate::limits::PASSWORD_BYTES;
+use crate::log::errno::{EINVAL, EIO};
 use crate::session::{ClientAddr, PasswordHash, SessionKey, UserId, canonical_password};
 
 /// Name of the call.

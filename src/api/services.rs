@@ -1,11 +1,11 @@
 //! The calls under `system.library/services`.
 
-use super::errno::{EAGAIN, EINVAL, EIO, ESHUTDOWN, ESRCH};
 use super::{Context, LOG_LINES, Platform, internal};
 use crate::call::{
     Call, Caller, Failure, Identity, Outcome, PendingCall, ServiceDetails, ServiceList, ServiceLog,
     ServiceStatus, Work,
 };
+use crate::log::errno::{EAGAIN, EINVAL, EIO, ESHUTDOWN, ESRCH};
 use crate::service::{
     CommandAction, CommandError, LastExit, START_OUTPUT_BYTES, ServiceId, SpawnError, Verb,
 };

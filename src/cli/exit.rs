@@ -79,6 +79,7 @@ mod tests {
     fn constants_of_other_modules_are_in_the_table() {
         let sources = [
             include_str!("../serve/mod.rs"),
+            include_str!("../keeper/mod.rs"),
             include_str!("../ctl/failure.rs"),
             include_str!("../init/mod.rs"),
         ];

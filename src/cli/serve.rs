@@ -12,10 +12,9 @@ use crate::config::{self, Config, NOTICE_BYTES};
 use crate::keeper::{self, ServerEnd};
 use crate::log::print;
 use crate::serve::{self, Start, StartError};
+use crate::sys::board::has_init;
 use crate::sys::log_threads;
 
-/// Variable that `friendlet init` sets to `1`; then init shuts the board down on request.
-const INIT: &str = "FRIENDLET_INIT";
 /// Variable with the slot of the running system: `A` or `B`.
 const SLOT: &str = "FRIENDLET_SLOT";
 /// Variable with the error before the start of the server.
@@ -66,7 +65,7 @@ fn run_with_fallback(mut loaded: Loaded) -> ExitCode {
 /// Keeps a server with this configuration until it ends. An error is printed where it occurs.
 fn serve(config: Config, good_copy: Option<(PathBuf, String)>, board: Board) -> Result<ServerEnd, ExitCode> {
     let state_dir = state_dir(&config, &Environment::of_this_process());
-    let has_init = std::env::var_os(INIT).is_some_and(|value| value == "1");
+    let has_init = has_init();
     let start = Start { config, state_dir, board, has_init, good_copy };
     keeper::run(start, |start| &start.config.services, |start, link| end_of(serve::run(start, link))).map_err(
         |error| {

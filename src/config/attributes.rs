@@ -1,9 +1,8 @@
 //! Keys of `[[service]]` about the attributes of its processes.
 
 use super::diagnostics::Diagnostics;
-use super::key::Kind;
 use super::section::Section;
-use super::value::{hint, report_type, report_unknown, type_of};
+use super::value::{hint, report_unknown, type_of};
 use crate::service::{
     Attributes, CAPABILITY_NAMES, Capabilities, DirectoryKind, IoClass, Resource, umask_from_text,
 };
@@ -50,17 +49,14 @@ fn resource_limits(
     diagnostics: &mut Diagnostics<'_>,
 ) -> [Option<u64>; Resource::ALL.len()] {
     let mut limits = [None; Resource::ALL.len()];
-    let (key, Some(value)) = section.value("limits", diagnostics) else {
-        return limits;
-    };
-    let (Some(table), Kind::Numbers(names)) = (value.get_ref().as_table(), &key.kind) else {
-        report_type(key.name, "{ NAME = NUMBER }", value, diagnostics);
+    let Some(table) = section.entries("limits", "{ NAME = NUMBER }", diagnostics) else {
         return limits;
     };
     for (name, value) in table {
         let (text, span) = (name.get_ref().as_ref(), name.span());
         let Some(limit) = Resource::index_of(text).and_then(|index| limits.get_mut(index)) else {
-            report_unknown(text, " in limits", &span, names.iter().copied(), diagnostics);
+            let names = Resource::ALL.into_iter().map(Resource::name);
+            report_unknown(text, " in limits", &span, names, diagnostics);
             continue;
         };
         *limit = value

@@ -19,11 +19,7 @@ pub(super) fn read(
     diagnostics: &mut Diagnostics<'_>,
 ) -> heapless::Vec<NamedCommand, { limits::SERVICE_COMMANDS }> {
     let mut commands = heapless::Vec::new();
-    let (key, Some(value)) = section.value("commands", diagnostics) else {
-        return commands;
-    };
-    let Some(table) = value.get_ref().as_table() else {
-        report_type(key.name, "[service.commands]", value, diagnostics);
+    let Some(table) = section.entries("commands", "[service.commands]", diagnostics) else {
         return commands;
     };
     for (name, value) in table {
@@ -99,20 +95,25 @@ fn scoped(
     Some(CommandAction::Signal { signal, scope: scope? })
 }
 
-fn signal(name: &str, (text, span): &Text<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Signal> {
-    let signal = Signal::from_name(text);
-    if signal.is_none() {
-        let names = alternatives(&Signal::ALL.map(Signal::name));
-        diagnostics.error(span, format_args!("{name}: expected {names}, found '{text}'"));
-    }
-    signal
+fn signal(name: &str, text: &Text<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Signal> {
+    known(name, text, Signal::from_name(text.0), &Signal::ALL.map(Signal::name), diagnostics)
 }
 
-fn scope(name: &str, (text, span): &Text<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Scope> {
-    let scope = Scope::from_name(text);
-    if scope.is_none() {
-        let names = alternatives(&Scope::ALL.map(Scope::name));
+fn scope(name: &str, text: &Text<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Scope> {
+    known(name, text, Scope::from_name(text.0), &Scope::ALL.map(Scope::name), diagnostics)
+}
+
+/// Reports a text that has no value, with those that have one.
+fn known<T>(
+    name: &str,
+    (text, span): &Text<'_>,
+    value: Option<T>,
+    names: &[&str],
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<T> {
+    if value.is_none() {
+        let names = alternatives(names);
         diagnostics.error(span, format_args!("{name}: expected {names}, found '{text}'"));
     }
-    scope
+    value
 }

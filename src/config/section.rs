@@ -112,6 +112,23 @@ impl<'t, 'i> Section<'t, 'i> {
         &self.span
     }
 
+    /// Returns the table that is the value of `name`. Reports a value that is not a table, with
+    /// the expected form; `None` also without a value.
+    pub(super) fn entries(
+        &self,
+        name: &str,
+        expected: &str,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> Option<&'t DeTable<'i>> {
+        let (_, value) = self.value(name, diagnostics);
+        let value = value?;
+        let table = value.get_ref().as_table();
+        if table.is_none() {
+            report_type(name, expected, value, diagnostics);
+        }
+        table
+    }
+
     /// The row of `name`.
     fn key(&self, name: &str) -> &'static Key {
         // Every name that the code reads is read for every file, so that a wrong one fails each test.

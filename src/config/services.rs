@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::accounts::not_found;
 use super::diagnostics::Diagnostics;
 use super::section::{Document, Section};
-use super::value::{Span, Text, any_string, arguments, report_type};
+use super::value::{Span, Text, any_string, arguments};
 use super::{attributes, commands, schema};
 use crate::limits;
 use crate::service::{
@@ -172,11 +172,7 @@ fn stop_signal(name: &str) -> Option<Signal> {
 /// `env = { NAME = "value" }`.
 fn variables(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Variables {
     let mut variables = Variables::new();
-    let (key, Some(value)) = section.value("env", diagnostics) else {
-        return variables;
-    };
-    let Some(table) = value.get_ref().as_table() else {
-        report_type(key.name, "{ NAME = \"value\" }", value, diagnostics);
+    let Some(table) = section.entries("env", "{ NAME = \"value\" }", diagnostics) else {
         return variables;
     };
     for (name, value) in table {

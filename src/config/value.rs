@@ -1,5 +1,7 @@
 //! Values of the configuration file, checked by the row of their key.
 
+use core::ops::RangeInclusive;
+
 use std::ops::Range;
 
 use toml::Spanned;
@@ -32,27 +34,13 @@ pub(super) fn integer(
     value: &Spanned<DeValue<'_>>,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<u64> {
-    let Some(integer) = value.get_ref().as_integer() else {
-        report_type(key.name, "a whole number", value, diagnostics);
-        return None;
-    };
     let (Kind::Integer { least, most } | Kind::Integers { least, most, .. }) = &key.kind else {
         unreachable!("{} is not a number", key.name);
     };
-    let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
-    let number = number.filter(|number| (least.value..=most.value).contains(number));
-    if number.is_none() {
-        let (name, least, highest) = (key.name, least.value, most.value);
-        let board = match most.limit {
-            Some(_) => format!(" (limit of board '{}')", limits::BOARD),
-            None => String::new(),
-        };
-        diagnostics.error(
-            &value.span(),
-            format_args!("{name}: expected {least} to {highest}{board}, found {integer}"),
-        );
-    }
-    number
+    let range = i128::from(least.value)..=i128::from(most.value);
+    let board = most.limit.map(|_| format!(" (limit of board '{}')", limits::BOARD));
+    let number = in_range(key.name, value, range, &board.unwrap_or_default(), diagnostics)?;
+    u64::try_from(number).ok()
 }
 
 /// The whole number of a value, which may be negative, in the range of its row.
@@ -61,18 +49,32 @@ pub(super) fn signed(
     value: &Spanned<DeValue<'_>>,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<i64> {
-    let Some(integer) = value.get_ref().as_integer() else {
-        report_type(key.name, "a whole number", value, diagnostics);
-        return None;
-    };
     let Kind::Signed { least, most } = &key.kind else {
         unreachable!("{} is not a number", key.name);
     };
-    let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
-    let number = number.filter(|number| (*least..=*most).contains(number));
+    let range = i128::from(*least)..=i128::from(*most);
+    let number = in_range(key.name, value, range, "", diagnostics)?;
+    i64::try_from(number).ok()
+}
+
+/// A whole number in a range. `note` follows the range in the error.
+fn in_range(
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+    range: RangeInclusive<i128>,
+    note: &str,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<i128> {
+    let Some(integer) = value.get_ref().as_integer() else {
+        report_type(name, "a whole number", value, diagnostics);
+        return None;
+    };
+    let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
+    let number = number.filter(|number| range.contains(number));
     if number.is_none() {
-        let name = key.name;
-        diagnostics.error(&value.span(), format_args!("{name}: expected {least} to {most}, found {integer}"));
+        let (least, most) = range.into_inner();
+        diagnostics
+            .error(&value.span(), format_args!("{name}: expected {least} to {most}{note}, found {integer}"));
     }
     number
 }

@@ -23,8 +23,8 @@ impl ServiceChange {
     /// Longest encoding: a push reserves no more than the backlog of pushes.
     const BYTES: usize = PUSH_BACKLOG_BYTES - FRAME_HEADER_BYTES;
 
-    /// Encodes a change with the newest lines of the service if a process exited; `None`: an internal error,
-    /// which is logged.
+    /// Encodes a change with the newest lines of the service if a process exited. `None` after an internal
+    /// error; the log has it.
     pub(super) fn new(change: StateChange, spec: &Spec, platform: &dyn Platform) -> Option<Self> {
         let StateChange { service, state, pid, reason } = change;
         let reason = reason.filter(|reason| *reason != LastExit::None);

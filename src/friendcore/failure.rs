@@ -9,6 +9,7 @@ use super::Form;
 use super::lines::put_lines;
 use crate::call::Failure;
 use crate::json::{Full, Writer};
+use crate::log::errno::ECANCELED;
 use crate::service::LastExit;
 
 /// Separator of result and data in a reply of Friend Core.
@@ -127,9 +128,6 @@ fn write_blocked(out: &mut Writer<'_>, until_s: u64) -> Result<(), Full> {
         r#"{{"result":"-1","response":"Account blocked until: {until_s}", "code":"6"}}"#
     ))
 }
-
-/// Error number of a service whose required one is not ready.
-const ECANCELED: i32 = 125;
 
 /// Number of the end of a program, as a shell has it: the error, the exit code, or 128 and the signal.
 fn number(end: LastExit) -> i32 {

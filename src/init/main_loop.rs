@@ -17,6 +17,7 @@ use super::{CLOCK_FILE, CONFIG_FILE, FEED_INTERVAL, HEARTBEAT_TIMEOUT, STATE_DIR
 use crate::config::Network;
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
+use crate::sys::board::INIT_VARIABLE;
 use crate::sys::machine::{self as system, BoardSignals, NotifySocket, Reaped, ServerProcess, Watchdog};
 use crate::sys::{Clock, NOTIFY_BYTES, NetworkManager};
 
@@ -187,7 +188,7 @@ impl<'l> MainLoop<'l> {
             ("STATE_DIRECTORY", Some(STATE_DIRECTORY)),
             ("NOTIFY_SOCKET", Some(NOTIFY)),
             ("WATCHDOG_USEC", Some(timeout_us.as_str())),
-            ("FRIENDLET_INIT", Some("1")),
+            (INIT_VARIABLE, Some("1")),
             ("FRIENDLET_SLOT", slot),
             ("FRIENDLET_NOTICE", notice),
         ];

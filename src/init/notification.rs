@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::sys::{assignments, microseconds};
+
 /// End of the board.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum PowerAction {
@@ -29,22 +31,15 @@ pub(super) enum Notification {
 /// Parses the known lines of a datagram. Others, such as `STATUS=..`, are skipped, as sd_notify(3)
 /// requires.
 pub(super) fn parse(datagram: &[u8]) -> impl Iterator<Item = Notification> {
-    datagram.split(|byte| *byte == b'\n').filter_map(|line| match line {
-        b"READY=1" => Some(Notification::Ready),
-        b"WATCHDOG=1" => Some(Notification::Heartbeat),
-        b"STOPPING=1" => Some(Notification::Stopping),
-        b"X_FRIENDLET=reboot" => Some(Notification::Power(PowerAction::Restart)),
-        b"X_FRIENDLET=poweroff" => Some(Notification::Power(PowerAction::PowerOff)),
-        _ => {
-            line.strip_prefix(b"EXTEND_TIMEOUT_USEC=").and_then(microseconds).map(Notification::ExtendTimeout)
-        }
+    assignments(datagram).filter_map(|assignment| match assignment {
+        ("READY", "1") => Some(Notification::Ready),
+        ("WATCHDOG", "1") => Some(Notification::Heartbeat),
+        ("STOPPING", "1") => Some(Notification::Stopping),
+        ("X_FRIENDLET", "reboot") => Some(Notification::Power(PowerAction::Restart)),
+        ("X_FRIENDLET", "poweroff") => Some(Notification::Power(PowerAction::PowerOff)),
+        ("EXTEND_TIMEOUT_USEC", time) => microseconds(time).map(Notification::ExtendTimeout),
+        _ => None,
     })
-}
-
-fn microseconds(digits: &[u8]) -> Option<Duration> {
-    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let digits = core::str::from_utf8(digits).ok().filter(|_| is_number)?;
-    digits.parse().ok().map(Duration::from_micros)
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //! [`Processes`] is shared within one thread, and none of its calls blocks. Tasks that are spawned once read
 //! the pipes ([`Processes::spawn_tasks`]).
 
-use std::cell::{Cell, Ref, RefCell};
+mod run;
+
+use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut, PipeReader};
@@ -17,109 +19,15 @@ use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 use smol::future::yield_now;
 
+pub use self::run::{CommandDone, RunEnd, RunError};
+use self::run::{RunSlot, RunState};
 use super::message::{REPORT_BYTES, Report, Request};
-use super::output::{HeadBuffer, Output, TailBuffer};
+use super::output::{Output, TailBuffer};
 use super::{REFUSAL_BYTES, REQUESTS, SLOTS};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
 use crate::runtime::{AsyncFd, Notify, Tasks, Timer};
-use crate::service::{
-    COMMAND_TIMEOUT, Exit, ProcessEvent, ReadyCheck, Scope, ServiceId, ServiceTable, Signal, SpawnError,
-};
+use crate::service::{COMMAND_TIMEOUT, ProcessEvent, ReadyCheck, Scope, ServiceId, ServiceTable, Signal};
 use crate::{internal_error, warning};
-
-/// Reason for not running a named command.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RunError {
-    /// `limits::SERVICE_COMMAND_RUNS` commands run, or have outcomes that are not polled.
-    Full,
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("too many commands at once"),
-        }
-    }
-}
-
-impl std::error::Error for RunError {}
-
-/// State of a [`RunSlot`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum RunState {
-    Free,
-    Running,
-    Done(RunEnd),
-    /// Borrowed by a [`CommandDone`].
-    Polled,
-}
-
-/// End of a named command.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RunEnd {
-    /// Its program exited.
-    Exited(Exit),
-    /// Its program could not be started.
-    Failed(SpawnError),
-}
-
-/// Process and output of one run of a named command.
-#[derive(Debug)]
-struct RunSlot {
-    output: Output<HeadBuffer>,
-    state: Cell<RunState>,
-    /// The keeper has processes of this slot.
-    is_kept: Cell<bool>,
-    service: Cell<Option<ServiceId>>,
-    ticket: Cell<u64>,
-    deadline: Cell<Option<Instant>>,
-    timed_out: Cell<bool>,
-}
-
-/// Outcome of a named command. Its slot is free again when this is dropped.
-#[derive(Debug)]
-pub struct CommandDone<'a> {
-    run: &'a RunSlot,
-    end: RunEnd,
-}
-
-impl CommandDone<'_> {
-    /// Ticket of [`Processes::run_command`].
-    pub fn ticket(&self) -> u64 {
-        self.run.ticket.get()
-    }
-
-    /// End of the program.
-    pub fn end(&self) -> RunEnd {
-        self.end
-    }
-
-    /// Service of the command.
-    pub fn service(&self) -> Option<ServiceId> {
-        self.run.service.get()
-    }
-
-    /// Returns true if it was killed after `COMMAND_TIMEOUT`.
-    pub fn timed_out(&self) -> bool {
-        self.run.timed_out.get()
-    }
-
-    /// Returns true if output beyond `limits::COMMAND_OUTPUT_BYTES` was dropped.
-    pub fn is_cut(&self) -> bool {
-        self.run.output.buffer.borrow().is_cut()
-    }
-
-    /// Standard output and error, which may be any bytes.
-    pub fn output(&self) -> Ref<'_, [u8]> {
-        Ref::map(self.run.output.buffer.borrow(), HeadBuffer::bytes)
-    }
-}
-
-impl Drop for CommandDone<'_> {
-    fn drop(&mut self) {
-        self.run.state.set(RunState::Free);
-    }
-}
 
 /// Processes of the services and of named commands, which the keeper starts and reaps.
 pub struct Processes {
@@ -143,20 +51,11 @@ impl Processes {
     pub fn new(services: usize, keeper: OwnedFd, command_done: Rc<Notify>) -> io::Result<Self> {
         let output_received = Rc::new(Notify::default());
         let service = || Output::new(TailBuffer::new(SERVICE_OUTPUT_BYTES), Rc::clone(&output_received));
-        let run = || RunSlot {
-            output: Output::new(HeadBuffer::new(COMMAND_OUTPUT_BYTES), Rc::default()),
-            state: Cell::new(RunState::Free),
-            is_kept: Cell::new(false),
-            service: Cell::new(None),
-            ticket: Cell::new(0),
-            deadline: Cell::new(None),
-            timed_out: Cell::new(false),
-        };
         Ok(Self {
             keeper: AsyncFd::new(keeper)?,
             requests: RefCell::new(Deque::new()),
             services: (0..services).map(|_| service()).collect(),
-            runs: (0..SERVICE_COMMAND_RUNS).map(|_| run()).collect(),
+            runs: (0..SERVICE_COMMAND_RUNS).map(|_| RunSlot::new()).collect(),
             command_timeout: COMMAND_TIMEOUT,
             command_done,
             output_received,
@@ -241,14 +140,12 @@ impl Processes {
     /// # Errors
     /// See [`RunError`].
     pub fn run_command(&self, service: ServiceId, command: usize, ticket: u64) -> Result<(), RunError> {
-        let is_free = |run: &&RunSlot| run.state.get() == RunState::Free && !run.is_kept.get();
-        let index = self.runs.iter().position(|run| is_free(&run)).ok_or(RunError::Full)?;
-        let run = self.runs.get(index).ok_or(RunError::Full)?;
+        let free = self.runs.iter().enumerate().find(|(_, run)| run.is_free());
+        let (index, run) = free.ok_or(RunError::Full)?;
         run.output.replace(None);
         run.output.buffer.borrow_mut().clear();
         run.state.set(RunState::Running);
         run.is_kept.set(true);
-        run.service.set(Some(service));
         run.ticket.set(ticket);
         run.timed_out.set(false);
         run.deadline.set(Some(Instant::now() + self.command_timeout));
@@ -261,20 +158,15 @@ impl Processes {
 
     /// Outcome of a named command that has ended.
     pub fn poll_command_done(&self) -> Option<CommandDone<'_>> {
-        self.runs.iter().find_map(|run| match run.state.get() {
-            RunState::Done(end) => {
-                run.state.set(RunState::Polled);
-                Some(CommandDone { run, end })
-            }
-            _ => None,
-        })
+        self.runs.iter().find_map(RunSlot::poll_done)
     }
 
     /// Kills all named commands, for the shutdown of the server.
     pub fn kill_commands(&self) {
-        for (index, run) in self.runs.iter().enumerate().filter(|(_, run)| run.is_kept.get()) {
-            let _ = run;
-            self.kill_run(index);
+        for index in 0..self.runs.len() {
+            if self.runs.get(index).is_some_and(|run| run.is_kept.get()) {
+                self.kill_run(index);
+            }
         }
     }
 
@@ -368,15 +260,7 @@ impl Processes {
     }
 
     fn handle_report(&self, report: Report, pipe: Option<PipeReader>) -> Option<(ServiceId, ProcessEvent)> {
-        let (slot, event) = match report {
-            Report::Started { slot, pid } => (slot, ProcessEvent::Spawned(Ok(pid))),
-            Report::StartFailed { slot, error } => (slot, ProcessEvent::Spawned(Err(error))),
-            Report::Exited { slot, exit, is_gone } => (slot, ProcessEvent::Exited { exit, is_gone }),
-            Report::Gone { slot } => (slot, ProcessEvent::Gone),
-            Report::Suspended { slot } => (slot, ProcessEvent::Suspended),
-            Report::Resumed { slot } => (slot, ProcessEvent::Resumed),
-            Report::Notified { slot, notice } => (slot, ProcessEvent::Notified(notice)),
-        };
+        let Report { slot, event } = report;
         let pipe = pipe.and_then(|pipe| {
             let pipe = AsyncFd::new(pipe);
             pipe.inspect_err(|error| warning!("cannot read the output of a process: {}", error)).ok()

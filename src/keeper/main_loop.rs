@@ -1,31 +1,27 @@
 //! Loop of the keeper: signals, requests of the server, children, reports.
 
 use core::ffi::c_int;
-use std::io::{IoSlice, IoSliceMut, PipeReader};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use heapless::{Deque, Vec};
+use heapless::Vec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
 use rustix::process::{Pid, Signal as RawSignal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::launch::launch;
-use super::message::{REQUEST_BYTES, Report, Request};
+use super::message::{Report, Request};
 use super::notices::{self, NoticeSocket};
 use super::relay::{RETRY, Relay};
+use super::server_socket::{Received, ServerSocket};
 use super::slot::{Progress, Slot, State};
-use super::{ORPHANS, REFUSAL_BYTES, REPORTS, SLOTS, ServerEnd, orphans, raw};
+use super::{ORPHANS, SLOTS, SOFTWARE, ServerEnd, orphans, raw};
 use crate::limits::SERVICES;
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
-    CommandAction, Exit, KILL_TIMEOUT, Notice, Scope, ServiceId, ServiceKind, ServiceTable, Signal,
-    SpawnError, SpawnStage, Spec,
+    CommandAction, Exit, KILL_TIMEOUT, Notice, ProcessEvent, Scope, ServiceId, ServiceKind, ServiceTable,
+    Signal, SpawnError, SpawnStage, Spec,
 };
 use crate::sys::fork::SignalFd;
 
@@ -37,20 +33,16 @@ const REQUESTS_AT_ONCE: usize = 16;
 const POLLED: usize = SLOTS + 4;
 /// Reports of services that are read in one round.
 const NOTICES_AT_ONCE: usize = 16;
-/// Exit code of a server that was killed: sysexits' `EX_SOFTWARE`.
-const SOFTWARE: u8 = 70;
 
 pub(super) struct MainLoop<'t> {
     services: &'t ServiceTable,
     slots: Vec<Slot, SLOTS>,
-    messages: OwnedFd,
+    server_socket: ServerSocket,
     relay: Option<Relay>,
     /// Reports of services about themselves; `None` if no service has any.
     notices: Option<NoticeSocket>,
     signals: SignalFd,
     server: Option<Pid>,
-    /// Reports that are not sent yet, each with the pipe that goes with it.
-    reports: Deque<(Report, Option<PipeReader>), REPORTS>,
     refusal: Option<String>,
     code: u8,
 }
@@ -66,12 +58,11 @@ impl<'t> MainLoop<'t> {
         Self {
             services,
             slots: core::iter::repeat_with(|| Slot::FREE).take(SLOTS).collect(),
-            messages,
+            server_socket: ServerSocket::new(messages),
             relay,
             notices: NoticeSocket::new(services),
             signals,
             server: Some(server),
-            reports: Deque::new(),
             refusal: None,
             code: 0,
         }
@@ -111,18 +102,17 @@ impl<'t> MainLoop<'t> {
     }
 
     fn wait(&self, pause: Option<Duration>) {
-        let is_pending = !self.reports.is_empty() || self.slots.iter().any(Slot::has_notice);
+        let is_pending = self.server_socket.is_pending() || self.slots.iter().any(Slot::has_notice);
         let output = if is_pending { PollFlags::OUT } else { PollFlags::empty() };
+        // The socket of a server that has ended would be ready for ever.
+        let messages = self.server.map(|_| (self.server_socket.as_fd(), PollFlags::IN | output));
         let relay = self.relay.as_ref().filter(|relay| !relay.is_held()).map(Relay::as_fd);
         let pipes = self.slots.iter().filter_map(Slot::error_pipe).map(AsFd::as_fd);
         let notices = self.notices.as_ref().map(NoticeSocket::as_fd);
         let inputs = [self.signals.as_fd()].into_iter().chain(relay).chain(notices).chain(pipes);
+        let all = messages.into_iter().chain(inputs.map(|fd| (fd, PollFlags::IN)));
         let mut polled: Vec<PollFd<'_>, POLLED> =
-            inputs.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        // Its last place is left for it: there are as many inputs as slots, and three more.
-        let messages = PollFd::from_borrowed_fd(self.messages.as_fd(), PollFlags::IN | output);
-        let is_added = polled.push(messages).is_ok();
-        debug_assert!(is_added, "more descriptors than slots");
+            all.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)).collect();
         let limit = pause.map(|pause| Timespec { tv_sec: 0, tv_nsec: pause.as_nanos() as _ });
         match poll(&mut polled, limit.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -151,24 +141,15 @@ impl<'t> MainLoop<'t> {
 
     fn receive_requests(&mut self) {
         for _ in 0..REQUESTS_AT_ONCE {
-            let mut bytes = [0; REFUSAL_BYTES];
-            let mut ancillary = RecvAncillaryBuffer::default();
-            let received = recvmsg(
-                &self.messages,
-                &mut [IoSliceMut::new(&mut bytes)],
-                &mut ancillary,
-                RecvFlags::CMSG_CLOEXEC,
-            );
-            let Ok(count) = received.map(|message| message.bytes) else { return };
-            let request = bytes.first_chunk::<REQUEST_BYTES>().filter(|_| count == REQUEST_BYTES);
-            match request.and_then(|request| Request::decode(*request)) {
-                Some(Request::Spawn { slot, service, command }) => self.spawn(slot, service, command),
-                Some(Request::Signal { slot, signal, scope }) => self.signal(slot, signal, scope),
-                // The end of the server; its exit follows.
-                None if count == 0 => return,
-                None => {
-                    self.refusal = bytes.get(1..count).map(|text| String::from_utf8_lossy(text).into_owned())
+            match self.server_socket.receive() {
+                Some(Received::Request(Request::Spawn { slot, service, command })) => {
+                    self.spawn(slot, service, command);
                 }
+                Some(Received::Request(Request::Signal { slot, signal, scope })) => {
+                    self.signal(slot, signal, scope);
+                }
+                Some(Received::Refusal(text)) => self.refusal = Some(text),
+                None => return,
             }
         }
     }
@@ -194,7 +175,7 @@ impl<'t> MainLoop<'t> {
         };
         if let Err(errno) = launched {
             let error = SpawnError::new(SpawnStage::Resources, errno.raw_os_error());
-            self.report(Report::StartFailed { slot, error });
+            self.report(slot, ProcessEvent::Spawned(Err(error)));
         }
     }
 
@@ -219,7 +200,8 @@ impl<'t> MainLoop<'t> {
         if let Some(slot) = self.slots.get_mut(index)
             && let Progress::Started(pid, output) = slot.read_launch()
         {
-            self.report_with(Report::Started { slot: index as u8, pid: raw(pid) }, Some(output));
+            let event = ProcessEvent::Spawned(Ok(raw(pid)));
+            self.server_socket.push(Report { slot: index as u8, event }, Some(output));
         }
     }
 
@@ -275,10 +257,10 @@ impl<'t> MainLoop<'t> {
         let Some(index) = self.slots.iter().position(leads) else { return };
         let slot = index as u8;
         if status.stopped() {
-            return self.report(Report::Suspended { slot });
+            return self.report(slot, ProcessEvent::Suspended);
         }
         if status.continued() {
-            return self.report(Report::Resumed { slot });
+            return self.report(slot, ProcessEvent::Resumed);
         }
         let Some(exit) = to_exit(status) else { return };
         // What it wrote before its exit comes first.
@@ -287,14 +269,14 @@ impl<'t> MainLoop<'t> {
         if let State::Launching { failure, .. } = &place.state {
             let error = failure.unwrap_or(SpawnError::new(SpawnStage::Program, Errno::INVAL.raw_os_error()));
             place.state = State::Free;
-            return self.report(Report::StartFailed { slot, error });
+            return self.report(slot, ProcessEvent::Spawned(Err(error)));
         }
         place.state = State::Ended { pid };
         let is_gone = self.is_gone(slot);
         if is_gone && let Some(place) = self.slots.get_mut(index) {
             place.state = State::Free;
         }
-        self.report(Report::Exited { slot, exit, is_gone });
+        self.report(slot, ProcessEvent::Exited { exit, is_gone });
     }
 
     fn handle_server_exit(&mut self, exit: Exit) {
@@ -316,7 +298,7 @@ impl<'t> MainLoop<'t> {
                 if let Some(place) = self.slots.get_mut(index) {
                     place.state = State::Free;
                 }
-                self.report(Report::Gone { slot: index as u8 });
+                self.report(index as u8, ProcessEvent::Gone);
             }
         }
     }
@@ -353,51 +335,22 @@ impl<'t> MainLoop<'t> {
         orphans::children().into_iter().filter(|pid| !known(pid)).filter(is_of).collect()
     }
 
-    fn report(&mut self, report: Report) {
-        self.report_with(report, None);
-    }
-
-    fn report_with(&mut self, report: Report, pipe: Option<PipeReader>) {
-        let is_optional = matches!(report, Report::Suspended { .. } | Report::Resumed { .. });
-        if is_optional && self.reports.len() >= REPORTS - 2 * SLOTS {
-            return;
-        }
-        if self.reports.push_back((report, pipe)).is_err() {
-            error!("keeper: a report of a service is lost: the server does not read");
-        }
+    fn report(&mut self, slot: u8, event: ProcessEvent) {
+        self.server_socket.push(Report { slot, event }, None);
     }
 
     fn send_reports(&mut self) {
-        while let Some((report, pipe)) = self.reports.front() {
-            let is_full = self.send_report(*report, pipe.as_ref()) == Err(Errno::AGAIN);
-            if self.server.is_some() && is_full {
-                return;
-            }
-            self.reports.pop_front();
+        if !self.server_socket.send_reports() {
+            return;
         }
         // After the report of the start that they follow.
-        for index in 0..self.slots.len() {
-            let Some(slot) = self.slots.get(index).filter(|slot| slot.has_notice()) else { continue };
-            let report = Report::Notified { slot: index as u8, notice: slot.notice };
-            if self.send_report(report, None) == Err(Errno::AGAIN) {
+        for (index, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.has_notice()) {
+            let report = Report { slot: index as u8, event: ProcessEvent::Notified(slot.notice) };
+            if !self.server_socket.try_send(report) {
                 return;
             }
-            if let Some(slot) = self.slots.get_mut(index) {
-                slot.notice = Notice::default();
-            }
+            slot.notice = Notice::default();
         }
-    }
-
-    fn send_report(&self, report: Report, pipe: Option<&PipeReader>) -> Result<(), Errno> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let pipe = pipe.map(|pipe| [pipe.as_fd()]);
-        if let Some(pipe) = &pipe {
-            let is_pushed = ancillary.push(SendAncillaryMessage::ScmRights(pipe));
-            debug_assert!(is_pushed, "the space of one descriptor");
-        }
-        sendmsg(&self.messages, &[IoSlice::new(&report.encode())], &mut ancillary, SendFlags::NOSIGNAL)
-            .map(drop)
     }
 
     /// Kills every process that is left: the server is gone.
@@ -417,7 +370,7 @@ impl<'t> MainLoop<'t> {
                 }
                 return;
             }
-            self.reports.clear();
+            self.server_socket.clear();
             self.wait(Some(GROUP_POLL));
             while self.signals.next().is_some() {}
         }
@@ -438,69 +391,30 @@ fn to_exit(status: WaitStatus) -> Option<Exit> {
 
 #[cfg(test)]
 mod tests {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, recv, socketpair};
+    use rustix::net::{RecvFlags, recv};
 
     use super::super::HANDLED;
-    use super::super::client::send_refusal;
+    use super::super::message::{REPORT_BYTES, Report};
     use super::*;
-
-    fn keeper(services: &ServiceTable) -> (MainLoop<'_>, OwnedFd) {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (keeper, server) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
-        let signals = SignalFd::new(&HANDLED[..1]).unwrap();
-        // Any process that is not a child of this one.
-        let pid = Pid::from_raw(1).unwrap();
-        (MainLoop::new(services, keeper, None, signals, pid), server)
-    }
-
-    #[test]
-    fn reports_over_the_limit_are_lost() {
-        let services = ServiceTable::new();
-        let (mut keeper, server) = keeper(&services);
-        for _ in 0..2 * REPORTS {
-            keeper.report(Report::Suspended { slot: 1 });
-        }
-        assert_eq!(keeper.reports.len(), REPORTS - 2 * SLOTS);
-        for _ in 0..2 * SLOTS {
-            keeper.report(Report::Gone { slot: 1 });
-        }
-        assert_eq!(keeper.reports.len(), REPORTS);
-        keeper.report(Report::Gone { slot: 1 });
-        assert_eq!(keeper.reports.len(), REPORTS);
-        // A server that reads gets them in order.
-        let mut last = None;
-        while !keeper.reports.is_empty() {
-            keeper.send_reports();
-            let mut bytes = [0; super::super::message::REPORT_BYTES];
-            while recv(&server, &mut bytes, RecvFlags::empty()).is_ok() {
-                last = Report::decode(bytes);
-            }
-        }
-        assert_eq!(last, Some(Report::Gone { slot: 1 }));
-    }
-
-    #[test]
-    fn refusal_is_cut_at_its_limit() {
-        let services = ServiceTable::new();
-        for (length, received) in
-            [(3, 3), (REFUSAL_BYTES - 1, REFUSAL_BYTES - 1), (REFUSAL_BYTES, REFUSAL_BYTES - 1)]
-        {
-            let (mut keeper, server) = keeper(&services);
-            send_refusal(&server, &"x".repeat(length));
-            keeper.receive_requests();
-            assert_eq!(keeper.refusal.unwrap().len(), received);
-        }
-    }
 
     #[test]
     fn requests_for_what_does_not_exist_are_refused() {
         let services = ServiceTable::new();
-        let (mut keeper, _server) = keeper(&services);
+        let (keeper, server) = ServerSocket::pair().unwrap();
+        let signals = SignalFd::new(&HANDLED[..1]).unwrap();
+        // Any process that is not a child of this one.
+        let pid = Pid::from_raw(1).unwrap();
+        let mut keeper = MainLoop::new(&services, keeper, None, signals, pid);
         keeper.spawn(0, 0, None);
         keeper.spawn(255, 3, Some(9));
         keeper.signal(200, Signal::Kill, Scope::Group);
-        let errors: Vec<bool, 8> =
-            keeper.reports.iter().map(|(report, _)| matches!(report, Report::StartFailed { .. })).collect();
+        keeper.send_reports();
+        let mut bytes = [0; REPORT_BYTES];
+        let mut errors = std::vec::Vec::new();
+        while recv(&server, &mut bytes, RecvFlags::empty()).is_ok() {
+            let event = Report::decode(bytes).unwrap().event;
+            errors.push(matches!(event, ProcessEvent::Spawned(Err(_))));
+        }
         assert_eq!(errors, [true, true]);
     }
 }

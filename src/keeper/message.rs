@@ -3,11 +3,13 @@
 //! | message | bytes |
 //! |---|---|
 //! | [`Request`] | kind, slot, and three bytes of the kind |
-//! | [`Report`] | kind, slot, two bytes of the kind, pid, number, and what a service reports: extension, length and bytes of its status; with [`Report::Started`] comes the pipe of the output |
+//! | [`Report`] | kind, slot, two bytes of the kind, pid, number, and what a service reports: extension, length and bytes of its status; with the start comes the pipe of the output |
 
 use core::time::Duration;
 
-use crate::service::{Exit, Notice, STATUS_TEXT_BYTES, Scope, Signal, SpawnError, SpawnStage, StatusText};
+use crate::service::{
+    Exit, Notice, ProcessEvent, STATUS_TEXT_BYTES, Scope, Signal, SpawnError, SpawnStage, StatusText,
+};
 
 /// Size of a request.
 pub(super) const REQUEST_BYTES: usize = 5;
@@ -25,23 +27,13 @@ pub(super) enum Request {
     Signal { slot: u8, signal: Signal, scope: Scope },
 }
 
-/// Report of the keeper.
+/// Report of the keeper: what has become of the processes of a slot.
+///
+/// The slot is free again after a start that failed, an exit that leaves nothing, and `Gone`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Report {
-    /// The program runs.
-    Started { slot: u8, pid: u32 },
-    /// The program could not be started. The slot is free again.
-    StartFailed { slot: u8, error: SpawnError },
-    /// The leader has exited. If nothing else of the slot is left, the slot is free again.
-    Exited { slot: u8, exit: Exit, is_gone: bool },
-    /// The last process of a slot has ended after its leader. The slot is free again.
-    Gone { slot: u8 },
-    /// A signal from outside has stopped the leader.
-    Suspended { slot: u8 },
-    /// A signal from outside has continued the leader.
-    Resumed { slot: u8 },
-    /// The service has reported something about itself.
-    Notified { slot: u8, notice: Notice },
+pub(super) struct Report {
+    pub(super) slot: u8,
+    pub(super) event: ProcessEvent,
 }
 
 /// Index of the program of a service among its commands.
@@ -72,27 +64,26 @@ impl Request {
 
 impl Report {
     pub(super) fn encode(self) -> [u8; REPORT_BYTES] {
-        let (kind, slot, flags, stage, pid, number) = match self {
-            Self::Started { slot, pid } => (0, slot, 0, 0, pid, 0),
-            Self::StartFailed { slot, error } => (1, slot, error.item, error.stage as u8, 0, error.errno),
-            Self::Exited { slot, exit: Exit::Code(code), is_gone } => {
-                (2, slot, u8::from(is_gone), 0, 0, code)
-            }
-            Self::Exited { slot, exit: Exit::Signal { signal, core, oom }, is_gone } => {
+        let Self { slot, event } = self;
+        let (kind, flags, stage, pid, number) = match event {
+            ProcessEvent::Spawned(Ok(pid)) => (0, 0, 0, pid, 0),
+            ProcessEvent::Spawned(Err(error)) => (1, error.item, error.stage as u8, 0, error.errno),
+            ProcessEvent::Exited { exit: Exit::Code(code), is_gone } => (2, u8::from(is_gone), 0, 0, code),
+            ProcessEvent::Exited { exit: Exit::Signal { signal, core, oom }, is_gone } => {
                 let flags = u8::from(is_gone) | 2 | u8::from(core) << 2 | u8::from(oom) << 3;
-                (2, slot, flags, 0, 0, signal)
+                (2, flags, 0, 0, signal)
             }
-            Self::Gone { slot } => (3, slot, 0, 0, 0, 0),
-            Self::Suspended { slot } => (4, slot, 0, 0, 0, 0),
-            Self::Resumed { slot } => (5, slot, 0, 0, 0, 0),
-            Self::Notified { slot, notice } => (6, slot, flags_of(notice), 0, 0, 0),
+            ProcessEvent::Gone => (3, 0, 0, 0, 0),
+            ProcessEvent::Suspended => (4, 0, 0, 0, 0),
+            ProcessEvent::Resumed => (5, 0, 0, 0, 0),
+            ProcessEvent::Notified(notice) => (6, flags_of(notice), 0, 0, 0),
         };
         let [p0, p1, p2, p3] = pid.to_ne_bytes();
         let [n0, n1, n2, n3] = number.to_ne_bytes();
         let mut bytes = [0; REPORT_BYTES];
         let head = [kind, slot, flags, stage, p0, p1, p2, p3, n0, n1, n2, n3];
         let (mut extend, mut text) = (0, StatusText::EMPTY);
-        if let Self::Notified { notice, .. } = self {
+        if let ProcessEvent::Notified(notice) = event {
             extend = u64::try_from(notice.extend.unwrap_or_default().as_micros()).unwrap_or(u64::MAX);
             text = notice.text.unwrap_or(StatusText::EMPTY);
         }
@@ -109,11 +100,11 @@ impl Report {
         let [kind, slot, flags, stage, p0, p1, p2, p3, n0, n1, n2, n3] = *head;
         let pid = u32::from_ne_bytes([p0, p1, p2, p3]);
         let number = i32::from_ne_bytes([n0, n1, n2, n3]);
-        Some(match kind {
-            0 => Self::Started { slot, pid },
+        let event = match kind {
+            0 => ProcessEvent::Spawned(Ok(pid)),
             1 => {
                 let stage = SpawnStage::from_number(stage)?;
-                Self::StartFailed { slot, error: SpawnError { stage, item: flags, errno: number } }
+                ProcessEvent::Spawned(Err(SpawnError { stage, item: flags, errno: number }))
             }
             2 => {
                 let exit = if flags & 2 == 0 {
@@ -121,14 +112,15 @@ impl Report {
                 } else {
                     Exit::Signal { signal: number, core: flags & 4 != 0, oom: flags & 8 != 0 }
                 };
-                Self::Exited { slot, exit, is_gone: flags & 1 != 0 }
+                ProcessEvent::Exited { exit, is_gone: flags & 1 != 0 }
             }
-            3 => Self::Gone { slot },
-            4 => Self::Suspended { slot },
-            5 => Self::Resumed { slot },
-            6 => Self::Notified { slot, notice: notice_of(flags, rest)? },
+            3 => ProcessEvent::Gone,
+            4 => ProcessEvent::Suspended,
+            5 => ProcessEvent::Resumed,
+            6 => ProcessEvent::Notified(notice_of(flags, rest)?),
             _ => return None,
-        })
+        };
+        Some(Self { slot, event })
     }
 }
 
@@ -178,35 +170,25 @@ mod tests {
 
     #[test]
     fn reports_survive_their_encoding() {
-        for report in [
-            Report::Started { slot: 2, pid: 4_000_000 },
-            Report::StartFailed { slot: 2, error: SpawnError::new(SpawnStage::Groups, 2).with_item(3) },
-            Report::Exited { slot: 2, exit: Exit::Code(255), is_gone: false },
-            Report::Exited {
-                slot: 2,
-                exit: Exit::Signal { signal: 11, core: true, oom: false },
-                is_gone: true,
-            },
-            Report::Exited {
-                slot: 2,
-                exit: Exit::Signal { signal: 9, core: false, oom: true },
-                is_gone: false,
-            },
-            Report::Gone { slot: 9 },
-            Report::Suspended { slot: 9 },
-            Report::Resumed { slot: 9 },
-            Report::Notified { slot: 3, notice: Notice::READY },
-            Report::Notified {
-                slot: 3,
-                notice: Notice {
-                    is_alive: true,
-                    is_stopping: true,
-                    extend: Some(Duration::from_micros(7)),
-                    text: Some(StatusText::new("loading")),
-                    ..Notice::default()
-                },
-            },
+        for event in [
+            ProcessEvent::Spawned(Ok(4_000_000)),
+            ProcessEvent::Spawned(Err(SpawnError::new(SpawnStage::Groups, 2).with_item(3))),
+            ProcessEvent::Exited { exit: Exit::Code(255), is_gone: false },
+            ProcessEvent::Exited { exit: Exit::Signal { signal: 11, core: true, oom: false }, is_gone: true },
+            ProcessEvent::Exited { exit: Exit::Signal { signal: 9, core: false, oom: true }, is_gone: false },
+            ProcessEvent::Gone,
+            ProcessEvent::Suspended,
+            ProcessEvent::Resumed,
+            ProcessEvent::Notified(Notice::READY),
+            ProcessEvent::Notified(Notice {
+                is_alive: true,
+                is_stopping: true,
+                extend: Some(Duration::from_micros(7)),
+                text: Some(StatusText::new("loading")),
+                ..Notice::default()
+            }),
         ] {
+            let report = Report { slot: 9, event };
             assert_eq!(Report::decode(report.encode()), Some(report));
         }
         assert_eq!(Report::decode([9; REPORT_BYTES]), None);

@@ -13,6 +13,7 @@
 //! | `orphans` | processes that have left the group of their service |
 //! | `main_loop` | the keeper's loop: signals, requests, reports |
 //! | `relay` | reports to the service manager, which accepts those of its own child alone |
+//! | `server_socket` | the socket to the server, with the reports that wait |
 //! | `message` | requests and reports, as bytes |
 //! | `notices` | reports of services about themselves |
 //! | `client` | the server's side: requests, reports, output of the processes |
@@ -28,6 +29,7 @@ mod notices;
 mod orphans;
 mod output;
 mod relay;
+mod server_socket;
 mod slot;
 
 use core::ffi::c_int;
@@ -35,12 +37,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, set_child_subreaper, setpgid};
 
 pub use self::client::{CommandDone, Processes, RunEnd, RunError};
 use self::main_loop::MainLoop;
 use self::relay::Relay;
+use self::server_socket::ServerSocket;
 use crate::limits::{SERVICE_COMMAND_RUNS, SERVICES};
 use crate::log::Reason;
 use crate::log::console::warning;
@@ -76,6 +78,9 @@ crate::limits::limits! {
 
 /// Slots of the keeper: one for each service, then one for each run of a named command.
 const SLOTS: usize = SERVICES + SERVICE_COMMAND_RUNS;
+
+/// Exit code when the server was killed, or its keeper: sysexits' `EX_SOFTWARE`.
+pub const SOFTWARE: u8 = 70;
 
 /// Signals that the keeper handles: exits of children, and those that end the server.
 const HANDLED: [c_int; 5] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
@@ -122,8 +127,7 @@ pub fn run<T>(
     services: impl Fn(&T) -> &ServiceTable,
     server: impl FnOnce(T, Link) -> ServerEnd,
 ) -> io::Result<ServerEnd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let (messages, server_messages) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    let (messages, server_messages) = ServerSocket::pair()?;
     let (relay, notify) = Relay::new(&NotifyEnvironment::of_this_process())?.unzip();
     if let Err(error) = set_child_subreaper(Some(rustix::process::getpid())) {
         warning!("cannot become the subreaper of orphans: {}", Reason::from(error));

@@ -1,20 +1,18 @@
 //! Socket on which services of type notify report about themselves (sd_notify(3)).
 
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::Duration;
 
-use rustix::net::sockopt::set_socket_passcred;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::Pid;
 
 use super::SERVICE_NOTICE_BYTES;
 use crate::log::Reason;
 use crate::log::console::warning;
 use crate::service::{Notice, ServiceKind, ServiceTable, StatusText};
+use crate::sys::machine::NotifySocket;
+use crate::sys::{assignments, microseconds};
 
 /// Names that are tried, in case another keeper has the same pid in another pid namespace.
 const NAMES: u32 = 16;
@@ -22,7 +20,7 @@ const NAMES: u32 = 16;
 /// Socket of the reports of services, with an abstract name.
 #[derive(Debug)]
 pub(super) struct NoticeSocket {
-    socket: UnixDatagram,
+    socket: NotifySocket,
     /// Value of `NOTIFY_SOCKET`.
     name: String,
 }
@@ -44,15 +42,13 @@ impl NoticeSocket {
         for number in 0..NAMES {
             let name = format!("friendlet/notify/{}-{number}", std::process::id());
             bound = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)
+                .and_then(NotifySocket::new)
                 .map(|socket| Self { socket, name: format!("@{name}") });
             if bound.is_ok() {
                 break;
             }
         }
-        let bound = bound?;
-        bound.socket.set_nonblocking(true)?;
-        set_socket_passcred(&bound.socket, true)?;
-        Ok(bound)
+        bound
     }
 
     /// Value of `NOTIFY_SOCKET`.
@@ -64,18 +60,8 @@ impl NoticeSocket {
     pub(super) fn receive(&self) -> Option<(Pid, Message)> {
         loop {
             let mut bytes = [0; SERVICE_NOTICE_BYTES];
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
-            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-            let mut parts = [IoSliceMut::new(&mut bytes)];
-            // Descriptors that come with it have no room, and the kernel closes them.
-            let received = recvmsg(&self.socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC).ok()?;
-            let sender = ancillary.drain().find_map(|message| match message {
-                RecvAncillaryMessage::ScmCredentials(credentials) => Some(credentials.pid),
-                _ => None,
-            });
-            let is_cut = received.flags.contains(rustix::net::ReturnFlags::TRUNC);
-            let content = bytes.get(..received.bytes).unwrap_or_default();
-            if let (Some(sender), false) = (sender, is_cut) {
+            let (content, sender) = self.socket.receive(&mut bytes).ok()??;
+            if let (false, Some(sender)) = (content.is_empty(), sender) {
                 return Some((sender, Message::parse(content)));
             }
         }
@@ -101,15 +87,14 @@ impl Message {
     fn parse(bytes: &[u8]) -> Self {
         let mut message = Self::default();
         let notice = &mut message.notice;
-        let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok());
-        for (key, value) in lines.filter_map(|line| line.split_once('=')) {
-            match (key, value) {
+        for assignment in assignments(bytes) {
+            match assignment {
                 ("READY", "1") => (notice.is_ready, notice.is_stopping) = (true, false),
                 ("STOPPING", "1") => (notice.is_ready, notice.is_stopping) = (false, true),
                 ("WATCHDOG", "1") => notice.is_alive = true,
                 ("STATUS", text) => notice.text = Some(StatusText::new(text)),
                 ("EXTEND_TIMEOUT_USEC", usec) => {
-                    notice.extend = usec.parse().ok().map(Duration::from_micros).or(notice.extend);
+                    notice.extend = microseconds(usec).or(notice.extend);
                 }
                 ("MAINPID", pid) => message.main = pid.parse().ok().and_then(Pid::from_raw).or(message.main),
                 _ => {}
@@ -131,6 +116,8 @@ pub(super) fn merge(pending: &mut Notice, later: Notice) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::service::Spec;
 

@@ -16,6 +16,7 @@ mod batch;
 mod buffer;
 mod clock;
 pub mod console;
+pub(crate) mod errno;
 #[cfg(feature = "defmt")]
 pub mod frames;
 mod level;

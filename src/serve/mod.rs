@@ -27,7 +27,7 @@ use self::system::System;
 use crate::api::{Api, Board};
 use crate::config::{Config, LogFiles};
 use crate::connection::{Server, ServerConfig};
-use crate::keeper::{Link, Processes};
+use crate::keeper::{self, Link, Processes};
 use crate::net::{ConnectionTable, Listener};
 use crate::runtime::{Notify, Tasks, Timer, UPKEEP_DELAY, block_on};
 use crate::service::{KILL_TIMEOUT, RESTART_DELAY_MIN, Supervisor};
@@ -98,8 +98,6 @@ impl std::error::Error for StartError {}
 impl StartError {
     /// sysexits' `EX_UNAVAILABLE`.
     const UNAVAILABLE: u8 = 69;
-    /// sysexits' `EX_SOFTWARE`.
-    const SOFTWARE: u8 = 70;
     /// sysexits' `EX_OSERR`.
     const SYSTEM: u8 = 71;
     /// sysexits' `EX_CANTCREAT`.
@@ -240,7 +238,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     };
     let keeper_end = async {
         gone.notified().await;
-        Err(StartError::new(StartError::SOFTWARE, "the keeper has ended"))
+        Err(StartError::new(keeper::SOFTWARE, "the keeper has ended"))
     };
     block_on(&mut tasks, smol::future::or(end, keeper_end)).map_err(no_reactor)??;
     shutdown.execute()

@@ -4,11 +4,7 @@ use core::fmt;
 
 use super::{Attributes, DirectoryKind, Resource, SPAWN_TIMEOUT};
 use crate::log::Reason;
-
-/// Error number of a start that had no answer in time.
-const ETIMEDOUT: i32 = 110;
-/// Error number of a user or a program that does not exist.
-const ENOENT: i32 = 2;
+use crate::log::errno::{ENOENT, ETIMEDOUT};
 
 /// Stage of a start that failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -12,6 +12,14 @@ use rustix::io::Errno;
 use super::PATH;
 use crate::service::{Arguments, Exit};
 
+/// Variable that `friendlet init` sets to `1` for the server and its keeper.
+pub const INIT_VARIABLE: &str = "FRIENDLET_INIT";
+
+/// Returns true if the process was started by `friendlet init`, which shuts the board down on request.
+pub fn has_init() -> bool {
+    std::env::var_os(INIT_VARIABLE).is_some_and(|value| value == "1")
+}
+
 /// Interval of the checks for an exit.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 

@@ -60,40 +60,22 @@ impl EnabledFile {
         Ok(())
     }
 
-    /// Replaces the file, synced, so that it survives a power cut.
-    ///
-    /// # Errors
-    /// Error of writing; the old file remains.
-    pub fn store<'a>(&self, services: impl Iterator<Item = (&'a str, bool)>) -> Result<(), FileError> {
-        let mut text = String::new();
-        // Writing to a `String` never fails.
-        let _ = self.write(services, &mut text);
-        file::write_atomic(&self.directory.join(FILE), text.as_bytes(), 0o600)
-    }
-
-    /// Adds the content that [`store`](Self::store) writes to `text`.
+    /// Adds the content of the file to `text`.
     ///
     /// # Errors
     /// `text` has no room for it.
     pub fn render<'a>(
         &self,
-        services: impl Iterator<Item = (&'a str, bool)>,
-        text: &mut impl Write,
-    ) -> Result<(), RenderError> {
-        Ok(self.write(services, text)?)
-    }
-
-    fn write<'a>(
-        &self,
         mut services: impl Iterator<Item = (&'a str, bool)>,
         text: &mut impl Write,
-    ) -> fmt::Result {
-        let mut add = |name: &str, enabled: bool| {
+    ) -> Result<(), RenderError> {
+        let mut add = |name: &str, enabled: bool| -> fmt::Result {
             text.write_str(name)?;
             text.write_str(if enabled { " enabled\n" } else { " disabled\n" })
         };
         services.try_for_each(|(name, enabled)| add(name, enabled))?;
-        self.others.iter().try_for_each(|(name, enabled)| add(name, *enabled))
+        self.others.iter().try_for_each(|(name, enabled)| add(name, *enabled))?;
+        Ok(())
     }
 }
 
@@ -124,6 +106,16 @@ mod tests {
         path
     }
 
+    /// Writes the file as the server does.
+    fn store<'a>(
+        file: &EnabledFile,
+        services: impl Iterator<Item = (&'a str, bool)>,
+    ) -> Result<(), FileError> {
+        let mut text = String::new();
+        file.render(services, &mut text).unwrap();
+        file::write_atomic(&file.directory.join(FILE), text.as_bytes(), 0o600)
+    }
+
     fn loaded(file: &EnabledFile) -> Result<std::vec::Vec<(String, bool)>, FileError> {
         let mut services = std::vec::Vec::new();
         file.clone().load(|name, enabled| {
@@ -139,7 +131,7 @@ mod tests {
         let file = EnabledFile::new(&directory);
         assert_eq!(loaded(&file).unwrap(), []);
         for services in [&[("web", true), ("log", false)][..], &[("web", false)], &[]] {
-            file.store(services.iter().copied()).unwrap();
+            store(&file, services.iter().copied()).unwrap();
             let expected: std::vec::Vec<_> =
                 services.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect();
             assert_eq!(loaded(&file).unwrap(), expected);
@@ -154,9 +146,9 @@ mod tests {
     fn lines_of_unconfigured_services_stay() {
         let directory = directory("enabled-others");
         let mut file = EnabledFile::new(&directory);
-        file.store([("web", true), ("log", false)].into_iter()).unwrap();
+        store(&file, [("web", true), ("log", false)].into_iter()).unwrap();
         file.load(|name, _| name == "hello").unwrap();
-        file.store([("hello", true)].into_iter()).unwrap();
+        store(&file, [("hello", true)].into_iter()).unwrap();
         let expected = [("hello", true), ("web", true), ("log", false)];
         let expected = expected.map(|(name, enabled)| (name.to_owned(), enabled));
         assert_eq!(loaded(&file).unwrap(), expected);
@@ -168,9 +160,9 @@ mod tests {
         let directory = directory("enabled-many");
         let mut file = EnabledFile::new(&directory);
         let names: std::vec::Vec<String> = (0..=SERVICES).map(|n| format!("s{n}")).collect();
-        file.store(names.iter().map(|name| (name.as_str(), true))).unwrap();
+        store(&file, names.iter().map(|name| (name.as_str(), true))).unwrap();
         file.load(|_, _| false).unwrap();
-        file.store([("hello", true)].into_iter()).unwrap();
+        store(&file, [("hello", true)].into_iter()).unwrap();
         assert_eq!(loaded(&file).unwrap().len(), 1 + SERVICES);
         fs::remove_dir_all(directory).unwrap();
     }
@@ -182,12 +174,12 @@ mod tests {
         let names: std::vec::Vec<String> =
             (0..SERVICES).map(|n| format!("{n:0>width$}", width = SERVICE_NAME_BYTES)).collect();
         let disabled = || names.iter().map(|name| (name.as_str(), false));
-        file.store(disabled()).unwrap();
+        store(&file, disabled()).unwrap();
         file.load(|_, _| false).unwrap();
         let mut text = heapless::String::<TEXT_BYTES>::new();
         file.render(disabled(), &mut text).unwrap();
         assert_eq!(text.len(), TEXT_BYTES);
-        file.store(disabled()).unwrap();
+        store(&file, disabled()).unwrap();
         assert_eq!(fs::read_to_string(directory.join(FILE)).unwrap(), text.as_str());
         text.clear();
         let one_more = disabled().chain([("x", true)]);
@@ -220,12 +212,12 @@ mod tests {
     fn failed_write_leaves_the_old_file() {
         let directory = directory("enabled-fail");
         let file = EnabledFile::new(&directory);
-        file.store([("web", true)].into_iter()).unwrap();
+        store(&file, [("web", true)].into_iter()).unwrap();
         // A directory has the temporary name.
         fs::create_dir(directory.join(NEW_FILE)).unwrap();
-        assert!(file.store([("web", false)].into_iter()).is_err());
+        assert!(store(&file, [("web", false)].into_iter()).is_err());
         assert_eq!(loaded(&file).unwrap(), [("web".to_owned(), true)]);
         fs::remove_dir_all(directory).unwrap();
-        assert!(file.store([("web", false)].into_iter()).is_err());
+        assert!(store(&file, [("web", false)].into_iter()).is_err());
     }
 }

@@ -185,28 +185,12 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::tests::TestDirectory;
 
     /// Directory of one test, removed when dropped.
-    struct TestDirectory(PathBuf);
-
-    impl TestDirectory {
-        fn new(test: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("friendlet-file-{test}-{}", std::process::id()));
-            create_dir(&path).unwrap();
-            Self(path)
-        }
-
-        fn names(&self) -> Vec<String> {
-            let names = fs::read_dir(&self.0).unwrap();
-            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-        }
-    }
-
-    impl Drop for TestDirectory {
-        fn drop(&mut self) {
-            // A leftover in the temporary directory fails no test.
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    fn names(directory: &TestDirectory) -> Vec<String> {
+        let names = fs::read_dir(&directory.0).unwrap();
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     fn mode(path: &Path) -> u32 {
@@ -221,7 +205,7 @@ mod tests {
         assert_eq!((read_text(&path, 100).unwrap().as_str(), mode(&path)), ("old and long", 0o644));
         write_atomic(&path, b"new", 0o600).unwrap();
         assert_eq!((read_text(&path, 100).unwrap().as_str(), mode(&path)), ("new", 0o600));
-        assert_eq!(directory.names(), ["key.pem"]);
+        assert_eq!(names(&directory), ["key.pem"]);
     }
 
     #[test]
@@ -229,7 +213,7 @@ mod tests {
         let directory = TestDirectory::new("left");
         fs::write(directory.0.join(".key.pem.new"), "half").unwrap();
         write_atomic(&directory.0.join("key.pem"), b"whole", 0o600).unwrap();
-        assert_eq!(directory.names(), ["key.pem"]);
+        assert_eq!(names(&directory), ["key.pem"]);
     }
 
     #[test]
@@ -249,7 +233,7 @@ mod tests {
         create_dir(&path.join("inside")).unwrap();
         let error = write_atomic(&path, b"x", 0o600).unwrap_err();
         assert_eq!(error.path, path);
-        assert_eq!(directory.names(), ["occupied"]);
+        assert_eq!(names(&directory), ["occupied"]);
         assert!(write_atomic(&directory.0.join("none/file"), b"x", 0o600).unwrap_err().is_missing());
         assert!(write_atomic(Path::new("/"), b"x", 0o600).is_err());
     }

@@ -33,7 +33,7 @@ pub use accounts::{Account, lookup, lookup_group, supplementary_groups};
 pub use clock::Clock;
 pub use enabled::EnabledFile;
 pub use network::NetworkManager;
-pub use notify::{ManagerSocket, NotifyEnvironment, NotifyState, SdNotify};
+pub use notify::{ManagerSocket, NotifyEnvironment, NotifyState, SdNotify, assignments, microseconds};
 pub use passwords::PasswordsFile;
 pub use signal::{Received, Signals};
 
@@ -99,7 +99,29 @@ const fn max(a: usize, b: usize) -> usize {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    /// Directory of one test, removed at its end.
+    pub(crate) struct TestDirectory(pub(crate) PathBuf);
+
+    impl TestDirectory {
+        pub(crate) fn new(test: &str) -> Self {
+            static NUMBER: AtomicU32 = AtomicU32::new(0);
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("friendlet-{test}-{}-{number}", std::process::id()));
+            super::file::create_dir(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for TestDirectory {
+        fn drop(&mut self) {
+            // A leftover in the temporary directory fails no test.
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
 
     /// Locks out every other test that has children: none reaps those of another.
     pub(crate) fn lock_children() -> MutexGuard<'static, ()> {

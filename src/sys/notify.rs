@@ -254,6 +254,18 @@ impl SdNotify {
     }
 }
 
+/// Lines `KEY=value` of a datagram. Others are skipped, as sd_notify(3) requires of unknown ones.
+pub fn assignments(datagram: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    let lines = datagram.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok());
+    lines.filter_map(|line| line.split_once('='))
+}
+
+/// Value of `.._USEC`.
+pub fn microseconds(digits: &str) -> Option<Duration> {
+    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number).map(Duration::from_micros)
+}
+
 /// `/path`, or `@name` in the abstract name space.
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes() {

@@ -78,20 +78,8 @@ impl PasswordsFile {
         Ok(())
     }
 
-    /// Stores the changed passwords of `users`, synced, so that they survive a power cut. Lines of
-    /// other configuration files stay, because the next start may use one of them.
-    ///
-    /// # Errors
-    /// Error of reading or writing; the old file remains.
-    pub fn store(&self, users: &Users) -> Result<(), FileError> {
-        let mut text = String::new();
-        // Writing to a `String` never fails.
-        let _ = write_all(&mut text, users, &self.read()?);
-        file::write_atomic(&self.path, text.as_bytes(), 0o600)
-    }
-
-    /// Adds the content that [`store`](Self::store) writes to `text`, with the lines that were loaded: a disk
-    /// that hangs does not delay it.
+    /// Adds the content of the file to `text`: the changed passwords of `users`, and the loaded lines of other
+    /// configuration files, because the next start may use one of them.
     ///
     /// # Errors
     /// `text` has no room for it, or the file could not be read when it was loaded.
@@ -173,27 +161,19 @@ mod tests {
     use super::super::file::FileReason;
     use super::*;
     use crate::session::{Grants, PASSWORD_ROUNDS_MAX, User, UserLevel};
+    use crate::sys::tests::TestDirectory;
 
     /// Directory of one test, removed when dropped.
-    struct TestDirectory(PathBuf);
-
-    impl TestDirectory {
-        fn new(test: &str) -> Self {
-            let path =
-                std::env::temp_dir().join(format!("friendlet-passwords-{test}-{}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        fn text(&self) -> String {
-            fs::read_to_string(self.0.join(FILE)).unwrap()
-        }
+    fn content(directory: &TestDirectory) -> String {
+        fs::read_to_string(directory.0.join(FILE)).unwrap()
     }
 
-    impl Drop for TestDirectory {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    /// Writes the file as a server does that has read it at its start.
+    fn store(file: &mut PasswordsFile, users: &Users) -> Result<(), FileError> {
+        file.load(&mut users.clone())?;
+        let mut text = String::new();
+        file.render(users, &mut text).unwrap();
+        file::write_atomic(&file.path, text.as_bytes(), 0o600)
     }
 
     fn hash(salt: u8) -> PasswordHash {
@@ -236,7 +216,7 @@ mod tests {
         assert_eq!(first, users(FILE_1));
         change(&mut first, "anna", 11);
         change(&mut first, "token", 13);
-        file.store(&first).unwrap();
+        store(&mut file, &first).unwrap();
         let mut second = users(FILE_1);
         file.load(&mut second).unwrap();
         assert_eq!(second, first);
@@ -247,8 +227,8 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         // A second change replaces the line.
         change(&mut second, "anna", 21);
-        file.store(&second).unwrap();
-        assert_eq!(directory.text().matches("anna").count(), 1);
+        store(&mut file, &second).unwrap();
+        assert_eq!(content(&directory).matches("anna").count(), 1);
         let mut third = users(FILE_1);
         file.load(&mut third).unwrap();
         assert_eq!(password(&third, "anna"), Some(hash(21)));
@@ -260,7 +240,7 @@ mod tests {
         let mut file = PasswordsFile::new(&directory.0);
         let mut first = users(FILE_1);
         change(&mut first, "anna", 11);
-        file.store(&first).unwrap();
+        store(&mut file, &first).unwrap();
         let mut second = users(&[("anna", Some(5))]);
         file.load(&mut second).unwrap();
         assert_eq!(password(&second, "anna"), Some(hash(5)));
@@ -272,7 +252,7 @@ mod tests {
         let mut file = PasswordsFile::new(&directory.0);
         let mut first = users(FILE_1);
         change(&mut first, "anna", 11);
-        file.store(&first).unwrap();
+        store(&mut file, &first).unwrap();
         // The built-in default, in which anna is another user.
         let built_in: &[(&str, Option<u8>)] = &[("admin", Some(9)), ("anna", Some(8))];
         let mut fallen_back = users(built_in);
@@ -280,7 +260,7 @@ mod tests {
         assert_eq!(fallen_back, users(built_in));
         change(&mut fallen_back, "admin", 19);
         change(&mut fallen_back, "anna", 18);
-        file.store(&fallen_back).unwrap();
+        store(&mut file, &fallen_back).unwrap();
         for (of, name, salt) in [(FILE_1, "anna", 11), (built_in, "admin", 19), (built_in, "anna", 18)] {
             let mut again = users(of);
             file.load(&mut again).unwrap();
@@ -297,9 +277,9 @@ mod tests {
             let of: Vec<_> = of.iter().map(|name| (name.as_str(), Some(salt))).collect();
             let mut users = users(&of);
             of.iter().for_each(|(name, _)| change(&mut users, name, 100 + salt));
-            file.store(&users).unwrap();
+            store(&mut file, &users).unwrap();
         }
-        assert_eq!(directory.text().lines().count(), RECORDS);
+        assert_eq!(content(&directory).lines().count(), RECORDS);
         let mut newest = users(&[("u0", Some(3))]);
         file.load(&mut newest).unwrap();
         assert_eq!(password(&newest, "u0"), Some(hash(103)));
@@ -315,7 +295,7 @@ mod tests {
         let mut first = users(&[("anna", Some(1)), ("carl", Some(3))]);
         change(&mut first, "anna", 11);
         change(&mut first, "carl", 13);
-        file.store(&first).unwrap();
+        store(&mut file, &first).unwrap();
         let mut second = users(FILE_1);
         file.load(&mut second).unwrap();
         for salt in [12, 22] {
@@ -323,8 +303,8 @@ mod tests {
             change(&mut second, "token", salt);
             let mut text = heapless::String::<TEXT_BYTES>::new();
             file.render(&second, &mut text).unwrap();
-            file.store(&second).unwrap();
-            assert_eq!(directory.text(), text.as_str());
+            store(&mut file, &second).unwrap();
+            assert_eq!(content(&directory), text.as_str());
             assert!(text.lines().count() == 3 && text.contains("carl "), "{text}");
         }
         assert_eq!(file.render(&second, &mut heapless::String::<64>::new()), Err(RenderError::TooLong));
@@ -349,7 +329,7 @@ mod tests {
         let error = file.load(&mut users(FILE_1)).unwrap_err();
         assert!(matches!(error.reason, FileReason::TooLarge(MAX_BYTES)));
         // An unreadable file is not replaced.
-        assert!(file.store(&users(FILE_1)).is_err());
+        assert!(store(&mut file, &users(FILE_1)).is_err());
         let rendered = file.render(&users(FILE_1), &mut String::new());
         assert_eq!(rendered, Err(RenderError::NotRead));
     }

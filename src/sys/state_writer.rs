@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use rustix::io::Errno;
@@ -20,9 +19,6 @@ pub const STATE_STACK_BYTES: usize = 32 * 1024;
 /// Bytes of the queue, with its texts.
 pub const STATE_QUEUE_BYTES: usize =
     STATE_WRITES * (size_of::<StateText>() + size_of::<Job>() + size_of::<StateResult>());
-
-/// Time between two looks for the end of the thread.
-const FINISH_STEP: Duration = Duration::from_millis(5);
 
 /// Content of a state file.
 pub type StateText = heapless::String<STATE_TEXT_BYTES>;
@@ -89,7 +85,6 @@ pub struct StateWriter {
     spare: Receiver<Box<StateText>>,
     give_back: Sender<Box<StateText>>,
     results: Receiver<StateResult>,
-    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl StateWriter {
@@ -104,7 +99,7 @@ impl StateWriter {
         let error = |_| io::Error::from(io::ErrorKind::InvalidInput);
         let enabled = target(StateFile::Enabled).map_err(error)?;
         let passwords = target(StateFile::Passwords).map_err(error)?;
-        let (mut writer, waiting, done) = Self::new();
+        let (writer, waiting, done) = Self::new();
         let give_back = writer.give_back.clone();
         let run = move || {
             while let Ok(Job { ticket, file, text }) = waiting.recv_blocking() {
@@ -123,8 +118,7 @@ impl StateWriter {
                 }
             }
         };
-        let thread = thread::Builder::new().name("state".to_owned()).stack_size(STATE_STACK_BYTES);
-        writer.thread = Some(thread.spawn(run)?);
+        thread::Builder::new().name("state".to_owned()).stack_size(STATE_STACK_BYTES).spawn(run)?;
         Ok(writer)
     }
 
@@ -137,7 +131,7 @@ impl StateWriter {
             // There is room for every buffer.
             let _ = give_back.try_send(Box::default());
         }
-        (Self { jobs, spare, give_back, results, thread: None }, waiting, done)
+        (Self { jobs, spare, give_back, results }, waiting, done)
     }
 
     /// Queues a write of the text that `render` makes.
@@ -164,51 +158,18 @@ impl StateWriter {
     pub async fn result(&self) -> Option<StateResult> {
         self.results.recv().await.ok()
     }
-
-    /// Waits until the queued writes are done and the thread has exited, at most for `timeout`. Returns false
-    /// after it. The results are dropped.
-    pub fn finish(mut self, timeout: Duration) -> bool {
-        let start = Instant::now();
-        self.jobs.close();
-        let Some(thread) = self.thread.take() else { return true };
-        while !thread.is_finished() {
-            // Otherwise the thread waits for room.
-            while self.results.try_recv().is_ok() {}
-            if start.elapsed() >= timeout {
-                return false;
-            }
-            thread::sleep(FINISH_STEP);
-        }
-        true
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
     use std::fs;
-    use std::path::PathBuf;
 
     use super::*;
+    use crate::sys::tests::TestDirectory;
 
-    struct TestDirectory(PathBuf);
-
-    impl TestDirectory {
-        fn new(test: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("friendlet-state-{test}-{}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        fn text(&self, file: StateFile) -> String {
-            fs::read_to_string(self.0.join(file.name())).unwrap()
-        }
-    }
-
-    impl Drop for TestDirectory {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    fn content(directory: &TestDirectory, file: StateFile) -> String {
+        fs::read_to_string(directory.0.join(file.name())).unwrap()
     }
 
     fn result(writer: &StateWriter) -> StateResult {
@@ -232,9 +193,9 @@ mod tests {
         ] {
             submit(&writer, ticket, file, text).unwrap();
             assert_eq!(result(&writer), StateResult { ticket, outcome: Ok(()) });
-            assert_eq!(directory.text(file), text);
+            assert_eq!(content(&directory, file), text);
         }
-        assert_eq!(directory.text(StateFile::Passwords), "two");
+        assert_eq!(content(&directory, StateFile::Passwords), "two");
         assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 2);
     }
 
@@ -249,7 +210,7 @@ mod tests {
         submit(&writer, 2, StateFile::Enabled, "new").unwrap();
         let StateResult { ticket, outcome } = result(&writer);
         assert!(ticket == 2 && outcome.is_err(), "{outcome:?}");
-        assert_eq!(directory.text(StateFile::Enabled), "old");
+        assert_eq!(content(&directory, StateFile::Enabled), "old");
         fs::remove_dir_all(&directory.0).unwrap();
         submit(&writer, 3, StateFile::Enabled, "new").unwrap();
         let outcome = Err(Errno::NOENT.raw_os_error());
@@ -279,29 +240,6 @@ mod tests {
         }
         submit(&writer, 1, StateFile::Enabled, &longest).unwrap();
         assert_eq!(result(&writer).outcome, Ok(()));
-        assert_eq!(directory.text(StateFile::Enabled), longest);
-    }
-
-    #[test]
-    fn queued_writes_are_done_before_the_end() {
-        let directory = TestDirectory::new("end");
-        let writer = StateWriter::start(&directory.0).unwrap();
-        for ticket in 0..STATE_WRITES as u64 {
-            submit(&writer, ticket, StateFile::Enabled, &ticket.to_string()).unwrap();
-        }
-        assert!(writer.finish(Duration::from_secs(60)));
-        assert_eq!(directory.text(StateFile::Enabled), (STATE_WRITES - 1).to_string());
-    }
-
-    #[test]
-    fn end_is_not_later_than_its_timeout() {
-        let (mut writer, _waiting, _done) = StateWriter::new();
-        // A thread that hangs for longer.
-        #[expect(clippy::disallowed_methods, reason = "a thread in place of the one that writes")]
-        let thread = thread::spawn(|| thread::sleep(Duration::from_secs(5)));
-        writer.thread = Some(thread);
-        let start = Instant::now();
-        assert!(!writer.finish(Duration::from_millis(20)));
-        assert!(start.elapsed() < Duration::from_secs(4));
+        assert_eq!(content(&directory, StateFile::Enabled), longest);
     }
 }

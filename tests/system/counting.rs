@@ -47,7 +47,7 @@ fn share() {
     counts().blocks.store(EARLY.blocks.load(Relaxed), Relaxed);
 }
 
-/// Returns the size of a block in glibc's allocator, which is no less than in musl's.
+/// Size of a block in glibc's allocator. That of musl's is not larger.
 fn block(layout: Layout) -> usize {
     (layout.size() + size_of::<usize>()).next_multiple_of(16).max(32)
 }

@@ -71,16 +71,29 @@ fn workers_of_a_leader_that_fails_have_the_whole_time_to_flush() {
     assert_eq!(fs::read_to_string(flushed).unwrap(), "flushed\n");
 }
 
+/// A service whose leader starts a daemon in a session of its own; the process between them ends at once.
+struct Forker {
+    server: Server,
+    leader: u32,
+    daemon: u32,
+}
+
+impl Forker {
+    /// The daemon runs `before`, then its pid is in a file, then it runs `after`.
+    fn start([before, after]: [&str; 2], rest: &str) -> Self {
+        let directory = Directory::new();
+        let file = directory.file("daemon");
+        let daemon = directory.write("daemon.sh", format!("{before}\necho $$ > {file}\n{after}\n"));
+        let script = format!("(setsid sh {daemon} &); exec sleep 1000");
+        let server = Server::start(&Device::plain().with(&shell("forker", &script, rest)));
+        let leader = start(&server, "forker").pid;
+        Self { server, leader, daemon: pid_in(&file) }
+    }
+}
+
 #[test]
 fn daemon_that_leaves_group_and_session_ends_with_its_service() {
-    let directory = Directory::new();
-    let file = directory.file("daemon");
-    let daemon = directory.write("daemon.sh", format!("echo $$ > {file}\nexec sleep 1000\n"));
-    // The middle process ends at once.
-    let script = format!("(setsid sh {daemon} &); exec sleep 1000");
-    let server = Server::start(&Device::plain().with(&shell("forker", &script, "")));
-    let leader = start(&server, "forker").pid;
-    let daemon = pid_in(&file);
+    let Forker { server, leader, daemon } = Forker::start(["", "exec sleep 1000"], "");
     assert!(!process::group(leader).contains(&daemon));
     assert_eq!(server.call("services/forker/stop"), OK);
     until_state(&server, "forker", "stopped");
@@ -103,14 +116,8 @@ fn daemon_of_a_leader_that_ends_is_not_left_at_each_start() {
 
 #[test]
 fn daemon_that_ignores_its_end_is_killed_with_the_service() {
-    let directory = Directory::new();
-    let file = directory.file("daemon");
-    let script = format!("trap '' TERM; echo $$ > {file}; while :; do sleep 0.1; done");
-    let daemon = directory.write("daemon.sh", &script);
-    let script = format!("(setsid sh {daemon} &); exec sleep 1000");
-    let server = Server::start(&Device::plain().with(&shell("forker", &script, "stop_timeout_s = 1")));
-    start(&server, "forker");
-    let daemon = pid_in(&file);
+    let stubborn = ["trap '' TERM", "while :; do sleep 0.1; done"];
+    let Forker { server, daemon, .. } = Forker::start(stubborn, "stop_timeout_s = 1");
     let asked = Instant::now();
     assert_eq!(server.call("services/forker/stop"), OK);
     until_state(&server, "forker", "stopped");
@@ -119,13 +126,7 @@ fn daemon_that_ignores_its_end_is_killed_with_the_service() {
 
 #[test]
 fn nothing_is_left_when_the_server_is_killed() {
-    let directory = Directory::new();
-    let file = directory.file("daemon");
-    let daemon = directory.write("daemon.sh", format!("echo $$ > {file}\nexec sleep 1000\n"));
-    let script = format!("(setsid sh {daemon} &); exec sleep 1000");
-    let mut server = Server::start(&Device::plain().with(&shell("forker", &script, "")));
-    let leader = start(&server, "forker").pid;
-    let daemon = pid_in(&file);
+    let Forker { mut server, leader, daemon } = Forker::start(["", "exec sleep 1000"], "");
     send(server.pid(), Signal::KILL);
     assert_eq!(server.wait(SOON).code(), Some(70), "{}", server.log());
     assert!(!process::is_alive(leader) && !process::is_alive(daemon));

@@ -6,16 +6,16 @@ use std::fs;
 use std::path::Path;
 use std::sync::MutexGuard;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Pid;
 
 use super::super::HANDLED;
 use super::super::main_loop::MainLoop;
+use super::super::server_socket::ServerSocket;
 use super::*;
 use crate::runtime::block_on;
 use crate::service::{
-    Action, Arguments, CommandAction, CommandError, LastExit, NamedCommand, ServiceTable, SpawnStage, Spec,
-    State, Status, Supervisor, Verb,
+    Action, Arguments, CommandAction, CommandError, Exit, LastExit, NamedCommand, ServiceTable, SpawnError,
+    SpawnStage, Spec, State, Status, Supervisor, Verb,
 };
 use crate::sys::fork::SignalFd;
 use crate::sys::tests::lock_children;
@@ -36,8 +36,7 @@ struct Fixture {
 impl Fixture {
     fn new(services: Vec<Spec>) -> Self {
         let lock = lock_children();
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (keeper, server) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        let (keeper, server) = ServerSocket::pair().unwrap();
         let mut processes = Processes::new(services.len(), server, Rc::default()).unwrap();
         processes.command_timeout = Duration::from_millis(300);
         let mut table = ServiceTable::new();

@@ -7,9 +7,8 @@ use rustix::process::{Gid, Uid};
 use super::at;
 use crate::service::{Attributes, DirectoryKind, SpawnError, SpawnStage};
 use crate::sys::Account;
+use crate::sys::board::has_init;
 
-/// Environment variable that `friendlet init` sets.
-const INIT: &str = "FRIENDLET_INIT";
 /// Mode of a new directory.
 const MODE: Mode = Mode::from_raw_mode(0o755);
 
@@ -22,7 +21,7 @@ pub(super) fn create(
     attributes: &Attributes,
     owner: Option<&Account>,
 ) -> Result<Vec<(&'static str, String)>, SpawnError> {
-    let has_init = std::env::var_os(INIT).is_some_and(|value| value == "1");
+    let has_init = has_init();
     let mut created = Vec::new();
     for (index, (kind, name)) in DirectoryKind::ALL.into_iter().zip(&attributes.directories).enumerate() {
         if let Some(name) = name {

@@ -1,4 +1,4 @@
-//! Socket for notifications of the server, sd_notify(3).
+//! Socket that receives the reports of sd_notify(3): those of the server, and those of services.
 
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -11,7 +11,6 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFl
 use rustix::process::Pid;
 
 use super::super::file;
-use crate::sys::NOTIFY_BYTES;
 
 /// Datagram socket that identifies senders.
 #[derive(Debug)]
@@ -32,26 +31,36 @@ impl NotifySocket {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let socket = UnixDatagram::bind(path)?;
+        Self::new(UnixDatagram::bind(path)?)
+    }
+
+    /// Identifies the senders of a bound socket.
+    ///
+    /// # Errors
+    /// Error of the system.
+    pub fn new(socket: UnixDatagram) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         rustix::net::sockopt::set_socket_passcred(&socket, true)?;
         Ok(Self { socket })
     }
 
-    /// Receives the next datagram with the pid of its sender, or `None`. A datagram that exceeds
-    /// `NOTIFY_BYTES`, or has no sender, is returned empty.
+    /// Receives the next datagram with the pid of its sender, or `None`. A datagram that exceeds the buffer,
+    /// or has no sender, is returned empty. Descriptors that come with it have no room, and the kernel closes
+    /// them.
     ///
     /// # Errors
     /// Error of the system.
-    pub fn receive<'b>(
-        &self,
-        buffer: &'b mut [u8; NOTIFY_BYTES],
-    ) -> io::Result<Option<(&'b [u8], Option<Pid>)>> {
+    pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<(&'b [u8], Option<Pid>)>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
             let mut pieces = [IoSliceMut::new(buffer)];
-            match recvmsg(&self.socket, &mut pieces, &mut control, RecvFlags::DONTWAIT) {
+            match recvmsg(
+                &self.socket,
+                &mut pieces,
+                &mut control,
+                RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC,
+            ) {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(None),
                 outcome => break outcome?,
@@ -62,7 +71,7 @@ impl NotifySocket {
             _ => None,
         });
         let is_cut = received.flags.contains(ReturnFlags::TRUNC);
-        let length = if is_cut || sender.is_none() { 0 } else { received.bytes.min(NOTIFY_BYTES) };
+        let length = if is_cut || sender.is_none() { 0 } else { received.bytes.min(buffer.len()) };
         Ok(Some((&buffer[..length], sender)))
     }
 }
@@ -78,6 +87,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::sys::NOTIFY_BYTES;
 
     #[test]
     fn datagram_over_its_limit_is_empty() {

@@ -320,7 +320,9 @@ impl Drop for Server {
         let _ = child.kill();
         let _ = child.wait();
         for pid in services.into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)) {
+            // An orphan does not lead its group.
             let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 }

@@ -98,8 +98,8 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
     run::bytes(run::at_root(program).arg("-dc").arg(path))
 }
 
-/// The modules that this one needs, out of its section `.modinfo`; the kernel's build writes there
-/// what depmod collects into modules.dep. `None` if it is not a module.
+/// Names of the modules that this one needs, from its section `.modinfo`, the source of depmod's modules.dep.
+/// `None` for a file that is not a module.
 fn depends(elf: &[u8]) -> Option<Vec<String>> {
     let text = File::parse(elf).ok()?.section_by_name(".modinfo")?.data().ok()?;
     let line = text.split(|b| *b == 0).find_map(|line| line.strip_prefix(b"depends="))?;

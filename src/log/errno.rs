@@ -1,8 +1,10 @@
-//! Error numbers of Linux, for failures of the server that answers report as error numbers.
+//! Error numbers of Linux, for the modules without system calls.
 
+pub(crate) const ENOENT: i32 = 2;
 pub(crate) const ESRCH: i32 = 3;
 pub(crate) const EIO: i32 = 5;
 pub(crate) const EAGAIN: i32 = 11;
 pub(crate) const EINVAL: i32 = 22;
 pub(crate) const ESHUTDOWN: i32 = 108;
 pub(crate) const ETIMEDOUT: i32 = 110;
+pub(crate) const ECANCELED: i32 = 125;
