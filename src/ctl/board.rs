@@ -6,7 +6,7 @@ use super::env::Env;
 use super::failure::{FAILED, Failure};
 use super::output::{columns, format_duration, sanitize};
 use super::password::hashed;
-use super::values::text_of;
+use super::values::{shown_or, text_of};
 use crate::json::Raw;
 
 /// Prints the status of the board.
@@ -21,7 +21,7 @@ fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
         Failure::new(FAILED, "cannot read the status of the board: the server's reply is malformed")
     })?;
     let text = |key| text_of(reply, key).filter(|text| !text.is_empty());
-    let row = |title: &str, text: Option<String>| [title.to_owned(), text.unwrap_or_else(|| "-".to_owned())];
+    let row = |title: &str, text: Option<String>| [title.to_owned(), shown_or(text)];
     let shown = |title, key| row(title, text(key).as_deref().map(sanitize));
     let up = text("Uptime").and_then(|seconds| seconds.parse().ok()).map(format_duration);
     Ok(vec![

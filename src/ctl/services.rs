@@ -6,7 +6,7 @@ use super::env::Env;
 use super::failure::{FAILED, Failure, NOT_RUNNING};
 use super::link::Link;
 use super::output::{columns, format_duration, sanitize, sanitize_lines};
-use super::values::{compose, string, text_of};
+use super::values::{compose, shown_or, string, text_of};
 use crate::json::Raw;
 
 const LIST_HEAD: [&str; 3] = ["SERVICE", "STATE", "DESCRIPTION"];
@@ -142,7 +142,7 @@ fn description(service: Raw<'_>) -> String {
 fn status_row(service: &str, content: &str) -> [String; 7] {
     let reply = Raw::parse(content);
     let text = |key| reply.and_then(|reply| text_of(reply, key)).filter(|text| !text.is_empty());
-    let shown = |text: Option<String>| text.map_or_else(|| "-".to_owned(), |text| sanitize(&text));
+    let shown = |text: Option<String>| shown_or(text.as_deref().map(sanitize));
     let never = || {
         let is_new = text("StartedOnce").is_some_and(|once| once == "false");
         is_new.then(|| "never run".to_owned())

@@ -5,7 +5,7 @@ use super::client::connect;
 use super::env::Env;
 use super::failure::{FAILED, Failure};
 use super::output::{columns, format_duration, sanitize};
-use super::values::{text, text_of};
+use super::values::{shown, shown_or, text, text_of};
 use crate::json::Raw;
 
 /// Heads of the table of past ends.
@@ -116,15 +116,6 @@ fn yes_no(object: Raw<'_>, key: &str) -> &'static str {
         Some("false") => "no",
         _ => "-",
     }
-}
-
-fn shown(object: Raw<'_>, key: &str) -> String {
-    shown_or(text_of(object, key).as_deref().map(sanitize))
-}
-
-/// The text, or `-` for none.
-fn shown_or(text: Option<String>) -> String {
-    text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned())
 }
 
 #[cfg(test)]

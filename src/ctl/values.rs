@@ -1,6 +1,7 @@
 //! JSON values as owned strings, and JSON text for requests and results.
 
 use super::failure::{FAILED, Failure};
+use super::output::sanitize;
 use crate::json::{Full, Raw, ValueKind, Writer};
 
 /// First segment of the path of every call.
@@ -36,6 +37,16 @@ pub(super) fn compose(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -
     let text = written.ok().and_then(|bytes| core::str::from_utf8(bytes).ok());
     text.map(str::to_owned)
         .ok_or_else(|| Failure::new(FAILED, format!("the request is longer than {TEXT_BYTES} bytes")))
+}
+
+/// A member as a terminal may show it, or `-` for none.
+pub(super) fn shown(object: Raw<'_>, key: &str) -> String {
+    shown_or(text_of(object, key).as_deref().map(sanitize))
+}
+
+/// The text, or `-` for none.
+pub(super) fn shown_or(text: Option<String>) -> String {
+    text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned())
 }
 
 #[cfg(test)]
