@@ -236,8 +236,8 @@ pub fn complete<'a>(
             password::complete(password, verdict, cx)
         }
         (Work::Command { .. }, Completion::Command(output)) => Outcome::Command(output),
-        (Work::Command { service }, Completion::NotStarted(error)) => {
-            services::not_started("command", *service, error, cx)
+        (Work::Command { service, command }, Completion::NotStarted(error)) => {
+            services::not_started("command", *service, Some(*command), error, cx)
         }
         (Work::Verb { verb, service }, Completion::Written(_)) => {
             let result = cx.api.services.take_result(*service);

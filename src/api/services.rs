@@ -77,7 +77,7 @@ pub(super) fn outcome<'a>(
     let result = match result {
         Ok(()) => return Outcome::Done,
         Err(CommandError::Unknown) => return Outcome::Failed(Failure::UnknownService),
-        Err(CommandError::Spawn(error)) => return not_started(function, service, error, cx),
+        Err(CommandError::Spawn(error)) => return not_started(function, service, None, error, cx),
         Err(CommandError::Exited(exit)) => return ended_at_once(function, service, exit, cx),
         Err(CommandError::NotRunning) => ESRCH,
         Err(CommandError::Persist) => EIO,
@@ -87,17 +87,18 @@ pub(super) fn outcome<'a>(
     Outcome::Failed(Failure::Failed { function, result })
 }
 
-/// Outcome of a program that could not be started.
+/// Outcome of a program that could not be started: that of the service, or of one of its commands.
 pub(super) fn not_started<'a>(
     function: &'static str,
     service: ServiceId,
+    command: Option<usize>,
     error: SpawnError,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     match cx.api.services.table().get(service) {
         Some(spec) => {
-            let end = LastExit::Spawn(error);
-            Outcome::Failed(Failure::NotStarted { function, spec, end, output: &[] })
+            let (program, end) = (spec.program(command), LastExit::Spawn(error));
+            Outcome::Failed(Failure::NotStarted { function, spec, program, end, output: &[] })
         }
         None => internal("a service outside the table"),
     }
@@ -114,7 +115,10 @@ fn ended_at_once<'a>(
     let (_, length) = cx.platform.copy_output(service, None, page);
     let output = cx.api.page.get(..length).unwrap_or_default();
     match cx.api.services.table().get(service) {
-        Some(spec) => Outcome::Failed(Failure::NotStarted { function, spec, end, output }),
+        Some(spec) => {
+            let program = spec.program(None);
+            Outcome::Failed(Failure::NotStarted { function, spec, program, end, output })
+        }
         None => internal("a service outside the table"),
     }
 }
@@ -266,7 +270,9 @@ pub(super) fn command<'a>(
         CommandAction::Argv(_) => {
             let id = cx.api.next_call_id();
             match cx.platform.run_command(service, index, id) {
-                Ok(()) => Outcome::Pending(PendingCall { id, work: Work::Command { service } }),
+                Ok(()) => {
+                    Outcome::Pending(PendingCall { id, work: Work::Command { service, command: index } })
+                }
                 Err(super::Refused) => Outcome::Failed(Failure::TableFull),
             }
         }

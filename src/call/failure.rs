@@ -65,6 +65,8 @@ pub enum Failure<'a> {
         function: &'a str,
         /// Service of the program.
         spec: &'a Spec,
+        /// Path of the program.
+        program: &'a str,
         /// Error of the start, or the exit.
         end: LastExit,
         /// Last lines of its output.

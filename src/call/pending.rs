@@ -27,6 +27,8 @@ pub enum Work {
     Command {
         /// Service of the command.
         service: ServiceId,
+        /// Its index in the service.
+        command: usize,
     },
     /// The start of a service, which settles when its process has run for a short time, or a setting of a
     /// service that is written to the disk.

@@ -58,3 +58,15 @@ pub(super) fn is_host_name(text: &str) -> bool {
             && !label.ends_with('-')
     })
 }
+
+/// Returns whether this can be the user of a service: a name, a number, or two numbers with a colon; or is
+/// empty, for the server's own.
+pub(super) fn is_service_user(text: &str) -> bool {
+    // The largest one means "no change" to setuid(2).
+    let is_id = |text: &str| text.parse::<u32>().is_ok_and(|id| id != u32::MAX && !text.starts_with('+'));
+    match text.split_once(':') {
+        Some((user, group)) => is_id(user) && is_id(group),
+        None if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => is_id(text),
+        None => !text.contains(|char: char| char.is_whitespace() || char.is_control()),
+    }
+}

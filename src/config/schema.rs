@@ -9,7 +9,7 @@ mod attributes;
 use super::INTERFACE_NAME_BYTES;
 use super::checks::{
     HOST_NAME, is_absolute_path, is_absolute_path_or_empty, is_host_name, is_interface_name, is_origin,
-    is_path, is_path_or_empty,
+    is_path, is_path_or_empty, is_service_user,
 };
 use super::key::Default::{Boolean, Build, Empty, Integer, Integers, Required, String, Unset};
 use super::key::{Form, Key, Kind, Table, any, board_limit, fixed};
@@ -405,9 +405,13 @@ pub static SERVICE: Table = Table {
         .reload(),
         Key::new(
             "user",
-            Kind::string(board_limit!(USER_NAME_BYTES), "", any),
+            Kind::string(
+                board_limit!(USER_NAME_BYTES),
+                "the name of a user, a number, or 'uid:gid' in numbers",
+                is_service_user,
+            ),
             Unset("the server's own"),
-            "User to run as: a name, a number, or `uid:gid`. Needs a server that runs as root.",
+            "User to run as. Needs a server that runs as root.",
         )
         .example("\"www-data\"")
         .reload(),
@@ -478,7 +482,7 @@ pub static SERVICE: Table = Table {
         .reload(),
         Key::new(
             "ready",
-            Kind::parsed("'line:TEXT', 'tcp:ADDRESS:PORT' with a numeric address, or 'unix:PATH'"),
+            Kind::parsed("'line:TEXT' with up to 64 bytes, 'tcp:ADDRESS:PORT' in numbers, or 'unix:PATH'"),
             Unset("by its `type`"),
             "Sign that a service of type `simple` is ready: a line of its output contains the text, or the \
              address or UNIX socket accepts a connection.",

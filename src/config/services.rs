@@ -217,10 +217,15 @@ fn check_order(services: &Services<'_>, diagnostics: &mut Diagnostics<'_>) {
             let next = entry.after.iter().find(|(_, (other, _))| cycle.contains(other));
             let span: Span = next.map_or_else(|| entry.name.1.clone(), |(_, (_, span))| span.clone());
             let key = next.map_or("after", |(key, _)| key);
-            diagnostics.missing(
-                &span,
-                format_args!("{key}: these services wait for each other: {}, {name}", cycle.join(", ")),
-            );
+            if let [_] = cycle[..] {
+                diagnostics.missing(&span, format_args!("{key}: a service cannot wait for itself"));
+            } else {
+                let names = cycle.join(", ");
+                diagnostics.missing(
+                    &span,
+                    format_args!("{key}: these services wait for each other: {names}, {name}"),
+                );
+            }
             reported.extend(cycle);
         }
     }

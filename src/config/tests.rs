@@ -370,7 +370,7 @@ fn services_do_not_wait_for_each_other() {
     let with = |name: &str, after: &str| {
         format!("[[service]]\nname = '{name}'\ncommand = ['x']\nafter = [{after}]\n")
     };
-    assert_eq!(errors(&with("a", "'a'")), "4:10: after: these services wait for each other: a, a\n");
+    assert_eq!(errors(&with("a", "'a'")), "4:10: after: a service cannot wait for itself\n");
     // "z" waits for nothing, and "w" only waits for the others.
     let ring = with("b", "'c'") + &with("c", "'a'");
     let text = with("a", "'z', 'b'") + &ring + &with("z", "");

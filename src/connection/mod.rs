@@ -35,7 +35,7 @@ use crate::api::LOG_ANSWER_BYTES;
 use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES};
 use crate::http::SEND_RESERVE_BYTES;
 use crate::limits::{BODY_BYTES, HEAD_BYTES, MESSAGE_BYTES, REPLY_BYTES, SEND_BYTES, SERVICE_NAME_BYTES};
-use crate::service::COMMAND_TIMEOUT;
+use crate::service::{COMMAND_TIMEOUT, SPAWN_TIMEOUT};
 use crate::ws::FRAME_HEADER_BYTES;
 
 crate::limits::limits! {
@@ -88,8 +88,8 @@ crate::limits::limits! {
     /// Age from which an unauthenticated connection in the administrator's slot can be evicted.
     EVICT_AFTER: Duration = Duration::from_secs(1), exceeded "evicted when the next client connects",
         tests ["connection_at_capacity_has_time_to_authenticate", "silent_connection_at_capacity_is_evicted"];
-    /// Time of a call that waits for a password check or a command, which have limits of their own.
-    ANSWER_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the call fails",
+    /// Time of a call that waits for a password check, a start or a command, which have limits of their own.
+    ANSWER_TIMEOUT: Duration = Duration::from_secs(35), exceeded "the call fails",
         tests ["call_times_out_after_the_answer_timeout", "call_without_completion_times_out"];
 }
 
@@ -110,7 +110,8 @@ const _: () = {
         "send_bytes: must hold a push of output"
     );
     assert!(
-        ANSWER_TIMEOUT.as_secs() > COMMAND_TIMEOUT.as_secs(),
-        "a call waits longer than the command it waits for"
+        ANSWER_TIMEOUT.as_secs() > COMMAND_TIMEOUT.as_secs()
+            && ANSWER_TIMEOUT.as_secs() > SPAWN_TIMEOUT.as_secs(),
+        "a call waits longer than the command or the start it waits for"
     );
 };

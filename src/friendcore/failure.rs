@@ -82,10 +82,12 @@ fn write_2016(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
 /// Writes why a program does not run, in words, and the last lines of its output: members that Friend Core
 /// does not have.
 fn put_reason(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
-    let Failure::NotStarted { spec, end, output, .. } = failure else { return Ok(()) };
+    let Failure::NotStarted { spec, program, end, output, .. } = failure else { return Ok(()) };
     out.put(r#", "reason": "#)?;
     match end {
-        LastExit::Spawn(error) => out.put_string(format_args!("{}: {}", spec.name, error.text(spec)))?,
+        LastExit::Spawn(error) => {
+            out.put_string(format_args!("{}: {}", spec.name, error.text_with(spec, program)))?;
+        }
         LastExit::Required(_) => out.put_string(format_args!("{}: {}", spec.name, end.text(spec)))?,
         end => out.put_string(format_args!("{}: exited at once, {end}", spec.name))?,
     }

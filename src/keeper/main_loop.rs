@@ -15,8 +15,8 @@ use super::notices::{self, NoticeSocket};
 use super::relay::{RETRY, Relay};
 use super::server_socket::{Received, ServerSocket};
 use super::slot::{Progress, Slot, State};
-use super::{ORPHANS, SLOTS, SOFTWARE, ServerEnd, orphans, raw};
-use crate::limits::SERVICES;
+use super::strays::{Owner, Strays, send};
+use super::{SLOTS, SOFTWARE, ServerEnd, procfs, raw};
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
@@ -27,6 +27,8 @@ use crate::sys::fork::SignalFd;
 
 /// Pause between two looks at a group whose leader has exited: its last process may have another parent.
 const GROUP_POLL: Duration = Duration::from_millis(50);
+/// Pause after a look, in multiples of its duration: a service with many processes may not take the processor.
+const LOOK_PAUSE: u32 = 9;
 /// Requests handled before children and signals are looked at.
 const REQUESTS_AT_ONCE: usize = 16;
 /// Descriptors that the loop waits for.
@@ -42,6 +44,9 @@ pub(super) struct MainLoop<'t> {
     /// Reports of services about themselves; `None` if no service has any.
     notices: Option<NoticeSocket>,
     signals: SignalFd,
+    strays: Strays,
+    /// Earliest time of the next look at groups whose leader has exited.
+    next_look: Option<Instant>,
     server: Option<Pid>,
     refusal: Option<String>,
     code: u8,
@@ -62,6 +67,8 @@ impl<'t> MainLoop<'t> {
             relay,
             notices: NoticeSocket::new(services),
             signals,
+            strays: Strays::default(),
+            next_look: None,
             server: Some(server),
             refusal: None,
             code: 0,
@@ -96,9 +103,12 @@ impl<'t> MainLoop<'t> {
 
     /// Time until something is due that no descriptor announces.
     fn pause(&self) -> Option<Duration> {
-        let ended = self.slots.iter().any(|slot| matches!(slot.state, State::Ended { .. }));
+        let has_ended = self.slots.iter().any(|slot| matches!(slot.state, State::Ended { .. }));
+        let look =
+            self.next_look.map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()));
+        let ended = has_ended.then(|| look.max(GROUP_POLL));
         let held = self.relay.as_ref().is_some_and(Relay::is_held);
-        [ended.then_some(GROUP_POLL), held.then_some(RETRY)].into_iter().flatten().min()
+        [ended, held.then_some(RETRY)].into_iter().flatten().min()
     }
 
     fn wait(&self, pause: Option<Duration>) {
@@ -180,12 +190,17 @@ impl<'t> MainLoop<'t> {
     }
 
     fn signal(&mut self, slot: u8, signal: Signal, scope: Scope) {
-        let Some(place) = self.slots.get_mut(usize::from(slot)) else { return };
-        place.signal(signal, scope);
-        if scope == Scope::Group && usize::from(slot) < SERVICES {
-            for pid in self.strays(slot) {
-                send(pid, signal);
-            }
+        let Some(place) = self.slots.get(usize::from(slot)) else { return };
+        // Before the signal: of a process whose parent has ended, only the environment names the service.
+        let group = (scope == Scope::Group).then(|| place.pid()).flatten();
+        if group.is_some() && signal != Signal::Cont {
+            self.look(slot);
+        }
+        if let Some(place) = self.slots.get_mut(usize::from(slot)) {
+            place.signal(signal, scope);
+        }
+        if group.is_some() {
+            self.strays.signal(slot, signal);
         }
     }
 
@@ -215,7 +230,7 @@ impl<'t> MainLoop<'t> {
                 continue;
             };
             notices::merge(&mut slot.notice, message.notice);
-            let is_member = |main: &Pid| orphans::group_of_any(*main) == slot.pid();
+            let is_member = |main: &Pid| procfs::group_of_any(*main) == slot.pid();
             slot.main = message.main.filter(is_member).or(slot.main);
         }
     }
@@ -223,12 +238,12 @@ impl<'t> MainLoop<'t> {
     /// Slot of the service of type notify that a process belongs to, by its group, or by its environment if
     /// it has left the group.
     fn slot_of(&self, pid: Pid) -> Option<usize> {
-        let group = orphans::group_of_any(pid)?;
+        let group = procfs::group_of_any(pid)?;
         let by_group = self.slots.iter().position(|slot| slot.has_leader() && slot.pid() == Some(group));
         let of = |name: &[u8]| str::from_utf8(name).ok().and_then(|name| self.services.find(name));
         let index = match by_group {
             Some(index) => index,
-            None => orphans::with_service(pid, of)??.index(),
+            None => procfs::with_service(pid, of)??.index(),
         };
         let spec = ServiceId::from_index(index).and_then(|service| self.services.get(service))?;
         let is_running = self.slots.get(index).is_some_and(Slot::has_leader);
@@ -292,6 +307,10 @@ impl<'t> MainLoop<'t> {
 
     /// Looks at the slots whose leader has exited.
     fn check_groups(&mut self) {
+        let start = Instant::now();
+        if self.next_look.is_some_and(|next| start < next) {
+            return;
+        }
         for index in 0..self.slots.len() {
             let is_ended = |slot: &Slot| matches!(slot.state, State::Ended { .. });
             if self.slots.get(index).is_some_and(is_ended) && self.is_gone(index as u8) {
@@ -301,38 +320,36 @@ impl<'t> MainLoop<'t> {
                 self.report(index as u8, ProcessEvent::Gone);
             }
         }
+        let end = Instant::now();
+        self.next_look = end.checked_add(end.saturating_duration_since(start) * LOOK_PAUSE);
     }
 
     /// Returns true if nothing of a slot is left after its leader. What has left the group since the last
     /// signal to it gets that signal now.
-    fn is_gone(&self, slot: u8) -> bool {
+    fn is_gone(&mut self, slot: u8) -> bool {
+        self.look(slot);
         let Some(place) = self.slots.get(usize::from(slot)) else { return true };
-        let mut is_gone = place.is_group_gone();
-        if usize::from(slot) < SERVICES {
-            for pid in self.strays(slot) {
-                is_gone = false;
-                if let Some(signal) = place.last_signal {
-                    send(pid, signal);
-                }
-            }
+        if let Some(signal) = place.last_signal {
+            self.strays.repeat(slot, signal);
         }
-        is_gone
+        place.is_group_gone() && !self.strays.has_any(slot)
     }
 
-    /// Children outside of the process group of a service, which were started by it.
-    fn strays(&self, slot: u8) -> Vec<Pid, { ORPHANS }> {
-        let known = |pid: &Pid| {
-            self.server == Some(*pid)
-                || self.slots.iter().any(|slot| slot.has_leader() && slot.pid() == Some(*pid))
-        };
-        let id = ServiceId::from_index(usize::from(slot));
-        let name = id.and_then(|id| self.services.get(id)).map_or("", |spec| &spec.name);
-        let place = self.slots.get(usize::from(slot)).and_then(Slot::pid);
-        let is_of = |pid: &Pid| {
-            let group = orphans::group(*pid);
-            group != place && orphans::with_service(*pid, |service| service == name.as_bytes()) == Some(true)
-        };
-        orphans::children().into_iter().filter(|pid| !known(pid)).filter(is_of).collect()
+    /// Looks for processes of a slot that have left its group.
+    fn look(&mut self, slot: u8) {
+        let group = self.slots.get(usize::from(slot)).and_then(Slot::pid);
+        let (slots, services, server) = (&self.slots, self.services, self.server);
+        self.strays.look(slot, group, |pid| {
+            let group = procfs::group(pid);
+            if server == Some(pid) || slots.iter().any(|slot| group.is_some() && slot.pid() == group) {
+                return Owner::Known;
+            }
+            let service = |name: &[u8]| services.find(str::from_utf8(name).ok()?);
+            match procfs::with_service(pid, service).flatten() {
+                Some(service) => Owner::Slot(service.index() as u8),
+                None => Owner::NoService,
+            }
+        });
     }
 
     fn report(&mut self, slot: u8, event: ProcessEvent) {
@@ -361,12 +378,12 @@ impl<'t> MainLoop<'t> {
             for slot in &mut self.slots {
                 slot.signal(Signal::Kill, Scope::Group);
             }
-            let left = orphans::children();
+            let left = procfs::children();
             left.iter().for_each(|pid| send(*pid, Signal::Kill));
             let is_over = Instant::now() >= deadline;
             if left.is_empty() || is_over {
                 for pid in left {
-                    warning!("process {} ({}) cannot be killed", raw(pid), orphans::name(pid));
+                    warning!("process {} ({}) cannot be killed", raw(pid), procfs::name(pid));
                 }
                 return;
             }
@@ -374,13 +391,6 @@ impl<'t> MainLoop<'t> {
             self.wait(Some(GROUP_POLL));
             while self.signals.next().is_some() {}
         }
-    }
-}
-
-fn send(pid: Pid, signal: Signal) {
-    if let Some(signal) = RawSignal::from_named_raw(signal.number()) {
-        // Fails if it has just exited, or belongs to another user of a keeper that is not root.
-        let _ = kill_process(pid, signal);
     }
 }
 

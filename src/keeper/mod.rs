@@ -10,7 +10,8 @@
 //! |---|---|
 //! | `launch` | what the forked child of a service does before exec |
 //! | `slot` | processes of one service |
-//! | `orphans` | processes that have left the group of their service |
+//! | `procfs` | facts about processes from `/proc` |
+//! | `strays` | processes that have left the group of their service |
 //! | `main_loop` | the keeper's loop: signals, requests, reports |
 //! | `relay` | reports to the service manager, which accepts those of its own child alone |
 //! | `server_socket` | the socket to the server, with the reports that wait |
@@ -26,11 +27,12 @@ mod line_search;
 mod main_loop;
 mod message;
 mod notices;
-mod orphans;
 mod output;
+mod procfs;
 mod relay;
 mod server_socket;
 mod slot;
+mod strays;
 
 use core::ffi::c_int;
 use std::io;
@@ -65,6 +67,8 @@ crate::limits::limits! {
         tests ["notice_up_to_its_limit"];
     /// Orphans that are looked at in one round.
     ORPHANS: usize = 512, fixed "a bound of one round: the next round finds the rest";
+    /// Children without a service that are remembered, so that each is logged once.
+    FOREIGNERS: usize = 16, fixed "the oldest is forgotten, and logged again";
     /// Environment of an orphan that is searched for the name of its service.
     ENVIRONMENT_BYTES: usize = 32 * 1024, exceeded "the process belongs to no service",
         tests ["environment_is_searched_up_to_the_limit"];

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
 
 use super::launch::{Launch, Outcome, read_error};
-use super::orphans::group_of_any;
+use super::procfs::group_of_any;
 use crate::service::{Notice, Scope, Signal, SpawnError, SpawnStage};
 
 /// Processes of one slot.

@@ -20,6 +20,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use self::core::Core;
 use self::shutdown::Shutdown;
@@ -44,6 +45,8 @@ use crate::{error, info, limits, warning};
 
 /// Tasks besides connections and processes: passwords, commands, output, events, writes, upkeep.
 const OTHER_TASKS: usize = 6;
+/// Time after the first signal in which another one is the same.
+const REPEAT_TIME: Duration = Duration::from_secs(1);
 
 crate::limits::limits! {
     /// PEM file of a certificate chain, a key or an authority.
@@ -312,11 +315,20 @@ async fn until_end(
         smol::future::or(down.notified(), grace.after(time)).await;
         Received::Term
     };
-    // A second signal ends the wait.
-    smol::future::or(until_signal(signals), is_over).await;
+    smol::future::or(until_int(signals), is_over).await;
     let mut core = core.borrow_mut();
     core.kill_rest();
     core.log_counters();
+}
+
+/// Waits for a further SIGINT, with which a person at the terminal ends the wait for the services. Other
+/// signals have no such meaning: one SIGTERM to all processes of friendlet comes here twice, from its sender
+/// and from the keeper, which passes its own on. So does one SIGINT, but at once.
+async fn until_int(signals: &Signals) -> Received {
+    let start = Instant::now();
+    while signals.next().await != Received::Int || start.elapsed() < REPEAT_TIME {}
+    warning!("SIGINT again: killing what is left of the services");
+    Received::Int
 }
 
 /// Waits for a signal that stops the server.

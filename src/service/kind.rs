@@ -60,7 +60,9 @@ impl ReadyCheck {
             ("line", line) if !line.is_empty() && !line.contains(char::is_control) => {
                 line.try_into().ok().map(Self::Line)
             }
-            ("tcp", address) => address.parse().ok().map(Self::Tcp),
+            ("tcp", address) => {
+                address.parse().ok().filter(|address: &SocketAddr| address.port() != 0).map(Self::Tcp)
+            }
             ("unix", path) if path.starts_with('/') && !path.contains('\0') => {
                 path.try_into().ok().map(Self::Unix)
             }
@@ -91,6 +93,7 @@ mod tests {
             ("unix:/run/a.sock", Some(ReadyCheck::Unix("/run/a.sock".try_into().unwrap()))),
             ("tcp:localhost:1883", None),
             ("tcp:127.0.0.1", None),
+            ("tcp:127.0.0.1:0", None),
             ("unix:a.sock", None),
             ("line:", None),
             ("line:a\nb", None),

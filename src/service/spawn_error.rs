@@ -192,7 +192,11 @@ impl fmt::Display for Text<'_> {
             SpawnStage::Resources | SpawnStage::Program => write!(f, "cannot start{program}")?,
             SpawnStage::Interpreter => write!(f, "cannot start{program}: its interpreter is missing")?,
             SpawnStage::Timeout => {
-                return write!(f, "cannot start{program}: no answer in {} s", SPAWN_TIMEOUT.as_secs());
+                return write!(
+                    f,
+                    "cannot start{program}: its files or the look-up of its user do not answer in {} s",
+                    SPAWN_TIMEOUT.as_secs()
+                );
             }
         }
         write!(f, ": {}", Reason::from(errno))
@@ -301,7 +305,12 @@ mod tests {
                 "cannot set capabilities of /srv/x.sh: Operation not permitted (errno 1)",
                 "cannot set capabilities of it: Operation not permitted (errno 1)",
             ),
-            (Timeout, 110, "cannot start /srv/x.sh: no answer in 30 s", "cannot start: no answer in 30 s"),
+            (
+                Timeout,
+                110,
+                "cannot start /srv/x.sh: its files or the look-up of its user do not answer in 30 s",
+                "cannot start: its files or the look-up of its user do not answer in 30 s",
+            ),
         ] {
             assert_eq!(texts(SpawnError::new(stage, errno)), [text, short], "{stage:?}");
         }

@@ -8,7 +8,7 @@ use heapless::{String, Vec};
 use super::spawn_error::Names;
 use super::string_array::{Arguments, Name, Variables};
 use super::{
-    Attributes, CapacityError, Exit, LastExit, NamedCommand, ReadyCheck, RestartPolicy,
+    Attributes, CapacityError, CommandAction, Exit, LastExit, NamedCommand, ReadyCheck, RestartPolicy,
     SERVICE_READY_TIMEOUT, STOP_TIMEOUT, SUCCESS_CODES, ServiceKind, Signal, SpawnError,
 };
 use crate::limits;
@@ -116,6 +116,16 @@ impl Spec {
         self.kind == ServiceKind::Simple && self.ready == ReadyCheck::OfKind
     }
 
+    /// Program of the service, or of the named command with this index; `?` if that is a signal.
+    pub fn program(&self, command: Option<usize>) -> &str {
+        let argv = match command.map(|index| self.commands.get(index)) {
+            None => Some(&self.argv),
+            Some(Some(NamedCommand { action: CommandAction::Argv(argv), .. })) => Some(argv),
+            Some(_) => None,
+        };
+        argv.and_then(Arguments::first).unwrap_or("?")
+    }
+
     /// Returns the command with this name.
     pub fn command(&self, name: &str) -> Option<&NamedCommand> {
         self.commands.iter().find(|command| command.name == name)
@@ -151,7 +161,11 @@ impl fmt::Display for EndText<'_> {
 impl SpawnError {
     /// Error with the names of a service: `cannot start /bin/x: No such file or directory (errno 2)`.
     pub fn text(self, spec: &Spec) -> impl fmt::Display {
-        let program = spec.argv.first().unwrap_or("?");
+        self.text_with(spec, spec.program(None))
+    }
+
+    /// The same for another program of the service.
+    pub fn text_with<'a>(self, spec: &'a Spec, program: &'a str) -> impl fmt::Display + use<'a> {
         let directory = if spec.cwd.is_empty() { "/" } else { &spec.cwd };
         self.with_names(Names { program, directory, user: &spec.user, attributes: &spec.attributes })
     }
@@ -166,7 +180,7 @@ pub fn is_service_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CommandAction, Scope};
+    use super::super::Scope;
     use super::*;
 
     const HANG_UP: CommandAction = CommandAction::Signal { signal: Signal::Hup, scope: Scope::Leader };

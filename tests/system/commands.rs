@@ -67,6 +67,14 @@ fn unnamed_command_is_refused() {
 }
 
 #[test]
+fn missing_program_of_a_command_is_named() {
+    let server = Server::start(&Device::plain().with(&tool(r#"say = ["/no/such/command", "x"]"#)));
+    let answer = command(&server, "say");
+    let reason = "tool: cannot start /no/such/command: No such file or directory (errno 2)";
+    assert!(answer.contains(reason), "{answer}");
+}
+
+#[test]
 fn a_long_answer_comes_in_chunks() {
     // Every byte needs an escape, so that the answer is longer than what is sent whole.
     let quotes = r#"say = ["/bin/sh", "-c", "head -c 32768 /dev/zero | tr '\\0' '\"'"]"#;

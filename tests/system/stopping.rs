@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::services::{start, status, until_state};
 use crate::support::device::{ADMIN, shell};
@@ -88,6 +88,41 @@ fn term_and_int_shut_the_server_down() {
         assert_eq!(server.wait(SOON).code(), Some(0), "{}", server.log());
         assert!(!process::is_alive(services[0]));
     }
+}
+
+/// `pkill friendlet` reaches the keeper, which passes it on, and the server.
+#[test]
+fn signals_to_keeper_and_server_leave_the_time_to_flush() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let directory = Directory::new();
+        let file = directory.file("flushed");
+        let script =
+            format!("trap 'sleep 1; echo flushed > {file}; exit 0' TERM; while :; do sleep 0.05; done");
+        let mut server = Server::start(&Device::plain().with(&shell("base", &script, "stop_timeout_s = 20")));
+        start(&server, "base");
+        for _ in 0..3 {
+            server.signal(signal);
+            kill_process(Pid::from_raw(server.pid().cast_signed()).unwrap(), signal).unwrap();
+        }
+        assert_eq!(server.wait(SOON).code(), Some(0));
+        assert_eq!(fs::read_to_string(file).unwrap(), "flushed\n");
+    }
+}
+
+#[test]
+fn second_ctrl_c_ends_the_wait_for_services() {
+    let device = Device::plain().with(&shell("stubborn", STUBBORN, "stop_timeout_s = 60"));
+    let mut server = Server::start(&device);
+    let pid = start(&server, "stubborn").pid;
+    until("it ignores", || process::group(pid).len() >= 2);
+    server.signal(Signal::INT);
+    until("it stops", || server.log().contains("stopping: closing sockets"));
+    std::thread::sleep(Duration::from_millis(1100));
+    server.signal(Signal::TERM);
+    server.signal(Signal::INT);
+    assert_eq!(server.wait(SOON).code(), Some(0));
+    assert!(server.log().contains("SIGINT again: killing"), "{}", server.log());
+    until("nobody is left", || process::group(pid).is_empty());
 }
 
 #[test]

@@ -18,6 +18,17 @@ fn flusher(file: &str) -> String {
     format!("trap '{flush}' TERM; while :; do sleep 0.05; done")
 }
 
+/// Starts the flusher in a session of its own, as a daemon of the service.
+fn detached(directory: &Directory, how: &str) -> (String, [String; 3]) {
+    let [file, terms, pid] = ["flushed", "terms", "pid"].map(|name| directory.file(name));
+    let script = format!(
+        "echo $$ > {pid}; trap 'echo x >> {terms}; [ -n \"$ends\" ] || {{ ends=1; sleep 1; echo flushed > {file}; exit 0; }}' TERM\n\
+         while :; do sleep 0.05; done\n"
+    );
+    let program = directory.write("daemon", script);
+    (format!("{how} sh {program} & wait"), [file, terms, pid])
+}
+
 /// A wrapper without `exec` around the flusher.
 fn wrapped(directory: &Directory) -> (String, String) {
     let file = directory.file("flushed");
@@ -98,6 +109,64 @@ fn daemon_that_leaves_group_and_session_ends_with_its_service() {
     assert_eq!(server.call("services/forker/stop"), OK);
     until_state(&server, "forker", "stopped");
     assert!(!process::is_alive(daemon) && server.services().is_empty());
+}
+
+/// Some programs take a second TERM for a demand to end at once, without a flush.
+#[test]
+fn daemon_in_a_session_of_its_own_has_the_whole_time_to_flush_and_one_signal() {
+    for how in ["setsid", "setsid env -i PATH=\"$PATH\""] {
+        let directory = Directory::new();
+        let (script, files) = detached(&directory, how);
+        let [flushed, terms, pid] = &files;
+        let mut server = Server::start(&Device::plain().with(&shell("base", &script, "stop_timeout_s = 20")));
+        for end in ["stop", "server"] {
+            start(&server, "base");
+            pid_in(pid);
+            if end == "stop" {
+                assert_eq!(server.call("services/base/stop"), OK);
+                until_state(&server, "base", "stopped");
+            } else {
+                server.signal(Signal::TERM);
+                assert_eq!(server.wait(SOON).code(), Some(0), "{}", server.log());
+            }
+            assert_eq!(fs::read_to_string(flushed).unwrap(), "flushed\n", "{how} {end}");
+            assert_eq!(fs::read_to_string(terms).unwrap(), "x\n", "{how} {end}");
+            files.iter().for_each(|file| fs::remove_file(file).unwrap());
+        }
+    }
+}
+
+#[test]
+fn daemon_without_the_marker_of_its_service_is_named() {
+    let directory = Directory::new();
+    let file = directory.file("daemon");
+    let daemon = directory.write("daemon.sh", format!("echo $$ > {file}\nexec sleep 1000\n"));
+    let script = format!("(setsid env -i PATH=\"$PATH\" sh {daemon} &); exec sleep 1000");
+    let server = Server::start(&Device::plain().with(&shell("forker", &script, "")));
+    start(&server, "forker");
+    let pid = pid_in(&file);
+    assert_eq!(server.call("services/forker/stop"), OK);
+    until_state(&server, "forker", "stopped");
+    until("it is named", || server.log().contains(&format!("process {pid} (sleep) belongs to no service")));
+    server.stop();
+    assert!(!process::is_alive(pid));
+}
+
+#[test]
+fn pause_reaches_a_daemon_in_a_session_of_its_own() {
+    let directory = Directory::new();
+    let file = directory.file("daemon");
+    let script = format!("setsid sh -c 'echo $$ > {file}; exec sleep 1000' & wait");
+    let server = Server::start(&Device::plain().with(&shell("base", &script, "")));
+    let pids = [start(&server, "base").pid, pid_in(&file)];
+    let is_suspended = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
+    };
+    assert_eq!(server.call("services/base/pause"), OK);
+    until("all are suspended", || pids.iter().all(is_suspended));
+    assert_eq!(server.call("services/base/start"), OK);
+    until("all run", || !pids.iter().any(is_suspended));
 }
 
 #[test]

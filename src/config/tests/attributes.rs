@@ -45,6 +45,18 @@ log_directory = "a.log"
 fn wrong_attributes_are_errors() {
     for (text, error) in [
         ("nice = 20", "4:8: nice: expected -20 to 19, found 20"),
+        (
+            "user = '1:'",
+            "4:8: user: expected the name of a user, a number, or 'uid:gid' in numbers, found '1:'",
+        ),
+        (
+            "user = '4294967295'",
+            "4:8: user: expected the name of a user, a number, or 'uid:gid' in numbers, found '4294967295'",
+        ),
+        (
+            "user = 'web:www'",
+            "4:8: user: expected the name of a user, a number, or 'uid:gid' in numbers, found 'web:www'",
+        ),
         ("nice = -21", "4:8: nice: expected -20 to 19, found -21"),
         ("nice = 'low'", "4:8: nice: expected a whole number, found a string"),
         ("oom_score = -1001", "4:13: oom_score: expected -1000 to 1000, found -1001"),

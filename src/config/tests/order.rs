@@ -32,7 +32,7 @@ fn readiness_is_read() {
 #[test]
 fn sign_of_readiness_fits_the_type() {
     for (text, expected) in [
-        ("ready = 'tcp:localhost:1883'", "4:9: ready: expected 'line:TEXT', 'tcp:ADDRESS:PORT'"),
+        ("ready = 'tcp:localhost:1883'", "4:9: ready: expected 'line:TEXT' with up to 64 bytes, 'tcp:"),
         ("type = 'oneshot'\nready = 'line:a'", "5:9: ready: type oneshot has its own sign"),
         ("type = 'notify'\nready = 'tcp:[::1]:1'", "5:9: ready: type notify has its own sign"),
         ("watchdog_s = 3", "4:14: watchdog_s: only a service of type notify"),

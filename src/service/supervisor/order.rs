@@ -146,7 +146,10 @@ impl Supervisor {
         }
         let Some(other) = self.first(entry.required, Record::is_down) else { return };
         info!("{}: stopping, it requires {}, which does not run", self.name(service), self.name(other));
-        let has_failed = matches!(self.entries[other.index()].phase, Phase::Failed | Phase::Lost);
+        let required = &self.entries[other.index()];
+        // A required service that ends because of another's failure will have failed, too.
+        let has_failed =
+            matches!(required.phase, Phase::Failed | Phase::Lost) || required.failed_with.is_some();
         self.entries[service.index()].failed_with = has_failed.then_some(other);
         self.apply_internal(service, Event::Stop, now);
     }

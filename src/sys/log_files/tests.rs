@@ -203,10 +203,11 @@ fn panic_ends_the_process_though_standard_error_blocks() {
         log_threads::log_panics();
         panic!("number {}", 8);
     }
+    // Before the pipe: a test with this lock may wait until no pipe is open.
+    let _lock = lock_children();
     let (mut reader, mut writer) = io::pipe().unwrap();
     let size = rustix::pipe::fcntl_getpipe_size(&writer).unwrap();
     writer.write_all(&vec![b'x'; size]).unwrap();
-    let _lock = lock_children();
     let mut command = Command::new(std::env::current_exe().unwrap());
     let name = "sys::log_files::tests::panic_ends_the_process_though_standard_error_blocks";
     command.args(["--exact", name]).env(BLOCKED, "1").stdout(Stdio::null()).stderr(writer);

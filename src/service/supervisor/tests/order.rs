@@ -226,8 +226,9 @@ fn failure_of_a_required_service_stops_and_fails_those_that_run() {
     assert_eq!(states(&supervisor), [Failed, Stopping, Stopping]);
     supervisor.handle_exit(id(1), Exit::Code(0), true, at(4));
     supervisor.handle_exit(id(2), Exit::Code(0), true, at(4));
-    assert_eq!(states(&supervisor), [Failed, Failed, Stopped]);
+    assert_eq!(states(&supervisor), [Failed; 3]);
     assert_eq!(last_exit(&supervisor, 1), "requires disk, which is not ready");
+    assert_eq!(last_exit(&supervisor, 2), "requires base, which is not ready");
 }
 
 #[test]

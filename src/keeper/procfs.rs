@@ -1,5 +1,4 @@
-//! Processes that have left the process group of their service: the kernel gives them to the keeper, their
-//! subreaper, when their parent exits.
+//! Facts about processes from `/proc`: children, parent, group, name, service.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -10,14 +9,28 @@ use rustix::process::{Pid, getpgid};
 use super::launch::MARKER;
 use super::{ENVIRONMENT_BYTES, ORPHANS};
 
-/// Pids of this process's children.
+/// Pids of the keeper's children.
 pub(super) fn children() -> Vec<Pid, ORPHANS> {
-    let own = std::process::id();
-    match fs::read_to_string("/proc/thread-self/children") {
-        Ok(list) => list.split_ascii_whitespace().filter_map(pid).take(ORPHANS).collect(),
+    children_of(rustix::process::getpid())
+}
+
+/// Pids of the children of a process.
+pub(super) fn children_of(parent: Pid) -> Vec<Pid, ORPHANS> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", parent.as_raw_nonzero()));
+    let mut lists = tasks.into_iter().flatten().flatten().filter_map(|task| {
+        // A thread that has just ended has none.
+        fs::read_to_string(task.path().join("children")).ok()
+    });
+    let Some(first) = lists.next() else {
         // A kernel without CONFIG_PROC_CHILDREN.
-        Err(_) => processes().filter(|pid| parent(*pid) == Some(own)).take(ORPHANS).collect(),
+        return processes().filter(|pid| parent_of(*pid) == Some(parent)).take(ORPHANS).collect();
+    };
+    let mut children = Vec::new();
+    for list in core::iter::once(first).chain(lists) {
+        let room = ORPHANS - children.len();
+        children.extend(list.split_ascii_whitespace().filter_map(pid).take(room));
     }
+    children
 }
 
 fn processes() -> impl Iterator<Item = Pid> {
@@ -25,10 +38,19 @@ fn processes() -> impl Iterator<Item = Pid> {
     entries.filter_map(|entry| pid(entry.file_name().to_str()?))
 }
 
-/// Parent of a process, from `PID (NAME) STATE PARENT ..`; the name may contain anything.
-fn parent(pid: Pid) -> Option<u32> {
+/// Field of `/proc/PID/stat` behind the name of the program, which may contain anything: 0 is the state.
+fn stat_field(pid: Pid, index: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    stat.rsplit_once(") ")?.1.split(' ').nth(index).map(str::to_owned)
+}
+
+fn parent_of(pid: Pid) -> Option<Pid> {
+    self::pid(&stat_field(pid, 1)?)
+}
+
+/// Returns true for a process that has ended and is not reaped.
+pub(super) fn is_zombie(pid: Pid) -> bool {
+    stat_field(pid, 0).is_none_or(|state| state == "Z")
 }
 
 fn pid(text: &str) -> Option<Pid> {
@@ -37,8 +59,7 @@ fn pid(text: &str) -> Option<Pid> {
 
 /// Group of any process, which may be one without a group of this pid namespace, as a kernel thread is.
 pub(super) fn group_of_any(pid: Pid) -> Option<Pid> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    self::pid(stat.rsplit_once(") ")?.1.split(' ').nth(2)?)
+    self::pid(&stat_field(pid, 2)?)
 }
 
 /// Group of a child.
@@ -95,13 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn parent_is_read_after_the_name() {
-        let own = Pid::from_raw(std::process::id().cast_signed()).unwrap();
-        assert_eq!(
-            parent(own),
-            Some(rustix::process::getppid().unwrap().as_raw_nonzero().get().unsigned_abs())
-        );
-        assert!(processes().any(|pid| pid == own));
+    fn fields_are_read_after_the_name() {
+        let own = rustix::process::getpid();
+        assert_eq!(parent_of(own), rustix::process::getppid());
+        assert!(processes().any(|pid| pid == own) && !is_zombie(own));
         assert_eq!(group_of_any(own), group(own));
     }
 }
