@@ -1,7 +1,7 @@
 //! Operating system, as the api uses it.
 
 use super::BoardEnd;
-use crate::service::{Scope, ServiceId, Signal};
+use crate::service::{Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 
 /// A queue or table of the system is full.
@@ -24,6 +24,9 @@ pub trait Platform {
     /// Copies output of a service to `room`: from position `since` on, or the newest. Returns the position
     /// of the first byte, counted since the start of the server, and the number of bytes.
     fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize);
+
+    /// Use of the processor and of memory by a running service with this name and leader.
+    fn usage(&self, name: &str, leader: u32) -> Usage;
 
     /// Runs the program of a named command, by its index in the specification of the service. Its end completes
     /// the call.

@@ -153,7 +153,8 @@ pub(super) fn show<'a>(_: &Call<'a>, _: &Caller, service: ServiceId, cx: &'a mut
     match services.table().get(service) {
         Some(spec) => {
             let status = services.status(service, now);
-            Outcome::Details(ServiceDetails { spec, status, services, service, now })
+            let usage = (status.pid != 0).then(|| cx.platform.usage(&spec.name, status.pid));
+            Outcome::Details(ServiceDetails { spec, status, usage, services, service, now })
         }
         None => internal("a service outside the table"),
     }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::Failure;
 use super::pending::{CommandOutput, PendingCall};
-use crate::service::{LastExit, PastRun, ServiceId, Spec, State, Status, Supervisor};
+use crate::service::{LastExit, PastRun, ServiceId, Spec, State, Status, Supervisor, Usage};
 use crate::session::{UserId, Users};
 
 /// Outcome of a call. A transport encodes it in the form of the call.
@@ -126,6 +126,8 @@ pub struct ServiceDetails<'a> {
     pub spec: &'a Spec,
     /// Its state and process.
     pub status: Status,
+    /// Use of the processor and of memory, if it has a process.
+    pub usage: Option<Usage>,
     /// All services.
     pub services: &'a Supervisor,
     /// The service.

@@ -9,7 +9,7 @@ use super::state_dir::{Environment, state_dir};
 use super::{build_id, exit, refuse};
 use crate::api::Board;
 use crate::config::{self, Config, NOTICE_BYTES};
-use crate::keeper::{self, ServerEnd};
+use crate::keeper::{self, Cgroups, ServerEnd};
 use crate::log::print;
 use crate::serve::{self, Start, StartError};
 use crate::sys::board::has_init;
@@ -67,12 +67,12 @@ fn serve(config: Config, good_copy: Option<(PathBuf, String)>, board: Board) -> 
     let state_dir = state_dir(&config, &Environment::of_this_process());
     let has_init = has_init();
     let start = Start { config, state_dir, board, has_init, good_copy };
-    keeper::run(start, |start| &start.config.services, |start, link| end_of(serve::run(start, link))).map_err(
-        |error| {
+    let cgroups = if start.config.board.has_no_cgroups { None } else { Cgroups::create() };
+    keeper::run(start, cgroups, |start| &start.config.services, |start, link| end_of(serve::run(start, link)))
+        .map_err(|error| {
             print(format_args!("friendlet: cannot start the server: {error}\n"));
             exit::SYSTEM.into()
-        },
-    )
+        })
 }
 
 /// Facts about the board: from this program, from its configuration, and from its init.

@@ -4,7 +4,7 @@ use super::diagnostics::Diagnostics;
 use super::section::Section;
 use super::value::{hint, report_unknown, type_of};
 use crate::service::{
-    Attributes, CAPABILITY_NAMES, Capabilities, DirectoryKind, IoClass, Resource, umask_from_text,
+    Attributes, CAPABILITY_NAMES, CONTROLS, Capabilities, DirectoryKind, IoClass, Resource, umask_from_text,
 };
 
 /// Parses the attributes of a service.
@@ -16,6 +16,7 @@ pub(super) fn read(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>)
         oom_score: section.signed("oom_score", diagnostics),
         io_class: section.parsed_if_set("io_class", IoClass::from_name, diagnostics).map(|(class, _)| class),
         limits: resource_limits(section, diagnostics),
+        controls: CONTROLS.each_ref().map(|control| section.integer(control.key, diagnostics)),
         groups: section.list("groups", &groups, |name| name.try_into().ok(), diagnostics),
         capabilities: capabilities(section, diagnostics),
         no_new_privs: section.boolean("no_new_privs", diagnostics),

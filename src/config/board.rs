@@ -6,19 +6,21 @@ use super::section::Document;
 use super::value::arguments;
 use crate::service::Arguments;
 
-/// Programs that end the board, each with its arguments.
+/// Programs that end the board, each with its arguments; control groups.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BoardCommands {
     /// Restarts it. Empty: none.
     pub reboot: Arguments,
     /// Switches it off. Empty: none.
     pub poweroff: Arguments,
+    /// No control groups for the services.
+    pub has_no_cgroups: bool,
 }
 
 /// `[board]`.
 pub(super) fn commands(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> BoardCommands {
     let section = document.section(&schema::BOARD, diagnostics);
-    let mut command = |name| {
+    let command = |name| {
         let (_, Some(value)) = section.value(name, diagnostics) else {
             return Arguments::new();
         };
@@ -31,5 +33,6 @@ pub(super) fn commands(document: &Document<'_, '_>, diagnostics: &mut Diagnostic
         }
         argv
     };
-    BoardCommands { reboot: command("reboot"), poweroff: command("poweroff") }
+    let [reboot, poweroff] = ["reboot", "poweroff"].map(command);
+    BoardCommands { reboot, poweroff, has_no_cgroups: !section.boolean("cgroups", diagnostics) }
 }

@@ -158,7 +158,7 @@ pub static LOG: Table = Table {
 pub static BOARD: Table = Table {
     name: "board",
     header: "[board]",
-    doc: "Programs that restart the board and switch it off, where its init is not friendlet.",
+    doc: "Programs that restart the board and switch it off, where its init is not friendlet; control groups.",
     fixed: &[],
     keys: &[
         Key::new(
@@ -177,6 +177,12 @@ pub static BOARD: Table = Table {
         )
         .example("[\"/sbin/poweroff\"]")
         .reload(),
+        Key::new(
+            "cgroups",
+            Kind::Boolean,
+            Boolean(true),
+            "Control group (cgroup v2) for each service, where kernel and service manager allow it.",
+        ),
     ],
 };
 
@@ -421,6 +427,9 @@ pub static SERVICE: Table = Table {
         attributes::OOM_SCORE,
         attributes::IO_CLASS,
         attributes::LIMITS,
+        attributes::MEMORY_MAX,
+        attributes::PIDS_MAX,
+        attributes::CPU_WEIGHT,
         attributes::CAPABILITIES,
         attributes::NO_NEW_PRIVS,
         attributes::ENV_FILE,

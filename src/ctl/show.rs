@@ -52,6 +52,8 @@ fn rows(reply: Raw<'_>) -> Vec<[String; 2]> {
         ("state", state),
         ("pid", shown_or(pid.as_deref().map(sanitize))),
         ("since", seconds("Since")),
+        ("processor", shown_or(text_of(reply, "Cpu").map(|seconds| format!("{} s", sanitize(&seconds))))),
+        ("memory", shown_or(text_of(reply, "Memory").map(|bytes| format!("{} bytes", sanitize(&bytes))))),
         ("restarts", shown("Restarts")),
         ("last exit", if is_new { "never run".to_owned() } else { shown("LastExit") }),
         ("enabled", format!("{} (autostart {})", yes_no(reply, "Enabled"), yes_no(reply, "Autostart"))),
@@ -139,6 +141,8 @@ description    Web \u{FFFD}page
 state          starting: exit 1
 pid            -
 since          1m 1s
+processor      -
+memory         -
 restarts       2
 last exit      exit 1
 enabled        yes (autostart no)

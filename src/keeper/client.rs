@@ -23,10 +23,12 @@ pub use self::run::{CommandDone, RunEnd, RunError};
 use self::run::{RunSlot, RunState};
 use super::message::{REPORT_BYTES, Report, Request};
 use super::output::{Output, TailBuffer};
-use super::{REFUSAL_BYTES, REQUESTS, SLOTS};
+use super::{Cgroups, REFUSAL_BYTES, REQUESTS, SLOTS, usage};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
 use crate::runtime::{AsyncFd, Notify, Tasks, Timer};
-use crate::service::{COMMAND_TIMEOUT, ProcessEvent, ReadyCheck, Scope, ServiceId, ServiceTable, Signal};
+use crate::service::{
+    COMMAND_TIMEOUT, ProcessEvent, ReadyCheck, Scope, ServiceId, ServiceTable, Signal, Usage,
+};
 use crate::{internal_error, warning};
 
 /// Processes of the services and of named commands, which the keeper starts and reaps.
@@ -35,6 +37,7 @@ pub struct Processes {
     /// Requests that the keeper's socket had no room for.
     requests: RefCell<Deque<Request, REQUESTS>>,
     services: Box<[Output<TailBuffer>]>,
+    cgroups: Option<Cgroups>,
     runs: Box<[RunSlot]>,
     /// `COMMAND_TIMEOUT`.
     command_timeout: Duration,
@@ -48,13 +51,19 @@ impl Processes {
     ///
     /// # Errors
     /// See [`AsyncFd::new`].
-    pub fn new(services: usize, keeper: OwnedFd, command_done: Rc<Notify>) -> io::Result<Self> {
+    pub fn new(
+        services: usize,
+        keeper: OwnedFd,
+        cgroups: Option<Cgroups>,
+        command_done: Rc<Notify>,
+    ) -> io::Result<Self> {
         let output_received = Rc::new(Notify::default());
         let service = || Output::new(TailBuffer::new(SERVICE_OUTPUT_BYTES), Rc::clone(&output_received));
         Ok(Self {
             keeper: AsyncFd::new(keeper)?,
             requests: RefCell::new(Deque::new()),
             services: (0..services).map(|_| service()).collect(),
+            cgroups,
             runs: (0..SERVICE_COMMAND_RUNS).map(|_| RunSlot::new()).collect(),
             command_timeout: COMMAND_TIMEOUT,
             command_done,
@@ -205,6 +214,11 @@ impl Processes {
         let output = self.services.get(service.index());
         debug_assert!(output.is_some(), "a service outside the table");
         output.map_or((0, 0), |output| output.buffer.borrow().copy(since, room))
+    }
+
+    /// Use of the processor and of memory by a service with this name and leader.
+    pub fn usage(&self, name: &str, leader: u32) -> Usage {
+        usage::of(self.cgroups.as_ref(), name, leader)
     }
 
     fn request(&self, request: Request) {

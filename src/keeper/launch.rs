@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use self::identity::Identity;
+use super::cgroups::Cgroups;
 use crate::service::{Arguments, SpawnError, SpawnStage, Spec};
 use crate::sys::PATH;
 use crate::sys::fork::{self, Forked};
@@ -41,7 +42,12 @@ pub(super) struct Launch {
 ///
 /// # Errors
 /// Error of fork(2) or pipe(2). Later errors come on the pipe.
-pub(super) fn launch(spec: &Spec, argv: &Arguments, notify: Option<&str>) -> io::Result<Launch> {
+pub(super) fn launch(
+    spec: &Spec,
+    argv: &Arguments,
+    notify: Option<&str>,
+    cgroup: Option<(&Cgroups, &str)>,
+) -> io::Result<Launch> {
     let (error, error_writer) = io::pipe()?;
     let (output, output_writer) = io::pipe()?;
     rustix::io::ioctl_fionbio(&error, true)?;
@@ -52,7 +58,10 @@ pub(super) fn launch(spec: &Spec, argv: &Arguments, notify: Option<&str>) -> io:
             let _ = rustix::process::setpgid(Some(pid), Some(pid));
             Ok(Launch { pid, error, output })
         }
-        Forked::Child => run(spec, argv, notify, &output_writer, &error_writer),
+        Forked::Child => {
+            let entered = cgroup.map_or(Ok(()), |(cgroups, group)| enter(cgroups, group, spec));
+            run(spec, argv, notify, entered, &output_writer, &error_writer)
+        }
     }
 }
 
@@ -92,15 +101,36 @@ fn decode([stage, item, a, b, c, d]: [u8; ERROR_BYTES]) -> Option<SpawnError> {
     Some(SpawnError { stage, item, errno: i32::from_ne_bytes([a, b, c, d]) })
 }
 
+/// Enters the control group of the service. First, so that all that follows is accounted for.
+fn enter(cgroups: &Cgroups, group: &str, spec: &Spec) -> Result<(), SpawnError> {
+    cgroups.enter(group, &spec.attributes.controls).map_err(|(index, errno)| {
+        let error = at(SpawnStage::Cgroup)(errno);
+        index.map_or(error, |index| error.with_item(index))
+    })
+}
+
 /// The child.
-fn run(spec: &Spec, argv: &Arguments, notify: Option<&str>, output: &PipeWriter, error: &PipeWriter) -> ! {
+fn run(
+    spec: &Spec,
+    argv: &Arguments,
+    notify: Option<&str>,
+    entered: Result<(), SpawnError>,
+    output: &PipeWriter,
+    error: &PipeWriter,
+) -> ! {
     let input = fs::File::open("/dev/null");
     let Ok(error) =
         input.and_then(|input| fork::keep_descriptors(input.into(), output.as_fd(), error.as_fd()))
     else {
         fork::exit_now(127);
     };
-    let Err(failure) = execute(spec, argv, notify);
+    let failure = match entered {
+        Ok(()) => {
+            let Err(failure) = execute(spec, argv, notify);
+            failure
+        }
+        Err(failure) => failure,
+    };
     // The parent sees the end of the pipe if this fails, and then the exit.
     let _ = rustix::io::write(&error, &encode(failure));
     fork::exit_now(127)

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal as RawSignal, WaitOptions, WaitStatus, kill_process, wait};
 
+use super::cgroups::{Cgroups, group_name};
 use super::launch::launch;
 use super::message::{Report, Request};
 use super::notices::{self, NoticeSocket};
@@ -16,7 +17,7 @@ use super::relay::{RETRY, Relay};
 use super::server_socket::{Received, ServerSocket};
 use super::slot::{Progress, Slot, State};
 use super::strays::{Owner, Strays, send};
-use super::{SLOTS, SOFTWARE, ServerEnd, procfs, raw};
+use super::{ORPHANS, SLOTS, SOFTWARE, ServerEnd, procfs, raw};
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
@@ -44,6 +45,10 @@ pub(super) struct MainLoop<'t> {
     /// Reports of services about themselves; `None` if no service has any.
     notices: Option<NoticeSocket>,
     signals: SignalFd,
+    /// `None`: processes are known by their process group and `/proc`.
+    cgroups: Option<Cgroups>,
+    /// Processes of each slot that the kernel has killed because memory ran out.
+    oom_kills: [u32; SLOTS],
     strays: Strays,
     /// Earliest time of the next look at groups whose leader has exited.
     next_look: Option<Instant>,
@@ -56,6 +61,7 @@ impl<'t> MainLoop<'t> {
     pub(super) fn new(
         services: &'t ServiceTable,
         messages: OwnedFd,
+        cgroups: Option<Cgroups>,
         relay: Option<Relay>,
         signals: SignalFd,
         server: Pid,
@@ -67,6 +73,8 @@ impl<'t> MainLoop<'t> {
             relay,
             notices: NoticeSocket::new(services),
             signals,
+            cgroups,
+            oom_kills: [0; SLOTS],
             strays: Strays::default(),
             next_look: None,
             server: Some(server),
@@ -173,13 +181,17 @@ impl<'t> MainLoop<'t> {
                 CommandAction::Signal { .. } => None,
             },
         });
+        let group = group_name(slot.into(), self.services);
+        let cgroup = self.cgroups.as_ref().map(|cgroups| (cgroups, &*group));
         let is_notifying = |spec: &&Spec| spec.kind == ServiceKind::Notify && command.is_none();
         let notify = spec.filter(is_notifying).and(self.notices.as_ref()).map(NoticeSocket::name);
         let launched = match (self.slots.get_mut(usize::from(slot)), spec, argv) {
             // The server goes on without processes that cannot be killed.
-            (Some(place), Some(spec), Some(argv)) if !place.has_leader() => launch(spec, argv, notify)
-                .map(|launched| place.begin(launched))
-                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL)),
+            (Some(place), Some(spec), Some(argv)) if !place.has_leader() => {
+                launch(spec, argv, notify, cgroup)
+                    .map(|launched| place.begin(launched))
+                    .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
+            }
             (Some(_), Some(_), Some(_)) => Err(Errno::BUSY),
             _ => Err(Errno::INVAL),
         };
@@ -201,6 +213,14 @@ impl<'t> MainLoop<'t> {
         }
         if group.is_some() {
             self.strays.signal(slot, signal);
+            self.kill_cgroup(slot, signal);
+        }
+    }
+
+    /// Kills a whole control group at once: no process of it can outrun that.
+    fn kill_cgroup(&self, slot: u8, signal: Signal) {
+        if let Some(cgroups) = self.cgroups.as_ref().filter(|_| signal == Signal::Kill) {
+            cgroups.kill(&group_name(slot.into(), self.services));
         }
     }
 
@@ -277,7 +297,7 @@ impl<'t> MainLoop<'t> {
         if status.continued() {
             return self.report(slot, ProcessEvent::Resumed);
         }
-        let Some(exit) = to_exit(status) else { return };
+        let Some(exit) = to_exit(status).map(|exit| self.with_oom(index, exit)) else { return };
         // What it wrote before its exit comes first.
         self.read_launch(index);
         let Some(place) = self.slots.get_mut(index) else { return };
@@ -292,6 +312,20 @@ impl<'t> MainLoop<'t> {
             place.state = State::Free;
         }
         self.report(slot, ProcessEvent::Exited { exit, is_gone });
+    }
+
+    /// Notes whether the kernel has killed a process of the slot because memory ran out.
+    fn with_oom(&mut self, index: usize, exit: Exit) -> Exit {
+        let Some(cgroups) = &self.cgroups else { return exit };
+        let kills = cgroups.oom_kills(&group_name(index, self.services));
+        let is_new =
+            self.oom_kills.get_mut(index).is_some_and(|known| core::mem::replace(known, kills) < kills);
+        match exit {
+            Exit::Signal { signal: libc::SIGKILL, core, .. } => {
+                Exit::Signal { signal: libc::SIGKILL, core, oom: is_new }
+            }
+            other => other,
+        }
     }
 
     fn handle_server_exit(&mut self, exit: Exit) {
@@ -332,14 +366,24 @@ impl<'t> MainLoop<'t> {
         if let Some(signal) = place.last_signal {
             self.strays.repeat(slot, signal);
         }
-        place.is_group_gone() && !self.strays.has_any(slot)
+        let is_populated = |cgroups: &Cgroups| cgroups.is_populated(&group_name(slot.into(), self.services));
+        let is_empty = !self.strays.has_any(slot) && !self.cgroups.as_ref().is_some_and(is_populated);
+        is_empty && place.is_group_gone()
     }
 
     /// Looks for processes of a slot that have left its group.
     fn look(&mut self, slot: u8) {
         let group = self.slots.get(usize::from(slot)).and_then(Slot::pid);
+        let members = match &self.cgroups {
+            Some(cgroups) => cgroups.members(&group_name(slot.into(), self.services)),
+            None => self.find(slot, group),
+        };
+        self.strays.update(slot, group, members);
+    }
+
+    fn find(&mut self, slot: u8, group: Option<Pid>) -> Vec<Pid, ORPHANS> {
         let (slots, services, server) = (&self.slots, self.services, self.server);
-        self.strays.look(slot, group, |pid| {
+        self.strays.find(slot, group, |pid| {
             let group = procfs::group(pid);
             if server == Some(pid) || slots.iter().any(|slot| group.is_some() && slot.pid() == group) {
                 return Owner::Known;
@@ -349,7 +393,7 @@ impl<'t> MainLoop<'t> {
                 Some(service) => Owner::Slot(service.index() as u8),
                 None => Owner::NoService,
             }
-        });
+        })
     }
 
     fn report(&mut self, slot: u8, event: ProcessEvent) {
@@ -375,13 +419,16 @@ impl<'t> MainLoop<'t> {
         let deadline = Instant::now() + KILL_TIMEOUT;
         loop {
             self.reap();
-            for slot in &mut self.slots {
-                slot.signal(Signal::Kill, Scope::Group);
+            for slot in 0..self.slots.len() {
+                self.signal(slot as u8, Signal::Kill, Scope::Group);
             }
             let left = procfs::children();
             left.iter().for_each(|pid| send(*pid, Signal::Kill));
             let is_over = Instant::now() >= deadline;
             if left.is_empty() || is_over {
+                if let Some(cgroups) = &self.cgroups {
+                    cgroups.remove(self.services);
+                }
                 for pid in left {
                     warning!("process {} ({}) cannot be killed", raw(pid), procfs::name(pid));
                 }
@@ -414,7 +461,7 @@ mod tests {
         let signals = SignalFd::new(&HANDLED[..1]).unwrap();
         // Any process that is not a child of this one.
         let pid = Pid::from_raw(1).unwrap();
-        let mut keeper = MainLoop::new(&services, keeper, None, signals, pid);
+        let mut keeper = MainLoop::new(&services, keeper, None, None, signals, pid);
         keeper.spawn(0, 0, None);
         keeper.spawn(255, 3, Some(9));
         keeper.signal(200, Signal::Kill, Scope::Group);

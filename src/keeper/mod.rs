@@ -9,8 +9,10 @@
 //! | module | contents |
 //! |---|---|
 //! | `launch` | what the forked child of a service does before exec |
+//! | `cgroups` | control groups of the services |
 //! | `slot` | processes of one service |
 //! | `procfs` | facts about processes from `/proc` |
+//! | `usage` | processor time and memory of a service |
 //! | `strays` | processes that have left the group of their service |
 //! | `main_loop` | the keeper's loop: signals, requests, reports |
 //! | `relay` | reports to the service manager, which accepts those of its own child alone |
@@ -21,6 +23,7 @@
 //! | `line_search` | search for the line with which a service is ready |
 //! | `output` | bounded buffers of output |
 
+mod cgroups;
 mod client;
 mod launch;
 mod line_search;
@@ -33,6 +36,7 @@ mod relay;
 mod server_socket;
 mod slot;
 mod strays;
+mod usage;
 
 use core::ffi::c_int;
 use std::io;
@@ -41,6 +45,7 @@ use std::os::unix::net::UnixDatagram;
 
 use rustix::process::{Pid, set_child_subreaper, setpgid};
 
+pub use self::cgroups::Cgroups;
 pub use self::client::{CommandDone, Processes, RunEnd, RunError};
 use self::main_loop::MainLoop;
 use self::relay::Relay;
@@ -69,6 +74,8 @@ crate::limits::limits! {
     ORPHANS: usize = 512, fixed "a bound of one round: the next round finds the rest";
     /// Children without a service that are remembered, so that each is logged once.
     FOREIGNERS: usize = 16, fixed "the oldest is forgotten, and logged again";
+    /// Processes of a service whose use is counted without a control group.
+    USAGE_PROCESSES: usize = 64, fixed "the use of the others is not counted";
     /// Environment of an orphan that is searched for the name of its service.
     ENVIRONMENT_BYTES: usize = 32 * 1024, exceeded "the process belongs to no service",
         tests ["environment_is_searched_up_to_the_limit"];
@@ -110,6 +117,8 @@ pub struct Link {
     pub messages: OwnedFd,
     /// Datagrams to the service manager; `None` without one.
     pub notify: Option<UnixDatagram>,
+    /// Control groups of the services; `None` where there are none.
+    pub cgroups: Option<Cgroups>,
 }
 
 /// End of the server.
@@ -128,6 +137,7 @@ pub struct ServerEnd {
 /// Error of the system: no process, no memory or no descriptors left.
 pub fn run<T>(
     start: T,
+    cgroups: Option<Cgroups>,
     services: impl Fn(&T) -> &ServiceTable,
     server: impl FnOnce(T, Link) -> ServerEnd,
 ) -> io::Result<ServerEnd> {
@@ -149,7 +159,7 @@ pub fn run<T>(
             if let Err(error) = setpgid(None, None) {
                 warning!("cannot create a process group: {}", Reason::from(error));
             }
-            let link = Link { messages: server_messages.try_clone()?, notify };
+            let link = Link { messages: server_messages.try_clone()?, notify, cgroups };
             let end = server(start, link);
             if let Some(refusal) = &end.refusal {
                 client::send_refusal(&server_messages, refusal);
@@ -158,7 +168,8 @@ pub fn run<T>(
         }
         Forked::Parent(server) => {
             drop((server_messages, notify));
-            Ok(MainLoop::new(services(&start), messages, relay, signals, server).run())
+            Cgroups::check(cgroups.as_ref(), services(&start));
+            Ok(MainLoop::new(services(&start), messages, cgroups, relay, signals, server).run())
         }
     }
 }

@@ -36,9 +36,14 @@ pub(super) enum Owner {
 }
 
 impl Strays {
-    /// Looks for the strays of a slot: children of the keeper that its service has started, and descendants
-    /// of its processes that are in another group.
-    pub(super) fn look(&mut self, slot: u8, group: Option<Pid>, owner: impl Fn(Pid) -> Owner) {
+    /// Finds the processes of a slot where no control group has them: children of the keeper that its service
+    /// has started, and all their descendants.
+    pub(super) fn find(
+        &mut self,
+        slot: u8,
+        group: Option<Pid>,
+        owner: impl Fn(Pid) -> Owner,
+    ) -> Vec<Pid, ORPHANS> {
         let mut members: Vec<Pid, ORPHANS> = Vec::new();
         for pid in procfs::children() {
             let is_member = procfs::group(pid) == group
@@ -67,6 +72,11 @@ impl Strays {
                 }
             }
         }
+        members
+    }
+
+    /// Keeps those processes of a slot that are not in its process group.
+    pub(super) fn update(&mut self, slot: u8, group: Option<Pid>, members: Vec<Pid, ORPHANS>) {
         self.known.retain(|stray| stray.slot != slot || members.contains(&stray.pid));
         for pid in members {
             let is_known = self.known.iter().any(|stray| stray.pid == pid);

@@ -176,7 +176,8 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let services = supervisor(config.services, &mut enabled)?;
     let command_done = Rc::new(Notify::default());
     let no_reactor = |error| StartError::system("cannot wait for events", error);
-    let processes = Processes::new(services.table().len(), link.messages, Rc::clone(&command_done));
+    let processes =
+        Processes::new(services.table().len(), link.messages, link.cgroups, Rc::clone(&command_done));
     let processes = Rc::new(processes.map_err(no_reactor)?);
     processes.search_lines(services.table());
     let passwords = Rc::new(

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::shutdown::Shutdown;
 use crate::api::{BoardEnd, Platform, Refused};
 use crate::keeper::Processes;
-use crate::service::{Scope, ServiceId, Signal};
+use crate::service::{Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 use crate::sys::password::{PasswordJob, PasswordWorker};
 use crate::sys::state_writer::{StateFile, StateText, StateWriter};
@@ -59,6 +59,10 @@ impl Platform for System {
 
     fn copy_output(&self, service: ServiceId, since: Option<u64>, room: &mut [u8]) -> (u64, usize) {
         self.processes.copy_output(service, since, room)
+    }
+
+    fn usage(&self, name: &str, leader: u32) -> Usage {
+        self.processes.usage(name, leader)
     }
 
     fn run_command(&mut self, service: ServiceId, command: usize, ticket: u64) -> Result<(), Refused> {

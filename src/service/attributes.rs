@@ -21,6 +21,8 @@ pub struct Attributes {
     pub io_class: Option<IoClass>,
     /// Resource limits, by the index of [`Resource::ALL`]; `None`: that of the keeper.
     pub limits: [Option<u64>; Resource::ALL.len()],
+    /// Limits of all its processes together, by the index of [`CONTROLS`]; 0: no limit.
+    pub controls: [u64; CONTROLS.len()],
     /// Groups in addition to those of the user, by name or number.
     pub groups: Vec<AccountName, SERVICE_GROUPS>,
     /// Capabilities that it can have at most, and has if it runs as a user; `None`: those of the keeper.
@@ -41,6 +43,7 @@ impl Default for Attributes {
             oom_score: 0,
             io_class: None,
             limits: [None; Resource::ALL.len()],
+            controls: [0, 0, CPU_WEIGHT],
             groups: Vec::new(),
             capabilities: None,
             no_new_privs: false,
@@ -96,6 +99,27 @@ impl Resource {
         Self::ALL.into_iter().position(|resource| resource.name() == name)
     }
 }
+
+/// Limit of all processes of a service together, by its control group (cgroup v2).
+#[derive(Debug)]
+pub struct Control {
+    /// Key in the configuration file.
+    pub key: &'static str,
+    /// Controller of the kernel.
+    pub controller: &'static str,
+    /// File of the group.
+    pub file: &'static str,
+}
+
+/// Share of the processor without a key.
+pub const CPU_WEIGHT: u64 = 100;
+
+/// Every limit.
+pub const CONTROLS: [Control; 3] = [
+    Control { key: "memory_max", controller: "memory", file: "memory.max" },
+    Control { key: "pids_max", controller: "pids", file: "pids.max" },
+    Control { key: "cpu_weight", controller: "cpu", file: "cpu.weight" },
+];
 
 /// Class and level of the priority of reads and writes (ioprio_set(2)).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -53,7 +53,9 @@ use core::time::Duration;
 pub const SERVICE_NICE: i8 = 7;
 
 pub use action::{Action, ProcessEvent, StateChange};
-pub use attributes::{AccountName, Attributes, DirectoryKind, IoClass, Resource, umask_from_text};
+pub use attributes::{
+    AccountName, Attributes, CONTROLS, CPU_WEIGHT, Control, DirectoryKind, IoClass, Resource, umask_from_text,
+};
 pub use capabilities::{CAPABILITY_NAMES, Capabilities};
 pub use command::{CommandAction, CommandError, NamedCommand, Verb};
 pub use exit::{EndReason, Exit, LastExit, PastRun};
@@ -63,7 +65,7 @@ pub use restart::{BackOff, RestartPolicy};
 pub use signal::{Scope, Signal};
 pub use spawn_error::{SpawnError, SpawnStage};
 pub use spec::{Spec, is_service_name};
-pub use state::{State, Status};
+pub use state::{State, Status, Usage};
 pub use string_array::{Arguments, CapacityError, Name, StringArray, Variables};
 pub use supervisor::Supervisor;
 pub use table::{OrderError, ServiceId, ServiceTable, TableError};

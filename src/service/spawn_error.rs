@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Attributes, DirectoryKind, Resource, SPAWN_TIMEOUT};
+use super::{Attributes, CONTROLS, DirectoryKind, Resource, SPAWN_TIMEOUT};
 use crate::log::Reason;
 use crate::log::errno::{ENOENT, ETIMEDOUT};
 
@@ -20,6 +20,8 @@ pub enum SpawnStage {
     Directory,
     /// Resource limits; the item is one of [`Resource::ALL`].
     Limits,
+    /// Control group; the item is one of [`CONTROLS`].
+    Cgroup,
     /// Niceness.
     Nice,
     /// Preference of the out-of-memory killer.
@@ -44,12 +46,13 @@ pub enum SpawnStage {
 
 impl SpawnStage {
     /// Every stage.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Resources,
         Self::User,
         Self::Groups,
         Self::Directory,
         Self::Limits,
+        Self::Cgroup,
         Self::Nice,
         Self::OomScore,
         Self::IoClass,
@@ -188,6 +191,12 @@ impl fmt::Display for Text<'_> {
                     Named(resource),
                     Named(program.0.or(Some("it")))
                 )?;
+            }
+            SpawnStage::Cgroup => {
+                let key = index
+                    .and_then(|index| CONTROLS.get(index))
+                    .map_or("the control group", |known| known.key);
+                write!(f, "cannot set {key} of{}", Named(program.0.or(Some("it"))))?;
             }
             SpawnStage::Resources | SpawnStage::Program => write!(f, "cannot start{program}")?,
             SpawnStage::Interpreter => write!(f, "cannot start{program}: its interpreter is missing")?,

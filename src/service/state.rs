@@ -96,6 +96,16 @@ impl Status {
     }
 }
 
+/// Use of the processor and of memory by the processes of a service.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Usage {
+    /// Processor time: with a control group of all runs since the start of the server, else of the processes
+    /// that run.
+    pub cpu: Duration,
+    /// Bytes of memory.
+    pub memory: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -95,7 +95,8 @@ fn everything_declared_is_shown_but_the_values_of_variables() {
         &format!(r#""Cwd": "{cwd}", "User": "", "Autostart": true, "Restart": "on-failure", "#),
         r#""StartLimit": 5, "SuccessCodes": [0,3], "After": ["hello"], "StopSignal": "INT", "#,
         r#""StopTimeout": 7, "Commands": [{"Name": "reload", "Signal": "HUP", "Scope": "group"},"#,
-        r#"{"Name": "say", "Program": ["/bin/echo","a b"]}], "Enabled": false, "History": []}"#,
+        r#"{"Name": "say", "Program": ["/bin/echo","a b"]}], "Enabled": false, "Cpu": "#,
+        r#", "History": []}"#,
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }

@@ -10,6 +10,7 @@ mod blocked;
 mod board;
 mod booted;
 mod built_in;
+mod cgroups;
 mod commands;
 mod configuration;
 mod ctl;

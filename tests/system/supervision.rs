@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use friendlet::service::START_OUTPUT_BYTES;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::cgroups::WAYS;
 use super::services::{OK, start, status, until_state};
 use crate::support::device::{ADMIN, shell};
 use crate::support::directory::Directory;
@@ -91,12 +92,12 @@ struct Forker {
 
 impl Forker {
     /// The daemon runs `before`, then its pid is in a file, then it runs `after`.
-    fn start([before, after]: [&str; 2], rest: &str) -> Self {
+    fn start([before, after]: [&str; 2], rest: &str, way: &str) -> Self {
         let directory = Directory::new();
         let file = directory.file("daemon");
         let daemon = directory.write("daemon.sh", format!("{before}\necho $$ > {file}\n{after}\n"));
         let script = format!("(setsid sh {daemon} &); exec sleep 1000");
-        let server = Server::start(&Device::plain().with(&shell("forker", &script, rest)));
+        let server = Server::start(&Device::plain().with(&(shell("forker", &script, rest) + way)));
         let leader = start(&server, "forker").pid;
         Self { server, leader, daemon: pid_in(&file) }
     }
@@ -104,21 +105,25 @@ impl Forker {
 
 #[test]
 fn daemon_that_leaves_group_and_session_ends_with_its_service() {
-    let Forker { server, leader, daemon } = Forker::start(["", "exec sleep 1000"], "");
-    assert!(!process::group(leader).contains(&daemon));
-    assert_eq!(server.call("services/forker/stop"), OK);
-    until_state(&server, "forker", "stopped");
-    assert!(!process::is_alive(daemon) && server.services().is_empty());
+    for way in WAYS {
+        let Forker { server, leader, daemon } = Forker::start(["", "exec sleep 1000"], "", way);
+        assert!(!process::group(leader).contains(&daemon));
+        assert_eq!(server.call("services/forker/stop"), OK);
+        until_state(&server, "forker", "stopped");
+        assert!(!process::is_alive(daemon) && server.services().is_empty());
+    }
 }
 
 /// Some programs take a second TERM for a demand to end at once, without a flush.
 #[test]
 fn daemon_in_a_session_of_its_own_has_the_whole_time_to_flush_and_one_signal() {
-    for how in ["setsid", "setsid env -i PATH=\"$PATH\""] {
+    let hows = ["setsid", "setsid env -i PATH=\"$PATH\""];
+    for (how, way) in hows.into_iter().flat_map(|how| WAYS.map(|way| (how, way))) {
         let directory = Directory::new();
         let (script, files) = detached(&directory, how);
         let [flushed, terms, pid] = &files;
-        let mut server = Server::start(&Device::plain().with(&shell("base", &script, "stop_timeout_s = 20")));
+        let table = shell("base", &script, "stop_timeout_s = 20");
+        let mut server = Server::start(&Device::plain().with(&(table + way)));
         for end in ["stop", "server"] {
             start(&server, "base");
             pid_in(pid);
@@ -142,7 +147,7 @@ fn daemon_without_the_marker_of_its_service_is_named() {
     let file = directory.file("daemon");
     let daemon = directory.write("daemon.sh", format!("echo $$ > {file}\nexec sleep 1000\n"));
     let script = format!("(setsid env -i PATH=\"$PATH\" sh {daemon} &); exec sleep 1000");
-    let server = Server::start(&Device::plain().with(&shell("forker", &script, "")));
+    let server = Server::start(&Device::plain().with(&(shell("forker", &script, "") + WAYS[1])));
     start(&server, "forker");
     let pid = pid_in(&file);
     assert_eq!(server.call("services/forker/stop"), OK);
@@ -157,7 +162,7 @@ fn pause_reaches_a_daemon_in_a_session_of_its_own() {
     let directory = Directory::new();
     let file = directory.file("daemon");
     let script = format!("setsid sh -c 'echo $$ > {file}; exec sleep 1000' & wait");
-    let server = Server::start(&Device::plain().with(&shell("base", &script, "")));
+    let server = Server::start(&Device::plain().with(&(shell("base", &script, "") + WAYS[1])));
     let pids = [start(&server, "base").pid, pid_in(&file)];
     let is_suspended = |pid: &u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -175,27 +180,33 @@ fn daemon_of_a_leader_that_ends_is_not_left_at_each_start() {
     let file = directory.file("daemons");
     let daemon = directory.write("daemon.sh", format!("echo $$ >> {file}\nexec sleep 1000\n"));
     let script = format!("setsid sh {daemon} & sleep 0.4");
-    let server = Server::start(&Device::plain().with(&shell("forker", &script, "restart = \"always\"")));
-    start(&server, "forker");
-    until("restarted twice", || status(&server, "forker").restarts >= 2);
-    let pids = fs::read_to_string(&file).unwrap();
-    let alive = pids.lines().filter(|pid| process::is_alive(pid.parse().unwrap())).count();
-    assert!(pids.lines().count() >= 2 && alive <= 1, "{alive} of {pids}");
+    for way in WAYS {
+        let _ = fs::remove_file(&file);
+        let table = shell("forker", &script, "restart = \"always\"");
+        let server = Server::start(&Device::plain().with(&(table + way)));
+        start(&server, "forker");
+        until("restarted twice", || status(&server, "forker").restarts >= 2);
+        let pids = fs::read_to_string(&file).unwrap();
+        let alive = pids.lines().filter(|pid| process::is_alive(pid.parse().unwrap())).count();
+        assert!(pids.lines().count() >= 2 && alive <= 1, "{alive} of {pids}");
+    }
 }
 
 #[test]
 fn daemon_that_ignores_its_end_is_killed_with_the_service() {
     let stubborn = ["trap '' TERM", "while :; do sleep 0.1; done"];
-    let Forker { server, daemon, .. } = Forker::start(stubborn, "stop_timeout_s = 1");
-    let asked = Instant::now();
-    assert_eq!(server.call("services/forker/stop"), OK);
-    until_state(&server, "forker", "stopped");
-    assert!(asked.elapsed() >= Duration::from_secs(1) && !process::is_alive(daemon));
+    for way in WAYS {
+        let Forker { server, daemon, .. } = Forker::start(stubborn, "stop_timeout_s = 1", way);
+        let asked = Instant::now();
+        assert_eq!(server.call("services/forker/stop"), OK);
+        until_state(&server, "forker", "stopped");
+        assert!(asked.elapsed() >= Duration::from_secs(1) && !process::is_alive(daemon));
+    }
 }
 
 #[test]
 fn nothing_is_left_when_the_server_is_killed() {
-    let Forker { mut server, leader, daemon } = Forker::start(["", "exec sleep 1000"], "");
+    let Forker { mut server, leader, daemon } = Forker::start(["", "exec sleep 1000"], "", WAYS[1]);
     send(server.pid(), Signal::KILL);
     assert_eq!(server.wait(SOON).code(), Some(70), "{}", server.log());
     assert!(!process::is_alive(leader) && !process::is_alive(daemon));

@@ -1,8 +1,10 @@
 //! Tests that are left out, and why: the one table of them. A test itself never skips.
 
+use std::fs;
 use std::net::{Ipv6Addr, TcpListener};
+use std::path::Path;
 
-use Condition::{Booted, Emulated, NoIpv6, NoNamespaces, OtherStep, PlainUser};
+use Condition::{Booted, Emulated, NoCgroups, NoIpv6, NoNamespaces, OtherStep, PlainUser};
 
 use crate::cargo::cargo;
 use crate::notes::{self, Kind};
@@ -17,6 +19,8 @@ pub(crate) enum Condition {
     Booted,
     /// As a user who is not root.
     PlainUser,
+    /// On a machine without cgroup v2, or as a user who cannot create control groups.
+    NoCgroups,
     /// On a machine without IPv6.
     NoIpv6,
     /// On a machine whose kernel gives a user no namespaces.
@@ -42,6 +46,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::login::password_check_does_not_block_other_calls", "the emulator decides how long a password takes"),
     (Emulated, "system::supervision::daemon_", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "system::supervision::nothing_is_left_when_the_server_is_killed", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
+    (Emulated, "system::cgroups::", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER, and is itself a process of the service"),
     (Emulated, "system::ordering::", "runs an example that is built for the host alone"),
     (Emulated, "log::reason::tests::texts_are_those_of_the_system", "musl has other texts than glibc"),
     (Booted, "system::commands::a_signal_reaches_the_service", "reads a file that a service wrote"),
@@ -58,6 +63,8 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (PlainUser, "system::blocked::log_file_on_a_hanging_mount_delays_no_call", "only root may mount a file system"),
     (PlainUser, "system::blocked::program_and_directory_on_a_hanging_mount_delay_their_service_alone", "only root may mount a file system"),
     (PlainUser, "system::blocked::state_file_on_a_hanging_mount_delays_its_own_answer_alone", "only root may mount a file system"),
+    (NoCgroups, "system::cgroups::daemon_without_any_mark_ends_with_its_service", "this user cannot create control groups"),
+    (NoCgroups, "system::cgroups::processes_that_a_killed_keeper_has_left", "this user cannot create control groups"),
     (NoIpv6, "system::life::ipv6_is_supported", "this machine has no IPv6"),
     (NoNamespaces, "documents::commands::commands_run", "`unshare -Urnm` fails on this machine"),
     (NoNamespaces, "system::built_in::", "`unshare -Urnm` fails on this machine"),
@@ -86,7 +93,7 @@ fn note(condition: Condition, test: &str, reason: &str) {
     let place = match condition {
         Emulated => "in user-mode QEMU: ",
         Booted => "on a booted board: ",
-        PlainUser | NoIpv6 | NoNamespaces | OtherStep => "",
+        PlainUser | NoCgroups | NoIpv6 | NoNamespaces | OtherStep => "",
     };
     notes::add(Kind::LeftOut, &format!("{place}{test}: {reason}"));
 }
@@ -94,9 +101,26 @@ fn note(condition: Condition, test: &str, reason: &str) {
 fn of_this_machine() -> impl Iterator<Item = Condition> {
     let has_namespaces = run::works("unshare", &["--user", "--map-root-user", "--net", "--mount", "true"]);
     let has_ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
-    [(PlainUser, !setup::is_root()), (NoIpv6, !has_ipv6), (NoNamespaces, !has_namespaces)]
-        .into_iter()
-        .filter_map(|(condition, holds)| holds.then_some(condition))
+    [
+        (PlainUser, !setup::is_root()),
+        (NoCgroups, !has_cgroups()),
+        (NoIpv6, !has_ipv6),
+        (NoNamespaces, !has_namespaces),
+    ]
+    .into_iter()
+    .filter_map(|(condition, holds)| holds.then_some(condition))
+}
+
+/// Returns true if a server of this user can have control groups: in the root of cgroup v2.
+fn has_cgroups() -> bool {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    own.lines().any(|line| line == "0::/")
+        && ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().any(|mount| {
+            let group = format!("{mount}/friendlet-gate");
+            // The first version is mounted in a tmpfs.
+            let is_group = || Path::new(&group).join("cgroup.kill").exists();
+            fs::create_dir(&group).is_ok() && is_group() & fs::remove_dir(&group).is_ok()
+        })
 }
 
 /// Checks the table against the tests that there are: every `#[ignore]`d one has a row, and every row a

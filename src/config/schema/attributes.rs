@@ -1,9 +1,11 @@
 //! Keys of `[[service]]` about the attributes of its processes: one row a key.
 
 use crate::config::checks::{is_absolute_path, is_name};
-use crate::config::key::Default::{Boolean, Empty, Signed, String, Unset};
+use crate::config::key::Default::{Boolean, Empty, Integer, Signed, String, Unset};
 use crate::config::key::{Form, Key, Kind, any, board_limit, fixed};
-use crate::service::{CAPABILITY_NAMES, SERVICE_GROUPS, SERVICE_NICE, is_service_name};
+use crate::service::{
+    CAPABILITY_NAMES, CPU_WEIGHT as CPU_WEIGHT_DEFAULT, SERVICE_GROUPS, SERVICE_NICE, is_service_name,
+};
 
 pub(super) const GROUPS: Key = Key::new(
     "groups",
@@ -63,6 +65,34 @@ pub(super) const LIMITS: Key = Key::new(
      `nofile` and processes of the user for `nproc`. The others are those of the server.",
 )
 .example("{ core = 0, nofile = 1024 }")
+.reload();
+
+pub(super) const MEMORY_MAX: Key = Key::new(
+    "memory_max",
+    Kind::integer(0, 1 << 40),
+    Integer(0),
+    "Bytes of memory of all its processes together. The kernel kills one of them if they need more; 0: no \
+     limit. Needs a kernel with cgroup v2.",
+)
+.example("33554432")
+.reload();
+
+pub(super) const PIDS_MAX: Key = Key::new(
+    "pids_max",
+    Kind::integer(0, 1 << 22),
+    Integer(0),
+    "Processes and threads that it can have; 0: no limit. Needs a kernel with cgroup v2.",
+)
+.example("64")
+.reload();
+
+pub(super) const CPU_WEIGHT: Key = Key::new(
+    "cpu_weight",
+    Kind::integer(1, 10_000),
+    Integer(CPU_WEIGHT_DEFAULT),
+    "Share of a busy processor, beside the other services. Needs a kernel with cgroup v2.",
+)
+.example("50")
 .reload();
 
 pub(super) const CAPABILITIES: Key = Key::new(

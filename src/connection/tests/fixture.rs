@@ -8,7 +8,7 @@ use crate::call::{CommandOutput, Completion, PasswordVerdict};
 use crate::config;
 use crate::connection::{End, Server, ServerConfig, SlotId};
 use crate::service::{
-    Exit, ProcessEvent, START_SETTLE, Scope, ServiceId, Signal, SpawnError, SpawnStage, Supervisor,
+    Exit, ProcessEvent, START_SETTLE, Scope, ServiceId, Signal, SpawnError, SpawnStage, Supervisor, Usage,
 };
 use crate::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable, Users};
 
@@ -97,6 +97,10 @@ impl Platform for System {
         let length = output.len().min(room.len());
         room[..length].copy_from_slice(&output[..length]);
         (from, length)
+    }
+
+    fn usage(&self, _: &str, _: u32) -> Usage {
+        Usage { cpu: Duration::from_millis(1250), memory: 4096 }
     }
 
     fn run_command(&mut self, _: ServiceId, _: usize, call_id: u64) -> Result<(), Refused> {

@@ -2,7 +2,7 @@
 
 use super::super::friendlet::api::{BoardEnd, Platform, Refused};
 use super::super::friendlet::limits;
-use super::super::friendlet::service::{Scope, ServiceId, Signal};
+use super::super::friendlet::service::{Scope, ServiceId, Signal, Usage};
 use super::super::friendlet::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
 
 /// Output of every service.
@@ -54,6 +54,10 @@ impl Platform for System {
         let length = output.len().min(room.len());
         room[..length].copy_from_slice(&output[..length]);
         (from, length)
+    }
+
+    fn usage(&self, _: &str, _: u32) -> Usage {
+        Usage { cpu: core::time::Duration::from_millis(1250), memory: 4096 }
     }
 
     fn run_command(&mut self, _: ServiceId, _: usize, call_id: u64) -> Result<(), Refused> {

@@ -4,7 +4,7 @@ use super::super::SHOWN_PROGRAM_BYTES;
 use super::Form;
 use crate::call::{ServiceDetails, ServiceList, ServiceStatus};
 use crate::json::{Full, Writer};
-use crate::service::{Arguments, CommandAction, LastExit, NamedCommand, PastRun, Spec, Status};
+use crate::service::{Arguments, CommandAction, LastExit, NamedCommand, PastRun, Spec, Status, Usage};
 
 /// Writes the services of a list. Members that Friend Core does not have follow its own.
 pub(super) fn list(out: &mut Writer<'_>, form: Form, list: ServiceList<'_>) -> Result<(), Full> {
@@ -89,6 +89,10 @@ pub(super) fn details(out: &mut Writer<'_>, details: &ServiceDetails<'_>) -> Res
     out.put_text(&spec.name)?;
     put_declaration(out, spec)?;
     put_flag(out, "Enabled", status.enabled)?;
+    if let Some(Usage { cpu, memory }) = details.usage {
+        let (seconds, millis) = (cpu.as_secs(), cpu.subsec_millis());
+        out.put_display(format_args!(r#", "Cpu": {seconds}.{millis:03}, "Memory": {memory}"#))?;
+    }
     out.put(r#", "History": ["#)?;
     let mut separator = "";
     for end in details.ends() {

@@ -8,7 +8,7 @@ use crate::friendcore::{CHUNK_PIECE_BYTES, SHOWN_PROGRAM_BYTES};
 use crate::limits;
 use crate::service::{
     Arguments, CommandAction, Exit, LastExit, Name, NamedCommand, RestartPolicy, Scope, ServiceKind,
-    ServiceTable, Signal, SpawnError, SpawnStage, Spec, State, Status, Supervisor, Verb,
+    ServiceTable, Signal, SpawnError, SpawnStage, Spec, State, Status, Supervisor, Usage, Verb,
 };
 use crate::session::{Grants, User, UserLevel, Users};
 
@@ -84,7 +84,9 @@ fn name(text: &str) -> Name {
 fn shown(services: &Supervisor, now: Duration, room: &mut [u8]) -> String {
     let (service, spec) = services.table().iter().next().unwrap();
     let status = services.status(service, now);
-    let details = Outcome::Details(ServiceDetails { spec, status, services, service, now });
+    let used = Usage { cpu: Duration::from_millis(1250), memory: 4096 };
+    let usage = (status.pid != 0).then_some(used);
+    let details = Outcome::Details(ServiceDetails { spec, status, usage, services, service, now });
     let mut out = Writer::new(room);
     write(&mut out, Form::Envelope, &details, None).unwrap();
     let text = str::from_utf8(out.finish().unwrap()).unwrap().to_owned();

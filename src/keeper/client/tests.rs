@@ -37,7 +37,7 @@ impl Fixture {
     fn new(services: Vec<Spec>) -> Self {
         let lock = lock_children();
         let (keeper, server) = ServerSocket::pair().unwrap();
-        let mut processes = Processes::new(services.len(), server, Rc::default()).unwrap();
+        let mut processes = Processes::new(services.len(), server, None, Rc::default()).unwrap();
         processes.command_timeout = Duration::from_millis(300);
         let mut table = ServiceTable::new();
         for spec in services {
@@ -48,7 +48,7 @@ impl Fixture {
         let server = Pid::from_raw(1).unwrap();
         let services = Box::leak(Box::new(table.clone()));
         let mut fixture = Self {
-            keeper: MainLoop::new(services, keeper, None, signals, server),
+            keeper: MainLoop::new(services, keeper, None, None, signals, server),
             tasks: Tasks::new(processes.task_count()),
             processes: Rc::new(processes),
             supervisor: Supervisor::new(table),

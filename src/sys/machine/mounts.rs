@@ -62,7 +62,7 @@ fn try_mount(
     })
 }
 
-/// Mounts proc, sysfs and devtmpfs, unless they are mounted.
+/// Mounts proc, sysfs, devtmpfs and cgroup2, unless they are mounted.
 ///
 /// # Errors
 /// The last failure; the other file systems are mounted.
@@ -73,12 +73,15 @@ pub fn mount_kernel() -> Result<(), MountError> {
         ("proc", "/proc", safe | MountFlags::NODEV),
         ("sysfs", "/sys", safe | MountFlags::NODEV),
         ("devtmpfs", "/dev", safe),
+        ("cgroup2", "/sys/fs/cgroup", safe | MountFlags::NODEV),
     ] {
         // A second proc would be mounted over the first.
         if is_mounted(target) {
             continue;
         }
         match try_mount(kind, target, kind, flags, None) {
+            // A kernel without control groups.
+            Err(error) if kind == "cgroup2" && matches!(error.errno, Errno::NOENT | Errno::NODEV) => {}
             Err(error) if error.errno != Errno::BUSY => outcome = Err(error),
             _ => {}
         }
@@ -86,10 +89,12 @@ pub fn mount_kernel() -> Result<(), MountError> {
     outcome
 }
 
-/// Returns true if this directory of the root is on another file system than the root.
+/// Returns true if this directory is on another file system than the one that it is in.
 fn is_mounted(directory: &str) -> bool {
+    let directory = Path::new(directory);
     let device = |path| fs::metadata(path).ok().map(|found| found.dev());
-    device(directory).is_some_and(|found| Some(found) != device("/"))
+    let parent = directory.parent().unwrap_or(directory);
+    device(directory).is_some_and(|found| Some(found) != device(parent))
 }
 
 /// Mounts a tmpfs of at most `bytes` on a directory, which is created if it is missing.

@@ -206,6 +206,11 @@ impl Server {
         }
     }
 
+    /// Returns whether it runs on a booted board.
+    pub(crate) fn is_on_board(&self) -> bool {
+        matches!(self.running, Running::OnBoard(_))
+    }
+
     /// Pid of the server.
     pub(crate) fn pid(&self) -> u32 {
         self.pid

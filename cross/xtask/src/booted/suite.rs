@@ -16,9 +16,11 @@ const PORTS: u16 = 8;
 /// Tests at once: the board has one processor, and most tests wait.
 const TEST_THREADS: &str = "4";
 /// The cases that a server started on the board is asked, by the beginning of their names.
-const CASES: [&str; 7] = [
+const CASES: [&str; 9] = [
     "system::reference_exchange::",
     "system::bad_input::",
+    "system::cgroups::limits_",
+    "system::cgroups::processor_",
     "system::commands::",
     "system::http::",
     "system::services::",

@@ -1,0 +1,273 @@
+//! Control groups (cgroup v2): one for each service, with its limits, its use of the processor and of memory.
+//!
+//! They are below `friendlet.PID` in the control group of the keeper. With them nothing escapes: every process
+//! that a service starts is in its group, wherever it goes. Without them (another kernel, another user, a
+//! service manager that does not delegate), processes are known by their process group and `/proc`.
+
+use core::fmt::Write as _;
+use core::str::FromStr;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use heapless::{String, Vec};
+use rustix::fs::{
+    AtFlags, FlockOperation, FsWord, Mode, OFlags, flock, mkdirat, open, openat, statfs, unlinkat,
+};
+use rustix::io::{Errno, read, write};
+use rustix::process::Pid;
+
+use super::ORPHANS;
+use crate::limits::SERVICE_NAME_BYTES;
+use crate::log::console::warning;
+use crate::service::{Attributes, CONTROLS, KILL_TIMEOUT, ServiceTable};
+
+/// Mount points of cgroup v2; the second one beside the first version.
+const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+/// `f_type` of its file system (statfs(2)).
+const MAGIC: FsWord = 0x6367_7270;
+/// Attribute of a directory that systemd leaves to its owner.
+const DELEGATED: [&str; 2] = ["user.delegate", "trusted.delegate"];
+/// Beginning of the name of the directory of a keeper; its pid follows.
+const PREFIX: &str = "friendlet.";
+/// Pause between two tries to remove a group whose processes have been killed.
+const CLEAR_PAUSE: Duration = Duration::from_millis(10);
+/// Group of the keeper and the server, where they may not stay in that of the services.
+const KEEPER: &str = "keeper";
+/// Bytes of a file with a few numbers.
+const FILE_BYTES: usize = 512;
+/// Bytes of `cgroup.procs` that are read at once.
+const LIST_BYTES: usize = 4096;
+
+/// Name of the group of a slot, and path of a file in it.
+type GroupPath = String<{ SERVICE_NAME_BYTES + 32 }>;
+
+/// Control groups of the services.
+#[derive(Debug)]
+pub struct Cgroups {
+    /// `friendlet.PID`.
+    directory: OwnedFd,
+    base: std::string::String,
+    /// Controllers that are in force, by the index of [`CONTROLS`].
+    controllers: [bool; CONTROLS.len()],
+}
+
+impl Cgroups {
+    /// Creates the directory of the groups; `None` where that is not possible.
+    pub fn create() -> Option<Self> {
+        let mount =
+            MOUNTS.into_iter().find(|mount| statfs(*mount).is_ok_and(|found| found.f_type == MAGIC))?;
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let own = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+        let parent = format!("{mount}{}", own.trim_end_matches('/'));
+        // The group of a service manager is its own, unless it says otherwise. Nothing manages the root.
+        let is_delegated = || {
+            DELEGATED.into_iter().any(|name| rustix::fs::getxattr(&*parent, name, &mut [0; 8][..]).is_ok())
+        };
+        if own != "/" && !is_delegated() {
+            return None;
+        }
+        for entry in fs::read_dir(&parent).ok()?.flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+                clear(&entry.path());
+            }
+        }
+        let base = format!("{parent}/{PREFIX}{}", std::process::id());
+        fs::create_dir(&base).ok()?;
+        let directory =
+            open(&*base, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        // Held by keeper and server as long as one of them lives: see `clear`.
+        flock(&directory, FlockOperation::NonBlockingLockShared).ok()?;
+        let mut cgroups = Self { directory, base, controllers: [false; CONTROLS.len()] };
+        // A group with processes cannot have controllers for its children; the root can.
+        if own != "/" {
+            cgroups.make(KEEPER).and_then(|()| cgroups.write(KEEPER, "cgroup.procs", "0")).ok()?;
+        }
+        for (control, is_there) in CONTROLS.iter().zip(&mut cgroups.controllers) {
+            let line = format!("+{}", control.controller);
+            let enable = |directory: &str| fs::write(format!("{directory}/cgroup.subtree_control"), &line);
+            *is_there = enable(&parent).and_then(|()| enable(&cgroups.base)).is_ok();
+        }
+        Some(cgroups)
+    }
+
+    /// Logs each limit of a service that cannot be in force here.
+    pub fn check(cgroups: Option<&Self>, services: &ServiceTable) {
+        for (_, spec) in services.iter() {
+            let limits = spec.attributes.controls.iter().zip(Attributes::default().controls);
+            for (index, (control, (limit, default))) in CONTROLS.iter().zip(limits).enumerate() {
+                let is_there = cgroups.is_some_and(|known| known.controllers.get(index) == Some(&true));
+                if *limit != default && !is_there {
+                    warning!(
+                        "{}: {} is not in force: no control groups with the controller {}",
+                        spec.name,
+                        control.key,
+                        control.controller
+                    );
+                }
+            }
+        }
+    }
+
+    /// Moves the calling process, a child before its exec, to the group of a slot with these limits.
+    ///
+    /// # Errors
+    /// Index of the limit in [`CONTROLS`], if it is one of them, and error of the system.
+    pub(super) fn enter(
+        &self,
+        group: &str,
+        limits: &[u64; CONTROLS.len()],
+    ) -> Result<(), (Option<usize>, Errno)> {
+        self.make(group).map_err(|errno| (None, errno))?;
+        for (index, control) in CONTROLS.iter().enumerate() {
+            if self.controllers.get(index) == Some(&true) {
+                let value = match limits.get(index) {
+                    Some(0) | None => "max".to_owned(),
+                    Some(limit) => limit.to_string(),
+                };
+                self.write(group, control.file, &value).map_err(|errno| (Some(index), errno))?;
+            }
+        }
+        self.write(group, "cgroup.procs", "0").map_err(|errno| (None, errno))
+    }
+
+    /// Kills all processes of a group at once. Nothing happens on a kernel before 5.14.
+    pub(super) fn kill(&self, group: &str) {
+        let _ = self.write(group, "cgroup.kill", "1");
+    }
+
+    /// Returns true if the group, or one below it, has a process.
+    pub(super) fn is_populated(&self, group: &str) -> bool {
+        self.number::<u8>(group, "cgroup.events", "populated") == Some(1)
+    }
+
+    /// Processes that the kernel has killed in this group because memory ran out.
+    pub(super) fn oom_kills(&self, group: &str) -> u32 {
+        self.number(group, "memory.events", "oom_kill").unwrap_or(0)
+    }
+
+    /// Microseconds of processor time since the group was created.
+    pub(super) fn cpu_us(&self, group: &str) -> Option<u64> {
+        self.number(group, "cpu.stat", "usage_usec")
+    }
+
+    /// Bytes of memory.
+    pub(super) fn memory(&self, group: &str) -> Option<u64> {
+        self.number(group, "memory.current", "")
+    }
+
+    /// Processes of a group.
+    pub(super) fn members(&self, group: &str) -> Vec<Pid, ORPHANS> {
+        let mut members = Vec::new();
+        let Ok(file) = self.open(group, "cgroup.procs", OFlags::RDONLY) else { return members };
+        let mut bytes = [0; LIST_BYTES];
+        let mut kept = 0;
+        while let Ok(count @ 1..) = read(&file, bytes.get_mut(kept..).unwrap_or_default()) {
+            let text = bytes.get(..kept + count).unwrap_or_default();
+            let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let lines = core::str::from_utf8(text.get(..whole).unwrap_or_default()).unwrap_or_default();
+            let room = ORPHANS - members.len();
+            // A process of another namespace is 0.
+            members.extend(lines.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).take(room));
+            let end = kept + count;
+            bytes.copy_within(whole..end, 0);
+            kept = end - whole;
+        }
+        members
+    }
+
+    /// Removes the groups, which are empty.
+    pub(super) fn remove(&self, services: &ServiceTable) {
+        for slot in 0..super::SLOTS {
+            let _ = unlinkat(&self.directory, &*group_name(slot, services), AtFlags::REMOVEDIR);
+        }
+        // Fails where the keeper is in a group of it; the service manager removes that one.
+        let _ = fs::remove_dir(&self.base);
+    }
+
+    fn make(&self, group: &str) -> Result<(), Errno> {
+        match mkdirat(&self.directory, group, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn open(&self, group: &str, file: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let mut path = GroupPath::new();
+        write!(path, "{group}/{file}").map_err(|_| Errno::NAMETOOLONG)?;
+        openat(self.directory.as_fd(), &*path, flags | OFlags::CLOEXEC, Mode::empty())
+    }
+
+    fn write(&self, group: &str, file: &str, text: &str) -> Result<(), Errno> {
+        let file = self.open(group, file, OFlags::WRONLY)?;
+        write(&file, text.as_bytes()).map(drop)
+    }
+
+    /// Number after a name in a file; the first one, if the name is empty.
+    fn number<N: FromStr>(&self, group: &str, file: &str, name: &str) -> Option<N> {
+        let file = self.open(group, file, OFlags::RDONLY).ok()?;
+        let mut bytes = [0; FILE_BYTES];
+        let count = read(&file, &mut bytes).ok()?;
+        number_in(core::str::from_utf8(bytes.get(..count)?).ok()?, name)
+    }
+}
+
+/// Kills what a keeper has left that was killed itself, and removes its groups.
+fn clear(base: &Path) {
+    let is_left = open(base, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|directory| flock(&directory, FlockOperation::NonBlockingLockExclusive));
+    if is_left.is_err() {
+        return;
+    }
+    let groups = || fs::read_dir(base).into_iter().flatten().flatten().map(|entry| entry.path());
+    for group in groups().filter(|group| group.is_dir()) {
+        if fs::read_to_string(group.join("cgroup.procs")).is_ok_and(|pids| !pids.is_empty()) {
+            warning!("killing {}: its friendlet was killed", group.display());
+            let _ = fs::write(group.join("cgroup.kill"), "1");
+        }
+    }
+    let deadline = Instant::now() + KILL_TIMEOUT;
+    while fs::remove_dir(base).is_err() && Instant::now() < deadline {
+        std::thread::sleep(CLEAR_PAUSE);
+        groups().filter(|group| group.is_dir()).for_each(|group| _ = fs::remove_dir(group));
+    }
+}
+
+fn number_in<N: FromStr>(text: &str, name: &str) -> Option<N> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+/// Name of the group of a slot: that of its service, or of a run of a named command.
+pub(super) fn group_name(slot: usize, services: &ServiceTable) -> GroupPath {
+    let mut name = GroupPath::new();
+    let service = crate::service::ServiceId::from_index(slot).and_then(|id| services.get(id));
+    match service {
+        Some(spec) => return service_group(&spec.name),
+        None => _ = write!(name, "run-{slot}"),
+    }
+    name
+}
+
+/// Name of the group of a service.
+pub(super) fn service_group(service: &str) -> GroupPath {
+    let mut name = GroupPath::new();
+    let written = write!(name, "service-{service}");
+    debug_assert!(written.is_ok(), "the longest name fits");
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_by_their_names() {
+        let text = "low 0\nmax 7\noom 2\noom_kill 1\noom_group_kill 0\n";
+        assert_eq!(number_in(text, "oom_kill"), Some(1));
+        assert_eq!(number_in(text, "oom "), Some(2_u64));
+        assert_eq!(number_in::<u32>(text, "high"), None);
+        assert_eq!(number_in("4096\n", ""), Some(4096));
+        assert_eq!(number_in::<u32>("max\n", ""), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! Control groups of the services: limits, containment, and use of the processor and of memory.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::services::{start, status, until_state};
+use crate::support::device::shell;
+use crate::support::directory::Directory;
+use crate::support::wait::{SOON, until};
+use crate::support::{Device, Server, process};
+
+const OK: &str = r#"{ "Status": "ok"}"#;
+/// With control groups, and without.
+pub(crate) const WAYS: [&str; 2] = ["", "[board]\ncgroups = false\n"];
+
+/// A server with one service `web`; the pid of a daemon that has left its group and its session, has lost its
+/// parent, and has an empty environment.
+fn with_stranger() -> (Server, u32) {
+    let directory = Directory::new();
+    let file = directory.file("daemon");
+    let daemon = directory.write("daemon.sh", format!("echo $$ > {file}\nexec sleep 1000\n"));
+    let script = format!("(setsid env -i PATH=\"$PATH\" sh {daemon} &); exec sleep 1000");
+    let server = Server::start(&Device::plain().with(&shell("web", &script, "")));
+    start(&server, "web");
+    until("the daemon runs", || fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
+    let pid = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    (server, pid)
+}
+
+#[test]
+fn daemon_without_any_mark_ends_with_its_service() {
+    let (server, daemon) = with_stranger();
+    assert_eq!(server.call("services/web/stop"), OK);
+    until_state(&server, "web", "stopped");
+    assert!(!process::is_alive(daemon));
+}
+
+#[test]
+fn processes_that_a_killed_keeper_has_left_are_killed_by_the_next_one() {
+    let (mut server, daemon) = with_stranger();
+    let services = server.services();
+    kill_process(Pid::from_raw(server.keeper().cast_signed()).unwrap(), Signal::KILL).unwrap();
+    server.wait(SOON);
+    assert!(process::is_alive(daemon) && services.iter().all(|pid| process::is_alive(*pid)));
+    let next = Server::start(&Device::plain());
+    assert!(next.log().contains("service-web: its friendlet was killed"), "{}", next.log());
+    until("nothing is left", || !process::is_alive(daemon));
+    assert!(services.iter().all(|pid| !process::is_alive(*pid)));
+}
+
+#[test]
+fn groups_of_a_living_server_are_left_alone() {
+    let (server, daemon) = with_stranger();
+    let other = Server::start(&Device::plain().with(&shell("web", "exec sleep 1000", "")));
+    start(&other, "web");
+    other.stop();
+    assert!(process::is_alive(daemon) && status(&server, "web").state == "started");
+}
+
+/// A kernel without such a controller: the log reports it, and the service runs without the limit.
+#[test]
+fn limits_are_in_force_or_logged() {
+    let hungry = shell("hungry", "a=x; while :; do a=$a$a; done", "memory_max = 8388608");
+    let many = shell("many", "sleep 1000 & sleep 1000 & sleep 1000 & wait", "pids_max = 3");
+    let slow = shell("slow", "exec sleep 1000", "cpu_weight = 10");
+    let server = Server::start(&Device::plain().with(&[hungry, many, slow].concat()));
+    let is_logged = |service: &str, key: &str| {
+        server
+            .log()
+            .contains(&format!("{service}: {key} is not in force: no control groups with the controller "))
+    };
+    if is_logged("hungry", "memory_max") {
+        assert!(!server.is_on_board(), "{}", server.log());
+    } else {
+        server.call("services/hungry/start");
+        assert_eq!(until_state(&server, "hungry", "failed").last_exit, "signal 9 (out of memory)");
+    }
+    let answer = server.call("services/many/start");
+    match is_logged("many", "pids_max") {
+        true => assert_eq!(answer, OK),
+        false => assert!(answer.contains("fork"), "{answer}"),
+    }
+    start(&server, "slow");
+}
+
+#[test]
+fn processor_time_and_memory_are_shown() {
+    for way in WAYS {
+        let script = "a=$(head -c 4000000 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; \
+                      echo done; exec sleep 1000";
+        let table = shell("busy", script, "ready = \"line:done\"");
+        let server = Server::start(&Device::plain().with(&(table + way)));
+        start(&server, "busy");
+        let number = |name: &str| -> f64 {
+            let answer = server.call("services/busy/show");
+            let (_, rest) = answer.split_once(&format!("\"{name}\": ")).unwrap_or_else(|| panic!("{answer}"));
+            rest.split([',', '}']).next().unwrap().parse().unwrap()
+        };
+        until("it has worked", || number("Cpu") > 0.0);
+        assert!((10_000.0..100_000_000.0).contains(&number("Memory")), "{way}: {}", number("Memory"));
+        assert_eq!(server.call("services/busy/stop"), OK);
+        until_state(&server, "busy", "stopped");
+        assert!(!server.call("services/busy/show").contains("\"Cpu\""));
+    }
+}
+
+#[test]
+fn four_hundred_processes_that_ignore_term_are_ended_in_time() {
+    for way in WAYS {
+        let directory = Directory::new();
+        let file = directory.file("pids");
+        let one = directory
+            .write("one.sh", format!("trap '' TERM\necho $$ >> {file}\nwhile :; do sleep 5; done\n"));
+        let script = format!(
+            "trap '' TERM; i=0; while [ $i -lt 200 ]; do sh {one} & (setsid sh {one} &); i=$((i+1)); done; wait"
+        );
+        let table = shell("many", &script, "stop_timeout_s = 1");
+        let server = Server::start(&Device::plain().with(&(table + way)));
+        start(&server, "many");
+        let pids = || fs::read_to_string(&file).unwrap_or_default();
+        until("all run", || pids().lines().count() >= 400);
+        let asked = Instant::now();
+        assert_eq!(server.call("services/many/stop"), OK);
+        until_state(&server, "many", "stopped");
+        assert!(asked.elapsed() < Duration::from_secs(20), "{way}: {:?}", asked.elapsed());
+        let pids = pids();
+        let alive: Vec<&str> = pids.lines().filter(|pid| process::is_alive(pid.parse().unwrap())).collect();
+        assert!(alive.is_empty(), "{way}: {alive:?}");
+    }
+}
