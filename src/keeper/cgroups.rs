@@ -21,7 +21,7 @@ use rustix::process::Pid;
 use super::ORPHANS;
 use crate::limits::SERVICE_NAME_BYTES;
 use crate::log::console::warning;
-use crate::service::{Attributes, CONTROLS, KILL_TIMEOUT, ServiceTable};
+use crate::service::{Attributes, CONTROLS, KILL_TIMEOUT, SERVICE_NICE, ServiceTable};
 
 /// Mount points of cgroup v2; the second one beside the first version.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
@@ -35,6 +35,8 @@ const PREFIX: &str = "friendlet.";
 const CLEAR_PAUSE: Duration = Duration::from_millis(10);
 /// Group of the keeper and the server, where they may not stay in that of the services.
 const KEEPER: &str = "keeper";
+/// Largest `cpu.weight`.
+const WEIGHT_MAX: &str = "10000";
 /// Bytes of a file with a few numbers.
 const FILE_BYTES: usize = 512;
 /// Bytes of `cgroup.procs` that are read at once.
@@ -89,6 +91,13 @@ impl Cgroups {
             let enable = |directory: &str| fs::write(format!("{directory}/cgroup.subtree_control"), &line);
             *is_there = enable(&parent).and_then(|()| enable(&cgroups.base)).is_ok();
         }
+        // Niceness does not count between groups: without this, one busy service would have as much of the
+        // processor as the server. Fails without the controller.
+        let _ = if own == "/" {
+            fs::write(format!("{}/cpu.weight.nice", cgroups.base), SERVICE_NICE.to_string())
+        } else {
+            fs::write(format!("{}/{KEEPER}/cpu.weight", cgroups.base), WEIGHT_MAX)
+        };
         Some(cgroups)
     }
 

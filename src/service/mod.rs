@@ -50,7 +50,7 @@ mod transition;
 use core::time::Duration;
 
 /// Niceness of services: control comes before the controlled.
-pub const SERVICE_NICE: i8 = 7;
+pub const SERVICE_NICE: i8 = 10;
 
 pub use action::{Action, ProcessEvent, StateChange};
 pub use attributes::{

@@ -12,8 +12,10 @@ use crate::session::{CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, Passwor
 /// Stack size of the worker; PBKDF2 needs little.
 pub const WORKER_STACK_BYTES: usize = 128 * 1024;
 
-/// Nice value of the worker, which may share a core with the server.
-const WORKER_NICE: i32 = 10;
+/// Nice value of the worker, which may share a core with the server, and comes before the services.
+const WORKER_NICE: i32 = 1;
+
+const _: () = assert!(WORKER_NICE < crate::service::SERVICE_NICE as i32);
 
 /// Hashes a password in its canonical form with PBKDF2-HMAC-SHA256.
 ///

@@ -11,6 +11,7 @@ use friendlet::api::calls::NAME;
 use friendlet::limits;
 
 use crate::support::device::{ADMIN, GUEST, SECOND, service, token, user};
+use crate::support::guest::program;
 use crate::support::http::exchange;
 use crate::support::stream::ReadOutcome;
 use crate::support::wait::SOON;
@@ -61,7 +62,7 @@ fn vector(entry: &toml::Table) -> Vector {
             output
                 .replace("{BOARD}", limits::BOARD)
                 .replace("{VERSION}", env!("CARGO_PKG_VERSION"))
-                .replace("{PROGRAM}", env!("CARGO_BIN_EXE_friendlet"))
+                .replace("{PROGRAM}", program())
         }),
         name,
     }

@@ -71,9 +71,8 @@ fn limits_are_in_force_or_logged() {
             .log()
             .contains(&format!("{service}: {key} is not in force: no control groups with the controller "))
     };
-    if is_logged("hungry", "memory_max") {
-        assert!(!server.is_on_board(), "{}", server.log());
-    } else {
+    // The kernel of a board has all of them; its log is not text.
+    if !is_logged("hungry", "memory_max") {
         server.call("services/hungry/start");
         assert_eq!(until_state(&server, "hungry", "failed").last_exit, "signal 9 (out of memory)");
     }

@@ -34,6 +34,7 @@ mod reference_exchange;
 mod service_log;
 mod services;
 mod slots;
+mod spinning;
 mod stopping;
 mod supervision;
 mod tls;

@@ -47,6 +47,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::supervision::daemon_", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "system::supervision::nothing_is_left_when_the_server_is_killed", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "system::cgroups::", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER, and is itself a process of the service"),
+    (Emulated, "system::spinning::", "the emulator decides how long a password takes"),
     (Emulated, "system::ordering::", "runs an example that is built for the host alone"),
     (Emulated, "log::reason::tests::texts_are_those_of_the_system", "musl has other texts than glibc"),
     (Booted, "system::commands::a_signal_reaches_the_service", "reads a file that a service wrote"),

@@ -32,6 +32,14 @@ pub(crate) struct Guest {
     ports: &'static [u16],
 }
 
+/// Program of the board.
+const PROGRAM: &str = "/sbin/friendlet";
+
+/// Program of services that are friendlet itself: on the board, or on this machine.
+pub(crate) fn program() -> &'static str {
+    if guest().is_some() { PROGRAM } else { env!("CARGO_BIN_EXE_friendlet") }
+}
+
 /// The board that `FRIENDLET_GUEST` leads to, if any.
 pub(crate) fn guest() -> Option<Guest> {
     let ports = PORTS.get_or_init(|| {
@@ -123,14 +131,12 @@ impl Remote {
             device.listen += "insecure = true\n";
         }
         let text = device.text(&format!("{directory}/state"));
-        let text = text
-            .replace(env!("CARGO_BIN_EXE_friendlet"), "/sbin/friendlet")
-            .replace("/bin/sh", "/data/bin/sh");
+        let text = text.replace(env!("CARGO_BIN_EXE_friendlet"), PROGRAM).replace("/bin/sh", "/data/bin/sh");
         // A key is made once, and not for each of a hundred servers.
         guest.run(&format!(
             "mkdir -p {directory}/state; cp -a /data/state/tls {directory}/state/\n\
              cat > {directory}/friendlet.toml <<'END OF FILE'\n{text}\nEND OF FILE\n\
-             (sh -c 'echo $$ > {directory}/pid; exec /sbin/friendlet serve --config {directory}/friendlet.toml'\n\
+             (sh -c 'echo $$ > {directory}/pid; exec {PROGRAM} serve --config {directory}/friendlet.toml'\n\
               echo $? > {directory}/code) < /dev/null > /dev/null 2> {directory}/log &\n"
         ));
         let mut remote = Self { guest, directory, port, pid: 0 };

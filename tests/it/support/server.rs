@@ -206,9 +206,14 @@ impl Server {
         }
     }
 
-    /// Returns whether it runs on a booted board.
-    pub(crate) fn is_on_board(&self) -> bool {
-        matches!(self.running, Running::OnBoard(_))
+    /// Keeps keeper, server and all that is started later to one processor, as a board has it.
+    pub(crate) fn pin_to_one_processor(&self) {
+        if let Running::Here { .. } = &self.running {
+            for pid in [self.keeper(), self.pid] {
+                let status = Command::new("taskset").args(["-ap", "1", &pid.to_string()]).output().unwrap();
+                assert!(status.status.success(), "{status:?}");
+            }
+        }
     }
 
     /// Pid of the server.

@@ -1,0 +1,71 @@
+//! Control beside services that use the whole processor.
+
+use std::time::{Duration, Instant};
+
+use super::services::{start, until_state};
+use crate::support::device::{shell, stored_password};
+use crate::support::{Device, Server};
+
+const OK: &str = r#"{ "Status": "ok"}"#;
+/// Rounds of the password: some milliseconds of a quick processor, as a real one on a slow board.
+const ROUNDS: u32 = 20_000;
+/// Measurements of which the median counts, and sets of them of which the best counts: this machine may be busy.
+const TIMES: usize = 7;
+const SETS: usize = 3;
+
+/// Median of the times of a call.
+fn median(mut call: impl FnMut()) -> Duration {
+    let mut times = [(); TIMES].map(|()| {
+        let begun = Instant::now();
+        call();
+        begun.elapsed()
+    });
+    times.sort_unstable();
+    times[TIMES / 2]
+}
+
+fn best(mut measure: impl FnMut() -> Duration) -> Duration {
+    [(); SETS].map(|()| measure()).into_iter().min().unwrap()
+}
+
+#[test]
+fn login_and_stop_take_at_most_twice_their_time_beside_spinning_services() {
+    let password = stored_password("slow", ROUNDS);
+    let mut tables = format!("[[user]]\nname = \"slow\"\nlevel = \"admin\"\npassword = \"{password}\"\n");
+    tables += &shell("calm", "exec sleep 1000", "");
+    for number in 1..=4 {
+        tables += &shell(&format!("spin{number}"), "while :; do :; done", "");
+    }
+    let server = Server::start(&Device::plain().with(&tables));
+    server.pin_to_one_processor();
+    let login = || best(|| median(|| _ = server.login("slow", "slow")));
+    let stop = || {
+        best(|| {
+            let mut total = Duration::ZERO;
+            for _ in 0..TIMES {
+                start(&server, "calm");
+                let begun = Instant::now();
+                assert_eq!(server.call("services/calm/stop"), OK);
+                until_state(&server, "calm", "stopped");
+                total += begun.elapsed();
+            }
+            total / TIMES as u32
+        })
+    };
+    let quiet = (login(), stop());
+    for spinning in 1..=4 {
+        start(&server, &format!("spin{spinning}"));
+        if spinning == 3 {
+            continue;
+        }
+        let busy = (login(), stop());
+        println!(
+            "{spinning} spinning: login {:?} of {:?}, stop {:?} of {:?}",
+            busy.0, quiet.0, busy.1, quiet.1
+        );
+        // A stop ends with a look at a service that has been asked for some milliseconds before.
+        let pause = Duration::from_millis(30);
+        assert!(busy.0 <= 2 * quiet.0, "{spinning} spinning: login {:?} of {:?}", busy.0, quiet.0);
+        assert!(busy.1 <= 2 * quiet.1 + pause, "{spinning} spinning: stop {:?} of {:?}", busy.1, quiet.1);
+    }
+}
