@@ -30,7 +30,7 @@ fn is_root() -> bool {
 #[test]
 fn defaults_of_a_service() {
     let script = "nice; umask; cat /proc/$$/oom_score_adj";
-    assert_eq!(output(script, |_| ()), "7\n0022\n0\n");
+    assert_eq!(output(script, |_| ()), "10\n0022\n0\n");
 }
 
 #[test]
