@@ -27,7 +27,7 @@
 //! | [`call`] | values that pass between a transport and the api | service, session, limits |
 //! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, service, session, limits, log |
 //! | [`api`] | calls: routing, rights, handlers | call, config, service, session, limits, log |
-//! | [`connection`] | one TCP connection as a state machine; slots, admission, eviction | api, call, friendcore, json, http, ws, config, service, session, limits, log |
+//! | [`connection`] | one connection as a state machine; slots, admission, eviction | api, call, friendcore, json, http, ws, config, service, session, limits, log |
 //! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, service, session, config, runtime, mmap_buffer, limits, log |
 //! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, limits, log |
 //! | [`ctl`] | command-line client | api, call, http, json, suggest, limits, log |

@@ -28,7 +28,8 @@ impl Accounts {
         Self { users, tokens, sessions, lockout, ended: Vec::new(), checks: Vec::new() }
     }
 
-    /// Returns the identity of a call: that of its connection, or of the session that it contains.
+    /// Returns the identity of a call: that of its socket, of the session that it contains, or without both
+    /// that of an administrator at the local socket.
     pub(super) fn authorise<'a>(
         &mut self,
         call: &Call<'a>,
@@ -38,19 +39,30 @@ impl Accounts {
         if let Some(identity) = caller.bound {
             let is_alive = match identity {
                 Identity::Session(key, _) => self.sessions.touch(key, now),
-                Identity::Token(_) => true,
+                Identity::Token(_) | Identity::Local(_) => true,
             };
             // A session that has just ended grants nothing, though its socket is still to be notified.
             if is_alive {
                 return Ok(identity);
             }
         }
-        let given = call.session.filter(|session| !session.is_empty()).ok_or(Failure::MissingSession)?;
-        self.identify(given, now).ok_or(Failure::UnknownSession { given })
+        let given = call.session.unwrap_or_default();
+        let failure =
+            if given.is_empty() { Failure::MissingSession } else { Failure::UnknownSession { given } };
+        self.identify(given, caller.local, now).ok_or(failure)
     }
 
-    /// Returns the owner of a session id. A look-up counts as activity in the session.
-    pub(crate) fn identify(&mut self, session: &str, now: Duration) -> Option<Identity> {
+    /// Returns the owner of a session id, or `local` for an empty one. A look-up counts as activity in the
+    /// session.
+    pub(crate) fn identify(
+        &mut self,
+        session: &str,
+        local: Option<Identity>,
+        now: Duration,
+    ) -> Option<Identity> {
+        if session.is_empty() {
+            return local;
+        }
         match self.sessions.find(session, now) {
             Some((key, user)) => Some(Identity::Session(key, user)),
             None => self.tokens.find(session).map(Identity::Token),
@@ -64,7 +76,7 @@ impl Accounts {
 
     /// Name of the identity's user, for the log.
     pub(super) fn name(&self, identity: Identity) -> &str {
-        self.users.get(identity.user()).map_or("?", |user| &user.name)
+        self.users.name(identity.user())
     }
 
     /// Marks a session as ended.

@@ -24,6 +24,10 @@ pub(super) fn update<'a>(
     let accounts = &mut cx.api.accounts;
     let user = match call.parameter("username") {
         Some(name) => accounts.users.find(name),
+        // A local administrator has no password.
+        None if matches!(identity, Identity::Local(_)) => {
+            return Outcome::Failed(Failure::MissingParameters { names: "username" });
+        }
         None => Some(identity.user()),
     };
     let is_own = user == Some(identity.user());
@@ -171,8 +175,7 @@ pub(super) fn finish(change: PasswordChange, is_written: bool, accounts: &mut Ac
     for key in accounts.sessions.close_user(user, session) {
         accounts.note_ended(key);
     }
-    let by = accounts.users.get(by).map_or("?", |user| &user.name);
-    crate::info!("user {}: password changed by {}", name, by);
+    crate::info!("user {}: password changed by {}", name, accounts.users.name(by));
 }
 
 /// Outcome of a change after its write.

@@ -38,28 +38,30 @@ impl<'m> Call<'m> {
     }
 }
 
-/// Owner of a session.
+/// User of a call, and the proof of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Identity {
     /// A user who logged in.
     Session(SessionKey, UserId),
     /// A program with a token of the configuration file.
     Token(UserId),
+    /// An administrator at the local socket.
+    Local(UserId),
 }
 
 impl Identity {
     /// The user.
     pub fn user(self) -> UserId {
         match self {
-            Self::Session(_, user) | Self::Token(user) => user,
+            Self::Session(_, user) | Self::Token(user) | Self::Local(user) => user,
         }
     }
 
-    /// The session; a token has none.
+    /// The session; the others have none.
     pub fn session(self) -> Option<SessionKey> {
         match self {
             Self::Session(key, _) => Some(key),
-            Self::Token(_) => None,
+            Self::Token(_) | Self::Local(_) => None,
         }
     }
 }
@@ -71,6 +73,8 @@ pub struct Caller {
     pub source: ClientAddr,
     /// Identity that the connection lends to calls without a session of their own.
     pub bound: Option<Identity>,
+    /// Identity of calls without any session: that of an administrator at the local socket.
+    pub local: Option<Identity>,
     /// Only administrators are served: the server is at capacity.
     pub admins_only: bool,
     /// The call may change something: it is not a `GET`.

@@ -120,7 +120,7 @@ impl Budget {
             Item::new("thread of the log files", log_files.min(1), LOG_FILES_STACK_BYTES + LOG_WRITER_BYTES),
             Item::new("thread of state files", 1, STATE_STACK_BYTES + STATE_QUEUE_BYTES),
             Item::new("certificates and keys", pem_files, PEM_BYTES),
-            Item::new("descriptor or timer", 2 * connections + services + 2 * runs + 8, ENTRY_BYTES),
+            Item::new("descriptor or timer", 2 * connections + services + 2 * runs + 10, ENTRY_BYTES),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),
             Item::new("program", 1, program),
         ]);

@@ -40,7 +40,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match command {
         Command::Check { file } => check::run(file.as_deref()),
-        Command::Ctl(arguments) => crate::ctl::run(arguments.into_iter().map(OsString::from)),
+        Command::Ctl(arguments) => {
+            let socket = state_dir::socket_of_client(&Environment::of_this_process());
+            crate::ctl::run(arguments.into_iter().map(OsString::from), &socket)
+        }
         Command::Hello => hello::run(),
         Command::Help(text) => print(&text.replace(help::EXIT_CODES, &exit::help())),
         Command::Init => crate::init::run(|file| load::load_with_fallback(file).config.network),

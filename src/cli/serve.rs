@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::load::{self, Loaded};
-use super::state_dir::{Environment, state_dir};
+use super::state_dir::{Environment, socket, state_dir};
 use super::{build_id, exit, refuse};
 use crate::api::Board;
 use crate::config::{self, Config, NOTICE_BYTES};
@@ -64,9 +64,10 @@ fn run_with_fallback(mut loaded: Loaded) -> ExitCode {
 
 /// Keeps a server with this configuration until it ends. An error is printed where it occurs.
 fn serve(config: Config, good_copy: Option<(PathBuf, String)>, board: Board) -> Result<ServerEnd, ExitCode> {
-    let state_dir = state_dir(&config, &Environment::of_this_process());
+    let environment = Environment::of_this_process();
+    let (state_dir, socket) = (state_dir(&config, &environment), socket(&config, &environment));
     let has_init = has_init();
-    let start = Start { config, state_dir, board, has_init, good_copy };
+    let start = Start { config, state_dir, socket, board, has_init, good_copy };
     let cgroups = if start.config.board.has_no_cgroups { None } else { Cgroups::create() };
     keeper::run(start, cgroups, |start| &start.config.services, |start, link| end_of(serve::run(start, link)))
         .map_err(|error| {

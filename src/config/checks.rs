@@ -43,6 +43,14 @@ pub(super) fn is_absolute_path_or_empty(text: &str) -> bool {
     text.is_empty() || is_absolute_path(text)
 }
 
+/// Word for no local socket.
+pub(super) const OFF: &str = "off";
+
+/// Returns whether this can be an absolute path, or is `off`.
+pub(super) fn is_absolute_path_or_off(text: &str) -> bool {
+    text == OFF || is_absolute_path(text)
+}
+
 /// Returns whether this can be the name of an interface other than the loopback.
 pub(super) fn is_interface_name(text: &str) -> bool {
     !matches!(text, "" | "." | ".." | "lo")

@@ -34,6 +34,9 @@ crate::limits::limits! {
     /// Name of a network interface: the kernel's IFNAMSIZ without its NUL.
     INTERFACE_NAME_BYTES: usize = 15, exceeded "configuration error",
         tests ["each_limit_is_met_and_not_passed"];
+    /// Path of the local socket: the kernel's `sun_path` without its NUL.
+    SOCKET_PATH_BYTES: usize = 107, exceeded "configuration error",
+        tests ["each_limit_is_met_and_not_passed"];
     /// Error text of a configuration file that is not in force.
     COMPLAINT_BYTES: usize = 512, exceeded "cut",
         tests ["text_is_one_line_up_to_its_limit", "message_is_cut_at_its_limit_and_keeps_its_end"];
@@ -109,6 +112,19 @@ pub struct Listen {
     pub tls: Tls,
     /// Origins, besides the server's own, of pages that may open the socket.
     pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
+    /// Socket for administrators of this machine.
+    pub socket: LocalSocket,
+}
+
+/// `[listen] socket`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LocalSocket {
+    /// At the default path, which depends on the user that runs the server.
+    Default,
+    /// None.
+    Off,
+    /// At this path.
+    At(String<SOCKET_PATH_BYTES>),
 }
 
 /// Encryption of connections.

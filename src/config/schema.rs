@@ -6,13 +6,13 @@
 
 mod attributes;
 
-use super::INTERFACE_NAME_BYTES;
 use super::checks::{
-    HOST_NAME, is_absolute_path, is_absolute_path_or_empty, is_host_name, is_interface_name, is_origin,
-    is_path, is_path_or_empty, is_service_user,
+    HOST_NAME, is_absolute_path, is_absolute_path_or_empty, is_absolute_path_or_off, is_host_name,
+    is_interface_name, is_origin, is_path, is_path_or_empty, is_service_user,
 };
 use super::key::Default::{Boolean, Build, Empty, Integer, Integers, Required, String, Unset};
 use super::key::{Form, Key, Kind, Table, any, board_limit, fixed};
+use super::{INTERFACE_NAME_BYTES, SOCKET_PATH_BYTES};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
@@ -87,6 +87,21 @@ pub static LISTEN: Table = Table {
             "Origins, as browsers send them, whose pages may open the socket beside the server's own.",
         )
         .example("[\"https://panel.example\"]"),
+        Key::new(
+            "socket",
+            Kind::string(
+                fixed(SOCKET_PATH_BYTES as u64),
+                "an absolute path, or 'off'",
+                is_absolute_path_or_off,
+            ),
+            Unset(
+                "`/run/friendlet/ctl`; for a plain user `$XDG_RUNTIME_DIR/friendlet/ctl`, else `ctl` in the \
+                 state directory",
+            ),
+            "UNIX socket on which root and the user of the server are administrators without a login. Two \
+             servers need two paths.",
+        )
+        .example("\"/run/friendlet/ctl\""),
     ],
 };
 

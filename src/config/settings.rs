@@ -3,9 +3,10 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use super::checks::OFF;
 use super::diagnostics::Diagnostics;
 use super::section::{Document, Section};
-use super::{FilePath, Listen, LogFiles, Tls, schema};
+use super::{FilePath, Listen, LocalSocket, LogFiles, Tls, schema};
 use crate::log::Level;
 
 /// `[listen]`.
@@ -28,7 +29,12 @@ pub(super) fn listen(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<
     let tls = tls(&section, tls_off.is_some(), diagnostics);
     let origins = section.strings("origins", diagnostics);
     let origins = section.list("origins", &origins, |text| text.try_into().ok(), diagnostics);
-    Listen { address, tls, origins }
+    let socket = match section.bounded_if_set("socket", diagnostics) {
+        None => LocalSocket::Default,
+        Some(word) if word == OFF => LocalSocket::Off,
+        Some(path) => LocalSocket::At(path),
+    };
+    Listen { address, tls, origins, socket }
 }
 
 fn is_off(word: &str) -> Option<bool> {

@@ -59,6 +59,7 @@ fn empty_file_is_all_defaults() {
         }
     );
     assert!(config.listen.origins.is_empty());
+    assert_eq!(config.listen.socket, super::LocalSocket::Default);
     assert_eq!(config.state_dir, "");
     assert_eq!(config.slots, limits::SLOTS);
     assert_eq!(config.log_level, Level::Info);

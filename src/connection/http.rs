@@ -61,6 +61,11 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             return;
         }
     };
+    if connection.place.is_refused {
+        Counters::add(&mut cx.api.counters.bad_requests);
+        reject(connection, &Rejection::FOREIGN_USER, cx.now);
+        return;
+    }
     let is_full = connection.place.admission != Admission::Open;
     match route {
         Route::Socket(upgrade) => handle_upgrade(connection, &upgrade, body.start, query, cx),
@@ -196,9 +201,9 @@ fn write_body(buffer: &mut [u8], outcome: &Outcome<'_>) -> Option<usize> {
     Some(out.finish().ok()?.len())
 }
 
-/// Upgrades to a WebSocket. A session in the query (`/fcws?sessionid=..`) authenticates the connection. In
-/// the administrators' slot a socket without one has a short time to bind to an administrator's session.
-/// The overflow slot accepts no socket.
+/// Upgrades to a WebSocket. A session in the query (`/fcws?sessionid=..`) authenticates the connection, and
+/// without one the user at the local socket. In the administrators' slot another socket has a short time to
+/// bind to an administrator's session. The overflow slot accepts none.
 fn handle_upgrade(
     connection: &mut Connection,
     upgrade: &http::Upgrade,
@@ -211,7 +216,7 @@ fn handle_upgrade(
         return;
     };
     let session = Pairs::new(query).flatten().find(|(key, _)| *key == "sessionid").map(|(_, value)| value);
-    let identity = session.and_then(|session| cx.api.accounts.identify(session, cx.now));
+    let identity = cx.api.accounts.identify(session.unwrap_or_default(), connection.place.local, cx.now);
     let is_admitted = match (connection.place.admission, identity) {
         (Admission::Open, _) | (Admission::Administrators, None) => true,
         (Admission::Administrators, Some(identity)) => cx.api.accounts.is_admin(identity),

@@ -8,7 +8,7 @@ use heapless::{String, Vec};
 use super::auth::Auth;
 use super::closing::Closing;
 use super::pending_pushes::PendingPushes;
-use super::{ANSWER_TIMEOUT, Admission, EVICT_AFTER, RECEIVE_BYTES, SEND_TIMEOUT, SlotId};
+use super::{ANSWER_TIMEOUT, Admission, EVICT_AFTER, Peer, RECEIVE_BYTES, SEND_TIMEOUT, SlotId};
 use crate::api::{Api, Counters, Platform};
 use crate::call::{Caller, Identity, PendingCall};
 use crate::friendcore::chunk::{Assembler, SetId};
@@ -124,6 +124,10 @@ pub(super) struct Place {
     pub(super) in_use: bool,
     pub(super) admission: Admission,
     pub(super) source: ClientAddr,
+    /// Identity of an administrator at the local socket.
+    pub(super) local: Option<Identity>,
+    /// Its requests are refused: it is from another user at the local socket.
+    pub(super) is_refused: bool,
     pub(super) opened: Duration,
 }
 
@@ -160,6 +164,8 @@ impl Connection {
                 in_use: false,
                 admission: Admission::Open,
                 source: ClientAddr::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+                local: None,
+                is_refused: false,
                 opened: Duration::ZERO,
             },
             receive,
@@ -174,11 +180,15 @@ impl Connection {
         }
     }
 
-    pub(super) fn open(&mut self, admission: Admission, source: ClientAddr, now: Duration) {
-        self.place.in_use = true;
-        self.place.admission = admission;
-        self.place.source = source;
-        self.place.opened = now;
+    /// Opens the connection of a peer. `local` is the identity of an administrator at the local socket.
+    pub(super) fn open(&mut self, admission: Admission, peer: Peer, local: Option<Identity>, now: Duration) {
+        let (source, is_local) = match peer {
+            Peer::Network(address) => (address, false),
+            Peer::Local { .. } => (Ipv6Addr::LOCALHOST.into(), true),
+        };
+        let (id, is_refused) = (self.place.id, is_local && local.is_none());
+        let source = ClientAddr::from(source);
+        self.place = Place { id, in_use: true, admission, source, local, is_refused, opened: now };
     }
 
     /// Resets the slot for its next connection.
@@ -208,6 +218,7 @@ impl Connection {
             source: self.place.source,
             // As in Friend Core, a call on a bound socket uses its session; the other forms contain one.
             bound: self.auth.bound.filter(|_| form == Form::Envelope),
+            local: self.place.local,
             admins_only: self.place.admission != Admission::Open,
             may_change,
             is_answered,

@@ -1,4 +1,5 @@
-//! Connections: each TCP connection is a sans-IO state machine in one of a fixed number of slots.
+//! Connections: each one, of the TCP port or the local socket, is a sans-IO state machine in one of a fixed
+//! number of slots.
 //!
 //! [`Server`] is the sans-IO core of the server: bytes of connections and the time go in, bytes come out.
 //! System calls go through an [`api::Platform`](crate::api::Platform).
@@ -28,7 +29,7 @@ mod websocket;
 use core::time::Duration;
 
 pub use machine::{CONNECTION_BYTES, Finish, State};
-pub use pool::{Admission, SlotId};
+pub use pool::{Admission, Peer, SlotId};
 pub use server::{End, Server, ServerConfig};
 
 use crate::api::LOG_ANSWER_BYTES;

@@ -1,6 +1,20 @@
 //! Ids of slots, and admission to them.
 
+use core::net::IpAddr;
+
 use super::OVERFLOW_SLOTS;
+
+/// Peer of a new connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Peer {
+    /// Client of the TCP port.
+    Network(IpAddr),
+    /// Process at the local socket, by the user that it ran as when it connected.
+    Local {
+        /// User ID.
+        uid: u32,
+    },
+}
 
 /// Id of one connection: its slot, and the generation of the slot. Each release of a slot increments its
 /// generation, so a late result of an earlier connection finds none.
@@ -38,6 +52,11 @@ impl Admission {
             None
         }
     }
+
+    /// The same for an administrator at the local socket, to whom every slot is open.
+    pub fn of_local(used: usize, slots: usize) -> Option<Self> {
+        (used < slots + OVERFLOW_SLOTS).then_some(Self::Open)
+    }
 }
 
 #[cfg(test)]
@@ -51,5 +70,9 @@ mod tests {
         assert_eq!(Admission::of(2, 3), Some(Admission::Administrators));
         assert_eq!(Admission::of(3, 3), Some(Admission::Overflow));
         assert_eq!(Admission::of(4, 3), None);
+        assert_eq!(
+            [2, 3, 4].map(|used| Admission::of_local(used, 3)),
+            [Some(Admission::Open), Some(Admission::Open), None]
+        );
     }
 }

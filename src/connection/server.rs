@@ -1,16 +1,14 @@
 //! Sans-IO server core: all connections and the state that calls work on, without a socket or a clock.
 
 use core::time::Duration;
-use std::net::IpAddr;
 
 use heapless::{String, Vec};
 
 use super::machine::{Connection, Context, Finish, HttpConfig, State};
 use super::push::{self, ServiceChange};
-use super::{Admission, OVERFLOW_SLOTS, SlotId, http, websocket};
+use super::{Admission, OVERFLOW_SLOTS, Peer, SlotId, http, websocket};
 use crate::api::{Api, Counters, Platform};
-use crate::call::{Completion, PasswordVerdict};
-
+use crate::call::{Completion, Identity, PasswordVerdict};
 use crate::friendcore::chunk::Assembler;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
@@ -18,7 +16,7 @@ use crate::service::{
     CommandError, KILL_TIMEOUT, ProcessEvent, ReadyCheck, SHUTDOWN_GRACE, Scope, ServiceId, Signal,
     StateChange,
 };
-use crate::session::{ClientAddr, SessionKey};
+use crate::session::{SessionKey, UserId};
 use crate::ws::CloseCode;
 
 /// End of the incoming side of a connection.
@@ -41,6 +39,8 @@ pub struct ServerConfig {
     pub tls: bool,
     /// Allowed origins in addition to the server's own.
     pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
+    /// User ID of the server, an administrator at the local socket as root is.
+    pub owner: u32,
     /// State that the calls work on.
     pub api: Api,
 }
@@ -54,6 +54,7 @@ pub struct Server {
     slots: Box<[Connection]>,
     /// Slots in use at once, without the overflow slot.
     limit: usize,
+    owner: u32,
     api: Api,
     shared: Shared,
     wakes: Wakes,
@@ -84,11 +85,12 @@ impl Shared {
 impl Server {
     /// Creates a server with all its buffers. `config.slots` is clamped to 2 and the board's `slots`.
     pub fn new(config: ServerConfig) -> Self {
-        let ServerConfig { slots, tls, origins, api } = config;
+        let ServerConfig { slots, tls, origins, owner, api } = config;
         let limit = slots.clamp(2, SLOTS);
         Self {
             slots: (0..limit + OVERFLOW_SLOTS).map(|index| Connection::new(index as u16)).collect(),
             limit,
+            owner,
             api,
             shared: Shared {
                 chunks: Assembler::new(),
@@ -154,16 +156,38 @@ impl Server {
     }
 
     /// Claims a slot for a connection from `peer`. Returns `None` if not even the overflow slot is free.
-    pub fn claim(&mut self, peer: IpAddr, now: Duration) -> Option<SlotId> {
+    pub fn claim(&mut self, peer: Peer, now: Duration) -> Option<SlotId> {
         if self.is_shutting_down {
             return None;
         }
         let used = self.slots.iter().filter(|slot| slot.place.in_use).count();
-        let admission = Admission::of(used, self.limit)?;
+        let local = self.local_administrator(peer);
+        let admission = match local {
+            Some(_) => Admission::of_local(used, self.limit)?,
+            None => Admission::of(used, self.limit)?,
+        };
+        if let (Peer::Local { uid }, None) = (peer, local)
+            && let Some(suppressed) = self.shared.refusals.try_acquire(now)
+        {
+            crate::warning!(
+                "local socket: refused to user {} ({} similar lines suppressed)",
+                uid,
+                suppressed
+            );
+        }
         let slot = self.slots.iter_mut().find(|slot| !slot.place.in_use)?;
-        slot.open(admission, ClientAddr::from(peer), now);
+        slot.open(admission, peer, local, now);
         Counters::add(&mut self.api.counters.accepted);
         Some(slot.place.id)
+    }
+
+    /// Identity of root and of the server's own user at the local socket.
+    fn local_administrator(&self, peer: Peer) -> Option<Identity> {
+        match peer {
+            Peer::Local { uid: 0 } => Some(Identity::Local(UserId::LOCAL_ROOT)),
+            Peer::Local { uid } if uid == self.owner => Some(Identity::Local(UserId::LOCAL_OWNER)),
+            Peer::Local { .. } | Peer::Network(_) => None,
+        }
     }
 
     /// Evicts the oldest connection that was accepted at capacity and has not authenticated within

@@ -6,6 +6,7 @@ mod capacity;
 mod ends;
 mod fixture;
 mod limits;
+mod local;
 mod passwords;
 mod pushes;
 mod rights;

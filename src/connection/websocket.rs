@@ -124,8 +124,8 @@ fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: 
     }
     // After the call, because a login or a logout may have opened or ended the session.
     if connection.auth.is_due()
-        && let Some(session) = request.call.session
-        && let Some(identity) = cx.api.accounts.identify(session, cx.now)
+        && let session = request.call.session.unwrap_or_default()
+        && let Some(identity) = cx.api.accounts.identify(session, connection.place.local, cx.now)
         && connection.is_admitted(identity, cx.api)
     {
         connection.auth.authenticate(identity);
@@ -133,9 +133,10 @@ fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: 
 }
 
 /// Binds the socket to a session. An unknown session is ignored without an answer, as in Friend Core.
-/// The deadline for a valid one stays.
+/// The deadline for a valid one stays. An empty one binds the local socket to its administrator.
 fn bind(connection: &mut Connection, form: Form, session: &str, cx: &mut Context<'_>) {
-    let Some(identity) = cx.api.accounts.identify(session, cx.now) else { return };
+    let identity = cx.api.accounts.identify(session, connection.place.local, cx.now);
+    let Some(identity) = identity else { return };
     if !connection.is_admitted(identity, cx.api) {
         connection.close_at_capacity(cx.now);
         return;

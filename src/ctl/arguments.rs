@@ -1,6 +1,7 @@
 //! Command line of `friendlet ctl`.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use lexopt::{Arg, Parser};
 
@@ -49,16 +50,19 @@ commands
   complete-calls        print the path of every call, for the completion of a shell
 
 options
-  --url URL             wss://HOST:PORT [default: wss://127.0.0.1:6500], or ws:// for a
-                        server on this machine without TLS
+  --url URL             wss://HOST:PORT, or ws:// for a server on this machine without TLS,
+                        or unix:PATH for the local socket, which needs no login
+                        [default: the local socket of this user if it exists, such as
+                        unix:/run/friendlet/ctl of root, else wss://127.0.0.1:6500]
   --session ID          use this session instead of the remembered one [environment:
                         FRIENDLET_SESSION]
   --fingerprint HEX     require the certificate with this SHA-256 fingerprint
   --json                print the server's reply unchanged
   -h, --help            print this
 
-The fingerprint of a server's certificate is remembered when it is first seen, and required
-from then on.
+At the local socket, root and the user of the server are administrators. Elsewhere `login`
+comes first, and the fingerprint of the server's certificate is remembered when it is first
+seen, and required from then on.
 
 exit codes: 0 success, 1 call failed, 3 service not running, 64 command line error, 69 server
 not reached, 77 not logged in or permission denied
@@ -160,9 +164,10 @@ fn usage(text: impl std::fmt::Display) -> Failure {
     Failure::new(USAGE, format!("{text}; see `friendlet ctl --help`"))
 }
 
-pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
+/// Parses a command line. Without an address, `socket` is that of the server if it exists.
+pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, socket: &Path) -> Result<Parsed, Failure> {
     let mut parser = Parser::from_args(arguments);
-    let mut url = Url::default();
+    let mut url = None;
     let (mut session, mut fingerprint, mut json) = (None, None, false);
     let mut log = LogOptions::default();
     // Options that only some commands have.
@@ -190,7 +195,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
                 log.raw = Some(value(&mut parser)?);
                 log_options.push("--raw");
             }
-            Arg::Long("url") => url = Url::parse(&value(&mut parser)?).map_err(usage)?,
+            Arg::Long("url") => url = Some(Url::parse(&value(&mut parser)?).map_err(usage)?),
             Arg::Long("session") => session = Some(value(&mut parser)?),
             Arg::Long("fingerprint") => {
                 let hex = value(&mut parser)?;
@@ -216,6 +221,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Par
     if let Some(options) = options {
         *options = log;
     }
+    let url = url.unwrap_or_else(|| Url::default_with(socket));
     Ok(Parsed::Run(Invocation { url, session, fingerprint, json, action }))
 }
 
@@ -295,7 +301,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Parsed, Failure> {
-        parse(line.split_whitespace().map(OsString::from))
+        parse(line.split_whitespace().map(OsString::from), Path::new("/nonexistent"))
     }
 
     fn action(line: &str) -> Action {

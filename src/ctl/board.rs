@@ -3,7 +3,7 @@
 use super::arguments::{Invocation, Power};
 use super::client::{connect, connect_stream, post, session};
 use super::env::Env;
-use super::failure::{FAILED, Failure};
+use super::failure::{FAILED, Failure, USAGE};
 use super::output::{columns, format_duration, sanitize};
 use super::password::hashed;
 use super::values::{shown_or, text_of};
@@ -61,6 +61,13 @@ fn explain_power(power: Power, failure: Failure) -> Failure {
 /// Changes a password: the caller's own, or that of `user`.
 pub(super) fn passwd(invocation: &Invocation, env: &mut Env<'_>, user: Option<&str>) -> Result<u8, Failure> {
     let session = session(invocation, env)?;
+    if session.is_empty() && user.is_none() {
+        let text = format!(
+            "the administrator at {} has no password; name a user: `friendlet ctl passwd USER`",
+            invocation.url
+        );
+        return Err(Failure::new(USAGE, text));
+    }
     // The certificate is verified before anybody types a secret.
     drop(connect_stream(invocation, env)?);
     let mut read_password = |prompt: &str| {

@@ -8,20 +8,24 @@ use super::http;
 use super::link::Link;
 use super::reply::no_session;
 use super::state::SESSIONS;
+use super::url::Url;
 
-/// Session id of the command line, of the environment, or of the latest login.
+/// Session id of the command line, of the environment, or of the latest login. The local socket needs none: an
+/// empty one stands for its administrator.
 pub(super) fn session(invocation: &Invocation, env: &Env<'_>) -> Result<String, Failure> {
     if let Some(session) = invocation.session.as_ref().or(env.session.as_ref()) {
         return Ok(session.clone());
     }
-    let remembered = env.state()?.get(SESSIONS, &invocation.url.to_string())?;
-    remembered.ok_or_else(|| no_session(&format!("no session for {} is remembered", invocation.url)))
+    let remembered = env.state().and_then(|state| state.get(SESSIONS, &invocation.url.to_string()));
+    if let Url::Local(_) = invocation.url {
+        return Ok(remembered.ok().flatten().unwrap_or_default());
+    }
+    remembered?.ok_or_else(|| no_session(&format!("no session for {} is remembered", invocation.url)))
 }
 
 /// Opens a socket to the server and verifies its certificate.
 pub(super) fn connect_stream(invocation: &Invocation, env: &mut Env<'_>) -> Result<Stream, Failure> {
-    let state = env.state()?.clone();
-    connection::connect(&invocation.url, invocation.fingerprint, &state, env)
+    connection::connect(&invocation.url, invocation.fingerprint, env)
 }
 
 /// Opens a WebSocket to the server and binds it to the session.

@@ -1,15 +1,20 @@
-//! A connection to the server: TCP, with or without TLS.
+//! A connection to the server: TCP, with or without TLS, or the local socket.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
 use super::env::Env;
-use super::failure::{FAILED, Failure, UNAVAILABLE, USAGE};
+use super::failure::{FAILED, Failure, NO_RIGHT, UNAVAILABLE, USAGE};
 use super::output::sanitize;
 use super::pin::{Fingerprint, Pin, hex, parse_fingerprint};
 use super::state::{KNOWN_SERVERS, StateDir};
@@ -17,7 +22,7 @@ use super::url::Url;
 
 /// Time for TCP to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for the server to accept bytes.
+/// Time for the server to accept bytes, or a connection to the local socket.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest silence of the server: it pings every 25 s.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -30,25 +35,27 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
+    Local(UnixStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 impl Stream {
-    fn socket(&self) -> &TcpStream {
+    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
         match self {
-            Self::Plain(socket) => socket,
-            Self::Tls(stream) => &stream.sock,
+            Self::Plain(socket) => socket.set_read_timeout(Some(timeout)),
+            Self::Local(socket) => socket.set_read_timeout(Some(timeout)),
+            Self::Tls(stream) => stream.sock.set_read_timeout(Some(timeout)),
         }
     }
 
     /// Lets the server be silent for as long as between two pings.
     pub(super) fn set_idle_timeout(&self) -> io::Result<()> {
-        self.socket().set_read_timeout(Some(IDLE_TIMEOUT))
+        self.set_read_timeout(IDLE_TIMEOUT)
     }
 
     /// Limits the wait for the closing handshake.
     pub(super) fn set_close_timeout(&self) -> io::Result<()> {
-        self.socket().set_read_timeout(Some(CLOSE_TIMEOUT))
+        self.set_read_timeout(CLOSE_TIMEOUT)
     }
 }
 
@@ -56,6 +63,7 @@ impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         uninterrupted(|| match self {
             Self::Plain(socket) => socket.read(buffer),
+            Self::Local(socket) => socket.read(buffer),
             Self::Tls(stream) => stream.read(buffer),
         })
     }
@@ -65,6 +73,7 @@ impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         uninterrupted(|| match self {
             Self::Plain(socket) => socket.write(bytes),
+            Self::Local(socket) => socket.write(bytes),
             Self::Tls(stream) => stream.write(bytes),
         })
     }
@@ -72,6 +81,7 @@ impl Write for Stream {
     fn flush(&mut self) -> io::Result<()> {
         uninterrupted(|| match self {
             Self::Plain(socket) => socket.flush(),
+            Self::Local(socket) => socket.flush(),
             Self::Tls(stream) => stream.flush(),
         })
     }
@@ -93,14 +103,48 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 pub(super) fn connect(
     url: &Url,
     demanded: Option<Fingerprint>,
-    state: &StateDir,
     env: &mut Env<'_>,
 ) -> Result<Stream, Failure> {
-    let socket = connect_tcp(url)?;
-    if url.tls { connect_tls(url, socket, demanded, state, env) } else { Ok(Stream::Plain(socket)) }
+    match url {
+        Url::Local(path) => connect_local(url, path),
+        Url::Network { tls, host, port } => {
+            let socket = connect_tcp(url, *tls, host, *port)?;
+            if *tls { connect_tls(url, host, socket, demanded, env) } else { Ok(Stream::Plain(socket)) }
+        }
+    }
 }
 
-fn connect_tcp(url: &Url) -> Result<TcpStream, Failure> {
+/// Connects to the local socket. The kernel refuses other users than root and that of the server.
+fn connect_local(url: &Url, path: &Path) -> Result<Stream, Failure> {
+    let connected = || -> rustix::io::Result<UnixStream> {
+        let address = SocketAddrUnix::new(path)?;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // A server that hangs has no room for one more connection.
+        set_socket_timeout(&socket, Timeout::Send, Some(WRITE_TIMEOUT))?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(HANDSHAKE_TIMEOUT))?;
+        rustix::net::connect(&socket, &address)?;
+        Ok(socket.into())
+    };
+    connected().map(Stream::Local).map_err(|errno| {
+        let (code, why) = match errno {
+            Errno::NOENT | Errno::CONNREFUSED => (
+                UNAVAILABLE,
+                "no server listens there; start it, or name another address with --url".to_owned(),
+            ),
+            Errno::ACCESS | Errno::PERM => (
+                NO_RIGHT,
+                "permission denied; it is for root and the user of the server, others log in at its port: \
+                 --url wss://127.0.0.1:6500"
+                    .to_owned(),
+            ),
+            Errno::AGAIN => (UNAVAILABLE, "the server did not answer in time".to_owned()),
+            other => (UNAVAILABLE, io::Error::from(other).to_string()),
+        };
+        Failure::new(code, format!("cannot connect to {url}: {why}"))
+    })
+}
+
+fn connect_tcp(url: &Url, tls: bool, host: &str, port: u16) -> Result<TcpStream, Failure> {
     let unavailable = |why: &dyn std::fmt::Display| {
         Failure::new(
             UNAVAILABLE,
@@ -108,8 +152,8 @@ fn connect_tcp(url: &Url) -> Result<TcpStream, Failure> {
         )
     };
     let addresses: Vec<SocketAddr> =
-        (url.host.as_str(), url.port).to_socket_addrs().map_err(|error| unavailable(&error))?.collect();
-    if !url.tls && !addresses.iter().all(|address| address.ip().is_loopback()) {
+        (host, port).to_socket_addrs().map_err(|error| unavailable(&error))?.collect();
+    if !tls && !addresses.iter().all(|address| address.ip().is_loopback()) {
         return Err(Failure::new(
             USAGE,
             format!(
@@ -138,11 +182,12 @@ fn connect_tcp(url: &Url) -> Result<TcpStream, Failure> {
 
 fn connect_tls(
     url: &Url,
+    host: &str,
     mut socket: TcpStream,
     demanded: Option<Fingerprint>,
-    state: &StateDir,
     env: &mut Env<'_>,
 ) -> Result<Stream, Failure> {
+    let state = &env.state()?.clone();
     let authority = url.authority();
     let known = match state.get(KNOWN_SERVERS, &authority)? {
         None => None,
@@ -161,7 +206,7 @@ fn connect_tls(
     let unavailable = |error: &dyn std::fmt::Display| {
         Failure::new(UNAVAILABLE, format!("cannot start TLS with {url}: {error}"))
     };
-    let name = ServerName::try_from(url.host.clone()).map_err(|error| unavailable(&error))?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| unavailable(&error))?;
     let config = pin.config().map_err(|error| unavailable(&error))?;
     let mut connection =
         ClientConnection::new(Arc::new(config), name).map_err(|error| unavailable(&error))?;

@@ -41,6 +41,7 @@ mod watch;
 use core::time::Duration;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use self::arguments::{Action, Invocation, Parsed};
@@ -54,11 +55,12 @@ crate::limits::limits! {
     LOG_FOLLOW_STEP: Duration = Duration::from_millis(500), fixed "a pause of the client: one call follows";
 }
 
-/// Runs `friendlet ctl` with the arguments behind `ctl`.
+/// Runs `friendlet ctl` with the arguments behind `ctl`. Without an address it connects to `socket`, if that
+/// exists.
 ///
 /// The exit code is 0 on success, 1 if the call failed, 3 if the service of `status` does not run, 64 for
 /// a command line error, 69 if the server cannot be reached, 77 without a session or the permission.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(arguments: impl IntoIterator<Item = OsString>, socket: &Path) -> ExitCode {
     let mut env = Env {
         state: StateDir::of_user(),
         session: std::env::var("FRIENDLET_SESSION").ok().filter(|session| !session.is_empty()),
@@ -67,11 +69,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         password: &mut read_password,
         is_terminal: io::stdin().is_terminal(),
     };
-    ExitCode::from(run_in(&mut env, arguments))
+    ExitCode::from(run_in(&mut env, arguments, socket))
 }
 
-fn run_in(env: &mut Env<'_>, arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let outcome = match arguments::parse(arguments) {
+fn run_in(env: &mut Env<'_>, arguments: impl IntoIterator<Item = OsString>, socket: &Path) -> u8 {
+    let outcome = match arguments::parse(arguments, socket) {
         Ok(Parsed::Help) => env.print(arguments::HELP).map(|()| 0),
         Ok(Parsed::Run(invocation)) => execute(&invocation, env),
         Err(failure) => Err(failure),

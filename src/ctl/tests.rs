@@ -71,7 +71,7 @@ fn ctl(directory: &TestDirectory, line: &str) -> Run {
         },
         is_terminal: false,
     };
-    let code = run_in(&mut env, line.split_whitespace().map(OsString::from));
+    let code = run_in(&mut env, line.split_whitespace().map(OsString::from), Path::new("/nonexistent"));
     Run { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 

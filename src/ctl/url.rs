@@ -1,27 +1,43 @@
 //! Address of a server.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
-/// `wss://HOST:PORT` or `ws://HOST:PORT`.
+/// Address of a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Url {
-    pub(super) tls: bool,
-    /// Name or address; an IPv6 address is without its brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
-}
-
-impl Default for Url {
-    fn default() -> Self {
-        Self { tls: true, host: "127.0.0.1".to_owned(), port: 6500 }
-    }
+pub(super) enum Url {
+    /// `wss://HOST:PORT` or `ws://HOST:PORT`.
+    Network {
+        tls: bool,
+        /// Name or address; an IPv6 address is without its brackets.
+        host: String,
+        port: u16,
+    },
+    /// `unix:PATH`: the local socket.
+    Local(PathBuf),
 }
 
 impl Url {
+    /// Address without an option: the local socket if it exists, else the default port of this machine.
+    pub(super) fn default_with(socket: &Path) -> Self {
+        if socket.exists() {
+            Self::Local(socket.to_owned())
+        } else {
+            Self::Network { tls: true, host: "127.0.0.1".to_owned(), port: 6500 }
+        }
+    }
+
     /// Parses an address. `https` and `http` are synonyms; the default port is that of the scheme, 443 or
     /// 80. The only paths are `/` and `/fcws`, since calls have their own.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("'{text}' is not the address of a server; write it like wss://127.0.0.1:6500");
+        let wrong = || {
+            format!(
+                "'{text}' is not the address of a server; write it like wss://127.0.0.1:6500 or unix:/run/friendlet/ctl"
+            )
+        };
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.starts_with('/') { Ok(Self::Local(path.into())) } else { Err(wrong()) };
+        }
         let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "wss" | "https" => true,
@@ -61,22 +77,27 @@ impl Url {
             }
             Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?,
         };
-        Ok(Self { tls, host: host.to_ascii_lowercase(), port })
+        Ok(Self::Network { tls, host: host.to_ascii_lowercase(), port })
     }
 
     /// `HOST:PORT`, as in a `Host` field and in the file of known servers.
     pub(super) fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
+        match self {
+            Self::Network { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+            Self::Network { host, port, .. } => format!("{host}:{port}"),
+            Self::Local(_) => "localhost".to_owned(),
         }
     }
 }
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.tls { "wss" } else { "ws" }, self.authority())
+        match self {
+            Self::Network { tls, .. } => {
+                write!(f, "{}://{}", if *tls { "wss" } else { "ws" }, self.authority())
+            }
+            Self::Local(path) => write!(f, "unix:{}", path.display()),
+        }
     }
 }
 
@@ -92,10 +113,12 @@ mod tests {
             ("ws://localhost/fcws", "ws://localhost:80"),
             ("https://[fe80::1]", "wss://[fe80::1]:443"),
             ("http://[::1]:65535", "ws://[::1]:65535"),
+            ("unix:/run/a b", "unix:/run/a b"),
         ] {
             assert_eq!(Url::parse(text).map(|url| url.to_string()), Ok(written.to_owned()));
         }
-        assert_eq!(Url::default().to_string(), "wss://127.0.0.1:6500");
+        assert_eq!(Url::default_with(Path::new("/nonexistent")).to_string(), "wss://127.0.0.1:6500");
+        assert_eq!(Url::default_with(Path::new("/dev/null")).to_string(), "unix:/dev/null");
     }
 
     #[test]
@@ -117,6 +140,8 @@ mod tests {
             "wss://u@a",
             "wss://a b",
             "wss://a:1:2",
+            "unix:",
+            "unix:a",
         ] {
             assert!(Url::parse(text).is_err(), "{text}");
         }

@@ -43,6 +43,9 @@ impl Rejection {
     pub const AT_CAPACITY: Self = Self { status: 503, reason: "all connections are in use; try again later" };
     /// An internal error; the log has the details.
     pub const INTERNAL: Self = Self { status: 500, reason: "internal error; see the log of the server" };
+    /// Request of another user at the local socket.
+    pub const FOREIGN_USER: Self =
+        Self { status: 403, reason: "only root and the user of the server may use this socket" };
     /// Unknown path.
     pub const NOT_FOUND: Self =
         Self { status: 404, reason: "nothing is here; see / for what this server offers" };

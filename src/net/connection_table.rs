@@ -3,9 +3,9 @@
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::Poll;
-use std::net::TcpStream;
 use std::rc::Rc;
 
+use super::socket::Socket;
 use crate::connection::SlotId;
 use crate::runtime::{AsyncFd, Notify};
 
@@ -13,13 +13,23 @@ use crate::runtime::{AsyncFd, Notify};
 #[derive(Debug)]
 pub struct ConnectionTable {
     mailboxes: Box<[Mailbox]>,
-    slot_freed: Notify,
+    /// Events of a freed slot, for the acceptor of the local socket and that of the TCP port.
+    slot_freed: [Notify; 2],
+}
+
+/// Connection that has a slot.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) stream: AsyncFd<Socket>,
+    pub(super) id: SlotId,
+    /// It is one of the local socket, which has no TLS.
+    pub(super) is_local: bool,
 }
 
 /// Mailbox of the task of one slot.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
-    assigned: RefCell<Option<(AsyncFd<TcpStream>, SlotId)>>,
+    assigned: RefCell<Option<Accepted>>,
     notify: Notify,
 }
 
@@ -27,7 +37,7 @@ impl ConnectionTable {
     /// Creates mailboxes for `slots` slots.
     pub fn new(slots: usize) -> Rc<Self> {
         let mailboxes = (0..slots).map(|_| Mailbox::default()).collect();
-        Rc::new(Self { mailboxes, slot_freed: Notify::default() })
+        Rc::new(Self { mailboxes, slot_freed: Default::default() })
     }
 
     /// Number of slots.
@@ -49,22 +59,28 @@ impl ConnectionTable {
     }
 
     /// Assigns a connection to the task of its slot.
-    pub(super) fn assign(&self, stream: AsyncFd<TcpStream>, id: SlotId) {
-        if let Some(mailbox) = self.get(usize::from(id.index)) {
-            mailbox.assigned.replace(Some((stream, id)));
+    pub(super) fn assign(&self, accepted: Accepted) {
+        if let Some(mailbox) = self.get(usize::from(accepted.id.index)) {
+            mailbox.assigned.replace(Some(accepted));
             mailbox.notify.notify();
         }
     }
 
-    /// Event of a freed slot.
-    pub(super) fn slot_freed(&self) -> &Notify {
-        &self.slot_freed
+    /// Event of a freed slot, for the acceptor of the local socket or that of the TCP port.
+    pub(super) fn slot_freed(&self, is_local: bool) -> &Notify {
+        let [local, network] = &self.slot_freed;
+        if is_local { local } else { network }
+    }
+
+    /// Wakes the acceptors that wait for a slot.
+    pub(super) fn note_freed(&self) {
+        self.slot_freed.iter().for_each(Notify::notify);
     }
 }
 
 impl Mailbox {
     /// Waits for the next connection.
-    pub(super) async fn next_connection(&self) -> (AsyncFd<TcpStream>, SlotId) {
+    pub(super) async fn next_connection(&self) -> Accepted {
         poll_fn(|context| {
             // A wake-up for the connection before finds nothing assigned.
             self.notify.listen(context);

@@ -3,14 +3,14 @@
 use core::mem;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 
 use super::endpoint::Endpoint;
 use super::linger::{LingeringClose, Step};
+use super::socket::Socket;
 use super::tls::{Buffers, Session, TlsFailure};
 use super::{LINGER_TIMEOUT, STEP_BUDGET};
 use crate::connection::{End, Finish, SlotId, State};
@@ -32,7 +32,7 @@ enum Transport<'a> {
 
 /// Socket of one connection, its TLS session if any, and the id of its slot.
 pub(super) struct Connection<'a> {
-    stream: &'a AsyncFd<TcpStream>,
+    stream: &'a AsyncFd<Socket>,
     id: SlotId,
     /// Deadline of the lingering close, and until then of the release of the TLS buffers.
     timer: &'a Timer,
@@ -61,7 +61,7 @@ struct Phase {
 
 impl<'a> Connection<'a> {
     pub(super) fn new(
-        stream: &'a AsyncFd<TcpStream>,
+        stream: &'a AsyncFd<Socket>,
         id: SlotId,
         timer: &'a Timer,
         tls: Option<&'a Arc<ServerConfig>>,
@@ -343,7 +343,7 @@ impl<'a> Connection<'a> {
             return Step::Progress;
         }
         // A peer that has reset the connection leaves nothing to shut down.
-        if self.stream.get_ref().shutdown(Shutdown::Write).is_err() || self.phase.ended {
+        if self.stream.get_ref().shutdown_write().is_err() || self.phase.ended {
             return Step::Done;
         }
         self.phase.linger = Some(LingeringClose::new(self.now));

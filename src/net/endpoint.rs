@@ -1,9 +1,8 @@
 //! Interface between the sockets and the state machines of the connections.
 
 use core::time::Duration;
-use std::net::SocketAddr;
 
-use crate::connection::{End, SlotId, State};
+use crate::connection::{End, Peer, SlotId, State};
 
 /// State machines of all connections. A task borrows them mutably for one poll, and never across an await.
 pub trait Endpoint {
@@ -11,7 +10,7 @@ pub trait Endpoint {
     fn now(&self) -> Duration;
 
     /// Claims a slot for a new connection. Returns `None` if the overflow slots are in use, too.
-    fn claim(&mut self, peer: SocketAddr, now: Duration) -> Option<SlotId>;
+    fn claim(&mut self, peer: Peer, now: Duration) -> Option<SlotId>;
 
     /// Evicts an unauthenticated connection in favour of a new one, if there is one to evict.
     fn evict_idle(&mut self, now: Duration);

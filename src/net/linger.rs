@@ -1,9 +1,9 @@
 //! Lingering close: drains the input of a connection before closing it.
 
 use core::time::Duration;
-use std::io::{ErrorKind, Read as _};
-use std::net::TcpStream;
+use std::io::ErrorKind;
 
+use super::socket::Socket;
 use super::{LINGER_BYTES, LINGER_TIMEOUT};
 use crate::runtime::AsyncFd;
 
@@ -30,7 +30,7 @@ impl LingeringClose {
     }
 
     /// Reads once. Done at the end of the input, at the deadline, and past `LINGER_BYTES`.
-    pub(super) fn step(&mut self, stream: &AsyncFd<TcpStream>, now: Duration) -> Step {
+    pub(super) fn step(&mut self, stream: &AsyncFd<Socket>, now: Duration) -> Step {
         if now >= self.deadline || self.bytes > LINGER_BYTES {
             return Step::Done;
         }
@@ -57,7 +57,7 @@ impl LingeringClose {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -68,7 +68,7 @@ mod tests {
         let server = listener.accept().unwrap().0;
         server.set_nonblocking(true).unwrap();
         let (deadline, moment) = (LINGER_TIMEOUT, Duration::from_millis(1));
-        let server = AsyncFd::new(server).unwrap();
+        let server = AsyncFd::new(Socket::new(server)).unwrap();
         let step = |bytes, now| LingeringClose { deadline, bytes }.step(&server, now);
         assert!(matches!(step(LINGER_BYTES, deadline - moment), Step::Blocked));
         assert!(matches!(step(0, deadline), Step::Done));

@@ -1,33 +1,43 @@
-//! Listening socket and the tasks of its connections.
+//! Listening sockets and the tasks of their connections.
 
 use core::cell::RefCell;
 use core::fmt;
 use core::future::poll_fn;
 use core::task::Poll;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::SocketFlags;
+use rustix::net::sockopt::{
+    set_socket_recv_buffer_size, set_socket_send_buffer_size, set_tcp_nodelay, socket_peercred,
+};
 use rustls::ServerConfig;
 
-use super::connection_table::{ConnectionTable, Mailbox};
+use super::connection_table::{Accepted, ConnectionTable, Mailbox};
 use super::driver::Connection;
 use super::endpoint::Endpoint;
+use super::local::{self, SocketFile};
+use super::socket::Socket;
 use super::tls::Buffers;
 use super::{SOCKET_BUFFER_BYTES, STEP_BUDGET};
+use crate::connection::Peer;
 use crate::runtime::{AsyncFd, Tasks, Timer};
 
 /// Pause of the acceptor while the system has no socket for it (no descriptors, no memory), or the server
 /// has no slot.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Failure to open the listening socket.
+/// Failure to open a listening socket.
 #[derive(Debug)]
 pub struct BindError {
-    address: SocketAddr,
+    /// Address, or path of the local socket.
+    place: String,
+    is_local: bool,
     error: io::Error,
 }
 
@@ -40,53 +50,80 @@ impl BindError {
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.address, self.error)?;
-        match self.error.kind() {
-            io::ErrorKind::AddrInUse => {
-                write!(f, "; is another friendlet running? [listen] address names the port")
+        write!(f, "cannot listen on {}: {}", self.place, self.error)?;
+        f.write_str(match (self.error.kind(), self.is_local) {
+            (io::ErrorKind::AddrInUse, true) => {
+                "; is another friendlet running? [listen] socket names another path, or \"off\""
             }
-            io::ErrorKind::PermissionDenied => write!(f, "; ports below 1024 need root"),
-            io::ErrorKind::AddrNotAvailable => write!(f, "; this machine does not have that address"),
-            _ => Ok(()),
-        }
+            (_, true) => "; [listen] socket names another path, or \"off\"",
+            (io::ErrorKind::AddrInUse, _) => {
+                "; is another friendlet running? [listen] address names the port"
+            }
+            (io::ErrorKind::PermissionDenied, _) => "; ports below 1024 need root",
+            (io::ErrorKind::AddrNotAvailable, _) => "; this machine does not have that address",
+            _ => "",
+        })
     }
 }
 
 impl std::error::Error for BindError {}
 
-/// Listening socket.
+/// Listening socket: the TCP port, or the local socket.
 #[derive(Debug)]
 pub struct Listener {
-    socket: AsyncFd<TcpListener>,
+    socket: AsyncFd<OwnedFd>,
+    /// File of the local socket; `None`: the TCP port.
+    file: Option<SocketFile>,
 }
 
 impl Listener {
     /// Listens on `address`; port 0 selects a free one. Accepted connections inherit `TCP_NODELAY` and small
     /// kernel buffers, which limit the bytes that a peer can leave unread.
     pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        let wrap = |error| BindError { address, error };
+        let wrap = |error| BindError { place: address.to_string(), is_local: false, error };
         let socket = TcpListener::bind(address).map_err(wrap)?;
         let set = |result: rustix::io::Result<()>| result.map_err(io::Error::from).map_err(wrap);
-        set(rustix::net::sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
-        set(rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
-        set(rustix::net::sockopt::set_tcp_nodelay(&socket, true))?;
+        set(set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
+        set(set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
+        set(set_tcp_nodelay(&socket, true))?;
         socket.set_nonblocking(true).map_err(wrap)?;
-        Ok(Self { socket: AsyncFd::new(socket).map_err(wrap)? })
+        Ok(Self { socket: AsyncFd::new(socket.into()).map_err(wrap)?, file: None })
+    }
+
+    /// Listens on a UNIX socket at `path`, which only root and the user of this process can open. A socket
+    /// without a server is replaced. The file is removed with the listener.
+    pub fn bind_local(path: &Path) -> Result<Self, BindError> {
+        let wrap = |error| BindError { place: path.display().to_string(), is_local: true, error };
+        let (socket, file) = local::open(path).map_err(wrap)?;
+        Ok(Self { socket: AsyncFd::new(socket).map_err(wrap)?, file: Some(file) })
     }
 
     /// Address and port that it listens on.
+    ///
+    /// # Errors
+    /// It is the local socket.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.get_ref().local_addr()
+        Ok(rustix::net::getsockname(self.socket.get_ref())?.try_into()?)
+    }
+
+    fn is_local(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Accepts the next connection.
-    fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+    fn accept(&self) -> io::Result<(AsyncFd<Socket>, Peer)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (stream, peer) = rustix::net::acceptfrom_with(self.socket.get_ref(), flags)?;
-        // A peer that is gone may have no address.
-        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-        let peer = peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-        Ok((TcpStream::from(stream), peer))
+        let peer = if self.is_local() {
+            // A UNIX socket does not inherit it.
+            set_socket_send_buffer_size(&stream, SOCKET_BUFFER_BYTES)?;
+            Peer::Local { uid: socket_peercred(&stream)?.uid.as_raw() }
+        } else {
+            // A peer that is gone may have no address.
+            let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+            Peer::Network(peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip()))
+        };
+        Ok((AsyncFd::new(Socket::new(stream))?, peer))
     }
 }
 
@@ -98,18 +135,19 @@ pub fn task_bytes<E: Endpoint>() -> usize {
     of(serve_slot::<E>) + size_of::<Mailbox>()
 }
 
-/// Number of tasks that [`run`] spawns for `slots` slots.
+/// Number of tasks that [`run`] spawns at most for `slots` slots.
 pub fn tasks(slots: usize) -> usize {
-    slots + 1
+    slots + 2
 }
 
-/// Spawns the tasks of `listener`, which never end.
+/// Spawns the tasks of the listeners, the TCP port and the local socket if there is one. They never end.
 ///
 /// # Errors
 /// See [`Timer::new`]; or `tasks` is full.
 pub fn run<E: Endpoint + 'static>(
     tasks: &mut Tasks,
-    listener: Listener,
+    network: Listener,
+    local: Option<Listener>,
     connections: &Rc<ConnectionTable>,
     endpoint: &Rc<RefCell<E>>,
     tls: Option<&Arc<ServerConfig>>,
@@ -118,7 +156,10 @@ pub fn run<E: Endpoint + 'static>(
         let slot = Slot { connections: Rc::clone(connections), index };
         tasks.spawn(serve_slot(slot, Rc::clone(endpoint), tls.cloned(), Timer::new()?))?;
     }
-    tasks.spawn(accept(listener, Rc::clone(connections), Rc::clone(endpoint), Timer::new()?))?;
+    // Of two tasks that wait for a slot, the first one is polled first: local administrators go before others.
+    for listener in local.into_iter().chain([network]) {
+        tasks.spawn(accept(listener, Rc::clone(connections), Rc::clone(endpoint), Timer::new()?))?;
+    }
     Ok(())
 }
 
@@ -143,16 +184,17 @@ async fn serve_slot<E: Endpoint>(
     })
     .await;
     loop {
-        let (stream, id) = mailbox.next_connection().await;
+        let Accepted { stream, id, is_local } = mailbox.next_connection().await;
         timer.set(None);
-        let mut connection = Connection::new(&stream, id, &timer, tls.as_ref(), buffers);
+        let tls = tls.as_ref().filter(|_| !is_local);
+        let mut connection = Connection::new(&stream, id, &timer, tls, buffers);
         // A connection borrows the machines only here, for one poll.
         poll_fn(|context| connection.poll(&mut *endpoint.borrow_mut(), context)).await;
         buffers = connection.into_buffers();
         drop(stream);
         let now = endpoint.borrow().now();
         endpoint.borrow_mut().release(id, now);
-        slot.connections.slot_freed().notify();
+        slot.connections.note_freed();
     }
 }
 
@@ -162,11 +204,11 @@ async fn accept<E: Endpoint>(
     endpoint: Rc<RefCell<E>>,
     pause: Timer,
 ) {
+    let is_local = listener.is_local();
     let mut accepted_at_once = 0;
     loop {
         poll_fn(|context| listener.socket.poll_readable(context)).await;
-        let accepted = listener.accept().and_then(|(stream, peer)| Ok((AsyncFd::new(stream)?, peer)));
-        let (stream, peer) = match accepted {
+        let (stream, peer) = match listener.accept() {
             Ok(accepted) => accepted,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 listener.socket.note_empty();
@@ -199,9 +241,9 @@ async fn accept<E: Endpoint>(
                 break id;
             }
             endpoint.borrow_mut().evict_idle(now);
-            smol::future::or(connections.slot_freed().notified(), pause.after(ACCEPT_PAUSE)).await;
+            smol::future::or(connections.slot_freed(is_local).notified(), pause.after(ACCEPT_PAUSE)).await;
         };
-        connections.assign(stream, id);
+        connections.assign(Accepted { stream, id, is_local });
         accepted_at_once += 1;
         if accepted_at_once >= STEP_BUDGET {
             // Yield to the other tasks.
@@ -213,7 +255,7 @@ async fn accept<E: Endpoint>(
 
 #[cfg(test)]
 mod tests {
-    use std::io::{ErrorKind, Write as _};
+    use std::io::ErrorKind;
     use std::net::TcpStream;
 
     use super::*;
@@ -223,13 +265,13 @@ mod tests {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let client = TcpStream::connect(listener.address().unwrap()).unwrap();
         // The client's own buffer counts too, and is made as small as the system lets it be.
-        rustix::net::sockopt::set_socket_recv_buffer_size(&client, 1).unwrap();
+        set_socket_recv_buffer_size(&client, 1).unwrap();
         let wait = poll_fn(|context| listener.socket.poll_readable(context));
         crate::runtime::block_on(&mut Tasks::new(0), wait).unwrap();
         let (stream, peer) = listener.accept().unwrap();
-        assert_eq!(peer, client.local_addr().unwrap());
-        assert!(stream.nodelay().unwrap());
-        let mut stream = &stream;
+        assert!(matches!(peer, Peer::Network(address) if address.is_loopback()));
+        let stream = stream.get_ref();
+        assert!(rustix::net::sockopt::tcp_nodelay(stream).unwrap());
         // Linux doubles what it is asked for, and reads the doubled back.
         let sizes = [
             rustix::net::sockopt::socket_send_buffer_size(stream).unwrap(),

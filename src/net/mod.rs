@@ -1,7 +1,7 @@
 //! Sockets and TLS.
 //!
-//! [`run`] makes the tasks of a listener: one that accepts and one for each slot. They live as long as the
-//! server; a connection is assigned to the task of its slot. This module does not interpret bytes: an
+//! [`run`] makes the tasks of the listeners: one each that accepts, and one for each slot. They live as long
+//! as the server; a connection is assigned to the task of its slot. This module does not interpret bytes: an
 //! [`Endpoint`] processes received bytes and holds those to be sent. [`tls`] opens and seals TLS records.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
@@ -11,6 +11,8 @@ mod driver;
 mod endpoint;
 mod linger;
 mod listener;
+mod local;
+mod socket;
 pub mod tls;
 
 use core::time::Duration;

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use super::probes::Probes;
 use super::system::System;
 use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict};
-use crate::connection::{End, Server, SlotId, State};
+use crate::connection::{End, Peer, Server, SlotId, State};
 use crate::keeper::{Processes, RunEnd};
 use crate::log::{LOG_WINDOW, RateLimit, Reason};
 use crate::net::{ConnectionTable, Endpoint};
@@ -184,8 +183,8 @@ impl Endpoint for Core {
         self.clock.at(runtime::now())
     }
 
-    fn claim(&mut self, peer: SocketAddr, now: Duration) -> Option<SlotId> {
-        let claimed = self.server.claim(peer.ip(), now);
+    fn claim(&mut self, peer: Peer, now: Duration) -> Option<SlotId> {
+        let claimed = self.server.claim(peer, now);
         self.finish_step(now);
         claimed
     }

@@ -14,12 +14,12 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::{FIRST_USER_FILE_BYTES, PEM_BYTES, StartError};
 use crate::config::{self, Listen, Tls};
-use crate::limits::PASSWORD_ROUNDS;
+use crate::limits::{PASSWORD_ROUNDS, USER_NAME_BYTES};
 use crate::log::console::{info, warning};
 use crate::log::print;
 use crate::net::tls::{TlsError, server_config};
 use crate::session::{User, UserLevel, Users, canonical_password};
-use crate::sys::{file, password, random};
+use crate::sys::{file, lookup, password, random};
 
 /// File of the administrator that the first start creates.
 const FIRST_USER_FILE: &str = "admin.toml";
@@ -127,6 +127,14 @@ fn names(address: SocketAddr) -> Result<Vec<SanType>, rcgen::Error> {
         names.push(SanType::DnsName(host));
     }
     Ok(names)
+}
+
+/// Name of a user of the system, or its number without one.
+pub(super) fn user_name(uid: u32) -> heapless::String<USER_NAME_BYTES> {
+    let number = uid.to_string();
+    let account = lookup(&number).ok().flatten();
+    // Every number fits.
+    account.map_or_else(|| number.as_str().try_into().unwrap_or_default(), |account| account.name)
 }
 
 /// Returns the users of the configuration file or, without any, the administrator of the first start.

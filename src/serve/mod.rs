@@ -26,10 +26,10 @@ use self::core::Core;
 use self::shutdown::Shutdown;
 use self::system::System;
 use crate::api::{Api, Board};
-use crate::config::{Config, LogFiles};
+use crate::config::{Config, LocalSocket, LogFiles};
 use crate::connection::{Server, ServerConfig};
 use crate::keeper::{self, Link, Processes};
-use crate::net::{ConnectionTable, Listener};
+use crate::net::{BindError, ConnectionTable, Listener};
 use crate::runtime::{Notify, Tasks, Timer, UPKEEP_DELAY, block_on};
 use crate::service::{KILL_TIMEOUT, RESTART_DELAY_MIN, Supervisor};
 use crate::session::{Lockout, SessionTable};
@@ -74,6 +74,8 @@ pub struct Start {
     pub config: Config,
     /// Directory of the state.
     pub state_dir: PathBuf,
+    /// Path of the local socket; `None`: there is none.
+    pub socket: Option<PathBuf>,
     /// The board that the server runs on.
     pub board: Board,
     /// `NOTIFY_SOCKET` is that of `friendlet init`, which shuts the board down on request.
@@ -151,21 +153,21 @@ pub fn run(start: Start, link: Link) -> Result<(), StartError> {
 }
 
 fn serve(start: Start, link: Link) -> Result<(), StartError> {
-    let Start { config, state_dir, board, has_init, good_copy } = start;
+    let Start { config, state_dir, socket, board, has_init, good_copy } = start;
     let state_dir = state_dir.as_path();
     let clock = Clock::new();
     // This comes first: a second server on the same port must not replace the users and keys of the first
     // one. It must not use another port either, or every service would run twice.
-    let listener = Listener::bind(config.listen.address).map_err(|error| {
-        let is_in_use = error.is_in_use();
-        let error = StartError::new(StartError::UNAVAILABLE, error);
-        if is_in_use { error } else { error.of_the_file() }
-    })?;
-    let address = listener.address().map_err(|error| StartError::system("no address", error))?;
+    let network = Listener::bind(config.listen.address).map_err(|error| cannot_listen(error, true))?;
+    let address = network.address().map_err(|error| StartError::system("no address", error))?;
     identity::prepare_state_dir(state_dir)
         .map_err(|error| if config.state_dir.is_empty() { error } else { error.of_the_file() })?;
+    let is_of_the_file = config.listen.socket != LocalSocket::Default;
+    let local = socket.as_deref().map(|path| listen_locally(path, is_of_the_file)).transpose()?;
     let tls = identity::tls(&config.listen, state_dir)?;
     let mut users = identity::users(config.users, state_dir)?;
+    let owner = rustix::process::geteuid().as_raw();
+    users.set_owner(&identity::user_name(owner));
     let mut changed_passwords = PasswordsFile::new(state_dir);
     // The server starts anyway, so that an administrator can log in and repair the file.
     if let Err(error) = changed_passwords.load(&mut users) {
@@ -194,6 +196,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         slots: config.slots,
         tls: tls.is_some(),
         origins: config.listen.origins,
+        owner,
         api: Api::new(users, config.tokens, sessions, lockout, services, board),
     });
     let connections = ConnectionTable::new(server.slots());
@@ -218,7 +221,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let gone = Rc::new(Notify::default());
     let mut tasks = Tasks::new(crate::net::tasks(connections.slots()) + processes.task_count() + OTHER_TASKS);
     processes.spawn_tasks(&mut tasks).map_err(no_reactor)?;
-    crate::net::run(&mut tasks, listener, &connections, &core, tls.as_ref()).map_err(no_reactor)?;
+    crate::net::run(&mut tasks, network, local, &connections, &core, tls.as_ref()).map_err(no_reactor)?;
     tasks
         .spawn(core::passwords(Rc::clone(&core), passwords))
         .and_then(|()| tasks.spawn(core::outputs(Rc::clone(&core), Rc::clone(&processes))))
@@ -232,6 +235,9 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     // For people and for scripts: from here on connections are accepted.
     let scheme = if tls.is_some() { "https" } else { "http" };
     crate::log::print(format_args!("listening on {scheme}://{address}\n"));
+    if let Some(path) = &socket {
+        crate::log::print(format_args!("listening on unix:{}\n", path.display()));
+    }
     sd_notify.send(NotifyState::Ready);
     if let Some((path, text)) = good_copy {
         keep_good_copy(&path, &text);
@@ -246,6 +252,27 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     };
     block_on(&mut tasks, smol::future::or(end, keeper_end)).map_err(no_reactor)??;
     shutdown.execute()
+}
+
+/// Opens the local socket, in its directory, which is created for its owner alone.
+fn listen_locally(path: &Path, is_of_the_file: bool) -> Result<Listener, StartError> {
+    let directory = path.parent().map_or(Ok(()), file::create_dir);
+    directory.map_err(|error| {
+        let text = format_args!(
+            "cannot create the directory of the local socket: {error}; [listen] socket names another path, or \"off\""
+        );
+        let error = StartError::new(StartError::CANNOT_CREATE, text);
+        if is_of_the_file { error.of_the_file() } else { error }
+    })?;
+    Listener::bind_local(path).map_err(|error| cannot_listen(error, is_of_the_file))
+}
+
+/// Error of a listening socket. Another configuration file helps if this one names the address, unless another
+/// server runs there.
+fn cannot_listen(error: BindError, is_of_the_file: bool) -> StartError {
+    let is_in_use = error.is_in_use();
+    let error = StartError::new(StartError::UNAVAILABLE, error);
+    if is_of_the_file && !is_in_use { error.of_the_file() } else { error }
 }
 
 /// Writes the copy of a configuration file with which the server serves. An equal copy is left alone: flash

@@ -86,11 +86,21 @@ impl Grants {
     }
 }
 
-/// Index of a user in [`Users`]. Stable, because users are never removed while the server runs.
+/// Index of a user in [`Users`]. Stable, because users are never removed while the server runs. The last two
+/// numbers are administrators without a table: they have neither password nor session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct UserId(u8);
 
 impl UserId {
+    /// root, at the local socket.
+    pub const LOCAL_ROOT: Self = Self(u8::MAX);
+    /// The user that runs the server, at the local socket.
+    pub const LOCAL_OWNER: Self = Self(u8::MAX - 1);
+
+    fn is_local(self) -> bool {
+        self.0 >= Self::LOCAL_OWNER.0
+    }
+
     /// Index from 0, in the order of the configuration file. Friend Core's `userid` counts from 1.
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -146,7 +156,14 @@ pub struct Users {
     users: Box<Vec<User, USERS>>,
     /// Changed passwords, an entry for each user. They override the configuration file.
     changed: Vec<Option<PasswordHash>, USERS>,
+    /// Name of [`UserId::LOCAL_OWNER`].
+    owner: String<LOCAL_NAME_BYTES>,
 }
+
+/// Longest name of a local administrator: a user's, and [`LOCAL`].
+const LOCAL_NAME_BYTES: usize = USER_NAME_BYTES + LOCAL.len();
+/// End of the name of a local administrator, which no user of the configuration file can have.
+const LOCAL: &str = " (local)";
 
 impl Users {
     /// Memory of the table, allocated at once.
@@ -162,12 +179,28 @@ impl Users {
         if self.find(&user.name).is_some() {
             return Err(UsersError::Duplicate);
         }
-        // `users` of a board is at most 255.
+        // `users` of a board is at most 254.
         let id = u8::try_from(self.users.len()).map_err(|_| UsersError::Full)?;
         // Both have one entry for each user, so both are full at once.
         self.changed.push(None).map_err(|_| UsersError::Full)?;
         self.users.push(user).map_err(|_| UsersError::Full)?;
         Ok(UserId(id))
+    }
+
+    /// Sets the name of the user that runs the server.
+    pub fn set_owner(&mut self, name: &str) {
+        self.owner.clear();
+        let is_set = self.owner.push_str(name).and_then(|()| self.owner.push_str(LOCAL));
+        debug_assert!(is_set.is_ok(), "{name} is longer than the name of a user");
+    }
+
+    /// Name of a user, for the log.
+    pub fn name(&self, id: UserId) -> &str {
+        match id {
+            UserId::LOCAL_ROOT => "root (local)",
+            UserId::LOCAL_OWNER => &self.owner,
+            id => self.get(id).map_or("?", |user| &user.name),
+        }
     }
 
     /// Returns the user with this name.
@@ -200,12 +233,12 @@ impl Users {
     /// Returns true if this user may control this service: an administrator any, another user the
     /// granted ones.
     pub fn may_control(&self, id: UserId, service: &str) -> bool {
-        self.get(id).is_some_and(|user| user.level == UserLevel::Admin || user.services.permits(service))
+        self.is_admin(id) || self.get(id).is_some_and(|user| user.services.permits(service))
     }
 
     /// Returns true if this user is an administrator.
     pub fn is_admin(&self, id: UserId) -> bool {
-        self.get(id).is_some_and(|user| user.level == UserLevel::Admin)
+        id.is_local() || self.get(id).is_some_and(|user| user.level == UserLevel::Admin)
     }
 
     /// Users with their ids.
@@ -266,6 +299,23 @@ mod tests {
         assert_eq!(users.get(anna).unwrap().password, hash(1));
         users.set_password(anna, None);
         assert_eq!((users.password(anna), users.changed_password(anna)), (hash(1).as_ref(), None));
+    }
+
+    #[test]
+    fn local_administrators_have_names_of_their_own_and_no_password() {
+        let mut users = Users::new();
+        users.push(user("root", UserLevel::User)).unwrap();
+        users.set_owner(&"o".repeat(USER_NAME_BYTES));
+        for (id, name) in [
+            (UserId::LOCAL_ROOT, "root (local)".to_owned()),
+            (UserId::LOCAL_OWNER, "o".repeat(USER_NAME_BYTES) + " (local)"),
+        ] {
+            assert_eq!(users.name(id), name);
+            assert!(users.is_admin(id) && users.may_control(id, "hello"));
+            assert!(users.find(&name).is_none() && !is_user_name(&name));
+            users.set_password(id, PasswordHash::new(1, [0; 16], [0; 32]).ok());
+            assert_eq!(users.password(id), None);
+        }
     }
 
     #[test]

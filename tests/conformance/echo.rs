@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use friendlet::connection::{End, Finish, SlotId, State};
+use friendlet::connection::{End, Finish, Peer, SlotId, State};
 use friendlet::http;
 use friendlet::net::{ConnectionTable, Endpoint, Listener, run, tasks};
 use friendlet::runtime::{Tasks, Timer, block_on};
@@ -136,7 +136,7 @@ impl Endpoint for Server {
         self.start.elapsed()
     }
 
-    fn claim(&mut self, _: SocketAddr, _: Duration) -> Option<SlotId> {
+    fn claim(&mut self, _: Peer, _: Duration) -> Option<SlotId> {
         let (index, slot) = self.slots.iter_mut().enumerate().find(|(_, slot)| !slot.taken)?;
         slot.taken = true;
         Some(SlotId { index: index as u16, generation: 0 })
@@ -218,7 +218,7 @@ fn serve() -> Result<(), String> {
     let server = Rc::new(RefCell::new(Server { start: Instant::now(), slots }));
     let mut tasks = Tasks::new(tasks(SLOTS));
     let connections = ConnectionTable::new(SLOTS);
-    run(&mut tasks, listener, &connections, &server, None).map_err(|error| error.to_string())?;
+    run(&mut tasks, listener, None, &connections, &server, None).map_err(|error| error.to_string())?;
     eprintln!("listening on ws://{address}");
     let timer = Timer::new().map_err(|error| error.to_string())?;
     let deadlines = async {

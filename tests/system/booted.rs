@@ -193,6 +193,13 @@ mod asked {
 
     #[test]
     #[ignore = "needs a booted board"]
+    fn root_of_the_board_needs_no_login() {
+        let list = board().run("/sbin/friendlet ctl list 2>&1");
+        assert!(list.lines().any(|line| line.starts_with("hello")), "{list}");
+    }
+
+    #[test]
+    #[ignore = "needs a booted board"]
     fn reference_exchange_is_the_same_to_the_byte() {
         let mut caller = socket();
         let login = r#"{ "username":"fadmin", "password":"secret" }"#;

@@ -106,6 +106,16 @@ fn file_that_this_machine_cannot_apply_is_replaced_once() {
     let server = start(directory);
     assert!(server.log().contains("none.pem"), "{}", server.log());
     assert!(server.call("services/list").contains("\"good\""));
+    let directory = server.stop();
+    let blocked = device(&directory, "given").replace("/state.ctl", "/friendlet.toml/ctl");
+    directory.write("friendlet.toml", blocked);
+    let server = start(directory);
+    assert!(
+        server.log().contains("in force: cannot create the directory of the local socket"),
+        "{}",
+        server.log()
+    );
+    assert!(server.call("services/list").contains("\"good\""));
     assert_eq!(fs::read_to_string(server.directory().file(GOOD)).unwrap(), good);
 }
 

@@ -34,7 +34,7 @@ fn first_start_creates_an_administrator_and_prints_it_once() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 directories.push(path);
-            } else {
+            } else if path.is_file() {
                 let bytes = fs::read(&path).unwrap();
                 assert!(!String::from_utf8_lossy(&bytes).contains(&password), "{}", path.display());
             }

@@ -22,6 +22,7 @@ mod handshakes;
 mod http;
 mod idle_cpu;
 mod life;
+mod local_socket;
 mod login;
 mod logs;
 mod memory;

@@ -87,7 +87,8 @@ fn named_certificate_is_used() {
 
     // Named and not there, it is an error and no reason to make another.
     fs::remove_file(directory.file("own.key")).unwrap();
-    let file = server.directory().file("friendlet.toml");
+    let stopped = server.stop();
+    let file = stopped.file("friendlet.toml");
     let run = run(&["serve", "--config", &file], "");
     assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
     assert!(run.stderr.contains("own.key"), "{run:?}");

@@ -1,7 +1,7 @@
 //! Values at the limits of the board, and beyond them.
 
 use super::{config, errors, service};
-use crate::config::INTERFACE_NAME_BYTES;
+use crate::config::{INTERFACE_NAME_BYTES, SOCKET_PATH_BYTES};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
@@ -40,6 +40,11 @@ fn each_limit_is_met_and_not_passed() {
         limits::ORIGIN_BYTES,
         |n| format!("[listen]\norigins = ['https://{}']", "a".repeat(n - 8)),
         &format!("origins: longer than {} bytes", limits::ORIGIN_BYTES),
+    );
+    assert_limit(
+        SOCKET_PATH_BYTES,
+        |n| format!("[listen]\nsocket = '/{}'", "a".repeat(n - 1)),
+        &format!("socket: longer than {} bytes", SOCKET_PATH_BYTES),
     );
     assert_limit(
         limits::FILE_PATH_BYTES,

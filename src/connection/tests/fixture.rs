@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::api::{Api, Board, BoardEnd, Platform, Refused};
 use crate::call::{CommandOutput, Completion, PasswordVerdict};
 use crate::config;
-use crate::connection::{End, Server, ServerConfig, SlotId};
+use crate::connection::{End, Peer, Server, ServerConfig, SlotId};
 use crate::service::{
     Exit, ProcessEvent, START_SETTLE, Scope, ServiceId, Signal, SpawnError, SpawnStage, Supervisor, Usage,
 };
@@ -16,6 +16,8 @@ use crate::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTab
 pub(super) const ADMIN: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
 /// Token of `anna`, who may control `hello` only.
 pub(super) const ANNA: &str = "0000000000000000000000000000000000000000";
+/// User ID of the server.
+pub(super) const OWNER: u32 = 1000;
 const FILE: &str = r#"
 [[user]]
 name = "admin"
@@ -177,6 +179,7 @@ impl Fixture {
             slots,
             tls: false,
             origins: heapless::Vec::new(),
+            owner: OWNER,
             api: Api::new(
                 users,
                 config.tokens,
@@ -190,7 +193,12 @@ impl Fixture {
     }
 
     pub(super) fn try_connect(&mut self) -> Option<SlotId> {
-        self.server.claim(IpAddr::from([192, 0, 2, 1]), self.now)
+        self.server.claim(Peer::Network(IpAddr::from([192, 0, 2, 1])), self.now)
+    }
+
+    /// Connects to the local socket as this user.
+    pub(super) fn connect_locally(&mut self, uid: u32) -> SlotId {
+        self.server.claim(Peer::Local { uid }, self.now).expect("a slot")
     }
 
     pub(super) fn connect(&mut self) -> SlotId {

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::fixture::{ADMIN, ANNA, Fixture};
-use crate::connection::{ADMINISTRATOR_TIMEOUT, SESSION_TIMEOUT, SlotId};
+use crate::connection::{ADMINISTRATOR_TIMEOUT, Peer, SESSION_TIMEOUT, SlotId};
 use crate::limits::{CHUNK_SETS, PASSWORD_CHECKS, SESSIONS};
 
 const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
@@ -180,7 +180,7 @@ fn one_address_uses_half_of_the_password_queue() {
     let id = fixture.connect();
     assert!(fixture.http(id, &login).contains(r#""code":"17""#));
     let other = IpAddr::from([192, 0, 2, 2]);
-    let id = fixture.server.claim(other, fixture.now).unwrap();
+    let id = fixture.server.claim(Peer::Network(other), fixture.now).unwrap();
     assert!(fixture.http(id, &login).is_empty());
     // A verdict makes room again, even after the end of its connection.
     fixture.system.checks.rotate_left(1);

@@ -12,7 +12,7 @@ use self::system::System;
 use super::friendlet::api::{Api, Board};
 use super::friendlet::call::{CommandOutput, Completion, PasswordVerdict};
 use super::friendlet::config::{self, Config};
-use super::friendlet::connection::{End, Finish, Server, ServerConfig, SlotId, State};
+use super::friendlet::connection::{self, End, Finish, Server, ServerConfig, SlotId, State};
 use super::friendlet::limits;
 use super::friendlet::service::{Exit, ProcessEvent, SpawnError, SpawnStage, Supervisor};
 use super::friendlet::session::{Lockout, PasswordHash, SessionTable};
@@ -57,8 +57,8 @@ wind = "USR1"
 /// an unread last answer.
 const SILENCE: Duration = Duration::from_secs(
     crate::ws::PING_INTERVAL.as_secs() * (crate::ws::UNANSWERED_PINGS as u64 + 1)
-        + crate::connection::ANSWER_TIMEOUT.as_secs()
-        + crate::connection::SEND_TIMEOUT.as_secs()
+        + connection::ANSWER_TIMEOUT.as_secs()
+        + connection::SEND_TIMEOUT.as_secs()
         + 2 * crate::ws::CLOSE_TIMEOUT.as_secs(),
 );
 
@@ -164,6 +164,7 @@ impl Fixture {
             slots: config.slots,
             tls: false,
             origins: config.listen.origins,
+            owner: 0,
             api: Api::new(
                 config.users,
                 config.tokens,
@@ -180,7 +181,13 @@ impl Fixture {
     }
 
     fn connect(&mut self, source: u8) {
-        match self.server.claim(IpAddr::from([192, 0, 2, source % 3]), self.now) {
+        let peer = match source % 5 {
+            // root and a user without a right, at the local socket.
+            3 => connection::Peer::Local { uid: 0 },
+            4 => connection::Peer::Local { uid: 7 },
+            host => connection::Peer::Network(IpAddr::from([192, 0, 2, host])),
+        };
+        match self.server.claim(peer, self.now) {
             Some(id) => {
                 assert!(!self.gone.contains(&id), "a name is used twice");
                 let before = self.peers.insert(id.index, (id, Peer::default()));

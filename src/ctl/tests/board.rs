@@ -21,7 +21,7 @@ fn ctl_typing(line: &str, is_terminal: bool, answers: &[(&str, &str)]) -> Run {
         },
         is_terminal,
     };
-    let code = run_in(&mut env, line.split_whitespace().map(OsString::from));
+    let code = run_in(&mut env, line.split_whitespace().map(OsString::from), Path::new("/nonexistent"));
     assert!(answers.is_empty(), "{answers:?}");
     Run { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }

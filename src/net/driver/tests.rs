@@ -1,8 +1,10 @@
 use core::task::Waker;
 use core::time::Duration;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::connection::Peer;
 use crate::net::SOCKET_BUFFER_BYTES;
 use crate::runtime::{Tasks, block_on};
 
@@ -26,7 +28,7 @@ impl Endpoint for Fake {
         Duration::ZERO
     }
 
-    fn claim(&mut self, _: SocketAddr, _: Duration) -> Option<SlotId> {
+    fn claim(&mut self, _: Peer, _: Duration) -> Option<SlotId> {
         None
     }
 
@@ -75,7 +77,7 @@ fn connection_has_its_budget_of_steps_and_then_yields() {
     client.write_all(&[0; 2 * STEP_BUDGET]).unwrap();
     while server.peek(&mut [0; 2 * STEP_BUDGET]).unwrap() < 2 * STEP_BUDGET {}
     server.set_nonblocking(true).unwrap();
-    let stream = AsyncFd::new(server).unwrap();
+    let stream = AsyncFd::new(Socket::new(server)).unwrap();
     let wait = core::future::poll_fn(|context| stream.poll_readable(context));
     block_on(&mut Tasks::new(0), wait).unwrap();
     let (timer, mut endpoint) = (Timer::new().unwrap(), Fake::default());
@@ -100,7 +102,7 @@ fn kernel_keeps_the_last_bytes_for_a_peer_that_does_not_read() {
     while let Ok(count) = (&server).write(&[b'-'; 1024]) {
         before += count;
     }
-    let stream = AsyncFd::new(server).unwrap();
+    let stream = AsyncFd::new(Socket::new(server)).unwrap();
     let timer = Timer::new().unwrap();
     let (pending, finish) = (vec![b'x'; SEND_BYTES], Some(Finish::Graceful));
     let mut endpoint = Fake { pending, finish, ..Fake::default() };

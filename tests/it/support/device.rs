@@ -71,6 +71,11 @@ pub(crate) fn accounts() -> String {
     .concat()
 }
 
+/// Path of the local socket of a server with this state directory.
+pub(crate) fn socket_beside(state_dir: &str) -> String {
+    format!("{state_dir}.ctl")
+}
+
 /// A configuration file in the making.
 #[derive(Clone, Debug)]
 pub(crate) struct Device {
@@ -126,10 +131,11 @@ impl Device {
         self
     }
 
-    /// The file.
+    /// The file. The local socket is beside the state directory, so that servers of several tests run at once.
     pub(crate) fn text(&self, state_dir: &str) -> String {
+        let socket = if state_dir.is_empty() { "off".to_owned() } else { socket_beside(state_dir) };
         format!(
-            "[listen]\naddress = \"{}\"\ntls = \"{}\"\n{}\n[state]\ndir = \"{state_dir}\"\n\
+            "[listen]\naddress = \"{}\"\nsocket = \"{socket}\"\ntls = \"{}\"\n{}\n[state]\ndir = \"{state_dir}\"\n\
              [log]\nlevel = \"debug\"\n[session]\n{}\n[limits]\n{}\n{}",
             self.address,
             if self.tls { "on" } else { "off" },

@@ -10,7 +10,7 @@ use std::{env, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::device::ADMIN;
+use super::device::{ADMIN, socket_beside};
 use super::directory::Directory;
 use super::guest::{Remote, guest};
 use super::stream::Stream;
@@ -239,6 +239,11 @@ impl Server {
     /// The directory of configuration file and state.
     pub(crate) fn directory(&self) -> &Directory {
         self.directory.as_ref().unwrap()
+    }
+
+    /// Path of the local socket.
+    pub(crate) fn local_socket(&self) -> String {
+        socket_beside(&self.directory().file("state"))
     }
 
     /// Returns its output on standard error.

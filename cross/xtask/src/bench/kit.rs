@@ -156,7 +156,7 @@ impl Kit {
         let path = self.file(name);
         let (certificate, key) = (self.certificate(), self.key());
         let content = format!(
-            "[listen]\naddress = {listen:?}\ntls = {switch:?}\ncertificate = {certificate:?}\nkey = {key:?}\n\
+            "[listen]\naddress = {listen:?}\nsocket = \"off\"\ntls = {switch:?}\ncertificate = {certificate:?}\nkey = {key:?}\n\
              [state]\ndir = {:?}\n{DEVICE}",
             self.directory.join("state")
         );

@@ -1,0 +1,100 @@
+//! File of the local socket: mode, stale files, removal.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, fchmod};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
+
+/// Connections in the accept queue of the kernel, as many as std allows a TCP listener.
+const BACKLOG: i32 = 128;
+
+/// File of a listening socket, removed when this value is dropped.
+#[derive(Debug)]
+pub(super) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // A file that stays is replaced by the next server.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Listens at `path`, for root and the user of this process alone. A socket file without a server is
+/// replaced.
+///
+/// # Errors
+/// `AddrInUse`: a server listens there, or it is another kind of file. Other errors of the system.
+pub(super) fn open(path: &Path) -> io::Result<(OwnedFd, SocketFile)> {
+    let address = SocketAddrUnix::new(path)?;
+    if is_stale(path, &address)? {
+        fs::remove_file(path)?;
+    }
+    let socket = unix_socket()?;
+    // Linux gives the file the mode of the socket, so that at no moment other users may connect.
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    bind(&socket, &address)?;
+    let file = SocketFile(path.to_owned());
+    listen(&socket, BACKLOG)?;
+    Ok((socket, file))
+}
+
+/// Returns true for a socket that refuses connections: its server has ended without removing it.
+fn is_stale(path: &Path, address: &SocketAddrUnix) -> io::Result<bool> {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    Ok(is_socket && connect(unix_socket()?, address) == Err(Errno::CONNREFUSED))
+}
+
+fn unix_socket() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("friendlet-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn file_is_for_its_user_alone_and_goes_with_the_listener() {
+        let path = path("local-mode");
+        let (_socket, file) = open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        UnixStream::connect(&path).unwrap();
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn stale_socket_is_replaced_and_a_living_one_is_not() {
+        let path = path("local-stale");
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "std leaves the file");
+        let (socket, file) = open(&path).unwrap();
+        assert_eq!(open(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+        UnixStream::connect(&path).unwrap();
+        drop((socket, file));
+    }
+
+    #[test]
+    fn other_files_are_left_alone() {
+        let path = path("local-other");
+        fs::write(&path, "text").unwrap();
+        assert_eq!(open(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(fs::read(&path).unwrap(), b"text");
+        fs::remove_file(path).unwrap();
+    }
+}
