@@ -26,7 +26,9 @@ use self::password::PasswordChange;
 pub use self::platform::{Platform, Refused};
 pub(crate) use self::services::{lines_of, newest_lines};
 use crate::call::{Call, Caller, Completion, Failure, Identity, Outcome, PendingCall, Work};
+use crate::error;
 use crate::log::LOG_WRITE_BYTES;
+use crate::log::Reason;
 use crate::log::errno::ETIMEDOUT;
 use crate::service::{Action, ServiceId, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
@@ -103,12 +105,22 @@ impl Api {
         self.last_call_id
     }
 
+    /// Restarts the board because of a failed service.
+    fn reboot(&self, service: ServiceId, platform: &mut dyn Platform) {
+        let name = self.services.table().get(service).map_or("?", |spec| &spec.name);
+        match platform.end_board(BoardEnd::Reboot) {
+            Ok(()) => error!("{}: failed, restarting the board", name),
+            Err(errno) => error!("{}: failed, cannot restart the board: {}", name, Reason::from(errno)),
+        }
+    }
+
     /// Executes the actions of the supervisor.
     pub(crate) fn run_actions(&mut self, platform: &mut dyn Platform) {
         while let Some(action) = self.services.poll_action() {
             match action {
-                Action::Spawn { service } => platform.spawn(service),
+                Action::Spawn { service, program } => platform.spawn(service, program),
                 Action::Signal { service, signal, scope } => platform.signal(service, signal, scope),
+                Action::Reboot { service } => self.reboot(service, platform),
                 Action::Persist => {
                     let id = self.next_call_id();
                     let queued = platform.persist(&mut self.services.overrides(), id);
@@ -236,8 +248,8 @@ pub fn complete<'a>(
             password::complete(password, verdict, cx)
         }
         (Work::Command { .. }, Completion::Command(output)) => Outcome::Command(output),
-        (Work::Command { service, command }, Completion::NotStarted(error)) => {
-            services::not_started("command", *service, Some(*command), error, cx)
+        (Work::Command { service, program }, Completion::NotStarted(error)) => {
+            services::not_started("command", *service, *program, error, cx)
         }
         (Work::Verb { verb, service }, Completion::Written(_)) => {
             let result = cx.api.services.take_result(*service);

@@ -1,7 +1,7 @@
 //! Operating system, as the api uses it.
 
 use super::BoardEnd;
-use crate::service::{Scope, ServiceId, Signal, Usage};
+use crate::service::{Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 
 /// A queue or table of the system is full.
@@ -11,9 +11,9 @@ pub struct Refused;
 /// Operating system, as the api uses it. Each method returns at once. The end of longer work completes the
 /// call of that id.
 pub trait Platform {
-    /// Starts the process of a service in a process group of its own. The outcome follows as an event of the
-    /// service.
-    fn spawn(&mut self, service: ServiceId);
+    /// Starts a program of a service in a process group of its own, or its stop command in that of the
+    /// service. The outcome follows as an event of the service.
+    fn spawn(&mut self, service: ServiceId, program: Program);
 
     /// Signals the processes of a service. It is not an error if they are gone.
     fn signal(&mut self, service: ServiceId, signal: Signal, scope: Scope);
@@ -63,4 +63,7 @@ pub trait Platform {
 
     /// Seconds of Unix time, only for display: they are wrong on a board without a clock.
     fn unix_s(&self) -> u64;
+
+    /// Seconds of Unix time; `None` while they are certainly wrong.
+    fn time_of_day(&self) -> Option<u64>;
 }

@@ -7,7 +7,7 @@ use crate::call::{
 };
 use crate::log::errno::{EAGAIN, EINVAL, EIO, ESHUTDOWN, ESRCH};
 use crate::service::{
-    CommandAction, CommandError, LastExit, START_OUTPUT_BYTES, ServiceId, SpawnError, Verb,
+    CommandAction, CommandError, LastExit, Program, START_OUTPUT_BYTES, ServiceId, SpawnError, Verb,
 };
 
 /// HTML of a service that configures none, as in Friend Core.
@@ -77,7 +77,7 @@ pub(super) fn outcome<'a>(
     let result = match result {
         Ok(()) => return Outcome::Done,
         Err(CommandError::Unknown) => return Outcome::Failed(Failure::UnknownService),
-        Err(CommandError::Spawn(error)) => return not_started(function, service, None, error, cx),
+        Err(CommandError::Spawn(error)) => return not_started(function, service, Program::Main, error, cx),
         Err(CommandError::Exited(exit)) => return ended_at_once(function, service, exit, cx),
         Err(CommandError::NotRunning) => ESRCH,
         Err(CommandError::Persist) => EIO,
@@ -91,13 +91,13 @@ pub(super) fn outcome<'a>(
 pub(super) fn not_started<'a>(
     function: &'static str,
     service: ServiceId,
-    command: Option<usize>,
+    program: Program,
     error: SpawnError,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     match cx.api.services.table().get(service) {
         Some(spec) => {
-            let (program, end) = (spec.program(command), LastExit::Spawn(error));
+            let end = LastExit::Spawn(error);
             Outcome::Failed(Failure::NotStarted { function, spec, program, end, output: &[] })
         }
         None => internal("a service outside the table"),
@@ -116,7 +116,7 @@ fn ended_at_once<'a>(
     let output = cx.api.page.get(..length).unwrap_or_default();
     match cx.api.services.table().get(service) {
         Some(spec) => {
-            let program = spec.program(None);
+            let program = Program::Main;
             Outcome::Failed(Failure::NotStarted { function, spec, program, end, output })
         }
         None => internal("a service outside the table"),
@@ -272,7 +272,8 @@ pub(super) fn command<'a>(
             let id = cx.api.next_call_id();
             match cx.platform.run_command(service, index, id) {
                 Ok(()) => {
-                    Outcome::Pending(PendingCall { id, work: Work::Command { service, command: index } })
+                    let program = Program::Command(index as u8);
+                    Outcome::Pending(PendingCall { id, work: Work::Command { service, program } })
                 }
                 Err(super::Refused) => Outcome::Failed(Failure::TableFull),
             }

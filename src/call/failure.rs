@@ -1,6 +1,6 @@
 //! Reasons for refusing a call.
 
-use crate::service::{LastExit, Spec};
+use crate::service::{LastExit, Program, Spec};
 
 /// Reason for refusing a call, or for its failure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,8 +65,8 @@ pub enum Failure<'a> {
         function: &'a str,
         /// Service of the program.
         spec: &'a Spec,
-        /// Path of the program.
-        program: &'a str,
+        /// Program that was started.
+        program: Program,
         /// Error of the start, or the exit.
         end: LastExit,
         /// Last lines of its output.

@@ -3,7 +3,7 @@
 use heapless::String;
 
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
-use crate::service::{CommandError, ServiceId, SpawnError, Verb};
+use crate::service::{CommandError, Program, ServiceId, SpawnError, Verb};
 use crate::session::{ClientAddr, PasswordHash, SALT_BYTES, SessionKey, UserId};
 
 /// A call whose outcome follows. The transport keeps it and passes it to
@@ -27,8 +27,8 @@ pub enum Work {
     Command {
         /// Service of the command.
         service: ServiceId,
-        /// Its index in the service.
-        command: usize,
+        /// Its program.
+        program: Program,
     },
     /// The start of a service, which settles when its process has run for a short time, or a setting of a
     /// service that is written to the disk.

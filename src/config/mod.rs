@@ -11,6 +11,7 @@ mod checks;
 mod commands;
 mod diagnostics;
 pub mod key;
+mod life;
 mod network;
 mod origin;
 pub mod schema;
@@ -90,6 +91,15 @@ pub struct Config {
     pub tokens: Tokens,
     /// Services of the file, and the built-in `hello`.
     pub services: ServiceTable,
+}
+
+impl Config {
+    /// Services that restart the board when they fail, although the file names no program for that. Only
+    /// `friendlet init` restarts it then.
+    pub fn without_reboot(&self) -> impl Iterator<Item = &str> {
+        let services = self.services.iter().filter(|(_, spec)| spec.reboots && self.board.reboot.is_empty());
+        services.map(|(_, spec)| spec.name.as_str())
+    }
 }
 
 /// Files that keep the log.

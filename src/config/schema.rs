@@ -5,6 +5,7 @@
 //! (`tests/it/configuration.rs`).
 
 mod attributes;
+mod life;
 
 use super::checks::{
     HOST_NAME, is_absolute_path, is_absolute_path_or_empty, is_absolute_path_or_off, is_host_name,
@@ -473,6 +474,7 @@ pub static SERVICE: Table = Table {
         )
         .example("5")
         .reload(),
+        life::ON_FAILURE,
         Key::new(
             "success_codes",
             Kind::integers(SUCCESS_CODES as u64, 0, 255),
@@ -528,6 +530,13 @@ pub static SERVICE: Table = Table {
             "Seconds without `WATCHDOG=1` after which it is killed; 0: without a watchdog. For type `notify`.",
         )
         .reload(),
+        life::EVERY,
+        life::AT,
+        life::JITTER,
+        life::PRE_START,
+        life::STOP_COMMAND,
+        life::FINISH,
+        life::MAX_RUNTIME,
         Key::new(
             "stop_signal",
             Kind::Choice(&["HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "ALRM", "TERM", "WINCH"]),

@@ -5,8 +5,8 @@ use core::time::Duration;
 use super::accounts::not_found;
 use super::diagnostics::Diagnostics;
 use super::section::{Document, Section};
-use super::value::{Span, Text, any_string, arguments};
-use super::{attributes, commands, schema};
+use super::value::{Span, Text, any_string};
+use super::{attributes, commands, life, schema};
 use crate::limits;
 use crate::service::{
     Arguments, Name, ReadyCheck, RestartPolicy, ServiceKind, ServiceTable, Signal, Spec, TableError,
@@ -95,35 +95,40 @@ fn spec(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Spec> {
     let name = section.bounded_if_set("name", diagnostics);
-    let argv = match section.value("command", diagnostics) {
-        (key, Some(value)) => arguments(key.name, value, diagnostics),
-        _ => None,
-    };
+    let argv = life::program(section, "command", diagnostics);
     let kind = section.parsed("type", ServiceKind::from_name, diagnostics);
+    let restart = restart(section, kind, diagnostics);
+    let start_limit = section.integer("start_limit", diagnostics);
     let spec = Spec {
         name: Name::new(),
         kind,
         description: section.bounded_if_set("description", diagnostics),
         argv: Arguments::new(),
+        pre_start: life::program(section, "pre_start", diagnostics),
+        stop_command: life::program(section, "stop_command", diagnostics),
+        finish: life::program(section, "finish", diagnostics),
         env: variables(section, diagnostics),
         cwd: section.bounded("cwd", diagnostics),
         user: section.bounded("user", diagnostics),
         attributes: attributes::read(section, diagnostics),
         autostart: section.boolean("autostart", diagnostics),
-        restart: restart(section, kind, diagnostics),
-        start_limit: section.integer("start_limit", diagnostics),
+        restart,
+        start_limit,
+        schedule: life::schedule(section, kind, diagnostics),
+        reboots: life::reboots(section, restart, start_limit, diagnostics),
         success_codes: section.integers("success_codes", diagnostics),
         after: section.list("after", after, |name| name.try_into().ok(), diagnostics),
         requires: section.list("requires", requires, |name| name.try_into().ok(), diagnostics),
         ready: ready(section, kind, diagnostics),
         ready_timeout: Duration::from_secs(section.integer("ready_timeout_s", diagnostics)),
         watchdog: watchdog(section, kind, diagnostics),
+        max_runtime: life::seconds_if_set(section, "max_runtime_s", diagnostics),
         stop_signal: section.parsed("stop_signal", stop_signal, diagnostics),
         stop_timeout: Duration::from_secs(section.integer("stop_timeout_s", diagnostics)),
         commands: commands::read(section, diagnostics),
         webgui: section.bounded_if_set("webgui", diagnostics),
     };
-    Some(Spec { name: name?, argv: argv?, ..spec })
+    (!argv.is_empty()).then_some(Spec { name: name?, argv, ..spec })
 }
 
 fn restart(section: &Section<'_, '_>, kind: ServiceKind, diagnostics: &mut Diagnostics<'_>) -> RestartPolicy {
@@ -153,8 +158,7 @@ fn watchdog(
     kind: ServiceKind,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Duration> {
-    let seconds = section.integer("watchdog_s", diagnostics);
-    let watchdog = (seconds != 0).then_some(Duration::from_secs(seconds));
+    let watchdog = life::seconds_if_set(section, "watchdog_s", diagnostics);
     if watchdog.is_some()
         && kind != ServiceKind::Notify
         && let (_, Some(value)) = section.value("watchdog_s", diagnostics)

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod commands;
+mod life;
 mod limits_of_the_board;
 mod network;
 mod order;

@@ -115,6 +115,7 @@ impl Server {
 
     /// Starts the enabled services.
     pub fn start(&mut self, now: Duration, platform: &mut dyn Platform) {
+        self.api.services.set_time_of_day(platform.time_of_day());
         self.api.services.start_enabled(now);
         self.process_changes(now, platform);
     }
@@ -365,6 +366,7 @@ impl Server {
         for key in self.api.accounts.sessions.handle_timeout(now) {
             self.end_session(key, "session timeout", now);
         }
+        self.api.services.set_time_of_day(platform.time_of_day());
         self.api.services.handle_timeout(now);
         self.process_changes(now, platform);
     }

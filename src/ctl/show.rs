@@ -66,10 +66,18 @@ fn rows(reply: Raw<'_>) -> Vec<[String; 2]> {
         ("user", shown("User")),
         ("stop", format!("{}, after {} KILL", shown("StopSignal"), seconds("StopTimeout"))),
     ];
-    rows.extend(members(reply, "Commands").enumerate().map(|(index, entry)| {
-        let title = if index == 0 { "commands" } else { "" };
-        (title, command(entry))
+    rows.extend(reply.get("Next").map(|next| {
+        let seconds = text(next).and_then(|text| text.parse().ok()).map(format_duration);
+        ("next run", seconds.map_or_else(|| "once the clock is set".to_owned(), |time| format!("in {time}")))
     }));
+    rows.extend(text_of(reply, "OnFailure").map(|action| ("on failure", sanitize(&action))));
+    rows.extend(text_of(reply, "MaxRuntime").map(|_| ("max runtime", seconds("MaxRuntime"))));
+    for (key, title) in [("Programs", "programs"), ("Commands", "commands")] {
+        rows.extend(members(reply, key).enumerate().map(|(index, entry)| {
+            let title = if index == 0 { title } else { "" };
+            (title, command(entry))
+        }));
+    }
     rows.into_iter().map(|(title, value)| [title.to_owned(), value]).collect()
 }
 
@@ -127,12 +135,13 @@ mod tests {
     #[test]
     fn everything_of_a_service_in_lines() {
         let content = concat!(
-            r#"{ "Status": "ok", "State": "starting", "Pid": 0, "Since": 61, "Restarts": 2, "LastExit": "exit 1", "#,
+            r#"{ "Status": "ok", "State": "starting", "Pid": 0, "Since": 61, "Restarts": 2, "LastExit": "exit 1", "Next": 90, "#,
             r#""Description": "Web \u001bpage", "Reason": "exit 1", "StartedOnce": true, "Name": "web", "#,
             r#""Command": ["/bin/sh","-c","it's"], "Env": ["A","B"], "Cwd": "/", "User": "", "#,
-            r#""Autostart": false, "Restart": "on-failure", "StartLimit": 5, "SuccessCodes": [0,3], "After": [], "#,
-            r#""StopSignal": "TERM", "StopTimeout": 10, "Commands": [{"Name": "reload", "Signal": "HUP", "#,
-            r#""Scope": "leader"},{"Name": "say", "Program": ["/bin/echo","a b"]}], "Enabled": true, "#,
+            r#""Autostart": false, "Restart": "on-failure", "StartLimit": 5, "OnFailure": "reboot", "SuccessCodes": [0,3], "After": [], "#,
+            r#""StopSignal": "TERM", "StopTimeout": 10, "MaxRuntime": 90, "Commands": [{"Name": "reload", "Signal": "HUP", "#,
+            r#""Scope": "leader"},{"Name": "say", "Program": ["/bin/echo","a b"]}], "#,
+            r#""Programs": [{"Name": "finish", "Program": ["/bin/rm","a b"]}], "Enabled": true, "#,
             r#""History": [{"Ago": 3, "Ran": 0.250, "Exit": "exit 1", "Reason": "exited"}]}"#
         );
         let expected = "\
@@ -154,6 +163,10 @@ environment    A, B
 directory      /
 user           -
 stop           TERM, after 10s KILL
+next run       in 1m 30s
+on failure     reboot
+max runtime    1m 30s
+programs       finish: /bin/rm 'a b'
 commands       reload: signal HUP to the leader
                say: /bin/echo 'a b'
 
@@ -168,7 +181,12 @@ ENDED   RAN      EXIT    REASON
         for content in ["", "[]", "{}", r#"{ "Status": "ok"}"#] {
             assert!(readable(content).unwrap_err().text.contains("malformed"), "{content}");
         }
-        let least = readable(r#"{"Command": [], "StartedOnce": false}"#).unwrap();
-        assert!(least.contains("last exit      never run\n") && !least.contains("ENDED"), "{least}");
+        let least = readable(r#"{"Command": [], "Next": null, "StartedOnce": false}"#).unwrap();
+        assert!(
+            least.contains("last exit      never run\n")
+                && least.contains("next run       once the clock is set\n")
+                && !least.contains("ENDED"),
+            "{least}"
+        );
     }
 }

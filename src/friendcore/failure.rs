@@ -9,7 +9,7 @@ use super::Form;
 use super::lines::put_lines;
 use crate::call::Failure;
 use crate::json::{Full, Writer};
-use crate::log::errno::ECANCELED;
+use crate::log::errno::{ECANCELED, ETIMEDOUT};
 use crate::service::LastExit;
 
 /// Separator of result and data in a reply of Friend Core.
@@ -85,11 +85,13 @@ fn put_reason(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
     let Failure::NotStarted { spec, program, end, output, .. } = failure else { return Ok(()) };
     out.put(r#", "reason": "#)?;
     match end {
-        LastExit::Spawn(error) => {
-            out.put_string(format_args!("{}: {}", spec.name, error.text_with(spec, program)))?;
+        LastExit::Code(_) | LastExit::Signal { .. } => {
+            out.put_string(format_args!("{}: exited at once, {end}", spec.name))?;
         }
-        LastExit::Required(_) => out.put_string(format_args!("{}: {}", spec.name, end.text(spec)))?,
-        end => out.put_string(format_args!("{}: exited at once, {end}", spec.name))?,
+        LastExit::Spawn(error) => {
+            out.put_string(format_args!("{}: {}", spec.name, error.text_of(program, spec)))?;
+        }
+        end => out.put_string(format_args!("{}: {}", spec.name, end.text(spec)))?,
     }
     if !output.is_empty() {
         out.put(r#", "output": ["#)?;
@@ -137,6 +139,8 @@ fn number(end: LastExit) -> i32 {
         LastExit::None => 0,
         LastExit::Spawn(error) => error.errno,
         LastExit::Required(_) => ECANCELED,
+        LastExit::Overran(_) => ETIMEDOUT,
+        LastExit::PreStart(failure) => number(failure.into()),
         LastExit::Code(code) => code,
         LastExit::Signal { signal, .. } => 128 + signal,
     }

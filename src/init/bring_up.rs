@@ -15,13 +15,8 @@ use super::{
 use crate::config::NOTICE_BYTES;
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
+use crate::sys::BUILT_UNIX_S;
 use crate::sys::machine::{self as system, MountError, Watchdog};
-
-/// Build time of this program, in seconds since 1970, which the clock cannot precede.
-const BUILT_UNIX_S: u64 = match u64::from_str_radix(env!("FRIENDLET_BUILT_UNIX_S"), 10) {
-    Ok(seconds) => seconds,
-    Err(_) => panic!("FRIENDLET_BUILT_UNIX_S: not a number of seconds"),
-};
 
 /// Boot errors that the server shows to administrators.
 pub(super) type Notice = String<NOTICE_BYTES>;

@@ -27,7 +27,7 @@ use super::{Cgroups, REFUSAL_BYTES, REQUESTS, SLOTS, usage};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
 use crate::runtime::{AsyncFd, Notify, Tasks, Timer};
 use crate::service::{
-    COMMAND_TIMEOUT, ProcessEvent, ReadyCheck, Scope, ServiceId, ServiceTable, Signal, Usage,
+    COMMAND_TIMEOUT, ProcessEvent, Program, ReadyCheck, Scope, ServiceId, ServiceTable, Signal, Usage,
 };
 use crate::{internal_error, warning};
 
@@ -132,10 +132,10 @@ impl Processes {
         self.services.len() + self.runs.len()
     }
 
-    /// Requests the start of a service. Its output is appended to that of earlier processes.
-    pub fn spawn(&self, service: ServiceId) {
+    /// Requests the start of a program of a service. Its output is appended to that of earlier processes.
+    pub fn spawn(&self, service: ServiceId, program: Program) {
         let index = service.index() as u8;
-        self.request(Request::Spawn { slot: index, service: index, command: None });
+        self.request(Request::Spawn { slot: index, service: index, program });
     }
 
     /// Requests a signal to the processes of a service.
@@ -161,7 +161,8 @@ impl Processes {
         // The task of the run sets its timer.
         run.output.wake();
         let slot = (SERVICES + index) as u8;
-        self.request(Request::Spawn { slot, service: service.index() as u8, command: Some(command as u8) });
+        let program = Program::Command(command as u8);
+        self.request(Request::Spawn { slot, service: service.index() as u8, program });
         Ok(())
     }
 
@@ -289,7 +290,10 @@ impl Processes {
             ProcessEvent::Spawned(_) => output.replace(pipe),
             // The output is complete when the exit is reported.
             ProcessEvent::Exited { .. } | ProcessEvent::Gone => output.drain(),
-            ProcessEvent::Suspended | ProcessEvent::Resumed | ProcessEvent::Notified(_) => {}
+            ProcessEvent::Suspended
+            | ProcessEvent::Resumed
+            | ProcessEvent::Notified(_)
+            | ProcessEvent::StopCommand(_) => {}
         }
         Some((ServiceId::from_index(slot)?, event))
     }
@@ -317,7 +321,10 @@ impl Processes {
                 self.end_run(run, RunEnd::Exited(exit));
             }
             ProcessEvent::Gone => run.is_kept.set(false),
-            ProcessEvent::Suspended | ProcessEvent::Resumed | ProcessEvent::Notified(_) => {}
+            ProcessEvent::Suspended
+            | ProcessEvent::Resumed
+            | ProcessEvent::Notified(_)
+            | ProcessEvent::StopCommand(_) => {}
         }
     }
 

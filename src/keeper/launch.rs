@@ -34,33 +34,38 @@ pub(super) struct Launch {
     pub(super) pid: Pid,
     /// Pipe of the error; at its end, the program runs.
     pub(super) error: PipeReader,
-    /// Pipe of the program's output.
-    pub(super) output: PipeReader,
 }
 
-/// Forks a child that executes a program of a service. `notify` is the socket for its reports.
+/// Program to start.
+pub(super) struct Job<'j> {
+    pub(super) spec: &'j Spec,
+    pub(super) argv: &'j Arguments,
+    /// Socket for its reports.
+    pub(super) notify: Option<&'j str>,
+    /// Process group that it joins; `None`: one of its own.
+    pub(super) group: Option<Pid>,
+    /// Control group that it enters.
+    pub(super) cgroup: Option<(&'j Cgroups, &'j str)>,
+    /// Variable of this program.
+    pub(super) variable: Option<(&'static str, String)>,
+}
+
+/// Forks a child that executes a program of a service, with this pipe for its output.
 ///
 /// # Errors
 /// Error of fork(2) or pipe(2). Later errors come on the pipe.
-pub(super) fn launch(
-    spec: &Spec,
-    argv: &Arguments,
-    notify: Option<&str>,
-    cgroup: Option<(&Cgroups, &str)>,
-) -> io::Result<Launch> {
+pub(super) fn launch(job: &Job<'_>, output: &PipeWriter) -> io::Result<Launch> {
     let (error, error_writer) = io::pipe()?;
-    let (output, output_writer) = io::pipe()?;
     rustix::io::ioctl_fionbio(&error, true)?;
-    rustix::io::ioctl_fionbio(&output, true)?;
     match fork::fork()? {
         Forked::Parent(pid) => {
             // Both sides do it, so that neither has to wait for the other. Fails after the exec.
-            let _ = rustix::process::setpgid(Some(pid), Some(pid));
-            Ok(Launch { pid, error, output })
+            let _ = rustix::process::setpgid(Some(pid), job.group.or(Some(pid)));
+            Ok(Launch { pid, error })
         }
         Forked::Child => {
-            let entered = cgroup.map_or(Ok(()), |(cgroups, group)| enter(cgroups, group, spec));
-            run(spec, argv, notify, entered, &output_writer, &error_writer)
+            let entered = job.cgroup.map_or(Ok(()), |(cgroups, group)| enter(cgroups, group, job.spec));
+            run(job, entered, output, &error_writer)
         }
     }
 }
@@ -110,14 +115,7 @@ fn enter(cgroups: &Cgroups, group: &str, spec: &Spec) -> Result<(), SpawnError> 
 }
 
 /// The child.
-fn run(
-    spec: &Spec,
-    argv: &Arguments,
-    notify: Option<&str>,
-    entered: Result<(), SpawnError>,
-    output: &PipeWriter,
-    error: &PipeWriter,
-) -> ! {
+fn run(job: &Job<'_>, entered: Result<(), SpawnError>, output: &PipeWriter, error: &PipeWriter) -> ! {
     let input = fs::File::open("/dev/null");
     let Ok(error) =
         input.and_then(|input| fork::keep_descriptors(input.into(), output.as_fd(), error.as_fd()))
@@ -126,7 +124,7 @@ fn run(
     };
     let failure = match entered {
         Ok(()) => {
-            let Err(failure) = execute(spec, argv, notify);
+            let Err(failure) = execute(job);
             failure
         }
         Err(failure) => failure,
@@ -137,15 +135,12 @@ fn run(
 }
 
 /// Puts the process in order and executes the program; returns only with an error.
-fn execute(
-    spec: &Spec,
-    argv: &Arguments,
-    notify: Option<&str>,
-) -> Result<core::convert::Infallible, SpawnError> {
+fn execute(job: &Job<'_>) -> Result<core::convert::Infallible, SpawnError> {
+    let Job { spec, argv, notify, group, variable, .. } = job;
     let mut arguments = argv.iter();
     let program = arguments.next().ok_or(at(SpawnStage::Program)(Errno::INVAL))?;
-    // Fails if the parent was quicker and the exec is over; it is not yet.
-    let _ = rustix::process::setpgid(None, None);
+    // Fails if that group has just ended.
+    rustix::process::setpgid(None, *group).map_err(at(SpawnStage::Resources))?;
     fork::reset_signals();
     priority::set(&spec.attributes)?;
     let identity = Identity::look_up(spec)?;
@@ -169,6 +164,7 @@ fn execute(
         command.envs(env_file::read(&spec.attributes.env_file)?);
     }
     command.envs(spec.env.iter().filter_map(|variable| variable.split_once('=')));
+    command.envs(variable.as_ref().map(|(name, value)| (name, value)));
     // The last one: by it, the keeper knows the processes of the service.
     command.env(MARKER, spec.name.as_str());
     rustix::process::umask(Mode::from_raw_mode(spec.attributes.umask.into()));

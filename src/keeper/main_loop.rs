@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal as RawSignal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::cgroups::{Cgroups, group_name};
-use super::launch::launch;
+use super::launch::Job;
 use super::message::{Report, Request};
 use super::notices::{self, NoticeSocket};
 use super::relay::{RETRY, Relay};
@@ -21,8 +21,8 @@ use super::{ORPHANS, SLOTS, SOFTWARE, ServerEnd, procfs, raw};
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
-    CommandAction, Exit, KILL_TIMEOUT, Notice, ProcessEvent, Scope, ServiceId, ServiceKind, ServiceTable,
-    Signal, SpawnError, SpawnStage, Spec,
+    Exit, KILL_TIMEOUT, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceKind, ServiceTable, Signal,
+    SpawnError, SpawnStage,
 };
 use crate::sys::fork::SignalFd;
 
@@ -160,8 +160,8 @@ impl<'t> MainLoop<'t> {
     fn receive_requests(&mut self) {
         for _ in 0..REQUESTS_AT_ONCE {
             match self.server_socket.receive() {
-                Some(Received::Request(Request::Spawn { slot, service, command })) => {
-                    self.spawn(slot, service, command);
+                Some(Received::Request(Request::Spawn { slot, service, program })) => {
+                    self.spawn(slot, service, program);
                 }
                 Some(Received::Request(Request::Signal { slot, signal, scope })) => {
                     self.signal(slot, signal, scope);
@@ -172,33 +172,27 @@ impl<'t> MainLoop<'t> {
         }
     }
 
-    fn spawn(&mut self, slot: u8, service: u8, command: Option<u8>) {
+    fn spawn(&mut self, slot: u8, service: u8, program: Program) {
+        let Err(errno) = self.try_spawn(slot, service, program) else { return };
+        let error = SpawnError::new(SpawnStage::Resources, errno.raw_os_error());
+        let event = match program {
+            Program::Stop => ProcessEvent::StopCommand(Err(error)),
+            _ => ProcessEvent::Spawned(Err(error)),
+        };
+        self.report(slot, event);
+    }
+
+    fn try_spawn(&mut self, slot: u8, service: u8, program: Program) -> Result<(), Errno> {
         let spec = ServiceId::from_index(usize::from(service)).and_then(|id| self.services.get(id));
-        let argv = spec.and_then(|spec| match command {
-            None => Some(&spec.argv),
-            Some(command) => match &spec.commands.get(usize::from(command))?.action {
-                CommandAction::Argv(argv) => Some(argv),
-                CommandAction::Signal { .. } => None,
-            },
-        });
+        let spec = spec.ok_or(Errno::INVAL)?;
+        let argv = spec.program(program).ok_or(Errno::INVAL)?;
+        let is_notifying = spec.kind == ServiceKind::Notify && program == Program::Main;
+        let notify = self.notices.as_ref().filter(|_| is_notifying).map(NoticeSocket::name);
         let group = group_name(slot.into(), self.services);
         let cgroup = self.cgroups.as_ref().map(|cgroups| (cgroups, &*group));
-        let is_notifying = |spec: &&Spec| spec.kind == ServiceKind::Notify && command.is_none();
-        let notify = spec.filter(is_notifying).and(self.notices.as_ref()).map(NoticeSocket::name);
-        let launched = match (self.slots.get_mut(usize::from(slot)), spec, argv) {
-            // The server goes on without processes that cannot be killed.
-            (Some(place), Some(spec), Some(argv)) if !place.has_leader() => {
-                launch(spec, argv, notify, cgroup)
-                    .map(|launched| place.begin(launched))
-                    .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
-            }
-            (Some(_), Some(_), Some(_)) => Err(Errno::BUSY),
-            _ => Err(Errno::INVAL),
-        };
-        if let Err(errno) = launched {
-            let error = SpawnError::new(SpawnStage::Resources, errno.raw_os_error());
-            self.report(slot, ProcessEvent::Spawned(Err(error)));
-        }
+        let place = self.slots.get_mut(usize::from(slot)).ok_or(Errno::INVAL)?;
+        let job = Job { spec, argv, notify, group: None, cgroup, variable: None };
+        place.start(program, job).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
     }
 
     fn signal(&mut self, slot: u8, signal: Signal, scope: Scope) {
@@ -289,7 +283,9 @@ impl<'t> MainLoop<'t> {
             return;
         }
         let leads = |slot: &Slot| slot.has_leader() && slot.pid() == Some(pid);
-        let Some(index) = self.slots.iter().position(leads) else { return };
+        let Some(index) = self.slots.iter().position(leads) else {
+            return self.handle_stop_command(pid, status);
+        };
         let slot = index as u8;
         if status.stopped() {
             return self.report(slot, ProcessEvent::Suspended);
@@ -301,12 +297,9 @@ impl<'t> MainLoop<'t> {
         // What it wrote before its exit comes first.
         self.read_launch(index);
         let Some(place) = self.slots.get_mut(index) else { return };
-        if let State::Launching { failure, .. } = &place.state {
-            let error = failure.unwrap_or(SpawnError::new(SpawnStage::Program, Errno::INVAL.raw_os_error()));
-            place.state = State::Free;
+        if let Some(error) = place.end_leader(pid, exit) {
             return self.report(slot, ProcessEvent::Spawned(Err(error)));
         }
-        place.state = State::Ended { pid };
         let is_gone = self.is_gone(slot);
         if is_gone && let Some(place) = self.slots.get_mut(index) {
             place.state = State::Free;
@@ -325,6 +318,16 @@ impl<'t> MainLoop<'t> {
                 Exit::Signal { signal: libc::SIGKILL, core, oom: is_new }
             }
             other => other,
+        }
+    }
+
+    /// Handles the exit of a child that leads no slot: a stop command, or an orphan.
+    fn handle_stop_command(&mut self, pid: Pid, status: WaitStatus) {
+        let Some(exit) = to_exit(status) else { return };
+        let mut slots = self.slots.iter_mut().enumerate();
+        let ended = slots.find_map(|(index, slot)| Some((index, slot.end_stop_command(pid, exit)?)));
+        if let Some((index, result)) = ended {
+            self.report(index as u8, ProcessEvent::StopCommand(result));
         }
     }
 
@@ -462,8 +465,8 @@ mod tests {
         // Any process that is not a child of this one.
         let pid = Pid::from_raw(1).unwrap();
         let mut keeper = MainLoop::new(&services, keeper, None, None, signals, pid);
-        keeper.spawn(0, 0, None);
-        keeper.spawn(255, 3, Some(9));
+        keeper.spawn(0, 0, Program::Main);
+        keeper.spawn(255, 3, Program::Command(9));
         keeper.signal(200, Signal::Kill, Scope::Group);
         keeper.send_reports();
         let mut bytes = [0; REPORT_BYTES];

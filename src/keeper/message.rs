@@ -8,7 +8,7 @@
 use core::time::Duration;
 
 use crate::service::{
-    Exit, Notice, ProcessEvent, STATUS_TEXT_BYTES, Scope, Signal, SpawnError, SpawnStage, StatusText,
+    Exit, Notice, ProcessEvent, Program, STATUS_TEXT_BYTES, Scope, Signal, SpawnError, SpawnStage, StatusText,
 };
 
 /// Size of a request.
@@ -21,8 +21,8 @@ const HEAD_BYTES: usize = 12;
 /// Request of the server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Request {
-    /// Start a program in a free slot: that of a service, or one of its named commands.
-    Spawn { slot: u8, service: u8, command: Option<u8> },
+    /// Start a program of a service: in a free slot, but `stop_command` beside the process of its service.
+    Spawn { slot: u8, service: u8, program: Program },
     /// Signal the processes of a slot.
     Signal { slot: u8, signal: Signal, scope: Scope },
 }
@@ -36,21 +36,18 @@ pub(super) struct Report {
     pub(super) event: ProcessEvent,
 }
 
-/// Index of the program of a service among its commands.
-const MAIN: u8 = u8::MAX;
-
 impl Request {
     pub(super) fn encode(self) -> [u8; REQUEST_BYTES] {
         match self {
-            Self::Spawn { slot, service, command } => [0, slot, service, command.unwrap_or(MAIN), 0],
+            Self::Spawn { slot, service, program } => [0, slot, service, program.number(), 0],
             Self::Signal { slot, signal, scope } => [1, slot, signal as u8, scope as u8, 0],
         }
     }
 
     pub(super) fn decode(bytes: [u8; REQUEST_BYTES]) -> Option<Self> {
         Some(match bytes {
-            [0, slot, service, command, _] => {
-                Self::Spawn { slot, service, command: Some(command).filter(|command| *command != MAIN) }
+            [0, slot, service, program, _] => {
+                Self::Spawn { slot, service, program: Program::from_number(program) }
             }
             [1, slot, signal, scope, _] => Self::Signal {
                 slot,
@@ -68,15 +65,19 @@ impl Report {
         let (kind, flags, stage, pid, number) = match event {
             ProcessEvent::Spawned(Ok(pid)) => (0, 0, 0, pid, 0),
             ProcessEvent::Spawned(Err(error)) => (1, error.item, error.stage as u8, 0, error.errno),
-            ProcessEvent::Exited { exit: Exit::Code(code), is_gone } => (2, u8::from(is_gone), 0, 0, code),
-            ProcessEvent::Exited { exit: Exit::Signal { signal, core, oom }, is_gone } => {
-                let flags = u8::from(is_gone) | 2 | u8::from(core) << 2 | u8::from(oom) << 3;
-                (2, flags, 0, 0, signal)
+            ProcessEvent::Exited { exit, is_gone } => {
+                let (flags, number) = of_exit(exit);
+                (2, flags | u8::from(is_gone), 0, 0, number)
             }
             ProcessEvent::Gone => (3, 0, 0, 0, 0),
             ProcessEvent::Suspended => (4, 0, 0, 0, 0),
             ProcessEvent::Resumed => (5, 0, 0, 0, 0),
             ProcessEvent::Notified(notice) => (6, flags_of(notice), 0, 0, 0),
+            ProcessEvent::StopCommand(Ok(exit)) => {
+                let (flags, number) = of_exit(exit);
+                (7, flags, 0, 0, number)
+            }
+            ProcessEvent::StopCommand(Err(error)) => (8, error.item, error.stage as u8, 0, error.errno),
         };
         let [p0, p1, p2, p3] = pid.to_ne_bytes();
         let [n0, n1, n2, n3] = number.to_ne_bytes();
@@ -100,28 +101,37 @@ impl Report {
         let [kind, slot, flags, stage, p0, p1, p2, p3, n0, n1, n2, n3] = *head;
         let pid = u32::from_ne_bytes([p0, p1, p2, p3]);
         let number = i32::from_ne_bytes([n0, n1, n2, n3]);
+        let error =
+            || Some(SpawnError { stage: SpawnStage::from_number(stage)?, item: flags, errno: number });
         let event = match kind {
             0 => ProcessEvent::Spawned(Ok(pid)),
-            1 => {
-                let stage = SpawnStage::from_number(stage)?;
-                ProcessEvent::Spawned(Err(SpawnError { stage, item: flags, errno: number }))
-            }
-            2 => {
-                let exit = if flags & 2 == 0 {
-                    Exit::Code(number)
-                } else {
-                    Exit::Signal { signal: number, core: flags & 4 != 0, oom: flags & 8 != 0 }
-                };
-                ProcessEvent::Exited { exit, is_gone: flags & 1 != 0 }
-            }
+            1 => ProcessEvent::Spawned(Err(error()?)),
+            2 => ProcessEvent::Exited { exit: exit_of(flags, number), is_gone: flags & 1 != 0 },
             3 => ProcessEvent::Gone,
             4 => ProcessEvent::Suspended,
             5 => ProcessEvent::Resumed,
             6 => ProcessEvent::Notified(notice_of(flags, rest)?),
+            7 => ProcessEvent::StopCommand(Ok(exit_of(flags, number))),
+            8 => ProcessEvent::StopCommand(Err(error()?)),
             _ => return None,
         };
         Some(Self { slot, event })
     }
+}
+
+/// Flags and number of an exit. The first flag is not one of them.
+fn of_exit(exit: Exit) -> (u8, i32) {
+    match exit {
+        Exit::Code(code) => (0, code),
+        Exit::Signal { signal, core, oom } => (2 | u8::from(core) << 2 | u8::from(oom) << 3, signal),
+    }
+}
+
+fn exit_of(flags: u8, number: i32) -> Exit {
+    if flags & 2 == 0 {
+        return Exit::Code(number);
+    }
+    Exit::Signal { signal: number, core: flags & 4 != 0, oom: flags & 8 != 0 }
 }
 
 fn flags_of(notice: Notice) -> u8 {
@@ -156,8 +166,8 @@ mod tests {
     #[test]
     fn requests_survive_their_encoding() {
         for request in [
-            Request::Spawn { slot: 3, service: 3, command: None },
-            Request::Spawn { slot: 65, service: 0, command: Some(7) },
+            Request::Spawn { slot: 3, service: 3, program: Program::Main },
+            Request::Spawn { slot: 65, service: 0, program: Program::Command(7) },
             Request::Signal { slot: 1, signal: Signal::Kill, scope: Scope::Group },
             Request::Signal { slot: 1, signal: Signal::Hup, scope: Scope::Leader },
         ] {
@@ -177,6 +187,9 @@ mod tests {
             ProcessEvent::Exited { exit: Exit::Signal { signal: 11, core: true, oom: false }, is_gone: true },
             ProcessEvent::Exited { exit: Exit::Signal { signal: 9, core: false, oom: true }, is_gone: false },
             ProcessEvent::Gone,
+            ProcessEvent::StopCommand(Ok(Exit::Code(3))),
+            ProcessEvent::StopCommand(Ok(Exit::Signal { signal: 9, core: false, oom: true })),
+            ProcessEvent::StopCommand(Err(SpawnError::new(SpawnStage::Program, 2))),
             ProcessEvent::Suspended,
             ProcessEvent::Resumed,
             ProcessEvent::Notified(Notice::READY),

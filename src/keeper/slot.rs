@@ -1,13 +1,14 @@
 //! Processes of one service, or of one run of a named command.
 
-use std::io::PipeReader;
+use std::io::{self, PipeReader, PipeWriter};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
 
-use super::launch::{Launch, Outcome, read_error};
+use super::launch::{Job, Launch, Outcome, launch, read_error};
 use super::procfs::group_of_any;
-use crate::service::{Notice, Scope, Signal, SpawnError, SpawnStage};
+use super::raw;
+use crate::service::{Exit, LastExit, Notice, Program, Scope, Signal, SpawnError, SpawnStage};
 
 /// Processes of one slot.
 #[derive(Debug)]
@@ -19,6 +20,12 @@ pub(super) struct Slot {
     pub(super) notice: Notice,
     /// Process of the group that gets the signals to the leader (`MAINPID`).
     pub(super) main: Option<Pid>,
+    /// Exit of the last leader, whatever program it ran.
+    pub(super) exit: Option<Exit>,
+    /// Output of the running program, for its stop command.
+    output: Option<PipeWriter>,
+    /// Stop command, a process of the group.
+    stop_command: Option<Launch>,
 }
 
 /// State of a slot.
@@ -29,6 +36,8 @@ pub(super) enum State {
     /// A child has not executed its program yet.
     Launching {
         launch: Launch,
+        /// Pipe of the program's output.
+        output: PipeReader,
         /// The child was killed before it executed its program.
         is_killed: bool,
         failure: Option<SpawnError>,
@@ -54,6 +63,9 @@ impl Slot {
         last_signal: None,
         notice: Notice { is_ready: false, ..Notice::READY },
         main: None,
+        exit: None,
+        output: None,
+        stop_command: None,
     };
 
     /// Leader of the process group, dead or alive.
@@ -83,14 +95,66 @@ impl Slot {
         }
     }
 
-    pub(super) fn begin(&mut self, launch: Launch) {
-        *self = Self::FREE;
-        self.state = State::Launching { launch, is_killed: false, failure: None };
+    /// Starts a program of the service whose number is that of the slot, or one of its named commands.
+    ///
+    /// # Errors
+    /// [`Errno::BUSY`] while the server goes on without processes that cannot be killed, `ESRCH` for a stop
+    /// command without a process, and those of [`launch`].
+    pub(super) fn start(&mut self, program: Program, mut job: Job<'_>) -> io::Result<()> {
+        if program == Program::Stop {
+            return self.start_stop_command(job);
+        }
+        if self.has_leader() {
+            return Err(Errno::BUSY.into());
+        }
+        let exit = self.exit.filter(|_| program == Program::Finish);
+        job.variable = exit.map(|exit| ("FRIENDLET_EXIT", LastExit::from(exit).to_string()));
+        let (output, writer) = io::pipe()?;
+        rustix::io::ioctl_fionbio(&output, true)?;
+        let launch = launch(&job, &writer)?;
+        *self = Self { exit: self.exit, ..Self::FREE };
+        let needs_output = program == Program::Main && !job.spec.stop_command.is_empty();
+        self.output = Some(writer).filter(|_| needs_output);
+        self.state = State::Launching { launch, output, is_killed: false, failure: None };
+        Ok(())
+    }
+
+    /// Starts the stop command of the running program, in its process group and with its output.
+    fn start_stop_command(&mut self, mut job: Job<'_>) -> io::Result<()> {
+        let (State::Running { pid }, Some(output)) = (&self.state, &self.output) else {
+            return Err(Errno::SRCH.into());
+        };
+        job.group = Some(*pid);
+        job.variable = Some(("MAINPID", raw(self.main.unwrap_or(*pid)).to_string()));
+        self.stop_command = Some(launch(&job, output)?);
+        Ok(())
+    }
+
+    /// Handles the exit of a child; `None` if it is not the stop command.
+    pub(super) fn end_stop_command(&mut self, pid: Pid, exit: Exit) -> Option<Result<Exit, SpawnError>> {
+        let launch = self.stop_command.take_if(|launch| launch.pid == pid)?;
+        Some(match read_error(&launch.error) {
+            Outcome::Failed(error) => Err(error),
+            Outcome::Pending | Outcome::Ended => Ok(exit),
+        })
+    }
+
+    /// Handles the exit of the leader; the failure of one that has not executed its program.
+    pub(super) fn end_leader(&mut self, pid: Pid, exit: Exit) -> Option<SpawnError> {
+        self.output = None;
+        self.exit = Some(exit);
+        match core::mem::replace(&mut self.state, State::Ended { pid }) {
+            State::Launching { failure, .. } => {
+                self.state = State::Free;
+                Some(failure.unwrap_or(SpawnError::new(SpawnStage::Program, Errno::INVAL.raw_os_error())))
+            }
+            _ => None,
+        }
     }
 
     /// Reads the pipe of a child that has not executed its program.
     pub(super) fn read_launch(&mut self) -> Progress {
-        let State::Launching { launch, is_killed, failure: failure @ None } = &mut self.state else {
+        let State::Launching { launch, is_killed, failure: failure @ None, .. } = &mut self.state else {
             return Progress::None;
         };
         match read_error(&launch.error) {
@@ -106,11 +170,11 @@ impl Slot {
             }
             Outcome::Ended => {
                 let pid = launch.pid;
-                let State::Launching { launch, .. } = core::mem::replace(&mut self.state, State::Free) else {
+                let State::Launching { output, .. } = core::mem::replace(&mut self.state, State::Free) else {
                     unreachable!("matched above");
                 };
                 self.state = State::Running { pid };
-                Progress::Started(pid, launch.output)
+                Progress::Started(pid, output)
             }
         }
     }

@@ -164,6 +164,9 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         .map_err(|error| if config.state_dir.is_empty() { error } else { error.of_the_file() })?;
     let is_of_the_file = config.listen.socket != LocalSocket::Default;
     let local = socket.as_deref().map(|path| listen_locally(path, is_of_the_file)).transpose()?;
+    for name in config.without_reboot().filter(|_| !has_init) {
+        warning!("{}: on_failure cannot restart the board: neither friendlet init nor [board] reboot", name);
+    }
     let tls = identity::tls(&config.listen, state_dir)?;
     let mut users = identity::users(config.users, state_dir)?;
     let owner = rustix::process::geteuid().as_raw();

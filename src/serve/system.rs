@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::shutdown::Shutdown;
 use crate::api::{BoardEnd, Platform, Refused};
 use crate::keeper::Processes;
-use crate::service::{Scope, ServiceId, Signal, Usage};
+use crate::service::{Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 use crate::sys::password::{PasswordJob, PasswordWorker};
 use crate::sys::state_writer::{StateFile, StateText, StateWriter};
@@ -41,8 +41,8 @@ impl System {
 }
 
 impl Platform for System {
-    fn spawn(&mut self, service: ServiceId) {
-        self.processes.spawn(service);
+    fn spawn(&mut self, service: ServiceId, program: Program) {
+        self.processes.spawn(service, program);
     }
 
     fn signal(&mut self, service: ServiceId, signal: Signal, scope: Scope) {
@@ -118,5 +118,9 @@ impl Platform for System {
 
     fn unix_s(&self) -> u64 {
         self.clock.unix_s()
+    }
+
+    fn time_of_day(&self) -> Option<u64> {
+        self.clock.time_of_day()
     }
 }

@@ -2,15 +2,18 @@
 
 #[cfg(doc)]
 use super::Supervisor;
-use super::{Exit, LastExit, Notice, Scope, ServiceId, Signal, SpawnError, State};
+use super::{Exit, LastExit, Notice, Program, Scope, ServiceId, Signal, SpawnError, State};
 
 /// Action that the caller carries out, in order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Action {
-    /// Start a process, and report the outcome to [`Supervisor::handle_spawned`] at any time.
+    /// Start a process, and report the outcome to [`Supervisor::handle_spawned`] at any time;
+    /// [`Program::Stop`] runs beside the process of the service, and its end is an event of its own.
     Spawn {
         /// Service to start.
         service: ServiceId,
+        /// Its program.
+        program: Program,
     },
     /// Send a signal to the processes of a service. A pending spawn is killed by `KILL`. Without a process
     /// the signal is dropped.
@@ -21,6 +24,11 @@ pub enum Action {
         signal: Signal,
         /// Receivers.
         scope: Scope,
+    },
+    /// Restart the board: this service has failed for good.
+    Reboot {
+        /// Failed service.
+        service: ServiceId,
     },
     /// Write [`Supervisor::overrides`] to durable storage, and report the outcome to
     /// [`Supervisor::handle_persisted`].
@@ -47,6 +55,8 @@ pub enum ProcessEvent {
     Resumed,
     /// The service has reported something about itself.
     Notified(Notice),
+    /// `stop_command` has ended, or could not be started.
+    StopCommand(Result<Exit, SpawnError>),
 }
 
 /// Transition of a service to another state.

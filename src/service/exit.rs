@@ -51,6 +51,21 @@ pub enum LastExit {
     Spawn(SpawnError),
     /// A required service does not run or is not ready: its index in `requires`.
     Required(u8),
+    /// The process ran longer than `max_runtime_s`, these seconds, and was stopped.
+    Overran(u32),
+    /// `pre_start` failed, and with it the start.
+    PreStart(PreStartFailure),
+}
+
+/// Failure of `pre_start`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PreStartFailure {
+    /// It ended without success.
+    Exit(Exit),
+    /// It could not be started.
+    Spawn(SpawnError),
+    /// It ran longer than `ready_timeout_s`, these seconds, and was stopped.
+    Overran(u32),
 }
 
 impl LastExit {
@@ -69,6 +84,16 @@ impl From<Exit> for LastExit {
     }
 }
 
+impl From<PreStartFailure> for LastExit {
+    fn from(failure: PreStartFailure) -> Self {
+        match failure {
+            PreStartFailure::Exit(exit) => exit.into(),
+            PreStartFailure::Spawn(error) => Self::Spawn(error),
+            PreStartFailure::Overran(seconds) => Self::Overran(seconds),
+        }
+    }
+}
+
 impl fmt::Display for LastExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -81,6 +106,8 @@ impl fmt::Display for LastExit {
             }
             Self::Spawn(error) => error.fmt(f),
             Self::Required(_) => f.write_str("a required service is not ready"),
+            Self::PreStart(failure) => write!(f, "pre_start: {}", Self::from(failure)),
+            Self::Overran(seconds) => write!(f, "ran longer than {seconds} s"),
         }
     }
 }
@@ -96,6 +123,8 @@ pub enum EndReason {
     Killed,
     /// Its watchdog expired, and it was killed.
     Watchdog,
+    /// It ran longer than `max_runtime_s`, and was stopped.
+    MaxRuntime,
     /// It could not be started.
     SpawnFailed,
 }
@@ -108,6 +137,7 @@ impl EndReason {
             Self::Stopped => "stopped",
             Self::Killed => "killed",
             Self::Watchdog => "watchdog",
+            Self::MaxRuntime => "max runtime",
             Self::SpawnFailed => "spawn failed",
         }
     }

@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use friendlet::service::{Action, ServiceTable, Spec, State, Supervisor, Verb};
+//! use friendlet::service::{Action, Program, ServiceTable, Spec, State, Supervisor, Verb};
 //!
 //! let mut table = ServiceTable::new();
 //! let hello = table.push(Spec::new("hello", &["/usr/bin/friendlet", "hello"]).unwrap()).unwrap();
@@ -18,7 +18,8 @@
 //! let now = Duration::ZERO;
 //!
 //! supervisor.handle_command(hello, Verb::Start, now).unwrap();
-//! assert_eq!(supervisor.poll_action(), Some(Action::Spawn { service: hello }));
+//! let spawn = Action::Spawn { service: hello, program: Program::Main };
+//! assert_eq!(supervisor.poll_action(), Some(spawn));
 //! assert_eq!(supervisor.status(hello, now).state, State::Starting);
 //! supervisor.handle_spawned(hello, Ok(1234), now);
 //! assert_eq!(supervisor.status(hello, now).state, State::Started);
@@ -36,8 +37,10 @@ mod command;
 mod exit;
 mod kind;
 mod notice;
+mod program;
 mod record;
 mod restart;
+mod schedule;
 mod signal;
 mod spawn_error;
 mod spec;
@@ -58,10 +61,12 @@ pub use attributes::{
 };
 pub use capabilities::{CAPABILITY_NAMES, Capabilities};
 pub use command::{CommandAction, CommandError, NamedCommand, Verb};
-pub use exit::{EndReason, Exit, LastExit, PastRun};
+pub use exit::{EndReason, Exit, LastExit, PastRun, PreStartFailure};
 pub use kind::{ReadyCheck, ServiceKind};
 pub use notice::{Notice, StatusText};
+pub use program::Program;
 pub use restart::{BackOff, RestartPolicy};
+pub use schedule::{NextRun, Schedule, minute_of_day};
 pub use signal::{Scope, Signal};
 pub use spawn_error::{SpawnError, SpawnStage};
 pub use spec::{Spec, is_service_name};
@@ -113,6 +118,21 @@ crate::limits::limits! {
     /// Longest `watchdog_s`.
     WATCHDOG_MAX: Duration = Duration::from_secs(3600), exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Longest `max_runtime_s`: 30 days.
+    MAX_RUNTIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Longest `every_s`: 31 days.
+    EVERY_MAX: Duration = Duration::from_secs(31 * 24 * 3600), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Longest `jitter_s`.
+    SCHEDULE_JITTER_MAX: Duration = Duration::from_secs(3600), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Times of day in `at`.
+    SCHEDULE_TIMES: usize = 8, exceeded "configuration error",
+        tests ["times_of_day_up_to_their_limit"];
+    /// Time between two looks at the time of day, which may be set at any time, for services with `at`.
+    CLOCK_CHECK: Duration = Duration::from_secs(60), exceeded "the next look",
+        tests ["clock_is_checked_again_and_again"];
     /// Line in which a service describes its state.
     STATUS_TEXT_BYTES: usize = 80, exceeded "the rest is cut",
         tests ["status_text_is_cut_at_its_limit_between_characters"];
@@ -128,6 +148,10 @@ crate::limits::limits! {
     /// Largest `start_limit`.
     START_LIMIT_MAX: u32 = 1000, exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Run time of the server before which a failed service does not restart the board, so that one that
+    /// fails again at each start leaves time to repair it.
+    REBOOT_UPTIME: Duration = Duration::from_secs(300), exceeded "the board restarts",
+        tests ["board_of_a_failed_service_restarts_after_some_time"];
     /// Exit codes in `success_codes`.
     SUCCESS_CODES: usize = 8, exceeded "configuration error",
         tests ["success_codes_up_to_their_limit", "success_codes_of_the_file_up_to_their_limit"];

@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use super::exit::History;
 use super::restart::BackOff;
+use super::schedule::Timetable;
 use super::transition::Phase;
-use super::{CommandError, Exit, LastExit, ServiceId, StatusText};
+use super::{CommandError, EndReason, Exit, LastExit, Program, ServiceId, StatusText};
 
 /// Sequel of the end of the current process, or of the pending spawn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,6 +54,13 @@ pub(super) struct LeaderExit {
     pub(super) was_stopped: bool,
 }
 
+/// Run of a service that has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Run {
+    pub(super) length: Duration,
+    pub(super) is_success: bool,
+}
+
 /// Runtime record of one service.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
@@ -65,8 +73,14 @@ pub(super) struct Record {
     pub(super) pid: u32,
     /// Start of the latest process.
     pub(super) started: Duration,
+    /// Program of the pending spawn, or of the process.
+    pub(super) program: Program,
     /// Exit of the leader, until the last process has ended.
     pub(super) leader_exit: Option<LeaderExit>,
+    /// The run that has ended, until the service goes on.
+    pub(super) run: Option<Run>,
+    /// A program of this start has run, and `finish` has not.
+    pub(super) needs_finish: bool,
     pub(super) next: Next,
     pub(super) settle: Settle,
     /// Result of the latest commanded start, until it is polled.
@@ -86,8 +100,10 @@ pub(super) struct Record {
     pub(super) ready_at: Option<Duration>,
     /// Deadline of the next report of a service with a watchdog.
     pub(super) watchdog: Option<Duration>,
-    /// The watchdog has expired and killed the process.
-    pub(super) is_silent: bool,
+    /// Reason for which the supervisor ended the run, which then counts as a failed one.
+    pub(super) fault: Option<EndReason>,
+    /// Progress of the schedule.
+    pub(super) timetable: Timetable,
     /// Line in which the service describes its state.
     pub(super) text: StatusText,
     /// Required service whose failure is the reason of the current stop.
@@ -106,7 +122,10 @@ impl Record {
         deadline: None,
         pid: 0,
         started: Duration::ZERO,
+        program: Program::Main,
         leader_exit: None,
+        run: None,
+        needs_finish: false,
         next: Next::Policy,
         settle: Settle::Idle,
         settled: None,
@@ -121,7 +140,8 @@ impl Record {
         readiness: Readiness::None,
         ready_at: None,
         watchdog: None,
-        is_silent: false,
+        fault: None,
+        timetable: Timetable::NEW,
         text: StatusText::EMPTY,
         failed_with: None,
         after: 0,
@@ -134,14 +154,27 @@ impl Record {
         self.short_runs = 0;
     }
 
+    /// Returns true if a spawn was requested and has no answer. The next one waits for it.
+    pub(super) fn has_pending_spawn(&self) -> bool {
+        let spawns =
+            matches!(self.phase, Phase::Spawning | Phase::Aborting | Phase::Lost | Phase::CleaningUp);
+        spawns && self.pid == 0 && self.leader_exit.is_none()
+    }
+
     /// Returns true if a process, or the success of a one-shot, is desired.
     pub(super) fn is_wanted(&self) -> bool {
         match self.phase {
             Phase::Stopped | Phase::Failed => false,
-            Phase::Aborting | Phase::Lost | Phase::Stopping | Phase::Killing => self.next != Next::Stay,
+            Phase::Aborting
+            | Phase::Lost
+            | Phase::StopCommand
+            | Phase::Stopping
+            | Phase::Killing
+            | Phase::CleaningUp => self.next != Next::Stay,
             Phase::Blocked
             | Phase::Waiting
             | Phase::Spawning
+            | Phase::Preparing
             | Phase::Started
             | Phase::Paused
             | Phase::Finished => true,
@@ -158,6 +191,7 @@ impl Record {
             Readiness::Pending { until, .. } => Some(until),
             Readiness::None | Readiness::Late | Readiness::Ready => None,
         };
-        [self.deadline, settles, late, self.ready_at, self.watchdog].into_iter().flatten().min()
+        let times = [self.deadline, settles, late, self.ready_at, self.watchdog, self.timetable.wake];
+        times.into_iter().flatten().min()
     }
 }

@@ -87,16 +87,23 @@ impl Jitter {
 
     /// Returns a delay that differs by at most `RESTART_JITTER_PERCENT`.
     pub(super) fn apply(&mut self, delay: Duration) -> Duration {
-        let Some(state) = &mut self.state else { return delay };
+        if self.state.is_none() {
+            return delay;
+        }
+        let most = delay * RESTART_JITTER_PERCENT / 100;
+        delay - most + self.up_to(most * 2)
+    }
+
+    /// Returns a random time up to `most`; zero without a seed.
+    pub(super) fn up_to(&mut self, most: Duration) -> Duration {
+        let Some(state) = &mut self.state else { return Duration::ZERO };
         *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = *state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^= mixed >> 31;
-        let most = delay * RESTART_JITTER_PERCENT / 100;
-        // In thousandths of twice the most, so that the product fits.
-        let part = u32::try_from(mixed % 1001).unwrap_or(0);
-        delay - most + most * 2 * part / 1000
+        // In thousandths, so that the product fits.
+        most * u32::try_from(mixed % 1001).unwrap_or(0) / 1000
     }
 }
 

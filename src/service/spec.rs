@@ -8,8 +8,9 @@ use heapless::{String, Vec};
 use super::spawn_error::Names;
 use super::string_array::{Arguments, Name, Variables};
 use super::{
-    Attributes, CapacityError, CommandAction, Exit, LastExit, NamedCommand, ReadyCheck, RestartPolicy,
-    SERVICE_READY_TIMEOUT, STOP_TIMEOUT, SUCCESS_CODES, ServiceKind, Signal, SpawnError,
+    Attributes, CapacityError, CommandAction, Exit, LastExit, NamedCommand, PreStartFailure, Program,
+    ReadyCheck, RestartPolicy, SERVICE_READY_TIMEOUT, STOP_TIMEOUT, SUCCESS_CODES, Schedule, ServiceKind,
+    Signal, SpawnError,
 };
 use crate::limits;
 
@@ -24,6 +25,12 @@ pub struct Spec {
     pub kind: ServiceKind,
     /// Program and arguments. A program without a slash is searched in `PATH`.
     pub argv: Arguments,
+    /// Program and arguments that run before each start; empty: none.
+    pub pre_start: Arguments,
+    /// Those that run instead of the stop signal.
+    pub stop_command: Arguments,
+    /// Those that run after each end.
+    pub finish: Arguments,
     /// Environment entries in addition to those of every service.
     pub env: Variables,
     /// Working directory; empty: the root directory.
@@ -38,8 +45,12 @@ pub struct Spec {
     pub restart: RestartPolicy,
     /// Short runs in a row after which it is not restarted any more; 0: no limit.
     pub start_limit: u32,
+    /// Restarts the board when it has failed and is not restarted any more.
+    pub reboots: bool,
     /// Exit codes that count as success.
     pub success_codes: Vec<u8, SUCCESS_CODES>,
+    /// Times at which it runs.
+    pub schedule: Schedule,
     /// Services that this one needs: they start before it and with it, and it fails and stops with them.
     pub requires: Vec<Name, { limits::SERVICE_AFTER }>,
     /// Sign that the service is ready.
@@ -48,6 +59,8 @@ pub struct Spec {
     pub ready_timeout: Duration,
     /// Longest time between two reports of a service that runs; `None` without a watchdog.
     pub watchdog: Option<Duration>,
+    /// Longest time of a run, which then counts as a failed one; `None`: any.
+    pub max_runtime: Option<Duration>,
     /// Services that start before this one and stop after it.
     pub after: Vec<Name, { limits::SERVICE_AFTER }>,
     /// Signal that requests termination.
@@ -69,6 +82,9 @@ impl Default for Spec {
             description: None,
             kind: ServiceKind::Simple,
             argv: Arguments::new(),
+            pre_start: Arguments::new(),
+            stop_command: Arguments::new(),
+            finish: Arguments::new(),
             env: Variables::new(),
             cwd: String::new(),
             user: String::new(),
@@ -76,11 +92,14 @@ impl Default for Spec {
             autostart: false,
             restart: RestartPolicy::Never,
             start_limit: 0,
+            reboots: false,
             success_codes: Vec::from_array([0]),
+            schedule: Schedule::default(),
             requires: Vec::new(),
             ready: ReadyCheck::OfKind,
             ready_timeout: SERVICE_READY_TIMEOUT,
             watchdog: None,
+            max_runtime: None,
             after: Vec::new(),
             stop_signal: Signal::Term,
             stop_timeout: STOP_TIMEOUT,
@@ -116,14 +135,19 @@ impl Spec {
         self.kind == ServiceKind::Simple && self.ready == ReadyCheck::OfKind
     }
 
-    /// Program of the service, or of the named command with this index; `?` if that is a signal.
-    pub fn program(&self, command: Option<usize>) -> &str {
-        let argv = match command.map(|index| self.commands.get(index)) {
-            None => Some(&self.argv),
-            Some(Some(NamedCommand { action: CommandAction::Argv(argv), .. })) => Some(argv),
-            Some(_) => None,
+    /// Returns a program with its arguments; `None` if the service does not have it.
+    pub fn program(&self, program: Program) -> Option<&Arguments> {
+        let argv = match program {
+            Program::Main => &self.argv,
+            Program::PreStart => &self.pre_start,
+            Program::Stop => &self.stop_command,
+            Program::Finish => &self.finish,
+            Program::Command(index) => match &self.commands.get(usize::from(index))?.action {
+                CommandAction::Argv(argv) => argv,
+                CommandAction::Signal { .. } => return None,
+            },
         };
-        argv.and_then(Arguments::first).unwrap_or("?")
+        Some(argv).filter(|argv| !argv.is_empty())
     }
 
     /// Returns the command with this name.
@@ -153,6 +177,10 @@ impl fmt::Display for EndText<'_> {
                 write!(f, "requires {name}, which is not ready")
             }
             LastExit::Spawn(error) => error.text(self.spec).fmt(f),
+            LastExit::PreStart(PreStartFailure::Spawn(error)) => {
+                let text = error.text_of(Program::PreStart, self.spec);
+                write!(f, "{}: {text}", Program::PreStart.key())
+            }
             end => end.fmt(f),
         }
     }
@@ -161,11 +189,12 @@ impl fmt::Display for EndText<'_> {
 impl SpawnError {
     /// Error with the names of a service: `cannot start /bin/x: No such file or directory (errno 2)`.
     pub fn text(self, spec: &Spec) -> impl fmt::Display {
-        self.text_with(spec, spec.program(None))
+        self.text_of(Program::Main, spec)
     }
 
     /// The same for another program of the service.
-    pub fn text_with<'a>(self, spec: &'a Spec, program: &'a str) -> impl fmt::Display + use<'a> {
+    pub fn text_of(self, program: Program, spec: &Spec) -> impl fmt::Display {
+        let program = spec.program(program).and_then(Arguments::first).unwrap_or("?");
         let directory = if spec.cwd.is_empty() { "/" } else { &spec.cwd };
         self.with_names(Names { program, directory, user: &spec.user, attributes: &spec.attributes })
     }
@@ -192,6 +221,20 @@ mod tests {
         }
         for name in ["", "-a", ".", "a b", "a/b", "a\"", "é", "a\n"] {
             assert!(!is_service_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn programs_of_a_service() {
+        let mut spec = Spec::new("a", &["main"]).unwrap();
+        spec.finish.push("finish").unwrap();
+        let action = CommandAction::Signal { signal: Signal::Hup, scope: Scope::Leader };
+        spec.commands.push(NamedCommand { name: Name::new(), action }).unwrap();
+        let first = |program| spec.program(program).and_then(Arguments::first);
+        assert_eq!(first(Program::Main), Some("main"));
+        assert_eq!(first(Program::Finish), Some("finish"));
+        for missing in [Program::PreStart, Program::Stop, Program::Command(0), Program::Command(1)] {
+            assert_eq!(first(missing), None, "{missing:?}");
         }
     }
 

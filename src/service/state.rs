@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::LastExit;
+use super::{LastExit, NextRun};
 
 /// Public state of a service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -79,6 +79,8 @@ pub struct Status {
     pub is_ready: bool,
     /// A process, or the success of a one-shot, is desired.
     pub is_wanted: bool,
+    /// Next start by the schedule.
+    pub next_run: NextRun,
 }
 
 impl Status {
@@ -133,6 +135,7 @@ mod tests {
             enabled: false,
             is_ready: false,
             is_wanted: false,
+            next_run: NextRun::None,
         };
         let exit = LastExit::Code(1);
         for state in [State::Stopped, State::Starting, State::Stopping, State::Failed] {

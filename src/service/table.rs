@@ -4,7 +4,7 @@ use core::fmt;
 
 use heapless::Vec;
 
-use super::{CommandAction, Name, NamedCommand, Spec, is_service_name};
+use super::{Arguments, Name, Program, Spec, is_service_name};
 use crate::{internal_error, limits::SERVICES};
 
 /// Index of a service in its table.
@@ -128,12 +128,9 @@ impl ServiceTable {
 
     /// Memory of the arguments and variables of all services, in addition to that of their specifications.
     pub fn string_bytes(&self) -> usize {
-        let of_command = |command: &NamedCommand| match &command.action {
-            CommandAction::Argv(argv) => argv.bytes(),
-            CommandAction::Signal { .. } => 0,
-        };
         let of_service = |spec: &Spec| {
-            spec.argv.bytes() + spec.env.bytes() + spec.commands.iter().map(of_command).sum::<usize>()
+            let programs = Program::all().filter_map(|program| spec.program(program));
+            spec.env.bytes() + programs.map(Arguments::bytes).sum::<usize>()
         };
         self.iter().map(|(_, spec)| of_service(spec)).sum()
     }

@@ -16,17 +16,23 @@ pub(super) enum Phase {
     Waiting,
     /// A spawn was requested and is not answered yet.
     Spawning,
+    /// `pre_start` runs.
+    Preparing,
     /// The pending spawn was killed and is not answered yet, or was answered too late.
     Aborting,
     /// The pending spawn was killed, and neither an answer nor an exit came in time. The next spawn
     /// waits for one of them.
     Lost,
     Started,
+    /// `stop_command` runs beside the service.
+    StopCommand,
     /// The stop signal was sent.
     Stopping,
     /// `KILL` was sent.
     Killing,
     Paused,
+    /// The service has ended, and `finish` was requested or runs.
+    CleaningUp,
 }
 
 impl Phase {
@@ -35,26 +41,32 @@ impl Phase {
             Self::Stopped => State::Stopped,
             Self::Failed => State::Failed,
             Self::Finished => State::Finished,
-            Self::Blocked | Self::Waiting | Self::Spawning => State::Starting,
+            Self::Blocked | Self::Waiting | Self::Spawning | Self::Preparing => State::Starting,
             Self::Started => State::Started,
-            Self::Aborting | Self::Lost | Self::Stopping | Self::Killing => State::Stopping,
+            Self::Aborting
+            | Self::Lost
+            | Self::StopCommand
+            | Self::Stopping
+            | Self::Killing
+            | Self::CleaningUp => State::Stopping,
             Self::Paused => State::Paused,
         }
     }
 
-    /// Returns true if there is a process that was started in time.
+    /// Returns true if the service has a process that was started in time, or its processes are ending.
     pub(super) fn is_alive(self) -> bool {
-        matches!(self, Self::Started | Self::Stopping | Self::Killing | Self::Paused)
+        matches!(self, Self::Started | Self::Paused) || self.is_ending()
     }
 
     /// Returns true if there is, or may be, a process to wait for.
     pub(super) fn is_busy(self) -> bool {
-        self.is_alive() || matches!(self, Self::Spawning | Self::Aborting)
+        self.is_alive()
+            || matches!(self, Self::Spawning | Self::Preparing | Self::Aborting | Self::CleaningUp)
     }
 
     /// Returns true if a stop of the process is under way.
     pub(super) fn is_ending(self) -> bool {
-        matches!(self, Self::Stopping | Self::Killing)
+        matches!(self, Self::StopCommand | Self::Stopping | Self::Killing)
     }
 }
 
@@ -86,6 +98,8 @@ pub(super) enum Event {
     Deadline,
     /// The watchdog of the service expired.
     Silent,
+    /// `stop_command` has ended.
+    CommandEnded,
 }
 
 /// Transition that an event causes in a phase.
@@ -115,22 +129,30 @@ pub(super) enum Step {
     MarkLost,
     /// Send `KILL`: the watchdog expired; the policy decides after it.
     KillSilent,
+    /// Stop: the time for the run expired; the policy decides after it.
+    StopOverdue,
     /// Kill a process that was started after its spawn was killed.
     KillLate,
-    /// Enter `Started` with a new process.
+    /// Enter `Started` with a new process, or `Preparing` with that of `pre_start`.
     MarkRunning,
-    /// Send the stop signal.
+    /// Run the stop command, or send the stop signal.
     Stop,
-    /// Send the stop signal; start again after the end.
+    /// The same; start again after the end.
     StopThenStart,
+    /// Send the stop signal: the stop command has ended.
+    SignalStop,
     /// Send the stop signal to the processes that the leader left; the policy decides after them.
     StopRest,
     /// Send `KILL`: the stop timed out.
     Kill,
     /// Go on without the end of the processes: they cannot be killed.
     GiveUp,
-    /// Everything has ended: start, wait or stay as is wanted.
+    /// Kill `finish`.
+    KillFinish,
+    /// Everything has ended: run the next program, start, wait or stay as is wanted.
     Finish,
+    /// Request the restart of the board.
+    Reboot,
     /// Send `STOP`.
     Suspend,
     /// Send `CONT`.
@@ -145,23 +167,26 @@ pub(super) enum Step {
 
 /// Transition table: a row for each phase, a column for each event.
 #[rustfmt::skip]
-const STEPS: [[Step; 12]; 12] = {
+const STEPS: [[Step; 13]; 15] = {
     use Step::*;
     use Step::Unexpected as No;
-    //                 Start       Stop         Restart        Pause    Spawned      SpawnFailed  LeaderExited  Gone     Suspended   Resumed      Deadline     Silent
+    //                     Start       Stop         Restart        Pause    Spawned      SpawnFailed  LeaderExited  Gone    Suspended   Resumed      Deadline     Silent      CommandEnded
     [
-        /* Stopped  */ [Start,      Nothing,     Start,         Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Nothing,     Nothing],
-        /* Failed   */ [Start,      MarkStopped, Start,         Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Nothing,     Nothing],
-        /* Finished */ [Nothing,    MarkStopped, Start,         Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Nothing,    Nothing],
-        /* Blocked  */ [Nothing,    MarkStopped, Nothing,       Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Nothing,    Nothing],
-        /* Waiting  */ [Respawn,    MarkStopped, Respawn,       Refuse,  No,          No,          No,           No,      Nothing,    Nothing,     Respawn,     Nothing],
-        /* Spawning */ [Nothing,    Abort,       Nothing,       Refuse,  MarkRunning, Finish,      No,           No,      Nothing,    Nothing,     TimeOut,     Nothing],
-        /* Aborting */ [StartAfter, StayAfter,   StartAfter,    Refuse,  KillLate,    Finish,      Nothing,      Finish,  Nothing,    Nothing,     MarkLost,    Nothing],
-        /* Lost     */ [RefuseBusy, StayAfter,   RefuseBusy,    Refuse,  KillLate,    Finish,      Nothing,      Finish,  Nothing,    Nothing,     Nothing,     Nothing],
-        /* Started  */ [Nothing,    Stop,        StopThenStart, Suspend, No,          No,          StopRest,     Finish,  MarkPaused, Nothing,     Nothing,     KillSilent],
-        /* Stopping */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish,  Nothing,    Nothing,     Kill,        Nothing],
-        /* Killing  */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish,  Nothing,    Nothing,     GiveUp,      Nothing],
-        /* Paused   */ [Resume,     Stop,        StopThenStart, Refuse,  No,          No,          StopRest,     Finish,  Nothing,    MarkResumed, Nothing,     Nothing],
+        /* Stopped     */ [Start,      Nothing,     Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,    Nothing],
+        /* Failed      */ [Start,      MarkStopped, Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Reboot,      Nothing,    Nothing],
+        /* Finished    */ [Nothing,    MarkStopped, Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,    Nothing],
+        /* Blocked     */ [Nothing,    MarkStopped, Nothing,       Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,    Nothing],
+        /* Waiting     */ [Respawn,    MarkStopped, Respawn,       Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Respawn,     Nothing,    Nothing],
+        /* Spawning    */ [Nothing,    Abort,       Nothing,       Refuse,  MarkRunning, Finish,      No,           No,     Nothing,    Nothing,     TimeOut,     Nothing,    Nothing],
+        /* Preparing   */ [Nothing,    Stop,        Nothing,       Refuse,  No,          No,          StopRest,     Finish, Nothing,    Nothing,     StopOverdue, Nothing,    Nothing],
+        /* Aborting    */ [StartAfter, StayAfter,   StartAfter,    Refuse,  KillLate,    Finish,      Nothing,      Finish, Nothing,    Nothing,     MarkLost,    Nothing,    Nothing],
+        /* Lost        */ [RefuseBusy, StayAfter,   RefuseBusy,    Refuse,  KillLate,    Finish,      Nothing,      Finish, Nothing,    Nothing,     Nothing,     Nothing,    Nothing],
+        /* Started     */ [Nothing,    Stop,        StopThenStart, Suspend, No,          No,          StopRest,     Finish, MarkPaused, Nothing,     StopOverdue, KillSilent, Nothing],
+        /* StopCommand */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     Kill,        Nothing,    SignalStop],
+        /* Stopping    */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     Kill,        Nothing,    Nothing],
+        /* Killing     */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     GiveUp,      Nothing,    Nothing],
+        /* Paused      */ [Resume,     Stop,        StopThenStart, Refuse,  No,          No,          StopRest,     Finish, Nothing,    MarkResumed, StopOverdue, Nothing,    Nothing],
+        /* CleaningUp  */ [StartAfter, StayAfter,   StartAfter,    Refuse,  Nothing,     Finish,      KillFinish,   Finish, Nothing,    Nothing,     KillFinish,  Nothing,    Nothing],
     ]
 };
 
@@ -178,6 +203,7 @@ mod tests {
     fn rows_and_columns_match_their_names() {
         assert_eq!(step(Phase::Stopped, Event::Start), Step::Start);
         assert_eq!(step(Phase::Failed, Event::Stop), Step::MarkStopped);
+        assert_eq!(step(Phase::Failed, Event::Deadline), Step::Reboot);
         assert_eq!(step(Phase::Finished, Event::Restart), Step::Start);
         assert_eq!(step(Phase::Blocked, Event::Stop), Step::MarkStopped);
         assert_eq!(step(Phase::Waiting, Event::Deadline), Step::Respawn);
@@ -187,7 +213,11 @@ mod tests {
         assert_eq!(step(Phase::Started, Event::Pause), Step::Suspend);
         assert_eq!(step(Phase::Started, Event::LeaderExited), Step::StopRest);
         assert_eq!(step(Phase::Started, Event::Silent), Step::KillSilent);
+        assert_eq!(step(Phase::Started, Event::Deadline), Step::StopOverdue);
+        assert_eq!(step(Phase::Preparing, Event::Gone), Step::Finish);
+        assert_eq!(step(Phase::StopCommand, Event::CommandEnded), Step::SignalStop);
         assert_eq!(step(Phase::Stopping, Event::Deadline), Step::Kill);
+        assert_eq!(step(Phase::CleaningUp, Event::Deadline), Step::KillFinish);
         assert_eq!(step(Phase::Killing, Event::Deadline), Step::GiveUp);
         assert_eq!(step(Phase::Paused, Event::Start), Step::Resume);
         assert_eq!(step(Phase::Paused, Event::Resumed), Step::MarkResumed);

@@ -2,8 +2,15 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+/// Time of the build, in seconds since 1970. A clock that shows an earlier time is wrong.
+pub const BUILT_UNIX_S: u64 = match u64::from_str_radix(env!("FRIENDLET_BUILT_UNIX_S"), 10) {
+    Ok(seconds) => seconds,
+    Err(_) => panic!("FRIENDLET_BUILT_UNIX_S: not a number of seconds"),
+};
+
 /// Monotonic clock of the process. All deadlines are times since its start. The time of day decides
-/// nothing, because it may be wrong or jump on a board without a battery.
+/// nothing but the starts by the times of day of a schedule, because it may be wrong or jump on a board
+/// without a battery.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
@@ -35,6 +42,11 @@ impl Clock {
     pub fn unix_s(&self) -> u64 {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
+
+    /// The same; `None` for a time before the build, which is certainly wrong.
+    pub fn time_of_day(&self) -> Option<u64> {
+        Some(self.unix_s()).filter(|unix_s| *unix_s >= BUILT_UNIX_S)
+    }
 }
 
 #[cfg(test)]
@@ -53,5 +65,6 @@ mod tests {
     #[test]
     fn time_of_day_is_plausible() {
         assert!(Clock::new().unix_s() > 1_700_000_000);
+        assert!(Clock::new().time_of_day().is_some(), "this machine has a clock");
     }
 }

@@ -30,7 +30,7 @@ use core::time::Duration;
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub use accounts::{Account, lookup, lookup_group, supplementary_groups};
-pub use clock::Clock;
+pub use clock::{BUILT_UNIX_S, Clock};
 pub use enabled::EnabledFile;
 pub use network::NetworkManager;
 pub use notify::{ManagerSocket, NotifyEnvironment, NotifyState, SdNotify, assignments, microseconds};

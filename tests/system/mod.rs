@@ -32,6 +32,7 @@ mod ordering;
 mod passwords;
 mod reader;
 mod reference_exchange;
+mod service_life;
 mod service_log;
 mod services;
 mod slots;

@@ -49,6 +49,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::cgroups::", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER, and is itself a process of the service"),
     (Emulated, "system::spinning::", "the emulator decides how long a password takes"),
     (Emulated, "system::local_socket::client_of_root_finds_it", "enters namespaces, and nothing of it depends on the processor"),
+    (Emulated, "system::service_life::nothing_that_the_programs_start_is_left", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "system::ordering::", "runs an example that is built for the host alone"),
     (Emulated, "log::reason::tests::texts_are_those_of_the_system", "musl has other texts than glibc"),
     (Booted, "system::commands::a_signal_reaches_the_service", "reads a file that a service wrote"),

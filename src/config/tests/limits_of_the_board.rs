@@ -6,8 +6,9 @@ use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
 use crate::service::{
-    ReadyCheck, SERVICE_READY_TIMEOUT, SERVICE_READY_TIMEOUT_MAX, START_LIMIT_MAX, STOP_TIMEOUT,
-    STOP_TIMEOUT_MAX, SUCCESS_CODES, ServiceId, ServiceKind, WATCHDOG_MAX,
+    EVERY_MAX, MAX_RUNTIME_MAX, ReadyCheck, SCHEDULE_JITTER_MAX, SERVICE_READY_TIMEOUT,
+    SERVICE_READY_TIMEOUT_MAX, START_LIMIT_MAX, STOP_TIMEOUT, STOP_TIMEOUT_MAX, SUCCESS_CODES, ServiceId,
+    ServiceKind, WATCHDOG_MAX,
 };
 use crate::session::{
     IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
@@ -202,6 +203,9 @@ fn numbers_of_the_file_stay_in_their_ranges() {
     let stop = |n| service(&format!("stop_timeout_s = {n}"));
     let ready = |n| service(&format!("ready_timeout_s = {n}"));
     let watchdog = |n| service(&format!("type = 'notify'\nwatchdog_s = {n}"));
+    let runtime = |n| service(&format!("max_runtime_s = {n}"));
+    let every = |n| service(&format!("type = 'oneshot'\nevery_s = {n}"));
+    let jitter = |n| service(&format!("type = 'oneshot'\nat = ['00:00']\njitter_s = {n}"));
     let start = |n| service(&format!("start_limit = {n}"));
     let idle = (seconds(IDLE_TIMEOUT_MIN), seconds(IDLE_TIMEOUT_MAX));
     for (text, (least, most)) in [
@@ -211,6 +215,9 @@ fn numbers_of_the_file_stay_in_their_ranges() {
         (&stop, (1, seconds(STOP_TIMEOUT_MAX))),
         (&ready, (1, seconds(SERVICE_READY_TIMEOUT_MAX))),
         (&watchdog, (0, seconds(WATCHDOG_MAX))),
+        (&runtime, (0, seconds(MAX_RUNTIME_MAX))),
+        (&every, (0, seconds(EVERY_MAX))),
+        (&jitter, (0, seconds(SCHEDULE_JITTER_MAX))),
         (&start, (0, START_LIMIT_MAX.into())),
         (&log("file_bytes"), (LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64)),
         (&log("files"), (1, LOG_FILES_MAX as u64)),
@@ -244,4 +251,5 @@ fn defaults_are_those_of_the_limits() {
     assert_eq!(spec.success_codes, [0]);
     assert_eq!((spec.kind, &spec.ready), (ServiceKind::Simple, &ReadyCheck::OfKind));
     assert_eq!((spec.ready_timeout, spec.watchdog), (SERVICE_READY_TIMEOUT, None));
+    assert_eq!(spec.max_runtime, None);
 }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::fixture::{ADMIN, ANNA, Fixture};
 use crate::api::{Board, BoardEnd};
 use crate::config::{COMPLAINT_BYTES, ConfigOrigin, NOTICE_BYTES};
+use crate::service::{Exit, REBOOT_UPTIME};
 
 const OK: &str = r#"{ "Status": "ok"}"#;
 const NO_RIGHT: &str =
@@ -184,4 +185,19 @@ fn notice_waits_until_the_peer_has_read() {
     fixture.put(id, &super::fixture::frame(&format!(r#"<!--"CON"--"0"--"{ADMIN}"-->"#)));
     let received = fixture.receive(id);
     assert_eq!((received.len(), received.last().map(String::as_str)), (41, Some(NOTICE)));
+}
+
+#[test]
+fn failed_service_restarts_the_board() {
+    let mut fixture = Fixture::with_service("on_failure = 'reboot'");
+    fixture.system.ends_board = true;
+    let id = fixture.bound(ADMIN);
+    let start = frame("x", ADMIN).replace("board/x", "services/clock/start");
+    assert!(fixture.say(id, &start).contains(&OK.to_owned()));
+    fixture.exit(1234, Exit::Code(1));
+    fixture.pass(REBOOT_UPTIME - Duration::from_secs(60));
+    assert!(fixture.system.ends.is_empty());
+    fixture.pass(Duration::from_secs(60));
+    fixture.pass(Duration::from_secs(1));
+    assert_eq!(fixture.system.ends, [BoardEnd::Reboot]);
 }

@@ -8,7 +8,8 @@ use crate::call::{CommandOutput, Completion, PasswordVerdict};
 use crate::config;
 use crate::connection::{End, Peer, Server, ServerConfig, SlotId};
 use crate::service::{
-    Exit, ProcessEvent, START_SETTLE, Scope, ServiceId, Signal, SpawnError, SpawnStage, Supervisor, Usage,
+    Exit, ProcessEvent, Program, START_SETTLE, Scope, ServiceId, Signal, SpawnError, SpawnStage, Supervisor,
+    Usage,
 };
 use crate::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable, Users};
 
@@ -70,7 +71,7 @@ pub(super) struct System {
 }
 
 impl Platform for System {
-    fn spawn(&mut self, service: ServiceId) {
+    fn spawn(&mut self, service: ServiceId, _: Program) {
         let spawned = match self.refuses {
             Some(errno) => Err(SpawnError::new(SpawnStage::Program, errno)),
             None => {
@@ -150,6 +151,10 @@ impl Platform for System {
         Ok([self.next_pid as u8; 20])
     }
 
+    fn time_of_day(&self) -> Option<u64> {
+        None
+    }
+
     fn unix_s(&self) -> u64 {
         1_000_000
     }
@@ -167,8 +172,21 @@ impl Fixture {
     }
 
     pub(super) fn with_board(slots: usize, board: Board) -> Self {
+        Self::with_file(slots, board, FILE)
+    }
+
+    /// Fixture whose first service has these keys.
+    pub(super) fn with_service(keys: &str) -> Self {
+        Self::with_file(
+            4,
+            Board::default(),
+            &FILE.replacen("[[service]]\n", &format!("[[service]]\n{keys}\n"), 1),
+        )
+    }
+
+    fn with_file(slots: usize, board: Board, file: &str) -> Self {
         crate::log::set_level(crate::log::Level::Off);
-        let file = with_tokens(FILE);
+        let file = with_tokens(file);
         let config = config::parse(&file, "fixture", "/bin/friendlet").unwrap_or_else(|e| panic!("{e}"));
         let mut users = Users::new();
         for (_, user) in config.users.iter() {

@@ -2,7 +2,7 @@
 
 use super::super::friendlet::api::{BoardEnd, Platform, Refused};
 use super::super::friendlet::limits;
-use super::super::friendlet::service::{Scope, ServiceId, Signal, Usage};
+use super::super::friendlet::service::{Program, Scope, ServiceId, Signal, Usage};
 use super::super::friendlet::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
 
 /// Output of every service.
@@ -30,7 +30,7 @@ impl System {
 }
 
 impl Platform for System {
-    fn spawn(&mut self, service: ServiceId) {
+    fn spawn(&mut self, service: ServiceId, _: Program) {
         // One that runs was given up: the keeper refuses the start.
         assert!(!self.spawned.contains(&service), "a second start before the outcome of the first");
         self.spawned.push(service);
@@ -106,6 +106,10 @@ impl Platform for System {
         self.refused()?;
         self.random = self.random.wrapping_add(1);
         Ok([self.random; crate::session::SESSION_ID_BYTES / 2])
+    }
+
+    fn time_of_day(&self) -> Option<u64> {
+        None
     }
 
     fn unix_s(&self) -> u64 {

@@ -1,10 +1,14 @@
 //! Content about services: `list`, `status` and `show`.
 
+use core::time::Duration;
+
 use super::super::SHOWN_PROGRAM_BYTES;
 use super::Form;
 use crate::call::{ServiceDetails, ServiceList, ServiceStatus};
 use crate::json::{Full, Writer};
-use crate::service::{Arguments, CommandAction, LastExit, NamedCommand, PastRun, Spec, Status, Usage};
+use crate::service::{
+    Arguments, CommandAction, LastExit, NamedCommand, NextRun, PastRun, Program, Spec, Status, Usage,
+};
 
 /// Writes the services of a list. Members that Friend Core does not have follow its own.
 pub(super) fn list(out: &mut Writer<'_>, form: Form, list: ServiceList<'_>) -> Result<(), Full> {
@@ -126,7 +130,11 @@ fn put_declaration(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
     put_flag(out, "Autostart", spec.autostart)?;
     out.put(r#", "Restart": "#)?;
     out.put_text(spec.restart.name())?;
-    out.put_display(format_args!(r#", "StartLimit": {}, "SuccessCodes": ["#, spec.start_limit))?;
+    out.put_display(format_args!(r#", "StartLimit": {}"#, spec.start_limit))?;
+    if spec.reboots {
+        out.put(r#", "OnFailure": "reboot""#)?;
+    }
+    out.put(r#", "SuccessCodes": ["#)?;
     let mut separator = "";
     for code in &spec.success_codes {
         out.put(separator)?;
@@ -137,14 +145,32 @@ fn put_declaration(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
     put_array(out, "After", spec.after.iter().map(|name| name.as_str()))?;
     out.put(r#", "StopSignal": "#)?;
     out.put_text(spec.stop_signal.name())?;
-    out.put_display(format_args!(r#", "StopTimeout": {}, "Commands": ["#, spec.stop_timeout.as_secs()))?;
+    put_seconds(out, "StopTimeout", Some(spec.stop_timeout))?;
+    put_seconds(out, "MaxRuntime", spec.max_runtime)?;
+    out.put(r#", "Commands": ["#)?;
     let mut separator = "";
     for command in &spec.commands {
         out.put(separator)?;
         separator = ",";
         put_command(out, command)?;
     }
-    out.put("]")
+    out.put("]")?;
+    put_helpers(out, spec)
+}
+
+/// Writes the programs that help a service to start and to end, if it has any.
+fn put_helpers(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
+    let mut separator = r#", "Programs": ["#;
+    let helpers = Program::HELPERS.into_iter().filter_map(|helper| Some((helper, spec.program(helper)?)));
+    for (helper, program) in helpers {
+        out.put(separator)?;
+        separator = ",";
+        out.put(r#"{"Name": "#)?;
+        out.put_text(helper.key())?;
+        put_program(out, "Program", program)?;
+        out.put("}")?;
+    }
+    if separator == "," { out.put("]") } else { Ok(()) }
 }
 
 fn put_command(out: &mut Writer<'_>, command: &NamedCommand) -> Result<(), Full> {
@@ -175,7 +201,7 @@ fn put_program(out: &mut Writer<'_>, name: &str, arguments: &Arguments) -> Resul
     if shown < arguments.iter().count() { put_flag(out, "Cut", true) } else { Ok(()) }
 }
 
-/// Writes state, process and last exit.
+/// Writes state, process, last exit and next start.
 fn put_status(out: &mut Writer<'_>, status: &Status) -> Result<(), Full> {
     out.put(r#", "State": "#)?;
     out.put_text(status.state.word())?;
@@ -187,8 +213,13 @@ fn put_status(out: &mut Writer<'_>, status: &Status) -> Result<(), Full> {
     out.put_number(status.restarts)?;
     out.put(r#", "LastExit": "#)?;
     match status.last_exit {
-        LastExit::None => out.put(r#""""#),
-        exit => out.put_string(exit),
+        LastExit::None => out.put(r#""""#)?,
+        exit => out.put_string(exit)?,
+    }
+    match status.next_run {
+        NextRun::None => Ok(()),
+        NextRun::In(time) => put_seconds(out, "Next", Some(time)),
+        NextRun::AwaitsClock => out.put(r#", "Next": null"#),
     }
 }
 
@@ -217,6 +248,14 @@ fn put_flag(out: &mut Writer<'_>, name: &str, value: bool) -> Result<(), Full> {
     out.put(r#", ""#)?;
     out.put(name)?;
     out.put(if value { r#"": true"# } else { r#"": false"# })
+}
+
+/// Writes a member of whole seconds, if there is a time.
+fn put_seconds(out: &mut Writer<'_>, name: &str, time: Option<Duration>) -> Result<(), Full> {
+    match time {
+        Some(time) => out.put_display(format_args!(r#", "{name}": {}"#, time.as_secs())),
+        None => Ok(()),
+    }
 }
 
 /// Writes a member that is an array of strings.

@@ -7,7 +7,7 @@ use crate::call::{ServiceDetails, ServiceList, ServiceStatus};
 use crate::friendcore::{CHUNK_PIECE_BYTES, SHOWN_PROGRAM_BYTES};
 use crate::limits;
 use crate::service::{
-    Arguments, CommandAction, Exit, LastExit, Name, NamedCommand, RestartPolicy, Scope, ServiceKind,
+    Arguments, CommandAction, Exit, LastExit, Name, NamedCommand, NextRun, RestartPolicy, Scope, ServiceKind,
     ServiceTable, Signal, SpawnError, SpawnStage, Spec, State, Status, Supervisor, Usage, Verb,
 };
 use crate::session::{Grants, User, UserLevel, Users};
@@ -44,6 +44,7 @@ fn status_of_a_service() {
         enabled: false,
         is_ready: true,
         is_wanted: true,
+        next_run: NextRun::None,
     };
     assert_eq!(
         written(Form::Frame, &Outcome::Service(ServiceStatus { spec: &spec, status, ends: 0, text: "" })),
@@ -69,6 +70,13 @@ fn status_of_a_service() {
             r#""Restart": "on-failure", "StartedOnce": false, "Ends": 8}"#
         )
     );
+    for (next_run, expected) in [(NextRun::In(Duration::from_secs(90)), "90"), (NextRun::AwaitsClock, "null")]
+    {
+        let status = Status { next_run, last_exit: LastExit::Code(0), ..status };
+        let service = ServiceStatus { spec: &spec, status, ends: 0, text: "" };
+        let text = written(Form::Http, &Outcome::Service(service));
+        assert!(text.contains(&format!(r#""LastExit": "exit 0", "Next": {expected}, "Reason""#)), "{text}");
+    }
     let notifying = Spec { kind: ServiceKind::Notify, ..spec.clone() };
     let service = ServiceStatus { spec: &notifying, status, ends: 0, text: "all \"well\"" };
     let text = written(Form::Http, &Outcome::Service(service));
@@ -78,6 +86,23 @@ fn status_of_a_service() {
 
 fn name(text: &str) -> Name {
     Name::try_from(text).unwrap()
+}
+
+#[test]
+fn details_have_the_programs_that_a_service_has() {
+    let mut spec = Spec::new("web", &["/bin/web"]).unwrap();
+    spec.pre_start.push("/bin/mkdir").unwrap();
+    spec.finish.push("/bin/rm").unwrap();
+    spec.finish.push("-r").unwrap();
+    spec.max_runtime = Some(Duration::from_secs(60));
+    let mut table = ServiceTable::new();
+    table.push(spec).unwrap();
+    let text = shown(&Supervisor::new(table), Duration::ZERO, &mut [0; 1024]);
+    let expected = concat!(
+        r#""StopTimeout": 10, "MaxRuntime": 60, "Commands": [], "Programs": ["#,
+        r#"{"Name": "pre_start", "Program": ["/bin/mkdir"]},{"Name": "finish", "Program": ["/bin/rm","-r"]}], "#
+    );
+    assert!(text.contains(expected), "{text}");
 }
 
 /// Content of `show` for the first service.
@@ -148,6 +173,9 @@ fn longest_details_fit_in_every_form() {
     let mut program = Arguments::new();
     program.push(&long).unwrap();
     program.push("x").unwrap();
+    spec.pre_start = program.clone();
+    spec.stop_command = program.clone();
+    spec.finish = program.clone();
     for _ in 0..limits::SERVICE_COMMANDS {
         let action = CommandAction::Argv(program.clone());
         let name = name(&"c".repeat(limits::SERVICE_NAME_BYTES));
@@ -167,8 +195,9 @@ fn longest_details_fit_in_every_form() {
     }
     let mut room = vec![0; limits::REPLY_BYTES.min(CHUNK_PIECE_BYTES)];
     let longest = shown(&services, Duration::MAX, &mut room);
-    assert!(longest.len() > (1 + limits::SERVICE_COMMANDS) * 6 * SHOWN_PROGRAM_BYTES, "{}", longest.len());
-    assert_eq!(longest.matches(r#""Cut": true"#).count(), 1 + limits::SERVICE_COMMANDS);
+    let programs = 4 + limits::SERVICE_COMMANDS;
+    assert!(longest.len() > programs * 6 * SHOWN_PROGRAM_BYTES, "{}", longest.len());
+    assert_eq!(longest.matches(r#""Cut": true"#).count(), programs);
 }
 
 #[test]

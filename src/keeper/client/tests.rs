@@ -63,8 +63,9 @@ impl Fixture {
     fn run_actions(&mut self) {
         while let Some(action) = self.supervisor.poll_action() {
             match action {
-                Action::Spawn { service } => self.processes.spawn(service),
+                Action::Spawn { service, program } => self.processes.spawn(service, program),
                 Action::Signal { service, signal, scope } => self.processes.signal(service, signal, scope),
+                Action::Reboot { .. } => panic!("no service restarts the board"),
                 Action::Persist => self.supervisor.handle_persisted(true),
             }
         }

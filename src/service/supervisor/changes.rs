@@ -18,7 +18,7 @@ impl Supervisor {
         self.changes.pop_front()
     }
 
-    /// Enters a phase without a deadline. `reason` is the exit or the failed start that caused it.
+    /// Enters a phase without a deadline of its own. `reason` is the exit or the failed start that caused it.
     pub(super) fn enter(
         &mut self,
         service: ServiceId,
@@ -26,15 +26,17 @@ impl Supervisor {
         reason: Option<LastExit>,
         now: Duration,
     ) {
-        let watchdog = self.spec(service).and_then(|spec| spec.watchdog);
+        let spec = self.spec(service);
+        let (watchdog, max_runtime) = spec.map_or((None, None), |spec| (spec.watchdog, spec.max_runtime));
+        let has_process = matches!(phase, Phase::Started | Phase::Paused);
         let entry = &mut self.entries[service.index()];
         let before = entry.phase.state();
         entry.phase = phase;
-        entry.deadline = None;
+        entry.deadline = max_runtime.filter(|_| has_process).map(|time| entry.started + time);
         entry.watchdog = watchdog
             .filter(|_| phase == Phase::Started && entry.readiness == Readiness::Ready)
             .map(|time| now + time);
-        entry.ready_at = entry.ready_at.filter(|_| matches!(phase, Phase::Started | Phase::Paused));
+        entry.ready_at = entry.ready_at.filter(|_| has_process);
         match phase {
             Phase::Stopped | Phase::Failed => entry.readiness = Readiness::None,
             Phase::Finished => entry.readiness = Readiness::Ready,

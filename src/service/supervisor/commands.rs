@@ -3,13 +3,14 @@
 use core::time::Duration;
 
 use super::super::transition::{Event, Phase};
-use super::super::{Action, CommandError, Scope, ServiceId, Signal, Verb};
+use super::super::{Action, CommandError, Program, Scope, ServiceId, Signal, Verb};
 use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
 use crate::warning;
 
 impl Supervisor {
-    /// Starts every enabled service, each when those before it are ready.
+    /// Begins the schedules, and starts every enabled service, each when those before it are ready.
     pub fn start_enabled(&mut self, now: Duration) {
+        self.begin_schedules(now);
         for service in self.order.clone() {
             if self.entries[service.index()].enabled && !self.is_shutting_down {
                 self.start_required(service, now);
@@ -67,7 +68,7 @@ impl Supervisor {
         self.accept_command(service, false)?;
         let entry = &self.entries[service.index()];
         let phase = entry.phase;
-        if !phase.is_alive() || entry.pid == 0 {
+        if !phase.is_alive() || entry.pid == 0 || entry.program != Program::Main {
             return Err(CommandError::NotRunning);
         }
         self.signal(service, signal, scope);

@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use super::super::record::{LeaderExit, Next};
+use super::super::record::{LeaderExit, Next, Run};
 use super::super::transition::{Event, Phase};
 use super::super::{
-    CommandError, EndReason, Exit, GOOD_RUN, LastExit, PastRun, ProcessEvent, ServiceId, ServiceKind,
-    SpawnError,
+    Action, CommandError, EndReason, Exit, GOOD_RUN, LastExit, PastRun, ProcessEvent, Program, REBOOT_UPTIME,
+    ServiceId, ServiceKind, SpawnError,
 };
 use super::Supervisor;
 use crate::log::DebugArg;
@@ -22,6 +22,7 @@ impl Supervisor {
             ProcessEvent::Suspended => self.handle_suspended(service, now),
             ProcessEvent::Resumed => self.handle_resumed(service, now),
             ProcessEvent::Notified(notice) => self.handle_notice(service, notice, now),
+            ProcessEvent::StopCommand(result) => self.handle_stop_command(service, result, now),
         }
     }
 
@@ -30,28 +31,33 @@ impl Supervisor {
     /// it.
     pub fn handle_spawned(&mut self, service: ServiceId, result: Result<u32, SpawnError>, now: Duration) {
         let entry = &mut self.entries[service.index()];
-        let event = match (entry.phase, result) {
-            (Phase::Spawning, Ok(pid)) => {
+        if !entry.has_pending_spawn() {
+            warning!("{}: unexpected spawn result: {}", self.name(service), DebugArg(result));
+            return;
+        }
+        let (phase, program) = (entry.phase, entry.program);
+        let event = match result {
+            Ok(pid) => {
                 entry.pid = pid;
-                entry.started = now;
-                entry.started_once = true;
-                info!("{}: started, pid {}", self.name(service), pid);
+                entry.needs_finish |= program != Program::Finish;
+                if (phase, program) == (Phase::Spawning, Program::Main) {
+                    entry.started = now;
+                    entry.started_once = true;
+                    info!("{}: started, pid {}", self.name(service), pid);
+                } else {
+                    info!("{}: {}, pid {}", self.name(service), program.key(), pid);
+                }
                 Event::Spawned
             }
-            (Phase::Spawning, Err(error)) => {
-                self.record_failed_start(service, error, now);
+            Err(error) => {
+                match phase {
+                    Phase::Spawning => {
+                        self.record_failed_start(service, self.failed_spawn(service, error), now);
+                    }
+                    Phase::CleaningUp => self.warn_not_started(service, program, error),
+                    _ => {}
+                }
                 Event::SpawnFailed
-            }
-            (Phase::Aborting | Phase::Lost, Ok(pid)) if entry.pid == 0 && entry.leader_exit.is_none() => {
-                entry.pid = pid;
-                Event::Spawned
-            }
-            (Phase::Aborting | Phase::Lost, Err(_)) if entry.pid == 0 && entry.leader_exit.is_none() => {
-                Event::SpawnFailed
-            }
-            _ => {
-                warning!("{}: unexpected spawn result: {}", self.name(service), DebugArg(result));
-                return;
             }
         };
         self.apply_internal(service, event, now);
@@ -69,15 +75,16 @@ impl Supervisor {
             warning!("{}: unexpected exit: {}", self.name(service), LastExit::from(exit));
             return;
         }
-        let phase = entry.phase;
+        let (phase, program) = (entry.phase, entry.program);
         entry.pid = 0;
         entry.leader_exit = Some(LeaderExit { at: now, exit, was_stopped: phase.is_ending() });
-        if phase.is_alive() {
-            let last_exit = exit.into();
-            entry.last_exit = last_exit;
+        if program != Program::Main {
+            info!("{}: {} exited, {}", self.name(service), program.key(), LastExit::from(exit));
+        } else if phase.is_alive() {
+            let last_exit = self.record_exit(service, exit);
             let is_success = self.spec(service).is_some_and(|spec| spec.is_success(exit));
             self.settle_run(service, if is_success { Ok(()) } else { Err(CommandError::Exited(last_exit)) });
-            info!("{}: exited, {}", self.name(service), last_exit);
+            info!("{}: exited, {}", self.name(service), LastExit::from(exit));
         }
         if !is_gone && !phase.is_ending() {
             info!("{}: stopping the processes that its first one left", self.name(service));
@@ -108,8 +115,9 @@ impl Supervisor {
 
     /// Kills a pending spawn after `SPAWN_TIMEOUT`.
     pub(super) fn time_out(&mut self, service: ServiceId, now: Duration) {
-        self.record_failed_start(service, SpawnError::TIMEOUT, now);
-        self.abort(service, Some(LastExit::Spawn(SpawnError::TIMEOUT)), now);
+        let end = self.failed_spawn(service, SpawnError::TIMEOUT);
+        self.record_failed_start(service, end, now);
+        self.abort(service, Some(end), now);
     }
 
     /// Stops waiting for a killed spawn. It is never followed by a second one before its answer.
@@ -127,38 +135,60 @@ impl Supervisor {
     pub(super) fn give_up(&mut self, service: ServiceId, now: Duration) {
         warning!("{}: processes are left after KILL, going on without their end", self.name(service));
         let entry = &mut self.entries[service.index()];
+        entry.pid = 0;
         if entry.leader_exit.is_none() {
             let exit = Exit::signal(9);
-            entry.last_exit = exit.into();
             entry.leader_exit = Some(LeaderExit { at: now, exit, was_stopped: true });
+            if entry.program == Program::Main {
+                self.record_exit(service, exit);
+            }
         }
-        entry.pid = 0;
         self.finish(service, now);
     }
 
-    /// Goes on after the end of the last process, or after a failed start.
+    /// Goes on after the end of the last process, or after a failed start: with the next program, or with the
+    /// sequel.
     pub(super) fn finish(&mut self, service: ServiceId, now: Duration) {
         let entry = &mut self.entries[service.index()];
-        let (phase, next, is_silent) = (entry.phase, entry.next, entry.is_silent);
-        let ended = entry.leader_exit.take().filter(|_| phase.is_alive());
-        let ran = ended.map_or(Duration::ZERO, |ended| ended.at.saturating_sub(entry.started));
-        if let Some(ended) = ended {
-            let reason = match (ended.was_stopped, phase) {
-                (true, _) if is_silent => EndReason::Watchdog,
-                (false, _) => EndReason::Exited,
-                (true, Phase::Killing) => EndReason::Killed,
-                (true, _) => EndReason::Stopped,
-            };
-            entry.history.push(PastRun { ended: ended.at, ran, exit: entry.last_exit, reason });
+        // A process that was started too late does not count.
+        let in_time = !matches!(entry.phase, Phase::Aborting | Phase::Lost);
+        let program = entry.program;
+        match (program, entry.leader_exit.take().filter(|_| in_time)) {
+            (Program::Main, Some(ended)) => self.record_run(service, ended),
+            (Program::PreStart, Some(ended)) if self.end_pre_start(service, ended, now) => return,
+            _ => {}
         }
-        // The end of a spawn that a command cancelled is none of the service.
-        let is_cancelled = next != Next::Policy && !phase.is_alive();
+        if !self.clean_up(service, now) {
+            self.go_on(service, now);
+        }
+    }
+
+    /// Records a run in the history, and its result for the policy.
+    fn record_run(&mut self, service: ServiceId, ended: LeaderExit) {
+        let is_success = self.spec(service).is_some_and(|spec| spec.is_success(ended.exit));
+        let entry = &mut self.entries[service.index()];
+        let reason = match (ended.was_stopped, entry.fault) {
+            (false, _) => EndReason::Exited,
+            (true, Some(fault)) => fault,
+            (true, None) if entry.phase == Phase::Killing => EndReason::Killed,
+            (true, None) => EndReason::Stopped,
+        };
+        let ran = ended.at.saturating_sub(entry.started);
+        entry.history.push(PastRun { ended: ended.at, ran, exit: entry.last_exit, reason });
+        entry.run = Some(Run { length: ran, is_success: is_success && entry.fault.is_none() });
+    }
+
+    /// Starts again, stays or lets the policy decide, after the last program of a run.
+    fn go_on(&mut self, service: ServiceId, now: Duration) {
+        let entry = &mut self.entries[service.index()];
+        let run = entry.run.take();
+        // The end of a start that a command cancelled is none of the service.
+        let is_cancelled = entry.next != Next::Policy && run.is_none();
         let reason = (!is_cancelled).then_some(entry.last_exit);
-        match next {
+        match entry.next {
             Next::Policy => {
-                let spec = self.spec(service);
-                let is_success = spec.zip(ended).is_some_and(|(spec, ended)| spec.is_success(ended.exit));
-                self.decide(service, is_success && !is_silent, ran, now);
+                let run = run.unwrap_or(Run { length: Duration::ZERO, is_success: false });
+                self.decide(service, run.is_success, run.length, now);
             }
             Next::Start if !self.is_shutting_down => {
                 entry.restarts = entry.restarts.saturating_add(1);
@@ -182,27 +212,50 @@ impl Supervisor {
         let restarts = policy.applies(is_success) && !is_finished && !self.is_shutting_down;
         if restarts && limit != 0 && short_runs >= limit {
             error!("{}: failed, {} short runs in a row", self.name(service), short_runs);
-            self.enter(service, Phase::Failed, reason, now);
+            self.fail(service, reason, now);
         } else if restarts {
             let delay = self.jitter.apply(entry.back_off.after(ran));
             self.enter_until(service, Phase::Waiting, reason, now, delay);
             self.await_ready(service, now);
+        } else if is_success {
+            self.enter(service, success, reason, now);
         } else {
-            let phase = if is_success { success } else { Phase::Failed };
-            self.enter(service, phase, reason, now);
+            self.fail(service, reason, now);
+        }
+    }
+
+    /// Enters `Failed`, with the time at which the board restarts because of it.
+    fn fail(&mut self, service: ServiceId, reason: Option<LastExit>, now: Duration) {
+        self.enter(service, Phase::Failed, reason, now);
+        if self.spec(service).is_some_and(|spec| spec.reboots) && !self.is_shutting_down {
+            let due = now.max(REBOOT_UPTIME);
+            error!("{}: failed, the board restarts in {} s", self.name(service), (due - now).as_secs());
+            self.entries[service.index()].deadline = Some(due);
+        }
+    }
+
+    /// Requests the restart of the board.
+    pub(super) fn reboot(&mut self, service: ServiceId) {
+        if !self.is_shutting_down && self.actions.push_back(Action::Reboot { service }).is_err() {
+            error!("{}: cannot restart the board: too many pending actions", self.name(service));
         }
     }
 
     /// Records and reports a failed start.
-    fn record_failed_start(&mut self, service: ServiceId, error: SpawnError, now: Duration) {
+    pub(super) fn record_failed_start(&mut self, service: ServiceId, end: LastExit, now: Duration) {
         if let Some(spec) = self.spec(service) {
-            error!("{}: {}", spec.name, error.text(spec));
+            error!("{}: {}", spec.name, end.text(spec));
         }
         let entry = &mut self.entries[service.index()];
-        entry.last_exit = LastExit::Spawn(error);
-        let exit = entry.last_exit;
+        entry.last_exit = end;
         let reason = EndReason::SpawnFailed;
-        entry.history.push(PastRun { ended: now, ran: Duration::ZERO, exit, reason });
-        self.settle_spawn(service, CommandError::Spawn(error));
+        entry.history.push(PastRun { ended: now, ran: Duration::ZERO, exit: end, reason });
+        self.settle_spawn(
+            service,
+            match end {
+                LastExit::Spawn(error) => CommandError::Spawn(error),
+                end => CommandError::Exited(end),
+            },
+        );
     }
 }

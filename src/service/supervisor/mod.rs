@@ -4,7 +4,9 @@ mod changes;
 mod commands;
 mod exits;
 mod order;
+mod programs;
 mod readiness;
+mod scheduled;
 mod settle;
 mod shutdown;
 
@@ -17,8 +19,8 @@ use super::record::{Next, Readiness, Record};
 use super::restart::Jitter;
 use super::transition::{Event, Phase, Step, step};
 use super::{
-    Action, CommandError, KILL_TIMEOUT, LastExit, NamedCommand, PastRun, SPAWN_TIMEOUT, Scope, ServiceId,
-    ServiceTable, Signal, Spec, StateChange, Status,
+    Action, CommandError, EndReason, KILL_TIMEOUT, LastExit, NamedCommand, PastRun, Program, Scope,
+    ServiceId, ServiceTable, Signal, Spec, StateChange, Status,
 };
 use crate::limits::SERVICES;
 use crate::log::DebugArg;
@@ -41,6 +43,8 @@ pub struct Supervisor {
     actions: Deque<Action, ACTIONS>,
     changes: Deque<StateChange, CHANGES>,
     jitter: Jitter,
+    /// Time of day, if it is plausible.
+    unix_s: Option<u64>,
     /// Service with a pending `enabled` write, and its previous value.
     persisting: Option<(ServiceId, bool)>,
     is_shutting_down: bool,
@@ -78,6 +82,7 @@ impl Supervisor {
             actions: Deque::new(),
             changes: Deque::new(),
             jitter: Jitter::NONE,
+            unix_s: None,
             persisting: None,
             is_shutting_down: false,
             has_settled: false,
@@ -123,13 +128,15 @@ impl Supervisor {
         for index in 0..self.table.len() {
             let Some(service) = ServiceId::from_index(index) else { continue };
             let entry = &mut self.entries[index];
-            // A deadline without room for its action stays due.
-            if entry.deadline.is_some_and(|deadline| deadline <= now) && !self.actions.is_full() {
+            // A deadline without room for its actions stays due.
+            let has_room = ACTIONS - self.actions.len() >= ACTIONS_OF_ONE;
+            if entry.deadline.is_some_and(|deadline| deadline <= now) && has_room {
                 entry.deadline = None;
                 self.apply_internal(service, Event::Deadline, now);
             }
             self.settle_expired(service, now);
             self.expire_readiness(service, now);
+            self.expire_schedule(service, now);
         }
         self.progress(now);
     }
@@ -152,6 +159,7 @@ impl Supervisor {
             enabled: entry.enabled,
             is_ready: entry.readiness == Readiness::Ready,
             is_wanted: entry.is_wanted(),
+            next_run: self.next_run(service, now),
         }
     }
 
@@ -215,11 +223,7 @@ impl Supervisor {
             Step::TimeOut => self.time_out(service, now),
             Step::MarkLost => self.lose(service, now),
             Step::KillLate => self.signal(service, Signal::Kill, Scope::Group),
-            Step::MarkRunning => {
-                self.enter(service, Phase::Started, None, now);
-                self.await_run(service, now);
-                self.await_settled(service, now);
-            }
+            Step::MarkRunning => self.mark_running(service, now),
             Step::Stop => {
                 entry.next = Next::Stay;
                 self.cancel_start(service);
@@ -230,8 +234,8 @@ impl Supervisor {
                 self.stop(service, None, now);
             }
             Step::StopRest => {
-                let reason = entry.last_exit;
-                self.stop(service, Some(reason), now);
+                let reason = Some(entry.last_exit).filter(|_| entry.program == Program::Main);
+                self.stop(service, reason, now);
             }
             Step::Kill => {
                 warning!("{}: killed, the stop timed out", self.name(service));
@@ -239,14 +243,18 @@ impl Supervisor {
                 self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
             }
             Step::KillSilent => {
-                entry.is_silent = true;
+                entry.fault = Some(EndReason::Watchdog);
                 error!("{}: killed, the watchdog expired", self.name(service));
                 self.signal(service, Signal::Kill, Scope::Group);
                 self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
                 self.lose_readiness(service, now);
             }
+            Step::StopOverdue => self.stop_overdue(service, now),
+            Step::SignalStop => self.signal_stop(service, now),
+            Step::KillFinish => self.kill_finish(service, now),
             Step::GiveUp => self.give_up(service, now),
             Step::Finish => self.finish(service, now),
+            Step::Reboot => self.reboot(service),
             Step::Suspend => {
                 self.signal(service, Signal::Stop, Scope::Group);
                 self.enter(service, Phase::Paused, None, now);
@@ -274,47 +282,17 @@ impl Supervisor {
         let entry = &mut self.entries[service.index()];
         entry.next = Next::Policy;
         entry.leader_exit = None;
-        entry.is_silent = false;
+        entry.run = None;
+        entry.needs_finish = false;
+        entry.fault = None;
         entry.failed_with = None;
         match self.gate(service) {
-            Gate::Open => self.request_spawn(service, reason, now),
+            Gate::Open => self.request_start(service, reason, now),
             gate => {
                 debug!("{}: waits for other services: {}", self.name(service), DebugArg(gate));
                 self.enter(service, Phase::Blocked, reason, now);
             }
         }
-    }
-
-    /// Requests a process. If the action queue is full, the service waits for the next timeout.
-    fn request_spawn(&mut self, service: ServiceId, reason: Option<LastExit>, now: Duration) {
-        match self.actions.push_back(Action::Spawn { service }) {
-            Ok(()) => self.enter_until(service, Phase::Spawning, reason, now, SPAWN_TIMEOUT),
-            Err(_) => self.enter_until(service, Phase::Waiting, reason, now, Duration::ZERO),
-        }
-        self.await_ready(service, now);
-    }
-
-    /// Kills a pending spawn.
-    fn abort(&mut self, service: ServiceId, reason: Option<LastExit>, now: Duration) {
-        self.signal(service, Signal::Kill, Scope::Group);
-        self.enter_until(service, Phase::Aborting, reason, now, KILL_TIMEOUT);
-        self.lose_readiness(service, now);
-    }
-
-    /// Sends the stop signal to all processes of a service. A suspended process handles no other signal
-    /// than `CONT`, and a process may be suspended without a report.
-    fn stop(&mut self, service: ServiceId, reason: Option<LastExit>, now: Duration) {
-        let Some((stop_signal, stop_timeout)) =
-            self.spec(service).map(|spec| (spec.stop_signal, spec.stop_timeout))
-        else {
-            return;
-        };
-        self.signal(service, stop_signal, Scope::Group);
-        if stop_signal != Signal::Kill {
-            self.signal(service, Signal::Cont, Scope::Group);
-        }
-        self.enter_until(service, Phase::Stopping, reason, now, stop_timeout);
-        self.lose_readiness(service, now);
     }
 
     fn signal(&mut self, service: ServiceId, signal: Signal, scope: Scope) {

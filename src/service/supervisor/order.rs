@@ -34,17 +34,21 @@ impl Record {
 
     /// Returns true if the processes are ending, and a command wants new ones.
     fn will_start_again(&self) -> bool {
-        self.next == Next::Start && (self.phase.is_ending() || self.phase == Phase::Aborting)
+        self.next == Next::Start
+            && (self.phase.is_ending() || matches!(self.phase, Phase::Aborting | Phase::CleaningUp))
     }
 
     /// Returns true if the service has no process, or no process that is to stay, and none is to come.
     fn is_down(&self) -> bool {
         match self.phase {
             Phase::Stopped | Phase::Failed | Phase::Lost => true,
-            Phase::Aborting | Phase::Stopping | Phase::Killing => self.next == Next::Stay,
+            Phase::Aborting | Phase::StopCommand | Phase::Stopping | Phase::Killing | Phase::CleaningUp => {
+                self.next == Next::Stay
+            }
             Phase::Blocked
             | Phase::Waiting
             | Phase::Spawning
+            | Phase::Preparing
             | Phase::Started
             | Phase::Paused
             | Phase::Finished => false,
@@ -114,10 +118,10 @@ impl Supervisor {
     fn leave_blocked(&mut self, service: ServiceId, now: Duration) {
         match self.gate(service) {
             Gate::Closed => {}
-            Gate::Open => self.request_spawn(service, None, now),
+            Gate::Open => self.request_start(service, None, now),
             Gate::Late(other) => {
                 warning!("{}: starting, although {} is not ready", self.name(service), self.name(other));
-                self.request_spawn(service, None, now);
+                self.request_start(service, None, now);
             }
             Gate::Failed(other) => self.fail_with(service, other, now),
         }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::super::record::{Next, Settle};
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
-use super::super::{KILL_TIMEOUT, ServiceId};
+use super::super::{KILL_TIMEOUT, Program, ServiceId};
 use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
 use crate::limits::SERVICES;
 
@@ -20,14 +20,15 @@ impl Supervisor {
         for index in 0..self.table.len() {
             let Some(service) = ServiceId::from_index(index) else { continue };
             let entry = &mut self.entries[index];
-            if entry.next == Next::Start {
+            // A service that is prepared does not start any more.
+            if entry.next == Next::Start || entry.program == Program::PreStart {
                 entry.next = Next::Stay;
             }
             let phase = entry.phase;
             if entry.settle == Settle::Starting {
                 self.cancel_start(service);
             }
-            if matches!(phase, Phase::Blocked | Phase::Waiting | Phase::Spawning) {
+            if matches!(phase, Phase::Blocked | Phase::Waiting | Phase::Spawning | Phase::Preparing) {
                 self.apply_internal(service, Event::Stop, now);
             }
         }
@@ -35,7 +36,7 @@ impl Supervisor {
     }
 
     /// Longest time of a shutdown: for each service of the longest chain of dependencies its `stop_timeout`
-    /// and `KILL_TIMEOUT`.
+    /// and `KILL_TIMEOUT`, and the same for its `finish`.
     pub fn shutdown_time(&self) -> Duration {
         let mut chains = [Duration::ZERO; SERVICES];
         // The order has the dependencies of a service before it.
@@ -43,8 +44,11 @@ impl Supervisor {
             let after = self.entries[service.index()].after;
             let dependencies = chains.iter().enumerate().filter(|(index, _)| after & (1 << index) != 0);
             let before = dependencies.map(|(_, chain)| *chain).max().unwrap_or_default();
-            let own = self.spec(*service).map_or(Duration::ZERO, |spec| spec.stop_timeout);
-            chains[service.index()] = before + own + KILL_TIMEOUT;
+            let own = self.spec(*service).map_or(Duration::ZERO, |spec| {
+                let ends = 1 + u32::from(!spec.finish.is_empty());
+                (spec.stop_timeout + KILL_TIMEOUT) * ends
+            });
+            chains[service.index()] = before + own;
         }
         chains.into_iter().max().unwrap_or_default()
     }

@@ -1,10 +1,12 @@
 mod commands;
 mod ends;
 mod group;
+mod life;
 mod order;
 mod random;
 mod readiness;
 mod restarts;
+mod scheduled;
 mod settling;
 mod shutdown;
 mod spawning;
@@ -14,7 +16,7 @@ use std::vec::Vec as List;
 
 use super::super::{RestartPolicy, SpawnError, SpawnStage, State, State::*, Verb};
 use super::*;
-use crate::service::{Exit, ServiceKind};
+use crate::service::{Exit, SPAWN_TIMEOUT, ServiceKind};
 
 /// Failure of a start: the program does not exist.
 const MISSING: SpawnError = SpawnError::new(SpawnStage::Program, 2);
@@ -128,7 +130,11 @@ fn changes(supervisor: &mut Supervisor) -> List<(State, u32)> {
 }
 
 fn spawn(index: usize) -> Action {
-    Action::Spawn { service: id(index) }
+    run_program(index, Program::Main)
+}
+
+fn run_program(index: usize, program: Program) -> Action {
+    Action::Spawn { service: id(index), program }
 }
 
 /// Signal to all processes of the first service.

@@ -25,7 +25,7 @@ fn states(supervisor: &Supervisor) -> List<State> {
 /// Indexes of the services that are spawned.
 fn spawned(supervisor: &mut Supervisor) -> List<usize> {
     let spawned = |action| match action {
-        Action::Spawn { service } => Some(service.index()),
+        Action::Spawn { service, .. } => Some(service.index()),
         _ => None,
     };
     actions(supervisor).into_iter().filter_map(spawned).collect()

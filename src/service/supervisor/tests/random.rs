@@ -3,14 +3,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::service::{Notice, SERVICE_READY_TIMEOUT, STOP_TIMEOUT, ServiceKind};
+use crate::service::{Notice, ProcessEvent, SERVICE_READY_TIMEOUT, STOP_TIMEOUT, ServiceKind};
 
 const SERVICES: usize = 5;
 /// Longest extension that a service asks for in a script.
 const EXTENSION: Duration = Duration::from_secs(10);
 /// Longest time without a report of the keeper until every start has an end: those of one service that stops,
-/// and of each the wait for its readiness.
-const LONGEST: Duration = Duration::from_secs(10 + 30 + 6 + SERVICES as u64 * (30 + 10));
+/// is prepared and cleans up, and of each the wait for its readiness.
+const LONGEST: Duration = Duration::from_secs(2 * (10 + 30 + 10 + 6) + SERVICES as u64 * (30 + 10));
 const _: () = assert!(
     STOP_TIMEOUT.as_secs() == 10 && SPAWN_TIMEOUT.as_secs() == 30 && SERVICE_READY_TIMEOUT.as_secs() == 30
 );
@@ -24,11 +24,14 @@ enum Input {
     /// The leader exits; `true`: with success, `true`: without leaving others.
     Exit(usize, bool, bool),
     Gone(usize),
+    /// The stop command ends.
+    CommandEnded(usize, bool),
     Suspended(usize),
     Resumed(usize),
     Notice(usize, Notice),
     Tick(u16),
     Persisted(bool),
+    TimeOfDay(Option<u64>),
     Shutdown,
 }
 
@@ -40,6 +43,7 @@ fn input() -> impl Strategy<Value = Input> {
         6 => (service.clone(), any::<bool>()).prop_map(|(service, ok)| Input::Answer(service, ok)),
         4 => (service.clone(), any::<bool>(), any::<bool>()).prop_map(|(s, ok, gone)| Input::Exit(s, ok, gone)),
         3 => service.clone().prop_map(Input::Gone),
+        3 => (service.clone(), any::<bool>()).prop_map(|(service, ok)| Input::CommandEnded(service, ok)),
         1 => service.clone().prop_map(Input::Suspended),
         1 => service.clone().prop_map(Input::Resumed),
         3 => service.clone().prop_map(|service| Input::Notice(service, Notice::READY)),
@@ -49,26 +53,44 @@ fn input() -> impl Strategy<Value = Input> {
         }),
         3 => (0..20_000_u16).prop_map(Input::Tick),
         1 => any::<bool>().prop_map(Input::Persisted),
+        1 => proptest::option::of(0..200_000_u64).prop_map(Input::TimeOfDay),
         1 => Just(Input::Shutdown),
     ]
 }
 
 /// Processes of one service.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Processes {
+    program: Program,
     /// The spawn is not answered.
     is_pending: bool,
     /// `KILL` came before the answer.
     is_aborted: bool,
     leader: u32,
     has_others: bool,
+    /// The stop command runs.
+    has_command: bool,
+    /// Time of the stop command, or of the stop signal without one.
+    asked: Option<Duration>,
     stopped: Option<Duration>,
     killed: Option<Duration>,
 }
 
 impl Processes {
+    const NONE: Self = Self {
+        program: Program::Main,
+        is_pending: false,
+        is_aborted: false,
+        leader: 0,
+        has_others: false,
+        has_command: false,
+        asked: None,
+        stopped: None,
+        killed: None,
+    };
+
     fn exist(&self) -> bool {
-        self.leader != 0 || self.has_others
+        self.leader != 0 || self.has_others || self.has_command
     }
 
     /// The supervisor may go on without their end.
@@ -112,16 +134,25 @@ impl System {
                 self.supervisor.handle_spawned(id(service), result, now);
             }
             Input::Exit(service, ok, is_gone) if self.services[service].leader != 0 => {
+                // The stop command is in the group of the service.
+                let is_gone = is_gone && !self.services[service].has_command;
                 self.services[service].leader = 0;
                 self.services[service].has_others = !is_gone;
                 let exit = if ok { Exit::Code(0) } else { Exit::signal(9) };
                 self.supervisor.handle_exit(id(service), exit, is_gone, now);
             }
             Input::Gone(service)
-                if self.services[service].leader == 0 && self.services[service].has_others =>
+                if self.services[service].leader == 0
+                    && self.services[service].has_others
+                    && !self.services[service].has_command =>
             {
                 self.services[service].has_others = false;
                 self.supervisor.handle_gone(id(service), now);
+            }
+            Input::CommandEnded(service, ok) if self.services[service].has_command => {
+                self.services[service].has_command = false;
+                let result = if ok { Ok(Exit::Code(0)) } else { Err(MISSING) };
+                self.supervisor.handle_event(id(service), ProcessEvent::StopCommand(result), now);
             }
             Input::Suspended(service) => self.supervisor.handle_suspended(id(service), now),
             Input::Resumed(service) => self.supervisor.handle_resumed(id(service), now),
@@ -130,9 +161,10 @@ impl System {
                 self.now += Duration::from_millis(u64::from(millis));
                 self.supervisor.handle_timeout(self.now);
             }
+            Input::TimeOfDay(unix_s) => self.supervisor.set_time_of_day(unix_s),
             Input::Persisted(written) => self.supervisor.handle_persisted(written),
             Input::Shutdown => self.supervisor.shutdown(now),
-            Input::Answer(..) | Input::Exit(..) | Input::Gone(_) => {}
+            Input::Answer(..) | Input::Exit(..) | Input::Gone(_) | Input::CommandEnded(..) => {}
         }
         self.run_actions();
         self.check();
@@ -142,30 +174,47 @@ impl System {
         let now = self.now;
         while let Some(action) = self.supervisor.poll_action() {
             match action {
-                Action::Spawn { service } => {
+                Action::Spawn { service, program: Program::Stop } => {
                     let processes = &mut self.services[service.index()];
+                    assert!(processes.leader != 0 && !processes.has_command, "{processes:?}");
+                    assert_eq!((processes.program, processes.asked), (Program::Main, None));
+                    processes.has_command = true;
+                    processes.asked = Some(now);
+                }
+                Action::Spawn { service, program } => {
+                    let processes = &self.services[service.index()];
                     assert!(!processes.is_pending, "a second spawn before the answer");
                     assert!(!processes.exist() || processes.are_given_up(now), "two processes");
-                    self.may_start(service);
-                    let processes = &mut self.services[service.index()];
-                    *processes = Processes { is_pending: true, ..Processes::default() };
+                    let has_pre_start = self.supervisor.has(service, Program::PreStart);
+                    if program == Program::Main && has_pre_start {
+                        assert_eq!(processes.program, Program::PreStart);
+                    } else if program != Program::Finish {
+                        self.may_start(service);
+                    }
+                    let new = Processes { is_pending: true, program, ..Processes::NONE };
+                    self.services[service.index()] = new;
                 }
                 Action::Signal { service, signal: Signal::Term, scope } => {
                     assert_eq!(scope, Scope::Group);
                     let processes = &mut self.services[service.index()];
                     assert_eq!(processes.stopped, None, "one stop signal for each stop");
                     processes.stopped = Some(now);
+                    assert!(!processes.has_command, "it has ended");
+                    processes.asked.get_or_insert(now);
                 }
                 Action::Signal { service, signal: Signal::Kill, scope } => {
                     assert_eq!(scope, Scope::Group);
                     let processes = &mut self.services[service.index()];
                     processes.is_aborted |= processes.is_pending;
-                    let is_late = processes.stopped.is_some_and(|stopped| now >= stopped + STOP_TIMEOUT);
-                    let is_silent = self.supervisor.entries[service.index()].is_silent;
-                    assert!(is_late || processes.is_aborted || is_silent, "killed before the deadline");
+                    let is_late = processes.asked.is_some_and(|asked| now >= asked + STOP_TIMEOUT);
+                    let is_silent =
+                        self.supervisor.entries[service.index()].fault == Some(EndReason::Watchdog);
+                    let may_kill = is_late || processes.is_aborted || is_silent;
+                    assert!(may_kill || processes.program == Program::Finish, "killed before the deadline");
                     processes.killed.get_or_insert(now);
                 }
                 Action::Signal { .. } => {}
+                Action::Reboot { service } => assert_eq!(self.supervisor.name(service), "d"),
                 Action::Persist => self.supervisor.handle_persisted(true),
             }
         }
@@ -208,7 +257,8 @@ impl System {
                 }
                 Starting => {
                     let is_over = !processes.exist() || processes.are_given_up(self.now);
-                    assert!(processes.is_pending || is_over, "{processes:?}");
+                    let is_prepared = processes.program == Program::PreStart;
+                    assert!(processes.is_pending || is_prepared || is_over, "{processes:?}");
                 }
             }
             self.decided[index] |= self.supervisor.entries[index].phase != Phase::Blocked;
@@ -249,14 +299,29 @@ proptest! {
             let list = |names: &[&str]| names.iter().map(|name| (*name).try_into().unwrap()).collect();
             let (after, requires) = (list(after), list(requires));
             let watchdog = (kind == ServiceKind::Notify).then_some(at(5));
-            let new = Spec::new(name, &["program"]).unwrap();
-            table.push(Spec { kind, restart, after, requires, watchdog, ..new }).unwrap();
+            let mut spec = Spec::new(name, &["program"]).unwrap();
+            let [pre_start, stop_command, finish] = ["be", "cd", "ace"].map(|names| names.contains(name));
+            for (is_set, program) in [
+                (pre_start, &mut spec.pre_start),
+                (stop_command, &mut spec.stop_command),
+                (finish, &mut spec.finish),
+            ] {
+                if is_set {
+                    program.push("program").unwrap();
+                }
+            }
+            spec.reboots = name == "d";
+            if name == "a" {
+                spec.schedule.every = Some(at(40));
+                spec.schedule.at.push(60).unwrap();
+            }
+            table.push(Spec { kind, restart, after, requires, watchdog, ..spec }).unwrap();
         }
         let mut supervisor = Supervisor::new(table);
         supervisor.set_seed(seed);
         let mut system = System {
             supervisor,
-            services: [Processes::default(); SERVICES],
+            services: [Processes::NONE; SERVICES],
             starts: [false; SERVICES],
             decided: [false; SERVICES],
             reported: [Stopped; SERVICES],

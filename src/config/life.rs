@@ -1,0 +1,76 @@
+//! Programs and times around the life of a service.
+
+use core::time::Duration;
+
+use super::diagnostics::Diagnostics;
+use super::section::Section;
+use super::value::arguments;
+use crate::service::{Arguments, RestartPolicy, Schedule, ServiceKind, minute_of_day};
+
+/// A program and its arguments; empty if it is missing or wrong.
+pub(super) fn program(section: &Section<'_, '_>, name: &str, diagnostics: &mut Diagnostics<'_>) -> Arguments {
+    let (key, value) = section.value(name, diagnostics);
+    value.and_then(|value| arguments(key.name, value, diagnostics)).unwrap_or_default()
+}
+
+/// A time in seconds; `None` for 0.
+pub(super) fn seconds_if_set(
+    section: &Section<'_, '_>,
+    name: &str,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Duration> {
+    let seconds = section.integer(name, diagnostics);
+    (seconds != 0).then_some(Duration::from_secs(seconds))
+}
+
+/// Times at which a one-shot runs.
+pub(super) fn schedule(
+    section: &Section<'_, '_>,
+    kind: ServiceKind,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Schedule {
+    let texts = section.strings("at", diagnostics);
+    let schedule = Schedule {
+        every: seconds_if_set(section, "every_s", diagnostics),
+        at: section.list("at", &texts, minute_of_day, diagnostics),
+        jitter: seconds_if_set(section, "jitter_s", diagnostics).unwrap_or_default(),
+    };
+    let mut report = |name: &str, error: &str| {
+        if let (_, Some(value)) = section.value(name, diagnostics) {
+            diagnostics.error(&value.span(), format_args!("{name}: {error}"));
+        }
+    };
+    if kind != ServiceKind::Oneshot && !schedule.is_empty() {
+        let name = if schedule.every.is_some() { "every_s" } else { "at" };
+        report(name, "only a service of type oneshot runs at times");
+    }
+    if schedule.every.is_some_and(|period| period <= schedule.jitter) {
+        report("jitter_s", "expected less than every_s");
+    }
+    if schedule.is_empty() && !schedule.jitter.is_zero() {
+        report("jitter_s", "needs every_s or at");
+    }
+    schedule
+}
+
+/// Returns true if the board restarts when the service has failed.
+pub(super) fn reboots(
+    section: &Section<'_, '_>,
+    restart: RestartPolicy,
+    start_limit: u32,
+    diagnostics: &mut Diagnostics<'_>,
+) -> bool {
+    let reboots = |name: &str| ["none", "reboot"].iter().position(|known| *known == name).map(|at| at == 1);
+    let reboots = section.parsed("on_failure", reboots, diagnostics);
+    if reboots
+        && restart != RestartPolicy::Never
+        && start_limit == 0
+        && let Some((_, span)) = section.written("on_failure")
+    {
+        let restart = restart.name();
+        let message =
+            format_args!("on_failure: with restart = \"{restart}\" it never fails without a start_limit");
+        diagnostics.error(&span, message);
+    }
+    reboots
+}
