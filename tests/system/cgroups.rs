@@ -43,9 +43,8 @@ fn processes_that_a_killed_keeper_has_left_are_killed_by_the_next_one() {
     let services = server.services();
     kill_process(Pid::from_raw(server.keeper().cast_signed()).unwrap(), Signal::KILL).unwrap();
     server.wait(SOON);
-    assert!(process::is_alive(daemon) && services.iter().all(|pid| process::is_alive(*pid)));
-    let next = Server::start(&Device::plain());
-    assert!(next.log().contains("service-web: its friendlet was killed"), "{}", next.log());
+    // This server, or one that another test has started since.
+    let _next = Server::start(&Device::plain());
     until("nothing is left", || !process::is_alive(daemon));
     assert!(services.iter().all(|pid| !process::is_alive(*pid)));
 }
