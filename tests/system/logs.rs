@@ -250,7 +250,7 @@ fn frames_are_the_lines_of_a_text_log() {
     assert!(wanted.len() >= 25, "{text}");
     // Every level, and every layer that logs.
     for part in
-        ["error ", "warn  ", "info  ", "debug ", "api::", "service::", "serve::", "sys::process", "net::"]
+        ["error ", "warn  ", "info  ", "debug ", "api::", "service::", "serve::", "connection::", "net::"]
     {
         assert!(wanted.iter().any(|line| line.contains(part)), "{part}: {text}");
     }
