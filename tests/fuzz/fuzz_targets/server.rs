@@ -5,7 +5,7 @@
 #![no_main]
 
 // The driver finds them at the root of its crate.
-use friendlet::{self, connection, service, session, ws};
+use friendlet::{self, service, session, ws};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../../src/connection/tests/simulation.rs"]
