@@ -29,6 +29,7 @@ fn best(mut measure: impl FnMut() -> Duration) -> Duration {
 }
 
 #[test]
+#[ignore = "needs a processor of its own: a booted board"]
 fn login_and_stop_take_at_most_twice_their_time_beside_spinning_services() {
     let password = stored_password("slow", ROUNDS);
     let mut tables = format!("[[user]]\nname = \"slow\"\nlevel = \"admin\"\npassword = \"{password}\"\n");

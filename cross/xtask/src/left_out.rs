@@ -47,7 +47,6 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::supervision::daemon_", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "system::supervision::nothing_is_left_when_the_server_is_killed", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "system::cgroups::", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER, and is itself a process of the service"),
-    (Emulated, "system::spinning::", "the emulator decides how long a password takes"),
     (Emulated, "system::local_socket::client_of_root_finds_it", "enters namespaces, and nothing of it depends on the processor"),
     (Emulated, "system::service_life::nothing_that_the_programs_start_is_left", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "system::ordering::", "runs an example that is built for the host alone"),
@@ -76,6 +75,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (NoNamespaces, "system::local_socket::client_of_root_finds_it", "`unshare -Urnm` fails on this machine"),
     (NoNamespaces, "system::network::", "`unshare -Urnm` fails on this machine"),
     (OtherStep, "system::booted::", "the step 'booted' runs it, the cases of power cuts in the whole gate alone"),
+    (OtherStep, "system::spinning::", "the step 'booted' runs it, with a processor of its own"),
     (OtherStep, "system::logs::frames_are_the_lines_of_a_text_log", "the step 'logs' of the whole gate runs it"),
 ];
 
