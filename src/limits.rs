@@ -99,6 +99,7 @@ const _: () = {
         "request_id_bytes, chunk_id_bytes: Friend Core's web client makes ids of 36"
     );
     assert!(SERVICES <= 64, "services: at most 64, one bit each of the pending pushes");
+    assert!(CHECKS <= 64, "checks: at most 64");
     assert!(USERS <= 254 && TOKENS <= 255, "users: at most 254, tokens: at most 255");
     assert!(SESSIONS <= 65_535, "sessions: at most 65535");
     assert!(CHUNK_PARTS <= 255 && CHUNK_SETS <= 255, "chunk_parts, chunk_sets: at most 255");

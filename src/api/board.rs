@@ -7,7 +7,7 @@ use heapless::String;
 use super::{Context, LOG_ANSWER_BYTES, internal};
 use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome};
 use crate::config::{COMPLAINT_BYTES, ConfigError, ConfigOrigin, NOTICE_BYTES};
-use crate::limits::{BOARD, REPLY_BYTES, REQUEST_ID_BYTES};
+use crate::limits::{BOARD, CHECKS, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::log::errno::EINVAL;
 use crate::log::{self, BUILD_ID_BYTES, Level};
 
@@ -17,7 +17,7 @@ const _: () = {
         "reply_bytes: must hold the records of one answer"
     );
     assert!(
-        2 * (COMPLAINT_BYTES + NOTICE_BYTES) + REQUEST_ID_BYTES * 6 + 512 <= REPLY_BYTES,
+        2 * (COMPLAINT_BYTES + NOTICE_BYTES) + REQUEST_ID_BYTES * 6 + 512 + CHECKS * 256 <= REPLY_BYTES,
         "reply_bytes: must hold the health of a board"
     );
 };
@@ -92,6 +92,7 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         complaint: board.config_error.as_deref().unwrap_or_default(),
         notice: board.notice.as_deref().unwrap_or_default(),
         uptime_s: cx.now.as_secs(),
+        services: &cx.api.services,
     })
 }
 

@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use super::Failure;
 use super::pending::{CommandOutput, PendingCall};
-use crate::service::{LastExit, PastRun, ServiceId, Spec, State, Status, Supervisor, Usage};
+use crate::service::{
+    Check, CheckStatus, LastExit, PastRun, ServiceId, Spec, State, Status, Supervisor, Usage,
+};
 use crate::session::{UserId, Users};
 
 /// Outcome of a call. A transport encodes it in the form of the call.
@@ -137,6 +139,12 @@ pub struct ServiceDetails<'a> {
 }
 
 impl<'a> ServiceDetails<'a> {
+    /// Health checks of the service.
+    pub fn checks(self) -> impl Iterator<Item = (&'a Check, CheckStatus)> + use<'a> {
+        let checks = self.services.checks().filter(move |(_, check, _)| check.service == Some(self.service));
+        checks.map(|(_, check, status)| (check, status))
+    }
+
     /// Past ends that are kept, the newest first.
     pub fn ends(self) -> impl Iterator<Item = PastRun> + use<'a> {
         self.services.history(self.service).rev()
@@ -175,6 +183,8 @@ pub struct BoardStatus<'a> {
     pub notice: &'a str,
     /// Seconds since the start of the server.
     pub uptime_s: u64,
+    /// All services, with the health checks.
+    pub services: &'a Supervisor,
 }
 
 /// Records of the server's log.

@@ -14,7 +14,7 @@ use crate::net::tls::{
     TLS_CLIENT_HEAP_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES, TLS_RECORD_BYTES, TLS_SEND_BYTES,
 };
 use crate::serve::PEM_BYTES;
-use crate::service::{Arguments, Spec, Supervisor};
+use crate::service::{Arguments, Check, Spec, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
 use crate::sys::log_files::LOG_WRITER_BYTES;
 use crate::sys::log_threads::{LOG_FILES_STACK_BYTES, STDERR_BUFFER_BYTES, STDERR_STACK_BYTES};
@@ -105,6 +105,7 @@ impl Budget {
             Item::new("changed passwords", 1, PasswordsFile::BYTES),
             Item::new("reboot or power-off command", 2, size_of::<Arguments>()),
             Item::new("service configuration", services, size_of::<Spec>()),
+            Item::new("health check", config.services.checks().count(), size_of::<Check>()),
             Item::new("arguments and variables", 1, config.services.string_bytes()),
             Item::new("output of a service", services, Processes::service_bytes() + runtime::TASK_BYTES),
             Item::new("run of a command", runs, Processes::run_bytes() + runtime::TASK_BYTES),

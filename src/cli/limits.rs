@@ -21,6 +21,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Calls", api::LIMITS),
     ("Users and sessions", session::LIMITS),
     ("Services", service::LIMITS),
+    ("Health checks", service::CHECK_LIMITS),
     ("Keeper", keeper::LIMITS),
     ("Configuration file", config::LIMITS),
     ("Log", log::LIMITS),

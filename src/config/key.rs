@@ -135,6 +135,8 @@ pub enum Kind {
     Commands,
     /// Whole numbers by these names.
     Numbers(&'static [&'static str]),
+    /// A table with the keys of this one.
+    Table(&'static Table),
 }
 
 /// Form of a string.

@@ -10,6 +10,7 @@ mod board;
 mod checks;
 mod commands;
 mod diagnostics;
+mod health;
 pub mod key;
 mod life;
 mod network;

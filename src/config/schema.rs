@@ -5,8 +5,10 @@
 //! (`tests/it/configuration.rs`).
 
 mod attributes;
+mod checks;
 mod life;
 
+pub use self::checks::{CHECK, HEALTH};
 use super::checks::{
     HOST_NAME, is_absolute_path, is_absolute_path_or_empty, is_absolute_path_or_off, is_host_name,
     is_interface_name, is_origin, is_path, is_path_or_empty, is_service_user,
@@ -27,8 +29,8 @@ use crate::session::{
 };
 
 /// Every table, in the order of the documentation.
-pub static TABLES: [&Table; 10] =
-    [&LISTEN, &STATE, &LIMITS, &LOG, &BOARD, &NETWORK, &SESSION, &USER, &TOKEN, &SERVICE];
+pub static TABLES: [&Table; 11] =
+    [&LISTEN, &STATE, &LIMITS, &LOG, &BOARD, &NETWORK, &SESSION, &USER, &TOKEN, &SERVICE, &CHECK];
 
 /// `[listen]`.
 pub static LISTEN: Table = Table {
@@ -537,6 +539,14 @@ pub static SERVICE: Table = Table {
         life::STOP_COMMAND,
         life::FINISH,
         life::MAX_RUNTIME,
+        Key::new(
+            "health",
+            Kind::Table(&HEALTH),
+            Unset("none"),
+            "Check of the service, as a `[[check]]` with the name of the service and level `alive`.",
+        )
+        .example("{ tcp = \"127.0.0.1:8080\", period_s = 30 }")
+        .reload(),
         Key::new(
             "stop_signal",
             Kind::Choice(&["HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "ALRM", "TERM", "WINCH"]),

@@ -129,6 +129,17 @@ impl<'t, 'i> Section<'t, 'i> {
         table
     }
 
+    /// Returns the table that is the value of `name`, for the rows of `table`.
+    pub(super) fn nested(
+        &self,
+        name: &str,
+        table: &'static Table,
+        diagnostics: &mut Diagnostics<'_>,
+    ) -> Option<Self> {
+        let (_, value) = self.value(name, diagnostics);
+        Self::new(table, value?, diagnostics)
+    }
+
     /// The row of `name`.
     fn key(&self, name: &str) -> &'static Key {
         // Every name that the code reads is read for every file, so that a wrong one fails each test.

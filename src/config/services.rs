@@ -6,7 +6,7 @@ use super::accounts::not_found;
 use super::diagnostics::Diagnostics;
 use super::section::{Document, Section};
 use super::value::{Span, Text, any_string};
-use super::{attributes, commands, life, schema};
+use super::{attributes, commands, health, life, schema};
 use crate::limits;
 use crate::service::{
     Arguments, Name, ReadyCheck, RestartPolicy, ServiceKind, ServiceTable, Signal, Spec, TableError,
@@ -49,8 +49,9 @@ pub(super) fn read<'t>(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Services<'t> {
     let mut services = Services { table: ServiceTable::new(), entries: Vec::new(), unique: 0 };
-    for section in document.sections(&schema::SERVICE, diagnostics) {
-        add(&mut services, &section, diagnostics);
+    let sections = document.sections(&schema::SERVICE, diagnostics);
+    for section in &sections {
+        add(&mut services, section, diagnostics);
     }
     if !services.names().contains(&BUILT_IN)
         && let Ok(hello) = Spec::new(BUILT_IN, &[program, BUILT_IN])
@@ -59,6 +60,8 @@ pub(super) fn read<'t>(
         let _ = services.table.push(hello);
     }
     check_order(&services, diagnostics);
+    let names = services.names();
+    health::read(document, &sections, &names, &mut services.table, diagnostics);
     services
 }
 

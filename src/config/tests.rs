@@ -2,6 +2,7 @@
 
 mod attributes;
 mod commands;
+mod health;
 mod life;
 mod limits_of_the_board;
 mod network;
@@ -13,7 +14,7 @@ use proptest::prelude::*;
 
 use super::{Config, Tls, built_in, parse, parse_user, user_text};
 use crate::log::Level;
-use crate::service::{CommandAction, RestartPolicy, Scope, Signal, Spec};
+use crate::service::{CheckLevel, CommandAction, RestartPolicy, Scope, Signal, Spec};
 use crate::{limits, session};
 
 const HASH: &str =
@@ -449,13 +450,17 @@ fn built_in_default_is_correct() {
     parse(limits::BOARD_FILE, "built in", "/usr/bin/friendlet").unwrap();
 }
 
-/// The example file with every key set.
+/// The example file with every key set, but one of the attempts of a check.
 fn full_example() -> String {
     let example = include_str!("../../examples/friendlet.toml");
+    let (before, check) = example.split_once("#[[check]]").unwrap();
+    let is_other = |line: &&str| ["#unix ", "#http ", "#command "].iter().any(|key| line.starts_with(key));
+    let check = check.lines().filter(|line| !is_other(line));
     // A key or a header is behind a "#" without a blank.
     let uncommented =
         |line: &'static str| line.strip_prefix('#').filter(|key| key.starts_with(|c: char| c != ' '));
-    example.lines().map(|line| format!("{}\n", uncommented(line).unwrap_or(line))).collect()
+    let lines = before.lines().chain(["#[[check]]"]).chain(check);
+    lines.map(|line| format!("{}\n", uncommented(line).unwrap_or(line))).collect()
 }
 
 #[test]
@@ -464,17 +469,19 @@ fn example_is_correct_with_its_defaults_and_with_every_key_set() {
     assert_eq!((plain.users.len(), plain.services.len()), (0, 1));
     let full = config(&full_example());
     assert_eq!((full.users.len(), full.tokens.len(), full.services.len()), (1, 1, 2));
+    assert_eq!(full.services.checks().count(), 2);
 }
 
 #[test]
 fn every_choice_is_accepted_and_every_variant_is_a_choice() {
     use super::key::Kind;
-    use super::schema::{LOG, SERVICE, TABLES, USER};
+    use super::schema::{CHECK, LOG, SERVICE, TABLES, USER};
     let mut choices = 0;
     for table in TABLES {
         let required = match table.name {
             "user" => "name = 'a'\n",
             "service" => "name = 'a'\ncommand = ['x']\n",
+            "check" => "name = 'a'\ntcp = '127.0.0.1:1'\n",
             _ => "",
         };
         for key in table.keys {
@@ -495,6 +502,7 @@ fn every_choice_is_accepted_and_every_variant_is_a_choice() {
         words(&USER, "level"),
         [session::UserLevel::Admin, session::UserLevel::User].map(session::UserLevel::name)
     );
+    assert_eq!(words(&CHECK, "level"), [CheckLevel::Alive, CheckLevel::Ready].map(CheckLevel::name));
     assert_eq!(
         words(&SERVICE, "restart"),
         [RestartPolicy::Never, RestartPolicy::OnFailure, RestartPolicy::Always].map(RestartPolicy::name)
@@ -514,8 +522,10 @@ fn secrets_are_not_quoted() {
 #[test]
 fn toml_of_the_documentation_is_correct() {
     let document = include_str!("../../docs/configuration.md");
-    let block = document.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    assert_eq!(config(block).services.len(), 3);
+    let blocks = document.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let counts =
+        blocks.map(|block| config(block).services).map(|table| (table.len(), table.checks().count()));
+    assert!(counts.eq([(3, 0), (2, 2)]));
 }
 
 proptest! {

@@ -1,5 +1,6 @@
 //! HTTP half of a connection: one request and one response, or the upgrade.
 
+use core::fmt::Write as _;
 use core::time::Duration;
 
 use super::Admission;
@@ -10,23 +11,34 @@ use crate::friendcore::{Form, reply as encode};
 use crate::http::{self, Head, Method, Pairs, Rejection, SEND_RESERVE_BYTES};
 use crate::internal_error;
 use crate::json::Writer;
-use crate::limits::{MESSAGE_BYTES, SEND_BYTES};
+use crate::limits::{MESSAGE_BYTES, SEND_BYTES, SERVICE_NAME_BYTES};
+use crate::service::CheckLevel;
 use crate::ws::{Limits, Socket};
 
 /// Prefix of the paths of calls.
 const CALLS: &str = "/system.library/";
 /// Value of `retry-after` for a client that was rejected at capacity, in seconds.
 const RETRY_AFTER_S: u32 = 5;
+/// Longest line about a problem of the board.
+const PROBLEM_BYTES: usize = SERVICE_NAME_BYTES + 32;
 /// Longest body of the response to a call.
 const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTES;
 
 /// Target of a whole request.
 enum Route {
-    Page { head_only: bool },
-    Health { head_only: bool },
+    Page {
+        head_only: bool,
+    },
+    /// With a level: the health of the board, not of the server alone.
+    Health {
+        level: Option<CheckLevel>,
+        head_only: bool,
+    },
     Preflight,
     Socket(http::Upgrade),
-    Call { is_post: bool },
+    Call {
+        is_post: bool,
+    },
 }
 
 /// Result of writing the response to a call.
@@ -82,8 +94,13 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
         Route::Page { head_only } => {
             respond(connection, cx.now, |room| http::write_page(room, head_only).ok());
         }
-        Route::Health { head_only } => {
-            respond(connection, cx.now, |room| http::write_health(room, head_only).ok());
+        Route::Health { level, head_only } => {
+            let problem = level.and_then(|level| cx.api.services.problem(level));
+            let mut text = heapless::String::<PROBLEM_BYTES>::new();
+            let written = problem.map_or(Ok(()), |problem| writeln!(text, "{problem}"));
+            debug_assert!(written.is_ok(), "the longest name fits");
+            let problem = problem.map(|_| text.as_str());
+            respond(connection, cx.now, |room| http::write_health(room, problem, head_only).ok());
         }
         Route::Preflight => respond(connection, cx.now, |room| http::write_preflight(room).ok()),
     }
@@ -105,9 +122,18 @@ fn route(head: &Head<'_>, config: &HttpConfig) -> Result<Route, Rejection> {
             Ok(Route::Call { is_post })
         }
         (Method::Get | Method::Head, "/") => Ok(Route::Page { head_only }),
-        (Method::Get | Method::Head, "/healthz") => Ok(Route::Health { head_only }),
+        (Method::Get | Method::Head, "/healthz") => {
+            health_level(head.query).map(|level| Route::Health { level, head_only })
+        }
         _ => Err(Rejection::NOT_FOUND),
     }
+}
+
+/// Level in the query of `/healthz`.
+fn health_level(query: Option<&str>) -> Result<Option<CheckLevel>, Rejection> {
+    let level = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("level=")));
+    let unknown = Rejection { status: 400, reason: "level: expected alive or ready" };
+    level.map(|level| CheckLevel::from_name(level).ok_or(unknown)).transpose()
 }
 
 fn handle_call(

@@ -7,6 +7,8 @@ use crate::service::ServiceId;
 pub(super) struct PendingPushes {
     /// Bit set of the services with a pending push of their state.
     pub(super) services: u64,
+    /// Bit set of the health checks with a pending push of their state.
+    pub(super) checks: u64,
     /// The problem of the board was sent.
     pub(super) is_notified: bool,
     /// Service whose output the socket follows, and the position of the next line to send.
@@ -17,6 +19,7 @@ impl PendingPushes {
     /// Forgets the changes that were not sent: the socket is not bound any more.
     pub(super) fn clear(&mut self) {
         self.services = 0;
+        self.checks = 0;
         self.log = None;
     }
 

@@ -1,4 +1,4 @@
-//! Pushes to a bound socket: changes of services, and the notice of a problem with the board.
+//! Pushes to a bound socket: changes of services and health checks, and the notice of a problem with the board.
 
 use core::fmt::Display;
 use core::time::Duration;
@@ -86,6 +86,7 @@ pub(super) fn notify(connection: &mut Connection, change: &ServiceChange, now: D
 pub(super) fn flush(connection: &mut Connection, cx: &mut Context<'_>) {
     if connection.send.is_empty() {
         flush_changes(connection, cx.api, cx.platform, cx.now);
+        flush_checks(connection, cx.api, cx.now);
         if connection.pushes.log.is_some() {
             flush_log(connection, cx);
         }
@@ -115,6 +116,31 @@ fn flush_changes(connection: &mut Connection, api: &Api, platform: &dyn Platform
             }
         }
     }
+}
+
+/// Sends the status of each health check that has changed, as far as there is room: to users of its service, and
+/// of one without a service to administrators.
+pub(super) fn flush_checks(connection: &mut Connection, api: &Api, now: Duration) {
+    if connection.pushes.checks == 0 {
+        return;
+    }
+    let is_admin = connection.auth.bound.is_some_and(|identity| api.accounts.is_admin(identity));
+    for (id, check, status) in api.services.checks() {
+        let bit = 1 << id.index();
+        let service = check.service.and_then(|service| api.services.table().get(service));
+        let service = service.map(|spec| spec.name.as_str());
+        // The socket may be bound to another user since the change.
+        if !service.map_or(is_admin, |name| may_receive(connection, &api.accounts.users, name)) {
+            connection.pushes.checks &= !bit;
+        }
+        if connection.pushes.checks & bit != 0
+            && may_push(connection)
+            && connection.put_text(|out| reply::check_change(out, check, service, status)).is_ok()
+        {
+            connection.pushes.checks &= !bit;
+        }
+    }
+    connection.track_stall(now);
 }
 
 /// Sends the lines that the socket follows, as far as there is room. A slow peer gets the rest when it has

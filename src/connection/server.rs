@@ -13,8 +13,8 @@ use crate::friendcore::chunk::Assembler;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
 use crate::service::{
-    CommandError, KILL_TIMEOUT, ProcessEvent, ReadyCheck, SHUTDOWN_GRACE, Scope, ServiceId, Signal,
-    StateChange,
+    Attempt, CheckError, CheckId, CommandError, KILL_TIMEOUT, ProcessEvent, ReadyCheck, SHUTDOWN_GRACE,
+    Scope, ServiceId, Signal, StateChange, Supervisor,
 };
 use crate::session::{SessionKey, UserId};
 use crate::ws::CloseCode;
@@ -342,6 +342,28 @@ impl Server {
         self.api.services.unready()
     }
 
+    /// Services and their checks.
+    pub fn services(&self) -> &Supervisor {
+        &self.api.services
+    }
+
+    /// Begins an attempt of a check.
+    pub fn begin_check(&mut self, check: CheckId, now: Duration) -> Attempt {
+        self.api.services.begin_check(check, now)
+    }
+
+    /// Handles the result of an attempt of a check.
+    pub fn handle_checked(
+        &mut self,
+        attempt: Attempt,
+        result: Result<(), CheckError>,
+        now: Duration,
+        platform: &mut dyn Platform,
+    ) {
+        self.api.services.handle_checked(attempt, result, now);
+        self.process_changes(now, platform);
+    }
+
     /// Earliest deadline, for [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Duration> {
         let slots = self.slots.iter().filter_map(Connection::poll_timeout).min();
@@ -390,7 +412,7 @@ impl Server {
         Some((number as u32 * usize::BITS + bit) as u16)
     }
 
-    /// Executes the actions of the supervisor and pushes the changes of services.
+    /// Executes the actions of the supervisor and pushes the changes of services and checks.
     fn process_changes(&mut self, now: Duration, platform: &mut dyn Platform) {
         loop {
             self.api.run_actions(platform);
@@ -400,6 +422,12 @@ impl Server {
             }
             let Some(change) = self.api.services.poll_change() else { break };
             self.push(change, now, platform);
+        }
+        let changed = self.api.services.take_changed_checks();
+        for slot in self.slots.iter_mut().filter(|slot| changed != 0 && slot.closing.is_open()) {
+            slot.pushes.checks |= changed;
+            push::flush_checks(slot, &self.api, now);
+            wake(&mut self.wakes, slot.place.id);
         }
         while let Some(key) = self.api.accounts.next_ended() {
             self.end_session(key, "session killed", now);

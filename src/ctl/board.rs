@@ -6,6 +6,7 @@ use super::env::Env;
 use super::failure::{FAILED, Failure, USAGE};
 use super::output::{columns, format_duration, sanitize};
 use super::password::hashed;
+use super::show::check_rows;
 use super::values::{shown_or, text_of};
 use crate::json::Raw;
 
@@ -24,7 +25,7 @@ fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
     let row = |title: &str, text: Option<String>| [title.to_owned(), shown_or(text)];
     let shown = |title, key| row(title, text(key).as_deref().map(sanitize));
     let up = text("Uptime").and_then(|seconds| seconds.parse().ok()).map(format_duration);
-    Ok(vec![
+    let mut rows = vec![
         shown("board", "Board"),
         shown("version", "Version"),
         shown("build", "Build"),
@@ -33,7 +34,9 @@ fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
         shown("config error", "Complaint"),
         shown("boot error", "Notice"),
         row("up", up),
-    ])
+    ];
+    rows.extend(check_rows(reply).map(|(title, value)| [title.to_owned(), value]));
+    Ok(rows)
 }
 
 /// Restarts the board, or switches it off.
@@ -122,11 +125,12 @@ mod tests {
 
     #[test]
     fn status_is_printed_in_lines() {
-        let content = "{ \"Status\": \"ok\", \"Board\": \"host\", \"Version\": \"0.1.0\", \"Build\": \"\", \"Slot\": \"A\", \"DeviceFile\": \"last good\", \"Complaint\": \"f:1:2: a\\u001bb\", \"Notice\": \"\", \"Uptime\": 61}";
+        let content = "{ \"Status\": \"ok\", \"Board\": \"host\", \"Version\": \"0.1.0\", \"Build\": \"\", \"Slot\": \"A\", \"DeviceFile\": \"last good\", \"Complaint\": \"f:1:2: a\\u001bb\", \"Notice\": \"\", \"Uptime\": 61, \"Checks\": [{\"Name\": \"uplink\", \"State\": \"unchecked\", \"Failures\": 0}]}";
         assert_eq!(
             columns(&rows(content).unwrap()),
             "board          host\nversion        0.1.0\nbuild          -\nslot           A\n\
-             configuration  last good\nconfig error   f:1:2: a\u{FFFD}b\nboot error     -\nup             1m 1s\n"
+             configuration  last good\nconfig error   f:1:2: a\u{FFFD}b\nboot error     -\nup             1m 1s\n\
+             checks         uplink: unchecked\n"
         );
         assert!(rows("nonsense").is_err());
         assert_eq!(rows("{}").unwrap()[0], ["board", "-"]);

@@ -78,7 +78,19 @@ fn rows(reply: Raw<'_>) -> Vec<[String; 2]> {
             (title, command(entry))
         }));
     }
+    rows.extend(check_rows(reply));
     rows.into_iter().map(|(title, value)| [title.to_owned(), value]).collect()
+}
+
+/// A row for each health check of a reply.
+pub(super) fn check_rows(reply: Raw<'_>) -> impl Iterator<Item = (&'static str, String)> {
+    members(reply, "Checks").enumerate().map(|(index, entry)| {
+        let title = if index == 0 { "checks" } else { "" };
+        let [name, state, failures] = ["Name", "State", "Failures"].map(|key| shown(entry, key));
+        let error = text_of(entry, "Error").map(|error| format!(": {}", sanitize(&error)));
+        let failures = if error.is_some() { format!(", {failures} failures") } else { String::new() };
+        (title, format!("{name}: {state}{failures}{}", error.unwrap_or_default()))
+    })
 }
 
 /// Named command: its signal and receivers, or its program.
@@ -142,7 +154,9 @@ mod tests {
             r#""StopSignal": "TERM", "StopTimeout": 10, "MaxRuntime": 90, "Commands": [{"Name": "reload", "Signal": "HUP", "#,
             r#""Scope": "leader"},{"Name": "say", "Program": ["/bin/echo","a b"]}], "#,
             r#""Programs": [{"Name": "finish", "Program": ["/bin/rm","a b"]}], "Enabled": true, "#,
-            r#""History": [{"Ago": 3, "Ran": 0.250, "Exit": "exit 1", "Reason": "exited"}]}"#
+            r#""History": [{"Ago": 3, "Ran": 0.250, "Exit": "exit 1", "Reason": "exited"}], "#,
+            r#""Checks": [{"Name": "web", "Level": "alive", "State": "healthy", "Failures": 0},"#,
+            r#"{"Name": "x", "Level": "ready", "State": "failing", "Failures": 3, "Error": "timed out"}]}"#
         );
         let expected = "\
 service        web
@@ -169,6 +183,8 @@ max runtime    1m 30s
 programs       finish: /bin/rm 'a b'
 commands       reload: signal HUP to the leader
                say: /bin/echo 'a b'
+checks         web: healthy
+               x: failing, 3 failures: timed out
 
 ENDED   RAN      EXIT    REASON
 3s ago  0.250 s  exit 1  exited

@@ -75,7 +75,8 @@ fn follow(
             }
             Push::Other => continue,
         };
-        if let Some((_, state)) = states.iter_mut().find(|(name, _)| *name == change.service) {
+        let changed = states.iter_mut().find(|(name, _)| *name == change.service && change.check.is_none());
+        if let Some((_, state)) = changed {
             state.clone_from(&change.state);
         }
         if service.is_none_or(|service| service == change.service) {
@@ -140,6 +141,9 @@ fn jittered(pause: Duration) -> Duration {
 }
 
 struct Change {
+    /// Health check that changed; `None`: the service did.
+    check: Option<String>,
+    /// The service, or that of the check; empty without one.
     service: String,
     state: String,
     pid: Option<String>,
@@ -157,7 +161,7 @@ enum Push {
 }
 
 /// Reads `{"type":"msg","data":{"type":"service-change","data":{"service":"hello","state":"started","pid":1}}}`
-/// and `server-notice`, some of which end the session.
+/// and the like with `check-change`, and `server-notice`, some of which end the session.
 fn read_push(text: &str) -> Push {
     let push = Raw::parse(text).and_then(|message| message.get("data"));
     let Some((kind, data)) = push.and_then(|push| Some((text_of(push, "type")?, push.get("data")?))) else {
@@ -171,7 +175,15 @@ fn read_push(text: &str) -> Push {
                 let lines = data.get("output").into_iter().flat_map(Raw::elements).filter_map(string);
                 let output = lines.map(|line| sanitize(&line)).collect();
                 let (reason, raw) = (text("reason"), data.text().to_owned());
-                Push::Change(Change { service, state, pid, reason, output, raw })
+                Push::Change(Change { check: None, service, state, pid, reason, output, raw })
+            }
+            _ => Push::Other,
+        },
+        ("check-change", None) => match (text("check"), text("state")) {
+            (check @ Some(_), Some(state)) => {
+                let (service, reason) = (text("service").unwrap_or_default(), text("error"));
+                let raw = data.text().to_owned();
+                Push::Change(Change { check, service, state, pid: None, reason, output: Vec::new(), raw })
             }
             _ => Push::Other,
         },
@@ -186,8 +198,11 @@ fn read_push(text: &str) -> Push {
 fn format_change(change: &Change) -> String {
     let pid = change.pid.as_ref().map_or_else(String::new, |pid| format!("  pid {pid}"));
     let reason = change.reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
-    let line =
-        format!("{}  {}  {}{pid}{reason}", format_time(SystemTime::now()), change.service, change.state);
+    let name = match &change.check {
+        Some(check) => format!("check {check}"),
+        None => change.service.clone(),
+    };
+    let line = format!("{}  {name}  {}{pid}{reason}", format_time(SystemTime::now()), change.state);
     change.output.iter().fold(line, |text, line| format!("{text}\n    {line}"))
 }
 
@@ -208,6 +223,15 @@ mod tests {
             panic!("no change")
         };
         assert!(format_change(&change).ends_with("Z  hello  failed  exit 1\n    a\n    b\u{FFFD}"));
+    }
+
+    #[test]
+    fn a_change_of_a_check() {
+        let data = r#"{"check":"port","service":"web","state":"failing","error":"timed out"}"#;
+        let text = format!(r#"{{"type":"msg","data":{{"type":"check-change","data":{data}}}}}"#);
+        let Push::Change(change) = read_push(&text) else { panic!("no change") };
+        assert!(format_change(&change).ends_with("Z  check port  failing  timed out"));
+        assert_eq!((change.service.as_str(), change.raw.as_str()), ("web", data));
     }
 
     #[test]

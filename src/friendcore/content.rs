@@ -4,6 +4,7 @@
 //! envelope around it. Where the versions of Friend Core differ, [`Form::Frame`] gets the content of 2016,
 //! and the other forms the later one. All functions fail only for lack of room, with [`Full`].
 
+mod checks;
 mod services;
 
 use data_encoding::BASE64;
@@ -160,7 +161,9 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
             ("Notice", status.notice),
         ],
     )?;
-    out.put_display(format_args!(r#", "Uptime": {}}}"#, status.uptime_s))
+    out.put_display(format_args!(r#", "Uptime": {}"#, status.uptime_s))?;
+    checks::put(out, status.services.checks().map(|(_, check, status)| (check, status)))?;
+    out.put("}")
 }
 
 /// Writes records of the server's log. It begins like [`Outcome::Done`].

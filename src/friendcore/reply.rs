@@ -10,7 +10,7 @@ use super::{Form, Refusal, content, failure};
 use crate::call::{Failure, Outcome, ServiceLog};
 use crate::json::{Full, Writer};
 use crate::limits::FILE_PATH_BYTES;
-use crate::service::{START_OUTPUT_BYTES, State};
+use crate::service::{Check, CheckStatus, START_OUTPUT_BYTES, State};
 use crate::session::PRESENTED_SESSION_BYTES;
 
 /// End of a `response`.
@@ -167,6 +167,28 @@ pub fn service_change(out: &mut Writer<'_>, change: &Change<'_, impl fmt::Displa
         out.put(r#","output":["#)?;
         put_lines(out, change.output)?;
         out.put("]")?;
+    }
+    out.put("}}}")
+}
+
+/// Notifies the client that a health check changed its state.
+pub fn check_change(
+    out: &mut Writer<'_>,
+    check: &Check,
+    service: Option<&str>,
+    status: CheckStatus,
+) -> Result<(), Full> {
+    out.put(r#"{"type":"msg","data":{"type":"check-change","data":{"check":"#)?;
+    out.put_text(&check.name)?;
+    if let Some(service) = service {
+        out.put(r#","service":"#)?;
+        out.put_text(service)?;
+    }
+    out.put(r#","state":"#)?;
+    out.put_text(status.state.word())?;
+    if let Some(error) = status.error {
+        out.put(r#","error":"#)?;
+        out.put_string(error)?;
     }
     out.put("}}}")
 }

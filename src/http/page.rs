@@ -1,7 +1,7 @@
 //! Pages for a browser or a probe.
 //!
-//! They need no session, so they contain nothing of this installation: no version, no name, no
-//! service.
+//! They need no session, so they contain nothing of this installation: no version and no name, except that of
+//! a failing check or service in `/healthz?level=LEVEL`.
 
 use super::response::ResponseWriter;
 use super::{Rejection, ResponseTooLarge, write_rejection, write_text};
@@ -43,13 +43,18 @@ pub fn write_page(out: &mut [u8], head_only: bool) -> Result<usize, ResponseTooL
     writer.finish(PAGE.as_bytes(), head_only)
 }
 
-/// Writes the response to `GET /healthz`.
+/// Writes the response to `GET /healthz`: `ok`, or a line about the problem of the board.
 ///
 /// # Errors
 ///
 /// [`ResponseTooLarge`] when `out` is too short.
-pub fn write_health(out: &mut [u8], head_only: bool) -> Result<usize, ResponseTooLarge> {
-    write_text(out, 200, "ok\n", head_only)
+pub fn write_health(
+    out: &mut [u8],
+    problem: Option<&str>,
+    head_only: bool,
+) -> Result<usize, ResponseTooLarge> {
+    let status = if problem.is_some() { 503 } else { 200 };
+    write_text(out, status, problem.unwrap_or("ok\n"), head_only)
 }
 
 /// Writes the response to plain HTTP on a TLS port.
@@ -110,9 +115,20 @@ mod tests {
     #[test]
     fn health() {
         assert_eq!(
-            text(|out| write_health(out, false)),
+            text(|out| write_health(out, None, false)),
             "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: 3\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\nok\n"
         );
+    }
+
+    #[test]
+    fn problem_is_a_line_with_status_503() {
+        let problem = |head_only| text(|out| write_health(out, Some("check web is failing\n"), head_only));
+        let text = problem(false);
+        assert!(text.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{text}");
+        assert!(text.ends_with("\r\n\r\ncheck web is failing\n"), "{text}");
+        assert!(problem(true).ends_with(
+            "content-length: 21\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n"
+        ));
     }
 
     #[test]

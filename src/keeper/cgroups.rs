@@ -247,7 +247,7 @@ fn number_in<N: FromStr>(text: &str, name: &str) -> Option<N> {
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
-/// Name of the group of a slot: that of its service, or of a run of a named command.
+/// Name of the group of a slot: that of its service, or of a run of a named command or health check.
 pub(super) fn group_name(slot: usize, services: &ServiceTable) -> GroupPath {
     let mut name = GroupPath::new();
     let service = crate::service::ServiceId::from_index(slot).and_then(|id| services.get(id));

@@ -19,15 +19,16 @@ use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 use smol::future::yield_now;
 
-pub use self::run::{CommandDone, RunEnd, RunError};
+pub use self::run::{CommandDone, RunEnd, RunError, RunOwner};
 use self::run::{RunSlot, RunState};
 use super::message::{REPORT_BYTES, Report, Request};
 use super::output::{Output, TailBuffer};
-use super::{Cgroups, REFUSAL_BYTES, REQUESTS, SLOTS, usage};
+use super::{CHECK_RUNS, Cgroups, REFUSAL_BYTES, REQUESTS, SLOTS, usage};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
 use crate::runtime::{AsyncFd, Notify, Tasks, Timer};
 use crate::service::{
-    COMMAND_TIMEOUT, ProcessEvent, Program, ReadyCheck, Scope, ServiceId, ServiceTable, Signal, Usage,
+    Attempt, COMMAND_TIMEOUT, ProcessEvent, Program, ReadyCheck, Scope, ServiceId, ServiceTable, Signal,
+    Usage,
 };
 use crate::{internal_error, warning};
 
@@ -149,19 +150,55 @@ impl Processes {
     /// # Errors
     /// See [`RunError`].
     pub fn run_command(&self, service: ServiceId, command: usize, ticket: u64) -> Result<(), RunError> {
+        let program = Program::Command(command as u8);
+        self.start_run(service, program, RunOwner::Call(ticket), self.command_timeout)
+    }
+
+    /// Requests the start of the program of a health check, with the user, directory and environment of its
+    /// service. It is killed after `timeout`. Without room it is not started, and the attempt times out.
+    pub fn run_check(&self, service: ServiceId, attempt: Attempt, timeout: Duration) {
+        let program = Program::Check(attempt.check.index() as u8);
+        let started = self.start_run(service, program, RunOwner::Check(attempt), timeout);
+        debug_assert!(started.is_ok(), "has_room_for_check comes first");
+    }
+
+    /// Kills the programs of abandoned attempts, so that a check has one attempt at a time.
+    pub fn kill_checks(&self, is_abandoned: impl Fn(Attempt) -> bool) {
+        for (index, run) in self.runs.iter().enumerate() {
+            if let (RunState::Running, RunOwner::Check(attempt)) = (run.state.get(), run.owner.get())
+                && is_abandoned(attempt)
+                && !run.timed_out.replace(true)
+            {
+                self.kill_run(index);
+            }
+        }
+    }
+
+    /// Returns true if the program of a check can be started. Half of the runs are kept for named commands.
+    pub fn has_room_for_check(&self) -> bool {
+        let is_check = |run: &&RunSlot| !run.is_free() && matches!(run.owner.get(), RunOwner::Check(_));
+        self.runs.iter().filter(is_check).count() < CHECK_RUNS && self.runs.iter().any(RunSlot::is_free)
+    }
+
+    fn start_run(
+        &self,
+        service: ServiceId,
+        program: Program,
+        owner: RunOwner,
+        timeout: Duration,
+    ) -> Result<(), RunError> {
         let free = self.runs.iter().enumerate().find(|(_, run)| run.is_free());
         let (index, run) = free.ok_or(RunError::Full)?;
         run.output.replace(None);
         run.output.buffer.borrow_mut().clear();
         run.state.set(RunState::Running);
         run.is_kept.set(true);
-        run.ticket.set(ticket);
+        run.owner.set(owner);
         run.timed_out.set(false);
-        run.deadline.set(Some(Instant::now() + self.command_timeout));
+        run.deadline.set(Some(Instant::now() + timeout));
         // The task of the run sets its timer.
         run.output.wake();
         let slot = (SERVICES + index) as u8;
-        let program = Program::Command(command as u8);
         self.request(Request::Spawn { slot, service: service.index() as u8, program });
         Ok(())
     }

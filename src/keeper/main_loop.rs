@@ -183,9 +183,9 @@ impl<'t> MainLoop<'t> {
     }
 
     fn try_spawn(&mut self, slot: u8, service: u8, program: Program) -> Result<(), Errno> {
-        let spec = ServiceId::from_index(usize::from(service)).and_then(|id| self.services.get(id));
-        let spec = spec.ok_or(Errno::INVAL)?;
-        let argv = spec.program(program).ok_or(Errno::INVAL)?;
+        let id = ServiceId::from_index(usize::from(service)).ok_or(Errno::INVAL)?;
+        let spec = self.services.get(id).ok_or(Errno::INVAL)?;
+        let argv = self.services.program(id, program).ok_or(Errno::INVAL)?;
         let is_notifying = spec.kind == ServiceKind::Notify && program == Program::Main;
         let notify = self.notices.as_ref().filter(|_| is_notifying).map(NoticeSocket::name);
         let group = group_name(slot.into(), self.services);
@@ -456,6 +456,7 @@ mod tests {
     use super::super::HANDLED;
     use super::super::message::{REPORT_BYTES, Report};
     use super::*;
+    use crate::limits::SERVICES;
 
     #[test]
     fn requests_for_what_does_not_exist_are_refused() {
@@ -467,6 +468,7 @@ mod tests {
         let mut keeper = MainLoop::new(&services, keeper, None, None, signals, pid);
         keeper.spawn(0, 0, Program::Main);
         keeper.spawn(255, 3, Program::Command(9));
+        keeper.spawn(SERVICES as u8, 0, Program::Check(0));
         keeper.signal(200, Signal::Kill, Scope::Group);
         keeper.send_reports();
         let mut bytes = [0; REPORT_BYTES];
@@ -475,6 +477,6 @@ mod tests {
             let event = Report::decode(bytes).unwrap().event;
             errors.push(matches!(event, ProcessEvent::Spawned(Err(_))));
         }
-        assert_eq!(errors, [true, true]);
+        assert_eq!(errors, [true, true, true]);
     }
 }

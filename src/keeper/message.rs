@@ -168,6 +168,7 @@ mod tests {
         for request in [
             Request::Spawn { slot: 3, service: 3, program: Program::Main },
             Request::Spawn { slot: 65, service: 0, program: Program::Command(7) },
+            Request::Spawn { slot: 65, service: 0, program: Program::Check(7) },
             Request::Signal { slot: 1, signal: Signal::Kill, scope: Scope::Group },
             Request::Signal { slot: 1, signal: Signal::Hup, scope: Scope::Leader },
         ] {

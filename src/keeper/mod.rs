@@ -46,7 +46,7 @@ use std::os::unix::net::UnixDatagram;
 use rustix::process::{Pid, set_child_subreaper, setpgid};
 
 pub use self::cgroups::Cgroups;
-pub use self::client::{CommandDone, Processes, RunEnd, RunError};
+pub use self::client::{CommandDone, Processes, RunEnd, RunError, RunOwner};
 use self::main_loop::MainLoop;
 use self::relay::Relay;
 use self::server_socket::ServerSocket;
@@ -64,6 +64,9 @@ crate::limits::limits! {
     /// Reports of the keeper that wait for the server.
     REPORTS: usize = 4 * SERVICES + 64, exceeded "reports of suspended services are lost",
         tests ["reports_over_the_limit_are_lost"];
+    /// Programs of health checks that run at once: half of `service_command_runs`.
+    CHECK_RUNS: usize = SERVICE_COMMAND_RUNS.div_ceil(2), exceeded "the check waits until another one has ended",
+        tests ["checks_leave_runs_for_named_commands"];
     /// Text of the error with which a server refuses its configuration file.
     REFUSAL_BYTES: usize = 512, exceeded "the rest is cut",
         tests ["refusal_is_cut_at_its_limit"];

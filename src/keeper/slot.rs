@@ -1,4 +1,4 @@
-//! Processes of one service, or of one run of a named command.
+//! Processes of one service, or of one run of a named command or health check.
 
 use std::io::{self, PipeReader, PipeWriter};
 
@@ -95,7 +95,8 @@ impl Slot {
         }
     }
 
-    /// Starts a program of the service whose number is that of the slot, or one of its named commands.
+    /// Starts a program of the service whose number is that of the slot, or one of its named commands
+    /// or health checks.
     ///
     /// # Errors
     /// [`Errno::BUSY`] while the server goes on without processes that cannot be killed, `ESRCH` for a stop

@@ -5,16 +5,17 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::checks::Checks;
 use super::probes::Probes;
 use super::system::System;
 use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict};
 use crate::connection::{End, Peer, Server, SlotId, State};
-use crate::keeper::{Processes, RunEnd};
+use crate::keeper::{Processes, RunEnd, RunOwner};
 use crate::log::{LOG_WINDOW, RateLimit, Reason};
 use crate::net::{ConnectionTable, Endpoint};
 use crate::runtime::{self, Notify, Timer, UPKEEP_DELAY};
-use crate::service::LastExit;
+use crate::service::{CheckError, Exit, LastExit};
 use crate::sys::password::{PasswordResult, PasswordWorker};
 use crate::sys::state_writer::{StateResult, StateWriter};
 use crate::sys::{Clock, SdNotify, log_threads};
@@ -30,6 +31,7 @@ pub(super) struct Core {
     sd_notify: Rc<SdNotify>,
     upkeep: Upkeep,
     probes: Probes,
+    checks: Checks,
     counter_log: CounterLog,
     log_limit: RateLimit,
     /// Notified when nothing is left to wait for after [`shutdown`](Self::shutdown).
@@ -103,6 +105,7 @@ impl Core {
             sd_notify,
             upkeep: Upkeep { timer, due: None, is_soon: false },
             probes: Probes::new(),
+            checks: Checks::new(),
             counter_log: CounterLog::default(),
             log_limit: RateLimit::default(),
             down: Rc::default(),
@@ -142,6 +145,8 @@ impl Core {
     /// Handles every deadline that has passed, and sets the timer to the next one.
     fn run_upkeep(&mut self) {
         let now = self.now();
+        // First the results, so that none that is there counts as late.
+        self.checks.run(&mut self.server, &mut self.system, now);
         self.server.handle_timeout(now, &mut self.system);
         for service in self.probes.run(self.server.unready(), now) {
             self.server.handle_ready(service, now, &mut self.system);
@@ -154,11 +159,12 @@ impl Core {
         log_threads::write_files();
         let soon = now + UPKEEP_DELAY;
         let due = [
-            self.server.poll_timeout(),
+            // What could not be done is due already, such as a check that waits for a free run.
+            self.server.poll_timeout().map(|due| if due <= now { soon } else { due }),
             self.sd_notify.poll_timeout(),
             counters,
             self.probes.poll_timeout(self.server.unready()).map(|due| due.max(soon)),
-            is_releasing.then_some(soon),
+            (is_releasing || self.checks.is_pending()).then_some(soon),
         ];
         self.upkeep.schedule(due.into_iter().flatten().min(), &self.clock);
     }
@@ -265,11 +271,27 @@ pub(super) async fn passwords(core: Rc<RefCell<Core>>, worker: Rc<PasswordWorker
     }
 }
 
-/// Passes the outcomes of named commands to the server.
+/// Passes the outcomes of named commands and of checks to the server.
 pub(super) async fn commands(core: Rc<RefCell<Core>>, processes: Rc<Processes>, done: Rc<Notify>) {
     loop {
         done.notified().await;
         while let Some(done) = processes.poll_command_done() {
+            let call = match done.owner() {
+                RunOwner::Call(call) => call,
+                RunOwner::Check(attempt) => {
+                    let result = match done.end() {
+                        _ if done.timed_out() => Err(CheckError::TimedOut),
+                        RunEnd::Exited(Exit::Code(0)) => Ok(()),
+                        RunEnd::Exited(exit) => Err(CheckError::Exit(exit)),
+                        RunEnd::Failed(error) => Err(CheckError::Spawn(error)),
+                    };
+                    let core = &mut *core.borrow_mut();
+                    let now = core.now();
+                    core.server.handle_checked(attempt, result, now, &mut core.system);
+                    core.finish_step(now);
+                    continue;
+                }
+            };
             let mut exit = heapless::String::<64>::new();
             let output = done.output();
             let completion = match done.end() {
@@ -285,7 +307,7 @@ pub(super) async fn commands(core: Rc<RefCell<Core>>, processes: Rc<Processes>, 
             };
             let core = &mut *core.borrow_mut();
             let now = core.now();
-            core.server.handle_completion(done.ticket(), completion, now, &mut core.system);
+            core.server.handle_completion(call, completion, now, &mut core.system);
             core.finish_step(now);
         }
     }

@@ -8,8 +8,13 @@
 //! | `core` | the sans-IO server with sockets and system, in a cell that is never borrowed across an await |
 //! | `system` | the server's [`Platform`](crate::api::Platform) |
 //! | `identity` | certificate and first administrator |
+//! | `probes` | attempts to connect to services that are not ready |
+//! | `checks` | attempts of health checks |
+//! | `connect` | connections to services, which never block |
 //! | `shutdown` | restart and power-off of the board |
 
+mod checks;
+mod connect;
 mod core;
 mod identity;
 mod probes;

@@ -3,14 +3,9 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::sockopt::socket_error;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, getpeername, socket_with,
-};
-
+use super::connect;
 use crate::limits::SERVICES;
-use crate::service::{PROBE_PERIOD, ReadyCheck, ServiceId};
+use crate::service::{Endpoint, PROBE_PERIOD, ReadyCheck, ServiceId};
 
 /// Attempts of all services, at most one each.
 #[derive(Debug)]
@@ -36,10 +31,10 @@ impl Probes {
             return ready;
         }
         let mut tried = 0_u64;
-        for (service, check) in unready.filter(|(_, check)| is_address(check)) {
+        for (service, endpoint) in unready.filter_map(endpoint) {
             tried |= 1 << service.index();
             let Some(pending) = self.pending.get_mut(service.index()) else { continue };
-            if attempt(pending, check) {
+            if attempt(pending, endpoint) {
                 let is_added = ready.push(service).is_ok();
                 debug_assert!(is_added, "each service once");
             }
@@ -58,55 +53,33 @@ impl Probes {
     /// Time of the next attempts, if there are any services to try.
     pub(super) fn poll_timeout<'s>(
         &self,
-        mut unready: impl Iterator<Item = (ServiceId, &'s ReadyCheck)>,
+        unready: impl Iterator<Item = (ServiceId, &'s ReadyCheck)>,
     ) -> Option<Duration> {
-        unready.any(|(_, check)| is_address(check)).then_some(self.next)
+        unready.filter_map(endpoint).next().map(|_| self.next)
     }
 }
 
-fn is_address(check: &ReadyCheck) -> bool {
-    matches!(check, ReadyCheck::Tcp(_) | ReadyCheck::Unix(_))
+fn endpoint((service, check): (ServiceId, &ReadyCheck)) -> Option<(ServiceId, &Endpoint)> {
+    match check {
+        ReadyCheck::Connect(endpoint) => Some((service, endpoint)),
+        ReadyCheck::OfKind | ReadyCheck::Line(_) => None,
+    }
 }
 
 /// Continues a pending attempt or begins one; true if the connection is accepted.
-fn attempt(pending: &mut Option<OwnedFd>, check: &ReadyCheck) -> bool {
-    if let Some(socket) = &*pending {
-        if getpeername(socket).is_ok() {
-            *pending = None;
-            return true;
-        }
-        if socket_error(socket).is_ok_and(|error| error.is_ok()) {
-            return false;
-        }
-        *pending = None;
+fn attempt(pending: &mut Option<OwnedFd>, endpoint: &Endpoint) -> bool {
+    let begun = pending.take().map_or_else(|| connect::begin(endpoint), Ok);
+    let Ok(socket) = begun else { return false };
+    let result = connect::poll_connected(&socket);
+    if result.is_none() {
+        *pending = Some(socket);
     }
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let stream = |family| socket_with(family, SocketType::STREAM, flags, None);
-    let begun = match check {
-        ReadyCheck::Tcp(address) => {
-            let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-            stream(family).map(|socket| (connect(&socket, address), socket))
-        }
-        ReadyCheck::Unix(path) => SocketAddrUnix::new(path.as_str()).and_then(|address| {
-            stream(AddressFamily::UNIX).map(|socket| (connect(&socket, &address), socket))
-        }),
-        ReadyCheck::OfKind | ReadyCheck::Line(_) => return false,
-    };
-    match begun {
-        Ok((Ok(()), _)) => true,
-        Ok((Err(Errno::INPROGRESS), socket)) => {
-            *pending = Some(socket);
-            false
-        }
-        // Refused, missing, or a full backlog: the next attempt is a new one.
-        Ok((Err(_), _)) | Err(_) => false,
-    }
+    result.is_some_and(|result| result.is_ok())
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::os::unix::net::UnixListener;
 
     use super::*;
 
@@ -115,7 +88,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let (service, check) = (ServiceId::from_index(1).unwrap(), ReadyCheck::Tcp(address));
+        let (service, check) =
+            (ServiceId::from_index(1).unwrap(), ReadyCheck::Connect(Endpoint::Tcp(address)));
         let unready = || core::iter::once((service, &check));
         let mut probes = Probes::new();
         assert_eq!(probes.poll_timeout(unready()), Some(Duration::ZERO));
@@ -134,17 +108,5 @@ mod tests {
         }
         assert_eq!(ready, [service]);
         assert_eq!(probes.poll_timeout(core::iter::empty()), None);
-    }
-
-    #[test]
-    fn unix_socket_is_tried_too() {
-        let path = std::env::temp_dir().join(format!("friendlet-probe-{}", std::process::id()));
-        let check = ReadyCheck::Unix(path.to_str().unwrap().try_into().unwrap());
-        assert!(!attempt(&mut None, &check), "it does not exist");
-        let listener = UnixListener::bind(&path).unwrap();
-        assert!(attempt(&mut None, &check));
-        drop(listener);
-        assert!(!attempt(&mut None, &check), "nothing listens");
-        std::fs::remove_file(path).unwrap();
     }
 }

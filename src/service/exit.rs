@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use heapless::Deque;
 
-use super::{SERVICE_HISTORY, SpawnError};
+use super::{CheckId, SERVICE_HISTORY, SpawnError};
 
 /// Exit status of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -125,6 +125,8 @@ pub enum EndReason {
     Watchdog,
     /// It ran longer than `max_runtime_s`, and was stopped.
     MaxRuntime,
+    /// This check was failing, and it was stopped.
+    Unhealthy(CheckId),
     /// It could not be started.
     SpawnFailed,
 }
@@ -138,6 +140,7 @@ impl EndReason {
             Self::Killed => "killed",
             Self::Watchdog => "watchdog",
             Self::MaxRuntime => "max runtime",
+            Self::Unhealthy(_) => "unhealthy",
             Self::SpawnFailed => "spawn failed",
         }
     }

@@ -1,11 +1,8 @@
 //! Kinds of services and their signs of readiness.
 
-use core::net::SocketAddr;
-
 use heapless::String;
 
-use super::READY_LINE_BYTES;
-use crate::limits;
+use super::{Endpoint, READY_LINE_BYTES};
 
 /// Kind of a service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,10 +43,8 @@ pub enum ReadyCheck {
     OfKind,
     /// A line of its output contains this text.
     Line(String<{ READY_LINE_BYTES }>),
-    /// A TCP connection to this address is accepted.
-    Tcp(SocketAddr),
-    /// A connection to the UNIX socket with this path is accepted.
-    Unix(String<{ limits::FILE_PATH_BYTES }>),
+    /// A connection is accepted.
+    Connect(Endpoint),
 }
 
 impl ReadyCheck {
@@ -60,12 +55,8 @@ impl ReadyCheck {
             ("line", line) if !line.is_empty() && !line.contains(char::is_control) => {
                 line.try_into().ok().map(Self::Line)
             }
-            ("tcp", address) => {
-                address.parse().ok().filter(|address: &SocketAddr| address.port() != 0).map(Self::Tcp)
-            }
-            ("unix", path) if path.starts_with('/') && !path.contains('\0') => {
-                path.try_into().ok().map(Self::Unix)
-            }
+            ("tcp", address) => Endpoint::tcp(address).map(Self::Connect),
+            ("unix", path) => Endpoint::unix(path).map(Self::Connect),
             _ => None,
         }
     }
@@ -86,11 +77,11 @@ mod tests {
     #[test]
     fn signs_by_their_text() {
         let line = |text: &str| ReadyCheck::Line(text.try_into().unwrap());
-        let address = "[::1]:1883".parse().unwrap();
+        let address = Endpoint::tcp("[::1]:1883").unwrap();
         for (text, expected) in [
             ("line:listening: 80", Some(line("listening: 80"))),
-            ("tcp:[::1]:1883", Some(ReadyCheck::Tcp(address))),
-            ("unix:/run/a.sock", Some(ReadyCheck::Unix("/run/a.sock".try_into().unwrap()))),
+            ("tcp:[::1]:1883", Some(ReadyCheck::Connect(address))),
+            ("unix:/run/a.sock", Endpoint::unix("/run/a.sock").map(ReadyCheck::Connect)),
             ("tcp:localhost:1883", None),
             ("tcp:127.0.0.1", None),
             ("tcp:127.0.0.1:0", None),

@@ -33,8 +33,11 @@
 mod action;
 mod attributes;
 mod capabilities;
+mod check;
 mod command;
+mod endpoint;
 mod exit;
+mod id;
 mod kind;
 mod notice;
 mod program;
@@ -60,8 +63,15 @@ pub use attributes::{
     AccountName, Attributes, CONTROLS, CPU_WEIGHT, Control, DirectoryKind, IoClass, Resource, umask_from_text,
 };
 pub use capabilities::{CAPABILITY_NAMES, Capabilities};
+pub use check::{
+    Attempt, CHECK_FAILURES, CHECK_FAILURES_MAX, CHECK_GRACE, CHECK_GRACE_MAX, CHECK_PATH_BYTES,
+    CHECK_PERIOD, CHECK_PERIOD_MAX, CHECK_RESPONSE_BYTES, CHECK_TIMEOUT, CHECK_TIMEOUT_MAX, Check,
+    CheckError, CheckKind, CheckLevel, CheckState, CheckStatus, LIMITS as CHECK_LIMITS, Url,
+};
 pub use command::{CommandAction, CommandError, NamedCommand, Verb};
+pub use endpoint::Endpoint;
 pub use exit::{EndReason, Exit, LastExit, PastRun, PreStartFailure};
+pub use id::{CheckId, ServiceId};
 pub use kind::{ReadyCheck, ServiceKind};
 pub use notice::{Notice, StatusText};
 pub use program::Program;
@@ -72,8 +82,8 @@ pub use spawn_error::{SpawnError, SpawnStage};
 pub use spec::{Spec, is_service_name};
 pub use state::{State, Status, Usage};
 pub use string_array::{Arguments, CapacityError, Name, StringArray, Variables};
-pub use supervisor::Supervisor;
-pub use table::{OrderError, ServiceId, ServiceTable, TableError};
+pub use supervisor::{Problem, Supervisor};
+pub use table::{OrderError, ServiceTable, TableError};
 
 crate::limits::limits! {
     /// Run time of a named command of a service.
@@ -139,6 +149,9 @@ crate::limits::limits! {
     /// Text of a line with which a service is ready.
     READY_LINE_BYTES: usize = 64, exceeded "configuration error",
         tests ["ready_line_up_to_its_limit"];
+    /// Path of the socket of a service: `sun_path` of unix(7) without its NUL.
+    UNIX_PATH_BYTES: usize = 107, exceeded "configuration error",
+        tests ["path_of_a_unix_socket_up_to_its_limit"];
     /// Time for a killed process group to end.
     KILL_TIMEOUT: Duration = Duration::from_secs(2), exceeded "the server goes on without it",
         tests ["unkillable_service_is_given_up"];

@@ -146,6 +146,8 @@ impl Spec {
                 CommandAction::Argv(argv) => argv,
                 CommandAction::Signal { .. } => return None,
             },
+            // Its table has it.
+            Program::Check(_) => return None,
         };
         Some(argv).filter(|argv| !argv.is_empty())
     }

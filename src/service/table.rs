@@ -4,24 +4,9 @@ use core::fmt;
 
 use heapless::Vec;
 
-use super::{Arguments, Name, Program, Spec, is_service_name};
-use crate::{internal_error, limits::SERVICES};
-
-/// Index of a service in its table.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ServiceId(u8);
-
-impl ServiceId {
-    /// Returns the id with this index; `None` from `limits::SERVICES` on.
-    pub fn from_index(index: usize) -> Option<Self> {
-        u8::try_from(index).ok().filter(|_| index < SERVICES).map(Self)
-    }
-
-    /// Index, less than `limits::SERVICES`.
-    pub fn index(self) -> usize {
-        usize::from(self.0)
-    }
-}
+use super::{Arguments, CapacityError, Check, CheckId, Name, Program, ServiceId, Spec, is_service_name};
+use crate::internal_error;
+use crate::limits::{CHECKS, SERVICES};
 
 /// Reason why a service cannot be added to the table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -69,19 +54,20 @@ pub enum OrderError {
     },
 }
 
-/// Services of the configuration file, filled once at start.
+/// Services and health checks of the configuration file, filled once at start.
 ///
 /// Each specification is boxed. It has some kilobytes, so only existing services use memory, and a
 /// table is cheap to move.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceTable {
     specs: Vec<Box<Spec>, SERVICES>,
+    checks: Vec<Box<Check>, CHECKS>,
 }
 
 impl ServiceTable {
     /// Table without services.
     pub const fn new() -> Self {
-        Self { specs: Vec::new() }
+        Self { specs: Vec::new(), checks: Vec::new() }
     }
 
     /// Adds a service.
@@ -121,18 +107,54 @@ impl ServiceTable {
             .filter_map(|(index, spec)| Some((ServiceId::from_index(index)?, &**spec)))
     }
 
+    /// Adds a health check.
+    ///
+    /// # Errors
+    /// [`CapacityError`] when there are `limits::CHECKS` already.
+    pub fn push_check(&mut self, check: Check) -> Result<CheckId, CapacityError> {
+        let id = CheckId::from_index(self.checks.len()).ok_or(CapacityError)?;
+        self.checks.push(Box::new(check)).map_err(|_| CapacityError)?;
+        Ok(id)
+    }
+
+    /// Returns a health check; `None` for an id of another table.
+    pub fn check(&self, id: CheckId) -> Option<&Check> {
+        self.checks.get(id.index()).map(|check| &**check)
+    }
+
+    /// All health checks in insertion order.
+    pub fn checks(&self) -> impl Iterator<Item = (CheckId, &Check)> {
+        self.checks
+            .iter()
+            .enumerate()
+            .filter_map(|(index, check)| Some((CheckId::from_index(index)?, &**check)))
+    }
+
+    /// Returns a program of a service, if it has that: its own, or that of a check of it.
+    pub fn program(&self, service: ServiceId, program: Program) -> Option<&Arguments> {
+        match program {
+            Program::Check(index) => {
+                let check = self.check(CheckId::from_index(index.into())?)?;
+                check.program().filter(|_| check.service == Some(service))
+            }
+            own => self.get(service)?.program(own),
+        }
+    }
+
     /// Number of services.
     pub fn len(&self) -> usize {
         self.specs.len()
     }
 
-    /// Memory of the arguments and variables of all services, in addition to that of their specifications.
+    /// Memory of the arguments and variables of all services and checks, in addition to that of their specifications.
     pub fn string_bytes(&self) -> usize {
         let of_service = |spec: &Spec| {
             let programs = Program::all().filter_map(|program| spec.program(program));
             spec.env.bytes() + programs.map(Arguments::bytes).sum::<usize>()
         };
-        self.iter().map(|(_, spec)| of_service(spec)).sum()
+        let services = self.iter().map(|(_, spec)| of_service(spec));
+        let checks = self.checks().filter_map(|(_, check)| check.program()).map(Arguments::bytes);
+        services.chain(checks).sum()
     }
 
     /// Returns true without services.
@@ -210,6 +232,7 @@ pub(super) fn bit(service: ServiceId) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{CheckKind, Endpoint};
     use super::*;
 
     fn table(services: &[(&str, &[&str])]) -> ServiceTable {
@@ -238,6 +261,40 @@ mod tests {
         assert_eq!(table.push(Spec::new("more", &["true"]).unwrap()), Err(TableError::Full));
         assert_eq!(table.len(), SERVICES);
         assert_eq!(ServiceId::from_index(SERVICES), None);
+    }
+
+    #[test]
+    fn checks_up_to_the_limit() {
+        let mut table = table(&[("a", &[])]);
+        let service = table.find("a");
+        let argv = Arguments::new;
+        for index in 0..CHECKS {
+            let check = Check { service, ..Check::new("web", CheckKind::Command(argv())) };
+            let id = table.push_check(check.clone()).unwrap();
+            assert_eq!((id.index(), table.check(id)), (index, Some(&check)));
+        }
+        let more = Check::new("more", CheckKind::Command(argv()));
+        assert_eq!(table.push_check(more), Err(CapacityError));
+        assert_eq!((table.checks().count(), CheckId::from_index(CHECKS)), (CHECKS, None));
+    }
+
+    #[test]
+    fn program_of_a_check_runs_for_its_service_alone() {
+        let mut table = table(&[("a", &[]), ("b", &[])]);
+        let (service, other) = (table.find("a").unwrap(), table.find("b").unwrap());
+        let mut argv = Arguments::new();
+        argv.push("/bin/test").unwrap();
+        for kind in [CheckKind::Command(argv.clone()), CheckKind::Connect(Endpoint::tcp("[::1]:80").unwrap())]
+        {
+            table.push_check(Check { service: Some(service), ..Check::new("web", kind) }).unwrap();
+        }
+        assert_eq!(table.program(service, Program::Check(0)), Some(&argv));
+        for (id, program) in
+            [(other, Program::Check(0)), (service, Program::Check(1)), (service, Program::Check(2))]
+        {
+            assert_eq!(table.program(id, program), None, "{id:?} {program:?}");
+        }
+        assert_eq!(table.program(other, Program::Main), table.get(other).map(|spec| &spec.argv));
     }
 
     #[test]

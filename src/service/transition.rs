@@ -96,8 +96,8 @@ pub(super) enum Event {
     Resumed,
     /// The deadline of the current phase expired.
     Deadline,
-    /// The watchdog of the service expired.
-    Silent,
+    /// The watchdog of the service expired, or a health check is failing.
+    Unhealthy,
     /// `stop_command` has ended.
     CommandEnded,
 }
@@ -127,8 +127,8 @@ pub(super) enum Step {
     TimeOut,
     /// Enter `Lost`.
     MarkLost,
-    /// Send `KILL`: the watchdog expired; the policy decides after it.
-    KillSilent,
+    /// Send `KILL` if the watchdog expired, stop if a check is failing; the policy decides after it.
+    EndUnhealthy,
     /// Stop: the time for the run expired; the policy decides after it.
     StopOverdue,
     /// Kill a process that was started after its spawn was killed.
@@ -170,23 +170,23 @@ pub(super) enum Step {
 const STEPS: [[Step; 13]; 15] = {
     use Step::*;
     use Step::Unexpected as No;
-    //                     Start       Stop         Restart        Pause    Spawned      SpawnFailed  LeaderExited  Gone    Suspended   Resumed      Deadline     Silent      CommandEnded
+    //                     Start       Stop         Restart        Pause    Spawned      SpawnFailed  LeaderExited  Gone    Suspended   Resumed      Deadline     Unhealthy     CommandEnded
     [
-        /* Stopped     */ [Start,      Nothing,     Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,    Nothing],
-        /* Failed      */ [Start,      MarkStopped, Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Reboot,      Nothing,    Nothing],
-        /* Finished    */ [Nothing,    MarkStopped, Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,    Nothing],
-        /* Blocked     */ [Nothing,    MarkStopped, Nothing,       Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,    Nothing],
-        /* Waiting     */ [Respawn,    MarkStopped, Respawn,       Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Respawn,     Nothing,    Nothing],
-        /* Spawning    */ [Nothing,    Abort,       Nothing,       Refuse,  MarkRunning, Finish,      No,           No,     Nothing,    Nothing,     TimeOut,     Nothing,    Nothing],
-        /* Preparing   */ [Nothing,    Stop,        Nothing,       Refuse,  No,          No,          StopRest,     Finish, Nothing,    Nothing,     StopOverdue, Nothing,    Nothing],
-        /* Aborting    */ [StartAfter, StayAfter,   StartAfter,    Refuse,  KillLate,    Finish,      Nothing,      Finish, Nothing,    Nothing,     MarkLost,    Nothing,    Nothing],
-        /* Lost        */ [RefuseBusy, StayAfter,   RefuseBusy,    Refuse,  KillLate,    Finish,      Nothing,      Finish, Nothing,    Nothing,     Nothing,     Nothing,    Nothing],
-        /* Started     */ [Nothing,    Stop,        StopThenStart, Suspend, No,          No,          StopRest,     Finish, MarkPaused, Nothing,     StopOverdue, KillSilent, Nothing],
-        /* StopCommand */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     Kill,        Nothing,    SignalStop],
-        /* Stopping    */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     Kill,        Nothing,    Nothing],
-        /* Killing     */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     GiveUp,      Nothing,    Nothing],
-        /* Paused      */ [Resume,     Stop,        StopThenStart, Refuse,  No,          No,          StopRest,     Finish, Nothing,    MarkResumed, StopOverdue, Nothing,    Nothing],
-        /* CleaningUp  */ [StartAfter, StayAfter,   StartAfter,    Refuse,  Nothing,     Finish,      KillFinish,   Finish, Nothing,    Nothing,     KillFinish,  Nothing,    Nothing],
+        /* Stopped     */ [Start,      Nothing,     Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,      Nothing],
+        /* Failed      */ [Start,      MarkStopped, Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Reboot,      Nothing,      Nothing],
+        /* Finished    */ [Nothing,    MarkStopped, Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,      Nothing],
+        /* Blocked     */ [Nothing,    MarkStopped, Nothing,       Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,      Nothing],
+        /* Waiting     */ [Respawn,    MarkStopped, Respawn,       Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Respawn,     Nothing,      Nothing],
+        /* Spawning    */ [Nothing,    Abort,       Nothing,       Refuse,  MarkRunning, Finish,      No,           No,     Nothing,    Nothing,     TimeOut,     Nothing,      Nothing],
+        /* Preparing   */ [Nothing,    Stop,        Nothing,       Refuse,  No,          No,          StopRest,     Finish, Nothing,    Nothing,     StopOverdue, Nothing,      Nothing],
+        /* Aborting    */ [StartAfter, StayAfter,   StartAfter,    Refuse,  KillLate,    Finish,      Nothing,      Finish, Nothing,    Nothing,     MarkLost,    Nothing,      Nothing],
+        /* Lost        */ [RefuseBusy, StayAfter,   RefuseBusy,    Refuse,  KillLate,    Finish,      Nothing,      Finish, Nothing,    Nothing,     Nothing,     Nothing,      Nothing],
+        /* Started     */ [Nothing,    Stop,        StopThenStart, Suspend, No,          No,          StopRest,     Finish, MarkPaused, Nothing,     StopOverdue, EndUnhealthy, Nothing],
+        /* StopCommand */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     Kill,        Nothing,      SignalStop],
+        /* Stopping    */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     Kill,        Nothing,      Nothing],
+        /* Killing     */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     GiveUp,      Nothing,      Nothing],
+        /* Paused      */ [Resume,     Stop,        StopThenStart, Refuse,  No,          No,          StopRest,     Finish, Nothing,    MarkResumed, StopOverdue, Nothing,      Nothing],
+        /* CleaningUp  */ [StartAfter, StayAfter,   StartAfter,    Refuse,  Nothing,     Finish,      KillFinish,   Finish, Nothing,    Nothing,     KillFinish,  Nothing,      Nothing],
     ]
 };
 
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(step(Phase::Lost, Event::Restart), Step::RefuseBusy);
         assert_eq!(step(Phase::Started, Event::Pause), Step::Suspend);
         assert_eq!(step(Phase::Started, Event::LeaderExited), Step::StopRest);
-        assert_eq!(step(Phase::Started, Event::Silent), Step::KillSilent);
+        assert_eq!(step(Phase::Started, Event::Unhealthy), Step::EndUnhealthy);
         assert_eq!(step(Phase::Started, Event::Deadline), Step::StopOverdue);
         assert_eq!(step(Phase::Preparing, Event::Gone), Step::Finish);
         assert_eq!(step(Phase::StopCommand, Event::CommandEnded), Step::SignalStop);

@@ -71,6 +71,10 @@ fn value(kind: &Kind) -> String {
             let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             format!("`{{ NAME = NUMBER }}` with the names {names}")
         }
+        Kind::Table(table) => {
+            let keys = table.keys.iter().map(|key| format!("`{}`", key.name)).collect::<Vec<_>>().join(", ");
+            format!("`{{ KEY = VALUE }}` with the keys {keys}")
+        }
         Kind::Commands => format!(
             "`{{ NAME = \"SIGNAL\", NAME = {{ signal = \"SIGNAL\", scope = \"group\" }}, NAME = [\"PROGRAM\"] }}`, \
              up to {} names of up to {} bytes",
@@ -227,6 +231,11 @@ fn json_key(key: &Key) -> String {
             let number = |name: &&str| format!("{}: {{ \"type\": \"integer\", \"minimum\": 0 }}", json(name));
             let names = names.iter().map(number).collect::<Vec<_>>().join(", ");
             format!("\"type\": \"object\", \"additionalProperties\": false, \"properties\": {{ {names} }}")
+        }
+        Kind::Table(table) => {
+            let keys: Vec<_> = table.keys.iter().map(json_key).collect();
+            let keys = keys.join(", ");
+            format!("\"type\": \"object\", \"additionalProperties\": false, \"properties\": {{ {keys} }}")
         }
         Kind::Integers { entries, least, most } => format!(
             "\"type\": \"array\", \"items\": {{ \"type\": \"integer\", \"minimum\": {}, \"maximum\": {} }}, \

@@ -19,6 +19,7 @@ mod declared;
 mod fall_back;
 mod floods;
 mod handshakes;
+mod health;
 mod http;
 mod idle_cpu;
 mod life;

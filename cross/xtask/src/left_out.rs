@@ -62,6 +62,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Booted, "system::tls::client_ca_accepts_certificates_of_its_authority", "writes certificates beside the configuration file"),
     (Booted, "system::tls::first_start_creates_a_private_key_file", "reads the directory of the server"),
     (Booted, "system::tls::named_certificate_is_used", "writes certificates beside the configuration file"),
+    (Booted, "system::health::", "the checked sockets and files are those of the test's machine"),
     (PlainUser, "system::services::a_service_runs_as_the_user_of_the_file", "only root may become another user"),
     (PlainUser, "system::local_socket::other_users_are_refused", "only root may become another user"),
     (PlainUser, "system::blocked::log_file_on_a_hanging_mount_delays_no_call", "only root may mount a file system"),

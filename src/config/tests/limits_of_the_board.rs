@@ -141,6 +141,11 @@ fn each_limit_is_met_and_not_passed() {
         &format!("requires: more than {}", limits::SERVICE_AFTER),
     );
     assert_limit(
+        limits::CHECKS,
+        |n| (0..n).map(|n| format!("[[check]]\nname = 'c{n}'\nunix = '/x'\n")).collect(),
+        &format!("more than {} checks", limits::CHECKS),
+    );
+    assert_limit(
         limits::WEBGUI_BYTES,
         |n| service(&format!("webgui = '{}'", "x".repeat(n))),
         &format!("webgui: longer than {} bytes", limits::WEBGUI_BYTES),

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::{config, errors, service, spec};
-use crate::service::{ReadyCheck, ServiceKind};
+use crate::service::{Endpoint, ReadyCheck, ServiceKind};
 
 #[test]
 fn required_services_exist_and_do_not_wait_for_each_other() {
@@ -21,7 +21,10 @@ fn required_services_exist_and_do_not_wait_for_each_other() {
 #[test]
 fn readiness_is_read() {
     let ready = |text: &str| spec(&config(&service(text)), "a").ready.clone();
-    assert_eq!(ready("ready = 'tcp:127.0.0.1:80'"), ReadyCheck::Tcp("127.0.0.1:80".parse().unwrap()));
+    assert_eq!(
+        ready("ready = 'tcp:127.0.0.1:80'"),
+        ReadyCheck::Connect(Endpoint::tcp("127.0.0.1:80").unwrap())
+    );
     assert_eq!(ready("ready = 'line:listening on'"), ReadyCheck::Line("listening on".try_into().unwrap()));
     let config = config(&service("type = 'notify'\nwatchdog_s = 5\nready_timeout_s = 60"));
     let spec = spec(&config, "a");

@@ -175,6 +175,11 @@ impl Fixture {
         Self::with_file(slots, board, FILE)
     }
 
+    /// Server with further tables in its configuration file.
+    pub(super) fn with_tables(slots: usize, board: Board, tables: &str) -> Self {
+        Self::with_file(slots, board, &(FILE.to_owned() + tables))
+    }
+
     /// Fixture whose first service has these keys.
     pub(super) fn with_service(keys: &str) -> Self {
         Self::with_file(

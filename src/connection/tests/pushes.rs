@@ -1,8 +1,9 @@
 //! Pushes to bound sockets.
 
 use super::fixture::{ADMIN, ANNA, Fixture};
+use crate::api::Board;
 use crate::connection::{PUSH_BACKLOG_BYTES, PUSH_OUTPUT_BYTES, PUSH_OUTPUT_LINES, SEND_TIMEOUT};
-use crate::service::Exit;
+use crate::service::{CheckError, CheckId, Exit};
 
 fn change(service: &str, state: &str, pid: u32) -> String {
     format!(
@@ -169,4 +170,63 @@ fn end_of_the_session_is_pushed_and_ends_the_binding() {
     );
     fixture.say(caller, &command("start", "hello"));
     assert!(fixture.receive(bound).is_empty());
+}
+
+const CHECKS: &str = "
+[[check]]
+name = 'port'
+service = 'hello'
+tcp = '127.0.0.1:80'
+limit = 1
+[[check]]
+name = 'uplink'
+tcp = '192.0.2.1:53'
+";
+
+fn check(name: &str, rest: &str) -> String {
+    format!(r#"{{"type":"msg","data":{{"type":"check-change","data":{{"check":"{name}",{rest}}}}}}}"#)
+}
+
+impl Fixture {
+    fn attempt(&mut self, check: usize, result: Result<(), CheckError>) {
+        let attempt = self.server.begin_check(CheckId::from_index(check).unwrap(), self.now);
+        self.server.handle_checked(attempt, result, self.now, &mut self.system);
+    }
+}
+
+#[test]
+fn change_of_a_check_is_pushed_to_users_of_its_service() {
+    let mut fixture = Fixture::with_tables(8, Board::default(), CHECKS);
+    let (admin, anna, unbound) = (fixture.bound(ADMIN), fixture.bound(ANNA), fixture.socket());
+    fixture.say(unbound, &command("start", "hello"));
+    for id in [admin, anna] {
+        fixture.receive(id);
+    }
+    fixture.attempt(0, Ok(()));
+    fixture.attempt(1, Ok(()));
+    fixture.attempt(0, Err(CheckError::Closed));
+    let healthy = check("port", r#""service":"hello","state":"healthy""#);
+    let error = r#""service":"hello","state":"failing","error":"closed without a response""#;
+    let (failing, uplink) = (check("port", error), check("uplink", r#""state":"healthy""#));
+    let stopping = change("hello", "stopping", 1234);
+    assert_eq!(fixture.receive(anna), [healthy.clone(), stopping.clone(), failing.clone()]);
+    assert_eq!(fixture.receive(admin), [healthy, uplink, stopping, failing]);
+    assert!(fixture.receive(unbound).is_empty());
+}
+
+#[test]
+fn peer_that_does_not_read_gets_the_newest_state_of_a_check() {
+    let mut fixture = Fixture::with_tables(4, Board::default(), CHECKS);
+    let reader = fixture.bound(ADMIN);
+    for _ in 0..60 {
+        fixture.attempt(1, Ok(()));
+        for _ in 0..crate::service::CHECK_FAILURES {
+            fixture.attempt(1, Err(CheckError::TimedOut));
+        }
+    }
+    let received = fixture.receive(reader);
+    assert!(received.len() < 2 + PUSH_BACKLOG_BYTES / 80, "{}", received.len());
+    assert_eq!(received.last().unwrap(), &check("uplink", r#""state":"failing","error":"timed out""#));
+    fixture.attempt(1, Ok(()));
+    assert_eq!(fixture.receive(reader), [check("uplink", r#""state":"healthy""#)]);
 }

@@ -7,7 +7,8 @@ use super::Form;
 use crate::call::{ServiceDetails, ServiceList, ServiceStatus};
 use crate::json::{Full, Writer};
 use crate::service::{
-    Arguments, CommandAction, LastExit, NamedCommand, NextRun, PastRun, Program, Spec, Status, Usage,
+    Arguments, CommandAction, EndReason, LastExit, NamedCommand, NextRun, PastRun, Program, Spec, Status,
+    Usage,
 };
 
 /// Writes the services of a list. Members that Friend Core does not have follow its own.
@@ -111,10 +112,23 @@ pub(super) fn details(out: &mut Writer<'_>, details: &ServiceDetails<'_>) -> Res
         ))?;
         out.put_string(exit)?;
         out.put(r#", "Reason": "#)?;
-        out.put_text(reason.word())?;
+        put_end(out, reason, details)?;
         out.put("}")?;
     }
-    out.put("]}")
+    out.put("]")?;
+    super::checks::put(out, details.checks())?;
+    out.put("}")
+}
+
+/// Writes the reason of an end, with the name of the check that was failing.
+fn put_end(out: &mut Writer<'_>, reason: EndReason, details: &ServiceDetails<'_>) -> Result<(), Full> {
+    match reason {
+        EndReason::Unhealthy(check) => {
+            let name = details.services.table().check(check).map_or("?", |check| &check.name);
+            out.put_string(format_args!("{} (check {name})", reason.word()))
+        }
+        _ => out.put_text(reason.word()),
+    }
 }
 
 /// Writes the keys of the configuration file that `status` does not have. The values of the variables may be

@@ -7,8 +7,9 @@ use crate::call::{ServiceDetails, ServiceList, ServiceStatus};
 use crate::friendcore::{CHUNK_PIECE_BYTES, SHOWN_PROGRAM_BYTES};
 use crate::limits;
 use crate::service::{
-    Arguments, CommandAction, Exit, LastExit, Name, NamedCommand, NextRun, RestartPolicy, Scope, ServiceKind,
-    ServiceTable, Signal, SpawnError, SpawnStage, Spec, State, Status, Supervisor, Usage, Verb,
+    Arguments, Check, CheckError, CheckId, CheckKind, CheckLevel, CommandAction, Endpoint, Exit, LastExit,
+    Name, NamedCommand, NextRun, RestartPolicy, Scope, ServiceKind, ServiceTable, Signal, SpawnError,
+    SpawnStage, Spec, State, Status, Supervisor, Usage, Verb,
 };
 use crate::session::{Grants, User, UserLevel, Users};
 
@@ -186,7 +187,17 @@ fn longest_details_fit_in_every_form() {
     spec.description = "\"".repeat(limits::DESCRIPTION_BYTES).as_str().try_into().ok();
     let mut table = ServiceTable::new();
     let service = table.push(spec).unwrap();
+    let check = &"n".repeat(limits::SERVICE_NAME_BYTES);
+    for _ in 0..limits::CHECKS {
+        let check = Check::new(check, CheckKind::Command(Arguments::new()));
+        table.push_check(Check { service: Some(service), ..check }).unwrap();
+    }
     let mut services = Supervisor::new(table);
+    for check in (0..limits::CHECKS).filter_map(CheckId::from_index) {
+        let attempt = services.begin_check(check, Duration::ZERO);
+        let error = SpawnError { stage: SpawnStage::Interpreter, item: 0, errno: 97 };
+        services.handle_checked(attempt, Err(CheckError::Spawn(error)), Duration::ZERO);
+    }
     for _ in 0..limits::SERVICES {
         services.handle_command(service, Verb::Start, Duration::ZERO).unwrap();
         let error = SpawnError { stage: SpawnStage::Interpreter, item: 0, errno: 2 };
@@ -201,6 +212,43 @@ fn longest_details_fit_in_every_form() {
 }
 
 #[test]
+fn checks_of_a_service_and_of_the_board() {
+    let mut table = ServiceTable::new();
+    let service = table.push(Spec::new("web", &["/bin/web"]).unwrap()).unwrap();
+    let tcp = || CheckKind::Connect(Endpoint::tcp("127.0.0.1:80").unwrap());
+    let own = Check { service: Some(service), limit: 1, grace: Duration::ZERO, ..Check::new("port", tcp()) };
+    let check = table.push_check(own).unwrap();
+    table.push_check(Check { level: CheckLevel::Ready, ..Check::new("uplink", tcp()) }).unwrap();
+    let mut services = Supervisor::new(table);
+    services.handle_command(service, Verb::Start, Duration::ZERO).unwrap();
+    services.handle_spawned(service, Ok(7), Duration::ZERO);
+    let attempt = services.begin_check(check, Duration::ZERO);
+    services.handle_checked(attempt, Err(CheckError::Connect(111)), Duration::ZERO);
+    services.handle_exit(service, Exit::Code(0), true, Duration::ZERO);
+    let end = r#""Exit": "exit 0", "Reason": "unhealthy (check port)"}]"#;
+    let port = concat!(
+        r#""Checks": [{"Name": "port", "Level": "alive", "State": "failing", "Failures": 1, "#,
+        r#""Error": "cannot connect: Connection refused (errno 111)"}"#
+    );
+    let text = shown(&services, Duration::ZERO, &mut [0; 2048]);
+    assert!(text.ends_with(&format!("{end}, {port}]}}")), "{text}");
+    let status = BoardStatus {
+        board: "b",
+        version: "v",
+        build: "",
+        slot: "",
+        config_origin: "given",
+        complaint: "",
+        notice: "",
+        uptime_s: 1,
+        services: &services,
+    };
+    let text = written(Form::Http, &Outcome::Board(status));
+    let uplink = r#"{"Name": "uplink", "Level": "ready", "State": "unchecked", "Failures": 0}"#;
+    assert!(text.ends_with(&format!(r#""Uptime": 1, {port},{uplink}]}}"#)), "{text}");
+}
+
+#[test]
 fn status_of_the_board_escapes_its_strings() {
     let status = BoardStatus {
         board: "host",
@@ -211,6 +259,7 @@ fn status_of_the_board_escapes_its_strings() {
         complaint: "f:1:2: unknown key '\"x'",
         notice: "",
         uptime_s: 12,
+        services: &Supervisor::new(ServiceTable::new()),
     };
     assert_eq!(
         written(Form::Http, &Outcome::Board(status)),

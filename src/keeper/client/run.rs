@@ -1,4 +1,4 @@
-//! Runs of named commands.
+//! Runs of named commands, and of the programs of health checks.
 
 use std::cell::{Cell, Ref};
 use std::fmt;
@@ -9,7 +9,7 @@ use super::super::output::{HeadBuffer, Output};
 #[cfg(doc)]
 use super::Processes;
 use crate::limits::COMMAND_OUTPUT_BYTES;
-use crate::service::{Exit, SpawnError};
+use crate::service::{Attempt, Exit, SpawnError};
 
 /// Reason for not running a named command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,6 +47,15 @@ pub enum RunEnd {
     Failed(SpawnError),
 }
 
+/// Receiver of the outcome of a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RunOwner {
+    /// The call with the ticket of [`Processes::run_command`].
+    Call(u64),
+    /// The attempt of [`Processes::run_check`].
+    Check(Attempt),
+}
+
 /// Process and output of one run of a named command.
 #[derive(Debug)]
 pub(super) struct RunSlot {
@@ -54,7 +63,7 @@ pub(super) struct RunSlot {
     pub(super) state: Cell<RunState>,
     /// The keeper has processes of this slot.
     pub(super) is_kept: Cell<bool>,
-    pub(super) ticket: Cell<u64>,
+    pub(super) owner: Cell<RunOwner>,
     pub(super) deadline: Cell<Option<Instant>>,
     pub(super) timed_out: Cell<bool>,
 }
@@ -65,7 +74,7 @@ impl RunSlot {
             output: Output::new(HeadBuffer::new(COMMAND_OUTPUT_BYTES), Rc::default()),
             state: Cell::new(RunState::Free),
             is_kept: Cell::new(false),
-            ticket: Cell::new(0),
+            owner: Cell::new(RunOwner::Call(0)),
             deadline: Cell::new(None),
             timed_out: Cell::new(false),
         }
@@ -92,9 +101,9 @@ pub struct CommandDone<'a> {
 }
 
 impl CommandDone<'_> {
-    /// Ticket of [`Processes::run_command`].
-    pub fn ticket(&self) -> u64 {
-        self.run.ticket.get()
+    /// Receiver of the outcome.
+    pub fn owner(&self) -> RunOwner {
+        self.run.owner.get()
     }
 
     /// End of the program.
@@ -102,7 +111,7 @@ impl CommandDone<'_> {
         self.end
     }
 
-    /// Returns true if it was killed after `COMMAND_TIMEOUT`.
+    /// Returns true if it was killed after `COMMAND_TIMEOUT`, or the timeout of its check.
     pub fn timed_out(&self) -> bool {
         self.run.timed_out.get()
     }

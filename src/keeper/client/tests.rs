@@ -1,6 +1,7 @@
 //! Tests with real processes: the keeper's loop and the server's side of it, in one thread.
 
 mod attributes;
+mod checks;
 
 use std::fs;
 use std::path::Path;
@@ -35,14 +36,18 @@ struct Fixture {
 
 impl Fixture {
     fn new(services: Vec<Spec>) -> Self {
-        let lock = lock_children();
-        let (keeper, server) = ServerSocket::pair().unwrap();
-        let mut processes = Processes::new(services.len(), server, None, Rc::default()).unwrap();
-        processes.command_timeout = Duration::from_millis(300);
         let mut table = ServiceTable::new();
         for spec in services {
             table.push(spec).unwrap();
         }
+        Self::of(table)
+    }
+
+    fn of(table: ServiceTable) -> Self {
+        let lock = lock_children();
+        let (keeper, server) = ServerSocket::pair().unwrap();
+        let mut processes = Processes::new(table.len(), server, None, Rc::default()).unwrap();
+        processes.command_timeout = Duration::from_millis(300);
         let signals = SignalFd::new(&HANDLED[..1]).unwrap();
         // Any process that is not a child of this one.
         let server = Pid::from_raw(1).unwrap();
@@ -140,10 +145,16 @@ impl Fixture {
     }
 
     fn outcome(&mut self) -> (u64, RunEnd, bool, bool, Vec<u8>) {
+        let (owner, end, timed_out, is_cut, output) = self.end_of_run();
+        let RunOwner::Call(ticket) = owner else { panic!("{owner:?}") };
+        (ticket, end, timed_out, is_cut, output)
+    }
+
+    fn end_of_run(&mut self) -> (RunOwner, RunEnd, bool, bool, Vec<u8>) {
         let mut outcome = None;
         self.until("a command is done", |fixture| {
             outcome = fixture.processes.poll_command_done().map(|done| {
-                (done.ticket(), done.end(), done.timed_out(), done.is_cut(), done.output().to_vec())
+                (done.owner(), done.end(), done.timed_out(), done.is_cut(), done.output().to_vec())
             });
             outcome.is_some()
         });

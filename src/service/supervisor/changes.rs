@@ -37,6 +37,8 @@ impl Supervisor {
             .filter(|_| phase == Phase::Started && entry.readiness == Readiness::Ready)
             .map(|time| now + time);
         entry.ready_at = entry.ready_at.filter(|_| has_process);
+        self.follow_checks(service, phase, now);
+        let entry = &mut self.entries[service.index()];
         match phase {
             Phase::Stopped | Phase::Failed => entry.readiness = Readiness::None,
             Phase::Finished => entry.readiness = Readiness::Ready,

@@ -8,9 +8,11 @@ use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
 use crate::warning;
 
 impl Supervisor {
-    /// Begins the schedules, and starts every enabled service, each when those before it are ready.
+    /// Begins the schedules and the checks of the board, and starts every enabled service, each when those
+    /// before it are ready.
     pub fn start_enabled(&mut self, now: Duration) {
         self.begin_schedules(now);
+        self.start_checks(now);
         for service in self.order.clone() {
             if self.entries[service.index()].enabled && !self.is_shutting_down {
                 self.start_required(service, now);

@@ -3,6 +3,7 @@
 mod changes;
 mod commands;
 mod exits;
+mod health;
 mod order;
 mod programs;
 mod readiness;
@@ -14,7 +15,9 @@ use core::time::Duration;
 
 use heapless::{Deque, Vec};
 
+pub use self::health::Problem;
 use self::order::Gate;
+use super::check::CheckRecord;
 use super::record::{Next, Readiness, Record};
 use super::restart::Jitter;
 use super::transition::{Event, Phase, Step, step};
@@ -22,7 +25,7 @@ use super::{
     Action, CommandError, EndReason, KILL_TIMEOUT, LastExit, NamedCommand, PastRun, Program, Scope,
     ServiceId, ServiceTable, Signal, Spec, StateChange, Status,
 };
-use crate::limits::SERVICES;
+use crate::limits::{CHECKS, SERVICES};
 use crate::log::DebugArg;
 use crate::{debug, error, internal_error, warning};
 
@@ -39,6 +42,10 @@ pub struct Supervisor {
     table: ServiceTable,
     /// One record for each possible [`ServiceId`].
     entries: [Record; SERVICES],
+    /// One record for each possible [`CheckId`](super::CheckId).
+    checks: [CheckRecord; CHECKS],
+    /// Mask of the checks whose state has changed since the last [`Supervisor::take_changed_checks`].
+    changed_checks: u64,
     order: Vec<ServiceId, SERVICES>,
     actions: Deque<Action, ACTIONS>,
     changes: Deque<StateChange, CHANGES>,
@@ -78,6 +85,8 @@ impl Supervisor {
         Self {
             table,
             entries,
+            checks: [CheckRecord::NEW; CHECKS],
+            changed_checks: 0,
             order,
             actions: Deque::new(),
             changes: Deque::new(),
@@ -138,12 +147,13 @@ impl Supervisor {
             self.expire_readiness(service, now);
             self.expire_schedule(service, now);
         }
+        self.expire_checks(now);
         self.progress(now);
     }
 
     /// Time of the next call of [`Supervisor::handle_timeout`], since the start of the server.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.entries.iter().filter_map(Record::poll_timeout).min()
+        self.entries.iter().filter_map(Record::poll_timeout).chain(self.check_timeouts()).min()
     }
 
     /// Status of a service.
@@ -242,8 +252,8 @@ impl Supervisor {
                 self.signal(service, Signal::Kill, Scope::Group);
                 self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
             }
-            Step::KillSilent => {
-                entry.fault = Some(EndReason::Watchdog);
+            Step::EndUnhealthy if entry.fault != Some(EndReason::Watchdog) => self.stop(service, None, now),
+            Step::EndUnhealthy => {
                 error!("{}: killed, the watchdog expired", self.name(service));
                 self.signal(service, Signal::Kill, Scope::Group);
                 self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::super::record::{Next, Readiness};
 use super::super::transition::{Event, Phase};
 use super::super::{
-    Notice, ReadyCheck, SERVICE_READY_TIMEOUT_MAX, START_SETTLE, ServiceId, Spec, StatusText,
+    EndReason, Notice, ReadyCheck, SERVICE_READY_TIMEOUT_MAX, START_SETTLE, ServiceId, Spec, StatusText,
 };
 use super::Supervisor;
 use crate::{info, warning};
@@ -116,7 +116,8 @@ impl Supervisor {
         let entry = &mut self.entries[service.index()];
         if entry.watchdog.is_some_and(|watchdog| watchdog <= now) && !self.actions.is_full() {
             entry.watchdog = None;
-            self.apply_internal(service, Event::Silent, now);
+            entry.fault = Some(EndReason::Watchdog);
+            self.apply_internal(service, Event::Unhealthy, now);
         }
     }
 }

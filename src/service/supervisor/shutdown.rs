@@ -17,6 +17,7 @@ impl Supervisor {
             return;
         }
         self.is_shutting_down = true;
+        self.end_checks();
         for index in 0..self.table.len() {
             let Some(service) = ServiceId::from_index(index) else { continue };
             let entry = &mut self.entries[index];

@@ -1,6 +1,7 @@
 mod commands;
 mod ends;
 mod group;
+mod health;
 mod life;
 mod order;
 mod random;

@@ -57,7 +57,7 @@ fn pause_does_not_extend_the_time_of_a_run() {
     assert_eq!(supervisor.poll_timeout(), Some(at(60)));
 }
 
-fn program(name: &str) -> Arguments {
+pub(super) fn program(name: &str) -> Arguments {
     let mut arguments = Arguments::new();
     arguments.push(name).unwrap();
     arguments
