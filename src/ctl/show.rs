@@ -6,7 +6,7 @@ use super::env::Env;
 use super::failure::{FAILED, Failure};
 use super::output::{columns, format_duration, sanitize};
 use super::values::{shown, shown_or, text, text_of};
-use crate::json::Raw;
+use crate::json::{Raw, ValueKind};
 
 /// Heads of the table of past ends.
 const ENDS_HEAD: [&str; 4] = ["ENDED", "RAN", "EXIT", "REASON"];
@@ -79,7 +79,21 @@ fn rows(reply: Raw<'_>) -> Vec<[String; 2]> {
         }));
     }
     rows.extend(check_rows(reply));
-    rows.into_iter().map(|(title, value)| [title.to_owned(), value]).collect()
+    let rows = rows.into_iter().map(|(title, value)| [title.to_owned(), value]);
+    let keys = reply.get("Keys").into_iter().flat_map(Raw::members);
+    rows.chain(keys.map(|(key, value)| [sanitize(key), key_value(value)])).collect()
+}
+
+/// Value of a key of the configuration file.
+fn key_value(value: Raw<'_>) -> String {
+    match value.kind() {
+        ValueKind::Array => sanitize(&value.elements().filter_map(text).collect::<Vec<_>>().join(", ")),
+        ValueKind::Object => {
+            let entries = value.members().map(|(name, value)| format!("{name} = {}", value.text()));
+            sanitize(&entries.collect::<Vec<_>>().join(", "))
+        }
+        _ => shown_or(text(value).map(|text| sanitize(&text))),
+    }
 }
 
 /// A row for each health check of a reply.
@@ -154,6 +168,7 @@ mod tests {
             r#""StopSignal": "TERM", "StopTimeout": 10, "MaxRuntime": 90, "Commands": [{"Name": "reload", "Signal": "HUP", "#,
             r#""Scope": "leader"},{"Name": "say", "Program": ["/bin/echo","a b"]}], "#,
             r#""Programs": [{"Name": "finish", "Program": ["/bin/rm","a b"]}], "Enabled": true, "#,
+            r#""Keys": {"requires": ["db","net"], "nice": -3, "limits": {"core": 0, "nofile": 9}, "umask": "007"}, "#,
             r#""History": [{"Ago": 3, "Ran": 0.250, "Exit": "exit 1", "Reason": "exited"}], "#,
             r#""Checks": [{"Name": "web", "Level": "alive", "State": "healthy", "Failures": 0},"#,
             r#"{"Name": "x", "Level": "ready", "State": "failing", "Failures": 3, "Error": "timed out"}]}"#
@@ -185,6 +200,10 @@ commands       reload: signal HUP to the leader
                say: /bin/echo 'a b'
 checks         web: healthy
                x: failing, 3 failures: timed out
+requires       db, net
+nice           -3
+limits         core = 0, nofile = 9
+umask          007
 
 ENDED   RAN      EXIT    REASON
 3s ago  0.250 s  exit 1  exited

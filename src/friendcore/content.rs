@@ -5,6 +5,7 @@
 //! and the other forms the later one. All functions fail only for lack of room, with [`Full`].
 
 mod checks;
+mod keys;
 mod services;
 
 use data_encoding::BASE64;

@@ -49,6 +49,11 @@ impl<'t> Raw<'t> {
         elements.into_iter().flatten().map(|(_, value)| value)
     }
 
+    /// Members of an object with their keys; none of any other value.
+    pub(crate) fn members(self) -> impl Iterator<Item = (&'t str, Self)> + use<'t> {
+        (self.kind == ValueKind::Object).then(|| self.items()).into_iter().flatten()
+    }
+
     /// Members of an object with their keys, or elements of an array without.
     fn items(self) -> Items<'t> {
         Items { text: self.text, at: 1, has_keys: self.kind == ValueKind::Object }

@@ -90,6 +90,7 @@ fn memory_in(statm: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::tests::lock_children;
 
     #[test]
     fn times_and_pages_are_read() {
@@ -102,6 +103,7 @@ mod tests {
 
     #[test]
     fn own_use_is_counted_with_that_of_children() {
+        let _lock = lock_children();
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let usages = processes(std::process::id());
         assert!(usages.len() <= USAGE_PROCESSES && usages[0].memory > 0, "{usages:?}");

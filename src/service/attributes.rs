@@ -1,5 +1,7 @@
 //! Attributes of the processes of a service, which the keeper's child sets before exec.
 
+use core::fmt;
+
 use heapless::{String, Vec};
 
 use super::{Capabilities, Name, SERVICE_GROUPS, SERVICE_NICE};
@@ -142,6 +144,15 @@ impl IoClass {
             ("best-effort", None) => Some(Self::BestEffort(Self::LEVEL)),
             ("best-effort", Some([level @ b'0'..=b'7'])) => Some(Self::BestEffort(level - b'0')),
             _ => None,
+        }
+    }
+}
+
+impl fmt::Display for IoClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle => f.write_str("idle"),
+            Self::BestEffort(level) => write!(f, "best-effort:{level}"),
         }
     }
 }

@@ -65,6 +65,15 @@ impl Capabilities {
         Self(self.0 | other.0)
     }
 
+    /// Names of the capabilities.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        CAPABILITY_NAMES
+            .into_iter()
+            .enumerate()
+            .filter(move |(bit, _)| self.0 & (1 << bit) != 0)
+            .map(|(_, name)| name)
+    }
+
     /// One bit for each capability.
     pub fn bits(self) -> u64 {
         self.0

@@ -1,5 +1,6 @@
 //! Addresses of services, to which the server connects.
 
+use core::fmt;
 use core::net::SocketAddr;
 
 use heapless::String;
@@ -25,6 +26,15 @@ impl Endpoint {
     pub fn unix(path: &str) -> Option<Self> {
         let is_path = path.starts_with('/') && !path.contains('\0');
         path.try_into().ok().filter(|_| is_path).map(Self::Unix)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp:{address}"),
+            Self::Unix(path) => write!(f, "unix:{path}"),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Kinds of services and their signs of readiness.
 
+use core::fmt;
+
 use heapless::String;
 
 use super::{Endpoint, READY_LINE_BYTES};
@@ -62,6 +64,17 @@ impl ReadyCheck {
     }
 }
 
+/// Writes the text in the configuration file; nothing for the sign of the kind.
+impl fmt::Display for ReadyCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OfKind => Ok(()),
+            Self::Line(line) => write!(f, "line:{line}"),
+            Self::Connect(endpoint) => endpoint.fmt(f),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +104,9 @@ mod tests {
             ("udp:127.0.0.1:1", None),
             ("notify", None),
         ] {
+            if let Some(ready) = &expected {
+                assert_eq!(ready.to_string(), text);
+            }
             assert_eq!(ReadyCheck::from_text(text), expected, "{text}");
         }
     }

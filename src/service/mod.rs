@@ -76,7 +76,7 @@ pub use kind::{ReadyCheck, ServiceKind};
 pub use notice::{Notice, StatusText};
 pub use program::Program;
 pub use restart::{BackOff, RestartPolicy};
-pub use schedule::{NextRun, Schedule, minute_of_day};
+pub use schedule::{NextRun, Schedule, TimeOfDay, minute_of_day};
 pub use signal::{Scope, Signal};
 pub use spawn_error::{SpawnError, SpawnStage};
 pub use spec::{Spec, is_service_name};

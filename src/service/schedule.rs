@@ -1,5 +1,6 @@
 //! Times at which a one-shot runs.
 
+use core::fmt;
 use core::time::Duration;
 
 use heapless::Vec;
@@ -44,6 +45,16 @@ impl Schedule {
         let days = [midnight, midnight + DAY].into_iter();
         let times = days.flat_map(|day| self.at.iter().map(move |minute| day + u64::from(*minute) * 60));
         times.filter(|time| *time > unix_s).min()
+    }
+}
+
+/// Minute of a day, written as `HH:MM`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TimeOfDay(pub u16);
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
     }
 }
 

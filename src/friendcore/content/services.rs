@@ -169,7 +169,8 @@ fn put_declaration(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
         put_command(out, command)?;
     }
     out.put("]")?;
-    put_helpers(out, spec)
+    put_helpers(out, spec)?;
+    super::keys::put(out, spec)
 }
 
 /// Writes the programs that help a service to start and to end, if it has any.

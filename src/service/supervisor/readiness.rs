@@ -5,7 +5,8 @@ use core::time::Duration;
 use super::super::record::{Next, Readiness};
 use super::super::transition::{Event, Phase};
 use super::super::{
-    EndReason, Notice, ReadyCheck, SERVICE_READY_TIMEOUT_MAX, START_SETTLE, ServiceId, Spec, StatusText,
+    EndReason, Notice, ReadyCheck, SERVICE_READY_TIMEOUT_MAX, START_SETTLE, STOP_TIMEOUT_MAX, ServiceId,
+    Spec, StatusText,
 };
 use super::Supervisor;
 use crate::{info, warning};
@@ -15,6 +16,10 @@ impl Supervisor {
     pub fn handle_notice(&mut self, service: ServiceId, notice: Notice, now: Duration) {
         let watchdog = self.spec(service).and_then(|spec| spec.watchdog);
         let entry = &mut self.entries[service.index()];
+        if let (Phase::Stopping, Some(extend)) = (entry.phase, notice.extend) {
+            let most = entry.since + STOP_TIMEOUT_MAX;
+            entry.deadline = entry.deadline.max(Some(now.saturating_add(extend).min(most)));
+        }
         if entry.pid == 0 || !matches!(entry.phase, Phase::Started | Phase::Paused) {
             return;
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::service::{
     EndReason, Notice, ReadyCheck, SERVICE_READY_TIMEOUT, SERVICE_READY_TIMEOUT_MAX, START_SETTLE,
-    ServiceKind, StatusText,
+    STOP_TIMEOUT, STOP_TIMEOUT_MAX, ServiceKind, StatusText,
 };
 
 const ALIVE: Notice = Notice { is_ready: false, is_alive: true, ..Notice::READY };
@@ -99,6 +99,21 @@ fn more_time_is_granted_up_to_its_limit() {
     assert_eq!((is_ready(&supervisor), supervisor.poll_timeout()), (false, None));
     supervisor.handle_notice(id(0), Notice::READY, SERVICE_READY_TIMEOUT_MAX);
     assert!(is_ready(&supervisor), "late, but ready");
+}
+
+#[test]
+fn more_time_to_stop_is_granted_up_to_its_limit() {
+    let extend = |time| Notice { extend: Some(time), ..Notice::default() };
+    let mut supervisor = unready(notify);
+    supervisor.handle_notice(id(0), Notice::READY, at(1));
+    supervisor.handle_command(id(0), Verb::Stop, at(2)).unwrap();
+    assert_eq!(supervisor.poll_timeout(), Some(at(2) + STOP_TIMEOUT));
+    supervisor.handle_notice(id(0), extend(at(1)), at(3));
+    assert_eq!(supervisor.poll_timeout(), Some(at(2) + STOP_TIMEOUT), "not shortened");
+    supervisor.handle_notice(id(0), extend(at(60)), at(3));
+    assert_eq!(supervisor.poll_timeout(), Some(at(63)));
+    supervisor.handle_notice(id(0), extend(Duration::MAX), at(3));
+    assert_eq!(supervisor.poll_timeout(), Some(at(2) + STOP_TIMEOUT_MAX));
 }
 
 #[test]
