@@ -152,6 +152,28 @@ mod tests {
     }
 
     #[test]
+    fn delays_with_jitter_differ_by_at_most_a_tenth() {
+        let ranges = [
+            450..=550,
+            900..=1100,
+            1800..=2200,
+            3600..=4400,
+            7200..=8800,
+            14_400..=17_600,
+            28_800..=35_200,
+            54_000..=66_000,
+            54_000..=66_000,
+        ];
+        for seed in 0..1000 {
+            let (mut back_off, mut jitter) = (BackOff::new(), Jitter::new(seed));
+            for range in &ranges {
+                let delay = jitter.apply(back_off.after(Duration::ZERO)).as_millis();
+                assert!(range.contains(&delay), "seed {seed}: {delay} ms of {range:?}");
+            }
+        }
+    }
+
+    #[test]
     fn good_run_resets_the_delay() {
         let mut back_off = BackOff::new();
         back_off.after(Duration::ZERO);

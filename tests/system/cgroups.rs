@@ -3,15 +3,18 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use friendlet::service::KILL_TIMEOUT;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::services::{start, status, until_state};
-use crate::support::device::shell;
+use crate::support::device::{service, shell};
 use crate::support::directory::Directory;
 use crate::support::wait::{SOON, until};
 use crate::support::{Device, Server, process};
 
 const OK: &str = r#"{ "Status": "ok"}"#;
+/// Time for signals, exits and reaping of hundreds of processes on a busy machine.
+const ALLOWANCE: Duration = Duration::from_secs(2);
 /// With control groups, and without.
 pub(crate) const WAYS: [&str; 2] = ["", "[board]\ncgroups = false\n"];
 
@@ -126,5 +129,34 @@ fn four_hundred_processes_that_ignore_term_are_ended_in_time() {
         let pids = pids();
         let alive: Vec<&str> = pids.lines().filter(|pid| process::is_alive(pid.parse().unwrap())).collect();
         assert!(alive.is_empty(), "{way}: {alive:?}");
+    }
+}
+
+/// Three hundred processes ignore TERM, and start two more each, again when those are killed. The stop comes while
+/// they grow.
+#[test]
+fn fork_bomb_is_ended_in_time() {
+    for way in WAYS {
+        let directory = Directory::new();
+        let bomb = directory.file("bomb.sh");
+        // Every second one is in a session of its own.
+        let script = format!(
+            "trap '' TERM\n\
+             again() {{ while :; do $2 sh {bomb} $1; done; }}\n\
+             [ $1 -gt 75 ] || {{ again $(($1 * 2)) & again $(($1 * 2 + 1)) setsid & }}\n\
+             while :; do sleep 5; done\n"
+        );
+        directory.write("bomb.sh", script);
+        let table = service("bomb", &["/bin/sh", &bomb, "1"], "stop_timeout_s = 1");
+        let server = Server::start(&Device::plain().with(&(table + way)));
+        start(&server, "bomb");
+        until("most run", || process::with(&bomb).len() >= 200);
+        let asked = Instant::now();
+        assert_eq!(server.call("services/bomb/stop"), OK);
+        until_state(&server, "bomb", "stopped");
+        let (elapsed, left) = (asked.elapsed(), process::with(&bomb));
+        println!("{way}: {elapsed:?}");
+        assert!(left.is_empty(), "{way}: {left:?} after {elapsed:?}");
+        assert!(elapsed < Duration::from_secs(1) + KILL_TIMEOUT + ALLOWANCE, "{way}: {elapsed:?}");
     }
 }

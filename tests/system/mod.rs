@@ -16,6 +16,7 @@ mod configuration;
 mod ctl;
 mod deadlines;
 mod declared;
+mod endurance;
 mod fall_back;
 mod floods;
 mod handshakes;

@@ -29,16 +29,19 @@ pub(crate) fn lint(part: Part) -> Result<(), String> {
     Ok(())
 }
 
-/// Unit tests, documentation tests and the integration binary; in the whole gate those of the load, too.
+/// Unit tests, documentation tests and the integration binary; in the whole gate those that take
+/// minutes and those of the load, too.
 pub(crate) fn unit(part: Part) -> Result<(), String> {
     let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--"]);
     command.args(["--test-threads", TEST_THREADS]).args(left_out::arguments(None));
     run::shown(&mut command)?;
     left_out::check()?;
-    match part {
-        Part::Fast => Ok(()),
-        Part::Whole => run::shown(cargo(&["test", "--locked", "--package", "load"]).args(BENCH)),
+    if part == Part::Fast {
+        return Ok(());
     }
+    let minutes = ["--", "--ignored", "--show-output", "system::endurance::"];
+    run::shown(cargo(&["test", "--locked", "--test", "it"]).args(minutes))?;
+    run::shown(cargo(&["test", "--locked", "--package", "load"]).args(BENCH))
 }
 
 /// The documentation builds without a warning, so its links lead somewhere.

@@ -90,9 +90,22 @@ pub(crate) fn status(pid: u32, key: &str) -> u64 {
     line.unwrap().split_whitespace().next().unwrap().parse().unwrap()
 }
 
+/// Private memory of a process in kB, to the page, which `/proc/PID/status` has not.
+pub(crate) fn anonymous(pid: u32) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = maps.lines().find_map(|line| line.strip_prefix("Anonymous:"));
+    line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 /// The command line of a process.
 pub(crate) fn command_line(pid: u32) -> String {
     read(&format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ").trim().to_owned()
+}
+
+/// Living processes whose command line contains `text`.
+pub(crate) fn with(text: &str) -> Vec<u32> {
+    let pids = every().into_iter().map(|(pid, _)| pid);
+    pids.filter(|pid| command_line(*pid).contains(text) && is_alive(*pid)).collect()
 }
 
 /// Bytes of the private pages that a process has of the files it is made of: what the loader and
