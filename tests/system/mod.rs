@@ -39,6 +39,7 @@ mod service_log;
 mod services;
 mod slots;
 mod spinning;
+mod stack;
 mod stopping;
 mod supervision;
 mod tls;

@@ -19,7 +19,7 @@ fn notifier(name: &str, steps: &[&str], rest: &str) -> String {
 
 /// Waits until the log has these lines, and asserts their order.
 #[track_caller]
-fn assert_order(server: &Server, lines: &[&str]) {
+pub(super) fn assert_order(server: &Server, lines: &[&str]) {
     // The log is read by a thread of its own.
     until("the log has all lines", || lines.iter().all(|line| server.log().contains(line)));
     let log = server.log();

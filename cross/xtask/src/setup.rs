@@ -1,5 +1,8 @@
 //! Making a bare Debian machine able to build, test, image and boot the boards.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +13,9 @@ use crate::toolchain::{self, Way};
 /// Number of requests to a mirror that is being renewed, and the pause between them.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(20);
+
+/// Program that Debian's packages ask whether they may start a daemon.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Packages for images and system-mode QEMU, beside Debian's essential ones. ipxe-qemu has the ROMs
 /// of QEMU's network cards, u-boot-tools mkimage.
@@ -23,8 +29,9 @@ const IMAGE_PACKAGES: [&str; 8] = [
     "u-boot-tools",
     "xz-utils",
 ];
-/// Packages for the tests: cpio checks an initramfs, `ip` makes networks.
-const TEST_PACKAGES: [&str; 2] = ["cpio", "iproute2"];
+/// Packages for the tests: cpio checks an initramfs, `ip` makes networks. A broker, a program that connects to it and
+/// a web server are the services of `tests/system/stack.rs`.
+const TEST_PACKAGES: [&str; 5] = ["cpio", "iproute2", "lighttpd", "mosquitto", "python3-minimal"];
 
 /// Returns Debian's architecture and packages for one target.
 fn target_packages(target: &str) -> Result<(Option<&'static str>, &'static [&'static str]), String> {
@@ -188,12 +195,27 @@ pub(crate) fn install(packages: &[&str]) -> Result<(), String> {
         let mut command = run::at_root("apt-get");
         command.args(["install", "-qq", "-y", "--no-install-recommends"]).args(packages);
         command.env("DEBIAN_FRONTEND", "noninteractive");
-        match run::shown(&mut command) {
+        match without_daemons(|| run::shown(&mut command)) {
             Ok(()) => return Ok(()),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// Runs an installation that starts no daemon of a package, on a system with a service manager, too.
+fn without_daemons(install: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let has_policy = Path::new(POLICY).exists();
+    if !has_policy {
+        let failed = |error| format!("{POLICY}: {error}");
+        fs::write(POLICY, "#!/bin/sh\nexit 101\n").map_err(failed)?;
+        fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+    }
+    let result = install();
+    if !has_policy {
+        let _ = fs::remove_file(POLICY);
+    }
+    result
 }
 
 #[cfg(test)]
