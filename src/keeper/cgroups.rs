@@ -8,17 +8,15 @@ use core::fmt::Write as _;
 use core::str::FromStr;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use heapless::{String, Vec};
-use rustix::fs::{
-    AtFlags, FlockOperation, FsWord, Mode, OFlags, flock, mkdirat, open, openat, statfs, unlinkat,
-};
+use rustix::fs::{FlockOperation, FsWord, Mode, OFlags, flock, mkdirat, open, openat, statfs};
 use rustix::io::{Errno, read, write};
 use rustix::process::Pid;
 
-use super::ORPHANS;
+use super::{NESTED_GROUPS, ORPHANS, procfs};
 use crate::limits::SERVICE_NAME_BYTES;
 use crate::log::console::warning;
 use crate::service::{Attributes, CONTROLS, KILL_TIMEOUT, SERVICE_NICE, ServiceTable};
@@ -39,8 +37,6 @@ const KEEPER: &str = "keeper";
 const WEIGHT_MAX: &str = "10000";
 /// Bytes of a file with a few numbers.
 const FILE_BYTES: usize = 512;
-/// Bytes of `cgroup.procs` that are read at once.
-const LIST_BYTES: usize = 4096;
 
 /// Name of the group of a slot, and path of a file in it.
 type GroupPath = String<{ SERVICE_NAME_BYTES + 32 }>;
@@ -128,7 +124,8 @@ impl Cgroups {
         group: &str,
         limits: &[u64; CONTROLS.len()],
     ) -> Result<(), (Option<usize>, Errno)> {
-        self.make(group).map_err(|errno| (None, errno))?;
+        // A service may have frozen its group before its end.
+        let _ = self.write(group, "cgroup.freeze", "0");
         for (index, control) in CONTROLS.iter().enumerate() {
             if self.controllers.get(index) == Some(&true) {
                 let value = match limits.get(index) {
@@ -166,36 +163,47 @@ impl Cgroups {
         self.number(group, "memory.current", "")
     }
 
-    /// Processes of a group.
+    /// Returns true if a process is in the group of a slot.
+    pub(super) fn holds(&self, pid: Pid) -> bool {
+        let path = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).unwrap_or_default();
+        let name = self.base.rsplit('/').next().unwrap_or_default();
+        path.contains(&format!("/{name}/")) && !path.contains(&format!("/{name}/{KEEPER}"))
+    }
+
+    /// Processes of a group, and of the groups that its processes have made below it.
     pub(super) fn members(&self, group: &str) -> Vec<Pid, ORPHANS> {
         let mut members = Vec::new();
-        let Ok(file) = self.open(group, "cgroup.procs", OFlags::RDONLY) else { return members };
-        let mut bytes = [0; LIST_BYTES];
-        let mut kept = 0;
-        while let Ok(count @ 1..) = read(&file, bytes.get_mut(kept..).unwrap_or_default()) {
-            let text = bytes.get(..kept + count).unwrap_or_default();
-            let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            let lines = core::str::from_utf8(text.get(..whole).unwrap_or_default()).unwrap_or_default();
-            let room = ORPHANS - members.len();
-            // A process of another namespace is 0.
-            members.extend(lines.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).take(room));
-            let end = kept + count;
-            bytes.copy_within(whole..end, 0);
-            kept = end - whole;
+        self.add_members(group, &mut members);
+        if self.number::<u32>(group, "cgroup.stat", "nr_descendants").is_some_and(|count| count > 0) {
+            let base = Path::new(&self.base);
+            for path in groups_below(&base.join(group)) {
+                if let Some(group) = path.strip_prefix(base).ok().and_then(Path::to_str) {
+                    self.add_members(group, &mut members);
+                }
+            }
         }
         members
     }
 
+    fn add_members(&self, group: &str, members: &mut Vec<Pid, ORPHANS>) {
+        let Ok(list) = fs::read_to_string(format!("{}/{group}/cgroup.procs", self.base)) else { return };
+        let room = ORPHANS - members.len();
+        // A process of another namespace is 0.
+        members.extend(list.lines().filter_map(procfs::pid).take(room));
+    }
+
     /// Removes the groups, which are empty.
-    pub(super) fn remove(&self, services: &ServiceTable) {
-        for slot in 0..super::SLOTS {
-            let _ = unlinkat(&self.directory, &*group_name(slot, services), AtFlags::REMOVEDIR);
-        }
+    pub(super) fn remove(&self) {
+        remove_below(Path::new(&self.base));
         // Fails where the keeper is in a group of it; the service manager removes that one.
         let _ = fs::remove_dir(&self.base);
     }
 
-    fn make(&self, group: &str) -> Result<(), Errno> {
+    /// Creates a group, unless it exists.
+    ///
+    /// # Errors
+    /// Error of the system, such as too many groups.
+    pub(super) fn make(&self, group: &str) -> Result<(), Errno> {
         match mkdirat(&self.directory, group, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(errno),
@@ -229,18 +237,42 @@ fn clear(base: &Path) {
     if is_left.is_err() {
         return;
     }
-    let groups = || fs::read_dir(base).into_iter().flatten().flatten().map(|entry| entry.path());
-    for group in groups().filter(|group| group.is_dir()) {
-        if fs::read_to_string(group.join("cgroup.procs")).is_ok_and(|pids| !pids.is_empty()) {
-            warning!("killing {}: its friendlet was killed", group.display());
-            let _ = fs::write(group.join("cgroup.kill"), "1");
-        }
+    let is_populated = |group: &Path| {
+        let events = fs::read_to_string(group.join("cgroup.events")).unwrap_or_default();
+        number_in::<u8>(&events, "populated") == Some(1)
+    };
+    for group in children(base).filter(|group| is_populated(group)) {
+        warning!("killing {}: its friendlet was killed", group.display());
+        let _ = fs::write(group.join("cgroup.kill"), "1");
     }
     let deadline = Instant::now() + KILL_TIMEOUT;
-    while fs::remove_dir(base).is_err() && Instant::now() < deadline {
+    while is_populated(base) && Instant::now() < deadline {
         std::thread::sleep(CLEAR_PAUSE);
-        groups().filter(|group| group.is_dir()).for_each(|group| _ = fs::remove_dir(group));
     }
+    remove_below(base);
+    let _ = fs::remove_dir(base);
+}
+
+fn children(group: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(group).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.is_dir())
+}
+
+/// Groups below a group, each after the one that it is in.
+fn groups_below(group: &Path) -> std::vec::Vec<PathBuf> {
+    let mut groups: std::vec::Vec<PathBuf> = children(group).take(NESTED_GROUPS).collect();
+    let mut next = 0;
+    while let Some(group) = groups.get(next).cloned() {
+        next += 1;
+        let room = NESTED_GROUPS - groups.len();
+        groups.extend(children(&group).take(room));
+    }
+    groups
+}
+
+fn remove_below(group: &Path) {
+    // The innermost first. One with processes stays.
+    groups_below(group).iter().rev().for_each(|group| _ = fs::remove_dir(group));
 }
 
 fn number_in<N: FromStr>(text: &str, name: &str) -> Option<N> {

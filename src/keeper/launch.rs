@@ -20,13 +20,10 @@ use rustix::process::Pid;
 
 use self::identity::Identity;
 use super::cgroups::Cgroups;
+use super::procfs::MARKER;
 use crate::service::{Arguments, SpawnError, SpawnStage, Spec};
 use crate::sys::PATH;
 use crate::sys::fork::{self, Forked};
-
-/// Environment variable with the name of the service. By it, the keeper recognises a process that has left
-/// the process group of its service.
-pub(super) const MARKER: &str = "FRIENDLET_SERVICE";
 
 /// A child that has not executed its program yet.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use super::relay::{RETRY, Relay};
 use super::server_socket::{Received, ServerSocket};
 use super::slot::{Progress, Slot, State};
 use super::strays::{Owner, Strays, send};
-use super::{ORPHANS, SLOTS, SOFTWARE, ServerEnd, procfs, raw};
+use super::{SLOTS, SOFTWARE, ServerEnd, procfs, raw};
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
@@ -189,7 +189,14 @@ impl<'t> MainLoop<'t> {
         let is_notifying = spec.kind == ServiceKind::Notify && program == Program::Main;
         let notify = self.notices.as_ref().filter(|_| is_notifying).map(NoticeSocket::name);
         let group = group_name(slot.into(), self.services);
-        let cgroup = self.cgroups.as_ref().map(|cgroups| (cgroups, &*group));
+        let cgroup = self.cgroups.as_ref().filter(|cgroups| match cgroups.make(&group) {
+            Ok(()) => true,
+            Err(errno) => {
+                warning!("{}: starting without a control group: {}", spec.name, Reason::from(errno));
+                false
+            }
+        });
+        let cgroup = cgroup.map(|cgroups| (cgroups, &*group));
         let place = self.slots.get_mut(usize::from(slot)).ok_or(Errno::INVAL)?;
         let job = Job { spec, argv, notify, group: None, cgroup, variable: None };
         place.start(program, job).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
@@ -377,16 +384,10 @@ impl<'t> MainLoop<'t> {
     /// Looks for processes of a slot that have left its group.
     fn look(&mut self, slot: u8) {
         let group = self.slots.get(usize::from(slot)).and_then(Slot::pid);
-        let members = match &self.cgroups {
-            Some(cgroups) => cgroups.members(&group_name(slot.into(), self.services)),
-            None => self.find(slot, group),
-        };
-        self.strays.update(slot, group, members);
-    }
-
-    fn find(&mut self, slot: u8, group: Option<Pid>) -> Vec<Pid, ORPHANS> {
-        let (slots, services, server) = (&self.slots, self.services, self.server);
-        self.strays.find(slot, group, |pid| {
+        let (slots, services, server, cgroups) = (&self.slots, self.services, self.server, &self.cgroups);
+        let members = cgroups.as_ref().map(|cgroups| cgroups.members(&group_name(slot.into(), services)));
+        // Also with a control group: root can leave it.
+        let members = self.strays.find(slot, group, members.unwrap_or_default(), |pid| {
             let group = procfs::group(pid);
             if server == Some(pid) || slots.iter().any(|slot| group.is_some() && slot.pid() == group) {
                 return Owner::Known;
@@ -394,9 +395,11 @@ impl<'t> MainLoop<'t> {
             let service = |name: &[u8]| services.find(str::from_utf8(name).ok()?);
             match procfs::with_service(pid, service).flatten() {
                 Some(service) => Owner::Slot(service.index() as u8),
+                None if cgroups.as_ref().is_some_and(|cgroups| cgroups.holds(pid)) => Owner::Known,
                 None => Owner::NoService,
             }
-        })
+        });
+        self.strays.update(slot, group, members);
     }
 
     fn report(&mut self, slot: u8, event: ProcessEvent) {
@@ -430,7 +433,7 @@ impl<'t> MainLoop<'t> {
             let is_over = Instant::now() >= deadline;
             if left.is_empty() || is_over {
                 if let Some(cgroups) = &self.cgroups {
-                    cgroups.remove(self.services);
+                    cgroups.remove();
                 }
                 for pid in left {
                     warning!("process {} ({}) cannot be killed", raw(pid), procfs::name(pid));

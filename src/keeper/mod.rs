@@ -75,6 +75,8 @@ crate::limits::limits! {
         tests ["notice_up_to_its_limit"];
     /// Orphans that are looked at in one round.
     ORPHANS: usize = 512, fixed "a bound of one round: the next round finds the rest";
+    /// Groups that the processes of a service have made below its control group.
+    NESTED_GROUPS: usize = 64, fixed "those over it are killed with the service, without a stop signal";
     /// Children without a service that are remembered, so that each is logged once.
     FOREIGNERS: usize = 16, fixed "the oldest is forgotten, and logged again";
     /// Processes of a service whose use is counted without a control group.
@@ -99,7 +101,7 @@ pub const SOFTWARE: u8 = 70;
 /// Signals that the keeper handles: exits of children, and those that end the server.
 const HANDLED: [c_int; 5] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
 /// Signals whose default action would end the keeper or the server, and leave the services alone.
-const IGNORED: [c_int; 11] = [
+const IGNORED: [c_int; 13] = [
     libc::SIGUSR1,
     libc::SIGUSR2,
     libc::SIGALRM,
@@ -111,6 +113,8 @@ const IGNORED: [c_int; 11] = [
     libc::SIGXCPU,
     libc::SIGXFSZ,
     libc::SIGSTKFLT,
+    libc::SIGTRAP,
+    libc::SIGSYS,
 ];
 
 /// The server's ends of the sockets between it and the keeper.
@@ -171,6 +175,10 @@ pub fn run<T>(
         }
         Forked::Parent(server) => {
             drop((server_messages, notify));
+            let real_time: Vec<c_int> = (libc::SIGRTMIN()..=libc::SIGRTMAX()).collect();
+            fork::ignore_signals(&real_time);
+            // What it does has to go on, whoever reads its lines.
+            crate::log::never_wait();
             Cgroups::check(cgroups.as_ref(), services(&start));
             Ok(MainLoop::new(services(&start), messages, cgroups, relay, signals, server).run())
         }

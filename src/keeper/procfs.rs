@@ -6,8 +6,11 @@ use std::io::Read as _;
 use heapless::Vec;
 use rustix::process::{Pid, getpgid};
 
-use super::launch::MARKER;
 use super::{ENVIRONMENT_BYTES, ORPHANS};
+
+/// Environment variable with the name of the service. By it, the keeper recognises a process that has left
+/// the process group of its service.
+pub(super) const MARKER: &str = "FRIENDLET_SERVICE";
 
 /// Pids of the keeper's children.
 pub(super) fn children() -> Vec<Pid, ORPHANS> {
@@ -53,8 +56,10 @@ pub(super) fn is_zombie(pid: Pid) -> bool {
     stat_field(pid, 0).is_none_or(|state| state == "Z")
 }
 
-fn pid(text: &str) -> Option<Pid> {
-    Pid::from_raw(text.parse().ok()?)
+/// Parses a pid; `None` for a number that kill(2) takes for more than one process.
+pub(super) fn pid(text: &str) -> Option<Pid> {
+    // The group of a process that is just being released is -1, which kill(2) takes for every process.
+    Pid::from_raw(text.parse().ok().filter(|pid| *pid > 0)?)
 }
 
 /// Group of any process, which may be one without a group of this pid namespace, as a kernel thread is.
@@ -113,6 +118,14 @@ mod tests {
         text.splice(0..0, [b'a'; 30]);
         text.truncate(ENVIRONMENT_BYTES);
         assert_eq!(service_in(&text), None);
+    }
+
+    #[test]
+    fn pids_are_positive() {
+        assert_eq!(pid("12").map(|pid| pid.as_raw_nonzero().get()), Some(12));
+        for text in ["-1", "0", "", "x", "99999999999"] {
+            assert_eq!(pid(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) struct Strays {
 /// Owner of a child that is not in the group of the slot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Owner {
-    /// The server, or a process in the group of a slot.
+    /// The server, or a process in the process group or in the control group of a slot.
     Known,
     /// The service of this slot, by the environment of the process.
     Slot(u8),
@@ -36,16 +36,19 @@ pub(super) enum Owner {
 }
 
 impl Strays {
-    /// Finds the processes of a slot where no control group has them: children of the keeper that its service
-    /// has started, and all their descendants.
+    /// Finds the processes of a slot: those of its control group, children of the keeper that its service has
+    /// started, and all their descendants.
     pub(super) fn find(
         &mut self,
         slot: u8,
         group: Option<Pid>,
+        mut members: Vec<Pid, ORPHANS>,
         owner: impl Fn(Pid) -> Owner,
     ) -> Vec<Pid, ORPHANS> {
-        let mut members: Vec<Pid, ORPHANS> = Vec::new();
         for pid in procfs::children() {
+            if members.contains(&pid) {
+                continue;
+            }
             let is_member = procfs::group(pid) == group
                 || match self.known.iter().find(|stray| stray.pid == pid) {
                     Some(stray) => stray.slot == slot,

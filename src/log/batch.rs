@@ -1,7 +1,7 @@
 //! Lines of one write to standard error.
 
+use super::line::lost_notice;
 use super::line_queue::LineQueue;
-use super::text::lost_notice;
 use super::{LOG_LINE_BYTES, STDERR_WRITE_BYTES};
 
 /// Batch of at most [`STDERR_WRITE_BYTES`]: lines, after a notice of those lost before them.

@@ -1,8 +1,9 @@
 //! Buffer that a log line is formatted in.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 
-use super::LOG_LINE_BYTES;
+use super::clock::elapsed_ms;
+use super::{LOG_LINE_BYTES, Level};
 
 /// Line of at most [`LOG_LINE_BYTES`] with its line feed. Control characters are replaced by `?`, so
 /// that nothing from the network reaches a terminal.
@@ -58,6 +59,21 @@ impl fmt::Write for Line {
         }
         Ok(())
     }
+}
+
+/// Line about lines that were lost on their way to standard error.
+pub(super) fn lost_notice(lost: u32) -> Line {
+    let elapsed = elapsed_ms();
+    let mut line = Line::default();
+    // Writing to a line never fails.
+    let _ = write!(
+        line,
+        "[{:>5}.{:03}] {:<5} log: {lost} lines were lost: standard error did not accept them",
+        elapsed / 1000,
+        elapsed % 1000,
+        Level::Warn.name()
+    );
+    line
 }
 
 #[cfg(test)]

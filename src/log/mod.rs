@@ -40,7 +40,7 @@ pub use level::{Level, level, set_level};
 pub use rate::RateLimit;
 pub use reason::Reason;
 pub use ring::{RECORD_END, Ring};
-pub use stderr::{attach, discard, fill, is_attached, print};
+pub use stderr::{attach, discard, fill, is_attached, never_wait, print};
 pub use text::write_line;
 
 use crate::limits::LOG_RING_BYTES;

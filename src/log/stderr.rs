@@ -9,16 +9,38 @@ use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::batch::Batch;
+use super::line::lost_notice;
 use super::line_queue::LineQueue;
 use super::{LOG_LINE_BYTES, STDERR_QUEUE_BYTES};
 
-static STDERR: Mutex<Stderr> = Mutex::new(Stderr { queue: LineQueue::new(), thread: None });
+static STDERR: Mutex<Stderr> =
+    Mutex::new(Stderr { queue: LineQueue::new(), thread: None, may_wait: true, lost: 0 });
 
 struct Stderr {
     queue: LineQueue<STDERR_QUEUE_BYTES>,
     /// Thread that writes the lines.
     thread: Option<Thread>,
+    /// A line without a thread may wait for its reader.
+    may_wait: bool,
+    /// Lines that were dropped because they would have waited.
+    lost: u32,
+}
+
+/// Drops each line from now on that would have to wait, in a process that may not wait: the keeper.
+pub fn never_wait() {
+    lock().may_wait = false;
+}
+
+/// Returns true if a line can be written without waiting. A pipe with room has it for a page.
+fn has_room() -> bool {
+    let stderr = std::io::stderr();
+    let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // A closed descriptor is reported, too, and its write fails at once.
+    poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// Queues each line from now on, and unparks `thread` for it. The thread writes them until the process
@@ -85,9 +107,14 @@ pub(super) fn write(line: &[u8]) {
             // A system call only while the thread is parked.
             thread.unpark();
         }
+        None if !stderr.may_wait && !has_room() => stderr.lost = stderr.lost.saturating_add(1),
         None => {
+            let lost = core::mem::take(&mut stderr.lost);
             drop(stderr);
             // A failure has no place to be reported.
+            if lost > 0 {
+                let _ = std::io::stderr().write_all(lost_notice(lost).finish());
+            }
             let _ = std::io::stderr().write_all(line);
         }
     }

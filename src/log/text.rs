@@ -20,21 +20,6 @@ pub fn write_line(level: Level, module: &str, arguments: fmt::Arguments<'_>) {
     super::stderr::write(line.finish());
 }
 
-/// Line about lines that were lost on their way to standard error.
-pub(super) fn lost_notice(lost: u32) -> Line {
-    let elapsed = elapsed_ms();
-    let mut line = Line::default();
-    // Writing to a line never fails.
-    let _ = write!(
-        line,
-        "[{:>5}.{:03}] {:<5} log: {lost} lines were lost: standard error did not accept them",
-        elapsed / 1000,
-        elapsed % 1000,
-        Level::Warn.name()
-    );
-    line
-}
-
 /// Stores the line in the ring buffer.
 #[cfg(not(feature = "defmt"))]
 fn store(_: Level, _: usize, line: &mut Line) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, fchmod};
@@ -17,12 +17,22 @@ const BACKLOG: i32 = 128;
 
 /// File of a listening socket, removed when this value is dropped.
 #[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode: another server may have replaced the file.
+    id: Option<(u64, u64)>,
+}
+
+fn id(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // A file that stays is replaced by the next server.
-        let _ = fs::remove_file(&self.0);
+        if self.id.is_some() && id(&self.path) == self.id {
+            // A file that stays is replaced by the next server.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -30,7 +40,7 @@ impl Drop for SocketFile {
 /// replaced.
 ///
 /// # Errors
-/// `AddrInUse`: a server listens there, or it is another kind of file. Other errors of the system.
+/// `AddrInUse`: a server listens there. `AlreadyExists`: it is another kind of file. Other errors of the system.
 pub(super) fn open(path: &Path) -> io::Result<(OwnedFd, SocketFile)> {
     let address = SocketAddrUnix::new(path)?;
     if is_stale(path, &address)? {
@@ -40,14 +50,17 @@ pub(super) fn open(path: &Path) -> io::Result<(OwnedFd, SocketFile)> {
     // Linux gives the file the mode of the socket, so that at no moment other users may connect.
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     bind(&socket, &address)?;
-    let file = SocketFile(path.to_owned());
+    let file = SocketFile { path: path.to_owned(), id: id(path) };
     listen(&socket, BACKLOG)?;
     Ok((socket, file))
 }
 
 /// Returns true for a socket that refuses connections: its server has ended without removing it.
 fn is_stale(path: &Path, address: &SocketAddrUnix) -> io::Result<bool> {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let is_socket = match fs::symlink_metadata(path) {
+        Ok(file) if !file.file_type().is_socket() => return Err(Errno::EXIST.into()),
+        file => file.is_ok(),
+    };
     Ok(is_socket && connect(unix_socket()?, address) == Err(Errno::CONNREFUSED))
 }
 
@@ -90,10 +103,22 @@ mod tests {
     }
 
     #[test]
+    fn file_of_another_server_is_left_alone() {
+        let path = path("local-replaced");
+        let first = open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let second = open(&path).unwrap();
+        drop(first);
+        UnixStream::connect(&path).unwrap();
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[test]
     fn other_files_are_left_alone() {
         let path = path("local-other");
         fs::write(&path, "text").unwrap();
-        assert_eq!(open(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(open(&path).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"text");
         fs::remove_file(path).unwrap();
     }

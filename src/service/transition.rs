@@ -182,7 +182,7 @@ const STEPS: [[Step; 13]; 15] = {
         /* Aborting    */ [StartAfter, StayAfter,   StartAfter,    Refuse,  KillLate,    Finish,      Nothing,      Finish, Nothing,    Nothing,     MarkLost,    Nothing,      Nothing],
         /* Lost        */ [RefuseBusy, StayAfter,   RefuseBusy,    Refuse,  KillLate,    Finish,      Nothing,      Finish, Nothing,    Nothing,     Nothing,     Nothing,      Nothing],
         /* Started     */ [Nothing,    Stop,        StopThenStart, Suspend, No,          No,          StopRest,     Finish, MarkPaused, Nothing,     StopOverdue, EndUnhealthy, Nothing],
-        /* StopCommand */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     Kill,        Nothing,      SignalStop],
+        /* StopCommand */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     SignalStop,  Nothing,      SignalStop],
         /* Stopping    */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     Kill,        Nothing,      Nothing],
         /* Killing     */ [StartAfter, StayAfter,   StartAfter,    Refuse,  No,          No,          Nothing,      Finish, Nothing,    Nothing,     GiveUp,      Nothing,      Nothing],
         /* Paused      */ [Resume,     Stop,        StopThenStart, Refuse,  No,          No,          StopRest,     Finish, Nothing,    MarkResumed, StopOverdue, Nothing,      Nothing],

@@ -10,8 +10,8 @@ use friendlet::sys::LOG_FLUSH_TIMEOUT;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
-use super::services::{OK, status, until_state};
-use crate::support::device::{ADMIN, service};
+use super::services::{OK, start, status, until_state};
+use crate::support::device::{ADMIN, service, shell};
 use crate::support::directory::Directory;
 use crate::support::hanging_mount::{self, HangingMount};
 use crate::support::server::friendlet;
@@ -90,6 +90,23 @@ fn unread_pipe_of_standard_error_stops_nothing() {
     // Whole lines before and after a loss.
     let is_line = |line: &str| line.starts_with('[') || line.starts_with("listening on ");
     assert!(text.lines().all(is_line) && text.ends_with('\n'), "{text}");
+}
+
+/// The keeper has lines of its own: here about a process that it cannot attribute.
+#[test]
+fn unread_pipe_of_standard_error_does_not_stop_the_keeper() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let daemon = "(setsid env -i PATH=\"$PATH\" sleep 1000 &); exec sleep 1000";
+    let table = shell("web", daemon, "") + "[board]\ncgroups = false\n";
+    let mut server = Server::start_with_stderr(&Device::plain().with(&table), writer);
+    call(&server, CALLS);
+    for _ in 0..3 {
+        start(&server, "web");
+        assert_eq!(server.call("services/web/stop"), OK);
+        until_state(&server, "web", "stopped");
+    }
+    ends_well(&mut server);
+    drop(reader);
 }
 
 #[test]

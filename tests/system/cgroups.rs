@@ -1,6 +1,7 @@
 //! Control groups of the services: limits, containment, and use of the processor and of memory.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use friendlet::service::KILL_TIMEOUT;
@@ -38,6 +39,65 @@ fn daemon_without_any_mark_ends_with_its_service() {
     assert_eq!(server.call("services/web/stop"), OK);
     until_state(&server, "web", "stopped");
     assert!(!process::is_alive(daemon));
+}
+
+/// Path of the control group of a service `web`.
+fn group(server: &Server) -> String {
+    let pid = server.keeper();
+    let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+    let groups = mounts.map(|mount| format!("{mount}/friendlet.{pid}/service-web"));
+    groups.into_iter().find(|group| Path::new(group).exists()).expect("the service has a control group")
+}
+
+/// A program that flushes at TERM, and the file that it then writes.
+fn flusher(directory: &Directory) -> [String; 3] {
+    let [flushed, pid] = ["flushed", "pid"].map(|name| directory.file(name));
+    let text = format!(
+        "trap 'sleep 1; echo x >> {flushed}; exit 0' TERM; echo $$ > {pid}; while :; do sleep 0.05; done\n"
+    );
+    [directory.write("flusher", text), flushed, pid]
+}
+
+#[test]
+fn daemon_in_a_nested_group_or_in_another_one_has_the_time_to_flush() {
+    for place in [
+        "$(ls -d /sys/fs/cgroup/*/friendlet.$PPID/service-web /sys/fs/cgroup/friendlet.$PPID/service-web 2>/dev/null)/a",
+        "OTHER",
+    ] {
+        let directory = Directory::new();
+        let [program, flushed, pid] = flusher(&directory);
+        let other = match Path::new("/sys/fs/cgroup/unified").exists() {
+            true => "/sys/fs/cgroup/unified/cgroup.procs",
+            false => "/sys/fs/cgroup/cgroup.procs",
+        };
+        let enter = match place {
+            "OTHER" => format!("echo 0 > {other}"),
+            place => format!("a={place}; mkdir $a && echo 0 > $a/cgroup.procs"),
+        };
+        // The shell writes 0 for itself.
+        let script = format!("sh -c '{enter}; exec setsid sh {program}' & exec sleep 1000");
+        let script = script.replace("$PPID", "KEEPER");
+        let script = format!("k=$PPID; {}", script.replace("KEEPER", "'$k'"));
+        let server = Server::start(&Device::plain().with(&shell("web", &script, "stop_timeout_s = 20")));
+        start(&server, "web");
+        until("the daemon runs", || fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n')));
+        let group = group(&server);
+        assert_eq!(server.call("services/web/stop"), OK);
+        until_state(&server, "web", "stopped");
+        assert_eq!(fs::read_to_string(&flushed).unwrap(), "x\n", "{place}");
+        server.stop();
+        assert!(!Path::new(&group).exists(), "{place}");
+    }
+}
+
+#[test]
+fn service_that_froze_its_group_starts_again() {
+    let server = Server::start(&Device::plain().with(&shell("web", "exec sleep 1000", "stop_timeout_s = 1")));
+    start(&server, "web");
+    fs::write(format!("{}/cgroup.freeze", group(&server)), "1").unwrap();
+    assert_eq!(server.call("services/web/stop"), OK);
+    until_state(&server, "web", "stopped");
+    start(&server, "web");
 }
 
 #[test]

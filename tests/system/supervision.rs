@@ -1,6 +1,7 @@
 //! Supervision of services that misbehave: what was lost, left behind or not reported, as a test each.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use friendlet::service::START_OUTPUT_BYTES;
@@ -310,12 +311,35 @@ fn signals_that_would_end_the_server_and_leave_its_services_do_not() {
         server.signal(signal);
         send(server.pid(), signal);
     }
+    for signal in ["TRAP", "SYS", "RTMIN", "RTMAX"] {
+        let kill = format!("kill -{signal} {}", server.keeper());
+        assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success());
+    }
     send(server.pid(), Signal::QUIT);
     assert_eq!(server.call("services/hello/start"), OK);
     // It ends the server in order.
     server.signal(Signal::QUIT);
     assert_eq!(server.wait(SOON).code(), Some(0), "{}", server.log());
     assert!(!process::is_alive(pid));
+}
+
+/// Processes that end while the keeper looks at them have no group, or one of -1.
+#[test]
+fn processes_that_end_while_they_are_looked_for_cost_nothing() {
+    let directory = Directory::new();
+    let churn = directory.write("churn", "trap '' TERM\nwhile :; do /bin/true & wait; done\n");
+    for way in WAYS {
+        let script = format!("for i in 1 2 3 4; do setsid sh {churn} & done; sleep 0.2");
+        let table = shell("churn", &script, "restart = \"always\"\nstop_timeout_s = 2");
+        let mut server = Server::start(&Device::plain().with(&(table + way)));
+        server.call("services/churn/start");
+        until("restarted twice", || {
+            server.call("services/churn/start");
+            status(&server, "churn").restarts >= 2
+        });
+        server.signal(Signal::TERM);
+        assert_eq!(server.wait(SOON).code(), Some(0), "{}", server.log());
+    }
 }
 
 #[test]

@@ -118,17 +118,18 @@ impl Supervisor {
         let stop_timeout = self.stop_timeout(service);
         let entry = &self.entries[service.index()];
         let runs = entry.program == Program::Main && entry.pid != 0;
-        let mut phase = Phase::Stopping;
+        let (mut phase, mut time) = (Phase::Stopping, stop_timeout);
         if runs && self.has(service, Program::Stop) {
             self.signal(service, Signal::Cont, Scope::Group);
             if self.request(service, Program::Stop) {
-                phase = Phase::StopCommand;
+                // The stop signal has the other half: a command that hangs costs no data.
+                (phase, time) = (Phase::StopCommand, stop_timeout / 2);
             }
         }
         if phase == Phase::Stopping {
             self.send_stop_signal(service);
         }
-        self.enter_until(service, phase, reason, now, stop_timeout);
+        self.enter_until(service, phase, reason, now, time);
         self.lose_readiness(service, now);
     }
 
@@ -163,10 +164,15 @@ impl Supervisor {
 
     /// Sends the stop signal after the stop command. The time for both does not begin anew.
     pub(super) fn signal_stop(&mut self, service: ServiceId, now: Duration) {
+        let (since, stop_timeout) = (self.entries[service.index()].since, self.stop_timeout(service));
+        if now >= since + stop_timeout / 2 {
+            warning!("{}: stop_command takes too long, sending the stop signal", self.name(service));
+        }
+        // Both together have the time from the begin of the stop.
+        let deadline = since + stop_timeout;
         self.send_stop_signal(service);
-        let deadline = self.entries[service.index()].deadline;
         self.enter(service, Phase::Stopping, None, now);
-        self.entries[service.index()].deadline = deadline;
+        self.entries[service.index()].deadline = Some(deadline);
     }
 
     /// Requests `finish` after the end of the service, if it has to run; true if it was requested.

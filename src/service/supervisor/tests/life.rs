@@ -219,10 +219,14 @@ fn stop_signal_follows_a_stop_command_that_was_not_enough() {
 }
 
 #[test]
-fn stop_command_without_an_end_is_killed_with_the_service() {
+fn stop_command_without_an_end_leaves_half_of_the_time_to_the_stop_signal() {
     let mut supervisor = one_of(with_stop_command);
     command(&mut supervisor, Verb::Restart, at(0));
     drain(&mut supervisor);
+    assert_eq!(supervisor.poll_timeout(), Some(STOP_TIMEOUT / 2));
+    supervisor.handle_timeout(STOP_TIMEOUT / 2);
+    assert_eq!(actions(&mut supervisor), stop());
+    assert_eq!(supervisor.poll_timeout(), Some(STOP_TIMEOUT));
     supervisor.handle_timeout(STOP_TIMEOUT);
     assert_eq!(actions(&mut supervisor), kill());
     command_ended(&mut supervisor, Ok(Exit::signal(9)), at(10));
