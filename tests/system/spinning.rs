@@ -47,8 +47,9 @@ fn login_and_stop_take_at_most_twice_their_time_beside_spinning_services() {
                 start(&server, "calm");
                 let begun = Instant::now();
                 assert_eq!(server.call("services/calm/stop"), OK);
-                until_state(&server, "calm", "stopped");
                 total += begun.elapsed();
+                // Its end is its own: a service has no precedence over the others.
+                until_state(&server, "calm", "stopped");
             }
             total / TIMES as u32
         })
@@ -64,8 +65,8 @@ fn login_and_stop_take_at_most_twice_their_time_beside_spinning_services() {
             "{spinning} spinning: login {:?} of {:?}, stop {:?} of {:?}",
             busy.0, quiet.0, busy.1, quiet.1
         );
-        // A stop ends with a look at a service that has been asked for some milliseconds before.
-        let pause = Duration::from_millis(30);
+        // A call is shorter than the time slice of a service, for which it may wait once.
+        let pause = Duration::from_millis(20);
         assert!(busy.0 <= 2 * quiet.0, "{spinning} spinning: login {:?} of {:?}", busy.0, quiet.0);
         assert!(busy.1 <= 2 * quiet.1 + pause, "{spinning} spinning: stop {:?} of {:?}", busy.1, quiet.1);
     }

@@ -52,6 +52,8 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::local_socket::client_of_root_finds_it", "enters namespaces, and nothing of it depends on the processor"),
     (Emulated, "system::service_life::nothing_that_the_programs_start_is_left", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "system::ordering::", "runs an example that is built for the host alone"),
+    (Emulated, "keeper::client::tests::attributes::every_resource_has_its_limit", "QEMU 7.2 keeps limits of memory to itself"),
+    (Emulated, "keeper::procfs::tests::fields_are_read_after_the_name", "QEMU 7.2 shows a process a status of its own, without its parent"),
     (Emulated, "log::reason::tests::texts_are_those_of_the_system", "musl has other texts than glibc"),
     (Booted, "system::commands::a_signal_reaches_the_service", "reads a file that a service wrote"),
     (Booted, "system::local_socket::", "opens a socket on the machine of the server; `booted::` has its own case"),
