@@ -128,7 +128,7 @@ pub static CALLS: &[Row] = &[
         path: &["services", NAME, "stop"],
         parameters: &[],
         effect: Effect::Changes,
-        summary: "Stops the service with its process group.",
+        summary: "Stops the service with all its processes.",
         handler: Handler::Verb(Verb::Stop),
     },
     Row {

@@ -93,7 +93,7 @@ crate::limits::limits! {
     START_OUTPUT_BYTES: usize = 512, exceeded "earlier output is left out",
         tests ["answer_of_a_start_that_fails_has_its_last_lines"];
     /// Time for a service to stop unless configured.
-    STOP_TIMEOUT: Duration = Duration::from_secs(10), exceeded "its process group is killed",
+    STOP_TIMEOUT: Duration = Duration::from_secs(10), exceeded "all its processes are killed",
         tests ["group_is_killed_when_the_stop_times_out", "defaults_are_those_of_the_limits"];
     /// Longest `stop_timeout_s`.
     STOP_TIMEOUT_MAX: Duration = Duration::from_secs(300), exceeded "configuration error",
@@ -152,7 +152,7 @@ crate::limits::limits! {
     /// Path of the socket of a service: `sun_path` of unix(7) without its NUL.
     UNIX_PATH_BYTES: usize = 107, exceeded "configuration error",
         tests ["path_of_a_unix_socket_up_to_its_limit"];
-    /// Time for a killed process group to end.
+    /// Time for killed processes to end.
     KILL_TIMEOUT: Duration = Duration::from_secs(2), exceeded "the server goes on without it",
         tests ["unkillable_service_is_given_up"];
     /// Ends of each service that are kept.

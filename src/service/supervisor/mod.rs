@@ -298,8 +298,8 @@ impl Supervisor {
         entry.failed_with = None;
         match self.gate(service) {
             Gate::Open => self.request_start(service, reason, now),
-            gate => {
-                debug!("{}: waits for other services: {}", self.name(service), DebugArg(gate));
+            _ => {
+                debug!("{}: waits for other services", self.name(service));
                 self.enter(service, Phase::Blocked, reason, now);
             }
         }
