@@ -173,23 +173,13 @@ impl Cgroups {
     /// Processes of a group, and of the groups that its processes have made below it.
     pub(super) fn members(&self, group: &str) -> Vec<Pid, ORPHANS> {
         let mut members = Vec::new();
-        self.add_members(group, &mut members);
+        add_members(&Path::new(&self.base).join(group), &mut members);
         if self.number::<u32>(group, "cgroup.stat", "nr_descendants").is_some_and(|count| count > 0) {
-            let base = Path::new(&self.base);
-            for path in groups_below(&base.join(group)) {
-                if let Some(group) = path.strip_prefix(base).ok().and_then(Path::to_str) {
-                    self.add_members(group, &mut members);
-                }
+            for path in groups_below(&Path::new(&self.base).join(group)) {
+                add_members(&path, &mut members);
             }
         }
         members
-    }
-
-    fn add_members(&self, group: &str, members: &mut Vec<Pid, ORPHANS>) {
-        let Ok(list) = fs::read_to_string(format!("{}/{group}/cgroup.procs", self.base)) else { return };
-        let room = ORPHANS - members.len();
-        // A process of another namespace is 0.
-        members.extend(list.lines().filter_map(procfs::pid).take(room));
     }
 
     /// Removes the groups, which are empty.
@@ -251,6 +241,13 @@ fn clear(base: &Path) {
     }
     remove_below(base);
     let _ = fs::remove_dir(base);
+}
+
+fn add_members(group: &Path, members: &mut Vec<Pid, ORPHANS>) {
+    let Ok(list) = fs::read_to_string(group.join("cgroup.procs")) else { return };
+    let room = ORPHANS - members.len();
+    // A process of another namespace is 0.
+    members.extend(list.lines().filter_map(procfs::pid).take(room));
 }
 
 fn children(group: &Path) -> impl Iterator<Item = PathBuf> {
