@@ -7,7 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use rustix::process::Pid;
 
-use super::SERVICE_NOTICE_BYTES;
+use super::{SERVICE_NOTICE_BYTES, procfs};
 use crate::log::Reason;
 use crate::log::console::warning;
 use crate::service::{Notice, ServiceKind, ServiceTable, StatusText};
@@ -96,7 +96,7 @@ impl Message {
                 ("EXTEND_TIMEOUT_USEC", usec) => {
                     notice.extend = microseconds(usec).or(notice.extend);
                 }
-                ("MAINPID", pid) => message.main = pid.parse().ok().and_then(Pid::from_raw).or(message.main),
+                ("MAINPID", pid) => message.main = procfs::pid(pid).or(message.main),
                 _ => {}
             }
         }
@@ -163,9 +163,15 @@ mod tests {
         assert_eq!(notice.text.unwrap().as_str(), "a=b");
         assert_eq!((notice.extend, notice.is_alive), (Some(Duration::from_micros(1500)), true));
         assert!(!notice.is_ready && !notice.is_stopping);
-        for invalid in
-            ["READY=0", "READY", "MAINPID=0", "MAINPID=x", "EXTEND_TIMEOUT_USEC=-1", "WATCHDOG=trigger"]
-        {
+        for invalid in [
+            "READY=0",
+            "READY",
+            "MAINPID=0",
+            "MAINPID=-1",
+            "MAINPID=x",
+            "EXTEND_TIMEOUT_USEC=-1",
+            "WATCHDOG=trigger",
+        ] {
             assert_eq!(Message::parse(invalid.as_bytes()), Message::default(), "{invalid}");
         }
     }
