@@ -265,7 +265,11 @@ mod asked {
         let holds = |text: &str| wanted.iter().all(|line| text.contains(line));
 
         let wire = person.0.file("wire");
-        ask(&["server-log", "--raw", &wire]);
+        // The answer of a stop comes before the end of the service.
+        until("the end of the service is logged", || {
+            ask(&["server-log", "--raw", &wire]);
+            holds(&read_frames(&wire))
+        });
         let text = read_frames(&wire);
         assert!(holds(&text) && !text.contains("-- "), "{text}");
         assert!(
