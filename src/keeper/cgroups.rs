@@ -29,7 +29,7 @@ const MAGIC: FsWord = 0x6367_7270;
 const DELEGATED: [&str; 2] = ["user.delegate", "trusted.delegate"];
 /// Beginning of the name of the directory of a keeper; its pid follows.
 const PREFIX: &str = "friendlet.";
-/// Pause between two tries to remove a group whose processes have been killed.
+/// Pause between two looks at groups whose processes have been killed.
 const CLEAR_PAUSE: Duration = Duration::from_millis(10);
 /// Group of the keeper and the server, where they may not stay in that of the services.
 const KEEPER: &str = "keeper";
@@ -145,7 +145,7 @@ impl Cgroups {
 
     /// Returns true if the group, or one below it, has a process.
     pub(super) fn is_populated(&self, group: &str) -> bool {
-        self.number::<u8>(group, "cgroup.events", "populated") == Some(1)
+        is_populated(&self.path(group))
     }
 
     /// Processes that the kernel has killed in this group because memory ran out.
@@ -173,13 +173,16 @@ impl Cgroups {
     /// Processes of a group, and of the groups that its processes have made below it.
     pub(super) fn members(&self, group: &str) -> Vec<Pid, ORPHANS> {
         let mut members = Vec::new();
-        add_members(&Path::new(&self.base).join(group), &mut members);
+        let path = self.path(group);
+        add_members(&path, &mut members);
         if self.number::<u32>(group, "cgroup.stat", "nr_descendants").is_some_and(|count| count > 0) {
-            for path in groups_below(&Path::new(&self.base).join(group)) {
-                add_members(&path, &mut members);
-            }
+            groups_below(&path).iter().for_each(|nested| add_members(nested, &mut members));
         }
         members
+    }
+
+    fn path(&self, group: &str) -> PathBuf {
+        Path::new(&self.base).join(group)
     }
 
     /// Removes the groups, which are empty.
@@ -227,10 +230,6 @@ fn clear(base: &Path) {
     if is_left.is_err() {
         return;
     }
-    let is_populated = |group: &Path| {
-        let events = fs::read_to_string(group.join("cgroup.events")).unwrap_or_default();
-        number_in::<u8>(&events, "populated") == Some(1)
-    };
     for group in children(base).filter(|group| is_populated(group)) {
         warning!("killing {}: its friendlet was killed", group.display());
         let _ = fs::write(group.join("cgroup.kill"), "1");
@@ -241,6 +240,11 @@ fn clear(base: &Path) {
     }
     remove_below(base);
     let _ = fs::remove_dir(base);
+}
+
+fn is_populated(group: &Path) -> bool {
+    let events = fs::read_to_string(group.join("cgroup.events")).unwrap_or_default();
+    number_in::<u8>(&events, "populated") == Some(1)
 }
 
 fn add_members(group: &Path, members: &mut Vec<Pid, ORPHANS>) {

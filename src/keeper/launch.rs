@@ -119,13 +119,7 @@ fn run(job: &Job<'_>, entered: Result<(), SpawnError>, output: &PipeWriter, erro
     else {
         fork::exit_now(127);
     };
-    let failure = match entered {
-        Ok(()) => {
-            let Err(failure) = execute(job);
-            failure
-        }
-        Err(failure) => failure,
-    };
+    let Err(failure) = entered.and_then(|()| execute(job));
     // The parent sees the end of the pipe if this fails, and then the exit.
     let _ = rustix::io::write(&error, &encode(failure));
     fork::exit_now(127)

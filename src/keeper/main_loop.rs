@@ -387,7 +387,7 @@ impl<'t> MainLoop<'t> {
         let (slots, services, server, cgroups) = (&self.slots, self.services, self.server, &self.cgroups);
         let members = cgroups.as_ref().map(|cgroups| cgroups.members(&group_name(slot.into(), services)));
         // Also with a control group: root can leave it.
-        let members = self.strays.find(slot, group, members.unwrap_or_default(), |pid| {
+        self.strays.look(slot, group, members.unwrap_or_default(), |pid| {
             let group = procfs::group(pid);
             if server == Some(pid) || slots.iter().any(|slot| group.is_some() && slot.pid() == group) {
                 return Owner::Known;
@@ -399,7 +399,6 @@ impl<'t> MainLoop<'t> {
                 None => Owner::NoService,
             }
         });
-        self.strays.update(slot, group, members);
     }
 
     fn report(&mut self, slot: u8, event: ProcessEvent) {

@@ -177,7 +177,7 @@ pub fn run<T>(
             drop((server_messages, notify));
             let real_time: Vec<c_int> = (libc::SIGRTMIN()..=libc::SIGRTMAX()).collect();
             fork::ignore_signals(&real_time);
-            // What it does has to go on, whoever reads its lines.
+            // A reader of standard error that does not read must not stop the keeper.
             crate::log::never_wait();
             Cgroups::check(cgroups.as_ref(), services(&start));
             Ok(MainLoop::new(services(&start), messages, cgroups, relay, signals, server).run())

@@ -41,10 +41,14 @@ fn processes() -> impl Iterator<Item = Pid> {
     entries.filter_map(|entry| pid(entry.file_name().to_str()?))
 }
 
-/// Field of `/proc/PID/stat` behind the name of the program, which may contain anything: 0 is the state.
 fn stat_field(pid: Pid, index: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(index).map(str::to_owned)
+    stat_fields(&stat)?.nth(index).map(str::to_owned)
+}
+
+/// Fields of `/proc/PID/stat` behind the name of the program, which may contain anything: 0 is the state.
+pub(super) fn stat_fields(stat: &str) -> Option<impl Iterator<Item = &str>> {
+    Some(stat.rsplit_once(") ")?.1.split(' '))
 }
 
 fn parent_of(pid: Pid) -> Option<Pid> {

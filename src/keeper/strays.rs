@@ -36,15 +36,15 @@ pub(super) enum Owner {
 }
 
 impl Strays {
-    /// Finds the processes of a slot: those of its control group, children of the keeper that its service has
-    /// started, and all their descendants.
-    pub(super) fn find(
+    /// Looks for the processes of a slot that are not in its process group: members of its control group,
+    /// children of the keeper that its service has started, and descendants of all its processes.
+    pub(super) fn look(
         &mut self,
         slot: u8,
         group: Option<Pid>,
         mut members: Vec<Pid, ORPHANS>,
         owner: impl Fn(Pid) -> Owner,
-    ) -> Vec<Pid, ORPHANS> {
+    ) {
         for pid in procfs::children() {
             if members.contains(&pid) {
                 continue;
@@ -75,11 +75,6 @@ impl Strays {
                 }
             }
         }
-        members
-    }
-
-    /// Keeps those processes of a slot that are not in its process group.
-    pub(super) fn update(&mut self, slot: u8, group: Option<Pid>, members: Vec<Pid, ORPHANS>) {
         self.known.retain(|stray| stray.slot != slot || members.contains(&stray.pid));
         for pid in members {
             let is_known = self.known.iter().any(|stray| stray.pid == pid);

@@ -11,8 +11,8 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::read;
 use rustix::param::{clock_ticks_per_second, page_size};
 
-use super::USAGE_PROCESSES;
 use super::cgroups::{Cgroups, service_group};
+use super::{USAGE_PROCESSES, procfs};
 use crate::service::Usage;
 
 /// Bytes of a file that are read.
@@ -74,9 +74,9 @@ fn file<'b>(bytes: &'b mut [u8], path: core::fmt::Arguments<'_>) -> Option<&'b s
 
 /// Processor time in `/proc/PID/stat`: of a process, and of its children that it has waited for.
 fn cpu_in(stat: &str) -> Option<Duration> {
-    // Behind the name, which may contain anything: state is field 3, the times are 14 to 17.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let ticks: u64 = fields.split(' ').skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
+    // In proc(5), the state is field 3, and the times are 14 to 17.
+    let times = procfs::stat_fields(stat)?.skip(11).take(4);
+    let ticks: u64 = times.filter_map(|field| field.parse::<u64>().ok()).sum();
     Some(Duration::from_millis(ticks.saturating_mul(1000) / clock_ticks_per_second().max(1)))
 }
 
