@@ -60,8 +60,12 @@ pub(super) fn reboots(
     start_limit: u32,
     diagnostics: &mut Diagnostics<'_>,
 ) -> bool {
-    let reboots = |name: &str| ["none", "reboot"].iter().position(|known| *known == name).map(|at| at == 1);
-    let reboots = section.parsed("on_failure", reboots, diagnostics);
+    let is_reboot = |name: &str| match name {
+        "none" => Some(false),
+        "reboot" => Some(true),
+        _ => None,
+    };
+    let reboots = section.parsed("on_failure", is_reboot, diagnostics);
     if reboots
         && restart != RestartPolicy::Never
         && start_limit == 0

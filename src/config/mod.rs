@@ -29,15 +29,12 @@ use toml::de::DeTable;
 
 use crate::limits::{BOARD_FILE, CONFIG_BYTES, FILE_PATH_BYTES, ORIGIN_BYTES, ORIGINS};
 use crate::log::Level;
-use crate::service::ServiceTable;
+use crate::service::{ServiceTable, UNIX_PATH_BYTES};
 use crate::session::{Tokens, Users};
 
 crate::limits::limits! {
     /// Name of a network interface: the kernel's IFNAMSIZ without its NUL.
     INTERFACE_NAME_BYTES: usize = 15, exceeded "configuration error",
-        tests ["each_limit_is_met_and_not_passed"];
-    /// Path of the local socket: the kernel's `sun_path` without its NUL.
-    SOCKET_PATH_BYTES: usize = 107, exceeded "configuration error",
         tests ["each_limit_is_met_and_not_passed"];
     /// Error text of a configuration file that is not in force.
     COMPLAINT_BYTES: usize = 512, exceeded "cut",
@@ -135,7 +132,7 @@ pub enum LocalSocket {
     /// None.
     Off,
     /// At this path.
-    At(String<SOCKET_PATH_BYTES>),
+    At(String<UNIX_PATH_BYTES>),
 }
 
 /// Encryption of connections.

@@ -9,24 +9,31 @@ mod checks;
 mod life;
 
 pub use self::checks::{CHECK, HEALTH};
+use super::INTERFACE_NAME_BYTES;
 use super::checks::{
     HOST_NAME, is_absolute_path, is_absolute_path_or_empty, is_absolute_path_or_off, is_host_name,
     is_interface_name, is_origin, is_path, is_path_or_empty, is_service_user,
 };
 use super::key::Default::{Boolean, Build, Empty, Integer, Integers, Required, String, Unset};
 use super::key::{Form, Key, Kind, Table, any, board_limit, fixed};
-use super::{INTERFACE_NAME_BYTES, SOCKET_PATH_BYTES};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
 use crate::service::{
     SERVICE_READY_TIMEOUT, SERVICE_READY_TIMEOUT_MAX, START_LIMIT_MAX, STOP_TIMEOUT, STOP_TIMEOUT_MAX,
-    SUCCESS_CODES, WATCHDOG_MAX, is_service_name,
+    SUCCESS_CODES, UNIX_PATH_BYTES, WATCHDOG_MAX, is_service_name,
 };
 use crate::session::{
     IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
     LOCKOUT_TIME_MAX, is_user_name,
 };
+
+/// Name of a service, of a check, or of a directory of a service.
+const SERVICE_NAME: Kind = Kind::string(
+    board_limit!(SERVICE_NAME_BYTES),
+    "letters, digits and '-', '_', '.', '@', a letter or digit first",
+    is_service_name,
+);
 
 /// Every table, in the order of the documentation.
 pub static TABLES: [&Table; 11] =
@@ -93,7 +100,7 @@ pub static LISTEN: Table = Table {
         Key::new(
             "socket",
             Kind::string(
-                fixed(SOCKET_PATH_BYTES as u64),
+                fixed(UNIX_PATH_BYTES as u64),
                 "an absolute path, or 'off'",
                 is_absolute_path_or_off,
             ),
@@ -381,11 +388,7 @@ pub static SERVICE: Table = Table {
     keys: &[
         Key::new(
             "name",
-            Kind::string(
-                board_limit!(SERVICE_NAME_BYTES),
-                "letters, digits and '-', '_', '.', '@', a letter or digit first",
-                is_service_name,
-            ),
+            SERVICE_NAME,
             Required,
             "Name in calls, different for each service.",
         )

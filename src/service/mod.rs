@@ -149,9 +149,9 @@ crate::limits::limits! {
     /// Text of a line with which a service is ready.
     READY_LINE_BYTES: usize = 64, exceeded "configuration error",
         tests ["ready_line_up_to_its_limit"];
-    /// Path of the socket of a service: `sun_path` of unix(7) without its NUL.
+    /// Path of a UNIX socket: `sun_path` of unix(7) without its NUL.
     UNIX_PATH_BYTES: usize = 107, exceeded "configuration error",
-        tests ["path_of_a_unix_socket_up_to_its_limit"];
+        tests ["path_of_a_unix_socket_up_to_its_limit", "each_limit_is_met_and_not_passed"];
     /// Time for killed processes to end.
     KILL_TIMEOUT: Duration = Duration::from_secs(2), exceeded "the server goes on without it",
         tests ["unkillable_service_is_given_up"];

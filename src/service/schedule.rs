@@ -139,8 +139,10 @@ impl Timetable {
                 false
             }
         };
-        while self.base <= now {
-            self.base += period;
+        // However many periods have passed. A period is whole seconds.
+        if let Some(passed) = now.checked_sub(self.base) {
+            let periods = passed.as_secs() / period.as_secs().max(1) + 1;
+            self.base += Duration::from_secs(periods * period.as_secs());
         }
         self.every = Some(self.base + random.up_to(schedule.jitter));
         is_due

@@ -1,11 +1,10 @@
 //! Keys of `[[service]]` about the attributes of its processes: one row a key.
 
+use super::SERVICE_NAME;
 use crate::config::checks::{is_absolute_path, is_name};
 use crate::config::key::Default::{Boolean, Empty, Integer, Signed, String, Unset};
 use crate::config::key::{Form, Key, Kind, any, board_limit, fixed};
-use crate::service::{
-    CAPABILITY_NAMES, CPU_WEIGHT as CPU_WEIGHT_DEFAULT, SERVICE_GROUPS, SERVICE_NICE, is_service_name,
-};
+use crate::service::{CAPABILITY_NAMES, CPU_WEIGHT as CPU_WEIGHT_DEFAULT, SERVICE_GROUPS, SERVICE_NICE};
 
 pub(super) const GROUPS: Key = Key::new(
     "groups",
@@ -148,7 +147,5 @@ pub(super) const LOG_DIRECTORY: Key = directory(
 
 /// Name of a directory that is created.
 const fn directory(name: &'static str, doc: &'static str) -> Key {
-    let form = "letters, digits and '-', '_', '.', '@', a letter or digit first";
-    let kind = Kind::string(board_limit!(SERVICE_NAME_BYTES), form, is_service_name);
-    Key::new(name, kind, Unset("none"), doc).example("\"clock\"").reload()
+    Key::new(name, SERVICE_NAME, Unset("none"), doc).example("\"clock\"").reload()
 }

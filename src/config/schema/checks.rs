@@ -3,9 +3,10 @@
 use super::super::checks::is_absolute_path;
 use super::super::key::Default::{Integer, Required, String, Unset};
 use super::super::key::{Key, Kind, Table, any, board_limit, fixed};
+use super::SERVICE_NAME;
 use crate::service::{
     CHECK_FAILURES, CHECK_FAILURES_MAX, CHECK_GRACE, CHECK_GRACE_MAX, CHECK_PERIOD, CHECK_PERIOD_MAX,
-    CHECK_TIMEOUT, CHECK_TIMEOUT_MAX, UNIX_PATH_BYTES, is_service_name,
+    CHECK_TIMEOUT, CHECK_TIMEOUT_MAX, UNIX_PATH_BYTES,
 };
 
 /// `[[check]]`.
@@ -32,11 +33,7 @@ const GIVEN: usize = 3;
 static KEYS: [Key; 11] = [
     Key::new(
         "name",
-        Kind::string(
-            board_limit!(SERVICE_NAME_BYTES),
-            "letters, digits and '-', '_', '.', '@', a letter or digit first",
-            is_service_name,
-        ),
+        SERVICE_NAME,
         Required,
         "Name in reports, different for each check.",
     )

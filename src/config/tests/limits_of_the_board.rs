@@ -1,10 +1,11 @@
 //! Values at the limits of the board, and beyond them.
 
 use super::{config, errors, service};
-use crate::config::{INTERFACE_NAME_BYTES, SOCKET_PATH_BYTES};
+use crate::config::INTERFACE_NAME_BYTES;
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
+use crate::service::UNIX_PATH_BYTES;
 use crate::service::{
     EVERY_MAX, MAX_RUNTIME_MAX, ReadyCheck, SCHEDULE_JITTER_MAX, SERVICE_READY_TIMEOUT,
     SERVICE_READY_TIMEOUT_MAX, START_LIMIT_MAX, STOP_TIMEOUT, STOP_TIMEOUT_MAX, SUCCESS_CODES, ServiceId,
@@ -43,9 +44,9 @@ fn each_limit_is_met_and_not_passed() {
         &format!("origins: longer than {} bytes", limits::ORIGIN_BYTES),
     );
     assert_limit(
-        SOCKET_PATH_BYTES,
+        UNIX_PATH_BYTES,
         |n| format!("[listen]\nsocket = '/{}'", "a".repeat(n - 1)),
-        &format!("socket: longer than {} bytes", SOCKET_PATH_BYTES),
+        &format!("socket: longer than {} bytes", UNIX_PATH_BYTES),
     );
     assert_limit(
         limits::FILE_PATH_BYTES,

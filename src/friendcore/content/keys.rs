@@ -2,6 +2,7 @@
 
 use core::fmt::Display;
 
+use super::services::put_list;
 use crate::json::{Full, Writer};
 use crate::service::{
     Attributes, CONTROLS, DirectoryKind, ReadyCheck, Resource, SERVICE_READY_TIMEOUT, Schedule, ServiceKind,
@@ -35,13 +36,7 @@ impl Keys<'_, '_> {
 
     fn texts<T: Display>(&mut self, name: &str, texts: impl Iterator<Item = T>) -> Result<(), Full> {
         self.name(name)?;
-        let mut separator = "[";
-        for text in texts {
-            self.out.put(separator)?;
-            separator = ",";
-            self.out.put_string(text)?;
-        }
-        self.out.put(if separator == "[" { "[]" } else { "]" })
+        put_list(self.out, texts)
     }
 }
 
@@ -111,18 +106,14 @@ fn put_attributes(keys: &mut Keys<'_, '_>, attributes: &Attributes) -> Result<()
     if let Some(class) = io_class {
         keys.text("io_class", class)?;
     }
-    let limits =
-        Resource::ALL.into_iter().zip(limits).filter_map(|(resource, limit)| Some((resource, (*limit)?)));
-    let mut separator = "{";
-    for (resource, limit) in limits {
-        if separator == "{" {
-            keys.name("limits")?;
+    if limits.iter().any(Option::is_some) {
+        keys.name("limits")?;
+        let mut entries = Keys { out: &mut *keys.out, separator: "{" };
+        for (resource, limit) in Resource::ALL.into_iter().zip(limits) {
+            if let Some(limit) = limit {
+                entries.value(resource.name(), limit)?;
+            }
         }
-        keys.out.put(separator)?;
-        separator = ", ";
-        keys.out.put_display(format_args!("\"{}\": {limit}", resource.name()))?;
-    }
-    if separator == ", " {
         keys.out.put("}")?;
     }
     for ((control, value), default) in CONTROLS.iter().zip(controls).zip(default.controls) {

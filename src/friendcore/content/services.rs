@@ -1,5 +1,6 @@
 //! Content about services: `list`, `status` and `show`.
 
+use core::fmt::Display;
 use core::time::Duration;
 
 use super::super::SHOWN_PROGRAM_BYTES;
@@ -277,12 +278,18 @@ fn put_seconds(out: &mut Writer<'_>, name: &str, time: Option<Duration>) -> Resu
 fn put_array<'t>(out: &mut Writer<'_>, name: &str, texts: impl Iterator<Item = &'t str>) -> Result<(), Full> {
     out.put(r#", ""#)?;
     out.put(name)?;
-    out.put(r#"": ["#)?;
+    out.put(r#"": "#)?;
+    put_list(out, texts)
+}
+
+/// Writes an array of strings.
+pub(super) fn put_list<T: Display>(out: &mut Writer<'_>, texts: impl Iterator<Item = T>) -> Result<(), Full> {
+    out.put("[")?;
     let mut separator = "";
     for text in texts {
         out.put(separator)?;
         separator = ",";
-        out.put_text(text)?;
+        out.put_string(text)?;
     }
     out.put("]")
 }
