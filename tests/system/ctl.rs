@@ -200,7 +200,10 @@ fn watch_prints_each_change_as_it_happens() {
 
 #[test]
 fn another_certificate_is_rejected() {
-    let server = Server::start(&Device::new());
+    // The servers of other tests are at 127.0.0.1, and could take the port between the two.
+    let mut first = Device::new();
+    first.address = "127.0.77.1:0".to_owned();
+    let server = Server::start(&first);
     let person = Person::new(&server);
     person.done(&["--session", ADMIN, "list"]);
     // The same address with another key: the connection is intercepted, or the state of the device was lost.

@@ -178,9 +178,12 @@ fn pause_reaches_a_daemon_in_a_session_of_its_own() {
 #[test]
 fn daemon_of_a_leader_that_ends_is_not_left_at_each_start() {
     let directory = Directory::new();
-    let file = directory.file("daemons");
-    let daemon = directory.write("daemon.sh", format!("echo $$ >> {file}\nexec sleep 1000\n"));
-    let script = format!("setsid sh {daemon} & sleep 0.4");
+    let [file, ready] = ["daemons", "ready"].map(|name| directory.file(name));
+    let text = format!("echo $$ >> {file}\n: > {ready}\nexec sleep 1000\n");
+    let daemon = directory.write("daemon.sh", text);
+    // On a busy machine a daemon may begin later than that.
+    let script =
+        format!("rm -f {ready}; setsid sh {daemon} & sleep 0.4; until test -e {ready}; do sleep 0.02; done");
     for way in WAYS {
         let _ = fs::remove_file(&file);
         let table = shell("forker", &script, "restart = \"always\"");
