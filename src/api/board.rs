@@ -10,6 +10,7 @@ use crate::config::{COMPLAINT_BYTES, ConfigError, ConfigOrigin, NOTICE_BYTES};
 use crate::limits::{BOARD, CHECKS, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::log::errno::EINVAL;
 use crate::log::{self, BUILD_ID_BYTES, Level};
+use crate::service::BoardEnd;
 
 const _: () = {
     assert!(
@@ -58,25 +59,6 @@ impl fmt::Display for HealthMessage<'_> {
         f.write_str(config_error.as_deref().unwrap_or_default())?;
         f.write_str(joint)?;
         f.write_str(notice.as_deref().unwrap_or_default())
-    }
-}
-
-/// Method of shutting the board down.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum BoardEnd {
-    /// Restarts it.
-    Reboot,
-    /// Switches it off.
-    PowerOff,
-}
-
-impl BoardEnd {
-    /// Name of the call, and of the key in the configuration file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Reboot => "reboot",
-            Self::PowerOff => "poweroff",
-        }
     }
 }
 

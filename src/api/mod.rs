@@ -19,19 +19,19 @@ use core::time::Duration;
 use heapless::Vec;
 
 use self::accounts::Accounts;
-pub use self::board::{Board, BoardEnd};
+pub use self::board::Board;
 pub use self::calls::{CALLS, Effect, Handler, Row};
 pub use self::counters::Counters;
 use self::password::PasswordChange;
 pub use self::platform::{Platform, Refused};
 pub(crate) use self::services::{lines_of, newest_lines};
 use crate::call::{Call, Caller, Completion, Failure, Identity, Outcome, PendingCall, Work};
-use crate::error;
 use crate::log::LOG_WRITE_BYTES;
 use crate::log::Reason;
 use crate::log::errno::ETIMEDOUT;
-use crate::service::{Action, ServiceId, Supervisor};
+use crate::service::{Action, BoardEnd, CommandError, ServiceId, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
+use crate::{error, warning};
 
 crate::limits::limits! {
     /// Records in one answer of `board/log`, and output in one answer of `services/NAME/log`.
@@ -105,12 +105,12 @@ impl Api {
         self.last_call_id
     }
 
-    /// Restarts the board because of a failed service.
-    fn reboot(&self, service: ServiceId, platform: &mut dyn Platform) {
+    /// Shuts the board down because a service has failed or ended well.
+    fn end_board(&self, service: ServiceId, end: BoardEnd, platform: &mut dyn Platform) {
         let name = self.services.table().get(service).map_or("?", |spec| &spec.name);
-        match platform.end_board(BoardEnd::Reboot) {
-            Ok(()) => error!("{}: failed, restarting the board", name),
-            Err(errno) => error!("{}: failed, cannot restart the board: {}", name, Reason::from(errno)),
+        match platform.end_board(end) {
+            Ok(()) => warning!("{}: its end requests {} of the board", name, end.name()),
+            Err(errno) => error!("{}: cannot {} the board: {}", name, end.name(), Reason::from(errno)),
         }
     }
 
@@ -120,7 +120,7 @@ impl Api {
             match action {
                 Action::Spawn { service, program } => platform.spawn(service, program),
                 Action::Signal { service, signal, scope } => platform.signal(service, signal, scope),
-                Action::Reboot { service } => self.reboot(service, platform),
+                Action::EndBoard { service, end } => self.end_board(service, end, platform),
                 Action::Persist => {
                     let id = self.next_call_id();
                     let queued = platform.persist(&mut self.services.overrides(), id);
@@ -251,8 +251,8 @@ pub fn complete<'a>(
         (Work::Command { service, program }, Completion::NotStarted(error)) => {
             services::not_started("command", *service, *program, error, cx)
         }
-        (Work::Verb { verb, service }, Completion::Written(_)) => {
-            let result = cx.api.services.take_result(*service);
+        (Work::Verb { verb, service }, Completion::Written(is_written)) => {
+            let result = if is_written { Ok(()) } else { Err(CommandError::Persist) };
             services::outcome(verb.name(), *service, result, cx)
         }
         (Work::StoredPassword, Completion::Written(is_written)) => password::outcome(is_written),

@@ -1,7 +1,6 @@
 //! Operating system, as the api uses it.
 
-use super::BoardEnd;
-use crate::service::{Program, Scope, ServiceId, Signal, Usage};
+use crate::service::{BoardEnd, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 
 /// A queue or table of the system is full.

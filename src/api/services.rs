@@ -48,7 +48,8 @@ pub(super) fn run<'a>(
     }
     if accepted.is_ok() && matches!(verb, Verb::Install | Verb::Uninstall) {
         cx.api.run_actions(cx.platform);
-        if let Some(id) = cx.api.persisting {
+        // A second call of the same service waits for the same write.
+        if let Some(id) = cx.api.persisting.filter(|_| cx.api.services.is_persisting(service)) {
             return Outcome::Pending(PendingCall { id, work: Work::Verb { verb, service } });
         }
     }

@@ -16,6 +16,7 @@ use crate::net::tls::{
 use crate::serve::PEM_BYTES;
 use crate::service::{Arguments, Check, Spec, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
+use crate::sys::conditions::CONDITION_STACK_BYTES;
 use crate::sys::log_files::LOG_WRITER_BYTES;
 use crate::sys::log_threads::{LOG_FILES_STACK_BYTES, STDERR_BUFFER_BYTES, STDERR_STACK_BYTES};
 use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
@@ -106,7 +107,7 @@ impl Budget {
             Item::new("reboot or power-off command", 2, size_of::<Arguments>()),
             Item::new("service configuration", services, size_of::<Spec>()),
             Item::new("health check", config.services.checks().count(), size_of::<Check>()),
-            Item::new("arguments and variables", 1, config.services.string_bytes()),
+            Item::new("texts of services", 1, config.services.string_bytes()),
             Item::new("output of a service", services, Processes::service_bytes() + runtime::TASK_BYTES),
             Item::new("run of a command", runs, Processes::run_bytes() + runtime::TASK_BYTES),
             Item::new(
@@ -120,6 +121,7 @@ impl Budget {
             Item::new("thread of standard error", 1, STDERR_STACK_BYTES),
             Item::new("thread of the log files", log_files.min(1), LOG_FILES_STACK_BYTES + LOG_WRITER_BYTES),
             Item::new("thread of state files", 1, STATE_STACK_BYTES + STATE_QUEUE_BYTES),
+            Item::new("thread of a condition", config.services.conditions().len(), CONDITION_STACK_BYTES),
             Item::new("certificates and keys", pem_files, PEM_BYTES),
             Item::new("descriptor or timer", 2 * connections + services + 2 * runs + 10, ENTRY_BYTES),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),

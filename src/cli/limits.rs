@@ -72,7 +72,13 @@ pub(super) fn text() -> String {
             // Writing to a String does not fail.
             let _ = match value {
                 Value::Number(number) => writeln!(numbers, "{name} = {number}"),
-                Value::Time(time) => writeln!(times, "{name} = {}", time.as_secs_f64()),
+                // A float would bring the formatting of floats into the program, 8 kB on ARMv7.
+                Value::Time(time) if time.subsec_millis() == 0 => {
+                    writeln!(times, "{name} = {}", time.as_secs())
+                }
+                Value::Time(time) => {
+                    writeln!(times, "{name} = {}.{:03}", time.as_secs(), time.subsec_millis())
+                }
             };
         }
     }

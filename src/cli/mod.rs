@@ -24,6 +24,7 @@ use std::process::ExitCode;
 pub use budget::{Budget, Item};
 pub use state_dir::{Environment, state_dir};
 
+use crate::init::Settings;
 use crate::log;
 
 use arguments::Command;
@@ -46,7 +47,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Command::Hello => hello::run(),
         Command::Help(text) => print(&text.replace(help::EXIT_CODES, &exit::help())),
-        Command::Init => crate::init::run(|file| load::load_with_fallback(file).config.network),
+        Command::Init => crate::init::run(|file| {
+            let config = load::load_with_fallback(file).config;
+            Settings { network: config.network, devices: config.devices }
+        }),
         Command::Limits => print(&limits::text()),
         Command::Passwd { user } => passwd::run(&user),
         Command::Serve { config, falls_back } => serve::run(config.as_deref(), falls_back),

@@ -4,7 +4,8 @@ use super::diagnostics::Diagnostics;
 use super::section::Section;
 use super::value::{hint, report_unknown, type_of};
 use crate::service::{
-    Attributes, CAPABILITY_NAMES, CONTROLS, Capabilities, DirectoryKind, IoClass, Resource, umask_from_text,
+    Attributes, CAPABILITY_NAMES, CONTROLS, Capabilities, DirectoryKind, IoClass, Resource,
+    permissions_from_text,
 };
 
 /// Parses the attributes of a service.
@@ -12,7 +13,7 @@ pub(super) fn read(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>)
     let groups = section.strings("groups", diagnostics);
     Attributes {
         nice: section.signed("nice", diagnostics),
-        umask: section.parsed("umask", umask_from_text, diagnostics),
+        umask: section.parsed("umask", permissions_from_text, diagnostics),
         oom_score: section.signed("oom_score", diagnostics),
         io_class: section.parsed_if_set("io_class", IoClass::from_name, diagnostics).map(|(class, _)| class),
         limits: resource_limits(section, diagnostics),

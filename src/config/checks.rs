@@ -23,6 +23,11 @@ pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.contains([':', ',', '\n', '\0'])
 }
 
+/// Returns whether this can be the name of devices, relative to `/dev`.
+pub(super) fn is_device_pattern(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('/') && !text.split('/').any(|part| part.is_empty() || part == "..")
+}
+
 /// Returns whether this can be a path.
 pub(super) fn is_path(text: &str) -> bool {
     !text.is_empty() && is_path_or_empty(text)

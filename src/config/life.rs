@@ -5,7 +5,9 @@ use core::time::Duration;
 use super::diagnostics::Diagnostics;
 use super::section::Section;
 use super::value::arguments;
-use crate::service::{Arguments, RestartPolicy, Schedule, ServiceKind, minute_of_day};
+use crate::service::{
+    Arguments, BoardEnd, Conditions, INSTANCES, RestartPolicy, Schedule, ServiceKind, minute_of_day,
+};
 
 /// A program and its arguments; empty if it is missing or wrong.
 pub(super) fn program(section: &Section<'_, '_>, name: &str, diagnostics: &mut Diagnostics<'_>) -> Arguments {
@@ -21,6 +23,27 @@ pub(super) fn seconds_if_set(
 ) -> Option<Duration> {
     let seconds = section.integer(name, diagnostics);
     (seconds != 0).then_some(Duration::from_secs(seconds))
+}
+
+/// Checks the names of the instances, for which the document was [expanded](super::instances).
+pub(super) fn check_instances(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) {
+    let names = section.strings("instances", diagnostics);
+    let _: heapless::Vec<(), INSTANCES> = section.list("instances", &names, |_| Some(()), diagnostics);
+}
+
+/// Conditions of the machine.
+pub(super) fn conditions(
+    section: &Section<'_, '_>,
+    name: &str,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Conditions {
+    let mut conditions = Conditions::new();
+    for text in section.strings(name, diagnostics) {
+        if conditions.push(text.0).is_err() {
+            section.report_full(name, &text.1, diagnostics);
+        }
+    }
+    conditions
 }
 
 /// Times at which a one-shot runs.
@@ -53,20 +76,31 @@ pub(super) fn schedule(
     schedule
 }
 
-/// Returns true if the board restarts when the service has failed.
-pub(super) fn reboots(
+/// End of the board when the service has ended well.
+pub(super) fn on_success(
+    section: &Section<'_, '_>,
+    restart: RestartPolicy,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<BoardEnd> {
+    let end = section.parsed("on_success", BoardEnd::from_name, diagnostics);
+    if end.is_some()
+        && restart == RestartPolicy::Always
+        && let Some((_, span)) = section.written("on_success")
+    {
+        diagnostics.error(&span, "on_success: with restart = \"always\" it is started again");
+    }
+    end
+}
+
+/// End of the board when the service has failed.
+pub(super) fn on_failure(
     section: &Section<'_, '_>,
     restart: RestartPolicy,
     start_limit: u32,
     diagnostics: &mut Diagnostics<'_>,
-) -> bool {
-    let is_reboot = |name: &str| match name {
-        "none" => Some(false),
-        "reboot" => Some(true),
-        _ => None,
-    };
-    let reboots = section.parsed("on_failure", is_reboot, diagnostics);
-    if reboots
+) -> Option<BoardEnd> {
+    let end = section.parsed("on_failure", BoardEnd::from_name, diagnostics);
+    if end.is_some()
         && restart != RestartPolicy::Never
         && start_limit == 0
         && let Some((_, span)) = section.written("on_failure")
@@ -76,5 +110,5 @@ pub(super) fn reboots(
             format_args!("on_failure: with restart = \"{restart}\" it never fails without a start_limit");
         diagnostics.error(&span, message);
     }
-    reboots
+    end
 }

@@ -9,8 +9,10 @@ mod attributes;
 mod board;
 mod checks;
 mod commands;
+mod devices;
 mod diagnostics;
 mod health;
+mod instances;
 pub mod key;
 mod life;
 mod network;
@@ -29,12 +31,18 @@ use toml::de::DeTable;
 
 use crate::limits::{BOARD_FILE, CONFIG_BYTES, FILE_PATH_BYTES, ORIGIN_BYTES, ORIGINS};
 use crate::log::Level;
-use crate::service::{ServiceTable, UNIX_PATH_BYTES};
+use crate::service::{BoardEnd, ServiceTable, UNIX_PATH_BYTES};
 use crate::session::{Tokens, Users};
 
 crate::limits::limits! {
     /// Name of a network interface: the kernel's IFNAMSIZ without its NUL.
     INTERFACE_NAME_BYTES: usize = 15, exceeded "configuration error",
+        tests ["each_limit_is_met_and_not_passed"];
+    /// `[[device]]` tables.
+    DEVICES: usize = 16, exceeded "configuration error",
+        tests ["device_rules_up_to_their_limit"];
+    /// Pattern of the names of devices.
+    DEVICE_NAME_BYTES: usize = 64, exceeded "configuration error",
         tests ["each_limit_is_met_and_not_passed"];
     /// Error text of a configuration file that is not in force.
     COMPLAINT_BYTES: usize = 512, exceeded "cut",
@@ -50,6 +58,7 @@ pub const READ_BYTES: usize = 96 * CONFIG_BYTES;
 
 pub use accounts::{parse_user, user_text};
 pub use board::BoardCommands;
+pub use devices::{DeviceRule, DeviceRules};
 pub use diagnostics::{Diagnostic, ParseError};
 pub use network::{Address, InterfaceName, Network};
 pub use origin::{ConfigError, ConfigOrigin, one_line};
@@ -77,6 +86,8 @@ pub struct Config {
     pub log_files: LogFiles,
     /// `[network]`, if there is one: for `friendlet init` alone.
     pub network: Option<Network>,
+    /// Each `[[device]]`: for `friendlet init` alone.
+    pub devices: DeviceRules,
     /// `[session] idle_timeout_s`.
     pub idle_timeout: Duration,
     /// `[session] lockout_attempts`.
@@ -92,11 +103,18 @@ pub struct Config {
 }
 
 impl Config {
-    /// Services that restart the board when they fail, although the file names no program for that. Only
-    /// `friendlet init` restarts it then.
-    pub fn without_reboot(&self) -> impl Iterator<Item = &str> {
-        let services = self.services.iter().filter(|(_, spec)| spec.reboots && self.board.reboot.is_empty());
-        services.map(|(_, spec)| spec.name.as_str())
+    /// Services whose end ends the board, although the file names no program for that, which `[board]` has
+    /// under the name of the end. Only `friendlet init` can do it then.
+    pub fn without_board_end(&self) -> impl Iterator<Item = (&str, BoardEnd)> {
+        let program = |end: &BoardEnd| match end {
+            BoardEnd::Reboot => &self.board.reboot,
+            BoardEnd::PowerOff => &self.board.poweroff,
+        };
+        self.services.iter().filter_map(move |(_, spec)| {
+            let mut ends = [spec.on_failure, spec.on_success].into_iter().flatten();
+            let end = ends.find(|end| program(end).is_empty())?;
+            Some((spec.name.as_str(), end))
+        })
     }
 }
 
@@ -173,7 +191,8 @@ pub fn built_in(program: &str) -> Config {
 }
 
 fn build(text: &str, program: &str, diagnostics: &mut Diagnostics<'_>) -> Config {
-    let values = parse_toml(text, diagnostics);
+    let mut values = parse_toml(text, diagnostics);
+    instances::expand(values.get_mut());
     let document = Document::new(values.get_ref(), &schema::TABLES, diagnostics);
 
     let board = board::commands(&document, diagnostics);
@@ -182,6 +201,7 @@ fn build(text: &str, program: &str, diagnostics: &mut Diagnostics<'_>) -> Config
     let slots = settings::slots(&document, diagnostics);
     let (log_level, log_files) = settings::log(&document, diagnostics);
     let network = network::network(&document, diagnostics);
+    let devices = devices::read(&document, diagnostics);
     let session = settings::session(&document, diagnostics);
     let services = services::read(&document, program, diagnostics);
     let users = accounts::users(&document, &services.names(), diagnostics);
@@ -195,6 +215,7 @@ fn build(text: &str, program: &str, diagnostics: &mut Diagnostics<'_>) -> Config
         log_level,
         log_files,
         network,
+        devices,
         idle_timeout: session.idle_timeout,
         lockout_attempts: session.lockout_attempts,
         lockout_time: session.lockout_time,

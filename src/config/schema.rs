@@ -5,23 +5,23 @@
 //! (`tests/it/configuration.rs`).
 
 mod attributes;
+mod board;
 mod checks;
 mod life;
 
+pub use self::board::{BOARD, DEVICE, NETWORK};
 pub use self::checks::{CHECK, HEALTH};
-use super::INTERFACE_NAME_BYTES;
 use super::checks::{
-    HOST_NAME, is_absolute_path, is_absolute_path_or_empty, is_absolute_path_or_off, is_host_name,
-    is_interface_name, is_origin, is_path, is_path_or_empty, is_service_user,
+    is_absolute_path, is_absolute_path_or_empty, is_absolute_path_or_off, is_origin, is_path,
+    is_path_or_empty, is_service_user,
 };
 use super::key::Default::{Boolean, Build, Empty, Integer, Integers, Required, String, Unset};
 use super::key::{Form, Key, Kind, Table, any, board_limit, fixed};
-use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
 use crate::service::{
-    SERVICE_READY_TIMEOUT, SERVICE_READY_TIMEOUT_MAX, START_LIMIT_MAX, STOP_TIMEOUT, STOP_TIMEOUT_MAX,
-    SUCCESS_CODES, UNIX_PATH_BYTES, WATCHDOG_MAX, is_service_name,
+    INSTANCES, SERVICE_READY_TIMEOUT, SERVICE_READY_TIMEOUT_MAX, START_LIMIT_MAX, STOP_TIMEOUT,
+    STOP_TIMEOUT_MAX, SUCCESS_CODES, UNIX_PATH_BYTES, WATCHDOG_MAX, is_service_name,
 };
 use crate::session::{
     IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
@@ -36,8 +36,8 @@ const SERVICE_NAME: Kind = Kind::string(
 );
 
 /// Every table, in the order of the documentation.
-pub static TABLES: [&Table; 11] =
-    [&LISTEN, &STATE, &LIMITS, &LOG, &BOARD, &NETWORK, &SESSION, &USER, &TOKEN, &SERVICE, &CHECK];
+pub static TABLES: [&Table; 12] =
+    [&LISTEN, &STATE, &LIMITS, &LOG, &BOARD, &NETWORK, &DEVICE, &SESSION, &USER, &TOKEN, &SERVICE, &CHECK];
 
 /// `[listen]`.
 pub static LISTEN: Table = Table {
@@ -179,93 +179,6 @@ pub static LOG: Table = Table {
     ],
 };
 
-/// `[board]`.
-pub static BOARD: Table = Table {
-    name: "board",
-    header: "[board]",
-    doc: "Programs that restart the board and switch it off, where its init is not friendlet; control groups.",
-    fixed: &[],
-    keys: &[
-        Key::new(
-            "reboot",
-            Kind::Command,
-            Unset("none"),
-            "Restarts the board when an administrator calls `board/reboot`. An absolute path.",
-        )
-        .example("[\"/sbin/reboot\"]")
-        .reload(),
-        Key::new(
-            "poweroff",
-            Kind::Command,
-            Unset("none"),
-            "Switches the board off when an administrator calls `board/poweroff`. An absolute path.",
-        )
-        .example("[\"/sbin/poweroff\"]")
-        .reload(),
-        Key::new(
-            "cgroups",
-            Kind::Boolean,
-            Boolean(true),
-            "Control group (cgroup v2) for each service, where kernel and service manager allow it.",
-        ),
-    ],
-};
-
-/// `[network]`.
-pub static NETWORK: Table = Table {
-    name: "network",
-    header: "[network]",
-    doc: "Network of a board that `friendlet init` runs; `friendlet serve` ignores it.",
-    fixed: &[],
-    keys: &[
-        Key::new(
-            "interface",
-            Kind::string(
-                fixed(INTERFACE_NAME_BYTES as u64),
-                "the name of an interface, such as 'eth0', and not 'lo'",
-                is_interface_name,
-            ),
-            Unset("the first Ethernet interface"),
-            "Name of the interface. It may appear late, as one on USB does.",
-        )
-        .example("\"eth0\""),
-        Key::new(
-            "address",
-            Kind::parsed("'dhcp', or an IPv4 address of a host with its prefix, such as '192.168.1.20/24'"),
-            String("dhcp"),
-            "Source of the address: DHCP, or this file.",
-        )
-        .example("\"192.168.1.20/24\""),
-        Key::new(
-            "gateway",
-            Kind::parsed("an IPv4 address, such as '192.168.1.1'"),
-            Unset("none"),
-            "With a static address: the router to other networks. DHCP sends its own.",
-        )
-        .example("\"192.168.1.1\""),
-        Key::new(
-            "nameservers",
-            Kind::List {
-                most: fixed(NAMESERVERS as u64),
-                entry: Form { bytes: fixed(u64::MAX), expected: "an IPv4 address", is_met: any },
-            },
-            Unset("those of DHCP"),
-            "Written to `/run/resolv.conf` for the services; friendlet looks up no names.",
-        )
-        .example("[\"192.168.1.1\"]"),
-        Key::new(
-            "hostname",
-            Kind::string(
-                fixed(HOST_NAME_BYTES as u64),
-                "letters, digits, '-' and '.' (RFC 1123), such as 'gateway-1'",
-                is_host_name,
-            ),
-            String(HOST_NAME),
-            "Name of the board, also sent to the DHCP server.",
-        ),
-    ],
-};
-
 /// `[session]`.
 pub static SESSION: Table = Table {
     name: "session",
@@ -395,6 +308,21 @@ pub static SERVICE: Table = Table {
         .example("\"clock\"")
         .reload(),
         Key::new(
+            "instances",
+            Kind::List {
+                most: fixed(INSTANCES as u64),
+                entry: Form {
+                    bytes: board_limit!(SERVICE_NAME_BYTES),
+                    expected: "letters, digits and '-', '_', '.', '@', a letter or digit first",
+                    is_met: is_service_name,
+                },
+            },
+            Empty,
+            "Names of instances: the table stands for a service for each, with the name `NAME@INSTANCE` and the \
+             instance in place of each `%i` in its texts.",
+        )
+        .reload(),
+        Key::new(
             "description",
             Kind::string(board_limit!(DESCRIPTION_BYTES), "one line without control characters", |text| {
                 !text.contains(char::is_control)
@@ -480,6 +408,7 @@ pub static SERVICE: Table = Table {
         .example("5")
         .reload(),
         life::ON_FAILURE,
+        life::ON_SUCCESS,
         Key::new(
             "success_codes",
             Kind::integers(SUCCESS_CODES as u64, 0, 255),
@@ -511,6 +440,8 @@ pub static SERVICE: Table = Table {
         )
         .example("[\"hello\"]")
         .reload(),
+        life::WAIT,
+        life::NEEDS,
         Key::new(
             "ready",
             Kind::parsed("'line:TEXT' with up to 64 bytes, 'tcp:ADDRESS:PORT' in numbers, or 'unix:PATH'"),

@@ -97,6 +97,7 @@ fn spec(
     requires: &[Text<'_>],
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Spec> {
+    life::check_instances(section, diagnostics);
     let name = section.bounded_if_set("name", diagnostics);
     let argv = life::program(section, "command", diagnostics);
     let kind = section.parsed("type", ServiceKind::from_name, diagnostics);
@@ -118,10 +119,13 @@ fn spec(
         restart,
         start_limit,
         schedule: life::schedule(section, kind, diagnostics),
-        reboots: life::reboots(section, restart, start_limit, diagnostics),
+        on_failure: life::on_failure(section, restart, start_limit, diagnostics),
+        on_success: life::on_success(section, restart, diagnostics),
         success_codes: section.integers("success_codes", diagnostics),
         after: section.list("after", after, |name| name.try_into().ok(), diagnostics),
         requires: section.list("requires", requires, |name| name.try_into().ok(), diagnostics),
+        wait: life::conditions(section, "wait", diagnostics),
+        needs: life::conditions(section, "needs", diagnostics),
         ready: ready(section, kind, diagnostics),
         ready_timeout: Duration::from_secs(section.integer("ready_timeout_s", diagnostics)),
         watchdog: watchdog(section, kind, diagnostics),

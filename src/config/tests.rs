@@ -7,6 +7,7 @@ mod life;
 mod limits_of_the_board;
 mod network;
 mod order;
+mod surroundings;
 
 use core::time::Duration;
 

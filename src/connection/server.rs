@@ -289,15 +289,19 @@ impl Server {
         platform: &mut dyn Platform,
     ) {
         self.api.accounts.end_check(call_id);
-        if let Completion::Written(is_written) = completion {
-            self.api.handle_written(call_id, is_written);
-        }
         let is_waiting =
             |slot: &&mut Connection| slot.pending.as_ref().is_some_and(|pending| pending.call.id == call_id);
-        let Some(slot) = self.slots.iter_mut().find(is_waiting) else {
-            // A write has its effect without a caller.
+        if let Completion::Written(is_written) = completion {
+            // A write has its effect without a caller, and several may wait for it.
+            self.api.handle_written(call_id, is_written);
+            for slot in self.slots.iter_mut().filter(is_waiting) {
+                let cx = &mut self.shared.context(&mut self.api, platform, now);
+                slot.handle_completion(Completion::Written(is_written), cx);
+                wake(&mut self.wakes, slot.place.id);
+            }
             return self.process_changes(now, platform);
-        };
+        }
+        let Some(slot) = self.slots.iter_mut().find(is_waiting) else { return };
         if let Completion::Password(PasswordVerdict::Right | PasswordVerdict::Made(_)) = completion {
             slot.auth.extend(slot.place.admission, now);
         }
@@ -328,6 +332,18 @@ impl Server {
         platform: &mut dyn Platform,
     ) {
         self.api.services.handle_event(service, event, now);
+        self.process_changes(now, platform);
+    }
+
+    /// Handles a change of a condition that services wait for or need, by its index in the service table.
+    pub fn handle_condition(
+        &mut self,
+        condition: usize,
+        is_met: bool,
+        now: Duration,
+        platform: &mut dyn Platform,
+    ) {
+        self.api.services.handle_condition(condition, is_met, now);
         self.process_changes(now, platform);
     }
 

@@ -70,7 +70,10 @@ fn rows(reply: Raw<'_>) -> Vec<[String; 2]> {
         let seconds = text(next).and_then(|text| text.parse().ok()).map(format_duration);
         ("next run", seconds.map_or_else(|| "once the clock is set".to_owned(), |time| format!("in {time}")))
     }));
-    rows.extend(text_of(reply, "OnFailure").map(|action| ("on failure", sanitize(&action))));
+    rows.extend(reply.get("WaitsFor").map(|_| ("waits for", list(reply, "WaitsFor"))));
+    for (key, title) in [("OnFailure", "on failure"), ("OnSuccess", "on success")] {
+        rows.extend(text_of(reply, key).map(|action| (title, sanitize(&action))));
+    }
     rows.extend(text_of(reply, "MaxRuntime").map(|_| ("max runtime", seconds("MaxRuntime"))));
     for (key, title) in [("Programs", "programs"), ("Commands", "commands")] {
         rows.extend(members(reply, key).enumerate().map(|(index, entry)| {

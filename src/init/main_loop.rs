@@ -10,11 +10,11 @@ use heapless::String;
 
 use super::bring_up::{self, Notice};
 use super::command_line::{CommandLine, Slot};
+use super::devices::Devices;
 use super::notification::{self, PowerAction};
 use super::root::restart;
 use super::supervisor::{InitAction, InitSupervisor};
-use super::{CLOCK_FILE, CONFIG_FILE, FEED_INTERVAL, HEARTBEAT_TIMEOUT, STATE_DIRECTORY, WATCHDOG};
-use crate::config::Network;
+use super::{CLOCK_FILE, CONFIG_FILE, FEED_INTERVAL, HEARTBEAT_TIMEOUT, STATE_DIRECTORY, Settings, WATCHDOG};
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
 use crate::sys::board::INIT_VARIABLE;
@@ -27,8 +27,8 @@ const DATAGRAMS_AT_ONCE: usize = 16;
 const ARGUMENTS: [&str; 4] = ["serve", "--config", CONFIG_FILE, "--fall-back"];
 
 /// Brings up the rest of the board, and runs its main loop.
-pub(super) fn run(line: &CommandLine<'_>, read_network: fn(&Path) -> Option<Network>) -> ! {
-    MainLoop::new(line, read_network).run()
+pub(super) fn run(line: &CommandLine<'_>, read_settings: fn(&Path) -> Settings) -> ! {
+    MainLoop::new(line, read_settings).run()
 }
 
 struct MainLoop<'l> {
@@ -43,10 +43,11 @@ struct MainLoop<'l> {
     server: Option<ServerProcess>,
     watchdog: Option<Watchdog>,
     network: NetworkManager,
+    devices: Devices,
 }
 
 impl<'l> MainLoop<'l> {
-    fn new(line: &CommandLine<'l>, read_network: fn(&Path) -> Option<Network>) -> Self {
+    fn new(line: &CommandLine<'l>, read_settings: fn(&Path) -> Settings) -> Self {
         // 0 s leaves the watchdog closed, because some reset the board when they are opened.
         let mut watchdog = match line.watchdog_s {
             Some(0) => None,
@@ -65,7 +66,9 @@ impl<'l> MainLoop<'l> {
             warning!("cannot apply all machine settings: {}", Reason::from(&error));
         }
         bring_up::set_clock();
-        let network = NetworkManager::new(read_network(Path::new(CONFIG_FILE)).as_ref());
+        let settings = read_settings(Path::new(CONFIG_FILE));
+        let network = NetworkManager::new(settings.network.as_ref());
+        let devices = Devices::new(settings.devices);
         let is_testing = bring_up::is_testing(line);
         let notify = NotifySocket::bind(Path::new(NOTIFY)).unwrap_or_else(|error| {
             // Without the socket init could not supervise the server.
@@ -87,6 +90,7 @@ impl<'l> MainLoop<'l> {
             server: None,
             watchdog,
             network,
+            devices,
         }
     }
 
@@ -97,6 +101,7 @@ impl<'l> MainLoop<'l> {
             self.handle_notifications(now);
             self.reap(now);
             self.network.handle_ready(now);
+            self.devices.handle_ready();
             while let Some(action) = self.supervisor.poll_action(now) {
                 self.perform(action, now);
             }
@@ -200,7 +205,8 @@ impl<'l> MainLoop<'l> {
     fn wait(&self) {
         let due = self.supervisor.poll_timeout().into_iter().chain(self.network.poll_timeout()).min();
         let timeout = due.map(|due| due.saturating_sub(self.clock.now()));
-        let sources = [Some(self.signals.as_fd()), Some(self.notify.as_fd()), self.network.fd()];
+        let sources =
+            [Some(self.signals.as_fd()), Some(self.notify.as_fd()), self.network.fd(), self.devices.fd()];
         if let Err(error) = system::wait_input(sources, timeout) {
             // Process 1 cannot exit, so it polls instead.
             error!("cannot wait for events: {}", Reason::from(&error));

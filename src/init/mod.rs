@@ -11,6 +11,7 @@
 mod boot_state;
 mod bring_up;
 mod command_line;
+mod devices;
 mod main_loop;
 mod modules;
 mod notification;
@@ -22,7 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use self::command_line::CommandLine;
-use crate::config::Network;
+use crate::config::{DeviceRules, Network};
 use crate::log::console::{error, info, warning};
 use crate::log::{Reason, print};
 use crate::sys::{file, machine as system};
@@ -34,6 +35,10 @@ crate::limits::limits! {
     /// List of kernel modules.
     MODULES_BYTES: usize = 16 * 1024, exceeded "logged as an error; no module is loaded",
         tests ["list_over_its_limit_is_rejected"];
+    /// Event of the kernel about a device; its own buffer has 2 KiB and the path.
+    UEVENT_BYTES: usize = 4096, fixed "the kernel sends no longer event";
+    /// Events about devices that are handled before other events.
+    UEVENTS_AT_ONCE: usize = 64, fixed "the next iteration handles the rest";
     /// Memory of the files in `/run`.
     RUN_BYTES: usize = 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
     /// Memory of the files in `/tmp` and `/dev/shm`.
@@ -97,10 +102,19 @@ const CONFIG_FILE: &str = "/data/friendlet.toml";
 /// `EX_USAGE` of sysexits(3).
 const USAGE: u8 = 64;
 
+/// Tables of the configuration file that init reads.
+#[derive(Debug)]
+pub struct Settings {
+    /// `[network]`.
+    pub network: Option<Network>,
+    /// Each `[[device]]`.
+    pub devices: DeviceRules,
+}
+
 /// Runs process 1. It never returns there; any other process gets a usage error.
 ///
-/// `read_network` returns `[network]` of a configuration file, by the rules of the server.
-pub fn run(read_network: fn(&Path) -> Option<Network>) -> ExitCode {
+/// `read_settings` reads a configuration file by the rules of the server.
+pub fn run(read_settings: fn(&Path) -> Settings) -> ExitCode {
     if !system::is_first_process() {
         print(format_args!(
             "friendlet init: this is process {}, but only the first process can be init; \
@@ -125,7 +139,7 @@ pub fn run(read_network: fn(&Path) -> Option<Network>) -> ExitCode {
     load_modules();
     match line.root {
         Some(device) if system::is_initramfs() => root::enter(device, &line),
-        _ => main_loop::run(&line, read_network),
+        _ => main_loop::run(&line, read_settings),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::log::{LOG_WINDOW, RateLimit, Reason};
 use crate::net::{ConnectionTable, Endpoint};
 use crate::runtime::{self, Notify, Timer, UPKEEP_DELAY};
 use crate::service::{CheckError, Exit, LastExit};
+use crate::sys::conditions::ConditionWatch;
 use crate::sys::password::{PasswordResult, PasswordWorker};
 use crate::sys::state_writer::{StateResult, StateWriter};
 use crate::sys::{Clock, SdNotify, log_threads};
@@ -322,6 +323,16 @@ pub(super) async fn writes(core: Rc<RefCell<Core>>, writer: Rc<StateWriter>) {
         let core = &mut *core.borrow_mut();
         let now = core.now();
         core.server.handle_completion(ticket, Completion::Written(outcome.is_ok()), now, &mut core.system);
+        core.finish_step(now);
+    }
+}
+
+/// Passes the changes of the conditions of services to the server.
+pub(super) async fn conditions(core: Rc<RefCell<Core>>, watch: ConditionWatch) {
+    while let Some((condition, is_met)) = watch.change().await {
+        let core = &mut *core.borrow_mut();
+        let now = core.now();
+        core.server.handle_condition(condition, is_met, now, &mut core.system);
         core.finish_step(now);
     }
 }

@@ -38,6 +38,7 @@ use crate::net::{BindError, ConnectionTable, Listener};
 use crate::runtime::{Notify, Tasks, Timer, UPKEEP_DELAY, block_on};
 use crate::service::{KILL_TIMEOUT, RESTART_DELAY_MIN, Supervisor};
 use crate::session::{Lockout, SessionTable};
+use crate::sys::conditions::ConditionWatch;
 use crate::sys::log_files::LogTarget;
 use crate::sys::password::PasswordWorker;
 use crate::sys::state_writer::StateWriter;
@@ -48,8 +49,8 @@ use crate::sys::{
 use crate::ws::CLOSE_TIMEOUT;
 use crate::{error, info, limits, warning};
 
-/// Tasks besides connections and processes: passwords, commands, output, events, writes, upkeep.
-const OTHER_TASKS: usize = 6;
+/// Tasks besides connections and processes: passwords, commands, output, events, writes, conditions, upkeep.
+const OTHER_TASKS: usize = 7;
 /// Time after the first signal in which another one is the same.
 const REPEAT_TIME: Duration = Duration::from_secs(1);
 
@@ -169,8 +170,12 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         .map_err(|error| if config.state_dir.is_empty() { error } else { error.of_the_file() })?;
     let is_of_the_file = config.listen.socket != LocalSocket::Default;
     let local = socket.as_deref().map(|path| listen_locally(path, is_of_the_file)).transpose()?;
-    for name in config.without_reboot().filter(|_| !has_init) {
-        warning!("{}: on_failure cannot restart the board: neither friendlet init nor [board] reboot", name);
+    for (name, end) in config.without_board_end().filter(|_| !has_init) {
+        warning!(
+            "{}: its end cannot {} the board: neither friendlet init nor a program in [board]",
+            name,
+            end.name()
+        );
     }
     let tls = identity::tls(&config.listen, state_dir)?;
     let mut users = identity::users(config.users, state_dir)?;
@@ -184,6 +189,8 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
 
     let mut enabled = EnabledFile::new(state_dir);
     let services = supervisor(config.services, &mut enabled)?;
+    let conditions = ConditionWatch::start(services.table().conditions(), clock)
+        .map_err(|error| StartError::system("cannot start a thread for a condition of a service", error))?;
     let command_done = Rc::new(Notify::default());
     let no_reactor = |error| StartError::system("cannot wait for events", error);
     let processes =
@@ -236,6 +243,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         .and_then(|()| tasks.spawn(core::writes(Rc::clone(&core), writer)))
         .and_then(|()| tasks.spawn(core::events(Rc::clone(&core), Rc::clone(&processes), Rc::clone(&gone))))
         .and_then(|()| tasks.spawn(core::commands(Rc::clone(&core), processes, command_done)))
+        .and_then(|()| tasks.spawn(core::conditions(Rc::clone(&core), conditions)))
         .and_then(|()| tasks.spawn(core::upkeep(Rc::clone(&core), upkeep)))
         .map_err(|full| no_reactor(full.into()))?;
     let grace = Timer::new().map_err(no_reactor)?;

@@ -6,9 +6,9 @@ use std::io;
 use std::rc::Rc;
 
 use super::StartError;
-use crate::api::BoardEnd;
 use crate::config::BoardCommands;
 use crate::runtime::Notify;
+use crate::service::BoardEnd;
 use crate::service::{Arguments, Exit, LastExit};
 use crate::sys::{BOARD_COMMAND_TIMEOUT, NotifyState, SdNotify, board};
 use crate::{info, warning};

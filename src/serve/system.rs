@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::shutdown::Shutdown;
-use crate::api::{BoardEnd, Platform, Refused};
+use crate::api::{Platform, Refused};
 use crate::keeper::Processes;
-use crate::service::{Program, Scope, ServiceId, Signal, Usage};
+use crate::service::{BoardEnd, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 use crate::sys::password::{PasswordJob, PasswordWorker};
 use crate::sys::state_writer::{StateFile, StateText, StateWriter};

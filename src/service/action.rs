@@ -2,7 +2,7 @@
 
 #[cfg(doc)]
 use super::Supervisor;
-use super::{Exit, LastExit, Notice, Program, Scope, ServiceId, Signal, SpawnError, State};
+use super::{BoardEnd, Exit, LastExit, Notice, Program, Scope, ServiceId, Signal, SpawnError, State};
 
 /// Action that the caller carries out, in order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,10 +25,12 @@ pub enum Action {
         /// Receivers.
         scope: Scope,
     },
-    /// Restart the board: this service has failed for good.
-    Reboot {
-        /// Failed service.
+    /// Shut the board down: this service has failed for good, or ended well.
+    EndBoard {
+        /// Its service.
         service: ServiceId,
+        /// Method.
+        end: BoardEnd,
     },
     /// Write [`Supervisor::overrides`] to durable storage, and report the outcome to
     /// [`Supervisor::handle_persisted`].

@@ -204,8 +204,8 @@ impl DirectoryKind {
     }
 }
 
-/// Parses a file mode creation mask in octal digits: `022`.
-pub fn umask_from_text(text: &str) -> Option<u16> {
+/// Parses permissions, or a mask of them, in octal digits: `022`.
+pub fn permissions_from_text(text: &str) -> Option<u16> {
     let is_octal = (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     u16::from_str_radix(text, 8).ok().filter(|mask| is_octal && *mask <= 0o777)
 }
@@ -228,10 +228,10 @@ mod tests {
     #[test]
     fn masks_are_octal() {
         for (text, mask) in [("022", 0o22), ("0", 0), ("0077", 0o77), ("777", 0o777)] {
-            assert_eq!(umask_from_text(text), Some(mask));
+            assert_eq!(permissions_from_text(text), Some(mask));
         }
         for text in ["", "8", "1000", "-1", "+22", "0o22", "00022"] {
-            assert_eq!(umask_from_text(text), None, "{text}");
+            assert_eq!(permissions_from_text(text), None, "{text}");
         }
     }
 

@@ -32,9 +32,11 @@
 
 mod action;
 mod attributes;
+mod board_end;
 mod capabilities;
 mod check;
 mod command;
+mod condition;
 mod endpoint;
 mod exit;
 mod id;
@@ -60,8 +62,10 @@ pub const SERVICE_NICE: i8 = 10;
 
 pub use action::{Action, ProcessEvent, StateChange};
 pub use attributes::{
-    AccountName, Attributes, CONTROLS, CPU_WEIGHT, Control, DirectoryKind, IoClass, Resource, umask_from_text,
+    AccountName, Attributes, CONTROLS, CPU_WEIGHT, Control, DirectoryKind, IoClass, Resource,
+    permissions_from_text,
 };
+pub use board_end::BoardEnd;
 pub use capabilities::{CAPABILITY_NAMES, Capabilities};
 pub use check::{
     Attempt, CHECK_FAILURES, CHECK_FAILURES_MAX, CHECK_GRACE, CHECK_GRACE_MAX, CHECK_PATH_BYTES,
@@ -69,6 +73,7 @@ pub use check::{
     CheckError, CheckKind, CheckLevel, CheckState, CheckStatus, LIMITS as CHECK_LIMITS, Url,
 };
 pub use command::{CommandAction, CommandError, NamedCommand, Verb};
+pub use condition::{AllConditions, CONDITION_BYTES, Condition, Conditions};
 pub use endpoint::Endpoint;
 pub use exit::{EndReason, Exit, LastExit, PastRun, PreStartFailure};
 pub use id::{CheckId, ServiceId};
@@ -152,6 +157,18 @@ crate::limits::limits! {
     /// Path of a UNIX socket: `sun_path` of unix(7) without its NUL.
     UNIX_PATH_BYTES: usize = 107, exceeded "configuration error",
         tests ["path_of_a_unix_socket_up_to_its_limit", "each_limit_is_met_and_not_passed"];
+    /// Instances of one `[[service]]`.
+    INSTANCES: usize = 16, exceeded "configuration error",
+        tests ["instances_of_a_service_up_to_their_limit"];
+    /// Conditions in `wait` of one service, and in `needs`.
+    SERVICE_CONDITIONS: usize = 4, exceeded "configuration error",
+        tests ["conditions_of_a_service_up_to_their_limit"];
+    /// Different conditions of all services together.
+    CONDITIONS: usize = 8, exceeded "configuration error",
+        tests ["conditions_of_all_services_up_to_their_limit"];
+    /// Time between two looks at a condition.
+    CONDITION_PERIOD: Duration = Duration::from_secs(1), exceeded "the next look",
+        tests ["change_of_a_condition_is_reported"];
     /// Time for killed processes to end.
     KILL_TIMEOUT: Duration = Duration::from_secs(2), exceeded "the server goes on without it",
         tests ["unkillable_service_is_given_up"];

@@ -112,6 +112,10 @@ pub(super) struct Record {
     pub(super) after: u64,
     /// Mask of the services that this one requires.
     pub(super) required: u64,
+    /// Mask of the conditions before a start.
+    pub(super) wait: u8,
+    /// Mask of the conditions while it runs.
+    pub(super) needs: u8,
 }
 
 impl Record {
@@ -146,6 +150,8 @@ impl Record {
         failed_with: None,
         after: 0,
         required: 0,
+        wait: 0,
+        needs: 0,
     };
 
     /// Resets the counters of restarts that a start by hand begins anew.

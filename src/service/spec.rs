@@ -8,9 +8,9 @@ use heapless::{String, Vec};
 use super::spawn_error::Names;
 use super::string_array::{Arguments, Name, Variables};
 use super::{
-    Attributes, CapacityError, CommandAction, Exit, LastExit, NamedCommand, PreStartFailure, Program,
-    ReadyCheck, RestartPolicy, SERVICE_READY_TIMEOUT, STOP_TIMEOUT, SUCCESS_CODES, Schedule, ServiceKind,
-    Signal, SpawnError,
+    Attributes, BoardEnd, CapacityError, CommandAction, Conditions, Exit, LastExit, NamedCommand,
+    PreStartFailure, Program, ReadyCheck, RestartPolicy, SERVICE_READY_TIMEOUT, STOP_TIMEOUT, SUCCESS_CODES,
+    Schedule, ServiceKind, Signal, SpawnError,
 };
 use crate::limits;
 
@@ -45,14 +45,20 @@ pub struct Spec {
     pub restart: RestartPolicy,
     /// Short runs in a row after which it is not restarted any more; 0: no limit.
     pub start_limit: u32,
-    /// Restarts the board when it has failed and is not restarted any more.
-    pub reboots: bool,
+    /// End of the board when it has failed and is not restarted any more.
+    pub on_failure: Option<BoardEnd>,
+    /// End of the board when it has ended well on its own and is not restarted.
+    pub on_success: Option<BoardEnd>,
     /// Exit codes that count as success.
     pub success_codes: Vec<u8, SUCCESS_CODES>,
     /// Times at which it runs.
     pub schedule: Schedule,
     /// Services that this one needs: they start before it and with it, and it fails and stops with them.
     pub requires: Vec<Name, { limits::SERVICE_AFTER }>,
+    /// Conditions that are met before it starts.
+    pub wait: Conditions,
+    /// Those that are met while it runs: it stops when one is not, and starts again when all are.
+    pub needs: Conditions,
     /// Sign that the service is ready.
     pub ready: ReadyCheck,
     /// Time to become ready, after which other services do not wait any more.
@@ -92,10 +98,13 @@ impl Default for Spec {
             autostart: false,
             restart: RestartPolicy::Never,
             start_limit: 0,
-            reboots: false,
+            on_failure: None,
+            on_success: None,
             success_codes: Vec::from_array([0]),
             schedule: Schedule::default(),
             requires: Vec::new(),
+            wait: Conditions::new(),
+            needs: Conditions::new(),
             ready: ReadyCheck::OfKind,
             ready_timeout: SERVICE_READY_TIMEOUT,
             watchdog: None,

@@ -26,8 +26,8 @@ impl core::error::Error for CapacityError {}
 /// Array of at most `ITEMS` strings with at most `BYTES` bytes in total.
 ///
 /// Used for the arguments and variables of a program, so no string contains a NUL. It is filled once, while
-/// the configuration file is read, and has the memory of its strings alone: the size of that file bounds all
-/// of them together.
+/// the configuration file is read, and has the memory of its strings alone: the size of that file, times
+/// `INSTANCES` for those of a service with instances, bounds all of them together.
 #[derive(Clone, Default)]
 pub struct StringArray<const BYTES: usize, const ITEMS: usize> {
     text: String,

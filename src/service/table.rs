@@ -4,7 +4,10 @@ use core::fmt;
 
 use heapless::Vec;
 
-use super::{Arguments, CapacityError, Check, CheckId, Name, Program, ServiceId, Spec, is_service_name};
+use super::{
+    AllConditions, Arguments, CONDITIONS, CapacityError, Check, CheckId, Conditions, Name, Program,
+    ServiceId, Spec, is_service_name,
+};
 use crate::internal_error;
 use crate::limits::{CHECKS, SERVICES};
 
@@ -19,6 +22,8 @@ pub enum TableError {
     BadName,
     /// The service has no program.
     NoProgram,
+    /// The services have more than [`CONDITIONS`] different conditions.
+    Conditions,
 }
 
 impl fmt::Display for TableError {
@@ -31,6 +36,7 @@ impl fmt::Display for TableError {
                  and begins with a letter or digit",
             ),
             Self::NoProgram => f.write_str("a service needs a program to run"),
+            Self::Conditions => write!(f, "more than {CONDITIONS} different conditions of all services"),
         }
     }
 }
@@ -62,12 +68,13 @@ pub enum OrderError {
 pub struct ServiceTable {
     specs: Vec<Box<Spec>, SERVICES>,
     checks: Vec<Box<Check>, CHECKS>,
+    conditions: AllConditions,
 }
 
 impl ServiceTable {
     /// Table without services.
     pub const fn new() -> Self {
-        Self { specs: Vec::new(), checks: Vec::new() }
+        Self { specs: Vec::new(), checks: Vec::new(), conditions: AllConditions::new() }
     }
 
     /// Adds a service.
@@ -85,8 +92,24 @@ impl ServiceTable {
             return Err(TableError::Duplicate);
         }
         let id = ServiceId::from_index(self.specs.len()).ok_or(TableError::Full)?;
+        for condition in spec.wait.iter().chain(spec.needs.iter()) {
+            if !self.conditions.iter().any(|known| known == condition) {
+                self.conditions.push(condition).map_err(|_| TableError::Conditions)?;
+            }
+        }
         self.specs.push(Box::new(spec)).map_err(|_| TableError::Full)?;
         Ok(id)
+    }
+
+    /// Different conditions of all services.
+    pub fn conditions(&self) -> &AllConditions {
+        &self.conditions
+    }
+
+    /// Mask of these conditions, by their indexes in [`conditions`](Self::conditions).
+    pub(super) fn condition_mask(&self, conditions: &Conditions) -> u8 {
+        let is_one = |text| conditions.iter().any(|condition| condition == text);
+        self.conditions.iter().enumerate().map(|(index, text)| u8::from(is_one(text)) << index).sum()
     }
 
     /// Returns the service with this name.
@@ -146,15 +169,16 @@ impl ServiceTable {
         self.specs.len()
     }
 
-    /// Memory of the arguments and variables of all services and checks, in addition to that of their specifications.
+    /// Memory of the arguments, variables and conditions of all services and checks, in addition to that of their specifications.
     pub fn string_bytes(&self) -> usize {
         let of_service = |spec: &Spec| {
             let programs = Program::all().filter_map(|program| spec.program(program));
-            spec.env.bytes() + programs.map(Arguments::bytes).sum::<usize>()
+            let conditions = spec.wait.bytes() + spec.needs.bytes();
+            spec.env.bytes() + conditions + programs.map(Arguments::bytes).sum::<usize>()
         };
         let services = self.iter().map(|(_, spec)| of_service(spec));
         let checks = self.checks().filter_map(|(_, check)| check.program()).map(Arguments::bytes);
-        services.chain(checks).sum()
+        self.conditions.bytes() + services.chain(checks).sum::<usize>()
     }
 
     /// Returns true without services.

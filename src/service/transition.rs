@@ -151,8 +151,8 @@ pub(super) enum Step {
     KillFinish,
     /// Everything has ended: run the next program, start, wait or stay as is wanted.
     Finish,
-    /// Request the restart of the board.
-    Reboot,
+    /// Request the end of the board.
+    EndBoard,
     /// Send `STOP`.
     Suspend,
     /// Send `CONT`.
@@ -172,9 +172,9 @@ const STEPS: [[Step; 13]; 15] = {
     use Step::Unexpected as No;
     //                     Start       Stop         Restart        Pause    Spawned      SpawnFailed  LeaderExited  Gone    Suspended   Resumed      Deadline     Unhealthy     CommandEnded
     [
-        /* Stopped     */ [Start,      Nothing,     Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,      Nothing],
-        /* Failed      */ [Start,      MarkStopped, Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Reboot,      Nothing,      Nothing],
-        /* Finished    */ [Nothing,    MarkStopped, Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,      Nothing],
+        /* Stopped     */ [Start,      Nothing,     Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     EndBoard,    Nothing,      Nothing],
+        /* Failed      */ [Start,      MarkStopped, Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     EndBoard,    Nothing,      Nothing],
+        /* Finished    */ [Nothing,    MarkStopped, Start,         Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     EndBoard,    Nothing,      Nothing],
         /* Blocked     */ [Nothing,    MarkStopped, Nothing,       Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,      Nothing],
         /* Waiting     */ [Respawn,    MarkStopped, Respawn,       Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Respawn,     Nothing,      Nothing],
         /* Spawning    */ [Nothing,    Abort,       Nothing,       Refuse,  MarkRunning, Finish,      No,           No,     Nothing,    Nothing,     TimeOut,     Nothing,      Nothing],
@@ -203,7 +203,7 @@ mod tests {
     fn rows_and_columns_match_their_names() {
         assert_eq!(step(Phase::Stopped, Event::Start), Step::Start);
         assert_eq!(step(Phase::Failed, Event::Stop), Step::MarkStopped);
-        assert_eq!(step(Phase::Failed, Event::Deadline), Step::Reboot);
+        assert_eq!(step(Phase::Failed, Event::Deadline), Step::EndBoard);
         assert_eq!(step(Phase::Finished, Event::Restart), Step::Start);
         assert_eq!(step(Phase::Blocked, Event::Stop), Step::MarkStopped);
         assert_eq!(step(Phase::Waiting, Event::Deadline), Step::Respawn);

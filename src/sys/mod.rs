@@ -9,6 +9,7 @@
 mod accounts;
 pub mod board;
 mod clock;
+pub mod conditions;
 mod enabled;
 pub mod file;
 pub mod fork;
@@ -64,6 +65,9 @@ crate::limits::limits! {
     /// Files of one directory whose time of change counts for the clock.
     CLOCK_FILES: usize = 64, exceeded "the rest does not count",
         tests ["files_up_to_the_limit_count"];
+    /// Depth of the directories under `/dev` in which devices are found.
+    DEVICE_DEPTH: usize = 3, exceeded "deeper ones keep their group and mode",
+        tests ["devices_down_to_the_depth_limit_are_visited"];
     /// Depth to which the directories of an initramfs are emptied.
     INITRAMFS_DEPTH: usize = 16, exceeded "deeper ones are left",
         tests ["directories_up_to_the_depth_limit_are_emptied"];

@@ -200,6 +200,33 @@ mod asked {
 
     #[test]
     #[ignore = "needs a booted board"]
+    fn devices_have_the_group_and_mode_of_their_rule() {
+        let is_set = || board().run("stat -c '%u %g %a' /dev/full").trim() == "0 4711 640";
+        assert!(is_set());
+        // A device that appears: the kernel announces it again.
+        board().run("chown 0:0 /dev/full; chmod 600 /dev/full; echo add > /sys/class/mem/full/uevent");
+        until("the new device has them, too", is_set);
+    }
+
+    #[test]
+    #[ignore = "needs a booted board"]
+    fn service_that_needs_clock_network_and_a_device_runs() {
+        until("it is started", || {
+            socket()
+                .call(&request("r", "services/online/show", "{}", ADMIN))
+                .contains(r#""State": "started""#)
+        });
+        let stops = "/sbin/friendlet ctl show online 2>&1; mv /dev/full /dev/away";
+        assert!(!board().run(stops).contains("waits for"));
+        until("it waits", || {
+            board().run("/sbin/friendlet ctl show online").contains("waits for    device:/dev/full")
+        });
+        board().run("mv /dev/away /dev/full");
+        until("it is back", || !board().run("/sbin/friendlet ctl show online").contains("waits for"));
+    }
+
+    #[test]
+    #[ignore = "needs a booted board"]
     fn reference_exchange_is_the_same_to_the_byte() {
         let mut caller = socket();
         let login = r#"{ "username":"fadmin", "password":"secret" }"#;

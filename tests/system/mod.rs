@@ -12,6 +12,7 @@ mod booted;
 mod built_in;
 mod cgroups;
 mod commands;
+mod conditions;
 mod configuration;
 mod ctl;
 mod deadlines;

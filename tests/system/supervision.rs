@@ -330,7 +330,10 @@ fn signals_that_would_end_the_server_and_leave_its_services_do_not() {
 #[test]
 fn processes_that_end_while_they_are_looked_for_cost_nothing() {
     let directory = Directory::new();
-    let churn = directory.write("churn", "trap '' TERM\nwhile :; do /bin/true & wait; done\n");
+    // It ends on its own, should it be left over.
+    let churn = "trap '' TERM\nfor a in 1 2 3 4 5 6 7 8 9 0; do for b in 1 2 3 4 5 6 7 8 9 0; do \
+                 for c in 1 2 3 4 5 6 7 8 9 0; do /bin/true & wait; done; done; done\n";
+    let churn = directory.write("churn", churn.repeat(20));
     for way in WAYS {
         let script = format!("for i in 1 2 3 4; do setsid sh {churn} & done; sleep 0.2");
         let table = shell("churn", &script, "restart = \"always\"\nstop_timeout_s = 2");

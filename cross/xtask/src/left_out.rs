@@ -48,6 +48,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::login::password_check_does_not_block_other_calls", "the emulator decides how long a password takes"),
     (Emulated, "system::supervision::daemon_", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "system::supervision::nothing_is_left_when_the_server_is_killed", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
+    (Emulated, "system::supervision::processes_that_end_while_they_are_looked_for", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "system::cgroups::", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER, and is itself a process of the service"),
     (Emulated, "system::local_socket::client_of_root_finds_it", "enters namespaces, and nothing of it depends on the processor"),
     (Emulated, "system::service_life::nothing_that_the_programs_start_is_left", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),

@@ -2,7 +2,41 @@
 
 use crate::config::key::Default::{Empty, Integer, String, Unset};
 use crate::config::key::{Form, Key, Kind, fixed};
-use crate::service::{EVERY_MAX, MAX_RUNTIME_MAX, SCHEDULE_JITTER_MAX, SCHEDULE_TIMES, minute_of_day};
+use crate::service::{
+    CONDITION_BYTES, Condition, EVERY_MAX, MAX_RUNTIME_MAX, SCHEDULE_JITTER_MAX, SCHEDULE_TIMES,
+    SERVICE_CONDITIONS, minute_of_day,
+};
+
+/// Conditions of the machine.
+const CONDITION_LIST: Kind = Kind::List {
+    most: fixed(SERVICE_CONDITIONS as u64),
+    entry: Form {
+        bytes: fixed(CONDITION_BYTES as u64),
+        expected: "'clock', 'network', 'device:PATH' or 'path:PATH' with an absolute path",
+        is_met: |text| Condition::from_text(text).is_some(),
+    },
+};
+
+pub(super) const WAIT: Key = Key::new(
+    "wait",
+    CONDITION_LIST,
+    Empty,
+    "Conditions before each start: `clock` (the time of day is plausible), `network` (an interface other \
+     than loopback has a carrier and an address), `device:PATH` (a device is there), `path:PATH` (anything is \
+     there). At most 8 different ones in the file.",
+)
+.example("[\"clock\", \"path:/data\"]")
+.reload();
+
+pub(super) const NEEDS: Key = Key::new(
+    "needs",
+    CONDITION_LIST,
+    Empty,
+    "The same, for conditions that hold while it runs: it stops when one does not, and starts again when all \
+     do.",
+)
+.example("[\"device:/dev/null\"]")
+.reload();
 
 pub(super) const PRE_START: Key = Key::new(
     "pre_start",
@@ -68,10 +102,18 @@ pub(super) const JITTER: Key = Key::new(
 
 pub(super) const ON_FAILURE: Key = Key::new(
     "on_failure",
-    Kind::Choice(&["none", "reboot"]),
+    Kind::Choice(&["none", "reboot", "poweroff"]),
     String("none"),
-    "`reboot`: when it has failed and is not started again, the board restarts, as with `board/reboot`, but \
-     not before the server has run for 300 s.",
+    "When it has failed and is not started again, the board restarts or is switched off, as with \
+     `board/reboot` and `board/poweroff`; it does not restart before the server has run for 300 s.",
+)
+.reload();
+
+pub(super) const ON_SUCCESS: Key = Key::new(
+    "on_success",
+    Kind::Choice(&["none", "reboot", "poweroff"]),
+    String("none"),
+    "The same, when it has ended well on its own and is not started again.",
 )
 .reload();
 

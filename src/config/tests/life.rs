@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::{config, errors, service, spec};
-use crate::service::{Program, SCHEDULE_TIMES};
+use crate::service::{BoardEnd, Program, SCHEDULE_TIMES};
 
 #[test]
 fn programs_of_a_service_are_read() {
@@ -20,25 +20,40 @@ fn programs_of_a_service_are_read() {
 
 #[test]
 fn failure_that_restarts_the_board_can_come() {
-    let reboots = |text: &str| spec(&config(&service(text)), "a").reboots;
-    assert!(!reboots("") && !reboots("on_failure = 'none'\nrestart = 'always'"));
-    assert!(reboots("on_failure = 'reboot'"));
-    assert!(reboots("on_failure = 'reboot'\nrestart = 'always'\nstart_limit = 3"));
+    let ends = |text: &str| {
+        let config = config(&service(text));
+        let spec = spec(&config, "a");
+        (spec.on_failure, spec.on_success)
+    };
+    let (reboot, power_off) = (Some(BoardEnd::Reboot), Some(BoardEnd::PowerOff));
+    assert_eq!(ends(""), (None, None));
+    assert_eq!(ends("on_failure = 'none'\nrestart = 'always'"), (None, None));
+    assert_eq!(ends("on_failure = 'reboot'\non_success = 'poweroff'"), (reboot, power_off));
+    assert_eq!(ends("on_failure = 'reboot'\nrestart = 'always'\nstart_limit = 3"), (reboot, None));
+    assert_eq!(
+        errors(&service("on_success = 'reboot'\nrestart = 'always'")),
+        "4:14: on_success: with restart = \"always\" it is started again\n"
+    );
     assert_eq!(
         errors(&service("on_failure = 'reboot'\nrestart = 'always'")),
         "4:14: on_failure: with restart = \"always\" it never fails without a start_limit\n"
     );
     assert_eq!(
         errors(&service("on_failure = 'halt'")),
-        "4:14: on_failure: expected 'none' or 'reboot', found 'halt'\n"
+        "4:14: on_failure: expected 'none', 'reboot' or 'poweroff', found 'halt'\n"
     );
 }
 
 #[test]
 fn services_that_only_init_can_restart_the_board_for_are_known() {
     let text = service("on_failure = 'reboot'");
-    assert!(config(&text).without_reboot().eq(["a"]));
-    assert_eq!(config(&format!("{text}[board]\nreboot = ['/sbin/reboot']\n")).without_reboot().next(), None);
+    assert!(config(&text).without_board_end().eq([("a", BoardEnd::Reboot)]));
+    let power_off = service("on_success = 'poweroff'") + "[board]\nreboot = ['/sbin/reboot']\n";
+    assert!(config(&power_off).without_board_end().eq([("a", BoardEnd::PowerOff)]));
+    assert_eq!(
+        config(&format!("{text}[board]\nreboot = ['/sbin/reboot']\n")).without_board_end().next(),
+        None
+    );
 }
 
 #[test]

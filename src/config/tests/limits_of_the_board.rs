@@ -1,7 +1,7 @@
 //! Values at the limits of the board, and beyond them.
 
 use super::{config, errors, service};
-use crate::config::INTERFACE_NAME_BYTES;
+use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
@@ -67,6 +67,11 @@ fn each_limit_is_met_and_not_passed() {
         NAMESERVERS,
         |n| format!("[network]\nnameservers = {}", list(n, |n| format!("192.0.2.{n}"))),
         &format!("nameservers: more than {}", NAMESERVERS),
+    );
+    assert_limit(
+        DEVICE_NAME_BYTES,
+        |n| format!("[[device]]\nmatch = '{}'", "a".repeat(n)),
+        &format!("match: longer than {} bytes", DEVICE_NAME_BYTES),
     );
     let users = |n| (0..n).map(|n| format!("[[user]]\nname = 'u{n}'\n")).collect();
     assert_limit(limits::USERS, users, &format!("more than {} users", limits::USERS));

@@ -3,8 +3,9 @@
 use core::time::Duration;
 
 use super::fixture::{ADMIN, ANNA, Fixture};
-use crate::api::{Board, BoardEnd};
+use crate::api::Board;
 use crate::config::{COMPLAINT_BYTES, ConfigOrigin, NOTICE_BYTES};
+use crate::service::BoardEnd;
 use crate::service::{Exit, REBOOT_UPTIME};
 
 const OK: &str = r#"{ "Status": "ok"}"#;

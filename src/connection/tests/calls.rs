@@ -1,6 +1,6 @@
 //! Calls and their answers, in all forms.
 
-use super::fixture::{ADMIN, ANNA, Fixture, upgrade, whole};
+use super::fixture::{ADMIN, ANNA, Fixture, frame, upgrade, whole};
 use crate::api::calls::NAME;
 use crate::api::{CALLS, Effect};
 use crate::connection::ANSWER_TIMEOUT;
@@ -46,6 +46,28 @@ fn reference_exchange() {
 }
 
 #[test]
+fn calls_that_wait_for_one_write_are_all_answered() {
+    let mut fixture = Fixture::new(4);
+    let sockets = [fixture.socket(), fixture.socket()];
+    let install = frame(&request("services/hello/install", "{}"));
+    let uninstall = frame(&request("services/hello/uninstall", "{}"));
+    for (call, is_full, answer) in [
+        (&install, true, "fail<!--separate-->"),
+        (&install, false, "{ \"Status\": \"ok\"}"),
+        (&uninstall, false, "{ \"Status\": \"ok\"}"),
+    ] {
+        fixture.system.is_full = is_full;
+        sockets.into_iter().for_each(|id| fixture.deliver(id, call));
+        assert_eq!(fixture.system.writes.len(), 1);
+        fixture.settle();
+        for id in sockets {
+            let received = fixture.receive(id);
+            assert!(received.len() == 1 && received[0].contains(answer), "{received:?}");
+        }
+    }
+}
+
+#[test]
 fn envelope_is_answered_bound_or_with_its_own_session() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
@@ -71,9 +93,9 @@ fn event_is_executed_and_not_answered() {
 fn replies_come_in_order_whatever_the_pieces() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
-    let mut bytes = super::fixture::frame(START);
-    bytes.extend(super::fixture::frame(&START.replace("start\"", "status\"")));
-    bytes.extend(super::fixture::frame(&START.replace("start\"", "stop\"")));
+    let mut bytes = frame(START);
+    bytes.extend(frame(&START.replace("start\"", "status\"")));
+    bytes.extend(frame(&START.replace("start\"", "stop\"")));
     for byte in &bytes {
         fixture.put(id, &[*byte]);
     }
@@ -322,7 +344,7 @@ fn replies_to_one_read_leave_in_one_write() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     let calls = [START, r#"{"type":"con","data":{"type":"ping","data":7}}"#, "hello fixture, not a frame"];
-    fixture.put(id, &calls.map(super::fixture::frame).concat());
+    fixture.put(id, &calls.map(frame).concat());
     let mut lengths = Vec::new();
     while fixture.server.state(id).sends {
         let count = fixture.server.pending(id).len();

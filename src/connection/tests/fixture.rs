@@ -3,10 +3,11 @@
 use core::time::Duration;
 use std::net::IpAddr;
 
-use crate::api::{Api, Board, BoardEnd, Platform, Refused};
+use crate::api::{Api, Board, Platform, Refused};
 use crate::call::{CommandOutput, Completion, PasswordVerdict};
 use crate::config;
 use crate::connection::{End, Peer, Server, ServerConfig, SlotId};
+use crate::service::BoardEnd;
 use crate::service::{
     Exit, ProcessEvent, Program, START_SETTLE, Scope, ServiceId, Signal, SpawnError, SpawnStage, Supervisor,
     Usage,
@@ -243,7 +244,13 @@ impl Fixture {
         id
     }
 
-    pub(super) fn put(&mut self, id: SlotId, mut bytes: &[u8]) {
+    pub(super) fn put(&mut self, id: SlotId, bytes: &[u8]) {
+        self.deliver(id, bytes);
+        self.settle();
+    }
+
+    /// Delivers bytes. What they request of the system has no outcome before [`settle`](Self::settle).
+    pub(super) fn deliver(&mut self, id: SlotId, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let space = self.server.receive_space(id);
             let count = bytes.len().min(space.len());
@@ -252,7 +259,6 @@ impl Fixture {
             bytes = &bytes[count..];
             self.server.received(id, count, self.now, &mut self.system);
         }
-        self.settle();
     }
 
     /// Reports the outcomes of starts, and lets the time pass in which a start settles.

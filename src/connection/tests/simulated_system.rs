@@ -1,7 +1,8 @@
 //! Simulated operating system, which refuses requests now and then.
 
-use super::super::friendlet::api::{BoardEnd, Platform, Refused};
+use super::super::friendlet::api::{Platform, Refused};
 use super::super::friendlet::limits;
+use super::super::friendlet::service::BoardEnd;
 use super::super::friendlet::service::{Program, Scope, ServiceId, Signal, Usage};
 use super::super::friendlet::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
 

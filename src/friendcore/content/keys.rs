@@ -42,13 +42,18 @@ impl Keys<'_, '_> {
 
 /// Writes the member `Keys`, if any key that has no member of its own differs from its default.
 pub(super) fn put(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
-    let Spec { kind, schedule, requires, ready, ready_timeout, watchdog, attributes, .. } = spec;
+    let Spec { kind, schedule, requires, wait, needs, ready, ready_timeout, watchdog, attributes, .. } = spec;
     let mut keys = Keys { out, separator: r#", "Keys": {"# };
     if *kind != ServiceKind::Simple {
         keys.text("type", kind.name())?;
     }
     if !requires.is_empty() {
         keys.texts("requires", requires.iter())?;
+    }
+    for (name, conditions) in [("wait", wait), ("needs", needs)] {
+        if !conditions.is_empty() {
+            keys.texts(name, conditions.iter())?;
+        }
     }
     if *ready != ReadyCheck::OfKind {
         keys.text("ready", ready)?;

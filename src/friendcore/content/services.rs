@@ -99,6 +99,10 @@ pub(super) fn details(out: &mut Writer<'_>, details: &ServiceDetails<'_>) -> Res
         let (seconds, millis) = (cpu.as_secs(), cpu.subsec_millis());
         out.put_display(format_args!(r#", "Cpu": {seconds}.{millis:03}, "Memory": {memory}"#))?;
     }
+    let mut awaited = details.services.awaited(details.service).peekable();
+    if awaited.peek().is_some() {
+        put_array(out, "WaitsFor", awaited)?;
+    }
     out.put(r#", "History": ["#)?;
     let mut separator = "";
     for end in details.ends() {
@@ -146,8 +150,10 @@ fn put_declaration(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
     out.put(r#", "Restart": "#)?;
     out.put_text(spec.restart.name())?;
     out.put_display(format_args!(r#", "StartLimit": {}"#, spec.start_limit))?;
-    if spec.reboots {
-        out.put(r#", "OnFailure": "reboot""#)?;
+    for (name, end) in [("OnFailure", spec.on_failure), ("OnSuccess", spec.on_success)] {
+        if let Some(end) = end {
+            out.put_display(format_args!(r#", "{name}": "{}""#, end.name()))?;
+        }
     }
     out.put(r#", "SuccessCodes": ["#)?;
     let mut separator = "";

@@ -70,7 +70,7 @@ impl Fixture {
             match action {
                 Action::Spawn { service, program } => self.processes.spawn(service, program),
                 Action::Signal { service, signal, scope } => self.processes.signal(service, signal, scope),
-                Action::Reboot { .. } => panic!("no service restarts the board"),
+                Action::EndBoard { .. } => panic!("no service restarts the board"),
                 Action::Persist => self.supervisor.handle_persisted(true),
             }
         }

@@ -82,6 +82,11 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Returns true while the `enabled` setting of a service is being written.
+    pub fn is_persisting(&self, service: ServiceId) -> bool {
+        self.persisting.is_some_and(|(written, _)| written == service)
+    }
+
     /// Handles the outcome of [`Action::Persist`]; `written` is false on failure.
     pub fn handle_persisted(&mut self, written: bool) {
         if let Some((service, before)) = self.persisting.take()

@@ -5,8 +5,8 @@ use core::time::Duration;
 use super::super::record::{LeaderExit, Next, Run};
 use super::super::transition::{Event, Phase};
 use super::super::{
-    Action, CommandError, EndReason, Exit, GOOD_RUN, LastExit, PastRun, ProcessEvent, Program, REBOOT_UPTIME,
-    ServiceId, ServiceKind, SpawnError,
+    Action, BoardEnd, CommandError, EndReason, Exit, GOOD_RUN, LastExit, PastRun, ProcessEvent, Program,
+    REBOOT_UPTIME, ServiceId, ServiceKind, SpawnError,
 };
 use super::Supervisor;
 use crate::log::DebugArg;
@@ -219,25 +219,42 @@ impl Supervisor {
             self.await_ready(service, now);
         } else if is_success {
             self.enter(service, success, reason, now);
+            self.schedule_board_end(service, now);
         } else {
             self.fail(service, reason, now);
         }
     }
 
-    /// Enters `Failed`, with the time at which the board restarts because of it.
+    /// Enters `Failed`, with the time at which the board ends because of it.
     fn fail(&mut self, service: ServiceId, reason: Option<LastExit>, now: Duration) {
         self.enter(service, Phase::Failed, reason, now);
-        if self.spec(service).is_some_and(|spec| spec.reboots) && !self.is_shutting_down {
-            let due = now.max(REBOOT_UPTIME);
-            error!("{}: failed, the board restarts in {} s", self.name(service), (due - now).as_secs());
-            self.entries[service.index()].deadline = Some(due);
+        self.schedule_board_end(service, now);
+    }
+
+    /// End of the board that the phase of a service causes.
+    fn end_of_board(&self, service: ServiceId) -> Option<BoardEnd> {
+        let spec = self.spec(service).filter(|_| !self.is_shutting_down)?;
+        match self.entries[service.index()].phase {
+            Phase::Failed => spec.on_failure,
+            _ => spec.on_success,
         }
     }
 
-    /// Requests the restart of the board.
-    pub(super) fn reboot(&mut self, service: ServiceId) {
-        if !self.is_shutting_down && self.actions.push_back(Action::Reboot { service }).is_err() {
-            error!("{}: cannot restart the board: too many pending actions", self.name(service));
+    /// Sets the time at which the board ends because of a service. A restart leaves time to log in: the
+    /// service may cause it again and again.
+    fn schedule_board_end(&mut self, service: ServiceId, now: Duration) {
+        let Some(end) = self.end_of_board(service) else { return };
+        let due = if end == BoardEnd::Reboot { now.max(REBOOT_UPTIME) } else { now };
+        let seconds = (due - now).as_secs();
+        warning!("{}: its end causes {} of the board in {} s", self.name(service), end.name(), seconds);
+        self.entries[service.index()].deadline = Some(due);
+    }
+
+    /// Requests the end of the board.
+    pub(super) fn end_board(&mut self, service: ServiceId) {
+        let Some(end) = self.end_of_board(service) else { return };
+        if self.actions.push_back(Action::EndBoard { service, end }).is_err() {
+            error!("{}: cannot {} the board: too many pending actions", self.name(service), end.name());
         }
     }
 

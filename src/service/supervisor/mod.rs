@@ -2,6 +2,7 @@
 
 mod changes;
 mod commands;
+mod conditions;
 mod exits;
 mod health;
 mod order;
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::limits::{CHECKS, SERVICES};
 use crate::log::DebugArg;
-use crate::{debug, error, internal_error, warning};
+use crate::{debug, error, info, internal_error, warning};
 
 /// Most actions that one call can request for all services: two signals and one spawn each.
 const ACTIONS: usize = 4 * SERVICES;
@@ -50,6 +51,8 @@ pub struct Supervisor {
     actions: Deque<Action, ACTIONS>,
     changes: Deque<StateChange, CHANGES>,
     jitter: Jitter,
+    /// Mask of the conditions that are met.
+    met: u8,
     /// Time of day, if it is plausible.
     unix_s: Option<u64>,
     /// Service with a pending `enabled` write, and its previous value.
@@ -80,7 +83,10 @@ impl Supervisor {
             }
         };
         for (id, spec) in table.iter() {
-            entries[id.index()].enabled = spec.autostart;
+            let entry = &mut entries[id.index()];
+            entry.enabled = spec.autostart;
+            entry.wait = table.condition_mask(&spec.wait);
+            entry.needs = table.condition_mask(&spec.needs);
         }
         Self {
             table,
@@ -91,6 +97,7 @@ impl Supervisor {
             actions: Deque::new(),
             changes: Deque::new(),
             jitter: Jitter::NONE,
+            met: 0,
             unix_s: None,
             persisting: None,
             is_shutting_down: false,
@@ -264,7 +271,7 @@ impl Supervisor {
             Step::KillFinish => self.kill_finish(service, now),
             Step::GiveUp => self.give_up(service, now),
             Step::Finish => self.finish(service, now),
-            Step::Reboot => self.reboot(service),
+            Step::EndBoard => self.end_board(service),
             Step::Suspend => {
                 self.signal(service, Signal::Stop, Scope::Group);
                 self.enter(service, Phase::Paused, None, now);
@@ -298,8 +305,12 @@ impl Supervisor {
         entry.failed_with = None;
         match self.gate(service) {
             Gate::Open => self.request_start(service, reason, now),
-            _ => {
+            Gate::Closed | Gate::Late(_) | Gate::Failed(_) => {
                 debug!("{}: waits for other services", self.name(service));
+                self.enter(service, Phase::Blocked, reason, now);
+            }
+            Gate::Unmet(condition) => {
+                info!("{}: waits for {}", self.name(service), self.condition(condition));
                 self.enter(service, Phase::Blocked, reason, now);
             }
         }

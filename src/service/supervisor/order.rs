@@ -16,6 +16,8 @@ pub(super) enum Gate {
     Open,
     /// A service before it is not ready yet.
     Closed,
+    /// This condition is not met.
+    Unmet(usize),
     /// All services before it are ready or late; this one is late.
     Late(ServiceId),
     /// A required service is down, or not ready in time.
@@ -24,7 +26,7 @@ pub(super) enum Gate {
 
 impl Record {
     /// Returns true if a start is under way that will be ready, late or failed.
-    fn is_awaited(&self) -> bool {
+    pub(super) fn is_awaited(&self) -> bool {
         match self.readiness {
             Readiness::Pending { .. } => true,
             Readiness::Ready | Readiness::Late => false,
@@ -65,6 +67,8 @@ impl Supervisor {
             Gate::Failed(other)
         } else if self.first(after, Record::is_awaited).is_some() {
             Gate::Closed
+        } else if let Some(condition) = self.unmet(service) {
+            Gate::Unmet(condition)
         } else {
             let late = self.first(after, |entry| entry.readiness == Readiness::Late);
             late.map_or(Gate::Open, Gate::Late)
@@ -111,6 +115,7 @@ impl Supervisor {
                 self.leave_blocked(service, now);
             } else {
                 self.stop_with_required(service, now);
+                self.stop_without_needs(service, now);
             }
         }
     }
@@ -118,10 +123,11 @@ impl Supervisor {
     fn leave_blocked(&mut self, service: ServiceId, now: Duration) {
         match self.gate(service) {
             Gate::Closed => {}
-            Gate::Open => self.request_start(service, None, now),
+            Gate::Unmet(_) => self.await_conditions(service, now),
+            Gate::Open => self.leave_conditions(service, now),
             Gate::Late(other) => {
                 warning!("{}: starting, although {} is not ready", self.name(service), self.name(other));
-                self.request_start(service, None, now);
+                self.leave_conditions(service, now);
             }
             Gate::Failed(other) => self.fail_with(service, other, now),
         }

@@ -79,6 +79,13 @@ impl Supervisor {
         }
     }
 
+    /// Settles a pending start of a service that waits for conditions.
+    pub(super) fn settle_waiting(&mut self, service: ServiceId) {
+        if self.entries[service.index()].settle == Settle::Starting {
+            self.settle(service, Ok(()));
+        }
+    }
+
     /// Settles a pending start because of a stop. This is not a failure of the stop, so `take_result` does
     /// not report it.
     pub(super) fn cancel_start(&mut self, service: ServiceId) {

@@ -1,4 +1,5 @@
 mod commands;
+mod conditions;
 mod ends;
 mod group;
 mod health;
@@ -17,7 +18,7 @@ use std::vec::Vec as List;
 
 use super::super::{RestartPolicy, SpawnError, SpawnStage, State, State::*, Verb};
 use super::*;
-use crate::service::{Exit, SPAWN_TIMEOUT, ServiceKind};
+use crate::service::{BoardEnd, Exit, SPAWN_TIMEOUT, ServiceKind};
 
 /// Failure of a start: the program does not exist.
 const MISSING: SpawnError = SpawnError::new(SpawnStage::Program, 2);

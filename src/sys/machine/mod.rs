@@ -6,6 +6,7 @@
 
 mod children;
 mod clock;
+mod devices;
 mod disk;
 mod kernel;
 mod mounts;
@@ -15,6 +16,7 @@ mod watchdog;
 
 pub use children::{Reaped, ServerError, ServerProcess, kill_all_others, reap};
 pub use clock::{newest_under, set_clock_forward, touch};
+pub use devices::{DeviceEvents, Received, set_device, visit_devices};
 pub use disk::{SECTOR_BYTES, read_sector, write_sector};
 pub use kernel::{load_module, power_off, prepare, redirect_to_console, restart};
 pub use mounts::{

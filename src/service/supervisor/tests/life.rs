@@ -359,7 +359,7 @@ fn shutdown_waits_for_finish() {
 /// Supervisor of one service that has failed at this second, and whose failure restarts the board.
 fn failed_at(second: u64) -> Supervisor {
     let mut supervisor = one_of(|spec| {
-        spec.reboots = true;
+        spec.on_failure = Some(BoardEnd::Reboot);
         spec.restart = RestartPolicy::Always;
         spec.start_limit = 1;
     });
@@ -376,7 +376,7 @@ fn failed_at(second: u64) -> Supervisor {
 
 #[test]
 fn board_of_a_failed_service_restarts_after_some_time() {
-    let reboot = Action::Reboot { service: id(0) };
+    let reboot = Action::EndBoard { service: id(0), end: BoardEnd::Reboot };
     let mut supervisor = failed_at(6);
     supervisor.handle_timeout(REBOOT_UPTIME - millis(1));
     assert_eq!(actions(&mut supervisor), []);
@@ -409,12 +409,35 @@ fn success_and_restarts_do_not_restart_the_board() {
         [(RestartPolicy::Never, 0, Stopped), (RestartPolicy::OnFailure, 1, Starting)]
     {
         let mut supervisor = one_of(|spec| {
-            spec.reboots = true;
+            spec.on_failure = Some(BoardEnd::Reboot);
             spec.restart = restart;
         });
         exit(&mut supervisor, Exit::Code(code), true, at(400));
         assert_eq!(state(&supervisor), expected);
         supervisor.handle_timeout(at(500));
-        assert!(!actions(&mut supervisor).contains(&Action::Reboot { service: id(0) }));
+        assert!(!actions(&mut supervisor).iter().any(|action| matches!(action, Action::EndBoard { .. })));
+    }
+}
+
+#[test]
+fn board_is_switched_off_after_a_success() {
+    for (kind, expected) in [(ServiceKind::Oneshot, Finished), (ServiceKind::Simple, Stopped)] {
+        let mut supervisor = one_of(|spec| {
+            spec.kind = kind;
+            spec.on_success = Some(BoardEnd::PowerOff);
+            spec.on_failure = Some(BoardEnd::Reboot);
+        });
+        exit(&mut supervisor, Exit::Code(0), true, at(5));
+        assert_eq!((state(&supervisor), supervisor.poll_timeout()), (expected, Some(at(5))));
+        supervisor.handle_timeout(at(5));
+        assert_eq!(actions(&mut supervisor), [Action::EndBoard { service: id(0), end: BoardEnd::PowerOff }]);
+        // A stop is not a success.
+        command(&mut supervisor, Verb::Restart, at(6));
+        run(&mut supervisor, 2, at(6));
+        command(&mut supervisor, Verb::Stop, at(7));
+        exit(&mut supervisor, Exit::Code(0), true, at(8));
+        drain(&mut supervisor);
+        supervisor.handle_timeout(at(500));
+        assert_eq!(actions(&mut supervisor), []);
     }
 }

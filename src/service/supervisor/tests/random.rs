@@ -215,7 +215,7 @@ impl System {
                     processes.killed.get_or_insert(now);
                 }
                 Action::Signal { .. } => {}
-                Action::Reboot { service } => assert_eq!(self.supervisor.name(service), "d"),
+                Action::EndBoard { service, .. } => assert_eq!(self.supervisor.name(service), "d"),
                 Action::Persist => self.supervisor.handle_persisted(true),
             }
         }
@@ -311,7 +311,7 @@ proptest! {
                     program.push("program").unwrap();
                 }
             }
-            spec.reboots = name == "d";
+            spec.on_failure = (name == "d").then_some(BoardEnd::Reboot);
             if name == "a" {
                 spec.schedule.every = Some(at(40));
                 spec.schedule.at.push(60).unwrap();

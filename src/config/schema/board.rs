@@ -1,0 +1,128 @@
+//! Tables about the board itself: its end, its network, its devices.
+
+use crate::config::checks::{HOST_NAME, is_device_pattern, is_host_name, is_interface_name, is_name};
+use crate::config::key::Default::{Boolean, Required, String, Unset};
+use crate::config::key::{Form, Key, Kind, Table, any, board_limit, fixed};
+use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES};
+use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
+
+/// `[board]`.
+pub static BOARD: Table = Table {
+    name: "board",
+    header: "[board]",
+    doc: "Programs that restart the board and switch it off, where its init is not friendlet; control groups.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "reboot",
+            Kind::Command,
+            Unset("none"),
+            "Restarts the board when an administrator calls `board/reboot`. An absolute path.",
+        )
+        .example("[\"/sbin/reboot\"]")
+        .reload(),
+        Key::new(
+            "poweroff",
+            Kind::Command,
+            Unset("none"),
+            "Switches the board off when an administrator calls `board/poweroff`. An absolute path.",
+        )
+        .example("[\"/sbin/poweroff\"]")
+        .reload(),
+        Key::new(
+            "cgroups",
+            Kind::Boolean,
+            Boolean(true),
+            "Control group (cgroup v2) for each service, where kernel and service manager allow it.",
+        ),
+    ],
+};
+
+/// `[network]`.
+pub static NETWORK: Table = Table {
+    name: "network",
+    header: "[network]",
+    doc: "Network of a board that `friendlet init` runs; `friendlet serve` ignores it.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "interface",
+            Kind::string(
+                fixed(INTERFACE_NAME_BYTES as u64),
+                "the name of an interface, such as 'eth0', and not 'lo'",
+                is_interface_name,
+            ),
+            Unset("the first Ethernet interface"),
+            "Name of the interface. It may appear late, as one on USB does.",
+        )
+        .example("\"eth0\""),
+        Key::new(
+            "address",
+            Kind::parsed("'dhcp', or an IPv4 address of a host with its prefix, such as '192.168.1.20/24'"),
+            String("dhcp"),
+            "Source of the address: DHCP, or this file.",
+        )
+        .example("\"192.168.1.20/24\""),
+        Key::new(
+            "gateway",
+            Kind::parsed("an IPv4 address, such as '192.168.1.1'"),
+            Unset("none"),
+            "With a static address: the router to other networks. DHCP sends its own.",
+        )
+        .example("\"192.168.1.1\""),
+        Key::new(
+            "nameservers",
+            Kind::List {
+                most: fixed(NAMESERVERS as u64),
+                entry: Form { bytes: fixed(u64::MAX), expected: "an IPv4 address", is_met: any },
+            },
+            Unset("those of DHCP"),
+            "Written to `/run/resolv.conf` for the services; friendlet looks up no names.",
+        )
+        .example("[\"192.168.1.1\"]"),
+        Key::new(
+            "hostname",
+            Kind::string(
+                fixed(HOST_NAME_BYTES as u64),
+                "letters, digits, '-' and '.' (RFC 1123), such as 'gateway-1'",
+                is_host_name,
+            ),
+            String(HOST_NAME),
+            "Name of the board, also sent to the DHCP server.",
+        ),
+    ],
+};
+
+/// `[[device]]`.
+pub static DEVICE: Table = Table {
+    name: "device",
+    header: "[[device]]",
+    doc: "Group and mode of devices, on a board whose init is friendlet. The first table that matches decides.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "match",
+            Kind::string(
+                fixed(DEVICE_NAME_BYTES as u64),
+                "a name under /dev, such as 'ttyUSB*' or 'input/event?'",
+                is_device_pattern,
+            ),
+            Required,
+            "Name under `/dev`; `*` is any text without a slash, `?` any character but a slash.",
+        )
+        .example("\"ttyUSB*\""),
+        Key::new(
+            "group",
+            Kind::string(board_limit!(USER_NAME_BYTES), "the name or number of a group", is_name),
+            Unset("root's"),
+            "Group of the device.",
+        )
+        .example("\"dialout\""),
+        Key::new(
+            "mode",
+            Kind::parsed("octal digits up to 777, such as '0660'"),
+            String("0660"),
+            "Permissions of the device.",
+        ),
+    ],
+};

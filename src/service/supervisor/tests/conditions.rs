@@ -1,0 +1,146 @@
+//! Conditions of the machine that services wait for and need.
+
+use super::*;
+use crate::service::{CONDITIONS, SERVICE_READY_TIMEOUT, TableError};
+
+/// A service by `name`, `wait`, `needs` and `after`.
+type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+
+/// Services, all enabled.
+fn of(services: &[Row<'_>]) -> Supervisor {
+    let mut table = ServiceTable::new();
+    for (name, wait, needs, after) in services {
+        let mut spec = Spec { autostart: true, ..Spec::new(name, &["program"]).unwrap() };
+        wait.iter().for_each(|text| spec.wait.push(text).unwrap());
+        needs.iter().for_each(|text| spec.needs.push(text).unwrap());
+        after.iter().for_each(|name| spec.after.push((*name).try_into().unwrap()).unwrap());
+        table.push(spec).unwrap();
+    }
+    let mut supervisor = Supervisor::new(table);
+    supervisor.start_enabled(at(0));
+    supervisor
+}
+
+fn state(supervisor: &Supervisor, index: usize) -> State {
+    supervisor.status(id(index), at(0)).state
+}
+
+fn awaited(supervisor: &Supervisor, index: usize) -> List<&str> {
+    supervisor.awaited(id(index)).collect()
+}
+
+#[test]
+fn start_waits_for_every_condition() {
+    let mut supervisor = of(&[("a", &["clock", "path:/x"], &["network"], &[])]);
+    assert_eq!((state(&supervisor, 0), actions(&mut supervisor)), (Starting, List::new()));
+    assert_eq!(awaited(&supervisor, 0), ["clock", "path:/x", "network"]);
+    supervisor.handle_condition(1, true, at(1));
+    supervisor.handle_condition(0, true, at(2));
+    assert_eq!(awaited(&supervisor, 0), ["network"]);
+    assert_eq!(actions(&mut supervisor), []);
+    supervisor.handle_condition(2, true, at(3));
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+    run(&mut supervisor, 1, at(3));
+    assert!(awaited(&supervisor, 0).is_empty());
+    // What it waited for may go, once it runs.
+    supervisor.handle_condition(0, false, at(4));
+    assert_eq!((state(&supervisor, 0), actions(&mut supervisor)), (Started, List::new()));
+}
+
+#[test]
+fn service_stops_without_what_it_needs_and_comes_back_with_it() {
+    let mut supervisor = of(&[("a", &[], &["device:/dev/x"], &[])]);
+    supervisor.handle_condition(0, true, at(1));
+    run(&mut supervisor, 1, at(1));
+    drain(&mut supervisor);
+    for round in 0..3 {
+        supervisor.handle_condition(0, false, at(10));
+        assert_eq!(actions(&mut supervisor), stop(), "{round}");
+        supervisor.handle_condition(0, false, at(10));
+        assert_eq!(actions(&mut supervisor), [], "once");
+        exit(&mut supervisor, Exit::signal(15), true, at(11));
+        assert_eq!((state(&supervisor, 0), actions(&mut supervisor)), (Starting, List::new()));
+        supervisor.handle_condition(0, true, at(12));
+        assert_eq!(actions(&mut supervisor), [spawn(0)]);
+        run(&mut supervisor, 2, at(12));
+        drain(&mut supervisor);
+    }
+    // One that goes and comes while it stops.
+    supervisor.handle_condition(0, false, at(20));
+    supervisor.handle_condition(0, true, at(20));
+    drain(&mut supervisor);
+    exit(&mut supervisor, Exit::signal(15), true, at(21));
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+}
+
+#[test]
+fn stop_ends_the_wait_for_a_condition() {
+    let mut supervisor = of(&[("a", &["clock"], &[], &[])]);
+    command(&mut supervisor, Verb::Stop, at(1));
+    assert_eq!(state(&supervisor, 0), Stopped);
+    supervisor.handle_condition(0, true, at(2));
+    assert_eq!((state(&supervisor, 0), actions(&mut supervisor)), (Stopped, List::new()));
+    command(&mut supervisor, Verb::Start, at(3));
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+}
+
+#[test]
+fn start_that_waits_for_a_condition_is_answered_at_once() {
+    let mut supervisor = of(&[("a", &["clock"], &[], &[])]);
+    command(&mut supervisor, Verb::Start, at(1));
+    assert_eq!(supervisor.poll_settled(), Some((id(0), Ok(()))));
+    assert_eq!(supervisor.poll_settled(), None);
+}
+
+#[test]
+fn others_wait_for_a_blocked_service_up_to_its_timeout() {
+    let mut supervisor = of(&[("a", &["clock"], &[], &[]), ("b", &[], &[], &["a"])]);
+    assert_eq!(awaited(&supervisor, 1), ["a"]);
+    assert_eq!(supervisor.poll_timeout(), Some(SERVICE_READY_TIMEOUT));
+    supervisor.handle_timeout(SERVICE_READY_TIMEOUT);
+    assert_eq!(actions(&mut supervisor), [spawn(1)]);
+    // The time to become ready begins anew with the start.
+    supervisor.handle_condition(0, true, at(100));
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+    run(&mut supervisor, 1, at(100));
+    supervisor.handle_timeout(at(101));
+    assert!(supervisor.status(id(0), at(101)).is_ready);
+}
+
+#[test]
+fn back_off_goes_on_to_wait_for_a_condition() {
+    let mut supervisor = of(&[("a", &[], &["clock"], &[])]);
+    supervisor.table = {
+        let mut table = ServiceTable::new();
+        let mut spec = Spec { restart: RestartPolicy::Always, ..Spec::new("a", &["program"]).unwrap() };
+        spec.needs.push("clock").unwrap();
+        table.push(spec).unwrap();
+        table
+    };
+    supervisor.handle_condition(0, true, at(1));
+    run(&mut supervisor, 1, at(1));
+    drain(&mut supervisor);
+    exit(&mut supervisor, Exit::Code(1), true, at(2));
+    supervisor.handle_condition(0, false, at(2));
+    drain(&mut supervisor);
+    supervisor.handle_timeout(at(5));
+    assert_eq!(awaited(&supervisor, 0), ["clock"]);
+    assert_eq!(actions(&mut supervisor), []);
+    supervisor.handle_condition(0, true, at(6));
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+}
+
+#[test]
+fn conditions_of_all_services_up_to_their_limit() {
+    let mut table = ServiceTable::new();
+    let mut spec = |name: &str, paths: &[usize]| {
+        let mut spec = Spec::new(name, &["x"]).unwrap();
+        paths.iter().for_each(|path| spec.wait.push(&format!("path:/{path}")).unwrap());
+        table.push(spec)
+    };
+    for index in 0..CONDITIONS {
+        spec(&format!("a{index}"), &[index]).unwrap();
+    }
+    spec("b", &[0, 1]).unwrap();
+    assert_eq!(spec("c", &[CONDITIONS]), Err(TableError::Conditions));
+}

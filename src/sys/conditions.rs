@@ -1,0 +1,191 @@
+//! Observation of the conditions of services: a thread for each, because a look at a path may take any time
+//! on a mount that hangs.
+
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::thread;
+
+use rustix::fs::{Mode, OFlags, open};
+use smol::channel::{Receiver, bounded};
+
+use super::Clock;
+use crate::service::{AllConditions, CONDITION_PERIOD, CONDITIONS, Condition};
+
+/// Stack size of a thread: one look, with a path and the content of a file of `/proc` on the stack.
+pub const CONDITION_STACK_BYTES: usize = 24 * 1024;
+/// Bytes of a file of `/proc` that are looked at: more than 20 routes or addresses.
+const PROC_BYTES: usize = 4096;
+/// Longest path in `/sys/class/net`.
+const CARRIER_PATH_BYTES: usize = 64;
+
+/// Change of a condition: its index, and whether it is met.
+pub type ConditionChange = (usize, bool);
+
+/// Threads that look at the conditions. Once this is dropped, each ends at its next report.
+#[derive(Debug)]
+pub struct ConditionWatch {
+    changes: Receiver<ConditionChange>,
+}
+
+impl ConditionWatch {
+    /// Starts a thread for each condition. Each reports one that is met, and later every change.
+    ///
+    /// # Errors
+    /// Error of the system: a thread cannot be started.
+    #[expect(clippy::disallowed_methods, reason = "a look at a path must not block the server's thread")]
+    pub fn start(conditions: &AllConditions, clock: Clock) -> io::Result<Self> {
+        let (report, changes) = bounded(CONDITIONS);
+        for (index, text) in conditions.iter().enumerate() {
+            let (text, report) = (text.to_owned(), report.clone());
+            let run = move || {
+                let Some(condition) = Condition::from_text(&text) else { return };
+                let mut was_met = false;
+                loop {
+                    let is_met = is_met(condition, clock);
+                    if is_met != was_met && report.send_blocking((index, is_met)).is_err() {
+                        return;
+                    }
+                    was_met = is_met;
+                    thread::sleep(CONDITION_PERIOD);
+                }
+            };
+            thread::Builder::new()
+                .name("condition".to_owned())
+                .stack_size(CONDITION_STACK_BYTES)
+                .spawn(run)?;
+        }
+        Ok(Self { changes })
+    }
+
+    /// Waits for the next change. `None` means that no thread watches any.
+    pub async fn change(&self) -> Option<ConditionChange> {
+        self.changes.recv().await.ok()
+    }
+}
+
+fn is_met(condition: Condition<'_>, clock: Clock) -> bool {
+    match condition {
+        Condition::Clock => clock.time_of_day().is_some(),
+        Condition::Network => has_network(),
+        Condition::Device(path) => std::fs::metadata(path).is_ok_and(|found| {
+            let kind = found.file_type();
+            kind.is_char_device() || kind.is_block_device()
+        }),
+        Condition::Path(path) => std::fs::metadata(path).is_ok(),
+    }
+}
+
+/// Returns true if an interface other than loopback has a carrier and an address: one with a route of IPv4,
+/// or an address of IPv6 that is valid beyond its link.
+fn has_network() -> bool {
+    let mut buffer = [0; PROC_BYTES];
+    [("/proc/net/route", Columns::ROUTES), ("/proc/net/if_inet6", Columns::ADDRESSES)].iter().any(
+        |(path, columns)| {
+            let Some(text) = read(path, &mut buffer) else { return false };
+            text.lines().filter_map(|line| columns.interface(line)).any(has_carrier)
+        },
+    )
+}
+
+fn has_carrier(interface: &str) -> bool {
+    let mut path = heapless::String::<CARRIER_PATH_BYTES>::new();
+    let fits = ["/sys/class/net/", interface, "/carrier"].iter().all(|part| path.push_str(part).is_ok());
+    fits && interface != "lo" && read(&path, &mut [0; 4]).is_some_and(|text| text.starts_with('1'))
+}
+
+/// Reads the begin of a small file of the kernel.
+fn read<'b>(path: &str, buffer: &'b mut [u8]) -> Option<&'b str> {
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let length = rustix::io::read(&file, &mut *buffer).ok()?;
+    core::str::from_utf8(buffer.get(..length)?).ok()
+}
+
+/// Columns of a file of `/proc/net` about interfaces (proc_pid_net(5)).
+struct Columns {
+    interface: usize,
+    /// Column that has this value in each line that counts.
+    filter: (usize, &'static str),
+}
+
+impl Columns {
+    /// Routes of IPv4: name, destination, gateway, flags; `0001` is up, `0003` through a gateway.
+    const ROUTES: Self = Self { interface: 0, filter: (3, "000") };
+    /// Addresses of IPv6: address, index, prefix length, scope, flags, name; scope `00` is global.
+    const ADDRESSES: Self = Self { interface: 5, filter: (3, "00") };
+
+    /// Returns the interface of a line that counts.
+    fn interface<'t>(&self, line: &'t str) -> Option<&'t str> {
+        let column = |index| line.split_ascii_whitespace().nth(index);
+        let (index, begin) = self.filter;
+        column(index).filter(|value| value.starts_with(begin))?;
+        column(self.interface)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::sys::tests::TestDirectory;
+
+    #[test]
+    fn interfaces_with_routes_and_addresses() {
+        let routes = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+            eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+            eth1\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n\
+            eth2\t0001A8C0\t00000000\t0200\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
+        let found: Vec<_> = routes.lines().filter_map(|line| Columns::ROUTES.interface(line)).collect();
+        assert_eq!(found, ["eth0", "eth1"], "without the header, and without a route that is rejected");
+        let addresses = "00000000000000000000000000000001 01 80 10 80       lo\n\
+            fe80000000000000505400fffe123456 02 40 20 80     eth0\n\
+            2001db80000000000000000000000001 02 40 00 80     wlan0\n";
+        let found: Vec<_> = addresses.lines().filter_map(|line| Columns::ADDRESSES.interface(line)).collect();
+        assert_eq!(found, ["wlan0"], "neither the host's own nor those of a link");
+    }
+
+    #[test]
+    fn loopback_has_no_carrier_that_counts() {
+        assert!(!has_carrier("lo") && !has_carrier("missing") && !has_carrier(&"x".repeat(64)));
+    }
+
+    #[test]
+    fn devices_and_paths_on_this_machine() {
+        let clock = Clock::new();
+        for (text, expected) in [
+            ("clock", true),
+            ("device:/dev/null", true),
+            ("device:/proc/self/stat", false),
+            ("path:/proc/self/stat", true),
+            ("path:/missing", false),
+            ("device:/missing", false),
+        ] {
+            assert_eq!(is_met(Condition::from_text(text).unwrap(), clock), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn change_of_a_condition_is_reported() {
+        let directory = TestDirectory::new("condition");
+        let path = directory.0.join("ready");
+        let mut conditions = AllConditions::new();
+        conditions.push("path:/missing").unwrap();
+        conditions.push(&format!("path:{}", path.display())).unwrap();
+        let watch = ConditionWatch::start(&conditions, Clock::new()).unwrap();
+        let next = || smol::future::block_on(watch.change());
+        fs::write(&path, "").unwrap();
+        assert_eq!(next(), Some((1, true)));
+        let looked = Instant::now();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(next(), Some((1, false)));
+        // By the next look, on a machine that may be busy.
+        assert!(looked.elapsed() < 10 * CONDITION_PERIOD);
+    }
+
+    #[test]
+    fn without_conditions_nothing_changes() {
+        let watch = ConditionWatch::start(&AllConditions::new(), Clock::new()).unwrap();
+        assert_eq!(smol::future::block_on(watch.change()), None);
+    }
+}
