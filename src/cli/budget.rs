@@ -19,6 +19,7 @@ use crate::session::{Lockout, SessionTable, Tokens, Users};
 use crate::sys::conditions::CONDITION_STACK_BYTES;
 use crate::sys::log_files::LOG_WRITER_BYTES;
 use crate::sys::log_threads::{LOG_FILES_STACK_BYTES, STDERR_BUFFER_BYTES, STDERR_STACK_BYTES};
+use crate::sys::output_files::{OUTPUT_BUFFER_BYTES, OUTPUT_STACK_BYTES};
 use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
 use crate::sys::state_writer::{STATE_QUEUE_BYTES, STATE_STACK_BYTES};
 use crate::sys::{EnabledFile, PasswordsFile};
@@ -74,6 +75,7 @@ impl Budget {
         let services = config.services.len();
         let log = &config.log_files;
         let log_files = if log.file.is_empty() { 0 } else { log.count };
+        let output_files = usize::from(config.services.iter().any(|(_, spec)| spec.output.is_some()));
         let runs = limits::SERVICE_COMMAND_RUNS;
         // These tables have a fixed size, whatever the file configures.
         let tables = [
@@ -121,6 +123,7 @@ impl Budget {
             Item::new("thread of standard error", 1, STDERR_STACK_BYTES),
             Item::new("thread of the log files", log_files.min(1), LOG_FILES_STACK_BYTES + LOG_WRITER_BYTES),
             Item::new("thread of state files", 1, STATE_STACK_BYTES + STATE_QUEUE_BYTES),
+            Item::new("thread of output files", output_files, OUTPUT_STACK_BYTES + OUTPUT_BUFFER_BYTES),
             Item::new("thread of a condition", config.services.conditions().len(), CONDITION_STACK_BYTES),
             Item::new("certificates and keys", pem_files, PEM_BYTES),
             Item::new("descriptor or timer", 2 * connections + services + 2 * runs + 10, ENTRY_BYTES),

@@ -6,7 +6,8 @@ use super::diagnostics::Diagnostics;
 use super::section::Section;
 use super::value::arguments;
 use crate::service::{
-    Arguments, BoardEnd, Conditions, INSTANCES, RestartPolicy, Schedule, ServiceKind, minute_of_day,
+    Arguments, BoardEnd, Conditions, INSTANCES, OutputFile, RestartPolicy, Schedule, ServiceKind,
+    minute_of_day,
 };
 
 /// A program and its arguments; empty if it is missing or wrong.
@@ -74,6 +75,22 @@ pub(super) fn schedule(
         report("jitter_s", "needs every_s or at");
     }
     schedule
+}
+
+/// Files of the output.
+pub(super) fn output(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Option<OutputFile> {
+    let path = section.bounded_if_set("output_file", diagnostics);
+    let bytes = section.integer("output_file_bytes", diagnostics);
+    let count = section.integer("output_files", diagnostics);
+    let day_bytes = section.integer("output_day_bytes", diagnostics);
+    if path.is_none() {
+        for name in ["output_file_bytes", "output_files", "output_day_bytes"] {
+            if let (_, Some(value)) = section.value(name, diagnostics) {
+                diagnostics.error(&value.span(), format_args!("{name}: needs output_file"));
+            }
+        }
+    }
+    path.map(|path| OutputFile { path, bytes, count, day_bytes })
 }
 
 /// End of the board when the service has ended well.

@@ -8,6 +8,7 @@ mod attributes;
 mod board;
 mod checks;
 mod life;
+mod output;
 
 pub use self::board::{BOARD, DEVICE, NETWORK};
 pub use self::checks::{CHECK, HEALTH};
@@ -507,6 +508,10 @@ pub static SERVICE: Table = Table {
             "{ reload = \"HUP\", flush = { signal = \"USR1\", scope = \"group\" }, uptime = [\"/usr/bin/uptime\"] }",
         )
         .reload(),
+        output::OUTPUT_FILE,
+        output::FILE_BYTES,
+        output::FILES,
+        output::DAY_BYTES,
         Key::new(
             "webgui",
             Kind::string(board_limit!(WEBGUI_BYTES), "", any),

@@ -133,6 +133,7 @@ fn spec(
         stop_signal: section.parsed("stop_signal", stop_signal, diagnostics),
         stop_timeout: Duration::from_secs(section.integer("stop_timeout_s", diagnostics)),
         commands: commands::read(section, diagnostics),
+        output: life::output(section, diagnostics),
         webgui: section.bounded_if_set("webgui", diagnostics),
     };
     (!argv.is_empty()).then_some(Spec { name: name?, argv, ..spec })

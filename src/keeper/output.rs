@@ -6,12 +6,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::line_search::LineSearch;
+use crate::limits::SERVICE_OUTPUT_BYTES;
 use crate::runtime::{AsyncFd, Notify};
 
 /// Bytes of one read.
 const READ_BYTES: usize = 4096;
-/// Reads before other tasks run; together the capacity of a pipe of Linux.
-const READS: usize = 16;
+/// Reads of a pipe that is closed then; together its capacity.
+const DRAIN_READS: usize = 16;
+/// Reads before other tasks run, which may copy the output of a service before more of it comes.
+const READS: usize = if SERVICE_OUTPUT_BYTES > READ_BYTES { SERVICE_OUTPUT_BYTES / READ_BYTES } else { 1 };
 
 /// Bounded buffer of output.
 pub(super) trait OutputBuffer {
@@ -195,7 +198,7 @@ impl<B: OutputBuffer> Output<B> {
 
     /// Reads up to the capacity of a pipe, and closes it at its end.
     pub(super) fn drain(&self) {
-        for _ in 0..READS {
+        for _ in 0..DRAIN_READS {
             match self.read() {
                 Ok(0) => return,
                 Ok(_) => {}

@@ -17,6 +17,7 @@ use crate::net::{ConnectionTable, Endpoint};
 use crate::runtime::{self, Notify, Timer, UPKEEP_DELAY};
 use crate::service::{CheckError, Exit, LastExit};
 use crate::sys::conditions::ConditionWatch;
+use crate::sys::output_files::OutputFiles;
 use crate::sys::password::{PasswordResult, PasswordWorker};
 use crate::sys::state_writer::{StateResult, StateWriter};
 use crate::sys::{Clock, SdNotify, log_threads};
@@ -28,6 +29,7 @@ pub(super) struct Core {
     server: Server,
     system: System,
     clock: Clock,
+    output_files: Option<OutputFiles>,
     connections: Rc<ConnectionTable>,
     sd_notify: Rc<SdNotify>,
     upkeep: Upkeep,
@@ -94,6 +96,7 @@ impl Core {
         server: Server,
         system: System,
         clock: Clock,
+        output_files: Option<OutputFiles>,
         connections: Rc<ConnectionTable>,
         sd_notify: Rc<SdNotify>,
         timer: Rc<Timer>,
@@ -102,6 +105,7 @@ impl Core {
             server,
             system,
             clock,
+            output_files,
             connections,
             sd_notify,
             upkeep: Upkeep { timer, due: None, is_soon: false },
@@ -139,6 +143,24 @@ impl Core {
         self.server.kill_services(&mut self.system);
     }
 
+    /// Hands the output of every service to the files. Returns false if some has no room yet.
+    fn copy_output(&mut self) -> bool {
+        let Some(files) = &mut self.output_files else { return true };
+        let processes = self.system.processes();
+        let mut services = self.server.services().table().iter();
+        services.all(|(service, _)| {
+            files.copy(service, |since, room| processes.copy_output(service, Some(since), room))
+        })
+    }
+
+    /// Waits until the output of the services is in its files, up to a limit.
+    pub(super) fn flush_output(&mut self) {
+        self.copy_output();
+        if let Some(files) = &self.output_files {
+            files.flush();
+        }
+    }
+
     pub(super) fn log_counters(&self) {
         info!("served {}", self.server.counters());
     }
@@ -154,6 +176,7 @@ impl Core {
         }
         self.finish_step(now);
         let is_releasing = self.server.release_idle();
+        let is_copied = self.copy_output();
         // A server that does not get here sends no heartbeat, and is restarted.
         self.sd_notify.handle_timeout(now);
         let counters = self.counter_log.update(self.server.counters(), now);
@@ -165,7 +188,7 @@ impl Core {
             self.sd_notify.poll_timeout(),
             counters,
             self.probes.poll_timeout(self.server.unready()).map(|due| due.max(soon)),
-            (is_releasing || self.checks.is_pending()).then_some(soon),
+            (is_releasing || self.checks.is_pending() || !is_copied).then_some(soon),
         ];
         self.upkeep.schedule(due.into_iter().flatten().min(), &self.clock);
     }
@@ -362,8 +385,14 @@ pub(super) async fn outputs(core: Rc<RefCell<Core>>, processes: Rc<Processes>) {
         }
         while let Some(service) = processes.poll_output() {
             let core = &mut *core.borrow_mut();
+            let now = core.now();
+            if let Some(files) = &mut core.output_files
+                && !files.copy(service, |since, room| processes.copy_output(service, Some(since), room))
+            {
+                // The upkeep copies the rest.
+                core.finish_step(now);
+            }
             if core.server.is_followed(service) {
-                let now = core.now();
                 core.server.handle_output(service, now, &mut core.system);
                 core.finish_step(now);
             }

@@ -40,6 +40,7 @@ use crate::service::{KILL_TIMEOUT, RESTART_DELAY_MIN, Supervisor};
 use crate::session::{Lockout, SessionTable};
 use crate::sys::conditions::ConditionWatch;
 use crate::sys::log_files::LogTarget;
+use crate::sys::output_files::OutputFiles;
 use crate::sys::password::PasswordWorker;
 use crate::sys::state_writer::StateWriter;
 use crate::sys::{
@@ -191,6 +192,8 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let services = supervisor(config.services, &mut enabled)?;
     let conditions = ConditionWatch::start(services.table().conditions(), clock)
         .map_err(|error| StartError::system("cannot start a thread for a condition of a service", error))?;
+    let output_files = OutputFiles::start(services.table())
+        .map_err(|error| StartError::system("cannot start the thread of the output files", error))?;
     let command_done = Rc::new(Notify::default());
     let no_reactor = |error| StartError::system("cannot wait for events", error);
     let processes =
@@ -229,8 +232,15 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         clock,
     );
     let upkeep = Rc::new(Timer::new().map_err(no_reactor)?);
-    let core =
-        Core::new(server, system, clock, Rc::clone(&connections), Rc::clone(&sd_notify), Rc::clone(&upkeep));
+    let core = Core::new(
+        server,
+        system,
+        clock,
+        output_files,
+        Rc::clone(&connections),
+        Rc::clone(&sd_notify),
+        Rc::clone(&upkeep),
+    );
     let core = Rc::new(RefCell::new(core));
 
     let gone = Rc::new(Notify::default());
@@ -267,6 +277,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         Err(StartError::new(keeper::SOFTWARE, "the keeper has ended"))
     };
     block_on(&mut tasks, smol::future::or(end, keeper_end)).map_err(no_reactor)??;
+    core.borrow_mut().flush_output();
     shutdown.execute()
 }
 

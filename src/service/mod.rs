@@ -42,6 +42,7 @@ mod exit;
 mod id;
 mod kind;
 mod notice;
+mod output_file;
 mod program;
 mod record;
 mod restart;
@@ -79,6 +80,7 @@ pub use exit::{EndReason, Exit, LastExit, PastRun, PreStartFailure};
 pub use id::{CheckId, ServiceId};
 pub use kind::{ReadyCheck, ServiceKind};
 pub use notice::{Notice, StatusText};
+pub use output_file::OutputFile;
 pub use program::Program;
 pub use restart::{BackOff, RestartPolicy};
 pub use schedule::{NextRun, Schedule, TimeOfDay, minute_of_day};
@@ -157,6 +159,18 @@ crate::limits::limits! {
     /// Path of a UNIX socket: `sun_path` of unix(7) without its NUL.
     UNIX_PATH_BYTES: usize = 107, exceeded "configuration error",
         tests ["path_of_a_unix_socket_up_to_its_limit", "each_limit_is_met_and_not_passed"];
+    /// Most bytes of one file of output unless configured.
+    OUTPUT_FILE_BYTES: usize = 64 * 1024, exceeded "the files are rotated",
+        tests ["files_are_rotated_and_limited", "output_keys_are_read"];
+    /// Most files of the output of one service unless configured.
+    OUTPUT_FILES: usize = 2, exceeded "the oldest is removed",
+        tests ["files_are_rotated_and_limited", "output_keys_are_read"];
+    /// Most bytes of output that are written in 24 h unless configured.
+    OUTPUT_DAY_BYTES: u64 = 4 * 1024 * 1024, exceeded "the rest is left out, and counted",
+        tests ["bytes_of_a_day_are_limited", "output_keys_are_read"];
+    /// Largest `output_day_bytes`.
+    OUTPUT_DAY_BYTES_MAX: u64 = 1024 * 1024 * 1024, exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
     /// Instances of one `[[service]]`.
     INSTANCES: usize = 16, exceeded "configuration error",
         tests ["instances_of_a_service_up_to_their_limit"];

@@ -8,7 +8,7 @@ use heapless::{String, Vec};
 use super::spawn_error::Names;
 use super::string_array::{Arguments, Name, Variables};
 use super::{
-    Attributes, BoardEnd, CapacityError, CommandAction, Conditions, Exit, LastExit, NamedCommand,
+    Attributes, BoardEnd, CapacityError, CommandAction, Conditions, Exit, LastExit, NamedCommand, OutputFile,
     PreStartFailure, Program, ReadyCheck, RestartPolicy, SERVICE_READY_TIMEOUT, STOP_TIMEOUT, SUCCESS_CODES,
     Schedule, ServiceKind, Signal, SpawnError,
 };
@@ -75,6 +75,8 @@ pub struct Spec {
     pub stop_timeout: Duration,
     /// Named commands, offered by the call `command`.
     pub commands: Vec<NamedCommand, { limits::SERVICE_COMMANDS }>,
+    /// Files that keep its output; `None`: none do.
+    pub output: Option<OutputFile>,
     /// HTML that `getwebgui` returns.
     pub webgui: Option<String<{ limits::WEBGUI_BYTES }>>,
 }
@@ -113,6 +115,7 @@ impl Default for Spec {
             stop_signal: Signal::Term,
             stop_timeout: STOP_TIMEOUT,
             commands: Vec::new(),
+            output: None,
             webgui: None,
         }
     }

@@ -5,13 +5,13 @@
 //! them: a bounded number of bytes after each upkeep of the server, and the rest at its end. After a failed
 //! write there is a pause; meanwhile records stay in the ring until it is full.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use super::{LOG_RETRY_PAUSE, LOG_WRITES, file};
+use super::rotated_files::RotatedFiles;
+use super::{LOG_RETRY_PAUSE, LOG_WRITES};
 use crate::limits::{BOARD, LOG_RING_BYTES};
 use crate::log::{self, FORM, LOG_WRITE_BYTES, Reason};
 use crate::runtime::UPKEEP_DELAY;
@@ -36,8 +36,7 @@ pub const LOG_WRITER_BYTES: usize = size_of::<LogWriter>() + LOG_WRITE_BYTES;
 /// Writer of the log files.
 #[derive(Debug)]
 pub(super) struct LogWriter {
-    /// Paths, the newest first.
-    paths: Vec<PathBuf>,
+    files: RotatedFiles,
     build: heapless::String<{ log::BUILD_ID_BYTES }>,
     limit: usize,
     open: Option<File>,
@@ -45,8 +44,6 @@ pub(super) struct LogWriter {
     written: usize,
     /// Position in the ring of the first record that is not written.
     position: u64,
-    /// True if the older files are rotated for a file that is not started.
-    is_rotated: bool,
     /// Time of the next try after a failure.
     retry_at: Duration,
     /// Failures since the last success.
@@ -57,22 +54,17 @@ pub(super) struct LogWriter {
 
 impl LogWriter {
     pub(super) fn new(target: &LogTarget<'_>) -> Self {
-        let path = |number| match number {
-            0 => target.file.to_owned(),
-            _ => PathBuf::from(format!("{}.{number}", target.file.display())),
-        };
         let mut build = heapless::String::new();
         if build.push_str(target.build).is_err() {
             crate::internal_error!("build ID of {} bytes", target.build.len());
         }
         Self {
-            paths: (0..target.count).map(path).collect(),
+            files: RotatedFiles::new(target.file, target.count),
             build,
             limit: target.bytes,
             open: None,
             written: 0,
             position: 0,
-            is_rotated: false,
             retry_at: Duration::ZERO,
             failures: 0,
             chunk: Box::default(),
@@ -125,7 +117,7 @@ impl LogWriter {
     fn retry_later(&mut self, error: &io::Error, now: Duration) {
         // Logged once, because each such record would be written next.
         if self.failures == 0
-            && let Some(path) = self.paths.first()
+            && let Some(path) = self.files.newest()
         {
             warning!("cannot write {}: {}; the log stays in memory", path.display(), Reason::from(error));
         }
@@ -170,28 +162,10 @@ impl LogWriter {
 
     /// Rotates the files and starts a new one.
     fn start_file(&mut self) -> io::Result<()> {
-        let Some(newest) = self.paths.first() else { return Ok(()) };
-        if let Some(directory) = newest.parent() {
-            file::create_dir(directory).map_err(|error| match error.reason {
-                file::FileReason::Io(error) => error,
-                _ => io::ErrorKind::InvalidInput.into(),
-            })?;
-        }
-        // A retry after a failed start does not rotate again.
-        if !self.is_rotated {
-            self.is_rotated = true;
-            for pair in self.paths.windows(2).rev() {
-                if let [newer, older] = pair {
-                    // Fails while there are fewer files than the limit.
-                    let _ = fs::rename(newer, older);
-                }
-            }
-        }
-        let mut open = OpenOptions::new().append(true).create(true).mode(0o600).open(newest)?;
-        open.set_len(0)?;
+        let mut open = self.files.start()?;
         let head = log::header(FORM, &self.build, BOARD, log::sample_clock());
         open.write_all(head.as_bytes())?;
-        self.is_rotated = false;
+        self.files.handle_started();
         self.written = head.len();
         self.open = Some(open);
         Ok(())

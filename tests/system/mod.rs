@@ -32,6 +32,7 @@ mod memory;
 mod network;
 mod notify;
 mod ordering;
+mod output_files;
 mod passwords;
 mod reader;
 mod reference_exchange;

@@ -7,7 +7,7 @@ use crate::limits;
 use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
 use crate::service::UNIX_PATH_BYTES;
 use crate::service::{
-    EVERY_MAX, MAX_RUNTIME_MAX, ReadyCheck, SCHEDULE_JITTER_MAX, SERVICE_READY_TIMEOUT,
+    EVERY_MAX, MAX_RUNTIME_MAX, OUTPUT_DAY_BYTES_MAX, ReadyCheck, SCHEDULE_JITTER_MAX, SERVICE_READY_TIMEOUT,
     SERVICE_READY_TIMEOUT_MAX, START_LIMIT_MAX, STOP_TIMEOUT, STOP_TIMEOUT_MAX, SUCCESS_CODES, ServiceId,
     ServiceKind, WATCHDOG_MAX,
 };
@@ -218,6 +218,7 @@ fn numbers_of_the_file_stay_in_their_ranges() {
     let every = |n| service(&format!("type = 'oneshot'\nevery_s = {n}"));
     let jitter = |n| service(&format!("type = 'oneshot'\nat = ['00:00']\njitter_s = {n}"));
     let start = |n| service(&format!("start_limit = {n}"));
+    let day = |n| service(&format!("output_file = '/a'\noutput_day_bytes = {n}"));
     let idle = (seconds(IDLE_TIMEOUT_MIN), seconds(IDLE_TIMEOUT_MAX));
     for (text, (least, most)) in [
         (&session("idle_timeout_s") as &dyn Fn(u64) -> String, idle),
@@ -230,6 +231,7 @@ fn numbers_of_the_file_stay_in_their_ranges() {
         (&every, (0, seconds(EVERY_MAX))),
         (&jitter, (0, seconds(SCHEDULE_JITTER_MAX))),
         (&start, (0, START_LIMIT_MAX.into())),
+        (&day, (0, OUTPUT_DAY_BYTES_MAX)),
         (&log("file_bytes"), (LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64)),
         (&log("files"), (1, LOG_FILES_MAX as u64)),
     ] {

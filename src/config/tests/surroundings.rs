@@ -2,7 +2,9 @@
 
 use super::super::DEVICES;
 use super::{config, errors, service, spec};
-use crate::service::{CONDITIONS, INSTANCES, SERVICE_CONDITIONS};
+use crate::service::{
+    CONDITIONS, INSTANCES, OUTPUT_DAY_BYTES, OUTPUT_FILE_BYTES, OUTPUT_FILES, OutputFile, SERVICE_CONDITIONS,
+};
 
 #[test]
 fn conditions_are_read() {
@@ -104,4 +106,22 @@ fn device_rules_up_to_their_limit() {
     let rules = |count| "[[device]]\nmatch = 'x'\n".repeat(count);
     assert_eq!(config(&rules(DEVICES)).devices.len(), DEVICES);
     assert!(errors(&rules(DEVICES + 1)).contains("more than 16 device rules"));
+}
+
+#[test]
+fn output_keys_are_read() {
+    let output = |text: &str| spec(&config(&service(text)), "a").output.clone();
+    assert_eq!(output(""), None);
+    let path = "/data/log/a".try_into().unwrap();
+    let defaults =
+        OutputFile { path, bytes: OUTPUT_FILE_BYTES, count: OUTPUT_FILES, day_bytes: OUTPUT_DAY_BYTES };
+    assert_eq!(output("output_file = '/data/log/a'").as_ref(), Some(&defaults));
+    let text =
+        "output_file = '/data/log/a'\noutput_file_bytes = 8192\noutput_files = 5\noutput_day_bytes = 0";
+    assert_eq!(output(text), Some(OutputFile { bytes: 8192, count: 5, day_bytes: 0, ..defaults }));
+    assert_eq!(errors(&service("output_files = 2")), "4:16: output_files: needs output_file\n");
+    assert_eq!(
+        errors(&service("output_file = 'a'")),
+        "4:15: output_file: expected an absolute path, found 'a'\n"
+    );
 }

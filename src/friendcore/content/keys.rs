@@ -5,8 +5,8 @@ use core::fmt::Display;
 use super::services::put_list;
 use crate::json::{Full, Writer};
 use crate::service::{
-    Attributes, CONTROLS, DirectoryKind, ReadyCheck, Resource, SERVICE_READY_TIMEOUT, Schedule, ServiceKind,
-    Spec, TimeOfDay,
+    Attributes, CONTROLS, DirectoryKind, OutputFile, ReadyCheck, Resource, SERVICE_READY_TIMEOUT, Schedule,
+    ServiceKind, Spec, TimeOfDay,
 };
 
 /// Object whose members are written one by one. Without any, nothing is written.
@@ -42,7 +42,19 @@ impl Keys<'_, '_> {
 
 /// Writes the member `Keys`, if any key that has no member of its own differs from its default.
 pub(super) fn put(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
-    let Spec { kind, schedule, requires, wait, needs, ready, ready_timeout, watchdog, attributes, .. } = spec;
+    let Spec {
+        kind,
+        schedule,
+        requires,
+        wait,
+        needs,
+        ready,
+        ready_timeout,
+        watchdog,
+        attributes,
+        output,
+        ..
+    } = spec;
     let mut keys = Keys { out, separator: r#", "Keys": {"# };
     if *kind != ServiceKind::Simple {
         keys.text("type", kind.name())?;
@@ -66,6 +78,12 @@ pub(super) fn put(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
     }
     put_schedule(&mut keys, schedule)?;
     put_attributes(&mut keys, attributes)?;
+    if let Some(OutputFile { path, bytes, count, day_bytes }) = output {
+        keys.text("output_file", path)?;
+        keys.value("output_file_bytes", bytes)?;
+        keys.value("output_files", count)?;
+        keys.value("output_day_bytes", day_bytes)?;
+    }
     if keys.separator == ", " { out.put("}") } else { Ok(()) }
 }
 

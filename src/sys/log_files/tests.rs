@@ -1,4 +1,6 @@
+use std::fs;
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 

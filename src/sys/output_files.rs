@@ -1,0 +1,303 @@
+//! Output of services in files, on a thread of its own: a disk that hangs delays the files alone.
+//!
+//! The event loop copies new output into batches of a fixed number. While none is free, output stays in the
+//! buffer of its service; what is overwritten there meanwhile is counted in the file.
+
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use smol::channel::{Receiver, Sender, bounded};
+
+use super::rotated_files::RotatedFiles;
+use super::{BUILT_UNIX_S, LOG_FLUSH_TIMEOUT, OUTPUT_BATCH_BYTES, OUTPUT_BATCHES};
+use crate::limits::SERVICES;
+use crate::log::Reason;
+use crate::service::{OutputFile, ServiceId, ServiceTable};
+use crate::warning;
+
+/// Stack size of the thread, which also logs its failures.
+pub const OUTPUT_STACK_BYTES: usize = 48 * 1024;
+/// Bytes of the batches and of the text in composition.
+pub const OUTPUT_BUFFER_BYTES: usize = OUTPUT_BATCHES * size_of::<Batch>() + size_of::<Text>();
+
+/// Longest time before a line, with its space: `2026-11-29T10:15:00.123Z `.
+const STAMP_BYTES: usize = 32;
+/// Text of one write: the longest piece of a line with its time.
+const TEXT_BYTES: usize = 2 * OUTPUT_BATCH_BYTES;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Pause between two looks at the queue at the end of the server.
+const FLUSH_STEP: Duration = Duration::from_millis(5);
+
+const _: () = assert!(TEXT_BYTES >= OUTPUT_BATCH_BYTES + STAMP_BYTES);
+
+type Text = heapless::Vec<u8, TEXT_BYTES>;
+
+/// Output of one service.
+#[derive(Debug, Default)]
+struct Batch {
+    service: usize,
+    /// Bytes that were lost before these.
+    lost: u64,
+    time: Stamp,
+    bytes: heapless::Vec<u8, OUTPUT_BATCH_BYTES>,
+}
+
+/// Event loop's side of the files.
+#[derive(Debug)]
+pub struct OutputFiles {
+    batches: Sender<Box<Batch>>,
+    /// Batches that are free.
+    spare: Receiver<Box<Batch>>,
+    give_back: Sender<Box<Batch>>,
+    /// Position of the first byte of each service that is not copied; `None` without files.
+    positions: [Option<u64>; SERVICES],
+    start: Instant,
+}
+
+impl OutputFiles {
+    /// Starts the thread; `None` if no service has files.
+    ///
+    /// # Errors
+    /// Error of the system: no thread can be started.
+    #[expect(clippy::disallowed_methods, reason = "a write must not block the server's thread")]
+    pub fn start(services: &ServiceTable) -> io::Result<Option<Self>> {
+        let mut positions = [None; SERVICES];
+        let mut files: Vec<Option<Writer>> = Vec::new();
+        for ((_, spec), position) in services.iter().zip(&mut positions) {
+            *position = spec.output.as_ref().map(|_| 0);
+            files.push(spec.output.as_ref().map(Writer::new));
+        }
+        if positions.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let (batches, waiting) = bounded::<Box<Batch>>(OUTPUT_BATCHES);
+        let (give_back, spare) = bounded(OUTPUT_BATCHES);
+        for _ in 0..OUTPUT_BATCHES {
+            // There is room for every batch.
+            let _ = give_back.try_send(Box::default());
+        }
+        let files_give_back = give_back.clone();
+        let mut text = Box::<Text>::default();
+        let run = move || {
+            let start = Instant::now();
+            while let Ok(batch) = waiting.recv_blocking() {
+                if let Some(Some(writer)) = files.get_mut(batch.service) {
+                    writer.write(&batch, &mut text, start.elapsed());
+                }
+                // There is room for every batch.
+                let _ = files_give_back.try_send(batch);
+            }
+        };
+        thread::Builder::new().name("output".to_owned()).stack_size(OUTPUT_STACK_BYTES).spawn(run)?;
+        Ok(Some(Self { batches, spare, give_back, positions, start: Instant::now() }))
+    }
+
+    /// Copies new output of a service. `copy` fills a buffer with the output from a position on, and returns
+    /// the position of its first byte and their number. Returns false if there may be more, which has no room.
+    pub fn copy(&mut self, service: ServiceId, mut copy: impl FnMut(u64, &mut [u8]) -> (u64, usize)) -> bool {
+        let Some(Some(position)) = self.positions.get_mut(service.index()) else { return true };
+        loop {
+            let Ok(mut batch) = self.spare.try_recv() else { return false };
+            batch.bytes.clear();
+            // At most the capacity.
+            let _ = batch.bytes.resize_default(OUTPUT_BATCH_BYTES);
+            let (from, count) = copy(*position, &mut batch.bytes);
+            if count == 0 {
+                // There is room for every batch.
+                let _ = self.give_back.try_send(batch);
+                return true;
+            }
+            batch.bytes.truncate(count);
+            batch.service = service.index();
+            batch.lost = from.saturating_sub(*position);
+            batch.time = Stamp::now(self.start);
+            *position = from + count as u64;
+            // There is room for every batch.
+            let _ = self.batches.try_send(batch);
+        }
+    }
+
+    /// Waits until everything that was copied is written, up to [`LOG_FLUSH_TIMEOUT`].
+    pub fn flush(&self) {
+        let start = Instant::now();
+        while self.spare.len() < OUTPUT_BATCHES && start.elapsed() < LOG_FLUSH_TIMEOUT {
+            thread::sleep(FLUSH_STEP);
+        }
+    }
+}
+
+/// Files of one service.
+#[derive(Debug)]
+struct Writer {
+    files: RotatedFiles,
+    limit: usize,
+    day_limit: u64,
+    open: Option<File>,
+    /// Length of the open file.
+    written: usize,
+    /// Start of the current 24 h, and bytes written in them.
+    day: (Duration, u64),
+    /// Bytes that are not in the files since the last line about that.
+    left_out: u64,
+    /// The next byte begins a line.
+    is_line_start: bool,
+    has_failed: bool,
+}
+
+impl Writer {
+    fn new(file: &OutputFile) -> Self {
+        Self {
+            files: RotatedFiles::new(Path::new(file.path.as_str()), file.count),
+            limit: file.bytes,
+            day_limit: if file.day_bytes == 0 { u64::MAX } else { file.day_bytes },
+            open: None,
+            written: 0,
+            day: (Duration::ZERO, 0),
+            left_out: 0,
+            is_line_start: true,
+            has_failed: false,
+        }
+    }
+
+    /// Writes a batch. What cannot be written is left out, and counted.
+    fn write(&mut self, batch: &Batch, text: &mut Text, now: Duration) {
+        text.clear();
+        self.left_out += batch.lost;
+        if now.saturating_sub(self.day.0) >= DAY {
+            self.day = (now, 0);
+        }
+        if batch.lost > 0 && !self.is_line_start {
+            self.add(b"\n", text);
+            self.is_line_start = true;
+        }
+        for line in batch.bytes.split_inclusive(|byte| *byte == b'\n') {
+            let stamp = if self.is_line_start { STAMP_BYTES } else { 0 };
+            let pending = (text.len() + stamp + line.len()) as u64;
+            if self.day.1.saturating_add(pending) > self.day_limit {
+                // Until the next day nothing follows, short lines neither.
+                self.flush(text);
+                self.day.1 = self.day_limit;
+                self.left_out += line.len() as u64;
+                self.is_line_start = true;
+                continue;
+            }
+            if self.is_line_start {
+                self.add_stamp(batch.time, text);
+            }
+            self.add(line, text);
+            self.is_line_start = line.ends_with(b"\n");
+        }
+        self.flush(text);
+    }
+
+    /// Adds the time of a line, and before it a line about what was left out.
+    fn add_stamp(&mut self, time: Stamp, text: &mut Text) {
+        let mut stamp = heapless::String::<{ 2 * STAMP_BYTES + 32 }>::new();
+        let left_out = std::mem::take(&mut self.left_out);
+        let written = match left_out {
+            0 => write!(stamp, "{time} "),
+            _ => write!(stamp, "{time} [{left_out} bytes left out]\n{time} "),
+        };
+        debug_assert!(written.is_ok(), "the longest time fits");
+        self.add(stamp.as_bytes(), text);
+    }
+
+    fn add(&mut self, bytes: &[u8], text: &mut Text) {
+        if text.len() + bytes.len() > TEXT_BYTES {
+            self.flush(text);
+        }
+        // It has room for one piece of a line.
+        let _ = text.extend_from_slice(bytes);
+    }
+
+    /// Writes the text in composition to the file.
+    fn flush(&mut self, text: &mut Text) {
+        if text.is_empty() {
+            return;
+        }
+        match self.try_write(text) {
+            Ok(()) => {
+                self.day.1 += text.len() as u64;
+                self.has_failed = false;
+            }
+            Err(error) => {
+                self.left_out += text.len() as u64;
+                if !std::mem::replace(&mut self.has_failed, true)
+                    && let Some(path) = self.files.newest()
+                {
+                    warning!("cannot write {}: {}; output is left out", path.display(), Reason::from(&error));
+                }
+            }
+        }
+        text.clear();
+    }
+
+    fn try_write(&mut self, text: &[u8]) -> io::Result<()> {
+        if self.open.is_none() {
+            let open = self.files.append()?;
+            self.written = usize::try_from(open.metadata()?.len()).unwrap_or(usize::MAX);
+            self.open = Some(open);
+        }
+        if self.written > 0 && self.written.saturating_add(text.len()) > self.limit {
+            self.open = Some(self.files.start()?);
+            self.files.handle_started();
+            self.written = 0;
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if let Err(error) = open.write_all(text) {
+            // Removes the partial line.
+            let _ = open.set_len(self.written as u64);
+            return Err(error);
+        }
+        self.written += text.len();
+        Ok(())
+    }
+}
+
+/// Time of a line: UTC, or the time since the start of the server while the clock is not plausible.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Stamp {
+    unix_ms: Option<u64>,
+    uptime: Duration,
+}
+
+impl Stamp {
+    fn now(start: Instant) -> Self {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let is_plausible = unix.as_secs() >= BUILT_UNIX_S;
+        let unix_ms = is_plausible.then(|| u64::try_from(unix.as_millis()).unwrap_or(u64::MAX));
+        Self { unix_ms, uptime: start.elapsed() }
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(unix_ms) = self.unix_ms else {
+            return write!(f, "+{}.{:03}", self.uptime.as_secs(), self.uptime.subsec_millis());
+        };
+        let (seconds, millis) = (unix_ms / 1000, unix_ms % 1000);
+        let (year, month, day) = date(seconds / 86_400);
+        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+}
+
+/// Year, month and day of a day since 1970-01-01, in the Gregorian calendar.
+fn date(days: u64) -> (u64, u64, u64) {
+    // Years begin in March here, so that the day of a leap year is the last one.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (year + era * 400 + next, month, day)
+}
+
+#[cfg(test)]
+mod tests;
