@@ -21,6 +21,8 @@ pub(super) fn read(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>)
         groups: section.list("groups", &groups, |name| name.try_into().ok(), diagnostics),
         capabilities: capabilities(section, diagnostics),
         no_new_privs: section.boolean("no_new_privs", diagnostics),
+        private_tmp: section.boolean("private_tmp", diagnostics),
+        read_only: section.boolean("read_only", diagnostics),
         env_file: section.bounded("env_file", diagnostics),
         directories: DirectoryKind::ALL.map(|kind| section.bounded_if_set(kind.key(), diagnostics)),
     }

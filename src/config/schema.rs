@@ -382,6 +382,8 @@ pub static SERVICE: Table = Table {
         attributes::CPU_WEIGHT,
         attributes::CAPABILITIES,
         attributes::NO_NEW_PRIVS,
+        attributes::PRIVATE_TMP,
+        attributes::READ_ONLY,
         attributes::ENV_FILE,
         attributes::STATE_DIRECTORY,
         attributes::RUNTIME_DIRECTORY,

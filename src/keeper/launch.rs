@@ -6,6 +6,7 @@
 mod directories;
 mod env_file;
 mod identity;
+mod mounts;
 mod priority;
 
 use std::fs;
@@ -148,9 +149,9 @@ fn execute(job: &Job<'_>) -> Result<core::convert::Infallible, SpawnError> {
         command.env("HOME", identity::home(account));
         command.env("USER", account.name.as_str()).env("LOGNAME", account.name.as_str());
     }
-    for (variable, path) in directories::create(&spec.attributes, identity.account.as_ref())? {
-        command.env(variable, path);
-    }
+    let own = directories::create(&spec.attributes, identity.account.as_ref())?;
+    mounts::make(&spec.attributes, &own)?;
+    command.envs(own);
     if !spec.attributes.env_file.is_empty() {
         command.envs(env_file::read(&spec.attributes.env_file)?);
     }

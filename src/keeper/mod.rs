@@ -67,6 +67,8 @@ crate::limits::limits! {
     /// Programs of health checks that run at once: half of `service_command_runs`.
     CHECK_RUNS: usize = SERVICE_COMMAND_RUNS.div_ceil(2), exceeded "the check waits until another one has ended",
         tests ["checks_leave_runs_for_named_commands"];
+    /// Files in `/tmp` of a service with `private_tmp`.
+    PRIVATE_TMP_BYTES: usize = 8 * 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
     /// Text of the error with which a server refuses its configuration file.
     REFUSAL_BYTES: usize = 512, exceeded "the rest is cut",
         tests ["refusal_is_cut_at_its_limit"];

@@ -31,6 +31,10 @@ pub struct Attributes {
     pub capabilities: Option<Capabilities>,
     /// True if no program that it executes can give it more privileges.
     pub no_new_privs: bool,
+    /// True for a `/tmp` and `/var/tmp` of its own, in memory.
+    pub private_tmp: bool,
+    /// True if it can only read the file systems, but for its own directories.
+    pub read_only: bool,
     /// File of further environment variables; empty: none.
     pub env_file: String<{ limits::FILE_PATH_BYTES }>,
     /// Directories that are created for it, by the index of [`DirectoryKind::ALL`].
@@ -49,6 +53,8 @@ impl Default for Attributes {
             groups: Vec::new(),
             capabilities: None,
             no_new_privs: false,
+            private_tmp: false,
+            read_only: false,
             env_file: String::new(),
             directories: [const { None }; DirectoryKind::ALL.len()],
         }

@@ -32,6 +32,8 @@ pub enum SpawnStage {
     Capabilities,
     /// Refusal of new privileges.
     NoNewPrivs,
+    /// Mounts of its own; the item is 0 for `private_tmp`, 1 for `read_only`.
+    Mounts,
     /// File of environment variables; the item is a line.
     EnvFile,
     /// Directories that are created; the item is one of [`DirectoryKind::ALL`].
@@ -46,7 +48,7 @@ pub enum SpawnStage {
 
 impl SpawnStage {
     /// Every stage.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Resources,
         Self::User,
         Self::Groups,
@@ -58,6 +60,7 @@ impl SpawnStage {
         Self::IoClass,
         Self::Capabilities,
         Self::NoNewPrivs,
+        Self::Mounts,
         Self::EnvFile,
         Self::Directories,
         Self::Program,
@@ -198,6 +201,10 @@ impl fmt::Display for Text<'_> {
                     .map_or("the control group", |known| known.key);
                 write!(f, "cannot set {key} of{}", Named(program.0.or(Some("it"))))?;
             }
+            SpawnStage::Mounts => {
+                let key = if index == Some(0) { "private_tmp" } else { "read_only" };
+                write!(f, "cannot set {key} of{}", Named(program.0.or(Some("it"))))?;
+            }
             SpawnStage::Resources | SpawnStage::Program => write!(f, "cannot start{program}")?,
             SpawnStage::Interpreter => write!(f, "cannot start{program}: its interpreter is missing")?,
             SpawnStage::Timeout => {
@@ -258,6 +265,8 @@ mod tests {
     #[test]
     fn texts_name_the_stage_and_the_reason() {
         use SpawnStage::*;
+        let error = SpawnError::new(Mounts, 1).with_item(1);
+        assert_eq!(texts(error)[0], "cannot set read_only of /srv/x.sh: Operation not permitted (errno 1)");
         for (stage, errno, text, short) in [
             (
                 Program,

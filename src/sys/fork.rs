@@ -42,6 +42,15 @@ pub fn fork() -> io::Result<Forked> {
     }
 }
 
+/// Gives this process, which must have one thread, mounts of its own: a copy of those it has.
+///
+/// # Errors
+/// `EPERM` for a user who is not root, `EINVAL` of a kernel without namespaces.
+pub fn leave_mounts() -> Result<(), rustix::io::Errno> {
+    // SAFETY: this flag does not unshare the table of descriptors.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }
+}
+
 /// Ends a forked process at once: no destructor and no buffer of the parent runs twice.
 pub fn exit_now(code: c_int) -> ! {
     // SAFETY: _exit(2) has no preconditions.

@@ -56,3 +56,32 @@ fn environment_file_that_hangs_delays_its_service_alone() {
     assert_eq!(server.call("services/web/stop"), OK);
     until_state(&server, "web", "stopped");
 }
+
+#[test]
+fn private_tmp_is_empty_and_seen_by_its_service_alone() {
+    let name = format!("friendlet-private-{}", std::process::id());
+    let script =
+        format!("ls -A /tmp; echo secret > /tmp/{name}; stat -f -c %T /tmp; echo done; exec sleep 1000");
+    let server = Server::start(&Device::plain().with(&shell("web", &script, "private_tmp = true")));
+    start(&server, "web");
+    until("it has written", || server.call("services/web/log").contains("done"));
+    let log = server.call("services/web/log");
+    assert!(log.contains(r#"["tmpfs","done"]"#) && !log.contains("friendlet-"), "{log}");
+    assert!(!std::path::Path::new("/tmp").join(name).exists());
+}
+
+#[test]
+fn read_only_service_writes_to_its_own_directories_alone() {
+    let name = format!("friendlet-read-only-{}", std::process::id());
+    let script = "t() { (echo x > $1/x) 2> /dev/null && echo $2 yes || echo $2 no; }; t / root; t /run run; \
+         t /usr usr; t $STATE_DIRECTORY state; t /tmp tmp; echo x > /dev/null && echo done; exec sleep 1000";
+    let keys = format!("read_only = true\nprivate_tmp = true\nstate_directory = '{name}'");
+    let server = Server::start(&Device::plain().with(&shell("web", script, &keys)));
+    start(&server, "web");
+    until("it has tried all", || server.call("services/web/log").contains("done"));
+    let log = server.call("services/web/log");
+    std::fs::remove_dir_all(std::path::Path::new("/var/lib").join(name)).unwrap();
+    for expected in ["root no", "run no", "usr no", "state yes", "tmp yes"] {
+        assert!(log.contains(expected), "{expected}: {log}");
+    }
+}

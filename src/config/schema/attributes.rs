@@ -119,6 +119,24 @@ pub(super) const NO_NEW_PRIVS: Key = Key::new(
 )
 .reload();
 
+pub(super) const PRIVATE_TMP: Key = Key::new(
+    "private_tmp",
+    Kind::Boolean,
+    Boolean(false),
+    "A `/tmp` and `/var/tmp` of its own, in memory, of up to 8 MiB each, which end with each of its programs. \
+     Needs a server that runs as root.",
+)
+.reload();
+
+pub(super) const READ_ONLY: Key = Key::new(
+    "read_only",
+    Kind::Boolean,
+    Boolean(false),
+    "It can only read the file systems, but for its own directories below, a `/tmp` of its own, `/dev`, `/proc` \
+     and `/sys`. Needs a server that runs as root.",
+)
+.reload();
+
 pub(super) const ENV_FILE: Key = Key::new(
     "env_file",
     Kind::string(board_limit!(FILE_PATH_BYTES), "an absolute path", is_absolute_path),

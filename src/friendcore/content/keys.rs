@@ -113,6 +113,8 @@ fn put_attributes(keys: &mut Keys<'_, '_>, attributes: &Attributes) -> Result<()
         groups,
         capabilities,
         no_new_privs,
+        private_tmp,
+        read_only,
         env_file,
         directories,
     } = attributes;
@@ -150,8 +152,12 @@ fn put_attributes(keys: &mut Keys<'_, '_>, attributes: &Attributes) -> Result<()
     if let Some(capabilities) = capabilities {
         keys.texts("capabilities", capabilities.names())?;
     }
-    if *no_new_privs {
-        keys.value("no_new_privs", true)?;
+    for (name, is_set) in
+        [("no_new_privs", no_new_privs), ("private_tmp", private_tmp), ("read_only", read_only)]
+    {
+        if *is_set {
+            keys.value(name, true)?;
+        }
     }
     if !env_file.is_empty() {
         keys.text("env_file", env_file)?;
