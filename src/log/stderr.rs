@@ -16,22 +16,23 @@ use super::line::lost_notice;
 use super::line_queue::LineQueue;
 use super::{LOG_LINE_BYTES, STDERR_QUEUE_BYTES};
 
+// All zeros, so that the program does not contain the queue.
 static STDERR: Mutex<Stderr> =
-    Mutex::new(Stderr { queue: LineQueue::new(), thread: None, may_wait: true, lost: 0 });
+    Mutex::new(Stderr { queue: LineQueue::new(), thread: None, never_waits: false, lost: 0 });
 
 struct Stderr {
     queue: LineQueue<STDERR_QUEUE_BYTES>,
     /// Thread that writes the lines.
     thread: Option<Thread>,
-    /// A line without a thread may wait for its reader.
-    may_wait: bool,
+    /// A line without a thread does not wait for its reader.
+    never_waits: bool,
     /// Lines that were dropped because they would have waited.
     lost: u32,
 }
 
 /// Drops each line from now on that would have to wait, in a process that may not wait: the keeper.
 pub fn never_wait() {
-    lock().may_wait = false;
+    lock().never_waits = true;
 }
 
 /// Returns true if a line can be written without waiting. A pipe with room has it for a page.
@@ -107,7 +108,7 @@ pub(super) fn write(line: &[u8]) {
             // A system call only while the thread is parked.
             thread.unpark();
         }
-        None if !stderr.may_wait && !has_room() => stderr.lost = stderr.lost.saturating_add(1),
+        None if stderr.never_waits && !has_room() => stderr.lost = stderr.lost.saturating_add(1),
         None => {
             let lost = core::mem::take(&mut stderr.lost);
             drop(stderr);

@@ -26,6 +26,8 @@ mod rotated_files;
 mod signal;
 pub mod state_writer;
 pub mod terminal;
+#[cfg(target_env = "musl")]
+mod thread_name;
 
 use core::time::Duration;
 
