@@ -95,6 +95,8 @@ pub struct ServiceEntry<'a> {
     pub state: State,
     /// Exit or failed start that explains the state.
     pub reason: Option<LastExit>,
+    /// Service that its start waits for, or condition without its path.
+    pub waits_for: Option<&'a str>,
 }
 
 impl<'a> ServiceList<'a> {
@@ -103,7 +105,9 @@ impl<'a> ServiceList<'a> {
         let visible = move |(_, spec): &(ServiceId, &Spec)| self.users.may_control(self.user, &spec.name);
         self.services.table().iter().filter(visible).map(move |(id, spec)| {
             let status = self.services.status(id, Duration::ZERO);
-            ServiceEntry { spec, state: status.state, reason: status.reason() }
+            // A path is in `show`, so that the list of the largest table fits.
+            let waits_for = self.services.awaited(id).next().and_then(|awaited| awaited.split(':').next());
+            ServiceEntry { spec, state: status.state, reason: status.reason(), waits_for }
         })
     }
 }

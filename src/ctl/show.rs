@@ -66,11 +66,13 @@ fn rows(reply: Raw<'_>) -> Vec<[String; 2]> {
         ("user", shown("User")),
         ("stop", format!("{}, after {} KILL", shown("StopSignal"), seconds("StopTimeout"))),
     ];
+    if reply.get("WaitsFor").is_some() {
+        rows.insert(3, ("waits for", list(reply, "WaitsFor")));
+    }
     rows.extend(reply.get("Next").map(|next| {
         let seconds = text(next).and_then(|text| text.parse().ok()).map(format_duration);
         ("next run", seconds.map_or_else(|| "once the clock is set".to_owned(), |time| format!("in {time}")))
     }));
-    rows.extend(reply.get("WaitsFor").map(|_| ("waits for", list(reply, "WaitsFor"))));
     for (key, title) in [("OnFailure", "on failure"), ("OnSuccess", "on success")] {
         rows.extend(text_of(reply, key).map(|action| (title, sanitize(&action))));
     }

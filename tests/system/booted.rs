@@ -211,18 +211,13 @@ mod asked {
     #[test]
     #[ignore = "needs a booted board"]
     fn service_that_needs_clock_network_and_a_device_runs() {
-        until("it is started", || {
-            socket()
-                .call(&request("r", "services/online/show", "{}", ADMIN))
-                .contains(r#""State": "started""#)
-        });
-        let stops = "/sbin/friendlet ctl show online 2>&1; mv /dev/full /dev/away";
-        assert!(!board().run(stops).contains("waits for"));
-        until("it waits", || {
-            board().run("/sbin/friendlet ctl show online").contains("waits for    device:/dev/full")
-        });
+        let show = || socket().call(&request("r", "services/online/show", "{}", ADMIN));
+        let runs = || show().contains(r#""State": "started""#) && !show().contains("WaitsFor");
+        until("it runs", runs);
+        board().run("mv /dev/full /dev/away");
+        until("it waits", || show().contains(r#""WaitsFor": ["device:/dev/full"]"#));
         board().run("mv /dev/away /dev/full");
-        until("it is back", || !board().run("/sbin/friendlet ctl show online").contains("waits for"));
+        until("it is back", runs);
     }
 
     #[test]

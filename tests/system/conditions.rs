@@ -28,6 +28,7 @@ fn service_starts_once_its_conditions_are_met() {
         server.call("services/sensor/show").contains(&format!(r#""WaitsFor": ["path:{}"]"#, path.display()))
     });
     assert_eq!(status(&server, "sensor").state, "starting");
+    assert!(server.call("services/list").contains(r#""state":"starting", "reason":"waits for path""#));
     assert_eq!(server.call("services/sensor/start"), OK, "it is accepted, and answered without a wait");
     fs::write(&path, "").unwrap();
     until_state(&server, "sensor", "started");

@@ -39,7 +39,10 @@ pub(super) fn list(out: &mut Writer<'_>, form: Form, list: ServiceList<'_>) -> R
         out.put(r#", "state":"#)?;
         out.put_text(entry.state.word())?;
         // Without the names of a failed start, so that the list of the largest table fits.
-        if let Some(reason) = entry.reason {
+        if let Some(awaited) = entry.waits_for {
+            out.put(r#", "reason":"#)?;
+            out.put_string(format_args!("waits for {awaited}"))?;
+        } else if let Some(reason) = entry.reason {
             out.put(r#", "reason":"#)?;
             out.put_string(reason)?;
         }
