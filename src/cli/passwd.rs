@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::{exit, print};
 use crate::config::user_text;
-use crate::limits::{PASSWORD_BYTES, PASSWORD_ROUNDS};
+use crate::limits::PASSWORD_BYTES;
 use crate::log;
 use crate::session::{PasswordHashError, UserLevel, canonical_password};
 use crate::sys::terminal::{self, HiddenInput};
@@ -95,12 +95,10 @@ fn read_line(input: &mut impl BufRead) -> Result<String, PasswdError> {
     }
 }
 
-fn table(user: &str, password: &str) -> Result<String, PasswdError> {
+fn table(user: &str, plain: &str) -> Result<String, PasswdError> {
     let salt = random::bytes().map_err(PasswdError::Random)?;
-    // `password_rounds` of a board is at most PASSWORD_ROUNDS_MAX.
-    let rounds = u32::try_from(PASSWORD_ROUNDS).unwrap_or(u32::MAX);
-    let hash =
-        password::hash(&canonical_password(password.as_bytes()), rounds, salt).map_err(PasswdError::Hash)?;
+    let hash = password::hash(&canonical_password(plain.as_bytes()), password::rounds(), salt)
+        .map_err(PasswdError::Hash)?;
     let level = if user == ADMIN { UserLevel::Admin } else { UserLevel::User };
     Ok(user_text(user, level, &hash))
 }
@@ -108,6 +106,8 @@ fn table(user: &str, password: &str) -> Result<String, PasswdError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::PASSWORD_ROUNDS;
+    use crate::session::PASSWORD_ROUNDS_MIN;
 
     fn line(input: &[u8]) -> Result<String, String> {
         read_line(&mut &input[..]).map_err(|error| error.to_string())
@@ -154,7 +154,7 @@ mod tests {
         let user = crate::config::parse_user(&text, "f").unwrap();
         assert_eq!(user.level, UserLevel::Admin);
         let hash = user.password.unwrap();
-        assert_eq!(hash.rounds() as usize, PASSWORD_ROUNDS);
+        assert!((PASSWORD_ROUNDS_MIN..=PASSWORD_ROUNDS as u32).contains(&hash.rounds()));
         assert!(password::verify(&canonical_password(b"secret"), &hash));
         assert!(!password::verify(&canonical_password(b"Secret"), &hash));
         // Salted: no two are the same.

@@ -60,9 +60,21 @@ pub(super) fn read<'t>(
         let _ = services.table.push(hello);
     }
     check_order(&services, diagnostics);
+    check_output_files(&sections, diagnostics);
     let names = services.names();
     health::read(document, &sections, &names, &mut services.table, diagnostics);
     services
+}
+
+/// Reports a file of output that two services have.
+fn check_output_files(sections: &[Section<'_, '_>], diagnostics: &mut Diagnostics<'_>) {
+    let mut seen = Vec::new();
+    for (path, span) in sections.iter().filter_map(|section| section.written("output_file")) {
+        if seen.contains(&path) {
+            diagnostics.error(&span, format_args!("output_file: another service has '{path}'"));
+        }
+        seen.push(path);
+    }
 }
 
 fn add<'t>(services: &mut Services<'t>, section: &Section<'t, '_>, diagnostics: &mut Diagnostics<'_>) {

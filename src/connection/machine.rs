@@ -18,7 +18,9 @@ use crate::json::{self, Writer};
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, REQUEST_ID_BYTES, SEND_BYTES};
 use crate::log::RateLimit;
 use crate::session::ClientAddr;
-use crate::ws::{CloseCode, FRAME_HEADER_BYTES, ReceiveBuffer, SendBuffer, SendBufferFull, Socket};
+use crate::ws::{
+    CloseCode, FRAME_HEADER_BYTES, ReceiveBuffer, SendBuffer, SendBufferFull, Socket, TextFrame,
+};
 
 /// Largest frame that is ever sent: a reply, or one chunk of it.
 const LARGEST_FRAME_BYTES: usize = FRAME_HEADER_BYTES
@@ -301,11 +303,14 @@ impl Connection {
     }
 
     /// Writes an encoded text message to the send buffer.
-    pub(super) fn put_bytes(&mut self, text: &[u8]) -> Result<(), SendBufferFull> {
+    pub(super) fn put_frame<const BYTES: usize>(
+        &mut self,
+        frame: &TextFrame<BYTES>,
+    ) -> Result<(), SendBufferFull> {
         if self.socket.as_ref().is_none_or(|socket| socket.is_closing()) {
             return Ok(());
         }
-        self.send.message(true, text)
+        self.send.encoded(frame)
     }
 
     /// Starts or ends the time of a peer that does not read.

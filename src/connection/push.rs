@@ -11,18 +11,15 @@ use crate::json::Writer;
 use crate::limits::SERVICE_NAME_BYTES;
 use crate::service::{LastExit, ServiceId, Spec, StateChange};
 use crate::session::Users;
-use crate::ws::FRAME_HEADER_BYTES;
+use crate::ws::TextFrame;
 
 /// A change of one service, encoded once for every socket.
 pub(super) struct ServiceChange {
     pub(super) service: ServiceId,
-    text: heapless::Vec<u8, { Self::BYTES }>,
+    frame: TextFrame<PUSH_BACKLOG_BYTES>,
 }
 
 impl ServiceChange {
-    /// Longest encoding: a push reserves no more than the backlog of pushes.
-    const BYTES: usize = PUSH_BACKLOG_BYTES - FRAME_HEADER_BYTES;
-
     /// Encodes a change with the newest lines of the service if a process exited. `None` after an internal
     /// error; the log has it.
     pub(super) fn new(change: StateChange, spec: &Spec, platform: &dyn Platform) -> Option<Self> {
@@ -51,19 +48,18 @@ impl ServiceChange {
 
     /// Encodes a change; `None` if it does not fit.
     fn encode(service: ServiceId, change: &reply::Change<'_, impl Display>) -> Option<Self> {
-        let mut text = heapless::Vec::new();
-        // The length of the buffer is that of its capacity.
-        text.resize_default(Self::BYTES).ok()?;
-        let mut out = Writer::new(&mut text);
-        reply::service_change(&mut out, change).ok()?;
-        let length = out.finish().ok()?.len();
-        text.truncate(length);
-        Some(Self { service, text })
+        // A push reserves no more than the backlog of pushes.
+        let frame = TextFrame::new(|room| {
+            let mut out = Writer::new(room);
+            reply::service_change(&mut out, change).ok()?;
+            Some(out.finish().ok()?.len())
+        });
+        Some(Self { service, frame: frame? })
     }
 }
 
 const _: () = assert!(
-    256 + SERVICE_NAME_BYTES <= ServiceChange::BYTES,
+    256 + SERVICE_NAME_BYTES <= TextFrame::<PUSH_BACKLOG_BYTES>::PAYLOAD_BYTES,
     "push_backlog_bytes: must hold the shortest push of a change"
 );
 
@@ -76,7 +72,7 @@ fn bit(service: ServiceId) -> u64 {
 pub(super) fn notify(connection: &mut Connection, change: &ServiceChange, now: Duration) {
     let bit = bit(change.service);
     let is_behind = connection.pushes.services & bit != 0 || !may_push(connection);
-    if is_behind || connection.put_bytes(&change.text).is_err() {
+    if is_behind || connection.put_frame(&change.frame).is_err() {
         connection.pushes.services |= bit;
     }
     connection.track_stall(now);
@@ -111,7 +107,7 @@ fn flush_changes(connection: &mut Connection, api: &Api, platform: &dyn Platform
             let status = api.services.status(service, now);
             let (state, pid, reason) = (status.state, status.pid, status.reason());
             let change = ServiceChange::new(StateChange { service, state, pid, reason }, spec, platform);
-            if change.is_none_or(|change| connection.put_bytes(&change.text).is_ok()) {
+            if change.is_none_or(|change| connection.put_frame(&change.frame).is_ok()) {
                 connection.pushes.services &= !bit;
             }
         }

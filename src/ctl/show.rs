@@ -36,7 +36,8 @@ fn readable(content: &str) -> Result<String, Failure> {
 fn rows(reply: Raw<'_>) -> Vec<[String; 2]> {
     let shown = |key| shown(reply, key);
     let seconds = |key| shown_or(text_of(reply, key).and_then(|text| text.parse().ok()).map(format_duration));
-    let state = match text_of(reply, "Reason").filter(|reason| !reason.is_empty()) {
+    let reason = text_of(reply, "Reason").filter(|_| reply.get("WaitsFor").is_none());
+    let state = match reason.filter(|reason| !reason.is_empty()) {
         Some(reason) if text_of(reply, "Pid").is_some_and(|pid| pid == "0") => {
             format!("{}: {}", shown("State"), sanitize(&reason))
         }

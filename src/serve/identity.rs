@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::{FIRST_USER_FILE_BYTES, PEM_BYTES, StartError};
 use crate::config::{self, Listen, Tls};
-use crate::limits::{PASSWORD_ROUNDS, USER_NAME_BYTES};
+use crate::limits::USER_NAME_BYTES;
 use crate::log::console::{info, warning};
 use crate::log::print;
 use crate::net::tls::{TlsError, server_config};
@@ -164,7 +164,7 @@ fn make_first_user(path: &Path) -> Result<User, StartError> {
     let failed = |error: random::RandomError| StartError::system("cannot make a password", error);
     let plain = random::password().map_err(failed)?;
     let salt = random::bytes().map_err(failed)?;
-    let hash = password::hash(&canonical_password(plain.as_bytes()), PASSWORD_ROUNDS as u32, salt)
+    let hash = password::hash(&canonical_password(plain.as_bytes()), password::rounds(), salt)
         .map_err(|error| StartError::system("cannot make a password", error))?;
     let text = config::user_text(FIRST_USER, UserLevel::Admin, &hash);
     // Read as every later start will read it.

@@ -79,6 +79,8 @@ pub(super) struct Record {
     pub(super) leader_exit: Option<LeaderExit>,
     /// The run that has ended, until the service goes on.
     pub(super) run: Option<Run>,
+    /// The same, while the decision of its policy is delayed.
+    pub(super) undecided: Option<Run>,
     /// A program of this start has run, and `finish` has not.
     pub(super) needs_finish: bool,
     pub(super) next: Next,
@@ -129,6 +131,7 @@ impl Record {
         program: Program::Main,
         leader_exit: None,
         run: None,
+        undecided: None,
         needs_finish: false,
         next: Next::Policy,
         settle: Settle::Idle,

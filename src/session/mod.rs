@@ -54,6 +54,11 @@ crate::limits::limits! {
     /// Longest `idle_timeout_s`: a week.
     IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 86_400), exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// PBKDF2 rounds of a new password on a slow core.
+    PASSWORD_ROUNDS_MIN: u32 = 50_000, fixed "the calibration ends there";
+    /// Time of a core for the check of a new password, by which its rounds are calibrated.
+    PASSWORD_TIME: Duration = Duration::from_millis(250), exceeded "fewer rounds, down to `password_rounds_min`",
+        tests ["rounds_take_their_time_on_a_slow_core_and_never_fall_below_the_floor"];
     /// PBKDF2 rounds of a stored password.
     PASSWORD_ROUNDS_MAX: u32 = 10_000_000, exceeded "the stored password is rejected",
         tests ["rounds_up_to_the_limit_are_accepted"];

@@ -6,6 +6,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::log::Reason;
 
 /// Failed operation on a file.
@@ -179,7 +181,11 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// Creates a directory with mode 0700, and its parents. An existing directory keeps its mode.
 pub fn create_dir(path: &Path) -> Result<(), FileError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| FileError::io(path, error))
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| match error.kind() {
+        // Something else is there: that it exists would not help the reader.
+        io::ErrorKind::AlreadyExists => FileError::io(path, Errno::NOTDIR.into()),
+        _ => FileError::io(path, error),
+    })
 }
 
 #[cfg(test)]
@@ -278,6 +284,7 @@ mod tests {
         create_dir(&path).unwrap();
         assert_eq!(mode(&path), 0o750);
         fs::write(path.join("file"), "").unwrap();
-        assert!(create_dir(&path.join("file")).is_err());
+        let error = create_dir(&path.join("file")).unwrap_err().to_string();
+        assert!(error.ends_with("Not a directory (errno 20)"), "{error}");
     }
 }

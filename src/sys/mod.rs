@@ -70,10 +70,10 @@ crate::limits::limits! {
     CLOCK_FILES: usize = 64, exceeded "the rest does not count",
         tests ["files_up_to_the_limit_count"];
     /// Output of a service that is copied for its files at once.
-    OUTPUT_BATCH_BYTES: usize = 2048, exceeded "the rest follows in another batch",
+    OUTPUT_BATCH_BYTES: usize = 4096, exceeded "the rest follows in another batch",
         tests ["output_of_several_batches_is_whole"];
     /// Batches of output that wait for the disk.
-    OUTPUT_BATCHES: usize = 8, exceeded "output waits in the buffer of its service; what is lost there is counted",
+    OUTPUT_BATCHES: usize = 32, exceeded "output waits in the buffer of its service; what is lost there is counted",
         tests ["output_that_the_disk_does_not_take_is_counted"];
     /// Depth of the directories under `/dev` in which devices are found.
     DEVICE_DEPTH: usize = 3, exceeded "deeper ones keep their group and mode",

@@ -29,6 +29,8 @@ const STAMP_BYTES: usize = 32;
 /// Text of one write: the longest piece of a line with its time.
 const TEXT_BYTES: usize = 2 * OUTPUT_BATCH_BYTES;
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Number of no service: the batch that ends the files.
+const END: usize = usize::MAX;
 /// Pause between two looks at the queue at the end of the server.
 const FLUSH_STEP: Duration = Duration::from_millis(5);
 
@@ -74,26 +76,34 @@ impl OutputFiles {
         if positions.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let (batches, waiting) = bounded::<Box<Batch>>(OUTPUT_BATCHES);
+        let (queue, waiting) = Self::new(positions);
+        let give_back = queue.give_back.clone();
+        let mut text = Box::<Text>::default();
+        let run = move || {
+            let start = Instant::now();
+            while let Ok(batch) = waiting.recv_blocking() {
+                match files.get_mut(batch.service) {
+                    Some(Some(writer)) => writer.write(&batch, &mut text, start.elapsed()),
+                    Some(None) => {}
+                    None => files.iter_mut().flatten().for_each(|writer| writer.end(batch.time, &mut text)),
+                }
+                // There is room for every batch.
+                let _ = give_back.try_send(batch);
+            }
+        };
+        thread::Builder::new().name("output".to_owned()).stack_size(OUTPUT_STACK_BYTES).spawn(run)?;
+        Ok(Some(queue))
+    }
+
+    /// Queue without its thread, with the thread's end of it.
+    fn new(positions: [Option<u64>; SERVICES]) -> (Self, Receiver<Box<Batch>>) {
+        let (batches, waiting) = bounded(OUTPUT_BATCHES);
         let (give_back, spare) = bounded(OUTPUT_BATCHES);
         for _ in 0..OUTPUT_BATCHES {
             // There is room for every batch.
             let _ = give_back.try_send(Box::default());
         }
-        let files_give_back = give_back.clone();
-        let mut text = Box::<Text>::default();
-        let run = move || {
-            let start = Instant::now();
-            while let Ok(batch) = waiting.recv_blocking() {
-                if let Some(Some(writer)) = files.get_mut(batch.service) {
-                    writer.write(&batch, &mut text, start.elapsed());
-                }
-                // There is room for every batch.
-                let _ = files_give_back.try_send(batch);
-            }
-        };
-        thread::Builder::new().name("output".to_owned()).stack_size(OUTPUT_STACK_BYTES).spawn(run)?;
-        Ok(Some(Self { batches, spare, give_back, positions, start: Instant::now() }))
+        (Self { batches, spare, give_back, positions, start: Instant::now() }, waiting)
     }
 
     /// Copies new output of a service. `copy` fills a buffer with the output from a position on, and returns
@@ -121,9 +131,16 @@ impl OutputFiles {
         }
     }
 
-    /// Waits until everything that was copied is written, up to [`LOG_FLUSH_TIMEOUT`].
+    /// Ends the files: waits until everything that was copied is written, and what was left out is counted, up
+    /// to [`LOG_FLUSH_TIMEOUT`].
     pub fn flush(&self) {
         let start = Instant::now();
+        if let Ok(mut batch) = self.spare.try_recv() {
+            batch.service = END;
+            batch.time = Stamp::now(self.start);
+            // There is room for every batch.
+            let _ = self.batches.try_send(batch);
+        }
         while self.spare.len() < OUTPUT_BATCHES && start.elapsed() < LOG_FLUSH_TIMEOUT {
             thread::sleep(FLUSH_STEP);
         }
@@ -141,8 +158,10 @@ struct Writer {
     written: usize,
     /// Start of the current 24 h, and bytes written in them.
     day: (Duration, u64),
-    /// Bytes that are not in the files since the last line about that.
+    /// Bytes of output that are not in the files since the last line about that.
     left_out: u64,
+    /// Bytes of output in the text in composition, and those that a line in it counts as left out.
+    composed: (u64, u64),
     /// The next byte begins a line.
     is_line_start: bool,
     has_failed: bool,
@@ -158,6 +177,7 @@ impl Writer {
             written: 0,
             day: (Duration::ZERO, 0),
             left_out: 0,
+            composed: (0, 0),
             is_line_start: true,
             has_failed: false,
         }
@@ -189,6 +209,7 @@ impl Writer {
                 self.add_stamp(batch.time, text);
             }
             self.add(line, text);
+            self.composed.0 += line.len() as u64;
             self.is_line_start = line.ends_with(b"\n");
         }
         self.flush(text);
@@ -198,6 +219,7 @@ impl Writer {
     fn add_stamp(&mut self, time: Stamp, text: &mut Text) {
         let mut stamp = heapless::String::<{ 2 * STAMP_BYTES + 32 }>::new();
         let left_out = std::mem::take(&mut self.left_out);
+        self.composed.1 += left_out;
         let written = match left_out {
             0 => write!(stamp, "{time} "),
             _ => write!(stamp, "{time} [{left_out} bytes left out]\n{time} "),
@@ -225,7 +247,7 @@ impl Writer {
                 self.has_failed = false;
             }
             Err(error) => {
-                self.left_out += text.len() as u64;
+                self.left_out += self.composed.0 + self.composed.1;
                 if !std::mem::replace(&mut self.has_failed, true)
                     && let Some(path) = self.files.newest()
                 {
@@ -233,10 +255,28 @@ impl Writer {
                 }
             }
         }
+        self.composed = (0, 0);
         text.clear();
     }
 
+    /// Counts what was left out since the last line.
+    fn end(&mut self, time: Stamp, text: &mut Text) {
+        if self.left_out > 0 {
+            let begin: &[u8] = if self.is_line_start { b"" } else { b"\n" };
+            self.add(begin, text);
+            let left_out = std::mem::take(&mut self.left_out);
+            let mut line = heapless::String::<{ 2 * STAMP_BYTES + 32 }>::new();
+            let written = writeln!(line, "{time} [{left_out} bytes left out]");
+            debug_assert!(written.is_ok(), "the longest time fits");
+            self.add(line.as_bytes(), text);
+            self.flush(text);
+            self.is_line_start = true;
+        }
+    }
+
     fn try_write(&mut self, text: &[u8]) -> io::Result<()> {
+        // Another program may have moved it away.
+        self.open = self.open.take().filter(|open| self.files.is_newest(open));
         if self.open.is_none() {
             let open = self.files.append()?;
             self.written = usize::try_from(open.metadata()?.len()).unwrap_or(usize::MAX);

@@ -1,13 +1,18 @@
 //! Checking and hashing of passwords, slow on purpose, on a thread of its own.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 use std::{io, thread};
 
 use ring::pbkdf2;
+use rustix::time::{ClockId, clock_gettime};
 use smol::channel::{Receiver, Sender, bounded};
 
 use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS};
-use crate::session::{CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES};
+use crate::session::{
+    CANONICAL_PASSWORD_BYTES, HASH_BYTES, PASSWORD_ROUNDS_MIN, PASSWORD_TIME, PasswordHash,
+    PasswordHashError, SALT_BYTES,
+};
 
 /// Stack size of the worker; PBKDF2 needs little.
 pub const WORKER_STACK_BYTES: usize = 128 * 1024;
@@ -16,6 +21,33 @@ pub const WORKER_STACK_BYTES: usize = 128 * 1024;
 const WORKER_NICE: i32 = 1;
 
 const _: () = assert!(WORKER_NICE < crate::service::SERVICE_NICE as i32);
+
+/// Rounds of one measurement.
+const SAMPLE_ROUNDS: NonZeroU32 = NonZeroU32::new(2000).expect("not 0");
+/// Measurements, of which the shortest counts.
+const SAMPLES: usize = 3;
+
+/// Rounds of a new password: those that take [`PASSWORD_TIME`] of a core of this machine, at least
+/// [`PASSWORD_ROUNDS_MIN`] and at most `password_rounds`. More would be slow on the board that a file is
+/// for.
+pub fn rounds() -> u32 {
+    // Processor time, so that other processes do not count.
+    let time = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
+    let measured = (0..SAMPLES).map(|_| {
+        let start = time();
+        let mut hash = [0; HASH_BYTES];
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, SAMPLE_ROUNDS, &[0; SALT_BYTES], &[0; 32], &mut hash);
+        time().saturating_sub(start)
+    });
+    rounds_in_time(measured.min().unwrap_or_default())
+}
+
+/// The same for a machine on which [`SAMPLE_ROUNDS`] take this time.
+fn rounds_in_time(sample: Duration) -> u32 {
+    let most = PASSWORD_ROUNDS as u32;
+    let rounds = PASSWORD_TIME.as_nanos() * u128::from(SAMPLE_ROUNDS.get()) / sample.as_nanos().max(1);
+    u32::try_from(rounds).unwrap_or(most).clamp(PASSWORD_ROUNDS_MIN.min(most), most)
+}
 
 /// Hashes a password in its canonical form with PBKDF2-HMAC-SHA256.
 ///
@@ -78,9 +110,10 @@ impl PasswordJob {
         let ok = self.check.as_ref().is_none_or(|(canonical, stored)| verify(canonical, stored));
         let make = self.make.filter(|_| ok);
         let made = make.and_then(|(canonical, salt)| {
+            let rounds = rounds();
             // `password_rounds` of a board is at most PASSWORD_ROUNDS_MAX.
-            let hashed = hash(&canonical, PASSWORD_ROUNDS as u32, salt);
-            hashed.inspect_err(|_| crate::internal_error!("{} password rounds", PASSWORD_ROUNDS)).ok()
+            let hashed = hash(&canonical, rounds, salt);
+            hashed.inspect_err(|_| crate::internal_error!("{} password rounds", rounds)).ok()
         });
         PasswordResult { ticket: self.ticket, ok, made }
     }
@@ -169,6 +202,24 @@ mod tests {
     }
 
     #[test]
+    fn rounds_take_their_time_on_a_slow_core_and_never_fall_below_the_floor() {
+        let most = PASSWORD_ROUNDS as u32;
+        // 2000 rounds in 2.5 ms are 200000 in 250 ms.
+        for (sample_us, expected) in [
+            (0, most),
+            (100, most),
+            (2500, 200_000),
+            (5000, 100_000),
+            (10_000, 50_000),
+            (1_000_000, PASSWORD_ROUNDS_MIN),
+        ] {
+            assert_eq!(rounds_in_time(Duration::from_micros(sample_us)), expected.min(most), "{sample_us}");
+        }
+        assert_eq!(PASSWORD_TIME, Duration::from_millis(250));
+        assert!((PASSWORD_ROUNDS_MIN..=most).contains(&rounds()));
+    }
+
+    #[test]
     fn rounds_out_of_range_are_rejected() {
         let canonical = canonical_password(b"x");
         assert_eq!(hash(&canonical, 0, [0; 16]), Err(PasswordHashError::Rounds));
@@ -215,7 +266,8 @@ mod tests {
             assert!(
                 verify(&canonical_password(b"new"), &hash) && !verify(&canonical_password(b"secret"), &hash)
             );
-            assert_eq!((hash.rounds() as usize, hash.salt()), (PASSWORD_ROUNDS, &[2; 16]));
+            assert!((PASSWORD_ROUNDS_MIN..=PASSWORD_ROUNDS as u32).contains(&hash.rounds()));
+            assert_eq!(hash.salt(), &[2; 16]);
         }
     }
 

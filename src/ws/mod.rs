@@ -17,7 +17,7 @@ use core::time::Duration;
 
 pub use assembler::{Assembler, Event, Limits, Violation};
 pub use buffer::ReceiveBuffer;
-pub use send::{SendBuffer, SendBufferFull};
+pub use send::{SendBuffer, SendBufferFull, TextFrame};
 pub use socket::{Incoming, Socket};
 pub use tungstenite::protocol::frame::coding::CloseCode;
 

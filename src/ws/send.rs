@@ -11,6 +11,37 @@ const HEADER_BYTES: usize = 10;
 /// Largest gap before the first frame of an empty buffer, left when its header has 2 bytes.
 const GAP_BYTES: usize = HEADER_BYTES - 2;
 
+/// Text message in a frame, encoded once for many buffers.
+#[derive(Clone, Debug)]
+pub struct TextFrame<const BYTES: usize> {
+    /// Room for the longest header, then the payload.
+    bytes: heapless::Vec<u8, BYTES>,
+    start: usize,
+}
+
+impl<const BYTES: usize> TextFrame<BYTES> {
+    /// Longest payload.
+    pub const PAYLOAD_BYTES: usize = BYTES - HEADER_BYTES;
+
+    /// Encodes a message that `write` composes, which returns its length, or `None` if it does not fit.
+    pub fn new(write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<Self> {
+        let mut bytes = heapless::Vec::new();
+        bytes.resize_default(BYTES).ok()?;
+        let (head, payload) = bytes.split_at_mut_checked(HEADER_BYTES)?;
+        let length = write(payload)?;
+        let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
+        let start = HEADER_BYTES - header.len(length as u64);
+        header.format(length as u64, &mut head.get_mut(start..)?).ok()?;
+        bytes.truncate(HEADER_BYTES + length);
+        Some(Self { bytes, start })
+    }
+
+    /// Header and payload.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+}
+
 /// The send buffer has no room for the frame; nothing was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SendBufferFull;
@@ -95,6 +126,11 @@ impl SendBuffer {
     pub fn message(&mut self, text: bool, payload: &[u8]) -> Result<(), SendBufferFull> {
         let kind = if text { Data::Text } else { Data::Binary };
         self.frame(OpCode::Data(kind), |room| copy(payload, room))
+    }
+
+    /// Appends an encoded message.
+    pub fn encoded<const BYTES: usize>(&mut self, frame: &TextFrame<BYTES>) -> Result<(), SendBufferFull> {
+        self.raw(|room| copy(frame.bytes(), room))
     }
 
     /// Appends a ping with a payload of at most 125 bytes.
@@ -182,6 +218,22 @@ fn copy(payload: &[u8], room: &mut [u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn encoded_frame_is_that_of_the_message() {
+        for length in [0, 1, 125, 126, 300] {
+            let payload = vec![b'x'; length];
+            let frame = TextFrame::<400>::new(|room| copy(&payload, room)).unwrap();
+            let (mut encoded, mut composed) = (SendBuffer::new(1000), SendBuffer::new(1000));
+            for _ in 0..2 {
+                encoded.encoded(&frame).unwrap();
+                composed.message(true, &payload).unwrap();
+                assert_eq!(encoded.pending(), composed.pending(), "{length}");
+            }
+            assert_eq!(SendBuffer::new(length + 1).encoded(&frame), Err(SendBufferFull));
+        }
+        assert!(TextFrame::<20>::new(|room| copy(&[0; 11], room)).is_none());
+    }
 
     #[test]
     fn frames_to_the_byte() {

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         Ok(Command::Log(options)) => ended(log::show(&options)),
         Ok(Command::Tool(board, tool)) => ended(tools::run(&board, &tool)),
         Ok(Command::Bench(options)) => ended(bench::run(&options)),
+        Ok(Command::Cycles) => ended(bench::run_cycles()),
         Ok(Command::KeepFigures) => ended(bench::keep()),
         Err(message) => {
             eprintln!("error: {message}\n\n{}", help());
@@ -80,6 +81,7 @@ enum Command {
     Board(&'static BoardCommand, Options),
     Tool(String, Tool),
     Bench(bench::Options),
+    Cycles,
     KeepFigures,
     Log(log::Options),
 }
@@ -180,6 +182,7 @@ fn command(arguments: &[String]) -> Result<Command, String> {
         }
     }
     match words.as_slice() {
+        ["cycles"] => Ok(Command::Cycles),
         ["bench", rest @ ..] => bench::options(rest).map(Command::Bench),
         ["figures", "--keep"] => Ok(Command::KeepFigures),
         ["test" | "ci", options @ ..] => test_options(options),
@@ -276,6 +279,8 @@ fn help() -> String {
              \x20 bench [--quick | --counts] [--only PEER]..\n\
              \x20     friendlet beside its peers; a full run writes docs/benchmarks.md and its plot, one\n\
              \x20     with --counts those parts that a busy machine measures as well\n\
+             \x20 cycles\n\
+             \x20     starts and stops of a service beside other supervisors; writes docs/benchmarks.md\n\
              \x20 figures --keep\n\
              \x20     keep what the step 'figures' finds: cross/bench/figures.toml\n";
     text += "\nExit code: 0 all steps passed, 1 a step failed, 64 the command line is wrong.\n";
@@ -294,6 +299,7 @@ mod tests {
             Command::Board(command, _) => Ok(vec![command.name]),
             Command::Tool(..) => Ok(vec!["tool"]),
             Command::Bench(_) => Ok(vec!["bench"]),
+            Command::Cycles => Ok(vec!["cycles"]),
             Command::KeepFigures => Ok(vec!["keep"]),
             Command::Log(_) => Ok(vec!["log"]),
         }

@@ -133,7 +133,8 @@ pub(super) const READ_ONLY: Key = Key::new(
     Kind::Boolean,
     Boolean(false),
     "It can only read the file systems, but for its own directories below, a `/tmp` of its own, `/dev`, `/proc` \
-     and `/sys`. Needs a server that runs as root.",
+     and `/sys`. What is mounted later it does not see. Needs a server that runs as root; a service of root with \
+     all `capabilities` can undo it.",
 )
 .reload();
 

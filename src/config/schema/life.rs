@@ -105,7 +105,7 @@ pub(super) const ON_FAILURE: Key = Key::new(
     Kind::Choice(&["none", "reboot", "poweroff"]),
     String("none"),
     "When it has failed and is not started again, the board restarts or is switched off, as with \
-     `board/reboot` and `board/poweroff`; it does not restart before the server has run for 300 s.",
+     `board/reboot` and `board/poweroff`, but not before the server has run for 300 s.",
 )
 .reload();
 
@@ -113,7 +113,7 @@ pub(super) const ON_SUCCESS: Key = Key::new(
     "on_success",
     Kind::Choice(&["none", "reboot", "poweroff"]),
     String("none"),
-    "The same, when it has ended well on its own and is not started again.",
+    "The same, when it has ended well on its own and is not started again; `poweroff` then comes at once.",
 )
 .reload();
 

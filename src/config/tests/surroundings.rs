@@ -119,6 +119,9 @@ fn output_keys_are_read() {
     let text =
         "output_file = '/data/log/a'\noutput_file_bytes = 8192\noutput_files = 5\noutput_day_bytes = 0";
     assert_eq!(output(text), Some(OutputFile { bytes: 8192, count: 5, day_bytes: 0, ..defaults }));
+    let two = service("instances = ['a', 'b']\noutput_file = '/data/log/a'");
+    assert_eq!(errors(&two), "5:15: output_file: another service has '/data/log/a'\n");
+    config(&two.replace("log/a", "log/%i"));
     assert_eq!(errors(&service("output_files = 2")), "4:16: output_files: needs output_file\n");
     assert_eq!(
         errors(&service("output_file = 'a'")),

@@ -30,9 +30,11 @@ pub(super) fn make(attributes: &Attributes, own: &[(&'static str, String)]) -> R
     let failed = |index: usize| move |errno| at(SpawnStage::Mounts)(errno).with_item(index);
     let first = if private_tmp { 0 } else { 1 };
     fork::leave_mounts().map_err(failed(first))?;
-    // What is mounted later on the machine comes here, and nothing from here goes there.
-    let downstream = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    mount_change("/", downstream).map_err(failed(first))?;
+    // Nothing from here goes to the machine. What is mounted there later comes here, but not to a process
+    // that may write to nothing else.
+    let propagation =
+        if read_only { MountPropagationFlags::PRIVATE } else { MountPropagationFlags::DOWNSTREAM };
+    mount_change("/", propagation | MountPropagationFlags::REC).map_err(failed(first))?;
     if private_tmp {
         TMP.iter().try_for_each(|directory| mount_tmp(directory)).map_err(failed(0))?;
     }

@@ -32,6 +32,7 @@ impl Supervisor {
         let entry = &mut self.entries[service.index()];
         let before = entry.phase.state();
         entry.phase = phase;
+        entry.undecided = None;
         entry.deadline = max_runtime.filter(|_| has_process).map(|time| entry.started + time);
         entry.watchdog = watchdog
             .filter(|_| phase == Phase::Started && entry.readiness == Readiness::Ready)

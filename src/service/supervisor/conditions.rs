@@ -2,12 +2,15 @@
 
 use core::time::Duration;
 
-use super::super::ServiceId;
-use super::super::record::Readiness;
+use super::super::record::{Readiness, Run};
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
+use super::super::{CONDITION_PERIOD, ServiceId, ServiceKind};
 use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
 use crate::info;
+
+/// Time after the end of a service in which the loss of what it needs is reported.
+const DECISION_DELAY: Duration = CONDITION_PERIOD.saturating_add(Duration::from_millis(500));
 
 impl Supervisor {
     /// Reports whether a condition is met, by its index in
@@ -29,6 +32,56 @@ impl Supervisor {
         let conditions = self.table.conditions().iter().enumerate();
         let conditions = conditions.filter(move |(index, _)| unmet & (1 << index) != 0);
         services.map(|(_, spec)| spec.name.as_str()).chain(conditions.map(|(_, text)| text))
+    }
+
+    /// Returns true if a condition is not met that a service needs while it runs.
+    pub(super) fn lacks_needs(&self, service: ServiceId) -> bool {
+        self.entries[service.index()].needs & !self.met != 0
+    }
+
+    /// Mask of the blocked services that wait for conditions, or for services that do.
+    fn waiting_for_conditions(&self) -> u64 {
+        // The order has the dependencies of a service before it.
+        self.order.iter().fold(0, |waiting, service| {
+            let entry = &self.entries[service.index()];
+            let waits = entry.phase == Phase::Blocked
+                && (entry.after & waiting != 0 || self.unmet_mask(*service) != 0);
+            if waits { waiting | bit(*service) } else { waiting }
+        })
+    }
+
+    /// Answers the start of a service that waits for one that waits for a condition.
+    pub(super) fn await_others(&mut self, service: ServiceId) {
+        if self.entries[service.index()].after & self.waiting_for_conditions() != 0 {
+            self.settle_waiting(service);
+        }
+    }
+
+    /// Delays the decision about a service that has ended: it may have lost what it needs, which is reported
+    /// within a period. Returns false if there is nothing to wait for.
+    pub(super) fn delay_decision(&mut self, service: ServiceId, run: Run, now: Duration) -> bool {
+        let is_finished =
+            run.is_success && self.spec(service).is_some_and(|spec| spec.kind == ServiceKind::Oneshot);
+        let entry = &self.entries[service.index()];
+        if entry.needs == 0 || is_finished || self.is_shutting_down {
+            return false;
+        }
+        self.enter_until(service, Phase::Waiting, Some(entry.last_exit), now, DECISION_DELAY);
+        self.entries[service.index()].undecided = Some(run);
+        true
+    }
+
+    /// Ends the delay of a decision: the service waits if it has lost what it needs, else its policy decides.
+    /// Returns false if no decision was delayed.
+    pub(super) fn end_delay(&mut self, service: ServiceId, now: Duration) -> bool {
+        let entry = &mut self.entries[service.index()];
+        let Some(run) = entry.undecided.take() else { return false };
+        if entry.needs & !self.met != 0 {
+            self.spawn(service, None, now);
+        } else {
+            self.decide(service, run.is_success, run.length, now);
+        }
+        true
     }
 
     /// First condition that is not met and that a start of the service waits for.
@@ -63,16 +116,30 @@ impl Supervisor {
         self.request_start(service, None, now);
     }
 
-    /// Stops a service if a condition is not met that it needs. It starts again when all are.
+    /// Stops a service if a condition is not met that it needs, or a required service waits for one. It starts
+    /// again when all are met.
     pub(super) fn stop_without_needs(&mut self, service: ServiceId, now: Duration) {
         let entry = &self.entries[service.index()];
-        let unmet = entry.needs & !self.met;
         let has_room = ACTIONS - self.actions.len() >= ACTIONS_OF_ONE;
-        if unmet == 0 || !has_room || !matches!(entry.phase, Phase::Started | Phase::Paused) {
+        let unmet = entry.needs & !self.met;
+        if unmet != 0 && entry.undecided.is_some() {
+            self.end_delay(service, now);
             return;
         }
-        let condition = self.condition(unmet.trailing_zeros() as usize);
-        info!("{}: stopping, it needs {}", self.name(service), condition);
+        if !has_room || !matches!(entry.phase, Phase::Started | Phase::Paused) {
+            return;
+        }
+        let waiting = entry.required & self.waiting_for_conditions();
+        if unmet != 0 {
+            let condition = self.condition(unmet.trailing_zeros() as usize);
+            info!("{}: stopping, it needs {}", self.name(service), condition);
+        } else if let Some(other) =
+            ServiceId::from_index(waiting.trailing_zeros() as usize).filter(|_| waiting != 0)
+        {
+            info!("{}: stopping, it requires {}, which waits", self.name(service), self.name(other));
+        } else {
+            return;
+        }
         self.apply_internal(service, Event::Restart, now);
     }
 }

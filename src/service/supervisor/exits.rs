@@ -188,7 +188,9 @@ impl Supervisor {
         match entry.next {
             Next::Policy => {
                 let run = run.unwrap_or(Run { length: Duration::ZERO, is_success: false });
-                self.decide(service, run.is_success, run.length, now);
+                if !self.delay_decision(service, run, now) {
+                    self.decide(service, run.is_success, run.length, now);
+                }
             }
             Next::Start if !self.is_shutting_down => {
                 entry.restarts = entry.restarts.saturating_add(1);
@@ -240,11 +242,12 @@ impl Supervisor {
         }
     }
 
-    /// Sets the time at which the board ends because of a service. A restart leaves time to log in: the
-    /// service may cause it again and again.
+    /// Sets the time at which the board ends because of a service. A failure, and any restart, leaves time to
+    /// log in: the service may cause it again and again.
     fn schedule_board_end(&mut self, service: ServiceId, now: Duration) {
         let Some(end) = self.end_of_board(service) else { return };
-        let due = if end == BoardEnd::Reboot { now.max(REBOOT_UPTIME) } else { now };
+        let is_success = self.entries[service.index()].phase != Phase::Failed;
+        let due = if end == BoardEnd::PowerOff && is_success { now } else { now.max(REBOOT_UPTIME) };
         let seconds = (due - now).as_secs();
         warning!("{}: its end causes {} of the board in {} s", self.name(service), end.name(), seconds);
         self.entries[service.index()].deadline = Some(due);

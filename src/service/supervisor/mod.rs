@@ -148,7 +148,9 @@ impl Supervisor {
             let has_room = ACTIONS - self.actions.len() >= ACTIONS_OF_ONE;
             if entry.deadline.is_some_and(|deadline| deadline <= now) && has_room {
                 entry.deadline = None;
-                self.apply_internal(service, Event::Deadline, now);
+                if !self.end_delay(service, now) {
+                    self.apply_internal(service, Event::Deadline, now);
+                }
             }
             self.settle_expired(service, now);
             self.expire_readiness(service, now);

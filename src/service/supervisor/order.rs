@@ -122,7 +122,7 @@ impl Supervisor {
 
     fn leave_blocked(&mut self, service: ServiceId, now: Duration) {
         match self.gate(service) {
-            Gate::Closed => {}
+            Gate::Closed => self.await_others(service),
             Gate::Unmet(_) => self.await_conditions(service, now),
             Gate::Open => self.leave_conditions(service, now),
             Gate::Late(other) => {

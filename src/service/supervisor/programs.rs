@@ -96,6 +96,11 @@ impl Supervisor {
             return false;
         }
         if ended.exit == Exit::Code(0) && overrun.is_none() {
+            if self.lacks_needs(service) {
+                info!("{}: lost what it needs before its start", self.name(service));
+                self.entries[service.index()].next = Next::Start;
+                return false;
+            }
             self.request_spawn(service, Program::Main, None, now);
             return true;
         }

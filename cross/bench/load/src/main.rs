@@ -10,8 +10,10 @@ mod process;
 mod pushes;
 mod rate;
 mod setups;
+mod spawns;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use link::Target;
 use process::Process;
@@ -41,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) process: Option<Process>,
     /// Before each write the server is waited for until all its threads sleep.
     pub(crate) settle: bool,
+    /// Pause after each message whose pushes have come, and after each start and end of a process.
+    pub(crate) pause: Duration,
 }
 
 impl Options {
@@ -75,7 +79,8 @@ fn run() -> Result<(), Error> {
         "pushes" => pushes::run(&options),
         "setups" => setups::run(&options),
         "hold" => hold::run(&options),
-        other => Err(format!("unknown mode '{other}': rate, pushes, setups or hold").into()),
+        "spawns" => spawns::run(&options),
+        other => Err(format!("unknown mode '{other}': rate, pushes, setups, hold or spawns").into()),
     }
 }
 
@@ -99,6 +104,7 @@ fn read() -> Result<(String, Options), Error> {
         expect: String::new(),
         process: None,
         settle: false,
+        pause: Duration::ZERO,
     };
     while let Some(argument) = parser.next()? {
         match argument {
@@ -115,11 +121,15 @@ fn read() -> Result<(String, Options), Error> {
             Arg::Long("expect") => options.expect = parser.value()?.string()?,
             Arg::Long("pid") => options.process = Some(Process(parser.value()?.parse()?)),
             Arg::Long("settle") => options.settle = true,
+            Arg::Long("pause-ms") => options.pause = Duration::from_millis(parser.value()?.parse()?),
             Arg::Long("core") => pin(parser.value()?.parse()?)?,
             other => return Err(other.unexpected().into()),
         }
     }
-    options.target.address = server.ok_or("--server ADDRESS is missing")?;
+    let needs_server = mode.as_deref() != Some("spawns");
+    if needs_server || server.is_some() {
+        options.target.address = server.ok_or("--server ADDRESS is missing")?;
+    }
     if tls {
         options.target.tls = Some(link::tls_config()?);
     }
@@ -130,7 +140,7 @@ fn read() -> Result<(String, Options), Error> {
     if options.in_flight == 0 || options.connections == 0 || options.messages == 0 {
         return Err("--connections, --in-flight and --messages are above 0".into());
     }
-    Ok((mode.ok_or("the mode is missing: rate, pushes, setups or hold")?, options))
+    Ok((mode.ok_or("the mode is missing: rate, pushes, setups, hold or spawns")?, options))
 }
 
 /// Keeps this process on one processor.

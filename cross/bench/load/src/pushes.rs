@@ -27,6 +27,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
                 }
             })?;
         }
+        std::thread::sleep(options.pause);
     }
     println!("pushes {pushes}");
     Ok(())

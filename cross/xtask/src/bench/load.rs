@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Stdio};
+use std::time::Duration;
 
 use super::kit::Kit;
 use super::message::{Message, SESSION};
@@ -64,6 +65,27 @@ pub(super) fn pushes(
     command.args(["--message", &message.text(), "--expect", message.answer]);
     command.args(["--connections", &connections.to_string(), "--messages", &messages.to_string()]);
     Ok(figure(&parse(&run::captured(&mut command)?)?, "pushes"))
+}
+
+/// Sends messages that each change a service, the next one a pause after the last push of the one before.
+pub(super) fn restarts(
+    kit: &Kit,
+    server: &Server,
+    message: &Message,
+    messages: u32,
+    pause: Duration,
+) -> Result<(), String> {
+    let mut command = kit.load();
+    command.arg("pushes").args(common(server, false));
+    command.args(["--message", &message.text(), "--expect", message.answer]);
+    command.args(["--messages", &messages.to_string(), "--pause-ms", &pause.as_millis().to_string()]);
+    run::captured(&mut command).map(drop)
+}
+
+/// Arguments of starts and ends of a program.
+pub(super) fn spawns(program: &str, count: u32, pause: Duration) -> [String; 7] {
+    let (count, pause) = (count.to_string(), pause.as_millis().to_string());
+    ["spawns", "--message", program, "--messages", &count, "--pause-ms", &pause].map(str::to_owned)
 }
 
 /// Connections one after the other, opened and closed.

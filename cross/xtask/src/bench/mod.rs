@@ -4,6 +4,7 @@
 //! [`docs/benchmarks.md`](../../../../docs/benchmarks.md) describes the method.
 
 mod counts;
+mod cycles;
 mod figures;
 mod kit;
 mod load;
@@ -21,6 +22,7 @@ use kit::Kit;
 use measure::Effort;
 use report::Part;
 
+pub(crate) use cycles::run as run_cycles;
 pub(crate) use figures::{check, keep};
 
 /// The options of `cargo xtask bench`.

@@ -17,6 +17,7 @@ const PLOT: &str = "docs/benchmarks.svg";
 pub(super) enum Part {
     Counts,
     Times,
+    Cycles,
 }
 
 impl Part {
@@ -24,8 +25,10 @@ impl Part {
         let name = match self {
             Self::Counts => "counts",
             Self::Times => "times",
+            Self::Cycles => "cycles",
         };
-        ["begin", "end"].map(|end| format!("<!-- {end}: {name}, written by cargo xtask bench -->"))
+        let command = if matches!(self, Self::Cycles) { "cycles" } else { "bench" };
+        ["begin", "end"].map(|end| format!("<!-- {end}: {name}, written by cargo xtask {command} -->"))
     }
 }
 
@@ -118,6 +121,26 @@ pub(super) fn counts(rows: &[Row]) -> Result<String, String> {
         Some(index) => side.calls[index].instructions,
     });
     Ok([machine(None)?, per_message, memory, calls].join("\n"))
+}
+
+/// The table of starts and stops: names, and microseconds of processor time for one.
+pub(super) fn cycles(rows: &[(&str, f64)], count: u32) -> Result<String, String> {
+    let (_, least) = rows.first().ok_or("no cycles were measured")?;
+    let about = format!(
+        "Processor time of the supervisor, its helpers and the processes of the service for one start and stop of \
+         `sleep`, {count} of them with pauses."
+    );
+    let table = table(
+        "Start and stop of a service",
+        &about,
+        rows,
+        &[
+            ("supervisor", Box::new(|(name, _)| (*name).to_owned())),
+            ("processor time, \u{b5}s", Box::new(|(_, time)| format!("{time:.0}"))),
+            ("ratio", Box::new(move |(_, time)| format!("{:.2}", time / least))),
+        ],
+    );
+    Ok([machine(None)?, table].join("\n"))
 }
 
 /// The tables of times.

@@ -79,6 +79,11 @@ impl Server {
         Self::start_command(kit, peer, tls, under.command(&program), |_| ())
     }
 
+    /// Starts a peer by a command that ends with its program.
+    pub(super) fn start_by(kit: &Kit, peer: &Peer, command: Command) -> Result<Self, String> {
+        Self::start_command(kit, peer, false, command, |_| ())
+    }
+
     /// Starts another build of a peer, with pipes; `with` is handed the process as soon as it is there.
     pub(super) fn start_piped(
         kit: &Kit,

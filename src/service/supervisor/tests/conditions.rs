@@ -144,3 +144,109 @@ fn conditions_of_all_services_up_to_their_limit() {
     spec("b", &[0, 1]).unwrap();
     assert_eq!(spec("c", &[CONDITIONS]), Err(TableError::Conditions));
 }
+
+/// Supervisor of one service that needs a condition, runs as process 1, and has just ended with this code.
+fn ended_with(code: i32, change: impl Fn(&mut Spec)) -> Supervisor {
+    let mut supervisor = one_of(|spec| {
+        spec.needs.push("path:/x").unwrap();
+        change(spec);
+    });
+    // `one_of` starts it before the condition is reported.
+    supervisor.handle_condition(0, true, at(0));
+    drain(&mut supervisor);
+    run(&mut supervisor, 1, at(0));
+    drain(&mut supervisor);
+    exit(&mut supervisor, Exit::Code(code), true, at(20));
+    supervisor
+}
+
+#[test]
+fn end_because_of_a_lost_condition_is_not_a_failure() {
+    for restart in [RestartPolicy::Never, RestartPolicy::OnFailure, RestartPolicy::Always] {
+        for code in [0, 1] {
+            let mut supervisor = ended_with(code, |spec| {
+                spec.restart = restart;
+                spec.start_limit = 1;
+                spec.on_failure = Some(BoardEnd::PowerOff);
+            });
+            assert_eq!((state(&supervisor, 0), actions(&mut supervisor)), (Starting, List::new()));
+            supervisor.handle_condition(0, false, at(21));
+            assert_eq!(awaited(&supervisor, 0), ["path:/x"], "{restart:?} {code}");
+            supervisor.handle_timeout(at(500));
+            assert_eq!(actions(&mut supervisor), []);
+            supervisor.handle_condition(0, true, at(501));
+            assert_eq!(actions(&mut supervisor), [spawn(0)]);
+        }
+    }
+}
+
+#[test]
+fn policy_decides_a_period_later_about_a_service_that_has_what_it_needs() {
+    let mut supervisor = ended_with(1, |_| ());
+    let due = supervisor.poll_timeout().unwrap();
+    assert!(due > at(21) && due < at(22), "{due:?}");
+    supervisor.handle_timeout(due);
+    assert_eq!(state(&supervisor, 0), Failed);
+    let mut supervisor = ended_with(1, |spec| spec.restart = RestartPolicy::Always);
+    supervisor.handle_timeout(due);
+    assert_eq!(state(&supervisor, 0), Starting);
+    supervisor.handle_timeout(supervisor.poll_timeout().unwrap());
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+    // A command does not wait for the decision.
+    for (verb, expected) in [(Verb::Stop, Stopped), (Verb::Start, Starting)] {
+        let mut supervisor = ended_with(1, |_| ());
+        command(&mut supervisor, verb, at(20));
+        assert_eq!(state(&supervisor, 0), expected);
+        supervisor.handle_timeout(at(22));
+        assert_eq!(state(&supervisor, 0), expected);
+    }
+}
+
+#[test]
+fn service_stops_and_waits_with_a_required_one() {
+    let mut table = ServiceTable::new();
+    let mut first = Spec { autostart: true, ..Spec::new("a", &["program"]).unwrap() };
+    first.needs.push("path:/x").unwrap();
+    table.push(first).unwrap();
+    let mut second = Spec { autostart: true, ..Spec::new("b", &["program"]).unwrap() };
+    second.requires.push("a".try_into().unwrap()).unwrap();
+    table.push(second).unwrap();
+    let mut supervisor = Supervisor::new(table);
+    supervisor.start_enabled(at(0));
+    // Neither caller waits for the condition.
+    supervisor.handle_command(id(1), Verb::Start, at(0)).unwrap();
+    assert!(supervisor.is_settled(id(1)));
+    supervisor.handle_condition(0, true, at(1));
+    run(&mut supervisor, 1, at(1));
+    supervisor.handle_timeout(at(2));
+    supervisor.handle_spawned(id(1), Ok(2), at(2));
+    drain(&mut supervisor);
+    supervisor.handle_condition(0, false, at(10));
+    exit(&mut supervisor, Exit::signal(15), true, at(11));
+    assert_eq!((state(&supervisor, 0), state(&supervisor, 1)), (Starting, Stopping));
+    supervisor.handle_exit(id(1), Exit::signal(15), true, at(12));
+    assert_eq!(state(&supervisor, 1), Starting);
+    drain(&mut supervisor);
+    supervisor.handle_condition(0, true, at(13));
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+    run(&mut supervisor, 3, at(13));
+    supervisor.handle_timeout(at(14));
+    assert_eq!(actions(&mut supervisor), [spawn(1)]);
+}
+
+#[test]
+fn program_is_not_started_without_what_it_needs_after_its_preparation() {
+    let mut supervisor = one_of(|spec| {
+        spec.needs.push("path:/x").unwrap();
+        spec.pre_start.push("prepare").unwrap();
+    });
+    supervisor.handle_condition(0, true, at(1));
+    assert_eq!(actions(&mut supervisor), [run_program(0, Program::PreStart)]);
+    run(&mut supervisor, 1, at(1));
+    supervisor.handle_condition(0, false, at(2));
+    exit(&mut supervisor, Exit::Code(0), true, at(3));
+    assert_eq!((awaited(&supervisor, 0), state(&supervisor, 0)), (vec!["path:/x"], Starting));
+    assert_eq!(actions(&mut supervisor), []);
+    supervisor.handle_condition(0, true, at(4));
+    assert_eq!(actions(&mut supervisor), [run_program(0, Program::PreStart)]);
+}
