@@ -177,7 +177,7 @@ fn s6(kit: &Kit) -> Result<f64, String> {
     })
 }
 
-/// Calls of XML-RPC over the UNIX socket of supervisord, which do not wait for the process.
+/// Calls of XML-RPC over the UNIX socket of supervisord.
 fn supervisord(kit: &Kit) -> Result<f64, String> {
     let group = Group::new()?;
     let directory = kit.file("supervisord");
@@ -208,10 +208,12 @@ fn supervisord(kit: &Kit) -> Result<f64, String> {
 }
 
 fn call(socket: &Path, method: &str) -> Result<(), String> {
+    // A start before the end of the last process has no effect.
+    let waits = u8::from(method == "stopProcess");
     let body = format!(
         "<?xml version='1.0'?><methodCall><methodName>supervisor.{method}</methodName><params>\
          <param><value><string>hello</string></value></param>\
-         <param><value><boolean>0</boolean></value></param></params></methodCall>"
+         <param><value><boolean>{waits}</boolean></value></param></params></methodCall>"
     );
     let failed = |error| format!("supervisord: {method}: {error}");
     let mut stream = UnixStream::connect(socket).map_err(failed)?;
