@@ -44,10 +44,15 @@ impl Fixture {
     }
 
     fn of(table: ServiceTable) -> Self {
+        // A machine may be slow, and only some tests are about this time.
+        Self::with_command_timeout(table, TIMEOUT)
+    }
+
+    fn with_command_timeout(table: ServiceTable, timeout: Duration) -> Self {
         let lock = lock_children();
         let (keeper, server) = ServerSocket::pair().unwrap();
         let mut processes = Processes::new(table.len(), server, None, Rc::default()).unwrap();
-        processes.command_timeout = Duration::from_millis(300);
+        processes.command_timeout = timeout;
         let signals = SignalFd::new(&HANDLED[..1]).unwrap();
         // Any process that is not a child of this one.
         let server = Pid::from_raw(1).unwrap();
@@ -331,7 +336,8 @@ fn service_with_endless_output_does_not_block_others() {
     let mut fixture = Fixture::new(vec![spec]);
     fixture.command(Verb::Start).unwrap();
     fixture.run_command(1).unwrap();
-    assert_eq!(fixture.outcome().4, b"hi\n");
+    let (_, end, timed_out, _, output) = fixture.outcome();
+    assert_eq!(output, b"hi\n", "{end:?}, timed out: {timed_out}");
     fixture.command(Verb::Stop).unwrap();
     fixture.until("it exits", |fixture| fixture.status().state == State::Stopped);
 }
@@ -385,7 +391,9 @@ fn commands_over_their_limit_are_rejected() {
 
 #[test]
 fn command_is_killed_with_its_group_after_the_timeout() {
-    let mut fixture = Fixture::new(vec![with_command(&["sh", "-c", "sleep 1000 & echo $!; wait"])]);
+    let mut table = ServiceTable::new();
+    table.push(with_command(&["sh", "-c", "sleep 1000 & echo $!; wait"])).unwrap();
+    let mut fixture = Fixture::with_command_timeout(table, Duration::from_secs(2));
     fixture.run_command(5).unwrap();
     let (ticket, end, timed_out, _, output) = fixture.outcome();
     assert_eq!((ticket, end, timed_out), (5, RunEnd::Exited(Exit::signal(9)), true));
@@ -401,7 +409,7 @@ fn commands_are_killed_at_shutdown() {
     let mut fixture = Fixture::new(vec![with_command(&["sleep", "1000"])]);
     fixture.run_command(5).unwrap();
     let deadline = fixture.processes.runs[0].deadline.get().unwrap();
-    assert!(deadline <= Instant::now() + Duration::from_millis(300));
+    assert!(deadline <= Instant::now() + TIMEOUT);
     fixture.processes.kill_commands();
     let (_, end, timed_out, ..) = fixture.outcome();
     assert!(!timed_out && matches!(end, RunEnd::Exited(_) | RunEnd::Failed(_)), "{end:?}");
