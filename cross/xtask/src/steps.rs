@@ -164,7 +164,13 @@ fn page(date: &str, outcomes: &[Outcome], notes: &notes::Notes) -> String {
         let [elapsed, processor] = [outcome.elapsed, outcome.processor].map(|time| time.as_secs());
         text += &format!("| `{}` | {} | {elapsed} | {processor} |\n", outcome.name, verdict(outcome));
     }
-    text + &format!("\n```text\n{notes}{}```\n", totals(outcomes))
+    // As list items: a block would be one that no test of the documents reads.
+    let lines = format!("{notes}{}", totals(outcomes));
+    let items = lines.lines().map(|line| {
+        let (indent, line) = (line.len() - line.trim_start().len(), line.trim_start());
+        format!("{}- {line}\n", if indent == 0 { "" } else { "  " })
+    });
+    text + "\n" + &items.collect::<String>()
 }
 
 #[cfg(test)]
