@@ -23,8 +23,8 @@ pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.contains([':', ',', '\n', '\0'])
 }
 
-/// Returns whether this can be the name of devices, relative to `/dev`.
-pub(super) fn is_device_pattern(text: &str) -> bool {
+/// Returns whether this can be the name of a device, or of several, relative to `/dev`.
+pub fn is_device_name(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('/') && !text.split('/').any(|part| part.is_empty() || part == "..")
 }
 

@@ -30,11 +30,14 @@ use crate::session::{
 };
 
 /// Name of a service, of a check, or of a directory of a service.
-const SERVICE_NAME: Kind = Kind::string(
-    board_limit!(SERVICE_NAME_BYTES),
-    "letters, digits and '-', '_', '.', '@', a letter or digit first",
-    is_service_name,
-);
+const SERVICE_NAME: Kind = Kind::String(NAME_FORM);
+
+/// The same, and of an instance.
+const NAME_FORM: Form = Form {
+    bytes: board_limit!(SERVICE_NAME_BYTES),
+    expected: "letters, digits and '-', '_', '.', '@', a letter or digit first",
+    is_met: is_service_name,
+};
 
 /// Every table, in the order of the documentation.
 pub static TABLES: [&Table; 12] =
@@ -312,11 +315,7 @@ pub static SERVICE: Table = Table {
             "instances",
             Kind::List {
                 most: fixed(INSTANCES as u64),
-                entry: Form {
-                    bytes: board_limit!(SERVICE_NAME_BYTES),
-                    expected: "letters, digits and '-', '_', '.', '@', a letter or digit first",
-                    is_met: is_service_name,
-                },
+                entry: NAME_FORM,
             },
             Empty,
             "Names of instances: the table stands for a service for each, with the name `NAME@INSTANCE` and the \

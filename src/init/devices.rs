@@ -4,7 +4,7 @@
 use std::os::fd::BorrowedFd;
 
 use super::{UEVENT_BYTES, UEVENTS_AT_ONCE};
-use crate::config::{DeviceRule, DeviceRules};
+use crate::config::{DeviceRule, DeviceRules, is_device_name};
 use crate::log::Reason;
 use crate::log::console::{info, warning};
 use crate::sys::lookup_group;
@@ -89,9 +89,7 @@ fn group(rule: &DeviceRule) -> Option<u32> {
 fn added_device(event: &[u8]) -> Option<&str> {
     let fields = || event.split(|byte| *byte == 0).filter_map(|field| core::str::from_utf8(field).ok());
     let field = |name: &str| fields().find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
-    let name = field("DEVNAME").filter(|_| field("ACTION") == Some("add"))?;
-    let is_below = !name.starts_with('/') && name.split('/').all(|part| !part.is_empty() && part != "..");
-    is_below.then_some(name)
+    field("DEVNAME").filter(|name| field("ACTION") == Some("add") && is_device_name(name))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::keeper::{Processes, RunEnd, RunOwner};
 use crate::log::{LOG_WINDOW, RateLimit, Reason};
 use crate::net::{ConnectionTable, Endpoint};
 use crate::runtime::{self, Notify, Timer, UPKEEP_DELAY};
-use crate::service::{CheckError, Exit, LastExit};
+use crate::service::{CheckError, Exit, LastExit, ServiceId};
 use crate::sys::conditions::ConditionWatch;
 use crate::sys::output_files::OutputFiles;
 use crate::sys::password::{PasswordResult, PasswordWorker};
@@ -145,12 +145,8 @@ impl Core {
 
     /// Hands the output of every service to the files. Returns false if some has no room yet.
     fn copy_output(&mut self) -> bool {
-        let Some(files) = &mut self.output_files else { return true };
-        let processes = self.system.processes();
         let mut services = self.server.services().table().iter();
-        services.all(|(service, _)| {
-            files.copy(service, |since, room| processes.copy_output(service, Some(since), room))
-        })
+        services.all(|(service, _)| copy_output(&mut self.output_files, self.system.processes(), service))
     }
 
     /// Waits until the output of the services is in its files, up to a limit.
@@ -272,6 +268,13 @@ impl Endpoint for Core {
     }
 }
 
+/// Hands the output of one service to the files. Returns false if some has no room yet.
+fn copy_output(files: &mut Option<OutputFiles>, processes: &Processes, service: ServiceId) -> bool {
+    files.as_mut().is_none_or(|files| {
+        files.copy(service, |since, room| processes.copy_output(service, Some(since), room))
+    })
+}
+
 /// Runs the upkeep at each of its deadlines.
 pub(super) async fn upkeep(core: Rc<RefCell<Core>>, timer: Rc<Timer>) {
     loop {
@@ -386,9 +389,7 @@ pub(super) async fn outputs(core: Rc<RefCell<Core>>, processes: Rc<Processes>) {
         while let Some(service) = processes.poll_output() {
             let core = &mut *core.borrow_mut();
             let now = core.now();
-            if let Some(files) = &mut core.output_files
-                && !files.copy(service, |since, room| processes.copy_output(service, Some(since), room))
-            {
+            if !copy_output(&mut core.output_files, &processes, service) {
                 // The upkeep copies the rest.
                 core.finish_step(now);
             }

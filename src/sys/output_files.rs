@@ -217,15 +217,24 @@ impl Writer {
 
     /// Adds the time of a line, and before it a line about what was left out.
     fn add_stamp(&mut self, time: Stamp, text: &mut Text) {
-        let mut stamp = heapless::String::<{ 2 * STAMP_BYTES + 32 }>::new();
+        self.add_left_out(time, text);
+        self.add_text(format_args!("{time} "), text);
+    }
+
+    /// Adds a line about what was left out since the last one, if anything was.
+    fn add_left_out(&mut self, time: Stamp, text: &mut Text) {
         let left_out = std::mem::take(&mut self.left_out);
-        self.composed.1 += left_out;
-        let written = match left_out {
-            0 => write!(stamp, "{time} "),
-            _ => write!(stamp, "{time} [{left_out} bytes left out]\n{time} "),
-        };
-        debug_assert!(written.is_ok(), "the longest time fits");
-        self.add(stamp.as_bytes(), text);
+        if left_out > 0 {
+            self.add_text(format_args!("{time} [{left_out} bytes left out]\n"), text);
+            self.composed.1 += left_out;
+        }
+    }
+
+    fn add_text(&mut self, content: fmt::Arguments<'_>, text: &mut Text) {
+        let mut line = heapless::String::<{ STAMP_BYTES + 48 }>::new();
+        let written = line.write_fmt(content);
+        debug_assert!(written.is_ok(), "the longest time and number fit");
+        self.add(line.as_bytes(), text);
     }
 
     fn add(&mut self, bytes: &[u8], text: &mut Text) {
@@ -264,11 +273,7 @@ impl Writer {
         if self.left_out > 0 {
             let begin: &[u8] = if self.is_line_start { b"" } else { b"\n" };
             self.add(begin, text);
-            let left_out = std::mem::take(&mut self.left_out);
-            let mut line = heapless::String::<{ 2 * STAMP_BYTES + 32 }>::new();
-            let written = writeln!(line, "{time} [{left_out} bytes left out]");
-            debug_assert!(written.is_ok(), "the longest time fits");
-            self.add(line.as_bytes(), text);
+            self.add_left_out(time, text);
             self.flush(text);
             self.is_line_start = true;
         }

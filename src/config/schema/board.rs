@@ -1,6 +1,6 @@
 //! Tables about the board itself: its end, its network, its devices.
 
-use crate::config::checks::{HOST_NAME, is_device_pattern, is_host_name, is_interface_name, is_name};
+use crate::config::checks::{HOST_NAME, is_device_name, is_host_name, is_interface_name, is_name};
 use crate::config::key::Default::{Boolean, Required, String, Unset};
 use crate::config::key::{Form, Key, Kind, Table, any, board_limit, fixed};
 use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES};
@@ -105,7 +105,7 @@ pub static DEVICE: Table = Table {
             Kind::string(
                 fixed(DEVICE_NAME_BYTES as u64),
                 "a name under /dev, such as 'ttyUSB*' or 'input/event?'",
-                is_device_pattern,
+                is_device_name,
             ),
             Required,
             "Name under `/dev`; `*` is any text without a slash, `?` any character but a slash.",

@@ -74,9 +74,8 @@ impl Supervisor {
     /// Ends the delay of a decision: the service waits if it has lost what it needs, else its policy decides.
     /// Returns false if no decision was delayed.
     pub(super) fn end_delay(&mut self, service: ServiceId, now: Duration) -> bool {
-        let entry = &mut self.entries[service.index()];
-        let Some(run) = entry.undecided.take() else { return false };
-        if entry.needs & !self.met != 0 {
+        let Some(run) = self.entries[service.index()].undecided.take() else { return false };
+        if self.lacks_needs(service) {
             self.spawn(service, None, now);
         } else {
             self.decide(service, run.is_success, run.length, now);
@@ -129,7 +128,8 @@ impl Supervisor {
         if !has_room || !matches!(entry.phase, Phase::Started | Phase::Paused) {
             return;
         }
-        let waiting = entry.required & self.waiting_for_conditions();
+        // Asked after each event, for each service that runs.
+        let waiting = if entry.required == 0 { 0 } else { entry.required & self.waiting_for_conditions() };
         if unmet != 0 {
             let condition = self.condition(unmet.trailing_zeros() as usize);
             info!("{}: stopping, it needs {}", self.name(service), condition);
