@@ -204,9 +204,14 @@ impl<'t> MainLoop<'t> {
 
     fn signal(&mut self, slot: u8, signal: Signal, scope: Scope) {
         let Some(place) = self.slots.get(usize::from(slot)) else { return };
-        // Before the signal: of a process whose parent has ended, only the environment names the service.
         let group = (scope == Scope::Group).then(|| place.pid()).flatten();
-        if group.is_some() && signal != Signal::Cont {
+        let is_first = place.last_signal.is_none();
+        if group.is_some() && signal == Signal::Kill {
+            self.kill_cgroup(slot);
+        }
+        // Before the signal: of a process whose parent has ended, only the environment names the service. Processes
+        // that leave a control group after the first signal are looked for when the group is empty.
+        if group.is_some() && signal != Signal::Cont && (is_first || self.cgroups.is_none()) {
             self.look(slot);
         }
         if let Some(place) = self.slots.get_mut(usize::from(slot)) {
@@ -214,13 +219,12 @@ impl<'t> MainLoop<'t> {
         }
         if group.is_some() {
             self.strays.signal(slot, signal);
-            self.kill_cgroup(slot, signal);
         }
     }
 
-    /// Kills a whole control group at once: no process of it can outrun that.
-    fn kill_cgroup(&self, slot: u8, signal: Signal) {
-        if let Some(cgroups) = self.cgroups.as_ref().filter(|_| signal == Signal::Kill) {
+    /// Kills a whole control group: no process of it can outrun that.
+    fn kill_cgroup(&self, slot: u8) {
+        if let Some(cgroups) = &self.cgroups {
             cgroups.kill(&group_name(slot.into(), self.services));
         }
     }
@@ -371,14 +375,21 @@ impl<'t> MainLoop<'t> {
     /// Returns true if nothing of a slot is left after its leader. What has left the group since the last
     /// signal to it gets that signal now.
     fn is_gone(&mut self, slot: u8) -> bool {
-        self.look(slot);
         let Some(place) = self.slots.get(usize::from(slot)) else { return true };
-        if let Some(signal) = place.last_signal {
+        let last_signal = place.last_signal;
+        let is_populated = |cgroups: &Cgroups| cgroups.is_populated(&group_name(slot.into(), self.services));
+        let is_populated = self.cgroups.as_ref().is_some_and(is_populated);
+        if is_populated && last_signal == Some(Signal::Kill) {
+            // A look at hundreds of processes would only delay their end.
+            self.kill_cgroup(slot);
+            return false;
+        }
+        self.look(slot);
+        if let Some(signal) = last_signal {
             self.strays.repeat(slot, signal);
         }
-        let is_populated = |cgroups: &Cgroups| cgroups.is_populated(&group_name(slot.into(), self.services));
-        let is_empty = !self.strays.has_any(slot) && !self.cgroups.as_ref().is_some_and(is_populated);
-        is_empty && place.is_group_gone()
+        let is_empty = !is_populated && !self.strays.has_any(slot);
+        is_empty && self.slots.get(usize::from(slot)).is_none_or(Slot::is_group_gone)
     }
 
     /// Looks for processes of a slot that have left its group.

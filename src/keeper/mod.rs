@@ -77,6 +77,9 @@ crate::limits::limits! {
         tests ["notice_up_to_its_limit"];
     /// Orphans that are looked at in one round.
     ORPHANS: usize = 512, fixed "a bound of one round: the next round finds the rest";
+    /// Processes of the board that are looked at in one round, on a kernel without lists of children: more than 256 MB
+    /// of memory have.
+    PROCESSES: usize = 4096, fixed "those over it are not looked at";
     /// Groups that the processes of a service have made below its control group.
     NESTED_GROUPS: usize = 64, fixed "those over it are killed with the service, without a stop signal";
     /// Children without a service that are remembered, so that each is logged once.

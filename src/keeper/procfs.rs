@@ -6,7 +6,7 @@ use std::io::Read as _;
 use heapless::Vec;
 use rustix::process::{Pid, getpgid};
 
-use super::{ENVIRONMENT_BYTES, ORPHANS};
+use super::{ENVIRONMENT_BYTES, ORPHANS, PROCESSES};
 
 /// Environment variable with the name of the service. By it, the keeper recognises a process that has left
 /// the process group of its service.
@@ -14,26 +14,69 @@ pub(super) const MARKER: &str = "FRIENDLET_SERVICE";
 
 /// Pids of the keeper's children.
 pub(super) fn children() -> Vec<Pid, ORPHANS> {
-    children_of(rustix::process::getpid())
+    Family::new().children_of(rustix::process::getpid())
 }
 
-/// Pids of the children of a process.
-pub(super) fn children_of(parent: Pid) -> Vec<Pid, ORPHANS> {
-    let tasks = fs::read_dir(format!("/proc/{}/task", parent.as_raw_nonzero()));
-    let mut lists = tasks.into_iter().flatten().flatten().filter_map(|task| {
+/// Process with its parent and its group.
+struct Process {
+    pid: Pid,
+    parent: Pid,
+    group: Option<Pid>,
+}
+
+/// Parents and children: of the kernel's lists where it has them, else of one look at every process. A look for
+/// the children of each would read `/proc` as often as there are processes.
+pub(super) struct Family(Option<std::vec::Vec<Process>>);
+
+impl Family {
+    pub(super) fn new() -> Self {
+        let has_lists = listed_children(rustix::process::getpid()).is_some();
+        Self((!has_lists).then(Self::every_process))
+    }
+
+    fn every_process() -> std::vec::Vec<Process> {
+        let process = |pid| {
+            let stat = stat(pid)?;
+            let mut fields = stat_fields(&stat)?.skip(1).map(self::pid);
+            Some(Process { pid, parent: fields.next()??, group: fields.next()? })
+        };
+        processes().filter_map(process).take(PROCESSES).collect()
+    }
+
+    /// Children of a process.
+    pub(super) fn children_of(&self, parent: Pid) -> Vec<Pid, ORPHANS> {
+        match &self.0 {
+            None => listed_children(parent).unwrap_or_default(),
+            Some(all) => {
+                let children = all.iter().filter(|process| process.parent == parent);
+                children.map(|process| process.pid).take(ORPHANS).collect()
+            }
+        }
+    }
+
+    /// Group of a process.
+    pub(super) fn group_of(&self, pid: Pid) -> Option<Pid> {
+        match &self.0 {
+            None => group_of_any(pid),
+            Some(all) => all.iter().find(|process| process.pid == pid)?.group,
+        }
+    }
+}
+
+/// Children of a process, by the lists of its threads; `None` if it has ended, and from a kernel without
+/// `CONFIG_PROC_CHILDREN`.
+fn listed_children(parent: Pid) -> Option<Vec<Pid, ORPHANS>> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", parent.as_raw_nonzero())).ok()?;
+    let mut lists = tasks.flatten().filter_map(|task| {
         // A thread that has just ended has none.
         fs::read_to_string(task.path().join("children")).ok()
     });
-    let Some(first) = lists.next() else {
-        // A kernel without CONFIG_PROC_CHILDREN.
-        return processes().filter(|pid| parent_of(*pid) == Some(parent)).take(ORPHANS).collect();
-    };
     let mut children = Vec::new();
-    for list in core::iter::once(first).chain(lists) {
+    for list in core::iter::once(lists.next()?).chain(lists) {
         let room = ORPHANS - children.len();
         children.extend(list.split_ascii_whitespace().filter_map(pid).take(room));
     }
-    children
+    Some(children)
 }
 
 fn processes() -> impl Iterator<Item = Pid> {
@@ -41,18 +84,17 @@ fn processes() -> impl Iterator<Item = Pid> {
     entries.filter_map(|entry| pid(entry.file_name().to_str()?))
 }
 
+fn stat(pid: Pid) -> Option<String> {
+    fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()
+}
+
 fn stat_field(pid: Pid, index: usize) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    stat_fields(&stat)?.nth(index).map(str::to_owned)
+    stat_fields(&stat(pid)?)?.nth(index).map(str::to_owned)
 }
 
 /// Fields of `/proc/PID/stat` behind the name of the program, which may contain anything: 0 is the state.
 pub(super) fn stat_fields(stat: &str) -> Option<impl Iterator<Item = &str>> {
     Some(stat.rsplit_once(") ")?.1.split(' '))
-}
-
-fn parent_of(pid: Pid) -> Option<Pid> {
-    self::pid(&stat_field(pid, 1)?)
 }
 
 /// Returns true for a process that has ended and is not reaped.
@@ -97,7 +139,10 @@ fn service_in(environment: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt as _;
+
     use super::*;
+    use crate::sys::tests::lock_children;
 
     #[test]
     fn name_of_the_service_is_found_among_the_variables() {
@@ -125,6 +170,32 @@ mod tests {
     }
 
     #[test]
+    fn children_are_the_same_with_and_without_lists_of_the_kernel() {
+        let _lock = lock_children();
+        let script = "sleep 1000 & setsid sleep 1000 & wait";
+        let mut shell =
+            std::process::Command::new("sh").args(["-c", script]).process_group(0).spawn().unwrap();
+        let leader = Pid::from_child(&shell);
+        let found = |family: &Family| {
+            let mut children = family.children_of(leader);
+            children.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
+            let groups: std::vec::Vec<_> = children.iter().map(|pid| family.group_of(*pid)).collect();
+            (children, groups)
+        };
+        let by_look = || found(&Family(Some(Family::every_process())));
+        // One of them is in a group of its own.
+        while by_look().1.iter().filter(|group| **group != Some(leader)).count() != 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!(found(&Family::new()), by_look());
+        assert_eq!(by_look().0.len(), 2);
+        for pid in by_look().0 {
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+        shell.wait().unwrap();
+    }
+
+    #[test]
     fn pids_are_positive() {
         assert_eq!(pid("12").map(|pid| pid.as_raw_nonzero().get()), Some(12));
         for text in ["-1", "0", "", "x", "99999999999"] {
@@ -135,7 +206,8 @@ mod tests {
     #[test]
     fn fields_are_read_after_the_name() {
         let own = rustix::process::getpid();
-        assert_eq!(parent_of(own), rustix::process::getppid());
+        let parent = Family::every_process().into_iter().find(|process| process.pid == own).unwrap().parent;
+        assert_eq!(Some(parent), rustix::process::getppid());
         assert!(processes().any(|pid| pid == own) && !is_zombie(own));
         assert_eq!(group_of_any(own), group(own));
     }

@@ -3,7 +3,8 @@
 use heapless::Vec;
 use rustix::process::{Pid, Signal as RawSignal, kill_process};
 
-use super::{FOREIGNERS, ORPHANS, procfs, raw};
+use super::procfs::{self, Family};
+use super::{FOREIGNERS, ORPHANS, raw};
 use crate::log::console::warning;
 use crate::service::Signal;
 
@@ -45,7 +46,8 @@ impl Strays {
         mut members: Vec<Pid, ORPHANS>,
         owner: impl Fn(Pid) -> Owner,
     ) {
-        for pid in procfs::children() {
+        let family = Family::new();
+        for pid in family.children_of(rustix::process::getpid()) {
             if members.contains(&pid) {
                 continue;
             }
@@ -69,7 +71,7 @@ impl Strays {
         let mut next = 0;
         while let Some(pid) = members.get(next).copied() {
             next += 1;
-            for child in procfs::children_of(pid) {
+            for child in family.children_of(pid) {
                 if !members.contains(&child) && members.push(child).is_err() {
                     break;
                 }
@@ -78,7 +80,7 @@ impl Strays {
         self.known.retain(|stray| stray.slot != slot || members.contains(&stray.pid));
         for pid in members {
             let is_known = self.known.iter().any(|stray| stray.pid == pid);
-            if !is_known && procfs::group_of_any(pid) != group {
+            if !is_known && family.group_of(pid) != group {
                 // One over the limit is found once another has ended.
                 let _ = self.known.push(Stray { pid, slot, signal: None });
             }

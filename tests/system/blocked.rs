@@ -254,13 +254,13 @@ fn program_and_directory_on_a_hanging_mount_delay_their_service_alone() {
     sockets[0].send(&request("d", "services/directory/start", "{}", ADMIN));
     sockets[1].send(&request("c", "services/tool/command", r#"{"cmd":"run"}"#, ADMIN));
     until("all wait for the mount", || mount.hanging() >= 3);
-    let asked = Instant::now();
     for _ in 0..20 {
         assert_eq!(server.call("services/hello/start"), OK);
         assert_eq!(server.call("services/hello/stop"), OK);
         until_state(&server, "hello", "stopped");
     }
-    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+    // All of that happened meanwhile.
+    assert!(mount.hanging() >= 3);
     assert_eq!(status(&server, "program").state, "starting");
     // What hangs cannot even be killed; it is not started a second time.
     assert_eq!(server.call("services/program/stop"), OK);

@@ -20,6 +20,10 @@ use crate::support::wait::{until, within};
 use crate::support::ws::{Event, Socket, frame, request};
 use crate::support::{process, wait};
 
+mod crowd;
+mod hang;
+mod stack;
+
 const OK: &str = r#"{ "Status": "ok"}"#;
 /// Memory of the server that `friendlet check` does not count: pages of the allocator's own.
 const SLACK_KB: u64 = 512;
@@ -187,6 +191,24 @@ fn acknowledged_changes_are_there() {
     fs::write(journal(), found).unwrap();
 }
 
+/// The lines of a file of frames.
+fn read_frames(file: &str) -> String {
+    let program = |name: &str| std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set"));
+    let mut command = Command::new(program("FRIENDLET_FRAMES"));
+    command.args(["--lines", "--symbols"]).arg(program("FRIENDLET_SYMBOLS")).arg(file);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The lines of a log file of the board; its frames are copied to `file`.
+fn log_file(name: &str, file: &str) -> String {
+    let hex = board().run(&format!("od -An -v -tx1 /run/friendlet/{name}"));
+    let digits: String = hex.split_whitespace().collect();
+    fs::write(file, HEXLOWER.decode(digits.as_bytes()).unwrap()).unwrap();
+    read_frames(file)
+}
+
 /// Requests to the board while it runs.
 mod asked {
     use super::*;
@@ -300,24 +322,9 @@ mod asked {
         );
         // The same from its files, which are in memory.
         let file = person.0.file("file");
-        until("the upkeep has written it", || {
-            let hex = board().run("od -An -v -tx1 /run/friendlet/log");
-            let digits: String = hex.split_whitespace().collect();
-            fs::write(&file, HEXLOWER.decode(digits.as_bytes()).unwrap()).unwrap();
-            holds(&read_frames(&file))
-        });
+        until("the upkeep has written it", || holds(&log_file("log", &file)));
         let frames = fs::metadata(&file).unwrap().len();
         println!("{} bytes of frames are {} of lines", frames, read_frames(&file).len());
-    }
-
-    /// The lines of a file of frames.
-    fn read_frames(file: &str) -> String {
-        let program = |name: &str| std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set"));
-        let mut command = Command::new(program("FRIENDLET_FRAMES"));
-        command.args(["--lines", "--symbols"]).arg(program("FRIENDLET_SYMBOLS")).arg(file);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
     }
 
     #[test]

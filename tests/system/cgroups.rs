@@ -186,8 +186,8 @@ fn four_hundred_processes_that_ignore_term_are_ended_in_time() {
         assert_eq!(server.call("services/many/stop"), OK);
         until_state(&server, "many", "stopped");
         assert!(asked.elapsed() < Duration::from_secs(20), "{way}: {:?}", asked.elapsed());
-        let pids = pids();
-        let alive: Vec<&str> = pids.lines().filter(|pid| process::is_alive(pid.parse().unwrap())).collect();
+        let pids: Vec<u32> = pids().lines().map(|pid| pid.parse().unwrap()).collect();
+        let alive = process::alive(&pids);
         assert!(alive.is_empty(), "{way}: {alive:?}");
     }
 }

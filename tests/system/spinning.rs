@@ -9,9 +9,10 @@ use crate::support::{Device, Server};
 const OK: &str = r#"{ "Status": "ok"}"#;
 /// Rounds of the password: some milliseconds of a quick processor, as a real one on a slow board.
 const ROUNDS: u32 = 20_000;
-/// Measurements of which the median counts, and sets of them of which the best counts: this machine may be busy.
+/// Measurements of which the median counts.
 const TIMES: usize = 7;
-const SETS: usize = 3;
+/// Comparisons of which the best counts: this machine may be busy during one of them.
+const TRIES: usize = 5;
 
 /// Median of the times of a call.
 fn median(mut call: impl FnMut()) -> Duration {
@@ -22,10 +23,6 @@ fn median(mut call: impl FnMut()) -> Duration {
     });
     times.sort_unstable();
     times[TIMES / 2]
-}
-
-fn best(mut measure: impl FnMut() -> Duration) -> Duration {
-    [(); SETS].map(|()| measure()).into_iter().min().unwrap()
 }
 
 #[test]
@@ -39,35 +36,37 @@ fn login_and_stop_take_at_most_twice_their_time_beside_spinning_services() {
     }
     let server = Server::start(&Device::plain().with(&tables));
     server.pin_to_one_processor();
-    let login = || best(|| median(|| _ = server.login("slow", "slow")));
+    let login = || median(|| _ = server.login("slow", "slow"));
     let stop = || {
-        best(|| {
-            let mut total = Duration::ZERO;
-            for _ in 0..TIMES {
-                start(&server, "calm");
-                let begun = Instant::now();
-                assert_eq!(server.call("services/calm/stop"), OK);
-                total += begun.elapsed();
-                // Its end is its own: a service has no precedence over the others.
-                until_state(&server, "calm", "stopped");
-            }
-            total / TIMES as u32
-        })
-    };
-    let quiet = (login(), stop());
-    for spinning in 1..=4 {
-        start(&server, &format!("spin{spinning}"));
-        if spinning == 3 {
-            continue;
+        let mut total = Duration::ZERO;
+        for _ in 0..TIMES {
+            start(&server, "calm");
+            let begun = Instant::now();
+            assert_eq!(server.call("services/calm/stop"), OK);
+            total += begun.elapsed();
+            // Its end is its own: a service has no precedence over the others.
+            until_state(&server, "calm", "stopped");
         }
-        let busy = (login(), stop());
-        println!(
-            "{spinning} spinning: login {:?} of {:?}, stop {:?} of {:?}",
-            busy.0, quiet.0, busy.1, quiet.1
-        );
-        // A call is shorter than the time slice of a service, for which it may wait once.
-        let pause = Duration::from_millis(20);
-        assert!(busy.0 <= 2 * quiet.0, "{spinning} spinning: login {:?} of {:?}", busy.0, quiet.0);
-        assert!(busy.1 <= 2 * quiet.1 + pause, "{spinning} spinning: stop {:?} of {:?}", busy.1, quiet.1);
+        total / TIMES as u32
+    };
+    // A call is shorter than the time slice of a service, for which it may wait once.
+    let pause = Duration::from_millis(20);
+    for spinning in [1, 2, 4] {
+        let names = || (1..=spinning).map(|number| format!("spin{number}"));
+        let is_quick = (0..TRIES).any(|_| {
+            let quiet = (login(), stop());
+            names().for_each(|name| drop(start(&server, &name)));
+            let busy = (login(), stop());
+            for name in names() {
+                assert_eq!(server.call(&format!("services/{name}/stop")), OK);
+                until_state(&server, &name, "stopped");
+            }
+            println!(
+                "{spinning} spinning: login {:?} of {:?}, stop {:?} of {:?}",
+                busy.0, quiet.0, busy.1, quiet.1
+            );
+            busy.0 <= 2 * quiet.0 && busy.1 <= 2 * quiet.1 + pause
+        });
+        assert!(is_quick, "{spinning} spinning");
     }
 }

@@ -123,6 +123,7 @@ fn stack_starts_in_order_and_stops_in_reverse() {
     assert!(["broker", "panel", "web"].iter().all(|name| stack.is_ready(name)));
     assert_eq!(status(&stack.server, "job").last_exit, "exit 0");
     until("the message of the job has arrived", || stack.log_of("panel").contains("received 21.5 degrees"));
+    until("it has run on schedule", || stack.log_of("panel").matches("received a reading").count() >= 2);
 
     assert!(!stack.processes().is_empty());
     stack.server.signal(Signal::TERM);

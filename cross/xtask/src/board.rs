@@ -39,8 +39,9 @@ pub(crate) struct Board {
     pub(crate) memory_bytes: u64,
     /// Everything, for the readers of the other tables.
     pub(crate) table: toml::Table,
-    /// Its files are for tests: an image of it accepts anyone, and must never be flashed.
-    is_under_test: bool,
+    /// End of the name of its directory, for files of tests: an image of them accepts anyone, and must never be
+    /// flashed.
+    suffix: &'static str,
 }
 
 impl Board {
@@ -104,7 +105,7 @@ impl Board {
             binary_bytes: bytes("binary_bytes")?,
             memory_bytes: bytes("memory_bytes")?,
             table,
-            is_under_test: false,
+            suffix: "",
         })
     }
 
@@ -115,13 +116,17 @@ impl Board {
 
     /// Directory of this board's files.
     pub(crate) fn directory(&self) -> PathBuf {
-        let suffix = if self.is_under_test { "-under-test" } else { "" };
-        run::root().join("target/boards").join(format!("{}{suffix}", self.name))
+        run::root().join("target/boards").join(format!("{}{}", self.name, self.suffix))
     }
 
     /// The same board, with a directory of its own for what is made.
     pub(crate) fn under_test(&self) -> Self {
-        Self { is_under_test: true, ..self.clone() }
+        Self { suffix: "-under-test", ..self.clone() }
+    }
+
+    /// The same, for an image with programs of others.
+    pub(crate) fn with_stack(&self) -> Self {
+        Self { suffix: "-with-stack", ..self.clone() }
     }
 
     /// The architecture, as in the names of QEMU's programs.

@@ -56,6 +56,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::ordering::", "runs an example that is built for the host alone"),
     (Emulated, "keeper::client::tests::attributes::every_resource_has_its_limit", "QEMU 7.2 keeps limits of memory to itself"),
     (Emulated, "keeper::procfs::tests::fields_are_read_after_the_name", "QEMU 7.2 shows a process a status of its own, without its parent"),
+    (Emulated, "sys::log_files::tests::panic_is_in_the_file", "half a second is short for an emulated processor beside other tests"),
     (Emulated, "log::reason::tests::texts_are_those_of_the_system", "musl has other texts than glibc"),
     (Booted, "system::commands::a_signal_reaches_the_service", "reads a file that a service wrote"),
     (Booted, "system::local_socket::", "opens a socket on the machine of the server; `booted::` has its own case"),

@@ -139,6 +139,24 @@ const BOARD_COMMANDS: &[BoardCommand] = &[
         run: |board, options| booted::boots(board, options.number.unwrap_or(20), options.is_prepared),
     },
     BoardCommand {
+        name: "stack",
+        about: "a board with a broker, a web server and Python as services",
+        is_for_all: false,
+        run: |board, _| booted::stack(board),
+    },
+    BoardCommand {
+        name: "crowd",
+        about: "a board with services of hundreds of processes",
+        is_for_all: false,
+        run: |board, _| booted::crowd(board),
+    },
+    BoardCommand {
+        name: "hang",
+        about: "a board whose disk hangs for a while",
+        is_for_all: false,
+        run: |board, _| booted::hang(board),
+    },
+    BoardCommand {
         name: "cuts",
         about: "power cuts while changes are acknowledged (--number N: so many, else 50)",
         is_for_all: false,

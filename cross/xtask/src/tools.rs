@@ -9,9 +9,9 @@ use crate::{flash, image, qemu};
 /// Usage and summary of each for the help.
 pub(crate) const HELP: [(&str, &str); 3] = [
     (
-        "image --board B [--data DIRECTORY] [--boot DIRECTORY] [--binary FILE]",
-        "disk image, and the root as an archive, in target/boards/B;\n\
-         \x20     copies the content of DIRECTORY to the data or the boot partition",
+        "image --board B [--data DIRECTORY] [--boot DIRECTORY] [--root DIRECTORY] [--binary FILE]",
+        "disk image, and the root as an archive, in target/boards/B; copies the content of DIRECTORY\n\
+         \x20     to the data partition, the boot partition or the root",
     ),
     (
         "qemu --board B [--port N] [--snapshot] [--kernel]",
@@ -53,6 +53,7 @@ fn options(mut tool: Tool, words: &[&str]) -> Result<(String, Tool), lexopt::Err
             (Long("board"), _) if board.is_none() => board = Some(parser.value()?.string()?),
             (Long("data"), Tool::Image(options)) => options.data = Some(parser.value()?.into()),
             (Long("boot"), Tool::Image(options)) => options.boot = Some(parser.value()?.into()),
+            (Long("root"), Tool::Image(options)) => options.root = Some(parser.value()?.into()),
             (Long("binary"), Tool::Image(options)) => options.binary = Some(parser.value()?.into()),
             (Long("port"), Tool::Qemu(options)) => options.port = parser.value()?.parse()?,
             (Long("snapshot"), Tool::Qemu(options)) => options.snapshot = true,
@@ -94,12 +95,12 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let (board, tool) = parsed("image --board b --data d --boot=f --binary x").unwrap().unwrap();
+        let (board, tool) = parsed("image --board b --data d --boot=f --root r --binary x").unwrap().unwrap();
         let Tool::Image(options) = tool else { panic!("{tool:?}") };
         assert_eq!(board, "b");
         assert_eq!(
-            [options.data, options.boot, options.binary].map(Option::unwrap),
-            ["d", "f", "x"].map(PathBuf::from)
+            [options.data, options.boot, options.root, options.binary].map(Option::unwrap),
+            ["d", "f", "r", "x"].map(PathBuf::from)
         );
         let (_, tool) = parsed("qemu --port 99 --snapshot --kernel --board=b").unwrap().unwrap();
         let Tool::Qemu(options) = tool else { panic!("{tool:?}") };

@@ -6,7 +6,17 @@ use super::guest::guest;
 
 /// Returns whether the process exists; zombies do not count.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    state(pid).is_some_and(|state| state != 'Z' && state != 'X')
+    fields(pid).is_some_and(|fields| runs(&fields))
+}
+
+/// Those of `pids` that exist.
+pub(crate) fn alive(pids: &[u32]) -> Vec<u32> {
+    let every = every().into_iter().filter(|(pid, fields)| pids.contains(pid) && runs(fields));
+    every.map(|(pid, _)| pid).collect()
+}
+
+fn runs(fields: &[String]) -> bool {
+    fields.first().is_some_and(|state| state != "Z" && state != "X")
 }
 
 /// The state letter of a process: `R`, `S`, `T` (stopped), `Z` (zombie).
@@ -45,9 +55,7 @@ pub(crate) fn parent(pid: u32) -> Option<u32> {
 
 /// The living processes of process group `group`.
 pub(crate) fn group(group: u32) -> Vec<u32> {
-    let is_alive = |fields: &[String]| !fields.first().is_some_and(|state| state == "Z" || state == "X");
-    let of_group =
-        every().into_iter().filter(|(_, fields)| number(fields, 2) == Some(group) && is_alive(fields));
+    let of_group = every().into_iter().filter(|(_, fields)| number(fields, 2) == Some(group) && runs(fields));
     of_group.map(|(pid, _)| pid).collect()
 }
 
@@ -104,8 +112,18 @@ pub(crate) fn command_line(pid: u32) -> String {
 
 /// Living processes whose command line contains `text`.
 pub(crate) fn with(text: &str) -> Vec<u32> {
-    let pids = every().into_iter().map(|(pid, _)| pid);
-    pids.filter(|pid| command_line(*pid).contains(text) && is_alive(*pid)).collect()
+    match guest() {
+        None => {
+            let pids = every().into_iter().map(|(pid, _)| pid);
+            pids.filter(|pid| command_line(*pid).contains(text) && is_alive(*pid)).collect()
+        }
+        Some(guest) => {
+            // One script for hundreds of processes. grep itself has ended by the second one.
+            let found = guest.run(&format!("ps -o pid,args | grep -F '{text}'"));
+            let pids = found.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
+            alive(&pids.collect::<Vec<_>>())
+        }
+    }
 }
 
 /// Bytes of the private pages that a process has of the files it is made of: what the loader and

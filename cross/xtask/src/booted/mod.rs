@@ -2,9 +2,12 @@
 //! the black-box cases, come back from a wedged server and from a broken root, and keep every
 //! acknowledged change through power cuts.
 
+mod crowd;
 mod cuts;
 mod data;
+mod hang;
 mod lab;
+mod stack;
 mod suite;
 
 use std::path::Path;
@@ -39,7 +42,7 @@ pub(crate) fn check_part(part: Part) -> Result<(), String> {
     match part {
         Part::Fast => {
             let board = Board::load(FAST_BOARD)?.under_test();
-            prepare(&board)?;
+            prepare(&board, part)?;
             suite::run(&board, part)
         }
         Part::Whole => check_all(),
@@ -55,7 +58,7 @@ fn check_all() -> Result<(), String> {
         return Err("no board of tier 1 has a [qemu]".to_owned());
     }
     let mut errors = Vec::new();
-    boards.retain(|board| match prepare(&board.under_test()) {
+    boards.retain(|board| match prepare(&board.under_test(), Part::Whole) {
         Ok(()) => true,
         Err(error) => {
             println!("    {}: FAILED: {error}", board.name);
@@ -84,10 +87,15 @@ fn check_all() -> Result<(), String> {
 pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
     let board = &board.under_test();
     if !is_prepared {
-        prepare(board)?;
+        prepare(board, Part::Whole)?;
     }
     let (qemu, image) = tables(board)?;
     suite::run(board, Part::Whole)?;
+    if board.name == FAST_BOARD {
+        crowd::run(board)?;
+        hang::run(board)?;
+        stack::run(&board.with_stack())?;
+    }
     if image.watchdog_s.is_some() && !qemu.arguments.contains("friendlet.watchdog=0") {
         wedge(board)?;
     }
@@ -99,6 +107,27 @@ pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
         cuts::run(board, &CutOptions { cuts: CUTS })?;
     }
     Ok(())
+}
+
+/// `cargo xtask stack`: programs of others alone.
+pub(crate) fn stack(board: &Board) -> Result<(), String> {
+    stack::make_image(&board.with_stack())?;
+    suite::build(&board.under_test())?;
+    stack::run(&board.with_stack())
+}
+
+/// `cargo xtask crowd`: hundreds of processes alone.
+pub(crate) fn crowd(board: &Board) -> Result<(), String> {
+    let board = &board.under_test();
+    prepare(board, Part::Fast)?;
+    crowd::run(board)
+}
+
+/// `cargo xtask hang`: a disk that hangs alone.
+pub(crate) fn hang(board: &Board) -> Result<(), String> {
+    let board = &board.under_test();
+    prepare(board, Part::Fast)?;
+    hang::run(board)
 }
 
 /// `cargo xtask boots`: boots alone, `number` of them.
@@ -120,14 +149,17 @@ pub(crate) fn boots(board: &Board, number: u32, is_prepared: bool) -> Result<(),
 /// `cargo xtask cuts`: power cuts alone.
 pub(crate) fn cuts(board: &Board, options: &CutOptions) -> Result<(), String> {
     let board = &board.under_test();
-    prepare(board)?;
+    prepare(board, Part::Fast)?;
     cuts::run(board, options)
 }
 
 /// Builds everything that is needed of a board under test: its image, and the tests that know its limits.
-fn prepare(board: &Board) -> Result<(), String> {
+fn prepare(board: &Board, part: Part) -> Result<(), String> {
     println!("==> {}: {}", board.name, board.about);
     make_image(board)?;
+    if board.name == FAST_BOARD && part == Part::Whole {
+        stack::make_image(&board.with_stack())?;
+    }
     suite::build(board)
 }
 

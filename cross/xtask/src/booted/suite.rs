@@ -1,6 +1,6 @@
 //! The black-box cases, against a booted board.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{BOOT, END, lab};
@@ -47,7 +47,12 @@ pub(crate) fn run(board: &Board, part: Part) -> Result<(), String> {
     lab::run(guest.port(lab::PORT), "true")?;
 
     let qemu = Qemu::of(board)?;
-    let cases = shown(&tests, &guest, part).and_then(|()| {
+    let mut asked = vec!["system::booted::asked::"];
+    // A measurement, which a busy machine can spoil.
+    if part == Part::Whole {
+        asked.push("system::spinning::");
+    }
+    let cases = ask(&tests, &guest, &asked).and_then(|()| {
         let mut command = test_command(&tests, &guest);
         command.args(CASES);
         if part == Part::Whole && !qemu.counts_instructions {
@@ -61,26 +66,26 @@ pub(crate) fn run(board: &Board, part: Part) -> Result<(), String> {
     guest.verdict().expect(None)?;
     cases.map_err(|error| format!("{error}; serial log: {}", guest.serial_log().display()))?;
 
-    let mut command = test_command(&tests, &guest);
+    switch_off(&tests, &mut guest)
+}
+
+/// Lets the board switch itself off.
+pub(super) fn switch_off(tests: &Path, guest: &mut Guest) -> Result<(), String> {
+    let mut command = test_command(tests, guest);
     run::shown(command.args(["--ignored", "--exact", "system::booted::board_switches_itself_off"]))?;
     guest.wait_end(END)?.expect(Some("guest-shutdown"))
 }
 
-/// The server that init started, one test after the other.
-fn shown(tests: &PathBuf, guest: &Guest, part: Part) -> Result<(), String> {
+/// Runs the tests whose names begin with one of `cases`, of the server that init started, one after the other.
+pub(super) fn ask(tests: &Path, guest: &Guest, cases: &[&str]) -> Result<(), String> {
     let mut command = test_command(tests, guest);
-    command.args(["--ignored", "--test-threads", "1", "--show-output"]);
-    command.arg("system::booted::asked::");
-    // A measurement, which a busy machine can spoil.
-    if part == Part::Whole {
-        command.arg("system::spinning::");
-    }
+    command.args(["--ignored", "--test-threads", "1", "--show-output"]).args(cases);
     command.env("FRIENDLET_FRAMES", log::reader()?).env("FRIENDLET_SYMBOLS", build::symbols());
     run::shown(&mut command)
 }
 
 /// The integration tests, which reach `guest`.
-pub(crate) fn test_command(tests: &PathBuf, guest: &Guest) -> Command {
+pub(crate) fn test_command(tests: &Path, guest: &Guest) -> Command {
     let mut command = Command::new(tests);
     let mut ports = vec![guest.port(crate::qemu::PORT).to_string()];
     let further = (0..=PORTS).map(|port| guest.port(lab::PORT + port)).filter(|port| *port != 0);

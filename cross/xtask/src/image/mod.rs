@@ -6,11 +6,11 @@ mod disk;
 mod kernel;
 mod modules;
 mod packages;
+mod root;
 mod script;
 mod work;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::board::Board;
@@ -21,13 +21,9 @@ pub(crate) use disk::{blank, read_state, write_state};
 use kernel::Kernel;
 use modules::Module;
 pub(crate) use packages::files as package_files;
+use root::{GROUP, MOUNT_POINTS, PASSWD};
 use work::{Work, clean, tree};
 
-/// Directories of the root in which something else is mounted or made.
-const MOUNT_POINTS: [(&str, u32); 6] =
-    [("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("run", 0o755), ("tmp", 0o1777), ("data", 0o755)];
-const PASSWD: &str = "root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n";
-const GROUP: &str = "root:x:0:\nnobody:x:65534:\n";
 /// The options of `cargo xtask image`.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
@@ -35,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) data: Option<PathBuf>,
     /// A directory whose content lies on the boot partition too, such as the maker's firmware.
     pub(crate) boot: Option<PathBuf>,
+    /// A directory whose content lies in the root too, such as programs of services and their libraries.
+    pub(crate) root: Option<PathBuf>,
     /// Binary to use instead of the board's.
     pub(crate) binary: Option<PathBuf>,
 }
@@ -79,7 +77,7 @@ pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
     };
     let binary = run::bytes_of(&binary)?;
     println!("==> {}: root", board.name);
-    root(&work, &binary, &files)?;
+    root::make(&work, &binary, options.root.as_deref(), &files)?;
     let Some(image) = image else {
         println!("    {}", files.archive.display());
         println!("    boards/{}/board.toml has no [image], so this board has no disk image", board.name);
@@ -99,44 +97,6 @@ pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
         println!("    {:>9} KiB  {}", size.div_ceil(1024), path.display());
     }
     Ok(files)
-}
-
-/// The read-only root, as squashfs and as an archive.
-fn root(work: &Work, binary: &[u8], files: &Files) -> Result<(), String> {
-    let tree = work.directory.join("root");
-    clean(&tree)?;
-    for (name, mode) in MOUNT_POINTS.into_iter().chain([("etc", 0o755), ("sbin", 0o755)]) {
-        let path = tree.join(name);
-        fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        set_mode(&path, mode)?;
-    }
-    set_mode(&tree, 0o755)?;
-    for (name, mode, content) in [
-        ("sbin/friendlet", 0o755, binary),
-        ("etc/passwd", 0o644, PASSWD.as_bytes()),
-        ("etc/group", 0o644, GROUP.as_bytes()),
-    ] {
-        let path = tree.join(name);
-        run::write(&path, content)?;
-        set_mode(&path, mode)?;
-    }
-    let link = tree.join("sbin/init");
-    std::os::unix::fs::symlink("friendlet", &link).map_err(|error| format!("{}: {error}", link.display()))?;
-
-    let time = work.time.to_string();
-    let mut command = work.tool("mksquashfs");
-    // mksquashfs refuses the time from two sources.
-    command.env_remove("SOURCE_DATE_EPOCH").arg(&tree).arg(&files.root);
-    command.args(["-noappend", "-no-progress", "-quiet", "-all-root", "-no-xattrs", "-comp", "gzip"]);
-    command.args(["-mkfs-time", &time, "-all-time", &time]);
-    run::captured(&mut command)?;
-    let archive = work.directory.join("root.tar");
-    let mut command = work.tool("tar");
-    command.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu"]);
-    command.arg(format!("--mtime=@{time}")).arg("-cf").arg(&archive).arg("-C").arg(&tree).arg(".");
-    run::captured(&mut command)?;
-    run::captured(work.tool("gzip").args(["-n", "-9", "-f"]).arg(&archive))?;
-    Ok(())
 }
 
 /// The initramfs: friendlet as `/init`, the kernel's modules, and the order in which they are loaded.
@@ -248,9 +208,4 @@ fn in_package(package: &str, path: &str) -> Result<PathBuf, String> {
 /// Path of the device tree that QEMU passes to the kernel.
 pub(crate) fn device_tree(image: &Image, name: &str) -> Result<PathBuf, String> {
     Kernel::find(&packages::kernel(&image.kernel, &image.kernel_abi)?)?.device_tree(name)
-}
-
-fn set_mode(path: &Path, mode: u32) -> Result<(), String> {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        .map_err(|error| format!("{}: {error}", path.display()))
 }

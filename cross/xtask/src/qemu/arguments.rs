@@ -8,6 +8,9 @@ use crate::image::{self, Files};
 use crate::machine::{Boot, Disk, Image, Qemu};
 use crate::run;
 
+/// QEMU's name of the disk, for its control.
+pub(super) const DISK: &str = "disk";
+
 /// Parts of QEMU's command line.
 pub(crate) struct Machine<'a> {
     pub(crate) board: &'a Board,
@@ -68,10 +71,15 @@ impl Machine<'_> {
         // A comma in a file name is doubled.
         let file = self.disk.display().to_string().replace(',', ",,");
         let snapshot = if self.snapshot { "on" } else { "off" };
-        let drive = format!("id=disk,format=raw,file={file},snapshot={snapshot}");
+        let drive = format!("id={DISK},format=raw,file={file},snapshot={snapshot}");
         match qemu.disk {
             Disk::Virtio => {
-                add(&["-drive", &format!("if=none,{drive}"), "-device", "virtio-blk-device,drive=disk"]);
+                add(&[
+                    "-drive",
+                    &format!("if=none,{drive}"),
+                    "-device",
+                    &format!("virtio-blk-device,drive={DISK}"),
+                ]);
             }
             Disk::Sd => add(&["-drive", &format!("if=sd,{drive}")]),
         }

@@ -9,7 +9,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::arguments::Machine;
+use serde_json::{Value, json};
+
+use super::arguments::{DISK, Machine};
 use super::qmp::{self, Event, Message};
 use super::{PORT, Verdict, tables};
 use crate::board::Board;
@@ -144,8 +146,8 @@ impl Guest {
         let serial = serial.to_owned();
         let mut guest =
             Self { child, control, said, events: Vec::new(), started: Instant::now(), serial, ports };
-        let ready = guest.greeted().and_then(|()| guest.command("qmp_capabilities"));
-        let ready = ready.and_then(|()| guest.command("cont"));
+        let ready = guest.greeted().and_then(|()| guest.command("qmp_capabilities", &json!({})));
+        let ready = ready.and_then(|()| guest.command("cont", &json!({})));
         guest.started = Instant::now();
         ready.map_err(|error| {
             let text = fs::read_to_string(log).unwrap_or_default();
@@ -162,10 +164,19 @@ impl Guest {
         }
     }
 
-    /// Gives QEMU a command without arguments: `system_powerdown`, `system_reset`, `stop`, `cont`.
-    pub(crate) fn command(&mut self, name: &str) -> Result<(), String> {
+    /// Limits the guest's disk to `bytes` per second; 0: without a limit.
+    pub(crate) fn throttle_disk(&mut self, bytes: u64) -> Result<(), String> {
+        let zero = ["bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"].map(|key| (key.to_owned(), 0.into()));
+        let mut arguments = serde_json::Map::from_iter(zero);
+        arguments.insert("device".to_owned(), DISK.into());
+        arguments.insert("bps".to_owned(), bytes.into());
+        self.command("block_set_io_throttle", &arguments.into())
+    }
+
+    /// Gives QEMU a command.
+    fn command(&mut self, name: &str, arguments: &Value) -> Result<(), String> {
         self.control
-            .write_all(qmp::command(name).as_bytes())
+            .write_all(qmp::command(name, arguments).as_bytes())
             .and_then(|()| self.control.flush())
             .map_err(|error| format!("QEMU takes no command: {error}"))?;
         let deadline = Instant::now() + ANSWER;
@@ -459,16 +470,16 @@ mod tests {
     fn a_guest_obeys_and_its_end_is_reported() {
         let mut guest = idle("quit", &["-no-reboot"]).unwrap();
         assert_eq!((guest.port(PORT), guest.port(22)), (1, 0));
-        assert!(guest.command("frobnicate").unwrap_err().contains("refused frobnicate"));
+        assert!(guest.command("frobnicate", &json!({})).unwrap_err().contains("refused frobnicate"));
         guest.wait_event("RESUME", 1, ANSWER).unwrap();
         let error = guest.wait_serial("hello", Duration::from_millis(300)).unwrap_err();
         assert!(error.contains("did not say 'hello' within"), "{error}");
         fs::write(guest.serial_log(), "Kernel panic - not syncing\n").unwrap();
         assert!(guest.wait_serial("hello", ANSWER).unwrap_err().contains("complaints"));
-        guest.command("quit").unwrap();
+        guest.command("quit", &json!({})).unwrap();
         let verdict = guest.wait_end(ANSWER).unwrap();
         assert_eq!(verdict.end.as_deref(), Some("host-qmp-quit"));
-        assert!(guest.command("cont").is_err());
+        assert!(guest.command("cont", &json!({})).is_err());
         fs::remove_file(guest.serial_log()).unwrap();
     }
 

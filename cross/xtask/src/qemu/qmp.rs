@@ -48,9 +48,9 @@ pub(crate) fn message(line: &str) -> Result<Message, String> {
     Ok(Message::Event(name.to_owned(), reason.unwrap_or_default().to_owned()))
 }
 
-/// A command without arguments, as QEMU takes it.
-pub(crate) fn command(name: &str) -> String {
-    format!("{{\"execute\":\"{name}\"}}\n")
+/// A command, as QEMU takes it; `arguments` is an object.
+pub(crate) fn command(name: &str, arguments: &Value) -> String {
+    format!("{{\"execute\":\"{name}\",\"arguments\":{arguments}}}\n")
 }
 
 #[cfg(test)]
@@ -77,6 +77,7 @@ mod tests {
         }
         assert!(message("qemu: oh").unwrap_err().contains("qemu: oh"));
         assert!(message("{\"x\": 1}").is_err());
-        assert_eq!(command("quit"), "{\"execute\":\"quit\"}\n");
+        let text = command("balloon", &serde_json::json!({ "value": 7 }));
+        assert_eq!(text, "{\"execute\":\"balloon\",\"arguments\":{\"value\":7}}\n");
     }
 }

@@ -1,0 +1,98 @@
+//! The read-only root, as squashfs and as an archive.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use super::Files;
+use super::work::{Work, clean};
+use crate::run;
+
+/// Directories of the root in which something else is mounted or made.
+pub(super) const MOUNT_POINTS: [(&str, u32); 6] =
+    [("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("run", 0o755), ("tmp", 0o1777), ("data", 0o755)];
+pub(super) const PASSWD: &str = "root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n";
+pub(super) const GROUP: &str = "root:x:0:\nnobody:x:65534:\n";
+
+/// Makes it of `binary` and of the content of `programs`, whose user database replaces ours.
+pub(super) fn make(work: &Work, binary: &[u8], programs: Option<&Path>, files: &Files) -> Result<(), String> {
+    let tree = work.directory.join("root");
+    clean(&tree)?;
+    if let Some(directory) = programs {
+        let mut command = work.tool("cp");
+        run::captured(command.arg("-a").arg(directory.join(".")).arg(&tree))?;
+    }
+    set_mode(&tree, 0o755)?;
+    for (name, mode) in MOUNT_POINTS.into_iter().chain([("etc", 0o755), ("sbin", 0o755)]) {
+        set_mode(&directory(&tree, name)?, mode)?;
+    }
+    for (name, content) in [("etc/passwd", PASSWD), ("etc/group", GROUP)] {
+        let path = tree.join(name);
+        if fs::symlink_metadata(&path).is_err() {
+            run::write(&path, content)?;
+            set_mode(&path, 0o644)?;
+        }
+    }
+    let [program, link] = ["sbin/friendlet", "sbin/init"].map(|name| tree.join(name));
+    for path in [&program, &link] {
+        if fs::symlink_metadata(path).is_ok() {
+            fs::remove_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+    }
+    run::write(&program, binary)?;
+    set_mode(&program, 0o755)?;
+    symlink("friendlet", &link).map_err(|error| format!("{}: {error}", link.display()))?;
+    pack(work, &tree, files)
+}
+
+/// Returns the directory `name` of the tree, made if it is missing. A link that leads out of the tree is an error:
+/// what is written through it would change this machine.
+fn directory(tree: &Path, name: &str) -> Result<PathBuf, String> {
+    let path = tree.join(name);
+    let failed = |error| format!("{}: {error}", path.display());
+    if fs::symlink_metadata(&path).is_err() {
+        fs::create_dir(&path).map_err(failed)?;
+    }
+    let real = fs::canonicalize(&path).map_err(failed)?;
+    let is_inside = real.is_dir() && real.starts_with(fs::canonicalize(tree).map_err(failed)?);
+    if is_inside { Ok(path) } else { Err(format!("--root: /{name} is not a directory in the root")) }
+}
+
+fn pack(work: &Work, tree: &Path, files: &Files) -> Result<(), String> {
+    let time = work.time.to_string();
+    let mut command = work.tool("mksquashfs");
+    // mksquashfs refuses the time from two sources.
+    command.env_remove("SOURCE_DATE_EPOCH").arg(tree).arg(&files.root);
+    command.args(["-noappend", "-no-progress", "-quiet", "-all-root", "-no-xattrs", "-comp", "gzip"]);
+    command.args(["-mkfs-time", &time, "-all-time", &time]);
+    run::captured(&mut command)?;
+    let archive = work.directory.join("root.tar");
+    let mut command = work.tool("tar");
+    command.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu"]);
+    command.arg(format!("--mtime=@{time}")).arg("-cf").arg(&archive).arg("-C").arg(tree).arg(".");
+    run::captured(&mut command)?;
+    run::captured(work.tool("gzip").args(["-n", "-9", "-f"]).arg(&archive))?;
+    Ok(())
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), String> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_stay_in_the_tree() {
+        let tree = std::env::temp_dir().join(format!("friendlet-root-{}", std::process::id()));
+        fs::create_dir_all(tree.join("usr/sbin")).unwrap();
+        symlink("usr/sbin", tree.join("sbin")).unwrap();
+        symlink("/usr/bin", tree.join("bin")).unwrap();
+        fs::write(tree.join("etc"), "").unwrap();
+        let results = ["sbin", "run", "bin", "etc"].map(|name| directory(&tree, name).is_ok());
+        fs::remove_dir_all(&tree).unwrap();
+        assert_eq!(results, [true, true, false, false]);
+    }
+}
