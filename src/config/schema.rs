@@ -446,10 +446,13 @@ pub static SERVICE: Table = Table {
         life::NEEDS,
         Key::new(
             "ready",
-            Kind::parsed("'line:TEXT' with up to 64 bytes, 'tcp:ADDRESS:PORT' in numbers, or 'unix:PATH'"),
+            Kind::parsed(
+                "'line:TEXT' with up to 64 bytes, 'tcp:ADDRESS:PORT' in numbers, 'unix:PATH', or 'fd:NUMBER' with \
+                 3 to 9",
+            ),
             Unset("by its `type`"),
-            "Sign that a service of type `simple` is ready: a line of its output contains the text, or the \
-             address or UNIX socket accepts a connection.",
+            "Sign that a service of type `simple` is ready: a line of its output contains the text, the \
+             address or UNIX socket accepts a connection, or it writes a line to this descriptor, as with s6.",
         )
         .example("\"tcp:127.0.0.1:1883\"")
         .reload(),

@@ -40,6 +40,8 @@ pub(super) struct Job<'j> {
     pub(super) argv: &'j Arguments,
     /// Socket for its reports.
     pub(super) notify: Option<&'j str>,
+    /// Pipe and number of the descriptor on which it reports that it is ready.
+    pub(super) ready: Option<(PipeWriter, u8)>,
     /// Process group that it joins; `None`: one of its own.
     pub(super) group: Option<Pid>,
     /// Control group that it enters.
@@ -115,9 +117,10 @@ fn enter(cgroups: &Cgroups, group: &str, spec: &Spec) -> Result<(), SpawnError> 
 /// The child.
 fn run(job: &Job<'_>, entered: Result<(), SpawnError>, output: &PipeWriter, error: &PipeWriter) -> ! {
     let input = fs::File::open("/dev/null");
-    let Ok(error) =
-        input.and_then(|input| fork::keep_descriptors(input.into(), output.as_fd(), error.as_fd()))
-    else {
+    let Ok(error) = input.and_then(|input| {
+        let ready = job.ready.as_ref().map(|(pipe, number)| (pipe.as_fd(), *number));
+        fork::keep_descriptors(input.into(), output.as_fd(), ready, error.as_fd())
+    }) else {
         fork::exit_now(127);
     };
     let Err(failure) = entered.and_then(|()| execute(job));

@@ -103,6 +103,7 @@ impl<'t> MainLoop<'t> {
         }
         self.receive_requests();
         self.read_launches();
+        self.slots.iter_mut().for_each(Slot::read_ready);
         self.receive_notices();
         self.reap();
         self.check_groups();
@@ -125,7 +126,7 @@ impl<'t> MainLoop<'t> {
         // The socket of a server that has ended would be ready for ever.
         let messages = self.server.map(|_| (self.server_socket.as_fd(), PollFlags::IN | output));
         let relay = self.relay.as_ref().filter(|relay| !relay.is_held()).map(Relay::as_fd);
-        let pipes = self.slots.iter().filter_map(Slot::error_pipe).map(AsFd::as_fd);
+        let pipes = self.slots.iter().filter_map(Slot::pipe).map(AsFd::as_fd);
         let notices = self.notices.as_ref().map(NoticeSocket::as_fd);
         let inputs = [self.signals.as_fd()].into_iter().chain(relay).chain(notices).chain(pipes);
         let all = messages.into_iter().chain(inputs.map(|fd| (fd, PollFlags::IN)));
@@ -198,7 +199,7 @@ impl<'t> MainLoop<'t> {
         });
         let cgroup = cgroup.map(|cgroups| (cgroups, &*group));
         let place = self.slots.get_mut(usize::from(slot)).ok_or(Errno::INVAL)?;
-        let job = Job { spec, argv, notify, group: None, cgroup, variable: None };
+        let job = Job { spec, argv, notify, ready: None, group: None, cgroup, variable: None };
         place.start(program, job).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
     }
 

@@ -1,6 +1,6 @@
 //! Processes of one service, or of one run of a named command or health check.
 
-use std::io::{self, PipeReader, PipeWriter};
+use std::io::{self, PipeReader, PipeWriter, Read as _};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
@@ -8,7 +8,10 @@ use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_g
 use super::launch::{Job, Launch, Outcome, launch, read_error};
 use super::procfs::group_of_any;
 use super::raw;
-use crate::service::{Exit, LastExit, Notice, Program, Scope, Signal, SpawnError, SpawnStage};
+use crate::service::{Exit, LastExit, Notice, Program, ReadyCheck, Scope, Signal, SpawnError, SpawnStage};
+
+/// Bytes that are read at once of the pipe of a service that is not ready.
+const READY_BYTES: usize = 64;
 
 /// Processes of one slot.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) struct Slot {
     output: Option<PipeWriter>,
     /// Stop command, a process of the group.
     stop_command: Option<Launch>,
+    /// Pipe on which the service reports that it is ready.
+    ready: Option<PipeReader>,
 }
 
 /// State of a slot.
@@ -66,6 +71,7 @@ impl Slot {
         exit: None,
         output: None,
         stop_command: None,
+        ready: None,
     };
 
     /// Leader of the process group, dead or alive.
@@ -87,11 +93,29 @@ impl Slot {
         matches!(self.state, State::Launching { .. } | State::Running { .. })
     }
 
-    /// Pipe that has to be watched while a child has not executed its program.
-    pub(super) fn error_pipe(&self) -> Option<&PipeReader> {
+    /// Pipe that has to be watched: that of a child that has not executed its program, then that of a service
+    /// that is not ready.
+    pub(super) fn pipe(&self) -> Option<&PipeReader> {
         match &self.state {
             State::Launching { launch, failure: None, .. } => Some(&launch.error),
+            State::Running { .. } => self.ready.as_ref(),
             _ => None,
+        }
+    }
+
+    /// Reads whether the running service reports that it is ready. It does so with a line, and with nothing else.
+    pub(super) fn read_ready(&mut self) {
+        let (State::Running { .. }, Some(mut pipe)) = (&self.state, self.ready.as_ref()) else { return };
+        let mut bytes = [0; READY_BYTES];
+        match pipe.read(&mut bytes) {
+            Ok(count @ 1..) if !bytes.iter().take(count).any(|byte| *byte == b'\n') => {}
+            Ok(count) => {
+                self.notice.is_ready |= count > 0;
+                self.ready = None;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.ready = None,
         }
     }
 
@@ -112,8 +136,16 @@ impl Slot {
         job.variable = exit.map(|exit| ("FRIENDLET_EXIT", LastExit::from(exit).to_string()));
         let (output, writer) = io::pipe()?;
         rustix::io::ioctl_fionbio(&output, true)?;
+        let mut ready = None;
+        if let (Program::Main, ReadyCheck::Descriptor(number)) = (program, &job.spec.ready) {
+            let (reader, writer) = io::pipe()?;
+            rustix::io::ioctl_fionbio(&reader, true)?;
+            ready = Some(reader);
+            job.ready = Some((writer, *number));
+        }
         let launch = launch(&job, &writer)?;
         *self = Self { exit: self.exit, ..Self::FREE };
+        self.ready = ready;
         let needs_output = program == Program::Main && !job.spec.stop_command.is_empty();
         self.output = Some(writer).filter(|_| needs_output);
         self.state = State::Launching { launch, output, is_killed: false, failure: None };
@@ -143,6 +175,7 @@ impl Slot {
     /// Handles the exit of the leader; the failure of one that has not executed its program.
     pub(super) fn end_leader(&mut self, pid: Pid, exit: Exit) -> Option<SpawnError> {
         self.output = None;
+        self.ready = None;
         self.exit = Some(exit);
         match core::mem::replace(&mut self.state, State::Ended { pid }) {
             State::Launching { failure, .. } => {

@@ -62,7 +62,7 @@ impl Probes {
 fn endpoint((service, check): (ServiceId, &ReadyCheck)) -> Option<(ServiceId, &Endpoint)> {
     match check {
         ReadyCheck::Connect(endpoint) => Some((service, endpoint)),
-        ReadyCheck::OfKind | ReadyCheck::Line(_) => None,
+        ReadyCheck::OfKind | ReadyCheck::Line(_) | ReadyCheck::Descriptor(_) => None,
     }
 }
 

@@ -36,6 +36,9 @@ impl ServiceKind {
     }
 }
 
+/// Descriptors of which a service may get one to report that it is ready.
+pub const READY_DESCRIPTORS: core::ops::RangeInclusive<u8> = 3..=9;
+
 /// Sign that a service is ready.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum ReadyCheck {
@@ -47,11 +50,13 @@ pub enum ReadyCheck {
     Line(String<{ READY_LINE_BYTES }>),
     /// A connection is accepted.
     Connect(Endpoint),
+    /// The process writes a line to this descriptor, which it gets for that (`notification-fd` of s6).
+    Descriptor(u8),
 }
 
 impl ReadyCheck {
-    /// Returns the sign with this text in the configuration file: `line:TEXT`, `tcp:ADDRESS:PORT` or
-    /// `unix:PATH`.
+    /// Returns the sign with this text in the configuration file: `line:TEXT`, `tcp:ADDRESS:PORT`,
+    /// `unix:PATH` or `fd:NUMBER`.
     pub fn from_text(text: &str) -> Option<Self> {
         match text.split_once(':')? {
             ("line", line) if !line.is_empty() && !line.contains(char::is_control) => {
@@ -59,6 +64,9 @@ impl ReadyCheck {
             }
             ("tcp", address) => Endpoint::tcp(address).map(Self::Connect),
             ("unix", path) => Endpoint::unix(path).map(Self::Connect),
+            ("fd", number) => {
+                number.parse().ok().filter(|fd| READY_DESCRIPTORS.contains(fd)).map(Self::Descriptor)
+            }
             _ => None,
         }
     }
@@ -71,6 +79,7 @@ impl fmt::Display for ReadyCheck {
             Self::OfKind => Ok(()),
             Self::Line(line) => write!(f, "line:{line}"),
             Self::Connect(endpoint) => endpoint.fmt(f),
+            Self::Descriptor(number) => write!(f, "fd:{number}"),
         }
     }
 }
@@ -95,6 +104,11 @@ mod tests {
             ("line:listening: 80", Some(line("listening: 80"))),
             ("tcp:[::1]:1883", Some(ReadyCheck::Connect(address))),
             ("unix:/run/a.sock", Endpoint::unix("/run/a.sock").map(ReadyCheck::Connect)),
+            ("fd:3", Some(ReadyCheck::Descriptor(3))),
+            ("fd:9", Some(ReadyCheck::Descriptor(9))),
+            ("fd:2", None),
+            ("fd:10", None),
+            ("fd:", None),
             ("tcp:localhost:1883", None),
             ("tcp:127.0.0.1", None),
             ("tcp:127.0.0.1:0", None),

@@ -78,7 +78,7 @@ pub use condition::{AllConditions, CONDITION_BYTES, Condition, Conditions};
 pub use endpoint::Endpoint;
 pub use exit::{EndReason, Exit, LastExit, PastRun, PreStartFailure};
 pub use id::{CheckId, ServiceId};
-pub use kind::{ReadyCheck, ServiceKind};
+pub use kind::{READY_DESCRIPTORS, ReadyCheck, ServiceKind};
 pub use notice::{Notice, StatusText};
 pub use output_file::OutputFile;
 pub use program::Program;

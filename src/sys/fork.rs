@@ -157,29 +157,51 @@ pub(crate) fn io_priority(pid: u32) -> io::Result<libc::c_long> {
     }
 }
 
-/// Makes `input` and `output` the standard descriptors of this process, moves `kept` to descriptor 3, closed
-/// by exec, and closes all others. Returns `kept`. The owner of a closed descriptor must not use it any more.
+/// Makes `input` and `output` the standard descriptors of this process, gives it `ready` by its number, moves
+/// `kept` to a descriptor that is closed by exec, and closes all others. Returns `kept`. The owner of a closed
+/// descriptor must not use it any more.
 ///
 /// # Errors
 /// Error of dup(2).
-pub fn keep_descriptors(input: OwnedFd, output: BorrowedFd<'_>, kept: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    const KEPT: c_int = 3;
-    let check = |result: c_int| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
-    // SAFETY: the descriptors are open. The caller goes on with those that this function leaves open.
+pub fn keep_descriptors(
+    input: OwnedFd,
+    output: BorrowedFd<'_>,
+    ready: Option<(BorrowedFd<'_>, u8)>,
+    kept: BorrowedFd<'_>,
+) -> io::Result<OwnedFd> {
+    /// Higher than every number of `ready`.
+    const KEPT: c_int = 10;
+    const FIRST: c_int = 3;
+    let check = |result: c_int| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) };
+    let close = |from: c_int, to: c_int| {
+        // SAFETY: the caller goes on with descriptors that are in none of the ranges.
+        unsafe {
+            if from <= to && libc::syscall(libc::SYS_close_range, from, to, 0) < 0 {
+                for fd in from..=to.min(DESCRIPTORS) {
+                    libc::close(fd);
+                }
+            }
+        }
+    };
+    // SAFETY: the descriptors are open. Out of the way first: one may have the number of another's place.
     unsafe {
+        let away = |fd: BorrowedFd<'_>| check(libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, KEPT + 1));
+        let kept = away(kept)?;
+        let ready =
+            ready.map(|(fd, number)| Ok::<_, io::Error>((away(fd)?, c_int::from(number)))).transpose()?;
         check(libc::dup2(input.as_raw_fd(), 0))?;
         check(libc::dup2(output.as_raw_fd(), 1))?;
         check(libc::dup2(output.as_raw_fd(), 2))?;
-        if kept.as_raw_fd() != KEPT {
-            check(libc::dup3(kept.as_raw_fd(), KEPT, libc::O_CLOEXEC))?;
-        }
-        if libc::syscall(libc::SYS_close_range, KEPT + 1, libc::c_uint::MAX, 0) < 0 {
-            for fd in KEPT + 1..DESCRIPTORS {
-                libc::close(fd);
-            }
-        }
-        // It is closed already.
+        // It is closed below.
         core::mem::forget(input);
+        check(libc::dup3(kept, KEPT, libc::O_CLOEXEC))?;
+        if let Some((fd, number)) = ready {
+            check(libc::dup2(fd, number))?;
+        }
+        let own = ready.map_or(KEPT, |(_, number)| number);
+        close(FIRST, own - 1);
+        close(own + 1, KEPT - 1);
+        close(KEPT + 1, c_int::MAX);
         Ok(OwnedFd::from_raw_fd(KEPT))
     }
 }

@@ -7,7 +7,7 @@ use super::services::{OK, status, until_state};
 use crate::support::device::{service, shell};
 use crate::support::directory::Directory;
 use crate::support::wait::until;
-use crate::support::{Device, Server};
+use crate::support::{Device, Server, process};
 
 /// Service of type notify that takes these steps (`tests/system/notifier.rs`).
 fn notifier(name: &str, steps: &[&str], rest: &str) -> String {
@@ -24,6 +24,37 @@ pub(super) fn assert_order(server: &Server, lines: &[&str]) {
     until("the log has all lines", || lines.iter().all(|line| server.log().contains(line)));
     let log = server.log();
     assert!(lines.iter().map(|line| log.find(line)).is_sorted(), "{lines:?}:\n{log}");
+}
+
+#[test]
+fn service_is_ready_when_it_writes_a_line_to_its_descriptor() {
+    for number in [3, 9] {
+        let script = format!("printf almost >&{number}; sleep 0.6; echo >&{number}; exec sleep 1000");
+        let keys = format!("autostart = true\nready = \"fd:{number}\"");
+        let panel = shell("panel", "exec sleep 1000", "autostart = true\nafter = [\"broker\"]");
+        let server = Server::start(&Device::plain().with(&(shell("broker", &script, &keys) + &panel)));
+        until_state(&server, "panel", "started");
+        assert_order(&server, &["broker: started", "broker: ready", "panel: started"]);
+        let log = server.log();
+        let at = |text: &str| -> f64 {
+            let line = log.lines().find(|line| line.contains(text)).unwrap();
+            line.trim_start_matches('[').split(']').next().unwrap().trim().parse().unwrap()
+        };
+        assert!(at("broker: ready") - at("broker: started") >= 0.5, "{log}");
+        // The standard ones and its own.
+        assert_eq!(process::descriptors(status(&server, "broker").pid), 4);
+        assert_eq!(process::descriptors(status(&server, "panel").pid), 3);
+    }
+}
+
+#[test]
+fn service_that_closes_its_descriptor_without_a_line_is_not_ready() {
+    let script = "printf no >&4; exec 4>&-; exec sleep 1000";
+    let keys = "autostart = true\nready = \"fd:4\"\nready_timeout_s = 1";
+    let server = Server::start(&Device::plain().with(&shell("web", script, keys)));
+    until("it is late", || server.log().contains("web: not ready after 1 s"));
+    assert_eq!(status(&server, "web").state, "started");
+    assert!(!server.log().contains("web: ready"));
 }
 
 #[test]
