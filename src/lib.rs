@@ -13,7 +13,8 @@
 //! | module | contents | imports |
 //! |---|---|---|
 //! | [`limits`] | capacities of the board built for | |
-//! | [`log`] | log macros, sinks and ring buffer | limits |
+//! | [`wall_clock`] | time of day | |
+//! | [`log`] | log macros, sinks and ring buffer | wall_clock, limits |
 //! | [`suggest`] | nearest-name hints for mistyped words | |
 //! | [`mmap_buffer`] | buffers whose pages return to the system while empty | log |
 //! | [`runtime`] | event loop: descriptors, timers, wakers | limits |
@@ -28,9 +29,9 @@
 //! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, service, session, limits, log |
 //! | [`api`] | calls: routing, rights, handlers | call, config, service, session, limits, log |
 //! | [`connection`] | one connection as a state machine; slots, admission, eviction | api, call, friendcore, json, http, ws, config, service, session, limits, log |
-//! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, service, session, config, runtime, mmap_buffer, limits, log |
-//! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, limits, log |
-//! | [`ctl`] | command-line client | api, call, http, json, suggest, limits, log |
+//! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, service, session, config, runtime, mmap_buffer, wall_clock, limits, log |
+//! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, wall_clock, limits, log |
+//! | [`ctl`] | command-line client | api, call, http, json, suggest, wall_clock, limits, log |
 //! | [`keeper`] | parent of the server and of all services: starts, signals and reaps processes | sys, service, runtime, limits, log |
 //! | [`serve`] | the server: all of the above, joined | api, call, connection, keeper, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
 //! | [`init`] | process 1 of a board: mounts, modules, network, watchdog, the server as its child | sys, service, config, limits, log |
@@ -81,4 +82,5 @@ pub mod service;
 pub mod session;
 pub mod suggest;
 pub mod sys;
+pub mod wall_clock;
 pub mod ws;

@@ -13,6 +13,8 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, ring as provider, verify_tls13_s
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
+use crate::wall_clock::TlsClock;
+
 /// SHA-256 of a certificate.
 pub(super) type Fingerprint = [u8; 32];
 
@@ -37,11 +39,12 @@ impl Pin {
 
     /// TLS 1.3 alone, without resumption: few commands connect twice.
     pub(super) fn config(self: &Arc<Self>) -> Result<ClientConfig, Error> {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::clone(self) as _)
-            .with_no_client_auth();
+        let mut config =
+            ClientConfig::builder_with_details(Arc::new(provider::default_provider()), Arc::new(TlsClock))
+                .with_protocol_versions(&[&rustls::version::TLS13])?
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::clone(self) as _)
+                .with_no_client_auth();
         config.resumption = Resumption::disabled();
         Ok(config)
     }

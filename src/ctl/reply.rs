@@ -63,12 +63,15 @@ pub(super) fn no_session(why: &str) -> Failure {
     Failure::new(NO_RIGHT, format!("not logged in ({why}); run `friendlet ctl login USER`"))
 }
 
+/// Last second whose year has four digits.
+const END_OF_9999: u64 = 253_402_300_799;
+
 /// Error message for `Account blocked until: TIME`; in Friend Core, a TIME of 0 is a wrong password.
 fn blocked(text: &str) -> String {
     match text.rsplit(' ').next().and_then(|time| time.parse::<u64>().ok()) {
         None | Some(0) => "wrong user or password".to_owned(),
         Some(until) => {
-            let until = std::time::UNIX_EPOCH + std::time::Duration::from_secs(until.min(u32::MAX.into()));
+            let until = core::time::Duration::from_secs(until.min(END_OF_9999));
             format!("too many wrong passwords; blocked until {}", format_time(until))
         }
     }

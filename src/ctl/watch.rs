@@ -1,7 +1,7 @@
 //! `watch`: changes of state as the server pushes them, across lost connections.
 
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -15,6 +15,7 @@ use super::reply::no_session;
 use super::services::states;
 use super::values::{compose, string, text_of};
 use crate::json::Raw;
+use crate::wall_clock;
 
 /// First pause before connecting again; it doubles with every failed attempt.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -70,7 +71,7 @@ fn follow(
             Push::Change(change) => change,
             Push::SessionEnd(why) => return no_session(&why),
             Push::Notice(notice) => {
-                env.note(format_args!("{}  {notice}", format_time(SystemTime::now())));
+                env.note(format_args!("{}  {notice}", format_time(wall_clock::now())));
                 continue;
             }
             Push::Other => continue,
@@ -118,7 +119,7 @@ fn reconnect(
                             out.put("}\n")
                         })?
                     } else {
-                        format!("{}  {name}  {state}\n", format_time(SystemTime::now()))
+                        format!("{}  {name}  {state}\n", format_time(wall_clock::now()))
                     };
                     env.print(&text)?;
                 }
@@ -129,7 +130,7 @@ fn reconnect(
 }
 
 fn note_retry(env: &mut Env<'_>, failure: &Failure) {
-    env.note(format_args!("{}  {}; connecting again", format_time(SystemTime::now()), failure.text));
+    env.note(format_args!("{}  {}; connecting again", format_time(wall_clock::now()), failure.text));
 }
 
 /// A random time from half of the pause to all of it, which spreads the clients of a restarted server.
@@ -202,7 +203,7 @@ fn format_change(change: &Change) -> String {
         Some(check) => format!("check {check}"),
         None => change.service.clone(),
     };
-    let line = format!("{}  {name}  {}{pid}{reason}", format_time(SystemTime::now()), change.state);
+    let line = format!("{}  {name}  {}{pid}{reason}", format_time(wall_clock::now()), change.state);
     change.output.iter().fold(line, |text, line| format!("{text}\n    {line}"))
 }
 

@@ -2,9 +2,10 @@
 
 use core::fmt::Write as _;
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use super::LOG_HEAD_BYTES;
+use crate::wall_clock;
 
 static START: OnceLock<Instant> = OnceLock::new();
 
@@ -29,8 +30,7 @@ pub struct ClockSample {
 
 /// Samples both clocks now.
 pub fn sample_clock() -> ClockSample {
-    // A wall clock before 1970 counts as 1970.
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let wall = wall_clock::now();
     ClockSample { wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX), mono_ms: elapsed_ms() }
 }
 

@@ -1,6 +1,8 @@
 //! Clocks: time since start, and time of day.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
+
+use crate::wall_clock;
 
 /// Time of the build, in seconds since 1970. A clock that shows an earlier time is wrong.
 pub const BUILT_UNIX_S: u64 = match u64::from_str_radix(env!("FRIENDLET_BUILT_UNIX_S"), 10) {
@@ -40,7 +42,7 @@ impl Clock {
 
     /// Time of day in seconds since 1970; 0 for earlier times.
     pub fn unix_s(&self) -> u64 {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        wall_clock::now().as_secs()
     }
 
     /// The same; `None` for a time before the build, which is certainly wrong.

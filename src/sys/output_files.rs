@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use smol::channel::{Receiver, Sender, bounded};
 
@@ -17,7 +17,7 @@ use super::{BUILT_UNIX_S, LOG_FLUSH_TIMEOUT, OUTPUT_BATCH_BYTES, OUTPUT_BATCHES}
 use crate::limits::SERVICES;
 use crate::log::Reason;
 use crate::service::{OutputFile, ServiceId, ServiceTable};
-use crate::warning;
+use crate::{wall_clock, warning};
 
 /// Stack size of the thread, which also logs its failures.
 pub const OUTPUT_STACK_BYTES: usize = 48 * 1024;
@@ -312,7 +312,7 @@ struct Stamp {
 
 impl Stamp {
     fn now(start: Instant) -> Self {
-        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let unix = wall_clock::now();
         let is_plausible = unix.as_secs() >= BUILT_UNIX_S;
         let unix_ms = is_plausible.then(|| u64::try_from(unix.as_millis()).unwrap_or(u64::MAX));
         Self { unix_ms, uptime: start.elapsed() }

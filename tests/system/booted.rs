@@ -22,6 +22,7 @@ use crate::support::{process, wait};
 
 mod crowd;
 mod hang;
+mod late;
 mod stack;
 
 const OK: &str = r#"{ "Status": "ok"}"#;

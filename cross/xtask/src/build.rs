@@ -89,6 +89,7 @@ fn cargo_build(
     command.args(["build", "--release", "--locked", "--quiet"]);
     command.args(["--package", "friendlet", "--bin", "friendlet"]);
     command.args(STD).arg("--target-dir").arg(directory).envs(environment.iter().copied());
+    command.env(MUSL_TIME.0, MUSL_TIME.1);
     for board in boards {
         for_board(&mut command, board);
         // A panic ends the process: nothing unwinds, and the tables for it weigh 26 kB on ARMv7. Only here,
@@ -226,6 +227,9 @@ pub(crate) fn binary(board: &Board) -> Result<PathBuf, String> {
 fn binary_path(board: &Board) -> PathBuf {
     board.directory().join("friendlet")
 }
+
+/// Variable of the libc crate, of that of std too, for musl 1.2.3 and newer: times with 64 bits on 32-bit processors.
+const MUSL_TIME: (&str, &str) = ("RUST_LIBC_UNSTABLE_MUSL_V1_2_3", "1");
 
 /// Sets the board's target and limits for a cargo command.
 fn for_board(command: &mut Command, board: &Board) {

@@ -157,6 +157,12 @@ const BOARD_COMMANDS: &[BoardCommand] = &[
         run: |board, _| booted::hang(board),
     },
     BoardCommand {
+        name: "late",
+        about: "a board after 2038 and after 2106",
+        is_for_all: false,
+        run: |board, _| booted::late(board),
+    },
+    BoardCommand {
         name: "cuts",
         about: "power cuts while changes are acknowledged (--number N: so many, else 50)",
         is_for_all: false,

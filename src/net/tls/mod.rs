@@ -23,6 +23,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, version};
 
+use crate::wall_clock::TlsClock;
+
 pub use buffers::Buffers;
 pub use failure::TlsFailure;
 pub use session::Session;
@@ -105,7 +107,7 @@ pub fn server_config(
     let chain = certificates(certificate).map_err(TlsError::Certificate)?;
     let mut shown: usize = chain.iter().map(|certificate| certificate.len()).sum();
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Key(error.to_string()))?;
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(TlsClock))
         .with_protocol_versions(&[&version::TLS13])
         .map_err(|error| TlsError::Mismatch(error.to_string()))?;
     let builder = match client_authority {

@@ -3,11 +3,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use rustix::fs::{Timestamps, UTIME_NOW, futimens};
 use rustix::time::{ClockId, Timespec, clock_settime};
 
 use crate::sys::CLOCK_FILES;
+use crate::wall_clock;
 
 /// Newest modification time of a file, or of a directory and at most `CLOCK_FILES` of its
 /// entries, as time since 1970. Zero if the path does not exist.
@@ -19,13 +21,11 @@ pub fn newest_under(path: &Path) -> Duration {
     newest_inside.max(modified(path))
 }
 
+/// Modification time as time since 1970; zero for earlier times, and of a path that does not exist.
 fn modified(path: &Path) -> Duration {
-    fs::symlink_metadata(path).and_then(|metadata| metadata.modified()).map_or(Duration::ZERO, since_1970)
-}
-
-/// Time since 1970, zero for earlier times.
-fn since_1970(time: SystemTime) -> Duration {
-    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
+    // The standard library of a 32-bit processor may have 32 bits of seconds.
+    let seconds = rustix::fs::lstat(path).map_or(0, |status| status.st_mtime);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
 /// Sets the time of day to `floor`, as time since 1970, unless it is later. Returns true if it was
@@ -34,7 +34,7 @@ fn since_1970(time: SystemTime) -> Duration {
 /// # Errors
 /// `EPERM` without the capability.
 pub fn set_clock_forward(floor: Duration) -> io::Result<bool> {
-    if since_1970(SystemTime::now()) >= floor {
+    if wall_clock::now() >= floor {
         return Ok(false);
     }
     let tv_sec = i64::try_from(floor.as_secs()).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -48,7 +48,8 @@ pub fn set_clock_forward(floor: Duration) -> io::Result<bool> {
 /// Error of the file system.
 pub fn touch(path: &Path) -> io::Result<()> {
     let file: File = OpenOptions::new().create(true).append(true).open(path)?;
-    file.set_modified(SystemTime::now())?;
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    futimens(&file, &Timestamps { last_access: now, last_modification: now })?;
     file.sync_all()
 }
 
@@ -58,20 +59,17 @@ mod tests {
 
     fn at(path: &Path, seconds: u64) {
         fs::write(path, "").unwrap();
-        File::options()
-            .append(true)
-            .open(path)
-            .unwrap()
-            .set_modified(UNIX_EPOCH + Duration::from_secs(seconds))
-            .unwrap();
+        let file = File::options().append(true).open(path).unwrap();
+        let time = Timespec { tv_sec: seconds.try_into().unwrap(), tv_nsec: 0 };
+        futimens(&file, &Timestamps { last_access: time, last_modification: time }).unwrap();
     }
 
     #[test]
     fn newest_file_counts() {
         let directory = std::env::temp_dir().join(format!("friendlet-newest-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        // Before 2038: the standard library of 32-bit boards sets no later time.
-        let far = 2_000_000_000;
+        // After 2038-01-19: more than 31 bits.
+        let far = 3_000_000_000;
         at(&directory.join("old"), 1_000_000_000);
         assert_eq!(newest_under(&directory.join("old")), Duration::from_secs(1_000_000_000));
         // The directory itself is newer than that.
@@ -87,10 +85,10 @@ mod tests {
     #[test]
     fn files_up_to_the_limit_count() {
         let directory = std::env::temp_dir().join(format!("friendlet-files-{}", std::process::id()));
-        let far = Duration::from_secs(2_000_000_000);
+        let far = Duration::from_secs(3_000_000_000);
         let found = |count: usize| {
             fs::create_dir_all(&directory).unwrap();
-            (0..count).for_each(|n| at(&directory.join(n.to_string()), 2_000_000_000 + n as u64));
+            (0..count).for_each(|n| at(&directory.join(n.to_string()), 3_000_000_000 + n as u64));
             let newest = newest_under(&directory);
             fs::remove_dir_all(&directory).unwrap();
             newest

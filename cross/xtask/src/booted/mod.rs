@@ -7,6 +7,7 @@ mod cuts;
 mod data;
 mod hang;
 mod lab;
+mod late;
 mod stack;
 mod suite;
 
@@ -94,6 +95,7 @@ pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
     if board.name == FAST_BOARD {
         crowd::run(board)?;
         hang::run(board)?;
+        late::run(board)?;
         stack::run(&board.with_stack())?;
     }
     if image.watchdog_s.is_some() && !qemu.arguments.contains("friendlet.watchdog=0") {
@@ -128,6 +130,13 @@ pub(crate) fn hang(board: &Board) -> Result<(), String> {
     let board = &board.under_test();
     prepare(board, Part::Fast)?;
     hang::run(board)
+}
+
+/// `cargo xtask late`: late years alone.
+pub(crate) fn late(board: &Board) -> Result<(), String> {
+    let board = &board.under_test();
+    prepare(board, Part::Fast)?;
+    late::run(board)
 }
 
 /// `cargo xtask boots`: boots alone, `number` of them.
