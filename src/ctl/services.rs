@@ -51,7 +51,8 @@ pub(super) fn run(
 pub(super) fn status(invocation: &Invocation, env: &mut Env<'_>, service: &str) -> Result<u8, Failure> {
     let content = status_of(&mut connect(invocation, env)?, service)?;
     let row = status_row(service, &content);
-    let is_started = row[1] == "started";
+    let is_started =
+        Raw::parse(&content).and_then(|reply| text_of(reply, "State")).as_deref() == Some("started");
     env.print(&if invocation.json { format!("{content}\n") } else { table(STATUS_HEAD, [row]) })?;
     Ok(if is_started { 0 } else { NOT_RUNNING })
 }
@@ -148,10 +149,16 @@ fn status_row(service: &str, content: &str) -> [String; 7] {
         is_new.then(|| "never run".to_owned())
     };
     let last_exit = text("Reason").or_else(|| text("LastExit")).or_else(never);
+    let own = text("Text").map_or_else(String::new, |text| format!(": {text}"));
+    let late = if text("Ready").as_deref() == Some("false") { ", not ready" } else { "" };
+    let state = text("State").map(|state| match state.as_str() {
+        "started" => format!("started{late}{own}"),
+        _ => state,
+    });
     let since = text("Since").and_then(|seconds| seconds.parse().ok()).map(format_duration);
     [
         sanitize(service),
-        shown(text("State")),
+        shown(state),
         shown(text("Pid").filter(|pid| pid != "0")),
         shown(since),
         shown(text("Restarts")),
@@ -235,6 +242,10 @@ mod tests {
         assert_eq!(
             row(r#"{ "State": "stopped", "LastExit": "", "Reason": "", "StartedOnce": false}"#),
             "hello|stopped|-|-|-|never run|"
+        );
+        assert_eq!(
+            row(r#"{ "State": "started", "Ready": false, "Text": "loading\u0007"}"#),
+            "hello|started, not ready: loading\u{FFFD}|-|-|-|-|"
         );
         assert_eq!(row("nonsense"), "hello|-|-|-|-|-|");
     }

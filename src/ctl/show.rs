@@ -43,6 +43,8 @@ fn rows(reply: Raw<'_>) -> Vec<[String; 2]> {
         }
         _ => shown("State"),
     };
+    let is_late = text_of(reply, "Ready").as_deref() == Some("false");
+    let state = if is_late && state == "started" { "started, not ready".to_owned() } else { state };
     let is_new = text_of(reply, "StartedOnce").is_some_and(|once| once == "false");
     let limit = text_of(reply, "StartLimit").filter(|limit| limit != "0");
     let limit = limit.map_or_else(String::new, |limit| format!(", at most {} short runs", sanitize(&limit)));

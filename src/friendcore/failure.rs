@@ -138,7 +138,7 @@ fn number(end: LastExit) -> i32 {
     match end {
         LastExit::None => 0,
         LastExit::Spawn(error) => error.errno,
-        LastExit::Required(_) => ECANCELED,
+        LastExit::Required { .. } => ECANCELED,
         LastExit::Overran(_) => ETIMEDOUT,
         LastExit::PreStart(failure) => number(failure.into()),
         LastExit::Code(code) => code,

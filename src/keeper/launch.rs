@@ -165,6 +165,7 @@ fn execute(job: &Job<'_>) -> Result<core::convert::Infallible, SpawnError> {
     rustix::process::umask(Mode::from_raw_mode(spec.attributes.umask.into()));
     // As root, which may raise them, and after the files that would need descriptors.
     priority::set_limits(&spec.attributes)?;
+    identity.own_pipes(job.ready.as_ref().map(|(_, number)| *number));
     identity.take(&spec.attributes)?;
     let directory = if spec.cwd.is_empty() { "/" } else { &spec.cwd };
     rustix::process::chdir(directory).map_err(at(SpawnStage::Directory))?;

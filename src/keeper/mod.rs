@@ -83,7 +83,7 @@ crate::limits::limits! {
     /// Groups that the processes of a service have made below its control group.
     NESTED_GROUPS: usize = 64, fixed "those over it are killed with the service, without a stop signal";
     /// Children without a service that are remembered, so that each is logged once.
-    FOREIGNERS: usize = 16, fixed "the oldest is forgotten, and logged again";
+    FOREIGNERS: usize = 16, fixed "those over it are not logged";
     /// Processes of a service whose use is counted without a control group.
     USAGE_PROCESSES: usize = 64, fixed "the use of the others is not counted";
     /// Environment of an orphan that is searched for the name of its service.
@@ -153,6 +153,8 @@ pub fn run<T>(
     services: impl Fn(&T) -> &ServiceTable,
     server: impl FnOnce(T, Link) -> ServerEnd,
 ) -> io::Result<ServerEnd> {
+    // Records of the keeper and of the server have one beginning.
+    crate::log::sample_clock();
     let (messages, server_messages) = ServerSocket::pair()?;
     let (relay, notify) = Relay::new(&NotifyEnvironment::of_this_process())?.unzip();
     if let Err(error) = set_child_subreaper(Some(rustix::process::getpid())) {

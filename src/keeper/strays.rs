@@ -46,6 +46,9 @@ impl Strays {
         mut members: Vec<Pid, ORPHANS>,
         owner: impl Fn(Pid) -> Owner,
     ) {
+        if self.foreigners.is_full() {
+            self.foreigners.retain(|pid| !procfs::is_zombie(*pid));
+        }
         let family = Family::new();
         for pid in family.children_of(rustix::process::getpid()) {
             if members.contains(&pid) {
@@ -88,11 +91,7 @@ impl Strays {
     }
 
     fn name_foreigner(&mut self, pid: Pid) {
-        if !self.foreigners.contains(&pid) && !procfs::is_zombie(pid) {
-            if self.foreigners.is_full() {
-                self.foreigners.remove(0);
-            }
-            let _ = self.foreigners.push(pid);
+        if !self.foreigners.contains(&pid) && !procfs::is_zombie(pid) && self.foreigners.push(pid).is_ok() {
             warning!(
                 "process {} ({}) belongs to no service: it has left its group, and FRIENDLET_SERVICE is not in \
                  its environment; it ends with the server",

@@ -49,8 +49,13 @@ pub enum LastExit {
     },
     /// The process could not be started.
     Spawn(SpawnError),
-    /// A required service does not run or is not ready: its index in `requires`.
-    Required(u8),
+    /// A required service is not up.
+    Required {
+        /// Its index in `requires`.
+        index: u8,
+        /// It does not run; else it runs and is not ready in time.
+        is_down: bool,
+    },
     /// The process ran longer than `max_runtime_s`, these seconds, and was stopped.
     Overran(u32),
     /// `pre_start` failed, and with it the start.
@@ -94,6 +99,11 @@ impl From<PreStartFailure> for LastExit {
     }
 }
 
+/// State of a required service that is not up, in words.
+pub(super) fn lack(is_down: bool) -> &'static str {
+    if is_down { "does not run" } else { "is not ready" }
+}
+
 impl fmt::Display for LastExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -105,7 +115,7 @@ impl fmt::Display for LastExit {
                 f.write_str(if oom { " (out of memory)" } else { "" })
             }
             Self::Spawn(error) => error.fmt(f),
-            Self::Required(_) => f.write_str("a required service is not ready"),
+            Self::Required { is_down, .. } => write!(f, "a required service {}", lack(is_down)),
             Self::PreStart(failure) => write!(f, "pre_start: {}", Self::from(failure)),
             Self::Overran(seconds) => write!(f, "ran longer than {seconds} s"),
         }

@@ -65,7 +65,7 @@ impl ReadyCheck {
             ("tcp", address) => Endpoint::tcp(address).map(Self::Connect),
             ("unix", path) => Endpoint::unix(path).map(Self::Connect),
             ("fd", number) => {
-                number.parse().ok().filter(|fd| READY_DESCRIPTORS.contains(fd)).map(Self::Descriptor)
+                READY_DESCRIPTORS.into_iter().find(|fd| fd.to_string() == number).map(Self::Descriptor)
             }
             _ => None,
         }
@@ -108,6 +108,8 @@ mod tests {
             ("fd:9", Some(ReadyCheck::Descriptor(9))),
             ("fd:2", None),
             ("fd:10", None),
+            ("fd:+3", None),
+            ("fd:03", None),
             ("fd:", None),
             ("tcp:localhost:1883", None),
             ("tcp:127.0.0.1", None),

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use heapless::{String, Vec};
 
+use super::exit::lack;
 use super::spawn_error::Names;
 use super::string_array::{Arguments, Name, Variables};
 use super::{
@@ -186,9 +187,9 @@ struct EndText<'s> {
 impl fmt::Display for EndText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.end {
-            LastExit::Required(index) => {
+            LastExit::Required { index, is_down } => {
                 let name = self.spec.requires.get(usize::from(index)).map_or("?", |name| name.as_str());
-                write!(f, "requires {name}, which is not ready")
+                write!(f, "requires {name}, which {}", lack(is_down))
             }
             LastExit::Spawn(error) => error.text(self.spec).fmt(f),
             LastExit::PreStart(PreStartFailure::Spawn(error)) => {

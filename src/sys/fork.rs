@@ -57,6 +57,12 @@ pub fn exit_now(code: c_int) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Gives the pipe of a descriptor to a user. Without the capability for it, the pipe works as it is.
+pub fn own_pipe(number: u8, uid: u32, gid: u32) {
+    // SAFETY: fchown(2) takes any numbers.
+    let _ = unsafe { libc::fchown(c_int::from(number), uid, gid) };
+}
+
 /// Signals that arrive as reads of a descriptor.
 #[derive(Debug)]
 pub struct SignalFd(std::fs::File);

@@ -26,6 +26,17 @@ fn keys_of_the_file_reach_the_process() {
 }
 
 #[test]
+fn plain_user_opens_the_pipes_of_its_service() {
+    let script = "echo one > /dev/stderr; echo two > /dev/stdout; echo > /proc/self/fd/3; exec sleep 1000";
+    let keys = "user = 'nobody'\nready = 'fd:3'";
+    let server = Server::start(&Device::plain().with(&shell("web", script, keys)));
+    start(&server, "web");
+    until("it is ready", || server.call("services/web/status").contains("\"Ready\": true"));
+    let log = server.call("services/web/log");
+    assert!(log.contains("one") && log.contains("two"), "{log}");
+}
+
+#[test]
 fn answer_of_a_start_names_what_cannot_be_set() {
     let tables = [
         shell("member", "true", "groups = ['no-such-group']"),

@@ -118,7 +118,7 @@ fn required_service_that_fails_is_named() {
     let server = Server::start(&Device::plain().with(&tables.concat()));
     let answer = server.call("services/web/start");
     assert!(
-        answer.starts_with("fail") && answer.contains("web: requires base, which is not ready"),
+        answer.starts_with("fail") && answer.contains("web: requires base, which does not run"),
         "{answer}"
     );
     assert_eq!(status(&server, "web").state, "failed");

@@ -157,7 +157,7 @@ fn broker_that_is_killed_comes_back_until_it_fails_for_good() {
         broker.state == "failed"
     });
     until_state(server, "panel", "failed");
-    assert!(server.call("services/panel/status").contains("\"requires broker, which is not ready\""));
+    assert!(server.call("services/panel/status").contains("\"requires broker, which does not run\""));
     let failed = format!("broker: failed, {START_LIMIT} short runs in a row");
     assert_order(server, &[&failed, "panel: stopping, it requires broker, which does not run"]);
     assert_eq!(server.call("services/panel/start"), OK);

@@ -159,6 +159,35 @@ fn daemon_without_the_marker_of_its_service_is_named() {
 }
 
 #[test]
+fn daemons_without_a_service_are_logged_once() {
+    let directory = Directory::new();
+    let file = directory.file("daemons");
+    let daemon = directory.write("daemon.sh", format!("echo $$ >> {file}\nexec sleep 1000\n"));
+    let script = format!(
+        "for number in $(seq 20); do (setsid env -i PATH=\"$PATH\" sh {daemon} &); done; exec sleep 1000"
+    );
+    let slow = shell("slow", "trap '' TERM; sleep 1000 & wait; wait", "stop_timeout_s = 2");
+    let server = Server::start(&Device::plain().with(&(shell("forker", &script, "") + &slow + WAYS[1])));
+    start(&server, "forker");
+    start(&server, "slow");
+    until("all run", || fs::read_to_string(&file).unwrap_or_default().lines().count() == 20);
+    for name in ["forker", "slow"] {
+        assert_eq!(server.call(&format!("services/{name}/stop")), OK);
+        until_state(&server, name, "stopped");
+    }
+    let log = server.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("belongs to no service")).collect();
+    assert!((1..=16).contains(&lines.len()), "{}", lines.len());
+    // Times of the keeper are on the clock of the server.
+    let times: Vec<f64> = log
+        .lines()
+        .filter_map(|line| line.strip_prefix('[')?.split(']').next()?.trim().parse().ok())
+        .collect();
+    let slack = 0.5;
+    assert!(times.windows(2).all(|pair| pair[0] <= pair[1] + slack), "{log}");
+}
+
+#[test]
 fn pause_reaches_a_daemon_in_a_session_of_its_own() {
     let directory = Directory::new();
     let file = directory.file("daemon");

@@ -93,6 +93,9 @@ pub(super) fn details(out: &mut Writer<'_>, details: &ServiceDetails<'_>) -> Res
     put_status(out, status)?;
     put_description(out, spec)?;
     put_reason(out, status, spec)?;
+    if !spec.is_ready_after_run() {
+        put_flag(out, "Ready", status.is_ready)?;
+    }
     put_flag(out, "StartedOnce", status.started_once)?;
     out.put(r#", "Name": "#)?;
     out.put_text(&spec.name)?;

@@ -8,7 +8,7 @@ use rustix::thread::{self, CapabilitySet, set_thread_gid, set_thread_groups, set
 
 use super::{at, io_at};
 use crate::service::{Attributes, SpawnError, SpawnStage, Spec};
-use crate::sys::{Account, lookup, lookup_group, supplementary_groups};
+use crate::sys::{Account, fork, lookup, lookup_group, supplementary_groups};
 
 /// User and groups that a service runs with.
 pub(super) struct Identity {
@@ -54,6 +54,15 @@ impl Identity {
             identity.groups = Some(groups);
         }
         Ok(identity)
+    }
+
+    /// Gives the pipes of the output and of the readiness to the user, who could otherwise not open `/dev/stderr`.
+    pub(super) fn own_pipes(&self, ready: Option<u8>) {
+        if let Some(account) = self.account.as_ref().filter(|_| geteuid().is_root()) {
+            for number in core::iter::once(1).chain(ready) {
+                fork::own_pipe(number, account.uid, account.gid);
+            }
+        }
     }
 
     /// Takes this identity, with the capabilities of a service.

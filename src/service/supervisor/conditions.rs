@@ -26,8 +26,10 @@ impl Supervisor {
         let entry = &self.entries[service.index()];
         let is_blocked = entry.phase == Phase::Blocked;
         let (after, unmet) = if is_blocked { (entry.after, self.unmet_mask(service)) } else { (0, 0) };
-        let is_awaited =
-            move |other: &ServiceId| after & bit(*other) != 0 && self.entries[other.index()].is_awaited();
+        let is_awaited = move |other: &ServiceId| {
+            let (record, is_required) = (&self.entries[other.index()], entry.required & bit(*other) != 0);
+            after & bit(*other) != 0 && (record.is_awaited() || is_required && record.phase == Phase::Blocked)
+        };
         let services = self.table.iter().filter(move |(other, _)| is_awaited(other));
         let conditions = self.table.conditions().iter().enumerate();
         let conditions = conditions.filter(move |(index, _)| unmet & (1 << index) != 0);

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use super::super::exit::lack;
 use super::super::record::{Next, Readiness, Record};
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
@@ -40,6 +41,11 @@ impl Record {
             && (self.phase.is_ending() || matches!(self.phase, Phase::Aborting | Phase::CleaningUp))
     }
 
+    /// Returns true if the service has failed, or will have because a service that it requires has.
+    fn has_failed(&self) -> bool {
+        matches!(self.phase, Phase::Failed | Phase::Lost) || self.failed_with.is_some()
+    }
+
     /// Returns true if the service has no process, or no process that is to stay, and none is to come.
     fn is_down(&self) -> bool {
         match self.phase {
@@ -62,10 +68,15 @@ impl Supervisor {
     /// Returns if a service may start now.
     pub(super) fn gate(&self, service: ServiceId) -> Gate {
         let Record { after, required, .. } = self.entries[service.index()];
-        let failed = |entry: &Record| entry.is_down() || entry.readiness == Readiness::Late;
+        // A condition may be away for long. What requires a service waits for it together with that one.
+        let is_blocked = |entry: &Record| entry.phase == Phase::Blocked;
+        let failed =
+            |entry: &Record| entry.is_down() || entry.readiness == Readiness::Late && !is_blocked(entry);
         if let Some(other) = self.first(required, failed) {
             Gate::Failed(other)
-        } else if self.first(after, Record::is_awaited).is_some() {
+        } else if self.first(after, Record::is_awaited).is_some()
+            || self.first(required, is_blocked).is_some()
+        {
             Gate::Closed
         } else if let Some(condition) = self.unmet(service) {
             Gate::Unmet(condition)
@@ -133,18 +144,24 @@ impl Supervisor {
         }
     }
 
-    /// Fails a start because of a required service. If that one may still become ready, the policy decides.
+    /// Ends a start because of a required service: it stops with one that was stopped, and fails with one that has
+    /// failed. If that one may still become ready, the policy decides.
     fn fail_with(&mut self, service: ServiceId, other: ServiceId, now: Duration) {
-        let is_down = self.entries[other.index()].is_down();
-        let state = if is_down { "does not run" } else { "is not ready" };
-        error!("{}: cannot start, it requires {}, which {}", self.name(service), self.name(other), state);
-        let reason = self.required(service, other);
+        let required = &self.entries[other.index()];
+        let (is_down, has_failed) = (required.is_down(), required.has_failed());
+        error!(
+            "{}: cannot start, it requires {}, which {}",
+            self.name(service),
+            self.name(other),
+            lack(is_down)
+        );
+        let reason = self.required(service, other, is_down);
         self.entries[service.index()].last_exit = reason;
         self.settle_spawn(service, CommandError::Exited(reason));
-        if is_down {
-            self.enter(service, Phase::Failed, Some(reason), now);
-        } else {
-            self.decide(service, false, Duration::ZERO, now);
+        match (is_down, has_failed) {
+            (true, true) => self.enter(service, Phase::Failed, Some(reason), now),
+            (true, false) => self.enter(service, Phase::Stopped, Some(reason), now),
+            (false, _) => self.decide(service, false, Duration::ZERO, now),
         }
     }
 
@@ -156,10 +173,7 @@ impl Supervisor {
         }
         let Some(other) = self.first(entry.required, Record::is_down) else { return };
         info!("{}: stopping, it requires {}, which does not run", self.name(service), self.name(other));
-        let required = &self.entries[other.index()];
-        // A required service that ends because of another's failure will have failed, too.
-        let has_failed =
-            matches!(required.phase, Phase::Failed | Phase::Lost) || required.failed_with.is_some();
+        let has_failed = self.entries[other.index()].has_failed();
         self.entries[service.index()].failed_with = has_failed.then_some(other);
         self.apply_internal(service, Event::Stop, now);
     }
@@ -169,7 +183,7 @@ impl Supervisor {
         match self.entries[service.index()].failed_with.take() {
             None => self.enter(service, Phase::Stopped, reason, now),
             Some(other) => {
-                let reason = self.required(service, other);
+                let reason = self.required(service, other, true);
                 self.entries[service.index()].last_exit = reason;
                 self.enter(service, Phase::Failed, Some(reason), now);
             }
@@ -177,10 +191,10 @@ impl Supervisor {
     }
 
     /// Reason that names a required service.
-    fn required(&self, service: ServiceId, other: ServiceId) -> LastExit {
+    fn required(&self, service: ServiceId, other: ServiceId, is_down: bool) -> LastExit {
         let name = self.name(other);
         let requires = self.spec(service).map_or(&[][..], |spec| &spec.requires);
         let index = requires.iter().position(|required| required == name).unwrap_or(0);
-        LastExit::Required(index as u8)
+        LastExit::Required { index: index as u8, is_down }
     }
 }

@@ -1,7 +1,7 @@
 //! Conditions of the machine that services wait for and need.
 
 use super::*;
-use crate::service::{CONDITIONS, SERVICE_READY_TIMEOUT, TableError};
+use crate::service::{CONDITIONS, SERVICE_READY_TIMEOUT, START_SETTLE, TableError};
 
 /// A service by `name`, `wait`, `needs` and `after`.
 type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
@@ -249,4 +249,30 @@ fn program_is_not_started_without_what_it_needs_after_its_preparation() {
     assert_eq!(actions(&mut supervisor), []);
     supervisor.handle_condition(0, true, at(4));
     assert_eq!(actions(&mut supervisor), [run_program(0, Program::PreStart)]);
+}
+
+#[test]
+fn services_that_require_one_wait_with_it_for_as_long_as_it_does() {
+    let mut table = ServiceTable::new();
+    let spec = |name| Spec { autostart: true, ..Spec::new(name, &["program"]).unwrap() };
+    let mut net = spec("net");
+    net.needs.push("path:/x").unwrap();
+    table.push(net).unwrap();
+    for (name, required) in [("web", "net"), ("page", "web")] {
+        let mut spec = spec(name);
+        spec.requires.push(required.try_into().unwrap()).unwrap();
+        table.push(spec).unwrap();
+    }
+    let mut supervisor = Supervisor::new(table);
+    supervisor.start_enabled(at(0));
+    let late = at(1) + 2 * SERVICE_READY_TIMEOUT;
+    supervisor.handle_timeout(SERVICE_READY_TIMEOUT);
+    supervisor.handle_timeout(late);
+    assert_eq!([0, 1, 2].map(|index| state(&supervisor, index)), [Starting; 3]);
+    assert_eq!([1, 2].map(|index| awaited(&supervisor, index)), [["net"], ["web"]]);
+    supervisor.handle_condition(0, true, late);
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+    supervisor.handle_spawned(id(0), Ok(1), late);
+    supervisor.handle_timeout(late + START_SETTLE);
+    assert_eq!(actions(&mut supervisor), [spawn(1)]);
 }

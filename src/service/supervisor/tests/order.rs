@@ -211,9 +211,9 @@ fn failure_of_a_required_service_fails_those_that_wait() {
         let mut supervisor = chain(restart);
         supervisor.handle_spawned(id(0), Err(MISSING), at(1));
         assert_eq!(states(&supervisor), [Failed; 3]);
-        assert_eq!(last_exit(&supervisor, 1), "requires disk, which is not ready");
-        assert_eq!(last_exit(&supervisor, 2), "requires base, which is not ready");
-        let failed = Err(CommandError::Exited(LastExit::Required(0)));
+        assert_eq!(last_exit(&supervisor, 1), "requires disk, which does not run");
+        assert_eq!(last_exit(&supervisor, 2), "requires base, which does not run");
+        let failed = Err(CommandError::Exited(LastExit::Required { index: 0, is_down: true }));
         assert_eq!(supervisor.poll_settled(), Some((id(2), failed)));
         assert_eq!(supervisor.poll_timeout(), None);
     }
@@ -227,8 +227,8 @@ fn failure_of_a_required_service_stops_and_fails_those_that_run() {
     supervisor.handle_exit(id(1), Exit::Code(0), true, at(4));
     supervisor.handle_exit(id(2), Exit::Code(0), true, at(4));
     assert_eq!(states(&supervisor), [Failed; 3]);
-    assert_eq!(last_exit(&supervisor, 1), "requires disk, which is not ready");
-    assert_eq!(last_exit(&supervisor, 2), "requires base, which is not ready");
+    assert_eq!(last_exit(&supervisor, 1), "requires disk, which does not run");
+    assert_eq!(last_exit(&supervisor, 2), "requires base, which does not run");
 }
 
 #[test]
@@ -240,6 +240,18 @@ fn stop_of_a_required_service_stops_those_that_require_it() {
         supervisor.handle_exit(id(index), Exit::signal(15), true, at(4));
     }
     assert_eq!(states(&supervisor), [Stopped; 3]);
+    assert_eq!(supervisor.poll_timeout(), None);
+}
+
+#[test]
+fn stop_of_a_required_service_stops_those_that_wait_for_it() {
+    let mut supervisor = chain(RestartPolicy::Always);
+    start(&mut supervisor, 0, at(0));
+    assert_eq!(states(&supervisor), [Started, Starting, Starting]);
+    supervisor.handle_command(id(0), Verb::Stop, at(1)).unwrap();
+    supervisor.handle_exit(id(0), Exit::signal(15), true, at(1));
+    assert_eq!(states(&supervisor), [Stopped; 3]);
+    assert_eq!(last_exit(&supervisor, 1), "requires disk, which does not run");
     assert_eq!(supervisor.poll_timeout(), None);
 }
 
