@@ -367,7 +367,10 @@ mod asked {
             slots - 1,
             free.trim().replace('\n', ", ")
         );
-        assert!(together < 2048, "{together} kB idle");
+        // The promise is one of boards with 64 MB; those with more have 64 bits here, and larger programs.
+        let memory: u64 = free.split_whitespace().nth(1).unwrap().parse().unwrap();
+        let most = if memory < 64 * 1024 { 2048 } else { 2304 };
+        assert!(together < most, "{together} kB idle");
         let bound = reported(&table, "all, bytes") / 1024;
         assert!(full <= bound + SLACK_KB, "{full} kB resident, {bound} kB reported");
     }

@@ -53,7 +53,11 @@ fn login_and_stop_take_at_most_twice_their_time_beside_spinning_services() {
     let pause = Duration::from_millis(20);
     for spinning in [1, 2, 4] {
         let names = || (1..=spinning).map(|number| format!("spin{number}"));
-        let is_quick = (0..TRIES).any(|_| {
+        let mut is_quick = (false, false);
+        for _ in 0..TRIES {
+            if is_quick == (true, true) {
+                break;
+            }
             let quiet = (login(), stop());
             names().for_each(|name| drop(start(&server, &name)));
             let busy = (login(), stop());
@@ -65,8 +69,9 @@ fn login_and_stop_take_at_most_twice_their_time_beside_spinning_services() {
                 "{spinning} spinning: login {:?} of {:?}, stop {:?} of {:?}",
                 busy.0, quiet.0, busy.1, quiet.1
             );
-            busy.0 <= 2 * quiet.0 && busy.1 <= 2 * quiet.1 + pause
-        });
-        assert!(is_quick, "{spinning} spinning");
+            is_quick.0 |= busy.0 <= 2 * quiet.0;
+            is_quick.1 |= busy.1 <= 2 * quiet.1 + pause;
+        }
+        assert_eq!(is_quick, (true, true), "{spinning} spinning: login and stop");
     }
 }

@@ -81,6 +81,9 @@ fn check_all() -> Result<(), String> {
         })
         .collect();
     errors.extend(side::by_side(jobs, SIDE_BY_SIDE).err());
+    if let Some(board) = boards.iter().find(|board| board.name == FAST_BOARD) {
+        errors.extend(suite::run_spinning(&board.under_test()).err());
+    }
     if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
 }
 

@@ -47,12 +47,7 @@ pub(crate) fn run(board: &Board, part: Part) -> Result<(), String> {
     lab::run(guest.port(lab::PORT), "true")?;
 
     let qemu = Qemu::of(board)?;
-    let mut asked = vec!["system::booted::asked::"];
-    // A measurement, which a busy machine can spoil.
-    if part == Part::Whole {
-        asked.push("system::spinning::");
-    }
-    let cases = ask(&tests, &guest, &asked).and_then(|()| {
+    let cases = ask(&tests, &guest, &["system::booted::asked::"]).and_then(|()| {
         let mut command = test_command(&tests, &guest);
         command.args(CASES);
         if part == Part::Whole && !qemu.counts_instructions {
@@ -66,6 +61,21 @@ pub(crate) fn run(board: &Board, part: Part) -> Result<(), String> {
     guest.verdict().expect(None)?;
     cases.map_err(|error| format!("{error}; serial log: {}", guest.serial_log().display()))?;
 
+    switch_off(&tests, &mut guest)
+}
+
+/// Boots the board and measures it beside spinning services. Other boards at the same time would spoil that.
+pub(super) fn run_spinning(board: &Board) -> Result<(), String> {
+    println!("==> {}: beside spinning services", board.name);
+    let tests = program(board);
+    let options = GuestOptions {
+        name: "spinning".to_owned(),
+        ports: (0..=PORTS).map(|port| lab::PORT + port).collect(),
+        ..GuestOptions::default()
+    };
+    let (mut guest, _) = Guest::boot(board, BOOT, || Ok(options.clone()))?;
+    ask(&tests, &guest, &["system::spinning::"])?;
+    guest.verdict().expect(None)?;
     switch_off(&tests, &mut guest)
 }
 
