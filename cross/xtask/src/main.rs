@@ -49,7 +49,8 @@ fn main() -> ExitCode {
             print!("{}", help());
             ExitCode::SUCCESS
         }
-        Ok(Command::Run(steps, part)) => steps::run(&steps, part),
+        Ok(Command::Run(steps, part)) => steps::run(&steps, part, false),
+        Ok(Command::Test(steps, part)) => steps::run(&steps, part, part == Part::Whole),
         Ok(Command::Board(command, options)) => ended(run_board(command, &options)),
         Ok(Command::Log(options)) => ended(log::show(&options)),
         Ok(Command::Tool(board, tool)) => ended(tools::run(&board, &tool)),
@@ -77,7 +78,10 @@ fn ended(result: Result<(), String>) -> ExitCode {
 #[derive(Debug)]
 enum Command {
     Help,
+    /// A step by its name.
     Run(Vec<&'static Step>, Part),
+    /// Steps of `test`; the results of the whole part are kept in the documents.
+    Test(Vec<&'static Step>, Part),
     Board(&'static BoardCommand, Options),
     Tool(String, Tool),
     Bench(bench::Options),
@@ -271,7 +275,7 @@ fn test_options(words: &[&str]) -> Result<Command, String> {
     } else {
         STEPS.iter().filter(|step| only.contains(&step.name)).collect()
     };
-    Ok(Command::Run(steps, part))
+    Ok(Command::Test(steps, part))
 }
 
 fn step(name: &str) -> Result<&'static Step, String> {
@@ -319,7 +323,9 @@ mod tests {
         let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         match command(&arguments)? {
             Command::Help => Ok(vec!["help"]),
-            Command::Run(steps, _) => Ok(steps.iter().map(|step| step.name).collect()),
+            Command::Run(steps, _) | Command::Test(steps, _) => {
+                Ok(steps.iter().map(|step| step.name).collect())
+            }
             Command::Board(command, _) => Ok(vec![command.name]),
             Command::Tool(..) => Ok(vec!["tool"]),
             Command::Bench(_) => Ok(vec!["bench"]),
@@ -336,7 +342,7 @@ mod tests {
         assert_eq!(names("ci").unwrap(), names("test").unwrap());
         assert_eq!(names("test --only deny --only=fmt").unwrap(), ["fmt", "deny"]);
         let part = |line: &str| match command(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()) {
-            Ok(Command::Run(_, part)) => part,
+            Ok(Command::Run(_, part) | Command::Test(_, part)) => part,
             other => panic!("{other:?}"),
         };
         assert_eq!(part("test --only booted"), Part::Fast);

@@ -100,8 +100,8 @@ struct Outcome {
     error: Option<String>,
 }
 
-/// Runs the steps to the last, whatever fails, and reports each.
-pub(crate) fn run(steps: &[&Step], part: Part) -> ExitCode {
+/// Runs the steps to the last, whatever fails, and reports each; `is_kept` writes the page, too.
+pub(crate) fn run(steps: &[&Step], part: Part, is_kept: bool) -> ExitCode {
     notes::clear();
     let mut outcomes = Vec::with_capacity(steps.len());
     for step in steps {
@@ -115,9 +115,7 @@ pub(crate) fn run(steps: &[&Step], part: Part) -> ExitCode {
         outcomes.push(Outcome { name: step.name, elapsed: start.elapsed(), processor, error });
     }
     let notes = notes::read();
-    if steps.len() == STEPS.len()
-        && let Err(error) = write_page(&outcomes, &notes)
-    {
+    if is_kept && let Err(error) = write_page(&outcomes, &notes) {
         println!("    {error}");
     }
     print!("\n{notes}{}", table(&outcomes));
@@ -147,22 +145,34 @@ fn totals(outcomes: &[Outcome]) -> String {
     format!("steps: {} passed, {failed} failed\n", outcomes.len() - failed)
 }
 
-/// Writes the page of the last run of the whole gate.
+/// Writes the rows of these steps into the page of the whole gate, whose other rows stay.
 fn write_page(outcomes: &[Outcome], notes: &notes::Notes) -> Result<(), String> {
-    let date = run::captured(run::at_root("date").args(["-u", "+%Y-%m-%d"]))?;
-    let text = page(date.trim(), outcomes, notes);
-    fs::write(run::root().join(PAGE), text).map_err(|error| format!("{PAGE}: {error}"))
+    let [date, commit] = [
+        run::at_root("date").args(["-u", "+%Y-%m-%d"]),
+        run::at_root("git").args(["describe", "--always", "--dirty", "--abbrev=10"]),
+    ]
+    .map(run::captured);
+    let path = run::root().join(PAGE);
+    let before = fs::read_to_string(&path).unwrap_or_default();
+    let text = page(&before, &format!("{} | `{}`", date?.trim(), commit?.trim()), outcomes, notes);
+    fs::write(&path, text).map_err(|error| format!("{PAGE}: {error}"))
 }
 
-fn page(date: &str, outcomes: &[Outcome], notes: &notes::Notes) -> String {
-    let mut text = format!(
-        "# The last run of the whole gate\n\n`cargo xtask test --all` wrote this page on {date}; \
-         [CONTRIBUTING.md](../CONTRIBUTING.md) says when to run it.\n\n\
-         | step | result | seconds | seconds of processor time |\n|---|---|---:|---:|\n"
-    );
-    for outcome in outcomes {
-        let [elapsed, processor] = [outcome.elapsed, outcome.processor].map(|time| time.as_secs());
-        text += &format!("| `{}` | {} | {elapsed} | {processor} |\n", outcome.name, verdict(outcome));
+fn page(before: &str, run: &str, outcomes: &[Outcome], notes: &notes::Notes) -> String {
+    let mut text =
+        "# The last run of each step of the whole gate\n\n`cargo xtask test --all` wrote these rows, with \
+                    `--only` some of them; [CONTRIBUTING.md](../CONTRIBUTING.md) says when to run it.\n\n\
+                    | step | result | date | commit | seconds | seconds of processor time |\n\
+                    |---|---|---|---|---:|---:|\n"
+            .to_owned();
+    for step in STEPS {
+        let begin = format!("| `{}` |", step.name);
+        if let Some(outcome) = outcomes.iter().find(|outcome| outcome.name == step.name) {
+            let [elapsed, processor] = [outcome.elapsed, outcome.processor].map(|time| time.as_secs());
+            text += &format!("{begin} {} | {run} | {elapsed} | {processor} |\n", verdict(outcome));
+        } else if let Some(row) = before.lines().find(|line| line.starts_with(&begin)) {
+            text += &format!("{row}\n");
+        }
     }
     // As list items: a block would be one that no test of the documents reads.
     let lines = format!("{notes}{}", totals(outcomes));
@@ -170,7 +180,7 @@ fn page(date: &str, outcomes: &[Outcome], notes: &notes::Notes) -> String {
         let (indent, line) = (line.len() - line.trim_start().len(), line.trim_start());
         format!("{}- {line}\n", if indent == 0 { "" } else { "  " })
     });
-    text + "\n" + &items.collect::<String>()
+    text + "\nOf the last of these runs:\n\n" + &items.collect::<String>()
 }
 
 #[cfg(test)]
@@ -194,11 +204,19 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_date_steps_and_notes() {
+    fn the_page_keeps_the_rows_of_other_steps() {
         let notes = notes::Notes::default();
-        let text = page("2026-01-02", &[outcome("fmt", None), outcome("unit", Some("broken"))], &notes);
-        assert!(text.contains("on 2026-01-02;") && text.contains("| `unit` | FAILED | 1 | 3 |\n"), "{text}");
-        assert!(text.contains("boots begun anew: 0\n") && text.contains("steps: 1 passed, 1 failed\n"));
+        let first =
+            page("", "2026-01-02 | `a`", &[outcome("unit", Some("broken")), outcome("fmt", None)], &notes);
+        assert!(first.contains("| `unit` | FAILED | 2026-01-02 | `a` | 1 | 3 |\n"), "{first}");
+        assert!(first.contains("boots begun anew: 0\n") && first.contains("steps: 1 passed, 1 failed\n"));
+        let second = page(&first, "2026-01-03 | `b`", &[outcome("unit", None)], &notes);
+        let rows: Vec<&str> = second.lines().filter(|line| line.starts_with("| `")).collect();
+        let expected = [
+            "| `fmt` | passed | 2026-01-02 | `a` | 1 | 3 |",
+            "| `unit` | passed | 2026-01-03 | `b` | 1 | 3 |",
+        ];
+        assert_eq!(rows, expected);
     }
 
     #[test]
