@@ -12,7 +12,7 @@ use rustls::time_provider::TimeProvider;
 #[cfg(target_pointer_width = "64")]
 #[expect(clippy::disallowed_methods, reason = "cannot panic with 64 bits of seconds")]
 pub fn now() -> Duration {
-    // Not of rustix, which calls the kernel's vDSO by itself: valgrind does not know it.
+    // Not of rustix, which calls the vDSO of the kernel directly: valgrind does not know it.
     let now = std::time::SystemTime::now();
     now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
