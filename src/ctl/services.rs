@@ -6,7 +6,7 @@ use super::env::Env;
 use super::failure::{FAILED, Failure, NOT_RUNNING};
 use super::link::Link;
 use super::output::{columns, format_duration, sanitize, sanitize_lines};
-use super::values::{compose, shown_or, string, text_of};
+use super::values::{compose, shown_or, shown_state, string, text_of};
 use crate::json::Raw;
 
 const LIST_HEAD: [&str; 3] = ["SERVICE", "STATE", "DESCRIPTION"];
@@ -51,8 +51,7 @@ pub(super) fn run(
 pub(super) fn status(invocation: &Invocation, env: &mut Env<'_>, service: &str) -> Result<u8, Failure> {
     let content = status_of(&mut connect(invocation, env)?, service)?;
     let row = status_row(service, &content);
-    let is_started =
-        Raw::parse(&content).and_then(|reply| text_of(reply, "State")).as_deref() == Some("started");
+    let is_started = row[1].starts_with("started");
     env.print(&if invocation.json { format!("{content}\n") } else { table(STATUS_HEAD, [row]) })?;
     Ok(if is_started { 0 } else { NOT_RUNNING })
 }
@@ -149,16 +148,15 @@ fn status_row(service: &str, content: &str) -> [String; 7] {
         is_new.then(|| "never run".to_owned())
     };
     let last_exit = text("Reason").or_else(|| text("LastExit")).or_else(never);
-    let own = text("Text").map_or_else(String::new, |text| format!(": {text}"));
-    let late = if text("Ready").as_deref() == Some("false") { ", not ready" } else { "" };
-    let state = text("State").map(|state| match state.as_str() {
-        "started" => format!("started{late}{own}"),
-        _ => state,
-    });
+    let state = shown_or(reply.map(shown_state));
+    let state = match text("Text").filter(|_| state.starts_with("started")) {
+        Some(own) => format!("{state}: {}", sanitize(&own)),
+        None => state,
+    };
     let since = text("Since").and_then(|seconds| seconds.parse().ok()).map(format_duration);
     [
         sanitize(service),
-        shown(state),
+        state,
         shown(text("Pid").filter(|pid| pid != "0")),
         shown(since),
         shown(text("Restarts")),

@@ -5,7 +5,7 @@ use super::client::connect;
 use super::env::Env;
 use super::failure::{FAILED, Failure};
 use super::output::{columns, format_duration, sanitize};
-use super::values::{shown, shown_or, text, text_of};
+use super::values::{shown, shown_or, shown_state, text, text_of};
 use crate::json::{Raw, ValueKind};
 
 /// Heads of the table of past ends.
@@ -41,10 +41,8 @@ fn rows(reply: Raw<'_>) -> Vec<[String; 2]> {
         Some(reason) if text_of(reply, "Pid").is_some_and(|pid| pid == "0") => {
             format!("{}: {}", shown("State"), sanitize(&reason))
         }
-        _ => shown("State"),
+        _ => shown_state(reply),
     };
-    let is_late = text_of(reply, "Ready").as_deref() == Some("false");
-    let state = if is_late && state == "started" { "started, not ready".to_owned() } else { state };
     let is_new = text_of(reply, "StartedOnce").is_some_and(|once| once == "false");
     let limit = text_of(reply, "StartLimit").filter(|limit| limit != "0");
     let limit = limit.map_or_else(String::new, |limit| format!(", at most {} short runs", sanitize(&limit)));

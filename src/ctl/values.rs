@@ -44,6 +44,13 @@ pub(super) fn shown(object: Raw<'_>, key: &str) -> String {
     shown_or(text_of(object, key).as_deref().map(sanitize))
 }
 
+/// State of a service that runs and is not ready, with that; else its state, or `-` for none.
+pub(super) fn shown_state(service: Raw<'_>) -> String {
+    let state = shown(service, "State");
+    let is_late = text_of(service, "Ready").as_deref() == Some("false");
+    if is_late && state == "started" { state + ", not ready" } else { state }
+}
+
 /// The text, or `-` for none.
 pub(super) fn shown_or(text: Option<String>) -> String {
     text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned())

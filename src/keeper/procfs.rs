@@ -17,6 +17,9 @@ pub(super) fn children() -> Vec<Pid, ORPHANS> {
     Family::new().children_of(rustix::process::getpid())
 }
 
+/// List of children of this thread, on a kernel with such lists (`CONFIG_PROC_CHILDREN`).
+const LISTS: &str = "/proc/thread-self/children";
+
 /// Process with its parent and its group.
 struct Process {
     pid: Pid,
@@ -30,7 +33,7 @@ pub(super) struct Family(Option<std::vec::Vec<Process>>);
 
 impl Family {
     pub(super) fn new() -> Self {
-        let has_lists = listed_children(rustix::process::getpid()).is_some();
+        let has_lists = rustix::fs::access(LISTS, rustix::fs::Access::EXISTS).is_ok();
         Self((!has_lists).then(Self::every_process))
     }
 
@@ -46,7 +49,7 @@ impl Family {
     /// Children of a process.
     pub(super) fn children_of(&self, parent: Pid) -> Vec<Pid, ORPHANS> {
         match &self.0 {
-            None => listed_children(parent).unwrap_or_default(),
+            None => listed_children(parent),
             Some(all) => {
                 let children = all.iter().filter(|process| process.parent == parent);
                 children.map(|process| process.pid).take(ORPHANS).collect()
@@ -63,20 +66,19 @@ impl Family {
     }
 }
 
-/// Children of a process, by the lists of its threads; `None` if it has ended, and from a kernel without
-/// `CONFIG_PROC_CHILDREN`.
-fn listed_children(parent: Pid) -> Option<Vec<Pid, ORPHANS>> {
-    let tasks = fs::read_dir(format!("/proc/{}/task", parent.as_raw_nonzero())).ok()?;
-    let mut lists = tasks.flatten().filter_map(|task| {
+/// Children of a process, by the lists of its threads.
+fn listed_children(parent: Pid) -> Vec<Pid, ORPHANS> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", parent.as_raw_nonzero()));
+    let lists = tasks.into_iter().flatten().flatten().filter_map(|task| {
         // A thread that has just ended has none.
         fs::read_to_string(task.path().join("children")).ok()
     });
     let mut children = Vec::new();
-    for list in core::iter::once(lists.next()?).chain(lists) {
+    for list in lists {
         let room = ORPHANS - children.len();
         children.extend(list.split_ascii_whitespace().filter_map(pid).take(room));
     }
-    Some(children)
+    children
 }
 
 fn processes() -> impl Iterator<Item = Pid> {

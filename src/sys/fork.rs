@@ -12,6 +12,8 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use rustix::process::Pid;
 
+use crate::service::READY_DESCRIPTORS;
+
 /// Highest number of a signal of Linux.
 const SIGNALS: c_int = 64;
 /// Descriptors that are closed one by one on kernels without close_range(2) (before 5.9).
@@ -175,8 +177,7 @@ pub fn keep_descriptors(
     ready: Option<(BorrowedFd<'_>, u8)>,
     kept: BorrowedFd<'_>,
 ) -> io::Result<OwnedFd> {
-    /// Higher than every number of `ready`.
-    const KEPT: c_int = 10;
+    const KEPT: c_int = *READY_DESCRIPTORS.end() as c_int + 1;
     const FIRST: c_int = 3;
     let check = |result: c_int| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) };
     let close = |from: c_int, to: c_int| {

@@ -255,9 +255,11 @@ fn program_and_directory_on_a_hanging_mount_delay_their_service_alone() {
     sockets[1].send(&request("c", "services/tool/command", r#"{"cmd":"run"}"#, ADMIN));
     until("all wait for the mount", || mount.hanging() >= 3);
     for _ in 0..20 {
+        let asked = Instant::now();
         assert_eq!(server.call("services/hello/start"), OK);
         assert_eq!(server.call("services/hello/stop"), OK);
         until_state(&server, "hello", "stopped");
+        assert!(asked.elapsed() < QUICK, "{:?}", asked.elapsed());
     }
     // All of that happened meanwhile.
     assert!(mount.hanging() >= 3);

@@ -51,6 +51,31 @@ fn keeper() -> u32 {
     process::parent(server()).filter(children).expect("a parent")
 }
 
+/// A server of the board other than `before`, which has ended or will.
+#[track_caller]
+fn next_server(before: u32) -> u32 {
+    within(wait::SOON * 3, "another server runs", || {
+        // The lab is a service too, and comes back with it.
+        let pid = std::panic::catch_unwind(server).ok()?;
+        (pid != before).then_some(pid)
+    })
+}
+
+fn call(path: &str) -> String {
+    socket().call(&request("r", path, "{}", ADMIN))
+}
+
+/// A member of an answer, without its quotes.
+fn member(answer: &str, key: &str) -> String {
+    let (_, rest) = answer.split_once(&format!("\"{key}\": ")).unwrap_or_else(|| panic!("{key}: {answer}"));
+    rest.split([',', '}']).next().unwrap().trim_matches('"').to_owned()
+}
+
+/// State of a service.
+fn state(name: &str) -> String {
+    member(&call(&format!("services/{name}/status")), "State")
+}
+
 /// `friendlet ctl` here, with a home of its own.
 struct Person(Directory);
 
@@ -415,10 +440,6 @@ mod asked {
         board().run(&format!("{script} && sync"));
         // It takes the lab with it, whose answer may get lost, and the script is run once more then.
         board().run(&format!("kill -9 {before}"));
-        within(wait::SOON * 3, "another server runs", || {
-            // The lab is a service too, and comes back with it.
-            let pid = std::panic::catch_unwind(server).ok()?;
-            (pid != before).then_some(pid)
-        });
+        next_server(before);
     }
 }

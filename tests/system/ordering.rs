@@ -21,8 +21,17 @@ fn notifier(name: &str, steps: &[&str], rest: &str) -> String {
 #[track_caller]
 pub(super) fn assert_order(server: &Server, lines: &[&str]) {
     // The log is read by a thread of its own.
-    until("the log has all lines", || lines.iter().all(|line| server.log().contains(line)));
-    let log = server.log();
+    assert_order_in(|| server.log(), lines);
+}
+
+/// The same of the log that `read` returns.
+#[track_caller]
+pub(super) fn assert_order_in(read: impl Fn() -> String, lines: &[&str]) {
+    until("the log has all lines", || {
+        let log = read();
+        lines.iter().all(|line| log.contains(line))
+    });
+    let log = read();
     assert!(lines.iter().map(|line| log.find(line)).is_sorted(), "{lines:?}:\n{log}");
 }
 

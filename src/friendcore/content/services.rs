@@ -74,11 +74,14 @@ pub(super) fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Resul
     out.put("}")
 }
 
-/// Writes whether a service is ready, if its type or configuration has a sign of that, and its own words.
+/// Writes whether a service is ready, if its type or configuration has a sign of that.
+fn put_ready(out: &mut Writer<'_>, spec: &Spec, status: &Status) -> Result<(), Full> {
+    if spec.is_ready_after_run() { Ok(()) } else { put_flag(out, "Ready", status.is_ready) }
+}
+
+/// Writes the same, and the service's own words.
 fn put_readiness(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Result<(), Full> {
-    if !service.spec.is_ready_after_run() {
-        put_flag(out, "Ready", service.status.is_ready)?;
-    }
+    put_ready(out, service.spec, &service.status)?;
     if !service.text.is_empty() {
         out.put(r#", "Text": "#)?;
         out.put_text(service.text)?;
@@ -93,9 +96,7 @@ pub(super) fn details(out: &mut Writer<'_>, details: &ServiceDetails<'_>) -> Res
     put_status(out, status)?;
     put_description(out, spec)?;
     put_reason(out, status, spec)?;
-    if !spec.is_ready_after_run() {
-        put_flag(out, "Ready", status.is_ready)?;
-    }
+    put_ready(out, spec, status)?;
     put_flag(out, "StartedOnce", status.started_once)?;
     out.put(r#", "Name": "#)?;
     out.put_text(&spec.name)?;

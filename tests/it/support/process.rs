@@ -48,6 +48,19 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
     every().into_iter().filter(|(_, fields)| number(fields, 1) == Some(pid)).map(|(pid, _)| pid).collect()
 }
 
+/// The processes that descend from `pid`.
+pub(crate) fn descendants(pid: u32) -> Vec<u32> {
+    let every = every();
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        next += 1;
+        let children = every.iter().filter(|(_, fields)| number(fields, 1) == Some(parent));
+        found.extend(children.map(|(pid, _)| *pid));
+    }
+    found.split_off(1)
+}
+
 /// The parent of a process.
 pub(crate) fn parent(pid: u32) -> Option<u32> {
     number(&fields(pid)?, 1)

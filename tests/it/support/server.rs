@@ -331,7 +331,8 @@ impl Drop for Server {
         }
         // One on a board sees to its end itself.
         let Running::Here { child, .. } = &mut self.running else { return };
-        let services = process::children(child.id());
+        // Also those in groups of their own, which lose their parents below.
+        let services = process::descendants(child.id());
         let _ = child.kill();
         let _ = child.wait();
         for pid in services.into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)) {

@@ -21,12 +21,6 @@ const BOMB: &str = "trap '' TERM\n\
                     [ $1 -gt 75 ] || { again $(($1 * 2)) & again $(($1 * 2 + 1)) setsid & }\n\
                     while :; do read line < /data/never; done\n";
 
-fn is_stopped(name: &str) -> bool {
-    socket()
-        .call(&request("r", &format!("services/{name}/status"), "{}", ADMIN))
-        .contains(r#""State": "stopped""#)
-}
-
 /// Starts a service, and stops it when it has at least `processes` of its script.
 #[track_caller]
 fn ends_in_time(name: &str, script: &str, processes: usize) {
@@ -38,7 +32,7 @@ fn ends_in_time(name: &str, script: &str, processes: usize) {
     within(wait::SOON * 3, "most run", || (process::with(&file).len() >= processes).then_some(()));
     let begun = Instant::now();
     assert_eq!(asked.service("stop", name), OK);
-    until("it is stopped", || is_stopped(name));
+    until("it is stopped", || state(name) == "stopped");
     let elapsed = begun.elapsed();
     let left = process::with(&file);
     println!("{name}: stopped after {elapsed:?}");

@@ -11,18 +11,6 @@ const HANGS: Duration = Duration::from_secs(20);
 /// Most time of an answer meanwhile.
 const ANSWER: Duration = Duration::from_secs(2);
 
-fn state(name: &str) -> String {
-    let answer = socket().call(&request("r", &format!("services/{name}/status"), "{}", ADMIN));
-    answer
-        .split(r#""State": ""#)
-        .nth(1)
-        .unwrap_or_else(|| panic!("{answer}"))
-        .split('"')
-        .next()
-        .unwrap()
-        .to_owned()
-}
-
 #[test]
 #[ignore = "needs a booted board"]
 fn requests_are_answered_while_the_disk_hangs() {

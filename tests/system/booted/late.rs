@@ -41,10 +41,7 @@ fn everything_that_reads_the_clock_goes_on() {
     assert_eq!(server(), before, "nothing has ended");
     // Init reads the clock when it starts the next server.
     board().run(&format!("kill -9 {before}"));
-    let next = within(wait::SOON * 3, "another server runs", || {
-        let pid = std::panic::catch_unwind(server).ok()?;
-        (pid != before).then_some(pid)
-    });
-    assert!(socket().call(&request("r", "services/list", "{}", ADMIN)).contains("family"));
+    let next = next_server(before);
+    assert!(call("services/list").contains("family"));
     assert_eq!(server(), next);
 }

@@ -1,20 +1,15 @@
 //! Programs of others as services of a booted board: the broker, the panel that requires it, the web server and
 //! the jobs of `tests/system/stack/services.toml`.
 
+use super::super::ordering::assert_order_in;
 use super::*;
 
 /// Directory of the files of the services.
 const DIRECTORY: &str = "/data/stack";
 
-fn call(path: &str) -> String {
-    socket().call(&request("r", path, "{}", ADMIN))
-}
-
 /// A value of `services/NAME/show`.
 fn shown(name: &str, key: &str) -> String {
-    let answer = call(&format!("services/{name}/show"));
-    let (_, rest) = answer.split_once(&format!("\"{key}\": ")).unwrap_or_else(|| panic!("{key}: {answer}"));
-    rest.split([',', '}']).next().unwrap().trim_matches('"').to_owned()
+    member(&call(&format!("services/{name}/show")), key)
 }
 
 fn is_ready(name: &str) -> bool {
@@ -30,32 +25,21 @@ fn page() -> String {
     board().run("wget -q -O - http://127.0.0.1:8080/ 2>&1")
 }
 
-/// Waits until `read` returns a log with all `lines`, which are in this order.
-#[track_caller]
-fn assert_order(read: impl Fn() -> String, lines: &[&str]) {
-    until("the log has all lines", || {
-        let log = read();
-        lines.iter().all(|line| log.contains(line))
-    });
-    let log = read();
-    assert!(lines.iter().map(|line| log.find(line)).is_sorted(), "{lines:?}:\n{log}");
-}
-
 #[test]
 #[ignore = "needs a booted board"]
 fn a_stack_starts_in_order() {
     within(wait::SOON * 3, "the last ones are ready", || {
         (is_ready("panel") && is_ready("web")).then_some(())
     });
-    within(wait::SOON * 3, "the job has run", || (shown("job", "State") == "finished").then_some(()));
+    within(wait::SOON * 3, "the job has run", || (state("job") == "finished").then_some(()));
     let directory = Directory::new();
     let file = directory.file("log");
     let log = || log_file("log", &file);
     let prepared = "prepare: exited, exit 0";
     let order =
         [prepared, "broker: started", "broker: ready", "panel: started", "panel: ready", "job: started"];
-    assert_order(log, &order);
-    assert_order(log, &[prepared, "web: started", "web: ready"]);
+    assert_order_in(log, &order);
+    assert_order_in(log, &[prepared, "web: started", "web: ready"]);
     until("the message of the job has arrived", || panel_received("21.5 degrees") == 1);
     within(wait::SOON * 3, "it has run on schedule", || (panel_received("a reading") >= 2).then_some(()));
     println!("{}", board().run("grep -E '^Mem(Total|Available)' /proc/meminfo").replace('\n', ", "));
@@ -95,16 +79,13 @@ fn pages_are_served_by_a_plain_user_through_a_reload() {
 fn stack_stops_in_reverse_and_is_back_with_the_server() {
     let before = server();
     board().run(&format!("kill -TERM {}", keeper()));
-    within(wait::SOON * 3, "another server runs", || {
-        let pid = std::panic::catch_unwind(server).ok()?;
-        (pid != before).then_some(())
-    });
+    next_server(before);
     let directory = Directory::new();
     let file = directory.file("log");
     let log = || log_file("log.1", &file);
     // The broker still accepts what the panel publishes at its end.
-    assert_order(log, &["stopping", "panel: exited, exit 0", "broker: exited, exit 0"]);
-    assert_order(log, &["stopping", "web: exited, exit 0"]);
+    assert_order_in(log, &["stopping", "panel: exited, exit 0", "broker: exited, exit 0"]);
+    assert_order_in(log, &["stopping", "web: exited, exit 0"]);
     assert!(board().run(&format!("ls {DIRECTORY}/kept")).contains("mosquitto.db"), "it has stored its data");
     within(wait::SOON * 3, "all are back", || (is_ready("panel") && is_ready("web")).then_some(()));
 }

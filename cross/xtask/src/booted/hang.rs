@@ -2,7 +2,7 @@
 
 use super::{BOOT, lab, suite};
 use crate::board::Board;
-use crate::qemu::{Guest, GuestOptions};
+use crate::qemu::Guest;
 
 /// Bytes per second of a disk that hangs: a page takes an hour.
 const HANGING: u64 = 1;
@@ -11,12 +11,7 @@ const HANGING: u64 = 1;
 pub(super) fn run(board: &Board) -> Result<(), String> {
     println!("==> {}: a disk that hangs", board.name);
     let tests = suite::program(board);
-    let options = GuestOptions {
-        name: "hang".to_owned(),
-        ports: vec![lab::PORT, lab::PORT + 1],
-        ..GuestOptions::default()
-    };
-    let (mut guest, _) = Guest::boot(board, BOOT, || Ok(options.clone()))?;
+    let (mut guest, _) = Guest::boot(board, BOOT, || Ok(suite::options("hang")))?;
     // The program of the service `far`: on the disk alone, not in memory.
     lab::run(
         guest.port(lab::PORT),

@@ -1,9 +1,9 @@
 //! A board after 2038-01-19, when times no longer fit 31 bits, and after 2106-02-07, when they no longer fit 32. Its
 //! clock starts with the newest file of its data.
 
-use super::{BOOT, lab, remove, suite, tables};
+use super::{remove, suite, tables};
 use crate::board::Board;
-use crate::qemu::{Guest, GuestOptions, Storage, copy};
+use crate::qemu::{GuestOptions, Storage, copy};
 use crate::run;
 
 /// Names and dates, in seconds since 1970: one that passes 2^31 while the board runs, and one after 2^32.
@@ -12,7 +12,6 @@ const DATES: [(&str, u64); 2] = [("2038", (1 << 31) - 15), ("2110", 4_417_977_60
 /// Boots the board at each date, and asks it everything that reads the clock.
 pub(super) fn run(board: &Board) -> Result<(), String> {
     let (_, image) = tables(board)?;
-    let tests = suite::program(board);
     for (name, seconds) in DATES {
         println!("==> {}: the year {name}", board.name);
         let disk = copy(board, name)?;
@@ -24,18 +23,8 @@ pub(super) fn run(board: &Board) -> Result<(), String> {
             command.arg(format!("{}?offset={}", disk.display(), image.partitions()[3].offset()));
             run::captured(&mut command)?;
         }
-        let options = || {
-            Ok(GuestOptions {
-                name: name.to_owned(),
-                storage: Storage::File(disk.clone()),
-                ports: vec![lab::PORT, lab::PORT + 1],
-                ..GuestOptions::default()
-            })
-        };
-        let (mut guest, _) = Guest::boot(board, BOOT, options)?;
-        suite::ask(&tests, &guest, &["system::booted::late::"])?;
-        guest.verdict().expect(None)?;
-        suite::switch_off(&tests, &mut guest)?;
+        let options = GuestOptions { storage: Storage::File(disk.clone()), ..suite::options(name) };
+        suite::run_cases(board, &options, &["system::booted::late::"])?;
         remove(&disk);
     }
     Ok(())

@@ -38,6 +38,13 @@ const SIDE_BY_SIDE: usize = 2;
 /// The board that the fast gate boots.
 pub(crate) const FAST_BOARD: &str = "qemu-armv7";
 
+/// Name of a boot, and what is asked of the board then.
+type FurtherBoot = (&'static str, fn(&Board) -> Result<(), String>);
+
+/// Further boots of that board in the whole gate.
+const FURTHER: [FurtherBoot; 4] =
+    [("crowd", crowd::run), ("hang", hang::run), ("late", late::run), ("stack", stack::run)];
+
 /// The step `booted`: in the fast gate one board and the black-box cases, in the whole gate everything.
 pub(crate) fn check_part(part: Part) -> Result<(), String> {
     match part {
@@ -96,10 +103,7 @@ pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
     let (qemu, image) = tables(board)?;
     suite::run(board, Part::Whole)?;
     if board.name == FAST_BOARD {
-        crowd::run(board)?;
-        hang::run(board)?;
-        late::run(board)?;
-        stack::run(&board.with_stack())?;
+        FURTHER.iter().try_for_each(|further| further.1(board))?;
     }
     if image.watchdog_s.is_some() && !qemu.arguments.contains("friendlet.watchdog=0") {
         wedge(board)?;
@@ -114,32 +118,11 @@ pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// `cargo xtask stack`: programs of others alone.
-pub(crate) fn stack(board: &Board) -> Result<(), String> {
-    stack::make_image(&board.with_stack())?;
-    suite::build(&board.under_test())?;
-    stack::run(&board.with_stack())
-}
-
-/// `cargo xtask crowd`: hundreds of processes alone.
-pub(crate) fn crowd(board: &Board) -> Result<(), String> {
+/// One of the further boots alone, by its name.
+pub(crate) fn further(board: &Board, name: &str) -> Result<(), String> {
     let board = &board.under_test();
-    prepare(board, Part::Fast)?;
-    crowd::run(board)
-}
-
-/// `cargo xtask hang`: a disk that hangs alone.
-pub(crate) fn hang(board: &Board) -> Result<(), String> {
-    let board = &board.under_test();
-    prepare(board, Part::Fast)?;
-    hang::run(board)
-}
-
-/// `cargo xtask late`: late years alone.
-pub(crate) fn late(board: &Board) -> Result<(), String> {
-    let board = &board.under_test();
-    prepare(board, Part::Fast)?;
-    late::run(board)
+    prepare(board, Part::Whole)?;
+    FURTHER.iter().filter(|further| further.0 == name).try_for_each(|further| further.1(board))
 }
 
 /// `cargo xtask boots`: boots alone, `number` of them.
@@ -170,7 +153,7 @@ fn prepare(board: &Board, part: Part) -> Result<(), String> {
     println!("==> {}: {}", board.name, board.about);
     make_image(board)?;
     if board.name == FAST_BOARD && part == Part::Whole {
-        stack::make_image(&board.with_stack())?;
+        stack::make_image(board)?;
     }
     suite::build(board)
 }

@@ -5,9 +5,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::{BOOT, data, lab, suite};
+use super::{data, suite};
 use crate::board::Board;
-use crate::qemu::{Guest, GuestOptions};
 use crate::{build, image, run};
 
 /// The three programs, and the libraries that they are linked to.
@@ -47,7 +46,7 @@ const PASSWD: &str = "root:x:0:0:root:/:/bin/false\n\
                       mosquitto:x:104:104:mosquitto:/:/bin/false\n\
                       nobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUP: &str = "root:x:0:\nwww-data:x:33:\nmosquitto:x:104:\nnobody:x:65534:\n";
-/// Directory of the services' files on the board, and its last part.
+/// Directory of the services' files on the board.
 const DIRECTORY: &str = "/data/stack/";
 /// Values of the words in capitals in the files.
 const WORDS: [(&str, &str); 5] = [
@@ -63,6 +62,7 @@ const PAGES: [(&str, &str); 2] = [("first.html", "the first page"), ("second.htm
 
 /// Makes the image: the programs in its root, the services in its configuration file.
 pub(super) fn make_image(board: &Board) -> Result<(), String> {
+    let board = &board.with_stack();
     let directory = data::make(board)?;
     let tests = run::root().join("tests/system/stack");
     let text = |name: &str| -> Result<String, String> {
@@ -115,16 +115,5 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
 /// Boots the board and asks its services everything that they promise.
 pub(super) fn run(board: &Board) -> Result<(), String> {
     println!("==> {}: programs of others as services", board.name);
-    let tests = suite::program(&board.under_test());
-    let options = GuestOptions {
-        name: "stack".to_owned(),
-        ports: vec![lab::PORT, lab::PORT + 1],
-        ..GuestOptions::default()
-    };
-    let (mut guest, took) = Guest::boot(board, BOOT, || Ok(options.clone()))?;
-    println!("    serves {:.1} s after the start of QEMU", took.as_secs_f64());
-    let result = suite::ask(&tests, &guest, &["system::booted::stack::"]);
-    guest.verdict().expect(None)?;
-    result.map_err(|error| format!("{error}; serial log: {}", guest.serial_log().display()))?;
-    suite::switch_off(&tests, &mut guest)
+    suite::run_cases(&board.with_stack(), &suite::options("stack"), &["system::booted::stack::"])
 }

@@ -36,12 +36,7 @@ const LONG_CASES: [&str; 1] = ["vectors::over_tls"];
 pub(crate) fn run(board: &Board, part: Part) -> Result<(), String> {
     println!("==> {}: the black-box cases", board.name);
     let tests = program(board);
-    let options = GuestOptions {
-        name: "suite".to_owned(),
-        ports: (0..=PORTS).map(|port| lab::PORT + port).collect(),
-        ..GuestOptions::default()
-    };
-    let (mut guest, took) = Guest::boot(board, BOOT, || Ok(options.clone()))?;
+    let (mut guest, took) = Guest::boot(board, BOOT, || Ok(options("suite")))?;
     println!("    serves {:.1} s after the start of QEMU", took.as_secs_f64());
     // The lab is a service, and comes after the server.
     lab::run(guest.port(lab::PORT), "true")?;
@@ -67,15 +62,26 @@ pub(crate) fn run(board: &Board, part: Part) -> Result<(), String> {
 /// Boots the board and measures it beside spinning services. Other boards at the same time would spoil that.
 pub(super) fn run_spinning(board: &Board) -> Result<(), String> {
     println!("==> {}: beside spinning services", board.name);
-    let tests = program(board);
-    let options = GuestOptions {
-        name: "spinning".to_owned(),
+    run_cases(board, &options("spinning"), &["system::spinning::"])
+}
+
+/// Options of a guest whose lab and servers under test are reached.
+pub(super) fn options(name: &str) -> GuestOptions {
+    GuestOptions {
+        name: name.to_owned(),
         ports: (0..=PORTS).map(|port| lab::PORT + port).collect(),
         ..GuestOptions::default()
-    };
+    }
+}
+
+/// Boots the board, runs the tests whose names begin with one of `cases`, and switches it off.
+pub(super) fn run_cases(board: &Board, options: &GuestOptions, cases: &[&str]) -> Result<(), String> {
+    let tests = program(board);
     let (mut guest, _) = Guest::boot(board, BOOT, || Ok(options.clone()))?;
-    ask(&tests, &guest, &["system::spinning::"])?;
+    let result = ask(&tests, &guest, cases);
+    // A board in distress is the better news.
     guest.verdict().expect(None)?;
+    result.map_err(|error| format!("{error}; serial log: {}", guest.serial_log().display()))?;
     switch_off(&tests, &mut guest)
 }
 
@@ -105,9 +111,9 @@ pub(crate) fn test_command(tests: &Path, guest: &Guest) -> Command {
     command
 }
 
-/// Path of the board's integration tests; `friendlet` is in the same directory.
+/// Path of the board's integration tests, whatever image is booted; `friendlet` is in the same directory.
 pub(crate) fn program(board: &Board) -> PathBuf {
-    board.directory().join("tests/it")
+    board.under_test().directory().join("tests/it")
 }
 
 /// Builds the integration tests, which know the limits of the board, and puts them and the program that

@@ -45,8 +45,8 @@ pub(super) fn make(work: &Work, binary: &[u8], programs: Option<&Path>, files: &
     pack(work, &tree, files)
 }
 
-/// Returns the directory `name` of the tree, made if it is missing. A link that leads out of the tree is an error:
-/// what is written through it would change this machine.
+/// Returns the directory `name` of the tree, made if it is missing. A link that leads out of the tree is an error: a
+/// write through it would change the machine that makes the image.
 fn directory(tree: &Path, name: &str) -> Result<PathBuf, String> {
     let path = tree.join(name);
     let failed = |error| format!("{}: {error}", path.display());
