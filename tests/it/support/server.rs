@@ -331,15 +331,25 @@ impl Drop for Server {
         }
         // One on a board sees to its end itself.
         let Running::Here { child, .. } = &mut self.running else { return };
-        // Also those in groups of their own, which lose their parents below.
-        let services = process::descendants(child.id());
+        // Suspended first: a process that is killed later could start another one, which nobody would find.
+        let send = |pid: u32, signal| {
+            if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+                let _ = kill_process(pid, signal);
+            }
+        };
+        send(child.id(), Signal::STOP);
+        let mut found = Vec::new();
+        loop {
+            let now = process::descendants(child.id());
+            if now == found {
+                break;
+            }
+            now.iter().for_each(|pid| send(*pid, Signal::STOP));
+            found = now;
+        }
         let _ = child.kill();
         let _ = child.wait();
-        for pid in services.into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)) {
-            // An orphan does not lead its group.
-            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-            let _ = kill_process(pid, Signal::KILL);
-        }
+        found.into_iter().for_each(|pid| send(pid, Signal::KILL));
     }
 }
 
