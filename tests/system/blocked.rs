@@ -2,7 +2,9 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{PipeReader, Read as _};
-use std::process::Stdio;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -272,6 +274,70 @@ fn program_and_directory_on_a_hanging_mount_delay_their_service_alone() {
     until_state(&server, "program", "stopped");
     until("the other has its error", || status(&server, "directory").last_exit.starts_with("cannot enter"));
     assert!(server.call("services/hello/start").contains(OK));
+}
+
+/// A server whose `/etc` is `etc`.
+#[track_caller]
+fn start_with_etc(etc: &Path, device: &Device) -> Server {
+    let directory = Directory::new();
+    let config = directory.write("friendlet.toml", device.text(&directory.file("state")));
+    let program = friendlet();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+    command.arg("mount --bind \"$0\" /etc && exec \"$@\"").arg(etc).arg(program.get_program());
+    command.args(program.get_args()).args(["serve", "--config", &config]).env_remove("STATE_DIRECTORY");
+    Server::start_command(directory, command)
+}
+
+/// Has the look-ups in this file of `/etc` hang while services and a command need them.
+#[track_caller]
+fn hang_in_etc(hanging: &str) {
+    let directory = Directory::new();
+    let [point, etc] = ["mount", "etc"].map(|name| directory.path().join(name));
+    [&point, &etc].into_iter().for_each(|path| fs::create_dir(path).unwrap());
+    for name in ["passwd", "group"] {
+        fs::copy(Path::new("/etc").join(name), etc.join(name)).unwrap();
+    }
+    let tables = [
+        service("named", &["/bin/true"], "user = \"daemon\""),
+        service("member", &["/bin/true"], "user = \"1\"\ngroups = [\"daemon\"]"),
+        service("tool", &["/bin/true"], "user = \"daemon\"\n[service.commands]\nrun = [\"/bin/true\"]"),
+    ];
+    let mount = HangingMount::new(&point);
+    let server = start_with_etc(&etc, &Device::plain().with(&tables.concat()));
+    // While the server runs, as when the card of a board dies.
+    fs::remove_file(etc.join(hanging)).unwrap();
+    symlink(point.join(format!("{}-{hanging}", hanging_mount::HANGS)), etc.join(hanging)).unwrap();
+    let mut waiting = ["named/start", "member/start", "tool/command"].map(|call| {
+        let mut socket = server.bound(ADMIN);
+        socket.send(&request("w", &format!("services/{call}"), r#"{"cmd":"run"}"#, ADMIN));
+        socket
+    });
+    until("a look-up waits for the mount", || mount.hanging() > 0);
+    for _ in 0..20 {
+        let asked = Instant::now();
+        assert_eq!(server.call("services/hello/start"), OK);
+        assert_eq!(server.call("services/hello/stop"), OK);
+        until_state(&server, "hello", "stopped");
+        assert!(asked.elapsed() < QUICK, "{:?}", asked.elapsed());
+    }
+    assert_eq!(status(&server, "named").state, "starting");
+    assert_eq!(status(&server, "member").state, "starting");
+    drop(mount);
+    until_state(&server, "named", "failed");
+    // Among the pushes of the changes.
+    waiting.iter_mut().for_each(|socket| while !socket.text().contains(r#""requestid":"w""#) {});
+    server.stop();
+}
+
+#[test]
+fn table_of_users_on_a_hanging_mount_delays_services_of_named_users_alone() {
+    hang_in_etc("passwd");
+}
+
+#[test]
+fn table_of_groups_on_a_hanging_mount_delays_services_of_named_groups_alone() {
+    hang_in_etc("group");
 }
 
 #[test]

@@ -82,6 +82,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (PlainUser, "system::blocked::log_file_on_a_hanging_mount_delays_no_call", "only root may mount a file system"),
     (PlainUser, "system::blocked::program_and_directory_on_a_hanging_mount_delay_their_service_alone", "only root may mount a file system"),
     (PlainUser, "system::blocked::state_file_on_a_hanging_mount_delays_its_own_answer_alone", "only root may mount a file system"),
+    (PlainUser, "system::blocked::table_of_", "only root may mount a file system"),
     (NoCgroups, "system::cgroups::daemon_without_any_mark_ends_with_its_service", "this user cannot create control groups"),
     (NoCgroups, "system::cgroups::processes_that_a_killed_keeper_has_left", "this user cannot create control groups"),
     (NoCgroups, "system::cgroups::daemon_in_a_nested_group_or_in_another_one", "this user cannot create control groups"),
