@@ -8,7 +8,7 @@ use crate::call::{
 };
 use crate::limits::PASSWORD_BYTES;
 use crate::log::errno::{EINVAL, EIO};
-use crate::session::{ClientAddr, PasswordHash, SessionKey, UserId, canonical_password};
+use crate::session::{ChangedPassword, ClientAddr, PasswordHash, SessionKey, UserId, canonical_password};
 
 /// Name of the call.
 const UPDATE: &str = "updatepassword";
@@ -124,7 +124,7 @@ pub(super) fn complete<'a>(
         return Outcome::Failed(Failure::TableFull);
     }
     let before = accounts.users.changed_password(pending.user).cloned();
-    accounts.users.set_password(pending.user, Some(hash));
+    accounts.users.set_password(pending.user, Some(ChangedPassword::To(hash)));
     let id = cx.api.next_call_id();
     let accounts = &mut cx.api.accounts;
     match cx.platform.store_passwords(&accounts.users, id) {
@@ -151,7 +151,7 @@ pub(super) struct PasswordChange {
     source: ClientAddr,
     is_own: bool,
     /// Password that a failed write restores; `None`: that of the configuration file.
-    before: Option<PasswordHash>,
+    before: Option<ChangedPassword>,
 }
 
 impl PasswordChange {

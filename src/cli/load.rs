@@ -30,7 +30,9 @@ impl LoadError {
             Self::File(error) if error.is_permission() => exit::NO_PERMISSION.into(),
             Self::File(error) => match error.reason {
                 FileReason::Io(_) => exit::IO.into(),
-                FileReason::NotUtf8(_) | FileReason::TooLarge(_) => exit::CONFIG.into(),
+                FileReason::NotUtf8(_) | FileReason::TooLarge(_) | FileReason::NotRegular => {
+                    exit::CONFIG.into()
+                }
             },
         }
     }
@@ -204,7 +206,8 @@ pub(super) fn load(named: Option<&Path>) -> Result<Loaded, LoadError> {
 
 fn load_from(named: Option<&Path>, default: &Path) -> Result<Loaded, LoadError> {
     let path = named.unwrap_or(default);
-    match read(path) {
+    // Whatever it is that a person names: a pipe of the shell, too.
+    match read(path, file::read) {
         Ok((config, text)) => Ok(Loaded::given(config, path, text)),
         Err(LoadError::File(error)) if named.is_none() && error.is_missing() => {
             // Unlike `config::built_in`, this reports errors to who makes a board.
@@ -219,7 +222,7 @@ fn load_from(named: Option<&Path>, default: &Path) -> Result<Loaded, LoadError> 
 /// (`PATH.good`); where that cannot be used either, the built-in default. A missing file is not an error:
 /// the built-in default is in force then.
 pub fn load_with_fallback(path: &Path) -> Loaded {
-    let failure = match read(path) {
+    let failure = match read(path, file::read_regular) {
         // A power cut leaves this of a file that was written in place. As a file that sets nothing it
         // would become the last good one.
         Ok((_, text)) if text.trim().is_empty() => {
@@ -235,7 +238,7 @@ pub fn load_with_fallback(path: &Path) -> Loaded {
 /// Replacement of the file at `path`; `given` is the SHA-256 of its text, if it could be read.
 fn fall_back(path: &Path, given: Option<Digest>, failure: LoadFailure) -> Loaded {
     let good = good_path(path);
-    match read(&good) {
+    match read(&good, file::read_regular) {
         Ok((config, text)) if given != Some(digest(&text)) => {
             Loaded::last_good(config, path, &good, text, failure)
         }
@@ -243,8 +246,11 @@ fn fall_back(path: &Path, given: Option<Digest>, failure: LoadFailure) -> Loaded
     }
 }
 
-fn read(path: &Path) -> Result<(Config, String), LoadError> {
-    let text = file::read_text(path, CONFIG_BYTES).map_err(LoadError::File)?;
+/// Function that reads a file of at most as many bytes.
+type Read = fn(&Path, usize) -> Result<Vec<u8>, FileError>;
+
+fn read(path: &Path, read: Read) -> Result<(Config, String), LoadError> {
+    let text = read(path, CONFIG_BYTES).and_then(|bytes| file::text(path, bytes)).map_err(LoadError::File)?;
     let config = config::parse(&text, &path.display().to_string(), &program()).map_err(LoadError::Config)?;
     Ok((config, text))
 }

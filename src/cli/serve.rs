@@ -32,7 +32,7 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
     match load::load(config) {
         Ok(loaded) => {
             let board = board(&loaded);
-            match serve(loaded.config, None, board) {
+            match serve(loaded.config, None, board, false) {
                 Ok(end) => ExitCode::from(end.code),
                 Err(code) => code,
             }
@@ -51,7 +51,7 @@ fn run_with_fallback(mut loaded: Loaded) -> ExitCode {
         }
         let board = board(&loaded);
         let (config, good_copy, next) = loaded.into_parts();
-        match serve(config, good_copy, board) {
+        match serve(config, good_copy, board, true) {
             Ok(ServerEnd { refusal: Some(error), code }) => match next.after(&error) {
                 Some(next) => loaded = next,
                 None => return ExitCode::from(code),
@@ -63,11 +63,16 @@ fn run_with_fallback(mut loaded: Loaded) -> ExitCode {
 }
 
 /// Keeps a server with this configuration until it ends. An error is printed where it occurs.
-fn serve(config: Config, good_copy: Option<(PathBuf, String)>, board: Board) -> Result<ServerEnd, ExitCode> {
+fn serve(
+    config: Config,
+    good_copy: Option<(PathBuf, String)>,
+    board: Board,
+    falls_back: bool,
+) -> Result<ServerEnd, ExitCode> {
     let environment = Environment::of_this_process();
     let (state_dir, socket) = (state_dir(&config, &environment), socket(&config, &environment));
     let has_init = has_init();
-    let start = Start { config, state_dir, socket, board, has_init, good_copy };
+    let start = Start { config, state_dir, socket, board, has_init, good_copy, falls_back };
     let cgroups = if start.config.board.has_no_cgroups { None } else { Cgroups::create() };
     keeper::run(start, cgroups, |start| &start.config.services, |start, link| end_of(serve::run(start, link)))
         .map_err(|error| {

@@ -12,10 +12,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::SocketFlags;
 use rustix::net::sockopt::{
-    set_socket_recv_buffer_size, set_socket_send_buffer_size, set_tcp_nodelay, socket_peercred,
+    set_ip_freebind, set_ipv6_freebind, set_socket_recv_buffer_size, set_socket_reuseaddr,
+    set_socket_send_buffer_size, set_tcp_nodelay, socket_peercred,
 };
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use rustls::ServerConfig;
 
 use super::connection_table::{Accepted, ConnectionTable, Mailbox};
@@ -32,6 +33,9 @@ use crate::runtime::{AsyncFd, Tasks, Timer};
 /// has no slot.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections that wait in the kernel, as of the standard library.
+const BACKLOG: i32 = 128;
+
 /// Failure to open a listening socket.
 #[derive(Debug)]
 pub struct BindError {
@@ -45,6 +49,11 @@ impl BindError {
     /// Returns true if another program listens there.
     pub fn is_in_use(&self) -> bool {
         self.error.kind() == io::ErrorKind::AddrInUse
+    }
+
+    /// Returns true if this machine does not have the address, perhaps not yet.
+    pub fn is_address_missing(&self) -> bool {
+        self.error.kind() == io::ErrorKind::AddrNotAvailable
     }
 }
 
@@ -76,12 +85,32 @@ pub struct Listener {
     file: Option<SocketFile>,
 }
 
+/// As `TcpListener::bind`.
+fn bind_ahead(address: SocketAddr) -> rustix::io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv4() { set_ip_freebind(&socket, true) } else { set_ipv6_freebind(&socket, true) }?;
+    bind(&socket, &address)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
 impl Listener {
     /// Listens on `address`; port 0 selects a free one. Accepted connections inherit `TCP_NODELAY` and small
     /// kernel buffers, which limit the bytes that a peer can leave unread.
     pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        Self::over(address, TcpListener::bind(address))
+    }
+
+    /// Listens on an address that this machine may get later, by DHCP or with a carrier (`IP_FREEBIND`).
+    pub fn bind_ahead(address: SocketAddr) -> Result<Self, BindError> {
+        Self::over(address, bind_ahead(address).map_err(io::Error::from))
+    }
+
+    fn over(address: SocketAddr, socket: io::Result<TcpListener>) -> Result<Self, BindError> {
         let wrap = |error| BindError { place: address.to_string(), is_local: false, error };
-        let socket = TcpListener::bind(address).map_err(wrap)?;
+        let socket = socket.map_err(wrap)?;
         let set = |result: rustix::io::Result<()>| result.map_err(io::Error::from).map_err(wrap);
         set(set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
         set(set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;

@@ -7,34 +7,40 @@
 //! |---|---|
 //! | `core` | the sans-IO server with sockets and system, in a cell that is never borrowed across an await |
 //! | `system` | the server's [`Platform`](crate::api::Platform) |
-//! | `identity` | certificate and first administrator |
+//! | `state` | state directory: creation, lock, damage |
+//! | `certificate` | certificate and key |
+//! | `first_user` | administrator of the first start |
 //! | `probes` | attempts to connect to services that are not ready |
 //! | `checks` | attempts of health checks |
 //! | `connect` | connections to services, which never block |
 //! | `shutdown` | restart and power-off of the board |
 
+mod certificate;
 mod checks;
 mod connect;
 mod core;
-mod identity;
+mod first_user;
 mod probes;
 mod shutdown;
+mod state;
 mod system;
 
 use std::cell::RefCell;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use self::core::Core;
 use self::shutdown::Shutdown;
+use self::state::State;
 use self::system::System;
 use crate::api::{Api, Board};
-use crate::config::{Config, LocalSocket, LogFiles};
+use crate::config::{Config, LogFiles};
 use crate::connection::{Server, ServerConfig};
 use crate::keeper::{self, Link, Processes};
-use crate::net::{BindError, ConnectionTable, Listener};
+use crate::net::{ConnectionTable, Listener};
 use crate::runtime::{Notify, Tasks, Timer, UPKEEP_DELAY, block_on};
 use crate::service::{KILL_TIMEOUT, RESTART_DELAY_MIN, Supervisor};
 use crate::session::{Lockout, SessionTable};
@@ -48,7 +54,7 @@ use crate::sys::{
     log_threads,
 };
 use crate::ws::CLOSE_TIMEOUT;
-use crate::{error, info, limits, warning};
+use crate::{info, limits, warning};
 
 /// Tasks besides connections and processes: passwords, commands, output, events, writes, conditions, upkeep.
 const OTHER_TASKS: usize = 7;
@@ -89,6 +95,8 @@ pub struct Start {
     pub has_init: bool,
     /// Path and content of the last good copy of the configuration file, written once the server serves.
     pub good_copy: Option<(PathBuf, String)>,
+    /// The server serves without what it cannot write or read, because a board has no reader of an error.
+    pub falls_back: bool,
 }
 
 /// Failure to start the server, or to shut its board down.
@@ -160,17 +168,24 @@ pub fn run(start: Start, link: Link) -> Result<(), StartError> {
 }
 
 fn serve(start: Start, link: Link) -> Result<(), StartError> {
-    let Start { config, state_dir, socket, board, has_init, good_copy } = start;
+    let Start { config, state_dir, socket, mut board, has_init, good_copy, falls_back } = start;
     let state_dir = state_dir.as_path();
     let clock = Clock::new();
-    // This comes first: a second server on the same port must not replace the users and keys of the first
-    // one. It must not use another port either, or every service would run twice.
-    let network = Listener::bind(config.listen.address).map_err(|error| cannot_listen(error, true))?;
+    // This comes first, then the lock of the state directory: a second server must not replace the users and
+    // keys of the first one, or run every service twice.
+    let network = listen(config.listen.address, falls_back)?;
     let address = network.address().map_err(|error| StartError::system("no address", error))?;
-    identity::prepare_state_dir(state_dir)
-        .map_err(|error| if config.state_dir.is_empty() { error } else { error.of_the_file() })?;
-    let is_of_the_file = config.listen.socket != LocalSocket::Default;
-    let local = socket.as_deref().map(|path| listen_locally(path, is_of_the_file)).transpose()?;
+    let mut state = State::open(state_dir, falls_back)?;
+    let local = match socket.as_deref().map(listen_locally).transpose() {
+        Ok(local) => local,
+        // Another server that runs there is not a fault of this board.
+        Err(error) if falls_back && error.code != StartError::UNAVAILABLE => {
+            state.notices.push(error.to_string());
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let is_local = local.is_some();
     for (name, end) in config.without_board_end().filter(|_| !has_init) {
         warning!(
             "{}: its end cannot {} the board: neither friendlet init nor a program in [board]",
@@ -178,18 +193,16 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
             end.name()
         );
     }
-    let tls = identity::tls(&config.listen, state_dir)?;
-    let mut users = identity::users(config.users, state_dir)?;
+    let tls = certificate::tls(&config.listen, &mut state)?;
+    let run_dir = socket.as_deref().and_then(Path::parent);
+    let mut users = first_user::users(config.users, run_dir, &mut state)?;
     let owner = rustix::process::geteuid().as_raw();
-    users.set_owner(&identity::user_name(owner));
+    users.set_owner(&first_user::user_name(owner));
     let mut changed_passwords = PasswordsFile::new(state_dir);
-    // The server starts anyway, so that an administrator can log in and repair the file.
-    if let Err(error) = changed_passwords.load(&mut users) {
-        error!("cannot read changed passwords; using those of the configuration file: {}", error);
-    }
-
+    changed_passwords.load(&mut users, &mut state.notices);
     let mut enabled = EnabledFile::new(state_dir);
-    let services = supervisor(config.services, &mut enabled)?;
+    let services = supervisor(config.services, &mut enabled, &mut state);
+    state.report(&mut board.notice);
     let conditions = ConditionWatch::start(services.table().conditions(), clock)
         .map_err(|error| StartError::system("cannot start a thread for a condition of a service", error))?;
     let output_files = OutputFiles::start(services.table())
@@ -261,7 +274,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     // For people and for scripts: from here on connections are accepted.
     let scheme = if tls.is_some() { "https" } else { "http" };
     crate::log::print(format_args!("listening on {scheme}://{address}\n"));
-    if let Some(path) = &socket {
+    if let Some(path) = socket.filter(|_| is_local) {
         crate::log::print(format_args!("listening on unix:{}\n", path.display()));
     }
     sd_notify.send(NotifyState::Ready);
@@ -281,25 +294,39 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     shutdown.execute()
 }
 
-/// Opens the local socket, in its directory, which is created for its owner alone.
-fn listen_locally(path: &Path, is_of_the_file: bool) -> Result<Listener, StartError> {
-    let directory = path.parent().map_or(Ok(()), file::create_dir);
-    directory.map_err(|error| {
-        let text = format_args!(
-            "cannot create the directory of the local socket: {error}; [listen] socket names another path, or \"off\""
-        );
-        let error = StartError::new(StartError::CANNOT_CREATE, text);
-        if is_of_the_file { error.of_the_file() } else { error }
-    })?;
-    Listener::bind_local(path).map_err(|error| cannot_listen(error, is_of_the_file))
+/// Opens the TCP port. With `falls_back`, the address may be one that this machine gets later, because a board has
+/// no person who starts the server again. Another configuration file helps against other errors, unless another server runs
+/// there.
+fn listen(address: SocketAddr, falls_back: bool) -> Result<Listener, StartError> {
+    let bound = Listener::bind(address).or_else(|error| {
+        if !falls_back || !error.is_address_missing() {
+            return Err(error);
+        }
+        warning!("{}: not an address of this machine yet; connections come once it is one", address);
+        Listener::bind_ahead(address)
+    });
+    bound.map_err(|error| {
+        let is_in_use = error.is_in_use();
+        let error = StartError::new(StartError::UNAVAILABLE, error);
+        if is_in_use { error } else { error.of_the_file() }
+    })
 }
 
-/// Error of a listening socket. Another configuration file helps if this one names the address, unless another
-/// server runs there.
-fn cannot_listen(error: BindError, is_of_the_file: bool) -> StartError {
-    let is_in_use = error.is_in_use();
-    let error = StartError::new(StartError::UNAVAILABLE, error);
-    if is_of_the_file && !is_in_use { error.of_the_file() } else { error }
+/// Opens the local socket, in its directory, which is created for its owner alone.
+fn listen_locally(path: &Path) -> Result<Listener, StartError> {
+    let directory = path.parent().map_or(Ok(()), file::create_dir);
+    directory.map_err(|error| {
+        StartError::new(
+            StartError::CANNOT_CREATE,
+            format_args!(
+                "cannot create the directory of the local socket: {error}; [listen] socket names another path, or \"off\""
+            ),
+        )
+    })?;
+    Listener::bind_local(path).map_err(|error| {
+        let code = if error.is_in_use() { StartError::UNAVAILABLE } else { StartError::CANNOT_CREATE };
+        StartError::new(code, error)
+    })
 }
 
 /// Writes the copy of a configuration file with which the server serves. An equal copy is left alone: flash
@@ -325,11 +352,12 @@ fn start_log(files: &LogFiles, build: &str) -> Result<(), StartError> {
 fn supervisor(
     table: crate::service::ServiceTable,
     enabled: &mut EnabledFile,
-) -> Result<Supervisor, StartError> {
+    state: &mut State<'_>,
+) -> Supervisor {
     let mut services = Supervisor::new(table);
     services.set_seed(crate::sys::random::seed());
     let mut overrides = Vec::with_capacity(limits::SERVICES);
-    let loaded = enabled.load(|name, enabled| match services.table().find(name) {
+    let set = |name: &str, enabled| match services.table().find(name) {
         Some(service) => {
             overrides.push((service, enabled));
             true
@@ -338,15 +366,12 @@ fn supervisor(
             warning!("service {}: its saved state is ignored: it is not in the configuration file", name);
             false
         }
-    });
-    // A board without its services is worse than one with an old setting.
-    if let Err(error) = loaded {
-        warning!("cannot read which services are installed: {}", error);
-    }
+    };
+    enabled.load(set, &mut state.notices);
     for (service, enabled) in overrides {
         services.set_enabled(service, enabled);
     }
-    Ok(services)
+    services
 }
 
 /// Handles signals until one stops the server, or the board is to shut down. Then shuts the server down.

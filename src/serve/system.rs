@@ -8,7 +8,7 @@ use crate::keeper::Processes;
 use crate::service::{BoardEnd, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 use crate::sys::password::{PasswordJob, PasswordWorker};
-use crate::sys::state_writer::{StateFile, StateText, StateWriter};
+use crate::sys::state_writer::{Records, StateText, StateWriter};
 use crate::sys::{Clock, EnabledFile, PasswordsFile, random};
 use crate::{error, warning};
 
@@ -51,7 +51,7 @@ impl Platform for System {
 
     fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>, id: u64) -> Result<(), Refused> {
         let render = |text: &mut StateText| self.enabled.render(enabled, text);
-        self.writer.submit(id, StateFile::Enabled, render).map_err(|error| {
+        self.writer.submit(id, Records::Enabled, render).map_err(|error| {
             error!("cannot write which services are installed: {}", error);
             Refused
         })
@@ -99,7 +99,7 @@ impl Platform for System {
 
     fn store_passwords(&mut self, users: &Users, id: u64) -> Result<(), Refused> {
         let render = |text: &mut StateText| self.changed_passwords.render(users, text);
-        self.writer.submit(id, StateFile::Passwords, render).map_err(|error| {
+        self.writer.submit(id, Records::Passwords, render).map_err(|error| {
             error!("cannot write a changed password: {}", error);
             Refused
         })

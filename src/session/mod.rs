@@ -18,7 +18,9 @@ pub use password::{
 };
 pub use table::{OpenError, SessionKey, SessionTable};
 pub use token::{Tokens, TokensError};
-pub use users::{Grants, GrantsError, User, UserId, UserLevel, Users, UsersError, is_user_name};
+pub use users::{
+    ChangedPassword, Grants, GrantsError, User, UserId, UserLevel, Users, UsersError, is_user_name,
+};
 
 use crate::limits::PASSWORD_ROUNDS;
 

@@ -149,13 +149,22 @@ impl fmt::Display for UsersError {
     }
 }
 
+/// Password that overrides that of the configuration file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChangedPassword {
+    /// Changed by a call.
+    To(PasswordHash),
+    /// Lost with a damaged file: no password logs this user in.
+    Lost,
+}
+
 /// Users in the order of the configuration file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Users {
     /// Boxed like every large table: start-up moves it several times, and each move would need stack.
     users: Box<Vec<User, USERS>>,
     /// Changed passwords, an entry for each user. They override the configuration file.
-    changed: Vec<Option<PasswordHash>, USERS>,
+    changed: Vec<Option<ChangedPassword>, USERS>,
     /// Name of [`UserId::LOCAL_OWNER`].
     owner: String<LOCAL_NAME_BYTES>,
 }
@@ -215,16 +224,20 @@ impl Users {
 
     /// Password in force: the changed one, else that of the configuration file.
     pub fn password(&self, id: UserId) -> Option<&PasswordHash> {
-        self.changed_password(id).or_else(|| self.get(id)?.password.as_ref())
+        match self.changed_password(id) {
+            Some(ChangedPassword::To(hash)) => Some(hash),
+            Some(ChangedPassword::Lost) => None,
+            None => self.get(id)?.password.as_ref(),
+        }
     }
 
     /// Changed password, which overrides the configuration file.
-    pub fn changed_password(&self, id: UserId) -> Option<&PasswordHash> {
+    pub fn changed_password(&self, id: UserId) -> Option<&ChangedPassword> {
         self.changed.get(id.index())?.as_ref()
     }
 
     /// Sets the changed password; `None` restores that of the configuration file.
-    pub fn set_password(&mut self, id: UserId, password: Option<PasswordHash>) {
+    pub fn set_password(&mut self, id: UserId, password: Option<ChangedPassword>) {
         if let Some(changed) = self.changed.get_mut(id.index()) {
             *changed = password;
         }
@@ -292,11 +305,17 @@ mod tests {
         let anna = users.push(User { password: hash(1), ..user("anna", UserLevel::Admin) }).unwrap();
         let ben = users.push(user("ben", UserLevel::User)).unwrap();
         assert_eq!((users.password(anna), users.password(ben)), (hash(1).as_ref(), None));
-        users.set_password(anna, hash(2));
-        users.set_password(ben, hash(3));
-        users.set_password(UserId(9), hash(4));
+        let changed = |salt| hash(salt).map(ChangedPassword::To);
+        users.set_password(anna, changed(2));
+        users.set_password(ben, changed(3));
+        users.set_password(UserId(9), changed(4));
         assert_eq!((users.password(anna), users.password(ben)), (hash(2).as_ref(), hash(3).as_ref()));
         assert_eq!(users.get(anna).unwrap().password, hash(1));
+        users.set_password(anna, Some(ChangedPassword::Lost));
+        assert_eq!(
+            (users.password(anna), users.changed_password(anna)),
+            (None, Some(&ChangedPassword::Lost))
+        );
         users.set_password(anna, None);
         assert_eq!((users.password(anna), users.changed_password(anna)), (hash(1).as_ref(), None));
     }
@@ -313,7 +332,7 @@ mod tests {
             assert_eq!(users.name(id), name);
             assert!(users.is_admin(id) && users.may_control(id, "hello"));
             assert!(users.find(&name).is_none() && !is_user_name(&name));
-            users.set_password(id, PasswordHash::new(1, [0; 16], [0; 32]).ok());
+            users.set_password(id, PasswordHash::new(1, [0; 16], [0; 32]).ok().map(ChangedPassword::To));
             assert_eq!(users.password(id), None);
         }
     }

@@ -2,62 +2,79 @@
 //!
 //! The file has one line, `name enabled` or `name disabled`, for each service that differs from the
 //! configuration file. Lines of services that are not configured stay, because the next start may
-//! use another configuration file. The file is replaced atomically.
+//! use another configuration file. So do lines that this version does not know. [`state_file`] has the first
+//! line and the copy.
 
 use std::fmt::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use heapless::Vec;
 
-use super::file::{self, FileError, RenderError};
+use super::UNKNOWN_LINES_BYTES;
+use super::file::RenderError;
+use super::state_file::{self, HEADER_BYTES, Loaded, Notices, StateFile, UnknownLines};
 use crate::limits::{SERVICE_NAME_BYTES, SERVICES};
 use crate::warning;
 
 /// Name of the file.
 pub(super) const FILE: &str = "enabled";
-/// Largest file written: the services of the configuration file, and as many others.
-pub(super) const TEXT_BYTES: usize = 2 * SERVICES * (SERVICE_NAME_BYTES + " disabled\n".len());
+/// Largest content written: the services of the configuration file, as many others, and unknown lines.
+pub(super) const TEXT_BYTES: usize =
+    2 * SERVICES * (SERVICE_NAME_BYTES + " disabled\n".len()) + UNKNOWN_LINES_BYTES;
 /// Twice that, so that the file of a board with larger limits is still read.
-const MAX_BYTES: usize = 2 * TEXT_BYTES;
+pub(super) const MAX_BYTES: usize = HEADER_BYTES + 2 * TEXT_BYTES;
 
 /// File `enabled` of a state directory.
 #[derive(Clone, Debug)]
 pub struct EnabledFile {
-    directory: PathBuf,
+    file: StateFile,
     /// Lines of services that are not configured.
     others: Vec<(heapless::String<SERVICE_NAME_BYTES>, bool), SERVICES>,
+    unknown: UnknownLines,
 }
 
 impl EnabledFile {
     /// File of this directory, which need not exist.
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), others: Vec::new() }
+        let file = StateFile::new(&directory.join(FILE), 0o600, MAX_BYTES);
+        Self { file, others: Vec::new(), unknown: UnknownLines::default() }
     }
 
     /// Calls `set` with the name and state of each stored service; it returns false if the service is
-    /// not configured. At most `limits::SERVICES` of those are kept. Invalid lines are logged and
-    /// skipped. A missing file is empty.
-    ///
-    /// # Errors
-    /// Error of reading, or a file of more than `MAX_BYTES`.
-    pub fn load(&mut self, mut set: impl FnMut(&str, bool) -> bool) -> Result<(), FileError> {
-        let bytes = match file::read(&self.directory.join(FILE), MAX_BYTES) {
-            Ok(bytes) => bytes,
-            Err(error) if error.is_missing() => return Ok(()),
-            Err(error) => return Err(error),
+    /// not configured. At most `limits::SERVICES` of those are kept. Of a damaged file without a copy, the lines
+    /// that can be read have their effect.
+    pub fn load(&mut self, mut set: impl FnMut(&str, bool) -> bool, notices: &mut Notices) {
+        let parsed = self.file.load(
+            |bytes| state_file::parse(&bytes, |line| line.is_empty() || parse(line).is_some()),
+            notices,
+        );
+        let (text, is_whole) = match parsed {
+            Loaded::Missing => return,
+            Loaded::Whole(text) => (text, true),
+            Loaded::Lost => {
+                let text = self.file.versions().into_iter().find_map(Result::ok).unwrap_or_default();
+                notices.push(format!("{FILE}: services start as the configuration file says"));
+                (text, false)
+            }
         };
-        for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let mut good = std::vec::Vec::new();
+        for line in state_file::lines(&text) {
             match parse(line) {
-                Some((name, enabled)) if set(name, enabled) => {}
                 Some((name, enabled)) => {
-                    // Dropped on purpose if the name is longer than any service's, or the list full.
-                    let _ = name.try_into().map(|name| self.others.push((name, enabled)));
+                    good.extend_from_slice(line);
+                    good.push(b'\n');
+                    if !set(name, enabled) {
+                        // Dropped on purpose if the name is longer than any service's, or the list full.
+                        let _ = name.try_into().map(|name| self.others.push((name, enabled)));
+                    }
                 }
-                None if line.is_empty() => {}
-                None => warning!("{}: invalid line {}", FILE, number + 1),
+                None if is_whole && self.unknown.push(line) => {}
+                None => warning!("{}: a line is left out", FILE),
             }
         }
-        Ok(())
+        if !is_whole {
+            self.file.repair(&state_file::with_header(&good), true, notices);
+        }
     }
 
     /// Adds the content of the file to `text`.
@@ -75,7 +92,7 @@ impl EnabledFile {
         };
         services.try_for_each(|(name, enabled)| add(name, enabled))?;
         self.others.iter().try_for_each(|(name, enabled)| add(name, *enabled))?;
-        Ok(())
+        Ok(text.write_str(self.unknown.as_str())?)
     }
 }
 
@@ -94,130 +111,131 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::super::file::FileReason;
     use super::*;
-
-    /// Temporary name of a new file.
-    const NEW_FILE: &str = ".enabled.new";
-
-    fn directory(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("friendlet-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        path
-    }
+    use crate::sys::tests::TestDirectory;
 
     /// Writes the file as the server does.
-    fn store<'a>(
-        file: &EnabledFile,
-        services: impl Iterator<Item = (&'a str, bool)>,
-    ) -> Result<(), FileError> {
+    fn store<'a>(file: &EnabledFile, services: impl Iterator<Item = (&'a str, bool)>) {
         let mut text = String::new();
         file.render(services, &mut text).unwrap();
-        file::write_atomic(&file.directory.join(FILE), text.as_bytes(), 0o600)
+        file.file.replace(&state_file::with_header(text.as_bytes()), false).unwrap();
     }
 
-    fn loaded(file: &EnabledFile) -> Result<std::vec::Vec<(String, bool)>, FileError> {
-        let mut services = std::vec::Vec::new();
-        file.clone().load(|name, enabled| {
+    fn loaded_with(file: &EnabledFile) -> (std::vec::Vec<(String, bool)>, Notices) {
+        crate::log::set_level(crate::log::Level::Off);
+        let (mut services, mut notices) = (std::vec::Vec::new(), Notices::new());
+        let set = |name: &str, enabled| {
             services.push((name.to_owned(), enabled));
             true
-        })?;
-        Ok(services)
+        };
+        file.clone().load(set, &mut notices);
+        (services, notices)
+    }
+
+    /// Services of a whole file.
+    #[track_caller]
+    fn loaded(file: &EnabledFile) -> std::vec::Vec<(String, bool)> {
+        let (services, notices) = loaded_with(file);
+        assert_eq!(notices, std::vec::Vec::<String>::new());
+        services
+    }
+
+    fn owned(services: &[(&str, bool)]) -> std::vec::Vec<(String, bool)> {
+        services.iter().map(|(name, enabled)| ((*name).to_owned(), *enabled)).collect()
     }
 
     #[test]
     fn stored_is_loaded() {
-        let directory = directory("enabled");
-        let file = EnabledFile::new(&directory);
-        assert_eq!(loaded(&file).unwrap(), []);
+        let directory = TestDirectory::new("enabled");
+        let file = EnabledFile::new(&directory.0);
+        assert_eq!(loaded(&file), []);
         for services in [&[("web", true), ("log", false)][..], &[("web", false)], &[]] {
-            store(&file, services.iter().copied()).unwrap();
-            let expected: std::vec::Vec<_> =
-                services.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect();
-            assert_eq!(loaded(&file).unwrap(), expected);
+            store(&file, services.iter().copied());
+            assert_eq!(loaded(&file), owned(services));
         }
-        let mode = fs::metadata(directory.join(FILE)).unwrap().permissions().mode();
+        let mode = fs::metadata(directory.0.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(!directory.join(NEW_FILE).exists());
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
-    fn lines_of_unconfigured_services_stay() {
-        let directory = directory("enabled-others");
-        let mut file = EnabledFile::new(&directory);
-        store(&file, [("web", true), ("log", false)].into_iter()).unwrap();
-        file.load(|name, _| name == "hello").unwrap();
-        store(&file, [("hello", true)].into_iter()).unwrap();
-        let expected = [("hello", true), ("web", true), ("log", false)];
-        let expected = expected.map(|(name, enabled)| (name.to_owned(), enabled));
-        assert_eq!(loaded(&file).unwrap(), expected);
-        fs::remove_dir_all(directory).unwrap();
+    fn lines_of_unconfigured_services_and_of_later_versions_stay() {
+        let directory = TestDirectory::new("enabled-others");
+        let mut file = EnabledFile::new(&directory.0);
+        let text = state_file::with_header(b"web enabled\nlog disabled\nweb masked until noon\n");
+        fs::write(directory.0.join(FILE), text).unwrap();
+        file.load(|name, _| name == "hello", &mut Notices::new());
+        store(&file, [("hello", true)].into_iter());
+        assert_eq!(loaded(&file), owned(&[("hello", true), ("web", true), ("log", false)]));
+        let text = fs::read_to_string(directory.0.join(FILE)).unwrap();
+        assert!(text.ends_with("\nweb masked until noon\n"), "{text}");
     }
 
     #[test]
     fn lines_of_unconfigured_services_are_limited() {
-        let directory = directory("enabled-many");
-        let mut file = EnabledFile::new(&directory);
+        let directory = TestDirectory::new("enabled-many");
+        let mut file = EnabledFile::new(&directory.0);
         let names: std::vec::Vec<String> = (0..=SERVICES).map(|n| format!("s{n}")).collect();
-        store(&file, names.iter().map(|name| (name.as_str(), true))).unwrap();
-        file.load(|_, _| false).unwrap();
-        store(&file, [("hello", true)].into_iter()).unwrap();
-        assert_eq!(loaded(&file).unwrap().len(), 1 + SERVICES);
-        fs::remove_dir_all(directory).unwrap();
+        store(&file, names.iter().map(|name| (name.as_str(), true)));
+        file.load(|_, _| false, &mut Notices::new());
+        store(&file, [("hello", true)].into_iter());
+        assert_eq!(loaded(&file).len(), 1 + SERVICES);
     }
 
     #[test]
     fn longest_content_has_the_length_of_its_limit() {
-        let directory = directory("enabled-longest");
-        let mut file = EnabledFile::new(&directory);
+        let directory = TestDirectory::new("enabled-longest");
+        let mut file = EnabledFile::new(&directory.0);
         let names: std::vec::Vec<String> =
             (0..SERVICES).map(|n| format!("{n:0>width$}", width = SERVICE_NAME_BYTES)).collect();
         let disabled = || names.iter().map(|name| (name.as_str(), false));
-        store(&file, disabled()).unwrap();
-        file.load(|_, _| false).unwrap();
+        store(&file, disabled());
+        file.load(|_, _| false, &mut Notices::new());
+        assert!(file.unknown.push(&[b'x'; UNKNOWN_LINES_BYTES - 1]));
         let mut text = heapless::String::<TEXT_BYTES>::new();
         file.render(disabled(), &mut text).unwrap();
         assert_eq!(text.len(), TEXT_BYTES);
-        store(&file, disabled()).unwrap();
-        assert_eq!(fs::read_to_string(directory.join(FILE)).unwrap(), text.as_str());
         text.clear();
         let one_more = disabled().chain([("x", true)]);
         assert_eq!(file.render(one_more, &mut text), Err(RenderError::TooLong));
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
-    fn invalid_lines_are_skipped() {
-        let directory = directory("enabled-bad");
+    fn file_of_the_first_version_is_taken_over() {
+        let directory = TestDirectory::new("enabled-first");
+        let file = EnabledFile::new(&directory.0);
+        fs::write(directory.0.join(FILE), "web enabled\nlog disabled\n").unwrap();
+        assert_eq!(loaded(&file), owned(&[("web", true), ("log", false)]));
+        // From then on a cut is seen.
+        let text = fs::read(directory.0.join(FILE)).unwrap();
+        assert_eq!(text, state_file::with_header(b"web enabled\nlog disabled\n"));
+        fs::write(directory.0.join(FILE), &text[..text.len() - "log disabled\n".len()]).unwrap();
+        assert_eq!(loaded_with(&file).0, owned(&[("web", true), ("log", false)]));
+    }
+
+    #[test]
+    fn readable_lines_of_a_damaged_file_have_their_effect() {
+        let directory = TestDirectory::new("enabled-bad");
+        let file = EnabledFile::new(&directory.0);
         let text = b"web enabled\n\nlog\n enabled\nlog on\n\xff disabled\nlog disabled";
-        fs::write(directory.join(FILE), text).unwrap();
-        let services = loaded(&EnabledFile::new(&directory)).unwrap();
-        assert_eq!(services, [("web".to_owned(), true), ("log".to_owned(), false)]);
-        fs::remove_dir_all(directory).unwrap();
+        fs::write(directory.0.join(FILE), text).unwrap();
+        let (services, notices) = loaded_with(&file);
+        assert_eq!(services, owned(&[("web", true), ("log", false)]));
+        assert!(notices.len() == 2 && notices[1].starts_with("enabled: services start as"), "{notices:?}");
+        assert_eq!(loaded(&file), owned(&[("web", true), ("log", false)]));
+        assert_eq!(fs::read(directory.0.join("enabled.broken")).unwrap(), text);
     }
 
     #[test]
-    fn file_over_its_limit_is_rejected() {
-        let directory = directory("enabled-long");
-        let file = EnabledFile::new(&directory);
-        fs::write(directory.join(FILE), vec![b'\n'; MAX_BYTES]).unwrap();
-        assert_eq!(loaded(&file).unwrap(), []);
-        fs::write(directory.join(FILE), vec![b'\n'; MAX_BYTES + 1]).unwrap();
-        assert!(matches!(loaded(&file).unwrap_err().reason, FileReason::TooLarge(MAX_BYTES)));
-        fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn failed_write_leaves_the_old_file() {
-        let directory = directory("enabled-fail");
-        let file = EnabledFile::new(&directory);
-        store(&file, [("web", true)].into_iter()).unwrap();
-        // A directory has the temporary name.
-        fs::create_dir(directory.join(NEW_FILE)).unwrap();
-        assert!(store(&file, [("web", false)].into_iter()).is_err());
-        assert_eq!(loaded(&file).unwrap(), [("web".to_owned(), true)]);
-        fs::remove_dir_all(directory).unwrap();
-        assert!(store(&file, [("web", false)].into_iter()).is_err());
+    fn file_over_its_limit_is_damaged() {
+        let directory = TestDirectory::new("enabled-long");
+        let file = EnabledFile::new(&directory.0);
+        let lines = (MAX_BYTES - HEADER_BYTES) / "web enabled\n".len();
+        fs::write(directory.0.join(FILE), "web enabled\n".repeat(lines)).unwrap();
+        assert_eq!(loaded(&file).len(), lines);
+        fs::remove_file(directory.0.join("enabled.copy")).unwrap();
+        fs::write(directory.0.join(FILE), vec![b'\n'; MAX_BYTES + 1]).unwrap();
+        let (services, notices) = loaded_with(&file);
+        assert_eq!(services, []);
+        assert!(notices[0].contains(&format!("larger than {MAX_BYTES} bytes")), "{notices:?}");
     }
 }

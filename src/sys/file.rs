@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::log::Reason;
@@ -28,6 +29,8 @@ pub enum FileReason {
     NotUtf8(usize),
     /// Content over this limit in bytes.
     TooLarge(usize),
+    /// A directory, a pipe or a device.
+    NotRegular,
 }
 
 impl FileError {
@@ -60,6 +63,7 @@ impl fmt::Display for FileError {
             FileReason::Io(error) => write!(f, "{}", Reason::from(error)),
             FileReason::NotUtf8(offset) => write!(f, "not UTF-8 from byte {offset} on"),
             FileReason::TooLarge(limit) => write!(f, "larger than {limit} bytes"),
+            FileReason::NotRegular => f.write_str("not a regular file"),
         }
     }
 }
@@ -71,8 +75,6 @@ impl std::error::Error for FileError {}
 pub enum RenderError {
     /// Content over [`STATE_TEXT_BYTES`](super::STATE_TEXT_BYTES).
     TooLong,
-    /// The old file could not be read, so it is not replaced.
-    NotRead,
 }
 
 impl From<fmt::Error> for RenderError {
@@ -83,7 +85,11 @@ impl From<fmt::Error> for RenderError {
 
 /// Reads a UTF-8 file of at most `limit` bytes.
 pub fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
-    let bytes = read(path, limit)?;
+    text(path, read(path, limit)?)
+}
+
+/// The text of a file with these bytes, which must be UTF-8.
+pub fn text(path: &Path, bytes: Vec<u8>) -> Result<String, FileError> {
     String::from_utf8(bytes).map_err(|error| FileError {
         path: path.to_owned(),
         reason: FileReason::NotUtf8(error.utf8_error().valid_up_to()),
@@ -93,6 +99,22 @@ pub fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
 /// Reads a file of at most `limit` bytes.
 pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     let file = File::open(path).map_err(|error| FileError::io(path, error))?;
+    read_up_to(file, path, limit)
+}
+
+/// Reads a regular file of at most `limit` bytes. Anything else is an error: a pipe would have its reader wait.
+pub fn read_regular(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    // The flag has no effect on a regular file.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|error| FileError::io(path, error))?;
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Err(FileError { path: path.to_owned(), reason: FileReason::NotRegular });
+    }
+    read_up_to(file, path, limit)
+}
+
+fn read_up_to(file: File, path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
     // One byte more than the limit shows that the file exceeds it.
     file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|error| FileError::io(path, error))?;
@@ -113,7 +135,7 @@ pub fn read_start(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
 /// Replaces a file atomically: a power cut leaves the old file or the new one. The new file has
 /// exactly `mode`, whatever the umask.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    AtomicFile::new(path, mode)?.write(bytes)
+    AtomicFile::new(path, mode)?.write(&[bytes])
 }
 
 /// File that is replaced atomically. A write of it allocates nothing unless it fails.
@@ -150,12 +172,12 @@ impl AtomicFile {
         })
     }
 
-    /// Replaces the file: a power cut leaves the old one or the new one.
+    /// Replaces the content of the file by these parts: a power cut leaves the old one or the new one.
     ///
     /// # Errors
     /// Error of the system; the old file remains, unless only the sync of the directory failed.
-    pub fn write(&self, bytes: &[u8]) -> Result<(), FileError> {
-        let written = write_new(&self.new, bytes, self.mode).and_then(|()| fs::rename(&self.new, &self.path));
+    pub fn write(&self, parts: &[&[u8]]) -> Result<(), FileError> {
+        let written = write_new(&self.new, parts, self.mode).and_then(|()| fs::rename(&self.new, &self.path));
         written.map_err(|error| {
             // If this fails too, the next write removes the temporary file.
             let _ = fs::remove_file(&self.new);
@@ -167,7 +189,15 @@ impl AtomicFile {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+impl AtomicFile {
+    /// Removes the file, if it is there.
+    pub fn remove(&self) {
+        // A failure has no remedy.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn write_new(path: &Path, parts: &[&[u8]], mode: u32) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -175,7 +205,7 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     // Private from the start, and never through a link of another user.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode & 0o600).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
     file.sync_all()
 }
 

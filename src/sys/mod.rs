@@ -24,6 +24,8 @@ mod passwords;
 pub mod random;
 mod rotated_files;
 mod signal;
+pub mod state_file;
+pub mod state_lock;
 pub mod state_writer;
 pub mod terminal;
 #[cfg(target_env = "musl")]
@@ -102,6 +104,9 @@ crate::limits::limits! {
     /// Content of a state file that is written: changed passwords, or enabled services.
     STATE_TEXT_BYTES: usize = max(enabled::TEXT_BYTES, passwords::TEXT_BYTES), exceeded "rejected",
         tests ["text_over_its_limit_is_rejected_and_its_buffer_used_again"];
+    /// Lines of a state file that this version does not know.
+    UNKNOWN_LINES_BYTES: usize = 1024, exceeded "the rest is left out",
+        tests ["unknown_lines_stay_up_to_their_limit"];
     /// Pause between two looks for a disk.
     DEVICE_STEP: Duration = Duration::from_millis(50), exceeded "the next look",
         tests ["file_is_waited_for_until_the_timeout"];

@@ -2,16 +2,19 @@
 //!
 //! The file has one line for each, `name new configured`: the user, the hash of the new password, and
 //! the hash in the configuration file at that time (`-`: none). A line has an effect only while the
-//! configuration file has that hash, so a later change of the configuration file wins. The file is
-//! replaced atomically.
+//! configuration file has that hash, so a later change of the configuration file wins. A new password `-` is
+//! one that was lost with a damaged file: the password of the configuration file may be an older one, and is
+//! refused. Lines that this version does not know stay. [`state_file`] has the first line and the copy.
 
 use std::fmt::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
-use super::file::{self, FileError, RenderError};
+use super::UNKNOWN_LINES_BYTES;
+use super::file::RenderError;
+use super::state_file::{self, HEADER_BYTES, Loaded, Notices, StateFile, UnknownLines};
 use crate::limits::{USER_NAME_BYTES, USERS};
-use crate::session::{PasswordHash, Users};
+use crate::session::{ChangedPassword, PasswordHash, Users};
 use crate::warning;
 
 /// Name of the file.
@@ -24,24 +27,25 @@ const RECORDS: usize = 2 * USERS;
 const HASH_TEXT_BYTES: usize = 92;
 /// Length of the longest line.
 const RECORD_BYTES: usize = USER_NAME_BYTES + 2 * HASH_TEXT_BYTES + " \n".len() + 1;
-/// Largest file written.
-pub(super) const TEXT_BYTES: usize = RECORDS * RECORD_BYTES;
+/// Largest content written.
+pub(super) const TEXT_BYTES: usize = RECORDS * RECORD_BYTES + UNKNOWN_LINES_BYTES;
 /// Twice that, so that the file of a board with larger limits is still read.
-const MAX_BYTES: usize = 2 * TEXT_BYTES;
+pub(super) const MAX_BYTES: usize = HEADER_BYTES + 2 * TEXT_BYTES;
 
 /// File `passwords` of a state directory.
 #[derive(Clone, Debug)]
 pub struct PasswordsFile {
-    path: PathBuf,
-    /// Lines of the file when it was loaded; `None` if it could not be read.
-    loaded: Option<Vec<Record>>,
+    file: StateFile,
+    /// Lines of the file when it was loaded.
+    loaded: Vec<Record>,
+    unknown: UnknownLines,
 }
 
 /// Line of the file.
 #[derive(Clone, Debug, PartialEq)]
 struct Record {
     name: String,
-    new: PasswordHash,
+    new: ChangedPassword,
     /// Hash in the configuration file at the time of the change.
     configured: Option<PasswordHash>,
 }
@@ -52,57 +56,79 @@ impl PasswordsFile {
 
     /// File of this directory, which need not exist.
     pub fn new(directory: &Path) -> Self {
-        Self { path: directory.join(FILE), loaded: Some(Vec::new()) }
+        let file = StateFile::new(&directory.join(FILE), 0o600, MAX_BYTES);
+        Self { file, loaded: Vec::new(), unknown: UnknownLines::default() }
     }
 
-    /// Sets the stored passwords of `users`. Invalid lines are logged and skipped. A missing file is
-    /// empty.
-    ///
-    /// # Errors
-    /// Error of reading, or a file of more than `MAX_BYTES`.
-    pub fn load(&mut self, users: &mut Users) -> Result<(), FileError> {
-        self.loaded = None;
-        let mut records = self.read()?;
-        for record in &records {
+    /// Sets the stored passwords of `users`. Where file and copy are damaged, the password of every user that
+    /// no line has is lost.
+    pub fn load(&mut self, users: &mut Users, notices: &mut Notices) {
+        let parsed = self.file.load(
+            |bytes| state_file::parse(&bytes, |line| line.is_empty() || parse(line).is_some()),
+            notices,
+        );
+        match parsed {
+            Loaded::Missing => {}
+            Loaded::Whole(text) => self.apply(&text, true, users),
+            Loaded::Lost => {
+                let text = self.file.versions().into_iter().find_map(Result::ok).unwrap_or_default();
+                self.apply(&text, false, users);
+                mark_lost(users, notices);
+                let mut text = String::new();
+                // Writing to it never fails.
+                let _ = self.render(users, &mut text);
+                self.file.repair(&state_file::with_header(text.as_bytes()), true, notices);
+            }
+        }
+        // Those that a render has room for.
+        self.loaded.retain(|record| record.name.len() <= USER_NAME_BYTES);
+        self.loaded.truncate(RECORDS);
+        self.loaded.shrink_to_fit();
+    }
+
+    /// Parses the lines, and sets the passwords of those users whose password of the configuration file they
+    /// have.
+    fn apply(&mut self, text: &[u8], is_whole: bool, users: &mut Users) {
+        for line in state_file::lines(text) {
+            match parse(line) {
+                Some(record) => self.loaded.push(record),
+                None if is_whole && self.unknown.push(line) => {}
+                None => warning!("{}: a line is left out", FILE),
+            }
+        }
+        for record in &self.loaded {
             let Some(user) = users.find(&record.name) else { continue };
             let configured = users.get(user).and_then(|user| user.password.as_ref());
             if configured == record.configured.as_ref() {
                 users.set_password(user, Some(record.new.clone()));
             }
         }
-        // Those that a render has room for.
-        records.retain(|record| record.name.len() <= USER_NAME_BYTES);
-        records.truncate(RECORDS);
-        records.shrink_to_fit();
-        self.loaded = Some(records);
-        Ok(())
     }
 
     /// Adds the content of the file to `text`: the changed passwords of `users`, and the loaded lines of other
     /// configuration files, because the next start may use one of them.
     ///
     /// # Errors
-    /// `text` has no room for it, or the file could not be read when it was loaded.
+    /// `text` has no room for it.
     pub fn render(&self, users: &Users, text: &mut impl Write) -> Result<(), RenderError> {
-        let loaded = self.loaded.as_deref().ok_or(RenderError::NotRead)?;
-        Ok(write_all(text, users, loaded)?)
+        write_all(text, users, &self.loaded)?;
+        Ok(text.write_str(self.unknown.as_str())?)
     }
+}
 
-    fn read(&self) -> Result<Vec<Record>, FileError> {
-        let bytes = match file::read(&self.path, MAX_BYTES) {
-            Ok(bytes) => bytes,
-            Err(error) if error.is_missing() => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut records = Vec::new();
-        for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-            match parse(line) {
-                Some(record) => records.push(record),
-                None if line.is_empty() => {}
-                None => warning!("{}: invalid line {}", FILE, number + 1),
-            }
+/// Marks the password of each user as lost that has one and no changed one.
+fn mark_lost(users: &mut Users, notices: &mut Notices) {
+    let is_lost = |users: &Users, id| users.changed_password(id).is_none() && users.password(id).is_some();
+    let ids: Vec<_> = users.iter().map(|(id, _)| id).collect();
+    for id in ids {
+        if is_lost(users, id) {
+            users.set_password(id, Some(ChangedPassword::Lost));
+            notices.push(format!(
+                "the password of {} is lost, and that of the configuration file no longer logs in, \
+                 for it may be an older one: set a new one there, or at the local socket",
+                users.name(id)
+            ));
         }
-        Ok(records)
     }
 }
 
@@ -129,26 +155,36 @@ fn write_all(text: &mut impl Write, users: &Users, old: &[Record]) -> fmt::Resul
 fn write(
     text: &mut impl Write,
     name: &str,
-    new: &PasswordHash,
+    new: &ChangedPassword,
     configured: Option<&PasswordHash>,
 ) -> fmt::Result {
-    match configured {
-        Some(configured) => writeln!(text, "{name} {new} {configured}"),
-        None => writeln!(text, "{name} {new} {NONE}"),
+    let new = match new {
+        ChangedPassword::To(hash) => Some(hash),
+        ChangedPassword::Lost => None,
+    };
+    write!(text, "{name} ")?;
+    for (hash, end) in [(new, " "), (configured, "\n")] {
+        match hash {
+            Some(hash) => write!(text, "{hash}{end}")?,
+            None => write!(text, "{NONE}{end}")?,
+        }
     }
+    Ok(())
 }
 
 fn parse(line: &[u8]) -> Option<Record> {
     let mut fields = core::str::from_utf8(line).ok()?.split(' ');
     let (name, new, configured) = (fields.next()?, fields.next()?, fields.next()?);
-    let configured = match configured {
-        NONE => None,
-        text => Some(PasswordHash::from_str(text).ok()?),
+    let hash = |text| match text {
+        NONE => Some(None),
+        text => PasswordHash::from_str(text).ok().map(Some),
     };
+    let new = hash(new)?.map_or(ChangedPassword::Lost, ChangedPassword::To);
+    let configured = hash(configured)?;
     if name.is_empty() || fields.next().is_some() {
         return None;
     }
-    Some(Record { name: name.to_owned(), new: new.parse().ok()?, configured })
+    Some(Record { name: name.to_owned(), new, configured })
 }
 
 #[cfg(test)]
@@ -158,22 +194,32 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::file::FileReason;
     use super::*;
     use crate::session::{Grants, PASSWORD_ROUNDS_MAX, User, UserLevel};
     use crate::sys::tests::TestDirectory;
 
-    /// Directory of one test, removed when dropped.
+    /// Lines of the file without the first one.
     fn content(directory: &TestDirectory) -> String {
-        fs::read_to_string(directory.0.join(FILE)).unwrap()
+        let text = fs::read_to_string(directory.0.join(FILE)).unwrap();
+        text.split_once('\n').unwrap().1.to_owned()
+    }
+
+    /// Loads a whole file.
+    #[track_caller]
+    fn load(file: &mut PasswordsFile, users: &mut Users) {
+        let mut notices = Notices::new();
+        *file = PasswordsFile { loaded: Vec::new(), unknown: UnknownLines::default(), ..file.clone() };
+        file.load(users, &mut notices);
+        assert_eq!(notices, Vec::<String>::new());
     }
 
     /// Writes the file as a server does that has read it at its start.
-    fn store(file: &mut PasswordsFile, users: &Users) -> Result<(), FileError> {
-        file.load(&mut users.clone())?;
+    #[track_caller]
+    fn store(file: &mut PasswordsFile, users: &Users) {
+        load(file, &mut users.clone());
         let mut text = String::new();
         file.render(users, &mut text).unwrap();
-        file::write_atomic(&file.path, text.as_bytes(), 0o600)
+        file.file.replace(&state_file::with_header(text.as_bytes()), false).unwrap();
     }
 
     fn hash(salt: u8) -> PasswordHash {
@@ -198,7 +244,7 @@ mod tests {
 
     fn change(users: &mut Users, name: &str, salt: u8) {
         let user = users.find(name).unwrap();
-        users.set_password(user, Some(hash(salt)));
+        users.set_password(user, Some(ChangedPassword::To(hash(salt))));
     }
 
     fn password(users: &Users, name: &str) -> Option<PasswordHash> {
@@ -212,13 +258,13 @@ mod tests {
         let directory = TestDirectory::new("next");
         let mut file = PasswordsFile::new(&directory.0);
         let mut first = users(FILE_1);
-        file.load(&mut first).unwrap();
+        load(&mut file, &mut first);
         assert_eq!(first, users(FILE_1));
         change(&mut first, "anna", 11);
         change(&mut first, "token", 13);
-        store(&mut file, &first).unwrap();
+        store(&mut file, &first);
         let mut second = users(FILE_1);
-        file.load(&mut second).unwrap();
+        load(&mut file, &mut second);
         assert_eq!(second, first);
         assert_eq!(password(&second, "anna"), Some(hash(11)));
         assert_eq!(password(&second, "ben"), Some(hash(2)));
@@ -227,10 +273,10 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         // A second change replaces the line.
         change(&mut second, "anna", 21);
-        store(&mut file, &second).unwrap();
+        store(&mut file, &second);
         assert_eq!(content(&directory).matches("anna").count(), 1);
         let mut third = users(FILE_1);
-        file.load(&mut third).unwrap();
+        load(&mut file, &mut third);
         assert_eq!(password(&third, "anna"), Some(hash(21)));
     }
 
@@ -240,9 +286,9 @@ mod tests {
         let mut file = PasswordsFile::new(&directory.0);
         let mut first = users(FILE_1);
         change(&mut first, "anna", 11);
-        store(&mut file, &first).unwrap();
+        store(&mut file, &first);
         let mut second = users(&[("anna", Some(5))]);
-        file.load(&mut second).unwrap();
+        load(&mut file, &mut second);
         assert_eq!(password(&second, "anna"), Some(hash(5)));
     }
 
@@ -252,18 +298,18 @@ mod tests {
         let mut file = PasswordsFile::new(&directory.0);
         let mut first = users(FILE_1);
         change(&mut first, "anna", 11);
-        store(&mut file, &first).unwrap();
+        store(&mut file, &first);
         // The built-in default, in which anna is another user.
         let built_in: &[(&str, Option<u8>)] = &[("admin", Some(9)), ("anna", Some(8))];
         let mut fallen_back = users(built_in);
-        file.load(&mut fallen_back).unwrap();
+        load(&mut file, &mut fallen_back);
         assert_eq!(fallen_back, users(built_in));
         change(&mut fallen_back, "admin", 19);
         change(&mut fallen_back, "anna", 18);
-        store(&mut file, &fallen_back).unwrap();
+        store(&mut file, &fallen_back);
         for (of, name, salt) in [(FILE_1, "anna", 11), (built_in, "admin", 19), (built_in, "anna", 18)] {
             let mut again = users(of);
-            file.load(&mut again).unwrap();
+            load(&mut file, &mut again);
             assert_eq!(password(&again, name), Some(hash(salt)), "{name}");
         }
     }
@@ -277,14 +323,14 @@ mod tests {
             let of: Vec<_> = of.iter().map(|name| (name.as_str(), Some(salt))).collect();
             let mut users = users(&of);
             of.iter().for_each(|(name, _)| change(&mut users, name, 100 + salt));
-            store(&mut file, &users).unwrap();
+            store(&mut file, &users);
         }
         assert_eq!(content(&directory).lines().count(), RECORDS);
         let mut newest = users(&[("u0", Some(3))]);
-        file.load(&mut newest).unwrap();
+        load(&mut file, &mut newest);
         assert_eq!(password(&newest, "u0"), Some(hash(103)));
         let mut oldest = users(&[("u0", Some(0))]);
-        file.load(&mut oldest).unwrap();
+        load(&mut file, &mut oldest);
         assert_eq!(password(&oldest, "u0"), Some(hash(0)));
     }
 
@@ -295,15 +341,15 @@ mod tests {
         let mut first = users(&[("anna", Some(1)), ("carl", Some(3))]);
         change(&mut first, "anna", 11);
         change(&mut first, "carl", 13);
-        store(&mut file, &first).unwrap();
+        store(&mut file, &first);
         let mut second = users(FILE_1);
-        file.load(&mut second).unwrap();
+        load(&mut file, &mut second);
         for salt in [12, 22] {
             change(&mut second, "anna", salt);
             change(&mut second, "token", salt);
             let mut text = heapless::String::<TEXT_BYTES>::new();
             file.render(&second, &mut text).unwrap();
-            store(&mut file, &second).unwrap();
+            store(&mut file, &second);
             assert_eq!(content(&directory), text.as_str());
             assert!(text.lines().count() == 3 && text.contains("carl "), "{text}");
         }
@@ -315,38 +361,86 @@ mod tests {
         let longest = PasswordHash::new(PASSWORD_ROUNDS_MAX, [255; 16], [255; 32]).unwrap();
         assert_eq!(longest.to_string().len(), HASH_TEXT_BYTES);
         let mut line = String::new();
-        write(&mut line, &"n".repeat(USER_NAME_BYTES), &longest, Some(&longest)).unwrap();
+        write(&mut line, &"n".repeat(USER_NAME_BYTES), &ChangedPassword::To(longest.clone()), Some(&longest))
+            .unwrap();
         assert_eq!(line.len(), RECORD_BYTES);
     }
 
     #[test]
-    fn file_over_its_limit_is_rejected() {
+    fn file_over_its_limit_is_damaged() {
         let directory = TestDirectory::new("long");
         let mut file = PasswordsFile::new(&directory.0);
-        fs::write(directory.0.join(FILE), vec![b'\n'; MAX_BYTES]).unwrap();
-        file.load(&mut users(FILE_1)).unwrap();
+        let line = format!("carl {} {}\n", hash(1), hash(2));
+        fs::write(directory.0.join(FILE), line.repeat((MAX_BYTES - HEADER_BYTES) / line.len())).unwrap();
+        load(&mut file, &mut users(FILE_1));
         fs::write(directory.0.join(FILE), vec![b'\n'; MAX_BYTES + 1]).unwrap();
-        let error = file.load(&mut users(FILE_1)).unwrap_err();
-        assert!(matches!(error.reason, FileReason::TooLarge(MAX_BYTES)));
-        // An unreadable file is not replaced.
-        assert!(store(&mut file, &users(FILE_1)).is_err());
-        let rendered = file.render(&users(FILE_1), &mut String::new());
-        assert_eq!(rendered, Err(RenderError::NotRead));
+        let mut notices = Notices::new();
+        file.load(&mut users(FILE_1), &mut notices);
+        assert!(notices[0].contains(&format!("larger than {MAX_BYTES} bytes; its copy")), "{notices:?}");
     }
 
     #[test]
-    fn invalid_lines_are_skipped() {
-        crate::log::set_level(crate::log::Level::Off);
-        let directory = TestDirectory::new("bad");
-        let good = format!("anna {} {}", hash(11), hash(1));
-        let bad = ["", "anna", "anna x -", " x -", "anna - -", "\u{0}"];
-        let text = bad.iter().map(|line| format!("{line}\n")).collect::<String>()
-            + &format!("ben {} {} more\nben {} x\n{good}", hash(3), hash(2), hash(3));
-        fs::write(directory.0.join(FILE), text).unwrap();
-        let mut users = users(FILE_1);
-        PasswordsFile::new(&directory.0).load(&mut users).unwrap();
-        assert_eq!(password(&users, "anna"), Some(hash(11)));
-        assert_eq!(password(&users, "ben"), Some(hash(2)));
+    fn changed_password_outlasts_damage_of_the_file() {
+        let directory = TestDirectory::new("copy");
+        let mut file = PasswordsFile::new(&directory.0);
+        let mut first = users(FILE_1);
+        change(&mut first, "anna", 11);
+        store(&mut file, &first);
+        let text = fs::read(directory.0.join(FILE)).unwrap();
+        for end in 0..text.len() {
+            fs::write(directory.0.join(FILE), &text[..end]).unwrap();
+            let (mut again, mut notices) = (users(FILE_1), Notices::new());
+            PasswordsFile::new(&directory.0).load(&mut again, &mut notices);
+            assert_eq!((&again, notices.len()), (&first, 1), "{end}: {notices:?}");
+            assert_eq!(fs::read(directory.0.join(FILE)).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn password_that_is_lost_is_never_an_older_one() {
+        let directory = TestDirectory::new("lost");
+        let anna = format!("anna {} {}", hash(11), hash(1));
+        let damaged = [String::new(), "\0".repeat(99), format!("{anna}\nben {} 12", hash(3)), anna];
+        for (text, known) in damaged.iter().zip([false, false, true, true]) {
+            fs::remove_dir_all(&directory.0).unwrap();
+            fs::create_dir(&directory.0).unwrap();
+            fs::write(directory.0.join(FILE), text).unwrap();
+            let (mut lost, mut notices) = (users(FILE_1), Notices::new());
+            PasswordsFile::new(&directory.0).load(&mut lost, &mut notices);
+            let expected = known.then(|| hash(11));
+            assert!(
+                notices.iter().any(|notice| notice.contains("the password of ben is lost")),
+                "{notices:?}"
+            );
+            // At this start and at later ones.
+            for _ in 0..2 {
+                assert_eq!((password(&lost, "anna"), password(&lost, "ben")), (expected.clone(), None));
+                let mut again = users(FILE_1);
+                load(&mut PasswordsFile::new(&directory.0), &mut again);
+                assert_eq!(again, lost);
+            }
+            // A new one of the configuration file logs in.
+            let mut new = users(&[("anna", Some(1)), ("ben", Some(9))]);
+            load(&mut PasswordsFile::new(&directory.0), &mut new);
+            assert_eq!((password(&new, "anna"), password(&new, "ben")), (expected, Some(hash(9))));
+        }
+    }
+
+    #[test]
+    fn file_of_the_first_version_is_taken_over_and_lines_of_a_later_one_stay() {
+        let directory = TestDirectory::new("versions");
+        let line = format!("anna {} {}\n", hash(11), hash(1));
+        fs::write(directory.0.join(FILE), &line).unwrap();
+        let mut file = PasswordsFile::new(&directory.0);
+        let mut first = users(FILE_1);
+        load(&mut file, &mut first);
+        assert_eq!(password(&first, "anna"), Some(hash(11)));
+        assert_eq!(content(&directory), line);
+        let later = line + "anna argon2 x y z\n";
+        fs::write(directory.0.join(FILE), state_file::with_header(later.as_bytes())).unwrap();
+        change(&mut first, "ben", 12);
+        store(&mut file, &first);
+        assert!(content(&directory).ends_with("\nanna argon2 x y z\n"), "{}", content(&directory));
     }
 
     proptest! {
@@ -357,9 +451,11 @@ mod tests {
 
         #[test]
         fn written_line_is_parsed(
-            name in "[a-zA-Z0-9._@-]{1,32}", new in any::<[u8; 16]>(), old in any::<Option<[u8; 32]>>()
+            name in "[a-zA-Z0-9._@-]{1,32}", new in any::<Option<[u8; 16]>>(), old in any::<Option<[u8; 32]>>()
         ) {
-            let new = PasswordHash::new(1, new, [0; 32]).unwrap();
+            let new = new.map_or(ChangedPassword::Lost, |salt| {
+                ChangedPassword::To(PasswordHash::new(1, salt, [0; 32]).unwrap())
+            });
             let configured = old.map(|old| PasswordHash::new(2, [0; 16], old).unwrap());
             let mut line = String::new();
             write(&mut line, &name, &new, configured.as_ref()).unwrap();

@@ -1,7 +1,8 @@
 //! Writing of state files on a thread of its own: a disk that hangs delays the result of a write, not the
 //! server.
 //!
-//! It is another thread than those of the log, because a log on another mount may hang without an effect on
+//! Each file is written twice before a write is acknowledged, so that a file that becomes damaged has a copy
+//! with all of it ([`state_file`](super::state_file)). It is another thread than those of the log, because a log on another mount may hang without an effect on
 //! the state, and the state without an effect on the log.
 
 use std::fmt;
@@ -11,8 +12,8 @@ use std::{io, thread};
 use rustix::io::Errno;
 use smol::channel::{Receiver, Sender, bounded};
 
-use super::file::{AtomicFile, FileReason, RenderError};
-use super::{STATE_TEXT_BYTES, STATE_WRITES, enabled, passwords};
+use super::file::{AtomicFile, FileError, FileReason, RenderError};
+use super::{STATE_TEXT_BYTES, STATE_WRITES, enabled, passwords, state_file};
 
 /// Stack size of the thread: the calls of a write, with a path on the stack.
 pub const STATE_STACK_BYTES: usize = 32 * 1024;
@@ -23,16 +24,16 @@ pub const STATE_QUEUE_BYTES: usize =
 /// Content of a state file.
 pub type StateText = heapless::String<STATE_TEXT_BYTES>;
 
-/// File of the state directory.
+/// File of records in the state directory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum StateFile {
+pub enum Records {
     /// Services enabled or disabled by calls: [`EnabledFile`](super::EnabledFile).
     Enabled,
     /// Passwords changed by calls: [`PasswordsFile`](super::PasswordsFile).
     Passwords,
 }
 
-impl StateFile {
+impl Records {
     fn name(self) -> &'static str {
         match self {
             Self::Enabled => enabled::FILE,
@@ -55,7 +56,6 @@ impl fmt::Display for SubmitError {
         match self {
             Self::QueueFull => write!(f, "{STATE_WRITES} writes wait for the disk"),
             Self::Render(RenderError::TooLong) => write!(f, "longer than {STATE_TEXT_BYTES} bytes"),
-            Self::Render(RenderError::NotRead) => f.write_str("the old file could not be read"),
         }
     }
 }
@@ -72,7 +72,7 @@ pub struct StateResult {
 /// Write in the queue.
 struct Job {
     ticket: u64,
-    file: StateFile,
+    file: Records,
     text: Box<StateText>,
 }
 
@@ -95,22 +95,20 @@ impl StateWriter {
     #[expect(clippy::disallowed_methods, reason = "a write must not block the server's thread")]
     pub fn start(directory: &Path) -> io::Result<Self> {
         // Made now, so that a write allocates nothing.
-        let target = |file: StateFile| AtomicFile::new(&directory.join(file.name()), 0o600);
+        let target =
+            |file: Records| state_file::StateFile::new(&directory.join(file.name()), 0o600, 0).targets();
         let error = |_| io::Error::from(io::ErrorKind::InvalidInput);
-        let enabled = target(StateFile::Enabled).map_err(error)?;
-        let passwords = target(StateFile::Passwords).map_err(error)?;
+        let enabled = target(Records::Enabled).map_err(error)?;
+        let passwords = target(Records::Passwords).map_err(error)?;
         let (writer, waiting, done) = Self::new();
         let give_back = writer.give_back.clone();
         let run = move || {
             while let Ok(Job { ticket, file, text }) = waiting.recv_blocking() {
                 let target = match file {
-                    StateFile::Enabled => &enabled,
-                    StateFile::Passwords => &passwords,
+                    Records::Enabled => &enabled,
+                    Records::Passwords => &passwords,
                 };
-                let outcome = target.write(text.as_bytes()).map_err(|error| match error.reason {
-                    FileReason::Io(error) => error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
-                    _ => Errno::IO.raw_os_error(),
-                });
+                let outcome = write(target, text.as_bytes());
                 // There is room for every buffer.
                 let _ = give_back.try_send(text);
                 if done.send_blocking(StateResult { ticket, outcome }).is_err() {
@@ -141,7 +139,7 @@ impl StateWriter {
     pub fn submit(
         &self,
         ticket: u64,
-        file: StateFile,
+        file: Records,
         render: impl FnOnce(&mut StateText) -> Result<(), RenderError>,
     ) -> Result<(), SubmitError> {
         let mut text = self.spare.try_recv().map_err(|_| SubmitError::QueueFull)?;
@@ -160,6 +158,21 @@ impl StateWriter {
     }
 }
 
+/// Writes the file and then the copy. A copy that cannot be written is removed: an older one would have an older
+/// password log in.
+fn write([file, copy]: &[AtomicFile; 2], records: &[u8]) -> Result<(), i32> {
+    let header = state_file::header(records);
+    let parts = [header.as_bytes(), records];
+    file.write(&parts).map_err(|FileError { reason, .. }| match reason {
+        FileReason::Io(error) => error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
+        _ => Errno::IO.raw_os_error(),
+    })?;
+    if copy.write(&parts).is_err() {
+        copy.remove();
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
@@ -168,15 +181,21 @@ mod tests {
     use super::*;
     use crate::sys::tests::TestDirectory;
 
-    fn content(directory: &TestDirectory, file: StateFile) -> String {
-        fs::read_to_string(directory.0.join(file.name())).unwrap()
+    /// Records of the file, and of its copy.
+    #[track_caller]
+    fn content(directory: &TestDirectory, file: Records) -> String {
+        let [text, copy] = ["", ".copy"]
+            .map(|suffix| fs::read_to_string(directory.0.join(file.name().to_owned() + suffix)).unwrap());
+        assert_eq!(text, copy);
+        let records = state_file::records(text.as_bytes(), |_| false).unwrap();
+        String::from_utf8(records.to_vec()).unwrap()
     }
 
     fn result(writer: &StateWriter) -> StateResult {
         smol::future::block_on(writer.result()).unwrap()
     }
 
-    fn submit(writer: &StateWriter, ticket: u64, file: StateFile, text: &str) -> Result<(), SubmitError> {
+    fn submit(writer: &StateWriter, ticket: u64, file: Records, text: &str) -> Result<(), SubmitError> {
         writer.submit(ticket, file, |room| Ok(room.write_str(text)?))
     }
 
@@ -185,36 +204,50 @@ mod tests {
         let directory = TestDirectory::new("order");
         let writer = StateWriter::start(&directory.0).unwrap();
         for (ticket, file, text) in [
-            (1, StateFile::Enabled, "one"),
-            (2, StateFile::Passwords, "two"),
-            (3, StateFile::Enabled, "three"),
-            (4, StateFile::Enabled, ""),
-            (5, StateFile::Enabled, "five"),
+            (1, Records::Enabled, "one"),
+            (2, Records::Passwords, "two"),
+            (3, Records::Enabled, "three"),
+            (4, Records::Enabled, ""),
+            (5, Records::Enabled, "five"),
         ] {
             submit(&writer, ticket, file, text).unwrap();
             assert_eq!(result(&writer), StateResult { ticket, outcome: Ok(()) });
             assert_eq!(content(&directory, file), text);
         }
-        assert_eq!(content(&directory, StateFile::Passwords), "two");
-        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 2);
+        assert_eq!(content(&directory, Records::Passwords), "two");
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 4);
     }
 
     #[test]
     fn failed_write_has_its_error_and_leaves_the_old_file() {
         let directory = TestDirectory::new("fail");
         let writer = StateWriter::start(&directory.0).unwrap();
-        submit(&writer, 1, StateFile::Enabled, "old").unwrap();
+        submit(&writer, 1, Records::Enabled, "old").unwrap();
         assert_eq!(result(&writer).outcome, Ok(()));
         // A directory has the temporary name.
         fs::create_dir(directory.0.join(".enabled.new")).unwrap();
-        submit(&writer, 2, StateFile::Enabled, "new").unwrap();
+        submit(&writer, 2, Records::Enabled, "new").unwrap();
         let StateResult { ticket, outcome } = result(&writer);
         assert!(ticket == 2 && outcome.is_err(), "{outcome:?}");
-        assert_eq!(content(&directory, StateFile::Enabled), "old");
+        assert_eq!(content(&directory, Records::Enabled), "old");
         fs::remove_dir_all(&directory.0).unwrap();
-        submit(&writer, 3, StateFile::Enabled, "new").unwrap();
+        submit(&writer, 3, Records::Enabled, "new").unwrap();
         let outcome = Err(Errno::NOENT.raw_os_error());
         assert_eq!(result(&writer), StateResult { ticket: 3, outcome });
+    }
+
+    #[test]
+    fn copy_that_cannot_be_written_is_removed() {
+        let directory = TestDirectory::new("no-copy");
+        let writer = StateWriter::start(&directory.0).unwrap();
+        submit(&writer, 1, Records::Passwords, "old").unwrap();
+        assert_eq!(result(&writer).outcome, Ok(()));
+        fs::create_dir(directory.0.join(".passwords.copy.new")).unwrap();
+        submit(&writer, 2, Records::Passwords, "new").unwrap();
+        assert_eq!(result(&writer).outcome, Ok(()));
+        let file = fs::read(directory.0.join("passwords")).unwrap();
+        assert_eq!(file, state_file::with_header(b"new"));
+        assert!(!directory.0.join("passwords.copy").exists());
     }
 
     #[test]
@@ -222,11 +255,11 @@ mod tests {
         // Without its thread, as on a disk that hangs, nothing leaves the queue.
         let (writer, waiting, _done) = StateWriter::new();
         for ticket in 0..STATE_WRITES as u64 {
-            submit(&writer, ticket, StateFile::Enabled, "x").unwrap();
+            submit(&writer, ticket, Records::Enabled, "x").unwrap();
         }
-        assert_eq!(submit(&writer, 99, StateFile::Enabled, "x"), Err(SubmitError::QueueFull));
+        assert_eq!(submit(&writer, 99, Records::Enabled, "x"), Err(SubmitError::QueueFull));
         drop(waiting);
-        assert_eq!(submit(&writer, 100, StateFile::Enabled, "x"), Err(SubmitError::QueueFull));
+        assert_eq!(submit(&writer, 100, Records::Enabled, "x"), Err(SubmitError::QueueFull));
     }
 
     #[test]
@@ -235,11 +268,11 @@ mod tests {
         let writer = StateWriter::start(&directory.0).unwrap();
         let longest = "x".repeat(STATE_TEXT_BYTES);
         for ticket in 0..2 * STATE_WRITES as u64 {
-            let error = submit(&writer, ticket, StateFile::Enabled, &(longest.clone() + "x"));
+            let error = submit(&writer, ticket, Records::Enabled, &(longest.clone() + "x"));
             assert_eq!(error, Err(SubmitError::Render(RenderError::TooLong)));
         }
-        submit(&writer, 1, StateFile::Enabled, &longest).unwrap();
+        submit(&writer, 1, Records::Enabled, &longest).unwrap();
         assert_eq!(result(&writer).outcome, Ok(()));
-        assert_eq!(content(&directory, StateFile::Enabled), longest);
+        assert_eq!(content(&directory, Records::Enabled), longest);
     }
 }

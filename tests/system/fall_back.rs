@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use crate::support::device::shell;
+use crate::support::device::{ADMIN, shell};
 use crate::support::directory::Directory;
 use crate::support::server::{friendlet, run_command};
 use crate::support::wait::until;
@@ -87,36 +87,70 @@ fn built_in_address() -> String {
     file["listen"]["address"].as_str().unwrap().to_owned()
 }
 
+/// The services of the server, by its local socket.
+fn services(server: &Server) -> String {
+    let url = format!("unix:{}.ctl", server.directory().file("state"));
+    run_command(friendlet().args(["ctl", "--url", &url, "list"]), "").stdout
+}
+
 #[test]
-fn file_that_this_machine_cannot_apply_is_replaced_once() {
+fn address_that_comes_late_and_a_missing_certificate_leave_the_file_in_force() {
     let directory = Directory::new();
-    let good = device(&directory, "good");
-    directory.write(GOOD, &good);
+    directory.write(GOOD, device(&directory, "good"));
     // No machine has this address for documentation (RFC 5737).
     let text =
         device(&directory, "given").replace("127.0.0.1:0", "192.0.2.1:6500").replace("\"off\"", "\"on\"");
     directory.write("friendlet.toml", text);
     let server = start(directory);
-    assert!(server.call("services/list").contains("\"good\""));
-    assert!(server.log().contains("last good copy in force: cannot listen on 192.0.2.1:6500"));
+    until("it listens", || server.log().contains("listening on https://192.0.2.1:6500"));
+    assert!(server.log().contains("192.0.2.1:6500: not an address of this machine yet"), "{}", server.log());
+    assert!(services(&server).contains("given"));
     let directory = server.stop();
-    let own = device(&directory, "given") + "";
+    let own = device(&directory, "given");
     let own = own.replace("tls = \"off\"", "tls = \"on\"\ncertificate = \"none.pem\"\nkey = \"none.pem\"");
     directory.write("friendlet.toml", own);
     let server = start(directory);
-    assert!(server.log().contains("none.pem"), "{}", server.log());
+    assert!(server.log().contains("none.pem: No such file or directory (errno 2); a temporary certificate"));
+    assert!(services(&server).contains("given"));
+}
+
+#[test]
+fn state_that_cannot_be_written_is_in_memory() {
+    let directory = Directory::new();
+    let text = device(&directory, "given").replace("tls = \"off\"", "tls = \"on\"");
+    let blocker = directory.write("blocker", "");
+    let text = text.replace(&format!("{}\"", directory.file("state")), &format!("{blocker}/state\""));
+    directory.write("friendlet.toml", text);
+    let server = start(directory);
+    assert!(services(&server).contains("given"));
+    assert!(server.log().contains("state: cannot create the state directory"), "{}", server.log());
+    assert!(!server.log().contains("in force"), "{}", server.log());
+    let mut socket = server.bound(ADMIN);
+    assert!(socket.text().contains("cannot create the state directory"));
+}
+
+#[test]
+fn file_that_this_machine_cannot_apply_is_replaced_once() {
+    let directory = Directory::new();
+    let good = device(&directory, "good");
+    directory.write(GOOD, &good);
+    let authority = directory.write("authority.pem", "no certificate");
+    let text = device(&directory, "given")
+        .replace("tls = \"off\"", &format!("tls = \"on\"\nclient_ca = \"{authority}\""));
+    directory.write("friendlet.toml", text);
+    let server = start(directory);
+    assert!(server.log().contains("last good copy in force: "), "{}", server.log());
     assert!(server.call("services/list").contains("\"good\""));
     let directory = server.stop();
     let blocked = device(&directory, "given").replace("/state.ctl", "/friendlet.toml/ctl");
     directory.write("friendlet.toml", blocked);
     let server = start(directory);
+    assert!(server.call("services/list").contains("\"given\""));
     assert!(
-        server.log().contains("in force: cannot create the directory of the local socket"),
+        server.log().contains("state: cannot create the directory of the local socket"),
         "{}",
         server.log()
     );
-    assert!(server.call("services/list").contains("\"good\""));
-    assert_eq!(fs::read_to_string(server.directory().file(GOOD)).unwrap(), good);
 }
 
 #[test]

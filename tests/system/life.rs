@@ -1,10 +1,12 @@
 //! First start, port, and environment of the process.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::support::device::ADMIN;
 use crate::support::directory::Directory;
+use crate::support::machine::first_password;
 use crate::support::server::{friendlet, run};
 use crate::support::wait::SOON;
 use crate::support::{Device, Server, process};
@@ -14,20 +16,17 @@ fn without_users() -> Device {
     Device { tables: String::new(), ..Device::new() }
 }
 
-/// Returns the password printed on a first start, at the end of its line.
-fn shown_password(server: &Server) -> Option<String> {
-    let log = server.log();
-    let line = log.lines().find(|line| line.contains("made the administrator 'admin'"))?;
-    line.split_whitespace().last().map(str::to_owned)
-}
-
 #[test]
-fn first_start_creates_an_administrator_and_prints_it_once() {
+fn first_start_creates_an_administrator_whose_password_is_in_a_private_file_alone() {
     let server = Server::start(&without_users());
-    let password = shown_password(&server).unwrap_or_else(|| panic!("no password in {}", server.log()));
+    let password = first_password(&server);
     assert!(password.len() >= 12, "{password}");
     assert_eq!(server.login("admin", &password).len(), 40);
-    // Only the hash is kept.
+    assert!(!server.log().contains(&password), "a log has more readers");
+    let file = server.directory().file("state/first-password");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::remove_file(file).unwrap();
+    // Only the hash is kept elsewhere.
     let mut directories = vec![server.directory().path().to_owned()];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap() {
@@ -41,10 +40,10 @@ fn first_start_creates_an_administrator_and_prints_it_once() {
         }
     }
     let again = Server::start_in(server.stop(), &without_users());
-    assert!(!again.log().contains(&password));
+    assert!(!again.log().contains("made the administrator"), "{}", again.log());
     assert_eq!(again.login("admin", &password).len(), 40, "the same one still counts");
     // Another device has another password.
-    assert_ne!(shown_password(&Server::start(&without_users())).as_deref(), Some(password.as_str()));
+    assert_ne!(first_password(&Server::start(&without_users())), password);
 }
 
 #[test]
@@ -63,7 +62,8 @@ fn second_server_on_the_same_port_creates_no_file() {
 #[test]
 fn no_user_is_created_where_the_file_has_users() {
     let server = Server::start(&Device::new());
-    assert_eq!(shown_password(&server), None, "{}", server.log());
+    assert!(!server.log().contains("made the administrator"), "{}", server.log());
+    assert!(!std::path::Path::new(&server.directory().file("state/first-password")).exists());
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod commands;
 mod conditions;
 mod configuration;
 mod ctl;
+mod damage;
 mod deadlines;
 mod declared;
 mod endurance;

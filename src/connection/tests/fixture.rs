@@ -12,7 +12,7 @@ use crate::service::{
     Exit, ProcessEvent, Program, START_SETTLE, Scope, ServiceId, Signal, SpawnError, SpawnStage, Supervisor,
     Usage,
 };
-use crate::session::{CANONICAL_PASSWORD_BYTES, Lockout, PasswordHash, SessionTable, Users};
+use crate::session::{CANONICAL_PASSWORD_BYTES, ChangedPassword, Lockout, PasswordHash, SessionTable, Users};
 
 /// Token of `admin`; the session id of the reference exchange.
 pub(super) const ADMIN: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
@@ -135,7 +135,10 @@ impl Platform for System {
     }
 
     fn store_passwords(&mut self, users: &Users, id: u64) -> Result<(), Refused> {
-        let changed = |id| users.changed_password(id).map(|hash| hash.salt()[0]);
+        let changed = |id| match users.changed_password(id)? {
+            ChangedPassword::To(hash) => Some(hash.salt()[0]),
+            ChangedPassword::Lost => None,
+        };
         self.stored =
             users.iter().filter_map(|(id, user)| Some((user.name.to_string(), changed(id)?))).collect();
         self.writes.push(id);

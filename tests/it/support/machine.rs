@@ -71,12 +71,13 @@ impl Machine {
     }
 }
 
-/// The password that the first start of `server` showed.
+/// The password of the first start of `server`, from the file that its log names.
 #[track_caller]
 pub(crate) fn first_password(server: &Server) -> String {
-    within(super::wait::SOON, "the password is shown", || {
+    let file = within(super::wait::SOON, "the file of the password is named", || {
         let log = server.log();
-        let (_, rest) = log.split_once("with the password ")?;
-        rest.split_once('\n').map(|(password, _)| password.to_owned())
-    })
+        let (_, rest) = log.split_once("with the password in ")?;
+        rest.split_once('\n').map(|(file, _)| file.to_owned())
+    });
+    fs::read_to_string(file).unwrap().trim_end().to_owned()
 }

@@ -1,0 +1,402 @@
+//! Certificate and key: the first start creates them, and later ones use them.
+//!
+//! Each has a copy. Where no certificate and key can be used, a temporary certificate serves: administrators are
+//! notified, and a client that has pinned the lost certificate refuses the other one.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::state::State;
+use super::{PEM_BYTES, StartError};
+use crate::config::{Listen, Tls};
+use crate::log::console::{info, warning};
+use crate::log::print;
+use crate::net::tls::{TlsError, server_config};
+use crate::sys::file;
+use crate::sys::state_file::{StateFile, is_link, set_aside};
+
+/// Temporary certificate with its key, in the state directory.
+const TEMPORARY: &str = "tls/temporary.pem";
+
+/// PEM texts of a certificate and its key.
+struct Pair {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+/// Reason why a certificate and a key cannot be used.
+struct Refusal {
+    text: String,
+    /// The reason is the authority of the clients: another certificate would not help.
+    is_of_authority: bool,
+}
+
+/// Files of `[listen]` for TLS.
+struct Files {
+    certificate: StateFile,
+    key: StateFile,
+    /// The configuration file names them: their owner alone writes them.
+    own: bool,
+    authority: Option<(StateFile, Vec<u8>)>,
+}
+
+/// Loads TLS of the configuration file. Creates a key and a certificate if there are none.
+pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<ServerConfig>>, StartError> {
+    let Tls::On { certificate, key, own, client_ca } = &listen.tls else {
+        warning!("connections are not encrypted: [listen] tls is off");
+        return Ok(None);
+    };
+    let file = |path: &str, mode| StateFile::new(&state.dir.join(path), mode, PEM_BYTES);
+    let authority = client_ca.as_ref().map(|path| file(path, 0o644));
+    let read = |authority: StateFile| match file::read_regular(authority.path(), PEM_BYTES) {
+        Ok(pem) => Ok((authority, pem)),
+        Err(error) => Err(StartError::new(StartError::CONFIG, error)),
+    };
+    let files = Files {
+        certificate: file(certificate, 0o644),
+        key: file(key, 0o600),
+        own: *own,
+        authority: authority.map(read).transpose()?,
+    };
+    let pair = if files.are_absent() && !state.dir.join(TEMPORARY).exists() {
+        files.create(listen.address, state)?
+    } else {
+        match files.find(state) {
+            Ok(pair) => pair,
+            // Of a file that a person has just written, the error says more than a server that runs.
+            Err(refusal) if refusal.is_of_authority || (files.own && !state.falls_back) => {
+                return Err(StartError::new(StartError::CONFIG, refusal.text));
+            }
+            Err(refusal) => files.temporary(listen.address, &refusal.text, state)?,
+        }
+    };
+    warn_of_open_key(files.key.path());
+    if let Some(fingerprint) = fingerprint(&pair.certificate) {
+        info!("certificate {} has the SHA-256 {}", files.certificate.path().display(), fingerprint);
+    }
+    let config = files.config(&pair);
+    config.map(Some).map_err(|refusal| StartError::new(StartError::CONFIG, refusal.text))
+}
+
+impl Files {
+    fn are_absent(&self) -> bool {
+        !self.own && self.certificate.is_absent() && self.key.is_absent()
+    }
+
+    fn config(&self, pair: &Pair) -> Result<Arc<ServerConfig>, Refusal> {
+        let authority = self.authority.as_ref();
+        server_config(&pair.certificate, &pair.key, authority.map(|(_, pem)| pem.as_slice())).map_err(
+            |error| {
+                let is_of_authority = matches!(error, TlsError::ClientAuthority(_));
+                let file = match error {
+                    TlsError::Key(_) => &self.key,
+                    TlsError::ClientAuthority(_) => authority.map_or(&self.certificate, |(file, _)| file),
+                    TlsError::Certificate(_) | TlsError::Mismatch(_) | TlsError::TooLong(_) => {
+                        &self.certificate
+                    }
+                };
+                Refusal { text: format!("{}: {error}", file.path().display()), is_of_authority }
+            },
+        )
+    }
+
+    /// Finds a certificate and a key that go together: the files, else one of them with the copy of the other,
+    /// else the copies. From then on files and copies have these contents.
+    fn find(&self, state: &mut State<'_>) -> Result<Pair, Refusal> {
+        let (certificates, keys) = (self.certificate.versions(), self.key.versions());
+        let mut reason = None;
+        for (certificate, key) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+            let refusal = match (&certificates[certificate], &keys[key]) {
+                (Ok(chain), Ok(secret)) => {
+                    let pair = Pair { certificate: chain.clone(), key: secret.clone() };
+                    match self.config(&pair) {
+                        Ok(_) => {
+                            let notice =
+                                reason.map(|Refusal { text, .. }| format!("{text}; its copy is used"));
+                            state.notices.extend(notice);
+                            if !self.own {
+                                self.certificate.repair(chain, certificate == 1, &mut state.notices);
+                                self.key.repair(secret, key == 1, &mut state.notices);
+                            }
+                            return Ok(pair);
+                        }
+                        Err(refusal) => refusal,
+                    }
+                }
+                (Err(error), _) | (_, Err(error)) => {
+                    Refusal { text: error.to_string(), is_of_authority: false }
+                }
+            };
+            let is_final = self.own || refusal.is_of_authority;
+            let first = reason.get_or_insert(refusal);
+            if is_final {
+                return Err(Refusal { text: std::mem::take(&mut first.text), ..*first });
+            }
+        }
+        Err(reason.unwrap_or_else(|| Refusal { text: String::new(), is_of_authority: false }))
+    }
+
+    /// Makes a certificate that lasts.
+    fn create(&self, address: SocketAddr, state: &mut State<'_>) -> Result<Pair, StartError> {
+        let pair = make_pair(address)?;
+        for directory in [self.key.path().parent(), self.certificate.path().parent()].into_iter().flatten() {
+            file::create_dir(directory).or_else(|error| state.handle_unwritten(&error))?;
+        }
+        let written = self
+            .key
+            .replace(&pair.key, false)
+            .and_then(|()| self.certificate.replace(&pair.certificate, false));
+        match written {
+            Ok(()) => print(format_args!(
+                "made a key and a self-signed certificate: {}\n",
+                self.certificate.path().display()
+            )),
+            Err(error) => state.handle_unwritten(&error)?,
+        }
+        Ok(pair)
+    }
+
+    /// Loads the temporary certificate, or makes one. It stays the same until the files can be used.
+    fn temporary(
+        &self,
+        address: SocketAddr,
+        reason: &str,
+        state: &mut State<'_>,
+    ) -> Result<Pair, StartError> {
+        let path = state.dir.join(TEMPORARY);
+        let both = |pem: Vec<u8>| Pair { certificate: pem.clone(), key: pem };
+        let kept = file::read_regular(&path, 2 * PEM_BYTES).ok().map(both);
+        let pair = match kept.filter(|pair| self.config(pair).is_ok()) {
+            Some(pair) => pair,
+            None => {
+                let Pair { certificate, key } = make_pair(address)?;
+                let pair = both([certificate, key].concat());
+                set_aside(&path);
+                if let Err(error) = file::write_atomic(&path, &pair.key, 0o600) {
+                    state
+                        .notices
+                        .push(format!("the temporary certificate is another one after a restart: {error}"));
+                }
+                pair
+            }
+        };
+        let lost = file::read_regular(self.certificate.path(), PEM_BYTES).ok();
+        let lost = lost.as_deref().and_then(fingerprint);
+        if !self.own {
+            self.set_damaged_aside();
+        }
+        state.notices.push(format!(
+            "{reason}; a temporary certificate serves, SHA-256 {}{}: restore certificate and key, or delete both, \
+             their copies and {TEMPORARY}, and new ones are made",
+            fingerprint(&pair.certificate).unwrap_or_default(),
+            lost.map(|lost| format!(" instead of {lost}")).unwrap_or_default()
+        ));
+        Ok(pair)
+    }
+
+    /// Sets aside each of the files that has no certificate or key in it.
+    fn set_damaged_aside(&self) {
+        let is_key = |pem: &[u8]| PrivateKeyDer::from_pem_slice(pem).is_ok();
+        let is_certificate = |pem: &[u8]| fingerprint(pem).is_some();
+        for (file, is_whole) in
+            [(&self.certificate, &is_certificate as &dyn Fn(&[u8]) -> bool), (&self.key, &is_key)]
+        {
+            let path = file.path();
+            if !is_link(path) && !file::read_regular(path, PEM_BYTES).is_ok_and(|pem| is_whole(&pem)) {
+                set_aside(path);
+            }
+        }
+    }
+}
+
+/// SHA-256 of the first certificate, as clients display it for comparison.
+fn fingerprint(pem: &[u8]) -> Option<String> {
+    let certificate = CertificateDer::from_pem_slice(pem).ok()?;
+    Some(HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, &certificate).as_ref()))
+}
+
+fn warn_of_open_key(key: &Path) {
+    match fs::metadata(key).map(|metadata| metadata.permissions().mode()) {
+        Ok(mode) if mode & 0o077 == 0 => {}
+        Ok(_) => warning!("{}: others may read this private key; chmod 600 it", key.display()),
+        // It is one of the notices.
+        Err(_) => {}
+    }
+}
+
+/// Makes a P-256 key and a self-signed certificate, valid at any time that the clock of a board may have.
+fn make_pair(address: SocketAddr) -> Result<Pair, StartError> {
+    let failed = |error: rcgen::Error| StartError::system("cannot make a certificate", error);
+    let pair = KeyPair::generate().map_err(failed)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "friendlet");
+    params.subject_alt_names = names(address).map_err(failed)?;
+    params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+    // RFC 5280, 4.1.2.5: no well-defined expiration.
+    params.not_after = rcgen::date_time_ymd(9999, 12, 31);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let signed = params.self_signed(&pair).map_err(failed)?;
+    Ok(Pair { certificate: signed.pem().into_bytes(), key: pair.serialize_pem().into_bytes() })
+}
+
+/// Names of the certificate: this machine as seen from itself, and its address.
+fn names(address: SocketAddr) -> Result<Vec<SanType>, rcgen::Error> {
+    let mut names = vec![
+        SanType::DnsName("localhost".try_into()?),
+        SanType::IpAddress(IpAddr::from([127, 0, 0, 1])),
+        SanType::IpAddress(IpAddr::from(std::net::Ipv6Addr::LOCALHOST)),
+    ];
+    if !address.ip().is_loopback() && !address.ip().is_unspecified() {
+        names.push(SanType::IpAddress(address.ip()));
+    }
+    let host = rustix::system::uname();
+    // A name that is not UTF-8 is not a DNS name.
+    if let Ok(Ok(host)) = host.nodename().to_str().map(TryInto::try_into) {
+        names.push(SanType::DnsName(host));
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+
+    use super::*;
+
+    /// State directory of one test, removed at its end.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            crate::log::set_level(crate::log::Level::Off);
+            let path = std::env::temp_dir().join(format!("friendlet-{name}-{}", std::process::id()));
+            fs::create_dir_all(path.join("tls")).unwrap();
+            Self(path)
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.join("tls").join(name)
+        }
+
+        /// SHA-256 of the certificate that serves, and the notices.
+        fn served(&self, falls_back: bool) -> Result<(String, Vec<String>), StartError> {
+            let listen = crate::config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
+            let mut state = State::open(&self.0, falls_back)?;
+            tls(&listen, &mut state)?;
+            let files = [self.path("certificate.pem"), self.path("temporary.pem")];
+            let is_temporary = state.notices.iter().any(|notice| notice.contains("a temporary certificate"));
+            let pem = fs::read(&files[usize::from(is_temporary)]).unwrap();
+            Ok((fingerprint(&pem).unwrap(), state.notices))
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// `text` and a remark before it that makes it `bytes` long.
+    fn padded(text: &str, bytes: usize) -> String {
+        "#".repeat(bytes - 1 - text.len()) + "\n" + text
+    }
+
+    #[test]
+    fn pem_files_may_be_as_large_as_their_limit() {
+        let dir = Directory::new("pem");
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["h".to_owned()]).unwrap();
+        let (certificate, key) = (cert.pem(), signing_key.serialize_pem());
+        let notices = |certificate_bytes, key_bytes| {
+            fs::write(dir.path("certificate.pem"), padded(&certificate, certificate_bytes)).unwrap();
+            fs::write(dir.path("key.pem"), padded(&key, key_bytes)).unwrap();
+            dir.served(false).unwrap().1
+        };
+        assert_eq!(notices(PEM_BYTES, PEM_BYTES), Vec::<String>::new());
+        assert!(notices(PEM_BYTES + 1, PEM_BYTES)[0].contains("larger than 65536 bytes; its copy is used"));
+        assert!(notices(PEM_BYTES, PEM_BYTES + 1)[0].contains("larger than 65536 bytes; its copy is used"));
+    }
+
+    #[test]
+    fn certificate_stays_whichever_file_is_damaged() {
+        let dir = Directory::new("pair");
+        let (made, notices) = dir.served(false).unwrap();
+        assert_eq!(notices, Vec::<String>::new());
+        for names in [
+            &["certificate.pem"][..],
+            &["key.pem"],
+            &["certificate.pem", "key.pem"],
+            &["certificate.pem.copy", "key.pem"],
+            &["certificate.pem", "key.pem.copy"],
+        ] {
+            names.iter().for_each(|name| fs::write(dir.path(name), "x").unwrap());
+            let (served, notices) = dir.served(false).unwrap();
+            assert_eq!(served, made, "{names:?}");
+            assert!(notices.len() == 1 && notices[0].ends_with("; its copy is used"), "{notices:?}");
+            assert_eq!(dir.served(false).unwrap().1, Vec::<String>::new(), "repaired");
+        }
+        assert!(dir.path("key.pem.broken").exists() && !dir.path("temporary.pem").exists());
+    }
+
+    #[test]
+    fn temporary_certificate_serves_where_all_is_damaged_and_stays_the_same() {
+        let dir = Directory::new("temporary");
+        let (made, _) = dir.served(false).unwrap();
+        for name in ["key.pem", "key.pem.copy"] {
+            fs::write(dir.path(name), "").unwrap();
+        }
+        let (served, notices) = dir.served(false).unwrap();
+        assert_ne!(served, made);
+        let both = format!("SHA-256 {served} instead of {made}");
+        assert!(notices.iter().any(|notice| notice.contains(&both)), "{notices:?}");
+        assert_eq!(dir.served(false).unwrap().0, served);
+        // Nothing was replaced.
+        let certificate = fs::read(dir.path("certificate.pem")).unwrap();
+        assert_eq!(fingerprint(&certificate).unwrap(), made);
+        assert!(dir.path("key.pem.broken").exists());
+        for name in ["certificate.pem", "certificate.pem.copy", "key.pem.copy", "temporary.pem"] {
+            fs::remove_file(dir.path(name)).unwrap();
+        }
+        let (new, notices) = dir.served(false).unwrap();
+        assert!(new != made && new != served && notices.is_empty(), "{notices:?}");
+    }
+
+    #[test]
+    fn key_on_a_medium_that_is_not_mounted_is_not_replaced() {
+        let dir = Directory::new("medium");
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["h".to_owned()]).unwrap();
+        fs::write(dir.path("certificate.pem"), cert.pem()).unwrap();
+        std::os::unix::fs::symlink("../medium/key.pem", dir.path("key.pem")).unwrap();
+        let (served, notices) = dir.served(true).unwrap();
+        assert!(notices.iter().any(|notice| notice.contains("a temporary certificate")), "{notices:?}");
+        assert_ne!(served, fingerprint(cert.pem().as_bytes()).unwrap());
+        assert_eq!(fs::read_to_string(dir.path("certificate.pem")).unwrap(), cert.pem());
+        fs::create_dir(dir.0.join("medium")).unwrap();
+        fs::write(dir.0.join("medium/key.pem"), signing_key.serialize_pem()).unwrap();
+        let (served, notices) = dir.served(true).unwrap();
+        assert_eq!((served, notices), (fingerprint(cert.pem().as_bytes()).unwrap(), vec![]));
+    }
+
+    #[test]
+    fn certificate_that_cannot_be_written_is_in_memory_where_nobody_is_there() {
+        let dir = Directory::new("unwritten");
+        fs::remove_dir(dir.0.join("tls")).unwrap();
+        fs::write(dir.0.join("tls"), "").unwrap();
+        assert_eq!(dir.served(false).unwrap_err().code, StartError::CANNOT_CREATE);
+        let listen = crate::config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
+        let mut state = State::open(&dir.0, true).unwrap();
+        assert!(tls(&listen, &mut state).unwrap().is_some());
+        assert!(state.notices[0].starts_with("kept in memory alone: "), "{:?}", state.notices);
+    }
+}

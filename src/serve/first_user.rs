@@ -1,0 +1,191 @@
+//! Administrator of the first start, where the configuration file has no users.
+
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+
+use super::state::State;
+use super::{FIRST_USER_FILE_BYTES, StartError};
+use crate::config;
+use crate::limits::USER_NAME_BYTES;
+use crate::log::print;
+use crate::session::{User, UserLevel, Users, canonical_password};
+use crate::sys::file::{self, FileError};
+use crate::sys::state_file::{Loaded, StateFile, set_aside};
+use crate::sys::{lookup, password, random};
+
+/// File of the administrator.
+const FILE: &str = "admin.toml";
+/// Name of the administrator.
+const NAME: &str = "admin";
+/// File of the password, where no terminal shows it.
+const PASSWORD_FILE: &str = "first-password";
+
+/// Name of a user of the system, or its number without one.
+pub(super) fn user_name(uid: u32) -> heapless::String<USER_NAME_BYTES> {
+    let number = uid.to_string();
+    let account = lookup(&number).ok().flatten();
+    // Every number fits.
+    account.map_or_else(|| number.as_str().try_into().unwrap_or_default(), |account| account.name)
+}
+
+/// Returns the users of the configuration file or, without any, the administrator of the first start. `run_dir`
+/// is a directory in memory, for a password that has no other place.
+pub(super) fn users(
+    mut users: Users,
+    run_dir: Option<&Path>,
+    state: &mut State<'_>,
+) -> Result<Users, StartError> {
+    if !users.is_empty() {
+        return Ok(users);
+    }
+    let file = StateFile::new(&state.dir.join(FILE), 0o600, FIRST_USER_FILE_BYTES);
+    let user = match file.load(parse, &mut state.notices) {
+        Loaded::Whole(user) => user,
+        Loaded::Missing => create(&file, false, run_dir, state)?,
+        Loaded::Lost => {
+            state.notices.push(format!("{FILE}: made a new administrator '{NAME}' with a new password"));
+            create(&file, true, run_dir, state)?
+        }
+    };
+    users
+        .push(user)
+        .map_err(|error| StartError::system("cannot keep the first user", format_args!("{error:?}")))?;
+    Ok(users)
+}
+
+fn parse(bytes: Vec<u8>) -> Result<(User, Vec<u8>), String> {
+    let text = std::str::from_utf8(&bytes).map_err(|error| error.to_string())?;
+    let user = config::parse_user(text, FILE).map_err(|errors| errors.to_string())?;
+    Ok((user, bytes))
+}
+
+/// Makes the administrator. The password is shown before the file is written: one that was never shown could not be
+/// used.
+fn create(
+    file: &StateFile,
+    is_damaged: bool,
+    run_dir: Option<&Path>,
+    state: &mut State<'_>,
+) -> Result<User, StartError> {
+    let failed = |error: random::RandomError| StartError::system("cannot make a password", error);
+    let plain = random::password().map_err(failed)?;
+    let salt = random::bytes().map_err(failed)?;
+    let hash = password::hash(&canonical_password(plain.as_bytes()), password::rounds(), salt)
+        .map_err(|error| StartError::system("cannot make a password", error))?;
+    let text = config::user_text(NAME, UserLevel::Admin, &hash);
+    // Read as every later start will read it.
+    let user = config::parse_user(&text, FILE)
+        .map_err(|errors| StartError::system("cannot make the first user", errors))?;
+    let shown_in = show(&plain, state.dir, run_dir);
+    let shown_in = shown_in.map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
+    if let Err(error) = file.replace(text.as_bytes(), is_damaged) {
+        state.handle_unwritten(&error).inspect_err(|_| {
+            // The password of no administrator.
+            let _ = shown_in.as_ref().map(std::fs::remove_file);
+        })?;
+    }
+    Ok(user)
+}
+
+/// Shows the password where its reader is the only one: on the terminal, else in a file of the state directory
+/// or, if that cannot be written, of `run_dir`. A log would have more readers. Returns the file.
+fn show(plain: &str, state_dir: &Path, run_dir: Option<&Path>) -> Result<Option<PathBuf>, FileError> {
+    if io::stderr().is_terminal() {
+        // The password is at the end of a line of its own, because people copy it.
+        print(format_args!(
+            "no user is configured: made the administrator '{NAME}' with the password {plain}\n\
+             it is shown this once; 'friendlet passwd {NAME}' makes the [[user]] table of another\n"
+        ));
+        return Ok(None);
+    }
+    let write = |directory: &Path| {
+        let path = directory.join(PASSWORD_FILE);
+        set_aside(&path);
+        file::write_atomic(&path, format!("{plain}\n").as_bytes(), 0o600).map(|()| path)
+    };
+    let path = write(state_dir).or_else(|error| run_dir.map_or(Err(error), write))?;
+    print(format_args!(
+        "no user is configured: made the administrator '{NAME}' with the password in {}\n\
+         delete this file once you have it; 'friendlet passwd {NAME}' makes the [[user]] table of another\n",
+        path.display()
+    ));
+    Ok(Some(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// State directory of one test, removed at its end.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            crate::log::set_level(crate::log::Level::Off);
+            let path = std::env::temp_dir().join(format!("friendlet-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        /// Password of the administrator, and the notices.
+        fn first(&self, falls_back: bool) -> Result<(Option<String>, Vec<String>), StartError> {
+            let mut state = State::open(&self.0, falls_back)?;
+            let users = users(Users::new(), Some(&std::env::temp_dir()), &mut state)?;
+            let hash = users.find(NAME).and_then(|id| users.password(id)).map(ToString::to_string);
+            Ok((hash, state.notices))
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn file_of_the_first_user_may_be_as_large_as_its_limit() {
+        let dir = Directory::new("first-user");
+        let hash = password::hash(&canonical_password(b"x"), 1, [0; 16]).unwrap();
+        let text = config::user_text(NAME, UserLevel::Admin, &hash);
+        let read = |bytes: usize| {
+            fs::write(dir.0.join(FILE), "#".repeat(bytes - 1 - text.len()) + "\n" + &text).unwrap();
+            dir.first(false).unwrap()
+        };
+        assert_eq!(read(FIRST_USER_FILE_BYTES), (Some(hash.to_string()), vec![]));
+        let (kept, notices) = read(FIRST_USER_FILE_BYTES + 1);
+        assert_eq!(kept, Some(hash.to_string()));
+        assert!(notices[0].ends_with("larger than 4096 bytes; its copy is used"), "{notices:?}");
+    }
+
+    #[test]
+    fn administrator_stays_unless_file_and_copy_are_damaged() {
+        let dir = Directory::new("first-damaged");
+        let (made, notices) = dir.first(false).unwrap();
+        assert!(made.is_some() && notices.is_empty(), "{notices:?}");
+        fs::write(dir.0.join(FILE), "").unwrap();
+        assert_eq!(dir.first(false).unwrap().0, made);
+        fs::write(dir.0.join(FILE), "\0").unwrap();
+        fs::write(dir.0.join("admin.toml.copy"), "").unwrap();
+        let (new, notices) = dir.first(false).unwrap();
+        assert!(new.is_some() && new != made);
+        assert!(notices[1].contains("made a new administrator"), "{notices:?}");
+        assert_eq!(dir.first(false).unwrap(), (new, vec![]));
+    }
+
+    #[test]
+    fn password_is_in_a_file_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = Directory::new("first-password");
+        let run = dir.0.join("run");
+        fs::create_dir(&run).unwrap();
+        for (state, file) in [(&dir.0, &dir.0), (&dir.0.join("none"), &run)] {
+            let path = show("secret", state, Some(&run)).unwrap().unwrap();
+            assert_eq!(path, file.join(PASSWORD_FILE));
+            assert_eq!(fs::read_to_string(&path).unwrap(), "secret\n");
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert!(show("secret", &dir.0.join("none"), None).is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! The state directory at the start of the server: its creation, its lock, and the damage that was found in it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::StartError;
+use crate::config::{self, NOTICE_BYTES};
+use crate::log::console::{error, warning};
+use crate::sys::file::{self, FileError};
+use crate::sys::state_file::Notices;
+use crate::sys::state_lock::{LockError, StateLock};
+
+/// State directory as the server starts.
+#[derive(Debug)]
+pub(super) struct State<'s> {
+    /// Path of the directory. It may not exist if `falls_back`.
+    pub(super) dir: &'s Path,
+    /// A failed write does not end the server: the content stays in memory.
+    pub(super) falls_back: bool,
+    /// Damage, for administrators.
+    pub(super) notices: Notices,
+    /// Held as long as the server runs.
+    lock: Option<StateLock>,
+}
+
+impl<'s> State<'s> {
+    /// Creates the directory, for its owner alone, and locks it.
+    ///
+    /// # Errors
+    /// Another server uses the directory. Without `falls_back`, it cannot be created.
+    pub(super) fn open(dir: &'s Path, falls_back: bool) -> Result<Self, StartError> {
+        let mut state = Self { dir, falls_back, notices: Notices::new(), lock: None };
+        if let Err(error) = file::create_dir(dir) {
+            let text = format!("cannot create the state directory: {error}; [state] dir names another one");
+            if !falls_back {
+                return Err(StartError::new(StartError::CANNOT_CREATE, text));
+            }
+            state.notices.push(text);
+            return Ok(state);
+        }
+        match StateLock::new(dir) {
+            Ok(lock) => state.lock = Some(lock),
+            Err(LockError::InUse(holder)) => return Err(in_use(dir, holder)),
+            Err(LockError::Io(error)) => {
+                warning!("{}: cannot lock the state directory: {}", dir.display(), error);
+            }
+        }
+        Ok(state)
+    }
+
+    /// Handles a file that could not be written.
+    pub(super) fn handle_unwritten(&mut self, error: &FileError) -> Result<(), StartError> {
+        if !self.falls_back {
+            return Err(StartError::new(StartError::CANNOT_CREATE, error));
+        }
+        self.notices.push(format!("kept in memory alone: {error}"));
+        Ok(())
+    }
+
+    /// Logs the damage, and adds it to the notice of the board.
+    pub(super) fn report(&self, notice: &mut Option<heapless::String<NOTICE_BYTES>>) {
+        let mut text = notice.take().map(|notice| notice.to_string()).unwrap_or_default();
+        for damage in &self.notices {
+            error!("state: {}", damage);
+            let joint = if text.is_empty() { "" } else { "; " };
+            // Writing to it never fails.
+            let _ = write!(text, "{joint}{damage}");
+        }
+        *notice = (!text.is_empty()).then(|| config::one_line(text));
+    }
+}
+
+fn in_use(dir: &Path, holder: Option<u32>) -> StartError {
+    let holder = holder.map(|pid| format!(" by process {pid}")).unwrap_or_default();
+    StartError::new(
+        StartError::UNAVAILABLE,
+        format_args!(
+            "the state directory {} is in use{holder}: one server runs there already; [state] dir names another one",
+            dir.display()
+        ),
+    )
+}

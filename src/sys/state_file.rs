@@ -1,0 +1,404 @@
+//! Files of the state directory that outlast damage: each has a copy beside it (`NAME.copy`), and the one that
+//! can be used replaces the other.
+//!
+//! A file of records begins with a line of its own, `#friendlet 1 DIGEST`, the number of the format and the
+//! first half of the SHA-256 of the rest, which distinguishes a whole file from a damaged one. A file without
+//! that line is one of friendlet 0.1, or damaged.
+
+use std::ffi::OsString;
+use std::fmt::{self, Write as _};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::UNKNOWN_LINES_BYTES;
+use super::file::{self, AtomicFile, FileError};
+use crate::info;
+
+/// Suffix of the copy of a file.
+const COPY: &str = ".copy";
+/// Suffixes of what is set aside: a later file replaces an earlier one, and a directory has the other name.
+const BROKEN: [&str; 2] = [".broken", ".broken.1"];
+/// Beginning of the first line of a file of records.
+const HEADER: &str = "#friendlet ";
+/// Number of the format that this program writes.
+const FORMAT: &str = "1";
+/// Half of a SHA-256.
+const DIGEST_BYTES: usize = 16;
+/// Length of the first line.
+pub(super) const HEADER_BYTES: usize = HEADER.len() + FORMAT.len() + 1 + 2 * DIGEST_BYTES + 1;
+
+/// First line of a file of records.
+pub(super) type Header = heapless::String<HEADER_BYTES>;
+
+/// File of the state directory with its copy.
+#[derive(Clone, Debug)]
+pub struct StateFile {
+    path: PathBuf,
+    copy: PathBuf,
+    mode: u32,
+    limit: usize,
+}
+
+/// Outcome of reading a [`StateFile`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Loaded<T> {
+    /// Neither file nor copy exists.
+    Missing,
+    /// Content of the file or, where that is damaged, of its copy.
+    Whole(T),
+    /// Neither can be used.
+    Lost,
+}
+
+/// Damage that was found, for people.
+pub type Notices = Vec<String>;
+
+impl StateFile {
+    /// File at `path` of at most `limit` bytes, written with `mode`.
+    pub fn new(path: &Path, mode: u32, limit: usize) -> Self {
+        Self { path: path.to_owned(), copy: with_suffix(path, COPY), mode, limit }
+    }
+
+    /// Path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns true if neither file nor copy exists, not even as a link that leads nowhere.
+    pub fn is_absent(&self) -> bool {
+        [&self.path, &self.copy].into_iter().all(|path| fs::symlink_metadata(path).is_err())
+    }
+
+    /// Reads the file and its copy.
+    pub fn versions(&self) -> [Result<Vec<u8>, FileError>; 2] {
+        [&self.path, &self.copy].map(|path| file::read_regular(path, self.limit))
+    }
+
+    /// Reads the file or, where `parse` refuses it, its copy. `parse` returns a value and the content that both
+    /// have from now on.
+    pub fn load<T>(
+        &self,
+        parse: impl Fn(Vec<u8>) -> Result<(T, Vec<u8>), String>,
+        notices: &mut Notices,
+    ) -> Loaded<T> {
+        if self.is_absent() {
+            return Loaded::Missing;
+        }
+        let mut damage = None;
+        for version in self.versions() {
+            let parsed = version.map_err(|error| error.to_string()).and_then(|bytes| {
+                parse(bytes).map_err(|reason| format!("{}: {reason}", self.path.display()))
+            });
+            match parsed {
+                Ok((value, content)) => {
+                    let is_copy = damage.is_some();
+                    notices.extend(damage.map(|damage| format!("{damage}; its copy is used")));
+                    self.repair(&content, is_copy, notices);
+                    return Loaded::Whole(value);
+                }
+                Err(reason) => damage = damage.or(Some(reason)),
+            }
+        }
+        notices.push(format!("{}; it has no copy that can be used", damage.unwrap_or_default()));
+        Loaded::Lost
+    }
+
+    /// Calls [`replace`](Self::replace). A failure does not matter: the content is known.
+    pub fn repair(&self, bytes: &[u8], is_damaged: bool, notices: &mut Notices) {
+        match self.replace(bytes, is_damaged) {
+            Ok(()) => {}
+            Err(error) if is_damaged => notices.push(format!("cannot be repaired: {error}")),
+            // Of a read-only file system, at each start.
+            Err(error) => info!("no copy is kept: {}", error),
+        }
+    }
+
+    /// Writes the copy and then the file, unless they have this content. A damaged file is set aside, and
+    /// anything that is not a file. A link stays, without a copy: its owner decides where the content is stored.
+    ///
+    /// # Errors
+    /// Error of the system.
+    pub fn replace(&self, bytes: &[u8], is_damaged: bool) -> Result<(), FileError> {
+        if is_link(&self.path) {
+            return Ok(());
+        }
+        for (path, is_kept) in [(&self.copy, false), (&self.path, is_damaged)] {
+            let old = file::read_regular(path, self.limit);
+            if old.as_ref().is_ok_and(|old| old == bytes) {
+                continue;
+            }
+            if is_kept || old.is_err() {
+                set_aside(path);
+            }
+            file::write_atomic(path, bytes, self.mode)?;
+        }
+        Ok(())
+    }
+
+    /// The file and its copy, as a thread writes them.
+    pub(super) fn targets(&self) -> Result<[AtomicFile; 2], FileError> {
+        Ok([AtomicFile::new(&self.path, self.mode)?, AtomicFile::new(&self.copy, self.mode)?])
+    }
+}
+
+/// Returns true for a symbolic link.
+pub fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+}
+
+/// Renames whatever is at `path`. Where that fails, the write that follows fails too, and is reported.
+pub fn set_aside(path: &Path) {
+    if fs::symlink_metadata(path).is_ok() {
+        let _ = BROKEN.iter().find(|suffix| fs::rename(path, with_suffix(path, suffix)).is_ok());
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// First line of a file with these records.
+pub(super) fn header(records: &[u8]) -> Header {
+    let mut line = Header::new();
+    // The line has room for all of it.
+    let _ = writeln!(line, "{HEADER}{FORMAT} {}", Digest::of(records));
+    line
+}
+
+/// Returns the records of a file: all lines after the first one, or all of a file of friendlet 0.1, which has
+/// no such line. `is_record` says whether a line is one that friendlet 0.1 wrote.
+///
+/// # Errors
+/// Reason why the file is damaged.
+pub(super) fn records(bytes: &[u8], is_record: impl Fn(&[u8]) -> bool) -> Result<&[u8], &'static str> {
+    if bytes.is_empty() {
+        return Err("empty");
+    }
+    let Some(rest) = bytes.strip_prefix(HEADER.as_bytes()) else {
+        let lines = bytes.strip_suffix(b"\n").ok_or("its last line has no end")?;
+        let is_whole = lines.split(|byte| *byte == b'\n').all(is_record);
+        return if is_whole { Ok(bytes) } else { Err("a line of it is damaged") };
+    };
+    let end = rest.iter().position(|byte| *byte == b'\n').ok_or("its first line has no end")?;
+    let (line, records) = (rest.get(..end).unwrap_or_default(), rest.get(end + 1..).unwrap_or_default());
+    // Any format: what this program does not know of a later one are lines that it keeps.
+    let digest = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    if digest == Digest::of(records).text().as_bytes() { Ok(records) } else { Err("its digest differs") }
+}
+
+/// First line and records.
+pub(super) fn with_header(records: &[u8]) -> Vec<u8> {
+    [header(records).as_bytes(), records].concat()
+}
+
+/// Parses a file of records for [`StateFile::load`]. A file of friendlet 0.1 gets its first line.
+pub(super) fn parse(bytes: &[u8], is_record: impl Fn(&[u8]) -> bool) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let records = records(bytes, is_record)?;
+    Ok((records.to_vec(), with_header(records)))
+}
+
+/// Lines that this program does not know, because a later version wrote them. They are written again, so that
+/// this version can be left again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct UnknownLines(heapless::String<UNKNOWN_LINES_BYTES>);
+
+impl UnknownLines {
+    /// Adds a line, if there is room for it and it is text.
+    pub(super) fn push(&mut self, line: &[u8]) -> bool {
+        let line = core::str::from_utf8(line).ok().filter(|line| {
+            // With its line feed.
+            self.0.len() + line.len() < self.0.capacity()
+        });
+        line.is_some_and(|line| writeln!(self.0, "{line}").is_ok())
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Lines of a file of records, without empty ones and without a first line of any form.
+pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(HEADER.as_bytes()))
+}
+
+struct Digest(ring::digest::Digest);
+
+impl Digest {
+    fn of(bytes: &[u8]) -> Self {
+        Self(ring::digest::digest(&ring::digest::SHA256, bytes))
+    }
+
+    fn text(&self) -> heapless::String<{ 2 * DIGEST_BYTES }> {
+        let mut text = heapless::String::new();
+        // The text has room for all of it.
+        let _ = write!(text, "{self}");
+        text
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().iter().take(DIGEST_BYTES).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::tests::TestDirectory;
+
+    const LIMIT: usize = 64;
+
+    fn file(directory: &TestDirectory) -> StateFile {
+        crate::log::set_level(crate::log::Level::Off);
+        StateFile::new(&directory.0.join("f"), 0o600, LIMIT)
+    }
+
+    /// Accepts what begins with a letter.
+    fn load(file: &StateFile) -> (Loaded<String>, Notices) {
+        let mut notices = Notices::new();
+        let parse = |bytes: Vec<u8>| match String::from_utf8(bytes.clone()) {
+            Ok(text) if text.starts_with(char::is_alphabetic) => Ok((text, bytes)),
+            _ => Err("damaged".to_owned()),
+        };
+        (file.load(parse, &mut notices), notices)
+    }
+
+    fn content(file: &StateFile) -> [String; 2] {
+        file.versions().map(|version| String::from_utf8(version.unwrap()).unwrap())
+    }
+
+    #[test]
+    fn missing_file_is_not_damaged() {
+        let directory = TestDirectory::new("state-missing");
+        assert_eq!(load(&file(&directory)), (Loaded::Missing, vec![]));
+        assert!(fs::read_dir(&directory.0).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn whole_file_gets_its_copy() {
+        let directory = TestDirectory::new("state-whole");
+        let file = file(&directory);
+        for text in ["first", "second"] {
+            fs::write(&file.path, text).unwrap();
+            assert_eq!(load(&file), (Loaded::Whole(text.to_owned()), vec![]));
+            assert_eq!(content(&file), [text, text]);
+        }
+        // A copy is repaired without a word: nothing was lost.
+        fs::write(&file.copy, "?").unwrap();
+        assert_eq!(load(&file).1, Vec::<String>::new());
+        assert_eq!(content(&file), ["second", "second"]);
+    }
+
+    #[test]
+    fn copy_replaces_a_file_that_cannot_be_used_and_that_is_set_aside() {
+        let directory = TestDirectory::new("state-copy");
+        let file = file(&directory);
+        let damages: [&dyn Fn(); 7] = [
+            &|| fs::write(&file.path, "").unwrap(),
+            &|| fs::write(&file.path, "\0\0").unwrap(),
+            &|| fs::write(&file.path, [0xff; 8]).unwrap(),
+            &|| fs::write(&file.path, "x".repeat(LIMIT + 1)).unwrap(),
+            &|| fs::remove_file(&file.path).unwrap(),
+            &|| {
+                fs::remove_file(&file.path).unwrap();
+                fs::create_dir(&file.path).unwrap();
+            },
+            &|| {
+                fs::remove_file(&file.path).unwrap();
+                let mode = rustix::fs::Mode::RWXU;
+                rustix::fs::mknodat(rustix::fs::CWD, &file.path, rustix::fs::FileType::Fifo, mode, 0)
+                    .unwrap();
+            },
+        ];
+        for damage in damages {
+            file.replace(b"good", false).unwrap();
+            damage();
+            let (loaded, notices) = load(&file);
+            assert_eq!(loaded, Loaded::Whole("good".to_owned()));
+            assert!(notices.len() == 1 && notices[0].ends_with("; its copy is used"), "{notices:?}");
+            assert_eq!(content(&file), ["good", "good"]);
+            assert_eq!(load(&file).1, Vec::<String>::new());
+        }
+        assert!(BROKEN.iter().all(|suffix| with_suffix(&file.path, suffix).exists()));
+    }
+
+    #[test]
+    fn damaged_file_with_a_damaged_copy_is_lost_and_stays_until_it_is_replaced() {
+        let directory = TestDirectory::new("state-lost");
+        let file = file(&directory);
+        fs::write(&file.path, "1").unwrap();
+        fs::create_dir(&file.copy).unwrap();
+        let (loaded, notices) = load(&file);
+        assert_eq!(loaded, Loaded::Lost);
+        let expected = format!("{}: damaged; it has no copy that can be used", file.path.display());
+        assert_eq!(notices, [expected]);
+        assert_eq!(fs::read(&file.path).unwrap(), b"1");
+        file.replace(b"new", true).unwrap();
+        assert_eq!(content(&file), ["new", "new"]);
+        assert_eq!(fs::read(with_suffix(&file.path, ".broken")).unwrap(), b"1");
+    }
+
+    #[test]
+    fn link_stays_and_has_no_copy() {
+        let directory = TestDirectory::new("state-link");
+        let file = file(&directory);
+        let medium = directory.0.join("medium");
+        std::os::unix::fs::symlink(&medium, &file.path).unwrap();
+        assert_eq!(load(&file).0, Loaded::Lost);
+        file.replace(b"new", true).unwrap();
+        fs::write(&medium, "owner's").unwrap();
+        assert_eq!(load(&file), (Loaded::Whole("owner's".to_owned()), vec![]));
+        assert!(is_link(&file.path) && !file.copy.exists());
+    }
+
+    fn is_record(line: &[u8]) -> bool {
+        line.ends_with(b" on")
+    }
+
+    #[test]
+    fn records_are_distinguished_from_a_file_that_is_cut_at_any_byte() {
+        let whole = with_header(b"web on\nlog on\n");
+        assert_eq!(records(&whole, is_record), Ok(&b"web on\nlog on\n"[..]));
+        for end in 0..whole.len() {
+            assert!(records(&whole[..end], is_record).is_err(), "{end}");
+        }
+        for byte in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[byte] ^= 0x01;
+            // The number of the format may be any.
+            let is_format = byte == HEADER.len();
+            assert_eq!(records(&flipped, is_record).is_ok(), is_format, "{byte}");
+        }
+        assert_eq!(whole.len() - b"web on\nlog on\n".len(), HEADER_BYTES);
+        assert!(with_header(b"").len() == HEADER_BYTES && records(&with_header(b""), is_record).is_ok());
+    }
+
+    #[test]
+    fn file_of_the_first_version_is_whole_if_each_line_is() {
+        assert_eq!(records(b"web on\nlog on\n", is_record), Ok(&b"web on\nlog on\n"[..]));
+        for damaged in [&b""[..], b"web on", b"web on\nlog o\n", b"\0\0\0\0", b"\n"] {
+            assert!(records(damaged, is_record).is_err(), "{damaged:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_lines_stay_up_to_their_limit() {
+        let mut lines = UnknownLines::default();
+        assert!(lines.push(b"a b c") && !lines.push(b"\xff"));
+        assert!(lines.push(&[b'x'; UNKNOWN_LINES_BYTES - 7]));
+        assert!(!lines.push(b""));
+        assert!(lines.as_str().starts_with("a b c\nxxx") && lines.as_str().len() == UNKNOWN_LINES_BYTES);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_records_or_damage(bytes: Vec<u8>) {
+            let _ = records(&bytes, is_record);
+            let _ = lines(&bytes).count();
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Lock of the state directory: one server uses it at a time.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+/// Lock that is held until this is dropped, or its process ends.
+#[derive(Debug)]
+pub struct StateLock(#[expect(dead_code, reason = "open as long as the lock is held")] File);
+
+/// Failure to lock a directory.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another process holds the lock: its number, if the kernel reports it.
+    InUse(Option<u32>),
+    /// Error of the system, such as one of a file system without locks.
+    Io(io::Error),
+}
+
+impl StateLock {
+    /// Locks a directory. The lock needs no file, so a read-only one can be locked too.
+    ///
+    /// # Errors
+    /// See [`LockError`].
+    pub fn new(directory: &Path) -> Result<Self, LockError> {
+        let opened = File::open(directory).map_err(LockError::Io)?;
+        match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self(opened)),
+            Err(Errno::WOULDBLOCK) => Err(LockError::InUse(holder(&opened))),
+            Err(errno) => Err(LockError::Io(errno.into())),
+        }
+    }
+}
+
+/// Process that holds the lock of a directory, by its inode in `/proc/locks` (proc_locks(5)).
+fn holder(directory: &File) -> Option<u32> {
+    let inode = directory.metadata().ok()?.ino().to_string();
+    holder_in(&fs::read_to_string("/proc/locks").ok()?, &inode)
+}
+
+/// Finds `N: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF`.
+fn holder_in(locks: &str, inode: &str) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, file, ..] = fields[..] else { return None };
+        (file.rsplit(':').next() == Some(inode)).then(|| pid.parse().ok()).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::tests::TestDirectory;
+
+    #[test]
+    fn directory_is_locked_once_until_the_lock_is_dropped() {
+        let directory = TestDirectory::new("lock");
+        let first = StateLock::new(&directory.0).unwrap();
+        let second = StateLock::new(&directory.0).unwrap_err();
+        let LockError::InUse(holder) = second else { panic!("{second:?}") };
+        assert_eq!(holder, Some(std::process::id()));
+        drop(first);
+        assert!(StateLock::new(&directory.0).is_ok());
+        assert!(matches!(StateLock::new(&directory.0.join("none")), Err(LockError::Io(_))));
+    }
+
+    #[test]
+    fn holder_is_that_of_the_inode() {
+        let locks = "\
+1: POSIX  ADVISORY  WRITE 11 08:01:77 0 EOF
+1: -> FLOCK  ADVISORY  WRITE 12 08:01:77 0 EOF
+2: FLOCK  ADVISORY  WRITE 13 08:01:770 0 EOF
+3: FLOCK  ADVISORY  WRITE 14 08:01:77 0 EOF
+4: FLOCK  ADVISORY  WRITE x 08:01:78 0 EOF
+";
+        assert_eq!(holder_in(locks, "77"), Some(14));
+        assert_eq!(holder_in(locks, "770"), Some(13));
+        assert_eq!((holder_in(locks, "78"), holder_in(locks, "9"), holder_in("", "9")), (None, None, None));
+    }
+}
