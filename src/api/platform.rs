@@ -1,6 +1,6 @@
 //! Operating system, as the api uses it.
 
-use crate::service::{BoardEnd, Program, Scope, ServiceId, Signal, Usage};
+use crate::service::{BoardEnd, Memo, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 
 /// A queue or table of the system is full.
@@ -16,6 +16,9 @@ pub trait Platform {
 
     /// Signals the processes of a service. It is not an error if they are gone.
     fn signal(&mut self, service: ServiceId, signal: Signal, scope: Scope);
+
+    /// Stores what a later server has to know of a service, as long as the keeper runs.
+    fn store_memo(&mut self, service: ServiceId, memo: Memo);
 
     /// Writes the services that start with the server to the disk. The result completes the write of this id.
     fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>, id: u64) -> Result<(), Refused>;

@@ -439,6 +439,9 @@ impl Server {
             let Some(change) = self.api.services.poll_change() else { break };
             self.push(change, now, platform);
         }
+        while let Some((service, memo)) = self.api.services.poll_memo() {
+            platform.store_memo(service, memo);
+        }
         let changed = self.api.services.take_changed_checks();
         for slot in self.slots.iter_mut().filter(|slot| changed != 0 && slot.closing.is_open()) {
             slot.pushes.checks |= changed;

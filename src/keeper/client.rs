@@ -27,8 +27,8 @@ use super::{CHECK_RUNS, Cgroups, REFUSAL_BYTES, REQUESTS, SLOTS, usage};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
 use crate::runtime::{AsyncFd, Notify, Tasks, Timer};
 use crate::service::{
-    Attempt, COMMAND_TIMEOUT, ProcessEvent, Program, ReadyCheck, Scope, ServiceId, ServiceTable, Signal,
-    Usage,
+    Attempt, COMMAND_TIMEOUT, Memo, ProcessEvent, Program, ReadyCheck, Scope, ServiceId, ServiceTable,
+    Signal, Usage,
 };
 use crate::{internal_error, warning};
 
@@ -137,6 +137,25 @@ impl Processes {
     pub fn spawn(&self, service: ServiceId, program: Program) {
         let index = service.index() as u8;
         self.request(Request::Spawn { slot: index, service: index, program });
+    }
+
+    /// Has the keeper store what a later server has to know of a service.
+    pub fn store_memo(&self, service: ServiceId, memo: Memo) {
+        self.request(Request::Memo { slot: service.index() as u8, memo: memo.encode() });
+    }
+
+    /// Reports to the keeper that this server accepts connections and handles signals.
+    pub fn report_serving(&self) {
+        self.request(Request::Serving);
+    }
+
+    /// Reads the output of processes that an earlier server has started.
+    pub fn inherit(&self, outputs: impl Iterator<Item = (ServiceId, PipeReader)>) {
+        for (service, pipe) in outputs {
+            if let (Some(output), Some(pipe)) = (self.services.get(service.index()), watched(pipe)) {
+                output.replace(Some(pipe));
+            }
+        }
     }
 
     /// Requests a signal to the processes of a service.
@@ -313,10 +332,7 @@ impl Processes {
 
     fn handle_report(&self, report: Report, pipe: Option<PipeReader>) -> Option<(ServiceId, ProcessEvent)> {
         let Report { slot, event } = report;
-        let pipe = pipe.and_then(|pipe| {
-            let pipe = AsyncFd::new(pipe);
-            pipe.inspect_err(|error| warning!("cannot read the output of a process: {}", error)).ok()
-        });
+        let pipe = pipe.and_then(watched);
         let slot = usize::from(slot);
         let Some(output) = self.services.get(slot) else {
             debug_assert!((SERVICES..SLOTS).contains(&slot), "slot {slot}");
@@ -337,6 +353,10 @@ impl Processes {
 
     fn handle_run(&self, index: usize, event: ProcessEvent, pipe: Option<AsyncFd<PipeReader>>) {
         let Some(run) = self.runs.get(index) else { return };
+        // The end of a program that an earlier server has started.
+        if run.is_free() {
+            return;
+        }
         match event {
             ProcessEvent::Spawned(Ok(_)) => {
                 run.output.replace(pipe);
@@ -415,6 +435,12 @@ impl fmt::Debug for Processes {
             .field("runs", &self.runs)
             .finish_non_exhaustive()
     }
+}
+
+/// Registers a pipe of output with the event loop.
+fn watched(pipe: PipeReader) -> Option<AsyncFd<PipeReader>> {
+    let pipe = AsyncFd::new(pipe);
+    pipe.inspect_err(|error| warning!("cannot read the output of a process: {}", error)).ok()
 }
 
 /// Sends the error with which a server refuses its configuration file, as its last message.

@@ -1,7 +1,9 @@
 //! Loop of the keeper: signals, requests of the server, children, reports.
 
 use core::ffi::c_int;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use heapless::Vec;
@@ -10,19 +12,23 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal as RawSignal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::cgroups::{Cgroups, group_name};
+use super::crashes::Crashes;
 use super::launch::Job;
 use super::message::{Report, Request};
 use super::notices::{self, NoticeSocket};
 use super::relay::{RETRY, Relay};
 use super::server_socket::{Received, ServerSocket};
-use super::slot::{Progress, Slot, State};
+use super::slot::{Kept, Progress, Slot, State};
 use super::strays::{Owner, Strays, send};
-use super::{SLOTS, SOFTWARE, ServerEnd, procfs, raw};
+use super::{
+    SERVER_FAILURES, SERVER_GOOD_RUN, SERVER_PAUSE_MAX, SERVER_PAUSE_MIN, SLOTS, SOFTWARE, ServerEnd, procfs,
+    raw,
+};
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
-    Exit, KILL_TIMEOUT, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceKind, ServiceTable, Signal,
-    SpawnError, SpawnStage,
+    Exit, KILL_TIMEOUT, Memo, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceKind, ServiceTable,
+    Signal, SpawnError, SpawnStage,
 };
 use crate::sys::fork::SignalFd;
 
@@ -55,6 +61,13 @@ pub(super) struct MainLoop<'t> {
     server: Option<Pid>,
     refusal: Option<String>,
     code: u8,
+    /// A signal has asked the server to end.
+    is_ending: bool,
+    /// The server was killed, and another one takes over.
+    has_crashed: bool,
+    crashes: Crashes,
+    /// Earliest start of the next server.
+    next_server: Option<Instant>,
 }
 
 impl<'t> MainLoop<'t> {
@@ -64,7 +77,6 @@ impl<'t> MainLoop<'t> {
         cgroups: Option<Cgroups>,
         relay: Option<Relay>,
         signals: SignalFd,
-        server: Pid,
     ) -> Self {
         Self {
             services,
@@ -77,21 +89,81 @@ impl<'t> MainLoop<'t> {
             oom_kills: [0; SLOTS],
             strays: Strays::default(),
             next_look: None,
-            server: Some(server),
+            server: None,
             refusal: None,
             code: 0,
+            is_ending: false,
+            has_crashed: false,
+            crashes: Crashes::new(),
+            next_server: None,
         }
     }
 
-    /// Keeps the processes until the server ends, then kills those that are left.
-    pub(super) fn run(mut self) -> ServerEnd {
+    /// Keeps the processes until this server ends, then kills those that are left. `None`: it was killed, and the
+    /// services run on for another one.
+    pub(super) fn serve(&mut self, server: Pid) -> Option<ServerEnd> {
+        self.server = Some(server);
+        self.has_crashed = false;
+        self.crashes.start(Instant::now());
+        self.run();
+        (!self.has_crashed).then(|| {
+            self.end_children();
+            ServerEnd { code: self.code, refusal: self.refusal.take() }
+        })
+    }
+
+    /// Prepares a new server in place of one that was killed. Returns its ends of the sockets.
+    ///
+    /// # Errors
+    /// Error of the system: no descriptors left.
+    pub(super) fn renew(&mut self) -> io::Result<(OwnedFd, Option<UnixDatagram>)> {
+        while let Some(pause) = self.until_next_server().filter(|_| !self.is_ending) {
+            self.wait(Some(self.pause().map_or(pause, |due| due.min(pause))));
+            self.step();
+            self.server_socket.clear();
+        }
+        self.slots.iter_mut().for_each(Slot::end_unfinished);
+        let (keeper, server) = ServerSocket::pair()?;
+        // With it, reports for the old server go. The slots have all of it.
+        self.server_socket = ServerSocket::new(keeper);
+        let notify = self.relay.as_mut().map(Relay::renew).transpose()?;
+        Ok((server, notify))
+    }
+
+    /// Logs the limits of services that have no effect.
+    pub(super) fn check_cgroups(&self) {
+        Cgroups::check(self.cgroups.as_ref(), self.services);
+    }
+
+    /// Control groups, for the server.
+    pub(super) fn cgroups(&mut self) -> Option<Cgroups> {
+        self.cgroups.take()
+    }
+
+    /// Services that a later server takes over.
+    pub(super) fn inherited(&mut self) -> std::vec::Vec<(ServiceId, Memo, Kept)> {
+        let services = self.services.iter().map(|(service, _)| service);
+        let kept = services.zip(&mut self.slots).filter_map(|(service, slot)| {
+            let (memo, kept) = slot.hand_over()?;
+            Some((service, memo, kept))
+        });
+        kept.collect()
+    }
+
+    /// Rest of the pause before the next server.
+    fn until_next_server(&self) -> Option<Duration> {
+        let rest = self.next_server?.saturating_duration_since(Instant::now());
+        (!rest.is_zero()).then_some(rest)
+    }
+
+    fn run(&mut self) {
         while self.server.is_some() {
             self.wait(self.pause());
             self.step();
         }
-        self.receive_requests();
-        self.end_children();
-        ServerEnd { code: self.code, refusal: self.refusal }
+        // What it has requested before its end.
+        while self.receive_requests() {}
+        self.reap();
     }
 
     pub(super) fn step(&mut self) {
@@ -152,13 +224,15 @@ impl<'t> MainLoop<'t> {
             // SIGCHLD: `reap` follows.
             _ => return,
         };
+        self.is_ending |= passed != RawSignal::HUP;
         if let Some(server) = self.server {
             // Fails if it has just exited.
             let _ = kill_process(server, passed);
         }
     }
 
-    fn receive_requests(&mut self) {
+    /// Handles requests up to a limit. Returns false if none is left.
+    fn receive_requests(&mut self) -> bool {
         for _ in 0..REQUESTS_AT_ONCE {
             match self.server_socket.receive() {
                 Some(Received::Request(Request::Spawn { slot, service, program })) => {
@@ -167,10 +241,17 @@ impl<'t> MainLoop<'t> {
                 Some(Received::Request(Request::Signal { slot, signal, scope })) => {
                     self.signal(slot, signal, scope);
                 }
+                Some(Received::Request(Request::Memo { slot, memo })) => {
+                    if let Some(slot) = self.slots.get_mut(usize::from(slot)) {
+                        slot.memo = memo;
+                    }
+                }
+                Some(Received::Request(Request::Serving)) => self.handle_serving(),
                 Some(Received::Refusal(text)) => self.refusal = Some(text),
-                None => return,
+                None => return false,
             }
         }
+        true
     }
 
     fn spawn(&mut self, slot: u8, service: u8, program: Program) {
@@ -256,6 +337,7 @@ impl<'t> MainLoop<'t> {
                 continue;
             };
             notices::merge(&mut slot.notice, message.notice);
+            slot.was_ready |= message.notice.is_ready;
             let is_member = |main: &Pid| procfs::group_of_any(*main) == slot.pid();
             slot.main = message.main.filter(is_member).or(slot.main);
         }
@@ -348,10 +430,28 @@ impl<'t> MainLoop<'t> {
         self.code = match exit {
             Exit::Code(code) => code as u8,
             Exit::Signal { signal, .. } => {
-                error!("server: killed by signal {}; ending its services", signal);
+                let now = Instant::now();
+                let pause = self.crashes.end(now).filter(|_| !self.is_ending);
+                self.has_crashed = pause.is_some();
+                self.next_server = pause.and_then(|pause| now.checked_add(pause));
+                let sequel = if self.has_crashed {
+                    "starting another one, its services run on"
+                } else {
+                    "ending its services"
+                };
+                error!("server: killed by signal {}; {}", signal, sequel);
                 SOFTWARE
             }
         };
+    }
+
+    /// Notes that the server serves. A signal that came before it asks for its end only now: it could not be handled.
+    fn handle_serving(&mut self) {
+        self.crashes.serve();
+        if let Some(server) = self.server.filter(|_| self.is_ending) {
+            // Fails if it has just exited.
+            let _ = kill_process(server, RawSignal::TERM);
+        }
     }
 
     /// Looks at the slots whose leader has exited.
@@ -477,9 +577,7 @@ mod tests {
         let services = ServiceTable::new();
         let (keeper, server) = ServerSocket::pair().unwrap();
         let signals = SignalFd::new(&HANDLED[..1]).unwrap();
-        // Any process that is not a child of this one.
-        let pid = Pid::from_raw(1).unwrap();
-        let mut keeper = MainLoop::new(&services, keeper, None, None, signals, pid);
+        let mut keeper = MainLoop::new(&services, keeper, None, None, signals);
         keeper.spawn(0, 0, Program::Main);
         keeper.spawn(255, 3, Program::Command(9));
         keeper.spawn(SERVICES as u8, 0, Program::Check(0));

@@ -25,6 +25,10 @@ pub(super) enum Request {
     Spawn { slot: u8, service: u8, program: Program },
     /// Signal the processes of a slot.
     Signal { slot: u8, signal: Signal, scope: Scope },
+    /// Store what a later server has to know of a service.
+    Memo { slot: u8, memo: u8 },
+    /// Note that the server accepts connections and handles signals.
+    Serving,
 }
 
 /// Report of the keeper: what has become of the processes of a slot.
@@ -41,6 +45,8 @@ impl Request {
         match self {
             Self::Spawn { slot, service, program } => [0, slot, service, program.number(), 0],
             Self::Signal { slot, signal, scope } => [1, slot, signal as u8, scope as u8, 0],
+            Self::Memo { slot, memo } => [2, slot, memo, 0, 0],
+            Self::Serving => [3, 0, 0, 0, 0],
         }
     }
 
@@ -54,6 +60,8 @@ impl Request {
                 signal: Signal::ALL.into_iter().find(|known| *known as u8 == signal)?,
                 scope: Scope::ALL.into_iter().find(|known| *known as u8 == scope)?,
             },
+            [2, slot, memo, ..] => Self::Memo { slot, memo },
+            [3, ..] => Self::Serving,
             _ => return None,
         })
     }
@@ -171,10 +179,12 @@ mod tests {
             Request::Spawn { slot: 65, service: 0, program: Program::Check(7) },
             Request::Signal { slot: 1, signal: Signal::Kill, scope: Scope::Group },
             Request::Signal { slot: 1, signal: Signal::Hup, scope: Scope::Leader },
+            Request::Memo { slot: 1, memo: 255 },
+            Request::Serving,
         ] {
             assert_eq!(Request::decode(request.encode()), Some(request));
         }
-        for bytes in [[2, 0, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
+        for bytes in [[4, 0, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
             assert_eq!(Request::decode(bytes), None);
         }
     }

@@ -15,6 +15,7 @@
 //! | `usage` | processor time and memory of a service |
 //! | `strays` | processes that have left the group of their service |
 //! | `main_loop` | the keeper's loop: signals, requests, reports |
+//! | `crashes` | pauses between servers that are killed |
 //! | `relay` | reports to the service manager, which accepts those of its own child alone |
 //! | `server_socket` | the socket to the server, with the reports that wait |
 //! | `message` | requests and reports, as bytes |
@@ -25,6 +26,7 @@
 
 mod cgroups;
 mod client;
+mod crashes;
 mod launch;
 mod line_search;
 mod main_loop;
@@ -39,7 +41,8 @@ mod strays;
 mod usage;
 
 use core::ffi::c_int;
-use std::io;
+use core::time::Duration;
+use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 
@@ -50,16 +53,17 @@ pub use self::client::{CommandDone, Processes, RunEnd, RunError, RunOwner};
 use self::main_loop::MainLoop;
 use self::relay::Relay;
 use self::server_socket::ServerSocket;
+use self::slot::Kept;
 use crate::limits::{SERVICE_COMMAND_RUNS, SERVICES};
 use crate::log::Reason;
 use crate::log::console::warning;
-use crate::service::ServiceTable;
-use crate::sys::NotifyEnvironment;
+use crate::service::{Inherited, InheritedProcess, Memo, ServiceId, ServiceTable};
 use crate::sys::fork::{self, Forked, SignalFd};
+use crate::sys::{Clock, NotifyEnvironment};
 
 crate::limits::limits! {
     /// Requests to the keeper that wait for room in its socket.
-    REQUESTS: usize = 4 * SERVICES + 64, exceeded "internal error: the request is lost",
+    REQUESTS: usize = 6 * SERVICES + 64, exceeded "internal error: the request is lost",
         tests ["requests_wait_for_the_keeper_up_to_the_limit"];
     /// Reports of the keeper that wait for the server.
     REPORTS: usize = 4 * SERVICES + 64, exceeded "reports of suspended services are lost",
@@ -69,6 +73,15 @@ crate::limits::limits! {
         tests ["checks_leave_runs_for_named_commands"];
     /// Files in `/tmp` of a service with `private_tmp`.
     PRIVATE_TMP_BYTES: usize = 8 * 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
+    /// Servers in a row that are killed before they serve.
+    SERVER_FAILURES: u32 = 5, exceeded "the keeper ends with its services",
+        tests ["servers_that_never_serve_are_given_up"];
+    /// Run of a server after which the next one starts at once.
+    SERVER_GOOD_RUN: Duration = Duration::from_secs(1), fixed "after a shorter run the next server waits";
+    /// Pause before a server that follows a short run: this for the second in a row, and then doubled.
+    SERVER_PAUSE_MIN: Duration = Duration::from_millis(50), fixed "the first of the pauses";
+    /// Longest such pause.
+    SERVER_PAUSE_MAX: Duration = Duration::from_secs(1), fixed "longer pauses are as long as this";
     /// Text of the error with which a server refuses its configuration file.
     REFUSAL_BYTES: usize = 512, exceeded "the rest is cut",
         tests ["refusal_is_cut_at_its_limit"];
@@ -131,6 +144,10 @@ pub struct Link {
     pub notify: Option<UnixDatagram>,
     /// Control groups of the services; `None` where there are none.
     pub cgroups: Option<Cgroups>,
+    /// Clock that starts with the keeper.
+    pub clock: Clock,
+    /// Services that an earlier server left.
+    pub inherited: Inheritance,
 }
 
 /// End of the server.
@@ -143,7 +160,8 @@ pub struct ServerEnd {
 }
 
 /// Forks the server, keeps its processes until it ends, and returns its end in the parent. In the child,
-/// `server` runs, and its result ends that process.
+/// `server` runs, and its result ends that process. A server that was killed is followed by another one, which
+/// takes the services over.
 ///
 /// # Errors
 /// Error of the system: no process, no memory or no descriptors left.
@@ -155,40 +173,87 @@ pub fn run<T>(
 ) -> io::Result<ServerEnd> {
     // Records of the keeper and of the server have one beginning.
     crate::log::sample_clock();
-    let (messages, server_messages) = ServerSocket::pair()?;
-    let (relay, notify) = Relay::new(&NotifyEnvironment::of_this_process())?.unzip();
+    let clock = Clock::new();
+    let (messages, mut server_messages) = ServerSocket::pair()?;
+    let (relay, mut notify) = Relay::new(&NotifyEnvironment::of_this_process())?.unzip();
     if let Err(error) = set_child_subreaper(Some(rustix::process::getpid())) {
         warning!("cannot become the subreaper of orphans: {}", Reason::from(error));
     }
     // Before the first child, so that no exit is missed. The child undoes it.
     let signals = SignalFd::new(&HANDLED)?;
     fork::ignore_signals(&IGNORED);
-    match fork::fork()? {
-        Forked::Child => {
-            drop((messages, relay, signals));
-            fork::reset_signals();
-            fork::ignore_signals(&IGNORED);
-            fork::ignore_signals(&[libc::SIGQUIT]);
-            // Ctrl-C comes to the keeper alone, which passes it on.
-            if let Err(error) = setpgid(None, None) {
-                warning!("cannot create a process group: {}", Reason::from(error));
+    let mut main_loop = MainLoop::new(services(&start), messages, cgroups, relay, signals);
+    main_loop.check_cgroups();
+    loop {
+        match fork::fork()? {
+            Forked::Child => {
+                let (inherited, cgroups) = (main_loop.inherited(), main_loop.cgroups());
+                // Its descriptors are the keeper's.
+                drop(main_loop);
+                fork::reset_signals();
+                fork::ignore_signals(&IGNORED);
+                fork::ignore_signals(&[libc::SIGQUIT]);
+                // Ctrl-C comes to the keeper alone, which passes it on.
+                if let Err(error) = setpgid(None, None) {
+                    warning!("cannot create a process group: {}", Reason::from(error));
+                }
+                let messages = server_messages.try_clone()?;
+                let link =
+                    Link { messages, notify, cgroups, clock, inherited: Inheritance::new(inherited, clock) };
+                let end = server(start, link);
+                if let Some(refusal) = &end.refusal {
+                    client::send_refusal(&server_messages, refusal);
+                }
+                std::process::exit(i32::from(end.code));
             }
-            let link = Link { messages: server_messages.try_clone()?, notify, cgroups };
-            let end = server(start, link);
-            if let Some(refusal) = &end.refusal {
-                client::send_refusal(&server_messages, refusal);
+            Forked::Parent(server) => {
+                drop((server_messages, notify));
+                let real_time: Vec<c_int> = (libc::SIGRTMIN()..=libc::SIGRTMAX()).collect();
+                fork::ignore_signals(&real_time);
+                // A reader of standard error that does not read must not stop the keeper.
+                crate::log::never_wait();
+                if let Some(end) = main_loop.serve(server) {
+                    return Ok(end);
+                }
+                (server_messages, notify) = main_loop.renew()?;
             }
-            std::process::exit(i32::from(end.code));
         }
-        Forked::Parent(server) => {
-            drop((server_messages, notify));
-            let real_time: Vec<c_int> = (libc::SIGRTMIN()..=libc::SIGRTMAX()).collect();
-            fork::ignore_signals(&real_time);
-            // A reader of standard error that does not read must not stop the keeper.
-            crate::log::never_wait();
-            Cgroups::check(cgroups.as_ref(), services(&start));
-            Ok(MainLoop::new(services(&start), messages, cgroups, relay, signals, server).run())
+    }
+}
+
+/// Services that an earlier server left.
+#[derive(Debug, Default)]
+pub struct Inheritance {
+    services: Vec<(ServiceId, Inherited)>,
+    outputs: Vec<(ServiceId, PipeReader)>,
+}
+
+impl Inheritance {
+    fn new(kept: Vec<(ServiceId, Memo, Kept)>, clock: Clock) -> Self {
+        let mut all = Self::default();
+        for (service, memo, kept) in kept {
+            let process = match kept {
+                Kept::None(exit) => InheritedProcess::None(exit),
+                Kept::Killed { pid, exit } => InheritedProcess::Killed { pid, exit },
+                Kept::Running { pid, started, output } => {
+                    all.outputs.extend(output.map(|output| (service, output)));
+                    let started = started.map(|started| clock.at(started)).unwrap_or_default();
+                    InheritedProcess::Running { pid, started }
+                }
+            };
+            all.services.push((service, Inherited { memo, process }));
         }
+        all
+    }
+
+    /// The services.
+    pub fn services(&self) -> impl Iterator<Item = (ServiceId, Inherited)> + Clone {
+        self.services.iter().copied()
+    }
+
+    /// The output of each that runs.
+    pub fn into_outputs(self) -> impl Iterator<Item = (ServiceId, PipeReader)> {
+        self.outputs.into_iter()
     }
 }
 

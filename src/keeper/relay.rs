@@ -29,10 +29,18 @@ impl Relay {
     /// Error of the system: no descriptors left.
     pub(super) fn new(environment: &NotifyEnvironment) -> io::Result<Option<(Self, UnixDatagram)>> {
         let Some(manager) = ManagerSocket::new(environment) else { return Ok(None) };
-        let (server, end) = UnixDatagram::pair()?;
-        server.set_nonblocking(true)?;
-        end.set_nonblocking(true)?;
+        let (server, end) = pair()?;
         Ok(Some((Self { server, manager, held: None }, end)))
+    }
+
+    /// Replaces the socket to the server. Returns the new server's end of it.
+    ///
+    /// # Errors
+    /// Error of the system: no descriptors left.
+    pub(super) fn renew(&mut self) -> io::Result<UnixDatagram> {
+        let (server, end) = pair()?;
+        self.server = server;
+        Ok(end)
     }
 
     /// Returns true while a datagram waits for room.
@@ -60,6 +68,13 @@ impl Relay {
             }
         }
     }
+}
+
+fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
+    let (server, end) = UnixDatagram::pair()?;
+    server.set_nonblocking(true)?;
+    end.set_nonblocking(true)?;
+    Ok((server, end))
 }
 
 impl AsFd for Relay {

@@ -1,6 +1,7 @@
 //! Processes of one service, or of one run of a named command or health check.
 
 use std::io::{self, PipeReader, PipeWriter, Read as _};
+use std::time::Instant;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
@@ -8,7 +9,9 @@ use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_g
 use super::launch::{Job, Launch, Outcome, launch, read_error};
 use super::procfs::group_of_any;
 use super::raw;
-use crate::service::{Exit, LastExit, Notice, Program, ReadyCheck, Scope, Signal, SpawnError, SpawnStage};
+use crate::service::{
+    Exit, LastExit, Memo, Notice, Program, ReadyCheck, Scope, Signal, SpawnError, SpawnStage,
+};
 
 /// Bytes that are read at once of the pipe of a service that is not ready.
 const READY_BYTES: usize = 64;
@@ -31,6 +34,16 @@ pub(super) struct Slot {
     stop_command: Option<Launch>,
     /// Pipe on which the service reports that it is ready.
     ready: Option<PipeReader>,
+    /// Program that was started last.
+    program: Program,
+    /// Time at which the leader was started; `None` without one.
+    started: Option<Instant>,
+    /// Output of the running program, for a later server.
+    kept: Option<PipeReader>,
+    /// The running program has reported that it is ready.
+    pub(super) was_ready: bool,
+    /// Knowledge of a server about the service ([`Memo`]); 0: none.
+    pub(super) memo: u8,
 }
 
 /// State of a slot.
@@ -53,6 +66,14 @@ pub(super) enum State {
     Ended { pid: Pid },
 }
 
+/// Processes that outlive their server.
+#[derive(Debug)]
+pub(super) enum Kept {
+    None(Option<Exit>),
+    Running { pid: u32, started: Option<Instant>, output: Option<PipeReader> },
+    Killed { pid: u32, exit: Option<Exit> },
+}
+
 /// Progress of a launch.
 #[derive(Debug)]
 pub(super) enum Progress {
@@ -72,6 +93,11 @@ impl Slot {
         output: None,
         stop_command: None,
         ready: None,
+        program: Program::Main,
+        started: None,
+        kept: None,
+        was_ready: false,
+        memo: 0,
     };
 
     /// Leader of the process group, dead or alive.
@@ -111,6 +137,7 @@ impl Slot {
             Ok(count @ 1..) if !bytes.iter().take(count).any(|byte| *byte == b'\n') => {}
             Ok(count) => {
                 self.notice.is_ready |= count > 0;
+                self.was_ready |= count > 0;
                 self.ready = None;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -144,7 +171,8 @@ impl Slot {
             job.ready = Some((writer, *number));
         }
         let launch = launch(&job, &writer)?;
-        *self = Self { exit: self.exit, ..Self::FREE };
+        let started = Some(Instant::now());
+        *self = Self { exit: self.exit, memo: self.memo, program, started, ..Self::FREE };
         self.ready = ready;
         let needs_output = program == Program::Main && !job.spec.stop_command.is_empty();
         self.output = Some(writer).filter(|_| needs_output);
@@ -176,6 +204,7 @@ impl Slot {
     pub(super) fn end_leader(&mut self, pid: Pid, exit: Exit) -> Option<SpawnError> {
         self.output = None;
         self.ready = None;
+        self.kept = None;
         self.exit = Some(exit);
         match core::mem::replace(&mut self.state, State::Ended { pid }) {
             State::Launching { failure, .. } => {
@@ -208,6 +237,8 @@ impl Slot {
                     unreachable!("matched above");
                 };
                 self.state = State::Running { pid };
+                // Without it, the service goes on without a reader if the server ends.
+                self.kept = output.try_clone().ok();
                 Progress::Started(pid, output)
             }
         }
@@ -235,6 +266,33 @@ impl Slot {
             }
             (State::Running { pid } | State::Ended { pid }, Scope::Group) => kill_process_group(*pid, number),
         };
+    }
+
+    /// Ends what a later server could not go on with: any program but the running one of the service.
+    pub(super) fn end_unfinished(&mut self) {
+        let goes_on = matches!(self.state, State::Running { .. }) && self.program == Program::Main;
+        if !goes_on {
+            self.signal(Signal::Kill, Scope::Group);
+        }
+    }
+
+    /// Returns the part for a later server; `None` of a service that no server has started.
+    pub(super) fn hand_over(&mut self) -> Option<(Memo, Kept)> {
+        let kept = match &self.state {
+            State::Running { pid } if self.program == Program::Main => {
+                Kept::Running { pid: raw(*pid), started: self.started, output: self.kept.take() }
+            }
+            State::Running { pid } => Kept::Killed { pid: raw(*pid), exit: None },
+            State::Launching { launch, .. } => Kept::Killed { pid: raw(launch.pid), exit: None },
+            State::Ended { pid } => Kept::Killed { pid: raw(*pid), exit: self.exit },
+            State::Free => Kept::None(self.exit),
+        };
+        let memo = Memo::decode(self.memo);
+        let memo = match kept {
+            Kept::None(_) => memo?,
+            _ => memo.unwrap_or(Memo::UNKNOWN),
+        };
+        Some((Memo { is_ready: memo.is_ready || self.was_ready, ..memo }, kept))
     }
 
     /// Returns true if no process of the group is left, not even a zombie.

@@ -124,6 +124,11 @@ impl Core {
         self.finish_step(now);
     }
 
+    /// Reports to the keeper that this server serves.
+    pub(super) fn report_serving(&self) {
+        self.system.processes().report_serving();
+    }
+
     /// Closes the connections and stops the services. Returns the event of the end of that.
     pub(super) fn shutdown(&mut self) -> Rc<Notify> {
         let now = self.now();

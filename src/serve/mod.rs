@@ -50,7 +50,7 @@ use crate::sys::output_files::OutputFiles;
 use crate::sys::password::PasswordWorker;
 use crate::sys::state_writer::StateWriter;
 use crate::sys::{
-    Clock, EnabledFile, NotifyEnvironment, NotifyState, PasswordsFile, Received, SdNotify, Signals, file,
+    EnabledFile, NotifyEnvironment, NotifyState, PasswordsFile, Received, SdNotify, Signals, file,
     log_threads,
 };
 use crate::ws::CLOSE_TIMEOUT;
@@ -170,7 +170,7 @@ pub fn run(start: Start, link: Link) -> Result<(), StartError> {
 fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let Start { config, state_dir, socket, mut board, has_init, good_copy, falls_back } = start;
     let state_dir = state_dir.as_path();
-    let clock = Clock::new();
+    let clock = link.clock;
     // This comes first, then the lock of the state directory: a second server must not replace the users and
     // keys of the first one, or run every service twice.
     let network = listen(config.listen.address, falls_back)?;
@@ -201,7 +201,8 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let mut changed_passwords = PasswordsFile::new(state_dir);
     changed_passwords.load(&mut users, &mut state.notices);
     let mut enabled = EnabledFile::new(state_dir);
-    let services = supervisor(config.services, &mut enabled, &mut state);
+    let mut services = supervisor(config.services, &mut enabled, &mut state);
+    services.inherit(link.inherited.services(), clock.now());
     state.report(&mut board.notice);
     let conditions = ConditionWatch::start(services.table().conditions(), clock)
         .map_err(|error| StartError::system("cannot start a thread for a condition of a service", error))?;
@@ -213,6 +214,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         Processes::new(services.table().len(), link.messages, link.cgroups, Rc::clone(&command_done));
     let processes = Rc::new(processes.map_err(no_reactor)?);
     processes.search_lines(services.table());
+    processes.inherit(link.inherited.into_outputs());
     let passwords = Rc::new(
         PasswordWorker::start()
             .map_err(|error| StartError::system("cannot start the password thread", error))?,
@@ -277,6 +279,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     if let Some(path) = socket.filter(|_| is_local) {
         crate::log::print(format_args!("listening on unix:{}\n", path.display()));
     }
+    core.borrow().report_serving();
     sd_notify.send(NotifyState::Ready);
     if let Some((path, text)) = good_copy {
         keep_good_copy(&path, &text);

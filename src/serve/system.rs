@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::shutdown::Shutdown;
 use crate::api::{Platform, Refused};
 use crate::keeper::Processes;
-use crate::service::{BoardEnd, Program, Scope, ServiceId, Signal, Usage};
+use crate::service::{BoardEnd, Memo, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
 use crate::sys::password::{PasswordJob, PasswordWorker};
 use crate::sys::state_writer::{Records, StateText, StateWriter};
@@ -47,6 +47,10 @@ impl Platform for System {
 
     fn signal(&mut self, service: ServiceId, signal: Signal, scope: Scope) {
         self.processes.signal(service, signal, scope);
+    }
+
+    fn store_memo(&mut self, service: ServiceId, memo: Memo) {
+        self.processes.store_memo(service, memo);
     }
 
     fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>, id: u64) -> Result<(), Refused> {

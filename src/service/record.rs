@@ -6,7 +6,7 @@ use super::exit::History;
 use super::restart::BackOff;
 use super::schedule::Timetable;
 use super::transition::Phase;
-use super::{CommandError, EndReason, Exit, LastExit, Program, ServiceId, StatusText};
+use super::{CommandError, EndReason, Exit, LastExit, Memo, Program, ServiceId, StatusText};
 
 /// Sequel of the end of the current process, or of the pending spawn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -118,6 +118,8 @@ pub(super) struct Record {
     pub(super) wait: u8,
     /// Mask of the conditions while it runs.
     pub(super) needs: u8,
+    /// Memo that was stored last.
+    pub(super) memo: Option<Memo>,
 }
 
 impl Record {
@@ -155,6 +157,7 @@ impl Record {
         required: 0,
         wait: 0,
         needs: 0,
+        memo: None,
     };
 
     /// Resets the counters of restarts that a start by hand begins anew.

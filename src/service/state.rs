@@ -6,6 +6,7 @@ use super::{LastExit, NextRun};
 
 /// Public state of a service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
 pub enum State {
     /// No process, and none desired.
     Stopped,
@@ -24,6 +25,17 @@ pub enum State {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 7] = [
+        Self::Stopped,
+        Self::Starting,
+        Self::Started,
+        Self::Stopping,
+        Self::Paused,
+        Self::Finished,
+        Self::Failed,
+    ];
+
     /// Name in `status`, in change notifications and in the log.
     pub fn word(self) -> &'static str {
         match self {

@@ -402,13 +402,22 @@ mod asked {
 
     #[test]
     #[ignore = "needs a booted board"]
-    fn killed_server_is_restarted_and_leaves_no_process() {
+    fn services_outlive_a_server_that_is_killed_but_not_their_keeper() {
         let mut first = socket();
         assert_eq!(first.service("start", "family"), OK);
         let status = first.call(&request("r", "services/family/status", "{}", ADMIN));
         let leader = status.split(r#""Pid": "#).nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
         let family = process::group(leader);
         assert_eq!(family.len(), 2, "{status}");
+        let before = server();
+        board().run(&format!("kill -9 {before}"));
+        next_server(before);
+        let status = call("services/family/status");
+        assert_eq!(
+            (member(&status, "Pid"), member(&status, "Restarts")),
+            (leader.to_string(), "0".to_owned())
+        );
+        assert!(family.iter().all(|pid| process::is_alive(*pid)));
         restart_after("true");
         let after = server();
         assert!(process::is_alive(after));
@@ -433,13 +442,13 @@ mod asked {
         assert!(answer.contains(r#""DeviceFile": "given""#), "{answer}");
     }
 
-    /// Runs a script in the lab, kills the server, and waits for the next one.
+    /// Runs a script in the lab, kills the keeper, and waits for the server of the next one.
     #[track_caller]
     fn restart_after(script: &str) {
-        let before = server();
+        let (before, keeper) = (server(), keeper());
         board().run(&format!("{script} && sync"));
         // It takes the lab with it, whose answer may get lost, and the script is run once more then.
-        board().run(&format!("kill -9 {before}"));
+        board().run(&format!("kill -9 {keeper}"));
         next_server(before);
     }
 }

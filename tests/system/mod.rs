@@ -14,6 +14,7 @@ mod cgroups;
 mod commands;
 mod conditions;
 mod configuration;
+mod crash;
 mod ctl;
 mod damage;
 mod deadlines;

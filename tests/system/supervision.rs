@@ -38,7 +38,7 @@ fn wrapped(directory: &Directory) -> (String, String) {
     (format!("sh {program}; true"), file)
 }
 
-fn send(pid: u32, signal: Signal) {
+pub(super) fn send(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
 }
 
@@ -238,12 +238,15 @@ fn daemon_that_ignores_its_end_is_killed_with_the_service() {
 }
 
 #[test]
-fn nothing_is_left_when_the_server_is_killed() {
+fn nothing_is_left_when_the_server_is_killed_at_its_end() {
     let Forker { mut server, leader, daemon } = Forker::start(["", "exec sleep 1000"], "", WAYS[1]);
+    // A server that is killed while it ends has no other one after it.
+    send(server.keeper(), Signal::TERM);
+    send(server.pid(), Signal::STOP);
     send(server.pid(), Signal::KILL);
     assert_eq!(server.wait(SOON).code(), Some(70), "{}", server.log());
     assert!(!process::is_alive(leader) && !process::is_alive(daemon));
-    until("it is logged", || server.log().contains("server: killed by signal 9"));
+    until("it is logged", || server.log().contains("server: killed by signal 9; ending its services"));
 }
 
 #[test]

@@ -47,7 +47,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::built_in::", "enters namespaces, and nothing of it depends on the processor"),
     (Emulated, "system::login::password_check_does_not_block_other_calls", "the emulator decides how long a password takes"),
     (Emulated, "system::supervision::daemon", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
-    (Emulated, "system::supervision::nothing_is_left_when_the_server_is_killed", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
+    (Emulated, "system::supervision::nothing_is_left_when_the_server_is_killed_at_its_end", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "system::supervision::signals_that_would_end_the_server", "QEMU 7.2 keeps real-time signals for itself, and ends by them"),
     (Emulated, "system::supervision::processes_that_end_while_they_are_looked_for", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER"),
     (Emulated, "system::cgroups::", "QEMU 7.2 does not pass on PR_SET_CHILD_SUBREAPER, and is itself a process of the service"),

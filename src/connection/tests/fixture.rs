@@ -9,8 +9,8 @@ use crate::config;
 use crate::connection::{End, Peer, Server, ServerConfig, SlotId};
 use crate::service::BoardEnd;
 use crate::service::{
-    Exit, ProcessEvent, Program, START_SETTLE, Scope, ServiceId, Signal, SpawnError, SpawnStage, Supervisor,
-    Usage,
+    Exit, Memo, ProcessEvent, Program, START_SETTLE, Scope, ServiceId, Signal, SpawnError, SpawnStage,
+    Supervisor, Usage,
 };
 use crate::session::{CANONICAL_PASSWORD_BYTES, ChangedPassword, Lockout, PasswordHash, SessionTable, Users};
 
@@ -72,6 +72,8 @@ pub(super) struct System {
 }
 
 impl Platform for System {
+    fn store_memo(&mut self, _: ServiceId, _: Memo) {}
+
     fn spawn(&mut self, service: ServiceId, _: Program) {
         let spawned = match self.refuses {
             Some(errno) => Err(SpawnError::new(SpawnStage::Program, errno)),

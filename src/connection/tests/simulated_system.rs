@@ -3,7 +3,7 @@
 use super::super::friendlet::api::{Platform, Refused};
 use super::super::friendlet::limits;
 use super::super::friendlet::service::BoardEnd;
-use super::super::friendlet::service::{Program, Scope, ServiceId, Signal, Usage};
+use super::super::friendlet::service::{Memo, Program, Scope, ServiceId, Signal, Usage};
 use super::super::friendlet::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
 
 /// Output of every service.
@@ -31,6 +31,8 @@ impl System {
 }
 
 impl Platform for System {
+    fn store_memo(&mut self, _: ServiceId, _: Memo) {}
+
     fn spawn(&mut self, service: ServiceId, _: Program) {
         // One that runs was given up: the keeper refuses the start.
         assert!(!self.spawned.contains(&service), "a second start before the outcome of the first");

@@ -54,11 +54,9 @@ impl Fixture {
         let mut processes = Processes::new(table.len(), server, None, Rc::default()).unwrap();
         processes.command_timeout = timeout;
         let signals = SignalFd::new(&HANDLED[..1]).unwrap();
-        // Any process that is not a child of this one.
-        let server = Pid::from_raw(1).unwrap();
         let services = Box::leak(Box::new(table.clone()));
         let mut fixture = Self {
-            keeper: MainLoop::new(services, keeper, None, None, signals, server),
+            keeper: MainLoop::new(services, keeper, None, None, signals),
             tasks: Tasks::new(processes.task_count()),
             processes: Rc::new(processes),
             supervisor: Supervisor::new(table),

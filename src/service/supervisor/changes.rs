@@ -26,6 +26,7 @@ impl Supervisor {
         reason: Option<LastExit>,
         now: Duration,
     ) {
+        self.note(service);
         let spec = self.spec(service);
         let (watchdog, max_runtime) = spec.map_or((None, None), |spec| (spec.watchdog, spec.max_runtime));
         let has_process = matches!(phase, Phase::Started | Phase::Paused);

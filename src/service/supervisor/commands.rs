@@ -14,7 +14,7 @@ impl Supervisor {
         self.begin_schedules(now);
         self.start_checks(now);
         for service in self.order.clone() {
-            if self.entries[service.index()].enabled && !self.is_shutting_down {
+            if self.starts_with_server(service) && !self.is_shutting_down {
                 self.start_required(service, now);
                 if let Err(error) = self.apply(service, Event::Start, now) {
                     warning!("{}: cannot start: {}", self.name(service), error);

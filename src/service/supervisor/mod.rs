@@ -5,6 +5,7 @@ mod commands;
 mod conditions;
 mod exits;
 mod health;
+mod inherit;
 mod order;
 mod programs;
 mod readiness;
@@ -58,6 +59,11 @@ pub struct Supervisor {
     /// Service with a pending `enabled` write, and its previous value.
     persisting: Option<(ServiceId, bool)>,
     is_shutting_down: bool,
+    /// Masks of the services of an earlier server, and of those of them that are to be started again.
+    inherited: u64,
+    resumed: u64,
+    /// Mask of the services that may have changed since [`Supervisor::poll_memo`].
+    noted: u64,
     /// A start has settled since the last [`Supervisor::poll_settled`] that found none.
     has_settled: bool,
 }
@@ -101,6 +107,9 @@ impl Supervisor {
             unix_s: None,
             persisting: None,
             is_shutting_down: false,
+            inherited: 0,
+            resumed: 0,
+            noted: 0,
             has_settled: false,
         }
     }
@@ -206,6 +215,7 @@ impl Supervisor {
 
     /// Looks up the transition and performs it.
     fn apply(&mut self, service: ServiceId, event: Event, now: Duration) -> Result<(), CommandError> {
+        self.note(service);
         let entry = &mut self.entries[service.index()];
         let phase = entry.phase;
         match step(phase, event) {

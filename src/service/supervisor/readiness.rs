@@ -54,6 +54,8 @@ impl Supervisor {
             return;
         }
         entry.readiness = Readiness::Ready;
+        self.note(service);
+        let entry = &mut self.entries[service.index()];
         entry.ready_at = None;
         if entry.phase == Phase::Started {
             entry.watchdog = watchdog.map(|watchdog| now + watchdog);
@@ -95,6 +97,7 @@ impl Supervisor {
 
     /// Marks a service as not ready. The wait for its readiness begins anew if its policy will decide.
     pub(super) fn lose_readiness(&mut self, service: ServiceId, now: Duration) {
+        self.note(service);
         let entry = &mut self.entries[service.index()];
         entry.ready_at = None;
         if entry.next != Next::Policy {

@@ -190,6 +190,29 @@ impl Server {
         server
     }
 
+    /// Kills the server, as a crash does, and waits for the one that follows it.
+    #[track_caller]
+    pub(crate) fn crash(&mut self) {
+        let before = self.listening_lines();
+        kill_process(Pid::from_raw(self.pid.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
+        wait::until("another server listens", || {
+            assert!(self.is_running(), "the keeper ended:\n{}", self.log());
+            self.listening_lines() > before
+        });
+        let log = self.log();
+        let (_, url) = log.rsplit_once("listening on http").unwrap();
+        let (_, address) = url.lines().next().unwrap().split_once("://").unwrap();
+        self.address = address.trim().parse().unwrap();
+        self.pid = self.find_pid();
+    }
+
+    fn listening_lines(&self) -> usize {
+        self.log()
+            .split_inclusive('\n')
+            .filter(|line| line.contains("listening on http") && line.ends_with('\n'))
+            .count()
+    }
+
     /// Finds the server among the children of the keeper.
     fn find_pid(&self) -> u32 {
         let keeper = process::command_line(self.keeper());

@@ -1,0 +1,125 @@
+//! Services that an earlier server left, and what a later one has to know of them.
+
+use core::time::Duration;
+
+use super::super::record::{LeaderExit, Next, Readiness};
+use super::super::table::bit;
+use super::super::transition::{Event, Phase};
+use super::super::{Inherited, InheritedProcess, KILL_TIMEOUT, Memo, Program, ServiceId, State};
+use super::Supervisor;
+use crate::info;
+
+impl Supervisor {
+    /// Takes services over before [`start_enabled`](Self::start_enabled), which starts those that were wanted and
+    /// have no process.
+    pub fn inherit(&mut self, services: impl Iterator<Item = (ServiceId, Inherited)> + Clone, now: Duration) {
+        // The processes first: an exit may start a service that requires another one.
+        for (service, Inherited { memo, process }) in services.clone() {
+            self.inherited |= bit(service);
+            match process {
+                InheritedProcess::Running { pid, started } => {
+                    self.inherit_running(service, memo, pid, started, now);
+                }
+                InheritedProcess::Killed { pid, exit } => {
+                    let entry = &mut self.entries[service.index()];
+                    entry.pid = if exit.is_none() { pid } else { 0 };
+                    entry.started = now;
+                    entry.leader_exit = exit.map(|exit| LeaderExit { at: now, exit, was_stopped: true });
+                    entry.next = if memo.is_wanted { Next::Start } else { Next::Stay };
+                    self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
+                }
+                InheritedProcess::None(_) => match memo.state {
+                    State::Failed => self.enter(service, Phase::Failed, None, now),
+                    State::Finished => self.enter(service, Phase::Finished, None, now),
+                    _ => {}
+                },
+            }
+        }
+        for (service, Inherited { memo, process }) in services {
+            match (process, memo.state) {
+                (InheritedProcess::None(Some(exit)), State::Started | State::Paused | State::Stopping) => {
+                    let entry = &mut self.entries[service.index()];
+                    entry.phase = Phase::Started;
+                    if memo.state == State::Stopping {
+                        entry.phase = Phase::Stopping;
+                        entry.next = if memo.is_wanted { Next::Start } else { Next::Stay };
+                    }
+                    entry.started = now;
+                    // Any number: it has ended.
+                    entry.pid = u32::MAX;
+                    self.handle_exit(service, exit, true, now);
+                }
+                (InheritedProcess::None(_), State::Starting | State::Started | State::Paused)
+                    if memo.is_wanted =>
+                {
+                    self.resumed |= bit(service);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn inherit_running(
+        &mut self,
+        service: ServiceId,
+        memo: Memo,
+        pid: u32,
+        started: Duration,
+        now: Duration,
+    ) {
+        let entry = &mut self.entries[service.index()];
+        entry.pid = pid;
+        entry.program = Program::Main;
+        entry.started = started;
+        entry.started_once = true;
+        entry.needs_finish = true;
+        entry.readiness = if memo.is_ready { Readiness::Ready } else { Readiness::None };
+        let phase = if memo.state == State::Paused { Phase::Paused } else { Phase::Started };
+        self.enter(service, phase, None, now);
+        self.entries[service.index()].since = started;
+        if !memo.is_ready {
+            self.await_ready(service, now);
+            self.await_settled(service, now);
+        }
+        info!("{}: runs, pid {}", self.name(service), pid);
+        // The time of a stop that was under way begins again.
+        match (memo.state, memo.is_wanted) {
+            (State::Stopping, true) => self.apply_internal(service, Event::Restart, now),
+            (_, false) => self.apply_internal(service, Event::Stop, now),
+            (_, true) => {}
+        }
+    }
+
+    /// Returns true if a service is started with this server.
+    pub(super) fn starts_with_server(&self, service: ServiceId) -> bool {
+        if self.inherited & bit(service) != 0 {
+            return self.resumed & bit(service) != 0;
+        }
+        self.entries[service.index()].enabled
+    }
+
+    /// Notes that something of a service may have changed that a later server has to know.
+    pub(super) fn note(&mut self, service: ServiceId) {
+        self.noted |= bit(service);
+    }
+
+    /// Returns the next service of which a later server has to know something else than before.
+    pub fn poll_memo(&mut self) -> Option<(ServiceId, Memo)> {
+        while self.noted != 0 {
+            let index = self.noted.trailing_zeros() as usize;
+            self.noted &= self.noted - 1;
+            let Some(service) = ServiceId::from_index(index) else { continue };
+            let entry = &mut self.entries[index];
+            let memo = Memo {
+                state: entry.phase.state(),
+                is_wanted: entry.is_wanted(),
+                is_ready: entry.readiness == Readiness::Ready,
+            };
+            if entry.memo != Some(memo) {
+                entry.memo = Some(memo);
+                return Some((service, memo));
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,200 @@
+//! Death of the server: another one takes the services over, which run on.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::services::{OK, start, status, until_state};
+use super::supervision::send;
+use crate::support::device::{ADMIN, service, shell};
+use crate::support::directory::Directory;
+use crate::support::wait::{SOON, until};
+use crate::support::ws::request;
+use crate::support::{Device, Server, process};
+
+const RUNS_ON: &str = "exec sleep 1000";
+
+fn device(tables: &[String]) -> Device {
+    Device::plain().with(&tables.concat())
+}
+
+fn is_ready(server: &Server, name: &str) -> bool {
+    server.call(&format!("services/{name}/show")).contains("\"Ready\": true")
+}
+
+/// Lines that a service has written, as the server knows them.
+fn lines(server: &Server, name: &str) -> Vec<u64> {
+    let text = server.call(&format!("services/{name}/log"));
+    text.split(|c: char| !c.is_ascii_digit())
+        .filter(|number| number.len() == 6)
+        .map(|n| n.parse().unwrap())
+        .collect()
+}
+
+#[test]
+fn services_run_on_and_are_known_to_the_next_server() {
+    let directory = Directory::new();
+    let flag = directory.file("flag");
+    let mut server = Server::start(&device(&[
+        shell("auto", RUNS_ON, "autostart = true"),
+        shell("stopped", RUNS_ON, "autostart = true"),
+        shell("by-hand", RUNS_ON, ""),
+        shell("paused", RUNS_ON, ""),
+        shell("failed", "exit 3", "autostart = true"),
+        shell("done", "exit 0", "type = \"oneshot\"\nautostart = true"),
+        shell("line", &format!("echo up; {RUNS_ON}"), "ready = \"line:up\"\nautostart = true"),
+        shell("descriptor", &format!("echo >&3; {RUNS_ON}"), "ready = \"fd:3\"\nautostart = true"),
+        shell("after", &format!("echo x >> {flag}; {RUNS_ON}"), "requires = [\"line\"]\nautostart = true"),
+    ]));
+    ["by-hand", "paused"].iter().for_each(|name| drop(start(&server, name)));
+    assert_eq!(server.call("services/paused/pause"), OK);
+    assert_eq!(server.call("services/stopped/stop"), OK);
+    let names = ["auto", "by-hand", "paused", "line", "descriptor", "after"];
+    let states = |server: &Server| names.map(|name| (status(server, name).state, status(server, name).pid));
+    let others = |server: &Server| ["stopped", "failed", "done"].map(|name| status(server, name).state);
+    until_state(&server, "stopped", "stopped");
+    until_state(&server, "failed", "failed");
+    until_state(&server, "done", "finished");
+    until_state(&server, "after", "started");
+    let before = (states(&server), others(&server));
+    for _ in 0..3 {
+        let pid = server.pid();
+        server.crash();
+        assert_ne!(server.pid(), pid);
+        assert_eq!((states(&server), others(&server)), before, "{}", server.log());
+        let restarts = names.map(|name| status(&server, name).restarts);
+        assert_eq!(restarts, [0; 6]);
+    }
+    for name in ["line", "descriptor"] {
+        assert!(is_ready(&server, name), "{name}");
+    }
+    assert_eq!(std::fs::read_to_string(&flag).unwrap(), "x\n", "nothing was started twice");
+    for name in names {
+        let pid = status(&server, name).pid;
+        assert_eq!(server.call(&format!("services/{name}/stop")), OK, "{name}");
+        until_state(&server, name, "stopped");
+        assert!(!process::is_alive(pid), "{name}");
+    }
+    server.stop();
+}
+
+#[test]
+fn output_between_two_servers_is_read_by_the_second() {
+    let count = "i=100000; while :; do i=$((i+1)); echo $i; sleep 0.01; done";
+    let mut server = Server::start(&device(&[shell("counter", count, "autostart = true")]));
+    until("it writes", || !lines(&server, "counter").is_empty());
+    let last = *lines(&server, "counter").last().unwrap();
+    server.crash();
+    until("it goes on", || lines(&server, "counter").len() > 50);
+    let lines = lines(&server, "counter");
+    assert!(lines.windows(2).all(|pair| pair[1] == pair[0] + 1), "{lines:?}");
+    // What the first server has read is lost, and no more.
+    assert!(lines[0] <= last + 30, "{last} and then {lines:?}");
+    assert_eq!(status(&server, "counter").restarts, 0);
+}
+
+#[test]
+fn exits_between_two_servers_are_known_and_their_policy_decides() {
+    let mut server = Server::start(&device(&[
+        shell("again", RUNS_ON, "restart = \"always\""),
+        shell("once", "trap 'exit 7' USR1; echo up; while :; do sleep 0.01; done", "ready = \"line:up\""),
+    ]));
+    let (again, once) = (start(&server, "again").pid, start(&server, "once").pid);
+    until("it handles the signal", || is_ready(&server, "once"));
+    // A server that is stopped reads no report.
+    send(server.pid(), Signal::STOP);
+    send(again, Signal::KILL);
+    send(once, Signal::USR1);
+    until("both have ended", || !process::is_alive(again) && !process::is_alive(once));
+    server.crash();
+    until_state(&server, "again", "started");
+    assert_ne!(status(&server, "again").pid, again);
+    until_state(&server, "once", "failed");
+    assert_eq!(status(&server, "once").last_exit, "exit 7");
+    assert_eq!(status(&server, "again").last_exit, "signal 9");
+}
+
+#[test]
+fn stop_that_is_under_way_is_finished_by_the_next_server() {
+    let directory = Directory::new();
+    let file = directory.file("flushed");
+    let flush = format!("trap 'sleep 1; echo x >> {file}; exit 0' TERM; while :; do sleep 0.05; done");
+    let mut server = Server::start(&device(&[shell("slow", &flush, "")]));
+    let pid = start(&server, "slow").pid;
+    assert_eq!(server.call("services/slow/stop"), OK);
+    server.crash();
+    until_state(&server, "slow", "stopped");
+    assert!(!process::is_alive(pid));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "x\n");
+}
+
+#[test]
+fn program_of_a_start_that_was_under_way_ends_and_the_start_begins_again() {
+    let directory = Directory::new();
+    let file = directory.file("prepared");
+    let prepare = format!("pre_start = [\"/bin/sh\", \"-c\", \"echo $$ >> {file}; exec sleep 2\"]");
+    let mut server = Server::start(&device(&[shell("web", RUNS_ON, &prepare)]));
+    let mut socket = server.bound(ADMIN);
+    let call = request("s", "services/web/start", "{}", ADMIN);
+    socket.send(&call);
+    until("it is prepared", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
+    let first: u32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    server.crash();
+    until("the first one has ended", || !process::is_alive(first));
+    until_state(&server, "web", "started");
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn commands_and_checks_end_with_their_server() {
+    let directory = Directory::new();
+    let file = directory.file("pid");
+    let command =
+        format!("[service.commands]\nrun = [\"/bin/sh\", \"-c\", \"echo $$ > {file}; exec sleep 1000\"]");
+    let mut server = Server::start(&device(&[service("tool", &["/bin/sleep", "1000"], &command)]));
+    let mut socket = server.bound(ADMIN);
+    let call = request("c", "services/tool/command", r#"{"cmd":"run"}"#, ADMIN);
+    socket.send(&call);
+    until("it runs", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
+    let pid: u32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    server.crash();
+    until("the command has ended", || !process::is_alive(pid));
+    socket = server.bound(ADMIN);
+    socket.send(&call);
+    until("another one runs", || {
+        std::fs::read_to_string(&file)
+            .is_ok_and(|text| text.trim().parse().is_ok_and(|other: u32| other != pid))
+    });
+}
+
+#[test]
+fn term_that_comes_between_two_servers_ends_in_order() {
+    let directory = Directory::new();
+    let file = directory.file("flushed");
+    let flush = format!("trap 'echo x >> {file}; exit 0' TERM; echo up; while :; do sleep 0.05; done");
+    let table = shell("web", &flush, "autostart = true\nready = \"line:up\"");
+    let mut server = Server::start(&device(&[table]));
+    until("it handles the signal", || is_ready(&server, "web"));
+    // The second short run in a row: the third server waits for a moment.
+    server.crash();
+    send(server.pid(), Signal::KILL);
+    until("it is dead", || server.log().matches("starting another one").count() == 2);
+    server.signal(Signal::TERM);
+    let status = server.wait(SOON);
+    assert_eq!(status.code(), Some(0), "{}", server.log());
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "x\n");
+}
+
+#[test]
+fn keeper_serves_again_within_a_second() {
+    let mut server = Server::start(&device(&[shell("web", RUNS_ON, "autostart = true")]));
+    until_state(&server, "web", "started");
+    let pid = status(&server, "web").pid;
+    let start = Instant::now();
+    for _ in 0..10 {
+        server.crash();
+        assert_eq!(server.get("/healthz").status, 200);
+    }
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    assert_eq!(status(&server, "web").pid, pid);
+}
