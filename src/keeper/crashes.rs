@@ -59,7 +59,7 @@ mod tests {
             now += lived;
             crashes.end(now).unwrap()
         };
-        let pauses: std::vec::Vec<u128> = (0..8).map(|_| end(Duration::ZERO).as_millis()).collect();
+        let pauses: Vec<u128> = (0..8).map(|_| end(Duration::ZERO).as_millis()).collect();
         assert_eq!(pauses, [0, 50, 100, 200, 400, 800, 1000, 1000]);
         assert_eq!((end(SERVER_GOOD_RUN), end(Duration::ZERO)), (Duration::ZERO, Duration::ZERO));
     }

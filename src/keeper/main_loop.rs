@@ -20,10 +20,7 @@ use super::relay::{RETRY, Relay};
 use super::server_socket::{Received, ServerSocket};
 use super::slot::{Kept, Progress, Slot, State};
 use super::strays::{Owner, Strays, send};
-use super::{
-    SERVER_FAILURES, SERVER_GOOD_RUN, SERVER_PAUSE_MAX, SERVER_PAUSE_MIN, SLOTS, SOFTWARE, ServerEnd, procfs,
-    raw,
-};
+use super::{SLOTS, SOFTWARE, ServerEnd, procfs, raw};
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
