@@ -1,7 +1,7 @@
 //! Operating system, as the api uses it.
 
 use crate::service::{BoardEnd, Memo, Program, Scope, ServiceId, Signal, Usage};
-use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
+use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users};
 
 /// A queue or table of the system is full.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,6 +19,9 @@ pub trait Platform {
 
     /// Stores what a later server has to know of a service, as long as the keeper runs.
     fn store_memo(&mut self, service: ServiceId, memo: Memo);
+
+    /// The same of an entry in the table of sessions.
+    fn store_session(&mut self, index: usize, memo: &SessionMemo) -> Result<(), Refused>;
 
     /// Writes the services that start with the server to the disk. The result completes the write of this id.
     fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>, id: u64) -> Result<(), Refused>;

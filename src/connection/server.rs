@@ -442,6 +442,13 @@ impl Server {
         while let Some((service, memo)) = self.api.services.poll_memo() {
             platform.store_memo(service, memo);
         }
+        while let Some((index, memo)) = self.api.accounts.sessions.poll_memo() {
+            if platform.store_session(index, &memo).is_err() {
+                // After the next step.
+                self.api.accounts.sessions.note(index);
+                break;
+            }
+        }
         let changed = self.api.services.take_changed_checks();
         for slot in self.slots.iter_mut().filter(|slot| changed != 0 && slot.closing.is_open()) {
             slot.pushes.checks |= changed;

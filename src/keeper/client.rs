@@ -21,7 +21,7 @@ use smol::future::yield_now;
 
 pub use self::run::{CommandDone, RunEnd, RunError, RunOwner};
 use self::run::{RunSlot, RunState};
-use super::message::{REPORT_BYTES, Report, Request};
+use super::message::{self, REPORT_BYTES, Report, Request};
 use super::output::{Output, TailBuffer};
 use super::{CHECK_RUNS, Cgroups, REFUSAL_BYTES, REQUESTS, SLOTS, usage};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
@@ -30,6 +30,7 @@ use crate::service::{
     Attempt, COMMAND_TIMEOUT, Memo, ProcessEvent, Program, ReadyCheck, Scope, ServiceId, ServiceTable,
     Signal, Usage,
 };
+use crate::session::SessionMemo;
 use crate::{internal_error, warning};
 
 /// Processes of the services and of named commands, which the keeper starts and reaps.
@@ -142,6 +143,19 @@ impl Processes {
     /// Has the keeper store what a later server has to know of a service.
     pub fn store_memo(&self, service: ServiceId, memo: Memo) {
         self.request(Request::Memo { slot: service.index() as u8, memo: memo.encode() });
+    }
+
+    /// Has the keeper store an entry of the table of sessions.
+    ///
+    /// # Errors
+    /// [`Errno::AGAIN`]: the socket has no room.
+    pub fn store_session(&self, index: usize, memo: &SessionMemo) -> Result<(), Errno> {
+        let message = message::of_session(index, memo);
+        match send(self.keeper.get_ref(), &message, SendFlags::NOSIGNAL) {
+            Err(Errno::AGAIN) => Err(Errno::AGAIN),
+            // Any other error says that the keeper is gone.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Reports to the keeper that this server accepts connections and handles signals.

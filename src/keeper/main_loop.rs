@@ -1,9 +1,7 @@
 //! Loop of the keeper: signals, requests of the server, children, reports.
 
 use core::ffi::c_int;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use heapless::Vec;
@@ -18,15 +16,17 @@ use super::message::{Report, Request};
 use super::notices::{self, NoticeSocket};
 use super::relay::{RETRY, Relay};
 use super::server_socket::{Received, ServerSocket};
-use super::slot::{Kept, Progress, Slot, State};
+use super::slot::{Progress, Slot, State};
 use super::strays::{Owner, Strays, send};
 use super::{SLOTS, SOFTWARE, ServerEnd, procfs, raw};
+use crate::limits::SESSIONS;
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
-    Exit, KILL_TIMEOUT, Memo, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceKind, ServiceTable,
-    Signal, SpawnError, SpawnStage,
+    Exit, KILL_TIMEOUT, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceKind, ServiceTable, Signal,
+    SpawnError, SpawnStage,
 };
+use crate::session::SessionMemo;
 use crate::sys::fork::SignalFd;
 
 /// Pause between two looks at a group whose leader has exited: its last process may have another parent.
@@ -41,15 +41,15 @@ const POLLED: usize = SLOTS + 4;
 const NOTICES_AT_ONCE: usize = 16;
 
 pub(super) struct MainLoop<'t> {
-    services: &'t ServiceTable,
-    slots: Vec<Slot, SLOTS>,
-    server_socket: ServerSocket,
-    relay: Option<Relay>,
+    pub(super) services: &'t ServiceTable,
+    pub(super) slots: Vec<Slot, SLOTS>,
+    pub(super) server_socket: ServerSocket,
+    pub(super) relay: Option<Relay>,
     /// Reports of services about themselves; `None` if no service has any.
     notices: Option<NoticeSocket>,
     signals: SignalFd,
     /// `None`: processes are known by their process group and `/proc`.
-    cgroups: Option<Cgroups>,
+    pub(super) cgroups: Option<Cgroups>,
     /// Processes of each slot that the kernel has killed because memory ran out.
     oom_kills: [u32; SLOTS],
     strays: Strays,
@@ -59,12 +59,14 @@ pub(super) struct MainLoop<'t> {
     refusal: Option<String>,
     code: u8,
     /// A signal has asked the server to end.
-    is_ending: bool,
+    pub(super) is_ending: bool,
     /// The server was killed, and another one takes over.
     has_crashed: bool,
     crashes: Crashes,
+    /// Table of the server's sessions.
+    pub(super) sessions: Box<[SessionMemo]>,
     /// Earliest start of the next server.
-    next_server: Option<Instant>,
+    pub(super) next_server: Option<Instant>,
 }
 
 impl<'t> MainLoop<'t> {
@@ -92,6 +94,7 @@ impl<'t> MainLoop<'t> {
             is_ending: false,
             has_crashed: false,
             crashes: Crashes::new(),
+            sessions: (0..SESSIONS).map(|_| SessionMemo::new()).collect(),
             next_server: None,
         }
     }
@@ -109,48 +112,9 @@ impl<'t> MainLoop<'t> {
         })
     }
 
-    /// Prepares a new server in place of one that was killed. Returns its ends of the sockets.
-    ///
-    /// # Errors
-    /// Error of the system: no descriptors left.
-    pub(super) fn renew(&mut self) -> io::Result<(OwnedFd, Option<UnixDatagram>)> {
-        while let Some(pause) = self.until_next_server().filter(|_| !self.is_ending) {
-            self.wait(Some(self.pause().map_or(pause, |due| due.min(pause))));
-            self.step();
-            self.server_socket.clear();
-        }
-        self.slots.iter_mut().for_each(Slot::end_unfinished);
-        let (keeper, server) = ServerSocket::pair()?;
-        // With it, reports for the old server go. The slots have all of it.
-        self.server_socket = ServerSocket::new(keeper);
-        let notify = self.relay.as_mut().map(Relay::renew).transpose()?;
-        Ok((server, notify))
-    }
-
     /// Logs the limits of services that have no effect.
     pub(super) fn check_cgroups(&self) {
         Cgroups::check(self.cgroups.as_ref(), self.services);
-    }
-
-    /// Control groups, for the server.
-    pub(super) fn cgroups(&mut self) -> Option<Cgroups> {
-        self.cgroups.take()
-    }
-
-    /// Services that a later server takes over.
-    pub(super) fn inherited(&mut self) -> std::vec::Vec<(ServiceId, Memo, Kept)> {
-        let services = self.services.iter().map(|(service, _)| service);
-        let kept = services.zip(&mut self.slots).filter_map(|(service, slot)| {
-            let (memo, kept) = slot.hand_over()?;
-            Some((service, memo, kept))
-        });
-        kept.collect()
-    }
-
-    /// Rest of the pause before the next server.
-    fn until_next_server(&self) -> Option<Duration> {
-        let rest = self.next_server?.saturating_duration_since(Instant::now());
-        (!rest.is_zero()).then_some(rest)
     }
 
     fn run(&mut self) {
@@ -180,7 +144,7 @@ impl<'t> MainLoop<'t> {
     }
 
     /// Time until something is due that no descriptor announces.
-    fn pause(&self) -> Option<Duration> {
+    pub(super) fn pause(&self) -> Option<Duration> {
         let has_ended = self.slots.iter().any(|slot| matches!(slot.state, State::Ended { .. }));
         let look =
             self.next_look.map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()));
@@ -189,7 +153,7 @@ impl<'t> MainLoop<'t> {
         [ended, held.then_some(RETRY)].into_iter().flatten().min()
     }
 
-    fn wait(&self, pause: Option<Duration>) {
+    pub(super) fn wait(&self, pause: Option<Duration>) {
         let is_pending = self.server_socket.is_pending() || self.slots.iter().any(Slot::has_notice);
         let output = if is_pending { PollFlags::OUT } else { PollFlags::empty() };
         // The socket of a server that has ended would be ready for ever.
@@ -244,6 +208,11 @@ impl<'t> MainLoop<'t> {
                     }
                 }
                 Some(Received::Request(Request::Serving)) => self.handle_serving(),
+                Some(Received::Session(index, memo)) => {
+                    if let Some(stored) = self.sessions.get_mut(index) {
+                        *stored = memo;
+                    }
+                }
                 Some(Received::Refusal(text)) => self.refusal = Some(text),
                 None => return false,
             }

@@ -3,16 +3,23 @@
 //! | message | bytes |
 //! |---|---|
 //! | [`Request`] | kind, slot, and three bytes of the kind |
+//! | session | an entry of the table of sessions, for a later server |
 //! | [`Report`] | kind, slot, two bytes of the kind, pid, number, and what a service reports: extension, length and bytes of its status; with the start comes the pipe of the output |
 
 use core::time::Duration;
+
+use heapless::Vec;
 
 use crate::service::{
     Exit, Notice, ProcessEvent, Program, STATUS_TEXT_BYTES, Scope, Signal, SpawnError, SpawnStage, StatusText,
 };
 
+use crate::session::{SESSION_MEMO_BYTES, SessionMemo};
+
 /// Size of a request.
 pub(super) const REQUEST_BYTES: usize = 5;
+/// Size of a message with an entry of the table of sessions.
+pub(super) const SESSION_MESSAGE_BYTES: usize = 3 + SESSION_MEMO_BYTES;
 /// Size of a report.
 pub(super) const REPORT_BYTES: usize = HEAD_BYTES + 9 + STATUS_TEXT_BYTES;
 /// Size of a report without that of a service about itself.
@@ -127,6 +134,22 @@ impl Report {
     }
 }
 
+/// First byte of a message with an entry of the table of sessions: `index`, two bytes, and the [`SessionMemo`].
+const SESSION: u8 = 254;
+
+/// Message with an entry of the table of sessions.
+pub(super) fn of_session(index: usize, memo: &SessionMemo) -> Vec<u8, SESSION_MESSAGE_BYTES> {
+    let [low, high] = (index as u16).to_le_bytes();
+    [SESSION, low, high].iter().chain(memo).copied().collect()
+}
+
+/// Index and content of the entry in such a message.
+pub(super) fn session_of(message: &[u8]) -> Option<(usize, SessionMemo)> {
+    let (head, memo) = message.split_first_chunk()?;
+    let [SESSION, low, high] = *head else { return None };
+    Some((u16::from_le_bytes([low, high]).into(), SessionMemo::from_slice(memo).ok()?))
+}
+
 /// Flags and number of an exit. The first flag is not one of them.
 fn of_exit(exit: Exit) -> (u8, i32) {
     match exit {
@@ -170,6 +193,18 @@ fn notice_of(flags: u8, rest: &[u8]) -> Option<Notice> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sessions_survive_their_encoding() {
+        for length in [0, 1, SESSION_MEMO_BYTES] {
+            let memo: SessionMemo = (0..length).map(|byte| byte as u8).collect();
+            let message = of_session(513, &memo);
+            assert_eq!(session_of(&message), Some((513, memo)));
+        }
+        for message in [&[][..], &[SESSION, 1], &[255, 1, 2], &[SESSION; SESSION_MESSAGE_BYTES + 1]] {
+            assert_eq!(session_of(message), None);
+        }
+    }
 
     #[test]
     fn requests_survive_their_encoding() {

@@ -15,6 +15,7 @@
 //! | `usage` | processor time and memory of a service |
 //! | `strays` | processes that have left the group of their service |
 //! | `main_loop` | the keeper's loop: signals, requests, reports |
+//! | `succession` | legacy of a server to the next one |
 //! | `crashes` | pauses between servers that are killed |
 //! | `relay` | reports to the service manager, which accepts those of its own child alone |
 //! | `server_socket` | the socket to the server, with the reports that wait |
@@ -38,6 +39,7 @@ mod relay;
 mod server_socket;
 mod slot;
 mod strays;
+mod succession;
 mod usage;
 
 use core::ffi::c_int;
@@ -58,6 +60,7 @@ use crate::limits::{SERVICE_COMMAND_RUNS, SERVICES};
 use crate::log::Reason;
 use crate::log::console::warning;
 use crate::service::{Inherited, InheritedProcess, Memo, ServiceId, ServiceTable};
+use crate::session::SessionMemo;
 use crate::sys::fork::{self, Forked, SignalFd};
 use crate::sys::{Clock, NotifyEnvironment};
 
@@ -146,7 +149,7 @@ pub struct Link {
     pub cgroups: Option<Cgroups>,
     /// Clock that starts with the keeper.
     pub clock: Clock,
-    /// Services that an earlier server left.
+    /// Services and sessions that an earlier server left.
     pub inherited: Inheritance,
 }
 
@@ -187,7 +190,8 @@ pub fn run<T>(
     loop {
         match fork::fork()? {
             Forked::Child => {
-                let (inherited, cgroups) = (main_loop.inherited(), main_loop.cgroups());
+                let inherited = Inheritance::new(main_loop.inherited(), main_loop.sessions(), clock);
+                let cgroups = main_loop.cgroups();
                 // Its descriptors are the keeper's.
                 drop(main_loop);
                 fork::reset_signals();
@@ -198,8 +202,7 @@ pub fn run<T>(
                     warning!("cannot create a process group: {}", Reason::from(error));
                 }
                 let messages = server_messages.try_clone()?;
-                let link =
-                    Link { messages, notify, cgroups, clock, inherited: Inheritance::new(inherited, clock) };
+                let link = Link { messages, notify, cgroups, clock, inherited };
                 let end = server(start, link);
                 if let Some(refusal) = &end.refusal {
                     client::send_refusal(&server_messages, refusal);
@@ -226,11 +229,12 @@ pub fn run<T>(
 pub struct Inheritance {
     services: Vec<(ServiceId, Inherited)>,
     outputs: Vec<(ServiceId, PipeReader)>,
+    sessions: Box<[SessionMemo]>,
 }
 
 impl Inheritance {
-    fn new(kept: Vec<(ServiceId, Memo, Kept)>, clock: Clock) -> Self {
-        let mut all = Self::default();
+    fn new(kept: Vec<(ServiceId, Memo, Kept)>, sessions: Box<[SessionMemo]>, clock: Clock) -> Self {
+        let mut all = Self { sessions, ..Self::default() };
         for (service, memo, kept) in kept {
             let process = match kept {
                 Kept::None(exit) => InheritedProcess::None(exit),
@@ -249,6 +253,11 @@ impl Inheritance {
     /// The services.
     pub fn services(&self) -> impl Iterator<Item = (ServiceId, Inherited)> + Clone {
         self.services.iter().copied()
+    }
+
+    /// The table of sessions.
+    pub fn sessions(&self) -> impl Iterator<Item = (usize, &SessionMemo)> {
+        self.sessions.iter().enumerate().filter(|(_, memo)| !memo.is_empty())
     }
 
     /// The output of each that runs.

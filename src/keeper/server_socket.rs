@@ -11,16 +11,19 @@ use rustix::net::{
     recv, sendmsg, socketpair,
 };
 
-use super::message::{REQUEST_BYTES, Report, Request};
+use super::message::{self, REQUEST_BYTES, Report, Request};
 use super::{REFUSAL_BYTES, REPORTS, SLOTS};
 use crate::log::console::error;
 use crate::service::ProcessEvent;
+use crate::session::SessionMemo;
 
 /// Message of the server.
 #[derive(Debug)]
 pub(super) enum Received {
     /// A request.
     Request(Request),
+    /// Entry of the table of sessions.
+    Session(usize, SessionMemo),
     /// Error with which the server refuses its configuration file.
     Refusal(String),
 }
@@ -51,6 +54,9 @@ impl ServerSocket {
     pub(super) fn receive(&self) -> Option<Received> {
         let mut bytes = [0; REFUSAL_BYTES];
         let (_, count) = recv(&self.socket, &mut bytes, RecvFlags::empty()).ok()?;
+        if let Some((index, memo)) = bytes.get(..count).and_then(message::session_of) {
+            return Some(Received::Session(index, memo));
+        }
         let content = bytes.get(1..count)?;
         let request = bytes.first_chunk::<REQUEST_BYTES>().filter(|_| count == REQUEST_BYTES);
         Some(match request.and_then(|request| Request::decode(*request)) {

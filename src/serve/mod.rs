@@ -214,7 +214,6 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         Processes::new(services.table().len(), link.messages, link.cgroups, Rc::clone(&command_done));
     let processes = Rc::new(processes.map_err(no_reactor)?);
     processes.search_lines(services.table());
-    processes.inherit(link.inherited.into_outputs());
     let passwords = Rc::new(
         PasswordWorker::start()
             .map_err(|error| StartError::system("cannot start the password thread", error))?,
@@ -223,8 +222,12 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let writer = StateWriter::start(state_dir)
         .map_err(|error| StartError::system("cannot start the thread of the state files", error))?;
     let writer = Rc::new(writer);
-    let sessions = SessionTable::new(config.idle_timeout);
+    let mut sessions = SessionTable::new(config.idle_timeout);
+    for (index, memo) in link.inherited.sessions() {
+        sessions.inherit(index, memo, &users, clock.now());
+    }
     let lockout = Lockout::new(config.lockout_attempts, config.lockout_time);
+    processes.inherit(link.inherited.into_outputs());
     let server = Server::new(ServerConfig {
         slots: config.slots,
         tls: tls.is_some(),

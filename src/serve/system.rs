@@ -6,7 +6,7 @@ use super::shutdown::Shutdown;
 use crate::api::{Platform, Refused};
 use crate::keeper::Processes;
 use crate::service::{BoardEnd, Memo, Program, Scope, ServiceId, Signal, Usage};
-use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, Users};
+use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users};
 use crate::sys::password::{PasswordJob, PasswordWorker};
 use crate::sys::state_writer::{Records, StateText, StateWriter};
 use crate::sys::{Clock, EnabledFile, PasswordsFile, random};
@@ -51,6 +51,10 @@ impl Platform for System {
 
     fn store_memo(&mut self, service: ServiceId, memo: Memo) {
         self.processes.store_memo(service, memo);
+    }
+
+    fn store_session(&mut self, index: usize, memo: &SessionMemo) -> Result<(), Refused> {
+        self.processes.store_session(index, memo).map_err(|_| Refused)
     }
 
     fn persist(&mut self, enabled: &mut dyn Iterator<Item = (&str, bool)>, id: u64) -> Result<(), Refused> {

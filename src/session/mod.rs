@@ -16,7 +16,8 @@ pub use lockout::{ClientAddr, Lockout};
 pub use password::{
     CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES, canonical_password,
 };
-pub use table::{OpenError, SessionKey, SessionTable};
+pub(crate) use table::SESSION_MEMO_BYTES;
+pub use table::{OpenError, SessionKey, SessionMemo, SessionTable};
 pub use token::{Tokens, TokensError};
 pub use users::{
     ChangedPassword, Grants, GrantsError, User, UserId, UserLevel, Users, UsersError, is_user_name,

@@ -8,7 +8,7 @@ use core::time::Duration;
 use data_encoding::HEXLOWER;
 use heapless::{String, Vec};
 
-use super::{SESSION_ID_BYTES, UserId, UserLevel, equal_in_constant_time};
+use super::{SESSION_ID_BYTES, UserId, UserLevel, Users, equal_in_constant_time};
 use crate::limits::{DEVICE_ID_BYTES, SESSIONS};
 
 /// Key of a session: index in the table and generation of the entry. The key of an ended session finds
@@ -41,6 +41,36 @@ struct Session {
 struct SessionEntry {
     generation: u32,
     session: Option<Session>,
+    /// The session was opened or ended since [`SessionTable::poll_memo`].
+    is_noted: bool,
+}
+
+/// Longest [`SessionMemo`]: user, length of the device id, session id, device id.
+pub(crate) const SESSION_MEMO_BYTES: usize = 2 + SESSION_ID_BYTES + DEVICE_ID_BYTES;
+
+/// Session as bytes, for a later server; empty: the entry has none.
+pub type SessionMemo = Vec<u8, SESSION_MEMO_BYTES>;
+
+const _: () = assert!(DEVICE_ID_BYTES < u8::MAX as usize, "the length of a device id is a byte");
+
+impl Session {
+    fn memo(&self) -> SessionMemo {
+        let device = self.device.as_deref();
+        let length = device.map_or(0, |device| device.len() as u8 + 1);
+        let head = [self.user.index() as u8, length];
+        // It has room for all of it.
+        head.iter().chain(&self.id).chain(device.unwrap_or_default().as_bytes()).copied().collect()
+    }
+
+    fn from_memo(memo: &[u8], user: impl Fn(u8) -> Option<UserId>, now: Duration) -> Option<Self> {
+        let ([number, length], rest) = memo.split_first_chunk()?;
+        let (id, device) = rest.split_first_chunk()?;
+        let device = match length {
+            0 => None,
+            _ => Some(String::try_from(core::str::from_utf8(device).ok()?).ok()?),
+        };
+        Some(Self { user: user(*number)?, device, id: *id, active: now })
+    }
 }
 
 /// Table of open sessions.
@@ -51,6 +81,8 @@ pub struct SessionTable {
     used_entries: usize,
     idle_timeout: Duration,
     evicted: Option<SessionKey>,
+    /// An entry is noted.
+    has_noted: bool,
 }
 
 impl SessionTable {
@@ -60,7 +92,7 @@ impl SessionTable {
     /// Table without sessions; a session ends after `idle_timeout` without activity.
     pub fn new(idle_timeout: Duration) -> Self {
         let entries = (0..SESSIONS).map(|_| SessionEntry::default()).collect();
-        Self { entries, used_entries: 0, idle_timeout, evicted: None }
+        Self { entries, used_entries: 0, idle_timeout, evicted: None, has_noted: false }
     }
 
     /// Opens a session for a login, with an id made from `random`. As in Friend Core, a user has one
@@ -98,7 +130,42 @@ impl SessionTable {
         let mut id = [0; SESSION_ID_BYTES];
         HEXLOWER.encode_mut(&random, &mut id);
         entry.session = Some(Session { user, device, id, active: now });
+        self.note(index);
         Ok(self.key(index))
+    }
+
+    /// Notes that an entry has to be stored for a later server.
+    pub fn note(&mut self, index: usize) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.is_noted = true;
+            self.has_noted = true;
+        }
+    }
+
+    /// Returns the index and content of the next entry that has changed.
+    pub fn poll_memo(&mut self) -> Option<(usize, SessionMemo)> {
+        // Asked after each message.
+        if !self.has_noted {
+            return None;
+        }
+        let mut entries = self.entries.iter_mut().enumerate();
+        let next = entries.find_map(|(index, entry)| {
+            let is_noted = core::mem::take(&mut entry.is_noted);
+            is_noted.then(|| (index, entry.session.as_ref().map(Session::memo).unwrap_or_default()))
+        });
+        self.has_noted = next.is_some();
+        next
+    }
+
+    /// Takes over a session of an earlier server. It counts as active: its last activity is not known.
+    pub fn inherit(&mut self, index: usize, memo: &[u8], users: &Users, now: Duration) {
+        let user = |number| users.iter().map(|(id, _)| id).find(|id| id.index() == usize::from(number));
+        if let (Some(entry), Some(session)) =
+            (self.entries.get_mut(index), Session::from_memo(memo, user, now))
+        {
+            entry.session = Some(session);
+            self.used_entries = self.used_entries.max(index + 1);
+        }
     }
 
     /// Returns once the session that the latest [`open`](Self::open) evicted.
@@ -170,6 +237,7 @@ impl SessionTable {
             Some(entry) => {
                 entry.session = None;
                 entry.generation = entry.generation.wrapping_add(1);
+                self.note(usize::from(key.index));
                 true
             }
             None => false,
@@ -315,6 +383,53 @@ mod tests {
         assert_ne!(table.open(a, UserLevel::User, None, random(4), at(1)), Ok(first));
         assert_ne!(table.open(b, UserLevel::User, Some("phone"), random(5), at(1)), Ok(first));
         assert_eq!(table.len(), 4);
+    }
+
+    #[test]
+    fn sessions_are_taken_over_by_a_later_table() {
+        let [a, b] = users();
+        let mut both = Users::new();
+        for name in ["a", "b"] {
+            let user = User {
+                name: String::try_from(name).unwrap(),
+                full_name: String::new(),
+                level: UserLevel::User,
+                password: None,
+                services: Grants::default(),
+            };
+            both.push(user).unwrap();
+        }
+        let mut table = SessionTable::new(IDLE);
+        let longest = "d".repeat(DEVICE_ID_BYTES);
+        let plain = table.open(a, UserLevel::User, None, random(1), at(0)).unwrap();
+        let phone = table.open(b, UserLevel::User, Some(&longest), random(2), at(0)).unwrap();
+        let empty = table.open(b, UserLevel::User, Some(""), random(3), at(0)).unwrap();
+        let ended = table.open(a, UserLevel::User, Some("x"), random(4), at(0)).unwrap();
+        let mut memos = std::collections::BTreeMap::new();
+        let mut store = |table: &mut SessionTable| {
+            while let Some((index, memo)) = table.poll_memo() {
+                memos.insert(index, memo);
+            }
+        };
+        store(&mut table);
+        table.close(ended);
+        store(&mut table);
+        let mut later = SessionTable::new(IDLE);
+        for (index, memo) in &memos {
+            later.inherit(*index, memo, &both, at(7));
+        }
+        assert_eq!((later.len(), later.poll_memo()), (3, None));
+        for key in [plain, phone, empty] {
+            let id = table.id(key).unwrap().to_owned();
+            assert_eq!(later.find(&id, at(8)), Some((key, table.user(key).unwrap())));
+        }
+        assert_eq!(later.open(b, UserLevel::User, Some(&longest), random(9), at(8)), Ok(phone));
+        // Other bytes, and those of an unknown user, are left.
+        for memo in [&[][..], &[0], &[0; 41], &[9; 42], &[1, 5, 255]] {
+            let mut table = SessionTable::new(IDLE);
+            table.inherit(0, memo, &both, at(0));
+            assert!(table.is_empty(), "{memo:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::services::{OK, start, status, until_state};
 use super::supervision::send;
 use crate::support::device::{ADMIN, service, shell};
 use crate::support::directory::Directory;
+use crate::support::http::session_of;
 use crate::support::wait::{SOON, until};
 use crate::support::ws::request;
 use crate::support::{Device, Server, process};
@@ -76,6 +77,26 @@ fn services_run_on_and_are_known_to_the_next_server() {
         assert!(!process::is_alive(pid), "{name}");
     }
     server.stop();
+}
+
+#[test]
+fn sessions_live_on_and_ended_ones_do_not() {
+    let mut server = Server::start(&device(&[]));
+    let sessions = ["phone", "tablet"].map(|device| {
+        let form = format!("username=guest&password=guest&deviceid={device}");
+        session_of(&server.post("/system.library/login", &form).body).unwrap()
+    });
+    let is_known = |server: &Server, session: &str| {
+        server.post("/system.library/services/list", &format!("sessionid={session}")).status == 200
+    };
+    server.post("/system.library/user/logout", &format!("sessionid={}", sessions[1]));
+    assert!(is_known(&server, &sessions[0]) && !is_known(&server, &sessions[1]));
+    for _ in 0..2 {
+        server.crash();
+        assert!(is_known(&server, &sessions[0]) && !is_known(&server, &sessions[1]));
+    }
+    let mut socket = server.bound(&sessions[0]);
+    assert!(socket.call(&request("l", "services/allowed/start", "{}", &sessions[0])).contains(OK));
 }
 
 #[test]

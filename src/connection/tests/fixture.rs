@@ -12,7 +12,9 @@ use crate::service::{
     Exit, Memo, ProcessEvent, Program, START_SETTLE, Scope, ServiceId, Signal, SpawnError, SpawnStage,
     Supervisor, Usage,
 };
-use crate::session::{CANONICAL_PASSWORD_BYTES, ChangedPassword, Lockout, PasswordHash, SessionTable, Users};
+use crate::session::{
+    CANONICAL_PASSWORD_BYTES, ChangedPassword, Lockout, PasswordHash, SessionMemo, SessionTable, Users,
+};
 
 /// Token of `admin`; the session id of the reference exchange.
 pub(super) const ADMIN: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
@@ -73,6 +75,10 @@ pub(super) struct System {
 
 impl Platform for System {
     fn store_memo(&mut self, _: ServiceId, _: Memo) {}
+
+    fn store_session(&mut self, _: usize, _: &SessionMemo) -> Result<(), Refused> {
+        Ok(())
+    }
 
     fn spawn(&mut self, service: ServiceId, _: Program) {
         let spawned = match self.refuses {

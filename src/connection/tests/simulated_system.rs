@@ -4,7 +4,7 @@ use super::super::friendlet::api::{Platform, Refused};
 use super::super::friendlet::limits;
 use super::super::friendlet::service::BoardEnd;
 use super::super::friendlet::service::{Memo, Program, Scope, ServiceId, Signal, Usage};
-use super::super::friendlet::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, Users};
+use super::super::friendlet::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SessionMemo, Users};
 
 /// Output of every service.
 const OUTPUT: &[u8] = b"one\ntwo \x1b[31m\n\xff\n\nunfinished";
@@ -32,6 +32,10 @@ impl System {
 
 impl Platform for System {
     fn store_memo(&mut self, _: ServiceId, _: Memo) {}
+
+    fn store_session(&mut self, _: usize, _: &SessionMemo) -> Result<(), Refused> {
+        Ok(())
+    }
 
     fn spawn(&mut self, service: ServiceId, _: Program) {
         // One that runs was given up: the keeper refuses the start.

@@ -1,0 +1,60 @@
+//! Succession of servers: what one that was killed leaves to the next one.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use super::cgroups::Cgroups;
+use super::main_loop::MainLoop;
+use super::relay::Relay;
+use super::server_socket::ServerSocket;
+use super::slot::{Kept, Slot};
+use crate::service::{Memo, ServiceId};
+use crate::session::SessionMemo;
+
+impl MainLoop<'_> {
+    /// Prepares a new server in place of one that was killed. Returns its ends of the sockets.
+    ///
+    /// # Errors
+    /// Error of the system: no descriptors left.
+    pub(super) fn renew(&mut self) -> io::Result<(OwnedFd, Option<UnixDatagram>)> {
+        while let Some(pause) = self.until_next_server().filter(|_| !self.is_ending) {
+            self.wait(Some(self.pause().map_or(pause, |due| due.min(pause))));
+            self.step();
+            self.server_socket.clear();
+        }
+        self.slots.iter_mut().for_each(Slot::end_unfinished);
+        let (keeper, server) = ServerSocket::pair()?;
+        // With it, reports for the old server go. The slots have all of it.
+        self.server_socket = ServerSocket::new(keeper);
+        let notify = self.relay.as_mut().map(Relay::renew).transpose()?;
+        Ok((server, notify))
+    }
+
+    /// Control groups, for the server.
+    pub(super) fn cgroups(&mut self) -> Option<Cgroups> {
+        self.cgroups.take()
+    }
+
+    /// Sessions that a later server takes over.
+    pub(super) fn sessions(&mut self) -> Box<[SessionMemo]> {
+        core::mem::take(&mut self.sessions)
+    }
+
+    /// Services that a later server takes over.
+    pub(super) fn inherited(&mut self) -> Vec<(ServiceId, Memo, Kept)> {
+        let services = self.services.iter().map(|(service, _)| service);
+        let kept = services.zip(&mut self.slots).filter_map(|(service, slot)| {
+            let (memo, kept) = slot.hand_over()?;
+            Some((service, memo, kept))
+        });
+        kept.collect()
+    }
+
+    /// Rest of the pause before the next server.
+    fn until_next_server(&self) -> Option<Duration> {
+        let rest = self.next_server?.saturating_duration_since(Instant::now());
+        (!rest.is_zero()).then_some(rest)
+    }
+}
