@@ -74,11 +74,13 @@ fn serve(
     let has_init = has_init();
     let start = Start { config, state_dir, socket, board, has_init, good_copy, falls_back };
     let cgroups = if start.config.board.has_no_cgroups { None } else { Cgroups::create() };
-    keeper::run(start, cgroups, |start| &start.config.services, |start, link| end_of(serve::run(start, link)))
-        .map_err(|error| {
-            print(format_args!("friendlet: cannot start the server: {error}\n"));
-            exit::SYSTEM.into()
-        })
+    // In memory, and for each server another one.
+    let table = start.socket.as_ref().map(|socket| socket.with_extension("processes"));
+    let server = |start, link| end_of(serve::run(start, link));
+    keeper::run(start, cgroups, table.as_deref(), |start| &start.config.services, server).map_err(|error| {
+        print(format_args!("friendlet: cannot start the server: {error}\n"));
+        exit::SYSTEM.into()
+    })
 }
 
 /// Facts about the board: from this program, from its configuration, and from its init.

@@ -14,6 +14,7 @@ use super::crashes::Crashes;
 use super::launch::Job;
 use super::message::{Report, Request};
 use super::notices::{self, NoticeSocket};
+use super::process_table::ProcessTable;
 use super::relay::{RETRY, Relay};
 use super::server_socket::{Received, ServerSocket};
 use super::slot::{Progress, Slot, State};
@@ -63,6 +64,7 @@ pub(super) struct MainLoop<'t> {
     /// The server was killed, and another one takes over.
     has_crashed: bool,
     crashes: Crashes,
+    pub(super) table: ProcessTable,
     /// Table of the server's sessions.
     pub(super) sessions: Box<[SessionMemo]>,
     /// Earliest start of the next server.
@@ -94,6 +96,7 @@ impl<'t> MainLoop<'t> {
             is_ending: false,
             has_crashed: false,
             crashes: Crashes::new(),
+            table: ProcessTable::NONE,
             sessions: (0..SESSIONS).map(|_| SessionMemo::new()).collect(),
             next_server: None,
         }
@@ -140,6 +143,7 @@ impl<'t> MainLoop<'t> {
         self.receive_notices();
         self.reap();
         self.check_groups();
+        self.table.update(&self.slots, self.services);
         self.send_reports();
     }
 

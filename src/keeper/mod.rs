@@ -11,6 +11,7 @@
 //! | `launch` | what the forked child of a service does before exec |
 //! | `cgroups` | control groups of the services |
 //! | `slot` | processes of one service |
+//! | `process_table` | file with the processes, for a later keeper |
 //! | `procfs` | facts about processes from `/proc` |
 //! | `usage` | processor time and memory of a service |
 //! | `strays` | processes that have left the group of their service |
@@ -34,6 +35,7 @@ mod main_loop;
 mod message;
 mod notices;
 mod output;
+mod process_table;
 mod procfs;
 mod relay;
 mod server_socket;
@@ -47,6 +49,7 @@ use core::time::Duration;
 use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 
 use rustix::process::{Pid, set_child_subreaper, setpgid};
 
@@ -164,13 +167,14 @@ pub struct ServerEnd {
 
 /// Forks the server, keeps its processes until it ends, and returns its end in the parent. In the child,
 /// `server` runs, and its result ends that process. A server that was killed is followed by another one, which
-/// takes the services over.
+/// takes the services over. `table` is the path of the file with the processes, for the keeper after this one.
 ///
 /// # Errors
 /// Error of the system: no process, no memory or no descriptors left.
 pub fn run<T>(
     start: T,
     cgroups: Option<Cgroups>,
+    table: Option<&Path>,
     services: impl Fn(&T) -> &ServiceTable,
     server: impl FnOnce(T, Link) -> ServerEnd,
 ) -> io::Result<ServerEnd> {
@@ -187,6 +191,7 @@ pub fn run<T>(
     fork::ignore_signals(&IGNORED);
     let mut main_loop = MainLoop::new(services(&start), messages, cgroups, relay, signals);
     main_loop.check_cgroups();
+    main_loop.find_left(table);
     loop {
         match fork::fork()? {
             Forked::Child => {
@@ -239,6 +244,7 @@ impl Inheritance {
             let process = match kept {
                 Kept::None(exit) => InheritedProcess::None(exit),
                 Kept::Killed { pid, exit } => InheritedProcess::Killed { pid, exit },
+                Kept::Left { pid } => InheritedProcess::Left { pid },
                 Kept::Running { pid, started, output } => {
                     all.outputs.extend(output.map(|output| (service, output)));
                     let started = started.map(|started| clock.at(started)).unwrap_or_default();

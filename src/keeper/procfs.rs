@@ -99,6 +99,11 @@ pub(super) fn stat_fields(stat: &str) -> Option<impl Iterator<Item = &str>> {
     Some(stat.rsplit_once(") ")?.1.split(' '))
 }
 
+/// Start of a process, in ticks since the boot.
+pub(super) fn start(pid: Pid) -> Option<u64> {
+    stat_field(pid, 19)?.parse().ok()
+}
+
 /// Returns true for a process that has ended and is not reaped.
 pub(super) fn is_zombie(pid: Pid) -> bool {
     stat_field(pid, 0).is_none_or(|state| state == "Z")

@@ -72,6 +72,7 @@ pub(super) enum Kept {
     None(Option<Exit>),
     Running { pid: u32, started: Option<Instant>, output: Option<PipeReader> },
     Killed { pid: u32, exit: Option<Exit> },
+    Left { pid: u32 },
 }
 
 /// Progress of a launch.
@@ -268,9 +269,18 @@ impl Slot {
         };
     }
 
+    /// Slot with a process group that an earlier keeper has left. Its leader is not a child of this one.
+    pub(super) fn left(pid: Pid) -> Self {
+        Self { state: State::Ended { pid }, ..Self::FREE }
+    }
+
     /// Ends what a later server could not go on with: any program but the running one of the service.
     pub(super) fn end_unfinished(&mut self) {
-        let goes_on = matches!(self.state, State::Running { .. }) && self.program == Program::Main;
+        let goes_on = match &self.state {
+            State::Running { .. } => self.program == Program::Main,
+            State::Ended { .. } => self.exit.is_none(),
+            State::Free | State::Launching { .. } => false,
+        };
         if !goes_on {
             self.signal(Signal::Kill, Scope::Group);
         }
@@ -284,6 +294,7 @@ impl Slot {
             }
             State::Running { pid } => Kept::Killed { pid: raw(*pid), exit: None },
             State::Launching { launch, .. } => Kept::Killed { pid: raw(launch.pid), exit: None },
+            State::Ended { pid } if self.exit.is_none() => Kept::Left { pid: raw(*pid) },
             State::Ended { pid } => Kept::Killed { pid: raw(*pid), exit: self.exit },
             State::Free => Kept::None(self.exit),
         };

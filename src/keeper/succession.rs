@@ -3,13 +3,19 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process_group};
 
 use super::cgroups::Cgroups;
 use super::main_loop::MainLoop;
+use super::process_table::{Left, ProcessTable};
+use super::raw;
 use super::relay::Relay;
 use super::server_socket::ServerSocket;
 use super::slot::{Kept, Slot};
+use crate::log::console::warning;
 use crate::service::{Memo, ServiceId};
 use crate::session::SessionMemo;
 
@@ -30,6 +36,22 @@ impl MainLoop<'_> {
         self.server_socket = ServerSocket::new(keeper);
         let notify = self.relay.as_mut().map(Relay::renew).transpose()?;
         Ok((server, notify))
+    }
+
+    /// Finds the processes that an earlier keeper has left. Those of services are stopped by the server, as long as
+    /// their configuration gives them, and others are killed at once.
+    pub(super) fn find_left(&mut self, table: Option<&Path>) {
+        let (table, left) = ProcessTable::open(table, self.services);
+        self.table = table;
+        for Left { service, pid } in left {
+            let name = service.and_then(|service| self.services.get(service)).map_or("?", |spec| &spec.name);
+            warning!("{}: process {} runs, an earlier keeper has left it", name, raw(pid));
+            match service.and_then(|service| self.slots.get_mut(service.index())) {
+                Some(slot) => *slot = Slot::left(pid),
+                // Fails if it has just ended.
+                None => drop(kill_process_group(pid, Signal::KILL)),
+            }
+        }
     }
 
     /// Control groups, for the server.

@@ -59,6 +59,11 @@ pub enum InheritedProcess {
         /// Time of its start, since the start of the first server.
         started: Duration,
     },
+    /// Processes of an earlier keeper, whose server knew of them what is lost. Their end is reported.
+    Left {
+        /// Leader of the process group, not a child of the keeper.
+        pid: u32,
+    },
     /// Processes that the keeper has killed, because they were starting or ending. Their end is reported.
     Killed {
         /// Leader of the process group.

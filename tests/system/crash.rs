@@ -207,6 +207,39 @@ fn term_that_comes_between_two_servers_ends_in_order() {
 }
 
 #[test]
+fn services_of_a_killed_keeper_are_stopped_in_order_before_they_start_again() {
+    let directory = Directory::new();
+    let [flushed, ports] = ["flushed", "ports"].map(|name| directory.file(name));
+    // Two at a time would be seen in the second file. The pipe of the output has gone with the keeper.
+    let script = format!(
+        "trap '' PIPE; trap 'sleep 0.5; echo x >> {flushed}; rm {ports}; exit 0' TERM; test -e {ports} && echo twice >> {flushed}; \
+         : > {ports}; while :; do sleep 0.05; done"
+    );
+    let device = device(&[
+        shell("auto", &script, "autostart = true"),
+        shell("by-hand", RUNS_ON, ""),
+        "[board]\ncgroups = false\n".to_owned(),
+    ]);
+    let mut server = Server::start(&device);
+    until("it runs", || std::fs::exists(&ports).unwrap());
+    let left = [status(&server, "auto").pid, start(&server, "by-hand").pid];
+    for pid in [server.keeper(), server.pid()] {
+        send(pid, Signal::KILL);
+    }
+    server.wait(SOON);
+    assert!(left.iter().all(|pid| process::is_alive(*pid)));
+    let server = Server::start_in(server.take_directory(), &device);
+    // Nothing waits for them but their own services.
+    assert_eq!(server.call("services/allowed/start"), OK);
+    until_state(&server, "auto", "started");
+    assert_ne!(status(&server, "auto").pid, left[0]);
+    until_state(&server, "by-hand", "stopped");
+    assert!(left.iter().all(|pid| !process::is_alive(*pid)), "{}", server.log());
+    assert_eq!(std::fs::read_to_string(&flushed).unwrap(), "x\n");
+    assert!(server.log().contains("auto: process"), "{}", server.log());
+}
+
+#[test]
 fn keeper_serves_again_within_a_second() {
     let mut server = Server::start(&device(&[shell("web", RUNS_ON, "autostart = true")]));
     until_state(&server, "web", "started");

@@ -172,7 +172,8 @@ fn socket_of_a_living_server_is_not_stolen_and_a_stale_one_is_replaced() {
     assert!(second.stderr.contains("[listen] socket"), "{second:?}");
     assert!(!second.stderr.contains("password"), "{second:?}");
     assert!(done(&server, &["list"]).contains("hello"));
-    // A server that is killed leaves its file.
+    // A server that is killed with its keeper leaves its file.
+    server.signal(Signal::KILL);
     kill_process(Pid::from_raw(server.pid().try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
     server.wait(SOON);
     assert!(Path::new(&path).exists());

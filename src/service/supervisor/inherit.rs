@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::super::record::{LeaderExit, Next, Readiness};
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
-use super::super::{Inherited, InheritedProcess, KILL_TIMEOUT, Memo, Program, ServiceId, State};
+use super::super::{Exit, Inherited, InheritedProcess, KILL_TIMEOUT, Memo, Program, ServiceId, State};
 use super::Supervisor;
 use crate::info;
 
@@ -27,6 +27,16 @@ impl Supervisor {
                     entry.leader_exit = exit.map(|exit| LeaderExit { at: now, exit, was_stopped: true });
                     entry.next = if memo.is_wanted { Next::Start } else { Next::Stay };
                     self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
+                }
+                InheritedProcess::Left { pid } => {
+                    info!("{}: stopping pid {} of an earlier server", self.name(service), pid);
+                    let entry = &mut self.entries[service.index()];
+                    (entry.started, entry.since) = (now, now);
+                    // Its end is not that of a run of this server: the history has none of it.
+                    entry.program = Program::Finish;
+                    entry.leader_exit = Some(LeaderExit { at: now, exit: Exit::Code(0), was_stopped: true });
+                    entry.next = if entry.enabled { Next::Start } else { Next::Stay };
+                    self.signal_stop(service, now);
                 }
                 InheritedProcess::None(_) => match memo.state {
                     State::Failed => self.enter(service, Phase::Failed, None, now),
