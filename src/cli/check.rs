@@ -1,33 +1,126 @@
-//! `friendlet check`.
+//! `friendlet check`: what `serve` would say of a configuration file on this machine.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use rustix::fs::{Access, access};
+
 use super::budget::Budget;
 use super::load::Loaded;
+use super::state_dir::{Environment, state_dir};
 use super::{load, print, refuse};
-use crate::service::BoardEnd;
+use crate::config::Config;
+use crate::log::{self, Reason};
+use crate::service::{Program, ServiceId, Spec};
+use crate::sys::{PATH, lookup, lookup_group};
 
-/// Reports all errors of a configuration file, or the memory that a server with it uses at most.
+/// Reports all errors of a configuration file, or the memory that a server with it uses at most, and what its services
+/// lack on this machine.
 pub(super) fn run(file: Option<&Path>) -> ExitCode {
-    match load::load(file) {
-        Ok(loaded) => {
-            // Counted as 0 where the size of the program is unknown.
-            let program = std::fs::metadata("/proc/self/exe").map_or(0, |file| file.len());
-            let budget = Budget::new(&loaded.config, usize::try_from(program).unwrap_or(usize::MAX));
-            let Loaded { config, source, .. } = &loaded;
-            let warnings: String =
-                config.without_board_end().map(|(name, end)| warning(source, name, end)).collect();
-            print(&format!("{source}: ok\n{warnings}\n{budget}"))
-        }
-        Err(error) => refuse(&error),
+    let loaded = match load::load(file) {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse(&error),
+    };
+    let Loaded { config, source, .. } = &loaded;
+    if let Err(error) =
+        crate::serve::check_certificate(&config.listen, &state_dir(config, &Environment::of_this_process()))
+    {
+        log::print(format_args!("friendlet: {error}\n"));
+        return error.code().into();
     }
+    // Counted as 0 where the size of the program is unknown.
+    let program = std::fs::metadata("/proc/self/exe").map_or(0, |file| file.len());
+    let budget = Budget::new(config, usize::try_from(program).unwrap_or(usize::MAX));
+    let mut text = format!("{source}: ok\n");
+    for warning in warnings(config) {
+        // Writing to it never fails.
+        let _ = writeln!(text, "{source}: warning: {warning}");
+    }
+    print(&format!("{text}\n{budget}"))
 }
 
-/// Warning about a service whose end ends the board where only `friendlet init` can.
-fn warning(source: &str, name: &str, end: BoardEnd) -> String {
-    let end = end.name();
-    format!(
-        "{source}: warning: {name}: {end} after its end needs friendlet init, because [board] has no {end}\n"
-    )
+/// Reasons why a service would not start, or not end the board.
+fn warnings(config: &Config) -> Vec<String> {
+    let ends = config.without_board_end().map(|(name, end)| {
+        let end = end.name();
+        format!("{name}: {end} after its end needs friendlet init, because [board] has no {end}")
+    });
+    let lacks = config.services.iter().flat_map(|(service, spec)| {
+        let lacks = programs(config, service, spec).into_iter().chain(surroundings(spec));
+        lacks.map(|lack| format!("{}: {lack}", spec.name))
+    });
+    ends.chain(lacks).collect()
+}
+
+/// Programs of a service that cannot be executed.
+fn programs(config: &Config, service: ServiceId, spec: &Spec) -> Vec<String> {
+    let own_path = spec.env.iter().find_map(|entry| entry.strip_prefix("PATH="));
+    let lack = |program: Program| {
+        let name = config.services.program(service, program)?.first()?;
+        let error = executable(name, own_path.unwrap_or(PATH)).err()?;
+        Some(format!("{}: {name}: {}", program.key(), Reason::from(error)))
+    };
+    Program::all().filter_map(lack).collect()
+}
+
+/// Checks that a program can be executed. One without a slash is searched in `path`.
+fn executable(name: &str, path: &str) -> Result<(), rustix::io::Errno> {
+    if name.contains('/') {
+        return access(name, Access::EXEC_OK);
+    }
+    let mut found = path.split(':').map(|directory| access(Path::new(directory).join(name), Access::EXEC_OK));
+    found.find(Result::is_ok).unwrap_or(Err(rustix::io::Errno::NOENT))
+}
+
+/// Directory, file, user and groups that a service lacks.
+fn surroundings(spec: &Spec) -> Vec<String> {
+    let missing = |key: &str, path: &str, is_there: bool| {
+        (!path.is_empty() && !is_there).then(|| format!("{key}: {path} is missing"))
+    };
+    let user = (!spec.user.is_empty()).then(|| lookup(&spec.user));
+    let groups = spec.attributes.groups.iter().filter(|group| matches!(lookup_group(group), Ok(None)));
+    let lacks = [
+        missing("cwd", &spec.cwd, Path::new(spec.cwd.as_str()).is_dir()),
+        missing(
+            "env_file",
+            &spec.attributes.env_file,
+            Path::new(spec.attributes.env_file.as_str()).is_file(),
+        ),
+        user.and_then(|found| matches!(found, Ok(None)).then(|| format!("user: no user '{}'", spec.user))),
+    ];
+    lacks.into_iter().flatten().chain(groups.map(|group| format!("groups: no group '{group}'"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_searched_as_at_a_start() {
+        assert_eq!(executable("/bin/sh", ""), Ok(()));
+        assert_eq!(executable("sh", "/nonexistent:/bin"), Ok(()));
+        assert_eq!(executable("sh", "/nonexistent"), Err(rustix::io::Errno::NOENT));
+        assert_eq!(executable("/etc/passwd", ""), Err(rustix::io::Errno::ACCESS));
+        assert_eq!(executable("/bin/sh/sh", ""), Err(rustix::io::Errno::NOTDIR));
+    }
+
+    #[test]
+    fn lacks_of_a_service_are_named() {
+        let text = "[[service]]\nname = 'web'\ncommand = ['/nonexistent/web']\npre_start = ['true']\nuser = 'no-one'\n\
+                    groups = ['no-group', '7']\ncwd = '/nonexistent'\nenv_file = '/nonexistent/env'\n\
+                    [service.commands]\nrun = ['no-program-of-this-name']\n";
+        let config = crate::config::parse(text, "f", "/bin/sh").unwrap();
+        assert_eq!(
+            warnings(&config),
+            [
+                "web: commands: no-program-of-this-name: No such file or directory (errno 2)",
+                "web: command: /nonexistent/web: No such file or directory (errno 2)",
+                "web: cwd: /nonexistent is missing",
+                "web: env_file: /nonexistent/env is missing",
+                "web: user: no user 'no-one'",
+                "web: groups: no group 'no-group'",
+            ]
+        );
+    }
 }

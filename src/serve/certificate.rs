@@ -51,21 +51,9 @@ struct Files {
 
 /// Loads TLS of the configuration file. Creates a key and a certificate if there are none.
 pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<ServerConfig>>, StartError> {
-    let Tls::On { certificate, key, own, client_ca } = &listen.tls else {
+    let Some(files) = Files::of(listen, state.dir)? else {
         warning!("connections are not encrypted: [listen] tls is off");
         return Ok(None);
-    };
-    let file = |path: &str, mode| StateFile::new(&state.dir.join(path), mode, PEM_BYTES);
-    let authority = client_ca.as_ref().map(|path| file(path, 0o644));
-    let read = |authority: StateFile| match file::read_regular(authority.path(), PEM_BYTES) {
-        Ok(pem) => Ok((authority, pem)),
-        Err(error) => Err(StartError::new(StartError::CONFIG, error)),
-    };
-    let files = Files {
-        certificate: file(certificate, 0o644),
-        key: file(key, 0o600),
-        own: *own,
-        authority: authority.map(read).transpose()?,
     };
     let pair = if files.are_absent() && !state.dir.join(TEMPORARY).exists() {
         files.create(listen.address, state)?
@@ -87,7 +75,38 @@ pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<S
     config.map(Some).map_err(|refusal| StartError::new(StartError::CONFIG, refusal.text))
 }
 
+/// Checks what a person has written: files that the server makes itself may be missing or damaged.
+pub(super) fn check(listen: &Listen, dir: &Path) -> Result<(), StartError> {
+    let Some(files) = Files::of(listen, dir)? else { return Ok(()) };
+    if !files.own && files.are_absent() {
+        return Ok(());
+    }
+    match files.find_first() {
+        Err(refusal) if files.own || refusal.is_of_authority => {
+            Err(StartError::new(StartError::CONFIG, refusal.text))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Files {
+    /// Files of a configuration; `None` without TLS.
+    fn of(listen: &Listen, dir: &Path) -> Result<Option<Self>, StartError> {
+        let Tls::On { certificate, key, own, client_ca } = &listen.tls else { return Ok(None) };
+        let file = |path: &str, mode| StateFile::new(&dir.join(path), mode, PEM_BYTES);
+        let authority = client_ca.as_ref().map(|path| file(path, 0o644));
+        let read = |authority: StateFile| match file::read_regular(authority.path(), PEM_BYTES) {
+            Ok(pem) => Ok((authority, pem)),
+            Err(error) => Err(StartError::new(StartError::CONFIG, error)),
+        };
+        Ok(Some(Self {
+            certificate: file(certificate, 0o644),
+            key: file(key, 0o600),
+            own: *own,
+            authority: authority.map(read).transpose()?,
+        }))
+    }
+
     fn are_absent(&self) -> bool {
         !self.own && self.certificate.is_absent() && self.key.is_absent()
     }
@@ -143,6 +162,16 @@ impl Files {
             }
         }
         Err(reason.unwrap_or_else(|| Refusal { text: String::new(), is_of_authority: false }))
+    }
+
+    /// Reads the files, and no copy.
+    fn find_first(&self) -> Result<(), Refusal> {
+        let read = |file: &StateFile| {
+            let read = file::read_regular(file.path(), PEM_BYTES);
+            read.map_err(|error| Refusal { text: error.to_string(), is_of_authority: false })
+        };
+        let pair = Pair { certificate: read(&self.certificate)?, key: read(&self.key)? };
+        self.config(&pair).map(drop)
     }
 
     /// Makes a certificate that lasts.

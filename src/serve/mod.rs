@@ -37,7 +37,7 @@ use self::shutdown::Shutdown;
 use self::state::State;
 use self::system::System;
 use crate::api::{Api, Board};
-use crate::config::{Config, LogFiles};
+use crate::config::{Config, Listen, LogFiles};
 use crate::connection::{Server, ServerConfig};
 use crate::keeper::{self, Link, Processes};
 use crate::net::{ConnectionTable, Listener};
@@ -153,6 +153,14 @@ impl StartError {
 /// Bytes of the task of one connection.
 pub(crate) fn task_bytes() -> usize {
     crate::net::task_bytes::<Core>()
+}
+
+/// Checks the certificate, the key and the authority that the configuration file names.
+///
+/// # Errors
+/// Error with which the server would refuse the file.
+pub fn check_certificate(listen: &Listen, state_dir: &Path) -> Result<(), StartError> {
+    certificate::check(listen, state_dir)
 }
 
 /// Serves until SIGTERM or SIGINT, or until an administrator shuts the board down. `link` leads to the keeper.

@@ -184,3 +184,27 @@ fn a_broken_file_does_not_affect_a_running_server() {
         session_of(&server.post("/system.library/login", "username=fadmin&password=secret").body).is_some()
     );
 }
+
+#[test]
+fn check_says_what_serve_would_say_of_certificates_and_programs() {
+    let directory = Directory::new();
+    let text = Device::new().text(&directory.file("state"));
+    let own = text.replace(
+        "tls = \"on\"\n",
+        "tls = \"on\"\ncertificate = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n",
+    );
+    let file = directory.write("own.toml", own);
+    for arguments in [["check", &file].as_slice(), &["serve", "--config", &file]] {
+        let run = run(arguments, "");
+        assert_eq!(run.code, Some(78), "{run:?}");
+        assert!(run.stderr.contains("friendlet: /nowhere/c.pem: No such file or directory"), "{run:?}");
+    }
+    let missing = crate::support::device::service("web", &["/nowhere/web"], "user = \"nobody-of-this-name\"");
+    let file = directory.write("missing.toml", text + &missing);
+    let run = run(&["check", &file], "");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let command =
+        format!("{file}: warning: web: command: /nowhere/web: No such file or directory (errno 2)\n");
+    let user = format!("{file}: warning: web: user: no user 'nobody-of-this-name'\n");
+    assert!(run.stdout.contains(&command) && run.stdout.contains(&user), "{run:?}");
+}
