@@ -382,8 +382,22 @@ fn supervisor(
         }
     };
     enabled.load(set, &mut state.notices);
+    let count = overrides.len();
     for (service, enabled) in overrides {
         services.set_enabled(service, enabled);
+    }
+    for (name, enabled) in services.overrides() {
+        let (call, other) = if enabled { ("install", "uninstall") } else { ("uninstall", "install") };
+        warning!(
+            "{}: {} overrides autostart = {} of the configuration file; {} undoes it",
+            name,
+            call,
+            !enabled,
+            other
+        );
+    }
+    if services.overrides().count() < count {
+        enabled.rewrite(services.overrides(), &mut state.notices);
     }
     services
 }

@@ -77,6 +77,15 @@ impl EnabledFile {
         }
     }
 
+    /// Writes the file at the start, without lines that say what the configuration file says by now: a later change
+    /// of that file counts.
+    pub fn rewrite<'a>(&self, services: impl Iterator<Item = (&'a str, bool)>, notices: &mut Notices) {
+        let mut text = String::new();
+        // Writing to it never fails.
+        let _ = self.render(services, &mut text);
+        self.file.repair(&state_file::with_header(text.as_bytes()), false, notices);
+    }
+
     /// Adds the content of the file to `text`.
     ///
     /// # Errors
@@ -168,6 +177,16 @@ mod tests {
         assert_eq!(loaded(&file), owned(&[("hello", true), ("web", true), ("log", false)]));
         let text = fs::read_to_string(directory.0.join(FILE)).unwrap();
         assert!(text.ends_with("\nweb masked until noon\n"), "{text}");
+    }
+
+    #[test]
+    fn lines_that_the_configuration_file_says_by_now_are_left_out() {
+        let directory = TestDirectory::new("enabled-stale");
+        let mut file = EnabledFile::new(&directory.0);
+        store(&file, [("web", true), ("log", false), ("other", true)].into_iter());
+        file.load(|name, _| name != "other", &mut Notices::new());
+        file.rewrite([("log", false)].into_iter(), &mut Notices::new());
+        assert_eq!(loaded(&file), owned(&[("log", false), ("other", true)]));
     }
 
     #[test]

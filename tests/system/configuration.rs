@@ -1,8 +1,10 @@
 //! The configuration file and its commands: `check`, `passwd`, `limits`.
 
+use super::services::OK;
 use crate::support::device::{Device, accounts, shell};
 use crate::support::http::session_of;
 use crate::support::server::{Run, run, run_on};
+use crate::support::wait::until;
 use crate::support::{Server, directory::Directory};
 
 /// EX_CONFIG of sysexits.
@@ -207,4 +209,26 @@ fn check_says_what_serve_would_say_of_certificates_and_programs() {
         format!("{file}: warning: web: command: /nowhere/web: No such file or directory (errno 2)\n");
     let user = format!("{file}: warning: web: user: no user 'nobody-of-this-name'\n");
     assert!(run.stdout.contains(&command) && run.stdout.contains(&user), "{run:?}");
+}
+
+#[test]
+fn override_of_autostart_is_shown_and_a_later_change_of_the_file_counts() {
+    let device = |autostart: bool| {
+        let table = format!("autostart = {autostart}");
+        Device::plain().with(&shell("web", "exec sleep 1000", &table))
+    };
+    let is_started = |server: &Server| {
+        let status = server.call("services/web/status");
+        (status.contains("\"started\""), status.contains("\"Overridden\": true"))
+    };
+    let server = Server::start(&device(true));
+    assert_eq!(server.call("services/web/uninstall"), OK);
+    let server = Server::start_in(server.stop(), &device(true));
+    assert_eq!(is_started(&server), (false, true));
+    let line = "web: uninstall overrides autostart = true of the configuration file; install undoes it";
+    assert!(server.log().contains(line), "{}", server.log());
+    let server = Server::start_in(server.stop(), &device(false));
+    assert_eq!(is_started(&server), (false, false));
+    let server = Server::start_in(server.stop(), &device(true));
+    until("it is started", || is_started(&server) == (true, false));
 }

@@ -71,6 +71,9 @@ pub(super) fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Resul
     })?;
     out.put_number(*ends)?;
     put_readiness(out, service)?;
+    if status.enabled != spec.autostart {
+        put_flag(out, "Overridden", true)?;
+    }
     out.put("}")
 }
 

@@ -68,7 +68,7 @@ fn status_of_a_service() {
             r#"{ "Status": "ok", "State": "failed", "Pid": 0, "Since": 12, "Restarts": 0, "#,
             r#""LastExit": "cannot start: No such file or directory (errno 2)", "Description": "a \"door\"", "#,
             r#""Reason": "cannot start /bin/no \"x\": No such file or directory (errno 2)", "Enabled": true, "#,
-            r#""Restart": "on-failure", "StartedOnce": false, "Ends": 8}"#
+            r#""Restart": "on-failure", "StartedOnce": false, "Ends": 8, "Overridden": true}"#
         )
     );
     for (next_run, expected) in [(NextRun::In(Duration::from_secs(90)), "90"), (NextRun::AwaitsClock, "null")]
@@ -78,7 +78,7 @@ fn status_of_a_service() {
         let text = written(Form::Http, &Outcome::Service(service));
         assert!(text.contains(&format!(r#""LastExit": "exit 0", "Next": {expected}, "Reason""#)), "{text}");
     }
-    let notifying = Spec { kind: ServiceKind::Notify, ..spec.clone() };
+    let notifying = Spec { kind: ServiceKind::Notify, autostart: true, ..spec.clone() };
     let service = ServiceStatus { spec: &notifying, status, ends: 0, text: "all \"well\"" };
     let text = written(Form::Http, &Outcome::Service(service));
     assert!(text.ends_with(r#""Ends": 0, "Ready": true, "Text": "all \"well\""}"#), "{text}");
