@@ -51,7 +51,7 @@ use crate::sys::password::PasswordWorker;
 use crate::sys::state_writer::StateWriter;
 use crate::sys::{
     EnabledFile, NotifyEnvironment, NotifyState, PasswordsFile, Received, SdNotify, Signals, file,
-    log_threads,
+    log_threads, random,
 };
 use crate::ws::CLOSE_TIMEOUT;
 use crate::{info, limits, warning};
@@ -184,6 +184,10 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let network = listen(config.listen.address, falls_back)?;
     let address = network.address().map_err(|error| StartError::system("no address", error))?;
     let mut state = State::open(state_dir, falls_back)?;
+    random::wait().map_err(|error| {
+        let advice = "this machine has no generator of random numbers, and no seed";
+        StartError::system("cannot make keys and sessions", format_args!("{error}; {advice}"))
+    })?;
     let local = match socket.as_deref().map(listen_locally).transpose() {
         Ok(local) => local,
         // Another server that runs there is not a fault of this board.
@@ -369,7 +373,7 @@ fn supervisor(
     state: &mut State<'_>,
 ) -> Supervisor {
     let mut services = Supervisor::new(table);
-    services.set_seed(crate::sys::random::seed());
+    services.set_seed(random::seed());
     let mut overrides = Vec::with_capacity(limits::SERVICES);
     let set = |name: &str, enabled| match services.table().find(name) {
         Some(service) => {

@@ -107,6 +107,9 @@ crate::limits::limits! {
     /// Lines of a state file that this version does not know.
     UNKNOWN_LINES_BYTES: usize = 1024, exceeded "the rest is left out",
         tests ["unknown_lines_stay_up_to_their_limit"];
+    /// Wait of the server for the kernel's random numbers.
+    RANDOM_TIMEOUT: Duration = Duration::from_secs(90), exceeded "the server does not start",
+        tests ["generator_is_waited_for_until_the_timeout"];
     /// Pause between two looks for a disk.
     DEVICE_STEP: Duration = Duration::from_millis(50), exceeded "the next look",
         tests ["file_is_waited_for_until_the_timeout"];

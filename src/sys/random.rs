@@ -1,9 +1,14 @@
 //! Random bytes from the kernel.
 
-use std::fmt;
+use std::time::Duration;
+use std::{fmt, thread};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
+use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::RANDOM_TIMEOUT;
+use crate::log::console::{info, warning};
 
 /// Failure to get random bytes from the kernel.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,6 +21,39 @@ impl fmt::Display for RandomError {
 }
 
 impl std::error::Error for RandomError {}
+
+/// Step of [`wait`].
+const STEP: Duration = Duration::from_millis(100);
+/// Time after which a wait is logged.
+const LOGGED_AFTER: Duration = Duration::from_secs(1);
+
+/// Waits until the kernel's generator is seeded, which takes long on a board without a source of randomness. The log
+/// has the wait within a second, and its end.
+///
+/// # Errors
+/// The generator is not seeded after `RANDOM_TIMEOUT`.
+pub fn wait() -> Result<(), RandomError> {
+    let is_seeded = || getrandom(&mut [0; 1][..], GetRandomFlags::NONBLOCK) != Err(Errno::AGAIN);
+    wait_for(is_seeded, thread::sleep)
+}
+
+fn wait_for(is_seeded: impl Fn() -> bool, pause: impl Fn(Duration)) -> Result<(), RandomError> {
+    let mut waited = Duration::ZERO;
+    while !is_seeded() {
+        if waited == LOGGED_AFTER {
+            warning!("waiting for random numbers of the kernel, for at most {} s", RANDOM_TIMEOUT.as_secs());
+        }
+        if waited >= RANDOM_TIMEOUT {
+            return Err(RandomError);
+        }
+        pause(STEP);
+        waited += STEP;
+    }
+    if waited >= LOGGED_AFTER {
+        info!("the kernel has random numbers after {} s", waited.as_secs());
+    }
+    Ok(())
+}
 
 /// Returns `N` random bytes. Early at boot this blocks until the kernel's generator is seeded.
 pub fn bytes<const N: usize>() -> Result<[u8; N], RandomError> {
@@ -72,6 +110,19 @@ mod tests {
         let a: [u8; 20] = bytes().unwrap();
         let b: [u8; 20] = bytes().unwrap();
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn generator_is_waited_for_until_the_timeout() {
+        crate::log::set_level(crate::log::Level::Off);
+        for (seeded_after, is_found) in [(0, true), (3, true), (90, true), (91, false)] {
+            let waited = std::cell::Cell::new(Duration::ZERO);
+            let is_seeded = || waited.get() >= Duration::from_secs(seeded_after);
+            let waiting = wait_for(is_seeded, |step| waited.set(waited.get() + step));
+            assert_eq!(waiting.is_ok(), is_found, "{seeded_after}");
+            assert_eq!(waited.get(), Duration::from_secs(seeded_after).min(RANDOM_TIMEOUT));
+        }
+        assert_eq!(wait(), Ok(()));
     }
 
     #[test]
