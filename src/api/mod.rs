@@ -13,6 +13,7 @@ mod login;
 mod password;
 mod platform;
 mod services;
+mod write_rate;
 
 use core::time::Duration;
 
@@ -25,6 +26,7 @@ pub use self::counters::Counters;
 use self::password::PasswordChange;
 pub use self::platform::{Platform, Refused};
 pub(crate) use self::services::{lines_of, newest_lines};
+use self::write_rate::WriteRate;
 use crate::call::{Call, Caller, Completion, Failure, Identity, Outcome, PendingCall, Work};
 use crate::log::LOG_WRITE_BYTES;
 use crate::log::Reason;
@@ -40,6 +42,12 @@ crate::limits::limits! {
     /// Lines in one answer of `services/NAME/log`.
     LOG_LINES: usize = 200, exceeded "the rest follows in the next answer",
         tests ["log_of_a_service_has_no_more_lines_than_its_limit"];
+    /// Writes to the disk of one user (`install`, `uninstall`, `updatepassword`) without a pause.
+    USER_WRITES: u32 = 240, exceeded "refused with error 122 until the pause is over; not at the local socket",
+        tests ["user_writes_up_to_the_limit_and_then_at_intervals", "writes_of_a_user_are_bounded"];
+    /// Pause between two writes after those.
+    USER_WRITE_PAUSE: Duration = Duration::from_secs(60), exceeded "the next write",
+        tests ["user_writes_up_to_the_limit_and_then_at_intervals"];
 }
 
 /// State that the calls work on.
@@ -52,6 +60,7 @@ pub struct Api {
     /// Page of a log in the outcome of the latest call.
     page: Box<[u8]>,
     last_call_id: u64,
+    write_rate: WriteRate,
     /// Write of the services that start with the server.
     persisting: Option<u64>,
     /// Change of a password that is not on the disk yet.
@@ -85,6 +94,7 @@ impl Api {
             counters: Counters::default(),
             page: vec![0; LOG_ANSWER_BYTES].into_boxed_slice(),
             last_call_id: 0,
+            write_rate: WriteRate::new(),
             persisting: None,
             password_change: None,
         }

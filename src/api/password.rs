@@ -7,7 +7,7 @@ use crate::call::{
     Call, Caller, Failure, Identity, Outcome, PasswordVerdict, PendingCall, PendingPassword, Work,
 };
 use crate::limits::PASSWORD_BYTES;
-use crate::log::errno::{EINVAL, EIO};
+use crate::log::errno::{EDQUOT, EINVAL, EIO};
 use crate::session::{ChangedPassword, ClientAddr, PasswordHash, SessionKey, UserId, canonical_password};
 
 /// Name of the call.
@@ -21,6 +21,9 @@ pub(super) fn update<'a>(
     identity: Identity,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
+    if !cx.api.write_rate.permits(identity.user(), cx.now) {
+        return Outcome::Failed(Failure::Failed { function: UPDATE, result: EDQUOT });
+    }
     let accounts = &mut cx.api.accounts;
     let user = match call.parameter("username") {
         Some(name) => accounts.users.find(name),
@@ -130,6 +133,7 @@ pub(super) fn complete<'a>(
     match cx.platform.store_passwords(&accounts.users, id) {
         Ok(()) => {
             let PendingPassword { user, by, session, source, .. } = *pending;
+            cx.api.write_rate.count(by, now);
             cx.api.password_change = Some(PasswordChange { id, user, by, session, source, is_own, before });
             Outcome::Pending(PendingCall { id, work: Work::StoredPassword })
         }

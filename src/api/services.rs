@@ -5,7 +5,7 @@ use crate::call::{
     Call, Caller, Failure, Identity, Outcome, PendingCall, ServiceDetails, ServiceList, ServiceLog,
     ServiceStatus, Work,
 };
-use crate::log::errno::{EAGAIN, EINVAL, EIO, ESHUTDOWN, ESRCH};
+use crate::log::errno::{EAGAIN, EDQUOT, EINVAL, EIO, ESHUTDOWN, ESRCH};
 use crate::service::{
     CommandAction, CommandError, LastExit, Program, START_OUTPUT_BYTES, ServiceId, SpawnError, Verb,
 };
@@ -40,6 +40,10 @@ pub(super) fn run<'a>(
     if let Some(spec) = cx.api.services.table().get(service) {
         crate::info!("service {}: {} by {}", spec.name, verb.name(), cx.api.accounts.name(identity));
     }
+    let is_write = matches!(verb, Verb::Install | Verb::Uninstall);
+    if is_write && !cx.api.write_rate.permits(identity.user(), cx.now) {
+        return Outcome::Failed(Failure::Failed { function: verb.name(), result: EDQUOT });
+    }
     let accepted = cx.api.services.handle_command(service, verb, cx.now);
     if accepted.is_ok() && matches!(verb, Verb::Start | Verb::Restart) && !cx.api.services.is_settled(service)
     {
@@ -47,7 +51,11 @@ pub(super) fn run<'a>(
         return Outcome::Pending(PendingCall { id: NO_ID, work: Work::Verb { verb, service } });
     }
     if accepted.is_ok() && matches!(verb, Verb::Install | Verb::Uninstall) {
+        let before = cx.api.persisting;
         cx.api.run_actions(cx.platform);
+        if cx.api.persisting != before {
+            cx.api.write_rate.count(identity.user(), cx.now);
+        }
         // A second call of the same service waits for the same write.
         if let Some(id) = cx.api.persisting.filter(|_| cx.api.services.is_persisting(service)) {
             return Outcome::Pending(PendingCall { id, work: Work::Verb { verb, service } });

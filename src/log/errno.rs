@@ -7,4 +7,5 @@ pub(crate) const EAGAIN: i32 = 11;
 pub(crate) const EINVAL: i32 = 22;
 pub(crate) const ESHUTDOWN: i32 = 108;
 pub(crate) const ETIMEDOUT: i32 = 110;
+pub(crate) const EDQUOT: i32 = 122;
 pub(crate) const ECANCELED: i32 = 125;

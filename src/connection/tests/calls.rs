@@ -2,7 +2,7 @@
 
 use super::fixture::{ADMIN, ANNA, Fixture, frame, upgrade, whole};
 use crate::api::calls::NAME;
-use crate::api::{CALLS, Effect};
+use crate::api::{CALLS, Effect, USER_WRITES};
 use crate::connection::ANSWER_TIMEOUT;
 use crate::friendcore::CHUNK_PIECE_BYTES;
 use crate::limits::{COMMAND_OUTPUT_BYTES, REPLY_BYTES, REQUEST_ID_BYTES};
@@ -64,6 +64,28 @@ fn calls_that_wait_for_one_write_are_all_answered() {
             let received = fixture.receive(id);
             assert!(received.len() == 1 && received[0].contains(answer), "{received:?}");
         }
+    }
+}
+
+#[test]
+fn writes_of_a_user_are_bounded() {
+    let mut fixture = Fixture::new(4);
+    let id = fixture.socket();
+    let call = |verb: &str| frame(&request(&format!("services/hello/{verb}"), "{}"));
+    let mut written = |verb: &str| {
+        fixture.deliver(id, &call(verb));
+        let is_written = !fixture.system.writes.is_empty();
+        fixture.settle();
+        (is_written, fixture.receive(id).concat())
+    };
+    for write in 0..USER_WRITES {
+        let (is_written, answer) = written(if write % 2 == 0 { "install" } else { "uninstall" });
+        assert!(is_written && answer.contains(r#"{ "Status": "ok"}"#), "{write}: {answer}");
+    }
+    for verb in ["install", "uninstall"] {
+        let (is_written, answer) = written(verb);
+        let refused = answer.contains(&format!("Function {verb} returned: 122"));
+        assert!(!is_written && refused, "{answer}");
     }
 }
 
