@@ -12,7 +12,7 @@ use super::state_dir::{Environment, state_dir};
 use super::{load, print, refuse};
 use crate::config::Config;
 use crate::log::{self, Reason};
-use crate::service::{Program, ServiceId, Spec};
+use crate::service::{Program, Spec};
 use crate::sys::{PATH, lookup, lookup_group};
 
 /// Reports all errors of a configuration file, or the memory that a server with it uses at most, and what its services
@@ -42,26 +42,24 @@ pub(super) fn run(file: Option<&Path>) -> ExitCode {
 
 /// Reasons why a service would not start, or not end the board.
 fn warnings(config: &Config) -> Vec<String> {
-    let ends = config.without_board_end().map(|(name, end)| {
+    let mut warnings = Vec::new();
+    for (name, end) in config.without_board_end() {
         let end = end.name();
-        format!("{name}: {end} after its end needs friendlet init, because [board] has no {end}")
-    });
-    let lacks = config.services.iter().flat_map(|(service, spec)| {
-        let lacks = programs(config, service, spec).into_iter().chain(surroundings(spec));
-        lacks.map(|lack| format!("{}: {lack}", spec.name))
-    });
-    ends.chain(lacks).collect()
-}
-
-/// Programs of a service that cannot be executed.
-fn programs(config: &Config, service: ServiceId, spec: &Spec) -> Vec<String> {
-    let own_path = spec.env.iter().find_map(|entry| entry.strip_prefix("PATH="));
-    let lack = |program: Program| {
-        let name = config.services.program(service, program)?.first()?;
-        let error = executable(name, own_path.unwrap_or(PATH)).err()?;
-        Some(format!("{}: {name}: {}", program.key(), Reason::from(error)))
-    };
-    Program::all().filter_map(lack).collect()
+        warnings
+            .push(format!("{name}: {end} after its end needs friendlet init, because [board] has no {end}"));
+    }
+    for (service, spec) in config.services.iter() {
+        let path = spec.env.iter().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(PATH);
+        for program in Program::all() {
+            let name = config.services.program(service, program).and_then(|argv| argv.first());
+            let Some(name) = name else { continue };
+            if let Err(error) = executable(name, path) {
+                warnings.push(format!("{}: {}: {name}: {}", spec.name, program.key(), Reason::from(error)));
+            }
+        }
+        warn_of_surroundings(spec, &mut warnings);
+    }
+    warnings
 }
 
 /// Checks that a program can be executed. One without a slash is searched in `path`.
@@ -73,23 +71,26 @@ fn executable(name: &str, path: &str) -> Result<(), rustix::io::Errno> {
     found.find(Result::is_ok).unwrap_or(Err(rustix::io::Errno::NOENT))
 }
 
-/// Directory, file, user and groups that a service lacks.
-fn surroundings(spec: &Spec) -> Vec<String> {
-    let missing = |key: &str, path: &str, is_there: bool| {
-        (!path.is_empty() && !is_there).then(|| format!("{key}: {path} is missing"))
-    };
-    let user = (!spec.user.is_empty()).then(|| lookup(&spec.user));
-    let groups = spec.attributes.groups.iter().filter(|group| matches!(lookup_group(group), Ok(None)));
-    let lacks = [
-        missing("cwd", &spec.cwd, Path::new(spec.cwd.as_str()).is_dir()),
-        missing(
-            "env_file",
-            &spec.attributes.env_file,
-            Path::new(spec.attributes.env_file.as_str()).is_file(),
-        ),
-        user.and_then(|found| matches!(found, Ok(None)).then(|| format!("user: no user '{}'", spec.user))),
+/// Adds the directory, file, user and groups that a service lacks.
+fn warn_of_surroundings(spec: &Spec, warnings: &mut Vec<String>) {
+    let env_file = &spec.attributes.env_file;
+    let paths = [
+        ("cwd", spec.cwd.as_str(), Path::new(spec.cwd.as_str()).is_dir()),
+        ("env_file", env_file.as_str(), Path::new(env_file.as_str()).is_file()),
     ];
-    lacks.into_iter().flatten().chain(groups.map(|group| format!("groups: no group '{group}'"))).collect()
+    for (key, path, is_there) in paths {
+        if !path.is_empty() && !is_there {
+            warnings.push(format!("{}: {key}: {path} is missing", spec.name));
+        }
+    }
+    if !spec.user.is_empty() && matches!(lookup(&spec.user), Ok(None)) {
+        warnings.push(format!("{}: user: no user '{}'", spec.name, spec.user));
+    }
+    for group in &spec.attributes.groups {
+        if matches!(lookup_group(group), Ok(None)) {
+            warnings.push(format!("{}: groups: no group '{group}'", spec.name));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -257,8 +257,8 @@ impl Inheritance {
     }
 
     /// The services.
-    pub fn services(&self) -> impl Iterator<Item = (ServiceId, Inherited)> + Clone {
-        self.services.iter().copied()
+    pub fn services(&self) -> &[(ServiceId, Inherited)] {
+        &self.services
     }
 
     /// The table of sessions.

@@ -84,6 +84,7 @@ impl ProcessTable {
     }
 
     /// Writes the leaders that have changed.
+    #[inline(never)]
     pub(super) fn update(&mut self, slots: &[Slot], services: &ServiceTable) {
         let Some(file) = &self.file else { return };
         for (index, (known, slot)) in self.pids.iter_mut().zip(slots).enumerate() {
@@ -102,12 +103,16 @@ impl ProcessTable {
 
 fn record(name: &str, pid: Pid) -> Record {
     let mut record = [0; RECORD_BYTES];
-    let start = procfs::start(pid).unwrap_or_default();
-    let numbers = raw(pid).to_ne_bytes().into_iter().chain(start.to_ne_bytes());
-    let padding = SERVICE_NAME_BYTES - name.len().min(SERVICE_NAME_BYTES);
-    let name = name.bytes().take(SERVICE_NAME_BYTES).chain(core::iter::repeat_n(0, padding));
-    let bytes = core::iter::once((SERVICE_NAME_BYTES - padding) as u8).chain(name).chain(numbers);
-    record.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    let (length, rest) = record.split_at_mut(1);
+    let (place, numbers) = rest.split_at_mut(SERVICE_NAME_BYTES);
+    let (number, start) = numbers.split_at_mut(4);
+    // No name is longer.
+    if let Some(place) = place.get_mut(..name.len()) {
+        place.copy_from_slice(name.as_bytes());
+        length.fill(name.len() as u8);
+    }
+    number.copy_from_slice(&raw(pid).to_ne_bytes());
+    start.copy_from_slice(&procfs::start(pid).unwrap_or_default().to_ne_bytes());
     record
 }
 

@@ -39,8 +39,8 @@ pub(super) fn users(
         return Ok(users);
     }
     let file = StateFile::new(&state.dir.join(FILE), 0o600, FIRST_USER_FILE_BYTES);
-    let user = match file.load(parse, &mut state.notices) {
-        Loaded::Whole(user) => user,
+    let user = match file.load(&|bytes| parse(&bytes).map(|_| bytes), &mut state.notices) {
+        Loaded::Whole(text) => parse(&text).map_err(|error| StartError::new(StartError::CONFIG, error))?,
         Loaded::Missing => create(&file, false, run_dir, state)?,
         Loaded::Lost => {
             state.notices.push(format!("{FILE}: made a new administrator '{NAME}' with a new password"));
@@ -53,10 +53,9 @@ pub(super) fn users(
     Ok(users)
 }
 
-fn parse(bytes: Vec<u8>) -> Result<(User, Vec<u8>), String> {
-    let text = std::str::from_utf8(&bytes).map_err(|error| error.to_string())?;
-    let user = config::parse_user(text, FILE).map_err(|errors| errors.to_string())?;
-    Ok((user, bytes))
+fn parse(bytes: &[u8]) -> Result<User, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    config::parse_user(text, FILE).map_err(|errors| errors.to_string())
 }
 
 /// Makes the administrator. The password is shown before the file is written: one that was never shown could not be
@@ -91,11 +90,7 @@ fn create(
 /// or, if that cannot be written, of `run_dir`. A log would have more readers. Returns the file.
 fn show(plain: &str, state_dir: &Path, run_dir: Option<&Path>) -> Result<Option<PathBuf>, FileError> {
     if io::stderr().is_terminal() {
-        // The password is at the end of a line of its own, because people copy it.
-        print(format_args!(
-            "no user is configured: made the administrator '{NAME}' with the password {plain}\n\
-             it is shown this once; 'friendlet passwd {NAME}' makes the [[user]] table of another\n"
-        ));
+        announce(plain, "it is shown this once");
         return Ok(None);
     }
     let write = |directory: &Path| {
@@ -104,12 +99,16 @@ fn show(plain: &str, state_dir: &Path, run_dir: Option<&Path>) -> Result<Option<
         file::write_atomic(&path, format!("{plain}\n").as_bytes(), 0o600).map(|()| path)
     };
     let path = write(state_dir).or_else(|error| run_dir.map_or(Err(error), write))?;
-    print(format_args!(
-        "no user is configured: made the administrator '{NAME}' with the password in {}\n\
-         delete this file once you have it; 'friendlet passwd {NAME}' makes the [[user]] table of another\n",
-        path.display()
-    ));
+    announce(&format!("in {}", path.display()), "delete this file once you have it");
     Ok(Some(path))
+}
+
+/// Prints the password or its place, at the end of a line of its own, because people copy it.
+fn announce(password: &str, advice: &str) {
+    print(format_args!(
+        "no user is configured: made the administrator '{NAME}' with the password {password}\n\
+         {advice}; 'friendlet passwd {NAME}' makes the [[user]] table of another\n"
+    ));
 }
 
 #[cfg(test)]

@@ -44,10 +44,8 @@ impl EnabledFile {
     /// not configured. At most `limits::SERVICES` of those are kept. Of a damaged file without a copy, the lines
     /// that can be read have their effect.
     pub fn load(&mut self, mut set: impl FnMut(&str, bool) -> bool, notices: &mut Notices) {
-        let parsed = self.file.load(
-            |bytes| state_file::parse(&bytes, |line| line.is_empty() || parse(line).is_some()),
-            notices,
-        );
+        let is_record = |line: &[u8]| line.is_empty() || parse(line).is_some();
+        let parsed = self.file.load(&|bytes| state_file::check(&bytes, &is_record), notices);
         let (text, is_whole) = match parsed {
             Loaded::Missing => return,
             Loaded::Whole(text) => (text, true),

@@ -63,10 +63,8 @@ impl PasswordsFile {
     /// Sets the stored passwords of `users`. Where file and copy are damaged, the password of every user that
     /// no line has is lost.
     pub fn load(&mut self, users: &mut Users, notices: &mut Notices) {
-        let parsed = self.file.load(
-            |bytes| state_file::parse(&bytes, |line| line.is_empty() || parse(line).is_some()),
-            notices,
-        );
+        let is_record = |line: &[u8]| line.is_empty() || parse(line).is_some();
+        let parsed = self.file.load(&|bytes| state_file::check(&bytes, &is_record), notices);
         match parsed {
             Loaded::Missing => {}
             Loaded::Whole(text) => self.apply(&text, true, users),

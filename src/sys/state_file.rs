@@ -41,11 +41,11 @@ pub struct StateFile {
 
 /// Outcome of reading a [`StateFile`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Loaded<T> {
+pub enum Loaded {
     /// Neither file nor copy exists.
     Missing,
     /// Content of the file or, where that is damaged, of its copy.
-    Whole(T),
+    Whole(Vec<u8>),
     /// Neither can be used.
     Lost,
 }
@@ -74,27 +74,23 @@ impl StateFile {
         [&self.path, &self.copy].map(|path| file::read_regular(path, self.limit))
     }
 
-    /// Reads the file or, where `parse` refuses it, its copy. `parse` returns a value and the content that both
-    /// have from now on.
-    pub fn load<T>(
-        &self,
-        parse: impl Fn(Vec<u8>) -> Result<(T, Vec<u8>), String>,
-        notices: &mut Notices,
-    ) -> Loaded<T> {
+    /// Reads the file or, where `check` refuses it, its copy. `check` returns the content that both have from
+    /// now on.
+    pub fn load(&self, check: &dyn Fn(Vec<u8>) -> Result<Vec<u8>, String>, notices: &mut Notices) -> Loaded {
         if self.is_absent() {
             return Loaded::Missing;
         }
         let mut damage = None;
         for version in self.versions() {
             let parsed = version.map_err(|error| error.to_string()).and_then(|bytes| {
-                parse(bytes).map_err(|reason| format!("{}: {reason}", self.path.display()))
+                check(bytes).map_err(|reason| format!("{}: {reason}", self.path.display()))
             });
             match parsed {
-                Ok((value, content)) => {
+                Ok(content) => {
                     let is_copy = damage.is_some();
                     notices.extend(damage.map(|damage| format!("{damage}; its copy is used")));
                     self.repair(&content, is_copy, notices);
-                    return Loaded::Whole(value);
+                    return Loaded::Whole(content);
                 }
                 Err(reason) => damage = damage.or(Some(reason)),
             }
@@ -172,7 +168,10 @@ pub(super) fn header(records: &[u8]) -> Header {
 ///
 /// # Errors
 /// Reason why the file is damaged.
-pub(super) fn records(bytes: &[u8], is_record: impl Fn(&[u8]) -> bool) -> Result<&[u8], &'static str> {
+pub(super) fn records<'b>(
+    bytes: &'b [u8],
+    is_record: &dyn Fn(&[u8]) -> bool,
+) -> Result<&'b [u8], &'static str> {
     if bytes.is_empty() {
         return Err("empty");
     }
@@ -193,10 +192,9 @@ pub(super) fn with_header(records: &[u8]) -> Vec<u8> {
     [header(records).as_bytes(), records].concat()
 }
 
-/// Parses a file of records for [`StateFile::load`]. A file of friendlet 0.1 gets its first line.
-pub(super) fn parse(bytes: &[u8], is_record: impl Fn(&[u8]) -> bool) -> Result<(Vec<u8>, Vec<u8>), String> {
-    let records = records(bytes, is_record)?;
-    Ok((records.to_vec(), with_header(records)))
+/// Checks a file of records for [`StateFile::load`]. A file of friendlet 0.1 gets its first line.
+pub(super) fn check(bytes: &[u8], is_record: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, String> {
+    Ok(with_header(records(bytes, is_record)?))
 }
 
 /// Lines that this program does not know, because a later version wrote them. They are written again, so that
@@ -258,13 +256,13 @@ mod tests {
     }
 
     /// Accepts what begins with a letter.
-    fn load(file: &StateFile) -> (Loaded<String>, Notices) {
+    fn load(file: &StateFile) -> (Loaded, Notices) {
         let mut notices = Notices::new();
-        let parse = |bytes: Vec<u8>| match String::from_utf8(bytes.clone()) {
-            Ok(text) if text.starts_with(char::is_alphabetic) => Ok((text, bytes)),
+        let check = |bytes: Vec<u8>| match bytes.first() {
+            Some(first) if first.is_ascii_alphabetic() => Ok(bytes),
             _ => Err("damaged".to_owned()),
         };
-        (file.load(parse, &mut notices), notices)
+        (file.load(&check, &mut notices), notices)
     }
 
     fn content(file: &StateFile) -> [String; 2] {
@@ -284,7 +282,7 @@ mod tests {
         let file = file(&directory);
         for text in ["first", "second"] {
             fs::write(&file.path, text).unwrap();
-            assert_eq!(load(&file), (Loaded::Whole(text.to_owned()), vec![]));
+            assert_eq!(load(&file), (Loaded::Whole(text.into()), vec![]));
             assert_eq!(content(&file), [text, text]);
         }
         // A copy is repaired without a word: nothing was lost.
@@ -318,7 +316,7 @@ mod tests {
             file.replace(b"good", false).unwrap();
             damage();
             let (loaded, notices) = load(&file);
-            assert_eq!(loaded, Loaded::Whole("good".to_owned()));
+            assert_eq!(loaded, Loaded::Whole("good".into()));
             assert!(notices.len() == 1 && notices[0].ends_with("; its copy is used"), "{notices:?}");
             assert_eq!(content(&file), ["good", "good"]);
             assert_eq!(load(&file).1, Vec::<String>::new());
@@ -351,7 +349,7 @@ mod tests {
         assert_eq!(load(&file).0, Loaded::Lost);
         file.replace(b"new", true).unwrap();
         fs::write(&medium, "owner's").unwrap();
-        assert_eq!(load(&file), (Loaded::Whole("owner's".to_owned()), vec![]));
+        assert_eq!(load(&file), (Loaded::Whole("owner's".into()), vec![]));
         assert!(is_link(&file.path) && !file.copy.exists());
     }
 
@@ -362,26 +360,26 @@ mod tests {
     #[test]
     fn records_are_distinguished_from_a_file_that_is_cut_at_any_byte() {
         let whole = with_header(b"web on\nlog on\n");
-        assert_eq!(records(&whole, is_record), Ok(&b"web on\nlog on\n"[..]));
+        assert_eq!(records(&whole, &is_record), Ok(&b"web on\nlog on\n"[..]));
         for end in 0..whole.len() {
-            assert!(records(&whole[..end], is_record).is_err(), "{end}");
+            assert!(records(&whole[..end], &is_record).is_err(), "{end}");
         }
         for byte in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[byte] ^= 0x01;
             // The number of the format may be any.
             let is_format = byte == HEADER.len();
-            assert_eq!(records(&flipped, is_record).is_ok(), is_format, "{byte}");
+            assert_eq!(records(&flipped, &is_record).is_ok(), is_format, "{byte}");
         }
         assert_eq!(whole.len() - b"web on\nlog on\n".len(), HEADER_BYTES);
-        assert!(with_header(b"").len() == HEADER_BYTES && records(&with_header(b""), is_record).is_ok());
+        assert!(with_header(b"").len() == HEADER_BYTES && records(&with_header(b""), &is_record).is_ok());
     }
 
     #[test]
     fn file_of_the_first_version_is_whole_if_each_line_is() {
-        assert_eq!(records(b"web on\nlog on\n", is_record), Ok(&b"web on\nlog on\n"[..]));
+        assert_eq!(records(b"web on\nlog on\n", &is_record), Ok(&b"web on\nlog on\n"[..]));
         for damaged in [&b""[..], b"web on", b"web on\nlog o\n", b"\0\0\0\0", b"\n"] {
-            assert!(records(damaged, is_record).is_err(), "{damaged:?}");
+            assert!(records(damaged, &is_record).is_err(), "{damaged:?}");
         }
     }
 
@@ -397,7 +395,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_bytes_are_records_or_damage(bytes: Vec<u8>) {
-            let _ = records(&bytes, is_record);
+            let _ = records(&bytes, &is_record);
             let _ = lines(&bytes).count();
         }
     }

@@ -187,7 +187,7 @@ mod tests {
         let [text, copy] = ["", ".copy"]
             .map(|suffix| fs::read_to_string(directory.0.join(file.name().to_owned() + suffix)).unwrap());
         assert_eq!(text, copy);
-        let records = state_file::records(text.as_bytes(), |_| false).unwrap();
+        let records = state_file::records(text.as_bytes(), &|_| false).unwrap();
         String::from_utf8(records.to_vec()).unwrap()
     }
 

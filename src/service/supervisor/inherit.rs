@@ -5,16 +5,18 @@ use core::time::Duration;
 use super::super::record::{LeaderExit, Next, Readiness};
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
-use super::super::{Exit, Inherited, InheritedProcess, KILL_TIMEOUT, Memo, Program, ServiceId, State};
+use super::super::{
+    Exit, Inherited, InheritedProcess, KILL_TIMEOUT, Memo, ProcessEvent, Program, ServiceId, State,
+};
 use super::Supervisor;
 use crate::info;
 
 impl Supervisor {
     /// Takes services over before [`start_enabled`](Self::start_enabled), which starts those that were wanted and
     /// have no process.
-    pub fn inherit(&mut self, services: impl Iterator<Item = (ServiceId, Inherited)> + Clone, now: Duration) {
+    pub fn inherit(&mut self, services: &[(ServiceId, Inherited)], now: Duration) {
         // The processes first: an exit may start a service that requires another one.
-        for (service, Inherited { memo, process }) in services.clone() {
+        for (service, Inherited { memo, process }) in services.iter().copied() {
             self.inherited |= bit(service);
             match process {
                 InheritedProcess::Running { pid, started } => {
@@ -45,7 +47,7 @@ impl Supervisor {
                 },
             }
         }
-        for (service, Inherited { memo, process }) in services {
+        for (service, Inherited { memo, process }) in services.iter().copied() {
             match (process, memo.state) {
                 (InheritedProcess::None(Some(exit)), State::Started | State::Paused | State::Stopping) => {
                     let entry = &mut self.entries[service.index()];
@@ -57,7 +59,7 @@ impl Supervisor {
                     entry.started = now;
                     // Any number: it has ended.
                     entry.pid = u32::MAX;
-                    self.handle_exit(service, exit, true, now);
+                    self.handle_event(service, ProcessEvent::Exited { exit, is_gone: true }, now);
                 }
                 (InheritedProcess::None(_), State::Starting | State::Started | State::Paused)
                     if memo.is_wanted =>
