@@ -15,7 +15,7 @@ use crate::net::tls::{
 };
 use crate::serve::PEM_BYTES;
 use crate::service::{Arguments, Check, Spec, Supervisor};
-use crate::session::{Lockout, SessionTable, Tokens, Users};
+use crate::session::{Lockout, SessionMemo, SessionTable, Tokens, Users};
 use crate::sys::conditions::CONDITION_STACK_BYTES;
 use crate::sys::log_files::LOG_WRITER_BYTES;
 use crate::sys::log_threads::{LOG_FILES_STACK_BYTES, STDERR_BUFFER_BYTES, STDERR_STACK_BYTES};
@@ -83,6 +83,7 @@ impl Budget {
             Item::new("user table", 1, Users::BYTES),
             Item::new("token table", 1, size_of::<Tokens>()),
             Item::new("session table", 1, SessionTable::BYTES),
+            Item::new("session for a later server", limits::SESSIONS, size_of::<SessionMemo>()),
             Item::new("lock-out table", 1, Lockout::BYTES),
         ];
         // The other tables are boxed: the server contains a pointer to each.
@@ -132,7 +133,8 @@ impl Budget {
         ]);
         let start = vec![
             Item::new("configuration file", 1, config::READ_BYTES),
-            Item::new("certificates and keys", pem_files, 2 * PEM_BYTES),
+            // Each with its copy, and once more as it is parsed.
+            Item::new("certificates and keys", pem_files, 3 * PEM_BYTES),
         ];
         let kernel = vec![
             // Both directions, doubled for the overhead of the kernel.
