@@ -9,6 +9,8 @@ use super::{SERVER_FAILURES, SERVER_GOOD_RUN, SERVER_PAUSE_MAX, SERVER_PAUSE_MIN
 pub(super) struct Crashes {
     started: Instant,
     is_serving: bool,
+    /// It follows one that was killed.
+    is_successor: bool,
     /// Those in a row that ended before they served.
     failures: u32,
     /// Those in a row that ended within [`SERVER_GOOD_RUN`].
@@ -17,12 +19,17 @@ pub(super) struct Crashes {
 
 impl Crashes {
     pub(super) fn new() -> Self {
-        Self { started: Instant::now(), is_serving: false, failures: 0, short_runs: 0 }
+        Self { started: Instant::now(), is_serving: false, is_successor: false, failures: 0, short_runs: 0 }
     }
 
     /// Records the start of a server.
     pub(super) fn start(&mut self, now: Instant) {
         (self.started, self.is_serving) = (now, false);
+    }
+
+    /// Returns false for a server that has taken services over and would be ended by a signal, without them.
+    pub(super) fn handles_signals(&self) -> bool {
+        self.is_serving || !self.is_successor
     }
 
     /// Records that the server serves.
@@ -33,6 +40,7 @@ impl Crashes {
     /// Records the end of a server that was killed. Returns the pause before the next one; `None`: too many have
     /// ended before they served.
     pub(super) fn end(&mut self, now: Instant) -> Option<Duration> {
+        self.is_successor = true;
         self.failures = if self.is_serving { 0 } else { self.failures + 1 };
         let is_short = now.saturating_duration_since(self.started) < SERVER_GOOD_RUN;
         let doublings = self.short_runs;

@@ -59,8 +59,8 @@ pub(super) struct MainLoop<'t> {
     server: Option<Pid>,
     refusal: Option<String>,
     code: u8,
-    /// A signal has asked the server to end.
-    pub(super) is_ending: bool,
+    /// Time of the first signal that asked the server to end.
+    pub(super) ending_since: Option<Instant>,
     /// The server was killed, and another one takes over.
     has_crashed: bool,
     crashes: Crashes,
@@ -93,7 +93,7 @@ impl<'t> MainLoop<'t> {
             server: None,
             refusal: None,
             code: 0,
-            is_ending: false,
+            ending_since: None,
             has_crashed: false,
             crashes: Crashes::new(),
             table: ProcessTable::NONE,
@@ -189,8 +189,11 @@ impl<'t> MainLoop<'t> {
             // SIGCHLD: `reap` follows.
             _ => return,
         };
-        self.is_ending |= passed != RawSignal::HUP;
-        if let Some(server) = self.server {
+        if passed != RawSignal::HUP {
+            self.ending_since.get_or_insert_with(Instant::now);
+        }
+        // A server that takes over gets it once it handles it.
+        if let Some(server) = self.server.filter(|_| self.crashes.handles_signals()) {
             // Fails if it has just exited.
             let _ = kill_process(server, passed);
         }
@@ -401,7 +404,7 @@ impl<'t> MainLoop<'t> {
             Exit::Code(code) => code as u8,
             Exit::Signal { signal, .. } => {
                 let now = Instant::now();
-                let pause = self.crashes.end(now).filter(|_| !self.is_ending);
+                let pause = self.crashes.end(now).filter(|_| !self.is_ending(now));
                 self.has_crashed = pause.is_some();
                 self.next_server = pause.and_then(|pause| now.checked_add(pause));
                 let sequel = if self.has_crashed {
@@ -415,10 +418,15 @@ impl<'t> MainLoop<'t> {
         };
     }
 
+    /// Returns true if the server is ending. One that was killed at the same moment has not begun to.
+    fn is_ending(&self, now: Instant) -> bool {
+        self.ending_since.is_some_and(|since| now.saturating_duration_since(since) > GROUP_POLL)
+    }
+
     /// Notes that the server serves. A signal that came before it asks for its end only now: it could not be handled.
     fn handle_serving(&mut self) {
         self.crashes.serve();
-        if let Some(server) = self.server.filter(|_| self.is_ending) {
+        if let Some(server) = self.server.filter(|_| self.ending_since.is_some()) {
             // Fails if it has just exited.
             let _ = kill_process(server, RawSignal::TERM);
         }

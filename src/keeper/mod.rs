@@ -58,11 +58,10 @@ pub use self::client::{CommandDone, Processes, RunEnd, RunError, RunOwner};
 use self::main_loop::MainLoop;
 use self::relay::Relay;
 use self::server_socket::ServerSocket;
-use self::slot::Kept;
 use crate::limits::{SERVICE_COMMAND_RUNS, SERVICES};
 use crate::log::Reason;
 use crate::log::console::warning;
-use crate::service::{Inherited, InheritedProcess, Memo, ServiceId, ServiceTable};
+use crate::service::{Inherited, ServiceId, ServiceTable};
 use crate::session::SessionMemo;
 use crate::sys::fork::{self, Forked, SignalFd};
 use crate::sys::{Clock, NotifyEnvironment};
@@ -195,7 +194,7 @@ pub fn run<T>(
     loop {
         match fork::fork()? {
             Forked::Child => {
-                let inherited = Inheritance::new(main_loop.inherited(), main_loop.sessions(), clock);
+                let inherited = main_loop.inheritance(clock);
                 let cgroups = main_loop.cgroups();
                 // Its descriptors are the keeper's.
                 drop(main_loop);
@@ -238,24 +237,6 @@ pub struct Inheritance {
 }
 
 impl Inheritance {
-    fn new(kept: Vec<(ServiceId, Memo, Kept)>, sessions: Box<[SessionMemo]>, clock: Clock) -> Self {
-        let mut all = Self { sessions, ..Self::default() };
-        for (service, memo, kept) in kept {
-            let process = match kept {
-                Kept::None(exit) => InheritedProcess::None(exit),
-                Kept::Killed { pid, exit } => InheritedProcess::Killed { pid, exit },
-                Kept::Left { pid } => InheritedProcess::Left { pid },
-                Kept::Running { pid, started, output } => {
-                    all.outputs.extend(output.map(|output| (service, output)));
-                    let started = started.map(|started| clock.at(started)).unwrap_or_default();
-                    InheritedProcess::Running { pid, started }
-                }
-            };
-            all.services.push((service, Inherited { memo, process }));
-        }
-        all
-    }
-
     /// The services.
     pub fn services(&self) -> &[(ServiceId, Inherited)] {
         &self.services

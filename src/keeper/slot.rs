@@ -1,7 +1,7 @@
 //! Processes of one service, or of one run of a named command or health check.
 
 use std::io::{self, PipeReader, PipeWriter, Read as _};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
@@ -10,8 +10,10 @@ use super::launch::{Job, Launch, Outcome, launch, read_error};
 use super::procfs::group_of_any;
 use super::raw;
 use crate::service::{
-    Exit, LastExit, Memo, Notice, Program, ReadyCheck, Scope, Signal, SpawnError, SpawnStage,
+    Exit, Inherited, InheritedProcess, LastExit, Memo, Notice, Program, ReadyCheck, Scope, Signal,
+    SpawnError, SpawnStage,
 };
+use crate::sys::Clock;
 
 /// Bytes that are read at once of the pipe of a service that is not ready.
 const READY_BYTES: usize = 64;
@@ -64,15 +66,6 @@ pub(super) enum State {
     Running { pid: Pid },
     /// The leader is reaped, others are left. The number of the group is not reused while they live.
     Ended { pid: Pid },
-}
-
-/// Processes that outlive their server.
-#[derive(Debug)]
-pub(super) enum Kept {
-    None(Option<Exit>),
-    Running { pid: u32, started: Option<Instant>, output: Option<PipeReader> },
-    Killed { pid: u32, exit: Option<Exit> },
-    Left { pid: u32 },
 }
 
 /// Progress of a launch.
@@ -274,36 +267,51 @@ impl Slot {
         Self { state: State::Ended { pid }, ..Self::FREE }
     }
 
-    /// Ends what a later server could not go on with: any program but the running one of the service.
+    /// Ends what a later server could not go on with: any program but the running one of the service and its
+    /// `finish`.
     pub(super) fn end_unfinished(&mut self) {
         let goes_on = match &self.state {
-            State::Running { .. } => self.program == Program::Main,
+            State::Running { .. } => matches!(self.program, Program::Main | Program::Finish),
             State::Ended { .. } => self.exit.is_none(),
             State::Free | State::Launching { .. } => false,
         };
         if !goes_on {
             self.signal(Signal::Kill, Scope::Group);
         }
+        if let Some(command) = self.stop_command.take() {
+            // Its end is reported to no one: the next server runs it again.
+            let _ = kill_process(command.pid, rustix::process::Signal::KILL);
+        }
     }
 
-    /// Returns the part for a later server; `None` of a service that no server has started.
-    pub(super) fn hand_over(&mut self) -> Option<(Memo, Kept)> {
-        let kept = match &self.state {
-            State::Running { pid } if self.program == Program::Main => {
-                Kept::Running { pid: raw(*pid), started: self.started, output: self.kept.take() }
+    /// Returns the part for a later server, with the output of a running program; `None` of a service that no server
+    /// has started.
+    pub(super) fn hand_over(&mut self, clock: Clock) -> Option<(Inherited, Option<PipeReader>)> {
+        let mut output = None;
+        let process = match (&self.state, self.exit) {
+            (State::Running { pid }, _) if self.program == Program::Main => {
+                output = self.kept.take();
+                let started = self.started.map_or(Duration::ZERO, |started| clock.at(started));
+                InheritedProcess::Running { pid: raw(*pid), started }
             }
-            State::Running { pid } => Kept::Killed { pid: raw(*pid), exit: None },
-            State::Launching { launch, .. } => Kept::Killed { pid: raw(launch.pid), exit: None },
-            State::Ended { pid } if self.exit.is_none() => Kept::Left { pid: raw(*pid) },
-            State::Ended { pid } => Kept::Killed { pid: raw(*pid), exit: self.exit },
-            State::Free => Kept::None(self.exit),
+            (State::Running { pid }, Some(exit)) if self.program == Program::Finish => {
+                InheritedProcess::Finishing { pid: raw(*pid), exit }
+            }
+            (State::Running { pid }, _) => InheritedProcess::Killed { pid: raw(*pid), exit: None },
+            (State::Launching { launch, .. }, _) => {
+                InheritedProcess::Killed { pid: raw(launch.pid), exit: None }
+            }
+            (State::Ended { pid }, None) => InheritedProcess::Left { pid: raw(*pid) },
+            (State::Ended { pid }, exit) => InheritedProcess::Killed { pid: raw(*pid), exit },
+            (State::Free, exit) => InheritedProcess::None(exit),
         };
         let memo = Memo::decode(self.memo);
-        let memo = match kept {
-            Kept::None(_) => memo?,
+        let memo = match process {
+            InheritedProcess::None(_) => memo?,
             _ => memo.unwrap_or(Memo::UNKNOWN),
         };
-        Some((Memo { is_ready: memo.is_ready || self.was_ready, ..memo }, kept))
+        let memo = Memo { is_ready: memo.is_ready || self.was_ready, ..memo };
+        Some((Inherited { memo, process }, output))
     }
 
     /// Returns true if no process of the group is left, not even a zombie.

@@ -11,13 +11,12 @@ use rustix::process::{Signal, kill_process_group};
 use super::cgroups::Cgroups;
 use super::main_loop::MainLoop;
 use super::process_table::{Left, ProcessTable};
-use super::raw;
 use super::relay::Relay;
 use super::server_socket::ServerSocket;
-use super::slot::{Kept, Slot};
+use super::slot::Slot;
+use super::{Inheritance, raw};
 use crate::log::console::warning;
-use crate::service::{Memo, ServiceId};
-use crate::session::SessionMemo;
+use crate::sys::Clock;
 
 impl MainLoop<'_> {
     /// Prepares a new server in place of one that was killed. Returns its ends of the sockets.
@@ -25,7 +24,7 @@ impl MainLoop<'_> {
     /// # Errors
     /// Error of the system: no descriptors left.
     pub(super) fn renew(&mut self) -> io::Result<(OwnedFd, Option<UnixDatagram>)> {
-        while let Some(pause) = self.until_next_server().filter(|_| !self.is_ending) {
+        while let Some(pause) = self.until_next_server().filter(|_| self.ending_since.is_none()) {
             self.wait(Some(self.pause().map_or(pause, |due| due.min(pause))));
             self.step();
             self.server_socket.clear();
@@ -59,19 +58,16 @@ impl MainLoop<'_> {
         self.cgroups.take()
     }
 
-    /// Sessions that a later server takes over.
-    pub(super) fn sessions(&mut self) -> Box<[SessionMemo]> {
-        core::mem::take(&mut self.sessions)
-    }
-
-    /// Services that a later server takes over.
-    pub(super) fn inherited(&mut self) -> Vec<(ServiceId, Memo, Kept)> {
-        let services = self.services.iter().map(|(service, _)| service);
-        let kept = services.zip(&mut self.slots).filter_map(|(service, slot)| {
-            let (memo, kept) = slot.hand_over()?;
-            Some((service, memo, kept))
-        });
-        kept.collect()
+    /// Services and sessions that a later server takes over.
+    pub(super) fn inheritance(&mut self, clock: Clock) -> Inheritance {
+        let mut all = Inheritance { sessions: core::mem::take(&mut self.sessions), ..Inheritance::default() };
+        for ((service, _), slot) in self.services.iter().zip(&mut self.slots) {
+            if let Some((inherited, output)) = slot.hand_over(clock) {
+                all.services.push((service, inherited));
+                all.outputs.extend(output.map(|output| (service, output)));
+            }
+        }
+        all
     }
 
     /// Rest of the pause before the next server.

@@ -10,7 +10,7 @@ use crate::limits::USER_NAME_BYTES;
 use crate::log::print;
 use crate::session::{User, UserLevel, Users, canonical_password};
 use crate::sys::file::{self, FileError};
-use crate::sys::state_file::{Loaded, StateFile, set_aside};
+use crate::sys::state_file::{self, Loaded, StateFile, set_aside};
 use crate::sys::{lookup, password, random};
 
 /// File of the administrator.
@@ -39,7 +39,12 @@ pub(super) fn users(
         return Ok(users);
     }
     let file = StateFile::new(&state.dir.join(FILE), 0o600, FIRST_USER_FILE_BYTES);
-    let user = match file.load(&|bytes| parse(&bytes).map(|_| bytes), &mut state.notices) {
+    // A first line of digits is a remark of TOML. A file of friendlet 0.1 has none.
+    let check = |bytes: Vec<u8>| {
+        let content = state_file::check(&bytes, &|_| true)?;
+        parse(&content).map(|_| content)
+    };
+    let user = match file.load(&check, &mut state.notices) {
         Loaded::Whole(text) => parse(&text).map_err(|error| StartError::new(StartError::CONFIG, error))?,
         Loaded::Missing => create(&file, false, run_dir, state)?,
         Loaded::Lost => {
@@ -77,7 +82,7 @@ fn create(
         .map_err(|errors| StartError::system("cannot make the first user", errors))?;
     let shown_in = show(&plain, state.dir, run_dir);
     let shown_in = shown_in.map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
-    if let Err(error) = file.replace(text.as_bytes(), is_damaged) {
+    if let Err(error) = file.replace(&state_file::with_header(text.as_bytes()), is_damaged) {
         state.handle_unwritten(&error).inspect_err(|_| {
             // The password of no administrator.
             let _ = shown_in.as_ref().map(std::fs::remove_file);
@@ -152,7 +157,8 @@ mod tests {
             fs::write(dir.0.join(FILE), "#".repeat(bytes - 1 - text.len()) + "\n" + &text).unwrap();
             dir.first(false).unwrap()
         };
-        assert_eq!(read(FIRST_USER_FILE_BYTES), (Some(hash.to_string()), vec![]));
+        // With the first line that it gets.
+        assert_eq!(read(FIRST_USER_FILE_BYTES - 50), (Some(hash.to_string()), vec![]));
         let (kept, notices) = read(FIRST_USER_FILE_BYTES + 1);
         assert_eq!(kept, Some(hash.to_string()));
         assert!(notices[0].ends_with("larger than 4096 bytes; its copy is used"), "{notices:?}");

@@ -216,7 +216,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let mut services = supervisor(config.services, &mut enabled, &mut state);
     services.inherit(link.inherited.services(), clock.now());
     state.report(&mut board.notice);
-    let conditions = ConditionWatch::start(services.table().conditions(), clock)
+    let conditions = ConditionWatch::start(services.table().conditions(), services.met(), clock)
         .map_err(|error| StartError::system("cannot start a thread for a condition of a service", error))?;
     let output_files = OutputFiles::start(services.table())
         .map_err(|error| StartError::system("cannot start the thread of the output files", error))?;

@@ -59,6 +59,13 @@ pub enum InheritedProcess {
         /// Time of its start, since the start of the first server.
         started: Duration,
     },
+    /// `finish` of the service, whose own program has ended with this exit.
+    Finishing {
+        /// Leader of the process group.
+        pid: u32,
+        /// Exit of the service.
+        exit: Exit,
+    },
     /// Processes of an earlier keeper, whose server knew of them what is lost. Their end is reported.
     Left {
         /// Leader of the process group, not a child of the keeper.

@@ -134,10 +134,8 @@ impl Timetable {
         let is_due = match self.every {
             Some(every) if now < every => return false,
             Some(_) => true,
-            None => {
-                self.base = now;
-                false
-            }
+            // Since the start of the first server, whichever this is.
+            None => false,
         };
         // However many periods have passed. A period is whole seconds.
         if let Some(passed) = now.checked_sub(self.base) {
@@ -219,10 +217,11 @@ mod tests {
         let schedule = Schedule { every: Some(at(60)), ..Schedule::default() };
         let mut table = Timetable::NEW;
         let mut update = |now| (look(&mut table, &schedule, now, None), table.wake);
-        assert_eq!(update(5), (false, Some(at(65))));
-        assert_eq!(update(64), (false, Some(at(65))));
-        assert_eq!(update(66), (true, Some(at(125))));
-        assert_eq!(update(400), (true, Some(at(425))));
+        // As for the server before, of which this one has the clock.
+        assert_eq!(update(5), (false, Some(at(60))));
+        assert_eq!(update(59), (false, Some(at(60))));
+        assert_eq!(update(61), (true, Some(at(120))));
+        assert_eq!(update(400), (true, Some(at(420))));
     }
 
     #[test]

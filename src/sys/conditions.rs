@@ -28,18 +28,19 @@ pub struct ConditionWatch {
 }
 
 impl ConditionWatch {
-    /// Starts a thread for each condition. Each reports one that is met, and later every change.
+    /// Starts a thread for each condition. Each reports one that differs from its bit in `met`, and later every
+    /// change.
     ///
     /// # Errors
     /// Error of the system: a thread cannot be started.
     #[expect(clippy::disallowed_methods, reason = "a look at a path must not block the server's thread")]
-    pub fn start(conditions: &AllConditions, clock: Clock) -> io::Result<Self> {
+    pub fn start(conditions: &AllConditions, met: u8, clock: Clock) -> io::Result<Self> {
         let (report, changes) = bounded(CONDITIONS);
         for (index, text) in conditions.iter().enumerate() {
             let (text, report) = (text.to_owned(), report.clone());
             let run = move || {
                 let Some(condition) = Condition::from_text(&text) else { return };
-                let mut was_met = false;
+                let mut was_met = met & (1 << index) != 0;
                 loop {
                     let is_met = is_met(condition, clock);
                     if is_met != was_met && report.send_blocking((index, is_met)).is_err() {
@@ -172,7 +173,7 @@ mod tests {
         let mut conditions = AllConditions::new();
         conditions.push("path:/missing").unwrap();
         conditions.push(&format!("path:{}", path.display())).unwrap();
-        let watch = ConditionWatch::start(&conditions, Clock::new()).unwrap();
+        let watch = ConditionWatch::start(&conditions, 0, Clock::new()).unwrap();
         let next = || smol::future::block_on(watch.change());
         fs::write(&path, "").unwrap();
         assert_eq!(next(), Some((1, true)));
@@ -185,7 +186,7 @@ mod tests {
 
     #[test]
     fn without_conditions_nothing_changes() {
-        let watch = ConditionWatch::start(&AllConditions::new(), Clock::new()).unwrap();
+        let watch = ConditionWatch::start(&AllConditions::new(), 0, Clock::new()).unwrap();
         assert_eq!(smol::future::block_on(watch.change()), None);
     }
 }

@@ -71,11 +71,20 @@ impl PasswordsFile {
             Loaded::Lost => {
                 let text = self.file.versions().into_iter().find_map(Result::ok).unwrap_or_default();
                 self.apply(&text, false, users);
-                mark_lost(users, notices);
+                mark_lost(users);
                 let mut text = String::new();
                 // Writing to it never fails.
                 let _ = self.render(users, &mut text);
                 self.file.repair(&state_file::with_header(text.as_bytes()), true, notices);
+            }
+        }
+        for (id, user) in users.iter() {
+            if users.changed_password(id) == Some(&ChangedPassword::Lost) {
+                notices.push(format!(
+                    "the password of {} is lost, and that of the configuration file no longer logs in, \
+                     for it may be an older one: set a new one there, or at the local socket",
+                    user.name
+                ));
             }
         }
         // Those that a render has room for.
@@ -115,17 +124,11 @@ impl PasswordsFile {
 }
 
 /// Marks the password of each user as lost that has one and no changed one.
-fn mark_lost(users: &mut Users, notices: &mut Notices) {
-    let is_lost = |users: &Users, id| users.changed_password(id).is_none() && users.password(id).is_some();
+fn mark_lost(users: &mut Users) {
     let ids: Vec<_> = users.iter().map(|(id, _)| id).collect();
     for id in ids {
-        if is_lost(users, id) {
+        if users.changed_password(id).is_none() && users.password(id).is_some() {
             users.set_password(id, Some(ChangedPassword::Lost));
-            notices.push(format!(
-                "the password of {} is lost, and that of the configuration file no longer logs in, \
-                 for it may be an older one: set a new one there, or at the local socket",
-                users.name(id)
-            ));
         }
     }
 }
@@ -413,13 +416,14 @@ mod tests {
             // At this start and at later ones.
             for _ in 0..2 {
                 assert_eq!((password(&lost, "anna"), password(&lost, "ben")), (expected.clone(), None));
-                let mut again = users(FILE_1);
-                load(&mut PasswordsFile::new(&directory.0), &mut again);
+                let (mut again, mut notices) = (users(FILE_1), Notices::new());
+                PasswordsFile::new(&directory.0).load(&mut again, &mut notices);
                 assert_eq!(again, lost);
+                assert_eq!(notices.len(), if known { 1 } else { 2 }, "{notices:?}");
             }
             // A new one of the configuration file logs in.
             let mut new = users(&[("anna", Some(1)), ("ben", Some(9))]);
-            load(&mut PasswordsFile::new(&directory.0), &mut new);
+            PasswordsFile::new(&directory.0).load(&mut new, &mut Notices::new());
             assert_eq!((password(&new, "anna"), password(&new, "ben")), (expected, Some(hash(9))));
         }
     }

@@ -188,12 +188,12 @@ pub(super) fn records<'b>(
 }
 
 /// First line and records.
-pub(super) fn with_header(records: &[u8]) -> Vec<u8> {
+pub fn with_header(records: &[u8]) -> Vec<u8> {
     [header(records).as_bytes(), records].concat()
 }
 
 /// Checks a file of records for [`StateFile::load`]. A file of friendlet 0.1 gets its first line.
-pub(super) fn check(bytes: &[u8], is_record: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, String> {
+pub fn check(bytes: &[u8], is_record: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, String> {
     Ok(with_header(records(bytes, is_record)?))
 }
 

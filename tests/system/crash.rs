@@ -46,17 +46,23 @@ fn services_run_on_and_are_known_to_the_next_server() {
         shell("line", &format!("echo up; {RUNS_ON}"), "ready = \"line:up\"\nautostart = true"),
         shell("descriptor", &format!("echo >&3; {RUNS_ON}"), "ready = \"fd:3\"\nautostart = true"),
         shell("after", &format!("echo x >> {flag}; {RUNS_ON}"), "requires = [\"line\"]\nautostart = true"),
+        shell(
+            "needs",
+            RUNS_ON,
+            &format!("needs = [\"path:{}\"]\nautostart = true", directory.path().display()),
+        ),
     ]));
     ["by-hand", "paused"].iter().for_each(|name| drop(start(&server, name)));
     assert_eq!(server.call("services/paused/pause"), OK);
     assert_eq!(server.call("services/stopped/stop"), OK);
-    let names = ["auto", "by-hand", "paused", "line", "descriptor", "after"];
+    let names = ["auto", "by-hand", "paused", "line", "descriptor", "after", "needs"];
     let states = |server: &Server| names.map(|name| (status(server, name).state, status(server, name).pid));
     let others = |server: &Server| ["stopped", "failed", "done"].map(|name| status(server, name).state);
     until_state(&server, "stopped", "stopped");
     until_state(&server, "failed", "failed");
     until_state(&server, "done", "finished");
     until_state(&server, "after", "started");
+    until_state(&server, "needs", "started");
     let before = (states(&server), others(&server));
     for _ in 0..3 {
         let pid = server.pid();
@@ -64,7 +70,7 @@ fn services_run_on_and_are_known_to_the_next_server() {
         assert_ne!(server.pid(), pid);
         assert_eq!((states(&server), others(&server)), before, "{}", server.log());
         let restarts = names.map(|name| status(&server, name).restarts);
-        assert_eq!(restarts, [0; 6]);
+        assert_eq!(restarts, [0; 7]);
     }
     for name in ["line", "descriptor"] {
         assert!(is_ready(&server, name), "{name}");
@@ -167,6 +173,47 @@ fn program_of_a_start_that_was_under_way_ends_and_the_start_begins_again() {
 }
 
 #[test]
+fn finish_runs_on_and_the_exit_before_it_decides() {
+    let directory = Directory::new();
+    let [runs, ends] = ["runs", "ends"].map(|name| directory.file(name));
+    let finish = format!("finish = [\"/bin/sh\", \"-c\", \"sleep 1; echo x >> {ends}\"]");
+    let mut server = Server::start(&device(&[
+        shell("once", &format!("echo x >> {runs}"), &format!("type = \"oneshot\"\n{finish}")),
+        shell("fails", "exit 7", &finish),
+    ]));
+    ["once", "fails"].iter().for_each(|name| drop(server.call(&format!("services/{name}/start"))));
+    until("both have ended", || {
+        ["once", "fails"].iter().all(|name| status(&server, name).state == "stopping")
+    });
+    server.crash();
+    until_state(&server, "once", "finished");
+    until_state(&server, "fails", "failed");
+    assert_eq!(status(&server, "fails").last_exit, "exit 7");
+    assert_eq!(std::fs::read_to_string(runs).unwrap(), "x\n");
+    assert_eq!(std::fs::read_to_string(ends).unwrap(), "x\nx\n");
+}
+
+#[test]
+fn stop_command_of_a_dead_server_ends() {
+    let directory = Directory::new();
+    let file = directory.file("stops");
+    let script = format!("echo $$ >> {file}; exec sleep 2");
+    let keys = format!("stop_command = [\"/bin/sh\", \"-c\", \"{script}\"]");
+    let mut server = Server::start(&device(&[shell("web", RUNS_ON, &keys)]));
+    start(&server, "web");
+    assert_eq!(server.call("services/web/stop"), OK);
+    let pids = || -> Vec<u32> {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    };
+    until("it runs", || pids().len() == 1);
+    server.crash();
+    until("it runs again", || pids().len() == 2);
+    assert!(!process::is_alive(pids()[0]));
+    until_state(&server, "web", "stopped");
+}
+
+#[test]
 fn commands_and_checks_end_with_their_server() {
     let directory = Directory::new();
     let file = directory.file("pid");
@@ -194,7 +241,7 @@ fn term_that_comes_between_two_servers_ends_in_order() {
     let file = directory.file("flushed");
     let flush = format!("trap 'echo x >> {file}; exit 0' TERM; echo up; while :; do sleep 0.05; done");
     let table = shell("web", &flush, "autostart = true\nready = \"line:up\"");
-    let mut server = Server::start(&device(&[table]));
+    let mut server = Server::start(&device(std::slice::from_ref(&table)));
     until("it handles the signal", || is_ready(&server, "web"));
     // The second short run in a row: the third server waits for a moment.
     server.crash();
@@ -203,7 +250,18 @@ fn term_that_comes_between_two_servers_ends_in_order() {
     server.signal(Signal::TERM);
     let status = server.wait(SOON);
     assert_eq!(status.code(), Some(0), "{}", server.log());
-    assert_eq!(std::fs::read_to_string(file).unwrap(), "x\n");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "x\n");
+    // And at the same moment, before the next one handles signals.
+    for pause in [0, 1, 3, 10, 20] {
+        std::fs::remove_file(&file).unwrap();
+        let mut server = Server::start(&device(std::slice::from_ref(&table)));
+        until("it handles the signal", || is_ready(&server, "web"));
+        send(server.pid(), Signal::KILL);
+        std::thread::sleep(Duration::from_millis(pause));
+        server.signal(Signal::TERM);
+        assert_eq!(server.wait(SOON).code(), Some(0), "{pause}: {}", server.log());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "x\n", "{pause}");
+    }
 }
 
 #[test]

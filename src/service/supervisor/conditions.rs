@@ -21,6 +21,11 @@ impl Supervisor {
         self.progress(now);
     }
 
+    /// Mask of the conditions that are met.
+    pub fn met(&self) -> u8 {
+        self.met
+    }
+
     /// Services and conditions that a start waits for.
     pub fn awaited(&self, service: ServiceId) -> impl Iterator<Item = &str> {
         let entry = &self.entries[service.index()];

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::super::record::{LeaderExit, Next, Readiness};
+use super::super::record::{LeaderExit, Next, Readiness, Run};
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
 use super::super::{
@@ -29,6 +29,16 @@ impl Supervisor {
                     entry.leader_exit = exit.map(|exit| LeaderExit { at: now, exit, was_stopped: true });
                     entry.next = if memo.is_wanted { Next::Start } else { Next::Stay };
                     self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
+                }
+                InheritedProcess::Finishing { pid, exit } => {
+                    let is_success = self.spec(service).is_some_and(|spec| spec.is_success(exit));
+                    let time = self.stop_timeout(service);
+                    let entry = &mut self.entries[service.index()];
+                    (entry.pid, entry.program, entry.started) = (pid, Program::Finish, now);
+                    entry.last_exit = exit.into();
+                    entry.run = Some(Run { length: Duration::ZERO, is_success });
+                    entry.next = if memo.is_wanted { Next::Policy } else { Next::Stay };
+                    self.enter_until(service, Phase::CleaningUp, None, now, time);
                 }
                 InheritedProcess::Left { pid } => {
                     info!("{}: stopping pid {} of an earlier server", self.name(service), pid);
@@ -80,6 +90,8 @@ impl Supervisor {
         now: Duration,
     ) {
         let entry = &mut self.entries[service.index()];
+        // They were, or it would have been stopped.
+        self.met |= entry.needs;
         entry.pid = pid;
         entry.program = Program::Main;
         entry.started = started;

@@ -148,7 +148,7 @@ impl Supervisor {
         }
     }
 
-    fn stop_timeout(&self, service: ServiceId) -> Duration {
+    pub(super) fn stop_timeout(&self, service: ServiceId) -> Duration {
         self.spec(service).map_or(Duration::ZERO, |spec| spec.stop_timeout)
     }
 
