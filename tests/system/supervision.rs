@@ -239,10 +239,14 @@ fn daemon_that_ignores_its_end_is_killed_with_the_service() {
 
 #[test]
 fn nothing_is_left_when_the_server_is_killed_at_its_end() {
-    let Forker { mut server, leader, daemon } = Forker::start(["", "exec sleep 1000"], "", WAYS[1]);
-    // A server that is killed while it ends has no other one after it.
+    let stubborn = ["trap '' TERM", "while :; do sleep 0.1; done"];
+    let Forker { mut server, leader, daemon } = Forker::start(stubborn, "stop_timeout_s = 60", WAYS[1]);
+    // A server that is killed while it ends has no other one after it. One that is killed within 50 ms has.
     send(server.keeper(), Signal::TERM);
-    send(server.pid(), Signal::STOP);
+    let asked = Instant::now();
+    until("it ends", || {
+        server.log().contains("serve: stopping: ") && asked.elapsed() > Duration::from_millis(100)
+    });
     send(server.pid(), Signal::KILL);
     assert_eq!(server.wait(SOON).code(), Some(70), "{}", server.log());
     assert!(!process::is_alive(leader) && !process::is_alive(daemon));
