@@ -173,11 +173,10 @@ fn socket_of_a_living_server_is_not_stolen_and_a_stale_one_is_replaced() {
     assert!(!second.stderr.contains("password"), "{second:?}");
     assert!(done(&server, &["list"]).contains("hello"));
     // A server that is killed with its keeper leaves its file.
-    let pid = Pid::from_raw(server.pid().try_into().unwrap()).unwrap();
-    // Stopped, or it would end in order when its keeper is gone.
-    kill_process(pid, Signal::STOP).unwrap();
+    // A keeper that is stopped starts no other one.
+    server.signal(Signal::STOP);
+    kill_process(Pid::from_raw(server.pid().try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
     server.signal(Signal::KILL);
-    kill_process(pid, Signal::KILL).unwrap();
     server.wait(SOON);
     assert!(Path::new(&path).exists());
     let dead = ctl(&server, &["list"]);
