@@ -176,6 +176,8 @@ mod tests {
 
     #[test]
     fn table_belongs_to_one_keeper() {
+        // A child of another test would have the lock, too.
+        let _children = lock_children();
         let directory = TestDirectory::new("process-table");
         let path = directory.0.join("run/ctl.processes");
         let (first, left) = ProcessTable::open(Some(&path), &services());

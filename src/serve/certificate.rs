@@ -299,20 +299,22 @@ fn names(address: SocketAddr) -> Result<Vec<SanType>, rcgen::Error> {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::sync::MutexGuard;
 
     use rcgen::{CertifiedKey, generate_simple_self_signed};
 
     use super::*;
+    use crate::sys::tests::lock_children;
 
-    /// State directory of one test, removed at its end.
-    struct Directory(PathBuf);
+    /// State directory of one test, removed at its end. A child of another test would have its lock, too.
+    struct Directory(PathBuf, #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
 
     impl Directory {
         fn new(name: &str) -> Self {
             crate::log::set_level(crate::log::Level::Off);
             let path = std::env::temp_dir().join(format!("friendlet-{name}-{}", std::process::id()));
             fs::create_dir_all(path.join("tls")).unwrap();
-            Self(path)
+            Self(path, lock_children())
         }
 
         fn path(&self, name: &str) -> PathBuf {

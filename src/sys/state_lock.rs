@@ -54,10 +54,12 @@ fn holder_in(locks: &str, inode: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::tests::TestDirectory;
+    use crate::sys::tests::{TestDirectory, lock_children};
 
     #[test]
     fn directory_is_locked_once_until_the_lock_is_dropped() {
+        // A child of another test would have the lock, too.
+        let _children = lock_children();
         let directory = TestDirectory::new("lock");
         let first = StateLock::new(&directory.0).unwrap();
         let second = StateLock::new(&directory.0).unwrap_err();
