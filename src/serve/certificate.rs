@@ -21,7 +21,7 @@ use crate::config::{Listen, Tls};
 use crate::log::console::{info, warning};
 use crate::log::print;
 use crate::net::tls::{TlsError, server_config};
-use crate::sys::file;
+use crate::sys::file::{self, FileError};
 use crate::sys::state_file::{StateFile, is_link, set_aside};
 
 /// Temporary certificate with its key, in the state directory.
@@ -33,11 +33,24 @@ struct Pair {
     key: Vec<u8>,
 }
 
+/// Certificate and key in use.
+struct Served {
+    config: Arc<ServerConfig>,
+    /// SHA-256 of the certificate.
+    fingerprint: String,
+}
+
 /// Reason why a certificate and a key cannot be used.
 struct Refusal {
     text: String,
     /// The reason is the authority of the clients: another certificate would not help.
     is_of_authority: bool,
+}
+
+impl From<Refusal> for StartError {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(Self::CONFIG, refusal.text)
+    }
 }
 
 /// Files of `[listen]` for TLS.
@@ -55,24 +68,21 @@ pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<S
         warning!("connections are not encrypted: [listen] tls is off");
         return Ok(None);
     };
-    let pair = if files.are_absent() && !state.dir.join(TEMPORARY).exists() {
+    let Served { config, fingerprint } = if files.are_absent() && !state.dir.join(TEMPORARY).exists() {
         files.create(listen.address, state)?
     } else {
         match files.find(state) {
-            Ok(pair) => pair,
+            Ok(served) => served,
             // Of a file that a person has just written, the error says more than a server that runs.
             Err(refusal) if refusal.is_of_authority || (files.own && !state.falls_back) => {
-                return Err(StartError::new(StartError::CONFIG, refusal.text));
+                return Err(refusal.into());
             }
             Err(refusal) => files.temporary(listen.address, &refusal.text, state)?,
         }
     };
     warn_of_open_key(files.key.path());
-    if let Some(fingerprint) = fingerprint(&pair.certificate) {
-        info!("certificate {} has the SHA-256 {}", files.certificate.path().display(), fingerprint);
-    }
-    let config = files.config(&pair);
-    config.map(Some).map_err(|refusal| StartError::new(StartError::CONFIG, refusal.text))
+    info!("certificate {} has the SHA-256 {}", files.certificate.path().display(), fingerprint);
+    Ok(Some(config))
 }
 
 /// Checks what a person has written: files that the server makes itself may be missing or damaged.
@@ -81,10 +91,9 @@ pub(super) fn check(listen: &Listen, dir: &Path) -> Result<(), StartError> {
     if !files.own && files.are_absent() {
         return Ok(());
     }
-    match files.find_first() {
-        Err(refusal) if files.own || refusal.is_of_authority => {
-            Err(StartError::new(StartError::CONFIG, refusal.text))
-        }
+    let read = |file: &StateFile| file::read_regular(file.path(), PEM_BYTES);
+    match files.serve_read(&read(&files.certificate), &read(&files.key)) {
+        Err(refusal) if files.own || refusal.is_of_authority => Err(refusal.into()),
         _ => Ok(()),
     }
 }
@@ -111,71 +120,67 @@ impl Files {
         !self.own && self.certificate.is_absent() && self.key.is_absent()
     }
 
-    fn config(&self, pair: &Pair) -> Result<Arc<ServerConfig>, Refusal> {
+    /// Serves with a certificate and a key.
+    fn serve(&self, certificate: &[u8], key: &[u8]) -> Result<Served, Refusal> {
         let authority = self.authority.as_ref();
-        server_config(&pair.certificate, &pair.key, authority.map(|(_, pem)| pem.as_slice())).map_err(
-            |error| {
-                let is_of_authority = matches!(error, TlsError::ClientAuthority(_));
-                let file = match error {
-                    TlsError::Key(_) => &self.key,
-                    TlsError::ClientAuthority(_) => authority.map_or(&self.certificate, |(file, _)| file),
-                    TlsError::Certificate(_) | TlsError::Mismatch(_) | TlsError::TooLong(_) => {
-                        &self.certificate
-                    }
-                };
-                Refusal { text: format!("{}: {error}", file.path().display()), is_of_authority }
-            },
-        )
+        let config = server_config(certificate, key, authority.map(|(_, pem)| pem.as_slice()));
+        let config = config.map_err(|error| {
+            let file = match error {
+                TlsError::Key(_) => &self.key,
+                TlsError::ClientAuthority(_) => authority.map_or(&self.certificate, |(file, _)| file),
+                TlsError::Certificate(_) | TlsError::Mismatch(_) | TlsError::TooLong(_) => &self.certificate,
+            };
+            let is_of_authority = matches!(error, TlsError::ClientAuthority(_));
+            Refusal { text: format!("{}: {error}", file.path().display()), is_of_authority }
+        })?;
+        Ok(Served { config, fingerprint: fingerprint(certificate).unwrap_or_default() })
+    }
+
+    /// Serves with a certificate and a key that were read.
+    fn serve_read(
+        &self,
+        certificate: &Result<Vec<u8>, FileError>,
+        key: &Result<Vec<u8>, FileError>,
+    ) -> Result<Served, Refusal> {
+        match (certificate, key) {
+            (Ok(certificate), Ok(key)) => self.serve(certificate, key),
+            (Err(error), _) | (_, Err(error)) => {
+                Err(Refusal { text: error.to_string(), is_of_authority: false })
+            }
+        }
     }
 
     /// Finds a certificate and a key that go together: the files, else one of them with the copy of the other,
     /// else the copies. From then on files and copies have these contents.
-    fn find(&self, state: &mut State<'_>) -> Result<Pair, Refusal> {
+    fn find(&self, state: &mut State<'_>) -> Result<Served, Refusal> {
         let (certificates, keys) = (self.certificate.versions(), self.key.versions());
         let mut reason = None;
         for (certificate, key) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
-            let refusal = match (&certificates[certificate], &keys[key]) {
-                (Ok(chain), Ok(secret)) => {
-                    let pair = Pair { certificate: chain.clone(), key: secret.clone() };
-                    match self.config(&pair) {
-                        Ok(_) => {
-                            let notice =
-                                reason.map(|Refusal { text, .. }| format!("{text}; its copy is used"));
-                            state.notices.extend(notice);
-                            if !self.own {
-                                self.certificate.repair(chain, certificate == 1, &mut state.notices);
-                                self.key.repair(secret, key == 1, &mut state.notices);
-                            }
-                            return Ok(pair);
+            let refusal = match self.serve_read(&certificates[certificate], &keys[key]) {
+                Ok(served) => {
+                    let damage = reason.map(|Refusal { text, .. }| format!("{text}; its copy is used"));
+                    state.notices.extend(damage);
+                    for (file, versions, version) in
+                        [(&self.certificate, &certificates, certificate), (&self.key, &keys, key)]
+                    {
+                        if let (Ok(pem), false) = (&versions[version], self.own) {
+                            file.repair(pem, version == 1, &mut state.notices);
                         }
-                        Err(refusal) => refusal,
                     }
+                    return Ok(served);
                 }
-                (Err(error), _) | (_, Err(error)) => {
-                    Refusal { text: error.to_string(), is_of_authority: false }
-                }
+                Err(refusal) => refusal,
             };
-            let is_final = self.own || refusal.is_of_authority;
-            let first = reason.get_or_insert(refusal);
-            if is_final {
-                return Err(Refusal { text: std::mem::take(&mut first.text), ..*first });
+            if self.own || refusal.is_of_authority {
+                return Err(refusal);
             }
+            reason = reason.or(Some(refusal));
         }
-        Err(reason.unwrap_or_else(|| Refusal { text: String::new(), is_of_authority: false }))
-    }
-
-    /// Reads the files, and no copy.
-    fn find_first(&self) -> Result<(), Refusal> {
-        let read = |file: &StateFile| {
-            let read = file::read_regular(file.path(), PEM_BYTES);
-            read.map_err(|error| Refusal { text: error.to_string(), is_of_authority: false })
-        };
-        let pair = Pair { certificate: read(&self.certificate)?, key: read(&self.key)? };
-        self.config(&pair).map(drop)
+        Err(reason.unwrap_or(Refusal { text: String::new(), is_of_authority: false }))
     }
 
     /// Makes a certificate that lasts.
-    fn create(&self, address: SocketAddr, state: &mut State<'_>) -> Result<Pair, StartError> {
+    fn create(&self, address: SocketAddr, state: &mut State<'_>) -> Result<Served, StartError> {
         let pair = make_pair(address)?;
         for directory in [self.key.path().parent(), self.certificate.path().parent()].into_iter().flatten() {
             file::create_dir(directory).or_else(|error| state.handle_unwritten(&error))?;
@@ -191,7 +196,7 @@ impl Files {
             )),
             Err(error) => state.handle_unwritten(&error)?,
         }
-        Ok(pair)
+        Ok(self.serve(&pair.certificate, &pair.key)?)
     }
 
     /// Loads the temporary certificate, or makes one. It stays the same until the files can be used.
@@ -200,22 +205,20 @@ impl Files {
         address: SocketAddr,
         reason: &str,
         state: &mut State<'_>,
-    ) -> Result<Pair, StartError> {
+    ) -> Result<Served, StartError> {
         let path = state.dir.join(TEMPORARY);
-        let both = |pem: Vec<u8>| Pair { certificate: pem.clone(), key: pem };
-        let kept = file::read_regular(&path, 2 * PEM_BYTES).ok().map(both);
-        let pair = match kept.filter(|pair| self.config(pair).is_ok()) {
-            Some(pair) => pair,
+        let kept = file::read_regular(&path, 2 * PEM_BYTES).ok();
+        let served = match kept.and_then(|pem| self.serve(&pem, &pem).ok()) {
+            Some(served) => served,
             None => {
                 let Pair { certificate, key } = make_pair(address)?;
-                let pair = both([certificate, key].concat());
+                let pem = [certificate, key].concat();
                 set_aside(&path);
-                if let Err(error) = file::write_atomic(&path, &pair.key, 0o600) {
-                    state
-                        .notices
-                        .push(format!("the temporary certificate is another one after a restart: {error}"));
+                if let Err(error) = file::write_atomic(&path, &pem, 0o600) {
+                    let notice = format!("the temporary certificate is another one after a restart: {error}");
+                    state.notices.push(notice);
                 }
-                pair
+                self.serve(&pem, &pem)?
             }
         };
         let lost = file::read_regular(self.certificate.path(), PEM_BYTES).ok();
@@ -226,10 +229,10 @@ impl Files {
         state.notices.push(format!(
             "{reason}; a temporary certificate serves, SHA-256 {}{}: restore certificate and key, or delete both, \
              their copies and {TEMPORARY}, and new ones are made",
-            fingerprint(&pair.certificate).unwrap_or_default(),
+            served.fingerprint,
             lost.map(|lost| format!(" instead of {lost}")).unwrap_or_default()
         ));
-        Ok(pair)
+        Ok(served)
     }
 
     /// Sets aside each of the files that has no certificate or key in it.
