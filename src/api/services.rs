@@ -50,7 +50,7 @@ pub(super) fn run<'a>(
         cx.api.run_actions(cx.platform);
         return Outcome::Pending(PendingCall { id: NO_ID, work: Work::Verb { verb, service } });
     }
-    if accepted.is_ok() && matches!(verb, Verb::Install | Verb::Uninstall) {
+    if accepted.is_ok() && is_write {
         let before = cx.api.persisting;
         cx.api.run_actions(cx.platform);
         if cx.api.persisting != before {

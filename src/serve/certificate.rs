@@ -302,43 +302,35 @@ fn names(address: SocketAddr) -> Result<Vec<SanType>, rcgen::Error> {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
-    use std::sync::MutexGuard;
 
     use rcgen::{CertifiedKey, generate_simple_self_signed};
 
+    use super::super::state::tests::StateDirectory;
     use super::*;
-    use crate::sys::tests::lock_children;
 
-    /// State directory of one test, removed at its end. A child of another test would have its lock, too.
-    struct Directory(PathBuf, #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
+    /// State directory with one for certificate and key in it.
+    struct Directory(StateDirectory);
 
     impl Directory {
         fn new(name: &str) -> Self {
-            crate::log::set_level(crate::log::Level::Off);
-            let path = std::env::temp_dir().join(format!("friendlet-{name}-{}", std::process::id()));
-            fs::create_dir_all(path.join("tls")).unwrap();
-            Self(path, lock_children())
+            let directory = StateDirectory::new(name);
+            fs::create_dir(directory.path("tls")).unwrap();
+            Self(directory)
         }
 
         fn path(&self, name: &str) -> PathBuf {
-            self.0.join("tls").join(name)
+            self.0.path("tls").join(name)
         }
 
         /// SHA-256 of the certificate that serves, and the notices.
         fn served(&self, falls_back: bool) -> Result<(String, Vec<String>), StartError> {
             let listen = crate::config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
-            let mut state = State::open(&self.0, falls_back)?;
+            let mut state = self.0.open(falls_back)?;
             tls(&listen, &mut state)?;
             let files = [self.path("certificate.pem"), self.path("temporary.pem")];
             let is_temporary = state.notices.iter().any(|notice| notice.contains("a temporary certificate"));
             let pem = fs::read(&files[usize::from(is_temporary)]).unwrap();
             Ok((fingerprint(&pem).unwrap(), state.notices))
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
         }
     }
 
@@ -416,8 +408,8 @@ mod tests {
         assert!(notices.iter().any(|notice| notice.contains("a temporary certificate")), "{notices:?}");
         assert_ne!(served, fingerprint(cert.pem().as_bytes()).unwrap());
         assert_eq!(fs::read_to_string(dir.path("certificate.pem")).unwrap(), cert.pem());
-        fs::create_dir(dir.0.join("medium")).unwrap();
-        fs::write(dir.0.join("medium/key.pem"), signing_key.serialize_pem()).unwrap();
+        fs::create_dir(dir.0.path("medium")).unwrap();
+        fs::write(dir.0.path("medium/key.pem"), signing_key.serialize_pem()).unwrap();
         let (served, notices) = dir.served(true).unwrap();
         assert_eq!((served, notices), (fingerprint(cert.pem().as_bytes()).unwrap(), vec![]));
     }
@@ -425,11 +417,11 @@ mod tests {
     #[test]
     fn certificate_that_cannot_be_written_is_in_memory_where_nobody_is_there() {
         let dir = Directory::new("unwritten");
-        fs::remove_dir(dir.0.join("tls")).unwrap();
-        fs::write(dir.0.join("tls"), "").unwrap();
+        fs::remove_dir(dir.0.path("tls")).unwrap();
+        fs::write(dir.0.path("tls"), "").unwrap();
         assert_eq!(dir.served(false).unwrap_err().code, StartError::CANNOT_CREATE);
         let listen = crate::config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
-        let mut state = State::open(&dir.0, true).unwrap();
+        let mut state = dir.0.open(true).unwrap();
         assert!(tls(&listen, &mut state).unwrap().is_some());
         assert!(state.notices[0].starts_with("kept in memory alone: "), "{:?}", state.notices);
     }

@@ -119,45 +119,26 @@ fn announce(password: &str, advice: &str) {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::sync::MutexGuard;
 
+    use super::super::state::tests::StateDirectory;
     use super::*;
-    use crate::sys::tests::lock_children;
 
-    /// State directory of one test, removed at its end. A child of another test would have its lock, too.
-    struct Directory(PathBuf, #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
-
-    impl Directory {
-        fn new(name: &str) -> Self {
-            crate::log::set_level(crate::log::Level::Off);
-            let path = std::env::temp_dir().join(format!("friendlet-{name}-{}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path, lock_children())
-        }
-
-        /// Password of the administrator, and the notices.
-        fn first(&self, falls_back: bool) -> Result<(Option<String>, Vec<String>), StartError> {
-            let mut state = State::open(&self.0, falls_back)?;
-            let users = users(Users::new(), Some(&std::env::temp_dir()), &mut state)?;
-            let hash = users.find(NAME).and_then(|id| users.password(id)).map(ToString::to_string);
-            Ok((hash, state.notices))
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    /// Password of the administrator, and the notices.
+    fn first(dir: &StateDirectory) -> (Option<String>, Vec<String>) {
+        let mut state = dir.open(false).unwrap();
+        let users = users(Users::new(), Some(&std::env::temp_dir()), &mut state).unwrap();
+        let hash = users.find(NAME).and_then(|id| users.password(id)).map(ToString::to_string);
+        (hash, state.notices)
     }
 
     #[test]
     fn file_of_the_first_user_may_be_as_large_as_its_limit() {
-        let dir = Directory::new("first-user");
+        let dir = StateDirectory::new("first-user");
         let hash = password::hash(&canonical_password(b"x"), 1, [0; 16]).unwrap();
         let text = config::user_text(NAME, UserLevel::Admin, &hash);
         let read = |bytes: usize| {
-            fs::write(dir.0.join(FILE), "#".repeat(bytes - 1 - text.len()) + "\n" + &text).unwrap();
-            dir.first(false).unwrap()
+            fs::write(dir.path(FILE), "#".repeat(bytes - 1 - text.len()) + "\n" + &text).unwrap();
+            first(&dir)
         };
         // With the first line that it gets.
         assert_eq!(read(FIRST_USER_FILE_BYTES - 50), (Some(hash.to_string()), vec![]));
@@ -168,31 +149,32 @@ mod tests {
 
     #[test]
     fn administrator_stays_unless_file_and_copy_are_damaged() {
-        let dir = Directory::new("first-damaged");
-        let (made, notices) = dir.first(false).unwrap();
+        let dir = StateDirectory::new("first-damaged");
+        let (made, notices) = first(&dir);
         assert!(made.is_some() && notices.is_empty(), "{notices:?}");
-        fs::write(dir.0.join(FILE), "").unwrap();
-        assert_eq!(dir.first(false).unwrap().0, made);
-        fs::write(dir.0.join(FILE), "\0").unwrap();
-        fs::write(dir.0.join("admin.toml.copy"), "").unwrap();
-        let (new, notices) = dir.first(false).unwrap();
+        fs::write(dir.path(FILE), "").unwrap();
+        assert_eq!(first(&dir).0, made);
+        fs::write(dir.path(FILE), "\0").unwrap();
+        fs::write(dir.path("admin.toml.copy"), "").unwrap();
+        let (new, notices) = first(&dir);
         assert!(new.is_some() && new != made);
         assert!(notices[1].contains("made a new administrator"), "{notices:?}");
-        assert_eq!(dir.first(false).unwrap(), (new, vec![]));
+        assert_eq!(first(&dir), (new, vec![]));
     }
 
     #[test]
     fn password_is_in_a_file_for_its_owner_alone() {
         use std::os::unix::fs::PermissionsExt as _;
-        let dir = Directory::new("first-password");
-        let run = dir.0.join("run");
+        let dir = StateDirectory::new("first-password");
+        let run = dir.path("run");
         fs::create_dir(&run).unwrap();
-        for (state, file) in [(&dir.0, &dir.0), (&dir.0.join("none"), &run)] {
+        for (state, file) in [(dir.path(""), dir.path("")), (dir.path("none"), run.clone())] {
+            let (state, file) = (&state, &file);
             let path = show("secret", state, Some(&run)).unwrap().unwrap();
             assert_eq!(path, file.join(PASSWORD_FILE));
             assert_eq!(fs::read_to_string(&path).unwrap(), "secret\n");
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        assert!(show("secret", &dir.0.join("none"), None).is_err());
+        assert!(show("secret", &dir.path("none"), None).is_err());
     }
 }

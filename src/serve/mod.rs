@@ -63,10 +63,10 @@ const REPEAT_TIME: Duration = Duration::from_secs(1);
 
 crate::limits::limits! {
     /// PEM file of a certificate chain, a key or an authority.
-    PEM_BYTES: usize = 64 * 1024, exceeded "the server does not start",
+    PEM_BYTES: usize = 64 * 1024, exceeded "its copy is used; an error of a named file",
         tests ["pem_files_may_be_as_large_as_their_limit"];
     /// File of the administrator that the first start creates.
-    FIRST_USER_FILE_BYTES: usize = 4096, exceeded "the server does not start",
+    FIRST_USER_FILE_BYTES: usize = 4096, exceeded "its copy is used",
         tests ["file_of_the_first_user_may_be_as_large_as_its_limit"];
 }
 

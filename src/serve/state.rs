@@ -80,3 +80,33 @@ fn in_use(dir: &Path, holder: Option<u32>) -> StartError {
         ),
     )
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::path::PathBuf;
+    use std::sync::MutexGuard;
+
+    use super::*;
+    use crate::sys::tests::{TestDirectory, lock_children};
+
+    /// State directory of one test, removed at its end. A child of another test would have its lock, too.
+    pub(in crate::serve) struct StateDirectory(
+        TestDirectory,
+        #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>,
+    );
+
+    impl StateDirectory {
+        pub(in crate::serve) fn new(name: &str) -> Self {
+            crate::log::set_level(crate::log::Level::Off);
+            Self(TestDirectory::new(name), lock_children())
+        }
+
+        pub(in crate::serve) fn path(&self, name: &str) -> PathBuf {
+            self.0.0.join(name)
+        }
+
+        pub(in crate::serve) fn open(&self, falls_back: bool) -> Result<State<'_>, StartError> {
+            State::open(&self.0.0, falls_back)
+        }
+    }
+}

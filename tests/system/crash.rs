@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::services::{OK, start, status, until_state};
-use super::supervision::send;
+use super::supervision::{pid_in, send};
 use crate::support::device::{ADMIN, service, shell};
 use crate::support::directory::Directory;
 use crate::support::http::session_of;
@@ -164,8 +164,7 @@ fn program_of_a_start_that_was_under_way_ends_and_the_start_begins_again() {
     let mut socket = server.bound(ADMIN);
     let call = request("s", "services/web/start", "{}", ADMIN);
     socket.send(&call);
-    until("it is prepared", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
-    let first: u32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    let first = pid_in(&file);
     server.crash();
     until("the first one has ended", || !process::is_alive(first));
     until_state(&server, "web", "started");
@@ -223,8 +222,7 @@ fn commands_and_checks_end_with_their_server() {
     let mut socket = server.bound(ADMIN);
     let call = request("c", "services/tool/command", r#"{"cmd":"run"}"#, ADMIN);
     socket.send(&call);
-    until("it runs", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
-    let pid: u32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    let pid = pid_in(&file);
     server.crash();
     until("the command has ended", || !process::is_alive(pid));
     socket = server.bound(ADMIN);

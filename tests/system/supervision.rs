@@ -42,7 +42,7 @@ pub(super) fn send(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
 }
 
-fn pid_in(file: &str) -> u32 {
+pub(super) fn pid_in(file: &str) -> u32 {
     until("the pid is written", || fs::read_to_string(file).is_ok_and(|text| text.ends_with('\n')));
     fs::read_to_string(file).unwrap().trim().parse().unwrap()
 }
