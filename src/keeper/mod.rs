@@ -192,7 +192,8 @@ pub fn run<T>(
     main_loop.check_cgroups();
     main_loop.find_left(table);
     loop {
-        match fork::fork()? {
+        // Without another server, no one would stop the services.
+        match fork::fork().inspect_err(|_| main_loop.end_children())? {
             Forked::Child => {
                 let inherited = main_loop.inheritance(clock);
                 let cgroups = main_loop.cgroups();
@@ -222,7 +223,8 @@ pub fn run<T>(
                 if let Some(end) = main_loop.serve(server) {
                     return Ok(end);
                 }
-                (server_messages, notify) = main_loop.renew()?;
+                let renewed = main_loop.renew();
+                (server_messages, notify) = renewed.inspect_err(|_| main_loop.end_children())?;
             }
         }
     }
