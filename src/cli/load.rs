@@ -1,6 +1,5 @@
 //! Finds and reads the configuration file, or its replacement if it cannot be used.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -261,9 +260,7 @@ fn built_in_source() -> String {
 
 /// Path of the last good copy of a configuration file.
 fn good_path(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(GOOD);
-    PathBuf::from(name)
+    file::with_suffix(path, GOOD)
 }
 
 /// Path of this binary, for the built-in service.

@@ -13,7 +13,7 @@ use crate::keeper::{self, Cgroups, ServerEnd};
 use crate::log::print;
 use crate::serve::{self, Start, StartError};
 use crate::sys::board::has_init;
-use crate::sys::log_threads;
+use crate::sys::{file, log_threads};
 
 /// Variable with the slot of the running system: `A` or `B`.
 const SLOT: &str = "FRIENDLET_SLOT";
@@ -75,7 +75,7 @@ fn serve(
     let start = Start { config, state_dir, socket, board, has_init, good_copy, falls_back };
     let cgroups = if start.config.board.has_no_cgroups { None } else { Cgroups::create() };
     // In memory, and for each server another one.
-    let table = start.socket.as_ref().map(|socket| socket.with_extension("processes"));
+    let table = start.socket.as_ref().map(|socket| file::with_suffix(socket, ".processes"));
     let server = |start, link| end_of(serve::run(start, link));
     keeper::run(start, cgroups, table.as_deref(), |start| &start.config.services, server).map_err(|error| {
         print(format_args!("friendlet: cannot start the server: {error}\n"));

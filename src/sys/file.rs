@@ -83,6 +83,13 @@ impl From<fmt::Error> for RenderError {
     }
 }
 
+/// Path with a suffix to its name.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = std::ffi::OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// Reads a UTF-8 file of at most `limit` bytes.
 pub fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
     text(path, read(path, limit)?)

@@ -5,13 +5,12 @@
 //! first half of the SHA-256 of the rest, which distinguishes a whole file from a damaged one. A file without
 //! that line is one of friendlet 0.1, or damaged.
 
-use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::UNKNOWN_LINES_BYTES;
-use super::file::{self, AtomicFile, FileError};
+use super::file::{self, AtomicFile, FileError, with_suffix};
 use crate::info;
 
 /// Suffix of the copy of a file.
@@ -147,12 +146,6 @@ pub fn set_aside(path: &Path) {
     if fs::symlink_metadata(path).is_ok() {
         let _ = BROKEN.iter().find(|suffix| fs::rename(path, with_suffix(path, suffix)).is_ok());
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// First line of a file with these records.

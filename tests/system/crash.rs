@@ -279,6 +279,8 @@ fn services_of_a_killed_keeper_are_stopped_in_order_before_they_start_again() {
     let mut server = Server::start(&device);
     until("it runs", || std::fs::exists(&ports).unwrap());
     let left = [status(&server, "auto").pid, start(&server, "by-hand").pid];
+    // Of this socket, whatever others are in its directory.
+    assert!(std::fs::exists(server.local_socket() + ".processes").unwrap());
     for pid in [server.keeper(), server.pid()] {
         send(pid, Signal::KILL);
     }
