@@ -167,6 +167,7 @@ mod tests {
     use std::thread::yield_now;
 
     use super::*;
+    use crate::sys::tests::lock_children;
 
     #[test]
     fn status_is_that_of_the_first_line() {
@@ -236,6 +237,7 @@ mod tests {
 
     #[test]
     fn peer_that_closes_without_a_response_is_a_failure() {
+        let _lock = lock_children();
         let (mut exchange, kind, peer) = requested();
         drop(peer);
         assert_eq!(result(&mut exchange, &kind), Err(CheckError::Closed));

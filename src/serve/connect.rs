@@ -47,6 +47,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
+    use crate::sys::tests::lock_children;
 
     /// Result of a connection on this machine, which is there at once.
     fn outcome(endpoint: &Endpoint) -> Result<(), Errno> {
@@ -55,6 +56,7 @@ mod tests {
 
     #[test]
     fn tcp_connection_is_accepted_or_refused_at_once() {
+        let _lock = lock_children();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = Endpoint::Tcp(listener.local_addr().unwrap());
         assert_eq!(outcome(&endpoint), Ok(()));
@@ -64,6 +66,7 @@ mod tests {
 
     #[test]
     fn unix_connection_is_accepted_or_refused_at_once() {
+        let _lock = lock_children();
         let path = std::env::temp_dir().join(format!("friendlet-connect-{}", std::process::id()));
         let endpoint = Endpoint::unix(path.to_str().unwrap()).unwrap();
         assert_eq!(outcome(&endpoint), Err(Errno::NOENT));

@@ -82,9 +82,11 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::sys::tests::lock_children;
 
     #[test]
     fn service_is_ready_once_it_accepts_a_connection() {
+        let _lock = lock_children();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);

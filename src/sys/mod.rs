@@ -145,7 +145,8 @@ pub(crate) mod tests {
         }
     }
 
-    /// Locks out every other test that has children: none reaps those of another.
+    /// Locks out every other test that has children: none reaps those of another,
+    /// and until it executes none keeps a descriptor open that another closes.
     pub(crate) fn lock_children() -> MutexGuard<'static, ()> {
         static CHILDREN: Mutex<()> = Mutex::new(());
         CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)

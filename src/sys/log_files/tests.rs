@@ -213,9 +213,9 @@ fn panic_ends_the_process_though_standard_error_blocks() {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let name = "sys::log_files::tests::panic_ends_the_process_though_standard_error_blocks";
     command.args(["--exact", name]).env(BLOCKED, "1").stdout(Stdio::null()).stderr(writer);
+    let start = Instant::now();
     let mut child = command.spawn().unwrap();
     drop(command);
-    let start = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
