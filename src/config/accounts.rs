@@ -125,12 +125,7 @@ pub(super) fn tokens(
 
 fn sha256(hex: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    // decode_mut panics at a string of another length.
-    if hex.len() != 2 * bytes.len() {
-        return None;
-    }
-    data_encoding::HEXLOWER_PERMISSIVE.decode_mut(hex.as_bytes(), &mut bytes).ok()?;
-    Some(bytes)
+    (base16ct::mixed::decode(hex, &mut bytes).ok()?.len() == bytes.len()).then_some(bytes)
 }
 
 /// Returns a `[[user]]` table for the configuration file, in the form of [`parse_user`]. An administrator

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use data_encoding::BASE64;
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use ring::rand::{SecureRandom, SystemRandom};
 use tungstenite::WebSocket;
 use tungstenite::protocol::{Role, WebSocketConfig};
@@ -72,7 +72,10 @@ pub(super) fn upgrade(
         .fill(&mut nonce)
         .map_err(|_| Failure::new(FAILED, "the system has no random bytes"))?;
     let mut key = [0; 24];
-    let sent_key = BASE64.encode_mut_str(&nonce, &mut key);
+    BASE64
+        .encode_slice(nonce, &mut key)
+        .map_err(|_| Failure::new(FAILED, "a key of 16 bytes has 24 characters"))?;
+    let sent_key = str::from_utf8(&key).unwrap_or_default();
     let request = format!(
         "GET /fcws?sessionid={} HTTP/1.1\r\nhost: {authority}\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {sent_key}\r\nsec-websocket-protocol: {SUBPROTOCOL}\r\n\r\n",
         encode(session)

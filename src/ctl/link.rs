@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use data_encoding::BASE64;
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 
@@ -157,10 +157,7 @@ impl Link {
             self.chunked = Some((id, pieces));
             return Ok(None);
         }
-        let mut text = vec![0; BASE64.decode_len(pieces.len()).map_err(|_| broken("it is not base64"))?];
-        let length =
-            BASE64.decode_mut(pieces.as_bytes(), &mut text).map_err(|_| broken("it is not base64"))?;
-        text.truncate(length);
+        let text = BASE64.decode(&pieces).map_err(|_| broken("it is not base64"))?;
         Ok(Some(String::from_utf8(text).map_err(|_| broken("it is not UTF-8"))?))
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use data_encoding::HEXLOWER;
 use ring::digest;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
@@ -33,7 +32,7 @@ pub fn read_password(prompt: &str) -> io::Result<String> {
 /// Hash of a password as it is sent.
 pub(super) fn hashed(password: &str) -> String {
     let hash = digest::digest(&digest::SHA256, password.as_bytes());
-    format!("HASHED{}", HEXLOWER.encode_display(hash.as_ref()))
+    format!("HASHED{}", base16ct::lower::encode_string(hash.as_ref()))
 }
 
 fn read_line(input: &mut impl BufRead) -> io::Result<String> {

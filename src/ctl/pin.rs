@@ -5,7 +5,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::digest;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -101,13 +100,11 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
 pub(super) fn parse_fingerprint(hex: &str) -> Option<Fingerprint> {
     let digits: Vec<u8> = hex.bytes().filter(|b| *b != b':').collect();
     let mut fingerprint = [0; 32];
-    if digits.len() != 64 || HEXLOWER_PERMISSIVE.decode_mut(&digits, &mut fingerprint).is_err() {
-        return None;
-    }
-    Some(fingerprint)
+    (base16ct::mixed::decode(digits, &mut fingerprint).ok()?.len() == fingerprint.len())
+        .then_some(fingerprint)
 }
 
 /// Formats a fingerprint in hexadecimal.
 pub(super) fn hex(fingerprint: &Fingerprint) -> String {
-    HEXLOWER.encode_display(fingerprint).to_string()
+    base16ct::lower::encode_string(fingerprint)
 }

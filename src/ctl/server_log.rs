@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::thread;
 
-use data_encoding::BASE64;
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 
 use super::LOG_FOLLOW_STEP;
 use super::arguments::{Invocation, LogOptions};
@@ -119,7 +119,7 @@ fn read(content: &str) -> Option<Page> {
         mono_ms: number("Mono")?,
         from: number("From")?,
         next: number("Next")?,
-        records: BASE64.decode(text("Records")?.as_bytes()).ok()?,
+        records: BASE64.decode(&text("Records")?).ok()?,
     })
 }
 

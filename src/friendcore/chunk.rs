@@ -8,14 +8,14 @@
 
 use core::time::Duration;
 
-use data_encoding::BASE64;
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use heapless::String;
 
 use super::{CHUNK_AGE, CHUNK_PIECE_BYTES, ChunkError, Part};
 use crate::json::{Full, Writer};
 use crate::{internal_error, limits};
 
-/// Base64 characters decoded at once.
+/// Base64 characters decoded at once, in groups of four.
 const BLOCK_BYTES: usize = 1024;
 
 /// State of a message after one of its parts.
@@ -182,11 +182,11 @@ impl Assembler {
         if text.len() > limits::CHUNK_BYTES {
             return Err(ChunkError::TooLong);
         }
-        let length = BASE64.encode_len(text.len());
+        let length = base64::encoded_len(text.len(), true).ok_or(ChunkError::TooLong)?;
         let index = self.take_free().ok_or(ChunkError::Busy)?;
         let set = self.sets.get_mut(index).ok_or(ChunkError::Busy)?;
         let place = set.buffer.get_mut(..length).ok_or(ChunkError::TooLong)?;
-        BASE64.encode_mut(text, place);
+        BASE64.encode_slice(text, place).map_err(|_| ChunkError::TooLong)?;
         set.owner = owner;
         set.state = State::Down(length);
         Ok(SetId { index, generation: set.generation })
@@ -329,23 +329,20 @@ impl Set {
 }
 
 /// Decodes base64 in place and returns the length of the result. The decoder is strict: it rejects white
-/// space, other alphabets, and missing or early padding.
+/// space, other alphabets, missing or early padding, and bits beyond the last byte.
 fn decode_base64(text: &mut [u8]) -> Option<usize> {
-    // The decoder accepts several padded texts in a row, but a message is one text.
-    let body = text.get(..text.len().saturating_sub(2))?;
-    if body.contains(&b'=') || !text.len().is_multiple_of(4) {
-        return None;
-    }
-    let mut written = 0;
-    let mut read = 0;
+    let (mut read, mut written) = (0, 0);
     let mut block = [0; BLOCK_BYTES];
     while read < text.len() {
         let length = (text.len() - read).min(BLOCK_BYTES);
         let block = block.get_mut(..length)?;
         block.copy_from_slice(text.get(read..read + length)?);
+        // A padded block is the last one.
+        if written < read / 4 * 3 {
+            return None;
+        }
         // At most three bytes for each four read, so the writing never overtakes the reading.
-        let room = BASE64.decode_len(length).ok()?;
-        written += BASE64.decode_mut(block, text.get_mut(written..written + room)?).ok()?;
+        written += BASE64.decode_slice(block, text.get_mut(written..read + length)?).ok()?;
         read += length;
     }
     Some(written)

@@ -8,7 +8,8 @@ mod checks;
 mod keys;
 mod services;
 
-use data_encoding::BASE64;
+use base64::display::Base64Display;
+use base64::prelude::BASE64_STANDARD as BASE64;
 
 use super::Form;
 use super::failure::{self, SEPARATE};
@@ -178,7 +179,7 @@ fn board_log(out: &mut Writer<'_>, page: &LogPage<'_>) -> Result<(), Full> {
         r#", "Wall": {}, "Mono": {}, "From": {}, "Next": {}, "Records": ""#,
         page.wall_ms, page.mono_ms, page.from, page.next
     ))?;
-    out.put_display(BASE64.encode_display(page.records))?;
+    out.put_display(Base64Display::new(page.records, &BASE64))?;
     out.put(r#""}"#)
 }
 

@@ -1,6 +1,6 @@
 //! Opening handshake of a WebSocket (RFC 6455, section 4.2).
 
-use data_encoding::BASE64;
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use ring::digest;
 
 use super::head::split_host;
@@ -104,7 +104,9 @@ pub fn accept_key<'o>(key: &[u8; KEY_BYTES], out: &'o mut [u8; ACCEPT_BYTES]) ->
     let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
     hash.update(key);
     hash.update(GUID);
-    BASE64.encode_mut_str(hash.finish().as_ref(), out)
+    // The length is that of a SHA-1 in base64.
+    let _ = BASE64.encode_slice(hash.finish().as_ref(), out);
+    core::str::from_utf8(out).unwrap_or_default()
 }
 
 /// Checks a key for 16 bytes in base64: 22 characters and two of padding.

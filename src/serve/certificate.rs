@@ -9,7 +9,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use data_encoding::HEXLOWER;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -253,7 +252,7 @@ impl Files {
 /// SHA-256 of the first certificate, as clients display it for comparison.
 fn fingerprint(pem: &[u8]) -> Option<String> {
     let certificate = CertificateDer::from_pem_slice(pem).ok()?;
-    Some(HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, &certificate).as_ref()))
+    Some(base16ct::lower::encode_string(ring::digest::digest(&ring::digest::SHA256, &certificate).as_ref()))
 }
 
 fn warn_of_open_key(key: &Path) {

@@ -8,7 +8,8 @@
 use core::fmt;
 use core::str::FromStr;
 
-use data_encoding::{BASE64_NOPAD, HEXLOWER};
+use base64::display::Base64Display;
+use base64::prelude::{BASE64_STANDARD_NO_PAD as BASE64, Engine as _};
 use ring::digest;
 
 use super::PASSWORD_ROUNDS_MAX;
@@ -22,8 +23,6 @@ pub const HASH_BYTES: usize = 32;
 
 const PREFIX: &[u8; 6] = b"HASHED";
 const SCHEME: &str = "pbkdf2-sha256";
-const SALT_TEXT_BYTES: usize = 22;
-const HASH_TEXT_BYTES: usize = 43;
 
 /// Converts a password to canonical form: `HASHED` and the SHA-256 of the plain text in lower-case
 /// hexadecimal. A password already in this form is returned unchanged.
@@ -36,7 +35,8 @@ pub fn canonical_password(received: &[u8]) -> [u8; CANONICAL_PASSWORD_BYTES] {
     let mut canonical = [0; CANONICAL_PASSWORD_BYTES];
     let (prefix, hex) = canonical.split_at_mut(PREFIX.len());
     prefix.copy_from_slice(PREFIX);
-    HEXLOWER.encode_mut(digest::digest(&digest::SHA256, received).as_ref(), hex);
+    // It has the length of a SHA-256.
+    let _ = base16ct::lower::encode(digest::digest(&digest::SHA256, received).as_ref(), hex);
     canonical
 }
 
@@ -124,12 +124,7 @@ impl fmt::Debug for PasswordHash {
 
 impl fmt::Display for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut salt = [0; SALT_TEXT_BYTES];
-        BASE64_NOPAD.encode_mut(&self.salt, &mut salt);
-        let mut hash = [0; HASH_TEXT_BYTES];
-        BASE64_NOPAD.encode_mut(&self.hash, &mut hash);
-        let salt = core::str::from_utf8(&salt).map_err(|_| fmt::Error)?;
-        let hash = core::str::from_utf8(&hash).map_err(|_| fmt::Error)?;
+        let (salt, hash) = (Base64Display::new(&self.salt, &BASE64), Base64Display::new(&self.hash, &BASE64));
         write!(f, "${SCHEME}$i={}${salt}${hash}", self.rounds)
     }
 }
@@ -149,20 +144,16 @@ impl FromStr for PasswordHash {
             return Err(PasswordHashError::Rounds);
         }
         let rounds = rounds.parse().map_err(|_| PasswordHashError::Rounds)?;
-        let salt = decode::<SALT_TEXT_BYTES, SALT_BYTES>(salt).ok_or(PasswordHashError::Salt)?;
-        let hash = decode::<HASH_TEXT_BYTES, HASH_BYTES>(hash).ok_or(PasswordHashError::Hash)?;
+        let salt = decode::<SALT_BYTES>(salt).ok_or(PasswordHashError::Salt)?;
+        let hash = decode::<HASH_BYTES>(hash).ok_or(PasswordHashError::Hash)?;
         Self::new(rounds, salt, hash)
     }
 }
 
-/// Decodes `TEXT` characters of base64 to `BYTES` bytes.
-fn decode<const TEXT: usize, const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
+/// Decodes base64 of `BYTES` bytes.
+fn decode<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
     let mut bytes = [0; BYTES];
-    // decode_mut panics for another length.
-    if text.len() != TEXT || BASE64_NOPAD.decode_mut(text.as_bytes(), &mut bytes).is_err() {
-        return None;
-    }
-    Some(bytes)
+    (BASE64.decode_slice(text, &mut bytes).ok()? == BYTES).then_some(bytes)
 }
 
 #[cfg(test)]

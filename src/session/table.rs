@@ -5,7 +5,6 @@
 
 use core::time::Duration;
 
-use data_encoding::HEXLOWER;
 use heapless::{String, Vec};
 
 use super::{SESSION_ID_BYTES, UserId, UserLevel, Users, equal_in_constant_time};
@@ -128,7 +127,8 @@ impl SessionTable {
         }
         self.used_entries = self.used_entries.max(index + 1);
         let mut id = [0; SESSION_ID_BYTES];
-        HEXLOWER.encode_mut(&random, &mut id);
+        // Two digits a byte: it always fits.
+        base16ct::lower::encode(&random, &mut id).map_err(|_| OpenError::Full)?;
         entry.session = Some(Session { user, device, id, active: now });
         self.note(index);
         Ok(self.key(index))

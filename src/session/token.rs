@@ -161,7 +161,7 @@ mod tests {
         let (a, _) = two_users();
         let mut tokens = Tokens::new();
         tokens.push(a, sha256("first")).unwrap();
-        let stored = data_encoding::HEXLOWER.encode_display(&sha256("first")).to_string();
+        let stored = base16ct::lower::encode_string(&sha256("first"));
         assert_eq!(tokens.find(&stored), None);
     }
 

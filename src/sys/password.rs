@@ -196,7 +196,7 @@ mod tests {
         assert!(!is_right("Securefassword"));
         assert!(!is_right(""));
         assert!(!is_right(&stored.to_string()));
-        let hex = data_encoding::HEXLOWER.encode_display(stored.hash()).to_string();
+        let hex = base16ct::lower::encode_string(stored.hash());
         assert!(!is_right(&hex));
         assert!(!is_right(&format!("HASHED{hex}")));
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 use std::{env, fs};
 
-use data_encoding::BASE64;
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use friendlet::api::CALLS;
 use friendlet::api::calls::NAME;
 use friendlet::limits;
@@ -106,7 +106,7 @@ fn is_match(seen: &str, wanted: &str) -> bool {
 /// Sends a message in chunks, as the desktop does.
 fn send_chunked(socket: &mut Socket, message: &str) {
     let room = CHUNKED_BYTES - message.len();
-    let text = BASE64.encode_display(message.replace("{FILLER}", &"x".repeat(room)).as_bytes()).to_string();
+    let text = BASE64.encode(message.replace("{FILLER}", &"x".repeat(room)).as_bytes());
     let pieces: Vec<&[u8]> = text.as_bytes().chunks(PIECE_CHARACTERS).collect();
     assert!(pieces.len() > 1, "the message is too short for chunks");
     for (part, piece) in pieces.iter().enumerate() {

@@ -7,8 +7,6 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use data_encoding::HEXLOWER;
-
 use crate::support::device::ADMIN;
 use crate::support::directory::Directory;
 use crate::support::guest::{Guest, guest};
@@ -233,7 +231,7 @@ fn read_frames(file: &str) -> String {
 fn log_file(name: &str, file: &str) -> String {
     let hex = board().run(&format!("od -An -v -tx1 /run/friendlet/{name}"));
     let digits: String = hex.split_whitespace().collect();
-    fs::write(file, HEXLOWER.decode(digits.as_bytes()).unwrap()).unwrap();
+    fs::write(file, base16ct::lower::decode_vec(digits).unwrap()).unwrap();
     read_frames(file)
 }
 

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::Command;
 
-use data_encoding::BASE64;
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use rustix::process::Signal;
 
 use crate::support::device::{ADMIN, GUEST, shell};
@@ -26,7 +26,7 @@ fn member<'r>(reply: &'r str, name: &str) -> &'r str {
 
 /// Returns the lines of a reply.
 fn lines(reply: &str) -> String {
-    String::from_utf8(BASE64.decode(member(reply, "Records").as_bytes()).unwrap()).unwrap()
+    String::from_utf8(BASE64.decode(member(reply, "Records")).unwrap()).unwrap()
 }
 
 /// A configuration file with a log in files.
@@ -94,7 +94,7 @@ fn one_answer_is_bounded_and_the_rest_follows() {
     let mut text = String::new();
     loop {
         let reply = server.post(PATH, &format!("sessionid={ADMIN}&since={since}")).body;
-        let records = BASE64.decode(member(&reply, "Records").as_bytes()).unwrap();
+        let records = BASE64.decode(member(&reply, "Records")).unwrap();
         assert!(records.len() <= friendlet::api::LOG_ANSWER_BYTES);
         if records.is_empty() {
             break;

@@ -1,5 +1,7 @@
 //! Calls and their answers, in all forms.
 
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
+
 use super::fixture::{ADMIN, ANNA, Fixture, frame, upgrade, whole};
 use crate::api::calls::NAME;
 use crate::api::{CALLS, Effect, USER_WRITES};
@@ -262,7 +264,7 @@ fn long_reply_is_sent_in_chunks() {
         assert!(piece.len() <= CHUNK_PIECE_BYTES);
         base64 += piece;
     }
-    let text = data_encoding::BASE64.decode(base64.as_bytes()).unwrap();
+    let text = BASE64.decode(&base64).unwrap();
     let text = String::from_utf8(text).unwrap();
     assert!(text.starts_with(r#"{"type":"msg","data":{ "type":"response","requestid":"r1""#));
     // The set is free again, and the connection stays open.
@@ -290,7 +292,7 @@ fn chunked_request_is_answered() {
     let mut fixture = Fixture::new(4);
     let id = fixture.bound(ADMIN);
     let text = request("services/hello/install", r#"{"note":"a long one"}"#);
-    let base64 = data_encoding::BASE64.encode(text.as_bytes());
+    let base64 = BASE64.encode(text.as_bytes());
     let (first, second) = base64.split_at(64);
     let part = |part: usize, data: &str| {
         format!(

@@ -3,6 +3,8 @@
 use core::time::Duration;
 use std::net::IpAddr;
 
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
+
 use crate::api::{Api, Board, Platform, Refused};
 use crate::call::{CommandOutput, Completion, PasswordVerdict};
 use crate::config;
@@ -365,7 +367,7 @@ fn with_tokens(file: &str) -> String {
         Some(_) => {
             let token = tokens.next().unwrap();
             let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
-            format!("sha256 = \"{}\"\n", data_encoding::HEXLOWER.encode(hash.as_ref()))
+            format!("sha256 = \"{}\"\n", base16ct::lower::encode_string(hash.as_ref()))
         }
         None => format!("{line}\n"),
     });
@@ -413,7 +415,7 @@ pub(super) fn whole(messages: &[String]) -> String {
         chunks => {
             let pieces = chunks.iter().map(|chunk| chunk.rsplit_once(r#""data":""#).unwrap().1);
             let base64: String = pieces.map(|piece| piece.trim_end_matches(['"', '}'])).collect();
-            String::from_utf8(data_encoding::BASE64.decode(base64.as_bytes()).unwrap()).unwrap()
+            String::from_utf8(BASE64.decode(&base64).unwrap()).unwrap()
         }
     }
 }

@@ -1,4 +1,4 @@
-use data_encoding::BASE64;
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use proptest::prelude::*;
 
 use super::super::{Message, decode};
@@ -19,8 +19,7 @@ fn complete(progress: Result<Progress, ChunkError>) -> SetId {
 }
 
 fn base64(text: &[u8]) -> std::string::String {
-    let mut encoded = vec![0; BASE64.encode_len(text.len())];
-    BASE64.encode_mut(text, &mut encoded);
+    let encoded = BASE64.encode(text).into_bytes();
     std::string::String::from_utf8(encoded).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use data_encoding::{BASE64_NOPAD, HEXLOWER};
+use base64::prelude::{BASE64_STANDARD_NO_PAD as BASE64, Engine as _};
 use ring::{digest, pbkdf2};
 
 /// Session id of the reference example, a token of the administrator here.
@@ -19,7 +19,7 @@ const ROUNDS: u32 = 1000;
 
 /// SHA-256 in hexadecimal.
 pub(crate) fn sha256_hex(text: &str) -> String {
-    HEXLOWER.encode_display(digest::digest(&digest::SHA256, text.as_bytes()).as_ref()).to_string()
+    base16ct::lower::encode_string(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
 /// The form in which Friend Core's web client sends a password.
@@ -33,7 +33,7 @@ pub(crate) fn stored_password(plain: &str, rounds: u32) -> String {
     let mut hash = [0; 32];
     let rounds_or_one = NonZeroU32::new(rounds).unwrap_or(NonZeroU32::MIN);
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds_or_one, &salt, hashed(plain).as_bytes(), &mut hash);
-    let (salt, hash) = (BASE64_NOPAD.encode(&salt), BASE64_NOPAD.encode(&hash));
+    let (salt, hash) = (BASE64.encode(salt), BASE64.encode(hash));
     format!("$pbkdf2-sha256$i={rounds}${salt}${hash}")
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use data_encoding::BASE64;
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 
 /// Session id of the load: a token of an administrator. Its SHA-256 is in the configuration file.
 pub(super) const SESSION: &str = "8ed922535bc7cb2de39dc9bdafef502e2e20b986";
@@ -100,7 +100,7 @@ mod tests {
         let message = chunked(3000);
         let parts: Vec<&str> = message.text.lines().map(|line| line.rsplit('"').nth(1).unwrap()).collect();
         assert_eq!(parts.len(), 2);
-        let text = BASE64.decode(parts.concat().as_bytes()).unwrap();
+        let text = BASE64.decode(parts.concat()).unwrap();
         assert_eq!(text.len(), 3000);
         assert!(text.starts_with(br#"{"type":"msg","#) && text.ends_with(b"\"}}"));
         assert!(String::from_utf8(text).unwrap().contains(SESSION));
