@@ -101,6 +101,7 @@ impl Member {
     }
 
     /// Compares with the key as encoded in `text`.
+    #[inline(always)]
     pub(crate) fn has_key(&self, text: &[u8], key: &str) -> bool {
         text.get(self.key.range()) == Some(key.as_bytes())
     }
@@ -235,6 +236,7 @@ impl<'a, 'm> Object<'a, 'm> {
         self.entries.first().map_or(0, |entry| entry.depth)
     }
 
+    #[inline(always)]
     fn position(self, key: &str) -> Option<usize> {
         let depth = self.depth();
         let text = self.text.as_bytes();
@@ -252,6 +254,7 @@ impl<'a, 'm> Object<'a, 'm> {
         }
     }
 
+    #[inline(always)]
     fn slice(self, place: Span) -> &'m str {
         slice_or_report(self.text.get(place.range()), "")
     }
@@ -379,6 +382,7 @@ impl Scanner<'_> {
     }
 
     /// Records a member of the object whose first member is at `first`; returns its index.
+    #[inline(always)]
     fn note(
         &mut self,
         first: usize,
@@ -453,23 +457,27 @@ impl Scanner<'_> {
         if self.peek().is_some() { Err(JsonError::Malformed) } else { Ok(()) }
     }
 
+    #[inline(always)]
     fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
         if self.accept(byte) { Ok(()) } else { Err(JsonError::Malformed) }
     }
 
     /// Skips `byte` if it is next.
+    #[inline(always)]
     fn accept(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         self.at += usize::from(is_next);
         is_next
     }
 
+    #[inline(always)]
     fn space(&mut self) {
         while self.peek().is_some_and(is_space) {
             self.at += 1;
         }
     }
 
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }

@@ -54,6 +54,7 @@ pub(super) fn string_end_and_escapes(bytes: &[u8], from: usize) -> Option<(usize
 }
 
 /// Length of the prefix without special bytes of a string: quote, backslash, control characters.
+#[inline(always)]
 pub(crate) fn plain(bytes: &[u8]) -> usize {
     const WORD: usize = size_of::<usize>();
     /// Word with `byte` in every byte.
@@ -110,6 +111,7 @@ fn unit(digits: &[u8]) -> Option<u32> {
 }
 
 /// Compares two keys that [`string_end`] accepted, with their escapes decoded.
+#[inline(always)]
 pub(super) fn is_same_key(one: (&[u8], bool), other: (&[u8], bool)) -> bool {
     match (one, other) {
         ((one, false), (other, false)) => one == other,

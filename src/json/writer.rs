@@ -71,6 +71,7 @@ impl<'b> Writer<'b> {
         self.put_bytes(text.as_bytes())
     }
 
+    #[inline(always)]
     fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let free = self.free()?;
         let Some(place) = free.get_mut(..bytes.len()) else {
@@ -160,6 +161,7 @@ impl<'b> Writer<'b> {
         }
     }
 
+    #[inline(always)]
     fn free(&mut self) -> Result<&mut [u8], Full> {
         if self.full { Err(Full) } else { self.buffer.get_mut(self.length..).ok_or(Full) }
     }
