@@ -4,11 +4,11 @@ use core::fmt;
 
 use heapless::String;
 
-use super::{Context, LOG_ANSWER_BYTES, internal};
-use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome};
+use super::{Context, LOG_ANSWER_BYTES, Refused, internal};
+use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome, PendingCall, Work};
 use crate::config::{COMPLAINT_BYTES, ConfigError, ConfigOrigin, NOTICE_BYTES};
 use crate::limits::{BOARD, CHECKS, REPLY_BYTES, REQUEST_ID_BYTES};
-use crate::log::errno::EINVAL;
+use crate::log::errno::{EBUSY, EINVAL};
 use crate::log::{self, BUILD_ID_BYTES, Level};
 use crate::service::BoardEnd;
 
@@ -76,6 +76,28 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         uptime_s: cx.now.as_secs(),
         services: &cx.api.services,
     })
+}
+
+/// Reads the configuration file again. With `dryrun`, nothing changes.
+pub(super) fn reload<'a>(
+    call: &Call<'a>,
+    _: &Caller,
+    identity: Identity,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    let is_trial = match call.parameter("dryrun") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Outcome::Failed(Failure::Failed { function: "reload", result: EINVAL }),
+    };
+    if !is_trial {
+        crate::info!("reload by {}", cx.api.accounts.name(identity));
+    }
+    let id = cx.api.next_call_id();
+    match cx.platform.reload(id, is_trial) {
+        Ok(()) => Outcome::Pending(PendingCall { id, work: Work::Reload }),
+        Err(Refused) => Outcome::Failed(Failure::Failed { function: "reload", result: EBUSY }),
+    }
 }
 
 /// Returns the newest records, or those from `since` on. `level` sets the level from now on.

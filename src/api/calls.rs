@@ -202,6 +202,13 @@ pub static CALLS: &[Row] = &[
         handler: Handler::Administrator(board::log),
     },
     Row {
+        path: &["board", "reload"],
+        parameters: &["dryrun"],
+        effect: Effect::ChangesAnswered,
+        summary: "Reads the configuration file again and puts it in force, all of it or nothing; with `dryrun=true` only reports what would change.",
+        handler: Handler::Administrator(board::reload),
+    },
+    Row {
         path: &["board", "reboot"],
         parameters: &[],
         effect: Effect::ChangesAnswered,

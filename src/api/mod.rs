@@ -110,6 +110,11 @@ impl Api {
         }
     }
 
+    /// Returns true while a call waits for a write to the disk.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.persisting.is_some() || self.password_change.is_some()
+    }
+
     fn next_call_id(&mut self) -> u64 {
         self.last_call_id += 1;
         self.last_call_id
@@ -266,6 +271,8 @@ pub fn complete<'a>(
             services::outcome(verb.name(), *service, result, cx)
         }
         (Work::StoredPassword, Completion::Written(is_written)) => password::outcome(is_written),
+        (Work::Reload, Completion::Reloaded(Ok(reloaded))) => Outcome::Reloaded(reloaded),
+        (Work::Reload, Completion::Reloaded(Err(errors))) => Outcome::Failed(Failure::NotReloaded { errors }),
         (Work::Verb { verb, service }, Completion::Settled(result)) => {
             services::outcome(verb.name(), *service, result, cx)
         }

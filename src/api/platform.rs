@@ -63,6 +63,9 @@ pub trait Platform {
     /// 38 (`ENOSYS`) if the server has no way to do it.
     fn end_board(&mut self, end: BoardEnd) -> Result<(), i32>;
 
+    /// Reads the configuration file again. The result completes the call; without `is_trial` it is in force then.
+    fn reload(&mut self, call_id: u64, is_trial: bool) -> Result<(), Refused>;
+
     /// Random bytes for a session id.
     fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused>;
 

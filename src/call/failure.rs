@@ -72,6 +72,11 @@ pub enum Failure<'a> {
         /// Last lines of its output.
         output: &'a [u8],
     },
+    /// The configuration file has errors, and the one before stays in force.
+    NotReloaded {
+        /// The errors.
+        errors: &'a str,
+    },
     /// An internal error; the log has the details.
     Internal,
 }

@@ -16,7 +16,7 @@ pub use self::outcome::{
 };
 pub use self::parameters::{ParameterError, Parameters};
 pub use self::pending::{
-    CommandOutput, Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword, Work,
+    CommandOutput, Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword, Reloaded, Work,
 };
 use crate::session::{ClientAddr, SessionKey, UserId};
 

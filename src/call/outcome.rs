@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::Failure;
-use super::pending::{CommandOutput, PendingCall};
+use super::pending::{CommandOutput, PendingCall, Reloaded};
 use crate::service::{
     Check, CheckStatus, LastExit, PastRun, ServiceId, Spec, State, Status, Supervisor, Usage,
 };
@@ -58,6 +58,8 @@ pub enum Outcome<'a> {
     Board(BoardStatus<'a>),
     /// Records of the server's log.
     BoardLog(LogPage<'a>),
+    /// The configuration file was read again.
+    Reloaded(Reloaded<'a>),
 }
 
 /// Session that a login opened or resumed.

@@ -3,7 +3,7 @@
 use heapless::String;
 
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
-use crate::service::{CommandError, Program, ServiceId, SpawnError, Verb};
+use crate::service::{CommandError, Difference, Program, ServiceId, SpawnError, Verb};
 use crate::session::{ClientAddr, PasswordHash, SALT_BYTES, SessionKey, UserId};
 
 /// A call whose outcome follows. The transport keeps it and passes it to
@@ -40,6 +40,8 @@ pub enum Work {
     },
     /// A new password that is written to the disk.
     StoredPassword,
+    /// The configuration file is read again.
+    Reload,
 }
 
 impl PendingCall {
@@ -57,6 +59,7 @@ impl PendingCall {
             Work::Command { .. } => "command",
             Work::Verb { verb, .. } => verb.name(),
             Work::StoredPassword => "updatepassword",
+            Work::Reload => "reload",
         }
     }
 }
@@ -115,6 +118,17 @@ pub struct CommandOutput<'a> {
     pub is_cut: bool,
 }
 
+/// Effect of a reload.
+#[derive(Clone, Copy, Debug)]
+pub struct Reloaded<'a> {
+    /// Services that differ.
+    pub difference: &'a Difference,
+    /// Keys that have an effect only after a restart of the server.
+    pub needs_restart: &'a [&'static str],
+    /// Nothing has changed: it was a trial.
+    pub is_trial: bool,
+}
+
 /// End of the work of a [`PendingCall`].
 #[derive(Debug)]
 pub enum Completion<'a> {
@@ -128,6 +142,8 @@ pub enum Completion<'a> {
     Settled(Result<(), CommandError>),
     /// A write to the disk has ended; false: it failed, and the old content is in force.
     Written(bool),
+    /// The configuration file was read, and is in force unless it was a trial; or its errors.
+    Reloaded(Result<Reloaded<'a>, &'a str>),
     /// The work did not end within [`ANSWER_TIMEOUT`](crate::connection::ANSWER_TIMEOUT).
     TimedOut,
 }

@@ -60,6 +60,7 @@ impl Item {
 pub struct Budget {
     server: Vec<Item>,
     start: Vec<Item>,
+    reload: Vec<Item>,
     kernel: Vec<Item>,
 }
 
@@ -136,6 +137,14 @@ impl Budget {
             // Each with its copy, and once more as it is parsed.
             Item::new("certificates and keys", pem_files, 3 * PEM_BYTES),
         ];
+        let reload = vec![
+            // In the server, and then in the keeper.
+            Item::new("configuration file", 1, config::READ_BYTES),
+            Item::new("text in memory", 2, limits::CONFIG_BYTES),
+            Item::new("later services", limits::SERVICES, size_of::<Spec>()),
+            Item::new("certificates and keys", pem_files, 2 * PEM_BYTES),
+            Item::new("thread of a reload", 1, serve::RELOAD_STACK_BYTES),
+        ];
         let kernel = vec![
             // Both directions, doubled for the overhead of the kernel.
             Item::new("socket buffers", connections + BACKLOG, 4 * SOCKET_BUFFER_BYTES),
@@ -143,7 +152,7 @@ impl Budget {
             // In memory, unless the configuration file names a path on a disk.
             Item::new("file of the log", log_files, log.bytes),
         ];
-        Self { server, start, kernel }
+        Self { server, start, reload, kernel }
     }
 
     /// Lines of the running server.
@@ -167,6 +176,7 @@ impl fmt::Display for Budget {
         for (items, name) in [
             (&self.server, "all, bytes"),
             (&self.start, "start-up only, bytes"),
+            (&self.reload, "reload only, bytes"),
             (&self.kernel, "kernel, bytes"),
         ] {
             for item in items {

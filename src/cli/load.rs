@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::exit;
 use crate::config::{self, COMPLAINT_BYTES, Config, ConfigError, ConfigOrigin, ParseError};
 use crate::limits::{BOARD, BOARD_FILE, CONFIG_BYTES};
+use crate::serve::ReloadFiles;
 use crate::sys::file::{self, FileError, FileReason};
 
 /// Default path of the configuration file.
@@ -145,6 +146,12 @@ impl Loaded {
             text: None,
             failure,
         }
+    }
+
+    /// Files of a reload. With `falls_back`, the last good copy is written.
+    pub(super) fn reload_files(&self, falls_back: bool) -> ReloadFiles {
+        let good_copy = falls_back.then(|| good_path(&self.path));
+        ReloadFiles { config: self.path.clone(), good_copy, program: program() }
     }
 
     /// Parts: the configuration for the server; path and text of the last good copy, which is written

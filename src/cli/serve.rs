@@ -8,10 +8,11 @@ use super::load::{self, Loaded};
 use super::state_dir::{Environment, socket, state_dir};
 use super::{build_id, exit, refuse};
 use crate::api::Board;
-use crate::config::{self, Config, NOTICE_BYTES};
+use crate::config::{self, Config, ConfigOrigin, NOTICE_BYTES};
 use crate::keeper::{self, Cgroups, ServerEnd};
 use crate::log::print;
-use crate::serve::{self, Start, StartError};
+use crate::serve::{self, ReloadFiles, Start, StartError};
+use crate::service::ServiceTable;
 use crate::sys::board::has_init;
 use crate::sys::{file, log_threads};
 
@@ -32,7 +33,8 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
     match load::load(config) {
         Ok(loaded) => {
             let board = board(&loaded);
-            match serve(loaded.config, None, board, false) {
+            let files = loaded.reload_files(false);
+            match serve(loaded.config, None, files, board, false) {
                 Ok(end) => ExitCode::from(end.code),
                 Err(code) => code,
             }
@@ -50,8 +52,9 @@ fn run_with_fallback(mut loaded: Loaded) -> ExitCode {
             crate::log::console::error!("{}", error);
         }
         let board = board(&loaded);
+        let files = loaded.reload_files(true);
         let (config, good_copy, next) = loaded.into_parts();
-        match serve(config, good_copy, board, true) {
+        match serve(config, good_copy, files, board, true) {
             Ok(ServerEnd { refusal: Some(error), code }) => match next.after(&error) {
                 Some(next) => loaded = next,
                 None => return ExitCode::from(code),
@@ -66,21 +69,37 @@ fn run_with_fallback(mut loaded: Loaded) -> ExitCode {
 fn serve(
     config: Config,
     good_copy: Option<(PathBuf, String)>,
+    files: ReloadFiles,
     board: Board,
     falls_back: bool,
 ) -> Result<ServerEnd, ExitCode> {
     let environment = Environment::of_this_process();
     let (state_dir, socket) = (state_dir(&config, &environment), socket(&config, &environment));
     let has_init = has_init();
-    let start = Start { config, state_dir, socket, board, has_init, good_copy, falls_back };
+    let start = Start { config, state_dir, socket, board, has_init, good_copy, files, falls_back };
     let cgroups = if start.config.board.has_no_cgroups { None } else { Cgroups::create() };
     // In memory, and for each server another one.
     let table = start.socket.as_ref().map(|socket| file::with_suffix(socket, ".processes"));
     let server = |start, link| end_of(serve::run(start, link));
-    keeper::run(start, cgroups, table.as_deref(), |start| &start.config.services, server).map_err(|error| {
+    keeper::run(start, cgroups, table.as_deref(), services, configure, server).map_err(|error| {
         print(format_args!("friendlet: cannot start the server: {error}\n"));
         exit::SYSTEM.into()
     })
+}
+
+fn services(start: &mut Start) -> &mut ServiceTable {
+    &mut start.config.services
+}
+
+/// Puts the text of a later configuration file into the parameters of the next server.
+fn configure(start: &mut Start, text: String) -> Result<(), String> {
+    let source = start.files.config.display().to_string();
+    let later = config::parse(&text, &source, &start.files.program).map_err(|errors| errors.to_string())?;
+    start.config.succeed(later);
+    start.board.config_origin = ConfigOrigin::Given;
+    start.board.config_error = None;
+    start.good_copy = start.files.good_copy.clone().map(|path| (path, text));
+    Ok(())
 }
 
 /// Facts about the board: from this program, from its configuration, and from its init.

@@ -17,6 +17,7 @@ pub mod key;
 mod life;
 mod network;
 mod origin;
+mod restart;
 pub mod schema;
 mod section;
 mod services;

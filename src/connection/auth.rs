@@ -18,6 +18,11 @@ pub(super) struct Auth {
 }
 
 impl Auth {
+    /// Identity of the socket, or else of the last valid session.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.bound.or(self.identity)
+    }
+
     /// Deadline for a valid session.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.deadline

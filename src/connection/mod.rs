@@ -11,6 +11,7 @@
 //! | `machine` | one connection: buffers, deadlines, flow control |
 //! | `http` | its request: a call, a page, or the upgrade |
 //! | `websocket` | its messages after an upgrade |
+//! | `reload` | a later configuration file in place of the one in force |
 //! | `auth`, `closing`, `push` | its identity; its end; pushes that are pending |
 
 mod auth;
@@ -21,6 +22,7 @@ mod machine;
 mod pending_pushes;
 mod pool;
 mod push;
+mod reload;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,7 @@ use core::time::Duration;
 
 pub use machine::{CONNECTION_BYTES, Finish, State};
 pub use pool::{Admission, Peer, SlotId};
+pub use reload::Settings;
 pub use server::{End, Server, ServerConfig};
 
 use crate::api::LOG_ANSWER_BYTES;

@@ -23,6 +23,11 @@ impl PendingPushes {
         self.log = None;
     }
 
+    /// Stops to follow the services of a mask.
+    pub(super) fn forget(&mut self, services: u64) {
+        self.log = self.log.filter(|(service, _)| services & (1 << service.index()) == 0);
+    }
+
     /// Returns whether the socket follows the output of this service.
     pub(super) fn follows(&self, service: ServiceId) -> bool {
         self.log.is_some_and(|(followed, _)| followed == service)

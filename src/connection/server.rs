@@ -16,7 +16,7 @@ use crate::service::{
     Attempt, CheckError, CheckId, CommandError, KILL_TIMEOUT, ProcessEvent, ReadyCheck, SHUTDOWN_GRACE,
     Scope, ServiceId, Signal, StateChange, Supervisor,
 };
-use crate::session::{SessionKey, UserId};
+use crate::session::{SessionKey, UserId, Users};
 use crate::ws::CloseCode;
 
 /// End of the incoming side of a connection.
@@ -51,27 +51,27 @@ pub struct ServerConfig {
 /// After each call, [`next_wake`](Self::next_wake) returns the slots that have to send or to close because
 /// of it.
 pub struct Server {
-    slots: Box<[Connection]>,
+    pub(super) slots: Box<[Connection]>,
     /// Slots in use at once, without the overflow slot.
     limit: usize,
     owner: u32,
-    api: Api,
-    shared: Shared,
-    wakes: Wakes,
+    pub(super) api: Api,
+    pub(super) shared: Shared,
+    pub(super) wakes: Wakes,
     is_shutting_down: bool,
 }
 
 /// Parts of the server that every connection uses.
-struct Shared {
+pub(super) struct Shared {
     chunks: Assembler,
     /// Buffer of the answer that is being encoded.
     reply: Box<[u8]>,
-    http: HttpConfig,
+    pub(super) http: HttpConfig,
     refusals: RateLimit,
 }
 
 impl Shared {
-    fn context<'a>(
+    pub(super) fn context<'a>(
         &'a mut self,
         api: &'a mut Api,
         platform: &'a mut dyn Platform,
@@ -358,6 +358,11 @@ impl Server {
         self.api.services.unready()
     }
 
+    /// Users of the configuration file in force.
+    pub fn users(&self) -> &Users {
+        &self.api.accounts.users
+    }
+
     /// Services and their checks.
     pub fn services(&self) -> &Supervisor {
         &self.api.services
@@ -429,7 +434,7 @@ impl Server {
     }
 
     /// Executes the actions of the supervisor and pushes the changes of services and checks.
-    fn process_changes(&mut self, now: Duration, platform: &mut dyn Platform) {
+    pub(super) fn process_changes(&mut self, now: Duration, platform: &mut dyn Platform) {
         loop {
             self.api.run_actions(platform);
             if let Some((service, result)) = self.api.services.poll_settled() {
@@ -511,9 +516,9 @@ fn find(slots: &mut [Connection], id: SlotId) -> Option<&mut Connection> {
 }
 
 /// Bit set of the slots with a pending wake-up of their task.
-type Wakes = [usize; (SLOTS + OVERFLOW_SLOTS).div_ceil(usize::BITS as usize)];
+pub(super) type Wakes = [usize; (SLOTS + OVERFLOW_SLOTS).div_ceil(usize::BITS as usize)];
 
-fn wake(wakes: &mut Wakes, id: SlotId) {
+pub(super) fn wake(wakes: &mut Wakes, id: SlotId) {
     let bits = usize::BITS as usize;
     if let Some(word) = wakes.get_mut(usize::from(id.index) / bits) {
         *word |= 1 << (usize::from(id.index) % bits);

@@ -34,6 +34,9 @@ commands
     --follow            then print new output as it is written
   watch [SERVICE]       print changes of state as they happen
   board                 print the status of the board
+  reload                read the configuration file again and put it in force, all of it or
+                        nothing: only services that it changes are restarted
+    --dry-run           only print what would change
   server-log            print the newest records of the server's own log
     --follow            then print new records as they are logged
     --level LEVEL       set the log level until the server exits: off, error, warn, info,
@@ -81,6 +84,7 @@ pub(super) enum Action {
     Logs { service: String, options: LogOptions },
     Watch { service: Option<String> },
     Board,
+    Reload { is_trial: bool },
     ServerLog(LogOptions),
     Power(Power),
     Passwd { user: Option<String> },
@@ -134,7 +138,7 @@ pub(super) enum Parsed {
 }
 
 /// Every command but the verbs, with its operands.
-const COMMANDS: [(&str, &str); 15] = [
+const COMMANDS: [(&str, &str); 16] = [
     ("board", ""),
     ("call", "PATH [KEY=VALUE].."),
     ("command", "SERVICE NAME"),
@@ -146,6 +150,7 @@ const COMMANDS: [(&str, &str); 15] = [
     ("passwd", "[USER]"),
     ("poweroff", ""),
     ("reboot", ""),
+    ("reload", ""),
     ("server-log", ""),
     ("show", "SERVICE"),
     ("status", "[SERVICE]"),
@@ -168,32 +173,36 @@ fn usage(text: impl std::fmt::Display) -> Failure {
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, socket: &Path) -> Result<Parsed, Failure> {
     let mut parser = Parser::from_args(arguments);
     let mut url = None;
-    let (mut session, mut fingerprint, mut json) = (None, None, false);
+    let (mut session, mut fingerprint, mut json, mut is_dry) = (None, None, false, false);
     let mut log = LogOptions::default();
     // Options that only some commands have.
-    let mut log_options = Vec::new();
+    let mut own_options = Vec::new();
     let mut words: Vec<String> = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Parsed::Help),
             Arg::Long("json") => json = true,
+            Arg::Long("dry-run") => {
+                is_dry = true;
+                own_options.push("--dry-run");
+            }
             Arg::Long("follow") => {
                 log.follow = true;
-                log_options.push("--follow");
+                own_options.push("--follow");
             }
             Arg::Long("lines") => {
                 let text = value(&mut parser)?;
                 let lines = text.parse().map_err(|_| usage(format!("--lines: '{text}' is not a number")))?;
                 log.lines = Some(lines);
-                log_options.push("--lines");
+                own_options.push("--lines");
             }
             Arg::Long("level") => {
                 log.level = Some(value(&mut parser)?);
-                log_options.push("--level");
+                own_options.push("--level");
             }
             Arg::Long("raw") => {
                 log.raw = Some(value(&mut parser)?);
-                log_options.push("--raw");
+                own_options.push("--raw");
             }
             Arg::Long("url") => url = Some(Url::parse(&value(&mut parser)?).map_err(usage)?),
             Arg::Long("session") => session = Some(value(&mut parser)?),
@@ -213,9 +222,13 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, socket: &Path
     let (options, allowed): (_, &[&str]) = match &mut action {
         Action::Logs { options, .. } => (Some(options), &["--follow", "--lines"]),
         Action::ServerLog(options) => (Some(options), &["--follow", "--level", "--raw"]),
+        Action::Reload { is_trial } => {
+            *is_trial = is_dry;
+            (None, &["--dry-run"])
+        }
         _ => (None, &[]),
     };
-    if let Some(option) = log_options.iter().find(|option| !allowed.contains(option)) {
+    if let Some(option) = own_options.iter().find(|option| !allowed.contains(option)) {
         return Err(usage(format!("'{}' has no option {option}", words.join(" "))));
     }
     if let Some(options) = options {
@@ -246,6 +259,7 @@ fn parse_action(words: &[String]) -> Result<Action, Failure> {
         ["watch"] => Action::Watch { service: None },
         ["watch", service] => Action::Watch { service: Some(own(service)) },
         ["board"] => Action::Board,
+        ["reload"] => Action::Reload { is_trial: false },
         ["server-log"] => Action::ServerLog(options),
         ["reboot"] => Action::Power(Power::Reboot),
         ["poweroff"] => Action::Power(Power::PowerOff),

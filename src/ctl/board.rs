@@ -1,4 +1,4 @@
-//! The board and its users: `board`, `reboot`, `poweroff`, `passwd`.
+//! The board and its users: `board`, `reload`, `reboot`, `poweroff`, `passwd`.
 
 use super::arguments::{Invocation, Power};
 use super::client::{connect, connect_stream, post, session};
@@ -7,7 +7,7 @@ use super::failure::{FAILED, Failure, USAGE};
 use super::output::{columns, format_duration, sanitize};
 use super::password::hashed;
 use super::show::check_rows;
-use super::values::{shown_or, text_of};
+use super::values::{shown_or, string, text_of};
 use crate::json::Raw;
 
 /// Prints the status of the board.
@@ -37,6 +37,34 @@ fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
     ];
     rows.extend(check_rows(reply).map(|(title, value)| [title.to_owned(), value]));
     Ok(rows)
+}
+
+/// Reads the configuration file again, or only prints what that would change.
+pub(super) fn reload(invocation: &Invocation, env: &mut Env<'_>, is_trial: bool) -> Result<u8, Failure> {
+    let session = session(invocation, env)?;
+    let dry_run = ("dryrun", if is_trial { "true" } else { "false" });
+    let content = post(invocation, env, "board/reload", &[("sessionid", &session), dry_run])?;
+    if invocation.json {
+        env.print(&format!("{content}\n"))?;
+        return Ok(0);
+    }
+    let reply = Raw::parse(&content)
+        .ok_or_else(|| Failure::new(FAILED, "reload: the server's reply is malformed"))?;
+    let mut text = String::new();
+    for (key, title) in [
+        ("Added", "added"),
+        ("Changed", "changed"),
+        ("Removed", "removed"),
+        ("NeedsRestart", "needs a restart of the server"),
+    ] {
+        let names = reply.get(key).into_iter().flat_map(Raw::elements).filter_map(string);
+        text.extend(names.map(|name| format!("{title}: {}\n", sanitize(&name))));
+    }
+    if text.is_empty() {
+        text.push_str("no service changes\n");
+    }
+    env.print(&format!("{text}{}\n", if is_trial { "nothing was changed" } else { "reload: ok" }))?;
+    Ok(0)
 }
 
 /// Restarts the board, or switches it off.

@@ -41,7 +41,8 @@ pub(super) fn parse_reply(content: &str) -> Result<&str, Failure> {
 /// Reason of a program that does not run, with its last lines.
 fn not_started(reason: &str, output: Option<Raw<'_>>) -> String {
     let lines = output.into_iter().flat_map(Raw::elements).filter_map(string);
-    lines.fold(sanitize(reason), |text, line| format!("{text}\n  {}", sanitize(&line)))
+    let reason = reason.lines().map(sanitize).collect::<Vec<_>>().join("\n");
+    lines.fold(reason, |text, line| format!("{text}\n  {}", sanitize(&line)))
 }
 
 /// Failure with this code of Friend Core's dictionary.

@@ -14,7 +14,7 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use super::Form;
 use super::failure::{self, SEPARATE};
 use super::lines::put_lines;
-use crate::call::{BoardStatus, CommandOutput, LogPage, Login, Outcome, ServiceLog};
+use crate::call::{BoardStatus, CommandOutput, LogPage, Login, Outcome, Reloaded, ServiceLog};
 use crate::json::{self, Full, Lossy, Writer};
 
 /// Kind of the content of an outcome.
@@ -38,7 +38,8 @@ pub(super) fn kind(outcome: &Outcome<'_>) -> Kind {
         | Outcome::ServiceLog { .. }
         | Outcome::Command(_)
         | Outcome::Board(_)
-        | Outcome::BoardLog(_) => Kind::Json,
+        | Outcome::BoardLog(_)
+        | Outcome::Reloaded(_) => Kind::Json,
         Outcome::WebGui(html) if html.starts_with(['{', '[']) && json::is_valid(html) => Kind::Json,
         Outcome::WebGui(_)
         | Outcome::Valid
@@ -97,6 +98,7 @@ pub(super) fn write(
         Outcome::ServiceLog { log, .. } => service_log(out, log),
         Outcome::Board(status) => board_status(out, status),
         Outcome::BoardLog(page) => board_log(out, page),
+        Outcome::Reloaded(reloaded) => put_reloaded(out, reloaded),
         Outcome::AtCapacity | Outcome::Pending(_) => {
             debug_assert!(false, "an outcome without content");
             Ok(())
@@ -181,6 +183,31 @@ fn board_log(out: &mut Writer<'_>, page: &LogPage<'_>) -> Result<(), Full> {
     ))?;
     out.put_display(Base64Display::new(page.records, &BASE64))?;
     out.put(r#""}"#)
+}
+
+/// Writes the effect of a reload. It begins like [`Outcome::Done`].
+fn put_reloaded(out: &mut Writer<'_>, reloaded: &Reloaded<'_>) -> Result<(), Full> {
+    let Reloaded { difference, needs_restart, is_trial } = reloaded;
+    out.put(r#"{ "Status": "ok""#)?;
+    if *is_trial {
+        out.put(r#", "DryRun": true"#)?;
+    }
+    let names =
+        [("Added", &difference.added), ("Changed", &difference.changed), ("Removed", &difference.removed)];
+    for (title, names) in names {
+        put_names(out, title, &mut names.iter().map(|name| name.as_str()))?;
+    }
+    put_names(out, "NeedsRestart", &mut needs_restart.iter().copied())?;
+    out.put("}")
+}
+
+fn put_names(out: &mut Writer<'_>, title: &str, names: &mut dyn Iterator<Item = &str>) -> Result<(), Full> {
+    out.put_display(format_args!(r#", "{title}": ["#))?;
+    for (number, name) in names.enumerate() {
+        out.put(if number > 0 { ", " } else { "" })?;
+        out.put_string(name)?;
+    }
+    out.put("]")
 }
 
 fn put_members(out: &mut Writer<'_>, members: &[(&str, &str)]) -> Result<(), Full> {

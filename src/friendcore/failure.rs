@@ -9,7 +9,7 @@ use super::Form;
 use super::lines::put_lines;
 use crate::call::Failure;
 use crate::json::{Full, Writer};
-use crate::log::errno::{ECANCELED, ETIMEDOUT};
+use crate::log::errno::{ECANCELED, EINVAL, ETIMEDOUT};
 use crate::service::LastExit;
 
 /// Separator of result and data in a reply of Friend Core.
@@ -29,7 +29,10 @@ pub fn code(failure: Failure<'_>) -> u8 {
         Failure::UnknownUser => 13,
         Failure::MissingParameters { .. } => 14,
         Failure::TableFull => 17,
-        Failure::Failed { .. } | Failure::NotStarted { .. } | Failure::Internal => 18,
+        Failure::Failed { .. }
+        | Failure::NotStarted { .. }
+        | Failure::NotReloaded { .. }
+        | Failure::Internal => 18,
         Failure::NoServiceName | Failure::UnknownService => 20,
     }
 }
@@ -82,6 +85,10 @@ fn write_2016(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
 /// Writes why a program does not run, in words, and the last lines of its output: members that Friend Core
 /// does not have.
 fn put_reason(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
+    if let Failure::NotReloaded { errors } = failure {
+        out.put(r#", "reason": "#)?;
+        return out.put_string(errors);
+    }
     let Failure::NotStarted { spec, program, end, output, .. } = failure else { return Ok(()) };
     out.put(r#", "reason": "#)?;
     match end {
@@ -171,6 +178,7 @@ impl fmt::Display for Text<'_> {
             Failure::NotStarted { function, end, .. } => {
                 return write!(f, "Function {function} returned: {}", number(end));
             }
+            Failure::NotReloaded { .. } => return write!(f, "Function reload returned: {EINVAL}"),
             Failure::Internal => "Internal error",
             Failure::NoServiceName | Failure::UnknownService => {
                 "Service not found or service name parameter is missing!"

@@ -7,16 +7,20 @@ mod run;
 
 use std::cell::RefCell;
 use std::fmt;
+use std::fs::File;
 use std::future::poll_fn;
-use std::io::{self, IoSliceMut, PipeReader};
+use std::io::{self, IoSlice, IoSliceMut, PipeReader};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use heapless::Deque;
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, send, sendmsg,
+};
 use smol::future::yield_now;
 
 pub use self::run::{CommandDone, RunEnd, RunError, RunOwner};
@@ -48,29 +52,64 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// Allocates the slots of all services and named commands. `command_done` is notified when
-    /// [`Processes::poll_command_done`] has an outcome.
+    /// Allocates the slots of all services and named commands, and the output of those services that there are.
+    /// `command_done` is notified when [`Processes::poll_command_done`] has an outcome.
     ///
     /// # Errors
     /// See [`AsyncFd::new`].
     pub fn new(
-        services: usize,
+        services: &ServiceTable,
         keeper: OwnedFd,
         cgroups: Option<Cgroups>,
         command_done: Rc<Notify>,
     ) -> io::Result<Self> {
         let output_received = Rc::new(Notify::default());
-        let service = || Output::new(TailBuffer::new(SERVICE_OUTPUT_BYTES), Rc::clone(&output_received));
-        Ok(Self {
+        let service = || Output::new(TailBuffer::new(0), Rc::clone(&output_received));
+        let processes = Self {
             keeper: AsyncFd::new(keeper)?,
             requests: RefCell::new(Deque::new()),
-            services: (0..services).map(|_| service()).collect(),
+            services: (0..SERVICES).map(|_| service()).collect(),
             cgroups,
             runs: (0..SERVICE_COMMAND_RUNS).map(|_| RunSlot::new()).collect(),
             command_timeout: COMMAND_TIMEOUT,
             command_done,
             output_received,
-        })
+        };
+        processes.renew(services, u64::MAX);
+        Ok(processes)
+    }
+
+    /// Empties the output of the services of a mask, which are new in the table or gone from it, and searches that of
+    /// all for the lines of those that are ready with one.
+    pub fn renew(&self, services: &ServiceTable, mask: u64) {
+        for (index, output) in self.services.iter().enumerate() {
+            let spec = ServiceId::from_index(index).and_then(|service| services.get(service));
+            if mask & (1 << index) != 0 {
+                output.renew(TailBuffer::new(if spec.is_some() { SERVICE_OUTPUT_BYTES } else { 0 }));
+            }
+            output.search(spec.and_then(|spec| match &spec.ready {
+                ReadyCheck::Line(line) => Some(line.as_str()),
+                _ => None,
+            }));
+        }
+    }
+
+    /// Hands the text of a later configuration file to the keeper. The requests after it are about its services.
+    ///
+    /// # Errors
+    /// [`Errno::AGAIN`]: the socket has no room.
+    pub fn configure(&self, text: &File) -> Result<(), Errno> {
+        self.send_requests();
+        if !self.requests.borrow().is_empty() {
+            return Err(Errno::AGAIN);
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let files = [text.as_fd()];
+        let is_pushed = ancillary.push(SendAncillaryMessage::ScmRights(&files));
+        debug_assert!(is_pushed, "the space of one descriptor");
+        let bytes = Request::Configure.encode();
+        sendmsg(self.keeper.get_ref(), &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
     }
 
     /// Notified when [`Processes::poll_output`] has a service.
@@ -82,15 +121,6 @@ impl Processes {
     pub fn poll_output(&self) -> Option<ServiceId> {
         let index = self.services.iter().position(Output::take_received)?;
         ServiceId::from_index(index)
-    }
-
-    /// Searches the output of each service that is ready with a line of it.
-    pub fn search_lines(&self, services: &ServiceTable) {
-        for ((_, spec), output) in services.iter().zip(&self.services) {
-            if let ReadyCheck::Line(line) = &spec.ready {
-                output.search(line);
-            }
-        }
     }
 
     /// Returns a service whose line was found since it was last returned.

@@ -17,6 +17,11 @@ impl LineSearch {
         Self { text: text.as_bytes().into(), newest, is_found: false }
     }
 
+    /// The text.
+    pub(super) fn text(&self) -> &str {
+        str::from_utf8(&self.text).unwrap_or_default()
+    }
+
     /// Begins anew with another process.
     pub(super) fn reset(&mut self) {
         self.newest.clear();

@@ -41,8 +41,8 @@ const POLLED: usize = SLOTS + 4;
 /// Reports of services that are read in one round.
 const NOTICES_AT_ONCE: usize = 16;
 
-pub(super) struct MainLoop<'t> {
-    pub(super) services: &'t ServiceTable,
+pub(super) struct MainLoop {
+    pub(super) services: ServiceTable,
     pub(super) slots: Vec<Slot, SLOTS>,
     pub(super) server_socket: ServerSocket,
     pub(super) relay: Option<Relay>,
@@ -69,22 +69,24 @@ pub(super) struct MainLoop<'t> {
     pub(super) sessions: Box<[SessionMemo]>,
     /// Earliest start of the next server.
     pub(super) next_server: Option<Instant>,
+    /// Text of a later configuration file.
+    configuration: Option<String>,
 }
 
-impl<'t> MainLoop<'t> {
+impl MainLoop {
     pub(super) fn new(
-        services: &'t ServiceTable,
+        services: ServiceTable,
         messages: OwnedFd,
         cgroups: Option<Cgroups>,
         relay: Option<Relay>,
         signals: SignalFd,
     ) -> Self {
         Self {
+            notices: NoticeSocket::new(&services),
             services,
             slots: core::iter::repeat_with(|| Slot::FREE).take(SLOTS).collect(),
             server_socket: ServerSocket::new(messages),
             relay,
-            notices: NoticeSocket::new(services),
             signals,
             cgroups,
             oom_kills: [0; SLOTS],
@@ -99,16 +101,21 @@ impl<'t> MainLoop<'t> {
             table: ProcessTable::NONE,
             sessions: (0..SESSIONS).map(|_| SessionMemo::new()).collect(),
             next_server: None,
+            configuration: None,
         }
     }
 
     /// Keeps the processes until this server ends, then kills those that are left. `None`: it was killed, and the
-    /// services run on for another one.
-    pub(super) fn serve(&mut self, server: Pid) -> Option<ServerEnd> {
+    /// services run on for another one. `configure` puts a later configuration file in force, and returns its services.
+    pub(super) fn serve(
+        &mut self,
+        server: Pid,
+        configure: &mut dyn FnMut(String) -> Option<ServiceTable>,
+    ) -> Option<ServerEnd> {
         self.server = Some(server);
         self.has_crashed = false;
         self.crashes.start(Instant::now());
-        self.run();
+        self.run(configure);
         (!self.has_crashed).then(|| {
             self.end_children();
             ServerEnd { code: self.code, refusal: self.refusal.take() }
@@ -117,17 +124,30 @@ impl<'t> MainLoop<'t> {
 
     /// Logs the limits of services that have no effect.
     pub(super) fn check_cgroups(&self) {
-        Cgroups::check(self.cgroups.as_ref(), self.services);
+        Cgroups::check(self.cgroups.as_ref(), &self.services);
     }
 
-    fn run(&mut self) {
+    fn run(&mut self, configure: &mut dyn FnMut(String) -> Option<ServiceTable>) {
         while self.server.is_some() {
             self.wait(self.pause());
             self.step();
+            self.reload(configure);
         }
         // What it has requested before its end.
-        while self.receive_requests() {}
+        while self.receive_requests() {
+            self.reload(configure);
+        }
         self.reap();
+    }
+
+    /// Puts the services of a later configuration file in force: the next requests are about them.
+    fn reload(&mut self, configure: &mut dyn FnMut(String) -> Option<ServiceTable>) {
+        let Some(later) = self.configuration.take().and_then(configure) else { return };
+        self.services = self.services.succeed(later);
+        if self.notices.is_none() {
+            self.notices = NoticeSocket::new(&self.services);
+        }
+        self.check_cgroups();
     }
 
     pub(super) fn step(&mut self) {
@@ -143,7 +163,7 @@ impl<'t> MainLoop<'t> {
         self.receive_notices();
         self.reap();
         self.check_groups();
-        self.table.update(&self.slots, self.services);
+        self.table.update(&self.slots, &self.services);
         self.send_reports();
     }
 
@@ -220,8 +240,12 @@ impl<'t> MainLoop<'t> {
                         *stored = memo;
                     }
                 }
+                Some(Received::Configuration(text)) => {
+                    self.configuration = Some(text);
+                    return true;
+                }
+                Some(Received::Request(Request::Configure)) | None => return false,
                 Some(Received::Refusal(text)) => self.refusal = Some(text),
-                None => return false,
             }
         }
         true
@@ -243,7 +267,7 @@ impl<'t> MainLoop<'t> {
         let argv = self.services.program(id, program).ok_or(Errno::INVAL)?;
         let is_notifying = spec.kind == ServiceKind::Notify && program == Program::Main;
         let notify = self.notices.as_ref().filter(|_| is_notifying).map(NoticeSocket::name);
-        let group = group_name(slot.into(), self.services);
+        let group = group_name(slot.into(), &self.services);
         let cgroup = self.cgroups.as_ref().filter(|cgroups| match cgroups.make(&group) {
             Ok(()) => true,
             Err(errno) => {
@@ -280,7 +304,7 @@ impl<'t> MainLoop<'t> {
     /// Kills a whole control group: no process of it can outrun that.
     fn kill_cgroup(&self, slot: u8) {
         if let Some(cgroups) = &self.cgroups {
-            cgroups.kill(&group_name(slot.into(), self.services));
+            cgroups.kill(&group_name(slot.into(), &self.services));
         }
     }
 
@@ -377,7 +401,7 @@ impl<'t> MainLoop<'t> {
     /// Notes whether the kernel has killed a process of the slot because memory ran out.
     fn with_oom(&mut self, index: usize, exit: Exit) -> Exit {
         let Some(cgroups) = &self.cgroups else { return exit };
-        let kills = cgroups.oom_kills(&group_name(index, self.services));
+        let kills = cgroups.oom_kills(&group_name(index, &self.services));
         let is_new =
             self.oom_kills.get_mut(index).is_some_and(|known| core::mem::replace(known, kills) < kills);
         match exit {
@@ -456,7 +480,7 @@ impl<'t> MainLoop<'t> {
     fn is_gone(&mut self, slot: u8) -> bool {
         let Some(place) = self.slots.get(usize::from(slot)) else { return true };
         let last_signal = place.last_signal;
-        let is_populated = |cgroups: &Cgroups| cgroups.is_populated(&group_name(slot.into(), self.services));
+        let is_populated = |cgroups: &Cgroups| cgroups.is_populated(&group_name(slot.into(), &self.services));
         let is_populated = self.cgroups.as_ref().is_some_and(is_populated);
         if is_populated && last_signal == Some(Signal::Kill) {
             // A look at hundreds of processes would only delay their end.
@@ -474,7 +498,7 @@ impl<'t> MainLoop<'t> {
     /// Looks for processes of a slot that have left its group.
     fn look(&mut self, slot: u8) {
         let group = self.slots.get(usize::from(slot)).and_then(Slot::pid);
-        let (slots, services, server, cgroups) = (&self.slots, self.services, self.server, &self.cgroups);
+        let (slots, services, server, cgroups) = (&self.slots, &self.services, self.server, &self.cgroups);
         let members = cgroups.as_ref().map(|cgroups| cgroups.members(&group_name(slot.into(), services)));
         // Also with a control group: root can leave it.
         self.strays.look(slot, group, members.unwrap_or_default(), |pid| {
@@ -555,7 +579,7 @@ mod tests {
         let services = ServiceTable::new();
         let (keeper, server) = ServerSocket::pair().unwrap();
         let signals = SignalFd::new(&HANDLED[..1]).unwrap();
-        let mut keeper = MainLoop::new(&services, keeper, None, None, signals);
+        let mut keeper = MainLoop::new(services, keeper, None, None, signals);
         keeper.spawn(0, 0, Program::Main);
         keeper.spawn(255, 3, Program::Command(9));
         keeper.spawn(SERVICES as u8, 0, Program::Check(0));

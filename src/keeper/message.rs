@@ -36,6 +36,8 @@ pub(super) enum Request {
     Memo { slot: u8, memo: u8 },
     /// Note that the server accepts connections and handles signals.
     Serving,
+    /// Put a later configuration file in force, whose text is in the file that comes with it.
+    Configure,
 }
 
 /// Report of the keeper: what has become of the processes of a slot.
@@ -54,6 +56,7 @@ impl Request {
             Self::Signal { slot, signal, scope } => [1, slot, signal as u8, scope as u8, 0],
             Self::Memo { slot, memo } => [2, slot, memo, 0, 0],
             Self::Serving => [3, 0, 0, 0, 0],
+            Self::Configure => [4, 0, 0, 0, 0],
         }
     }
 
@@ -69,6 +72,7 @@ impl Request {
             },
             [2, slot, memo, ..] => Self::Memo { slot, memo },
             [3, ..] => Self::Serving,
+            [4, ..] => Self::Configure,
             _ => return None,
         })
     }
@@ -216,10 +220,11 @@ mod tests {
             Request::Signal { slot: 1, signal: Signal::Hup, scope: Scope::Leader },
             Request::Memo { slot: 1, memo: 255 },
             Request::Serving,
+            Request::Configure,
         ] {
             assert_eq!(Request::decode(request.encode()), Some(request));
         }
-        for bytes in [[4, 0, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
+        for bytes in [[5, 0, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
             assert_eq!(Request::decode(bytes), None);
         }
     }

@@ -60,7 +60,7 @@ use self::relay::Relay;
 use self::server_socket::ServerSocket;
 use crate::limits::{SERVICE_COMMAND_RUNS, SERVICES};
 use crate::log::Reason;
-use crate::log::console::warning;
+use crate::log::console::{error, warning};
 use crate::service::{Inherited, ServiceId, ServiceTable};
 use crate::session::SessionMemo;
 use crate::sys::fork::{self, Forked, SignalFd};
@@ -167,14 +167,16 @@ pub struct ServerEnd {
 /// Forks the server, keeps its processes until it ends, and returns its end in the parent. In the child,
 /// `server` runs, and its result ends that process. A server that was killed is followed by another one, which
 /// takes the services over. `table` is the path of the file with the processes, for the keeper after this one.
+/// `services` are those of `start`, and `configure` puts the text of a later configuration file into it.
 ///
 /// # Errors
 /// Error of the system: no process, no memory or no descriptors left.
 pub fn run<T>(
-    start: T,
+    mut start: T,
     cgroups: Option<Cgroups>,
     table: Option<&Path>,
-    services: impl Fn(&T) -> &ServiceTable,
+    services: fn(&mut T) -> &mut ServiceTable,
+    configure: fn(&mut T, String) -> Result<(), String>,
     server: impl FnOnce(T, Link) -> ServerEnd,
 ) -> io::Result<ServerEnd> {
     // Records of the keeper and of the server have one beginning.
@@ -188,7 +190,8 @@ pub fn run<T>(
     // Before the first child, so that no exit is missed. The child undoes it.
     let signals = SignalFd::new(&HANDLED)?;
     fork::ignore_signals(&IGNORED);
-    let mut main_loop = MainLoop::new(services(&start), messages, cgroups, relay, signals);
+    let own = core::mem::take(services(&mut start));
+    let mut main_loop = MainLoop::new(own, messages, cgroups, relay, signals);
     main_loop.check_cgroups();
     main_loop.find_left(table);
     loop {
@@ -197,6 +200,7 @@ pub fn run<T>(
             Forked::Child => {
                 let inherited = main_loop.inheritance(clock);
                 let cgroups = main_loop.cgroups();
+                *services(&mut start) = core::mem::take(&mut main_loop.services);
                 // Its descriptors are the keeper's.
                 drop(main_loop);
                 fork::reset_signals();
@@ -220,7 +224,14 @@ pub fn run<T>(
                 fork::ignore_signals(&real_time);
                 // A reader of standard error that does not read must not stop the keeper.
                 crate::log::never_wait();
-                if let Some(end) = main_loop.serve(server) {
+                let mut configure = |text| match configure(&mut start, text) {
+                    Ok(()) => Some(core::mem::take(services(&mut start))),
+                    Err(reason) => {
+                        error!("keeper: cannot take over the configuration file: {}", reason);
+                        None
+                    }
+                };
+                if let Some(end) = main_loop.serve(server, &mut configure) {
                     return Ok(end);
                 }
                 let renewed = main_loop.renew();

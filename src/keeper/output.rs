@@ -77,6 +77,10 @@ impl OutputBuffer for TailBuffer {
 
     fn write(&mut self, bytes: &[u8]) {
         let capacity = self.bytes.len();
+        debug_assert!(capacity > 0, "a service without a buffer has no process");
+        if capacity == 0 {
+            return;
+        }
         self.written += bytes.len() as u64;
         // Earlier bytes would be overwritten at once.
         let mut bytes = &bytes[bytes.len().saturating_sub(capacity)..];
@@ -165,9 +169,20 @@ impl<B: OutputBuffer> Output<B> {
         self.has_received.take()
     }
 
-    /// Searches the output of each process for a text.
-    pub(super) fn search(&self, text: &str) {
-        *self.search.borrow_mut() = Some(LineSearch::new(text));
+    /// Searches the output of each process for a text. A search for the same one goes on.
+    pub(super) fn search(&self, text: Option<&str>) {
+        let mut search = self.search.borrow_mut();
+        if search.as_ref().map(LineSearch::text) != text {
+            *search = text.map(LineSearch::new);
+        }
+    }
+
+    /// Takes another buffer, for another service, and searches no text.
+    pub(super) fn renew(&self, buffer: B) {
+        self.buffer.replace(buffer);
+        self.search.replace(None);
+        self.has_received.set(false);
+        self.has_found.set(false);
     }
 
     /// Returns whether the text was found since the last call.

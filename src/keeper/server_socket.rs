@@ -1,18 +1,20 @@
 //! The keeper's end of the socket to the server: requests come in, reports go out in order.
 
-use std::io::{IoSlice, PipeReader};
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut, PipeReader, Read as _, Seek as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use heapless::Deque;
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    recv, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
 use super::message::{self, REQUEST_BYTES, Report, Request};
 use super::{REFUSAL_BYTES, REPORTS, SLOTS};
+use crate::limits::CONFIG_BYTES;
 use crate::log::console::error;
 use crate::service::ProcessEvent;
 use crate::session::SessionMemo;
@@ -24,6 +26,8 @@ pub(super) enum Received {
     Request(Request),
     /// Entry of the table of sessions.
     Session(usize, SessionMemo),
+    /// Text of a later configuration file.
+    Configuration(String),
     /// Error with which the server refuses its configuration file.
     Refusal(String),
 }
@@ -53,13 +57,21 @@ impl ServerSocket {
     /// Returns the next message. `None`: nothing is there, or the server has ended.
     pub(super) fn receive(&self) -> Option<Received> {
         let mut bytes = [0; REFUSAL_BYTES];
-        let (_, count) = recv(&self.socket, &mut bytes, RecvFlags::empty()).ok()?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let parts = &mut [IoSliceMut::new(&mut bytes)];
+        let count = recvmsg(&self.socket, parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC).ok()?.bytes;
+        let file = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+            _ => None,
+        });
         if let Some((index, memo)) = bytes.get(..count).and_then(message::session_of) {
             return Some(Received::Session(index, memo));
         }
         let content = bytes.get(1..count)?;
         let request = bytes.first_chunk::<REQUEST_BYTES>().filter(|_| count == REQUEST_BYTES);
         Some(match request.and_then(|request| Request::decode(*request)) {
+            Some(Request::Configure) => Received::Configuration(file.map(text_of).unwrap_or_default()),
             Some(request) => Received::Request(request),
             None => Received::Refusal(String::from_utf8_lossy(content).into_owned()),
         })
@@ -117,6 +129,14 @@ impl ServerSocket {
     }
 }
 
+/// Text of a file in memory, up to the limit of a configuration file.
+fn text_of(file: OwnedFd) -> String {
+    let (mut file, mut text) = (File::from(file), String::new());
+    // An empty text is refused.
+    let _ = file.rewind().and_then(|()| file.take(CONFIG_BYTES as u64).read_to_string(&mut text));
+    text
+}
+
 impl AsFd for ServerSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -128,6 +148,7 @@ mod tests {
     use super::super::client::send_refusal;
     use super::super::message::REPORT_BYTES;
     use super::*;
+    use rustix::net::recv;
 
     fn pair() -> (ServerSocket, OwnedFd) {
         let (keeper, server) = ServerSocket::pair().unwrap();

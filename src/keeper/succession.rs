@@ -18,7 +18,7 @@ use super::{Inheritance, raw};
 use crate::log::console::warning;
 use crate::sys::Clock;
 
-impl MainLoop<'_> {
+impl MainLoop {
     /// Prepares a new server in place of one that was killed. Returns its ends of the sockets.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl MainLoop<'_> {
     /// Finds the processes that an earlier keeper has left. Those of services are stopped by the server, as long as
     /// their configuration gives them, and others are killed at once.
     pub(super) fn find_left(&mut self, table: Option<&Path>) {
-        let (table, left) = ProcessTable::open(table, self.services);
+        let (table, left) = ProcessTable::open(table, &self.services);
         self.table = table;
         for Left { service, pid } in left {
             let name = service.and_then(|service| self.services.get(service)).map_or("?", |spec| &spec.name);
@@ -61,8 +61,9 @@ impl MainLoop<'_> {
     /// Services and sessions that a later server takes over.
     pub(super) fn inheritance(&mut self, clock: Clock) -> Inheritance {
         let mut all = Inheritance { sessions: core::mem::take(&mut self.sessions), ..Inheritance::default() };
-        for ((service, _), slot) in self.services.iter().zip(&mut self.slots) {
-            if let Some((inherited, output)) = slot.hand_over(clock) {
+        for (service, _) in self.services.iter() {
+            let slot = self.slots.get_mut(service.index());
+            if let Some((inherited, output)) = slot.and_then(|slot| slot.hand_over(clock)) {
                 all.services.push((service, inherited));
                 all.outputs.extend(output.map(|output| (service, output)));
             }

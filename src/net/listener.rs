@@ -179,7 +179,7 @@ pub fn run<E: Endpoint + 'static>(
     local: Option<Listener>,
     connections: &Rc<ConnectionTable>,
     endpoint: &Rc<RefCell<E>>,
-    tls: Option<&Arc<ServerConfig>>,
+    tls: Option<&Rc<TlsConfig>>,
 ) -> io::Result<()> {
     for index in 0..connections.slots() {
         let slot = Slot { connections: Rc::clone(connections), index };
@@ -192,6 +192,26 @@ pub fn run<E: Endpoint + 'static>(
     Ok(())
 }
 
+/// Certificate and key of new connections, which a reload may replace.
+#[derive(Debug)]
+pub struct TlsConfig(RefCell<Arc<ServerConfig>>);
+
+impl TlsConfig {
+    /// Configuration of the next connections.
+    pub fn new(config: Arc<ServerConfig>) -> Self {
+        Self(RefCell::new(config))
+    }
+
+    /// Replaces it. Connections keep the one that they began with.
+    pub fn replace(&self, config: Arc<ServerConfig>) {
+        self.0.replace(config);
+    }
+
+    fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0.borrow())
+    }
+}
+
 /// One slot of the table.
 struct Slot {
     connections: Rc<ConnectionTable>,
@@ -201,7 +221,7 @@ struct Slot {
 async fn serve_slot<E: Endpoint>(
     slot: Slot,
     endpoint: Rc<RefCell<E>>,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Rc<TlsConfig>>,
     timer: Timer,
 ) {
     let Some(mailbox) = slot.connections.get(slot.index) else { return };
@@ -215,8 +235,8 @@ async fn serve_slot<E: Endpoint>(
     loop {
         let Accepted { stream, id, is_local } = mailbox.next_connection().await;
         timer.set(None);
-        let tls = tls.as_ref().filter(|_| !is_local);
-        let mut connection = Connection::new(&stream, id, &timer, tls, buffers);
+        let tls = tls.as_ref().filter(|_| !is_local).map(|tls| tls.current());
+        let mut connection = Connection::new(&stream, id, &timer, tls.as_ref(), buffers);
         // A connection borrows the machines only here, for one poll.
         poll_fn(|context| connection.poll(&mut *endpoint.borrow_mut(), context)).await;
         buffers = connection.into_buffers();

@@ -19,7 +19,7 @@ use core::time::Duration;
 
 pub use connection_table::ConnectionTable;
 pub use endpoint::Endpoint;
-pub use listener::{BindError, Listener, run, task_bytes, tasks};
+pub use listener::{BindError, Listener, TlsConfig, run, task_bytes, tasks};
 
 crate::limits::limits! {
     /// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).

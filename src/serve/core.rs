@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::checks::Checks;
 use super::probes::Probes;
+use super::reload::Reloads;
 use super::system::System;
 use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict};
@@ -26,8 +27,9 @@ use crate::{debug, error, info};
 /// Server, and everything that one of its steps may change. A task borrows it for one step and never across
 /// an await.
 pub(super) struct Core {
-    server: Server,
-    system: System,
+    pub(super) server: Server,
+    pub(super) system: System,
+    pub(super) reloads: Reloads,
     clock: Clock,
     output_files: Option<OutputFiles>,
     connections: Rc<ConnectionTable>,
@@ -92,6 +94,10 @@ impl CounterLog {
 }
 
 impl Core {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "its parts, each of which another part of the server uses, too"
+    )]
     pub(super) fn new(
         server: Server,
         system: System,
@@ -100,10 +106,12 @@ impl Core {
         connections: Rc<ConnectionTable>,
         sd_notify: Rc<SdNotify>,
         timer: Rc<Timer>,
+        reloads: Reloads,
     ) -> Self {
         Self {
             server,
             system,
+            reloads,
             clock,
             output_files,
             connections,
@@ -154,6 +162,18 @@ impl Core {
         services.all(|(service, _)| copy_output(&mut self.output_files, self.system.processes(), service))
     }
 
+    /// Takes the files of the output of a later table.
+    pub(super) fn renew_output_files(&mut self, replaced: u64) {
+        let table = self.server.services().table();
+        match &mut self.output_files {
+            Some(files) => files.renew(table, replaced),
+            None => match OutputFiles::start(table) {
+                Ok(files) => self.output_files = files,
+                Err(error) => error!("cannot start the thread of the output files: {}", Reason::from(&error)),
+            },
+        }
+    }
+
     /// Waits until the output of the services is in its files, up to a limit.
     pub(super) fn flush_output(&mut self) {
         self.copy_output();
@@ -196,7 +216,8 @@ impl Core {
 
     /// Ends every step of the server: wakes the tasks of the connections that have to act, and schedules the
     /// upkeep. A deadline is always later than `UPKEEP_DELAY` when it is set, so none is missed.
-    fn finish_step(&mut self, now: Duration) {
+    pub(super) fn finish_step(&mut self, now: Duration) {
+        self.continue_reload(now);
         while let Some(slot) = self.server.next_wake() {
             self.connections.wake(slot);
         }
@@ -359,7 +380,7 @@ pub(super) async fn writes(core: Rc<RefCell<Core>>, writer: Rc<StateWriter>) {
 }
 
 /// Passes the changes of the conditions of services to the server.
-pub(super) async fn conditions(core: Rc<RefCell<Core>>, watch: ConditionWatch) {
+pub(super) async fn conditions(core: Rc<RefCell<Core>>, watch: Rc<ConditionWatch>) {
     while let Some((condition, is_met)) = watch.change().await {
         let core = &mut *core.borrow_mut();
         let now = core.now();

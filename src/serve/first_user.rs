@@ -58,6 +58,19 @@ pub(super) fn users(
     Ok(users)
 }
 
+/// The administrator of the first start, for a later configuration file without users.
+pub(super) fn stored(state_dir: &Path) -> Result<Users, String> {
+    let path = state_dir.join(FILE);
+    let missing = |error: &dyn std::fmt::Display| {
+        format!("no [[user]], and no administrator of a first start: {error}")
+    };
+    let bytes = file::read_regular(&path, FIRST_USER_FILE_BYTES).map_err(|error| missing(&error))?;
+    let content = state_file::check(&bytes, &|_| true).map_err(|error| missing(&error))?;
+    let mut users = Users::new();
+    users.push(parse(&content)?).map_err(|error| error.to_string())?;
+    Ok(users)
+}
+
 fn parse(bytes: &[u8]) -> Result<User, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
     config::parse_user(text, FILE).map_err(|errors| errors.to_string())

@@ -13,6 +13,7 @@
 //! | `probes` | attempts to connect to services that are not ready |
 //! | `checks` | attempts of health checks |
 //! | `connect` | connections to services, which never block |
+//! | `reload`, `reloads` | the configuration file, read again; and put in force |
 //! | `shutdown` | restart and power-off of the board |
 
 mod certificate;
@@ -21,6 +22,8 @@ mod connect;
 mod core;
 mod first_user;
 mod probes;
+mod reload;
+mod reloads;
 mod shutdown;
 mod state;
 mod system;
@@ -33,6 +36,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use self::core::Core;
+pub(crate) use self::reload::RELOAD_STACK_BYTES;
+use self::reload::{Reloader, Reloads};
 use self::shutdown::Shutdown;
 use self::state::State;
 use self::system::System;
@@ -40,7 +45,7 @@ use crate::api::{Api, Board};
 use crate::config::{Config, Listen, LogFiles};
 use crate::connection::{Server, ServerConfig};
 use crate::keeper::{self, Link, Processes};
-use crate::net::{ConnectionTable, Listener};
+use crate::net::{ConnectionTable, Listener, TlsConfig};
 use crate::runtime::{Notify, Tasks, Timer, UPKEEP_DELAY, block_on};
 use crate::service::{KILL_TIMEOUT, RESTART_DELAY_MIN, Supervisor};
 use crate::session::{Lockout, SessionTable};
@@ -56,8 +61,8 @@ use crate::sys::{
 use crate::ws::CLOSE_TIMEOUT;
 use crate::{info, limits, warning};
 
-/// Tasks besides connections and processes: passwords, commands, output, events, writes, conditions, upkeep.
-const OTHER_TASKS: usize = 7;
+/// Tasks besides connections and processes: passwords, commands, output, events, writes, conditions, upkeep, reloads.
+const OTHER_TASKS: usize = 8;
 /// Time after the first signal in which another one is the same.
 const REPEAT_TIME: Duration = Duration::from_secs(1);
 
@@ -65,6 +70,9 @@ crate::limits::limits! {
     /// PEM file of a certificate chain, a key or an authority.
     PEM_BYTES: usize = 64 * 1024, exceeded "its copy is used; an error of a named file",
         tests ["pem_files_may_be_as_large_as_their_limit"];
+    /// Errors of a configuration file in the answer of a reload.
+    RELOAD_ERRORS_BYTES: usize = 1024, exceeded "the rest is counted",
+        tests ["errors_of_a_reload_are_cut_at_their_limit"];
     /// File of the administrator that the first start creates.
     FIRST_USER_FILE_BYTES: usize = 4096, exceeded "its copy is used",
         tests ["file_of_the_first_user_may_be_as_large_as_its_limit"];
@@ -95,8 +103,21 @@ pub struct Start {
     pub has_init: bool,
     /// Path and content of the last good copy of the configuration file, written once the server serves.
     pub good_copy: Option<(PathBuf, String)>,
+    /// Files of a reload.
+    pub files: ReloadFiles,
     /// The server serves without what it cannot write or read, because a board has no reader of an error.
     pub falls_back: bool,
+}
+
+/// Files that a reload reads and writes.
+#[derive(Clone, Debug)]
+pub struct ReloadFiles {
+    /// Configuration file that was given, whether or not it is in force.
+    pub config: PathBuf,
+    /// Its last good copy; `None`: there is none.
+    pub good_copy: Option<PathBuf>,
+    /// Path of this program, which the built-in service runs.
+    pub program: String,
 }
 
 /// Failure to start the server, or to shut its board down.
@@ -176,7 +197,7 @@ pub fn run(start: Start, link: Link) -> Result<(), StartError> {
 }
 
 fn serve(start: Start, link: Link) -> Result<(), StartError> {
-    let Start { config, state_dir, socket, mut board, has_init, good_copy, falls_back } = start;
+    let Start { mut config, state_dir, socket, mut board, has_init, good_copy, files, falls_back } = start;
     let state_dir = state_dir.as_path();
     let clock = link.clock;
     // This comes first, then the lock of the state directory: a second server must not replace the users and
@@ -205,27 +226,27 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
             end.name()
         );
     }
-    let tls = certificate::tls(&config.listen, &mut state)?;
+    let tls = certificate::tls(&config.listen, &mut state)?.map(|config| Rc::new(TlsConfig::new(config)));
     let run_dir = socket.as_deref().and_then(Path::parent);
-    let mut users = first_user::users(config.users, run_dir, &mut state)?;
+    let mut users = first_user::users(std::mem::take(&mut config.users), run_dir, &mut state)?;
     let owner = rustix::process::geteuid().as_raw();
     users.set_owner(&first_user::user_name(owner));
     let mut changed_passwords = PasswordsFile::new(state_dir);
     changed_passwords.load(&mut users, &mut state.notices);
     let mut enabled = EnabledFile::new(state_dir);
-    let mut services = supervisor(config.services, &mut enabled, &mut state);
+    let mut services = supervisor(std::mem::take(&mut config.services), &mut enabled, &mut state);
     services.inherit(link.inherited.services(), clock.now());
     state.report(&mut board.notice);
-    let conditions = ConditionWatch::start(services.table().conditions(), services.met(), clock)
+    let conditions = Rc::new(ConditionWatch::new(clock));
+    conditions
+        .start(services.table().conditions(), services.met())
         .map_err(|error| StartError::system("cannot start a thread for a condition of a service", error))?;
     let output_files = OutputFiles::start(services.table())
         .map_err(|error| StartError::system("cannot start the thread of the output files", error))?;
     let command_done = Rc::new(Notify::default());
     let no_reactor = |error| StartError::system("cannot wait for events", error);
-    let processes =
-        Processes::new(services.table().len(), link.messages, link.cgroups, Rc::clone(&command_done));
+    let processes = Processes::new(services.table(), link.messages, link.cgroups, Rc::clone(&command_done));
     let processes = Rc::new(processes.map_err(no_reactor)?);
-    processes.search_lines(services.table());
     let passwords = Rc::new(
         PasswordWorker::start()
             .map_err(|error| StartError::system("cannot start the password thread", error))?,
@@ -243,15 +264,16 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let server = Server::new(ServerConfig {
         slots: config.slots,
         tls: tls.is_some(),
-        origins: config.listen.origins,
+        origins: config.listen.origins.clone(),
         owner,
-        api: Api::new(users, config.tokens, sessions, lockout, services, board),
+        api: Api::new(users, std::mem::take(&mut config.tokens), sessions, lockout, services, board),
     });
     let connections = ConnectionTable::new(server.slots());
     let keeper = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
     let sd_notify = SdNotify::new(link.notify, &NotifyEnvironment::of_this_process(), keeper);
     let sd_notify = Rc::new(sd_notify);
-    let shutdown = Rc::new(Shutdown::new(config.board, has_init, Rc::clone(&sd_notify)));
+    let reloader = Rc::new(Reloader::new(files, state_dir.to_owned()));
+    let shutdown = Rc::new(Shutdown::new(config.board.clone(), has_init, Rc::clone(&sd_notify)));
     let system = System::new(
         Rc::clone(&processes),
         Rc::clone(&passwords),
@@ -259,6 +281,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         changed_passwords,
         Rc::clone(&writer),
         Rc::clone(&shutdown),
+        Rc::clone(&reloader),
         clock,
     );
     let upkeep = Rc::new(Timer::new().map_err(no_reactor)?);
@@ -270,6 +293,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         Rc::clone(&connections),
         Rc::clone(&sd_notify),
         Rc::clone(&upkeep),
+        Reloads::new(config, tls.clone(), Rc::clone(&conditions)),
     );
     let core = Rc::new(RefCell::new(core));
 
@@ -285,6 +309,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         .and_then(|()| tasks.spawn(core::commands(Rc::clone(&core), processes, command_done)))
         .and_then(|()| tasks.spawn(core::conditions(Rc::clone(&core), conditions)))
         .and_then(|()| tasks.spawn(core::upkeep(Rc::clone(&core), upkeep)))
+        .and_then(|()| tasks.spawn(reloads::run(Rc::clone(&core), Rc::clone(&reloader))))
         .map_err(|full| no_reactor(full.into()))?;
     let grace = Timer::new().map_err(no_reactor)?;
     core.borrow_mut().start();
@@ -300,7 +325,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         keep_good_copy(&path, &text);
     }
     let end = async {
-        until_end(&core, &sd_notify, &shutdown, &signals, &grace).await;
+        until_end(&core, &sd_notify, &shutdown, &signals, &reloader, &grace).await;
         Ok(())
     };
     let keeper_end = async {
@@ -412,13 +437,14 @@ async fn until_end(
     sd_notify: &SdNotify,
     shutdown: &Shutdown,
     signals: &Signals,
+    reloader: &Reloader,
     grace: &Timer,
 ) {
     let requested = async {
         shutdown.requested().await;
         Received::Term
     };
-    smol::future::or(until_signal(signals), requested).await;
+    smol::future::or(until_signal(signals, reloader), requested).await;
     info!("stopping: closing sockets, stopping services");
     let time = core.borrow().shutdown_time();
     sd_notify.send_stopping(time);
@@ -444,10 +470,11 @@ async fn until_int(signals: &Signals) -> Received {
 }
 
 /// Waits for a signal that stops the server.
-async fn until_signal(signals: &Signals) -> Received {
+async fn until_signal(signals: &Signals, reloader: &Reloader) -> Received {
     loop {
         match signals.next().await {
-            Received::Hup => {}
+            Received::Hup if reloader.request(reload::NO_CALL, false) => info!("SIGHUP: reload"),
+            Received::Hup => warning!("SIGHUP: a reload is under way"),
             end @ (Received::Term | Received::Int) => return end,
         }
     }

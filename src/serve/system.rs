@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::reload::Reloader;
 use super::shutdown::Shutdown;
 use crate::api::{Platform, Refused};
 use crate::keeper::Processes;
@@ -19,10 +20,15 @@ pub(super) struct System {
     changed_passwords: PasswordsFile,
     writer: Rc<StateWriter>,
     shutdown: Rc<Shutdown>,
+    reloader: Rc<Reloader>,
     clock: Clock,
 }
 
 impl System {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "its parts, each of which another part of the server uses, too"
+    )]
     pub(super) fn new(
         processes: Rc<Processes>,
         passwords: Rc<PasswordWorker>,
@@ -30,9 +36,24 @@ impl System {
         changed_passwords: PasswordsFile,
         writer: Rc<StateWriter>,
         shutdown: Rc<Shutdown>,
+        reloader: Rc<Reloader>,
         clock: Clock,
     ) -> Self {
-        Self { processes, passwords, enabled, changed_passwords, writer, shutdown, clock }
+        Self { processes, passwords, enabled, changed_passwords, writer, shutdown, reloader, clock }
+    }
+
+    pub(super) fn reloader(&self) -> &Rc<Reloader> {
+        &self.reloader
+    }
+
+    /// Takes the changed passwords over to later users.
+    pub(super) fn carry_passwords(&mut self, before: &Users, later: &mut Users) {
+        self.changed_passwords.carry(before, later);
+    }
+
+    /// Settings of services by install and uninstall.
+    pub(super) fn enabled(&mut self) -> &mut EnabledFile {
+        &mut self.enabled
     }
 
     pub(super) fn processes(&self) -> &Rc<Processes> {
@@ -115,6 +136,10 @@ impl Platform for System {
 
     fn end_board(&mut self, end: BoardEnd) -> Result<(), i32> {
         self.shutdown.request(end)
+    }
+
+    fn reload(&mut self, call_id: u64, is_trial: bool) -> Result<(), Refused> {
+        if self.reloader.request(call_id, is_trial) { Ok(()) } else { Err(Refused) }
     }
 
     fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused> {

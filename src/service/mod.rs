@@ -91,7 +91,7 @@ pub use spawn_error::{SpawnError, SpawnStage};
 pub use spec::{Spec, is_service_name};
 pub use state::{State, Status, Usage};
 pub use string_array::{Arguments, CapacityError, Name, StringArray, Variables};
-pub use supervisor::{Problem, Supervisor};
+pub use supervisor::{Difference, Problem, Supervisor};
 pub use table::{OrderError, ServiceTable, TableError};
 
 crate::limits::limits! {

@@ -66,7 +66,8 @@ pub enum OrderError {
 /// table is cheap to move.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceTable {
-    specs: Vec<Box<Spec>, SERVICES>,
+    /// By [`ServiceId`]; a reload leaves gaps.
+    specs: Vec<Option<Box<Spec>>, SERVICES>,
     checks: Vec<Box<Check>, CHECKS>,
     conditions: AllConditions,
 }
@@ -97,7 +98,7 @@ impl ServiceTable {
                 self.conditions.push(condition).map_err(|_| TableError::Conditions)?;
             }
         }
-        self.specs.push(Box::new(spec)).map_err(|_| TableError::Full)?;
+        self.specs.push(Some(Box::new(spec))).map_err(|_| TableError::Full)?;
         Ok(id)
     }
 
@@ -119,7 +120,7 @@ impl ServiceTable {
 
     /// Returns the specification of a service; `None` for an id of another table.
     pub fn get(&self, id: ServiceId) -> Option<&Spec> {
-        self.specs.get(id.index()).map(|spec| &**spec)
+        self.specs.get(id.index())?.as_deref()
     }
 
     /// All services in insertion order.
@@ -127,7 +128,7 @@ impl ServiceTable {
         self.specs
             .iter()
             .enumerate()
-            .filter_map(|(index, spec)| Some((ServiceId::from_index(index)?, &**spec)))
+            .filter_map(|(index, spec)| Some((ServiceId::from_index(index)?, spec.as_deref()?)))
     }
 
     /// Adds a health check.
@@ -166,7 +167,7 @@ impl ServiceTable {
 
     /// Number of services.
     pub fn len(&self) -> usize {
-        self.specs.len()
+        self.iter().count()
     }
 
     /// Memory of the arguments, variables and conditions of all services and checks, in addition to that of their specifications.
@@ -181,9 +182,52 @@ impl ServiceTable {
         self.conditions.bytes() + services.chain(checks).sum::<usize>()
     }
 
+    /// The services and checks of a later configuration file, where a service of the same name has the same id.
+    #[must_use]
+    pub fn succeed(&self, later: Self) -> Self {
+        let Self { specs, mut checks, conditions } = later;
+        // Where each of them goes: first those that stay, then the others to the gaps.
+        let mut places = [None; SERVICES];
+        let mut taken = [false; SERVICES];
+        let names =
+            || specs.iter().enumerate().filter_map(|(index, spec)| Some((index, &spec.as_ref()?.name)));
+        for (index, name) in names() {
+            if let Some(id) = self.find(name) {
+                taken[id.index()] = true;
+                places[index] = Some(id);
+            }
+        }
+        for (index, name) in names() {
+            if self.find(name).is_none()
+                && let Some(place) = taken.iter().position(|taken| !taken)
+            {
+                taken[place] = true;
+                places[index] = ServiceId::from_index(place);
+            }
+        }
+        let mut merged: [Option<Box<Spec>>; SERVICES] = [const { None }; SERVICES];
+        for (spec, place) in specs.into_iter().zip(places) {
+            if let Some(place) = place {
+                merged[place.index()] = spec;
+            }
+        }
+        for check in &mut checks {
+            check.service = check.service.and_then(|service| places[service.index()]);
+        }
+        Self { specs: merged.into_iter().collect(), checks, conditions }
+    }
+
+    /// Returns true if a service and its checks are the same in both tables.
+    pub(super) fn has_same(&self, other: &Self, service: ServiceId) -> bool {
+        let of = |(_, check): &(CheckId, &Check)| check.service == Some(service);
+        let checks = self.checks().filter(of).map(|(_, check)| check);
+        self.get(service) == other.get(service)
+            && checks.eq(other.checks().filter(of).map(|(_, check)| check))
+    }
+
     /// Returns true without services.
     pub fn is_empty(&self) -> bool {
-        self.specs.is_empty()
+        self.len() == 0
     }
 
     /// Returns the services in topological order: each after its dependencies, otherwise in table
@@ -193,8 +237,8 @@ impl ServiceTable {
     /// See [`OrderError`].
     pub fn start_order(&self) -> Result<Vec<ServiceId, SERVICES>, OrderError> {
         let mut waits = [0_u64; SERVICES];
-        for ((id, _), wait) in self.iter().zip(&mut waits) {
-            *wait = self.after_mask(id)?;
+        for (id, _) in self.iter() {
+            waits[id.index()] = self.after_mask(id)?;
         }
         let mut order = Vec::new();
         let mut placed = 0_u64;

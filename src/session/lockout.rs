@@ -63,6 +63,11 @@ impl Lockout {
         Self { attempts: attempts.max(1), block_time, entries: Box::default() }
     }
 
+    /// Changes the limits. Blocks last as long as they were to.
+    pub fn set(&mut self, attempts: u8, block_time: Duration) {
+        (self.attempts, self.block_time) = (attempts.max(1), block_time);
+    }
+
     /// Returns the remaining block of a pair, if it is blocked.
     pub fn blocked_for(&self, user: &str, client: ClientAddr, now: Duration) -> Option<Duration> {
         let user = name_digest(user);

@@ -134,6 +134,11 @@ impl SessionTable {
         Ok(self.key(index))
     }
 
+    /// Changes the time without activity after which a session ends.
+    pub fn set_idle_timeout(&mut self, idle_timeout: Duration) {
+        self.idle_timeout = idle_timeout;
+    }
+
     /// Notes that an entry has to be stored for a later server.
     pub fn note(&mut self, index: usize) {
         if let Some(entry) = self.entries.get_mut(index) {

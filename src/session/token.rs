@@ -92,6 +92,21 @@ impl Tokens {
         user
     }
 
+    /// Gives each token the id that its user has now: `ids` has it by the index of the old one.
+    pub fn renumber(&mut self, ids: &[UserId]) {
+        self.last = None;
+        for token in &mut self.tokens {
+            if let Some(id) = ids.get(token.user.index()) {
+                token.user = *id;
+            }
+        }
+    }
+
+    /// Returns true if the other table has the same tokens of the same users.
+    pub fn has_same(&self, other: &Self) -> bool {
+        self.tokens == other.tokens
+    }
+
     /// Number of tokens.
     pub fn len(&self) -> usize {
         self.tokens.len()

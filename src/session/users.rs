@@ -86,7 +86,7 @@ impl Grants {
     }
 }
 
-/// Index of a user in [`Users`]. Stable, because users are never removed while the server runs. The last two
+/// Index of a user in [`Users`]. A user of the same name keeps it over a reload. The last two
 /// numbers are administrators without a table: they have neither password nor session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct UserId(u8);
@@ -101,7 +101,7 @@ impl UserId {
         self.0 >= Self::LOCAL_OWNER.0
     }
 
-    /// Index from 0, in the order of the configuration file. Friend Core's `userid` counts from 1.
+    /// Index from 0, at the start in the order of the configuration file. Friend Core's `userid` counts from 1.
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -121,6 +121,21 @@ pub struct User {
     pub password: Option<PasswordHash>,
     /// Services that a [`UserLevel::User`] may control.
     pub services: Grants,
+}
+
+impl User {
+    /// Place of a user that a reload has removed: no name is empty.
+    const REMOVED: Self = Self {
+        name: String::new(),
+        full_name: String::new(),
+        level: UserLevel::User,
+        password: None,
+        services: Grants { all: false, names: Vec::new() },
+    };
+
+    fn is_removed(&self) -> bool {
+        self.name.is_empty()
+    }
 }
 
 /// Returns true for a valid user name: 1 to [`USER_NAME_BYTES`] ASCII letters, digits and `.`, `_`,
@@ -219,7 +234,7 @@ impl Users {
 
     /// Returns the user with this id.
     pub fn get(&self, id: UserId) -> Option<&User> {
-        self.users.get(id.index())
+        self.users.get(id.index()).filter(|user| !user.is_removed())
     }
 
     /// Password in force: the changed one, else that of the configuration file.
@@ -256,17 +271,45 @@ impl Users {
 
     /// Users with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (UserId, &User)> {
-        (0..=u8::MAX).map(UserId).zip(self.users.iter())
+        (0..=u8::MAX).map(UserId).zip(self.users.iter()).filter(|(_, user)| !user.is_removed())
     }
 
     /// Number of users.
     pub fn len(&self) -> usize {
-        self.users.len()
+        self.iter().count()
     }
 
     /// Returns true without users.
     pub fn is_empty(&self) -> bool {
-        self.users.is_empty()
+        self.len() == 0
+    }
+
+    /// Puts the users of a later configuration file in place of these. Returns the new id of each of them, by its
+    /// index in `later`.
+    pub fn replace(&mut self, later: Self) -> Vec<UserId, USERS> {
+        let mut before = core::mem::take(self);
+        self.owner = core::mem::take(&mut before.owner);
+        let is_kept = |user: &User| later.find(&user.name).is_some();
+        before.users.iter_mut().filter(|user| !is_kept(user)).for_each(|user| *user = User::REMOVED);
+        let mut ids = Vec::new();
+        for (user, changed) in later.users.into_iter().zip(later.changed) {
+            let same = before.find(&user.name);
+            let gap = || before.users.iter().position(User::is_removed);
+            let index = same.map(UserId::index).or_else(gap).unwrap_or(before.users.len());
+            // There is room: those that are gone have left their places.
+            if index == before.users.len() {
+                let _ = before.users.push(User::REMOVED);
+                let _ = before.changed.push(None);
+            }
+            if let (Some(place), Some(password)) =
+                (before.users.get_mut(index), before.changed.get_mut(index))
+            {
+                (*place, *password) = (user, changed);
+                let _ = ids.push(UserId(index as u8));
+            }
+        }
+        (self.users, self.changed) = (before.users, before.changed);
+        ids
     }
 }
 
@@ -335,6 +378,36 @@ mod tests {
             users.set_password(id, PasswordHash::new(1, [0; 16], [0; 32]).ok().map(ChangedPassword::To));
             assert_eq!(users.password(id), None);
         }
+    }
+
+    #[test]
+    fn users_of_a_later_file_keep_their_ids() {
+        let table = |names: &[&str]| {
+            let mut users = Users::new();
+            for name in names {
+                users.push(user(name, UserLevel::User)).unwrap();
+            }
+            users
+        };
+        let mut users = table(&["anna", "ben", "eve"]);
+        users.set_owner("o");
+        let (anna, ben, eve) = (UserId(0), UserId(1), UserId(2));
+        users.set_password(ben, Some(ChangedPassword::Lost));
+        assert_eq!(users.replace(table(&["dora", "eve", "fred"])), [anna, eve, ben]);
+        assert_eq!(
+            (users.find("eve"), users.find("fred"), users.find("dora")),
+            (Some(eve), Some(ben), Some(anna))
+        );
+        assert_eq!((users.find("ben"), users.changed_password(ben), users.len()), (None, None, 3));
+        assert_eq!(users.replace(table(&["fred"])), [ben]);
+        assert_eq!((users.len(), users.get(anna), users.get(eve)), (1, None, None));
+        assert!(users.find("").is_none() && !users.may_control(eve, "x"));
+        assert_eq!(users.name(UserId::LOCAL_OWNER), "o (local)");
+        let most: std::vec::Vec<String<USER_NAME_BYTES>> =
+            (0..USERS).map(|n| String::try_from(format!("u{n}").as_str()).unwrap()).collect();
+        let most: std::vec::Vec<&str> = most.iter().map(String::as_str).collect();
+        assert_eq!(users.replace(table(&most)).len(), USERS);
+        assert_eq!(users.len(), USERS);
     }
 
     #[test]

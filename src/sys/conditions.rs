@@ -3,12 +3,14 @@
 
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
 
 use rustix::fs::{Mode, OFlags, open};
-use smol::channel::{Receiver, bounded};
+use smol::channel::{Receiver, Sender, bounded};
 
-use super::Clock;
+use super::{Clock, thread};
 use crate::service::{AllConditions, CONDITION_PERIOD, CONDITIONS, Condition};
 
 /// Stack size of a thread: one look, with a path and the content of a file of `/proc` on the stack.
@@ -21,46 +23,67 @@ const CARRIER_PATH_BYTES: usize = 64;
 /// Change of a condition: its index, and whether it is met.
 pub type ConditionChange = (usize, bool);
 
-/// Threads that look at the conditions. Once this is dropped, each ends at its next report.
+/// Report of a thread, with the number of its table of conditions.
+type Report = (u32, ConditionChange);
+
+/// Threads that look at the conditions of the table in force.
 #[derive(Debug)]
 pub struct ConditionWatch {
-    changes: Receiver<ConditionChange>,
+    report: Sender<Report>,
+    changes: Receiver<Report>,
+    /// Number of the table in force. A thread of an earlier one ends at its next look.
+    table: Arc<AtomicU32>,
+    clock: Clock,
 }
 
 impl ConditionWatch {
-    /// Starts a thread for each condition. Each reports one that differs from its bit in `met`, and later every
-    /// change.
+    /// Watch of no condition.
+    pub fn new(clock: Clock) -> Self {
+        let (report, changes) = bounded(CONDITIONS);
+        Self { report, changes, table: Arc::default(), clock }
+    }
+
+    /// Starts a thread for each condition, in place of those before. Each reports one that differs from its bit in
+    /// `met`, and later every change.
     ///
     /// # Errors
     /// Error of the system: a thread cannot be started.
-    #[expect(clippy::disallowed_methods, reason = "a look at a path must not block the server's thread")]
-    pub fn start(conditions: &AllConditions, met: u8, clock: Clock) -> io::Result<Self> {
-        let (report, changes) = bounded(CONDITIONS);
+    pub fn start(&self, conditions: &AllConditions, met: u8) -> io::Result<()> {
+        let number = self.table.fetch_add(1, Ordering::Relaxed) + 1;
         for (index, text) in conditions.iter().enumerate() {
-            let (text, report) = (text.to_owned(), report.clone());
+            let (text, report, clock) = (text.to_owned(), self.report.clone(), self.clock);
+            let table = Arc::clone(&self.table);
             let run = move || {
                 let Some(condition) = Condition::from_text(&text) else { return };
                 let mut was_met = met & (1 << index) != 0;
-                loop {
+                while table.load(Ordering::Relaxed) == number {
                     let is_met = is_met(condition, clock);
-                    if is_met != was_met && report.send_blocking((index, is_met)).is_err() {
+                    if is_met != was_met && report.send_blocking((number, (index, is_met))).is_err() {
                         return;
                     }
                     was_met = is_met;
-                    thread::sleep(CONDITION_PERIOD);
+                    sleep(CONDITION_PERIOD);
                 }
             };
-            thread::Builder::new()
-                .name("condition".to_owned())
-                .stack_size(CONDITION_STACK_BYTES)
-                .spawn(run)?;
+            thread::start("condition", CONDITION_STACK_BYTES, Box::new(run))?;
         }
-        Ok(Self { changes })
+        Ok(())
     }
 
-    /// Waits for the next change. `None` means that no thread watches any.
+    /// Waits for the next change.
     pub async fn change(&self) -> Option<ConditionChange> {
-        self.changes.recv().await.ok()
+        loop {
+            let (number, change) = self.changes.recv().await.ok()?;
+            if number == self.table.load(Ordering::Relaxed) {
+                return Some(change);
+            }
+        }
+    }
+}
+
+impl Drop for ConditionWatch {
+    fn drop(&mut self) {
+        self.table.store(0, Ordering::Relaxed);
     }
 }
 
@@ -173,7 +196,8 @@ mod tests {
         let mut conditions = AllConditions::new();
         conditions.push("path:/missing").unwrap();
         conditions.push(&format!("path:{}", path.display())).unwrap();
-        let watch = ConditionWatch::start(&conditions, 0, Clock::new()).unwrap();
+        let watch = ConditionWatch::new(Clock::new());
+        watch.start(&conditions, 0).unwrap();
         let next = || smol::future::block_on(watch.change());
         fs::write(&path, "").unwrap();
         assert_eq!(next(), Some((1, true)));
@@ -185,8 +209,19 @@ mod tests {
     }
 
     #[test]
-    fn without_conditions_nothing_changes() {
-        let watch = ConditionWatch::start(&AllConditions::new(), 0, Clock::new()).unwrap();
-        assert_eq!(smol::future::block_on(watch.change()), None);
+    fn conditions_of_a_later_table_replace_those_before() {
+        let directory = TestDirectory::new("condition-later");
+        let path = directory.0.join("ready");
+        let conditions = |texts: &[String]| {
+            let mut conditions = AllConditions::new();
+            texts.iter().for_each(|text| conditions.push(text).unwrap());
+            conditions
+        };
+        let ready = format!("path:{}", path.display());
+        let watch = ConditionWatch::new(Clock::new());
+        watch.start(&conditions(std::slice::from_ref(&ready)), 0).unwrap();
+        watch.start(&conditions(&["path:/missing".to_owned(), ready]), 0).unwrap();
+        fs::write(&path, "").unwrap();
+        assert_eq!(smol::future::block_on(watch.change()), Some((1, true)));
     }
 }

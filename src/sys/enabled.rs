@@ -75,6 +75,21 @@ impl EnabledFile {
         }
     }
 
+    /// Keeps the settings of services that a later configuration file does not have.
+    pub fn carry<'a>(&mut self, removed: impl Iterator<Item = (&'a str, bool)>) {
+        for (name, enabled) in removed {
+            self.others.retain(|(other, _)| other != name);
+            // Dropped on purpose if the list is full.
+            let _ = name.try_into().map(|name| self.others.push((name, enabled)));
+        }
+    }
+
+    /// Takes the setting of a service that an earlier configuration file did not have.
+    pub fn take(&mut self, name: &str) -> Option<bool> {
+        let index = self.others.iter().position(|(other, _)| other == name)?;
+        Some(self.others.swap_remove(index).1)
+    }
+
     /// Writes the file at the start, without lines that say what the configuration file says by now: a later change
     /// of that file counts.
     pub fn rewrite<'a>(&self, services: impl Iterator<Item = (&'a str, bool)>, notices: &mut Notices) {

@@ -80,22 +80,17 @@ pub fn start(files: Option<&LogTarget<'_>>) -> io::Result<()> {
     let mut control = lock();
     if control.stderr.thread.is_none() {
         let batch = Box::default();
-        let thread = spawn(STDERR_NAME, STDERR_STACK_BYTES, || run_stderr(batch))?;
+        let thread = super::thread::start(STDERR_NAME, STDERR_STACK_BYTES, Box::new(|| run_stderr(batch)))?;
         log::attach(thread.clone());
         control.stderr.thread = Some(thread);
     }
     control.writer = files.map(LogWriter::new);
     if control.writer.is_some() && control.files.thread.is_none() {
-        control.files.thread = Some(spawn("log files", LOG_FILES_STACK_BYTES, run_files)?);
+        control.files.thread =
+            Some(super::thread::start("log files", LOG_FILES_STACK_BYTES, Box::new(run_files))?);
     }
     control.files.wake();
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a write must not block the server's thread")]
-fn spawn(name: &str, stack: usize, run: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
-    let handle = thread::Builder::new().name(name.to_owned()).stack_size(stack).spawn(run)?;
-    Ok(handle.thread().clone())
 }
 
 /// Requests a write of new records to the log files, if there are any.

@@ -28,6 +28,7 @@ pub mod state_file;
 pub mod state_lock;
 pub mod state_writer;
 pub mod terminal;
+pub mod thread;
 #[cfg(target_env = "musl")]
 mod thread_name;
 

@@ -7,13 +7,14 @@ use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use smol::channel::{Receiver, Sender, bounded};
 
 use super::rotated_files::RotatedFiles;
-use super::{BUILT_UNIX_S, LOG_FLUSH_TIMEOUT, OUTPUT_BATCH_BYTES, OUTPUT_BATCHES};
+use super::{BUILT_UNIX_S, LOG_FLUSH_TIMEOUT, OUTPUT_BATCH_BYTES, OUTPUT_BATCHES, thread};
 use crate::limits::SERVICES;
 use crate::log::Reason;
 use crate::service::{OutputFile, ServiceId, ServiceTable};
@@ -31,6 +32,8 @@ const TEXT_BYTES: usize = 2 * OUTPUT_BATCH_BYTES;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Number of no service: the batch that ends the files.
 const END: usize = usize::MAX;
+/// The same: the batch after which those of a reload are in force.
+const RENEW: usize = usize::MAX - 1;
 /// Pause between two looks at the queue at the end of the server.
 const FLUSH_STEP: Duration = Duration::from_millis(5);
 
@@ -58,6 +61,10 @@ pub struct OutputFiles {
     /// Position of the first byte of each service that is not copied; `None` without files.
     positions: [Option<u64>; SERVICES],
     start: Instant,
+    /// Files of a reload, for the thread.
+    later: Arc<Mutex<Vec<Option<OutputFile>>>>,
+    /// The thread has not got them yet.
+    is_renewed: bool,
 }
 
 impl OutputFiles {
@@ -65,19 +72,18 @@ impl OutputFiles {
     ///
     /// # Errors
     /// Error of the system: no thread can be started.
-    #[expect(clippy::disallowed_methods, reason = "a write must not block the server's thread")]
     pub fn start(services: &ServiceTable) -> io::Result<Option<Self>> {
         let mut positions = [None; SERVICES];
         let mut files: Vec<Option<Writer>> = Vec::new();
-        for ((_, spec), position) in services.iter().zip(&mut positions) {
-            *position = spec.output.as_ref().map(|_| 0);
-            files.push(spec.output.as_ref().map(Writer::new));
+        for (place, file) in positions.iter_mut().zip(files_of(services)) {
+            *place = file.as_ref().map(|_| 0);
+            files.push(file.map(Writer::new));
         }
         if positions.iter().all(Option::is_none) {
             return Ok(None);
         }
         let (queue, waiting) = Self::new(positions);
-        let give_back = queue.give_back.clone();
+        let (give_back, later) = (queue.give_back.clone(), Arc::clone(&queue.later));
         let mut text = Box::<Text>::default();
         let run = move || {
             let start = Instant::now();
@@ -85,13 +91,18 @@ impl OutputFiles {
                 match files.get_mut(batch.service) {
                     Some(Some(writer)) => writer.write(&batch, &mut text, start.elapsed()),
                     Some(None) => {}
+                    None if batch.service == RENEW => {
+                        let later =
+                            core::mem::take(&mut *later.lock().unwrap_or_else(PoisonError::into_inner));
+                        files = renewed(files, later, batch.time, &mut text);
+                    }
                     None => files.iter_mut().flatten().for_each(|writer| writer.end(batch.time, &mut text)),
                 }
                 // There is room for every batch.
                 let _ = give_back.try_send(batch);
             }
         };
-        thread::Builder::new().name("output".to_owned()).stack_size(OUTPUT_STACK_BYTES).spawn(run)?;
+        thread::start("output", OUTPUT_STACK_BYTES, Box::new(run))?;
         Ok(Some(queue))
     }
 
@@ -103,12 +114,17 @@ impl OutputFiles {
             // There is room for every batch.
             let _ = give_back.try_send(Box::default());
         }
-        (Self { batches, spare, give_back, positions, start: Instant::now() }, waiting)
+        let (later, start) = (Arc::default(), Instant::now());
+        (Self { batches, spare, give_back, positions, start, later, is_renewed: false }, waiting)
     }
 
     /// Copies new output of a service. `copy` fills a buffer with the output from a position on, and returns
     /// the position of its first byte and their number. Returns false if there may be more, which has no room.
     pub fn copy(&mut self, service: ServiceId, mut copy: impl FnMut(u64, &mut [u8]) -> (u64, usize)) -> bool {
+        if self.is_renewed && !self.send(RENEW) {
+            return false;
+        }
+        self.is_renewed = false;
         let Some(Some(position)) = self.positions.get_mut(service.index()) else { return true };
         loop {
             let Ok(mut batch) = self.spare.try_recv() else { return false };
@@ -131,25 +147,65 @@ impl OutputFiles {
         }
     }
 
+    /// Takes the files of a later table. `replaced` is the mask of the services whose output begins anew.
+    pub fn renew(&mut self, services: &ServiceTable, replaced: u64) {
+        let files: Vec<_> = files_of(services).collect();
+        for (index, (position, file)) in self.positions.iter_mut().zip(&files).enumerate() {
+            let kept = position.filter(|_| replaced & (1 << index) == 0);
+            *position = file.as_ref().map(|_| kept.unwrap_or(0));
+        }
+        *self.later.lock().unwrap_or_else(PoisonError::into_inner) = files;
+        self.is_renewed = true;
+    }
+
+    /// Sends a batch without output. Returns false if there is none.
+    fn send(&self, what: usize) -> bool {
+        let Ok(mut batch) = self.spare.try_recv() else { return false };
+        batch.service = what;
+        batch.time = Stamp::now(self.start);
+        // There is room for every batch.
+        let _ = self.batches.try_send(batch);
+        true
+    }
+
     /// Ends the files: waits until everything that was copied is written, and what was left out is counted, up
     /// to [`LOG_FLUSH_TIMEOUT`].
     pub fn flush(&self) {
         let start = Instant::now();
-        if let Ok(mut batch) = self.spare.try_recv() {
-            batch.service = END;
-            batch.time = Stamp::now(self.start);
-            // There is room for every batch.
-            let _ = self.batches.try_send(batch);
-        }
+        self.send(END);
         while self.spare.len() < OUTPUT_BATCHES && start.elapsed() < LOG_FLUSH_TIMEOUT {
-            thread::sleep(FLUSH_STEP);
+            sleep(FLUSH_STEP);
         }
     }
+}
+
+/// Files of each service, by its index.
+fn files_of(services: &ServiceTable) -> impl Iterator<Item = Option<OutputFile>> {
+    let ids = (0..SERVICES).map(ServiceId::from_index);
+    ids.map(|service| service.and_then(|service| services.get(service)).and_then(|spec| spec.output.clone()))
+}
+
+/// Files after a reload: those of before that stay, and new ones. The others are ended.
+fn renewed(
+    mut files: Vec<Option<Writer>>,
+    later: Vec<Option<OutputFile>>,
+    time: Stamp,
+    text: &mut Text,
+) -> Vec<Option<Writer>> {
+    let mut take = |file: OutputFile| {
+        let is_same = |writer: &Option<Writer>| writer.as_ref().is_some_and(|writer| writer.file == file);
+        let known = files.iter_mut().find(|writer| is_same(writer)).and_then(Option::take);
+        known.unwrap_or_else(|| Writer::new(file))
+    };
+    let later = later.into_iter().map(|file| file.map(&mut take)).collect();
+    files.iter_mut().flatten().for_each(|writer| writer.end(time, text));
+    later
 }
 
 /// Files of one service.
 #[derive(Debug)]
 struct Writer {
+    file: OutputFile,
     files: RotatedFiles,
     limit: usize,
     day_limit: u64,
@@ -168,11 +224,12 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(file: &OutputFile) -> Self {
+    fn new(file: OutputFile) -> Self {
         Self {
             files: RotatedFiles::new(Path::new(file.path.as_str()), file.count),
             limit: file.bytes,
             day_limit: if file.day_bytes == 0 { u64::MAX } else { file.day_bytes },
+            file,
             open: None,
             written: 0,
             day: (Duration::ZERO, 0),

@@ -1,13 +1,14 @@
 //! Checking and hashing of passwords, slow on purpose, on a thread of its own.
 
+use std::io;
 use std::num::NonZeroU32;
 use std::time::Duration;
-use std::{io, thread};
 
 use ring::pbkdf2;
 use rustix::time::{ClockId, clock_gettime};
 use smol::channel::{Receiver, Sender, bounded};
 
+use super::thread;
 use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS};
 use crate::session::{
     CANONICAL_PASSWORD_BYTES, HASH_BYTES, PASSWORD_ROUNDS_MIN, PASSWORD_TIME, PasswordHash,
@@ -132,22 +133,20 @@ pub struct PasswordWorker {
 
 impl PasswordWorker {
     /// Starts the thread.
-    #[expect(clippy::disallowed_methods, reason = "the one thread beside the server's")]
     pub fn start() -> io::Result<Self> {
         let (jobs, waiting) = bounded::<PasswordJob>(PASSWORD_CHECKS);
         let (done, results) = bounded(PASSWORD_CHECKS);
         // A check would block the connections of the server for too long.
-        thread::Builder::new().name("password".to_owned()).stack_size(WORKER_STACK_BYTES).spawn(
-            move || {
-                // On Linux this applies to the calling thread. On failure the checks delay the server.
-                let _ = rustix::process::setpriority_process(None, WORKER_NICE);
-                while let Ok(job) = waiting.recv_blocking() {
-                    if done.send_blocking(job.run()).is_err() {
-                        return;
-                    }
+        let run = move || {
+            // On Linux this applies to the calling thread. On failure the checks delay the server.
+            let _ = rustix::process::setpriority_process(None, WORKER_NICE);
+            while let Ok(job) = waiting.recv_blocking() {
+                if done.send_blocking(job.run()).is_err() {
+                    return;
                 }
-            },
-        )?;
+            }
+        };
+        thread::start("password", WORKER_STACK_BYTES, Box::new(run))?;
         Ok(Self { jobs, results })
     }
 

@@ -93,6 +93,19 @@ impl PasswordsFile {
         self.loaded.shrink_to_fit();
     }
 
+    /// Takes the changed passwords of `before` over to the users of a later configuration file. Those that it does not
+    /// have stay in the file, for a still later one.
+    pub fn carry(&mut self, before: &Users, later: &mut Users) {
+        for (id, user) in before.iter() {
+            let Some(new) = before.changed_password(id) else { continue };
+            let (name, configured) = (user.name.as_str().to_owned(), user.password.clone());
+            self.loaded.retain(|record| record.name != name || record.configured != configured);
+            self.loaded.insert(0, Record { name, new: new.clone(), configured });
+        }
+        self.loaded.truncate(RECORDS);
+        self.set_passwords(later);
+    }
+
     /// Parses the lines, and sets the passwords of those users whose password of the configuration file they
     /// have.
     fn apply(&mut self, text: &[u8], is_whole: bool, users: &mut Users) {
@@ -103,6 +116,10 @@ impl PasswordsFile {
                 None => warning!("{}: a line is left out", FILE),
             }
         }
+        self.set_passwords(users);
+    }
+
+    fn set_passwords(&self, users: &mut Users) {
         for record in &self.loaded {
             let Some(user) = users.find(&record.name) else { continue };
             let configured = users.get(user).and_then(|user| user.password.as_ref());

@@ -2,18 +2,18 @@
 //! server.
 //!
 //! Each file is written twice before a write is acknowledged, so that a file that becomes damaged has a copy
-//! with all of it ([`state_file`](super::state_file)). It is another thread than those of the log, because a log on another mount may hang without an effect on
-//! the state, and the state without an effect on the log.
+//! with all of it ([`state_file`]). It is another thread than those of the log, because a log on another mount may
+//! hang without an effect on the state, and the state without an effect on the log.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
-use std::{io, thread};
 
 use rustix::io::Errno;
 use smol::channel::{Receiver, Sender, bounded};
 
 use super::file::{AtomicFile, FileError, FileReason, RenderError};
-use super::{STATE_TEXT_BYTES, STATE_WRITES, enabled, passwords, state_file};
+use super::{STATE_TEXT_BYTES, STATE_WRITES, enabled, passwords, state_file, thread};
 
 /// Stack size of the thread: the calls of a write, with a path on the stack.
 pub const STATE_STACK_BYTES: usize = 32 * 1024;
@@ -92,7 +92,6 @@ impl StateWriter {
     ///
     /// # Errors
     /// Error of the system: no thread can be started.
-    #[expect(clippy::disallowed_methods, reason = "a write must not block the server's thread")]
     pub fn start(directory: &Path) -> io::Result<Self> {
         // Made now, so that a write allocates nothing.
         let target =
@@ -116,7 +115,7 @@ impl StateWriter {
                 }
             }
         };
-        thread::Builder::new().name("state".to_owned()).stack_size(STATE_STACK_BYTES).spawn(run)?;
+        thread::start("state", STATE_STACK_BYTES, Box::new(run))?;
         Ok(writer)
     }
 

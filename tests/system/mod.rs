@@ -38,6 +38,7 @@ mod output_files;
 mod passwords;
 mod reader;
 mod reference_exchange;
+mod reload;
 mod service_life;
 mod service_log;
 mod services;

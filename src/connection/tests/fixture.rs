@@ -73,6 +73,8 @@ pub(super) struct System {
     pub(super) persisted: Vec<(String, bool)>,
     /// Writes to the disk that have not ended; they fail if `is_full`.
     pub(super) writes: Vec<u64>,
+    /// Requested reloads.
+    pub(super) reloads: Vec<u64>,
 }
 
 impl Platform for System {
@@ -120,6 +122,11 @@ impl Platform for System {
     fn run_command(&mut self, _: ServiceId, _: usize, call_id: u64) -> Result<(), Refused> {
         self.commands.push(call_id);
         if self.is_full { Err(Refused) } else { Ok(()) }
+    }
+
+    fn reload(&mut self, call_id: u64, _: bool) -> Result<(), Refused> {
+        self.reloads.push(call_id);
+        Ok(())
     }
 
     fn check_password(

@@ -109,6 +109,10 @@ impl Platform for System {
         if self.refuses { Err(38) } else { Ok(()) }
     }
 
+    fn reload(&mut self, _: u64, _: bool) -> Result<(), Refused> {
+        Err(Refused)
+    }
+
     fn random(&mut self) -> Result<[u8; crate::session::SESSION_ID_BYTES / 2], Refused> {
         self.refused()?;
         self.random = self.random.wrapping_add(1);

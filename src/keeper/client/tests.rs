@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Keeper, processes and supervisor without the rest of the server.
 struct Fixture {
-    keeper: MainLoop<'static>,
+    keeper: MainLoop,
     processes: Rc<Processes>,
     supervisor: Supervisor,
     tasks: Tasks,
@@ -51,12 +51,11 @@ impl Fixture {
     fn with_command_timeout(table: ServiceTable, timeout: Duration) -> Self {
         let lock = lock_children();
         let (keeper, server) = ServerSocket::pair().unwrap();
-        let mut processes = Processes::new(table.len(), server, None, Rc::default()).unwrap();
+        let mut processes = Processes::new(&table, server, None, Rc::default()).unwrap();
         processes.command_timeout = timeout;
         let signals = SignalFd::new(&HANDLED[..1]).unwrap();
-        let services = Box::leak(Box::new(table.clone()));
         let mut fixture = Self {
-            keeper: MainLoop::new(services, keeper, None, None, signals),
+            keeper: MainLoop::new(table.clone(), keeper, None, None, signals),
             tasks: Tasks::new(processes.task_count()),
             processes: Rc::new(processes),
             supervisor: Supervisor::new(table),
@@ -462,7 +461,7 @@ fn ignored_and_blocked_signals_of_the_parent_do_not_reach_a_service() {
 
 #[test]
 fn service_has_three_descriptors_and_one_of_a_parent_does_not_reach_it() {
-    let foreign = fs::File::open("/dev/null").unwrap();
+    let foreign = File::open("/dev/null").unwrap();
     rustix::io::fcntl_setfd(&foreign, rustix::io::FdFlags::empty()).unwrap();
     let fixture = Fixture::run(vec![script("ls /proc/$$/fd; :")]);
     assert_eq!(fixture.output(), "0\n1\n2\n");

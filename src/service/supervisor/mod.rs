@@ -9,6 +9,7 @@ mod inherit;
 mod order;
 mod programs;
 mod readiness;
+mod reload;
 mod scheduled;
 mod settle;
 mod shutdown;
@@ -19,6 +20,8 @@ use heapless::{Deque, Vec};
 
 pub use self::health::Problem;
 use self::order::Gate;
+pub use self::reload::Difference;
+use self::reload::Reload;
 use super::check::CheckRecord;
 use super::record::{Next, Readiness, Record};
 use super::restart::Jitter;
@@ -59,6 +62,8 @@ pub struct Supervisor {
     /// Service with a pending `enabled` write, and its previous value.
     persisting: Option<(ServiceId, bool)>,
     is_shutting_down: bool,
+    /// Reload that waits for the end of services.
+    reload: Option<Box<Reload>>,
     /// Masks of the services of an earlier server, and of those of them that are to be started again.
     inherited: u64,
     resumed: u64,
@@ -75,24 +80,9 @@ impl Supervisor {
     /// configuration checks [`ServiceTable::start_order`] first.
     pub fn new(table: ServiceTable) -> Self {
         let mut entries = [Record::NEW; SERVICES];
-        let order = match table.start_order() {
-            Ok(order) => {
-                for (id, _) in table.iter() {
-                    entries[id.index()].after = table.after_mask(id).unwrap_or(0);
-                    entries[id.index()].required = table.required_mask(id);
-                }
-                order
-            }
-            Err(reason) => {
-                error!("cannot order the services, starting them in table order: {}", DebugArg(reason));
-                table.iter().map(|(id, _)| id).collect()
-            }
-        };
+        let order = order_of(&table, &mut entries);
         for (id, spec) in table.iter() {
-            let entry = &mut entries[id.index()];
-            entry.enabled = spec.autostart;
-            entry.wait = table.condition_mask(&spec.wait);
-            entry.needs = table.condition_mask(&spec.needs);
+            entries[id.index()].enabled = spec.autostart;
         }
         Self {
             table,
@@ -107,6 +97,7 @@ impl Supervisor {
             unix_s: None,
             persisting: None,
             is_shutting_down: false,
+            reload: None,
             inherited: 0,
             resumed: 0,
             noted: 0,
@@ -150,7 +141,7 @@ impl Supervisor {
 
     /// Handles expired deadlines.
     pub fn handle_timeout(&mut self, now: Duration) {
-        for index in 0..self.table.len() {
+        for index in 0..SERVICES {
             let Some(service) = ServiceId::from_index(index) else { continue };
             let entry = &mut self.entries[index];
             // A deadline without room for its actions stays due.
@@ -215,6 +206,9 @@ impl Supervisor {
 
     /// Looks up the transition and performs it.
     fn apply(&mut self, service: ServiceId, event: Event, now: Duration) -> Result<(), CommandError> {
+        if matches!(event, Event::Start | Event::Restart) && self.is_leaving(service) {
+            return Err(CommandError::Busy);
+        }
         self.note(service);
         let entry = &mut self.entries[service.index()];
         let phase = entry.phase;
@@ -340,6 +334,28 @@ impl Supervisor {
 
     fn name(&self, service: ServiceId) -> &str {
         self.spec(service).map_or("?", |spec| &spec.name)
+    }
+}
+
+/// Start order of a table, and what each service waits for in its record.
+fn order_of(table: &ServiceTable, entries: &mut [Record; SERVICES]) -> Vec<ServiceId, SERVICES> {
+    for (id, spec) in table.iter() {
+        let entry = &mut entries[id.index()];
+        entry.wait = table.condition_mask(&spec.wait);
+        entry.needs = table.condition_mask(&spec.needs);
+    }
+    match table.start_order() {
+        Ok(order) => {
+            for (id, _) in table.iter() {
+                entries[id.index()].after = table.after_mask(id).unwrap_or(0);
+                entries[id.index()].required = table.required_mask(id);
+            }
+            order
+        }
+        Err(reason) => {
+            error!("cannot order the services, starting them in table order: {}", DebugArg(reason));
+            table.iter().map(|(id, _)| id).collect()
+        }
     }
 }
 

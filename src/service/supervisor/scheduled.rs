@@ -34,7 +34,8 @@ impl Supervisor {
         }
     }
 
-    fn run_schedule(&mut self, service: ServiceId, now: Duration) {
+    /// Looks at the schedule of one service.
+    pub(super) fn run_schedule(&mut self, service: ServiceId, now: Duration) {
         let entry = &mut self.entries[service.index()];
         let Some(spec) = self.table.get(service).filter(|spec| !spec.schedule.is_empty()) else { return };
         if self.is_shutting_down {

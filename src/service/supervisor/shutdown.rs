@@ -18,7 +18,7 @@ impl Supervisor {
         }
         self.is_shutting_down = true;
         self.end_checks();
-        for index in 0..self.table.len() {
+        for index in 0..SERVICES {
             let Some(service) = ServiceId::from_index(index) else { continue };
             let entry = &mut self.entries[index];
             // A service that is prepared does not start any more.
@@ -80,7 +80,7 @@ impl Supervisor {
     }
 
     /// Mask of the services that have a process or a pending spawn to wait for.
-    fn busy(&self) -> u64 {
+    pub(super) fn busy(&self) -> u64 {
         self.entries
             .iter()
             .enumerate()

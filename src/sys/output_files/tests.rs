@@ -33,12 +33,12 @@ fn content(directory: &TestDirectory, name: &str) -> String {
 #[test]
 fn each_line_has_its_time() {
     let directory = TestDirectory::new("output-lines");
-    let mut writer = Writer::new(&file(&directory, OUTPUT_FILE_BYTES, OUTPUT_FILES, OUTPUT_DAY_BYTES));
+    let mut writer = Writer::new(file(&directory, OUTPUT_FILE_BYTES, OUTPUT_FILES, OUTPUT_DAY_BYTES));
     write(&mut writer, &[("one\ntw", 0, 0), ("o\n", 0, 0), ("\n", 0, 0), ("three", 0, 0), ("!\n", 7, 0)]);
     let text = "T one\nT two\nT \nT three\nT [7 bytes left out]\nT !\n";
     assert_eq!(content(&directory, "web"), text);
     // A further start of the server appends.
-    let mut writer = Writer::new(&file(&directory, OUTPUT_FILE_BYTES, OUTPUT_FILES, OUTPUT_DAY_BYTES));
+    let mut writer = Writer::new(file(&directory, OUTPUT_FILE_BYTES, OUTPUT_FILES, OUTPUT_DAY_BYTES));
     write(&mut writer, &[("four\n", 0, 0)]);
     assert_eq!(content(&directory, "web"), format!("{text}T four\n"));
 }
@@ -46,7 +46,7 @@ fn each_line_has_its_time() {
 #[test]
 fn files_are_rotated_and_limited() {
     let directory = TestDirectory::new("output-rotation");
-    let mut writer = Writer::new(&file(&directory, OUTPUT_FILE_BYTES, OUTPUT_FILES, 0));
+    let mut writer = Writer::new(file(&directory, OUTPUT_FILE_BYTES, OUTPUT_FILES, 0));
     let line = "x".repeat(999) + "\n";
     let lines = 3 * OUTPUT_FILE_BYTES / line.len();
     for _ in 0..lines {
@@ -63,7 +63,7 @@ fn files_are_rotated_and_limited() {
 fn bytes_of_a_day_are_limited() {
     const { assert!(OUTPUT_DAY_BYTES > 1000) };
     let directory = TestDirectory::new("output-day");
-    let mut writer = Writer::new(&file(&directory, OUTPUT_FILE_BYTES, 1, 100));
+    let mut writer = Writer::new(file(&directory, OUTPUT_FILE_BYTES, 1, 100));
     let line = "x".repeat(40) + "\n";
     write(&mut writer, &[(&line, 0, 0), (&line, 0, 1), (&line, 0, 2), ("a\n", 0, DAY.as_secs() - 1)]);
     assert_eq!(content(&directory, "web").lines().count(), 1, "{}", content(&directory, "web"));
@@ -75,7 +75,7 @@ fn bytes_of_a_day_are_limited() {
 fn output_that_cannot_be_written_is_counted() {
     let directory = TestDirectory::new("output-failure");
     fs::write(directory.0.join("logs"), "").unwrap();
-    let mut writer = Writer::new(&file(&directory, OUTPUT_FILE_BYTES, 1, OUTPUT_DAY_BYTES));
+    let mut writer = Writer::new(file(&directory, OUTPUT_FILE_BYTES, 1, OUTPUT_DAY_BYTES));
     write(&mut writer, &[("lost\n", 0, 0), ("lost too\n", 0, 0)]);
     fs::remove_file(directory.0.join("logs")).unwrap();
     write(&mut writer, &[("kept\n", 0, 0)]);
@@ -142,7 +142,7 @@ fn output_that_the_disk_does_not_take_is_counted() {
     assert!(!files.copy(id, endless));
     assert_eq!(files.positions[0], Some((OUTPUT_BATCHES * OUTPUT_BATCH_BYTES) as u64));
     assert!(!files.copy(id, |_, _| panic!("no batch is free")));
-    let mut writer = Writer::new(&file(&directory, 2 * OUTPUT_BATCHES * OUTPUT_BATCH_BYTES, 1, 0));
+    let mut writer = Writer::new(file(&directory, 2 * OUTPUT_BATCHES * OUTPUT_BATCH_BYTES, 1, 0));
     let mut text = Text::new();
     let mut work = |files: &OutputFiles| {
         while let Ok(batch) = waiting.try_recv() {
@@ -167,7 +167,7 @@ fn output_that_the_disk_does_not_take_is_counted() {
 #[test]
 fn what_is_left_out_until_the_end_is_counted_there() {
     let directory = TestDirectory::new("output-end");
-    let mut writer = Writer::new(&file(&directory, OUTPUT_FILE_BYTES, 1, 100));
+    let mut writer = Writer::new(file(&directory, OUTPUT_FILE_BYTES, 1, 100));
     let line = "x".repeat(40) + "\n";
     write(&mut writer, &[(&line, 0, 0), (&line, 0, 1), (&line, 0, 2)]);
     writer.end(NOW, &mut Text::new());
@@ -178,7 +178,7 @@ fn what_is_left_out_until_the_end_is_counted_there() {
 #[test]
 fn file_that_was_moved_away_is_made_anew() {
     let directory = TestDirectory::new("output-moved");
-    let mut writer = Writer::new(&file(&directory, OUTPUT_FILE_BYTES, 2, 0));
+    let mut writer = Writer::new(file(&directory, OUTPUT_FILE_BYTES, 2, 0));
     write(&mut writer, &[("one\n", 0, 0)]);
     fs::rename(directory.0.join("logs/web"), directory.0.join("logs/web.old")).unwrap();
     write(&mut writer, &[("two\n", 0, 0)]);

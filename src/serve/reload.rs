@@ -1,0 +1,185 @@
+//! Reload of the configuration file.
+//!
+//! A thread reads and checks everything, so that nothing waits for the disk: the file, the certificate, the
+//! administrator of a file without users. What it has read takes the place of what is in force on the event loop, in
+//! one step, or nothing does.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustls::ServerConfig;
+use smol::channel::{Receiver, Sender, bounded};
+
+use super::{RELOAD_ERRORS_BYTES, ReloadFiles, certificate, first_user, keep_good_copy};
+use crate::config::{self, Config};
+use crate::limits::CONFIG_BYTES;
+use crate::log::Reason;
+use crate::net::TlsConfig;
+use crate::service::Difference;
+use crate::sys::conditions::ConditionWatch;
+use crate::sys::{file, thread};
+use crate::warning;
+
+/// Stack of the thread: the parser of the configuration file, and the certificate.
+pub(crate) const RELOAD_STACK_BYTES: usize = 256 * 1024;
+
+/// Number of no call, for a reload by a signal.
+pub(super) const NO_CALL: u64 = 0;
+
+/// Reader of the configuration file.
+pub(super) struct Reloader {
+    files: ReloadFiles,
+    state_dir: PathBuf,
+    done: Sender<Read>,
+    results: Receiver<Read>,
+    is_reading: Cell<bool>,
+}
+
+/// Result of a thread.
+pub(super) struct Read {
+    /// Call that waits for it, or [`NO_CALL`].
+    pub(super) call_id: u64,
+    /// Nothing is to change.
+    pub(super) is_trial: bool,
+    /// The content, or all errors.
+    pub(super) outcome: Result<Box<Later>, String>,
+}
+
+/// A later configuration.
+pub(super) struct Later {
+    pub(super) config: Config,
+    /// Certificate and key, unless those in use stay.
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    /// Text for the keeper, in memory.
+    pub(super) document: File,
+    pub(super) text: String,
+}
+
+/// Parts that a reload changes besides the sans-IO server.
+pub(super) struct Reloads {
+    /// Configuration in force, without users, tokens and services: the server has them.
+    pub(super) config: Config,
+    pub(super) tls: Option<Rc<TlsConfig>>,
+    pub(super) conditions: Rc<ConditionWatch>,
+    /// Reload that waits for the end of services, and what it changes.
+    pub(super) pending: Option<(Box<Later>, Difference)>,
+    /// A result that waits for the end of another reload, or of a write to the disk.
+    pub(super) waiting: Option<Read>,
+}
+
+impl Reloads {
+    pub(super) fn new(config: Config, tls: Option<Rc<TlsConfig>>, conditions: Rc<ConditionWatch>) -> Self {
+        Self { config, tls, conditions, pending: None, waiting: None }
+    }
+}
+
+impl Reloader {
+    pub(super) fn new(files: ReloadFiles, state_dir: PathBuf) -> Self {
+        let (done, results) = bounded(1);
+        Self { files, state_dir, done, results, is_reading: Cell::new(false) }
+    }
+
+    /// Starts a thread that reads. Returns false until [`release`](Self::release) after an earlier request.
+    pub(super) fn request(&self, call_id: u64, is_trial: bool) -> bool {
+        if self.is_reading.get() {
+            return false;
+        }
+        let (files, state_dir, done) = (self.files.clone(), self.state_dir.clone(), self.done.clone());
+        let is_started = start(Box::new(move || {
+            let outcome = Later::read(&files, &state_dir).map_err(cut);
+            // There is room for the one that reads.
+            let _ = done.try_send(Read { call_id, is_trial, outcome });
+        }));
+        self.is_reading.set(is_started);
+        is_started
+    }
+
+    /// Waits for the next result.
+    pub(super) async fn result(&self) -> Option<Read> {
+        self.results.recv().await.ok()
+    }
+
+    /// Accepts requests again, after a result was handled.
+    pub(super) fn release(&self) {
+        self.is_reading.set(false);
+    }
+
+    /// Writes the last good copy, on a thread.
+    pub(super) fn keep(&self, text: String) {
+        if let Some(path) = self.files.good_copy.clone() {
+            start(Box::new(move || keep_good_copy(&path, &text)));
+        }
+    }
+}
+
+impl Later {
+    fn read(files: &ReloadFiles, state_dir: &Path) -> Result<Box<Self>, String> {
+        let path = files.config.as_path();
+        let bytes = file::read_regular(path, CONFIG_BYTES).map_err(|error| error.to_string())?;
+        let text = file::text(path, bytes).map_err(|error| error.to_string())?;
+        if text.trim().is_empty() {
+            return Err(format!("{}: the file is empty", path.display()));
+        }
+        let mut config = config::parse(&text, &path.display().to_string(), &files.program)
+            .map_err(|errors| errors.to_string())?;
+        let tls = certificate::renewed(&config.listen, state_dir).map_err(|error| error.to_string())?;
+        if config.users.is_empty() {
+            config.users = first_user::stored(state_dir)?;
+        }
+        let document = document(&text).map_err(|error| format!("cannot keep it in memory: {error}"))?;
+        Ok(Box::new(Self { config, tls, document, text }))
+    }
+}
+
+/// Cuts errors, a line each, at their limit.
+fn cut(errors: String) -> String {
+    if errors.len() <= RELOAD_ERRORS_BYTES {
+        return errors;
+    }
+    let mut kept = String::new();
+    for (number, line) in errors.lines().enumerate() {
+        let more = format!("and {} more", errors.lines().count() - number);
+        if kept.len() + line.len() + more.len() + 2 > RELOAD_ERRORS_BYTES {
+            return kept + &more;
+        }
+        kept = kept + line + "\n";
+    }
+    kept
+}
+
+fn document(text: &str) -> std::io::Result<File> {
+    let file: OwnedFd = memfd_create("configuration", MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(file);
+    file.write_all(text.as_bytes())?;
+    Ok(file)
+}
+
+/// Starts a thread that may wait for the disk. Returns false if the system has no room for one.
+fn start(work: thread::Work) -> bool {
+    let started = thread::start("reload", RELOAD_STACK_BYTES, work);
+    started.inspect_err(|error| warning!("cannot start a thread: {}", Reason::from(error))).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_a_reload_are_cut_at_their_limit() {
+        let line = "f.toml:1:1: unknown key";
+        let errors = |count| vec![line; count].join("\n");
+        let most = RELOAD_ERRORS_BYTES / (line.len() + 1);
+        assert_eq!(cut(errors(most)), errors(most));
+        let text = cut(errors(100));
+        assert!(text.len() <= RELOAD_ERRORS_BYTES && text.len() > RELOAD_ERRORS_BYTES - 2 * line.len());
+        let kept = text.lines().count() - 1;
+        assert_eq!(text, format!("{}\nand {} more", errors(kept), 100 - kept));
+        assert_eq!(cut("x".repeat(2000)), "and 1 more");
+    }
+}

@@ -1,0 +1,188 @@
+//! Reload: the services of a later configuration file take the place of those in force.
+//!
+//! A service that is removed or changed stops first, in the old table. Once none of them has a process, the later
+//! table takes the place of the old one, and what ran before runs again. The others notice nothing.
+
+use core::time::Duration;
+
+use super::super::record::Record;
+use super::super::table::bit;
+use super::super::transition::{Event, Phase};
+use super::super::{Action, CheckId, Name, ServiceId, ServiceTable};
+use super::{Supervisor, order_of};
+use crate::limits::SERVICES;
+use crate::{info, warning};
+
+/// Services that differ in a later table.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Difference {
+    /// Those that only the later one has.
+    pub added: Vec<Name>,
+    /// Those that differ, or whose checks do.
+    pub changed: Vec<Name>,
+    /// Those that only the earlier one has.
+    pub removed: Vec<Name>,
+}
+
+/// A reload that waits for the end of services.
+#[derive(Debug)]
+pub(super) struct Reload {
+    later: ServiceTable,
+    /// Masks of the services that stop for it, and of those that were wanted before.
+    leaving: u64,
+    wanted: u64,
+}
+
+impl Supervisor {
+    /// Returns what a later table changes. It has the ids of [`ServiceTable::succeed`].
+    pub fn difference(&self, later: &ServiceTable) -> Difference {
+        let names = |table: &ServiceTable, is_one: &dyn Fn(ServiceId) -> bool| {
+            let services = table.iter().filter(|(service, _)| is_one(*service));
+            services.map(|(_, spec)| spec.name.clone()).collect()
+        };
+        let is_of_both = |service| match (self.table.get(service), later.get(service)) {
+            (Some(before), Some(after)) => before.name == after.name,
+            _ => false,
+        };
+        Difference {
+            added: names(later, &|service| !is_of_both(service)),
+            changed: names(later, &|service| is_of_both(service) && !self.table.has_same(later, service)),
+            removed: names(&self.table, &|service| !is_of_both(service)),
+        }
+    }
+
+    /// Begins a reload with the later table, which has the ids of [`ServiceTable::succeed`]: stops the services that
+    /// are removed or changed. [`reload_is_due`](Self::reload_is_due) returns true once they have ended.
+    pub fn begin_reload(&mut self, later: ServiceTable, now: Duration) {
+        debug_assert!(self.may_reload(), "`may_reload` comes first");
+        let (mut leaving, mut wanted) = (0, 0);
+        for (service, _) in self.table.iter() {
+            if !self.table.has_same(&later, service) {
+                leaving |= bit(service);
+            }
+            if self.entries[service.index()].is_wanted() {
+                wanted |= bit(service);
+            }
+        }
+        self.reload = Some(Box::new(Reload { later, leaving, wanted }));
+        for service in self.order.clone().into_iter().rev() {
+            if leaving & bit(service) != 0 {
+                info!("{}: stopping, the configuration file has changed it", self.name(service));
+                // Refused if there is nothing to stop.
+                let _ = self.apply(service, Event::Stop, now);
+            }
+        }
+        self.progress(now);
+    }
+
+    /// Returns false while a reload is under way, or a shutdown.
+    pub fn may_reload(&self) -> bool {
+        self.reload.is_none() && !self.is_shutting_down
+    }
+
+    /// Returns true once no service has a process that stops for the reload.
+    pub fn reload_is_due(&self) -> bool {
+        self.reload.as_ref().is_some_and(|reload| self.busy() & reload.leaving == 0)
+    }
+
+    /// Returns true for a service that stops for a reload: it does not start before.
+    pub(super) fn is_leaving(&self, service: ServiceId) -> bool {
+        self.reload.as_ref().is_some_and(|reload| reload.leaving & bit(service) != 0)
+    }
+
+    /// Ends the reload: the later table is in force, and what ran before runs again. Conditions are not met until they
+    /// are reported. `stored` is the setting of a service by an earlier install or uninstall. Returns the mask of the services whose
+    /// place another one has now, or none.
+    pub fn finish_reload(&mut self, now: Duration, stored: &mut dyn FnMut(&str) -> Option<bool>) -> u64 {
+        let mut replaced = 0;
+        let Some(reload) = self.reload.take() else { return replaced };
+        let Reload { later, mut leaving, wanted } = *reload;
+        let before = core::mem::replace(&mut self.table, later);
+        let (mut starting, mut is_overridden) = (0, false);
+        for index in 0..SERVICES {
+            let Some(service) = ServiceId::from_index(index) else { continue };
+            let entry = &mut self.entries[index];
+            let (old, new) = (before.get(service), self.table.get(service));
+            if old.is_none() {
+                leaving |= bit(service);
+            }
+            if leaving & bit(service) == 0 {
+                continue;
+            }
+            let is_same_name = old.map(|spec| &spec.name) == new.map(|spec| &spec.name);
+            let enabled = old.is_some_and(|spec| entry.enabled != spec.autostart);
+            let mut fresh = Record { since: now, ..Record::NEW };
+            fresh.enabled = new.is_some_and(|spec| spec.autostart);
+            if is_same_name {
+                if enabled {
+                    fresh.enabled = entry.enabled;
+                    is_overridden = true;
+                }
+                if fresh.enabled && !entry.enabled || wanted & bit(service) != 0 {
+                    starting |= bit(service);
+                }
+                fresh.history = entry.history.clone();
+                fresh.last_exit = entry.last_exit;
+                fresh.started_once = entry.started_once;
+            } else {
+                replaced |= bit(service);
+                is_overridden |= enabled;
+                if let Some(enabled) = new.and_then(|spec| stored(&spec.name)) {
+                    fresh.enabled = enabled;
+                    is_overridden = true;
+                }
+                starting |= if fresh.enabled { bit(service) } else { 0 };
+            }
+            *entry = fresh;
+            self.noted |= bit(service);
+        }
+        self.set_conditions(&before);
+        self.order = order_of(&self.table, &mut self.entries);
+        self.replace_checks(&before, now);
+        if is_overridden {
+            // The lines of services that are gone stay in the file, and others may be what the file says by now.
+            let _ = self.actions.push_back(Action::Persist);
+        }
+        for service in self.order.clone() {
+            let is_down = !self.entries[service.index()].is_wanted();
+            if leaving & bit(service) != 0 {
+                self.run_schedule(service, now);
+            }
+            if is_down && (starting | wanted) & bit(service) != 0 {
+                self.start_required(service, now);
+                if let Err(error) = self.apply(service, Event::Start, now) {
+                    warning!("{}: cannot start: {}", self.name(service), error);
+                }
+            }
+        }
+        self.progress(now);
+        replaced
+    }
+
+    /// Takes over which conditions are met: those of the table before are known.
+    fn set_conditions(&mut self, before: &ServiceTable) {
+        let is_met = |text: &str| {
+            let index = before.conditions().iter().position(|known| known == text);
+            index.is_some_and(|index| self.met & (1 << index) != 0)
+        };
+        let conditions = self.table.conditions().iter().enumerate();
+        self.met = conditions.map(|(index, text)| u8::from(is_met(text)) << index).sum();
+    }
+
+    /// Begins the checks that are new, and ends those that are gone.
+    fn replace_checks(&mut self, before: &ServiceTable, now: Duration) {
+        for (index, record) in self.checks.iter_mut().enumerate() {
+            let Some(id) = CheckId::from_index(index) else { continue };
+            let new = self.table.check(id);
+            if new == before.check(id) {
+                continue;
+            }
+            record.reset();
+            self.changed_checks |= 1 << index;
+            let runs = |service: ServiceId| self.entries[service.index()].phase == Phase::Started;
+            if let Some(check) = new.filter(|check| check.service.is_none_or(runs)) {
+                record.start(check, now);
+            }
+        }
+    }
+}

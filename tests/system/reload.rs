@@ -1,0 +1,281 @@
+//! Reload of the configuration file: what it changes, and what goes on as before.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::services::{OK, start, status, until_state};
+use crate::support::device::{ADMIN, GUEST, service, shell, token, user};
+use crate::support::directory::Directory;
+use crate::support::http::session_of;
+use crate::support::server::run;
+use crate::support::wait::{SOON, until, within};
+use crate::support::ws::{Event, request};
+use crate::support::{Device, Server, process};
+
+const RUNS_ON: &str = "exec sleep 1000";
+const NOTHING: &str = r#"{ "Status": "ok", "Added": [], "Changed": [], "Removed": [], "NeedsRestart": []}"#;
+
+/// Puts another file in the place of the server's, as an editor does.
+fn rewrite(server: &Server, device: &Device) {
+    let directory = server.directory();
+    let text = device.text(&directory.file("state"));
+    let later = directory.write("later", text);
+    fs::rename(later, directory.file("friendlet.toml")).unwrap();
+}
+
+fn reload(server: &Server, device: &Device) -> String {
+    rewrite(server, device);
+    server.call("board/reload")
+}
+
+fn is_known(server: &Server, name: &str) -> bool {
+    server.call("services/list").contains(&format!("\"{name}\""))
+}
+
+#[test]
+fn services_are_added_changed_and_removed_and_the_others_run_on() {
+    let same = shell("same", RUNS_ON, "autostart = true");
+    let before = Device::plain().with(
+        &[
+            same.clone(),
+            shell("changed", RUNS_ON, "autostart = true"),
+            shell("removed", RUNS_ON, "autostart = true"),
+            shell("stopped", RUNS_ON, ""),
+            shell("dependent", RUNS_ON, "requires = [\"changed\"]\nautostart = true"),
+        ]
+        .concat(),
+    );
+    let server = Server::start(&before);
+    for name in ["same", "changed", "removed", "dependent"] {
+        until_state(&server, name, "started");
+    }
+    let pid = |name: &str| status(&server, name).pid;
+    let (same_pid, changed_pid, removed_pid) = (pid("same"), pid("changed"), pid("removed"));
+    let later = Device::plain().with(
+        &[
+            shell("added", RUNS_ON, "autostart = true"),
+            shell("by-hand", RUNS_ON, ""),
+            same,
+            shell("changed", "exec sleep 2000", "autostart = true"),
+            shell("stopped", "exec sleep 2000", ""),
+            shell("dependent", RUNS_ON, "requires = [\"changed\"]\nautostart = true"),
+        ]
+        .concat(),
+    );
+    let expected = r#"{ "Status": "ok", "Added": ["added", "by-hand"], "Changed": ["changed", "stopped"], "Removed": ["removed"], "NeedsRestart": []}"#;
+    let trial = expected.replacen("\"ok\"", "\"ok\", \"DryRun\": true", 1);
+    rewrite(&server, &later);
+    let sorted = |text: &str| {
+        let mut words: Vec<String> = text.split([',', '[', ']']).map(|word| word.trim().to_owned()).collect();
+        words.sort();
+        words
+    };
+    assert_eq!(sorted(&server.call("board/reload?dryrun=true")), sorted(&trial));
+    assert_eq!((pid("removed"), is_known(&server, "added")), (removed_pid, false), "a trial changes nothing");
+    assert_eq!(sorted(&server.call("board/reload")), sorted(expected));
+    until("the new table is in force", || is_known(&server, "added"));
+    for name in ["same", "changed", "added", "dependent"] {
+        until_state(&server, name, "started");
+    }
+    assert_eq!((pid("same"), status(&server, "same").restarts), (same_pid, 0));
+    assert_ne!(pid("changed"), changed_pid);
+    assert!(!process::is_alive(removed_pid) && !is_known(&server, "removed"));
+    assert_eq!(status(&server, "by-hand").state, "stopped");
+    assert_eq!(status(&server, "stopped").state, "stopped");
+    assert!(process::command_line(start(&server, "stopped").pid).contains("2000"));
+    assert_eq!(reload(&server, &later), NOTHING);
+    server.stop();
+}
+
+#[test]
+fn service_in_the_place_of_a_removed_one_has_nothing_of_it() {
+    let server = Server::start(&Device::plain().with(&shell(
+        "old",
+        "echo secret; exec sleep 1000",
+        "autostart = true",
+    )));
+    until("it writes", || server.call("services/old/log").contains("secret"));
+    let mut socket = server.bound(ADMIN);
+    assert!(socket.call(&request("f", "services/old/log", r#"{"follow":"true"}"#, ADMIN)).contains("secret"));
+    reload(&server, &Device::plain().with(&shell("new", "echo public; exec sleep 1000", "autostart = true")));
+    until("it writes", || is_known(&server, "new") && server.call("services/new/log").contains("public"));
+    assert!(!server.call("services/new/log").contains("secret"));
+    assert!(!server.call("services/new/show").contains("exit"), "{}", server.call("services/new/show"));
+    // The socket followed the other service.
+    let pushed = socket.call(&request("s", "services/new/status", "{}", ADMIN));
+    assert!(!pushed.contains("public"), "{pushed}");
+    server.stop();
+}
+
+#[test]
+fn file_with_an_error_changes_nothing_and_administrators_are_notified() {
+    let device = Device::plain().with(&shell("web", RUNS_ON, "autostart = true"));
+    let server = Server::start(&device);
+    until_state(&server, "web", "started");
+    let pid = status(&server, "web").pid;
+    let wrong = device.clone().with("[[service]]\nname = \"x\"\ncomand = [\"y\"]\nuser = 3\n");
+    let answer = reload(&server, &wrong);
+    for part in ["reload returned: 22", "friendlet.toml:", "unknown key 'comand'", "command"] {
+        assert!(answer.contains(part), "{part}: {answer}");
+    }
+    assert!(server.call("board/status").contains("configuration file not reloaded"));
+    assert_eq!(status(&server, "web").pid, pid);
+    let missing = server.directory().file("friendlet.toml");
+    fs::remove_file(&missing).unwrap();
+    assert!(server.call("board/reload").contains("No such file or directory"));
+    assert_eq!(reload(&server, &device), NOTHING);
+    assert!(!server.call("board/status").contains("not reloaded"));
+    server.stop();
+}
+
+#[test]
+fn hang_up_signal_reloads() {
+    let server = Server::start(&Device::plain());
+    rewrite(&server, &Device::plain().with(&shell("added", RUNS_ON, "autostart = true")));
+    server.signal(Signal::HUP);
+    until("the file is in force", || is_known(&server, "added"));
+    until_state(&server, "added", "started");
+    rewrite(&server, &Device::plain().with("nonsense"));
+    server.signal(Signal::HUP);
+    until("the error is logged", || server.log().contains("nothing changes"));
+    assert!(is_known(&server, "added"));
+    server.stop();
+}
+
+#[test]
+fn socket_of_a_removed_user_is_closed_and_others_stay() {
+    let server = Server::start(&Device::plain());
+    let form = "username=guest&password=guest&deviceid=phone";
+    let session = session_of(&server.post("/system.library/login", form).body).unwrap();
+    let (mut guest, mut program, mut admin) =
+        (server.bound(&session), server.bound(GUEST), server.bound(ADMIN));
+    let tables = [
+        user("fadmin", "admin", "secret", ""),
+        user("new", "user", "new", "services = [\"allowed\"]"),
+        token("fadmin", ADMIN),
+    ];
+    let later = Device { tables: tables.concat() + &shell("allowed", RUNS_ON, ""), ..Device::plain() };
+    assert_eq!(reload(&server, &later), NOTHING);
+    for socket in [&mut guest, &mut program] {
+        let end = within(Duration::from_secs(1), "the socket is closed", || match socket.receive(SOON) {
+            Some(Event::Close(code)) => Some(code),
+            Some(Event::Text(text)) => {
+                assert!(text.contains("user removed"), "{text}");
+                None
+            }
+            _ => None,
+        });
+        assert_eq!(end, 1008);
+    }
+    admin.bind(ADMIN);
+    assert!(admin.call(&request("l", "services/allowed/start", "{}", ADMIN)).contains(OK));
+    let list = server.post("/system.library/services/list", &format!("sessionid={session}"));
+    assert_eq!(list.status, 403, "{}", list.body);
+    let form = "username=new&password=new&deviceid=phone";
+    assert!(session_of(&server.post("/system.library/login", form).body).is_some());
+    let old = server.post("/system.library/login", "username=guest&password=guest&deviceid=phone");
+    assert!(session_of(&old.body).is_none());
+    server.stop();
+}
+
+#[test]
+fn next_server_has_the_file_of_the_last_reload() {
+    let mut server = Server::start(&Device::plain().with(&shell("one", RUNS_ON, "autostart = true")));
+    until_state(&server, "one", "started");
+    let later =
+        Device::plain().with(&(shell("two", RUNS_ON, "autostart = true") + &shell("three", RUNS_ON, "")));
+    reload(&server, &later);
+    until("the new table is in force", || is_known(&server, "two"));
+    until_state(&server, "two", "started");
+    let pid = status(&server, "two").pid;
+    server.crash();
+    assert_eq!((status(&server, "two").state.as_str(), status(&server, "two").pid), ("started", pid));
+    assert!(is_known(&server, "three") && !is_known(&server, "one"));
+    server.stop();
+}
+
+#[test]
+fn settings_by_install_outlast_a_file_without_the_service() {
+    let with = Device::plain().with(&shell("web", RUNS_ON, "autostart = true"));
+    let server = Server::start(&with);
+    until_state(&server, "web", "started");
+    assert_eq!(server.call("services/web/uninstall"), OK);
+    reload(&server, &Device::plain());
+    until("it is gone", || !is_known(&server, "web"));
+    reload(&server, &with);
+    until("it is back", || is_known(&server, "web"));
+    assert_eq!(status(&server, "web").state, "stopped");
+    assert_eq!(server.call("services/web/install"), OK);
+    server.stop();
+}
+
+#[test]
+fn many_reloads_drop_no_connection_and_restart_nothing_else() {
+    let count = "i=100000; while :; do i=$((i+1)); echo $i; sleep 0.01; done";
+    let device = |number: usize| {
+        Device::plain().with(
+            &[
+                shell("same", count, "autostart = true"),
+                service("turn", &["/bin/sleep", &(1000 + number).to_string()], "autostart = true"),
+                if number.is_multiple_of(2) { shell("even", RUNS_ON, "") } else { String::new() },
+            ]
+            .concat(),
+        )
+    };
+    let server = Server::start(&device(0));
+    until_state(&server, "same", "started");
+    let pid = status(&server, "same").pid;
+    let mut socket = server.bound(ADMIN);
+    for number in 1..=40 {
+        let answer = reload(&server, &device(number));
+        assert!(answer.starts_with(r#"{ "Status": "ok""#), "{answer}");
+        assert!(socket.call(&request("s", "services/same/status", "{}", ADMIN)).contains("started"));
+    }
+    assert_eq!((status(&server, "same").pid, status(&server, "same").restarts), (pid, 0));
+    until_state(&server, "turn", "started");
+    server.stop();
+}
+
+#[test]
+fn ctl_prints_what_a_reload_changes() {
+    let server = Server::start(&Device::plain());
+    rewrite(&server, &Device::plain().with(&shell("added", RUNS_ON, "")).slots(7));
+    let url = format!("unix:{}", server.local_socket());
+    let ctl = |arguments: &[&str]| run(&[&["ctl", "--url", &url], arguments].concat(), "");
+    let trial = ctl(&["reload", "--dry-run"]);
+    let changes = "added: added\nneeds a restart of the server: [limits] slots\n";
+    assert_eq!(
+        (trial.code, trial.stdout),
+        (Some(0), format!("{changes}nothing was changed\n")),
+        "{}",
+        trial.stderr
+    );
+    let done = ctl(&["reload"]);
+    assert_eq!((done.code, done.stdout), (Some(0), format!("{changes}reload: ok\n")), "{}", done.stderr);
+    rewrite(&server, &Device::plain().with("[[service]]\nname = \"x\"\n"));
+    let failed = ctl(&["reload"]);
+    assert_eq!(failed.code, Some(1));
+    assert!(
+        failed.stderr.contains("friendlet.toml:") && failed.stderr.contains("command"),
+        "{}",
+        failed.stderr
+    );
+    server.stop();
+}
+
+#[test]
+fn output_files_follow_a_reload() {
+    let files = Directory::new();
+    let (kept, added) = (files.file("kept.log"), files.file("added.log"));
+    let writes = |name: &str, file: &str| {
+        shell(name, "echo first; exec sleep 1000", &format!("autostart = true\noutput_file = \"{file}\""))
+    };
+    let server = Server::start(&Device::plain().with(&writes("kept", &kept)));
+    until("it is written", || fs::read_to_string(&kept).is_ok_and(|text| text.contains("first")));
+    reload(&server, &Device::plain().with(&(writes("kept", &kept) + &writes("added", &added))));
+    until("it is written", || fs::read_to_string(&added).is_ok_and(|text| text.contains("first")));
+    assert_eq!(fs::read_to_string(&kept).unwrap().matches("first").count(), 1);
+    server.stop();
+}
