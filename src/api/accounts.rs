@@ -6,6 +6,7 @@ use heapless::Vec;
 
 use crate::call::{Call, Caller, Failure, Identity};
 use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS, SESSIONS};
+use crate::log::RateLimit;
 use crate::session::{
     ClientAddr, Lockout, PasswordHash, SALT_BYTES, SessionKey, SessionTable, Tokens, UserId, Users,
 };
@@ -21,11 +22,21 @@ pub(crate) struct Accounts {
     ended: Vec<SessionKey, SESSIONS>,
     /// Password checks in progress: the ids of their calls, and the clients.
     checks: Vec<(u64, ClientAddr), { PASSWORD_CHECKS + 1 }>,
+    /// Lines about refused logins and calls.
+    refusals: RateLimit,
 }
 
 impl Accounts {
     pub(crate) fn new(users: Users, tokens: Tokens, sessions: SessionTable, lockout: Lockout) -> Self {
-        Self { users, tokens, sessions, lockout, ended: Vec::new(), checks: Vec::new() }
+        Self {
+            users,
+            tokens,
+            sessions,
+            lockout,
+            ended: Vec::new(),
+            checks: Vec::new(),
+            refusals: RateLimit::default(),
+        }
     }
 
     /// Returns the identity of a call: that of its socket, of the session that it contains, or without both
@@ -77,6 +88,12 @@ impl Accounts {
     /// Name of the identity's user, for the log.
     pub(super) fn name(&self, identity: Identity) -> &str {
         self.users.name(identity.user())
+    }
+
+    /// Returns the number of refusals that were not logged since the last one, if this one is to be logged: a client
+    /// that guesses must not fill the log.
+    pub(super) fn log_refusal(&mut self, now: Duration) -> Option<u64> {
+        self.refusals.try_acquire(now)
     }
 
     /// Marks a session as ended.

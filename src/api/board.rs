@@ -81,7 +81,7 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
 /// Reads the configuration file again. With `dryrun`, nothing changes.
 pub(super) fn reload<'a>(
     call: &Call<'a>,
-    _: &Caller,
+    caller: &Caller,
     identity: Identity,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
@@ -91,7 +91,7 @@ pub(super) fn reload<'a>(
         Some(_) => return Outcome::Failed(Failure::Failed { function: "reload", result: EINVAL }),
     };
     if !is_trial {
-        crate::info!("reload by {}", cx.api.accounts.name(identity));
+        crate::info!("reload by {} from {}", cx.api.accounts.name(identity), caller.source);
     }
     let id = cx.api.next_call_id();
     match cx.platform.reload(id, is_trial) {
@@ -120,7 +120,7 @@ pub(super) fn log<'a>(
         let Some(level) = Level::from_name(name) else {
             return refused;
         };
-        crate::info!("log: level {} by {}", name, cx.api.accounts.name(identity));
+        crate::info!("log: level {} by {} from {}", name, cx.api.accounts.name(identity), caller.source);
         log::set_level(level);
     }
     let page = &mut cx.api.page;
@@ -154,28 +154,29 @@ pub(super) fn log<'a>(
 /// Restarts the board.
 pub(super) fn reboot<'a>(
     _: &Call<'a>,
-    _: &Caller,
+    caller: &Caller,
     identity: Identity,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
-    end(BoardEnd::Reboot, identity, cx)
+    end(BoardEnd::Reboot, identity, caller, cx)
 }
 
 /// Switches the board off.
 pub(super) fn power_off<'a>(
     _: &Call<'a>,
-    _: &Caller,
+    caller: &Caller,
     identity: Identity,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
-    end(BoardEnd::PowerOff, identity, cx)
+    end(BoardEnd::PowerOff, identity, caller, cx)
 }
 
 /// Restarts or powers off the board. The platform sends the outcome first.
-fn end<'a>(end: BoardEnd, identity: Identity, cx: &mut Context<'_>) -> Outcome<'a> {
+fn end<'a>(end: BoardEnd, identity: Identity, caller: &Caller, cx: &mut Context<'_>) -> Outcome<'a> {
     match cx.platform.end_board(end) {
         Ok(()) => {
-            crate::info!("board: {} by {}", end.name(), cx.api.accounts.name(identity));
+            let user = cx.api.accounts.name(identity);
+            crate::info!("board: {} by {} from {}", end.name(), user, caller.source);
             Outcome::Done
         }
         Err(result) => Outcome::Failed(Failure::Failed { function: end.name(), result }),

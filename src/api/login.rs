@@ -77,7 +77,18 @@ pub(super) fn complete<'a>(
     let Some(user) = user else {
         let blocked = accounts.lockout.handle_failure(&pending.name, pending.source, now);
         if blocked.is_some() {
-            crate::warning!("user {}: too many wrong passwords, blocked for that source", pending.name);
+            crate::warning!(
+                "user {}: too many wrong passwords from {}, blocked there",
+                pending.name,
+                pending.source
+            );
+        } else if let Some(suppressed) = accounts.log_refusal(now) {
+            crate::warning!(
+                "user {}: login from {} refused ({} similar lines suppressed)",
+                pending.name,
+                pending.source,
+                suppressed
+            );
         }
         let until_s = blocked.map_or(0, |left| until_s(left, cx.platform));
         return refuse(has_device, until_s, cx);
@@ -100,7 +111,7 @@ pub(super) fn complete<'a>(
     let Some(key) = opened else {
         return Outcome::Failed(Failure::TableFull);
     };
-    crate::info!("user {}: logged in", pending.name);
+    crate::info!("user {}: logged in from {}", pending.name, pending.source);
     match login_of(key, user, cx) {
         Some(login) => Outcome::LoggedIn { login, has_device },
         None => super::internal("a session that was opened does not exist"),
@@ -144,7 +155,7 @@ pub(super) fn validate<'a>(_: &Call<'a>, _: &Caller, _: Identity, _: &'a mut Con
 /// Ends the caller's session; an administrator may end another one by its id.
 pub(super) fn logout<'a>(
     call: &Call<'a>,
-    _: &Caller,
+    caller: &Caller,
     identity: Identity,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
@@ -153,8 +164,11 @@ pub(super) fn logout<'a>(
     let named = named.and_then(|id| accounts.sessions.find(id, cx.now)).map(|(key, _)| key);
     // A token belongs to the configuration file: no call ends it.
     if let Some(key) = named.or(identity.session())
+        && let Some(user) = accounts.sessions.user(key)
         && accounts.sessions.close(key)
     {
+        let user = accounts.users.name(user);
+        crate::info!("user {}: logged out by {} from {}", user, accounts.name(identity), caller.source);
         accounts.note_ended(key);
     }
     Outcome::LoggedOut

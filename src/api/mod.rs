@@ -166,6 +166,27 @@ pub fn handle<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_>) -> 
     run(row, name, call, caller, cx).unwrap_or_else(Outcome::from)
 }
 
+/// Logs that a user lacks the right to a call, and returns that failure.
+fn not_allowed<'a>(
+    call: &Call<'a>,
+    caller: &Caller,
+    identity: Identity,
+    cx: &mut Context<'_>,
+) -> Failure<'a> {
+    let accounts = &mut cx.api.accounts;
+    if let Some(suppressed) = accounts.log_refusal(cx.now) {
+        let user = accounts.name(identity);
+        warning!(
+            "user {}: {} from {} refused ({} similar lines suppressed)",
+            user,
+            call.path,
+            caller.source,
+            suppressed
+        );
+    }
+    Failure::NotAllowed
+}
+
 /// Reason why a call does not reach its handler.
 #[derive(Clone, Copy, Debug)]
 enum Refusal<'a> {
@@ -205,7 +226,7 @@ fn run<'a>(
         Handler::Administrator(handler) => {
             let identity = authorise(call, caller, cx)?;
             if !cx.api.accounts.is_admin(identity) {
-                return Err(Refusal::Failed(Failure::NotAllowed));
+                return Err(Refusal::Failed(not_allowed(call, caller, identity, cx)));
             }
             check_effect(row.effect, caller)?;
             handler(call, caller, identity, cx)
@@ -218,7 +239,7 @@ fn run<'a>(
         Handler::Verb(verb) => {
             let (identity, service) = authorise_service(name, call, caller, cx)?;
             check_effect(row.effect, caller)?;
-            services::run(verb, identity, service, cx)
+            services::run(verb, identity, caller.source, service, cx)
         }
     })
 }
@@ -243,8 +264,11 @@ fn authorise_service<'a>(
 ) -> Result<(Identity, ServiceId), Refusal<'a>> {
     let identity = authorise(call, caller, cx)?;
     let name = name.or_else(|| call.parameters.get("serviceName"));
-    let service = services::find(name, identity, cx).map_err(Refusal::Failed)?;
-    Ok((identity, service))
+    match services::find(name, identity, cx) {
+        Ok(service) => Ok((identity, service)),
+        Err(Failure::NotAllowed) => Err(Refusal::Failed(not_allowed(call, caller, identity, cx))),
+        Err(failure) => Err(Refusal::Failed(failure)),
+    }
 }
 
 /// Returns the outcome of a pending call.

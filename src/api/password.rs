@@ -111,7 +111,7 @@ pub(super) fn complete<'a>(
         }
         let blocked = accounts.lockout.handle_failure(&name, pending.source, now);
         if blocked.is_some() {
-            crate::warning!("user {}: too many wrong passwords, blocked for that source", name);
+            crate::warning!("user {}: too many wrong passwords from {}, blocked there", name, pending.source);
         }
         let until_s = blocked.map_or(0, |left| until_s(left, cx.platform));
         return refuse(until_s, cx);
@@ -179,7 +179,7 @@ pub(super) fn finish(change: PasswordChange, is_written: bool, accounts: &mut Ac
     for key in accounts.sessions.close_user(user, session) {
         accounts.note_ended(key);
     }
-    crate::info!("user {}: password changed by {}", name, accounts.users.name(by));
+    crate::info!("user {}: password changed by {} from {}", name, accounts.users.name(by), source);
 }
 
 /// Outcome of a change after its write.

@@ -9,6 +9,7 @@ use crate::log::errno::{EAGAIN, EDQUOT, EINVAL, EIO, ESHUTDOWN, ESRCH};
 use crate::service::{
     CommandAction, CommandError, LastExit, Program, START_OUTPUT_BYTES, ServiceId, SpawnError, Verb,
 };
+use crate::session::ClientAddr;
 
 /// HTML of a service that configures none, as in Friend Core.
 const NO_WEBGUI: &str = "<div> </div>";
@@ -34,11 +35,13 @@ pub(super) fn find<'a>(
 pub(super) fn run<'a>(
     verb: Verb,
     identity: Identity,
+    source: ClientAddr,
     service: ServiceId,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     if let Some(spec) = cx.api.services.table().get(service) {
-        crate::info!("service {}: {} by {}", spec.name, verb.name(), cx.api.accounts.name(identity));
+        let user = cx.api.accounts.name(identity);
+        crate::info!("service {}: {} by {} from {}", spec.name, verb.name(), user, source);
     }
     let is_write = matches!(verb, Verb::Install | Verb::Uninstall);
     if is_write && !cx.api.write_rate.permits(identity.user(), cx.now) {

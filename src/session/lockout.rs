@@ -4,7 +4,8 @@
 //! address is blocked, and the user can still log in from elsewhere. Unknown user names are counted
 //! like any other, so a block does not reveal which names exist.
 
-use core::net::IpAddr;
+use core::fmt;
+use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 
 use heapless::Vec;
@@ -27,6 +28,18 @@ impl From<IpAddr> for ClientAddr {
                 octets[8..].fill(0);
                 Self(octets)
             }
+        }
+    }
+}
+
+/// The address; `ADDRESS/64` of IPv6, and `local` at the local socket.
+impl fmt::Display for ClientAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = Ipv6Addr::from(self.0);
+        match address.to_ipv4_mapped() {
+            _ if address.is_unspecified() => f.write_str("local"),
+            Some(address) => address.fmt(f),
+            None => write!(f, "{address}/64"),
         }
     }
 }
@@ -215,6 +228,18 @@ mod tests {
         assert_eq!(lockout.handle_failure("anna", here, at(3600)), None);
         assert!(lockout.handle_failure("anna", here, at(3601)).is_some());
         assert_eq!(lockout.handle_failure("anna", here, at(7201)), None);
+    }
+
+    #[test]
+    fn addresses_are_displayed() {
+        for (address, text) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("::", "local"),
+        ] {
+            assert_eq!(ClientAddr::from(address.parse::<IpAddr>().unwrap()).to_string(), text);
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ const QUICK: Duration = Duration::from_secs(5);
 /// Beginning of each status.
 const OK_STATUS: &str = r#"{ "Status": "ok""#;
 /// The line of one call.
-const LINE: &str = "service hello: start by fadmin\n";
+const LINE: &str = "service hello: start by fadmin from 127.0.0.1\n";
 
 /// Makes calls of which each is logged.
 #[track_caller]

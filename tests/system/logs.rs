@@ -8,9 +8,10 @@ use std::process::Command;
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use rustix::process::Signal;
 
+use super::services::OK;
 use crate::support::device::{ADMIN, GUEST, shell};
 use crate::support::directory::Directory;
-use crate::support::http::login_form;
+use crate::support::http::{login_form, session_of};
 use crate::support::stream::Stream;
 use crate::support::wait::{SOON, until};
 use crate::support::ws::{frame, request};
@@ -54,14 +55,14 @@ fn administrators_read_the_log_and_set_its_level() {
     let first = ask("");
     assert!(first.starts_with(r#"{ "Status": "ok", "Board": "#), "{first}");
     assert_eq!((member(&first, "Form"), member(&first, "Level")), ("text", "debug"));
-    assert!(lines(&first).contains("api::login: user fadmin: logged in\n"), "{first}");
+    assert!(lines(&first).contains("api::login: user fadmin: logged in from 127.0.0.1\n"), "{first}");
     // What follows, and nothing twice.
     let next = member(&first, "Next").to_owned();
     let none = ask(&format!("&since={next}"));
     assert_eq!((member(&none, "From"), member(&none, "Next"), lines(&none).as_str()), (&*next, &*next, ""));
     let set = ask(&format!("&since={next}&level=error"));
     assert_eq!(
-        (member(&set, "Level"), lines(&set).matches("log: level error by fadmin").count()),
+        (member(&set, "Level"), lines(&set).matches("log: level error by fadmin from 127.0.0.1").count()),
         ("error", 1)
     );
     server.login("fadmin", "secret");
@@ -102,7 +103,7 @@ fn one_answer_is_bounded_and_the_rest_follows() {
         text += &lines(&reply);
         since = member(&reply, "Next").to_owned();
     }
-    assert!(text.matches("service hello: start by fadmin\n").count() == 100, "{text}");
+    assert!(text.matches("service hello: start by fadmin from 127.0.0.1\n").count() == 100, "{text}");
     assert!(text.lines().all(|line| line.starts_with('[')), "{text}");
 }
 
@@ -282,4 +283,36 @@ fn frames_are_the_lines_of_a_text_log() {
             && String::from_utf8_lossy(&output.stderr).contains("its lines would be wrong"),
         "{output:?}"
     );
+}
+
+#[test]
+fn refusals_and_changes_have_their_user_and_address() {
+    let server = Server::start(&Device::plain());
+    let login = |form: &str| server.post("/system.library/login", form).body;
+    assert!(login("username=guest&password=wrong&deviceid=x").contains("fail"));
+    let session = session_of(&login("username=guest&password=guest&deviceid=x")).unwrap();
+    let call =
+        |path: &str| server.post(&format!("/system.library/{path}"), &format!("sessionid={session}")).body;
+    assert!(call("board/status").contains("Admin rights"));
+    assert!(call("services/hello/start").contains("Admin rights"));
+    assert_eq!(call("services/allowed/start"), OK);
+    call("user/logout");
+    let log = server.log();
+    for line in [
+        "user guest: login from 127.0.0.1 refused (0 similar lines suppressed)",
+        "user guest: logged in from 127.0.0.1",
+        "user guest: system.library/board/status from 127.0.0.1 refused (0 similar lines suppressed)",
+        "user guest: system.library/services/hello/start from 127.0.0.1 refused (0 similar lines suppressed)",
+        "service allowed: start by guest from 127.0.0.1",
+        "user guest: logged out by guest from 127.0.0.1",
+    ] {
+        assert!(log.lines().any(|logged| logged.ends_with(line)), "{line}\n{log}");
+    }
+    // One that guesses does not fill the log.
+    for number in 0..30 {
+        login(&format!("username=nobody{number}&password=wrong&deviceid=x"));
+    }
+    let log = server.log();
+    assert!(log.matches(": login from 127.0.0.1 refused").count() < 15, "{log}");
+    server.stop();
 }

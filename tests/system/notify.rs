@@ -89,7 +89,13 @@ fn missing_receiver_is_logged_once_and_is_not_an_error() {
 #[test]
 fn unit_of_the_example_matches_the_server() {
     let unit = include_str!("../../examples/friendlet.service");
-    for line in ["Type=notify", "WatchdogSec=", "StateDirectory=friendlet", "KillMode=mixed"] {
+    for line in [
+        "Type=notify",
+        "WatchdogSec=",
+        "StateDirectory=friendlet",
+        "KillMode=mixed",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+    ] {
         assert!(unit.lines().any(|written| written.starts_with(line)), "{line}");
     }
     let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/friendlet "));
