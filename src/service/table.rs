@@ -377,6 +377,52 @@ mod tests {
     }
 
     #[test]
+    fn services_of_a_later_table_keep_their_ids() {
+        let names = |table: &ServiceTable| {
+            let names = table.iter().map(|(id, spec)| format!("{} {}", id.index(), spec.name));
+            names.collect::<std::vec::Vec<String>>().join(", ")
+        };
+        let mut before = table(&[("a", &[]), ("b", &[]), ("c", &[])]);
+        for (later, expected) in [
+            (&["c", "d", "a", "e"][..], "0 a, 1 d, 2 c, 3 e"),
+            (&["e"], "3 e"),
+            (&["x", "y", "e", "z"], "0 x, 1 y, 2 z, 3 e"),
+            (&[], ""),
+        ] {
+            let services: std::vec::Vec<(&str, &[&str])> =
+                later.iter().map(|name| (*name, &[][..])).collect();
+            before = before.succeed(table(&services));
+            assert_eq!((names(&before).as_str(), before.len()), (expected, later.len()));
+            assert_eq!(before.start_order().unwrap().len(), later.len());
+        }
+        let most: std::vec::Vec<String> = (0..SERVICES).map(|n| format!("s{n}")).collect();
+        let full = |names: &mut dyn Iterator<Item = &String>| {
+            let mut table = ServiceTable::new();
+            names.for_each(|name| assert!(table.push(Spec::new(name, &["true"]).unwrap()).is_ok()));
+            table
+        };
+        let reversed = full(&mut most.iter()).succeed(full(&mut most.iter().rev()));
+        assert_eq!(names(&reversed), names(&full(&mut most.iter())));
+    }
+
+    #[test]
+    fn check_of_a_later_table_has_the_new_id_of_its_service() {
+        let mut later = table(&[("new", &[]), ("web", &[])]);
+        let service = later.find("web");
+        let kind = CheckKind::Connect(Endpoint::Tcp("127.0.0.1:80".parse().unwrap()));
+        later.push_check(Check { service, ..Check::new("web", kind) }).unwrap();
+        let merged = table(&[("web", &[])]).succeed(later.clone());
+        assert_eq!(merged.checks().next().unwrap().1.service, merged.find("web"));
+        assert!(
+            merged.find("web").unwrap().index() == 0 && merged.has_same(&merged, merged.find("web").unwrap())
+        );
+        assert!(
+            !merged.has_same(&table(&[("web", &[])]), merged.find("web").unwrap()),
+            "its check is another one"
+        );
+    }
+
+    #[test]
     fn finds_by_name() {
         let table = table(&[("a", &[]), ("b", &[])]);
         let b = table.find("b").unwrap();

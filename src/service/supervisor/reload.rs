@@ -96,7 +96,7 @@ impl Supervisor {
     pub fn finish_reload(&mut self, now: Duration, stored: &mut dyn FnMut(&str) -> Option<bool>) -> u64 {
         let mut replaced = 0;
         let Some(reload) = self.reload.take() else { return replaced };
-        let Reload { later, mut leaving, wanted } = *reload;
+        let Reload { later, mut leaving, mut wanted } = *reload;
         let before = core::mem::replace(&mut self.table, later);
         let (mut starting, mut is_overridden) = (0, false);
         for index in 0..SERVICES {
@@ -126,6 +126,7 @@ impl Supervisor {
                 fresh.started_once = entry.started_once;
             } else {
                 replaced |= bit(service);
+                wanted &= !bit(service);
                 is_overridden |= enabled;
                 if let Some(enabled) = new.and_then(|spec| stored(&spec.name)) {
                     fresh.enabled = enabled;

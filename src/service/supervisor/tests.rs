@@ -7,6 +7,7 @@ mod life;
 mod order;
 mod random;
 mod readiness;
+mod reload;
 mod restarts;
 mod scheduled;
 mod settling;
