@@ -76,6 +76,11 @@ impl Server {
         self.api.board.config_error = error;
     }
 
+    /// Returns true while the services stop for the end of the server.
+    pub fn is_shutting_down(&self) -> bool {
+        self.is_shutting_down
+    }
+
     /// Returns true once no service has a process that stops for the reload.
     pub fn reload_is_due(&self) -> bool {
         self.api.services.reload_is_due()

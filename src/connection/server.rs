@@ -58,7 +58,7 @@ pub struct Server {
     pub(super) api: Api,
     pub(super) shared: Shared,
     pub(super) wakes: Wakes,
-    is_shutting_down: bool,
+    pub(super) is_shutting_down: bool,
 }
 
 /// Parts of the server that every connection uses.

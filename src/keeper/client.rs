@@ -94,6 +94,11 @@ impl Processes {
         }
     }
 
+    /// Reports to the keeper that a reload is under way: a later server begins it anew.
+    pub fn report_reload(&self) {
+        self.request(Request::Reloading);
+    }
+
     /// Hands the text of a later configuration file to the keeper. The requests after it are about its services.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ pub(super) struct MainLoop {
     pub(super) server_socket: ServerSocket,
     pub(super) relay: Option<Relay>,
     /// Reports of services about themselves; `None` if no service has any.
-    notices: Option<NoticeSocket>,
+    pub(super) notices: Option<NoticeSocket>,
     signals: SignalFd,
     /// `None`: processes are known by their process group and `/proc`.
     pub(super) cgroups: Option<Cgroups>,
@@ -70,7 +70,9 @@ pub(super) struct MainLoop {
     /// Earliest start of the next server.
     pub(super) next_server: Option<Instant>,
     /// Text of a later configuration file.
-    configuration: Option<String>,
+    pub(super) configuration: Option<String>,
+    /// The server has begun a reload, and not ended it.
+    pub(super) is_reloading: bool,
 }
 
 impl MainLoop {
@@ -102,6 +104,7 @@ impl MainLoop {
             sessions: (0..SESSIONS).map(|_| SessionMemo::new()).collect(),
             next_server: None,
             configuration: None,
+            is_reloading: false,
         }
     }
 
@@ -138,16 +141,6 @@ impl MainLoop {
             self.reload(configure);
         }
         self.reap();
-    }
-
-    /// Puts the services of a later configuration file in force: the next requests are about them.
-    fn reload(&mut self, configure: &mut dyn FnMut(String) -> Option<ServiceTable>) {
-        let Some(later) = self.configuration.take().and_then(configure) else { return };
-        self.services = self.services.succeed(later);
-        if self.notices.is_none() {
-            self.notices = NoticeSocket::new(&self.services);
-        }
-        self.check_cgroups();
     }
 
     pub(super) fn step(&mut self) {
@@ -235,6 +228,7 @@ impl MainLoop {
                     }
                 }
                 Some(Received::Request(Request::Serving)) => self.handle_serving(),
+                Some(Received::Request(Request::Reloading)) => self.is_reloading = true,
                 Some(Received::Session(index, memo)) => {
                     if let Some(stored) = self.sessions.get_mut(index) {
                         *stored = memo;
@@ -242,6 +236,7 @@ impl MainLoop {
                 }
                 Some(Received::Configuration(text)) => {
                     self.configuration = Some(text);
+                    self.is_reloading = false;
                     return true;
                 }
                 Some(Received::Request(Request::Configure)) | None => return false,

@@ -36,6 +36,8 @@ pub(super) enum Request {
     Memo { slot: u8, memo: u8 },
     /// Note that the server accepts connections and handles signals.
     Serving,
+    /// Note that a reload is under way, until `Configure`.
+    Reloading,
     /// Put a later configuration file in force, whose text is in the file that comes with it.
     Configure,
 }
@@ -57,6 +59,7 @@ impl Request {
             Self::Memo { slot, memo } => [2, slot, memo, 0, 0],
             Self::Serving => [3, 0, 0, 0, 0],
             Self::Configure => [4, 0, 0, 0, 0],
+            Self::Reloading => [5, 0, 0, 0, 0],
         }
     }
 
@@ -73,6 +76,7 @@ impl Request {
             [2, slot, memo, ..] => Self::Memo { slot, memo },
             [3, ..] => Self::Serving,
             [4, ..] => Self::Configure,
+            [5, ..] => Self::Reloading,
             _ => return None,
         })
     }
@@ -221,10 +225,11 @@ mod tests {
             Request::Memo { slot: 1, memo: 255 },
             Request::Serving,
             Request::Configure,
+            Request::Reloading,
         ] {
             assert_eq!(Request::decode(request.encode()), Some(request));
         }
-        for bytes in [[5, 0, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
+        for bytes in [[6, 0, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
             assert_eq!(Request::decode(bytes), None);
         }
     }

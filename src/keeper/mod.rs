@@ -247,12 +247,18 @@ pub struct Inheritance {
     services: Vec<(ServiceId, Inherited)>,
     outputs: Vec<(ServiceId, PipeReader)>,
     sessions: Box<[SessionMemo]>,
+    is_reloading: bool,
 }
 
 impl Inheritance {
     /// The services.
     pub fn services(&self) -> &[(ServiceId, Inherited)] {
         &self.services
+    }
+
+    /// Returns true if the earlier server has begun a reload, and not ended it.
+    pub fn is_reloading(&self) -> bool {
+        self.is_reloading
     }
 
     /// The table of sessions.

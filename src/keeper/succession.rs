@@ -1,4 +1,4 @@
-//! Succession of servers: what one that was killed leaves to the next one.
+//! Succession: what a server that was killed leaves to the next one, and a later configuration file.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,12 +10,14 @@ use rustix::process::{Signal, kill_process_group};
 
 use super::cgroups::Cgroups;
 use super::main_loop::MainLoop;
+use super::notices::NoticeSocket;
 use super::process_table::{Left, ProcessTable};
 use super::relay::Relay;
 use super::server_socket::ServerSocket;
 use super::slot::Slot;
 use super::{Inheritance, raw};
 use crate::log::console::warning;
+use crate::service::ServiceTable;
 use crate::sys::Clock;
 
 impl MainLoop {
@@ -53,6 +55,16 @@ impl MainLoop {
         }
     }
 
+    /// Puts the services of a later configuration file in force: the next requests are about them.
+    pub(super) fn reload(&mut self, configure: &mut dyn FnMut(String) -> Option<ServiceTable>) {
+        let Some(later) = self.configuration.take().and_then(configure) else { return };
+        self.services = self.services.succeed(later);
+        if self.notices.is_none() {
+            self.notices = NoticeSocket::new(&self.services);
+        }
+        self.check_cgroups();
+    }
+
     /// Control groups, for the server.
     pub(super) fn cgroups(&mut self) -> Option<Cgroups> {
         self.cgroups.take()
@@ -60,7 +72,8 @@ impl MainLoop {
 
     /// Services and sessions that a later server takes over.
     pub(super) fn inheritance(&mut self, clock: Clock) -> Inheritance {
-        let mut all = Inheritance { sessions: core::mem::take(&mut self.sessions), ..Inheritance::default() };
+        let (sessions, is_reloading) = (core::mem::take(&mut self.sessions), self.is_reloading);
+        let mut all = Inheritance { sessions, is_reloading, ..Inheritance::default() };
         for (service, _) in self.services.iter() {
             let slot = self.slots.get_mut(service.index());
             if let Some((inherited, output)) = slot.and_then(|slot| slot.hand_over(clock)) {

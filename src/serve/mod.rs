@@ -260,6 +260,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         sessions.inherit(index, memo, &users, clock.now());
     }
     let lockout = Lockout::new(config.lockout_attempts, config.lockout_time);
+    let is_reloading = link.inherited.is_reloading();
     processes.inherit(link.inherited.into_outputs());
     let server = Server::new(ServerConfig {
         slots: config.slots,
@@ -318,6 +319,10 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     crate::log::print(format_args!("listening on {scheme}://{address}\n"));
     if let Some(path) = socket.filter(|_| is_local) {
         crate::log::print(format_args!("listening on unix:{}\n", path.display()));
+    }
+    if is_reloading {
+        info!("the reload of an earlier server begins anew");
+        reloader.request_by_signal();
     }
     core.borrow().report_serving();
     sd_notify.send(NotifyState::Ready);
@@ -473,8 +478,10 @@ async fn until_int(signals: &Signals) -> Received {
 async fn until_signal(signals: &Signals, reloader: &Reloader) -> Received {
     loop {
         match signals.next().await {
-            Received::Hup if reloader.request(reload::NO_CALL, false) => info!("SIGHUP: reload"),
-            Received::Hup => warning!("SIGHUP: a reload is under way"),
+            Received::Hup => {
+                info!("SIGHUP: reload");
+                reloader.request_by_signal();
+            }
             end @ (Received::Term | Received::Int) => return end,
         }
     }

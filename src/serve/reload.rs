@@ -39,6 +39,8 @@ pub(super) struct Reloader {
     done: Sender<Read>,
     results: Receiver<Read>,
     is_reading: Cell<bool>,
+    /// A signal came meanwhile, perhaps after the file was read.
+    is_due: Cell<bool>,
 }
 
 /// Result of a thread.
@@ -69,8 +71,8 @@ pub(super) struct Reloads {
     pub(super) conditions: Rc<ConditionWatch>,
     /// Reload that waits for the end of services, and what it changes.
     pub(super) pending: Option<(Box<Later>, Difference)>,
-    /// A result that waits for the end of another reload, or of a write to the disk.
-    pub(super) waiting: Option<Read>,
+    /// Call of a reload that waits for the end of another one, or of a write to the disk.
+    pub(super) waiting: Option<u64>,
 }
 
 impl Reloads {
@@ -82,7 +84,7 @@ impl Reloads {
 impl Reloader {
     pub(super) fn new(files: ReloadFiles, state_dir: PathBuf) -> Self {
         let (done, results) = bounded(1);
-        Self { files, state_dir, done, results, is_reading: Cell::new(false) }
+        Self { files, state_dir, done, results, is_reading: Cell::new(false), is_due: Cell::new(false) }
     }
 
     /// Starts a thread that reads. Returns false until [`release`](Self::release) after an earlier request.
@@ -90,6 +92,17 @@ impl Reloader {
         if self.is_reading.get() {
             return false;
         }
+        self.read(call_id, is_trial)
+    }
+
+    /// Begins a reload for a signal: now, or after the one that is under way.
+    pub(super) fn request_by_signal(&self) {
+        let is_begun = self.request(NO_CALL, false);
+        self.is_due.set(!is_begun);
+    }
+
+    /// Reads again for a request whose result could not be used.
+    pub(super) fn read(&self, call_id: u64, is_trial: bool) -> bool {
         let (files, state_dir, done) = (self.files.clone(), self.state_dir.clone(), self.done.clone());
         let is_started = start(Box::new(move || {
             let outcome = Later::read(&files, &state_dir).map_err(cut);
@@ -108,6 +121,9 @@ impl Reloader {
     /// Accepts requests again, after a result was handled.
     pub(super) fn release(&self) {
         self.is_reading.set(false);
+        if self.is_due.take() {
+            self.request_by_signal();
+        }
     }
 
     /// Writes the last good copy, on a thread.

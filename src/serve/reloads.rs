@@ -23,12 +23,15 @@ pub(super) async fn run(core: Rc<RefCell<Core>>, reloader: Rc<Reloader>) {
 
 impl Core {
     fn handle_read(&mut self, read: Read) {
-        if !read.is_trial && read.outcome.is_ok() && !self.server.may_reload() {
-            self.reloads.waiting = Some(read);
+        let now = self.now();
+        let Read { call_id, is_trial, mut outcome } = read;
+        if self.server.is_shutting_down() {
+            outcome = Err("the server ends".to_owned());
+        } else if !is_trial && outcome.is_ok() && !self.server.may_reload() {
+            // The file may be another one by then.
+            self.reloads.waiting = Some(call_id);
             return;
         }
-        let now = self.now();
-        let Read { call_id, is_trial, outcome } = read;
         self.system.reloader().release();
         let applied = outcome.map(|later| self.apply(later, is_trial, now));
         if let (Err(errors), false) = (&applied, is_trial) {
@@ -57,7 +60,10 @@ impl Core {
     ) -> (Difference, Vec<&'static str>) {
         let services = self.server.services().table().succeed(core::mem::take(&mut later.config.services));
         let difference = self.server.services().difference(&services);
-        let needs_restart = self.reloads.config.needs_restart(&later.config);
+        let mut needs_restart = self.reloads.config.needs_restart(&later.config);
+        if later.tls.is_none() && self.reloads.tls.is_some() {
+            needs_restart.push("[listen] certificate");
+        }
         if is_trial {
             return (difference, needs_restart);
         }
@@ -81,6 +87,7 @@ impl Core {
             tls.replace(config);
         }
         self.server.set_config_error(None);
+        self.system.processes().report_reload();
         self.server.reload(settings, services, now, &mut self.system);
         self.reloads.pending = Some((later, difference.clone()));
         (difference, needs_restart)
@@ -91,8 +98,13 @@ impl Core {
         if self.reloads.pending.is_some() && self.server.reload_is_due() {
             self.finish_reload(now);
         }
-        if self.reloads.waiting.is_some() && self.server.may_reload() {
-            self.reloads.waiting.take().into_iter().for_each(|read| self.handle_read(read));
+        let Some(call_id) = self.reloads.waiting else { return };
+        if self.server.is_shutting_down() {
+            self.reloads.waiting = None;
+            self.handle_read(Read { call_id, is_trial: false, outcome: Err(String::new()) });
+        } else if self.server.may_reload() {
+            self.reloads.waiting = None;
+            self.system.reloader().read(call_id, false);
         }
     }
 
@@ -117,7 +129,10 @@ impl Core {
         self.system.processes().renew(table, replaced);
         self.renew_output_files(replaced);
         let services = self.server.services();
-        if let Err(error) = self.reloads.conditions.start(services.table().conditions(), services.met()) {
+        let conditions = services.table().conditions();
+        if !self.reloads.conditions.is_of(conditions)
+            && let Err(error) = self.reloads.conditions.start(conditions, services.met())
+        {
             error!("cannot start a thread for a condition of a service: {}", Reason::from(&error));
         }
         info!(

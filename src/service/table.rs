@@ -214,6 +214,14 @@ impl ServiceTable {
         for check in &mut checks {
             check.service = check.service.and_then(|service| places[service.index()]);
         }
+        // A check of the same name stays where it is: its state does.
+        for index in 0..checks.len() {
+            let known = self.checks.get(index).map(|check| (&check.name, check.service));
+            let place = checks.iter().position(|check| Some((&check.name, check.service)) == known);
+            if let Some(place) = place {
+                checks.swap(index, place);
+            }
+        }
         Self { specs: merged.into_iter().collect(), checks, conditions }
     }
 

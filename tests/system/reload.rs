@@ -1,7 +1,7 @@
 //! Reload of the configuration file: what it changes, and what goes on as before.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -28,6 +28,12 @@ fn rewrite(server: &Server, device: &Device) {
 fn reload(server: &Server, device: &Device) -> String {
     rewrite(server, device);
     server.call("board/reload")
+}
+
+fn all_started(server: &Server, names: &[&str]) {
+    for name in names {
+        until_state(server, name, "started");
+    }
 }
 
 fn is_known(server: &Server, name: &str) -> bool {
@@ -277,5 +283,118 @@ fn output_files_follow_a_reload() {
     reload(&server, &Device::plain().with(&(writes("kept", &kept) + &writes("added", &added))));
     until("it is written", || fs::read_to_string(&added).is_ok_and(|text| text.contains("first")));
     assert_eq!(fs::read_to_string(&kept).unwrap().matches("first").count(), 1);
+    server.stop();
+}
+
+/// A service that ends this many seconds after SIGTERM and notes the time in a file.
+fn slow(name: &str, seconds: u32, file: &str, rest: &str) -> String {
+    let end = format!("trap 'sleep {seconds}; date +%s%N >> {file}; exit 0' TERM");
+    shell(
+        name,
+        &format!("{end}; echo up; while :; do sleep 0.05; done"),
+        &format!("ready = \"line:up\"\nautostart = true\n{rest}"),
+    )
+}
+
+#[test]
+fn services_that_a_reload_ends_stop_in_their_order() {
+    let files = Directory::new();
+    let (db, app) = (files.file("db"), files.file("app"));
+    let tables =
+        |keys: &str| slow("db", 1, &db, keys) + &slow("app", 1, &app, &format!("after = [\"db\"]\n{keys}"));
+    let server = Server::start(&Device::plain().with(&tables("")));
+    until_state(&server, "app", "started");
+    for later in [tables("nice = 11"), String::new()] {
+        all_started(&server, &["db", "app"]);
+        let pid = status(&server, "app").pid;
+        reload(&server, &Device::plain().with(&later));
+        until("both have ended", || fs::exists(&db).unwrap() && fs::exists(&app).unwrap());
+        let time = |file: &str| fs::read_to_string(file).unwrap().trim().parse::<u64>().unwrap();
+        assert!(time(&db) > time(&app) + 900_000_000, "db has ended before app");
+        assert!(!process::is_alive(pid));
+        [&db, &app].iter().for_each(|file| fs::remove_file(file).unwrap());
+    }
+    until("they are gone", || !is_known(&server, "db"));
+    server.stop();
+}
+
+#[test]
+fn service_that_requires_a_changed_one_runs_on() {
+    let dependent = shell("dependent", RUNS_ON, "requires = [\"base\"]\nautostart = true");
+    let tables = |keys: &str| shell("base", RUNS_ON, &format!("autostart = true\n{keys}")) + &dependent;
+    let server = Server::start(&Device::plain().with(&tables("")));
+    until_state(&server, "dependent", "started");
+    let (base, pid) = (status(&server, "base").pid, status(&server, "dependent").pid);
+    reload(&server, &Device::plain().with(&tables("nice = 11")));
+    until("it is another process", || {
+        status(&server, "base").pid != base && status(&server, "base").state == "started"
+    });
+    assert_eq!(status(&server, "dependent").pid, pid);
+    server.stop();
+}
+
+#[test]
+fn reload_that_a_crash_interrupts_begins_anew() {
+    let files = Directory::new();
+    let tables = |keys: &str| slow("slow", 1, &files.file("slow"), keys);
+    let mut server =
+        Server::start(&Device::plain().with(&(tables("") + &shell("quick", RUNS_ON, "autostart = true"))));
+    all_started(&server, &["slow", "quick"]);
+    let later =
+        Device { tables: Device::plain().tables.replace(&token("guest", GUEST), ""), ..Device::plain() };
+    let later = later.with(
+        &(tables("nice = 11")
+            + &shell("quick", "exec sleep 2000", "autostart = true")
+            + &shell("new", RUNS_ON, "autostart = true")),
+    );
+    let as_guest =
+        |server: &Server| server.post("/system.library/services/list", &format!("sessionid={GUEST}")).status;
+    assert_eq!(as_guest(&server), 200);
+    assert!(reload(&server, &later).contains("new"));
+    assert_eq!(as_guest(&server), 403);
+    server.crash();
+    until("the new file is in force", || is_known(&server, "new"));
+    for name in ["slow", "quick", "new"] {
+        until_state(&server, name, "started");
+    }
+    assert!(process::command_line(status(&server, "quick").pid).contains("2000"));
+    assert_eq!((as_guest(&server), server.services().len()), (403, 3));
+    server.stop();
+}
+
+#[test]
+fn end_of_the_server_comes_before_a_reload() {
+    let files = Directory::new();
+    let tables =
+        |keys: &str| slow("slow", 2, &files.file("slow"), keys) + &shell("same", RUNS_ON, "autostart = true");
+    let mut server = Server::start(&Device::plain().with(&tables("")));
+    all_started(&server, &["slow", "same"]);
+    reload(
+        &server,
+        &Device::plain().with(&(tables("nice = 11") + &shell("new", RUNS_ON, "autostart = true"))),
+    );
+    let (mut waiting, start) = (server.bound(ADMIN), Instant::now());
+    waiting.send(&request("r", "board/reload", "{}", ADMIN));
+    until("it waits", || server.log().matches("reload by fadmin").count() == 2);
+    server.signal(Signal::TERM);
+    assert!(server.wait(SOON).success());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    let log = server.log();
+    let (_, end) = log.split_once("stopping: closing sockets").unwrap();
+    assert!(!end.contains(": started"), "{log}");
+}
+
+#[test]
+fn newest_of_many_files_is_in_force_in_the_end() {
+    let files = Directory::new();
+    let tables = |nice: u8| slow("slow", 1, &files.file("slow"), &format!("nice = {nice}"));
+    let server = Server::start(&Device::plain().with(&tables(10)));
+    until_state(&server, "slow", "started");
+    for nice in 11..16 {
+        rewrite(&server, &Device::plain().with(&tables(nice)));
+        server.signal(Signal::HUP);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    until("the newest is in force", || server.call("services/slow/show").contains("\"nice\": 15"));
     server.stop();
 }

@@ -113,7 +113,7 @@ impl Supervisor {
         if self.is_shutting_down && !is_stop {
             return Err(CommandError::ShuttingDown);
         }
-        if ACTIONS - self.actions.len() < ACTIONS_OF_ONE {
+        if ACTIONS - self.actions.len() < ACTIONS_OF_ONE || self.is_leaving(service) && !is_stop {
             return Err(CommandError::Busy);
         }
         self.entries[service.index()].failure = None;

@@ -206,9 +206,6 @@ impl Supervisor {
 
     /// Looks up the transition and performs it.
     fn apply(&mut self, service: ServiceId, event: Event, now: Duration) -> Result<(), CommandError> {
-        if matches!(event, Event::Start | Event::Restart) && self.is_leaving(service) {
-            return Err(CommandError::Busy);
-        }
         self.note(service);
         let entry = &mut self.entries[service.index()];
         let phase = entry.phase;
@@ -309,6 +306,10 @@ impl Supervisor {
         entry.needs_finish = false;
         entry.fault = None;
         entry.failed_with = None;
+        // In the later table it starts.
+        if self.is_leaving(service) {
+            return self.enter(service, Phase::Blocked, reason, now);
+        }
         match self.gate(service) {
             Gate::Open => self.request_start(service, reason, now),
             Gate::Closed | Gate::Late(_) | Gate::Failed(_) => {

@@ -1,7 +1,7 @@
 //! Reload: the services of a later configuration file take the place of those in force.
 //!
-//! A service that is removed or changed stops first, in the old table. Once none of them has a process, the later
-//! table takes the place of the old one, and what ran before runs again. The others notice nothing.
+//! A service that is removed or changed stops first, in the old table and in its order. Once none of them has a process,
+//! the later table takes the place of the old one, and what was wanted runs again. The others notice nothing.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ use super::super::record::Record;
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
 use super::super::{Action, CheckId, Name, ServiceId, ServiceTable};
-use super::{Supervisor, order_of};
+use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor, order_of};
 use crate::limits::SERVICES;
 use crate::{info, warning};
 
@@ -28,9 +28,8 @@ pub struct Difference {
 #[derive(Debug)]
 pub(super) struct Reload {
     later: ServiceTable,
-    /// Masks of the services that stop for it, and of those that were wanted before.
+    /// Mask of the services that stop for it.
     leaving: u64,
-    wanted: u64,
 }
 
 impl Supervisor {
@@ -55,24 +54,40 @@ impl Supervisor {
     /// are removed or changed. [`reload_is_due`](Self::reload_is_due) returns true once they have ended.
     pub fn begin_reload(&mut self, later: ServiceTable, now: Duration) {
         debug_assert!(self.may_reload(), "`may_reload` comes first");
-        let (mut leaving, mut wanted) = (0, 0);
-        for (service, _) in self.table.iter() {
-            if !self.table.has_same(&later, service) {
-                leaving |= bit(service);
-            }
-            if self.entries[service.index()].is_wanted() {
-                wanted |= bit(service);
-            }
-        }
-        self.reload = Some(Box::new(Reload { later, leaving, wanted }));
-        for service in self.order.clone().into_iter().rev() {
-            if leaving & bit(service) != 0 {
-                info!("{}: stopping, the configuration file has changed it", self.name(service));
-                // Refused if there is nothing to stop.
-                let _ = self.apply(service, Event::Stop, now);
-            }
-        }
+        let is_leaving = |service: &ServiceId| !self.table.has_same(&later, *service);
+        let leaving = self.table.iter().map(|(service, _)| service).filter(is_leaving);
+        let leaving = leaving.fold(0, |mask, service| mask | bit(service));
+        self.reload = Some(Box::new(Reload { later, leaving }));
         self.progress(now);
+    }
+
+    /// During a reload: stops every service that is removed or changed and that no such service waits for. One that
+    /// is wanted and only changed restarts, as far as others can see: those that require it run on.
+    pub(super) fn continue_reload(&mut self, now: Duration) {
+        let Some(Reload { later, leaving }) = self.reload.as_deref() else { return };
+        let is_changed =
+            |service| later.get(service).map(|spec| &spec.name) == self.spec(service).map(|spec| &spec.name);
+        let changed = self.table.iter().filter(|(service, _)| is_changed(*service));
+        let (leaving, changed) = (*leaving, changed.fold(0, |mask, (service, _)| mask | bit(service)));
+        let busy = self.busy() & leaving;
+        for service in self.order.clone().into_iter().rev().filter(|service| leaving & bit(*service) != 0) {
+            let entry = &self.entries[service.index()];
+            let is_needed = |(index, entry): (usize, &Record)| {
+                busy & (1 << index) != 0 && entry.after & bit(service) != 0
+            };
+            let is_due = match entry.phase {
+                Phase::Started | Phase::Paused => !self.entries.iter().enumerate().any(is_needed),
+                Phase::Waiting | Phase::Spawning | Phase::Preparing => true,
+                Phase::Blocked => changed & bit(service) == 0,
+                _ => false,
+            };
+            if !is_due || ACTIONS - self.actions.len() < ACTIONS_OF_ONE {
+                continue;
+            }
+            info!("{}: stopping, the configuration file has changed it", self.name(service));
+            let event = if changed & bit(service) != 0 { Event::Restart } else { Event::Stop };
+            self.apply_internal(service, event, now);
+        }
     }
 
     /// Returns false while a reload is under way, or a shutdown.
@@ -82,7 +97,7 @@ impl Supervisor {
 
     /// Returns true once no service has a process that stops for the reload.
     pub fn reload_is_due(&self) -> bool {
-        self.reload.as_ref().is_some_and(|reload| self.busy() & reload.leaving == 0)
+        !self.is_shutting_down && self.reload.as_ref().is_some_and(|reload| self.busy() & reload.leaving == 0)
     }
 
     /// Returns true for a service that stops for a reload: it does not start before.
@@ -96,7 +111,7 @@ impl Supervisor {
     pub fn finish_reload(&mut self, now: Duration, stored: &mut dyn FnMut(&str) -> Option<bool>) -> u64 {
         let mut replaced = 0;
         let Some(reload) = self.reload.take() else { return replaced };
-        let Reload { later, mut leaving, mut wanted } = *reload;
+        let Reload { later, mut leaving } = *reload;
         let before = core::mem::replace(&mut self.table, later);
         let (mut starting, mut is_overridden) = (0, false);
         for index in 0..SERVICES {
@@ -118,7 +133,7 @@ impl Supervisor {
                     fresh.enabled = entry.enabled;
                     is_overridden = true;
                 }
-                if fresh.enabled && !entry.enabled || wanted & bit(service) != 0 {
+                if fresh.enabled && !entry.enabled || entry.is_wanted() {
                     starting |= bit(service);
                 }
                 fresh.history = entry.history.clone();
@@ -126,7 +141,6 @@ impl Supervisor {
                 fresh.started_once = entry.started_once;
             } else {
                 replaced |= bit(service);
-                wanted &= !bit(service);
                 is_overridden |= enabled;
                 if let Some(enabled) = new.and_then(|spec| stored(&spec.name)) {
                     fresh.enabled = enabled;
@@ -145,11 +159,10 @@ impl Supervisor {
             let _ = self.actions.push_back(Action::Persist);
         }
         for service in self.order.clone() {
-            let is_down = !self.entries[service.index()].is_wanted();
             if leaving & bit(service) != 0 {
                 self.run_schedule(service, now);
             }
-            if is_down && (starting | wanted) & bit(service) != 0 {
+            if starting & bit(service) != 0 {
                 self.start_required(service, now);
                 if let Err(error) = self.apply(service, Event::Start, now) {
                     warning!("{}: cannot start: {}", self.name(service), error);
