@@ -50,7 +50,9 @@ fn user_of_the_server_controls_it_without_a_login() {
         assert!(done(&server, &["call", "services/hello/show"]).contains("\"ok\""));
         until("the log names the user", || {
             let log = server.log();
-            log.lines().any(|line| line.contains("service hello: start by ") && line.ends_with(" (local) from local"))
+            log.lines().any(|line| {
+                line.contains("service hello: start by ") && line.ends_with(" (local) from local")
+            })
         });
         assert!(server.log().contains(&format!("listening on unix:{}\n", server.local_socket())));
         // Without a home, too: nothing is remembered.

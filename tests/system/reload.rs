@@ -165,7 +165,7 @@ fn socket_of_a_removed_user_is_closed_and_others_stay() {
     let later = Device { tables: tables.concat() + &shell("allowed", RUNS_ON, ""), ..Device::plain() };
     assert_eq!(reload(&server, &later), NOTHING);
     for socket in [&mut guest, &mut program] {
-        let end = within(Duration::from_secs(1), "the socket is closed", || match socket.receive(SOON) {
+        let end = within(Duration::from_secs(5), "the socket is closed", || match socket.receive(SOON) {
             Some(Event::Close(code)) => Some(code),
             Some(Event::Text(text)) => {
                 assert!(text.contains("user removed"), "{text}");
@@ -308,7 +308,8 @@ fn services_that_a_reload_ends_stop_in_their_order() {
         all_started(&server, &["db", "app"]);
         let pid = status(&server, "app").pid;
         reload(&server, &Device::plain().with(&later));
-        until("both have ended", || fs::exists(&db).unwrap() && fs::exists(&app).unwrap());
+        let is_written = |file: &str| fs::read_to_string(file).is_ok_and(|text| text.ends_with('\n'));
+        until("both have ended", || is_written(&db) && is_written(&app));
         let time = |file: &str| fs::read_to_string(file).unwrap().trim().parse::<u64>().unwrap();
         assert!(time(&db) > time(&app) + 900_000_000, "db has ended before app");
         assert!(!process::is_alive(pid));
