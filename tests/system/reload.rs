@@ -380,6 +380,7 @@ fn end_of_the_server_comes_before_a_reload() {
     server.signal(Signal::TERM);
     assert!(server.wait(SOON).success());
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    until("the whole log is read", || server.log().contains("] info  serve::core: served "));
     let log = server.log();
     let (_, end) = log.split_once("stopping: closing sockets").unwrap();
     assert!(!end.contains(": started"), "{log}");
