@@ -86,18 +86,13 @@ impl Server {
         self.api.services.reload_is_due()
     }
 
-    /// Ends the reload of the services. What it starts is executed by [`run_actions`](Self::run_actions). Returns the
+    /// Ends the reload of the services. What it starts is executed by [`process_changes`](Self::process_changes). Returns the
     /// mask of the services whose place another one has now, or none. `stored` is the setting of a service, by an earlier
     /// `install` or `uninstall`.
     pub fn finish_reload(&mut self, now: Duration, stored: &mut dyn FnMut(&str) -> Option<bool>) -> u64 {
         let replaced = self.api.services.finish_reload(now, stored);
         self.slots.iter_mut().for_each(|slot| slot.pushes.forget(replaced));
         replaced
-    }
-
-    /// Executes actions and pushes changes of the services.
-    pub fn run_actions(&mut self, now: Duration, platform: &mut dyn Platform) {
-        self.process_changes(now, platform);
     }
 
     /// Ends the sessions of a user that is gone, closes the sockets, and lets pending calls about the user fail.

@@ -434,7 +434,7 @@ impl Server {
     }
 
     /// Executes the actions of the supervisor and pushes the changes of services and checks.
-    pub(super) fn process_changes(&mut self, now: Duration, platform: &mut dyn Platform) {
+    pub fn process_changes(&mut self, now: Duration, platform: &mut dyn Platform) {
         loop {
             self.api.run_actions(platform);
             if let Some((service, result)) = self.api.services.poll_settled() {

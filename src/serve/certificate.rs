@@ -87,28 +87,25 @@ pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<S
 /// Certificate and key of a later configuration file, for new connections. `None`: those in use stay, because there is
 /// no TLS, or because files that the server makes itself are missing or damaged.
 pub(super) fn renewed(listen: &Listen, dir: &Path) -> Result<Option<Arc<ServerConfig>>, StartError> {
-    let Some(files) = Files::of(listen, dir)? else { return Ok(None) };
-    let read = |file: &StateFile| file::read_regular(file.path(), PEM_BYTES);
-    match files.serve_read(&read(&files.certificate), &read(&files.key)) {
-        Ok(Served { config, fingerprint }) => {
-            info!("certificate {} has the SHA-256 {}", files.certificate.path().display(), fingerprint);
-            Ok(Some(config))
-        }
-        Err(refusal) if files.own || refusal.is_of_authority => Err(refusal.into()),
-        Err(_) => Ok(None),
-    }
+    Ok(given(listen, dir)?.map(|(files, Served { config, fingerprint })| {
+        info!("certificate {} has the SHA-256 {}", files.certificate.path().display(), fingerprint);
+        config
+    }))
 }
 
 /// Checks what a person has written: files that the server makes itself may be missing or damaged.
 pub(super) fn check(listen: &Listen, dir: &Path) -> Result<(), StartError> {
-    let Some(files) = Files::of(listen, dir)? else { return Ok(()) };
-    if !files.own && files.are_absent() {
-        return Ok(());
-    }
+    given(listen, dir).map(drop)
+}
+
+/// Loads the files as they are. `None`: without TLS, or if the server itself makes those that cannot be used.
+fn given(listen: &Listen, dir: &Path) -> Result<Option<(Files, Served)>, StartError> {
+    let Some(files) = Files::of(listen, dir)? else { return Ok(None) };
     let read = |file: &StateFile| file::read_regular(file.path(), PEM_BYTES);
     match files.serve_read(&read(&files.certificate), &read(&files.key)) {
+        Ok(served) => Ok(Some((files, served))),
         Err(refusal) if files.own || refusal.is_of_authority => Err(refusal.into()),
-        _ => Ok(()),
+        Err(_) => Ok(None),
     }
 }
 

@@ -120,6 +120,7 @@ impl Core {
             return;
         }
         let services = self.server.services();
+        let conditions = services.table().conditions().clone();
         let overrides = services.overrides().filter(|(name, _)| removed.iter().any(|other| other == name));
         self.system.enabled().carry(overrides);
         let enabled = self.system.enabled();
@@ -127,14 +128,12 @@ impl Core {
         let services = self.server.services();
         let table = services.table();
         self.system.processes().renew(table, replaced);
-        self.renew_output_files(replaced);
-        let services = self.server.services();
-        let conditions = services.table().conditions();
-        if !self.reloads.conditions.is_of(conditions)
-            && let Err(error) = self.reloads.conditions.start(conditions, services.met())
+        if *table.conditions() != conditions
+            && let Err(error) = self.reloads.conditions.start(table.conditions(), services.met())
         {
             error!("cannot start a thread for a condition of a service: {}", Reason::from(&error));
         }
+        self.renew_output_files(replaced);
         info!(
             "reloaded: {} services added, {} changed, {} removed",
             added.len(),
@@ -144,6 +143,6 @@ impl Core {
         let Later { config, text, .. } = *later;
         self.reloads.config.succeed(config);
         self.system.reloader().keep(text);
-        self.server.run_actions(now, &mut self.system);
+        self.server.process_changes(now, &mut self.system);
     }
 }

@@ -1,7 +1,6 @@
 //! Observation of the conditions of services: a thread for each, because a look at a path may take any time
 //! on a mount that hangs.
 
-use std::cell::RefCell;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::sync::Arc;
@@ -34,7 +33,6 @@ pub struct ConditionWatch {
     changes: Receiver<Report>,
     /// Number of the table in force. A thread of an earlier one ends at its next look.
     table: Arc<AtomicU32>,
-    conditions: RefCell<AllConditions>,
     clock: Clock,
 }
 
@@ -42,7 +40,7 @@ impl ConditionWatch {
     /// Watch of no condition.
     pub fn new(clock: Clock) -> Self {
         let (report, changes) = bounded(CONDITIONS);
-        Self { report, changes, table: Arc::default(), conditions: RefCell::default(), clock }
+        Self { report, changes, table: Arc::default(), clock }
     }
 
     /// Starts a thread for each condition, in place of those before. Each reports one that differs from its bit in
@@ -51,7 +49,6 @@ impl ConditionWatch {
     /// # Errors
     /// Error of the system: a thread cannot be started.
     pub fn start(&self, conditions: &AllConditions, met: u8) -> io::Result<()> {
-        self.conditions.replace(conditions.clone());
         let number = self.table.fetch_add(1, Ordering::Relaxed) + 1;
         for (index, text) in conditions.iter().enumerate() {
             let (text, report, clock) = (text.to_owned(), self.report.clone(), self.clock);
@@ -71,11 +68,6 @@ impl ConditionWatch {
             thread::start("condition", CONDITION_STACK_BYTES, Box::new(run))?;
         }
         Ok(())
-    }
-
-    /// Returns true if it is of these conditions already.
-    pub fn is_of(&self, conditions: &AllConditions) -> bool {
-        *self.conditions.borrow() == *conditions
     }
 
     /// Waits for the next change.
