@@ -21,7 +21,10 @@ use crate::run;
 const INSTRUCTION_RUNS: [u32; 2] = [200, 1200];
 const CALL_RUNS: [u32; 2] = [200, 2200];
 const CHUNKED_RUNS: [u32; 2] = [10, 40];
-const PUSH_RUNS: [u32; 2] = [20, 80];
+const PUSH_RUNS: [u32; 2] = [20, 120];
+/// Measurements of a push, of which the middle one counts: when the services' ends are seen decides
+/// how many wake-ups a push takes.
+const PUSH_MEASUREMENTS: usize = 3;
 /// Bytes of the two chunked messages whose instructions are compared.
 const CHUNKED_BYTES: [u32; 2] = [24_000, 60_000];
 /// Bound sockets of the two counts whose instructions are compared.
@@ -60,6 +63,15 @@ pub(super) fn per_chunked_byte(kit: &Kit) -> Result<f64, String> {
 
 /// Instructions per push and bound socket.
 pub(super) fn per_push(kit: &Kit) -> Result<f64, String> {
+    let mut found = Vec::new();
+    for _ in 0..PUSH_MEASUREMENTS {
+        found.push(push(kit)?);
+    }
+    found.sort_by(f64::total_cmp);
+    Ok(found[PUSH_MEASUREMENTS / 2])
+}
+
+fn push(kit: &Kit) -> Result<f64, String> {
     let mut pushes = 0.0;
     let instructions = per_message(BOUND, |connections| {
         let run = |messages| {
