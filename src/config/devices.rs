@@ -22,14 +22,16 @@ pub struct DeviceRule {
 }
 
 impl DeviceRule {
-    /// Returns true for a device with this name under `/dev`, such as `ttyUSB0` or `input/event0`. `*` is any
-    /// text without a slash, `?` any character but a slash.
+    /// Returns true for a device with this name under `/dev`, such as `ttyUSB0` or `input/event0`.
     pub fn matches(&self, name: &str) -> bool {
-        matches(self.pattern.as_bytes(), name.as_bytes())
+        matches_pattern(&self.pattern, name)
     }
 }
 
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
+/// Returns true for a name that matches a pattern of glob(7): `*` is any text without a slash, `?` any character but
+/// a slash, `[0-9a]` one of these.
+pub fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut at, mut from) = (0, 0);
     // Where the last star stands, and the first byte of the name that it does not cover.
     let mut star: Option<(usize, usize)> = None;
@@ -41,6 +43,9 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
                 at += 1;
             }
             Some(b'?') if byte != b'/' => (at, from) = (at + 1, from + 1),
+            Some(b'[') if let Some(length) = one_of(pattern.get(at..).unwrap_or_default(), byte) => {
+                (at, from) = (at + length, from + 1);
+            }
             Some(expected) if *expected == byte => (at, from) = (at + 1, from + 1),
             _ => match star {
                 Some((stands, covers)) if name.get(covers).is_some_and(|byte| *byte != b'/') => {
@@ -52,6 +57,20 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
         }
     }
     pattern.iter().skip(at).all(|rest| *rest == b'*')
+}
+
+/// Length of the set `[0-9a]` at the start of a pattern, if this byte is one of it.
+fn one_of(pattern: &[u8], byte: u8) -> Option<usize> {
+    let end = pattern.iter().position(|other| *other == b']')?;
+    let mut set = pattern.get(1..end)?;
+    loop {
+        set = match *set {
+            [first, b'-', last, ref rest @ ..] if !(first..=last).contains(&byte) => rest,
+            [other, ref rest @ ..] if set.get(1) != Some(&b'-') && other != byte => rest,
+            [] => return None,
+            _ => return Some(end + 1),
+        }
+    }
 }
 
 /// Each `[[device]]`.
@@ -83,9 +102,13 @@ mod tests {
             ("input/event?", "input/event7"),
             ("*/event*", "input/event7"),
             ("*a*b*", "xaybazb"),
-            ("i2c-[0]", "i2c-[0]"),
+            ("i2c-[0]", "i2c-0"),
+            ("ttyUSB[0-3]", "ttyUSB2"),
+            ("usb:v090Cp2000d010[0-9]dc*", "usb:v090Cp2000d0105dcFF"),
+            ("*[a-cx-z]?", "12y3"),
+            ("[", "["),
         ] {
-            assert!(matches(pattern.as_bytes(), name.as_bytes()), "{pattern} {name}");
+            assert!(matches_pattern(pattern, name), "{pattern} {name}");
         }
         for (pattern, name) in [
             ("ttyUSB0", "ttyUSB01"),
@@ -94,14 +117,26 @@ mod tests {
             ("input?event7", "input/event7"),
             ("*b", "abc"),
             ("", "a"),
+            ("ttyUSB[0-3]", "ttyUSB4"),
+            ("ttyUSB[0-3]", "ttyUSB-"),
+            ("ttyUSB[0-3]", "ttyUSB"),
+            ("[]", "x"),
+            ("[a-", "a"),
+            ("[z-a]", "m"),
         ] {
-            assert!(!matches(pattern.as_bytes(), name.as_bytes()), "{pattern} {name}");
+            assert!(!matches_pattern(pattern, name), "{pattern} {name}");
         }
     }
 
     #[test]
     fn time_of_a_match_is_bounded() {
         let (pattern, name) = ("*a".repeat(DEVICE_NAME_BYTES / 2), "a".repeat(4096));
-        assert!(!matches(format!("{pattern}b").as_bytes(), name.as_bytes()));
+        assert!(!matches_pattern(&format!("{pattern}b"), &name));
+    }
+    proptest::proptest! {
+        #[test]
+        fn never_panics(pattern in "[\\[\\]*?a-c-]{0,12}", name in "[a-c\\[/-]{0,12}") {
+            let _ = matches_pattern(&pattern, &name);
+        }
     }
 }

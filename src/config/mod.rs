@@ -60,7 +60,7 @@ pub const READ_BYTES: usize = 96 * CONFIG_BYTES;
 pub use accounts::{parse_user, user_text};
 pub use board::BoardCommands;
 pub use checks::is_device_name;
-pub use devices::{DeviceRule, DeviceRules};
+pub use devices::{DeviceRule, DeviceRules, matches_pattern};
 pub use diagnostics::{Diagnostic, ParseError};
 pub use network::{Address, InterfaceName, Network};
 pub use origin::{ConfigError, ConfigOrigin, one_line};

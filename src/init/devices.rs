@@ -1,8 +1,9 @@
-//! Groups and modes of devices, by the rules of the configuration file: of those that are there at the start
-//! of the board, and of each that appears later.
+//! Devices that are there at the start of the board, and each that appears later: their groups and modes, by the rules
+//! of the configuration file, and their kernel modules.
 
 use std::os::fd::BorrowedFd;
 
+use super::hotplug::Hotplug;
 use super::{UEVENT_BYTES, UEVENTS_AT_ONCE};
 use crate::config::{DeviceRule, DeviceRules, is_device_name};
 use crate::log::Reason;
@@ -14,16 +15,19 @@ use crate::sys::machine::{DeviceEvents, Received, set_device, visit_devices};
 pub(super) struct Devices {
     /// Rules, each with the number of its group.
     rules: Vec<(DeviceRule, u32)>,
-    /// `None` without rules, or if the kernel refuses the socket.
+    /// `None` without a table of modules.
+    hotplug: Option<Hotplug>,
+    /// `None` if there is nothing to watch for, or if the kernel refuses the socket.
     events: Option<DeviceEvents>,
 }
 
 impl Devices {
-    /// Applies the rules to the devices that are there.
-    pub(super) fn new(rules: DeviceRules) -> Self {
+    /// Applies the rules to the devices that are there, and searches for their modules.
+    pub(super) fn new(rules: DeviceRules, hotplug: Option<Hotplug>) -> Self {
         let with_group = |rule: DeviceRule| group(&rule).map(|group| (rule, group));
-        let mut devices = Self { rules: rules.into_iter().filter_map(with_group).collect(), events: None };
-        if !devices.rules.is_empty() {
+        let rules = rules.into_iter().filter_map(with_group).collect();
+        let mut devices = Self { rules, hotplug, events: None };
+        if !devices.rules.is_empty() || devices.hotplug.is_some() {
             // Before the search, so that none is missed.
             match DeviceEvents::open() {
                 Ok(events) => devices.events = Some(events),
@@ -39,26 +43,37 @@ impl Devices {
         self.events.as_ref().map(DeviceEvents::fd)
     }
 
-    /// Applies the rules to devices that have appeared.
+    /// Does the same for devices that have appeared.
     pub(super) fn handle_ready(&mut self) {
         let Some(events) = &self.events else { return };
         let mut buffer = [0; UEVENT_BYTES];
+        let mut is_search_due = false;
         // The next iteration of the main loop receives the rest.
         for _ in 0..UEVENTS_AT_ONCE {
             match events.receive(&mut buffer) {
-                Received::Nothing => return,
+                Received::Nothing => break,
                 Received::Event(event) => {
-                    if let Some(name) = added_device(event) {
+                    let event = Event::parse(event);
+                    if let Some(name) = event.device {
                         self.apply(name);
                     }
+                    is_search_due |= event.has_alias;
                 }
                 Received::Lost => self.apply_to_all(),
             }
+        }
+        if is_search_due {
+            self.search();
         }
     }
 
     fn apply_to_all(&self) {
         visit_devices(&mut |name| self.apply(name));
+        self.search();
+    }
+
+    fn search(&self) {
+        self.hotplug.iter().for_each(Hotplug::search);
     }
 
     fn apply(&self, name: &str) {
@@ -84,12 +99,29 @@ fn group(rule: &DeviceRule) -> Option<u32> {
     None
 }
 
-/// Name under `/dev` of the device that an event of the kernel announces: fields that each end with a NUL,
-/// after a head (`add@/devices/...`).
-fn added_device(event: &[u8]) -> Option<&str> {
-    let fields = || event.split(|byte| *byte == 0).filter_map(|field| core::str::from_utf8(field).ok());
-    let field = |name: &str| fields().find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
-    field("DEVNAME").filter(|name| field("ACTION") == Some("add") && is_device_name(name))
+/// Event of the kernel about a device that appears: fields that each end with a NUL, after a head
+/// (`add@/devices/...`).
+#[derive(Debug, Default, Eq, PartialEq)]
+struct Event<'e> {
+    /// Name under `/dev`.
+    device: Option<&'e str>,
+    /// A module may have a driver for it.
+    has_alias: bool,
+}
+
+impl<'e> Event<'e> {
+    /// Returns the default for other events.
+    fn parse(event: &'e [u8]) -> Self {
+        let fields = || event.split(|byte| *byte == 0).filter_map(|field| core::str::from_utf8(field).ok());
+        let field = |name: &str| fields().find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        if field("ACTION") != Some("add") {
+            return Self::default();
+        }
+        Self {
+            device: field("DEVNAME").filter(|name| is_device_name(name)),
+            has_alias: field("MODALIAS").is_some(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,11 +131,16 @@ mod tests {
     #[test]
     fn event_of_a_new_device_has_its_name() {
         let add = b"add@/devices/x/ttyUSB0\0ACTION=add\0DEVPATH=/devices/x\0SUBSYSTEM=tty\0MAJOR=188\0DEVNAME=ttyUSB0\0SEQNUM=1\0";
-        assert_eq!(added_device(add), Some("ttyUSB0"));
-        assert_eq!(added_device(b"add@/x\0ACTION=add\0DEVNAME=bus/usb/001/002"), Some("bus/usb/001/002"));
+        assert_eq!(Event::parse(add).device, Some("ttyUSB0"));
+        assert_eq!(
+            Event::parse(b"add@/x\0ACTION=add\0DEVNAME=bus/usb/001/002").device,
+            Some("bus/usb/001/002")
+        );
+        let interface = b"add@/x\0ACTION=add\0SUBSYSTEM=usb\0MODALIAS=usb:v0403p6001\0";
+        assert_eq!(Event::parse(interface), Event { device: None, has_alias: true });
         for other in [
             &b""[..],
-            b"remove@/x\0ACTION=remove\0DEVNAME=ttyUSB0\0",
+            b"remove@/x\0ACTION=remove\0DEVNAME=ttyUSB0\0MODALIAS=usb:v0403\0",
             b"add@/x\0ACTION=add\0SUBSYSTEM=net\0",
             b"add@/x\0ACTION=add\0DEVNAME=\0",
             b"add@/x\0ACTION=add\0DEVNAME=/etc/shadow\0",
@@ -111,7 +148,7 @@ mod tests {
             b"add@/x\0ACTION=add\0DEVNAME=a/../../etc/shadow\0",
             b"add@/x\0ACTION=add\0DEVNAME=\xff\0",
         ] {
-            assert_eq!(added_device(other), None, "{:?}", String::from_utf8_lossy(other));
+            assert_eq!(Event::parse(other), Event::default(), "{:?}", String::from_utf8_lossy(other));
         }
     }
 
@@ -124,13 +161,13 @@ mod tests {
         };
         let rules = [rule("no-such-group"), rule("4711"), rule("")];
         assert!(rules.iter().map(group).eq([None, Some(4711), Some(0)]));
-        assert!(Devices::new(DeviceRules::new()).fd().is_none(), "nothing to watch for");
+        assert!(Devices::new(DeviceRules::new(), None).fd().is_none(), "nothing to watch for");
     }
 
     proptest::proptest! {
         #[test]
         fn never_panics(event: Vec<u8>) {
-            let _ = added_device(&event);
+            let _ = Event::parse(&event);
         }
     }
 }

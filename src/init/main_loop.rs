@@ -11,6 +11,7 @@ use heapless::String;
 use super::bring_up::{self, Notice};
 use super::command_line::{CommandLine, Slot};
 use super::devices::Devices;
+use super::hotplug::Hotplug;
 use super::notification::{self, PowerAction};
 use super::root::restart;
 use super::supervisor::{InitAction, InitSupervisor};
@@ -68,7 +69,7 @@ impl<'l> MainLoop<'l> {
         bring_up::set_clock();
         let settings = read_settings(Path::new(CONFIG_FILE));
         let network = NetworkManager::new(settings.network.as_ref());
-        let devices = Devices::new(settings.devices);
+        let devices = Devices::new(settings.devices, Hotplug::new());
         let is_testing = bring_up::is_testing(line);
         let notify = NotifySocket::bind(Path::new(NOTIFY)).unwrap_or_else(|error| {
             // Without the socket init could not supervise the server.

@@ -6,12 +6,13 @@
 //!
 //! `supervisor` decides, without system calls. Pure functions parse the command line, the list of
 //! modules, the boot state and the notifications of the server. The process has one thread and no
-//! executor. It never exits, because the kernel panics when process 1 exits.
+//! executor; a second thread loads the modules of devices, and ends. It never exits, because the kernel panics when process 1 exits.
 
 mod boot_state;
 mod bring_up;
 mod command_line;
 mod devices;
+mod hotplug;
 mod main_loop;
 mod modules;
 mod notification;
@@ -35,6 +36,15 @@ crate::limits::limits! {
     /// List of kernel modules.
     MODULES_BYTES: usize = 16 * 1024, exceeded "logged as an error; no module is loaded",
         tests ["list_over_its_limit_is_rejected"];
+    /// Aliases of devices without a driver that are searched for at once.
+    ALIASES_BYTES: usize = 8192, exceeded "the rest is searched for in another pass",
+        tests ["aliases_over_their_buffer_take_another_pass"];
+    /// Line of the tables of modules.
+    MODULE_LINE_BYTES: usize = 4096, exceeded "the line has no effect",
+        tests ["dependencies_and_lines_over_their_limits_are_left_out"];
+    /// Modules that one module needs.
+    MODULE_DEPENDENCIES: usize = 32, exceeded "the rest is not loaded",
+        tests ["dependencies_and_lines_over_their_limits_are_left_out"];
     /// Event of the kernel about a device; its own buffer has 2 KiB and the path.
     UEVENT_BYTES: usize = 4096, fixed "the kernel sends no longer event";
     /// Events about devices that are handled before other events.
@@ -90,6 +100,8 @@ const _: () = assert!(
     WATCHDOG_TIMEOUT.as_secs() > HEARTBEAT_TIMEOUT.as_secs(),
     "the watchdog resets the board before init kills a server without a heartbeat"
 );
+
+const _: () = assert!(crate::sys::ALIAS_BYTES < ALIASES_BYTES, "one alias alone has room");
 
 const COMMAND_LINE: &str = "/proc/cmdline";
 const MODULES: &str = "/etc/friendlet/modules";

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -139,6 +139,27 @@ pub fn read_start(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
+/// Calls `visit` with each line of a text file, but those of more than `limit` bytes and those that are not UTF-8.
+pub fn visit_lines(path: &Path, limit: usize, visit: &mut dyn FnMut(&str)) -> Result<(), FileError> {
+    let failed = |error| FileError::io(path, error);
+    let mut reader = BufReader::new(File::open(path).map_err(failed)?);
+    let mut line = Vec::new();
+    let mut is_cut = false;
+    loop {
+        line.clear();
+        // One byte more for the end of the line.
+        if reader.by_ref().take(limit as u64 + 1).read_until(b'\n', &mut line).map_err(failed)? == 0 {
+            return Ok(());
+        }
+        let whole = line.strip_suffix(b"\n");
+        let was_cut = core::mem::replace(&mut is_cut, whole.is_none());
+        let text = whole.or_else(|| (line.len() <= limit).then_some(&line));
+        if !was_cut && let Some(Ok(text)) = text.map(core::str::from_utf8) {
+            visit(text);
+        }
+    }
+}
+
 /// Replaces a file atomically: a power cut leaves the old file or the new one. The new file has
 /// exactly `mode`, whatever the umask.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
@@ -249,6 +270,22 @@ mod tests {
         write_atomic(&path, b"new", 0o600).unwrap();
         assert_eq!((read_text(&path, 100).unwrap().as_str(), mode(&path)), ("new", 0o600));
         assert_eq!(names(&directory), ["key.pem"]);
+    }
+
+    #[test]
+    fn lines_over_their_limit_are_left_out() {
+        let directory = TestDirectory::new("lines");
+        let path = directory.0.join("table");
+        let lines = |text: &[u8]| {
+            fs::write(&path, text).unwrap();
+            let mut found = Vec::new();
+            visit_lines(&path, 4, &mut |line| found.push(line.to_owned())).unwrap();
+            found
+        };
+        assert_eq!(lines(b"a\n\n1234\n12345\nb\n1234567890123\n\xff\nlast"), ["a", "", "1234", "b", "last"]);
+        assert_eq!(lines(b"1234\nlast5"), ["1234"]);
+        assert!(lines(b"").is_empty());
+        assert!(visit_lines(&directory.0, 4, &mut |_| ()).is_err());
     }
 
     #[test]

@@ -81,6 +81,9 @@ crate::limits::limits! {
     /// Depth of the directories under `/dev` in which devices are found.
     DEVICE_DEPTH: usize = 3, exceeded "deeper ones keep their group and mode",
         tests ["devices_down_to_the_depth_limit_are_visited"];
+    /// Alias of a device, which the kernel writes into at most one page.
+    ALIAS_BYTES: usize = 4096, exceeded "the device has no module",
+        tests ["alias_up_to_its_limit_is_visited"];
     /// Depth to which the directories of an initramfs are emptied.
     INITRAMFS_DEPTH: usize = 16, exceeded "deeper ones are left",
         tests ["directories_up_to_the_depth_limit_are_emptied"];

@@ -20,6 +20,7 @@ use crate::support::{process, wait};
 
 mod crowd;
 mod hang;
+mod hotplug;
 mod late;
 mod stack;
 

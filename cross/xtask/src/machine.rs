@@ -31,6 +31,9 @@ pub(crate) struct Image {
     /// Kernel modules in the order in which they are wanted; what they need comes before them.
     /// Parameters stand after a name: `softdog soft_margin=10`.
     pub(crate) modules: Vec<String>,
+    /// Kernel modules of the root, each loaded when a device appears that one of its aliases matches.
+    #[serde(default)]
+    pub(crate) hotplug: Vec<String>,
     /// Command line of the kernel, without friendlet's own arguments.
     pub(crate) arguments: String,
     /// Seconds of the watchdog, which a module's parameter or a kernel argument must set to the same.

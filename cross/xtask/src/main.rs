@@ -161,6 +161,12 @@ const BOARD_COMMANDS: &[BoardCommand] = &[
         run: |board, _| booted::further(board, "hang"),
     },
     BoardCommand {
+        name: "hotplug",
+        about: "a board with a USB controller and a serial adapter, which is plugged in and pulled out",
+        is_for_all: false,
+        run: |board, _| booted::further(board, "hotplug"),
+    },
+    BoardCommand {
         name: "late",
         about: "a board after 2038 and after 2106",
         is_for_all: false,

@@ -108,7 +108,7 @@ pub static DEVICE: Table = Table {
                 is_device_name,
             ),
             Required,
-            "Name under `/dev`; `*` is any text without a slash, `?` any character but a slash.",
+            "Name under `/dev`; `*` is any text without a slash, `?` any character but a slash, `[0-3]` one of these.",
         )
         .example("\"ttyUSB*\""),
         Key::new(

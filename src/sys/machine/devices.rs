@@ -4,13 +4,13 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, lchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recvfrom, socket_with};
 
-use crate::sys::DEVICE_DEPTH;
+use crate::sys::{ALIAS_BYTES, DEVICE_DEPTH, file};
 
 /// Directory of the devices.
 const DEV: &str = "/dev";
@@ -84,6 +84,22 @@ fn visit_below(directory: &Path, depth: usize, visit: &mut dyn FnMut(&str)) {
     }
 }
 
+/// Calls `visit` with the alias of each device without a driver, in a tree of devices such as `/sys`.
+pub fn visit_aliases(sys: &Path, visit: &mut dyn FnMut(&str)) {
+    let entries =
+        |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    for bus in entries(sys.join("bus")) {
+        for device in entries(bus.join("devices")) {
+            if device.join("driver").exists() {
+                continue;
+            }
+            if let Ok(alias) = file::read_text(&device.join("modalias"), ALIAS_BYTES) {
+                visit(alias.trim_end());
+            }
+        }
+    }
+}
+
 /// Sets the group and the mode of a device under `/dev`, and its owner to root.
 ///
 /// # Errors
@@ -133,5 +149,20 @@ mod tests {
         // Another test may have made the kernel send one.
         while let Received::Event(_) = events.receive(&mut [0; 4096]) {}
         assert!(matches!(events.receive(&mut [0; 16]), Received::Nothing | Received::Event(_)));
+    }
+
+    #[test]
+    fn alias_up_to_its_limit_is_visited() {
+        let sys = std::env::temp_dir().join(format!("friendlet-aliases-{}", std::process::id()));
+        for (name, length) in [("whole", ALIAS_BYTES - 1), ("over", ALIAS_BYTES)] {
+            let device = sys.join("bus/usb/devices").join(name);
+            fs::create_dir_all(&device).unwrap();
+            fs::write(device.join("modalias"), "x".repeat(length) + "\n").unwrap();
+        }
+        let mut found = Vec::new();
+        visit_aliases(&sys, &mut |alias| found.push(alias.len()));
+        fs::remove_dir_all(&sys).unwrap();
+        assert_eq!(found, [ALIAS_BYTES - 1]);
+        visit_aliases(&sys, &mut |_| panic!("no device is left"));
     }
 }

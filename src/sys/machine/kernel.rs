@@ -42,6 +42,11 @@ fn is_stderr_null() -> io::Result<bool> {
     Ok(is_device && major(stat.st_rdev) == MEMORY_DEVICES && minor(stat.st_rdev) == NULL)
 }
 
+/// Release of the running kernel, such as `6.1.0-50-armmp`.
+pub fn kernel_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
 /// Loads a module from its file, unless it is loaded.
 ///
 /// # Errors

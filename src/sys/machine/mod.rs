@@ -2,7 +2,7 @@
 //! socket, restart and power-off.
 //!
 //! The decisions are in [`crate::init`](../../init/index.html). Nothing here allocates after the
-//! bring-up of the board, except the start of a process.
+//! bring-up of the board, except the start of a process and the search for modules of new devices.
 
 mod children;
 mod clock;
@@ -16,9 +16,9 @@ mod watchdog;
 
 pub use children::{Reaped, ServerError, ServerProcess, kill_all_others, reap};
 pub use clock::{newest_under, set_clock_forward, touch};
-pub use devices::{DeviceEvents, Received, set_device, visit_devices};
+pub use devices::{DeviceEvents, Received, set_device, visit_aliases, visit_devices};
 pub use disk::{SECTOR_BYTES, read_sector, write_sector};
-pub use kernel::{load_module, power_off, prepare, redirect_to_console, restart};
+pub use kernel::{kernel_release, load_module, power_off, prepare, redirect_to_console, restart};
 pub use mounts::{
     DATA, MountError, empty_initramfs, is_initramfs, mount_data, mount_kernel, mount_memory, mount_root,
     move_root, release_data,

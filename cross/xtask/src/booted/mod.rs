@@ -6,6 +6,7 @@ mod crowd;
 mod cuts;
 mod data;
 mod hang;
+mod hotplug;
 mod lab;
 mod late;
 mod stack;
@@ -42,8 +43,13 @@ pub(crate) const FAST_BOARD: &str = "qemu-armv7";
 type FurtherBoot = (&'static str, fn(&Board) -> Result<(), String>);
 
 /// Further boots of that board in the whole gate.
-const FURTHER: [FurtherBoot; 4] =
-    [("crowd", crowd::run), ("hang", hang::run), ("late", late::run), ("stack", stack::run)];
+const FURTHER: [FurtherBoot; 5] = [
+    ("crowd", crowd::run),
+    ("hang", hang::run),
+    ("hotplug", hotplug::run),
+    ("late", late::run),
+    ("stack", stack::run),
+];
 
 /// The step `booted`: in the fast gate one board and the black-box cases, in the whole gate everything.
 pub(crate) fn check_part(part: Part) -> Result<(), String> {

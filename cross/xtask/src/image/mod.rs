@@ -76,9 +76,9 @@ pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
         None => build::binary(board)?,
     };
     let binary = run::bytes_of(&binary)?;
-    println!("==> {}: root", board.name);
-    root::make(&work, &binary, options.root.as_deref(), &files)?;
     let Some(image) = image else {
+        println!("==> {}: root", board.name);
+        root::make(&work, &binary, options.root.as_deref(), None, &files)?;
         println!("    {}", files.archive.display());
         println!("    boards/{}/board.toml has no [image], so this board has no disk image", board.name);
         return Ok(files);
@@ -86,10 +86,18 @@ pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
     println!("==> {}: kernel and initramfs", board.name);
     let kernel = Kernel::find(&packages::kernel(&image.kernel, &image.kernel_abi)?)?;
     kernel.write(&image, &work, &files.kernel)?;
-    let key = |error| format!("boards/{}/board.toml: [image] modules: {error}", board.name);
-    let modules = modules::Modules::read(&kernel.modules)?.resolve(&image.modules).map_err(key)?;
-    println!("    kernel {}, {} modules", kernel.version, modules.len());
-    initramfs(&work, &binary, &modules, &files.initrd)?;
+    let all = modules::Modules::read(&kernel.modules)?;
+    let modules = |key: &str, wanted: &[String]| {
+        let resolved = all.resolve(wanted);
+        resolved.map_err(|error| format!("boards/{}/board.toml: [image] {key}: {error}", board.name))
+    };
+    let (at_start, on_demand) = (modules("modules", &image.modules)?, modules("hotplug", &image.hotplug)?);
+    println!("    kernel {}, {} modules, {} of devices", kernel.version, at_start.len(), on_demand.len());
+    initramfs(&work, &binary, &at_start, &files.initrd)?;
+    println!("==> {}: root", board.name);
+    let hotplug = root::Hotplug { release: &kernel.version, modules: &on_demand };
+    let hotplug = Some(&hotplug).filter(|hotplug| !hotplug.modules.is_empty());
+    root::make(&work, &binary, options.root.as_deref(), hotplug, &files)?;
     println!("==> {}: disk", board.name);
     assemble(board, &image, &work, &kernel, &files, options)?;
     for path in [&files.disk, &files.kernel, &files.initrd, &files.root, &files.archive] {

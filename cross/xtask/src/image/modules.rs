@@ -25,6 +25,42 @@ pub(crate) struct Module {
     pub(crate) bytes: Vec<u8>,
 }
 
+impl Module {
+    /// Patterns of the devices that it drives.
+    pub(crate) fn aliases(&self) -> Vec<String> {
+        modinfo(&self.bytes, "alias").unwrap_or_default()
+    }
+
+    /// Names of the modules that it needs itself.
+    fn depends(&self) -> Option<Vec<String>> {
+        // The section is the source of depmod's modules.dep.
+        let lists = modinfo(&self.bytes, "depends")?;
+        let names = lists.first()?.split(',').filter(|name| !name.is_empty());
+        Some(names.map(canonical).collect())
+    }
+}
+
+/// The tables that depmod(8) makes of modules, in an order in which they can be loaded: `modules.alias` and
+/// `modules.dep`.
+pub(crate) fn tables(modules: &[Module]) -> [(&'static str, String); 2] {
+    let [mut aliases, mut dependencies] = [String::new(), String::new()];
+    for (index, module) in modules.iter().enumerate() {
+        for alias in module.aliases() {
+            aliases += &format!("alias {alias} {}\n", module.name);
+        }
+        let mut needed = BTreeSet::from_iter(module.depends().unwrap_or_default());
+        dependencies += &format!("{}.ko:", module.name);
+        for other in modules[..index].iter().rev() {
+            if needed.contains(&other.name) {
+                needed.extend(other.depends().unwrap_or_default());
+                dependencies += &format!(" {}.ko", other.name);
+            }
+        }
+        dependencies.push('\n');
+    }
+    [("modules.alias", aliases), ("modules.dep", dependencies)]
+}
+
 /// `virtio-blk` and `virtio_blk` are the same module.
 fn canonical(name: &str) -> String {
     name.replace('-', "_")
@@ -77,12 +113,12 @@ impl Modules {
             return Ok(());
         }
         let path = self.files.get(name).ok_or_else(|| format!("the kernel has no module '{name}'"))?;
-        let bytes = content(path)?;
-        let depends = depends(&bytes).ok_or_else(|| format!("{} is not a kernel module", path.display()))?;
+        let module = Module { name: name.to_owned(), parameters: String::new(), bytes: content(path)? };
+        let depends = module.depends().ok_or_else(|| format!("{} is not a kernel module", path.display()))?;
         for other in depends {
             self.visit(&other, met, order).map_err(|error| format!("{error}, which {name} needs"))?;
         }
-        order.push(Module { name: name.to_owned(), parameters: String::new(), bytes });
+        order.push(module);
         Ok(())
     }
 }
@@ -98,13 +134,11 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
     run::bytes(run::at_root(program).arg("-dc").arg(path))
 }
 
-/// Names of the modules that this one needs, from its section `.modinfo`, the source of depmod's modules.dep.
-/// `None` for a file that is not a module.
-fn depends(elf: &[u8]) -> Option<Vec<String>> {
+/// Values of a field in the section `.modinfo`. `None` for a file that is not a module.
+fn modinfo(elf: &[u8], field: &str) -> Option<Vec<String>> {
     let text = File::parse(elf).ok()?.section_by_name(".modinfo")?.data().ok()?;
-    let line = text.split(|b| *b == 0).find_map(|line| line.strip_prefix(b"depends="))?;
-    let line = std::str::from_utf8(line).ok()?;
-    Some(line.split(',').filter(|name| !name.is_empty()).map(canonical).collect())
+    let lines = text.split(|b| *b == 0).filter_map(|line| std::str::from_utf8(line).ok());
+    Some(lines.filter_map(|line| line.strip_prefix(field)?.strip_prefix('=')).map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -115,7 +149,7 @@ pub(crate) mod tests {
 
     /// The least ELF file that has a `.modinfo` saying `depends`.
     pub(crate) fn module(depends: &str, wide: bool) -> Vec<u8> {
-        let info = format!("license=GPL\0depends={depends}\0name=x\0");
+        let info = format!("license=GPL\0alias=usb:v1*\0alias=of:N*\0depends={depends}\0name=x\0");
         let names = "\0.modinfo\0.shstrtab\0";
         let (head, entry, word) = if wide { (0x40, 0x40, 8) } else { (0x34, 0x28, 4) };
         let table = head + info.len() + names.len();
@@ -177,6 +211,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn tables_are_those_of_depmod() {
+        let directory = kernel("tables");
+        let order = Modules::read(&directory).unwrap().resolve(&["ext4".to_owned()]).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        let [(_, aliases), (_, dependencies)] = tables(&order);
+        assert!(
+            aliases.starts_with("alias usb:v1* mbcache\nalias of:N* mbcache\nalias usb:v1* jbd2\n"),
+            "{aliases}"
+        );
+        // What comes later is needed by what comes before it.
+        assert_eq!(dependencies, "mbcache.ko:\njbd2.ko:\next4.ko: jbd2.ko mbcache.ko\n");
+    }
+
+    #[test]
     fn what_is_not_there_is_an_error_that_names_it() {
         let directory = kernel("errors");
         let modules = Modules::read(&directory).unwrap();
@@ -197,6 +245,9 @@ pub(crate) mod tests {
     #[test]
     fn a_broken_elf_file_is_not_a_module() {
         let good = module("a,b-c", true);
+        let depends = |bytes: &[u8]| {
+            Module { name: String::new(), parameters: String::new(), bytes: bytes.to_vec() }.depends()
+        };
         assert_eq!(depends(&good).unwrap(), ["a", "b_c"]);
         for length in 0..good.len() {
             // Cut short, the table of sections at the end is missing, in part or whole. What is read

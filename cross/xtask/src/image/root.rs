@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::Files;
+use super::modules::{self, Module};
 use super::work::{Work, clean};
 use crate::run;
 
@@ -14,8 +15,22 @@ pub(super) const MOUNT_POINTS: [(&str, u32); 6] =
 pub(super) const PASSWD: &str = "root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n";
 pub(super) const GROUP: &str = "root:x:0:\nnobody:x:65534:\n";
 
-/// Makes it of `binary` and of the content of `programs`, whose user database replaces ours.
-pub(super) fn make(work: &Work, binary: &[u8], programs: Option<&Path>, files: &Files) -> Result<(), String> {
+/// Kernel modules of the root.
+pub(super) struct Hotplug<'a> {
+    /// Release of the kernel.
+    pub(super) release: &'a str,
+    /// Modules in an order in which they can be loaded.
+    pub(super) modules: &'a [Module],
+}
+
+/// Makes it of `binary` and of the content of `programs`, whose user database and modules replace ours.
+pub(super) fn make(
+    work: &Work,
+    binary: &[u8],
+    programs: Option<&Path>,
+    hotplug: Option<&Hotplug<'_>>,
+    files: &Files,
+) -> Result<(), String> {
     let tree = work.directory.join("root");
     clean(&tree)?;
     if let Some(directory) = programs {
@@ -42,7 +57,29 @@ pub(super) fn make(work: &Work, binary: &[u8], programs: Option<&Path>, files: &
     run::write(&program, binary)?;
     set_mode(&program, 0o755)?;
     symlink("friendlet", &link).map_err(|error| format!("{}: {error}", link.display()))?;
+    if let Some(hotplug) = hotplug {
+        put_modules(&tree, hotplug)?;
+    }
     pack(work, &tree, files)
+}
+
+/// Puts the modules and their tables where `friendlet init` looks for them.
+fn put_modules(tree: &Path, hotplug: &Hotplug<'_>) -> Result<(), String> {
+    let mut path = PathBuf::new();
+    for name in ["lib", "modules", hotplug.release] {
+        path.push(name);
+        set_mode(&directory(tree, &path.display().to_string())?, 0o755)?;
+    }
+    let path = tree.join(path);
+    let tables = modules::tables(hotplug.modules);
+    if fs::symlink_metadata(path.join(tables[0].0)).is_ok() {
+        println!("    the modules of the given root stay");
+        return Ok(());
+    }
+    for module in hotplug.modules {
+        run::write(&path.join(format!("{}.ko", module.name)), &module.bytes)?;
+    }
+    tables.iter().try_for_each(|(name, text)| run::write(&path.join(name), text))
 }
 
 /// Returns the directory `name` of the tree, made if it is missing. A link that leads out of the tree is an error: a

@@ -28,6 +28,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) memory_mib: Option<u32>,
     /// Further arguments of a kernel that QEMU starts.
     pub(crate) kernel_arguments: &'a str,
+    /// Devices besides those of the board's file.
+    pub(crate) devices: &'a [String],
 }
 
 impl Machine<'_> {
@@ -65,7 +67,7 @@ impl Machine<'_> {
             network += &format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
         }
         add(&["-netdev", &network, "-device", &format!("{},netdev=net", qemu.network)]);
-        for device in &qemu.devices {
+        for device in qemu.devices.iter().chain(self.devices) {
             add(&["-device", device]);
         }
         // A comma in a file name is doubled.
@@ -114,6 +116,7 @@ mod tests {
             ports: &[(1, 6500), (2, 22)],
             memory_mib: Some(96),
             kernel_arguments: "quiet",
+            devices: &["qemu-xhci".to_owned()],
         };
         machine.arguments().join(" ")
     }

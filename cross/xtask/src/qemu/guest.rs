@@ -62,6 +62,8 @@ pub(crate) struct GuestOptions {
     pub(crate) restarts: bool,
     /// Further arguments of a kernel that QEMU itself starts.
     pub(crate) kernel_arguments: String,
+    /// Devices besides those of the board's file.
+    pub(crate) devices: Vec<String>,
 }
 
 /// A running guest.
@@ -106,6 +108,7 @@ impl Guest {
                 ports: &ports,
                 memory_mib: options.memory_mib,
                 kernel_arguments: &options.kernel_arguments,
+                devices: &options.devices,
             };
             let mut command = machine.command()?;
             if !options.restarts {
@@ -171,6 +174,20 @@ impl Guest {
         arguments.insert("device".to_owned(), DISK.into());
         arguments.insert("bps".to_owned(), bytes.into());
         self.command("block_set_io_throttle", &arguments.into())
+    }
+
+    /// Plugs a serial adapter into the USB controller, without anything behind it.
+    pub(crate) fn plug_serial_adapter(&mut self) -> Result<(), String> {
+        let backend = json!({ "type": "null", "data": {} });
+        self.command("chardev-add", &json!({ "id": "adapter", "backend": backend }))?;
+        // Without `always-plugged` it is plugged in only while something is behind it.
+        let device = json!({ "driver": "usb-serial", "id": "usb-adapter", "chardev": "adapter", "always-plugged": true });
+        self.command("device_add", &device)
+    }
+
+    /// Pulls it out again.
+    pub(crate) fn pull_serial_adapter(&mut self) -> Result<(), String> {
+        self.command("device_del", &json!({ "id": "usb-adapter" }))
     }
 
     /// Gives QEMU a command.

@@ -53,6 +53,7 @@ pub(crate) fn interactive(board: &Board, options: &Options) -> Result<(), String
         ports: &[(options.port, PORT)],
         memory_mib: None,
         kernel_arguments: "",
+        devices: &[],
     };
     let mut command = machine.command()?;
     command.args(["-serial", "mon:stdio"]);
