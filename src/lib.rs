@@ -16,13 +16,14 @@
 //! | [`wall_clock`] | time of day | |
 //! | [`log`] | log macros, sinks and ring buffer | wall_clock, limits |
 //! | [`suggest`] | nearest-name hints for mistyped words | |
+//! | [`stable_index`] | indexes of named entries over a reload | |
 //! | [`mmap_buffer`] | buffers whose pages return to the system while empty | log |
 //! | [`runtime`] | event loop: descriptors, timers, wakers | limits |
 //! | [`json`] | JSON (RFC 8259) read and written in place | limits, log |
 //! | [`ws`] | WebSocket (RFC 6455) over fixed buffers | mmap_buffer, limits, log |
 //! | [`http`] | request head, form, responses, upgrade (RFC 9110, 9112) | limits, log |
-//! | [`service`] | service table and supervisor | limits, log |
-//! | [`session`] | users, sessions, tokens, lock-out | limits, log |
+//! | [`service`] | service table and supervisor | stable_index, limits, log |
+//! | [`session`] | users, sessions, tokens, lock-out | stable_index, limits, log |
 //! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | limits, log |
 //! | [`config`] | configuration file | suggest, dhcp, service, session, limits, log |
 //! | [`call`] | values that pass between a transport and the api | service, session, limits |
@@ -80,6 +81,7 @@ pub mod runtime;
 pub mod serve;
 pub mod service;
 pub mod session;
+pub mod stable_index;
 pub mod suggest;
 pub mod sys;
 pub mod wall_clock;

@@ -8,8 +8,8 @@ use super::{
     AllConditions, Arguments, CONDITIONS, CapacityError, Check, CheckId, Conditions, Name, Program,
     ServiceId, Spec, is_service_name,
 };
-use crate::internal_error;
 use crate::limits::{CHECKS, SERVICES};
+use crate::{internal_error, stable_index};
 
 /// Reason why a service cannot be added to the table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -186,33 +186,15 @@ impl ServiceTable {
     #[must_use]
     pub fn succeed(&self, later: Self) -> Self {
         let Self { specs, mut checks, conditions } = later;
-        // Where each of them goes: first those that stay, then the others to the gaps.
-        let mut places = [None; SERVICES];
-        let mut taken = [false; SERVICES];
-        let names =
-            || specs.iter().enumerate().filter_map(|(index, spec)| Some((index, &spec.as_ref()?.name)));
-        for (index, name) in names() {
-            if let Some(id) = self.find(name) {
-                taken[id.index()] = true;
-                places[index] = Some(id);
-            }
-        }
-        for (index, name) in names() {
-            if self.find(name).is_none()
-                && let Some(place) = taken.iter().position(|taken| !taken)
-            {
-                taken[place] = true;
-                places[index] = ServiceId::from_index(place);
-            }
-        }
+        let kept = specs.iter().map(|spec| self.find(&spec.as_ref()?.name).map(ServiceId::index));
+        let indexes: Vec<usize, SERVICES> = stable_index::assign(kept);
         let mut merged: [Option<Box<Spec>>; SERVICES] = [const { None }; SERVICES];
-        for (spec, place) in specs.into_iter().zip(places) {
-            if let Some(place) = place {
-                merged[place.index()] = spec;
-            }
+        for (spec, index) in specs.into_iter().zip(&indexes) {
+            merged[*index] = spec;
         }
         for check in &mut checks {
-            check.service = check.service.and_then(|service| places[service.index()]);
+            let index = check.service.and_then(|service| indexes.get(service.index()));
+            check.service = index.and_then(|index| ServiceId::from_index(*index));
         }
         // A check of the same name stays where it is: its state does.
         for index in 0..checks.len() {

@@ -6,6 +6,7 @@ use heapless::{String, Vec};
 
 use super::PasswordHash;
 use crate::limits::{SERVICE_NAME_BYTES, USER_FULL_NAME_BYTES, USER_NAME_BYTES, USER_SERVICES, USERS};
+use crate::stable_index;
 
 /// Privilege level of a user, as in Friend Core.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -287,29 +288,18 @@ impl Users {
     /// Puts the users of a later configuration file in place of these. Returns the new id of each of them, by its
     /// index in `later`.
     pub fn replace(&mut self, later: Self) -> Vec<UserId, USERS> {
-        let mut before = core::mem::take(self);
-        self.owner = core::mem::take(&mut before.owner);
-        let is_kept = |user: &User| later.find(&user.name).is_some();
-        before.users.iter_mut().filter(|user| !is_kept(user)).for_each(|user| *user = User::REMOVED);
-        let mut ids = Vec::new();
-        for (user, changed) in later.users.into_iter().zip(later.changed) {
-            let same = before.find(&user.name);
-            let gap = || before.users.iter().position(User::is_removed);
-            let index = same.map(UserId::index).or_else(gap).unwrap_or(before.users.len());
-            // There is room: those that are gone have left their places.
-            if index == before.users.len() {
-                let _ = before.users.push(User::REMOVED);
-                let _ = before.changed.push(None);
-            }
-            if let (Some(place), Some(password)) =
-                (before.users.get_mut(index), before.changed.get_mut(index))
-            {
-                (*place, *password) = (user, changed);
-                let _ = ids.push(UserId(index as u8));
-            }
+        let kept = later.users.iter().map(|user| self.find(&user.name).map(UserId::index));
+        let indexes: Vec<usize, USERS> = stable_index::assign(kept);
+        self.users.clear();
+        self.changed.clear();
+        let len = indexes.iter().max().map_or(0, |last| last + 1);
+        // An index is less than the capacity.
+        let _ = self.users.resize(len, User::REMOVED);
+        let _ = self.changed.resize(len, None);
+        for ((user, changed), index) in later.users.into_iter().zip(later.changed).zip(&indexes) {
+            (self.users[*index], self.changed[*index]) = (user, changed);
         }
-        (self.users, self.changed) = (before.users, before.changed);
-        ids
+        indexes.into_iter().map(|index| UserId(index as u8)).collect()
     }
 }
 
@@ -408,6 +398,8 @@ mod tests {
         let most: std::vec::Vec<&str> = most.iter().map(String::as_str).collect();
         assert_eq!(users.replace(table(&most)).len(), USERS);
         assert_eq!(users.len(), USERS);
+        assert!(users.replace(Users::new()).is_empty());
+        assert_eq!(users.push(user("admin", UserLevel::Admin)), Ok(anna), "all places are free again");
     }
 
     #[test]
