@@ -5,45 +5,27 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::exit;
-use crate::config::{self, COMPLAINT_BYTES, Config, ConfigError, ConfigOrigin, ParseError};
-use crate::limits::{BOARD, BOARD_FILE, CONFIG_BYTES};
+use crate::config::{self, COMPLAINT_BYTES, Config, ConfigError, ConfigOrigin};
+use crate::limits::{BOARD, BOARD_FILE};
 use crate::serve::ReloadFiles;
-use crate::sys::file::{self, FileError, FileReason};
+use crate::sys::config_file::{self, LoadError};
+use crate::sys::file::{self, FileReason};
 
 /// Default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/friendlet/friendlet.toml";
 /// Suffix of the last good copy of a configuration file.
 const GOOD: &str = ".good";
 
-/// Error of one configuration file.
-#[derive(Debug)]
-pub(super) enum LoadError {
-    Config(ParseError),
-    File(FileError),
-}
-
-impl LoadError {
-    pub(super) fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Config(_) => exit::CONFIG.into(),
-            Self::File(error) if error.is_missing() => exit::NO_INPUT.into(),
-            Self::File(error) if error.is_permission() => exit::NO_PERMISSION.into(),
-            Self::File(error) => match error.reason {
-                FileReason::Io(_) => exit::IO.into(),
-                FileReason::NotUtf8(_) | FileReason::TooLarge(_) | FileReason::NotRegular => {
-                    exit::CONFIG.into()
-                }
-            },
-        }
-    }
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(errors) => errors.fmt(f),
-            Self::File(error) => error.fmt(f),
-        }
+/// Exit code of a program that cannot use its configuration file.
+pub(super) fn exit_code(error: &LoadError) -> ExitCode {
+    match error {
+        LoadError::Config(_) | LoadError::Empty(_) => exit::CONFIG.into(),
+        LoadError::File(error) if error.is_missing() => exit::NO_INPUT.into(),
+        LoadError::File(error) if error.is_permission() => exit::NO_PERMISSION.into(),
+        LoadError::File(error) => match error.reason {
+            FileReason::Io(_) => exit::IO.into(),
+            FileReason::NotUtf8(_) | FileReason::TooLarge(_) | FileReason::NotRegular => exit::CONFIG.into(),
+        },
     }
 }
 
@@ -83,7 +65,7 @@ impl LoadFailure {
             LoadError::Config(errors) => {
                 Self { first: errors.first().to_string(), more: errors.after_first() }
             }
-            LoadError::File(error) => Self::new(error),
+            error => Self::new(error),
         }
     }
 
@@ -212,8 +194,7 @@ pub(super) fn load(named: Option<&Path>) -> Result<Loaded, LoadError> {
 
 fn load_from(named: Option<&Path>, default: &Path) -> Result<Loaded, LoadError> {
     let path = named.unwrap_or(default);
-    // Whatever it is that a person names: a pipe of the shell, too.
-    match read(path, file::read) {
+    match config_file::read(path, &program()) {
         Ok((config, text)) => Ok(Loaded::given(config, path, text)),
         Err(LoadError::File(error)) if named.is_none() && error.is_missing() => {
             // Unlike `config::built_in`, this reports errors to who makes a board.
@@ -228,12 +209,7 @@ fn load_from(named: Option<&Path>, default: &Path) -> Result<Loaded, LoadError> 
 /// (`PATH.good`); where that cannot be used either, the built-in default. A missing file is not an error:
 /// the built-in default is in force then.
 pub fn load_with_fallback(path: &Path) -> Loaded {
-    let failure = match read(path, file::read_regular) {
-        // A power cut leaves this of a file that was written in place. As a file that sets nothing it
-        // would become the last good one.
-        Ok((_, text)) if text.trim().is_empty() => {
-            LoadFailure::new(format_args!("{}: the file is empty", path.display()))
-        }
+    let failure = match config_file::read_regular(path, &program()) {
         Ok((config, text)) => return Loaded::given(config, path, text),
         Err(LoadError::File(error)) if error.is_missing() => return Loaded::built_in(path, None),
         Err(error) => LoadFailure::of(&error),
@@ -244,21 +220,12 @@ pub fn load_with_fallback(path: &Path) -> Loaded {
 /// Replacement of the file at `path`; `given` is the SHA-256 of its text, if it could be read.
 fn fall_back(path: &Path, given: Option<Digest>, failure: LoadFailure) -> Loaded {
     let good = good_path(path);
-    match read(&good, file::read_regular) {
+    match config_file::read_regular(&good, &program()) {
         Ok((config, text)) if given != Some(digest(&text)) => {
             Loaded::last_good(config, path, &good, text, failure)
         }
         _ => Loaded::built_in(path, Some(failure)),
     }
-}
-
-/// Function that reads a file of at most as many bytes.
-type Read = fn(&Path, usize) -> Result<Vec<u8>, FileError>;
-
-fn read(path: &Path, read: Read) -> Result<(Config, String), LoadError> {
-    let text = read(path, CONFIG_BYTES).and_then(|bytes| file::text(path, bytes)).map_err(LoadError::File)?;
-    let config = config::parse(&text, &path.display().to_string(), &program()).map_err(LoadError::Config)?;
-    Ok((config, text))
 }
 
 fn built_in_source() -> String {
@@ -368,7 +335,7 @@ mod tests {
     #[test]
     fn built_in_default_is_in_force_without_a_usable_good_copy() {
         let directory = Directory::new("built-in");
-        for good in [None, Some(BROKEN)] {
+        for good in [None, Some(BROKEN), Some("\n")] {
             let file = directory.write("\0", good);
             let loaded = load_with_fallback(&file);
             assert_eq!((loaded.config_origin, loaded.source), (ConfigOrigin::BuiltIn, built_in_source()));

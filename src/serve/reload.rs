@@ -17,13 +17,12 @@ use rustls::ServerConfig;
 use smol::channel::{Receiver, Sender, bounded};
 
 use super::{RELOAD_ERRORS_BYTES, ReloadFiles, certificate, first_user, keep_good_copy};
-use crate::config::{self, Config};
-use crate::limits::CONFIG_BYTES;
+use crate::config::Config;
 use crate::log::Reason;
 use crate::net::TlsConfig;
 use crate::service::Difference;
 use crate::sys::conditions::ConditionWatch;
-use crate::sys::{file, thread};
+use crate::sys::{config_file, thread};
 use crate::warning;
 
 /// Stack of the thread: the parser of the configuration file, and the certificate.
@@ -136,14 +135,8 @@ impl Reloader {
 
 impl Later {
     fn read(files: &ReloadFiles, state_dir: &Path) -> Result<Box<Self>, String> {
-        let path = files.config.as_path();
-        let bytes = file::read_regular(path, CONFIG_BYTES).map_err(|error| error.to_string())?;
-        let text = file::text(path, bytes).map_err(|error| error.to_string())?;
-        if text.trim().is_empty() {
-            return Err(format!("{}: the file is empty", path.display()));
-        }
-        let mut config = config::parse(&text, &path.display().to_string(), &files.program)
-            .map_err(|errors| errors.to_string())?;
+        let read = config_file::read_regular(&files.config, &files.program);
+        let (mut config, text) = read.map_err(|error| error.to_string())?;
         let tls = certificate::renewed(&config.listen, state_dir).map_err(|error| error.to_string())?;
         if config.users.is_empty() {
             config.users = first_user::stored(state_dir)?;

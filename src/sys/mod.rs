@@ -10,6 +10,7 @@ mod accounts;
 pub mod board;
 mod clock;
 pub mod conditions;
+pub mod config_file;
 mod enabled;
 pub mod file;
 pub mod fork;
