@@ -207,6 +207,12 @@ impl ServiceTable {
         Self { specs: merged.into_iter().collect(), checks, conditions }
     }
 
+    /// Returns true if both tables have a service with this id and the same name.
+    pub(super) fn has_same_name(&self, other: &Self, service: ServiceId) -> bool {
+        let services = self.get(service).zip(other.get(service));
+        services.is_some_and(|(before, after)| before.name == after.name)
+    }
+
     /// Returns true if a service and its checks are the same in both tables.
     pub(super) fn has_same(&self, other: &Self, service: ServiceId) -> bool {
         let of = |(_, check): &(CheckId, &Check)| check.service == Some(service);

@@ -30,6 +30,8 @@ pub(super) struct Reload {
     later: ServiceTable,
     /// Mask of the services that stop for it.
     leaving: u64,
+    /// Mask of those of them that the later table has, too.
+    changed: u64,
 }
 
 impl Supervisor {
@@ -39,10 +41,7 @@ impl Supervisor {
             let services = table.iter().filter(|(service, _)| is_one(*service));
             services.map(|(_, spec)| spec.name.clone()).collect()
         };
-        let is_of_both = |service| match (self.table.get(service), later.get(service)) {
-            (Some(before), Some(after)) => before.name == after.name,
-            _ => false,
-        };
+        let is_of_both = |service| self.table.has_same_name(later, service);
         Difference {
             added: names(later, &|service| !is_of_both(service)),
             changed: names(later, &|service| is_of_both(service) && !self.table.has_same(later, service)),
@@ -54,21 +53,20 @@ impl Supervisor {
     /// are removed or changed. [`reload_is_due`](Self::reload_is_due) returns true once they have ended.
     pub fn begin_reload(&mut self, later: ServiceTable, now: Duration) {
         debug_assert!(self.may_reload(), "`may_reload` comes first");
-        let is_leaving = |service: &ServiceId| !self.table.has_same(&later, *service);
-        let leaving = self.table.iter().map(|(service, _)| service).filter(is_leaving);
-        let leaving = leaving.fold(0, |mask, service| mask | bit(service));
-        self.reload = Some(Box::new(Reload { later, leaving }));
+        let (mut leaving, mut changed) = (0, 0);
+        let services = self.table.iter().map(|(service, _)| service);
+        for service in services.filter(|service| !self.table.has_same(&later, *service)) {
+            leaving |= bit(service);
+            changed |= if self.table.has_same_name(&later, service) { bit(service) } else { 0 };
+        }
+        self.reload = Some(Box::new(Reload { later, leaving, changed }));
         self.progress(now);
     }
 
     /// During a reload: stops every service that is removed or changed and that no such service waits for. One that
     /// is wanted and only changed restarts, as far as others can see: those that require it run on.
     pub(super) fn continue_reload(&mut self, now: Duration) {
-        let Some(Reload { later, leaving }) = self.reload.as_deref() else { return };
-        let is_changed =
-            |service| later.get(service).map(|spec| &spec.name) == self.spec(service).map(|spec| &spec.name);
-        let changed = self.table.iter().filter(|(service, _)| is_changed(*service));
-        let (leaving, changed) = (*leaving, changed.fold(0, |mask, (service, _)| mask | bit(service)));
+        let Some(&Reload { leaving, changed, .. }) = self.reload.as_deref() else { return };
         let busy = self.busy() & leaving;
         for service in self.order.clone().into_iter().rev().filter(|service| leaving & bit(*service) != 0) {
             let entry = &self.entries[service.index()];
@@ -111,24 +109,23 @@ impl Supervisor {
     pub fn finish_reload(&mut self, now: Duration, stored: &mut dyn FnMut(&str) -> Option<bool>) -> u64 {
         let mut replaced = 0;
         let Some(reload) = self.reload.take() else { return replaced };
-        let Reload { later, mut leaving } = *reload;
+        let Reload { later, mut leaving, changed } = *reload;
         let before = core::mem::replace(&mut self.table, later);
         let (mut starting, mut is_overridden) = (0, false);
         for index in 0..SERVICES {
             let Some(service) = ServiceId::from_index(index) else { continue };
             let entry = &mut self.entries[index];
             let (old, new) = (before.get(service), self.table.get(service));
-            if old.is_none() {
+            if old.is_none() && new.is_some() {
                 leaving |= bit(service);
             }
             if leaving & bit(service) == 0 {
                 continue;
             }
-            let is_same_name = old.map(|spec| &spec.name) == new.map(|spec| &spec.name);
             let enabled = old.is_some_and(|spec| entry.enabled != spec.autostart);
             let mut fresh = Record { since: now, ..Record::NEW };
             fresh.enabled = new.is_some_and(|spec| spec.autostart);
-            if is_same_name {
+            if changed & bit(service) != 0 {
                 if enabled {
                     fresh.enabled = entry.enabled;
                     is_overridden = true;
