@@ -38,12 +38,7 @@ pub(super) fn users(
     if !users.is_empty() {
         return Ok(users);
     }
-    let file = StateFile::new(&state.dir.join(FILE), 0o600, FIRST_USER_FILE_BYTES);
-    // A first line of digits is a remark of TOML. A file of friendlet 0.1 has none.
-    let check = |bytes: Vec<u8>| {
-        let content = state_file::check(&bytes, &|_| true)?;
-        parse(&content).map(|_| content)
-    };
+    let file = admin_file(state.dir);
     let user = match file.load(&check, &mut state.notices) {
         Loaded::Whole(text) => parse(&text).map_err(|error| StartError::new(StartError::CONFIG, error))?,
         Loaded::Missing => create(&file, false, run_dir, state)?,
@@ -58,17 +53,26 @@ pub(super) fn users(
     Ok(users)
 }
 
-/// The administrator of the first start, for a later configuration file without users.
+/// The administrator of the first start, for a later configuration file without users. Changes no file: a trial must
+/// not, and the next start repairs them.
 pub(super) fn stored(state_dir: &Path) -> Result<Users, String> {
-    let path = state_dir.join(FILE);
-    let missing = |error: &dyn std::fmt::Display| {
-        format!("no [[user]], and no administrator of a first start: {error}")
-    };
-    let bytes = file::read_regular(&path, FIRST_USER_FILE_BYTES).map_err(|error| missing(&error))?;
-    let content = state_file::check(&bytes, &|_| true).map_err(|error| missing(&error))?;
+    let (content, _) = admin_file(state_dir)
+        .read(&check)
+        .map_err(|error| format!("no [[user]], and no administrator of a first start: {error}"))?;
     let mut users = Users::new();
     users.push(parse(&content)?).map_err(|error| error.to_string())?;
     Ok(users)
+}
+
+fn admin_file(state_dir: &Path) -> StateFile {
+    StateFile::new(&state_dir.join(FILE), 0o600, FIRST_USER_FILE_BYTES)
+}
+
+/// Returns the content of a file with an administrator.
+fn check(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+    // A first line of digits is a remark of TOML. A file of friendlet 0.1 has none.
+    let content = state_file::check(&bytes, &|_| true)?;
+    parse(&content).map(|_| content)
 }
 
 fn parse(bytes: &[u8]) -> Result<User, String> {
@@ -140,8 +144,11 @@ mod tests {
     fn first(dir: &StateDirectory) -> (Option<String>, Vec<String>) {
         let mut state = dir.open(false).unwrap();
         let users = users(Users::new(), Some(&std::env::temp_dir()), &mut state).unwrap();
-        let hash = users.find(NAME).and_then(|id| users.password(id)).map(ToString::to_string);
-        (hash, state.notices)
+        (hash(&users), state.notices)
+    }
+
+    fn hash(users: &Users) -> Option<String> {
+        users.find(NAME).and_then(|id| users.password(id)).map(ToString::to_string)
     }
 
     #[test]
@@ -166,9 +173,12 @@ mod tests {
         let (made, notices) = first(&dir);
         assert!(made.is_some() && notices.is_empty(), "{notices:?}");
         fs::write(dir.path(FILE), "").unwrap();
+        assert_eq!(stored(&dir.path("")).map(|users| hash(&users)), Ok(made.clone()));
+        assert_eq!(fs::read(dir.path(FILE)).unwrap(), b"", "a reload repairs nothing");
         assert_eq!(first(&dir).0, made);
         fs::write(dir.path(FILE), "\0").unwrap();
         fs::write(dir.path("admin.toml.copy"), "").unwrap();
+        assert!(stored(&dir.path("")).is_err());
         let (new, notices) = first(&dir);
         assert!(new.is_some() && new != made);
         assert!(notices[1].contains("made a new administrator"), "{notices:?}");

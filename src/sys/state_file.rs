@@ -73,29 +73,45 @@ impl StateFile {
         [&self.path, &self.copy].map(|path| file::read_regular(path, self.limit))
     }
 
-    /// Reads the file or, where `check` refuses it, its copy. `check` returns the content that both have from
-    /// now on.
-    pub fn load(&self, check: &dyn Fn(Vec<u8>) -> Result<Vec<u8>, String>, notices: &mut Notices) -> Loaded {
-        if self.is_absent() {
-            return Loaded::Missing;
-        }
+    /// Reads the file or, where `check` refuses it, its copy. Returns the content that `check` returns, and the damage of
+    /// a file whose copy is used.
+    ///
+    /// # Errors
+    /// Damage of the file, if the copy cannot be used either.
+    pub fn read(
+        &self,
+        check: &dyn Fn(Vec<u8>) -> Result<Vec<u8>, String>,
+    ) -> Result<(Vec<u8>, Option<String>), String> {
         let mut damage = None;
         for version in self.versions() {
             let parsed = version.map_err(|error| error.to_string()).and_then(|bytes| {
                 check(bytes).map_err(|reason| format!("{}: {reason}", self.path.display()))
             });
             match parsed {
-                Ok(content) => {
-                    let is_copy = damage.is_some();
-                    notices.extend(damage.map(|damage| format!("{damage}; its copy is used")));
-                    self.repair(&content, is_copy, notices);
-                    return Loaded::Whole(content);
-                }
+                Ok(content) => return Ok((content, damage)),
                 Err(reason) => damage = damage.or(Some(reason)),
             }
         }
-        notices.push(format!("{}; it has no copy that can be used", damage.unwrap_or_default()));
-        Loaded::Lost
+        Err(damage.unwrap_or_default())
+    }
+
+    /// Calls [`read`](Self::read). File and copy have the content that `check` returns from now on.
+    pub fn load(&self, check: &dyn Fn(Vec<u8>) -> Result<Vec<u8>, String>, notices: &mut Notices) -> Loaded {
+        if self.is_absent() {
+            return Loaded::Missing;
+        }
+        match self.read(check) {
+            Ok((content, damage)) => {
+                let is_copy = damage.is_some();
+                notices.extend(damage.map(|damage| format!("{damage}; its copy is used")));
+                self.repair(&content, is_copy, notices);
+                Loaded::Whole(content)
+            }
+            Err(damage) => {
+                notices.push(format!("{damage}; it has no copy that can be used"));
+                Loaded::Lost
+            }
+        }
     }
 
     /// Calls [`replace`](Self::replace). A failure does not matter: the content is known.
