@@ -81,9 +81,10 @@ impl Server {
         self.is_shutting_down
     }
 
-    /// Returns true once no service has a process that stops for the reload.
+    /// Returns true once no service has a process that stops for the reload, and no call waits for a write to the disk:
+    /// the settings that the reload stores would take the place of that write, and its call would get their result.
     pub fn reload_is_due(&self) -> bool {
-        self.api.services.reload_is_due()
+        !self.api.is_writing() && self.api.services.reload_is_due()
     }
 
     /// Ends the reload of the services. What it starts is executed by [`process_changes`](Self::process_changes). Returns the

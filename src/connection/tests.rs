@@ -9,6 +9,7 @@ mod limits;
 mod local;
 mod passwords;
 mod pushes;
+mod reload;
 mod rights;
 mod service_log;
 mod simulation;

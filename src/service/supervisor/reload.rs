@@ -11,7 +11,7 @@ use super::super::transition::{Event, Phase};
 use super::super::{Action, CheckId, Name, ServiceId, ServiceTable};
 use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor, order_of};
 use crate::limits::SERVICES;
-use crate::{info, warning};
+use crate::{info, internal_error, warning};
 
 /// Services that differ in a later table.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -93,9 +93,10 @@ impl Supervisor {
         self.reload.is_none() && !self.is_shutting_down
     }
 
-    /// Returns true once no service has a process that stops for the reload.
+    /// Returns true once no service has a process that stops for the reload, and there is room for [`Action::Persist`].
     pub fn reload_is_due(&self) -> bool {
-        !self.is_shutting_down && self.reload.as_ref().is_some_and(|reload| self.busy() & reload.leaving == 0)
+        let has_ended = self.reload.as_ref().is_some_and(|reload| self.busy() & reload.leaving == 0);
+        has_ended && !self.is_shutting_down && !self.actions.is_full()
     }
 
     /// Returns true for a service that stops for a reload: it does not start before.
@@ -103,9 +104,9 @@ impl Supervisor {
         self.reload.as_ref().is_some_and(|reload| reload.leaving & bit(service) != 0)
     }
 
-    /// Ends the reload: the later table is in force, and what ran before runs again. Conditions are not met until they
-    /// are reported. `stored` is the setting of a service by an earlier install or uninstall. Returns the mask of the services whose
-    /// place another one has now, or none.
+    /// Ends a reload that is due: the later table is in force, and what ran before runs again. Conditions are not met
+    /// until they are reported. `stored` is the setting of a service by an earlier install or uninstall. Returns the mask
+    /// of the services whose place another one has now, or none.
     pub fn finish_reload(&mut self, now: Duration, stored: &mut dyn FnMut(&str) -> Option<bool>) -> u64 {
         let mut replaced = 0;
         let Some(reload) = self.reload.take() else { return replaced };
@@ -151,9 +152,9 @@ impl Supervisor {
         self.set_conditions(&before);
         self.order = order_of(&self.table, &mut self.entries);
         self.replace_checks(&before, now);
-        if is_overridden {
-            // The lines of services that are gone stay in the file, and others may be what the file says by now.
-            let _ = self.actions.push_back(Action::Persist);
+        // The lines of services that are gone stay in the file, and others may be what the file says by now.
+        if is_overridden && self.actions.push_back(Action::Persist).is_err() {
+            internal_error!("a reload ended without room for its actions");
         }
         for service in self.order.clone() {
             if leaving & bit(service) != 0 {

@@ -117,6 +117,18 @@ fn setting_by_an_earlier_call_counts_for_a_service_that_comes_back() {
 }
 
 #[test]
+fn reload_waits_for_room_to_store_a_setting() {
+    let mut supervisor = one_in(Stopped, RestartPolicy::OnFailure);
+    supervisor.set_enabled(id(0), !supervisor.status(id(0), at(0)).enabled);
+    reload(&mut supervisor, table(&[("a", "other")]));
+    while supervisor.actions.push_back(spawn(0)).is_ok() {}
+    assert!(!supervisor.reload_is_due());
+    supervisor.poll_action();
+    finish(&mut supervisor);
+    assert!(actions(&mut supervisor).contains(&Action::Persist));
+}
+
+#[test]
 fn shutdown_comes_before_a_reload() {
     let mut supervisor = one_in(Started, RestartPolicy::OnFailure);
     reload(&mut supervisor, table(&[("a", "other")]));
