@@ -100,6 +100,21 @@ pub(super) fn reload<'a>(
     }
 }
 
+/// Tries the program at the path of this one, and lets it take over.
+pub(super) fn upgrade<'a>(
+    _: &Call<'a>,
+    caller: &Caller,
+    identity: Identity,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    crate::info!("upgrade by {} from {}", cx.api.accounts.name(identity), caller.source);
+    let id = cx.api.next_call_id();
+    match cx.platform.upgrade(id) {
+        Ok(()) => Outcome::Pending(PendingCall { id, work: Work::Upgrade }),
+        Err(Refused) => Outcome::Failed(Failure::Failed { function: "upgrade", result: EBUSY }),
+    }
+}
+
 /// Returns the newest records, or those from `since` on. `level` sets the level from now on.
 pub(super) fn log<'a>(
     call: &Call<'a>,

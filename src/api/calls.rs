@@ -209,6 +209,13 @@ pub static CALLS: &[Row] = &[
         handler: Handler::Administrator(board::reload),
     },
     Row {
+        path: &["board", "upgrade"],
+        parameters: &[],
+        effect: Effect::ChangesAnswered,
+        summary: "Executes the program that is at the path of friendlet by now, if it can take over: services run on, connections end.",
+        handler: Handler::Administrator(board::upgrade),
+    },
+    Row {
         path: &["board", "reboot"],
         parameters: &[],
         effect: Effect::ChangesAnswered,

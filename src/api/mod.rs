@@ -296,7 +296,13 @@ pub fn complete<'a>(
         }
         (Work::StoredPassword, Completion::Written(is_written)) => password::outcome(is_written),
         (Work::Reload, Completion::Reloaded(Ok(reloaded))) => Outcome::Reloaded(reloaded),
-        (Work::Reload, Completion::Reloaded(Err(errors))) => Outcome::Failed(Failure::NotReloaded { errors }),
+        (Work::Reload, Completion::Reloaded(Err(reason))) => {
+            Outcome::Failed(Failure::Unchanged { function: "reload", reason })
+        }
+        (Work::Upgrade, Completion::Upgraded(Ok(()))) => Outcome::Done,
+        (Work::Upgrade, Completion::Upgraded(Err(reason))) => {
+            Outcome::Failed(Failure::Unchanged { function: "upgrade", reason })
+        }
         (Work::Verb { verb, service }, Completion::Settled(result)) => {
             services::outcome(verb.name(), *service, result, cx)
         }

@@ -66,6 +66,9 @@ pub trait Platform {
     /// Reads the configuration file again. The result completes the call; without `is_trial` it is in force then.
     fn reload(&mut self, call_id: u64, is_trial: bool) -> Result<(), Refused>;
 
+    /// Lets the program at the path of this one take over, if it can. The result completes the call.
+    fn upgrade(&mut self, call_id: u64) -> Result<(), Refused>;
+
     /// Random bytes for a session id.
     fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused>;
 

@@ -72,10 +72,12 @@ pub enum Failure<'a> {
         /// Last lines of its output.
         output: &'a [u8],
     },
-    /// The configuration file has errors, and the one before stays in force.
-    NotReloaded {
-        /// The errors.
-        errors: &'a str,
+    /// A reload or an upgrade is refused: everything stays as it is.
+    Unchanged {
+        /// Name of the function: `reload`.
+        function: &'a str,
+        /// Errors of the configuration file, or what the new program says.
+        reason: &'a str,
     },
     /// An internal error; the log has the details.
     Internal,

@@ -42,6 +42,8 @@ pub enum Work {
     StoredPassword,
     /// The configuration file is read again.
     Reload,
+    /// Another program is tried.
+    Upgrade,
 }
 
 impl PendingCall {
@@ -60,6 +62,7 @@ impl PendingCall {
             Work::Verb { verb, .. } => verb.name(),
             Work::StoredPassword => "updatepassword",
             Work::Reload => "reload",
+            Work::Upgrade => "upgrade",
         }
     }
 }
@@ -144,6 +147,8 @@ pub enum Completion<'a> {
     Written(bool),
     /// The configuration file was read, and is in force unless it was a trial; or its errors.
     Reloaded(Result<Reloaded<'a>, &'a str>),
+    /// Another program takes over; or what speaks against it.
+    Upgraded(Result<(), &'a str>),
     /// The work did not end within [`ANSWER_TIMEOUT`](crate::connection::ANSWER_TIMEOUT).
     TimedOut,
 }

@@ -130,6 +130,11 @@ impl Loaded {
         }
     }
 
+    /// Text of the file in force; `None` of the built-in default.
+    pub(super) fn text(&self) -> Option<String> {
+        self.text.clone()
+    }
+
     /// Files of a reload. With `falls_back`, the last good copy is written.
     pub(super) fn reload_files(&self, falls_back: bool) -> ReloadFiles {
         let good_copy = falls_back.then(|| good_path(&self.path));
@@ -184,6 +189,32 @@ fn digest(text: &str) -> Digest {
     let mut digest = Digest::default();
     digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref());
     digest
+}
+
+/// The configuration in force, for a later program that takes the place of this one: origin and error, a line each, and
+/// the text.
+pub(super) fn to_successor(origin: ConfigOrigin, error: &str, text: Option<&str>) -> String {
+    format!("{}\n{error}\n{}", origin.name(), text.unwrap_or_default())
+}
+
+/// The configuration of an earlier program, for the file at `path`. `None`: it was the built-in default, and this program
+/// has its own.
+pub(super) fn of_predecessor(path: &Path, configuration: &str) -> Result<Option<Loaded>, LoadError> {
+    let mut lines = configuration.splitn(3, '\n');
+    let [origin, error, text] = [(); 3].map(|()| lines.next().unwrap_or_default());
+    if origin == ConfigOrigin::BuiltIn.name() {
+        return Ok(None);
+    }
+    let source = path.display().to_string();
+    let config = config::parse(text, &source, &program()).map_err(LoadError::Config)?;
+    let mut loaded = Loaded::given(config, path, text.to_owned());
+    if origin == ConfigOrigin::LastGood.name() {
+        loaded.source = good_path(path).display().to_string();
+        loaded.config_origin = ConfigOrigin::LastGood;
+        loaded.failure = Some(LoadFailure::new(error));
+    }
+    loaded.config_error = (!error.is_empty()).then(|| config::one_line(error));
+    Ok(Some(loaded))
 }
 
 /// Reads the named configuration file, or the one at the default path; where that is missing, the

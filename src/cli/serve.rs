@@ -9,7 +9,7 @@ use super::state_dir::{Environment, socket, state_dir};
 use super::{build_id, exit, refuse};
 use crate::api::Board;
 use crate::config::{self, Config, ConfigOrigin, NOTICE_BYTES};
-use crate::keeper::{self, Cgroups, ServerEnd};
+use crate::keeper::{self, Cgroups, Legacy, Owner, Predecessor, ServerEnd};
 use crate::log::print;
 use crate::serve::{self, ReloadFiles, Start, StartError};
 use crate::service::ServiceTable;
@@ -27,14 +27,39 @@ const NOTICE: &str = "FRIENDLET_NOTICE";
 pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
     crate::log::enable();
     log_threads::log_panics();
-    if falls_back {
-        return run_with_fallback(load::load_with_fallback(config.unwrap_or(Path::new(load::DEFAULT_PATH))));
+    let path = config.unwrap_or(Path::new(load::DEFAULT_PATH));
+    let predecessor = match Predecessor::of_this_process() {
+        Ok(predecessor) => predecessor,
+        Err(error) => {
+            print(format_args!("{error}\n"));
+            return keeper::SOFTWARE.into();
+        }
+    };
+    let (legacy, is_trial) = match predecessor {
+        None => (None, false),
+        Some(Predecessor::Legacy(legacy)) => (Some(legacy), false),
+        Some(Predecessor::Trial(legacy)) => (Some(legacy), true),
+    };
+    // What is in force stays so: a file that was changed meanwhile is read by a reload.
+    let inherited = match legacy.as_ref().map(|legacy| load::of_predecessor(path, &legacy.configuration)) {
+        None | Some(Ok(None)) => None,
+        Some(Ok(Some(loaded))) => Some(loaded),
+        Some(Err(error)) => return refuse(&error),
+    };
+    if is_trial {
+        Predecessor::accept();
+        return ExitCode::SUCCESS;
     }
-    match load::load(config) {
+    if falls_back {
+        let loaded = inherited.unwrap_or_else(|| load::load_with_fallback(path));
+        return run_with_fallback(loaded, legacy);
+    }
+    match inherited.map_or_else(|| load::load(config), Ok) {
         Ok(loaded) => {
             let board = board(&loaded);
             let files = loaded.reload_files(false);
-            match serve(loaded.config, None, files, board, false) {
+            let text = loaded.text();
+            match serve(loaded.config, None, text, files, board, false, legacy) {
                 Ok(end) => ExitCode::from(end.code),
                 Err(code) => code,
             }
@@ -44,7 +69,7 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
 }
 
 /// Tries each of the files at most once, and none where another would not help.
-fn run_with_fallback(mut loaded: Loaded) -> ExitCode {
+fn run_with_fallback(mut loaded: Loaded, mut legacy: Option<Legacy>) -> ExitCode {
     loop {
         // Logged whatever level the file sets.
         crate::log::set_level(crate::log::Level::Error);
@@ -53,8 +78,9 @@ fn run_with_fallback(mut loaded: Loaded) -> ExitCode {
         }
         let board = board(&loaded);
         let files = loaded.reload_files(true);
+        let text = loaded.text();
         let (config, good_copy, next) = loaded.into_parts();
-        match serve(config, good_copy, files, board, true) {
+        match serve(config, good_copy, text, files, board, true, legacy.take()) {
             Ok(ServerEnd { refusal: Some(error), code }) => match next.after(&error) {
                 Some(next) => loaded = next,
                 None => return ExitCode::from(code),
@@ -69,37 +95,55 @@ fn run_with_fallback(mut loaded: Loaded) -> ExitCode {
 fn serve(
     config: Config,
     good_copy: Option<(PathBuf, String)>,
+    text: Option<String>,
     files: ReloadFiles,
     board: Board,
     falls_back: bool,
+    mut legacy: Option<Legacy>,
 ) -> Result<ServerEnd, ExitCode> {
     let environment = Environment::of_this_process();
     let (state_dir, socket) = (state_dir(&config, &environment), socket(&config, &environment));
     let has_init = has_init();
-    let start = Start { config, state_dir, socket, board, has_init, good_copy, files, falls_back };
-    let cgroups = if start.config.board.has_no_cgroups { None } else { Cgroups::create() };
+    let start = Start { config, state_dir, socket, board, has_init, good_copy, text, files, falls_back };
+    let cgroups = match &mut legacy {
+        Some(legacy) => legacy.take_cgroups(),
+        None if start.config.board.has_no_cgroups => None,
+        None => Cgroups::create(),
+    };
     // In memory, and for each server another one.
     let table = start.socket.as_ref().map(|socket| file::with_suffix(socket, ".processes"));
     let server = |start, link| end_of(serve::run(start, link));
-    keeper::run(start, cgroups, table.as_deref(), services, configure, server).map_err(|error| {
+    keeper::run(start, cgroups, table.as_deref(), legacy, server).map_err(|error| {
         print(format_args!("friendlet: cannot start the server: {error}\n"));
         exit::SYSTEM.into()
     })
 }
 
-fn services(start: &mut Start) -> &mut ServiceTable {
-    &mut start.config.services
-}
+impl Owner for Start {
+    fn services(&mut self) -> &mut ServiceTable {
+        &mut self.config.services
+    }
 
-/// Puts the text of a later configuration file into the parameters of the next server.
-fn configure(start: &mut Start, text: String) -> Result<(), String> {
-    let source = start.files.config.display().to_string();
-    let later = config::parse(&text, &source, &start.files.program).map_err(|errors| errors.to_string())?;
-    start.config.succeed(later);
-    start.board.config_origin = ConfigOrigin::Given;
-    start.board.config_error = None;
-    start.good_copy = start.files.good_copy.clone().map(|path| (path, text));
-    Ok(())
+    fn configure(&mut self, text: String) -> Option<ServiceTable> {
+        let source = self.files.config.display().to_string();
+        match config::parse(&text, &source, &self.files.program) {
+            Ok(later) => self.config.succeed(later),
+            Err(errors) => {
+                crate::log::console::error!("keeper: cannot take over the configuration file: {}", errors);
+                return None;
+            }
+        }
+        self.board.config_origin = ConfigOrigin::Given;
+        self.board.config_error = None;
+        self.good_copy = self.files.good_copy.clone().map(|path| (path, text.clone()));
+        self.text = Some(text);
+        Some(core::mem::take(&mut self.config.services))
+    }
+
+    fn configuration(&self) -> String {
+        let error = self.board.config_error.as_deref().unwrap_or_default();
+        load::to_successor(self.board.config_origin, error, self.text.as_deref())
+    }
 }
 
 /// Facts about the board: from this program, from its configuration, and from its init.

@@ -59,6 +59,8 @@ pub struct Server {
     pub(super) shared: Shared,
     pub(super) wakes: Wakes,
     pub(super) is_shutting_down: bool,
+    /// Another server takes the services over.
+    is_leaving: bool,
 }
 
 /// Parts of the server that every connection uses.
@@ -100,6 +102,7 @@ impl Server {
             },
             wakes: [0; (SLOTS + OVERFLOW_SLOTS).div_ceil(usize::BITS as usize)],
             is_shutting_down: false,
+            is_leaving: false,
         }
     }
 
@@ -122,13 +125,23 @@ impl Server {
 
     /// Closes every connection and stops the services.
     pub fn shutdown(&mut self, now: Duration, platform: &mut dyn Platform) {
-        self.is_shutting_down = true;
-        for slot in self.slots.iter_mut().filter(|slot| slot.place.in_use) {
-            slot.close(CloseCode::Away, "the server ends", now);
-            wake(&mut self.wakes, slot.place.id);
-        }
+        self.close_all(CloseCode::Away, "the server ends", now);
         self.api.services.shutdown(now);
         self.process_changes(now, platform);
+    }
+
+    /// Closes every connection: another server takes the services over.
+    pub fn leave(&mut self, now: Duration) {
+        self.is_leaving = true;
+        self.close_all(CloseCode::Restart, "the server is upgraded; connect again", now);
+    }
+
+    fn close_all(&mut self, code: CloseCode, reason: &str, now: Duration) {
+        self.is_shutting_down = true;
+        for slot in self.slots.iter_mut().filter(|slot| slot.place.in_use) {
+            slot.close(code, reason, now);
+            wake(&mut self.wakes, slot.place.id);
+        }
     }
 
     /// Kills the process groups of the services that still run, at the end of the shutdown's time.
@@ -149,11 +162,11 @@ impl Server {
         services.table().iter().any(|(service, _)| !services.is_settled(service))
     }
 
-    /// Returns true when a [`shutdown`](Self::shutdown) is complete.
+    /// Returns true when a [`shutdown`](Self::shutdown) is complete, or nothing is left to do before
+    /// [`leave`](Self::leave) ends.
     pub fn is_down(&self) -> bool {
-        self.is_shutting_down
-            && self.api.services.is_down()
-            && self.slots.iter().all(|slot| !slot.place.in_use)
+        let is_done = if self.is_leaving { !self.api.is_writing() } else { self.api.services.is_down() };
+        self.is_shutting_down && is_done && self.slots.iter().all(|slot| !slot.place.in_use)
     }
 
     /// Claims a slot for a connection from `peer`. Returns `None` if not even the overflow slot is free.
@@ -447,10 +460,11 @@ impl Server {
         while let Some((service, memo)) = self.api.services.poll_memo() {
             platform.store_memo(service, memo);
         }
-        while let Some((index, memo)) = self.api.accounts.sessions.poll_memo() {
+        let accounts = &mut self.api.accounts;
+        while let Some((index, memo)) = accounts.sessions.poll_memo(&accounts.users) {
             if platform.store_session(index, &memo).is_err() {
                 // After the next step.
-                self.api.accounts.sessions.note(index);
+                accounts.sessions.note(index);
                 break;
             }
         }

@@ -37,6 +37,8 @@ commands
   reload                read the configuration file again and put it in force, all of it or
                         nothing: only services that it changes are restarted
     --dry-run           only print what would change
+  upgrade               let the program that is at the path of friendlet by now take over,
+                        if it can: services run on, connections end
   server-log            print the newest records of the server's own log
     --follow            then print new records as they are logged
     --level LEVEL       set the log level until the server exits: off, error, warn, info,
@@ -74,21 +76,47 @@ not reached, 77 not logged in or permission denied
 /// Command with its operands checked.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Action {
-    Login { user: String },
+    Login {
+        user: String,
+    },
     Logout,
     List,
-    Verb { verb: &'static str, service: String },
-    Status { service: Option<String> },
-    Show { service: String },
-    Command { service: String, name: String },
-    Logs { service: String, options: LogOptions },
-    Watch { service: Option<String> },
+    Verb {
+        verb: &'static str,
+        service: String,
+    },
+    Status {
+        service: Option<String>,
+    },
+    Show {
+        service: String,
+    },
+    Command {
+        service: String,
+        name: String,
+    },
+    Logs {
+        service: String,
+        options: LogOptions,
+    },
+    Watch {
+        service: Option<String>,
+    },
     Board,
-    Reload { is_trial: bool },
+    Reload {
+        is_trial: bool,
+    },
+    /// Let another program take over.
+    Upgrade,
     ServerLog(LogOptions),
     Power(Power),
-    Passwd { user: Option<String> },
-    Call { path: String, parameters: Vec<(String, String)> },
+    Passwd {
+        user: Option<String>,
+    },
+    Call {
+        path: String,
+        parameters: Vec<(String, String)>,
+    },
     CompleteCalls,
 }
 
@@ -138,7 +166,7 @@ pub(super) enum Parsed {
 }
 
 /// Every command but the verbs, with its operands.
-const COMMANDS: [(&str, &str); 16] = [
+const COMMANDS: [(&str, &str); 17] = [
     ("board", ""),
     ("call", "PATH [KEY=VALUE].."),
     ("command", "SERVICE NAME"),
@@ -154,6 +182,7 @@ const COMMANDS: [(&str, &str); 16] = [
     ("server-log", ""),
     ("show", "SERVICE"),
     ("status", "[SERVICE]"),
+    ("upgrade", ""),
     ("watch", "[SERVICE]"),
 ];
 /// Operands of a verb.
@@ -260,6 +289,7 @@ fn parse_action(words: &[String]) -> Result<Action, Failure> {
         ["watch", service] => Action::Watch { service: Some(own(service)) },
         ["board"] => Action::Board,
         ["reload"] => Action::Reload { is_trial: false },
+        ["upgrade"] => Action::Upgrade,
         ["server-log"] => Action::ServerLog(options),
         ["reboot"] => Action::Power(Power::Reboot),
         ["poweroff"] => Action::Power(Power::PowerOff),

@@ -1,4 +1,4 @@
-//! The board and its users: `board`, `reload`, `reboot`, `poweroff`, `passwd`.
+//! The board and its users: `board`, `reload`, `upgrade`, `reboot`, `poweroff`, `passwd`.
 
 use super::arguments::{Invocation, Power};
 use super::client::{connect, connect_stream, post, session};
@@ -64,6 +64,16 @@ pub(super) fn reload(invocation: &Invocation, env: &mut Env<'_>, is_trial: bool)
         text.push_str("no service changes\n");
     }
     env.print(&format!("{text}{}\n", if is_trial { "nothing was changed" } else { "reload: ok" }))?;
+    Ok(0)
+}
+
+/// Lets the program at the path of the server take over.
+pub(super) fn upgrade(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
+    let session = session(invocation, env)?;
+    let content = post(invocation, env, "board/upgrade", &[("sessionid", &session)])?;
+    let text =
+        if invocation.json { content } else { "upgrade: ok, the server is back in a moment".to_owned() };
+    env.print(&format!("{text}\n"))?;
     Ok(0)
 }
 

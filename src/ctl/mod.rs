@@ -100,6 +100,7 @@ fn execute(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
         Action::Board => board::status(invocation, env),
         Action::ServerLog(options) => server_log::run(invocation, env, options),
         Action::Reload { is_trial } => board::reload(invocation, env, *is_trial),
+        Action::Upgrade => board::upgrade(invocation, env),
         Action::Power(power) => board::power(invocation, env, *power),
         Action::Passwd { user } => board::passwd(invocation, env, user.as_deref()),
         Action::Call { path, parameters } => call::run(invocation, env, path, parameters),

@@ -31,7 +31,7 @@ pub fn code(failure: Failure<'_>) -> u8 {
         Failure::TableFull => 17,
         Failure::Failed { .. }
         | Failure::NotStarted { .. }
-        | Failure::NotReloaded { .. }
+        | Failure::Unchanged { .. }
         | Failure::Internal => 18,
         Failure::NoServiceName | Failure::UnknownService => 20,
     }
@@ -85,9 +85,9 @@ fn write_2016(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
 /// Writes why a program does not run, in words, and the last lines of its output: members that Friend Core
 /// does not have.
 fn put_reason(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
-    if let Failure::NotReloaded { errors } = failure {
+    if let Failure::Unchanged { reason, .. } = failure {
         out.put(r#", "reason": "#)?;
-        return out.put_string(errors);
+        return out.put_string(reason);
     }
     let Failure::NotStarted { spec, program, end, output, .. } = failure else { return Ok(()) };
     out.put(r#", "reason": "#)?;
@@ -178,7 +178,9 @@ impl fmt::Display for Text<'_> {
             Failure::NotStarted { function, end, .. } => {
                 return write!(f, "Function {function} returned: {}", number(end));
             }
-            Failure::NotReloaded { .. } => return write!(f, "Function reload returned: {EINVAL}"),
+            Failure::Unchanged { function, .. } => {
+                return write!(f, "Function {function} returned: {EINVAL}");
+            }
             Failure::Internal => "Internal error",
             Failure::NoServiceName | Failure::UnknownService => {
                 "Service not found or service name parameter is missing!"

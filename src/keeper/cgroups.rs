@@ -7,7 +7,7 @@
 use core::fmt::Write as _;
 use core::str::FromStr;
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -95,6 +95,20 @@ impl Cgroups {
             fs::write(format!("{}/{KEEPER}/cpu.weight", cgroups.base), WEIGHT_MAX)
         };
         Some(cgroups)
+    }
+
+    /// Takes over what an earlier program has created: see [`parts`](Self::parts).
+    pub(super) fn continued(directory: OwnedFd, base: std::string::String, mask: u8) -> Self {
+        let mut index = 0..;
+        let controllers =
+            [(); CONTROLS.len()].map(|()| index.next().is_some_and(|index: u8| mask & (1 << index) != 0));
+        Self { directory, base, controllers }
+    }
+
+    /// Directory, mask of the controllers in force, and path.
+    pub(super) fn parts(&self) -> (BorrowedFd<'_>, u8, &str) {
+        let mask = self.controllers.iter().rev().fold(0, |mask, is_there| mask << 1 | u8::from(*is_there));
+        (self.directory.as_fd(), mask, &self.base)
     }
 
     /// Logs each limit of a service that cannot be in force here.

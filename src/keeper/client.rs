@@ -25,7 +25,7 @@ use smol::future::yield_now;
 
 pub use self::run::{CommandDone, RunEnd, RunError, RunOwner};
 use self::run::{RunSlot, RunState};
-use super::message::{self, REPORT_BYTES, Report, Request};
+use super::message::{self, FromKeeper, REPORT_BYTES, Report, Request, UpgradeReason};
 use super::output::{Output, TailBuffer};
 use super::{CHECK_RUNS, Cgroups, REFUSAL_BYTES, REQUESTS, SLOTS, usage};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
@@ -36,6 +36,20 @@ use crate::service::{
 };
 use crate::session::SessionMemo;
 use crate::{internal_error, warning};
+
+/// Line in the output of a process that an earlier server has started.
+const INHERITED: &str = "(friendlet: another server reads the output from here on; lines before are lost)\n";
+
+/// Event that the keeper reports.
+#[derive(Debug)]
+pub enum KeeperEvent {
+    /// One of the processes of a service.
+    Process(ServiceId, ProcessEvent),
+    /// Another program takes over: the server leaves it the services.
+    Leave,
+    /// No other program takes over, for this reason.
+    UpgradeRefused(UpgradeReason),
+}
 
 /// Processes of the services and of named commands, which the keeper starts and reaps.
 pub struct Processes {
@@ -198,11 +212,12 @@ impl Processes {
         self.request(Request::Serving);
     }
 
-    /// Reads the output of processes that an earlier server has started.
+    /// Reads the output of processes that an earlier server has started. A line marks what that one had read.
     pub fn inherit(&self, outputs: impl Iterator<Item = (ServiceId, PipeReader)>) {
         for (service, pipe) in outputs {
             if let (Some(output), Some(pipe)) = (self.services.get(service.index()), watched(pipe)) {
                 output.replace(Some(pipe));
+                output.note(INHERITED);
             }
         }
     }
@@ -285,15 +300,25 @@ impl Processes {
         }
     }
 
-    /// Waits for the next event of a service. `None`: the keeper is gone.
-    pub async fn next_event(&self) -> Option<(ServiceId, ProcessEvent)> {
+    /// Requests that the program at the path of this one takes over. [`KeeperEvent::Leave`] or
+    /// [`KeeperEvent::UpgradeRefused`] follows.
+    pub fn request_upgrade(&self) {
+        self.request(Request::Upgrade);
+    }
+
+    /// Waits for the next event. `None`: the keeper is gone.
+    pub async fn next_event(&self) -> Option<KeeperEvent> {
         loop {
             self.send_requests();
             match self.receive() {
-                Ok(Some((report, pipe))) => {
-                    if let Some(event) = self.handle_report(report, pipe) {
-                        return Some(event);
+                Ok(Some((FromKeeper::Report(report), pipe))) => {
+                    if let Some((service, event)) = self.handle_report(report, pipe) {
+                        return Some(KeeperEvent::Process(service, event));
                     }
+                }
+                Ok(Some((FromKeeper::Leave, _))) => return Some(KeeperEvent::Leave),
+                Ok(Some((FromKeeper::UpgradeRefused(reason), _))) => {
+                    return Some(KeeperEvent::UpgradeRefused(reason));
                 }
                 Ok(None) => return None,
                 Err(Errno::AGAIN) => {
@@ -355,7 +380,7 @@ impl Processes {
     }
 
     /// Reads a report, with the pipe that came with it. `None`: the keeper is gone.
-    fn receive(&self) -> Result<Option<(Report, Option<PipeReader>)>, Errno> {
+    fn receive(&self) -> Result<Option<(FromKeeper, Option<PipeReader>)>, Errno> {
         let mut bytes = [0; REPORT_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -372,7 +397,7 @@ impl Processes {
         if message.bytes == 0 {
             return Ok(None);
         }
-        let report = Report::decode(bytes);
+        let report = FromKeeper::decode(bytes);
         if report.is_none() {
             internal_error!("a report of the keeper cannot be read");
         }

@@ -13,13 +13,14 @@ use super::cgroups::{Cgroups, group_name};
 use super::crashes::Crashes;
 use super::launch::Job;
 use super::message::{Report, Request};
-use super::notices::{self, NoticeSocket};
+use super::notices::NoticeSocket;
 use super::process_table::ProcessTable;
 use super::relay::{RETRY, Relay};
 use super::server_socket::{Received, ServerSocket};
 use super::slot::{Progress, Slot, State};
-use super::strays::{Owner, Strays, send};
-use super::{SLOTS, SOFTWARE, ServerEnd, procfs, raw};
+use super::strays::{self, Strays, send};
+use super::trial::Upgrade;
+use super::{Owner, SLOTS, SOFTWARE, ServerEnd, procfs, raw};
 use crate::limits::SESSIONS;
 use crate::log::Reason;
 use crate::log::console::{error, warning};
@@ -28,6 +29,7 @@ use crate::service::{
     SpawnError, SpawnStage,
 };
 use crate::session::SessionMemo;
+use crate::sys::Clock;
 use crate::sys::fork::SignalFd;
 
 /// Pause between two looks at a group whose leader has exited: its last process may have another parent.
@@ -37,12 +39,12 @@ const LOOK_PAUSE: u32 = 9;
 /// Requests handled before children and signals are looked at.
 const REQUESTS_AT_ONCE: usize = 16;
 /// Descriptors that the loop waits for.
-const POLLED: usize = SLOTS + 4;
-/// Reports of services that are read in one round.
-const NOTICES_AT_ONCE: usize = 16;
+const POLLED: usize = SLOTS + 5;
 
 pub(super) struct MainLoop {
     pub(super) services: ServiceTable,
+    /// Clock of this keeper, and of the programs before it.
+    pub(super) clock: Clock,
     pub(super) slots: Vec<Slot, SLOTS>,
     pub(super) server_socket: ServerSocket,
     pub(super) relay: Option<Relay>,
@@ -52,11 +54,11 @@ pub(super) struct MainLoop {
     /// `None`: processes are known by their process group and `/proc`.
     pub(super) cgroups: Option<Cgroups>,
     /// Processes of each slot that the kernel has killed because memory ran out.
-    oom_kills: [u32; SLOTS],
+    pub(super) oom_kills: [u32; SLOTS],
     strays: Strays,
     /// Earliest time of the next look at groups whose leader has exited.
     next_look: Option<Instant>,
-    server: Option<Pid>,
+    pub(super) server: Option<Pid>,
     refusal: Option<String>,
     code: u8,
     /// Time of the first signal that asked the server to end.
@@ -73,11 +75,13 @@ pub(super) struct MainLoop {
     pub(super) configuration: Option<String>,
     /// The server has begun a reload, and not ended it.
     pub(super) is_reloading: bool,
+    pub(super) upgrade: Upgrade,
 }
 
 impl MainLoop {
     pub(super) fn new(
         services: ServiceTable,
+        clock: Clock,
         messages: OwnedFd,
         cgroups: Option<Cgroups>,
         relay: Option<Relay>,
@@ -86,6 +90,7 @@ impl MainLoop {
         Self {
             notices: NoticeSocket::new(&services),
             services,
+            clock,
             slots: core::iter::repeat_with(|| Slot::FREE).take(SLOTS).collect(),
             server_socket: ServerSocket::new(messages),
             relay,
@@ -105,21 +110,18 @@ impl MainLoop {
             next_server: None,
             configuration: None,
             is_reloading: false,
+            upgrade: Upgrade::None,
         }
     }
 
-    /// Keeps the processes until this server ends, then kills those that are left. `None`: it was killed, and the
-    /// services run on for another one. `configure` puts a later configuration file in force, and returns its services.
-    pub(super) fn serve(
-        &mut self,
-        server: Pid,
-        configure: &mut dyn FnMut(String) -> Option<ServiceTable>,
-    ) -> Option<ServerEnd> {
+    /// Keeps the processes until this server ends, then kills those that are left. `None`: it was killed or goes for an
+    /// upgrade, and the services run on for another one.
+    pub(super) fn serve(&mut self, server: Pid, owner: &mut dyn Owner) -> Option<ServerEnd> {
         self.server = Some(server);
         self.has_crashed = false;
         self.crashes.start(Instant::now());
-        self.run(configure);
-        (!self.has_crashed).then(|| {
+        self.run(owner);
+        (!self.has_crashed && !self.is_leaving()).then(|| {
             self.end_children();
             ServerEnd { code: self.code, refusal: self.refusal.take() }
         })
@@ -130,15 +132,16 @@ impl MainLoop {
         Cgroups::check(self.cgroups.as_ref(), &self.services);
     }
 
-    fn run(&mut self, configure: &mut dyn FnMut(String) -> Option<ServiceTable>) {
+    fn run(&mut self, owner: &mut dyn Owner) {
         while self.server.is_some() {
             self.wait(self.pause());
             self.step();
-            self.reload(configure);
+            self.reload(owner);
+            self.continue_upgrade(owner);
         }
         // What it has requested before its end.
         while self.receive_requests() {
-            self.reload(configure);
+            self.reload(owner);
         }
         self.reap();
     }
@@ -167,7 +170,7 @@ impl MainLoop {
             self.next_look.map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()));
         let ended = has_ended.then(|| look.max(GROUP_POLL));
         let held = self.relay.as_ref().is_some_and(Relay::is_held);
-        [ended, held.then_some(RETRY)].into_iter().flatten().min()
+        [ended, held.then_some(RETRY), self.upgrade.pause()].into_iter().flatten().min()
     }
 
     pub(super) fn wait(&self, pause: Option<Duration>) {
@@ -178,11 +181,13 @@ impl MainLoop {
         let relay = self.relay.as_ref().filter(|relay| !relay.is_held()).map(Relay::as_fd);
         let pipes = self.slots.iter().filter_map(Slot::pipe).map(AsFd::as_fd);
         let notices = self.notices.as_ref().map(NoticeSocket::as_fd);
-        let inputs = [self.signals.as_fd()].into_iter().chain(relay).chain(notices).chain(pipes);
+        let trial = self.upgrade.pipe();
+        let inputs = [self.signals.as_fd()].into_iter().chain(relay).chain(notices).chain(trial).chain(pipes);
         let all = messages.into_iter().chain(inputs.map(|fd| (fd, PollFlags::IN)));
         let mut polled: Vec<PollFd<'_>, POLLED> =
             all.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)).collect();
-        let limit = pause.map(|pause| Timespec { tv_sec: 0, tv_nsec: pause.as_nanos() as _ });
+        let limit =
+            pause.map(|pause| Timespec { tv_sec: pause.as_secs() as _, tv_nsec: pause.subsec_nanos() as _ });
         match poll(&mut polled, limit.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => {
@@ -199,6 +204,7 @@ impl MainLoop {
             libc::SIGTERM | libc::SIGQUIT => RawSignal::TERM,
             libc::SIGINT => RawSignal::INT,
             libc::SIGHUP => RawSignal::HUP,
+            libc::SIGUSR2 => return self.request_upgrade(),
             // SIGCHLD: `reap` follows.
             _ => return,
         };
@@ -229,6 +235,7 @@ impl MainLoop {
                 }
                 Some(Received::Request(Request::Serving)) => self.handle_serving(),
                 Some(Received::Request(Request::Reloading)) => self.is_reloading = true,
+                Some(Received::Request(Request::Upgrade)) => self.request_upgrade(),
                 Some(Received::Session(index, memo)) => {
                     if let Some(stored) = self.sessions.get_mut(index) {
                         *stored = memo;
@@ -319,37 +326,6 @@ impl MainLoop {
         }
     }
 
-    /// Reads what services report about themselves. Only processes of services of type notify are known.
-    fn receive_notices(&mut self) {
-        for _ in 0..NOTICES_AT_ONCE {
-            let Some((sender, message)) = self.notices.as_ref().and_then(NoticeSocket::receive) else {
-                return;
-            };
-            let Some(slot) = self.slot_of(sender).and_then(|index| self.slots.get_mut(index)) else {
-                continue;
-            };
-            notices::merge(&mut slot.notice, message.notice);
-            slot.was_ready |= message.notice.is_ready;
-            let is_member = |main: &Pid| procfs::group_of_any(*main) == slot.pid();
-            slot.main = message.main.filter(is_member).or(slot.main);
-        }
-    }
-
-    /// Slot of the service of type notify that a process belongs to, by its group, or by its environment if
-    /// it has left the group.
-    fn slot_of(&self, pid: Pid) -> Option<usize> {
-        let group = procfs::group_of_any(pid)?;
-        let by_group = self.slots.iter().position(|slot| slot.has_leader() && slot.pid() == Some(group));
-        let of = |name: &[u8]| str::from_utf8(name).ok().and_then(|name| self.services.find(name));
-        let index = match by_group {
-            Some(index) => index,
-            None => procfs::with_service(pid, of)??.index(),
-        };
-        let spec = ServiceId::from_index(index).and_then(|service| self.services.get(service))?;
-        let is_running = self.slots.get(index).is_some_and(Slot::has_leader);
-        (spec.kind == ServiceKind::Notify && is_running).then_some(index)
-    }
-
     fn reap(&mut self) {
         let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
         loop {
@@ -407,9 +383,12 @@ impl MainLoop {
         }
     }
 
-    /// Handles the exit of a child that leads no slot: a stop command, or an orphan.
+    /// Handles the exit of a child that leads no slot: a stop command, a program that is tried, or an orphan.
     fn handle_stop_command(&mut self, pid: Pid, status: WaitStatus) {
         let Some(exit) = to_exit(status) else { return };
+        if self.end_trial(pid, exit) {
+            return;
+        }
         let mut slots = self.slots.iter_mut().enumerate();
         let ended = slots.find_map(|(index, slot)| Some((index, slot.end_stop_command(pid, exit)?)));
         if let Some((index, result)) = ended {
@@ -493,19 +472,20 @@ impl MainLoop {
     /// Looks for processes of a slot that have left its group.
     fn look(&mut self, slot: u8) {
         let group = self.slots.get(usize::from(slot)).and_then(Slot::pid);
-        let (slots, services, server, cgroups) = (&self.slots, &self.services, self.server, &self.cgroups);
+        let (slots, services, cgroups) = (&self.slots, &self.services, &self.cgroups);
+        let own = [self.server, self.upgrade.pid()];
         let members = cgroups.as_ref().map(|cgroups| cgroups.members(&group_name(slot.into(), services)));
         // Also with a control group: root can leave it.
         self.strays.look(slot, group, members.unwrap_or_default(), |pid| {
             let group = procfs::group(pid);
-            if server == Some(pid) || slots.iter().any(|slot| group.is_some() && slot.pid() == group) {
-                return Owner::Known;
+            if own.contains(&Some(pid)) || slots.iter().any(|slot| group.is_some() && slot.pid() == group) {
+                return strays::Owner::Known;
             }
             let service = |name: &[u8]| services.find(str::from_utf8(name).ok()?);
             match procfs::with_service(pid, service).flatten() {
-                Some(service) => Owner::Slot(service.index() as u8),
-                None if cgroups.as_ref().is_some_and(|cgroups| cgroups.holds(pid)) => Owner::Known,
-                None => Owner::NoService,
+                Some(service) => strays::Owner::Slot(service.index() as u8),
+                None if cgroups.as_ref().is_some_and(|cgroups| cgroups.holds(pid)) => strays::Owner::Known,
+                None => strays::Owner::NoService,
             }
         });
     }
@@ -574,7 +554,7 @@ mod tests {
         let services = ServiceTable::new();
         let (keeper, server) = ServerSocket::pair().unwrap();
         let signals = SignalFd::new(&HANDLED[..1]).unwrap();
-        let mut keeper = MainLoop::new(services, keeper, None, None, signals);
+        let mut keeper = MainLoop::new(services, Clock::new(), keeper, None, None, signals);
         keeper.spawn(0, 0, Program::Main);
         keeper.spawn(255, 3, Program::Command(9));
         keeper.spawn(SERVICES as u8, 0, Program::Check(0));

@@ -8,7 +8,7 @@
 
 use core::time::Duration;
 
-use heapless::Vec;
+use heapless::{String, Vec};
 
 use crate::service::{
     Exit, Notice, ProcessEvent, Program, STATUS_TEXT_BYTES, Scope, Signal, SpawnError, SpawnStage, StatusText,
@@ -40,6 +40,61 @@ pub(super) enum Request {
     Reloading,
     /// Put a later configuration file in force, whose text is in the file that comes with it.
     Configure,
+    /// Execute the program that is at the path of this one by now.
+    Upgrade,
+}
+
+/// Message of the keeper to the server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum FromKeeper {
+    /// A report.
+    Report(Report),
+    /// The server leaves its services to another one.
+    Leave,
+    /// No other program takes over, for this reason.
+    UpgradeRefused(UpgradeReason),
+}
+
+/// Reason of an upgrade that is refused, cut to the size of a message.
+pub type UpgradeReason = String<{ REPORT_BYTES - 2 }>;
+
+/// First byte of the message of a refused upgrade.
+const REFUSED: u8 = 254;
+/// First byte of the message that lets a server go.
+const LEAVE: u8 = 253;
+
+impl FromKeeper {
+    /// Message of a refused upgrade: length and bytes of the reason.
+    pub(super) fn refusal(reason: &str) -> [u8; REPORT_BYTES] {
+        let mut bytes = [0; REPORT_BYTES];
+        let mut length = reason.len().min(REPORT_BYTES - 2);
+        while !reason.is_char_boundary(length) {
+            length -= 1;
+        }
+        for (to, from) in
+            bytes.iter_mut().zip([REFUSED, length as u8].iter().chain(reason.as_bytes().iter().take(length)))
+        {
+            *to = *from;
+        }
+        bytes
+    }
+
+    /// Message that lets a server go.
+    pub(super) fn leave() -> [u8; REPORT_BYTES] {
+        [LEAVE; REPORT_BYTES]
+    }
+
+    /// Reads a message.
+    pub(super) fn decode(bytes: [u8; REPORT_BYTES]) -> Option<Self> {
+        match bytes {
+            [REFUSED, length, ref text @ ..] => {
+                let reason = str::from_utf8(text.get(..usize::from(length))?).ok()?;
+                Some(Self::UpgradeRefused(UpgradeReason::try_from(reason).ok()?))
+            }
+            [LEAVE, ..] => Some(Self::Leave),
+            report => Report::decode(report).map(Self::Report),
+        }
+    }
 }
 
 /// Report of the keeper: what has become of the processes of a slot.
@@ -60,6 +115,7 @@ impl Request {
             Self::Serving => [3, 0, 0, 0, 0],
             Self::Configure => [4, 0, 0, 0, 0],
             Self::Reloading => [5, 0, 0, 0, 0],
+            Self::Upgrade => [6, 0, 0, 0, 0],
         }
     }
 
@@ -77,6 +133,7 @@ impl Request {
             [3, ..] => Self::Serving,
             [4, ..] => Self::Configure,
             [5, ..] => Self::Reloading,
+            [6, ..] => Self::Upgrade,
             _ => return None,
         })
     }
@@ -159,14 +216,15 @@ pub(super) fn session_of(message: &[u8]) -> Option<(usize, SessionMemo)> {
 }
 
 /// Flags and number of an exit. The first flag is not one of them.
-fn of_exit(exit: Exit) -> (u8, i32) {
+pub(super) fn of_exit(exit: Exit) -> (u8, i32) {
     match exit {
         Exit::Code(code) => (0, code),
         Exit::Signal { signal, core, oom } => (2 | u8::from(core) << 2 | u8::from(oom) << 3, signal),
     }
 }
 
-fn exit_of(flags: u8, number: i32) -> Exit {
+/// Exit with these flags and this number.
+pub(super) fn exit_of(flags: u8, number: i32) -> Exit {
     if flags & 2 == 0 {
         return Exit::Code(number);
     }
@@ -226,10 +284,11 @@ mod tests {
             Request::Serving,
             Request::Configure,
             Request::Reloading,
+            Request::Upgrade,
         ] {
             assert_eq!(Request::decode(request.encode()), Some(request));
         }
-        for bytes in [[6, 0, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
+        for bytes in [[7, 0, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
             assert_eq!(Request::decode(bytes), None);
         }
     }
@@ -261,5 +320,27 @@ mod tests {
             assert_eq!(Report::decode(report.encode()), Some(report));
         }
         assert_eq!(Report::decode([9; REPORT_BYTES]), None);
+    }
+
+    #[test]
+    fn reason_of_a_refused_upgrade_is_cut_to_a_message() {
+        let longest = "x".repeat(REPORT_BYTES - 2);
+        for (reason, expected) in [
+            (std::string::String::new(), ""),
+            ("no program".to_owned(), "no program"),
+            (longest.clone(), &*longest),
+            (longest.clone() + "y", &*longest),
+            (longest[1..].to_owned() + "\u{e4}", &longest[1..]),
+        ] {
+            let Some(FromKeeper::UpgradeRefused(read)) = FromKeeper::decode(FromKeeper::refusal(&reason))
+            else {
+                panic!("{reason}")
+            };
+            assert_eq!(read, expected);
+        }
+        let report = Report { slot: 9, event: ProcessEvent::Gone };
+        assert_eq!(FromKeeper::decode(report.encode()), Some(FromKeeper::Report(report)));
+        assert_eq!(FromKeeper::decode(FromKeeper::leave()), Some(FromKeeper::Leave));
+        assert_eq!(FromKeeper::decode([255; REPORT_BYTES]), None);
     }
 }

@@ -17,11 +17,15 @@
 //! | `strays` | processes that have left the group of their service |
 //! | `main_loop` | the keeper's loop: signals, requests, reports |
 //! | `succession` | legacy of a server to the next one |
+//! | `upgrade` | another program in place of this one |
+//! | `trial` | progress of that, and the program while it is tried |
+//! | `legacy` | state that it takes over, as text |
 //! | `crashes` | pauses between servers that are killed |
 //! | `relay` | reports to the service manager, which accepts those of its own child alone |
 //! | `server_socket` | the socket to the server, with the reports that wait |
 //! | `message` | requests and reports, as bytes |
 //! | `notices` | reports of services about themselves |
+//! | `notified` | the same, each with its slot |
 //! | `client` | the server's side: requests, reports, output of the processes |
 //! | `line_search` | search for the line with which a service is ready |
 //! | `output` | bounded buffers of output |
@@ -30,10 +34,12 @@ mod cgroups;
 mod client;
 mod crashes;
 mod launch;
+mod legacy;
 mod line_search;
 mod main_loop;
 mod message;
 mod notices;
+mod notified;
 mod output;
 mod process_table;
 mod procfs;
@@ -42,6 +48,8 @@ mod server_socket;
 mod slot;
 mod strays;
 mod succession;
+mod trial;
+mod upgrade;
 mod usage;
 
 use core::ffi::c_int;
@@ -54,13 +62,16 @@ use std::path::Path;
 use rustix::process::{Pid, set_child_subreaper, setpgid};
 
 pub use self::cgroups::Cgroups;
-pub use self::client::{CommandDone, Processes, RunEnd, RunError, RunOwner};
+pub use self::client::{CommandDone, KeeperEvent, Processes, RunEnd, RunError, RunOwner};
+pub use self::legacy::Legacy;
 use self::main_loop::MainLoop;
+pub use self::message::UpgradeReason;
 use self::relay::Relay;
 use self::server_socket::ServerSocket;
-use crate::limits::{SERVICE_COMMAND_RUNS, SERVICES};
+pub use self::upgrade::Predecessor;
+use crate::limits::{CONFIG_BYTES, SERVICE_COMMAND_RUNS, SERVICES, SESSIONS};
 use crate::log::Reason;
-use crate::log::console::{error, warning};
+use crate::log::console::warning;
 use crate::service::{Inherited, ServiceId, ServiceTable};
 use crate::session::SessionMemo;
 use crate::sys::fork::{self, Forked, SignalFd};
@@ -87,6 +98,17 @@ crate::limits::limits! {
     SERVER_PAUSE_MIN: Duration = Duration::from_millis(50), fixed "the first of the pauses";
     /// Longest such pause.
     SERVER_PAUSE_MAX: Duration = Duration::from_secs(1), fixed "longer pauses are as long as this";
+    /// Time of a new program to show that it can take over.
+    UPGRADE_TRIAL_TIME: Duration = Duration::from_secs(30), exceeded "it is killed, and nothing changes",
+        tests ["new_program_that_hangs_is_refused"];
+    /// Time of a server to close its connections before an upgrade.
+    SERVER_LEAVE_TIME: Duration = Duration::from_secs(30), exceeded "it is killed; the upgrade goes on",
+        tests ["server_that_does_not_go_is_killed"];
+    /// Output of a new program that is tried.
+    UPGRADE_OUTPUT_BYTES: usize = 512, exceeded "the rest is dropped",
+        tests ["output_of_a_trial_is_cut_at_its_limit"];
+    /// Text of a keeper for a later program.
+    LEGACY_BYTES: usize = 2 * CONFIG_BYTES + 512 * (SERVICES + SESSIONS), fixed "what it writes is shorter";
     /// Text of the error with which a server refuses its configuration file.
     REFUSAL_BYTES: usize = 512, exceeded "the rest is cut",
         tests ["refusal_is_cut_at_its_limit"];
@@ -121,12 +143,12 @@ const SLOTS: usize = SERVICES + SERVICE_COMMAND_RUNS;
 /// Exit code when the server was killed, or its keeper: sysexits' `EX_SOFTWARE`.
 pub const SOFTWARE: u8 = 70;
 
-/// Signals that the keeper handles: exits of children, and those that end the server.
-const HANDLED: [c_int; 5] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+/// Signals that the keeper handles: exits of children, those that end the server, reload, and upgrade.
+const HANDLED: [c_int; 6] =
+    [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR2];
 /// Signals whose default action would end the keeper or the server, and leave the services alone.
-const IGNORED: [c_int; 13] = [
+const IGNORED: [c_int; 12] = [
     libc::SIGUSR1,
-    libc::SIGUSR2,
     libc::SIGALRM,
     libc::SIGVTALRM,
     libc::SIGPROF,
@@ -164,24 +186,35 @@ pub struct ServerEnd {
     pub refusal: Option<String>,
 }
 
+/// Owner of the configuration, which the keeper does not know as a whole.
+pub trait Owner {
+    /// The services, which the keeper takes.
+    fn services(&mut self) -> &mut ServiceTable;
+
+    /// Puts the text of a later configuration file in force, and returns its services; `None` if it cannot be used.
+    fn configure(&mut self, text: String) -> Option<ServiceTable>;
+
+    /// The configuration in force, for [`Legacy::configuration`] of a later program.
+    fn configuration(&self) -> String;
+}
+
 /// Forks the server, keeps its processes until it ends, and returns its end in the parent. In the child,
 /// `server` runs, and its result ends that process. A server that was killed is followed by another one, which
 /// takes the services over. `table` is the path of the file with the processes, for the keeper after this one.
-/// `services` are those of `start`, and `configure` puts the text of a later configuration file into it.
+/// `legacy` is what an earlier program has left to this one.
 ///
 /// # Errors
 /// Error of the system: no process, no memory or no descriptors left.
-pub fn run<T>(
+pub fn run<T: Owner>(
     mut start: T,
     cgroups: Option<Cgroups>,
     table: Option<&Path>,
-    services: fn(&mut T) -> &mut ServiceTable,
-    configure: fn(&mut T, String) -> Result<(), String>,
+    legacy: Option<Legacy>,
     server: impl FnOnce(T, Link) -> ServerEnd,
 ) -> io::Result<ServerEnd> {
     // Records of the keeper and of the server have one beginning.
     crate::log::sample_clock();
-    let clock = Clock::new();
+    let clock = legacy.as_ref().map_or_else(Clock::new, |legacy| Clock::continued(legacy.clock_ns));
     let (messages, mut server_messages) = ServerSocket::pair()?;
     let (relay, mut notify) = Relay::new(&NotifyEnvironment::of_this_process())?.unzip();
     if let Err(error) = set_child_subreaper(Some(rustix::process::getpid())) {
@@ -190,22 +223,26 @@ pub fn run<T>(
     // Before the first child, so that no exit is missed. The child undoes it.
     let signals = SignalFd::new(&HANDLED)?;
     fork::ignore_signals(&IGNORED);
-    let own = core::mem::take(services(&mut start));
-    let mut main_loop = MainLoop::new(own, messages, cgroups, relay, signals);
+    let own = core::mem::take(start.services());
+    let mut main_loop = MainLoop::new(own, clock, messages, cgroups, relay, signals);
     main_loop.check_cgroups();
-    main_loop.find_left(table);
+    match legacy {
+        Some(legacy) => legacy.restore(&mut main_loop),
+        None => main_loop.find_left(table),
+    }
     loop {
         // Without another server, no one would stop the services.
         match fork::fork().inspect_err(|_| main_loop.end_children())? {
             Forked::Child => {
-                let inherited = main_loop.inheritance(clock);
+                let inherited = main_loop.inheritance();
                 let cgroups = main_loop.cgroups();
-                *services(&mut start) = core::mem::take(&mut main_loop.services);
+                *start.services() = core::mem::take(&mut main_loop.services);
                 // Its descriptors are the keeper's.
                 drop(main_loop);
                 fork::reset_signals();
                 fork::ignore_signals(&IGNORED);
-                fork::ignore_signals(&[libc::SIGQUIT]);
+                // Until the server handles the second one.
+                fork::ignore_signals(&[libc::SIGQUIT, libc::SIGUSR2]);
                 // Ctrl-C comes to the keeper alone, which passes it on.
                 if let Err(error) = setpgid(None, None) {
                     warning!("cannot create a process group: {}", Reason::from(error));
@@ -224,15 +261,11 @@ pub fn run<T>(
                 fork::ignore_signals(&real_time);
                 // A reader of standard error that does not read must not stop the keeper.
                 crate::log::never_wait();
-                let mut configure = |text| match configure(&mut start, text) {
-                    Ok(()) => Some(core::mem::take(services(&mut start))),
-                    Err(reason) => {
-                        error!("keeper: cannot take over the configuration file: {}", reason);
-                        None
-                    }
-                };
-                if let Some(end) = main_loop.serve(server, &mut configure) {
+                if let Some(end) = main_loop.serve(server, &mut start) {
                     return Ok(end);
+                }
+                if main_loop.is_leaving() {
+                    main_loop.execute(&start.configuration());
                 }
                 let renewed = main_loop.renew();
                 (server_messages, notify) = renewed.inspect_err(|_| main_loop.end_children())?;

@@ -1,7 +1,7 @@
 //! Socket on which services of type notify report about themselves (sd_notify(3)).
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
@@ -35,6 +35,11 @@ impl NoticeSocket {
                 warning!("cannot open the socket for reports of services: {}", Reason::from(error))
             })
             .ok()
+    }
+
+    /// Goes on with the socket of an earlier program: its services know the name.
+    pub(super) fn continued(socket: OwnedFd, name: String) -> Option<Self> {
+        NotifySocket::new(UnixDatagram::from(socket)).ok().map(|socket| Self { socket, name })
     }
 
     fn open() -> io::Result<Self> {

@@ -211,6 +211,12 @@ impl<B: OutputBuffer> Output<B> {
         self.replaced.notify();
     }
 
+    /// Adds a line that is not of a process.
+    pub(super) fn note(&self, line: &str) {
+        self.buffer.borrow_mut().write(line.as_bytes());
+        self.note_received();
+    }
+
     /// Reads up to the capacity of a pipe, and closes it at its end.
     pub(super) fn drain(&self) {
         for _ in 0..DRAIN_READS {

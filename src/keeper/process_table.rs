@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -44,6 +45,16 @@ pub(super) struct ProcessTable {
 impl ProcessTable {
     /// No table.
     pub(super) const NONE: Self = Self { file: None, pids: [None; SLOTS] };
+
+    /// Goes on with the file of an earlier program, and with its lock.
+    pub(super) fn continued(file: OwnedFd) -> Self {
+        Self { file: Some(file.into()), ..Self::NONE }
+    }
+
+    /// The file; `None` without a table.
+    pub(super) fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(|file| file.as_fd())
+    }
 
     /// Opens the file at `path`, and returns the processes that run of those in it. The table is empty and
     /// stays so without a path, or while another keeper uses the file.

@@ -12,7 +12,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
-use super::message::{self, REQUEST_BYTES, Report, Request};
+use super::message::{self, FromKeeper, REQUEST_BYTES, Report, Request};
 use super::{REFUSAL_BYTES, REPORTS, SLOTS};
 use crate::limits::CONFIG_BYTES;
 use crate::log::console::error;
@@ -109,6 +109,16 @@ impl ServerSocket {
         self.send(report, None)
     }
 
+    /// Reports that no other program takes over. It is lost if the socket has no room: the log has it, too.
+    pub(super) fn send_refusal(&self, reason: &str) {
+        self.send_bytes(&FromKeeper::refusal(reason), &mut SendAncillaryBuffer::default());
+    }
+
+    /// Lets the server go. Returns false if the socket has no room.
+    pub(super) fn send_leave(&self) -> bool {
+        self.send_bytes(&FromKeeper::leave(), &mut SendAncillaryBuffer::default())
+    }
+
     /// Drops the queued reports.
     pub(super) fn clear(&mut self) {
         self.reports.clear();
@@ -122,10 +132,12 @@ impl ServerSocket {
             let is_pushed = ancillary.push(SendAncillaryMessage::ScmRights(pipe));
             debug_assert!(is_pushed, "the space of one descriptor");
         }
-        let bytes = report.encode();
+        self.send_bytes(&report.encode(), &mut ancillary)
+    }
+
+    fn send_bytes(&self, bytes: &[u8], ancillary: &mut SendAncillaryBuffer<'_, '_, '_>) -> bool {
         // Any other error says that the server has ended.
-        sendmsg(&self.socket, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)
-            != Err(Errno::AGAIN)
+        sendmsg(&self.socket, &[IoSlice::new(bytes)], ancillary, SendFlags::NOSIGNAL) != Err(Errno::AGAIN)
     }
 }
 

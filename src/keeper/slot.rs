@@ -28,20 +28,20 @@ pub(super) struct Slot {
     pub(super) notice: Notice,
     /// Process of the group that gets the signals to the leader (`MAINPID`).
     pub(super) main: Option<Pid>,
-    /// Exit of the last leader, whatever program it ran.
+    /// Exit of the last leader, whatever program it ran but `finish`.
     pub(super) exit: Option<Exit>,
     /// Output of the running program, for its stop command.
-    output: Option<PipeWriter>,
+    pub(super) output: Option<PipeWriter>,
     /// Stop command, a process of the group.
-    stop_command: Option<Launch>,
+    pub(super) stop_command: Option<Launch>,
     /// Pipe on which the service reports that it is ready.
-    ready: Option<PipeReader>,
+    pub(super) ready: Option<PipeReader>,
     /// Program that was started last.
-    program: Program,
+    pub(super) program: Program,
     /// Time at which the leader was started; `None` without one.
-    started: Option<Instant>,
+    pub(super) started: Option<Instant>,
     /// Output of the running program, for a later server.
-    kept: Option<PipeReader>,
+    pub(super) kept: Option<PipeReader>,
     /// The running program has reported that it is ready.
     pub(super) was_ready: bool,
     /// Knowledge of a server about the service ([`Memo`]); 0: none.
@@ -199,7 +199,10 @@ impl Slot {
         self.output = None;
         self.ready = None;
         self.kept = None;
-        self.exit = Some(exit);
+        // `finish` does not hide the exit of its service.
+        if self.program != Program::Finish {
+            self.exit = Some(exit);
+        }
         match core::mem::replace(&mut self.state, State::Ended { pid }) {
             State::Launching { failure, .. } => {
                 self.state = State::Free;

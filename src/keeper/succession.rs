@@ -15,10 +15,8 @@ use super::process_table::{Left, ProcessTable};
 use super::relay::Relay;
 use super::server_socket::ServerSocket;
 use super::slot::Slot;
-use super::{Inheritance, raw};
+use super::{Inheritance, Owner, raw};
 use crate::log::console::warning;
-use crate::service::ServiceTable;
-use crate::sys::Clock;
 
 impl MainLoop {
     /// Prepares a new server in place of one that was killed. Returns its ends of the sockets.
@@ -56,8 +54,9 @@ impl MainLoop {
     }
 
     /// Puts the services of a later configuration file in force: the next requests are about them.
-    pub(super) fn reload(&mut self, configure: &mut dyn FnMut(String) -> Option<ServiceTable>) {
-        let Some(later) = self.configuration.take().and_then(configure) else { return };
+    pub(super) fn reload(&mut self, owner: &mut dyn Owner) {
+        let Some(text) = self.configuration.take() else { return };
+        let Some(later) = owner.configure(text) else { return };
         self.services = self.services.succeed(later);
         if self.notices.is_none() {
             self.notices = NoticeSocket::new(&self.services);
@@ -71,7 +70,8 @@ impl MainLoop {
     }
 
     /// Services and sessions that a later server takes over.
-    pub(super) fn inheritance(&mut self, clock: Clock) -> Inheritance {
+    pub(super) fn inheritance(&mut self) -> Inheritance {
+        let clock = self.clock;
         let (sessions, is_reloading) = (core::mem::take(&mut self.sessions), self.is_reloading);
         let mut all = Inheritance { sessions, is_reloading, ..Inheritance::default() };
         for (service, _) in self.services.iter() {

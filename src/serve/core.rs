@@ -12,7 +12,7 @@ use super::system::System;
 use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict};
 use crate::connection::{End, Peer, Server, SlotId, State};
-use crate::keeper::{Processes, RunEnd, RunOwner};
+use crate::keeper::{KeeperEvent, Processes, RunEnd, RunOwner};
 use crate::log::{LOG_WINDOW, RateLimit, Reason};
 use crate::net::{ConnectionTable, Endpoint};
 use crate::runtime::{self, Notify, Timer, UPKEEP_DELAY};
@@ -41,6 +41,8 @@ pub(super) struct Core {
     log_limit: RateLimit,
     /// Notified when nothing is left to wait for after [`shutdown`](Self::shutdown).
     down: Rc<Notify>,
+    /// Notified when [`leave`](Self::leave) is due.
+    leaving: Rc<Notify>,
 }
 
 /// Time of the next [`Core::upkeep`].
@@ -122,6 +124,7 @@ impl Core {
             counter_log: CounterLog::default(),
             log_limit: RateLimit::default(),
             down: Rc::default(),
+            leaving: Rc::default(),
         }
     }
 
@@ -144,6 +147,34 @@ impl Core {
         self.system.processes().kill_commands();
         self.finish_step(now);
         Rc::clone(&self.down)
+    }
+
+    /// Notified when the keeper lets the server go.
+    pub(super) fn leaving(&self) -> Rc<Notify> {
+        Rc::clone(&self.leaving)
+    }
+
+    /// Asks the keeper for an upgrade.
+    pub(super) fn request_upgrade(&self) {
+        self.system.processes().request_upgrade();
+    }
+
+    /// Closes every connection, and leaves the services to another server.
+    pub(super) fn leave(&mut self) -> Rc<Notify> {
+        let now = self.now();
+        self.complete_upgrade(Ok(()));
+        self.server.leave(now);
+        self.finish_step(now);
+        Rc::clone(&self.down)
+    }
+
+    /// Answers the call that waits for an upgrade, if there is one.
+    fn complete_upgrade(&mut self, result: Result<(), &str>) {
+        let now = self.now();
+        if let Some(call_id) = self.system.take_upgrade_call() {
+            let completion = Completion::Upgraded(result);
+            self.server.handle_completion(call_id, completion, now, &mut self.system);
+        }
     }
 
     /// Longest time of a [`shutdown`](Self::shutdown).
@@ -392,10 +423,16 @@ pub(super) async fn conditions(core: Rc<RefCell<Core>>, watch: Rc<ConditionWatch
 /// Passes the events of processes to the server. `gone` is notified when the keeper has ended: nothing could stop the
 /// services then.
 pub(super) async fn events(core: Rc<RefCell<Core>>, processes: Rc<Processes>, gone: Rc<Notify>) {
-    while let Some((service, event)) = processes.next_event().await {
+    while let Some(event) = processes.next_event().await {
         let core = &mut *core.borrow_mut();
         let now = core.now();
-        core.server.handle_event(service, event, now, &mut core.system);
+        match event {
+            KeeperEvent::Process(service, event) => {
+                core.server.handle_event(service, event, now, &mut core.system);
+            }
+            KeeperEvent::Leave => core.leaving.notify(),
+            KeeperEvent::UpgradeRefused(reason) => core.complete_upgrade(Err(&reason)),
+        }
         core.finish_step(now);
     }
     error!("the keeper has ended; ending the server");

@@ -67,6 +67,9 @@ const OTHER_TASKS: usize = 8;
 const REPEAT_TIME: Duration = Duration::from_secs(1);
 
 crate::limits::limits! {
+    /// Time of the connections to close before an upgrade.
+    LEAVE_TIME: Duration = Duration::from_secs(10), exceeded "they are cut",
+        tests ["connection_that_does_not_close_delays_an_upgrade_by_its_time"];
     /// PEM file of a certificate chain, a key or an authority.
     PEM_BYTES: usize = 64 * 1024, exceeded "its copy is used; an error of a named file",
         tests ["pem_files_may_be_as_large_as_their_limit"];
@@ -103,6 +106,8 @@ pub struct Start {
     pub has_init: bool,
     /// Path and content of the last good copy of the configuration file, written once the server serves.
     pub good_copy: Option<(PathBuf, String)>,
+    /// Text of the configuration file in force, for an upgrade; `None` of the built-in default.
+    pub text: Option<String>,
     /// Files of a reload.
     pub files: ReloadFiles,
     /// The server serves without what it cannot write or read, because a board has no reader of an error.
@@ -197,7 +202,8 @@ pub fn run(start: Start, link: Link) -> Result<(), StartError> {
 }
 
 fn serve(start: Start, link: Link) -> Result<(), StartError> {
-    let Start { mut config, state_dir, socket, mut board, has_init, good_copy, files, falls_back } = start;
+    let Start { mut config, state_dir, socket, mut board, has_init, good_copy, text: _, files, falls_back } =
+        start;
     let state_dir = state_dir.as_path();
     let clock = link.clock;
     // This comes first, then the lock of the state directory: a second server must not replace the users and
@@ -436,7 +442,8 @@ fn supervisor(
     services
 }
 
-/// Handles signals until one stops the server, or the board is to shut down. Then shuts the server down.
+/// Handles signals until one stops the server, or the board is to shut down. Then shuts the server down, or leaves the
+/// services to another one.
 async fn until_end(
     core: &RefCell<Core>,
     sd_notify: &SdNotify,
@@ -449,7 +456,19 @@ async fn until_end(
         shutdown.requested().await;
         Received::Term
     };
-    smol::future::or(until_signal(signals, reloader), requested).await;
+    let leaving = core.borrow().leaving();
+    let left = async {
+        leaving.notified().await;
+        Received::Usr2
+    };
+    let end = smol::future::or(until_signal(core, signals, reloader), requested);
+    if smol::future::or(end, left).await == Received::Usr2 {
+        info!("upgrade: closing sockets, the services run on");
+        let left = core.borrow_mut().leave();
+        smol::future::or(left.notified(), grace.after(LEAVE_TIME)).await;
+        core.borrow().log_counters();
+        return;
+    }
     info!("stopping: closing sockets, stopping services");
     let time = core.borrow().shutdown_time();
     sd_notify.send_stopping(time);
@@ -475,13 +494,15 @@ async fn until_int(signals: &Signals) -> Received {
 }
 
 /// Waits for a signal that stops the server.
-async fn until_signal(signals: &Signals, reloader: &Reloader) -> Received {
+async fn until_signal(core: &RefCell<Core>, signals: &Signals, reloader: &Reloader) -> Received {
     loop {
         match signals.next().await {
             Received::Hup => {
                 info!("SIGHUP: reload");
                 reloader.request_by_signal();
             }
+            // It comes to the keeper first, as a rule.
+            Received::Usr2 => core.borrow().request_upgrade(),
             end @ (Received::Term | Received::Int) => return end,
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct System {
     shutdown: Rc<Shutdown>,
     reloader: Rc<Reloader>,
     clock: Clock,
+    /// Call that waits for an upgrade.
+    upgrade_call: Option<u64>,
 }
 
 impl System {
@@ -39,11 +41,26 @@ impl System {
         reloader: Rc<Reloader>,
         clock: Clock,
     ) -> Self {
-        Self { processes, passwords, enabled, changed_passwords, writer, shutdown, reloader, clock }
+        Self {
+            processes,
+            passwords,
+            enabled,
+            changed_passwords,
+            writer,
+            shutdown,
+            reloader,
+            clock,
+            upgrade_call: None,
+        }
     }
 
     pub(super) fn reloader(&self) -> &Rc<Reloader> {
         &self.reloader
+    }
+
+    /// Call that waits for an upgrade. It is returned once.
+    pub(super) fn take_upgrade_call(&mut self) -> Option<u64> {
+        self.upgrade_call.take()
     }
 
     /// Takes the changed passwords over to later users.
@@ -140,6 +157,15 @@ impl Platform for System {
 
     fn reload(&mut self, call_id: u64, is_trial: bool) -> Result<(), Refused> {
         if self.reloader.request(call_id, is_trial) { Ok(()) } else { Err(Refused) }
+    }
+
+    fn upgrade(&mut self, call_id: u64) -> Result<(), Refused> {
+        if self.upgrade_call.is_some() {
+            return Err(Refused);
+        }
+        self.upgrade_call = Some(call_id);
+        self.processes.request_upgrade();
+        Ok(())
     }
 
     fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused> {

@@ -8,7 +8,7 @@ use core::time::Duration;
 use heapless::{String, Vec};
 
 use super::{SESSION_ID_BYTES, UserId, UserLevel, Users, equal_in_constant_time};
-use crate::limits::{DEVICE_ID_BYTES, SESSIONS};
+use crate::limits::{DEVICE_ID_BYTES, SESSIONS, USER_NAME_BYTES};
 
 /// Key of a session: index in the table and generation of the entry. The key of an ended session finds
 /// nothing.
@@ -44,31 +44,39 @@ struct SessionEntry {
     is_noted: bool,
 }
 
-/// Longest [`SessionMemo`]: user, length of the device id, session id, device id.
-pub(crate) const SESSION_MEMO_BYTES: usize = 2 + SESSION_ID_BYTES + DEVICE_ID_BYTES;
+/// Longest [`SessionMemo`]: length and bytes of the user's name, session id, length of the device id and one more (0:
+/// without one), device id.
+pub(crate) const SESSION_MEMO_BYTES: usize = 2 + USER_NAME_BYTES + SESSION_ID_BYTES + DEVICE_ID_BYTES;
 
 /// Session as bytes, for a later server; empty: the entry has none.
 pub type SessionMemo = Vec<u8, SESSION_MEMO_BYTES>;
 
 const _: () = assert!(DEVICE_ID_BYTES < u8::MAX as usize, "the length of a device id is a byte");
+const _: () = assert!(USER_NAME_BYTES <= u8::MAX as usize, "the length of a name is a byte");
 
 impl Session {
-    fn memo(&self) -> SessionMemo {
+    fn memo(&self, users: &Users) -> SessionMemo {
+        // The index of a user is that of this server.
+        let name = users.name(self.user).as_bytes();
         let device = self.device.as_deref();
         let length = device.map_or(0, |device| device.len() as u8 + 1);
-        let head = [self.user.index() as u8, length];
         // It has room for all of it.
-        head.iter().chain(&self.id).chain(device.unwrap_or_default().as_bytes()).copied().collect()
+        let parts =
+            [&[name.len() as u8][..], name, &self.id, &[length], device.unwrap_or_default().as_bytes()];
+        parts.into_iter().flatten().copied().collect()
     }
 
-    fn from_memo(memo: &[u8], user: impl Fn(u8) -> Option<UserId>, now: Duration) -> Option<Self> {
-        let ([number, length], rest) = memo.split_first_chunk()?;
-        let (id, device) = rest.split_first_chunk()?;
+    fn from_memo(memo: &[u8], users: &Users, now: Duration) -> Option<Self> {
+        let (length, rest) = memo.split_first()?;
+        let (name, rest) = rest.split_at_checked(usize::from(*length))?;
+        let (id, rest) = rest.split_first_chunk()?;
+        let (length, device) = rest.split_first()?;
         let device = match length {
             0 => None,
             _ => Some(String::try_from(core::str::from_utf8(device).ok()?).ok()?),
         };
-        Some(Self { user: user(*number)?, device, id: *id, active: now })
+        let user = users.find(core::str::from_utf8(name).ok()?)?;
+        Some(Self { user, device, id: *id, active: now })
     }
 }
 
@@ -148,7 +156,7 @@ impl SessionTable {
     }
 
     /// Returns the index and content of the next entry that has changed.
-    pub fn poll_memo(&mut self) -> Option<(usize, SessionMemo)> {
+    pub fn poll_memo(&mut self, users: &Users) -> Option<(usize, SessionMemo)> {
         // Asked after each message.
         if !self.has_noted {
             return None;
@@ -156,7 +164,9 @@ impl SessionTable {
         let mut entries = self.entries.iter_mut().enumerate();
         let next = entries.find_map(|(index, entry)| {
             let is_noted = core::mem::take(&mut entry.is_noted);
-            is_noted.then(|| (index, entry.session.as_ref().map(Session::memo).unwrap_or_default()))
+            is_noted.then(|| {
+                (index, entry.session.as_ref().map(|session| session.memo(users)).unwrap_or_default())
+            })
         });
         self.has_noted = next.is_some();
         next
@@ -164,9 +174,8 @@ impl SessionTable {
 
     /// Takes over a session of an earlier server. It counts as active: its last activity is not known.
     pub fn inherit(&mut self, index: usize, memo: &[u8], users: &Users, now: Duration) {
-        let user = |number| users.iter().map(|(id, _)| id).find(|id| id.index() == usize::from(number));
         if let (Some(entry), Some(session)) =
-            (self.entries.get_mut(index), Session::from_memo(memo, user, now))
+            (self.entries.get_mut(index), Session::from_memo(memo, users, now))
         {
             entry.session = Some(session);
             self.used_entries = self.used_entries.max(index + 1);
@@ -393,17 +402,21 @@ mod tests {
     #[test]
     fn sessions_are_taken_over_by_a_later_table() {
         let [a, b] = users();
-        let mut both = Users::new();
-        for name in ["a", "b"] {
-            let user = User {
-                name: String::try_from(name).unwrap(),
-                full_name: String::new(),
-                level: UserLevel::User,
-                password: None,
-                services: Grants::default(),
-            };
-            both.push(user).unwrap();
-        }
+        let named = |names: &[&str]| {
+            let mut users = Users::new();
+            for name in names {
+                let user = User {
+                    name: String::try_from(*name).unwrap(),
+                    full_name: String::new(),
+                    level: UserLevel::User,
+                    password: None,
+                    services: Grants::default(),
+                };
+                users.push(user).unwrap();
+            }
+            users
+        };
+        let both = named(&["a", "b"]);
         let mut table = SessionTable::new(IDLE);
         let longest = "d".repeat(DEVICE_ID_BYTES);
         let plain = table.open(a, UserLevel::User, None, random(1), at(0)).unwrap();
@@ -412,7 +425,7 @@ mod tests {
         let ended = table.open(a, UserLevel::User, Some("x"), random(4), at(0)).unwrap();
         let mut memos = std::collections::BTreeMap::new();
         let mut store = |table: &mut SessionTable| {
-            while let Some((index, memo)) = table.poll_memo() {
+            while let Some((index, memo)) = table.poll_memo(&both) {
                 memos.insert(index, memo);
             }
         };
@@ -423,14 +436,21 @@ mod tests {
         for (index, memo) in &memos {
             later.inherit(*index, memo, &both, at(7));
         }
-        assert_eq!((later.len(), later.poll_memo()), (3, None));
+        assert_eq!((later.len(), later.poll_memo(&both)), (3, None));
         for key in [plain, phone, empty] {
             let id = table.id(key).unwrap().to_owned();
             assert_eq!(later.find(&id, at(8)), Some((key, table.user(key).unwrap())));
         }
         assert_eq!(later.open(b, UserLevel::User, Some(&longest), random(9), at(8)), Ok(phone));
+        // Users have other numbers there, or are gone.
+        let mut later = SessionTable::new(IDLE);
+        for (index, memo) in &memos {
+            later.inherit(*index, memo, &named(&["b"]), at(7));
+        }
+        assert_eq!(later.len(), 2);
+        assert_eq!((later.user(phone), later.user(plain)), (Some(a), None), "the first one is b now");
         // Other bytes, and those of an unknown user, are left.
-        for memo in [&[][..], &[0], &[0; 41], &[9; 42], &[1, 5, 255]] {
+        for memo in [&[][..], &[0], &[0; 42], &[9; 52], &[1, b'a', 255], &[1, b'?', 255]] {
             let mut table = SessionTable::new(IDLE);
             table.inherit(0, memo, &both, at(0));
             assert!(table.is_empty(), "{memo:?}");

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::wall_clock;
 
 /// Time of the build, in seconds since 1970. A clock that shows an earlier time is wrong.
@@ -23,6 +25,18 @@ impl Clock {
     #[expect(clippy::new_without_default, reason = "no two clocks are equal")]
     pub fn new() -> Self {
         Self { start: Instant::now() }
+    }
+
+    /// Goes on with the clock of an earlier program: `start_ns` is its [`start_ns`](Self::start_ns).
+    pub fn continued(start_ns: u64) -> Self {
+        let elapsed = Duration::from_nanos(monotonic_ns().saturating_sub(start_ns));
+        let now = Instant::now();
+        Self { start: now.checked_sub(elapsed).unwrap_or(now) }
+    }
+
+    /// Start, in nanoseconds of the monotonic clock of the system.
+    pub fn start_ns(&self) -> u64 {
+        monotonic_ns().saturating_sub(u64::try_from(self.now().as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Time since start.
@@ -51,6 +65,12 @@ impl Clock {
     }
 }
 
+fn monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    // Neither is negative.
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +82,16 @@ mod tests {
         assert!(first < Duration::from_secs(60));
         assert!(clock.now() >= first);
         assert!(clock.instant(first) <= Instant::now());
+    }
+
+    #[test]
+    fn clock_goes_on_in_a_later_program() {
+        let clock = Clock { start: Instant::now().checked_sub(Duration::from_secs(5)).unwrap() };
+        let (before, later, after) = (clock.now(), Clock::continued(clock.start_ns()).now(), clock.now());
+        let slack = Duration::from_millis(1);
+        assert!(before <= later + slack && later <= after + slack, "{before:?} {later:?} {after:?}");
+        // Of another boot.
+        assert!(Clock::continued(u64::MAX).now() < Duration::from_secs(60));
     }
 
     #[test]

@@ -5,10 +5,13 @@
 
 #![allow(unsafe_code, reason = "fork, signal dispositions and raw descriptors are what this module is for")]
 
-use core::ffi::c_int;
+use core::ffi::{c_char, c_int};
 use core::mem::MaybeUninit;
+use std::ffi::{CString, OsString};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
 
 use rustix::process::Pid;
 
@@ -51,6 +54,55 @@ pub fn fork() -> io::Result<Forked> {
 pub fn leave_mounts() -> Result<(), rustix::io::Errno> {
     // SAFETY: this flag does not unshare the table of descriptors.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }
+}
+
+/// Returns a descriptor that an earlier program has left open for this one. It is closed by the next exec. Each number
+/// is taken once.
+pub fn adopt(number: c_int) -> Option<OwnedFd> {
+    if number <= libc::STDERR_FILENO {
+        return None;
+    }
+    // SAFETY: fcntl(2) takes any number. An open descriptor that nothing of this program has opened belongs to the
+    // earlier one, and the caller takes it over.
+    unsafe {
+        let is_open = libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) == 0;
+        is_open.then(|| OwnedFd::from_raw_fd(number))
+    }
+}
+
+/// Lets the next exec leave these descriptors open, or close them.
+pub fn set_kept(numbers: &[c_int], is_kept: bool) {
+    for number in numbers {
+        // SAFETY: fcntl(2) takes any number.
+        unsafe { libc::fcntl(*number, libc::F_SETFD, if is_kept { 0 } else { libc::FD_CLOEXEC }) };
+    }
+}
+
+/// Executes a program in place of this one, with the signals that are blocked and ignored here. Returns the error.
+pub fn execute(
+    program: &Path,
+    arguments: impl Iterator<Item = OsString>,
+    variables: &[(OsString, OsString)],
+) -> io::Error {
+    let text = |text: OsString| CString::new(text.into_vec());
+    let variables = variables.iter().map(|(name, value)| {
+        let mut variable = name.clone();
+        variable.push("=");
+        variable.push(value);
+        variable
+    });
+    let lists = arguments.map(text).collect::<Result<Vec<_>, _>>().and_then(|arguments| {
+        let variables = variables.map(text).collect::<Result<Vec<_>, _>>()?;
+        Ok((text(program.into())?, arguments, variables))
+    });
+    let Ok((program, arguments, variables)) = lists else { return io::ErrorKind::InvalidInput.into() };
+    let pointers = |texts: &[CString]| -> Vec<*const c_char> {
+        texts.iter().map(|text| text.as_ptr()).chain([core::ptr::null()]).collect()
+    };
+    let (argv, envp) = (pointers(&arguments), pointers(&variables));
+    // SAFETY: both lists end with a null pointer, and their strings live until the call returns.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
 }
 
 /// Ends a forked process at once: no destructor and no buffer of the parent runs twice.

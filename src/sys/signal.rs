@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::{flag, low_level::pipe};
 
 use crate::runtime::AsyncFd;
@@ -59,10 +59,12 @@ pub enum Received {
     Int,
     /// SIGHUP.
     Hup,
+    /// SIGUSR2.
+    Usr2,
 }
 
 /// Order of signals that are pending together.
-const ORDER: [Received; 3] = [Received::Term, Received::Int, Received::Hup];
+const ORDER: [Received; 4] = [Received::Term, Received::Int, Received::Hup, Received::Usr2];
 
 impl Received {
     fn signal(self) -> i32 {
@@ -70,6 +72,7 @@ impl Received {
             Self::Term => SIGTERM,
             Self::Int => SIGINT,
             Self::Hup => SIGHUP,
+            Self::Usr2 => SIGUSR2,
         }
     }
 }
@@ -138,9 +141,12 @@ mod tests {
     #[test]
     fn next_returns_the_received_signal() {
         let signals = Signals::new().unwrap();
-        for (sent, expected) in
-            [(Signal::HUP, Received::Hup), (Signal::TERM, Received::Term), (Signal::INT, Received::Int)]
-        {
+        for (sent, expected) in [
+            (Signal::HUP, Received::Hup),
+            (Signal::TERM, Received::Term),
+            (Signal::INT, Received::Int),
+            (Signal::USR2, Received::Usr2),
+        ] {
             kill_process(getpid(), sent).unwrap();
             assert_eq!(block_on(&mut Tasks::new(0), signals.next()).unwrap(), expected);
         }

@@ -48,3 +48,4 @@ mod stack;
 mod stopping;
 mod supervision;
 mod tls;
+mod upgrade;

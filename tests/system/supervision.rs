@@ -346,7 +346,7 @@ fn service_that_is_stopped_from_outside_is_shown_and_resumed() {
 fn signals_that_would_end_the_server_and_leave_its_services_do_not() {
     let mut server = Server::start(&Device::plain());
     let pid = start(&server, "hello").pid;
-    for signal in [Signal::USR1, Signal::USR2, Signal::ALARM, Signal::VTALARM] {
+    for signal in [Signal::USR1, Signal::ALARM, Signal::VTALARM] {
         server.signal(signal);
         send(server.pid(), signal);
     }

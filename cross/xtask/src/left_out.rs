@@ -39,6 +39,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::reader::peer_that_does_not_read_is_closed_and_uses_no_memory", "memory of the process is the emulator's"),
     (Emulated, "system::life::threads_and_descriptors_do_not_grow", "threads of the process are the emulator's"),
     (Emulated, "system::endurance::", "memory of the process and the time of a start are the emulator's"),
+    (Emulated, "system::upgrade::", "the program executes itself, and the processor is the emulator's; a booted board does it"),
     (Emulated, "system::stack::", "its programs are the host's, and nothing of it depends on the processor"),
     (Emulated, "system::allocations::", "runs an example that is built for the host alone"),
     (Emulated, "system::handshakes::", "runs an example that is built for the host alone"),

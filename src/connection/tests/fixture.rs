@@ -129,6 +129,11 @@ impl Platform for System {
         Ok(())
     }
 
+    fn upgrade(&mut self, call_id: u64) -> Result<(), Refused> {
+        self.reloads.push(call_id);
+        Ok(())
+    }
+
     fn check_password(
         &mut self,
         _: [u8; CANONICAL_PASSWORD_BYTES],

@@ -109,6 +109,10 @@ impl Platform for System {
         if self.refuses { Err(38) } else { Ok(()) }
     }
 
+    fn upgrade(&mut self, _: u64) -> Result<(), Refused> {
+        Err(Refused)
+    }
+
     fn reload(&mut self, _: u64, _: bool) -> Result<(), Refused> {
         Err(Refused)
     }

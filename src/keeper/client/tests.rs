@@ -18,6 +18,7 @@ use crate::service::{
     Action, Arguments, CommandAction, CommandError, Exit, LastExit, NamedCommand, ServiceTable, SpawnError,
     SpawnStage, Spec, State, Status, Supervisor, Verb,
 };
+use crate::sys::Clock;
 use crate::sys::fork::SignalFd;
 use crate::sys::tests::lock_children;
 
@@ -55,7 +56,7 @@ impl Fixture {
         processes.command_timeout = timeout;
         let signals = SignalFd::new(&HANDLED[..1]).unwrap();
         let mut fixture = Self {
-            keeper: MainLoop::new(table.clone(), keeper, None, None, signals),
+            keeper: MainLoop::new(table.clone(), Clock::new(), keeper, None, None, signals),
             tasks: Tasks::new(processes.task_count()),
             processes: Rc::new(processes),
             supervisor: Supervisor::new(table),
@@ -96,7 +97,7 @@ impl Fixture {
             };
             smol::future::or(processes.next_event(), pause).await
         };
-        if let Some((service, event)) = block_on(&mut self.tasks, step).unwrap() {
+        if let Some(KeeperEvent::Process(service, event)) = block_on(&mut self.tasks, step).unwrap() {
             self.supervisor.handle_event(service, event, self.start.elapsed());
         }
         self.supervisor.handle_timeout(self.start.elapsed());

@@ -50,11 +50,16 @@ impl Supervisor {
                     entry.next = if entry.enabled { Next::Start } else { Next::Stay };
                     self.signal_stop(service, now);
                 }
-                InheritedProcess::None(_) => match memo.state {
-                    State::Failed => self.enter(service, Phase::Failed, None, now),
-                    State::Finished => self.enter(service, Phase::Finished, None, now),
-                    _ => {}
-                },
+                InheritedProcess::None(exit) => {
+                    if let Some(exit) = exit {
+                        self.entries[service.index()].last_exit = exit.into();
+                    }
+                    match memo.state {
+                        State::Failed => self.enter(service, Phase::Failed, None, now),
+                        State::Finished => self.enter(service, Phase::Finished, None, now),
+                        _ => {}
+                    }
+                }
             }
         }
         for (service, Inherited { memo, process }) in services.iter().copied() {

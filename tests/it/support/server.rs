@@ -193,8 +193,22 @@ impl Server {
     /// Kills the server, as a crash does, and waits for the one that follows it.
     #[track_caller]
     pub(crate) fn crash(&mut self) {
+        let pid = Pid::from_raw(self.pid.try_into().unwrap()).unwrap();
+        self.replace(|| kill_process(pid, Signal::KILL).unwrap());
+    }
+
+    /// Upgrades the server, and waits for the one that follows it.
+    #[track_caller]
+    pub(crate) fn upgrade(&mut self) {
+        let keeper = Pid::from_raw(self.keeper().try_into().unwrap()).unwrap();
+        self.replace(|| kill_process(keeper, Signal::USR2).unwrap());
+    }
+
+    /// Waits for the server that follows this one after `end`.
+    #[track_caller]
+    pub(crate) fn replace(&mut self, end: impl FnOnce()) {
         let before = self.listening_lines();
-        kill_process(Pid::from_raw(self.pid.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
+        end();
         wait::until("another server listens", || {
             assert!(self.is_running(), "the keeper ended:\n{}", self.log());
             self.listening_lines() > before
@@ -204,6 +218,11 @@ impl Server {
         let (_, address) = url.lines().next().unwrap().split_once("://").unwrap();
         self.address = address.trim().parse().unwrap();
         self.pid = self.find_pid();
+    }
+
+    /// Path of its configuration file.
+    pub(crate) fn config_file(&self) -> String {
+        self.directory.as_ref().expect("it runs here").file("friendlet.toml")
     }
 
     fn listening_lines(&self) -> usize {

@@ -1,0 +1,335 @@
+//! Legacy of a keeper to the program that takes its place by exec: its processes, what its server knew, and the
+//! configuration, as text. The descriptors stay open.
+//!
+//! | line | content |
+//! |---|---|
+//! | first | [`TITLE`], with the version of this format |
+//! | `clock` | start of the clock, in nanoseconds of the monotonic clock |
+//! | `reloading` | a reload is under way |
+//! | `cgroups` | descriptor, controllers in force, path |
+//! | `table` | descriptor of the file with the processes |
+//! | `notices` | descriptor and name of the socket for reports of services |
+//! | `service` | name, and the numbers of its slot |
+//! | `session` | index and entry of the table of sessions |
+//! | `configuration` | the last line: the rest is the configuration, which another layer reads |
+
+use core::fmt::Write as _;
+use std::io::{PipeReader, PipeWriter};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use base16ct::lower;
+use rustix::process::Pid;
+
+use super::cgroups::Cgroups;
+use super::main_loop::MainLoop;
+use super::message::{exit_of, of_exit};
+use super::notices::NoticeSocket;
+use super::process_table::ProcessTable;
+use super::raw;
+use super::slot::{Slot, State};
+use crate::log::console::warning;
+use crate::service::Program;
+use crate::session::{SESSION_MEMO_BYTES, SessionMemo};
+use crate::sys::{Clock, fork};
+
+/// First line, and the answer of a program that can take a legacy over.
+pub(super) const TITLE: &str = "friendlet keeper 1";
+/// Number of a descriptor or process that is missing.
+const NONE: i32 = -1;
+/// Numbers after the name of a service.
+const NUMBERS: usize = 13;
+
+/// Legacy of an earlier program.
+#[derive(Debug, Default)]
+pub struct Legacy {
+    pub(super) clock_ns: u64,
+    is_reloading: bool,
+    cgroups: Option<(RawFd, u8, String)>,
+    table: Option<RawFd>,
+    notices: Option<(RawFd, String)>,
+    services: Vec<(String, [i64; NUMBERS])>,
+    sessions: Vec<(usize, SessionMemo)>,
+    /// The configuration.
+    pub configuration: String,
+}
+
+impl Legacy {
+    /// Reads a legacy.
+    ///
+    /// # Errors
+    /// The line that this program cannot read.
+    pub(super) fn decode(text: &str) -> Result<Self, String> {
+        let mut legacy = Self::default();
+        let mut rest = text.strip_prefix(TITLE).and_then(|rest| rest.strip_prefix('\n'));
+        rest = rest.filter(|rest| !rest.is_empty());
+        while let Some(text) = rest {
+            let (line, after) = text.split_once('\n').ok_or("it ends in the middle of a line")?;
+            if line == "configuration" {
+                after.clone_into(&mut legacy.configuration);
+                return Ok(legacy);
+            }
+            legacy.decode_line(line).ok_or_else(|| format!("unknown line '{line}'"))?;
+            rest = Some(after);
+        }
+        Err(format!("it does not begin with '{TITLE}'"))
+    }
+
+    fn decode_line(&mut self, line: &str) -> Option<()> {
+        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+        match key {
+            "clock" => self.clock_ns = value.parse().ok()?,
+            "reloading" => self.is_reloading = true,
+            "cgroups" => {
+                let (fd, value) = value.split_once(' ')?;
+                let (controllers, path) = value.split_once(' ')?;
+                self.cgroups = Some((fd.parse().ok()?, controllers.parse().ok()?, path.to_owned()));
+            }
+            "table" => self.table = Some(value.parse().ok()?),
+            "notices" => {
+                let (fd, name) = value.split_once(' ')?;
+                self.notices = Some((fd.parse().ok()?, name.to_owned()));
+            }
+            "service" => {
+                let mut words = value.split(' ');
+                let name = words.next()?;
+                let mut numbers = [0; NUMBERS];
+                for number in &mut numbers {
+                    *number = words.next()?.parse().ok()?;
+                }
+                self.services.push((name.to_owned(), numbers));
+            }
+            "session" => {
+                let (index, memo) = value.split_once(' ')?;
+                let mut bytes = [0; SESSION_MEMO_BYTES];
+                let memo = lower::decode(memo, &mut bytes).ok()?;
+                self.sessions.push((index.parse().ok()?, SessionMemo::from_slice(memo).ok()?));
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Control groups, which exist.
+    pub fn take_cgroups(&mut self) -> Option<Cgroups> {
+        let (fd, controllers, base) = self.cgroups.take()?;
+        Some(Cgroups::continued(fork::adopt(fd)?, base, controllers))
+    }
+
+    /// Puts a keeper in the place of the earlier one.
+    pub(super) fn restore(self, keeper: &mut MainLoop) {
+        keeper.is_reloading = self.is_reloading;
+        keeper.table = self.table.and_then(fork::adopt).map_or(ProcessTable::NONE, ProcessTable::continued);
+        if let Some((fd, name)) = self.notices
+            && let Some(socket) = fork::adopt(fd)
+        {
+            keeper.notices = NoticeSocket::continued(socket, name);
+        }
+        for (name, numbers) in self.services {
+            let Some(slot) = slot_of(&numbers, keeper.clock) else { continue };
+            match keeper.services.find(&name).map(|service| service.index()) {
+                Some(index) => {
+                    if let Some(place) = keeper.slots.get_mut(index) {
+                        (*place, keeper.oom_kills[index]) = (slot, numbers[12] as u32);
+                    }
+                }
+                // The configuration is the one that it was.
+                None => warning!("{}: not in the configuration file any more; its processes run on", name),
+            }
+        }
+        for (index, memo) in self.sessions {
+            if let Some(place) = keeper.sessions.get_mut(index) {
+                *place = memo;
+            }
+        }
+    }
+}
+
+/// Writes the legacy of a keeper, and calls `keep` with each descriptor of it.
+pub(super) fn encode(keeper: &MainLoop, configuration: &str, keep: &mut dyn FnMut(BorrowedFd<'_>)) -> String {
+    let clock = keeper.clock;
+    let mut text = format!("{TITLE}\nclock {}\n", clock.start_ns());
+    if keeper.is_reloading {
+        text += "reloading\n";
+    }
+    let mut number = |fd: Option<BorrowedFd<'_>>| {
+        fd.iter().for_each(|fd| keep(*fd));
+        fd.map_or(NONE, |fd| fd.as_raw_fd())
+    };
+    if let Some((directory, controllers, base)) = keeper.cgroups.as_ref().map(Cgroups::parts) {
+        let _ = writeln!(text, "cgroups {} {controllers} {base}", number(Some(directory)));
+    }
+    if let Some(file) = keeper.table.file() {
+        let _ = writeln!(text, "table {}", number(Some(file)));
+    }
+    if let Some(notices) = &keeper.notices {
+        let _ = writeln!(text, "notices {} {}", number(Some(notices.as_fd())), notices.name());
+    }
+    for (service, spec) in keeper.services.iter() {
+        let Some(slot) = keeper.slots.get(service.index()) else { continue };
+        let _ = write!(text, "service {}", spec.name);
+        let oom_kills = keeper.oom_kills.get(service.index()).copied().unwrap_or_default();
+        for number in numbers_of(slot, oom_kills, clock, &mut number) {
+            let _ = write!(text, " {number}");
+        }
+        text.push('\n');
+    }
+    for (index, memo) in keeper.sessions.iter().enumerate().filter(|(_, memo)| !memo.is_empty()) {
+        let _ = writeln!(text, "session {index} {}", lower::encode_string(memo));
+    }
+    text + "configuration\n" + configuration
+}
+
+/// Numbers of a slot. A child that has not executed its program yet is one of another program: it is killed.
+fn numbers_of(
+    slot: &Slot,
+    oom_kills: u32,
+    clock: Clock,
+    number: &mut dyn FnMut(Option<BorrowedFd<'_>>) -> RawFd,
+) -> [i64; NUMBERS] {
+    let (state, program) = match &slot.state {
+        State::Free => (0, slot.program),
+        State::Launching { .. } => (1, Program::Stop),
+        State::Running { .. } => (1, slot.program),
+        State::Ended { .. } => (2, slot.program),
+    };
+    let (flags, exit) = slot.exit.map_or((NONE, 0), |exit| {
+        let (flags, number) = of_exit(exit);
+        (i32::from(flags), number)
+    });
+    let started = slot.started.map(|started| clock.at(started).as_nanos());
+    let pid = |pid: Option<Pid>| pid.map_or(0, |pid| i64::from(raw(pid)));
+    [
+        state,
+        pid(slot.pid()),
+        program.number().into(),
+        flags.into(),
+        exit.into(),
+        started.and_then(|ns| i64::try_from(ns).ok()).unwrap_or(i64::from(NONE)),
+        slot.memo.into(),
+        slot.was_ready.into(),
+        pid(slot.main),
+        number(slot.output.as_ref().map(|pipe| pipe.as_fd())).into(),
+        number(slot.kept.as_ref().map(|pipe| pipe.as_fd())).into(),
+        number(slot.ready.as_ref().map(|pipe| pipe.as_fd())).into(),
+        oom_kills.into(),
+    ]
+}
+
+/// Slot with these numbers; `None` if they are none of a slot.
+fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<Slot> {
+    let [state, pid, program, flags, exit, started, memo, was_ready, main, output, kept, ready, _] = *numbers;
+    let pid_of = |pid: i64| i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
+    let adopted = |fd: i64| RawFd::try_from(fd).ok().and_then(fork::adopt);
+    let state = match (state, pid_of(pid)) {
+        (0, _) => State::Free,
+        (1, Some(pid)) => State::Running { pid },
+        (2, Some(pid)) => State::Ended { pid },
+        _ => return None,
+    };
+    let started: Option<Instant> =
+        u64::try_from(started).ok().map(|ns| clock.instant(Duration::from_nanos(ns)));
+    Some(Slot {
+        state,
+        program: Program::from_number(program as u8),
+        exit: u8::try_from(flags).ok().map(|flags| exit_of(flags, exit as i32)),
+        started,
+        memo: memo as u8,
+        was_ready: was_ready != 0,
+        main: pid_of(main),
+        output: adopted(output).map(PipeWriter::from),
+        kept: adopted(kept).map(PipeReader::from),
+        ready: adopted(ready).map(PipeReader::from),
+        ..Slot::FREE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::HANDLED;
+    use super::super::server_socket::ServerSocket;
+    use super::*;
+    use crate::service::{Exit, ServiceTable, Spec};
+    use crate::sys::fork::SignalFd;
+
+    fn keeper(names: &[&str]) -> MainLoop {
+        let mut services = ServiceTable::new();
+        for name in names {
+            services.push(Spec::new(name, &["/bin/true"]).unwrap()).unwrap();
+        }
+        let (socket, _) = ServerSocket::pair().unwrap();
+        MainLoop::new(services, Clock::new(), socket, None, None, SignalFd::new(&HANDLED[..1]).unwrap())
+    }
+
+    #[test]
+    fn legacy_survives_its_encoding() {
+        let mut first = keeper(&["a", "b", "c"]);
+        let pid = Pid::from_raw(4_000_000);
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let number = reader.as_fd().as_raw_fd();
+        first.slots[0] = Slot {
+            state: State::Running { pid: pid.unwrap() },
+            started: Some(Instant::now()),
+            kept: Some(reader),
+            main: Pid::from_raw(4_000_001),
+            memo: 7,
+            was_ready: true,
+            ..Slot::FREE
+        };
+        let exit = Exit::Signal { signal: 9, core: false, oom: true };
+        first.slots[1] = Slot { exit: Some(exit), program: Program::Finish, ..Slot::FREE };
+        first.oom_kills[1] = 3;
+        first.is_reloading = true;
+        first.sessions[5] = SessionMemo::from_slice(&[1, 2, 255]).unwrap();
+        let mut kept = Vec::new();
+        let text = encode(&first, "given\n\n[log]\n", &mut |fd| kept.push(fd.as_raw_fd()));
+        assert_eq!(kept, [number]);
+        let legacy = Legacy::decode(&text).unwrap();
+        assert_eq!(legacy.configuration, "given\n\n[log]\n");
+        // Its descriptor is the first one's: the other has a copy.
+        let copy = rustix::io::dup(first.slots[0].kept.as_ref().unwrap()).unwrap();
+        let copied = std::os::fd::IntoRawFd::into_raw_fd(copy);
+        let text = text.replace(&format!(" {number} "), &format!(" {copied} "));
+        // Services have other places there, or are gone.
+        let mut second = keeper(&["b", "a"]);
+        Legacy::decode(&text).unwrap().restore(&mut second);
+        let [b, a] = [&second.slots[0], &second.slots[1]];
+        assert_eq!((a.pid(), a.main, a.memo, a.was_ready), (pid, Pid::from_raw(4_000_001), 7, true));
+        assert!(a.kept.is_some() && a.started.is_some() && matches!(a.state, State::Running { .. }));
+        assert_eq!((b.exit, b.program, second.oom_kills[0]), (Some(exit), Program::Finish, 3));
+        assert!(second.is_reloading);
+        assert_eq!(second.sessions[5], first.sessions[5]);
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for (text, words) in [
+            ("", "does not begin"),
+            ("friendlet keeper 2\nconfiguration\n", "does not begin"),
+            ("friendlet keeper 1", "does not begin"),
+            ("friendlet keeper 1\n", "does not begin"),
+            ("friendlet keeper 1\nclock 1", "middle of a line"),
+            ("friendlet keeper 1\nclock x\nconfiguration\n", "unknown line 'clock x'"),
+            ("friendlet keeper 1\nservice a 1 2\nconfiguration\n", "unknown line 'service a 1 2'"),
+            ("friendlet keeper 1\nwings 2\nconfiguration\n", "unknown line 'wings 2'"),
+        ] {
+            let error = Legacy::decode(text).unwrap_err();
+            assert!(error.contains(words), "{text:?}: {error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_numbers_are_those_of_a_slot_or_of_none(numbers: [i64; NUMBERS]) {
+            let mut numbers = numbers;
+            // Descriptors are another program's.
+            numbers[9..12].fill(i64::from(NONE));
+            let _ = slot_of(&numbers, Clock::new());
+        }
+
+        #[test]
+        fn any_text_is_read(text in "(friendlet keeper 1\n)?([a-z]{0,8} [0-9a-f -]{0,20}\n){0,4}") {
+            let _ = Legacy::decode(&text);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Upgrade: the keeper tries the program that is at its path by now, lets its server go, and executes that program in its
+//! own place. Its processes stay its children.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, PipeWriter, Read as _, Seek as _, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal as RawSignal, kill_process};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+
+use super::legacy::{Legacy, TITLE, encode};
+use super::main_loop::MainLoop;
+use super::slot::Slot;
+use super::trial::{Trial, Upgrade, far};
+use super::{LEGACY_BYTES, Owner, SERVER_LEAVE_TIME, UPGRADE_TRIAL_TIME};
+use crate::log::Reason;
+use crate::log::console::{error, info};
+use crate::service::{Exit, LastExit};
+use crate::sys::fork::{self, Forked};
+
+/// Variable with the descriptor of a legacy.
+const VARIABLE: &str = "FRIENDLET_LEGACY";
+/// The same for a program that is only tried.
+const TRIAL_VARIABLE: &str = "FRIENDLET_LEGACY_TRIAL";
+
+/// Legacy of an earlier program to this one.
+#[derive(Debug)]
+pub enum Predecessor {
+    /// A legacy.
+    Legacy(Legacy),
+    /// A legacy, only to be tried: [`Legacy::configuration`] is read, and [`Predecessor::accept`] follows.
+    Trial(Legacy),
+}
+
+impl Predecessor {
+    /// Returns the legacy of an earlier program; `None` for a program that was started anew.
+    ///
+    /// # Errors
+    /// The legacy cannot be read.
+    pub fn of_this_process() -> Result<Option<Self>, String> {
+        let is_trial = std::env::var_os(TRIAL_VARIABLE).is_some();
+        let Some(number) = std::env::var_os(if is_trial { TRIAL_VARIABLE } else { VARIABLE }) else {
+            return Ok(None);
+        };
+        let number = number.to_str().and_then(|number| number.parse().ok());
+        // A later program of this process may have inherited the variable.
+        let Some(file) = number.and_then(fork::adopt) else { return Ok(None) };
+        let text = text_of(file).map_err(|error| format!("cannot read the state of the keeper: {error}"))?;
+        let legacy =
+            Legacy::decode(&text).map_err(|error| format!("cannot use the state of the keeper: {error}"))?;
+        Ok(Some(if is_trial { Self::Trial(legacy) } else { Self::Legacy(legacy) }))
+    }
+
+    /// Says that this program can take over.
+    pub fn accept() {
+        // An error is that of the keeper, which has gone.
+        let _ = writeln!(io::stdout(), "{TITLE}");
+    }
+}
+
+fn text_of(file: OwnedFd) -> io::Result<String> {
+    let (mut file, mut text) = (File::from(file), String::new());
+    file.rewind()?;
+    file.take(LEGACY_BYTES as u64).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+impl MainLoop {
+    /// Asks for an upgrade. One that is under way goes on.
+    pub(super) fn request_upgrade(&mut self) {
+        if matches!(self.upgrade, Upgrade::None) && self.ending_since.is_none() {
+            self.upgrade = Upgrade::Requested;
+        }
+    }
+
+    /// Begins the upgrade that was asked for, and ends one whose time is over.
+    pub(super) fn continue_upgrade(&mut self, owner: &dyn Owner) {
+        match &mut self.upgrade {
+            Upgrade::Requested => match self.start_trial(&owner.configuration()) {
+                Ok(trial) => self.upgrade = Upgrade::Trying(trial),
+                Err(error) => self.refuse_upgrade(&format!("cannot try the new program: {error}")),
+            },
+            Upgrade::Trying(trial) => {
+                trial.read();
+                if Instant::now() >= trial.deadline {
+                    // Its end refuses the upgrade.
+                    let _ = kill_process(trial.pid, RawSignal::KILL);
+                }
+            }
+            Upgrade::Leaving { until, is_sent } => {
+                *is_sent = *is_sent || self.server_socket.send_leave();
+                if Instant::now() >= *until {
+                    error!("upgrade: the server does not end; it is killed");
+                    *until = far();
+                    if let Some(server) = self.server {
+                        let _ = kill_process(server, RawSignal::KILL);
+                    }
+                }
+            }
+            Upgrade::None => {}
+        }
+    }
+
+    fn start_trial(&self, configuration: &str) -> io::Result<Trial> {
+        let legacy = memory(&encode(self, configuration, &mut |_| ()))?;
+        let (output, writer) = io::pipe()?;
+        rustix::io::ioctl_fionbio(&output, true)?;
+        match fork::fork()? {
+            Forked::Child => {
+                fork::reset_signals();
+                let error = take_outputs(&writer).map_or_else(
+                    |errno| errno.into(),
+                    |()| {
+                        fork::set_kept(&[legacy.as_raw_fd()], true);
+                        fork::execute(&path(), std::env::args_os(), &variables(TRIAL_VARIABLE, &legacy))
+                    },
+                );
+                fork::exit_now(error.raw_os_error().unwrap_or(1).clamp(1, 255));
+            }
+            Forked::Parent(pid) => {
+                let deadline = Instant::now().checked_add(UPGRADE_TRIAL_TIME).unwrap_or_else(far);
+                Ok(Trial { pid, output, text: Vec::new(), deadline })
+            }
+        }
+    }
+
+    /// Handles the exit of a child. Returns false if it is not the program that is tried.
+    pub(super) fn end_trial(&mut self, pid: Pid, exit: Exit) -> bool {
+        let Upgrade::Trying(trial) = &mut self.upgrade else { return false };
+        if trial.pid != pid {
+            return false;
+        }
+        trial.read();
+        if self.ending_since.is_some() {
+            self.upgrade = Upgrade::None;
+            return true;
+        }
+        let text = String::from_utf8_lossy(&trial.text);
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let first = lines.next().unwrap_or_default();
+        if exit == Exit::Code(0) && first == TITLE {
+            self.leave();
+            return true;
+        }
+        let reason = match (first, exit) {
+            _ if Instant::now() >= trial.deadline => {
+                format!("it has not ended after {} s", UPGRADE_TRIAL_TIME.as_secs())
+            }
+            ("", Exit::Code(code @ 1..)) => Reason::from(&io::Error::from_raw_os_error(code)).to_string(),
+            ("" | TITLE, exit) => format!("it says nothing: {}", LastExit::from(exit)),
+            (line, _) => line.to_owned(),
+        };
+        self.refuse_upgrade(&format!("{}: {reason}", path().display()));
+        true
+    }
+
+    fn refuse_upgrade(&mut self, reason: &str) {
+        self.upgrade = Upgrade::None;
+        error!("upgrade: nothing changes: {}", reason);
+        self.server_socket.send_refusal(reason);
+    }
+
+    /// Lets the server go: it closes its connections, and ends.
+    fn leave(&mut self) {
+        info!("upgrade: the new program can take over");
+        let until = Instant::now().checked_add(SERVER_LEAVE_TIME).unwrap_or_else(far);
+        self.upgrade = Upgrade::Leaving { until, is_sent: false };
+    }
+
+    /// Returns true while the server goes for an upgrade, or has gone.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.upgrade, Upgrade::Leaving { .. })
+    }
+
+    /// Executes the new program in place of this one, after the server has gone. It returns if that fails, or if a
+    /// signal has asked for the end of everything: the server is started again then.
+    pub(super) fn execute(&mut self, configuration: &str) {
+        self.upgrade = Upgrade::None;
+        if self.ending_since.is_some() {
+            return;
+        }
+        self.slots.iter_mut().for_each(Slot::end_unfinished);
+        let mut kept = Vec::new();
+        let text = encode(self, configuration, &mut |fd| kept.push(fd.as_raw_fd()));
+        let error = match memory(&text) {
+            Ok(legacy) => {
+                kept.push(legacy.as_raw_fd());
+                fork::set_kept(&kept, true);
+                let error = fork::execute(&path(), std::env::args_os(), &variables(VARIABLE, &legacy));
+                fork::set_kept(&kept, false);
+                error
+            }
+            Err(error) => error,
+        };
+        error!(
+            "upgrade: cannot execute {}: {}; the old program goes on",
+            path().display(),
+            Reason::from(&error)
+        );
+    }
+}
+
+/// Makes a pipe the output of this process, and gives it an empty input.
+fn take_outputs(writer: &PipeWriter) -> Result<(), Errno> {
+    dup2_stdin(open("/dev/null", OFlags::RDONLY, Mode::empty())?)?;
+    dup2_stdout(writer)?;
+    dup2_stderr(writer)
+}
+
+/// Environment of this program, with the descriptor of a legacy.
+fn variables(variable: &'static str, legacy: &File) -> Vec<(OsString, OsString)> {
+    let own = std::env::vars_os().filter(|(name, _)| name != VARIABLE && name != TRIAL_VARIABLE);
+    own.chain([(variable.into(), legacy.as_raw_fd().to_string().into())]).collect()
+}
+
+/// Path of the program, as it was called: a later one has taken its place, or that of a link to it.
+fn path() -> PathBuf {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if name.as_bytes().contains(&b'/') {
+        return name.into();
+    }
+    let directories = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&directories).map(|path| path.join(&name)).find(|path| path.is_file());
+    found.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| name.into())
+}
+
+/// File in memory with this text.
+fn memory(text: &str) -> io::Result<File> {
+    let mut file = File::from(memfd_create("legacy", MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn legacy_is_that_of_this_process_alone() {
+        assert!(Predecessor::of_this_process().unwrap().is_none());
+        let file = memory("friendlet keeper 1\nconfiguration\nx").unwrap();
+        assert!(text_of(file.into()).unwrap().ends_with("x"));
+    }
+}
