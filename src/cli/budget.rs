@@ -134,13 +134,16 @@ impl Budget {
         ]);
         let start = vec![
             Item::new("configuration file", 1, config::READ_BYTES),
+            // Of the file, of its drop-ins, of the last good copy, and of all files in force as one.
+            Item::new("text in memory", 4, limits::CONFIG_BYTES),
             // Each with its copy, and once more as it is parsed.
             Item::new("certificates and keys", pem_files, 3 * PEM_BYTES),
         ];
         let reload = vec![
             // In the server, and then in the keeper.
             Item::new("configuration file", 1, config::READ_BYTES),
-            Item::new("text in memory", 2, limits::CONFIG_BYTES),
+            // Of the files, of all of them as one, and the same for the keeper.
+            Item::new("text in memory", 3, limits::CONFIG_BYTES),
             Item::new("later services", limits::SERVICES, size_of::<Spec>()),
             Item::new("certificates and keys", pem_files, 2 * PEM_BYTES),
             Item::new("thread of a reload", 1, serve::RELOAD_STACK_BYTES),

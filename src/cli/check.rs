@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use rustix::fs::{Access, access};
 
 use super::budget::Budget;
-use super::load::Loaded;
 use super::state_dir::{Environment, state_dir};
 use super::{load, print, refuse};
 use crate::config::Config;
@@ -16,25 +15,27 @@ use crate::service::{Program, Spec};
 use crate::sys::{PATH, lookup, lookup_group};
 
 /// Reports all errors of a configuration file, or the memory that a server with it uses at most, and what its services
-/// lack on this machine.
+/// lack on this machine. With drop-ins, also the file of each service, check and device rule.
 pub(super) fn run(file: Option<&Path>) -> ExitCode {
-    let loaded = match load::load(file) {
-        Ok(loaded) => loaded,
+    let (source, config, provenance) = match load::check(file) {
+        Ok(checked) => checked,
         Err(error) => return refuse(&error),
     };
-    let Loaded { config, source, .. } = &loaded;
     if let Err(error) =
-        crate::serve::check_certificate(&config.listen, &state_dir(config, &Environment::of_this_process()))
+        crate::serve::check_certificate(&config.listen, &state_dir(&config, &Environment::of_this_process()))
     {
         log::print(format_args!("friendlet: {error}\n"));
         return error.code().into();
     }
     // Counted as 0 where the size of the program is unknown.
     let program = std::fs::metadata("/proc/self/exe").map_or(0, |file| file.len());
-    let budget = Budget::new(config, usize::try_from(program).unwrap_or(usize::MAX));
+    let budget = Budget::new(&config, usize::try_from(program).unwrap_or(usize::MAX));
     let mut text = format!("{source}: ok\n");
-    for warning in warnings(config) {
+    for line in provenance {
         // Writing to it never fails.
+        let _ = writeln!(text, "{line}");
+    }
+    for warning in warnings(&config) {
         let _ = writeln!(text, "{source}: warning: {warning}");
     }
     print(&format!("{text}\n{budget}"))

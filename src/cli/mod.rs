@@ -26,9 +26,9 @@ pub use state_dir::{Environment, state_dir};
 
 use crate::init::Settings;
 use crate::log;
-use crate::sys::config_file::LoadError;
 
 use arguments::Command;
+use load::LoadError;
 
 /// Runs the program with these arguments, the name of the program first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -72,9 +72,9 @@ fn print(text: &str) -> ExitCode {
 fn refuse(error: &LoadError) -> ExitCode {
     match error {
         LoadError::Config(errors) => log::print(format_args!("{errors}\n")),
-        error => log::print(format_args!("friendlet: {error}\n")),
+        LoadError::File(error) => log::print(format_args!("friendlet: {error}\n")),
     }
-    load::exit_code(error)
+    error.exit_code()
 }
 
 fn version() -> String {

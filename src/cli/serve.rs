@@ -8,7 +8,7 @@ use super::load::{self, Loaded};
 use super::state_dir::{Environment, socket, state_dir};
 use super::{build_id, exit, refuse};
 use crate::api::Board;
-use crate::config::{self, Config, ConfigOrigin, NOTICE_BYTES};
+use crate::config::{self, Config, NOTICE_BYTES};
 use crate::keeper::{self, Cgroups, Legacy, Owner, Predecessor, ServerEnd};
 use crate::log::print;
 use crate::serve::{self, ReloadFiles, Start, StartError};
@@ -56,6 +56,7 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
     }
     match inherited.map_or_else(|| load::load(config), Ok) {
         Ok(loaded) => {
+            log_errors(&loaded);
             let board = board(&loaded);
             let files = loaded.reload_files(false);
             let text = loaded.text();
@@ -68,14 +69,19 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
     }
 }
 
+/// Logs the files that are not in force.
+fn log_errors(loaded: &Loaded) {
+    for error in &loaded.errors {
+        crate::log::console::error!("{}", error);
+    }
+}
+
 /// Tries each of the files at most once, and none where another would not help.
 fn run_with_fallback(mut loaded: Loaded, mut legacy: Option<Legacy>) -> ExitCode {
     loop {
         // Logged whatever level the file sets.
         crate::log::set_level(crate::log::Level::Error);
-        if let Some(error) = &loaded.config_error {
-            crate::log::console::error!("{}", error);
-        }
+        log_errors(&loaded);
         let board = board(&loaded);
         let files = loaded.reload_files(true);
         let text = loaded.text();
@@ -126,14 +132,16 @@ impl Owner for Start {
 
     fn configure(&mut self, text: String) -> Option<ServiceTable> {
         let source = self.files.config.display().to_string();
-        match config::parse(&text, &source, &self.files.program) {
-            Ok(later) => self.config.succeed(later),
+        match config::parse_document(&text, &source, &self.files.program) {
+            Ok((later, config_origin)) => {
+                self.config.succeed(later);
+                self.board.config_origin = config_origin;
+            }
             Err(errors) => {
                 crate::log::console::error!("keeper: cannot take over the configuration file: {}", errors);
                 return None;
             }
         }
-        self.board.config_origin = ConfigOrigin::Given;
         self.board.config_error = None;
         self.good_copy = self.files.good_copy.clone().map(|path| (path, text.clone()));
         self.text = Some(text);

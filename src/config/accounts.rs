@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use super::diagnostics::{Diagnostics, ParseError};
 use super::section::{Document, Section};
+use super::sources::Source;
 use super::value::{Text, hint};
-use super::{parse_toml, schema};
+use super::{References, parse_toml, schema};
 use crate::limits::USERS;
 use crate::session::{Grants, GrantsError, PasswordHash, Tokens, User, UserLevel, Users, UsersError};
 
@@ -22,7 +23,7 @@ pub(super) fn users<'t>(
     diagnostics: &mut Diagnostics<'_>,
 ) -> UserEntries<'t> {
     let mut entries = UserEntries { table: Users::new(), names: Vec::new() };
-    let mut seen = Vec::<(&str, usize)>::new();
+    let mut seen: Vec<Text<'_>> = Vec::new();
     for section in document.sections(&schema::USER, diagnostics) {
         entries.names.extend(section.written("name").map(|(name, _)| name));
         let name = section.string("name", diagnostics);
@@ -31,10 +32,11 @@ pub(super) fn users<'t>(
             continue;
         };
         match entries.table.push(user) {
-            Ok(_) => seen.push((name, diagnostics.line(&span))),
+            Ok(_) => seen.push((name, span)),
             Err(UsersError::Duplicate) => {
-                let line = seen.iter().find(|(seen, _)| *seen == name).map_or(0, |(_, line)| *line);
-                diagnostics.error(&span, format_args!("duplicate user '{name}', first in line {line}"));
+                let first = seen.iter().find(|(seen, _)| *seen == name).map_or(&span, |(_, first)| first);
+                let first = diagnostics.line(first, &span);
+                diagnostics.error(&span, format_args!("duplicate user '{name}', first in {first}"));
             }
             Err(UsersError::Full) => {
                 diagnostics.error(section.span(), format_args!("more than {USERS} users"));
@@ -84,7 +86,7 @@ fn grant(
         && *name != "*"
         && !services.contains(name)
     {
-        diagnostics.missing(span, not_found("services", "service", name, services));
+        diagnostics.unknown_reference(span, not_found("services", "service", name, services));
     }
     match grants.push(name) {
         Ok(()) => {}
@@ -150,9 +152,9 @@ pub fn user_text(name: &str, level: UserLevel, password: &PasswordHash) -> Strin
 /// # Errors
 /// All errors of the text, in the order of their positions.
 pub fn parse_user(text: &str, source: &str) -> Result<User, ParseError> {
-    let mut diagnostics = Diagnostics::new(text);
-    let values = parse_toml(text, &mut diagnostics);
-    let document = Document::new(values.get_ref(), &[&schema::USER], &mut diagnostics);
+    let mut diagnostics = Diagnostics::new(&[Source::new(source, text)], References::Known);
+    let values = parse_toml(text, 0, &mut diagnostics);
+    let document = Document::new(&values, &[&schema::USER], &mut diagnostics);
     let sections = document.sections(&schema::USER, &mut diagnostics);
     if sections.len() != 1 {
         diagnostics.missing(&(0..0), format_args!("expected one [[user]], found {}", sections.len()));
@@ -164,5 +166,5 @@ pub fn parse_user(text: &str, source: &str) -> Result<User, ParseError> {
             user(section, name.as_ref(), None, &mut diagnostics)
         })
         .collect();
-    diagnostics.finish(source, users.into_iter().next().flatten())
+    diagnostics.finish(users.into_iter().next().flatten())
 }

@@ -29,13 +29,15 @@ pub(super) fn read<'t>(
         }
     }
     for section in document.sections(&schema::CHECK, diagnostics) {
+        // Where it is false, the check is masked.
+        section.boolean("enabled", diagnostics);
         let name = section.string("name", diagnostics);
         let level = section.parsed("level", CheckLevel::from_name, diagnostics);
         let service = section.string("service", diagnostics);
         if let Some((of, span)) = &service
             && !names.contains(of)
         {
-            diagnostics.missing(span, not_found("service", "service", of, names));
+            diagnostics.unknown_reference(span, not_found("service", "service", of, names));
         }
         add(table, &mut seen, &section, name, level, service, diagnostics);
     }
@@ -61,8 +63,8 @@ fn add<'t>(
     }
     let Some(name) = name else { return };
     if let Some(first) = seen.iter().find(|first| first.0 == name.0) {
-        let line = diagnostics.line(&first.1);
-        diagnostics.error(&name.1, format_args!("duplicate check '{}', first in line {line}", name.0));
+        let first = diagnostics.line(&first.1, &name.1);
+        diagnostics.error(&name.1, format_args!("duplicate check '{}', first in {first}", name.0));
         return;
     }
     seen.push(name.clone());

@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::mem;
 
 use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeArray, DeValue};
 
-use super::schema::SERVICE;
 use crate::service::INSTANCES;
 
 /// Text that stands for the name of the instance.
@@ -15,8 +14,7 @@ const PLACEHOLDER: &str = "%i";
 /// Replaces each `[[service]]` with `instances` by the services `NAME@INSTANCE`, with the instance in place of
 /// each `%i` of their texts. Values that are not what the schema wants stay, and are reported when they are
 /// read.
-pub(super) fn expand(file: &mut DeTable<'_>) {
-    let Some(DeValue::Array(services)) = file.get_mut(SERVICE.name).map(Spanned::get_mut) else { return };
+pub(super) fn expand(services: &mut DeArray<'_>) {
     for service in mem::replace(services, DeArray::new()) {
         match instances(&service) {
             Some(names) => names.iter().for_each(|name| {

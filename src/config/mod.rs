@@ -3,6 +3,9 @@
 //! [`schema`] has one row a key: type, range, default and description. [`parse`] reads each table of the
 //! file by these rows. Parsing allocates, before the server starts; the resulting [`Config`] has a fixed
 //! size.
+//!
+//! A file may have drop-ins. `sources` joins all of them to one document and splits it, `merge` makes the values of one
+//! file of them, `drop_ins` decides which are in force at a start, `provenance` names the file of each service.
 
 mod accounts;
 mod attributes;
@@ -11,17 +14,21 @@ mod checks;
 mod commands;
 mod devices;
 mod diagnostics;
+mod drop_ins;
 mod health;
 mod instances;
 pub mod key;
 mod life;
+mod merge;
 mod network;
 mod origin;
+mod provenance;
 mod restart;
 pub mod schema;
 mod section;
 mod services;
 mod settings;
+mod sources;
 mod value;
 
 use core::net::SocketAddr;
@@ -30,7 +37,7 @@ use core::time::Duration;
 use heapless::{String, Vec};
 use toml::de::DeTable;
 
-use crate::limits::{BOARD_FILE, CONFIG_BYTES, FILE_PATH_BYTES, ORIGIN_BYTES, ORIGINS};
+use crate::limits::{BOARD, BOARD_FILE, CONFIG_BYTES, FILE_PATH_BYTES, ORIGIN_BYTES, ORIGINS};
 use crate::log::Level;
 use crate::service::{BoardEnd, ServiceTable, UNIX_PATH_BYTES};
 use crate::session::{Tokens, Users};
@@ -45,6 +52,9 @@ crate::limits::limits! {
     /// Pattern of the names of devices.
     DEVICE_NAME_BYTES: usize = 64, exceeded "configuration error",
         tests ["each_limit_is_met_and_not_passed"];
+    /// Drop-in files.
+    DROP_INS: usize = 16, exceeded "the rest is not read: an error, or a notice at the start",
+        tests ["files_up_to_their_limit_are_read"];
     /// Error text of a configuration file that is not in force.
     COMPLAINT_BYTES: usize = 512, exceeded "cut",
         tests ["text_is_one_line_up_to_its_limit", "message_is_cut_at_its_limit_and_keeps_its_end"];
@@ -57,13 +67,19 @@ crate::limits::limits! {
 /// measured as up to 86 bytes for a byte of a correct file (x86-64).
 pub const READ_BYTES: usize = 96 * CONFIG_BYTES;
 
+/// Name of the built-in service.
+const BUILT_IN: &str = "hello";
+
 pub use accounts::{parse_user, user_text};
 pub use board::BoardCommands;
 pub use checks::is_device_name;
 pub use devices::{DeviceRule, DeviceRules, matches_pattern};
 pub use diagnostics::{Diagnostic, ParseError};
+pub use drop_ins::{DropInFailure, Settled, settle};
 pub use network::{Address, InterfaceName, Network};
 pub use origin::{ConfigError, ConfigOrigin, one_line};
+pub use provenance::provenance;
+pub use sources::{Source, join, size_error, split, with_file_of};
 
 use diagnostics::Diagnostics;
 use section::Document;
@@ -175,27 +191,80 @@ pub enum Tls {
     },
 }
 
-/// Parses a configuration file. Errors name it `source`; `program` is the path of this binary, which the
-/// built-in service runs.
+/// Treatment of names of services that do not exist.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum References {
+    /// They are errors.
+    Known,
+    /// Their service may be in a drop-in that is not in force: a service that requires it is left out, and so is a check of
+    /// it. Other names have no effect.
+    MayBeMissing,
+}
+
+/// Parses a configuration file without drop-ins. Errors name it `source`; `program` is the path of this binary, which
+/// the built-in service runs.
 ///
 /// # Errors
 /// All errors of the text, in the order of their positions.
 pub fn parse(text: &str, source: &str, program: &str) -> Result<Config, ParseError> {
-    let mut diagnostics = Diagnostics::new(text);
-    let config = build(text, program, &mut diagnostics);
-    diagnostics.finish(source, Some(config))
+    parse_files(&[Source::new(source, text)], References::Known, program)
+}
+
+/// Parses a configuration file and its drop-ins.
+///
+/// # Errors
+/// All errors of the files, in the order of their positions.
+pub fn parse_files(
+    files: &[Source<'_>],
+    references: References,
+    program: &str,
+) -> Result<Config, ParseError> {
+    let mut diagnostics = Diagnostics::new(files, references);
+    let config = build(files, references, program, &mut diagnostics);
+    diagnostics.finish(Some(config))
+}
+
+/// Parses a document that a server has read without errors. Returns the origin of its configuration file, too.
+///
+/// # Errors
+/// All errors of the files, in the order of their positions.
+pub fn parse_document(
+    document: &str,
+    source: &str,
+    program: &str,
+) -> Result<(Config, ConfigOrigin), ParseError> {
+    let mut files = split(document, source);
+    let built_in = built_in_source();
+    let mut config_origin = ConfigOrigin::Given;
+    if let Some(file) = files.first_mut()
+        && file.text.is_ok_and(|text| text.trim().is_empty())
+    {
+        *file = Source::new(&built_in, BOARD_FILE);
+        config_origin = ConfigOrigin::BuiltIn;
+    }
+    Ok((parse_files(&files, References::Known, program)?, config_origin))
 }
 
 /// The built-in default. The tests of its board parse it; an error in it would leave its key at the
 /// default.
 pub fn built_in(program: &str) -> Config {
-    build(BOARD_FILE, program, &mut Diagnostics::new(BOARD_FILE))
+    let file = [Source::new("", BOARD_FILE)];
+    build(&file, References::Known, program, &mut Diagnostics::new(&file, References::Known))
 }
 
-fn build(text: &str, program: &str, diagnostics: &mut Diagnostics<'_>) -> Config {
-    let mut values = parse_toml(text, diagnostics);
-    instances::expand(values.get_mut());
-    let document = Document::new(values.get_ref(), &schema::TABLES, diagnostics);
+/// Name of the built-in default, for people.
+pub fn built_in_source() -> std::string::String {
+    format!("boards/{BOARD}/friendlet.toml (built in)")
+}
+
+fn build(
+    files: &[Source<'_>],
+    references: References,
+    program: &str,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Config {
+    let merged = merge::merge(files, references, diagnostics);
+    let document = Document::new(&merged.values, &schema::TABLES, diagnostics);
 
     let board = board::commands(&document, diagnostics);
     let listen = settings::listen(&document, diagnostics);
@@ -205,8 +274,8 @@ fn build(text: &str, program: &str, diagnostics: &mut Diagnostics<'_>) -> Config
     let network = network::network(&document, diagnostics);
     let devices = devices::read(&document, diagnostics);
     let session = settings::session(&document, diagnostics);
-    let services = services::read(&document, program, diagnostics);
-    let users = accounts::users(&document, &services.names(), diagnostics);
+    let services = services::read(&document, &merged.masked, program, diagnostics);
+    let users = accounts::users(&document, &services.known_names(), diagnostics);
     let tokens = accounts::tokens(&document, &users, diagnostics);
 
     Config {
@@ -227,17 +296,19 @@ fn build(text: &str, program: &str, diagnostics: &mut Diagnostics<'_>) -> Config
     }
 }
 
-/// Returns the parts of the text that are TOML.
-fn parse_toml<'t>(text: &'t str, diagnostics: &mut Diagnostics<'_>) -> toml::Spanned<DeTable<'t>> {
+/// Returns the parts of a text that are TOML. `start` is its place among the files; the places of the values are those in
+/// the text.
+fn parse_toml<'t>(text: &'t str, start: usize, diagnostics: &mut Diagnostics<'_>) -> DeTable<'t> {
     if text.len() > CONFIG_BYTES {
-        diagnostics.syntax_error(0..0, format_args!("the file is larger than {CONFIG_BYTES} bytes"));
-        return DeTable::parse_recoverable("").0;
+        diagnostics.syntax_error(start..start, format_args!("the file is larger than {CONFIG_BYTES} bytes"));
+        return DeTable::new();
     }
     let (values, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        diagnostics.syntax_error(error.span().unwrap_or(0..0), error.message());
+        let at = error.span().map_or(start, |span| start + span.start);
+        diagnostics.syntax_error(at..at, error.message());
     }
-    values
+    values.into_inner()
 }
 
 /// `'a', 'b' or 'c'`, for messages.

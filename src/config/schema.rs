@@ -388,6 +388,13 @@ pub static SERVICE: Table = Table {
         attributes::RUNTIME_DIRECTORY,
         attributes::LOG_DIRECTORY,
         Key::new(
+            "enabled",
+            Kind::Boolean,
+            Boolean(true),
+            "`false` masks the service, with any of an earlier file under its name: it is as if it were not there.",
+        )
+        .reload(),
+        Key::new(
             "autostart",
             Kind::Boolean,
             Boolean(false),

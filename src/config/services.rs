@@ -4,17 +4,15 @@ use core::time::Duration;
 
 use super::accounts::not_found;
 use super::diagnostics::Diagnostics;
+use super::merge::Masked;
 use super::section::{Document, Section};
 use super::value::{Span, Text, any_string};
-use super::{attributes, commands, health, life, schema};
+use super::{BUILT_IN, attributes, commands, health, life, schema};
 use crate::limits;
 use crate::service::{
     Arguments, Name, ReadyCheck, RestartPolicy, ServiceKind, ServiceTable, Signal, Spec, TableError,
     Variables,
 };
-
-/// Name of the built-in service.
-const BUILT_IN: &str = "hello";
 
 /// Services of a file.
 pub(super) struct Services<'t> {
@@ -23,6 +21,8 @@ pub(super) struct Services<'t> {
     entries: Vec<ServiceEntry<'t>>,
     /// Number of different names among them.
     unique: usize,
+    /// Names of masked services, each with its place.
+    masked: Vec<Text<'t>>,
 }
 
 /// Name of a `[[service]]`, and of those that it waits for, each with its key.
@@ -32,8 +32,13 @@ struct ServiceEntry<'t> {
 }
 
 impl<'t> Services<'t> {
+    /// Names of all services, including the built-in one and those that are masked.
+    pub(super) fn known_names(&self) -> Vec<&'t str> {
+        self.names().into_iter().chain(self.masked.iter().map(|(name, _)| *name)).collect()
+    }
+
     /// Names of all services, including the built-in one.
-    pub(super) fn names(&self) -> Vec<&'t str> {
+    fn names(&self) -> Vec<&'t str> {
         let mut names: Vec<_> = self.entries.iter().map(|entry| entry.name.0).collect();
         if !names.contains(&BUILT_IN) && self.table.find(BUILT_IN).is_some() {
             names.push(BUILT_IN);
@@ -42,18 +47,21 @@ impl<'t> Services<'t> {
     }
 }
 
-/// Each `[[service]]`, and the built-in one if the table has room for it.
+/// Each `[[service]]`, and the built-in one if it is not masked and the table has room for it.
 pub(super) fn read<'t>(
     document: &Document<'t, '_>,
+    masked: &'t [Masked],
     program: &str,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Services<'t> {
-    let mut services = Services { table: ServiceTable::new(), entries: Vec::new(), unique: 0 };
+    let masked = masked.iter().filter(|masked| masked.table.name == schema::SERVICE.name);
+    let masked = masked.map(|masked| (masked.name.as_str(), masked.span.clone())).collect();
+    let mut services = Services { table: ServiceTable::new(), entries: Vec::new(), unique: 0, masked };
     let sections = document.sections(&schema::SERVICE, diagnostics);
     for section in &sections {
         add(&mut services, section, diagnostics);
     }
-    if !services.names().contains(&BUILT_IN)
+    if !services.known_names().contains(&BUILT_IN)
         && let Ok(hello) = Spec::new(BUILT_IN, &[program, BUILT_IN])
     {
         // A full table has no built-in service.
@@ -84,12 +92,12 @@ fn add<'t>(services: &mut Services<'t>, section: &Section<'t, '_>, diagnostics: 
         return;
     };
     let first = services.entries.iter().find(|entry| entry.name.0 == name.0);
-    let first_line = first.map(|first| diagnostics.line(&first.name.1));
+    let first_line = first.map(|first| diagnostics.line(&first.name.1, &name.1));
     let after = after.into_iter().map(|name| ("after", name));
     let after = after.chain(requires.into_iter().map(|name| ("requires", name))).collect();
     services.entries.push(ServiceEntry { name: name.clone(), after });
     if let Some(line) = first_line {
-        diagnostics.error(&name.1, format_args!("duplicate service '{}', first in line {line}", name.0));
+        diagnostics.error(&name.1, format_args!("duplicate service '{}', first in {line}", name.0));
         return;
     }
     services.unique += 1;
@@ -110,6 +118,8 @@ fn spec(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Spec> {
     life::check_instances(section, diagnostics);
+    // Where it is false, the service is masked.
+    section.boolean("enabled", diagnostics);
     let name = section.bounded_if_set("name", diagnostics);
     let argv = life::program(section, "command", diagnostics);
     let kind = section.parsed("type", ServiceKind::from_name, diagnostics);
@@ -222,8 +232,11 @@ fn check_order(services: &Services<'_>, diagnostics: &mut Diagnostics<'_>) {
     let names = services.names();
     for entry in &services.entries {
         for (key, (name, span)) in &entry.after {
-            if !names.contains(name) {
-                diagnostics.missing(span, not_found(key, "service", name, &names));
+            if let Some((_, mask)) = services.masked.iter().find(|(masked, _)| masked == name) {
+                let mask = diagnostics.line(mask, span);
+                diagnostics.error(span, format_args!("{key}: service '{name}' is masked in {mask}"));
+            } else if !names.contains(name) {
+                diagnostics.unknown_reference(span, not_found(key, "service", name, &names));
             }
         }
     }

@@ -546,7 +546,7 @@ proptest! {
         let text: String = text.into_iter().collect();
         if let Err(errors) = parse(&text, "f", "/usr/bin/friendlet") {
             prop_assert!(!errors.errors().is_empty());
-            prop_assert!(errors.errors().iter().all(|error| error.line >= 1 && error.column >= 1));
+            prop_assert!(errors.errors().iter().all(|error| error.place.is_some_and(|(line, column)| line >= 1 && column >= 1)));
         }
     }
 }
@@ -580,4 +580,14 @@ fn board_is_ended_by_absolute_paths() {
          f:3:12: poweroff: expected a program and its arguments\n\
          f:4:1: unknown key 'halt' in [board]"
     );
+}
+
+#[test]
+fn document_without_a_file_has_the_built_in_default() {
+    let drop_in = "\x1ca.toml\n[[service]]\nname = 'a'\ncommand = ['a']\n";
+    let (config, origin) = super::parse_document(drop_in, "f", "/bin/friendlet").unwrap();
+    assert!(config.services.find("a").is_some());
+    assert_eq!(origin, super::ConfigOrigin::BuiltIn);
+    let (config, origin) = super::parse_document("[log]\nlevel = 'warn'\n", "f", "/bin/friendlet").unwrap();
+    assert_eq!((config.log_level, origin), (Level::Warn, super::ConfigOrigin::Given));
 }

@@ -69,11 +69,14 @@ impl Server {
     }
 
     /// Sets the error of a configuration file that is not in force, of which administrators are notified.
-    pub fn set_config_error(&mut self, error: Option<ConfigError>) {
-        if error.is_none() {
-            self.api.board.config_origin = ConfigOrigin::Given;
-        }
-        self.api.board.config_error = error;
+    pub fn set_config_error(&mut self, error: ConfigError) {
+        self.api.board.config_error = Some(error);
+    }
+
+    /// Sets the origin of a configuration that is in force without errors.
+    pub fn set_config_origin(&mut self, config_origin: ConfigOrigin) {
+        self.api.board.config_origin = config_origin;
+        self.api.board.config_error = None;
     }
 
     /// Returns true while the services stop for the end of the server.

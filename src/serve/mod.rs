@@ -42,7 +42,7 @@ use self::shutdown::Shutdown;
 use self::state::State;
 use self::system::System;
 use crate::api::{Api, Board};
-use crate::config::{Config, Listen, LogFiles};
+use crate::config::{self, Config, Listen, LogFiles};
 use crate::connection::{Server, ServerConfig};
 use crate::keeper::{self, Link, Processes};
 use crate::net::{ConnectionTable, Listener, TlsConfig};
@@ -104,7 +104,7 @@ pub struct Start {
     pub board: Board,
     /// `NOTIFY_SOCKET` is that of `friendlet init`, which shuts the board down on request.
     pub has_init: bool,
-    /// Path and content of the last good copy of the configuration file, written once the server serves.
+    /// Path and document of the last good copy of the configuration, written once the server serves.
     pub good_copy: Option<(PathBuf, String)>,
     /// Text of the configuration file in force, for an upgrade; `None` of the built-in default.
     pub text: Option<String>,
@@ -121,6 +121,8 @@ pub struct ReloadFiles {
     pub config: PathBuf,
     /// Its last good copy; `None`: there is none.
     pub good_copy: Option<PathBuf>,
+    /// The configuration file may be missing, as it was at the start: the built-in default is then in force.
+    pub may_be_missing: bool,
     /// Path of this program, which the built-in service runs.
     pub program: String,
 }
@@ -383,14 +385,18 @@ fn listen_locally(path: &Path) -> Result<Listener, StartError> {
     })
 }
 
-/// Writes the copy of a configuration file with which the server serves. An equal copy is left alone: flash
+/// Writes the copy of the configuration with which the server serves. An equal copy is left alone: flash
 /// wears out.
-fn keep_good_copy(path: &Path, text: &str) {
-    if file::read(path, limits::CONFIG_BYTES).is_ok_and(|kept| kept == text.as_bytes()) {
+fn keep_good_copy(path: &Path, document: &str) {
+    let kept = file::read_regular(path, limits::CONFIG_BYTES).and_then(|bytes| file::text(path, bytes));
+    let kept = kept.unwrap_or_default();
+    let document = config::with_file_of(document, &kept);
+    // A longer one could not be read.
+    if document == kept || document.len() > limits::CONFIG_BYTES {
         return;
     }
     // The file may contain secrets that only its owner may read.
-    if let Err(error) = file::write_atomic(path, text.as_bytes(), 0o600) {
+    if let Err(error) = file::write_atomic(path, document.as_bytes(), 0o600) {
         warning!("cannot write the last good copy of the configuration file: {}", error);
     }
 }

@@ -1,6 +1,6 @@
-//! Reload of the configuration file.
+//! Reload of the configuration file and its drop-ins.
 //!
-//! A thread reads and checks everything, so that nothing waits for the disk: the file, the certificate, the
+//! A thread reads and checks everything, so that nothing waits for the disk: the files, the certificate, the
 //! administrator of a file without users. What it has read takes the place of what is in force on the event loop, in
 //! one step, or nothing does.
 
@@ -17,12 +17,14 @@ use rustls::ServerConfig;
 use smol::channel::{Receiver, Sender, bounded};
 
 use super::{RELOAD_ERRORS_BYTES, ReloadFiles, certificate, first_user, keep_good_copy};
-use crate::config::Config;
+use crate::config::{self, Config, ConfigOrigin, References, Source};
+use crate::limits::{BOARD_FILE, CONFIG_BYTES};
 use crate::log::Reason;
 use crate::net::TlsConfig;
 use crate::service::Difference;
 use crate::sys::conditions::ConditionWatch;
-use crate::sys::{config_file, thread};
+use crate::sys::drop_ins::{self, DropIn};
+use crate::sys::{file, thread};
 use crate::warning;
 
 /// Stack of the thread: the parser of the configuration file, and the certificate.
@@ -55,10 +57,12 @@ pub(super) struct Read {
 /// A later configuration.
 pub(super) struct Later {
     pub(super) config: Config,
+    pub(super) config_origin: ConfigOrigin,
     /// Certificate and key, unless those in use stay.
     pub(super) tls: Option<Arc<ServerConfig>>,
-    /// Text for the keeper, in memory.
+    /// Text of all files for the keeper, in memory.
     pub(super) document: File,
+    /// The same, for the last good copy.
     pub(super) text: String,
 }
 
@@ -135,15 +139,38 @@ impl Reloader {
 
 impl Later {
     fn read(files: &ReloadFiles, state_dir: &Path) -> Result<Box<Self>, String> {
-        let read = config_file::read_regular(&files.config, &files.program);
-        let (mut config, text) = read.map_err(|error| error.to_string())?;
+        let (text, config_origin) = read(files);
+        let name = match config_origin {
+            ConfigOrigin::BuiltIn => config::built_in_source(),
+            _ => files.config.display().to_string(),
+        };
+        let drop_ins = drop_ins::read(&files.config);
+        let mut sources = vec![Source { name: &name, text: text.as_deref().map_err(String::as_str) }];
+        sources.extend(drop_ins.iter().map(DropIn::source));
+        let mut config = config::parse_files(&sources, References::Known, &files.program)
+            .map_err(|errors| errors.to_string())?;
         let tls = certificate::renewed(&config.listen, state_dir).map_err(|error| error.to_string())?;
         if config.users.is_empty() {
             config.users = first_user::stored(state_dir)?;
         }
+        let text = config::join(&sources, config_origin);
         let document = document(&text).map_err(|error| format!("cannot keep it in memory: {error}"))?;
-        Ok(Box::new(Self { config, tls, document, text }))
+        Ok(Box::new(Self { config, config_origin, tls, document, text }))
     }
+}
+
+/// Text and origin of the configuration file.
+fn read(files: &ReloadFiles) -> (Result<String, String>, ConfigOrigin) {
+    let path = files.config.as_path();
+    let text = match file::read_regular(path, CONFIG_BYTES).and_then(|bytes| file::text(path, bytes)) {
+        Ok(text) if text.trim().is_empty() => Err("the file is empty".to_owned()),
+        Ok(text) => Ok(text),
+        Err(error) if error.is_missing() && files.may_be_missing => {
+            return (Ok(BOARD_FILE.to_owned()), ConfigOrigin::BuiltIn);
+        }
+        Err(error) => Err(error.reason.to_string()),
+    };
+    (text, ConfigOrigin::Given)
 }
 
 /// Cuts errors, a line each, at their limit.
@@ -178,6 +205,44 @@ fn start(work: thread::Work) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::tests::TestDirectory;
+
+    #[test]
+    fn file_may_be_missing_where_it_was_at_the_start() {
+        let directory = TestDirectory::new("reload");
+        let config = directory.0.join("f.toml");
+        let files = |may_be_missing| ReloadFiles {
+            config: config.clone(),
+            good_copy: None,
+            may_be_missing,
+            program: "/bin/friendlet".to_owned(),
+        };
+        std::fs::create_dir(directory.0.join("f.d")).unwrap();
+        let drop_in = "[[service]]\nname = 'web'\ncommand = ['web']\n";
+        std::fs::write(directory.0.join("f.d/1.toml"), drop_in).unwrap();
+        let read = |may_be_missing| Later::read(&files(may_be_missing), &directory.0);
+        let missing = read(false).err().unwrap();
+        assert!(missing.ends_with("f.toml: No such file or directory (errno 2)"), "{missing}");
+        crate::log::set_level(crate::log::Level::Off);
+        let plain = |later: &Later| (later.config_origin, later.text.clone());
+        let expected = (ConfigOrigin::BuiltIn, format!("\x1c1.toml\n{drop_in}"));
+        // Without users and certificate, which the server makes at its start.
+        match read(true) {
+            Ok(later) => assert_eq!(plain(&later), expected),
+            Err(error) => assert!(!error.contains("f.toml"), "{error}"),
+        }
+        std::fs::write(&config, "[listen]\ntls = 'off'\n[[user]]\nname = 'a'\n").unwrap();
+        let later = read(true).unwrap();
+        assert_eq!(later.config_origin, ConfigOrigin::Given);
+        assert!(later.config.services.find("web").is_some());
+        std::fs::write(&config, "\n").unwrap();
+        std::fs::write(directory.0.join("f.d/2.toml"), "x = 1").unwrap();
+        let errors = read(true).err().unwrap();
+        assert!(
+            errors.contains("f.toml: the file is empty\n") && errors.contains("2.toml:1:1: 'x'"),
+            "{errors}"
+        );
+    }
 
     #[test]
     fn errors_of_a_reload_are_cut_at_their_limit() {

@@ -37,7 +37,7 @@ impl Core {
         if let (Err(errors), false) = (&applied, is_trial) {
             error!("reload: nothing changes: {}", errors);
             let text = format_args!("configuration file not reloaded: {errors}");
-            self.server.set_config_error(Some(config::one_line(text)));
+            self.server.set_config_error(config::one_line(text));
         }
         if call_id != NO_CALL {
             let reloaded = applied.as_ref().map(|(difference, needs_restart)| Reloaded {
@@ -86,7 +86,7 @@ impl Core {
         if let (Some(tls), Some(config)) = (&self.reloads.tls, later.tls.take()) {
             tls.replace(config);
         }
-        self.server.set_config_error(None);
+        self.server.set_config_origin(later.config_origin);
         self.system.processes().report_reload();
         self.server.reload(settings, services, now, &mut self.system);
         self.reloads.pending = Some((later, difference.clone()));

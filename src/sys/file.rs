@@ -58,12 +58,17 @@ impl FileError {
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.path.display())?;
-        match &self.reason {
-            FileReason::Io(error) => write!(f, "{}", Reason::from(error)),
-            FileReason::NotUtf8(offset) => write!(f, "not UTF-8 from byte {offset} on"),
-            FileReason::TooLarge(limit) => write!(f, "larger than {limit} bytes"),
-            FileReason::NotRegular => f.write_str("not a regular file"),
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
+impl fmt::Display for FileReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "{}", Reason::from(error)),
+            Self::NotUtf8(offset) => write!(f, "not UTF-8 from byte {offset} on"),
+            Self::TooLarge(limit) => write!(f, "larger than {limit} bytes"),
+            Self::NotRegular => f.write_str("not a regular file"),
         }
     }
 }

@@ -10,7 +10,7 @@ mod accounts;
 pub mod board;
 mod clock;
 pub mod conditions;
-pub mod config_file;
+pub mod drop_ins;
 mod enabled;
 pub mod file;
 pub mod fork;

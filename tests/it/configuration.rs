@@ -198,6 +198,11 @@ fn json_table(table: &Table) -> String {
         .collect();
     let required = match required.len() {
         0 => String::new(),
+        // A table that masks another one has no more than its name.
+        2.. if table.key("enabled").is_some() => format!(
+            "\"required\": [\"name\"], \"anyOf\": [{{ \"required\": [{}] }}, {{ \"required\": [\"enabled\"] }}], ",
+            required.join(", ")
+        ),
         _ => format!("\"required\": [{}], ", required.join(", ")),
     };
     let object = format!(

@@ -19,6 +19,7 @@ mod ctl;
 mod damage;
 mod deadlines;
 mod declared;
+mod drop_ins;
 mod endurance;
 mod fall_back;
 mod floods;

@@ -1,7 +1,7 @@
 //! `[[check]]`, and the short form of a check in a service.
 
 use super::super::checks::is_absolute_path;
-use super::super::key::Default::{Integer, Required, String, Unset};
+use super::super::key::Default::{Boolean, Integer, Required, String, Unset};
 use super::super::key::{Key, Kind, Table, any, board_limit, fixed};
 use super::SERVICE_NAME;
 use crate::service::{
@@ -27,10 +27,10 @@ pub static HEALTH: Table = Table {
     keys: KEYS.split_at(GIVEN).1,
 };
 
-/// Keys of a check that the service gives in the short form: `name`, `level` and `service`.
-const GIVEN: usize = 3;
+/// Keys of a check that the service gives in the short form: `name`, `level`, `service` and `enabled`.
+const GIVEN: usize = 4;
 
-static KEYS: [Key; 11] = [
+static KEYS: [Key; 12] = [
     Key::new(
         "name",
         SERVICE_NAME,
@@ -54,6 +54,13 @@ static KEYS: [Key; 11] = [
          restart policy decides.",
     )
     .example("\"clock\"")
+    .reload(),
+    Key::new(
+        "enabled",
+        Kind::Boolean,
+        Boolean(true),
+        "`false` masks the check, with any of an earlier file under its name.",
+    )
     .reload(),
     Key::new(
         "tcp",
