@@ -45,8 +45,9 @@ password once.
 ";
 
 pub(super) const CHECK: &str = "\
-Validates a configuration file. Prints each error with its line and column, or else the worst-case
-memory of a server with this file.
+Validates a configuration file and its drop-ins, such as friendlet.d/*.toml beside friendlet.toml.
+Prints each error with its line and column, or else the worst-case memory of a server with these
+files, and with drop-ins the file of each service.
 
 Usage: friendlet check [FILE]
 

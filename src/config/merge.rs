@@ -213,7 +213,11 @@ fn strings<'v>(entry: &'v Spanned<DeValue<'_>>, key: &str) -> impl Iterator<Item
 
 /// Values with their places moved by `start`: those of a file that begins there.
 fn shift(table: DeTable<'_>, start: usize) -> DeTable<'_> {
-    table.into_iter().map(|(key, value)| (shifted(key, start), shift_value(value, start))).collect()
+    let mut moved = DeTable::new();
+    for (key, value) in table {
+        moved.insert(shifted(key, start), shift_value(value, start));
+    }
+    moved
 }
 
 fn shift_value(value: Spanned<DeValue<'_>>, start: usize) -> Spanned<DeValue<'_>> {
