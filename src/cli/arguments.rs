@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
 
-use super::help;
+use super::{check, help};
 use crate::session::is_user_name;
 
 /// Parsed command line.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Command {
     /// Validate a configuration file.
-    Check { file: Option<PathBuf> },
+    Check(check::Options),
     /// Run the client with the remaining arguments.
     Ctl(Vec<String>),
     /// Run the built-in service.
@@ -93,16 +93,18 @@ fn serve(
 }
 
 fn check(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
-    let mut file = None;
+    let mut options = check::Options::default();
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help(help::CHECK)),
-            Long("config") if file.is_none() => file = Some(PathBuf::from(parser.value()?)),
-            Value(name) if file.is_none() => file = Some(PathBuf::from(name)),
+            Long("config") if options.file.is_none() => options.file = Some(PathBuf::from(parser.value()?)),
+            Long("root") if options.root.is_none() => options.root = Some(PathBuf::from(parser.value()?)),
+            Long("board") if options.board.is_none() => options.board = Some(parser.value()?.string()?),
+            Value(name) if options.file.is_none() => options.file = Some(PathBuf::from(name)),
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Command::Check { file })
+    Ok(Command::Check(options))
 }
 
 fn passwd(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -148,6 +150,8 @@ mod tests {
     fn commands() {
         let file = |name: &str| Some(PathBuf::from(name));
         let serve = |config, falls_back| Command::Serve { config, falls_back };
+        let check = |file| Command::Check(check::Options { file, ..check::Options::default() });
+        let for_board = |file| check::Options { file, root: Some("r".into()), board: Some("b".to_owned()) };
         for (line, command) in [
             ("", serve(None, false)),
             ("serve", serve(None, false)),
@@ -158,9 +162,11 @@ mod tests {
             ("serve --fall-back --config f", serve(file("f"), true)),
             ("--fall-back --config f serve", serve(file("f"), true)),
             ("--fall-back", serve(None, true)),
-            ("check", Command::Check { file: None }),
-            ("check f", Command::Check { file: file("f") }),
-            ("check --config f", Command::Check { file: file("f") }),
+            ("check", check(None)),
+            ("check f", check(file("f"))),
+            ("check --config f", check(file("f"))),
+            ("check --root r f --board=b", Command::Check(for_board(file("f")))),
+            ("check --board b --root r", Command::Check(for_board(None))),
             ("passwd admin", Command::Passwd { user: "admin".to_owned() }),
             ("limits", Command::Limits),
             ("hello", Command::Hello),
@@ -210,6 +216,9 @@ mod tests {
             "serve --fall-back=yes",
             "serve f",
             "check a b",
+            "check --root",
+            "check --root a --root b",
+            "check --board a --board b",
             "check --config a --config b",
             "passwd",
             "passwd a b",

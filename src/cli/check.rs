@@ -1,94 +1,153 @@
-//! `friendlet check`: what `serve` would say of a configuration file on this machine.
+//! `friendlet check`: errors and warnings that `serve` would have with a configuration file, on this machine or in the
+//! root of an image.
+
+mod descriptors;
+mod root;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use rustix::fs::{Access, access};
-
+use self::root::Root;
 use super::budget::Budget;
-use super::state_dir::{Environment, state_dir};
-use super::{load, print, refuse};
+use super::load::DEFAULT_PATH;
+use super::state_dir::{Environment, socket, state_dir};
+use super::{exit, load, print, refuse};
 use crate::config::Config;
+use crate::limits::BOARD;
 use crate::log::{self, Reason};
+use crate::serve::{Finding, check_files, check_start};
 use crate::service::{Program, Spec};
-use crate::sys::{PATH, lookup, lookup_group};
+use crate::sys::PATH;
+
+/// Options of `check`.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct Options {
+    /// Configuration file.
+    pub(super) file: Option<PathBuf>,
+    /// Root directory of an image, in place of that of this machine.
+    pub(super) root: Option<PathBuf>,
+    /// Board whose limits must be those of this program.
+    pub(super) board: Option<String>,
+}
 
 /// Reports all errors of a configuration file, or the memory that a server with it uses at most, and what its services
-/// lack on this machine. With drop-ins, also the file of each service, check and device rule.
-pub(super) fn run(file: Option<&Path>) -> ExitCode {
-    let (source, config, provenance) = match load::check(file) {
+/// lack on this machine or in the root of an image. With drop-ins, also the file of each service, check and device rule.
+pub(super) fn run(options: &Options) -> ExitCode {
+    if let Some(board) = options.board.as_deref().filter(|board| *board != BOARD) {
+        log::print(format_args!(
+            "friendlet: --board {board}: this program has the limits of the board {BOARD}, and no others; run the \
+             friendlet of {board}, or `cargo xtask check FILE --board {board}` in the sources\n"
+        ));
+        return exit::USAGE.into();
+    }
+    let root = Root(options.root.as_deref());
+    // A file of an image is not replaced by one of this machine or this program, and named for that.
+    let default = match root.0.map(|dir| default_file(dir).map_err(|error| (dir, error))).transpose() {
+        Ok(default) => default,
+        Err((dir, error)) => {
+            log::print(format_args!("friendlet: --root {}: {}\n", dir.display(), Reason::from(&error)));
+            return exit::NO_INPUT.into();
+        }
+    };
+    let (source, config, provenance) = match load::check(options.file.as_deref().or(default.as_deref())) {
         Ok(checked) => checked,
         Err(error) => return refuse(&error),
     };
-    if let Err(error) =
-        crate::serve::check_certificate(&config.listen, &state_dir(&config, &Environment::of_this_process()))
-    {
-        log::print(format_args!("friendlet: {error}\n"));
-        return error.code().into();
-    }
-    // Counted as 0 where the size of the program is unknown.
-    let program = std::fs::metadata("/proc/self/exe").map_or(0, |file| file.len());
-    let budget = Budget::new(&config, usize::try_from(program).unwrap_or(usize::MAX));
-    let mut text = format!("{source}: ok\n");
+    let (mut code, mut text) = (None, String::new());
     for line in provenance {
         // Writing to it never fails.
         let _ = writeln!(text, "{line}");
     }
-    for warning in warnings(&config) {
-        let _ = writeln!(text, "{source}: warning: {warning}");
+    for finding in findings(&config, root) {
+        let _ = match finding {
+            Finding::Error(error) => {
+                log::print(format_args!("friendlet: {error}\n"));
+                code = code.or(Some(error.code()));
+                Ok(())
+            }
+            Finding::Warning(warning) => writeln!(text, "{source}: warning: {warning}"),
+            Finding::Note(note) => writeln!(text, "{source}: note: {note}"),
+        };
     }
-    print(&format!("{text}\n{budget}"))
+    if let Some(code) = code {
+        print(&text);
+        return code.into();
+    }
+    // Counted as 0 where the size of the program is unknown.
+    let program = std::fs::metadata("/proc/self/exe").map_or(0, |file| file.len());
+    let budget = Budget::new(&config, usize::try_from(program).unwrap_or(usize::MAX));
+    print(&format!("{source}: ok\n{text}\n{budget}"))
+}
+
+/// Path of the configuration file of an image.
+///
+/// # Errors
+/// The root cannot be read, or its links are a loop.
+fn default_file(root: &Path) -> io::Result<PathBuf> {
+    std::fs::read_dir(root)?;
+    Root(Some(root)).path(Path::new(DEFAULT_PATH))
+}
+
+/// Compares a configuration with this machine, or with the root of an image: an address, a state directory and a limit
+/// of descriptors are those of the machine that will run it.
+fn findings(config: &Config, root: Root<'_>) -> Vec<Finding> {
+    let environment = Environment::of_this_process();
+    let mut findings = if root.0.is_none() {
+        let (dir, socket) = (state_dir(config, &environment), socket(config, &environment));
+        let mut findings = check_start(config, &dir, socket.as_deref());
+        findings.extend(descriptors::warning(config).map(Finding::Warning));
+        findings
+    } else {
+        let dir = state_dir(config, &Environment { is_root: true, ..environment });
+        Vec::from_iter(check_files(&config.listen, &dir, &|path| root.path(path)))
+    };
+    findings.extend(warnings(config, root).into_iter().map(Finding::Warning));
+    findings
 }
 
 /// Reasons why a service would not start, or not end the board.
-fn warnings(config: &Config) -> Vec<String> {
+fn warnings(config: &Config, root: Root<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
-    for (name, end) in config.without_board_end() {
+    for (name, end) in config.without_board_end().filter(|_| !root.has_init()) {
         let end = end.name();
         warnings
             .push(format!("{name}: {end} after its end needs friendlet init, because [board] has no {end}"));
     }
+    // The built-in service runs this program, which an image has at a path of its own.
+    let own = root.0.map(|_| load::program());
     for (service, spec) in config.services.iter() {
         let path = spec.env.iter().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(PATH);
         for program in Program::all() {
             let name = config.services.program(service, program).and_then(|argv| argv.first());
-            let Some(name) = name else { continue };
-            if let Err(error) = executable(name, path) {
-                warnings.push(format!("{}: {}: {name}: {}", spec.name, program.key(), Reason::from(error)));
+            let Some(name) = name.filter(|name| own.as_deref() != Some(*name)) else { continue };
+            if let Err(error) = root.executable(name, path) {
+                warnings.push(format!("{}: {}: {name}: {}", spec.name, program.key(), Reason::from(&error)));
             }
         }
-        warn_of_surroundings(spec, &mut warnings);
+        warn_of_surroundings(spec, root, &mut warnings);
     }
     warnings
 }
 
-/// Checks that a program can be executed. One without a slash is searched in `path`.
-fn executable(name: &str, path: &str) -> Result<(), rustix::io::Errno> {
-    if name.contains('/') {
-        return access(name, Access::EXEC_OK);
-    }
-    let mut found = path.split(':').map(|directory| access(Path::new(directory).join(name), Access::EXEC_OK));
-    found.find(Result::is_ok).unwrap_or(Err(rustix::io::Errno::NOENT))
-}
-
 /// Adds the directory, file, user and groups that a service lacks.
-fn warn_of_surroundings(spec: &Spec, warnings: &mut Vec<String>) {
+fn warn_of_surroundings(spec: &Spec, root: Root<'_>, warnings: &mut Vec<String>) {
     let env_file = &spec.attributes.env_file;
     let paths = [
-        ("cwd", spec.cwd.as_str(), Path::new(spec.cwd.as_str()).is_dir()),
-        ("env_file", env_file.as_str(), Path::new(env_file.as_str()).is_file()),
+        ("cwd", spec.cwd.as_str(), root.has_dir(&spec.cwd)),
+        ("env_file", env_file.as_str(), root.has_file(env_file)),
     ];
     for (key, path, is_there) in paths {
         if !path.is_empty() && !is_there {
             warnings.push(format!("{}: {key}: {path} is missing", spec.name));
         }
     }
-    if !spec.user.is_empty() && matches!(lookup(&spec.user), Ok(None)) {
+    if !spec.user.is_empty() && !root.has_user(&spec.user) {
         warnings.push(format!("{}: user: no user '{}'", spec.name, spec.user));
     }
     for group in &spec.attributes.groups {
-        if matches!(lookup_group(group), Ok(None)) {
+        if !root.has_group(group) {
             warnings.push(format!("{}: groups: no group '{group}'", spec.name));
         }
     }
@@ -99,22 +158,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_are_searched_as_at_a_start() {
-        assert_eq!(executable("/bin/sh", ""), Ok(()));
-        assert_eq!(executable("sh", "/nonexistent:/bin"), Ok(()));
-        assert_eq!(executable("sh", "/nonexistent"), Err(rustix::io::Errno::NOENT));
-        assert_eq!(executable("/etc/passwd", ""), Err(rustix::io::Errno::ACCESS));
-        assert_eq!(executable("/bin/sh/sh", ""), Err(rustix::io::Errno::NOTDIR));
-    }
-
-    #[test]
     fn lacks_of_a_service_are_named() {
         let text = "[[service]]\nname = 'web'\ncommand = ['/nonexistent/web']\npre_start = ['true']\nuser = 'no-one'\n\
                     groups = ['no-group', '7']\ncwd = '/nonexistent'\nenv_file = '/nonexistent/env'\n\
                     [service.commands]\nrun = ['no-program-of-this-name']\n";
         let config = crate::config::parse(text, "f", "/bin/sh").unwrap();
         assert_eq!(
-            warnings(&config),
+            warnings(&config, Root(None)),
             [
                 "web: commands: no-program-of-this-name: No such file or directory (errno 2)",
                 "web: command: /nonexistent/web: No such file or directory (errno 2)",

@@ -45,14 +45,24 @@ password once.
 ";
 
 pub(super) const CHECK: &str = "\
-Validates a configuration file and its drop-ins, such as friendlet.d/*.toml beside friendlet.toml.
-Prints each error with its line and column, or else the worst-case memory of a server with these
-files, and with drop-ins the file of each service.
+Reports what 'serve' would do with a configuration file and its drop-ins, such as
+friendlet.d/*.toml beside friendlet.toml, and changes nothing. Prints each error with its line and
+column, or else the worst-case memory of a server with these files, and with drop-ins the file of
+each service.
 
-Usage: friendlet check [FILE]
+Usage: friendlet check [FILE] [--root DIR] [--board BOARD]
 
-FILE defaults to the configuration file that the server would use. A running server is not affected.
-Exit codes: 0 the file is valid, 66 it does not exist, 78 it has errors.
+  --root DIR      check the file for an image whose root directory is DIR: certificates, programs,
+                  directories, users and groups are those in DIR. Address, state directory, local
+                  socket and descriptors are not checked: they are those of another machine
+  --board BOARD   end with code 64 if the limits of this program are not those of BOARD
+
+FILE defaults to the configuration file that the server would use; with --root, to
+DIR/etc/friendlet/friendlet.toml. A running server is not affected.
+An error ends 'serve' too, with the same exit code: the address is not one of this machine (69),
+the state directory or the local socket cannot be created (73), a certificate, a key or the file
+itself cannot be used (78). Warnings and notes leave the exit code 0. Among them are an address in
+use, a limit of descriptors that is too low, and what a service lacks.
 ";
 
 pub(super) const PASSWD: &str = "\

@@ -376,7 +376,7 @@ fn good_path(path: &Path) -> PathBuf {
 }
 
 /// Path of this binary, for the built-in service.
-fn program() -> String {
+pub(super) fn program() -> String {
     std::env::current_exe()
         .ok()
         .and_then(|path| path.into_os_string().into_string().ok())

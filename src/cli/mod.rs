@@ -40,7 +40,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match command {
-        Command::Check { file } => check::run(file.as_deref()),
+        Command::Check(options) => check::run(&options),
         Command::Ctl(arguments) => {
             let socket = state_dir::socket_of_client(&Environment::of_this_process());
             crate::ctl::run(arguments.into_iter().map(OsString::from), &socket)

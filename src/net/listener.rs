@@ -85,11 +85,17 @@ pub struct Listener {
     file: Option<SocketFile>,
 }
 
-/// As `TcpListener::bind`.
-fn bind_ahead(address: SocketAddr) -> rustix::io::Result<TcpListener> {
+/// Socket as `TcpListener::bind` makes it, not bound yet.
+fn unbound(address: SocketAddr) -> rustix::io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     set_socket_reuseaddr(&socket, true)?;
+    Ok(socket)
+}
+
+/// As `TcpListener::bind`.
+fn bind_ahead(address: SocketAddr) -> rustix::io::Result<TcpListener> {
+    let socket = unbound(address)?;
     if address.is_ipv4() { set_ip_freebind(&socket, true) } else { set_ipv6_freebind(&socket, true) }?;
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;
@@ -106,6 +112,26 @@ impl Listener {
     /// Listens on an address that this machine may get later, by DHCP or with a carrier (`IP_FREEBIND`).
     pub fn bind_ahead(address: SocketAddr) -> Result<Self, BindError> {
         Self::over(address, bind_ahead(address).map_err(io::Error::from))
+    }
+
+    /// Checks that [`bind`](Self::bind) can have the address. The socket does not listen: no client connects to it, and a
+    /// server that starts meanwhile gets the address.
+    pub fn check(address: SocketAddr) -> Result<(), BindError> {
+        unbound(address).and_then(|socket| bind(&socket, &address)).map_err(|errno| BindError {
+            place: address.to_string(),
+            is_local: false,
+            error: errno.into(),
+        })
+    }
+
+    /// Checks that [`bind_local`](Self::bind_local) can have the path, but not whether a server listens there: a
+    /// connection to it would use one of its slots.
+    pub fn check_local(path: &Path) -> Result<(), BindError> {
+        local::check(path).map_err(|error| BindError {
+            place: path.display().to_string(),
+            is_local: true,
+            error,
+        })
     }
 
     fn over(address: SocketAddr, socket: io::Result<TcpListener>) -> Result<Self, BindError> {

@@ -55,13 +55,29 @@ pub(super) fn open(path: &Path) -> io::Result<(OwnedFd, SocketFile)> {
     Ok((socket, file))
 }
 
+/// Checks that the path may be that of a socket, and that no other kind of file is there.
+///
+/// # Errors
+/// Those of [`open`] that need neither a connection nor a file.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    SocketAddrUnix::new(path)?;
+    is_socket(path).map(drop)
+}
+
+/// Returns whether there is a socket.
+///
+/// # Errors
+/// `AlreadyExists`: it is another kind of file.
+fn is_socket(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(file) if !file.file_type().is_socket() => Err(Errno::EXIST.into()),
+        file => Ok(file.is_ok()),
+    }
+}
+
 /// Returns true for a socket that refuses connections: its server has ended without removing it.
 fn is_stale(path: &Path, address: &SocketAddrUnix) -> io::Result<bool> {
-    let is_socket = match fs::symlink_metadata(path) {
-        Ok(file) if !file.file_type().is_socket() => return Err(Errno::EXIST.into()),
-        file => file.is_ok(),
-    };
-    Ok(is_socket && connect(unix_socket()?, address) == Err(Errno::CONNREFUSED))
+    Ok(is_socket(path)? && connect(unix_socket()?, address) == Err(Errno::CONNREFUSED))
 }
 
 fn unix_socket() -> io::Result<OwnedFd> {
@@ -122,6 +138,7 @@ mod tests {
         let path = path("local-other");
         fs::write(&path, "text").unwrap();
         assert_eq!(open(&path).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(check(&path).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"text");
         fs::remove_file(path).unwrap();
     }

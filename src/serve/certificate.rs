@@ -4,9 +4,10 @@
 //! notified, and a client that has pinned the lost certificate refuses the other one.
 
 use std::fs;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
@@ -63,11 +64,11 @@ struct Files {
 
 /// Loads TLS of the configuration file. Creates a key and a certificate if there are none.
 pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<ServerConfig>>, StartError> {
-    let Some(files) = Files::of(listen, state.dir)? else {
+    let Some(files) = Files::of(listen, state.dir, &here)? else {
         warning!("connections are not encrypted: [listen] tls is off");
         return Ok(None);
     };
-    let Served { config, fingerprint } = if files.are_absent() && !state.dir.join(TEMPORARY).exists() {
+    let Served { config, fingerprint } = if files.are_to_be_made(state.dir) {
         files.create(listen.address, state)?
     } else {
         match files.find(state) {
@@ -87,20 +88,34 @@ pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<S
 /// Certificate and key of a later configuration file, for new connections. `None`: those in use stay, because there is
 /// no TLS, or because files that the server makes itself are missing or damaged.
 pub(super) fn renewed(listen: &Listen, dir: &Path) -> Result<Option<Arc<ServerConfig>>, StartError> {
-    Ok(given(listen, dir)?.map(|(files, Served { config, fingerprint })| {
+    Ok(given(listen, dir, &here)?.map(|(files, Served { config, fingerprint })| {
         info!("certificate {} has the SHA-256 {}", files.certificate.path().display(), fingerprint);
         config
     }))
 }
 
-/// Checks what a person has written: files that the server makes itself may be missing or damaged.
-pub(super) fn check(listen: &Listen, dir: &Path) -> Result<(), StartError> {
-    given(listen, dir).map(drop)
+/// Checks what a person has written: files that the server makes itself may be missing or damaged. `locate` returns the
+/// path on this machine of one that the configuration names.
+pub(super) fn check(listen: &Listen, dir: &Path, locate: Locate<'_>) -> Result<(), StartError> {
+    given(listen, dir, locate).map(drop)
+}
+
+/// Returns true if the server makes a key and a certificate at its start.
+pub(super) fn is_to_be_made(listen: &Listen, dir: &Path) -> bool {
+    matches!(Files::of(listen, dir, &here), Ok(Some(files)) if files.are_to_be_made(dir))
+}
+
+/// Path on this machine of a file of the configuration.
+pub(super) type Locate<'a> = &'a dyn Fn(&Path) -> io::Result<PathBuf>;
+
+/// Path of a file of this machine.
+pub(super) fn here(path: &Path) -> io::Result<PathBuf> {
+    Ok(path.to_owned())
 }
 
 /// Loads the files as they are. `None`: without TLS, or if the server itself makes those that cannot be used.
-fn given(listen: &Listen, dir: &Path) -> Result<Option<(Files, Served)>, StartError> {
-    let Some(files) = Files::of(listen, dir)? else { return Ok(None) };
+fn given(listen: &Listen, dir: &Path, locate: Locate<'_>) -> Result<Option<(Files, Served)>, StartError> {
+    let Some(files) = Files::of(listen, dir, locate)? else { return Ok(None) };
     let read = |file: &StateFile| file::read_regular(file.path(), PEM_BYTES);
     match files.serve_read(&read(&files.certificate), &read(&files.key)) {
         Ok(served) => Ok(Some((files, served))),
@@ -111,24 +126,30 @@ fn given(listen: &Listen, dir: &Path) -> Result<Option<(Files, Served)>, StartEr
 
 impl Files {
     /// Files of a configuration; `None` without TLS.
-    fn of(listen: &Listen, dir: &Path) -> Result<Option<Self>, StartError> {
+    fn of(listen: &Listen, dir: &Path, locate: Locate<'_>) -> Result<Option<Self>, StartError> {
         let Tls::On { certificate, key, own, client_ca } = &listen.tls else { return Ok(None) };
-        let file = |path: &str, mode| StateFile::new(&dir.join(path), mode, PEM_BYTES);
-        let authority = client_ca.as_ref().map(|path| file(path, 0o644));
+        let file = |path: &str, mode| {
+            let path = dir.join(path);
+            let failed = |error| StartError::new(StartError::CONFIG, FileError::io(&path, error));
+            locate(&path).map_err(failed).map(|path| StateFile::new(&path, mode, PEM_BYTES))
+        };
+        let authority = client_ca.as_ref().map(|path| file(path, 0o644)).transpose()?;
         let read = |authority: StateFile| match file::read_regular(authority.path(), PEM_BYTES) {
             Ok(pem) => Ok((authority, pem)),
             Err(error) => Err(StartError::new(StartError::CONFIG, error)),
         };
         Ok(Some(Self {
-            certificate: file(certificate, 0o644),
-            key: file(key, 0o600),
+            certificate: file(certificate, 0o644)?,
+            key: file(key, 0o600)?,
             own: *own,
             authority: authority.map(read).transpose()?,
         }))
     }
 
-    fn are_absent(&self) -> bool {
-        !self.own && self.certificate.is_absent() && self.key.is_absent()
+    /// Returns true if there are none, and no temporary certificate in `dir` either.
+    fn are_to_be_made(&self, dir: &Path) -> bool {
+        let are_absent = !self.own && self.certificate.is_absent() && self.key.is_absent();
+        are_absent && !dir.join(TEMPORARY).exists()
     }
 
     /// Serves with a certificate and a key.
@@ -312,8 +333,6 @@ fn names(address: SocketAddr) -> Result<Vec<SanType>, rcgen::Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use rcgen::{CertifiedKey, generate_simple_self_signed};
 
     use super::super::state::tests::StateDirectory;

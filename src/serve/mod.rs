@@ -10,6 +10,7 @@
 //! | `state` | state directory: creation, lock, damage |
 //! | `certificate` | certificate and key |
 //! | `first_user` | administrator of the first start |
+//! | `preview` | errors of a start, for `friendlet check` |
 //! | `probes` | attempts to connect to services that are not ready |
 //! | `checks` | attempts of health checks |
 //! | `connect` | connections to services, which never block |
@@ -21,6 +22,7 @@ mod checks;
 mod connect;
 mod core;
 mod first_user;
+mod preview;
 mod probes;
 mod reload;
 mod reloads;
@@ -36,20 +38,22 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use self::core::Core;
+pub use self::preview::{Finding, check_files, check_start};
 pub(crate) use self::reload::RELOAD_STACK_BYTES;
 use self::reload::{Reloader, Reloads};
 use self::shutdown::Shutdown;
 use self::state::State;
 use self::system::System;
 use crate::api::{Api, Board};
-use crate::config::{self, Config, Listen, LogFiles};
+use crate::config::{self, Config, LogFiles};
 use crate::connection::{Server, ServerConfig};
 use crate::keeper::{self, Link, Processes};
-use crate::net::{ConnectionTable, Listener, TlsConfig};
+use crate::net::{BindError, ConnectionTable, Listener, TlsConfig};
 use crate::runtime::{Notify, Tasks, Timer, UPKEEP_DELAY, block_on};
 use crate::service::{KILL_TIMEOUT, RESTART_DELAY_MIN, Supervisor};
 use crate::session::{Lockout, SessionTable};
 use crate::sys::conditions::ConditionWatch;
+use crate::sys::file::FileError;
 use crate::sys::log_files::LogTarget;
 use crate::sys::output_files::OutputFiles;
 use crate::sys::password::PasswordWorker;
@@ -181,14 +185,6 @@ impl StartError {
 /// Bytes of the task of one connection.
 pub(crate) fn task_bytes() -> usize {
     crate::net::task_bytes::<Core>()
-}
-
-/// Checks the certificate, the key and the authority that the configuration file names.
-///
-/// # Errors
-/// Error with which the server would refuse the file.
-pub fn check_certificate(listen: &Listen, state_dir: &Path) -> Result<(), StartError> {
-    certificate::check(listen, state_dir)
 }
 
 /// Serves until SIGTERM or SIGINT, or until an administrator shuts the board down. `link` leads to the keeper.
@@ -370,19 +366,24 @@ fn listen(address: SocketAddr, falls_back: bool) -> Result<Listener, StartError>
 
 /// Opens the local socket, in its directory, which is created for its owner alone.
 fn listen_locally(path: &Path) -> Result<Listener, StartError> {
-    let directory = path.parent().map_or(Ok(()), file::create_dir);
-    directory.map_err(|error| {
-        StartError::new(
-            StartError::CANNOT_CREATE,
-            format_args!(
-                "cannot create the directory of the local socket: {error}; [listen] socket names another path, or \"off\""
-            ),
-        )
-    })?;
-    Listener::bind_local(path).map_err(|error| {
-        let code = if error.is_in_use() { StartError::UNAVAILABLE } else { StartError::CANNOT_CREATE };
-        StartError::new(code, error)
-    })
+    path.parent().map_or(Ok(()), file::create_dir).map_err(|error| no_socket_directory(&error))?;
+    Listener::bind_local(path).map_err(|error| no_socket(&error))
+}
+
+/// Error of a local socket whose directory cannot be created.
+fn no_socket_directory(error: &FileError) -> StartError {
+    StartError::new(
+        StartError::CANNOT_CREATE,
+        format_args!(
+            "cannot create the directory of the local socket: {error}; [listen] socket names another path, or \"off\""
+        ),
+    )
+}
+
+/// Error of a local socket that cannot be opened.
+fn no_socket(error: &BindError) -> StartError {
+    let code = if error.is_in_use() { StartError::UNAVAILABLE } else { StartError::CANNOT_CREATE };
+    StartError::new(code, error)
 }
 
 /// Writes the copy of the configuration with which the server serves. An equal copy is left alone: flash

@@ -31,11 +31,11 @@ impl<'s> State<'s> {
     pub(super) fn open(dir: &'s Path, falls_back: bool) -> Result<Self, StartError> {
         let mut state = Self { dir, falls_back, notices: Notices::new(), lock: None };
         if let Err(error) = file::create_dir(dir) {
-            let text = format!("cannot create the state directory: {error}; [state] dir names another one");
+            let error = uncreated(&error);
             if !falls_back {
-                return Err(StartError::new(StartError::CANNOT_CREATE, text));
+                return Err(error);
             }
-            state.notices.push(text);
+            state.notices.push(error.to_string());
             return Ok(state);
         }
         match StateLock::new(dir) {
@@ -68,6 +68,14 @@ impl<'s> State<'s> {
         }
         *notice = (!text.is_empty()).then(|| config::one_line(text));
     }
+}
+
+/// Error of a state directory that cannot be created.
+pub(super) fn uncreated(error: &FileError) -> StartError {
+    StartError::new(
+        StartError::CANNOT_CREATE,
+        format_args!("cannot create the state directory: {error}; [state] dir names another one"),
+    )
 }
 
 fn in_use(dir: &Path, holder: Option<u32>) -> StartError {

@@ -4,11 +4,17 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 use heapless::String;
 
 use super::{ACCOUNTS_BYTES, GROUPS};
 use crate::limits::{FILE_PATH_BYTES, USER_NAME_BYTES};
+
+/// File of the users (passwd(5)).
+pub const PASSWD: &str = "/etc/passwd";
+/// File of the groups (group(5)).
+pub const GROUP: &str = "/etc/group";
 
 /// User that a service can run as.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,7 +35,15 @@ pub struct Account {
 /// # Errors
 /// Error of reading the file.
 pub fn lookup(user: &str) -> io::Result<Option<Account>> {
-    let passwd = match File::open("/etc/passwd") {
+    lookup_in(Path::new(PASSWD), user)
+}
+
+/// Looks up a user in another file of this form.
+///
+/// # Errors
+/// Error of reading the file.
+pub fn lookup_in(passwd: &Path, user: &str) -> io::Result<Option<Account>> {
+    let passwd = match File::open(passwd) {
         Ok(file) => read(file)?,
         // An image may lack the file; numbers still work.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -43,7 +57,7 @@ pub fn lookup(user: &str) -> io::Result<Option<Account>> {
 /// # Errors
 /// Error of reading the file; more than `GROUPS` groups.
 pub fn supplementary_groups(user: &str, primary: u32) -> io::Result<Vec<u32>> {
-    match File::open("/etc/group") {
+    match File::open(GROUP) {
         Ok(file) => groups_in(user, primary, &read(file)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![primary]),
         Err(error) => Err(error),
@@ -55,10 +69,18 @@ pub fn supplementary_groups(user: &str, primary: u32) -> io::Result<Vec<u32>> {
 /// # Errors
 /// Error of reading the file.
 pub fn lookup_group(group: &str) -> io::Result<Option<u32>> {
+    lookup_group_in(Path::new(GROUP), group)
+}
+
+/// Looks up a group in another file of this form.
+///
+/// # Errors
+/// Error of reading the file.
+pub fn lookup_group_in(file: &Path, group: &str) -> io::Result<Option<u32>> {
     if let Some(gid) = number(group) {
         return Ok(Some(gid));
     }
-    match File::open("/etc/group") {
+    match File::open(file) {
         Ok(file) => Ok(find_group(group, &read(file)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -146,7 +168,7 @@ fn number(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\n\
+    const USERS: &[u8] = b"root:x:0:0:root:/root:/bin/sh\n\
         # a comment\n\
         broken:x:1\n\
         bad:x:-1:0::/:\n\
@@ -155,7 +177,7 @@ mod tests {
         bare:x:77:78\n";
 
     fn found(user: &str) -> Option<(std::string::String, u32, u32, std::string::String)> {
-        find(user, PASSWD).map(|account| {
+        find(user, USERS).map(|account| {
             (account.name.as_str().into(), account.uid, account.gid, account.home.as_str().into())
         })
     }

@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags, access};
 use rustix::io::Errno;
 
 use crate::log::Reason;
@@ -51,7 +51,8 @@ impl FileError {
         }
     }
 
-    fn io(path: &Path, error: io::Error) -> Self {
+    /// Error of the system.
+    pub fn io(path: &Path, error: io::Error) -> Self {
         Self { path: path.to_owned(), reason: FileReason::Io(error) }
     }
 }
@@ -251,6 +252,20 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
     })
 }
 
+/// Checks that this user can create files in a directory or, where that is missing, create it.
+///
+/// # Errors
+/// Error of the directory, or of the nearest one above it that exists.
+pub fn check_dir(path: &Path) -> Result<(), FileError> {
+    let is_missing =
+        |path: &Path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let nearest = path.ancestors().find(|path| !is_missing(path)).unwrap_or(path);
+    let is_dir = fs::metadata(nearest).map_err(|error| FileError::io(path, error))?.is_dir();
+    let usable =
+        if is_dir { access(nearest, Access::WRITE_OK | Access::EXEC_OK) } else { Err(Errno::NOTDIR) };
+    usable.map_err(|errno| FileError::io(path, errno.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,6 +290,27 @@ mod tests {
         write_atomic(&path, b"new", 0o600).unwrap();
         assert_eq!((read_text(&path, 100).unwrap().as_str(), mode(&path)), ("new", 0o600));
         assert_eq!(names(&directory), ["key.pem"]);
+    }
+
+    #[test]
+    fn directory_can_be_created_below_one_that_exists() {
+        let directory = TestDirectory::new("check-dir");
+        let file = directory.0.join("file");
+        fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink("nowhere", directory.0.join("link")).unwrap();
+        for (path, errno) in [
+            (directory.0.clone(), None),
+            (directory.0.join("a/b"), None),
+            (file.clone(), Some(Errno::NOTDIR)),
+            (file.join("a"), Some(Errno::NOTDIR)),
+            (directory.0.join("link"), Some(Errno::NOENT)),
+            (directory.0.join("link/a"), Some(Errno::NOENT)),
+        ] {
+            let found = check_dir(&path).err().map(|error| (error.path.clone(), error.to_string()));
+            let text = |errno: Errno| format!("{}: {}", path.display(), Reason::from(errno));
+            assert_eq!(found, errno.map(|errno| (path.clone(), text(errno))), "{}", path.display());
+        }
+        assert!(!directory.0.join("a").exists());
     }
 
     #[test]

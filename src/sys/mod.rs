@@ -38,7 +38,9 @@ use core::time::Duration;
 /// Default `PATH` of programs.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-pub use accounts::{Account, lookup, lookup_group, supplementary_groups};
+pub use accounts::{
+    Account, GROUP, PASSWD, lookup, lookup_group, lookup_group_in, lookup_in, supplementary_groups,
+};
 pub use clock::{BUILT_UNIX_S, Clock};
 pub use enabled::EnabledFile;
 pub use network::NetworkManager;

@@ -36,6 +36,14 @@ impl StateLock {
     }
 }
 
+/// Process that holds the lock of a directory; `None` without one. The lock stays free for a server that starts.
+pub fn holder_of(directory: &Path) -> Option<u32> {
+    let opened = File::open(directory).ok()?;
+    let holder = holder(&opened)?;
+    // An inode with that number may be one of another file system. Only then is this lock granted, for a moment.
+    (flock(&opened, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)).then_some(holder)
+}
+
 /// Process that holds the lock of a directory, by its inode in `/proc/locks` (proc_locks(5)).
 fn holder(directory: &File) -> Option<u32> {
     let inode = directory.metadata().ok()?.ino().to_string();
@@ -65,7 +73,9 @@ mod tests {
         let second = StateLock::new(&directory.0).unwrap_err();
         let LockError::InUse(holder) = second else { panic!("{second:?}") };
         assert_eq!(holder, Some(std::process::id()));
+        assert_eq!(holder_of(&directory.0), holder);
         drop(first);
+        assert_eq!(holder_of(&directory.0), None);
         assert!(StateLock::new(&directory.0).is_ok());
         assert!(matches!(StateLock::new(&directory.0.join("none")), Err(LockError::Io(_))));
     }

@@ -11,6 +11,7 @@ mod board;
 mod booted;
 mod built_in;
 mod cgroups;
+mod check;
 mod commands;
 mod conditions;
 mod configuration;

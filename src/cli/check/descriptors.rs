@@ -1,0 +1,85 @@
+//! Descriptors that a configuration can need, and the limit of this machine.
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::config::Config;
+use crate::connection::OVERFLOW_SLOTS;
+use crate::limits::SERVICE_COMMAND_RUNS;
+use crate::service::ReadyCheck;
+
+/// Descriptors that each of the two processes can have open besides those that the configuration adds: standard input,
+/// output and error, event loop, listening sockets, the sockets between the two, the lock of the state, control groups,
+/// the files that are read and written, and the pipes of one start.
+const FIXED: usize = 32;
+
+/// Returns a warning if the server or its keeper can need more descriptors than this process may have open. Neither of
+/// them raises the limit, which services inherit.
+pub(super) fn warning(config: &Config) -> Option<String> {
+    let limit = getrlimit(Resource::Nofile).current?;
+    let needed = needed(config);
+    (limit < needed as u64).then(|| {
+        format!(
+            "descriptors: the limit here is {limit} (ulimit -n), and a server with this file can need {needed}: with all in \
+             use, connections wait and services do not start; ulimit -n {needed} raises it for a shell, \
+             LimitNOFILE={needed} for a unit of systemd"
+        )
+    })
+}
+
+/// Returns the largest number of descriptors that the server or its keeper has open at once.
+fn needed(config: &Config) -> usize {
+    let log = usize::from(!config.log_files.file.is_empty());
+    // A connection is accepted on each of two sockets before it has a slot.
+    let mut server = FIXED + config.slots + OVERFLOW_SLOTS + 2 + SERVICE_COMMAND_RUNS + log;
+    server += config.services.conditions().len() + config.services.checks().count();
+    let mut keeper = FIXED + 2 * SERVICE_COMMAND_RUNS;
+    for (_, spec) in config.services.iter() {
+        // Output; the file of it; the attempt to connect to a service that is not ready.
+        let connects = matches!(spec.ready, ReadyCheck::Connect(_));
+        server += 1 + usize::from(spec.output.is_some()) + usize::from(connects);
+        // Output and the error of a start; the output for the stop command; the pipe on which a service reports.
+        let reports = matches!(spec.ready, ReadyCheck::Descriptor(_));
+        keeper += 2 + usize::from(!spec.stop_command.is_empty()) + usize::from(reports);
+    }
+    server.max(keeper)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::SLOTS;
+
+    fn of(text: &str) -> usize {
+        needed(&crate::config::parse(text, "f", "/bin/friendlet").unwrap())
+    }
+
+    #[test]
+    fn each_part_of_a_configuration_adds_its_descriptors() {
+        let service = "[[service]]\nname = 'a'\ncommand = ['a']\n";
+        let one = of(service);
+        // With the built-in service there are two.
+        assert_eq!(one, FIXED + SLOTS + OVERFLOW_SLOTS + 2 + SERVICE_COMMAND_RUNS + 2);
+        assert_eq!(of(&format!("[limits]\nslots = {}\n{service}", SLOTS - 1)), one - 1);
+        for text in [
+            "ready = 'tcp:127.0.0.1:1'",
+            "output_file = '/tmp/a'",
+            "wait = ['clock']",
+            "[[check]]\nname = 'c'\ntcp = '127.0.0.1:1'",
+            "[log]\nfile = '/tmp/log'",
+            "[[service]]\nname = 'b'\ncommand = ['b']",
+        ] {
+            assert_eq!(of(&format!("{service}{text}\n")), one + 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn keeper_counts_where_it_needs_more() {
+        let services = |keys: &str| {
+            let table = |number| format!("[[service]]\nname = 'a{number}'\ncommand = ['a']\n{keys}\n");
+            of(&("[limits]\nslots = 2\n".to_owned() + &(0..8).map(table).collect::<String>()))
+        };
+        let plain = FIXED + 2 * SERVICE_COMMAND_RUNS + 2 * (8 + 1);
+        assert_eq!(services(""), plain);
+        assert_eq!(services("stop_command = ['a']\nready = 'fd:3'"), plain + 2 * 8);
+    }
+}

@@ -1,0 +1,253 @@
+//! `friendlet check` answers as `serve` would, on this machine and for the root of an image.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::process::Command;
+
+use crate::support::device::{GUEST, service, shell};
+use crate::support::directory::Directory;
+use crate::support::server::{Run, friendlet, run, run_command};
+use crate::support::{Device, Server};
+
+/// An address of documentation (RFC 5737), which no machine has.
+const MISSING_ADDRESS: &str = "192.0.2.1:6500";
+
+/// Errors of a run.
+fn errors(run: &Run) -> Vec<&str> {
+    run.stderr.lines().filter(|line| line.starts_with("friendlet: ")).collect()
+}
+
+/// Runs `check` and `serve` with a configuration file, which both refuse with the same code.
+#[track_caller]
+fn refused(file: &str, code: i32) -> [Run; 2] {
+    let runs = [run(&["check", file], ""), run(&["serve", "--config", file], "")];
+    for run in &runs {
+        assert_eq!(run.code, Some(code), "{run:?}");
+    }
+    runs
+}
+
+#[test]
+fn address_of_another_machine_is_an_error_of_both() {
+    let directory = Directory::new();
+    let device = Device { address: MISSING_ADDRESS.to_owned(), ..Device::new() };
+    let file = directory.write("friendlet.toml", device.text(&directory.file("state")));
+    for (run, end) in refused(&file, 69).iter().zip(["; with --fall-back the server waits for it", ""]) {
+        let start = format!("friendlet: cannot listen on {MISSING_ADDRESS}: ");
+        let line = run.stderr.lines().find(|line| line.starts_with(&start));
+        let expected = format!("; this machine does not have that address{end}");
+        assert!(line.is_some_and(|line| line.ends_with(&expected)), "{run:?}");
+    }
+}
+
+#[test]
+fn state_directory_and_local_socket_that_cannot_be_created_are_errors_of_both() {
+    let directory = Directory::new();
+    let below = format!("{}/below", directory.write("file", ""));
+    let text = Device::new().text(&below);
+    let [check, serve] = refused(&directory.write("friendlet.toml", text), 73);
+    let line = format!(
+        "friendlet: cannot create the state directory: {below}: Not a directory (errno 20); [state] dir names another one"
+    );
+    for run in [&check, &serve] {
+        assert!(errors(run).contains(&line.as_str()), "{run:?}");
+    }
+    // `serve` ends with the first error, `check` reports that of the socket beside it, too.
+    assert_eq!((errors(&check).len(), errors(&serve).len()), (2, 1), "{check:?} {serve:?}");
+    assert_eq!(check.stdout, "");
+    let text = Device::new().text(&directory.file("state"));
+    let socket = format!("socket = \"{}.ctl\"", directory.file("state"));
+    let text = text.replace(&socket, &format!("socket = \"{below}/ctl\""));
+    let [check, serve] = refused(&directory.write("socket.toml", text), 73);
+    let start =
+        format!("friendlet: cannot create the directory of the local socket: {below}: Not a directory");
+    assert!([check, serve].iter().all(|run| run.stderr.contains(&start)));
+}
+
+#[test]
+fn every_error_is_reported_and_the_first_has_the_exit_code() {
+    let directory = Directory::new();
+    let below = format!("{}/below", directory.write("file", ""));
+    let device = Device { address: MISSING_ADDRESS.to_owned(), ..Device::new() };
+    let text = device.with(&service("web", &["/nowhere/web"], "")).text(&below);
+    let keys = "tls = \"on\"\ncertificate = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n";
+    let file = directory.write("friendlet.toml", text.replace("tls = \"on\"\n", keys));
+    let [check, serve] = refused(&file, 69);
+    let starts = [
+        "cannot listen on ",
+        "cannot create the state directory: ",
+        "cannot create the directory of",
+        "/nowhere/c.pem: ",
+    ];
+    let found = errors(&check);
+    assert_eq!(found.len(), starts.len(), "{check:?}");
+    for (line, start) in found.iter().zip(starts) {
+        assert!(line.starts_with(&format!("friendlet: {start}")), "{line}");
+    }
+    let warning =
+        format!("{file}: warning: web: command: /nowhere/web: No such file or directory (errno 2)\n");
+    assert_eq!(check.stdout, warning);
+    assert_eq!(errors(&serve).len(), 1, "{serve:?}");
+}
+
+#[test]
+fn running_server_is_a_note_and_another_program_a_warning() {
+    let server = Server::start(&Device::plain());
+    let (directory, address) = (server.directory(), server.address());
+    let check = |state: &str| {
+        let device = Device { address: address.to_string(), ..Device::plain() };
+        let text = device.text(&directory.file(state));
+        let run = run(&["check", &directory.write("other.toml", text)], "");
+        assert_eq!(run.code, Some(0), "{run:?}");
+        run.stdout.replace(&directory.file("other.toml"), "FILE")
+    };
+    let beside = check("state");
+    let process = format!("by the server that runs as process {}\n", server.pid());
+    for note in [
+        "FILE: ok\n",
+        &format!("FILE: note: {address} is in use, probably {process}"),
+        &format!("FILE: note: the state directory {} is in use {process}", directory.file("state")),
+    ] {
+        assert!(beside.contains(note), "{beside}");
+    }
+    assert!(!beside.contains("warning"), "{beside}");
+    let other = check("another-state");
+    let warning =
+        format!("FILE: warning: {address} is in use: a server exits with code 69 while another program");
+    assert!(other.contains(&warning) && !other.contains("note"), "{other}");
+    // The server still has its lock, and serves.
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+/// Number of descriptors that `check` reports where the limit is too low for any server.
+fn needed(file: &str) -> usize {
+    let friendlet = friendlet();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -n 40; exec \"$@\"", "sh"]).arg(friendlet.get_program());
+    let run = run_command(command.args(friendlet.get_args()).args(["check", file]), "");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let warning =
+        "warning: descriptors: the limit here is 40 (ulimit -n), and a server with this file can need ";
+    let rest = run.stdout.split_once(warning).unwrap_or_else(|| panic!("{run:?}")).1;
+    rest.split(':').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn descriptors_of_a_busy_server_are_within_the_reported_number() {
+    let mut tables = String::new();
+    for number in 3..friendlet::limits::SERVICES {
+        // Programs with as many pipes as a service can have.
+        let script = "trap 'exit 0' TERM; echo >&3; while :; do sleep 1; done";
+        let keys = "autostart = true\nready = \"fd:3\"\nstop_command = [\"/bin/true\"]\n";
+        tables += &shell(&format!("busy-{number}"), script, keys);
+    }
+    let server = Server::start(&Device::new().with(&tables).slots(8));
+    let sockets: Vec<_> = (1..8).map(|_| server.bound(GUEST)).collect();
+    let file = server.directory().file("friendlet.toml");
+    let needed = needed(&file);
+    for pid in [server.pid(), server.keeper()] {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+        assert!(open <= needed, "{open} are open where {needed} were reported");
+    }
+    drop(sockets);
+    let run = run(&["check", &file], "");
+    assert!(!run.stdout.contains("descriptors"), "the limit of this machine is high enough: {run:?}");
+}
+
+/// Root of an image: a user, a program behind an absolute link, and a link out of it.
+fn image() -> Directory {
+    let root = Directory::new();
+    for path in ["etc/friendlet", "usr/bin", "srv"] {
+        fs::create_dir_all(root.file(path)).unwrap();
+    }
+    root.write("etc/passwd", "image-user:x:7:8::/:\n");
+    root.write("etc/group", "image-group:x:9:\n");
+    let program = root.write("usr/bin/image-web", "");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    symlink("/usr/bin", root.file("bin")).unwrap();
+    root
+}
+
+#[test]
+fn root_of_an_image_has_its_own_programs_users_and_files() {
+    let root = image();
+    let there =
+        "user = \"image-user\"\ngroups = [\"image-group\"]\ncwd = \"/srv\"\nenv_file = \"/etc/passwd\"";
+    let here = format!("user = \"root\"\ngroups = [\"root\"]\ncwd = \"{}\"\n", root.path().display());
+    let tables = service("there", &["/bin/image-web"], there) + &service("here", &["/bin/sh"], &here);
+    // Neither address nor state directory would do on this machine.
+    let device = Device { address: MISSING_ADDRESS.to_owned(), tables, ..Device::new() };
+    let text = device.text("/proc/none/state");
+    root.write("etc/friendlet/friendlet.toml", &text);
+    let directory = root.path().display().to_string();
+    let run = run(&["check", "--root", &directory], "");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
+    let file = root.file("etc/friendlet/friendlet.toml");
+    let warning = |text: &str| format!("{file}: warning: here: {text}\n");
+    let expected = [
+        format!("{file}: ok\n"),
+        warning("command: /bin/sh: No such file or directory (errno 2)"),
+        warning(&format!("cwd: {directory} is missing")),
+        warning("user: no user 'root'"),
+        warning("groups: no group 'root'"),
+    ];
+    let findings = run.stdout.split("\n\n").next().unwrap().to_owned() + "\n";
+    assert_eq!(findings, expected.concat());
+}
+
+#[test]
+fn certificates_of_an_image_are_those_of_its_root() {
+    let root = image();
+    // A certificate of this machine, to which a link of the root leads.
+    let server = Server::start(&Device::new());
+    let tls = server.directory().file("state/tls");
+    symlink(&tls, root.file("etc/tls")).unwrap();
+    let names = ["certificate", "key"].map(|name| format!("{name} = \"/etc/tls/{name}.pem\"\n")).concat();
+    let text = Device::new().listen(&names).text("/data/state");
+    let file = root.write("etc/friendlet/friendlet.toml", text);
+    let directory = root.path().display().to_string();
+    let check = || run(&["check", &file, "--root", &directory], "");
+    let run = check();
+    assert_eq!(run.code, Some(78), "{run:?}");
+    let error = format!("friendlet: {directory}{tls}/certificate.pem: No such file or directory (errno 2)\n");
+    assert_eq!(run.stderr, error);
+    fs::create_dir_all(format!("{directory}{tls}")).unwrap();
+    for name in ["certificate.pem", "key.pem"] {
+        fs::copy(format!("{tls}/{name}"), format!("{directory}{tls}/{name}")).unwrap();
+    }
+    let run = check();
+    assert_eq!(run.code, Some(0), "{run:?}");
+}
+
+#[test]
+fn root_without_a_file_and_missing_root_are_errors() {
+    let root = Directory::new();
+    let directory = root.path().display().to_string();
+    // A loop leads neither to a file of the image nor to one of this machine.
+    fs::create_dir(root.file("loop")).unwrap();
+    symlink("/etc", root.file("loop/etc")).unwrap();
+    for (path, error) in [
+        (root.file("loop"), format!("friendlet: --root {directory}/loop: Too many")),
+        (directory.clone(), format!("friendlet: {directory}/etc/friendlet/friendlet.toml: No such file")),
+        (format!("{directory}/none"), format!("friendlet: --root {directory}/none: No such file")),
+    ] {
+        let run = run(&["check", "--root", &path], "");
+        assert!(run.code == Some(66) && run.stderr.starts_with(&error), "{run:?}");
+    }
+}
+
+#[test]
+fn board_of_other_limits_is_a_usage_error_that_names_the_way() {
+    let directory = Directory::new();
+    let file = directory.write("friendlet.toml", Device::new().text(&directory.file("state")));
+    let own = run(&["check", &file, "--board", friendlet::limits::BOARD], "");
+    assert_eq!(own.code, Some(0), "{own:?}");
+    let other = run(&["check", &file, "--board", "no-such-board"], "");
+    assert_eq!(other.code, Some(64), "{other:?}");
+    let error = format!(
+        "friendlet: --board no-such-board: this program has the limits of the board {}, and no others; run the friendlet \
+         of no-such-board, or `cargo xtask check FILE --board no-such-board` in the sources\n",
+        friendlet::limits::BOARD
+    );
+    assert_eq!((other.stderr, other.stdout.as_str()), (error, ""));
+}
