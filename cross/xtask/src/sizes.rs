@@ -75,7 +75,8 @@ fn table(lines: &[Line]) -> String {
 fn memory(board: &Board, binary: &Path) -> Result<Vec<(String, u64)>, String> {
     let file = run::root().join("boards").join(&board.name).join("friendlet.toml");
     let mut command = emulation::command(board, binary)?;
-    let text = run::captured(command.arg("check").arg(file))?;
+    // The table is that of the board, so this machine and its programs do not count.
+    let text = run::captured(command.args(["check", "--root"]).arg(board.directory()).arg(file))?;
     parse(&text).ok_or_else(|| format!("`friendlet check` printed no table:\n{text}"))
 }
 

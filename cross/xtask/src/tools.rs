@@ -1,4 +1,6 @@
-//! The commands about one board that take options of their own: `image`, `qemu`, `flash`.
+//! The commands about one board that take options of their own: `check`, `image`, `qemu`, `flash`.
+
+use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Value};
 use lexopt::ValueExt as _;
@@ -7,11 +9,16 @@ use crate::board::Board;
 use crate::{flash, image, qemu};
 
 /// Usage and summary of each for the help.
-pub(crate) const HELP: [(&str, &str); 3] = [
+pub(crate) const HELP: [(&str, &str); 4] = [
+    (
+        "check FILE --board B [--data DIRECTORY] [--root DIRECTORY] [--binary FILE]",
+        "check a configuration file with the limits of the board, in the root that `image` makes of the\n\
+         \x20     same options",
+    ),
     (
         "image --board B [--data DIRECTORY] [--boot DIRECTORY] [--root DIRECTORY] [--binary FILE]",
         "disk image, and the root as an archive, in target/boards/B; copies the content of DIRECTORY\n\
-         \x20     to the data partition, the boot partition or the root",
+         \x20     to the data partition, the boot partition or the root; checks the friendlet.toml of the data",
     ),
     (
         "qemu --board B [--port N] [--snapshot] [--kernel]",
@@ -28,6 +35,7 @@ pub(crate) const HELP: [(&str, &str); 3] = [
 /// One of the commands, with its options.
 #[derive(Debug)]
 pub(crate) enum Tool {
+    Check(PathBuf, image::Options),
     Image(image::Options),
     Qemu(qemu::Options),
     Flash(flash::Options),
@@ -37,6 +45,7 @@ pub(crate) enum Tool {
 pub(crate) fn parse(words: &[&str]) -> Option<Result<(String, Tool), String>> {
     let (name, rest) = words.split_first()?;
     let tool = match *name {
+        "check" => Tool::Check(PathBuf::new(), image::Options::default()),
         "image" => Tool::Image(image::Options::default()),
         "qemu" => Tool::Qemu(qemu::Options::default()),
         "flash" => Tool::Flash(flash::Options::default()),
@@ -51,10 +60,17 @@ fn options(mut tool: Tool, words: &[&str]) -> Result<(String, Tool), lexopt::Err
     while let Some(argument) = parser.next()? {
         match (argument, &mut tool) {
             (Long("board"), _) if board.is_none() => board = Some(parser.value()?.string()?),
-            (Long("data"), Tool::Image(options)) => options.data = Some(parser.value()?.into()),
+            (Long("data"), Tool::Image(options) | Tool::Check(_, options)) => {
+                options.data = Some(parser.value()?.into())
+            }
             (Long("boot"), Tool::Image(options)) => options.boot = Some(parser.value()?.into()),
-            (Long("root"), Tool::Image(options)) => options.root = Some(parser.value()?.into()),
-            (Long("binary"), Tool::Image(options)) => options.binary = Some(parser.value()?.into()),
+            (Long("root"), Tool::Image(options) | Tool::Check(_, options)) => {
+                options.root = Some(parser.value()?.into())
+            }
+            (Long("binary"), Tool::Image(options) | Tool::Check(_, options)) => {
+                options.binary = Some(parser.value()?.into());
+            }
+            (Value(path), Tool::Check(file, _)) if file.as_os_str().is_empty() => *file = path.into(),
             (Long("port"), Tool::Qemu(options)) => options.port = parser.value()?.parse()?,
             (Long("snapshot"), Tool::Qemu(options)) => options.snapshot = true,
             (Long("kernel"), Tool::Qemu(options)) => options.kernel = true,
@@ -69,6 +85,9 @@ fn options(mut tool: Tool, words: &[&str]) -> Result<(String, Tool), lexopt::Err
     if matches!(&tool, Tool::Flash(options) if options.device.as_os_str().is_empty()) {
         return Err("which device? flash DEVICE --board B".into());
     }
+    if matches!(&tool, Tool::Check(file, _) if file.as_os_str().is_empty()) {
+        return Err("which file? check FILE --board B".into());
+    }
     let board = board.ok_or("which board? --board B; boards/README.md lists them")?;
     Ok((board, tool))
 }
@@ -77,6 +96,7 @@ fn options(mut tool: Tool, words: &[&str]) -> Result<(String, Tool), lexopt::Err
 pub(crate) fn run(board: &str, tool: &Tool) -> Result<(), String> {
     let board = Board::load(board)?;
     match tool {
+        Tool::Check(file, options) => image::check(&board, file, options),
         Tool::Image(options) => image::make(&board, options).map(drop),
         Tool::Qemu(options) => qemu::interactive(&board, options),
         Tool::Flash(options) => flash::flash(&board, options),
@@ -85,8 +105,6 @@ pub(crate) fn run(board: &str, tool: &Tool) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn parsed(line: &str) -> Option<Result<(String, Tool), String>> {
@@ -102,6 +120,9 @@ mod tests {
             [options.data, options.boot, options.root, options.binary].map(Option::unwrap),
             ["d", "f", "r", "x"].map(PathBuf::from)
         );
+        let (_, tool) = parsed("check f --board b --data d --root r").unwrap().unwrap();
+        let Tool::Check(file, options) = tool else { panic!("{tool:?}") };
+        assert_eq!([file, options.data.unwrap(), options.root.unwrap()], ["f", "d", "r"].map(PathBuf::from));
         let (_, tool) = parsed("qemu --port 99 --snapshot --kernel --board=b").unwrap().unwrap();
         let Tool::Qemu(options) = tool else { panic!("{tool:?}") };
         assert_eq!((options.port, options.snapshot, options.kernel), (99, true, true));
@@ -119,6 +140,9 @@ mod tests {
             "image --board b --board c",
             "image --board b --port 1",
             "image --board b --data",
+            "check --board b",
+            "check f g --board b",
+            "check f --board b --boot d",
             "qemu --board b --port 65536",
             "qemu --board b --snapshot=1",
             "flash --board b",

@@ -1,6 +1,7 @@
 //! `cargo xtask image`: the disk image of a board, and its root as a plain archive. Everything is
 //! made in files: no root rights, no mounts. The same input gives the same bytes.
 
+mod check;
 mod cpio;
 mod disk;
 mod kernel;
@@ -71,14 +72,18 @@ pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
     let image = Image::of(board)?;
     let work = Work::new(board)?;
     let files = Files::of(board);
-    let binary = match &options.binary {
-        Some(path) => path.clone(),
-        None => build::binary(board)?,
+    let binary = binary(board, options)?;
+    let bytes = run::bytes_of(&binary)?;
+    // Checked before it is packed: no image has a configuration file with errors.
+    let pack_root = |tree: PathBuf| {
+        if let Some(data) = &options.data {
+            check::check_data(board, &work, &binary, &tree, data)?;
+        }
+        root::pack(&work, &tree, &files)
     };
-    let binary = run::bytes_of(&binary)?;
     let Some(image) = image else {
         println!("==> {}: root", board.name);
-        root::make(&work, &binary, options.root.as_deref(), None, &files)?;
+        pack_root(root::make(&work, &bytes, options.root.as_deref(), None)?)?;
         println!("    {}", files.archive.display());
         println!("    boards/{}/board.toml has no [image], so this board has no disk image", board.name);
         return Ok(files);
@@ -93,11 +98,11 @@ pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
     };
     let (at_start, on_demand) = (modules("modules", &image.modules)?, modules("hotplug", &image.hotplug)?);
     println!("    kernel {}, {} modules, {} of devices", kernel.version, at_start.len(), on_demand.len());
-    initramfs(&work, &binary, &at_start, &files.initrd)?;
+    initramfs(&work, &bytes, &at_start, &files.initrd)?;
     println!("==> {}: root", board.name);
     let hotplug = root::Hotplug { release: &kernel.version, modules: &on_demand };
     let hotplug = Some(&hotplug).filter(|hotplug| !hotplug.modules.is_empty());
-    root::make(&work, &binary, options.root.as_deref(), hotplug, &files)?;
+    pack_root(root::make(&work, &bytes, options.root.as_deref(), hotplug)?)?;
     println!("==> {}: disk", board.name);
     assemble(board, &image, &work, &kernel, &files, options)?;
     for path in [&files.disk, &files.kernel, &files.initrd, &files.root, &files.archive] {
@@ -105,6 +110,22 @@ pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
         println!("    {:>9} KiB  {}", size.div_ceil(1024), path.display());
     }
     Ok(files)
+}
+
+/// Checks a configuration file with the limits of a board, in the root of the image that these options make.
+pub(crate) fn check(board: &Board, file: &Path, options: &Options) -> Result<(), String> {
+    let work = Work::new(board)?;
+    let binary = binary(board, options)?;
+    let tree = root::make(&work, &run::bytes_of(&binary)?, options.root.as_deref(), None)?;
+    check::check_file(board, &work, &binary, &tree, options.data.as_deref(), file)
+}
+
+/// Path of the program: that of the options, or that of the board.
+fn binary(board: &Board, options: &Options) -> Result<PathBuf, String> {
+    match &options.binary {
+        Some(path) => Ok(path.clone()),
+        None => build::binary(board),
+    }
 }
 
 /// The initramfs: friendlet as `/init`, the kernel's modules, and the order in which they are loaded.

@@ -23,14 +23,13 @@ pub(super) struct Hotplug<'a> {
     pub(super) modules: &'a [Module],
 }
 
-/// Makes it of `binary` and of the content of `programs`, whose user database and modules replace ours.
+/// Makes its tree of `binary` and of the content of `programs`, whose user database and modules replace ours.
 pub(super) fn make(
     work: &Work,
     binary: &[u8],
     programs: Option<&Path>,
     hotplug: Option<&Hotplug<'_>>,
-    files: &Files,
-) -> Result<(), String> {
+) -> Result<PathBuf, String> {
     let tree = work.directory.join("root");
     clean(&tree)?;
     if let Some(directory) = programs {
@@ -60,7 +59,7 @@ pub(super) fn make(
     if let Some(hotplug) = hotplug {
         put_modules(&tree, hotplug)?;
     }
-    pack(work, &tree, files)
+    Ok(tree)
 }
 
 /// Puts the modules and their tables where `friendlet init` looks for them.
@@ -95,7 +94,8 @@ fn directory(tree: &Path, name: &str) -> Result<PathBuf, String> {
     if is_inside { Ok(path) } else { Err(format!("--root: /{name} is not a directory in the root")) }
 }
 
-fn pack(work: &Work, tree: &Path, files: &Files) -> Result<(), String> {
+/// Packs the tree as squashfs and as an archive.
+pub(super) fn pack(work: &Work, tree: &Path, files: &Files) -> Result<(), String> {
     let time = work.time.to_string();
     let mut command = work.tool("mksquashfs");
     // mksquashfs refuses the time from two sources.
