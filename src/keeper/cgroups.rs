@@ -6,13 +6,13 @@
 
 use core::fmt::Write as _;
 use core::str::FromStr;
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use heapless::{String, Vec};
-use rustix::fs::{FlockOperation, FsWord, Mode, OFlags, flock, mkdirat, open, openat, statfs};
+use rustix::fs::{FlockOperation, FsWord, Mode, OFlags, flock, fstat, mkdirat, open, openat, stat, statfs};
 use rustix::io::{Errno, read, write};
 use rustix::process::Pid;
 
@@ -31,6 +31,8 @@ const DELEGATED: [&str; 2] = ["user.delegate", "trusted.delegate"];
 const PREFIX: &str = "friendlet.";
 /// Pause between two looks at groups whose processes have been killed.
 const CLEAR_PAUSE: Duration = Duration::from_millis(10);
+/// Attempts to create the directory of a keeper.
+const CREATE_TRIES: usize = 8;
 /// Group of the keeper and the server, where they may not stay in that of the services.
 const KEEPER: &str = "keeper";
 /// Largest `cpu.weight`.
@@ -72,11 +74,7 @@ impl Cgroups {
             }
         }
         let base = format!("{parent}/{PREFIX}{}", std::process::id());
-        fs::create_dir(&base).ok()?;
-        let directory =
-            open(&*base, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        // Held by keeper and server as long as one of them lives: see `clear`.
-        flock(&directory, FlockOperation::NonBlockingLockShared).ok()?;
+        let directory = create_locked(&base)?;
         let mut cgroups = Self { directory, base, controllers: [false; CONTROLS.len()] };
         // A group with processes cannot have controllers for its children; the root can.
         if own != "/" {
@@ -235,6 +233,29 @@ impl Cgroups {
         let count = read(&file, &mut bytes).ok()?;
         number_in(core::str::from_utf8(bytes.get(..count)?).ok()?, name)
     }
+}
+
+/// Creates the directory of a keeper, and locks it: keeper and server hold the lock as long as one of them lives. Another
+/// keeper that starts may remove it before it is locked: then it is created again.
+fn create_locked(base: &str) -> Option<OwnedFd> {
+    for _ in 0..CREATE_TRIES {
+        match fs::create_dir(base) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return None,
+            _ => {}
+        }
+        let locked = open(base, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(|directory| {
+                flock(&directory, FlockOperation::NonBlockingLockShared).map(|()| directory)
+            });
+        if let Ok(directory) = locked
+            && let (Ok(locked), Ok(found)) = (fstat(&directory), stat(base))
+            && locked.st_ino == found.st_ino
+        {
+            return Some(directory);
+        }
+        std::thread::sleep(CLEAR_PAUSE);
+    }
+    None
 }
 
 /// Kills what a keeper has left that was killed itself, and removes its groups.
