@@ -61,8 +61,8 @@ pub struct OutputFiles {
     /// Position of the first byte of each service that is not copied; `None` without files.
     positions: [Option<u64>; SERVICES],
     start: Instant,
-    /// Files of a reload, for the thread.
-    later: Arc<Mutex<Vec<Option<OutputFile>>>>,
+    /// Files of the latest reload, for the thread. `None`: it has them.
+    later: Arc<Mutex<Option<Vec<Option<OutputFile>>>>>,
     /// The thread has not got them yet.
     is_renewed: bool,
 }
@@ -92,9 +92,10 @@ impl OutputFiles {
                     Some(Some(writer)) => writer.write(&batch, &mut text, start.elapsed()),
                     Some(None) => {}
                     None if batch.service == RENEW => {
-                        let later =
-                            core::mem::take(&mut *later.lock().unwrap_or_else(PoisonError::into_inner));
-                        files = renewed(files, later, batch.time, &mut text);
+                        // A second reload may have come before the thread got the first one's.
+                        if let Some(later) = later.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                            files = renewed(files, later, batch.time, &mut text);
+                        }
                     }
                     None => files.iter_mut().flatten().for_each(|writer| writer.end(batch.time, &mut text)),
                 }
@@ -154,7 +155,7 @@ impl OutputFiles {
             let kept = position.filter(|_| replaced & (1 << index) == 0);
             *position = file.as_ref().map(|_| kept.unwrap_or(0));
         }
-        *self.later.lock().unwrap_or_else(PoisonError::into_inner) = files;
+        *self.later.lock().unwrap_or_else(PoisonError::into_inner) = Some(files);
         self.is_renewed = true;
     }
 

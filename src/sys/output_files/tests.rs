@@ -187,3 +187,29 @@ fn file_that_was_moved_away_is_made_anew() {
         ("T one\n".into(), "T two\n".into())
     );
 }
+
+#[test]
+fn reload_that_comes_before_the_thread_has_the_last_one_loses_no_output() {
+    let directory = TestDirectory::new("output-reloads");
+    let mut services = ServiceTable::new();
+    let mut spec = Spec::new("web", &["/bin/true"]).unwrap();
+    spec.output = Some(file(&directory, OUTPUT_FILE_BYTES, OUTPUT_FILES, 0));
+    let service = services.push(spec).unwrap();
+    let mut files = OutputFiles::start(&services).unwrap().unwrap();
+    let later = Arc::clone(&files.later);
+    let mut held = later.lock().unwrap();
+    // The thread waits for the files of the first one, and gets those of the second.
+    files.is_renewed = true;
+    files.copy(service, |since, _| (since, 0));
+    *held = Some(files_of(&services).collect());
+    files.is_renewed = true;
+    drop(held);
+    let mut copy = |since: u64, room: &mut [u8]| {
+        let rest = &b"one\ntwo\n"[usize::try_from(since).unwrap()..];
+        room[..rest.len()].copy_from_slice(rest);
+        (since, rest.len())
+    };
+    assert!(files.copy(service, &mut copy));
+    files.flush();
+    assert_eq!(content(&directory, "web").lines().count(), 2);
+}
