@@ -182,15 +182,13 @@ pub(super) fn to_successor(origin: ConfigOrigin, error: &str, text: Option<&str>
     format!("{}\n{error}\n{}", origin.name(), text.unwrap_or_default())
 }
 
-/// The configuration of an earlier program, for the file at `path`. `None`: it was the built-in default alone, and this
-/// program has its own.
-pub(super) fn of_predecessor(path: &Path, configuration: &str) -> Result<Option<Loaded>, LoadError> {
+/// The configuration of an earlier program, for the file at `path`. This program has a built-in default of its own.
+pub(super) fn of_predecessor(path: &Path, configuration: &str) -> Result<Loaded, LoadError> {
     let mut lines = configuration.splitn(3, '\n');
     let [origin, error, text] = [(); 3].map(|()| lines.next().unwrap_or_default());
     let origins = [ConfigOrigin::Given, ConfigOrigin::LastGood, ConfigOrigin::BuiltIn];
-    let config_origin = origins.into_iter().find(|known| known.name() == origin);
-    let config_origin = config_origin.filter(|_| !text.is_empty());
-    let Some(config_origin) = config_origin else { return Ok(None) };
+    let config_origin =
+        origins.into_iter().find(|known| known.name() == origin).unwrap_or(ConfigOrigin::Given);
     let name = match config_origin {
         ConfigOrigin::Given => path.display().to_string(),
         ConfigOrigin::LastGood => good_path(path).display().to_string(),
@@ -204,17 +202,17 @@ pub(super) fn of_predecessor(path: &Path, configuration: &str) -> Result<Option<
     let config =
         config::parse_files(&files, References::MayBeMissing, &program()).map_err(LoadError::Config)?;
     let given = files.first().filter(|_| config_origin == ConfigOrigin::Given);
-    Ok(Some(Loaded {
+    Ok(Loaded {
         config,
         source: name.clone(),
         config_origin,
         config_error: (!error.is_empty()).then(|| config::one_line(error)),
         errors: Vec::new(),
         path: path.to_owned(),
-        document: Some(text.to_owned()),
+        document: (config_origin != ConfigOrigin::BuiltIn || files.len() > 1).then(|| text.to_owned()),
         given: given.map(|file| digest(file.text.unwrap_or_default())),
-        failure: (config_origin != ConfigOrigin::Given).then(|| LoadFailure::new(error)),
-    }))
+        failure: (config_origin != ConfigOrigin::Given && !error.is_empty()).then(|| LoadFailure::new(error)),
+    })
 }
 
 /// Files beside a configuration file.

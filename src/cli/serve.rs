@@ -11,7 +11,7 @@ use crate::api::Board;
 use crate::config::{self, Config, NOTICE_BYTES};
 use crate::keeper::{self, Cgroups, Legacy, Owner, Predecessor, ServerEnd};
 use crate::log::print;
-use crate::serve::{self, ReloadFiles, Start, StartError};
+use crate::serve::{self, Finding, ReloadFiles, Start, StartError};
 use crate::service::ServiceTable;
 use crate::sys::board::has_init;
 use crate::sys::{file, log_threads};
@@ -41,14 +41,14 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
         Some(Predecessor::Trial(legacy)) => (Some(legacy), true),
     };
     // What is in force stays so: a file that was changed meanwhile is read by a reload.
-    let inherited = match legacy.as_ref().map(|legacy| load::of_predecessor(path, &legacy.configuration)) {
-        None | Some(Ok(None)) => None,
-        Some(Ok(Some(loaded))) => Some(loaded),
-        Some(Err(error)) => return refuse(&error),
+    let inherited =
+        legacy.as_ref().map(|legacy| load::of_predecessor(path, &legacy.configuration)).transpose();
+    let inherited = match inherited {
+        Ok(inherited) => inherited,
+        Err(error) => return refuse(&error),
     };
-    if is_trial {
-        Predecessor::accept();
-        return ExitCode::SUCCESS;
+    if let Some(loaded) = inherited.as_ref().filter(|_| is_trial) {
+        return accept(&loaded.config, falls_back);
     }
     if falls_back {
         let loaded = inherited.unwrap_or_else(|| load::load_with_fallback(path));
@@ -67,6 +67,24 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
         }
         Err(error) => refuse(&error),
     }
+}
+
+/// Answers whether this program can take over with a configuration: it must not end the services by an error of its
+/// start. With `falls_back`, only errors after which another configuration would be in force are such.
+fn accept(config: &Config, falls_back: bool) -> ExitCode {
+    let environment = Environment::of_this_process();
+    let (dir, socket) = (state_dir(config, &environment), socket(config, &environment));
+    let errors =
+        serve::check_start(config, &dir, socket.as_deref()).into_iter().filter_map(|finding| match finding {
+            Finding::Error(error) if !falls_back || error.is_of_the_file() => Some(error),
+            _ => None,
+        });
+    for error in errors {
+        print(format_args!("{error}\n"));
+        return error.code().into();
+    }
+    Predecessor::accept();
+    ExitCode::SUCCESS
 }
 
 /// Logs the files that are not in force.

@@ -162,6 +162,11 @@ impl Server {
         services.table().iter().any(|(service, _)| !services.is_settled(service))
     }
 
+    /// Returns true while a write to the disk is under way.
+    pub fn is_writing(&self) -> bool {
+        self.api.is_writing()
+    }
+
     /// Returns true when a [`shutdown`](Self::shutdown) is complete, or nothing is left to do before
     /// [`leave`](Self::leave) ends.
     pub fn is_down(&self) -> bool {

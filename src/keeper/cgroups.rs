@@ -8,7 +8,7 @@ use core::fmt::Write as _;
 use core::str::FromStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, io};
 
 use heapless::{String, Vec};
@@ -19,7 +19,7 @@ use rustix::process::Pid;
 use super::{NESTED_GROUPS, ORPHANS, procfs};
 use crate::limits::SERVICE_NAME_BYTES;
 use crate::log::console::warning;
-use crate::service::{Attributes, CONTROLS, KILL_TIMEOUT, SERVICE_NICE, ServiceTable};
+use crate::service::{Attributes, CONTROLS, SERVICE_NICE, ServiceTable};
 
 /// Mount points of cgroup v2; the second one beside the first version.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
@@ -68,11 +68,6 @@ impl Cgroups {
         if own != "/" && !is_delegated() {
             return None;
         }
-        for entry in fs::read_dir(&parent).ok()?.flatten() {
-            if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
-                clear(&entry.path());
-            }
-        }
         let base = format!("{parent}/{PREFIX}{}", std::process::id());
         let directory = create_locked(&base)?;
         let mut cgroups = Self { directory, base, controllers: [false; CONTROLS.len()] };
@@ -93,6 +88,17 @@ impl Cgroups {
             fs::write(format!("{}/{KEEPER}/cpu.weight", cgroups.base), WEIGHT_MAX)
         };
         Some(cgroups)
+    }
+
+    /// Clears the groups of keepers that were killed. Returns false while some processes of them are left.
+    pub(super) fn clear_left(&self) -> bool {
+        let parent = Path::new(&self.base).parent().and_then(|parent| fs::read_dir(parent).ok());
+        let of_keepers = parent.into_iter().flatten().flatten().filter(|entry| {
+            entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())
+                && entry.path() != Path::new(&self.base)
+        });
+        // Each of them, whatever the one before has left.
+        of_keepers.fold(true, |is_clear, entry| clear(&entry.path()) && is_clear)
     }
 
     /// Takes over what an earlier program has created: see [`parts`](Self::parts).
@@ -258,23 +264,24 @@ fn create_locked(base: &str) -> Option<OwnedFd> {
     None
 }
 
-/// Kills what a keeper has left that was killed itself, and removes its groups.
-fn clear(base: &Path) {
+/// Kills the processes that a keeper has left that was killed itself, and removes its groups. Returns false while some
+/// are left.
+fn clear(base: &Path) -> bool {
     let is_left = open(base, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .and_then(|directory| flock(&directory, FlockOperation::NonBlockingLockExclusive));
     if is_left.is_err() {
-        return;
+        return true;
     }
     for group in children(base).filter(|group| is_populated(group)) {
         warning!("killing {}: its friendlet was killed", group.display());
         let _ = fs::write(group.join("cgroup.kill"), "1");
     }
-    let deadline = Instant::now() + KILL_TIMEOUT;
-    while is_populated(base) && Instant::now() < deadline {
-        std::thread::sleep(CLEAR_PAUSE);
+    if is_populated(base) {
+        return false;
     }
     remove_below(base);
     let _ = fs::remove_dir(base);
+    true
 }
 
 fn is_populated(group: &Path) -> bool {

@@ -38,7 +38,7 @@ use crate::session::SessionMemo;
 use crate::{internal_error, warning};
 
 /// Line in the output of a process that an earlier server has started.
-const INHERITED: &str = "(friendlet: another server reads the output from here on; lines before are lost)\n";
+const INHERITED: &str = "(friendlet: another server reads the output from here on)\n";
 
 /// Event that the keeper reports.
 #[derive(Debug)]
@@ -298,6 +298,11 @@ impl Processes {
                 self.kill_run(index);
             }
         }
+    }
+
+    /// Reports that the server ends, with its services.
+    pub fn report_ending(&self) {
+        self.request(Request::Ending);
     }
 
     /// Requests that the program at the path of this one takes over. [`KeeperEvent::Leave`] or

@@ -32,6 +32,16 @@ impl Crashes {
         self.is_serving || !self.is_successor
     }
 
+    /// Returns true once the server has served.
+    pub(super) fn has_served(&self) -> bool {
+        self.is_serving
+    }
+
+    /// Records that the first server takes services over.
+    pub(super) fn succeed(&mut self) {
+        self.is_successor = true;
+    }
+
     /// Records that the server serves.
     pub(super) fn serve(&mut self) {
         self.is_serving = true;

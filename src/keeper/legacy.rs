@@ -29,7 +29,7 @@ use super::process_table::ProcessTable;
 use super::raw;
 use super::slot::{Slot, State};
 use crate::log::console::warning;
-use crate::service::Program;
+use crate::service::{Program, Signal};
 use crate::session::{SESSION_MEMO_BYTES, SessionMemo};
 use crate::sys::{Clock, fork};
 
@@ -38,7 +38,7 @@ pub(super) const TITLE: &str = "friendlet keeper 1";
 /// Number of a descriptor or process that is missing.
 const NONE: i32 = -1;
 /// Numbers after the name of a service.
-const NUMBERS: usize = 13;
+const NUMBERS: usize = 14;
 
 /// Legacy of an earlier program.
 #[derive(Debug, Default)]
@@ -118,6 +118,7 @@ impl Legacy {
 
     /// Puts a keeper in the place of the earlier one.
     pub(super) fn restore(self, keeper: &mut MainLoop) {
+        keeper.crashes.succeed();
         keeper.is_reloading = self.is_reloading;
         keeper.table = self.table.and_then(fork::adopt).map_or(ProcessTable::NONE, ProcessTable::continued);
         if let Some((fd, name)) = self.notices
@@ -213,12 +214,14 @@ fn numbers_of(
         number(slot.kept.as_ref().map(|pipe| pipe.as_fd())).into(),
         number(slot.ready.as_ref().map(|pipe| pipe.as_fd())).into(),
         oom_kills.into(),
+        slot.last_signal.map_or(0, Signal::number).into(),
     ]
 }
 
 /// Slot with these numbers; `None` if they are none of a slot.
 fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<Slot> {
-    let [state, pid, program, flags, exit, started, memo, was_ready, main, output, kept, ready, _] = *numbers;
+    let [state, pid, program, flags, exit, started, memo, was_ready, main, output, kept, ready, _, signal] =
+        *numbers;
     let pid_of = |pid: i64| i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
     let adopted = |fd: i64| RawFd::try_from(fd).ok().and_then(fork::adopt);
     let state = match (state, pid_of(pid)) {
@@ -237,6 +240,7 @@ fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<Slot> {
         memo: memo as u8,
         was_ready: was_ready != 0,
         main: pid_of(main),
+        last_signal: Signal::ALL.into_iter().find(|known| i64::from(known.number()) == signal),
         output: adopted(output).map(PipeWriter::from),
         kept: adopted(kept).map(PipeReader::from),
         ready: adopted(ready).map(PipeReader::from),
@@ -272,6 +276,7 @@ mod tests {
             started: Some(Instant::now()),
             kept: Some(reader),
             main: Pid::from_raw(4_000_001),
+            last_signal: Some(Signal::Hup),
             memo: 7,
             was_ready: true,
             ..Slot::FREE
@@ -289,7 +294,7 @@ mod tests {
         // Its descriptor is the first one's: the other has a copy.
         let copy = rustix::io::dup(first.slots[0].kept.as_ref().unwrap()).unwrap();
         let copied = std::os::fd::IntoRawFd::into_raw_fd(copy);
-        let text = text.replace(&format!(" {number} "), &format!(" {copied} "));
+        let text = text.replacen(&format!(" -1 {number} -1 "), &format!(" -1 {copied} -1 "), 1);
         // Services have other places there, or are gone.
         let mut second = keeper(&["b", "a"]);
         Legacy::decode(&text).unwrap().restore(&mut second);
@@ -297,6 +302,7 @@ mod tests {
         assert_eq!((a.pid(), a.main, a.memo, a.was_ready), (pid, Pid::from_raw(4_000_001), 7, true));
         assert!(a.kept.is_some() && a.started.is_some() && matches!(a.state, State::Running { .. }));
         assert_eq!((b.exit, b.program, second.oom_kills[0]), (Some(exit), Program::Finish, 3));
+        assert_eq!(second.slots[1].last_signal, Some(Signal::Hup));
         assert!(second.is_reloading);
         assert_eq!(second.sessions[5], first.sessions[5]);
     }

@@ -56,6 +56,8 @@ pub(super) struct MainLoop {
     /// Processes of each slot that the kernel has killed because memory ran out.
     pub(super) oom_kills: [u32; SLOTS],
     strays: Strays,
+    /// Groups of keepers that were killed are there, perhaps. Their services have their time to end first.
+    pub(super) has_left_groups: bool,
     /// Earliest time of the next look at groups whose leader has exited.
     next_look: Option<Instant>,
     pub(super) server: Option<Pid>,
@@ -65,7 +67,7 @@ pub(super) struct MainLoop {
     pub(super) ending_since: Option<Instant>,
     /// The server was killed, and another one takes over.
     has_crashed: bool,
-    crashes: Crashes,
+    pub(super) crashes: Crashes,
     pub(super) table: ProcessTable,
     /// Table of the server's sessions.
     pub(super) sessions: Box<[SessionMemo]>,
@@ -76,6 +78,10 @@ pub(super) struct MainLoop {
     /// The server has begun a reload, and not ended it.
     pub(super) is_reloading: bool,
     pub(super) upgrade: Upgrade,
+    /// The server ends, with its services.
+    pub(super) is_server_ending: bool,
+    /// A SIGHUP came while no server handled it.
+    has_hup: bool,
 }
 
 impl MainLoop {
@@ -98,6 +104,7 @@ impl MainLoop {
             cgroups,
             oom_kills: [0; SLOTS],
             strays: Strays::default(),
+            has_left_groups: false,
             next_look: None,
             server: None,
             refusal: None,
@@ -111,6 +118,8 @@ impl MainLoop {
             configuration: None,
             is_reloading: false,
             upgrade: Upgrade::None,
+            is_server_ending: false,
+            has_hup: false,
         }
     }
 
@@ -118,10 +127,13 @@ impl MainLoop {
     /// upgrade, and the services run on for another one.
     pub(super) fn serve(&mut self, server: Pid, owner: &mut dyn Owner) -> Option<ServerEnd> {
         self.server = Some(server);
-        self.has_crashed = false;
+        (self.has_crashed, self.is_server_ending) = (false, false);
         self.crashes.start(Instant::now());
         self.run(owner);
         (!self.has_crashed && !self.is_leaving()).then(|| {
+            if !self.crashes.has_served() {
+                self.stop_children();
+            }
             self.end_children();
             ServerEnd { code: self.code, refusal: self.refusal.take() }
         })
@@ -165,7 +177,8 @@ impl MainLoop {
 
     /// Time until something is due that no descriptor announces.
     pub(super) fn pause(&self) -> Option<Duration> {
-        let has_ended = self.slots.iter().any(|slot| matches!(slot.state, State::Ended { .. }));
+        let is_ended = |slot: &Slot| matches!(slot.state, State::Ended { .. });
+        let has_ended = self.has_left_groups || self.slots.iter().any(is_ended);
         let look =
             self.next_look.map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()));
         let ended = has_ended.then(|| look.max(GROUP_POLL));
@@ -208,8 +221,16 @@ impl MainLoop {
             // SIGCHLD: `reap` follows.
             _ => return,
         };
-        if passed != RawSignal::HUP {
+        if passed == RawSignal::HUP {
+            if self.is_leaving() {
+                // The next server begins it.
+                self.is_reloading = true;
+                return;
+            }
+            self.has_hup = !self.crashes.handles_signals();
+        } else {
             self.ending_since.get_or_insert_with(Instant::now);
+            self.cancel_upgrade();
         }
         // A server that takes over gets it once it handles it.
         if let Some(server) = self.server.filter(|_| self.crashes.handles_signals()) {
@@ -236,6 +257,10 @@ impl MainLoop {
                 Some(Received::Request(Request::Serving)) => self.handle_serving(),
                 Some(Received::Request(Request::Reloading)) => self.is_reloading = true,
                 Some(Received::Request(Request::Upgrade)) => self.request_upgrade(),
+                Some(Received::Request(Request::Ending)) => {
+                    self.is_server_ending = true;
+                    self.cancel_upgrade();
+                }
                 Some(Received::Session(index, memo)) => {
                     if let Some(stored) = self.sessions.get_mut(index) {
                         *stored = memo;
@@ -428,6 +453,9 @@ impl MainLoop {
             // Fails if it has just exited.
             let _ = kill_process(server, RawSignal::TERM);
         }
+        if let Some(server) = self.server.filter(|_| std::mem::take(&mut self.has_hup)) {
+            let _ = kill_process(server, RawSignal::HUP);
+        }
     }
 
     /// Looks at the slots whose leader has exited.
@@ -445,6 +473,7 @@ impl MainLoop {
                 self.report(index as u8, ProcessEvent::Gone);
             }
         }
+        self.clear_left_groups();
         let end = Instant::now();
         self.next_look = end.checked_add(end.saturating_duration_since(start) * LOOK_PAUSE);
     }
@@ -505,6 +534,31 @@ impl MainLoop {
                 return;
             }
             slot.notice = Notice::default();
+        }
+    }
+
+    /// Stops the services that run: a server that does not start leaves them what they may have to save.
+    fn stop_children(&mut self) {
+        let mut time = Duration::ZERO;
+        for index in 0..self.slots.len() {
+            let is_running = self.slots.get(index).is_some_and(|slot| slot.pid().is_some());
+            let spec = ServiceId::from_index(index).and_then(|service| self.services.get(service));
+            let Some((signal, timeout)) =
+                spec.filter(|_| is_running).map(|spec| (spec.stop_signal, spec.stop_timeout))
+            else {
+                continue;
+            };
+            time = time.max(timeout);
+            self.signal(index as u8, signal, Scope::Group);
+            self.signal(index as u8, Signal::Cont, Scope::Group);
+        }
+        let deadline = Instant::now() + time;
+        while self.slots.iter().any(|slot| slot.pid().is_some()) && Instant::now() < deadline {
+            self.wait(Some(GROUP_POLL));
+            while self.signals.next().is_some() {}
+            self.reap();
+            self.check_groups();
+            self.server_socket.clear();
         }
     }
 

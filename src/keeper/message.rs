@@ -42,6 +42,8 @@ pub(super) enum Request {
     Configure,
     /// Execute the program that is at the path of this one by now.
     Upgrade,
+    /// Note that the server ends, with its services: no other program takes over.
+    Ending,
 }
 
 /// Message of the keeper to the server.
@@ -116,6 +118,7 @@ impl Request {
             Self::Configure => [4, 0, 0, 0, 0],
             Self::Reloading => [5, 0, 0, 0, 0],
             Self::Upgrade => [6, 0, 0, 0, 0],
+            Self::Ending => [7, 0, 0, 0, 0],
         }
     }
 
@@ -134,6 +137,7 @@ impl Request {
             [4, ..] => Self::Configure,
             [5, ..] => Self::Reloading,
             [6, ..] => Self::Upgrade,
+            [7, ..] => Self::Ending,
             _ => return None,
         })
     }
@@ -285,10 +289,11 @@ mod tests {
             Request::Configure,
             Request::Reloading,
             Request::Upgrade,
+            Request::Ending,
         ] {
             assert_eq!(Request::decode(request.encode()), Some(request));
         }
-        for bytes in [[7, 0, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
+        for bytes in [[8, 0, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
             assert_eq!(Request::decode(bytes), None);
         }
     }

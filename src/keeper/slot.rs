@@ -270,12 +270,22 @@ impl Slot {
         Self { state: State::Ended { pid }, ..Self::FREE }
     }
 
-    /// Ends what a later server could not go on with: any program but the running one of the service and its
-    /// `finish`.
+    /// Returns true for a process group that an earlier keeper has left.
+    pub(super) fn is_left(&self) -> bool {
+        matches!(self.state, State::Ended { .. }) && self.exit.is_none()
+    }
+
+    /// Returns true if the program of the service has ended, and what is left of its group has its time to end.
+    fn is_ending(&self) -> bool {
+        self.program == Program::Main && self.last_signal != Some(Signal::Kill)
+    }
+
+    /// Ends what a later server could not go on with: any program but that of the service, with what is left of its
+    /// group, and its `finish`.
     pub(super) fn end_unfinished(&mut self) {
         let goes_on = match &self.state {
             State::Running { .. } => matches!(self.program, Program::Main | Program::Finish),
-            State::Ended { .. } => self.exit.is_none(),
+            State::Ended { .. } => self.exit.is_none() || self.is_ending(),
             State::Free | State::Launching { .. } => false,
         };
         if !goes_on {
@@ -305,6 +315,9 @@ impl Slot {
                 InheritedProcess::Killed { pid: raw(launch.pid), exit: None }
             }
             (State::Ended { pid }, None) => InheritedProcess::Left { pid: raw(*pid) },
+            (State::Ended { .. }, Some(exit)) if self.is_ending() => {
+                InheritedProcess::Ending { exit, is_signalled: self.last_signal.is_some() }
+            }
             (State::Ended { pid }, exit) => InheritedProcess::Killed { pid: raw(*pid), exit },
             (State::Free, exit) => InheritedProcess::None(exit),
         };

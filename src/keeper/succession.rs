@@ -42,6 +42,7 @@ impl MainLoop {
     pub(super) fn find_left(&mut self, table: Option<&Path>) {
         let (table, left) = ProcessTable::open(table, &self.services);
         self.table = table;
+        self.has_left_groups = self.cgroups.is_some();
         for Left { service, pid } in left {
             let name = service.and_then(|service| self.services.get(service)).map_or("?", |spec| &spec.name);
             warning!("{}: process {} runs, an earlier keeper has left it", name, raw(pid));
@@ -50,6 +51,13 @@ impl MainLoop {
                 // Fails if it has just ended.
                 None => drop(kill_process_group(pid, Signal::KILL)),
             }
+        }
+    }
+
+    /// Clears the control groups of keepers that were killed, once no process is left that its service stops.
+    pub(super) fn clear_left_groups(&mut self) {
+        if self.has_left_groups && !self.slots.iter().any(Slot::is_left) {
+            self.has_left_groups = self.cgroups.as_ref().is_some_and(|cgroups| !cgroups.clear_left());
         }
     }
 

@@ -4,7 +4,7 @@ use std::io::{PipeReader, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::UPGRADE_OUTPUT_BYTES;
 
@@ -65,6 +65,17 @@ impl Upgrade {
 }
 
 impl Trial {
+    /// Kills it, with what it has started.
+    pub(super) fn kill(&self) {
+        let _ = kill_process(self.pid, Signal::KILL);
+        self.kill_rest();
+    }
+
+    /// Kills what it has started.
+    pub(super) fn kill_rest(&self) {
+        let _ = kill_process_group(self.pid, Signal::KILL);
+    }
+
     /// Reads its output, and keeps the beginning.
     pub(super) fn read(&mut self) {
         let mut bytes = [0; 256];

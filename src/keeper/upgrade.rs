@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal as RawSignal, kill_process};
+use rustix::process::{Pid, Signal as RawSignal, kill_process, setpgid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::legacy::{Legacy, TITLE, encode};
@@ -24,6 +24,8 @@ use crate::log::console::{error, info};
 use crate::service::{Exit, LastExit};
 use crate::sys::fork::{self, Forked};
 
+/// Reason of an upgrade that is refused because everything ends.
+const ENDS: &str = "the server ends";
 /// Variable with the descriptor of a legacy.
 const VARIABLE: &str = "FRIENDLET_LEGACY";
 /// The same for a program that is only tried.
@@ -74,9 +76,24 @@ fn text_of(file: OwnedFd) -> io::Result<String> {
 impl MainLoop {
     /// Asks for an upgrade. One that is under way goes on.
     pub(super) fn request_upgrade(&mut self) {
-        if matches!(self.upgrade, Upgrade::None) && self.ending_since.is_none() {
+        if self.ending_since.is_some() || self.is_server_ending {
+            self.server_socket.send_refusal(ENDS);
+        } else if matches!(self.upgrade, Upgrade::None) {
             self.upgrade = Upgrade::Requested;
         }
+    }
+
+    /// Ends an upgrade that is under way: everything ends.
+    pub(super) fn cancel_upgrade(&mut self) {
+        match &self.upgrade {
+            Upgrade::None => return,
+            // Its end is the last of it.
+            Upgrade::Trying(trial) => trial.kill(),
+            Upgrade::Requested | Upgrade::Leaving { is_sent: false, .. } => self.upgrade = Upgrade::None,
+            // The server goes already: another one ends everything in order.
+            Upgrade::Leaving { .. } => return,
+        }
+        self.server_socket.send_refusal(ENDS);
     }
 
     /// Begins the upgrade that was asked for, and ends one whose time is over.
@@ -90,7 +107,7 @@ impl MainLoop {
                 trial.read();
                 if Instant::now() >= trial.deadline {
                     // Its end refuses the upgrade.
-                    let _ = kill_process(trial.pid, RawSignal::KILL);
+                    trial.kill();
                 }
             }
             Upgrade::Leaving { until, is_sent } => {
@@ -114,6 +131,8 @@ impl MainLoop {
         match fork::fork()? {
             Forked::Child => {
                 fork::reset_signals();
+                // What it starts ends with it.
+                let _ = setpgid(None, None);
                 let error = take_outputs(&writer).map_or_else(
                     |errno| errno.into(),
                     |()| {
@@ -121,7 +140,8 @@ impl MainLoop {
                         fork::execute(&path(), std::env::args_os(), &variables(TRIAL_VARIABLE, &legacy))
                     },
                 );
-                fork::exit_now(error.raw_os_error().unwrap_or(1).clamp(1, 255));
+                let _ = writeln!(io::stdout(), "{}", Reason::from(&error));
+                fork::exit_now(1);
             }
             Forked::Parent(pid) => {
                 let deadline = Instant::now().checked_add(UPGRADE_TRIAL_TIME).unwrap_or_else(far);
@@ -137,7 +157,8 @@ impl MainLoop {
             return false;
         }
         trial.read();
-        if self.ending_since.is_some() {
+        trial.kill_rest();
+        if self.ending_since.is_some() || self.is_server_ending {
             self.upgrade = Upgrade::None;
             return true;
         }
@@ -152,7 +173,6 @@ impl MainLoop {
             _ if Instant::now() >= trial.deadline => {
                 format!("it has not ended after {} s", UPGRADE_TRIAL_TIME.as_secs())
             }
-            ("", Exit::Code(code @ 1..)) => Reason::from(&io::Error::from_raw_os_error(code)).to_string(),
             ("" | TITLE, exit) => format!("it says nothing: {}", LastExit::from(exit)),
             (line, _) => line.to_owned(),
         };

@@ -143,6 +143,7 @@ impl Core {
     /// Closes the connections and stops the services. Returns the event of the end of that.
     pub(super) fn shutdown(&mut self) -> Rc<Notify> {
         let now = self.now();
+        self.system.processes().report_ending();
         self.server.shutdown(now, &mut self.system);
         self.system.processes().kill_commands();
         self.finish_step(now);
@@ -163,9 +164,18 @@ impl Core {
     pub(super) fn leave(&mut self) -> Rc<Notify> {
         let now = self.now();
         self.complete_upgrade(Ok(()));
+        if self.system.reloader().is_busy() {
+            // The next server begins it anew.
+            self.system.processes().report_reload();
+        }
         self.server.leave(now);
         self.finish_step(now);
         Rc::clone(&self.down)
+    }
+
+    /// Returns true while a write to the disk is under way.
+    pub(super) fn is_writing(&self) -> bool {
+        self.server.is_writing()
     }
 
     /// Answers the call that waits for an upgrade, if there is one.

@@ -72,8 +72,10 @@ const REPEAT_TIME: Duration = Duration::from_secs(1);
 
 crate::limits::limits! {
     /// Time of the connections to close before an upgrade.
-    LEAVE_TIME: Duration = Duration::from_secs(10), exceeded "they are cut",
+    LEAVE_TIME: Duration = Duration::from_secs(1), exceeded "they are cut",
         tests ["connection_that_does_not_close_delays_an_upgrade_by_its_time"];
+    /// Time of writes to the disk after that.
+    WRITE_TIME: Duration = Duration::from_secs(10), fixed "the upgrade goes on: their calls have no answer";
     /// PEM file of a certificate chain, a key or an authority.
     PEM_BYTES: usize = 64 * 1024, exceeded "its copy is used; an error of a named file",
         tests ["pem_files_may_be_as_large_as_their_limit"];
@@ -473,6 +475,10 @@ async fn until_end(
         info!("upgrade: closing sockets, the services run on");
         let left = core.borrow_mut().leave();
         smol::future::or(left.notified(), grace.after(LEAVE_TIME)).await;
+        let begun = Instant::now();
+        while core.borrow().is_writing() && begun.elapsed() < WRITE_TIME {
+            grace.after(UPKEEP_DELAY).await;
+        }
         core.borrow().log_counters();
         return;
     }

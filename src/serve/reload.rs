@@ -121,6 +121,11 @@ impl Reloader {
         self.results.recv().await.ok()
     }
 
+    /// Returns true while a request is not handled.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_reading.get() || self.is_due.get()
+    }
+
     /// Accepts requests again, after a result was handled.
     pub(super) fn release(&self) {
         self.is_reading.set(false);

@@ -71,6 +71,13 @@ pub enum InheritedProcess {
         /// Leader of the process group, not a child of the keeper.
         pid: u32,
     },
+    /// The program has ended, and processes of its group are left, which may have something to save.
+    Ending {
+        /// Exit of the program.
+        exit: Exit,
+        /// They have the stop signal.
+        is_signalled: bool,
+    },
     /// Processes that the keeper has killed, because they were starting or ending. Their end is reported.
     Killed {
         /// Leader of the process group.

@@ -19,6 +19,7 @@ mod crash;
 mod ctl;
 mod damage;
 mod deadlines;
+mod deaths;
 mod declared;
 mod drop_ins;
 mod endurance;

@@ -18,14 +18,14 @@ const RUNS_ON: &str = "exec sleep 1000";
 const NOTHING: &str = r#"{ "Status": "ok", "Added": [], "Changed": [], "Removed": [], "NeedsRestart": []}"#;
 
 /// Puts another file in the place of the server's, as an editor does.
-fn rewrite(server: &Server, device: &Device) {
+pub(super) fn rewrite(server: &Server, device: &Device) {
     let directory = server.directory();
     let text = device.text(&directory.file("state"));
     let later = directory.write("later", text);
     fs::rename(later, directory.file("friendlet.toml")).unwrap();
 }
 
-fn reload(server: &Server, device: &Device) -> String {
+pub(super) fn reload(server: &Server, device: &Device) -> String {
     rewrite(server, device);
     server.call("board/reload")
 }

@@ -262,3 +262,84 @@ fn connection_that_does_not_close_delays_an_upgrade_by_its_time() {
     assert!(begun.elapsed() < LEAVE_TIME + SOON);
     drop(socket);
 }
+
+#[test]
+fn program_that_could_not_start_its_server_is_refused() {
+    let directory = Directory::new();
+    let (certificate, key) = (directory.file("c.pem"), directory.file("k.pem"));
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    fs::write(&certificate, pair.cert.pem()).unwrap();
+    fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    let keys = format!("certificate = \"{certificate}\"\nkey = \"{key}\"\n");
+    let device = Device::new().listen(&keys).with(&shell("a", RUNS_ON, "autostart = true"));
+    let server = Server::start(&device);
+    let pid = until_state(&server, "a", "started").pid;
+    fs::write(&certificate, "").unwrap();
+    refused(&server, &certificate);
+    assert_eq!(status(&server, "a").pid, pid);
+    server.stop();
+}
+
+#[test]
+fn stop_that_is_under_way_has_its_time() {
+    let directory = Directory::new();
+    let (flushed, up) = (directory.file("flushed"), directory.file("up"));
+    // The program is not the leader of its group.
+    let program = directory.write(
+        "program",
+        format!("trap 'sleep 2; echo x >> {flushed}; exit 0' TERM; : > {up}; while :; do sleep 0.02; done\n"),
+    );
+    let wrapper = shell("flush", &format!("sh {program}; true"), "stop_timeout_s = 20");
+    for is_crash in [false, true] {
+        let mut server = Server::start(&device(std::slice::from_ref(&wrapper)));
+        start(&server, "flush");
+        until("its program runs", || fs::exists(&up).unwrap());
+        assert_eq!(server.call("services/flush/stop"), OK);
+        if is_crash {
+            server.crash()
+        } else {
+            server.upgrade()
+        }
+        until("it is stopped", || status(&server, "flush").state == "stopped");
+        assert_eq!(fs::read_to_string(&flushed).unwrap_or_default(), "x\n", "{}", server.log());
+        fs::remove_file(&flushed).unwrap();
+        fs::remove_file(&up).unwrap();
+        server.stop();
+    }
+}
+
+#[test]
+fn reload_by_a_signal_is_not_lost_in_an_upgrade() {
+    let mut server = Server::start(&device(&[shell("a", RUNS_ON, "autostart = true")]));
+    for number in 0..12 {
+        let name = format!("b{number}");
+        let text = device(&[shell("a", RUNS_ON, "autostart = true"), shell(&name, RUNS_ON, "")]);
+        super::reload::rewrite(&server, &text);
+        let keeper = server.keeper();
+        server.replace(|| {
+            send(keeper, Signal::USR2);
+            std::thread::sleep(std::time::Duration::from_millis(number * 2));
+            send(keeper, Signal::HUP);
+        });
+        until("the file is in force", || server.call("services/list").contains(&name));
+    }
+    assert!(!server.log().contains("killed by signal"), "{}", server.log());
+}
+
+#[test]
+fn upgrade_does_not_come_between_a_shutdown_of_the_board() {
+    let directory = Directory::new();
+    let off = directory.file("off");
+    let flush = shell(
+        "flush",
+        "trap 'sleep 1; exit 0' TERM; echo up; while :; do sleep 0.02; done",
+        "ready = \"line:up\"\nautostart = true",
+    );
+    let board = format!("[board]\npoweroff = [\"/bin/sh\", \"-c\", \": > {off}\"]\n");
+    let mut server = Server::start(&device(&[flush, board]));
+    until("it has its trap", || server.call("services/flush/show").contains("\"Ready\": true"));
+    assert_eq!(server.call("board/poweroff"), OK);
+    send(server.keeper(), Signal::USR2);
+    assert_eq!(server.wait(SOON).code(), Some(0), "{}", server.log());
+    assert!(fs::exists(&off).unwrap(), "{}", server.log());
+}

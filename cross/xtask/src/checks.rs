@@ -39,7 +39,7 @@ pub(crate) fn unit(part: Part) -> Result<(), String> {
     if part == Part::Fast {
         return Ok(());
     }
-    let minutes = ["--", "--ignored", "--show-output", "system::endurance::"];
+    let minutes = ["--", "--ignored", "--show-output", "system::endurance::", "system::deaths::"];
     run::shown(cargo(&["test", "--locked", "--test", "it"]).args(minutes))?;
     run::shown(cargo(&["test", "--locked", "--package", "load"]).args(BENCH))
 }

@@ -39,6 +39,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::reader::peer_that_does_not_read_is_closed_and_uses_no_memory", "memory of the process is the emulator's"),
     (Emulated, "system::life::threads_and_descriptors_do_not_grow", "threads of the process are the emulator's"),
     (Emulated, "system::endurance::", "memory of the process and the time of a start are the emulator's"),
+    (Emulated, "system::deaths::", "the time of a start and of an end is the emulator's"),
     (Emulated, "system::upgrade::", "the program executes itself, and the processor is the emulator's; a booted board does it"),
     (Emulated, "system::stack::", "its programs are the host's, and nothing of it depends on the processor"),
     (Emulated, "system::allocations::", "runs an example that is built for the host alone"),
@@ -96,6 +97,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (OtherStep, "system::booted::", "the step 'booted' runs it, the cases of power cuts in the whole gate alone"),
     (OtherStep, "system::spinning::", "the step 'booted' runs it, with a processor of its own"),
     (OtherStep, "system::endurance::ten_thousand_starts_and_stops", "takes minutes: the step 'unit' of the whole gate runs it"),
+    (OtherStep, "system::deaths::", "takes minutes: the step 'unit' of the whole gate runs it"),
     (OtherStep, "system::logs::frames_are_the_lines_of_a_text_log", "the step 'logs' of the whole gate runs it"),
 ];
 

@@ -181,3 +181,29 @@ fn last_good_file_outlasts_the_service_of_a_drop_in() {
     let error = loaded.config_error.unwrap();
     assert!(error.ends_with("friendlet.toml:3:13: services: no service 'web'"), "{error}");
 }
+
+#[test]
+fn configuration_of_a_predecessor_stays_in_force_whatever_the_file_says() {
+    let directory = Directory::new("predecessor");
+    let file = directory.write(BROKEN, None);
+    let error = "last good copy in force: f:1:1: unknown key";
+    for (origin, text) in [
+        (ConfigOrigin::Given, ""),
+        (ConfigOrigin::Given, GOOD_TEXT),
+        (ConfigOrigin::LastGood, GOOD_TEXT),
+        (ConfigOrigin::BuiltIn, ""),
+        (ConfigOrigin::BuiltIn, "\x1ca.toml\n[[service]]\nname = 'a'\ncommand = ['/bin/true']\n"),
+    ] {
+        let error = if origin == ConfigOrigin::LastGood { error } else { "" };
+        let loaded = of_predecessor(&file, &to_successor(origin, error, Some(text))).unwrap();
+        assert_eq!(
+            (loaded.config_origin, loaded.config_error.as_deref().unwrap_or_default()),
+            (origin, error)
+        );
+        assert_eq!(loaded.config.services.find("a").is_some(), text.contains("a.toml"));
+        let document =
+            Some(text.to_owned()).filter(|text| origin != ConfigOrigin::BuiltIn || !text.is_empty());
+        assert_eq!(loaded.text(), document);
+    }
+    assert!(of_predecessor(&file, &to_successor(ConfigOrigin::Given, "", Some(BROKEN))).is_err());
+}

@@ -30,6 +30,21 @@ impl Supervisor {
                     entry.next = if memo.is_wanted { Next::Start } else { Next::Stay };
                     self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
                 }
+                InheritedProcess::Ending { exit, is_signalled } => {
+                    let entry = &mut self.entries[service.index()];
+                    (entry.started, entry.since) = (now, now);
+                    entry.started_once = true;
+                    entry.needs_finish = true;
+                    entry.leader_exit = Some(LeaderExit { at: now, exit, was_stopped: is_signalled });
+                    entry.next = if memo.is_wanted { Next::Start } else { Next::Stay };
+                    // Their time begins again.
+                    if is_signalled {
+                        let stop_timeout = self.stop_timeout(service);
+                        self.enter_until(service, Phase::Stopping, None, now, stop_timeout);
+                    } else {
+                        self.signal_stop(service, now);
+                    }
+                }
                 InheritedProcess::Finishing { pid, exit } => {
                     let is_success = self.spec(service).is_some_and(|spec| spec.is_success(exit));
                     let time = self.stop_timeout(service);
