@@ -24,19 +24,20 @@
 //! | [`http`] | request head, form, responses, upgrade (RFC 9110, 9112) | limits, log |
 //! | [`service`] | service table and supervisor | stable_index, limits, log |
 //! | [`session`] | users, sessions, tokens, lock-out | stable_index, limits, log |
-//! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | limits, log |
-//! | [`config`] | configuration file | suggest, dhcp, service, session, limits, log |
+//! | [`sntp`] | SNTP client (RFC 4330): messages and state machine | limits |
+//! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | sntp, limits, log |
+//! | [`config`] | configuration file | suggest, dhcp, sntp, service, session, limits, log |
 //! | [`call`] | values that pass between a transport and the api | service, session, limits |
 //! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, service, session, limits, log |
 //! | [`api`] | calls: routing, rights, handlers | call, config, service, session, limits, log |
 //! | [`connection`] | one connection as a state machine; slots, admission, eviction | api, call, friendcore, json, http, ws, config, service, session, limits, log |
-//! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, service, session, config, runtime, mmap_buffer, wall_clock, limits, log |
+//! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, sntp, service, session, config, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`ctl`] | command-line client | api, call, http, json, suggest, wall_clock, limits, log |
 //! | [`keeper`] | parent of the server and of all services: starts, signals and reaps processes | sys, service, session, runtime, limits, log |
 //! | [`serve`] | the server: all of the above, joined | api, call, connection, keeper, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, limits, log |
-//! | [`init`] | process 1 of a board: mounts, modules, network, watchdog, the server as its child | sys, service, config, limits, log |
-//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, friendcore, json, http, ws, config, dhcp, service, session, runtime, mmap_buffer, limits, log |
+//! | [`init`] | process 1 of a board: mounts, modules, network, clock, watchdog, the server as its child | sys, sntp, service, config, wall_clock, limits, log |
+//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, friendcore, json, http, ws, config, dhcp, sntp, service, session, runtime, mmap_buffer, limits, log |
 //! | `main` | entry point | cli |
 //!
 //! # State machines
@@ -81,6 +82,7 @@ pub mod runtime;
 pub mod serve;
 pub mod service;
 pub mod session;
+pub mod sntp;
 pub mod stable_index;
 pub mod suggest;
 pub mod sys;

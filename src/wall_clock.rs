@@ -1,8 +1,9 @@
-//! Time of day, with 64 bits of seconds on every processor.
+//! Time of day, with 64 bits of seconds on every processor, and its text.
 //!
 //! `SystemTime::now` of the standard library panics after 2038-01-19 on a 32-bit processor whose C library has 32
 //! bits of seconds.
 
+use core::fmt;
 use core::time::Duration;
 
 use rustls::pki_types::UnixTime;
@@ -27,7 +28,37 @@ pub fn now() -> Duration {
     }
 }
 
-/// The same for rustls, which compares it with the dates of certificates.
+/// Time since 1970 as `2026-11-22T23:02:11Z` (RFC 3339); with a precision (`{:.3}`), milliseconds too.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Utc(pub Duration);
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (year, month, day) = date(seconds / 86_400);
+        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        match f.precision() {
+            Some(_) => write!(f, ".{:03}Z", self.0.subsec_millis()),
+            None => f.write_str("Z"),
+        }
+    }
+}
+
+/// Year, month and day of a day since 1970-01-01, in the Gregorian calendar.
+fn date(days: u64) -> (u64, u64, u64) {
+    // Years begin in March here, so that the day of a leap year is the last one; 146097 days are 400 years.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (year + era * 400 + next, month, day)
+}
+
+/// Time since 1970 for rustls, which compares it with the dates of certificates.
 #[derive(Debug)]
 pub struct TlsClock;
 
@@ -40,6 +71,23 @@ impl TimeProvider for TlsClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_as_text() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_827_696, "2000-02-29T12:34:56Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(Utc(Duration::from_secs(seconds)).to_string(), text);
+        }
+        let precise = format!("{:.3}", Utc(Duration::from_millis(1_735_689_599_007)));
+        assert_eq!(precise, "2024-12-31T23:59:59.007Z");
+        // The year has as many digits as it needs.
+        assert!(Utc(Duration::MAX).to_string().ends_with('Z'));
+    }
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "both clocks are compared")]

@@ -6,7 +6,7 @@ use crate::limits::{Limit, Value};
 use crate::net::tls;
 use crate::{
     api, config, connection, ctl, dhcp, friendcore, http, init, keeper, limits, log, net, runtime, serve,
-    service, session, sys, ws,
+    service, session, sntp, sys, ws,
 };
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
@@ -29,6 +29,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Event loop", runtime::LIMITS),
     ("Operating system", sys::LIMITS),
     ("DHCP", dhcp::LIMITS),
+    ("SNTP", sntp::LIMITS),
     ("Init", init::LIMITS),
     ("Client", ctl::LIMITS),
 ];

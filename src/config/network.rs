@@ -10,6 +10,7 @@ use super::section::{Document, Section};
 use super::value::Span;
 use super::{INTERFACE_NAME_BYTES, schema};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
+use crate::sntp::NTP_SERVERS;
 
 /// Name of a network interface.
 pub type InterfaceName = String<INTERFACE_NAME_BYTES>;
@@ -23,6 +24,8 @@ pub struct Network {
     pub address: Address,
     /// `nameservers`; empty: those of DHCP.
     pub nameservers: Vec<Ipv4Addr, NAMESERVERS>,
+    /// `ntp`; empty: those of DHCP.
+    pub ntp: Vec<Ipv4Addr, NTP_SERVERS>,
     /// `hostname`.
     pub host_name: String<HOST_NAME_BYTES>,
 }
@@ -49,6 +52,7 @@ impl Default for Network {
             interface: None,
             address: Address::Dhcp,
             nameservers: Vec::new(),
+            ntp: Vec::new(),
             // The assertion above holds its length.
             host_name: String::try_from(HOST_NAME).unwrap_or_default(),
         }
@@ -61,11 +65,12 @@ pub(super) fn network(document: &Document<'_, '_>, diagnostics: &mut Diagnostics
         return None;
     }
     let section = document.section(&schema::NETWORK, diagnostics);
-    let nameservers = section.strings("nameservers", diagnostics);
+    let [nameservers, ntp] = ["nameservers", "ntp"].map(|name| section.strings(name, diagnostics));
     Some(Network {
         interface: section.bounded_if_set("interface", diagnostics),
         address: address(&section, diagnostics),
         nameservers: section.list("nameservers", &nameservers, host_address, diagnostics),
+        ntp: section.list("ntp", &ntp, host_address, diagnostics),
         host_name: section.bounded("hostname", diagnostics),
     })
 }

@@ -1,7 +1,5 @@
 //! Text for the terminal.
 
-use std::time::Duration;
-
 /// Rows in aligned columns, with two spaces between them and none at the end of a line.
 pub(super) fn columns(rows: &[impl AsRef<[String]>]) -> String {
     let mut text = String::new();
@@ -45,23 +43,6 @@ pub(super) fn format_duration(seconds: u64) -> String {
     }
 }
 
-/// Formats a time since 1970 as `2026-11-22T23:02:11Z` (RFC 3339).
-pub(super) fn format_time(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Years are counted from March, so that a leap day ends one; 146097 days are 400 years.
-    let day = days + 719_468;
-    let (era, day) = (day / 146_097, day % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,19 +68,6 @@ mod tests {
             [(0, "0s"), (59, "59s"), (60, "1m 0s"), (3599, "59m 59s"), (3660, "1h 1m"), (90_000, "1d 1h")]
         {
             assert_eq!(format_duration(seconds), text);
-        }
-    }
-
-    #[test]
-    fn times() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_827_696, "2000-02-29T12:34:56Z"),
-            (951_868_800, "2000-03-01T00:00:00Z"),
-            (1_735_689_599, "2024-12-31T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(format_time(Duration::from_secs(seconds)), text);
         }
     }
 }

@@ -5,9 +5,10 @@
 //! `ErrorMessage` other than 0.
 
 use super::failure::{FAILED, Failure, NO_RIGHT};
-use super::output::{format_time, sanitize};
+use super::output::sanitize;
 use super::values::{string, text_of};
 use crate::json::Raw;
+use crate::wall_clock::Utc;
 
 const SEPARATOR: &str = "<!--separate-->";
 
@@ -73,7 +74,7 @@ fn blocked(text: &str) -> String {
         None | Some(0) => "wrong user or password".to_owned(),
         Some(until) => {
             let until = core::time::Duration::from_secs(until.min(END_OF_9999));
-            format!("too many wrong passwords; blocked until {}", format_time(until))
+            format!("too many wrong passwords; blocked until {}", Utc(until))
         }
     }
 }

@@ -10,12 +10,12 @@ use super::client::connect;
 use super::env::Env;
 use super::failure::{FAILED, Failure, UNAVAILABLE};
 use super::link::Link;
-use super::output::{format_time, sanitize};
+use super::output::sanitize;
 use super::reply::no_session;
 use super::services::states;
 use super::values::{compose, string, text_of};
 use crate::json::Raw;
-use crate::wall_clock;
+use crate::wall_clock::{self, Utc};
 
 /// First pause before connecting again; it doubles with every failed attempt.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -71,7 +71,7 @@ fn follow(
             Push::Change(change) => change,
             Push::SessionEnd(why) => return no_session(&why),
             Push::Notice(notice) => {
-                env.note(format_args!("{}  {notice}", format_time(wall_clock::now())));
+                env.note(format_args!("{}  {notice}", Utc(wall_clock::now())));
                 continue;
             }
             Push::Other => continue,
@@ -119,7 +119,7 @@ fn reconnect(
                             out.put("}\n")
                         })?
                     } else {
-                        format!("{}  {name}  {state}\n", format_time(wall_clock::now()))
+                        format!("{}  {name}  {state}\n", Utc(wall_clock::now()))
                     };
                     env.print(&text)?;
                 }
@@ -130,7 +130,7 @@ fn reconnect(
 }
 
 fn note_retry(env: &mut Env<'_>, failure: &Failure) {
-    env.note(format_args!("{}  {}; connecting again", format_time(wall_clock::now()), failure.text));
+    env.note(format_args!("{}  {}; connecting again", Utc(wall_clock::now()), failure.text));
 }
 
 /// A random time from half of the pause to all of it, which spreads the clients of a restarted server.
@@ -203,7 +203,7 @@ fn format_change(change: &Change) -> String {
         Some(check) => format!("check {check}"),
         None => change.service.clone(),
     };
-    let line = format!("{}  {name}  {}{pid}{reason}", format_time(wall_clock::now()), change.state);
+    let line = format!("{}  {name}  {}{pid}{reason}", Utc(wall_clock::now()), change.state);
     change.output.iter().fold(line, |text, line| format!("{text}\n    {line}"))
 }
 

@@ -10,6 +10,7 @@ use super::{
     DHCP_BYTES, DHCP_LEASE_MIN, DHCP_RENEW_MIN, DHCP_RETRY_MAX, DHCP_RETRY_MIN, DHCP_TRIES, HOST_NAME_BYTES,
     NAMESERVERS,
 };
+use crate::sntp::NTP_SERVERS;
 
 /// Address with its parameters.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Lease {
     pub gateway: Option<Ipv4Addr>,
     /// Nameservers.
     pub nameservers: Vec<Ipv4Addr, NAMESERVERS>,
+    /// NTP servers.
+    pub ntp: Vec<Ipv4Addr, NTP_SERVERS>,
     /// Server that granted the lease.
     pub server: Ipv4Addr,
     /// Duration from the first request on; `None` is infinite.
@@ -254,6 +257,7 @@ impl Client {
             prefix: reply.prefix.unwrap_or_else(|| prefix_of_class(reply.address)),
             gateway: reply.router.filter(|router| is_host_address(*router)),
             nameservers: reply.nameservers.clone(),
+            ntp: reply.ntp.iter().copied().filter(|server| is_host_address(*server)).collect(),
             server,
             time,
         };

@@ -5,6 +5,7 @@ use core::net::Ipv4Addr;
 use heapless::Vec;
 
 use super::{DHCP_BYTES, NAMESERVERS};
+use crate::sntp::NTP_SERVERS;
 
 /// Length of an Ethernet address.
 pub const HARDWARE_BYTES: usize = 6;
@@ -33,6 +34,7 @@ mod option {
     pub(super) const ROUTER: u8 = 3;
     pub(super) const NAMESERVERS: u8 = 6;
     pub(super) const HOST_NAME: u8 = 12;
+    pub(super) const NTP_SERVERS: u8 = 42;
     pub(super) const REQUESTED: u8 = 50;
     pub(super) const LEASE: u8 = 51;
     pub(super) const OVERLOAD: u8 = 52;
@@ -116,6 +118,7 @@ impl ClientMessage<'_> {
             option::MASK,
             option::ROUTER,
             option::NAMESERVERS,
+            option::NTP_SERVERS,
             option::LEASE,
             option::RENEWAL,
             option::REBINDING,
@@ -174,6 +177,8 @@ pub struct ServerMessage {
     pub router: Option<Ipv4Addr>,
     /// First nameservers (option 6).
     pub nameservers: Vec<Ipv4Addr, NAMESERVERS>,
+    /// First NTP servers (option 42).
+    pub ntp: Vec<Ipv4Addr, NTP_SERVERS>,
     /// Seconds of the lease (option 51); `u32::MAX` is infinite.
     pub lease: Option<u32>,
     /// Seconds until renewal, T1 (option 58).
@@ -222,6 +227,7 @@ impl ServerMessage {
             prefix: None,
             router: None,
             nameservers: Vec::new(),
+            ntp: Vec::new(),
             lease: None,
             renewal: None,
             rebinding: None,
@@ -238,7 +244,7 @@ impl ServerMessage {
         if message.kind == MessageType::Discover { Err(ParseError::MessageType) } else { Ok(message) }
     }
 
-    /// Parses the options of one field. The first of two equal options counts; lists of nameservers
+    /// Parses the options of one field. The first of two equal options counts; lists of servers
     /// are joined.
     fn parse_options(&mut self, mut field: &[u8], overload: &mut u8) -> Result<(), ParseError> {
         while let Some((code, rest)) = field.split_first() {
@@ -278,6 +284,12 @@ impl ServerMessage {
                     for server in addresses(value, error)? {
                         // Those beyond the limit are not used.
                         let _ = self.nameservers.push(server);
+                    }
+                }
+                // A board without the time is better than one without a network.
+                option::NTP_SERVERS => {
+                    for server in addresses(value, error).into_iter().flatten() {
+                        let _ = self.ntp.push(server);
                     }
                 }
                 option::SERVER => {

@@ -1,21 +1,16 @@
-//! Bring-up of a board before the server starts: file systems, clock, watchdog and boot state.
+//! Bring-up of a board before the server starts: file systems, watchdog and boot state.
 
 use std::fmt::Display;
 use std::path::Path;
-use std::time::Duration;
 
 use heapless::String;
 
 use super::boot_state::{self, SlotState};
 use super::command_line::{CommandLine, Slot};
-use super::{
-    CLOCK_FILE, DATA_RETRY_PAUSE, DEVICE_TIMEOUT, RUN_BYTES, SPARE_DATA_BYTES, STATE_DIRECTORY, TMP_BYTES,
-    WATCHDOG,
-};
+use super::{DATA_RETRY_PAUSE, DEVICE_TIMEOUT, RUN_BYTES, SPARE_DATA_BYTES, TMP_BYTES, WATCHDOG};
 use crate::config::NOTICE_BYTES;
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
-use crate::sys::BUILT_UNIX_S;
 use crate::sys::machine::{self as system, MountError, Watchdog};
 
 /// Boot errors that the server shows to administrators.
@@ -97,18 +92,6 @@ fn try_mount_data(device: &str, feed: &mut dyn FnMut()) -> Result<(), MountError
     })
 }
 
-/// Sets the clock forward to the build time of this program, or to the newest write to the data.
-pub(super) fn set_clock() {
-    let written =
-        [CLOCK_FILE, system::DATA, STATE_DIRECTORY].map(|path| system::newest_under(Path::new(path)));
-    let floor = written.into_iter().fold(Duration::from_secs(BUILT_UNIX_S), Duration::max);
-    match system::set_clock_forward(floor) {
-        Ok(true) => info!("clock set forward to {} s since 1970", floor.as_secs()),
-        Ok(false) => {}
-        Err(error) => warning!("cannot set the clock: {}", Reason::from(&error)),
-    }
-}
-
 /// Returns true if the running slot is not confirmed.
 pub(super) fn is_testing(line: &CommandLine<'_>) -> bool {
     let (Some(slot), Some(disk)) = (line.slot, line.state) else { return false };
@@ -166,10 +149,5 @@ mod tests {
         let mut notice = Notice::new();
         append(&mut notice, "x".repeat(NOTICE_BYTES - 1) + "\u{e4}");
         assert_eq!(notice.len(), NOTICE_BYTES - 1);
-    }
-
-    #[test]
-    fn build_time_is_plausible() {
-        const { assert!(BUILT_UNIX_S > 1_700_000_000) };
     }
 }

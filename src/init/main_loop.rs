@@ -1,4 +1,4 @@
-//! Main loop of process 1: the server, its notifications, signals, the network and the watchdog.
+//! Main loop of process 1: the server, its notifications, signals, the network, the clock and the watchdog.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -9,13 +9,14 @@ use std::time::Duration;
 use heapless::String;
 
 use super::bring_up::{self, Notice};
+use super::clock::BoardClock;
 use super::command_line::{CommandLine, Slot};
 use super::devices::Devices;
 use super::hotplug::Hotplug;
 use super::notification::{self, PowerAction};
 use super::root::restart;
 use super::supervisor::{InitAction, InitSupervisor};
-use super::{CLOCK_FILE, CONFIG_FILE, FEED_INTERVAL, HEARTBEAT_TIMEOUT, STATE_DIRECTORY, Settings, WATCHDOG};
+use super::{CONFIG_FILE, FEED_INTERVAL, HEARTBEAT_TIMEOUT, STATE_DIRECTORY, Settings, WATCHDOG};
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
 use crate::sys::board::INIT_VARIABLE;
@@ -44,6 +45,7 @@ struct MainLoop<'l> {
     server: Option<ServerProcess>,
     watchdog: Option<Watchdog>,
     network: NetworkManager,
+    board_clock: BoardClock,
     devices: Devices,
 }
 
@@ -66,7 +68,7 @@ impl<'l> MainLoop<'l> {
         if let Err(error) = system::prepare() {
             warning!("cannot apply all machine settings: {}", Reason::from(&error));
         }
-        bring_up::set_clock();
+        let board_clock = BoardClock::start();
         let settings = read_settings(Path::new(CONFIG_FILE));
         let network = NetworkManager::new(settings.network.as_ref());
         let devices = Devices::new(settings.devices, Hotplug::new());
@@ -91,6 +93,7 @@ impl<'l> MainLoop<'l> {
             server: None,
             watchdog,
             network,
+            board_clock,
             devices,
         }
     }
@@ -102,6 +105,7 @@ impl<'l> MainLoop<'l> {
             self.handle_notifications(now);
             self.reap(now);
             self.network.handle_ready(now);
+            self.board_clock.handle_ready(self.network.ntp_servers(), now);
             self.devices.handle_ready();
             while let Some(action) = self.supervisor.poll_action(now) {
                 self.perform(action, now);
@@ -204,11 +208,16 @@ impl<'l> MainLoop<'l> {
 
     /// Waits for the next event or deadline.
     fn wait(&self) {
-        let due = self.supervisor.poll_timeout().into_iter().chain(self.network.poll_timeout()).min();
-        let timeout = due.map(|due| due.saturating_sub(self.clock.now()));
-        let sources =
-            [Some(self.signals.as_fd()), Some(self.notify.as_fd()), self.network.fd(), self.devices.fd()];
-        if let Err(error) = system::wait_input(sources, timeout) {
+        let others = [self.supervisor.poll_timeout(), self.network.poll_timeout()];
+        let due = others.into_iter().flatten().fold(self.board_clock.poll_timeout(), Duration::min);
+        let sources = [
+            Some(self.signals.as_fd()),
+            Some(self.notify.as_fd()),
+            self.network.fd(),
+            self.board_clock.fd(),
+            self.devices.fd(),
+        ];
+        if let Err(error) = system::wait_input(sources, Some(due.saturating_sub(self.clock.now()))) {
             // Process 1 cannot exit, so it polls instead.
             error!("cannot wait for events: {}", Reason::from(&error));
             system::wait(FEED_INTERVAL, &mut || ());
@@ -217,9 +226,7 @@ impl<'l> MainLoop<'l> {
 
     /// Restarts or powers off the board. All other processes have exited, or cannot be killed.
     fn finish(&mut self, action: PowerAction) -> ! {
-        if let Err(error) = system::touch(Path::new(CLOCK_FILE)) {
-            warning!("cannot write {}: {}", CLOCK_FILE, Reason::from(&error));
-        }
+        self.board_clock.finish();
         if let Err(error) = system::release_data() {
             error!("{}", error);
         }

@@ -6,10 +6,11 @@
 //!
 //! `supervisor` decides, without system calls. Pure functions parse the command line, the list of
 //! modules, the boot state and the notifications of the server. The process has one thread and no
-//! executor; a second thread loads the modules of devices, and ends. It never exits, because the kernel panics when process 1 exits.
+//! executor; a second thread loads the modules of devices or writes a file, and ends. It never exits, because the kernel panics when process 1 exits.
 
 mod boot_state;
 mod bring_up;
+mod clock;
 mod command_line;
 mod devices;
 mod hotplug;
@@ -91,6 +92,15 @@ crate::limits::limits! {
     /// Time that a server may ask for to shut down.
     STOP_TIME_MAX: Duration = Duration::from_secs(3600), exceeded "this time counts",
         tests ["stop_time_of_the_server_counts_up_to_its_limit"];
+    /// `/data/clock`.
+    CLOCK_FILE_BYTES: usize = 32, exceeded "the file counts as empty",
+        tests ["clock_file_up_to_its_limit_is_read"];
+    /// Time between two writes of `/data/clock` while the board runs.
+    SAVE_INTERVAL: Duration = Duration::from_secs(24 * 3600), exceeded "the file is written",
+        tests ["file_is_written_once_an_interval_and_when_the_clock_is_set"];
+    /// Pause before `/data/clock` is written again while a thread still writes it.
+    SAVE_RETRY: Duration = Duration::from_secs(1), exceeded "the next attempt",
+        tests ["file_is_written_once_an_interval_and_when_the_clock_is_set"];
     /// Time between two writes to the hardware watchdog.
     FEED_INTERVAL: Duration = Duration::from_secs(1), exceeded "the watchdog is fed",
         tests ["watchdog_is_fed_once_an_interval"];

@@ -19,6 +19,8 @@ pub type AllConditions = StringArray<{ CONDITIONS * CONDITION_BYTES }, CONDITION
 pub enum Condition<'t> {
     /// The time of day is plausible.
     Clock,
+    /// NTP has synchronised the time of day.
+    Ntp,
     /// An interface other than loopback has a carrier and an address.
     Network,
     /// This path is a device.
@@ -28,10 +30,11 @@ pub enum Condition<'t> {
 }
 
 impl<'t> Condition<'t> {
-    /// Parses `clock`, `network`, `device:PATH` or `path:PATH`. The path is absolute.
+    /// Parses `clock`, `ntp`, `network`, `device:PATH` or `path:PATH`. The path is absolute.
     pub fn from_text(text: &'t str) -> Option<Self> {
         match text {
             "clock" => Some(Self::Clock),
+            "ntp" => Some(Self::Ntp),
             "network" => Some(Self::Network),
             _ => {
                 let (kind, path) = text.split_once(':')?;
@@ -52,6 +55,7 @@ impl fmt::Display for Condition<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Clock => f.write_str("clock"),
+            Self::Ntp => f.write_str("ntp"),
             Self::Network => f.write_str("network"),
             Self::Device(path) => write!(f, "device:{path}"),
             Self::Path(path) => write!(f, "path:{path}"),
@@ -67,6 +71,7 @@ mod tests {
     fn conditions_by_their_texts() {
         for (text, condition) in [
             ("clock", Condition::Clock),
+            ("ntp", Condition::Ntp),
             ("network", Condition::Network),
             ("device:/dev/ttyUSB0", Condition::Device("/dev/ttyUSB0")),
             ("path:/data/a:b", Condition::Path("/data/a:b")),

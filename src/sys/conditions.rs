@@ -10,7 +10,7 @@ use std::thread::sleep;
 use rustix::fs::{Mode, OFlags, open};
 use smol::channel::{Receiver, Sender, bounded};
 
-use super::{Clock, thread};
+use super::{Clock, raw, thread};
 use crate::service::{AllConditions, CONDITION_PERIOD, CONDITIONS, Condition};
 
 /// Stack size of a thread: one look, with a path and the content of a file of `/proc` on the stack.
@@ -90,6 +90,7 @@ impl Drop for ConditionWatch {
 fn is_met(condition: Condition<'_>, clock: Clock) -> bool {
     match condition {
         Condition::Clock => clock.time_of_day().is_some(),
+        Condition::Ntp => raw::is_clock_synchronised(),
         Condition::Network => has_network(),
         Condition::Device(path) => std::fs::metadata(path).is_ok_and(|found| {
             let kind = found.file_type();
@@ -184,6 +185,8 @@ mod tests {
             ("path:/proc/self/stat", true),
             ("path:/missing", false),
             ("device:/missing", false),
+            // Some machines have an NTP client, and some have none.
+            ("ntp", raw::is_clock_synchronised()),
         ] {
             assert_eq!(is_met(Condition::from_text(text).unwrap(), clock), expected, "{text}");
         }

@@ -18,7 +18,8 @@ use super::{BUILT_UNIX_S, LOG_FLUSH_TIMEOUT, OUTPUT_BATCH_BYTES, OUTPUT_BATCHES,
 use crate::limits::SERVICES;
 use crate::log::Reason;
 use crate::service::{OutputFile, ServiceId, ServiceTable};
-use crate::{wall_clock, warning};
+use crate::wall_clock::{self, Utc};
+use crate::warning;
 
 /// Stack size of the thread, which also logs its failures.
 pub const OUTPUT_STACK_BYTES: usize = 48 * 1024;
@@ -382,24 +383,8 @@ impl fmt::Display for Stamp {
         let Some(unix_ms) = self.unix_ms else {
             return write!(f, "+{}.{:03}", self.uptime.as_secs(), self.uptime.subsec_millis());
         };
-        let (seconds, millis) = (unix_ms / 1000, unix_ms % 1000);
-        let (year, month, day) = date(seconds / 86_400);
-        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+        write!(f, "{:.3}", Utc(Duration::from_millis(unix_ms)))
     }
-}
-
-/// Year, month and day of a day since 1970-01-01, in the Gregorian calendar.
-fn date(days: u64) -> (u64, u64, u64) {
-    // Years begin in March here, so that the day of a leap year is the last one.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (year + era * 400 + next, month, day)
 }
 
 #[cfg(test)]

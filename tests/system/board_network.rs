@@ -1,5 +1,6 @@
-//! The network manager alone, driven as a board's first process drives it: `board_network FILE`
-//! does what `[network]` of the configuration file FILE says. What it allocates while it runs ends it.
+//! The network and NTP managers alone, driven as a board's first process drives them: `board_network FILE` does what
+//! `[network]` of the configuration file FILE says, and prints what an NTP server has the clock do. What they allocate
+//! while they run ends it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -7,7 +8,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use friendlet::log::{Level, set_level};
-use friendlet::sys::{Clock, NetworkManager};
+use friendlet::sys::{Clock, NetworkManager, NtpManager};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 struct Counting;
@@ -40,19 +41,25 @@ fn main() {
     set_level(Level::Debug);
     let clock = Clock::new();
     let mut manager = NetworkManager::new(config.network.as_ref());
+    let mut ntp = NtpManager::new();
     println!("{}", rustix::system::uname().nodename().to_string_lossy());
     loop {
-        let left = manager.poll_timeout().map(|at| at.saturating_sub(clock.now()));
-        wait(&manager, left);
+        let due = manager.poll_timeout().into_iter().chain(ntp.poll_timeout()).min();
+        wait(&manager, &ntp, due.map(|at| at.saturating_sub(clock.now())));
         let before = TOTAL.load(Relaxed);
-        manager.handle_ready(clock.now());
+        let now = clock.now();
+        manager.handle_ready(now);
+        let reading = ntp.handle_ready(manager.ntp_servers(), now);
         assert_eq!(TOTAL.load(Relaxed), before, "allocations");
+        if let Some(reading) = reading {
+            println!("{} {:?}", reading.server, reading.correction);
+        }
     }
 }
 
-fn wait(manager: &NetworkManager, left: Option<Duration>) {
+fn wait(manager: &NetworkManager, ntp: &NtpManager, left: Option<Duration>) {
     let timeout = left.map(|left| Timespec::try_from(left).expect("a timeout that poll knows"));
-    let fd = manager.fd();
-    let mut fds: Vec<PollFd<'_>> = fd.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+    let fds = [manager.fd(), ntp.fd()];
+    let mut fds: Vec<PollFd<'_>> = fds.iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
     let _ = poll(&mut fds, timeout.as_ref());
 }

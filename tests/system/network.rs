@@ -1,4 +1,4 @@
-//! A board's network on the real kernel: static, and against a DHCP server in another namespace.
+//! A board's network on the real kernel: static, and against a DHCP and an NTP server in another namespace.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -11,6 +11,7 @@ use friendlet::dhcp::DHCP_LEASE_MIN;
 use crate::support::dhcp::{ACK, DISCOVER, DhcpServer, NAK, OFFER, REQUEST, SERVER};
 use crate::support::directory::Directory;
 use crate::support::namespaces::{self, Namespaces};
+use crate::support::ntp::NtpServer;
 use crate::support::wait::{SOON, until};
 
 const ADDRESS: [u8; 4] = [192, 0, 2, 100];
@@ -58,9 +59,14 @@ impl Board {
     /// Waits for a line of its log, the place and time of it left out.
     #[track_caller]
     fn says(&self, line: &str) {
-        until(line, || {
-            self.log().lines().any(|reported| reported.ends_with(&format!("sys::network: {line}")))
-        });
+        until(line, || self.log().lines().any(|reported| reported.ends_with(&format!(": {line}"))));
+    }
+
+    /// Next line of its output.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
     }
 
     /// The nameservers that its services are reported.
@@ -101,9 +107,7 @@ fn static_address_is_set_when_its_interface_appears() {
             "[network]\ninterface = 'eth0'\naddress = '192.0.2.20/24'\ngateway = '192.0.2.1'\n\
          nameservers = ['192.0.2.53']\nhostname = 'gateway-7'\n",
         );
-        let mut name = String::new();
-        board.output.read_line(&mut name).unwrap();
-        assert_eq!(name, "gateway-7\n");
+        assert_eq!(board.line(), "gateway-7");
         board.says("waiting for eth0");
         assert!(namespaces.board(&["address", "show", "lo"]).contains("inet 127.0.0.1/8"));
 
@@ -208,5 +212,71 @@ fn address_is_kept_when_the_carrier_is_back() {
         assert_eq!((request.option(50), request.option(54)), (Some(&ADDRESS[..]), None));
         server.answer(&request, ACK, ADDRESS, 7200, OPTIONS);
         board.says("eth0: keeps 192.0.2.100/24, gateway 192.0.2.1, by DHCP for 7200 s");
+    });
+}
+
+/// Static address, with these NTP servers.
+fn with_ntp(servers: &str) -> String {
+    format!("[network]\naddress = '192.0.2.20/24'\nhostname = 'x'\nntp = {servers}\n")
+}
+
+/// Seconds between the present time and the one to which the clock is to be set.
+fn step_of(line: &str) -> i64 {
+    let text = line.strip_prefix("192.0.2.1 Step(").unwrap_or_else(|| panic!("{line}"));
+    let (seconds, _) = text.split_once('.').unwrap_or_else(|| panic!("{line}"));
+    let now = friendlet::wall_clock::now().as_secs();
+    seconds.parse::<i64>().unwrap() - i64::try_from(now).unwrap()
+}
+
+#[test]
+fn clock_follows_an_ntp_server_forward_and_back() {
+    const DECADE: i64 = 10 * 365 * 86_400;
+    namespaces::run(|namespaces| {
+        namespaces.plug();
+        let server = NtpServer::start(namespaces);
+        for off in [DECADE, 3, -3, 0] {
+            let mut board = Board::start(namespaces, &with_ntp("['192.0.2.1']"));
+            assert_eq!(board.line(), "x");
+            let request = server.receive();
+            assert_eq!((request.bytes[0], request.from.ip().to_string().as_str()), (0x23, "192.0.2.20"));
+            // A reply to another request is dropped, also from the right address.
+            server.answer(&request.with_timestamp(1), 1, DECADE, b"GPS\0");
+            server.answer(&request, 1, off, b"GPS\0");
+            let line = board.line();
+            if off == 0 {
+                assert!(line.starts_with("192.0.2.1 Adjust("), "{line}");
+            } else {
+                assert!((off - 2..=off + 2).contains(&step_of(&line)), "{line}");
+            }
+            board.says("dropped a datagram that is not the reply of an NTP server");
+        }
+    });
+}
+
+#[test]
+fn ntp_servers_of_dhcp_are_asked_in_turn() {
+    namespaces::run(|namespaces| {
+        namespaces.plug();
+        let (dhcp, server) = (DhcpServer::start(namespaces), NtpServer::start(namespaces));
+        let mut board = Board::start(namespaces, "[network]\nhostname = 'x'\n");
+        assert_eq!(board.line(), "x");
+        // The first of them does not exist.
+        let options = [OPTIONS, &[42, 8, 192, 0, 2, 77, 192, 0, 2, 1]].concat();
+        let discover = dhcp.receive(DISCOVER, SOON);
+        assert!(discover.option(55).is_some_and(|asked| asked.contains(&42)));
+        dhcp.answer(&discover, OFFER, ADDRESS, 3600, &options);
+        dhcp.answer(&dhcp.receive(REQUEST, SOON), ACK, ADDRESS, 3600, &options);
+        let request = server.receive();
+        assert_eq!(request.from.ip().to_string(), "192.0.2.100");
+        until("the first server has failed", || board.log().contains("NTP server 192.0.2.77: "));
+        server.answer(&request, 0, 0, b"DENY");
+        board.says("NTP server 192.0.2.1: refuses: DENY");
+        // Where the network comes back, a server is asked again that has refused.
+        namespaces.set_carrier("down");
+        board.says("eth0: waiting for a carrier");
+        namespaces.set_carrier("up");
+        dhcp.answer(&dhcp.receive(REQUEST, SOON), ACK, ADDRESS, 3600, &[42, 4, 192, 0, 2, 1]);
+        server.answer(&server.receive(), 1, 7, b"GPS\0");
+        assert!((5..=9).contains(&step_of(&board.line())));
     });
 }

@@ -5,6 +5,7 @@ use crate::config::key::Default::{Boolean, Required, String, Unset};
 use crate::config::key::{Form, Key, Kind, Table, any, board_limit, fixed};
 use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
+use crate::sntp::NTP_SERVERS;
 
 /// `[board]`.
 pub static BOARD: Table = Table {
@@ -78,6 +79,16 @@ pub static NETWORK: Table = Table {
             },
             Unset("those of DHCP"),
             "Written to `/run/resolv.conf` for the services; friendlet looks up no names.",
+        )
+        .example("[\"192.168.1.1\"]"),
+        Key::new(
+            "ntp",
+            Kind::List {
+                most: fixed(NTP_SERVERS as u64),
+                entry: Form { bytes: fixed(u64::MAX), expected: "an IPv4 address", is_met: any },
+            },
+            Unset("those of DHCP"),
+            "NTP servers that set the clock; the next one is asked when one does not answer.",
         )
         .example("[\"192.168.1.1\"]"),
         Key::new(

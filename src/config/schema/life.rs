@@ -12,7 +12,7 @@ const CONDITION_LIST: Kind = Kind::List {
     most: fixed(SERVICE_CONDITIONS as u64),
     entry: Form {
         bytes: fixed(CONDITION_BYTES as u64),
-        expected: "'clock', 'network', 'device:PATH' or 'path:PATH' with an absolute path",
+        expected: "'clock', 'ntp', 'network', 'device:PATH' or 'path:PATH' with an absolute path",
         is_met: |text| Condition::from_text(text).is_some(),
     },
 };
@@ -21,9 +21,9 @@ pub(super) const WAIT: Key = Key::new(
     "wait",
     CONDITION_LIST,
     Empty,
-    "Conditions before each start: `clock` (the time of day is plausible), `network` (an interface other \
-     than loopback has a carrier and an address), `device:PATH` (a device is there), `path:PATH` (anything is \
-     there). At most 8 different ones in the file.",
+    "Conditions before each start: `clock` (the time of day is plausible), `ntp` (it is that of NTP), \
+     `network` (an interface other than loopback has a carrier and an address), `device:PATH` (a device is \
+     there), `path:PATH` (anything is there). At most 8 different ones in the file.",
 )
 .example("[\"clock\", \"path:/data\"]")
 .reload();

@@ -15,6 +15,7 @@ use crate::session::{
     IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
     LOCKOUT_TIME_MAX,
 };
+use crate::sntp::NTP_SERVERS;
 
 /// A list of `count` strings made by `text`, as TOML.
 fn list(count: usize, text: impl Fn(usize) -> String) -> String {
@@ -67,6 +68,11 @@ fn each_limit_is_met_and_not_passed() {
         NAMESERVERS,
         |n| format!("[network]\nnameservers = {}", list(n, |n| format!("192.0.2.{n}"))),
         &format!("nameservers: more than {}", NAMESERVERS),
+    );
+    assert_limit(
+        NTP_SERVERS,
+        |n| format!("[network]\nntp = {}", list(n, |n| format!("192.0.2.{n}"))),
+        &format!("ntp: more than {}", NTP_SERVERS),
     );
     assert_limit(
         DEVICE_NAME_BYTES,

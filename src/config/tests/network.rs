@@ -25,12 +25,13 @@ fn empty_table_is_dhcp_on_the_first_interface() {
 fn every_key_is_read() {
     let network = network(
         "interface = 'end0'\naddress = '192.168.1.20/24'\ngateway = '192.168.1.1'\n\
-         nameservers = ['9.9.9.9', '192.168.1.1']\nhostname = 'gateway-1.example'\n",
+         nameservers = ['9.9.9.9', '192.168.1.1']\nntp = ['192.168.1.1']\nhostname = 'gateway-1.example'\n",
     );
     assert_eq!(network.interface.as_deref(), Some("end0"));
     let (address, gateway) = (Ipv4Addr::new(192, 168, 1, 20), Ipv4Addr::new(192, 168, 1, 1));
     assert_eq!(network.address, Address::Static { address, prefix: 24, gateway: Some(gateway) });
     assert_eq!(network.nameservers, [Ipv4Addr::new(9, 9, 9, 9), gateway]);
+    assert_eq!(network.ntp, [gateway]);
     assert_eq!(network.host_name, "gateway-1.example");
 }
 

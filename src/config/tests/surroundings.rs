@@ -16,7 +16,10 @@ fn conditions_are_read() {
     assert_eq!(config.services.conditions().len(), 4);
     for (text, found) in [("wait = ['time']", "time"), ("needs = ['path:data']", "path:data")] {
         let errors = errors(&service(text));
-        assert!(errors.contains(": expected 'clock', 'network', 'device:PATH' or 'path:PATH'"), "{errors}");
+        assert!(
+            errors.contains(": expected 'clock', 'ntp', 'network', 'device:PATH' or 'path:PATH'"),
+            "{errors}"
+        );
         assert!(errors.contains(found), "{errors}");
     }
 }

@@ -138,12 +138,15 @@ fn address_is_requested_and_configured() {
 
     let mut options = lease_option(86_400);
     options.extend([3, 4, 192, 0, 2, 254, 6, 4, 192, 0, 2, 253]);
+    // Of these two, one is not that of a host.
+    options.extend([42, 8, 0, 0, 0, 0, 192, 0, 2, 252]);
     client.handle_packet(&reply(&request, 5, ADDRESS, SERVER, &options), seconds(1)).unwrap();
     let lease = Lease {
         address: ADDRESS,
         prefix: 24,
         gateway: Some(Ipv4Addr::new(192, 0, 2, 254)),
         nameservers: Vec::from_slice(&[Ipv4Addr::new(192, 0, 2, 253)]).unwrap(),
+        ntp: Vec::from_slice(&[Ipv4Addr::new(192, 0, 2, 252)]).unwrap(),
         server: SERVER,
         time: Some(seconds(86_400)),
     };

@@ -54,7 +54,7 @@ fn discover_is_encoded() {
     expected.extend([0; 10 + 64 + 128]);
     expected.extend([99, 130, 83, 99, 53, 1, 1, 57, 2, 0x05, 0xdc, 12, 9]);
     expected.extend(b"gateway-1");
-    expected.extend([55, 6, 1, 3, 6, 51, 58, 59, 255]);
+    expected.extend([55, 7, 1, 3, 6, 42, 51, 58, 59, 255]);
     expected.resize(300, 0);
     assert_eq!(request.write(&mut buffer), expected);
 }
@@ -74,7 +74,7 @@ fn request_for_an_offer_is_encoded() {
     let mut buffer = [0; DHCP_BYTES];
     let bytes = request.write(&mut buffer);
     let mut expected = vec![53, 1, 3, 50, 4, 10, 0, 2, 15, 54, 4, 10, 0, 2, 2, 57, 2, 0x05, 0xdc];
-    expected.extend([55, 6, 1, 3, 6, 51, 58, 59, 255]);
+    expected.extend([55, 7, 1, 3, 6, 42, 51, 58, 59, 255]);
     expected.resize(60, 0);
     assert_eq!(bytes[240..], expected);
     assert_eq!(bytes[10..16], [0x80, 0, 0, 0, 0, 0], "broadcast, and no address");
@@ -120,7 +120,7 @@ fn longest_message_has_room() {
     let request = ClientMessage { host_name: &"h".repeat(2000), ..request };
     let bytes = request.write(&mut buffer);
     assert_eq!(bytes[240 + 3 + 6 + 6 + 4..][..3], [12, 255, b'h']);
-    assert!(bytes.ends_with(&[b'h', 55, 6, 1, 3, 6, 51, 58, 59, 255]));
+    assert!(bytes.ends_with(&[b'h', 55, 7, 1, 3, 6, 42, 51, 58, 59, 255]));
 }
 
 #[test]
@@ -135,6 +135,7 @@ fn ack_is_parsed() {
         prefix: Some(24),
         router: Some([10, 0, 2, 2].into()),
         nameservers: Vec::from_slice(&[[10, 0, 2, 3].into()]).unwrap(),
+        ntp: Vec::new(),
         lease: Some(86400),
         renewal: None,
         rebinding: None,
@@ -181,6 +182,22 @@ fn nameservers_beyond_the_limit_are_ignored() {
     // Two options are joined to one list (RFC 3396).
     let two = parsed(&[53, 1, 5, 6, 4, 1, 1, 1, 1, 6, 4, 2, 2, 2, 2]).unwrap().nameservers;
     assert_eq!(two, [Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(2, 2, 2, 2)]);
+}
+
+#[test]
+fn ntp_servers_beyond_the_limit_are_ignored() {
+    let servers = |count: u8| {
+        let mut options = std::vec![53, 1, 5, 42, 4 * count];
+        options.extend((1..=count).flat_map(|n| [192, 0, 2, n]));
+        parsed(&options).unwrap().ntp
+    };
+    let limit = NTP_SERVERS as u8;
+    assert_eq!(servers(limit).len(), NTP_SERVERS);
+    assert_eq!(servers(limit + 1), servers(limit));
+    // The address counts also without the time.
+    for damaged in [&[53, 1, 5, 42, 3, 1, 1, 1][..], &[53, 1, 5, 42, 0]] {
+        assert!(parsed(damaged).unwrap().ntp.is_empty());
+    }
 }
 
 #[test]

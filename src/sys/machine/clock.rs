@@ -1,15 +1,13 @@
-//! Time of day of boards without a battery, which start in 1970. It is never set back.
+//! Time of day, and the times of files from which a board without a battery starts.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{Timestamps, UTIME_NOW, futimens};
 use rustix::time::{ClockId, Timespec, clock_settime};
 
 use crate::sys::CLOCK_FILES;
-use crate::wall_clock;
 
 /// Newest modification time of a file, or of a directory and at most `CLOCK_FILES` of its
 /// entries, as time since 1970. Zero if the path does not exist.
@@ -28,33 +26,21 @@ fn modified(path: &Path) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
-/// Sets the time of day to `floor`, as time since 1970, unless it is later. Returns true if it was
-/// set.
+/// Sets the time of day, as time since 1970.
 ///
 /// # Errors
 /// `EPERM` without the capability.
-pub fn set_clock_forward(floor: Duration) -> io::Result<bool> {
-    if wall_clock::now() >= floor {
-        return Ok(false);
-    }
-    let tv_sec = i64::try_from(floor.as_secs()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    clock_settime(ClockId::Realtime, Timespec { tv_sec, tv_nsec: floor.subsec_nanos().into() })?;
-    Ok(true)
-}
-
-/// Sets the modification time of a file to now, and creates the file if it is missing.
-///
-/// # Errors
-/// Error of the file system.
-pub fn touch(path: &Path) -> io::Result<()> {
-    let file: File = OpenOptions::new().create(true).append(true).open(path)?;
-    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-    futimens(&file, &Timestamps { last_access: now, last_modification: now })?;
-    file.sync_all()
+pub fn set_clock(time: Duration) -> io::Result<()> {
+    let tv_sec = i64::try_from(time.as_secs()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    Ok(clock_settime(ClockId::Realtime, Timespec { tv_sec, tv_nsec: time.subsec_nanos().into() })?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
+    use rustix::fs::{Timestamps, futimens};
+
     use super::*;
 
     fn at(path: &Path, seconds: u64) {
@@ -76,7 +62,7 @@ mod tests {
         assert!(newest_under(&directory) > Duration::from_secs(1_000_000_000));
         at(&directory.join("new"), far);
         assert_eq!(newest_under(&directory), Duration::from_secs(far));
-        touch(&directory.join("new")).unwrap();
+        at(&directory.join("new"), 2);
         assert!(newest_under(&directory) < Duration::from_secs(far));
         assert_eq!(newest_under(&directory.join("gone")), Duration::ZERO);
         fs::remove_dir_all(directory).unwrap();
@@ -96,11 +82,5 @@ mod tests {
         assert_eq!(found(CLOCK_FILES), far + Duration::from_secs(CLOCK_FILES as u64 - 1));
         // The order of the files is undefined, so more than the limit may not all count.
         assert!(found(4 * CLOCK_FILES) >= far + Duration::from_secs(CLOCK_FILES as u64 - 1));
-    }
-
-    #[test]
-    fn clock_is_never_set_back() {
-        assert!(!set_clock_forward(Duration::from_secs(1_700_000_000)).unwrap());
-        assert!(!set_clock_forward(Duration::ZERO).unwrap());
     }
 }

@@ -15,7 +15,7 @@ mod signals;
 mod watchdog;
 
 pub use children::{Reaped, ServerError, ServerProcess, kill_all_others, reap};
-pub use clock::{newest_under, set_clock_forward, touch};
+pub use clock::{newest_under, set_clock};
 pub use devices::{DeviceEvents, Received, set_device, visit_aliases, visit_devices};
 pub use disk::{SECTOR_BYTES, read_sector, write_sector};
 pub use kernel::{kernel_release, load_module, power_off, prepare, redirect_to_console, restart};

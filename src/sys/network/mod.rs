@@ -27,6 +27,7 @@ use crate::dhcp::{
 };
 use crate::log::Reason;
 use crate::log::console::{debug, error, info, warning};
+use crate::sntp::NTP_SERVERS;
 use crate::sys::{NETWORK_POLL, NETWORK_STEPS};
 
 /// File of the nameservers, for the services. `/etc/resolv.conf` of a board is a link to it.
@@ -42,6 +43,7 @@ struct AddressConfig {
     prefix: u8,
     gateway: Option<Ipv4Addr>,
     nameservers: Vec<Ipv4Addr, NAMESERVERS>,
+    ntp: Vec<Ipv4Addr, NTP_SERVERS>,
 }
 
 impl fmt::Display for AddressConfig {
@@ -176,6 +178,12 @@ impl NetworkManager {
         self.applied.as_ref().map(|config| (config.address, config.prefix))
     }
 
+    /// NTP servers that can be reached: none without an address or a carrier.
+    pub fn ntp_servers(&self) -> &[Ipv4Addr] {
+        let is_running = self.link.as_ref().is_some_and(|link| link.is_running);
+        self.applied.as_ref().filter(|_| is_running).map_or(&[], |config| &config.ntp)
+    }
+
     /// Handles events and deadlines at `now`, the time since start. It never blocks.
     pub fn handle_ready(&mut self, now: Duration) {
         if self.sockets.is_none() {
@@ -285,8 +293,8 @@ impl NetworkManager {
         self.link = Some(Link { is_running: false, ..link.clone() });
         match (self.network.address, link.hardware) {
             (Address::Static { address, prefix, gateway }, _) => {
-                let nameservers = self.network.nameservers.clone();
-                self.desired = Some(AddressConfig { address, prefix, gateway, nameservers });
+                let Network { nameservers, ntp, .. } = self.network.clone();
+                self.desired = Some(AddressConfig { address, prefix, gateway, nameservers, ntp });
             }
             (Address::Dhcp, Some(hardware)) => {
                 let [a, b, c, d, e, f] = hardware;
@@ -395,7 +403,8 @@ impl NetworkManager {
         let op = Op::AddAddress(new.address, new.prefix);
         rtnetlink.run(op, Request::add_address(link.index, new.address, new.prefix))?;
         // If the rest fails, the next call deletes this address.
-        self.applied = Some(AddressConfig { gateway: None, nameservers: Vec::new(), ..new.clone() });
+        self.applied =
+            Some(AddressConfig { gateway: None, nameservers: Vec::new(), ntp: Vec::new(), ..new.clone() });
         if let Some(gateway) = new.gateway {
             let hosts = u32::MAX.checked_shr(new.prefix.into()).unwrap_or(0);
             let is_on_link = (gateway.to_bits() ^ new.address.to_bits()) & !hosts != 0;
@@ -443,14 +452,16 @@ impl NetworkManager {
     }
 }
 
-/// Configuration of a lease. Nameservers of the configuration file come before those of the lease.
+/// Configuration of a lease. Servers of the configuration file replace those of the lease.
 fn config_of(lease: &Lease, network: &Network) -> AddressConfig {
     let nameservers = if network.nameservers.is_empty() { &lease.nameservers } else { &network.nameservers };
+    let ntp = if network.ntp.is_empty() { &lease.ntp } else { &network.ntp };
     AddressConfig {
         address: lease.address,
         prefix: lease.prefix,
         gateway: lease.gateway,
         nameservers: nameservers.clone(),
+        ntp: ntp.clone(),
     }
 }
 
@@ -513,21 +524,26 @@ mod tests {
     }
 
     #[test]
-    fn nameservers_of_the_file_replace_those_of_the_lease() {
+    fn servers_of_the_file_replace_those_of_the_lease() {
         let lease = Lease {
             address: Ipv4Addr::new(10, 0, 2, 15),
             prefix: 24,
             gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
             nameservers: Vec::from_slice(&[Ipv4Addr::new(10, 0, 2, 3)]).unwrap(),
+            ntp: Vec::from_slice(&[Ipv4Addr::new(10, 0, 2, 4)]).unwrap(),
             server: Ipv4Addr::new(10, 0, 2, 2),
             time: Some(Duration::from_secs(86_400)),
         };
         let config = config_of(&lease, &Network::default());
-        assert_eq!(config.nameservers, lease.nameservers);
+        assert_eq!((&config.nameservers, &config.ntp), (&lease.nameservers, &lease.ntp));
         let text = format!("{config}, by DHCP {}", LeaseTime(lease.time));
         assert_eq!(text, "10.0.2.15/24, gateway 10.0.2.2, by DHCP for 86400 s");
         let own = Vec::from_slice(&[Ipv4Addr::new(9, 9, 9, 9)]).unwrap();
         let network = Network { nameservers: own.clone(), ..Network::default() };
-        assert_eq!(config_of(&lease, &network).nameservers, own);
+        let config = config_of(&lease, &network);
+        assert_eq!((&config.nameservers, &config.ntp), (&own, &lease.ntp));
+        let network = Network { ntp: Vec::from_slice(&own).unwrap(), ..Network::default() };
+        let config = config_of(&lease, &network);
+        assert_eq!((config.nameservers, &config.ntp[..]), (lease.nameservers, &own[..]));
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod machine;
 pub(crate) mod memory;
 pub(crate) mod namespaces;
 pub(crate) mod notify;
+pub(crate) mod ntp;
 pub(crate) mod process;
 pub(crate) mod server;
 pub(crate) mod source;

@@ -64,6 +64,8 @@ pub(crate) struct GuestOptions {
     pub(crate) kernel_arguments: String,
     /// Devices besides those of the board's file.
     pub(crate) devices: Vec<String>,
+    /// Date at which its clock chip starts; the date of this machine if missing.
+    pub(crate) rtc: Option<&'static str>,
 }
 
 /// A running guest.
@@ -113,6 +115,9 @@ impl Guest {
             let mut command = machine.command()?;
             if !options.restarts {
                 command.arg("-no-reboot");
+            }
+            if let Some(date) = options.rtc {
+                command.args(["-rtc", &format!("base={date}")]);
             }
             result = Self::spawn(&command, &serial, &log("qemu"), ports);
             // The port may have been taken since it was found free.

@@ -1,0 +1,91 @@
+//! System calls about the clock and the random numbers of the kernel that have no safe form, neither in std nor in
+//! rustix: clock_adjtime(2) and the ioctl RNDADDENTROPY of random(4).
+
+#![allow(unsafe_code, reason = "the kernel reads and writes the structures of these two calls")]
+
+use std::io;
+use std::time::Duration;
+
+/// `struct __kernel_timex` of Linux, which is the same on every processor.
+#[repr(C)]
+#[derive(Default)]
+struct Timex {
+    modes: u32,
+    reserved_1: u32,
+    offset: i64,
+    frequency: i64,
+    max_error: i64,
+    estimated_error: i64,
+    status: i32,
+    reserved_2: i32,
+    constant: i64,
+    precision: i64,
+    tolerance: i64,
+    time: [i64; 2],
+    tick: i64,
+    rest: [i64; 14],
+}
+
+/// Number of the system call with that structure. On processors of 32 bits it exists since Linux 5.1.
+#[cfg(target_pointer_width = "64")]
+const CLOCK_ADJTIME: libc::c_long = libc::SYS_clock_adjtime;
+#[cfg(target_pointer_width = "32")]
+const CLOCK_ADJTIME: libc::c_long = 405;
+
+/// State of a clock that nothing has synchronised (adjtimex(2), TIME_ERROR).
+const UNSYNCHRONISED: libc::c_long = 5;
+/// Time constants of the kernel's loop.
+const CONSTANT_MAX: u32 = 10;
+
+/// Adjusts the clock gradually by less than half a second, and marks it as synchronised: the kernel then writes it to the
+/// clock chip, if there is one, every eleven minutes. `interval` is the time until the next adjustment.
+///
+/// # Errors
+/// `EPERM` without the capability, `ENOSYS` before Linux 5.1 on a processor of 32 bits.
+pub fn adjust_clock(nanoseconds: i32, interval: Duration) -> io::Result<()> {
+    let mut timex = Timex {
+        modes: libc::ADJ_OFFSET
+            | libc::ADJ_NANO
+            | libc::ADJ_STATUS
+            | libc::ADJ_TIMECONST
+            | libc::ADJ_MAXERROR
+            | libc::ADJ_ESTERROR,
+        offset: nanoseconds.into(),
+        // Without STA_UNSYNC.
+        status: libc::STA_PLL,
+        constant: interval.as_secs().checked_ilog2().unwrap_or(0).saturating_sub(4).min(CONSTANT_MAX).into(),
+        ..Timex::default()
+    };
+    clock_adjtime(&mut timex).map(drop)
+}
+
+/// Returns true if the clock was synchronised within the last hours: by [`adjust_clock`], or by another NTP client.
+pub fn is_clock_synchronised() -> bool {
+    clock_adjtime(&mut Timex::default()).is_ok_and(|state| state != UNSYNCHRONISED)
+}
+
+fn clock_adjtime(timex: &mut Timex) -> io::Result<libc::c_long> {
+    // SAFETY: the structure is initialised and has the size and layout that the kernel reads and writes.
+    match unsafe { libc::syscall(CLOCK_ADJTIME, libc::CLOCK_REALTIME, core::ptr::from_mut(timex)) } {
+        state if state >= 0 => Ok(state),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn structure_is_that_of_the_kernel() {
+        assert_eq!(size_of::<Timex>(), 208);
+        // Without modes, any user reads it.
+        let mut timex = Timex::default();
+        let state = clock_adjtime(&mut timex).unwrap();
+        assert!((0..=UNSYNCHRONISED).contains(&state), "{state}");
+        // Microseconds of a tick of 1/100 s, which the kernel adjusts by a tenth at most.
+        assert!((9_000..=11_000).contains(&timex.tick), "{}", timex.tick);
+        let now = i64::try_from(crate::wall_clock::now().as_secs()).unwrap();
+        assert!((now - 60..=now).contains(&timex.time[0]), "{:?}", timex.time);
+    }
+}
