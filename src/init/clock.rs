@@ -8,20 +8,17 @@
 use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{CLOCK_FILE, CLOCK_FILE_BYTES, SAVE_INTERVAL, SAVE_RETRY, STATE_DIRECTORY};
+use super::due_write::DueWrite;
+use super::{CLOCK_FILE, CLOCK_FILE_BYTES, SAVE_INTERVAL, STATE_DIRECTORY};
 use crate::log::Reason;
 use crate::log::console::{debug, info, warning};
 use crate::sntp::{Correction, Reading};
 use crate::sys::file::{self, FileError};
-use crate::sys::{BUILT_UNIX_S, NtpManager, machine as system, raw, thread};
+use crate::sys::{BUILT_UNIX_S, NtpManager, machine as system, raw};
 use crate::wall_clock::{self, Utc};
 
-/// Stack of the thread that writes.
-const STACK_BYTES: usize = 48 * 1024;
 /// Begin of a time that NTP confirmed.
 const NTP: &str = "ntp ";
 
@@ -86,10 +83,7 @@ pub(super) struct BoardClock {
     is_saved: bool,
     /// NTP has confirmed the time in this run.
     is_ntp_known: bool,
-    /// Time of the next write of the file.
-    save_at: Duration,
-    /// The thread writes.
-    is_writing: Arc<AtomicBool>,
+    write: DueWrite,
 }
 
 impl BoardClock {
@@ -119,8 +113,7 @@ impl BoardClock {
             is_confirmed,
             is_saved,
             is_ntp_known: false,
-            save_at: SAVE_INTERVAL,
-            is_writing: Arc::default(),
+            write: DueWrite::new(SAVE_INTERVAL),
         }
     }
 
@@ -131,7 +124,7 @@ impl BoardClock {
 
     /// Time since start of the next [`handle_ready`](Self::handle_ready).
     pub(super) fn poll_timeout(&self) -> Duration {
-        self.ntp.poll_timeout().map_or(self.save_at, |ntp| ntp.min(self.save_at))
+        self.ntp.poll_timeout().map_or(self.write.at(), |ntp| ntp.min(self.write.at()))
     }
 
     /// Handles replies and deadlines at `now`, the time since start, with the NTP servers that the network has now.
@@ -143,12 +136,8 @@ impl BoardClock {
             }
             self.confirm(matches!(reading.correction, Correction::Step(_)), now);
         }
-        if now >= self.save_at {
-            let is_writing = self.is_writing.load(Ordering::Acquire);
-            self.save_at = now + if is_writing { SAVE_RETRY } else { SAVE_INTERVAL };
-            if !is_writing {
-                self.save();
-            }
+        if self.write.is_due(now) {
+            self.save();
         }
     }
 
@@ -156,31 +145,23 @@ impl BoardClock {
     fn confirm(&mut self, is_step: bool, now: Duration) {
         // At once, so that after a power cut the files of the time before do not count.
         if is_step || !self.is_ntp_known {
-            self.save_at = now;
+            self.write.set(now);
         }
         self.is_ntp_known = true;
         self.is_confirmed = true;
     }
 
-    /// Writes `/data/clock`, on a thread: a write waits for the disk.
+    /// Has the thread write the file.
     fn save(&mut self) {
         let Some(content) = self.content() else { return };
         self.is_saved |= self.is_confirmed;
-        self.is_writing.store(true, Ordering::Release);
-        let (file, is_writing) = (self.file.clone(), Arc::clone(&self.is_writing));
-        let work = move || {
-            log_failure(write(&file, content));
-            is_writing.store(false, Ordering::Release);
-        };
-        if let Err(error) = thread::start("clock", STACK_BYTES, Box::new(work)) {
-            self.is_writing.store(false, Ordering::Release);
-            warning!("cannot write the time: {}", Reason::from(&error));
-        }
+        let file = self.file.clone();
+        self.write.start(Box::new(move || log_failure(write(&file, content))));
     }
 
     /// Writes `/data/clock` at the end of the board, unless the thread does.
     pub(super) fn finish(&self) {
-        if self.is_writing.load(Ordering::Acquire) {
+        if self.write.is_writing() {
             return;
         }
         if let Some(content) = self.content() {
@@ -351,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn file_is_written_once_an_interval_and_when_the_clock_is_set() {
+    fn file_is_written_when_the_clock_is_set() {
         let directory = TestDirectory::new("clock-interval");
         let path = directory.0.join("clock");
         let mut clock = BoardClock::new(&path, false, false);
@@ -359,11 +340,8 @@ mod tests {
             confirmed.into_iter().for_each(|is_step| clock.confirm(is_step, now));
             let _ = std::fs::remove_file(&path);
             clock.handle_ready(&[], now);
-            let is_due = clock.is_writing.load(Ordering::Acquire);
-            while clock.is_writing.load(Ordering::Acquire) {
-                std::thread::yield_now();
-            }
-            (path.exists() || is_due, clock.poll_timeout() - now)
+            clock.write.wait();
+            (path.exists(), clock.poll_timeout() - now)
         };
         let second = Duration::from_secs(1);
         let mut now = SAVE_INTERVAL - second;
@@ -377,10 +355,5 @@ mod tests {
         now += second;
         assert_eq!(handle(now, Some(false)), (false, SAVE_INTERVAL - second), "right since");
         assert_eq!(handle(now, Some(true)), (true, SAVE_INTERVAL), "set");
-        // While the thread writes, another attempt follows.
-        clock.is_writing.store(true, Ordering::Release);
-        clock.confirm(true, now);
-        clock.handle_ready(&[], now);
-        assert_eq!(clock.poll_timeout(), now + SAVE_RETRY);
     }
 }

@@ -15,6 +15,7 @@ use super::devices::Devices;
 use super::hotplug::Hotplug;
 use super::notification::{self, PowerAction};
 use super::root::restart;
+use super::seed::Seed;
 use super::supervisor::{InitAction, InitSupervisor};
 use super::{CONFIG_FILE, FEED_INTERVAL, HEARTBEAT_TIMEOUT, STATE_DIRECTORY, Settings, WATCHDOG};
 use crate::log::Reason;
@@ -46,6 +47,7 @@ struct MainLoop<'l> {
     watchdog: Option<Watchdog>,
     network: NetworkManager,
     board_clock: BoardClock,
+    seed: Seed,
     devices: Devices,
 }
 
@@ -69,6 +71,7 @@ impl<'l> MainLoop<'l> {
             warning!("cannot apply all machine settings: {}", Reason::from(&error));
         }
         let board_clock = BoardClock::start();
+        let seed = Seed::start(line.data);
         let settings = read_settings(Path::new(CONFIG_FILE));
         let network = NetworkManager::new(settings.network.as_ref());
         let devices = Devices::new(settings.devices, Hotplug::new());
@@ -94,6 +97,7 @@ impl<'l> MainLoop<'l> {
             watchdog,
             network,
             board_clock,
+            seed,
             devices,
         }
     }
@@ -106,6 +110,7 @@ impl<'l> MainLoop<'l> {
             self.reap(now);
             self.network.handle_ready(now);
             self.board_clock.handle_ready(self.network.ntp_servers(), now);
+            self.seed.handle_ready(now);
             self.devices.handle_ready();
             while let Some(action) = self.supervisor.poll_action(now) {
                 self.perform(action, now);
@@ -209,7 +214,8 @@ impl<'l> MainLoop<'l> {
     /// Waits for the next event or deadline.
     fn wait(&self) {
         let others = [self.supervisor.poll_timeout(), self.network.poll_timeout()];
-        let due = others.into_iter().flatten().fold(self.board_clock.poll_timeout(), Duration::min);
+        let files = self.board_clock.poll_timeout().min(self.seed.poll_timeout());
+        let due = others.into_iter().flatten().fold(files, Duration::min);
         let sources = [
             Some(self.signals.as_fd()),
             Some(self.notify.as_fd()),
@@ -227,6 +233,7 @@ impl<'l> MainLoop<'l> {
     /// Restarts or powers off the board. All other processes have exited, or cannot be killed.
     fn finish(&mut self, action: PowerAction) -> ! {
         self.board_clock.finish();
+        self.seed.finish();
         if let Err(error) = system::release_data() {
             error!("{}", error);
         }

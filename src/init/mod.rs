@@ -13,11 +13,13 @@ mod bring_up;
 mod clock;
 mod command_line;
 mod devices;
+mod due_write;
 mod hotplug;
 mod main_loop;
 mod modules;
 mod notification;
 mod root;
+mod seed;
 mod supervisor;
 
 use core::time::Duration;
@@ -95,12 +97,21 @@ crate::limits::limits! {
     /// `/data/clock`.
     CLOCK_FILE_BYTES: usize = 32, exceeded "the file counts as empty",
         tests ["clock_file_up_to_its_limit_is_read"];
-    /// Time between two writes of `/data/clock` while the board runs.
+    /// Time between two writes of `/data/clock`, and of the seed, while the board runs.
     SAVE_INTERVAL: Duration = Duration::from_secs(24 * 3600), exceeded "the file is written",
-        tests ["file_is_written_once_an_interval_and_when_the_clock_is_set"];
-    /// Pause before `/data/clock` is written again while a thread still writes it.
+        tests ["file_is_written_once_an_interval"];
+    /// Pause before such a file is written again while a thread still writes it.
     SAVE_RETRY: Duration = Duration::from_secs(1), exceeded "the next attempt",
-        tests ["file_is_written_once_an_interval_and_when_the_clock_is_set"];
+        tests ["write_under_way_delays_the_next_one"];
+    /// Time from the start of a board without a seed to the first attempt to store one, and between two attempts.
+    SEED_DELAY: Duration = Duration::from_secs(60), exceeded "the seed is stored",
+        tests ["first_seed_is_stored_once_the_kernel_has_random_numbers"];
+    /// Seed of an image that is mixed in.
+    IMAGE_SEED_BYTES: usize = 512, exceeded "logged as a warning; it is not used",
+        tests ["seed_of_an_image_is_mixed_in_up_to_its_limit"];
+    /// Number of a board or of its disk, as a file of the kernel has it.
+    IDENTITY_BYTES: usize = 256, exceeded "the rest is not read",
+        tests ["identity_is_that_of_board_and_disk"];
     /// Time between two writes to the hardware watchdog.
     FEED_INTERVAL: Duration = Duration::from_secs(1), exceeded "the watchdog is fed",
         tests ["watchdog_is_fed_once_an_interval"];
@@ -120,6 +131,8 @@ const MODULES_DIRECTORY: &str = "/lib/modules";
 const WATCHDOG: &str = "/dev/watchdog";
 const STATE_DIRECTORY: &str = "/data/state";
 const CLOCK_FILE: &str = "/data/clock";
+const SEED_FILE: &str = "/data/state/seed";
+const IMAGE_SEED: &str = "/data/seed";
 const CONFIG_FILE: &str = "/data/friendlet.toml";
 /// `EX_USAGE` of sysexits(3).
 const USAGE: u8 = 64;

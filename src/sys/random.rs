@@ -33,8 +33,12 @@ const LOGGED_AFTER: Duration = Duration::from_secs(1);
 /// # Errors
 /// The generator is not seeded after `RANDOM_TIMEOUT`.
 pub fn wait() -> Result<(), RandomError> {
-    let is_seeded = || getrandom(&mut [0; 1][..], GetRandomFlags::NONBLOCK) != Err(Errno::AGAIN);
     wait_for(is_seeded, thread::sleep)
+}
+
+/// Returns true once the kernel's generator is seeded.
+pub fn is_seeded() -> bool {
+    getrandom(&mut [0; 1][..], GetRandomFlags::NONBLOCK) != Err(Errno::AGAIN)
 }
 
 fn wait_for(is_seeded: impl Fn() -> bool, pause: impl Fn(Duration)) -> Result<(), RandomError> {

@@ -3,8 +3,25 @@
 
 #![allow(unsafe_code, reason = "the kernel reads and writes the structures of these two calls")]
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::time::Duration;
+
+/// Bytes of a seed: all that the generator of the kernel can use.
+pub const SEED_BYTES: usize = 32;
+/// Device of the kernel's random numbers.
+const URANDOM: &str = "/dev/urandom";
+/// `_IOW('R', 0x03, int [2])`, the same on every processor of the boards.
+const RNDADDENTROPY: u32 = 0x4008_5203;
+
+/// `struct rand_pool_info` of Linux.
+#[repr(C)]
+struct PoolInfo {
+    entropy_bits: i32,
+    size: i32,
+    bytes: [u8; SEED_BYTES],
+}
 
 /// `struct __kernel_timex` of Linux, which is the same on every processor.
 #[repr(C)]
@@ -64,6 +81,28 @@ pub fn is_clock_synchronised() -> bool {
     clock_adjtime(&mut Timex::default()).is_ok_and(|state| state != UNSYNCHRONISED)
 }
 
+/// Adds a seed to the random numbers of the kernel and credits all of its bits, with which they are ready.
+///
+/// # Errors
+/// `EPERM` without the capability.
+pub fn credit_seed(seed: &[u8; SEED_BYTES]) -> io::Result<()> {
+    let device = OpenOptions::new().write(true).open(URANDOM)?;
+    let info = PoolInfo { entropy_bits: 8 * SEED_BYTES as i32, size: SEED_BYTES as i32, bytes: *seed };
+    // SAFETY: the kernel reads the two numbers and then `size` bytes, which the structure has.
+    match unsafe { libc::ioctl(device.as_raw_fd(), RNDADDENTROPY as _, core::ptr::from_ref(&info)) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Mixes bytes into the random numbers of the kernel, without credit: they may be known to others.
+///
+/// # Errors
+/// Error of the device.
+pub fn mix_in(bytes: &[u8]) -> io::Result<()> {
+    OpenOptions::new().write(true).open(URANDOM)?.write_all(bytes)
+}
+
 fn clock_adjtime(timex: &mut Timex) -> io::Result<libc::c_long> {
     // SAFETY: the structure is initialised and has the size and layout that the kernel reads and writes.
     match unsafe { libc::syscall(CLOCK_ADJTIME, libc::CLOCK_REALTIME, core::ptr::from_mut(timex)) } {
@@ -75,6 +114,17 @@ fn clock_adjtime(timex: &mut Timex) -> io::Result<libc::c_long> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seed_is_accepted_from_root() {
+        // These bytes may be credited.
+        let seed = crate::sys::random::bytes().unwrap();
+        let credited = credit_seed(&seed);
+        let is_refused =
+            credited.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        assert!(credited.is_ok() || is_refused, "{credited:?}");
+        mix_in(b"nothing new").unwrap();
+    }
 
     #[test]
     fn structure_is_that_of_the_kernel() {

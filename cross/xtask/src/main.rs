@@ -173,6 +173,12 @@ const BOARD_COMMANDS: &[BoardCommand] = &[
         run: |board, _| booted::further(board, "late"),
     },
     BoardCommand {
+        name: "second",
+        about: "a board that starts twice, with the clock chip at 2036 and then at 2030",
+        is_for_all: false,
+        run: |board, _| booted::further(board, "second"),
+    },
+    BoardCommand {
         name: "cuts",
         about: "power cuts while changes are acknowledged (--number N: so many, else 50)",
         is_for_all: false,

@@ -9,6 +9,7 @@ mod hang;
 mod hotplug;
 mod lab;
 mod late;
+mod second;
 mod stack;
 mod suite;
 
@@ -43,11 +44,12 @@ pub(crate) const FAST_BOARD: &str = "qemu-armv7";
 type FurtherBoot = (&'static str, fn(&Board) -> Result<(), String>);
 
 /// Further boots of that board in the whole gate.
-const FURTHER: [FurtherBoot; 5] = [
+const FURTHER: [FurtherBoot; 6] = [
     ("crowd", crowd::run),
     ("hang", hang::run),
     ("hotplug", hotplug::run),
     ("late", late::run),
+    ("second", second::run),
     ("stack", stack::run),
 ];
 

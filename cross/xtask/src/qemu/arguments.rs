@@ -80,7 +80,8 @@ impl Machine<'_> {
                     "-drive",
                     &format!("if=none,{drive}"),
                     "-device",
-                    &format!("virtio-blk-device,drive={DISK}"),
+                    // Boards know their disks by such numbers.
+                    &format!("virtio-blk-device,drive={DISK},serial={}", self.board.name),
                 ]);
             }
             Disk::Sd => add(&["-drive", &format!("if=sd,{drive}")]),
