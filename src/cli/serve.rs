@@ -74,12 +74,12 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
 fn accept(config: &Config, falls_back: bool) -> ExitCode {
     let environment = Environment::of_this_process();
     let (dir, socket) = (state_dir(config, &environment), socket(config, &environment));
-    let errors =
-        serve::check_start(config, &dir, socket.as_deref()).into_iter().filter_map(|finding| match finding {
-            Finding::Error(error) if !falls_back || error.is_of_the_file() => Some(error),
-            _ => None,
-        });
-    for error in errors {
+    let findings = serve::check_start(config, &dir, socket.as_deref());
+    let error = findings.into_iter().find_map(|finding| match finding {
+        Finding::Error(error) if !falls_back || error.is_of_the_file() => Some(error),
+        _ => None,
+    });
+    if let Some(error) = error {
         print(format_args!("{error}\n"));
         return error.code().into();
     }

@@ -93,12 +93,14 @@ impl Cgroups {
     /// Clears the groups of keepers that were killed. Returns false while some processes of them are left.
     pub(super) fn clear_left(&self) -> bool {
         let parent = Path::new(&self.base).parent().and_then(|parent| fs::read_dir(parent).ok());
+        let mut is_clear = true;
         let of_keepers = parent.into_iter().flatten().flatten().filter(|entry| {
             entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())
                 && entry.path() != Path::new(&self.base)
         });
         // Each of them, whatever the one before has left.
-        of_keepers.fold(true, |is_clear, entry| clear(&entry.path()) && is_clear)
+        of_keepers.for_each(|entry| is_clear &= clear(&entry.path()));
+        is_clear
     }
 
     /// Takes over what an earlier program has created: see [`parts`](Self::parts).
