@@ -18,22 +18,22 @@ use super::process_table::ProcessTable;
 use super::relay::{RETRY, Relay};
 use super::server_socket::{Received, ServerSocket};
 use super::slot::{Progress, Slot, State};
-use super::strays::{self, Strays, send};
+use super::strays::{self, Strays};
 use super::trial::Upgrade;
 use super::{Owner, SLOTS, SOFTWARE, ServerEnd, procfs, raw};
 use crate::limits::SESSIONS;
 use crate::log::Reason;
 use crate::log::console::{error, warning};
 use crate::service::{
-    Exit, KILL_TIMEOUT, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceKind, ServiceTable, Signal,
-    SpawnError, SpawnStage,
+    Exit, Notice, ProcessEvent, Program, Scope, ServiceId, ServiceKind, ServiceTable, Signal, SpawnError,
+    SpawnStage,
 };
 use crate::session::SessionMemo;
 use crate::sys::Clock;
 use crate::sys::fork::SignalFd;
 
 /// Pause between two looks at a group whose leader has exited: its last process may have another parent.
-const GROUP_POLL: Duration = Duration::from_millis(50);
+pub(super) const GROUP_POLL: Duration = Duration::from_millis(50);
 /// Pause after a look, in multiples of its duration: a service with many processes may not take the processor.
 const LOOK_PAUSE: u32 = 9;
 /// Requests handled before children and signals are looked at.
@@ -50,7 +50,7 @@ pub(super) struct MainLoop {
     pub(super) relay: Option<Relay>,
     /// Reports of services about themselves; `None` if no service has any.
     pub(super) notices: Option<NoticeSocket>,
-    signals: SignalFd,
+    pub(super) signals: SignalFd,
     /// `None`: processes are known by their process group and `/proc`.
     pub(super) cgroups: Option<Cgroups>,
     /// Processes of each slot that the kernel has killed because memory ran out.
@@ -308,7 +308,7 @@ impl MainLoop {
         place.start(program, job).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
     }
 
-    fn signal(&mut self, slot: u8, signal: Signal, scope: Scope) {
+    pub(super) fn signal(&mut self, slot: u8, signal: Signal, scope: Scope) {
         let Some(place) = self.slots.get(usize::from(slot)) else { return };
         let group = (scope == Scope::Group).then(|| place.pid()).flatten();
         let is_first = place.last_signal.is_none();
@@ -351,7 +351,7 @@ impl MainLoop {
         }
     }
 
-    fn reap(&mut self) {
+    pub(super) fn reap(&mut self) {
         let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
         loop {
             match wait(options) {
@@ -389,7 +389,7 @@ impl MainLoop {
         }
         let is_gone = self.is_gone(slot);
         if is_gone && let Some(place) = self.slots.get_mut(index) {
-            place.state = State::Free;
+            place.set_free();
         }
         self.report(slot, ProcessEvent::Exited { exit, is_gone });
     }
@@ -459,7 +459,7 @@ impl MainLoop {
     }
 
     /// Looks at the slots whose leader has exited.
-    fn check_groups(&mut self) {
+    pub(super) fn check_groups(&mut self) {
         let start = Instant::now();
         if self.next_look.is_some_and(|next| start < next) {
             return;
@@ -468,7 +468,7 @@ impl MainLoop {
             let is_ended = |slot: &Slot| matches!(slot.state, State::Ended { .. });
             if self.slots.get(index).is_some_and(is_ended) && self.is_gone(index as u8) {
                 if let Some(place) = self.slots.get_mut(index) {
-                    place.state = State::Free;
+                    place.set_free();
                 }
                 self.report(index as u8, ProcessEvent::Gone);
             }
@@ -534,57 +534,6 @@ impl MainLoop {
                 return;
             }
             slot.notice = Notice::default();
-        }
-    }
-
-    /// Stops the services that run: a server that does not start leaves them what they may have to save.
-    fn stop_children(&mut self) {
-        let mut time = Duration::ZERO;
-        for index in 0..self.slots.len() {
-            let is_running = self.slots.get(index).is_some_and(|slot| slot.pid().is_some());
-            let spec = ServiceId::from_index(index).and_then(|service| self.services.get(service));
-            let Some((signal, timeout)) =
-                spec.filter(|_| is_running).map(|spec| (spec.stop_signal, spec.stop_timeout))
-            else {
-                continue;
-            };
-            time = time.max(timeout);
-            self.signal(index as u8, signal, Scope::Group);
-            self.signal(index as u8, Signal::Cont, Scope::Group);
-        }
-        let deadline = Instant::now() + time;
-        while self.slots.iter().any(|slot| slot.pid().is_some()) && Instant::now() < deadline {
-            self.wait(Some(GROUP_POLL));
-            while self.signals.next().is_some() {}
-            self.reap();
-            self.check_groups();
-            self.server_socket.clear();
-        }
-    }
-
-    /// Kills every process that is left: the server is gone.
-    pub(super) fn end_children(&mut self) {
-        let deadline = Instant::now() + KILL_TIMEOUT;
-        loop {
-            self.reap();
-            for slot in 0..self.slots.len() {
-                self.signal(slot as u8, Signal::Kill, Scope::Group);
-            }
-            let left = procfs::children();
-            left.iter().for_each(|pid| send(*pid, Signal::Kill));
-            let is_over = Instant::now() >= deadline;
-            if left.is_empty() || is_over {
-                if let Some(cgroups) = &self.cgroups {
-                    cgroups.remove();
-                }
-                for pid in left {
-                    warning!("process {} ({}) cannot be killed", raw(pid), procfs::name(pid));
-                }
-                return;
-            }
-            self.server_socket.clear();
-            self.wait(Some(GROUP_POLL));
-            while self.signals.next().is_some() {}
         }
     }
 }

@@ -21,6 +21,7 @@
 //! | `trial` | progress of that, and the program while it is tried |
 //! | `legacy` | state that it takes over, as text |
 //! | `crashes` | pauses between servers that are killed |
+//! | `end` | what is left at the end of everything |
 //! | `relay` | reports to the service manager, which accepts those of its own child alone |
 //! | `server_socket` | the socket to the server, with the reports that wait |
 //! | `message` | requests and reports, as bytes |
@@ -33,6 +34,7 @@
 mod cgroups;
 mod client;
 mod crashes;
+mod end;
 mod launch;
 mod legacy;
 mod line_search;

@@ -194,18 +194,24 @@ impl Slot {
         })
     }
 
+    /// Notes that no process is left. Until then the output has a reader, whatever becomes of the server: a process that
+    /// writes while it ends is not killed by SIGPIPE.
+    pub(super) fn set_free(&mut self) {
+        self.state = State::Free;
+        self.kept = None;
+    }
+
     /// Handles the exit of the leader; the failure of one that has not executed its program.
     pub(super) fn end_leader(&mut self, pid: Pid, exit: Exit) -> Option<SpawnError> {
         self.output = None;
         self.ready = None;
-        self.kept = None;
         // `finish` does not hide the exit of its service.
         if self.program != Program::Finish {
             self.exit = Some(exit);
         }
         match core::mem::replace(&mut self.state, State::Ended { pid }) {
             State::Launching { failure, .. } => {
-                self.state = State::Free;
+                self.set_free();
                 Some(failure.unwrap_or(SpawnError::new(SpawnStage::Program, Errno::INVAL.raw_os_error())))
             }
             _ => None,
@@ -316,6 +322,7 @@ impl Slot {
             }
             (State::Ended { pid }, None) => InheritedProcess::Left { pid: raw(*pid) },
             (State::Ended { .. }, Some(exit)) if self.is_ending() => {
+                output = self.kept.take();
                 InheritedProcess::Ending { exit, is_signalled: self.last_signal.is_some() }
             }
             (State::Ended { pid }, exit) => InheritedProcess::Killed { pid: raw(*pid), exit },
