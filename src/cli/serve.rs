@@ -129,6 +129,8 @@ fn serve(
     let (state_dir, socket) = (state_dir(&config, &environment), socket(&config, &environment));
     let has_init = has_init();
     let start = Start { config, state_dir, socket, board, has_init, good_copy, text, files, falls_back };
+    // From here on the file decides what the keeper logs.
+    crate::log::set_level(start.config.log_level);
     let cgroups = match &mut legacy {
         Some(legacy) => legacy.take_cgroups(),
         None if start.config.board.has_no_cgroups => None,

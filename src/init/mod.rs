@@ -129,7 +129,8 @@ const MODULES: &str = "/etc/friendlet/modules";
 /// Directory of the modules.
 const MODULES_DIRECTORY: &str = "/lib/modules";
 const WATCHDOG: &str = "/dev/watchdog";
-const STATE_DIRECTORY: &str = "/data/state";
+/// State directory of the server.
+pub const STATE_DIRECTORY: &str = "/data/state";
 const CLOCK_FILE: &str = "/data/clock";
 const SEED_FILE: &str = "/data/state/seed";
 const IMAGE_SEED: &str = "/data/seed";

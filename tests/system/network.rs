@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use friendlet::dhcp::DHCP_LEASE_MIN;
 
-use crate::support::dhcp::{ACK, DISCOVER, DhcpServer, NAK, OFFER, REQUEST, SERVER};
+use crate::support::dhcp::{ACK, DISCOVER, DhcpServer, Message, NAK, OFFER, REQUEST, SERVER};
 use crate::support::directory::Directory;
 use crate::support::namespaces::{self, Namespaces};
 use crate::support::ntp::NtpServer;
@@ -195,6 +195,19 @@ fn lease_without_a_server_expires() {
     });
 }
 
+/// Pulls the cable and plugs it in again. Returns the request of the board, which keeps its address meanwhile. All of its
+/// tries are lost if the kernel takes long to bring up the server's end: then the cable is pulled again.
+fn request_after_a_pull(namespaces: &Namespaces, board: &Board, server: &DhcpServer<'_>) -> Message {
+    let request = (0..5).find_map(|_| {
+        namespaces.set_carrier("down");
+        board.says("eth0: waiting for a carrier");
+        assert!(namespaces.board(&["address"]).contains("192.0.2.100/24"));
+        namespaces.set_carrier("up");
+        server.try_receive(REQUEST, SOON / 4)
+    });
+    request.expect("the board asks for its address")
+}
+
 #[test]
 fn address_is_kept_when_the_carrier_is_back() {
     namespaces::run(|namespaces| {
@@ -204,11 +217,7 @@ fn address_is_kept_when_the_carrier_is_back() {
         let server = DhcpServer::start(namespaces);
         lease(&server, 3600);
         until("the address", || namespaces.board(&["address"]).contains("192.0.2.100/24"));
-        namespaces.set_carrier("down");
-        board.says("eth0: waiting for a carrier");
-        assert!(namespaces.board(&["address"]).contains("192.0.2.100/24"));
-        namespaces.set_carrier("up");
-        let request = server.receive(REQUEST, SOON);
+        let request = request_after_a_pull(namespaces, &board, &server);
         assert_eq!((request.option(50), request.option(54)), (Some(&ADDRESS[..]), None));
         server.answer(&request, ACK, ADDRESS, 7200, OPTIONS);
         board.says("eth0: keeps 192.0.2.100/24, gateway 192.0.2.1, by DHCP for 7200 s");
@@ -272,10 +281,8 @@ fn ntp_servers_of_dhcp_are_asked_in_turn() {
         server.answer(&request, 0, 0, b"DENY");
         board.says("NTP server 192.0.2.1: refuses: DENY");
         // Where the network comes back, a server is asked again that has refused.
-        namespaces.set_carrier("down");
-        board.says("eth0: waiting for a carrier");
-        namespaces.set_carrier("up");
-        dhcp.answer(&dhcp.receive(REQUEST, SOON), ACK, ADDRESS, 3600, &[42, 4, 192, 0, 2, 1]);
+        let request = request_after_a_pull(namespaces, &board, &dhcp);
+        dhcp.answer(&request, ACK, ADDRESS, 3600, &[42, 4, 192, 0, 2, 1]);
         server.answer(&server.receive(), 1, 7, b"GPS\0");
         assert!((5..=9).contains(&step_of(&board.line())));
     });

@@ -35,6 +35,21 @@ fn start_copy(device: &Device) -> (Server, String) {
     (Server::start_command(directory, command), program)
 }
 
+#[test]
+fn board_that_falls_back_is_upgraded_and_logs_it() {
+    let directory = Directory::new();
+    let device = device(&[shell("a", RUNS_ON, "autostart = true")]);
+    let file = directory.write("friendlet.toml", device.text(&directory.file("state")));
+    let mut command = friendlet();
+    command.args(["serve", "--config", &file, "--fall-back"]).env_remove("STATE_DIRECTORY");
+    let mut server = Server::start_command(directory, command);
+    let pid = until_state(&server, "a", "started").pid;
+    fs::write(&file, "[[[").unwrap();
+    server.upgrade();
+    assert_eq!((status(&server, "a").pid, status(&server, "a").restarts), (pid, 0));
+    assert!(server.log().contains("the new program can take over"), "{}", server.log());
+}
+
 /// Puts another program in the place of the one that runs.
 fn put(program: &str, content: &[u8]) {
     let new = format!("{program}.new");
