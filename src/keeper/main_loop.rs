@@ -189,8 +189,8 @@ impl MainLoop {
     pub(super) fn wait(&self, pause: Option<Duration>) {
         let is_pending = self.server_socket.is_pending() || self.slots.iter().any(Slot::has_notice);
         let output = if is_pending { PollFlags::OUT } else { PollFlags::empty() };
-        // The socket of a server that has ended would be ready for ever.
-        let messages = self.server.map(|_| (self.server_socket.as_fd(), PollFlags::IN | output));
+        let messages = self.server.and_then(|_| self.server_socket.watched());
+        let messages = messages.map(|fd| (fd, PollFlags::IN | output));
         let relay = self.relay.as_ref().filter(|relay| !relay.is_held()).map(Relay::as_fd);
         let pipes = self.slots.iter().filter_map(Slot::pipe).map(AsFd::as_fd);
         let notices = self.notices.as_ref().map(NoticeSocket::as_fd);

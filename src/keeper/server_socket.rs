@@ -36,13 +36,15 @@ pub(super) enum Received {
 #[derive(Debug)]
 pub(super) struct ServerSocket {
     socket: OwnedFd,
+    /// The server has closed its end: it is ending.
+    has_ended: bool,
     /// Reports that are not sent yet, each with the pipe that goes with it.
     reports: Deque<(Report, Option<PipeReader>), REPORTS>,
 }
 
 impl ServerSocket {
     pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket, reports: Deque::new() }
+        Self { socket, has_ended: false, reports: Deque::new() }
     }
 
     /// Creates the socket's two ends, which keep the boundaries of messages.
@@ -54,13 +56,21 @@ impl ServerSocket {
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
     }
 
+    /// The socket, until the server has closed its end: from then on it would be ready all the time, and the keeper would
+    /// take the processor that the server needs to end.
+    pub(super) fn watched(&self) -> Option<BorrowedFd<'_>> {
+        (!self.has_ended).then(|| self.socket.as_fd())
+    }
+
     /// Returns the next message. `None`: nothing is there, or the server has ended.
-    pub(super) fn receive(&self) -> Option<Received> {
+    pub(super) fn receive(&mut self) -> Option<Received> {
         let mut bytes = [0; REFUSAL_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let parts = &mut [IoSliceMut::new(&mut bytes)];
-        let count = recvmsg(&self.socket, parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC).ok()?.bytes;
+        let received = recvmsg(&self.socket, parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC);
+        self.has_ended |= received.as_ref().is_ok_and(|message| message.bytes == 0);
+        let count = received.ok()?.bytes;
         let file = ancillary.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut files) => files.next(),
             _ => None,
@@ -149,17 +159,12 @@ fn text_of(file: OwnedFd) -> String {
     text
 }
 
-impl AsFd for ServerSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::client::send_refusal;
     use super::super::message::REPORT_BYTES;
     use super::*;
+    use crate::sys::tests::lock_children;
     use rustix::net::recv;
 
     fn pair() -> (ServerSocket, OwnedFd) {
@@ -194,11 +199,23 @@ mod tests {
     }
 
     #[test]
+    fn socket_of_a_server_that_has_ended_is_not_watched() {
+        // A child of another test would have the server's end, too.
+        let _children = lock_children();
+        let (mut keeper, server) = pair();
+        assert!(keeper.receive().is_none() && keeper.watched().is_some());
+        send_refusal(&server, "last");
+        drop(server);
+        assert!(keeper.receive().is_some() && keeper.watched().is_some(), "its last message comes first");
+        assert!(keeper.receive().is_none() && keeper.watched().is_none());
+    }
+
+    #[test]
     fn refusal_is_cut_at_its_limit() {
         for (length, expected) in
             [(3, 3), (REFUSAL_BYTES - 1, REFUSAL_BYTES - 1), (REFUSAL_BYTES, REFUSAL_BYTES - 1)]
         {
-            let (keeper, server) = pair();
+            let (mut keeper, server) = pair();
             send_refusal(&server, &"x".repeat(length));
             let Some(Received::Refusal(text)) = keeper.receive() else {
                 panic!("a refusal of {length} bytes")

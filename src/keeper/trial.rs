@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::UPGRADE_OUTPUT_BYTES;
-
-/// Pause before the server, whose socket has no room, is asked again.
-const RETRY: Duration = Duration::from_millis(50);
+use super::relay::RETRY;
 
 /// Progress of an upgrade.
 #[derive(Debug)]
@@ -20,31 +18,33 @@ pub(super) enum Upgrade {
     Requested,
     /// The new program is tried.
     Trying(Trial),
-    /// The server goes, until this time.
-    Leaving { until: Instant, is_sent: bool },
+    /// The server goes, until this time. `None`: it is killed.
+    Leaving { until: Option<Instant>, is_sent: bool },
 }
 
 /// New program that is tried.
 #[derive(Debug)]
 pub(super) struct Trial {
     pub(super) pid: Pid,
-    pub(super) output: PipeReader,
+    /// `None`: it has closed its output.
+    pub(super) output: Option<PipeReader>,
     /// Beginning of the output.
     pub(super) text: Vec<u8>,
-    pub(super) deadline: Instant,
+    /// `None`: it is killed.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl Upgrade {
     /// Time until something is due.
     pub(super) fn pause(&self) -> Option<Duration> {
         let due = match self {
-            Self::None => return None,
+            Self::None => None,
             Self::Requested => return Some(Duration::ZERO),
             Self::Trying(trial) => trial.deadline,
             Self::Leaving { is_sent: false, .. } => return Some(RETRY),
             Self::Leaving { until, .. } => *until,
         };
-        Some(due.saturating_duration_since(Instant::now()))
+        due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 
     /// Process of the program that is tried.
@@ -58,7 +58,7 @@ impl Upgrade {
     /// Output of the program that is tried.
     pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Trying(trial) => Some(trial.output.as_fd()),
+            Self::Trying(trial) => trial.output.as_ref().map(|output| output.as_fd()),
             _ => None,
         }
     }
@@ -76,19 +76,20 @@ impl Trial {
         let _ = kill_process_group(self.pid, Signal::KILL);
     }
 
-    /// Reads its output, and keeps the beginning.
+    /// Reads its output, and keeps the beginning. Closes it at its end: it would be ready all the time.
     pub(super) fn read(&mut self) {
         let mut bytes = [0; 256];
-        while let Ok(count @ 1..) = self.output.read(&mut bytes) {
-            let room = UPGRADE_OUTPUT_BYTES.saturating_sub(self.text.len());
-            self.text.extend(bytes.iter().take(count.min(room)));
+        while let Some(output) = &mut self.output {
+            match output.read(&mut bytes) {
+                Ok(0) => self.output = None,
+                Ok(count) => {
+                    let room = UPGRADE_OUTPUT_BYTES.saturating_sub(self.text.len());
+                    self.text.extend(bytes.iter().take(count.min(room)));
+                }
+                Err(_) => return,
+            }
         }
     }
-}
-
-/// A time that does not come.
-pub(super) fn far() -> Instant {
-    Instant::now() + Duration::from_secs(3600)
 }
 
 #[cfg(test)]
@@ -101,7 +102,7 @@ mod tests {
     fn output_of_a_trial_is_cut_at_its_limit() {
         let (output, mut writer) = io::pipe().unwrap();
         rustix::io::ioctl_fionbio(&output, true).unwrap();
-        let mut trial = Trial { pid: Pid::INIT, output, text: Vec::new(), deadline: far() };
+        let mut trial = Trial { pid: Pid::INIT, output: Some(output), text: Vec::new(), deadline: None };
         writer.write_all(&[b'a'; UPGRADE_OUTPUT_BYTES - 1]).unwrap();
         trial.read();
         assert_eq!(trial.text.len(), UPGRADE_OUTPUT_BYTES - 1);

@@ -17,7 +17,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use super::legacy::{Legacy, TITLE, encode};
 use super::main_loop::MainLoop;
 use super::slot::Slot;
-use super::trial::{Trial, Upgrade, far};
+use super::trial::{Trial, Upgrade};
 use super::{LEGACY_BYTES, Owner, SERVER_LEAVE_TIME, UPGRADE_TRIAL_TIME};
 use crate::log::Reason;
 use crate::log::console::{error, info};
@@ -105,16 +105,15 @@ impl MainLoop {
             },
             Upgrade::Trying(trial) => {
                 trial.read();
-                if Instant::now() >= trial.deadline {
+                if trial.deadline.take_if(|deadline| Instant::now() >= *deadline).is_some() {
                     // Its end refuses the upgrade.
                     trial.kill();
                 }
             }
             Upgrade::Leaving { until, is_sent } => {
                 *is_sent = *is_sent || self.server_socket.send_leave();
-                if Instant::now() >= *until {
+                if until.take_if(|until| Instant::now() >= *until).is_some() {
                     error!("upgrade: the server does not end; it is killed");
-                    *until = far();
                     if let Some(server) = self.server {
                         let _ = kill_process(server, RawSignal::KILL);
                     }
@@ -144,8 +143,8 @@ impl MainLoop {
                 fork::exit_now(1);
             }
             Forked::Parent(pid) => {
-                let deadline = Instant::now().checked_add(UPGRADE_TRIAL_TIME).unwrap_or_else(far);
-                Ok(Trial { pid, output, text: Vec::new(), deadline })
+                let deadline = Some(Instant::now() + UPGRADE_TRIAL_TIME);
+                Ok(Trial { pid, output: Some(output), text: Vec::new(), deadline })
             }
         }
     }
@@ -170,7 +169,7 @@ impl MainLoop {
             return true;
         }
         let reason = match (first, exit) {
-            _ if Instant::now() >= trial.deadline => {
+            _ if trial.deadline.is_none() => {
                 format!("it has not ended after {} s", UPGRADE_TRIAL_TIME.as_secs())
             }
             ("" | TITLE, exit) => format!("it says nothing: {}", LastExit::from(exit)),
@@ -189,8 +188,7 @@ impl MainLoop {
     /// Lets the server go: it closes its connections, and ends.
     fn leave(&mut self) {
         info!("upgrade: the new program can take over");
-        let until = Instant::now().checked_add(SERVER_LEAVE_TIME).unwrap_or_else(far);
-        self.upgrade = Upgrade::Leaving { until, is_sent: false };
+        self.upgrade = Upgrade::Leaving { until: Some(Instant::now() + SERVER_LEAVE_TIME), is_sent: false };
     }
 
     /// Returns true while the server goes for an upgrade, or has gone.

@@ -50,7 +50,7 @@ fn used(server: &Server) -> Duration {
 }
 
 #[track_caller]
-fn is_idle(server: &Server, what: &str) {
+pub(super) fn is_idle(server: &Server, what: &str) {
     thread::sleep(Duration::from_millis(500));
     let before = used(server);
     thread::sleep(TIME);

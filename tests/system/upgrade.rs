@@ -215,6 +215,17 @@ fn new_program_that_hangs_is_refused() {
 }
 
 #[test]
+fn new_program_that_closes_its_output_costs_no_processor_time() {
+    let (server, program) = start_copy(&device(&[]));
+    put(&program, b"#!/bin/sh\nexec > /dev/null 2>&1\nexec sleep 1000\n");
+    send(server.keeper(), Signal::USR2);
+    until("it is tried", || {
+        server.services().iter().any(|pid| process::command_line(*pid).contains("sleep"))
+    });
+    super::idle_cpu::is_idle(&server, "a program that is tried and silent");
+}
+
+#[test]
 fn configuration_in_force_stays_in_force() {
     let mut server = Server::start(&device(&[shell("a", RUNS_ON, "autostart = true")]));
     let pid = until_state(&server, "a", "started").pid;
