@@ -25,8 +25,9 @@ const DEPENDENCIES: &str = "modules.dep";
 
 /// No thread searches.
 const IDLE: u8 = 0;
+/// The thread searches.
 const SEARCHING: u8 = 1;
-/// A device appeared during the search.
+/// A device has appeared since the thread began its search, or the thread has not begun.
 const DUE: u8 = 2;
 
 /// Modules of a kernel that are loaded for its devices.
@@ -45,8 +46,8 @@ impl Hotplug {
 
     /// Searches for devices without a driver, and loads their modules.
     pub(super) fn search(&self) {
-        if self.state.fetch_max(SEARCHING, Ordering::AcqRel) != IDLE {
-            self.state.store(DUE, Ordering::Release);
+        // In one step: the thread may end at any time.
+        if self.state.swap(DUE, Ordering::AcqRel) != IDLE {
             return;
         }
         let (directory, state) = (self.directory.clone(), Arc::clone(&self.state));
