@@ -90,25 +90,38 @@ impl Cgroups {
         Some(cgroups)
     }
 
-    /// Clears the groups of keepers that were killed. Returns false while some processes of them are left.
-    pub(super) fn clear_left(&self) -> bool {
-        let parent = Path::new(&self.base).parent().and_then(|parent| fs::read_dir(parent).ok());
-        let mut is_clear = true;
-        let of_keepers = parent.into_iter().flatten().flatten().filter(|entry| {
-            entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())
-                && entry.path() != Path::new(&self.base)
-        });
-        // Each of them, whatever the one before has left.
-        of_keepers.for_each(|entry| is_clear &= clear(&entry.path()));
-        is_clear
+    /// Kills the processes of keepers that were killed.
+    pub(super) fn kill_left(&self) {
+        for group in self.left().iter().flat_map(|base| children(base)).filter(|group| is_populated(group)) {
+            warning!("killing {}: its friendlet was killed", group.display());
+            let _ = fs::write(group.join("cgroup.kill"), "1");
+        }
+    }
+
+    /// Removes the groups of keepers that were killed. Returns false while some have processes.
+    pub(super) fn remove_left(&self) -> bool {
+        let (populated, empty): (std::vec::Vec<_>, std::vec::Vec<_>) =
+            self.left().into_iter().partition(|base| is_populated(base));
+        for base in empty {
+            remove_below(&base);
+            let _ = fs::remove_dir(base);
+        }
+        populated.is_empty()
+    }
+
+    /// Directories of keepers that were killed.
+    fn left(&self) -> std::vec::Vec<PathBuf> {
+        let base = Path::new(&self.base);
+        let is_left = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) && path != base && !is_locked(path)
+        };
+        base.parent().into_iter().flat_map(children).filter(is_left).collect()
     }
 
     /// Takes over what an earlier program has created: see [`parts`](Self::parts).
     pub(super) fn continued(directory: OwnedFd, base: std::string::String, mask: u8) -> Self {
-        let mut index = 0..;
-        let controllers =
-            [(); CONTROLS.len()].map(|()| index.next().is_some_and(|index: u8| mask & (1 << index) != 0));
-        Self { directory, base, controllers }
+        Self { directory, base, controllers: core::array::from_fn(|index| mask & (1 << index) != 0) }
     }
 
     /// Directory, mask of the controllers in force, and path.
@@ -266,24 +279,11 @@ fn create_locked(base: &str) -> Option<OwnedFd> {
     None
 }
 
-/// Kills the processes that a keeper has left that was killed itself, and removes its groups. Returns false while some
-/// are left.
-fn clear(base: &Path) -> bool {
-    let is_left = open(base, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .and_then(|directory| flock(&directory, FlockOperation::NonBlockingLockExclusive));
-    if is_left.is_err() {
-        return true;
-    }
-    for group in children(base).filter(|group| is_populated(group)) {
-        warning!("killing {}: its friendlet was killed", group.display());
-        let _ = fs::write(group.join("cgroup.kill"), "1");
-    }
-    if is_populated(base) {
-        return false;
-    }
-    remove_below(base);
-    let _ = fs::remove_dir(base);
-    true
+/// Returns true for the directory of a keeper that lives, or whose server does. The lock is given back at once.
+fn is_locked(base: &Path) -> bool {
+    open(base, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|directory| flock(&directory, FlockOperation::NonBlockingLockExclusive))
+        .is_err()
 }
 
 fn is_populated(group: &Path) -> bool {

@@ -41,6 +41,17 @@ const REQUESTS_AT_ONCE: usize = 16;
 /// Descriptors that the loop waits for.
 const POLLED: usize = SLOTS + 5;
 
+/// Control groups of keepers that were killed.
+#[derive(Debug, PartialEq)]
+pub(super) enum LeftGroups {
+    /// There are none.
+    None,
+    /// There may be some. Their services have their time to end first.
+    Waiting,
+    /// Their processes are killed, and are waited for until this time.
+    Killed(Instant),
+}
+
 pub(super) struct MainLoop {
     pub(super) services: ServiceTable,
     /// Clock of this keeper, and of the programs before it.
@@ -56,8 +67,8 @@ pub(super) struct MainLoop {
     /// Processes of each slot that the kernel has killed because memory ran out.
     pub(super) oom_kills: [u32; SLOTS],
     strays: Strays,
-    /// Groups of keepers that were killed are there, perhaps. Their services have their time to end first.
-    pub(super) has_left_groups: bool,
+    /// Control groups of keepers that were killed.
+    pub(super) left_groups: LeftGroups,
     /// Earliest time of the next look at groups whose leader has exited.
     next_look: Option<Instant>,
     pub(super) server: Option<Pid>,
@@ -104,7 +115,7 @@ impl MainLoop {
             cgroups,
             oom_kills: [0; SLOTS],
             strays: Strays::default(),
-            has_left_groups: false,
+            left_groups: LeftGroups::None,
             next_look: None,
             server: None,
             refusal: None,
@@ -178,7 +189,7 @@ impl MainLoop {
     /// Time until something is due that no descriptor announces.
     pub(super) fn pause(&self) -> Option<Duration> {
         let is_ended = |slot: &Slot| matches!(slot.state, State::Ended { .. });
-        let has_ended = self.has_left_groups || self.slots.iter().any(is_ended);
+        let has_ended = self.left_groups != LeftGroups::None || self.slots.iter().any(is_ended);
         let look =
             self.next_look.map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()));
         let ended = has_ended.then(|| look.max(GROUP_POLL));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process_group};
 
 use super::cgroups::Cgroups;
-use super::main_loop::MainLoop;
+use super::main_loop::{LeftGroups, MainLoop};
 use super::notices::NoticeSocket;
 use super::process_table::{Left, ProcessTable};
 use super::relay::Relay;
@@ -17,6 +17,7 @@ use super::server_socket::ServerSocket;
 use super::slot::Slot;
 use super::{Inheritance, Owner, raw};
 use crate::log::console::warning;
+use crate::service::KILL_TIMEOUT;
 
 impl MainLoop {
     /// Prepares a new server in place of one that was killed. Returns its ends of the sockets.
@@ -42,7 +43,7 @@ impl MainLoop {
     pub(super) fn find_left(&mut self, table: Option<&Path>) {
         let (table, left) = ProcessTable::open(table, &self.services);
         self.table = table;
-        self.has_left_groups = self.cgroups.is_some();
+        self.left_groups = LeftGroups::Waiting;
         for Left { service, pid } in left {
             let name = service.and_then(|service| self.services.get(service)).map_or("?", |spec| &spec.name);
             warning!("{}: process {} runs, an earlier keeper has left it", name, raw(pid));
@@ -56,9 +57,22 @@ impl MainLoop {
 
     /// Clears the control groups of keepers that were killed, once no process is left that its service stops.
     pub(super) fn clear_left_groups(&mut self) {
-        if self.has_left_groups && !self.slots.iter().any(Slot::is_left) {
-            self.has_left_groups = self.cgroups.as_ref().is_some_and(|cgroups| !cgroups.clear_left());
-        }
+        let Some(cgroups) = &self.cgroups else {
+            self.left_groups = LeftGroups::None;
+            return;
+        };
+        let until = match self.left_groups {
+            LeftGroups::None => return,
+            LeftGroups::Waiting if self.slots.iter().any(Slot::is_left) => return,
+            LeftGroups::Waiting => {
+                cgroups.kill_left();
+                Instant::now() + KILL_TIMEOUT
+            }
+            LeftGroups::Killed(until) => until,
+        };
+        // What cannot be killed stays, with its group.
+        let is_over = cgroups.remove_left() || Instant::now() >= until;
+        self.left_groups = if is_over { LeftGroups::None } else { LeftGroups::Killed(until) };
     }
 
     /// Puts the services of a later configuration file in force: the next requests are about them.
