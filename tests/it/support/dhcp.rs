@@ -60,22 +60,18 @@ impl<'a> DhcpServer<'a> {
     /// The next message of this kind; others are left unanswered.
     #[track_caller]
     pub(crate) fn receive(&self, kind: u8, timeout: Duration) -> Message {
-        self.try_receive(kind, timeout)
-            .unwrap_or_else(|| panic!("no message of kind {kind} within {timeout:?}"))
-    }
-
-    /// The next message of this kind, if there is one in this time.
-    pub(crate) fn try_receive(&self, kind: u8, timeout: Duration) -> Option<Message> {
         let end = Instant::now() + timeout;
         let mut buffer = [0; 1500];
         loop {
             let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             self.socket.set_read_timeout(Some(left)).unwrap();
-            let (len, from) = self.socket.recv_from(&mut buffer).ok()?;
+            let Ok((len, from)) = self.socket.recv_from(&mut buffer) else {
+                panic!("no message of kind {kind} within {timeout:?}");
+            };
             let message = Message { from, bytes: buffer[..len].to_vec() };
             assert!(len >= 300 && message.bytes[..4] == [1, 1, 6, 0], "{message:?}");
             if message.kind() == kind {
-                return Some(message);
+                return message;
             }
         }
     }
