@@ -33,9 +33,10 @@ impl LoadError {
             Self::File(error) if error.is_permission() => exit::NO_PERMISSION.into(),
             Self::File(error) => match error.reason {
                 FileReason::Io(_) => exit::IO.into(),
-                FileReason::NotUtf8(_) | FileReason::TooLarge(_) | FileReason::NotRegular => {
-                    exit::CONFIG.into()
-                }
+                FileReason::NotUtf8(_)
+                | FileReason::TooLarge(_)
+                | FileReason::NotRegular
+                | FileReason::Empty => exit::CONFIG.into(),
             },
         }
     }
@@ -226,7 +227,7 @@ struct Surroundings<'p> {
 
 impl<'p> Surroundings<'p> {
     fn read(path: &'p Path, falls_back: bool) -> Self {
-        let good = falls_back.then(|| read(&good_path(path), file::read_regular).ok()).flatten();
+        let good = falls_back.then(|| file::read_regular_text(&good_path(path), CONFIG_BYTES).ok()).flatten();
         Self { path, drop_ins: drop_ins::read(path), good: good.unwrap_or_default() }
     }
 
@@ -328,7 +329,7 @@ pub(super) fn check(named: Option<&Path>) -> Result<(String, Config, Vec<String>
 /// Name, text and origin of a file that is named, or may be missing.
 fn read_named(named: Option<&Path>, path: &Path) -> Result<(String, String, ConfigOrigin), LoadError> {
     // Whatever it is that a person names: a pipe of the shell, too.
-    match read(path, file::read) {
+    match file::read_text(path, CONFIG_BYTES) {
         Ok(text) => Ok((path.display().to_string(), text, ConfigOrigin::Given)),
         Err(error) if named.is_none() && error.is_missing() => {
             Ok((config::built_in_source(), BOARD_FILE.to_owned(), ConfigOrigin::BuiltIn))
@@ -342,12 +343,7 @@ fn read_named(named: Option<&Path>, path: &Path) -> Result<(String, String, Conf
 /// the built-in default is in force then.
 pub fn load_with_fallback(path: &Path) -> Loaded {
     let surroundings = Surroundings::read(path, true);
-    let failure = match read(path, file::read_regular) {
-        // A power cut leaves this of a file that was written in place. As a file that sets nothing it
-        // would become the last good one.
-        Ok(text) if text.trim().is_empty() => {
-            LoadFailure::new(format_args!("{}: the file is empty", path.display()))
-        }
+    let failure = match file::read_content(path, CONFIG_BYTES) {
         Ok(text) => {
             let name = path.display().to_string();
             match surroundings.load(Source::new(&name, &text), ConfigOrigin::Given, None) {
@@ -359,13 +355,6 @@ pub fn load_with_fallback(path: &Path) -> Loaded {
         Err(error) => LoadFailure::new(error),
     };
     surroundings.fall_back(None, failure)
-}
-
-/// Function that reads a file of at most as many bytes.
-type Read = fn(&Path, usize) -> Result<Vec<u8>, FileError>;
-
-fn read(path: &Path, read: Read) -> Result<String, FileError> {
-    read(path, CONFIG_BYTES).and_then(|bytes| file::text(path, bytes))
 }
 
 /// Path of the last good copy of a configuration file.

@@ -9,7 +9,7 @@ use super::state_dir::{Environment, socket, state_dir};
 use super::{build_id, exit, refuse};
 use crate::api::Board;
 use crate::config::{self, Config, NOTICE_BYTES};
-use crate::keeper::{self, Cgroups, Legacy, Owner, Predecessor, ServerEnd};
+use crate::keeper::{self, Cgroups, Legacy, Owner, ServerEnd};
 use crate::log::print;
 use crate::serve::{self, Finding, ReloadFiles, Start, StartError};
 use crate::service::ServiceTable;
@@ -28,17 +28,12 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
     crate::log::enable();
     log_threads::log_panics();
     let path = config.unwrap_or(Path::new(load::DEFAULT_PATH));
-    let predecessor = match Predecessor::of_this_process() {
-        Ok(predecessor) => predecessor,
+    let legacy = match Legacy::of_this_process() {
+        Ok(legacy) => legacy,
         Err(error) => {
             print(format_args!("{error}\n"));
             return keeper::SOFTWARE.into();
         }
-    };
-    let (legacy, is_trial) = match predecessor {
-        None => (None, false),
-        Some(Predecessor::Legacy(legacy)) => (Some(legacy), false),
-        Some(Predecessor::Trial(legacy)) => (Some(legacy), true),
     };
     // What is in force stays so: a file that was changed meanwhile is read by a reload.
     let inherited =
@@ -47,7 +42,7 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
         Ok(inherited) => inherited,
         Err(error) => return refuse(&error),
     };
-    if let Some(loaded) = inherited.as_ref().filter(|_| is_trial) {
+    if let (Some(loaded), Some(Legacy { is_trial: true, .. })) = (&inherited, &legacy) {
         return accept(&loaded.config, falls_back);
     }
     if falls_back {
@@ -83,7 +78,7 @@ fn accept(config: &Config, falls_back: bool) -> ExitCode {
         print(format_args!("{error}\n"));
         return error.code().into();
     }
-    Predecessor::accept();
+    Legacy::accept();
     ExitCode::SUCCESS
 }
 

@@ -279,7 +279,7 @@ fn create_locked(base: &str) -> Option<OwnedFd> {
     None
 }
 
-/// Returns true for the directory of a keeper that lives, or whose server does. The lock is given back at once.
+/// Returns true for the directory of a keeper that lives, or whose server does. The lock is released at once.
 fn is_locked(base: &Path) -> bool {
     open(base, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .and_then(|directory| flock(&directory, FlockOperation::NonBlockingLockExclusive))

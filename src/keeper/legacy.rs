@@ -52,6 +52,8 @@ pub struct Legacy {
     sessions: Vec<(usize, SessionMemo)>,
     /// The configuration.
     pub configuration: String,
+    /// This program is only tried: it reads the configuration, and calls [`accept`](Self::accept) or ends with an error.
+    pub is_trial: bool,
 }
 
 impl Legacy {
@@ -127,11 +129,11 @@ impl Legacy {
             keeper.notices = NoticeSocket::continued(socket, name);
         }
         for (name, numbers) in self.services {
-            let Some(slot) = slot_of(&numbers, keeper.clock) else { continue };
+            let Some((slot, oom_kills)) = slot_of(&numbers, keeper.clock) else { continue };
             match keeper.services.find(&name).map(|service| service.index()) {
                 Some(index) => {
                     if let Some(place) = keeper.slots.get_mut(index) {
-                        (*place, keeper.oom_kills[index]) = (slot, numbers[12] as u32);
+                        (*place, keeper.oom_kills[index]) = (slot, oom_kills);
                     }
                 }
                 // The configuration is the one that it was.
@@ -218,10 +220,24 @@ fn numbers_of(
     ]
 }
 
-/// Slot with these numbers; `None` if they are none of a slot.
-fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<Slot> {
-    let [state, pid, program, flags, exit, started, memo, was_ready, main, output, kept, ready, _, signal] =
-        *numbers;
+/// Slot with these numbers, and its count of killed processes; `None` if they are none of a slot.
+fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<(Slot, u32)> {
+    let [
+        state,
+        pid,
+        program,
+        flags,
+        exit,
+        started,
+        memo,
+        was_ready,
+        main,
+        output,
+        kept,
+        ready,
+        oom_kills,
+        signal,
+    ] = *numbers;
     let pid_of = |pid: i64| i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
     let adopted = |fd: i64| RawFd::try_from(fd).ok().and_then(fork::adopt);
     let state = match (state, pid_of(pid)) {
@@ -232,7 +248,7 @@ fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<Slot> {
     };
     let started: Option<Instant> =
         u64::try_from(started).ok().map(|ns| clock.instant(Duration::from_nanos(ns)));
-    Some(Slot {
+    let slot = Slot {
         state,
         program: Program::from_number(program as u8),
         exit: u8::try_from(flags).ok().map(|flags| exit_of(flags, exit as i32)),
@@ -245,7 +261,8 @@ fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<Slot> {
         kept: adopted(kept).map(PipeReader::from),
         ready: adopted(ready).map(PipeReader::from),
         ..Slot::FREE
-    })
+    };
+    Some((slot, oom_kills as u32))
 }
 
 #[cfg(test)]

@@ -70,7 +70,6 @@ use self::main_loop::MainLoop;
 pub use self::message::UpgradeReason;
 use self::relay::Relay;
 use self::server_socket::ServerSocket;
-pub use self::upgrade::Predecessor;
 use crate::limits::{CONFIG_BYTES, SERVICE_COMMAND_RUNS, SERVICES, SESSIONS};
 use crate::log::Reason;
 use crate::log::console::warning;

@@ -1,7 +1,6 @@
 //! The keeper's end of the socket to the server: requests come in, reports go out in order.
 
-use std::fs::File;
-use std::io::{IoSlice, IoSliceMut, PipeReader, Read as _, Seek as _};
+use std::io::{IoSlice, IoSliceMut, PipeReader};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -18,6 +17,7 @@ use crate::limits::CONFIG_BYTES;
 use crate::log::console::error;
 use crate::service::ProcessEvent;
 use crate::session::SessionMemo;
+use crate::sys::memory_file;
 
 /// Message of the server.
 #[derive(Debug)]
@@ -81,7 +81,10 @@ impl ServerSocket {
         let content = bytes.get(1..count)?;
         let request = bytes.first_chunk::<REQUEST_BYTES>().filter(|_| count == REQUEST_BYTES);
         Some(match request.and_then(|request| Request::decode(*request)) {
-            Some(Request::Configure) => Received::Configuration(file.map(text_of).unwrap_or_default()),
+            // An empty text is refused.
+            Some(Request::Configure) => Received::Configuration(
+                file.and_then(|file| memory_file::read(file, CONFIG_BYTES).ok()).unwrap_or_default(),
+            ),
             Some(request) => Received::Request(request),
             None => Received::Refusal(String::from_utf8_lossy(content).into_owned()),
         })
@@ -149,14 +152,6 @@ impl ServerSocket {
         // Any other error says that the server has ended.
         sendmsg(&self.socket, &[IoSlice::new(bytes)], ancillary, SendFlags::NOSIGNAL) != Err(Errno::AGAIN)
     }
-}
-
-/// Text of a file in memory, up to the limit of a configuration file.
-fn text_of(file: OwnedFd) -> String {
-    let (mut file, mut text) = (File::from(file), String::new());
-    // An empty text is refused.
-    let _ = file.rewind().and_then(|()| file.take(CONFIG_BYTES as u64).read_to_string(&mut text));
-    text
 }
 
 #[cfg(test)]

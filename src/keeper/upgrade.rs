@@ -3,13 +3,13 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, PipeWriter, Read as _, Seek as _, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::io::{self, PipeWriter, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal as RawSignal, kill_process, setpgid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -23,54 +23,43 @@ use crate::log::Reason;
 use crate::log::console::{error, info};
 use crate::service::{Exit, LastExit};
 use crate::sys::fork::{self, Forked};
+use crate::sys::memory_file;
 
 /// Reason of an upgrade that is refused because everything ends.
 const ENDS: &str = "the server ends";
+/// Name of the file in memory.
+const NAME: &str = "legacy";
 /// Variable with the descriptor of a legacy.
 const VARIABLE: &str = "FRIENDLET_LEGACY";
 /// The same for a program that is only tried.
 const TRIAL_VARIABLE: &str = "FRIENDLET_LEGACY_TRIAL";
 
-/// Legacy of an earlier program to this one.
-#[derive(Debug)]
-pub enum Predecessor {
-    /// A legacy.
-    Legacy(Legacy),
-    /// A legacy, only to be tried: [`Legacy::configuration`] is read, and [`Predecessor::accept`] follows.
-    Trial(Legacy),
-}
-
-impl Predecessor {
-    /// Returns the legacy of an earlier program; `None` for a program that was started anew.
+impl Legacy {
+    /// Returns the legacy of an earlier program to this one; `None` for a program that was started anew.
     ///
     /// # Errors
     /// The legacy cannot be read.
     pub fn of_this_process() -> Result<Option<Self>, String> {
-        let is_trial = std::env::var_os(TRIAL_VARIABLE).is_some();
-        let Some(number) = std::env::var_os(if is_trial { TRIAL_VARIABLE } else { VARIABLE }) else {
-            return Ok(None);
-        };
-        let number = number.to_str().and_then(|number| number.parse().ok());
-        // A later program of this process may have inherited the variable.
-        let Some(file) = number.and_then(fork::adopt) else { return Ok(None) };
-        let text = text_of(file).map_err(|error| format!("cannot read the state of the keeper: {error}"))?;
-        let legacy =
-            Legacy::decode(&text).map_err(|error| format!("cannot use the state of the keeper: {error}"))?;
-        Ok(Some(if is_trial { Self::Trial(legacy) } else { Self::Legacy(legacy) }))
+        let found =
+            [(VARIABLE, false), (TRIAL_VARIABLE, true)].into_iter().find_map(|(variable, is_trial)| {
+                let number = std::env::var_os(variable)?.to_str()?.parse().ok()?;
+                // A later program of this process may have inherited the variable.
+                Some((fork::adopt(number)?, is_trial))
+            });
+        let Some((file, is_trial)) = found else { return Ok(None) };
+        let text = memory_file::read(file, LEGACY_BYTES)
+            .map_err(|error| format!("cannot read the state of the keeper: {error}"))?;
+        let mut legacy =
+            Self::decode(&text).map_err(|error| format!("cannot use the state of the keeper: {error}"))?;
+        legacy.is_trial = is_trial;
+        Ok(Some(legacy))
     }
 
-    /// Says that this program can take over.
+    /// Answers in a trial that this program can take over.
     pub fn accept() {
         // An error is that of the keeper, which has gone.
         let _ = writeln!(io::stdout(), "{TITLE}");
     }
-}
-
-fn text_of(file: OwnedFd) -> io::Result<String> {
-    let (mut file, mut text) = (File::from(file), String::new());
-    file.rewind()?;
-    file.take(LEGACY_BYTES as u64).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 impl MainLoop {
@@ -124,7 +113,7 @@ impl MainLoop {
     }
 
     fn start_trial(&self, configuration: &str) -> io::Result<Trial> {
-        let legacy = memory(&encode(self, configuration, &mut |_| ()))?;
+        let legacy = memory_file::create(NAME, &encode(self, configuration, &mut |_| ()))?;
         let (output, writer) = io::pipe()?;
         rustix::io::ioctl_fionbio(&output, true)?;
         match fork::fork()? {
@@ -206,7 +195,7 @@ impl MainLoop {
         self.slots.iter_mut().for_each(Slot::end_unfinished);
         let mut kept = Vec::new();
         let text = encode(self, configuration, &mut |fd| kept.push(fd.as_raw_fd()));
-        let error = match memory(&text) {
+        let error = match memory_file::create(NAME, &text) {
             Ok(legacy) => {
                 kept.push(legacy.as_raw_fd());
                 fork::set_kept(&kept, true);
@@ -248,21 +237,12 @@ fn path() -> PathBuf {
     found.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| name.into())
 }
 
-/// File in memory with this text.
-fn memory(text: &str) -> io::Result<File> {
-    let mut file = File::from(memfd_create("legacy", MemfdFlags::CLOEXEC)?);
-    file.write_all(text.as_bytes())?;
-    Ok(file)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn legacy_is_that_of_this_process_alone() {
-        assert!(Predecessor::of_this_process().unwrap().is_none());
-        let file = memory("friendlet keeper 1\nconfiguration\nx").unwrap();
-        assert!(text_of(file.into()).unwrap().ends_with("x"));
+        assert!(Legacy::of_this_process().unwrap().is_none());
     }
 }

@@ -391,8 +391,7 @@ fn no_socket(error: &BindError) -> StartError {
 /// Writes the copy of the configuration with which the server serves. An equal copy is left alone: flash
 /// wears out.
 fn keep_good_copy(path: &Path, document: &str) {
-    let kept = file::read_regular(path, limits::CONFIG_BYTES).and_then(|bytes| file::text(path, bytes));
-    let kept = kept.unwrap_or_default();
+    let kept = file::read_regular_text(path, limits::CONFIG_BYTES).unwrap_or_default();
     let document = config::with_file_of(document, &kept);
     // A longer one could not be read.
     if document == kept || document.len() > limits::CONFIG_BYTES {

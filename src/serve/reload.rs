@@ -6,13 +6,10 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::Write as _;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustls::ServerConfig;
 use smol::channel::{Receiver, Sender, bounded};
 
@@ -24,7 +21,7 @@ use crate::net::TlsConfig;
 use crate::service::Difference;
 use crate::sys::conditions::ConditionWatch;
 use crate::sys::drop_ins::{self, DropIn};
-use crate::sys::{file, thread};
+use crate::sys::{file, memory_file, thread};
 use crate::warning;
 
 /// Stack of the thread: the parser of the configuration file, and the certificate.
@@ -159,23 +156,20 @@ impl Later {
             config.users = first_user::stored(state_dir)?;
         }
         let text = config::join(&sources, config_origin);
-        let document = document(&text).map_err(|error| format!("cannot keep it in memory: {error}"))?;
+        let document = memory_file::create("configuration", &text)
+            .map_err(|error| format!("cannot keep it in memory: {error}"))?;
         Ok(Box::new(Self { config, config_origin, tls, document, text }))
     }
 }
 
 /// Text and origin of the configuration file.
 fn read(files: &ReloadFiles) -> (Result<String, String>, ConfigOrigin) {
-    let path = files.config.as_path();
-    let text = match file::read_regular(path, CONFIG_BYTES).and_then(|bytes| file::text(path, bytes)) {
-        Ok(text) if text.trim().is_empty() => Err("the file is empty".to_owned()),
-        Ok(text) => Ok(text),
+    match file::read_content(&files.config, CONFIG_BYTES) {
         Err(error) if error.is_missing() && files.may_be_missing => {
-            return (Ok(BOARD_FILE.to_owned()), ConfigOrigin::BuiltIn);
+            (Ok(BOARD_FILE.to_owned()), ConfigOrigin::BuiltIn)
         }
-        Err(error) => Err(error.reason.to_string()),
-    };
-    (text, ConfigOrigin::Given)
+        text => (text.map_err(|error| error.reason.to_string()), ConfigOrigin::Given),
+    }
 }
 
 /// Cuts errors, a line each, at their limit.
@@ -192,13 +186,6 @@ fn cut(errors: String) -> String {
         kept = kept + line + "\n";
     }
     kept
-}
-
-fn document(text: &str) -> std::io::Result<File> {
-    let file: OwnedFd = memfd_create("configuration", MemfdFlags::CLOEXEC)?;
-    let mut file = File::from(file);
-    file.write_all(text.as_bytes())?;
-    Ok(file)
 }
 
 /// Starts a thread that may wait for the disk. Returns false if the system has no room for one.

@@ -78,7 +78,7 @@ fn read_file(path: &Path, room: &mut usize) -> DropIn {
     if path.to_str().is_none_or(|path| path.contains(char::is_control)) {
         return DropIn::wrong(path, "its name is not UTF-8, or has control characters; rename it");
     }
-    match file::read_regular(path, *room).and_then(|bytes| file::text(path, bytes)) {
+    match file::read_regular_text(path, *room) {
         Ok(text) => {
             *room -= text.len();
             DropIn { name: path.display().to_string(), text: Ok(text) }

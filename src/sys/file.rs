@@ -31,6 +31,8 @@ pub enum FileReason {
     TooLarge(usize),
     /// A directory, a pipe or a device.
     NotRegular,
+    /// White space alone.
+    Empty,
 }
 
 impl FileError {
@@ -70,6 +72,7 @@ impl fmt::Display for FileReason {
             Self::NotUtf8(offset) => write!(f, "not UTF-8 from byte {offset} on"),
             Self::TooLarge(limit) => write!(f, "larger than {limit} bytes"),
             Self::NotRegular => f.write_str("not a regular file"),
+            Self::Empty => f.write_str("the file is empty"),
         }
     }
 }
@@ -101,8 +104,23 @@ pub fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
     text(path, read(path, limit)?)
 }
 
+/// Reads a regular UTF-8 file of at most `limit` bytes.
+pub fn read_regular_text(path: &Path, limit: usize) -> Result<String, FileError> {
+    text(path, read_regular(path, limit)?)
+}
+
+/// Reads the same, but not an empty one. A power cut leaves that of a file that was written in place: as a configuration
+/// file that sets nothing it would become the last good one.
+pub fn read_content(path: &Path, limit: usize) -> Result<String, FileError> {
+    let text = read_regular_text(path, limit)?;
+    if text.trim().is_empty() {
+        return Err(FileError { path: path.to_owned(), reason: FileReason::Empty });
+    }
+    Ok(text)
+}
+
 /// The text of a file with these bytes, which must be UTF-8.
-pub fn text(path: &Path, bytes: Vec<u8>) -> Result<String, FileError> {
+fn text(path: &Path, bytes: Vec<u8>) -> Result<String, FileError> {
     String::from_utf8(bytes).map_err(|error| FileError {
         path: path.to_owned(),
         reason: FileReason::NotUtf8(error.utf8_error().valid_up_to()),

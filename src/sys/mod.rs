@@ -17,6 +17,7 @@ pub mod fork;
 pub mod log_files;
 pub mod log_threads;
 pub mod machine;
+pub mod memory_file;
 mod network;
 mod notify;
 mod ntp;
