@@ -4,6 +4,7 @@
 mod descriptors;
 mod root;
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,8 +94,9 @@ fn default_file(root: &Path) -> io::Result<PathBuf> {
 /// Compares a configuration with this machine, or with the root of an image: an address, a state directory and a limit
 /// of descriptors are those of the machine that will run it.
 fn findings(config: &Config, root: Root<'_>) -> Vec<Finding> {
-    let environment = Environment::of_this_process();
+    let mut environment = Environment::of_this_process();
     let mut findings = if root.0.is_none() {
+        environment.state_directory = environment.state_directory.or_else(board_directory);
         let (dir, socket) = (state_dir(config, &environment), socket(config, &environment));
         let mut findings = check_start(config, &dir, socket.as_deref());
         findings.extend(descriptors::warning(config).map(Finding::Warning));
@@ -105,6 +107,18 @@ fn findings(config: &Config, root: Root<'_>) -> Vec<Finding> {
     };
     findings.extend(warnings(config, root).into_iter().map(Finding::Warning));
     findings
+}
+
+/// State directory on a board whose process 1 is this program: it passes it to the server, and not to the shell of a
+/// service.
+fn board_directory() -> Option<OsString> {
+    let program = |process: &str| std::fs::read_link(format!("/proc/{process}/exe")).ok();
+    let own = program("self")?;
+    // A server may be process 1, too, in a container.
+    let line = std::fs::read("/proc/1/cmdline").ok()?;
+    let is_init =
+        line.split(|byte| *byte == 0).take(2).any(|word| word == b"init" || word.ends_with(b"/init"));
+    (is_init && program("1")? == own).then(|| crate::init::STATE_DIRECTORY.into())
 }
 
 /// Reasons why a service would not start, or not end the board.

@@ -9,7 +9,7 @@ use super::state_dir::{Environment, socket, state_dir};
 use super::{build_id, exit, refuse};
 use crate::api::Board;
 use crate::config::{self, Config, NOTICE_BYTES};
-use crate::keeper::{self, Cgroups, Legacy, Owner, ServerEnd};
+use crate::keeper::{self, Cgroups, Configuration, Legacy, ServerEnd};
 use crate::log::print;
 use crate::serve::{self, Finding, ReloadFiles, Start, StartError};
 use crate::service::ServiceTable;
@@ -99,6 +99,7 @@ fn run_with_fallback(mut loaded: Loaded, mut legacy: Option<Legacy>) -> ExitCode
         let files = loaded.reload_files(true);
         let text = loaded.text();
         let (config, good_copy, next) = loaded.into_parts();
+        let good_copy = good_copy.map(|(path, _)| path);
         match serve(config, good_copy, text, files, board, true, legacy.take()) {
             Ok(ServerEnd { refusal: Some(error), code }) => match next.after(&error) {
                 Some(next) => loaded = next,
@@ -113,7 +114,7 @@ fn run_with_fallback(mut loaded: Loaded, mut legacy: Option<Legacy>) -> ExitCode
 /// Keeps a server with this configuration until it ends. An error is printed where it occurs.
 fn serve(
     config: Config,
-    good_copy: Option<(PathBuf, String)>,
+    good_copy: Option<PathBuf>,
     text: Option<String>,
     files: ReloadFiles,
     board: Board,
@@ -140,7 +141,7 @@ fn serve(
     })
 }
 
-impl Owner for Start {
+impl Configuration for Start {
     fn services(&mut self) -> &mut ServiceTable {
         &mut self.config.services
     }
@@ -158,12 +159,12 @@ impl Owner for Start {
             }
         }
         self.board.config_error = None;
-        self.good_copy = self.files.good_copy.clone().map(|path| (path, text.clone()));
+        self.good_copy.clone_from(&self.files.good_copy);
         self.text = Some(text);
         Some(core::mem::take(&mut self.config.services))
     }
 
-    fn configuration(&self) -> String {
+    fn text(&self) -> String {
         let error = self.board.config_error.as_deref().unwrap_or_default();
         load::to_successor(self.board.config_origin, error, self.text.as_deref())
     }

@@ -32,23 +32,11 @@ impl Environment {
         Self {
             home: std::env::var_os("HOME"),
             is_root: rustix::process::geteuid().is_root(),
-            state_directory: std::env::var_os("STATE_DIRECTORY").or_else(board_directory),
+            state_directory: std::env::var_os("STATE_DIRECTORY"),
             xdg_runtime_dir: std::env::var_os("XDG_RUNTIME_DIR"),
             xdg_state_home: std::env::var_os("XDG_STATE_HOME"),
         }
     }
-}
-
-/// State directory on a board whose process 1 is this program: it passes it to the server, and not to the shell of a
-/// service.
-fn board_directory() -> Option<OsString> {
-    let program = |process: &str| std::fs::read_link(format!("/proc/{process}/exe")).ok();
-    let own = program("self")?;
-    // A server may be process 1, too, in a container.
-    let line = std::fs::read("/proc/1/cmdline").ok()?;
-    let is_init =
-        line.split(|byte| *byte == 0).take(2).any(|word| word == b"init" || word.ends_with(b"/init"));
-    (is_init && program("1")? == own).then(|| crate::init::STATE_DIRECTORY.into())
 }
 
 /// Returns the path of the local socket: `[listen] socket`, else [`default_socket`]. `None`: there is none.

@@ -18,9 +18,9 @@ use super::process_table::ProcessTable;
 use super::relay::{RETRY, Relay};
 use super::server_socket::{Received, ServerSocket};
 use super::slot::{Progress, Slot, State};
-use super::strays::{self, Strays};
+use super::strays::{Owner, Strays};
 use super::trial::Upgrade;
-use super::{Owner, SLOTS, SOFTWARE, ServerEnd, procfs, raw};
+use super::{Configuration, SLOTS, SOFTWARE, ServerEnd, procfs, raw};
 use crate::limits::SESSIONS;
 use crate::log::Reason;
 use crate::log::console::{error, warning};
@@ -136,11 +136,11 @@ impl MainLoop {
 
     /// Keeps the processes until this server ends, then kills those that are left. `None`: it was killed or goes for an
     /// upgrade, and the services run on for another one.
-    pub(super) fn serve(&mut self, server: Pid, owner: &mut dyn Owner) -> Option<ServerEnd> {
+    pub(super) fn serve(&mut self, server: Pid, configuration: &mut dyn Configuration) -> Option<ServerEnd> {
         self.server = Some(server);
         (self.has_crashed, self.is_server_ending) = (false, false);
         self.crashes.start(Instant::now());
-        self.run(owner);
+        self.run(configuration);
         (!self.has_crashed && !self.is_leaving()).then(|| {
             if !self.crashes.has_served() {
                 self.stop_children();
@@ -155,16 +155,16 @@ impl MainLoop {
         Cgroups::check(self.cgroups.as_ref(), &self.services);
     }
 
-    fn run(&mut self, owner: &mut dyn Owner) {
+    fn run(&mut self, configuration: &mut dyn Configuration) {
         while self.server.is_some() {
             self.wait(self.pause());
             self.step();
-            self.reload(owner);
-            self.continue_upgrade(owner);
+            self.reload(configuration);
+            self.continue_upgrade(configuration);
         }
         // What it has requested before its end.
         while self.receive_requests() {
-            self.reload(owner);
+            self.reload(configuration);
         }
         self.reap();
     }
@@ -519,13 +519,13 @@ impl MainLoop {
         self.strays.look(slot, group, members.unwrap_or_default(), |pid| {
             let group = procfs::group(pid);
             if own.contains(&Some(pid)) || slots.iter().any(|slot| group.is_some() && slot.pid() == group) {
-                return strays::Owner::Known;
+                return Owner::Known;
             }
             let service = |name: &[u8]| services.find(str::from_utf8(name).ok()?);
             match procfs::with_service(pid, service).flatten() {
-                Some(service) => strays::Owner::Slot(service.index() as u8),
-                None if cgroups.as_ref().is_some_and(|cgroups| cgroups.holds(pid)) => strays::Owner::Known,
-                None => strays::Owner::NoService,
+                Some(service) => Owner::Slot(service.index() as u8),
+                None if cgroups.as_ref().is_some_and(|cgroups| cgroups.holds(pid)) => Owner::Known,
+                None => Owner::NoService,
             }
         });
     }

@@ -187,16 +187,16 @@ pub struct ServerEnd {
     pub refusal: Option<String>,
 }
 
-/// Owner of the configuration, which the keeper does not know as a whole.
-pub trait Owner {
+/// Configuration in force, which the keeper does not know as a whole.
+pub trait Configuration {
     /// The services, which the keeper takes.
     fn services(&mut self) -> &mut ServiceTable;
 
     /// Puts the text of a later configuration file in force, and returns its services; `None` if it cannot be used.
     fn configure(&mut self, text: String) -> Option<ServiceTable>;
 
-    /// The configuration in force, for [`Legacy::configuration`] of a later program.
-    fn configuration(&self) -> String;
+    /// Text of it, for [`Legacy::configuration`] of a later program.
+    fn text(&self) -> String;
 }
 
 /// Forks the server, keeps its processes until it ends, and returns its end in the parent. In the child,
@@ -206,7 +206,7 @@ pub trait Owner {
 ///
 /// # Errors
 /// Error of the system: no process, no memory or no descriptors left.
-pub fn run<T: Owner>(
+pub fn run<T: Configuration>(
     mut start: T,
     cgroups: Option<Cgroups>,
     table: Option<&Path>,
@@ -266,7 +266,7 @@ pub fn run<T: Owner>(
                     return Ok(end);
                 }
                 if main_loop.is_leaving() {
-                    main_loop.execute(&start.configuration());
+                    main_loop.execute(&start.text());
                 }
                 let renewed = main_loop.renew();
                 (server_messages, notify) = renewed.inspect_err(|_| main_loop.end_children())?;

@@ -15,7 +15,7 @@ use super::process_table::{Left, ProcessTable};
 use super::relay::Relay;
 use super::server_socket::ServerSocket;
 use super::slot::Slot;
-use super::{Inheritance, Owner, raw};
+use super::{Configuration, Inheritance, raw};
 use crate::log::console::warning;
 use crate::service::KILL_TIMEOUT;
 
@@ -76,9 +76,9 @@ impl MainLoop {
     }
 
     /// Puts the services of a later configuration file in force: the next requests are about them.
-    pub(super) fn reload(&mut self, owner: &mut dyn Owner) {
+    pub(super) fn reload(&mut self, configuration: &mut dyn Configuration) {
         let Some(text) = self.configuration.take() else { return };
-        let Some(later) = owner.configure(text) else { return };
+        let Some(later) = configuration.configure(text) else { return };
         self.services = self.services.succeed(later);
         if self.notices.is_none() {
             self.notices = NoticeSocket::new(&self.services);

@@ -18,7 +18,7 @@ use super::legacy::{Legacy, TITLE, encode};
 use super::main_loop::MainLoop;
 use super::slot::Slot;
 use super::trial::{Trial, Upgrade};
-use super::{LEGACY_BYTES, Owner, SERVER_LEAVE_TIME, UPGRADE_TRIAL_TIME};
+use super::{Configuration, LEGACY_BYTES, SERVER_LEAVE_TIME, UPGRADE_TRIAL_TIME};
 use crate::log::Reason;
 use crate::log::console::{error, info};
 use crate::service::{Exit, LastExit};
@@ -86,9 +86,9 @@ impl MainLoop {
     }
 
     /// Begins the upgrade that was asked for, and ends one whose time is over.
-    pub(super) fn continue_upgrade(&mut self, owner: &dyn Owner) {
+    pub(super) fn continue_upgrade(&mut self, configuration: &dyn Configuration) {
         match &mut self.upgrade {
-            Upgrade::Requested => match self.start_trial(&owner.configuration()) {
+            Upgrade::Requested => match self.start_trial(&configuration.text()) {
                 Ok(trial) => self.upgrade = Upgrade::Trying(trial),
                 Err(error) => self.refuse_upgrade(&format!("cannot try the new program: {error}")),
             },

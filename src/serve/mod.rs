@@ -110,9 +110,9 @@ pub struct Start {
     pub board: Board,
     /// `NOTIFY_SOCKET` is that of `friendlet init`, which shuts the board down on request.
     pub has_init: bool,
-    /// Path and document of the last good copy of the configuration, written once the server serves.
-    pub good_copy: Option<(PathBuf, String)>,
-    /// Text of the configuration file in force, for an upgrade; `None` of the built-in default.
+    /// Path of the last good copy of the configuration, which gets the text once the server serves.
+    pub good_copy: Option<PathBuf>,
+    /// Text of the configuration in force, for that and for an upgrade; `None` of the built-in default alone.
     pub text: Option<String>,
     /// Files of a reload.
     pub files: ReloadFiles,
@@ -202,7 +202,7 @@ pub fn run(start: Start, link: Link) -> Result<(), StartError> {
 }
 
 fn serve(start: Start, link: Link) -> Result<(), StartError> {
-    let Start { mut config, state_dir, socket, mut board, has_init, good_copy, text: _, files, falls_back } =
+    let Start { mut config, state_dir, socket, mut board, has_init, good_copy, text, files, falls_back } =
         start;
     let state_dir = state_dir.as_path();
     let clock = link.clock;
@@ -332,7 +332,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     }
     core.borrow().report_serving();
     sd_notify.send(NotifyState::Ready);
-    if let Some((path, text)) = good_copy {
+    if let (Some(path), Some(text)) = (good_copy, text) {
         keep_good_copy(&path, &text);
     }
     let end = async {
