@@ -21,10 +21,7 @@ use crate::run;
 const INSTRUCTION_RUNS: [u32; 2] = [200, 1200];
 const CALL_RUNS: [u32; 2] = [200, 2200];
 const CHUNKED_RUNS: [u32; 2] = [10, 40];
-const PUSH_RUNS: [u32; 2] = [20, 120];
-/// Measurements of a figure, of which the middle one counts: when something is seen decides how many wake-ups it
-/// takes.
-const MEASUREMENTS: usize = 3;
+const PUSH_RUNS: [u32; 2] = [20, 80];
 /// Bytes of the two chunked messages whose instructions are compared.
 const CHUNKED_BYTES: [u32; 2] = [24_000, 60_000];
 /// Bound sockets of the two counts whose instructions are compared.
@@ -37,7 +34,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Instructions per message.
 pub(super) fn instructions(kit: &Kit, peer: &Peer, tls: bool, message: &Message) -> Result<f64, String> {
-    middle(|| instructions_of(kit, peer, tls, message, INSTRUCTION_RUNS))
+    instructions_of(kit, peer, tls, message, INSTRUCTION_RUNS)
 }
 
 fn instructions_of(
@@ -63,20 +60,6 @@ pub(super) fn per_chunked_byte(kit: &Kit) -> Result<f64, String> {
 
 /// Instructions per push and bound socket.
 pub(super) fn per_push(kit: &Kit) -> Result<f64, String> {
-    middle(|| push(kit))
-}
-
-/// The middle one of several measurements.
-fn middle(mut measure: impl FnMut() -> Result<f64, String>) -> Result<f64, String> {
-    let mut found = Vec::new();
-    for _ in 0..MEASUREMENTS {
-        found.push(measure()?);
-    }
-    found.sort_by(f64::total_cmp);
-    Ok(found[MEASUREMENTS / 2])
-}
-
-fn push(kit: &Kit) -> Result<f64, String> {
     let mut pushes = 0.0;
     let instructions = per_message(BOUND, |connections| {
         let run = |messages| {
