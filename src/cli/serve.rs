@@ -127,13 +127,13 @@ fn serve(
     let start = Start { config, state_dir, socket, board, has_init, good_copy, text, files, falls_back };
     // From here on the file decides what the keeper logs.
     crate::log::set_level(start.config.log_level);
+    // In memory, and for each server another one.
+    let table = start.socket.as_ref().map(|socket| file::with_suffix(socket, ".processes"));
     let cgroups = match &mut legacy {
         Some(legacy) => legacy.take_cgroups(),
         None if start.config.board.has_no_cgroups => None,
-        None => Cgroups::create(),
+        None => Cgroups::create(table.as_deref()),
     };
-    // In memory, and for each server another one.
-    let table = start.socket.as_ref().map(|socket| file::with_suffix(socket, ".processes"));
     let server = |start, link| end_of(serve::run(start, link));
     keeper::run(start, cgroups, table.as_deref(), legacy, server).map_err(|error| {
         print(format_args!("friendlet: cannot start the server: {error}\n"));

@@ -1,6 +1,7 @@
 //! Control groups (cgroup v2): one for each service, with its limits, its use of the processor and of memory.
 //!
-//! They are below `friendlet.PID` in the control group of the keeper. With them nothing escapes: every process
+//! They are below `friendlet.PID.LINE` in the control group of the keeper, where LINE is that of the keepers that follow
+//! each other. With them nothing escapes: every process
 //! that a service starts is in its group, wherever it goes. Without them (another kernel, another user, a
 //! service manager that does not delegate), processes are known by their process group and `/proc`.
 
@@ -25,9 +26,11 @@ use crate::service::{Attributes, CONTROLS, SERVICE_NICE, ServiceTable};
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 /// `f_type` of its file system (statfs(2)).
 const MAGIC: FsWord = 0x6367_7270;
+/// Line of a keeper that none follows.
+const NO_LINE: &str = "none";
 /// Attribute of a directory that systemd leaves to its owner.
 const DELEGATED: [&str; 2] = ["user.delegate", "trusted.delegate"];
-/// Beginning of the name of the directory of a keeper; its pid follows.
+/// Beginning of the name of the directory of a keeper; its pid follows, a dot and its [`line`].
 const PREFIX: &str = "friendlet.";
 /// Pause between two looks at groups whose processes have been killed.
 const CLEAR_PAUSE: Duration = Duration::from_millis(10);
@@ -46,7 +49,7 @@ type GroupPath = String<{ SERVICE_NAME_BYTES + 32 }>;
 /// Control groups of the services.
 #[derive(Debug)]
 pub struct Cgroups {
-    /// `friendlet.PID`.
+    /// `friendlet.PID.LINE`.
     directory: OwnedFd,
     base: std::string::String,
     /// Controllers that are in force, by the index of [`CONTROLS`].
@@ -54,8 +57,9 @@ pub struct Cgroups {
 }
 
 impl Cgroups {
-    /// Creates the directory of the groups; `None` where that is not possible.
-    pub fn create() -> Option<Self> {
+    /// Creates the directory of the groups; `None` where that is not possible. `table` is the file with the processes,
+    /// which this keeper has in common with those before and after it.
+    pub fn create(table: Option<&Path>) -> Option<Self> {
         let mount =
             MOUNTS.into_iter().find(|mount| statfs(*mount).is_ok_and(|found| found.f_type == MAGIC))?;
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -68,7 +72,7 @@ impl Cgroups {
         if own != "/" && !is_delegated() {
             return None;
         }
-        let base = format!("{parent}/{PREFIX}{}", std::process::id());
+        let base = format!("{parent}/{PREFIX}{}.{}", std::process::id(), line(table));
         let directory = create_locked(&base)?;
         let mut cgroups = Self { directory, base, controllers: [false; CONTROLS.len()] };
         // A group with processes cannot have controllers for its children; the root can.
@@ -90,15 +94,17 @@ impl Cgroups {
         Some(cgroups)
     }
 
-    /// Kills the processes of keepers that were killed.
+    /// Kills the processes of killed keepers before this one.
     pub(super) fn kill_left(&self) {
-        for group in self.left().iter().flat_map(|base| children(base)).filter(|group| is_populated(group)) {
+        let own = self.left().into_iter().filter(|base| self.follows(base));
+        for group in own.flat_map(|base| children(&base)).filter(|group| is_populated(group)) {
             warning!("killing {}: its friendlet was killed", group.display());
             let _ = fs::write(group.join("cgroup.kill"), "1");
         }
     }
 
-    /// Removes the groups of keepers that were killed. Returns false while some have processes.
+    /// Removes the groups of killed keepers. Returns false while those before this one have processes. A keeper of
+    /// another line may be followed by one that gives its services their time.
     pub(super) fn remove_left(&self) -> bool {
         let (populated, empty): (std::vec::Vec<_>, std::vec::Vec<_>) =
             self.left().into_iter().partition(|base| is_populated(base));
@@ -106,7 +112,13 @@ impl Cgroups {
             remove_below(&base);
             let _ = fs::remove_dir(base);
         }
-        populated.is_empty()
+        !populated.iter().any(|base| self.follows(base))
+    }
+
+    /// Returns true if the keeper of this directory is followed by this one.
+    fn follows(&self, base: &Path) -> bool {
+        let line = |base: &Path| Some(base.extension()?.to_str()?.to_owned());
+        line(base).is_some_and(|found| found != NO_LINE && line(Path::new(&self.base)) == Some(found))
     }
 
     /// Directories of keepers that were killed.
@@ -256,6 +268,16 @@ impl Cgroups {
     }
 }
 
+/// Line of the keepers with this file of processes.
+fn line(table: Option<&Path>) -> std::string::String {
+    let Some(table) = table else { return NO_LINE.to_owned() };
+    // FNV-1a: a name, no secret.
+    let bytes = table.as_os_str().as_encoded_bytes();
+    let hash =
+        bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    format!("{hash:08x}")
+}
+
 /// Creates the directory of a keeper, and locks it: keeper and server hold the lock as long as one of them lives. Another
 /// keeper that starts may remove it before it is locked: then it is created again.
 fn create_locked(base: &str) -> Option<OwnedFd> {
@@ -298,7 +320,7 @@ fn add_members(group: &Path, members: &mut Vec<Pid, ORPHANS>) {
     members.extend(list.lines().filter_map(procfs::pid).take(room));
 }
 
-fn children(group: &Path) -> impl Iterator<Item = PathBuf> {
+fn children(group: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = fs::read_dir(group).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.filter(|path| path.is_dir())
 }
@@ -346,6 +368,21 @@ pub(super) fn service_group(service: &str) -> GroupPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keepers_with_one_file_of_processes_follow_each_other() {
+        let keeper = |pid: u32, table: Option<&str>| {
+            let base = format!("/sys/fs/cgroup/friendlet.{pid}.{}", line(table.map(Path::new)));
+            Cgroups::continued(fs::File::open("/dev/null").unwrap().into(), base, 0)
+        };
+        let (first, next) = (keeper(1, Some("/run/a.processes")), keeper(2, Some("/run/a.processes")));
+        assert!(next.follows(Path::new(&first.base)));
+        for other in [keeper(3, Some("/run/b.processes")), keeper(4, None)] {
+            assert!(!other.follows(Path::new(&first.base)) && !first.follows(Path::new(&other.base)));
+        }
+        assert!(!keeper(5, None).follows(Path::new(&keeper(6, None).base)), "none follows it");
+        assert!(!first.follows(Path::new("/sys/fs/cgroup/friendlet.7")));
+    }
 
     #[test]
     fn numbers_are_found_by_their_names() {
