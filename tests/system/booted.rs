@@ -428,6 +428,27 @@ mod asked {
 
     #[test]
     #[ignore = "needs a booted board"]
+    fn upgrade_keeps_services_and_sessions() {
+        let mut first = socket();
+        let login = r#"{ "username":"fadmin", "password":"secret" }"#;
+        let session = session_of(&first.call(&frame("login", login))).unwrap();
+        assert_eq!(first.service("start", "family"), OK);
+        let running = || {
+            let status = call("services/family/status");
+            (member(&status, "State"), member(&status, "Pid"), member(&status, "Restarts"))
+        };
+        let (before, parent, server_before) = (running(), keeper(), server());
+        assert!(first.call(&request("r", "board/upgrade", "{}", ADMIN)).contains(OK));
+        first.expect_close(1012, wait::SOON);
+        next_server(server_before);
+        assert_eq!((running(), keeper()), (before, parent));
+        let validated = socket().call(&request("r", "validate", "{}", &session));
+        assert!(validated.contains("true"), "{validated}");
+        assert_eq!(socket().service("stop", "family"), OK);
+    }
+
+    #[test]
+    #[ignore = "needs a booted board"]
     fn broken_configuration_file_is_replaced_by_the_last_good_copy() {
         let file = "/data/friendlet.toml";
         restart_after(&format!("cp {file} /tmp/whole && echo 'level = 7' >> {file}"));
