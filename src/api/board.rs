@@ -5,7 +5,7 @@ use core::fmt;
 use heapless::String;
 
 use super::{Context, LOG_ANSWER_BYTES, Refused, internal};
-use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome, PendingCall, Work};
+use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome, Work};
 use crate::config::{COMPLAINT_BYTES, ConfigError, ConfigOrigin, NOTICE_BYTES};
 use crate::limits::{BOARD, CHECKS, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::log::errno::{EBUSY, EINVAL};
@@ -95,7 +95,7 @@ pub(super) fn reload<'a>(
     }
     let id = cx.api.next_call_id();
     match cx.platform.reload(id, is_trial) {
-        Ok(()) => Outcome::Pending(PendingCall { id, work: Work::Reload }),
+        Ok(()) => cx.api.pending(id, Work::Reload),
         Err(Refused) => Outcome::Failed(Failure::Failed { function: "reload", result: EBUSY }),
     }
 }
@@ -110,7 +110,7 @@ pub(super) fn upgrade<'a>(
     crate::info!("upgrade by {} from {}", cx.api.accounts.name(identity), caller.source);
     let id = cx.api.next_call_id();
     match cx.platform.upgrade(id) {
-        Ok(()) => Outcome::Pending(PendingCall { id, work: Work::Upgrade }),
+        Ok(()) => cx.api.pending(id, Work::Upgrade),
         Err(Refused) => Outcome::Failed(Failure::Failed { function: "upgrade", result: EBUSY }),
     }
 }

@@ -3,7 +3,7 @@
 //! It is the source of the routing, of the rights, of the rule that a `GET` changes nothing, of the table of
 //! calls in `docs/protocol.md`, and of the call names of `ctl`.
 
-use super::{Context, board, login, password, services};
+use super::{Context, board, login, operations, password, services};
 use crate::call::{Call, Caller, Identity, Outcome};
 use crate::service::{ServiceId, Verb};
 
@@ -119,42 +119,42 @@ pub static CALLS: &[Row] = &[
     },
     Row {
         path: &["services", NAME, "start"],
-        parameters: &[],
+        parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
         summary: "Starts the service, or resumes a paused one.",
         handler: Handler::Verb(Verb::Start),
     },
     Row {
         path: &["services", NAME, "stop"],
-        parameters: &[],
+        parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
         summary: "Stops the service with all its processes.",
         handler: Handler::Verb(Verb::Stop),
     },
     Row {
         path: &["services", NAME, "restart"],
-        parameters: &[],
+        parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
         summary: "Stops the service where it runs, then starts it.",
         handler: Handler::Verb(Verb::Restart),
     },
     Row {
         path: &["services", NAME, "pause"],
-        parameters: &[],
+        parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
         summary: "Stops the processes of the service by SIGSTOP until `start`.",
         handler: Handler::Verb(Verb::Pause),
     },
     Row {
         path: &["services", NAME, "install"],
-        parameters: &[],
+        parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
         summary: "Starts the service with the server from now on.",
         handler: Handler::Verb(Verb::Install),
     },
     Row {
         path: &["services", NAME, "uninstall"],
-        parameters: &[],
+        parameters: &[operations::PARAMETER],
         effect: Effect::Changes,
         summary: "Does not start the service with the server from now on.",
         handler: Handler::Verb(Verb::Uninstall),
@@ -168,7 +168,7 @@ pub static CALLS: &[Row] = &[
     },
     Row {
         path: &["services", NAME, "command"],
-        parameters: &["cmd"],
+        parameters: &["cmd", operations::PARAMETER],
         effect: Effect::Changes,
         summary: "Runs a named command of the service: a signal, or a program whose output is returned.",
         handler: Handler::Service(services::command),
@@ -188,6 +188,27 @@ pub static CALLS: &[Row] = &[
         handler: Handler::Service(services::web_gui),
     },
     Row {
+        path: &["operations", "list"],
+        parameters: &[],
+        effect: Effect::Reads,
+        summary: "Lists the calls of the user with an `operation`, the newest first.",
+        handler: Handler::Session(operations::list),
+    },
+    Row {
+        path: &["operations", "wait"],
+        parameters: &[operations::PARAMETER],
+        effect: Effect::Reads,
+        summary: "Waits for the end of an operation, and answers as its call does.",
+        handler: Handler::Session(operations::wait),
+    },
+    Row {
+        path: &["operations", "cancel"],
+        parameters: &[operations::PARAMETER],
+        effect: Effect::Changes,
+        summary: "Gives up a start that has not ended: the service is stopped.",
+        handler: Handler::Session(operations::cancel),
+    },
+    Row {
         path: &["board", "status"],
         parameters: &[],
         effect: Effect::Reads,
@@ -203,14 +224,14 @@ pub static CALLS: &[Row] = &[
     },
     Row {
         path: &["board", "reload"],
-        parameters: &["dryrun"],
+        parameters: &["dryrun", operations::PARAMETER],
         effect: Effect::ChangesAnswered,
         summary: "Reads the configuration file again and puts it in force, all of it or nothing; with `dryrun=true` only reports what would change.",
         handler: Handler::Administrator(board::reload),
     },
     Row {
         path: &["board", "upgrade"],
-        parameters: &[],
+        parameters: &[operations::PARAMETER],
         effect: Effect::ChangesAnswered,
         summary: "Executes the program that is at the path of friendlet by now, if it can take over: services run on, connections end.",
         handler: Handler::Administrator(board::upgrade),

@@ -10,6 +10,7 @@ mod board;
 pub mod calls;
 mod counters;
 mod login;
+mod operations;
 mod password;
 mod platform;
 mod services;
@@ -23,11 +24,12 @@ use self::accounts::Accounts;
 pub use self::board::Board;
 pub use self::calls::{CALLS, Effect, Handler, Row};
 pub use self::counters::Counters;
+use self::operations::Repeat;
 use self::password::PasswordChange;
 pub use self::platform::{Platform, Refused};
 pub(crate) use self::services::{lines_of, newest_lines};
 use self::write_rate::WriteRate;
-use crate::call::{Call, Caller, Completion, Failure, Identity, Outcome, PendingCall, Work};
+use crate::call::{Call, Caller, Completion, Failure, Identity, Operations, Outcome, PendingCall, Work};
 use crate::log::LOG_WRITE_BYTES;
 use crate::log::Reason;
 use crate::log::errno::ETIMEDOUT;
@@ -59,6 +61,8 @@ pub struct Api {
     pub(crate) counters: Counters,
     /// Page of a log in the outcome of the latest call.
     page: Box<[u8]>,
+    /// Calls whose result outlives the connection.
+    pub(crate) operations: Operations,
     last_call_id: u64,
     write_rate: WriteRate,
     /// Write of the services that start with the server.
@@ -93,6 +97,7 @@ impl Api {
             board,
             counters: Counters::default(),
             page: vec![0; LOG_ANSWER_BYTES].into_boxed_slice(),
+            operations: Operations::default(),
             last_call_id: 0,
             write_rate: WriteRate::new(),
             persisting: None,
@@ -118,6 +123,13 @@ impl Api {
     fn next_call_id(&mut self) -> u64 {
         self.last_call_id += 1;
         self.last_call_id
+    }
+
+    /// Outcome of a call that has to wait. It is an operation if it has an id.
+    fn pending(&mut self, id: u64, work: Work) -> Outcome<'static> {
+        let call = PendingCall { id, work };
+        self.operations.run(&call);
+        Outcome::Pending(call)
     }
 
     /// Shuts the board down because a service has failed or ended well.
@@ -196,6 +208,12 @@ enum Refusal<'a> {
     Failed(Failure<'a>),
 }
 
+impl<'a> From<Failure<'a>> for Refusal<'a> {
+    fn from(failure: Failure<'a>) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 impl<'a> From<Refusal<'a>> for Outcome<'a> {
     fn from(refusal: Refusal<'a>) -> Self {
         match refusal {
@@ -229,19 +247,45 @@ fn run<'a>(
                 return Err(Refusal::Failed(not_allowed(call, caller, identity, cx)));
             }
             check_effect(row.effect, caller)?;
+            if let Some(repeat) = begin_operation(row, call, identity, None, cx)? {
+                return Ok(operations::outcome(&repeat, cx));
+            }
             handler(call, caller, identity, cx)
         }
         Handler::Service(handler) => {
-            let (_, service) = authorise_service(name, call, caller, cx)?;
+            let (identity, service) = authorise_service(name, call, caller, cx)?;
             check_effect(row.effect, caller)?;
+            if let Some(repeat) = begin_operation(row, call, identity, Some(service), cx)? {
+                return Ok(operations::outcome(&repeat, cx));
+            }
             handler(call, caller, service, cx)
         }
         Handler::Verb(verb) => {
             let (identity, service) = authorise_service(name, call, caller, cx)?;
             check_effect(row.effect, caller)?;
+            if let Some(repeat) = begin_operation(row, call, identity, Some(service), cx)? {
+                return Ok(operations::outcome(&repeat, cx));
+            }
             services::run(verb, identity, caller.source, service, cx)
         }
     })
+}
+
+/// Prepares the operation of a call that may have one. Returns the operation that a call repeats.
+fn begin_operation<'a>(
+    row: &Row,
+    call: &Call<'a>,
+    identity: Identity,
+    service: Option<ServiceId>,
+    cx: &mut Context<'_>,
+) -> Result<Option<Repeat>, Refusal<'a>> {
+    cx.api.operations.prepare_none();
+    match row.path.last() {
+        Some(function) if row.parameters.contains(&operations::PARAMETER) => {
+            Ok(operations::begin(function, call, identity, service, cx)?)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Returns the identity of a caller. On a connection for administrators alone, other callers are refused.

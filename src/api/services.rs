@@ -2,8 +2,7 @@
 
 use super::{Context, LOG_LINES, Platform, internal};
 use crate::call::{
-    Call, Caller, Failure, Identity, Outcome, PendingCall, ServiceDetails, ServiceList, ServiceLog,
-    ServiceStatus, Work,
+    Call, Caller, Failure, Identity, Outcome, ServiceDetails, ServiceList, ServiceLog, ServiceStatus, Work,
 };
 use crate::log::errno::{EAGAIN, EDQUOT, EINVAL, EIO, ESHUTDOWN, ESRCH};
 use crate::service::{
@@ -51,7 +50,7 @@ pub(super) fn run<'a>(
     if accepted.is_ok() && matches!(verb, Verb::Start | Verb::Restart) && !cx.api.services.is_settled(service)
     {
         cx.api.run_actions(cx.platform);
-        return Outcome::Pending(PendingCall { id: NO_ID, work: Work::Verb { verb, service } });
+        return cx.api.pending(NO_ID, Work::Verb { verb, service });
     }
     if accepted.is_ok() && is_write {
         let before = cx.api.persisting;
@@ -61,7 +60,7 @@ pub(super) fn run<'a>(
         }
         // A second call of the same service waits for the same write.
         if let Some(id) = cx.api.persisting.filter(|_| cx.api.services.is_persisting(service)) {
-            return Outcome::Pending(PendingCall { id, work: Work::Verb { verb, service } });
+            return cx.api.pending(id, Work::Verb { verb, service });
         }
     }
     finish(verb.name(), service, accepted, cx)
@@ -76,6 +75,7 @@ fn finish<'a>(
 ) -> Outcome<'a> {
     cx.api.run_actions(cx.platform);
     let result = accepted.and_then(|()| cx.api.services.take_result(service));
+    cx.api.operations.end_at_once(function, service, result);
     outcome(function, service, result, cx)
 }
 
@@ -285,7 +285,7 @@ pub(super) fn command<'a>(
             match cx.platform.run_command(service, index, id) {
                 Ok(()) => {
                     let program = Program::Command(index as u8);
-                    Outcome::Pending(PendingCall { id, work: Work::Command { service, program } })
+                    cx.api.pending(id, Work::Command { service, program })
                 }
                 Err(super::Refused) => Outcome::Failed(Failure::TableFull),
             }

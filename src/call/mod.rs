@@ -5,11 +5,16 @@
 //! a [`Completion`] is the result of that.
 
 mod failure;
+mod operations;
 mod outcome;
 mod parameters;
 mod pending;
 
 pub use self::failure::Failure;
+pub use self::operations::{
+    LIMITS, OPERATION_EXIT_BYTES, OPERATION_ID_BYTES, OPERATION_TEXT_BYTES, OPERATIONS, Operation,
+    OperationEnd, OperationKey, OperationList, OperationState, Operations, USER_OPERATIONS,
+};
 pub use self::outcome::{
     BoardStatus, LogPage, Login, Outcome, ServiceDetails, ServiceEntry, ServiceList, ServiceLog,
     ServiceStatus,

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::Failure;
+use super::operations::OperationList;
 use super::pending::{CommandOutput, PendingCall, Reloaded};
 use crate::service::{
     Check, CheckStatus, LastExit, PastRun, ServiceId, Spec, State, Status, Supervisor, Usage,
@@ -60,6 +61,8 @@ pub enum Outcome<'a> {
     BoardLog(LogPage<'a>),
     /// The configuration file was read again.
     Reloaded(Reloaded<'a>),
+    /// Operations of the caller.
+    Operations(OperationList<'a>),
 }
 
 /// Session that a login opened or resumed.

@@ -53,6 +53,26 @@ impl PendingCall {
         matches!(self.work, Work::Verb { service: waited, verb } if waited == service && starts(verb))
     }
 
+    /// Service of the call; those about the board have none.
+    pub fn service(&self) -> Option<ServiceId> {
+        match self.work {
+            Work::Command { service, .. } | Work::Verb { service, .. } => Some(service),
+            _ => None,
+        }
+    }
+
+    /// The same call once more, for another connection that waits for its end. Calls about credentials have none.
+    pub fn copy(&self) -> Option<Self> {
+        let work = match self.work {
+            Work::Command { service, program } => Work::Command { service, program },
+            Work::Verb { verb, service } => Work::Verb { verb, service },
+            Work::Reload => Work::Reload,
+            Work::Upgrade => Work::Upgrade,
+            Work::Login(_) | Work::Password(_) | Work::StoredPassword => return None,
+        };
+        Some(Self { id: self.id, work })
+    }
+
     /// Name of the function, as answers report it.
     pub fn function(&self) -> &'static str {
         match self.work {
@@ -133,7 +153,7 @@ pub struct Reloaded<'a> {
 }
 
 /// End of the work of a [`PendingCall`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Completion<'a> {
     /// A password was checked or made.
     Password(PasswordVerdict),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::api::LOG_ANSWER_BYTES;
+use crate::call::Operations;
 use crate::config::{Config, Tls};
 use crate::connection::{CONNECTION_BYTES, OVERFLOW_SLOTS, RECEIVE_BYTES, Server};
 use crate::friendcore::chunk;
@@ -86,9 +87,10 @@ impl Budget {
             Item::new("session table", 1, SessionTable::BYTES),
             Item::new("session for a later server", limits::SESSIONS, size_of::<SessionMemo>()),
             Item::new("lock-out table", 1, Lockout::BYTES),
+            Item::new("operations", 1, size_of::<Operations>()),
         ];
         // The other tables are boxed: the server contains a pointer to each.
-        let inside = size_of::<Supervisor>() + size_of::<Tokens>();
+        let inside = size_of::<Supervisor>() + size_of::<Tokens>() + size_of::<Operations>();
         let rest = size_of::<Server>().saturating_sub(inside);
         let mut server = vec![
             Item::new("receive buffer of a connection", connections, RECEIVE_BYTES),

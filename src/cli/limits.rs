@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use crate::limits::{Limit, Value};
 use crate::net::tls;
 use crate::{
-    api, config, connection, ctl, dhcp, friendcore, http, init, keeper, limits, log, net, runtime, serve,
-    service, session, sntp, sys, ws,
+    api, call, config, connection, ctl, dhcp, friendcore, http, init, keeper, limits, log, net, runtime,
+    serve, service, session, sntp, sys, ws,
 };
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
@@ -19,6 +19,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("WebSocket", ws::LIMITS),
     ("Friend Core messages", friendcore::LIMITS),
     ("Calls", api::LIMITS),
+    ("Operations", call::LIMITS),
     ("Users and sessions", session::LIMITS),
     ("Services", service::LIMITS),
     ("Health checks", service::CHECK_LIMITS),

@@ -96,6 +96,7 @@ impl Server {
     pub fn finish_reload(&mut self, now: Duration, stored: &mut dyn FnMut(&str) -> Option<bool>) -> u64 {
         let replaced = self.api.services.finish_reload(now, stored);
         self.slots.iter_mut().for_each(|slot| slot.pushes.forget(replaced));
+        self.api.operations.forget_services(replaced);
         replaced
     }
 
@@ -107,6 +108,7 @@ impl Server {
             _ => false,
         };
         let keys = self.api.accounts.sessions.close_user(user, None);
+        self.api.operations.forget_user(user);
         for slot in self.slots.iter_mut().filter(|slot| slot.place.in_use) {
             if slot.pending.as_ref().is_some_and(|pending| is_about(&pending.call.work)) {
                 let cx = &mut self.shared.context(&mut self.api, platform, now);

@@ -307,6 +307,7 @@ impl Server {
         platform: &mut dyn Platform,
     ) {
         self.api.accounts.end_check(call_id);
+        self.api.operations.complete(call_id, &completion);
         let is_waiting =
             |slot: &&mut Connection| slot.pending.as_ref().is_some_and(|pending| pending.call.id == call_id);
         if let Completion::Written(is_written) = completion {
@@ -319,12 +320,17 @@ impl Server {
             }
             return self.process_changes(now, platform);
         }
-        let Some(slot) = self.slots.iter_mut().find(is_waiting) else { return };
-        if let Completion::Password(PasswordVerdict::Right | PasswordVerdict::Made(_)) = completion {
-            slot.auth.extend(slot.place.admission, now);
+        // Several may wait for an operation.
+        for slot in self.slots.iter_mut().filter(is_waiting) {
+            if let Completion::Password(PasswordVerdict::Right | PasswordVerdict::Made(_)) = completion {
+                slot.auth.extend(slot.place.admission, now);
+            }
+            slot.handle_completion(
+                completion.clone(),
+                &mut self.shared.context(&mut self.api, platform, now),
+            );
+            wake(&mut self.wakes, slot.place.id);
         }
-        slot.handle_completion(completion, &mut self.shared.context(&mut self.api, platform, now));
-        wake(&mut self.wakes, slot.place.id);
         self.process_changes(now, platform);
     }
 
@@ -492,6 +498,7 @@ impl Server {
         now: Duration,
         platform: &mut dyn Platform,
     ) {
+        self.api.operations.settle(service, result);
         for slot in &mut self.slots {
             if slot.pending.as_ref().is_some_and(|pending| pending.call.waits_for(service)) {
                 let cx = &mut self.shared.context(&mut self.api, platform, now);

@@ -7,6 +7,7 @@ mod ends;
 mod fixture;
 mod limits;
 mod local;
+mod operations;
 mod passwords;
 mod pushes;
 mod reload;

@@ -1,9 +1,15 @@
 //! Connections of a command to its server.
 
+use std::io;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::rand::{GetRandomFlags, getrandom};
+
 use super::arguments::Invocation;
 use super::connection::{self, Stream};
 use super::env::Env;
-use super::failure::Failure;
+use super::failure::{FAILED, Failure, UNAVAILABLE};
 use super::http;
 use super::link::Link;
 use super::reply::no_session;
@@ -33,6 +39,47 @@ pub(super) fn connect(invocation: &Invocation, env: &mut Env<'_>) -> Result<Link
     let session = session(invocation, env)?;
     let stream = connect_stream(invocation, env)?;
     Link::new(http::upgrade(stream, &invocation.url.authority(), &session)?, session)
+}
+
+/// Longest time in which a server comes back whose connection was lost.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause between two attempts to reach it.
+const RETURN_STEP: Duration = Duration::from_millis(500);
+
+/// Makes a call as an operation: if the connection is lost before the answer, another one asks what became of it.
+pub(super) fn operate(
+    invocation: &Invocation,
+    env: &mut Env<'_>,
+    path: &str,
+    parameters: &[(&str, &str)],
+) -> Result<String, Failure> {
+    let mut number = [0; 8];
+    getrandom(&mut number, GetRandomFlags::empty())
+        .map_err(|errno| Failure::new(FAILED, format!("no random numbers: {}", io::Error::from(errno))))?;
+    let id = format!("ctl-{:016x}", u64::from_ne_bytes(number));
+    let operation = ("operation", id.as_str());
+    let result = connect(invocation, env)?.call(path, &[parameters, &[operation]].concat());
+    let mut lost = match result {
+        Err(failure) if failure.code == UNAVAILABLE => failure,
+        other => return other,
+    };
+    env.note(format_args!("{path}: {}; asking what became of it", lost.text));
+    let deadline = Instant::now() + RETURN_TIMEOUT;
+    while Instant::now() < deadline {
+        sleep(RETURN_STEP);
+        match connect(invocation, env).and_then(|mut link| link.call("operations/wait", &[operation])) {
+            Err(failure) if failure.code == UNAVAILABLE => lost = failure,
+            Err(failure) if failure.text.starts_with("Function wait returned: 2 ") => {
+                let text = format!(
+                    "{path}: the server does not know of this call: it never got it, or it was restarted since; \
+                     see `friendlet ctl status`"
+                );
+                return Err(Failure::new(UNAVAILABLE, text));
+            }
+            other => return other,
+        }
+    }
+    Err(lost)
 }
 
 /// Makes one call by POST and returns the content of its reply.

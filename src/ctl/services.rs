@@ -1,7 +1,7 @@
 //! Services: `list`, `status`, `command`, and the verbs of the supervisor.
 
 use super::arguments::Invocation;
-use super::client::connect;
+use super::client::{connect, operate};
 use super::env::Env;
 use super::failure::{FAILED, Failure, NOT_RUNNING};
 use super::link::Link;
@@ -41,7 +41,7 @@ pub(super) fn run(
     service: &str,
 ) -> Result<u8, Failure> {
     let path = format!("services/{verb}");
-    let content = connect(invocation, env)?.call(&path, &[("serviceName", service)])?;
+    let content = operate(invocation, env, &path, &[("serviceName", service)])?;
     let text = if invocation.json { content } else { format!("{verb} {}: ok", sanitize(service)) };
     env.print(&format!("{text}\n"))?;
     Ok(0)
@@ -80,7 +80,7 @@ pub(super) fn command(
     name: &str,
 ) -> Result<u8, Failure> {
     let parameters = [("serviceName", service), ("cmd", name)];
-    let content = connect(invocation, env)?.call("services/command", &parameters)?;
+    let content = operate(invocation, env, "services/command", &parameters)?;
     if invocation.json {
         env.print(&format!("{content}\n"))?;
         return Ok(0);

@@ -152,12 +152,23 @@ fn say<S: Read + Write>(socket: &mut WebSocket<S>, text: &str) {
 /// Expects a call and replies with this content.
 fn respond<S: Read + Write>(socket: &mut WebSocket<S>, number: u32, call: &str, content: &str) {
     assert_eq!(
-        text(socket),
+        split_operation(&text(socket)).0,
         format!(
             "{{\"type\":\"msg\",\"data\":{{\"type\":\"request\",\"requestid\":\"ctl-{number}\",\"path\":\"system.library/services/{call},\"sessionid\":\"S/1\"}}}}"
         )
     );
     say(socket, &response(number, content));
+}
+
+/// A request without the id of its operation, and that.
+fn split_operation(request: &str) -> (String, Option<String>) {
+    match request.split_once(",\"operation\":\"") {
+        None => (request.to_owned(), None),
+        Some((start, rest)) => {
+            let (id, end) = rest.split_once('"').unwrap();
+            (format!("{start}{end}"), Some(id.to_owned()))
+        }
+    }
 }
 
 fn response(number: u32, content: &str) -> String {
@@ -390,6 +401,44 @@ fn no_session_and_no_server() {
     let said = ctl(&directory, "--url ws://192.0.2.1:6500 --session S list");
     assert_eq!(said.code, USAGE);
     assert!(said.err.contains("wss://192.0.2.1:6500"), "{}", said.err);
+}
+
+#[test]
+fn connection_lost_before_the_answer_to_a_start() {
+    for (content, code, part) in [
+        ("{ \"Status\": \"ok\"}", 0, ""),
+        (
+            "\"fail<!--separate-->{ \\\"response\\\": \\\"Function wait returned: 2\\\", \\\"code\\\":\\\"18\\\" }\"",
+            UNAVAILABLE,
+            "does not know of this call",
+        ),
+    ] {
+        let directory = TestDirectory::new();
+        let mut operation = None;
+        let (authority, thread) = server(3, move |number, stream| {
+            if number == 1 {
+                // The first attempt after the loss is in vain.
+                return drop(stream);
+            }
+            let mut socket = grant(stream);
+            let request = text(&mut socket);
+            if number == 0 {
+                operation = split_operation(&request).1;
+                return drop(socket);
+            }
+            let id = operation.as_ref().unwrap();
+            assert!(id.len() == 20 && id.starts_with("ctl-"), "{id}");
+            let asked = format!("operations/wait\",\"data\":{{\"operation\":\"{id}\"}}");
+            assert!(request.contains(&asked), "{request}");
+            say(&mut socket, &response(1, content));
+            finish(socket);
+        });
+        let said = ctl(&directory, &format!("--url ws://{authority} --session S/1 start hello"));
+        assert!(said.err.contains("services/start: "), "{}", said.err);
+        assert!(said.err.contains("; asking what became of it\n") && said.err.contains(part), "{}", said.err);
+        assert_eq!((said.code, said.out.as_str()), (code, if code == 0 { "start hello: ok\n" } else { "" }));
+        thread.join().unwrap();
+    }
 }
 
 #[test]

@@ -14,7 +14,9 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use super::Form;
 use super::failure::{self, SEPARATE};
 use super::lines::put_lines;
-use crate::call::{BoardStatus, CommandOutput, LogPage, Login, Outcome, Reloaded, ServiceLog};
+use crate::call::{
+    BoardStatus, CommandOutput, LogPage, Login, OperationList, OperationState, Outcome, Reloaded, ServiceLog,
+};
 use crate::json::{self, Full, Lossy, Writer};
 
 /// Kind of the content of an outcome.
@@ -39,7 +41,8 @@ pub(super) fn kind(outcome: &Outcome<'_>) -> Kind {
         | Outcome::Command(_)
         | Outcome::Board(_)
         | Outcome::BoardLog(_)
-        | Outcome::Reloaded(_) => Kind::Json,
+        | Outcome::Reloaded(_)
+        | Outcome::Operations(_) => Kind::Json,
         Outcome::WebGui(html) if html.starts_with(['{', '[']) && json::is_valid(html) => Kind::Json,
         Outcome::WebGui(_)
         | Outcome::Valid
@@ -99,6 +102,7 @@ pub(super) fn write(
         Outcome::Board(status) => board_status(out, status),
         Outcome::BoardLog(page) => board_log(out, page),
         Outcome::Reloaded(reloaded) => put_reloaded(out, reloaded),
+        Outcome::Operations(list) => put_operations(out, *list),
         Outcome::AtCapacity | Outcome::Pending(_) => {
             debug_assert!(false, "an outcome without content");
             Ok(())
@@ -199,6 +203,34 @@ fn put_reloaded(out: &mut Writer<'_>, reloaded: &Reloaded<'_>) -> Result<(), Ful
     }
     put_names(out, "NeedsRestart", &mut needs_restart.iter().copied())?;
     out.put("}")
+}
+
+/// Writes operations. It begins like [`Outcome::Done`].
+fn put_operations(out: &mut Writer<'_>, list: OperationList<'_>) -> Result<(), Full> {
+    out.put(r#"{ "Status": "ok", "Operations": ["#)?;
+    for (number, operation) in list.entries().enumerate() {
+        let service = operation.service.and_then(|service| list.services.table().get(service));
+        let state = match operation.state {
+            OperationState::Running(_) => "running",
+            OperationState::Ended(_) => "ended",
+        };
+        out.put(if number > 0 { ",{" } else { "{" })?;
+        out.put(r#""Operation": "#)?;
+        out.put_string(operation.id())?;
+        put_members(
+            out,
+            &[
+                ("Function", operation.function),
+                ("Service", service.map_or("", |spec| &spec.name)),
+                ("State", state),
+            ],
+        )?;
+        out.put_display(format_args!(
+            r#", "Ago": {}}}"#,
+            list.now.saturating_sub(operation.begun).as_secs()
+        ))?;
+    }
+    out.put("]}")
 }
 
 fn put_names(out: &mut Writer<'_>, title: &str, names: &mut dyn Iterator<Item = &str>) -> Result<(), Full> {

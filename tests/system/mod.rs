@@ -36,6 +36,7 @@ mod logs;
 mod memory;
 mod network;
 mod notify;
+mod operations;
 mod ordering;
 mod output_files;
 mod passwords;
