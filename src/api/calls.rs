@@ -90,6 +90,13 @@ pub static CALLS: &[Row] = &[
         handler: Handler::Session(password::update),
     },
     Row {
+        path: &["user", "unlock"],
+        parameters: &["username"],
+        effect: Effect::Changes,
+        summary: "Ends the blocks after wrong passwords, of one user or of all.",
+        handler: Handler::Administrator(login::unlock),
+    },
+    Row {
         path: &["services", "list"],
         parameters: &[],
         effect: Effect::Reads,

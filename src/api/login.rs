@@ -93,7 +93,7 @@ pub(super) fn complete<'a>(
         let until_s = blocked.map_or(0, |left| until_s(left, cx.platform));
         return refuse(has_device, until_s, cx);
     };
-    accounts.lockout.handle_success(&pending.name, pending.source);
+    accounts.lockout.handle_success(&pending.name, pending.source, now);
     let Some(level) = accounts.users.get(user).map(|user| user.level) else {
         return super::internal("a login of a user who does not exist");
     };
@@ -172,6 +172,24 @@ pub(super) fn logout<'a>(
         accounts.note_ended(key);
     }
     Outcome::LoggedOut
+}
+
+/// Ends the blocks of a user, or all of them.
+pub(super) fn unlock<'a>(
+    call: &Call<'a>,
+    caller: &Caller,
+    identity: Identity,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    let accounts = &mut cx.api.accounts;
+    let user = call.parameter("username");
+    if user.is_some_and(|user| accounts.users.find(user).is_none()) {
+        return Outcome::Failed(Failure::UnknownUser);
+    }
+    accounts.lockout.clear(user);
+    let blocked = user.unwrap_or("all users");
+    crate::info!("{}: unlocked by {} from {}", blocked, accounts.name(identity), caller.source);
+    Outcome::Done
 }
 
 /// End of a block in seconds of Unix time.

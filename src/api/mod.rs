@@ -106,12 +106,12 @@ impl Api {
     }
 
     /// Handles the result of a write to the disk, whether or not a call waits for it.
-    pub(crate) fn handle_written(&mut self, id: u64, is_written: bool) {
+    pub(crate) fn handle_written(&mut self, id: u64, is_written: bool, now: Duration) {
         if self.persisting == Some(id) {
             self.persisting = None;
             self.services.handle_persisted(is_written);
         } else if let Some(change) = self.password_change.take_if(|change| change.is(id)) {
-            password::finish(change, is_written, &mut self.accounts);
+            password::finish(change, is_written, &mut self.accounts, now);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Changes of passwords.
 
+use core::time::Duration;
+
 use super::accounts::Accounts;
 use super::login::until_s;
 use super::{Context, Counters};
@@ -166,7 +168,7 @@ impl PasswordChange {
 }
 
 /// Handles the end of a change's write. Sessions opened with the old password end.
-pub(super) fn finish(change: PasswordChange, is_written: bool, accounts: &mut Accounts) {
+pub(super) fn finish(change: PasswordChange, is_written: bool, accounts: &mut Accounts, now: Duration) {
     let PasswordChange { user, by, session, source, is_own, before, .. } = change;
     if !is_written {
         accounts.users.set_password(user, before);
@@ -174,7 +176,7 @@ pub(super) fn finish(change: PasswordChange, is_written: bool, accounts: &mut Ac
     }
     let name = accounts.users.get(user).map(|user| user.name.clone()).unwrap_or_default();
     if is_own {
-        accounts.lockout.handle_success(&name, source);
+        accounts.lockout.handle_success(&name, source, now);
     }
     for key in accounts.sessions.close_user(user, session) {
         accounts.note_ended(key);

@@ -201,14 +201,14 @@ pub static SESSION: Table = Table {
             "lockout_attempts",
             Kind::integer(1, LOCKOUT_ATTEMPTS_MAX as u64),
             Integer(LOCKOUT_ATTEMPTS as u64),
-            "Wrong passwords for one user from one address (IPv6: one /64) that block this pair.",
+            "Wrong passwords for one user from one address (IPv6: one /64) after which this pair is blocked: for 10 s, and for twice as long after each further one.",
         )
         .reload(),
         Key::new(
             "lockout_s",
             Kind::integer(1, LOCKOUT_TIME_MAX.as_secs()),
             Integer(LOCKOUT_TIME.as_secs()),
-            "Seconds for which the pair is blocked.",
+            "Longest block of the pair in seconds.",
         )
         .reload(),
     ],

@@ -312,7 +312,7 @@ impl Server {
             |slot: &&mut Connection| slot.pending.as_ref().is_some_and(|pending| pending.call.id == call_id);
         if let Completion::Written(is_written) = completion {
             // A write has its effect without a caller, and several may wait for it.
-            self.api.handle_written(call_id, is_written);
+            self.api.handle_written(call_id, is_written, now);
             for slot in self.slots.iter_mut().filter(is_waiting) {
                 let cx = &mut self.shared.context(&mut self.api, platform, now);
                 slot.handle_completion(Completion::Written(is_written), cx);

@@ -50,6 +50,7 @@ commands
   passwd [USER]         change your own password: asks for the old one, then for the new
                         one; an administrator changes that of USER. Without a terminal,
                         each password is a line of standard input
+  unlock [USER]         end the block of USER, or of all users, after wrong passwords
   call PATH [KEY=VALUE]..
                         make any call and print its reply: `call services/hello/status`
   complete-calls        print the path of every call, for the completion of a shell
@@ -113,6 +114,10 @@ pub(super) enum Action {
     Passwd {
         user: Option<String>,
     },
+    /// End blocks after wrong passwords.
+    Unlock {
+        user: Option<String>,
+    },
     Call {
         path: String,
         parameters: Vec<(String, String)>,
@@ -166,7 +171,7 @@ pub(super) enum Parsed {
 }
 
 /// Every command but the verbs, with its operands.
-const COMMANDS: [(&str, &str); 17] = [
+const COMMANDS: [(&str, &str); 18] = [
     ("board", ""),
     ("call", "PATH [KEY=VALUE].."),
     ("command", "SERVICE NAME"),
@@ -182,6 +187,7 @@ const COMMANDS: [(&str, &str); 17] = [
     ("server-log", ""),
     ("show", "SERVICE"),
     ("status", "[SERVICE]"),
+    ("unlock", "[USER]"),
     ("upgrade", ""),
     ("watch", "[SERVICE]"),
 ];
@@ -293,6 +299,8 @@ fn parse_action(words: &[String]) -> Result<Action, Failure> {
         ["server-log"] => Action::ServerLog(options),
         ["reboot"] => Action::Power(Power::Reboot),
         ["poweroff"] => Action::Power(Power::PowerOff),
+        ["unlock"] => Action::Unlock { user: None },
+        ["unlock", user] => Action::Unlock { user: Some(own(user)) },
         ["passwd"] => Action::Passwd { user: None },
         ["passwd", user] => Action::Passwd { user: Some(own(user)) },
         ["call", path, parameters @ ..] => Action::Call {
@@ -373,6 +381,8 @@ mod tests {
         assert_eq!(action("logs a --lines 7 --follow"), Action::Logs { service: "a".into(), options });
         assert_eq!(action("reboot"), Action::Power(Power::Reboot));
         assert_eq!(action("poweroff"), Action::Power(Power::PowerOff));
+        assert_eq!(action("unlock"), Action::Unlock { user: None });
+        assert_eq!(action("unlock anna"), Action::Unlock { user: Some("anna".into()) });
         assert_eq!(action("passwd"), Action::Passwd { user: None });
         assert_eq!(action("passwd anna"), Action::Passwd { user: Some("anna".into()) });
         let parameters = vec![("cmd".into(), "a=b".into()), ("x".into(), String::new())];

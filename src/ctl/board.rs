@@ -99,6 +99,16 @@ fn explain_power(power: Power, failure: Failure) -> Failure {
     failure
 }
 
+/// Ends the blocks of a user, or of all, after wrong passwords.
+pub(super) fn unlock(invocation: &Invocation, env: &mut Env<'_>, user: Option<&str>) -> Result<u8, Failure> {
+    let parameters: Vec<_> = user.iter().map(|user| ("username", *user)).collect();
+    let content = connect(invocation, env)?.call("user/unlock", &parameters)?;
+    let text =
+        if invocation.json { content } else { format!("unlock {}: ok", sanitize(user.unwrap_or("all"))) };
+    env.print(&format!("{text}\n"))?;
+    Ok(0)
+}
+
 /// Changes a password: the caller's own, or that of `user`.
 pub(super) fn passwd(invocation: &Invocation, env: &mut Env<'_>, user: Option<&str>) -> Result<u8, Failure> {
     let session = session(invocation, env)?;

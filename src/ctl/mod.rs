@@ -102,6 +102,7 @@ fn execute(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
         Action::Reload { is_trial } => board::reload(invocation, env, *is_trial),
         Action::Upgrade => board::upgrade(invocation, env),
         Action::Power(power) => board::power(invocation, env, *power),
+        Action::Unlock { user } => board::unlock(invocation, env, user.as_deref()),
         Action::Passwd { user } => board::passwd(invocation, env, user.as_deref()),
         Action::Call { path, parameters } => call::run(invocation, env, path, parameters),
         Action::CompleteCalls => call::complete(env),

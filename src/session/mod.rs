@@ -4,6 +4,8 @@
 //! the sessions that logins opened, and [`Lockout`] counts wrong passwords. Password verification is
 //! slow and happens in `sys`; its types are here ([`PasswordHash`], [`canonical_password`]).
 
+mod client_addr;
+mod guesses;
 mod lockout;
 mod password;
 mod table;
@@ -12,7 +14,8 @@ mod users;
 
 use core::time::Duration;
 
-pub use lockout::{ClientAddr, Lockout};
+pub use client_addr::ClientAddr;
+pub use lockout::Lockout;
 pub use password::{
     CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES, canonical_password,
 };
@@ -32,9 +35,19 @@ crate::limits::limits! {
     /// Session id of a client; Friend Core keeps ids in 256 bytes.
     PRESENTED_SESSION_BYTES: usize = 255, exceeded "the message is rejected",
         tests ["token_up_to_the_length_of_a_presented_session_id", "limits_of_path_and_session"];
-    /// Lock-out of a (user, address) pair unless configured; Friend Core's `Security:blocktimeout`.
+    /// Longest block of a (user, address) pair unless configured; Friend Core's `Security:blocktimeout`.
     LOCKOUT_TIME: Duration = Duration::from_secs(3600), exceeded "the pair may log in again",
-        tests ["block_ends_after_its_time", "defaults_are_those_of_the_limits"];
+        tests ["blocks_double_after_the_free_attempts_up_to_the_longest", "defaults_are_those_of_the_limits"];
+    /// First block of such a pair; each further one is twice as long.
+    LOCKOUT_FIRST: Duration = Duration::from_secs(10), exceeded "the pair may log in again",
+        tests ["blocks_double_after_the_free_attempts_up_to_the_longest"];
+    /// Wrong passwords of an address over all names without a pause, unless `lockout_attempts` is larger. With the pause,
+    /// 20 an hour.
+    GUESSES: u32 = 10, exceeded "users who have not logged in from there are refused",
+        tests ["guesses_without_a_pause_and_then_one_each_pause", "one_address_has_twenty_guesses_an_hour_over_all_names"];
+    /// Pause between two wrong passwords after those.
+    GUESS_PAUSE: Duration = Duration::from_secs(360), exceeded "the next one",
+        tests ["guesses_without_a_pause_and_then_one_each_pause"];
     /// Longest `lockout_s`: a week.
     LOCKOUT_TIME_MAX: Duration = Duration::from_secs(7 * 86_400), exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];

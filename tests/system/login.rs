@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::device::{ADMIN, GUEST, NOBODY, hashed, stored_password, token, user};
 use crate::support::http::{Response, exchange, form_request, login_form, session_of};
+use crate::support::server::run;
 use crate::support::stream::Stream;
 use crate::support::ws::{frame, request};
 use crate::support::{Device, Server};
@@ -159,6 +160,11 @@ fn wrong_passwords_lock_out_the_user_from_that_address() {
     assert!(session_of(&login_from(&server, here, "guest", "guest")).is_some());
     // What has a session keeps it.
     assert_eq!(server.call("services/hello/start"), OK);
+    // Who is at the machine, or has a session, ends the block.
+    let url = format!("unix:{}", server.local_socket());
+    let unlocked = run(&["ctl", "--url", &url, "unlock", "fadmin"], "");
+    assert_eq!((unlocked.code, unlocked.stdout.as_str()), (Some(0), "unlock fadmin: ok\n"), "{unlocked:?}");
+    assert!(session_of(&login_from(&server, here, "fadmin", "secret")).is_some());
 }
 
 #[test]

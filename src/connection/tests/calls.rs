@@ -181,11 +181,11 @@ fn wrong_passwords_block_the_user_for_that_address() {
         assert!(fixture.say(id, login).is_empty());
         fixture.check_password(false);
         let received = fixture.receive(id);
-        let until = if round < 2 { "until: 0" } else { "until: 1003600" };
+        let until = if round < 2 { "until: 0" } else { "until: 1000010" };
         assert!(received[0].contains(until), "{received:?}");
     }
     let blocked = fixture.say(id, login);
-    assert!(blocked[0].contains("until: 1003600"), "{blocked:?}");
+    assert!(blocked[0].contains("until: 1000010"), "{blocked:?}");
     assert!(fixture.system.checks.is_empty());
 }
 

@@ -15,7 +15,7 @@ use crate::limits::{
     SEND_BYTES, SLOTS, USER_NAME_BYTES,
 };
 use crate::service::START_SETTLE;
-use crate::session::{LOCKOUT_ATTEMPTS, LOCKOUT_TIME};
+use crate::session::{LOCKOUT_ATTEMPTS, LOCKOUT_FIRST};
 use crate::ws::{CONTROL_BYTES, PING_INTERVAL};
 
 const MOMENT: Duration = Duration::from_millis(1);
@@ -265,7 +265,7 @@ fn block_ends_after_its_time() {
         assert_eq!(refused.contains("until: 0\""), attempt < LOCKOUT_ATTEMPTS, "{refused}");
         fixture.server.release(id);
     }
-    fixture.now += LOCKOUT_TIME - MOMENT;
+    fixture.now += LOCKOUT_FIRST - MOMENT;
     let (id, blocked) = login(&mut fixture, "admin", "x", "d");
     assert!(blocked.contains("Account blocked until: 1000001"), "{blocked}");
     fixture.server.release(id);

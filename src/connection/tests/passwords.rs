@@ -149,16 +149,44 @@ fn wrong_old_password_counts_like_that_of_a_login() {
         let id = change(&mut fixture, &form);
         fixture.finish_check(PasswordVerdict::Wrong);
         let refusal = answer(&mut fixture, id);
-        let until = if attempt < LOCKOUT_ATTEMPTS { "0" } else { "1003600" };
+        let until = if attempt < LOCKOUT_ATTEMPTS { "0" } else { "1000010" };
         assert!(refusal.contains(&format!(r#"Account blocked until: {until}", "code":"6""#)), "{refusal}");
     }
-    assert!(refused(&mut fixture, &form).contains("Account blocked until: 1003600"));
+    assert!(refused(&mut fixture, &form).contains("Account blocked until: 1000010"));
     let id = post(&mut fixture, "login", "username=anna&password=x&deviceid=d");
-    assert!(answer(&mut fixture, id).contains("Account blocked until: 1003600"), "the login is blocked, too");
+    assert!(answer(&mut fixture, id).contains("Account blocked until: 1000010"), "the login is blocked, too");
     // An administrator can still change it.
     let id = change(&mut fixture, &format!("sessionid={ADMIN}&username=anna&password=new"));
     fixture.finish_check(made(1));
     assert_eq!(answer(&mut fixture, id), OK);
+}
+
+#[test]
+fn administrator_ends_the_blocks_of_a_user_or_of_all() {
+    let mut fixture = Fixture::new(6);
+    for (form, code) in [("username=anna", None), ("", None), ("username=nobody", Some("13"))] {
+        for attempt in 1..=LOCKOUT_ATTEMPTS {
+            let id = post(&mut fixture, "login", "username=anna&password=x&deviceid=d");
+            fixture.finish_check(PasswordVerdict::Wrong);
+            let refusal = answer(&mut fixture, id);
+            assert_eq!(refusal.contains("until: 0"), attempt < LOCKOUT_ATTEMPTS, "{refusal}");
+        }
+        let not_allowed = post(&mut fixture, "user/unlock", &format!("sessionid={ANNA}&{form}"));
+        assert!(answer(&mut fixture, not_allowed).contains(r#""code":"4""#));
+        let id = post(&mut fixture, "user/unlock", &format!("sessionid={ADMIN}&{form}"));
+        let said = answer(&mut fixture, id);
+        match code {
+            None => assert_eq!(said, r#"{ "Status": "ok"}"#),
+            Some(code) => assert!(said.contains(&format!(r#""code":"{code}""#)), "{said}"),
+        }
+        let id = post(&mut fixture, "login", "username=anna&password=x&deviceid=d");
+        if code.is_none() {
+            fixture.finish_check(PasswordVerdict::Right);
+            assert!(answer(&mut fixture, id).contains(r#""username":"anna""#));
+        } else {
+            assert!(answer(&mut fixture, id).contains("Account blocked until: 10000"), "still blocked");
+        }
+    }
 }
 
 #[test]
