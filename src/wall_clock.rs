@@ -58,6 +58,20 @@ fn date(days: u64) -> (u64, u64, u64) {
     (year + era * 400 + next, month, day)
 }
 
+/// Seconds from 1970 to the beginning of a day, 0 for an earlier one; `None` for a day that the calendar lacks.
+pub fn seconds_of_day(year: u64, month: u64, day: u64) -> Option<u64> {
+    if year < 1970 {
+        return Some(0);
+    }
+    // As in `date`, years begin in March.
+    let (year_of_march, month_of_march) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
+    let (era, year_of_era) = (year_of_march / 400, year_of_march % 400);
+    let day_of_year = (153 * month_of_march + 2) / 5 + day;
+    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = days.checked_sub(719_469)?;
+    (date(days) == (year, month, day)).then_some(days * 86_400)
+}
+
 /// Time since 1970 for rustls, which compares it with the dates of certificates.
 #[derive(Debug)]
 pub struct TlsClock;
@@ -87,6 +101,18 @@ mod tests {
         assert_eq!(precise, "2024-12-31T23:59:59.007Z");
         // The year has as many digits as it needs.
         assert!(Utc(Duration::MAX).to_string().ends_with('Z'));
+    }
+
+    #[test]
+    fn days_have_their_seconds() {
+        for days in (0..3_000_000).step_by(13) {
+            let (year, month, day) = date(days);
+            assert_eq!(seconds_of_day(year, month, day), Some(days * 86_400));
+        }
+        for (year, month, day) in [(2026, 0, 1), (2026, 13, 1), (2026, 2, 29), (2024, 2, 30), (2026, 1, 0)] {
+            assert_eq!(seconds_of_day(year, month, day), None, "{year}-{month}-{day}");
+        }
+        assert_eq!(seconds_of_day(1969, 12, 31), Some(0));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
 use rustls::ServerConfig;
@@ -20,12 +21,17 @@ use super::{PEM_BYTES, StartError};
 use crate::config::{Listen, Tls};
 use crate::log::console::{info, warning};
 use crate::log::print;
-use crate::net::tls::{TlsError, server_config};
+use crate::net::tls::{TlsError, server_config, validity};
+use crate::sys::Clock;
 use crate::sys::file::{self, FileError};
 use crate::sys::state_file::{StateFile, is_link, set_aside};
+use crate::wall_clock::Utc;
 
 /// Temporary certificate with its key, in the state directory.
 const TEMPORARY: &str = "tls/temporary.pem";
+
+/// Rest of a certificate's time in which administrators are notified.
+const EXPIRES_SOON: Duration = Duration::from_secs(30 * 86_400);
 
 /// PEM texts of a certificate and its key.
 struct Pair {
@@ -38,6 +44,8 @@ struct Served {
     config: Arc<ServerConfig>,
     /// SHA-256 of the certificate.
     fingerprint: String,
+    /// Problem with its dates.
+    problem: Option<String>,
 }
 
 /// Reason why a certificate and a key cannot be used.
@@ -68,7 +76,7 @@ pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<S
         warning!("connections are not encrypted: [listen] tls is off");
         return Ok(None);
     };
-    let Served { config, fingerprint } = if files.are_to_be_made(state.dir) {
+    let Served { config, fingerprint, problem } = if files.are_to_be_made(state.dir) {
         files.create(listen.address, state)?
     } else {
         match files.find(state) {
@@ -80,7 +88,10 @@ pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<S
             Err(refusal) => files.temporary(listen.address, &refusal.text, state)?,
         }
     };
-    warn_of_open_key(files.key.path());
+    if let Some(problem) = open_key(files.key.path()) {
+        warning!("{}", problem);
+    }
+    state.notices.extend(problem);
     info!("certificate {} has the SHA-256 {}", files.certificate.path().display(), fingerprint);
     Ok(Some(config))
 }
@@ -88,16 +99,20 @@ pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<S
 /// Certificate and key of a later configuration file, for new connections. `None`: those in use stay, because there is
 /// no TLS, or because files that the server makes itself are missing or damaged.
 pub(super) fn renewed(listen: &Listen, dir: &Path) -> Result<Option<Arc<ServerConfig>>, StartError> {
-    Ok(given(listen, dir, &here)?.map(|(files, Served { config, fingerprint })| {
+    Ok(given(listen, dir, &here)?.map(|(files, Served { config, fingerprint, problem })| {
+        if let Some(problem) = problem {
+            warning!("{}", problem);
+        }
         info!("certificate {} has the SHA-256 {}", files.certificate.path().display(), fingerprint);
         config
     }))
 }
 
 /// Checks what a person has written: files that the server makes itself may be missing or damaged. `locate` returns the
-/// path on this machine of one that the configuration names.
-pub(super) fn check(listen: &Listen, dir: &Path, locate: Locate<'_>) -> Result<(), StartError> {
-    given(listen, dir, locate).map(drop)
+/// path on this machine of one that the configuration names. Returns the problems with which the server runs.
+pub(super) fn check(listen: &Listen, dir: &Path, locate: Locate<'_>) -> Result<Vec<String>, StartError> {
+    let Some((files, served)) = given(listen, dir, locate)? else { return Ok(Vec::new()) };
+    Ok(served.problem.into_iter().chain(open_key(files.key.path())).collect())
 }
 
 /// Returns true if the server makes a key and a certificate at its start.
@@ -158,14 +173,19 @@ impl Files {
         let config = server_config(certificate, key, authority.map(|(_, pem)| pem.as_slice()));
         let config = config.map_err(|error| {
             let file = match error {
-                TlsError::Key(_) => &self.key,
+                TlsError::Key(_) | TlsError::KeyKind(_) => &self.key,
                 TlsError::ClientAuthority(_) => authority.map_or(&self.certificate, |(file, _)| file),
-                TlsError::Certificate(_) | TlsError::Mismatch(_) | TlsError::TooLong(_) => &self.certificate,
+                TlsError::Certificate(_)
+                | TlsError::Mismatch
+                | TlsError::TooLong(_)
+                | TlsError::Protocol(_) => &self.certificate,
             };
             let is_of_authority = matches!(error, TlsError::ClientAuthority(_));
             Refusal { text: format!("{}: {error}", file.path().display()), is_of_authority }
         })?;
-        Ok(Served { config, fingerprint: fingerprint(certificate).unwrap_or_default() })
+        let problem = dates_problem(certificate, Clock::new().time_of_day());
+        let problem = problem.map(|problem| format!("{}: {problem}", self.certificate.path().display()));
+        Ok(Served { config, fingerprint: fingerprint(certificate).unwrap_or_default(), problem })
     }
 
     /// Serves with a certificate and a key that were read.
@@ -288,13 +308,37 @@ fn fingerprint(pem: &[u8]) -> Option<String> {
     Some(base16ct::lower::encode_string(ring::digest::digest(&ring::digest::SHA256, &certificate).as_ref()))
 }
 
-fn warn_of_open_key(key: &Path) {
-    match fs::metadata(key).map(|metadata| metadata.permissions().mode()) {
-        Ok(mode) if mode & 0o077 == 0 => {}
-        Ok(_) => warning!("{}: others may read this private key; chmod 600 it", key.display()),
-        // It is one of the notices.
-        Err(_) => {}
+/// Problem of a key that others may read. One that cannot be read is one of the notices.
+fn open_key(key: &Path) -> Option<String> {
+    let mode = fs::metadata(key).ok()?.permissions().mode();
+    let is_open = mode & 0o077 != 0;
+    is_open.then(|| format!("{}: others may read this private key; chmod 600 it", key.display()))
+}
+
+/// Problem with the dates of the first certificate, at this time of day; none without a time of day.
+fn dates_problem(pem: &[u8], unix_s: Option<u64>) -> Option<String> {
+    let dates = validity(&CertificateDer::from_pem_slice(pem).ok()?)?;
+    let now = Duration::from_secs(unix_s?);
+    let (first, last) = (*dates.start(), *dates.end());
+    if now < first {
+        return Some(format!(
+            "this certificate is valid from {} on; clients refuse it until then",
+            Utc(first)
+        ));
     }
+    let Some(left) = last.checked_sub(now) else {
+        return Some(format!(
+            "this certificate has expired on {}; clients refuse it: renew it and reload",
+            Utc(last)
+        ));
+    };
+    (left < EXPIRES_SOON).then(|| {
+        format!(
+            "this certificate expires in {} days, on {}: renew it and reload",
+            left.as_secs() / 86_400,
+            Utc(last)
+        )
+    })
 }
 
 /// Makes a P-256 key and a self-signed certificate, valid at any time that the clock of a board may have.
@@ -382,6 +426,51 @@ mod tests {
         assert_eq!(notices(PEM_BYTES, PEM_BYTES), Vec::<String>::new());
         assert!(notices(PEM_BYTES + 1, PEM_BYTES)[0].contains("larger than 65536 bytes; its copy is used"));
         assert!(notices(PEM_BYTES, PEM_BYTES + 1)[0].contains("larger than 65536 bytes; its copy is used"));
+    }
+
+    #[test]
+    fn dates_are_a_problem_before_after_and_in_the_last_thirty_days() {
+        let day = 86_400;
+        let mut params = CertificateParams::default();
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2027, 1, 1);
+        let pem = params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
+        let (first, last) = (1_767_225_600, 1_798_761_600);
+        for (now, problem) in [
+            (first - 1, "is valid from 2026-01-01T00:00:00Z on"),
+            (first, ""),
+            (last - 30 * day, ""),
+            (last - 30 * day + 1, "expires in 29 days, on 2027-01-01T00:00:00Z"),
+            (last, "expires in 0 days"),
+            (last + 1, "has expired on 2027-01-01T00:00:00Z"),
+        ] {
+            let found = dates_problem(pem.as_bytes(), Some(now)).unwrap_or_default();
+            assert!(found.contains(problem) && found.is_empty() == problem.is_empty(), "{now}: {found}");
+        }
+        assert_eq!(dates_problem(pem.as_bytes(), None), None, "the time of day is not known");
+    }
+
+    #[test]
+    fn problems_of_a_certificate_are_notices_and_warnings_of_check() {
+        let dir = Directory::new("expired");
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        fs::write(dir.path("certificate.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(dir.path("key.pem"), key.serialize_pem()).unwrap();
+        fs::set_permissions(dir.path("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+        let text = "[listen]\ncertificate = \"tls/certificate.pem\"\nkey = \"tls/key.pem\"\n";
+        let listen = crate::config::parse(text, "f", "/bin/friendlet").map(|config| config.listen).unwrap();
+        let problems = check(&listen, &dir.0.path(""), &here).unwrap();
+        assert!(problems.len() == 2 && problems[0].contains("has expired on 2020-01-01"), "{problems:?}");
+        assert!(problems[1].ends_with("others may read this private key; chmod 600 it"), "{problems:?}");
+        let mut state = dir.0.open(false).unwrap();
+        assert!(tls(&listen, &mut state).unwrap().is_some());
+        assert!(
+            state.notices.len() == 1 && state.notices[0].contains("has expired on"),
+            "{:?}",
+            state.notices
+        );
     }
 
     #[test]

@@ -29,9 +29,9 @@ pub fn check_start(config: &Config, state_dir: &Path, socket: Option<&Path>) -> 
         check_address(config.listen.address, server),
         check_state(config, state_dir, server),
         socket.and_then(check_socket).map(Finding::Error),
-        check_files(&config.listen, state_dir, &certificate::here),
     ];
-    findings.into_iter().flatten().collect()
+    let files = check_files(&config.listen, state_dir, &certificate::here);
+    findings.into_iter().flatten().chain(files).collect()
 }
 
 /// Checks the certificate, the key and the authority of the clients that a configuration file names. `locate` returns the
@@ -40,8 +40,11 @@ pub fn check_files(
     listen: &Listen,
     state_dir: &Path,
     locate: &dyn Fn(&Path) -> io::Result<PathBuf>,
-) -> Option<Finding> {
-    certificate::check(listen, state_dir, locate).err().map(Finding::Error)
+) -> Vec<Finding> {
+    match certificate::check(listen, state_dir, locate) {
+        Ok(problems) => problems.into_iter().map(Finding::Warning).collect(),
+        Err(error) => vec![Finding::Error(error)],
+    }
 }
 
 /// Checks that the server can listen. `server` is the process of one that runs with the same state.

@@ -10,6 +10,7 @@ mod handshake;
 mod record;
 mod record_layer;
 mod session;
+mod validity;
 
 use core::fmt;
 use std::sync::Arc;
@@ -21,13 +22,15 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, version};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig, version};
 
 use crate::wall_clock::TlsClock;
 
 pub use buffers::Buffers;
 pub use failure::TlsFailure;
 pub use session::Session;
+pub use validity::validity;
 
 crate::limits::limits! {
     /// Incoming buffer of one TLS connection: the largest record of RFC 8446, 5.2.
@@ -72,8 +75,12 @@ pub enum TlsError {
     Key(String),
     /// The file of the clients' authority has no certificate, or a broken one.
     ClientAuthority(String),
-    /// Certificate and key do not match.
-    Mismatch(String),
+    /// The key is of a kind that the server cannot sign with.
+    KeyKind(String),
+    /// The key is not that of the certificate.
+    Mismatch,
+    /// No protocol version or suite.
+    Protocol(String),
     /// Certificates and names of authorities, of this many bytes, do not fit the buffer of the handshake.
     TooLong(usize),
 }
@@ -84,7 +91,14 @@ impl fmt::Display for TlsError {
             Self::Certificate(why) => write!(f, "no usable certificate (PEM) in it: {why}"),
             Self::Key(why) => write!(f, "no usable private key (PEM) in it: {why}"),
             Self::ClientAuthority(why) => write!(f, "no usable certificate (PEM) in it: {why}"),
-            Self::Mismatch(why) => write!(f, "certificate and key do not go together: {why}"),
+            Self::KeyKind(why) => write!(
+                f,
+                "a private key that cannot be used: {why}; P-256, P-384, Ed25519, and RSA of 2048 to 8192 bits can"
+            ),
+            Self::Mismatch => {
+                f.write_str("certificate and key do not go together: the key is that of another one")
+            }
+            Self::Protocol(why) => write!(f, "TLS cannot be used: {why}"),
             Self::TooLong(bytes) => write!(
                 f,
                 "certificates and names of authorities take {bytes} bytes of a handshake; at most \
@@ -107,9 +121,11 @@ pub fn server_config(
     let chain = certificates(certificate).map_err(TlsError::Certificate)?;
     let mut shown: usize = chain.iter().map(|certificate| certificate.len()).sum();
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Key(error.to_string()))?;
+    let signer = provider.key_provider.load_private_key(key);
+    let signer = signer.map_err(|error| TlsError::KeyKind(error.to_string()))?;
     let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(TlsClock))
         .with_protocol_versions(&[&version::TLS13])
-        .map_err(|error| TlsError::Mismatch(error.to_string()))?;
+        .map_err(|error| TlsError::Protocol(error.to_string()))?;
     let builder = match client_authority {
         None => builder.with_no_client_auth(),
         Some(pem) => {
@@ -127,8 +143,14 @@ pub fn server_config(
     if shown > TLS_CHAIN_BYTES {
         return Err(TlsError::TooLong(shown));
     }
-    let mut config =
-        builder.with_single_cert(chain, key).map_err(|error| TlsError::Mismatch(error.to_string()))?;
+    let certified = CertifiedKey::new(chain, signer);
+    match certified.keys_match() {
+        // Of a key that does not reveal its public half.
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+        Err(Error::InconsistentKeys(_)) => return Err(TlsError::Mismatch),
+        Err(error) => return Err(TlsError::Certificate(error.to_string())),
+    }
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;

@@ -3,6 +3,7 @@
 mod handshake;
 mod hostile;
 mod keys;
+mod kinds;
 mod peer;
 mod records;
 mod session;

@@ -1,0 +1,134 @@
+//! Dates of a certificate (RFC 5280, 4.1.2.5), in its DER (X.690).
+
+use core::ops::RangeInclusive;
+use core::time::Duration;
+
+use crate::wall_clock::seconds_of_day;
+
+const INTEGER: u8 = 0x02;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+/// `[0]`, the version; the first one has none.
+const VERSION: u8 = 0xa0;
+
+/// Time since 1970 from the first to the last moment at which a certificate is valid; `None` if it cannot be read.
+pub fn validity(certificate: &[u8]) -> Option<RangeInclusive<Duration>> {
+    let (certificate, _) = value(certificate, SEQUENCE)?;
+    let (signed, _) = value(certificate, SEQUENCE)?;
+    let rest = value(signed, VERSION).map_or(signed, |(_, rest)| rest);
+    let (_, rest) = value(rest, INTEGER)?;
+    let (_algorithm, rest) = value(rest, SEQUENCE)?;
+    let (_issuer, rest) = value(rest, SEQUENCE)?;
+    let (dates, _) = value(rest, SEQUENCE)?;
+    let (first, rest) = time(dates)?;
+    let (last, _) = time(rest)?;
+    Some(first..=last)
+}
+
+/// Content of the element at the start of `der`, if it has this tag, and what follows it.
+fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (first, rest) = der.split_first()?;
+    let (length, rest) = rest.split_first()?;
+    let (length, rest) = match *length {
+        short @ 0..0x80 => (usize::from(short), rest),
+        long => {
+            let (bytes, rest) =
+                rest.split_at_checked(usize::from(long & 0x7f)).filter(|(bytes, _)| bytes.len() <= 4)?;
+            (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
+        }
+    };
+    rest.split_at_checked(length).filter(|_| *first == tag)
+}
+
+/// Time at the start of `der`, `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`; that of an earlier day than 1970-01-01 begins there.
+fn time(der: &[u8]) -> Option<(Duration, &[u8])> {
+    let (text, rest, century) = match (value(der, UTC_TIME), value(der, GENERALIZED_TIME)) {
+        (Some((text, rest)), _) => (text, rest, None),
+        (_, Some((text, rest))) => {
+            let (century, text) = text.split_at_checked(2)?;
+            (text, rest, Some(number(century)?))
+        }
+        _ => return None,
+    };
+    let (digits, zone) = text.split_at_checked(12)?;
+    let mut parts = [0; 6];
+    for (part, digits) in parts.iter_mut().zip(digits.chunks(2)) {
+        *part = number(digits)?;
+    }
+    let [year, month, day, hour, minute, second] = parts;
+    let century = century.unwrap_or(if year < 50 { 20 } else { 19 });
+    let is_time = zone == b"Z" && hour < 24 && minute < 60 && second < 60;
+    let day = seconds_of_day(century * 100 + year, month, day).filter(|_| is_time)?;
+    Some((Duration::from_secs(day + hour * 3600 + minute * 60 + second), rest))
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    digits.iter().all(u8::is_ascii_digit).then(|| str::from_utf8(digits).ok()?.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+    use crate::wall_clock::Utc;
+
+    fn dates(der: &[u8]) -> Option<(String, String)> {
+        let found = validity(der)?;
+        Some((Utc(*found.start()).to_string(), Utc(*found.end()).to_string()))
+    }
+
+    #[test]
+    fn dates_of_certificates() {
+        let key = KeyPair::generate().unwrap();
+        for (from, to, expected) in [
+            ((1970, 1, 1), (9999, 12, 31), ("1970-01-01T00:00:00Z", "9999-12-31T00:00:00Z")),
+            ((2024, 2, 29), (2049, 12, 31), ("2024-02-29T00:00:00Z", "2049-12-31T00:00:00Z")),
+            ((2026, 11, 30), (2050, 1, 1), ("2026-11-30T00:00:00Z", "2050-01-01T00:00:00Z")),
+        ] {
+            let mut params = CertificateParams::default();
+            params.not_before = date_time_ymd(from.0, from.1, from.2);
+            params.not_after = date_time_ymd(to.0, to.1, to.2);
+            let certificate = params.self_signed(&key).unwrap();
+            let (first, last) = dates(certificate.der()).unwrap();
+            assert_eq!((first.as_str(), last.as_str()), expected);
+        }
+    }
+
+    #[test]
+    fn whatever_is_cut_or_changed_is_refused_or_has_other_dates() {
+        let key = KeyPair::generate().unwrap();
+        let der = CertificateParams::default().self_signed(&key).unwrap().der().to_vec();
+        let whole = validity(&der);
+        assert!(whole.is_some());
+        for end in 0..der.len() {
+            assert_eq!(validity(der.get(..end).unwrap()), None, "{end}");
+        }
+        for place in 0..der.len() {
+            for bit in 0..8 {
+                let mut changed = der.clone();
+                changed[place] ^= 1 << bit;
+                // It returns, whatever it finds.
+                let _ = validity(&changed);
+            }
+        }
+    }
+
+    #[test]
+    fn times_that_are_none() {
+        for text in [
+            "261301000000Z",
+            "260230000000Z",
+            "260101240000Z",
+            "26010100000",
+            "260101000000+0100",
+            "2601010000000",
+        ] {
+            let der = [&[UTC_TIME, text.len() as u8], text.as_bytes()].concat();
+            assert_eq!(time(&der), None, "{text}");
+        }
+        let der = [&[UTC_TIME, 13][..], b"500101000000Z"].concat();
+        assert_eq!(time(&der).map(|(time, _)| time), Some(Duration::ZERO), "before 1970");
+    }
+}
