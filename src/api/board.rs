@@ -5,8 +5,8 @@ use core::fmt;
 use heapless::String;
 
 use super::{Context, LOG_ANSWER_BYTES, Refused, internal};
-use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome, Work};
-use crate::config::{COMPLAINT_BYTES, ConfigError, ConfigOrigin, NOTICE_BYTES};
+use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome, SlotState, Work};
+use crate::config::{COMPLAINT_BYTES, ConfigError, ConfigOrigin, NOTICE_BYTES, one_line};
 use crate::limits::{BOARD, CHECKS, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::log::errno::{EBUSY, EINVAL};
 use crate::log::{self, BUILD_ID_BYTES, Level};
@@ -18,7 +18,7 @@ const _: () = {
         "reply_bytes: must hold the records of one answer"
     );
     assert!(
-        2 * (COMPLAINT_BYTES + NOTICE_BYTES) + REQUEST_ID_BYTES * 6 + 512 + CHECKS * 256 <= REPLY_BYTES,
+        2 * (COMPLAINT_BYTES + 2 * NOTICE_BYTES) + REQUEST_ID_BYTES * 6 + 512 + CHECKS * 256 <= REPLY_BYTES,
         "reply_bytes: must hold the health of a board"
     );
 };
@@ -30,18 +30,24 @@ pub struct Board {
     pub build: String<BUILD_ID_BYTES>,
     /// Slot of the running system, `A` or `B`; empty on a system without two slots.
     pub slot: &'static str,
+    /// State of the slot at the start.
+    pub slot_state: SlotState,
+    /// There was an error before the start of the server.
+    pub has_boot_error: bool,
     /// Source of the configuration in force.
     pub config_origin: ConfigOrigin,
     /// Error of the configuration file that is not in force.
     pub config_error: Option<ConfigError>,
     /// Error before the start of the server.
     pub notice: Option<String<NOTICE_BYTES>>,
+    /// Notice that the slot fails its test.
+    pub slot_notice: Option<String<NOTICE_BYTES>>,
 }
 
 impl Board {
     /// Returns true if there is a problem that administrators are notified of.
     pub(crate) fn has_problem(&self) -> bool {
-        self.config_error.is_some() || self.notice.is_some()
+        self.config_error.is_some() || self.notice.is_some() || self.slot_notice.is_some()
     }
 
     /// Text of the problem.
@@ -54,22 +60,30 @@ struct HealthMessage<'b>(&'b Board);
 
 impl fmt::Display for HealthMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Board { config_error, notice, .. } = self.0;
-        let joint = if config_error.is_some() && notice.is_some() { "; " } else { "" };
-        f.write_str(config_error.as_deref().unwrap_or_default())?;
-        f.write_str(joint)?;
-        f.write_str(notice.as_deref().unwrap_or_default())
+        let Board { config_error, notice, slot_notice, .. } = self.0;
+        let mut joint = "";
+        for text in [config_error.as_deref(), notice.as_deref(), slot_notice.as_deref()].into_iter().flatten()
+        {
+            f.write_str(joint)?;
+            f.write_str(text)?;
+            joint = "; ";
+        }
+        Ok(())
     }
 }
 
 /// Reports what runs on the board, and its problems.
 pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Context<'_>) -> Outcome<'a> {
     let board = &cx.api.board;
+    let slot_state = cx.api.slot.state();
+    let missing = cx.api.slot.missing(cx.api.slot_fault(), cx.now);
     Outcome::Board(BoardStatus {
         board: BOARD,
         version: env!("CARGO_PKG_VERSION"),
         build: &board.build,
         slot: board.slot,
+        slot_state,
+        missing: missing.filter(|_| slot_state != SlotState::None),
         config_origin: board.config_origin.name(),
         complaint: board.config_error.as_deref().unwrap_or_default(),
         notice: board.notice.as_deref().unwrap_or_default(),
@@ -164,6 +178,28 @@ pub(super) fn log<'a>(
         next: from + length as u64,
         records,
     })
+}
+
+/// Marks the running slot good, if only an administrator is missing.
+pub(super) fn mark_good<'a>(
+    _: &Call<'a>,
+    caller: &Caller,
+    identity: Identity,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    let api = &mut *cx.api;
+    match api.slot.confirm(super::fault(&api.board, &api.services), cx.now) {
+        Ok(()) => {
+            let user = api.accounts.name(identity);
+            crate::info!("board: slot {} marked good by {} from {}", api.board.slot, user, caller.source);
+            api.board.slot_notice = None;
+            Outcome::Done
+        }
+        Err(missing) => {
+            api.reason = one_line(missing);
+            Outcome::Failed(Failure::Unchanged { function: "markgood", reason: &api.reason })
+        }
+    }
 }
 
 /// Restarts the board.

@@ -244,6 +244,13 @@ pub static CALLS: &[Row] = &[
         handler: Handler::Administrator(board::upgrade),
     },
     Row {
+        path: &["board", "markgood"],
+        parameters: &[],
+        effect: Effect::ChangesAnswered,
+        summary: "Marks the running slot good, if everything else that it needs for that is there.",
+        handler: Handler::Administrator(board::mark_good),
+    },
+    Row {
         path: &["board", "reboot"],
         parameters: &[],
         effect: Effect::ChangesAnswered,

@@ -14,11 +14,12 @@ mod operations;
 mod password;
 mod platform;
 mod services;
+mod slot;
 mod write_rate;
 
 use core::time::Duration;
 
-use heapless::Vec;
+use heapless::{String, Vec};
 
 use self::accounts::Accounts;
 pub use self::board::Board;
@@ -28,14 +29,18 @@ use self::operations::Repeat;
 use self::password::PasswordChange;
 pub use self::platform::{Platform, Refused};
 pub(crate) use self::services::{lines_of, newest_lines};
+use self::slot::{SlotEvent, SlotTest};
 use self::write_rate::WriteRate;
-use crate::call::{Call, Caller, Completion, Failure, Identity, Operations, Outcome, PendingCall, Work};
+use crate::call::{
+    Call, Caller, Completion, Failure, Identity, Missing, Operations, Outcome, PendingCall, SlotState, Work,
+};
+use crate::config::{NOTICE_BYTES, REASON_BYTES, one_line};
 use crate::log::LOG_WRITE_BYTES;
 use crate::log::Reason;
 use crate::log::errno::ETIMEDOUT;
 use crate::service::{Action, BoardEnd, CommandError, ServiceId, Supervisor};
 use crate::session::{Lockout, SessionTable, Tokens, Users};
-use crate::{error, warning};
+use crate::{error, info, warning};
 
 crate::limits::limits! {
     /// Records in one answer of `board/log`, and output in one answer of `services/NAME/log`.
@@ -58,6 +63,9 @@ pub struct Api {
     pub(crate) accounts: Accounts,
     pub(crate) services: Supervisor,
     pub(crate) board: Board,
+    pub(crate) slot: SlotTest,
+    /// Reason in the outcome of the latest call.
+    reason: String<NOTICE_BYTES>,
     pub(crate) counters: Counters,
     /// Page of a log in the outcome of the latest call.
     page: Box<[u8]>,
@@ -94,6 +102,8 @@ impl Api {
         Self {
             accounts: Accounts::new(users, tokens, sessions, lockout),
             services,
+            slot: SlotTest::new(board.slot_state),
+            reason: String::new(),
             board,
             counters: Counters::default(),
             page: vec![0; LOG_ANSWER_BYTES].into_boxed_slice(),
@@ -118,6 +128,48 @@ impl Api {
     /// Returns true while a call waits for a write to the disk.
     pub(crate) fn is_writing(&self) -> bool {
         self.persisting.is_some() || self.password_change.is_some()
+    }
+
+    /// Condition of a good slot that is not met, but for time and an administrator.
+    fn slot_fault(&self) -> Option<Missing<'_>> {
+        fault(&self.board, &self.services)
+    }
+
+    /// Looks at the running slot. Returns true if administrators have to be notified of it.
+    pub(crate) fn check_slot(&mut self, now: Duration) -> bool {
+        let (slot, board) = (self.board.slot, &self.board);
+        let text = match self.slot.look(fault(board, &self.services), now) {
+            None => return false,
+            Some(SlotEvent::Good) => {
+                info!("slot {} is good", slot);
+                self.board.slot_notice = None;
+                return false;
+            }
+            Some(SlotEvent::Fails(time, missing)) => {
+                let time = time.as_secs();
+                one_line(format_args!("slot {slot} is not good: {missing}; the board restarts in {time} s"))
+            }
+            Some(SlotEvent::Failed(missing)) => {
+                one_line(format_args!("slot {slot} is not good: {missing}; the board restarts"))
+            }
+        };
+        warning!("{}", text);
+        self.board.slot_notice = Some(text);
+        true
+    }
+
+    /// Result of the test of the slot that is not reported yet: good, or the reason of the failure.
+    pub(crate) fn slot_result(&self) -> Option<Result<(), String<REASON_BYTES>>> {
+        match self.slot.result()? {
+            SlotState::Good => Some(Ok(())),
+            _ => Some(Err(match self.slot_fault() {
+                Some(Missing::Configuration) => {
+                    one_line(self.board.config_error.as_deref().unwrap_or_default())
+                }
+                Some(fault) => one_line(fault),
+                None => one_line("it was not marked good in time"),
+            })),
+        }
     }
 
     fn next_call_id(&mut self) -> u64 {
@@ -158,6 +210,17 @@ impl Api {
                 }
             }
         }
+    }
+}
+
+/// Condition of a good slot that is not met, but for time and an administrator.
+fn fault<'a>(board: &'a Board, services: &'a Supervisor) -> Option<Missing<'a>> {
+    if board.config_error.is_some() {
+        Some(Missing::Configuration)
+    } else if board.has_boot_error && board.slot_state == SlotState::Testing {
+        Some(Missing::Boot)
+    } else {
+        services.missing().map(Missing::Service)
     }
 }
 

@@ -9,6 +9,7 @@ mod operations;
 mod outcome;
 mod parameters;
 mod pending;
+mod slot;
 
 pub use self::failure::Failure;
 pub use self::operations::{
@@ -23,6 +24,7 @@ pub use self::parameters::{ParameterError, Parameters};
 pub use self::pending::{
     CommandOutput, Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword, Reloaded, Work,
 };
+pub use self::slot::{Missing, SlotState};
 use crate::session::{ClientAddr, SessionKey, UserId};
 
 /// A call of a function, the same from all transports and forms.

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use super::Failure;
 use super::operations::OperationList;
 use super::pending::{CommandOutput, PendingCall, Reloaded};
+use super::{Failure, Missing, SlotState};
 use crate::service::{
     Check, CheckStatus, LastExit, PastRun, ServiceId, Spec, State, Status, Supervisor, Usage,
 };
@@ -184,6 +184,10 @@ pub struct BoardStatus<'a> {
     pub build: &'a str,
     /// Slot of the running system, `A` or `B`; empty on a system without two slots.
     pub slot: &'a str,
+    /// State of the slot.
+    pub slot_state: SlotState,
+    /// Condition that it does not meet yet.
+    pub missing: Option<Missing<'a>>,
     /// Configuration file in force.
     pub config_origin: &'a str,
     /// Error of the configuration file that is not in force; empty when there is none.

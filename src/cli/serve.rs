@@ -8,12 +8,13 @@ use super::load::{self, Loaded};
 use super::state_dir::{Environment, socket, state_dir};
 use super::{build_id, exit, refuse};
 use crate::api::Board;
+use crate::call::SlotState;
 use crate::config::{self, Config, NOTICE_BYTES};
 use crate::keeper::{self, Cgroups, Configuration, Legacy, ServerEnd};
 use crate::log::print;
 use crate::serve::{self, Finding, ReloadFiles, Start, StartError};
 use crate::service::ServiceTable;
-use crate::sys::board::has_init;
+use crate::sys::board::{SLOT_STATE_VARIABLE, has_init};
 use crate::sys::{file, log_threads};
 
 /// Variable with the slot of the running system: `A` or `B`.
@@ -164,6 +165,10 @@ impl Configuration for Start {
         Some(core::mem::take(&mut self.config.services))
     }
 
+    fn set_slot_good(&mut self) {
+        self.board.slot_state = SlotState::Good;
+    }
+
     fn text(&self) -> String {
         let error = self.board.config_error.as_deref().unwrap_or_default();
         load::to_successor(self.board.config_origin, error, self.text.as_deref())
@@ -175,10 +180,17 @@ fn board(loaded: &Loaded) -> Board {
     Board {
         build: config::one_line(build_id::of_this_program().unwrap_or_default()),
         slot: boot_slot(std::env::var_os(SLOT).as_deref()),
+        slot_state: slot_state(std::env::var_os(SLOT_STATE_VARIABLE).as_deref()),
+        has_boot_error: std::env::var_os(NOTICE).is_some_and(|notice| !notice.is_empty()),
         config_origin: loaded.config_origin,
         config_error: loaded.config_error.clone(),
         notice: notice(std::env::var_os(NOTICE).as_deref()),
+        slot_notice: None,
     }
+}
+
+fn slot_state(value: Option<&OsStr>) -> SlotState {
+    value.and_then(OsStr::to_str).map_or(SlotState::None, SlotState::from_name)
 }
 
 fn boot_slot(value: Option<&OsStr>) -> &'static str {

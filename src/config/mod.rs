@@ -58,6 +58,23 @@ crate::limits::limits! {
     /// Error text of a configuration file that is not in force.
     COMPLAINT_BYTES: usize = 512, exceeded "cut",
         tests ["text_is_one_line_up_to_its_limit", "message_is_cut_at_its_limit_and_keeps_its_end"];
+    /// `settle_s` unless configured.
+    SETTLE_TIME: Duration = Duration::from_secs(60), exceeded "the slot is marked good, or waits for an administrator",
+        tests ["slot_is_good_once_everything_has_been_up_for_its_time"];
+    /// Longest `settle_s`.
+    SETTLE_TIME_MAX: Duration = Duration::from_secs(3600), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Time of a slot in test to be marked good, besides `settle_s`.
+    GOOD_TIME: Duration = Duration::from_secs(5 * 60), exceeded "the slot has failed",
+        tests ["tested_slot_that_is_not_good_in_time_fails"];
+    /// Time of the administrators to confirm it after that, with `confirm = "administrator"`.
+    CONFIRM_TIME: Duration = Duration::from_secs(15 * 60), exceeded "the slot has failed",
+        tests ["administrators_have_their_time_to_confirm_a_slot"];
+    /// Time from the notice of that to the failure.
+    FAILURE_NOTICE: Duration = Duration::from_secs(60), exceeded "the slot has failed",
+        tests ["tested_slot_that_is_not_good_in_time_fails"];
+    /// Reason why a slot has failed.
+    REASON_BYTES: usize = 128, exceeded "cut", tests ["reason_is_cut_at_its_limit"];
     /// Text of an error before the start of the server.
     NOTICE_BYTES: usize = 256, exceeded "cut",
         tests ["notice_is_as_long_as_its_limit_and_no_longer", "notice_is_cut_at_its_limit"];
@@ -102,6 +119,8 @@ pub struct Config {
     pub log_level: Level,
     /// The rest of `[log]`.
     pub log_files: LogFiles,
+    /// `[update]`.
+    pub update: Update,
     /// `[network]`, if there is one: for `friendlet init` alone.
     pub network: Option<Network>,
     /// Each `[[device]]`: for `friendlet init` alone.
@@ -169,6 +188,21 @@ pub enum LocalSocket {
     Off,
     /// At this path.
     At(String<UNIX_PATH_BYTES>),
+}
+
+/// `[update]`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Update {
+    /// `settle_s`.
+    pub settle: Duration,
+    /// `confirm = "administrator"`.
+    pub needs_administrator: bool,
+}
+
+impl Default for Update {
+    fn default() -> Self {
+        Self { settle: SETTLE_TIME, needs_administrator: false }
+    }
 }
 
 /// Encryption of connections.
@@ -271,6 +305,7 @@ fn build(
     let state_dir = settings::state_dir(&document, diagnostics);
     let slots = settings::slots(&document, diagnostics);
     let (log_level, log_files) = settings::log(&document, diagnostics);
+    let update = settings::update(&document, diagnostics);
     let network = network::network(&document, diagnostics);
     let devices = devices::read(&document, diagnostics);
     let session = settings::session(&document, diagnostics);
@@ -285,6 +320,7 @@ fn build(
         slots,
         log_level,
         log_files,
+        update,
         network,
         devices,
         idle_timeout: session.idle_timeout,

@@ -13,6 +13,7 @@ impl Config {
             slots,
             log_level: _,
             log_files,
+            update: _,
             network,
             devices,
             idle_timeout: _,
@@ -51,6 +52,7 @@ impl Config {
             mut tokens,
             services,
             listen,
+            update,
             ..
         } = later;
         tokens.renumber(&self.users.replace(users));
@@ -58,6 +60,7 @@ impl Config {
         (self.log_level, self.idle_timeout) = (log_level, idle_timeout);
         (self.lockout_attempts, self.lockout_time) = (lockout_attempts, lockout_time);
         self.services = services;
+        self.update = update;
         self.listen.origins = listen.origins;
         if (self.listen.tls == Tls::Off) == (listen.tls == Tls::Off) {
             self.listen.tls = listen.tls;

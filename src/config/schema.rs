@@ -10,7 +10,7 @@ mod checks;
 mod life;
 mod output;
 
-pub use self::board::{BOARD, DEVICE, NETWORK};
+pub use self::board::{BOARD, DEVICE, NETWORK, UPDATE};
 pub use self::checks::{CHECK, HEALTH};
 use super::checks::{
     is_absolute_path, is_absolute_path_or_empty, is_absolute_path_or_off, is_origin, is_path,
@@ -40,8 +40,10 @@ const NAME_FORM: Form = Form {
 };
 
 /// Every table, in the order of the documentation.
-pub static TABLES: [&Table; 12] =
-    [&LISTEN, &STATE, &LIMITS, &LOG, &BOARD, &NETWORK, &DEVICE, &SESSION, &USER, &TOKEN, &SERVICE, &CHECK];
+pub static TABLES: [&Table; 13] = [
+    &LISTEN, &STATE, &LIMITS, &LOG, &BOARD, &UPDATE, &NETWORK, &DEVICE, &SESSION, &USER, &TOKEN, &SERVICE,
+    &CHECK,
+];
 
 /// `[listen]`.
 pub static LISTEN: Table = Table {
@@ -399,6 +401,13 @@ pub static SERVICE: Table = Table {
             Kind::Boolean,
             Boolean(false),
             "Starts it with the server. A later `install` or `uninstall` takes precedence.",
+        )
+        .reload(),
+        Key::new(
+            "required",
+            Kind::Boolean,
+            Boolean(false),
+            "The system of a slot is marked good only while the service is up and ready, without a failing check.",
         )
         .reload(),
         Key::new(

@@ -138,6 +138,7 @@ fn spec(
         user: section.bounded("user", diagnostics),
         attributes: attributes::read(section, diagnostics),
         autostart: section.boolean("autostart", diagnostics),
+        is_required: section.boolean("required", diagnostics),
         restart,
         start_limit,
         schedule: life::schedule(section, kind, diagnostics),

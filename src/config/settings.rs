@@ -1,4 +1,4 @@
-//! Tables that the configuration file has once: `[listen]`, `[state]`, `[limits]`, `[log]`, `[session]`.
+//! Tables that the configuration file has once: `[listen]`, `[state]`, `[limits]`, `[log]`, `[update]`, `[session]`.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::checks::OFF;
 use super::diagnostics::Diagnostics;
 use super::section::{Document, Section};
-use super::{FilePath, Listen, LocalSocket, LogFiles, Tls, schema};
+use super::{FilePath, Listen, LocalSocket, LogFiles, Tls, Update, schema};
 use crate::log::Level;
 
 /// `[listen]`.
@@ -86,6 +86,18 @@ pub(super) fn log(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>
         count: section.integer("files", diagnostics),
     };
     (level, files)
+}
+
+/// `[update]`.
+pub(super) fn update(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Update {
+    let section = document.section(&schema::UPDATE, diagnostics);
+    let settle = Duration::from_secs(section.integer("settle_s", diagnostics));
+    let confirm = |name: &str| match name {
+        "automatic" => Some(false),
+        "administrator" => Some(true),
+        _ => None,
+    };
+    Update { settle, needs_administrator: section.parsed("confirm", confirm, diagnostics) }
 }
 
 /// Values of `[session]`.

@@ -8,7 +8,7 @@ use super::server::{Server, wake};
 use super::websocket;
 use crate::api::Platform;
 use crate::call::{Completion, Identity, Work};
-use crate::config::{ConfigError, ConfigOrigin};
+use crate::config::{ConfigError, ConfigOrigin, Update};
 use crate::limits::{ORIGIN_BYTES, ORIGINS, USERS};
 use crate::service::ServiceTable;
 use crate::session::{Tokens, UserId, Users};
@@ -27,6 +27,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// `[session] lockout_attempts` and `lockout_s`.
     pub lockout: (u8, Duration),
+    /// `[update]`.
+    pub update: Update,
 }
 
 impl Server {
@@ -44,7 +46,8 @@ impl Server {
         now: Duration,
         platform: &mut dyn Platform,
     ) {
-        let Settings { users, mut tokens, origins, idle_timeout, lockout } = settings;
+        let Settings { users, mut tokens, origins, idle_timeout, lockout, update } = settings;
+        self.set_update(update);
         self.shared.http.origins = origins;
         self.api.accounts.sessions.set_idle_timeout(idle_timeout);
         self.api.accounts.lockout.set(lockout.0, lockout.1);
@@ -66,6 +69,11 @@ impl Server {
         }
         self.api.services.begin_reload(services, now);
         self.process_changes(now, platform);
+    }
+
+    /// Sets what the test of the running slot asks for.
+    pub fn set_update(&mut self, update: Update) {
+        self.api.slot.update = update;
     }
 
     /// Sets the error of a configuration file that is not in force, of which administrators are notified.

@@ -416,6 +416,7 @@ impl Server {
             self.api.services.poll_timeout(),
             self.api.accounts.sessions.poll_timeout(),
             self.shared.chunks.poll_timeout(),
+            self.api.slot.poll_timeout(),
         ];
         others.into_iter().flatten().chain(slots).min()
     }
@@ -436,6 +437,23 @@ impl Server {
         self.api.services.set_time_of_day(platform.time_of_day());
         self.api.services.handle_timeout(now);
         self.process_changes(now, platform);
+        if self.api.check_slot(now) {
+            for slot in self.slots.iter_mut().filter(|slot| slot.closing.is_open()) {
+                slot.pushes.is_notified = false;
+                push::notify_problem(slot, &self.api);
+                wake(&mut self.wakes, slot.place.id);
+            }
+        }
+    }
+
+    /// Has `report` report the result of the test of the slot, if there is a new one: good, or the reason of the failure.
+    /// It returns false if that is to be repeated with the next deadline.
+    pub fn report_slot(&mut self, report: impl FnOnce(Result<(), &str>) -> bool) {
+        if let Some(result) = self.api.slot_result()
+            && report(result.as_ref().map(|_| ()).map_err(|reason| reason.as_str()))
+        {
+            self.api.slot.handle_reported();
+        }
     }
 
     /// Releases the memory of buffers that were not used since the last call. Returns true if the next call

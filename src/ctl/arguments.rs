@@ -39,6 +39,8 @@ commands
     --dry-run           only print what would change
   upgrade               let the program that is at the path of friendlet by now take over,
                         if it can: services run on, connections end
+  mark-good             confirm the running slot, where the configuration file wants that of
+                        an administrator
   server-log            print the newest records of the server's own log
     --follow            then print new records as they are logged
     --level LEVEL       set the log level until the server exits: off, error, warn, info,
@@ -109,6 +111,7 @@ pub(super) enum Action {
     },
     /// Let another program take over.
     Upgrade,
+    MarkGood,
     ServerLog(LogOptions),
     Power(Power),
     Passwd {
@@ -171,7 +174,7 @@ pub(super) enum Parsed {
 }
 
 /// Every command but the verbs, with its operands.
-const COMMANDS: [(&str, &str); 18] = [
+const COMMANDS: [(&str, &str); 19] = [
     ("board", ""),
     ("call", "PATH [KEY=VALUE].."),
     ("command", "SERVICE NAME"),
@@ -180,6 +183,7 @@ const COMMANDS: [(&str, &str); 18] = [
     ("login", "USER"),
     ("logout", ""),
     ("logs", "SERVICE"),
+    ("mark-good", ""),
     ("passwd", "[USER]"),
     ("poweroff", ""),
     ("reboot", ""),
@@ -296,6 +300,7 @@ fn parse_action(words: &[String]) -> Result<Action, Failure> {
         ["board"] => Action::Board,
         ["reload"] => Action::Reload { is_trial: false },
         ["upgrade"] => Action::Upgrade,
+        ["mark-good"] => Action::MarkGood,
         ["server-log"] => Action::ServerLog(options),
         ["reboot"] => Action::Power(Power::Reboot),
         ["poweroff"] => Action::Power(Power::PowerOff),

@@ -1,4 +1,4 @@
-//! The board and its users: `board`, `reload`, `upgrade`, `reboot`, `poweroff`, `passwd`.
+//! The board and its users: `board`, `reload`, `upgrade`, `mark-good`, `reboot`, `poweroff`, `passwd`.
 
 use super::arguments::{Invocation, Power};
 use super::client::{connect, connect_stream, post, session};
@@ -29,7 +29,7 @@ fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
         shown("board", "Board"),
         shown("version", "Version"),
         shown("build", "Build"),
-        shown("slot", "Slot"),
+        row("slot", slot(reply)),
         shown("configuration", "DeviceFile"),
         shown("config error", "Complaint"),
         shown("boot error", "Notice"),
@@ -37,6 +37,16 @@ fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
     ];
     rows.extend(check_rows(reply).map(|(title, value)| [title.to_owned(), value]));
     Ok(rows)
+}
+
+/// `B, testing: service web is not up`.
+fn slot(reply: Raw<'_>) -> Option<String> {
+    let [slot, state, missing] = ["Slot", "SlotState", "SlotMissing"].map(|key| text_of(reply, key));
+    let mut text = sanitize(&slot.filter(|slot| !slot.is_empty())?);
+    for (joint, part) in [(", ", state), (": ", missing)] {
+        text.extend(part.map(|part| format!("{joint}{}", sanitize(&part))));
+    }
+    Some(text)
 }
 
 /// Reads the configuration file again, or only prints what that would change.
@@ -73,6 +83,15 @@ pub(super) fn upgrade(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, 
     let content = post(invocation, env, "board/upgrade", &[("sessionid", &session)])?;
     let text =
         if invocation.json { content } else { "upgrade: ok, the server is back in a moment".to_owned() };
+    env.print(&format!("{text}\n"))?;
+    Ok(0)
+}
+
+/// Marks the running slot good.
+pub(super) fn mark_good(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
+    let session = session(invocation, env)?;
+    let content = post(invocation, env, "board/markgood", &[("sessionid", &session)])?;
+    let text = if invocation.json { content } else { "mark-good: ok".to_owned() };
     env.print(&format!("{text}\n"))?;
     Ok(0)
 }
@@ -173,10 +192,10 @@ mod tests {
 
     #[test]
     fn status_is_printed_in_lines() {
-        let content = "{ \"Status\": \"ok\", \"Board\": \"host\", \"Version\": \"0.1.0\", \"Build\": \"\", \"Slot\": \"A\", \"DeviceFile\": \"last good\", \"Complaint\": \"f:1:2: a\\u001bb\", \"Notice\": \"\", \"Uptime\": 61, \"Checks\": [{\"Name\": \"uplink\", \"State\": \"unchecked\", \"Failures\": 0}]}";
+        let content = "{ \"Status\": \"ok\", \"Board\": \"host\", \"Version\": \"0.1.0\", \"Build\": \"\", \"Slot\": \"A\", \"SlotState\": \"testing\", \"SlotMissing\": \"service web is not up\", \"DeviceFile\": \"last good\", \"Complaint\": \"f:1:2: a\\u001bb\", \"Notice\": \"\", \"Uptime\": 61, \"Checks\": [{\"Name\": \"uplink\", \"State\": \"unchecked\", \"Failures\": 0}]}";
         assert_eq!(
             columns(&rows(content).unwrap()),
-            "board          host\nversion        0.1.0\nbuild          -\nslot           A\n\
+            "board          host\nversion        0.1.0\nbuild          -\nslot           A, testing: service web is not up\n\
              configuration  last good\nconfig error   f:1:2: a\u{FFFD}b\nboot error     -\nup             1m 1s\n\
              checks         uplink: unchecked\n"
         );

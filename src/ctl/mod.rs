@@ -101,6 +101,7 @@ fn execute(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
         Action::ServerLog(options) => server_log::run(invocation, env, options),
         Action::Reload { is_trial } => board::reload(invocation, env, *is_trial),
         Action::Upgrade => board::upgrade(invocation, env),
+        Action::MarkGood => board::mark_good(invocation, env),
         Action::Power(power) => board::power(invocation, env, *power),
         Action::Unlock { user } => board::unlock(invocation, env, user.as_deref()),
         Action::Passwd { user } => board::passwd(invocation, env, user.as_deref()),

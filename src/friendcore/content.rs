@@ -16,6 +16,7 @@ use super::failure::{self, SEPARATE};
 use super::lines::put_lines;
 use crate::call::{
     BoardStatus, CommandOutput, LogPage, Login, OperationList, OperationState, Outcome, Reloaded, ServiceLog,
+    SlotState,
 };
 use crate::json::{self, Full, Lossy, Writer};
 
@@ -164,10 +165,18 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
             ("Version", status.version),
             ("Build", status.build),
             ("Slot", status.slot),
-            ("DeviceFile", status.config_origin),
-            ("Complaint", status.complaint),
-            ("Notice", status.notice),
         ],
+    )?;
+    if status.slot_state != SlotState::None {
+        put_members(out, &[("SlotState", status.slot_state.name())])?;
+    }
+    if let Some(missing) = status.missing {
+        out.put(r#", "SlotMissing": "#)?;
+        out.put_string(missing)?;
+    }
+    put_members(
+        out,
+        &[("DeviceFile", status.config_origin), ("Complaint", status.complaint), ("Notice", status.notice)],
     )?;
     out.put_display(format_args!(r#", "Uptime": {}"#, status.uptime_s))?;
     checks::put(out, status.services.checks().map(|(_, check, status)| (check, status)))?;

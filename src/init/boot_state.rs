@@ -1,18 +1,25 @@
-//! Boot state: one sector with the active slot and its remaining tries.
+//! Boot state: one sector with the active slot, its remaining tries, and what became of earlier tests.
 //!
 //! | bytes | content |
 //! |---|---|
 //! | 0..4 | `FLB1`; anything else: no boot state on this disk |
 //! | 4 | active slot: `A` or `B` |
 //! | 5 | tries left, 0 to 15; 255: confirmed |
-//! | 6..512 | zero |
+//! | 6 | slots given up since the last confirmation: 1 is A, 2 is B, 3 both |
+//! | 7 | slots marked good: the same |
+//! | 8 | slot that failed last, `A` or `B`; 0: none |
+//! | 9..137 | reason of that, UTF-8, filled up with zeros |
+//! | 137..512 | zero |
 //!
-//! The boot loader counts the tries down; init confirms a slot whose server is ready. A disk writes
-//! a sector atomically, so a power cut leaves the old state or the new one.
+//! The boot loader counts the tries down and keeps the other bytes; init confirms a slot. Earlier versions have zeros
+//! from byte 6 on, and keep them, too. A disk writes a sector atomically, so a power cut leaves the old state or the new
+//! one.
 
 use core::fmt;
 
 use super::command_line::Slot;
+use super::supervisor::SlotTest;
+use crate::config::REASON_BYTES;
 use crate::sys::machine::SECTOR_BYTES;
 
 /// Sector number, in the gap before the first partition.
@@ -20,8 +27,15 @@ pub(super) const SECTOR: u64 = 64;
 const MAGIC: &[u8] = b"FLB1";
 const SLOT: usize = 4;
 const TRIES: usize = 5;
+const GIVEN_UP: usize = 6;
+const GOOD: usize = 7;
+const FAILED: usize = 8;
+const REASON: usize = 9;
 const MAX_TRIES: u8 = 15;
+const BOTH: u8 = 3;
 const CONFIRMED: u8 = 0xff;
+/// Reason of a last try whose end init could not record.
+const NO_END: &str = "its last try ended in a reset";
 
 /// Sector of a disk.
 pub(super) type Sector = [u8; SECTOR_BYTES];
@@ -70,21 +84,85 @@ pub(super) fn slot_state(sector: &Sector, slot: Slot) -> Result<SlotState, BootS
     }
 }
 
-/// Confirms `slot`, which runs. Returns false if it is confirmed already, and the sector unchanged.
-pub(super) fn confirm(sector: &mut Sector, slot: Slot) -> Result<bool, BootStateError> {
-    let is_new = slot_state(sector, slot)? != SlotState::Confirmed;
-    sector[TRIES] = CONFIRMED;
-    Ok(is_new)
+/// Bit of a slot in bytes 6 and 7.
+fn bit(slot: Slot) -> u8 {
+    match slot {
+        Slot::A => 1,
+        Slot::B => 2,
+    }
 }
 
-/// Sets the tries of `slot` to 0, because its root cannot be entered. Returns false if it is not
-/// confirmed, and the sector unchanged.
-pub(super) fn revoke(sector: &mut Sector, slot: Slot) -> bool {
-    let was_confirmed = slot_state(sector, slot) == Ok(SlotState::Confirmed);
-    if was_confirmed {
-        sector[TRIES] = 0;
+/// Begins a boot of `slot`, and returns its test.
+///
+/// A slot in test has to be marked good, unless a slot was given up since the last confirmation: then it is enough
+/// that it serves, for no slot is known that does better. Once both were given up, the last try stays. A last try is
+/// recorded as failed until it has ended otherwise.
+pub(super) fn begin(sector: &mut Sector, slot: Slot) -> Result<SlotTest, BootStateError> {
+    let tries = match slot_state(sector, slot)? {
+        SlotState::Testing(tries) => tries,
+        SlotState::Confirmed if is_good(sector, slot.other()) => return Ok(SlotTest::GoesBack),
+        SlotState::Confirmed => return Ok(SlotTest::Over),
+    };
+    let test = match sector[GIVEN_UP] {
+        0 => SlotTest::Good,
+        BOTH if tries == 0 => SlotTest::Stays,
+        _ => SlotTest::Serves,
+    };
+    // It was another system, which an update has replaced.
+    sector[GOOD] &= if test == SlotTest::Good { !bit(slot) } else { u8::MAX };
+    if tries == 0 {
+        give_up(sector, slot, NO_END);
     }
-    was_confirmed
+    Ok(test)
+}
+
+/// Confirms `slot`, which runs. With `is_good` it is marked good, too. Returns false if nothing changes.
+pub(super) fn confirm(sector: &mut Sector, slot: Slot, is_good: bool) -> Result<bool, BootStateError> {
+    let is_new = slot_state(sector, slot)? != SlotState::Confirmed;
+    if is_new {
+        sector[TRIES] = CONFIRMED;
+        sector[GIVEN_UP] = 0;
+        if sector[FAILED] == slot.letter() {
+            sector[FAILED..].fill(0);
+        }
+    }
+    let good = sector[GOOD] | if is_good { bit(slot) } else { 0 };
+    Ok(core::mem::replace(&mut sector[GOOD], good) != good || is_new)
+}
+
+/// Records that `slot` has failed. After its last try, or if it was confirmed, the boot loader starts the other one.
+/// Returns false for a slot without a state, and the sector unchanged.
+pub(super) fn give_up(sector: &mut Sector, slot: Slot, reason: &str) -> bool {
+    match slot_state(sector, slot) {
+        Err(_) => return false,
+        Ok(SlotState::Testing(1..)) => {}
+        Ok(SlotState::Testing(0) | SlotState::Confirmed) => {
+            sector[TRIES] = 0;
+            sector[GIVEN_UP] |= bit(slot);
+            sector[GOOD] &= !bit(slot);
+        }
+    }
+    sector[FAILED..].fill(0);
+    sector[FAILED] = slot.letter();
+    for (to, from) in sector[REASON..].iter_mut().zip(reason.bytes().take(REASON_BYTES)) {
+        *to = from;
+    }
+    true
+}
+
+/// Returns true if the system of `slot` was marked good.
+pub(super) fn is_good(sector: &Sector, slot: Slot) -> bool {
+    sector[GOOD] & bit(slot) != 0
+}
+
+/// Reason of the failure of the other slot, if it is the last one that failed.
+pub(super) fn failure_of_other(sector: &Sector, slot: Slot) -> Option<&str> {
+    let other = slot.other();
+    let reason = sector.get(REASON..REASON + REASON_BYTES).filter(|_| sector[FAILED] == other.letter())?;
+    let reason = reason.split(|byte| *byte == 0).next()?;
+    // A character may have been cut.
+    let valid = reason.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    sector.starts_with(MAGIC).then_some(valid)
 }
 
 #[cfg(test)]
@@ -117,28 +195,91 @@ mod tests {
     }
 
     #[test]
-    fn confirmation_changes_one_byte_at_most() {
-        let mut state = sector(b"FLB1B\x02");
-        assert_eq!(confirm(&mut state, Slot::B), Ok(true));
-        assert_eq!(state, sector(b"FLB1B\xff"));
-        assert_eq!(confirm(&mut state, Slot::B), Ok(false));
-        assert_eq!(state, sector(b"FLB1B\xff"));
-        for start in [&b"FLB1B\x02"[..], b"FLB2A\x02", b""] {
+    fn test_of_a_slot_follows_from_its_state() {
+        for (start, test, then) in [
+            // The one of an earlier version, or of a new image.
+            (&b"FLB1A\xff"[..], SlotTest::Over, &b"FLB1A\xff"[..]),
+            (b"FLB1A\x02", SlotTest::Good, b"FLB1A\x02"),
+            // An update of A: the old one was good.
+            (b"FLB1A\x02\x00\x03", SlotTest::Good, b"FLB1A\x02\x00\x02"),
+            (b"FLB1A\x00\x00\x03", SlotTest::Good, b"FLB1A\x00\x01\x02Aits last try ended in a reset"),
+            // B was given up, or A was.
+            (b"FLB1A\x02\x02\x01B", SlotTest::Serves, b"FLB1A\x02\x02\x01B"),
+            (b"FLB1A\x02\x01\x00A", SlotTest::Serves, b"FLB1A\x02\x01\x00A"),
+            // A is back, because B does not serve either.
+            (b"FLB1A\x00\x03\x00B", SlotTest::Stays, b"FLB1A\x00\x03\x00Aits last try ended in a reset"),
+            (b"FLB1A\xff\x00\x03", SlotTest::GoesBack, b"FLB1A\xff\x00\x03"),
+            (b"FLB1A\xff\x00\x01", SlotTest::Over, b"FLB1A\xff\x00\x01"),
+        ] {
             let mut state = sector(start);
-            assert!(confirm(&mut state, Slot::A).is_err());
+            assert_eq!(begin(&mut state, Slot::A), Ok(test), "{start:?}");
+            assert_eq!(state, sector(then), "{start:?}");
+        }
+        for start in [&b"FLB1B\x00"[..], b"FLB2A\x00", b""] {
+            let mut state = sector(start);
+            assert!(begin(&mut state, Slot::A).is_err());
             assert_eq!(state, sector(start));
         }
     }
 
     #[test]
-    fn revocation_changes_the_tries_of_a_confirmed_slot_only() {
-        let mut state = sector(b"FLB1B\xff");
-        assert!(revoke(&mut state, Slot::B));
-        assert_eq!(state, sector(b"FLB1B\x00"));
-        for start in [&b"FLB1B\x02"[..], b"FLB1A\xff", b"FLB1B\x00", b"FLB2B\xff", b""] {
+    fn confirmation_is_written_once() {
+        for (start, is_good, then) in [
+            (&b"FLB1B\x02"[..], false, &b"FLB1B\xff"[..]),
+            (b"FLB1B\x02", true, b"FLB1B\xff\x00\x02"),
+            (b"FLB1B\x02\x02\x01Bwhy", true, b"FLB1B\xff\x00\x03"),
+            // The other one's failure is still shown.
+            (b"FLB1B\x02\x01\x00Awhy", false, b"FLB1B\xff\x00\x00Awhy"),
+            (b"FLB1B\xff\x00\x01Awhy", true, b"FLB1B\xff\x00\x03Awhy"),
+        ] {
             let mut state = sector(start);
-            assert!(!revoke(&mut state, Slot::B));
+            assert_eq!(confirm(&mut state, Slot::B, is_good), Ok(true), "{start:?}");
+            assert_eq!(state, sector(then), "{start:?}");
+            assert_eq!(confirm(&mut state, Slot::B, is_good), Ok(false));
+            assert_eq!(confirm(&mut state, Slot::B, false), Ok(false));
+            assert_eq!(state, sector(then), "{start:?}");
+        }
+        for start in [&b"FLB1B\x02"[..], b"FLB2A\x02", b""] {
+            let mut state = sector(start);
+            assert!(confirm(&mut state, Slot::A, true).is_err());
             assert_eq!(state, sector(start));
         }
+    }
+
+    #[test]
+    fn slot_is_given_up_after_its_last_try_or_once_confirmed() {
+        for (start, then) in [
+            (&b"FLB1B\x01"[..], &b"FLB1B\x01\x00\x00Bwhy"[..]),
+            (b"FLB1B\x00", b"FLB1B\x00\x02\x00Bwhy"),
+            (b"FLB1B\x00\x01\x02Alonger", b"FLB1B\x00\x03\x00Bwhy"),
+            (b"FLB1B\xff\x00\x03", b"FLB1B\x00\x02\x01Bwhy"),
+        ] {
+            let mut state = sector(start);
+            assert!(give_up(&mut state, Slot::B, "why"));
+            assert_eq!(state, sector(then), "{start:?}");
+            assert_eq!(failure_of_other(&state, Slot::A), Some("why"));
+            assert_eq!(failure_of_other(&state, Slot::B), None);
+        }
+        for start in [&b"FLB1A\xff"[..], b"FLB2B\xff", b""] {
+            let mut state = sector(start);
+            assert!(!give_up(&mut state, Slot::B, "why"));
+            assert_eq!(state, sector(start));
+            assert_eq!(failure_of_other(&state, Slot::A), None);
+        }
+    }
+
+    #[test]
+    fn reason_is_cut_at_its_limit() {
+        let longest = "x".repeat(REASON_BYTES);
+        let reason_of = |reason: &str| {
+            let mut state = sector(b"FLB1B\x00");
+            assert!(give_up(&mut state, Slot::B, reason));
+            assert_eq!(state[REASON + REASON_BYTES..], [0; SECTOR_BYTES - REASON - REASON_BYTES]);
+            failure_of_other(&state, Slot::A).unwrap().to_owned()
+        };
+        assert_eq!(reason_of(&longest), longest);
+        assert_eq!(reason_of(&(longest.clone() + "y")), longest);
+        // In a character.
+        assert_eq!(reason_of(&(longest[1..].to_owned() + "\u{e4}")), longest[1..]);
     }
 }

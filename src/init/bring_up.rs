@@ -1,12 +1,14 @@
 //! Bring-up of a board before the server starts: file systems, watchdog and boot state.
 
 use std::fmt::Display;
+use std::io;
 use std::path::Path;
 
 use heapless::String;
 
-use super::boot_state::{self, SlotState};
+use super::boot_state::{self, Sector};
 use super::command_line::{CommandLine, Slot};
+use super::supervisor::SlotTest;
 use super::{DATA_RETRY_PAUSE, DEVICE_TIMEOUT, RUN_BYTES, SPARE_DATA_BYTES, TMP_BYTES, WATCHDOG};
 use crate::config::NOTICE_BYTES;
 use crate::log::Reason;
@@ -26,7 +28,7 @@ pub(super) fn open_watchdog(seconds: Option<u32>) -> Option<Watchdog> {
             }
             Some(watchdog)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             info!("no {}: init kills a server without a heartbeat", WATCHDOG);
             None
         }
@@ -92,44 +94,85 @@ fn try_mount_data(device: &str, feed: &mut dyn FnMut()) -> Result<(), MountError
     })
 }
 
-/// Returns true if the running slot is not confirmed.
-pub(super) fn is_testing(line: &CommandLine<'_>) -> bool {
-    let (Some(slot), Some(disk)) = (line.slot, line.state) else { return false };
-    let sector = match system::read_sector(Path::new(disk), boot_state::SECTOR) {
-        Ok(sector) => sector,
-        Err(error) => {
-            warning!("cannot read the boot state on {}: {}", disk, Reason::from(&error));
-            return false;
-        }
-    };
-    match boot_state::slot_state(&sector, slot) {
-        Ok(SlotState::Confirmed) => {
-            info!("slot {} is confirmed", slot);
-            false
-        }
-        Ok(SlotState::Testing(tries)) => {
-            info!("testing slot {}: {} tries left", slot, tries);
+/// Reads the boot state, has `change` change it, and writes it if that returns true.
+fn change_state(disk: &str, change: impl FnOnce(&mut Sector) -> bool) -> io::Result<()> {
+    let mut sector = system::read_sector(Path::new(disk), boot_state::SECTOR)?;
+    let before = sector;
+    if change(&mut sector) && sector != before {
+        system::write_sector(Path::new(disk), boot_state::SECTOR, &sector)?;
+    }
+    Ok(())
+}
+
+/// Begins the test of the running slot. Returns the test, and the state of the slot for the server, if there are two
+/// slots. The failure of the other one is a notice.
+pub(super) fn begin_test(line: &CommandLine<'_>, notice: &mut Notice) -> (SlotTest, Option<&'static str>) {
+    let (Some(slot), Some(disk)) = (line.slot, line.state) else { return (SlotTest::Over, None) };
+    let (mut test, mut state) = (SlotTest::Over, None);
+    let begun = change_state(disk, |sector| match boot_state::begin(sector, slot) {
+        Ok(begun) => {
+            test = begun;
+            let is_good = boot_state::is_good(sector, slot);
+            let name = match begun {
+                SlotTest::Good => "testing",
+                _ if is_good => "good",
+                _ => "confirmed",
+            };
+            state = Some(name);
+            if let Some(reason) =
+                boot_state::failure_of_other(sector, slot).filter(|_| begun != SlotTest::Good)
+            {
+                warning!("slot {} was given up: {}", slot.other(), reason);
+                let joint = if notice.is_empty() { "" } else { "; " };
+                append(notice, format_args!("{joint}slot {} was given up: {reason}", slot.other()));
+            }
             true
         }
         Err(error) => {
             warning!("cannot use the boot state on {}: {}", disk, error);
             false
         }
+    });
+    if let Err(error) = begun {
+        warning!("cannot begin the test of slot {} on {}: {}", slot, disk, Reason::from(&error));
+    }
+    match (test, state) {
+        (SlotTest::Serves | SlotTest::Stays, _) => info!("slot {} is confirmed once it serves", slot),
+        (_, Some(state)) => info!("slot {} is {}", slot, state),
+        (_, None) => {}
+    }
+    (test, state)
+}
+
+/// Confirms the slot; with `is_good`, marks it good.
+pub(super) fn confirm_slot(slot: Option<Slot>, disk: Option<&str>, is_good: bool) {
+    let (Some(slot), Some(disk)) = (slot, disk) else { return };
+    let mut is_changed = false;
+    let confirmed = change_state(disk, |sector| {
+        is_changed = boot_state::confirm(sector, slot, is_good).unwrap_or(false);
+        is_changed
+    });
+    match confirmed {
+        Ok(()) if is_good && is_changed => info!("slot {} confirmed, marked good", slot),
+        Ok(()) if is_changed => info!("slot {} confirmed", slot),
+        Ok(()) => {}
+        Err(error) => error!("cannot confirm slot {} on {}: {}", slot, disk, Reason::from(&error)),
     }
 }
 
-pub(super) fn confirm_slot(slot: Option<Slot>, disk: Option<&str>) {
-    let (Some(slot), Some(disk)) = (slot, disk) else { return };
-    let confirmed = system::read_sector(Path::new(disk), boot_state::SECTOR).and_then(|mut sector| {
-        if boot_state::confirm(&mut sector, slot).is_ok_and(|is_new| is_new) {
-            system::write_sector(Path::new(disk), boot_state::SECTOR, &sector)?;
-        }
-        Ok(())
+/// Records that the slot has failed. Returns false if that is not on the disk.
+pub(super) fn give_up(slot: Option<Slot>, disk: Option<&str>, reason: &str) -> bool {
+    let (Some(slot), Some(disk)) = (slot, disk) else { return false };
+    error!("slot {} failed: {}", slot, reason);
+    let mut is_recorded = false;
+    let recorded = change_state(disk, |sector| {
+        is_recorded = boot_state::give_up(sector, slot, reason);
+        is_recorded
     });
-    match confirmed {
-        Ok(()) => info!("slot {} confirmed", slot),
-        Err(error) => error!("cannot confirm slot {} on {}: {}", slot, disk, Reason::from(&error)),
+    if let Err(error) = &recorded {
+        error!("cannot change the boot state on {}: {}", disk, Reason::from(error));
     }
+    is_recorded && recorded.is_ok()
 }
 
 #[cfg(test)]

@@ -21,6 +21,22 @@ impl Slot {
         }
     }
 
+    /// Letter, as in the boot state.
+    pub(super) fn letter(self) -> u8 {
+        match self {
+            Self::A => b'A',
+            Self::B => b'B',
+        }
+    }
+
+    /// The other one.
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
     /// Letter as a string.
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ use super::supervisor::{InitAction, InitSupervisor};
 use super::{CONFIG_FILE, FEED_INTERVAL, HEARTBEAT_TIMEOUT, STATE_DIRECTORY, Settings, WATCHDOG};
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
-use crate::sys::board::INIT_VARIABLE;
+use crate::sys::board::{INIT_VARIABLE, SLOT_STATE_VARIABLE};
 use crate::sys::machine::{self as system, BoardSignals, NotifySocket, Reaped, ServerProcess, Watchdog};
 use crate::sys::{Clock, NOTIFY_BYTES, NetworkManager};
 
@@ -38,6 +38,8 @@ struct MainLoop<'l> {
     clock: Clock,
     supervisor: InitSupervisor,
     slot: Option<Slot>,
+    /// State of the slot at the start, for the server.
+    slot_state: Option<&'static str>,
     /// Disk with the boot state.
     state: Option<&'l str>,
     notice: Notice,
@@ -75,7 +77,7 @@ impl<'l> MainLoop<'l> {
         let settings = read_settings(Path::new(CONFIG_FILE));
         let network = NetworkManager::new(settings.network.as_ref());
         let devices = Devices::new(settings.devices, Hotplug::new());
-        let is_testing = bring_up::is_testing(line);
+        let (test, slot_state) = bring_up::begin_test(line, &mut notice);
         let notify = NotifySocket::bind(Path::new(NOTIFY)).unwrap_or_else(|error| {
             // Without the socket init could not supervise the server.
             error!("cannot listen on {}: {}", NOTIFY, Reason::from(&error));
@@ -87,8 +89,9 @@ impl<'l> MainLoop<'l> {
         });
         Self {
             clock: Clock::new(),
-            supervisor: InitSupervisor::new(is_testing, watchdog.is_some()),
+            supervisor: InitSupervisor::new(test, watchdog.is_some()),
             slot: line.slot,
+            slot_state,
             state: line.state,
             notice,
             notify,
@@ -176,7 +179,11 @@ impl<'l> MainLoop<'l> {
                     warning!("cannot write to {}: {}", WATCHDOG, Reason::from(&error));
                 }
             }
-            InitAction::ConfirmSlot => bring_up::confirm_slot(self.slot, self.state),
+            InitAction::ConfirmSlot { is_good } => bring_up::confirm_slot(self.slot, self.state, is_good),
+            InitAction::GiveUp => {
+                let is_recorded = bring_up::give_up(self.slot, self.state, self.supervisor.reason());
+                self.supervisor.handle_given_up(is_recorded, now);
+            }
             InitAction::KillOthers => system::kill_all_others(true),
             InitAction::TerminateOthers => system::kill_all_others(false),
             InitAction::KillServer => self.server.iter().for_each(ServerProcess::kill),
@@ -205,6 +212,7 @@ impl<'l> MainLoop<'l> {
             ("WATCHDOG_USEC", Some(timeout_us.as_str())),
             (INIT_VARIABLE, Some("1")),
             ("FRIENDLET_SLOT", slot),
+            (SLOT_STATE_VARIABLE, self.slot_state),
             ("FRIENDLET_NOTICE", notice),
         ];
         let variables = environment.iter().filter_map(|(name, value)| Some((*name, OsStr::new((*value)?))));

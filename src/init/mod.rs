@@ -27,7 +27,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use self::command_line::CommandLine;
-use crate::config::{DeviceRules, Network};
+use crate::config::{CONFIRM_TIME, DeviceRules, GOOD_TIME, Network, SETTLE_TIME_MAX};
 use crate::log::console::{error, info, warning};
 use crate::log::{Reason, print};
 use crate::sys::{file, machine as system};
@@ -60,7 +60,7 @@ crate::limits::limits! {
     SPARE_DATA_BYTES: usize = 4 * 1024 * 1024, fixed "the kernel refuses more: ENOSPC";
     /// Consecutive short runs of the server.
     SHORT_RUNS: u8 = 5, exceeded "the slot fails its test",
-        tests ["short_runs_end_the_test_of_a_slot_only"];
+        tests ["short_runs_give_up_a_slot_that_has_another_one"];
     /// Time for a disk to appear.
     DEVICE_TIMEOUT: Duration = Duration::from_secs(20),
         fixed "the time that init gives to `wait_for`, which is tested with any time";
@@ -75,6 +75,10 @@ crate::limits::limits! {
             "server_is_killed_when_it_is_not_ready_in_time",
             "tested_slot_has_one_ready_timeout_for_all_starts"
         ];
+    /// Time from the first `READY=1` of a slot in test to its being marked good, all starts together. The server has
+    /// shorter times of its own.
+    GOOD_TIMEOUT: Duration = Duration::from_secs(90 * 60), exceeded "the slot fails its test",
+        tests ["tested_slot_that_serves_has_to_be_marked_good"];
     /// Time between two heartbeats of the server.
     HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10),
         exceeded "the watchdog is not fed, or the server is killed",
@@ -120,6 +124,11 @@ crate::limits::limits! {
 const _: () = assert!(
     WATCHDOG_TIMEOUT.as_secs() > HEARTBEAT_TIMEOUT.as_secs(),
     "the watchdog resets the board before init kills a server without a heartbeat"
+);
+
+const _: () = assert!(
+    GOOD_TIMEOUT.as_secs() > SETTLE_TIME_MAX.as_secs() + GOOD_TIME.as_secs() + CONFIRM_TIME.as_secs(),
+    "the server decides about a slot before init does"
 );
 
 const _: () = assert!(crate::sys::ALIAS_BYTES < ALIASES_BYTES, "one alias alone has room");

@@ -1,4 +1,4 @@
-//! Notifications of the server: those of sd_notify(3), and one of friendlet's own.
+//! Notifications of the server: those of sd_notify(3), and some of friendlet's own.
 
 use core::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) enum PowerAction {
 
 /// One line of a datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Notification {
+pub(super) enum Notification<'a> {
     /// `READY=1`: the server accepts connections.
     Ready,
     /// `WATCHDOG=1`: the server is alive.
@@ -26,17 +26,23 @@ pub(super) enum Notification {
     ExtendTimeout(Duration),
     /// `X_FRIENDLET=reboot` or `X_FRIENDLET=poweroff`: an administrator requests the end of the board.
     Power(PowerAction),
+    /// `X_FRIENDLET=good`: the system of this slot works.
+    Good,
+    /// `X_FRIENDLET_BAD=REASON`: it did not work in time.
+    Bad(&'a str),
 }
 
 /// Parses the known lines of a datagram. Others, such as `STATUS=..`, are skipped, as sd_notify(3)
 /// requires.
-pub(super) fn parse(datagram: &[u8]) -> impl Iterator<Item = Notification> {
+pub(super) fn parse(datagram: &[u8]) -> impl Iterator<Item = Notification<'_>> {
     assignments(datagram).filter_map(|assignment| match assignment {
         ("READY", "1") => Some(Notification::Ready),
         ("WATCHDOG", "1") => Some(Notification::Heartbeat),
         ("STOPPING", "1") => Some(Notification::Stopping),
         ("X_FRIENDLET", "reboot") => Some(Notification::Power(PowerAction::Restart)),
         ("X_FRIENDLET", "poweroff") => Some(Notification::Power(PowerAction::PowerOff)),
+        ("X_FRIENDLET", "good") => Some(Notification::Good),
+        ("X_FRIENDLET_BAD", reason) => Some(Notification::Bad(reason)),
         ("EXTEND_TIMEOUT_USEC", time) => microseconds(time).map(Notification::ExtendTimeout),
         _ => None,
     })
@@ -59,6 +65,8 @@ mod tests {
             (b"EXTEND_TIMEOUT_USEC=\nEXTEND_TIMEOUT_USEC=+1\nEXTEND_TIMEOUT_USEC=99999999999999999999", &[]),
             (b"X_FRIENDLET=reboot", &[Notification::Power(PowerAction::Restart)]),
             (b"X_FRIENDLET=poweroff\n", &[Notification::Power(PowerAction::PowerOff)]),
+            (b"X_FRIENDLET=good", &[Notification::Good]),
+            (b"X_FRIENDLET_BAD=service a=b is not up", &[Notification::Bad("service a=b is not up")]),
             (b"", &[]),
             (b"READY=0\nREADY=11\n READY=1\nX_FRIENDLET=\xff\nready=1", &[]),
         ] {

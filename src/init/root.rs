@@ -7,8 +7,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::command_line::{CommandLine, Slot};
-use super::{DEVICE_TIMEOUT, ROOT_FAILURE_PAUSE, boot_state};
+use super::command_line::CommandLine;
+use super::{DEVICE_TIMEOUT, ROOT_FAILURE_PAUSE, bring_up};
 use crate::log::Reason;
 use crate::log::console::{error, info};
 use crate::sys::machine::{self as system, MountError};
@@ -42,16 +42,12 @@ impl fmt::Display for RootError {
 /// Mounts the root of this device, empties the initramfs and becomes the init of that root.
 ///
 /// On failure the board restarts after a pause, so that the boot loader counts a try. A confirmed
-/// slot loses its tries, so that the boot loader starts the other one.
+/// slot is given up, so that the boot loader starts the other one.
 pub(super) fn enter(device: &str, line: &CommandLine<'_>) -> ! {
     let Err(error) = try_enter(device);
     error!("cannot enter root {}: {}", device, error);
     if let (Some(slot), Some(disk)) = (line.slot, line.state) {
-        match revoke(slot, Path::new(disk)) {
-            Ok(true) => error!("slot {} is not confirmed any more", slot),
-            Ok(false) => {}
-            Err(error) => error!("cannot change the boot state on {}: {}", disk, Reason::from(&error)),
-        }
+        bring_up::give_up(Some(slot), Some(disk), "its root cannot be entered");
     }
     error!("restarting in {} s", ROOT_FAILURE_PAUSE.as_secs());
     restart()
@@ -65,16 +61,6 @@ pub(super) fn restart() -> ! {
             error!("cannot restart: {}", Reason::from(&error));
         }
     }
-}
-
-/// Revokes the confirmation of a slot. Returns false if it is not confirmed.
-fn revoke(slot: Slot, disk: &Path) -> io::Result<bool> {
-    let mut sector = system::read_sector(disk, boot_state::SECTOR)?;
-    let was_confirmed = boot_state::revoke(&mut sector, slot);
-    if was_confirmed {
-        system::write_sector(disk, boot_state::SECTOR, &sector)?;
-    }
-    Ok(was_confirmed)
 }
 
 fn try_enter(device: &str) -> Result<Infallible, RootError> {

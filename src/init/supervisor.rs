@@ -4,13 +4,17 @@
 //! [`InitSupervisor::poll_timeout`] returns the next deadline. Every wait has a bound. Therefore the
 //! hardware watchdog is fed during a wait, and only a server without a heartbeat leaves it unfed.
 
+use core::fmt;
 use core::time::Duration;
+
+use heapless::String;
 
 use super::notification::{Notification, PowerAction};
 use super::{
-    FEED_INTERVAL, HEARTBEAT_TIMEOUT, READY_TIMEOUT, REAP_TIMEOUT, SHORT_RUNS, STOP_TIME_MAX,
+    FEED_INTERVAL, GOOD_TIMEOUT, HEARTBEAT_TIMEOUT, READY_TIMEOUT, REAP_TIMEOUT, SHORT_RUNS, STOP_TIME_MAX,
     TERMINATE_TIMEOUT, WATCHDOG_TIMEOUT,
 };
+use crate::config::{REASON_BYTES, one_line};
 use crate::log::console::{error, info, warning};
 use crate::service::{BackOff, Exit, GOOD_RUN, KILL_TIMEOUT, SHUTDOWN_GRACE};
 
@@ -19,8 +23,11 @@ use crate::service::{BackOff, Exit, GOOD_RUN, KILL_TIMEOUT, SHUTDOWN_GRACE};
 pub(super) enum InitAction {
     /// Write to the hardware watchdog.
     FeedWatchdog,
-    /// Confirm the running slot in the boot state.
-    ConfirmSlot,
+    /// Confirm the running slot in the boot state; `is_good`: mark it good.
+    ConfirmSlot { is_good: bool },
+    /// Record that the running slot has failed, with [`InitSupervisor::reason`], then call
+    /// [`InitSupervisor::handle_given_up`].
+    GiveUp,
     /// Start the server; on failure call [`InitSupervisor::handle_exit`] without an exit.
     StartServer,
     /// Send SIGTERM to the server.
@@ -33,6 +40,29 @@ pub(super) enum InitAction {
     KillOthers,
     /// Unmount the data and end the board. It is the last action.
     Finish(PowerAction),
+}
+
+/// Test of the running slot: what confirms it, and what gives it up.
+///
+/// | | `READY=1` | marked good | five short runs | not ready in time | not good in time |
+/// |---|---|---|---|---|---|
+/// | `Over` | | marked | | | |
+/// | `Good` | | confirmed, marked | given up | given up | given up |
+/// | `Serves` | confirmed, over | confirmed, marked | given up | given up | |
+/// | `Stays` | confirmed, over | confirmed, marked | | | |
+/// | `GoesBack` | over | marked | given up | | |
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum SlotTest {
+    /// No test: the slot is confirmed, or the system has no slots.
+    Over,
+    /// The slot has to be marked good.
+    Good,
+    /// The slot has to serve: no slot is known that does better.
+    Serves,
+    /// The same, and nothing ends the test: neither slot has served.
+    Stays,
+    /// The slot is confirmed, and the other one is known as good.
+    GoesBack,
 }
 
 /// State of the server.
@@ -78,8 +108,11 @@ pub(super) struct InitSupervisor {
     server: ServerState,
     back_off: BackOff,
     short_runs: u8,
-    /// True while the running slot is not confirmed, and the boot loader has another one.
-    is_testing: bool,
+    test: SlotTest,
+    /// End of a test in which the slot can fail.
+    test_until: Duration,
+    /// Reason of its failure.
+    reason: String<REASON_BYTES>,
     has_watchdog: bool,
     feed_at: Duration,
     shutdown: Option<Shutdown>,
@@ -91,12 +124,14 @@ pub(super) struct InitSupervisor {
 
 impl InitSupervisor {
     /// Supervisor at time zero, with a server to start.
-    pub(super) fn new(is_testing: bool, has_watchdog: bool) -> Self {
+    pub(super) fn new(test: SlotTest, has_watchdog: bool) -> Self {
         Self {
             server: ServerState::Down { start_at: Duration::ZERO },
             back_off: BackOff::new(),
             short_runs: 0,
-            is_testing,
+            test,
+            test_until: READY_TIMEOUT,
+            reason: String::new(),
             has_watchdog,
             feed_at: Duration::ZERO,
             shutdown: None,
@@ -106,15 +141,20 @@ impl InitSupervisor {
     }
 
     /// Handles a notification of the server.
-    pub(super) fn handle_notification(&mut self, notification: Notification, now: Duration) {
+    pub(super) fn handle_notification(&mut self, notification: Notification<'_>, now: Duration) {
         match (notification, self.server) {
             (Notification::Ready, ServerState::Starting { since }) => {
                 info!("server ready {} s after its start", (now - since).as_secs());
                 self.server = ServerState::Ready { since, heartbeat: now };
-                // A slot that has failed its test is not confirmed by a late `READY=1`.
-                if self.shutdown.is_none() && core::mem::take(&mut self.is_testing) {
-                    self.next[0] = Some(InitAction::ConfirmSlot);
-                }
+                self.handle_serving(now);
+            }
+            // A slot that has failed is not confirmed by a late notification.
+            (Notification::Good, _) if self.shutdown.is_none() => {
+                self.test = SlotTest::Over;
+                self.next[0] = Some(InitAction::ConfirmSlot { is_good: true });
+            }
+            (Notification::Bad(reason), _) if self.test == SlotTest::Good && self.shutdown.is_none() => {
+                self.fail(format_args!("{reason}"));
             }
             (Notification::Ready | Notification::Heartbeat, ServerState::Ready { since, .. }) => {
                 self.server = ServerState::Ready { since, heartbeat: now };
@@ -130,8 +170,55 @@ impl InitSupervisor {
                 }
             }
             (Notification::Power(action), _) => self.handle_power_request(action, now),
-            (Notification::Ready | Notification::Heartbeat | Notification::Stopping, _) => {}
+            (
+                Notification::Ready
+                | Notification::Heartbeat
+                | Notification::Stopping
+                | Notification::Good
+                | Notification::Bad(_),
+                _,
+            ) => {}
         }
+    }
+
+    /// Handles the first `READY=1` of a server.
+    fn handle_serving(&mut self, now: Duration) {
+        match self.test {
+            _ if self.shutdown.is_some() => {}
+            SlotTest::Over => {}
+            // The first server alone extends the test.
+            SlotTest::Good if self.test_until == READY_TIMEOUT => self.test_until = now + GOOD_TIMEOUT,
+            SlotTest::Good => {}
+            SlotTest::GoesBack => self.test = SlotTest::Over,
+            SlotTest::Serves | SlotTest::Stays => {
+                self.test = SlotTest::Over;
+                self.next[0] = Some(InitAction::ConfirmSlot { is_good: false });
+            }
+        }
+    }
+
+    /// Gives the slot up.
+    fn fail(&mut self, reason: fmt::Arguments<'_>) {
+        self.reason = one_line(reason);
+        self.next[0] = Some(InitAction::GiveUp);
+    }
+
+    /// Reason of the failure of the slot.
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Handles the end of [`InitAction::GiveUp`]: restarts the board. A confirmed slot that could not be given up runs
+    /// on, because the boot loader would start it again.
+    pub(super) fn handle_given_up(&mut self, is_recorded: bool, now: Duration) {
+        if core::mem::replace(&mut self.test, SlotTest::Over) != SlotTest::GoesBack || is_recorded {
+            self.handle_power_request(PowerAction::Restart, now);
+        }
+    }
+
+    /// Returns true if a test in which the slot can fail is under way.
+    fn is_testing(&self) -> bool {
+        matches!(self.test, SlotTest::Good | SlotTest::Serves)
     }
 
     /// Handles a request to end the board. The first request counts.
@@ -175,9 +262,9 @@ impl InitSupervisor {
         }
         self.next[1] = Some(InitAction::KillOthers);
         self.short_runs = if run < GOOD_RUN { self.short_runs.saturating_add(1) } else { 0 };
-        if self.is_testing && self.short_runs >= SHORT_RUNS {
-            error!("slot failed its test: the server exited {} times in a row", self.short_runs);
-            self.handle_power_request(PowerAction::Restart, now);
+        if (self.is_testing() || self.test == SlotTest::GoesBack) && self.short_runs >= SHORT_RUNS {
+            let runs = self.short_runs;
+            self.fail(format_args!("its server exited {runs} times in a row"));
         } else {
             info!("starting the server again in {} ms", delay.as_millis());
         }
@@ -243,14 +330,17 @@ impl InitSupervisor {
             ServerState::Killed { at, .. } => at + REAP_TIMEOUT,
         };
         // This limits the test of a slot, over all starts of the server.
-        Some(if self.is_testing { due.min(READY_TIMEOUT) } else { due })
+        Some(if self.is_testing() { due.min(self.test_until) } else { due })
     }
 
     /// Handles the deadline of the server's state.
     fn on_server_deadline(&mut self, now: Duration) -> Option<InitAction> {
-        if self.is_testing && now >= READY_TIMEOUT {
-            error!("slot failed its test: the server is not ready after {} s", READY_TIMEOUT.as_secs());
-            self.handle_power_request(PowerAction::Restart, now);
+        if self.is_testing() && now >= self.test_until {
+            if self.test_until == READY_TIMEOUT {
+                self.fail(format_args!("its server was not ready after {} s", READY_TIMEOUT.as_secs()));
+            } else {
+                self.fail(format_args!("it was not marked good in {} s", GOOD_TIMEOUT.as_secs()));
+            }
             return self.poll_action(now);
         }
         let since = match self.server {

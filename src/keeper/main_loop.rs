@@ -150,6 +150,11 @@ impl MainLoop {
         })
     }
 
+    /// Returns true once the server has reported that the running slot is good.
+    pub(super) fn is_slot_good(&self) -> bool {
+        self.relay.as_ref().is_some_and(|relay| relay.is_slot_good)
+    }
+
     /// Logs the limits of services that have no effect.
     pub(super) fn check_cgroups(&self) {
         Cgroups::check(self.cgroups.as_ref(), &self.services);

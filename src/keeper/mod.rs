@@ -195,6 +195,9 @@ pub trait Configuration {
     /// Puts the text of a later configuration file in force, and returns its services; `None` if it cannot be used.
     fn configure(&mut self, text: String) -> Option<ServiceTable>;
 
+    /// Notes that the running slot is good.
+    fn set_slot_good(&mut self);
+
     /// Text of it, for [`Legacy::configuration`] of a later program.
     fn text(&self) -> String;
 }
@@ -264,6 +267,9 @@ pub fn run<T: Configuration>(
                 crate::log::never_wait();
                 if let Some(end) = main_loop.serve(server, &mut start) {
                     return Ok(end);
+                }
+                if main_loop.is_slot_good() {
+                    start.set_slot_good();
                 }
                 if main_loop.is_leaving() {
                     main_loop.execute(&start.text());

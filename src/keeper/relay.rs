@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use heapless::Vec;
 
-use crate::sys::{ManagerSocket, NOTIFY_BYTES, NotifyEnvironment};
+use crate::sys::{ManagerSocket, NOTIFY_BYTES, NotifyEnvironment, SLOT_GOOD};
 
 /// Pause before a datagram that the manager had no room for is sent again.
 pub(super) const RETRY: Duration = Duration::from_millis(50);
@@ -18,6 +18,8 @@ pub(super) const RETRY: Duration = Duration::from_millis(50);
 pub(super) struct Relay {
     server: UnixDatagram,
     manager: ManagerSocket,
+    /// The slot was reported as good.
+    pub(super) is_slot_good: bool,
     /// Datagram that the manager had no room for.
     held: Option<Vec<u8, NOTIFY_BYTES>>,
 }
@@ -30,7 +32,7 @@ impl Relay {
     pub(super) fn new(environment: &NotifyEnvironment) -> io::Result<Option<(Self, UnixDatagram)>> {
         let Some(manager) = ManagerSocket::new(environment) else { return Ok(None) };
         let (server, end) = pair()?;
-        Ok(Some((Self { server, manager, held: None }, end)))
+        Ok(Some((Self { server, manager, is_slot_good: false, held: None }, end)))
     }
 
     /// Replaces the socket to the server. Returns the new server's end of it.
@@ -62,6 +64,7 @@ impl Relay {
                 self.held = Some(datagram);
             }
             let Some(datagram) = &self.held else { return };
+            self.is_slot_good |= datagram == SLOT_GOOD;
             match self.manager.send(datagram) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Ok(()) | Err(_) => self.held = None,

@@ -22,6 +22,7 @@ use super::{Configuration, LEGACY_BYTES, SERVER_LEAVE_TIME, UPGRADE_TRIAL_TIME};
 use crate::log::Reason;
 use crate::log::console::{error, info};
 use crate::service::{Exit, LastExit};
+use crate::sys::board::SLOT_STATE_VARIABLE;
 use crate::sys::fork::{self, Forked};
 use crate::sys::memory_file;
 
@@ -125,7 +126,11 @@ impl MainLoop {
                     |errno| errno.into(),
                     |()| {
                         fork::set_kept(&[legacy.as_raw_fd()], true);
-                        fork::execute(&path(), std::env::args_os(), &variables(TRIAL_VARIABLE, &legacy))
+                        fork::execute(
+                            &path(),
+                            std::env::args_os(),
+                            &variables(TRIAL_VARIABLE, &legacy, false),
+                        )
                     },
                 );
                 let _ = writeln!(io::stdout(), "{}", Reason::from(&error));
@@ -199,7 +204,8 @@ impl MainLoop {
             Ok(legacy) => {
                 kept.push(legacy.as_raw_fd());
                 fork::set_kept(&kept, true);
-                let error = fork::execute(&path(), std::env::args_os(), &variables(VARIABLE, &legacy));
+                let variables = variables(VARIABLE, &legacy, self.is_slot_good());
+                let error = fork::execute(&path(), std::env::args_os(), &variables);
                 fork::set_kept(&kept, false);
                 error
             }
@@ -220,10 +226,14 @@ fn take_outputs(writer: &PipeWriter) -> Result<(), Errno> {
     dup2_stderr(writer)
 }
 
-/// Environment of this program, with the descriptor of a legacy.
-fn variables(variable: &'static str, legacy: &File) -> Vec<(OsString, OsString)> {
-    let own = std::env::vars_os().filter(|(name, _)| name != VARIABLE && name != TRIAL_VARIABLE);
-    own.chain([(variable.into(), legacy.as_raw_fd().to_string().into())]).collect()
+/// Environment of this program, with the descriptor of a legacy, and the state of a slot that is good by now.
+fn variables(variable: &'static str, legacy: &File, is_slot_good: bool) -> Vec<(OsString, OsString)> {
+    let own = std::env::vars_os().filter(|(name, _)| {
+        let is_replaced = is_slot_good && name == SLOT_STATE_VARIABLE;
+        name != VARIABLE && name != TRIAL_VARIABLE && !is_replaced
+    });
+    let good = is_slot_good.then(|| (SLOT_STATE_VARIABLE.into(), "good".into()));
+    own.chain([(variable.into(), legacy.as_raw_fd().to_string().into())]).chain(good).collect()
 }
 
 /// Path of the program, as it was called: a later one has taken its place, or that of a link to it.

@@ -268,13 +268,14 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let lockout = Lockout::new(config.lockout_attempts, config.lockout_time);
     let is_reloading = link.inherited.is_reloading();
     processes.inherit(link.inherited.into_outputs());
-    let server = Server::new(ServerConfig {
+    let mut server = Server::new(ServerConfig {
         slots: config.slots,
         tls: tls.is_some(),
         origins: config.listen.origins.clone(),
         owner,
         api: Api::new(users, std::mem::take(&mut config.tokens), sessions, lockout, services, board),
     });
+    server.set_update(config.update);
     let connections = ConnectionTable::new(server.slots());
     let keeper = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
     let sd_notify = SdNotify::new(link.notify, &NotifyEnvironment::of_this_process(), keeper);

@@ -79,6 +79,7 @@ impl Core {
             origins: config.listen.origins.clone(),
             idle_timeout: config.idle_timeout,
             lockout: (config.lockout_attempts, config.lockout_time),
+            update: config.update,
         };
         if config.log_level != self.reloads.config.log_level {
             crate::log::set_level(config.log_level);

@@ -42,6 +42,8 @@ pub struct Spec {
     pub attributes: Attributes,
     /// True to start the service with the server. `install` and `uninstall` override it.
     pub autostart: bool,
+    /// The system of a slot is not marked good without it.
+    pub is_required: bool,
     /// Reaction to an exit of its own.
     pub restart: RestartPolicy,
     /// Short runs in a row after which it is not restarted any more; 0: no limit.
@@ -99,6 +101,7 @@ impl Default for Spec {
             user: String::new(),
             attributes: Attributes::default(),
             autostart: false,
+            is_required: false,
             restart: RestartPolicy::Never,
             start_limit: 0,
             on_failure: None,

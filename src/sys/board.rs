@@ -14,6 +14,8 @@ use crate::service::{Arguments, Exit};
 
 /// Variable that `friendlet init` sets to `1` for the server and its keeper.
 pub const INIT_VARIABLE: &str = "FRIENDLET_INIT";
+/// Variable with the state of the running slot: `testing`, `confirmed` or `good`.
+pub const SLOT_STATE_VARIABLE: &str = "FRIENDLET_SLOT_STATE";
 
 /// Returns true if the process was started by `friendlet init`, which shuts the board down on request.
 pub fn has_init() -> bool {

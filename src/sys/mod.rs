@@ -47,6 +47,7 @@ pub use accounts::{
 pub use clock::{BUILT_UNIX_S, Clock};
 pub use enabled::EnabledFile;
 pub use network::NetworkManager;
+pub(crate) use notify::SLOT_GOOD;
 pub use notify::{ManagerSocket, NotifyEnvironment, NotifyState, SdNotify, assignments, microseconds};
 pub use ntp::NtpManager;
 pub use passwords::PasswordsFile;

@@ -14,11 +14,15 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::config::REASON_BYTES;
 use crate::runtime::UPKEEP_DELAY;
 use crate::warning;
 
 /// Shortest pause between two heartbeats.
 const WATCHDOG_PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// Report that the running slot is good.
+pub(crate) const SLOT_GOOD: &[u8] = b"X_FRIENDLET=good";
 
 /// Report of a state.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -214,6 +218,20 @@ impl SdNotify {
         let written = write!(message, "{}\nEXTEND_TIMEOUT_USEC={time}", state.message());
         debug_assert!(written.is_ok(), "the longest time fits");
         self.send_message(message.as_bytes())
+    }
+
+    /// Reports that the running slot is good, or the reason why it has failed. Returns false if the socket is full.
+    pub fn report_slot(&self, result: Result<(), &str>) -> bool {
+        let sent = match result {
+            Ok(()) => self.send_message(SLOT_GOOD),
+            Err(reason) => {
+                let mut message = heapless::String::<{ REASON_BYTES + 32 }>::new();
+                let written = write!(message, "X_FRIENDLET_BAD={reason}");
+                debug_assert!(written.is_ok(), "the longest reason fits");
+                self.send_message(message.as_bytes())
+            }
+        };
+        !sent.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Checks that the service manager is there. The keeper passes reports on, and would not answer that.

@@ -153,3 +153,83 @@ fn missing_init_is_reported_as_a_failure() {
     fs::remove_file(listener.path()).unwrap();
     assert!(server.call("board/reboot").contains("Function reboot returned: 2\""));
 }
+
+/// Command of a server in slot B, which is in test, whose file has these tables.
+fn serve_in_test(directory: &Directory, listener: &Listener, tables: &str) -> Command {
+    let mut command = serve(directory, &Device::plain().with(tables));
+    command.env("NOTIFY_SOCKET", listener.path()).env("FRIENDLET_INIT", "1");
+    command.env("FRIENDLET_SLOT", "B").env("FRIENDLET_SLOT_STATE", "testing");
+    command
+}
+
+/// Slot, its state, and what is missing.
+fn slot_of(server: &Server) -> String {
+    let status = server.call("board/status");
+    let from = status.find(r#""Slot": "#).unwrap();
+    status[from..status.find(r#", "DeviceFile""#).unwrap()].to_owned()
+}
+
+#[test]
+fn slot_is_good_once_its_required_service_is_up() {
+    let directory = Directory::new();
+    let listener = Listener::new(&directory);
+    let required = shell("needed", "exec sleep 1000", "required = true");
+    let tables = format!("[update]\nsettle_s = 1\n{required}");
+    let command = serve_in_test(&directory, &listener, &tables);
+    let mut server = Server::start_command(directory, command);
+    listener.expect("READY=1", SOON);
+    let missing = r#""Slot": "B", "SlotState": "testing", "SlotMissing": "service needed is not up""#;
+    until("the slot was looked at", || slot_of(&server) == missing);
+    assert!(server.call("board/markgood").contains(r#""reason": "service needed is not up""#));
+    assert_eq!(server.call("services/needed/start"), OK);
+    listener.expect("X_FRIENDLET=good", SOON);
+    assert_eq!(slot_of(&server), r#""Slot": "B", "SlotState": "good""#);
+    // Nor does another server or another program begin the test anew.
+    assert_eq!(server.call("services/needed/stop"), OK);
+    server.crash();
+    until("another server", || slot_of(&server) == r#""Slot": "B", "SlotState": "good""#);
+    server.upgrade();
+    until("another program", || slot_of(&server) == r#""Slot": "B", "SlotState": "good""#);
+}
+
+#[test]
+fn slot_without_its_configuration_file_is_not_good() {
+    let directory = Directory::new();
+    let listener = Listener::new(&directory);
+    let command = serve_in_test(&directory, &listener, "[update]\nsettle_s = 0\n");
+    let file = directory.file("friendlet.toml");
+    fs::copy(&file, directory.file("friendlet.toml.good")).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.clone() + "settle = 1\n").unwrap();
+    let server = Server::start_command(directory, command);
+    let missing =
+        r#""Slot": "B", "SlotState": "testing", "SlotMissing": "the configuration file is not in force""#;
+    until("the slot was looked at", || slot_of(&server) == missing);
+    // Until it is in force.
+    fs::write(&file, text).unwrap();
+    assert!(server.call("board/reload").contains(r#""Status": "ok""#));
+    listener.expect("X_FRIENDLET=good", SOON);
+}
+
+#[test]
+fn slot_with_an_error_before_its_server_is_not_good() {
+    let directory = Directory::new();
+    let listener = Listener::new(&directory);
+    let mut command = serve_in_test(&directory, &listener, "[update]\nsettle_s = 0\n");
+    command.env("FRIENDLET_NOTICE", "no data partition");
+    let server = Server::start_command(directory, command);
+    let missing = r#""SlotMissing": "there was an error before the start of the server""#;
+    until("the slot was looked at", || slot_of(&server).contains(missing));
+}
+
+#[test]
+fn administrator_confirms_the_slot_by_ctl() {
+    let directory = Directory::new();
+    let listener = Listener::new(&directory);
+    let tables = "[update]\nsettle_s = 0\nconfirm = \"administrator\"\n";
+    let command = serve_in_test(&directory, &listener, tables);
+    let server = Server::start_command(directory, command);
+    until("an administrator is missing", || slot_of(&server).contains("no administrator has called"));
+    assert_eq!(server.call("board/markgood"), OK);
+    listener.expect("X_FRIENDLET=good", SOON);
+}

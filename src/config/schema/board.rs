@@ -1,9 +1,9 @@
 //! Tables about the board itself: its end, its network, its devices.
 
 use crate::config::checks::{HOST_NAME, is_device_name, is_host_name, is_interface_name, is_name};
-use crate::config::key::Default::{Boolean, Required, String, Unset};
+use crate::config::key::Default::{Boolean, Integer, Required, String, Unset};
 use crate::config::key::{Form, Key, Kind, Table, any, board_limit, fixed};
-use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES};
+use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES, SETTLE_TIME, SETTLE_TIME_MAX};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::sntp::NTP_SERVERS;
 
@@ -36,6 +36,30 @@ pub static BOARD: Table = Table {
             Boolean(true),
             "Control group (cgroup v2) for each service, where kernel and service manager allow it.",
         ),
+    ],
+};
+
+/// `[update]`.
+pub static UPDATE: Table = Table {
+    name: "update",
+    header: "[update]",
+    doc: "Test of a new system, on a board with two slots: when its slot is marked good.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "settle_s",
+            Kind::integer(0, SETTLE_TIME_MAX.as_secs()),
+            Integer(SETTLE_TIME.as_secs()),
+            "Seconds without a break in which the configuration file is in force and each `required` service is up.",
+        )
+        .reload(),
+        Key::new(
+            "confirm",
+            Kind::Choice(&["automatic", "administrator"]),
+            String("automatic"),
+            "`administrator`: after that time one has to call `board/markgood`, too.",
+        )
+        .reload(),
     ],
 };
 

@@ -1,6 +1,7 @@
 //! Values at the limits of the board, and beyond them.
 
 use super::{config, errors, service};
+use crate::config::SETTLE_TIME_MAX;
 use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
@@ -240,6 +241,7 @@ fn numbers_of_the_file_stay_in_their_ranges() {
         (&day, (0, OUTPUT_DAY_BYTES_MAX)),
         (&log("file_bytes"), (LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64)),
         (&log("files"), (1, LOG_FILES_MAX as u64)),
+        (&|n| format!("[update]\nsettle_s = {n}\n"), (0, seconds(SETTLE_TIME_MAX))),
     ] {
         for met in [least, most] {
             config(&text(met));

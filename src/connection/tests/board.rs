@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use super::fixture::{ADMIN, ANNA, Fixture};
 use crate::api::Board;
-use crate::config::{COMPLAINT_BYTES, ConfigOrigin, NOTICE_BYTES};
+use crate::call::SlotState;
+use crate::config::{COMPLAINT_BYTES, ConfigOrigin, FAILURE_NOTICE, GOOD_TIME, NOTICE_BYTES};
+use crate::connection::SlotId;
 use crate::service::BoardEnd;
 use crate::service::{Exit, REBOOT_UPTIME};
 
@@ -20,6 +22,7 @@ fn troubled() -> Fixture {
         config_origin: ConfigOrigin::LastGood,
         config_error: Some("last good copy in force: f:1:2: unknown key '\"'".try_into().unwrap()),
         notice: Some("no data partition".try_into().unwrap()),
+        ..Board::default()
     };
     Fixture::with_board(4, board)
 }
@@ -201,4 +204,103 @@ fn failed_service_restarts_the_board() {
     fixture.pass(Duration::from_secs(60));
     fixture.pass(Duration::from_secs(1));
     assert_eq!(fixture.system.ends, [BoardEnd::Reboot]);
+}
+
+/// Fixture in slot B, which is in test, with a required service, and the time of its first look.
+fn tested(keys: &str) -> Fixture {
+    let board = Board { slot: "B", slot_state: SlotState::Testing, ..Board::default() };
+    let tables = format!(
+        "[update]\nsettle_s = 30\n{keys}\n[[service]]\nname = 'web'\ncommand = ['/web']\nrequired = true\n"
+    );
+    let mut fixture = Fixture::with_tables(4, board, &tables);
+    fixture.pass(Duration::ZERO);
+    fixture
+}
+
+/// Starts the required service, and looks at the slot.
+fn start_web(fixture: &mut Fixture) {
+    let started = content(fixture, &post("web", ADMIN).replacen("board/web", "services/web/start", 1));
+    assert_eq!(started, OK);
+    fixture.pass(Duration::ZERO);
+}
+
+/// Result of the test of the slot, once.
+fn result(fixture: &mut Fixture) -> Option<Result<(), String>> {
+    let mut reported = None;
+    fixture.server.report_slot(|result| {
+        reported = Some(result.map_err(str::to_owned));
+        true
+    });
+    reported
+}
+
+/// Newest message to a socket; a ping is older.
+fn last(fixture: &mut Fixture, id: SlotId) -> String {
+    fixture.receive(id).pop().unwrap_or_default()
+}
+
+fn state_of_the_slot(fixture: &mut Fixture) -> String {
+    let status = content(fixture, &post("status", ADMIN));
+    let from = status.find(r#""Slot": "#).unwrap();
+    status[from..status.find(r#", "DeviceFile""#).unwrap()].to_owned()
+}
+
+#[test]
+fn tested_slot_is_good_once_its_required_service_is_up() {
+    let mut fixture = tested("");
+    let missing = r#""Slot": "B", "SlotState": "testing", "SlotMissing": "service web is not up""#;
+    assert_eq!(state_of_the_slot(&mut fixture), missing);
+    let refused = content(&mut fixture, &post("markgood", ADMIN));
+    assert!(refused.contains(r#"markgood returned: 22", "code":"18", "reason": "service web is not up" }"#));
+    start_web(&mut fixture);
+    fixture.pass(Duration::from_secs(20));
+    assert!(state_of_the_slot(&mut fixture).ends_with(r#""everything has been up for 20 of 30 s""#));
+    assert_eq!(result(&mut fixture), None);
+    fixture.pass(Duration::from_secs(10));
+    assert_eq!(result(&mut fixture), Some(Ok(())));
+    assert_eq!(result(&mut fixture), None, "once");
+    assert_eq!(state_of_the_slot(&mut fixture), r#""Slot": "B", "SlotState": "good""#);
+    assert_eq!(content(&mut fixture, &post("markgood", ADMIN)), OK, "it is");
+}
+
+#[test]
+fn tested_slot_that_fails_is_announced_to_administrators() {
+    let mut fixture = tested("");
+    let (admin, guest) = (fixture.bound(ADMIN), fixture.bound(ANNA));
+    fixture.pass(GOOD_TIME + Duration::from_secs(30) - FAILURE_NOTICE);
+    let notice = |end: &str| {
+        format!(
+            r#"{{"type":"msg","data":{{"type":"server-notice","data":"slot B is not good: service web is not up; the board restarts{end}"}}}}"#
+        )
+    };
+    assert_eq!(last(&mut fixture, admin), notice(" in 60 s"));
+    assert!(!last(&mut fixture, guest).contains("slot B"));
+    assert_eq!(result(&mut fixture), None);
+    fixture.pass(FAILURE_NOTICE);
+    assert_eq!(last(&mut fixture, admin), notice(""));
+    assert_eq!(result(&mut fixture), Some(Err("service web is not up".to_owned())));
+    assert!(state_of_the_slot(&mut fixture).contains(r#""failed", "SlotMissing": "it was not good in time"#));
+}
+
+#[test]
+fn configuration_that_is_not_in_force_is_the_reason_of_a_failure() {
+    let mut fixture = tested("");
+    fixture.server.set_config_error("built-in default in force: f:1:1: unknown key 'x'".try_into().unwrap());
+    start_web(&mut fixture);
+    fixture.pass(GOOD_TIME + Duration::from_secs(30));
+    let reason = "built-in default in force: f:1:1: unknown key 'x'";
+    assert_eq!(result(&mut fixture), Some(Err(reason.to_owned())));
+}
+
+#[test]
+fn administrator_confirms_a_slot_where_the_file_wants_it() {
+    let mut fixture = tested("confirm = 'administrator'");
+    start_web(&mut fixture);
+    assert!(content(&mut fixture, &post("markgood", ADMIN)).contains("has been up for 0 of 30 s"));
+    fixture.pass(Duration::from_secs(30));
+    assert_eq!(result(&mut fixture), None);
+    assert!(state_of_the_slot(&mut fixture).ends_with(r#""no administrator has called board/markgood""#));
+    assert!(content(&mut fixture, &post("markgood", ANNA)).contains(r#""code":"4""#));
+    assert_eq!(content(&mut fixture, &post("markgood", ADMIN)), OK);
+    assert_eq!(result(&mut fixture), Some(Ok(())));
 }

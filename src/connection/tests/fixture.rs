@@ -224,7 +224,7 @@ impl Fixture {
             let password = Some(PasswordHash::dummy(1));
             users.push(crate::session::User { password, ..user.clone() }).unwrap();
         }
-        let server = Server::new(ServerConfig {
+        let mut server = Server::new(ServerConfig {
             slots,
             tls: false,
             origins: heapless::Vec::new(),
@@ -238,6 +238,7 @@ impl Fixture {
                 board,
             ),
         });
+        server.set_update(config.update);
         Self { server, system: System::default(), now: Duration::from_secs(1) }
     }
 

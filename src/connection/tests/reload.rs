@@ -17,6 +17,7 @@ fn reload_ends_after_a_write_to_the_disk() {
         origins: heapless::Vec::new(),
         idle_timeout: Duration::from_secs(60),
         lockout: (3, LOCKOUT_TIME),
+        update: crate::config::Update::default(),
     };
     let services = fixture.server.services().table().clone();
     fixture.server.reload(settings, services, fixture.now, &mut fixture.system);

@@ -157,6 +157,9 @@ fn put_declaration(out: &mut Writer<'_>, spec: &Spec) -> Result<(), Full> {
     out.put(r#", "User": "#)?;
     out.put_text(&spec.user)?;
     put_flag(out, "Autostart", spec.autostart)?;
+    if spec.is_required {
+        put_flag(out, "Required", true)?;
+    }
     out.put(r#", "Restart": "#)?;
     out.put_text(spec.restart.name())?;
     out.put_display(format_args!(r#", "StartLimit": {}"#, spec.start_limit))?;

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::*;
-use crate::call::{ServiceDetails, ServiceList, ServiceStatus};
+use crate::call::{Missing, ServiceDetails, ServiceList, ServiceStatus, SlotState};
 use crate::friendcore::{CHUNK_PIECE_BYTES, SHOWN_PROGRAM_BYTES};
 use crate::limits;
 use crate::service::{
@@ -237,6 +237,8 @@ fn checks_of_a_service_and_of_the_board() {
         version: "v",
         build: "",
         slot: "",
+        slot_state: SlotState::None,
+        missing: None,
         config_origin: "given",
         complaint: "",
         notice: "",
@@ -255,6 +257,8 @@ fn status_of_the_board_escapes_its_strings() {
         version: "0.1.0",
         build: "0a1b",
         slot: "A",
+        slot_state: SlotState::Testing,
+        missing: Some(Missing::Service("w\"")),
         config_origin: "last good",
         complaint: "f:1:2: unknown key '\"x'",
         notice: "",
@@ -265,6 +269,7 @@ fn status_of_the_board_escapes_its_strings() {
         written(Form::Http, &Outcome::Board(status)),
         concat!(
             r#"{ "Status": "ok", "Board": "host", "Version": "0.1.0", "Build": "0a1b", "Slot": "A", "#,
+            r#""SlotState": "testing", "SlotMissing": "service w\" is not up", "#,
             r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Uptime": 12}"#
         )
     );

@@ -1,16 +1,26 @@
+mod boots;
 mod random;
 
 use super::*;
 
 const MOMENT: Duration = Duration::from_millis(1);
+const TESTS: [SlotTest; 5] =
+    [SlotTest::Over, SlotTest::Good, SlotTest::Serves, SlotTest::Stays, SlotTest::GoesBack];
 
 fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// All actions that are due, without those of the watchdog.
+/// All actions that are due, without those of the watchdog. A failure of the slot is recorded.
 fn actions(supervisor: &mut InitSupervisor, now: Duration) -> Vec<InitAction> {
-    let all = std::iter::from_fn(|| supervisor.poll_action(now)).take(100);
+    let poll = || {
+        let action = supervisor.poll_action(now);
+        if action == Some(InitAction::GiveUp) {
+            supervisor.handle_given_up(true, now);
+        }
+        action
+    };
+    let all = std::iter::from_fn(poll).take(100);
     all.filter(|action| *action != InitAction::FeedWatchdog).collect()
 }
 
@@ -20,33 +30,87 @@ fn fed(supervisor: &mut InitSupervisor, from: u64, to: u64) -> Vec<u64> {
 }
 
 /// Supervisor with a server started at zero.
-fn started(is_testing: bool, has_watchdog: bool) -> InitSupervisor {
+fn started(test: SlotTest, has_watchdog: bool) -> InitSupervisor {
     crate::log::set_level(crate::log::Level::Off);
-    let mut supervisor = InitSupervisor::new(is_testing, has_watchdog);
+    let mut supervisor = InitSupervisor::new(test, has_watchdog);
     assert_eq!(actions(&mut supervisor, s(0)), [InitAction::StartServer]);
     supervisor
 }
 
 /// Supervisor with a server ready since second one.
 fn ready(has_watchdog: bool) -> InitSupervisor {
-    let mut supervisor = started(false, has_watchdog);
+    let mut supervisor = started(SlotTest::Over, has_watchdog);
     supervisor.handle_notification(Notification::Ready, s(1));
     assert_eq!(actions(&mut supervisor, s(1)), []);
     supervisor
 }
 
 #[test]
-fn tested_slot_is_confirmed_once_the_server_is_ready() {
-    let mut supervisor = started(true, false);
-    assert_eq!(actions(&mut supervisor, s(5)), []);
-    supervisor.handle_notification(Notification::Heartbeat, s(5));
-    assert_eq!(actions(&mut supervisor, s(5)), []);
-    supervisor.handle_notification(Notification::Ready, s(6));
-    assert_eq!(supervisor.poll_timeout(), Some(s(0)));
-    assert_eq!(actions(&mut supervisor, s(6)), [InitAction::ConfirmSlot]);
-    supervisor.handle_notification(Notification::Ready, s(7));
-    assert_eq!(actions(&mut supervisor, s(7)), []);
+fn slot_without_a_better_one_is_confirmed_once_the_server_is_ready() {
+    for test in [SlotTest::Serves, SlotTest::Stays] {
+        let mut supervisor = started(test, false);
+        assert_eq!(actions(&mut supervisor, s(5)), []);
+        supervisor.handle_notification(Notification::Heartbeat, s(5));
+        assert_eq!(actions(&mut supervisor, s(5)), []);
+        supervisor.handle_notification(Notification::Ready, s(6));
+        assert_eq!(supervisor.poll_timeout(), Some(s(0)));
+        assert_eq!(actions(&mut supervisor, s(6)), [InitAction::ConfirmSlot { is_good: false }]);
+        supervisor.handle_notification(Notification::Ready, s(7));
+        supervisor.handle_notification(Notification::Bad("late"), s(7));
+        assert_eq!(actions(&mut supervisor, s(7)), []);
+        // It may become good later.
+        supervisor.handle_notification(Notification::Good, s(9));
+        assert_eq!(actions(&mut supervisor, s(9)), [InitAction::ConfirmSlot { is_good: true }]);
+    }
     assert_eq!(actions(&mut ready(false), s(1)), []);
+}
+
+#[test]
+fn tested_slot_is_confirmed_once_it_is_marked_good() {
+    let mut supervisor = started(SlotTest::Good, false);
+    supervisor.handle_notification(Notification::Ready, s(6));
+    assert_eq!(actions(&mut supervisor, s(6)), []);
+    supervisor.handle_notification(Notification::Good, s(9));
+    assert_eq!(actions(&mut supervisor, s(9)), [InitAction::ConfirmSlot { is_good: true }]);
+    supervisor.handle_notification(Notification::Bad("late"), s(9));
+    assert_eq!(actions(&mut supervisor, s(9)), []);
+}
+
+#[test]
+fn tested_slot_that_serves_has_to_be_marked_good() {
+    let mut supervisor = started(SlotTest::Good, true);
+    supervisor.handle_notification(Notification::Ready, s(6));
+    let end = s(6) + GOOD_TIMEOUT;
+    // Another server has no time of its own.
+    supervisor.handle_exit(Some(Exit::signal(11)), s(100));
+    assert_eq!(actions(&mut supervisor, s(100)), [InitAction::KillOthers]);
+    assert_eq!(actions(&mut supervisor, s(101)), [InitAction::StartServer]);
+    supervisor.handle_notification(Notification::Ready, s(102));
+    supervisor.handle_notification(Notification::Heartbeat, end - MOMENT);
+    assert_eq!(actions(&mut supervisor, end - MOMENT), []);
+    assert_eq!(actions(&mut supervisor, end), [InitAction::GiveUp, InitAction::TerminateServer]);
+    assert_eq!(supervisor.reason(), "it was not marked good in 5400 s");
+    // Too late.
+    supervisor.handle_notification(Notification::Good, end);
+    assert_eq!(actions(&mut supervisor, end), []);
+}
+
+#[test]
+fn tested_slot_that_is_not_good_is_given_up_with_its_reason() {
+    for test in [SlotTest::Over, SlotTest::Serves, SlotTest::Stays, SlotTest::GoesBack] {
+        let mut supervisor = started(test, false);
+        supervisor.handle_notification(Notification::Bad("service web is not up"), s(2));
+        assert_eq!(actions(&mut supervisor, s(2)), [], "{test:?}");
+    }
+    let mut supervisor = started(SlotTest::Good, false);
+    supervisor.handle_notification(Notification::Ready, s(1));
+    supervisor.handle_notification(Notification::Bad("service web is not up"), s(2));
+    assert_eq!(actions(&mut supervisor, s(2)), [InitAction::GiveUp, InitAction::TerminateServer]);
+    assert_eq!(supervisor.reason(), "service web is not up");
+    let mut supervisor = started(SlotTest::Good, false);
+    let long = "x".repeat(REASON_BYTES + 1);
+    supervisor.handle_notification(Notification::Bad(&long), s(2));
+    assert_eq!(supervisor.reason(), &long[1..]);
 }
 
 #[test]
@@ -121,7 +185,7 @@ fn server_is_killed_when_the_watchdog_does_not_reset() {
 
 #[test]
 fn watchdog_is_fed_while_the_server_starts_or_stops() {
-    let mut supervisor = started(false, true);
+    let mut supervisor = started(SlotTest::Over, true);
     assert_eq!(fed(&mut supervisor, 1, 100).len(), 99);
     supervisor.handle_notification(Notification::Ready, s(100));
     supervisor.handle_notification(Notification::Stopping, s(101));
@@ -134,7 +198,7 @@ fn watchdog_is_fed_while_the_server_starts_or_stops() {
 
 #[test]
 fn server_is_killed_when_it_is_not_ready_in_time() {
-    let mut supervisor = started(false, false);
+    let mut supervisor = started(SlotTest::Over, false);
     assert_eq!(supervisor.poll_timeout(), Some(READY_TIMEOUT));
     assert_eq!(actions(&mut supervisor, READY_TIMEOUT - MOMENT), []);
     assert_eq!(actions(&mut supervisor, READY_TIMEOUT), [InitAction::KillServer]);
@@ -147,13 +211,14 @@ fn server_is_killed_when_it_is_not_ready_in_time() {
 
 #[test]
 fn tested_slot_has_one_ready_timeout_for_all_starts() {
-    let mut supervisor = started(true, false);
+    let mut supervisor = started(SlotTest::Good, false);
     supervisor.handle_exit(Some(Exit::Code(1)), s(30));
     assert_eq!(actions(&mut supervisor, s(30)), [InitAction::KillOthers]);
     assert_eq!(actions(&mut supervisor, s(31)), [InitAction::StartServer]);
     assert_eq!(supervisor.poll_timeout(), Some(READY_TIMEOUT));
     assert_eq!(actions(&mut supervisor, READY_TIMEOUT - MOMENT), []);
-    assert_eq!(actions(&mut supervisor, READY_TIMEOUT), [InitAction::TerminateServer]);
+    assert_eq!(actions(&mut supervisor, READY_TIMEOUT), [InitAction::GiveUp, InitAction::TerminateServer]);
+    assert_eq!(supervisor.reason(), "its server was not ready after 120 s");
     supervisor.handle_notification(Notification::Ready, READY_TIMEOUT);
     assert_eq!(actions(&mut supervisor, READY_TIMEOUT), []);
     supervisor.handle_exit(Some(Exit::Code(0)), s(121));
@@ -163,9 +228,9 @@ fn tested_slot_has_one_ready_timeout_for_all_starts() {
 }
 
 #[test]
-fn short_runs_end_the_test_of_a_slot_only() {
-    let short_runs = |is_testing, count: u8| {
-        let mut supervisor = started(is_testing, false);
+fn short_runs_give_up_a_slot_that_has_another_one() {
+    let short_runs = |test, count: u8| {
+        let mut supervisor = started(test, false);
         let mut now = s(1);
         let mut last = Vec::new();
         for _ in 0..count {
@@ -176,14 +241,50 @@ fn short_runs_end_the_test_of_a_slot_only() {
         }
         last
     };
-    assert_eq!(short_runs(true, SHORT_RUNS - 1), [InitAction::KillOthers]);
-    assert_eq!(short_runs(true, SHORT_RUNS), [InitAction::TerminateOthers]);
-    assert_eq!(short_runs(false, 3 * SHORT_RUNS), [InitAction::KillOthers]);
+    for test in [SlotTest::Good, SlotTest::Serves, SlotTest::GoesBack] {
+        assert_eq!(short_runs(test, SHORT_RUNS - 1), [InitAction::KillOthers]);
+        let end = [InitAction::GiveUp, InitAction::TerminateOthers];
+        assert_eq!(short_runs(test, SHORT_RUNS), end, "{test:?}");
+    }
+    for test in [SlotTest::Over, SlotTest::Stays] {
+        assert_eq!(short_runs(test, 3 * SHORT_RUNS), [InitAction::KillOthers], "{test:?}");
+    }
+}
+
+#[test]
+fn confirmed_slot_that_has_served_does_not_go_back() {
+    let mut supervisor = started(SlotTest::GoesBack, false);
+    supervisor.handle_notification(Notification::Ready, s(1));
+    let mut now = s(2);
+    for _ in 0..3 * SHORT_RUNS {
+        supervisor.handle_exit(Some(Exit::signal(11)), now);
+        assert_eq!(actions(&mut supervisor, now), [InitAction::KillOthers]);
+        now = supervisor.poll_timeout().unwrap();
+        assert_eq!(actions(&mut supervisor, now), [InitAction::StartServer]);
+    }
+}
+
+#[test]
+fn confirmed_slot_that_cannot_be_given_up_runs_on() {
+    for (test, is_over) in [(SlotTest::GoesBack, false), (SlotTest::Good, true)] {
+        let mut supervisor = started(test, false);
+        let mut now = s(1);
+        for _ in 1..SHORT_RUNS {
+            supervisor.handle_exit(None, now);
+            actions(&mut supervisor, now);
+            now = supervisor.poll_timeout().unwrap();
+            actions(&mut supervisor, now);
+        }
+        supervisor.handle_exit(None, now);
+        assert_eq!(supervisor.poll_action(now), Some(InitAction::GiveUp));
+        supervisor.handle_given_up(false, now);
+        assert_eq!(actions(&mut supervisor, now + s(60)).contains(&InitAction::StartServer), !is_over);
+    }
 }
 
 #[test]
 fn long_run_is_not_a_short_one() {
-    let mut supervisor = started(true, false);
+    let mut supervisor = started(SlotTest::Good, false);
     let mut now = s(0);
     for _ in 0..SHORT_RUNS {
         now += GOOD_RUN;
@@ -282,14 +383,17 @@ fn shutdown_without_a_server_does_not_wait_for_one() {
 fn every_wait_has_a_deadline() {
     // In every state poll_timeout returns a deadline.
     for has_watchdog in [false, true] {
-        for is_testing in [false, true] {
+        for test in TESTS {
             crate::log::set_level(crate::log::Level::Off);
-            let mut supervisor = InitSupervisor::new(is_testing, has_watchdog);
+            let mut supervisor = InitSupervisor::new(test, has_watchdog);
             let mut now = s(0);
             let mut steps = 0;
-            while supervisor.poll_action(now) != Some(InitAction::Finish(PowerAction::Restart))
-                && steps < 10_000
-            {
+            while steps < 10_000 {
+                match supervisor.poll_action(now) {
+                    Some(InitAction::Finish(_)) => break,
+                    Some(InitAction::GiveUp) => supervisor.handle_given_up(true, now),
+                    _ => {}
+                }
                 let due = supervisor.poll_timeout().unwrap();
                 assert!(due <= now + READY_TIMEOUT.max(WATCHDOG_TIMEOUT), "{supervisor:?}");
                 now = now.max(due);

@@ -8,7 +8,7 @@ use heapless::Vec;
 use super::super::record::{Readiness, Record};
 use super::super::transition::{Event, Phase};
 use super::super::{
-    Attempt, Check, CheckError, CheckId, CheckLevel, CheckState, CheckStatus, EndReason, ServiceId,
+    Attempt, Check, CheckError, CheckId, CheckLevel, CheckState, CheckStatus, EndReason, ServiceId, State,
 };
 use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
 use crate::limits::CHECKS;
@@ -45,6 +45,22 @@ impl Supervisor {
         let mut services = self.table.iter().filter(|_| level == CheckLevel::Ready);
         let unready = services.find(|(service, _)| is_unready(&self.entries[service.index()]));
         unready.map(|(_, spec)| Problem::Service(&spec.name))
+    }
+
+    /// Returns the first required service that is not up and ready, or has a check that is failing.
+    pub fn missing(&self) -> Option<&str> {
+        let is_missing = |service: ServiceId| {
+            let entry = &self.entries[service.index()];
+            let is_up = matches!(entry.phase.state(), State::Started | State::Finished);
+            !is_up || entry.readiness != Readiness::Ready || self.is_unhealthy(service)
+        };
+        let mut required = self.table.iter().filter(|(_, spec)| spec.is_required);
+        required.find(|(service, _)| is_missing(*service)).map(|(_, spec)| spec.name.as_str())
+    }
+
+    fn is_unhealthy(&self, service: ServiceId) -> bool {
+        self.checks()
+            .any(|(_, check, status)| check.service == Some(service) && status.state == CheckState::Failing)
     }
 
     /// Every check with its status.

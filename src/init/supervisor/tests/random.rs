@@ -6,7 +6,7 @@ use super::*;
 
 #[derive(Clone, Copy, Debug)]
 enum Input {
-    Notification(Notification),
+    Notification(Notification<'static>),
     /// Exit of the server, if it runs.
     Exit(Option<Exit>),
     Power(PowerAction),
@@ -23,6 +23,8 @@ fn input() -> impl Strategy<Value = Input> {
         4 => Just(Notification::Ready),
         8 => Just(Notification::Heartbeat),
         1 => Just(Notification::Stopping),
+        1 => Just(Notification::Good),
+        1 => Just(Notification::Bad("why")),
         1 => power.clone().prop_map(Notification::Power),
     ];
     let exit = prop_oneof![Just(None), Just(Some(Exit::Code(0))), Just(Some(Exit::signal(11)))];
@@ -39,12 +41,12 @@ fn input() -> impl Strategy<Value = Input> {
 proptest! {
     #[test]
     fn loop_neither_spins_nor_sleeps_forever(
-        is_testing: bool,
+        test in prop::sample::select(TESTS.to_vec()),
         has_watchdog: bool,
         inputs in prop::collection::vec(input(), 1..200),
     ) {
         crate::log::set_level(crate::log::Level::Off);
-        let mut supervisor = InitSupervisor::new(is_testing, has_watchdog);
+        let mut supervisor = InitSupervisor::new(test, has_watchdog);
         let (mut now, mut is_up, mut confirmations, mut is_shutdown) = (Duration::ZERO, false, 0, false);
         for input in inputs {
             match input {
@@ -69,9 +71,13 @@ proptest! {
                         is_up = true;
                     }
                     InitAction::KillServer => prop_assert!(is_up),
-                    InitAction::ConfirmSlot => {
+                    InitAction::ConfirmSlot { is_good } => {
                         prop_assert!(!is_shutdown, "{supervisor:?}");
-                        confirmations += 1;
+                        confirmations += u32::from(!is_good);
+                    }
+                    InitAction::GiveUp => {
+                        prop_assert!(!is_shutdown && test != SlotTest::Stays && test != SlotTest::Over);
+                        supervisor.handle_given_up(true, now);
                     }
                     InitAction::FeedWatchdog => prop_assert!(has_watchdog),
                     InitAction::TerminateOthers | InitAction::TerminateServer => is_shutdown = true,
@@ -84,6 +90,6 @@ proptest! {
             prop_assert!(due > now, "due at {due:?}, at {now:?}: {supervisor:?}");
             prop_assert!(due - now <= WATCHDOG_TIMEOUT, "{supervisor:?}");
         }
-        prop_assert!(confirmations <= u32::from(is_testing));
+        prop_assert!(confirmations <= u32::from(matches!(test, SlotTest::Serves | SlotTest::Stays)));
     }
 }
