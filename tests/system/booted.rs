@@ -23,6 +23,7 @@ mod hang;
 mod hotplug;
 mod late;
 mod stack;
+mod trial;
 
 const OK: &str = r#"{ "Status": "ok"}"#;
 /// Memory of the server that `friendlet check` does not count: pages of the allocator's own.

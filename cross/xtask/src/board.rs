@@ -129,6 +129,11 @@ impl Board {
         Self { suffix: "-with-stack", ..self.clone() }
     }
 
+    /// The same, for a program that does not know a key of the configuration file.
+    pub(crate) fn of_another_version(&self) -> Self {
+        Self { suffix: "-of-another-version", ..self.clone() }
+    }
+
     /// The architecture, as in the names of QEMU's programs.
     pub(crate) fn architecture(&self) -> &str {
         let first = self.target.split('-').next().unwrap_or_default();

@@ -179,6 +179,12 @@ const BOARD_COMMANDS: &[BoardCommand] = &[
         run: |board, _| booted::further(board, "second"),
     },
     BoardCommand {
+        name: "trial",
+        about: "a board whose slot in test serves and does not work: it goes back to the other one",
+        is_for_all: false,
+        run: |board, _| booted::further(board, "trial"),
+    },
+    BoardCommand {
         name: "cuts",
         about: "power cuts while changes are acknowledged (--number N: so many, else 50)",
         is_for_all: false,

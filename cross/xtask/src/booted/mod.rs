@@ -12,6 +12,7 @@ mod late;
 mod second;
 mod stack;
 mod suite;
+mod trial;
 
 use std::path::Path;
 use std::time::Duration;
@@ -40,17 +41,21 @@ const SIDE_BY_SIDE: usize = 2;
 /// The board that the fast gate boots.
 pub(crate) const FAST_BOARD: &str = "qemu-armv7";
 
-/// Name of a boot, and what is asked of the board then.
-type FurtherBoot = (&'static str, fn(&Board) -> Result<(), String>);
+/// Name of a boot, the making of an image of its own, and what is asked of the board then.
+type FurtherBoot = (&'static str, fn(&Board) -> Result<(), String>, fn(&Board) -> Result<(), String>);
+
+/// For boots of the image that every boot has.
+const NO_IMAGE: fn(&Board) -> Result<(), String> = |_| Ok(());
 
 /// Further boots of that board in the whole gate.
-const FURTHER: [FurtherBoot; 6] = [
-    ("crowd", crowd::run),
-    ("hang", hang::run),
-    ("hotplug", hotplug::run),
-    ("late", late::run),
-    ("second", second::run),
-    ("stack", stack::run),
+const FURTHER: [FurtherBoot; 7] = [
+    ("crowd", NO_IMAGE, crowd::run),
+    ("hang", NO_IMAGE, hang::run),
+    ("hotplug", NO_IMAGE, hotplug::run),
+    ("late", NO_IMAGE, late::run),
+    ("second", NO_IMAGE, second::run),
+    ("stack", stack::make_image, stack::run),
+    ("trial", trial::make_image, trial::run),
 ];
 
 /// The step `booted`: in the fast gate one board and the black-box cases, in the whole gate everything.
@@ -111,7 +116,7 @@ pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
     let (qemu, image) = tables(board)?;
     suite::run(board, Part::Whole)?;
     if board.name == FAST_BOARD {
-        FURTHER.iter().try_for_each(|further| further.1(board))?;
+        FURTHER.iter().try_for_each(|further| further.2(board))?;
     }
     if image.watchdog_s.is_some() && !qemu.arguments.contains("friendlet.watchdog=0") {
         wedge(board)?;
@@ -129,8 +134,13 @@ pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
 /// One of the further boots alone, by its name.
 pub(crate) fn further(board: &Board, name: &str) -> Result<(), String> {
     let board = &board.under_test();
-    prepare(board, Part::Whole)?;
-    FURTHER.iter().filter(|further| further.0 == name).try_for_each(|further| further.1(board))
+    prepare(board, Part::Fast)?;
+    let further = FURTHER.iter().filter(|(further, ..)| *further == name);
+    for (_, make_image, run) in further {
+        make_image(board)?;
+        run(board)?;
+    }
+    Ok(())
 }
 
 /// `cargo xtask boots`: boots alone, `number` of them.
@@ -161,7 +171,7 @@ fn prepare(board: &Board, part: Part) -> Result<(), String> {
     println!("==> {}: {}", board.name, board.about);
     make_image(board)?;
     if board.name == FAST_BOARD && part == Part::Whole {
-        stack::make_image(board)?;
+        FURTHER.iter().try_for_each(|further| further.1(board))?;
     }
     suite::build(board)
 }

@@ -72,6 +72,22 @@ pub(crate) fn write_state(disk: &Path, slot: u8, tries: u8) -> Result<(), String
     file.write_all(&state(slot, tries)).map_err(failed)
 }
 
+/// Writes a root to a partition, on the disk in the file `disk`.
+pub(crate) fn write_root(disk: &Path, partition: Partition, root: &Path) -> Result<(), String> {
+    let failed = |error| format!("{}: {error}", disk.display());
+    let root = run::bytes_of(root)?;
+    if root.len() as u64 > partition.bytes() {
+        return Err(format!(
+            "{}: a root of {} bytes is larger than its partition",
+            disk.display(),
+            root.len()
+        ));
+    }
+    let mut file = fs::OpenOptions::new().write(true).open(disk).map_err(failed)?;
+    file.seek(SeekFrom::Start(partition.offset())).map_err(failed)?;
+    file.write_all(&root).map_err(failed)
+}
+
 /// Overwrites a partition with zeros, on the disk in the file `disk`.
 pub(crate) fn blank(disk: &Path, partition: Partition) -> Result<(), String> {
     let failed = |error| format!("{}: {error}", disk.display());

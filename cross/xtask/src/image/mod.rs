@@ -18,7 +18,7 @@ use crate::board::Board;
 use crate::machine::Image;
 use crate::{build, run};
 
-pub(crate) use disk::{blank, read_state, write_state};
+pub(crate) use disk::{blank, read_state, write_root, write_state};
 use kernel::Kernel;
 use modules::Module;
 pub(crate) use packages::files as package_files;
