@@ -18,6 +18,19 @@ pub(super) fn is_origin(text: &str) -> bool {
         && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_:[]".contains(&b))
 }
 
+/// Returns whether this is the URL of a server for browsers, with a path of unreserved characters, or is empty.
+pub(super) fn is_public_url_or_empty(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.is_empty();
+    };
+    let host = rest.find('/').unwrap_or(rest.len());
+    let (origin, path) = text.split_at(scheme.len() + 3 + host);
+    matches!(scheme, "http" | "https")
+        && is_origin(origin)
+        && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b))
+        && !path.contains("//")
+}
+
 /// Returns whether this can be the name of a group: an entry of a file with `:` and `,` between its fields.
 pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.contains([':', ',', '\n', '\0'])

@@ -173,8 +173,10 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Encryption.
     pub tls: Tls,
-    /// Origins, besides the server's own, of pages that may open the socket.
+    /// Origins, besides the server's own, of pages that may call and open the socket.
     pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
+    /// URL under which a proxy makes the server reachable; empty without one.
+    pub public_url: String<ORIGIN_BYTES>,
     /// Socket for administrators of this machine.
     pub socket: LocalSocket,
 }

@@ -61,7 +61,7 @@ impl Config {
         (self.lockout_attempts, self.lockout_time) = (lockout_attempts, lockout_time);
         self.services = services;
         self.update = update;
-        self.listen.origins = listen.origins;
+        (self.listen.origins, self.listen.public_url) = (listen.origins, listen.public_url);
         if (self.listen.tls == Tls::Off) == (listen.tls == Tls::Off) {
             self.listen.tls = listen.tls;
         }

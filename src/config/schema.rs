@@ -14,7 +14,7 @@ pub use self::board::{BOARD, DEVICE, NETWORK, UPDATE};
 pub use self::checks::{CHECK, HEALTH};
 use super::checks::{
     is_absolute_path, is_absolute_path_or_empty, is_absolute_path_or_off, is_origin, is_path,
-    is_path_or_empty, is_service_user,
+    is_path_or_empty, is_public_url_or_empty, is_service_user,
 };
 use super::key::Default::{Boolean, Build, Empty, Integer, Integers, Required, String, Unset};
 use super::key::{Form, Key, Kind, Table, any, board_limit, fixed};
@@ -100,9 +100,22 @@ pub static LISTEN: Table = Table {
                 },
             },
             Empty,
-            "Origins, as browsers send them, whose pages may open the socket beside the server's own.",
+            "Origins, as browsers send them, whose pages may call and open the socket beside the server's own. Over \
+             plain text the server's own is that of its address or of `localhost`, and that of a name is listed here.",
         )
         .example("[\"https://panel.example\"]"),
+        Key::new(
+            "public_url",
+            Kind::string(
+                board_limit!(ORIGIN_BYTES),
+                "a URL, such as 'https://panel.example' or 'https://panel.example/board'",
+                is_public_url_or_empty,
+            ),
+            String(""),
+            "URL under which a proxy makes the server reachable. Pages of its origin may call and open the socket, and \
+             its path may precede the path of a request.",
+        )
+        .example("\"https://panel.example/board\""),
         Key::new(
             "socket",
             Kind::string(

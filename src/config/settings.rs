@@ -29,12 +29,13 @@ pub(super) fn listen(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<
     let tls = tls(&section, tls_off.is_some(), diagnostics);
     let origins = section.strings("origins", diagnostics);
     let origins = section.list("origins", &origins, |text| text.try_into().ok(), diagnostics);
+    let public_url = section.bounded("public_url", diagnostics);
     let socket = match section.bounded_if_set("socket", diagnostics) {
         None => LocalSocket::Default,
         Some(word) if word == OFF => LocalSocket::Off,
         Some(path) => LocalSocket::At(path),
     };
-    Listen { address, tls, origins, socket }
+    Listen { address, tls, origins, public_url, socket }
 }
 
 fn is_off(word: &str) -> Option<bool> {

@@ -322,6 +322,29 @@ fn origins_are_what_browsers_send() {
 }
 
 #[test]
+fn public_url_is_an_origin_with_a_path() {
+    assert_eq!(config("").listen.public_url, "");
+    for url in ["https://a", "http://a.example:8080/", "https://[::1]/b/c-d_e.f~g/", "https://a/b"] {
+        assert_eq!(config(&format!("[listen]\npublic_url = '{url}'")).listen.public_url, url);
+    }
+    for url in [
+        "a",
+        "/b",
+        "//a",
+        "ws://a",
+        "https://",
+        "https:///b",
+        "https://A",
+        "https://a/b?c",
+        "https://a//b",
+        "https://a/%20",
+    ] {
+        let errors = errors(&format!("[listen]\npublic_url = '{url}'"));
+        assert!(errors.starts_with("2:14: public_url: expected a URL, such as"), "{url}: {errors}");
+    }
+}
+
+#[test]
 fn limits_are_lowered_and_never_raised() {
     assert_eq!(config(&format!("[limits]\nslots = {}", limits::SLOTS)).slots, limits::SLOTS);
     assert_eq!(config("[limits]\nslots = 2").slots, 2);

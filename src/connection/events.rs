@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::machine::{Connection, Context, Finish};
+use super::machine::{Connection, Context, Finish, HttpConfig};
 use super::{Admission, HEAD_TIMEOUT, http, push, websocket};
 use crate::api::{self, Counters};
 use crate::call::Completion;
@@ -55,7 +55,7 @@ impl Connection {
             } else {
                 Counters::add(&mut counters.half_requests);
                 if !broken {
-                    http::reject(self, &Rejection::TRUNCATED, cx.now);
+                    http::reject(self, &Rejection::TRUNCATED, cx.http, cx.now);
                 }
             }
         }
@@ -70,8 +70,8 @@ impl Connection {
         let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
         let outcome = api::complete(&pending.call, completion, api);
         if self.socket.is_none() {
-            if http::reply(self, outcome, cx.reply, cx.now) == http::Reply::AtCapacity {
-                http::reject_at_capacity(self, cx.api, cx.now);
+            if http::reply(self, outcome, cx.reply, cx.http, cx.now) == http::Reply::AtCapacity {
+                http::reject_at_capacity(self, cx.api, cx.http, cx.now);
             }
         } else {
             let request_id = pending.request_id.as_deref();
@@ -98,7 +98,7 @@ impl Connection {
         let is_stalled = self.flow.deadline().is_some_and(|deadline| now >= deadline);
         let counters = &mut cx.api.counters;
         let Some(socket) = &mut self.socket else {
-            self.handle_head_timeout(is_stalled, counters, now);
+            self.handle_head_timeout(is_stalled, counters, cx.http, now);
             return;
         };
         socket.handle_timeout(&mut self.send, now);
@@ -137,7 +137,13 @@ impl Connection {
         [self.flow.deadline(), head, socket, pending, self.auth.deadline()].into_iter().flatten().min()
     }
 
-    fn handle_head_timeout(&mut self, is_stalled: bool, counters: &mut Counters, now: Duration) {
+    fn handle_head_timeout(
+        &mut self,
+        is_stalled: bool,
+        counters: &mut Counters,
+        config: &HttpConfig,
+        now: Duration,
+    ) {
         if is_stalled {
             self.closing.begin(Finish::Abort, now);
         } else if self.pending.is_none() && now >= self.place.opened + HEAD_TIMEOUT {
@@ -146,7 +152,7 @@ impl Connection {
                 self.closing.begin(Finish::Abort, now);
             } else {
                 Counters::add(&mut counters.half_requests);
-                http::reject(self, &Rejection::TIMED_OUT, now);
+                http::reject(self, &Rejection::TIMED_OUT, config, now);
             }
         }
     }

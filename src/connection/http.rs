@@ -1,14 +1,18 @@
 //! HTTP half of a connection: one request and one response, or the upgrade.
 
 use core::fmt::Write as _;
+use core::ops::Range;
 use core::time::Duration;
+
+use heapless::String;
 
 use super::Admission;
 use super::machine::{Connection, Context, Finish, HttpConfig, PendingReply};
 use crate::api::{self, Api, Counters};
 use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
+use crate::friendcore::content::{self, Kind};
 use crate::friendcore::{Form, reply as encode};
-use crate::http::{self, Head, Method, Pairs, Rejection, SEND_RESERVE_BYTES};
+use crate::http::{self, Head, MediaType, Method, Pairs, Recipient, Rejection, SEND_RESERVE_BYTES};
 use crate::internal_error;
 use crate::json::Writer;
 use crate::limits::{MESSAGE_BYTES, SEND_BYTES, SERVICE_NAME_BYTES};
@@ -24,21 +28,39 @@ const PROBLEM_BYTES: usize = SERVICE_NAME_BYTES + 32;
 /// Longest body of the response to a call.
 const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTES;
 
-/// Target of a whole request.
+/// State of the one request of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Request {
+    /// Its method is `HEAD`.
+    head_only: bool,
+    /// Position of its `Origin` among those that are allowed.
+    origin: Option<u8>,
+    /// Length of the data of a chunked body that is decoded.
+    decoded: usize,
+}
+
+/// Target of a request.
 enum Route {
-    Page {
-        head_only: bool,
-    },
+    Page,
     /// With a level: the health of the board, not of the server alone.
-    Health {
-        level: Option<CheckLevel>,
-        head_only: bool,
-    },
-    Preflight,
+    Health(Option<CheckLevel>),
+    Options,
     Socket(http::Upgrade),
     Call {
         is_post: bool,
     },
+}
+
+/// Request whose body may not be whole. Its parts are positions in the receive buffer.
+struct Parsed {
+    route: Route,
+    path: Range<usize>,
+    query: Range<usize>,
+    /// Length of the head.
+    length: usize,
+    /// Length of the body, unless it is chunked.
+    content_length: Option<usize>,
+    expects_continue: bool,
 }
 
 /// Result of writing the response to a call.
@@ -52,32 +74,32 @@ pub(super) enum Reply {
     AtCapacity,
 }
 
-/// Answers a request once it is whole.
+/// Answers a request once it is whole, or refuses it once its head is.
 pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) {
-    let parsed = match http::parse_head(connection.receive.filled()) {
+    let whole = match parse(connection, cx.http) {
         Ok(None) => return,
-        Ok(Some((head, length))) if connection.receive.filled().len() < length + head.content_length => {
-            return;
-        }
-        Ok(Some((head, length))) => route(&head, cx.http).map(|route| {
-            let body = length..length + head.content_length;
-            (route, body, head.path_at.clone(), head.query_at.clone())
-        }),
+        Ok(Some(_)) if connection.place.is_refused => Err(Rejection::FOREIGN_USER),
+        Ok(Some(parsed)) => read_body(connection, &parsed).map(|body| body.map(|body| (parsed, body))),
         Err(rejection) => Err(rejection),
     };
-    let (route, body, path, query) = match parsed {
-        Ok(parsed) => parsed,
+    let (Parsed { route, path, query, .. }, body) = match whole {
+        Ok(None) => return,
+        Ok(Some(whole)) => whole,
         Err(rejection) => {
             Counters::add(&mut cx.api.counters.bad_requests);
-            reject(connection, &rejection, cx.now);
+            if rejection.status == 403
+                && let Some(suppressed) = cx.refusals.try_acquire(cx.now)
+            {
+                crate::info!(
+                    "request refused: {} ({} similar lines suppressed)",
+                    rejection.reason,
+                    suppressed
+                );
+            }
+            reject(connection, &rejection, cx.http, cx.now);
             return;
         }
     };
-    if connection.place.is_refused {
-        Counters::add(&mut cx.api.counters.bad_requests);
-        reject(connection, &Rejection::FOREIGN_USER, cx.now);
-        return;
-    }
     let is_full = connection.place.admission != Admission::Open;
     match route {
         Route::Socket(upgrade) => handle_upgrade(connection, &upgrade, body.start, query, cx),
@@ -85,46 +107,102 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             let mut receive = core::mem::take(&mut connection.receive);
             match receive.filled_mut().get_disjoint_mut([path, query, body]) {
                 Ok([path, query, body]) => handle_call(connection, path, query, body, is_post, cx),
-                Err(_) => fail(connection, "parts of a request overlap", cx.now),
+                Err(_) => fail(connection, "parts of a request overlap", cx.http, cx.now),
             }
             receive.clear();
             connection.receive = receive;
         }
-        _ if is_full => reject_at_capacity(connection, cx.api, cx.now),
-        Route::Page { head_only } => {
-            respond(connection, cx.now, |room| http::write_page(room, head_only).ok());
-        }
-        Route::Health { level, head_only } => {
+        _ if is_full => reject_at_capacity(connection, cx.api, cx.http, cx.now),
+        Route::Page => respond(connection, cx.http, cx.now, |room, to| http::write_page(room, to).ok()),
+        Route::Health(level) => {
             let problem = level.and_then(|level| cx.api.services.problem(level));
-            let mut text = heapless::String::<PROBLEM_BYTES>::new();
+            let mut text = String::<PROBLEM_BYTES>::new();
             let written = problem.map_or(Ok(()), |problem| writeln!(text, "{problem}"));
             debug_assert!(written.is_ok(), "the longest name fits");
             let problem = problem.map(|_| text.as_str());
-            respond(connection, cx.now, |room| http::write_health(room, problem, head_only).ok());
+            respond(connection, cx.http, cx.now, |room, to| http::write_health(room, problem, to).ok());
         }
-        Route::Preflight => respond(connection, cx.now, |room| http::write_preflight(room).ok()),
+        Route::Options => respond(connection, cx.http, cx.now, |room, to| http::write_options(room, to).ok()),
     }
 }
 
-fn route(head: &Head<'_>, config: &HttpConfig) -> Result<Route, Rejection> {
-    if head.upgrade.is_some() {
-        let origins = config.origins.iter().map(|origin| origin.as_str());
-        return http::check_upgrade(head, origins, config.tls).map(Route::Socket);
+/// Parses the head of the request, and finds its target; `None` while it is incomplete.
+fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Parsed>, Rejection> {
+    let bytes = connection.receive.filled();
+    connection.request.head_only = http::is_head(bytes);
+    let Some((mut head, length)) = http::parse_head(bytes)? else { return Ok(None) };
+    strip_prefix(&mut head, http::split_url(&config.public_url).1);
+    if head.path.starts_with(CALLS) || head.upgrade.is_some() || head.method == Method::Options {
+        let position = http::check_origin(&head, config.allowed(), config.tls)?;
+        connection.request.origin = position.and_then(|position| position.try_into().ok());
     }
-    let head_only = head.method == Method::Head;
+    Ok(Some(Parsed {
+        route: route(&head)?,
+        length,
+        path: head.path_at,
+        query: head.query_at,
+        content_length: (!head.is_chunked).then_some(head.content_length),
+        expects_continue: head.expects_continue,
+    }))
+}
+
+/// Removes the path of `public_url` from that of a request.
+fn strip_prefix(head: &mut Head<'_>, prefix: &str) {
+    match head.path.strip_prefix(prefix) {
+        Some("") => head.path = "/",
+        Some(path) if path.starts_with('/') => {
+            head.path_at.start += prefix.len();
+            head.path = path;
+        }
+        _ => {}
+    }
+}
+
+/// Returns the position of the body, decoded; `None` while it is incomplete.
+fn read_body(connection: &mut Connection, parsed: &Parsed) -> Result<Option<Range<usize>>, Rejection> {
+    let Connection { receive, request, send, .. } = connection;
+    let Parsed { length, content_length, expects_continue, .. } = *parsed;
+    let received = receive.filled().len();
+    let end = match content_length {
+        Some(content_length) => length + content_length,
+        None => {
+            let start = length + request.decoded;
+            let bytes = receive.filled_mut().get_mut(start..).unwrap_or_default();
+            let chunks = http::decode_chunks(bytes, request.decoded)?;
+            receive.cut(start + chunks.data..start + chunks.read);
+            request.decoded += chunks.data;
+            let end = length + request.decoded;
+            if chunks.is_whole { end } else { usize::MAX }
+        }
+    };
+    if end <= received {
+        return Ok(Some(length..end));
+    }
+    if expects_continue && received == length {
+        // Without room the client waits for the response to the request, or sends the body nevertheless.
+        let _ = send.raw(|room| {
+            room.get_mut(..http::CONTINUE.len())?.copy_from_slice(http::CONTINUE);
+            Some(http::CONTINUE.len())
+        });
+    }
+    Ok(None)
+}
+
+fn route(head: &Head<'_>) -> Result<Route, Rejection> {
+    if head.upgrade.is_some() {
+        return http::check_upgrade(head).map(Route::Socket);
+    }
     match (head.method, head.path) {
-        (Method::Options, _) => Ok(Route::Preflight),
-        (Method::Get | Method::Post, path) if path.starts_with(CALLS) => {
-            let is_post = head.method == Method::Post;
-            if is_post && head.content_length > 0 {
+        (Method::Options, _) => Ok(Route::Options),
+        (method, path) if path.starts_with(CALLS) => {
+            let is_post = method == Method::Post;
+            if is_post && (head.content_length > 0 || head.is_chunked) {
                 http::check_content_type(head.content_type)?;
             }
             Ok(Route::Call { is_post })
         }
-        (Method::Get | Method::Head, "/") => Ok(Route::Page { head_only }),
-        (Method::Get | Method::Head, "/healthz") => {
-            health_level(head.query).map(|level| Route::Health { level, head_only })
-        }
+        (Method::Get | Method::Head, "/") => Ok(Route::Page),
+        (Method::Get | Method::Head, "/healthz") => health_level(head.query).map(Route::Health),
         _ => Err(Rejection::NOT_FOUND),
     }
 }
@@ -150,7 +228,7 @@ fn handle_call(
         Ok(path) => path,
         Err(rejection) => {
             Counters::add(&mut cx.api.counters.bad_requests);
-            reject(connection, &rejection, cx.now);
+            reject(connection, &rejection, cx.http, cx.now);
             return;
         }
     };
@@ -159,8 +237,8 @@ fn handle_call(
     let caller = connection.caller(Form::Http, is_post, true);
     let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
     let outcome = api::handle(&call, &caller, api);
-    if reply(connection, outcome, cx.reply, cx.now) == Reply::AtCapacity {
-        reject_at_capacity(connection, cx.api, cx.now);
+    if reply(connection, outcome, cx.reply, cx.http, cx.now) == Reply::AtCapacity {
+        reject_at_capacity(connection, cx.api, cx.http, cx.now);
     }
 }
 
@@ -196,6 +274,7 @@ pub(super) fn reply(
     connection: &mut Connection,
     outcome: Outcome<'_>,
     buffer: &mut [u8],
+    config: &HttpConfig,
     now: Duration,
 ) -> Reply {
     match outcome {
@@ -205,15 +284,22 @@ pub(super) fn reply(
             Reply::Pending
         }
         outcome => {
-            let (status, length) = match write_body(buffer, &outcome) {
-                Some(length) => (encode::http_status(&outcome), Some(length)),
-                None => (200, write_body(buffer, &Outcome::Failed(Failure::TableFull))),
+            let full = Outcome::Failed(Failure::TableFull);
+            let (outcome, length) = match write_body(buffer, &outcome) {
+                Some(length) => (&outcome, Some(length)),
+                None => (&full, write_body(buffer, &full)),
+            };
+            let status = encode::http_status(outcome);
+            let media_type = match content::kind(outcome) {
+                Kind::Json => MediaType::Json,
+                Kind::Html => MediaType::Html,
+                Kind::Text => MediaType::Text,
             };
             match length.and_then(|length| buffer.get(..length)) {
-                Some(body) => {
-                    respond(connection, now, |room| http::write_call(room, status, body, false).ok());
-                }
-                None => fail(connection, "an error is longer than the reply buffer", now),
+                Some(body) => respond(connection, config, now, |room, to| {
+                    http::write_call(room, status, media_type, body, to).ok()
+                }),
+                None => fail(connection, "an error is longer than the reply buffer", config, now),
             }
             Reply::Sent
         }
@@ -234,11 +320,11 @@ fn handle_upgrade(
     connection: &mut Connection,
     upgrade: &http::Upgrade,
     length: usize,
-    query: core::ops::Range<usize>,
+    query: Range<usize>,
     cx: &mut Context<'_>,
 ) {
     let Some(query) = connection.receive.filled_mut().get_mut(query) else {
-        fail(connection, "a query lies outside of its request", cx.now);
+        fail(connection, "a query lies outside of its request", cx.http, cx.now);
         return;
     };
     let session = Pairs::new(query).flatten().find(|(key, _)| *key == "sessionid").map(|(_, value)| value);
@@ -249,7 +335,7 @@ fn handle_upgrade(
         (Admission::Overflow, _) => false,
     };
     if !is_admitted {
-        reject_at_capacity(connection, cx.api, cx.now);
+        reject_at_capacity(connection, cx.api, cx.http, cx.now);
         return;
     }
     let written = connection.send.raw(|room| http::write_switching(room, upgrade).ok());
@@ -267,29 +353,41 @@ fn handle_upgrade(
 }
 
 /// Rejects a request because all slots are in use.
-pub(super) fn reject_at_capacity(connection: &mut Connection, api: &mut Api, now: Duration) {
+pub(super) fn reject_at_capacity(
+    connection: &mut Connection,
+    api: &mut Api,
+    config: &HttpConfig,
+    now: Duration,
+) {
     Counters::add(&mut api.counters.rejected_at_capacity);
-    reject(connection, &Rejection::AT_CAPACITY, now);
+    reject(connection, &Rejection::AT_CAPACITY, config, now);
 }
 
 /// Reports a broken invariant in the log, and to the client.
-fn fail(connection: &mut Connection, state: &'static str, now: Duration) {
+fn fail(connection: &mut Connection, state: &'static str, config: &HttpConfig, now: Duration) {
     internal_error!("{}", state);
-    reject(connection, &Rejection::INTERNAL, now);
+    reject(connection, &Rejection::INTERNAL, config, now);
 }
 
 /// Rejects the request of this connection.
-pub(super) fn reject(connection: &mut Connection, rejection: &Rejection, now: Duration) {
-    respond(connection, now, |room| http::write_rejection(room, rejection, RETRY_AFTER_S).ok());
+pub(super) fn reject(connection: &mut Connection, rejection: &Rejection, config: &HttpConfig, now: Duration) {
+    respond(connection, config, now, |room, to| {
+        http::write_rejection(room, rejection, RETRY_AFTER_S, to).ok()
+    });
 }
 
 /// Sends the one response of this connection.
 pub(super) fn respond(
     connection: &mut Connection,
+    config: &HttpConfig,
     now: Duration,
-    write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    write: impl FnOnce(&mut [u8], Recipient<'_>) -> Option<usize>,
 ) {
     connection.receive.clear();
-    let finish = if connection.send.raw(write).is_ok() { Finish::Graceful } else { Finish::Abort };
+    let Request { head_only, origin, .. } = connection.request;
+    let origin = origin.and_then(|position| config.allowed().nth(position.into()));
+    let to = Recipient { head_only, origin: origin.map(http::without_default_port) };
+    let written = connection.send.raw(|room| write(room, to));
+    let finish = if written.is_ok() { Finish::Graceful } else { Finish::Abort };
     connection.closing.begin(finish, now);
 }

@@ -7,6 +7,7 @@ use heapless::{String, Vec};
 
 use super::auth::Auth;
 use super::closing::Closing;
+use super::http;
 use super::pending_pushes::PendingPushes;
 use super::{ANSWER_TIMEOUT, Admission, EVICT_AFTER, Peer, RECEIVE_BYTES, SEND_TIMEOUT, SlotId};
 use crate::api::{Api, Counters, Platform};
@@ -77,6 +78,16 @@ pub(super) struct HttpConfig {
     pub(super) tls: bool,
     /// Allowed origins in addition to the server's own.
     pub(super) origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
+    /// URL under which a proxy makes the server reachable; empty without one.
+    pub(super) public_url: String<ORIGIN_BYTES>,
+}
+
+impl HttpConfig {
+    /// Origins beside the server's own whose pages may call.
+    pub(super) fn allowed(&self) -> impl Iterator<Item = &str> {
+        let public = crate::http::split_url(&self.public_url).0;
+        self.origins.iter().map(|origin| origin.as_str()).chain([public])
+    }
 }
 
 /// Everything outside a connection that its steps may use.
@@ -108,6 +119,7 @@ pub(super) struct Connection {
     pub(super) place: Place,
     pub(super) receive: ReceiveBuffer,
     pub(super) send: SendBuffer,
+    pub(super) request: http::Request,
     /// WebSocket, after the upgrade.
     pub(super) socket: Option<Socket>,
     pub(super) auth: Auth,
@@ -172,6 +184,7 @@ impl Connection {
             },
             receive,
             send,
+            request: http::Request::default(),
             socket: None,
             auth: Auth::default(),
             pushes: PendingPushes::default(),

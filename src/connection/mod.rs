@@ -37,7 +37,7 @@ pub use server::{End, Server, ServerConfig};
 
 use crate::api::LOG_ANSWER_BYTES;
 use crate::friendcore::{CHUNK_ENVELOPE_BYTES, CHUNK_PIECE_BYTES};
-use crate::http::SEND_RESERVE_BYTES;
+use crate::http::{CHUNK_LINE_BYTES, SEND_RESERVE_BYTES, TRAILER_BYTES};
 use crate::limits::{BODY_BYTES, HEAD_BYTES, MESSAGE_BYTES, REPLY_BYTES, SEND_BYTES, SERVICE_NAME_BYTES};
 use crate::service::{COMMAND_TIMEOUT, SPAWN_TIMEOUT};
 use crate::ws::FRAME_HEADER_BYTES;
@@ -99,8 +99,8 @@ crate::limits::limits! {
 
 const _: () = {
     assert!(
-        HEAD_BYTES + BODY_BYTES <= RECEIVE_BYTES,
-        "head_bytes + body_bytes: must fit message_bytes + 1024"
+        HEAD_BYTES + BODY_BYTES + CHUNK_LINE_BYTES + TRAILER_BYTES <= RECEIVE_BYTES,
+        "head_bytes + body_bytes: must fit message_bytes + 1024, with the framing of a chunked body"
     );
     assert!(
         REPLY_BYTES + FRAME_HEADER_BYTES + SEND_RESERVE_BYTES <= SEND_BYTES

@@ -23,6 +23,8 @@ pub struct Settings {
     pub tokens: Tokens,
     /// Allowed origins in addition to the server's own.
     pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
+    /// URL under which a proxy makes the server reachable; empty without one.
+    pub public_url: String<ORIGIN_BYTES>,
     /// `[session] idle_timeout_s`.
     pub idle_timeout: Duration,
     /// `[session] lockout_attempts` and `lockout_s`.
@@ -46,9 +48,9 @@ impl Server {
         now: Duration,
         platform: &mut dyn Platform,
     ) {
-        let Settings { users, mut tokens, origins, idle_timeout, lockout, update } = settings;
+        let Settings { users, mut tokens, origins, public_url, idle_timeout, lockout, update } = settings;
         self.set_update(update);
-        self.shared.http.origins = origins;
+        (self.shared.http.origins, self.shared.http.public_url) = (origins, public_url);
         self.api.accounts.sessions.set_idle_timeout(idle_timeout);
         self.api.accounts.lockout.set(lockout.0, lockout.1);
         let names = self.api.accounts.users.iter();

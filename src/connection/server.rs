@@ -10,6 +10,7 @@ use super::{Admission, OVERFLOW_SLOTS, Peer, SlotId, http, websocket};
 use crate::api::{Api, Counters, Platform};
 use crate::call::{Completion, Identity, PasswordVerdict};
 use crate::friendcore::chunk::Assembler;
+use crate::http::Rejection;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
 use crate::service::{
@@ -39,6 +40,8 @@ pub struct ServerConfig {
     pub tls: bool,
     /// Allowed origins in addition to the server's own.
     pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
+    /// URL under which a proxy makes the server reachable; empty without one.
+    pub public_url: String<ORIGIN_BYTES>,
     /// User ID of the server, an administrator at the local socket as root is.
     pub owner: u32,
     /// State that the calls work on.
@@ -87,7 +90,7 @@ impl Shared {
 impl Server {
     /// Creates a server with all its buffers. `config.slots` is clamped to 2 and the board's `slots`.
     pub fn new(config: ServerConfig) -> Self {
-        let ServerConfig { slots, tls, origins, owner, api } = config;
+        let ServerConfig { slots, tls, origins, public_url, owner, api } = config;
         let limit = slots.clamp(2, SLOTS);
         Self {
             slots: (0..limit + OVERFLOW_SLOTS).map(|index| Connection::new(index as u16)).collect(),
@@ -97,7 +100,7 @@ impl Server {
             shared: Shared {
                 chunks: Assembler::new(),
                 reply: vec![0; REPLY_BYTES].into_boxed_slice(),
-                http: HttpConfig { tls, origins },
+                http: HttpConfig { tls, origins, public_url },
                 refusals: RateLimit::default(),
             },
             wakes: [0; (SLOTS + OVERFLOW_SLOTS).div_ceil(usize::BITS as usize)],
@@ -294,7 +297,7 @@ impl Server {
     pub fn handle_plain(&mut self, id: SlotId, now: Duration) {
         if let Some(slot) = find(&mut self.slots, id) {
             Counters::add(&mut self.api.counters.plain_on_tls);
-            http::respond(slot, now, |room| crate::http::write_plain_on_tls(room).ok());
+            http::reject(slot, &Rejection::PLAIN_ON_TLS, &self.shared.http, now);
         }
     }
 

@@ -5,6 +5,7 @@ mod calls;
 mod capacity;
 mod ends;
 mod fixture;
+mod http;
 mod limits;
 mod local;
 mod operations;

@@ -22,15 +22,17 @@ use crate::json::{self, Full, Lossy, Writer};
 
 /// Kind of the content of an outcome.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// A JSON object or array.
     Json,
+    /// HTML of a service.
+    Html,
     /// Any other text.
     Text,
 }
 
 /// Returns the kind of an outcome's content.
-pub(super) fn kind(outcome: &Outcome<'_>) -> Kind {
+pub fn kind(outcome: &Outcome<'_>) -> Kind {
     match outcome {
         Outcome::Done
         | Outcome::LoggedIn { .. }
@@ -45,8 +47,8 @@ pub(super) fn kind(outcome: &Outcome<'_>) -> Kind {
         | Outcome::Reloaded(_)
         | Outcome::Operations(_) => Kind::Json,
         Outcome::WebGui(html) if html.starts_with(['{', '[']) && json::is_valid(html) => Kind::Json,
-        Outcome::WebGui(_)
-        | Outcome::Valid
+        Outcome::WebGui(_) => Kind::Html,
+        Outcome::Valid
         | Outcome::LoggedOut
         | Outcome::PasswordUpdated
         | Outcome::Failed(_)

@@ -1,8 +1,8 @@
 //! Request head (RFC 9112, sections 2 to 6), parsed in place.
 //!
 //! The parser is strict where leniency allows request smuggling: one Host, one Content-Length of
-//! digits only, no Transfer-Encoding, no folded line, no bare CR. A line may end in LF alone (RFC 9112,
-//! 2.2 allows it), and one empty line may precede the request line.
+//! digits only, or `Transfer-Encoding: chunked` and no length, no folded line, no bare CR. A line may end in LF
+//! alone (RFC 9112, 2.2 allows it), and one empty line may precede the request line.
 
 use core::ops::Range;
 
@@ -23,7 +23,7 @@ pub enum Method {
     Get,
     /// `HEAD`: as `GET`, with a response without body.
     Head,
-    /// `OPTIONS`: preflight request of a browser for a call from another origin.
+    /// `OPTIONS`: the methods of any path, and the preflight request of a browser for a call from another origin.
     Options,
     /// `POST`: calls by form.
     Post,
@@ -49,6 +49,9 @@ impl Rejection {
     /// Unknown path.
     pub const NOT_FOUND: Self =
         Self { status: 404, reason: "nothing is here; see / for what this server offers" };
+    /// Plain HTTP on a TLS port.
+    pub const PLAIN_ON_TLS: Self =
+        Self { status: 400, reason: "this port speaks TLS; use https:// or wss://" };
     /// The request did not arrive in time.
     pub const TIMED_OUT: Self =
         Self { status: 408, reason: "the request did not arrive in time; send it whole and at once" };
@@ -83,7 +86,7 @@ pub struct UpgradeFields<'b> {
 pub struct Head<'b> {
     /// Request method.
     pub method: Method,
-    /// The version is HTTP/1.0, allowed for a plain `GET` only.
+    /// The version is HTTP/1.0: without upgrade, expectation and chunked body.
     pub http_1_0: bool,
     /// Path with its leading slash, still percent-encoded; `*` of `OPTIONS *`.
     pub path: &'b str,
@@ -97,8 +100,14 @@ pub struct Head<'b> {
     pub host: Option<&'b str>,
     /// `Origin` of a browser's request.
     pub origin: Option<&'b str>,
-    /// Length of the body; 0 without one.
+    /// `Sec-Fetch-Site` names a page of another origin.
+    pub is_cross_origin: bool,
+    /// Length of the body; 0 without one, or with a chunked one.
     pub content_length: usize,
+    /// The body is chunked.
+    pub is_chunked: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub expects_continue: bool,
     /// `Content-Type`.
     pub content_type: Option<&'b str>,
     /// Present in a WebSocket handshake.
@@ -112,9 +121,10 @@ pub struct Head<'b> {
 ///
 /// # Errors
 ///
-/// 400 for malformed HTTP, 403 for an absolute target, 405 for an unsupported method, 413 for a body over `BODY_BYTES`, 414 for a path over `PATH_BYTES` or a request line
-/// over `HEAD_BYTES`, 417 for `Expect`, 431 for a head over `HEAD_BYTES` or `HEAD_FIELDS`, 501 for
-/// `Transfer-Encoding`, 505 for another version of HTTP.
+/// 400 for malformed HTTP, 403 for an absolute target, 405 for an unsupported method, 413 for a body over `BODY_BYTES`,
+/// 414 for a path over `PATH_BYTES` or a request line over `HEAD_BYTES`, 417 for another `Expect` than `100-continue`, 431
+/// for a head over `HEAD_BYTES` or `HEAD_FIELDS`, 501 for another `Transfer-Encoding` than `chunked`, 505 for another
+/// version of HTTP.
 pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Rejection> {
     let bounded = bytes.get(..limits::HEAD_BYTES).unwrap_or(bytes);
     let Some(line) = request_line(bounded)? else {
@@ -135,9 +145,6 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Rejection> 
     let at = bounded.len() - line.len() + method.len() + 1;
     let method = parse_method(method)?;
     let http_1_0 = minor == 0;
-    if http_1_0 && method != Method::Get {
-        return Err(Rejection::new(505, "HTTP/1.0 is supported for GET only; use HTTP/1.1"));
-    }
     let (path, query) = split_target(method, target)?;
     let path_at = at..at + path.len();
     let query_at = match query {
@@ -154,7 +161,10 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Rejection> 
         query_at,
         host: None,
         origin: None,
+        is_cross_origin: false,
         content_length: 0,
+        is_chunked: false,
+        expects_continue: false,
         content_type: None,
         upgrade: None,
     };
@@ -163,6 +173,11 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Rejection> 
         return Err(Rejection::new(400, "the host header is missing; HTTP/1.1 requires one"));
     }
     Ok(Some((head, length)))
+}
+
+/// Returns true if the bytes begin a request with the method `HEAD`, whatever follows.
+pub fn is_head(bytes: &[u8]) -> bool {
+    request_line(bytes).is_ok_and(|line| line.is_some_and(|line| line.starts_with(b"HEAD ")))
 }
 
 /// Returns the bytes from the request line on; `None` while it has not begun.
@@ -249,7 +264,7 @@ fn split_target(method: Method, target: &str) -> Result<(&str, Option<&str>), Re
 
 fn read_fields<'b>(head: &mut Head<'b>, fields: &[httparse::Header<'b>]) -> Result<(), Rejection> {
     let mut upgrade = UpgradeFields::default();
-    let mut length = None;
+    let (mut length, mut encoding, mut expectation) = (None, None, None);
     for field in fields {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         if is("host") {
@@ -261,9 +276,11 @@ fn read_fields<'b>(head: &mut Head<'b>, fields: &[httparse::Header<'b>]) -> Resu
         } else if is("content-length") {
             set(&mut length, field)?;
         } else if is("expect") {
-            return Err(Rejection::new(417, "`expect` is not supported; send the body without it"));
+            set(&mut expectation, field)?;
         } else if is("transfer-encoding") {
-            return Err(Rejection::new(501, "chunked bodies are not supported; send content-length"));
+            set(&mut encoding, field)?;
+        } else if is("sec-fetch-site") {
+            head.is_cross_origin |= matches!(value(field)?, "cross-site" | "same-site");
         } else if is("connection") {
             upgrade.connection |= tokens(field)?.any(|token| token.eq_ignore_ascii_case("upgrade"));
         } else if is("upgrade") {
@@ -280,8 +297,33 @@ fn read_fields<'b>(head: &mut Head<'b>, fields: &[httparse::Header<'b>]) -> Resu
     if head.host.is_some_and(|host| !is_host(host)) {
         return Err(Rejection::new(400, "the host header is malformed; send `host` or `host:port`"));
     }
-    if let Some(length) = length {
-        head.content_length = body_length(length)?;
+    match (length, encoding) {
+        (None, None) => {}
+        (Some(length), None) => head.content_length = body_length(length)?,
+        (Some(_), Some(_)) => {
+            return Err(Rejection::new(400, "content-length and transfer-encoding exclude each other"));
+        }
+        (None, Some(_)) if head.http_1_0 => {
+            return Err(Rejection::new(
+                400,
+                "transfer-encoding is not part of HTTP/1.0; send content-length",
+            ));
+        }
+        (None, Some(encoding)) if encoding.eq_ignore_ascii_case("chunked") => head.is_chunked = true,
+        (None, Some(_)) => {
+            return Err(Rejection::new(501, "the only transfer-encoding is chunked; or send content-length"));
+        }
+    }
+    match expectation {
+        // RFC 9110, 10.1.1: a server ignores it in HTTP/1.0.
+        Some(_) if head.http_1_0 => {}
+        Some(value) if !value.eq_ignore_ascii_case("100-continue") => {
+            return Err(Rejection::new(
+                417,
+                "the only expectation is 100-continue; send the request without",
+            ));
+        }
+        expectation => head.expects_continue = expectation.is_some(),
     }
     // RFC 9110, 7.8: a server ignores `upgrade` in HTTP/1.0, and other protocols.
     if !head.http_1_0 && (upgrade.websocket || upgrade.key.is_some()) {

@@ -4,22 +4,27 @@
 //! [`parse_head`] parses a head in the receive buffer, [`Pairs`] decodes a query or a form in place,
 //! [`check_upgrade`] validates a WebSocket handshake by RFC 6455, and the `write_..` functions write
 //! whole responses to a send buffer. An invalid request results in a [`Rejection`]: a status and one
-//! line with the reason and the remedy.
+//! line with the reason and the remedy. [`check_origin`] refuses pages of other origins, and [`decode_chunks`] decodes
+//! a chunked body in place.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod chunked;
 mod form;
 mod head;
+mod origin;
 mod page;
 mod response;
 mod upgrade;
 
+pub use chunked::{Chunks, decode_chunks};
 pub use form::{FormError, Pairs, check_content_type, decode_path};
-pub use head::{Head, Method, Rejection, UpgradeFields, parse_head};
-pub use page::{write_health, write_page, write_plain_on_tls};
+pub use head::{Head, Method, Rejection, UpgradeFields, is_head, parse_head};
+pub use origin::{check_origin, split_url, without_default_port};
+pub use page::{write_health, write_page};
 pub use response::{
-    CALL_HEAD_BYTES, ResponseTooLarge, write_call, write_call_head, write_preflight, write_rejection,
-    write_text,
+    CALL_HEAD_BYTES, CONTINUE, MediaType, Recipient, ResponseTooLarge, write_call, write_call_head,
+    write_options, write_rejection,
 };
 pub use upgrade::{SUBPROTOCOL, Upgrade, accept_key, check_upgrade, write_switching};
 
@@ -32,6 +37,10 @@ crate::limits::limits! {
             "largest_answer_leaves_room_for_the_closing_frame",
             "peer_that_does_not_read_is_read_until_the_buffer_is_full"
         ];
+    /// Size line of a chunk of a body, with its extensions.
+    CHUNK_LINE_BYTES: usize = 128, exceeded "answered 400", tests ["size_line_up_to_its_limit"];
+    /// Trailer section of a chunked body.
+    TRAILER_BYTES: usize = 512, exceeded "answered 431", tests ["trailer_section_up_to_its_limit"];
 }
 
 const _: () = assert!(

@@ -4,7 +4,7 @@
 //! a failing check or service in `/healthz?level=LEVEL`.
 
 use super::response::ResponseWriter;
-use super::{Rejection, ResponseTooLarge, write_rejection, write_text};
+use super::{MediaType, Recipient, ResponseTooLarge, write_call};
 
 /// Content security policy: no script, image, frame or form, and one style by its hash (see the tests).
 const POLICY: &str = "default-src 'none'; style-src 'sha256-13qg4NKcgmr2/gJIl4p2yvLwOEWzJEz7VbQpIt8Vtfs='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -23,7 +23,7 @@ const PAGE: &str = concat!(
     "<p>This device starts, stops and watches its services for programs that speak Friend Core's protocol.",
     "<ul><li>WebSocket: this address, path <code>/fcws</code>, subprotocol <code>FC-protocol</code>",
     "<li>Calls: <code>POST /system.library/..</code>; first <code>/system.library/login</code>",
-    "<li>Health: <a href=/healthz><code>/healthz</code></a></ul></html>\n",
+    "<li>Health: <a href=healthz><code>/healthz</code></a></ul></html>\n",
 );
 
 /// Writes the page at `/`.
@@ -31,16 +31,11 @@ const PAGE: &str = concat!(
 /// # Errors
 ///
 /// [`ResponseTooLarge`] when `out` is too short. The send buffer of every board is large enough.
-pub fn write_page(out: &mut [u8], head_only: bool) -> Result<usize, ResponseTooLarge> {
+pub fn write_page(out: &mut [u8], to: Recipient<'_>) -> Result<usize, ResponseTooLarge> {
     let mut writer = ResponseWriter::new(out);
-    writer.status(200)?;
-    writer.field("content-type", "text/html; charset=utf-8")?;
-    writer.field("connection", "close")?;
-    writer.number_field("content-length", PAGE.len())?;
-    writer.field("cache-control", "no-store")?;
-    writer.field("x-content-type-options", "nosniff")?;
+    writer.head(200, "text/html; charset=utf-8", PAGE.len(), to)?;
     writer.field("content-security-policy", POLICY)?;
-    writer.finish(PAGE.as_bytes(), head_only)
+    writer.finish(PAGE.as_bytes(), to.head_only)
 }
 
 /// Writes the response to `GET /healthz`: `ok`, or a line about the problem of the board.
@@ -51,19 +46,10 @@ pub fn write_page(out: &mut [u8], head_only: bool) -> Result<usize, ResponseTooL
 pub fn write_health(
     out: &mut [u8],
     problem: Option<&str>,
-    head_only: bool,
+    to: Recipient<'_>,
 ) -> Result<usize, ResponseTooLarge> {
     let status = if problem.is_some() { 503 } else { 200 };
-    write_text(out, status, problem.unwrap_or("ok\n"), head_only)
-}
-
-/// Writes the response to plain HTTP on a TLS port.
-///
-/// # Errors
-///
-/// [`ResponseTooLarge`] when `out` is too short.
-pub fn write_plain_on_tls(out: &mut [u8]) -> Result<usize, ResponseTooLarge> {
-    write_rejection(out, &Rejection::new(400, "this port speaks TLS; use https:// or wss://"), 0)
+    write_call(out, status, MediaType::Text, problem.unwrap_or("ok\n").as_bytes(), to)
 }
 
 #[cfg(test)]
@@ -85,7 +71,7 @@ mod tests {
     #[test]
     fn page_lists_the_addresses() {
         let mut out = vec![0; limits::SEND_BYTES];
-        let used = write_page(&mut out, false).unwrap();
+        let used = write_page(&mut out, Recipient::default()).unwrap();
         let page = String::from_utf8(out[..used].to_vec()).unwrap();
         let (head, body) = page.split_once("\r\n\r\n").unwrap();
         for part in ["/fcws", "FC-protocol", "/system.library/login", "/healthz"] {
@@ -100,9 +86,12 @@ mod tests {
     #[test]
     fn page_fits_the_smallest_send_buffer() {
         let mut out = [0; 1024 + SEND_RESERVE_BYTES];
-        let used = write_page(&mut out, false).unwrap();
+        let used = write_page(&mut out, Recipient::default()).unwrap();
         assert!(used > PAGE.len());
-        assert_eq!(text(|out| write_page(out, true)).len(), used - PAGE.len());
+        assert_eq!(
+            text(|out| write_page(out, Recipient { head_only: true, origin: None })).len(),
+            used - PAGE.len()
+        );
     }
 
     #[test]
@@ -114,26 +103,22 @@ mod tests {
     #[test]
     fn health() {
         assert_eq!(
-            text(|out| write_health(out, None, false)),
+            text(|out| write_health(out, None, Recipient::default())),
             "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: 3\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\nok\n"
         );
     }
 
     #[test]
     fn problem_is_a_line_with_status_503() {
-        let problem = |head_only| text(|out| write_health(out, Some("check web is failing\n"), head_only));
+        let problem = |head_only| {
+            let to = Recipient { head_only, origin: None };
+            text(|out| write_health(out, Some("check web is failing\n"), to))
+        };
         let text = problem(false);
         assert!(text.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{text}");
         assert!(text.ends_with("\r\n\r\ncheck web is failing\n"), "{text}");
         assert!(problem(true).ends_with(
             "content-length: 21\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n"
         ));
-    }
-
-    #[test]
-    fn plain_on_tls() {
-        let text = text(write_plain_on_tls);
-        assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{text}");
-        assert!(text.ends_with("\r\n\r\nthis port speaks TLS; use https:// or wss://\n"), "{text}");
     }
 }

@@ -1,12 +1,40 @@
 //! Responses, written whole to a send buffer.
 //!
-//! Names and order of the fields are Friend Core's: `content-type`, `connection: close`,
-//! `access-control-allow-origin: *`, `content-length`. Further fields follow.
+//! Names and order of the first fields are Friend Core's: `content-type`, `connection: close`,
+//! `access-control-allow-origin`, `content-length`. Each response is its own and may be secret: none is stored
+//! (`no-store`), and none is taken for another type (`nosniff`).
 
 use super::Rejection;
+use crate::limits::ORIGIN_BYTES;
 
-/// Largest head of a response to a call.
-pub const CALL_HEAD_BYTES: usize = 192;
+/// Largest head of a response to a call, with the [`CONTINUE`] before it.
+pub const CALL_HEAD_BYTES: usize = 320 + ORIGIN_BYTES;
+
+/// Response to `Expect: 100-continue`, before the one to the request.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+
+/// Type of the body of a response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MediaType {
+    /// JSON.
+    Json,
+    /// Plain text.
+    Text,
+    /// HTML of a service: a page of no origin and without scripts (`sandbox`), if a browser opens it.
+    Html,
+}
+
+/// What a response depends on beside its content.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Recipient<'a> {
+    /// The method is `HEAD`: the response has no body.
+    pub head_only: bool,
+    /// Allowed `Origin` of the request, whose pages may read the response.
+    pub origin: Option<&'a str>,
+}
 
 /// The buffer is too small for the response; its content must not be sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,6 +120,27 @@ impl<'b> ResponseWriter<'b> {
         self.put(&[b'0' + (value % 10) as u8])
     }
 
+    /// Writes the fields of every response.
+    pub(super) fn head(
+        &mut self,
+        status: u16,
+        content_type: &str,
+        content_length: usize,
+        to: Recipient<'_>,
+    ) -> Result<(), ResponseTooLarge> {
+        self.status(status)?;
+        self.field("content-type", content_type)?;
+        // RFC 9110, 7.8: a sender of `upgrade` lists it in `connection`.
+        self.field("connection", if status == 426 { "close, upgrade" } else { "close" })?;
+        if let Some(origin) = to.origin {
+            self.field("access-control-allow-origin", origin)?;
+            self.field("vary", "origin")?;
+        }
+        self.number_field("content-length", content_length)?;
+        self.field("cache-control", "no-store")?;
+        self.field("x-content-type-options", "nosniff")
+    }
+
     /// Writes the empty line and, unless `head_only`, the body; returns the length.
     pub(super) fn finish(mut self, body: &[u8], head_only: bool) -> Result<usize, ResponseTooLarge> {
         self.put(b"\r\n")?;
@@ -104,9 +153,8 @@ impl<'b> ResponseWriter<'b> {
 
 /// Writes the head of the response to a call; a body of `content_length` bytes follows.
 ///
-/// Responses are `text/html` as in Friend Core. A failed call repeats input of the client (its
-/// session), so its response is `text/plain` with `nosniff`: markup in a session id never becomes a
-/// page of this origin.
+/// Friend Core calls every content `text/html`, and its client reads it as text. Here the content repeats what clients
+/// and programs wrote, so it never becomes a page of this origin.
 ///
 /// # Errors
 ///
@@ -114,21 +162,24 @@ impl<'b> ResponseWriter<'b> {
 pub fn write_call_head(
     out: &mut [u8],
     status: u16,
+    media_type: MediaType,
     content_length: usize,
+    to: Recipient<'_>,
 ) -> Result<usize, ResponseTooLarge> {
+    let content_type = match media_type {
+        MediaType::Json => "application/json",
+        MediaType::Text => TEXT,
+        MediaType::Html => "text/html; charset=utf-8",
+    };
     let mut writer = ResponseWriter::new(out);
-    writer.status(status)?;
-    writer.field("content-type", if status == 200 { "text/html" } else { "text/plain" })?;
-    writer.field("connection", "close")?;
-    writer.field("access-control-allow-origin", "*")?;
-    writer.number_field("content-length", content_length)?;
-    if status != 200 {
-        writer.field("x-content-type-options", "nosniff")?;
+    writer.head(status, content_type, content_length, to)?;
+    if media_type == MediaType::Html {
+        writer.field("content-security-policy", "sandbox")?;
     }
     writer.finish(b"", true)
 }
 
-/// Writes the response to a call; `head_only` omits the body for `HEAD`.
+/// Writes the response to a call.
 ///
 /// # Errors
 ///
@@ -136,11 +187,12 @@ pub fn write_call_head(
 pub fn write_call(
     out: &mut [u8],
     status: u16,
+    media_type: MediaType,
     body: &[u8],
-    head_only: bool,
+    to: Recipient<'_>,
 ) -> Result<usize, ResponseTooLarge> {
-    let used = write_call_head(out, status, body.len())?;
-    if head_only {
+    let used = write_call_head(out, status, media_type, body.len(), to)?;
+    if to.head_only {
         return Ok(used);
     }
     let mut writer = ResponseWriter::new(out.get_mut(used..).ok_or(ResponseTooLarge)?);
@@ -148,21 +200,21 @@ pub fn write_call(
     Ok(used + writer.used())
 }
 
-/// Writes the response to `OPTIONS`: any origin may call, because a call contains its session.
+/// Writes the response to `OPTIONS`, also as a preflight request (Fetch, 4.8): pages of an allowed origin may call.
+/// Friend Core's client sends a field `Method` with each call.
 ///
 /// # Errors
 ///
 /// [`ResponseTooLarge`] when `out` is too short.
-pub fn write_preflight(out: &mut [u8]) -> Result<usize, ResponseTooLarge> {
+pub fn write_options(out: &mut [u8], to: Recipient<'_>) -> Result<usize, ResponseTooLarge> {
     let mut writer = ResponseWriter::new(out);
-    writer.status(200)?;
-    writer.field("content-type", "text/plain")?;
-    writer.field("connection", "close")?;
-    writer.field("access-control-allow-origin", "*")?;
-    writer.field("content-length", "0")?;
-    writer.field("access-control-allow-methods", "GET, POST, OPTIONS")?;
-    writer.field("access-control-allow-headers", "content-type")?;
-    writer.field("access-control-max-age", "86400")?;
+    writer.head(200, TEXT, 0, to)?;
+    writer.field("allow", METHODS)?;
+    if to.origin.is_some() {
+        writer.field("access-control-allow-methods", METHODS)?;
+        writer.field("access-control-allow-headers", "content-type, method")?;
+        writer.field("access-control-max-age", "86400")?;
+    }
     writer.finish(b"", true)
 }
 
@@ -177,17 +229,12 @@ pub fn write_rejection(
     out: &mut [u8],
     rejection: &Rejection,
     retry_after_s: u32,
+    to: Recipient<'_>,
 ) -> Result<usize, ResponseTooLarge> {
-    let status = rejection.status;
     let mut writer = ResponseWriter::new(out);
-    writer.status(status)?;
-    writer.field("content-type", "text/plain")?;
-    // RFC 9110, 7.8: a sender of `upgrade` lists it in `connection`.
-    writer.field("connection", if status == 426 { "close, upgrade" } else { "close" })?;
-    writer.field("access-control-allow-origin", "*")?;
-    writer.number_field("content-length", rejection.reason.len() + 1)?;
-    match status {
-        405 => writer.field("allow", "GET, HEAD, POST, OPTIONS")?,
+    writer.head(rejection.status, TEXT, rejection.reason.len() + 1, to)?;
+    match rejection.status {
+        405 => writer.field("allow", METHODS)?,
         426 => {
             writer.field("upgrade", "websocket")?;
             writer.field("sec-websocket-version", "13")?;
@@ -196,30 +243,11 @@ pub fn write_rejection(
         _ => {}
     }
     writer.put(b"\r\n")?;
-    writer.put(rejection.reason.as_bytes())?;
-    writer.put(b"\n")?;
+    if !to.head_only {
+        writer.put(rejection.reason.as_bytes())?;
+        writer.put(b"\n")?;
+    }
     Ok(writer.used())
-}
-
-/// Writes a response of plain text with `no-store`.
-///
-/// # Errors
-///
-/// [`ResponseTooLarge`] when `out` is too short.
-pub fn write_text(
-    out: &mut [u8],
-    status: u16,
-    body: &str,
-    head_only: bool,
-) -> Result<usize, ResponseTooLarge> {
-    let mut writer = ResponseWriter::new(out);
-    writer.status(status)?;
-    writer.field("content-type", "text/plain; charset=utf-8")?;
-    writer.field("connection", "close")?;
-    writer.number_field("content-length", body.len())?;
-    writer.field("cache-control", "no-store")?;
-    writer.field("x-content-type-options", "nosniff")?;
-    writer.finish(body.as_bytes(), head_only)
 }
 
 #[cfg(test)]
@@ -232,40 +260,71 @@ mod tests {
         String::from_utf8(out[..used].to_vec()).unwrap()
     }
 
-    const START: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\naccess-control-allow-origin: *\r\ncontent-length: 17\r\n\r\n{ \"Status\": \"ok\"}";
+    const TO: Recipient<'_> = Recipient { head_only: false, origin: None };
+    const HEAD_ONLY: Recipient<'_> = Recipient { head_only: true, origin: None };
+    const PANEL: Recipient<'_> = Recipient { head_only: false, origin: Some("https://panel.example") };
+
+    const OK: &[u8] = b"{ \"Status\": \"ok\"}";
+    const START: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 17\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n{ \"Status\": \"ok\"}";
 
     #[test]
     fn call_to_the_byte() {
-        assert_eq!(text(|out| write_call(out, 200, b"{ \"Status\": \"ok\"}", false)), START);
+        assert_eq!(text(|out| write_call(out, 200, MediaType::Json, OK, TO)), START);
         assert_eq!(
-            text(|out| write_call(out, 200, b"{ \"Status\": \"ok\"}", true)),
+            text(|out| write_call(out, 200, MediaType::Json, OK, HEAD_ONLY)),
             START.strip_suffix("{ \"Status\": \"ok\"}").unwrap()
         );
     }
 
     #[test]
-    fn failed_call_is_never_a_page() {
+    fn pages_of_an_allowed_origin_may_read() {
         assert_eq!(
-            text(|out| write_call(out, 403, b"fail", false)),
-            "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\nconnection: close\r\naccess-control-allow-origin: *\r\ncontent-length: 4\r\nx-content-type-options: nosniff\r\n\r\nfail"
+            text(|out| write_call(out, 200, MediaType::Json, OK, PANEL)),
+            START.replace(
+                "content-length",
+                "access-control-allow-origin: https://panel.example\r\nvary: origin\r\ncontent-length"
+            )
         );
+        let rejection = Rejection::new(400, "why");
+        assert!(text(|out| write_rejection(out, &rejection, 9, PANEL)).contains("https://panel.example"));
+    }
+
+    #[test]
+    fn content_is_never_a_page_with_the_rights_of_this_origin() {
+        let content = |media_type| text(|out| write_call(out, 200, media_type, b"<script>", TO));
+        assert!(content(MediaType::Text).contains("\r\ncontent-type: text/plain; charset=utf-8\r\n"));
+        let html = content(MediaType::Html);
+        assert!(html.contains("\r\ncontent-type: text/html; charset=utf-8\r\n"), "{html}");
+        assert!(html.contains("\r\ncontent-security-policy: sandbox\r\n"), "{html}");
+        for media_type in [MediaType::Json, MediaType::Text, MediaType::Html] {
+            assert!(
+                content(media_type).contains("\r\nx-content-type-options: nosniff\r\n"),
+                "{media_type:?}"
+            );
+            assert!(content(media_type).contains("\r\ncache-control: no-store\r\n"), "{media_type:?}");
+        }
     }
 
     #[test]
     fn response_up_to_the_size_of_the_buffer() {
         let mut out = vec![0; START.len()];
-        assert_eq!(write_call(&mut out, 200, b"{ \"Status\": \"ok\"}", false), Ok(START.len()));
+        assert_eq!(write_call(&mut out, 200, MediaType::Json, OK, TO), Ok(START.len()));
         assert_eq!(out, START.as_bytes());
         out.pop();
-        assert_eq!(write_call(&mut out, 200, b"{ \"Status\": \"ok\"}", false), Err(ResponseTooLarge));
-        assert_eq!(write_call(&mut [], 200, b"", false), Err(ResponseTooLarge));
+        assert_eq!(write_call(&mut out, 200, MediaType::Json, OK, TO), Err(ResponseTooLarge));
+        assert_eq!(write_call(&mut [], 200, MediaType::Json, b"", TO), Err(ResponseTooLarge));
     }
 
     #[test]
     fn every_call_head_fits_its_limit() {
-        let mut out = [0; CALL_HEAD_BYTES];
+        let mut out = [0; CALL_HEAD_BYTES - CONTINUE.len()];
+        let origin = "a".repeat(ORIGIN_BYTES);
+        let to = Recipient { head_only: false, origin: Some(&origin) };
         for status in 0..600 {
-            assert!(write_call_head(&mut out, status, u32::MAX as usize).is_ok(), "{status}");
+            for media_type in [MediaType::Json, MediaType::Text, MediaType::Html] {
+                let written = write_call_head(&mut out, status, media_type, u32::MAX as usize, to);
+                assert!(written.is_ok(), "{status}");
+            }
         }
     }
 
@@ -273,15 +332,19 @@ mod tests {
     fn rejections() {
         let rejection = Rejection::new(400, "why");
         assert_eq!(
-            text(|out| write_rejection(out, &rejection, 9)),
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\naccess-control-allow-origin: *\r\ncontent-length: 4\r\n\r\nwhy\n"
+            text(|out| write_rejection(out, &rejection, 9, TO)),
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: 4\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\nwhy\n"
         );
-        let head = |status| text(|out| write_rejection(out, &Rejection::new(status, "why"), 9));
+        let head_only = text(|out| write_rejection(out, &rejection, 9, HEAD_ONLY));
+        assert!(
+            head_only.contains("content-length: 4\r\n") && head_only.ends_with("\r\n\r\n"),
+            "{head_only}"
+        );
+        let head = |status| text(|out| write_rejection(out, &Rejection::new(status, "why"), 9, TO));
         assert!(head(405).contains("\r\nallow: GET, HEAD, POST, OPTIONS\r\n"));
         assert!(head(503).contains("\r\nretry-after: 9\r\n"));
-        assert!(head(426).contains(
-            "\r\nconnection: close, upgrade\r\naccess-control-allow-origin: *\r\ncontent-length: 4\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\r\n"
-        ));
+        assert!(head(426).contains("\r\nconnection: close, upgrade\r\n"));
+        assert!(head(426).contains("\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\r\n"));
         assert!(!head(408).contains("retry-after"));
     }
 
@@ -294,11 +357,19 @@ mod tests {
     }
 
     #[test]
-    fn preflight() {
-        let text = text(write_preflight);
-        assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
-        assert!(text.contains("\r\naccess-control-allow-origin: *\r\ncontent-length: 0\r\n"), "{text}");
-        assert!(text.contains("\r\naccess-control-allow-methods: GET, POST, OPTIONS\r\n"), "{text}");
-        assert!(text.ends_with("\r\n\r\n"), "{text}");
+    fn options() {
+        let plain = text(|out| write_options(out, TO));
+        assert!(plain.starts_with("HTTP/1.1 200 OK\r\n"), "{plain}");
+        assert!(plain.contains("\r\ncontent-length: 0\r\n"), "{plain}");
+        assert!(plain.ends_with("\r\nallow: GET, HEAD, POST, OPTIONS\r\n\r\n"), "{plain}");
+        assert!(!plain.contains("access-control"), "{plain}");
+        let preflight = text(|out| write_options(out, PANEL));
+        for line in [
+            "access-control-allow-origin: https://panel.example\r\nvary: origin",
+            "access-control-allow-methods: GET, HEAD, POST, OPTIONS",
+            "access-control-allow-headers: content-type, method",
+        ] {
+            assert!(preflight.contains(&format!("\r\n{line}\r\n")), "{preflight}");
+        }
     }
 }

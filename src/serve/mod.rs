@@ -272,6 +272,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         slots: config.slots,
         tls: tls.is_some(),
         origins: config.listen.origins.clone(),
+        public_url: config.listen.public_url.clone(),
         owner,
         api: Api::new(users, std::mem::take(&mut config.tokens), sessions, lockout, services, board),
     });

@@ -77,6 +77,7 @@ impl Core {
             users,
             tokens: core::mem::take(&mut config.tokens),
             origins: config.listen.origins.clone(),
+            public_url: config.listen.public_url.clone(),
             idle_timeout: config.idle_timeout,
             lockout: (config.lockout_attempts, config.lockout_time),
             update: config.update,

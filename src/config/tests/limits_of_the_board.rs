@@ -46,6 +46,11 @@ fn each_limit_is_met_and_not_passed() {
         &format!("origins: longer than {} bytes", limits::ORIGIN_BYTES),
     );
     assert_limit(
+        limits::ORIGIN_BYTES,
+        |n| format!("[listen]\npublic_url = 'https://{}'", "a".repeat(n - 8)),
+        &format!("public_url: longer than {} bytes", limits::ORIGIN_BYTES),
+    );
+    assert_limit(
         UNIX_PATH_BYTES,
         |n| format!("[listen]\nsocket = '/{}'", "a".repeat(n - 1)),
         &format!("socket: longer than {} bytes", UNIX_PATH_BYTES),

@@ -317,8 +317,8 @@ fn http_forms() {
     );
     assert_eq!(
         response,
-        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\
-         access-control-allow-origin: *\r\ncontent-length: 17\r\n\r\n{ \"Status\": \"ok\"}"
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 17\r\n\
+         cache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n{ \"Status\": \"ok\"}"
     );
     let id = fixture.connect();
     let bad = fixture

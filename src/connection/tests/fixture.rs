@@ -227,7 +227,8 @@ impl Fixture {
         let mut server = Server::new(ServerConfig {
             slots,
             tls: false,
-            origins: heapless::Vec::new(),
+            origins: config.listen.origins,
+            public_url: config.listen.public_url,
             owner: OWNER,
             api: Api::new(
                 users,

@@ -15,6 +15,7 @@ fn reload_ends_after_a_write_to_the_disk() {
         users: accounts.users.clone(),
         tokens: accounts.tokens.clone(),
         origins: heapless::Vec::new(),
+        public_url: heapless::String::new(),
         idle_timeout: Duration::from_secs(60),
         lockout: (3, LOCKOUT_TIME),
         update: crate::config::Update::default(),

@@ -164,6 +164,7 @@ impl Fixture {
             slots: config.slots,
             tls: false,
             origins: config.listen.origins,
+            public_url: config.listen.public_url,
             owner: 0,
             api: Api::new(
                 config.users,

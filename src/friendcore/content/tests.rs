@@ -395,7 +395,7 @@ fn webgui_is_verbatim_and_json_only_where_it_is_valid() {
     assert_eq!(written(Form::Http, &Outcome::WebGui("<div>\"</div>")), "<div>\"</div>");
     assert_eq!(kind(&Outcome::WebGui("[1]")), Kind::Json);
     for html in ["{", "{}}", "{\"a\":1,}", "[1 2]", "{\"a\":\"\n\"}", "", "1"] {
-        assert_eq!(kind(&Outcome::WebGui(html)), Kind::Text, "{html}");
+        assert_eq!(kind(&Outcome::WebGui(html)), Kind::Html, "{html}");
     }
 }
 

@@ -125,9 +125,18 @@ fn versions() {
     assert_eq!(status("PRI * HTTP/2.0\r\n"), 505);
     assert_eq!(status("GET / HTTP/1.2\r\n"), 505);
     assert_eq!(status("GET / HTTP/3"), 505);
-    assert!(head("GET / HTTP/1.0\r\n\r\n").http_1_0);
-    for method in ["POST", "HEAD", "OPTIONS"] {
-        assert_eq!(status(&format!("{method} / HTTP/1.0\r\nHost: h\r\n\r\n")), 505);
+    for method in ["GET", "POST", "HEAD", "OPTIONS"] {
+        assert!(head(&format!("{method} / HTTP/1.0\r\n\r\n")).http_1_0);
+    }
+}
+
+#[test]
+fn head_request_is_found_before_it_is_whole() {
+    for text in ["HEAD ", "HEAD / HTTP/9", "\r\nHEAD x", "\nHEAD / HTTP/1.1\r\n\r\n"] {
+        assert!(is_head(text.as_bytes()), "{text:?}");
+    }
+    for text in ["", "HEAD", "HEADS /", "head /", "GET /HEAD ", "\r\n\r\nHEAD /"] {
+        assert!(!is_head(text.as_bytes()), "{text:?}");
     }
 }
 
@@ -175,10 +184,44 @@ fn host_occurs_once_and_is_well_formed() {
 }
 
 #[test]
-fn unsupported_fields() {
-    assert_eq!(with("Expect: 100-continue"), 417);
-    assert_eq!(with("Transfer-Encoding: chunked"), 501);
-    assert_eq!(with("content-length: 3\r\ntransfer-encoding: identity"), 501);
+fn expectations() {
+    let expects = |version, value| {
+        head(&format!("POST / HTTP/{version}\r\nHost: h\r\nExpect: {value}\r\n\r\n")).expects_continue
+    };
+    assert!(expects("1.1", "100-continue") && expects("1.1", "100-Continue"));
+    assert!(!expects("1.0", "100-continue") && !expects("1.0", "other") && !head(GET).expects_continue);
+    for lines in ["Expect: other", "Expect:", "Expect: 100-continue, 100-continue"] {
+        assert_eq!(with(lines), 417, "{lines}");
+    }
+    assert_eq!(with("Expect: 100-continue\r\nExpect: 100-continue"), 400);
+}
+
+#[test]
+fn transfer_encodings() {
+    let text = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n";
+    assert!(head(text).is_chunked && head(text).content_length == 0 && !head(GET).is_chunked);
+    assert_eq!(status(&text.replace("HTTP/1.1", "HTTP/1.0")), 400);
+    for encoding in ["gzip", "gzip, chunked", "identity", "chunked, chunked", "\"chunked\"", ""] {
+        assert_eq!(with(&format!("Transfer-Encoding: {encoding}")), 501, "{encoding}");
+    }
+    for lines in [
+        "content-length: 3\r\ntransfer-encoding: chunked",
+        "transfer-encoding: identity\r\ncontent-length: 3",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: identity",
+    ] {
+        assert_eq!(with(lines), 400, "{lines}");
+    }
+}
+
+#[test]
+fn pages_of_other_origins_are_found() {
+    for (site, expected) in
+        [("cross-site", true), ("same-site", true), ("same-origin", false), ("none", false), ("x", false)]
+    {
+        let text = format!("GET / HTTP/1.1\r\nHost: h\r\nSec-Fetch-Site: {site}\r\n\r\n");
+        assert_eq!(head(&text).is_cross_origin, expected, "{site}");
+    }
 }
 
 #[test]

@@ -20,19 +20,11 @@ fn check(name: &str, line: &str) -> Result<Upgrade, Rejection> {
         text += &format!("{line}\r\n");
     }
     text += "\r\n";
-    check_upgrade(&parse_head(text.as_bytes()).unwrap().unwrap().0, [], true)
+    check_upgrade(&parse_head(text.as_bytes()).unwrap().unwrap().0)
 }
 
 fn status(name: &str, line: &str) -> u16 {
     check(name, line).expect_err(line).status
-}
-
-fn origin(host: &str, origin: &str, origins: &[&str], tls: bool) -> Result<(), u16> {
-    let text = format!(
-        "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {origin}\r\n\r\n"
-    );
-    let head = parse_head(text.as_bytes()).unwrap().unwrap().0;
-    check_upgrade(&head, origins.iter().copied(), tls).map(|_| ()).map_err(|rejection| rejection.status)
 }
 
 #[test]
@@ -102,7 +94,7 @@ fn connection_and_upgrade() {
 #[test]
 fn request_without_handshake() {
     let head = parse_head(b"GET /fcws HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().unwrap().0;
-    assert_eq!(check_upgrade(&head, [], true).map_err(|r| r.status), Err(426));
+    assert_eq!(check_upgrade(&head).map_err(|r| r.status), Err(426));
 }
 
 #[test]
@@ -111,46 +103,9 @@ fn handshake_is_a_get_without_body() {
     for text in [
         format!("POST / HTTP/1.1\r\n{rest}\r\n"),
         format!("GET / HTTP/1.1\r\n{rest}Content-Length: 1\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\n{rest}Transfer-Encoding: chunked\r\n\r\n"),
     ] {
         let head = parse_head(text.as_bytes()).unwrap().unwrap().0;
-        assert_eq!(check_upgrade(&head, [], true).map_err(|r| r.status), Err(400));
-    }
-}
-
-#[test]
-fn own_origin() {
-    assert_eq!(origin("board:6500", "https://board:6500", &[], true), Ok(()));
-    assert_eq!(origin("Board", "HTTPS://bOARD:443", &[], true), Ok(()));
-    assert_eq!(origin("board:443", "https://board", &[], true), Ok(()));
-    assert_eq!(origin("[::1]:80", "http://[::1]", &[], false), Ok(()));
-    for (host, foreign, tls) in [
-        ("board:6500", "http://board:6500", true),
-        ("board:6500", "https://board:6500", false),
-        ("board:6500", "https://board", true),
-        ("board:6500", "https://board.evil:6500", true),
-        ("board:6500", "https://evil", true),
-        ("board:6500", "null", true),
-        ("board:6500", "", true),
-        ("board:6500", "https://board:6500/", true),
-        ("board:6500", "https://board:6500 https://evil", true),
-        ("board:6500", "board:6500", true),
-        ("null", "null", true),
-    ] {
-        assert_eq!(origin(host, foreign, &[], tls), Err(403), "{foreign}");
-    }
-}
-
-#[test]
-fn listed_origins() {
-    let list = ["https://panel.example", "http://10.0.0.9:8080", "null", "app://local"];
-    for allowed in
-        ["https://Panel.example", "https://panel.example:443", "http://10.0.0.9:8080", "app://local"]
-    {
-        assert_eq!(origin("board", allowed, &list, true), Ok(()), "{allowed}");
-    }
-    for foreign in
-        ["http://panel.example", "https://panel.example:8443", "http://10.0.0.9", "null", "app://other"]
-    {
-        assert_eq!(origin("board", foreign, &list, true), Err(403), "{foreign}");
+        assert_eq!(check_upgrade(&head).map_err(|r| r.status), Err(400));
     }
 }
