@@ -27,8 +27,8 @@ const NAMED: Rejection = Rejection::new(
 /// `tls` selects the scheme of the server's own origin. `origins` are further allowed ones, as `scheme://host` or
 /// `scheme://host:port`. A page without an origin (`null`) is refused.
 ///
-/// The server's own origin is that of `Host`. Over plain text its host must be an address or `localhost`: anybody can
-/// make a name lead here (DNS rebinding), and `Origin` and `Host` of his page are the same then. Over TLS the certificate
+/// The server's own origin is that of `Host`. Over plain text its host must be an address or `localhost`: a stranger
+/// can make a name lead here (DNS rebinding), and `Origin` and `Host` of a page there are the same. Over TLS the certificate
 /// has the name.
 ///
 /// # Errors

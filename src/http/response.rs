@@ -1,8 +1,8 @@
 //! Responses, written whole to a send buffer.
 //!
 //! Names and order of the first fields are Friend Core's: `content-type`, `connection: close`,
-//! `access-control-allow-origin`, `content-length`. Each response is its own and may be secret: none is stored
-//! (`no-store`), and none is taken for another type (`nosniff`).
+//! `access-control-allow-origin`, `content-length`. No cache stores a response (`no-store`), and no browser
+//! guesses another type for it (`nosniff`).
 
 use super::Rejection;
 use crate::limits::ORIGIN_BYTES;
@@ -27,7 +27,7 @@ pub enum MediaType {
     Html,
 }
 
-/// What a response depends on beside its content.
+/// Client of a response, as far as the response depends on it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Recipient<'a> {
     /// The method is `HEAD`: the response has no body.

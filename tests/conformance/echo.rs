@@ -50,9 +50,7 @@ impl Echo {
     fn handle_head(&mut self, now: Duration) {
         let upgrade = match http::parse_head(self.receive.filled()) {
             Ok(None) => return,
-            Ok(Some((head, length))) => {
-                http::check_upgrade(&head, core::iter::empty(), false).map(|upgrade| (upgrade, length))
-            }
+            Ok(Some((head, length))) => http::check_upgrade(&head).map(|upgrade| (upgrade, length)),
             Err(rejection) => Err(rejection),
         };
         let written = match upgrade {
@@ -63,7 +61,8 @@ impl Echo {
             }
             Err(rejection) => {
                 self.finish = Some(Finish::Graceful);
-                self.send.raw(|room| http::write_rejection(room, &rejection, 1).ok())
+                self.send
+                    .raw(|room| http::write_rejection(room, &rejection, 1, http::Recipient::default()).ok())
             }
         };
         if written.is_err() {

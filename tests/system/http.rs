@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::support::device::ADMIN;
+use crate::support::http::{Response, exchange, form_request, login_form, session_of};
 use crate::support::stream::Stream;
 use crate::support::ws::{Socket, upgrade_request};
 use crate::support::{Device, Server, process, wait::until};
@@ -44,12 +45,20 @@ fn malformed_requests_are_answered_with_a_reason() {
         ("GET / HTTP/1.1\r\nHost: h\r\n Folded: x\r\n\r\n", &[400]),
         ("GET / HTTP/1.1\r\nHost : h\r\n\r\n", &[400]),
         (
-            "POST /system.library/login HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n",
+            "POST /system.library/login HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: a miracle\r\n\r\n",
             &[417],
         ),
         (
-            "POST /system.library/login HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            &[411, 501],
+            "POST /system.library/login HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            &[501],
+        ),
+        (
+            "POST /system.library/login HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzero\r\n\r\n",
+            &[400],
+        ),
+        (
+            "POST /system.library/login HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            &[400],
         ),
         ("POST /system.library/login HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n", &[400]),
         (
@@ -88,12 +97,65 @@ fn request_in_single_bytes_is_answered() {
 }
 
 #[test]
-fn options_reports_the_methods_of_pages() {
+fn options_is_answered_on_every_path() {
+    let server = Server::start(&Device::plain().listen("origins = [\"https://panel.example\"]\n"));
+    for path in ["*", "/", "/fcws", "/nothing", "/system.library/login"] {
+        let options = |lines: &str| server.raw(&format!("OPTIONS {path} HTTP/1.0\r\n{lines}\r\n"));
+        let answer = options("");
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (200, Some("GET, HEAD, POST, OPTIONS")),
+            "{path}"
+        );
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
+        let answer = options("Origin: https://panel.example\r\n");
+        assert_eq!(answer.header("access-control-allow-origin"), Some("https://panel.example"), "{path}");
+        assert_eq!(options("Origin: https://evil.example\r\n").status, 403, "{path}");
+    }
+}
+
+#[test]
+fn log_ins_of_foreign_pages_lock_nobody_out() {
     let server = Server::start(&Device::plain());
-    let answer =
-        server.raw("OPTIONS /system.library/login HTTP/1.1\r\nHost: h\r\nOrigin: https://elsewhere\r\n\r\n");
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    let guess = form_request("/system.library/login", &login_form("fadmin", "wrong"));
+    // Over plain text a name of anybody's may lead to the address of the server.
+    let rebound = guess.replace("Host: localhost", "Host: evil.example\r\nOrigin: http://evil.example");
+    for origin in ["Origin: https://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site"] {
+        let foreign = guess.replacen("\r\n", &format!("\r\n{origin}\r\n"), 1);
+        for request in [&foreign, &rebound].into_iter().cycle().take(8) {
+            let answer = server.raw(request);
+            assert_eq!(
+                (answer.status, answer.header("access-control-allow-origin")),
+                (403, None),
+                "{answer:?}"
+            );
+            assert!(answer.body.contains("may not connect") || answer.body.contains("connect only"));
+        }
+    }
+    server.login("fadmin", "secret");
+    assert!(server.log().contains("request refused: "), "{}", server.log());
+}
+
+#[test]
+fn body_is_asked_for_and_may_be_chunked() {
+    for device in [Device::plain(), Device::new()] {
+        let server = Server::start(&device);
+        let mut stream = server.connect();
+        let head = "POST /system.library/login HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\
+                    Transfer-Encoding: chunked\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        until("the body is asked for", || {
+            let _ = stream.read_some(&mut answer, std::time::Duration::from_millis(100));
+            answer == b"HTTP/1.1 100 Continue\r\n\r\n"
+        });
+        for piece in login_form("fadmin", "secret").as_bytes().chunks(5) {
+            stream.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).unwrap();
+            stream.write_all(&[piece, b"\r\n"].concat()).unwrap();
+        }
+        let answer = Response::parse(&exchange(stream, b"0\r\n\r\n"));
+        assert!(session_of(&answer.body).is_some(), "{answer:?}");
+    }
 }
 
 #[test]
@@ -148,7 +210,7 @@ fn server_answer(server: &Server, request: &str) -> u16 {
         let received = stream.read_some(&mut answer, crate::support::http::TIMEOUT).unwrap();
         assert_eq!(received, crate::support::stream::ReadOutcome::Bytes);
     }
-    crate::support::http::Response::parse(&answer).status
+    Response::parse(&answer).status
 }
 
 #[test]

@@ -40,6 +40,7 @@ mod operations;
 mod ordering;
 mod output_files;
 mod passwords;
+mod proxies;
 mod reader;
 mod reference_exchange;
 mod reload;

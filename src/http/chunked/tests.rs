@@ -94,7 +94,7 @@ fn malformed_bodies() {
 }
 
 #[test]
-fn body_up_to_its_limit() {
+fn chunks_up_to_the_limit_of_a_body() {
     let text = |size: usize| encode(&vec![b'a'; size], &[size]);
     let whole = decode(&[&text(BODY_BYTES)]).unwrap().unwrap();
     assert_eq!(whole.0.len(), BODY_BYTES);

@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use friendlet::http::{check_upgrade, parse_head, write_switching};
+use friendlet::http::{check_origin, check_upgrade, parse_head, write_switching};
 use friendlet::limits;
 use libfuzzer_sys::fuzz_target;
 
@@ -36,9 +36,11 @@ fn check(bytes: &[u8]) {
     assert!(head.path_at.end <= head.query_at.start && head.query_at.end <= length);
     assert!(head.path.len() <= limits::PATH_BYTES && head.content_length <= limits::BODY_BYTES);
     for tls in [false, true] {
-        if let Ok(upgrade) = check_upgrade(&head, ["https://friend.example", "http://[::1]:81"], tls) {
-            assert!(head.upgrade.is_some());
-            write_switching(&mut [0; 512], &upgrade).expect("room");
-        }
+        let allowed = check_origin(&head, ["https://friend.example", "http://[::1]:81"], tls);
+        assert!(allowed.is_err() || head.origin.is_some() || !head.is_cross_origin);
+    }
+    if let Ok(upgrade) = check_upgrade(&head) {
+        assert!(head.upgrade.is_some());
+        write_switching(&mut [0; 512], &upgrade).expect("room");
     }
 }
