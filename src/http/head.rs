@@ -177,7 +177,12 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Rejection> 
 
 /// Returns true if the bytes begin a request with the method `HEAD`, whatever follows.
 pub fn is_head(bytes: &[u8]) -> bool {
-    request_line(bytes).is_ok_and(|line| line.is_some_and(|line| line.starts_with(b"HEAD ")))
+    without_empty_line(bytes).starts_with(b"HEAD ")
+}
+
+/// The bytes after the empty line that may precede a request.
+fn without_empty_line(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\r\n").or(bytes.strip_prefix(b"\n")).unwrap_or(bytes)
 }
 
 /// Returns the bytes from the request line on; `None` while it has not begun.
@@ -185,7 +190,7 @@ fn request_line(bytes: &[u8]) -> Result<Option<&[u8]>, Rejection> {
     if bytes.is_empty() || bytes == b"\r" {
         return Ok(None);
     }
-    let line = bytes.strip_prefix(b"\r\n").or(bytes.strip_prefix(b"\n")).unwrap_or(bytes);
+    let line = without_empty_line(bytes);
     let method = line.split(|b| *b == b' ').next().unwrap_or(line);
     if matches!(line.first(), Some(b'\r' | b'\n')) || method.len() > METHOD_BYTES {
         return Err(NOT_HTTP);

@@ -3,7 +3,7 @@
 use super::fixture::{ADMIN, Fixture, upgrade};
 use crate::api::Board;
 use crate::connection::SlotId;
-use crate::limits::BODY_BYTES;
+use crate::limits::{BODY_BYTES, PATH_BYTES};
 use crate::session::LOCKOUT_ATTEMPTS;
 
 const LISTEN: &str =
@@ -203,6 +203,7 @@ fn head_has_no_body_whatever_the_answer() {
     let mut fixture = fixture();
     let status = format!("/system.library/services/hello/status?sessionid={ADMIN}");
     let unknown = format!("/system.library/nothing?sessionid={ADMIN}");
+    let long = format!("/{}", "x".repeat(PATH_BYTES));
     for (path, status) in [
         ("/", 200),
         ("/healthz", 200),
@@ -211,6 +212,7 @@ fn head_has_no_body_whatever_the_answer() {
         (unknown.as_str(), 404),
         ("/system.library/services/hello/status?sessionid=none", 403),
         ("relative", 400),
+        (long.as_str(), 414),
     ] {
         let request = |method: &str| format!("{method} {path} HTTP/1.1\r\nHost: h\r\n\r\n");
         let [head, get] = ["HEAD", "GET"].map(|method| answer(&mut fixture, &request(method)));

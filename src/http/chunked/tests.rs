@@ -2,9 +2,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Decodes a body that arrives in these pieces as a connection does; `None` if it is incomplete. Bytes after the body
-/// are left.
-fn decode(pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, Vec<u8>)>, u16> {
+/// A body, and the bytes after it.
+type Whole = (Vec<u8>, Vec<u8>);
+
+/// Decodes a body that arrives in these pieces as a connection does; `None` if it is incomplete.
+fn decode(pieces: &[&[u8]]) -> Result<Option<Whole>, u16> {
     let (mut buffer, mut decoded) = (Vec::new(), 0);
     for (at, piece) in pieces.iter().enumerate() {
         buffer.extend_from_slice(piece);
