@@ -8,6 +8,7 @@ use heapless::String;
 
 use super::Admission;
 use super::machine::{Connection, Context, Finish, HttpConfig, PendingReply};
+use super::request::Request;
 use crate::api::{self, Api, Counters};
 use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
 use crate::friendcore::content::{self, Kind};
@@ -27,17 +28,6 @@ const RETRY_AFTER_S: u32 = 5;
 const PROBLEM_BYTES: usize = SERVICE_NAME_BYTES + 32;
 /// Longest body of the response to a call.
 const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTES;
-
-/// State of the one request of a connection.
-#[derive(Debug, Default)]
-pub(super) struct Request {
-    /// Its method is `HEAD`.
-    head_only: bool,
-    /// Position of its `Origin` among those that are allowed.
-    origin: Option<u8>,
-    /// Length of the data of a chunked body that is decoded.
-    decoded: usize,
-}
 
 /// Target of a request.
 enum Route {

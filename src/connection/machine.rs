@@ -7,8 +7,8 @@ use heapless::{String, Vec};
 
 use super::auth::Auth;
 use super::closing::Closing;
-use super::http;
 use super::pending_pushes::PendingPushes;
+use super::request::Request;
 use super::{ANSWER_TIMEOUT, Admission, EVICT_AFTER, Peer, RECEIVE_BYTES, SEND_TIMEOUT, SlotId};
 use crate::api::{Api, Counters, Platform};
 use crate::call::{Caller, Identity, PendingCall};
@@ -119,7 +119,7 @@ pub(super) struct Connection {
     pub(super) place: Place,
     pub(super) receive: ReceiveBuffer,
     pub(super) send: SendBuffer,
-    pub(super) request: http::Request,
+    pub(super) request: Request,
     /// WebSocket, after the upgrade.
     pub(super) socket: Option<Socket>,
     pub(super) auth: Auth,
@@ -184,7 +184,7 @@ impl Connection {
             },
             receive,
             send,
-            request: http::Request::default(),
+            request: Request::default(),
             socket: None,
             auth: Auth::default(),
             pushes: PendingPushes::default(),

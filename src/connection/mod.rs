@@ -9,7 +9,7 @@
 //! | `server` | all slots, the api, wake-ups, pushes |
 //! | `pool` | admission: open slots, the administrator's slot, the overflow slot |
 //! | `machine` | one connection: buffers, deadlines, flow control |
-//! | `http` | its request: a call, a page, or the upgrade |
+//! | `http`, `request` | its request: a call, a page, or the upgrade |
 //! | `websocket` | its messages after an upgrade |
 //! | `reload` | a later configuration file in place of the one in force |
 //! | `auth`, `closing`, `push` | its identity; its end; pushes that are pending |
@@ -23,6 +23,7 @@ mod pending_pushes;
 mod pool;
 mod push;
 mod reload;
+mod request;
 mod server;
 #[cfg(test)]
 mod tests;

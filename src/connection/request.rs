@@ -1,0 +1,12 @@
+//! State of the one request of a connection.
+
+/// State of the one request of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Request {
+    /// Its method is `HEAD`.
+    pub(super) head_only: bool,
+    /// Position of its `Origin` among those that are allowed.
+    pub(super) origin: Option<u8>,
+    /// Length of the data of a chunked body that is decoded.
+    pub(super) decoded: usize,
+}
