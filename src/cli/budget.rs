@@ -10,10 +10,10 @@ use crate::friendcore::chunk;
 use crate::keeper::Processes;
 use crate::limits;
 use crate::log::STDERR_QUEUE_BYTES;
-use crate::net::SOCKET_BUFFER_BYTES;
 use crate::net::tls::{
     TLS_CLIENT_HEAP_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES, TLS_RECORD_BYTES, TLS_SEND_BYTES,
 };
+use crate::net::{ACCEPT_BACKLOG, SOCKET_BUFFER_BYTES};
 use crate::serve::PEM_BYTES;
 use crate::service::{Arguments, Check, Spec, Supervisor};
 use crate::session::{Lockout, SessionMemo, SessionTable, Tokens, Users};
@@ -28,8 +28,6 @@ use crate::{config, runtime, serve};
 
 /// Reactor entry of a descriptor or timer, with its link in the free list.
 const ENTRY_BYTES: usize = runtime::ENTRY_BYTES + 4;
-/// Connections in the accept queue of the kernel: they have socket buffers and no slot yet.
-const BACKLOG: usize = 128;
 /// Capacity of a pipe on Linux.
 const PIPE_BYTES: usize = 64 * 1024;
 
@@ -152,7 +150,9 @@ impl Budget {
         ];
         let kernel = vec![
             // Both directions, doubled for the overhead of the kernel.
-            Item::new("socket buffers", connections + BACKLOG, 4 * SOCKET_BUFFER_BYTES),
+            Item::new("socket buffers", connections, 4 * SOCKET_BUFFER_BYTES),
+            // Nothing is sent before they are accepted.
+            Item::new("receive buffer before accept", ACCEPT_BACKLOG, 2 * SOCKET_BUFFER_BYTES),
             Item::new("pipe of a service or command", services + runs, PIPE_BYTES),
             // In memory, unless the configuration file names a path on a disk.
             Item::new("file of the log", log_files, log.bytes),

@@ -159,7 +159,7 @@ pub static LIMITS: Table = Table {
         "slots",
         Kind::Integer { least: fixed(2), most: board_limit!(SLOTS) },
         Build(&Integer(limits::SLOTS as u64), "the board's `slots`"),
-        "Connections served at once, one of them reserved for an administrator.",
+        "Connections with an identity served at once, one of them reserved for an administrator.",
     )
     .example("2")],
 };

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{ADMINISTRATOR_TIMEOUT, Admission, SESSION_TIMEOUT};
+use super::SESSION_TIMEOUT;
 use crate::call::Identity;
 use crate::session::SessionKey;
 
@@ -39,15 +39,15 @@ impl Auth {
         self.identity = Some(identity);
     }
 
-    /// Requires a valid session within the time of the connection's admission.
-    pub(super) fn deauthenticate(&mut self, admission: Admission, now: Duration) {
+    /// Removes the identity. A socket has to present a valid session in time.
+    pub(super) fn deauthenticate(&mut self, is_socket: bool, now: Duration) {
         self.identity = None;
-        self.deadline = Some(now + auth_timeout(admission));
+        self.deadline = is_socket.then(|| now + SESSION_TIMEOUT);
     }
 
     /// Extends the deadline of a connection after a right password: its session follows.
-    pub(super) fn extend(&mut self, admission: Admission, now: Duration) {
-        self.deadline = self.deadline.map(|_| now + auth_timeout(admission));
+    pub(super) fn extend(&mut self, now: Duration) {
+        self.deadline = self.deadline.map(|_| now + SESSION_TIMEOUT);
     }
 
     /// Removes the deadline for a session.
@@ -63,13 +63,5 @@ impl Auth {
     /// Returns true if this session authenticated the connection.
     pub(super) fn is_of(&self, session: SessionKey) -> bool {
         self.identity.and_then(Identity::session) == Some(session)
-    }
-}
-
-/// Time for a socket to present a valid session.
-fn auth_timeout(admission: Admission) -> Duration {
-    match admission {
-        Admission::Open => SESSION_TIMEOUT,
-        Admission::Administrators | Admission::Overflow => ADMINISTRATOR_TIMEOUT,
     }
 }

@@ -39,6 +39,12 @@ impl Closing {
         }
     }
 
+    /// Closes the connection at once, for a new connection.
+    pub(super) fn evict(&mut self) {
+        self.finish = Some(Finish::Evict);
+        self.deadline = None;
+    }
+
     /// Closes the connection without the unsent bytes.
     pub(super) fn abort(&mut self) {
         self.finish = Some(Finish::Abort);

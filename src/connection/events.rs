@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::machine::{Connection, Context, Finish, HttpConfig};
-use super::{Admission, HEAD_TIMEOUT, http, push, websocket};
+use super::{HEAD_TIMEOUT, http, push, websocket};
 use crate::api::{self, Counters};
 use crate::call::Completion;
 use crate::http::Rejection;
@@ -113,10 +113,7 @@ impl Connection {
         } else if self.auth.deadline().is_some_and(|deadline| now >= deadline) {
             Counters::add(&mut counters.unauthenticated);
             self.auth.stop_waiting();
-            match self.place.admission {
-                Admission::Open => self.close(CloseCode::Policy, "no valid session shown", now),
-                Admission::Administrators | Admission::Overflow => self.close_at_capacity(now),
-            }
+            self.close(CloseCode::Policy, "no valid session shown", now);
         }
         self.finish_closed_socket(now);
         self.track_stall(now);

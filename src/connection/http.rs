@@ -6,7 +6,6 @@ use core::time::Duration;
 
 use heapless::String;
 
-use super::Admission;
 use super::machine::{Connection, Context, Finish, HttpConfig, PendingReply};
 use super::request::Request;
 use crate::api::{self, Api, Counters};
@@ -90,7 +89,6 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             return;
         }
     };
-    let is_full = connection.place.admission != Admission::Open;
     match route {
         Route::Socket(upgrade) => handle_upgrade(connection, &upgrade, body.start, query, cx),
         Route::Call { is_post } => {
@@ -102,7 +100,6 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             receive.clear();
             connection.receive = receive;
         }
-        _ if is_full => reject_at_capacity(connection, cx.api, cx.http, cx.now),
         Route::Page => respond(connection, cx.http, cx.now, |room, to| http::write_page(room, to).ok()),
         Route::Health(level) => {
             let problem = level.and_then(|level| cx.api.services.problem(level));
@@ -224,11 +221,22 @@ fn handle_call(
     };
     let session = parameters.get("sessionid").or_else(|| parameters.get("authid"));
     let call = Call { path: path.trim_start_matches('/'), parameters: &parameters, session };
-    let caller = connection.caller(Form::Http, is_post, true);
+    if connection.is_over_share(session, cx) {
+        reject_at_capacity(connection, cx.api, cx.http, cx.now);
+        return;
+    }
+    let caller = connection.caller(Form::Http, is_post, true, cx.room);
     let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
     let outcome = api::handle(&call, &caller, api);
-    if reply(connection, outcome, cx.reply, cx.http, cx.now) == Reply::AtCapacity {
-        reject_at_capacity(connection, cx.api, cx.http, cx.now);
+    match reply(connection, outcome, cx.reply, cx.http, cx.now) {
+        Reply::Sent => {}
+        Reply::AtCapacity => reject_at_capacity(connection, cx.api, cx.http, cx.now),
+        Reply::Pending => {
+            let session = session.unwrap_or_default();
+            if let Some(identity) = cx.api.accounts.identify(session, connection.place.local, cx.now) {
+                connection.auth.authenticate(identity);
+            }
+        }
     }
 }
 
@@ -304,8 +312,7 @@ fn write_body(buffer: &mut [u8], outcome: &Outcome<'_>) -> Option<usize> {
 }
 
 /// Upgrades to a WebSocket. A session in the query (`/fcws?sessionid=..`) authenticates the connection, and
-/// without one the user at the local socket. In the administrators' slot another socket has a short time to
-/// bind to an administrator's session. The overflow slot accepts none.
+/// without one the user at the local socket. Another socket may bind to one later.
 fn handle_upgrade(
     connection: &mut Connection,
     upgrade: &http::Upgrade,
@@ -319,12 +326,7 @@ fn handle_upgrade(
     };
     let session = Pairs::new(query).flatten().find(|(key, _)| *key == "sessionid").map(|(_, value)| value);
     let identity = cx.api.accounts.identify(session.unwrap_or_default(), connection.place.local, cx.now);
-    let is_admitted = match (connection.place.admission, identity) {
-        (Admission::Open, _) | (Admission::Administrators, None) => true,
-        (Admission::Administrators, Some(identity)) => cx.api.accounts.is_admin(identity),
-        (Admission::Overflow, _) => false,
-    };
-    if !is_admitted {
+    if !identity.map_or(!cx.room.is_full(), |identity| connection.is_admitted(identity, cx)) {
         reject_at_capacity(connection, cx.api, cx.http, cx.now);
         return;
     }
@@ -336,7 +338,7 @@ fn handle_upgrade(
     connection.receive.consume(length);
     match identity {
         Some(identity) => connection.auth.authenticate(identity),
-        None => connection.auth.deauthenticate(connection.place.admission, cx.now),
+        None => connection.auth.deauthenticate(true, cx.now),
     }
     let limits = Limits { message_bytes: MESSAGE_BYTES, binary: false };
     connection.socket = Some(Socket::new(limits, cx.now));

@@ -8,8 +8,9 @@ use heapless::{String, Vec};
 use super::auth::Auth;
 use super::closing::Closing;
 use super::pending_pushes::PendingPushes;
+use super::pool::{Room, Stage, Unproven};
 use super::request::Request;
-use super::{ANSWER_TIMEOUT, Admission, EVICT_AFTER, Peer, RECEIVE_BYTES, SEND_TIMEOUT, SlotId};
+use super::{ANSWER_TIMEOUT, Peer, RECEIVE_BYTES, SEND_TIMEOUT, SlotId};
 use crate::api::{Api, Counters, Platform};
 use crate::call::{Caller, Identity, PendingCall};
 use crate::friendcore::chunk::{Assembler, SetId};
@@ -38,6 +39,8 @@ const AT_CAPACITY: &str = "the server is full";
 pub enum Finish {
     /// After the unsent bytes.
     Graceful,
+    /// After one attempt to send the unsent bytes: a new connection needs the slot.
+    Evict,
     /// At once.
     Abort,
 }
@@ -100,6 +103,8 @@ pub(super) struct Context<'a> {
     /// Rate limit of the log lines about refused messages.
     pub(super) refusals: &'a mut RateLimit,
     pub(super) platform: &'a mut dyn Platform,
+    /// Room for one more proven connection.
+    pub(super) room: &'a Room,
     pub(super) now: Duration,
 }
 
@@ -136,13 +141,15 @@ pub(super) struct Connection {
 pub(super) struct Place {
     pub(super) id: SlotId,
     pub(super) in_use: bool,
-    pub(super) admission: Admission,
     pub(super) source: ClientAddr,
     /// Identity of an administrator at the local socket.
     pub(super) local: Option<Identity>,
     /// Its requests are refused: it is from another user at the local socket.
     pub(super) is_refused: bool,
     pub(super) opened: Duration,
+    /// Progress without an identity, and the time at which it was reached.
+    pub(super) stage: Stage,
+    since: Duration,
 }
 
 /// Flow control of one connection.
@@ -176,11 +183,12 @@ impl Connection {
             place: Place {
                 id,
                 in_use: false,
-                admission: Admission::Open,
                 source: ClientAddr::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
                 local: None,
                 is_refused: false,
                 opened: Duration::ZERO,
+                stage: Stage::Silent,
+                since: Duration::ZERO,
             },
             receive,
             send,
@@ -196,14 +204,11 @@ impl Connection {
     }
 
     /// Opens the connection of a peer. `local` is the identity of an administrator at the local socket.
-    pub(super) fn open(&mut self, admission: Admission, peer: Peer, local: Option<Identity>, now: Duration) {
-        let (source, is_local) = match peer {
-            Peer::Network(address) => (address, false),
-            Peer::Local { .. } => (Ipv6Addr::LOCALHOST.into(), true),
-        };
+    pub(super) fn open(&mut self, peer: Peer, local: Option<Identity>, now: Duration) {
+        let is_local = matches!(peer, Peer::Local { .. });
         let (id, is_refused) = (self.place.id, is_local && local.is_none());
-        let source = ClientAddr::from(source);
-        self.place = Place { id, in_use: true, admission, source, local, is_refused, opened: now };
+        let (source, stage) = (peer.source(), Stage::Silent);
+        self.place = Place { id, in_use: true, source, local, is_refused, opened: now, stage, since: now };
     }
 
     /// Resets the slot for its next connection.
@@ -228,21 +233,16 @@ impl Connection {
     }
 
     /// Returns the caller of a call that this connection received in `form`.
-    pub(super) fn caller(&self, form: Form, may_change: bool, is_answered: bool) -> Caller {
+    pub(super) fn caller(&self, form: Form, may_change: bool, is_answered: bool, room: &Room) -> Caller {
         Caller {
             source: self.place.source,
             // As in Friend Core, a call on a bound socket uses its session; the other forms contain one.
             bound: self.auth.bound.filter(|_| form == Form::Envelope),
             local: self.place.local,
-            admins_only: self.place.admission != Admission::Open,
+            admins_only: self.proof().is_none() && room.is_for_administrators(),
             may_change,
             is_answered,
         }
-    }
-
-    /// Returns true if `identity` may use this slot. The reserved ones are for administrators.
-    pub(super) fn is_admitted(&self, identity: Identity, api: &Api) -> bool {
-        self.place.admission == Admission::Open || api.accounts.is_admin(identity)
     }
 
     /// Closes the connection, a socket with a closing frame.
@@ -263,26 +263,87 @@ impl Connection {
         self.close(CloseCode::Again, AT_CAPACITY, now);
     }
 
-    /// Frees the slot for another connection; a socket gets a closing frame, whose answer is not awaited.
+    /// Returns true if it is or may become a socket of `identity`.
+    pub(super) fn is_admitted(&self, identity: Identity, cx: &Context<'_>) -> bool {
+        let is_admin = cx.api.accounts.is_admin(identity);
+        self.proof().is_some() || cx.room.admits_socket(identity.user(), is_admin)
+    }
+
+    /// Returns true if the user of this session has a whole share of the slots. While administrators alone are served,
+    /// the api refuses others.
+    pub(super) fn is_over_share(&self, session: Option<&str>, cx: &mut Context<'_>) -> bool {
+        self.proof().is_none()
+            && cx.room.is_scarce()
+            && cx.api.accounts.identify(session.unwrap_or_default(), None, cx.now).is_some_and(|identity| {
+                cx.room.has_share(identity.user()) && !cx.api.accounts.is_admin(identity)
+            })
+    }
+
+    /// Frees the slot for another connection at once. A socket gets a closing frame if its peer reads.
     pub(super) fn evict(&mut self, now: Duration) {
-        match &mut self.socket {
-            Some(socket) => {
-                socket.close(CloseCode::Again, AT_CAPACITY, &mut self.send, now);
-                self.closing.begin(Finish::Graceful, now);
-            }
-            None => self.closing.begin(Finish::Abort, now),
+        if let Some(socket) = &mut self.socket {
+            socket.close(CloseCode::Again, AT_CAPACITY, &mut self.send, now);
+        }
+        self.closing.evict();
+    }
+
+    /// Returns true if the slot is about to be free.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.closing.finish(), Some(Finish::Evict | Finish::Abort))
+    }
+
+    /// Identity that makes the connection proven.
+    pub(super) fn proof(&self) -> Option<Identity> {
+        self.auth.identity().or(self.place.local)
+    }
+
+    /// The connection as a candidate for eviction; `None` if it is proven, or about to end. The answer to a proven
+    /// one has to be sent before.
+    pub(super) fn unproven(&self) -> Option<Unproven> {
+        let is_proven = self.proof().is_some() && (self.closing.is_open() || !self.send.is_empty());
+        let Place { id, source, since, .. } = self.place;
+        let is_candidate = self.place.in_use && !is_proven && !self.is_leaving();
+        is_candidate.then(|| Unproven { index: id.index, source, stage: self.stage(), since })
+    }
+
+    fn stage(&self) -> Stage {
+        if !self.closing.is_open() {
+            Stage::Answered
+        } else if self.pending.is_some() {
+            Stage::Checking
+        } else if self.socket.is_some() {
+            Stage::Socket
+        } else if self.receive.filled().is_empty() {
+            self.place.stage
+        } else {
+            self.place.stage.max(Stage::Begun)
         }
     }
 
-    /// Returns true if the connection was accepted at capacity and has not authenticated in time.
-    pub(super) fn is_evictable(&self, now: Duration) -> bool {
-        let is_unauthenticated = self.socket.is_none() || self.auth.is_due();
-        self.place.in_use
-            && self.place.admission != Admission::Open
-            && is_unauthenticated
-            && self.pending.is_none()
-            && self.closing.is_open()
-            && now >= self.place.opened + EVICT_AFTER
+    /// Sets the progress of the transport.
+    pub(super) fn set_stage(&mut self, stage: Stage, now: Duration) {
+        if stage > self.place.stage {
+            (self.place.stage, self.place.since) = (stage, now);
+        }
+    }
+
+    /// Handles a right password: the session follows.
+    pub(super) fn handle_right_password(&mut self, now: Duration) {
+        self.auth.extend(now);
+        self.place.since = now;
+    }
+
+    /// Handles the end of its session: a socket needs another one.
+    pub(super) fn deauthenticate(&mut self, now: Duration) {
+        self.auth.deauthenticate(self.socket.is_some(), now);
+        self.place.since = now;
+    }
+
+    /// Notes the time of a new stage.
+    pub(super) fn track_stage(&mut self, now: Duration) {
+        if self.auth.bound.is_none() {
+            self.set_stage(self.stage(), now);
+        }
     }
 
     pub(super) fn finish_closed_socket(&mut self, now: Duration) {
@@ -326,8 +387,9 @@ impl Connection {
         self.send.encoded(frame)
     }
 
-    /// Starts or ends the time of a peer that does not read.
+    /// Starts or ends the time of a peer that does not read, and that of a stage.
     pub(super) fn track_stall(&mut self, now: Duration) {
+        self.track_stage(now);
         if self.send.is_empty() {
             self.flow.stalled_since = None;
         } else if self.flow.stalled_since.is_none() {

@@ -7,7 +7,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `server` | all slots, the api, wake-ups, pushes |
-//! | `pool` | admission: open slots, the administrator's slot, the overflow slot |
+//! | `pool` | admission of proven connections, eviction of unproven ones |
 //! | `machine` | one connection: buffers, deadlines, flow control |
 //! | `http`, `request` | its request: a call, a page, or the upgrade |
 //! | `websocket` | its messages after an upgrade |
@@ -32,7 +32,7 @@ mod websocket;
 use core::time::Duration;
 
 pub use machine::{CONNECTION_BYTES, Finish, State};
-pub use pool::{Admission, Peer, SlotId};
+pub use pool::{Peer, SlotId, Stage};
 pub use reload::Settings;
 pub use server::{End, Server, ServerConfig};
 
@@ -51,12 +51,18 @@ crate::limits::limits! {
             "message_of_the_limit_is_accepted_in_fragments_and_one_more_byte_closes",
             "filled_up_to_the_capacity"
         ];
-    /// Slots beyond `slots` in which connections are rejected while the server is full.
-    OVERFLOW_SLOTS: usize = 1, exceeded "connections wait in the kernel's queue",
+    /// Slots beyond `slots`, for connections without an identity while all others have one.
+    OVERFLOW_SLOTS: usize = 4, exceeded "a new connection evicts the oldest of the fullest source",
         tests [
-            "connections_up_to_the_slots_and_the_overflow_slot_are_accepted",
-            "server_at_capacity_answers_503_and_accepts_an_administrator"
+            "connections_up_to_the_slots_and_the_overflow_slots_are_accepted",
+            "new_connection_evicts_the_oldest_of_the_fullest_source"
         ];
+    /// Part of `slots` for the connections of one user who is not an administrator: `slots / 2`.
+    USER_SHARE: usize = 2, exceeded "answered 503, a socket closed 1013",
+        tests ["user_has_a_share_of_the_slots"];
+    /// Connections of such a user where that is less.
+    USER_SLOTS_MIN: usize = 4, exceeded "answered 503, a socket closed 1013",
+        tests ["user_has_a_share_of_the_slots"];
     /// Unsent bytes of a connection before pushes wait, to be sent as the newest state.
     PUSH_BACKLOG_BYTES: usize = 1024, exceeded "pushes wait",
         tests [
@@ -78,21 +84,12 @@ crate::limits::limits! {
     /// Time of a socket without a valid session.
     SESSION_TIMEOUT: Duration = Duration::from_secs(30), exceeded "the socket is closed",
         tests ["socket_without_a_session_is_closed_after_its_time", "a_socket_without_a_session_is_closed"];
-    /// The same for a socket in the administrator's slot.
-    ADMINISTRATOR_TIMEOUT: Duration = Duration::from_secs(5), exceeded "the socket is closed",
-        tests [
-            "socket_without_a_session_is_closed_after_its_time",
-            "socket_in_the_administrators_slot_must_be_an_administrators"
-        ];
     /// Time that a client may leave sent data unread.
     SEND_TIMEOUT: Duration = Duration::from_secs(20), exceeded "the connection is closed",
         tests [
             "peer_that_does_not_read_is_closed_after_the_send_timeout",
             "peer_that_does_not_read_is_closed_and_uses_no_memory"
         ];
-    /// Age from which an unauthenticated connection in the administrator's slot can be evicted.
-    EVICT_AFTER: Duration = Duration::from_secs(1), exceeded "evicted when the next client connects",
-        tests ["connection_at_capacity_has_time_to_authenticate", "silent_connection_at_capacity_is_evicted"];
     /// Time of a call that waits for a password check, a start or a command, which have limits of their own.
     ANSWER_TIMEOUT: Duration = Duration::from_secs(35), exceeded "the call fails",
         tests ["call_times_out_after_the_answer_timeout", "call_without_completion_times_out"];

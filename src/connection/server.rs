@@ -5,8 +5,9 @@ use core::time::Duration;
 use heapless::{String, Vec};
 
 use super::machine::{Connection, Context, Finish, HttpConfig, State};
+use super::pool::{Room, Stage, choose};
 use super::push::{self, ServiceChange};
-use super::{Admission, OVERFLOW_SLOTS, Peer, SlotId, http, websocket};
+use super::{OVERFLOW_SLOTS, Peer, SlotId, http, websocket};
 use crate::api::{Api, Counters, Platform};
 use crate::call::{Completion, Identity, PasswordVerdict};
 use crate::friendcore::chunk::Assembler;
@@ -34,7 +35,7 @@ pub enum End {
 /// Configuration of a [`Server`].
 #[derive(Debug)]
 pub struct ServerConfig {
-    /// Connections served at once, 2 to the board's `slots`.
+    /// Connections with an identity served at once, 2 to the board's `slots`.
     pub slots: usize,
     /// The listener uses TLS.
     pub tls: bool,
@@ -55,7 +56,7 @@ pub struct ServerConfig {
 /// of it.
 pub struct Server {
     pub(super) slots: Box<[Connection]>,
-    /// Slots in use at once, without the overflow slot.
+    /// Proven connections at once: all slots but the overflow slots.
     limit: usize,
     owner: u32,
     pub(super) api: Api,
@@ -73,6 +74,8 @@ pub(super) struct Shared {
     reply: Box<[u8]>,
     pub(super) http: HttpConfig,
     refusals: RateLimit,
+    /// Room of unproven connections, computed before one is handled.
+    room: Room,
 }
 
 impl Shared {
@@ -82,8 +85,8 @@ impl Shared {
         platform: &'a mut dyn Platform,
         now: Duration,
     ) -> Context<'a> {
-        let Self { chunks, reply, http, refusals } = self;
-        Context { api, chunks, reply, http, refusals, platform, now }
+        let Self { chunks, reply, http, refusals, room } = self;
+        Context { api, chunks, reply, http, refusals, platform, room, now }
     }
 }
 
@@ -102,6 +105,7 @@ impl Server {
                 reply: vec![0; REPLY_BYTES].into_boxed_slice(),
                 http: HttpConfig { tls, origins, public_url },
                 refusals: RateLimit::default(),
+                room: Room::beside(limit, core::iter::empty()),
             },
             wakes: [0; (SLOTS + OVERFLOW_SLOTS).div_ceil(usize::BITS as usize)],
             is_shutting_down: false,
@@ -109,7 +113,7 @@ impl Server {
         }
     }
 
-    /// Number of slots with the overflow slot: one task each.
+    /// Number of slots with the overflow slots: one task each.
     pub fn slots(&self) -> usize {
         self.slots.len()
     }
@@ -177,16 +181,16 @@ impl Server {
         self.is_shutting_down && is_done && self.slots.iter().all(|slot| !slot.place.in_use)
     }
 
-    /// Claims a slot for a connection from `peer`. Returns `None` if not even the overflow slot is free.
+    /// Claims a slot for a connection from `peer`. Returns `None` if none is free: an unproven connection, if there is
+    /// one, was evicted, and frees its slot soon.
     pub fn claim(&mut self, peer: Peer, now: Duration) -> Option<SlotId> {
         if self.is_shutting_down {
             return None;
         }
-        let used = self.slots.iter().filter(|slot| slot.place.in_use).count();
         let local = self.local_administrator(peer);
-        let admission = match local {
-            Some(_) => Admission::of_local(used, self.limit)?,
-            None => Admission::of(used, self.limit)?,
+        let Some(slot) = self.slots.iter_mut().find(|slot| !slot.place.in_use) else {
+            self.evict_for(peer, now);
+            return None;
         };
         if let (Peer::Local { uid }, None) = (peer, local)
             && let Some(suppressed) = self.shared.refusals.try_acquire(now)
@@ -197,8 +201,7 @@ impl Server {
                 suppressed
             );
         }
-        let slot = self.slots.iter_mut().find(|slot| !slot.place.in_use)?;
-        slot.open(admission, peer, local, now);
+        slot.open(peer, local, now);
         Counters::add(&mut self.api.counters.accepted);
         Some(slot.place.id)
     }
@@ -212,15 +215,43 @@ impl Server {
         }
     }
 
-    /// Evicts the oldest connection that was accepted at capacity and has not authenticated within
-    /// [`EVICT_AFTER`](super::EVICT_AFTER): the next client may be the administrator.
-    pub fn evict_idle(&mut self, now: Duration) {
-        let oldest =
-            self.slots.iter_mut().filter(|slot| slot.is_evictable(now)).min_by_key(|slot| slot.place.opened);
-        if let Some(slot) = oldest {
+    /// Evicts an unproven connection in favour of a new connection, unless a slot is about to be free.
+    fn evict_for(&mut self, peer: Peer, now: Duration) {
+        if self.slots.iter().any(Connection::is_leaving) {
+            return;
+        }
+        let unproven = self.slots.iter().filter_map(Connection::unproven);
+        let Some(index) = choose(unproven, peer.source()) else { return };
+        if let Some(slot) = self.slots.get_mut(usize::from(index)) {
             Counters::add(&mut self.api.counters.unauthenticated);
+            if let Some(suppressed) = self.shared.refusals.try_acquire(now) {
+                crate::warning!(
+                    "all slots are in use: evicted a connection without an identity from {} ({} similar lines suppressed)",
+                    slot.place.source,
+                    suppressed
+                );
+            }
             slot.evict(now);
             wake(&mut self.wakes, slot.place.id);
+        }
+    }
+
+    /// Notes the progress of a connection's transport.
+    pub fn handle_stage(&mut self, id: SlotId, stage: Stage, now: Duration) {
+        if let Some(slot) = find(&mut self.slots, id) {
+            slot.set_stage(stage, now);
+        }
+    }
+
+    /// Computes the room of unproven connections.
+    fn update_room(&mut self) {
+        self.shared.room = Room::beside(self.limit, self.slots.iter().filter_map(Connection::proof));
+    }
+
+    /// The same, if this connection is unproven.
+    fn update_room_of(&mut self, id: SlotId) {
+        if self.slots.get(usize::from(id.index)).is_some_and(|slot| slot.proof().is_none()) {
+            self.update_room();
         }
     }
 
@@ -252,6 +283,7 @@ impl Server {
         now: Duration,
         platform: &mut dyn Platform,
     ) -> State {
+        self.update_room_of(id);
         let Some(slot) = find(&mut self.slots, id) else { return GONE };
         let cx = &mut self.shared.context(&mut self.api, platform, now);
         slot.handle_received(count, cx);
@@ -268,6 +300,7 @@ impl Server {
 
     /// Drops the first `count` bytes of [`pending`](Self::pending), which were sent.
     pub fn sent(&mut self, id: SlotId, count: usize, now: Duration, platform: &mut dyn Platform) -> State {
+        self.update_room_of(id);
         let Some(slot) = find(&mut self.slots, id) else { return GONE };
         let was_stalled = slot.flow.is_paused;
         let cx = &mut self.shared.context(&mut self.api, platform, now);
@@ -309,6 +342,7 @@ impl Server {
         now: Duration,
         platform: &mut dyn Platform,
     ) {
+        self.update_room();
         self.api.accounts.end_check(call_id);
         self.api.operations.complete(call_id, &completion);
         let is_waiting =
@@ -326,7 +360,7 @@ impl Server {
         // Several may wait for an operation.
         for slot in self.slots.iter_mut().filter(is_waiting) {
             if let Completion::Password(PasswordVerdict::Right | PasswordVerdict::Made(_)) = completion {
-                slot.auth.extend(slot.place.admission, now);
+                slot.handle_right_password(now);
             }
             slot.handle_completion(
                 completion.clone(),
@@ -426,6 +460,7 @@ impl Server {
 
     /// Handles every deadline that has passed.
     pub fn handle_timeout(&mut self, now: Duration, platform: &mut dyn Platform) {
+        self.update_room();
         for slot in &mut self.slots {
             if slot.poll_timeout().is_some_and(|deadline| now >= deadline) {
                 let cx = &mut self.shared.context(&mut self.api, platform, now);
@@ -519,6 +554,7 @@ impl Server {
         now: Duration,
         platform: &mut dyn Platform,
     ) {
+        self.update_room();
         self.api.operations.settle(service, result);
         for slot in &mut self.slots {
             if slot.pending.as_ref().is_some_and(|pending| pending.call.waits_for(service)) {
@@ -549,7 +585,7 @@ impl Server {
                 websocket::unbind(slot, notice, now);
                 wake(&mut self.wakes, slot.place.id);
             } else if slot.auth.is_of(ended) {
-                slot.auth.deauthenticate(slot.place.admission, now);
+                slot.deauthenticate(now);
             }
         }
     }

@@ -5,6 +5,7 @@ mod calls;
 mod capacity;
 mod ends;
 mod fixture;
+mod flood;
 mod http;
 mod limits;
 mod local;

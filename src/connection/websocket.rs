@@ -113,7 +113,11 @@ fn handle_message(
 }
 
 fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: bool, cx: &mut Context<'_>) {
-    let caller = connection.caller(request.form, true, is_answered);
+    if connection.is_over_share(request.call.session, cx) {
+        connection.close_at_capacity(cx.now);
+        return;
+    }
+    let caller = connection.caller(request.form, true, is_answered, cx.room);
     let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
     match api::handle(&request.call, &caller, api) {
         Outcome::AtCapacity => connection.close_at_capacity(cx.now),
@@ -126,7 +130,7 @@ fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: 
     if connection.auth.is_due()
         && let session = request.call.session.unwrap_or_default()
         && let Some(identity) = cx.api.accounts.identify(session, connection.place.local, cx.now)
-        && connection.is_admitted(identity, cx.api)
+        && connection.is_admitted(identity, cx)
     {
         connection.auth.authenticate(identity);
     }
@@ -137,7 +141,7 @@ fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: 
 fn bind(connection: &mut Connection, form: Form, session: &str, cx: &mut Context<'_>) {
     let identity = cx.api.accounts.identify(session, connection.place.local, cx.now);
     let Some(identity) = identity else { return };
-    if !connection.is_admitted(identity, cx.api) {
+    if !connection.is_admitted(identity, cx) {
         connection.close_at_capacity(cx.now);
         return;
     }
@@ -153,7 +157,7 @@ fn bind(connection: &mut Connection, form: Form, session: &str, cx: &mut Context
 pub(super) fn unbind(connection: &mut Connection, notice: &str, now: Duration) {
     connection.auth.bound = None;
     connection.pushes.clear();
-    connection.auth.deauthenticate(connection.place.admission, now);
+    connection.deauthenticate(now);
     connection.put_answer(|out| reply::notice(out, notice));
     connection.track_stall(now);
 }

@@ -13,7 +13,7 @@ use super::linger::{LingeringClose, Step};
 use super::socket::Socket;
 use super::tls::{Buffers, Session, TlsFailure};
 use super::{LINGER_TIMEOUT, STEP_BUDGET};
-use crate::connection::{End, Finish, SlotId, State};
+use crate::connection::{End, Finish, SlotId, Stage, State};
 use crate::limits::SEND_BYTES;
 use crate::log::Reason;
 use crate::mmap_buffer::IdleTracker;
@@ -127,11 +127,14 @@ impl<'a> Connection<'a> {
 
     /// Sends everything that can be sent, then reads once.
     fn step(&mut self, endpoint: &mut impl Endpoint, state: &mut State) -> Step {
-        if let Some(linger) = &mut self.phase.linger {
-            return linger.step(self.stream, self.now);
-        }
-        if state.finish == Some(Finish::Abort) {
-            return Step::Done;
+        match (state.finish, &mut self.phase.linger) {
+            (Some(Finish::Abort), _) => return Step::Done,
+            (Some(Finish::Evict), linger) => {
+                let is_lingering = linger.is_some();
+                return self.evict(endpoint, state, is_lingering);
+            }
+            (_, Some(linger)) => return linger.step(self.stream, self.now),
+            _ => {}
         }
         let Ok(is_flushed) = self.flush(endpoint, state) else { return self.handle_broken(endpoint) };
         if (state.finish.is_some() || self.phase.failed) && is_flushed {
@@ -157,6 +160,22 @@ impl<'a> Connection<'a> {
             }
         }
         Step::Blocked
+    }
+
+    /// Sends what the socket has room for. A connection with nothing to send is reset, so that nothing of it
+    /// stays in the kernel.
+    fn evict(&mut self, endpoint: &mut impl Endpoint, state: &mut State, is_lingering: bool) -> Step {
+        if is_lingering {
+            return Step::Done;
+        }
+        // The peer may be gone: its slot is free in any case.
+        let _ = if state.sends {
+            self.flush(endpoint, state).map(drop)
+        } else {
+            rustix::net::sockopt::set_socket_linger(self.stream.get_ref(), Some(Duration::ZERO))
+                .map_err(io::Error::from)
+        };
+        Step::Done
     }
 
     fn handle_broken(&mut self, endpoint: &mut impl Endpoint) -> Step {
@@ -275,6 +294,7 @@ impl<'a> Connection<'a> {
         if first == [TLS_HANDSHAKE] {
             let session = Session::accept(config, mem::take(&mut self.buffers));
             self.transport = Transport::Tls(session.map_err(|_| ErrorKind::OutOfMemory)?);
+            endpoint.handle_stage(self.id, Stage::Begun, self.now);
         } else {
             self.transport = Transport::Plain;
             *state = endpoint.handle_plain(self.id, self.now);
@@ -300,7 +320,11 @@ impl<'a> Connection<'a> {
                 // The peer has hung up, though without a close_notify.
                 return Ok(0);
             }
+            let was_handshaking = session.is_handshaking();
             let received = session.handle_received(count);
+            if was_handshaking {
+                endpoint.handle_stage(self.id, session.stage(), self.now);
+            }
             let has_plaintext = !session.plaintext().is_empty();
             self.touch_memory();
             if received.is_err() || !has_plaintext {

@@ -2,18 +2,15 @@
 
 use core::time::Duration;
 
-use crate::connection::{End, Peer, SlotId, State};
+use crate::connection::{End, Peer, SlotId, Stage, State};
 
 /// State machines of all connections. A task borrows them mutably for one poll, and never across an await.
 pub trait Endpoint {
     /// Time since start. It stays the same until the loop sleeps again.
     fn now(&self) -> Duration;
 
-    /// Claims a slot for a new connection. Returns `None` if the overflow slots are in use, too.
+    /// Claims a slot for a new connection. Returns `None` if none is free; then one that was evicted is free soon.
     fn claim(&mut self, peer: Peer, now: Duration) -> Option<SlotId>;
-
-    /// Evicts an unauthenticated connection in favour of a new one, if there is one to evict.
-    fn evict_idle(&mut self, now: Duration);
 
     /// Frees a slot after its socket was closed.
     fn release(&mut self, id: SlotId, now: Duration);
@@ -32,6 +29,9 @@ pub trait Endpoint {
 
     /// Drops the first `count` bytes of [`pending`](Self::pending), which were sent.
     fn sent(&mut self, id: SlotId, count: usize, now: Duration) -> State;
+
+    /// Notes the progress of a connection towards its request.
+    fn handle_stage(&mut self, id: SlotId, stage: Stage, now: Duration);
 
     /// Handles the end of a connection's incoming side.
     fn handle_end(&mut self, id: SlotId, end: End, now: Duration) -> State;

@@ -25,16 +25,13 @@ use super::endpoint::Endpoint;
 use super::local::{self, SocketFile};
 use super::socket::Socket;
 use super::tls::Buffers;
-use super::{SOCKET_BUFFER_BYTES, STEP_BUDGET};
+use super::{ACCEPT_BACKLOG, SOCKET_BUFFER_BYTES, STEP_BUDGET};
 use crate::connection::Peer;
 use crate::runtime::{AsyncFd, Tasks, Timer};
 
 /// Pause of the acceptor while the system has no socket for it (no descriptors, no memory), or the server
-/// has no slot.
+/// no slot: all are an administrator's of this machine.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Connections that wait in the kernel, as of the standard library.
-const BACKLOG: i32 = 128;
 
 /// Failure to open a listening socket.
 #[derive(Debug)]
@@ -93,12 +90,14 @@ fn unbound(address: SocketAddr) -> rustix::io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// As `TcpListener::bind`.
-fn bind_ahead(address: SocketAddr) -> rustix::io::Result<TcpListener> {
+/// As `TcpListener::bind`, with [`ACCEPT_BACKLOG`]; `is_ahead`: on an address that this machine may get later.
+fn bound(address: SocketAddr, is_ahead: bool) -> rustix::io::Result<TcpListener> {
     let socket = unbound(address)?;
-    if address.is_ipv4() { set_ip_freebind(&socket, true) } else { set_ipv6_freebind(&socket, true) }?;
+    if is_ahead {
+        if address.is_ipv4() { set_ip_freebind(&socket, true) } else { set_ipv6_freebind(&socket, true) }?;
+    }
     bind(&socket, &address)?;
-    listen(&socket, BACKLOG)?;
+    listen(&socket, ACCEPT_BACKLOG as i32)?;
     Ok(socket.into())
 }
 
@@ -106,12 +105,12 @@ impl Listener {
     /// Listens on `address`; port 0 selects a free one. Accepted connections inherit `TCP_NODELAY` and small
     /// kernel buffers, which limit the bytes that a peer can leave unread.
     pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        Self::over(address, TcpListener::bind(address))
+        Self::over(address, bound(address, false))
     }
 
     /// Listens on an address that this machine may get later, by DHCP or with a carrier (`IP_FREEBIND`).
     pub fn bind_ahead(address: SocketAddr) -> Result<Self, BindError> {
-        Self::over(address, bind_ahead(address).map_err(io::Error::from))
+        Self::over(address, bound(address, true))
     }
 
     /// Checks that [`bind`](Self::bind) can have the address. The socket does not listen: no client connects to it, and a
@@ -134,9 +133,9 @@ impl Listener {
         })
     }
 
-    fn over(address: SocketAddr, socket: io::Result<TcpListener>) -> Result<Self, BindError> {
+    fn over(address: SocketAddr, socket: rustix::io::Result<TcpListener>) -> Result<Self, BindError> {
         let wrap = |error| BindError { place: address.to_string(), is_local: false, error };
-        let socket = socket.map_err(wrap)?;
+        let socket = socket.map_err(|errno| wrap(errno.into()))?;
         let set = |result: rustix::io::Result<()>| result.map_err(io::Error::from).map_err(wrap);
         set(set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
         set(set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
@@ -315,7 +314,6 @@ async fn accept<E: Endpoint>(
             if let Some(id) = claimed {
                 break id;
             }
-            endpoint.borrow_mut().evict_idle(now);
             smol::future::or(connections.slot_freed(is_local).notified(), pause.after(ACCEPT_PAUSE)).await;
         };
         connections.assign(Accepted { stream, id, is_local });

@@ -25,6 +25,8 @@ crate::limits::limits! {
     /// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).
     SOCKET_BUFFER_BYTES: usize = 32 * 1024, exceeded "the client's writes wait",
         tests ["unread_bytes_of_an_accepted_connection_are_bounded"];
+    /// Connections in the accept queue of the kernel, which may lower it (`net.core.somaxconn`).
+    ACCEPT_BACKLOG: usize = 1024, fixed "the kernel drops a request to connect, and the client repeats it";
     /// Bytes read and dropped from a connection that is being closed.
     LINGER_BYTES: usize = 256 * 1024, exceeded "the connection is closed",
         tests ["closed_connection_is_drained_up_to_its_limits"];

@@ -11,7 +11,7 @@ use super::reload::Reloads;
 use super::system::System;
 use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict};
-use crate::connection::{End, Peer, Server, SlotId, State};
+use crate::connection::{End, Peer, Server, SlotId, Stage, State};
 use crate::keeper::{KeeperEvent, Processes, RunEnd, RunOwner};
 use crate::log::{LOG_WINDOW, RateLimit, Reason};
 use crate::net::{ConnectionTable, Endpoint};
@@ -283,11 +283,6 @@ impl Endpoint for Core {
         claimed
     }
 
-    fn evict_idle(&mut self, now: Duration) {
-        self.server.evict_idle(now);
-        self.finish_step(now);
-    }
-
     fn release(&mut self, id: SlotId, now: Duration) {
         self.server.release(id);
         self.finish_step(now);
@@ -315,6 +310,10 @@ impl Endpoint for Core {
         let state = self.server.sent(id, count, now, &mut self.system);
         self.finish_step(now);
         state
+    }
+
+    fn handle_stage(&mut self, id: SlotId, stage: Stage, now: Duration) {
+        self.server.handle_stage(id, stage, now);
     }
 
     fn handle_end(&mut self, id: SlotId, end: End, now: Duration) -> State {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use friendlet::connection::{End, Finish, Peer, SlotId, State};
+use friendlet::connection::{End, Finish, Peer, SlotId, Stage, State};
 use friendlet::http;
 use friendlet::net::{ConnectionTable, Endpoint, Listener, run, tasks};
 use friendlet::runtime::{Tasks, Timer, block_on};
@@ -141,7 +141,7 @@ impl Endpoint for Server {
         Some(SlotId { index: index as u16, generation: 0 })
     }
 
-    fn evict_idle(&mut self, _: Duration) {}
+    fn handle_stage(&mut self, _: SlotId, _: Stage, _: Duration) {}
 
     fn release(&mut self, id: SlotId, _: Duration) {
         if let Some(slot) = self.slot(id) {

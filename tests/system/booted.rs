@@ -7,6 +7,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use friendlet::connection::OVERFLOW_SLOTS;
+
 use crate::support::device::ADMIN;
 use crate::support::directory::Directory;
 use crate::support::guest::{Guest, guest};
@@ -373,9 +375,10 @@ mod asked {
             let line = table.lines().find(|line| line.starts_with("receive buffer")).unwrap();
             line.split_whitespace().rev().nth(1).unwrap().parse::<u64>().unwrap()
         };
-        // One is the overflow slot, which rejects.
+        // The overflow slots have no socket with a session.
+        let slots = slots - OVERFLOW_SLOTS as u64;
         let mut sockets = Vec::new();
-        for number in 1..slots {
+        for number in 0..slots {
             let stream = Stream::tls(board().server());
             let path = format!("/fcws?sessionid={ADMIN}");
             sockets.push(
@@ -391,7 +394,7 @@ mod asked {
         let free = board().run("grep -E '^Mem(Total|Available)' /proc/meminfo");
         println!(
             "resident: keeper and server {together} kB idle; server {idle} kB idle, {full} kB with {} slots in use over TLS, init {init} kB; {}",
-            slots - 1,
+            slots,
             free.trim().replace('\n', ", ")
         );
         // The promise is one of boards with 64 MB; those with more have 64 bits here, and larger programs.

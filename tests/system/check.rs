@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
-use crate::support::device::{GUEST, service, shell};
+use crate::support::device::{service, shell};
 use crate::support::directory::Directory;
 use crate::support::server::{Run, friendlet, run, run_command};
 use crate::support::{Device, Server};
@@ -142,7 +142,7 @@ fn descriptors_of_a_busy_server_are_within_the_reported_number() {
         tables += &shell(&format!("busy-{number}"), script, keys);
     }
     let server = Server::start(&Device::new().with(&tables).slots(8));
-    let sockets: Vec<_> = (1..8).map(|_| server.bound(GUEST)).collect();
+    let sockets: Vec<_> = (0..8).map(|_| server.administrator().unwrap()).collect();
     let file = server.directory().file("friendlet.toml");
     let needed = needed(&file);
     for pid in [server.pid(), server.keeper()] {

@@ -148,7 +148,7 @@ fn administrator_of_this_machine_gets_in_while_all_slots_are_taken() {
     let _users = [server.bound(GUEST), server.bound(GUEST)];
     let _administrator = within(SOON, "the administrator gets in", || server.administrator().ok());
     assert!(done(&server, &["list"]).contains("hello"));
-    // Clients of the port that send nothing take the overflow slot, and wait behind it.
+    // Clients of the port that send nothing use the overflow slots.
     let _silent: Vec<_> = (0..8).map(|_| server.connect()).collect();
     for _ in 0..3 {
         assert!(done(&server, &["list"]).contains("hello"));

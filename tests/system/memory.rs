@@ -73,7 +73,7 @@ fn holds_its_bound(device: Device) {
     // Each has its receive buffer full; that of what is sent may have gone back to the system.
     let buffers = (SLOTS * RECEIVE_BYTES) as u64;
     until("every message is there", || taken() > buffers / 10 * 9);
-    // The overflow slot still answers.
+    // An overflow slot still answers.
     assert_eq!(server.call("services/tool/start"), OK);
     let full = taken();
     // Then both buffers of each, one after the other: the first to be filled do not rest before the last.

@@ -3,6 +3,7 @@
 //! `FRIENDLET_BINARY` names another binary than the one just built, and `FRIENDLET_RUNNER` a program
 //! that runs it.
 
+mod admission;
 mod allocations;
 mod attributes;
 mod bad_input;

@@ -33,6 +33,7 @@ pub(crate) enum Condition {
 #[rustfmt::skip]
 const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::memory::", "memory of the process is the emulator's; booted boards measure their own"),
+    (Emulated, "system::admission::administrator_gets_in", "the emulator is slower than the flood, which runs on this machine"),
     (Emulated, "system::floods::connections_that_hang_up_without_a_byte", "memory of the process is the emulator's"),
     (Emulated, "system::floods::half_heads", "memory of the process is the emulator's"),
     (Emulated, "system::floods::client_hellos_cut_short", "memory of the process is the emulator's"),
@@ -61,6 +62,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "keeper::procfs::tests::fields_are_read_after_the_name", "QEMU 7.2 shows a process a status of its own, without its parent"),
     (Emulated, "sys::log_files::tests::panic_is_in_the_file", "half a second is short for an emulated processor beside other tests"),
     (Emulated, "log::reason::tests::texts_are_those_of_the_system", "musl has other texts than glibc"),
+    (Booted, "system::admission::administrator_gets_in", "on the board, all its clients have one address"),
     (Booted, "system::commands::a_signal_reaches_the_service", "reads a file that a service wrote"),
     (Booted, "system::local_socket::", "opens a socket on the machine of the server; `booted::` has its own case"),
     (Booted, "system::proxies::", "its programs are the host's, before a server at the loopback"),

@@ -3,42 +3,49 @@
 use core::time::Duration;
 
 use super::fixture::{ADMIN, ANNA, Fixture, upgrade};
-use crate::connection::{ADMINISTRATOR_TIMEOUT, EVICT_AFTER, End, Finish, HEAD_TIMEOUT, SESSION_TIMEOUT};
+use crate::connection::{End, Finish, HEAD_TIMEOUT, SESSION_TIMEOUT, SlotId, USER_SHARE, USER_SLOTS_MIN};
 use crate::ws::{CLOSE_TIMEOUT, PING_INTERVAL, UNANSWERED_PINGS};
 
 #[test]
 fn server_at_capacity_answers_503_and_accepts_an_administrator() {
     let mut fixture = Fixture::new(3);
-    let _connected = (fixture.socket(), fixture.socket());
-    let id = fixture.connect();
-    let response = fixture.http(id, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
-    assert!(response.contains("retry-after: "), "{response}");
-    fixture.server.release(id);
-    let id = fixture.connect();
-    let response = fixture.http(id, &upgrade(&format!("/fcws?sessionid={ANNA}")));
-    assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
-    fixture.server.release(id);
+    let _connected = (fixture.bound(ANNA), fixture.bound(ANNA));
+    let list =
+        |session| format!("GET /system.library/validate?sessionid={session} HTTP/1.1\r\nHost: h\r\n\r\n");
+    for request in [list(ANNA), upgrade(&format!("/fcws?sessionid={ANNA}"))] {
+        let id = fixture.connect();
+        let response = fixture.http(id, &request);
+        assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+        assert!(response.contains("retry-after: "), "{response}");
+        fixture.server.release(id);
+    }
+    // What needs no identity is answered.
+    for target in ["/", "/healthz"] {
+        let id = fixture.connect();
+        let response = fixture.http(id, &format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+        fixture.server.release(id);
+    }
     let id = fixture.connect();
     let response = fixture.http(id, &upgrade(&format!("/fcws?sessionid={ADMIN}")));
     assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
 
-    // In the overflow slot, an administrator's call passes, and no socket.
+    // Beyond the slots, an administrator's call passes, and no socket.
+    for target in [format!("/fcws?sessionid={ADMIN}"), "/fcws".to_owned()] {
+        let id = fixture.connect();
+        let response = fixture.http(id, &upgrade(&target));
+        assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+        fixture.server.release(id);
+    }
     let id = fixture.connect();
-    let response = fixture.http(id, &upgrade(&format!("/fcws?sessionid={ADMIN}")));
-    assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
-    fixture.server.release(id);
-    let id = fixture.connect();
-    let call = format!("GET /system.library/validate?sessionid={ADMIN} HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert!(fixture.http(id, &call).starts_with("HTTP/1.1 200 "));
-    assert_eq!(fixture.try_connect(), None);
-    assert_eq!(fixture.server.counters().rejected_at_capacity, 3);
+    assert!(fixture.http(id, &list(ADMIN)).starts_with("HTTP/1.1 200 "));
+    assert_eq!(fixture.server.counters().rejected_at_capacity, 4);
 }
 
 #[test]
 fn socket_in_the_administrators_slot_must_be_an_administrators() {
     let mut fixture = Fixture::new(3);
-    let _connected = (fixture.socket(), fixture.socket());
+    let _connected = (fixture.bound(ANNA), fixture.bound(ANNA));
     let id = fixture.socket();
     assert_eq!(fixture.say(id, &format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#)), ["close 1013"]);
     fixture.server.release(id);
@@ -49,36 +56,99 @@ fn socket_in_the_administrators_slot_must_be_an_administrators() {
     assert_eq!(fixture.say(id, &start), ["close 1013"]);
     assert_eq!(fixture.system.next_pid, 0);
     fixture.server.release(id);
-    let id = fixture.socket();
-    fixture.pass(ADMINISTRATOR_TIMEOUT);
-    assert_eq!(fixture.receive(id), ["close 1013"]);
-    fixture.server.release(id);
     let id = fixture.bound(ADMIN);
-    fixture.pass(ADMINISTRATOR_TIMEOUT);
     assert!(fixture.receive(id).is_empty());
+    assert_eq!(fixture.server.state(id).finish, None);
 }
 
 #[test]
-fn unauthenticated_socket_in_the_administrators_slot_is_evicted() {
+fn user_has_a_share_of_the_slots() {
+    for slots in [2 * USER_SHARE * USER_SLOTS_MIN, 6] {
+        let share = (slots / USER_SHARE).max(USER_SLOTS_MIN);
+        let mut fixture = Fixture::new(slots);
+        let bound: Vec<_> = (0..share).map(|_| fixture.bound(ANNA)).collect();
+        assert!(bound.iter().all(|id| fixture.server.state(*id).finish.is_none()));
+        let id = fixture.socket();
+        let bind = format!(r#"<!--"CON"--"0"--"{ANNA}"-->"#);
+        assert_eq!(fixture.say(id, &bind), ["close 1013"]);
+        fixture.server.release(id);
+        let call = format!("/system.library/validate?sessionid={ANNA}");
+        for request in
+            [upgrade(&format!("/fcws?sessionid={ANNA}")), format!("GET {call} HTTP/1.1\r\nHost: h\r\n\r\n")]
+        {
+            let id = fixture.connect();
+            assert!(fixture.http(id, &request).starts_with("HTTP/1.1 503 "));
+            fixture.server.release(id);
+        }
+        // Its own connections go on, and one of them may bind anew.
+        assert!(fixture.say(bound[0], &bind).is_empty());
+        assert_eq!(fixture.server.state(bound[0]).finish, None);
+        // Others have theirs.
+        let id = fixture.bound(ADMIN);
+        assert_eq!(fixture.server.state(id).finish, None);
+    }
+}
+
+/// Fills every slot with connections of this network.
+fn fill(fixture: &mut Fixture, host: u8) -> Vec<SlotId> {
+    let all = (0..fixture.server.slots()).map_while(|_| fixture.connect_from(host));
+    all.collect()
+}
+
+#[test]
+fn new_connection_evicts_the_oldest_of_the_fullest_source() {
+    let mut fixture = Fixture::new(4);
+    let other = fixture.connect_from(9).unwrap();
+    fixture.now += Duration::from_millis(1);
+    let flood = fill(&mut fixture, 1);
+    assert_eq!(fixture.connect_from(9), None);
+    assert_eq!(fixture.server.state(flood[0]).finish, Some(Finish::Evict));
+    // One eviction for one new connection, which asks until the slot is free.
+    assert_eq!(fixture.connect_from(9), None);
+    let evicted =
+        |fixture: &Fixture| flood.iter().filter(|id| fixture.server.state(**id).finish.is_some()).count();
+    assert_eq!(evicted(&fixture), 1);
+    fixture.server.release(flood[0]);
+    assert_eq!(fixture.connect_from(9).map(|id| id.index), Some(flood[0].index));
+    assert_eq!(fixture.server.state(other).finish, None);
+    assert_eq!(fixture.server.counters().unauthenticated, 1);
+}
+
+#[test]
+fn proven_connections_are_never_evicted() {
     let mut fixture = Fixture::new(2);
-    let _connected = fixture.socket();
-    let id = fixture.socket();
-    fixture.now += EVICT_AFTER;
-    fixture.server.evict_idle(fixture.now);
-    assert_eq!(fixture.receive(id), ["close 1013"]);
-    assert_eq!(fixture.server.state(id).finish, Some(Finish::Graceful));
-    fixture.server.release(id);
-    let id = fixture.bound(ADMIN);
-    fixture.now += EVICT_AFTER;
-    fixture.server.evict_idle(fixture.now);
-    assert_eq!(fixture.server.state(id).finish, None);
+    let (anna, admin) = (fixture.bound(ANNA), fixture.bound(ADMIN));
+    let flood = fill(&mut fixture, 1);
+    for (number, id) in flood.iter().enumerate() {
+        assert_eq!(fixture.connect_from(1), None);
+        assert_eq!(fixture.server.state(*id).finish, Some(Finish::Evict), "{number}");
+        fixture.server.release(*id);
+        fixture.now += Duration::from_millis(1);
+        assert!(fixture.connect_from(1).is_some());
+    }
+    assert_eq!([anna, admin].map(|id| fixture.server.state(id).finish), [None; 2]);
+}
+
+#[test]
+fn evicted_socket_gets_a_closing_frame_and_frees_its_slot_at_once() {
+    let mut fixture = Fixture::new(2);
+    let socket = fixture.socket();
+    fixture.now += Duration::from_millis(1);
+    while let Some(id) = fixture.try_connect() {
+        let response = fixture.http(id, &upgrade("/fcws"));
+        assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
+    }
+    assert_eq!(fixture.server.state(socket).finish, Some(Finish::Evict));
+    assert_eq!(fixture.receive(socket), ["close 1013"]);
+    fixture.server.release(socket);
+    assert!(fixture.try_connect().is_some());
 }
 
 #[test]
 fn login_at_capacity_is_for_administrators() {
     for (name, status) in [("admin", "200"), ("anna", "503")] {
         let mut fixture = Fixture::new(2);
-        fixture.socket();
+        fixture.bound(ANNA);
         let id = fixture.connect();
         let body = format!("username={name}&password=x&deviceid=d");
         let head = format!(
@@ -90,20 +160,6 @@ fn login_at_capacity_is_for_administrators() {
         let response = String::from_utf8(fixture.get(id)).unwrap();
         assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
     }
-}
-
-#[test]
-fn silent_connection_at_capacity_is_evicted() {
-    let mut fixture = Fixture::new(2);
-    let connected = fixture.socket();
-    let (silent, door) = (fixture.connect(), fixture.connect());
-    fixture.server.evict_idle(fixture.now);
-    assert_eq!(fixture.server.state(silent).finish, None);
-    fixture.now += EVICT_AFTER;
-    fixture.server.evict_idle(fixture.now);
-    assert_eq!(fixture.server.state(silent).finish, Some(Finish::Abort));
-    assert_eq!(fixture.server.state(door).finish, None);
-    assert_eq!(fixture.server.state(connected).finish, None);
 }
 
 #[test]

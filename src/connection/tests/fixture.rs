@@ -247,6 +247,11 @@ impl Fixture {
         self.server.claim(Peer::Network(IpAddr::from([192, 0, 2, 1])), self.now)
     }
 
+    /// Connects from another host.
+    pub(super) fn connect_from(&mut self, host: u8) -> Option<SlotId> {
+        self.server.claim(Peer::Network(IpAddr::from([192, 0, 2, host])), self.now)
+    }
+
     /// Connects to the local socket as this user.
     pub(super) fn connect_locally(&mut self, uid: u32) -> SlotId {
         self.server.claim(Peer::Local { uid }, self.now).expect("a slot")

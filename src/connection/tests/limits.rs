@@ -5,8 +5,8 @@ use core::time::Duration;
 use super::super::machine::ANSWER_ROOM;
 use super::fixture::{ADMIN, Fixture, frame, whole};
 use crate::connection::{
-    ADMINISTRATOR_TIMEOUT, ANSWER_TIMEOUT, EVICT_AFTER, Finish, OVERFLOW_SLOTS, PUSH_BACKLOG_BYTES,
-    RECEIVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT, SlotId,
+    ANSWER_TIMEOUT, Finish, OVERFLOW_SLOTS, PUSH_BACKLOG_BYTES, RECEIVE_BYTES, SEND_TIMEOUT, SESSION_TIMEOUT,
+    SlotId,
 };
 use crate::friendcore::CHUNK_PIECE_BYTES;
 use crate::http::SEND_RESERVE_BYTES;
@@ -40,7 +40,7 @@ fn run_command(fixture: &mut Fixture, id: SlotId, message: &str, bytes: usize) -
 }
 
 #[test]
-fn connections_up_to_the_slots_and_the_overflow_slot_are_accepted() {
+fn connections_up_to_the_slots_and_the_overflow_slots_are_accepted() {
     for slots in [SLOTS, SLOTS + 1] {
         let mut fixture = Fixture::new(slots);
         for _ in 0..SLOTS + OVERFLOW_SLOTS {
@@ -282,24 +282,6 @@ fn socket_without_a_session_is_closed_after_its_time() {
     assert_eq!(fixture.receive(id), ["ping"]);
     fixture.pass(MOMENT);
     assert_eq!(fixture.receive(id), ["close 1008"]);
-    // In the administrators' slot that time is shorter.
-    let id = fixture.socket();
-    fixture.pass(ADMINISTRATOR_TIMEOUT - MOMENT);
-    assert!(fixture.receive(id).is_empty());
-    fixture.pass(MOMENT);
-    assert_eq!(fixture.receive(id), ["close 1013"]);
-}
-
-#[test]
-fn connection_at_capacity_has_time_to_authenticate() {
-    let mut fixture = Fixture::new(2);
-    let (_connected, silent) = (fixture.socket(), fixture.connect());
-    fixture.now += EVICT_AFTER - MOMENT;
-    fixture.server.evict_idle(fixture.now);
-    assert_eq!(fixture.server.state(silent).finish, None);
-    fixture.now += MOMENT;
-    fixture.server.evict_idle(fixture.now);
-    assert_eq!(fixture.server.state(silent).finish, Some(Finish::Abort));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The local socket: its administrators, other users, and its place among the slots.
 
 use super::fixture::{ADMIN, ANNA, Fixture, OWNER, upgrade};
-use crate::connection::{EVICT_AFTER, SESSION_TIMEOUT};
+use crate::connection::SESSION_TIMEOUT;
 use crate::ws::PING_INTERVAL;
 
 const LIST: &str = "POST /system.library/board/status HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
@@ -82,15 +82,14 @@ fn bound_without_a_session_it_receives_pushes() {
 #[test]
 fn every_slot_is_open_to_a_local_administrator() {
     let mut fixture = Fixture::new(2);
-    let _user = fixture.socket();
-    let (first, second) = (socket(&mut fixture, 0), socket(&mut fixture, OWNER));
-    for id in [first, second] {
-        assert!(fixture.say(id, &envelope("board/status", ""))[0].contains("\"Board\""));
+    let _user = fixture.bound(ANNA);
+    let local: Vec<_> =
+        (1..fixture.server.slots()).map(|number| socket(&mut fixture, [0, OWNER][number % 2])).collect();
+    for id in &local {
+        assert!(fixture.say(*id, &envelope("board/status", ""))[0].contains("\"Board\""));
     }
-    fixture.now += EVICT_AFTER;
-    fixture.server.evict_idle(fixture.now);
-    assert!([first, second].iter().all(|id| fixture.server.state(*id).finish.is_none()));
     assert_eq!(fixture.try_connect(), None);
+    assert!(local.iter().all(|id| fixture.server.state(*id).finish.is_none()));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use super::fixture::{ADMIN, ANNA, Fixture};
-use crate::connection::{ADMINISTRATOR_TIMEOUT, Peer, SESSION_TIMEOUT, SlotId};
+use super::fixture::{ADMIN, ANNA, Fixture, upgrade};
+use crate::connection::{Peer, SESSION_TIMEOUT, SlotId};
 use crate::limits::{CHUNK_SETS, PASSWORD_CHECKS, SESSIONS};
 
 const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
@@ -78,21 +78,24 @@ fn administrators_slot_is_not_kept_by_the_session_of_a_user() {
         envelope("request", "system.library/a/b/c/d/e/f"),
     ] {
         let mut fixture = Fixture::new(3);
-        let _connected = (fixture.socket(), fixture.socket());
+        let _connected = (fixture.bound(ANNA), fixture.bound(ANNA));
         let id = fixture.socket();
         let mut received = fixture.say(id, &text);
-        fixture.pass(ADMINISTRATOR_TIMEOUT);
+        fixture.now += Duration::from_secs(1);
+        // It has no identity: the first eviction is its.
+        while let Some(other) = fixture.try_connect() {
+            fixture.http(other, &upgrade("/fcws"));
+        }
         received.extend(fixture.receive(id));
         assert_eq!(received.last().map(String::as_str), Some("close 1013"), "{text}");
     }
 }
 
 /// A socket that logged in one second before its deadline.
-fn log_in_a_second_before(auth_timeout: Duration, slots: usize, is_right: bool) -> (Fixture, SlotId) {
-    let mut fixture = Fixture::new(slots);
-    let _connected = fixture.socket();
+fn log_in_a_second_before(is_right: bool) -> (Fixture, SlotId) {
+    let mut fixture = Fixture::new(4);
     let id = fixture.socket();
-    fixture.pass(auth_timeout - Duration::from_secs(1));
+    fixture.pass(SESSION_TIMEOUT - Duration::from_secs(1));
     fixture.say(id, LOGIN);
     fixture.check_password(is_right);
     fixture.receive(id);
@@ -101,22 +104,18 @@ fn log_in_a_second_before(auth_timeout: Duration, slots: usize, is_right: bool) 
 
 #[test]
 fn refused_login_does_not_extend_the_deadline() {
-    for (slots, auth_timeout) in [(4, SESSION_TIMEOUT), (2, ADMINISTRATOR_TIMEOUT)] {
-        let (mut fixture, id) = log_in_a_second_before(auth_timeout, slots, false);
-        fixture.pass(Duration::from_secs(1));
-        assert!(fixture.receive(id)[0].starts_with("close "));
-    }
+    let (mut fixture, id) = log_in_a_second_before(false);
+    fixture.pass(Duration::from_secs(1));
+    assert!(fixture.receive(id)[0].starts_with("close "));
 }
 
 #[test]
 fn accepted_login_extends_the_deadline() {
-    for (slots, auth_timeout) in [(4, SESSION_TIMEOUT), (2, ADMINISTRATOR_TIMEOUT)] {
-        let (mut fixture, id) = log_in_a_second_before(auth_timeout, slots, true);
-        fixture.pass(auth_timeout - Duration::from_secs(1));
-        assert!(fixture.receive(id).iter().all(|text| text == "ping"));
-        fixture.pass(Duration::from_secs(1));
-        assert!(fixture.receive(id).iter().any(|text| text.starts_with("close ")));
-    }
+    let (mut fixture, id) = log_in_a_second_before(true);
+    fixture.pass(SESSION_TIMEOUT - Duration::from_secs(1));
+    assert!(fixture.receive(id).iter().all(|text| text == "ping"));
+    fixture.pass(Duration::from_secs(1));
+    assert!(fixture.receive(id).iter().any(|text| text.starts_with("close ")));
 }
 
 #[test]
@@ -205,7 +204,7 @@ fn socket_of_an_ended_session_needs_another() {
     let session = login(&mut fixture, "anna", "d");
     let (caller, kept) = (fixture.socket(), fixture.socket());
     let id = fixture.connect();
-    fixture.http(id, &super::fixture::upgrade(&format!("/fcws?sessionid={session}")));
+    fixture.http(id, &upgrade(&format!("/fcws?sessionid={session}")));
     for socket in [caller, kept] {
         fixture.say(socket, &start(&session));
     }

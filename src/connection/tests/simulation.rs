@@ -290,7 +290,7 @@ impl Fixture {
         loop {
             let state = self.server.state(id);
             match state.finish {
-                Some(Finish::Abort) => return self.release(id),
+                Some(Finish::Abort | Finish::Evict) => return self.release(id),
                 Some(Finish::Graceful) if !state.sends => return self.release(id),
                 _ if !state.sends => return,
                 _ => self.take(id, usize::MAX),
@@ -442,7 +442,7 @@ fn step(fixture: &mut Fixture, script: &mut Script<'_>) {
     let what = script.byte();
     let id = fixture.pick(script.byte());
     match (what % 26, id) {
-        (0 | 1, _) => fixture.connect(what / 24),
+        (0 | 1 | 21, _) => fixture.connect(what / 24),
         (2..=6, Some(id)) => {
             let piece = script.pick(&[usize::MAX, usize::MAX, 1, 100]);
             let is_socket = fixture.peers[&id.index].1.is_socket;
@@ -504,7 +504,6 @@ fn step(fixture: &mut Fixture, script: &mut Script<'_>) {
         (20, _) => fixture.exit(what, if what > 99 { Exit::Code(0) } else { Exit::signal(15) }),
         (24, _) => fixture.spawned(),
         (25, _) => fixture.written(),
-        (21, _) => fixture.server.evict_idle(fixture.now),
         (22, _) => fixture.system.refuses = what >= 200,
         (23, Some(id)) if what > 180 => fixture.release(id),
         (23, _) if what < 40 => {
@@ -527,7 +526,7 @@ pub(super) fn run(bytes: &[u8]) {
     while fixture.now < end && !fixture.peers.is_empty() {
         fixture.pass(Duration::from_secs(1));
         let over = |id: &SlotId| match fixture.server.state(*id) {
-            State { finish: Some(Finish::Abort), .. } => true,
+            State { finish: Some(Finish::Abort | Finish::Evict), .. } => true,
             State { finish: Some(Finish::Graceful), sends, .. } => !sends,
             State { finish: None, .. } => false,
         };

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::connection::Peer;
+use crate::connection::{Peer, Stage};
 use crate::net::SOCKET_BUFFER_BYTES;
 use crate::runtime::{Tasks, block_on};
 
@@ -21,6 +21,7 @@ struct Fake {
     received: usize,
     pending: Vec<u8>,
     finish: Option<Finish>,
+    stages: Vec<Stage>,
 }
 
 impl Endpoint for Fake {
@@ -32,7 +33,9 @@ impl Endpoint for Fake {
         None
     }
 
-    fn evict_idle(&mut self, _: Duration) {}
+    fn handle_stage(&mut self, _: SlotId, stage: Stage, _: Duration) {
+        self.stages.push(stage);
+    }
 
     fn release(&mut self, _: SlotId, _: Duration) {}
 

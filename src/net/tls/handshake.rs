@@ -29,6 +29,11 @@ impl Handshake {
         Ok(Self { connection, known: 0, answered: false })
     }
 
+    /// Returns true once a message was sent.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
     /// Processes the input. Returns whether the handshake is done and both sides have their keys.
     pub(super) fn advance(&mut self, buffers: &mut Buffers) -> Result<bool, TlsFailure> {
         let Buffers { incoming, outgoing } = buffers;

@@ -9,6 +9,7 @@ use super::buffers::Buffers;
 use super::failure::TlsFailure;
 use super::handshake::Handshake;
 use super::record_layer::RecordLayer;
+use crate::connection::Stage;
 
 /// Server side of TLS 1.3 with one peer.
 pub struct Session {
@@ -96,6 +97,15 @@ impl Session {
     /// Returns true until the handshake is done.
     pub fn is_handshaking(&self) -> bool {
         matches!(self.state, State::Handshake(_))
+    }
+
+    /// Progress of the peer.
+    pub fn stage(&self) -> Stage {
+        match &self.state {
+            State::Handshake(handshake) if !handshake.is_answered() => Stage::Begun,
+            State::Handshake(_) => Stage::Greeted,
+            State::Established(_) | State::Over => Stage::Secured,
+        }
     }
 
     /// Sends close_notify. Nothing is sealed after it.
