@@ -21,7 +21,7 @@ pub(crate) struct Accounts {
     /// Ended sessions with a pending notification of their sockets.
     ended: Vec<SessionKey, SESSIONS>,
     /// Password checks in progress: the ids of their calls, and the clients.
-    checks: Vec<(u64, ClientAddr), { PASSWORD_CHECKS + 1 }>,
+    checks: Vec<(u64, ClientAddr), PASSWORD_CHECKS>,
     /// Lines about refused logins and calls.
     refusals: RateLimit,
 }
@@ -108,11 +108,11 @@ impl Accounts {
         self.ended.pop()
     }
 
-    /// Returns true if one more password of this client may be checked. Half of the queue is for others, so
-    /// that one client cannot block the logins of all.
+    /// Returns true if one more password of this client may be checked. A client has at most as many places of the queue
+    /// as are free: alone the half of it, and several share it, so that there is a place for the next one.
     pub(super) fn may_check(&self, source: ClientAddr) -> bool {
         let of_source = self.checks.iter().filter(|(_, other)| *other == source).count();
-        of_source < PASSWORD_CHECKS.div_ceil(2) && !self.checks.is_full()
+        of_source + self.checks.len() < PASSWORD_CHECKS
     }
 
     /// Counts the start of a check.

@@ -189,6 +189,26 @@ fn one_address_uses_half_of_the_password_queue() {
 }
 
 #[test]
+fn addresses_that_guess_leave_a_place_in_the_password_queue() {
+    for hosts in 2..PASSWORD_CHECKS as u8 - 1 {
+        let mut fixture = Fixture::new(PASSWORD_CHECKS + 4);
+        let mut ask = |host: u8| {
+            let peer = Peer::Network(IpAddr::from([192, 0, 2, host]));
+            let id = fixture.server.claim(peer, fixture.now).expect("a slot");
+            let body = "username=nobody&password=x&deviceid=d";
+            let head = format!("Host: h\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let answer = fixture.http(id, &format!("POST /system.library/login HTTP/1.1\r\n{head}"));
+            fixture.server.release(id);
+            answer.is_empty()
+        };
+        // Each asks again whenever it was refused, one after the other.
+        let asked = (0..3 * PASSWORD_CHECKS as u8).filter(|number| ask(number % hosts)).count();
+        assert!(asked > usize::from(hosts) && asked < PASSWORD_CHECKS, "{asked} of {hosts}");
+        assert!(ask(100), "{hosts} addresses");
+    }
+}
+
+#[test]
 fn unknown_user_costs_as_much_as_a_known_one() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
