@@ -52,6 +52,7 @@ fn origins_of_a_reload_are_in_force_at_once() {
         public_url: "https://new.example:443/board".try_into().unwrap(),
         idle_timeout: Duration::from_secs(60),
         lockout: (3, LOCKOUT_TIME),
+        update: crate::config::Update::default(),
     };
     let services = fixture.server.services().table().clone();
     fixture.server.reload(settings, services, fixture.now, &mut fixture.system);
