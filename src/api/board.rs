@@ -196,7 +196,7 @@ pub(super) fn mark_good<'a>(
             Outcome::Done
         }
         Err(missing) => {
-            api.reason = one_line(missing);
+            api.reason = one_line(format_args!("{missing}"));
             Outcome::Failed(Failure::Unchanged { function: "markgood", reason: &api.reason })
         }
     }

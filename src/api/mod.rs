@@ -17,6 +17,7 @@ mod services;
 mod slot;
 mod write_rate;
 
+use core::fmt::Display;
 use core::time::Duration;
 
 use heapless::{String, Vec};
@@ -34,7 +35,7 @@ use self::write_rate::WriteRate;
 use crate::call::{
     Call, Caller, Completion, Failure, Identity, Missing, Operations, Outcome, PendingCall, SlotState, Work,
 };
-use crate::config::{NOTICE_BYTES, REASON_BYTES, one_line};
+use crate::config::{NOTICE_BYTES, one_line};
 use crate::log::LOG_WRITE_BYTES;
 use crate::log::Reason;
 use crate::log::errno::ETIMEDOUT;
@@ -137,38 +138,34 @@ impl Api {
 
     /// Looks at the running slot. Returns true if administrators have to be notified of it.
     pub(crate) fn check_slot(&mut self, now: Duration) -> bool {
-        let (slot, board) = (self.board.slot, &self.board);
-        let text = match self.slot.look(fault(board, &self.services), now) {
+        let slot = self.board.slot;
+        let (missing, time) = match self.slot.look(fault(&self.board, &self.services), now) {
             None => return false,
             Some(SlotEvent::Good) => {
                 info!("slot {} is good", slot);
                 self.board.slot_notice = None;
                 return false;
             }
-            Some(SlotEvent::Fails(time, missing)) => {
-                let time = time.as_secs();
-                one_line(format_args!("slot {slot} is not good: {missing}; the board restarts in {time} s"))
-            }
-            Some(SlotEvent::Failed(missing)) => {
-                one_line(format_args!("slot {slot} is not good: {missing}; the board restarts"))
-            }
+            Some(SlotEvent::Fails(missing, time)) => (missing, time.as_secs()),
         };
+        let text =
+            one_line(format_args!("slot {slot} is not good: {missing}; the board restarts in {time} s"));
         warning!("{}", text);
         self.board.slot_notice = Some(text);
         true
     }
 
-    /// Result of the test of the slot that is not reported yet: good, or the reason of the failure.
-    pub(crate) fn slot_result(&self) -> Option<Result<(), String<REASON_BYTES>>> {
-        match self.slot.result()? {
-            SlotState::Good => Some(Ok(())),
-            _ => Some(Err(match self.slot_fault() {
-                Some(Missing::Configuration) => {
-                    one_line(self.board.config_error.as_deref().unwrap_or_default())
-                }
-                Some(fault) => one_line(fault),
-                None => one_line("it was not marked good in time"),
-            })),
+    /// Has `report` report the result of the test of the slot, if there is a new one: good, or the reason of the failure.
+    pub(crate) fn report_slot(&mut self, report: &mut dyn FnMut(Result<(), &dyn Display>) -> bool) {
+        let Some(state) = self.slot.result() else { return };
+        let fault = self.slot_fault().unwrap_or(Missing::Failed);
+        let error = self.board.config_error.as_deref();
+        let reason: &dyn Display = match &error {
+            Some(error) => error,
+            None => &fault,
+        };
+        if report(if state == SlotState::Good { Ok(()) } else { Err(reason) }) {
+            self.slot.handle_reported();
         }
     }
 

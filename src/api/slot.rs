@@ -33,10 +33,8 @@ pub(crate) struct SlotTest {
 pub(super) enum SlotEvent<'f> {
     /// It is good from now on.
     Good,
-    /// It fails after this time unless it is good before.
-    Fails(Duration, Missing<'f>),
-    /// It has failed.
-    Failed(Missing<'f>),
+    /// It fails after this time unless it is good before; zero: it has failed.
+    Fails(Missing<'f>, Duration),
 }
 
 impl SlotTest {
@@ -83,14 +81,14 @@ impl SlotTest {
         let end = awaited.max(begun + self.update.settle + GOOD_TIME);
         if now >= end {
             self.end(SlotState::Failed);
-            return Some(SlotEvent::Failed(missing));
+            return Some(SlotEvent::Fails(missing, Duration::ZERO));
         }
         let announced = end.saturating_sub(FAILURE_NOTICE);
         let is_announced = now >= announced;
         let next = if is_announced { end } else { announced };
         self.due = Some(settled.map_or(next, |settled| settled.min(next)));
         let is_new = is_announced && !core::mem::replace(&mut self.is_announced, is_announced);
-        is_new.then(|| SlotEvent::Fails(end - now, missing))
+        is_new.then(|| SlotEvent::Fails(missing, end - now))
     }
 
     fn end(&mut self, state: SlotState) {

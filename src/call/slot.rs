@@ -64,7 +64,7 @@ impl fmt::Display for Missing<'_> {
             Self::Service(name) => write!(f, "service {name} is not up"),
             Self::Time(past, settle) => write!(f, "everything has been up for {past} of {settle} s"),
             Self::Administrator => f.write_str("no administrator has called board/markgood"),
-            Self::Failed => f.write_str("it was not good in time; the board restarts"),
+            Self::Failed => f.write_str("it was not marked good in time"),
             Self::Slots => f.write_str("this system is not one of two slots"),
         }
     }

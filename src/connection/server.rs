@@ -1,5 +1,6 @@
 //! Sans-IO server core: all connections and the state that calls work on, without a socket or a clock.
 
+use core::fmt::Display;
 use core::time::Duration;
 
 use heapless::{String, Vec};
@@ -486,12 +487,8 @@ impl Server {
 
     /// Has `report` report the result of the test of the slot, if there is a new one: good, or the reason of the failure.
     /// It returns false if that is to be repeated with the next deadline.
-    pub fn report_slot(&mut self, report: impl FnOnce(Result<(), &str>) -> bool) {
-        if let Some(result) = self.api.slot_result()
-            && report(result.as_ref().map(|_| ()).map_err(|reason| reason.as_str()))
-        {
-            self.api.slot.handle_reported();
-        }
+    pub fn report_slot(&mut self, report: &mut dyn FnMut(Result<(), &dyn Display>) -> bool) {
+        self.api.report_slot(report);
     }
 
     /// Releases the memory of buffers that were not used since the last call. Returns true if the next call

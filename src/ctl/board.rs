@@ -25,11 +25,18 @@ fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
     let row = |title: &str, text: Option<String>| [title.to_owned(), shown_or(text)];
     let shown = |title, key| row(title, text(key).as_deref().map(sanitize));
     let up = text("Uptime").and_then(|seconds| seconds.parse().ok()).map(format_duration);
+    // `B, testing: service web is not up`
+    let mut slot = text("Slot");
+    for (joint, key) in [(", ", "SlotState"), (": ", "SlotMissing")] {
+        if let (Some(slot), Some(part)) = (&mut slot, text(key)) {
+            *slot = core::mem::take(slot) + joint + &part;
+        }
+    }
     let mut rows = vec![
         shown("board", "Board"),
         shown("version", "Version"),
         shown("build", "Build"),
-        row("slot", slot(reply)),
+        row("slot", slot.as_deref().map(sanitize)),
         shown("configuration", "DeviceFile"),
         shown("config error", "Complaint"),
         shown("boot error", "Notice"),
@@ -37,16 +44,6 @@ fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
     ];
     rows.extend(check_rows(reply).map(|(title, value)| [title.to_owned(), value]));
     Ok(rows)
-}
-
-/// `B, testing: service web is not up`.
-fn slot(reply: Raw<'_>) -> Option<String> {
-    let [slot, state, missing] = ["Slot", "SlotState", "SlotMissing"].map(|key| text_of(reply, key));
-    let mut text = sanitize(&slot.filter(|slot| !slot.is_empty())?);
-    for (joint, part) in [(", ", state), (": ", missing)] {
-        text.extend(part.map(|part| format!("{joint}{}", sanitize(&part))));
-    }
-    Some(text)
 }
 
 /// Reads the configuration file again, or only prints what that would change.
@@ -79,31 +76,32 @@ pub(super) fn reload(invocation: &Invocation, env: &mut Env<'_>, is_trial: bool)
 
 /// Lets the program at the path of the server take over.
 pub(super) fn upgrade(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
-    let session = session(invocation, env)?;
-    let content = post(invocation, env, "board/upgrade", &[("sessionid", &session)])?;
-    let text =
-        if invocation.json { content } else { "upgrade: ok, the server is back in a moment".to_owned() };
-    env.print(&format!("{text}\n"))?;
-    Ok(0)
+    let content = call(invocation, env, "board/upgrade")?;
+    done(invocation, env, content, "upgrade: ok, the server is back in a moment")
 }
 
 /// Marks the running slot good.
 pub(super) fn mark_good(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
-    let session = session(invocation, env)?;
-    let content = post(invocation, env, "board/markgood", &[("sessionid", &session)])?;
-    let text = if invocation.json { content } else { "mark-good: ok".to_owned() };
-    env.print(&format!("{text}\n"))?;
-    Ok(0)
+    let content = call(invocation, env, "board/markgood")?;
+    done(invocation, env, content, "mark-good: ok")
 }
 
 /// Restarts the board, or switches it off.
 pub(super) fn power(invocation: &Invocation, env: &mut Env<'_>, power: Power) -> Result<u8, Failure> {
-    let session = session(invocation, env)?;
     let path = format!("board/{}", power.name());
-    let content = post(invocation, env, &path, &[("sessionid", &session)])
-        .map_err(|failure| explain_power(power, failure))?;
-    let text = if invocation.json { content } else { format!("{}: ok", power.name()) };
-    env.print(&format!("{text}\n"))?;
+    let content = call(invocation, env, &path).map_err(|failure| explain_power(power, failure))?;
+    done(invocation, env, content, &format!("{}: ok", power.name()))
+}
+
+/// Makes a call without parameters.
+fn call(invocation: &Invocation, env: &mut Env<'_>, path: &str) -> Result<String, Failure> {
+    let session = session(invocation, env)?;
+    post(invocation, env, path, &[("sessionid", &session)])
+}
+
+/// Prints the content of its answer, or what it has done.
+fn done(invocation: &Invocation, env: &mut Env<'_>, content: String, text: &str) -> Result<u8, Failure> {
+    env.print(&((if invocation.json { content.as_str() } else { text }).to_owned() + "\n"))?;
     Ok(0)
 }
 

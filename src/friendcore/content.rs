@@ -174,7 +174,7 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
     }
     if let Some(missing) = status.missing {
         out.put(r#", "SlotMissing": "#)?;
-        out.put_string(missing)?;
+        out.put_string(format_args!("{missing}"))?;
     }
     put_members(
         out,
@@ -253,6 +253,7 @@ fn put_names(out: &mut Writer<'_>, title: &str, names: &mut dyn Iterator<Item = 
     out.put("]")
 }
 
+#[inline(never)]
 fn put_members(out: &mut Writer<'_>, members: &[(&str, &str)]) -> Result<(), Full> {
     for (name, value) in members {
         out.put_display(format_args!(r#", "{name}": "#))?;

@@ -95,7 +95,7 @@ fn try_mount_data(device: &str, feed: &mut dyn FnMut()) -> Result<(), MountError
 }
 
 /// Reads the boot state, has `change` change it, and writes it if that returns true.
-fn change_state(disk: &str, change: impl FnOnce(&mut Sector) -> bool) -> io::Result<()> {
+fn change_state(disk: &str, change: &mut dyn FnMut(&mut Sector) -> bool) -> io::Result<()> {
     let mut sector = system::read_sector(Path::new(disk), boot_state::SECTOR)?;
     let before = sector;
     if change(&mut sector) && sector != before {
@@ -109,7 +109,7 @@ fn change_state(disk: &str, change: impl FnOnce(&mut Sector) -> bool) -> io::Res
 pub(super) fn begin_test(line: &CommandLine<'_>, notice: &mut Notice) -> (SlotTest, Option<&'static str>) {
     let (Some(slot), Some(disk)) = (line.slot, line.state) else { return (SlotTest::Over, None) };
     let (mut test, mut state) = (SlotTest::Over, None);
-    let begun = change_state(disk, |sector| match boot_state::begin(sector, slot) {
+    let begun = change_state(disk, &mut |sector| match boot_state::begin(sector, slot) {
         Ok(begun) => {
             test = begun;
             let is_good = boot_state::is_good(sector, slot);
@@ -119,12 +119,17 @@ pub(super) fn begin_test(line: &CommandLine<'_>, notice: &mut Notice) -> (SlotTe
                 _ => "confirmed",
             };
             state = Some(name);
+            let until =
+                if matches!(begun, SlotTest::Serves | SlotTest::Stays) { " once it serves" } else { "" };
+            info!("slot {} is {}{}", slot, name, until);
             if let Some(reason) =
                 boot_state::failure_of_other(sector, slot).filter(|_| begun != SlotTest::Good)
             {
                 warning!("slot {} was given up: {}", slot.other(), reason);
                 let joint = if notice.is_empty() { "" } else { "; " };
-                append(notice, format_args!("{joint}slot {} was given up: {reason}", slot.other()));
+                for part in [joint, "slot ", slot.other().name(), " was given up: ", reason] {
+                    append(notice, part);
+                }
             }
             true
         }
@@ -136,11 +141,6 @@ pub(super) fn begin_test(line: &CommandLine<'_>, notice: &mut Notice) -> (SlotTe
     if let Err(error) = begun {
         warning!("cannot begin the test of slot {} on {}: {}", slot, disk, Reason::from(&error));
     }
-    match (test, state) {
-        (SlotTest::Serves | SlotTest::Stays, _) => info!("slot {} is confirmed once it serves", slot),
-        (_, Some(state)) => info!("slot {} is {}", slot, state),
-        (_, None) => {}
-    }
     (test, state)
 }
 
@@ -148,7 +148,7 @@ pub(super) fn begin_test(line: &CommandLine<'_>, notice: &mut Notice) -> (SlotTe
 pub(super) fn confirm_slot(slot: Option<Slot>, disk: Option<&str>, is_good: bool) {
     let (Some(slot), Some(disk)) = (slot, disk) else { return };
     let mut is_changed = false;
-    let confirmed = change_state(disk, |sector| {
+    let confirmed = change_state(disk, &mut |sector| {
         is_changed = boot_state::confirm(sector, slot, is_good).unwrap_or(false);
         is_changed
     });
@@ -165,7 +165,7 @@ pub(super) fn give_up(slot: Option<Slot>, disk: Option<&str>, reason: &str) -> b
     let (Some(slot), Some(disk)) = (slot, disk) else { return false };
     error!("slot {} failed: {}", slot, reason);
     let mut is_recorded = false;
-    let recorded = change_state(disk, |sector| {
+    let recorded = change_state(disk, &mut |sector| {
         is_recorded = boot_state::give_up(sector, slot, reason);
         is_recorded
     });

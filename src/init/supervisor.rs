@@ -14,7 +14,7 @@ use super::{
     FEED_INTERVAL, GOOD_TIMEOUT, HEARTBEAT_TIMEOUT, READY_TIMEOUT, REAP_TIMEOUT, SHORT_RUNS, STOP_TIME_MAX,
     TERMINATE_TIMEOUT, WATCHDOG_TIMEOUT,
 };
-use crate::config::{REASON_BYTES, one_line};
+use crate::config::{NOTICE_BYTES, one_line};
 use crate::log::console::{error, info, warning};
 use crate::service::{BackOff, Exit, GOOD_RUN, KILL_TIMEOUT, SHUTDOWN_GRACE};
 
@@ -112,7 +112,7 @@ pub(super) struct InitSupervisor {
     /// End of a test in which the slot can fail.
     test_until: Duration,
     /// Reason of its failure.
-    reason: String<REASON_BYTES>,
+    reason: String<NOTICE_BYTES>,
     has_watchdog: bool,
     feed_at: Duration,
     shutdown: Option<Shutdown>,

@@ -228,12 +228,13 @@ fn take_outputs(writer: &PipeWriter) -> Result<(), Errno> {
 
 /// Environment of this program, with the descriptor of a legacy, and the state of a slot that is good by now.
 fn variables(variable: &'static str, legacy: &File, is_slot_good: bool) -> Vec<(OsString, OsString)> {
-    let own = std::env::vars_os().filter(|(name, _)| {
-        let is_replaced = is_slot_good && name == SLOT_STATE_VARIABLE;
-        name != VARIABLE && name != TRIAL_VARIABLE && !is_replaced
-    });
-    let good = is_slot_good.then(|| (SLOT_STATE_VARIABLE.into(), "good".into()));
-    own.chain([(variable.into(), legacy.as_raw_fd().to_string().into())]).chain(good).collect()
+    let own = std::env::vars_os().filter(|(name, _)| name != VARIABLE && name != TRIAL_VARIABLE);
+    let mut all: Vec<_> = own.chain([(variable.into(), legacy.as_raw_fd().to_string().into())]).collect();
+    let state = all.iter_mut().find(|(name, _)| is_slot_good && name == SLOT_STATE_VARIABLE);
+    if let Some((_, state)) = state {
+        *state = "good".into();
+    }
+    all
 }
 
 /// Path of the program, as it was called: a later one has taken its place, or that of a link to it.

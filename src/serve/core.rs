@@ -233,7 +233,7 @@ impl Core {
         // First the results, so that none that is there counts as late.
         self.checks.run(&mut self.server, &mut self.system, now);
         self.server.handle_timeout(now, &mut self.system);
-        self.server.report_slot(|result| self.sd_notify.report_slot(result));
+        self.server.report_slot(&mut |result| self.sd_notify.report_slot(result));
         for service in self.probes.run(self.server.unready(), now) {
             self.server.handle_ready(service, now, &mut self.system);
         }

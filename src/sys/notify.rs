@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::fmt::Write as _;
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
@@ -14,7 +15,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::config::REASON_BYTES;
+use super::NOTIFY_BYTES;
+use crate::config::one_line;
 use crate::runtime::UPKEEP_DELAY;
 use crate::warning;
 
@@ -221,13 +223,12 @@ impl SdNotify {
     }
 
     /// Reports that the running slot is good, or the reason why it has failed. Returns false if the socket is full.
-    pub fn report_slot(&self, result: Result<(), &str>) -> bool {
+    pub fn report_slot(&self, result: Result<(), &dyn Display>) -> bool {
         let sent = match result {
             Ok(()) => self.send_message(SLOT_GOOD),
             Err(reason) => {
-                let mut message = heapless::String::<{ REASON_BYTES + 32 }>::new();
-                let written = write!(message, "X_FRIENDLET_BAD={reason}");
-                debug_assert!(written.is_ok(), "the longest reason fits");
+                let message: heapless::String<NOTIFY_BYTES> =
+                    one_line(format_args!("X_FRIENDLET_BAD={reason}"));
                 self.send_message(message.as_bytes())
             }
         };

@@ -135,7 +135,9 @@ impl Proxy {
             }
             assert_eq!(Response::parse(&answer).status, status, "{origin}");
         }
-        assert!(self.server.log().contains("request refused: pages of this origin may not connect"));
+        until("the refusal is logged", || {
+            self.server.log().contains("request refused: pages of this origin may not connect")
+        });
     }
 }
 

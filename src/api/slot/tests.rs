@@ -42,11 +42,11 @@ fn tested_slot_that_is_not_good_in_time_fails() {
     assert_eq!(tested.look(DOWN, s(5)), None);
     assert_eq!(tested.poll_timeout(), Some(end - FAILURE_NOTICE));
     assert_eq!(tested.look(DOWN, end - FAILURE_NOTICE - s(1)), None);
-    let warning = SlotEvent::Fails(FAILURE_NOTICE, Missing::Service("web"));
+    let warning = SlotEvent::Fails(Missing::Service("web"), FAILURE_NOTICE);
     assert_eq!(tested.look(DOWN, end - FAILURE_NOTICE), Some(warning));
     assert_eq!(tested.poll_timeout(), Some(end));
     assert_eq!(tested.look(DOWN, end - s(1)), None, "once");
-    assert_eq!(tested.look(DOWN, end), Some(SlotEvent::Failed(Missing::Service("web"))));
+    assert_eq!(tested.look(DOWN, end), Some(SlotEvent::Fails(Missing::Service("web"), s(0))));
     assert_eq!((tested.state(), tested.result()), (SlotState::Failed, Some(SlotState::Failed)));
     // Too late.
     assert_eq!((tested.look(None, end + SETTLE_TIME), tested.poll_timeout()), (None, None));
@@ -70,14 +70,14 @@ fn administrators_have_their_time_to_confirm_a_slot() {
     assert_eq!(tested.look(DOWN, s(100)), None);
     assert_eq!(tested.confirm(DOWN, s(100)), Err(Missing::Service("web")));
     assert_eq!(tested.look(None, s(101)), None);
-    let warning = SlotEvent::Fails(FAILURE_NOTICE, Missing::Administrator);
+    let warning = SlotEvent::Fails(Missing::Administrator, FAILURE_NOTICE);
     assert_eq!(tested.look(None, end - FAILURE_NOTICE), Some(warning));
     assert_eq!(tested.confirm(None, end - s(1)), Ok(()));
     assert_eq!((tested.state(), tested.result()), (SlotState::Good, Some(SlotState::Good)));
     assert_eq!(tested.confirm(DOWN, end), Ok(()), "it is good");
     let mut late = slot(SlotState::Testing, true);
     assert_eq!((late.look(None, s(1)), late.look(None, s(61))), (None, None));
-    assert_eq!(late.look(None, end), Some(SlotEvent::Failed(Missing::Administrator)));
+    assert_eq!(late.look(None, end), Some(SlotEvent::Fails(Missing::Administrator, s(0))));
 }
 
 #[test]
@@ -121,7 +121,7 @@ proptest! {
                 Input::Look { is_down } => {
                     up_since = if is_down { None } else { up_since.or(Some(now)) };
                     let event = tested.look(fault(is_down), now);
-                    warnings += u32::from(matches!(event, Some(SlotEvent::Fails(..))));
+                    warnings += u32::from(matches!(event, Some(SlotEvent::Fails(_, time)) if !time.is_zero()));
                     // Whatever happens, it ends.
                     let end = *begun.get_or_insert(now) + 2 * s(200) + GOOD_TIME + CONFIRM_TIME;
                     prop_assert!(now < end || tested.state() != SlotState::Testing);

@@ -227,8 +227,8 @@ fn start_web(fixture: &mut Fixture) {
 /// Result of the test of the slot, once.
 fn result(fixture: &mut Fixture) -> Option<Result<(), String>> {
     let mut reported = None;
-    fixture.server.report_slot(|result| {
-        reported = Some(result.map_err(str::to_owned));
+    fixture.server.report_slot(&mut |result| {
+        reported = Some(result.map_err(ToString::to_string));
         true
     });
     reported
@@ -277,9 +277,12 @@ fn tested_slot_that_fails_is_announced_to_administrators() {
     assert!(!last(&mut fixture, guest).contains("slot B"));
     assert_eq!(result(&mut fixture), None);
     fixture.pass(FAILURE_NOTICE);
-    assert_eq!(last(&mut fixture, admin), notice(""));
+    assert_eq!(last(&mut fixture, admin), notice(" in 0 s"));
     assert_eq!(result(&mut fixture), Some(Err("service web is not up".to_owned())));
-    assert!(state_of_the_slot(&mut fixture).contains(r#""failed", "SlotMissing": "it was not good in time"#));
+    assert!(
+        state_of_the_slot(&mut fixture)
+            .contains(r#""failed", "SlotMissing": "it was not marked good in time"#)
+    );
 }
 
 #[test]

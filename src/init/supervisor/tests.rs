@@ -108,7 +108,7 @@ fn tested_slot_that_is_not_good_is_given_up_with_its_reason() {
     assert_eq!(actions(&mut supervisor, s(2)), [InitAction::GiveUp, InitAction::TerminateServer]);
     assert_eq!(supervisor.reason(), "service web is not up");
     let mut supervisor = started(SlotTest::Good, false);
-    let long = "x".repeat(REASON_BYTES + 1);
+    let long = "x".repeat(NOTICE_BYTES + 1);
     supervisor.handle_notification(Notification::Bad(&long), s(2));
     assert_eq!(supervisor.reason(), &long[1..]);
 }
