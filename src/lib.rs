@@ -26,6 +26,7 @@
 //! | [`session`] | users, sessions, tokens, lock-out | stable_index, limits, log |
 //! | [`sntp`] | SNTP client (RFC 4330): messages and state machine | limits |
 //! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | sntp, limits, log |
+//! | [`backup`] | backup of a board outside the file system: its files and slots as bytes | limits |
 //! | [`config`] | configuration file | suggest, dhcp, sntp, service, session, limits, log |
 //! | [`call`] | values that pass between a transport and the api | service, session, limits |
 //! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, service, session, limits, log |
@@ -36,8 +37,8 @@
 //! | [`ctl`] | command-line client | api, call, http, json, suggest, wall_clock, limits, log |
 //! | [`keeper`] | parent of the server and of all services: starts, signals and reaps processes | sys, service, session, runtime, limits, log |
 //! | [`serve`] | the server: all of the above, joined | api, call, connection, keeper, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, wall_clock, limits, log |
-//! | [`init`] | process 1 of a board: mounts, modules, network, clock, watchdog, the server as its child | sys, sntp, service, config, wall_clock, limits, log |
-//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, friendcore, json, http, ws, config, dhcp, sntp, service, session, runtime, mmap_buffer, limits, log |
+//! | [`init`] | process 1 of a board: mounts, modules, network, clock, watchdog, the server as its child | sys, backup, sntp, service, config, wall_clock, limits, log |
+//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, backup, friendcore, json, http, ws, config, dhcp, sntp, service, session, runtime, mmap_buffer, limits, log |
 //! | `main` | entry point | cli |
 //!
 //! # State machines
@@ -63,6 +64,7 @@
 #![deny(unsafe_code)]
 
 pub mod api;
+pub mod backup;
 pub mod call;
 pub mod cli;
 pub mod config;

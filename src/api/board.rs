@@ -222,6 +222,29 @@ pub(super) fn power_off<'a>(
     end(BoardEnd::PowerOff, identity, caller, cx)
 }
 
+/// Erases everything of this board's owner and restarts it, if `confirm` is the name of the board.
+pub(super) fn factory_reset<'a>(
+    call: &Call<'a>,
+    caller: &Caller,
+    identity: Identity,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    const FUNCTION: &str = "factory-reset";
+    let result = match call.parameter("confirm") {
+        None => return Outcome::Failed(Failure::MissingParameters { names: "confirm" }),
+        Some(BOARD) => cx.platform.factory_reset(),
+        Some(_) => Err(EINVAL),
+    };
+    match result {
+        Ok(()) => {
+            let user = cx.api.accounts.name(identity);
+            crate::warning!("board: factory reset by {} from {}", user, caller.source);
+            Outcome::Done
+        }
+        Err(result) => Outcome::Failed(Failure::Failed { function: FUNCTION, result }),
+    }
+}
+
 /// Restarts or powers off the board. The platform sends the outcome first.
 fn end<'a>(end: BoardEnd, identity: Identity, caller: &Caller, cx: &mut Context<'_>) -> Outcome<'a> {
     match cx.platform.end_board(end) {

@@ -264,6 +264,13 @@ pub static CALLS: &[Row] = &[
         summary: "Stops the services and switches the board off.",
         handler: Handler::Administrator(board::power_off),
     },
+    Row {
+        path: &["board", "factory-reset"],
+        parameters: &["confirm"],
+        effect: Effect::ChangesAnswered,
+        summary: "Erases configuration, users, certificate and all data of the board, and restarts it; `confirm` is the name of the board.",
+        handler: Handler::Administrator(board::factory_reset),
+    },
 ];
 
 impl Handler {

@@ -63,6 +63,10 @@ pub trait Platform {
     /// 38 (`ENOSYS`) if the server has no way to do it.
     fn end_board(&mut self, end: BoardEnd) -> Result<(), i32>;
 
+    /// Erases configuration, users and identity of the board, and restarts it, after the return. Fails with an error
+    /// number: 38 (`ENOSYS`) if the server has no way to do it.
+    fn factory_reset(&mut self) -> Result<(), i32>;
+
     /// Reads the configuration file again. The result completes the call; without `is_trial` it is in force then.
     fn reload(&mut self, call_id: u64, is_trial: bool) -> Result<(), Refused>;
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use crate::limits::{Limit, Value};
 use crate::net::tls;
 use crate::{
-    api, call, config, connection, ctl, dhcp, friendcore, http, init, keeper, limits, log, net, runtime,
-    serve, service, session, sntp, sys, ws,
+    api, backup, call, config, connection, ctl, dhcp, friendcore, http, init, keeper, limits, log, net,
+    runtime, serve, service, session, sntp, sys, ws,
 };
 
 /// The tables of limits by title, in the order of `docs/limits.md`.
@@ -31,6 +31,7 @@ pub const MODULES: &[(&str, &[Limit])] = &[
     ("Operating system", sys::LIMITS),
     ("DHCP", dhcp::LIMITS),
     ("SNTP", sntp::LIMITS),
+    ("Backup of a board", backup::LIMITS),
     ("Init", init::LIMITS),
     ("Client", ctl::LIMITS),
 ];

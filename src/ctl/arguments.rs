@@ -49,6 +49,8 @@ commands
                         output
   reboot                stop the services in order and restart the board
   poweroff              stop the services in order and switch the board off
+  factory-reset         erase configuration, users, certificate and all data of the board,
+                        and restart it: asks for the name of the board
   passwd [USER]         change your own password: asks for the old one, then for the new
                         one; an administrator changes that of USER. Without a terminal,
                         each password is a line of standard input
@@ -113,7 +115,7 @@ pub(super) enum Action {
     Upgrade,
     MarkGood,
     ServerLog(LogOptions),
-    Power(Power),
+    End(BoardEnd),
     Passwd {
         user: Option<String>,
     },
@@ -141,19 +143,21 @@ pub(super) struct LogOptions {
     pub(super) raw: Option<String>,
 }
 
-/// Restart or shutdown of the board.
+/// Restart, shutdown or factory reset of the board.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Power {
+pub(super) enum BoardEnd {
     Reboot,
     PowerOff,
+    FactoryReset,
 }
 
-impl Power {
+impl BoardEnd {
     /// Name on the command line and in the path of the call.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Reboot => "reboot",
             Self::PowerOff => "poweroff",
+            Self::FactoryReset => "factory-reset",
         }
     }
 }
@@ -174,11 +178,12 @@ pub(super) enum Parsed {
 }
 
 /// Every command but the verbs, with its operands.
-const COMMANDS: [(&str, &str); 19] = [
+const COMMANDS: [(&str, &str); 20] = [
     ("board", ""),
     ("call", "PATH [KEY=VALUE].."),
     ("command", "SERVICE NAME"),
     ("complete-calls", ""),
+    ("factory-reset", ""),
     ("list", ""),
     ("login", "USER"),
     ("logout", ""),
@@ -302,10 +307,11 @@ fn parse_action(words: &[String]) -> Result<Action, Failure> {
         ["upgrade"] => Action::Upgrade,
         ["mark-good"] => Action::MarkGood,
         ["server-log"] => Action::ServerLog(options),
-        ["reboot"] => Action::Power(Power::Reboot),
-        ["poweroff"] => Action::Power(Power::PowerOff),
+        ["reboot"] => Action::End(BoardEnd::Reboot),
+        ["poweroff"] => Action::End(BoardEnd::PowerOff),
         ["unlock"] => Action::Unlock { user: None },
         ["unlock", user] => Action::Unlock { user: Some(own(user)) },
+        ["factory-reset"] => Action::End(BoardEnd::FactoryReset),
         ["passwd"] => Action::Passwd { user: None },
         ["passwd", user] => Action::Passwd { user: Some(own(user)) },
         ["call", path, parameters @ ..] => Action::Call {
@@ -384,10 +390,11 @@ mod tests {
         assert_eq!(action("server-log --follow --level debug --raw -"), Action::ServerLog(options));
         let options = LogOptions { follow: true, lines: Some(7), ..LogOptions::default() };
         assert_eq!(action("logs a --lines 7 --follow"), Action::Logs { service: "a".into(), options });
-        assert_eq!(action("reboot"), Action::Power(Power::Reboot));
-        assert_eq!(action("poweroff"), Action::Power(Power::PowerOff));
+        assert_eq!(action("reboot"), Action::End(BoardEnd::Reboot));
+        assert_eq!(action("poweroff"), Action::End(BoardEnd::PowerOff));
         assert_eq!(action("unlock"), Action::Unlock { user: None });
         assert_eq!(action("unlock anna"), Action::Unlock { user: Some("anna".into()) });
+        assert_eq!(action("factory-reset"), Action::End(BoardEnd::FactoryReset));
         assert_eq!(action("passwd"), Action::Passwd { user: None });
         assert_eq!(action("passwd anna"), Action::Passwd { user: Some("anna".into()) });
         let parameters = vec![("cmd".into(), "a=b".into()), ("x".into(), String::new())];

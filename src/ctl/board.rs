@@ -1,6 +1,6 @@
-//! The board and its users: `board`, `reload`, `upgrade`, `mark-good`, `reboot`, `poweroff`, `passwd`.
+//! The board and its users: `board`, `reload`, `upgrade`, `mark-good`, `reboot`, `poweroff`, `factory-reset`, `passwd`.
 
-use super::arguments::{Invocation, Power};
+use super::arguments::{BoardEnd, Invocation};
 use super::client::{connect, connect_stream, post, session};
 use super::env::Env;
 use super::failure::{FAILED, Failure, USAGE};
@@ -9,6 +9,10 @@ use super::password::hashed;
 use super::show::check_rows;
 use super::values::{shown_or, string, text_of};
 use crate::json::Raw;
+
+/// Prompt before a factory reset.
+const CONFIRM: &str = "This erases configuration, users, certificate and all data of the board.\n\
+                       Its name, as `friendlet ctl board` prints it: ";
 
 /// Prints the status of the board.
 pub(super) fn status(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
@@ -86,11 +90,21 @@ pub(super) fn mark_good(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8
     done(invocation, env, content, "mark-good: ok")
 }
 
-/// Restarts the board, or switches it off.
-pub(super) fn power(invocation: &Invocation, env: &mut Env<'_>, power: Power) -> Result<u8, Failure> {
-    let path = format!("board/{}", power.name());
-    let content = call(invocation, env, &path).map_err(|failure| explain_power(power, failure))?;
-    done(invocation, env, content, &format!("{}: ok", power.name()))
+/// Restarts the board, switches it off, or has it erase everything once a person has typed its name.
+pub(super) fn end(invocation: &Invocation, env: &mut Env<'_>, end: BoardEnd) -> Result<u8, Failure> {
+    let session = session(invocation, env)?;
+    let confirmation = match end {
+        BoardEnd::FactoryReset => (env.password)(CONFIRM)
+            .map_err(|error| Failure::new(FAILED, format!("cannot read the name: {error}")))?,
+        BoardEnd::Reboot | BoardEnd::PowerOff => String::new(),
+    };
+    let mut parameters = vec![("sessionid", session.as_str())];
+    if end == BoardEnd::FactoryReset {
+        parameters.push(("confirm", &confirmation));
+    }
+    let path = format!("board/{}", end.name());
+    let content = post(invocation, env, &path, &parameters).map_err(|failure| explain_end(end, failure))?;
+    done(invocation, env, content, &format!("{}: ok", end.name()))
 }
 
 /// Makes a call without parameters.
@@ -105,15 +119,23 @@ fn done(invocation: &Invocation, env: &mut Env<'_>, content: String, text: &str)
     Ok(0)
 }
 
-/// Adds advice where the configuration file names no program for it: 38 is Linux's `ENOSYS`.
-fn explain_power(power: Power, failure: Failure) -> Failure {
-    let name = power.name();
-    if failure.text.starts_with(&format!("Function {name} returned: 38 ")) {
-        let text =
-            format!("{name}: the server has no program for it; set [board] {name} in its configuration file");
-        return Failure::new(failure.code, text);
-    }
-    failure
+/// Adds advice to two numbers of Linux: 22 is `EINVAL`, and 38 `ENOSYS`, where nothing on the board can do it.
+fn explain_end(end: BoardEnd, failure: Failure) -> Failure {
+    let name = end.name();
+    let is_number = |number: u8| failure.text.starts_with(&format!("Function {name} returned: {number} "));
+    let text = match end {
+        BoardEnd::FactoryReset if is_number(22) => {
+            "that is not the name of the board: nothing was erased".to_owned()
+        }
+        BoardEnd::FactoryReset if is_number(38) => {
+            "only a board under `friendlet init`, with the disk of an image, can do that".to_owned()
+        }
+        _ if is_number(38) => {
+            format!("{name}: the server has no program for it; set [board] {name} in its configuration file")
+        }
+        _ => return failure,
+    };
+    Failure::new(failure.code, text)
 }
 
 /// Ends the blocks of a user, or of all, after wrong passwords.
@@ -207,10 +229,14 @@ mod tests {
             let text = format!("fail<!--separate-->{{ \"response\": \"{response}\", \"code\":\"{code}\" }}");
             parse_reply(&text).unwrap_err()
         };
-        let failure = explain_power(Power::Reboot, refusal("Function reboot returned: 38", 18));
+        let failure = explain_end(BoardEnd::Reboot, refusal("Function reboot returned: 38", 18));
         assert!(failure.code == FAILED && failure.text.contains("[board] reboot"), "{failure:?}");
-        let failure = explain_power(Power::Reboot, refusal("Function reboot returned: 3", 18));
+        let failure = explain_end(BoardEnd::Reboot, refusal("Function reboot returned: 3", 18));
         assert_eq!(failure.text, "Function reboot returned: 3 (code 18)");
+        let failure = explain_end(BoardEnd::FactoryReset, refusal("Function factory-reset returned: 38", 18));
+        assert!(failure.text.contains("friendlet init"), "{failure:?}");
+        let failure = explain_end(BoardEnd::FactoryReset, refusal("Function factory-reset returned: 22", 18));
+        assert!(failure.text.contains("nothing was erased"), "{failure:?}");
         let failure = explain_password(Some("me"), refusal("Missing parameters: oldpassword", 14));
         assert!(failure.text.contains("`friendlet ctl passwd` alone"), "{failure:?}");
         let failure = explain_password(None, refusal("Account blocked until: 0", 6));

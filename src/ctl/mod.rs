@@ -1,7 +1,7 @@
 //! The command-line client: `friendlet ctl`.
 //!
 //! It sends envelopes over one WebSocket, as Friend Core's own clients do; `login`, `logout`, `passwd`,
-//! `reboot` and `poweroff` are calls over HTTP. Modules, lowest first:
+//! `reboot`, `poweroff` and `factory-reset` are calls over HTTP. Modules, lowest first:
 //!
 //! | module | contents |
 //! |---|---|
@@ -102,7 +102,7 @@ fn execute(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
         Action::Reload { is_trial } => board::reload(invocation, env, *is_trial),
         Action::Upgrade => board::upgrade(invocation, env),
         Action::MarkGood => board::mark_good(invocation, env),
-        Action::Power(power) => board::power(invocation, env, *power),
+        Action::End(end) => board::end(invocation, env, *end),
         Action::Unlock { user } => board::unlock(invocation, env, user.as_deref()),
         Action::Passwd { user } => board::passwd(invocation, env, user.as_deref()),
         Action::Call { path, parameters } => call::run(invocation, env, path, parameters),

@@ -9,11 +9,11 @@ use heapless::String;
 use super::boot_state::{self, Sector};
 use super::command_line::{CommandLine, Slot};
 use super::supervisor::SlotTest;
-use super::{DATA_RETRY_PAUSE, DEVICE_TIMEOUT, RUN_BYTES, SPARE_DATA_BYTES, TMP_BYTES, WATCHDOG};
+use super::{RUN_BYTES, TMP_BYTES, WATCHDOG};
 use crate::config::NOTICE_BYTES;
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
-use crate::sys::machine::{self as system, MountError, Watchdog};
+use crate::sys::machine::{self as system, Watchdog};
 
 /// Boot errors that the server shows to administrators.
 pub(super) type Notice = String<NOTICE_BYTES>;
@@ -49,34 +49,8 @@ pub(super) fn mount_memory() {
     }
 }
 
-/// Mounts the data partition, or memory in its place: a board that loses its changes can still be
-/// repaired from afar.
-pub(super) fn mount_data(device: Option<&str>, notice: &mut Notice, feed: &mut dyn FnMut()) {
-    match device {
-        Some(device) => match try_mount_data(device, feed) {
-            Ok(()) => {
-                info!("{} mounted on {}", device, system::DATA);
-                return;
-            }
-            Err(error) => {
-                error!("{}", error);
-                append(notice, error);
-            }
-        },
-        None => {
-            warning!("no friendlet.data= on the kernel command line");
-            append(notice, "no data partition on the kernel command line");
-        }
-    }
-    append(notice, "; changes are lost when the board restarts");
-    warning!("{} is in memory: changes are lost when the board restarts", system::DATA);
-    if let Err(error) = system::mount_memory(system::DATA, SPARE_DATA_BYTES, 0o755) {
-        error!("{}", error);
-    }
-}
-
 /// Appends to the notice, which is cut at its limit.
-fn append(notice: &mut Notice, text: impl Display) {
+pub(super) fn append(notice: &mut Notice, text: &dyn Display) {
     for c in text.to_string().chars() {
         if notice.push(c).is_err() {
             break;
@@ -84,22 +58,12 @@ fn append(notice: &mut Notice, text: impl Display) {
     }
 }
 
-fn try_mount_data(device: &str, feed: &mut dyn FnMut()) -> Result<(), MountError> {
-    // Without the device, mounting reports the error.
-    system::wait_for(Path::new(device), DEVICE_TIMEOUT, feed);
-    system::mount_data(device).or_else(|error| {
-        warning!("{}; trying again", error);
-        system::wait(DATA_RETRY_PAUSE, feed);
-        system::mount_data(device)
-    })
-}
-
 /// Reads the boot state, has `change` change it, and writes it if that returns true.
 fn change_state(disk: &str, change: &mut dyn FnMut(&mut Sector) -> bool) -> io::Result<()> {
     let mut sector = system::read_sector(Path::new(disk), boot_state::SECTOR)?;
     let before = sector;
     if change(&mut sector) && sector != before {
-        system::write_sector(Path::new(disk), boot_state::SECTOR, &sector)?;
+        system::write_sectors(Path::new(disk), boot_state::SECTOR, &sector)?;
     }
     Ok(())
 }
@@ -128,7 +92,7 @@ pub(super) fn begin_test(line: &CommandLine<'_>, notice: &mut Notice) -> (SlotTe
                 warning!("slot {} was given up: {}", slot.other(), reason);
                 let joint = if notice.is_empty() { "" } else { "; " };
                 for part in [joint, "slot ", slot.other().name(), " was given up: ", reason] {
-                    append(notice, part);
+                    append(notice, &part);
                 }
             }
             true
@@ -182,15 +146,15 @@ mod tests {
     #[test]
     fn notice_is_cut_at_its_limit() {
         let mut notice = Notice::new();
-        append(&mut notice, "x".repeat(NOTICE_BYTES - 2));
-        append(&mut notice, "ab");
+        append(&mut notice, &"x".repeat(NOTICE_BYTES - 2));
+        append(&mut notice, &"ab");
         assert_eq!(notice.len(), NOTICE_BYTES);
         assert!(notice.ends_with("xab"));
-        append(&mut notice, "c");
+        append(&mut notice, &"c");
         assert!(notice.ends_with("xab"));
         // Between characters.
         let mut notice = Notice::new();
-        append(&mut notice, "x".repeat(NOTICE_BYTES - 1) + "\u{e4}");
+        append(&mut notice, &("x".repeat(NOTICE_BYTES - 1) + "\u{e4}"));
         assert_eq!(notice.len(), NOTICE_BYTES - 1);
     }
 }

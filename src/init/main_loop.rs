@@ -8,19 +8,21 @@ use std::time::Duration;
 
 use heapless::String;
 
+use super::backup::Backup;
 use super::bring_up::{self, Notice};
 use super::clock::BoardClock;
 use super::command_line::{CommandLine, Slot};
+use super::data;
 use super::devices::Devices;
 use super::hotplug::Hotplug;
-use super::notification::{self, PowerAction};
+use super::notification::{self, Notification, PowerAction};
 use super::root::restart;
 use super::seed::Seed;
 use super::supervisor::{InitAction, InitSupervisor};
 use super::{CONFIG_FILE, FEED_INTERVAL, HEARTBEAT_TIMEOUT, STATE_DIRECTORY, Settings, WATCHDOG};
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
-use crate::sys::board::{INIT_VARIABLE, SLOT_STATE_VARIABLE};
+use crate::sys::board::{INIT_VARIABLE, RESET_VARIABLE, SLOT_STATE_VARIABLE};
 use crate::sys::machine::{self as system, BoardSignals, NotifySocket, Reaped, ServerProcess, Watchdog};
 use crate::sys::{Clock, NOTIFY_BYTES, NetworkManager};
 
@@ -50,6 +52,7 @@ struct MainLoop<'l> {
     network: NetworkManager,
     board_clock: BoardClock,
     seed: Seed,
+    backup: Backup,
     devices: Devices,
 }
 
@@ -68,7 +71,7 @@ impl<'l> MainLoop<'l> {
         };
         bring_up::mount_memory();
         let mut notice = Notice::new();
-        bring_up::mount_data(line.data, &mut notice, &mut feed);
+        let place = data::mount(line, &mut notice, &mut feed);
         if let Err(error) = system::prepare() {
             warning!("cannot apply all machine settings: {}", Reason::from(&error));
         }
@@ -101,6 +104,7 @@ impl<'l> MainLoop<'l> {
             network,
             board_clock,
             seed,
+            backup: Backup::start(place),
             devices,
         }
     }
@@ -114,6 +118,7 @@ impl<'l> MainLoop<'l> {
             self.network.handle_ready(now);
             self.board_clock.handle_ready(self.network.ntp_servers(), now);
             self.seed.handle_ready(now);
+            self.backup.handle_ready(now);
             self.devices.handle_ready();
             while let Some(action) = self.supervisor.poll_action(now) {
                 self.perform(action, now);
@@ -143,13 +148,22 @@ impl<'l> MainLoop<'l> {
                     if !sender.is_some_and(|sender| {
                         self.server.as_ref().is_some_and(|server| server.has_pid(sender))
                     }) => {}
-                Ok(Some((datagram, _))) => notification::parse(datagram)
-                    .for_each(|notification| self.supervisor.handle_notification(notification, now)),
+                Ok(Some((datagram, _))) => {
+                    notification::parse(datagram)
+                        .for_each(|notification| self.handle_notification(notification, now));
+                }
                 Err(error) => {
                     warning!("cannot receive on {}: {}", NOTIFY, Reason::from(&error));
                     break;
                 }
             }
+        }
+    }
+
+    fn handle_notification(&mut self, notification: Notification, now: Duration) {
+        // The mark first: from then on the reset happens, also after a power cut.
+        if notification != Notification::FactoryReset || self.backup.mark() {
+            self.supervisor.handle_notification(notification, now);
         }
     }
 
@@ -214,6 +228,7 @@ impl<'l> MainLoop<'l> {
             ("FRIENDLET_SLOT", slot),
             (SLOT_STATE_VARIABLE, self.slot_state),
             ("FRIENDLET_NOTICE", notice),
+            (RESET_VARIABLE, self.backup.has_place().then_some("1")),
         ];
         let variables = environment.iter().filter_map(|(name, value)| Some((*name, OsStr::new((*value)?))));
         ServerProcess::start(&ARGUMENTS, variables)
@@ -223,6 +238,7 @@ impl<'l> MainLoop<'l> {
     fn wait(&self) {
         let others = [self.supervisor.poll_timeout(), self.network.poll_timeout()];
         let files = self.board_clock.poll_timeout().min(self.seed.poll_timeout());
+        let files = files.min(self.backup.poll_timeout());
         let due = others.into_iter().flatten().fold(files, Duration::min);
         let sources = [
             Some(self.signals.as_fd()),
@@ -230,6 +246,7 @@ impl<'l> MainLoop<'l> {
             self.network.fd(),
             self.board_clock.fd(),
             self.devices.fd(),
+            self.backup.fd(),
         ];
         if let Err(error) = system::wait_input(sources, Some(due.saturating_sub(self.clock.now()))) {
             // Process 1 cannot exit, so it polls instead.
@@ -242,6 +259,7 @@ impl<'l> MainLoop<'l> {
     fn finish(&mut self, action: PowerAction) -> ! {
         self.board_clock.finish();
         self.seed.finish();
+        self.backup.finish();
         if let Err(error) = system::release_data() {
             error!("{}", error);
         }

@@ -4,20 +4,24 @@
 //! becomes its `/sbin/init`. Otherwise `bring_up` mounts the other file systems, and `main_loop`
 //! starts the server and supervises it until the board ends.
 //!
+//! `data` mounts, checks and restores the data, with `repair` and `backup`.
 //! `supervisor` decides, without system calls. Pure functions parse the command line, the list of
 //! modules, the boot state and the notifications of the server. The process has one thread and no
 //! executor; a second thread loads the modules of devices or writes a file, and ends. It never exits, because the kernel panics when process 1 exits.
 
+mod backup;
 mod boot_state;
 mod bring_up;
 mod clock;
 mod command_line;
+mod data;
 mod devices;
 mod due_write;
 mod hotplug;
 mod main_loop;
 mod modules;
 mod notification;
+mod repair;
 mod root;
 mod seed;
 mod supervisor;
@@ -116,6 +120,18 @@ crate::limits::limits! {
     /// Number of a board or of its disk, as a file of the kernel has it.
     IDENTITY_BYTES: usize = 256, exceeded "the rest is not read",
         tests ["identity_is_that_of_board_and_disk"];
+    /// Time from a change of configuration, users or identity to its write to the backup, so that several are one.
+    BACKUP_DELAY: Duration = Duration::from_secs(1), exceeded "the backup is written",
+        tests ["change_is_written_after_the_delay_and_the_pause"];
+    /// Time between two writes of the backup.
+    BACKUP_PAUSE: Duration = Duration::from_secs(10), exceeded "the backup is written",
+        tests ["change_is_written_after_the_delay_and_the_pause"];
+    /// Check or repair of the data partition.
+    REPAIR_TIMEOUT: Duration = Duration::from_secs(300), exceeded "the program is killed; the data are mounted as they are",
+        tests ["repair_is_killed_after_its_time_and_the_watchdog_is_fed_meanwhile"];
+    /// Pause between two looks for its end.
+    REPAIR_STEP: Duration = Duration::from_millis(20), exceeded "the next look",
+        tests ["repair_is_killed_after_its_time_and_the_watchdog_is_fed_meanwhile"];
     /// Time between two writes to the hardware watchdog.
     FEED_INTERVAL: Duration = Duration::from_secs(1), exceeded "the watchdog is fed",
         tests ["watchdog_is_fed_once_an_interval"];

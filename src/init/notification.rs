@@ -30,6 +30,8 @@ pub(super) enum Notification<'a> {
     Good,
     /// `X_FRIENDLET_BAD=REASON`: it did not work in time.
     Bad(&'a str),
+    /// `X_FRIENDLET=factory-reset`: an administrator requests it.
+    FactoryReset,
 }
 
 /// Parses the known lines of a datagram. Others, such as `STATUS=..`, are skipped, as sd_notify(3)
@@ -43,6 +45,7 @@ pub(super) fn parse(datagram: &[u8]) -> impl Iterator<Item = Notification<'_>> {
         ("X_FRIENDLET", "poweroff") => Some(Notification::Power(PowerAction::PowerOff)),
         ("X_FRIENDLET", "good") => Some(Notification::Good),
         ("X_FRIENDLET_BAD", reason) => Some(Notification::Bad(reason)),
+        ("X_FRIENDLET", "factory-reset") => Some(Notification::FactoryReset),
         ("EXTEND_TIMEOUT_USEC", time) => microseconds(time).map(Notification::ExtendTimeout),
         _ => None,
     })
@@ -67,6 +70,7 @@ mod tests {
             (b"X_FRIENDLET=poweroff\n", &[Notification::Power(PowerAction::PowerOff)]),
             (b"X_FRIENDLET=good", &[Notification::Good]),
             (b"X_FRIENDLET_BAD=service a=b is not up", &[Notification::Bad("service a=b is not up")]),
+            (b"X_FRIENDLET=factory-reset\n", &[Notification::FactoryReset]),
             (b"", &[]),
             (b"READY=0\nREADY=11\n READY=1\nX_FRIENDLET=\xff\nready=1", &[]),
         ] {

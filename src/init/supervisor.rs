@@ -170,6 +170,8 @@ impl InitSupervisor {
                 }
             }
             (Notification::Power(action), _) => self.handle_power_request(action, now),
+            // The disk is marked, and the next start erases it.
+            (Notification::FactoryReset, _) => self.handle_power_request(PowerAction::Restart, now),
             (
                 Notification::Ready
                 | Notification::Heartbeat

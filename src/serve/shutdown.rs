@@ -5,6 +5,8 @@ use std::fmt::Display;
 use std::io;
 use std::rc::Rc;
 
+use rustix::io::Errno;
+
 use super::StartError;
 use crate::config::BoardCommands;
 use crate::runtime::Notify;
@@ -39,8 +41,7 @@ impl Shutdown {
                 BoardEnd::Reboot => NotifyState::Reboot,
                 BoardEnd::PowerOff => NotifyState::PowerOff,
             };
-            let sent = self.sd_notify.probe().and_then(|()| self.sd_notify.try_send(state));
-            return sent.map_err(|error| errno(&error));
+            return self.send(state);
         }
         board::check(self.command(end))?;
         // The first request counts: the server stops already.
@@ -49,6 +50,23 @@ impl Shutdown {
         }
         self.notify.notify();
         Ok(())
+    }
+
+    /// Requests a factory reset. init marks the disk, and then shuts the board down.
+    ///
+    /// # Errors
+    /// Error number of the system, `ENOSYS` without an init that can do it; nothing is erased then.
+    pub(super) fn request_reset(&self) -> Result<(), i32> {
+        if self.has_init && board::can_reset() {
+            self.send(NotifyState::FactoryReset)
+        } else {
+            Err(Errno::NOSYS.raw_os_error())
+        }
+    }
+
+    fn send(&self, state: NotifyState) -> Result<(), i32> {
+        let sent = self.sd_notify.probe().and_then(|()| self.sd_notify.try_send(state));
+        sent.map_err(|error| errno(&error))
     }
 
     /// Waits until the server has to stop for a shutdown of the board.
@@ -90,5 +108,5 @@ fn failed(end: BoardEnd, program: &str, why: impl Display) -> StartError {
 fn errno(error: &io::Error) -> i32 {
     warning!("board: cannot request the shutdown from init: {}", error);
     // Every error of a datagram socket has a number.
-    error.raw_os_error().unwrap_or(rustix::io::Errno::IO.raw_os_error())
+    error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())
 }

@@ -155,6 +155,10 @@ impl Platform for System {
         self.shutdown.request(end)
     }
 
+    fn factory_reset(&mut self) -> Result<(), i32> {
+        self.shutdown.request_reset()
+    }
+
     fn reload(&mut self, call_id: u64, is_trial: bool) -> Result<(), Refused> {
         if self.reloader.request(call_id, is_trial) { Ok(()) } else { Err(Refused) }
     }

@@ -22,6 +22,14 @@ pub fn has_init() -> bool {
     std::env::var_os(INIT_VARIABLE).is_some_and(|value| value == "1")
 }
 
+/// Variable that `friendlet init` sets to `1` if it can reset the board to the state of its image.
+pub const RESET_VARIABLE: &str = "FRIENDLET_FACTORY_RESET";
+
+/// Returns true if the process was started by a `friendlet init` that can do a factory reset.
+pub fn can_reset() -> bool {
+    has_init() && std::env::var_os(RESET_VARIABLE).is_some_and(|value| value == "1")
+}
+
 /// Interval of the checks for an exit.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 

@@ -95,6 +95,9 @@ crate::limits::limits! {
     /// Depth to which the directories of an initramfs are emptied.
     INITRAMFS_DEPTH: usize = 16, exceeded "deeper ones are left",
         tests ["directories_up_to_the_depth_limit_are_emptied"];
+    /// Depth to which a factory reset empties the directories of the data.
+    DATA_DEPTH: usize = 64, exceeded "deeper ones are left, and that is logged",
+        tests ["directories_up_to_the_depth_limit_are_emptied"];
     /// Attempts to unmount the data before they are made read-only.
     UNMOUNT_TRIES: usize = 20, exceeded "the data are made read-only",
         tests ["busy_data_are_retried_up_to_the_limit"];

@@ -37,10 +37,12 @@ pub enum NotifyState {
     Reboot,
     /// An administrator requests a power-off of the board.
     PowerOff,
+    /// An administrator requests a factory reset of the board.
+    FactoryReset,
 }
 
 impl NotifyState {
-    const ALL: [Self; 4] = [Self::Ready, Self::Stopping, Self::Reboot, Self::PowerOff];
+    const ALL: [Self; 5] = [Self::Ready, Self::Stopping, Self::Reboot, Self::PowerOff, Self::FactoryReset];
 
     fn message(self) -> &'static str {
         match self {
@@ -48,6 +50,7 @@ impl NotifyState {
             Self::Stopping => "STOPPING=1",
             Self::Reboot => "X_FRIENDLET=reboot",
             Self::PowerOff => "X_FRIENDLET=poweroff",
+            Self::FactoryReset => "X_FRIENDLET=factory-reset",
         }
     }
 
@@ -339,7 +342,8 @@ mod tests {
         for state in NotifyState::ALL {
             notify.send(state);
         }
-        let words = ["READY=1", "STOPPING=1", "X_FRIENDLET=reboot", "X_FRIENDLET=poweroff"];
+        let ends = ["X_FRIENDLET=reboot", "X_FRIENDLET=poweroff", "X_FRIENDLET=factory-reset"];
+        let words = [&["READY=1", "STOPPING=1"][..], &ends].concat();
         assert_eq!(received(&socket), words);
         assert_eq!(notify.poll_timeout(), None);
         notify.handle_timeout(Duration::from_secs(100));

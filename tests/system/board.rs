@@ -144,6 +144,28 @@ fn init_gets_the_request_and_ends_the_server() {
 }
 
 #[test]
+fn init_that_can_do_it_gets_the_request_of_a_factory_reset() {
+    let confirmed = format!(r#"{{"confirm":"{}"}}"#, friendlet::limits::BOARD);
+    let reset = request("r", "board/factory-reset", &confirmed, ADMIN);
+    for (can_reset, answer) in [("1", OK), ("", "Function factory-reset returned: 38")] {
+        let directory = Directory::new();
+        let listener = Listener::new(&directory);
+        let mut command = serve(&directory, &Device::plain());
+        command.env("NOTIFY_SOCKET", listener.path()).env("FRIENDLET_INIT", "1");
+        command.env("FRIENDLET_FACTORY_RESET", can_reset);
+        let server = Server::start_command(directory, command);
+        listener.expect("READY=1", SOON);
+        let mut socket = server.socket();
+        let unconfirmed = request("r", "board/factory-reset", "{}", ADMIN);
+        assert!(socket.call(&unconfirmed).contains("Missing parameters: confirm"));
+        assert!(socket.call(&reset).contains(answer), "{can_reset}");
+        if can_reset == "1" {
+            listener.expect("X_FRIENDLET=factory-reset", SOON);
+        }
+    }
+}
+
+#[test]
 fn missing_init_is_reported_as_a_failure() {
     let directory = Directory::new();
     let listener = Listener::new(&directory);

@@ -159,6 +159,21 @@ fn the_board_reports_its_status_and_restarts() {
 }
 
 #[test]
+fn factory_reset_asks_for_the_name_of_the_board() {
+    let server = Server::start(&Device::new());
+    let person = Person::new(&server);
+    let reset = |session, typed: &str| {
+        run_command(person.command().args(["--session", session, "factory-reset"]), typed)
+    };
+    let run = reset(ADMIN, "yes\n");
+    assert!(run.code == Some(1) && run.stderr.contains("nothing was erased"), "{run:?}");
+    // The test has no board to erase.
+    let run = reset(ADMIN, &format!("{}\n", friendlet::limits::BOARD));
+    assert!(run.code == Some(1) && run.stderr.contains("`friendlet init`"), "{run:?}");
+    assert_eq!(reset(GUEST, "yes\n").code, Some(77));
+}
+
+#[test]
 fn a_password_is_changed_by_lines() {
     let server = Server::start(&Device::new());
     let person = Person::new(&server);

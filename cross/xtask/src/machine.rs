@@ -9,10 +9,14 @@ use crate::board::Board;
 pub(crate) const SECTOR: u64 = 512;
 /// The sector with the boot state, in the gap before the first partition.
 pub(crate) const STATE_SECTOR: u64 = 64;
+/// The sectors where the two slots of the backup begin, at the end of the gap before the first partition.
+pub(crate) const BACKUP_SECTORS: [u64; 2] = [7168, 7680];
+/// First bytes of such a slot.
+pub(crate) const BACKUP_MAGIC: &[u8; 8] = b"FLBACK1\n";
 const MIB: u64 = 1 << 20;
 /// Least MiB of the boot partition: FAT32 has at least 65525 clusters, here of one sector each.
 const MIN_BOOT_MIB: u64 = 34;
-/// MiB before the first partition: the partition table, the boot state, a boot loader of the board.
+/// MiB before the first partition: the partition table, the boot state, a boot loader of the board, the backup.
 const GAP_MIB: u64 = 4;
 
 /// Content of a board's disk.
@@ -253,6 +257,12 @@ impl Image {
         Ok(())
     }
 
+    /// Debian's name of the architecture: `armhf`.
+    pub(crate) fn architecture(&self) -> &str {
+        // `check` has seen the colon.
+        self.kernel.split_once(':').map_or("", |(_, architecture)| architecture)
+    }
+
     /// The partitions in their order: boot, root A, root B, data.
     pub(crate) fn partitions(&self) -> [Partition; 4] {
         let mut start = GAP_MIB;
@@ -361,6 +371,8 @@ mod tests {
         }
         let last = partitions[3];
         assert_eq!((last.start + last.sectors) * SECTOR, image.disk_mib * MIB);
+        assert_eq!(partitions[0].start, BACKUP_SECTORS[1] + (BACKUP_SECTORS[1] - BACKUP_SECTORS[0]));
+        assert_eq!(image.architecture(), "armhf");
         assert_eq!(image.partition_device(4), "/dev/mmcblk0p4");
         assert_eq!(
             image.command_line("A", "/dev/mmcblk0p2"),

@@ -7,6 +7,7 @@ use crate::api::Board;
 use crate::call::SlotState;
 use crate::config::{COMPLAINT_BYTES, ConfigOrigin, FAILURE_NOTICE, GOOD_TIME, NOTICE_BYTES};
 use crate::connection::SlotId;
+use crate::limits::BOARD;
 use crate::service::BoardEnd;
 use crate::service::{Exit, REBOOT_UPTIME};
 
@@ -59,7 +60,7 @@ fn status_is_sent_to_administrators_in_every_form() {
     fixture.now = Duration::from_secs(12);
     let status = format!(
         r#"{{ "Status": "ok", "Board": "{}", "Version": "{}", "Build": "0a1b", "Slot": "A", "DeviceFile": "last good", "Complaint": "last good copy in force: f:1:2: unknown key '\"'", "Notice": "no data partition", "Uptime": 12}}"#,
-        crate::limits::BOARD,
+        BOARD,
         env!("CARGO_PKG_VERSION")
     );
     let id = fixture.socket();
@@ -144,6 +145,33 @@ fn board_call_without_a_way_is_an_error() {
         content(&mut fixture, &post("poweroff", ADMIN)),
         r#"fail<!--separate-->{ "response": "Function poweroff returned: 38", "code":"18" }"#
     );
+}
+
+#[test]
+fn factory_reset_needs_the_name_of_the_board() {
+    let mut fixture = Fixture::new(4);
+    fixture.system.ends_board = true;
+    let id = fixture.socket();
+    let confirmed = |name: &str, session: &str| {
+        frame("factory-reset", session).replace("}<", &format!(r#","confirm":"{name}"}}<"#))
+    };
+    let missing = r#"{ "ErrorMessage": "Missing parameters: confirm" }"#;
+    assert_eq!(fixture.say(id, &frame("factory-reset", ADMIN)), [missing]);
+    for name in ["another", &BOARD.to_uppercase()] {
+        let wrong = r#"{ "ErrorMessage": "Function factory-reset returned: 22" }"#;
+        assert_eq!(fixture.say(id, &confirmed(name, ADMIN)), [wrong], "{name}");
+    }
+    assert_eq!(fixture.say(id, &confirmed(BOARD, ANNA)), [NO_RIGHT]);
+    let get = format!(
+        "GET /system.library/board/factory-reset?sessionid={ADMIN}&confirm={BOARD} HTTP/1.1\r\nHost: h\r\n\r\n"
+    );
+    assert!(content(&mut fixture, &get).contains(r#""code":"5""#));
+    assert_eq!(fixture.system.resets, 0);
+    assert_eq!(fixture.say(id, &confirmed(BOARD, ADMIN)), [OK]);
+    assert_eq!(fixture.system.resets, 1);
+    fixture.system.ends_board = false;
+    let refused = r#"{ "ErrorMessage": "Function factory-reset returned: 38" }"#;
+    assert_eq!(fixture.say(id, &confirmed(BOARD, ADMIN)), [refused]);
 }
 
 #[test]

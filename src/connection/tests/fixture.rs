@@ -70,6 +70,8 @@ pub(super) struct System {
     pub(super) ends_board: bool,
     /// Requested shutdowns.
     pub(super) ends: Vec<BoardEnd>,
+    /// Number of requested factory resets.
+    pub(super) resets: usize,
     pub(super) persisted: Vec<(String, bool)>,
     /// Writes to the disk that have not ended; they fail if `is_full`.
     pub(super) writes: Vec<u64>,
@@ -169,6 +171,11 @@ impl Platform for System {
 
     fn end_board(&mut self, end: BoardEnd) -> Result<(), i32> {
         self.ends.push(end);
+        if self.ends_board { Ok(()) } else { Err(38) }
+    }
+
+    fn factory_reset(&mut self) -> Result<(), i32> {
+        self.resets += 1;
         if self.ends_board { Ok(()) } else { Err(38) }
     }
 

@@ -109,6 +109,10 @@ impl Platform for System {
         if self.refuses { Err(38) } else { Ok(()) }
     }
 
+    fn factory_reset(&mut self) -> Result<(), i32> {
+        if self.refuses { Err(38) } else { Ok(()) }
+    }
+
     fn upgrade(&mut self, _: u64) -> Result<(), Refused> {
         Err(Refused)
     }

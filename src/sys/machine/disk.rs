@@ -1,4 +1,4 @@
-//! Access to single sectors of a disk.
+//! Access to sectors of a disk.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -14,17 +14,25 @@ pub const SECTOR_BYTES: usize = 512;
 /// Error of the device.
 pub fn read_sector(disk: &Path, number: u64) -> io::Result<[u8; SECTOR_BYTES]> {
     let mut sector = [0; SECTOR_BYTES];
-    OpenOptions::new().read(true).open(disk)?.read_exact_at(&mut sector, offset(number))?;
+    read_sectors(disk, number, &mut sector)?;
     Ok(sector)
 }
 
-/// Writes a sector and syncs it, so that it survives a power cut.
+/// Reads bytes from the beginning of a sector on.
 ///
 /// # Errors
 /// Error of the device.
-pub fn write_sector(disk: &Path, number: u64, sector: &[u8; SECTOR_BYTES]) -> io::Result<()> {
+pub fn read_sectors(disk: &Path, number: u64, bytes: &mut [u8]) -> io::Result<()> {
+    OpenOptions::new().read(true).open(disk)?.read_exact_at(bytes, offset(number))
+}
+
+/// Writes bytes from the beginning of a sector on and syncs them, so that they survive a power cut.
+///
+/// # Errors
+/// Error of the device.
+pub fn write_sectors(disk: &Path, number: u64, bytes: &[u8]) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(disk)?;
-    file.write_all_at(sector, offset(number))?;
+    file.write_all_at(bytes, offset(number))?;
     file.sync_all()
 }
 
@@ -40,7 +48,7 @@ mod tests {
     fn one_sector_is_written_and_no_other() {
         let path = std::env::temp_dir().join(format!("friendlet-disk-{}", std::process::id()));
         std::fs::write(&path, vec![7; 4 * SECTOR_BYTES]).unwrap();
-        write_sector(&path, 2, &[9; SECTOR_BYTES]).unwrap();
+        write_sectors(&path, 2, &[9; SECTOR_BYTES]).unwrap();
         assert_eq!(read_sector(&path, 2).unwrap(), [9; SECTOR_BYTES]);
         for other in [0, 1, 3] {
             assert_eq!(read_sector(&path, other).unwrap(), [7; SECTOR_BYTES], "{other}");

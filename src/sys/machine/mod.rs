@@ -4,6 +4,7 @@
 //! The decisions are in [`crate::init`](../../init/index.html). Nothing here allocates after the
 //! bring-up of the board, except the start of a process and the search for modules of new devices.
 
+mod changes;
 mod children;
 mod clock;
 mod devices;
@@ -14,14 +15,15 @@ mod notify;
 mod signals;
 mod watchdog;
 
+pub use changes::Changes;
 pub use children::{Reaped, ServerError, ServerProcess, kill_all_others, reap};
 pub use clock::{newest_under, set_clock};
 pub use devices::{DeviceEvents, Received, set_device, visit_aliases, visit_devices};
-pub use disk::{SECTOR_BYTES, read_sector, write_sector};
+pub use disk::{SECTOR_BYTES, read_sector, read_sectors, write_sectors};
 pub use kernel::{kernel_release, load_module, power_off, prepare, redirect_to_console, restart};
 pub use mounts::{
-    DATA, MountError, empty_initramfs, is_initramfs, mount_data, mount_kernel, mount_memory, mount_root,
-    move_root, release_data,
+    DATA, MountError, empty_data, empty_initramfs, is_initramfs, mount_data, mount_kernel, mount_memory,
+    mount_root, move_root, release_data, sync, unmount_data,
 };
 pub use notify::NotifySocket;
 pub use signals::{BoardSignals, PendingSignals};

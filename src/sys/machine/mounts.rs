@@ -13,7 +13,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, mount_remount, 
 
 use super::wait;
 use crate::log::Reason;
-use crate::sys::{INITRAMFS_DEPTH, UNMOUNT_PAUSE, UNMOUNT_TRIES};
+use crate::sys::{DATA_DEPTH, INITRAMFS_DEPTH, UNMOUNT_PAUSE, UNMOUNT_TRIES};
 
 /// Mount point of the data.
 pub const DATA: &str = "/data";
@@ -138,6 +138,14 @@ pub fn empty_initramfs() -> u64 {
     fs::symlink_metadata("/").map_or(0, |root| empty(Path::new("/"), root.dev(), INITRAMFS_DEPTH))
 }
 
+/// Deletes the content of the data. Returns false if something is left.
+pub fn empty_data() -> bool {
+    if let Ok(data) = fs::symlink_metadata(DATA) {
+        empty(Path::new(DATA), data.dev(), DATA_DEPTH);
+    }
+    fs::read_dir(DATA).is_ok_and(|mut left| left.next().is_none())
+}
+
 /// Deletes the content of a directory on this device, at most `depth` levels deep.
 fn empty(directory: &Path, device: u64, depth: usize) -> u64 {
     let Some(depth) = depth.checked_sub(1) else { return 0 };
@@ -184,6 +192,19 @@ pub fn mount_data(device: &str) -> Result<(), MountError> {
     let _ = fs::create_dir(DATA);
     let flags = MountFlags::NOATIME | MountFlags::NOSUID | MountFlags::NODEV;
     try_mount(device, DATA, "ext4", flags, Some(c"errors=remount-ro"))
+}
+
+/// Unmounts the data, which nothing uses yet.
+///
+/// # Errors
+/// Error of the kernel.
+pub fn unmount_data() -> io::Result<()> {
+    Ok(unmount(DATA, UnmountFlags::NOFOLLOW)?)
+}
+
+/// Writes what is in memory to all disks.
+pub fn sync() {
+    rustix::fs::sync();
 }
 
 /// Failure to unmount the data, or to make them read-only.
@@ -249,19 +270,21 @@ mod tests {
     #[test]
     fn directories_up_to_the_depth_limit_are_emptied() {
         let top = std::env::temp_dir().join(format!("friendlet-empty-{}", std::process::id()));
-        let emptied = |depth: usize| {
+        let emptied = |depth: usize, limit: usize| {
             // Nested directories with a file in the innermost.
             let path = (1..depth).fold(top.clone(), |path, n| path.join(n.to_string()));
             fs::create_dir_all(&path).unwrap();
             fs::write(path.join("file"), "twelve bytes").unwrap();
             let device = fs::metadata(&top).unwrap().dev();
-            let bytes = empty(&top, device, INITRAMFS_DEPTH);
+            let bytes = empty(&top, device, limit);
             let left = path.join("file").exists();
             fs::remove_dir_all(&top).unwrap();
             (bytes, left)
         };
-        assert_eq!(emptied(INITRAMFS_DEPTH), (12, false));
-        assert_eq!(emptied(INITRAMFS_DEPTH + 1), (0, true));
+        for limit in [INITRAMFS_DEPTH, DATA_DEPTH] {
+            assert_eq!(emptied(limit, limit), (12, false));
+            assert_eq!(emptied(limit + 1, limit), (0, true));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::work::Work;
-use crate::machine::{Image, Partition, SECTOR, STATE_SECTOR};
+use crate::machine::{BACKUP_MAGIC, BACKUP_SECTORS, Image, Partition, SECTOR, STATE_SECTOR};
 use crate::run;
 
 /// First bytes of the boot state.
@@ -193,7 +193,7 @@ fn fields(path: &str, time: u64) -> String {
 }
 
 /// Puts the disk together in the file `to`: partition table, boot state, the board's loader
-/// (`raw`: bytes and the sector where they begin), then the partitions.
+/// (`raw`: bytes and the sector where they begin), two empty slots of the backup, then the partitions.
 pub(crate) fn assemble(
     work: &Work,
     image: &Image,
@@ -206,16 +206,11 @@ pub(crate) fn assemble(
     let mut disk = File::create(to).map_err(failed)?;
     disk.set_len(image.disk_mib << 20).map_err(failed)?;
     disk.write_all(&table(&partitions, work.number)?).map_err(failed)?;
-    let mut taken = STATE_SECTOR + 1;
-    let mut raw: Vec<_> = raw.iter().collect();
-    raw.sort_by_key(|(_, sector)| *sector);
-    for (bytes, sector) in raw {
-        let end = sector + (bytes.len() as u64).div_ceil(SECTOR);
-        if *sector < taken || end > partitions[0].start {
-            return Err(format!("what begins at sector {sector} overlaps something else"));
-        }
-        taken = end;
+    for (bytes, sector) in placed(raw)? {
         put(&mut disk, &mut bytes.as_slice(), sector * SECTOR).map_err(failed)?;
+    }
+    for sector in BACKUP_SECTORS {
+        put(&mut disk, &mut BACKUP_MAGIC.as_slice(), sector * SECTOR).map_err(failed)?;
     }
     disk.seek(SeekFrom::Start(STATE_SECTOR * SECTOR)).map_err(failed)?;
     disk.write_all(&state(b'A', TRIES)).map_err(failed)?;
@@ -228,6 +223,21 @@ pub(crate) fn assemble(
         put(&mut disk, &mut file, partition.offset()).map_err(failed)?;
     }
     disk.sync_all().map_err(failed)
+}
+
+/// The parts of the board's loader in their order, which fit between the boot state and the backup.
+fn placed(raw: &[(Vec<u8>, u64)]) -> Result<Vec<&(Vec<u8>, u64)>, String> {
+    let mut taken = STATE_SECTOR + 1;
+    let mut raw: Vec<_> = raw.iter().collect();
+    raw.sort_by_key(|(_, sector)| *sector);
+    for (bytes, sector) in &raw {
+        let end = sector + (bytes.len() as u64).div_ceil(SECTOR);
+        if *sector < taken || end > BACKUP_SECTORS[0] {
+            return Err(format!("what begins at sector {sector} overlaps something else"));
+        }
+        taken = end;
+    }
+    Ok(raw)
 }
 
 /// Copies `from` to byte `offset` of `disk`, but for blocks of zeros, which a new file has already.
@@ -305,6 +315,17 @@ mod tests {
             changed.enumerate().filter(|(_, same)| !same).map(|(index, _)| index as u64).collect();
         assert_eq!(changed, [STATE_SECTOR, 100, 101]);
         assert_eq!(written.len(), 200 * 512);
+    }
+
+    #[test]
+    fn loader_ends_before_the_backup() {
+        let part = |sectors: u64, sector| (vec![1; (sectors * SECTOR) as usize], sector);
+        let last = BACKUP_SECTORS[0];
+        let parts = [part(10, last - 10), part(2, 65)];
+        assert_eq!(placed(&parts).unwrap().iter().map(|part| part.1).collect::<Vec<_>>(), [65, last - 10]);
+        for parts in [vec![part(11, last - 10)], vec![part(1, 64)], vec![part(2, 100), part(1, 101)]] {
+            assert!(placed(&parts).unwrap_err().contains("overlaps"));
+        }
     }
 
     #[test]

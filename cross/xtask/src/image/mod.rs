@@ -102,7 +102,9 @@ pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
     println!("==> {}: root", board.name);
     let hotplug = root::Hotplug { release: &kernel.version, modules: &on_demand };
     let hotplug = Some(&hotplug).filter(|hotplug| !hotplug.modules.is_empty());
-    pack_root(root::make(&work, &bytes, options.root.as_deref(), hotplug)?)?;
+    let tree = root::make(&work, &bytes, options.root.as_deref(), hotplug)?;
+    root::put_checker(&tree, image.architecture())?;
+    pack_root(tree)?;
     println!("==> {}: disk", board.name);
     assemble(board, &image, &work, &kernel, &files, options)?;
     for path in [&files.disk, &files.kernel, &files.initrd, &files.root, &files.archive] {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Files;
 use super::modules::{self, Module};
+use super::packages;
 use super::work::{Work, clean};
 use crate::run;
 
@@ -21,6 +22,23 @@ pub(super) struct Hotplug<'a> {
     pub(super) release: &'a str,
     /// Modules in an order in which they can be loaded.
     pub(super) modules: &'a [Module],
+}
+
+/// Package of the program that checks the data, and the program in it: static, for the root has no library.
+const CHECKER: (&str, &str) = ("e2fsck-static", "sbin/e2fsck.static");
+/// The program in the root.
+const CHECKER_PATH: &str = "sbin/e2fsck";
+
+/// Puts the program that checks the data into the tree, unless that has one. `architecture` is Debian's name.
+pub(super) fn put_checker(tree: &Path, architecture: &str) -> Result<(), String> {
+    let to = tree.join(CHECKER_PATH);
+    if fs::symlink_metadata(&to).is_ok() {
+        return Ok(());
+    }
+    let (package, program) = CHECKER;
+    let from = packages::files(&format!("{package}:{architecture}"))?.join(program);
+    run::write(&to, run::bytes_of(&from)?)?;
+    set_mode(&to, 0o755)
 }
 
 /// Makes its tree of `binary` and of the content of `programs`, whose user database and modules replace ours.
