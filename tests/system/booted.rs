@@ -21,6 +21,7 @@ use crate::support::ws::{Event, Socket, frame, request};
 use crate::support::{process, wait};
 
 mod crowd;
+mod damage;
 mod hang;
 mod hotplug;
 mod late;

@@ -167,6 +167,12 @@ const BOARD_COMMANDS: &[BoardCommand] = &[
         run: |board, _| booted::further(board, "hotplug"),
     },
     BoardCommand {
+        name: "damage",
+        about: "a board whose data partition is damaged in 24 ways, and a factory reset",
+        is_for_all: false,
+        run: |board, _| booted::further(board, "damage"),
+    },
+    BoardCommand {
         name: "late",
         about: "a board after 2038 and after 2106",
         is_for_all: false,

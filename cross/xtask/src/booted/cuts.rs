@@ -112,14 +112,23 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 }
 
 /// Marsaglia's xorshift of 32 bits: good enough to choose moments.
-struct Random(u32);
+pub(super) struct Random(pub(super) u32);
 
 impl Random {
     fn below(&mut self, most: Duration) -> Duration {
+        most.mul_f64(f64::from(self.next()) / f64::from(u32::MAX))
+    }
+
+    /// A number below `end`.
+    pub(super) fn number(&mut self, end: u64) -> u64 {
+        u64::from(self.next()) % end.max(1)
+    }
+
+    fn next(&mut self) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;
-        most.mul_f64(f64::from(self.0) / f64::from(u32::MAX))
+        self.0
     }
 }
 

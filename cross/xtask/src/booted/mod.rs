@@ -4,6 +4,7 @@
 
 mod crowd;
 mod cuts;
+mod damage;
 mod data;
 mod hang;
 mod hotplug;
@@ -48,8 +49,9 @@ type FurtherBoot = (&'static str, fn(&Board) -> Result<(), String>, fn(&Board) -
 const NO_IMAGE: fn(&Board) -> Result<(), String> = |_| Ok(());
 
 /// Further boots of that board in the whole gate.
-const FURTHER: [FurtherBoot; 7] = [
+const FURTHER: [FurtherBoot; 8] = [
     ("crowd", NO_IMAGE, crowd::run),
+    ("damage", NO_IMAGE, damage::run),
     ("hang", NO_IMAGE, hang::run),
     ("hotplug", NO_IMAGE, hotplug::run),
     ("late", NO_IMAGE, late::run),
