@@ -5,7 +5,8 @@
 //! size.
 //!
 //! A file may have drop-ins. `sources` joins all of them to one document and splits it, `merge` makes the values of one
-//! file of them, `drop_ins` decides which are in force at a start, `provenance` names the file of each service.
+//! file of them, `drop_ins` decides which are in force at a start, `provenance` names the file of each service. `secrets` are
+//! left out of a text that leaves the server.
 
 mod accounts;
 mod attributes;
@@ -25,6 +26,7 @@ mod origin;
 mod provenance;
 mod restart;
 pub mod schema;
+mod secrets;
 mod section;
 mod services;
 mod settings;
@@ -96,6 +98,7 @@ pub use drop_ins::{DropInFailure, Settled, settle};
 pub use network::{Address, InterfaceName, Network};
 pub use origin::{ConfigError, ConfigOrigin, one_line};
 pub use provenance::provenance;
+pub use secrets::{KEPT, hide_secrets, restore_secrets};
 pub use sources::{Source, join, size_error, split, with_file_of};
 
 use diagnostics::Diagnostics;
@@ -260,7 +263,8 @@ pub fn parse_files(
     diagnostics.finish(Some(config))
 }
 
-/// Parses a document that a server has read without errors. Returns the origin of its configuration file, too.
+/// Parses a document that was in force, perhaps without some of its drop-ins. Returns the origin of its configuration file,
+/// too.
 ///
 /// # Errors
 /// All errors of the files, in the order of their positions.
@@ -278,7 +282,7 @@ pub fn parse_document(
         *file = Source::new(&built_in, BOARD_FILE);
         config_origin = ConfigOrigin::BuiltIn;
     }
-    Ok((parse_files(&files, References::Known, program)?, config_origin))
+    Ok((parse_files(&files, References::MayBeMissing, program)?, config_origin))
 }
 
 /// The built-in default. The tests of its board parse it; an error in it would leave its key at the

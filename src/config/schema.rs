@@ -365,6 +365,7 @@ pub static SERVICE: Table = Table {
         .reload(),
         Key::new("env", Kind::Variables, Empty, "Environment variables beside `PATH` and the like.")
             .example("{ LANG = \"C\", TZ = \"UTC\" }")
+            .secret()
             .reload(),
         Key::new(
             "cwd",
