@@ -3,7 +3,7 @@
 //! It is the source of the routing, of the rights, of the rule that a `GET` changes nothing, of the table of
 //! calls in `docs/protocol.md`, and of the call names of `ctl`.
 
-use super::{Context, board, login, operations, password, services};
+use super::{Context, board, configuration, login, operations, password, services};
 use crate::call::{Call, Caller, Identity, Outcome};
 use crate::service::{ServiceId, Verb};
 
@@ -235,6 +235,20 @@ pub static CALLS: &[Row] = &[
         effect: Effect::ChangesAnswered,
         summary: "Reads the configuration file again and puts it in force, all of it or nothing; with `dryrun=true` only reports what would change.",
         handler: Handler::Administrator(board::reload),
+    },
+    Row {
+        path: &["board", "configuration"],
+        parameters: &["since", "sources", "text", "offset", "more", "dryrun", "seconds"],
+        effect: Effect::Reads,
+        summary: "Returns the configuration file in force, without its secrets; `text` puts another one in force until it is confirmed, with `dryrun=true` only reports what would change.",
+        handler: Handler::Administrator(configuration::configuration),
+    },
+    Row {
+        path: &["board", "confirm"],
+        parameters: &["change", operations::PARAMETER],
+        effect: Effect::ChangesAnswered,
+        summary: "Confirms a change of the configuration, over a new connection of the same administrator, and writes its file.",
+        handler: Handler::Administrator(configuration::confirm),
     },
     Row {
         path: &["board", "upgrade"],

@@ -8,6 +8,7 @@
 mod accounts;
 mod board;
 pub mod calls;
+mod configuration;
 mod counters;
 mod login;
 mod operations;
@@ -25,6 +26,8 @@ use heapless::{String, Vec};
 use self::accounts::Accounts;
 pub use self::board::Board;
 pub use self::calls::{CALLS, Effect, Handler, Row};
+use self::configuration::Changes;
+pub use self::configuration::Trial;
 pub use self::counters::Counters;
 use self::operations::Repeat;
 use self::password::PasswordChange;
@@ -56,6 +59,15 @@ crate::limits::limits! {
     /// Pause between two writes after those.
     USER_WRITE_PAUSE: Duration = Duration::from_secs(60), exceeded "the next write",
         tests ["user_writes_up_to_the_limit_and_then_at_intervals"];
+    /// Text of the configuration file in one answer of `board/configuration`.
+    CONFIGURATION_ANSWER_BYTES: usize = 16 * 1024, exceeded "the rest follows in the next answer",
+        tests ["text_is_shown_in_pages_up_to_their_limit"];
+    /// Time from one part of a configuration file to the next.
+    CONFIGURATION_PART_TIME: Duration = Duration::from_secs(60), exceeded "the parts are dropped",
+        tests ["parts_expire_after_their_time"];
+    /// Time to confirm a change of the configuration.
+    CONFIRM_TIME: Duration = Duration::from_secs(60), exceeded "the earlier configuration is back",
+        tests ["change_is_confirmed_within_its_time_or_over"];
 }
 
 /// State that the calls work on.
@@ -74,6 +86,7 @@ pub struct Api {
     pub(crate) operations: Operations,
     last_call_id: u64,
     write_rate: WriteRate,
+    pub(crate) changes: Changes,
     /// Write of the services that start with the server.
     persisting: Option<u64>,
     /// Change of a password that is not on the disk yet.
@@ -111,6 +124,7 @@ impl Api {
             operations: Operations::default(),
             last_call_id: 0,
             write_rate: WriteRate::new(),
+            changes: Changes::default(),
             persisting: None,
             password_change: None,
         }
@@ -402,6 +416,15 @@ pub fn complete<'a>(
         (Work::Reload, Completion::Reloaded(Ok(reloaded))) => Outcome::Reloaded(reloaded),
         (Work::Reload, Completion::Reloaded(Err(reason))) => {
             Outcome::Failed(Failure::Unchanged { function: "reload", reason })
+        }
+        (Work::Configuration, Completion::Shown(page)) => Outcome::Configuration(page),
+        (Work::Configuration, Completion::Reloaded(Ok(reloaded))) => Outcome::Reloaded(reloaded),
+        (Work::Configuration, Completion::Reloaded(Err(reason))) => {
+            Outcome::Failed(Failure::Unchanged { function: "configuration", reason })
+        }
+        (Work::Confirm, Completion::Confirmed(Ok(()))) => Outcome::Done,
+        (Work::Confirm, Completion::Confirmed(Err(reason))) => {
+            Outcome::Failed(Failure::Unchanged { function: "confirm", reason })
         }
         (Work::Upgrade, Completion::Upgraded(Ok(()))) => Outcome::Done,
         (Work::Upgrade, Completion::Upgraded(Err(reason))) => {

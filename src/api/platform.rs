@@ -1,5 +1,6 @@
 //! Operating system, as the api uses it.
 
+use crate::call::ConfigurationWork;
 use crate::service::{BoardEnd, Memo, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users};
 
@@ -69,6 +70,9 @@ pub trait Platform {
 
     /// Reads the configuration file again. The result completes the call; without `is_trial` it is in force then.
     fn reload(&mut self, call_id: u64, is_trial: bool) -> Result<(), Refused>;
+
+    /// Does work on the configuration file. The result completes the call.
+    fn configuration(&mut self, call_id: u64, work: ConfigurationWork) -> Result<(), Refused>;
 
     /// Lets the program at the path of this one take over, if it can. The result completes the call.
     fn upgrade(&mut self, call_id: u64) -> Result<(), Refused>;

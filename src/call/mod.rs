@@ -4,6 +4,7 @@
 //! of the message. A [`PendingCall`] is the outcome of a call that waits for a password check or a command, and
 //! a [`Completion`] is the result of that.
 
+mod configuration;
 mod failure;
 mod operations;
 mod outcome;
@@ -11,6 +12,9 @@ mod parameters;
 mod pending;
 mod slot;
 
+use core::time::Duration;
+
+pub use self::configuration::{Change, ConfigurationPage, ConfigurationWork, UserName};
 pub use self::failure::Failure;
 pub use self::operations::{
     LIMITS, OPERATION_EXIT_BYTES, OPERATION_ID_BYTES, OPERATION_TEXT_BYTES, OPERATIONS, Operation,
@@ -22,7 +26,8 @@ pub use self::outcome::{
 };
 pub use self::parameters::{ParameterError, Parameters};
 pub use self::pending::{
-    CommandOutput, Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword, Reloaded, Work,
+    CommandOutput, Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword, Reloaded,
+    Unconfirmed, Work,
 };
 pub use self::slot::{Missing, SlotState};
 use crate::session::{ClientAddr, SessionKey, UserId};
@@ -82,6 +87,10 @@ pub struct Caller {
     pub bound: Option<Identity>,
     /// Identity of calls without any session: that of an administrator at the local socket.
     pub local: Option<Identity>,
+    /// Time at which the connection was opened.
+    pub opened: Duration,
+    /// The connection came over an address that an unconfirmed change has opened.
+    pub is_beside: bool,
     /// Only administrators are served: the server is at capacity.
     pub admins_only: bool,
     /// The call may change something: it is not a `GET`.

@@ -238,8 +238,16 @@ impl OperationEnd {
             (_, Completion::Settled(result)) => Self::Service(*result),
             (_, Completion::Written(true)) => Self::Service(Ok(())),
             (_, Completion::Written(false)) => Self::Service(Err(CommandError::Persist)),
-            (_, Completion::Reloaded(Ok(_)) | Completion::Upgraded(Ok(()))) => Self::Done,
-            (_, Completion::Reloaded(Err(reason)) | Completion::Upgraded(Err(reason))) => {
+            (
+                _,
+                Completion::Reloaded(Ok(_)) | Completion::Upgraded(Ok(())) | Completion::Confirmed(Ok(())),
+            ) => Self::Done,
+            (
+                _,
+                Completion::Reloaded(Err(reason))
+                | Completion::Upgraded(Err(reason))
+                | Completion::Confirmed(Err(reason)),
+            ) => {
                 let mut kept = String::new();
                 for character in reason.chars() {
                     if kept.push(character).is_err() {
@@ -248,7 +256,13 @@ impl OperationEnd {
                 }
                 Self::Unchanged(kept)
             }
-            (_, Completion::Password(_) | Completion::NotStarted(_) | Completion::TimedOut) => return None,
+            (
+                _,
+                Completion::Password(_)
+                | Completion::NotStarted(_)
+                | Completion::Shown(_)
+                | Completion::TimedOut,
+            ) => return None,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::configuration::ConfigurationPage;
 use super::operations::OperationList;
 use super::pending::{CommandOutput, PendingCall, Reloaded};
 use super::{Failure, Missing, SlotState};
@@ -59,10 +60,14 @@ pub enum Outcome<'a> {
     Board(BoardStatus<'a>),
     /// Records of the server's log.
     BoardLog(LogPage<'a>),
-    /// The configuration file was read again.
+    /// The configuration file was read again, or another one is to be confirmed.
     Reloaded(Reloaded<'a>),
     /// Operations of the caller.
     Operations(OperationList<'a>),
+    /// Text of the configuration file.
+    Configuration(ConfigurationPage<'a>),
+    /// So many bytes of a configuration file were received, and more are to come.
+    Received(usize),
 }
 
 /// Session that a login opened or resumed.

@@ -1,7 +1,11 @@
 //! Calls whose outcome follows later.
 
+use core::net::SocketAddr;
+use core::time::Duration;
+
 use heapless::String;
 
+use super::configuration::ConfigurationPage;
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
 use crate::service::{CommandError, Difference, Program, ServiceId, SpawnError, Verb};
 use crate::session::{ClientAddr, PasswordHash, SALT_BYTES, SessionKey, UserId};
@@ -42,6 +46,10 @@ pub enum Work {
     StoredPassword,
     /// The configuration file is read again.
     Reload,
+    /// The configuration file is shown, or another one is read for a trial.
+    Configuration,
+    /// The changed configuration file is written.
+    Confirm,
     /// Another program is tried.
     Upgrade,
 }
@@ -61,14 +69,16 @@ impl PendingCall {
         }
     }
 
-    /// The same call once more, for another connection that waits for its end. Calls about credentials have none.
+    /// The same call once more, for another connection that waits for its end. Calls about credentials have none, and
+    /// those that show or change the configuration, whose answers are not kept.
     pub fn copy(&self) -> Option<Self> {
         let work = match self.work {
             Work::Command { service, program } => Work::Command { service, program },
             Work::Verb { verb, service } => Work::Verb { verb, service },
             Work::Reload => Work::Reload,
+            Work::Confirm => Work::Confirm,
             Work::Upgrade => Work::Upgrade,
-            Work::Login(_) | Work::Password(_) | Work::StoredPassword => return None,
+            Work::Login(_) | Work::Password(_) | Work::StoredPassword | Work::Configuration => return None,
         };
         Some(Self { id: self.id, work })
     }
@@ -82,6 +92,8 @@ impl PendingCall {
             Work::Verb { verb, .. } => verb.name(),
             Work::StoredPassword => "updatepassword",
             Work::Reload => "reload",
+            Work::Configuration => "configuration",
+            Work::Confirm => "confirm",
             Work::Upgrade => "upgrade",
         }
     }
@@ -150,6 +162,19 @@ pub struct Reloaded<'a> {
     pub needs_restart: &'a [&'static str],
     /// Nothing has changed: it was a trial.
     pub is_trial: bool,
+    /// It is in force until it is confirmed.
+    pub unconfirmed: Option<Unconfirmed>,
+}
+
+/// Change of the configuration that is to be confirmed.
+#[derive(Clone, Copy, Debug)]
+pub struct Unconfirmed {
+    /// Its number.
+    pub change: u64,
+    /// Time to confirm it.
+    pub time: Duration,
+    /// Address that it opened, over which it is to be confirmed.
+    pub address: Option<SocketAddr>,
 }
 
 /// End of the work of a [`PendingCall`].
@@ -167,6 +192,10 @@ pub enum Completion<'a> {
     Written(bool),
     /// The configuration file was read, and is in force unless it was a trial; or its errors.
     Reloaded(Result<Reloaded<'a>, &'a str>),
+    /// Text of the configuration file.
+    Shown(ConfigurationPage<'a>),
+    /// The changed configuration file is written; or the error of that.
+    Confirmed(Result<(), &'a str>),
     /// Another program takes over; or what speaks against it.
     Upgraded(Result<(), &'a str>),
     /// The work did not end within [`ANSWER_TIMEOUT`](crate::connection::ANSWER_TIMEOUT).

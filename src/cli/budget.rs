@@ -101,6 +101,7 @@ impl Budget {
             Item::new("TLS handshake in parsing", tls.min(1), TLS_PARSE_BYTES),
             Item::new("reply in composition", 1, limits::REPLY_BYTES),
             Item::new("page of a log answer", 1, LOG_ANSWER_BYTES),
+            Item::new("text of the configuration", 1, limits::CONFIG_BYTES),
             Item::new("chunked message", limits::CHUNK_SETS, chunk::SET_BYTES),
         ];
         server.extend(tables);
@@ -128,7 +129,7 @@ impl Budget {
             Item::new("thread of output files", output_files, OUTPUT_STACK_BYTES + OUTPUT_BUFFER_BYTES),
             Item::new("thread of a condition", config.services.conditions().len(), CONDITION_STACK_BYTES),
             Item::new("certificates and keys", pem_files, PEM_BYTES),
-            Item::new("descriptor or timer", 2 * connections + services + 2 * runs + 10, ENTRY_BYTES),
+            Item::new("descriptor or timer", 2 * connections + services + 2 * runs + 12, ENTRY_BYTES),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),
             Item::new("program", 1, program),
         ]);
@@ -143,8 +144,10 @@ impl Budget {
             // In the server, and then in the keeper.
             Item::new("configuration file", 1, config::READ_BYTES),
             // Of the files, of all of them as one, and the same for the keeper.
-            Item::new("text in memory", 3, limits::CONFIG_BYTES),
-            Item::new("later services", limits::SERVICES, size_of::<Spec>()),
+            // A change needs more of them: in parts, as sent, with its secrets, in force, and for the return.
+            Item::new("text in memory", 8, limits::CONFIG_BYTES),
+            // Those of a change, and those to return to.
+            Item::new("later services", 2 * limits::SERVICES, size_of::<Spec>()),
             Item::new("certificates and keys", pem_files, 2 * PEM_BYTES),
             Item::new("thread of a reload", 1, serve::RELOAD_STACK_BYTES),
         ];

@@ -10,7 +10,7 @@ use super::{build_id, exit, refuse};
 use crate::api::Board;
 use crate::call::SlotState;
 use crate::config::{self, Config, NOTICE_BYTES};
-use crate::keeper::{self, Cgroups, Configuration, Legacy, ServerEnd};
+use crate::keeper::{self, Cgroups, Configuration, Force, Legacy, ServerEnd};
 use crate::log::print;
 use crate::serve::{self, Finding, ReloadFiles, Start, StartError};
 use crate::service::ServiceTable;
@@ -147,10 +147,14 @@ impl Configuration for Start {
         &mut self.config.services
     }
 
-    fn configure(&mut self, text: String) -> Option<ServiceTable> {
+    fn configure(&mut self, text: String, force: Force) -> Option<ServiceTable> {
         let source = self.files.config.display().to_string();
         match config::parse_document(&text, &source, &self.files.program) {
+            Ok((later, _)) if force == Force::Trial => return Some(later.services),
             Ok((later, config_origin)) => {
+                if force == Force::Confirmed {
+                    self.config.listen.address = later.listen.address;
+                }
                 self.config.succeed(later);
                 self.board.config_origin = config_origin;
             }

@@ -68,32 +68,37 @@ fn find(text: &str) -> Option<Vec<Secret>> {
     let mut diagnostics = Diagnostics::new(&[Source::new("", text)], References::Known);
     let values = parse_toml(text, 0, &mut diagnostics);
     diagnostics.finish(Some(())).ok()?;
-    let mut secrets: Vec<Secret> = Vec::new();
-    let mut add = |key: String, value: &Spanned<DeValue<'_>>| {
-        let number = 1 + secrets.iter().filter(|secret| secret.key == key).count();
-        let kept = value.get_ref().as_str().and_then(kept_number);
-        secrets.push(Secret { key, number, span: value.span(), kept });
-    };
+    let mut secrets = Vec::new();
     for table in TABLES {
         for entry in entries(&values, table.name) {
             let name = ["name", "user"].into_iter().find_map(|key| entry.get(key)?.get_ref().as_str());
             let name = name.unwrap_or_default();
             for key in table.keys.iter().filter(|key| key.is_secret) {
-                let Some(value) = entry.get(key.name) else { continue };
-                match value.get_ref() {
-                    DeValue::Table(variables) => {
-                        for (variable, value) in variables {
-                            let variable = variable.get_ref();
-                            add(format!("{}\0{name}\0{}\0{variable}", table.name, key.name), value);
-                        }
-                    }
-                    _ => add(format!("{}\0{name}\0{}", table.name, key.name), value),
+                if let Some(value) = entry.get(key.name) {
+                    add(format!("{}\0{name}\0{}", table.name, key.name), value, &mut secrets);
                 }
             }
         }
     }
-    secrets.sort_by_key(|secret| secret.span.start);
     Some(secrets)
+}
+
+/// Adds a value, or those in it: only such a place is all of a value.
+fn add(key: String, value: &Spanned<DeValue<'_>>, secrets: &mut Vec<Secret>) {
+    match value.get_ref() {
+        DeValue::Table(values) => {
+            for (name, value) in values {
+                add(format!("{key}\0{}", name.get_ref()), value, secrets);
+            }
+        }
+        DeValue::Array(values) => values.iter().for_each(|value| add(key.clone(), value, secrets)),
+        other => {
+            let number = 1 + secrets.iter().filter(|secret| secret.key == key).count();
+            let (span, kept) = (value.span(), other.as_str().and_then(kept_number));
+            let place = secrets.partition_point(|secret| secret.span.start < span.start);
+            secrets.insert(place, Secret { key, number, span, kept });
+        }
+    }
 }
 
 /// The tables of this name.
@@ -189,6 +194,10 @@ KEY = \"<kept secret>\"
         assert_eq!(restore_secrets(SHOWN, FILE, "f").as_deref(), Ok(FILE));
         assert_eq!(restore_secrets(FILE, "", "f").as_deref(), Ok(FILE));
         assert_eq!(hide_secrets("").as_deref(), Some(""));
+        let nested = "[[user]]\nname = 'a'\n[user.password.x]\ny = [1, 'z']\n[[user.password.z]]\n";
+        let shown = hide_secrets(nested).unwrap();
+        assert!(shown.contains("[user.password.x]\ny = [\"<kept secret>\", \"<kept secret 2>\"]"), "{shown}");
+        assert_eq!(restore_secrets(&shown, nested, "f").as_deref(), Ok(nested));
         // Its places cannot be found.
         assert_eq!(hide_secrets("[[user]]\npassword = 'x'\n["), None);
         assert_eq!(restore_secrets("[", FILE, "f").as_deref(), Ok("["));

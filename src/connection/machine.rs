@@ -146,6 +146,8 @@ pub(super) struct Place {
     pub(super) local: Option<Identity>,
     /// Its requests are refused: it is from another user at the local socket.
     pub(super) is_refused: bool,
+    /// It came over an address that an unconfirmed change has opened.
+    pub(super) is_beside: bool,
     pub(super) opened: Duration,
     /// Progress without an identity, and the time at which it was reached.
     pub(super) stage: Stage,
@@ -186,6 +188,7 @@ impl Connection {
                 source: ClientAddr::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
                 local: None,
                 is_refused: false,
+                is_beside: false,
                 opened: Duration::ZERO,
                 stage: Stage::Silent,
                 since: Duration::ZERO,
@@ -206,9 +209,11 @@ impl Connection {
     /// Opens the connection of a peer. `local` is the identity of an administrator at the local socket.
     pub(super) fn open(&mut self, peer: Peer, local: Option<Identity>, now: Duration) {
         let is_local = matches!(peer, Peer::Local { .. });
+        let is_beside = matches!(peer, Peer::Beside(_));
         let (id, is_refused) = (self.place.id, is_local && local.is_none());
-        let (source, stage) = (peer.source(), Stage::Silent);
-        self.place = Place { id, in_use: true, source, local, is_refused, opened: now, stage, since: now };
+        let (source, stage, opened) = (peer.source(), Stage::Silent, now);
+        self.place =
+            Place { id, in_use: true, source, local, is_refused, is_beside, opened, stage, since: now };
     }
 
     /// Resets the slot for its next connection.
@@ -239,6 +244,8 @@ impl Connection {
             // As in Friend Core, a call on a bound socket uses its session; the other forms contain one.
             bound: self.auth.bound.filter(|_| form == Form::Envelope),
             local: self.place.local,
+            opened: self.place.opened,
+            is_beside: self.place.is_beside,
             admins_only: self.proof().is_none() && room.is_for_administrators(),
             may_change,
             is_answered,

@@ -19,6 +19,8 @@ use crate::session::{ClientAddr, UserId};
 pub enum Peer {
     /// Client of the TCP port.
     Network(IpAddr),
+    /// Client of an address that an unconfirmed change has opened.
+    Beside(IpAddr),
     /// Process at the local socket, by the user that it ran as when it connected.
     Local {
         /// User ID.
@@ -30,7 +32,7 @@ impl Peer {
     /// Source that its connections count for.
     pub(super) fn source(self) -> ClientAddr {
         ClientAddr::from(match self {
-            Self::Network(address) => address,
+            Self::Network(address) | Self::Beside(address) => address,
             Self::Local { .. } => Ipv6Addr::LOCALHOST.into(),
         })
     }

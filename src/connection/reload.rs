@@ -5,8 +5,8 @@ use core::time::Duration;
 use heapless::{String, Vec};
 
 use super::server::{Server, wake};
-use super::websocket;
-use crate::api::Platform;
+use super::{push, websocket};
+use crate::api::{Platform, Trial};
 use crate::call::{Completion, Identity, Work};
 use crate::config::{ConfigError, ConfigOrigin, Update};
 use crate::limits::{ORIGIN_BYTES, ORIGINS, USERS};
@@ -39,15 +39,9 @@ impl Server {
         !self.api.is_writing() && self.api.services.may_reload()
     }
 
-    /// Puts later settings in force, and begins the same of the services, which have the ids of
-    /// [`ServiceTable::succeed`]. Sessions of users that are gone end, and their sockets are closed.
-    pub fn reload(
-        &mut self,
-        settings: Settings,
-        services: ServiceTable,
-        now: Duration,
-        platform: &mut dyn Platform,
-    ) {
+    /// Puts later settings in force, unless [`is_writing`](Self::is_writing). Sessions of users that are gone end, and their
+    /// sockets are closed.
+    pub fn set(&mut self, settings: Settings, now: Duration, platform: &mut dyn Platform) {
         let Settings { users, mut tokens, origins, public_url, idle_timeout, lockout, update } = settings;
         self.set_update(update);
         (self.shared.http.origins, self.shared.http.public_url) = (origins, public_url);
@@ -69,6 +63,11 @@ impl Server {
             }
             self.api.accounts.tokens = tokens;
         }
+        self.process_changes(now, platform);
+    }
+
+    /// Begins to put later services in force, which have the ids of [`ServiceTable::succeed`].
+    pub fn reload(&mut self, services: ServiceTable, now: Duration, platform: &mut dyn Platform) {
         self.api.services.begin_reload(services, now);
         self.process_changes(now, platform);
     }
@@ -78,9 +77,56 @@ impl Server {
         self.api.slot.update = update;
     }
 
+    /// Tokens of the configuration file in force, with the ids of [`users`](Self::users).
+    pub fn tokens(&self) -> &Tokens {
+        &self.api.accounts.tokens
+    }
+
+    /// Begins the time of a change to be confirmed.
+    pub fn begin_trial(&mut self, trial: Trial) {
+        self.api.changes.trial = Some(trial);
+    }
+
+    /// Change that is to be confirmed.
+    pub fn trial(&self) -> Option<&Trial> {
+        self.api.changes.trial.as_ref()
+    }
+
+    /// Returns true once the time of that is over.
+    pub fn trial_is_over(&self, now: Duration) -> bool {
+        self.api.changes.is_over(now)
+    }
+
+    /// Lets its time be over now.
+    pub fn give_trial_up(&mut self) {
+        self.api.changes.give_up();
+    }
+
+    /// Notes that its file could not be written: it may be confirmed again.
+    pub fn continue_trial(&mut self) {
+        if let Some(trial) = &mut self.api.changes.trial {
+            trial.is_writing = false;
+        }
+    }
+
+    /// Ends it, confirmed or not.
+    pub fn end_trial(&mut self) -> Option<Trial> {
+        self.api.changes.trial.take()
+    }
+
+    /// Error of the configuration file, and the origin of the configuration in force.
+    pub fn config_state(&self) -> (Option<ConfigError>, ConfigOrigin) {
+        (self.api.board.config_error.clone(), self.api.board.config_origin)
+    }
+
     /// Sets the error of a configuration file that is not in force, of which administrators are notified.
     pub fn set_config_error(&mut self, error: ConfigError) {
         self.api.board.config_error = Some(error);
+        for slot in self.slots.iter_mut().filter(|slot| slot.place.in_use && slot.closing.is_open()) {
+            slot.pushes.is_notified = false;
+            push::notify_problem(slot, &self.api);
+            wake(&mut self.wakes, slot.place.id);
+        }
     }
 
     /// Sets the origin of a configuration that is in force without errors.

@@ -212,7 +212,7 @@ impl Server {
         match peer {
             Peer::Local { uid: 0 } => Some(Identity::Local(UserId::LOCAL_ROOT)),
             Peer::Local { uid } if uid == self.owner => Some(Identity::Local(UserId::LOCAL_OWNER)),
-            Peer::Local { .. } | Peer::Network(_) => None,
+            Peer::Local { .. } | Peer::Network(_) | Peer::Beside(_) => None,
         }
     }
 
@@ -455,6 +455,7 @@ impl Server {
             self.api.accounts.sessions.poll_timeout(),
             self.shared.chunks.poll_timeout(),
             self.api.slot.poll_timeout(),
+            self.api.changes.poll_timeout(),
         ];
         others.into_iter().flatten().chain(slots).min()
     }
@@ -470,6 +471,7 @@ impl Server {
             }
         }
         self.shared.chunks.handle_timeout(now);
+        self.api.changes.handle_timeout(now);
         for key in self.api.accounts.sessions.handle_timeout(now) {
             self.end_session(key, "session timeout", now);
         }

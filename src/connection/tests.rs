@@ -3,6 +3,7 @@
 mod board;
 mod calls;
 mod capacity;
+mod configuration;
 mod ends;
 mod fixture;
 mod flood;

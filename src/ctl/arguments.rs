@@ -37,6 +37,15 @@ commands
   reload                read the configuration file again and put it in force, all of it or
                         nothing: only services that it changes are restarted
     --dry-run           only print what would change
+  configuration [set FILE|confirm]
+                        print the configuration file in force, without its secrets; `set`
+                        prints what FILE changes (- is standard input), puts it in force,
+                        and confirms it over a new connection: then the server writes it,
+                        else the earlier one is back. `<kept secret>` keeps a secret
+    --sources           print the file of each service, check and device rule instead
+    --dry-run           only print what would change
+    --seconds N         time to confirm, up to a minute
+    --no-confirm        leave it to `configuration confirm`
   upgrade               let the program that is at the path of friendlet by now take over,
                         if it can: services run on, connections end
   mark-good             confirm the running slot, where the configuration file wants that of
@@ -111,6 +120,7 @@ pub(super) enum Action {
     Reload {
         is_trial: bool,
     },
+    Configuration(ConfigurationAction),
     /// Let another program take over.
     Upgrade,
     MarkGood,
@@ -128,6 +138,25 @@ pub(super) enum Action {
         parameters: Vec<(String, String)>,
     },
     CompleteCalls,
+}
+
+/// Operation of `configuration`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum ConfigurationAction {
+    Show {
+        /// The file of each service instead.
+        has_sources: bool,
+    },
+    Set {
+        /// Path; `-` is standard input.
+        file: String,
+        is_dry: bool,
+        /// Time to confirm.
+        seconds: Option<String>,
+        /// The command confirms it.
+        is_confirmed: bool,
+    },
+    Confirm,
 }
 
 /// Options of `logs` and `server-log`.
@@ -178,11 +207,12 @@ pub(super) enum Parsed {
 }
 
 /// Every command but the verbs, with its operands.
-const COMMANDS: [(&str, &str); 20] = [
+const COMMANDS: [(&str, &str); 21] = [
     ("board", ""),
     ("call", "PATH [KEY=VALUE].."),
     ("command", "SERVICE NAME"),
     ("complete-calls", ""),
+    ("configuration", "[set FILE|confirm]"),
     ("factory-reset", ""),
     ("list", ""),
     ("login", "USER"),
@@ -218,6 +248,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, socket: &Path
     let mut parser = Parser::from_args(arguments);
     let mut url = None;
     let (mut session, mut fingerprint, mut json, mut is_dry) = (None, None, false, false);
+    let (mut sources, mut confirms, mut time) = (false, true, None);
     let mut log = LogOptions::default();
     // Options that only some commands have.
     let mut own_options = Vec::new();
@@ -229,6 +260,18 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, socket: &Path
             Arg::Long("dry-run") => {
                 is_dry = true;
                 own_options.push("--dry-run");
+            }
+            Arg::Long("sources") => {
+                sources = true;
+                own_options.push("--sources");
+            }
+            Arg::Long("no-confirm") => {
+                confirms = false;
+                own_options.push("--no-confirm");
+            }
+            Arg::Long("seconds") => {
+                time = Some(value(&mut parser)?);
+                own_options.push("--seconds");
             }
             Arg::Long("follow") => {
                 log.follow = true;
@@ -270,6 +313,16 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, socket: &Path
             *is_trial = is_dry;
             (None, &["--dry-run"])
         }
+        Action::Configuration(ConfigurationAction::Show { has_sources }) => {
+            *has_sources = sources;
+            (None, &["--sources"])
+        }
+        Action::Configuration(ConfigurationAction::Set {
+            is_dry: is_trial, seconds, is_confirmed, ..
+        }) => {
+            (*is_trial, *seconds, *is_confirmed) = (is_dry, time, confirms);
+            (None, &["--dry-run", "--seconds", "--no-confirm"])
+        }
         _ => (None, &[]),
     };
     if let Some(option) = own_options.iter().find(|option| !allowed.contains(option)) {
@@ -304,6 +357,14 @@ fn parse_action(words: &[String]) -> Result<Action, Failure> {
         ["watch", service] => Action::Watch { service: Some(own(service)) },
         ["board"] => Action::Board,
         ["reload"] => Action::Reload { is_trial: false },
+        ["configuration"] => Action::Configuration(ConfigurationAction::Show { has_sources: false }),
+        ["configuration", "confirm"] => Action::Configuration(ConfigurationAction::Confirm),
+        ["configuration", "set", file] => Action::Configuration(ConfigurationAction::Set {
+            file: own(file),
+            is_dry: false,
+            seconds: None,
+            is_confirmed: true,
+        }),
         ["upgrade"] => Action::Upgrade,
         ["mark-good"] => Action::MarkGood,
         ["server-log"] => Action::ServerLog(options),
@@ -390,6 +451,13 @@ mod tests {
         assert_eq!(action("server-log --follow --level debug --raw -"), Action::ServerLog(options));
         let options = LogOptions { follow: true, lines: Some(7), ..LogOptions::default() };
         assert_eq!(action("logs a --lines 7 --follow"), Action::Logs { service: "a".into(), options });
+        let configuration = |action| Action::Configuration(action);
+        let show = ConfigurationAction::Show { has_sources: true };
+        assert_eq!(action("configuration --sources"), configuration(show));
+        assert_eq!(action("configuration confirm"), configuration(ConfigurationAction::Confirm));
+        let (file, seconds) = ("f".to_owned(), Some("9".to_owned()));
+        let set = ConfigurationAction::Set { file, is_dry: true, seconds, is_confirmed: false };
+        assert_eq!(action("configuration set f --dry-run --seconds 9 --no-confirm"), configuration(set));
         assert_eq!(action("reboot"), Action::End(BoardEnd::Reboot));
         assert_eq!(action("poweroff"), Action::End(BoardEnd::PowerOff));
         assert_eq!(action("unlock"), Action::Unlock { user: None });
@@ -452,6 +520,10 @@ mod tests {
             ("logs a --lines x", "--lines: 'x' is not a number"),
             ("server-log all", "'all' is one argument too many"),
             ("reboot now", "'now' is one argument too many"),
+            ("configuration set", "configuration needs [set FILE|confirm]"),
+            ("configuration put x", "'x' is one argument too many"),
+            ("configuration --dry-run", "'configuration' has no option --dry-run"),
+            ("configuration confirm --seconds 1", "'configuration confirm' has no option --seconds"),
             ("passwd a b", "'b' is one argument too many"),
             ("login", "login needs USER"),
             ("command a", "command needs SERVICE NAME"),

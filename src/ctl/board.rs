@@ -61,6 +61,13 @@ pub(super) fn reload(invocation: &Invocation, env: &mut Env<'_>, is_trial: bool)
     }
     let reply = Raw::parse(&content)
         .ok_or_else(|| Failure::new(FAILED, "reload: the server's reply is malformed"))?;
+    print_difference(env, reply)?;
+    env.print(if is_trial { "nothing was changed\n" } else { "reload: ok\n" })?;
+    Ok(0)
+}
+
+/// Prints what a reload or a change of the configuration changes.
+pub(super) fn print_difference(env: &mut Env<'_>, reply: Raw<'_>) -> Result<(), Failure> {
     let mut text = String::new();
     for (key, title) in [
         ("Added", "added"),
@@ -71,11 +78,7 @@ pub(super) fn reload(invocation: &Invocation, env: &mut Env<'_>, is_trial: bool)
         let names = reply.get(key).into_iter().flat_map(Raw::elements).filter_map(string);
         text.extend(names.map(|name| format!("{title}: {}\n", sanitize(&name))));
     }
-    if text.is_empty() {
-        text.push_str("no service changes\n");
-    }
-    env.print(&format!("{text}{}\n", if is_trial { "nothing was changed" } else { "reload: ok" }))?;
-    Ok(0)
+    env.print(if text.is_empty() { "no service changes\n" } else { &text })
 }
 
 /// Lets the program at the path of the server take over.

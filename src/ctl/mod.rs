@@ -11,13 +11,16 @@
 //! | `reply` | content of a reply, and the failure that it reports |
 //! | `connection`, `http`, `link` | a socket; a call by POST, the upgrade; the WebSocket after it |
 //! | `client` | connections of a command to its server |
-//! | `login`, `services`, `show`, `service_log`, `server_log`, `board`, `watch`, `call` | the commands |
+//! | `difference` | lines that differ between two texts |
+//! | `login`, `services`, `show`, `service_log`, `server_log`, `board`, `configuration`, `watch`, `call` | the commands |
 
 mod arguments;
 mod board;
 mod call;
 mod client;
+mod configuration;
 mod connection;
+mod difference;
 mod env;
 mod failure;
 mod http;
@@ -100,6 +103,7 @@ fn execute(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
         Action::Board => board::status(invocation, env),
         Action::ServerLog(options) => server_log::run(invocation, env, options),
         Action::Reload { is_trial } => board::reload(invocation, env, *is_trial),
+        Action::Configuration(action) => configuration::run(invocation, env, action),
         Action::Upgrade => board::upgrade(invocation, env),
         Action::MarkGood => board::mark_good(invocation, env),
         Action::End(end) => board::end(invocation, env, *end),

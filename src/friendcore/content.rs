@@ -15,8 +15,8 @@ use super::Form;
 use super::failure::{self, SEPARATE};
 use super::lines::put_lines;
 use crate::call::{
-    BoardStatus, CommandOutput, LogPage, Login, OperationList, OperationState, Outcome, Reloaded, ServiceLog,
-    SlotState,
+    BoardStatus, CommandOutput, ConfigurationPage, LogPage, Login, OperationList, OperationState, Outcome,
+    Reloaded, ServiceLog, SlotState, Unconfirmed,
 };
 use crate::json::{self, Full, Lossy, Writer};
 
@@ -45,7 +45,9 @@ pub fn kind(outcome: &Outcome<'_>) -> Kind {
         | Outcome::Board(_)
         | Outcome::BoardLog(_)
         | Outcome::Reloaded(_)
-        | Outcome::Operations(_) => Kind::Json,
+        | Outcome::Operations(_)
+        | Outcome::Configuration(_)
+        | Outcome::Received(_) => Kind::Json,
         Outcome::WebGui(html) if html.starts_with(['{', '[']) && json::is_valid(html) => Kind::Json,
         Outcome::WebGui(_) => Kind::Html,
         Outcome::Valid
@@ -106,6 +108,10 @@ pub(super) fn write(
         Outcome::BoardLog(page) => board_log(out, page),
         Outcome::Reloaded(reloaded) => put_reloaded(out, reloaded),
         Outcome::Operations(list) => put_operations(out, *list),
+        Outcome::Configuration(page) => configuration(out, page),
+        Outcome::Received(bytes) => {
+            out.put_display(format_args!(r#"{{ "Status": "ok", "Received": {bytes}}}"#))
+        }
         Outcome::AtCapacity | Outcome::Pending(_) => {
             debug_assert!(false, "an outcome without content");
             Ok(())
@@ -202,7 +208,7 @@ fn board_log(out: &mut Writer<'_>, page: &LogPage<'_>) -> Result<(), Full> {
 
 /// Writes the effect of a reload. It begins like [`Outcome::Done`].
 fn put_reloaded(out: &mut Writer<'_>, reloaded: &Reloaded<'_>) -> Result<(), Full> {
-    let Reloaded { difference, needs_restart, is_trial } = reloaded;
+    let Reloaded { difference, needs_restart, is_trial, unconfirmed } = reloaded;
     out.put(r#"{ "Status": "ok""#)?;
     if *is_trial {
         out.put(r#", "DryRun": true"#)?;
@@ -213,6 +219,23 @@ fn put_reloaded(out: &mut Writer<'_>, reloaded: &Reloaded<'_>) -> Result<(), Ful
         put_names(out, title, &mut names.iter().map(|name| name.as_str()))?;
     }
     put_names(out, "NeedsRestart", &mut needs_restart.iter().copied())?;
+    if let Some(Unconfirmed { change, time, address }) = unconfirmed {
+        out.put_display(format_args!(r#", "Change": {change}, "Seconds": {}"#, time.as_secs()))?;
+        if let Some(address) = address {
+            out.put_display(format_args!(r#", "Address": "{address}""#))?;
+        }
+    }
+    out.put("}")
+}
+
+/// Writes a page of the configuration file. It begins like [`Outcome::Done`].
+fn configuration(out: &mut Writer<'_>, page: &ConfigurationPage<'_>) -> Result<(), Full> {
+    let ConfigurationPage { origin, size, from, text } = page;
+    out.put(r#"{ "Status": "ok""#)?;
+    put_members(out, &[("DeviceFile", origin)])?;
+    let next = from + text.len();
+    out.put_display(format_args!(r#", "Size": {size}, "From": {from}, "Next": {next}"#))?;
+    put_members(out, &[("Text", text)])?;
     out.put("}")
 }
 

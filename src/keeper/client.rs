@@ -25,7 +25,7 @@ use smol::future::yield_now;
 
 pub use self::run::{CommandDone, RunEnd, RunError, RunOwner};
 use self::run::{RunSlot, RunState};
-use super::message::{self, FromKeeper, REPORT_BYTES, Report, Request, UpgradeReason};
+use super::message::{self, Force, FromKeeper, REPORT_BYTES, Report, Request, UpgradeReason};
 use super::output::{Output, TailBuffer};
 use super::{CHECK_RUNS, Cgroups, REFUSAL_BYTES, REQUESTS, SLOTS, usage};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
@@ -117,7 +117,7 @@ impl Processes {
     ///
     /// # Errors
     /// [`Errno::AGAIN`]: the socket has no room.
-    pub fn configure(&self, text: &File) -> Result<(), Errno> {
+    pub fn configure(&self, text: &File, force: Force) -> Result<(), Errno> {
         self.send_requests();
         if !self.requests.borrow().is_empty() {
             return Err(Errno::AGAIN);
@@ -127,7 +127,7 @@ impl Processes {
         let files = [text.as_fd()];
         let is_pushed = ancillary.push(SendAncillaryMessage::ScmRights(&files));
         debug_assert!(is_pushed, "the space of one descriptor");
-        let bytes = Request::Configure.encode();
+        let bytes = Request::Configure(force).encode();
         sendmsg(self.keeper.get_ref(), &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
     }
 

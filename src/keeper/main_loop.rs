@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal as RawSignal, WaitOptions, WaitStatus, kill_pr
 use super::cgroups::{Cgroups, group_name};
 use super::crashes::Crashes;
 use super::launch::Job;
-use super::message::{Report, Request};
+use super::message::{Force, Report, Request};
 use super::notices::NoticeSocket;
 use super::process_table::ProcessTable;
 use super::relay::{RETRY, Relay};
@@ -85,9 +85,11 @@ pub(super) struct MainLoop {
     /// Earliest start of the next server.
     pub(super) next_server: Option<Instant>,
     /// Text of a later configuration file.
-    pub(super) configuration: Option<String>,
+    pub(super) configuration: Option<(String, Force)>,
     /// The server has begun a reload, and not ended it.
     pub(super) is_reloading: bool,
+    /// The services are those of an unconfirmed change.
+    pub(super) is_unconfirmed: bool,
     pub(super) upgrade: Upgrade,
     /// The server ends, with its services.
     pub(super) is_server_ending: bool,
@@ -128,6 +130,7 @@ impl MainLoop {
             next_server: None,
             configuration: None,
             is_reloading: false,
+            is_unconfirmed: false,
             upgrade: Upgrade::None,
             is_server_ending: false,
             has_hup: false,
@@ -233,7 +236,7 @@ impl MainLoop {
             libc::SIGTERM | libc::SIGQUIT => RawSignal::TERM,
             libc::SIGINT => RawSignal::INT,
             libc::SIGHUP => RawSignal::HUP,
-            libc::SIGUSR2 => return self.request_upgrade(),
+            libc::SIGUSR2 => return self.request_upgrade_by_signal(),
             // SIGCHLD: `reap` follows.
             _ => return,
         };
@@ -282,12 +285,13 @@ impl MainLoop {
                         *stored = memo;
                     }
                 }
-                Some(Received::Configuration(text)) => {
-                    self.configuration = Some(text);
+                Some(Received::Configuration(text, force)) => {
+                    self.configuration = Some((text, force));
                     self.is_reloading = false;
+                    self.is_unconfirmed = force == Force::Trial;
                     return true;
                 }
-                Some(Received::Request(Request::Configure)) | None => return false,
+                Some(Received::Request(Request::Configure(_))) | None => return false,
                 Some(Received::Refusal(text)) => self.refusal = Some(text),
             }
         }

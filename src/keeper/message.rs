@@ -39,11 +39,26 @@ pub(super) enum Request {
     /// Note that a reload is under way, until `Configure`.
     Reloading,
     /// Put a later configuration file in force, whose text is in the file that comes with it.
-    Configure,
+    Configure(Force),
     /// Execute the program that is at the path of this one by now.
     Upgrade,
     /// Note that the server ends, with its services: no other program takes over.
     Ending,
+}
+
+/// Duration of a later configuration file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Force {
+    /// For good, but for what needs a restart.
+    Reload,
+    /// As long as this server runs: the next one returns to the earlier file.
+    Trial,
+    /// For good after a trial, with the address that was tried.
+    Confirmed,
+}
+
+impl Force {
+    const ALL: [Self; 3] = [Self::Reload, Self::Trial, Self::Confirmed];
 }
 
 /// Message of the keeper to the server.
@@ -115,7 +130,7 @@ impl Request {
             Self::Signal { slot, signal, scope } => [1, slot, signal as u8, scope as u8, 0],
             Self::Memo { slot, memo } => [2, slot, memo, 0, 0],
             Self::Serving => [3, 0, 0, 0, 0],
-            Self::Configure => [4, 0, 0, 0, 0],
+            Self::Configure(force) => [4, force as u8, 0, 0, 0],
             Self::Reloading => [5, 0, 0, 0, 0],
             Self::Upgrade => [6, 0, 0, 0, 0],
             Self::Ending => [7, 0, 0, 0, 0],
@@ -134,7 +149,7 @@ impl Request {
             },
             [2, slot, memo, ..] => Self::Memo { slot, memo },
             [3, ..] => Self::Serving,
-            [4, ..] => Self::Configure,
+            [4, force, ..] => Self::Configure(Force::ALL.into_iter().find(|known| *known as u8 == force)?),
             [5, ..] => Self::Reloading,
             [6, ..] => Self::Upgrade,
             [7, ..] => Self::Ending,
@@ -286,7 +301,7 @@ mod tests {
             Request::Signal { slot: 1, signal: Signal::Hup, scope: Scope::Leader },
             Request::Memo { slot: 1, memo: 255 },
             Request::Serving,
-            Request::Configure,
+            Request::Configure(Force::Trial),
             Request::Reloading,
             Request::Upgrade,
             Request::Ending,

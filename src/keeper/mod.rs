@@ -67,7 +67,7 @@ pub use self::cgroups::Cgroups;
 pub use self::client::{CommandDone, KeeperEvent, Processes, RunEnd, RunError, RunOwner};
 pub use self::legacy::Legacy;
 use self::main_loop::MainLoop;
-pub use self::message::UpgradeReason;
+pub use self::message::{Force, UpgradeReason};
 use self::relay::Relay;
 use self::server_socket::ServerSocket;
 use crate::limits::{CONFIG_BYTES, SERVICE_COMMAND_RUNS, SERVICES, SESSIONS};
@@ -192,8 +192,9 @@ pub trait Configuration {
     /// The services, which the keeper takes.
     fn services(&mut self) -> &mut ServiceTable;
 
-    /// Puts the text of a later configuration file in force, and returns its services; `None` if it cannot be used.
-    fn configure(&mut self, text: String) -> Option<ServiceTable>;
+    /// Puts the text of a later configuration file in force, and returns its services; `None` if it cannot be used. On
+    /// trial, only its services are of use: all else stays as it is.
+    fn configure(&mut self, text: String, force: Force) -> Option<ServiceTable>;
 
     /// Notes that the running slot is good.
     fn set_slot_good(&mut self);
@@ -288,6 +289,7 @@ pub struct Inheritance {
     outputs: Vec<(ServiceId, PipeReader)>,
     sessions: Box<[SessionMemo]>,
     is_reloading: bool,
+    is_unconfirmed: bool,
 }
 
 impl Inheritance {
@@ -299,6 +301,11 @@ impl Inheritance {
     /// Returns true if the earlier server has begun a reload, and not ended it.
     pub fn is_reloading(&self) -> bool {
         self.is_reloading
+    }
+
+    /// Returns true if the services are those of an unconfirmed change, unlike the rest.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.is_unconfirmed
     }
 
     /// The table of sessions.

@@ -11,7 +11,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
-use super::message::{self, FromKeeper, REQUEST_BYTES, Report, Request};
+use super::message::{self, Force, FromKeeper, REQUEST_BYTES, Report, Request};
 use super::{REFUSAL_BYTES, REPORTS, SLOTS};
 use crate::limits::CONFIG_BYTES;
 use crate::log::console::error;
@@ -27,7 +27,7 @@ pub(super) enum Received {
     /// Entry of the table of sessions.
     Session(usize, SessionMemo),
     /// Text of a later configuration file.
-    Configuration(String),
+    Configuration(String, Force),
     /// Error with which the server refuses its configuration file.
     Refusal(String),
 }
@@ -82,9 +82,10 @@ impl ServerSocket {
         let request = bytes.first_chunk::<REQUEST_BYTES>().filter(|_| count == REQUEST_BYTES);
         Some(match request.and_then(|request| Request::decode(*request)) {
             // An empty text is refused.
-            Some(Request::Configure) => Received::Configuration(
-                file.and_then(|file| memory_file::read(file, CONFIG_BYTES).ok()).unwrap_or_default(),
-            ),
+            Some(Request::Configure(force)) => {
+                let text = file.and_then(|file| memory_file::read(file, CONFIG_BYTES).ok());
+                Received::Configuration(text.unwrap_or_default(), force)
+            }
             Some(request) => Received::Request(request),
             None => Received::Refusal(String::from_utf8_lossy(content).into_owned()),
         })

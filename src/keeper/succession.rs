@@ -77,8 +77,8 @@ impl MainLoop {
 
     /// Puts the services of a later configuration file in force: the next requests are about them.
     pub(super) fn reload(&mut self, configuration: &mut dyn Configuration) {
-        let Some(text) = self.configuration.take() else { return };
-        let Some(later) = configuration.configure(text) else { return };
+        let Some((text, force)) = self.configuration.take() else { return };
+        let Some(later) = configuration.configure(text, force) else { return };
         self.services = self.services.succeed(later);
         if self.notices.is_none() {
             self.notices = NoticeSocket::new(&self.services);
@@ -94,8 +94,9 @@ impl MainLoop {
     /// Services and sessions that a later server takes over.
     pub(super) fn inheritance(&mut self) -> Inheritance {
         let clock = self.clock;
-        let (sessions, is_reloading) = (core::mem::take(&mut self.sessions), self.is_reloading);
-        let mut all = Inheritance { sessions, is_reloading, ..Inheritance::default() };
+        let (is_reloading, is_unconfirmed) = (self.is_reloading, self.is_unconfirmed);
+        let sessions = core::mem::take(&mut self.sessions);
+        let mut all = Inheritance { sessions, is_reloading, is_unconfirmed, ..Inheritance::default() };
         for (service, _) in self.services.iter() {
             let slot = self.slots.get_mut(service.index());
             if let Some((inherited, output)) = slot.and_then(|slot| slot.hand_over(clock)) {

@@ -73,6 +73,15 @@ impl MainLoop {
         }
     }
 
+    /// The same for a signal. The server first returns to the configuration that was in force before a trial.
+    pub(super) fn request_upgrade_by_signal(&mut self) {
+        if let Some(server) = self.server.filter(|_| self.is_unconfirmed && self.crashes.handles_signals()) {
+            // Fails if it has just exited.
+            let _ = kill_process(server, RawSignal::USR2);
+        }
+        self.request_upgrade();
+    }
+
     /// Ends an upgrade that is under way: everything ends.
     pub(super) fn cancel_upgrade(&mut self) {
         match &self.upgrade {
@@ -89,6 +98,8 @@ impl MainLoop {
     /// Begins the upgrade that was asked for, and ends one whose time is over.
     pub(super) fn continue_upgrade(&mut self, configuration: &dyn Configuration) {
         match &mut self.upgrade {
+            // The next program gets the earlier configuration, once its services are in force.
+            Upgrade::Requested | Upgrade::Leaving { is_sent: false, .. } if self.is_unconfirmed => {}
             Upgrade::Requested => match self.start_trial(&configuration.text()) {
                 Ok(trial) => self.upgrade = Upgrade::Trying(trial),
                 Err(error) => self.refuse_upgrade(&format!("cannot try the new program: {error}")),

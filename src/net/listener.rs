@@ -1,16 +1,13 @@
-//! Listening sockets and the tasks of their connections.
+//! Listening socket, and the certificate of its connections.
 
 use core::cell::RefCell;
 use core::fmt;
-use core::future::poll_fn;
-use core::task::Poll;
+use core::task::{Context, Poll};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::net::sockopt::{
     set_ip_freebind, set_ipv6_freebind, set_socket_recv_buffer_size, set_socket_reuseaddr,
@@ -19,19 +16,11 @@ use rustix::net::sockopt::{
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use rustls::ServerConfig;
 
-use super::connection_table::{Accepted, ConnectionTable, Mailbox};
-use super::driver::Connection;
-use super::endpoint::Endpoint;
 use super::local::{self, SocketFile};
 use super::socket::Socket;
-use super::tls::Buffers;
-use super::{ACCEPT_BACKLOG, SOCKET_BUFFER_BYTES, STEP_BUDGET};
+use super::{ACCEPT_BACKLOG, SOCKET_BUFFER_BYTES};
 use crate::connection::Peer;
-use crate::runtime::{AsyncFd, Tasks, Timer};
-
-/// Pause of the acceptor while the system has no socket for it (no descriptors, no memory), or the server
-/// no slot: all are an administrator's of this machine.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::runtime::AsyncFd;
 
 /// Failure to open a listening socket.
 #[derive(Debug)]
@@ -105,12 +94,18 @@ impl Listener {
     /// Listens on `address`; port 0 selects a free one. Accepted connections inherit `TCP_NODELAY` and small
     /// kernel buffers, which limit the bytes that a peer can leave unread.
     pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        Self::over(address, bound(address, false))
+        Self::over(address, bound(address, false).map_err(io::Error::from))
     }
 
     /// Listens on an address that this machine may get later, by DHCP or with a carrier (`IP_FREEBIND`).
     pub fn bind_ahead(address: SocketAddr) -> Result<Self, BindError> {
-        Self::over(address, bound(address, true))
+        Self::over(address, bound(address, true).map_err(io::Error::from))
+    }
+
+    /// Socket of [`bind`](Self::bind), for another thread.
+    pub fn bind_socket(address: SocketAddr) -> Result<TcpListener, BindError> {
+        let wrap = |error| BindError { place: address.to_string(), is_local: false, error };
+        bound(address, false).map_err(|errno| wrap(errno.into()))
     }
 
     /// Checks that [`bind`](Self::bind) can have the address. The socket does not listen: no client connects to it, and a
@@ -133,9 +128,9 @@ impl Listener {
         })
     }
 
-    fn over(address: SocketAddr, socket: rustix::io::Result<TcpListener>) -> Result<Self, BindError> {
+    pub(super) fn over(address: SocketAddr, socket: io::Result<TcpListener>) -> Result<Self, BindError> {
         let wrap = |error| BindError { place: address.to_string(), is_local: false, error };
-        let socket = socket.map_err(|errno| wrap(errno.into()))?;
+        let socket = socket.map_err(wrap)?;
         let set = |result: rustix::io::Result<()>| result.map_err(io::Error::from).map_err(wrap);
         set(set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
         set(set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES))?;
@@ -160,12 +155,24 @@ impl Listener {
         Ok(rustix::net::getsockname(self.socket.get_ref())?.try_into()?)
     }
 
-    fn is_local(&self) -> bool {
+    pub(super) fn is_local(&self) -> bool {
         self.file.is_some()
     }
 
+    pub(super) fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
+        self.socket.poll_readable(context)
+    }
+
     /// Accepts the next connection.
-    fn accept(&self) -> io::Result<(AsyncFd<Socket>, Peer)> {
+    pub(super) fn accept(&self) -> io::Result<(AsyncFd<Socket>, Peer)> {
+        let accepted = self.try_accept();
+        if accepted.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            self.socket.note_empty();
+        }
+        accepted
+    }
+
+    fn try_accept(&self) -> io::Result<(AsyncFd<Socket>, Peer)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (stream, peer) = rustix::net::acceptfrom_with(self.socket.get_ref(), flags)?;
         let peer = if self.is_local() {
@@ -179,42 +186,6 @@ impl Listener {
         };
         Ok((AsyncFd::new(Socket::new(stream))?, peer))
     }
-}
-
-/// Bytes of the task of one slot and its mailbox.
-pub fn task_bytes<E: Endpoint>() -> usize {
-    fn of<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
-        size_of::<F>()
-    }
-    of(serve_slot::<E>) + size_of::<Mailbox>()
-}
-
-/// Number of tasks that [`run`] spawns at most for `slots` slots.
-pub fn tasks(slots: usize) -> usize {
-    slots + 2
-}
-
-/// Spawns the tasks of the listeners, the TCP port and the local socket if there is one. They never end.
-///
-/// # Errors
-/// See [`Timer::new`]; or `tasks` is full.
-pub fn run<E: Endpoint + 'static>(
-    tasks: &mut Tasks,
-    network: Listener,
-    local: Option<Listener>,
-    connections: &Rc<ConnectionTable>,
-    endpoint: &Rc<RefCell<E>>,
-    tls: Option<&Rc<TlsConfig>>,
-) -> io::Result<()> {
-    for index in 0..connections.slots() {
-        let slot = Slot { connections: Rc::clone(connections), index };
-        tasks.spawn(serve_slot(slot, Rc::clone(endpoint), tls.cloned(), Timer::new()?))?;
-    }
-    // Of two tasks that wait for a slot, the first one is polled first: local administrators go before others.
-    for listener in local.into_iter().chain([network]) {
-        tasks.spawn(accept(listener, Rc::clone(connections), Rc::clone(endpoint), Timer::new()?))?;
-    }
-    Ok(())
 }
 
 /// Certificate and key of new connections, which a reload may replace.
@@ -232,106 +203,20 @@ impl TlsConfig {
         self.0.replace(config);
     }
 
-    fn current(&self) -> Arc<ServerConfig> {
+    /// The one of new connections.
+    pub fn current(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.0.borrow())
-    }
-}
-
-/// One slot of the table.
-struct Slot {
-    connections: Rc<ConnectionTable>,
-    index: usize,
-}
-
-async fn serve_slot<E: Endpoint>(
-    slot: Slot,
-    endpoint: Rc<RefCell<E>>,
-    tls: Option<Rc<TlsConfig>>,
-    timer: Timer,
-) {
-    let Some(mailbox) = slot.connections.get(slot.index) else { return };
-    let mut buffers = if tls.is_some() { Buffers::new() } else { Buffers::default() };
-    // Once is enough, here and for the mailbox: a task keeps its waker.
-    poll_fn(|context| {
-        timer.listen(context);
-        Poll::Ready(())
-    })
-    .await;
-    loop {
-        let Accepted { stream, id, is_local } = mailbox.next_connection().await;
-        timer.set(None);
-        let tls = tls.as_ref().filter(|_| !is_local).map(|tls| tls.current());
-        let mut connection = Connection::new(&stream, id, &timer, tls.as_ref(), buffers);
-        // A connection borrows the machines only here, for one poll.
-        poll_fn(|context| connection.poll(&mut *endpoint.borrow_mut(), context)).await;
-        buffers = connection.into_buffers();
-        drop(stream);
-        let now = endpoint.borrow().now();
-        endpoint.borrow_mut().release(id, now);
-        slot.connections.note_freed();
-    }
-}
-
-async fn accept<E: Endpoint>(
-    listener: Listener,
-    connections: Rc<ConnectionTable>,
-    endpoint: Rc<RefCell<E>>,
-    pause: Timer,
-) {
-    let is_local = listener.is_local();
-    let mut accepted_at_once = 0;
-    loop {
-        poll_fn(|context| listener.socket.poll_readable(context)).await;
-        let (stream, peer) = match listener.accept() {
-            Ok(accepted) => accepted,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                listener.socket.note_empty();
-                accepted_at_once = 0;
-                continue;
-            }
-            // The peer hung up while it waited; accept(2) lists more errors of the network.
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) =>
-            {
-                continue;
-            }
-            Err(error) => {
-                let now = endpoint.borrow().now();
-                if let Some(suppressed) = endpoint.borrow_mut().log_limit(now) {
-                    crate::warning!(
-                        "cannot accept a connection: {} ({} lines suppressed)",
-                        error,
-                        suppressed
-                    );
-                }
-                pause.after(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let id = loop {
-            let now = endpoint.borrow().now();
-            let claimed = endpoint.borrow_mut().claim(peer, now);
-            if let Some(id) = claimed {
-                break id;
-            }
-            smol::future::or(connections.slot_freed(is_local).notified(), pause.after(ACCEPT_PAUSE)).await;
-        };
-        connections.assign(Accepted { stream, id, is_local });
-        accepted_at_once += 1;
-        if accepted_at_once >= STEP_BUDGET {
-            // Yield to the other tasks.
-            accepted_at_once = 0;
-            smol::future::yield_now().await;
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::io::ErrorKind;
     use std::net::TcpStream;
 
     use super::*;
+    use crate::runtime::Tasks;
 
     #[test]
     fn unread_bytes_of_an_accepted_connection_are_bounded() {

@@ -11,15 +11,19 @@ mod driver;
 mod endpoint;
 mod linger;
 mod listener;
+mod listeners;
 mod local;
 mod socket;
+mod tasks;
 pub mod tls;
 
 use core::time::Duration;
 
 pub use connection_table::ConnectionTable;
 pub use endpoint::Endpoint;
-pub use listener::{BindError, Listener, TlsConfig, run, task_bytes, tasks};
+pub use listener::{BindError, Listener, TlsConfig};
+pub use listeners::Listeners;
+pub use tasks::{run, task_bytes, tasks};
 
 crate::limits::limits! {
     /// Kernel buffer of one connection, each way (the kernel doubles it for its own needs).

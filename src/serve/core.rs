@@ -156,7 +156,11 @@ impl Core {
     }
 
     /// Asks the keeper for an upgrade.
-    pub(super) fn request_upgrade(&self) {
+    pub(super) fn request_upgrade(&mut self) {
+        // The new program gets the earlier configuration.
+        self.server.give_trial_up();
+        let now = self.now();
+        self.finish_step(now);
         self.system.processes().request_upgrade();
     }
 

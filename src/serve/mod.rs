@@ -14,14 +14,17 @@
 //! | `probes` | attempts to connect to services that are not ready |
 //! | `checks` | attempts of health checks |
 //! | `connect` | connections to services, which never block |
-//! | `reload`, `reloads` | the configuration file, read again; and put in force |
+//! | `later`, `reload`, `reloads` | the configuration file, read again; on a thread; and put in force |
+//! | `change`, `trial` | the same of another text by an administrator, until he confirms it |
 //! | `shutdown` | restart and power-off of the board |
 
 mod certificate;
+mod change;
 mod checks;
 mod connect;
 mod core;
 mod first_user;
+mod later;
 mod preview;
 mod probes;
 mod reload;
@@ -29,6 +32,7 @@ mod reloads;
 mod shutdown;
 mod state;
 mod system;
+mod trial;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -48,7 +52,7 @@ use crate::api::{Api, Board};
 use crate::config::{self, Config, LogFiles};
 use crate::connection::{Server, ServerConfig};
 use crate::keeper::{self, Link, Processes};
-use crate::net::{BindError, ConnectionTable, Listener, TlsConfig};
+use crate::net::{BindError, ConnectionTable, Listener, Listeners, TlsConfig};
 use crate::runtime::{Notify, Tasks, Timer, UPKEEP_DELAY, block_on};
 use crate::service::{KILL_TIMEOUT, RESTART_DELAY_MIN, Supervisor};
 use crate::session::{Lockout, SessionTable};
@@ -266,7 +270,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         sessions.inherit(index, memo, &users, clock.now());
     }
     let lockout = Lockout::new(config.lockout_attempts, config.lockout_time);
-    let is_reloading = link.inherited.is_reloading();
+    let (is_reloading, is_unconfirmed) = (link.inherited.is_reloading(), link.inherited.is_unconfirmed());
     processes.inherit(link.inherited.into_outputs());
     let mut server = Server::new(ServerConfig {
         slots: config.slots,
@@ -281,7 +285,10 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let keeper = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
     let sd_notify = SdNotify::new(link.notify, &NotifyEnvironment::of_this_process(), keeper);
     let sd_notify = Rc::new(sd_notify);
-    let reloader = Rc::new(Reloader::new(files, state_dir.to_owned()));
+    let in_force = text.as_deref().unwrap_or_default().into();
+    let reloader = Reloader::new(files, state_dir.to_owned(), in_force, config.listen.address);
+    let reloader = Rc::new(reloader);
+    let listeners = Rc::new(Listeners::new(network, local));
     let shutdown = Rc::new(Shutdown::new(config.board.clone(), has_init, Rc::clone(&sd_notify)));
     let system = System::new(
         Rc::clone(&processes),
@@ -302,14 +309,14 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         Rc::clone(&connections),
         Rc::clone(&sd_notify),
         Rc::clone(&upkeep),
-        Reloads::new(config, tls.clone(), Rc::clone(&conditions)),
+        Reloads::new(config, tls.clone(), Rc::clone(&conditions), Rc::clone(&listeners)),
     );
     let core = Rc::new(RefCell::new(core));
 
     let gone = Rc::new(Notify::default());
     let mut tasks = Tasks::new(crate::net::tasks(connections.slots()) + processes.task_count() + OTHER_TASKS);
     processes.spawn_tasks(&mut tasks).map_err(no_reactor)?;
-    crate::net::run(&mut tasks, network, local, &connections, &core, tls.as_ref()).map_err(no_reactor)?;
+    crate::net::run(&mut tasks, &listeners, &connections, &core, tls.as_ref()).map_err(no_reactor)?;
     tasks
         .spawn(core::passwords(Rc::clone(&core), passwords))
         .and_then(|()| tasks.spawn(core::outputs(Rc::clone(&core), Rc::clone(&processes))))
@@ -327,6 +334,9 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     crate::log::print(format_args!("listening on {scheme}://{address}\n"));
     if let Some(path) = socket.filter(|_| is_local) {
         crate::log::print(format_args!("listening on unix:{}\n", path.display()));
+    }
+    if is_unconfirmed {
+        reloader.request_return();
     }
     if is_reloading {
         info!("the reload of an earlier server begins anew");
@@ -516,7 +526,7 @@ async fn until_signal(core: &RefCell<Core>, signals: &Signals, reloader: &Reload
                 reloader.request_by_signal();
             }
             // It comes to the keeper first, as a rule.
-            Received::Usr2 => core.borrow().request_upgrade(),
+            Received::Usr2 => core.borrow_mut().request_upgrade(),
             end @ (Received::Term | Received::Int) => return end,
         }
     }

@@ -4,24 +4,25 @@
 //! administrator of a file without users. What it has read takes the place of what is in force on the event loop, in
 //! one step, or nothing does.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use smol::channel::{Receiver, Sender, bounded};
 
-use super::{RELOAD_ERRORS_BYTES, ReloadFiles, certificate, first_user, keep_good_copy};
-use crate::config::{self, Config, ConfigOrigin, References, Source};
-use crate::limits::{BOARD_FILE, CONFIG_BYTES};
-use crate::log::Reason;
-use crate::net::TlsConfig;
+use super::change::{self, Page};
+use super::later::Later;
+use super::{RELOAD_ERRORS_BYTES, ReloadFiles};
+use crate::call::{Change, ConfigurationWork};
+use crate::config::{Config, ConfigError};
+use crate::log::{Level, Reason};
+use crate::net::{Listeners, TlsConfig};
 use crate::service::Difference;
 use crate::sys::conditions::ConditionWatch;
-use crate::sys::drop_ins::{self, DropIn};
-use crate::sys::{file, memory_file, thread};
+use crate::sys::thread;
 use crate::warning;
 
 /// Stack of the thread: the parser of the configuration file, and the certificate.
@@ -30,37 +31,54 @@ pub(crate) const RELOAD_STACK_BYTES: usize = 256 * 1024;
 /// Number of no call, for a reload by a signal.
 pub(super) const NO_CALL: u64 = 0;
 
-/// Reader of the configuration file.
+/// Reader and writer of the configuration file, on a thread.
 pub(super) struct Reloader {
     files: ReloadFiles,
     state_dir: PathBuf,
-    done: Sender<Read>,
-    results: Receiver<Read>,
+    /// Text of all files in force, but not of an unconfirmed change.
+    in_force: RefCell<Arc<str>>,
+    /// Text of all files of an unconfirmed change.
+    unconfirmed: RefCell<Option<Arc<str>>>,
+    /// Address of the server in its configuration file.
+    address: Cell<SocketAddr>,
+    done: Sender<Done>,
+    results: Receiver<Done>,
     is_reading: Cell<bool>,
     /// A signal came meanwhile, perhaps after the file was read.
     is_due: Cell<bool>,
+    /// The services of an earlier server are those of a trial.
+    is_return_due: Cell<bool>,
 }
 
-/// Result of a thread.
-pub(super) struct Read {
+/// Work of the thread.
+enum Job {
+    /// Read the files.
+    Read { is_trial: bool },
+    /// Parse the text in force again.
+    Return,
+    /// Work of a call.
+    Call(ConfigurationWork),
+}
+
+/// Result of the thread.
+pub(super) struct Done {
     /// Call that waits for it, or [`NO_CALL`].
     pub(super) call_id: u64,
-    /// Nothing is to change.
-    pub(super) is_trial: bool,
-    /// The content, or all errors.
-    pub(super) outcome: Result<Box<Later>, String>,
+    pub(super) result: JobResult,
 }
 
-/// A later configuration.
-pub(super) struct Later {
-    pub(super) config: Config,
-    pub(super) config_origin: ConfigOrigin,
-    /// Certificate and key, unless those in use stay.
-    pub(super) tls: Option<Arc<ServerConfig>>,
-    /// Text of all files for the keeper, in memory.
-    pub(super) document: File,
-    /// The same, for the last good copy.
-    pub(super) text: String,
+/// Results of each kind of work: the content, or all errors.
+pub(super) enum JobResult {
+    /// The files; nothing is to change if it `is_trial`.
+    Read { is_trial: bool, outcome: Result<Box<Later>, String> },
+    /// The text in force.
+    Returned(Result<Box<Later>, String>),
+    /// A page of the text in force.
+    Shown(Page),
+    /// Another text, and the one in force to return to.
+    Changed { change: Box<Change>, outcome: Result<[Box<Later>; 2], String> },
+    /// The changed file is written.
+    Written(Result<(), String>),
 }
 
 /// Parts that a reload changes besides the sans-IO server.
@@ -69,30 +87,82 @@ pub(super) struct Reloads {
     pub(super) config: Config,
     pub(super) tls: Option<Rc<TlsConfig>>,
     pub(super) conditions: Rc<ConditionWatch>,
+    pub(super) listeners: Rc<Listeners>,
     /// Reload that waits for the end of services, and what it changes.
     pub(super) pending: Option<(Box<Later>, Difference)>,
     /// Call of a reload that waits for the end of another one, or of a write to the disk.
     pub(super) waiting: Option<u64>,
+    /// Parts of a change that is to be confirmed.
+    pub(super) unconfirmed: Option<Unconfirmed>,
+    /// Earlier configuration that comes back after a trial; true: its settings are in force already.
+    pub(super) returning: Option<(Box<Later>, bool)>,
+    /// Text of a confirmed trial that the keeper has not got yet.
+    pub(super) confirmed: Option<File>,
+    /// Notice of that for administrators, once its settings are in force.
+    pub(super) notice: Option<ConfigError>,
+}
+
+/// Parts of an unconfirmed change.
+pub(super) struct Unconfirmed {
+    /// The configuration that was in force before.
+    pub(super) earlier: Box<Later>,
+    /// The log level in force, and the error of the configuration file.
+    pub(super) level: Level,
+    pub(super) config_error: Option<ConfigError>,
+    /// Address of the changed configuration.
+    pub(super) address: SocketAddr,
+    /// Text of the changed configuration, once the keeper has it.
+    pub(super) document: Option<File>,
 }
 
 impl Reloads {
-    pub(super) fn new(config: Config, tls: Option<Rc<TlsConfig>>, conditions: Rc<ConditionWatch>) -> Self {
-        Self { config, tls, conditions, pending: None, waiting: None }
+    pub(super) fn new(
+        config: Config,
+        tls: Option<Rc<TlsConfig>>,
+        conditions: Rc<ConditionWatch>,
+        listeners: Rc<Listeners>,
+    ) -> Self {
+        Self {
+            config,
+            tls,
+            conditions,
+            listeners,
+            pending: None,
+            waiting: None,
+            unconfirmed: None,
+            returning: None,
+            confirmed: None,
+            notice: None,
+        }
     }
 }
 
 impl Reloader {
-    pub(super) fn new(files: ReloadFiles, state_dir: PathBuf) -> Self {
+    /// Reader of these files. `text` is that of all files in force.
+    pub(super) fn new(files: ReloadFiles, state_dir: PathBuf, text: Arc<str>, address: SocketAddr) -> Self {
         let (done, results) = bounded(1);
-        Self { files, state_dir, done, results, is_reading: Cell::new(false), is_due: Cell::new(false) }
+        Self {
+            files,
+            state_dir,
+            in_force: RefCell::new(text),
+            unconfirmed: RefCell::new(None),
+            address: Cell::new(address),
+            done,
+            results,
+            is_reading: Cell::new(false),
+            is_due: Cell::new(false),
+            is_return_due: Cell::new(false),
+        }
     }
 
     /// Starts a thread that reads. Returns false until [`release`](Self::release) after an earlier request.
     pub(super) fn request(&self, call_id: u64, is_trial: bool) -> bool {
-        if self.is_reading.get() {
-            return false;
-        }
-        self.read(call_id, is_trial)
+        !self.is_reading.get() && self.read(call_id, is_trial)
+    }
+
+    /// The same for other work.
+    pub(super) fn request_work(&self, call_id: u64, work: ConfigurationWork) -> bool {
+        !self.is_reading.get() && self.start(call_id, Job::Call(work))
     }
 
     /// Begins a reload for a signal: now, or after the one that is under way.
@@ -101,20 +171,64 @@ impl Reloader {
         self.is_due.set(!is_begun);
     }
 
+    /// Asks for the configuration in force, whose services are not: they are those of an earlier server's trial.
+    pub(super) fn request_return(&self) {
+        self.is_return_due.set(true);
+        self.retry_return();
+    }
+
+    /// Returns true while that has not begun.
+    pub(super) fn is_return_due(&self) -> bool {
+        self.is_return_due.get()
+    }
+
+    /// Begins the return that was asked for, unless the thread is at work or cannot be started.
+    pub(super) fn retry_return(&self) {
+        if self.is_return_due.get() && !self.is_reading.get() {
+            self.is_return_due.set(!self.start(NO_CALL, Job::Return));
+        }
+    }
+
     /// Reads again for a request whose result could not be used.
     pub(super) fn read(&self, call_id: u64, is_trial: bool) -> bool {
+        self.start(call_id, Job::Read { is_trial })
+    }
+
+    fn start(&self, call_id: u64, job: Job) -> bool {
         let (files, state_dir, done) = (self.files.clone(), self.state_dir.clone(), self.done.clone());
+        let (in_force, address) = (self.in_force(), self.address.get());
+        let unconfirmed = self.unconfirmed.borrow().clone();
+        let shown = unconfirmed.clone().unwrap_or_else(|| Arc::clone(&in_force));
         let is_started = start(Box::new(move || {
-            let outcome = Later::read(&files, &state_dir).map_err(cut);
+            let result = match job {
+                Job::Read { is_trial } => {
+                    let outcome = Later::read(&files, &state_dir).map_err(cut);
+                    JobResult::Read { is_trial, outcome }
+                }
+                Job::Return => {
+                    JobResult::Returned(Later::of_document(&in_force, &files, &state_dir).map_err(cut))
+                }
+                Job::Call(ConfigurationWork::Show { since, has_sources }) => {
+                    let name = files.config.display().to_string();
+                    JobResult::Shown(change::show(&shown, &name, since, has_sources))
+                }
+                Job::Call(ConfigurationWork::Change(change)) => {
+                    let outcome = change::read(&change, &shown, &in_force, address, &files, &state_dir);
+                    JobResult::Changed { change, outcome: outcome.map_err(cut) }
+                }
+                Job::Call(ConfigurationWork::Write) => {
+                    JobResult::Written(change::write(&files, unconfirmed.as_deref().unwrap_or_default()))
+                }
+            };
             // There is room for the one that reads.
-            let _ = done.try_send(Read { call_id, is_trial, outcome });
+            let _ = done.try_send(Done { call_id, result });
         }));
         self.is_reading.set(is_started);
         is_started
     }
 
     /// Waits for the next result.
-    pub(super) async fn result(&self) -> Option<Read> {
+    pub(super) async fn result(&self) -> Option<Done> {
         self.results.recv().await.ok()
     }
 
@@ -126,49 +240,37 @@ impl Reloader {
     /// Accepts requests again, after a result was handled.
     pub(super) fn release(&self) {
         self.is_reading.set(false);
+        self.retry_return();
         if self.is_due.take() {
             self.request_by_signal();
         }
     }
 
-    /// Writes the last good copy, on a thread.
-    pub(super) fn keep(&self, text: String) {
+    /// Text of all files in force, but not of an unconfirmed change.
+    pub(super) fn in_force(&self) -> Arc<str> {
+        Arc::clone(&self.in_force.borrow())
+    }
+
+    /// Notes the text of all files in force, and writes the last good copy, on a thread.
+    pub(super) fn keep(&self, text: Arc<str>) {
+        self.in_force.replace(Arc::clone(&text));
         if let Some(path) = self.files.good_copy.clone() {
-            start(Box::new(move || keep_good_copy(&path, &text)));
+            start(Box::new(move || super::keep_good_copy(&path, &text)));
         }
     }
-}
 
-impl Later {
-    fn read(files: &ReloadFiles, state_dir: &Path) -> Result<Box<Self>, String> {
-        let (text, config_origin) = read(files);
-        let name = match config_origin {
-            ConfigOrigin::BuiltIn => config::built_in_source(),
-            _ => files.config.display().to_string(),
-        };
-        let drop_ins = drop_ins::read(&files.config);
-        let mut sources = vec![Source { name: &name, text: text.as_deref().map_err(String::as_str) }];
-        sources.extend(drop_ins.iter().map(DropIn::source));
-        let mut config = config::parse_files(&sources, References::Known, &files.program)
-            .map_err(|errors| errors.to_string())?;
-        let tls = certificate::renewed(&config.listen, state_dir).map_err(|error| error.to_string())?;
-        if config.users.is_empty() {
-            config.users = first_user::stored(state_dir)?;
-        }
-        let text = config::join(&sources, config_origin);
-        let document = memory_file::create("configuration", &text)
-            .map_err(|error| format!("cannot keep it in memory: {error}"))?;
-        Ok(Box::new(Self { config, config_origin, tls, document, text }))
+    /// Begins the trial of a text.
+    pub(super) fn begin_trial(&self, text: Arc<str>) {
+        self.unconfirmed.replace(Some(text));
     }
-}
 
-/// Text and origin of the configuration file.
-fn read(files: &ReloadFiles) -> (Result<String, String>, ConfigOrigin) {
-    match file::read_content(&files.config, CONFIG_BYTES) {
-        Err(error) if error.is_missing() && files.may_be_missing => {
-            (Ok(BOARD_FILE.to_owned()), ConfigOrigin::BuiltIn)
+    /// Ends it. `address` is that of a text that is in force from now on.
+    pub(super) fn end_trial(&self, address: Option<SocketAddr>) {
+        let text = self.unconfirmed.take();
+        if let (Some(text), Some(address)) = (text, address) {
+            self.in_force.replace(text);
+            self.address.set(address);
         }
-        text => (text.map_err(|error| error.reason.to_string()), ConfigOrigin::Given),
     }
 }
 
@@ -197,44 +299,6 @@ fn start(work: thread::Work) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::tests::TestDirectory;
-
-    #[test]
-    fn file_may_be_missing_where_it_was_at_the_start() {
-        let directory = TestDirectory::new("reload");
-        let config = directory.0.join("f.toml");
-        let files = |may_be_missing| ReloadFiles {
-            config: config.clone(),
-            good_copy: None,
-            may_be_missing,
-            program: "/bin/friendlet".to_owned(),
-        };
-        std::fs::create_dir(directory.0.join("f.d")).unwrap();
-        let drop_in = "[[service]]\nname = 'web'\ncommand = ['web']\n";
-        std::fs::write(directory.0.join("f.d/1.toml"), drop_in).unwrap();
-        let read = |may_be_missing| Later::read(&files(may_be_missing), &directory.0);
-        let missing = read(false).err().unwrap();
-        assert!(missing.ends_with("f.toml: No such file or directory (errno 2)"), "{missing}");
-        crate::log::set_level(crate::log::Level::Off);
-        let plain = |later: &Later| (later.config_origin, later.text.clone());
-        let expected = (ConfigOrigin::BuiltIn, format!("\x1c1.toml\n{drop_in}"));
-        // Without users and certificate, which the server makes at its start.
-        match read(true) {
-            Ok(later) => assert_eq!(plain(&later), expected),
-            Err(error) => assert!(!error.contains("f.toml"), "{error}"),
-        }
-        std::fs::write(&config, "[listen]\ntls = 'off'\n[[user]]\nname = 'a'\n").unwrap();
-        let later = read(true).unwrap();
-        assert_eq!(later.config_origin, ConfigOrigin::Given);
-        assert!(later.config.services.find("web").is_some());
-        std::fs::write(&config, "\n").unwrap();
-        std::fs::write(directory.0.join("f.d/2.toml"), "x = 1").unwrap();
-        let errors = read(true).err().unwrap();
-        assert!(
-            errors.contains("f.toml: the file is empty\n") && errors.contains("2.toml:1:1: 'x'"),
-            "{errors}"
-        );
-    }
 
     #[test]
     fn errors_of_a_reload_are_cut_at_their_limit() {

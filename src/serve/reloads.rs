@@ -5,26 +5,44 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::Core;
-use super::reload::{Later, NO_CALL, Read, Reloader};
-use crate::call::{Completion, Reloaded};
+use super::later::Later;
+use super::reload::{Done, JobResult, NO_CALL, Reloader};
+use crate::call::{Completion, Reloaded, Unconfirmed};
 use crate::config;
 use crate::connection::Settings;
+use crate::keeper::Force;
 use crate::log::Reason;
 use crate::net::Endpoint as _;
-use crate::service::Difference;
+use crate::service::{Difference, ServiceTable};
 use crate::{error, info, warning};
+
+/// Effect of a reload: the services that differ, and the keys that need a restart.
+pub(super) type Effect = (Difference, Vec<&'static str>);
 
 /// Passes what was read to the server.
 pub(super) async fn run(core: Rc<RefCell<Core>>, reloader: Rc<Reloader>) {
-    while let Some(read) = reloader.result().await {
-        core.borrow_mut().handle_read(read);
+    while let Some(Done { call_id, result }) = reloader.result().await {
+        let core = &mut *core.borrow_mut();
+        let now = core.now();
+        match result {
+            JobResult::Read { is_trial, outcome } => core.handle_read(call_id, is_trial, outcome, now),
+            JobResult::Returned(outcome) => core.handle_returned(outcome),
+            JobResult::Shown(page) => core.handle_shown(call_id, &page, now),
+            JobResult::Changed { change, outcome } => core.handle_changed(call_id, &change, outcome, now),
+            JobResult::Written(outcome) => core.handle_written(call_id, outcome, now),
+        }
+        core.finish_step(now);
     }
 }
 
 impl Core {
-    fn handle_read(&mut self, read: Read) {
-        let now = self.now();
-        let Read { call_id, is_trial, mut outcome } = read;
+    fn handle_read(
+        &mut self,
+        call_id: u64,
+        is_trial: bool,
+        mut outcome: Result<Box<Later>, String>,
+        now: Duration,
+    ) {
         if self.server.is_shutting_down() {
             outcome = Err("the server ends".to_owned());
         } else if !is_trial && outcome.is_ok() && !self.server.may_reload() {
@@ -33,6 +51,9 @@ impl Core {
             return;
         }
         self.system.reloader().release();
+        if !is_trial && outcome.is_ok() {
+            self.replace_trial();
+        }
         let applied = outcome.map(|later| self.apply(later, is_trial, now));
         if let (Err(errors), false) = (&applied, is_trial) {
             error!("reload: nothing changes: {}", errors);
@@ -40,27 +61,34 @@ impl Core {
             self.server.set_config_error(config::one_line(text));
         }
         if call_id != NO_CALL {
-            let reloaded = applied.as_ref().map(|(difference, needs_restart)| Reloaded {
-                difference,
-                needs_restart,
-                is_trial,
-            });
-            let completion = Completion::Reloaded(reloaded.map_err(String::as_str));
-            self.server.handle_completion(call_id, completion, now, &mut self.system);
+            self.complete_reload(call_id, applied.as_ref().map_err(String::as_str), is_trial, None, now);
         }
-        self.finish_step(now);
+    }
+
+    /// Answers the call of a reload or of a change.
+    pub(super) fn complete_reload(
+        &mut self,
+        call_id: u64,
+        applied: Result<&Effect, &str>,
+        is_trial: bool,
+        unconfirmed: Option<Unconfirmed>,
+        now: Duration,
+    ) {
+        let reloaded = applied.map(|(difference, needs_restart)| Reloaded {
+            difference,
+            needs_restart,
+            is_trial,
+            unconfirmed,
+        });
+        self.server.handle_completion(call_id, Completion::Reloaded(reloaded), now, &mut self.system);
     }
 
     /// Puts a later configuration in force. Returns what it changes, and what would need a restart.
-    fn apply(
-        &mut self,
-        mut later: Box<Later>,
-        is_trial: bool,
-        now: Duration,
-    ) -> (Difference, Vec<&'static str>) {
-        let services = self.server.services().table().succeed(core::mem::take(&mut later.config.services));
+    pub(super) fn apply(&mut self, mut later: Box<Later>, is_trial: bool, now: Duration) -> Effect {
+        let services = self.succeed(&mut later);
         let difference = self.server.services().difference(&services);
         let mut needs_restart = self.reloads.config.needs_restart(&later.config);
+        needs_restart.retain(|key| later.beside.is_none() || *key != "[listen] address");
         if later.tls.is_none() && self.reloads.tls.is_some() {
             needs_restart.push("[listen] certificate");
         }
@@ -70,6 +98,21 @@ impl Core {
         for key in &needs_restart {
             warning!("reload: {} has an effect only after a restart of the server", key);
         }
+        if later.config.log_level != self.reloads.config.log_level {
+            crate::log::set_level(later.config.log_level);
+        }
+        self.apply_settings(&mut later, now);
+        self.apply_services(later, services, difference.clone(), now);
+        (difference, needs_restart)
+    }
+
+    /// Takes the services of a later configuration, with the ids that they get.
+    pub(super) fn succeed(&self, later: &mut Later) -> ServiceTable {
+        self.server.services().table().succeed(core::mem::take(&mut later.config.services))
+    }
+
+    /// Puts everything in force but the services.
+    pub(super) fn apply_settings(&mut self, later: &mut Later, now: Duration) {
         let config = &mut later.config;
         let mut users = core::mem::take(&mut config.users);
         self.system.carry_passwords(self.server.users(), &mut users);
@@ -82,17 +125,24 @@ impl Core {
             lockout: (config.lockout_attempts, config.lockout_time),
             update: config.update,
         };
-        if config.log_level != self.reloads.config.log_level {
-            crate::log::set_level(config.log_level);
-        }
         if let (Some(tls), Some(config)) = (&self.reloads.tls, later.tls.take()) {
             tls.replace(config);
         }
         self.server.set_config_origin(later.config_origin);
+        self.server.set(settings, now, &mut self.system);
+    }
+
+    /// Begins to put services in force, which have the ids of [`succeed`](Self::succeed).
+    pub(super) fn apply_services(
+        &mut self,
+        later: Box<Later>,
+        services: ServiceTable,
+        difference: Difference,
+        now: Duration,
+    ) {
         self.system.processes().report_reload();
-        self.server.reload(settings, services, now, &mut self.system);
-        self.reloads.pending = Some((later, difference.clone()));
-        (difference, needs_restart)
+        self.server.reload(services, now, &mut self.system);
+        self.reloads.pending = Some((later, difference));
     }
 
     /// Ends a reload, if there is one and it is due, and begins the one that waits for it.
@@ -100,10 +150,13 @@ impl Core {
         if self.reloads.pending.is_some() && self.server.reload_is_due() {
             self.finish_reload(now);
         }
+        if self.has_trial() {
+            self.continue_trial(now);
+        }
         let Some(call_id) = self.reloads.waiting else { return };
         if self.server.is_shutting_down() {
             self.reloads.waiting = None;
-            self.handle_read(Read { call_id, is_trial: false, outcome: Err(String::new()) });
+            self.handle_read(call_id, false, Err(String::new()), now);
         } else if self.server.may_reload() {
             self.reloads.waiting = None;
             self.system.reloader().read(call_id, false);
@@ -116,7 +169,7 @@ impl Core {
     fn finish_reload(&mut self, now: Duration) {
         let Some((later, difference)) = self.reloads.pending.take() else { return };
         let Difference { added, changed, removed } = &difference;
-        if self.system.processes().configure(&later.document).is_err() {
+        if self.system.processes().configure(&later.document, later.force).is_err() {
             // After the next step.
             self.reloads.pending = Some((later, difference));
             return;
@@ -142,9 +195,14 @@ impl Core {
             changed.len(),
             removed.len()
         );
-        let Later { config, text, .. } = *later;
+        let Later { config, text, force, document, .. } = *later;
         self.reloads.config.succeed(config);
-        self.system.reloader().keep(text);
+        match force {
+            Force::Reload => self.system.reloader().keep(text),
+            Force::Trial => self.note_document(document),
+            // Kept when it was confirmed.
+            Force::Confirmed => {}
+        }
         self.server.process_changes(now, &mut self.system);
     }
 }

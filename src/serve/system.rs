@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::reload::Reloader;
 use super::shutdown::Shutdown;
 use crate::api::{Platform, Refused};
+use crate::call::ConfigurationWork;
 use crate::keeper::Processes;
 use crate::service::{BoardEnd, Memo, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users};
@@ -161,6 +162,18 @@ impl Platform for System {
 
     fn reload(&mut self, call_id: u64, is_trial: bool) -> Result<(), Refused> {
         if self.reloader.request(call_id, is_trial) { Ok(()) } else { Err(Refused) }
+    }
+
+    fn configuration(&mut self, call_id: u64, work: ConfigurationWork) -> Result<(), Refused> {
+        let is_write = matches!(work, ConfigurationWork::Write);
+        if !self.reloader.request_work(call_id, work) {
+            return Err(Refused);
+        }
+        if is_write {
+            // A server that takes over reads the file, which may be written by then.
+            self.processes.report_reload();
+        }
+        Ok(())
     }
 
     fn upgrade(&mut self, call_id: u64) -> Result<(), Refused> {

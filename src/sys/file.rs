@@ -3,7 +3,9 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
+};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, OFlags, access};
@@ -198,6 +200,8 @@ pub struct AtomicFile {
     new: PathBuf,
     directory: PathBuf,
     mode: u32,
+    /// User and group, unless they are those of this process.
+    owner: Option<(u32, u32)>,
 }
 
 impl AtomicFile {
@@ -221,7 +225,39 @@ impl AtomicFile {
             new: path.with_file_name(new_name),
             directory: directory.to_owned(),
             mode,
+            owner: None,
         })
+    }
+
+    /// File at `path`, written with the mode and the owner that it has; with `mode` where it is missing.
+    ///
+    /// # Errors
+    /// The path has no name, or leads to something else than a file.
+    pub fn replacing(path: &Path, mode: u32) -> Result<Self, FileError> {
+        let mut file = Self::new(path, mode)?;
+        match fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => {
+                return Err(FileError { path: path.to_owned(), reason: FileReason::NotRegular });
+            }
+            Ok(metadata) => {
+                file.mode = metadata.mode() & 0o7777;
+                file.owner = Some((metadata.uid(), metadata.gid()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(FileError::io(path, error)),
+        }
+        Ok(file)
+    }
+
+    /// Does all of [`write`](Self::write) but the last step, and so leaves the file as it is.
+    ///
+    /// # Errors
+    /// Error of the system.
+    pub fn try_write(&self, parts: &[&[u8]]) -> Result<(), FileError> {
+        let written = write_new(&self.new, parts, self.mode, self.owner);
+        // If this fails, the next write removes it.
+        let _ = fs::remove_file(&self.new);
+        written.map_err(|error| FileError::io(&self.path, error))
     }
 
     /// Replaces the content of the file by these parts: a power cut leaves the old one or the new one.
@@ -229,7 +265,8 @@ impl AtomicFile {
     /// # Errors
     /// Error of the system; the old file remains, unless only the sync of the directory failed.
     pub fn write(&self, parts: &[&[u8]]) -> Result<(), FileError> {
-        let written = write_new(&self.new, parts, self.mode).and_then(|()| fs::rename(&self.new, &self.path));
+        let written = write_new(&self.new, parts, self.mode, self.owner)
+            .and_then(|()| fs::rename(&self.new, &self.path));
         written.map_err(|error| {
             // If this fails too, the next write removes the temporary file.
             let _ = fs::remove_file(&self.new);
@@ -249,13 +286,17 @@ impl AtomicFile {
     }
 }
 
-fn write_new(path: &Path, parts: &[&[u8]], mode: u32) -> io::Result<()> {
+fn write_new(path: &Path, parts: &[&[u8]], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     // Private from the start, and never through a link of another user.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode & 0o600).open(path)?;
+    if let Some((user, group)) = owner {
+        fchown(&file, Some(user), Some(group))?;
+    }
+    // After the owner: a change of that takes bits of the mode away.
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     parts.iter().try_for_each(|part| file.write_all(part))?;
     file.sync_all()

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use friendlet::connection::{End, Finish, Peer, SlotId, Stage, State};
 use friendlet::http;
-use friendlet::net::{ConnectionTable, Endpoint, Listener, run, tasks};
+use friendlet::net::{ConnectionTable, Endpoint, Listener, Listeners, run, tasks};
 use friendlet::runtime::{Tasks, Timer, block_on};
 use friendlet::ws::{Incoming, Limits, ReceiveBuffer, SendBuffer, Socket};
 
@@ -217,7 +217,8 @@ fn serve() -> Result<(), String> {
     let server = Rc::new(RefCell::new(Server { start: Instant::now(), slots }));
     let mut tasks = Tasks::new(tasks(SLOTS));
     let connections = ConnectionTable::new(SLOTS);
-    run(&mut tasks, listener, None, &connections, &server, None).map_err(|error| error.to_string())?;
+    run(&mut tasks, &Rc::new(Listeners::new(listener, None)), &connections, &server, None)
+        .map_err(|error| error.to_string())?;
     eprintln!("listening on ws://{address}");
     let timer = Timer::new().map_err(|error| error.to_string())?;
     let deadlines = async {

@@ -54,4 +54,6 @@ mod stack;
 mod stopping;
 mod supervision;
 mod tls;
+mod trial;
+mod trial_by_ctl;
 mod upgrade;

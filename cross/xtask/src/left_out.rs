@@ -42,6 +42,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::endurance::", "memory of the process and the time of a start are the emulator's"),
     (Emulated, "system::deaths::", "the time of a start and of an end is the emulator's"),
     (Emulated, "system::upgrade::", "the program executes itself, and the processor is the emulator's; a booted board does it"),
+    (Emulated, "system::trial::upgrade_in_a_trial", "the program executes itself, and the processor is the emulator's"),
     (Emulated, "system::stack::", "its programs are the host's, and nothing of it depends on the processor"),
     (Emulated, "system::proxies::", "its programs are the host's, and nothing of it depends on the processor"),
     (Emulated, "system::allocations::", "runs an example that is built for the host alone"),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 
 use crate::api::{Api, Board, Platform, Refused};
-use crate::call::{CommandOutput, Completion, PasswordVerdict};
+use crate::call::{CommandOutput, Completion, ConfigurationWork, PasswordVerdict};
 use crate::config;
 use crate::connection::{End, Peer, Server, ServerConfig, SlotId};
 use crate::service::BoardEnd;
@@ -77,6 +77,8 @@ pub(super) struct System {
     pub(super) writes: Vec<u64>,
     /// Requested reloads.
     pub(super) reloads: Vec<u64>,
+    /// Requested work on the configuration file.
+    pub(super) configurations: Vec<(u64, ConfigurationWork)>,
 }
 
 impl Platform for System {
@@ -128,6 +130,11 @@ impl Platform for System {
 
     fn reload(&mut self, call_id: u64, _: bool) -> Result<(), Refused> {
         self.reloads.push(call_id);
+        Ok(())
+    }
+
+    fn configuration(&mut self, call_id: u64, work: ConfigurationWork) -> Result<(), Refused> {
+        self.configurations.push((call_id, work));
         Ok(())
     }
 

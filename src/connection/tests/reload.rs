@@ -22,7 +22,8 @@ fn reload_ends_after_a_write_to_the_disk() {
         update: crate::config::Update::default(),
     };
     let services = fixture.server.services().table().clone();
-    fixture.server.reload(settings, services, fixture.now, &mut fixture.system);
+    fixture.server.set(settings, fixture.now, &mut fixture.system);
+    fixture.server.reload(services, fixture.now, &mut fixture.system);
     assert!(fixture.server.reload_is_due());
     let path = "system.library/services/hello/install";
     fixture.deliver(id, &frame(&format!(r#"<!--"MSG"--"9"--"{path}"-->{{"sessionid":"{ADMIN}"}}<--!>"#)));

@@ -1,9 +1,11 @@
-//! Configuration file and drop-ins: any texts give a configuration within the limits or their errors, never a panic.
+//! Configuration file and drop-ins: any texts give a configuration within the limits or their errors, never a panic. What is
+//! shown without secrets, written back, is the same text.
 
 #![no_main]
 
 use friendlet::config::{
-    Config, ConfigOrigin, References, join, parse_files, parse_user, provenance, settle, split,
+    Config, ConfigOrigin, References, hide_secrets, join, parse_files, parse_user, provenance, restore_secrets,
+    settle, split,
 };
 use friendlet::limits;
 use friendlet::session::{IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME_MAX};
@@ -41,6 +43,9 @@ fuzz_target!(|bytes: &[u8]| {
     {
         assert_within_limits(&settled.config);
         assert!(settled.files.len() + settled.failures.len() >= files.len());
+    }
+    if let Some(shown) = hide_secrets(text) {
+        assert_eq!(restore_secrets(&shown, text, "fuzz").as_deref(), Ok(text));
     }
     if let Err(errors) = parse_user(text, "fuzz") {
         assert!(!errors.to_string().is_empty());

@@ -204,11 +204,24 @@ impl Server {
         self.replace(|| kill_process(keeper, Signal::USR2).unwrap());
     }
 
+    /// The same by a call.
+    #[track_caller]
+    pub(crate) fn replace_by_call(&mut self) {
+        let before = self.listening_lines();
+        self.call("board/upgrade");
+        self.wait_replaced(before);
+    }
+
     /// Waits for the server that follows this one after `end`.
     #[track_caller]
     pub(crate) fn replace(&mut self, end: impl FnOnce()) {
         let before = self.listening_lines();
         end();
+        self.wait_replaced(before);
+    }
+
+    #[track_caller]
+    fn wait_replaced(&mut self, before: usize) {
         wait::until("another server listens", || {
             assert!(self.is_running(), "the keeper ended:\n{}", self.log());
             self.listening_lines() > before

@@ -1,0 +1,54 @@
+//! Work on the configuration file that a call asks for.
+
+use core::time::Duration;
+
+use heapless::String as Name;
+
+use crate::limits::USER_NAME_BYTES;
+
+/// User as the log names him: an administrator of the local socket has a name that no user of the file has.
+pub type UserName = Name<{ USER_NAME_BYTES + 16 }>;
+
+/// Work on the configuration file, which may wait for the disk.
+#[derive(Debug)]
+pub enum ConfigurationWork {
+    /// Text in force from this position on, without its secrets.
+    Show {
+        /// The position.
+        since: usize,
+        /// The file of each service, check and device rule instead.
+        has_sources: bool,
+    },
+    /// Another text, for a trial.
+    Change(Box<Change>),
+    /// Write of the changed text.
+    Write,
+}
+
+/// Change of the configuration file.
+#[derive(Debug)]
+pub struct Change {
+    /// The text, in which secrets may be kept.
+    pub text: String,
+    /// Administrator who makes it.
+    pub by: UserName,
+    /// He is one at the local socket, whatever the file says.
+    pub is_local: bool,
+    /// Time to confirm it.
+    pub time: Duration,
+    /// Nothing is to change: only the difference is of interest.
+    pub is_dry: bool,
+}
+
+/// Text of the configuration file in force, without its secrets.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigurationPage<'a> {
+    /// Origin of the file.
+    pub origin: &'a str,
+    /// Bytes of the whole text.
+    pub size: usize,
+    /// Position of the first byte.
+    pub from: usize,
+    /// The text.
+    pub text: &'a str,
+}

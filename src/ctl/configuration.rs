@@ -1,0 +1,235 @@
+//! `configuration`: the configuration file of the server, shown, changed and confirmed.
+
+use std::fs;
+use std::io::{self, IsTerminal as _};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::arguments::{Action, ConfigurationAction, Invocation};
+use super::board::print_difference;
+use super::client::{connect, session};
+use super::difference::difference;
+use super::env::Env;
+use super::failure::{FAILED, Failure, UNAVAILABLE};
+use super::link::Link;
+use super::output::{sanitize, sanitize_lines};
+use super::pin::parse_fingerprint;
+use super::state::{KNOWN_SERVERS, SESSIONS};
+use super::url::Url;
+use super::values::text_of;
+use crate::json::Raw;
+
+/// Path of the call that shows and changes the file.
+const CONFIGURATION: &str = "board/configuration";
+/// Bytes of a part of a file, in which each may be escaped.
+const PART_BYTES: usize = 8 * 1024;
+/// Pause between two attempts to confirm.
+const PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) fn run(
+    invocation: &Invocation,
+    env: &mut Env<'_>,
+    action: &ConfigurationAction,
+) -> Result<u8, Failure> {
+    match action {
+        ConfigurationAction::Show { has_sources } => show(invocation, env, *has_sources),
+        ConfigurationAction::Set { file, is_dry, seconds, is_confirmed } => {
+            set(invocation, env, &read_file(file)?, *is_dry, seconds.as_deref(), *is_confirmed)
+        }
+        ConfigurationAction::Confirm => {
+            let answer = connect(invocation, env)?.call("board/confirm", &[])?;
+            print_confirmed(invocation, env, &answer)
+        }
+    }
+}
+
+/// Prints the file in force, or the file of each service, check and device rule.
+fn show(invocation: &Invocation, env: &mut Env<'_>, has_sources: bool) -> Result<u8, Failure> {
+    let sources = if has_sources { "true" } else { "false" };
+    let text = read_text(&mut connect(invocation, env)?, sources, invocation.json, env)?;
+    // In a file it is to stay as it is.
+    env.print(&if io::stdout().is_terminal() { sanitize_lines(&text) } else { text })?;
+    Ok(0)
+}
+
+/// Reads all pages of the text. With `is_json`, prints them instead.
+fn read_text(link: &mut Link, sources: &str, is_json: bool, env: &mut Env<'_>) -> Result<String, Failure> {
+    let (mut text, mut size) = (String::new(), None);
+    loop {
+        let since = text.len().to_string();
+        let answer = link.call(CONFIGURATION, &[("since", &since), ("sources", sources)]).map_err(explain)?;
+        let number = |key| text_of(Raw::parse(&answer)?, key)?.parse::<usize>().ok();
+        let page = Raw::parse(&answer).and_then(|page| text_of(page, "Text"));
+        let (Some(page), Some(of)) = (page, number("Size")) else { return Err(malformed()) };
+        if size.replace(of).is_some_and(|size| size != of) {
+            return Err(Failure::new(FAILED, "the configuration has changed while it was read; try again"));
+        }
+        if is_json {
+            env.print(&format!("{answer}\n"))?;
+        }
+        text += &page;
+        if text.len() >= of || page.is_empty() {
+            return Ok(if is_json { String::new() } else { text });
+        }
+    }
+}
+
+/// Text of a file; `-` is standard input.
+fn read_file(path: &str) -> Result<String, Failure> {
+    fs::read_to_string(if path == "-" { "/proc/self/fd/0" } else { path })
+        .map_err(|error| Failure::new(FAILED, format!("cannot read {path}: {error}")))
+}
+
+/// Prints what another file changes, puts it in force, and confirms it over a new connection.
+fn set(
+    invocation: &Invocation,
+    env: &mut Env<'_>,
+    text: &str,
+    is_dry: bool,
+    seconds: Option<&str>,
+    is_confirmed: bool,
+) -> Result<u8, Failure> {
+    let session = session(invocation, env)?;
+    let mut link = connect(invocation, env)?;
+    if !invocation.json {
+        let before = read_text(&mut link, "false", false, env)?;
+        env.print(&sanitize_lines(&difference(&before, text)))?;
+    }
+    let answer = send(&mut link, text, is_dry, seconds)?;
+    let begin = Instant::now();
+    // The confirmation needs another one.
+    drop(link);
+    let reply = Raw::parse(&answer).ok_or_else(malformed)?;
+    if invocation.json {
+        env.print(&format!("{answer}\n"))?;
+    } else {
+        print_difference(env, reply)?;
+    }
+    if is_dry {
+        if !invocation.json {
+            env.print("nothing was changed\n")?;
+        }
+        return Ok(0);
+    }
+    let (Some(change), Some(time)) = (text_of(reply, "Change"), text_of(reply, "Seconds")) else {
+        return Err(malformed());
+    };
+    let time = Duration::from_secs(time.parse().map_err(|_| malformed())?);
+    let address = text_of(reply, "Address").map(|address| sanitize(&address));
+    if !is_confirmed {
+        if !invocation.json {
+            let over = address.map(|address| format!(", over {address}")).unwrap_or_default();
+            env.print(&format!(
+                "in force for {} s, unless `friendlet ctl configuration confirm` follows{over}\n",
+                time.as_secs()
+            ))?;
+        }
+        return Ok(0);
+    }
+    let later = at(invocation, env, session, address.as_deref())?;
+    match confirm(&later, env, &change, begin + time) {
+        Ok(answer) => {
+            if later.url != invocation.url
+                && let Some(session) = later.session.as_deref().filter(|session| !session.is_empty())
+            {
+                env.state()?.set(SESSIONS, &later.url.to_string(), Some(session))?;
+                env.note(format_args!("the server is at {} from now on", later.url));
+            }
+            print_confirmed(invocation, env, &answer)
+        }
+        Err(Failure { code, text }) => {
+            let left = (begin + time).saturating_duration_since(Instant::now()).as_secs();
+            let then = match left {
+                0 => "the earlier configuration is back".to_owned(),
+                _ => format!("the earlier configuration is back in {left} s, unless it is confirmed"),
+            };
+            Err(Failure::new(code, format!("the change is not confirmed: {text}\n{then}")))
+        }
+    }
+}
+
+/// Sends a file in parts. Returns the answer to the last one.
+fn send(link: &mut Link, text: &str, is_dry: bool, seconds: Option<&str>) -> Result<String, Failure> {
+    let (mut rest, mut offset) = (text, 0);
+    loop {
+        let mut end = PART_BYTES.min(rest.len());
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (part, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        let position = offset.to_string();
+        let flag = |is_set| if is_set { "true" } else { "false" };
+        let mut parameters = vec![
+            ("text", part),
+            ("offset", &position),
+            ("more", flag(!after.is_empty())),
+            ("dryrun", flag(is_dry)),
+        ];
+        parameters.extend(seconds.map(|seconds| ("seconds", seconds)));
+        let answer = link.call(CONFIGURATION, &parameters).map_err(explain)?;
+        if after.is_empty() {
+            return Ok(answer);
+        }
+        (rest, offset) = (after, offset + part.len());
+    }
+}
+
+/// The command line of the confirmation: the same server, at the port that it has opened. Its certificate is the same.
+fn at(
+    invocation: &Invocation,
+    env: &Env<'_>,
+    session: String,
+    address: Option<&str>,
+) -> Result<Invocation, Failure> {
+    let mut url = invocation.url.clone();
+    let mut fingerprint = invocation.fingerprint;
+    let new_port = address.and_then(|address| address.rsplit_once(':')?.1.parse::<u16>().ok());
+    if let (Url::Network { tls, port, .. }, Some(new_port)) = (&mut url, new_port) {
+        if *tls && fingerprint.is_none() {
+            let known = env.state()?.get(KNOWN_SERVERS, &invocation.url.authority())?;
+            fingerprint = known.and_then(|known| parse_fingerprint(&known));
+        }
+        *port = new_port;
+    }
+    let action = Action::Configuration(ConfigurationAction::Confirm);
+    Ok(Invocation { url, session: Some(session), fingerprint, json: invocation.json, action })
+}
+
+/// Confirms a change over a new connection. A server that is not reached is tried again until the time is over.
+fn confirm(
+    invocation: &Invocation,
+    env: &mut Env<'_>,
+    change: &str,
+    until: Instant,
+) -> Result<String, Failure> {
+    // An answer that was lost is given once more.
+    let operation = format!("confirm-{change}");
+    let parameters = [("change", change), ("operation", &operation)];
+    loop {
+        let confirmed = connect(invocation, env).and_then(|mut link| link.call("board/confirm", &parameters));
+        match confirmed {
+            Err(failure) if failure.code == UNAVAILABLE && Instant::now() + PAUSE < until => {
+                thread::sleep(PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+fn print_confirmed(invocation: &Invocation, env: &mut Env<'_>, answer: &str) -> Result<u8, Failure> {
+    let text = if invocation.json { answer } else { "configuration: ok, confirmed and written" };
+    env.print(&format!("{text}\n"))?;
+    Ok(0)
+}
+
+fn malformed() -> Failure {
+    Failure::new(FAILED, "configuration: the server's reply is malformed")
+}
+
+/// Adds advice while a reload is under way: 16 is Linux's `EBUSY`.
+fn explain(failure: Failure) -> Failure {
+    if failure.text.starts_with("Function configuration returned: 16 ") {
+        return Failure::new(failure.code, "another reload or change is under way; try again");
+    }
+    failure
+}

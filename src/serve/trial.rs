@@ -1,0 +1,239 @@
+//! A change of the configuration by an administrator: in force for a trial, then confirmed, or gone.
+
+use std::fs::File;
+use std::time::Duration;
+
+use super::change::Page;
+use super::core::Core;
+use super::later::{Beside, Later};
+use super::reload::Unconfirmed;
+use super::reloads::Effect;
+use crate::api::Trial;
+use crate::call::{Change, Completion, ConfigurationPage, Unconfirmed as Answer};
+use crate::config::{self, ConfigError};
+use crate::keeper::Force;
+use crate::session::UserLevel;
+use crate::{error, info, log, warning};
+
+impl Core {
+    pub(super) fn handle_shown(&mut self, call_id: u64, page: &Page, now: Duration) {
+        self.system.reloader().release();
+        let (_, origin) = self.server.config_state();
+        let Page { size, from, text } = page;
+        let page = ConfigurationPage { origin: origin.name(), size: *size, from: *from, text };
+        self.server.handle_completion(call_id, Completion::Shown(page), now, &mut self.system);
+    }
+
+    pub(super) fn handle_changed(
+        &mut self,
+        call_id: u64,
+        change: &Change,
+        outcome: Result<[Box<Later>; 2], String>,
+        now: Duration,
+    ) {
+        self.system.reloader().release();
+        let mut answer = None;
+        let applied = outcome.and_then(|[later, earlier]| {
+            let is_administrator = later.config.users.iter().any(|(_, user)| {
+                user.name.as_str() == change.by.as_str() && user.level == UserLevel::Admin
+            });
+            if !is_administrator && !change.is_local {
+                return Err(format!(
+                    "{} would not be an administrator, who could confirm it; let another one make this change",
+                    change.by
+                ));
+            }
+            if change.is_dry {
+                return Ok(self.apply(later, true, now));
+            }
+            self.begin_trial(call_id, later, earlier, change, &mut answer, now)
+        });
+        if let (Err(errors), false) = (&applied, change.is_dry) {
+            warning!("configuration: nothing changes: {}", errors);
+        }
+        let applied = applied.as_ref().map_err(String::as_str);
+        self.complete_reload(call_id, applied, change.is_dry, answer, now);
+    }
+
+    /// Puts a changed configuration in force until it is confirmed. `earlier` is the present one.
+    fn begin_trial(
+        &mut self,
+        call_id: u64,
+        mut later: Box<Later>,
+        mut earlier: Box<Later>,
+        change: &Change,
+        answer: &mut Option<Answer>,
+        now: Duration,
+    ) -> Result<Effect, String> {
+        if self.server.is_shutting_down() {
+            return Err("the server ends".to_owned());
+        }
+        let is_busy = self.reloads.pending.is_some() || self.reloads.returning.is_some();
+        if is_busy || !self.server.may_reload() || self.server.trial().is_some() {
+            return Err("another change or reload is under way; try again".to_owned());
+        }
+        let address = match &mut later.beside {
+            Some(Beside { address, socket }) => socket
+                .take()
+                .map(|socket| self.reloads.listeners.open(*address, socket))
+                .transpose()
+                .map_err(|error| error.to_string())?,
+            None => None,
+        };
+        let (config_error, config_origin) = self.server.config_state();
+        earlier.config_origin = config_origin;
+        earlier.tls = self.reloads.tls.as_ref().map(|tls| tls.current());
+        let unconfirmed = Unconfirmed {
+            earlier,
+            level: log::level(),
+            config_error,
+            address: later.config.listen.address,
+            document: None,
+        };
+        self.reloads.unconfirmed = Some(unconfirmed);
+        self.system.reloader().begin_trial(later.text.clone());
+        let by = change.by.clone();
+        let (until, has_address) = (now + change.time, address.is_some());
+        let trial = Trial { change: call_id, by, since: now, until, is_writing: false, has_address };
+        self.server.begin_trial(trial);
+        *answer = Some(Answer { change: call_id, time: change.time, address });
+        info!("configuration: change {} is to be confirmed within {} s", call_id, change.time.as_secs());
+        if let Some(address) = address {
+            info!("configuration: change {} opens {}", call_id, address);
+        }
+        Ok(self.apply(later, false, now))
+    }
+
+    pub(super) fn handle_written(&mut self, call_id: u64, outcome: Result<(), String>, now: Duration) {
+        match &outcome {
+            Ok(()) => self.confirm_trial(),
+            Err(errors) => {
+                error!("configuration: cannot write the change: {}", errors);
+                self.server.continue_trial();
+            }
+        }
+        self.system.reloader().release();
+        let completion = Completion::Confirmed(outcome.as_ref().copied().map_err(String::as_str));
+        self.server.handle_completion(call_id, completion, now, &mut self.system);
+    }
+
+    fn confirm_trial(&mut self) {
+        let (Some(trial), Some(unconfirmed)) = (self.server.end_trial(), self.reloads.unconfirmed.take())
+        else {
+            return;
+        };
+        self.reloads.listeners.confirm();
+        self.reloads.config.listen.address = unconfirmed.address;
+        self.system.reloader().end_trial(Some(unconfirmed.address));
+        match &mut self.reloads.pending {
+            Some((later, _)) if unconfirmed.document.is_none() => later.force = Force::Confirmed,
+            _ => self.reloads.confirmed = unconfirmed.document,
+        }
+        info!("configuration: change {} is written", trial.change);
+    }
+
+    /// Notes the text of an unconfirmed change, which the keeper has got.
+    pub(super) fn note_document(&mut self, document: File) {
+        if let Some(unconfirmed) = &mut self.reloads.unconfirmed {
+            unconfirmed.document = Some(document);
+        }
+    }
+
+    /// Ends a trial because the configuration file is read again and put in force.
+    pub(super) fn replace_trial(&mut self) {
+        self.reloads.returning = None;
+        if let (Some(trial), Some(_)) = (self.server.end_trial(), self.reloads.unconfirmed.take()) {
+            self.reloads.listeners.close();
+            self.system.reloader().end_trial(None);
+            warning!("configuration: change {} ends: the configuration file is read again", trial.change);
+        }
+    }
+
+    /// Returns true if there is something to do for [`continue_trial`](Self::continue_trial), perhaps not yet.
+    pub(super) fn has_trial(&self) -> bool {
+        self.server.trial().is_some()
+            || self.reloads.returning.is_some()
+            || self.reloads.confirmed.is_some()
+            || self.system.reloader().is_return_due()
+    }
+
+    /// Returns to the earlier configuration once the time of a trial is over, and passes a confirmed one to the keeper.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn continue_trial(&mut self, now: Duration) {
+        self.system.reloader().retry_return();
+        if let Some(document) = self.reloads.confirmed.take()
+            && self.system.processes().configure(&document, Force::Confirmed).is_err()
+        {
+            // After the next step.
+            self.reloads.confirmed = Some(document);
+        }
+        if self.server.trial_is_over(now) && !self.server.is_shutting_down() {
+            self.end_trial();
+        }
+        if self.reloads.returning.is_some() {
+            self.return_to_earlier(now);
+        }
+    }
+
+    fn end_trial(&mut self) {
+        let (Some(trial), Some(unconfirmed)) = (self.server.end_trial(), self.reloads.unconfirmed.take())
+        else {
+            return;
+        };
+        let Unconfirmed { earlier, level, config_error, .. } = unconfirmed;
+        warning!(
+            "configuration: change {} is not confirmed: the earlier configuration is back",
+            trial.change
+        );
+        self.reloads.listeners.close();
+        self.system.reloader().end_trial(None);
+        log::set_level(level);
+        self.reloads.returning = Some((earlier, false));
+        self.reloads.notice = Some(config_error.unwrap_or_else(|| notice(&trial)));
+    }
+
+    /// Puts the earlier configuration in force: its settings at once, its services when those that stop have ended.
+    fn return_to_earlier(&mut self, now: Duration) {
+        let Some((mut earlier, mut is_set)) = self.reloads.returning.take() else { return };
+        if !is_set && !self.server.is_writing() {
+            self.apply_settings(&mut earlier, now);
+            is_set = true;
+            if let Some(notice) = self.reloads.notice.take() {
+                self.server.set_config_error(notice);
+            }
+        }
+        if !is_set || !self.server.may_reload() {
+            self.reloads.returning = Some((earlier, is_set));
+            return;
+        }
+        let services = self.succeed(&mut earlier);
+        let difference = self.server.services().difference(&services);
+        self.apply_services(earlier, services, difference, now);
+    }
+
+    /// Puts the configuration in force whose services are not: those that run are of an earlier server's trial.
+    pub(super) fn handle_returned(&mut self, outcome: Result<Box<Later>, String>) {
+        self.system.reloader().release();
+        match outcome {
+            Ok(later) => {
+                warning!("configuration: the change of an earlier server is not confirmed: its services end");
+                self.reloads.returning = Some((later, true));
+                if self.server.config_state().0.is_none() {
+                    self.server.set_config_error(config::one_line(
+                        "a change of the configuration was not confirmed before the server was killed: the earlier one is back",
+                    ));
+                }
+            }
+            Err(errors) => error!("configuration: cannot return to the earlier one: {}", errors),
+        }
+    }
+}
+
+/// Notice of a change that was not confirmed.
+fn notice(trial: &Trial) -> ConfigError {
+    config::one_line(format_args!(
+        "change {} of the configuration by {} was not confirmed: the earlier one is back",
+        trial.change, trial.by
+    ))
+}
