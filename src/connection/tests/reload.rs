@@ -56,7 +56,8 @@ fn origins_of_a_reload_are_in_force_at_once() {
         update: crate::config::Update::default(),
     };
     let services = fixture.server.services().table().clone();
-    fixture.server.reload(settings, services, fixture.now, &mut fixture.system);
+    fixture.server.set(settings, fixture.now, &mut fixture.system);
+    fixture.server.reload(services, fixture.now, &mut fixture.system);
     let id = fixture.connect();
     assert!(fixture.http(id, &login("https://old.example")).starts_with("HTTP/1.1 403 "));
     let id = fixture.connect();
