@@ -5,8 +5,8 @@ use core::time::Duration;
 use heapless::Vec;
 
 use crate::call::{Call, Caller, Failure, Identity};
-use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS, SESSIONS};
-use crate::log::RateLimit;
+use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS, SESSIONS, USERS};
+use crate::log::{RateLimit, Subject, SubjectLimit};
 use crate::session::{
     ClientAddr, Lockout, PasswordHash, SALT_BYTES, SessionKey, SessionTable, Tokens, UserId, Users,
 };
@@ -24,6 +24,8 @@ pub(crate) struct Accounts {
     checks: Vec<(u64, ClientAddr), PASSWORD_CHECKS>,
     /// Lines about refused logins and calls.
     refusals: RateLimit,
+    /// Limits of the records about the sessions of each user, and of other users.
+    limits: [SubjectLimit; USERS + 1],
 }
 
 impl Accounts {
@@ -36,6 +38,7 @@ impl Accounts {
             ended: Vec::new(),
             checks: Vec::new(),
             refusals: RateLimit::default(),
+            limits: [const { SubjectLimit::new() }; USERS + 1],
         }
     }
 
@@ -88,6 +91,12 @@ impl Accounts {
     /// Name of the identity's user, for the log.
     pub(super) fn name(&self, identity: Identity) -> &str {
         self.users.name(identity.user())
+    }
+
+    /// Name of a user as the subject of a record about a session.
+    pub(super) fn subject(&self, user: UserId) -> Subject<'_> {
+        let [limits @ .., other] = &self.limits;
+        limits.get(user.index()).unwrap_or(other).subject(self.users.name(user))
     }
 
     /// Returns the number of refusals that were not logged since the last one, if this one is to be logged: a client

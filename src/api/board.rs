@@ -4,8 +4,12 @@ use core::fmt;
 
 use heapless::String;
 
+use super::audit::{self, AuditCall, AuditObject};
 use super::{Context, LOG_ANSWER_BYTES, Refused, internal};
-use crate::call::{BoardStatus, Call, Caller, Failure, Identity, LogPage, Outcome, SlotState, Work};
+use crate::call::{
+    Audited, BoardStatus, Call, Caller, Failure, Identity, LogPage, LogSource, Outcome, SlotState,
+    StoredPage, Work,
+};
 use crate::config::{COMPLAINT_BYTES, ConfigError, ConfigOrigin, NOTICE_BYTES, one_line};
 use crate::limits::{BOARD, CHECKS, REPLY_BYTES, REQUEST_ID_BYTES};
 use crate::log::errno::{EBUSY, EINVAL};
@@ -131,7 +135,7 @@ pub(super) fn upgrade<'a>(
     }
 }
 
-/// Returns the newest records, or those from `since` on. `level` sets the level from now on.
+/// Returns the newest records, or those from `since` on; with `source`, those of a file. `level` sets the level from now on.
 pub(super) fn log<'a>(
     call: &Call<'a>,
     caller: &Caller,
@@ -152,7 +156,22 @@ pub(super) fn log<'a>(
             return refused;
         };
         crate::info!("log: level {} by {} from {}", name, cx.api.accounts.name(identity), caller.source);
+        let audited = Audited { path: &["board", "log"], user: identity.user(), source: caller.source };
+        let line = AuditCall::of_change(&audited).begin(None, AuditObject::Named(name), cx);
+        audit::finish(line, Outcome::Done);
         log::set_level(level);
+    }
+    if let Some(name) = call.parameter("source") {
+        let source = LogSource::ALL.into_iter().find(|source| source.name() == name);
+        let number = call.parameter("file").map_or(Ok(0), str::parse);
+        let (Some(source), Ok(number)) = (source, number) else {
+            return refused;
+        };
+        let id = cx.api.next_call_id();
+        return match cx.platform.read_log(id, source, number, since.unwrap_or(0)) {
+            Ok(()) => cx.api.pending(id, Work::StoredLog),
+            Err(Refused) => Outcome::Failed(Failure::Failed { function: "log", result: EBUSY }),
+        };
     }
     let page = &mut cx.api.page;
     let since = since.unwrap_or_else(|| log::tail(page.len()));
@@ -168,18 +187,34 @@ pub(super) fn log<'a>(
     let Some(records) = cx.api.page.get(..length) else {
         return internal("a page of the log longer than its buffer");
     };
+    Outcome::BoardLog(page_of(&cx.api.board, log::FORM, from, records))
+}
+
+/// Page of records with this moment.
+fn page_of<'a>(board: &'a Board, form: &'a str, from: u64, records: &'a [u8]) -> LogPage<'a> {
     let stamp = log::sample_clock();
-    Outcome::BoardLog(LogPage {
+    LogPage {
         board: BOARD,
-        build: &cx.api.board.build,
-        form: log::FORM,
+        build: &board.build,
+        form,
         level: log::level().name(),
         wall_ms: stamp.wall_ms,
         mono_ms: stamp.mono_ms,
         from,
-        next: from + length as u64,
+        next: from.saturating_add(records.len() as u64),
+        inode: None,
         records,
-    })
+    }
+}
+
+/// Outcome of a file of the log that was read.
+pub(super) fn stored<'a>(page: Result<StoredPage<'a>, i32>, cx: &'a mut Context<'_>) -> Outcome<'a> {
+    match page {
+        Ok(StoredPage { form, inode, from, records }) => {
+            Outcome::BoardLog(LogPage { inode: Some(inode), ..page_of(&cx.api.board, form, from, records) })
+        }
+        Err(result) => Outcome::Failed(Failure::Failed { function: "log", result }),
+    }
 }
 
 /// Marks the running slot good, if only an administrator is missing.

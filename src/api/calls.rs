@@ -224,9 +224,9 @@ pub static CALLS: &[Row] = &[
     },
     Row {
         path: &["board", "log"],
-        parameters: &["since", "level"],
+        parameters: &["since", "level", "source", "file"],
         effect: Effect::Reads,
-        summary: "Returns the newest records of the server's log, or those from `since` on; `level` sets the log level.",
+        summary: "Returns the newest records of the server's log, or those from `since` on, or with `source` those in its files; `level` sets the log level.",
         handler: Handler::Administrator(board::log),
     },
     Row {

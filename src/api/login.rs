@@ -4,12 +4,13 @@ use core::time::Duration;
 
 use heapless::String;
 
+use super::audit::{self, AuditCall, AuditKind, AuditObject};
 use super::{Context, Counters, Platform};
 use crate::call::{
     Call, Caller, Failure, Identity, Login, Outcome, PasswordVerdict, PendingCall, PendingLogin, Work,
 };
 use crate::limits::PASSWORD_BYTES;
-use crate::session::{PasswordHash, SessionKey, UserId, canonical_password};
+use crate::session::{ClientAddr, PasswordHash, SessionKey, UserId, canonical_password};
 
 /// Opens a session. The outcome is that of Friend Core since 2021 with `deviceid`, and that of 2016 without.
 /// A session id and a device instead of a password resume that session.
@@ -27,10 +28,12 @@ pub(super) fn login<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_
         return refuse(has_device, 0, cx);
     };
     if let Some(left) = cx.api.accounts.lockout.blocked_for(&name, caller.source, now) {
+        audit_refusal(&name, caller.source, cx);
         let until_s = until_s(left, cx.platform);
         return refuse(has_device, until_s, cx);
     }
     if password.len() > PASSWORD_BYTES {
+        audit_refusal(&name, caller.source, cx);
         return refuse(has_device, 0, cx);
     }
     let accounts = &mut cx.api.accounts;
@@ -51,7 +54,7 @@ pub(super) fn login<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_
             cx.api.accounts.begin_check(id, caller.source);
             let (source, admins_only) = (caller.source, caller.admins_only);
             let work = Work::Login(PendingLogin { user, salt, name, device, source, admins_only });
-            Outcome::Pending(PendingCall { id, work })
+            Outcome::Pending(PendingCall::new(id, work))
         }
         Err(super::Refused) => Outcome::Failed(Failure::TableFull),
     }
@@ -68,6 +71,7 @@ pub(super) fn complete<'a>(
     let accounts = &mut cx.api.accounts;
     // The block that the first of several simultaneous guesses causes applies to the others.
     if let Some(left) = accounts.lockout.blocked_for(&pending.name, pending.source, now) {
+        audit_refusal(&pending.name, pending.source, cx);
         let until_s = until_s(left, cx.platform);
         return refuse(has_device, until_s, cx);
     }
@@ -75,6 +79,8 @@ pub(super) fn complete<'a>(
     // A password that changed during the check is not the user's any more.
     let user = pending.user.filter(|user| is_right && accounts.is_current(*user, Some(pending.salt)));
     let Some(user) = user else {
+        audit_refusal(&pending.name, pending.source, cx);
+        let accounts = &mut cx.api.accounts;
         let blocked = accounts.lockout.handle_failure(&pending.name, pending.source, now);
         if blocked.is_some() {
             crate::warning!(
@@ -111,11 +117,20 @@ pub(super) fn complete<'a>(
     let Some(key) = opened else {
         return Outcome::Failed(Failure::TableFull);
     };
-    crate::info!("user {}: logged in from {}", pending.name, pending.source);
+    crate::info!("user {}: logged in from {}", cx.api.accounts.subject(user), pending.source);
+    let login =
+        AuditCall { kind: AuditKind::Login, user: Some(user), source: pending.source, path: &["login"] };
+    audit::finish(login.begin(None, AuditObject::None, cx), Outcome::Done);
     match login_of(key, user, cx) {
         Some(login) => Outcome::LoggedIn { login, has_device },
         None => super::internal("a session that was opened does not exist"),
     }
+}
+
+/// Writes a refused login to the audit trail. The name is unproved.
+fn audit_refusal(name: &str, source: ClientAddr, cx: &mut Context<'_>) {
+    let login = AuditCall { kind: AuditKind::Refusal, user: None, source, path: &["login"] };
+    audit::finish(login.begin(Some(name), AuditObject::None, cx), Outcome::Failed(Failure::NotAllowed));
 }
 
 fn resume<'a>(session: &str, caller: &Caller, cx: &'a mut Context<'_>) -> Outcome<'a> {
@@ -167,7 +182,7 @@ pub(super) fn logout<'a>(
         && let Some(user) = accounts.sessions.user(key)
         && accounts.sessions.close(key)
     {
-        let user = accounts.users.name(user);
+        let user = accounts.subject(user);
         crate::info!("user {}: logged out by {} from {}", user, accounts.name(identity), caller.source);
         accounts.note_ended(key);
     }

@@ -6,6 +6,7 @@
 //! [`Platform`].
 
 mod accounts;
+pub(crate) mod audit;
 mod board;
 pub mod calls;
 mod configuration;
@@ -24,6 +25,7 @@ use core::time::Duration;
 use heapless::{String, Vec};
 
 use self::accounts::Accounts;
+use self::audit::{AuditCall, AuditKind, AuditObject, AuditRates};
 pub use self::board::Board;
 pub use self::calls::{CALLS, Effect, Handler, Row};
 use self::configuration::Changes;
@@ -36,7 +38,8 @@ pub(crate) use self::services::{lines_of, newest_lines};
 use self::slot::{SlotEvent, SlotTest};
 use self::write_rate::WriteRate;
 use crate::call::{
-    Call, Caller, Completion, Failure, Identity, Missing, Operations, Outcome, PendingCall, SlotState, Work,
+    Audited, Call, Caller, Completion, Failure, Identity, Missing, Operations, Outcome, PendingCall,
+    PendingPassword, SlotState, Work,
 };
 use crate::config::{NOTICE_BYTES, one_line};
 use crate::log::LOG_WRITE_BYTES;
@@ -56,6 +59,12 @@ crate::limits::limits! {
     /// Writes to the disk of one user (`install`, `uninstall`, `updatepassword`) without a pause.
     USER_WRITES: u32 = 240, exceeded "refused with error 122 until the pause is over; not at the local socket",
         tests ["user_writes_up_to_the_limit_and_then_at_intervals", "writes_of_a_user_are_bounded"];
+    /// Lines of the audit trail of one kind (logins, changes, refusals) by one user within `audit_period`.
+    AUDIT_BURST: u32 = 60, exceeded "counted, and the count is a line at the end of the period",
+        tests ["lines_of_a_kind_up_to_the_limit_and_then_one_in_each_period"];
+    /// Time over which `audit_burst` counts; after one that was too short, a kind has one line in it.
+    AUDIT_PERIOD: Duration = Duration::from_secs(3600), exceeded "the count starts again",
+        tests ["lines_of_a_kind_up_to_the_limit_and_then_one_in_each_period"];
     /// Pause between two writes after those.
     USER_WRITE_PAUSE: Duration = Duration::from_secs(60), exceeded "the next write",
         tests ["user_writes_up_to_the_limit_and_then_at_intervals"];
@@ -87,6 +96,7 @@ pub struct Api {
     last_call_id: u64,
     write_rate: WriteRate,
     pub(crate) changes: Changes,
+    pub(crate) audit: AuditRates,
     /// Write of the services that start with the server.
     persisting: Option<u64>,
     /// Change of a password that is not on the disk yet.
@@ -125,6 +135,7 @@ impl Api {
             last_call_id: 0,
             write_rate: WriteRate::new(),
             changes: Changes::default(),
+            audit: AuditRates::new(),
             persisting: None,
             password_change: None,
         }
@@ -190,7 +201,7 @@ impl Api {
 
     /// Outcome of a call that has to wait. It is an operation if it has an id.
     fn pending(&mut self, id: u64, work: Work) -> Outcome<'static> {
-        let call = PendingCall { id, work };
+        let call = PendingCall::new(id, work);
         self.operations.run(&call);
         Outcome::Pending(call)
     }
@@ -259,6 +270,9 @@ fn not_allowed<'a>(
     identity: Identity,
     cx: &mut Context<'_>,
 ) -> Failure<'a> {
+    let (source, user) = (caller.source, Some(identity.user()));
+    let refused = AuditCall { kind: AuditKind::Refusal, user, source, path: &[call.path] };
+    audit::finish(refused.begin(None, AuditObject::None, cx), Outcome::Failed(Failure::NotAllowed));
     let accounts = &mut cx.api.accounts;
     if let Some(suppressed) = accounts.log_refusal(cx.now) {
         let user = accounts.name(identity);
@@ -299,50 +313,57 @@ impl<'a> From<Refusal<'a>> for Outcome<'a> {
 
 /// Checks the right that a row requires and whether it may change anything, and runs its handler.
 fn run<'a>(
-    row: &Row,
+    row: &'static Row,
     name: Option<&'a str>,
     call: &Call<'a>,
     caller: &Caller,
     cx: &'a mut Context<'_>,
 ) -> Result<Outcome<'a>, Refusal<'a>> {
-    Ok(match row.handler {
-        Handler::Public(handler) => {
-            check_effect(row.effect, caller)?;
-            handler(call, caller, cx)
-        }
-        Handler::Session(handler) => {
-            let identity = authorise(call, caller, cx)?;
-            check_effect(row.effect, caller)?;
-            handler(call, caller, identity, cx)
-        }
-        Handler::Administrator(handler) => {
+    let (identity, service) = match row.handler {
+        Handler::Public(_) => (None, None),
+        Handler::Session(_) => (Some(authorise(call, caller, cx)?), None),
+        Handler::Administrator(_) => {
             let identity = authorise(call, caller, cx)?;
             if !cx.api.accounts.is_admin(identity) {
                 return Err(Refusal::Failed(not_allowed(call, caller, identity, cx)));
             }
-            check_effect(row.effect, caller)?;
-            if let Some(repeat) = begin_operation(row, call, identity, None, cx)? {
-                return Ok(operations::outcome(&repeat, cx));
-            }
+            (Some(identity), None)
+        }
+        Handler::Service(_) | Handler::Verb(_) => {
+            let (identity, service) = authorise_service(name, call, caller, cx)?;
+            (Some(identity), Some(service))
+        }
+    };
+    check_effect(row.effect, caller)?;
+    // Those of a session are about operations.
+    if let Some(identity) = identity.filter(|_| !matches!(row.handler, Handler::Session(_)))
+        && let Some(repeat) = begin_operation(row, call, identity, service, cx)?
+    {
+        return Ok(operations::outcome(&repeat, cx));
+    }
+    let audited = identity.filter(|_| row.effect != Effect::Reads).map(|identity| Audited {
+        path: row.path,
+        user: identity.user(),
+        source: caller.source,
+    });
+    let object = name.or_else(|| call.parameter("serviceName")).or_else(|| call.parameter("username"));
+    let object = object.map_or(AuditObject::None, AuditObject::Named);
+    let line = audited.and_then(|audited| AuditCall::of_change(&audited).begin(None, object, cx));
+    let mut outcome = match (row.handler, identity, service) {
+        (Handler::Public(handler), ..) => handler(call, caller, cx),
+        (Handler::Session(handler) | Handler::Administrator(handler), Some(identity), _) => {
             handler(call, caller, identity, cx)
         }
-        Handler::Service(handler) => {
-            let (identity, service) = authorise_service(name, call, caller, cx)?;
-            check_effect(row.effect, caller)?;
-            if let Some(repeat) = begin_operation(row, call, identity, Some(service), cx)? {
-                return Ok(operations::outcome(&repeat, cx));
-            }
-            handler(call, caller, service, cx)
-        }
-        Handler::Verb(verb) => {
-            let (identity, service) = authorise_service(name, call, caller, cx)?;
-            check_effect(row.effect, caller)?;
-            if let Some(repeat) = begin_operation(row, call, identity, Some(service), cx)? {
-                return Ok(operations::outcome(&repeat, cx));
-            }
+        (Handler::Service(handler), _, Some(service)) => handler(call, caller, service, cx),
+        (Handler::Verb(verb), Some(identity), Some(service)) => {
             services::run(verb, identity, caller.source, service, cx)
         }
-    })
+        _ => internal("a call without what its handler needs"),
+    };
+    if let Outcome::Pending(pending) = &mut outcome {
+        pending.audited = audited;
+    }
+    Ok(audit::finish(line, outcome))
 }
 
 /// Prepares the operation of a call that may have one. Returns the operation that a call repeats.
@@ -395,6 +416,29 @@ pub fn complete<'a>(
     completion: Completion<'a>,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
+    let object = match &pending.work {
+        Work::Command { service, .. } | Work::Verb { service, .. } => AuditObject::Service(*service),
+        Work::Password(PendingPassword { user, .. }) | Work::StoredPassword { user } => {
+            AuditObject::User(*user)
+        }
+        Work::Login(_)
+        | Work::Reload
+        | Work::Configuration
+        | Work::Confirm
+        | Work::Upgrade
+        | Work::StoredLog => AuditObject::None,
+    };
+    let line = pending.audited.and_then(|audited| AuditCall::of_change(&audited).begin(None, object, cx));
+    let mut outcome = completed(pending, completion, cx);
+    if let Outcome::Pending(next) = &mut outcome {
+        // The line of its end follows.
+        next.audited = pending.audited;
+        return outcome;
+    }
+    audit::finish(line, outcome)
+}
+
+fn completed<'a>(pending: &PendingCall, completion: Completion<'a>, cx: &'a mut Context<'_>) -> Outcome<'a> {
     match (&pending.work, completion) {
         (_, Completion::TimedOut) => {
             crate::warning!("call {}: no completion in time", pending.function());
@@ -412,7 +456,7 @@ pub fn complete<'a>(
             let result = if is_written { Ok(()) } else { Err(CommandError::Persist) };
             services::outcome(verb.name(), *service, result, cx)
         }
-        (Work::StoredPassword, Completion::Written(is_written)) => password::outcome(is_written),
+        (Work::StoredPassword { .. }, Completion::Written(is_written)) => password::outcome(is_written),
         (Work::Reload, Completion::Reloaded(Ok(reloaded))) => Outcome::Reloaded(reloaded),
         (Work::Reload, Completion::Reloaded(Err(reason))) => {
             Outcome::Failed(Failure::Unchanged { function: "reload", reason })
@@ -430,6 +474,7 @@ pub fn complete<'a>(
         (Work::Upgrade, Completion::Upgraded(Err(reason))) => {
             Outcome::Failed(Failure::Unchanged { function: "upgrade", reason })
         }
+        (Work::StoredLog, Completion::StoredLog(page)) => board::stored(page, cx),
         (Work::Verb { verb, service }, Completion::Settled(result)) => {
             services::outcome(verb.name(), *service, result, cx)
         }

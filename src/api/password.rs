@@ -84,7 +84,7 @@ pub(super) fn update<'a>(
                 salt,
                 source: caller.source,
             });
-            Outcome::Pending(PendingCall { id, work })
+            Outcome::Pending(PendingCall::new(id, work))
         }
         Err(super::Refused) => Outcome::Failed(Failure::TableFull),
     }
@@ -137,7 +137,7 @@ pub(super) fn complete<'a>(
             let PendingPassword { user, by, session, source, .. } = *pending;
             cx.api.write_rate.count(by, now);
             cx.api.password_change = Some(PasswordChange { id, user, by, session, source, is_own, before });
-            Outcome::Pending(PendingCall { id, work: Work::StoredPassword })
+            Outcome::Pending(PendingCall::new(id, Work::StoredPassword { user }))
         }
         Err(super::Refused) => {
             accounts.users.set_password(pending.user, before);

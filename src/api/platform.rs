@@ -1,6 +1,6 @@
 //! Operating system, as the api uses it.
 
-use crate::call::ConfigurationWork;
+use crate::call::{ConfigurationWork, LogSource};
 use crate::service::{BoardEnd, Memo, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users};
 
@@ -76,6 +76,10 @@ pub trait Platform {
 
     /// Lets the program at the path of this one take over, if it can. The result completes the call.
     fn upgrade(&mut self, call_id: u64) -> Result<(), Refused>;
+
+    /// Reads a file of the log from a position on: `number` 0 is the newest. The result completes the call.
+    fn read_log(&mut self, call_id: u64, source: LogSource, number: usize, since: u64)
+    -> Result<(), Refused>;
 
     /// Random bytes for a session id.
     fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused>;

@@ -38,10 +38,8 @@ pub(super) fn run<'a>(
     service: ServiceId,
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
-    if let Some(spec) = cx.api.services.table().get(service) {
-        let user = cx.api.accounts.name(identity);
-        crate::info!("service {}: {} by {} from {}", spec.name, verb.name(), user, source);
-    }
+    let user = cx.api.accounts.name(identity);
+    crate::info!("service {}: {} by {} from {}", cx.api.services.subject(service), verb.name(), user, source);
     let is_write = matches!(verb, Verb::Install | Verb::Uninstall);
     if is_write && !cx.api.write_rate.permits(identity.user(), cx.now) {
         return Outcome::Failed(Failure::Failed { function: verb.name(), result: EDQUOT });

@@ -11,6 +11,7 @@ mod outcome;
 mod parameters;
 mod pending;
 mod slot;
+mod stored_log;
 
 use core::time::Duration;
 
@@ -26,10 +27,11 @@ pub use self::outcome::{
 };
 pub use self::parameters::{ParameterError, Parameters};
 pub use self::pending::{
-    CommandOutput, Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword, Reloaded,
-    Unconfirmed, Work,
+    Audited, CommandOutput, Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword,
+    Reloaded, Unconfirmed, Work,
 };
 pub use self::slot::{Missing, SlotState};
+pub use self::stored_log::{LogSource, StoredPage};
 use crate::session::{ClientAddr, SessionKey, UserId};
 
 /// A call of a function, the same from all transports and forms.

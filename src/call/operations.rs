@@ -261,6 +261,7 @@ impl OperationEnd {
                 Completion::Password(_)
                 | Completion::NotStarted(_)
                 | Completion::Shown(_)
+                | Completion::StoredLog(_)
                 | Completion::TimedOut,
             ) => return None,
         })

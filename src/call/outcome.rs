@@ -224,6 +224,8 @@ pub struct LogPage<'a> {
     pub from: u64,
     /// Position after the last record: the next page starts there.
     pub next: u64,
+    /// Number of the inode of the file that they are in; `None` for those in memory.
+    pub inode: Option<u64>,
     /// Whole records.
     pub records: &'a [u8],
 }

@@ -6,6 +6,7 @@ use core::time::Duration;
 use heapless::String;
 
 use super::configuration::ConfigurationPage;
+use super::stored_log::StoredPage;
 use crate::limits::{DEVICE_ID_BYTES, USER_NAME_BYTES};
 use crate::service::{CommandError, Difference, Program, ServiceId, SpawnError, Verb};
 use crate::session::{ClientAddr, PasswordHash, SALT_BYTES, SessionKey, UserId};
@@ -18,6 +19,19 @@ pub struct PendingCall {
     pub id: u64,
     /// Data that the outcome needs.
     pub work: Work,
+    /// Origin of a change, for the audit trail.
+    pub audited: Option<Audited>,
+}
+
+/// Origin of a change, for the audit trail.
+#[derive(Clone, Copy, Debug)]
+pub struct Audited {
+    /// Path in the table of calls.
+    pub path: &'static [&'static str],
+    /// User of the call.
+    pub user: UserId,
+    /// Address of the client.
+    pub source: ClientAddr,
 }
 
 /// Long work, with the data of its outcome.
@@ -43,7 +57,10 @@ pub enum Work {
         service: ServiceId,
     },
     /// A new password that is written to the disk.
-    StoredPassword,
+    StoredPassword {
+        /// User whose password it is.
+        user: UserId,
+    },
     /// The configuration file is read again.
     Reload,
     /// The configuration file is shown, or another one is read for a trial.
@@ -52,9 +69,16 @@ pub enum Work {
     Confirm,
     /// Another program is tried.
     Upgrade,
+    /// A file of the log is read.
+    StoredLog,
 }
 
 impl PendingCall {
+    /// A call that is not in the audit trail.
+    pub fn new(id: u64, work: Work) -> Self {
+        Self { id, work, audited: None }
+    }
+
     /// Returns true for a call that waits for the start of this service.
     pub fn waits_for(&self, service: ServiceId) -> bool {
         let starts = |verb| matches!(verb, Verb::Start | Verb::Restart);
@@ -78,9 +102,13 @@ impl PendingCall {
             Work::Reload => Work::Reload,
             Work::Confirm => Work::Confirm,
             Work::Upgrade => Work::Upgrade,
-            Work::Login(_) | Work::Password(_) | Work::StoredPassword | Work::Configuration => return None,
+            Work::Login(_)
+            | Work::Password(_)
+            | Work::StoredPassword { .. }
+            | Work::Configuration
+            | Work::StoredLog => return None,
         };
-        Some(Self { id: self.id, work })
+        Some(Self::new(self.id, work))
     }
 
     /// Name of the function, as answers report it.
@@ -90,11 +118,12 @@ impl PendingCall {
             Work::Password(_) => "updatepassword",
             Work::Command { .. } => "command",
             Work::Verb { verb, .. } => verb.name(),
-            Work::StoredPassword => "updatepassword",
+            Work::StoredPassword { .. } => "updatepassword",
             Work::Reload => "reload",
             Work::Configuration => "configuration",
             Work::Confirm => "confirm",
             Work::Upgrade => "upgrade",
+            Work::StoredLog => "log",
         }
     }
 }
@@ -198,6 +227,8 @@ pub enum Completion<'a> {
     Confirmed(Result<(), &'a str>),
     /// Another program takes over; or what speaks against it.
     Upgraded(Result<(), &'a str>),
+    /// A file of the log was read; or the error number of the system.
+    StoredLog(Result<StoredPage<'a>, i32>),
     /// The work did not end within [`ANSWER_TIMEOUT`](crate::connection::ANSWER_TIMEOUT).
     TimedOut,
 }

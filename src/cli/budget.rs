@@ -9,7 +9,7 @@ use crate::connection::{CONNECTION_BYTES, OVERFLOW_SLOTS, RECEIVE_BYTES, Server}
 use crate::friendcore::chunk;
 use crate::keeper::Processes;
 use crate::limits;
-use crate::log::STDERR_QUEUE_BYTES;
+use crate::log::{AUDIT_QUEUE_BYTES, STDERR_QUEUE_BYTES};
 use crate::net::tls::{
     TLS_CLIENT_HEAP_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES, TLS_RECORD_BYTES, TLS_SEND_BYTES,
 };
@@ -17,8 +17,10 @@ use crate::net::{ACCEPT_BACKLOG, SOCKET_BUFFER_BYTES};
 use crate::serve::PEM_BYTES;
 use crate::service::{Arguments, Check, Spec, Supervisor};
 use crate::session::{Lockout, SessionMemo, SessionTable, Tokens, Users};
+use crate::sys::audit_files::AUDIT_WRITER_BYTES;
 use crate::sys::conditions::CONDITION_STACK_BYTES;
 use crate::sys::log_files::LOG_WRITER_BYTES;
+use crate::sys::log_reader::{LOG_READER_BYTES, LOG_READER_STACK_BYTES};
 use crate::sys::log_threads::{LOG_FILES_STACK_BYTES, STDERR_BUFFER_BYTES, STDERR_STACK_BYTES};
 use crate::sys::output_files::{OUTPUT_BUFFER_BYTES, OUTPUT_STACK_BYTES};
 use crate::sys::password::{PasswordJob, PasswordResult, WORKER_STACK_BYTES};
@@ -75,6 +77,8 @@ impl Budget {
         let services = config.services.len();
         let log = &config.log_files;
         let log_files = if log.file.is_empty() { 0 } else { log.count };
+        let audit = &config.audit_files;
+        let audit_files = if audit.file.is_empty() { 0 } else { audit.count };
         let output_files = usize::from(config.services.iter().any(|(_, spec)| spec.output.is_some()));
         let runs = limits::SERVICE_COMMAND_RUNS;
         // These tables have a fixed size, whatever the file configures.
@@ -102,6 +106,7 @@ impl Budget {
             Item::new("reply in composition", 1, limits::REPLY_BYTES),
             Item::new("page of a log answer", 1, LOG_ANSWER_BYTES),
             Item::new("text of the configuration", 1, limits::CONFIG_BYTES),
+            Item::new("read of a log file", 1, LOG_READER_STACK_BYTES + LOG_READER_BYTES),
             Item::new("chunked message", limits::CHUNK_SETS, chunk::SET_BYTES),
         ];
         server.extend(tables);
@@ -124,7 +129,9 @@ impl Budget {
             Item::new("ring buffer of the log", 1, limits::LOG_RING_BYTES),
             Item::new("queue of standard error", 1, STDERR_QUEUE_BYTES + STDERR_BUFFER_BYTES),
             Item::new("thread of standard error", 1, STDERR_STACK_BYTES),
-            Item::new("thread of the log files", log_files.min(1), LOG_FILES_STACK_BYTES + LOG_WRITER_BYTES),
+            Item::new("thread of the log files", (log_files + audit_files).min(1), LOG_FILES_STACK_BYTES),
+            Item::new("buffer of the log files", log_files.min(1), LOG_WRITER_BYTES),
+            Item::new("queue of the audit trail", audit_files.min(1), AUDIT_QUEUE_BYTES + AUDIT_WRITER_BYTES),
             Item::new("thread of state files", 1, STATE_STACK_BYTES + STATE_QUEUE_BYTES),
             Item::new("thread of output files", output_files, OUTPUT_STACK_BYTES + OUTPUT_BUFFER_BYTES),
             Item::new("thread of a condition", config.services.conditions().len(), CONDITION_STACK_BYTES),
@@ -159,6 +166,7 @@ impl Budget {
             Item::new("pipe of a service or command", services + runs, PIPE_BYTES),
             // In memory, unless the configuration file names a path on a disk.
             Item::new("file of the log", log_files, log.bytes),
+            Item::new("file of the audit trail", audit_files, audit.bytes),
         ];
         Self { server, start, reload, kernel }
     }

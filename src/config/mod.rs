@@ -124,6 +124,8 @@ pub struct Config {
     pub log_files: LogFiles,
     /// `[update]`.
     pub update: Update,
+    /// Files of the audit trail.
+    pub audit_files: LogFiles,
     /// `[network]`, if there is one: for `friendlet init` alone.
     pub network: Option<Network>,
     /// Each `[[device]]`: for `friendlet init` alone.
@@ -310,7 +312,7 @@ fn build(
     let listen = settings::listen(&document, diagnostics);
     let state_dir = settings::state_dir(&document, diagnostics);
     let slots = settings::slots(&document, diagnostics);
-    let (log_level, log_files) = settings::log(&document, diagnostics);
+    let (log_level, log_files, audit_files) = settings::log(&document, diagnostics);
     let update = settings::update(&document, diagnostics);
     let network = network::network(&document, diagnostics);
     let devices = devices::read(&document, diagnostics);
@@ -327,6 +329,7 @@ fn build(
         log_level,
         log_files,
         update,
+        audit_files,
         network,
         devices,
         idle_timeout: session.idle_timeout,

@@ -14,6 +14,7 @@ impl Config {
             log_level: _,
             log_files,
             update: _,
+            audit_files,
             network,
             devices,
             idle_timeout: _,
@@ -32,6 +33,7 @@ impl Config {
             ("[state] dir", *state_dir != later.state_dir),
             ("[limits] slots", *slots != later.slots),
             ("[log] file", *log_files != later.log_files),
+            ("[log] audit", *audit_files != later.audit_files),
             ("[network]", *network != later.network),
             ("[[device]]", *devices != later.devices),
         ]

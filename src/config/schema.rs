@@ -19,7 +19,9 @@ use super::checks::{
 use super::key::Default::{Boolean, Build, Empty, Integer, Integers, Required, String, Unset};
 use super::key::{Form, Key, Kind, Table, any, board_limit, fixed};
 use crate::limits;
-use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
+use crate::log::{
+    AUDIT_FILE_BYTES, LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX,
+};
 use crate::service::{
     INSTANCES, SERVICE_READY_TIMEOUT, SERVICE_READY_TIMEOUT_MAX, START_LIMIT_MAX, STOP_TIMEOUT,
     STOP_TIMEOUT_MAX, SUCCESS_CODES, UNIX_PATH_BYTES, WATCHDOG_MAX, is_service_name,
@@ -195,6 +197,29 @@ pub static LOG: Table = Table {
             "Most bytes of one file.",
         ),
         Key::new("files", Kind::integer(1, LOG_FILES_MAX as u64), Integer(LOG_FILES as u64), "Most files."),
+        Key::new(
+            "audit",
+            Kind::string(board_limit!(FILE_PATH_BYTES), "an absolute path", is_absolute_path_or_empty),
+            Build(
+                if cfg!(feature = "defmt") { &String("/run/friendlet/audit") } else { &String("") },
+                "`\"/run/friendlet/audit\"` on a board whose log is frames, else `\"\"`",
+            ),
+            "The newest file of the audit trail, text in every build: who did what, from where, and what came of it. \
+             Older ones are `AUDIT.1` and so on. Empty: none are written.",
+        )
+        .example("\"/data/log/audit\""),
+        Key::new(
+            "audit_bytes",
+            Kind::integer(LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64),
+            Integer(AUDIT_FILE_BYTES as u64),
+            "Most bytes of one file of the audit trail.",
+        ),
+        Key::new(
+            "audit_files",
+            Kind::integer(1, LOG_FILES_MAX as u64),
+            Integer(LOG_FILES as u64),
+            "Most files of the audit trail.",
+        ),
     ],
 };
 

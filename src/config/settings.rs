@@ -78,7 +78,10 @@ pub(super) fn slots(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'
 }
 
 /// `[log]`.
-pub(super) fn log(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> (Level, LogFiles) {
+pub(super) fn log(
+    document: &Document<'_, '_>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> (Level, LogFiles, LogFiles) {
     let section = document.section(&schema::LOG, diagnostics);
     let level = section.parsed("level", Level::from_name, diagnostics);
     let files = LogFiles {
@@ -86,7 +89,18 @@ pub(super) fn log(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>
         bytes: section.integer("file_bytes", diagnostics),
         count: section.integer("files", diagnostics),
     };
-    (level, files)
+    let audit = LogFiles {
+        file: section.bounded("audit", diagnostics),
+        bytes: section.integer("audit_bytes", diagnostics),
+        count: section.integer("audit_files", diagnostics),
+    };
+    if !audit.file.is_empty()
+        && audit.file == files.file
+        && let (_, Some(value)) = section.value("audit", diagnostics)
+    {
+        diagnostics.error(&value.span(), "audit: the log has this file");
+    }
+    (level, files, audit)
 }
 
 /// `[update]`.

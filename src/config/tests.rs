@@ -68,6 +68,8 @@ fn empty_file_is_all_defaults() {
     assert_eq!(config.slots, limits::SLOTS);
     assert_eq!(config.log_level, Level::Info);
     assert_eq!(config.log_files.file, if cfg!(feature = "defmt") { "/run/friendlet/log" } else { "" });
+    let audit = if cfg!(feature = "defmt") { "/run/friendlet/audit" } else { "" };
+    assert_eq!(config.audit_files.file, audit);
     assert_eq!(config.network, None);
     assert_eq!(config.idle_timeout, Duration::from_secs(10_800));
     assert_eq!((config.lockout_attempts, config.lockout_time), (3, Duration::from_secs(3600)));

@@ -9,7 +9,7 @@ use super::machine::{Connection, Context, Finish, HttpConfig, State};
 use super::pool::{Room, Stage, choose};
 use super::push::{self, ServiceChange};
 use super::{OVERFLOW_SLOTS, Peer, SlotId, http, websocket};
-use crate::api::{Api, Counters, Platform};
+use crate::api::{self, Api, Counters, Platform};
 use crate::call::{Completion, Identity, PasswordVerdict};
 use crate::friendcore::chunk::Assembler;
 use crate::http::Rejection;
@@ -456,6 +456,7 @@ impl Server {
             self.shared.chunks.poll_timeout(),
             self.api.slot.poll_timeout(),
             self.api.changes.poll_timeout(),
+            self.api.audit.poll_timeout(),
         ];
         others.into_iter().flatten().chain(slots).min()
     }
@@ -472,6 +473,7 @@ impl Server {
         }
         self.shared.chunks.handle_timeout(now);
         self.api.changes.handle_timeout(now);
+        api::audit::handle_timeout(&mut self.api, now);
         for key in self.api.accounts.sessions.handle_timeout(now) {
             self.end_session(key, "session timeout", now);
         }

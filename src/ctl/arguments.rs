@@ -9,6 +9,7 @@ use super::failure::{Failure, USAGE};
 use super::pin::{Fingerprint, parse_fingerprint};
 use super::url::Url;
 use crate::api::{CALLS, Handler};
+use crate::call::LogSource;
 use crate::suggest::nearest;
 
 pub(super) const HELP: &str = "\
@@ -52,6 +53,8 @@ commands
                         an administrator
   server-log            print the newest records of the server's own log
     --follow            then print new records as they are logged
+    --earlier           print the log files instead, those of earlier runs included
+    --audit             print the audit trail instead: who did what, from where
     --level LEVEL       set the log level until the server exits: off, error, warn, info,
                         debug
     --raw FILE          store the records unchanged, for `cargo xtask log`; - is standard
@@ -168,6 +171,8 @@ pub(super) struct LogOptions {
     pub(super) lines: Option<u32>,
     /// Log level to set.
     pub(super) level: Option<String>,
+    /// Files instead of the records in memory.
+    pub(super) source: Option<LogSource>,
     /// File for the records, unchanged; `-` is standard output.
     pub(super) raw: Option<String>,
 }
@@ -287,6 +292,14 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, socket: &Path
                 log.level = Some(value(&mut parser)?);
                 own_options.push("--level");
             }
+            Arg::Long("earlier") => {
+                log.source = Some(LogSource::Files);
+                own_options.push("--earlier");
+            }
+            Arg::Long("audit") => {
+                log.source = Some(LogSource::Audit);
+                own_options.push("--audit");
+            }
             Arg::Long("raw") => {
                 log.raw = Some(value(&mut parser)?);
                 own_options.push("--raw");
@@ -308,7 +321,9 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, socket: &Path
     let mut action = parse_action(&words)?;
     let (options, allowed): (_, &[&str]) = match &mut action {
         Action::Logs { options, .. } => (Some(options), &["--follow", "--lines"]),
-        Action::ServerLog(options) => (Some(options), &["--follow", "--level", "--raw"]),
+        Action::ServerLog(options) => {
+            (Some(options), &["--follow", "--level", "--raw", "--earlier", "--audit"])
+        }
         Action::Reload { is_trial } => {
             *is_trial = is_dry;
             (None, &["--dry-run"])
@@ -327,6 +342,9 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, socket: &Path
     };
     if let Some(option) = own_options.iter().find(|option| !allowed.contains(option)) {
         return Err(usage(format!("'{}' has no option {option}", words.join(" "))));
+    }
+    if log.source.is_some() && (log.follow || log.level.is_some()) {
+        return Err(usage("--earlier and --audit print files: without --follow and --level"));
     }
     if let Some(options) = options {
         *options = log;
@@ -446,9 +464,18 @@ mod tests {
         assert_eq!(action("command a b"), Action::Command { service: "a".into(), name: "b".into() });
         assert_eq!(action("board"), Action::Board);
         assert_eq!(action("server-log"), Action::ServerLog(LogOptions::default()));
-        let options =
-            LogOptions { follow: true, lines: None, level: Some("debug".into()), raw: Some("-".into()) };
+        let options = LogOptions {
+            follow: true,
+            level: Some("debug".into()),
+            raw: Some("-".into()),
+            ..LogOptions::default()
+        };
         assert_eq!(action("server-log --follow --level debug --raw -"), Action::ServerLog(options));
+        let earlier = LogOptions { source: Some(LogSource::Files), ..LogOptions::default() };
+        assert_eq!(action("server-log --earlier"), Action::ServerLog(earlier));
+        let audit =
+            LogOptions { source: Some(LogSource::Audit), raw: Some("f".into()), ..LogOptions::default() };
+        assert_eq!(action("server-log --audit --raw f"), Action::ServerLog(audit));
         let options = LogOptions { follow: true, lines: Some(7), ..LogOptions::default() };
         assert_eq!(action("logs a --lines 7 --follow"), Action::Logs { service: "a".into(), options });
         let configuration = |action| Action::Configuration(action);
@@ -516,6 +543,9 @@ mod tests {
             ("status a b", "'b' is one argument too many"),
             ("list --follow", "'list' has no option --follow"),
             ("server-log --lines 1", "'server-log' has no option --lines"),
+            ("server-log --audit --follow", "--earlier and --audit print files"),
+            ("server-log --earlier --level info", "--earlier and --audit print files"),
+            ("logs a --audit", "'logs a' has no option --audit"),
             ("logs a --raw -", "'logs a' has no option --raw"),
             ("logs a --lines x", "--lines: 'x' is not a number"),
             ("server-log all", "'all' is one argument too many"),

@@ -11,10 +11,12 @@ use super::arguments::{Invocation, LogOptions};
 use super::client::connect;
 use super::env::Env;
 use super::failure::{FAILED, Failure};
+use super::link::Link;
 use super::output::{sanitize, sanitize_lines};
 use super::values::text_of;
+use crate::call::LogSource;
 use crate::json::Raw;
-use crate::log::{self, ClockSample};
+use crate::log::{self, ClockSample, LOG_FILES_MAX};
 
 /// Some records of a log: the content of a reply to `board/log`.
 #[derive(Debug, PartialEq)]
@@ -27,53 +29,138 @@ struct Page {
     mono_ms: u64,
     from: u64,
     next: u64,
+    /// Inode of the file of the records.
+    file: Option<u64>,
     records: Vec<u8>,
 }
 
-/// Prints the newest records, and with `--follow` the records that come after them.
+/// Prints the newest records, and with `--follow` the records that come after them; or files of the log.
 pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, options: &LogOptions) -> Result<u8, Failure> {
-    let mut link = connect(invocation, env)?;
-    let mut file = match options.raw.as_deref() {
+    let link = connect(invocation, env)?;
+    let file = match options.raw.as_deref() {
         None | Some("-") => None,
         Some(path) => {
             let created = File::create(path);
             Some(created.map_err(|error| Failure::new(FAILED, format!("cannot create {path}: {error}")))?)
         }
     };
-    let mut since: Option<u64> = None;
-    loop {
-        let position = since.map(|since| since.to_string());
-        let mut parameters = Vec::new();
-        parameters.extend(position.as_deref().map(|position| ("since", position)));
-        let level = options.level.as_deref().filter(|_| since.is_none());
-        parameters.extend(level.map(|level| ("level", level)));
-        let content = link.call("board/log", &parameters)?;
-        if invocation.json {
+    let mut reader = Reader { link, file, is_json: invocation.json, options };
+    match options.source {
+        Some(source) => reader.print_files(source, env),
+        None => reader.print_records(env),
+    }
+}
+
+/// Reader of pages, and their destination.
+struct Reader<'o> {
+    link: Link,
+    file: Option<File>,
+    is_json: bool,
+    options: &'o LogOptions,
+}
+
+impl Reader<'_> {
+    /// Requests a page, and with `--json` prints its reply.
+    fn request(&mut self, parameters: &[(&str, &str)], env: &mut Env<'_>) -> Result<Page, Failure> {
+        let content = self.link.call("board/log", parameters)?;
+        if self.is_json {
             env.print(&format!("{content}\n"))?;
-            return Ok(0);
         }
-        let page = read(&content).ok_or_else(|| {
+        read(&content).ok_or_else(|| {
             Failure::new(FAILED, "cannot read the server's log: the server's reply is malformed")
-        })?;
-        if let Some(level) = level {
-            env.note(format_args!("level {level} was requested, {} is in effect", sanitize(&page.level)));
+        })
+    }
+
+    fn print_records(&mut self, env: &mut Env<'_>) -> Result<u8, Failure> {
+        let options = self.options;
+        let mut since: Option<u64> = None;
+        loop {
+            let position = since.map(|since| since.to_string());
+            let mut parameters = Vec::new();
+            parameters.extend(position.as_deref().map(|position| ("since", position)));
+            let level = options.level.as_deref().filter(|_| since.is_none());
+            parameters.extend(level.map(|level| ("level", level)));
+            let page = self.request(&parameters, env)?;
+            if self.is_json {
+                return Ok(0);
+            }
+            if let Some(level) = level {
+                env.note(format_args!("level {level} was requested, {} is in effect", sanitize(&page.level)));
+            }
+            if since.is_some_and(|since| since < page.from) {
+                env.note("-- records were lost here: overwritten before they were read --");
+            }
+            self.put(&page, since.is_none(), env)?;
+            since = Some(page.next);
+            // A reply has a limit: records that are there already are requested at once.
+            match (page.records.is_empty(), options.follow) {
+                (false, _) => {}
+                (true, true) => thread::sleep(LOG_FOLLOW_STEP),
+                (true, false) => return Ok(0),
+            }
         }
-        if since.is_some_and(|since| since < page.from) {
-            env.note("-- records were lost here: overwritten before they were read --");
+    }
+
+    /// Prints the files of a source, the oldest first.
+    fn print_files(&mut self, source: LogSource, env: &mut Env<'_>) -> Result<u8, Failure> {
+        let mut oldest = None;
+        for number in (0..LOG_FILES_MAX).rev() {
+            let mut since = 0;
+            loop {
+                let page = self.request_file(source, number, since, env)?;
+                if page.records.is_empty() {
+                    break;
+                }
+                oldest.get_or_insert((number, page.file));
+                since = page.next;
+                if !self.is_json {
+                    self.put(&page, false, env)?;
+                }
+            }
         }
-        let bytes = format_page(&page, options, since.is_none())?;
-        match (&mut file, options.raw.as_deref()) {
+        if let Some((number, file)) = oldest
+            && !self.is_json
+            && self.request_file(source, number, 0, env)?.file != file
+        {
+            env.note("-- the files rotated while they were read: a part may be missing --");
+        }
+        Ok(0)
+    }
+
+    fn request_file(
+        &mut self,
+        source: LogSource,
+        number: usize,
+        since: u64,
+        env: &mut Env<'_>,
+    ) -> Result<Page, Failure> {
+        let (number, since) = (number.to_string(), since.to_string());
+        let parameters = [("source", source.name()), ("file", &*number), ("since", &*since)];
+        self.request(&parameters, env).map_err(|failure| {
+            let key = match source {
+                LogSource::Files => "file",
+                LogSource::Audit => "audit",
+            };
+            // ENOENT: a file that is missing has an empty page.
+            if !failure.text.contains("returned: 2 ") {
+                return failure;
+            }
+            let text = format!(
+                "{}: the server writes no such files; [log] {key} of its configuration file names them",
+                failure.text
+            );
+            Failure { text, ..failure }
+        })
+    }
+
+    /// Writes a page to its destination.
+    fn put(&mut self, page: &Page, is_first: bool, env: &mut Env<'_>) -> Result<(), Failure> {
+        let bytes = format_page(page, self.options, is_first)?;
+        match (&mut self.file, self.options.raw.as_deref()) {
             (Some(file), Some(path)) => file
                 .write_all(&bytes)
-                .map_err(|error| Failure::new(FAILED, format!("cannot write {path}: {error}")))?,
-            _ => env.write(&bytes)?,
-        }
-        since = Some(page.next);
-        // A reply has a limit: records that are there already are requested at once.
-        match (page.records.is_empty(), options.follow) {
-            (false, _) => {}
-            (true, true) => thread::sleep(LOG_FOLLOW_STEP),
-            (true, false) => return Ok(0),
+                .map_err(|error| Failure::new(FAILED, format!("cannot write {path}: {error}"))),
+            _ => env.write(&bytes),
         }
     }
 }
@@ -84,7 +171,7 @@ fn format_page(page: &Page, options: &LogOptions, is_first: bool) -> Result<Vec<
         let mut bytes = Vec::new();
         if is_first {
             let sample = ClockSample { wall_ms: page.wall_ms, mono_ms: page.mono_ms };
-            let head = log::header(&page.form, &page.build, &page.board, sample);
+            let head = log::header(&page.form, &page.build, &page.board, sample, "");
             // Between zeros whatever follows, so that a reader finds it.
             bytes.push(0);
             bytes.extend_from_slice(head.trim_matches('\0').as_bytes());
@@ -119,6 +206,7 @@ fn read(content: &str) -> Option<Page> {
         mono_ms: number("Mono")?,
         from: number("From")?,
         next: number("Next")?,
+        file: number("File"),
         records: BASE64.decode(&text("Records")?).ok()?,
     })
 }

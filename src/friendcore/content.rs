@@ -198,6 +198,9 @@ fn board_log(out: &mut Writer<'_>, page: &LogPage<'_>) -> Result<(), Full> {
         out,
         &[("Board", page.board), ("Build", page.build), ("Form", page.form), ("Level", page.level)],
     )?;
+    if let Some(inode) = page.inode {
+        out.put_display(format_args!(r#", "File": {inode}"#))?;
+    }
     out.put_display(format_args!(
         r#", "Wall": {}, "Mono": {}, "From": {}, "Next": {}, "Records": ""#,
         page.wall_ms, page.mono_ms, page.from, page.next

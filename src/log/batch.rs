@@ -1,6 +1,5 @@
-//! Lines of one write to standard error.
+//! Lines of one write to standard error, or to the file of the audit trail.
 
-use super::line::lost_notice;
 use super::line_queue::LineQueue;
 use super::{LOG_LINE_BYTES, STDERR_WRITE_BYTES};
 
@@ -34,15 +33,20 @@ impl Batch {
         self.start = self.end.min(self.start + count);
     }
 
-    /// Fills an empty batch with the next lines. Returns false without lines.
-    pub(super) fn fill<const N: usize>(&mut self, queue: &mut LineQueue<N>) -> bool {
+    /// Fills an empty batch with the next lines. `put_notice` writes a line about lost ones to a buffer and returns
+    /// its length. Returns false without lines.
+    pub(super) fn fill<const N: usize>(
+        &mut self,
+        queue: &mut LineQueue<N>,
+        put_notice: impl FnOnce(u32, &mut [u8; LOG_LINE_BYTES]) -> usize,
+    ) -> bool {
         let (len, lost) = queue.take(&mut self.bytes[LOG_LINE_BYTES..]);
         (self.start, self.end, self.lost) = (LOG_LINE_BYTES, LOG_LINE_BYTES + len, lost);
         if lost > 0 {
-            let mut notice = lost_notice(lost);
-            let notice = notice.finish();
-            self.start -= notice.len();
-            self.bytes[self.start..LOG_LINE_BYTES].copy_from_slice(notice);
+            let mut notice = [0; LOG_LINE_BYTES];
+            let len = put_notice(lost, &mut notice);
+            self.start -= len;
+            self.bytes[self.start..LOG_LINE_BYTES].copy_from_slice(&notice[..len]);
         }
         len > 0
     }
@@ -60,7 +64,17 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::lost_notice;
     use super::*;
+
+    fn fill<const N: usize>(batch: &mut Batch, queue: &mut LineQueue<N>) -> bool {
+        batch.fill(queue, |lost, notice| {
+            let mut line = lost_notice(lost);
+            let bytes = line.finish();
+            notice[..bytes.len()].copy_from_slice(bytes);
+            bytes.len()
+        })
+    }
 
     fn text(batch: &Batch) -> String {
         String::from_utf8(batch.pending().to_vec()).unwrap()
@@ -75,15 +89,15 @@ mod tests {
         for _ in 0..LINES / 2 {
             queue.push(b"x\n");
         }
-        assert!(batch.fill(&mut queue));
+        assert!(fill(&mut batch, &mut queue));
         let first = batch.pending().len();
         assert!(first <= STDERR_WRITE_BYTES && first > STDERR_WRITE_BYTES - LOG_LINE_BYTES, "{first}");
         assert!(text(&batch).contains(" warn  log: 1 lines were lost: "), "{}", text(&batch));
         batch.handle_written(first);
-        assert!(batch.pending().is_empty() && batch.fill(&mut queue));
+        assert!(batch.pending().is_empty() && fill(&mut batch, &mut queue));
         assert_eq!(text(&batch), "x\n".repeat(LOG_LINE_BYTES / 2));
         batch.handle_written(LOG_LINE_BYTES);
-        assert!(!batch.fill(&mut queue));
+        assert!(!fill(&mut batch, &mut queue));
     }
 
     #[test]
@@ -94,11 +108,11 @@ mod tests {
         batch.discard(&mut queue);
         queue.count_lost(3);
         queue.push(b"a\nb\n");
-        assert!(batch.fill(&mut queue));
+        assert!(fill(&mut batch, &mut queue));
         batch.handle_written(5);
         batch.discard(&mut queue);
         queue.push(b"c\nd\n");
-        assert!(batch.fill(&mut queue));
+        assert!(fill(&mut batch, &mut queue));
         assert!(
             text(&batch).contains("log: 5 lines") && text(&batch).ends_with("\nc\nd\n"),
             "{}",
@@ -109,6 +123,6 @@ mod tests {
         batch.discard(&mut queue);
         assert!(batch.pending().is_empty());
         queue.push(b"e\n");
-        assert!(batch.fill(&mut queue) && text(&batch).contains("log: 1 lines"), "{}", text(&batch));
+        assert!(fill(&mut batch, &mut queue) && text(&batch).contains("log: 1 lines"), "{}", text(&batch));
     }
 }

@@ -35,13 +35,15 @@ struct FrameBuffer {
     len: usize,
     /// Number of `acquire` calls without `release`.
     depth: u8,
+    /// An argument leaves the record out.
+    is_left_out: bool,
     /// The frame did not fit. False first, so that the initial value is all zeros and in `.bss`.
     is_cut: bool,
 }
 
 thread_local! {
     static FRAME: RefCell<FrameBuffer> =
-        const { RefCell::new(FrameBuffer { bytes: [0; FRAME_BYTES], len: 0, depth: 0, is_cut: false }) };
+        const { RefCell::new(FrameBuffer { bytes: [0; FRAME_BYTES], len: 0, depth: 0, is_left_out: false, is_cut: false }) };
 }
 
 impl FrameBuffer {
@@ -50,6 +52,7 @@ impl FrameBuffer {
         if self.depth == 1 {
             self.len = 0;
             self.is_cut = false;
+            self.is_left_out = false;
         }
     }
 
@@ -68,6 +71,9 @@ impl FrameBuffer {
 
     fn end(&mut self) {
         self.depth = self.depth.saturating_sub(1);
+        if self.depth == 0 && self.is_left_out {
+            return;
+        }
         if self.depth > 0 || self.is_cut {
             buffer::count_lost();
             return;
@@ -167,9 +173,19 @@ impl<T: fmt::Display> TextArg for &Arg<'_, T> {
 /// String of at most [`LOG_LINE_BYTES`] in a frame, without control characters.
 pub struct DisplayArg<'a>(&'a dyn fmt::Display);
 
+impl DisplayArg<'_> {
+    /// Text of the value. One whose `Display` fails leaves the record out.
+    fn line(&self) -> Line {
+        Line::of(self.0).unwrap_or_else(|| {
+            FRAME.with_borrow_mut(|frame| frame.is_left_out = true);
+            Line::default()
+        })
+    }
+}
+
 impl Format for DisplayArg<'_> {
     fn format(&self, fmt: Formatter<'_>) {
-        defmt::write!(fmt, "{=str}", Line::of(self.0).as_str());
+        defmt::write!(fmt, "{=str}", self.line().as_str());
     }
 
     // Hidden methods of this one version of defmt. Without them a string would be a sequence of one
@@ -179,6 +195,6 @@ impl Format for DisplayArg<'_> {
     }
 
     fn _format_data(&self) {
-        Line::of(self.0).as_str()._format_data();
+        self.line().as_str()._format_data();
     }
 }

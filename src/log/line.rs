@@ -4,28 +4,29 @@ use core::fmt::{self, Write as _};
 
 use super::clock::elapsed_ms;
 use super::{LOG_LINE_BYTES, Level};
+use crate::wall_clock::{self, Utc};
 
 /// Line of at most [`LOG_LINE_BYTES`] with its line feed. Control characters are replaced by `?`, so
 /// that nothing from the network reaches a terminal.
 pub(super) struct Line {
     bytes: [u8; LOG_LINE_BYTES],
     len: usize,
+    /// Length of the time of day at the beginning, with its space.
+    time: usize,
 }
 
 impl Default for Line {
     fn default() -> Self {
-        Self { bytes: [0; LOG_LINE_BYTES], len: 0 }
+        Self { bytes: [0; LOG_LINE_BYTES], len: 0, time: 0 }
     }
 }
 
 impl Line {
-    /// Line with the text of `value`, cut at the limit.
+    /// Line with the text of `value`, cut at the limit. `None` if its `Display` fails.
     #[cfg(feature = "defmt")]
-    pub(super) fn of(value: &dyn fmt::Display) -> Self {
+    pub(super) fn of(value: &dyn fmt::Display) -> Option<Self> {
         let mut line = Self::default();
-        // Writing to a line never fails; only the `Display` of a value could.
-        let _ = fmt::write(&mut line, format_args!("{value}"));
-        line
+        fmt::write(&mut line, format_args!("{value}")).is_ok().then_some(line)
     }
 
     /// Content without the line feed.
@@ -40,10 +41,47 @@ impl Line {
         self.len
     }
 
+    /// Line of this moment: its beginning up to the level. The console of a device has no time of day: its
+    /// clock may not be set yet.
+    pub(super) fn of_now(level: Level) -> Self {
+        let mut line = if cfg!(feature = "defmt") { Self::default() } else { Self::of_time_of_day() };
+        line.put_elapsed();
+        // Writing to a line never fails.
+        let _ = write!(line, " {:<5} ", level.name());
+        line
+    }
+
+    /// Line of the audit trail at this moment: its beginning.
+    pub(super) fn of_audit() -> Self {
+        let mut line = Self::of_time_of_day();
+        line.put_elapsed();
+        line
+    }
+
+    fn of_time_of_day() -> Self {
+        let mut line = Self::default();
+        // Writing to a line never fails.
+        let _ = write!(line, "{:.3} ", Utc(wall_clock::now()));
+        line.time = line.len;
+        line
+    }
+
+    fn put_elapsed(&mut self) {
+        let elapsed = elapsed_ms();
+        // Writing to a line never fails.
+        let _ = write!(self, "[{:>5}.{:03}]", elapsed / 1000, elapsed % 1000);
+    }
+
     /// Content with the line feed.
     pub(super) fn finish(&mut self) -> &[u8] {
         self.bytes[self.len] = b'\n';
         &self.bytes[..=self.len]
+    }
+
+    /// The same without the time of day.
+    pub(super) fn finish_without_time(&mut self) -> &[u8] {
+        let time = self.time;
+        self.finish().get(time..).unwrap_or_default()
     }
 }
 
@@ -63,16 +101,9 @@ impl fmt::Write for Line {
 
 /// Line about lines that were lost on their way to standard error.
 pub(super) fn lost_notice(lost: u32) -> Line {
-    let elapsed = elapsed_ms();
-    let mut line = Line::default();
+    let mut line = Line::of_now(Level::Warn);
     // Writing to a line never fails.
-    let _ = write!(
-        line,
-        "[{:>5}.{:03}] {:<5} log: {lost} lines were lost: standard error did not accept them",
-        elapsed / 1000,
-        elapsed % 1000,
-        Level::Warn.name()
-    );
+    let _ = write!(line, "log: {lost} lines were lost: standard error did not accept them");
     line
 }
 

@@ -1,6 +1,6 @@
 //! Log: four macros, two sinks, a ring buffer.
 //!
-//! A build for a workstation writes lines. Each is formatted on the stack, cut at
+//! A build for a workstation writes lines, each with the time of day. It is formatted on the stack, cut at
 //! [`LOG_LINE_BYTES`], and written to standard error: directly, or after [`attach`] by a thread for
 //! it, so that no other waits for the descriptor. A build for a device (feature `defmt`) keeps the format
 //! strings out of the binary: a record is the index of its string, the time and the arguments, and
@@ -9,9 +9,11 @@
 //!
 //! The macros accept a literal whose placeholders are all `{}`, and up to four arguments. A value
 //! without `Display` is wrapped in [`DebugArg`]. [`console`] has the same macros for messages on a
-//! board's console, in text in every build. Records below the level in force are not formatted. The
+//! board's console, in text in every build. Records below the level in force are not formatted. A record with an
+//! argument whose `Display` fails is left out: a [`Subject`] over its limit. The
 //! log never contains a secret: no password, no session id, no request body.
 
+pub mod audit;
 mod batch;
 mod buffer;
 mod clock;
@@ -26,6 +28,8 @@ mod rate;
 mod reason;
 mod ring;
 mod stderr;
+#[cfg(test)]
+pub(crate) mod test_process;
 mod text;
 
 use core::fmt;
@@ -35,9 +39,9 @@ pub use batch::Batch;
 pub use buffer::{
     Chunk, enable, has_unwritten, is_dirty, is_enabled, mark_persisted, mark_written, since, tail, take_lost,
 };
-pub use clock::{ClockSample, header, sample_clock};
+pub use clock::{ClockSample, StepWatch, header, sample_clock};
 pub use level::{Level, level, set_level};
-pub use rate::RateLimit;
+pub use rate::{RateLimit, Subject, SubjectLimit};
 pub use reason::Reason;
 pub use ring::{RECORD_END, Ring};
 pub use stderr::{attach, discard, fill, is_attached, never_wait, print};
@@ -64,12 +68,24 @@ crate::limits::limits! {
     /// Largest `files`.
     LOG_FILES_MAX: usize = 16, exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Difference between two readings of the wall clock that is a step of it.
+    LOG_CLOCK_STEP: Duration = Duration::from_secs(1), exceeded "a record, and a header in the log file",
+        tests ["step_of_the_clock_is_found_once"];
+    /// Run after which a start does not count as one of a crash loop: the log files go on as usual.
+    LOG_YOUNG_RUN: Duration = Duration::from_secs(600), exceeded "a file of its own is begun",
+        tests ["run_that_grows_older_begins_a_file"];
     /// Bytes of one write to a log file.
     LOG_WRITE_BYTES: usize = 4096, exceeded "the rest follows in the next",
         tests ["tick_writes_up_to_its_limit_and_lost_records_are_counted"];
     /// Log lines that wait until standard error accepts them; 16 KiB where the log is frames.
     STDERR_QUEUE_BYTES: usize = if cfg!(feature = "defmt") { 16 * 1024 } else { 64 * 1024 }, exceeded "the line is lost and counted, and the next line reports the count",
         tests ["queue_accepts_lines_up_to_its_limit"];
+    /// Lines of the audit trail that wait for the disk.
+    AUDIT_QUEUE_BYTES: usize = 8 * 1024, exceeded "the line is lost and counted, and the next line reports the count",
+        tests ["line_has_words_alone_and_lost_ones_are_counted"];
+    /// Size of one file of the audit trail unless configured.
+    AUDIT_FILE_BYTES: usize = 32 * 1024, exceeded "the next file is started",
+        tests ["defaults_are_those_of_the_limits"];
     /// Bytes of one write to standard error: Linux' `PIPE_BUF`, which a pipe that is ready accepts at once.
     STDERR_WRITE_BYTES: usize = 4096, exceeded "the rest follows in the next",
         tests ["batch_is_as_long_as_its_limit_with_its_notice"];
@@ -77,6 +93,12 @@ crate::limits::limits! {
     LOG_HEAD_BYTES: usize = 256, exceeded "cut", tests ["longest_head_has_room"];
     /// Build id in hexadecimal, up to the length of a SHA-256.
     BUILD_ID_BYTES: usize = 64, exceeded "cut", tests ["build_id_is_as_long_as_its_limit_and_no_longer"];
+    /// Records about one service, and about the sessions of users, within `log_subject_window`.
+    LOG_SUBJECT_BURST: u32 = 40, exceeded "counted instead of logged; the last one before and the first one after report it",
+        tests ["records_about_a_subject_up_to_the_limit_and_the_rest_is_counted"];
+    /// Time over which `log_subject_burst` counts.
+    LOG_SUBJECT_WINDOW: Duration = Duration::from_secs(600), exceeded "the count starts again",
+        tests ["records_about_a_subject_up_to_the_limit_and_the_rest_is_counted"];
     /// Log lines of one kind within `log_window`.
     LOG_BURST: u32 = 5, exceeded "counted instead of logged", tests ["burst_is_acquired_and_the_rest_is_counted"];
     /// Time over which `log_burst` counts.

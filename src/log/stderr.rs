@@ -6,13 +6,13 @@
 
 use core::fmt::{self, Write as _};
 use std::io::Write as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::batch::Batch;
-use super::line::lost_notice;
+use super::line::{Line, lost_notice};
 use super::line_queue::LineQueue;
 use super::{LOG_LINE_BYTES, STDERR_QUEUE_BYTES};
 
@@ -57,7 +57,12 @@ pub fn is_attached() -> bool {
 
 /// Fills an empty batch with the next lines. Returns false without lines.
 pub fn fill(batch: &mut Batch) -> bool {
-    batch.fill(&mut lock().queue)
+    batch.fill(&mut lock().queue, |lost, notice| {
+        let mut line = lost_notice(lost);
+        let bytes = bytes_of(&mut line);
+        notice[..bytes.len()].copy_from_slice(bytes);
+        bytes.len()
+    })
 }
 
 /// Counts the rest of a batch as lost, and empties it.
@@ -98,8 +103,31 @@ impl fmt::Write for Pieces {
     }
 }
 
+/// Writes a line.
+pub(super) fn write_line(line: &mut Line) {
+    write(bytes_of(line));
+}
+
+/// Bytes of a line for standard error: the journal has the time of day of each line itself.
+fn bytes_of(line: &mut Line) -> &[u8] {
+    if is_journal() { line.finish_without_time() } else { line.finish() }
+}
+
+/// Returns true if standard error is the journal of systemd. `JOURNAL_STREAM` (systemd.exec(5)) has device and
+/// inode of the journal's socket; standard error may be another file by now.
+fn is_journal() -> bool {
+    static IS_JOURNAL: OnceLock<bool> = OnceLock::new();
+    // A build for a device has lines without a time of day.
+    cfg!(not(feature = "defmt"))
+        && *IS_JOURNAL.get_or_init(|| {
+            let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
+            rustix::fs::fstat(rustix::stdio::stderr())
+                .is_ok_and(|found| stream.to_str() == Some(&format!("{}:{}", found.st_dev, found.st_ino)))
+        })
+}
+
 /// Writes a line, directly or through the queue.
-pub(super) fn write(line: &[u8]) {
+fn write(line: &[u8]) {
     let Some(mut stderr) = try_lock().filter(|_| !line.is_empty()) else { return };
     match stderr.thread.clone() {
         Some(thread) => {
@@ -114,7 +142,7 @@ pub(super) fn write(line: &[u8]) {
             drop(stderr);
             // A failure has no place to be reported.
             if lost > 0 {
-                let _ = std::io::stderr().write_all(lost_notice(lost).finish());
+                let _ = std::io::stderr().write_all(bytes_of(&mut lost_notice(lost)));
             }
             let _ = std::io::stderr().write_all(line);
         }

@@ -3,21 +3,20 @@
 use core::fmt::{self, Write as _};
 
 use super::Level;
-use super::clock::elapsed_ms;
 use super::line::Line;
 
-/// Writes one line: seconds since start, level, module, text.
+/// Writes one line: time of day, seconds since start, level, module, text.
 pub fn write_line(level: Level, module: &str, arguments: fmt::Arguments<'_>) {
-    let elapsed = elapsed_ms();
-    let mut line = Line::default();
+    let mut line = Line::of_now(level);
     let module = module.strip_prefix("friendlet::").unwrap_or(module);
-    // Writing to a line never fails; a `Display` that does leaves the line short.
-    let _ = write!(line, "[{:>5}.{:03}] {:<5} ", elapsed / 1000, elapsed % 1000, level.name());
     let body = line.len();
+    // Writing to a line never fails; a `Display` that does leaves the record out.
     let _ = write!(line, "{module}: ");
-    let _ = line.write_fmt(arguments);
+    if line.write_fmt(arguments).is_err() {
+        return;
+    }
     store(level, body, &mut line);
-    super::stderr::write(line.finish());
+    super::stderr::write_line(&mut line);
 }
 
 /// Stores the line in the ring buffer.

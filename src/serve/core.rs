@@ -10,14 +10,15 @@ use super::probes::Probes;
 use super::reload::Reloads;
 use super::system::System;
 use crate::api::Counters;
-use crate::call::{CommandOutput, Completion, PasswordVerdict};
+use crate::call::{CommandOutput, Completion, PasswordVerdict, StoredPage};
 use crate::connection::{End, Peer, Server, SlotId, Stage, State};
 use crate::keeper::{KeeperEvent, Processes, RunEnd, RunOwner};
-use crate::log::{LOG_WINDOW, RateLimit, Reason};
+use crate::log::{self, LOG_WINDOW, RateLimit, Reason, StepWatch};
 use crate::net::{ConnectionTable, Endpoint};
 use crate::runtime::{self, Notify, Timer, UPKEEP_DELAY};
 use crate::service::{CheckError, Exit, LastExit, ServiceId};
 use crate::sys::conditions::ConditionWatch;
+use crate::sys::log_reader::{LogRead, LogReader};
 use crate::sys::output_files::OutputFiles;
 use crate::sys::password::{PasswordResult, PasswordWorker};
 use crate::sys::state_writer::{StateResult, StateWriter};
@@ -38,6 +39,7 @@ pub(super) struct Core {
     probes: Probes,
     checks: Checks,
     counter_log: CounterLog,
+    wall_clock: StepWatch,
     log_limit: RateLimit,
     /// Notified when nothing is left to wait for after [`shutdown`](Self::shutdown).
     down: Rc<Notify>,
@@ -122,6 +124,7 @@ impl Core {
             probes: Probes::new(),
             checks: Checks::new(),
             counter_log: CounterLog::default(),
+            wall_clock: StepWatch::new(log::sample_clock()),
             log_limit: RateLimit::default(),
             down: Rc::default(),
             leaving: Rc::default(),
@@ -247,6 +250,7 @@ impl Core {
         // A server that does not get here sends no heartbeat, and is restarted.
         self.sd_notify.handle_timeout(now);
         let counters = self.counter_log.update(self.server.counters(), now);
+        self.wall_clock.log_step();
         log_threads::write_files();
         let soon = now + UPKEEP_DELAY;
         let due = [
@@ -420,6 +424,18 @@ pub(super) async fn writes(core: Rc<RefCell<Core>>, writer: Rc<StateWriter>) {
         let core = &mut *core.borrow_mut();
         let now = core.now();
         core.server.handle_completion(ticket, Completion::Written(outcome.is_ok()), now, &mut core.system);
+        core.finish_step(now);
+    }
+}
+
+/// Passes the files of the log that were read to the server.
+pub(super) async fn stored_logs(core: Rc<RefCell<Core>>, reader: Rc<LogReader>) {
+    while let Some(LogRead { call_id, form, from, outcome }) = reader.result().await {
+        let page = outcome.as_ref().map(|(inode, records)| StoredPage { form, inode: *inode, from, records });
+        let core = &mut *core.borrow_mut();
+        let now = core.now();
+        let completion = Completion::StoredLog(page.map_err(|errno| *errno));
+        core.server.handle_completion(call_id, completion, now, &mut core.system);
         core.finish_step(now);
     }
 }

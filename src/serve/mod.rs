@@ -59,6 +59,7 @@ use crate::session::{Lockout, SessionTable};
 use crate::sys::conditions::ConditionWatch;
 use crate::sys::file::FileError;
 use crate::sys::log_files::LogTarget;
+use crate::sys::log_reader::LogReader;
 use crate::sys::output_files::OutputFiles;
 use crate::sys::password::PasswordWorker;
 use crate::sys::state_writer::StateWriter;
@@ -69,8 +70,9 @@ use crate::sys::{
 use crate::ws::CLOSE_TIMEOUT;
 use crate::{info, limits, warning};
 
-/// Tasks besides connections and processes: passwords, commands, output, events, writes, conditions, upkeep, reloads.
-const OTHER_TASKS: usize = 8;
+/// Tasks besides connections and processes: passwords, commands, output, events, writes, conditions, upkeep, reloads,
+/// files of the log.
+const OTHER_TASKS: usize = 9;
 /// Time after the first signal in which another one is the same.
 const REPEAT_TIME: Duration = Duration::from_secs(1);
 
@@ -199,7 +201,7 @@ pub(crate) fn task_bytes() -> usize {
 /// See [`StartError`].
 pub fn run(start: Start, link: Link) -> Result<(), StartError> {
     crate::log::set_level(start.config.log_level);
-    start_log(&start.config.log_files, &start.board.build)?;
+    start_log(&start.config, &start.board.build)?;
     let outcome = serve(start, link);
     log_threads::flush();
     outcome
@@ -289,6 +291,8 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let reloader = Reloader::new(files, state_dir.to_owned(), in_force, config.listen.address);
     let reloader = Rc::new(reloader);
     let listeners = Rc::new(Listeners::new(network, local));
+    let [log, audit] = log_targets(&config, "");
+    let log_reader = Rc::new(LogReader::new(log.as_ref(), audit.as_ref()));
     let shutdown = Rc::new(Shutdown::new(config.board.clone(), has_init, Rc::clone(&sd_notify)));
     let system = System::new(
         Rc::clone(&processes),
@@ -298,6 +302,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         Rc::clone(&writer),
         Rc::clone(&shutdown),
         Rc::clone(&reloader),
+        Rc::clone(&log_reader),
         clock,
     );
     let upkeep = Rc::new(Timer::new().map_err(no_reactor)?);
@@ -325,6 +330,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         .and_then(|()| tasks.spawn(core::commands(Rc::clone(&core), processes, command_done)))
         .and_then(|()| tasks.spawn(core::conditions(Rc::clone(&core), conditions)))
         .and_then(|()| tasks.spawn(core::upkeep(Rc::clone(&core), upkeep)))
+        .and_then(|()| tasks.spawn(core::stored_logs(Rc::clone(&core), log_reader)))
         .and_then(|()| tasks.spawn(reloads::run(Rc::clone(&core), Rc::clone(&reloader))))
         .map_err(|full| no_reactor(full.into()))?;
     let grace = Timer::new().map_err(no_reactor)?;
@@ -415,11 +421,18 @@ fn keep_good_copy(path: &Path, document: &str) {
     }
 }
 
+/// Files of the log and of the audit trail.
+fn log_targets<'c>(config: &'c Config, build: &'c str) -> [Option<LogTarget<'c>>; 2] {
+    [&config.log_files, &config.audit_files].map(|LogFiles { file, bytes, count }| {
+        let target = LogTarget { file: Path::new(file.as_str()), bytes: *bytes, count: *count, build };
+        (!file.is_empty()).then_some(target)
+    })
+}
+
 /// Starts the threads of the log: from here on no line or record blocks the server.
-fn start_log(files: &LogFiles, build: &str) -> Result<(), StartError> {
-    let LogFiles { file, bytes, count } = files;
-    let target = LogTarget { file: Path::new(file.as_str()), bytes: *bytes, count: *count, build };
-    log_threads::start((!file.is_empty()).then_some(&target))
+fn start_log(config: &Config, build: &str) -> Result<(), StartError> {
+    let [log, audit] = log_targets(config, build);
+    log_threads::start(log.as_ref(), audit.as_ref())
         .map_err(|error| StartError::system("cannot start the threads of the log", error))
 }
 

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use super::reload::Reloader;
 use super::shutdown::Shutdown;
 use crate::api::{Platform, Refused};
-use crate::call::ConfigurationWork;
+use crate::call::{ConfigurationWork, LogSource};
 use crate::keeper::Processes;
 use crate::service::{BoardEnd, Memo, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users};
+use crate::sys::log_reader::LogReader;
 use crate::sys::password::{PasswordJob, PasswordWorker};
 use crate::sys::state_writer::{Records, StateText, StateWriter};
 use crate::sys::{Clock, EnabledFile, PasswordsFile, random};
@@ -22,6 +23,7 @@ pub(super) struct System {
     writer: Rc<StateWriter>,
     shutdown: Rc<Shutdown>,
     reloader: Rc<Reloader>,
+    log_reader: Rc<LogReader>,
     clock: Clock,
     /// Call that waits for an upgrade.
     upgrade_call: Option<u64>,
@@ -40,6 +42,7 @@ impl System {
         writer: Rc<StateWriter>,
         shutdown: Rc<Shutdown>,
         reloader: Rc<Reloader>,
+        log_reader: Rc<LogReader>,
         clock: Clock,
     ) -> Self {
         Self {
@@ -50,6 +53,7 @@ impl System {
             writer,
             shutdown,
             reloader,
+            log_reader,
             clock,
             upgrade_call: None,
         }
@@ -183,6 +187,17 @@ impl Platform for System {
         self.upgrade_call = Some(call_id);
         self.processes.request_upgrade();
         Ok(())
+    }
+
+    fn read_log(
+        &mut self,
+        call_id: u64,
+        source: LogSource,
+        number: usize,
+        since: u64,
+    ) -> Result<(), Refused> {
+        let is_begun = self.log_reader.request(call_id, source == LogSource::Audit, number, since);
+        if is_begun { Ok(()) } else { Err(Refused) }
     }
 
     fn random(&mut self) -> Result<[u8; SESSION_ID_BYTES / 2], Refused> {

@@ -1,4 +1,4 @@
-//! Log threads of the server: one writes to standard error, one to the log files.
+//! Log threads of the server: one writes to standard error, one to the files of the log and of the audit trail.
 //!
 //! Either descriptor may block for any time: a pipe that its reader does not empty, a terminal with flow
 //! control, a mount that hangs. The event loop adds lines to the queue of standard error ([`log::attach`])
@@ -11,12 +11,13 @@
 use std::panic::PanicHookInfo;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use rustix::io::Errno;
 
 use super::LOG_FLUSH_TIMEOUT;
+use super::audit_files::AuditWriter;
 use super::log_files::{LogTarget, LogWriter};
 use crate::log::{self, Batch};
 use crate::runtime::UPKEEP_DELAY;
@@ -35,7 +36,7 @@ static CONTROL: Mutex<Control> = Mutex::new(Control {
     requested: 0,
     stderr: Worker { thread: None, finished: 0 },
     files: Worker { thread: None, finished: 0 },
-    writer: None,
+    writers: None,
     is_due: false,
 });
 /// Notified when `finished` of a worker changes.
@@ -47,10 +48,37 @@ struct Control {
     requested: u32,
     stderr: Worker,
     files: Worker,
-    /// Writer of a server that starts.
-    writer: Option<LogWriter>,
+    /// Writers of a server that starts.
+    writers: Option<Writers>,
     /// New records are to be written to the files.
     is_due: bool,
+}
+
+/// Writers of the files.
+struct Writers {
+    log: Option<LogWriter>,
+    audit: Option<AuditWriter>,
+}
+
+impl Writers {
+    /// Runs `on_log` and `on_audit` on the writers that there are, and returns the earlier of their next times.
+    fn each(
+        &mut self,
+        now: Duration,
+        on_log: impl FnOnce(&mut LogWriter, Duration),
+        on_audit: impl FnOnce(&mut AuditWriter, Duration),
+    ) -> Option<Duration> {
+        // First the audit: a failure of it is a record.
+        let audit = self.audit.as_mut().and_then(|audit| {
+            on_audit(audit, now);
+            audit.poll_timeout(now)
+        });
+        let log = self.log.as_mut().and_then(|log| {
+            on_log(log, now);
+            log.poll_timeout(now)
+        });
+        log.into_iter().chain(audit).min()
+    }
 }
 
 /// A thread, once it is started.
@@ -76,7 +104,7 @@ impl Worker {
 ///
 /// # Errors
 /// Error of the system: a thread cannot be started.
-pub fn start(files: Option<&LogTarget<'_>>) -> io::Result<()> {
+pub fn start(log: Option<&LogTarget<'_>>, audit: Option<&LogTarget<'_>>) -> io::Result<()> {
     let mut control = lock();
     if control.stderr.thread.is_none() {
         let batch = Box::default();
@@ -84,8 +112,13 @@ pub fn start(files: Option<&LogTarget<'_>>) -> io::Result<()> {
         log::attach(thread.clone());
         control.stderr.thread = Some(thread);
     }
-    control.writer = files.map(LogWriter::new);
-    if control.writer.is_some() && control.files.thread.is_none() {
+    if audit.is_some() {
+        log::audit::enable();
+    }
+    let has_files = log.is_some() || audit.is_some();
+    control.writers =
+        has_files.then(|| Writers { log: log.map(LogWriter::new), audit: audit.map(AuditWriter::new) });
+    if has_files && control.files.thread.is_none() {
         control.files.thread =
             Some(super::thread::start("log files", LOG_FILES_STACK_BYTES, Box::new(run_files))?);
     }
@@ -93,9 +126,9 @@ pub fn start(files: Option<&LogTarget<'_>>) -> io::Result<()> {
     Ok(())
 }
 
-/// Requests a write of new records to the log files, if there are any.
+/// Requests a write of new records and lines to the files, if there are any.
 pub fn write_files() {
-    if log::has_unwritten() {
+    if log::has_unwritten() || log::audit::is_dirty() {
         let mut control = lock();
         control.is_due = true;
         control.files.wake();
@@ -175,29 +208,27 @@ fn run_stderr(mut batch: Box<Batch>) {
 /// Writes records to the log files.
 fn run_files() {
     let start = Instant::now();
-    let mut writer: Option<LogWriter> = None;
+    let mut writers: Option<Writers> = None;
     // Time of the next write; a flush that is not finished.
     let (mut due, mut finished) = (None, 0);
     loop {
         let mut control = lock();
-        let new = control.writer.take();
+        let new = control.writers.take();
         let is_due = core::mem::take(&mut control.is_due);
         let request = control.requested;
         drop(control);
         let now = start.elapsed();
         if let Some(mut new) = new {
             // At once, so that the number of open files does not change later.
-            new.open(now);
+            new.each(now, LogWriter::open, AuditWriter::open);
             due = Some(now);
-            writer = Some(new);
+            writers = Some(new);
         }
-        if let Some(writer) = &mut writer {
+        if let Some(writers) = &mut writers {
             if request != finished {
-                writer.flush_all(now);
-                due = writer.poll_timeout(now);
+                due = writers.each(now, LogWriter::flush_all, AuditWriter::flush_all);
             } else if is_due || due.is_some_and(|due| due <= now) {
-                writer.flush(now);
-                due = writer.poll_timeout(now);
+                due = writers.each(now, LogWriter::flush, AuditWriter::flush);
             }
         }
         finished = request;

@@ -7,6 +7,7 @@
 //! terminal of a person in `ctl` and `cli`.
 
 mod accounts;
+pub mod audit_files;
 pub mod board;
 mod clock;
 pub mod conditions;
@@ -15,6 +16,7 @@ mod enabled;
 pub mod file;
 pub mod fork;
 pub mod log_files;
+pub mod log_reader;
 pub mod log_threads;
 pub mod machine;
 pub mod memory_file;

@@ -347,7 +347,7 @@ impl Writer {
             self.open = Some(open);
         }
         if self.written > 0 && self.written.saturating_add(text.len()) > self.limit {
-            self.open = Some(self.files.start()?);
+            self.open = Some(self.files.start(usize::MAX)?);
             self.files.handle_started();
             self.written = 0;
         }

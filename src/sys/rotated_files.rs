@@ -61,15 +61,26 @@ impl RotatedFiles {
         (named.dev(), named.ino()) == (open.dev(), open.ino())
     }
 
-    /// Rotates the files and opens an empty newest one. A further attempt, before
+    /// Opens a file to read it: 0 is the newest.
+    ///
+    /// # Errors
+    /// Error of the file system; `ENOENT` without such a file, `EPERM` for what is none.
+    pub(super) fn open(&self, number: usize) -> io::Result<File> {
+        let path = self.paths.get(number).ok_or(io::ErrorKind::NotFound)?;
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+        let open = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        if open.metadata()?.is_file() { Ok(open) } else { Err(Errno::PERM.into()) }
+    }
+
+    /// Rotates the `count` newest files, or all, and opens an empty newest one. A further attempt, before
     /// [`handle_started`](Self::handle_started), does not rotate again.
     ///
     /// # Errors
     /// Error of the file system.
-    pub(super) fn start(&mut self) -> io::Result<File> {
+    pub(super) fn start(&mut self, count: usize) -> io::Result<File> {
         if !self.is_rotated {
             self.is_rotated = true;
-            for pair in self.paths.windows(2).rev() {
+            for pair in self.paths.get(..count).unwrap_or(&self.paths).windows(2).rev() {
                 if let [newer, older] = pair {
                     // Fails while there are fewer files than the limit.
                     let _ = fs::rename(newer, older);

@@ -29,13 +29,17 @@ const QUICK: Duration = Duration::from_secs(5);
 /// Beginning of each status.
 const OK_STATUS: &str = r#"{ "Status": "ok""#;
 /// The line of one call.
-const LINE: &str = "service hello: start by fadmin from 127.0.0.1\n";
+const LINE: &str = "log: level debug by fadmin from 127.0.0.1\n";
 
 /// Makes calls of which each is logged.
 #[track_caller]
 fn call(server: &Server, calls: usize) {
     let mut socket = server.bound(ADMIN);
-    let frame = Frame::new(TEXT, request("r", "services/hello/start", "{}", ADMIN)).bytes();
+    // An answer without records: those from the end on.
+    let answer = socket.call(&request("s", "board/log", "{}", ADMIN));
+    let next = answer.split("\"Next\": ").nth(1).unwrap().split(',').next().unwrap();
+    let parameters = format!(r#"{{"level":"debug","since":"{next}"}}"#);
+    let frame = Frame::new(TEXT, request("r", "board/log", &parameters, ADMIN)).bytes();
     for _ in 0..calls / BATCH {
         socket.send_raw(&frame.repeat(BATCH));
         (0..BATCH).for_each(|_| assert!(socket.reply().contains("\"r\"")));
@@ -90,7 +94,7 @@ fn unread_pipe_of_standard_error_stops_nothing() {
     assert!(lost > 0 && lines + lost >= CALLS + BATCH, "{lines} lines, {lost} lost");
     assert!(text.contains("\nlistening on ") && text.contains("serve::core: served "), "{text}");
     // Whole lines before and after a loss.
-    let is_line = |line: &str| line.starts_with('[') || line.starts_with("listening on ");
+    let is_line = |line: &str| crate::support::record::is_record(line) || line.starts_with("listening on ");
     assert!(text.lines().all(is_line) && text.ends_with('\n'), "{text}");
 }
 
@@ -236,6 +240,30 @@ fn log_file_on_a_hanging_mount_delays_no_call() {
     drop(mount);
     until("the failure is reported", || server.log().contains("the log stays in memory"));
     ends_well(&mut server);
+}
+
+#[test]
+fn log_file_that_hangs_delays_its_answer_alone() {
+    let directory = Directory::new();
+    let point = directory.path().join("mount");
+    fs::create_dir(&point).unwrap();
+    let mount = HangingMount::new(&point);
+    let file = format!("{}/{}-log", point.display(), hanging_mount::HANGS);
+    let server = start_with_log(directory, &file);
+    until("the thread of the files hangs", || mount.hanging() > 0);
+    let mut socket = server.bound(ADMIN);
+    socket.send(&request("f", "board/log", r#"{"source":"files"}"#, ADMIN));
+    start_and_stop_another(&server);
+    assert_eq!(server.get("/healthz").status, 200);
+    // One is read at a time.
+    let second = server.post("/system.library/board/log", &format!("sessionid={ADMIN}&source=files")).body;
+    assert!(second.contains("Function log returned: 16"), "{second}");
+    // The records in memory are there.
+    let memory = server.post("/system.library/board/log", &format!("sessionid={ADMIN}")).body;
+    assert!(memory.contains("\"Records\": \""), "{memory}");
+    drop(mount);
+    while !socket.text().contains(r#""requestid":"f""#) {}
+    server.stop();
 }
 
 #[test]

@@ -9,9 +9,11 @@ use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use rustix::process::Signal;
 
 use super::services::OK;
+use super::supervision::send;
 use crate::support::device::{ADMIN, GUEST, shell};
 use crate::support::directory::Directory;
 use crate::support::http::{login_form, session_of};
+use crate::support::record::is_record;
 use crate::support::stream::Stream;
 use crate::support::wait::{SOON, until};
 use crate::support::ws::{frame, request};
@@ -89,7 +91,7 @@ fn one_answer_is_bounded_and_the_rest_follows() {
     let mut socket = server.bound(ADMIN);
     // Lines that no rate limit holds back.
     for _ in 0..100 {
-        socket.call(&request("r", "services/hello/start", "{}", ADMIN));
+        socket.call(&request("r", "board/log", r#"{"level":"debug"}"#, ADMIN));
     }
     let mut since = "0".to_owned();
     let mut text = String::new();
@@ -103,8 +105,8 @@ fn one_answer_is_bounded_and_the_rest_follows() {
         text += &lines(&reply);
         since = member(&reply, "Next").to_owned();
     }
-    assert!(text.matches("service hello: start by fadmin from 127.0.0.1\n").count() == 100, "{text}");
-    assert!(text.lines().all(|line| line.starts_with('[')), "{text}");
+    assert!(text.matches("log: level debug by fadmin from 127.0.0.1\n").count() == 100, "{text}");
+    assert!(text.lines().all(is_record), "{text}");
 }
 
 #[test]
@@ -118,7 +120,7 @@ fn files_are_of_bounded_size_and_number() {
     let old = |number: u32| path.with_extension(number.to_string());
     until("files are turned", || {
         for _ in 0..50 {
-            socket.call(&request("r", "services/hello/start", "{}", ADMIN));
+            socket.call(&request("r", "board/log", r#"{"level":"debug"}"#, ADMIN));
         }
         old(2).exists()
     });
@@ -132,6 +134,29 @@ fn files_are_of_bounded_size_and_number() {
         assert!(text.len() <= smallest, "{}: {}", file.display(), text.len());
         assert!(text.starts_with("friendlet-log 1 form=text build=") && text.ends_with('\n'), "{text}");
     }
+}
+
+#[test]
+fn next_server_goes_on_in_the_newest_file() {
+    let directory = Directory::new();
+    let path = PathBuf::from(directory.file("log"));
+    let device = device(&directory, "");
+    let mut directory = Some(directory);
+    for run in 1..=3 {
+        let server = start(directory.take().unwrap(), &device, None);
+        let written = || fs::read_to_string(&path).unwrap_or_default();
+        until("the run is in the file", || written().matches("friendlet-log 1 form=text").count() == run);
+        // The last one is killed, and the keeper starts the next one.
+        if run == 3 {
+            send(server.pid(), Signal::KILL);
+            until("the next one is", || written().matches("friendlet-log 1 form=text").count() == 4);
+        }
+        directory = Some(server.stop());
+    }
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.matches("serve::core: served ").count(), 3, "{text}");
+    assert_eq!(text.matches("\n\nfriendlet-log 1").count(), 3, "{text}");
+    assert!(!path.with_extension("1").exists());
 }
 
 #[test]
@@ -283,6 +308,191 @@ fn frames_are_the_lines_of_a_text_log() {
             && String::from_utf8_lossy(&output.stderr).contains("its lines would be wrong"),
         "{output:?}"
     );
+}
+
+#[test]
+fn audit_trail_has_every_login_change_and_refusal() {
+    let directory = Directory::new();
+    let path = directory.file("audit");
+    let mut device = device(&directory, &format!("audit = \"{path}\""));
+    device = device.with(&shell("short", "exit 3", "restart = \"never\""));
+    let server = start(directory, &device, None);
+    let login = |form: &str| server.post("/system.library/login", form).body;
+    login("username=guest&password=wrong&deviceid=x");
+    login("username=x%20user%3Droot&password=wrong&deviceid=x");
+    let session = session_of(&login("username=guest&password=guest&deviceid=x")).unwrap();
+    let call = |path: &str, rest: &str, session: &str| {
+        server.post(&format!("/system.library/{path}"), &format!("sessionid={session}{rest}")).body
+    };
+    call("board/status", "", &session);
+    call("services/hello/start", "", &session);
+    call("services/allowed/start", "", &session);
+    call("services/short/start", "", ADMIN);
+    call("services/hello/stop", "", ADMIN);
+    call("services/hello/status", "", ADMIN);
+    call("board/log", "&level=debug", ADMIN);
+    call("user/logout", "", &session);
+    call("user/updatepassword", "&username=guest&password=better", ADMIN);
+    // A flood of refusals leaves the rest as it is.
+    for number in 0..200 {
+        login(&format!("username=nobody{number}&password=wrong&deviceid=x"));
+    }
+    login("username=guest&password=better&deviceid=x");
+    let text = || fs::read_to_string(&path).unwrap_or_default();
+    let last = "user=guest from=127.0.0.1 call=login outcome=ok\n";
+    until("the last line is written", || text().matches(last).count() == 2);
+    let text = text();
+    assert!(text.lines().all(is_record), "{text}");
+    let words: Vec<_> = text.lines().map(|line| line.split_once("] ").unwrap().1).collect();
+    let is_guess = |line: &&&str| line.starts_with("user=nobody");
+    let guesses = words.iter().filter(is_guess).count();
+    assert!((1..=60).contains(&guesses), "{text}");
+    let words: Vec<_> = words.iter().filter(|line| !is_guess(line)).copied().collect();
+    let [mine, admin] = ["user=guest from=127.0.0.1", "user=fadmin from=127.0.0.1"];
+    let expected = [
+        format!("{mine} call=login outcome=refused"),
+        "user=x_user?root from=127.0.0.1 call=login outcome=refused".to_owned(),
+        format!("{mine} call=login outcome=ok"),
+        format!("{mine} call=system.library/board/status outcome=refused"),
+        format!("{mine} call=system.library/services/hello/start outcome=refused"),
+        format!("{mine} call=services/start on=allowed outcome=begun"),
+        format!("{mine} call=services/start on=allowed outcome=ok"),
+        format!("{admin} call=services/start on=short outcome=begun"),
+        format!("{admin} call=services/start on=short outcome=failed"),
+        format!("{admin} call=services/stop on=hello outcome=ok"),
+        format!("{admin} call=board/log on=debug outcome=ok"),
+        format!("{mine} call=user/logout outcome=ok"),
+        format!("{admin} call=user/updatepassword on=guest outcome=begun"),
+        format!("{admin} call=user/updatepassword on=guest outcome=ok"),
+        format!("{mine} call=login outcome=ok"),
+    ];
+    assert_eq!(words, expected, "{text}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    server.stop();
+}
+
+/// Output of `ctl server-log` with these arguments at the local socket.
+fn server_log(server: &Server, arguments: &[&str]) -> (bool, String, String) {
+    let mut command = crate::support::server::friendlet();
+    command.args(["ctl", "--url", &format!("unix:{}", server.local_socket()), "server-log"]).args(arguments);
+    let output = command.output().unwrap();
+    let [out, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    (output.status.success(), out, error)
+}
+
+#[test]
+fn administrators_read_the_files_of_earlier_runs_and_the_audit_trail() {
+    let directory = Directory::new();
+    let path = PathBuf::from(directory.file("log"));
+    let smallest = friendlet::log::LOG_FILE_BYTES_MIN;
+    let audit = directory.file("audit");
+    let device = device(&directory, &format!("file_bytes = {smallest}\naudit = \"{audit}\""));
+    let first = start(directory, &device, None);
+    first.login("fadmin", "secret");
+    let old = path.with_extension("1");
+    let mut socket = first.bound(ADMIN);
+    until("files are turned", || {
+        for _ in 0..50 {
+            socket.call(&request("r", "board/log", r#"{"level":"debug"}"#, ADMIN));
+        }
+        old.exists()
+    });
+    let server = start(first.stop(), &device, None);
+    let files = ["3", "2", "1"].map(|end| fs::read_to_string(path.with_extension(end)).unwrap_or_default());
+    let newest = fs::read_to_string(&path).unwrap();
+    let (is_ok, out, error) = server_log(&server, &["--earlier"]);
+    assert!(is_ok && error.is_empty(), "{error}");
+    assert!(out.starts_with(&(files.concat() + &newest)), "{out}");
+    assert_eq!(out.matches("serve::core: served ").count(), 1, "{out}");
+    let (is_ok, out, error) = server_log(&server, &["--audit"]);
+    assert!(is_ok && error.is_empty(), "{error}");
+    assert!(out.contains(" user=fadmin from=127.0.0.1 call=login outcome=ok\n"), "{out}");
+    assert_eq!(out, fs::read_to_string(&audit).unwrap());
+    let copy = server.directory().file("copy");
+    assert!(server_log(&server, &["--audit", "--raw", &copy]).0);
+    assert_eq!(fs::read_to_string(copy).unwrap(), out);
+
+    let ask = |rest: &str| server.post(PATH, &format!("sessionid={ADMIN}{rest}")).body;
+    let page = ask("&source=files&file=1");
+    assert_eq!((member(&page, "Form"), member(&page, "From")), ("text", "0"));
+    assert!(files[2].starts_with(&lines(&page)) && lines(&page).len() > 1000, "{page}");
+    let page = ask("&source=files&file=9");
+    assert_eq!((member(&page, "File"), member(&page, "Next"), lines(&page).as_str()), ("0", "0", ""));
+    for wrong in ["&source=nothing", "&source=files&file=x", "&source=files&since=18446744073709551615"] {
+        assert!(ask(wrong).contains("Function log returned: 22"), "{wrong}: {}", ask(wrong));
+    }
+    let refused = server.post(PATH, &format!("sessionid={GUEST}&source=audit")).body;
+    assert!(refused.contains(r#""code":"4""#), "{refused}");
+    server.stop();
+}
+
+#[test]
+fn server_without_files_says_which_key_has_them() {
+    let server = Server::start(&Device::plain());
+    for (option, key) in [("--earlier", "[log] file"), ("--audit", "[log] audit")] {
+        let (is_ok, _, error) = server_log(&server, &[option]);
+        assert!(!is_ok && error.contains("writes no such files") && error.contains(key), "{error}");
+    }
+}
+
+#[test]
+fn starts_of_one_service_do_not_wipe_the_rest() {
+    let server = Server::start(&Device::plain().with(&shell("flapping", "exec sleep 1000", "")));
+    server.login("fadmin", "secret");
+    for _ in 0..120 {
+        server.call("services/flapping/start");
+        server.call("services/flapping/stop");
+    }
+    server.call("services/hello/start");
+    let mut since = "0".to_owned();
+    let mut text = String::new();
+    loop {
+        let page = server.post(PATH, &format!("sessionid={ADMIN}&since={since}")).body;
+        if lines(&page).is_empty() {
+            break;
+        }
+        text += &lines(&page);
+        since = member(&page, "Next").to_owned();
+    }
+    assert!(text.contains("user fadmin: logged in from 127.0.0.1\n"), "{text}");
+    assert!(text.contains("service hello: start by fadmin from 127.0.0.1\n"), "{text}");
+    let last = "flapping (what follows is left out for some minutes): ";
+    let records = text.lines().filter(|line| line.contains("flapping")).count();
+    assert_eq!((records, text.matches(last).count()), (40, 1), "{text}");
+    // Standard error has the same.
+    assert_eq!(server.log().lines().filter(|line| line.contains("flapping")).count(), 40);
+    server.stop();
+}
+
+#[test]
+fn line_has_the_time_of_day_unless_the_journal_has_it() {
+    let server = Server::start(&Device::plain());
+    let log = server.log();
+    let records: Vec<_> = log.lines().filter(|line| is_record(line)).collect();
+    assert!(!records.is_empty() && records.iter().all(|line| line.starts_with("20")), "{log}");
+    server.stop();
+    // The socket of a journal is another file than a pipe with its number in the environment.
+    let start = |stream: &str| {
+        let directory = Directory::new();
+        let file = directory.write("friendlet.toml", Device::plain().text(&directory.file("state")));
+        let error = fs::File::create(directory.file("journal")).unwrap();
+        let found = std::os::linux::fs::MetadataExt::st_ino(&error.metadata().unwrap());
+        let device = std::os::linux::fs::MetadataExt::st_dev(&error.metadata().unwrap());
+        let stream = stream.replace("DEVICE", &device.to_string()).replace("INODE", &found.to_string());
+        let mut command = crate::support::server::friendlet();
+        command.args(["serve", "--config", &file]).env_remove("STATE_DIRECTORY");
+        let mut child = command.env("JOURNAL_STREAM", stream).stderr(error).spawn().unwrap();
+        let log = || fs::read_to_string(directory.file("journal")).unwrap();
+        until("it serves", || log().contains("listening on "));
+        send(child.id(), Signal::TERM);
+        assert!(child.wait().unwrap().success());
+        log()
+    };
+    let log = start("DEVICE:INODE");
+    assert!(log.starts_with("[    0.") && log.lines().all(|line| !line.starts_with("20")), "{log}");
+    let log = start("DEVICE:7");
+    assert!(log.starts_with("20"), "{log}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::services::{OK, status, until_state};
 use crate::support::device::{service, shell};
 use crate::support::directory::Directory;
+use crate::support::record::seconds_of;
 use crate::support::wait::until;
 use crate::support::{Device, Server, process};
 
@@ -47,7 +48,7 @@ fn service_is_ready_when_it_writes_a_line_to_its_descriptor() {
         let log = server.log();
         let at = |text: &str| -> f64 {
             let line = log.lines().find(|line| line.contains(text)).unwrap();
-            line.trim_start_matches('[').split(']').next().unwrap().trim().parse().unwrap()
+            seconds_of(line).unwrap()
         };
         assert!(at("broker: ready") - at("broker: started") >= 0.5, "{log}");
         // The standard ones and its own.

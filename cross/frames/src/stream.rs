@@ -46,7 +46,13 @@ impl Reader {
         for byte in bytes {
             if *byte == b'\n' && self.head.as_ref().is_some_and(|head| head.is_text) {
                 let line = std::mem::take(&mut self.pending);
-                let _ = writeln!(text, "{}", String::from_utf8_lossy(&line));
+                match Head::parse(&line) {
+                    // Another run.
+                    Some(head) => self.begin(head?, &mut text)?,
+                    None => {
+                        let _ = writeln!(text, "{}", String::from_utf8_lossy(&line));
+                    }
+                }
                 continue;
             }
             if *byte != 0 {
@@ -180,6 +186,8 @@ mod tests {
         let stream = b"\0friendlet-log 1 form=text build=0a board=b wall_ms=5 mono_ms=4 slide=0\n\0a\nb";
         assert_eq!(reader.take(stream).unwrap(), "a\n");
         assert_eq!(reader.take(b"c\n").unwrap(), "bc\n");
+        // Another run.
+        assert_eq!(reader.take(stream).unwrap(), "a\n");
     }
 
     #[test]

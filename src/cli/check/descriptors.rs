@@ -28,7 +28,8 @@ pub(super) fn warning(config: &Config) -> Option<String> {
 
 /// Returns the largest number of descriptors that the server or its keeper has open at once.
 fn needed(config: &Config) -> usize {
-    let log = usize::from(!config.log_files.file.is_empty());
+    let files = [&config.log_files, &config.audit_files];
+    let log = files.iter().filter(|files| !files.file.is_empty()).count();
     // A connection is accepted on each of two sockets before it has a slot.
     let mut server = FIXED + config.slots + OVERFLOW_SLOTS + 2 + SERVICE_COMMAND_RUNS + log;
     server += config.services.conditions().len() + config.services.checks().count();

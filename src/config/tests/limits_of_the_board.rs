@@ -5,7 +5,9 @@ use crate::config::SETTLE_TIME_MAX;
 use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES};
 use crate::dhcp::{HOST_NAME_BYTES, NAMESERVERS};
 use crate::limits;
-use crate::log::{LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX};
+use crate::log::{
+    AUDIT_FILE_BYTES, LOG_FILE_BYTES, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES, LOG_FILES_MAX,
+};
 use crate::service::UNIX_PATH_BYTES;
 use crate::service::{
     EVERY_MAX, MAX_RUNTIME_MAX, OUTPUT_DAY_BYTES_MAX, ReadyCheck, SCHEDULE_JITTER_MAX, SERVICE_READY_TIMEOUT,
@@ -247,6 +249,8 @@ fn numbers_of_the_file_stay_in_their_ranges() {
         (&log("file_bytes"), (LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64)),
         (&log("files"), (1, LOG_FILES_MAX as u64)),
         (&|n| format!("[update]\nsettle_s = {n}\n"), (0, seconds(SETTLE_TIME_MAX))),
+        (&log("audit_bytes"), (LOG_FILE_BYTES_MIN as u64, LOG_FILE_BYTES_MAX as u64)),
+        (&log("audit_files"), (1, LOG_FILES_MAX as u64)),
     ] {
         for met in [least, most] {
             config(&text(met));
@@ -272,6 +276,7 @@ fn defaults_are_those_of_the_limits() {
     assert_eq!(config.idle_timeout, IDLE_TIMEOUT);
     assert_eq!((config.lockout_attempts, config.lockout_time), (LOCKOUT_ATTEMPTS, LOCKOUT_TIME));
     assert_eq!((config.log_files.bytes, config.log_files.count), (LOG_FILE_BYTES, LOG_FILES));
+    assert_eq!((config.audit_files.bytes, config.audit_files.count), (AUDIT_FILE_BYTES, LOG_FILES));
     let spec = super::spec(&config, "a");
     assert_eq!((spec.stop_timeout, spec.start_limit), (STOP_TIMEOUT, 0));
     assert_eq!(spec.success_codes, [0]);

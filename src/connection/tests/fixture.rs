@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 
 use crate::api::{Api, Board, Platform, Refused};
-use crate::call::{CommandOutput, Completion, ConfigurationWork, PasswordVerdict};
+use crate::call::{CommandOutput, Completion, ConfigurationWork, LogSource, PasswordVerdict};
 use crate::config;
 use crate::connection::{End, Peer, Server, ServerConfig, SlotId};
 use crate::service::BoardEnd;
@@ -126,6 +126,11 @@ impl Platform for System {
     fn run_command(&mut self, _: ServiceId, _: usize, call_id: u64) -> Result<(), Refused> {
         self.commands.push(call_id);
         if self.is_full { Err(Refused) } else { Ok(()) }
+    }
+
+    fn read_log(&mut self, call_id: u64, _: LogSource, _: usize, _: u64) -> Result<(), Refused> {
+        self.reloads.push(call_id);
+        Ok(())
     }
 
     fn reload(&mut self, call_id: u64, _: bool) -> Result<(), Refused> {

@@ -187,7 +187,7 @@ fn running(table: &mut Operations, ids: core::ops::Range<usize>, user: u8) {
     for id in ids {
         assert!(table.prepare(key(id, user), fixture_time(id)), "{id}");
         let work = Work::Command { service: ServiceId::from_index(0).unwrap(), program: Program::Command(0) };
-        table.run(&PendingCall { id: id as u64, work });
+        table.run(&PendingCall::new(id as u64, work));
     }
 }
 
@@ -226,10 +226,7 @@ fn oldest_operation_that_has_ended_makes_room() {
     let key = |id: usize| OperationKey::new(&id.to_string(), users[id / USER_OPERATIONS]).unwrap();
     for id in 0..OPERATIONS {
         assert!(table.prepare(key(id), fixture_time(id)));
-        table.run(&PendingCall {
-            id: id as u64,
-            work: Work::Command { service, program: Program::Command(0) },
-        });
+        table.run(&PendingCall::new(id as u64, Work::Command { service, program: Program::Command(0) }));
     }
     assert!(!table.prepare(key(OPERATIONS), fixture_time(0)), "all of them run");
     for id in [7, 3] {

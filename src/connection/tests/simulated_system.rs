@@ -1,7 +1,7 @@
 //! Simulated operating system, which refuses requests now and then.
 
 use super::super::friendlet::api::{Platform, Refused};
-use super::super::friendlet::call::ConfigurationWork;
+use super::super::friendlet::call::{ConfigurationWork, LogSource};
 use super::super::friendlet::limits;
 use super::super::friendlet::service::BoardEnd;
 use super::super::friendlet::service::{Memo, Program, Scope, ServiceId, Signal, Usage};
@@ -119,6 +119,10 @@ impl Platform for System {
     }
 
     fn configuration(&mut self, _: u64, _: ConfigurationWork) -> Result<(), Refused> {
+        Err(Refused)
+    }
+
+    fn read_log(&mut self, _: u64, _: LogSource, _: usize, _: u64) -> Result<(), Refused> {
         Err(Refused)
     }
 

@@ -286,6 +286,7 @@ fn records_are_one_base64_string() {
         mono_ms: 4,
         from: 7,
         next: 17,
+        inode: None,
         records: b"0123456789",
     };
     assert_eq!(
@@ -295,6 +296,8 @@ fn records_are_one_base64_string() {
             r#""Wall": 5, "Mono": 4, "From": 7, "Next": 17, "Records": "MDEyMzQ1Njc4OQ=="}"#
         )
     );
+    let stored = written(Form::Frame, &Outcome::BoardLog(LogPage { inode: Some(9), ..page }));
+    assert!(stored.contains(r#""Level": "info", "File": 9, "Wall": 5"#), "{stored}");
 }
 
 #[test]

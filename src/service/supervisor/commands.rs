@@ -17,7 +17,7 @@ impl Supervisor {
             if self.starts_with_server(service) && !self.is_shutting_down {
                 self.start_required(service, now);
                 if let Err(error) = self.apply(service, Event::Start, now) {
-                    warning!("{}: cannot start: {}", self.name(service), error);
+                    warning!("{}: cannot start: {}", self.subject(service), error);
                 }
             }
         }

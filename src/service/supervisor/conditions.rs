@@ -139,11 +139,11 @@ impl Supervisor {
         let waiting = if entry.required == 0 { 0 } else { entry.required & self.waiting_for_conditions() };
         if unmet != 0 {
             let condition = self.condition(unmet.trailing_zeros() as usize);
-            info!("{}: stopping, it needs {}", self.name(service), condition);
+            info!("{}: stopping, it needs {}", self.subject(service), condition);
         } else if let Some(other) =
             ServiceId::from_index(waiting.trailing_zeros() as usize).filter(|_| waiting != 0)
         {
-            info!("{}: stopping, it requires {}, which waits", self.name(service), self.name(other));
+            info!("{}: stopping, it requires {}, which waits", self.subject(service), self.name(other));
         } else {
             return;
         }

@@ -32,7 +32,7 @@ impl Supervisor {
     pub fn handle_spawned(&mut self, service: ServiceId, result: Result<u32, SpawnError>, now: Duration) {
         let entry = &mut self.entries[service.index()];
         if !entry.has_pending_spawn() {
-            warning!("{}: unexpected spawn result: {}", self.name(service), DebugArg(result));
+            warning!("{}: unexpected spawn result: {}", self.subject(service), DebugArg(result));
             return;
         }
         let (phase, program) = (entry.phase, entry.program);
@@ -43,9 +43,9 @@ impl Supervisor {
                 if (phase, program) == (Phase::Spawning, Program::Main) {
                     entry.started = now;
                     entry.started_once = true;
-                    info!("{}: started, pid {}", self.name(service), pid);
+                    info!("{}: started, pid {}", self.subject(service), pid);
                 } else {
-                    info!("{}: {}, pid {}", self.name(service), program.key(), pid);
+                    info!("{}: {}, pid {}", self.subject(service), program.key(), pid);
                 }
                 Event::Spawned
             }
@@ -72,22 +72,22 @@ impl Supervisor {
     pub fn handle_exit(&mut self, service: ServiceId, exit: Exit, is_gone: bool, now: Duration) {
         let entry = &mut self.entries[service.index()];
         if entry.pid == 0 {
-            warning!("{}: unexpected exit: {}", self.name(service), LastExit::from(exit));
+            warning!("{}: unexpected exit: {}", self.subject(service), LastExit::from(exit));
             return;
         }
         let (phase, program) = (entry.phase, entry.program);
         entry.pid = 0;
         entry.leader_exit = Some(LeaderExit { at: now, exit, was_stopped: phase.is_ending() });
         if program != Program::Main {
-            info!("{}: {} exited, {}", self.name(service), program.key(), LastExit::from(exit));
+            info!("{}: {} exited, {}", self.subject(service), program.key(), LastExit::from(exit));
         } else if phase.is_alive() {
             let last_exit = self.record_exit(service, exit);
             let is_success = self.spec(service).is_some_and(|spec| spec.is_success(exit));
             self.settle_run(service, if is_success { Ok(()) } else { Err(CommandError::Exited(last_exit)) });
-            info!("{}: exited, {}", self.name(service), LastExit::from(exit));
+            info!("{}: exited, {}", self.subject(service), LastExit::from(exit));
         }
         if !is_gone && !phase.is_ending() {
-            info!("{}: stopping the processes that its first one left", self.name(service));
+            info!("{}: stopping the processes that its first one left", self.subject(service));
         }
         let event = if is_gone { Event::Gone } else { Event::LeaderExited };
         self.apply_internal(service, event, now);
@@ -122,7 +122,7 @@ impl Supervisor {
 
     /// Stops waiting for a killed spawn. It is never followed by a second one before its answer.
     pub(super) fn lose(&mut self, service: ServiceId, now: Duration) {
-        warning!("{}: cannot be killed, waiting for it", self.name(service));
+        warning!("{}: cannot be killed, waiting for it", self.subject(service));
         self.settle_spawn(service, CommandError::Busy);
         let entry = &mut self.entries[service.index()];
         if entry.next == Next::Start {
@@ -133,7 +133,7 @@ impl Supervisor {
 
     /// Goes on without the end of killed processes.
     pub(super) fn give_up(&mut self, service: ServiceId, now: Duration) {
-        warning!("{}: processes are left after KILL, going on without their end", self.name(service));
+        warning!("{}: processes are left after KILL, going on without their end", self.subject(service));
         let entry = &mut self.entries[service.index()];
         entry.pid = 0;
         if entry.leader_exit.is_none() {
@@ -213,7 +213,7 @@ impl Supervisor {
         let is_finished = is_success && success == Phase::Finished;
         let restarts = policy.applies(is_success) && !is_finished && !self.is_shutting_down;
         if restarts && limit != 0 && short_runs >= limit {
-            error!("{}: failed, {} short runs in a row", self.name(service), short_runs);
+            error!("{}: failed, {} short runs in a row", self.subject(service), short_runs);
             self.fail(service, reason, now);
         } else if restarts {
             let delay = self.jitter.apply(entry.back_off.after(ran));
@@ -249,7 +249,7 @@ impl Supervisor {
         let is_success = self.entries[service.index()].phase != Phase::Failed;
         let due = if end == BoardEnd::PowerOff && is_success { now } else { now.max(REBOOT_UPTIME) };
         let seconds = (due - now).as_secs();
-        warning!("{}: its end causes {} of the board in {} s", self.name(service), end.name(), seconds);
+        warning!("{}: its end causes {} of the board in {} s", self.subject(service), end.name(), seconds);
         self.entries[service.index()].deadline = Some(due);
     }
 
@@ -257,14 +257,14 @@ impl Supervisor {
     pub(super) fn end_board(&mut self, service: ServiceId) {
         let Some(end) = self.end_of_board(service) else { return };
         if self.actions.push_back(Action::EndBoard { service, end }).is_err() {
-            error!("{}: cannot {} the board: too many pending actions", self.name(service), end.name());
+            error!("{}: cannot {} the board: too many pending actions", self.subject(service), end.name());
         }
     }
 
     /// Records and reports a failed start.
     pub(super) fn record_failed_start(&mut self, service: ServiceId, end: LastExit, now: Duration) {
         if let Some(spec) = self.spec(service) {
-            error!("{}: {}", spec.name, end.text(spec));
+            error!("{}: {}", self.subject(service), end.text(spec));
         }
         let entry = &mut self.entries[service.index()];
         entry.last_exit = end;

@@ -132,7 +132,7 @@ impl Supervisor {
         }
         entry.fault = Some(EndReason::Unhealthy(check));
         let name = self.table.check(check).map_or("?", |check| &check.name);
-        error!("{}: stopped, check {} is failing", self.name(service), name);
+        error!("{}: stopped, check {} is failing", self.subject(service), name);
         self.apply_internal(service, Event::Unhealthy, now);
         self.progress(now);
     }

@@ -56,7 +56,7 @@ impl Supervisor {
                     self.enter_until(service, Phase::CleaningUp, None, now, time);
                 }
                 InheritedProcess::Left { pid } => {
-                    info!("{}: stopping pid {} of an earlier server", self.name(service), pid);
+                    info!("{}: stopping pid {} of an earlier server", self.subject(service), pid);
                     let entry = &mut self.entries[service.index()];
                     (entry.started, entry.since) = (now, now);
                     // Its end is not that of a run of this server: the history has none of it.
@@ -125,7 +125,7 @@ impl Supervisor {
             self.await_ready(service, now);
             self.await_settled(service, now);
         }
-        info!("{}: runs, pid {}", self.name(service), pid);
+        info!("{}: runs, pid {}", self.subject(service), pid);
         // The time of a stop that was under way begins again.
         match (memo.state, memo.is_wanted) {
             (State::Stopping, true) => self.apply_internal(service, Event::Restart, now),

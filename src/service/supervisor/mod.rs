@@ -31,7 +31,7 @@ use super::{
     ServiceId, ServiceTable, Signal, Spec, StateChange, Status,
 };
 use crate::limits::{CHECKS, SERVICES};
-use crate::log::DebugArg;
+use crate::log::{DebugArg, Subject, SubjectLimit};
 use crate::{debug, error, info, internal_error, warning};
 
 /// Most actions that one call can request for all services: two signals and one spawn each.
@@ -54,6 +54,8 @@ pub struct Supervisor {
     order: Vec<ServiceId, SERVICES>,
     actions: Deque<Action, ACTIONS>,
     changes: Deque<StateChange, CHANGES>,
+    /// Limit of the records about each service.
+    limits: [SubjectLimit; SERVICES],
     jitter: Jitter,
     /// Mask of the conditions that are met.
     met: u8,
@@ -92,6 +94,7 @@ impl Supervisor {
             order,
             actions: Deque::new(),
             changes: Deque::new(),
+            limits: [const { SubjectLimit::new() }; SERVICES],
             jitter: Jitter::NONE,
             met: 0,
             unix_s: None,
@@ -214,7 +217,7 @@ impl Supervisor {
             Step::Refuse => return Err(CommandError::NotRunning),
             Step::RefuseBusy => return Err(CommandError::Busy),
             Step::Unexpected => {
-                warning!("{}: unexpected {} in {}", self.name(service), DebugArg(event), DebugArg(phase))
+                warning!("{}: unexpected {} in {}", self.subject(service), DebugArg(event), DebugArg(phase))
             }
             Step::Start => {
                 entry.restarts = 0;
@@ -258,13 +261,13 @@ impl Supervisor {
                 self.stop(service, reason, now);
             }
             Step::Kill => {
-                warning!("{}: killed, the stop timed out", self.name(service));
+                warning!("{}: killed, the stop timed out", self.subject(service));
                 self.signal(service, Signal::Kill, Scope::Group);
                 self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
             }
             Step::EndUnhealthy if entry.fault != Some(EndReason::Watchdog) => self.stop(service, None, now),
             Step::EndUnhealthy => {
-                error!("{}: killed, the watchdog expired", self.name(service));
+                error!("{}: killed, the watchdog expired", self.subject(service));
                 self.signal(service, Signal::Kill, Scope::Group);
                 self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
                 self.lose_readiness(service, now);
@@ -284,7 +287,7 @@ impl Supervisor {
                 self.enter(service, Phase::Started, None, now);
             }
             Step::MarkPaused => {
-                warning!("{}: suspended from outside", self.name(service));
+                warning!("{}: suspended from outside", self.subject(service));
                 self.enter(service, Phase::Paused, None, now);
             }
             Step::MarkResumed => self.enter(service, Phase::Started, None, now),
@@ -313,11 +316,11 @@ impl Supervisor {
         match self.gate(service) {
             Gate::Open => self.request_start(service, reason, now),
             Gate::Closed | Gate::Late(_) | Gate::Failed(_) => {
-                debug!("{}: waits for other services", self.name(service));
+                debug!("{}: waits for other services", self.subject(service));
                 self.enter(service, Phase::Blocked, reason, now);
             }
             Gate::Unmet(condition) => {
-                info!("{}: waits for {}", self.name(service), self.condition(condition));
+                info!("{}: waits for {}", self.subject(service), self.condition(condition));
                 self.enter(service, Phase::Blocked, reason, now);
             }
         }
@@ -325,12 +328,21 @@ impl Supervisor {
 
     fn signal(&mut self, service: ServiceId, signal: Signal, scope: Scope) {
         if self.actions.push_back(Action::Signal { service, signal, scope }).is_err() {
-            error!("{}: cannot send signal {}: too many pending actions", self.name(service), signal.name());
+            error!(
+                "{}: cannot send signal {}: too many pending actions",
+                self.subject(service),
+                signal.name()
+            );
         }
     }
 
     fn spec(&self, service: ServiceId) -> Option<&Spec> {
         self.table.get(service)
+    }
+
+    /// Name of a service as the subject of a record, within the rate limit of the service.
+    pub(crate) fn subject(&self, service: ServiceId) -> Subject<'_> {
+        self.limits[service.index()].subject(self.name(service))
     }
 
     fn name(&self, service: ServiceId) -> &str {

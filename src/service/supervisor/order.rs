@@ -105,9 +105,9 @@ impl Supervisor {
             let entry = &self.entries[other.index()];
             let is_needed = other != service && needed & bit(other) != 0;
             if is_needed && (entry.is_down() || entry.phase == Phase::Waiting) {
-                info!("{}: starting, {} requires it", self.name(other), self.name(service));
+                info!("{}: starting, {} requires it", self.subject(other), self.name(service));
                 if let Err(error) = self.apply(other, Event::Start, now) {
-                    warning!("{}: cannot start: {}", self.name(other), error);
+                    warning!("{}: cannot start: {}", self.subject(other), error);
                 }
             }
         }
@@ -138,7 +138,7 @@ impl Supervisor {
             Gate::Unmet(_) => self.await_conditions(service, now),
             Gate::Open => self.leave_conditions(service, now),
             Gate::Late(other) => {
-                warning!("{}: starting, although {} is not ready", self.name(service), self.name(other));
+                warning!("{}: starting, although {} is not ready", self.subject(service), self.name(other));
                 self.leave_conditions(service, now);
             }
             Gate::Failed(other) => self.fail_with(service, other, now),
@@ -152,7 +152,7 @@ impl Supervisor {
         let (is_down, has_failed) = (required.is_down(), required.has_failed());
         error!(
             "{}: cannot start, it requires {}, which {}",
-            self.name(service),
+            self.subject(service),
             self.name(other),
             lack(is_down)
         );
@@ -173,7 +173,7 @@ impl Supervisor {
             return;
         }
         let Some(other) = self.first(entry.required, Record::is_down) else { return };
-        info!("{}: stopping, it requires {}, which does not run", self.name(service), self.name(other));
+        info!("{}: stopping, it requires {}, which does not run", self.subject(service), self.name(other));
         let has_failed = self.entries[other.index()].has_failed();
         self.entries[service.index()].failed_with = has_failed.then_some(other);
         self.apply_internal(service, Event::Stop, now);

@@ -70,7 +70,7 @@ impl Supervisor {
         let entry = &mut self.entries[service.index()];
         entry.fault = Some(EndReason::MaxRuntime);
         let program = entry.program.key();
-        error!("{}: stopping {}, it ran longer than {} s", self.name(service), program, seconds);
+        error!("{}: stopping {}, it ran longer than {} s", self.subject(service), program, seconds);
         self.stop(service, None, now);
     }
 
@@ -97,7 +97,7 @@ impl Supervisor {
         }
         if ended.exit == Exit::Code(0) && overrun.is_none() {
             if self.lacks_needs(service) {
-                info!("{}: lost what it needs before its start", self.name(service));
+                info!("{}: lost what it needs before its start", self.subject(service));
                 self.entries[service.index()].next = Next::Start;
                 return false;
             }
@@ -160,8 +160,8 @@ impl Supervisor {
         now: Duration,
     ) {
         match result {
-            Ok(Exit::Code(0)) => info!("{}: stop_command exited", self.name(service)),
-            Ok(exit) => warning!("{}: stop_command: {}", self.name(service), LastExit::from(exit)),
+            Ok(Exit::Code(0)) => info!("{}: stop_command exited", self.subject(service)),
+            Ok(exit) => warning!("{}: stop_command: {}", self.subject(service), LastExit::from(exit)),
             Err(error) => self.warn_not_started(service, Program::Stop, error),
         }
         self.apply_internal(service, Event::CommandEnded, now);
@@ -171,7 +171,7 @@ impl Supervisor {
     pub(super) fn signal_stop(&mut self, service: ServiceId, now: Duration) {
         let (since, stop_timeout) = (self.entries[service.index()].since, self.stop_timeout(service));
         if now >= since + stop_timeout / 2 {
-            warning!("{}: stop_command takes too long, sending the stop signal", self.name(service));
+            warning!("{}: stop_command takes too long, sending the stop signal", self.subject(service));
         }
         // Both together have the time from the begin of the stop.
         let deadline = since + stop_timeout;
@@ -195,7 +195,7 @@ impl Supervisor {
 
     /// Kills `finish`, which had its time, or has left processes behind.
     pub(super) fn kill_finish(&mut self, service: ServiceId, now: Duration) {
-        warning!("{}: killing finish and its processes", self.name(service));
+        warning!("{}: killing finish and its processes", self.subject(service));
         if self.entries[service.index()].has_pending_spawn() {
             return self.abort(service, None, now);
         }
@@ -213,7 +213,7 @@ impl Supervisor {
     /// Logs that a program was not started whose failure changes nothing.
     pub(super) fn warn_not_started(&self, service: ServiceId, program: Program, error: SpawnError) {
         if let Some(spec) = self.spec(service) {
-            warning!("{}: {}: {}", spec.name, program.key(), error.text_of(program, spec));
+            warning!("{}: {}: {}", self.subject(service), program.key(), error.text_of(program, spec));
         }
     }
 }

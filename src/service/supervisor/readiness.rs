@@ -60,7 +60,7 @@ impl Supervisor {
         if entry.phase == Phase::Started {
             entry.watchdog = watchdog.map(|watchdog| now + watchdog);
         }
-        info!("{}: ready", self.name(service));
+        info!("{}: ready", self.subject(service));
         self.progress(now);
     }
 
@@ -119,7 +119,7 @@ impl Supervisor {
         {
             entry.readiness = Readiness::Late;
             let seconds = until.saturating_sub(since).as_secs();
-            warning!("{}: not ready after {} s", self.name(service), seconds);
+            warning!("{}: not ready after {} s", self.subject(service), seconds);
         }
         let entry = &mut self.entries[service.index()];
         if entry.watchdog.is_some_and(|watchdog| watchdog <= now) && !self.actions.is_full() {

@@ -82,7 +82,7 @@ impl Supervisor {
             if !is_due || ACTIONS - self.actions.len() < ACTIONS_OF_ONE {
                 continue;
             }
-            info!("{}: stopping, the configuration file has changed it", self.name(service));
+            info!("{}: stopping, the configuration file has changed it", self.subject(service));
             let event = if changed & bit(service) != 0 { Event::Restart } else { Event::Stop };
             self.apply_internal(service, event, now);
         }
@@ -163,7 +163,7 @@ impl Supervisor {
             if starting & bit(service) != 0 {
                 self.start_required(service, now);
                 if let Err(error) = self.apply(service, Event::Start, now) {
-                    warning!("{}: cannot start: {}", self.name(service), error);
+                    warning!("{}: cannot start: {}", self.subject(service), error);
                 }
             }
         }

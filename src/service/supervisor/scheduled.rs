@@ -46,14 +46,17 @@ impl Supervisor {
             return;
         }
         if !matches!(entry.phase, Phase::Stopped | Phase::Failed | Phase::Finished) {
-            debug!("{}: not started by its schedule, the last start has not ended", spec.name);
+            debug!(
+                "{}: not started by its schedule, the last start has not ended",
+                self.limits[service.index()].subject(&spec.name)
+            );
             return;
         }
-        info!("{}: starting by its schedule", spec.name);
+        info!("{}: starting by its schedule", self.limits[service.index()].subject(&spec.name));
         entry.failed_with = None;
         self.start_required(service, now);
         if let Err(error) = self.apply(service, Event::Restart, now) {
-            warning!("{}: cannot start: {}", self.name(service), error);
+            warning!("{}: cannot start: {}", self.subject(service), error);
         }
     }
 }

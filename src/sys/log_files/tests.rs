@@ -6,26 +6,22 @@ use std::time::Instant;
 
 use super::*;
 use crate::limits::LOG_RING_BYTES;
+use crate::log::test_process;
 use crate::log::{LOG_FILE_BYTES_MIN, LOG_LINE_BYTES, Level, write_line};
 use crate::sys::tests::lock_children;
 use crate::sys::{LOG_FLUSH_TIMEOUT, log_threads};
 
-/// Variable of a process that runs one test, which needs a ring and a log level of its own.
-const ALONE: &str = "FRIENDLET_TEST_ALONE";
-
-/// Returns true in a process of one test; otherwise runs the test in such a process.
+/// Returns true in a process of one test, which needs a ring and a log level of its own.
 fn is_alone(test: &str) -> bool {
-    if std::env::var_os(ALONE).is_some() {
-        return true;
-    }
     let _lock = lock_children();
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let output =
-        command.args(["--exact", &format!("sys::log_files::tests::{test}")]).env(ALONE, "1").output();
-    let output = output.unwrap();
-    let report = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && report.contains("1 passed"), "{report}");
-    false
+    test_process::is_alone(&format!("sys::log_files::tests::{test}"))
+}
+
+/// Runs a test in a process of its own.
+fn alone(test: &str, run: impl FnOnce()) {
+    if is_alone(test) {
+        run();
+    }
 }
 
 struct TestDirectory(PathBuf);
@@ -102,6 +98,113 @@ fn files_are_rotated_at_their_limits() {
     assert!(found.len() > 40 && found.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{found:?}");
 }
 
+/// Runs of a server that ends after one line: `texts` of the first, then `line ..` of so many others.
+#[cfg(not(feature = "defmt"))]
+fn crash_loop(directory: &TestDirectory, count: usize, first: &str, starts: usize) {
+    let run = |text: std::fmt::Arguments<'_>| {
+        let mut writer = directory.writer(count);
+        writer.open(Duration::ZERO);
+        write_line(Level::Error, "test", text);
+        writer.flush(Duration::from_secs(1));
+    };
+    run(format_args!("{first}"));
+    for number in 0..starts {
+        run(format_args!("line {number}"));
+    }
+}
+
+#[cfg(not(feature = "defmt"))]
+#[test]
+fn start_goes_on_in_the_newest_file() {
+    alone("start_goes_on_in_the_newest_file", || {
+        let directory = TestDirectory::new("go-on");
+        crash_loop(&directory, 4, "first", 1);
+        let newest = directory.0.join("logs/log");
+        // A power cut has left a part of a line.
+        fs::write(&newest, directory.text("log").unwrap() + "[ 1.2").unwrap();
+        crash_loop(&directory, 4, "second", 0);
+        let text = directory.text("log").unwrap();
+        let lines: Vec<_> = text.lines().map(|line| line.split("test: ").last().unwrap()).collect();
+        let is_header =
+            |line: &str| line.starts_with("friendlet-log 1 form=text") && line.ends_with("slide=0");
+        assert!([0, 3, 6].iter().all(|at| is_header(lines[*at])), "{text}");
+        // A line begins with the time of day.
+        assert!(text.lines().nth(1).unwrap()[..25].ends_with("Z ") && text.contains("Z ["), "{text}");
+        assert_eq!([1, 2, 4, 5, 7].map(|at| lines[at]), ["first", "", "line 0", "[ 1.2", "second"], "{text}");
+        assert_eq!((lines.len(), directory.text("log.1")), (8, None));
+    });
+}
+
+#[cfg(not(feature = "defmt"))]
+#[test]
+fn crash_loop_keeps_its_first_cause() {
+    alone("crash_loop_keeps_its_first_cause", || {
+        for count in [2, 3, 4] {
+            let directory = TestDirectory::new("crash-loop");
+            crash_loop(&directory, count, "the first cause", 1000);
+            let names = ["log", "log.1", "log.2", "log.3"];
+            let texts: Vec<_> = names.iter().filter_map(|name| directory.text(name)).collect();
+            let oldest = texts.last().unwrap();
+            assert!(
+                oldest.contains("test: the first cause\n") && numbers(oldest)[0] == 0,
+                "{count}: {oldest}"
+            );
+            assert_eq!(numbers(&texts[0]).last(), Some(&999), "{count}");
+            assert!(texts.len() == count.min(3) && texts.iter().all(|text| text.len() <= LOG_FILE_BYTES_MIN));
+            assert!(texts[0].lines().next().unwrap().ends_with(YOUNG), "{}", texts[0]);
+        }
+    });
+}
+
+#[cfg(not(feature = "defmt"))]
+#[test]
+fn run_that_grows_older_begins_a_file() {
+    alone("run_that_grows_older_begins_a_file", || {
+        let directory = TestDirectory::new("older");
+        crash_loop(&directory, 4, "the first cause", 100);
+        let mut writer = directory.writer(4);
+        writer.open(Duration::ZERO);
+        for (number, now) in [(1, LOG_YOUNG_RUN - Duration::from_secs(1)), (2, LOG_YOUNG_RUN)] {
+            line(number);
+            writer.flush(now);
+        }
+        let [newest, before] = ["log", "log.1"].map(|name| directory.text(name).unwrap());
+        assert_eq!((numbers(&newest), numbers(&before).last()), (vec![2], Some(&1)));
+        assert!(newest.lines().next().unwrap().ends_with("slide=0"), "{newest}");
+        // And rotates all files from then on.
+        let oldest = directory.text("log.2").unwrap();
+        assert!(oldest.contains("the first cause"), "{oldest}");
+        (0..30).for_each(line);
+        for _ in 0..9 {
+            writer.flush(LOG_YOUNG_RUN);
+        }
+        assert!(directory.text("log.3").unwrap().contains("the first cause"));
+    });
+}
+
+#[cfg(not(feature = "defmt"))]
+#[test]
+fn step_of_the_clock_has_its_header() {
+    alone("step_of_the_clock_has_its_header", || {
+        let directory = TestDirectory::new("step");
+        let mut writer = directory.writer(2);
+        writer.open(Duration::ZERO);
+        line(1);
+        writer.flush(Duration::ZERO);
+        // As if the file had been begun in 1970.
+        writer.clock = StepWatch::new(log::ClockSample { wall_ms: 5, mono_ms: 0 });
+        line(2);
+        writer.flush(Duration::ZERO);
+        line(3);
+        writer.flush(Duration::ZERO);
+        let text = directory.text("log").unwrap();
+        let [_, first, second] = text.split("friendlet-log 1 ").collect::<Vec<_>>()[..] else {
+            panic!("{text}")
+        };
+        assert_eq!((numbers(first), numbers(second)), (vec![1], vec![2, 3]), "{text}");
+    });
+}
+
 #[cfg(not(feature = "defmt"))]
 #[test]
 fn tick_writes_up_to_its_limit_and_lost_records_are_counted() {
@@ -166,9 +269,9 @@ fn failed_file_is_retried_after_the_pause() {
 fn longest_head_has_room() {
     let stamp = log::ClockSample { wall_ms: u64::MAX, mono_ms: u64::MAX };
     let build = "0".repeat(log::BUILD_ID_BYTES);
-    let head = log::header(FORM, &build, &"b".repeat(64), stamp);
-    assert!(head.trim_end_matches('\0').ends_with("slide=0\n"), "{head}");
-    assert!(head.len() <= log::LOG_HEAD_BYTES && LOG_LINE_BYTES < LOG_WRITE_BYTES);
+    let head = log::header(FORM, &build, &"b".repeat(64), stamp, YOUNG);
+    assert!(head.trim_end_matches('\0').ends_with("slide=0 young=1\n"), "{head}");
+    assert!(head.len() <= LOG_HEAD_BYTES && LOG_LINE_BYTES < LOG_WRITE_BYTES);
 }
 
 /// Variable with the log file of a child of the next test.
@@ -179,7 +282,7 @@ fn panic_is_in_the_file_before_the_process_aborts() {
     if let Some(file) = std::env::var_os(CHILD) {
         log::enable();
         let target = LogTarget { file: Path::new(&file), bytes: LOG_FILE_BYTES_MIN, count: 1, build: "" };
-        log_threads::start(Some(&target)).unwrap();
+        log_threads::start(Some(&target), None).unwrap();
         log_threads::log_panics();
         panic!("number {}", 7);
     }
@@ -201,7 +304,7 @@ const BLOCKED: &str = "FRIENDLET_TEST_PANIC_BLOCKED";
 #[test]
 fn panic_ends_the_process_though_standard_error_blocks() {
     if std::env::var_os(BLOCKED).is_some() {
-        log_threads::start(None).unwrap();
+        log_threads::start(None, None).unwrap();
         log_threads::log_panics();
         panic!("number {}", 8);
     }

@@ -24,7 +24,7 @@ const EXCEPTIONS: [(&str, &str, &str); 4] = [
 ];
 
 /// Time of the record in the page of logs.
-const RECORD: &str = "[   12.345] ";
+const RECORD: &str = "2026-11-25T15:22:33.348Z [   12.345] ";
 
 /// Placeholders of values that a document leaves out, each with a value.
 fn completions() -> [(&'static str, String); 1] {

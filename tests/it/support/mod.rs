@@ -14,6 +14,7 @@ pub(crate) mod namespaces;
 pub(crate) mod notify;
 pub(crate) mod ntp;
 pub(crate) mod process;
+pub(crate) mod record;
 pub(crate) mod server;
 pub(crate) mod source;
 pub(crate) mod stream;

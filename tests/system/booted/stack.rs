@@ -82,7 +82,7 @@ fn stack_stops_in_reverse_and_is_back_with_the_server() {
     next_server(before);
     let directory = Directory::new();
     let file = directory.file("log");
-    let log = || log_file("log.1", &file);
+    let log = || log_file("log", &file);
     // The broker still accepts what the panel publishes at its end.
     assert_order_in(log, &["stopping", "panel: exited, exit 0", "broker: exited, exit 0"]);
     assert_order_in(log, &["stopping", "web: exited, exit 0"]);

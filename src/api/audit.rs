@@ -1,0 +1,233 @@
+//! Lines of the audit trail about calls, and their rate limit.
+//!
+//! Each user has a limit for logins, for changes and for refusals, and so have all clients without a session. A flood of
+//! one kind by one user removes no line of another from the files: after a period with more lines than the limit, the
+//! kind has one line in each period, with the number of the others, until a period is quiet.
+
+use core::fmt;
+use core::time::Duration;
+
+use super::{AUDIT_BURST, AUDIT_PERIOD, Context};
+use crate::call::{Audited, Failure, Outcome};
+use crate::limits::USERS;
+use crate::log::audit::AuditLine;
+use crate::service::ServiceId;
+use crate::session::{ClientAddr, UserId};
+
+/// Kind of a line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum AuditKind {
+    Login,
+    Change,
+    Refusal,
+}
+
+impl AuditKind {
+    const ALL: [Self; 3] = [Self::Login, Self::Change, Self::Refusal];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Change => "change",
+            Self::Refusal => "refusal",
+        }
+    }
+}
+
+/// Lines of one kind by one user.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rate {
+    /// User of the latest line.
+    user: Option<UserId>,
+    period_start: Duration,
+    /// Lines in the period.
+    lines: u32,
+    /// Lines left out in the period.
+    left_out: u32,
+}
+
+/// Lines of each user, in the order of their ids, and of all other clients.
+#[derive(Debug)]
+pub(crate) struct AuditRates([[Rate; AuditKind::ALL.len()]; USERS + 1]);
+
+impl AuditRates {
+    pub(super) fn new() -> Self {
+        Self([[Rate::default(); AuditKind::ALL.len()]; USERS + 1])
+    }
+
+    /// Returns true if a line of this kind is to be written at `now`, and counts it in any case.
+    fn permits(&mut self, kind: AuditKind, user: Option<UserId>, now: Duration) -> bool {
+        let index = user.map_or(USERS, UserId::index).min(USERS);
+        let Some(rate) = self.0.get_mut(index).and_then(|rates| rates.get_mut(kind as usize)) else {
+            return false;
+        };
+        if rate.lines == 0 || rate.left_out == 0 && now.saturating_sub(rate.period_start) >= AUDIT_PERIOD {
+            *rate = Rate { period_start: now, ..Rate::default() };
+        }
+        rate.user = user;
+        if rate.lines >= AUDIT_BURST {
+            rate.left_out = rate.left_out.saturating_add(1);
+            return false;
+        }
+        rate.lines += 1;
+        true
+    }
+
+    /// Time at which the earliest period with lines that are left out ends.
+    pub(crate) fn poll_timeout(&self) -> Option<Duration> {
+        let rates = self.0.iter().flatten().filter(|rate| rate.left_out > 0);
+        rates.map(|rate| rate.period_start + AUDIT_PERIOD).min()
+    }
+
+    /// Takes a number of lines that were left out in a period that has ended. One line less than the limit is
+    /// counted in the next period already.
+    fn take_left_out(&mut self, now: Duration) -> Option<(Option<UserId>, AuditKind, u32)> {
+        let mut rates = self.0.iter_mut().flat_map(|rates| rates.iter_mut().zip(AuditKind::ALL));
+        let (rate, kind) =
+            rates.find(|(rate, _)| rate.left_out > 0 && now >= rate.period_start + AUDIT_PERIOD)?;
+        let Rate { user, left_out, .. } = *rate;
+        *rate = Rate { user, period_start: now, lines: AUDIT_BURST - 1, left_out: 0 };
+        Some((user, kind, left_out))
+    }
+}
+
+/// Object of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum AuditObject<'n> {
+    None,
+    Named(&'n str),
+    Service(ServiceId),
+    User(UserId),
+}
+
+/// Call of a line.
+pub(super) struct AuditCall<'c> {
+    pub(super) kind: AuditKind,
+    /// User; `None` for one who has not proved it.
+    pub(super) user: Option<UserId>,
+    pub(super) source: ClientAddr,
+    /// Path in the table of calls.
+    pub(super) path: &'c [&'c str],
+}
+
+impl AuditCall<'static> {
+    /// A change.
+    pub(super) fn of_change(audited: &Audited) -> Self {
+        let Audited { path, user, source } = *audited;
+        Self { kind: AuditKind::Change, user: Some(user), source, path }
+    }
+}
+
+impl AuditCall<'_> {
+    /// Begins a line; `None` without an audit trail, or over the limit. `name` is that of a user who has not proved
+    /// it.
+    pub(super) fn begin(
+        &self,
+        name: Option<&str>,
+        object: AuditObject<'_>,
+        cx: &mut Context<'_>,
+    ) -> Option<AuditLine> {
+        let mut line = AuditLine::new()?;
+        let api = &mut *cx.api;
+        if !api.audit.permits(self.kind, self.user, cx.now) {
+            return None;
+        }
+        let users = &api.accounts.users;
+        let name = name.or(self.user.map(|user| users.name(user)));
+        line.put("user", &name.unwrap_or("?"));
+        line.put("from", &self.source);
+        line.put("call", &Path(self.path));
+        let object = match object {
+            AuditObject::None => None,
+            AuditObject::Named(name) => Some(name),
+            AuditObject::Service(service) => api.services.table().get(service).map(|spec| spec.name.as_str()),
+            AuditObject::User(user) => Some(users.name(user)),
+        };
+        if let Some(object) = object {
+            line.put("on", &object);
+        }
+        Some(line)
+    }
+}
+
+/// Path of a call without the placeholder of its service.
+struct Path<'p>(&'p [&'p str]);
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut segments = self.0.iter().filter(|segment| **segment != super::calls::NAME);
+        f.write_str(segments.next().copied().unwrap_or_default())?;
+        segments.try_for_each(|segment| write!(f, "/{segment}"))
+    }
+}
+
+/// Ends a line with what came of the call, and returns that.
+pub(super) fn finish<'a>(line: Option<AuditLine>, outcome: Outcome<'a>) -> Outcome<'a> {
+    if let Some(mut line) = line {
+        let result = match &outcome {
+            Outcome::Pending(_) => "begun",
+            Outcome::AtCapacity | Outcome::Failed(Failure::NotAllowed | Failure::Blocked { .. }) => "refused",
+            Outcome::Failed(_) => "failed",
+            _ => "ok",
+        };
+        line.put("outcome", &result);
+        if let Outcome::Failed(Failure::Failed { result, .. }) = &outcome {
+            line.put("errno", result);
+        }
+        line.finish();
+    }
+    outcome
+}
+
+/// Writes the numbers of lines that were left out in periods that have ended.
+pub(crate) fn handle_timeout(api: &mut super::Api, now: Duration) {
+    while let Some((user, kind, count)) = api.audit.take_left_out(now) {
+        let Some(mut line) = AuditLine::new() else { return };
+        let name = user.map_or("?", |user| api.accounts.users.name(user));
+        line.put("user", &name);
+        line.put("kind", &kind.name());
+        line.put("left_out", &count);
+        line.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_kind_up_to_the_limit_and_then_one_in_each_period() {
+        let mut rates = AuditRates::new();
+        let permits = |rates: &mut AuditRates, kind, now| rates.permits(kind, None, now);
+        let start = Duration::from_secs(9);
+        for _ in 0..AUDIT_BURST {
+            assert!(permits(&mut rates, AuditKind::Refusal, start));
+        }
+        assert_eq!(rates.poll_timeout(), None);
+        for _ in 0..1000 {
+            assert!(!permits(&mut rates, AuditKind::Refusal, start + AUDIT_PERIOD / 2));
+        }
+        // Other kinds and users have their own.
+        assert!(permits(&mut rates, AuditKind::Login, start));
+        let end = start + AUDIT_PERIOD;
+        assert_eq!(rates.poll_timeout(), Some(end));
+        assert_eq!(rates.take_left_out(end - Duration::from_nanos(1)), None);
+        assert_eq!(rates.take_left_out(end), Some((None, AuditKind::Refusal, 1000)));
+        assert_eq!((rates.take_left_out(end), rates.poll_timeout()), (None, None));
+        // The flood goes on.
+        assert!(permits(&mut rates, AuditKind::Refusal, end));
+        assert!(!permits(&mut rates, AuditKind::Refusal, end));
+        assert_eq!(rates.take_left_out(end + AUDIT_PERIOD), Some((None, AuditKind::Refusal, 1)));
+        // And ends.
+        let later = end + 2 * AUDIT_PERIOD;
+        for _ in 0..AUDIT_BURST {
+            assert!(permits(&mut rates, AuditKind::Refusal, later));
+        }
+    }
+
+    #[test]
+    fn path_without_its_placeholder() {
+        assert_eq!(Path(&["services", "NAME", "start"]).to_string(), "services/start");
+        assert_eq!(Path(&["login"]).to_string(), "login");
+    }
+}

@@ -1,0 +1,131 @@
+//! Audit trail: who did what, from where, and what came of it, in lines of text in every build.
+//!
+//! The lines wait in a queue for the thread of the log files, which writes them to files of their own. A line that
+//! finds the queue full is lost and counted.
+
+use core::fmt::{self, Write as _};
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::AUDIT_QUEUE_BYTES;
+use super::batch::Batch;
+use super::line::Line;
+use super::line_queue::LineQueue;
+
+// All zeros, so that the program does not contain the queue.
+static QUEUE: Mutex<LineQueue<AUDIT_QUEUE_BYTES>> = Mutex::new(LineQueue::new());
+static IS_ENABLED: AtomicBool = AtomicBool::new(false);
+static IS_DIRTY: AtomicBool = AtomicBool::new(false);
+
+/// Line in composition.
+pub struct AuditLine(Line);
+
+impl AuditLine {
+    /// Line of this moment; `None` without an audit trail.
+    pub fn new() -> Option<Self> {
+        IS_ENABLED.load(Ordering::Relaxed).then(|| Self(Line::of_audit()))
+    }
+
+    /// Adds `name=value`. Whatever could end the value, or look like another one, is replaced in it.
+    pub fn put(&mut self, name: &str, value: &dyn fmt::Display) {
+        // Writing to a line never fails; a `Display` that does leaves it short.
+        let _ = write!(self.0, " {name}=");
+        let _ = write!(Word(&mut self.0), "{value}");
+    }
+
+    /// Puts the line in the queue.
+    pub fn finish(mut self) {
+        lock().push(self.0.finish());
+        IS_DIRTY.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Writer of one word.
+struct Word<'l>(&'l mut Line);
+
+impl fmt::Write for Word<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let word = |c| match c {
+            ' ' => '_',
+            '=' => '?',
+            c if c.is_ascii_graphic() => c,
+            _ => '?',
+        };
+        text.chars().try_for_each(|c| self.0.write_char(word(c)))
+    }
+}
+
+/// Enables the trail: lines are queued from now on.
+pub fn enable() {
+    IS_ENABLED.store(true, Ordering::Relaxed);
+}
+
+/// Returns true if a line is not written yet.
+pub fn is_dirty() -> bool {
+    IS_DIRTY.load(Ordering::Relaxed)
+}
+
+/// Fills an empty batch with the next lines. Returns false without lines.
+pub fn fill(batch: &mut Batch) -> bool {
+    IS_DIRTY.store(false, Ordering::Relaxed);
+    batch.fill(&mut lock(), |lost, notice| {
+        let mut line = AuditLine(Line::of_audit());
+        line.put("lost", &lost);
+        let bytes = line.0.finish();
+        notice[..bytes.len()].copy_from_slice(bytes);
+        bytes.len()
+    })
+}
+
+fn lock() -> MutexGuard<'static, LineQueue<AUDIT_QUEUE_BYTES>> {
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::test_process::alone;
+
+    #[test]
+    fn line_has_words_alone_and_lost_ones_are_counted() {
+        // No other test may add lines.
+        alone("log::audit::tests::line_has_words_alone_and_lost_ones_are_counted", || {
+            assert!(AuditLine::new().is_none());
+            enable();
+            let mut line = AuditLine::new().unwrap();
+            line.put("user", &"anna outcome=ok\n\u{1b}[0mä");
+            line.put("outcome", &"refused");
+            line.finish();
+            assert!(is_dirty());
+            let mut batch = Batch::default();
+            assert!(fill(&mut batch) && !is_dirty());
+            let text = String::from_utf8(batch.pending().to_vec()).unwrap();
+            let (time, words) = text.split_once("] ").unwrap();
+            assert!(time.starts_with("20") && time.contains("Z [ "), "{text}");
+            assert_eq!(words, "user=anna_outcome?ok??[0m? outcome=refused\n");
+            batch.handle_written(text.len());
+
+            let count = 2 * AUDIT_QUEUE_BYTES / text.len();
+            (0..count).for_each(|_| {
+                let mut line = AuditLine::new().unwrap();
+                line.put("user", &"x".repeat(20));
+                line.finish();
+            });
+            let (mut lines, mut lost) = (0, 0);
+            let mut next = |batch: &mut Batch| {
+                while fill(batch) {
+                    let text = String::from_utf8(batch.pending().to_vec()).unwrap();
+                    lines += text.matches("user=").count();
+                    let notice = text.lines().find_map(|line| line.split_once("lost="));
+                    lost += notice.map_or(0, |(_, lost)| lost.trim_end().parse::<usize>().unwrap());
+                    batch.handle_written(text.len());
+                }
+                lines + lost
+            };
+            next(&mut batch);
+            // A loss is reported with the next line.
+            AuditLine::new().unwrap().finish();
+            assert_eq!(next(&mut batch), count);
+        });
+    }
+}
