@@ -202,7 +202,10 @@ impl MainLoop {
             self.next_look.map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()));
         let ended = has_ended.then(|| look.max(GROUP_POLL));
         let held = self.relay.as_ref().is_some_and(Relay::is_held);
-        [ended, held.then_some(RETRY), self.upgrade.pause()].into_iter().flatten().min()
+        // One that waits for the end of a trial is continued by the server's message.
+        let upgrade =
+            self.upgrade.pause().map(|pause| if self.is_unconfirmed { pause.max(RETRY) } else { pause });
+        [ended, held.then_some(RETRY), upgrade].into_iter().flatten().min()
     }
 
     pub(super) fn wait(&self, pause: Option<Duration>) {

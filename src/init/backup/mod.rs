@@ -39,6 +39,8 @@ pub(super) struct Backup {
     last: Duration,
     /// Something has changed since the last write.
     is_pending: bool,
+    /// A factory reset is requested.
+    is_marked: bool,
 }
 
 /// Data, and their place on the disk.
@@ -64,7 +66,7 @@ impl Backup {
         };
         let place = place.and_then(watch);
         let first = if place.is_some() { BACKUP_DELAY } else { Duration::MAX };
-        Self { place, write: DueWrite::new(first), last: Duration::ZERO, is_pending: true }
+        Self { place, write: DueWrite::new(first), last: Duration::ZERO, is_pending: true, is_marked: false }
     }
 
     /// The disk has a place for the backup, and for the mark of a factory reset.
@@ -100,12 +102,16 @@ impl Backup {
         }
     }
 
-    /// Writes at the end of the board what has changed.
+    /// Writes at the end of the board what has changed or, after a request of a factory reset, the mark again: a write that was
+    /// under way may have replaced it.
     pub(super) fn finish(&self) {
         let Some(store) = &self.place else { return };
         for _ in 0..LAST_WAITS {
             if !self.write.is_writing() {
-                if self.is_pending || store.changes.take() {
+                if self.is_marked {
+                    // It was logged when the mark was written first.
+                    let _ = store.place.mark();
+                } else if self.is_pending || store.changes.take() {
                     store.write();
                 }
                 return;
@@ -116,7 +122,7 @@ impl Backup {
     }
 
     /// Marks the disk for a factory reset, which the next start does. Returns false if that is impossible.
-    pub(super) fn mark(&self) -> bool {
+    pub(super) fn mark(&mut self) -> bool {
         // Without a place, the server refuses the call.
         let no_place = || Err(io::ErrorKind::NotFound.into());
         let marked = self.place.as_ref().map_or_else(no_place, |store| store.place.mark());
@@ -128,7 +134,8 @@ impl Backup {
                 error!("factory reset: cannot mark the disk, nothing is erased: {}", Reason::from(error))
             }
         }
-        marked.is_ok()
+        self.is_marked = marked.is_ok();
+        self.is_marked
     }
 }
 
@@ -282,7 +289,12 @@ mod tests {
     #[test]
     fn mark_is_that_of_the_disk() {
         let (disk, data) = (Disk::new("backup-mark"), TestDirectory::new("backup-mark-data"));
-        assert!(Backup::new(Some(disk.place()), &data.0).mark());
-        assert!(disk.place().is_erasing());
+        let mut backup = Backup::new(Some(disk.place()), &data.0);
+        assert!(backup.mark() && disk.place().is_erasing());
+        // Neither a late change nor a write that was under way removes it.
+        fs::write(data.0.join("friendlet.toml"), "a = 1").unwrap();
+        disk.place().erase().unwrap();
+        backup.finish();
+        assert!(disk.place().is_erasing() && content(&disk).is_empty());
     }
 }

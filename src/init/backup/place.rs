@@ -47,9 +47,12 @@ impl Place {
         Ok(if is_second { second.content } else { first.content })
     }
 
-    /// Gives both slots this content, the older one first. Returns false if they have it.
+    /// Gives both slots this content, the older one first. Returns false if they have it, or if it is going to be erased.
     pub(in crate::init) fn write(&self, content: &[u8]) -> io::Result<bool> {
         let [first, second] = self.slots()?;
+        if first.header.is_erasing || second.header.is_erasing {
+            return Ok(false);
+        }
         let [older, newer] = if is_newer(&second, &first) { [first, second] } else { [second, first] };
         let has_content = |slot: &Slot| slot.content.as_deref() == Some(content);
         let generation = newer.header.generation.max(older.header.generation);
@@ -273,6 +276,8 @@ pub(in crate::init) mod tests {
         assert!(!place.is_erasing());
         place.mark().unwrap();
         assert!(place.is_erasing());
+        // A change that comes too late does not remove the mark.
+        assert!(!place.write(b"later").unwrap() && place.is_erasing());
         // Until the data are erased, the content remains.
         assert_eq!(place.read().unwrap().unwrap(), b"secret");
         let marked = disk.bytes();

@@ -21,7 +21,6 @@ struct Fake {
     received: usize,
     pending: Vec<u8>,
     finish: Option<Finish>,
-    stages: Vec<Stage>,
 }
 
 impl Endpoint for Fake {
@@ -33,9 +32,7 @@ impl Endpoint for Fake {
         None
     }
 
-    fn handle_stage(&mut self, _: SlotId, stage: Stage, _: Duration) {
-        self.stages.push(stage);
-    }
+    fn handle_stage(&mut self, _: SlotId, _: Stage, _: Duration) {}
 
     fn release(&mut self, _: SlotId, _: Duration) {}
 
@@ -121,4 +118,41 @@ fn kernel_keeps_the_last_bytes_for_a_peer_that_does_not_read() {
     client.read_to_end(&mut received).unwrap();
     assert_eq!(received.len(), before + SEND_BYTES);
     assert!(received.ends_with(b"x"));
+}
+
+#[test]
+fn evicted_connection_ends_in_one_poll_with_what_it_had_to_send_or_a_reset() {
+    for pending in [b"1013".to_vec(), Vec::new()] {
+        let (mut client, server) = pair();
+        server.set_nonblocking(true).unwrap();
+        let stream = AsyncFd::new(Socket::new(server)).unwrap();
+        let timer = Timer::new().unwrap();
+        let mut endpoint = Fake { pending: pending.clone(), finish: Some(Finish::Evict), ..Fake::default() };
+        let id = SlotId { index: 0, generation: 0 };
+        let mut connection = Connection::new(&stream, id, &timer, None, Buffers::default());
+        assert!(connection.poll(&mut endpoint, &mut Context::from_waker(Waker::noop())).is_ready());
+        drop(stream);
+        let mut received = Vec::new();
+        let end = client.read_to_end(&mut received);
+        assert_eq!(received, pending);
+        assert_eq!(
+            end.map_err(|error| error.kind()).err(),
+            pending.is_empty().then_some(ErrorKind::ConnectionReset)
+        );
+    }
+}
+
+#[test]
+fn evicted_connection_does_not_linger() {
+    let (_client, server) = pair();
+    server.set_nonblocking(true).unwrap();
+    let stream = AsyncFd::new(Socket::new(server)).unwrap();
+    let timer = Timer::new().unwrap();
+    let mut endpoint = Fake { finish: Some(Finish::Graceful), ..Fake::default() };
+    let id = SlotId { index: 0, generation: 0 };
+    let mut connection = Connection::new(&stream, id, &timer, None, Buffers::default());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(connection.poll(&mut endpoint, &mut context).is_pending());
+    endpoint.finish = Some(Finish::Evict);
+    assert!(connection.poll(&mut endpoint, &mut context).is_ready());
 }

@@ -3,6 +3,21 @@
 use proptest::prelude::*;
 
 use super::peer::{SUITE, SUITES, client_config, connect, drain, feed, receive, say};
+use crate::connection::Stage;
+
+#[test]
+fn stage_is_that_of_the_handshake() {
+    let (mut client, mut session) = (super::peer::client(client_config(SUITE)), super::peer::session());
+    let hello = super::peer::flight(&mut client);
+    let (begin, rest) = hello.split_at(hello.len() / 2);
+    assert_eq!(feed(&mut session, begin, usize::MAX), (Vec::new(), None));
+    assert_eq!(session.stage(), Stage::Begun);
+    assert_eq!(feed(&mut session, rest, usize::MAX), (Vec::new(), None));
+    assert_eq!(session.stage(), Stage::Greeted);
+    receive(&mut client, &drain(&mut session)).unwrap();
+    assert_eq!(feed(&mut session, &super::peer::flight(&mut client), usize::MAX), (Vec::new(), None));
+    assert_eq!(session.stage(), Stage::Secured);
+}
 
 #[test]
 fn data_of_every_size_passes_both_ways() {
