@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use super::{CONFIGURATION_PART_TIME, CONFIRM_TIME, Context, Refused};
+use super::{CHANGE_CONFIRM_TIME, CONFIGURATION_PART_TIME, Context, Refused};
 use crate::call::{Call, Caller, Change, ConfigurationWork, Failure, Identity, Outcome, UserName, Work};
 use crate::limits::CONFIG_BYTES;
 use crate::log::errno::{EBUSY, EDQUOT, EINVAL};
@@ -138,7 +138,7 @@ pub(super) fn configuration<'a>(
     if !caller.may_change || !caller.is_answered {
         return Outcome::Failed(Failure::NotPost);
     }
-    let most = CONFIRM_TIME.as_secs() as usize;
+    let most = CHANGE_CONFIRM_TIME.as_secs() as usize;
     let (Some(offset), Some(seconds), Some(has_more), Some(is_dry)) =
         (number("offset", 0), number("seconds", most), flag("more"), flag("dryrun"))
     else {
@@ -146,7 +146,7 @@ pub(super) fn configuration<'a>(
     };
     let refused = |reason| Outcome::Failed(Failure::Unchanged { function: CONFIGURATION, reason });
     if !(1..=most).contains(&seconds) {
-        return refused("seconds: from 1 to those of confirm_time");
+        return refused("seconds: from 1 to those of change_confirm_time");
     }
     let by = name(identity, cx);
     if cx.api.changes.trial.is_some() && !is_dry {

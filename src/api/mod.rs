@@ -75,7 +75,7 @@ crate::limits::limits! {
     CONFIGURATION_PART_TIME: Duration = Duration::from_secs(60), exceeded "the parts are dropped",
         tests ["parts_expire_after_their_time"];
     /// Time to confirm a change of the configuration.
-    CONFIRM_TIME: Duration = Duration::from_secs(60), exceeded "the earlier configuration is back",
+    CHANGE_CONFIRM_TIME: Duration = Duration::from_secs(60), exceeded "the earlier configuration is back",
         tests ["change_is_confirmed_within_its_time_or_over"];
 }
 

@@ -14,6 +14,7 @@
 //! | `reload` | a later configuration file in place of the one in force |
 //! | `auth`, `closing`, `push` | its identity; its end; pushes that are pending |
 
+mod admission;
 mod auth;
 mod closing;
 mod events;

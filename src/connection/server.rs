@@ -6,11 +6,11 @@ use core::time::Duration;
 use heapless::{String, Vec};
 
 use super::machine::{Connection, Context, Finish, HttpConfig, State};
-use super::pool::{Room, Stage, choose};
+use super::pool::Room;
 use super::push::{self, ServiceChange};
-use super::{OVERFLOW_SLOTS, Peer, SlotId, http, websocket};
+use super::{OVERFLOW_SLOTS, SlotId, http, websocket};
 use crate::api::{self, Api, Counters, Platform};
-use crate::call::{Completion, Identity, PasswordVerdict};
+use crate::call::{Completion, PasswordVerdict};
 use crate::friendcore::chunk::Assembler;
 use crate::http::Rejection;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
@@ -19,7 +19,7 @@ use crate::service::{
     Attempt, CheckError, CheckId, CommandError, KILL_TIMEOUT, ProcessEvent, ReadyCheck, SHUTDOWN_GRACE,
     Scope, ServiceId, Signal, StateChange, Supervisor,
 };
-use crate::session::{SessionKey, UserId, Users};
+use crate::session::{SessionKey, Users};
 use crate::ws::CloseCode;
 
 /// End of the incoming side of a connection.
@@ -58,8 +58,8 @@ pub struct ServerConfig {
 pub struct Server {
     pub(super) slots: Box<[Connection]>,
     /// Proven connections at once: all slots but the overflow slots.
-    limit: usize,
-    owner: u32,
+    pub(super) limit: usize,
+    pub(super) owner: u32,
     pub(super) api: Api,
     pub(super) shared: Shared,
     pub(super) wakes: Wakes,
@@ -74,9 +74,9 @@ pub(super) struct Shared {
     /// Buffer of the answer that is being encoded.
     reply: Box<[u8]>,
     pub(super) http: HttpConfig,
-    refusals: RateLimit,
+    pub(super) refusals: RateLimit,
     /// Room of unproven connections, computed before one is handled.
-    room: Room,
+    pub(super) room: Room,
 }
 
 impl Shared {
@@ -180,80 +180,6 @@ impl Server {
     pub fn is_down(&self) -> bool {
         let is_done = if self.is_leaving { !self.api.is_writing() } else { self.api.services.is_down() };
         self.is_shutting_down && is_done && self.slots.iter().all(|slot| !slot.place.in_use)
-    }
-
-    /// Claims a slot for a connection from `peer`. Returns `None` if none is free: an unproven connection, if there is
-    /// one, was evicted, and frees its slot soon.
-    pub fn claim(&mut self, peer: Peer, now: Duration) -> Option<SlotId> {
-        if self.is_shutting_down {
-            return None;
-        }
-        let local = self.local_administrator(peer);
-        let Some(slot) = self.slots.iter_mut().find(|slot| !slot.place.in_use) else {
-            self.evict_for(peer, now);
-            return None;
-        };
-        if let (Peer::Local { uid }, None) = (peer, local)
-            && let Some(suppressed) = self.shared.refusals.try_acquire(now)
-        {
-            crate::warning!(
-                "local socket: refused to user {} ({} similar lines suppressed)",
-                uid,
-                suppressed
-            );
-        }
-        slot.open(peer, local, now);
-        Counters::add(&mut self.api.counters.accepted);
-        Some(slot.place.id)
-    }
-
-    /// Identity of root and of the server's own user at the local socket.
-    fn local_administrator(&self, peer: Peer) -> Option<Identity> {
-        match peer {
-            Peer::Local { uid: 0 } => Some(Identity::Local(UserId::LOCAL_ROOT)),
-            Peer::Local { uid } if uid == self.owner => Some(Identity::Local(UserId::LOCAL_OWNER)),
-            Peer::Local { .. } | Peer::Network(_) | Peer::Beside(_) => None,
-        }
-    }
-
-    /// Evicts an unproven connection in favour of a new connection, unless a slot is about to be free.
-    fn evict_for(&mut self, peer: Peer, now: Duration) {
-        if self.slots.iter().any(Connection::is_leaving) {
-            return;
-        }
-        let unproven = self.slots.iter().filter_map(Connection::unproven);
-        let Some(index) = choose(unproven, peer.source()) else { return };
-        if let Some(slot) = self.slots.get_mut(usize::from(index)) {
-            Counters::add(&mut self.api.counters.unauthenticated);
-            if let Some(suppressed) = self.shared.refusals.try_acquire(now) {
-                crate::warning!(
-                    "all slots are in use: evicted a connection without an identity from {} ({} similar lines suppressed)",
-                    slot.place.source,
-                    suppressed
-                );
-            }
-            slot.evict(now);
-            wake(&mut self.wakes, slot.place.id);
-        }
-    }
-
-    /// Notes the progress of a connection's transport.
-    pub fn handle_stage(&mut self, id: SlotId, stage: Stage, now: Duration) {
-        if let Some(slot) = find(&mut self.slots, id) {
-            slot.set_stage(stage, now);
-        }
-    }
-
-    /// Computes the room of unproven connections.
-    fn update_room(&mut self) {
-        self.shared.room = Room::beside(self.limit, self.slots.iter().filter_map(Connection::proof));
-    }
-
-    /// The same, if this connection is unproven.
-    fn update_room_of(&mut self, id: SlotId) {
-        if self.slots.get(usize::from(id.index)).is_some_and(|slot| slot.proof().is_none()) {
-            self.update_room();
-        }
     }
 
     /// Frees a slot.
@@ -595,7 +521,7 @@ impl Server {
 /// State of a connection that no longer exists.
 const GONE: State = State { receives: false, sends: false, finish: Some(Finish::Abort) };
 
-fn find(slots: &mut [Connection], id: SlotId) -> Option<&mut Connection> {
+pub(super) fn find(slots: &mut [Connection], id: SlotId) -> Option<&mut Connection> {
     slots.get_mut(usize::from(id.index)).filter(|slot| slot.place.id == id && slot.place.in_use)
 }
 

@@ -3,12 +3,12 @@
 use core::time::Duration;
 
 use super::fixture::{ADMIN, ANNA, Fixture, upgrade};
-use crate::api::{CONFIRM_TIME, Trial};
+use crate::api::{CHANGE_CONFIRM_TIME, Trial};
 use crate::call::{Completion, ConfigurationWork, UserName};
 use crate::connection::{Peer, SlotId};
 
 fn trial(fixture: &Fixture, has_address: bool) -> Trial {
-    let (since, until) = (fixture.now, fixture.now + CONFIRM_TIME);
+    let (since, until) = (fixture.now, fixture.now + CHANGE_CONFIRM_TIME);
     let by = UserName::try_from("admin").unwrap();
     Trial { change: 7, by, since, until, is_writing: false, has_address }
 }
@@ -29,13 +29,13 @@ fn change_is_confirmed_within_its_time_or_over() {
     assert!(confirm(&mut fixture, early).contains("no change waits to be confirmed"));
     fixture.server.begin_trial(trial(&fixture, false));
     assert!(confirm(&mut fixture, early).contains("older than the change"));
-    fixture.now += CONFIRM_TIME - Duration::from_nanos(1);
+    fixture.now += CHANGE_CONFIRM_TIME - Duration::from_nanos(1);
     assert!(!fixture.server.trial_is_over(fixture.now));
     let late = fixture.bound(ADMIN);
     assert_eq!(confirm(&mut fixture, late), "");
     assert!(matches!(fixture.system.configurations[..], [(_, ConfigurationWork::Write)]));
     // The time does not count while the file is written.
-    fixture.now += CONFIRM_TIME;
+    fixture.now += CHANGE_CONFIRM_TIME;
     assert!(!fixture.server.trial_is_over(fixture.now));
     let id = fixture.system.configurations[0].0;
     fixture.server.continue_trial();

@@ -56,6 +56,8 @@ const WORDS: [(&str, &str); 5] = [
     ("START_LIMIT", "2"),
     ("NAME", "stack"),
 ];
+/// Beginning of the last part of the usual configuration file.
+const SERIAL: &str = "# Of a serial adapter that is plugged in.";
 /// Files of the services in `tests/system/stack`.
 const FILES: [&str; 3] = ["broker.conf", "mqtt.py", "web.conf"];
 const PAGES: [(&str, &str); 2] = [("first.html", "the first page"), ("second.html", "the second page")];
@@ -70,7 +72,10 @@ pub(super) fn make_image(board: &Board) -> Result<(), String> {
         Ok(WORDS.iter().fold(text, |text, (word, value)| text.replace(word, value)))
     };
     let file = directory.join("friendlet.toml");
-    run::write(&file, format!("{}\n{}", run::read(&file)?, text("services.toml")?))?;
+    // With its service, there would be more services than a board has room for.
+    let usual = run::read(&file)?;
+    let (usual, _) = usual.split_once(SERIAL).ok_or_else(|| format!("{}: no '{SERIAL}'", file.display()))?;
+    run::write(&file, format!("{usual}\n{}", text("services.toml")?))?;
     let own = directory.join("stack");
     run::create_directory(&own)?;
     for name in FILES {
