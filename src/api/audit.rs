@@ -14,6 +14,9 @@ use crate::log::audit::AuditLine;
 use crate::service::ServiceId;
 use crate::session::{ClientAddr, UserId};
 
+/// Number of kinds.
+const KINDS: usize = 3;
+
 /// Kind of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum AuditKind {
@@ -23,7 +26,7 @@ pub(super) enum AuditKind {
 }
 
 impl AuditKind {
-    const ALL: [Self; 3] = [Self::Login, Self::Change, Self::Refusal];
+    const ALL: [Self; KINDS] = [Self::Login, Self::Change, Self::Refusal];
 
     fn name(self) -> &'static str {
         match self {
@@ -48,19 +51,20 @@ struct Rate {
 
 /// Lines of each user, in the order of their ids, and of all other clients.
 #[derive(Debug)]
-pub(crate) struct AuditRates([[Rate; AuditKind::ALL.len()]; USERS + 1]);
+pub(crate) struct AuditRates([Rate; RATES]);
+
+/// Kinds of each user, and of all others.
+const RATES: usize = (USERS + 1) * KINDS;
 
 impl AuditRates {
     pub(super) fn new() -> Self {
-        Self([[Rate::default(); AuditKind::ALL.len()]; USERS + 1])
+        Self([Rate::default(); RATES])
     }
 
     /// Returns true if a line of this kind is to be written at `now`, and counts it in any case.
     fn permits(&mut self, kind: AuditKind, user: Option<UserId>, now: Duration) -> bool {
         let index = user.map_or(USERS, UserId::index).min(USERS);
-        let Some(rate) = self.0.get_mut(index).and_then(|rates| rates.get_mut(kind as usize)) else {
-            return false;
-        };
+        let Some(rate) = self.0.get_mut(index * KINDS + kind as usize) else { return false };
         if rate.lines == 0 || rate.left_out == 0 && now.saturating_sub(rate.period_start) >= AUDIT_PERIOD {
             *rate = Rate { period_start: now, ..Rate::default() };
         }
@@ -75,16 +79,16 @@ impl AuditRates {
 
     /// Time at which the earliest period with lines that are left out ends.
     pub(crate) fn poll_timeout(&self) -> Option<Duration> {
-        let rates = self.0.iter().flatten().filter(|rate| rate.left_out > 0);
+        let rates = self.0.iter().filter(|rate| rate.left_out > 0);
         rates.map(|rate| rate.period_start + AUDIT_PERIOD).min()
     }
 
     /// Takes a number of lines that were left out in a period that has ended. One line less than the limit is
     /// counted in the next period already.
     fn take_left_out(&mut self, now: Duration) -> Option<(Option<UserId>, AuditKind, u32)> {
-        let mut rates = self.0.iter_mut().flat_map(|rates| rates.iter_mut().zip(AuditKind::ALL));
-        let (rate, kind) =
-            rates.find(|(rate, _)| rate.left_out > 0 && now >= rate.period_start + AUDIT_PERIOD)?;
+        let is_over = |rate: &Rate| rate.left_out > 0 && now >= rate.period_start + AUDIT_PERIOD;
+        let index = self.0.iter().position(is_over)?;
+        let (rate, kind) = (self.0.get_mut(index)?, *AuditKind::ALL.get(index % KINDS)?);
         let Rate { user, left_out, .. } = *rate;
         *rate = Rate { user, period_start: now, lines: AUDIT_BURST - 1, left_out: 0 };
         Some((user, kind, left_out))

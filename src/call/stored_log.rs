@@ -7,17 +7,20 @@ pub enum LogSource {
     Files,
     /// The audit trail.
     Audit,
+    /// Format strings of the log of frames, in the image.
+    Texts,
 }
 
 impl LogSource {
     /// Every source.
-    pub const ALL: [Self; 2] = [Self::Files, Self::Audit];
+    pub const ALL: [Self; 3] = [Self::Files, Self::Audit, Self::Texts];
 
     /// Name in a call.
     pub fn name(self) -> &'static str {
         match self {
             Self::Files => "files",
             Self::Audit => "audit",
+            Self::Texts => "texts",
         }
     }
 }

@@ -23,6 +23,8 @@ mod connection;
 mod difference;
 mod env;
 mod failure;
+#[cfg(not(feature = "defmt"))]
+mod frames;
 mod http;
 mod link;
 mod login;
@@ -54,6 +56,8 @@ pub use self::password::read_password;
 use self::state::StateDir;
 
 crate::limits::limits! {
+    /// Format strings of a server's log.
+    TEXTS_BYTES: usize = 256 * 1024, fixed "a bound of the client: those of a build have some 25 kB";
     /// Pause of `ctl logs` and `ctl server-log` with `--follow` between two calls.
     LOG_FOLLOW_STEP: Duration = Duration::from_millis(500), fixed "a pause of the client: one call follows";
 }

@@ -1,16 +1,24 @@
 //! `server-log`: the server's own log.
 
+#[cfg(not(feature = "defmt"))]
+use std::fs;
 use std::fs::File;
 use std::io::Write;
+#[cfg(not(feature = "defmt"))]
+use std::path::PathBuf;
 use std::thread;
 
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 
 use super::LOG_FOLLOW_STEP;
+#[cfg(not(feature = "defmt"))]
+use super::TEXTS_BYTES;
 use super::arguments::{Invocation, LogOptions};
 use super::client::connect;
 use super::env::Env;
 use super::failure::{FAILED, Failure};
+#[cfg(not(feature = "defmt"))]
+use super::frames::{FrameReader, Texts};
 use super::link::Link;
 use super::output::{sanitize, sanitize_lines};
 use super::values::text_of;
@@ -44,7 +52,14 @@ pub(super) fn run(invocation: &Invocation, env: &mut Env<'_>, options: &LogOptio
             Some(created.map_err(|error| Failure::new(FAILED, format!("cannot create {path}: {error}")))?)
         }
     };
-    let mut reader = Reader { link, file, is_json: invocation.json, options };
+    let mut reader = Reader {
+        link,
+        file,
+        is_json: invocation.json,
+        options,
+        #[cfg(not(feature = "defmt"))]
+        frames: None,
+    };
     match options.source {
         Some(source) => reader.print_files(source, env),
         None => reader.print_records(env),
@@ -57,6 +72,9 @@ struct Reader<'o> {
     file: Option<File>,
     is_json: bool,
     options: &'o LogOptions,
+    /// Reader of frames, with the format strings of the server.
+    #[cfg(not(feature = "defmt"))]
+    frames: Option<FrameReader>,
 }
 
 impl Reader<'_> {
@@ -137,10 +155,7 @@ impl Reader<'_> {
         let (number, since) = (number.to_string(), since.to_string());
         let parameters = [("source", source.name()), ("file", &*number), ("since", &*since)];
         self.request(&parameters, env).map_err(|failure| {
-            let key = match source {
-                LogSource::Files => "file",
-                LogSource::Audit => "audit",
-            };
+            let key = if source == LogSource::Audit { "audit" } else { "file" };
             // ENOENT: a file that is missing has an empty page.
             if !failure.text.contains("returned: 2 ") {
                 return failure;
@@ -153,9 +168,67 @@ impl Reader<'_> {
         })
     }
 
+    /// Lines of a page of frames; `None` for one that is text or stored.
+    #[cfg(not(feature = "defmt"))]
+    fn print_frames(&mut self, page: &Page, env: &mut Env<'_>) -> Result<Option<String>, Failure> {
+        if page.form == "text" || self.options.raw.is_some() {
+            return Ok(None);
+        }
+        if self.frames.is_none() {
+            self.frames = self.texts(&page.build, env)?.map(FrameReader::new);
+        }
+        let Some(frames) = &mut self.frames else { return Ok(None) };
+        if page.file.is_none() {
+            frames.set_clock(page.wall_ms, page.mono_ms);
+        }
+        Ok(Some(frames.lines(&page.records)))
+    }
+
+    /// A device prints no frames: its program has not the code for it.
+    #[cfg(feature = "defmt")]
+    fn print_frames(&mut self, _: &Page, _: &mut Env<'_>) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
+    /// Format strings of a build: those in the cache of the user, or those of the server, which the cache keeps.
+    #[cfg(not(feature = "defmt"))]
+    fn texts(&mut self, build: &str, env: &mut Env<'_>) -> Result<Option<Texts>, Failure> {
+        let is_build = !build.is_empty() && build.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let of_build = |text: &str| Texts::parse(text).filter(|texts| texts.build() == build);
+        let cache =
+            cache_dir().filter(|_| is_build).map(|directory| directory.join(format!("log-texts-{build}")));
+        let cached = cache.as_ref().and_then(|path| fs::read_to_string(path).ok());
+        if let Some(texts) = cached.as_deref().and_then(of_build) {
+            return Ok(Some(texts));
+        }
+        let mut text = String::new();
+        loop {
+            let since = text.len().to_string();
+            let parameters = [("source", LogSource::Texts.name()), ("since", &*since)];
+            // A server before this one, or one whose image has none.
+            let Ok(page) = self.request(&parameters, env) else { break };
+            if page.records.is_empty() || text.len() > TEXTS_BYTES {
+                break;
+            }
+            text += &String::from_utf8_lossy(&page.records);
+        }
+        let texts = of_build(&text);
+        if let (Some(path), Some(_)) = (cache, &texts) {
+            // Without the cache they are read once more.
+            let _ = path.parent().map(fs::create_dir_all).transpose().and_then(|_| {
+                let draft = path.with_extension(std::process::id().to_string());
+                fs::write(&draft, &text).and_then(|()| fs::rename(&draft, &path))
+            });
+        }
+        Ok(texts)
+    }
+
     /// Writes a page to its destination.
     fn put(&mut self, page: &Page, is_first: bool, env: &mut Env<'_>) -> Result<(), Failure> {
-        let bytes = format_page(page, self.options, is_first)?;
+        let bytes = match self.print_frames(page, env)? {
+            Some(lines) => lines.into_bytes(),
+            None => format_page(page, self.options, is_first)?,
+        };
         match (&mut self.file, self.options.raw.as_deref()) {
             (Some(file), Some(path)) => file
                 .write_all(&bytes)
@@ -163,6 +236,14 @@ impl Reader<'_> {
             _ => env.write(&bytes),
         }
     }
+}
+
+/// Cache of the user: `$XDG_CACHE_HOME/friendlet`, else `~/.cache/friendlet` (XDG Base Directory, 0.8).
+#[cfg(not(feature = "defmt"))]
+fn cache_dir() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("friendlet"))
 }
 
 /// Bytes of a page: with `--raw` its records, else its lines.
@@ -185,8 +266,14 @@ fn format_page(page: &Page, options: &LogOptions, is_first: bool) -> Result<Vec<
         Err(Failure::new(
             FAILED,
             format!(
-                "cannot print this server's log: it contains frames without their format strings; \
-                 `cargo xtask log --url URL` decodes them with the program of build {}, --raw FILE stores them",
+                "cannot print this server's log: it contains frames without their format strings, and {}; \
+                 `cargo xtask log --url URL` decodes them with the program of build {}, --raw FILE stores them, \
+                 --audit prints the audit trail",
+                if cfg!(feature = "defmt") {
+                    "a device does not print them: `friendlet ctl --url URL server-log` on a workstation does"
+                } else {
+                    "the image of the board has none of this build"
+                },
                 sanitize(&page.build)
             ),
         ))

@@ -231,6 +231,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
         Err(error) => return Err(error),
     };
     let is_local = local.is_some();
+    let build = board.build.clone();
     for (name, end) in config.without_board_end().filter(|_| !has_init) {
         warning!(
             "{}: its end cannot {} the board: neither friendlet init nor a program in [board]",
@@ -291,7 +292,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     let reloader = Reloader::new(files, state_dir.to_owned(), in_force, config.listen.address);
     let reloader = Rc::new(reloader);
     let listeners = Rc::new(Listeners::new(network, local));
-    let [log, audit] = log_targets(&config, "");
+    let [log, audit] = log_targets(&config, &build);
     let log_reader = Rc::new(LogReader::new(log.as_ref(), audit.as_ref()));
     let shutdown = Rc::new(Shutdown::new(config.board.clone(), has_init, Rc::clone(&sd_notify)));
     let system = System::new(

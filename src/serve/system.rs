@@ -196,7 +196,7 @@ impl Platform for System {
         number: usize,
         since: u64,
     ) -> Result<(), Refused> {
-        let is_begun = self.log_reader.request(call_id, source == LogSource::Audit, number, since);
+        let is_begun = self.log_reader.request(call_id, source as usize, number, since);
         if is_begun { Ok(()) } else { Err(Refused) }
     }
 

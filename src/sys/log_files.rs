@@ -7,7 +7,7 @@
 //! it is full.
 //!
 //! A server that crashes again and again must not wipe the first cause. A run is young up to [`LOG_YOUNG_RUN`]. A
-//! file that a young run begins after another run is marked in its header; once the [`LOOP_FILES`] newest ones
+//! file that a young run begins after another run is marked in its header; once the `LOOP_FILES` newest ones
 //! are, young runs rotate only these. A run that grows older begins a file without the mark.
 
 use std::fs::File;

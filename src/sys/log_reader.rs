@@ -1,10 +1,11 @@
-//! Files of the log and of the audit trail, read for a call on a thread of its own: a disk that hangs delays the
-//! answer alone.
+//! Files of the log and of the audit trail, and format strings, read for a call on a thread of its own: a disk that
+//! hangs delays the answer alone.
 
 use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
@@ -22,6 +23,9 @@ pub const LOG_READER_STACK_BYTES: usize = 32 * 1024;
 /// Bytes of one result.
 pub const LOG_READER_BYTES: usize = size_of::<LogRead>() + LOG_WRITE_BYTES;
 
+/// Directory of the format strings in the image of a board.
+const TEXTS: &str = "/usr/share/friendlet/log-texts-";
+
 /// Files of one kind.
 #[derive(Debug)]
 struct Source {
@@ -33,8 +37,8 @@ struct Source {
 /// Reader of files, one at a time.
 #[derive(Debug)]
 pub struct LogReader {
-    log: Option<Arc<Source>>,
-    audit: Option<Arc<Source>>,
+    /// Log, audit trail, format strings.
+    sources: [Option<Arc<Source>>; 3],
     /// Latest result; its ticket is in the channel.
     read: Arc<Mutex<Option<LogRead>>>,
     done: Sender<StateResult>,
@@ -63,9 +67,17 @@ impl LogReader {
             Arc::new(Source { files: RotatedFiles::new(target.file, target.count), form, record_end })
         };
         let (done, results) = bounded(1);
+        let texts = log.filter(|log| !log.build.is_empty()).map(|log| {
+            let path = TEXTS.to_owned() + log.build;
+            let target = LogTarget { file: Path::new(&path), bytes: 0, count: 1, build: "" };
+            source(&target, "text", b'\n')
+        });
         Self {
-            log: log.map(|log| source(log, FORM, RECORD_END)),
-            audit: audit.map(|audit| source(audit, "text", b'\n')),
+            sources: [
+                log.map(|log| source(log, FORM, RECORD_END)),
+                audit.map(|audit| source(audit, "text", b'\n')),
+                texts,
+            ],
             read: Arc::default(),
             done,
             results,
@@ -73,13 +85,14 @@ impl LogReader {
         }
     }
 
-    /// Starts a thread that reads a file of the audit trail or of the log from `since` on. Returns false until the
-    /// result of an earlier one is taken, or if the system has no room for a thread.
-    pub fn request(&self, call_id: u64, is_audit: bool, number: usize, since: u64) -> bool {
+    /// Starts a thread that reads a file of the log (`source` 0), of the audit trail (1) or of the format strings (2)
+    /// from `since` on. Returns false until the result of an earlier one is taken, or if the system has no room for a
+    /// thread.
+    pub fn request(&self, call_id: u64, source: usize, number: usize, since: u64) -> bool {
         if self.is_reading.get() {
             return false;
         }
-        let source = if is_audit { self.audit.clone() } else { self.log.clone() };
+        let source = self.sources.get(source).cloned().flatten();
         let (place, done) = (Arc::clone(&self.read), self.done.clone());
         let work = Box::new(move || {
             *lock(&place) = Some(read(source.as_deref(), call_id, number, since));
@@ -141,7 +154,6 @@ fn records(file: &File, since: u64, record_end: u8) -> io::Result<(u64, Vec<u8>)
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::*;
     use crate::sys::tests::TestDirectory;
@@ -152,7 +164,7 @@ mod tests {
     }
 
     fn ask(reader: &LogReader, number: usize, since: u64) -> (u64, Vec<u8>) {
-        assert!(reader.request(7, true, number, since));
+        assert!(reader.request(7, 1, number, since));
         let LogRead { call_id, form, from, outcome } = smol::future::block_on(reader.result()).unwrap();
         assert_eq!((call_id, form, from), (7, "text", since));
         outcome.unwrap()
@@ -192,8 +204,8 @@ mod tests {
     fn one_file_is_read_at_a_time_and_a_source_without_files_is_an_error() {
         let directory = TestDirectory::new("reader-busy");
         let reader = reader(&directory.0.join("audit"));
-        assert!(reader.request(1, false, 0, 0));
-        assert!(!reader.request(2, true, 0, 0));
+        assert!(reader.request(1, 0, 0, 0));
+        assert!(!reader.request(2, 1, 0, 0));
         let read = smol::future::block_on(reader.result()).unwrap();
         assert_eq!((read.call_id, read.outcome), (1, Err(Errno::NOENT.raw_os_error())));
         assert_eq!(ask(&reader, 0, 0), (0, Vec::new()));

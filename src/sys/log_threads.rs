@@ -116,8 +116,10 @@ pub fn start(log: Option<&LogTarget<'_>>, audit: Option<&LogTarget<'_>>) -> io::
         log::audit::enable();
     }
     let has_files = log.is_some() || audit.is_some();
-    control.writers =
-        has_files.then(|| Writers { log: log.map(LogWriter::new), audit: audit.map(AuditWriter::new) });
+    control.writers = None;
+    if has_files {
+        control.writers = Some(Writers { log: log.map(LogWriter::new), audit: audit.map(AuditWriter::new) });
+    }
     if has_files && control.files.thread.is_none() {
         control.files.thread =
             Some(super::thread::start("log files", LOG_FILES_STACK_BYTES, Box::new(run_files))?);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
@@ -251,6 +251,46 @@ fn comparable(text: &str, directory: &Directory) -> Vec<String> {
     text.lines().filter_map(line).collect()
 }
 
+/// Prints the log of a server of frames, whose image has these format strings.
+fn print_by_texts(binary: PathBuf, texts: &Path) {
+    let directory = Directory::new();
+    let [image, cache] = ["image", "cache"].map(|name| directory.path().join(name));
+    fs::create_dir_all(image.join("friendlet")).unwrap();
+    fs::copy(texts, image.join("friendlet").join(texts.file_name().unwrap())).unwrap();
+    let device = device(&directory, "");
+    let text = device.text(&directory.file("state")).replacen("[log]\nlevel = \"debug\"\n", "", 1);
+    let file = directory.write("friendlet.toml", text);
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "--propagation", "private", "sh", "-c"]);
+    command.arg("mount --bind \"$0\" /usr/share && exec \"$@\"").arg(&image).arg(binary);
+    command.args(["serve", "--config", &file]).env_remove("STATE_DIRECTORY");
+    let server = Server::start_command(directory, command);
+    server.login("fadmin", "secret");
+    let line = "info  api::login: user fadmin: logged in from 127.0.0.1\n";
+    let print = |arguments: &[&str]| {
+        let mut command = crate::support::server::friendlet();
+        command.args(["ctl", "--url", &format!("unix:{}", server.local_socket()), "server-log"]);
+        let output = command.args(arguments).env("XDG_CACHE_HOME", &cache).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let printed = print(&[]);
+    assert!(printed.contains(line) && printed.lines().all(is_record), "{printed}");
+    // The next one has them from the cache.
+    fs::remove_dir_all(&image).unwrap();
+    assert!(cache.join("friendlet").join(texts.file_name().unwrap()).is_file());
+    until("the record is in the file", || print(&["--earlier"]).contains(line));
+    let printed = print(&["--earlier"]);
+    assert!(printed.starts_with("-- form=defmt build="), "{printed}");
+    fs::remove_dir_all(&cache).unwrap();
+    let mut command = crate::support::server::friendlet();
+    command.args(["ctl", "--url", &format!("unix:{}", server.local_socket()), "server-log"]);
+    let output = command.env("XDG_CACHE_HOME", &cache).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("the image of the board has none"), "{error}");
+    server.stop();
+}
+
 #[test]
 #[ignore = "needs two builds: cargo xtask logs"]
 fn frames_are_the_lines_of_a_text_log() {
@@ -298,6 +338,9 @@ fn frames_are_the_lines_of_a_text_log() {
     let joined = read(&["--elf", &elf, &part]);
     let joined = comparable(&joined, &frames);
     assert!(!joined.is_empty() && wanted.ends_with(&joined), "{joined:?}");
+
+    // `ctl` prints them with the format strings that lie in an image.
+    print_by_texts(program("FRIENDLET_DEFMT"), &program("FRIENDLET_SYMBOLS").join(format!("log-texts-{id}")));
 
     // Another program is refused, and so is none.
     let mut command = Command::new(program("FRIENDLET_FRAMES"));

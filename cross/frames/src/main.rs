@@ -9,6 +9,7 @@
 mod head;
 mod program;
 mod stream;
+mod texts;
 mod time;
 
 use std::fs::File;
@@ -21,10 +22,12 @@ use stream::{Reader, Style};
 
 const USAGE: &str = "\
 frames [--symbols DIR] [--elf FILE] [--lines] [FILE..]
+frames --texts PROGRAM
 
 Reads frames of a device's log from the files, or from standard input, and prints them as text.
   --symbols DIR  where programs are by their build id
   --elf FILE     the program, where a stream has no head; of a stream with one it must be the very same
+  --texts        print the format strings of a program, for `friendlet ctl server-log`
   --lines        lines as a build with a text log prints them
 
 Exit code: 0 all read, 1 not, 64 the command line is wrong.
@@ -37,6 +40,21 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [option, program] = arguments.as_slice()
+        && option == "--texts"
+    {
+        return match texts::of(program.as_ref()) {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(message) => {
+                eprintln!("error: {message}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let options = match options(std::env::args().skip(1)) {
         Ok(Some(options)) => options,
         Ok(None) => {

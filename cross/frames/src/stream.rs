@@ -9,7 +9,9 @@ use crate::program::{Program, Programs};
 use crate::time::utc;
 
 /// The format of a line that the device wrote as text: place and text are in its one argument.
-const WRITTEN: &str = "log/frames.rs";
+pub(crate) const WRITTEN: &str = "log/frames.rs";
+/// Names of the levels, as in the tags of format strings.
+pub(crate) const LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
 
 /// Format of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -147,7 +149,7 @@ fn milliseconds(seconds: &str) -> Option<u64> {
 }
 
 /// The path of a source file from the root of the repository.
-fn source(location: &Location) -> String {
+pub(crate) fn source(location: &Location) -> String {
     let path = location.file.to_string_lossy();
     match path.rfind("/src/") {
         Some(at) => path[at + 1..].to_owned(),
@@ -156,7 +158,7 @@ fn source(location: &Location) -> String {
 }
 
 /// The module that a source file is, as the text log names it.
-fn module(file: &str) -> String {
+pub(crate) fn module(file: &str) -> String {
     let path = file.strip_prefix("src/").unwrap_or(file);
     let path = path.strip_suffix(".rs").unwrap_or(path);
     path.strip_suffix("/mod").unwrap_or(path).replace('/', "::")

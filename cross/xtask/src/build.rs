@@ -148,9 +148,27 @@ pub(crate) fn build_as(board: &Board, log: Log, binary: &Path) -> Result<Elf, St
             make_way(binary)?;
             let whole = keep_symbols(&built, &elf)?;
             strip(board, &whole, binary)?;
+            keep_texts(&whole)?;
         }
     }
     Elf::read(binary)
+}
+
+/// The format strings of a device's program, which lie in its image.
+pub(crate) fn texts_of(elf: &Elf) -> Option<PathBuf> {
+    let id = elf.build_id.as_ref()?;
+    Some(symbols().join(format!("{TEXTS}{id}"))).filter(|path| path.is_file())
+}
+
+/// Name of a file with format strings, before the build id.
+pub(crate) const TEXTS: &str = "log-texts-";
+
+/// Keeps the format strings of a whole program beside it.
+fn keep_texts(whole: &Path) -> Result<(), String> {
+    let mut command = Command::new(crate::log::reader()?);
+    let texts = run::captured(command.arg("--texts").arg(whole))?;
+    let id = whole.file_name().unwrap_or_default().to_string_lossy();
+    run::write(&symbols().join(format!("{TEXTS}{id}")), texts.as_bytes())
 }
 
 /// The directory of devices' programs by their build ids.

@@ -76,6 +76,7 @@ pub(crate) fn make(board: &Board, options: &Options) -> Result<Files, String> {
     let bytes = run::bytes_of(&binary)?;
     // Checked before it is packed: no image has a configuration file with errors.
     let pack_root = |tree: PathBuf| {
+        root::put_texts(&tree, &binary)?;
         if let Some(data) = &options.data {
             check::check_data(board, &work, &binary, &tree, data)?;
         }

@@ -8,7 +8,8 @@ use super::Files;
 use super::modules::{self, Module};
 use super::packages;
 use super::work::{Work, clean};
-use crate::run;
+use crate::elf::Elf;
+use crate::{build, run};
 
 /// Directories of the root in which something else is mounted or made.
 pub(super) const MOUNT_POINTS: [(&str, u32); 6] =
@@ -97,6 +98,17 @@ fn put_modules(tree: &Path, hotplug: &Hotplug<'_>) -> Result<(), String> {
         run::write(&path.join(format!("{}.ko", module.name)), &module.bytes)?;
     }
     tables.iter().try_for_each(|(name, text)| run::write(&path.join(name), text))
+}
+
+/// Puts the format strings of the log where the server looks for them. squashfs compresses them.
+pub(super) fn put_texts(tree: &Path, binary: &Path) -> Result<(), String> {
+    let Some(texts) = build::texts_of(&Elf::read(binary)?) else { return Ok(()) };
+    for name in ["usr", "usr/share", "usr/share/friendlet"] {
+        set_mode(&directory(tree, name)?, 0o755)?;
+    }
+    let path = tree.join("usr/share/friendlet").join(texts.file_name().unwrap_or_default());
+    run::write(&path, run::bytes_of(&texts)?)?;
+    set_mode(&path, 0o644)
 }
 
 /// Returns the directory `name` of the tree, made if it is missing. A link that leads out of the tree is an error: a
