@@ -313,7 +313,9 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, socket: &Path
                 })?);
             }
             Arg::Value(word) => {
-                words.push(word.into_string().map_err(|word| usage(format!("{word:?} is not UTF-8")))?);
+                words.push(
+                    word.into_string().map_err(|word| usage(format!("{} is not UTF-8", word.display())))?,
+                );
             }
             other => return Err(usage(other.unexpected())),
         }
@@ -354,7 +356,11 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, socket: &Path
 }
 
 fn value(parser: &mut Parser) -> Result<String, Failure> {
-    parser.value().map_err(usage)?.into_string().map_err(|value| usage(format!("{value:?} is not UTF-8")))
+    parser
+        .value()
+        .map_err(usage)?
+        .into_string()
+        .map_err(|value| usage(format!("{} is not UTF-8", value.display())))
 }
 
 fn parse_action(words: &[String]) -> Result<Action, Failure> {

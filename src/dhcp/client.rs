@@ -1,5 +1,6 @@
 //! State machine of a client (RFC 2131, figure 5).
 
+use core::fmt;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
@@ -73,6 +74,19 @@ pub enum DropReason {
     Server,
     /// No lease time, one shorter than [`DHCP_LEASE_MIN`], or one that has passed.
     ShortLease,
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed(_) => "malformed",
+            Self::NotOurs => "a reply to another request",
+            Self::Unexpected(_) => "of an unexpected type",
+            Self::Address => "an address that this host cannot have",
+            Self::Server => "of another server, or of none",
+            Self::ShortLease => "without a lease time, or with a short one",
+        })
+    }
 }
 
 /// State of the client, with the names of the RFC.

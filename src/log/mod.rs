@@ -8,7 +8,7 @@
 //! [ring buffer](Ring), the source of log files and of `board/log`.
 //!
 //! The macros accept a literal whose placeholders are all `{}`, and up to four arguments. A value
-//! without `Display` is wrapped in [`DebugArg`]. [`console`] has the same macros for messages on a
+//! without `Display` is logged by its number or name. [`console`] has the same macros for messages on a
 //! board's console, in text in every build. Records below the level in force are not formatted. A record with an
 //! argument whose `Display` fails is left out: a [`Subject`] over its limit. The
 //! log never contains a secret: no password, no session id, no request body.
@@ -32,7 +32,6 @@ mod stderr;
 pub(crate) mod test_process;
 mod text;
 
-use core::fmt;
 use core::time::Duration;
 
 pub use batch::Batch;
@@ -116,16 +115,6 @@ const _: () = {
 
 /// Form of the records of this build: `defmt` frames, or lines of `text`.
 pub const FORM: &str = if cfg!(feature = "defmt") { "defmt" } else { "text" };
-
-/// Argument that displays a value by its `Debug`.
-#[derive(Clone, Copy)]
-pub struct DebugArg<T>(pub T);
-
-impl<T: fmt::Debug> fmt::Display for DebugArg<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// Returns true for a format that both forms of the log accept: every placeholder is `{}`, and there
 /// are at most [`LOG_ARGUMENTS`].

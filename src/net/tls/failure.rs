@@ -44,14 +44,26 @@ impl From<rustls::Error> for TlsFailure {
     }
 }
 
+/// Name of an alert, or its number.
+struct Alert(AlertDescription);
+
+impl fmt::Display for Alert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_str() {
+            Some(name) => f.write_str(name),
+            None => u8::from(self.0).fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Handshake(error) => error.fmt(f),
             Self::TooLong => write!(f, "a handshake message of over {TLS_HANDSHAKE_BYTES} bytes"),
             Self::NoRoom => f.write_str("no room for the server's handshake messages"),
-            Self::LocalAlert(alert) => write!(f, "a record was rejected: {alert:?}"),
-            Self::PeerAlert(alert) => write!(f, "the peer sent an alert: {alert:?}"),
+            Self::LocalAlert(alert) => write!(f, "a record was rejected: {}", Alert(*alert)),
+            Self::PeerAlert(alert) => write!(f, "the peer sent an alert: {}", Alert(*alert)),
         }
     }
 }

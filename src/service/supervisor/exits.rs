@@ -9,7 +9,6 @@ use super::super::{
     REBOOT_UPTIME, ServiceId, ServiceKind, SpawnError,
 };
 use super::Supervisor;
-use crate::log::DebugArg;
 use crate::{error, info, warning};
 
 impl Supervisor {
@@ -32,7 +31,14 @@ impl Supervisor {
     pub fn handle_spawned(&mut self, service: ServiceId, result: Result<u32, SpawnError>, now: Duration) {
         let entry = &mut self.entries[service.index()];
         if !entry.has_pending_spawn() {
-            warning!("{}: unexpected spawn result: {}", self.subject(service), DebugArg(result));
+            let (is_started, number) =
+                (result.is_ok(), result.unwrap_or_else(|error| error.errno.unsigned_abs()));
+            warning!(
+                "{}: unexpected result of a start: started {}, {}",
+                self.subject(service),
+                is_started,
+                number
+            );
             return;
         }
         let (phase, program) = (entry.phase, entry.program);

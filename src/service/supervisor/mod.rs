@@ -31,7 +31,7 @@ use super::{
     ServiceId, ServiceTable, Signal, Spec, StateChange, Status,
 };
 use crate::limits::{CHECKS, SERVICES};
-use crate::log::{DebugArg, Subject, SubjectLimit};
+use crate::log::{Subject, SubjectLimit};
 use crate::{debug, error, info, internal_error, warning};
 
 /// Most actions that one call can request for all services: two signals and one spawn each.
@@ -203,7 +203,7 @@ impl Supervisor {
     /// Applies an event of the supervisor itself, which no transition refuses.
     fn apply_internal(&mut self, service: ServiceId, event: Event, now: Duration) {
         if self.apply(service, event, now).is_err() {
-            internal_error!("{}: {} refused", self.name(service), DebugArg(event));
+            internal_error!("{}: event {} refused", self.name(service), event as u8);
         }
     }
 
@@ -217,7 +217,12 @@ impl Supervisor {
             Step::Refuse => return Err(CommandError::NotRunning),
             Step::RefuseBusy => return Err(CommandError::Busy),
             Step::Unexpected => {
-                warning!("{}: unexpected {} in {}", self.subject(service), DebugArg(event), DebugArg(phase))
+                warning!(
+                    "{}: unexpected event {} while {}",
+                    self.subject(service),
+                    event as u8,
+                    phase.state().word()
+                )
             }
             Step::Start => {
                 entry.restarts = 0;
@@ -365,8 +370,8 @@ fn order_of(table: &ServiceTable, entries: &mut [Record; SERVICES]) -> Vec<Servi
             }
             order
         }
-        Err(reason) => {
-            error!("cannot order the services, starting them in table order: {}", DebugArg(reason));
+        Err(_) => {
+            error!("cannot order the services, starting them in table order");
             table.iter().map(|(id, _)| id).collect()
         }
     }

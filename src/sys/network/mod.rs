@@ -332,7 +332,7 @@ impl NetworkManager {
             match socket.recv_from(&mut buffer) {
                 Ok((len, from)) if from.port() == SERVER_PORT => {
                     if let Err(reason) = client.handle_packet(&buffer[..len], now) {
-                        debug!("{}: dropped a DHCP message from {}: {:?}", link.name, from, reason);
+                        debug!("{}: dropped a DHCP message from {}: {}", link.name, from, reason);
                     }
                 }
                 Ok(_) => {}
