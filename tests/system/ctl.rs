@@ -225,7 +225,7 @@ fn another_certificate_is_rejected() {
     let mut device = Device::new();
     device.address = server.address().to_string();
     let home = person.home;
-    drop(server);
+    server.stop();
     let other = Server::start(&device);
     let person = Person { server: &other, home };
     let run = person.ctl(&["--session", ADMIN, "list"]);
