@@ -5,8 +5,11 @@
 
 use core::time::Duration;
 
+use super::audit::{self, AuditCall, AuditObject};
 use super::{CHANGE_CONFIRM_TIME, CONFIGURATION_PART_TIME, Context, Refused};
-use crate::call::{Call, Caller, Change, ConfigurationWork, Failure, Identity, Outcome, UserName, Work};
+use crate::call::{
+    Audited, Call, Caller, Change, ConfigurationWork, Failure, Identity, Outcome, UserName, Work,
+};
 use crate::limits::CONFIG_BYTES;
 use crate::log::errno::{EBUSY, EDQUOT, EINVAL};
 
@@ -158,6 +161,10 @@ pub(super) fn configuration<'a>(
         Ok(Ok(text)) => {
             if !is_dry {
                 crate::info!("configuration: change by {} from {}", by.as_str(), caller.source);
+                let path = &["board", CONFIGURATION];
+                let audited = Audited { path, user: identity.user(), source: caller.source };
+                let line = AuditCall::of_change(&audited).begin(None, AuditObject::None, cx);
+                audit::finish(line, Outcome::Done);
             }
             let is_local = matches!(identity, Identity::Local(_));
             let time = Duration::from_secs(seconds as u64);

@@ -74,13 +74,20 @@ impl Server {
     }
 
     /// Computes the room of unproven connections.
-    pub(super) fn update_room(&mut self) {
+    fn update_room(&mut self) {
         self.shared.room = Room::beside(self.limit, self.slots.iter().filter_map(Connection::proof));
     }
 
     /// The same, if this connection is unproven.
     pub(super) fn update_room_of(&mut self, id: SlotId) {
         if self.slots.get(usize::from(id.index)).is_some_and(|slot| slot.proof().is_none()) {
+            self.update_room();
+        }
+    }
+
+    /// The same, if an unproven connection is one of those that `is_one` returns true for.
+    pub(super) fn update_room_if(&mut self, is_one: impl Fn(&Connection) -> bool) {
+        if self.slots.iter().any(|slot| slot.place.in_use && slot.proof().is_none() && is_one(slot)) {
             self.update_room();
         }
     }

@@ -269,7 +269,7 @@ impl Server {
         now: Duration,
         platform: &mut dyn Platform,
     ) {
-        self.update_room();
+        self.update_room_if(|slot| slot.pending.is_some());
         self.api.accounts.end_check(call_id);
         self.api.operations.complete(call_id, &completion);
         let is_waiting =
@@ -389,13 +389,12 @@ impl Server {
 
     /// Handles every deadline that has passed.
     pub fn handle_timeout(&mut self, now: Duration, platform: &mut dyn Platform) {
-        self.update_room();
-        for slot in &mut self.slots {
-            if slot.poll_timeout().is_some_and(|deadline| now >= deadline) {
-                let cx = &mut self.shared.context(&mut self.api, platform, now);
-                slot.handle_timeout(cx);
-                wake(&mut self.wakes, slot.place.id);
-            }
+        let is_due = |slot: &Connection| slot.poll_timeout().is_some_and(|deadline| now >= deadline);
+        self.update_room_if(|slot| is_due(slot));
+        for slot in self.slots.iter_mut().filter(|slot| is_due(slot)) {
+            let cx = &mut self.shared.context(&mut self.api, platform, now);
+            slot.handle_timeout(cx);
+            wake(&mut self.wakes, slot.place.id);
         }
         self.shared.chunks.handle_timeout(now);
         self.api.changes.handle_timeout(now);
@@ -481,7 +480,7 @@ impl Server {
         now: Duration,
         platform: &mut dyn Platform,
     ) {
-        self.update_room();
+        self.update_room_if(|slot| slot.pending.is_some());
         self.api.operations.settle(service, result);
         for slot in &mut self.slots {
             if slot.pending.as_ref().is_some_and(|pending| pending.call.waits_for(service)) {
