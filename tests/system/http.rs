@@ -133,7 +133,14 @@ fn log_ins_of_foreign_pages_lock_nobody_out() {
         }
     }
     server.login("fadmin", "secret");
-    until("the refusals are logged", || server.log().contains("request refused: "));
+}
+
+#[test]
+fn refused_page_is_logged() {
+    let server = Server::start(&Device::plain());
+    let call = "GET /system.library/validate HTTP/1.1\r\nHost: h\r\nOrigin: https://evil.example\r\n\r\n";
+    assert_eq!(server.raw(call).status, 403);
+    until("the refusal is logged", || server.log().contains("request refused: "));
 }
 
 #[test]
