@@ -1,7 +1,7 @@
 //! Operations: calls with an id of the client's, whose result outlives the connection.
 //!
 //! A client that lost its connection before the answer asks with the id. Ids are those of one user. The table holds
-//! what answers the call once more.
+//! the pending call, and later its end, from which the answer is made.
 
 use core::time::Duration;
 

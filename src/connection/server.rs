@@ -275,16 +275,10 @@ impl Server {
         let is_waiting =
             |slot: &&mut Connection| slot.pending.as_ref().is_some_and(|pending| pending.call.id == call_id);
         if let Completion::Written(is_written) = completion {
-            // A write has its effect without a caller, and several may wait for it.
+            // A write has its effect without a caller.
             self.api.handle_written(call_id, is_written, now);
-            for slot in self.slots.iter_mut().filter(is_waiting) {
-                let cx = &mut self.shared.context(&mut self.api, platform, now);
-                slot.handle_completion(Completion::Written(is_written), cx);
-                wake(&mut self.wakes, slot.place.id);
-            }
-            return self.process_changes(now, platform);
         }
-        // Several may wait for an operation.
+        // Several may wait for a write, or for an operation.
         for slot in self.slots.iter_mut().filter(is_waiting) {
             if let Completion::Password(PasswordVerdict::Right | PasswordVerdict::Made(_)) = completion {
                 slot.handle_right_password(now);

@@ -46,9 +46,7 @@ impl fmt::Display for RootError {
 pub(super) fn enter(device: &str, line: &CommandLine<'_>) -> ! {
     let Err(error) = try_enter(device);
     error!("cannot enter root {}: {}", device, error);
-    if let (Some(slot), Some(disk)) = (line.slot, line.state) {
-        bring_up::give_up(Some(slot), Some(disk), "its root cannot be entered");
-    }
+    bring_up::give_up(line.slot, line.state, "its root cannot be entered");
     error!("restarting in {} s", ROOT_FAILURE_PAUSE.as_secs());
     restart()
 }

@@ -58,7 +58,7 @@ pub struct Cgroups {
 
 impl Cgroups {
     /// Creates the directory of the groups; `None` where that is not possible. `table` is the file with the processes,
-    /// which this keeper has in common with those before and after it.
+    /// the same for the keepers before and after it.
     pub fn create(table: Option<&Path>) -> Option<Self> {
         let mount =
             MOUNTS.into_iter().find(|mount| statfs(*mount).is_ok_and(|found| found.f_type == MAGIC))?;

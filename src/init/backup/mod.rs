@@ -1,5 +1,5 @@
 //! Backup of configuration, users and identity outside the file system: written soon after a change, used at a start
-//! whose data have lost them.
+//! when files of the data are missing or damaged.
 //!
 //! Process 1 does all of it. It watches the directories, so that a change by any program counts, and writes on a thread,
 //! because a write waits for the disk. The server has no descriptor of the disk: one that is taken over cannot overwrite
