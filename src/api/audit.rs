@@ -63,8 +63,7 @@ impl AuditRates {
 
     /// Returns true if a line of this kind is to be written at `now`, and counts it in any case.
     fn permits(&mut self, kind: AuditKind, user: Option<UserId>, now: Duration) -> bool {
-        let index = user.map_or(USERS, UserId::index).min(USERS);
-        let Some(rate) = self.0.get_mut(index * KINDS + kind as usize) else { return false };
+        let Some(rate) = self.0.get_mut(index_of(kind, user)) else { return false };
         if rate.lines == 0 || rate.left_out == 0 && now.saturating_sub(rate.period_start) >= AUDIT_PERIOD {
             *rate = Rate { period_start: now, ..Rate::default() };
         }
@@ -75,6 +74,11 @@ impl AuditRates {
         }
         rate.lines += 1;
         true
+    }
+
+    /// Forgets the lines of a user. Returns how many were left out.
+    fn forget(&mut self, kind: AuditKind, user: UserId) -> u32 {
+        self.0.get_mut(index_of(kind, Some(user))).map(core::mem::take).unwrap_or_default().left_out
     }
 
     /// Time at which the earliest period with lines that are left out ends.
@@ -93,6 +97,10 @@ impl AuditRates {
         *rate = Rate { user, period_start: now, lines: AUDIT_BURST - 1, left_out: 0 };
         Some((user, kind, left_out))
     }
+}
+
+fn index_of(kind: AuditKind, user: Option<UserId>) -> usize {
+    user.map_or(USERS, UserId::index).min(USERS) * KINDS + kind as usize
 }
 
 /// Object of a call.
@@ -186,13 +194,27 @@ pub(super) fn finish<'a>(line: Option<AuditLine>, outcome: Outcome<'a>) -> Outco
 /// Writes the numbers of lines that were left out in periods that have ended.
 pub(crate) fn handle_timeout(api: &mut super::Api, now: Duration) {
     while let Some((user, kind, count)) = api.audit.take_left_out(now) {
-        let Some(mut line) = AuditLine::new() else { return };
-        let name = user.map_or("?", |user| api.accounts.users.name(user));
-        line.put("user", &name);
-        line.put("kind", &kind.name());
-        line.put("left_out", &count);
-        line.finish();
+        write_left_out(api, user, kind, count);
     }
+}
+
+/// Writes the numbers of lines that were left out of a user who is gone. Another one may have the id next.
+pub(crate) fn forget_user(api: &mut super::Api, user: UserId) {
+    for kind in AuditKind::ALL {
+        let left_out = api.audit.forget(kind, user);
+        if left_out > 0 {
+            write_left_out(api, Some(user), kind, left_out);
+        }
+    }
+}
+
+fn write_left_out(api: &super::Api, user: Option<UserId>, kind: AuditKind, count: u32) {
+    let Some(mut line) = AuditLine::new() else { return };
+    let name = user.map_or("?", |user| api.accounts.users.name(user));
+    line.put("user", &name);
+    line.put("kind", &kind.name());
+    line.put("left_out", &count);
+    line.finish();
 }
 
 #[cfg(test)]
@@ -227,6 +249,18 @@ mod tests {
         for _ in 0..AUDIT_BURST {
             assert!(permits(&mut rates, AuditKind::Refusal, later));
         }
+    }
+
+    #[test]
+    fn user_with_the_id_of_one_who_is_gone_has_limits_of_his_own() {
+        let (mut rates, now) = (AuditRates::new(), Duration::from_secs(9));
+        let user = UserId::LOCAL_OWNER;
+        let permits = |rates: &mut AuditRates| rates.permits(AuditKind::Change, Some(user), now);
+        let permitted = (0..AUDIT_BURST + 5).filter(|_| permits(&mut rates)).count();
+        assert_eq!(permitted, AUDIT_BURST as usize);
+        assert_eq!(rates.forget(AuditKind::Change, user), 5);
+        assert!(permits(&mut rates) && rates.poll_timeout().is_none());
+        assert_eq!(rates.forget(AuditKind::Login, user), 0);
     }
 
     #[test]

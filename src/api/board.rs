@@ -126,11 +126,13 @@ pub(super) fn upgrade<'a>(
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     crate::info!("upgrade by {} from {}", cx.api.accounts.name(identity), caller.source);
-    // The new program has the earlier configuration.
-    cx.api.changes.give_up();
     let id = cx.api.next_call_id();
     match cx.platform.upgrade(id) {
-        Ok(()) => cx.api.pending(id, Work::Upgrade),
+        Ok(()) => {
+            // The new program has the earlier configuration.
+            cx.api.changes.give_up();
+            cx.api.pending(id, Work::Upgrade)
+        }
         Err(Refused) => Outcome::Failed(Failure::Failed { function: "upgrade", result: EBUSY }),
     }
 }

@@ -159,17 +159,22 @@ pub(super) fn configuration<'a>(
         Err(reason) => refused(reason),
         Ok(Err(received)) => Outcome::Received(received),
         Ok(Ok(text)) => {
+            let audited =
+                Audited { path: &["board", CONFIGURATION], user: identity.user(), source: caller.source };
+            let audited = (!is_dry).then_some(audited);
             if !is_dry {
                 crate::info!("configuration: change by {} from {}", by.as_str(), caller.source);
-                let path = &["board", CONFIGURATION];
-                let audited = Audited { path, user: identity.user(), source: caller.source };
-                let line = AuditCall::of_change(&audited).begin(None, AuditObject::None, cx);
-                audit::finish(line, Outcome::Done);
             }
+            let line =
+                audited.and_then(|audited| AuditCall::of_change(&audited).begin(None, AuditObject::None, cx));
             let is_local = matches!(identity, Identity::Local(_));
             let time = Duration::from_secs(seconds as u64);
             let change = ConfigurationWork::Change(Box::new(Change { text, by, is_local, time, is_dry }));
-            begin(change, Work::Configuration, CONFIGURATION, cx)
+            let mut outcome = begin(change, Work::Configuration, CONFIGURATION, cx);
+            if let Outcome::Pending(pending) = &mut outcome {
+                pending.audited = audited;
+            }
+            audit::finish(line, outcome)
         }
     }
 }

@@ -335,6 +335,7 @@ fn run<'a>(
         }
     };
     check_effect(row.effect, caller)?;
+    cx.api.operations.prepare_none();
     // Those of a session are about operations.
     if let Some(identity) = identity.filter(|_| !matches!(row.handler, Handler::Session(_)))
         && let Some(repeat) = begin_operation(row, call, identity, service, cx)?
@@ -361,7 +362,8 @@ fn run<'a>(
         _ => internal("a call without what its handler needs"),
     };
     if let Outcome::Pending(pending) = &mut outcome {
-        pending.audited = audited;
+        // A call that reads may have changed something by its parameters.
+        pending.audited = pending.audited.or(audited);
     }
     Ok(audit::finish(line, outcome))
 }
@@ -374,7 +376,6 @@ fn begin_operation<'a>(
     service: Option<ServiceId>,
     cx: &mut Context<'_>,
 ) -> Result<Option<Repeat>, Refusal<'a>> {
-    cx.api.operations.prepare_none();
     match row.path.last() {
         Some(function) if row.parameters.contains(&operations::PARAMETER) => {
             Ok(operations::begin(function, call, identity, service, cx)?)

@@ -6,7 +6,7 @@ use heapless::{String, Vec};
 
 use super::server::{Server, wake};
 use super::{push, websocket};
-use crate::api::{Platform, Trial};
+use crate::api::{Platform, Trial, audit};
 use crate::call::{Completion, Identity, Work};
 use crate::config::{ConfigError, ConfigOrigin, Update};
 use crate::limits::{ORIGIN_BYTES, ORIGINS, USERS};
@@ -165,6 +165,11 @@ impl Server {
         };
         let keys = self.api.accounts.sessions.close_user(user, None);
         self.api.operations.forget_user(user);
+        audit::forget_user(&mut self.api, user);
+        // The next user with this id is another one.
+        for pending in self.slots.iter_mut().filter_map(|slot| slot.pending.as_mut()) {
+            pending.call.audited.take_if(|audited| audited.user == user);
+        }
         for slot in self.slots.iter_mut().filter(|slot| slot.place.in_use) {
             if slot.pending.as_ref().is_some_and(|pending| is_about(&pending.call.work)) {
                 let cx = &mut self.shared.context(&mut self.api, platform, now);

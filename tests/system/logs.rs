@@ -374,6 +374,7 @@ fn audit_trail_has_every_login_change_and_refusal() {
     call("services/hello/stop", "", ADMIN);
     call("services/hello/status", "", ADMIN);
     call("board/log", "&level=debug", ADMIN);
+    call("board/configuration", "&text=x", ADMIN);
     call("user/logout", "", &session);
     call("user/updatepassword", "&username=guest&password=better", ADMIN);
     // A flood of refusals leaves the rest as it is.
@@ -404,6 +405,8 @@ fn audit_trail_has_every_login_change_and_refusal() {
         format!("{admin} call=services/start on=short outcome=failed"),
         format!("{admin} call=services/stop on=hello outcome=ok"),
         format!("{admin} call=board/log on=debug outcome=ok"),
+        format!("{admin} call=board/configuration outcome=begun"),
+        format!("{admin} call=board/configuration outcome=failed"),
         format!("{mine} call=user/logout outcome=ok"),
         format!("{admin} call=user/updatepassword on=guest outcome=begun"),
         format!("{admin} call=user/updatepassword on=guest outcome=ok"),

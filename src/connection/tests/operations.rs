@@ -144,6 +144,21 @@ fn start_can_be_given_up() {
 }
 
 #[test]
+fn id_of_a_refused_call_is_not_that_of_a_later_cancel() {
+    let mut fixture = Fixture::new(4);
+    let [id, other] = [(); 2].map(|()| fixture.bound(ADMIN));
+    fixture.deliver(id, &frame(&envelope(ADMIN, "services/hello/start", START)));
+    fixture.deliver(other, &frame(&envelope(ADMIN, "services/hello/command", r#"{"operation":"q"}"#)));
+    let refused = fixture.receive(other);
+    assert!(content(&refused).contains("Missing parameters: cmd"), "{refused:?}");
+    fixture.deliver(other, &frame(&envelope(ADMIN, "operations/cancel", START)));
+    assert_eq!(content(&fixture.receive(other)), OK);
+    fixture.settle();
+    let unknown = call(&mut fixture, other, "operations/wait", r#"{"operation":"q"}"#);
+    assert!(unknown.contains("Function wait returned: 2"), "{unknown}");
+}
+
+#[test]
 fn operation_has_an_id_up_to_its_limit() {
     let mut fixture = Fixture::new(4);
     let id = fixture.bound(ADMIN);
