@@ -76,8 +76,9 @@ fn read_text(link: &mut Link, sources: &str, is_json: bool, env: &mut Env<'_>) -
 
 /// Text of a file; `-` is standard input.
 fn read_file(path: &str) -> Result<String, Failure> {
-    fs::read_to_string(if path == "-" { "/proc/self/fd/0" } else { path })
-        .map_err(|error| Failure::new(FAILED, format!("cannot read {path}: {error}")))
+    // By its path, a socket cannot be opened.
+    let text = if path == "-" { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
+    text.map_err(|error| Failure::new(FAILED, format!("cannot read {path}: {error}")))
 }
 
 /// Prints what another file changes, puts it in force, and confirms it over a new connection.

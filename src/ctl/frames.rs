@@ -103,8 +103,11 @@ impl<'b> Bytes<'b> {
             "isize" => ('i', 32),
             number => (number.chars().next()?, number.get(1..)?.parse().ok()?),
         };
+        if !matches!(bits, 8 | 16 | 32 | 64) {
+            return None;
+        }
         let number = self.number(bits / 8)?;
-        let shift = 64_u32.checked_sub(u32::try_from(bits).ok()?)?;
+        let shift = 64 - bits;
         match sign {
             'u' => write!(line, "{number}").ok(),
             'i' => write!(line, "{}", ((number << shift) as i64) >> shift).ok(),
@@ -277,6 +280,11 @@ mod tests {
         for bad in [&[1, 2, 3][..], &[0xff, 1], &[0x7f], &frame(0x99, 1, &[]), &frame(0x10, 1, &[&[9, 9]])] {
             let lines = reader.lines(bad);
             assert!(lines.contains(" bytes that are not a record of this build --\n"), "{bad:?}: {lines}");
+        }
+        for kind in ["=i0", "=u4", "=i12", "=u65", "u8"] {
+            let texts = Texts::parse(&format!("friendlet-texts 1 build=0a\n10 info a {{{kind}}}\n")).unwrap();
+            let lines = FrameReader::new(texts).lines(&frame(0x10, 1, &[&[9; 8]]));
+            assert!(lines.contains(" bytes that are not a record of this build --\n"), "{kind}: {lines}");
         }
         assert!(Texts::parse("").is_none() && Texts::parse("friendlet-texts 2 build=0a\n").is_none());
         assert!(Texts::parse("friendlet-texts 1 build=0a\nzz info a b\n").is_none());

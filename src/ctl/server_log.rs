@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io::Write;
 #[cfg(not(feature = "defmt"))]
 use std::path::PathBuf;
-use std::thread;
+use std::thread::sleep;
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 
@@ -25,6 +26,11 @@ use super::values::text_of;
 use crate::call::LogSource;
 use crate::json::Raw;
 use crate::log::{self, ClockSample, LOG_FILES_MAX};
+
+/// Attempts to have a file read while the server reads one for another client.
+const BUSY_TRIES: u32 = 30;
+/// Pause between two of them.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Some records of a log: the content of a reply to `board/log`.
 #[derive(Debug, PartialEq)]
@@ -78,9 +84,24 @@ struct Reader<'o> {
 }
 
 impl Reader<'_> {
+    /// Makes the call. The server reads one file at a time: while another client has one read, it is repeated.
+    fn call(&mut self, parameters: &[(&str, &str)]) -> Result<String, Failure> {
+        let is_busy = |failure: &Failure| failure.text.starts_with("Function log returned: 16 ");
+        for _ in 0..BUSY_TRIES {
+            match self.link.call("board/log", parameters) {
+                Err(failure) if is_busy(&failure) => sleep(BUSY_PAUSE),
+                result => return result,
+            }
+        }
+        Err(Failure::new(
+            FAILED,
+            "cannot read the log: the server reads a file for another client; try again",
+        ))
+    }
+
     /// Requests a page, and with `--json` prints its reply.
     fn request(&mut self, parameters: &[(&str, &str)], env: &mut Env<'_>) -> Result<Page, Failure> {
-        let content = self.link.call("board/log", parameters)?;
+        let content = self.call(parameters)?;
         if self.is_json {
             env.print(&format!("{content}\n"))?;
         }
@@ -113,7 +134,7 @@ impl Reader<'_> {
             // A reply has a limit: records that are there already are requested at once.
             match (page.records.is_empty(), options.follow) {
                 (false, _) => {}
-                (true, true) => thread::sleep(LOG_FOLLOW_STEP),
+                (true, true) => sleep(LOG_FOLLOW_STEP),
                 (true, false) => return Ok(0),
             }
         }
@@ -121,7 +142,8 @@ impl Reader<'_> {
 
     /// Prints the files of a source, the oldest first.
     fn print_files(&mut self, source: LogSource, env: &mut Env<'_>) -> Result<u8, Failure> {
-        let mut oldest = None;
+        // Each rotation of two files or more changes file 1.
+        let mut last = None;
         for number in (0..LOG_FILES_MAX).rev() {
             let mut since = 0;
             loop {
@@ -129,14 +151,16 @@ impl Reader<'_> {
                 if page.records.is_empty() {
                     break;
                 }
-                oldest.get_or_insert((number, page.file));
+                if number >= 1 || last.is_none() {
+                    last = Some((number, page.file));
+                }
                 since = page.next;
                 if !self.is_json {
                     self.put(&page, false, env)?;
                 }
             }
         }
-        if let Some((number, file)) = oldest
+        if let Some((number, file)) = last
             && !self.is_json
             && self.request_file(source, number, 0, env)?.file != file
         {
@@ -205,8 +229,12 @@ impl Reader<'_> {
         loop {
             let since = text.len().to_string();
             let parameters = [("source", LogSource::Texts.name()), ("since", &*since)];
-            // A server before this one, or one whose image has none.
-            let Ok(page) = self.request(&parameters, env) else { break };
+            let page = match self.request(&parameters, env) {
+                Ok(page) => page,
+                // An image without them, or a server that does not know this source.
+                Err(failure) if failure.code == FAILED => break,
+                Err(failure) => return Err(failure),
+            };
             if page.records.is_empty() || text.len() > TEXTS_BYTES {
                 break;
             }

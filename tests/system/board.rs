@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::device::{ADMIN, GUEST, shell};
 use crate::support::directory::Directory;
 use crate::support::notify::Listener;
-use crate::support::server::friendlet;
+use crate::support::server::{friendlet, run};
 use crate::support::wait::{SOON, until};
 use crate::support::ws::request;
 use crate::support::{Device, Server, process};
@@ -252,6 +252,9 @@ fn administrator_confirms_the_slot_by_ctl() {
     let command = serve_in_test(&directory, &listener, tables);
     let server = Server::start_command(directory, command);
     until("an administrator is missing", || slot_of(&server).contains("no administrator has called"));
-    assert_eq!(server.call("board/markgood"), OK);
+    let url = format!("unix:{}", server.local_socket());
+    let marked = run(&["ctl", "--url", &url, "mark-good"], "");
+    assert_eq!((marked.code, marked.stdout.as_str()), (Some(0), "mark-good: ok\n"), "{marked:?}");
     listener.expect("X_FRIENDLET=good", SOON);
+    assert_eq!(server.call("board/markgood"), OK);
 }
