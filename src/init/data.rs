@@ -106,12 +106,15 @@ fn reset(place: &Place, is_mounted: bool, notice: &mut Notice) {
     warning!("factory reset: erasing {} and the backup", DATA);
     if !is_mounted {
         report(notice, &"factory reset: the data partition was not erased, it cannot be mounted");
-    } else if let Err(error) = backup::reset_data() {
-        report(notice, &format_args!("factory reset: {error}"));
     }
+    let is_done = is_mounted
+        && backup::reset_data()
+            .inspect_err(|error| report(notice, &format_args!("factory reset: {error}")))
+            .is_ok();
     system::sync();
     match place.erase() {
-        Ok(()) => warning!("factory reset: done"),
+        Ok(()) if is_done => warning!("factory reset: done"),
+        Ok(()) => warning!("factory reset: the backup alone was erased"),
         Err(error) => report(notice, &format_args!("factory reset: {}", Reason::from(&error))),
     }
 }

@@ -257,9 +257,10 @@ impl<'l> MainLoop<'l> {
 
     /// Restarts or powers off the board. All other processes have exited, or cannot be killed.
     fn finish(&mut self, action: PowerAction) -> ! {
+        // First: clock and seed change files beside those of the backup.
+        self.backup.finish();
         self.board_clock.finish();
         self.seed.finish();
-        self.backup.finish();
         if let Err(error) = system::release_data() {
             error!("{}", error);
         }

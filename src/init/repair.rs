@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::{REPAIR_STEP, REPAIR_TIMEOUT};
 use crate::log::Reason;
 use crate::log::console::{info, warning};
+use crate::service::KILL_TIMEOUT;
 use crate::sys::machine::wait;
 
 /// Static program in the root of an image.
@@ -77,7 +78,11 @@ fn run(tool: &Path, arguments: &[&str], timeout: Duration, feed: &mut dyn FnMut(
         }
         if start.elapsed() >= timeout {
             child.kill()?;
-            // A process that waits for a broken disk ends with it.
+            // Until then it has the device. A process that waits for a broken disk ends with it.
+            let killed = Instant::now();
+            while child.try_wait()?.is_none() && killed.elapsed() < KILL_TIMEOUT {
+                wait(REPAIR_STEP, feed);
+            }
             return Err(io::ErrorKind::TimedOut.into());
         }
         wait(REPAIR_STEP, feed);

@@ -99,7 +99,11 @@ impl MainLoop {
     pub(super) fn continue_upgrade(&mut self, configuration: &dyn Configuration) {
         match &mut self.upgrade {
             // The next program gets the earlier configuration, once its services are in force.
-            Upgrade::Requested | Upgrade::Leaving { is_sent: false, .. } if self.is_unconfirmed => {}
+            Upgrade::Requested if self.is_unconfirmed => {}
+            Upgrade::Leaving { until, is_sent: false } if self.is_unconfirmed => {
+                // Its time begins when it is asked to end.
+                *until = Some(Instant::now() + SERVER_LEAVE_TIME);
+            }
             Upgrade::Requested => match self.start_trial(&configuration.text()) {
                 Ok(trial) => self.upgrade = Upgrade::Trying(trial),
                 Err(error) => self.refuse_upgrade(&format!("cannot try the new program: {error}")),

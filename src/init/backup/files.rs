@@ -2,9 +2,10 @@
 
 use std::fs::{self, File as OpenFile};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::{Timespec, Timestamps, futimens, stat};
+use rustix::fs::{OFlags, Timespec, Timestamps, futimens, stat};
 use rustix::io::Errno;
 
 use crate::backup::{Archive, BACKUP_BYTES, File, Full, Time, is_kept, visit_kept};
@@ -161,9 +162,15 @@ pub(super) fn overwrite(data: &Path) {
     for name in names(data, &[]) {
         let path = data.join(name);
         for path in [with_suffix(&path, COPY), path] {
-            // A failure has no remedy: the file is deleted next.
-            let _ = OpenFile::options().write(true).open(&path).and_then(|mut file| {
-                let length = usize::try_from(file.metadata()?.len()).unwrap_or_default();
+            // A pipe would block. A failure has no remedy: the file is deleted next.
+            let flags = OFlags::NONBLOCK.bits().cast_signed();
+            let opened = OpenFile::options().write(true).custom_flags(flags).open(&path);
+            let _ = opened.and_then(|mut file| {
+                let metadata = file.metadata()?;
+                if !metadata.is_file() {
+                    return Ok(());
+                }
+                let length = usize::try_from(metadata.len()).unwrap_or_default();
                 file.write_all(&vec![0; length.min(BACKUP_BYTES)])?;
                 file.sync_all()
             });
@@ -361,7 +368,11 @@ mod tests {
     #[test]
     fn overwritten_files_are_zero_and_others_are_not() {
         let data = board("files-overwrite");
+        let pipe = data.0.join("state/first-password");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .unwrap();
         overwrite(&data.0);
+        assert!(!pipe.is_file(), "a pipe without a reader does not block");
         for name in KEPT.into_iter().chain(["state/passwords.copy", "state/tls/key.pem.copy"]) {
             let content = fs::read(data.0.join(name)).unwrap();
             assert!(!content.is_empty() && content.iter().all(|byte| *byte == 0), "{name}");
