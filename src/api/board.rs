@@ -36,12 +36,14 @@ pub struct Board {
     pub slot: &'static str,
     /// State of the slot at the start.
     pub slot_state: SlotState,
-    /// There was an error before the start of the server.
-    pub has_boot_error: bool,
+    /// The data partition is not mounted: changes are lost when the board restarts.
+    pub has_data_in_memory: bool,
     /// Source of the configuration in force.
     pub config_origin: ConfigOrigin,
-    /// Error of the configuration file that is not in force.
+    /// Error of the configuration file, or notice of a change that was not confirmed.
     pub config_error: Option<ConfigError>,
+    /// The given configuration file, or a drop-in, is not in force.
+    pub is_file_out_of_force: bool,
     /// Error before the start of the server.
     pub notice: Option<String<NOTICE_BYTES>>,
     /// Notice that the slot fails its test.
@@ -227,7 +229,7 @@ pub(super) fn mark_good<'a>(
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     let api = &mut *cx.api;
-    match api.slot.confirm(super::fault(&api.board, &api.services), cx.now) {
+    match api.slot.confirm(super::fault(&api.board, &api.services, &api.changes), cx.now) {
         Ok(()) => {
             let user = api.accounts.name(identity);
             crate::info!("board: slot {} marked good by {} from {}", api.board.slot, user, caller.source);

@@ -158,13 +158,13 @@ impl Api {
 
     /// Condition of a good slot that is not met, but for time and an administrator.
     fn slot_fault(&self) -> Option<Missing<'_>> {
-        fault(&self.board, &self.services)
+        fault(&self.board, &self.services, &self.changes)
     }
 
     /// Looks at the running slot. Returns true if administrators have to be notified of it.
     pub(crate) fn check_slot(&mut self, now: Duration) -> bool {
         let slot = self.board.slot;
-        let (missing, time) = match self.slot.look(fault(&self.board, &self.services), now) {
+        let (missing, time) = match self.slot.look(fault(&self.board, &self.services, &self.changes), now) {
             None => return false,
             Some(SlotEvent::Good) => {
                 info!("slot {} is good", slot);
@@ -184,7 +184,7 @@ impl Api {
     pub(crate) fn report_slot(&mut self, report: &mut dyn FnMut(Result<(), &dyn Display>) -> bool) {
         let Some(state) = self.slot.result() else { return };
         let fault = self.slot_fault().unwrap_or(Missing::Failed);
-        let error = self.board.config_error.as_deref();
+        let error = self.board.config_error.as_deref().filter(|_| self.board.is_file_out_of_force);
         let reason: &dyn Display = match &error {
             Some(error) => error,
             None => &fault,
@@ -236,11 +236,11 @@ impl Api {
 }
 
 /// Condition of a good slot that is not met, but for time and an administrator.
-fn fault<'a>(board: &'a Board, services: &'a Supervisor) -> Option<Missing<'a>> {
-    if board.config_error.is_some() {
+fn fault<'a>(board: &Board, services: &'a Supervisor, changes: &Changes) -> Option<Missing<'a>> {
+    if board.is_file_out_of_force || changes.trial.is_some() {
         Some(Missing::Configuration)
-    } else if board.has_boot_error && board.slot_state == SlotState::Testing {
-        Some(Missing::Boot)
+    } else if board.has_data_in_memory && board.slot_state == SlotState::Testing {
+        Some(Missing::Data)
     } else {
         services.missing().map(Missing::Service)
     }

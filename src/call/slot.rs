@@ -42,8 +42,8 @@ impl SlotState {
 pub enum Missing<'a> {
     /// The configuration file is not in force, or a drop-in is not.
     Configuration,
-    /// There was an error before the start of the server.
-    Boot,
+    /// The data partition is not mounted.
+    Data,
     /// The required service with this name is not up.
     Service(&'a str),
     /// Everything else has been so for the first time in seconds, and has to be for the second.
@@ -60,7 +60,7 @@ impl fmt::Display for Missing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Configuration => f.write_str("the configuration file is not in force"),
-            Self::Boot => f.write_str("there was an error before the start of the server"),
+            Self::Data => f.write_str("the data partition is not mounted"),
             Self::Service(name) => write!(f, "service {name} is not up"),
             Self::Time(past, settle) => write!(f, "everything has been up for {past} of {settle} s"),
             Self::Administrator => f.write_str("no administrator has called board/markgood"),

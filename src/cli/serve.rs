@@ -14,7 +14,7 @@ use crate::keeper::{self, Cgroups, Configuration, Force, Legacy, ServerEnd};
 use crate::log::print;
 use crate::serve::{self, Finding, ReloadFiles, Start, StartError};
 use crate::service::ServiceTable;
-use crate::sys::board::{SLOT_STATE_VARIABLE, has_init};
+use crate::sys::board::{DATA_VARIABLE, SLOT_STATE_VARIABLE, has_init};
 use crate::sys::{file, log_threads};
 
 /// Variable with the slot of the running system: `A` or `B`.
@@ -164,6 +164,7 @@ impl Configuration for Start {
             }
         }
         self.board.config_error = None;
+        self.board.is_file_out_of_force = false;
         self.good_copy.clone_from(&self.files.good_copy);
         self.text = Some(text);
         Some(core::mem::take(&mut self.config.services))
@@ -185,9 +186,10 @@ fn board(loaded: &Loaded) -> Board {
         build: config::one_line(build_id::of_this_program().unwrap_or_default()),
         slot: boot_slot(std::env::var_os(SLOT).as_deref()),
         slot_state: slot_state(std::env::var_os(SLOT_STATE_VARIABLE).as_deref()),
-        has_boot_error: std::env::var_os(NOTICE).is_some_and(|notice| !notice.is_empty()),
+        has_data_in_memory: std::env::var_os(DATA_VARIABLE).is_some_and(|place| place == "memory"),
         config_origin: loaded.config_origin,
         config_error: loaded.config_error.clone(),
+        is_file_out_of_force: loaded.config_error.is_some(),
         notice: notice(std::env::var_os(NOTICE).as_deref()),
         slot_notice: None,
     }

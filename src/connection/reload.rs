@@ -114,14 +114,26 @@ impl Server {
         self.api.changes.trial.take()
     }
 
-    /// Error of the configuration file, and the origin of the configuration in force.
+    /// Error of the configuration file that is not in force, and the origin of the one that is.
     pub fn config_state(&self) -> (Option<ConfigError>, ConfigOrigin) {
-        (self.api.board.config_error.clone(), self.api.board.config_origin)
+        let board = &self.api.board;
+        (board.config_error.clone().filter(|_| board.is_file_out_of_force), board.config_origin)
     }
 
     /// Sets the error of a configuration file that is not in force, of which administrators are notified.
     pub fn set_config_error(&mut self, error: ConfigError) {
-        self.api.board.config_error = Some(error);
+        self.api.board.is_file_out_of_force = true;
+        self.notify_config(error);
+    }
+
+    /// Sets the notice of a change that was not confirmed: the configuration file is in force.
+    pub fn set_change_notice(&mut self, notice: ConfigError) {
+        self.api.board.is_file_out_of_force = false;
+        self.notify_config(notice);
+    }
+
+    fn notify_config(&mut self, notice: ConfigError) {
+        self.api.board.config_error = Some(notice);
         for slot in self.slots.iter_mut().filter(|slot| slot.place.in_use && slot.closing.is_open()) {
             slot.pushes.is_notified = false;
             push::notify_problem(slot, &self.api);
@@ -133,6 +145,7 @@ impl Server {
     pub fn set_config_origin(&mut self, config_origin: ConfigOrigin) {
         self.api.board.config_origin = config_origin;
         self.api.board.config_error = None;
+        self.api.board.is_file_out_of_force = false;
     }
 
     /// Returns true while the services stop for the end of the server.

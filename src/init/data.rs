@@ -11,9 +11,16 @@ use crate::log::Reason;
 use crate::log::console::{error, info, warning};
 use crate::sys::machine::{self as system, DATA, MountError};
 
+/// Place of the data of a board.
+pub(super) struct Data {
+    /// Place of the backup, if the disk has one.
+    pub(super) place: Option<Place>,
+    /// They are on the data partition, and not in memory.
+    pub(super) is_kept: bool,
+}
+
 /// Mounts the data partition, or memory in its place: a board that loses its changes can still be repaired from afar.
-/// Returns the place of the backup, if the disk has one.
-pub(super) fn mount(line: &CommandLine<'_>, notice: &mut Notice, feed: &mut dyn FnMut()) -> Option<Place> {
+pub(super) fn mount(line: &CommandLine<'_>, notice: &mut Notice, feed: &mut dyn FnMut()) -> Data {
     let mut is_mounted = match line.data {
         Some(device) => mount_partition(device, notice, feed),
         None => {
@@ -53,7 +60,7 @@ pub(super) fn mount(line: &CommandLine<'_>, notice: &mut Notice, feed: &mut dyn 
     if !restored.names.is_empty() {
         add(notice, &format_args!("restored from the backup: {}", restored.names));
     }
-    place
+    Data { place, is_kept: is_mounted }
 }
 
 /// Writes what the mounted data have lost, with a backup.

@@ -12,7 +12,7 @@ use super::backup::Backup;
 use super::bring_up::{self, Notice};
 use super::clock::BoardClock;
 use super::command_line::{CommandLine, Slot};
-use super::data;
+use super::data::{self, Data};
 use super::devices::Devices;
 use super::hotplug::Hotplug;
 use super::notification::{self, Notification, PowerAction};
@@ -22,7 +22,7 @@ use super::supervisor::{InitAction, InitSupervisor};
 use super::{CONFIG_FILE, FEED_INTERVAL, HEARTBEAT_TIMEOUT, STATE_DIRECTORY, Settings, WATCHDOG};
 use crate::log::Reason;
 use crate::log::console::{error, info, warning};
-use crate::sys::board::{INIT_VARIABLE, RESET_VARIABLE, SLOT_STATE_VARIABLE};
+use crate::sys::board::{DATA_VARIABLE, INIT_VARIABLE, RESET_VARIABLE, SLOT_STATE_VARIABLE};
 use crate::sys::machine::{self as system, BoardSignals, NotifySocket, Reaped, ServerProcess, Watchdog};
 use crate::sys::{Clock, NOTIFY_BYTES, NetworkManager};
 
@@ -45,6 +45,7 @@ struct MainLoop<'l> {
     /// Disk with the boot state.
     state: Option<&'l str>,
     notice: Notice,
+    has_kept_data: bool,
     notify: NotifySocket,
     signals: BoardSignals,
     server: Option<ServerProcess>,
@@ -71,7 +72,7 @@ impl<'l> MainLoop<'l> {
         };
         bring_up::mount_memory();
         let mut notice = Notice::new();
-        let place = data::mount(line, &mut notice, &mut feed);
+        let Data { place, is_kept } = data::mount(line, &mut notice, &mut feed);
         if let Err(error) = system::prepare() {
             warning!("cannot apply all machine settings: {}", Reason::from(&error));
         }
@@ -97,6 +98,7 @@ impl<'l> MainLoop<'l> {
             slot_state,
             state: line.state,
             notice,
+            has_kept_data: is_kept,
             notify,
             signals,
             server: None,
@@ -228,6 +230,7 @@ impl<'l> MainLoop<'l> {
             ("FRIENDLET_SLOT", slot),
             (SLOT_STATE_VARIABLE, self.slot_state),
             ("FRIENDLET_NOTICE", notice),
+            (DATA_VARIABLE, (!self.has_kept_data).then_some("memory")),
             (RESET_VARIABLE, self.backup.has_place().then_some("1")),
         ];
         let variables = environment.iter().filter_map(|(name, value)| Some((*name, OsStr::new((*value)?))));

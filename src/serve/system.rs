@@ -63,6 +63,11 @@ impl System {
         &self.reloader
     }
 
+    /// Returns true while the keeper tries a new program for a call.
+    pub(super) fn is_upgrade_asked(&self) -> bool {
+        self.upgrade_call.is_some()
+    }
+
     /// Call that waits for an upgrade. It is returned once.
     pub(super) fn take_upgrade_call(&mut self) -> Option<u64> {
         self.upgrade_call.take()

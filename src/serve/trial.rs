@@ -68,7 +68,9 @@ impl Core {
         if self.server.is_shutting_down() {
             return Err("the server ends".to_owned());
         }
-        let is_busy = self.reloads.pending.is_some() || self.reloads.returning.is_some();
+        let is_busy = self.reloads.pending.is_some()
+            || self.reloads.returning.is_some()
+            || self.system.is_upgrade_asked();
         if is_busy || !self.server.may_reload() || self.server.trial().is_some() {
             return Err("another change or reload is under way; try again".to_owned());
         }
@@ -190,7 +192,7 @@ impl Core {
         self.system.reloader().end_trial(None);
         log::set_level(level);
         self.reloads.returning = Some((earlier, false));
-        self.reloads.notice = Some(config_error.unwrap_or_else(|| notice(&trial)));
+        self.reloads.notice = Some(config_error.map_or_else(|| Ok(notice(&trial)), Err));
     }
 
     /// Puts the earlier configuration in force: its settings at once, its services when those that stop have ended.
@@ -199,8 +201,10 @@ impl Core {
         if !is_set && !self.server.is_writing() {
             self.apply_settings(&mut earlier, now);
             is_set = true;
-            if let Some(notice) = self.reloads.notice.take() {
-                self.server.set_config_error(notice);
+            match self.reloads.notice.take() {
+                Some(Ok(notice)) => self.server.set_change_notice(notice),
+                Some(Err(error)) => self.server.set_config_error(error),
+                None => {}
             }
         }
         if !is_set || !self.server.may_reload() {
@@ -220,7 +224,7 @@ impl Core {
                 warning!("configuration: the change of an earlier server is not confirmed: its services end");
                 self.reloads.returning = Some((later, true));
                 if self.server.config_state().0.is_none() {
-                    self.server.set_config_error(config::one_line(
+                    self.server.set_change_notice(config::one_line(
                         "a change of the configuration was not confirmed before the server was killed: the earlier one is back",
                     ));
                 }

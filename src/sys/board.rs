@@ -16,6 +16,8 @@ use crate::service::{Arguments, Exit};
 pub const INIT_VARIABLE: &str = "FRIENDLET_INIT";
 /// Variable with the state of the running slot: `testing`, `confirmed` or `good`.
 pub const SLOT_STATE_VARIABLE: &str = "FRIENDLET_SLOT_STATE";
+/// Variable that is `memory` if the data partition is not mounted, so that changes are lost when the board restarts.
+pub const DATA_VARIABLE: &str = "FRIENDLET_DATA";
 
 /// Returns true if the process was started by `friendlet init`, which shuts the board down on request.
 pub fn has_init() -> bool {

@@ -234,14 +234,46 @@ fn slot_without_its_configuration_file_is_not_good() {
 }
 
 #[test]
-fn slot_with_an_error_before_its_server_is_not_good() {
+fn slot_with_its_data_in_memory_is_not_good() {
     let directory = Directory::new();
     let listener = Listener::new(&directory);
     let mut command = serve_in_test(&directory, &listener, "[update]\nsettle_s = 0\n");
-    command.env("FRIENDLET_NOTICE", "no data partition");
+    command.env("FRIENDLET_DATA", "memory");
     let server = Server::start_command(directory, command);
-    let missing = r#""SlotMissing": "there was an error before the start of the server""#;
+    let missing = r#""SlotMissing": "the data partition is not mounted""#;
     until("the slot was looked at", || slot_of(&server).contains(missing));
+}
+
+#[test]
+fn slot_is_good_although_its_data_were_repaired() {
+    let directory = Directory::new();
+    let listener = Listener::new(&directory);
+    let mut command = serve_in_test(&directory, &listener, "[update]\nsettle_s = 0\n");
+    command.env("FRIENDLET_NOTICE", "/dev/vda4 was repaired, files may be missing");
+    let server = Server::start_command(directory, command);
+    listener.expect("X_FRIENDLET=good", SOON);
+    assert!(server.call("board/status").contains("was repaired"));
+}
+
+#[test]
+fn slot_is_good_after_a_change_of_the_configuration_that_nobody_confirmed() {
+    let directory = Directory::new();
+    let listener = Listener::new(&directory);
+    let tables = "[update]\nsettle_s = 0\nconfirm = \"administrator\"\n";
+    let command = serve_in_test(&directory, &listener, tables);
+    let server = Server::start_command(directory, command);
+    let text = fs::read_to_string(server.config_file()).unwrap() + &shell("added", "exec sleep 1000", "");
+    let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let changed = server
+        .post("/system.library/board/configuration", &format!("sessionid={ADMIN}&seconds=2&text={encoded}"));
+    assert!(changed.body.contains(r#""Seconds": 2"#), "{}", changed.body);
+    let missing = r#""SlotMissing": "the configuration file is not in force""#;
+    assert!(slot_of(&server).contains(missing), "{}", slot_of(&server));
+    assert!(server.call("board/markgood").contains("the configuration file is not in force"));
+    until("the earlier configuration is back", || !slot_of(&server).contains(missing));
+    assert!(server.call("board/status").contains("was not confirmed"));
+    assert_eq!(server.call("board/markgood"), OK);
+    listener.expect("X_FRIENDLET=good", SOON);
 }
 
 #[test]
