@@ -108,20 +108,23 @@ fn board_switches_itself_off() {
     assert!(socket().call(&request("r", "board/poweroff", "{}", ADMIN)).contains(OK));
 }
 
-/// Changed state: services that are enabled or not, and a password.
+/// Changed state: services that are enabled or not, a password, and the configuration file.
 #[derive(Clone, Copy, Debug)]
 enum Key {
     Service(&'static str),
     Password,
+    Configuration,
 }
 
-const KEYS: [Key; 4] = [Key::Service("one"), Key::Service("two"), Key::Service("three"), Key::Password];
+const KEYS: [Key; 5] =
+    [Key::Service("one"), Key::Service("two"), Key::Service("three"), Key::Password, Key::Configuration];
 
 impl Key {
     fn name(self) -> &'static str {
         match self {
             Self::Service(name) => name,
             Self::Password => "password",
+            Self::Configuration => "configuration",
         }
     }
 
@@ -130,6 +133,7 @@ impl Key {
         match self {
             Self::Service(_) => "uninstall".to_owned(),
             Self::Password => "guest".to_owned(),
+            Self::Configuration => "none".to_owned(),
         }
     }
 
@@ -152,39 +156,92 @@ fn journal() -> PathBuf {
     PathBuf::from(std::env::var_os("FRIENDLET_JOURNAL").expect("FRIENDLET_JOURNAL names the journal"))
 }
 
+/// A call to the board. They follow each other in a circle. A password takes the board long: now and then one.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Switch(&'static str, &'static str),
+    Password,
+    /// Another configuration in force, which is not written yet.
+    Change,
+    Confirm,
+    /// Ends a change that is not confirmed.
+    Reload,
+}
+
+#[rustfmt::skip]
+const STEPS: [Step; 20] = [
+    Step::Change, Step::Switch("one", "install"), Step::Switch("two", "install"), Step::Confirm,
+    Step::Switch("three", "install"), Step::Password, Step::Reload, Step::Switch("one", "uninstall"),
+    Step::Change, Step::Switch("two", "uninstall"), Step::Reload, Step::Switch("three", "uninstall"),
+    Step::Change, Step::Confirm, Step::Switch("one", "install"), Step::Reload,
+    Step::Change, Step::Password, Step::Confirm, Step::Switch("one", "uninstall"),
+];
+
+/// The configuration file of the board, with a description of a service.
+fn configuration(number: &str) -> String {
+    let text = include_str!("booted/friendlet.toml");
+    let (before, after) = text.split_once("name = \"far\"\n").unwrap();
+    format!("{before}name = \"far\"\ndescription = \"{number}\"\n{after}")
+}
+
+impl Step {
+    /// The key with its new value that may be there as soon as the call is sent, the call, and its answer.
+    fn call(self, number: &str) -> (Option<(Key, String)>, String, &'static str) {
+        let (key, path, parameters, answer) = match self {
+            Self::Switch(name, verb) => {
+                let key = (Key::Service(name), verb.to_owned());
+                (Some(key), format!("services/{name}/{verb}"), "{}".to_owned(), OK)
+            }
+            Self::Password => {
+                let parameters = format!(r#"{{"username":"guest","password":"{number}"}}"#);
+                let key = (Key::Password, number.to_owned());
+                (Some(key), "user/updatepassword".to_owned(), parameters, "success!")
+            }
+            Self::Change => {
+                let text =
+                    configuration(number).replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+                (None, "board/configuration".to_owned(), format!(r#"{{"text":"{text}"}}"#), r#""Change": "#)
+            }
+            Self::Confirm => {
+                let key = (Key::Configuration, number.to_owned());
+                (Some(key), "board/confirm".to_owned(), "{}".to_owned(), OK)
+            }
+            Self::Reload => (None, "board/reload".to_owned(), "{}".to_owned(), r#""Status": "ok""#),
+        };
+        (key, request("r", &path, &parameters, ADMIN), answer)
+    }
+}
+
 #[test]
 #[ignore = "needs a booted board"]
 fn changes_are_made_until_the_power_is_cut() {
     let mut journal = OpenOptions::new().append(true).open(journal()).unwrap();
     let Ok(mut socket) = std::panic::catch_unwind(socket) else { return };
-    for number in 0_u64.. {
-        // A password takes the board long: now and then one of them.
-        let (key, value) = match number % 10 {
-            9 => (Key::Password, format!("secret-{}-{number}", std::process::id())),
-            digit => {
-                let verb = if number % 20 < 10 { "install" } else { "uninstall" };
-                (KEYS[usize::try_from(digit).unwrap() % 3], verb.to_owned())
+    let mut changed = String::new();
+    for (number, step) in STEPS.iter().cycle().enumerate() {
+        let mut number = format!("secret-{}-{number}", std::process::id());
+        match step {
+            Step::Change => changed.clone_from(&number),
+            Step::Confirm => {
+                number.clone_from(&changed);
+                // Over a new connection: that is what the change has to allow.
+                let Ok(new) = std::panic::catch_unwind(self::socket) else { return };
+                socket = new;
             }
-        };
-        let (call, wanted) = match key {
-            Key::Service(name) => (request("r", &format!("services/{name}/{value}"), "{}", ADMIN), OK),
-            Key::Password => (
-                request(
-                    "r",
-                    "user/updatepassword",
-                    &format!(r#"{{"username":"guest","password":"{value}"}}"#),
-                    ADMIN,
-                ),
-                "success!",
-            ),
-        };
-        writeln!(journal, "try {} {value}", key.name()).unwrap();
+            _ => {}
+        }
+        let (key, call, wanted) = step.call(&number);
+        if let Some((key, value)) = &key {
+            writeln!(journal, "try {} {value}", key.name()).unwrap();
+        }
         // Without power there is nobody to send to, and nobody who answers.
         let sent = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| socket.send(&call)));
         let answer = sent.ok().and_then(|()| socket.receive(wait::SOON));
         let Some(Event::Text(answer)) = answer else { return };
         assert!(answer.contains(wanted), "{call}: {answer}");
-        writeln!(journal, "ack {} {value}", key.name()).unwrap();
+        if let Some((key, value)) = &key {
+            writeln!(journal, "ack {} {value}", key.name()).unwrap();
+        }
     }
 }
 
@@ -199,6 +256,10 @@ fn acknowledged_changes_are_there() {
         let words: Vec<&str> = line.split(' ').collect();
         assert!(matches!(words[..], [_, "enabled" | "disabled"]), "half there: {enabled:?}");
     }
+    let is_right =
+        board().run("/sbin/friendlet check --config /data/friendlet.toml > /dev/null 2>&1 && echo yes");
+    assert_eq!(is_right.trim(), "yes", "{}", board().run("cat /data/friendlet.toml"));
+    assert_eq!(member(&call("board/status"), "DeviceFile"), "given");
     let mut found = String::new();
     for key in KEYS {
         let (acknowledged, tried) = key.reported(&text);
@@ -210,6 +271,13 @@ fn acknowledged_changes_are_there() {
             Key::Password => {
                 let login = format!(r#"{{ "username":"guest", "password":"{value}" }}"#);
                 session_of(&socket().call(&frame("login", &login))).is_some()
+            }
+            Key::Configuration => {
+                let declared = call("services/far/show");
+                match value {
+                    "none" => !declared.contains("Description"),
+                    number => declared.contains(number),
+                }
             }
         };
         let both = [Some(acknowledged.clone()), tried.clone()];

@@ -146,49 +146,55 @@ const BOARD_COMMANDS: &[BoardCommand] = &[
         name: "stack",
         about: "a board with a broker, a web server and Python as services",
         is_for_all: false,
-        run: |board, _| booted::further(board, "stack"),
+        run: |board, _| booted::further(board, "stack", false),
     },
     BoardCommand {
         name: "crowd",
         about: "a board with services of hundreds of processes",
         is_for_all: false,
-        run: |board, _| booted::further(board, "crowd"),
+        run: |board, _| booted::further(board, "crowd", false),
     },
     BoardCommand {
         name: "hang",
         about: "a board whose disk hangs for a while",
         is_for_all: false,
-        run: |board, _| booted::further(board, "hang"),
+        run: |board, _| booted::further(board, "hang", false),
     },
     BoardCommand {
         name: "hotplug",
         about: "a board with a USB controller and a serial adapter, which is plugged in and pulled out",
         is_for_all: false,
-        run: |board, _| booted::further(board, "hotplug"),
+        run: |board, _| booted::further(board, "hotplug", false),
     },
     BoardCommand {
         name: "damage",
         about: "a board whose data partition is damaged in 24 ways, and a factory reset",
         is_for_all: false,
-        run: |board, _| booted::further(board, "damage"),
+        run: |board, _| booted::further(board, "damage", false),
     },
     BoardCommand {
         name: "late",
         about: "a board after 2038 and after 2106",
         is_for_all: false,
-        run: |board, _| booted::further(board, "late"),
+        run: |board, _| booted::further(board, "late", false),
+    },
+    BoardCommand {
+        name: "ntp",
+        about: "a board whose clock chip is wrong, and an NTP server",
+        is_for_all: false,
+        run: |board, options| booted::further(board, "ntp", options.is_prepared),
     },
     BoardCommand {
         name: "second",
         about: "a board that starts twice, with the clock chip at 2036 and then at 2030",
         is_for_all: false,
-        run: |board, _| booted::further(board, "second"),
+        run: |board, _| booted::further(board, "second", false),
     },
     BoardCommand {
         name: "trial",
         about: "a board whose slot in test serves and does not work: it goes back to the other one",
         is_for_all: false,
-        run: |board, _| booted::further(board, "trial"),
+        run: |board, _| booted::further(board, "trial", false),
     },
     BoardCommand {
         name: "cuts",
@@ -269,7 +275,7 @@ fn options(command: &BoardCommand, words: &[&str]) -> Result<Options, String> {
                 let number = text.parse().ok().filter(|number| *number > 0);
                 options.number = Some(number.ok_or("--number: expected a number above 0")?);
             }
-            "--prepared" if matches!(command.name, "boot" | "boots") && value.is_none() => {
+            "--prepared" if matches!(command.name, "boot" | "boots" | "ntp") && value.is_none() => {
                 options.is_prepared = true
             }
             "--check" if command.name == "setup" && value.is_none() => options.check = true,

@@ -10,6 +10,7 @@ mod hang;
 mod hotplug;
 mod lab;
 mod late;
+mod ntp;
 mod second;
 mod stack;
 mod suite;
@@ -49,12 +50,13 @@ type FurtherBoot = (&'static str, fn(&Board) -> Result<(), String>, fn(&Board) -
 const NO_IMAGE: fn(&Board) -> Result<(), String> = |_| Ok(());
 
 /// Further boots of that board in the whole gate.
-const FURTHER: [FurtherBoot; 8] = [
+const FURTHER: [FurtherBoot; 9] = [
     ("crowd", NO_IMAGE, crowd::run),
     ("damage", NO_IMAGE, damage::run),
     ("hang", NO_IMAGE, hang::run),
     ("hotplug", NO_IMAGE, hotplug::run),
     ("late", NO_IMAGE, late::run),
+    ("ntp", NO_IMAGE, ntp::run),
     ("second", NO_IMAGE, second::run),
     ("stack", stack::make_image, stack::run),
     ("trial", trial::make_image, trial::run),
@@ -133,13 +135,17 @@ pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// One of the further boots alone, by its name.
-pub(crate) fn further(board: &Board, name: &str) -> Result<(), String> {
+/// One of the further boots alone, by its name; `is_prepared` says that everything is built.
+pub(crate) fn further(board: &Board, name: &str, is_prepared: bool) -> Result<(), String> {
     let board = &board.under_test();
-    prepare(board, Part::Fast)?;
+    if !is_prepared {
+        prepare(board, Part::Fast)?;
+    }
     let further = FURTHER.iter().filter(|(further, ..)| *further == name);
     for (_, make_image, run) in further {
-        make_image(board)?;
+        if !is_prepared {
+            make_image(board)?;
+        }
         run(board)?;
     }
     Ok(())
