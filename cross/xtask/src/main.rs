@@ -185,6 +185,12 @@ const BOARD_COMMANDS: &[BoardCommand] = &[
         run: |board, options| booted::further(board, "ntp", options.is_prepared),
     },
     BoardCommand {
+        name: "spinning",
+        about: "a board whose services use its whole processor",
+        is_for_all: false,
+        run: |board, _| booted::further(board, "spinning", false),
+    },
+    BoardCommand {
         name: "second",
         about: "a board that starts twice, with the clock chip at 2036 and then at 2030",
         is_for_all: false,

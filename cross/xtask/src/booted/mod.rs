@@ -49,9 +49,12 @@ type FurtherBoot = (&'static str, fn(&Board) -> Result<(), String>, fn(&Board) -
 /// For boots of the image that every boot has.
 const NO_IMAGE: fn(&Board) -> Result<(), String> = |_| Ok(());
 
+/// Boots with a measure that others at the same time would spoil.
+const ALONE: [FurtherBoot; 2] =
+    [("crowd", NO_IMAGE, crowd::run), ("spinning", NO_IMAGE, suite::run_spinning)];
+
 /// Further boots of that board in the whole gate.
-const FURTHER: [FurtherBoot; 9] = [
-    ("crowd", NO_IMAGE, crowd::run),
+const FURTHER: [FurtherBoot; 8] = [
     ("damage", NO_IMAGE, damage::run),
     ("hang", NO_IMAGE, hang::run),
     ("hotplug", NO_IMAGE, hotplug::run),
@@ -106,7 +109,7 @@ fn check_all() -> Result<(), String> {
         .collect();
     errors.extend(side::by_side(jobs, SIDE_BY_SIDE).err());
     if let Some(board) = boards.iter().find(|board| board.name == FAST_BOARD) {
-        errors.extend(suite::run_spinning(&board.under_test()).err());
+        errors.extend(ALONE.iter().filter_map(|alone| alone.2(&board.under_test()).err()));
     }
     if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
 }
@@ -121,6 +124,9 @@ pub(crate) fn check(board: &Board, is_prepared: bool) -> Result<(), String> {
     suite::run(board, Part::Whole)?;
     if board.name == FAST_BOARD {
         FURTHER.iter().try_for_each(|further| further.2(board))?;
+        if !is_prepared {
+            ALONE.iter().try_for_each(|alone| alone.2(board))?;
+        }
     }
     if image.watchdog_s.is_some() && !qemu.arguments.contains("friendlet.watchdog=0") {
         wedge(board)?;
@@ -141,7 +147,7 @@ pub(crate) fn further(board: &Board, name: &str, is_prepared: bool) -> Result<()
     if !is_prepared {
         prepare(board, Part::Fast)?;
     }
-    let further = FURTHER.iter().filter(|(further, ..)| *further == name);
+    let further = FURTHER.iter().chain(&ALONE).filter(|(further, ..)| *further == name);
     for (_, make_image, run) in further {
         if !is_prepared {
             make_image(board)?;

@@ -23,7 +23,7 @@ const STARTS: [(&str, bool, [&str; 2]); 2] = [
     ("2030-01-01", false, ["clock: set from 2030-01-01T00:", "the time of NTP in an earlier run"]),
 ];
 
-/// Boots the board with the server, and once more without it, before the time that it told.
+/// Boots the board with the server, and once more without it, before that time.
 pub(super) fn run(board: &Board) -> Result<(), String> {
     if env::var_os(INSIDE).is_none() {
         let mut command = run::at_root("unshare");

@@ -59,7 +59,7 @@ pub(crate) fn run(board: &Board, part: Part) -> Result<(), String> {
     switch_off(&tests, &mut guest)
 }
 
-/// Boots the board and measures it beside spinning services. Other boards at the same time would spoil that.
+/// Boots the board and measures it beside spinning services.
 pub(super) fn run_spinning(board: &Board) -> Result<(), String> {
     println!("==> {}: beside spinning services", board.name);
     run_cases(board, &options("spinning"), &["system::spinning::"])
