@@ -208,6 +208,15 @@ pub(crate) fn forget_user(api: &mut super::Api, user: UserId) {
     }
 }
 
+/// Writes that a change of the configuration by a user was not confirmed.
+pub(crate) fn write_unconfirmed(user: &str) {
+    let Some(mut line) = AuditLine::new() else { return };
+    line.put("user", &user);
+    line.put("call", &"board/configuration");
+    line.put("outcome", &"unconfirmed");
+    line.finish();
+}
+
 fn write_left_out(api: &super::Api, user: Option<UserId>, kind: AuditKind, count: u32) {
     let Some(mut line) = AuditLine::new() else { return };
     let name = user.map_or("?", |user| api.accounts.users.name(user));

@@ -109,9 +109,13 @@ impl Server {
         }
     }
 
-    /// Ends it, confirmed or not.
-    pub fn end_trial(&mut self) -> Option<Trial> {
-        self.api.changes.trial.take()
+    /// Ends it. An unconfirmed one is in the audit trail.
+    pub fn end_trial(&mut self, is_confirmed: bool) -> Option<Trial> {
+        let trial = self.api.changes.trial.take()?;
+        if !is_confirmed {
+            audit::write_unconfirmed(&trial.by);
+        }
+        Some(trial)
     }
 
     /// Error of the configuration file that is not in force, and the origin of the one that is.

@@ -244,6 +244,7 @@ impl Core {
         for service in self.probes.run(self.server.unready(), now) {
             self.server.handle_ready(service, now, &mut self.system);
         }
+        self.system.reloader().retry_return();
         self.finish_step(now);
         let is_releasing = self.server.release_idle();
         let is_copied = self.copy_output();
@@ -259,7 +260,8 @@ impl Core {
             self.sd_notify.poll_timeout(),
             counters,
             self.probes.poll_timeout(self.server.unready()).map(|due| due.max(soon)),
-            (is_releasing || self.checks.is_pending() || !is_copied).then_some(soon),
+            (is_releasing || self.checks.is_pending() || !is_copied || self.has_reload_to_retry())
+                .then_some(soon),
         ];
         self.upkeep.schedule(due.into_iter().flatten().min(), &self.clock);
     }

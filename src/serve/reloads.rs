@@ -163,6 +163,13 @@ impl Core {
         }
     }
 
+    /// Returns true if the keeper had no room for a text, or the system none for a thread.
+    pub(super) fn has_reload_to_retry(&self) -> bool {
+        self.reloads.confirmed.is_some()
+            || self.reloads.pending.is_some() && self.server.reload_is_due()
+            || self.system.reloader().is_return_due()
+    }
+
     /// Ends a reload once no service has a process that stops for it, and the keeper has its text.
     #[cold]
     #[inline(never)]
@@ -170,7 +177,7 @@ impl Core {
         let Some((later, difference)) = self.reloads.pending.take() else { return };
         let Difference { added, changed, removed } = &difference;
         if self.system.processes().configure(&later.document, later.force).is_err() {
-            // After the next step.
+            // With the next upkeep.
             self.reloads.pending = Some((later, difference));
             return;
         }

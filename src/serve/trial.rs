@@ -120,7 +120,7 @@ impl Core {
     }
 
     fn confirm_trial(&mut self) {
-        let (Some(trial), Some(unconfirmed)) = (self.server.end_trial(), self.reloads.unconfirmed.take())
+        let (Some(trial), Some(unconfirmed)) = (self.server.end_trial(true), self.reloads.unconfirmed.take())
         else {
             return;
         };
@@ -144,7 +144,7 @@ impl Core {
     /// Ends a trial because the configuration file is read again and put in force.
     pub(super) fn replace_trial(&mut self) {
         self.reloads.returning = None;
-        if let (Some(trial), Some(_)) = (self.server.end_trial(), self.reloads.unconfirmed.take()) {
+        if let (Some(trial), Some(_)) = (self.server.end_trial(false), self.reloads.unconfirmed.take()) {
             self.reloads.listeners.close();
             self.system.reloader().end_trial(None);
             warning!("configuration: change {} ends: the configuration file is read again", trial.change);
@@ -153,21 +153,17 @@ impl Core {
 
     /// Returns true if there is something to do for [`continue_trial`](Self::continue_trial), perhaps not yet.
     pub(super) fn has_trial(&self) -> bool {
-        self.server.trial().is_some()
-            || self.reloads.returning.is_some()
-            || self.reloads.confirmed.is_some()
-            || self.system.reloader().is_return_due()
+        self.server.trial().is_some() || self.reloads.returning.is_some() || self.reloads.confirmed.is_some()
     }
 
     /// Returns to the earlier configuration once the time of a trial is over, and passes a confirmed one to the keeper.
     #[cold]
     #[inline(never)]
     pub(super) fn continue_trial(&mut self, now: Duration) {
-        self.system.reloader().retry_return();
         if let Some(document) = self.reloads.confirmed.take()
             && self.system.processes().configure(&document, Force::Confirmed).is_err()
         {
-            // After the next step.
+            // With the next upkeep.
             self.reloads.confirmed = Some(document);
         }
         if self.server.trial_is_over(now) && !self.server.is_shutting_down() {
@@ -179,7 +175,8 @@ impl Core {
     }
 
     fn end_trial(&mut self) {
-        let (Some(trial), Some(unconfirmed)) = (self.server.end_trial(), self.reloads.unconfirmed.take())
+        let (Some(trial), Some(unconfirmed)) =
+            (self.server.end_trial(false), self.reloads.unconfirmed.take())
         else {
             return;
         };

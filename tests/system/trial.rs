@@ -132,6 +132,22 @@ fn change_is_tried_and_written_once_it_is_confirmed() {
 }
 
 #[test]
+fn change_that_is_not_confirmed_is_in_the_audit_trail() {
+    let directory = Directory::new();
+    let path = directory.file("audit");
+    let log = format!("[log]\naudit = \"{path}\"\n");
+    let text = device("").text(&directory.file("state")).replacen("[log]\n", &log, 1);
+    let mut command = friendlet();
+    command.args(["serve", "--config", &directory.write("friendlet.toml", &text)]);
+    let server = Server::start_command(directory, command);
+    let answer = change_text(&server, &(text + &added("added")), SHORT);
+    assert!(answer.contains(r#""Added": ["added"]"#), "{answer}");
+    let line = "user=fadmin call=board/configuration outcome=unconfirmed\n";
+    until("its end is there", || fs::read_to_string(&path).unwrap_or_default().contains(line));
+    server.stop();
+}
+
+#[test]
 fn change_that_is_not_confirmed_comes_back() {
     let server = Server::start(&device(""));
     // Bound by a session: the tokens change.
