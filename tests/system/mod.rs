@@ -23,6 +23,7 @@ mod deadlines;
 mod deaths;
 mod declared;
 mod drop_ins;
+mod earlier;
 mod endurance;
 mod fall_back;
 mod floods;

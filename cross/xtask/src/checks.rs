@@ -1,11 +1,15 @@
 //! The steps that are cargo's own: formatting, lints, tests, documentation.
 
-use crate::cargo::{BENCH, FUZZ, cargo};
+use std::path::PathBuf;
+
+use crate::cargo::{BENCH, FUZZ, cargo, executable};
 use crate::part::Part;
 use crate::{left_out, run};
 
 /// Tests run at once: most of them wait for a deadline of the server, so more than there are cores.
 const TEST_THREADS: &str = "8";
+/// Last commit of the first version, whose state this one takes over and gives back.
+const FIRST_VERSION: &str = "3e69930acc";
 
 /// Sources are as `cargo fmt` leaves them.
 pub(crate) fn fmt() -> Result<(), String> {
@@ -39,9 +43,21 @@ pub(crate) fn unit(part: Part) -> Result<(), String> {
     if part == Part::Fast {
         return Ok(());
     }
-    let minutes = ["--", "--ignored", "--show-output", "system::endurance::", "system::deaths::"];
-    run::shown(cargo(&["test", "--locked", "--test", "it"]).args(minutes))?;
+    let minutes =
+        ["--", "--ignored", "--show-output", "system::endurance::", "system::deaths::", "system::earlier::"];
+    let mut command = cargo(&["test", "--locked", "--test", "it"]);
+    run::shown(command.args(minutes).env("FRIENDLET_EARLIER", first_version()?))?;
     run::shown(cargo(&["test", "--locked", "--package", "load"]).args(BENCH))
+}
+
+/// Builds the program of the first version, with everything below `target/first`.
+fn first_version() -> Result<PathBuf, String> {
+    let directory = run::root().join("target/first");
+    run::create_directory(&directory)?;
+    let extract = format!("git archive {FIRST_VERSION} | tar -x -C target/first");
+    run::shown(run::at_root("sh").args(["-c", &extract]))?;
+    let arguments = ["build", "--locked", "--bin", "friendlet", "--manifest-path", "target/first/Cargo.toml"];
+    executable(cargo(&arguments).args(["--target-dir", "target/first/target"]), "friendlet")
 }
 
 /// The documentation builds without a warning, so its links lead somewhere.

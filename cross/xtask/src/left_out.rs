@@ -103,6 +103,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (OtherStep, "system::booted::", "the step 'booted' runs it, the cases of power cuts in the whole gate alone"),
     (OtherStep, "system::spinning::", "the step 'booted' runs it, with a processor of its own"),
     (OtherStep, "system::endurance::ten_thousand_starts_and_stops", "takes minutes: the step 'unit' of the whole gate runs it"),
+    (OtherStep, "system::earlier::", "builds an earlier version: the step 'unit' of the whole gate runs it"),
     (OtherStep, "system::deaths::", "takes minutes: the step 'unit' of the whole gate runs it"),
     (OtherStep, "system::logs::frames_are_the_lines_of_a_text_log", "the step 'logs' of the whole gate runs it"),
 ];

@@ -85,6 +85,15 @@ impl Server {
         Self::start_command(directory, command)
     }
 
+    /// The same of a program of an earlier version, which is one process.
+    #[track_caller]
+    pub(crate) fn start_without_keeper(directory: Directory, mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut server = Self::accepting(Self::spawn(command), Some(directory));
+        server.pid = server.keeper();
+        server
+    }
+
     /// Starts `command`, which serves, and waits until it accepts.
     #[track_caller]
     pub(crate) fn start_command(directory: Directory, mut command: Command) -> Self {
@@ -145,7 +154,12 @@ impl Server {
     }
 
     #[track_caller]
-    fn start_piped(directory: Directory, mut command: Command) -> Self {
+    fn start_piped(directory: Directory, command: Command) -> Self {
+        Self::listening(Self::spawn(command), Some(directory))
+    }
+
+    /// Starts `command` and keeps what it writes to standard error.
+    fn spawn(mut command: Command) -> Running {
         command.stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
@@ -158,12 +172,20 @@ impl Server {
                 log.push('\n');
             }
         });
-        Self::listening(Running::Here { child, log }, Some(directory))
+        Running::Here { child, log }
+    }
+
+    /// Waits until it accepts, and finds the server.
+    #[track_caller]
+    fn listening(running: Running, directory: Option<Directory>) -> Self {
+        let mut server = Self::accepting(running, directory);
+        server.pid = server.find_pid();
+        server
     }
 
     /// Waits until it accepts.
     #[track_caller]
-    fn listening(running: Running, directory: Option<Directory>) -> Self {
+    fn accepting(running: Running, directory: Option<Directory>) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Self { running, directory, tls: false, address, pid: 0 };
         let url = wait::within(wait::SOON, "the server listens", || {
@@ -186,7 +208,6 @@ impl Server {
             Running::Here { .. } => address.parse().unwrap(),
             Running::OnBoard(remote) => remote.address(),
         };
-        server.pid = server.find_pid();
         server
     }
 
