@@ -98,8 +98,8 @@ pub(super) struct Reloads {
     pub(super) returning: Option<(Box<Later>, bool)>,
     /// Text of a confirmed trial that the keeper has not got yet.
     pub(super) confirmed: Option<File>,
-    /// Error of its file, or else the notice of that for administrators, once its settings are in force.
-    pub(super) notice: Option<Result<ConfigError, ConfigError>>,
+    /// Notice of that for administrators, once its settings are in force; true: it is the error of its file.
+    pub(super) notice: Option<(ConfigError, bool)>,
 }
 
 /// Parts of an unconfirmed change.

@@ -189,7 +189,8 @@ impl Core {
         self.system.reloader().end_trial(None);
         log::set_level(level);
         self.reloads.returning = Some((earlier, false));
-        self.reloads.notice = Some(config_error.map_or_else(|| Ok(notice(&trial)), Err));
+        let is_error = config_error.is_some();
+        self.reloads.notice = Some((config_error.unwrap_or_else(|| notice(&trial)), is_error));
     }
 
     /// Puts the earlier configuration in force: its settings at once, its services when those that stop have ended.
@@ -199,8 +200,8 @@ impl Core {
             self.apply_settings(&mut earlier, now);
             is_set = true;
             match self.reloads.notice.take() {
-                Some(Ok(notice)) => self.server.set_change_notice(notice),
-                Some(Err(error)) => self.server.set_config_error(error),
+                Some((error, true)) => self.server.set_config_error(error),
+                Some((notice, false)) => self.server.set_change_notice(notice),
                 None => {}
             }
         }

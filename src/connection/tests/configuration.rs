@@ -44,7 +44,7 @@ fn change_is_confirmed_within_its_time_or_over() {
     assert!(fixture.receive(late).concat().contains("No space left"));
     assert!(fixture.server.trial_is_over(fixture.now));
     assert!(confirm(&mut fixture, late).contains("no change waits to be confirmed"));
-    assert!(fixture.server.end_trial().is_some() && !fixture.server.trial_is_over(fixture.now));
+    assert!(fixture.server.end_trial(false).is_some() && !fixture.server.trial_is_over(fixture.now));
 }
 
 #[test]
