@@ -347,8 +347,9 @@ fn run<'a>(
         user: identity.user(),
         source: caller.source,
     });
-    let object = name.or_else(|| call.parameter("serviceName")).or_else(|| call.parameter("username"));
-    let object = object.map_or(AuditObject::None, AuditObject::Named);
+    // A parameter that the call does not have is the caller's alone.
+    let user = call.parameter("username").filter(|_| row.parameters.contains(&"username"));
+    let object = service.map_or(user.map_or(AuditObject::None, AuditObject::Named), AuditObject::Service);
     let line = audited.and_then(|audited| AuditCall::of_change(&audited).begin(None, object, cx));
     let mut outcome = match (row.handler, identity, service) {
         (Handler::Public(handler), ..) => handler(call, caller, cx),

@@ -371,11 +371,11 @@ fn audit_trail_has_every_login_change_and_refusal() {
     call("services/hello/start", "", &session);
     call("services/allowed/start", "", &session);
     call("services/short/start", "", ADMIN);
-    call("services/hello/stop", "", ADMIN);
+    call("services/hello/stop", "&username=guest", ADMIN);
     call("services/hello/status", "", ADMIN);
     call("board/log", "&level=debug", ADMIN);
     call("board/configuration", "&text=x", ADMIN);
-    call("user/logout", "", &session);
+    call("user/logout", "&username=fadmin", &session);
     call("user/updatepassword", "&username=guest&password=better", ADMIN);
     // A flood of refusals leaves the rest as it is.
     for number in 0..200 {
