@@ -5,13 +5,12 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -21,7 +20,7 @@ use super::{PEM_BYTES, StartError};
 use crate::config::{Listen, Tls};
 use crate::log::console::{info, warning};
 use crate::log::print;
-use crate::net::tls::{TlsError, server_config, validity};
+use crate::net::tls::{SelfSigned, TlsError, server_config, validity};
 use crate::sys::Clock;
 use crate::sys::file::{self, FileError};
 use crate::sys::state_file::{StateFile, is_link, set_aside};
@@ -32,12 +31,6 @@ const TEMPORARY: &str = "tls/temporary.pem";
 
 /// Rest of a certificate's time in which administrators are notified.
 const EXPIRES_SOON: Duration = Duration::from_secs(30 * 86_400);
-
-/// PEM texts of a certificate and its key.
-struct Pair {
-    certificate: Vec<u8>,
-    key: Vec<u8>,
-}
 
 /// Certificate and key in use.
 struct Served {
@@ -233,14 +226,14 @@ impl Files {
 
     /// Makes a certificate that lasts.
     fn create(&self, address: SocketAddr, state: &mut State<'_>) -> Result<Served, StartError> {
-        let pair = make_pair(address)?;
+        let SelfSigned { certificate, key } = make_pair(address)?;
         for directory in [self.key.path().parent(), self.certificate.path().parent()].into_iter().flatten() {
             file::create_dir(directory).or_else(|error| state.handle_unwritten(&error))?;
         }
         let written = self
             .key
-            .replace(&pair.key, false)
-            .and_then(|()| self.certificate.replace(&pair.certificate, false));
+            .replace(key.as_bytes(), false)
+            .and_then(|()| self.certificate.replace(certificate.as_bytes(), false));
         match written {
             Ok(()) => print(format_args!(
                 "made a key and a self-signed certificate: {}\n",
@@ -248,7 +241,7 @@ impl Files {
             )),
             Err(error) => state.handle_unwritten(&error)?,
         }
-        Ok(self.serve(&pair.certificate, &pair.key)?)
+        Ok(self.serve(certificate.as_bytes(), key.as_bytes())?)
     }
 
     /// Loads the temporary certificate, or makes one. It stays the same until the files can be used.
@@ -263,8 +256,8 @@ impl Files {
         let served = match kept.and_then(|pem| self.serve(&pem, &pem).ok()) {
             Some(served) => served,
             None => {
-                let Pair { certificate, key } = make_pair(address)?;
-                let pem = [certificate, key].concat();
+                let SelfSigned { certificate, key } = make_pair(address)?;
+                let pem = (certificate + &key).into_bytes();
                 set_aside(&path);
                 if let Err(error) = file::write_atomic(&path, &pem, 0o600) {
                     let notice = format!("the temporary certificate is another one after a restart: {error}");
@@ -341,43 +334,22 @@ fn dates_problem(pem: &[u8], unix_s: Option<u64>) -> Option<String> {
     })
 }
 
-/// Makes a P-256 key and a self-signed certificate, valid at any time that the clock of a board may have.
-fn make_pair(address: SocketAddr) -> Result<Pair, StartError> {
-    let failed = |error: rcgen::Error| StartError::system("cannot make a certificate", error);
-    let pair = KeyPair::generate().map_err(failed)?;
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "friendlet");
-    params.subject_alt_names = names(address).map_err(failed)?;
-    params.not_before = rcgen::date_time_ymd(1970, 1, 1);
-    // RFC 5280, 4.1.2.5: no well-defined expiration.
-    params.not_after = rcgen::date_time_ymd(9999, 12, 31);
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let signed = params.self_signed(&pair).map_err(failed)?;
-    Ok(Pair { certificate: signed.pem().into_bytes(), key: pair.serialize_pem().into_bytes() })
-}
-
-/// Names of the certificate: this machine as seen from itself, and its address.
-fn names(address: SocketAddr) -> Result<Vec<SanType>, rcgen::Error> {
-    let mut names = vec![
-        SanType::DnsName("localhost".try_into()?),
-        SanType::IpAddress(IpAddr::from([127, 0, 0, 1])),
-        SanType::IpAddress(IpAddr::from(std::net::Ipv6Addr::LOCALHOST)),
-    ];
-    if !address.ip().is_loopback() && !address.ip().is_unspecified() {
-        names.push(SanType::IpAddress(address.ip()));
-    }
+/// Makes a key and a certificate for this machine as seen from itself, its name and its address.
+fn make_pair(address: SocketAddr) -> Result<SelfSigned, StartError> {
     let host = rustix::system::uname();
     // A name that is not UTF-8 is not a DNS name.
-    if let Ok(Ok(host)) = host.nodename().to_str().map(TryInto::try_into) {
-        names.push(SanType::DnsName(host));
-    }
-    Ok(names)
+    let hosts = ["localhost", host.nodename().to_str().unwrap_or_default()];
+    let hosts = if hosts[1].is_empty() { &hosts[..1] } else { &hosts };
+    let addresses = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST), address.ip()];
+    let is_local = address.ip().is_loopback() || address.ip().is_unspecified();
+    let addresses = if is_local { &addresses[..2] } else { &addresses };
+    SelfSigned::new(hosts, addresses)
+        .map_err(|_| StartError::system("cannot make a certificate", "the system has no random bytes"))
 }
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
 
     use super::super::state::tests::StateDirectory;
     use super::*;

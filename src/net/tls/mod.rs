@@ -9,6 +9,7 @@ mod failure;
 mod handshake;
 mod record;
 mod record_layer;
+mod self_signed;
 mod session;
 mod validity;
 
@@ -29,6 +30,7 @@ use crate::wall_clock::TlsClock;
 
 pub use buffers::Buffers;
 pub use failure::TlsFailure;
+pub use self_signed::SelfSigned;
 pub use session::Session;
 pub use validity::validity;
 
