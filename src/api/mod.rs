@@ -379,7 +379,8 @@ fn begin_operation<'a>(
 ) -> Result<Option<Repeat>, Refusal<'a>> {
     match row.path.last() {
         Some(function) if row.parameters.contains(&operations::PARAMETER) => {
-            Ok(operations::begin(function, call, identity, service, cx)?)
+            let is_verb = matches!(row.handler, Handler::Verb(_));
+            Ok(operations::begin(function, is_verb, call, identity, service, cx)?)
         }
         _ => Ok(None),
     }

@@ -15,9 +15,10 @@ pub(super) const PARAMETER: &str = "operation";
 pub(super) struct Repeat(usize);
 
 /// Prepares the operation of a call that names one. Returns the operation that a call repeats: it is not executed once
-/// more.
+/// more. Without room a verb is executed all the same, and not kept: a table of waiting calls never keeps a stop out.
 pub(super) fn begin<'a>(
     function: &'static str,
+    is_verb: bool,
     call: &Call<'a>,
     identity: Identity,
     service: Option<ServiceId>,
@@ -32,7 +33,7 @@ pub(super) fn begin<'a>(
         let is_same = known.is_some_and(|known| known.function == function && known.service == service);
         return if is_same { Ok(Some(Repeat(index))) } else { Err(failed(EEXIST)) };
     }
-    if operations.prepare(key, cx.now) { Ok(None) } else { Err(Failure::TableFull) }
+    if operations.prepare(key, cx.now) || is_verb { Ok(None) } else { Err(Failure::TableFull) }
 }
 
 /// Outcome of an operation: that of its call, or pending until its end.

@@ -13,10 +13,10 @@ use crate::session::UserId;
 
 crate::limits::limits! {
     /// Operations of all users that are kept.
-    OPERATIONS: usize = 16, exceeded "the oldest one that has ended makes room; while all of them run, code 17",
+    OPERATIONS: usize = 16, exceeded "the oldest one that has ended makes room; while all of them run, as with `user_operations`",
         tests ["oldest_operation_that_has_ended_makes_room"];
     /// Operations of one user that are kept.
-    USER_OPERATIONS: usize = 4, exceeded "the user's oldest one that has ended makes room; while all of them run, code 17",
+    USER_OPERATIONS: usize = 4, exceeded "the user's oldest one that has ended makes room; while all of them run, `start`, `stop` and the like are executed and not kept, other calls get code 17",
         tests ["user_has_a_share_of_the_operations"];
     /// Id of an operation.
     OPERATION_ID_BYTES: usize = 40, exceeded "refused with error 22",

@@ -381,6 +381,11 @@ impl Server {
         others.into_iter().flatten().chain(slots).min()
     }
 
+    /// Lets the watchdogs of all services expire later, because their reports could not be read for that time.
+    pub fn extend_watchdogs(&mut self, late: Duration) {
+        self.api.services.extend_watchdogs(late);
+    }
+
     /// Handles every deadline that has passed.
     pub fn handle_timeout(&mut self, now: Duration, platform: &mut dyn Platform) {
         let is_due = |slot: &Connection| slot.poll_timeout().is_some_and(|deadline| now >= deadline);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::HELD_UP;
 use super::checks::Checks;
 use super::probes::Probes;
 use super::reload::Reloads;
@@ -23,7 +24,7 @@ use crate::sys::output_files::OutputFiles;
 use crate::sys::password::{PasswordResult, PasswordWorker};
 use crate::sys::state_writer::{StateResult, StateWriter};
 use crate::sys::{Clock, SdNotify, log_threads};
-use crate::{debug, error, info};
+use crate::{debug, error, info, warning};
 
 /// Server, and everything that one of its steps may change. A task borrows it for one step and never across
 /// an await.
@@ -237,6 +238,11 @@ impl Core {
     /// Handles every deadline that has passed, and sets the timer to the next one.
     fn run_upkeep(&mut self) {
         let now = self.now();
+        let late = self.upkeep.due.map_or(Duration::ZERO, |due| now.saturating_sub(due));
+        if late >= HELD_UP {
+            warning!("the server was held up for {} ms", late.as_millis());
+            self.server.extend_watchdogs(late);
+        }
         // First the results, so that none that is there counts as late.
         self.checks.run(&mut self.server, &mut self.system, now);
         self.server.handle_timeout(now, &mut self.system);

@@ -178,7 +178,7 @@ const STEPS: [[Step; 13]; 15] = {
         /* Blocked     */ [Nothing,    MarkStopped, Nothing,       Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Nothing,     Nothing,      Nothing],
         /* Waiting     */ [Respawn,    MarkStopped, Respawn,       Refuse,  No,          No,          No,           No,     Nothing,    Nothing,     Respawn,     Nothing,      Nothing],
         /* Spawning    */ [Nothing,    Abort,       Nothing,       Refuse,  MarkRunning, Finish,      No,           No,     Nothing,    Nothing,     TimeOut,     Nothing,      Nothing],
-        /* Preparing   */ [Nothing,    Stop,        Nothing,       Refuse,  No,          No,          StopRest,     Finish, Nothing,    Nothing,     StopOverdue, Nothing,      Nothing],
+        /* Preparing   */ [Nothing,    Stop,        StopThenStart, Refuse,  No,          No,          StopRest,     Finish, Nothing,    Nothing,     StopOverdue, Nothing,      Nothing],
         /* Aborting    */ [StartAfter, StayAfter,   StartAfter,    Refuse,  KillLate,    Finish,      Nothing,      Finish, Nothing,    Nothing,     MarkLost,    Nothing,      Nothing],
         /* Lost        */ [RefuseBusy, StayAfter,   RefuseBusy,    Refuse,  KillLate,    Finish,      Nothing,      Finish, Nothing,    Nothing,     Nothing,     Nothing,      Nothing],
         /* Started     */ [Nothing,    Stop,        StopThenStart, Suspend, No,          No,          StopRest,     Finish, MarkPaused, Nothing,     StopOverdue, EndUnhealthy, Nothing],

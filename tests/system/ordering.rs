@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::services::{OK, status, until_state};
+use super::supervision::send;
 use crate::support::device::{service, shell};
 use crate::support::directory::Directory;
 use crate::support::record::seconds_of;
@@ -180,6 +183,22 @@ fn silent_service_is_killed_and_restarted() {
     until("restarted", || status(&server, "dog").restarts >= 1);
     assert_eq!(status(&server, "dog").last_exit, "signal 9");
     assert_order(&server, &["dog: ready", "dog: killed, the watchdog expired", "dog: exited, signal 9"]);
+}
+
+#[test]
+fn healthy_service_is_not_killed_after_a_server_that_was_held_up() {
+    let steps = [&["READY=1"][..], &["WATCHDOG=1", "sleep:300"].repeat(100)].concat();
+    let table = notifier("dog", &steps, "autostart = true\nwatchdog_s = 1\nrestart = \"on-failure\"");
+    let server = Server::start(&Device::plain().with(&table));
+    until("it is ready", || server.call("services/dog/status").contains("\"Ready\": true"));
+    let pid = status(&server, "dog").pid;
+    send(server.pid(), Signal::STOP);
+    // The time in which it would expire, twice.
+    std::thread::sleep(Duration::from_millis(2500));
+    send(server.pid(), Signal::CONT);
+    until("the next deadlines are handled", || server.log().contains("the server was held up for "));
+    let now = status(&server, "dog");
+    assert_eq!((now.pid, now.restarts, now.state.as_str()), (pid, 0, "started"), "{}", server.log());
 }
 
 #[test]

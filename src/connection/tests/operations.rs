@@ -206,6 +206,26 @@ fn running(table: &mut Operations, ids: core::ops::Range<usize>, user: u8) {
     }
 }
 
+#[test]
+fn stop_is_executed_while_calls_that_wait_use_all_operations() {
+    let mut fixture = Fixture::new(USER_OPERATIONS + 1);
+    let id = fixture.bound(ADMIN);
+    for number in 0..USER_OPERATIONS {
+        let waits = fixture.bound(ADMIN);
+        let data = format!(r#"{{"cmd":"show","operation":"{number}"}}"#);
+        fixture.deliver(waits, &frame(&envelope(ADMIN, "services/clock/command", &data)));
+    }
+    assert_eq!(call(&mut fixture, id, "services/hello/stop", r#"{"operation":"stop"}"#), OK);
+    // It is not kept.
+    let list = call(&mut fixture, id, "operations/list", "{}");
+    assert!(
+        list.matches("Operation\": \"").count() == USER_OPERATIONS && !list.contains(r#""stop""#),
+        "{list}"
+    );
+    let command = call(&mut fixture, id, "services/hello/command", r#"{"cmd":"x","operation":"command"}"#);
+    assert!(command.contains("Cannot allocate memory"), "{command}");
+}
+
 fn fixture_time(id: usize) -> core::time::Duration {
     core::time::Duration::from_secs(id as u64)
 }

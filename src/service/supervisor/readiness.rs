@@ -107,6 +107,13 @@ impl Supervisor {
         }
     }
 
+    /// Lets all watchdogs expire later: for that time no report could be read.
+    pub fn extend_watchdogs(&mut self, late: Duration) {
+        for watchdog in self.entries.iter_mut().filter_map(|entry| entry.watchdog.as_mut()) {
+            *watchdog += late;
+        }
+    }
+
     /// Handles the expired deadlines of readiness and watchdog.
     pub(super) fn expire_readiness(&mut self, service: ServiceId, now: Duration) {
         let entry = &mut self.entries[service.index()];

@@ -75,8 +75,9 @@ impl Supervisor {
             };
             let is_due = match entry.phase {
                 Phase::Started | Phase::Paused => !self.entries.iter().enumerate().any(is_needed),
-                Phase::Waiting | Phase::Spawning | Phase::Preparing => true,
-                Phase::Blocked => changed & bit(service) == 0,
+                Phase::Waiting | Phase::Preparing => true,
+                // A changed one that starts is restarted once it runs.
+                Phase::Spawning | Phase::Blocked => changed & bit(service) == 0,
                 _ => false,
             };
             if !is_due || ACTIONS - self.actions.len() < ACTIONS_OF_ONE {

@@ -188,6 +188,31 @@ fn stop_and_shutdown_end_pre_start() {
 }
 
 #[test]
+fn restart_ends_pre_start_and_begins_anew() {
+    let mut supervisor = preparing(|_| ());
+    command(&mut supervisor, Verb::Restart, at(1));
+    assert_eq!(actions(&mut supervisor), stop());
+    exit(&mut supervisor, Exit::signal(15), true, at(2));
+    assert_eq!(actions(&mut supervisor), [run_program(0, Program::PreStart)]);
+}
+
+#[test]
+fn reload_ends_pre_start_and_runs_the_later_program() {
+    let mut supervisor = preparing(|_| ());
+    let mut later = ServiceTable::new();
+    later.push(Spec::new("a", &["other"]).unwrap()).unwrap();
+    let later = supervisor.table.succeed(later);
+    supervisor.begin_reload(later, at(1));
+    assert_eq!(actions(&mut supervisor), stop());
+    supervisor.handle_timeout(at(1));
+    assert!(actions(&mut supervisor).is_empty() && !supervisor.reload_is_due());
+    exit(&mut supervisor, Exit::signal(15), true, at(2));
+    assert!(supervisor.reload_is_due() && actions(&mut supervisor).is_empty());
+    supervisor.finish_reload(at(2), &mut |_| None);
+    assert_eq!(actions(&mut supervisor), [spawn(0)]);
+}
+
+#[test]
 fn stop_command_runs_instead_of_the_stop_signal() {
     let mut supervisor = one_of(with_stop_command);
     command(&mut supervisor, Verb::Stop, at(0));

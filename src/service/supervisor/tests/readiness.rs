@@ -178,6 +178,17 @@ fn silence_kills_a_service_with_a_watchdog() {
 }
 
 #[test]
+fn watchdog_gets_the_time_in_which_no_report_could_be_read() {
+    let mut supervisor = unready(notify);
+    supervisor.handle_notice(id(0), Notice::READY, at(6));
+    supervisor.extend_watchdogs(at(20));
+    supervisor.handle_timeout(at(31) - millis(1));
+    assert_eq!(actions(&mut supervisor), []);
+    supervisor.handle_timeout(at(31));
+    assert_eq!(actions(&mut supervisor), kill());
+}
+
+#[test]
 fn paused_service_has_no_watchdog() {
     let mut supervisor = unready(notify);
     supervisor.handle_notice(id(0), Notice::READY, at(1));
