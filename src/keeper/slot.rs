@@ -317,8 +317,8 @@ impl Slot {
                 InheritedProcess::Finishing { pid: raw(*pid), exit }
             }
             (State::Running { pid }, _) => InheritedProcess::Killed { pid: raw(*pid), exit: None },
-            (State::Launching { launch, .. }, _) => {
-                InheritedProcess::Killed { pid: raw(launch.pid), exit: None }
+            (State::Launching { .. }, exit) => {
+                InheritedProcess::Aborted { exit: exit.filter(|_| self.program == Program::Finish) }
             }
             (State::Ended { pid }, None) => InheritedProcess::Left { pid: raw(*pid) },
             (State::Ended { .. }, Some(exit)) if self.is_ending() => {

@@ -13,27 +13,47 @@ pub struct Memo {
     pub is_wanted: bool,
     /// The process is ready.
     pub is_ready: bool,
+    /// The restart policy decides after its end, and no command.
+    pub is_by_policy: bool,
+    /// The server ended it for a fault: a watchdog, a check, or the time for a run.
+    pub has_fault: bool,
 }
 
 /// Bits of a memo beside the number of its state. A byte without the last one is none.
 const WANTED: u8 = 1 << 3;
 const READY: u8 = 1 << 4;
+const BY_POLICY: u8 = 1 << 5;
+const FAULT: u8 = 1 << 6;
 const KNOWN: u8 = 1 << 7;
 
 impl Memo {
     /// Memo of a process whose server ended before it stored one.
-    pub const UNKNOWN: Self = Self { state: State::Started, is_wanted: true, is_ready: false };
+    pub const UNKNOWN: Self = Self {
+        state: State::Started,
+        is_wanted: true,
+        is_ready: false,
+        is_by_policy: true,
+        has_fault: false,
+    };
 
     /// Encodes the memo; never 0.
     pub fn encode(self) -> u8 {
         let flag = |is_set, bit| if is_set { bit } else { 0 };
-        self.state as u8 | flag(self.is_wanted, WANTED) | flag(self.is_ready, READY) | KNOWN
+        let decision = flag(self.is_by_policy, BY_POLICY) | flag(self.has_fault, FAULT);
+        self.state as u8 | flag(self.is_wanted, WANTED) | flag(self.is_ready, READY) | decision | KNOWN
     }
 
     /// Decodes a memo; `None` for a byte that is none.
     pub fn decode(byte: u8) -> Option<Self> {
         let state = State::ALL.into_iter().find(|state| *state as u8 == byte & (WANTED - 1))?;
-        let memo = Self { state, is_wanted: byte & WANTED != 0, is_ready: byte & READY != 0 };
+        let has = |flag| byte & flag != 0;
+        let memo = Self {
+            state,
+            is_wanted: has(WANTED),
+            is_ready: has(READY),
+            is_by_policy: has(BY_POLICY),
+            has_fault: has(FAULT),
+        };
         (memo.encode() == byte).then_some(memo)
     }
 }
@@ -78,6 +98,11 @@ pub enum InheritedProcess {
         /// They have the stop signal.
         is_signalled: bool,
     },
+    /// A start that the keeper has ended. Its failure is reported.
+    Aborted {
+        /// Exit of the service, if it was the start of `finish`.
+        exit: Option<Exit>,
+    },
     /// Processes that the keeper has killed, because they were starting or ending. Their end is reported.
     Killed {
         /// Leader of the process group.
@@ -94,12 +119,14 @@ mod tests {
     #[test]
     fn memos_survive_their_encoding() {
         for state in State::ALL {
-            for flags in 0..4 {
-                let memo = Memo { state, is_wanted: flags & 1 != 0, is_ready: flags & 2 != 0 };
+            for flags in 0..16 {
+                let [is_wanted, is_ready, is_by_policy, has_fault] =
+                    [1, 2, 4, 8].map(|flag| flags & flag != 0);
+                let memo = Memo { state, is_wanted, is_ready, is_by_policy, has_fault };
                 assert_eq!(Memo::decode(memo.encode()), Some(memo));
             }
         }
-        for byte in [0, 1, KNOWN | 7, KNOWN | 1 << 5, WANTED] {
+        for byte in [0, 1, KNOWN | 7, WANTED] {
             assert_eq!(Memo::decode(byte), None, "{byte:b}");
         }
     }

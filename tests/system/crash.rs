@@ -142,6 +142,23 @@ fn exits_between_two_servers_are_known_and_their_policy_decides() {
 }
 
 #[test]
+fn service_that_failed_is_not_started_again_by_the_next_server() {
+    let worker = "(trap 'sleep 1; exit 0' TERM; while :; do sleep 0.05; done)";
+    for is_upgrade in [false, true] {
+        let mut server = Server::start(&device(&[shell("nr", &format!("{worker} & sleep 0.3; exit 3"), "")]));
+        start(&server, "nr");
+        until_state(&server, "nr", "stopping");
+        if is_upgrade {
+            server.upgrade();
+        } else {
+            server.crash();
+        }
+        let end = until_state(&server, "nr", "failed");
+        assert_eq!((end.restarts, end.last_exit.as_str()), (0, "exit 3"), "upgrade: {is_upgrade}");
+    }
+}
+
+#[test]
 fn stop_that_is_under_way_is_finished_by_the_next_server() {
     let directory = Directory::new();
     let file = directory.file("flushed");

@@ -187,7 +187,7 @@ fn silent_service_is_killed_and_restarted() {
 
 #[test]
 fn healthy_service_is_not_killed_after_a_server_that_was_held_up() {
-    let steps = [&["READY=1"][..], &["WATCHDOG=1", "sleep:300"].repeat(100)].concat();
+    let steps = [&["READY=1"][..], &["WATCHDOG=1", "sleep:300"].repeat(30)].concat();
     let table = notifier("dog", &steps, "autostart = true\nwatchdog_s = 1\nrestart = \"on-failure\"");
     let server = Server::start(&Device::plain().with(&table));
     until("it is ready", || server.call("services/dog/status").contains("\"Ready\": true"));

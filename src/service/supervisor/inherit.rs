@@ -6,7 +6,7 @@ use super::super::record::{LeaderExit, Next, Readiness, Run};
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
 use super::super::{
-    Exit, Inherited, InheritedProcess, KILL_TIMEOUT, Memo, ProcessEvent, Program, ServiceId, State,
+    EndReason, Exit, Inherited, InheritedProcess, KILL_TIMEOUT, Memo, ProcessEvent, Program, ServiceId, State,
 };
 use super::Supervisor;
 use crate::info;
@@ -22,12 +22,26 @@ impl Supervisor {
                 InheritedProcess::Running { pid, started } => {
                     self.inherit_running(service, memo, pid, started, now);
                 }
+                InheritedProcess::Aborted { exit } => {
+                    let is_success = exit.and_then(|exit| Some(self.spec(service)?.is_success(exit)));
+                    let entry = &mut self.entries[service.index()];
+                    entry.started = now;
+                    entry.needs_finish = exit.is_some();
+                    entry.run = is_success.map(|is_success| Run {
+                        length: Duration::ZERO,
+                        is_success: is_success && !memo.has_fault,
+                    });
+                    entry.last_exit = exit.map_or(entry.last_exit, Into::into);
+                    entry.next = sequel(memo);
+                    self.enter_until(service, Phase::Aborting, None, now, KILL_TIMEOUT);
+                }
                 InheritedProcess::Killed { pid, exit } => {
                     let entry = &mut self.entries[service.index()];
                     entry.pid = if exit.is_none() { pid } else { 0 };
                     entry.started = now;
                     entry.leader_exit = exit.map(|exit| LeaderExit { at: now, exit, was_stopped: true });
-                    entry.next = if memo.is_wanted { Next::Start } else { Next::Stay };
+                    entry.next = sequel(memo);
+                    entry.fault = fault_of(memo);
                     self.enter_until(service, Phase::Killing, None, now, KILL_TIMEOUT);
                 }
                 InheritedProcess::Ending { exit, is_signalled } => {
@@ -35,8 +49,12 @@ impl Supervisor {
                     (entry.started, entry.since) = (now, now);
                     entry.started_once = true;
                     entry.needs_finish = true;
-                    entry.leader_exit = Some(LeaderExit { at: now, exit, was_stopped: is_signalled });
-                    entry.next = if memo.is_wanted { Next::Start } else { Next::Stay };
+                    // If the policy decides, it ended on its own, unless the server ended it for a fault.
+                    let was_stopped = is_signalled && (memo.has_fault || !memo.is_by_policy);
+                    entry.leader_exit = Some(LeaderExit { at: now, exit, was_stopped });
+                    entry.last_exit = exit.into();
+                    entry.next = sequel(memo);
+                    entry.fault = fault_of(memo);
                     // Their time begins again.
                     if is_signalled {
                         let stop_timeout = self.stop_timeout(service);
@@ -51,8 +69,9 @@ impl Supervisor {
                     let entry = &mut self.entries[service.index()];
                     (entry.pid, entry.program, entry.started) = (pid, Program::Finish, now);
                     entry.last_exit = exit.into();
+                    let is_success = is_success && !memo.has_fault;
                     entry.run = Some(Run { length: Duration::ZERO, is_success });
-                    entry.next = if memo.is_wanted { Next::Policy } else { Next::Stay };
+                    entry.next = sequel(memo);
                     self.enter_until(service, Phase::CleaningUp, None, now, time);
                 }
                 InheritedProcess::Left { pid } => {
@@ -84,7 +103,8 @@ impl Supervisor {
                     entry.phase = Phase::Started;
                     if memo.state == State::Stopping {
                         entry.phase = Phase::Stopping;
-                        entry.next = if memo.is_wanted { Next::Start } else { Next::Stay };
+                        entry.next = sequel(memo);
+                        entry.fault = fault_of(memo);
                     }
                     entry.started = now;
                     // Any number: it has ended.
@@ -128,6 +148,10 @@ impl Supervisor {
         info!("{}: runs, pid {}", self.subject(service), pid);
         // The time of a stop that was under way begins again.
         match (memo.state, memo.is_wanted) {
+            (State::Stopping, true) if memo.is_by_policy => {
+                self.entries[service.index()].fault = fault_of(memo);
+                self.stop(service, None, now);
+            }
             (State::Stopping, true) => self.apply_internal(service, Event::Restart, now),
             (_, false) => self.apply_internal(service, Event::Stop, now),
             (_, true) => {}
@@ -158,6 +182,8 @@ impl Supervisor {
                 state: entry.phase.state(),
                 is_wanted: entry.is_wanted(),
                 is_ready: entry.readiness == Readiness::Ready,
+                is_by_policy: entry.next == Next::Policy,
+                has_fault: entry.fault.is_some(),
             };
             if entry.memo != Some(memo) {
                 entry.memo = Some(memo);
@@ -166,4 +192,18 @@ impl Supervisor {
         }
         None
     }
+}
+
+/// Sequel of the end of a process that an earlier server had. A start begins again.
+fn sequel(memo: Memo) -> Next {
+    match (memo.is_wanted, memo.is_by_policy) {
+        (false, _) => Next::Stay,
+        (true, true) if memo.state != State::Starting => Next::Policy,
+        (true, _) => Next::Start,
+    }
+}
+
+/// Fault for which an earlier server ended a process. Which one it was is lost.
+fn fault_of(memo: Memo) -> Option<EndReason> {
+    memo.has_fault.then_some(EndReason::Stopped)
 }

@@ -3,6 +3,7 @@ mod conditions;
 mod ends;
 mod group;
 mod health;
+mod inherit;
 mod life;
 mod order;
 mod random;

@@ -1,0 +1,107 @@
+//! A server that ends in the middle of a stop: the next one finishes it as the first one would have.
+
+use super::*;
+use crate::service::{Inherited, InheritedProcess, Memo};
+
+/// Memo that the first server has stored of its one service.
+fn memo(first: &mut Supervisor) -> Memo {
+    let memos = core::iter::from_fn(|| first.poll_memo());
+    memos.last().expect("a memo").1
+}
+
+/// Supervisor of the next server, which inherits the service.
+fn next(first: &mut Supervisor, process: InheritedProcess) -> Supervisor {
+    let memo = memo(first);
+    assert_eq!(Memo::decode(memo.encode()), Some(memo));
+    let mut next = Supervisor::new(first.table.clone());
+    next.inherit(&[(id(0), Inherited { memo, process })], at(10));
+    next
+}
+
+fn running() -> InheritedProcess {
+    InheritedProcess::Running { pid: 1, started: at(0) }
+}
+
+fn end(supervisor: &Supervisor) -> (State, List<(EndReason, String)>) {
+    let history = supervisor.history(id(0)).map(|run| (run.reason, run.exit.to_string()));
+    (state(supervisor), history.collect())
+}
+
+#[test]
+fn failed_leader_whose_workers_end_is_not_started_again() {
+    for is_known in [true, false] {
+        let mut first = one_of(|spec| spec.restart = RestartPolicy::Never);
+        if is_known {
+            exit(&mut first, Exit::Code(3), false, at(1));
+        }
+        let process = InheritedProcess::Ending { exit: Exit::Code(3), is_signalled: is_known };
+        let mut next = next(&mut first, process);
+        drain(&mut next);
+        next.handle_gone(id(0), at(12));
+        assert_eq!(actions(&mut next), [], "known: {is_known}");
+        assert_eq!(end(&next), (Failed, vec![(EndReason::Exited, "exit 3".to_owned())]), "known: {is_known}");
+    }
+}
+
+#[test]
+fn one_shot_that_ran_too_long_does_not_run_again() {
+    let mut first = one_of(|spec| {
+        spec.kind = ServiceKind::Oneshot;
+        spec.max_runtime = Some(at(2));
+    });
+    first.handle_timeout(at(2));
+    assert_eq!(state(&first), Stopping);
+    let mut next = next(&mut first, running());
+    assert_eq!(actions(&mut next), stop());
+    exit(&mut next, Exit::Code(0), true, at(12));
+    assert_eq!((state(&next), actions(&mut next)), (Failed, vec![]));
+}
+
+#[test]
+fn restart_that_was_under_way_starts_again_and_a_stop_does_not() {
+    for (verb, expected) in [(Verb::Restart, vec![spawn(0)]), (Verb::Stop, vec![])] {
+        for process in [running(), InheritedProcess::Ending { exit: Exit::Code(0), is_signalled: true }] {
+            let mut first = one_of(|spec| spec.restart = RestartPolicy::Never);
+            command(&mut first, verb, at(1));
+            let mut next = next(&mut first, process);
+            drain(&mut next);
+            match process {
+                InheritedProcess::Running { .. } => exit(&mut next, Exit::Code(0), true, at(12)),
+                _ => next.handle_gone(id(0), at(12)),
+            }
+            assert_eq!(actions(&mut next), expected, "{verb:?} {process:?}");
+        }
+    }
+}
+
+#[test]
+fn start_that_was_under_way_begins_again() {
+    for process in [InheritedProcess::Killed { pid: 1, exit: None }, InheritedProcess::Aborted { exit: None }]
+    {
+        let mut first = supervisor(&[("a", RestartPolicy::Never, &[])]);
+        command(&mut first, Verb::Start, at(0));
+        let mut next = next(&mut first, process);
+        match process {
+            InheritedProcess::Aborted { .. } => next.handle_spawned(id(0), Err(MISSING), at(11)),
+            _ => exit(&mut next, Exit::signal(9), true, at(11)),
+        }
+        assert_eq!(actions(&mut next), [spawn(0)], "{process:?}");
+    }
+}
+
+#[test]
+fn finish_that_was_being_started_runs_and_the_exit_before_it_decides() {
+    let mut first = one_of(|spec| {
+        spec.restart = RestartPolicy::Never;
+        spec.finish = life::program("/bin/clean");
+    });
+    exit(&mut first, Exit::Code(7), true, at(1));
+    assert_eq!(actions(&mut first), [run_program(0, Program::Finish)]);
+    let mut next = next(&mut first, InheritedProcess::Aborted { exit: Some(Exit::Code(7)) });
+    next.handle_spawned(id(0), Err(MISSING), at(10));
+    assert_eq!(actions(&mut next), [run_program(0, Program::Finish)]);
+    next.handle_spawned(id(0), Ok(2), at(10));
+    exit(&mut next, Exit::Code(0), true, at(11));
+    assert_eq!((state(&next), actions(&mut next)), (Failed, vec![]));
+    assert_eq!(next.status(id(0), at(11)).last_exit.to_string(), "exit 7");
+}
