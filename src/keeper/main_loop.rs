@@ -32,6 +32,8 @@ use crate::session::SessionMemo;
 use crate::sys::Clock;
 use crate::sys::fork::SignalFd;
 
+/// Time of the server from the signal for its end to its begin.
+const END_BEGIN_TIME: Duration = Duration::from_secs(5);
 /// Pause between two looks at a group whose leader has exited: its last process may have another parent.
 pub(super) const GROUP_POLL: Duration = Duration::from_millis(50);
 /// Pause after a look, in multiples of its duration: a service with many processes may not take the processor.
@@ -464,9 +466,11 @@ impl MainLoop {
         };
     }
 
-    /// Returns true if the server is ending. One that was killed at the same moment has not begun to.
+    /// Returns true if the server is ending, or has had the time to begin. In place of one that was killed before that,
+    /// another one ends the services in their order.
     fn is_ending(&self, now: Instant) -> bool {
-        self.ending_since.is_some_and(|since| now.saturating_duration_since(since) > GROUP_POLL)
+        let is_late = |since| now.saturating_duration_since(since) > END_BEGIN_TIME;
+        self.is_server_ending || self.ending_since.is_some_and(is_late)
     }
 
     /// Notes that the server serves. A signal that came before it asks for its end only now: it could not be handled.
