@@ -98,9 +98,19 @@ fn cargo_build(
         let debug = if board.log == Log::Defmt { ", \"-Zfmt-debug=none\"" } else { "" };
         let flags = format!("target.{}.rustflags=[\"-Cforce-unwind-tables=no\"{debug}]", board.target);
         command.args(["--config", &flags]);
+        outline(&mut command, board);
     }
     for_log(&mut command, log);
     run::shown(&mut command)
+}
+
+/// Has LLVM's outliner run for a board with Thumb-2: instructions that occur several times become a function. LLVM
+/// has it on by default for Cortex-M, whose code is the same (docs/decisions/0013).
+pub(crate) fn outline(command: &mut Command, board: &Board) {
+    if board.target.starts_with("armv7") {
+        let flag = "-Cllvm-args=-enable-machine-outliner=always";
+        command.args(["--config", &format!("target.{}.rustflags=[\"{flag}\"]", board.target)]);
+    }
 }
 
 /// Builds these boards as [`build`] does one, as many at once as have different targets and the same
