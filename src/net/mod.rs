@@ -31,8 +31,9 @@ crate::limits::limits! {
         tests ["unread_bytes_of_an_accepted_connection_are_bounded"];
     /// Connections in the accept queue of the kernel, which may lower it (`net.core.somaxconn`).
     ACCEPT_BACKLOG: usize = 1024, fixed "the kernel drops a request to connect, and the client repeats it";
-    /// Bytes read and dropped from a connection that is being closed.
-    LINGER_BYTES: usize = 256 * 1024, exceeded "the connection is closed",
+    /// Bytes read and dropped from a connection that is being closed; more than the kernel of a client that
+    /// does not read keeps to be sent.
+    LINGER_BYTES: usize = 8 * 1024 * 1024, exceeded "the connection is closed",
         tests ["closed_connection_is_drained_up_to_its_limits"];
     /// Time for which a closed connection is drained, so that a reset does not lose the last answer.
     LINGER_TIMEOUT: Duration = Duration::from_secs(1), exceeded "the connection is closed",
