@@ -1,6 +1,7 @@
 //! Driver of one connection: moves bytes between its socket, TLS and its endpoint.
 
 use core::mem;
+use core::ops::RangeInclusive;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io::{self, ErrorKind};
@@ -19,8 +20,8 @@ use crate::log::Reason;
 use crate::mmap_buffer::IdleTracker;
 use crate::runtime::{self, AsyncFd, Timer, UPKEEP_DELAY};
 
-/// First byte of a TLS handshake record (RFC 8446, 5.1).
-const TLS_HANDSHAKE: u8 = 0x16;
+/// First bytes of TLS records (RFC 8446, 5.1). No text begins with one.
+const TLS_RECORDS: RangeInclusive<u8> = 20..=24;
 
 /// Interpretation of the bytes on the socket.
 enum Transport<'a> {
@@ -291,7 +292,7 @@ impl<'a> Connection<'a> {
         if count == 0 {
             return Ok(0);
         }
-        if first == [TLS_HANDSHAKE] {
+        if TLS_RECORDS.contains(&first[0]) {
             let session = Session::accept(config, mem::take(&mut self.buffers));
             self.transport = Transport::Tls(session.map_err(|_| ErrorKind::OutOfMemory)?);
             endpoint.handle_stage(self.id, Stage::Begun, self.now);

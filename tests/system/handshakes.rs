@@ -8,6 +8,8 @@ use std::time::Duration;
 use friendlet::net::tls::{TLS_CLIENT_HEAP_BYTES, TLS_HANDSHAKE_BYTES, TLS_HEAP_BYTES, TLS_PARSE_BYTES};
 
 use super::tls::identity;
+use super::tls_by_hand::Talk;
+use crate::support::by_hand::{CONTENT_BYTES, HANDSHAKE, Hello};
 use crate::support::directory::Directory;
 use crate::support::server::Allocations;
 use crate::support::stream::Stream;
@@ -114,6 +116,16 @@ fn reading_a_hello_of_any_shape_holds_its_limit() {
         println!("{name}: {taken} bytes for {}", hello.len());
         assert!(taken <= TLS_PARSE_BYTES + TLS_HEAP_BYTES, "{name}: {taken} bytes");
         largest = largest.max(taken);
+        // Sealed, in place of the last message.
+        let mut talk = Talk::greet(&server, Hello::default(), &[]);
+        let message = &hello[5..];
+        let sealed = talk.client.seal(HANDSHAKE, message, CONTENT_BYTES - message.len());
+        let before = server.allocations();
+        talk.stream.write_all(&sealed).unwrap();
+        assert!(talk.stream.read(&mut [0; 1]).is_ok_and(|count| count == 1), "{name}");
+        let taken = server.allocations().most - before.bytes;
+        println!("{name}, sealed: {taken} bytes");
+        assert!(taken <= TLS_PARSE_BYTES, "{name}, sealed: {taken} bytes");
     }
     // A limit that is far off would be none.
     assert!(largest > TLS_PARSE_BYTES / 2, "{largest} bytes of {TLS_PARSE_BYTES}");

@@ -55,6 +55,7 @@ mod stack;
 mod stopping;
 mod supervision;
 mod tls;
+mod tls_by_hand;
 mod trial;
 mod trial_by_ctl;
 mod upgrade;

@@ -1,5 +1,6 @@
 //! TLS 1.3. rustls does the handshake, and only this module uses it. After the handshake our own record layer
-//! opens and seals records in place (docs/decisions/0012).
+//! opens and seals records in place (docs/decisions/0012). Padding is not limited, messages are, and each refusal is
+//! an alert.
 //!
 //! The cryptography is that of ring. It has no tickets, no early data and no session storage, so nothing
 //! remains of a connection after its end, and nothing in it can be replayed.
@@ -11,14 +12,12 @@ mod record;
 mod record_layer;
 mod self_signed;
 mod session;
+mod suites;
 mod validity;
 
 use core::fmt;
 use std::sync::Arc;
 
-use rustls::crypto::ring::cipher_suite::{
-    TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
-};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -45,10 +44,16 @@ crate::limits::limits! {
     /// takes less than the rest of the outgoing buffer.
     TLS_CHAIN_BYTES: usize = TLS_SEND_BYTES - 2048, exceeded "the server does not start",
         tests ["chain_meets_its_limit_and_not_more"];
-    /// Message of a client's handshake with the headers of its records; browsers send 2 KiB, and rustls
-    /// needs many times that to read one.
+    /// Message of a client's handshake, without the padding of a record; in several records, their length.
+    /// Browsers send 2 KiB, and rustls needs many times that to read one.
     TLS_HANDSHAKE_BYTES: usize = 8 * 1024, exceeded "the connection ends with an alert",
-        tests ["handshake_message_meets_its_limit_and_not_more"];
+        tests [
+            "handshake_message_meets_its_limit_and_not_more",
+            "padding_of_a_handshake_message_does_not_count"
+        ];
+    /// Early data of a client, which are not accepted: its sealed records are skipped (RFC 8446, 4.2.10).
+    TLS_EARLY_DATA_BYTES: u32 = 32 * 1024, exceeded "the connection ends with an alert",
+        tests ["early_data_are_skipped_up_to_their_limit_and_not_more"];
     /// Consecutive TLS records without data: empty ones, key updates, warnings.
     TLS_IDLE_RECORDS: u8 = 32, exceeded "the connection ends with an alert",
         tests ["records_without_data_meet_their_limit_and_not_more"];
@@ -155,7 +160,8 @@ pub fn server_config(
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    config.max_early_data_size = 0;
+    // Without a session to resume, none are accepted.
+    config.max_early_data_size = TLS_EARLY_DATA_BYTES;
     // Only the record layer gets the keys, at the end of the handshake.
     config.enable_secret_extraction = true;
     config.ignore_client_order = true;
@@ -166,9 +172,9 @@ pub fn server_config(
 /// With AES instructions, AES with SHA-256 is the cheapest: SHA-384 adds a fifth to a handshake. Without
 /// them, ChaCha20 is several times as fast.
 fn provider(has_aes: bool) -> CryptoProvider {
-    let (aes, chacha) = (TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256);
+    let (aes, chacha) = (suites::AES_128, suites::CHACHA20);
     let [first, second] = if has_aes { [aes, chacha] } else { [chacha, aes] };
-    let cipher_suites = vec![first, second, TLS13_AES_256_GCM_SHA384];
+    let cipher_suites = vec![first, second, suites::AES_256];
     CryptoProvider { cipher_suites, ..ring::default_provider() }
 }
 

@@ -1,5 +1,6 @@
 //! The session against rustls's client, and against one that knows its keys and keeps to nothing.
 
+mod by_hand;
 mod handshake;
 mod hostile;
 mod keys;
@@ -7,3 +8,4 @@ mod kinds;
 mod peer;
 mod records;
 mod session;
+mod unusual;

@@ -1,6 +1,6 @@
 //! A TLS session under bytes of a script: anything at all, a real client's flights with something
-//! changed, records of a client that has the keys and seals what it likes, and a long talk with a real
-//! client. It fails or goes on; what comes out is what was put in, and after an end nothing.
+//! changed, records of a client that has the keys and seals what it likes, in the handshake and after it, and a
+//! long talk with a real client. It fails or goes on; what comes out is what was put in, and after an end nothing.
 
 #![no_main]
 
@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use libfuzzer_sys::fuzz_target;
 use rustls::ServerConfig;
 
+use tls::tests::by_hand::{self, ByHand, Hello};
 use tls::tests::peer::{
     Forger, SUITES, client, client_config, config, connect, drain, feed, flight, receive, say,
 };
@@ -22,6 +23,8 @@ mod tls {
     #[path = "."]
     #[expect(dead_code, reason = "the unit tests use the rest")]
     pub(crate) mod tests {
+        #[path = "../../../src/net/tls/tests/by_hand.rs"]
+        pub(crate) mod by_hand;
         #[path = "../../../src/net/tls/tests/peer.rs"]
         pub(crate) mod peer;
     }
@@ -31,11 +34,12 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((&[mode, piece], rest)) = bytes.split_first_chunk() else { return };
     let piece = if piece == 0 { usize::MAX } else { usize::from(piece) * 8 - 7 };
     let mut script = Script(rest);
-    match mode % 5 {
+    match mode % 6 {
         0 => anything(rest, piece, &config()),
         1 => anything(rest, piece, &config_with_clients()),
         2 => changed_flights(&mut script, piece),
         3 => forged(&mut script, piece),
+        4 => sealed_handshake(&mut script, piece),
         _ => talk(&mut script, piece),
     }
 });
@@ -171,6 +175,55 @@ fn change(script: &mut Script, bytes: &mut Vec<u8>) {
             bytes.splice(0..0, [&header[..], &body].concat());
         }
     }
+}
+
+/// Records in place of a client's last message, which is among them or not.
+fn sealed_handshake(script: &mut Script, piece: usize) {
+    let mut session = Session::accept(&config(), Buffers::new()).unwrap();
+    let mut client = ByHand::new();
+    let flags = script.byte();
+    let (lacks_key, early_data) = (flags & 1 != 0, flags & 2 != 0);
+    let hello = Hello { lacks_key, early_data, resumes: early_data, extensions: &[] };
+    let mut bytes = by_hand::record(by_hand::HANDSHAKE, &client.hello(hello));
+    while !client.is_ready && !script.0.is_empty() {
+        for _ in 0..script.byte() % 4 {
+            bytes.extend(by_hand::record(by_hand::DATA, &vec![7; script.number() % 17_000]));
+        }
+        if feed(&mut session, &bytes, piece).1.is_some() {
+            return has_alert(&mut client, &mut session);
+        }
+        client.receive(&drain(&mut session));
+        let again = Hello { lacks_key: false, early_data: false, ..hello };
+        bytes = if client.is_retried {
+            by_hand::record(by_hand::HANDSHAKE, &client.hello(again))
+        } else {
+            Vec::new()
+        };
+    }
+    while client.is_ready && !script.0.is_empty() {
+        let count = usize::from(script.byte());
+        let content = if count == 0 { client.finished() } else { script.bytes(count % 80) };
+        let kind = [20, 22, 22, 22, 22, 23, 24, 0][usize::from(script.byte()) % 8];
+        let padding = if script.byte().is_multiple_of(4) { script.number() % 17_000 } else { 0 };
+        let record = match script.byte() % 4 {
+            0 => by_hand::record([20, 22, 23, 99][usize::from(kind) % 4], &content),
+            _ => client.seal(kind, &content, padding),
+        };
+        let (opened, failure) = feed(&mut session, &record, piece);
+        assert!(opened.is_empty());
+        if failure.is_some() {
+            return has_alert(&mut client, &mut session);
+        }
+        if !session.is_handshaking() {
+            return;
+        }
+    }
+}
+
+/// Checks that the last of a session is an alert for the client.
+fn has_alert(client: &mut ByHand, session: &mut Session) {
+    assert!(matches!(client.receive(&drain(session))[..], [(by_hand::ALERT, _)]));
+    is_over(session);
 }
 
 /// Records under the right key with whatever in them.

@@ -1,5 +1,7 @@
 //! Shared code of the tests: a configuration file, the running server, clients that can misbehave.
 
+#[path = "../../../src/net/tls/tests/by_hand.rs"]
+pub(crate) mod by_hand;
 pub(crate) mod device;
 pub(crate) mod dhcp;
 pub(crate) mod directory;
