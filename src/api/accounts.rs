@@ -8,7 +8,7 @@ use crate::call::{Call, Caller, Failure, Identity};
 use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS, SESSIONS, USERS};
 use crate::log::{RateLimit, Subject, SubjectLimit};
 use crate::session::{
-    ClientAddr, Lockout, PasswordHash, SALT_BYTES, SessionKey, SessionTable, Tokens, UserId, Users,
+    ClientAddr, Lockout, PasswordHash, Rights, SALT_BYTES, SessionKey, SessionTable, Tokens, UserId, Users,
 };
 
 /// Users, tokens and sessions, with the checks of their passwords.
@@ -83,9 +83,14 @@ impl Accounts {
         }
     }
 
+    /// Rights of a caller.
+    pub(crate) fn rights(&self, identity: Identity) -> Rights<'_> {
+        self.users.rights(identity.user())
+    }
+
     /// Returns true for an administrator.
     pub(crate) fn is_admin(&self, identity: Identity) -> bool {
-        self.users.is_admin(identity.user())
+        self.rights(identity).is_admin()
     }
 
     /// Name of the identity's user, for the log.

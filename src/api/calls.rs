@@ -20,13 +20,15 @@ pub enum Effect {
     Changes,
     /// Changes credentials or the board itself; refused as a `GET` and where nothing answers the call.
     ChangesAnswered,
+    /// The same with a parameter of this name, and reads without it.
+    ChangesWith(&'static str),
 }
 
 /// Handler of a public call.
 pub(crate) type Public = for<'a> fn(&Call<'a>, &Caller, &'a mut Context<'_>) -> Outcome<'a>;
 /// Handler of a call with a session.
 pub(crate) type Session = for<'a> fn(&Call<'a>, &Caller, Identity, &'a mut Context<'_>) -> Outcome<'a>;
-/// Handler of a call about a service that the caller may control.
+/// Handler of a call about a service that the caller may see.
 pub(crate) type Service = for<'a> fn(&Call<'a>, &Caller, ServiceId, &'a mut Context<'_>) -> Outcome<'a>;
 
 /// Handler of a call, by the right that it needs.
@@ -34,11 +36,13 @@ pub(crate) type Service = for<'a> fn(&Call<'a>, &Caller, ServiceId, &'a mut Cont
 pub enum Handler {
     /// Every client.
     Public(Public),
-    /// Clients with a valid session.
+    /// Clients with a valid session; what changes something is for those who are not viewers.
     Session(Session),
-    /// Users who may control the service.
+    /// Clients with a valid session, about their own account, viewers too.
+    Own(Session),
+    /// Users of the service; what changes something is for those who are not viewers.
     Service(Service),
-    /// A verb of the supervisor; users who may control the service.
+    /// A verb of the supervisor, with the same right.
     Verb(Verb),
     /// Administrators.
     Administrator(Session),
@@ -80,14 +84,14 @@ pub static CALLS: &[Row] = &[
         parameters: &[],
         effect: Effect::Changes,
         summary: "Ends the session; an administrator may name another session in `sessionid`.",
-        handler: Handler::Session(login::logout),
+        handler: Handler::Own(login::logout),
     },
     Row {
         path: &["user", "updatepassword"],
         parameters: &["password", "oldpassword", "username"],
         effect: Effect::ChangesAnswered,
         summary: "Changes the caller's own password, or that of `username` for an administrator.",
-        handler: Handler::Session(password::update),
+        handler: Handler::Own(password::update),
     },
     Row {
         path: &["user", "unlock"],
@@ -100,7 +104,7 @@ pub static CALLS: &[Row] = &[
         path: &["services", "list"],
         parameters: &[],
         effect: Effect::Reads,
-        summary: "Lists the services that the user may control, with their states.",
+        summary: "Lists the services of the user, with their states.",
         handler: Handler::Session(services::list),
     },
     Row {
@@ -225,7 +229,7 @@ pub static CALLS: &[Row] = &[
     Row {
         path: &["board", "log"],
         parameters: &["since", "level", "source", "file"],
-        effect: Effect::Reads,
+        effect: Effect::ChangesWith("level"),
         summary: "Returns the newest records of the server's log, or those from `since` on, or with `source` those in its files; `level` sets the log level.",
         handler: Handler::Administrator(board::log),
     },
@@ -239,7 +243,7 @@ pub static CALLS: &[Row] = &[
     Row {
         path: &["board", "configuration"],
         parameters: &["since", "sources", "text", "offset", "more", "dryrun", "seconds"],
-        effect: Effect::Reads,
+        effect: Effect::ChangesWith("text"),
         summary: "Returns the configuration file in force, without its secrets; `text` puts another one in force until it is confirmed, with `dryrun=true` only reports what would change.",
         handler: Handler::Administrator(configuration::configuration),
     },
@@ -293,6 +297,7 @@ impl Handler {
         match self {
             Self::Public(_) => "none",
             Self::Session(_) => "a session",
+            Self::Own(_) => "the account",
             Self::Service(_) | Self::Verb(_) => "the service",
             Self::Administrator(_) => "administrator",
         }
@@ -306,6 +311,16 @@ impl Effect {
             Self::Reads => "reads",
             Self::Changes => "changes",
             Self::ChangesAnswered => "changes, when answered",
+            Self::ChangesWith(_) => "reads or changes",
+        }
+    }
+
+    /// Effect of a call with its parameters.
+    pub(super) fn of(self, call: &Call<'_>) -> Self {
+        match self {
+            Self::ChangesWith(name) if call.parameters.get(name).is_some() => Self::ChangesAnswered,
+            Self::ChangesWith(_) => Self::Reads,
+            effect => effect,
         }
     }
 }

@@ -138,9 +138,6 @@ pub(super) fn configuration<'a>(
         let show = ConfigurationWork::Show { since, has_sources };
         return begin(show, Work::Configuration, CONFIGURATION, cx);
     };
-    if !caller.may_change || !caller.is_answered {
-        return Outcome::Failed(Failure::NotPost);
-    }
     let most = CHANGE_CONFIRM_TIME.as_secs() as usize;
     let (Some(offset), Some(seconds), Some(has_more), Some(is_dry)) =
         (number("offset", 0), number("seconds", most), flag("more"), flag("dryrun"))

@@ -24,7 +24,7 @@ use core::time::Duration;
 
 use heapless::{String, Vec};
 
-use self::accounts::Accounts;
+pub(crate) use self::accounts::Accounts;
 use self::audit::{AuditCall, AuditKind, AuditObject, AuditRates};
 pub use self::board::Board;
 pub use self::calls::{CALLS, Effect, Handler, Row};
@@ -321,7 +321,7 @@ fn run<'a>(
 ) -> Result<Outcome<'a>, Refusal<'a>> {
     let (identity, service) = match row.handler {
         Handler::Public(_) => (None, None),
-        Handler::Session(_) => (Some(authorise(call, caller, cx)?), None),
+        Handler::Session(_) | Handler::Own(_) => (Some(authorise(call, caller, cx)?), None),
         Handler::Administrator(_) => {
             let identity = authorise(call, caller, cx)?;
             if !cx.api.accounts.is_admin(identity) {
@@ -334,7 +334,15 @@ fn run<'a>(
             (Some(identity), Some(service))
         }
     };
-    check_effect(row.effect, caller)?;
+    let effect = row.effect.of(call);
+    if let Some(identity) = identity
+        && effect != Effect::Reads
+        && !matches!(row.handler, Handler::Own(_))
+        && !cx.api.accounts.rights(identity).may_change()
+    {
+        return Err(Refusal::Failed(not_allowed(call, caller, identity, cx)));
+    }
+    check_effect(effect, caller)?;
     cx.api.operations.prepare_none();
     // Those of a session are about operations.
     if let Some(identity) = identity.filter(|_| !matches!(row.handler, Handler::Session(_)))
@@ -342,7 +350,9 @@ fn run<'a>(
     {
         return Ok(operations::outcome(&repeat, cx));
     }
-    let audited = identity.filter(|_| row.effect != Effect::Reads).map(|identity| Audited {
+    // A call that changes something by a parameter has a line of its handler.
+    let is_change = matches!(row.effect, Effect::Changes | Effect::ChangesAnswered);
+    let audited = identity.filter(|_| is_change).map(|identity| Audited {
         path: row.path,
         user: identity.user(),
         source: caller.source,
@@ -353,9 +363,11 @@ fn run<'a>(
     let line = audited.and_then(|audited| AuditCall::of_change(&audited).begin(None, object, cx));
     let mut outcome = match (row.handler, identity, service) {
         (Handler::Public(handler), ..) => handler(call, caller, cx),
-        (Handler::Session(handler) | Handler::Administrator(handler), Some(identity), _) => {
-            handler(call, caller, identity, cx)
-        }
+        (
+            Handler::Session(handler) | Handler::Own(handler) | Handler::Administrator(handler),
+            Some(identity),
+            _,
+        ) => handler(call, caller, identity, cx),
         (Handler::Service(handler), _, Some(service)) => handler(call, caller, service, cx),
         (Handler::Verb(verb), Some(identity), Some(service)) => {
             services::run(verb, identity, caller.source, service, cx)
@@ -363,7 +375,6 @@ fn run<'a>(
         _ => internal("a call without what its handler needs"),
     };
     if let Outcome::Pending(pending) = &mut outcome {
-        // A call that reads may have changed something by its parameters.
         pending.audited = pending.audited.or(audited);
     }
     Ok(audit::finish(line, outcome))
@@ -396,7 +407,7 @@ fn authorise<'a>(call: &Call<'a>, caller: &Caller, cx: &mut Context<'_>) -> Resu
     }
 }
 
-/// Returns the identity of a caller, and the service of the call, which the caller may control. Without a
+/// Returns the identity of a caller, and the service of the call, which the caller may see. Without a
 /// name in the path, the parameter `serviceName` names it.
 fn authorise_service<'a>(
     name: Option<&str>,
@@ -508,7 +519,7 @@ fn check_effect(effect: Effect, caller: &Caller) -> Result<(), Refusal<'static>>
     match effect {
         Effect::Changes if !caller.may_change => refused,
         Effect::ChangesAnswered if !caller.may_change || !caller.is_answered => refused,
-        Effect::Reads | Effect::Changes | Effect::ChangesAnswered => Ok(()),
+        _ => Ok(()),
     }
 }
 

@@ -15,7 +15,7 @@ const NO_WEBGUI: &str = "<div> </div>";
 /// Id of a call that no completion of the platform names: the supervisor completes it.
 const NO_ID: u64 = 0;
 
-/// Finds the service of this name, if the caller may control it.
+/// Finds the service of this name, if the caller may see it.
 pub(super) fn find<'a>(
     name: Option<&str>,
     identity: Identity,
@@ -23,11 +23,7 @@ pub(super) fn find<'a>(
 ) -> Result<ServiceId, Failure<'a>> {
     let name = name.filter(|name| !name.is_empty()).ok_or(Failure::NoServiceName)?;
     let service = cx.api.services.table().find(name).ok_or(Failure::UnknownService)?;
-    if cx.api.accounts.users.may_control(identity.user(), name) {
-        Ok(service)
-    } else {
-        Err(Failure::NotAllowed)
-    }
+    if cx.api.accounts.rights(identity).may_see(name) { Ok(service) } else { Err(Failure::NotAllowed) }
 }
 
 /// Runs a verb of the supervisor.
@@ -133,10 +129,10 @@ fn ended_at_once<'a>(
     }
 }
 
-/// Lists the services that the user may control.
+/// Lists the services that the caller may see.
 pub(super) fn list<'a>(_: &Call<'a>, _: &Caller, identity: Identity, cx: &'a mut Context<'_>) -> Outcome<'a> {
-    let (services, users) = (&cx.api.services, &cx.api.accounts.users);
-    Outcome::Services(ServiceList { services, users, user: identity.user() })
+    let (services, rights) = (&cx.api.services, cx.api.accounts.rights(identity));
+    Outcome::Services(ServiceList { services, rights })
 }
 
 /// Reports state and process of a service.

@@ -9,7 +9,7 @@ use super::{Failure, Missing, SlotState};
 use crate::service::{
     Check, CheckStatus, LastExit, PastRun, ServiceId, Spec, State, Status, Supervisor, Usage,
 };
-use crate::session::{UserId, Users};
+use crate::session::Rights;
 
 /// Outcome of a call. A transport encodes it in the form of the call.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub struct Login<'a> {
     pub sessionid: &'a str,
     /// Number of the user, from 1.
     pub userid: u32,
-    /// `admin` or `user`.
+    /// `admin`, `user` or `viewer`.
     pub level: &'a str,
     /// Full name of the user.
     pub fullname: &'a str,
@@ -85,15 +85,13 @@ pub struct Login<'a> {
     pub username: &'a str,
 }
 
-/// Services that one user may control.
+/// Services that the caller may see.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceList<'a> {
     /// All services.
     pub services: &'a Supervisor,
-    /// All users.
-    pub users: &'a Users,
-    /// The caller.
-    pub user: UserId,
+    /// Rights of the caller.
+    pub rights: Rights<'a>,
 }
 
 /// One service of a list.
@@ -112,7 +110,7 @@ pub struct ServiceEntry<'a> {
 impl<'a> ServiceList<'a> {
     /// The services in the order of the configuration file.
     pub fn entries(self) -> impl Iterator<Item = ServiceEntry<'a>> {
-        let visible = move |(_, spec): &(ServiceId, &Spec)| self.users.may_control(self.user, &spec.name);
+        let visible = move |(_, spec): &(ServiceId, &Spec)| self.rights.may_see(&spec.name);
         self.services.table().iter().filter(visible).map(move |(id, spec)| {
             let status = self.services.status(id, Duration::ZERO);
             // A path is in `show`, so that the list of the largest table fits.

@@ -141,7 +141,7 @@ pub fn user_text(name: &str, level: UserLevel, password: &PasswordHash) -> Strin
         "[[user]]\nname = \"{name}\"\nlevel = \"{}\"\npassword = \"{password}\"\n",
         level.name()
     );
-    if level == UserLevel::User {
+    if level != UserLevel::Admin {
         text.push_str("services = []        # names of services this user may control; \"*\" is all\n");
     }
     text

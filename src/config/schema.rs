@@ -283,9 +283,9 @@ pub static USER: Table = Table {
         .reload(),
         Key::new(
             "level",
-            Kind::Choice(&["admin", "user"]),
+            Kind::Choice(&["admin", "user", "viewer"]),
             String("user"),
-            "An `admin` may do everything; a `user` controls `services`.",
+            "An `admin` may do everything; a `user` controls `services`; a `viewer` sees them and changes nothing but the own password.",
         )
         .example("\"admin\"")
         .reload(),
@@ -307,7 +307,7 @@ pub static USER: Table = Table {
                 entry: Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
             },
             Empty,
-            "Services that a `user` may control; `\"*\"` is all of them.",
+            "Services that a `user` may control and a `viewer` may see; `\"*\"` is all of them.",
         )
         .example("[\"clock\"]")
         .reload(),

@@ -240,7 +240,7 @@ name = "net"
          9:18: idle_timeout_s: expected 30 to 604800, found 5\n\
          10:20: lockout_attempts: expected a whole number, found a string\n\
          12:8: name: expected letters, digits and '.', '_', '-', '@', found 'a b'\n\
-         13:9: level: expected 'admin' or 'user', found 'root'\n\
+         13:9: level: expected 'admin', 'user' or 'viewer', found 'root'\n\
          14:12: password: expected \"$pbkdf2-sha256$i=ROUNDS$SALT$HASH\"; 'friendlet passwd USER' prints a correct one\n\
          15:1: [[user]] has no name\n\
          19:11: command: expected a list of strings in brackets, found a string\n\
@@ -494,7 +494,8 @@ fn every_choice_is_accepted_and_every_variant_is_a_choice() {
     assert_eq!(words(&LOG, "level"), Level::ALL.map(Level::name));
     assert_eq!(
         words(&USER, "level"),
-        [session::UserLevel::Admin, session::UserLevel::User].map(session::UserLevel::name)
+        [session::UserLevel::Admin, session::UserLevel::User, session::UserLevel::Viewer]
+            .map(session::UserLevel::name)
     );
     assert_eq!(words(&CHECK, "level"), [CheckLevel::Alive, CheckLevel::Ready].map(CheckLevel::name));
     assert_eq!(

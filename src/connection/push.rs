@@ -5,12 +5,11 @@ use core::time::Duration;
 
 use super::machine::{ANSWER_ROOM, Connection, Context};
 use super::{PUSH_BACKLOG_BYTES, PUSH_OUTPUT_BYTES, PUSH_OUTPUT_LINES};
-use crate::api::{self, Api, Platform};
+use crate::api::{self, Accounts, Api, Platform};
 use crate::friendcore::reply;
 use crate::json::Writer;
 use crate::limits::SERVICE_NAME_BYTES;
 use crate::service::{LastExit, ServiceId, Spec, StateChange};
-use crate::session::Users;
 use crate::ws::TextFrame;
 
 /// A change of one service, encoded once for every socket.
@@ -100,7 +99,7 @@ fn flush_changes(connection: &mut Connection, api: &Api, platform: &dyn Platform
     for (service, spec) in api.services.table().iter() {
         let bit = bit(service);
         // The socket may be bound to another user since the change.
-        if !may_receive(connection, &api.accounts.users, &spec.name) {
+        if !may_receive(connection, &api.accounts, &spec.name) {
             connection.pushes.services &= !bit;
         }
         if connection.pushes.services & bit != 0 && may_push(connection) {
@@ -126,7 +125,7 @@ pub(super) fn flush_checks(connection: &mut Connection, api: &Api, now: Duration
         let service = check.service.and_then(|service| api.services.table().get(service));
         let service = service.map(|spec| spec.name.as_str());
         // The socket may be bound to another user since the change.
-        if !service.map_or(is_admin, |name| may_receive(connection, &api.accounts.users, name)) {
+        if !service.map_or(is_admin, |name| may_receive(connection, &api.accounts, name)) {
             connection.pushes.checks &= !bit;
         }
         if connection.pushes.checks & bit != 0
@@ -147,7 +146,7 @@ pub(super) fn flush_log(connection: &mut Connection, cx: &mut Context<'_>) {
     {
         let Some(spec) = cx.api.services.table().get(service) else { return };
         // The socket may be bound to another user since the call.
-        if !may_receive(connection, &cx.api.accounts.users, &spec.name) {
+        if !may_receive(connection, &cx.api.accounts, &spec.name) {
             connection.pushes.log = None;
             return;
         }
@@ -174,9 +173,9 @@ pub(super) fn notify_problem(connection: &mut Connection, api: &Api) {
     }
 }
 
-/// Returns true if the socket is bound to a user who may control the service.
-pub(super) fn may_receive(connection: &Connection, users: &Users, service: &str) -> bool {
-    connection.auth.bound.is_some_and(|identity| users.may_control(identity.user(), service))
+/// Returns true if the socket is bound to a user who may see the service.
+pub(super) fn may_receive(connection: &Connection, accounts: &Accounts, service: &str) -> bool {
+    connection.auth.bound.is_some_and(|identity| accounts.rights(identity).may_see(service))
 }
 
 /// Returns true if a push fits beside the unsent bytes and beside the answer of a pending call.

@@ -490,13 +490,13 @@ impl Server {
         }
     }
 
-    /// Pushes a change to every socket whose user may control the service.
+    /// Pushes a change to every socket whose user may see the service.
     fn push(&mut self, change: StateChange, now: Duration, platform: &dyn Platform) {
         let Some(spec) = self.api.services.table().get(change.service) else { return };
         let Some(text) = ServiceChange::new(change, spec, platform) else { return };
-        let users = &self.api.accounts.users;
+        let accounts = &self.api.accounts;
         for slot in &mut self.slots {
-            if push::may_receive(slot, users, &spec.name) && slot.closing.is_open() {
+            if push::may_receive(slot, accounts, &spec.name) && slot.closing.is_open() {
                 push::notify(slot, &text, now);
                 wake(&mut self.wakes, slot.place.id);
             }

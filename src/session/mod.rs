@@ -8,6 +8,7 @@ mod client_addr;
 mod guesses;
 mod lockout;
 mod password;
+mod rights;
 mod table;
 mod token;
 mod users;
@@ -19,6 +20,7 @@ pub use lockout::Lockout;
 pub use password::{
     CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES, canonical_password,
 };
+pub use rights::Rights;
 pub(crate) use table::SESSION_MEMO_BYTES;
 pub use table::{OpenError, SessionKey, SessionMemo, SessionTable};
 pub use token::{Tokens, TokensError};

@@ -8,13 +8,15 @@ use super::PasswordHash;
 use crate::limits::{SERVICE_NAME_BYTES, USER_FULL_NAME_BYTES, USER_NAME_BYTES, USER_SERVICES, USERS};
 use crate::stable_index;
 
-/// Privilege level of a user, as in Friend Core.
+/// Privilege level of a user. Friend Core has the first two.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UserLevel {
     /// Administrator: may make every call.
     Admin,
     /// May control the granted services.
     User,
+    /// May see the granted services, and changes nothing.
+    Viewer,
 }
 
 impl UserLevel {
@@ -23,6 +25,7 @@ impl UserLevel {
         match name {
             "admin" => Some(Self::Admin),
             "user" => Some(Self::User),
+            "viewer" => Some(Self::Viewer),
             _ => None,
         }
     }
@@ -32,11 +35,12 @@ impl UserLevel {
         match self {
             Self::Admin => "admin",
             Self::User => "user",
+            Self::Viewer => "viewer",
         }
     }
 }
 
-/// Services that a user may control.
+/// Services that a user may see or control.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Grants {
     all: bool,
@@ -98,7 +102,7 @@ impl UserId {
     /// The user that runs the server, at the local socket.
     pub const LOCAL_OWNER: Self = Self(u8::MAX - 1);
 
-    fn is_local(self) -> bool {
+    pub(super) fn is_local(self) -> bool {
         self.0 >= Self::LOCAL_OWNER.0
     }
 
@@ -120,7 +124,7 @@ pub struct User {
     /// Password of the configuration file; [`Users::password`] returns the one in force. A user without
     /// a password can only use a token.
     pub password: Option<PasswordHash>,
-    /// Services that a [`UserLevel::User`] may control.
+    /// Services of a user who is not an administrator.
     pub services: Grants,
 }
 
@@ -259,12 +263,6 @@ impl Users {
         }
     }
 
-    /// Returns true if this user may control this service: an administrator any, another user the
-    /// granted ones.
-    pub fn may_control(&self, id: UserId, service: &str) -> bool {
-        self.is_admin(id) || self.get(id).is_some_and(|user| user.services.permits(service))
-    }
-
     /// Returns true if this user is an administrator.
     pub fn is_admin(&self, id: UserId) -> bool {
         id.is_local() || self.get(id).is_some_and(|user| user.level == UserLevel::Admin)
@@ -363,7 +361,7 @@ mod tests {
             (UserId::LOCAL_OWNER, "o".repeat(USER_NAME_BYTES) + " (local)"),
         ] {
             assert_eq!(users.name(id), name);
-            assert!(users.is_admin(id) && users.may_control(id, "hello"));
+            assert!(users.is_admin(id) && users.rights(id).may_see("hello"));
             assert!(users.find(&name).is_none() && !is_user_name(&name));
             users.set_password(id, PasswordHash::new(1, [0; 16], [0; 32]).ok().map(ChangedPassword::To));
             assert_eq!(users.password(id), None);
@@ -391,7 +389,7 @@ mod tests {
         assert_eq!((users.find("ben"), users.changed_password(ben), users.len()), (None, None, 3));
         assert_eq!(users.replace(table(&["fred"])), [ben]);
         assert_eq!((users.len(), users.get(anna), users.get(eve)), (1, None, None));
-        assert!(users.find("").is_none() && !users.may_control(eve, "x"));
+        assert!(users.find("").is_none() && !users.rights(eve).may_see("x"));
         assert_eq!(users.name(UserId::LOCAL_OWNER), "o (local)");
         let most: std::vec::Vec<String<USER_NAME_BYTES>> =
             (0..USERS).map(|n| String::try_from(format!("u{n}").as_str()).unwrap()).collect();
@@ -431,13 +429,13 @@ mod tests {
         every.services.push("*").unwrap();
         let eve = users.push(every).unwrap();
 
-        assert!(users.may_control(admin, "anything"));
-        assert!(users.may_control(ben, "hello"));
-        assert!(!users.may_control(ben, "hello2"));
-        assert!(!users.may_control(ben, "hell"));
-        assert!(!users.may_control(ben, ""));
-        assert!(users.may_control(eve, "anything"));
-        assert!(!users.may_control(UserId(9), "hello"));
+        assert!(users.rights(admin).may_see("anything"));
+        assert!(users.rights(ben).may_see("hello"));
+        assert!(!users.rights(ben).may_see("hello2"));
+        assert!(!users.rights(ben).may_see("hell"));
+        assert!(!users.rights(ben).may_see(""));
+        assert!(users.rights(eve).may_see("anything"));
+        assert!(!users.rights(UserId(9)).may_see("hello"));
     }
 
     #[test]
@@ -472,7 +470,7 @@ mod tests {
 
     #[test]
     fn levels_by_name() {
-        for level in [UserLevel::Admin, UserLevel::User] {
+        for level in [UserLevel::Admin, UserLevel::User, UserLevel::Viewer] {
             assert_eq!(UserLevel::from_name(level.name()), Some(level));
         }
         assert_eq!(UserLevel::from_name("root"), None);

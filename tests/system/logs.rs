@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::services::OK;
 use super::supervision::send;
-use crate::support::device::{ADMIN, GUEST, shell};
+use crate::support::device::{ADMIN, GUEST, shell, token, user};
 use crate::support::directory::Directory;
 use crate::support::http::{login_form, session_of};
 use crate::support::record::is_record;
@@ -359,6 +359,8 @@ fn audit_trail_has_every_login_change_and_refusal() {
     let path = directory.file("audit");
     let mut device = device(&directory, &format!("audit = \"{path}\""));
     device = device.with(&shell("short", "exit 3", "restart = \"never\""));
+    device =
+        device.with(&(user("eve", "viewer", "eve", "services = [\"*\"]") + &token("eve", "eve's token")));
     let server = start(directory, &device, None);
     let login = |form: &str| server.post("/system.library/login", form).body;
     login("username=guest&password=wrong&deviceid=x");
@@ -370,6 +372,8 @@ fn audit_trail_has_every_login_change_and_refusal() {
     call("board/status", "", &session);
     call("services/hello/start", "", &session);
     call("services/allowed/start", "", &session);
+    call("services/short/start", "", "eve's token");
+    call("services/short/status", "", "eve's token");
     call("services/short/start", "", ADMIN);
     call("services/hello/stop", "&username=guest", ADMIN);
     call("services/hello/status", "", ADMIN);
@@ -401,6 +405,7 @@ fn audit_trail_has_every_login_change_and_refusal() {
         format!("{mine} call=system.library/services/hello/start outcome=refused"),
         format!("{mine} call=services/start on=allowed outcome=begun"),
         format!("{mine} call=services/start on=allowed outcome=ok"),
+        "user=eve from=127.0.0.1 call=system.library/services/short/start outcome=refused".to_owned(),
         format!("{admin} call=services/start on=short outcome=begun"),
         format!("{admin} call=services/start on=short outcome=failed"),
         format!("{admin} call=services/stop on=hello outcome=ok"),

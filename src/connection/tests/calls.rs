@@ -392,9 +392,10 @@ fn changes_over_http_need_a_post() {
         if row.effect == Effect::Reads {
             continue;
         }
+        let with = if let Effect::ChangesWith(name) = row.effect { name } else { "cmd" };
         let id = fixture.connect();
         let get =
-            format!("GET /system.library/{path}?sessionid={ADMIN}&cmd=show HTTP/1.1\r\nHost: h\r\n\r\n");
+            format!("GET /system.library/{path}?sessionid={ADMIN}&{with}=x HTTP/1.1\r\nHost: h\r\n\r\n");
         let refused = fixture.http(id, &get);
         assert!(refused.contains(r#"using POST method", "code":"5""#), "{path}: {refused}");
         fixture.server.release(id);

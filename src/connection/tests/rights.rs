@@ -4,6 +4,8 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::fixture::{ADMIN, ANNA, Fixture, upgrade};
+use crate::api::calls::NAME;
+use crate::api::{Board, CALLS, Effect, Handler};
 use crate::connection::{Peer, SESSION_TIMEOUT, SlotId};
 use crate::limits::{CHUNK_SETS, PASSWORD_CHECKS, SESSIONS};
 
@@ -238,4 +240,48 @@ fn socket_of_an_ended_session_needs_another() {
     assert_eq!(fixture.receive(caller), ["ping", "close 1008"]);
     assert_eq!(fixture.receive(id), ["ping", "close 1008"]);
     assert_eq!(fixture.receive(kept), ["ping"]);
+}
+
+/// A viewer of `hello`.
+const VIEWER: &str = "[[user]]\nname = \"eve\"\nlevel = \"viewer\"\nservices = [\"hello\"]\n";
+
+#[test]
+fn viewer_makes_the_calls_that_read_and_no_others() {
+    let mut fixture = Fixture::with_tables(4, Board::default(), VIEWER);
+    let session = login(&mut fixture, "eve", "d");
+    for row in CALLS {
+        let path = row.path.join("/").replace(NAME, "hello");
+        let is_permitted = match row.handler {
+            Handler::Public(_) => continue,
+            Handler::Own(_) => true,
+            Handler::Session(_) | Handler::Service(_) => row.effect == Effect::Reads,
+            Handler::Verb(_) | Handler::Administrator(_) => false,
+        };
+        // A session that its own log-out ends is not that of the next row.
+        let session = if is_permitted { login(&mut fixture, "eve", &path) } else { session.clone() };
+        let id = fixture.socket();
+        let call = format!(r#"<!--"MSG"--"1"--"system.library/{path}"-->{{"sessionid":"{session}"}}<--!>"#);
+        let answer = fixture.say(id, &call);
+        let is_refused = answer.iter().any(|text| text.contains(r#""code":"4""#));
+        assert_eq!(is_refused, !is_permitted, "{path}: {answer:?}");
+        fixture.server.release(id);
+    }
+    assert!(fixture.system.processes.is_empty() && fixture.system.writes.is_empty(), "nothing changed");
+}
+
+#[test]
+fn viewer_sees_the_changes_of_the_granted_services_alone() {
+    let mut fixture = Fixture::with_tables(4, Board::default(), VIEWER);
+    let session = login(&mut fixture, "eve", "d");
+    let id = fixture.bound(&session);
+    let other = fixture.socket();
+    fixture.say(other, &start(ADMIN));
+    let pushed = fixture.receive(id);
+    assert!(pushed.iter().any(|text| text.contains(r#""service":"hello","state":"started""#)), "{pushed:?}");
+    fixture.say(other, &start(ADMIN).replace("hello", "clock"));
+    assert!(fixture.receive(id).is_empty());
+    let list = fixture.say(id, &start(&session).replace("start", "list"));
+    assert!(list[0].contains("hello") && !list[0].contains("clock"), "{list:?}");
+    let hidden = fixture.say(id, &start(&session).replace("start", "status").replace("hello", "clock"));
+    assert!(hidden[0].contains(r#""code":"4""#), "{hidden:?}");
 }

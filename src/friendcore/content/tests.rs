@@ -313,7 +313,7 @@ fn lists() {
         let user = User { name, full_name, level: UserLevel::User, services: Grants::all(), password: None };
         let user = users.push(user).unwrap();
         let services = Supervisor::new(table);
-        written(form, &Outcome::Services(ServiceList { services: &services, users: &users, user }))
+        written(form, &Outcome::Services(ServiceList { services: &services, rights: users.rights(user) }))
     };
     assert_eq!(
         list(&["hello"], Form::Frame),
@@ -355,7 +355,7 @@ fn list_has_the_state_and_its_reason() {
         password: None,
     };
     let user = users.push(user).unwrap();
-    let list = Outcome::Services(ServiceList { services: &services, users: &users, user });
+    let list = Outcome::Services(ServiceList { services: &services, rights: users.rights(user) });
     assert_eq!(
         written(Form::Frame, &list),
         concat!(
