@@ -27,7 +27,7 @@
 //! | [`sntp`] | SNTP client (RFC 4330): messages and state machine | limits |
 //! | [`dhcp`] | DHCP client (RFC 2131): messages and state machine | sntp, limits, log |
 //! | [`backup`] | backup of a board outside the file system: its files and slots as bytes | limits |
-//! | [`config`] | configuration file | suggest, dhcp, sntp, service, session, limits, log |
+//! | [`config`] | configuration file | wall_clock, suggest, dhcp, sntp, service, session, limits, log |
 //! | [`call`] | values that pass between a transport and the api | service, session, limits |
 //! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, service, session, limits, log |
 //! | [`api`] | calls: routing, rights, handlers | call, config, service, session, limits, log |

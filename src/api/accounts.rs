@@ -4,11 +4,13 @@ use core::time::Duration;
 
 use heapless::Vec;
 
+use super::Platform;
 use crate::call::{Call, Caller, Failure, Identity};
 use crate::limits::{PASSWORD_CHECKS, PASSWORD_ROUNDS, SESSIONS, USERS};
 use crate::log::{RateLimit, Subject, SubjectLimit};
 use crate::session::{
-    ClientAddr, Lockout, PasswordHash, Rights, SALT_BYTES, SessionKey, SessionTable, Tokens, UserId, Users,
+    ClientAddr, Lockout, PasswordHash, Rights, SALT_BYTES, SessionKey, SessionTable, TokenId, TokenRefusal,
+    Tokens, UserId, Users,
 };
 
 /// Users, tokens and sessions, with the checks of their passwords.
@@ -49,11 +51,13 @@ impl Accounts {
         call: &Call<'a>,
         caller: &Caller,
         now: Duration,
+        platform: &dyn Platform,
     ) -> Result<Identity, Failure<'a>> {
         if let Some(identity) = caller.bound {
             let is_alive = match identity {
                 Identity::Session(key, _) => self.sessions.touch(key, now),
-                Identity::Token(_) | Identity::Local(_) => true,
+                Identity::Token(id, _) => self.refusal(id, platform).is_none(),
+                Identity::Local(_) => true,
             };
             // A session that has just ended grants nothing, though its socket is still to be notified.
             if is_alive {
@@ -63,7 +67,7 @@ impl Accounts {
         let given = call.session.unwrap_or_default();
         let failure =
             if given.is_empty() { Failure::MissingSession } else { Failure::UnknownSession { given } };
-        self.identify(given, caller.local, now).ok_or(failure)
+        self.identify(given, caller.local, now, platform).ok_or(failure)
     }
 
     /// Returns the owner of a session id, or `local` for an empty one. A look-up counts as activity in the
@@ -73,19 +77,32 @@ impl Accounts {
         session: &str,
         local: Option<Identity>,
         now: Duration,
+        platform: &dyn Platform,
     ) -> Option<Identity> {
         if session.is_empty() {
             return local;
         }
         match self.sessions.find(session, now) {
             Some((key, user)) => Some(Identity::Session(key, user)),
-            None => self.tokens.find(session).map(Identity::Token),
+            None => {
+                let id = self.tokens.find(session).filter(|id| self.refusal(*id, platform).is_none())?;
+                Some(Identity::Token(id, self.tokens.get(id)?.user))
+            }
         }
+    }
+
+    /// Returns the reason for refusing a token now.
+    pub(crate) fn refusal(&self, token: TokenId, platform: &dyn Platform) -> Option<TokenRefusal> {
+        self.tokens.refusal(token, || platform.time_of_day())
     }
 
     /// Rights of a caller.
     pub(crate) fn rights(&self, identity: Identity) -> Rights<'_> {
-        self.users.rights(identity.user())
+        let rights = self.users.rights(identity.user());
+        match identity {
+            Identity::Token(id, _) => self.tokens.get(id).map_or(Rights::NONE, |token| rights.with(token)),
+            Identity::Session(..) | Identity::Local(_) => rights,
+        }
     }
 
     /// Returns true for an administrator.

@@ -8,7 +8,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::{AUDIT_BURST, AUDIT_PERIOD, Context};
-use crate::call::{Audited, Failure, Outcome};
+use crate::call::{Audited, Failure, Identity, Outcome};
 use crate::limits::USERS;
 use crate::log::audit::AuditLine;
 use crate::service::ServiceId;
@@ -189,6 +189,41 @@ pub(super) fn finish<'a>(line: Option<AuditLine>, outcome: Outcome<'a>) -> Outco
         line.finish();
     }
     outcome
+}
+
+/// Writes to the log and to the audit trail that a token was refused, if it is one: that of the call, or of its socket.
+pub(crate) fn refused_token(
+    session: &str,
+    bound: Option<Identity>,
+    source: ClientAddr,
+    path: &str,
+    cx: &mut Context<'_>,
+) {
+    let accounts = &mut cx.api.accounts;
+    let bound = match bound {
+        Some(Identity::Token(id, _)) => Some(id),
+        _ => None,
+    };
+    let Some(id) = accounts.tokens.find(session).or(bound) else { return };
+    let Some(refusal) = accounts.refusal(id, &*cx.platform) else { return };
+    let user = accounts.tokens.get(id).map(|token| token.user);
+    let refused = AuditCall { kind: AuditKind::Refusal, user, source, path: &[path] };
+    let mut line = refused.begin(None, AuditObject::None, cx);
+    if let Some(line) = &mut line {
+        line.put("reason", &refusal);
+    }
+    finish(line, Outcome::Failed(Failure::NotAllowed));
+    let accounts = &mut cx.api.accounts;
+    if let Some(suppressed) = accounts.log_refusal(cx.now) {
+        let user = user.map_or("?", |user| accounts.users.name(user));
+        crate::warning!(
+            "token of {} from {}: {} ({} similar lines suppressed)",
+            user,
+            source,
+            refusal,
+            suppressed
+        );
+    }
 }
 
 /// Writes the numbers of lines that were left out in periods that have ended.

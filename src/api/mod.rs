@@ -46,7 +46,7 @@ use crate::log::LOG_WRITE_BYTES;
 use crate::log::Reason;
 use crate::log::errno::ETIMEDOUT;
 use crate::service::{Action, BoardEnd, CommandError, ServiceId, Supervisor};
-use crate::session::{Lockout, SessionTable, Tokens, Users};
+use crate::session::{Lockout, Rights, SessionTable, Tokens, Users};
 use crate::{error, info, warning};
 
 crate::limits::limits! {
@@ -337,8 +337,7 @@ fn run<'a>(
     let effect = row.effect.of(call);
     if let Some(identity) = identity
         && effect != Effect::Reads
-        && !matches!(row.handler, Handler::Own(_))
-        && !cx.api.accounts.rights(identity).may_change()
+        && !may_change(row, cx.api.accounts.rights(identity))
     {
         return Err(Refusal::Failed(not_allowed(call, caller, identity, cx)));
     }
@@ -399,11 +398,20 @@ fn begin_operation<'a>(
 
 /// Returns the identity of a caller. On a connection for administrators alone, other callers are refused.
 fn authorise<'a>(call: &Call<'a>, caller: &Caller, cx: &mut Context<'_>) -> Result<Identity, Refusal<'a>> {
-    match cx.api.accounts.authorise(call, caller, cx.now) {
+    match cx.api.accounts.authorise(call, caller, cx.now, &*cx.platform) {
         Ok(identity) if caller.admins_only && !cx.api.accounts.is_admin(identity) => Err(Refusal::AtCapacity),
         Ok(identity) => Ok(identity),
         Err(_) if caller.admins_only => Err(Refusal::AtCapacity),
-        Err(failure) => Err(Refusal::Failed(failure)),
+        Err(failure) => {
+            audit::refused_token(
+                call.session.unwrap_or_default(),
+                caller.bound,
+                caller.source,
+                call.path,
+                cx,
+            );
+            Err(Refusal::Failed(failure))
+        }
     }
 }
 
@@ -512,6 +520,11 @@ fn split(path: &str) -> Option<Vec<&str, 5>> {
             None => return Some(segments),
         }
     }
+}
+
+/// Returns true if a caller with these rights may make the call, which changes something.
+fn may_change(row: &Row, rights: Rights<'_>) -> bool {
+    if matches!(row.handler, Handler::Own(_)) { rights.may_change_account() } else { rights.may_change() }
 }
 
 fn check_effect(effect: Effect, caller: &Caller) -> Result<(), Refusal<'static>> {

@@ -3,7 +3,7 @@
 use super::{Context, internal, services};
 use crate::call::{
     Call, Caller, CommandOutput, Failure, Identity, OperationEnd, OperationKey, OperationList,
-    OperationState, Outcome,
+    OperationState, Outcome, is_visible,
 };
 use crate::log::errno::{EBUSY, EEXIST, EINVAL, ENOENT};
 use crate::service::{CommandError, Program, ServiceId, Verb};
@@ -84,14 +84,20 @@ fn find<'a>(
 ) -> Result<Repeat, Failure<'a>> {
     let id = call.parameter(PARAMETER).ok_or(Failure::MissingParameters { names: PARAMETER })?;
     let key = OperationKey::new(id, identity.user());
-    let found = key.and_then(|key| cx.api.operations.find(&key));
+    let rights = cx.api.accounts.rights(identity);
+    let is_visible = |index: &usize| {
+        let operation = cx.api.operations.get(*index);
+        operation.is_some_and(|operation| is_visible(operation, &cx.api.services, rights))
+    };
+    let found = key.and_then(|key| cx.api.operations.find(&key)).filter(is_visible);
     found.map(Repeat).ok_or(Failure::Failed { function, result: ENOENT })
 }
 
 /// Lists the operations of the caller.
 pub(super) fn list<'a>(_: &Call<'a>, _: &Caller, identity: Identity, cx: &'a mut Context<'_>) -> Outcome<'a> {
     let (operations, services) = (&cx.api.operations, &cx.api.services);
-    Outcome::Operations(OperationList { operations, services, user: identity.user(), now: cx.now })
+    let rights = cx.api.accounts.rights(identity);
+    Outcome::Operations(OperationList { operations, services, user: identity.user(), rights, now: cx.now })
 }
 
 /// Waits for the end of an operation, and answers as its call did.

@@ -19,7 +19,7 @@ pub use self::configuration::{Change, ConfigurationPage, ConfigurationWork, User
 pub use self::failure::Failure;
 pub use self::operations::{
     LIMITS, OPERATION_EXIT_BYTES, OPERATION_ID_BYTES, OPERATION_TEXT_BYTES, OPERATIONS, Operation,
-    OperationEnd, OperationKey, OperationList, OperationState, Operations, USER_OPERATIONS,
+    OperationEnd, OperationKey, OperationList, OperationState, Operations, USER_OPERATIONS, is_visible,
 };
 pub use self::outcome::{
     BoardStatus, LogPage, Login, Outcome, ServiceDetails, ServiceEntry, ServiceList, ServiceLog,
@@ -32,7 +32,7 @@ pub use self::pending::{
 };
 pub use self::slot::{Missing, SlotState};
 pub use self::stored_log::{LogSource, StoredPage};
-use crate::session::{ClientAddr, SessionKey, UserId};
+use crate::session::{ClientAddr, SessionKey, TokenId, UserId};
 
 /// A call of a function, the same from all transports and forms.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,7 +58,7 @@ pub enum Identity {
     /// A user who logged in.
     Session(SessionKey, UserId),
     /// A program with a token of the configuration file.
-    Token(UserId),
+    Token(TokenId, UserId),
     /// An administrator at the local socket.
     Local(UserId),
 }
@@ -67,7 +67,7 @@ impl Identity {
     /// The user.
     pub fn user(self) -> UserId {
         match self {
-            Self::Session(_, user) | Self::Token(user) | Self::Local(user) => user,
+            Self::Session(_, user) | Self::Token(_, user) | Self::Local(user) => user,
         }
     }
 
@@ -75,7 +75,7 @@ impl Identity {
     pub fn session(self) -> Option<SessionKey> {
         match self {
             Self::Session(key, _) => Some(key),
-            Self::Token(_) | Self::Local(_) => None,
+            Self::Token(..) | Self::Local(_) => None,
         }
     }
 }

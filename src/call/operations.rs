@@ -9,7 +9,7 @@ use heapless::{String, Vec};
 
 use super::pending::{CommandOutput, Completion, PendingCall, Work};
 use crate::service::{CommandError, Program, ServiceId, SpawnError, Supervisor};
-use crate::session::UserId;
+use crate::session::{Rights, UserId};
 
 crate::limits::limits! {
     /// Operations of all users that are kept.
@@ -113,6 +113,8 @@ pub struct OperationList<'a> {
     pub services: &'a Supervisor,
     /// The caller.
     pub user: UserId,
+    /// Rights of the caller.
+    pub rights: Rights<'a>,
     /// Time since the start of the server.
     pub now: Duration,
 }
@@ -120,7 +122,18 @@ pub struct OperationList<'a> {
 impl<'a> OperationList<'a> {
     /// The operations, the newest first.
     pub fn entries(self) -> impl Iterator<Item = &'a Operation> {
-        self.operations.table.iter().rev().filter(move |operation| operation.key.user == self.user)
+        let is_visible = move |operation: &&Operation| {
+            operation.key.user == self.user && is_visible(operation, self.services, self.rights)
+        };
+        self.operations.table.iter().rev().filter(is_visible)
+    }
+}
+
+/// Returns true if a caller with these rights may know of an operation: a token may have less than its user.
+pub fn is_visible(operation: &Operation, services: &Supervisor, rights: Rights<'_>) -> bool {
+    match operation.service {
+        Some(service) => services.table().get(service).is_some_and(|spec| rights.may_see(&spec.name)),
+        None => rights.is_admin(),
     }
 }
 

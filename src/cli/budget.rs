@@ -85,14 +85,14 @@ impl Budget {
         let tables = [
             Item::new("service states", 1, size_of::<Supervisor>()),
             Item::new("user table", 1, Users::BYTES),
-            Item::new("token table", 1, size_of::<Tokens>()),
+            Item::new("token table", 1, Tokens::BYTES),
             Item::new("session table", 1, SessionTable::BYTES),
             Item::new("session for a later server", limits::SESSIONS, size_of::<SessionMemo>()),
             Item::new("lock-out table", 1, Lockout::BYTES),
             Item::new("operations", 1, size_of::<Operations>()),
         ];
         // The other tables are boxed: the server contains a pointer to each.
-        let inside = size_of::<Supervisor>() + size_of::<Tokens>() + size_of::<Operations>();
+        let inside = size_of::<Supervisor>() + size_of::<Operations>();
         let rest = size_of::<Server>().saturating_sub(inside);
         let mut server = vec![
             Item::new("receive buffer of a connection", connections, RECEIVE_BYTES),

@@ -18,7 +18,7 @@ use super::{exit, load, print, refuse};
 use crate::config::Config;
 use crate::limits::BOARD;
 use crate::log::{self, Reason};
-use crate::serve::{Finding, check_files, check_start};
+use crate::serve::{Finding, check_files, check_start, token_warnings};
 use crate::service::{Program, Spec};
 use crate::sys::PATH;
 
@@ -105,6 +105,7 @@ fn findings(config: &Config, root: Root<'_>) -> Vec<Finding> {
         let dir = state_dir(config, &Environment { is_root: true, ..environment });
         Vec::from_iter(check_files(&config.listen, &dir, &|path| root.path(path)))
     };
+    findings.extend(token_warnings(config).map(Finding::Warning));
     findings.extend(warnings(config, root).into_iter().map(Finding::Warning));
     findings
 }

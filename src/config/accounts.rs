@@ -8,7 +8,7 @@ use super::sources::Source;
 use super::value::{Text, hint};
 use super::{References, parse_toml, schema};
 use crate::limits::USERS;
-use crate::session::{Grants, GrantsError, PasswordHash, Tokens, User, UserLevel, Users, UsersError};
+use crate::session::{Grants, GrantsError, PasswordHash, Token, Tokens, User, UserLevel, Users, UsersError};
 
 /// Users of a file, and the names of all `[[user]]` tables, including those with errors.
 pub(super) struct UserEntries<'t> {
@@ -104,6 +104,7 @@ pub(super) fn not_found(key: &str, what: &str, name: &str, known: &[&str]) -> St
 pub(super) fn tokens(
     document: &Document<'_, '_>,
     users: &UserEntries<'_>,
+    services: &[&str],
     diagnostics: &mut Diagnostics<'_>,
 ) -> Tokens {
     let mut tokens = Tokens::new();
@@ -116,13 +117,28 @@ pub(super) fn tokens(
             users.table.find(name)
         });
         let sha256 = section.parsed_if_set("sha256", sha256, diagnostics);
+        let expires = section.unix_s("expires", diagnostics);
+        let reads_only = section.parsed("scope", reads_only, diagnostics);
+        let is_set = section.value("services", diagnostics).1.is_some();
+        let mut granted = if is_set { Grants::default() } else { Grants::all() };
+        for service in section.strings("services", diagnostics) {
+            grant(&section, &mut granted, &service, Some(services), diagnostics);
+        }
         if let (Some(user), Some((sha256, span))) = (user, sha256)
-            && let Err(error) = tokens.push(user, sha256)
+            && let Err(error) = tokens.push(Token { user, sha256, expires, reads_only, services: granted })
         {
             diagnostics.error(&span, error);
         }
     }
     tokens
+}
+
+fn reads_only(scope: &str) -> Option<bool> {
+    match scope {
+        "all" => Some(false),
+        "read" => Some(true),
+        _ => None,
+    }
 }
 
 fn sha256(hex: &str) -> Option<[u8; 32]> {

@@ -116,6 +116,8 @@ pub enum Kind {
         /// Largest entry.
         most: Bound,
     },
+    /// A date, or a date and time.
+    Date,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A string.

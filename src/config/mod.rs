@@ -318,8 +318,9 @@ fn build(
     let devices = devices::read(&document, diagnostics);
     let session = settings::session(&document, diagnostics);
     let services = services::read(&document, &merged.masked, program, diagnostics);
-    let users = accounts::users(&document, &services.known_names(), diagnostics);
-    let tokens = accounts::tokens(&document, &users, diagnostics);
+    let names = services.known_names();
+    let users = accounts::users(&document, &names, diagnostics);
+    let tokens = accounts::tokens(&document, &users, &names, diagnostics);
 
     Config {
         board,

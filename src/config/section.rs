@@ -7,7 +7,7 @@ use super::diagnostics::Diagnostics;
 use super::key::{Default, Key, Kind, Table};
 use super::value::{
     Span, Text, default_string, integer, report_type, report_unexpected, report_unknown, signed, string,
-    type_of,
+    type_of, unix_s,
 };
 use crate::limits;
 
@@ -189,6 +189,17 @@ impl<'t, 'i> Section<'t, 'i> {
             boolean
         });
         given.unwrap_or(matches!(key.default.value(), Default::Boolean(true)))
+    }
+
+    /// A date, or a date and time, in seconds since 1970: UTC without an offset. `None` where it is missing or wrong.
+    pub(super) fn unix_s(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> Option<u64> {
+        let (_, value) = self.value(name, diagnostics);
+        let value = value?;
+        let seconds = unix_s(value.get_ref());
+        if seconds.is_none() {
+            report_type(name, "a date such as 2027-01-31, without quotes", value, diagnostics);
+        }
+        seconds
     }
 
     /// A whole number in the range of its row; the default where the value is missing or wrong.

@@ -9,6 +9,7 @@ mod network;
 mod order;
 mod origins;
 mod surroundings;
+mod tokens;
 
 use core::time::Duration;
 
@@ -192,7 +193,8 @@ fn token_of_the_file_is_found() {
     let text = "[[user]]\nname = 'a'\n[[token]]\nuser = 'a'\n\
                 sha256 = '2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b'\n";
     let mut config = config(text);
-    assert_eq!(config.tokens.find("secret"), config.users.find("a"));
+    let token = config.tokens.find("secret").and_then(|id| config.tokens.get(id)).unwrap();
+    assert_eq!(Some(token.user), config.users.find("a"));
 }
 
 #[test]
@@ -470,11 +472,14 @@ fn example_is_correct_with_its_defaults_and_with_every_key_set() {
 fn every_choice_is_accepted_and_every_variant_is_a_choice() {
     use super::key::Kind;
     use super::schema::{CHECK, LOG, SERVICE, TABLES, USER};
+    const TOKEN: &str =
+        "user = 'a'\nsha256 = '0000000000000000000000000000000000000000000000000000000000000000'\n";
     let mut choices = 0;
     for table in TABLES {
         let required = match table.name {
             "user" => "name = 'a'\n",
             "service" => "name = 'a'\ncommand = ['x']\n",
+            "token" => TOKEN,
             "check" => "name = 'a'\ntcp = '127.0.0.1:1'\n",
             _ => "",
         };
@@ -482,7 +487,8 @@ fn every_choice_is_accepted_and_every_variant_is_a_choice() {
             let Kind::Choice(words) = &key.kind else { continue };
             for word in *words {
                 choices += 1;
-                config(&format!("{}\n{required}{} = '{word}'\n", table.header, key.name));
+                let user = if table.name == "token" { "[[user]]\nname = 'a'\n" } else { "" };
+                config(&format!("{user}{}\n{required}{} = '{word}'\n", table.header, key.name));
             }
         }
     }

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::DeValue;
+use toml::value::{Datetime, Offset};
 
 use super::alternatives;
 use super::diagnostics::Diagnostics;
@@ -13,6 +14,7 @@ use super::key::{Default, Key, Kind};
 use crate::limits;
 use crate::service::Arguments;
 use crate::suggest::nearest;
+use crate::wall_clock::seconds_of_day;
 
 /// Byte range of the configuration file.
 pub(super) type Span = Range<usize>;
@@ -77,6 +79,21 @@ fn in_range(
             .error(&value.span(), format_args!("{name}: expected {least} to {most}{note}, found {integer}"));
     }
     number
+}
+
+/// Seconds from 1970 to a date, or to a date and time; `None` for anything else.
+pub(super) fn unix_s(value: &DeValue<'_>) -> Option<u64> {
+    let DeValue::Datetime(Datetime { date: Some(date), time, offset }) = value else { return None };
+    let day = seconds_of_day(date.year.into(), date.month.into(), date.day.into())?;
+    let seconds = time.map_or(0, |time| {
+        let [hour, minute, second] = [time.hour, time.minute, time.second.unwrap_or(0)].map(u64::from);
+        hour * 3600 + minute * 60 + second
+    });
+    let offset = match offset {
+        Some(Offset::Custom { minutes }) => i64::from(*minutes) * 60,
+        Some(Offset::Z) | None => 0,
+    };
+    Some((day + seconds).saturating_add_signed(-offset))
 }
 
 /// The string of a value, in the form that the row of its key demands.

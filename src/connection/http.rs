@@ -233,7 +233,8 @@ fn handle_call(
         Reply::AtCapacity => reject_at_capacity(connection, cx.api, cx.http, cx.now),
         Reply::Pending => {
             let session = session.unwrap_or_default();
-            if let Some(identity) = cx.api.accounts.identify(session, connection.place.local, cx.now) {
+            let local = connection.place.local;
+            if let Some(identity) = cx.api.accounts.identify(session, local, cx.now, &*cx.platform) {
                 connection.auth.authenticate(identity);
             }
         }
@@ -325,7 +326,12 @@ fn handle_upgrade(
         return;
     };
     let session = Pairs::new(query).flatten().find(|(key, _)| *key == "sessionid").map(|(_, value)| value);
-    let identity = cx.api.accounts.identify(session.unwrap_or_default(), connection.place.local, cx.now);
+    let (session, local) = (session.unwrap_or_default(), connection.place.local);
+    let identity = cx.api.accounts.identify(session, local, cx.now, &*cx.platform);
+    if identity.is_none() {
+        let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
+        api::audit::refused_token(session, None, connection.place.source, "con", api);
+    }
     if !identity.map_or(!cx.room.is_full(), |identity| connection.is_admitted(identity, cx)) {
         reject_at_capacity(connection, cx.api, cx.http, cx.now);
         return;

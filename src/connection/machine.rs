@@ -281,9 +281,9 @@ impl Connection {
     pub(super) fn is_over_share(&self, session: Option<&str>, cx: &mut Context<'_>) -> bool {
         self.proof().is_none()
             && cx.room.is_scarce()
-            && cx.api.accounts.identify(session.unwrap_or_default(), None, cx.now).is_some_and(|identity| {
-                cx.room.has_share(identity.user()) && !cx.api.accounts.is_admin(identity)
-            })
+            && cx.api.accounts.identify(session.unwrap_or_default(), None, cx.now, &*cx.platform).is_some_and(
+                |identity| cx.room.has_share(identity.user()) && !cx.api.accounts.is_admin(identity),
+            )
     }
 
     /// Frees the slot for another connection at once. A socket gets a closing frame if its peer reads.

@@ -56,7 +56,7 @@ impl Server {
         tokens.renumber(&ids);
         if !self.api.accounts.tokens.has_same(&tokens) {
             for slot in &mut self.slots {
-                if matches!(slot.auth.identity(), Some(Identity::Token(_))) {
+                if matches!(slot.auth.identity(), Some(Identity::Token(..))) {
                     websocket::unbind(slot, "tokens changed", now);
                     wake(&mut self.wakes, slot.place.id);
                 }
@@ -194,7 +194,7 @@ impl Server {
                 wake(&mut self.wakes, slot.place.id);
             }
             if keys.iter().any(|key| slot.auth.is_bound_to(*key) || slot.auth.is_of(*key))
-                || matches!(slot.auth.identity(), Some(Identity::Token(other)) if other == user)
+                || matches!(slot.auth.identity(), Some(Identity::Token(_, other)) if other == user)
             {
                 websocket::unbind(slot, "user removed", now);
                 slot.close(CloseCode::Policy, "the user was removed", now);

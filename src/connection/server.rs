@@ -10,7 +10,7 @@ use super::pool::Room;
 use super::push::{self, ServiceChange};
 use super::{OVERFLOW_SLOTS, SlotId, http, websocket};
 use crate::api::{self, Api, Counters, Platform};
-use crate::call::{Completion, PasswordVerdict};
+use crate::call::{Completion, Identity, PasswordVerdict};
 use crate::friendcore::chunk::Assembler;
 use crate::http::Rejection;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
@@ -400,6 +400,14 @@ impl Server {
         api::audit::handle_timeout(&mut self.api, now);
         for key in self.api.accounts.sessions.handle_timeout(now) {
             self.end_session(key, "session timeout", now);
+        }
+        for slot in &mut self.slots {
+            if let Some(Identity::Token(id, _)) = slot.auth.identity()
+                && self.api.accounts.refusal(id, &*platform).is_some()
+            {
+                websocket::unbind(slot, "session timeout", now);
+                wake(&mut self.wakes, slot.place.id);
+            }
         }
         self.api.services.set_time_of_day(platform.time_of_day());
         self.api.services.handle_timeout(now);

@@ -129,7 +129,8 @@ fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: 
     // After the call, because a login or a logout may have opened or ended the session.
     if connection.auth.is_due()
         && let session = request.call.session.unwrap_or_default()
-        && let Some(identity) = cx.api.accounts.identify(session, connection.place.local, cx.now)
+        && let Some(identity) =
+            cx.api.accounts.identify(session, connection.place.local, cx.now, &*cx.platform)
         && connection.is_admitted(identity, cx)
     {
         connection.auth.authenticate(identity);
@@ -139,8 +140,12 @@ fn handle_call(connection: &mut Connection, request: &Request<'_>, is_answered: 
 /// Binds the socket to a session. An unknown session is ignored without an answer, as in Friend Core.
 /// The deadline for a valid one stays. An empty one binds the local socket to its administrator.
 fn bind(connection: &mut Connection, form: Form, session: &str, cx: &mut Context<'_>) {
-    let identity = cx.api.accounts.identify(session, connection.place.local, cx.now);
-    let Some(identity) = identity else { return };
+    let local = connection.place.local;
+    let Some(identity) = cx.api.accounts.identify(session, local, cx.now, &*cx.platform) else {
+        let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
+        api::audit::refused_token(session, None, connection.place.source, "con", api);
+        return;
+    };
     if !connection.is_admitted(identity, cx) {
         connection.close_at_capacity(cx.now);
         return;

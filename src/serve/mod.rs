@@ -42,7 +42,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use self::core::Core;
-pub use self::preview::{Finding, check_files, check_start};
+pub use self::preview::{Finding, check_files, check_start, token_warnings};
 pub(crate) use self::reload::RELOAD_STACK_BYTES;
 use self::reload::{Reloader, Reloads};
 use self::shutdown::Shutdown;
@@ -240,6 +240,9 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
             name,
             end.name()
         );
+    }
+    for warning in token_warnings(&config) {
+        state.notices.push(warning);
     }
     let tls = certificate::tls(&config.listen, &mut state)?.map(|config| Rc::new(TlsConfig::new(config)));
     let run_dir = socket.as_deref().and_then(Path::parent);

@@ -5,11 +5,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{StartError, certificate, first_user, no_socket, no_socket_directory, state};
 use crate::config::{Config, Listen};
 use crate::net::Listener;
-use crate::sys::{file, state_lock};
+use crate::sys::{Clock, file, state_lock};
+use crate::wall_clock::Utc;
 
 /// Difference between a configuration and the machine.
 #[derive(Debug)]
@@ -20,6 +22,23 @@ pub enum Finding {
     Warning(String),
     /// The machine is in order, but not idle.
     Note(String),
+}
+
+/// Time before the end of a token from which it is reported.
+const TOKEN_EXPIRES_SOON_S: u64 = 30 * 86_400;
+
+/// Tokens that have expired, or will soon.
+pub fn token_warnings(config: &Config) -> impl Iterator<Item = String> {
+    let now = Clock::new().time_of_day();
+    (1..).zip(config.tokens.iter()).filter_map(move |(number, token)| {
+        let (expires, now) = (token.expires?, now?);
+        let verb = if expires <= now { "expired" } else { "expires" };
+        let text = || {
+            let (user, end) = (config.users.name(token.user), Utc(Duration::from_secs(expires)));
+            format!("[[token]] {number}, of {user}: {verb} {end}")
+        };
+        (expires < now.saturating_add(TOKEN_EXPIRES_SOON_S)).then(text)
+    })
 }
 
 /// Checks a start on this machine: address, state directory, local socket, certificate.

@@ -23,7 +23,7 @@ pub use password::{
 pub use rights::Rights;
 pub(crate) use table::SESSION_MEMO_BYTES;
 pub use table::{OpenError, SessionKey, SessionMemo, SessionTable};
-pub use token::{Tokens, TokensError};
+pub use token::{Token, TokenId, TokenRefusal, Tokens, TokensError};
 pub use users::{
     ChangedPassword, Grants, GrantsError, User, UserId, UserLevel, Users, UsersError, is_user_name,
 };

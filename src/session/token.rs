@@ -7,7 +7,7 @@ use core::fmt;
 use heapless::{String, Vec};
 use ring::digest;
 
-use super::{HASH_BYTES, PRESENTED_SESSION_BYTES, UserId, equal_in_constant_time};
+use super::{Grants, HASH_BYTES, PRESENTED_SESSION_BYTES, UserId, equal_in_constant_time};
 use crate::limits::TOKENS;
 
 /// Reason why a token cannot be added.
@@ -28,74 +28,141 @@ impl fmt::Display for TokensError {
     }
 }
 
+/// Token of the configuration file.
 #[derive(Clone, Debug, PartialEq)]
-struct Token {
-    user: UserId,
-    sha256: [u8; HASH_BYTES],
+pub struct Token {
+    /// User of its calls.
+    pub user: UserId,
+    /// Hash of the token.
+    pub sha256: [u8; HASH_BYTES],
+    /// Seconds since 1970 from which it is refused.
+    pub expires: Option<u64>,
+    /// Its calls change nothing.
+    pub reads_only: bool,
+    /// Services of its calls, as far as the user has them.
+    pub services: Grants,
 }
 
-/// Token in plain text with its user, cached after a match.
+impl Token {
+    /// Token with all rights of its user, for ever.
+    pub fn new(user: UserId, sha256: [u8; HASH_BYTES]) -> Self {
+        Self { user, sha256, expires: None, reads_only: false, services: Grants::all() }
+    }
+
+    /// Returns true if it has not all rights of its user.
+    pub(super) fn is_limited(&self) -> bool {
+        self.reads_only || !self.services.is_all()
+    }
+}
+
+/// Reason for refusing a token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TokenRefusal {
+    /// Its time is over.
+    Expired,
+    /// It has an end, and the time of day is not known. Were it accepted, a board without a network would accept an
+    /// expired one.
+    NoTimeOfDay,
+}
+
+impl fmt::Display for TokenRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "token expired",
+            Self::NoTimeOfDay => "time of day unknown",
+        })
+    }
+}
+
+/// Index of a token in [`Tokens`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TokenId(u16);
+
+/// Token in plain text, cached after a match.
 #[derive(Clone, PartialEq)]
 struct CachedToken {
     token: String<PRESENTED_SESSION_BYTES>,
-    user: UserId,
+    id: TokenId,
 }
 
 impl fmt::Debug for CachedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CachedToken").field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("CachedToken").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
 /// Tokens of the configuration file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tokens {
-    tokens: Vec<Token, TOKENS>,
+    /// Boxed like every large table.
+    tokens: Box<Vec<Token, TOKENS>>,
     /// Token of the latest match. A program sends its token with every call, and hashing it would
     /// double the cost of a call.
     last: Option<CachedToken>,
 }
 
 impl Tokens {
+    /// Memory of the table, allocated at once.
+    pub const BYTES: usize = size_of::<Self>() + size_of::<Vec<Token, TOKENS>>();
+
     /// Table without tokens.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a token of `user` by its SHA-256.
-    pub fn push(&mut self, user: UserId, sha256: [u8; HASH_BYTES]) -> Result<(), TokensError> {
-        if self.tokens.iter().any(|token| token.sha256 == sha256) {
+    /// Adds a token.
+    pub fn push(&mut self, token: Token) -> Result<(), TokensError> {
+        if self.tokens.iter().any(|other| other.sha256 == token.sha256) {
             return Err(TokensError::Duplicate);
         }
-        self.tokens.push(Token { user, sha256 }).map_err(|_| TokensError::Full)
+        self.tokens.push(token).map_err(|_| TokensError::Full)
     }
 
-    /// Returns the user of a token. Compares with every entry, so timing does not reveal a match. A
-    /// token longer than [`PRESENTED_SESSION_BYTES`] has no user.
-    pub fn find(&mut self, presented: &str) -> Option<UserId> {
+    /// Returns the id of a token, also of one that [`refusal`](Self::refusal) refuses. Compares with every entry, so timing
+    /// does not reveal a match. A token longer than [`PRESENTED_SESSION_BYTES`] is none.
+    pub fn find(&mut self, presented: &str) -> Option<TokenId> {
         if let Some(cached) = &self.last
             && equal_in_constant_time(cached.token.as_bytes(), presented.as_bytes())
         {
-            return Some(cached.user);
+            return Some(cached.id);
         }
         let token = String::try_from(presented).ok()?;
         let sha256 = digest::digest(&digest::SHA256, presented.as_bytes());
-        let mut user = None;
-        for entry in &self.tokens {
+        let mut id = None;
+        for (index, entry) in (0..).zip(&*self.tokens) {
             if equal_in_constant_time(&entry.sha256, sha256.as_ref()) {
-                user = Some(entry.user);
+                id = Some(TokenId(index));
             }
         }
-        if let Some(user) = user {
-            self.last = Some(CachedToken { token, user });
+        if let Some(id) = id {
+            self.last = Some(CachedToken { token, id });
         }
-        user
+        id
+    }
+
+    /// Returns the token with this id.
+    pub fn get(&self, id: TokenId) -> Option<&Token> {
+        self.tokens.get(usize::from(id.0))
+    }
+
+    /// Returns the reason for refusing a token now. `time_of_day` is called for a token with an end alone.
+    pub fn refusal(&self, id: TokenId, time_of_day: impl FnOnce() -> Option<u64>) -> Option<TokenRefusal> {
+        let expires = self.get(id)?.expires?;
+        match time_of_day() {
+            None => Some(TokenRefusal::NoTimeOfDay),
+            Some(now) => (now >= expires).then_some(TokenRefusal::Expired),
+        }
+    }
+
+    /// Tokens in the order of the configuration file.
+    pub fn iter(&self) -> impl Iterator<Item = &Token> {
+        self.tokens.iter()
     }
 
     /// Gives each token the id that its user has now: `ids` has it by the index of the old one.
     pub fn renumber(&mut self, ids: &[UserId]) {
         self.last = None;
-        for token in &mut self.tokens {
+        for token in &mut *self.tokens {
             if let Some(id) = ids.get(token.user.index()) {
                 token.user = *id;
             }
@@ -120,7 +187,7 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Grants, User, UserLevel, Users};
+    use super::super::{User, UserLevel, Users};
     use super::*;
 
     fn two_users() -> (UserId, UserId) {
@@ -139,6 +206,11 @@ mod tests {
         (push("a"), push("b"))
     }
 
+    fn user_of(tokens: &mut Tokens, presented: &str) -> Option<UserId> {
+        let id = tokens.find(presented)?;
+        tokens.get(id).map(|token| token.user)
+    }
+
     fn sha256(text: &str) -> [u8; 32] {
         digest::digest(&digest::SHA256, text.as_bytes()).as_ref().try_into().unwrap()
     }
@@ -147,10 +219,10 @@ mod tests {
     fn token_is_found_by_its_hash() {
         let (a, b) = two_users();
         let mut tokens = Tokens::new();
-        tokens.push(a, sha256("8ed922535bc7cb2de39dc9bdafef502e2e20b986")).unwrap();
-        tokens.push(b, sha256("second")).unwrap();
-        assert_eq!(tokens.find("8ed922535bc7cb2de39dc9bdafef502e2e20b986"), Some(a));
-        assert_eq!(tokens.find("second"), Some(b));
+        tokens.push(Token::new(a, sha256("8ed922535bc7cb2de39dc9bdafef502e2e20b986"))).unwrap();
+        tokens.push(Token::new(b, sha256("second"))).unwrap();
+        assert_eq!(user_of(&mut tokens, "8ed922535bc7cb2de39dc9bdafef502e2e20b986"), Some(a));
+        assert_eq!(user_of(&mut tokens, "second"), Some(b));
         assert_eq!(tokens.find("8ed9"), None);
         assert_eq!(tokens.find(""), None);
     }
@@ -159,14 +231,14 @@ mod tests {
     fn cached_token_does_not_hide_others() {
         let (a, b) = two_users();
         let mut tokens = Tokens::new();
-        tokens.push(a, sha256("first")).unwrap();
-        tokens.push(b, sha256("second")).unwrap();
+        tokens.push(Token::new(a, sha256("first"))).unwrap();
+        tokens.push(Token::new(b, sha256("second"))).unwrap();
         for _ in 0..2 {
-            assert_eq!(tokens.find("first"), Some(a));
-            assert_eq!(tokens.find("first"), Some(a));
+            assert_eq!(user_of(&mut tokens, "first"), Some(a));
+            assert_eq!(user_of(&mut tokens, "first"), Some(a));
             assert_eq!(tokens.find("firs"), None);
             assert_eq!(tokens.find("first "), None);
-            assert_eq!(tokens.find("second"), Some(b));
+            assert_eq!(user_of(&mut tokens, "second"), Some(b));
         }
         assert!(!format!("{tokens:?}").contains("second"), "a token must not be shown");
     }
@@ -175,7 +247,7 @@ mod tests {
     fn stored_hash_is_not_a_token() {
         let (a, _) = two_users();
         let mut tokens = Tokens::new();
-        tokens.push(a, sha256("first")).unwrap();
+        tokens.push(Token::new(a, sha256("first"))).unwrap();
         let stored = base16ct::lower::encode_string(&sha256("first"));
         assert_eq!(tokens.find(&stored), None);
     }
@@ -185,10 +257,10 @@ mod tests {
         let (a, b) = two_users();
         let mut tokens = Tokens::new();
         for n in 0..TOKENS {
-            tokens.push(a, sha256(&n.to_string())).unwrap();
+            tokens.push(Token::new(a, sha256(&n.to_string()))).unwrap();
         }
-        assert_eq!(tokens.push(b, sha256("0")), Err(TokensError::Duplicate));
-        assert_eq!(tokens.push(b, sha256("more")), Err(TokensError::Full));
+        assert_eq!(tokens.push(Token::new(b, sha256("0"))), Err(TokensError::Duplicate));
+        assert_eq!(tokens.push(Token::new(b, sha256("more"))), Err(TokensError::Full));
         assert_eq!(tokens.find("more"), None);
         assert_eq!(tokens.len(), TOKENS);
     }
@@ -199,10 +271,23 @@ mod tests {
         let longest = "t".repeat(PRESENTED_SESSION_BYTES);
         let longer = "t".repeat(PRESENTED_SESSION_BYTES + 1);
         let mut tokens = Tokens::new();
-        tokens.push(a, sha256(&longest)).unwrap();
-        assert_eq!(tokens.find(&longest), Some(a));
+        tokens.push(Token::new(a, sha256(&longest))).unwrap();
+        assert_eq!(user_of(&mut tokens, &longest), Some(a));
         tokens = Tokens::new();
-        tokens.push(a, sha256(&longer)).unwrap();
+        tokens.push(Token::new(a, sha256(&longer))).unwrap();
         assert_eq!(tokens.find(&longer), None);
+    }
+
+    #[test]
+    fn token_with_an_end_is_refused_from_then_on_and_while_the_time_is_unknown() {
+        let (a, _) = two_users();
+        let mut tokens = Tokens::new();
+        tokens.push(Token { expires: Some(1000), ..Token::new(a, sha256("first")) }).unwrap();
+        tokens.push(Token::new(a, sha256("second"))).unwrap();
+        let [first, second] = ["first", "second"].map(|token| tokens.find(token).unwrap());
+        assert_eq!(tokens.refusal(first, || Some(999)), None);
+        assert_eq!(tokens.refusal(first, || Some(1000)), Some(TokenRefusal::Expired));
+        assert_eq!(tokens.refusal(first, || None), Some(TokenRefusal::NoTimeOfDay));
+        assert_eq!(tokens.refusal(second, || unreachable!("it has no end")), None);
     }
 }

@@ -47,6 +47,7 @@ fn value(kind: &Kind) -> String {
         Kind::Boolean => "`true`, `false`".to_owned(),
         Kind::Integer { least, most } => format!("{} to {}", bound(*least), bound(*most)),
         Kind::Signed { least, most } => format!("{least} to {most}"),
+        Kind::Date => "a date, or a date and time, UTC without an offset".to_owned(),
         Kind::Integers { entries, least, most } => {
             format!("list of up to {} numbers, each {} to {}", bound(*entries), bound(*least), bound(*most))
         }
@@ -251,7 +252,7 @@ fn json_key(key: &Key) -> String {
             let words: Vec<_> = words.iter().map(|word| json(word)).collect();
             format!("\"type\": \"string\", \"enum\": [{}]", words.join(", "))
         }
-        Kind::String(_) => r#""type": "string""#.to_owned(),
+        Kind::String(_) | Kind::Date => r#""type": "string""#.to_owned(),
         Kind::List { .. } => strings.to_owned(),
         Kind::Command => format!("{strings}, \"minItems\": 1"),
         Kind::Variables => r#""type": "object", "additionalProperties": { "type": "string" }"#.to_owned(),

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
-use crate::support::device::{service, shell};
+use crate::support::device::{service, shell, token};
 use crate::support::directory::Directory;
 use crate::support::server::{Run, friendlet, run, run_command};
 use crate::support::{Device, Server};
@@ -250,4 +250,17 @@ fn board_of_other_limits_is_a_usage_error_that_names_the_way() {
         friendlet::limits::BOARD
     );
     assert_eq!((other.stderr, other.stdout.as_str()), (error, ""));
+}
+
+#[test]
+fn token_that_has_expired_is_a_warning() {
+    let directory = Directory::new();
+    let ends = |id: &str, time: &str| format!("{}expires = {time}\n", token("guest", id));
+    let device =
+        Device::plain().with(&(ends("old", "2026-01-02T03:04:05+01:00") + &ends("new", "2199-12-31")));
+    let file = directory.write("friendlet.toml", device.text(&directory.file("state")));
+    let check = run(&["check", &file], "");
+    assert_eq!(check.code, Some(0), "{check:?}");
+    let warnings: Vec<_> = check.stdout.lines().filter(|line| line.contains("[[token]]")).collect();
+    assert_eq!(warnings, [format!("{file}: warning: [[token]] 4, of guest: expired 2026-01-02T02:04:05Z")]);
 }

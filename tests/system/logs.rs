@@ -361,6 +361,7 @@ fn audit_trail_has_every_login_change_and_refusal() {
     device = device.with(&shell("short", "exit 3", "restart = \"never\""));
     device =
         device.with(&(user("eve", "viewer", "eve", "services = [\"*\"]") + &token("eve", "eve's token")));
+    device = device.with(&(token("eve", "old token") + "expires = 2026-01-01\n"));
     let server = start(directory, &device, None);
     let login = |form: &str| server.post("/system.library/login", form).body;
     login("username=guest&password=wrong&deviceid=x");
@@ -374,6 +375,7 @@ fn audit_trail_has_every_login_change_and_refusal() {
     call("services/allowed/start", "", &session);
     call("services/short/start", "", "eve's token");
     call("services/short/status", "", "eve's token");
+    call("services/short/status", "", "old token");
     call("services/short/start", "", ADMIN);
     call("services/hello/stop", "&username=guest", ADMIN);
     call("services/hello/status", "", ADMIN);
@@ -406,6 +408,8 @@ fn audit_trail_has_every_login_change_and_refusal() {
         format!("{mine} call=services/start on=allowed outcome=begun"),
         format!("{mine} call=services/start on=allowed outcome=ok"),
         "user=eve from=127.0.0.1 call=system.library/services/short/start outcome=refused".to_owned(),
+        "user=eve from=127.0.0.1 call=system.library/services/short/status reason=token_expired outcome=refused"
+            .to_owned(),
         format!("{admin} call=services/start on=short outcome=begun"),
         format!("{admin} call=services/start on=short outcome=failed"),
         format!("{admin} call=services/stop on=hello outcome=ok"),

@@ -77,6 +77,7 @@ pub(super) struct System {
     pub(super) writes: Vec<u64>,
     /// Requested reloads.
     pub(super) reloads: Vec<u64>,
+    pub(super) time_of_day: Option<u64>,
     /// Requested work on the configuration file.
     pub(super) configurations: Vec<(u64, ConfigurationWork)>,
 }
@@ -197,7 +198,7 @@ impl Platform for System {
     }
 
     fn time_of_day(&self) -> Option<u64> {
-        None
+        self.time_of_day
     }
 
     fn unix_s(&self) -> u64 {

@@ -285,3 +285,90 @@ fn viewer_sees_the_changes_of_the_granted_services_alone() {
     let hidden = fixture.say(id, &start(&session).replace("start", "status").replace("hello", "clock"));
     assert!(hidden[0].contains(r#""code":"4""#), "{hidden:?}");
 }
+
+/// `[[token]]` of a user, with these keys.
+fn token(user: &str, token: &str, keys: &str) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+    let hash = base16ct::lower::encode_string(hash.as_ref());
+    format!("[[token]]\nuser = \"{user}\"\n  sha256 = \"{hash}\"\n{keys}\n")
+}
+
+#[test]
+fn token_ends_at_its_time_in_calls_and_on_sockets() {
+    let tables = token("anna", "old", "expires = 2027-01-01T00:00:00Z");
+    let mut fixture = Fixture::with_tables(6, Board::default(), &tables);
+    let end = 1_798_761_600;
+    let other = fixture.socket();
+    let is_valid = |fixture: &mut Fixture| {
+        let answer = fixture.say(other, &start("old"));
+        answer == [r#"{ "Status": "ok"}"#]
+    };
+    assert!(!is_valid(&mut fixture), "the time of day is unknown");
+    fixture.system.time_of_day = Some(end - 1);
+    assert!(is_valid(&mut fixture));
+    let id = fixture.bound("old");
+    assert!(fixture.say(id, VALIDATE)[0].contains(r#"\"response\":\"true\""#));
+    fixture.system.time_of_day = Some(end);
+    let refused = fixture.say(id, VALIDATE);
+    assert!(refused[0].contains("sessionid or authid parameter is missing"), "{refused:?}");
+    assert!(!is_valid(&mut fixture));
+    fixture.pass(Duration::from_millis(1));
+    assert_eq!(fixture.receive(id), [KILLED.replace("killed", "timeout")]);
+    let late = fixture.bound("old");
+    fixture.pass(SESSION_TIMEOUT);
+    assert!(fixture.receive(late).iter().any(|text| text == "close 1008"));
+}
+
+#[test]
+fn token_that_reads_changes_nothing() {
+    let tables =
+        token("admin", "reads", "scope = \"read\"") + &token("admin", "some", "services = [\"hello\"]");
+    let mut fixture = Fixture::with_tables(4, Board::default(), &tables);
+    let id = fixture.socket();
+    let mut is_refused = |session: &str, path: &str, rest: &str| {
+        let call =
+            format!(r#"<!--"MSG"--"1"--"system.library/{path}"-->{{"sessionid":"{session}"{rest}}}<--!>"#);
+        let answer = fixture.say(id, &call);
+        assert_eq!(answer.len(), 1, "{path}");
+        answer[0].contains(r#""code":"4""#)
+    };
+    for (path, rest) in [
+        ("services/hello/start", ""),
+        ("board/log", r#","level":"debug""#),
+        ("board/configuration", r#","text":"x""#),
+        ("board/reload", ""),
+        ("user/unlock", ""),
+        ("user/updatepassword", r#","username":"anna","password":"long enough""#),
+    ] {
+        assert!(is_refused("reads", path, rest), "{path}");
+        assert!(path.starts_with("services") || is_refused("some", path, rest), "{path}");
+    }
+    for path in ["services/hello/status", "services/clock/status", "board/status", "board/log"] {
+        assert!(!is_refused("reads", path, ""), "{path}");
+    }
+    for (path, is_permitted) in
+        [("services/hello/stop", true), ("services/clock/status", false), ("board/status", false)]
+    {
+        assert_eq!(is_refused("some", path, ""), !is_permitted, "{path}");
+    }
+    assert!(fixture.system.processes.is_empty() && fixture.system.reloads.is_empty());
+}
+
+#[test]
+fn token_does_not_know_the_operations_of_other_services() {
+    let mut fixture =
+        Fixture::with_tables(4, Board::default(), &token("admin", "some", "services = [\"clock\"]"));
+    let id = fixture.socket();
+    let started = start(ADMIN).replace("{\"serviceName\"", "{\"operation\":\"op-1\",\"serviceName\"");
+    assert_eq!(fixture.say(id, &started), [r#"{ "Status": "ok"}"#]);
+    for (session, is_known) in [(ADMIN, true), ("some", false)] {
+        for path in ["list", "wait"] {
+            let call = format!(
+                r#"<!--"MSG"--"1"--"system.library/operations/{path}"-->{{"operation":"op-1","sessionid":"{session}"}}<--!>"#
+            );
+            let answer = fixture.say(id, &call);
+            let is_there = answer[0].contains("op-1") || answer[0] == r#"{ "Status": "ok"}"#;
+            assert_eq!(is_there, is_known, "{path}: {answer:?}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `[session]`, `[[user]]`, `[[token]]`.
+
+use super::super::key::Default::{Empty, Integer, Required, String, Unset};
+use super::super::key::{Form, Key, Kind, Table, any, board_limit};
+use crate::session::{
+    IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
+    LOCKOUT_TIME_MAX, is_user_name,
+};
+
+/// `[session]`.
+pub static SESSION: Table = Table {
+    name: "session",
+    header: "[session]",
+    doc: "End of idle sessions, and protection against guessed passwords.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "idle_timeout_s",
+            Kind::integer(IDLE_TIMEOUT_MIN.as_secs(), IDLE_TIMEOUT_MAX.as_secs()),
+            Integer(IDLE_TIMEOUT.as_secs()),
+            "Seconds without a call after which a session ends.",
+        )
+        .reload(),
+        Key::new(
+            "lockout_attempts",
+            Kind::integer(1, LOCKOUT_ATTEMPTS_MAX as u64),
+            Integer(LOCKOUT_ATTEMPTS as u64),
+            "Wrong passwords for one user from one address (IPv6: one /64) after which this pair is blocked: for 10 s, and for twice as long after each further one.",
+        )
+        .reload(),
+        Key::new(
+            "lockout_s",
+            Kind::integer(1, LOCKOUT_TIME_MAX.as_secs()),
+            Integer(LOCKOUT_TIME.as_secs()),
+            "Longest block of the pair in seconds.",
+        )
+        .reload(),
+    ],
+};
+
+/// `[[user]]`.
+pub static USER: Table = Table {
+    name: "user",
+    header: "[[user]]",
+    doc: "A user. `friendlet passwd NAME` prints a whole table.",
+    fixed: &[],
+    keys: &[
+        Key::new(
+            "name",
+            Kind::string(
+                board_limit!(USER_NAME_BYTES),
+                "letters, digits and '.', '_', '-', '@'",
+                is_user_name,
+            ),
+            Required,
+            "Name to log in with, different for each user.",
+        )
+        .example("\"admin\"")
+        .reload(),
+        Key::new(
+            "full_name",
+            Kind::string(board_limit!(USER_FULL_NAME_BYTES), "", any),
+            Unset("the name"),
+            "Name for people.",
+        )
+        .example("\"Administrator\"")
+        .reload(),
+        Key::new(
+            "level",
+            Kind::Choice(&["admin", "user", "viewer"]),
+            String("user"),
+            "An `admin` may do everything; a `user` controls `services`; a `viewer` sees them and changes nothing but the own password.",
+        )
+        .example("\"admin\"")
+        .reload(),
+        Key::new(
+            "password",
+            Kind::parsed("`$pbkdf2-sha256$i=ROUNDS$SALT$HASH` with 1 to 10000000 rounds"),
+            Unset("none"),
+            "Hash of the password. Without a hash, login as this user is disabled; tokens still work.",
+        )
+        .example(
+            "\"$pbkdf2-sha256$i=200000$AAECAwQFBgcICQoLDA0ODw$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"",
+        )
+        .secret()
+        .reload(),
+        Key::new(
+            "services",
+            Kind::List {
+                most: board_limit!(USER_SERVICES),
+                entry: Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
+            },
+            Empty,
+            "Services that a `user` may control and a `viewer` may see; `\"*\"` is all of them.",
+        )
+        .example("[\"clock\"]")
+        .reload(),
+    ],
+};
+
+/// `[[token]]`.
+pub static TOKEN: Table = Table {
+    name: "token",
+    header: "[[token]]",
+    doc: "Session id of a program. The file holds its hash alone.",
+    fixed: &[],
+    keys: &[
+        Key::new("user", Kind::parsed(""), Required, "User of the calls that are made with this token.")
+            .example("\"admin\"")
+            .reload(),
+        Key::new(
+            "sha256",
+            Kind::parsed("the SHA-256 of the token, 64 hexadecimal digits (printf %s TOKEN | sha256sum)"),
+            Required,
+            "Hash of the token, which is up to 255 bytes long.",
+        )
+        .example("\"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"")
+        .secret()
+        .reload(),
+        Key::new(
+            "expires",
+            Kind::Date,
+            Unset("never"),
+            "Time from which the token is refused, of a date its beginning. While the time of day is unknown, the token is \
+             refused, too.",
+        )
+        .example("2031-12-31")
+        .reload(),
+        Key::new(
+            "scope",
+            Kind::Choice(&["all", "read"]),
+            String("all"),
+            "`all`: the rights of the user. `read`: those of them that change nothing.",
+        )
+        .reload(),
+        Key::new(
+            "services",
+            Kind::List {
+                most: board_limit!(USER_SERVICES),
+                entry: Form { bytes: board_limit!(SERVICE_NAME_BYTES), expected: "", is_met: any },
+            },
+            Unset("those of the user"),
+            "Services of the token, as far as the user has them. With this key, the token of an administrator makes no \
+             calls of administrators.",
+        )
+        .example("[\"clock\"]")
+        .reload(),
+    ],
+};
