@@ -21,6 +21,8 @@ use crate::ws::{Limits, Socket};
 
 /// Prefix of the paths of calls.
 const CALLS: &str = "/system.library/";
+/// Parameters that no address may contain.
+const SECRETS: [&str; 2] = ["password", "oldpassword"];
 /// Value of `retry-after` for a client that was rejected at capacity, in seconds.
 const RETRY_AFTER_S: u32 = 5;
 /// Longest line about a problem of the board.
@@ -211,8 +213,9 @@ fn handle_call(
 ) {
     let mut parameters = Parameters::default();
     let decoded = http::decode_path(path).map_err(Rejection::from);
-    let path = match decoded.and_then(|path| collect(&mut parameters, body, query).map(|()| path)) {
-        Ok(path) => path,
+    let (path, has_secret) = match decoded.and_then(|path| Ok((path, collect(&mut parameters, body, query)?)))
+    {
+        Ok(collected) => collected,
         Err(rejection) => {
             Counters::add(&mut cx.api.counters.bad_requests);
             reject(connection, &rejection, cx.http, cx.now);
@@ -225,7 +228,8 @@ fn handle_call(
         reject_at_capacity(connection, cx.api, cx.http, cx.now);
         return;
     }
-    let caller = connection.caller(Form::Http, is_post, true, cx.room);
+    // As in Friend Core, a login is in the body: an address is kept by logs, histories and proxies.
+    let caller = connection.caller(Form::Http, is_post && !has_secret, true, cx.room);
     let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
     let outcome = api::handle(&call, &caller, api);
     match reply(connection, outcome, cx.reply, cx.http, cx.now) {
@@ -241,12 +245,13 @@ fn handle_call(
     }
 }
 
-/// Collects the parameters. As in Friend Core, the body precedes the query.
+/// Collects the parameters. As in Friend Core, the body precedes the query. Returns true if a password is in the query.
 fn collect<'m>(
     parameters: &mut Parameters<'m>,
     body: &'m mut [u8],
     query: &'m mut [u8],
-) -> Result<(), Rejection> {
+) -> Result<bool, Rejection> {
+    let mut has_secret = false;
     for pair in Pairs::new(body) {
         let (key, value) = pair?;
         insert(parameters, key, value)?;
@@ -254,11 +259,12 @@ fn collect<'m>(
     let body_parameters = parameters.len();
     for pair in Pairs::new(query) {
         let (key, value) = pair?;
+        has_secret |= SECRETS.contains(&key);
         if parameters.iter().take(body_parameters).all(|(known, _)| known != key) {
             insert(parameters, key, value)?;
         }
     }
-    Ok(())
+    Ok(has_secret)
 }
 
 fn insert<'m>(parameters: &mut Parameters<'m>, key: &'m str, value: &'m str) -> Result<(), Rejection> {

@@ -264,3 +264,26 @@ fn content_has_its_own_type() {
         assert_eq!(is_sandboxed, media_type.starts_with("text/html"), "{response}");
     }
 }
+
+#[test]
+fn password_in_the_address_does_not_log_in() {
+    let mut fixture = Fixture::new(4);
+    for (method, path, body) in [
+        ("GET", "login?username=admin&password=x", ""),
+        ("POST", "login?username=admin&password=x", ""),
+        ("POST", "login?password=x", "username=admin&password=x"),
+        ("POST", "user/updatepassword?password=longer+one", "username=anna"),
+        ("POST", "user/updatepassword?oldpassword=x", "password=longer+one"),
+    ] {
+        let id = fixture.connect();
+        let body = format!("{body}&sessionid={ADMIN}");
+        let length = body.len();
+        let head = format!(
+            "{method} /system.library/{path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let refused = fixture.http(id, &(head + &body));
+        assert!(refused.contains(r#"using POST method", "code":"5""#), "{path}: {refused}");
+        assert!(fixture.system.checks.is_empty(), "{path}");
+        fixture.server.release(id);
+    }
+}
