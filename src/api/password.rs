@@ -10,7 +10,9 @@ use crate::call::{
 };
 use crate::limits::PASSWORD_BYTES;
 use crate::log::errno::{EDQUOT, EINVAL, EIO};
-use crate::session::{ChangedPassword, ClientAddr, PasswordHash, SessionKey, UserId, canonical_password};
+use crate::session::{
+    ChangedPassword, ClientAddr, PasswordHash, SessionKey, UserId, canonical_password, check_new_password,
+};
 
 /// Name of the call.
 const UPDATE: &str = "updatepassword";
@@ -46,11 +48,13 @@ pub(super) fn update<'a>(
     let Some(new) = call.parameters.get("password") else {
         return Outcome::Failed(Failure::MissingParameters { names: "password" });
     };
-    let canonical = canonical_password(new.as_bytes());
-    // An empty password is empty in its hashed form, too.
-    if new.is_empty() || new.len() > PASSWORD_BYTES || canonical == canonical_password(b"") {
+    if new.len() > PASSWORD_BYTES {
         return Outcome::Failed(Failure::Failed { function: UPDATE, result: EINVAL });
     }
+    if let Err(reason) = check_new_password(new, accounts.users.name(user)) {
+        return Outcome::Failed(Failure::Unchanged { function: UPDATE, reason });
+    }
+    let canonical = canonical_password(new.as_bytes());
     let mut old = None;
     if is_own {
         let Some(given) = call.parameter("oldpassword") else {

@@ -8,7 +8,7 @@ use super::{exit, print};
 use crate::config::user_text;
 use crate::limits::PASSWORD_BYTES;
 use crate::log;
-use crate::session::{PasswordHashError, UserLevel, canonical_password};
+use crate::session::{PasswordHashError, UserLevel, canonical_password, check_new_password};
 use crate::sys::terminal::{self, HiddenInput};
 use crate::sys::{password, random};
 
@@ -25,12 +25,13 @@ enum PasswdError {
     NotText,
     Random(random::RandomError),
     TooLong,
+    Weak(&'static str),
 }
 
 impl PasswdError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Differs | Self::Empty | Self::NotText | Self::TooLong => exit::DATA.into(),
+            Self::Differs | Self::Empty | Self::NotText | Self::TooLong | Self::Weak(_) => exit::DATA.into(),
             Self::Hash(_) | Self::Random(_) => exit::SYSTEM.into(),
             Self::Io(_) => exit::IO.into(),
         }
@@ -47,6 +48,7 @@ impl fmt::Display for PasswdError {
             Self::NotText => f.write_str("the password is not UTF-8"),
             Self::Random(error) => error.fmt(f),
             Self::TooLong => write!(f, "the password is longer than {PASSWORD_BYTES} bytes"),
+            Self::Weak(reason) => f.write_str(reason),
         }
     }
 }
@@ -96,6 +98,7 @@ fn read_line(input: &mut impl BufRead) -> Result<String, PasswdError> {
 }
 
 fn table(user: &str, plain: &str) -> Result<String, PasswdError> {
+    check_new_password(plain, user).map_err(PasswdError::Weak)?;
     let salt = random::bytes().map_err(PasswdError::Random)?;
     let hash = password::hash(&canonical_password(plain.as_bytes()), password::rounds(), salt)
         .map_err(PasswdError::Hash)?;
@@ -150,15 +153,18 @@ mod tests {
 
     #[test]
     fn table_has_the_hash_of_the_password() {
-        let text = table("admin", "secret").unwrap();
+        let text = table("admin", "a secret").unwrap();
         let user = crate::config::parse_user(&text, "f").unwrap();
         assert_eq!(user.level, UserLevel::Admin);
         let hash = user.password.unwrap();
         assert!((PASSWORD_ROUNDS_MIN..=PASSWORD_ROUNDS as u32).contains(&hash.rounds()));
-        assert!(password::verify(&canonical_password(b"secret"), &hash));
-        assert!(!password::verify(&canonical_password(b"Secret"), &hash));
+        assert!(password::verify(&canonical_password(b"a secret"), &hash));
+        assert!(!password::verify(&canonical_password(b"A secret"), &hash));
         // Salted: no two are the same.
-        assert_ne!(table("admin", "secret").unwrap(), text);
-        assert!(table("ben", "secret").unwrap().contains("level = \"user\"\n"));
+        assert_ne!(table("admin", "a secret").unwrap(), text);
+        assert!(table("ben", "a secret").unwrap().contains("level = \"user\"\n"));
+        for (password, end) in [("secret", "8 characters"), ("benedict", "the name of the user")] {
+            assert!(table("benedict", password).unwrap_err().to_string().ends_with(end));
+        }
     }
 }

@@ -9,6 +9,7 @@ use super::password::hashed;
 use super::show::check_rows;
 use super::values::{shown_or, string, text_of};
 use crate::json::Raw;
+use crate::session::check_new_password;
 
 /// Prompt before a factory reset.
 const CONFIRM: &str = "This erases configuration, users, certificate and all data of the board.\n\
@@ -175,9 +176,8 @@ pub(super) fn passwd(invocation: &Invocation, env: &mut Env<'_>, user: Option<&s
         None => read_password("new password: ")?,
         Some(user) => read_password(&format!("new password of {}: ", sanitize(user)))?,
     };
-    if new.is_empty() {
-        return Err(Failure::new(FAILED, "the new password is empty"));
-    }
+    // The server cannot measure a hashed one, and finds the name of the session's user itself.
+    check_new_password(&new, user.unwrap_or_default()).map_err(|reason| Failure::new(FAILED, reason))?;
     if env.is_terminal && read_password("again: ")? != new {
         return Err(Failure::new(FAILED, "the two passwords differ"));
     }

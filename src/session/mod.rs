@@ -19,6 +19,7 @@ pub use client_addr::ClientAddr;
 pub use lockout::Lockout;
 pub use password::{
     CANONICAL_PASSWORD_BYTES, HASH_BYTES, PasswordHash, PasswordHashError, SALT_BYTES, canonical_password,
+    check_new_password,
 };
 pub use rights::Rights;
 pub(crate) use table::SESSION_MEMO_BYTES;
@@ -72,6 +73,9 @@ crate::limits::limits! {
     /// Longest `idle_timeout_s`: a week.
     IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 86_400), exceeded "configuration error",
         tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Fewest characters of a new password.
+    PASSWORD_MIN: usize = 8, exceeded "a shorter one is refused; those of the configuration file stay",
+        tests ["new_password_is_neither_short_nor_the_name", "weak_new_password_is_refused_with_the_reason"];
     /// PBKDF2 rounds of a new password on a slow core.
     PASSWORD_ROUNDS_MIN: u32 = 50_000, fixed "the calibration ends there";
     /// Time of a core for the check of a new password, by which its rounds are calibrated.

@@ -12,7 +12,7 @@ use base64::display::Base64Display;
 use base64::prelude::{BASE64_STANDARD_NO_PAD as BASE64, Engine as _};
 use ring::digest;
 
-use super::PASSWORD_ROUNDS_MAX;
+use super::{PASSWORD_MIN, PASSWORD_ROUNDS_MAX};
 
 /// Length of the canonical form: `HASHED` and 64 hexadecimal digits.
 pub const CANONICAL_PASSWORD_BYTES: usize = PREFIX.len() + 2 * HASH_BYTES;
@@ -38,6 +38,24 @@ pub fn canonical_password(received: &[u8]) -> [u8; CANONICAL_PASSWORD_BYTES] {
     // It has the length of a SHA-256.
     let _ = base16ct::lower::encode(digest::digest(&digest::SHA256, received).as_ref(), hex);
     canonical
+}
+
+/// Checks a new password of a user as it was received. The length of a hashed one is not known: whoever hashes it checks
+/// that.
+///
+/// # Errors
+/// The reason for refusing it, in words.
+pub fn check_new_password(received: &str, user: &str) -> Result<(), &'static str> {
+    let canonical = canonical_password(received.as_bytes());
+    let is_hashed = canonical == *received.as_bytes();
+    let is_short = !is_hashed && received.chars().count() < PASSWORD_MIN;
+    if is_short || canonical == canonical_password(b"") {
+        return Err("a new password must have at least 8 characters");
+    }
+    if received.eq_ignore_ascii_case(user) || canonical == canonical_password(user.as_bytes()) {
+        return Err("a new password must not be the name of the user");
+    }
+    Ok(())
 }
 
 fn is_canonical(received: &[u8; CANONICAL_PASSWORD_BYTES]) -> bool {
@@ -262,5 +280,25 @@ mod tests {
             prop_assert!(is_canonical(&canonical));
             prop_assert_eq!(canonical_password(&canonical), canonical);
         }
+    }
+
+    #[test]
+    fn new_password_is_neither_short_nor_the_name() {
+        let shortest = "p".repeat(PASSWORD_MIN);
+        assert_eq!(check_new_password(&shortest, "anna"), Ok(()));
+        let short = check_new_password(&shortest[1..], "anna").unwrap_err();
+        assert!(short.ends_with(&format!("at least {PASSWORD_MIN} characters")), "{short}");
+        // Characters, not bytes.
+        assert_eq!(check_new_password(&"ä".repeat(PASSWORD_MIN - 1), "anna"), Err(short));
+        assert_eq!(check_new_password("", "anna"), Err(short));
+        let hashed = |plain: &str| String::from_utf8(canonical_password(plain.as_bytes()).to_vec()).unwrap();
+        assert_eq!(check_new_password(&hashed(""), "anna"), Err(short));
+        assert_eq!(check_new_password(&hashed("short"), "anna"), Ok(()), "its length is not known");
+        let name = "administrator";
+        for password in [name, "Administrator", &hashed(name)] {
+            let refused = check_new_password(password, name).unwrap_err();
+            assert!(refused.ends_with("the name of the user"), "{refused}");
+        }
+        assert_eq!(check_new_password("administrator1", name), Ok(()));
     }
 }

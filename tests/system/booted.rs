@@ -193,8 +193,9 @@ impl Step {
                 (Some(key), format!("services/{name}/{verb}"), "{}".to_owned(), OK)
             }
             Self::Password => {
-                let parameters = format!(r#"{{"username":"guest","password":"{number}"}}"#);
-                let key = (Key::Password, number.to_owned());
+                let password = format!("number {number}");
+                let parameters = format!(r#"{{"username":"guest","password":"{password}"}}"#);
+                let key = (Key::Password, password);
                 (Some(key), "user/updatepassword".to_owned(), parameters, "success!")
             }
             Self::Change => {

@@ -178,15 +178,15 @@ fn a_password_is_changed_by_lines() {
     let server = Server::start(&Device::new());
     let person = Person::new(&server);
     person.log_in("fadmin", "secret");
-    let run = run_command(person.command().args(["passwd"]), "wrong\nbetter\n");
+    let run = run_command(person.command().args(["passwd"]), "wrong\nbetter-1\n");
     assert!(run.code == Some(77) && run.stderr.contains("old password is wrong"), "{run:?}");
-    let run = run_command(person.command().args(["passwd"]), "secret\nbetter\n");
+    let run = run_command(person.command().args(["passwd"]), "secret\nbetter-1\n");
     assert_eq!(run.code, Some(0), "{run:?}");
     person.done(&["list"]);
-    let run = run_command(person.command().args(["passwd", "guest"]), "other\n");
+    let run = run_command(person.command().args(["passwd", "guest"]), "other one\n");
     assert_eq!(run.code, Some(0), "{run:?}");
-    person.log_in("fadmin", "better");
-    Person::new(&server).log_in("guest", "other");
+    person.log_in("fadmin", "better-1");
+    Person::new(&server).log_in("guest", "other one");
     let run = run_command(person.command().args(["login", "fadmin"]), "secret\n");
     assert_eq!(run.code, Some(77), "{run:?}");
 }

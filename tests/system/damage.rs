@@ -88,7 +88,7 @@ impl Used {
         let server = Server::start(&device());
         let (old, certificate) = (first_password(&server), certificate(&server));
         let session = server.login("admin", &old);
-        let form = format!("sessionid={session}&oldpassword={old}&password=mine");
+        let form = format!("sessionid={session}&oldpassword={old}&password=my-own-1");
         assert!(server.post("/system.library/user/updatepassword", &form).body.contains("success"));
         let form = format!("sessionid={session}");
         assert_eq!(server.post("/system.library/services/kept/install", &form).body, OK);
@@ -107,9 +107,9 @@ impl Used {
     /// Asserts that users, services and certificate are those of the directory. Returns the notice of the board.
     #[track_caller]
     fn assert_serves(&self, server: &Server, what: &str) -> String {
-        assert!(may_log_in(server, "mine") && !may_log_in(server, &self.old), "{what}");
+        assert!(may_log_in(server, "my-own-1") && !may_log_in(server, &self.old), "{what}");
         assert_eq!(certificate(server), self.certificate, "{what}");
-        let session = server.login("admin", "mine");
+        let session = server.login("admin", "my-own-1");
         let ask = |path: &str| server.post(path, &format!("sessionid={session}")).body;
         until(what, || ask("/system.library/services/kept/status").contains("\"started\""));
         ask("/system.library/board/status")
@@ -157,17 +157,19 @@ fn file_and_copy_of_passwords_are_damaged_and_no_older_password_logs_in() {
         fs::write(state.join("passwords"), "").unwrap();
         fs::write(state.join("passwords.copy"), "\0").unwrap();
     });
-    assert!(!may_log_in(&server, "mine") && !may_log_in(&server, &used.old));
+    assert!(!may_log_in(&server, "my-own-1") && !may_log_in(&server, &used.old));
     assert!(server.log().contains("the password of admin is lost"), "{}", server.log());
     let server = Server::start_in(server.stop(), &device());
     assert!(server.log().contains("the password of admin is lost"), "{}", server.log());
     assert!(!may_log_in(&server, &used.old), "nor after another start");
     // An administrator of the machine sets another.
     let url = format!("unix:{}", server.local_socket());
-    let set =
-        run(&["ctl", "--url", &url, "call", "user/updatepassword", "username=admin", "password=new"], "");
+    let set = run(
+        &["ctl", "--url", &url, "call", "user/updatepassword", "username=admin", "password=new-one-1"],
+        "",
+    );
     assert_eq!(set.code, Some(0), "{set:?}");
-    assert!(may_log_in(&server, "new"));
+    assert!(may_log_in(&server, "new-one-1"));
 }
 
 #[test]

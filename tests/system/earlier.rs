@@ -73,7 +73,7 @@ fn state_of_the_first_version_is_taken_over_and_a_roll_back_serves() {
         }
         assert_eq!(server.call(&format!("services/{service}/{verb}")), OK);
         is_enabled.iter_mut().filter(|(name, _)| *name == service).for_each(|row| row.1 = verb == "install");
-        let later = format!("number{number}");
+        let later = format!("password{number}");
         let form = format!("sessionid={ADMIN}&username=guest&password={later}");
         let changed = server.post("/system.library/user/updatepassword", &form).body;
         assert!(changed.contains("success!"), "{changed}");

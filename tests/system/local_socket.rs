@@ -99,9 +99,9 @@ fn forgotten_password_is_replaced() {
     let home = Directory::new();
     let own = run_command(command(&server, &home).args(["passwd"]), "");
     assert!(own.code == Some(64) && own.stderr.contains("`friendlet ctl passwd USER`"), "{own:?}");
-    let other = run_command(command(&server, &home).args(["passwd", "fadmin"]), "better\n");
+    let other = run_command(command(&server, &home).args(["passwd", "fadmin"]), "better-1\n");
     assert_eq!(other.code, Some(0), "{other:?}");
-    assert_eq!(server.login("fadmin", "better").len(), 40);
+    assert_eq!(server.login("fadmin", "better-1").len(), 40);
 }
 
 #[test]

@@ -203,7 +203,7 @@ fn exchange(binary: PathBuf) -> Directory {
     }
     post("services/tool/command", &format!("sessionid={ADMIN}&cmd=none"));
     post("services/tool/install", &format!("sessionid={ADMIN}"));
-    post("user/updatepassword", &format!("sessionid={ADMIN}&username=guest&password=better"));
+    post("user/updatepassword", &format!("sessionid={ADMIN}&username=guest&password=better-1"));
     let mut socket = server.bound(ADMIN);
     for text in ["nonsense", "<!--broken", "{\"type\":7}"] {
         socket.send(text);
@@ -382,12 +382,12 @@ fn audit_trail_has_every_login_change_and_refusal() {
     call("board/log", "&level=debug", ADMIN);
     call("board/configuration", "&text=x", ADMIN);
     call("user/logout", "&username=fadmin", &session);
-    call("user/updatepassword", "&username=guest&password=better", ADMIN);
+    call("user/updatepassword", "&username=guest&password=better-1", ADMIN);
     // A flood of refusals leaves the rest as it is.
     for number in 0..200 {
         login(&format!("username=nobody{number}&password=wrong&deviceid=x"));
     }
-    login("username=guest&password=better&deviceid=x");
+    login("username=guest&password=better-1&deviceid=x");
     let text = || fs::read_to_string(&path).unwrap_or_default();
     let last = "user=guest from=127.0.0.1 call=login outcome=ok\n";
     until("the last line is written", || text().matches(last).count() == 2);

@@ -36,19 +36,19 @@ fn device() -> Device {
 fn changed_password_survives_a_power_cut() {
     let server = Server::start(&device());
     let session = server.login("guest", "guest");
-    let asked = format!("sessionid={session}&oldpassword=guest&password=better");
+    let asked = format!("sessionid={session}&oldpassword=guest&password=better-1");
     assert_eq!(change(&server, &asked), OK);
     let directory = cut(server);
     let server = Server::start_in(directory, &device());
-    for (password, is_right) in [("guest", false), ("better", true), (&hashed("better"), true)] {
+    for (password, is_right) in [("guest", false), ("better-1", true), (&hashed("better-1"), true)] {
         assert_eq!(may_log_in(&server, "guest", password), is_right, "{password}");
     }
     assert!(may_log_in(&server, "fadmin", "secret"));
     // Once more, hashed as Friend Core's client does, and by an administrator.
-    let asked = format!("sessionid={ADMIN}&username=guest&password={}", hashed("best"));
+    let asked = format!("sessionid={ADMIN}&username=guest&password={}", hashed("the best"));
     assert_eq!(change(&server, &asked), OK);
     let server = Server::start_in(cut(server), &device());
-    assert!(may_log_in(&server, "guest", "best") && !may_log_in(&server, "guest", "better"));
+    assert!(may_log_in(&server, "guest", "the best") && !may_log_in(&server, "guest", "better-1"));
     let directory = server.stop();
     let kept = fs::read_to_string(directory.file("state/passwords")).unwrap();
     assert!(kept.contains("\nguest $pbkdf2-sha256$") && kept.lines().count() == 2, "{kept}");
@@ -62,7 +62,7 @@ fn other_sessions_end_and_their_sockets_are_notified() {
         session_of(&server.post("/system.library/login", &form).body).unwrap()
     });
     let mut sockets = sessions.each_ref().map(|session| server.bound(session));
-    let asked = format!("sessionid={}&oldpassword=guest&password=better", sessions[0]);
+    let asked = format!("sessionid={}&oldpassword=guest&password=better-1", sessions[0]);
     assert_eq!(change(&server, &asked), OK);
     assert!(sockets[1].push("server-notice").contains("session killed"));
     assert_eq!(sockets[0].text_after_probe(), None);
@@ -76,7 +76,7 @@ fn other_sessions_end_and_their_sockets_are_notified() {
 fn wrong_old_password_changes_nothing_and_blocks() {
     let server = Server::start(&Device::plain());
     let session = server.login("guest", "guest");
-    let asked = format!("sessionid={session}&oldpassword=Guest&password=better");
+    let asked = format!("sessionid={session}&oldpassword=Guest&password=better-1");
     for _ in 0..2 {
         assert!(change(&server, &asked).contains("Account blocked until: 0"));
     }
@@ -120,8 +120,8 @@ fn change_that_cannot_be_stored_is_refused() {
     let server = Server::start(&device());
     // Something is in the way of the new file.
     fs::create_dir_all(server.directory().file("state/.passwords.new/x")).unwrap();
-    let asked = format!("sessionid={ADMIN}&username=guest&password=better");
+    let asked = format!("sessionid={ADMIN}&username=guest&password=better-1");
     let refused = change(&server, &asked);
     assert!(refused.contains("Function updatepassword returned: 5"), "{refused}");
-    assert!(may_log_in(&server, "guest", "guest") && !may_log_in(&server, "guest", "better"));
+    assert!(may_log_in(&server, "guest", "guest") && !may_log_in(&server, "guest", "better-1"));
 }

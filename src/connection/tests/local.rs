@@ -102,10 +102,10 @@ fn local_administrator_has_no_password_and_sets_those_of_users() {
         )
     };
     let id = fixture.connect_locally(0);
-    let response = fixture.http(id, &post("password=new&oldpassword=x"));
+    let response = fixture.http(id, &post("password=new-password&oldpassword=x"));
     assert!(response.contains("Missing parameters: username"), "{response}");
     let id = fixture.connect_locally(0);
-    fixture.put(id, post("password=new&username=admin").as_bytes());
+    fixture.put(id, post("password=new-password&username=admin").as_bytes());
     assert_eq!(fixture.system.changes.len(), 1);
     assert_eq!(fixture.system.changes[0].0, None, "the old one is not needed");
 }

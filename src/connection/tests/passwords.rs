@@ -50,9 +50,9 @@ fn login(fixture: &mut Fixture, user: &str, device: &str) -> String {
 fn own_password_is_changed_with_the_old_one() {
     let mut fixture = Fixture::new(6);
     let session = login(&mut fixture, "anna", "d");
-    let id = change(&mut fixture, &format!("sessionid={session}&oldpassword=old&password=new"));
+    let id = change(&mut fixture, &format!("sessionid={session}&oldpassword=old&password=new-password"));
     let (old, new) = fixture.system.changes.pop().unwrap();
-    assert_eq!((old, new), (Some(canonical_password(b"old")), canonical_password(b"new")));
+    assert_eq!((old, new), (Some(canonical_password(b"old")), canonical_password(b"new-password")));
     assert!(fixture.system.stored.is_empty(), "not before the old one was found right");
     fixture.finish_check(made(9));
     assert_eq!(fixture.system.stored, [("anna".to_owned(), 9)]);
@@ -90,7 +90,7 @@ fn other_sessions_of_the_user_end_and_that_of_the_change_stays() {
     let (mine, other) = (login(&mut fixture, "anna", "1"), login(&mut fixture, "anna", "2"));
     let admin = login(&mut fixture, "admin", "3");
     let (here, there, his) = (fixture.bound(&mine), fixture.bound(&other), fixture.bound(&admin));
-    let id = change(&mut fixture, &format!("sessionid={mine}&oldpassword=old&password=new"));
+    let id = change(&mut fixture, &format!("sessionid={mine}&oldpassword=old&password=new-password"));
     fixture.finish_check(made(1));
     assert_eq!(answer(&mut fixture, id), OK);
     assert_eq!(fixture.receive(there), [KILLED]);
@@ -100,7 +100,7 @@ fn other_sessions_of_the_user_end_and_that_of_the_change_stays() {
         assert_eq!(answer(&mut fixture, id).starts_with("ok"), is_there);
     }
     // A change by an administrator ends all sessions of the user.
-    let id = change(&mut fixture, &format!("sessionid={admin}&username=anna&password=newer"));
+    let id = change(&mut fixture, &format!("sessionid={admin}&username=anna&password=newer-password"));
     assert_eq!(fixture.system.changes.last().unwrap().0, None, "he need not know the old one");
     fixture.finish_check(made(2));
     assert_eq!(answer(&mut fixture, id), OK);
@@ -114,8 +114,8 @@ fn old_password_is_wrong_after_the_change() {
     let session = login(&mut fixture, "anna", "1");
     // The password changes between the check and its completion.
     let late = post(&mut fixture, "login", "username=anna&password=old&deviceid=2");
-    let id = change(&mut fixture, &format!("sessionid={session}&oldpassword=old&password=new"));
-    let also = change(&mut fixture, &format!("sessionid={session}&oldpassword=old&password=newest"));
+    let id = change(&mut fixture, &format!("sessionid={session}&oldpassword=old&password=new-password"));
+    let also = change(&mut fixture, &format!("sessionid={session}&oldpassword=old&password=newest-password"));
     fixture.system.checks.rotate_right(1);
     fixture.finish_check(made(1));
     assert_eq!(fixture.system.stored, [("anna".to_owned(), 1)]);
@@ -131,8 +131,8 @@ fn old_password_is_wrong_after_the_change() {
 fn session_that_has_ended_meanwhile_changes_nothing() {
     let mut fixture = Fixture::new(8);
     let (one, two) = (login(&mut fixture, "anna", "1"), login(&mut fixture, "anna", "2"));
-    let first = change(&mut fixture, &format!("sessionid={one}&oldpassword=old&password=new"));
-    let second = change(&mut fixture, &format!("sessionid={two}&oldpassword=old&password=other"));
+    let first = change(&mut fixture, &format!("sessionid={one}&oldpassword=old&password=new-password"));
+    let second = change(&mut fixture, &format!("sessionid={two}&oldpassword=old&password=other-password"));
     fixture.system.checks.reverse();
     fixture.finish_check(made(1));
     fixture.finish_check(made(2));
@@ -144,7 +144,7 @@ fn session_that_has_ended_meanwhile_changes_nothing() {
 #[test]
 fn wrong_old_password_counts_like_that_of_a_login() {
     let mut fixture = Fixture::new(6);
-    let form = format!("sessionid={ANNA}&oldpassword=wrong&password=new");
+    let form = format!("sessionid={ANNA}&oldpassword=wrong&password=new-password");
     for attempt in 1..=LOCKOUT_ATTEMPTS {
         let id = change(&mut fixture, &form);
         fixture.finish_check(PasswordVerdict::Wrong);
@@ -156,7 +156,7 @@ fn wrong_old_password_counts_like_that_of_a_login() {
     let id = post(&mut fixture, "login", "username=anna&password=x&deviceid=d");
     assert!(answer(&mut fixture, id).contains("Account blocked until: 1000010"), "the login is blocked, too");
     // An administrator can still change it.
-    let id = change(&mut fixture, &format!("sessionid={ADMIN}&username=anna&password=new"));
+    let id = change(&mut fixture, &format!("sessionid={ADMIN}&username=anna&password=new-password"));
     fixture.finish_check(made(1));
     assert_eq!(answer(&mut fixture, id), OK);
 }
@@ -193,15 +193,15 @@ fn administrator_ends_the_blocks_of_a_user_or_of_all() {
 fn password_of_another_user_is_changed_by_administrators_only() {
     let mut fixture = Fixture::new(6);
     for (form, code) in [
-        (format!("sessionid={ANNA}&username=admin&oldpassword=x&password=new"), "4"),
+        (format!("sessionid={ANNA}&username=admin&oldpassword=x&password=new-password"), "4"),
         // The answer does not reveal whether the user exists.
-        (format!("sessionid={ANNA}&username=nobody&oldpassword=x&password=new"), "4"),
-        (format!("sessionid={ADMIN}&username=nobody&password=new"), "13"),
-        ("sessionid=nobody&password=new".to_owned(), "11"),
-        ("password=new&oldpassword=x".to_owned(), "3"),
+        (format!("sessionid={ANNA}&username=nobody&oldpassword=x&password=new-password"), "4"),
+        (format!("sessionid={ADMIN}&username=nobody&password=new-password"), "13"),
+        ("sessionid=nobody&password=new-password".to_owned(), "11"),
+        ("password=new-password&oldpassword=x".to_owned(), "3"),
         // Even an administrator needs the old password for his own: another person may use the open page.
-        (format!("sessionid={ADMIN}&password=new"), "14"),
-        (format!("sessionid={ADMIN}&username=admin&password=new&oldpassword="), "14"),
+        (format!("sessionid={ADMIN}&password=new-password"), "14"),
+        (format!("sessionid={ADMIN}&username=admin&password=new-password&oldpassword="), "14"),
     ] {
         let refusal = refused(&mut fixture, &form);
         assert!(refusal.contains(&format!(r#""code":"{code}""#)), "{form}: {refusal}");
@@ -244,7 +244,7 @@ fn password_that_cannot_be_stored_is_not_changed() {
     let mut fixture = Fixture::new(6);
     let (one, two) = (login(&mut fixture, "anna", "1"), login(&mut fixture, "anna", "2"));
     let other = fixture.bound(&two);
-    let id = change(&mut fixture, &format!("sessionid={one}&oldpassword=old&password=new"));
+    let id = change(&mut fixture, &format!("sessionid={one}&oldpassword=old&password=new-password"));
     fixture.system.is_full = true;
     fixture.finish_check(made(1));
     assert!(answer(&mut fixture, id).contains(r#"Function updatepassword returned: 5", "code":"18""#));
@@ -259,7 +259,7 @@ fn password_that_cannot_be_stored_is_not_changed() {
 #[test]
 fn queue_of_the_worker_is_shared_with_logins() {
     let mut fixture = Fixture::new(PASSWORD_CHECKS + 4);
-    let form = format!("sessionid={ADMIN}&username=anna&password=new");
+    let form = format!("sessionid={ADMIN}&username=anna&password=new-password");
     for _ in 0..PASSWORD_CHECKS.div_ceil(2) {
         change(&mut fixture, &form);
     }
@@ -276,8 +276,27 @@ fn queue_of_the_worker_is_shared_with_logins() {
 #[test]
 fn change_is_dropped_with_its_connection() {
     let mut fixture = Fixture::new(6);
-    let id = change(&mut fixture, &format!("sessionid={ANNA}&oldpassword=old&password=new"));
+    let id = change(&mut fixture, &format!("sessionid={ANNA}&oldpassword=old&password=new-password"));
     fixture.server.release(id);
     fixture.finish_check(made(1));
     assert!(fixture.system.stored.is_empty());
+}
+
+#[test]
+fn weak_new_password_is_refused_with_the_reason() {
+    let mut fixture = Fixture::new(6);
+    for (new, reason) in [
+        ("sevench", "a new password must have at least 8 characters"),
+        ("", "a new password must have at least 8 characters"),
+    ] {
+        for form in [format!("sessionid={ANNA}&oldpassword=x"), format!("sessionid={ADMIN}&username=anna")] {
+            let answer = refused(&mut fixture, &format!("{form}&password={new}"));
+            let expected =
+                format!(r#"Function updatepassword returned: 22", "code":"18", "reason": "{reason}""#);
+            assert!(answer.contains(&expected), "{answer}");
+        }
+    }
+    let name = String::from_utf8(canonical_password(b"anna").to_vec()).unwrap();
+    let answer = refused(&mut fixture, &format!("sessionid={ADMIN}&username=anna&password={name}"));
+    assert!(answer.contains(r#""reason": "a new password must not be the name of the user""#), "{answer}");
 }

@@ -52,11 +52,11 @@ fn hashed(password: &str) -> String {
 fn own_password_needs_the_old_one() {
     let (authority, form, thread) =
         one_call(2, "user/updatepassword", "ok<!--separate-->{ \"updatepassword\": \"success!\"}");
-    let typed = [("old password: ", "old"), ("new password: ", "new"), ("again: ", "new")];
+    let typed = [("old password: ", "old"), ("new password: ", "new secret"), ("again: ", "new secret")];
     let said = ctl_typing(&format!("--url ws://{authority} passwd"), true, &typed);
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
     assert!(said.out.starts_with("password changed"), "{said:?}");
-    let expected = format!("sessionid=S%2F1&password={}&oldpassword={}", hashed("new"), hashed("old"));
+    let expected = format!("sessionid=S%2F1&password={}&oldpassword={}", hashed("new secret"), hashed("old"));
     assert_eq!(form.recv().unwrap(), expected);
     thread.join().unwrap();
 }
@@ -68,20 +68,23 @@ fn password_of_another_user_is_a_line_without_a_terminal() {
         "user/updatepassword",
         "fail<!--separate-->{ \"response\": \"User not found\", \"code\":\"13\" }",
     );
-    let typed = [("new password of anna: ", "new")];
+    let typed = [("new password of anna: ", "new secret")];
     let said = ctl_typing(&format!("--url ws://{authority} passwd anna"), false, &typed);
     assert_eq!(said.code, FAILED, "{said:?}");
     assert!(said.err.contains("User not found") && said.out.is_empty(), "{said:?}");
-    let expected = format!("sessionid=S%2F1&password={}&username=anna", hashed("new"));
+    let expected = format!("sessionid=S%2F1&password={}&username=anna", hashed("new secret"));
     assert_eq!(form.recv().unwrap(), expected);
     thread.join().unwrap();
 }
 
 #[test]
-fn passwords_that_differ_or_are_empty_are_not_sent() {
+fn passwords_that_differ_or_are_short_are_not_sent() {
     for (typed, why) in [
-        (&[("old password: ", "old"), ("new password: ", "new"), ("again: ", "now")][..], "differ"),
-        (&[("old password: ", "old"), ("new password: ", "")], "empty"),
+        (
+            &[("old password: ", "old"), ("new password: ", "new secret"), ("again: ", "now secret")][..],
+            "differ",
+        ),
+        (&[("old password: ", "old"), ("new password: ", "sevench")], "8 characters"),
         (&[("old password: ", "old")], "cannot read the password"),
     ] {
         let (authority, thread) = server(1, |_, _| {});

@@ -29,7 +29,7 @@ fn changed_password_is_in_the_backup_soon() {
     fs::write(pin_file(), shown()).unwrap();
     let person = Person(Directory::new());
     person.done(&["login", "fadmin"], "secret\n");
-    person.done(&["passwd"], "secret\nbetter\n");
+    person.done(&["passwd"], "secret\nbetter-1\n");
     let start = Instant::now();
     let look = "line=$(tail -n 1 /data/state/passwords); for slot in 7168 7680; do \
                 dd if=/dev/vda bs=512 skip=$slot count=512 2> /dev/null | grep -cF \"$line\"; done";
@@ -41,7 +41,7 @@ fn changed_password_is_in_the_backup_soon() {
 #[ignore = "needs a booted board"]
 fn owner_logs_in_with_his_password_and_his_certificate() {
     let person = Person(Directory::new());
-    person.done(&["--fingerprint", &pin(), "login", "fadmin"], "better\n");
+    person.done(&["--fingerprint", &pin(), "login", "fadmin"], "better-1\n");
     println!("{}", person.done(&["board"], ""));
     let old = Person(Directory::new()).run(&["login", "fadmin"], "secret\n");
     assert_eq!(old.code, Some(77), "{old:?}");
@@ -51,7 +51,7 @@ fn owner_logs_in_with_his_password_and_his_certificate() {
 #[ignore = "needs a booted board"]
 fn owner_resets_the_board() {
     let person = Person(Directory::new());
-    person.done(&["--fingerprint", &pin(), "login", "fadmin"], "better\n");
+    person.done(&["--fingerprint", &pin(), "login", "fadmin"], "better-1\n");
     let wrong = person.run(&["factory-reset"], "yes\n");
     assert!(wrong.code == Some(1) && wrong.stderr.contains("nothing was erased"), "{wrong:?}");
     let text = person.done(&["factory-reset"], &format!("{BOARD}\n"));
@@ -62,7 +62,7 @@ fn owner_resets_the_board() {
 #[ignore = "needs a booted board"]
 fn nothing_of_the_owner_is_left() {
     assert_ne!(shown(), pin());
-    for password in ["better\n", "secret\n"] {
+    for password in ["better-1\n", "secret\n"] {
         let run = Person(Directory::new()).run(&["login", "fadmin"], password);
         assert_eq!(run.code, Some(77), "{run:?}");
     }
