@@ -87,11 +87,7 @@ impl Core {
     pub(super) fn apply(&mut self, mut later: Box<Later>, is_trial: bool, now: Duration) -> Effect {
         let services = self.succeed(&mut later);
         let difference = self.server.services().difference(&services);
-        let mut needs_restart = self.reloads.config.needs_restart(&later.config);
-        needs_restart.retain(|key| later.beside.is_none() || *key != "[listen] address");
-        if later.tls.is_none() && self.reloads.tls.is_some() {
-            needs_restart.push("[listen] certificate");
-        }
+        let needs_restart = self.needs_restart(&later);
         if is_trial {
             return (difference, needs_restart);
         }
@@ -104,6 +100,29 @@ impl Core {
         self.apply_settings(&mut later, now);
         self.apply_services(later, services, difference.clone(), now);
         (difference, needs_restart)
+    }
+
+    /// Keys of a later configuration that would need a restart.
+    fn needs_restart(&self, later: &Later) -> Vec<&'static str> {
+        let mut needs_restart = self.reloads.config.needs_restart(&later.config);
+        needs_restart.retain(|key| later.beside.is_none() || *key != "[listen] address");
+        if later.tls.is_none() && self.reloads.tls.is_some() {
+            needs_restart.push("[listen] certificate");
+        }
+        needs_restart
+    }
+
+    /// Refuses to open an address with the encryption of an earlier configuration: clients from there would send their
+    /// passwords in plain text, or need no certificate.
+    pub(super) fn check_beside(&self, later: &Later) -> Result<(), String> {
+        let mut keys = self.needs_restart(later).into_iter();
+        match keys.find(|key| matches!(*key, "[listen] tls" | "[listen] certificate")) {
+            Some(key) if later.beside.is_some() => Err(format!(
+                "[listen] address: a new one cannot be opened while {key} of the file waits for a restart of the server; \
+                 change one of them, restart the server, then change the other"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Takes the services of a later configuration, with the ids that they get.

@@ -43,6 +43,7 @@ impl Core {
                     change.by
                 ));
             }
+            self.check_beside(&later)?;
             if change.is_dry {
                 return Ok(self.apply(later, true, now));
             }

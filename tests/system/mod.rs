@@ -16,6 +16,7 @@ mod check;
 mod commands;
 mod conditions;
 mod configuration;
+mod confirmation;
 mod crash;
 mod ctl;
 mod damage;

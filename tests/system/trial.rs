@@ -49,18 +49,23 @@ fn post(server: &Server, path: &str, session: &str, parameters: &str) -> String 
 }
 
 /// Puts the text of a device in force, to be confirmed.
-fn change(server: &Server, device: &Device, parameters: &str) -> String {
+pub(super) fn change(server: &Server, device: &Device, parameters: &str) -> String {
     change_text(server, &text(server, device), parameters)
 }
 
-/// The same of a text, in parts that fit in a form.
+/// The same of a text.
 fn change_text(server: &Server, text: &str, parameters: &str) -> String {
+    change_by(server, ADMIN, text, parameters)
+}
+
+/// The same by a session, in parts that fit in a form.
+fn change_by(server: &Server, session: &str, text: &str, parameters: &str) -> String {
     let parts: Vec<&str> = text.as_bytes().chunks(2000).map(|part| str::from_utf8(part).unwrap()).collect();
     let (mut offset, mut answer) = (0, String::new());
     for (number, part) in parts.iter().enumerate() {
         let has_more = number + 1 < parts.len();
         let part_of = format!("offset={offset}&more={has_more}&text={}", encode(part));
-        answer = post(server, "configuration", ADMIN, &format!("{part_of}&{parameters}"));
+        answer = post(server, "configuration", session, &format!("{part_of}&{parameters}"));
         offset += part.len();
         if has_more {
             assert_eq!(answer, format!(r#"{{ "Status": "ok", "Received": {offset}}}"#));
@@ -69,7 +74,7 @@ fn change_text(server: &Server, text: &str, parameters: &str) -> String {
     answer
 }
 
-fn confirm(server: &Server) -> String {
+pub(super) fn confirm(server: &Server) -> String {
     post(server, "confirm", ADMIN, "")
 }
 
