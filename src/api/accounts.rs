@@ -134,6 +134,13 @@ impl Accounts {
         debug_assert!(noted, "more sessions ended than there are");
     }
 
+    /// Ends all sessions of a user but one.
+    pub(crate) fn end_sessions(&mut self, user: UserId, but: Option<SessionKey>) {
+        for key in self.sessions.close_user(user, but) {
+            self.note_ended(key);
+        }
+    }
+
     /// Takes the next ended session with a pending notification of its sockets.
     pub(crate) fn next_ended(&mut self) -> Option<SessionKey> {
         self.ended.pop()

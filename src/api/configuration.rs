@@ -1,7 +1,7 @@
 //! The configuration file over the wire: shown, changed for a trial, and written once the change is confirmed.
 //!
-//! A change is in force from memory until the same administrator confirms it over a connection that is younger: he still
-//! gets in. Else the earlier configuration is back.
+//! A change is in force from memory until the same administrator confirms it over a connection that is younger, and with a
+//! login that is younger if it replaces his password: he still gets in. Else the earlier configuration is back.
 
 use core::time::Duration;
 
@@ -35,6 +35,8 @@ pub struct Trial {
     pub is_writing: bool,
     /// It opened another address, over which it is to be confirmed.
     pub has_address: bool,
+    /// It replaced the password of its administrator, whose session is to be younger.
+    pub needs_login: bool,
 }
 
 /// Changes of the configuration file in progress.
@@ -166,7 +168,9 @@ pub(super) fn configuration<'a>(
                 audited.and_then(|audited| AuditCall::of_change(&audited).begin(None, AuditObject::None, cx));
             let is_local = matches!(identity, Identity::Local(_));
             let time = Duration::from_secs(seconds as u64);
-            let change = ConfigurationWork::Change(Box::new(Change { text, by, is_local, time, is_dry }));
+            let session = identity.session();
+            let change = Change { text, by, is_local, session, time, is_dry };
+            let change = ConfigurationWork::Change(Box::new(change));
             let mut outcome = begin(change, Work::Configuration, CONFIGURATION, cx);
             if let Outcome::Pending(pending) = &mut outcome {
                 pending.audited = audited;
@@ -202,6 +206,13 @@ pub(super) fn confirm<'a>(
     }
     if trial.has_address && !caller.is_beside && caller.local.is_none() {
         return refused("the change opens another address: confirm it over a connection to that");
+    }
+    let is_older = |session| cx.api.accounts.sessions.last_login(session) <= Some(trial.since);
+    if trial.needs_login && identity.session().is_some_and(is_older) {
+        return refused(
+            "the change replaces your password, and this session is older: log in with the password of the change, \
+             and confirm it with that session",
+        );
     }
     if trial.is_writing {
         return Outcome::Failed(Failure::Failed { function: CONFIRM, result: EBUSY });

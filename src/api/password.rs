@@ -182,9 +182,7 @@ pub(super) fn finish(change: PasswordChange, is_written: bool, accounts: &mut Ac
     if is_own {
         accounts.lockout.handle_success(&name, source, now);
     }
-    for key in accounts.sessions.close_user(user, session) {
-        accounts.note_ended(key);
-    }
+    accounts.end_sessions(user, session);
     crate::info!("user {}: password changed by {} from {}", name, accounts.users.name(by), source);
 }
 

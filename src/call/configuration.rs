@@ -5,6 +5,7 @@ use core::time::Duration;
 use heapless::String as Name;
 
 use crate::limits::USER_NAME_BYTES;
+use crate::session::SessionKey;
 
 /// User as the log names him: an administrator of the local socket has a name that no user of the file has.
 pub type UserName = Name<{ USER_NAME_BYTES + 16 }>;
@@ -34,6 +35,8 @@ pub struct Change {
     pub by: UserName,
     /// He is one at the local socket, whatever the file says.
     pub is_local: bool,
+    /// His session; `None` with a token.
+    pub session: Option<SessionKey>,
     /// Time to confirm it.
     pub time: Duration,
     /// Nothing is to change: only the difference is of interest.

@@ -204,6 +204,8 @@ pub struct Unconfirmed {
     pub time: Duration,
     /// Address that it opened, over which it is to be confirmed.
     pub address: Option<SocketAddr>,
+    /// It replaces the password of its administrator, who is to log in again.
+    pub needs_login: bool,
 }
 
 /// End of the work of a [`PendingCall`].

@@ -11,7 +11,7 @@ use crate::call::{Completion, Identity, Work};
 use crate::config::{ConfigError, ConfigOrigin, Update};
 use crate::limits::{ORIGIN_BYTES, ORIGINS, USERS};
 use crate::service::ServiceTable;
-use crate::session::{Tokens, UserId, Users};
+use crate::session::{SessionKey, Tokens, User, UserId, Users};
 use crate::ws::CloseCode;
 
 /// Parts of a configuration file that need no restart.
@@ -31,6 +31,8 @@ pub struct Settings {
     pub lockout: (u8, Duration),
     /// `[update]`.
     pub update: Update,
+    /// Session that stays, although the password of its user is another one.
+    pub kept: Option<SessionKey>,
 }
 
 impl Server {
@@ -40,9 +42,10 @@ impl Server {
     }
 
     /// Puts later settings in force, unless [`is_writing`](Self::is_writing). Sessions of users that are gone end, and their
-    /// sockets are closed.
+    /// sockets are closed. Sessions that were opened with another password end.
     pub fn set(&mut self, settings: Settings, now: Duration, platform: &mut dyn Platform) {
-        let Settings { users, mut tokens, origins, public_url, idle_timeout, lockout, update } = settings;
+        let Settings { users, mut tokens, origins, public_url, idle_timeout, lockout, update, kept } =
+            settings;
         self.set_update(update);
         (self.shared.http.origins, self.shared.http.public_url) = (origins, public_url);
         self.api.accounts.sessions.set_idle_timeout(idle_timeout);
@@ -51,6 +54,13 @@ impl Server {
         let gone = names.filter(|(_, user)| users.find(&user.name).is_none()).map(|(id, _)| id);
         for user in gone.collect::<Vec<UserId, USERS>>() {
             self.end_user(user, now, platform);
+        }
+        let before = &self.api.accounts.users;
+        let password = |user: &User| users.find(&user.name).and_then(|later| users.password(later));
+        let changed =
+            before.iter().filter(|(id, user)| before.password(*id) != password(user)).map(|(id, _)| id);
+        for user in changed.collect::<Vec<UserId, USERS>>() {
+            self.api.accounts.end_sessions(user, kept);
         }
         let ids = self.api.accounts.users.replace(users);
         tokens.renumber(&ids);

@@ -117,7 +117,13 @@ fn set(
     };
     let time = Duration::from_secs(time.parse().map_err(|_| malformed())?);
     let address = text_of(reply, "Address").map(|address| sanitize(&address));
-    if !is_confirmed {
+    let needs_login = reply.get("NeedsLogin").is_some();
+    if needs_login {
+        // With the password that was in force before, nothing shows that the administrator still gets in.
+        let user = "`friendlet ctl login USER`, then `friendlet ctl configuration confirm`";
+        env.note(format_args!("the change replaces your password: log in again with {user}"));
+    }
+    if !is_confirmed || needs_login {
         if !invocation.json {
             let over = address.map(|address| format!(", over {address}")).unwrap_or_default();
             env.print(&format!(
@@ -125,7 +131,7 @@ fn set(
                 time.as_secs()
             ))?;
         }
-        return Ok(0);
+        return Ok(if is_confirmed { FAILED } else { 0 });
     }
     let later = at(invocation, env, session, address.as_deref())?;
     match confirm(&later, env, &change, begin + time) {

@@ -222,10 +222,13 @@ fn put_reloaded(out: &mut Writer<'_>, reloaded: &Reloaded<'_>) -> Result<(), Ful
         put_names(out, title, &mut names.iter().map(|name| name.as_str()))?;
     }
     put_names(out, "NeedsRestart", &mut needs_restart.iter().copied())?;
-    if let Some(Unconfirmed { change, time, address }) = unconfirmed {
+    if let Some(Unconfirmed { change, time, address, needs_login }) = unconfirmed {
         out.put_display(format_args!(r#", "Change": {change}, "Seconds": {}"#, time.as_secs()))?;
         if let Some(address) = address {
             out.put_display(format_args!(r#", "Address": "{address}""#))?;
+        }
+        if *needs_login {
+            out.put(r#", "NeedsLogin": true"#)?;
         }
     }
     out.put("}")

@@ -11,6 +11,7 @@ use super::{ReloadFiles, certificate, first_user};
 use crate::config::{self, Config, ConfigOrigin, References, Source};
 use crate::keeper::Force;
 use crate::limits::{BOARD_FILE, CONFIG_BYTES};
+use crate::session::SessionKey;
 use crate::sys::drop_ins::{self, DropIn};
 use crate::sys::{file, memory_file};
 
@@ -27,6 +28,8 @@ pub(super) struct Later {
     pub(super) force: Force,
     /// Address that is opened beside the present one.
     pub(super) beside: Option<Beside>,
+    /// Session of the administrator who changes it by a call.
+    pub(super) author: Option<SessionKey>,
 }
 
 /// Address that is opened beside the present one.
@@ -86,7 +89,8 @@ impl Later {
         }
         let document = memory_file::create("configuration", &text)
             .map_err(|error| format!("cannot keep it in memory: {error}"))?;
-        Ok(Box::new(Self { config, config_origin, tls, document, text, force: Force::Reload, beside: None }))
+        let (force, beside, author) = (Force::Reload, None, None);
+        Ok(Box::new(Self { config, config_origin, tls, document, text, force, beside, author }))
     }
 }
 

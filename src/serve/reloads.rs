@@ -143,6 +143,7 @@ impl Core {
             idle_timeout: config.idle_timeout,
             lockout: (config.lockout_attempts, config.lockout_time),
             update: config.update,
+            kept: later.author,
         };
         if let (Some(tls), Some(config)) = (&self.reloads.tls, later.tls.take()) {
             tls.replace(config);

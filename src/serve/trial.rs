@@ -12,7 +12,7 @@ use crate::api::Trial;
 use crate::call::{Change, Completion, ConfigurationPage, Unconfirmed as Answer};
 use crate::config::{self, ConfigError};
 use crate::keeper::Force;
-use crate::session::UserLevel;
+use crate::session::{UserLevel, Users};
 use crate::{error, info, log, warning};
 
 impl Core {
@@ -85,6 +85,7 @@ impl Core {
         };
         let (config_error, config_origin) = self.server.config_state();
         earlier.config_origin = config_origin;
+        (earlier.author, later.author) = (change.session, change.session);
         earlier.tls = self.reloads.tls.as_ref().map(|tls| tls.current());
         let unconfirmed = Unconfirmed {
             earlier,
@@ -95,16 +96,21 @@ impl Core {
         };
         self.reloads.unconfirmed = Some(unconfirmed);
         self.system.reloader().begin_trial(later.text.clone());
+        let password = |users: &Users| users.find(&change.by).and_then(|user| users.password(user).cloned());
+        let before = password(self.server.users());
+        let effect = self.apply(later, false, now);
+        let needs_login = password(self.server.users()) != before;
         let by = change.by.clone();
         let (until, has_address) = (now + change.time, address.is_some());
-        let trial = Trial { change: call_id, by, since: now, until, is_writing: false, has_address };
+        let trial =
+            Trial { change: call_id, by, since: now, until, is_writing: false, has_address, needs_login };
         self.server.begin_trial(trial);
-        *answer = Some(Answer { change: call_id, time: change.time, address });
+        *answer = Some(Answer { change: call_id, time: change.time, address, needs_login });
         info!("configuration: change {} is to be confirmed within {} s", call_id, change.time.as_secs());
         if let Some(address) = address {
             info!("configuration: change {} opens {}", call_id, address);
         }
-        Ok(self.apply(later, false, now))
+        Ok(effect)
     }
 
     pub(super) fn handle_written(&mut self, call_id: u64, outcome: Result<(), String>, now: Duration) {

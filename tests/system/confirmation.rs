@@ -1,10 +1,30 @@
-//! What a change of the configuration puts in force, and who may confirm it.
+//! Changes of the configuration: the combination in force, and the proof of their confirmation.
 
 use std::fs;
 
 use super::services::OK;
-use super::trial::{change, confirm, device};
+use super::trial::{SHORT, change, change_by, confirm, device, post, text, written};
+use crate::support::device::{ADMIN, stored_password};
+use crate::support::directory::Directory;
+use crate::support::http::{login_form, session_of};
+use crate::support::server::{friendlet, run_command};
+use crate::support::wait::until;
 use crate::support::{Device, Server};
+
+/// The changed text with another password of `fadmin`.
+fn with_password(server: &Server, password: &str) -> String {
+    text(server, &device("")).replace(&stored_password("secret", 1000), &stored_password(password, 1000))
+}
+
+/// Session of a login on a device, if it is accepted.
+fn login_on(server: &Server, name: &str, password: &str, device: &str) -> Option<String> {
+    let form = login_form("fadmin", password).replace("test", device);
+    session_of(&server.post("/system.library/login", &form.replace("fadmin", name)).body)
+}
+
+fn is_valid(server: &Server, session: &str) -> bool {
+    server.post("/system.library/validate", &format!("sessionid={session}")).body.contains("true")
+}
 
 #[test]
 fn new_address_is_refused_while_its_encryption_waits_for_a_restart() {
@@ -36,5 +56,76 @@ fn new_address_is_refused_while_its_certificate_waits_for_a_restart() {
     fs::remove_file(directory.file("state/tls/certificate.pem")).unwrap();
     let answer = change(&server, &of("127.0.0.2:0", "client_ca = \"ca.pem\""), "");
     assert!(answer.contains("cannot be opened while [listen] certificate"), "{answer}");
+    server.stop();
+}
+
+#[test]
+fn change_of_the_own_password_is_confirmed_after_a_login_with_it_alone() {
+    let server = Server::start(&device(""));
+    let session = server.login("fadmin", "secret");
+    let other = login_on(&server, "fadmin", "secret", "other").unwrap();
+    let answer = change_by(&server, &session, &with_password(&server, "mistyped"), SHORT);
+    assert!(answer.ends_with(r#""NeedsLogin": true}"#), "{answer}");
+    let refused = post(&server, "confirm", &session, "");
+    assert!(refused.contains("log in with the password of the change"), "{refused}");
+    assert!(!is_valid(&server, &other), "a session of the earlier password");
+    let later = login_on(&server, "fadmin", "mistyped", "later").unwrap();
+    until("it is back", || server.call("board/status").contains("was not confirmed"));
+    assert!(!is_valid(&server, &later), "a session of the password that is not confirmed");
+    // He may go on, and try it once more.
+    let answer = change_by(&server, &session, &with_password(&server, "later"), "");
+    assert!(answer.contains("NeedsLogin"), "{answer}");
+    assert_eq!(login_on(&server, "fadmin", "secret", "test"), None);
+    assert!(post(&server, "confirm", &session, "").contains("this session is older"));
+    // On the same device, the login returns the same session.
+    assert_eq!(server.login("fadmin", "later"), session);
+    assert_eq!(post(&server, "confirm", &session, ""), OK);
+    assert_eq!(written(&server), with_password(&server, "later"));
+    server.stop();
+}
+
+#[test]
+fn change_without_the_own_password_cannot_be_confirmed_by_a_session() {
+    let server = Server::start(&device(""));
+    let session = server.login("fadmin", "secret");
+    let line = format!("password = \"{}\"\n", stored_password("secret", 1000));
+    let without = text(&server, &device("")).replace(&line, "");
+    assert!(change_by(&server, &session, &without, SHORT).contains("NeedsLogin"));
+    assert_eq!(login_on(&server, "fadmin", "secret", "other"), None);
+    assert!(post(&server, "confirm", &session, "").contains("this session is older"));
+    until("it is back", || server.call("board/status").contains("was not confirmed"));
+    assert!(login_on(&server, "fadmin", "secret", "other").is_some());
+    // A token that is in the file still gets him in.
+    assert!(change_by(&server, &session, &without, "").contains("NeedsLogin"));
+    assert_eq!(post(&server, "confirm", ADMIN, ""), OK);
+    // Passwords of others are not his.
+    let boss = without.replace(&stored_password("boss", 1000), &stored_password("chief", 1000));
+    assert!(!change_by(&server, ADMIN, &boss, "").contains("NeedsLogin"));
+    assert_eq!(confirm(&server), OK);
+    assert!(login_on(&server, "boss", "chief", "test").is_some());
+    server.stop();
+}
+
+#[test]
+fn ctl_asks_to_log_in_again_after_a_change_of_the_own_password() {
+    let state = Directory::new();
+    let server = Server::start(&device(""));
+    let url = format!("ws://{}", server.address());
+    let ctl = |arguments: &[&str], input: &str| {
+        let mut command = friendlet();
+        command.args([&["ctl", "--url", &url], arguments].concat());
+        run_command(command.env("XDG_STATE_HOME", state.file("")), input)
+    };
+    assert_eq!(ctl(&["login", "fadmin"], "secret\n").code, Some(0));
+    let path = server.directory().write("changed.toml", with_password(&server, "later"));
+    let tried = ctl(&["configuration", "set", &path], "");
+    assert_eq!(tried.code, Some(1), "{tried:?}");
+    assert!(tried.stderr.contains("log in again with `friendlet ctl login"), "{tried:?}");
+    assert!(tried.stdout.contains("in force for 60 s, unless"), "{tried:?}");
+    let early = ctl(&["configuration", "confirm"], "");
+    assert!(early.stderr.contains("log in with the password of the change"), "{early:?}");
+    assert_eq!(ctl(&["login", "fadmin"], "later\n").code, Some(0));
+    let confirmed = ctl(&["configuration", "confirm"], "");
+    assert_eq!(confirmed.stdout, "configuration: ok, confirmed and written\n", "{confirmed:?}");
     server.stop();
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::services::{OK, start, status, until_state};
-use crate::support::device::{ADMIN, GUEST, service, shell, token, user};
+use crate::support::device::{ADMIN, GUEST, service, shell, stored_password, token, user};
 use crate::support::directory::Directory;
 use crate::support::http::session_of;
 use crate::support::server::run;
@@ -241,6 +241,31 @@ fn many_reloads_drop_no_connection_and_restart_nothing_else() {
     }
     assert_eq!((status(&server, "same").pid, status(&server, "same").restarts), (pid, 0));
     until_state(&server, "turn", "started");
+    server.stop();
+}
+
+#[test]
+fn password_changed_by_a_reload_ends_the_sessions_of_the_old_one() {
+    let server = Server::start(&Device::plain());
+    let sessions = [server.login("guest", "guest"), server.login("fadmin", "secret")];
+    let [mut guest, mut admin] = sessions.each_ref().map(|session| server.bound(session));
+    let mut by_token = server.bound(GUEST);
+    let mut later = Device::plain();
+    later.tables = later.tables.replace(&stored_password("guest", 1000), &stored_password("later", 1000));
+    assert_eq!(reload(&server, &later), NOTHING);
+    assert!(guest.push("server-notice").contains("session killed"));
+    let is_valid = |session: &str| {
+        server.post("/system.library/validate", &format!("sessionid={session}")).body.contains("true")
+    };
+    assert!(!is_valid(&sessions[0]) && is_valid(&sessions[1]) && is_valid(GUEST));
+    for (socket, session) in [(&mut admin, &sessions[1][..]), (&mut by_token, GUEST)] {
+        let answer = socket.call(&request("s", "services/allowed/status", "{}", session));
+        assert!(answer.contains("\"State\""), "{answer}");
+    }
+    // The same file changes nothing.
+    let session = server.login("guest", "later");
+    assert_eq!(server.call("board/reload"), NOTHING);
+    assert!(is_valid(&session));
     server.stop();
 }
 

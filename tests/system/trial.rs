@@ -22,7 +22,7 @@ const RUNS_ON: &str = "exec sleep 1000";
 /// Token of another administrator.
 const BOSS: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 /// Time of a trial that is not confirmed, in seconds.
-const SHORT: &str = "seconds=2";
+pub(super) const SHORT: &str = "seconds=2";
 
 /// Two administrators, a service that stays, and further tables.
 pub(super) fn device(tables: &str) -> Device {
@@ -44,7 +44,7 @@ fn encode(text: &str) -> String {
 }
 
 /// A call by POST: with a session, and further parameters.
-fn post(server: &Server, path: &str, session: &str, parameters: &str) -> String {
+pub(super) fn post(server: &Server, path: &str, session: &str, parameters: &str) -> String {
     server.post(&format!("/system.library/board/{path}"), &format!("sessionid={session}&{parameters}")).body
 }
 
@@ -59,7 +59,7 @@ fn change_text(server: &Server, text: &str, parameters: &str) -> String {
 }
 
 /// The same by a session, in parts that fit in a form.
-fn change_by(server: &Server, session: &str, text: &str, parameters: &str) -> String {
+pub(super) fn change_by(server: &Server, session: &str, text: &str, parameters: &str) -> String {
     let parts: Vec<&str> = text.as_bytes().chunks(2000).map(|part| str::from_utf8(part).unwrap()).collect();
     let (mut offset, mut answer) = (0, String::new());
     for (number, part) in parts.iter().enumerate() {

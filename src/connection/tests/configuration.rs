@@ -10,7 +10,7 @@ use crate::connection::{Peer, SlotId};
 fn trial(fixture: &Fixture, has_address: bool) -> Trial {
     let (since, until) = (fixture.now, fixture.now + CHANGE_CONFIRM_TIME);
     let by = UserName::try_from("admin").unwrap();
-    Trial { change: 7, by, since, until, is_writing: false, has_address }
+    Trial { change: 7, by, since, until, is_writing: false, has_address, needs_login: false }
 }
 
 /// Makes a call, and returns the answer if there is one yet.

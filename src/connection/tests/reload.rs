@@ -20,6 +20,7 @@ fn reload_ends_after_a_write_to_the_disk() {
         idle_timeout: Duration::from_secs(60),
         lockout: (3, LOCKOUT_TIME),
         update: crate::config::Update::default(),
+        kept: None,
     };
     let services = fixture.server.services().table().clone();
     fixture.server.set(settings, fixture.now, &mut fixture.system);
@@ -54,6 +55,7 @@ fn origins_of_a_reload_are_in_force_at_once() {
         idle_timeout: Duration::from_secs(60),
         lockout: (3, LOCKOUT_TIME),
         update: crate::config::Update::default(),
+        kept: None,
     };
     let services = fixture.server.services().table().clone();
     fixture.server.set(settings, fixture.now, &mut fixture.system);
