@@ -231,6 +231,18 @@ impl<'p> Surroundings<'p> {
         Self { path, drop_ins: drop_ins::read(path), good: good.unwrap_or_default() }
     }
 
+    /// Returns true without a file, or even a link to one, and without a last good copy, or with that of drop-ins alone.
+    fn never_had_a_file(&self) -> bool {
+        let of_drop_ins = !self.good.is_empty() && self.good_file().is_none();
+        file::is_absent(self.path) && (of_drop_ins || file::is_absent(&good_path(self.path)))
+    }
+
+    /// Text of the file in the last good copy.
+    fn good_file(&self) -> Option<&str> {
+        let text = config::split(&self.good, "").first()?.text.ok()?;
+        (!text.trim().is_empty()).then_some(text)
+    }
+
     fn drop_ins(&self) -> Vec<Source<'_>> {
         self.drop_ins.iter().map(DropIn::source).collect()
     }
@@ -281,10 +293,8 @@ impl<'p> Surroundings<'p> {
     /// The last good copy, unless its text is that of `given`; else the built-in default.
     fn fall_back(&self, given: Option<Digest>, failure: LoadFailure) -> Loaded {
         let name = good_path(self.path).display().to_string();
-        let file = config::split(&self.good, &name).first().copied();
-        let file = file.filter(|file| {
-            file.text.is_ok_and(|text| !text.trim().is_empty() && given != Some(digest(text)))
-        });
+        let text = self.good_file().filter(|text| given != Some(digest(text)));
+        let file = text.map(|text| Source::new(&name, text));
         let loaded = file.map(|file| self.load(file, ConfigOrigin::LastGood, Some(failure.clone())));
         loaded.and_then(Result::ok).unwrap_or_else(|| self.built_in(Some(failure)))
     }
@@ -331,7 +341,7 @@ fn read_named(named: Option<&Path>, path: &Path) -> Result<(String, String, Conf
     // Whatever it is that a person names: a pipe of the shell, too.
     match file::read_text(path, CONFIG_BYTES) {
         Ok(text) => Ok((path.display().to_string(), text, ConfigOrigin::Given)),
-        Err(error) if named.is_none() && error.is_missing() => {
+        Err(error) if named.is_none() && error.is_missing() && file::is_absent(path) => {
             Ok((config::built_in_source(), BOARD_FILE.to_owned(), ConfigOrigin::BuiltIn))
         }
         Err(error) => Err(LoadError::File(error)),
@@ -339,8 +349,8 @@ fn read_named(named: Option<&Path>, path: &Path) -> Result<(String, String, Conf
 }
 
 /// Reads the configuration file at `path`; where it cannot be used, the last good copy beside it
-/// (`PATH.good`); where that cannot be used either, the built-in default. A missing file is not an error:
-/// the built-in default is in force then.
+/// (`PATH.good`); where that cannot be used either, the built-in default. That is in force without an error where neither
+/// has ever been.
 pub fn load_with_fallback(path: &Path) -> Loaded {
     let surroundings = Surroundings::read(path, true);
     let failure = match file::read_content(path, CONFIG_BYTES) {
@@ -351,7 +361,13 @@ pub fn load_with_fallback(path: &Path) -> Loaded {
                 Err(error) => LoadFailure::of(&error),
             }
         }
-        Err(error) if error.is_missing() => return surroundings.built_in(None),
+        Err(error) if error.is_missing() && surroundings.never_had_a_file() => {
+            return surroundings.built_in(None);
+        }
+        Err(error) if error.is_missing() => {
+            let good = good_path(path);
+            LoadFailure::new(format_args!("{error}; to do without it, remove {}, too", good.display()))
+        }
         Err(error) => LoadFailure::new(error),
     };
     surroundings.fall_back(None, failure)

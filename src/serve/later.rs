@@ -97,7 +97,7 @@ impl Later {
 /// Text and origin of the configuration file.
 fn read(files: &ReloadFiles) -> (Result<String, String>, ConfigOrigin) {
     match file::read_content(&files.config, CONFIG_BYTES) {
-        Err(error) if error.is_missing() && files.may_be_missing => {
+        Err(error) if error.is_missing() && files.may_be_missing && file::is_absent(&files.config) => {
             (Ok(BOARD_FILE.to_owned()), ConfigOrigin::BuiltIn)
         }
         text => (text.map_err(|error| error.reason.to_string()), ConfigOrigin::Given),
@@ -126,6 +126,11 @@ mod tests {
         let missing = read(false).err().unwrap();
         assert!(missing.ends_with("f.toml: No such file or directory (errno 2)"), "{missing}");
         crate::log::set_level(crate::log::Level::Off);
+        std::os::unix::fs::symlink("nothing", &config).unwrap();
+        assert!(
+            read(true).is_err_and(|error| error.ends_with("f.toml: No such file or directory (errno 2)"))
+        );
+        std::fs::remove_file(&config).unwrap();
         let plain = |later: &Later| (later.config_origin, later.text.to_string());
         let expected = (ConfigOrigin::BuiltIn, format!("\x1c1.toml\n{drop_in}"));
         // Without users and certificate, which the server makes at its start.

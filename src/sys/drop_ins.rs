@@ -30,7 +30,8 @@ impl DropIn {
 }
 
 /// Reads the drop-ins of the configuration file at `config`: the files in `NAME.d` beside `NAME.toml` whose names end with
-/// `.toml` and do not begin with a dot, in the order of the bytes of their names. A directory that is missing has none.
+/// `.toml` and do not begin with a dot, in the order of the bytes of their names. A directory that is missing has none;
+/// a link to one that is missing is an error.
 pub fn read(config: &Path) -> Vec<DropIn> {
     let directory = config.with_extension("d");
     if directory == config {
@@ -38,7 +39,9 @@ pub fn read(config: &Path) -> Vec<DropIn> {
     }
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        Err(error) if error.kind() == ErrorKind::NotFound && file::is_absent(&directory) => {
+            return Vec::new();
+        }
         Err(error) => return vec![DropIn::wrong(&directory, Reason::from(&error))],
     };
     let mut names: Vec<OsString> = Vec::new();
@@ -126,6 +129,11 @@ mod tests {
         assert_eq!(read_all(&directory), [right("B.toml", "B"), right("a.toml", "a"), right("b.toml", "b")]);
         assert!(read(Path::new("/nonexistent/f.toml")).is_empty());
         assert!(read(&directory.0.join("f.d")).is_empty());
+        symlink("nothing", directory.0.join("g.d")).unwrap();
+        let of_a_link = read(&directory.0.join("g.toml"));
+        assert!(
+            matches!(&of_a_link[..], [DropIn { text: Err(reason), .. }] if reason.contains("No such file"))
+        );
     }
 
     #[test]

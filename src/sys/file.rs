@@ -192,6 +192,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
     AtomicFile::new(path, mode)?.write(&[bytes])
 }
 
+/// Returns true if nothing is at `path`, and nothing but directories is on the way to it. A link that leads nowhere is not
+/// absent: its medium may come back.
+pub fn is_absent(path: &Path) -> bool {
+    let is_missing =
+        |path: &Path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    is_missing(path) && path.ancestors().find(|path| !is_missing(path)).is_none_or(Path::is_dir)
+}
+
 /// File that is replaced atomically. A write of it allocates nothing unless it fails.
 #[derive(Clone, Debug)]
 pub struct AtomicFile {

@@ -82,6 +82,29 @@ fn built_in_default_is_in_force_without_a_last_good_copy() {
     assert!(!directory.path().join(GOOD).exists() && !directory.path().join("state").exists());
 }
 
+#[test]
+fn lost_file_is_replaced_by_its_good_copy_with_a_notice() {
+    for link in [false, true] {
+        let directory = Directory::new();
+        directory.write(GOOD, device(&directory, "given"));
+        if link {
+            std::os::unix::fs::symlink("medium/f.toml", directory.file("friendlet.toml")).unwrap();
+        }
+        let server = start(directory);
+        assert!(server.call("services/list").contains("\"given\""));
+        let status = server.call("board/status");
+        assert!(
+            status.contains(r#""DeviceFile": "last good", "Complaint": "last good copy in force: "#),
+            "{status}"
+        );
+        assert!(server.log().contains("friendlet.toml: No such file or directory"), "{}", server.log());
+        let mut socket = server.bound(ADMIN);
+        assert!(socket.text().contains("last good copy in force"));
+        assert!(server.call("board/reload").contains("No such file"));
+        server.stop();
+    }
+}
+
 fn built_in_address() -> String {
     let file: toml::Table = friendlet::limits::BOARD_FILE.parse().unwrap();
     file["listen"]["address"].as_str().unwrap().to_owned()

@@ -115,6 +115,40 @@ fn missing_file_is_not_an_error_and_an_empty_one_is() {
 }
 
 #[test]
+fn file_that_is_lost_or_a_link_to_nothing_is_replaced_by_its_good_copy() {
+    let directory = Directory::new("lost");
+    let file = directory.write("", Some(GOOD_TEXT));
+    let link = || std::os::unix::fs::symlink("medium/friendlet.toml", &file).unwrap();
+    fs::remove_file(&file).unwrap();
+    for is_link in [false, true] {
+        if is_link {
+            link();
+        }
+        let loaded = load_with_fallback(&file);
+        assert_eq!(loaded.config_origin, ConfigOrigin::LastGood, "{is_link}");
+        assert_eq!(loaded.config.log_level, crate::log::Level::Debug);
+        assert!(!loaded.reload_files(true).may_be_missing);
+        let error = loaded.config_error.unwrap();
+        assert!(error.starts_with("last good copy in force: "), "{error}");
+        assert!(error.contains("friendlet.toml: No such file") && error.ends_with(".good, too"), "{error}");
+    }
+    // Without the copy, or with a damaged one, the built-in default is in force, with the error.
+    fs::remove_file(directory.0.join("friendlet.toml.good")).unwrap();
+    let loaded = load_with_fallback(&file);
+    assert!(loaded.config_origin == ConfigOrigin::BuiltIn && loaded.config_error.is_some());
+    assert!(matches!(load_from(None, &file), Err(LoadError::File(error)) if error.is_missing()));
+    fs::remove_file(&file).unwrap();
+    fs::write(directory.0.join("friendlet.toml.good"), "").unwrap();
+    let loaded = load_with_fallback(&file);
+    assert!(loaded.config_origin == ConfigOrigin::BuiltIn && loaded.config_error.is_some());
+    // So it is where the medium of the whole directory is not there.
+    std::os::unix::fs::symlink("nothing", directory.0.join("etc")).unwrap();
+    let loaded = load_with_fallback(&directory.0.join("etc/friendlet.toml"));
+    assert!(loaded.config_origin == ConfigOrigin::BuiltIn && loaded.config_error.is_some());
+    assert!(load_from(None, &directory.0.join("etc/friendlet.toml")).is_err());
+}
+
+#[test]
 fn each_file_is_tried_once_when_the_server_does_not_start() {
     let directory = Directory::new("after");
     let file = directory.write(GOOD_TEXT, Some("[log]\nlevel = 'warn'\n"));
@@ -162,8 +196,9 @@ fn drop_ins_are_kept_with_the_file_or_without_it() {
     let loaded = load_with_fallback(&file);
     assert_eq!((loaded.config_origin, loaded.errors.len()), (ConfigOrigin::LastGood, 1));
     assert_eq!(kept(loaded), Some(format!("[log]\nlevel = 'warn'\n{of_the_drop_in}")));
-    // The built-in default is not a file.
+    // The built-in default is not a file: with a good copy of drop-ins alone, none is missing.
     fs::remove_file(&file).unwrap();
+    fs::write(directory.0.join("friendlet.toml.good"), &of_the_drop_in).unwrap();
     let loaded = load_with_fallback(&file);
     assert!(loaded.config.services.find("web").is_some());
     assert_eq!((loaded.config_origin, loaded.errors.len()), (ConfigOrigin::BuiltIn, 0));
