@@ -13,7 +13,7 @@ use crate::config::{self, Config, NOTICE_BYTES};
 use crate::keeper::{self, Cgroups, Configuration, Force, Legacy, ServerEnd};
 use crate::log::print;
 use crate::serve::{self, Finding, ReloadFiles, Start, StartError};
-use crate::service::ServiceTable;
+use crate::service::{BoardEnd, ServiceTable};
 use crate::sys::board::{DATA_VARIABLE, SLOT_STATE_VARIABLE, has_init};
 use crate::sys::{file, log_threads};
 
@@ -102,7 +102,7 @@ fn run_with_fallback(mut loaded: Loaded, mut legacy: Option<Legacy>) -> ExitCode
         let (config, good_copy, next) = loaded.into_parts();
         let good_copy = good_copy.map(|(path, _)| path);
         match serve(config, good_copy, text, files, board, true, legacy.take()) {
-            Ok(ServerEnd { refusal: Some(error), code }) => match next.after(&error) {
+            Ok(ServerEnd { refusal: Some(error), code, .. }) => match next.after(&error) {
                 Some(next) => loaded = next,
                 None => return ExitCode::from(code),
             },
@@ -135,11 +135,17 @@ fn serve(
         None if start.config.board.has_no_cgroups => None,
         None => Cgroups::create(table.as_deref()),
     };
+    let commands = start.config.board.clone();
     let server = |start, link| end_of(serve::run(start, link));
-    keeper::run(start, cgroups, table.as_deref(), legacy, server).map_err(|error| {
+    let mut end = keeper::run(start, cgroups, table.as_deref(), legacy, server).map_err(|error| {
         print(format_args!("friendlet: cannot start the server: {error}\n"));
-        exit::SYSTEM.into()
-    })
+        ExitCode::from(exit::SYSTEM)
+    })?;
+    // A server that was killed has not ended as it should.
+    if let Some(board_end) = end.board_end.filter(|_| end.code == 0) {
+        end.code = serve::end_board(&commands, board_end);
+    }
+    Ok(end)
 }
 
 impl Configuration for Start {
@@ -212,11 +218,15 @@ fn notice(value: Option<&OsStr>) -> Option<heapless::String<NOTICE_BYTES>> {
 }
 
 /// Prints the error of a server, and returns its end for the keeper.
-fn end_of(outcome: Result<(), StartError>) -> ServerEnd {
-    let Err(error) = outcome else { return ServerEnd { code: 0, refusal: None } };
+fn end_of(outcome: Result<Option<BoardEnd>, StartError>) -> ServerEnd {
+    let error = match outcome {
+        Ok(board_end) => return ServerEnd { code: 0, refusal: None, board_end },
+        Err(error) => error,
+    };
     print(format_args!("friendlet: {error}\n"));
     log_threads::flush();
-    ServerEnd { code: error.code(), refusal: error.is_of_the_file().then(|| error.to_string()) }
+    let refusal = error.is_of_the_file().then(|| error.to_string());
+    ServerEnd { code: error.code(), refusal, board_end: None }
 }
 
 #[cfg(test)]

@@ -31,8 +31,8 @@ use super::{CHECK_RUNS, Cgroups, REFUSAL_BYTES, REQUESTS, SLOTS, usage};
 use crate::limits::{COMMAND_OUTPUT_BYTES, SERVICE_COMMAND_RUNS, SERVICE_OUTPUT_BYTES, SERVICES};
 use crate::runtime::{AsyncFd, Notify, Tasks, Timer};
 use crate::service::{
-    Attempt, COMMAND_TIMEOUT, Memo, ProcessEvent, Program, ReadyCheck, Scope, ServiceId, ServiceTable,
-    Signal, Usage,
+    Attempt, BoardEnd, COMMAND_TIMEOUT, Memo, ProcessEvent, Program, ReadyCheck, Scope, ServiceId,
+    ServiceTable, Signal, Usage,
 };
 use crate::session::SessionMemo;
 use crate::{internal_error, warning};
@@ -529,6 +529,12 @@ pub(super) fn send_refusal(keeper: &OwnedFd, text: &str) {
     message.extend(bytes.take(REFUSAL_BYTES));
     // Without it the keeper does not try another file.
     let _ = send(keeper, &message, SendFlags::NOSIGNAL);
+}
+
+/// Requests the end of the board, as the server's last message.
+pub(super) fn send_board_end(keeper: &OwnedFd, end: BoardEnd) {
+    // Without it the board goes on, as after an end by a signal.
+    let _ = send(keeper, &Request::EndBoard(end).encode(), SendFlags::NOSIGNAL);
 }
 
 #[cfg(test)]

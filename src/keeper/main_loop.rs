@@ -74,8 +74,8 @@ pub(super) struct MainLoop {
     /// Earliest time of the next look at groups whose leader has exited.
     next_look: Option<Instant>,
     pub(super) server: Option<Pid>,
-    refusal: Option<String>,
-    code: u8,
+    /// End of the server, as far as it is known.
+    end: ServerEnd,
     /// Time of the first signal that asked the server to end.
     pub(super) ending_since: Option<Instant>,
     /// The server was killed, and another one takes over.
@@ -122,8 +122,7 @@ impl MainLoop {
             left_groups: LeftGroups::None,
             next_look: None,
             server: None,
-            refusal: None,
-            code: 0,
+            end: ServerEnd::default(),
             ending_since: None,
             has_crashed: false,
             crashes: Crashes::new(),
@@ -143,7 +142,7 @@ impl MainLoop {
     /// upgrade, and the services run on for another one.
     pub(super) fn serve(&mut self, server: Pid, configuration: &mut dyn Configuration) -> Option<ServerEnd> {
         self.server = Some(server);
-        (self.has_crashed, self.is_server_ending) = (false, false);
+        (self.has_crashed, self.is_server_ending, self.end) = (false, false, ServerEnd::default());
         self.crashes.start(Instant::now());
         self.run(configuration);
         (!self.has_crashed && !self.is_leaving()).then(|| {
@@ -151,7 +150,7 @@ impl MainLoop {
                 self.stop_children();
             }
             self.end_children();
-            ServerEnd { code: self.code, refusal: self.refusal.take() }
+            core::mem::take(&mut self.end)
         })
     }
 
@@ -285,6 +284,7 @@ impl MainLoop {
                     self.is_server_ending = true;
                     self.cancel_upgrade();
                 }
+                Some(Received::Request(Request::EndBoard(end))) => self.end.board_end = Some(end),
                 Some(Received::Session(index, memo)) => {
                     if let Some(stored) = self.sessions.get_mut(index) {
                         *stored = memo;
@@ -297,7 +297,7 @@ impl MainLoop {
                     return true;
                 }
                 Some(Received::Request(Request::Configure(_))) | None => return false,
-                Some(Received::Refusal(text)) => self.refusal = Some(text),
+                Some(Received::Refusal(text)) => self.end.refusal = Some(text),
             }
         }
         true
@@ -448,7 +448,7 @@ impl MainLoop {
 
     fn handle_server_exit(&mut self, exit: Exit) {
         self.server = None;
-        self.code = match exit {
+        self.end.code = match exit {
             Exit::Code(code) => code as u8,
             Exit::Signal { signal, .. } => {
                 let now = Instant::now();

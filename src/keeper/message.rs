@@ -11,7 +11,8 @@ use core::time::Duration;
 use heapless::{String, Vec};
 
 use crate::service::{
-    Exit, Notice, ProcessEvent, Program, STATUS_TEXT_BYTES, Scope, Signal, SpawnError, SpawnStage, StatusText,
+    BoardEnd, Exit, Notice, ProcessEvent, Program, STATUS_TEXT_BYTES, Scope, Signal, SpawnError, SpawnStage,
+    StatusText,
 };
 
 use crate::session::{SESSION_MEMO_BYTES, SessionMemo};
@@ -44,6 +45,8 @@ pub(super) enum Request {
     Upgrade,
     /// Note that the server ends, with its services: no other program takes over.
     Ending,
+    /// End the board once the server has ended.
+    EndBoard(BoardEnd),
 }
 
 /// Duration of a later configuration file.
@@ -134,6 +137,7 @@ impl Request {
             Self::Reloading => [5, 0, 0, 0, 0],
             Self::Upgrade => [6, 0, 0, 0, 0],
             Self::Ending => [7, 0, 0, 0, 0],
+            Self::EndBoard(end) => [8, end as u8, 0, 0, 0],
         }
     }
 
@@ -153,6 +157,7 @@ impl Request {
             [5, ..] => Self::Reloading,
             [6, ..] => Self::Upgrade,
             [7, ..] => Self::Ending,
+            [8, end, ..] => Self::EndBoard(BoardEnd::ALL.into_iter().find(|known| *known as u8 == end)?),
             _ => return None,
         })
     }
@@ -305,10 +310,11 @@ mod tests {
             Request::Reloading,
             Request::Upgrade,
             Request::Ending,
+            Request::EndBoard(BoardEnd::PowerOff),
         ] {
             assert_eq!(Request::decode(request.encode()), Some(request));
         }
-        for bytes in [[8, 0, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
+        for bytes in [[9, 0, 0, 0, 0], [8, 2, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
             assert_eq!(Request::decode(bytes), None);
         }
     }

@@ -73,7 +73,7 @@ use self::server_socket::ServerSocket;
 use crate::limits::{CONFIG_BYTES, SERVICE_COMMAND_RUNS, SERVICES, SESSIONS};
 use crate::log::Reason;
 use crate::log::console::warning;
-use crate::service::{Inherited, ServiceId, ServiceTable};
+use crate::service::{BoardEnd, Inherited, ServiceId, ServiceTable};
 use crate::session::SessionMemo;
 use crate::sys::fork::{self, Forked, SignalFd};
 use crate::sys::{Clock, NotifyEnvironment};
@@ -179,12 +179,14 @@ pub struct Link {
 }
 
 /// End of the server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ServerEnd {
     /// Exit code.
     pub code: u8,
     /// Error of a server that has not started because of its configuration file.
     pub refusal: Option<String>,
+    /// End of the board that it has requested, which comes after its own.
+    pub board_end: Option<BoardEnd>,
 }
 
 /// Configuration in force, which the keeper does not know as a whole.
@@ -257,6 +259,9 @@ pub fn run<T: Configuration>(
                 let end = server(start, link);
                 if let Some(refusal) = &end.refusal {
                     client::send_refusal(&server_messages, refusal);
+                }
+                if let Some(end) = end.board_end {
+                    client::send_board_end(&server_messages, end);
                 }
                 std::process::exit(i32::from(end.code));
             }

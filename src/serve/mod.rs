@@ -16,7 +16,7 @@
 //! | `connect` | connections to services, which never block |
 //! | `later`, `reload`, `reloads` | the configuration file, read again; on a thread; and put in force |
 //! | `change`, `trial` | the same of another text by an administrator, until he confirms it |
-//! | `shutdown` | restart and power-off of the board |
+//! | `shutdown` | restart and power-off of the board, which the keeper executes |
 
 mod certificate;
 mod change;
@@ -46,6 +46,7 @@ pub use self::preview::{Finding, check_files, check_start, token_warnings};
 pub(crate) use self::reload::RELOAD_STACK_BYTES;
 use self::reload::{Reloader, Reloads};
 use self::shutdown::Shutdown;
+pub use self::shutdown::end_board;
 use self::state::State;
 use self::system::System;
 use crate::api::{Api, Board};
@@ -54,7 +55,7 @@ use crate::connection::{Server, ServerConfig};
 use crate::keeper::{self, Link, Processes};
 use crate::net::{BindError, ConnectionTable, Listener, Listeners, TlsConfig};
 use crate::runtime::{Notify, Tasks, Timer, UPKEEP_DELAY, block_on};
-use crate::service::{KILL_TIMEOUT, RESTART_DELAY_MIN, Supervisor};
+use crate::service::{BoardEnd, KILL_TIMEOUT, RESTART_DELAY_MIN, Supervisor};
 use crate::session::{Lockout, SessionTable};
 use crate::sys::conditions::ConditionWatch;
 use crate::sys::file::FileError;
@@ -197,11 +198,12 @@ pub(crate) fn task_bytes() -> usize {
     crate::net::task_bytes::<Core>()
 }
 
-/// Serves until SIGTERM or SIGINT, or until an administrator shuts the board down. `link` leads to the keeper.
+/// Serves until SIGTERM or SIGINT, or until an administrator shuts the board down: returns that end of the board. `link`
+/// leads to the keeper.
 ///
 /// # Errors
 /// See [`StartError`].
-pub fn run(start: Start, link: Link) -> Result<(), StartError> {
+pub fn run(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     crate::log::set_level(start.config.log_level);
     start_log(&start.config, &start.board.build)?;
     let outcome = serve(start, link);
@@ -209,7 +211,7 @@ pub fn run(start: Start, link: Link) -> Result<(), StartError> {
     outcome
 }
 
-fn serve(start: Start, link: Link) -> Result<(), StartError> {
+fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let Start { mut config, state_dir, socket, mut board, has_init, good_copy, text, files, falls_back } =
         start;
     let state_dir = state_dir.as_path();
@@ -369,7 +371,7 @@ fn serve(start: Start, link: Link) -> Result<(), StartError> {
     };
     block_on(&mut tasks, smol::future::or(end, keeper_end)).map_err(no_reactor)??;
     core.borrow_mut().flush_output();
-    shutdown.execute()
+    Ok(shutdown.end())
 }
 
 /// Opens the TCP port. With `falls_back`, the address may be one that this machine gets later, because a board has

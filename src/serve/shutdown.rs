@@ -6,12 +6,15 @@ use std::io;
 use std::rc::Rc;
 
 use rustix::io::Errno;
+use rustix::process::{WaitOptions, waitpid};
 
 use super::StartError;
 use crate::config::BoardCommands;
+use crate::log::print;
 use crate::runtime::Notify;
 use crate::service::BoardEnd;
 use crate::service::{Arguments, Exit, LastExit};
+use crate::sys::fork::{self, Forked};
 use crate::sys::{BOARD_COMMAND_TIMEOUT, NotifyState, SdNotify, board};
 use crate::{info, warning};
 
@@ -43,7 +46,7 @@ impl Shutdown {
             };
             return self.send(state);
         }
-        board::check(self.command(end))?;
+        board::check(command(&self.commands, end))?;
         // The first request counts: the server stops already.
         if self.requested.get().is_none() {
             self.requested.set(Some(end));
@@ -74,30 +77,50 @@ impl Shutdown {
         self.notify.notified().await;
     }
 
-    /// Runs the program that shuts the board down, if a shutdown is requested. The server does this last.
-    ///
-    /// # Errors
-    /// The program failed, and the board stays up.
-    pub(super) fn execute(&self) -> Result<(), StartError> {
-        let Some(end) = self.requested.get() else { return Ok(()) };
-        let argv = self.command(end);
-        let Some(program) = argv.first() else {
-            // `request` has checked it.
-            return Err(failed(end, "", "internal error: the program is missing"));
-        };
-        info!("board: {} by {}", end.name(), program);
-        match board::run(argv, BOARD_COMMAND_TIMEOUT) {
-            Ok(Exit::Code(0)) => Ok(()),
-            Ok(exit) => Err(failed(end, program, LastExit::from(exit))),
-            Err(error) => Err(failed(end, program, error)),
-        }
+    /// Returns the end of the board that is requested: the keeper executes it after that of the server.
+    pub(super) fn end(&self) -> Option<BoardEnd> {
+        let end = self.requested.get()?;
+        info!("board: {} by {}", end.name(), command(&self.commands, end).first().unwrap_or_default());
+        Some(end)
     }
+}
 
-    fn command(&self, end: BoardEnd) -> &Arguments {
-        match end {
-            BoardEnd::Reboot => &self.commands.reboot,
-            BoardEnd::PowerOff => &self.commands.poweroff,
+/// Runs the program that shuts the board down, in a child with the signals of a new process. The keeper does this last.
+/// Returns the exit code of friendlet: another one than 0 if the board stays up, which is printed.
+pub fn end_board(commands: &BoardCommands, end: BoardEnd) -> u8 {
+    let ended = match fork::fork() {
+        Ok(Forked::Child) => {
+            fork::reset_signals();
+            let failure = execute(commands, end).err();
+            failure.iter().for_each(|error| print(format_args!("friendlet: {error}\n")));
+            fork::exit_now(failure.map_or(0, |error| error.code().into()));
         }
+        Ok(Forked::Parent(child)) => waitpid(Some(child), WaitOptions::empty()).map_err(io::Error::from),
+        Err(error) => Err(error),
+    };
+    let code = ended.ok().flatten().and_then(|(_, status)| u8::try_from(status.exit_status()?).ok());
+    code.unwrap_or(StartError::SYSTEM)
+}
+
+/// Runs the program.
+///
+/// # Errors
+/// It failed, and the board stays up.
+fn execute(commands: &BoardCommands, end: BoardEnd) -> Result<(), StartError> {
+    let argv = command(commands, end);
+    // `request` has checked that there is one.
+    let program = argv.first().unwrap_or_default();
+    match board::run(argv, BOARD_COMMAND_TIMEOUT) {
+        Ok(Exit::Code(0)) => Ok(()),
+        Ok(exit) => Err(failed(end, program, LastExit::from(exit))),
+        Err(error) => Err(failed(end, program, error)),
+    }
+}
+
+fn command(commands: &BoardCommands, end: BoardEnd) -> &Arguments {
+    match end {
+        BoardEnd::Reboot => &commands.reboot,
+        BoardEnd::PowerOff => &commands.poweroff,
     }
 }
 
