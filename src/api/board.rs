@@ -46,6 +46,8 @@ pub struct Board {
     pub is_file_out_of_force: bool,
     /// Error before the start of the server.
     pub notice: Option<String<NOTICE_BYTES>>,
+    /// Parts of the server's sandbox that are in force.
+    pub sandbox: std::string::String,
     /// Notice that the slot fails its test.
     pub slot_notice: Option<String<NOTICE_BYTES>>,
 }
@@ -93,6 +95,7 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         config_origin: board.config_origin.name(),
         complaint: board.config_error.as_deref().unwrap_or_default(),
         notice: board.notice.as_deref().unwrap_or_default(),
+        sandbox: &board.sandbox,
         uptime_s: cx.now.as_secs(),
         services: &cx.api.services,
     })

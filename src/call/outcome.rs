@@ -197,6 +197,8 @@ pub struct BoardStatus<'a> {
     pub complaint: &'a str,
     /// Error before the start of the server; empty when there was none.
     pub notice: &'a str,
+    /// Parts of the server's sandbox that are in force, separated by commas.
+    pub sandbox: &'a str,
     /// Seconds since the start of the server.
     pub uptime_s: u64,
     /// All services, with the health checks.

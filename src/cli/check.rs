@@ -18,7 +18,7 @@ use super::{exit, load, print, refuse};
 use crate::config::Config;
 use crate::limits::BOARD;
 use crate::log::{self, Reason};
-use crate::serve::{Finding, check_files, check_start, token_warnings};
+use crate::serve::{Finding, check_files, check_start, preview_sandbox, token_warnings};
 use crate::service::{Program, Spec};
 use crate::sys::PATH;
 
@@ -34,7 +34,7 @@ pub(super) struct Options {
 }
 
 /// Reports all errors of a configuration file, or the memory that a server with it uses at most, and what its services
-/// lack on this machine or in the root of an image. With drop-ins, also the file of each service, check and device rule.
+/// lack on this machine or in the root of an image, and the sandbox that this kernel has for it. With drop-ins, also the file of each service, check and device rule.
 pub(super) fn run(options: &Options) -> ExitCode {
     if let Some(board) = options.board.as_deref().filter(|board| *board != BOARD) {
         log::print(format_args!(
@@ -79,7 +79,8 @@ pub(super) fn run(options: &Options) -> ExitCode {
     // Counted as 0 where the size of the program is unknown.
     let program = std::fs::metadata("/proc/self/exe").map_or(0, |file| file.len());
     let budget = Budget::new(&config, usize::try_from(program).unwrap_or(usize::MAX));
-    print(&format!("{source}: ok\n{text}\n{budget}"))
+    let sandbox = if root.0.is_none() { preview_sandbox(&config) } else { String::new() };
+    print(&format!("{source}: ok\n{text}\n{budget}{sandbox}"))
 }
 
 /// Path of the configuration file of an image.

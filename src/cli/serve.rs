@@ -197,6 +197,7 @@ fn board(loaded: &Loaded) -> Board {
         config_error: loaded.config_error.clone(),
         is_file_out_of_force: loaded.config_error.is_some(),
         notice: notice(std::env::var_os(NOTICE).as_deref()),
+        sandbox: String::new(),
         slot_notice: None,
     }
 }

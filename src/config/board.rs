@@ -1,12 +1,15 @@
 //! `[board]`: programs that end the board where friendlet is not its init.
 
+use heapless::String;
+
 use super::diagnostics::Diagnostics;
 use super::schema;
 use super::section::Document;
 use super::value::arguments;
+use crate::limits::USER_NAME_BYTES;
 use crate::service::Arguments;
 
-/// Programs that end the board, each with its arguments; control groups.
+/// Programs that end the board, each with its arguments; control groups and sandbox.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BoardCommands {
     /// Restarts it. Empty: none.
@@ -15,6 +18,10 @@ pub struct BoardCommands {
     pub poweroff: Arguments,
     /// No control groups for the services.
     pub has_no_cgroups: bool,
+    /// No sandbox for the server.
+    pub has_no_sandbox: bool,
+    /// User of the server in its sandbox, in place of root.
+    pub user: String<USER_NAME_BYTES>,
 }
 
 /// `[board]`.
@@ -34,5 +41,8 @@ pub(super) fn commands(document: &Document<'_, '_>, diagnostics: &mut Diagnostic
         argv
     };
     let [reboot, poweroff] = ["reboot", "poweroff"].map(command);
-    BoardCommands { reboot, poweroff, has_no_cgroups: !section.boolean("cgroups", diagnostics) }
+    let mut is_off = |name| !section.boolean(name, diagnostics);
+    let (has_no_cgroups, has_no_sandbox) = (is_off("cgroups"), is_off("sandbox"));
+    let user = section.bounded("user", diagnostics);
+    BoardCommands { reboot, poweroff, has_no_cgroups, has_no_sandbox, user }
 }

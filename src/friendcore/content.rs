@@ -184,7 +184,12 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
     }
     put_members(
         out,
-        &[("DeviceFile", status.config_origin), ("Complaint", status.complaint), ("Notice", status.notice)],
+        &[
+            ("DeviceFile", status.config_origin),
+            ("Complaint", status.complaint),
+            ("Notice", status.notice),
+            ("Sandbox", status.sandbox),
+        ],
     )?;
     out.put_display(format_args!(r#", "Uptime": {}"#, status.uptime_s))?;
     checks::put(out, status.services.checks().map(|(_, check, status)| (check, status)))?;

@@ -285,6 +285,9 @@ impl MainLoop {
                     self.cancel_upgrade();
                 }
                 Some(Received::Request(Request::EndBoard(end))) => self.end.board_end = Some(end),
+                Some(Received::Request(Request::Forbidden(call))) => {
+                    error!("server: made system call {}, which its sandbox forbids: it is killed", call);
+                }
                 Some(Received::Session(index, memo)) => {
                     if let Some(stored) = self.sessions.get_mut(index) {
                         *stored = memo;

@@ -16,6 +16,7 @@ use crate::service::{
 };
 
 use crate::session::{SESSION_MEMO_BYTES, SessionMemo};
+use crate::sys::sandbox;
 
 /// Size of a request.
 pub(super) const REQUEST_BYTES: usize = 5;
@@ -47,6 +48,8 @@ pub(super) enum Request {
     Ending,
     /// End the board once the server has ended.
     EndBoard(BoardEnd),
+    /// Log that the server has made a system call with this number, which its sandbox forbids: it is killed.
+    Forbidden(u32),
 }
 
 /// Duration of a later configuration file.
@@ -138,6 +141,7 @@ impl Request {
             Self::Upgrade => [6, 0, 0, 0, 0],
             Self::Ending => [7, 0, 0, 0, 0],
             Self::EndBoard(end) => [8, end as u8, 0, 0, 0],
+            Self::Forbidden(call) => sandbox::report(call),
         }
     }
 
@@ -158,6 +162,7 @@ impl Request {
             [6, ..] => Self::Upgrade,
             [7, ..] => Self::Ending,
             [8, end, ..] => Self::EndBoard(BoardEnd::ALL.into_iter().find(|known| *known as u8 == end)?),
+            [sandbox::FORBIDDEN, call @ ..] => Self::Forbidden(u32::from_ne_bytes(call)),
             _ => return None,
         })
     }
@@ -311,10 +316,11 @@ mod tests {
             Request::Upgrade,
             Request::Ending,
             Request::EndBoard(BoardEnd::PowerOff),
+            Request::Forbidden(59),
         ] {
             assert_eq!(Request::decode(request.encode()), Some(request));
         }
-        for bytes in [[9, 0, 0, 0, 0], [8, 2, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
+        for bytes in [[10, 0, 0, 0, 0], [8, 2, 0, 0, 0], [1, 0, 200, 0, 0], [1, 0, 9, 9, 0]] {
             assert_eq!(Request::decode(bytes), None);
         }
     }

@@ -57,7 +57,7 @@ mod usage;
 use core::ffi::c_int;
 use core::time::Duration;
 use std::io::{self, PipeReader};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
@@ -176,6 +176,13 @@ pub struct Link {
     pub clock: Clock,
     /// Services and sessions that an earlier server left.
     pub inherited: Inheritance,
+}
+
+impl Link {
+    /// Socket to the keeper.
+    pub fn keeper(&self) -> BorrowedFd<'_> {
+        self.messages.as_fd()
+    }
 }
 
 /// End of the server.

@@ -125,16 +125,22 @@ pub(super) fn write(files: &ReloadFiles, document: &str) -> Result<(), String> {
 /// The configuration file, or the one that it is a link to, which is replaced by another with its mode and owner. A link
 /// stays: one that leads nowhere is an error, because its medium may come back.
 fn target(path: &Path) -> Result<AtomicFile, String> {
-    let mut target = PathBuf::from(path);
-    for _ in 0..LINKS {
-        let Ok(link) = fs::read_link(&target) else { break };
-        target = target.parent().unwrap_or(Path::new("")).join(link);
-    }
+    let target = follow(path);
     let file = AtomicFile::replacing(&target, 0o600).map_err(|error| error.to_string())?;
     if target != *path && !target.exists() {
         return Err(format!("{}: its link leads to a file that is missing", target.display()));
     }
     Ok(file)
+}
+
+/// The path, or the one that it is a link to.
+pub(super) fn follow(path: &Path) -> PathBuf {
+    let mut target = PathBuf::from(path);
+    for _ in 0..LINKS {
+        let Ok(link) = fs::read_link(&target) else { break };
+        target = target.parent().unwrap_or(Path::new("")).join(link);
+    }
+    target
 }
 
 #[cfg(test)]

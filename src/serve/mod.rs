@@ -13,6 +13,7 @@
 //! | `preview` | errors of a start, for `friendlet check` |
 //! | `probes` | attempts to connect to services that are not ready |
 //! | `checks` | attempts of health checks |
+//! | `confinement` | its sandbox |
 //! | `connect` | connections to services, which never block |
 //! | `later`, `reload`, `reloads` | the configuration file, read again; on a thread; and put in force |
 //! | `change`, `trial` | the same of another text by an administrator, until he confirms it |
@@ -21,6 +22,7 @@
 mod certificate;
 mod change;
 mod checks;
+mod confinement;
 mod connect;
 mod core;
 mod first_user;
@@ -41,6 +43,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use self::confinement::Confinement;
+pub use self::confinement::preview_sandbox;
 use self::core::Core;
 pub use self::preview::{Finding, check_files, check_start, token_warnings};
 pub(crate) use self::reload::RELOAD_STACK_BYTES;
@@ -205,7 +209,6 @@ pub(crate) fn task_bytes() -> usize {
 /// See [`StartError`].
 pub fn run(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     crate::log::set_level(start.config.log_level);
-    start_log(&start.config, &start.board.build)?;
     let outcome = serve(start, link);
     log_threads::flush();
     outcome
@@ -221,6 +224,11 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let network = listen(config.listen.address, falls_back)?;
     let address = network.address().map_err(|error| StartError::system("no address", error))?;
     let mut state = State::open(state_dir, falls_back)?;
+    let owner = rustix::process::geteuid().as_raw();
+    // Before the first thread, which gives it to those that it starts, and before the first byte of a stranger.
+    let confinement = Confinement::enter(&config, &files, state_dir, socket.as_deref(), link.keeper());
+    start_log(&config, &board.build)?;
+    board.sandbox = confinement.report(&mut state.notices);
     random::wait().map_err(|error| {
         let advice = "this machine has no generator of random numbers, and no seed";
         StartError::system("cannot make keys and sessions", format_args!("{error}; {advice}"))
@@ -249,7 +257,6 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let tls = certificate::tls(&config.listen, &mut state)?.map(|config| Rc::new(TlsConfig::new(config)));
     let run_dir = socket.as_deref().and_then(Path::parent);
     let mut users = first_user::users(std::mem::take(&mut config.users), run_dir, &mut state)?;
-    let owner = rustix::process::geteuid().as_raw();
     users.set_owner(&first_user::user_name(owner));
     let mut changed_passwords = PasswordsFile::new(state_dir);
     changed_passwords.load(&mut users, &mut state.notices);
@@ -322,7 +329,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         Rc::clone(&connections),
         Rc::clone(&sd_notify),
         Rc::clone(&upkeep),
-        Reloads::new(config, tls.clone(), Rc::clone(&conditions), Rc::clone(&listeners)),
+        Reloads::new(config, confinement, tls.clone(), Rc::clone(&conditions), Rc::clone(&listeners)),
     );
     let core = Rc::new(RefCell::new(core));
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use smol::channel::{Receiver, Sender, bounded};
 
 use super::change::{self, Page};
+use super::confinement::Confinement;
 use super::later::Later;
 use super::{RELOAD_ERRORS_BYTES, ReloadFiles};
 use crate::call::{Change, ConfigurationWork};
@@ -85,6 +86,7 @@ pub(super) enum JobResult {
 pub(super) struct Reloads {
     /// Configuration in force, without users, tokens and services: the server has them.
     pub(super) config: Config,
+    pub(super) confinement: Confinement,
     pub(super) tls: Option<Rc<TlsConfig>>,
     pub(super) conditions: Rc<ConditionWatch>,
     pub(super) listeners: Rc<Listeners>,
@@ -118,12 +120,14 @@ pub(super) struct Unconfirmed {
 impl Reloads {
     pub(super) fn new(
         config: Config,
+        confinement: Confinement,
         tls: Option<Rc<TlsConfig>>,
         conditions: Rc<ConditionWatch>,
         listeners: Rc<Listeners>,
     ) -> Self {
         Self {
             config,
+            confinement,
             tls,
             conditions,
             listeners,

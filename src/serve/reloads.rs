@@ -87,7 +87,10 @@ impl Core {
     pub(super) fn apply(&mut self, mut later: Box<Later>, is_trial: bool, now: Duration) -> Effect {
         let services = self.succeed(&mut later);
         let difference = self.server.services().difference(&services);
-        let needs_restart = self.needs_restart(&later);
+        let mut needs_restart = self.needs_restart(&later);
+        if !self.reloads.confinement.covers(&services) {
+            needs_restart.push("[[service]] output_file");
+        }
         if is_trial {
             return (difference, needs_restart);
         }

@@ -9,6 +9,7 @@
 mod accounts;
 pub mod audit_files;
 pub mod board;
+pub mod capabilities;
 mod clock;
 pub mod conditions;
 pub mod drop_ins;
@@ -29,6 +30,7 @@ mod passwords;
 pub mod random;
 pub mod raw;
 mod rotated_files;
+pub mod sandbox;
 mod signal;
 pub mod state_file;
 pub mod state_lock;
@@ -127,6 +129,9 @@ crate::limits::limits! {
     /// Wait of the server for the kernel's random numbers.
     RANDOM_TIMEOUT: Duration = Duration::from_secs(90), exceeded "the server does not start",
         tests ["generator_is_waited_for_until_the_timeout"];
+    /// Time at the start to open the directories that the server writes in.
+    SANDBOX_TIME: Duration = Duration::from_secs(3), exceeded "writes in the others fail, with a notice",
+        tests ["directories_that_do_not_answer_are_left_out"];
     /// Pause between two looks for a disk.
     DEVICE_STEP: Duration = Duration::from_millis(50), exceeded "the next look",
         tests ["file_is_waited_for_until_the_timeout"];

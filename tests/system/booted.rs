@@ -315,6 +315,14 @@ mod asked {
 
     #[test]
     #[ignore = "needs a booted board"]
+    fn server_that_init_has_started_is_confined() {
+        crate::system::sandbox::assert_threads_confined(server(), u64::MAX);
+        let status = call("board/status");
+        assert!(status.contains(r#""Sandbox": "capabilities, system calls, files""#), "{status}");
+    }
+
+    #[test]
+    #[ignore = "needs a booted board"]
     fn root_of_the_board_needs_no_login() {
         let list = board().run("/sbin/friendlet ctl list 2>&1");
         assert!(list.lines().any(|line| line.starts_with("hello")), "{list}");

@@ -47,6 +47,7 @@ mod proxies;
 mod reader;
 mod reference_exchange;
 mod reload;
+mod sandbox;
 mod service_life;
 mod service_log;
 mod services;

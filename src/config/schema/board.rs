@@ -1,6 +1,8 @@
 //! Tables about the board itself: its end, its network, its devices.
 
-use crate::config::checks::{HOST_NAME, is_device_name, is_host_name, is_interface_name, is_name};
+use crate::config::checks::{
+    HOST_NAME, is_device_name, is_host_name, is_interface_name, is_name, is_service_user,
+};
 use crate::config::key::Default::{Boolean, Integer, Required, String, Unset};
 use crate::config::key::{Form, Key, Kind, Table, any, board_limit, fixed};
 use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES, SETTLE_TIME, SETTLE_TIME_MAX};
@@ -11,7 +13,7 @@ use crate::sntp::NTP_SERVERS;
 pub static BOARD: Table = Table {
     name: "board",
     header: "[board]",
-    doc: "Programs that restart the board and switch it off, where its init is not friendlet; control groups.",
+    doc: "Programs that restart the board and switch it off, where its init is not friendlet; control groups and sandbox.",
     fixed: &[],
     keys: &[
         Key::new(
@@ -35,6 +37,22 @@ pub static BOARD: Table = Table {
             Kind::Boolean,
             Boolean(true),
             "Control group (cgroup v2) for each service, where kernel and service manager allow it.",
+        ),
+        Key::new(
+            "sandbox",
+            Kind::Boolean,
+            Boolean(true),
+            "Sandbox of the server, as far as the kernel has it: docs/security.md.",
+        ),
+        Key::new(
+            "user",
+            Kind::string(
+                board_limit!(USER_NAME_BYTES),
+                "the name of a user, a number, or 'uid:gid' in numbers",
+                is_service_user,
+            ),
+            String("friendlet"),
+            "User of the server in its sandbox, if it is started as root; root where the system has no such user.",
         ),
     ],
 };

@@ -59,7 +59,7 @@ fn status_is_sent_to_administrators_in_every_form() {
     let mut fixture = troubled();
     fixture.now = Duration::from_secs(12);
     let status = format!(
-        r#"{{ "Status": "ok", "Board": "{}", "Version": "{}", "Build": "0a1b", "Slot": "A", "DeviceFile": "last good", "Complaint": "last good copy in force: f:1:2: unknown key '\"'", "Notice": "no data partition", "Uptime": 12}}"#,
+        r#"{{ "Status": "ok", "Board": "{}", "Version": "{}", "Build": "0a1b", "Slot": "A", "DeviceFile": "last good", "Complaint": "last good copy in force: f:1:2: unknown key '\"'", "Notice": "no data partition", "Sandbox": "", "Uptime": 12}}"#,
         BOARD,
         env!("CARGO_PKG_VERSION")
     );
@@ -78,7 +78,8 @@ fn board_without_a_problem_has_an_empty_status() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     let status = fixture.say(id, &frame("status", ADMIN)).remove(0);
-    let end = r#""Slot": "", "DeviceFile": "given", "Complaint": "", "Notice": "", "Uptime": 1}"#;
+    let end =
+        r#""Slot": "", "DeviceFile": "given", "Complaint": "", "Notice": "", "Sandbox": "", "Uptime": 1}"#;
     assert!(status.ends_with(end), "{status}");
     let unknown = fixture.say(id, &frame("frobnicate", ADMIN));
     assert_eq!(unknown, [r#"ok<!--separate-->{ "ErrorMessage": "nFunction not found" }"#]);

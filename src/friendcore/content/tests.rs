@@ -242,6 +242,7 @@ fn checks_of_a_service_and_of_the_board() {
         config_origin: "given",
         complaint: "",
         notice: "",
+        sandbox: "files",
         uptime_s: 1,
         services: &services,
     };
@@ -262,6 +263,7 @@ fn status_of_the_board_escapes_its_strings() {
         config_origin: "last good",
         complaint: "f:1:2: unknown key '\"x'",
         notice: "",
+        sandbox: "files",
         uptime_s: 12,
         services: &Supervisor::new(ServiceTable::new()),
     };
@@ -270,7 +272,7 @@ fn status_of_the_board_escapes_its_strings() {
         concat!(
             r#"{ "Status": "ok", "Board": "host", "Version": "0.1.0", "Build": "0a1b", "Slot": "A", "#,
             r#""SlotState": "testing", "SlotMissing": "service w\" is not up", "#,
-            r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Uptime": 12}"#
+            r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Sandbox": "files", "Uptime": 12}"#
         )
     );
 }

@@ -8,7 +8,7 @@ use rustix::thread::{self, CapabilitySet, set_thread_gid, set_thread_groups, set
 
 use super::{at, io_at};
 use crate::service::{Attributes, SpawnError, SpawnStage, Spec};
-use crate::sys::{Account, fork, lookup, lookup_group, supplementary_groups};
+use crate::sys::{Account, capabilities, fork, lookup, lookup_group, supplementary_groups};
 
 /// User and groups that a service runs with.
 pub(super) struct Identity {
@@ -72,7 +72,8 @@ impl Identity {
     pub(super) fn take(&self, attributes: &Attributes) -> Result<(), SpawnError> {
         let capabilities = attributes.capabilities.map(|set| CapabilitySet::from_bits_retain(set.bits()));
         if let Some(set) = capabilities {
-            keep_capabilities(set).map_err(at(SpawnStage::Capabilities))?;
+            let kept = capabilities::bound(set).and_then(|()| thread::set_keep_capabilities(true));
+            kept.map_err(at(SpawnStage::Capabilities))?;
         }
         if let Some(groups) = &self.groups {
             set_thread_groups(groups).map_err(at(SpawnStage::Groups))?;
@@ -95,24 +96,6 @@ impl Identity {
 pub(super) fn home(account: &Account) -> &str {
     let exists = fs::metadata(&*account.home).is_ok_and(|home| home.is_dir());
     if exists { &account.home } else { "/" }
-}
-
-/// Reduces the capabilities that exec can give to this set, and keeps those of this process when its user
-/// changes.
-fn keep_capabilities(set: CapabilitySet) -> Result<(), Errno> {
-    for number in 0..u64::BITS {
-        let capability = CapabilitySet::from_bits_retain(1 << number);
-        if set.contains(capability) {
-            continue;
-        }
-        match thread::capability_is_in_bounding_set(capability) {
-            Ok(true) => thread::remove_capability_from_bounding_set(capability)?,
-            Ok(false) => {}
-            // The kernel has no more of them.
-            Err(_) => break,
-        }
-    }
-    thread::set_keep_capabilities(true)
 }
 
 /// Takes these capabilities and no other. A user that is not root keeps them in exec.

@@ -111,6 +111,25 @@ pub(crate) fn status(pid: u32, key: &str) -> u64 {
     line.unwrap().split_whitespace().next().unwrap().parse().unwrap()
 }
 
+/// The text of `/proc/PID/status`.
+#[track_caller]
+pub(crate) fn status_text(pid: u32) -> String {
+    read(&format!("/proc/{pid}/status")).expect("the process is there")
+}
+
+/// The same of each thread of a process.
+pub(crate) fn threads(pid: u32) -> Vec<String> {
+    let path = format!("/proc/{pid}/task");
+    let text = match guest() {
+        None => {
+            let threads = fs::read_dir(path).unwrap().map(|thread| thread.unwrap().path().join("status"));
+            threads.filter_map(|status| fs::read_to_string(status).ok()).collect()
+        }
+        Some(guest) => guest.run(&format!("cat {path}/*/status")),
+    };
+    text.split("Name:").skip(1).map(str::to_owned).collect()
+}
+
 /// Private memory of a process in kB, to the page, which `/proc/PID/status` has not.
 pub(crate) fn anonymous(pid: u32) -> u64 {
     let maps = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();

@@ -17,13 +17,14 @@ const PORTS: u16 = 8;
 /// Tests at once: the board has one processor, and most tests wait.
 const TEST_THREADS: &str = "4";
 /// The cases that a server started on the board is asked, by the beginning of their names.
-const CASES: [&str; 9] = [
+const CASES: [&str; 10] = [
     "system::reference_exchange::",
     "system::bad_input::",
     "system::cgroups::limits_",
     "system::cgroups::processor_",
     "system::commands::",
     "system::http::",
+    "system::sandbox::",
     "system::services::",
     "system::stopping::",
     "system::tls::",
