@@ -1,7 +1,6 @@
 //! `friendlet check`: errors and warnings that `serve` would have with a configuration file, on this machine or in the
 //! root of an image.
 
-mod descriptors;
 mod root;
 
 use std::ffi::OsString;
@@ -18,7 +17,7 @@ use super::{exit, load, print, refuse};
 use crate::config::Config;
 use crate::limits::BOARD;
 use crate::log::{self, Reason};
-use crate::serve::{Finding, check_files, check_start, preview_sandbox, token_warnings};
+use crate::serve::{Finding, check_files, check_start, descriptor_warning, preview_sandbox, token_warnings};
 use crate::service::{Program, Spec};
 use crate::sys::PATH;
 
@@ -100,7 +99,7 @@ fn findings(config: &Config, root: Root<'_>) -> Vec<Finding> {
         environment.state_directory = environment.state_directory.or_else(board_directory);
         let (dir, socket) = (state_dir(config, &environment), socket(config, &environment));
         let mut findings = check_start(config, &dir, socket.as_deref());
-        findings.extend(descriptors::warning(config).map(Finding::Warning));
+        findings.extend(descriptor_warning(config).map(Finding::Warning));
         findings
     } else {
         let dir = state_dir(config, &Environment { is_root: true, ..environment });

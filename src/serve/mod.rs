@@ -15,6 +15,7 @@
 //! | `checks` | attempts of health checks |
 //! | `confinement` | its sandbox |
 //! | `connect` | connections to services, which never block |
+//! | `descriptors` | their number, and how many connections it leaves |
 //! | `later`, `reload`, `reloads` | the configuration file, read again; on a thread; and put in force |
 //! | `change`, `trial` | the same of another text by an administrator, until he confirms it |
 //! | `shutdown` | restart and power-off of the board, which the keeper executes |
@@ -25,6 +26,7 @@ mod checks;
 mod confinement;
 mod connect;
 mod core;
+mod descriptors;
 mod first_user;
 mod later;
 mod preview;
@@ -46,6 +48,7 @@ use std::time::{Duration, Instant};
 use self::confinement::Confinement;
 pub use self::confinement::preview_sandbox;
 use self::core::Core;
+pub use self::descriptors::descriptor_warning;
 pub use self::preview::{Finding, check_files, check_start, token_warnings};
 pub(crate) use self::reload::RELOAD_STACK_BYTES;
 use self::reload::{Reloader, Reloads};
@@ -223,7 +226,9 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     // keys of the first one, or run every service twice.
     let network = listen(config.listen.address, falls_back)?;
     let address = network.address().map_err(|error| StartError::system("no address", error))?;
+    let (slots, few) = descriptors::reserve(&config, falls_back)?;
     let mut state = State::open(state_dir, falls_back)?;
+    state.notices.extend(few);
     let owner = rustix::process::geteuid().as_raw();
     // Before the first thread, which gives it to those that it starts, and before the first byte of a stranger.
     let confinement = Confinement::enter(&config, &files, state_dir, socket.as_deref(), link.keeper());
@@ -290,7 +295,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let (is_reloading, is_unconfirmed) = (link.inherited.is_reloading(), link.inherited.is_unconfirmed());
     processes.inherit(link.inherited.into_outputs());
     let mut server = Server::new(ServerConfig {
-        slots: config.slots,
+        slots,
         tls: tls.is_some(),
         origins: config.listen.origins.clone(),
         public_url: config.listen.public_url.clone(),

@@ -23,6 +23,7 @@ mod damage;
 mod deadlines;
 mod deaths;
 mod declared;
+mod descriptors;
 mod drop_ins;
 mod earlier;
 mod endurance;
