@@ -4,7 +4,7 @@
 //! alone, where cargo builds for several at once, `FRIENDLET_BOARD_<TARGET>`, with `_` for `-`.
 //! `boards/base.toml` defines the limits, the board's `board.toml` gives values of its own, and
 //! `FRIENDLET_LIMIT_<NAME>` overrides one. Any other name, and any value that is not a positive integer,
-//! stops the build. The time of the build becomes a constant, too.
+//! stops the build. The time of the build becomes a constant, too, and so do the compressed files of the console.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,23 @@ use std::{env, fs, process};
 
 const PREFIX: &str = "FRIENDLET_LIMIT_";
 
+/// Files of the console: path, media type, and the sources in `src/console` that it is joined from.
+const CONSOLE: [(&str, &str, &[&str]); 3] = [
+    ("/", "text/html; charset=utf-8", &["index.html"]),
+    ("/console.css", "text/css", &["console.css"]),
+    (
+        "/console.js",
+        "text/javascript",
+        &["page.js", "link.js", "services.js", "service.js", "board.js", "configuration.js", "app.js"],
+    ),
+];
+
 fn main() {
     println!("cargo:rerun-if-env-changed=FRIENDLET_BOARD");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=boards");
+    println!("cargo:rerun-if-changed=src/console");
     println!("cargo:rerun-if-changed=src/log/defmt-linux.x");
     if let Err(message) = generate() {
         eprintln!("error: {message}");
@@ -71,6 +83,7 @@ fn generate() -> Result<(), String> {
     let own_file = root.join("boards").join(&board).join("friendlet.toml");
     let own_file = fs::read_to_string(&own_file).map_err(|e| format!("{}: {e}", own_file.display()))?;
     write(&out.join("friendlet.toml"), &own_file)?;
+    write(&out.join("console.rs"), &console(&root.join("src/console"), &out)?)?;
     println!("cargo:rustc-env=FRIENDLET_BOARD={board}");
     println!("cargo:rustc-env=FRIENDLET_TARGET={}", variable("TARGET")?);
     println!("cargo:rustc-env=FRIENDLET_BUILT_UNIX_S={}", built_unix_s()?);
@@ -81,6 +94,33 @@ fn generate() -> Result<(), String> {
         println!("cargo:rustc-link-arg=-Wl,-T,{}", root.join("src/log/defmt-linux.x").display());
     }
     Ok(())
+}
+
+/// Compresses the files of the console into `out`. Returns the table of them.
+fn console(sources: &Path, out: &Path) -> Result<String, String> {
+    let mut code = "[\n".to_owned();
+    for (number, (path, media_type, names)) in CONSOLE.iter().enumerate() {
+        let mut text = String::new();
+        for name in *names {
+            let source = sources.join(name);
+            let source = fs::read_to_string(&source).map_err(|e| format!("{}: {e}", source.display()))?;
+            // Comments and indentation are for the reader of the sources.
+            let lines =
+                source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
+            lines.for_each(|line| text += &format!("{line}\n"));
+        }
+        let mut compressed = Vec::new();
+        zopfli::compress(zopfli::Options::default(), zopfli::Format::Gzip, text.as_bytes(), &mut compressed)
+            .map_err(|e| format!("{path}: {e}"))?;
+        // The last 8 bytes are the checksum of the content and its length (RFC 1952, 2.3.1).
+        let tag: String = compressed.iter().rev().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let file = out.join(format!("console-{number}.gz"));
+        fs::write(&file, compressed).map_err(|e| format!("{}: {e}", file.display()))?;
+        code += &format!(
+            "ConsoleFile {{ path: {path:?}, media_type: {media_type:?}, tag: \"\\\"{tag}\\\"\", gzip: include_bytes!({file:?}) }},\n"
+        );
+    }
+    Ok(code + "]\n")
 }
 
 /// The time of the build, below which no board's clock begins: `SOURCE_DATE_EPOCH` where a build is to

@@ -12,7 +12,9 @@ use crate::api::{self, Api, Counters};
 use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
 use crate::friendcore::content::{self, Kind};
 use crate::friendcore::{Form, reply as encode};
-use crate::http::{self, Head, MediaType, Method, Pairs, Recipient, Rejection, SEND_RESERVE_BYTES};
+use crate::http::{
+    self, ConsoleFile, ConsoleUse, Head, MediaType, Method, Pairs, Recipient, Rejection, SEND_RESERVE_BYTES,
+};
 use crate::internal_error;
 use crate::json::Writer;
 use crate::limits::{MESSAGE_BYTES, SEND_BYTES, SERVICE_NAME_BYTES};
@@ -32,7 +34,7 @@ const BODY_BYTES: usize = SEND_BYTES - SEND_RESERVE_BYTES - http::CALL_HEAD_BYTE
 
 /// Target of a request.
 enum Route {
-    Page,
+    Console(&'static ConsoleFile, ConsoleUse),
     /// With a level: the health of the board, not of the server alone.
     Health(Option<CheckLevel>),
     Options,
@@ -102,7 +104,9 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             receive.clear();
             connection.receive = receive;
         }
-        Route::Page => respond(connection, cx.http, cx.now, |room, to| http::write_page(room, to).ok()),
+        Route::Console(file, mode) => {
+            respond(connection, cx.http, cx.now, |room, to| http::write_console(room, file, mode, to).ok());
+        }
         Route::Health(level) => {
             let problem = level.and_then(|level| cx.api.services.problem(level));
             let mut text = String::<PROBLEM_BYTES>::new();
@@ -190,8 +194,11 @@ fn route(head: &Head<'_>) -> Result<Route, Rejection> {
             }
             Ok(Route::Call { is_post })
         }
-        (Method::Get | Method::Head, "/") => Ok(Route::Page),
         (Method::Get | Method::Head, "/healthz") => health_level(head.query).map(Route::Health),
+        (Method::Get | Method::Head, path) => {
+            let file = ConsoleFile::find(path).ok_or(Rejection::NOT_FOUND)?;
+            Ok(Route::Console(file, ConsoleUse::of(file, head.accepts_gzip, head.known_tags)))
+        }
         _ => Err(Rejection::NOT_FOUND),
     }
 }

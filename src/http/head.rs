@@ -110,6 +110,10 @@ pub struct Head<'b> {
     pub expects_continue: bool,
     /// `Content-Type`.
     pub content_type: Option<&'b str>,
+    /// `Accept-Encoding` lists `gzip`.
+    pub accepts_gzip: bool,
+    /// `If-None-Match`: the versions that the client has.
+    pub known_tags: Option<&'b str>,
     /// Present in a WebSocket handshake.
     pub upgrade: Option<UpgradeFields<'b>>,
 }
@@ -166,6 +170,8 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Rejection> 
         is_chunked: false,
         expects_continue: false,
         content_type: None,
+        accepts_gzip: false,
+        known_tags: None,
         upgrade: None,
     };
     read_fields(&mut head, request.headers)?;
@@ -284,6 +290,10 @@ fn read_fields<'b>(head: &mut Head<'b>, fields: &[httparse::Header<'b>]) -> Resu
             set(&mut expectation, field)?;
         } else if is("transfer-encoding") {
             set(&mut encoding, field)?;
+        } else if is("accept-encoding") {
+            head.accepts_gzip |= tokens(field)?.any(is_gzip);
+        } else if is("if-none-match") {
+            head.known_tags = Some(value(field)?);
         } else if is("sec-fetch-site") {
             head.is_cross_origin |= matches!(value(field)?, "cross-site" | "same-site");
         } else if is("connection") {
@@ -359,6 +369,14 @@ fn tokens<'b>(field: &httparse::Header<'b>) -> Result<impl Iterator<Item = &'b s
         .split(',')
         .map(|token| token.trim_matches([' ', '\t']))
         .filter(|token| !token.is_empty()))
+}
+
+/// Returns true if a member of `Accept-Encoding` accepts gzip (RFC 9110, 12.5.3): one with a weight of 0 does not.
+fn is_gzip(coding: &str) -> bool {
+    let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+    let weight = weight.trim_matches([' ', '\t']).strip_prefix(['q', 'Q']).unwrap_or("=1");
+    let is_refused = weight.bytes().all(|b| matches!(b, b'=' | b'0' | b'.'));
+    matches!(name.trim_end_matches([' ', '\t']), "gzip" | "GZIP" | "x-gzip" | "*") && !is_refused
 }
 
 fn body_length(value: &str) -> Result<usize, Rejection> {

@@ -10,6 +10,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod chunked;
+mod console;
 mod form;
 mod head;
 mod origin;
@@ -18,10 +19,11 @@ mod response;
 mod upgrade;
 
 pub use chunked::{Chunks, decode_chunks};
+pub use console::{ConsoleFile, ConsoleUse, write_console};
 pub use form::{FormError, Pairs, check_content_type, decode_path};
 pub use head::{Head, Method, Rejection, UpgradeFields, is_head, parse_head};
 pub use origin::{check_origin, split_url, without_default_port};
-pub use page::{write_health, write_page};
+pub use page::write_health;
 pub use response::{
     CALL_HEAD_BYTES, CONTINUE, MediaType, Recipient, ResponseTooLarge, write_call, write_call_head,
     write_options, write_rejection,
@@ -37,6 +39,8 @@ crate::limits::limits! {
             "largest_answer_leaves_room_for_the_closing_frame",
             "peer_that_does_not_read_is_read_until_the_buffer_is_full"
         ];
+    /// Files of the console together, compressed.
+    CONSOLE_BYTES: usize = 40 * 1024, exceeded "the build stops", tests ["console_stays_light"];
     /// Size line of a chunk of a body, with its extensions.
     CHUNK_LINE_BYTES: usize = 128, exceeded "answered 400", tests ["size_line_up_to_its_limit"];
     /// Trailer section of a chunked body.

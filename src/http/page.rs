@@ -21,19 +21,17 @@ const PAGE: &str = concat!(
     style!(),
     "</style><h1>Service control</h1>",
     "<p>This device starts, stops and watches its services for programs that speak Friend Core's protocol.",
+    "<p>Its console needs a browser that accepts gzip.",
     "<ul><li>WebSocket: this address, path <code>/fcws</code>, subprotocol <code>FC-protocol</code>",
     "<li>Calls: <code>POST /system.library/..</code>; first <code>/system.library/login</code>",
     "<li>Health: <a href=healthz><code>/healthz</code></a></ul></html>\n",
 );
 
-/// Writes the page at `/`.
-///
-/// # Errors
-///
-/// [`ResponseTooLarge`] when `out` is too short. The send buffer of every board is large enough.
-pub fn write_page(out: &mut [u8], to: Recipient<'_>) -> Result<usize, ResponseTooLarge> {
+/// Writes the page at `/` for clients that cannot show the console.
+pub(super) fn write_plain_page(out: &mut [u8], to: Recipient<'_>) -> Result<usize, ResponseTooLarge> {
     let mut writer = ResponseWriter::new(out);
     writer.head(200, "text/html; charset=utf-8", PAGE.len(), to)?;
+    writer.field("vary", "accept-encoding")?;
     writer.field("content-security-policy", POLICY)?;
     writer.finish(PAGE.as_bytes(), to.head_only)
 }
@@ -71,7 +69,7 @@ mod tests {
     #[test]
     fn page_lists_the_addresses() {
         let mut out = vec![0; limits::SEND_BYTES];
-        let used = write_page(&mut out, Recipient::default()).unwrap();
+        let used = write_plain_page(&mut out, Recipient::default()).unwrap();
         let page = String::from_utf8(out[..used].to_vec()).unwrap();
         let (head, body) = page.split_once("\r\n\r\n").unwrap();
         for part in ["/fcws", "FC-protocol", "/system.library/login", "/healthz"] {
@@ -86,10 +84,10 @@ mod tests {
     #[test]
     fn page_fits_the_smallest_send_buffer() {
         let mut out = [0; 1024 + SEND_RESERVE_BYTES];
-        let used = write_page(&mut out, Recipient::default()).unwrap();
+        let used = write_plain_page(&mut out, Recipient::default()).unwrap();
         assert!(used > PAGE.len());
         assert_eq!(
-            text(|out| write_page(out, Recipient { head_only: true, origin: None })).len(),
+            text(|out| write_plain_page(out, Recipient { head_only: true, origin: None })).len(),
             used - PAGE.len()
         );
     }

@@ -1,8 +1,8 @@
 //! Responses, written whole to a send buffer.
 //!
 //! Names and order of the first fields are Friend Core's: `content-type`, `connection: close`,
-//! `access-control-allow-origin`, `content-length`. No cache stores a response (`no-store`), and no browser
-//! guesses another type for it (`nosniff`).
+//! `access-control-allow-origin`, `content-length`. No cache stores a response (`no-store`) but
+//! that of a file of the console, and no browser guesses another type for it (`nosniff`).
 
 use super::Rejection;
 use crate::limits::ORIGIN_BYTES;
@@ -45,10 +45,12 @@ fn phrase(status: u16) -> &'static str {
     match status {
         101 => "Switching Protocols",
         200 => "OK",
+        304 => "Not Modified",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
         413 => "Content Too Large",
         414 => "URI Too Long",
@@ -120,12 +122,24 @@ impl<'b> ResponseWriter<'b> {
         self.put(&[b'0' + (value % 10) as u8])
     }
 
-    /// Writes the fields of every response.
+    /// Writes the fields of every response that no cache stores.
     pub(super) fn head(
         &mut self,
         status: u16,
         content_type: &str,
         content_length: usize,
+        to: Recipient<'_>,
+    ) -> Result<(), ResponseTooLarge> {
+        self.head_for_cache(status, content_type, content_length, "no-store", to)
+    }
+
+    /// Writes the fields of every response, with the rule for caches.
+    pub(super) fn head_for_cache(
+        &mut self,
+        status: u16,
+        content_type: &str,
+        content_length: usize,
+        cache_control: &str,
         to: Recipient<'_>,
     ) -> Result<(), ResponseTooLarge> {
         self.status(status)?;
@@ -137,7 +151,7 @@ impl<'b> ResponseWriter<'b> {
             self.field("vary", "origin")?;
         }
         self.number_field("content-length", content_length)?;
-        self.field("cache-control", "no-store")?;
+        self.field("cache-control", cache_control)?;
         self.field("x-content-type-options", "nosniff")
     }
 
@@ -350,7 +364,9 @@ mod tests {
 
     #[test]
     fn every_status_has_a_phrase() {
-        for status in [200, 400, 403, 404, 405, 408, 413, 414, 415, 417, 426, 431, 500, 501, 503, 505] {
+        for status in
+            [200, 304, 400, 403, 404, 405, 406, 408, 413, 414, 415, 417, 426, 431, 500, 501, 503, 505]
+        {
             assert!(!phrase(status).is_empty(), "{status}");
         }
         assert_eq!(phrase(299), "");

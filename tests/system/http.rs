@@ -23,6 +23,55 @@ fn the_page_and_health_need_no_session() {
     }
 }
 
+/// Requests a file of the console as a browser does.
+fn request_file(server: &Server, method: &str, path: &str, lines: &str) -> Response {
+    server.raw(&format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"))
+}
+
+#[test]
+fn console_is_compressed_and_its_version_is_known() {
+    const GZIP: &str = "Accept-Encoding: gzip, deflate, br\r\n";
+    let server = Server::start(&Device::plain());
+    for (path, media_type) in
+        [("/", "text/html; charset=utf-8"), ("/console.css", "text/css"), ("/console.js", "text/javascript")]
+    {
+        let file = request_file(&server, "GET", path, GZIP);
+        assert_eq!((file.status, file.header("content-encoding")), (200, Some("gzip")), "{path}");
+        assert_eq!(file.header("content-type"), Some(media_type));
+        assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(file.header("vary"), Some("accept-encoding"));
+        assert_eq!(file.header("cache-control"), Some("no-cache"));
+        let policy = file.header("content-security-policy").unwrap();
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
+        assert!(!policy.contains("unsafe"), "{policy}");
+        let length: usize = file.header("content-length").unwrap().parse().unwrap();
+        assert!(length > 100 && !file.body.is_empty());
+
+        let head = request_file(&server, "HEAD", path, GZIP);
+        assert_eq!((head.head, head.body.as_str()), (file.head.clone(), ""));
+        let tag = file.header("etag").unwrap();
+        let known = request_file(&server, "GET", path, &format!("{GZIP}If-None-Match: W/{tag}\r\n"));
+        assert_eq!((known.status, known.body.as_str(), known.header("etag")), (304, "", Some(tag)));
+        let other = request_file(&server, "GET", path, &format!("{GZIP}If-None-Match: \"other\"\r\n"));
+        assert_eq!(other.status, 200);
+    }
+    assert_eq!(request_file(&server, "POST", "/", GZIP).status, 404);
+}
+
+#[test]
+fn client_without_gzip_gets_a_plain_page() {
+    let server = Server::start(&Device::plain());
+    for lines in ["", "Accept-Encoding: br\r\n", "Accept-Encoding: gzip;q=0, br\r\n"] {
+        let page = request_file(&server, "GET", "/", lines);
+        assert_eq!((page.status, page.header("content-encoding")), (200, None), "{lines}");
+        assert!(page.body.contains("/system.library/login") && page.body.contains("gzip"), "{}", page.body);
+        assert_eq!(request_file(&server, "GET", "/console.js", lines).status, 406);
+    }
+}
+
 #[test]
 fn malformed_requests_are_answered_with_a_reason() {
     let server = Server::start(&Device::plain());

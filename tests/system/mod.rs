@@ -17,6 +17,7 @@ mod commands;
 mod conditions;
 mod configuration;
 mod confirmation;
+mod console;
 mod crash;
 mod ctl;
 mod damage;

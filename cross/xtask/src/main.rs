@@ -13,6 +13,7 @@ mod cargo;
 mod checks;
 mod clock;
 mod conformance;
+mod console;
 #[cfg(test)]
 mod documents;
 mod elf;

@@ -32,6 +32,22 @@ fn plain_get() {
 }
 
 #[test]
+fn compressed_answers_are_accepted_by_name_and_weight() {
+    let accepts = |value: &str| {
+        head(&format!("GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: {value}\r\n\r\n")).accepts_gzip
+    };
+    for value in ["gzip", "br, gzip", "gzip;q=0.5", "deflate, gzip ; q=1", "*", "x-gzip", "gzip;q=0.001"] {
+        assert!(accepts(value), "{value}");
+    }
+    for value in ["", "br", "gzip;q=0", "gzip; q=0.000", "identity", "gzipped"] {
+        assert!(!accepts(value), "{value}");
+    }
+    assert!(!head(GET).accepts_gzip);
+    let known = head("GET / HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"a\", W/\"b\"\r\n\r\n").known_tags;
+    assert_eq!(known, Some("\"a\", W/\"b\""));
+}
+
+#[test]
 fn form_post_of_friend_core() {
     let text = "POST /system.library/services/hello/start HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 50\r\n\r\nsessionid=8ed922535bc7cb2de39dc9bdafef502e2e20b986";
     let (head, length) = parse(text).unwrap().unwrap();

@@ -1,5 +1,6 @@
 //! Shared code of the tests: a configuration file, the running server, clients that can misbehave.
 
+pub(crate) mod browser;
 #[path = "../../../src/net/tls/tests/by_hand.rs"]
 pub(crate) mod by_hand;
 pub(crate) mod device;

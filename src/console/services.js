@@ -1,0 +1,146 @@
+// Services with their states: the snapshot, the pushes, and the table of all.
+
+const services = new Map();
+// Names whose status is being read, and true if it has changed since.
+const reading = new Map();
+
+const STATES = {
+  stopped: "stopped", starting: "starting", started: "running", stopping: "stopping", paused: "paused",
+  finished: "finished", failed: "failed",
+};
+
+const path = (name, verb) => `services/${encodeURIComponent(name)}/${verb}`;
+
+// Reads the state of all services. The socket is bound before, so pushes have what comes later.
+async function readServices() {
+  const { Services } = await link.call("services/list");
+  const names = new Set(Services.map((service) => service.Name));
+  for (const name of services.keys()) if (!names.has(name)) services.delete(name);
+  for (const { Name, state, reason } of Services) {
+    if (!services.has(Name)) services.set(Name, { name: Name, State: state, Reason: reason ?? "", entered: null });
+  }
+  await Promise.all([...names].map(readStatus));
+}
+
+// Reads the status of one service; once more if it changes meanwhile.
+async function readStatus(name) {
+  if (reading.has(name)) return reading.set(name, true);
+  reading.set(name, false);
+  try {
+    take(name, await link.call(path(name, "status")));
+  } catch (error) {
+    if (link.isBound) report(error);
+  }
+  const again = reading.get(name);
+  reading.delete(name);
+  if (again && link.isBound) await readStatus(name);
+}
+
+function take(name, status) {
+  const service = services.get(name);
+  if (!service) return;
+  for (const key of ["Ready", "Text", "WaitsFor", "Next"]) delete service[key];
+  Object.assign(service, status, { entered: Date.now() - 1000 * status.Since });
+  drawServices();
+}
+
+function handleChange({ service: name, state, pid, reason, output }) {
+  const service = services.get(name);
+  if (!service) return void readServices().catch(report);
+  Object.assign(service, { State: state, Pid: pid, entered: Date.now() });
+  if (reason) Object.assign(service, { Reason: reason, output: output ?? [] });
+  if (state === "failed" || reason) say(`${name}: ${[STATES[state] ?? state, reason].filter(Boolean).join(", ")}`, state === "failed");
+  else say(`${name}: ${STATES[state] ?? state}`);
+  readStatus(name);
+  drawServices();
+  view.handleChange?.(name);
+}
+
+// Words for the state, with what it waits for or why it ended.
+function explain(service) {
+  if (service.WaitsFor?.length) return `waits for ${service.WaitsFor.join(", ")}`;
+  const words = [service.Pid ? "" : service.Reason];
+  if (service.Ready === false) words.push("not ready");
+  if (service.Text) words.push(service.Text);
+  return words.filter(Boolean).join("; ");
+}
+
+async function run(name, verb, parameters = {}) {
+  say(`${name}: ${verb} ..`);
+  try {
+    const answer = await link.post(path(name, verb), parameters);
+    say(`${name}: ${verb} done`);
+    return answer;
+  } catch (error) {
+    const service = services.get(name);
+    if (service && error.output?.length) service.output = error.output;
+    throw error;
+  } finally {
+    if (link.isBound) readStatus(name);
+  }
+}
+
+// Buttons of a service; those that have no effect in its state are off.
+function verbs(name, words) {
+  const buttons = words.map((word) => {
+    const node = button(VERBS[word], () => run(name, word), { "aria-label": `${VERBS[word]} ${name}` });
+    node.dataset.verb = word;
+    return node;
+  });
+  return { nodes: buttons, update: (service) => buttons.forEach((node) => enable(node, hasEffect(node.dataset.verb, service))) };
+}
+
+const VERBS = { start: "Start", stop: "Stop", restart: "Restart", pause: "Pause" };
+
+function hasEffect(verb, { State }) {
+  if (verb === "start") return !["started", "finished"].includes(State);
+  if (verb === "stop") return !["stopped", "stopping"].includes(State);
+  return verb === "pause" ? State === "started" : true;
+}
+
+const rows = new Map();
+let drawServices = () => {};
+
+// The table of all services. Rows stay the same elements, so that the focus stays where it is.
+function servicesView() {
+  const body = make("tbody");
+  const empty = make("p", { className: "quiet", hidden: true }, "There is no service that you may control.");
+  rows.clear();
+  drawServices = () => {
+    for (const [name, row] of rows) if (!services.has(name)) rows.delete(name), row.node.remove();
+    for (const service of services.values()) {
+      if (!rows.has(service.name)) {
+        rows.set(service.name, makeRow(service.name));
+        body.append(rows.get(service.name).node);
+      }
+      rows.get(service.name).update(service);
+    }
+    empty.hidden = services.size > 0 || !link.isBound;
+    view.update?.();
+  };
+  const title = make("h1", {}, "Services");
+  const table = make("table", {}, columns("Service", "State", "Since", "Reason", "Restarts", "At boot", "Actions"), body);
+  return { nodes: [title, table, empty], tick: drawServices };
+}
+
+function makeRow(name) {
+  const state = make("span", { className: "state" });
+  const fields = ["Since", "Reason", "Restarts", "At boot"].map((label) => cell(label));
+  const [since, reason, restarts, enabled] = fields;
+  const description = make("div", { className: "quiet" });
+  const buttons = verbs(name, ["start", "stop", "restart"]);
+  const node = make("tr", {},
+    cell("", make("a", { href: `#/service/${encodeURIComponent(name)}` }, name), description),
+    cell("", state), fields, cell("", make("div", { className: "row" }, buttons.nodes)));
+  const update = (service) => {
+    state.className = `state ${service.State}`;
+    write(state, STATES[service.State] ?? service.State);
+    write(since, service.entered ? duration((Date.now() - service.entered) / 1000) : "");
+    write(reason, explain(service));
+    write(restarts, service.Restarts ?? "");
+    write(enabled, service.Enabled == null ? "" : service.Enabled ? "yes" : "no");
+    write(description, service.Description ?? "");
+    buttons.update(service);
+  };
+  return { node, update };
+}
