@@ -7,11 +7,11 @@ use heapless::String;
 use super::audit::{self, AuditCall, AuditObject};
 use super::{Context, LOG_ANSWER_BYTES, Refused, internal};
 use crate::call::{
-    Audited, BoardStatus, Call, Caller, Failure, Identity, LogPage, LogSource, Outcome, SlotState,
+    Audited, BoardStatus, Call, Caller, Count, Failure, Identity, LogPage, LogSource, Outcome, SlotState,
     StoredPage, Work,
 };
 use crate::config::{COMPLAINT_BYTES, ConfigError, ConfigOrigin, NOTICE_BYTES, one_line};
-use crate::limits::{BOARD, CHECKS, REPLY_BYTES, REQUEST_ID_BYTES};
+use crate::limits::{BOARD, CHECKS, REPLY_BYTES, REQUEST_ID_BYTES, SESSIONS};
 use crate::log::errno::{EBUSY, EINVAL};
 use crate::log::{self, BUILD_ID_BYTES, Level};
 use crate::service::BoardEnd;
@@ -22,7 +22,7 @@ const _: () = {
         "reply_bytes: must hold the records of one answer"
     );
     assert!(
-        2 * (COMPLAINT_BYTES + 2 * NOTICE_BYTES) + REQUEST_ID_BYTES * 6 + 512 + CHECKS * 256 <= REPLY_BYTES,
+        2 * (COMPLAINT_BYTES + 2 * NOTICE_BYTES) + REQUEST_ID_BYTES * 6 + 768 + CHECKS * 256 <= REPLY_BYTES,
         "reply_bytes: must hold the health of a board"
     );
 };
@@ -97,6 +97,9 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         notice: board.notice.as_deref().unwrap_or_default(),
         sandbox: &board.sandbox,
         uptime_s: cx.now.as_secs(),
+        connections: cx.api.connections,
+        sessions: Count { used: cx.api.accounts.sessions.len(), limit: SESSIONS },
+        memory: cx.platform.memory(),
         services: &cx.api.services,
     })
 }

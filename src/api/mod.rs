@@ -38,7 +38,7 @@ pub(crate) use self::services::{lines_of, newest_lines};
 use self::slot::{SlotEvent, SlotTest};
 use self::write_rate::WriteRate;
 use crate::call::{
-    Audited, Call, Caller, Completion, Failure, Identity, Missing, Operations, Outcome, PendingCall,
+    Audited, Call, Caller, Completion, Count, Failure, Identity, Missing, Operations, Outcome, PendingCall,
     PendingPassword, SlotState, Work,
 };
 use crate::config::{NOTICE_BYTES, one_line};
@@ -93,6 +93,8 @@ pub struct Api {
     page: Box<[u8]>,
     /// Calls whose result outlives the connection.
     pub(crate) operations: Operations,
+    /// Open connections, and those with an identity that are served at once.
+    pub(crate) connections: Count,
     last_call_id: u64,
     write_rate: WriteRate,
     pub(crate) changes: Changes,
@@ -132,6 +134,7 @@ impl Api {
             counters: Counters::default(),
             page: vec![0; LOG_ANSWER_BYTES].into_boxed_slice(),
             operations: Operations::default(),
+            connections: Count::default(),
             last_call_id: 0,
             write_rate: WriteRate::new(),
             changes: Changes::default(),

@@ -1,7 +1,7 @@
 //! Operating system, as the api uses it.
 
 use crate::call::{ConfigurationWork, LogSource};
-use crate::service::{BoardEnd, Memo, Program, Scope, ServiceId, Signal, Usage};
+use crate::service::{BoardEnd, Memo, Memory, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users};
 
 /// A queue or table of the system is full.
@@ -33,6 +33,9 @@ pub trait Platform {
 
     /// Use of the processor and of memory by a running service with this name and leader.
     fn usage(&self, name: &str, leader: u32) -> Usage;
+
+    /// Memory of the server and of its machine.
+    fn memory(&self) -> Memory;
 
     /// Runs the program of a named command, by its index in the specification of the service. Its end completes
     /// the call.

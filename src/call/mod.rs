@@ -22,7 +22,7 @@ pub use self::operations::{
     OperationEnd, OperationKey, OperationList, OperationState, Operations, USER_OPERATIONS, is_visible,
 };
 pub use self::outcome::{
-    BoardStatus, LogPage, Login, Outcome, ServiceDetails, ServiceEntry, ServiceList, ServiceLog,
+    BoardStatus, Count, LogPage, Login, Outcome, ServiceDetails, ServiceEntry, ServiceList, ServiceLog,
     ServiceStatus,
 };
 pub use self::parameters::{ParameterError, Parameters};

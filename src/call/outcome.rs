@@ -7,7 +7,7 @@ use super::operations::OperationList;
 use super::pending::{CommandOutput, PendingCall, Reloaded};
 use super::{Failure, Missing, SlotState};
 use crate::service::{
-    Check, CheckStatus, LastExit, PastRun, ServiceId, Spec, State, Status, Supervisor, Usage,
+    Check, CheckStatus, LastExit, Memory, PastRun, ServiceId, Spec, State, Status, Supervisor, Usage,
 };
 use crate::session::Rights;
 
@@ -176,6 +176,15 @@ pub struct ServiceLog<'a> {
     pub output: &'a [u8],
 }
 
+/// Number of things, and the most that there may be.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Count {
+    /// Those that there are.
+    pub used: usize,
+    /// The limit.
+    pub limit: usize,
+}
+
 /// State of the board.
 #[derive(Clone, Copy, Debug)]
 pub struct BoardStatus<'a> {
@@ -201,6 +210,12 @@ pub struct BoardStatus<'a> {
     pub sandbox: &'a str,
     /// Seconds since the start of the server.
     pub uptime_s: u64,
+    /// Open connections, and those with an identity that are served at once.
+    pub connections: Count,
+    /// Open sessions.
+    pub sessions: Count,
+    /// Memory of the server and of the machine.
+    pub memory: Memory,
     /// All services, with the health checks.
     pub services: &'a Supervisor,
 }

@@ -32,6 +32,7 @@ impl Server {
             );
         }
         slot.open(peer, local, now);
+        self.api.connections.used += 1;
         Counters::add(&mut self.api.counters.accepted);
         Some(slot.place.id)
     }

@@ -94,8 +94,9 @@ impl Shared {
 impl Server {
     /// Creates a server with all its buffers. `config.slots` is clamped to 2 and the board's `slots`.
     pub fn new(config: ServerConfig) -> Self {
-        let ServerConfig { slots, tls, origins, public_url, owner, api } = config;
+        let ServerConfig { slots, tls, origins, public_url, owner, mut api } = config;
         let limit = slots.clamp(2, SLOTS);
+        api.connections.limit = limit;
         Self {
             slots: (0..limit + OVERFLOW_SLOTS).map(|index| Connection::new(index as u16)).collect(),
             limit,
@@ -185,6 +186,7 @@ impl Server {
     /// Frees a slot.
     pub fn release(&mut self, id: SlotId) {
         if let Some(slot) = find(&mut self.slots, id) {
+            self.api.connections.used = self.api.connections.used.saturating_sub(1);
             slot.release(&mut self.shared.chunks);
         }
     }

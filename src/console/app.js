@@ -45,8 +45,6 @@ link.onbound = async () => {
   find("header").hidden = false;
   find("nav").replaceChildren(...PARTS.filter((part) => link.isAdmin || !part[3]).map(([at, name]) => make("a", { href: at }, name)));
   write(find("#user"), link.user);
-  notices.clear();
-  showNotices();
   try {
     await readServices();
     if (link.isAdmin) readBoard().catch(report);
@@ -58,6 +56,9 @@ link.onbound = async () => {
 };
 
 link.onstate = (state) => {
+  // The server reports them at each bind.
+  if (state === "connecting") notices.clear();
+  showNotices();
   const line = find("#link");
   const words = { online: "", connecting: "connecting ..", offline: "offline: what is shown may be old" };
   // An attempt after a loss is no news.

@@ -19,6 +19,9 @@ function deviceView() {
       ["System", [board.Slot, board.SlotState].filter(Boolean).join(", ")], ["Not good yet", board.SlotMissing],
       ["Configuration", board.DeviceFile], ["Error", board.Complaint], ["Notice", board.Notice],
       ["Server runs for", duration(board.Uptime)],
+      ["Connections", `${board.Connections} open; at most ${board.Slots} with a session`],
+      ["Sessions", `${board.Sessions} of ${board.SessionSlots}`],
+      ["Memory", `${bytes(board.Memory)} of the server; ${bytes(board.MemoryAvailable)} of ${bytes(board.MemoryTotal)} are available`],
     ]);
     show(list, rows.map((node) => node.textContent), () => rows);
     const lines = (board.Checks ?? []).map((check) => [check.Name, check.State, check.Error ?? ""]);

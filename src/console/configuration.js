@@ -8,6 +8,7 @@ function configurationView() {
   const result = make("div", { "aria-live": "polite" });
   const difference = make("pre", { "aria-label": "Difference" });
   const confirmation = make("div");
+  const time = make("input", { type: "number", min: 1, max: 60, value: 60 });
   let before = "";
   let countdown = 0;
 
@@ -38,18 +39,31 @@ function configurationView() {
     try {
       for (const [at, part] of parts.entries()) {
         const more = String(at + 1 < parts.length);
-        answer = await link.call("board/configuration", { text: part, offset: String(offset), more, dryrun: String(!isTrial) });
+        answer = await link.call("board/configuration", {
+          text: part, offset: String(offset), more, dryrun: String(!isTrial), seconds: time.value || "60",
+        });
         offset += new TextEncoder().encode(part).length;
       }
     } catch (error) {
       show(errors, error.message, () => error.message.split("\n").map((line) => make("li", {}, jump(line))));
       throw new CallError("Nothing was changed.");
     }
+    showChanges(answer);
+    return answer;
+  };
+  const showChanges = (answer) => {
     const rows = facts([
       ["New services", answer.Added.join(", ")], ["Changed services", answer.Changed.join(", ")],
       ["Removed services", answer.Removed.join(", ")], ["After a restart of the server", answer.NeedsRestart.join(", ")]]);
     result.replaceChildren(rows.length ? make("dl", {}, rows) : make("p", {}, "No service changes."));
-    return answer;
+  };
+  // Reads the files of the device again, after a look at what that changes.
+  const reload = async () => {
+    showChanges(await link.post("board/reload", { dryrun: "true" }));
+    if (!(await ask("Read the configuration file of the device again? What changes is shown below.", "Reload"))) return;
+    showChanges(await link.post("board/reload"));
+    say("The configuration file is in force.");
+    await Promise.all([read(), readServices()]);
   };
   // An error with a button that goes to its line, unless it is in a drop-in file.
   const jump = (line) => {
@@ -58,7 +72,7 @@ function configurationView() {
     return make("button", { type: "button", onclick: () => select(text, Number(at[1]), Number(at[2])) }, line);
   };
   const attempt = async () => {
-    if (!(await ask("Put this configuration in force for a minute? It is kept only if you confirm it.", "Try it"))) return;
+    if (!(await ask("Put this configuration in force? It is kept only if you confirm it in time.", "Try it"))) return;
     const { Change, Seconds, Address } = await send(true);
     const end = Date.now() + 1000 * Seconds;
     const left = make("strong", { role: "timer" });
@@ -90,10 +104,11 @@ function configurationView() {
     nodes: [
       make("h1", {}, "Configuration"), confirmation, errors, text,
       make("div", { className: "row" },
+        labelled("Seconds to confirm it", time),
         button("Check", () => send(false).then(() => say("The configuration has no error."))),
         button("Try it", attempt, { className: "main" }),
         button("Confirm a change", () => link.post("board/confirm").then(() => say("The configuration is confirmed and written."))),
-        button("Read again", read)),
+        button("Reload from the file", reload)),
       result, difference],
     start: async () => {
       if (!before) await read();

@@ -191,7 +191,18 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
             ("Sandbox", status.sandbox),
         ],
     )?;
-    out.put_display(format_args!(r#", "Uptime": {}"#, status.uptime_s))?;
+    for (name, number) in [
+        ("Uptime", status.uptime_s),
+        ("Connections", status.connections.used as u64),
+        ("Slots", status.connections.limit as u64),
+        ("Sessions", status.sessions.used as u64),
+        ("SessionSlots", status.sessions.limit as u64),
+        ("Memory", status.memory.server),
+        ("MemoryAvailable", status.memory.available),
+        ("MemoryTotal", status.memory.total),
+    ] {
+        out.put_display(format_args!(r#", "{name}": {number}"#))?;
+    }
     checks::put(out, status.services.checks().map(|(_, check, status)| (check, status)))?;
     out.put("}")
 }

@@ -70,6 +70,7 @@ use self::main_loop::MainLoop;
 pub use self::message::{Force, UpgradeReason};
 use self::relay::Relay;
 use self::server_socket::ServerSocket;
+pub use self::usage::memory;
 use crate::limits::{CONFIG_BYTES, SERVICE_COMMAND_RUNS, SERVICES, SESSIONS};
 use crate::log::Reason;
 use crate::log::console::warning;

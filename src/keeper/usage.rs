@@ -13,7 +13,7 @@ use rustix::param::{clock_ticks_per_second, page_size};
 
 use super::cgroups::{Cgroups, service_group};
 use super::{USAGE_PROCESSES, procfs};
-use crate::service::Usage;
+use crate::service::{Memory, Usage};
 
 /// Bytes of a file that are read.
 const FILE_BYTES: usize = 1024;
@@ -34,6 +34,21 @@ pub(super) fn of(cgroups: Option<&Cgroups>, name: &str, leader: u32) -> Usage {
             Usage { cpu: cpu.unwrap_or(sum.cpu), memory: memory.unwrap_or(sum.memory) }
         }
     }
+}
+
+/// Memory of this process and of the machine; zeros without a proc file system.
+pub fn memory() -> Memory {
+    let mut bytes = [0; FILE_BYTES];
+    let server = file(&mut bytes, format_args!("/proc/self/statm")).and_then(memory_in).unwrap_or_default();
+    let machine = file(&mut bytes, format_args!("/proc/meminfo")).unwrap_or_default();
+    let of = |name| kibibytes(machine, name).unwrap_or_default().saturating_mul(1024);
+    Memory { server, available: of("MemAvailable:"), total: of("MemTotal:") }
+}
+
+/// Number behind a name in `/proc/meminfo`.
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// Use of a process and of its descendants.
@@ -99,6 +114,20 @@ mod tests {
         assert_eq!(cpu_in(&stat), Some(Duration::from_secs(3)));
         assert_eq!(memory_in("900 30 10 1 0 5 0\n"), Some(20 * page_size() as u64));
         assert_eq!((cpu_in("7 (a"), memory_in("900")), (None, None));
+    }
+
+    #[test]
+    fn memory_of_the_machine_is_read() {
+        assert_eq!(
+            kibibytes("MemTotal:  65536 kB\nMemFree: 1 kB\nMemAvailable:\t40960 kB\n", "MemAvailable:"),
+            Some(40960)
+        );
+        assert_eq!((kibibytes("MemTotal: x kB", "MemTotal:"), kibibytes("", "MemTotal:")), (None, None));
+        let Memory { server, available, total } = memory();
+        assert!(
+            0 < server && server < total && 0 < available && available <= total,
+            "{server} {available} {total}"
+        );
     }
 
     #[test]

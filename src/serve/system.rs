@@ -6,8 +6,8 @@ use super::reload::Reloader;
 use super::shutdown::Shutdown;
 use crate::api::{Platform, Refused};
 use crate::call::{ConfigurationWork, LogSource};
-use crate::keeper::Processes;
-use crate::service::{BoardEnd, Memo, Program, Scope, ServiceId, Signal, Usage};
+use crate::keeper::{self, Processes};
+use crate::service::{BoardEnd, Memo, Memory, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users};
 use crate::sys::log_reader::LogReader;
 use crate::sys::password::{PasswordJob, PasswordWorker};
@@ -119,6 +119,10 @@ impl Platform for System {
 
     fn usage(&self, name: &str, leader: u32) -> Usage {
         self.processes.usage(name, leader)
+    }
+
+    fn memory(&self) -> Memory {
+        keeper::memory()
     }
 
     fn run_command(&mut self, service: ServiceId, command: usize, ticket: u64) -> Result<(), Refused> {

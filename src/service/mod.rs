@@ -89,7 +89,7 @@ pub use schedule::{NextRun, Schedule, TimeOfDay, minute_of_day};
 pub use signal::{Scope, Signal};
 pub use spawn_error::{SpawnError, SpawnStage};
 pub use spec::{Spec, is_service_name};
-pub use state::{State, Status, Usage};
+pub use state::{Memory, State, Status, Usage};
 pub use string_array::{Arguments, CapacityError, Name, StringArray, Variables};
 pub use supervisor::{Difference, Problem, Supervisor};
 pub use table::{OrderError, ServiceTable, TableError};

@@ -110,6 +110,17 @@ impl Status {
     }
 }
 
+/// Memory of the server, and of the machine that it runs on, in bytes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Memory {
+    /// Pages of the server that no file has.
+    pub server: u64,
+    /// Memory that programs can still have.
+    pub available: u64,
+    /// All of the machine.
+    pub total: u64,
+}
+
 /// Use of the processor and of memory by the processes of a service.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Usage {

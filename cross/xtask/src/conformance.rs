@@ -29,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(400);
 pub(crate) fn check() -> Result<(), String> {
     let expected: Verdicts = read(&run::root().join(EXPECTED))?;
     let directory = run::root().join("target/conformance");
-    let suite = install(&directory)?;
+    let suite = install(&directory, SUITE, &[])?.join("bin/kosoku");
     // As the tests are built, and by them already: overflows and broken assumptions end it.
     let echo = Echo::start(&executable(
         &mut cargo(&["build", "--workspace", "--locked", "--example", "echo"]),
@@ -61,13 +61,13 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
     serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The suite in a Python environment of its own under `directory`; returns the program.
-fn install(directory: &Path) -> Result<PathBuf, String> {
+/// Installs a package of the Python registry with `pip install OPTIONS`, in an environment of its own under `directory`;
+/// returns the environment.
+pub(crate) fn install(directory: &Path, package: &str, options: &[&str]) -> Result<PathBuf, String> {
     let environment = directory.join("venv");
-    let program = environment.join("bin/kosoku");
     let stamp = directory.join("installed");
-    if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|text| text == SUITE) {
-        return Ok(program);
+    if environment.is_dir() && fs::read_to_string(&stamp).is_ok_and(|text| text == package) {
+        return Ok(environment);
     }
     run::create_directory(directory)?;
     if !run::works("python3", &["-c", "import venv, ensurepip"]) {
@@ -75,14 +75,11 @@ fn install(directory: &Path) -> Result<PathBuf, String> {
     }
     run::shown(run::at_root("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
     let pip = environment.join("bin/pip");
-    run::shown(run::at_root(&pip.to_string_lossy()).args([
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        SUITE,
-    ]))?;
-    run::write(&stamp, SUITE)?;
-    Ok(program)
+    let mut command = run::at_root(&pip.to_string_lossy());
+    command.args(["install", "--quiet", "--disable-pip-version-check"]).args(options).arg(package);
+    run::shown(&mut command)?;
+    run::write(&stamp, package)?;
+    Ok(environment)
 }
 
 /// Debian keeps `venv` and `ensurepip` in packages of their own.

@@ -7,7 +7,7 @@ use crate::api::Board;
 use crate::call::SlotState;
 use crate::config::{COMPLAINT_BYTES, ConfigOrigin, FAILURE_NOTICE, GOOD_TIME, NOTICE_BYTES};
 use crate::connection::SlotId;
-use crate::limits::BOARD;
+use crate::limits::{BOARD, SESSIONS};
 use crate::service::BoardEnd;
 use crate::service::{Exit, REBOOT_UPTIME};
 
@@ -54,21 +54,31 @@ fn content(fixture: &mut Fixture, request: &str) -> String {
     response.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
+/// End of a status with so many connections, in a server with 4 slots and no session.
+fn use_of(connections: usize) -> String {
+    format!(
+        r#", "Connections": {connections}, "Slots": 4, "Sessions": 0, "SessionSlots": {SESSIONS}, "Memory": 1048576, "MemoryAvailable": 2097152, "MemoryTotal": 4194304}}"#
+    )
+}
+
 #[test]
 fn status_is_sent_to_administrators_in_every_form() {
     let mut fixture = troubled();
     fixture.now = Duration::from_secs(12);
     let status = format!(
-        r#"{{ "Status": "ok", "Board": "{}", "Version": "{}", "Build": "0a1b", "Slot": "A", "DeviceFile": "last good", "Complaint": "last good copy in force: f:1:2: unknown key '\"'", "Notice": "no data partition", "Sandbox": "", "Uptime": 12}}"#,
+        r#"{{ "Status": "ok", "Board": "{}", "Version": "{}", "Build": "0a1b", "Slot": "A", "DeviceFile": "last good", "Complaint": "last good copy in force: f:1:2: unknown key '\"'", "Notice": "no data partition", "Sandbox": "", "Uptime": 12{}"#,
         BOARD,
-        env!("CARGO_PKG_VERSION")
+        env!("CARGO_PKG_VERSION"),
+        use_of(1)
     );
     let id = fixture.socket();
     assert_eq!(fixture.say(id, &frame("status", ADMIN)), std::slice::from_ref(&status));
     let response =
         format!(r#"{{"type":"msg","data":{{ "type":"response","requestid":"r","data":{status}}}}}"#);
     assert_eq!(fixture.say(id, &envelope("status", ADMIN)), [response]);
-    assert_eq!(content(&mut fixture, &post("status", ADMIN)), status);
+    // The one of the request is open, too.
+    assert_eq!(content(&mut fixture, &post("status", ADMIN)), status.replace(&use_of(1), &use_of(2)));
+    assert_eq!(fixture.say(id, &frame("status", ADMIN)), [status]);
     assert_eq!(fixture.say(id, &frame("status", ANNA)), [NO_RIGHT]);
     assert!(content(&mut fixture, &post("status", ANNA)).contains(r#""code":"4""#));
 }
@@ -79,8 +89,8 @@ fn board_without_a_problem_has_an_empty_status() {
     let id = fixture.socket();
     let status = fixture.say(id, &frame("status", ADMIN)).remove(0);
     let end =
-        r#""Slot": "", "DeviceFile": "given", "Complaint": "", "Notice": "", "Sandbox": "", "Uptime": 1}"#;
-    assert!(status.ends_with(end), "{status}");
+        r#""Slot": "", "DeviceFile": "given", "Complaint": "", "Notice": "", "Sandbox": "", "Uptime": 1"#;
+    assert!(status.ends_with(&format!("{end}{}", use_of(1))), "{status}");
     let unknown = fixture.say(id, &frame("frobnicate", ADMIN));
     assert_eq!(unknown, [r#"ok<!--separate-->{ "ErrorMessage": "nFunction not found" }"#]);
 }

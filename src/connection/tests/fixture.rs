@@ -9,7 +9,7 @@ use crate::api::{Api, Board, Platform, Refused};
 use crate::call::{CommandOutput, Completion, ConfigurationWork, LogSource, PasswordVerdict};
 use crate::config;
 use crate::connection::{End, Peer, Server, ServerConfig, SlotId};
-use crate::service::BoardEnd;
+use crate::service::{BoardEnd, Memory};
 use crate::service::{
     Exit, Memo, ProcessEvent, Program, START_SETTLE, Scope, ServiceId, Signal, SpawnError, SpawnStage,
     Supervisor, Usage,
@@ -122,6 +122,10 @@ impl Platform for System {
 
     fn usage(&self, _: &str, _: u32) -> Usage {
         Usage { cpu: Duration::from_millis(1250), memory: 4096 }
+    }
+
+    fn memory(&self) -> Memory {
+        Memory { server: 1 << 20, available: 2 << 20, total: 4 << 20 }
     }
 
     fn run_command(&mut self, _: ServiceId, _: usize, call_id: u64) -> Result<(), Refused> {

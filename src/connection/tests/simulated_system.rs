@@ -68,6 +68,10 @@ impl Platform for System {
         Usage { cpu: core::time::Duration::from_millis(1250), memory: 4096 }
     }
 
+    fn memory(&self) -> crate::service::Memory {
+        crate::service::Memory { server: 1 << 20, available: 2 << 20, total: 4 << 20 }
+    }
+
     fn run_command(&mut self, _: ServiceId, _: usize, call_id: u64) -> Result<(), Refused> {
         self.refused()?;
         if self.commands.len() == limits::SERVICE_COMMAND_RUNS {

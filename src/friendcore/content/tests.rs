@@ -3,12 +3,12 @@
 use core::time::Duration;
 
 use super::*;
-use crate::call::{Missing, ServiceDetails, ServiceList, ServiceStatus, SlotState};
+use crate::call::{Count, Missing, ServiceDetails, ServiceList, ServiceStatus, SlotState};
 use crate::friendcore::{CHUNK_PIECE_BYTES, SHOWN_PROGRAM_BYTES};
 use crate::limits;
 use crate::service::{
     Arguments, Check, CheckError, CheckId, CheckKind, CheckLevel, CommandAction, Endpoint, Exit, LastExit,
-    Name, NamedCommand, NextRun, RestartPolicy, Scope, ServiceKind, ServiceTable, Signal, SpawnError,
+    Memory, Name, NamedCommand, NextRun, RestartPolicy, Scope, ServiceKind, ServiceTable, Signal, SpawnError,
     SpawnStage, Spec, State, Status, Supervisor, Usage, Verb,
 };
 use crate::session::{Grants, User, UserLevel, Users};
@@ -244,11 +244,14 @@ fn checks_of_a_service_and_of_the_board() {
         notice: "",
         sandbox: "files",
         uptime_s: 1,
+        connections: Count { used: 2, limit: 4 },
+        sessions: Count { used: 1, limit: 8 },
+        memory: Memory { server: 1000, available: 2000, total: 4000 },
         services: &services,
     };
     let text = written(Form::Http, &Outcome::Board(status));
     let uplink = r#"{"Name": "uplink", "Level": "ready", "State": "unchecked", "Failures": 0}"#;
-    assert!(text.ends_with(&format!(r#""Uptime": 1, {port},{uplink}]}}"#)), "{text}");
+    assert!(text.ends_with(&format!(r#""MemoryTotal": 4000, {port},{uplink}]}}"#)), "{text}");
 }
 
 #[test]
@@ -265,6 +268,9 @@ fn status_of_the_board_escapes_its_strings() {
         notice: "",
         sandbox: "files",
         uptime_s: 12,
+        connections: Count { used: 2, limit: 4 },
+        sessions: Count { used: 1, limit: 8 },
+        memory: Memory { server: 1000, available: 2000, total: 4000 },
         services: &Supervisor::new(ServiceTable::new()),
     };
     assert_eq!(
@@ -272,7 +278,9 @@ fn status_of_the_board_escapes_its_strings() {
         concat!(
             r#"{ "Status": "ok", "Board": "host", "Version": "0.1.0", "Build": "0a1b", "Slot": "A", "#,
             r#""SlotState": "testing", "SlotMissing": "service w\" is not up", "#,
-            r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Sandbox": "files", "Uptime": 12}"#
+            r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Sandbox": "files", "Uptime": 12, "#,
+            r#""Connections": 2, "Slots": 4, "Sessions": 1, "SessionSlots": 8, "Memory": 1000, "#,
+            r#""MemoryAvailable": 2000, "MemoryTotal": 4000}"#
         )
     );
 }

@@ -1,12 +1,17 @@
 //! Keyboard, phone, screen reader, and pictures of it.
 
+use std::fs;
+use std::path::Path;
+
 use serde_json::json;
 
 use super::{Console, PHONE, WIDE};
 use crate::support::Device;
-use crate::support::browser::{ENTER, TAB};
+use crate::support::browser::{Browser, ENTER, TAB};
 use crate::support::device::shell;
 
+/// axe-core, from the root of the repository.
+const AXE: &str = "target/console/axe_playwright_python/axe.min.js";
 /// Longest picture of the documents.
 const PICTURE_BYTES: usize = 100_000;
 
@@ -81,6 +86,52 @@ fn phone_shows_32_services_without_scrolling_sideways() {
     browser.until(is_narrow);
 }
 
+/// Faults of a page that axe-core finds, except those of minor impact.
+#[track_caller]
+fn faults(browser: &Browser) -> Vec<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(AXE);
+    let axe = fs::read_to_string(&file).expect("axe-core: `cargo xtask test --only console` installs it");
+    browser.run(&axe, &[]);
+    browser.run("window.found = null; axe.run().then((result) => { window.found = result })", &[]);
+    browser.until("window.found?.passes.length > 5");
+    let list = "return window.found.violations.filter(({ impact }) => impact !== 'minor')
+        .map(({ id, impact, nodes }) => `${id} (${impact}): ${nodes.map(({ html }) => html).join(' ')}`)";
+    let found = browser.run(list, &[]);
+    found.as_array().unwrap().iter().map(|fault| fault.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+#[ignore = "the step 'console' runs it"]
+fn axe_finds_no_fault_in_any_part() {
+    let console = Console::open(&board(), WIDE);
+    let browser = &console.browser;
+    browser.sees("Log in");
+    assert_eq!(faults(browser), [""; 0], "log-in");
+    console.type_password("fadmin", "wrong");
+    browser.sees("Wrong user or password.");
+    assert_eq!(faults(browser), [""; 0], "refused log-in");
+    console.type_password("fadmin", "secret");
+    browser.click("Start uplink");
+    browser.until("document.querySelector('#message.bad')");
+    for scheme in ["light", "dark"] {
+        let scheme = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        browser.command("Emulation.setEmulatedMedia", &scheme);
+        for part in ["Services", "Device", "Audit trail", "Configuration", "Account"] {
+            console.go_to(part);
+            assert_eq!(faults(browser), [""; 0], "{part}");
+        }
+        console.go_to("Services");
+        browser.click("uplink");
+        browser.sees("no carrier");
+        browser.sees("Declaration");
+        assert_eq!(faults(browser), [""; 0], "a service");
+    }
+    console.go_to("Device");
+    browser.click("Reboot");
+    browser.until("document.querySelector('dialog').open");
+    assert_eq!(faults(browser), [""; 0], "a question");
+}
+
 /// Services as on a small board, in various states.
 fn board() -> Device {
     let tables = [
@@ -133,11 +184,11 @@ fn pictures_of_the_documents() {
 /// differ between machines.
 #[track_caller]
 fn picture(path: &str, png: &[u8]) {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("FRIENDLET_WRITE_DOCS").is_some_and(|value| value == "1") {
-        std::fs::write(&file, png).unwrap();
+        fs::write(&file, png).unwrap();
     }
-    let stored = std::fs::read(&file).unwrap();
+    let stored = fs::read(&file).unwrap();
     assert!(stored.starts_with(b"\x89PNG") && png.starts_with(b"\x89PNG"), "{path}");
     assert!(stored.len() <= PICTURE_BYTES, "{path}: {}", stored.len());
 }

@@ -16,7 +16,10 @@ fn reboot_is_confirmed_first() {
     let console = Console::log_in(&Device::new().with(&board));
     let browser = &console.browser;
     console.go_to("Device");
-    browser.sees("Version");
+    browser.until("/Connections\\s+\\d+ open; at most \\d+ with/.test(document.body.innerText)");
+    browser.until("/Sessions\\s+1 of \\d+/.test(document.body.innerText)");
+    browser
+        .until("/Memory\\s+\\d+ [KM]iB of the server; \\d+ MiB of \\d+ MiB/.test(document.body.innerText)");
     browser.click("Power off");
     browser.sees("switch the device off?");
     browser.click("Cancel");
@@ -87,12 +90,58 @@ fn configuration_is_tried_and_confirmed() {
         browser.run("document.querySelector('dialog .main').click()", &[]);
         browser.sees("In force, but not kept.");
     };
+    let file = console.server.config_file();
+    browser.fill("Seconds to confirm it", "3");
     try_it();
+    browser.sees("Not confirmed: the earlier configuration is back.");
+    browser.until("!document.querySelector('textarea').value.includes('name = \"new\"')");
+
+    browser.run(edit, &[good.clone().into()]);
+    browser.fill("Seconds to confirm it", "60");
+    try_it();
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("name = \"new\""));
     browser.until("/^\\d+ s$/.test(document.querySelector('[role=timer]').textContent)");
     browser.click("Keep it");
     browser.sees("The configuration is confirmed and written.");
-    let file = console.server.config_file();
-    assert!(std::fs::read_to_string(file).unwrap().contains("name = \"new\""));
+    assert!(std::fs::read_to_string(&file).unwrap().contains("name = \"new\""));
     console.go_to("Services");
     browser.sees("new");
+}
+
+#[test]
+#[ignore = "the step 'console' runs it"]
+fn files_of_the_device_are_read_again_after_a_question() {
+    let console = Console::log_in(&Device::new());
+    let browser = &console.browser;
+    console.go_to("Configuration");
+    let file = console.server.config_file();
+    let text = std::fs::read_to_string(&file).unwrap() + &shell("later", "exec sleep 1000", "");
+    std::fs::write(&file, text).unwrap();
+    browser.click("Reload from the file");
+    browser.sees("New services\nlater");
+    browser.until("document.querySelector('dialog')?.open");
+    browser.run("document.querySelector('dialog .main').click()", &[]);
+    browser.sees("The configuration file is in force.");
+    browser.until("document.querySelector('textarea').value.includes('later')");
+    console.go_to("Services");
+    browser.sees("later");
+}
+
+#[test]
+#[ignore = "the step 'console' runs it"]
+fn problem_of_the_board_is_shown_to_administrators_alone() {
+    let directory = Directory::new();
+    let file = directory.write("friendlet.toml", Device::new().text(&directory.file("state")));
+    let mut command = friendlet();
+    command.args(["serve", "--config", &file]).env_remove("STATE_DIRECTORY");
+    command.env("FRIENDLET_NOTICE", "the certificate ends in 6 days");
+    let console = Console::on(Server::start_command(directory, command), WIDE);
+    let browser = &console.browser;
+    console.type_password("fadmin", "secret");
+    browser.until("document.querySelector('[role=alert]').innerText === 'the certificate ends in 6 days'");
+    browser.click("Log out");
+    browser.sees("You are logged out.");
+    console.type_password("guest", "guest");
+    browser.sees("allowed");
+    assert!(!browser.text().contains("certificate"));
 }
