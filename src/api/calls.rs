@@ -3,7 +3,7 @@
 //! It is the source of the routing, of the rights, of the rule that a `GET` changes nothing, of the table of
 //! calls in `docs/protocol.md`, and of the call names of `ctl`.
 
-use super::{Context, board, configuration, login, operations, password, services};
+use super::{Context, board, configuration, login, operations, password, services, sessions};
 use crate::call::{Call, Caller, Identity, Outcome};
 use crate::service::{ServiceId, Verb};
 
@@ -99,6 +99,20 @@ pub static CALLS: &[Row] = &[
         effect: Effect::Changes,
         summary: "Ends the blocks after wrong passwords, of one user or of all.",
         handler: Handler::Administrator(login::unlock),
+    },
+    Row {
+        path: &["sessions", "list"],
+        parameters: &[],
+        effect: Effect::Reads,
+        summary: "Lists the sessions of the user, or all of them for an administrator.",
+        handler: Handler::Session(sessions::list),
+    },
+    Row {
+        path: &["sessions", "end"],
+        parameters: &["session", "username"],
+        effect: Effect::Changes,
+        summary: "Ends the session with this id of the list, or all of a user; an administrator those of others, too.",
+        handler: Handler::Own(sessions::end),
     },
     Row {
         path: &["services", "list"],

@@ -107,7 +107,10 @@ pub(super) fn complete<'a>(
         return Outcome::AtCapacity;
     }
     let opened = match cx.platform.random() {
-        Ok(random) => accounts.sessions.open(user, level, pending.device.as_deref(), random, now).ok(),
+        Ok(random) => {
+            let (device, source) = (pending.device.as_deref(), pending.source);
+            accounts.sessions.open(user, level, device, source, random, now).ok()
+        }
         Err(super::Refused) => None,
     };
     // A login displaces at most one session.

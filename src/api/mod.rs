@@ -16,6 +16,7 @@ mod operations;
 mod password;
 mod platform;
 mod services;
+mod sessions;
 mod slot;
 mod write_rate;
 

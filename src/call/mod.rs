@@ -10,6 +10,7 @@ mod operations;
 mod outcome;
 mod parameters;
 mod pending;
+mod sessions;
 mod slot;
 mod stored_log;
 
@@ -30,6 +31,7 @@ pub use self::pending::{
     Audited, CommandOutput, Completion, PasswordVerdict, PendingCall, PendingLogin, PendingPassword,
     Reloaded, Unconfirmed, Work,
 };
+pub use self::sessions::SessionList;
 pub use self::slot::{Missing, SlotState};
 pub use self::stored_log::{LogSource, StoredPage};
 use crate::session::{ClientAddr, SessionKey, TokenId, UserId};

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::configuration::ConfigurationPage;
 use super::operations::OperationList;
 use super::pending::{CommandOutput, PendingCall, Reloaded};
-use super::{Failure, Missing, SlotState};
+use super::{Failure, Missing, SessionList, SlotState};
 use crate::service::{
     Check, CheckStatus, LastExit, Memory, PastRun, ServiceId, Spec, State, Status, Supervisor, Usage,
 };
@@ -64,6 +64,8 @@ pub enum Outcome<'a> {
     Reloaded(Reloaded<'a>),
     /// Operations of the caller.
     Operations(OperationList<'a>),
+    /// Sessions.
+    Sessions(SessionList<'a>),
     /// Text of the configuration file.
     Configuration(ConfigurationPage<'a>),
     /// So many bytes of a configuration file were received, and more are to come.

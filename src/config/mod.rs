@@ -132,6 +132,8 @@ pub struct Config {
     pub devices: DeviceRules,
     /// `[session] idle_timeout_s`.
     pub idle_timeout: Duration,
+    /// `[session] lifetime_s`; `Duration::MAX` without an end.
+    pub lifetime: Duration,
     /// `[session] lockout_attempts`.
     pub lockout_attempts: u8,
     /// `[session] lockout_s`.
@@ -334,6 +336,7 @@ fn build(
         network,
         devices,
         idle_timeout: session.idle_timeout,
+        lifetime: session.lifetime,
         lockout_attempts: session.lockout_attempts,
         lockout_time: session.lockout_time,
         users: users.table,

@@ -18,6 +18,7 @@ impl Config {
             network,
             devices,
             idle_timeout: _,
+            lifetime: _,
             lockout_attempts: _,
             lockout_time: _,
             users: _,
@@ -48,6 +49,7 @@ impl Config {
         let Self {
             log_level,
             idle_timeout,
+            lifetime,
             lockout_attempts,
             lockout_time,
             users,
@@ -59,7 +61,7 @@ impl Config {
         } = later;
         tokens.renumber(&self.users.replace(users));
         self.tokens = tokens;
-        (self.log_level, self.idle_timeout) = (log_level, idle_timeout);
+        (self.log_level, self.idle_timeout, self.lifetime) = (log_level, idle_timeout, lifetime);
         (self.lockout_attempts, self.lockout_time) = (lockout_attempts, lockout_time);
         self.services = services;
         self.update = update;

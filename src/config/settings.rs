@@ -118,6 +118,7 @@ pub(super) fn update(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<
 /// Values of `[session]`.
 pub(super) struct Session {
     pub(super) idle_timeout: Duration,
+    pub(super) lifetime: Duration,
     pub(super) lockout_attempts: u8,
     pub(super) lockout_time: Duration,
 }
@@ -125,8 +126,13 @@ pub(super) struct Session {
 /// `[session]`.
 pub(super) fn session(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Session {
     let section = document.section(&schema::SESSION, diagnostics);
+    let lifetime = match section.integer("lifetime_s", diagnostics) {
+        0 => Duration::MAX,
+        seconds => Duration::from_secs(seconds),
+    };
     Session {
         idle_timeout: Duration::from_secs(section.integer("idle_timeout_s", diagnostics)),
+        lifetime,
         lockout_attempts: section.integer("lockout_attempts", diagnostics),
         lockout_time: Duration::from_secs(section.integer("lockout_s", diagnostics)),
     }

@@ -25,8 +25,8 @@ pub struct Settings {
     pub origins: Vec<String<ORIGIN_BYTES>, ORIGINS>,
     /// URL under which a proxy makes the server reachable; empty without one.
     pub public_url: String<ORIGIN_BYTES>,
-    /// `[session] idle_timeout_s`.
-    pub idle_timeout: Duration,
+    /// `[session] idle_timeout_s` and `lifetime_s`.
+    pub session: (Duration, Duration),
     /// `[session] lockout_attempts` and `lockout_s`.
     pub lockout: (u8, Duration),
     /// `[update]`.
@@ -44,11 +44,10 @@ impl Server {
     /// Puts later settings in force, unless [`is_writing`](Self::is_writing). Sessions of users that are gone end, and their
     /// sockets are closed. Sessions that were opened with another password end.
     pub fn set(&mut self, settings: Settings, now: Duration, platform: &mut dyn Platform) {
-        let Settings { users, mut tokens, origins, public_url, idle_timeout, lockout, update, kept } =
-            settings;
+        let Settings { users, mut tokens, origins, public_url, session, lockout, update, kept } = settings;
         self.set_update(update);
         (self.shared.http.origins, self.shared.http.public_url) = (origins, public_url);
-        self.api.accounts.sessions.set_idle_timeout(idle_timeout);
+        self.api.accounts.sessions.set_times(session.0, session.1);
         self.api.accounts.lockout.set(lockout.0, lockout.1);
         let names = self.api.accounts.users.iter();
         let gone = names.filter(|(_, user)| users.find(&user.name).is_none()).map(|(id, _)| id);

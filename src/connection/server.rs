@@ -400,6 +400,8 @@ impl Server {
         self.shared.chunks.handle_timeout(now);
         self.api.changes.handle_timeout(now);
         api::audit::handle_timeout(&mut self.api, now);
+        let bound = self.slots.iter().filter_map(|slot| slot.auth.bound.and_then(Identity::session));
+        self.api.accounts.sessions.set_bound(bound, now);
         for key in self.api.accounts.sessions.handle_timeout(now) {
             self.end_session(key, "session timeout", now);
         }

@@ -16,6 +16,7 @@ mod pushes;
 mod reload;
 mod rights;
 mod service_log;
+mod sessions;
 mod simulation;
 
 use crate as friendlet;

@@ -150,6 +150,9 @@ fn bind(connection: &mut Connection, form: Form, session: &str, cx: &mut Context
         connection.close_at_capacity(cx.now);
         return;
     }
+    if let Some(key) = identity.session() {
+        cx.api.accounts.sessions.bind(key, cx.now);
+    }
     connection.auth.bound = Some(identity);
     connection.auth.authenticate(identity);
     if form == Form::Envelope {

@@ -67,6 +67,8 @@ commands
                         one; an administrator changes that of USER. Without a terminal,
                         each password is a line of standard input
   unlock [USER]         end the block of USER, or of all users, after wrong passwords
+  sessions [end ID]     list your sessions, those of all users for an administrator; `end`
+                        ends the one with this ID of the list
   call PATH [KEY=VALUE]..
                         make any call and print its reply: `call services/hello/status`
   complete-calls        print the path of every call, for the completion of a shell
@@ -131,6 +133,10 @@ pub(super) enum Action {
     End(BoardEnd),
     Passwd {
         user: Option<String>,
+    },
+    /// List sessions, or end one.
+    Sessions {
+        end: Option<String>,
     },
     /// End blocks after wrong passwords.
     Unlock {
@@ -212,7 +218,7 @@ pub(super) enum Parsed {
 }
 
 /// Every command but the verbs, with its operands.
-const COMMANDS: [(&str, &str); 21] = [
+const COMMANDS: [(&str, &str); 22] = [
     ("board", ""),
     ("call", "PATH [KEY=VALUE].."),
     ("command", "SERVICE NAME"),
@@ -229,6 +235,7 @@ const COMMANDS: [(&str, &str); 21] = [
     ("reboot", ""),
     ("reload", ""),
     ("server-log", ""),
+    ("sessions", "[end ID]"),
     ("show", "SERVICE"),
     ("status", "[SERVICE]"),
     ("unlock", "[USER]"),
@@ -394,6 +401,8 @@ fn parse_action(words: &[String]) -> Result<Action, Failure> {
         ["server-log"] => Action::ServerLog(options),
         ["reboot"] => Action::End(BoardEnd::Reboot),
         ["poweroff"] => Action::End(BoardEnd::PowerOff),
+        ["sessions"] => Action::Sessions { end: None },
+        ["sessions", "end", id] => Action::Sessions { end: Some(own(id)) },
         ["unlock"] => Action::Unlock { user: None },
         ["unlock", user] => Action::Unlock { user: Some(own(user)) },
         ["factory-reset"] => Action::End(BoardEnd::FactoryReset),
@@ -494,6 +503,8 @@ mod tests {
         assert_eq!(action("reboot"), Action::End(BoardEnd::Reboot));
         assert_eq!(action("poweroff"), Action::End(BoardEnd::PowerOff));
         assert_eq!(action("unlock"), Action::Unlock { user: None });
+        assert_eq!(action("sessions"), Action::Sessions { end: None });
+        assert_eq!(action("sessions end 8ed92253"), Action::Sessions { end: Some("8ed92253".into()) });
         assert_eq!(action("unlock anna"), Action::Unlock { user: Some("anna".into()) });
         assert_eq!(action("factory-reset"), Action::End(BoardEnd::FactoryReset));
         assert_eq!(action("passwd"), Action::Passwd { user: None });

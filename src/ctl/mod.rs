@@ -35,6 +35,7 @@ mod reply;
 mod server_log;
 mod service_log;
 mod services;
+mod sessions;
 mod show;
 mod state;
 #[cfg(test)]
@@ -111,6 +112,7 @@ fn execute(invocation: &Invocation, env: &mut Env<'_>) -> Result<u8, Failure> {
         Action::Upgrade => board::upgrade(invocation, env),
         Action::MarkGood => board::mark_good(invocation, env),
         Action::End(end) => board::end(invocation, env, *end),
+        Action::Sessions { end } => sessions::run(invocation, env, end.as_deref()),
         Action::Unlock { user } => board::unlock(invocation, env, user.as_deref()),
         Action::Passwd { user } => board::passwd(invocation, env, user.as_deref()),
         Action::Call { path, parameters } => call::run(invocation, env, path, parameters),

@@ -16,7 +16,7 @@ use super::failure::{self, SEPARATE};
 use super::lines::put_lines;
 use crate::call::{
     BoardStatus, CommandOutput, ConfigurationPage, LogPage, Login, OperationList, OperationState, Outcome,
-    Reloaded, ServiceLog, SlotState, Unconfirmed,
+    Reloaded, ServiceLog, SessionList, SlotState, Unconfirmed,
 };
 use crate::json::{self, Full, Lossy, Writer};
 
@@ -46,6 +46,7 @@ pub fn kind(outcome: &Outcome<'_>) -> Kind {
         | Outcome::BoardLog(_)
         | Outcome::Reloaded(_)
         | Outcome::Operations(_)
+        | Outcome::Sessions(_)
         | Outcome::Configuration(_)
         | Outcome::Received(_) => Kind::Json,
         Outcome::WebGui(html) if html.starts_with(['{', '[']) && json::is_valid(html) => Kind::Json,
@@ -108,6 +109,7 @@ pub(super) fn write(
         Outcome::BoardLog(page) => board_log(out, page),
         Outcome::Reloaded(reloaded) => put_reloaded(out, reloaded),
         Outcome::Operations(list) => put_operations(out, *list),
+        Outcome::Sessions(list) => sessions(out, *list),
         Outcome::Configuration(page) => configuration(out, page),
         Outcome::Received(bytes) => {
             out.put_display(format_args!(r#"{{ "Status": "ok", "Received": {bytes}}}"#))
@@ -284,6 +286,32 @@ fn put_operations(out: &mut Writer<'_>, list: OperationList<'_>) -> Result<(), F
         out.put_display(format_args!(
             r#", "Ago": {}}}"#,
             list.now.saturating_sub(operation.begun).as_secs()
+        ))?;
+    }
+    out.put("]}")
+}
+
+/// Writes sessions. It begins like [`Outcome::Done`].
+fn sessions(out: &mut Writer<'_>, list: SessionList<'_>) -> Result<(), Full> {
+    out.put(r#"{ "Status": "ok", "Sessions": ["#)?;
+    for (number, (session, is_own)) in list.entries().enumerate() {
+        out.put(if number > 0 { ",{" } else { "{" })?;
+        out.put_display(format_args!(r#""Session": "{}""#, session.public_id()))?;
+        put_members(
+            out,
+            &[
+                ("User", list.users.name(session.user)),
+                ("Device", session.device.as_deref().unwrap_or_default()),
+            ],
+        )?;
+        if let Some(source) = session.source {
+            out.put_display(format_args!(r#", "From": "{source}""#))?;
+        }
+        let [since, idle] =
+            [session.opened, session.active].map(|time| list.now.saturating_sub(time).as_secs());
+        out.put_display(format_args!(
+            r#", "Since": {since}, "Idle": {idle}, "Bound": {}, "Own": {is_own}}}"#,
+            session.is_bound
         ))?;
     }
     out.put("]}")

@@ -287,7 +287,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let writer = StateWriter::start(state_dir)
         .map_err(|error| StartError::system("cannot start the thread of the state files", error))?;
     let writer = Rc::new(writer);
-    let mut sessions = SessionTable::new(config.idle_timeout);
+    let mut sessions = SessionTable::new(config.idle_timeout, config.lifetime);
     for (index, memo) in link.inherited.sessions() {
         sessions.inherit(index, memo, &users, clock.now());
     }

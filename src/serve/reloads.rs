@@ -143,7 +143,7 @@ impl Core {
             tokens: core::mem::take(&mut config.tokens),
             origins: config.listen.origins.clone(),
             public_url: config.listen.public_url.clone(),
-            idle_timeout: config.idle_timeout,
+            session: (config.idle_timeout, config.lifetime),
             lockout: (config.lockout_attempts, config.lockout_time),
             update: config.update,
             kept: later.author,

@@ -23,13 +23,13 @@ pub use password::{
 };
 pub use rights::Rights;
 pub(crate) use table::SESSION_MEMO_BYTES;
-pub use table::{OpenError, SessionKey, SessionMemo, SessionTable};
+pub use table::{OpenError, Session, SessionKey, SessionMemo, SessionTable};
 pub use token::{Token, TokenId, TokenRefusal, Tokens, TokensError};
 pub use users::{
     ChangedPassword, Grants, GrantsError, User, UserId, UserLevel, Users, UsersError, is_user_name,
 };
 
-use crate::limits::PASSWORD_ROUNDS;
+use crate::limits::{PASSWORD_ROUNDS, SESSIONS};
 
 crate::limits::limits! {
     /// Session id: 20 random bytes in hexadecimal.
@@ -76,6 +76,15 @@ crate::limits::limits! {
     /// Fewest characters of a new password.
     PASSWORD_MIN: usize = 8, exceeded "a shorter one is refused; those of the configuration file stay",
         tests ["new_password_is_neither_short_nor_the_name", "weak_new_password_is_refused_with_the_reason"];
+    /// Lifetime of a session unless configured: 30 days.
+    LIFETIME: Duration = Duration::from_secs(30 * 86_400), exceeded "the session ends",
+        tests ["session_ends_at_the_end_of_its_lifetime", "defaults_are_those_of_the_limits"];
+    /// Longest `lifetime_s`: a year.
+    LIFETIME_MAX: Duration = Duration::from_secs(366 * 86_400), exceeded "configuration error",
+        tests ["numbers_of_the_file_stay_in_their_ranges"];
+    /// Sessions of one user.
+    USER_SESSIONS: usize = SESSIONS.div_ceil(2), exceeded "the longest idle session of the user ends",
+        tests ["user_has_no_more_sessions_than_the_limit"];
     /// PBKDF2 rounds of a new password on a slow core.
     PASSWORD_ROUNDS_MIN: u32 = 50_000, fixed "the calibration ends there";
     /// Time of a core for the check of a new password, by which its rounds are calibrated.

@@ -1,13 +1,15 @@
 //! Fixed table of sessions.
 //!
 //! A login opens a session, and every call presents its id: 40 hexadecimal digits. A session ends at
-//! logout, or without a call for the idle timeout.
+//! logout, without a call and without a socket for the idle timeout, and at the end of its lifetime.
 
 use core::time::Duration;
 
 use heapless::{String, Vec};
 
-use super::{SESSION_ID_BYTES, UserId, UserLevel, Users, equal_in_constant_time};
+use ring::digest;
+
+use super::{ClientAddr, SESSION_ID_BYTES, USER_SESSIONS, UserId, UserLevel, Users, equal_in_constant_time};
 use crate::limits::{DEVICE_ID_BYTES, SESSIONS, USER_NAME_BYTES};
 
 /// Key of a session: index in the table and generation of the entry. The key of an ended session finds
@@ -27,16 +29,26 @@ pub enum OpenError {
     Full,
 }
 
+/// Session of a user.
 #[derive(Debug)]
-struct Session {
-    user: UserId,
-    device: Option<String<DEVICE_ID_BYTES>>,
-    id: [u8; SESSION_ID_BYTES],
-    /// Time of the last login.
-    login: Duration,
+pub struct Session {
+    /// User.
+    pub user: UserId,
+    /// Device of the login, if it named one.
+    pub device: Option<String<DEVICE_ID_BYTES>>,
+    /// Address of the latest login; `None` in a session of an earlier server.
+    pub source: Option<ClientAddr>,
+    /// Time of the latest login; in a session of an earlier server, that of its start.
+    pub opened: Duration,
     /// Time of the last activity.
-    active: Duration,
+    pub active: Duration,
+    /// A socket is bound to it.
+    pub is_bound: bool,
+    id: [u8; SESSION_ID_BYTES],
 }
+
+/// Length of a [`Session::public_id`].
+const PUBLIC_ID_BYTES: usize = 8;
 
 #[derive(Debug, Default)]
 struct SessionEntry {
@@ -57,6 +69,19 @@ const _: () = assert!(DEVICE_ID_BYTES < u8::MAX as usize, "the length of a devic
 const _: () = assert!(USER_NAME_BYTES <= u8::MAX as usize, "the length of a name is a byte");
 
 impl Session {
+    /// Id for people, from which the id of the session cannot be computed: the first digits of its SHA-256.
+    pub fn public_id(&self) -> String<PUBLIC_ID_BYTES> {
+        let hash = digest::digest(&digest::SHA256, &self.id);
+        let (digits, _) = hash.as_ref().split_at(PUBLIC_ID_BYTES / 2);
+        let mut text = [0; PUBLIC_ID_BYTES];
+        let text = base16ct::lower::encode_str(digits, &mut text);
+        text.ok().and_then(|text| text.try_into().ok()).unwrap_or_default()
+    }
+
+    fn is_over(&self, idle_timeout: Duration, lifetime: Duration, now: Duration) -> bool {
+        now.saturating_sub(self.active) >= idle_timeout || now.saturating_sub(self.opened) >= lifetime
+    }
+
     fn memo(&self, users: &Users) -> SessionMemo {
         // The index of a user is that of this server.
         let name = users.name(self.user).as_bytes();
@@ -78,7 +103,7 @@ impl Session {
             _ => Some(String::try_from(core::str::from_utf8(device).ok()?).ok()?),
         };
         let user = users.find(core::str::from_utf8(name).ok()?)?;
-        Some(Self { user, device, id: *id, login: Duration::ZERO, active: now })
+        Some(Self { user, device, source: None, opened: now, active: now, is_bound: false, id: *id })
     }
 }
 
@@ -89,6 +114,7 @@ pub struct SessionTable {
     /// Length of the prefix of `entries` that was ever used; the rest needs no search.
     used_entries: usize,
     idle_timeout: Duration,
+    lifetime: Duration,
     evicted: Option<SessionKey>,
     /// An entry is noted.
     has_noted: bool,
@@ -98,23 +124,25 @@ impl SessionTable {
     /// Memory of the table, allocated at once.
     pub const BYTES: usize = size_of::<Self>() + SESSIONS * size_of::<SessionEntry>();
 
-    /// Table without sessions; a session ends after `idle_timeout` without activity.
-    pub fn new(idle_timeout: Duration) -> Self {
+    /// Table without sessions; a session ends after `idle_timeout` without activity, and `lifetime` after its login.
+    pub fn new(idle_timeout: Duration, lifetime: Duration) -> Self {
         let entries = (0..SESSIONS).map(|_| SessionEntry::default()).collect();
-        Self { entries, used_entries: 0, idle_timeout, evicted: None, has_noted: false }
+        Self { entries, used_entries: 0, idle_timeout, lifetime, evicted: None, has_noted: false }
     }
 
     /// Opens a session for a login, with an id made from `random`. As in Friend Core, a user has one
-    /// session on each device: a second login there returns the open session.
+    /// session on each device: a second login there returns the open session. A login without a device has a session of
+    /// its own.
     ///
-    /// A full table evicts the longest idle session of the same user. An administrator without a
-    /// session evicts the longest idle session of any user. [`take_evicted`](Self::take_evicted)
-    /// returns its key.
+    /// A user with [`USER_SESSIONS`], and a full table, evict the longest idle session of the same user, preferably one
+    /// without a socket. An administrator without a session evicts that of any user.
+    /// [`take_evicted`](Self::take_evicted) returns its key.
     pub fn open(
         &mut self,
         user: UserId,
         level: UserLevel,
         device: Option<&str>,
+        source: ClientAddr,
         random: [u8; SESSION_ID_BYTES / 2],
         now: Duration,
     ) -> Result<SessionKey, OpenError> {
@@ -122,12 +150,12 @@ impl SessionTable {
             Some(device) => Some(String::try_from(device).map_err(|_| OpenError::DeviceTooLong)?),
             None => None,
         };
-        let same = self.position(|session| session.user == user && session.device == device, now);
-        if let Some(index) = same {
-            let key = self.key(index);
-            if let Some(session) = self.session_mut(key) {
-                (session.login, session.active) = (now, session.active.max(now));
-            }
+        let is_same = |session: &Session| session.user == user && session.device == device;
+        let same = device.is_some().then(|| self.position(is_same, now)).flatten();
+        if let Some(key) = same.map(|index| self.key(index))
+            && let Some(session) = self.session_mut(key)
+        {
+            (session.source, session.opened, session.active) = (Some(source), now, now);
             return Ok(key);
         }
         let index = self.find_entry(user, level, now).ok_or(OpenError::Full)?;
@@ -141,14 +169,15 @@ impl SessionTable {
         let mut id = [0; SESSION_ID_BYTES];
         // Two digits a byte: it always fits.
         base16ct::lower::encode(&random, &mut id).map_err(|_| OpenError::Full)?;
-        entry.session = Some(Session { user, device, id, login: now, active: now });
+        let source = Some(source);
+        entry.session = Some(Session { user, device, source, opened: now, active: now, is_bound: false, id });
         self.note(index);
         Ok(self.key(index))
     }
 
-    /// Changes the time without activity after which a session ends.
-    pub fn set_idle_timeout(&mut self, idle_timeout: Duration) {
-        self.idle_timeout = idle_timeout;
+    /// Changes the time without activity after which a session ends, and that after its login.
+    pub fn set_times(&mut self, idle_timeout: Duration, lifetime: Duration) {
+        (self.idle_timeout, self.lifetime) = (idle_timeout, lifetime);
     }
 
     /// Notes that an entry has to be stored for a later server.
@@ -176,7 +205,7 @@ impl SessionTable {
         next
     }
 
-    /// Takes over a session of an earlier server. It counts as active: its last activity is not known.
+    /// Takes over a session of an earlier server. It counts as new: its login and last activity are not known.
     pub fn inherit(&mut self, index: usize, memo: &[u8], users: &Users, now: Duration) {
         if let (Some(entry), Some(session)) =
             (self.entries.get_mut(index), Session::from_memo(memo, users, now))
@@ -194,10 +223,14 @@ impl SessionTable {
     /// Index for a new session: a free entry, else that of an expired session, else that of an evicted
     /// one.
     fn find_entry(&self, user: UserId, level: UserLevel, now: Duration) -> Option<usize> {
+        let is_open = |session: &Session| session.user == user && !self.is_over(session, now);
+        if self.sessions().filter(|(_, session)| is_open(session)).count() >= USER_SESSIONS {
+            return self.longest_idle(is_open);
+        }
         self.entries
             .iter()
             .position(|entry| entry.session.is_none())
-            .or_else(|| self.longest_idle(|session| self.is_idle(session, now)))
+            .or_else(|| self.longest_idle(|session| self.is_over(session, now)))
             .or_else(|| self.longest_idle(|session| session.user == user))
             .or_else(|| if level == UserLevel::Admin { self.longest_idle(|_| true) } else { None })
     }
@@ -205,7 +238,7 @@ impl SessionTable {
     fn longest_idle(&self, is_match: impl Fn(&Session) -> bool) -> Option<usize> {
         self.sessions()
             .filter(|(_, session)| is_match(session))
-            .min_by_key(|(_, session)| session.active)
+            .min_by_key(|(_, session)| (session.is_bound, session.active))
             .map(|(index, _)| index)
     }
 
@@ -219,7 +252,7 @@ impl SessionTable {
     pub fn find(&mut self, id: &str, now: Duration) -> Option<(SessionKey, UserId)> {
         let mut found = None;
         for (index, session) in self.sessions() {
-            if equal_in_constant_time(&session.id, id.as_bytes()) && !self.is_idle(session, now) {
+            if equal_in_constant_time(&session.id, id.as_bytes()) && !self.is_over(session, now) {
                 found = Some((self.key(index), session.user));
             }
         }
@@ -231,13 +264,29 @@ impl SessionTable {
 
     /// Records activity; returns false if the session has ended.
     pub fn touch(&mut self, key: SessionKey, now: Duration) -> bool {
-        let idle_timeout = self.idle_timeout;
+        let (idle_timeout, lifetime) = (self.idle_timeout, self.lifetime);
         match self.session_mut(key) {
-            Some(session) if now.saturating_sub(session.active) < idle_timeout => {
+            Some(session) if !session.is_over(idle_timeout, lifetime, now) => {
                 session.active = session.active.max(now);
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Notes which sessions have sockets, which counts as activity.
+    pub fn set_bound(&mut self, keys: impl Iterator<Item = SessionKey>, now: Duration) {
+        let used = self.entries.iter_mut().take(self.used_entries);
+        used.filter_map(|entry| entry.session.as_mut()).for_each(|session| session.is_bound = false);
+        keys.for_each(|key| self.bind(key, now));
+    }
+
+    /// Notes that a socket is bound to a session.
+    pub fn bind(&mut self, key: SessionKey, now: Duration) {
+        if self.touch(key, now)
+            && let Some(session) = self.session_mut(key)
+        {
+            session.is_bound = true;
         }
     }
 
@@ -246,9 +295,9 @@ impl SessionTable {
         self.session(key).map(|session| session.user)
     }
 
-    /// Time of the last login that opened or returned a session; zero if that was at an earlier server.
+    /// Time of the last login that opened or returned a session; that of the start if it was at an earlier server.
     pub fn last_login(&self, key: SessionKey) -> Option<Duration> {
-        self.session(key).map(|session| session.login)
+        self.session(key).map(|session| session.opened)
     }
 
     /// Ends a session; returns false if it has already ended.
@@ -272,15 +321,29 @@ impl SessionTable {
         self.close_all(|key, session| session.user == user && Some(key) != but)
     }
 
+    /// Ends the sessions that match; returns their keys.
+    pub fn close_matching(&mut self, is_match: impl Fn(&Session) -> bool) -> Vec<SessionKey, SESSIONS> {
+        self.close_all(|_, session| is_match(session))
+    }
+
     /// Time when the next session expires.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.sessions().map(|(_, session)| session.active.saturating_add(self.idle_timeout)).min()
+        let end = |session: &Session| {
+            let idle = session.active.saturating_add(self.idle_timeout);
+            idle.min(session.opened.saturating_add(self.lifetime))
+        };
+        self.sessions().map(|(_, session)| end(session)).min()
     }
 
     /// Ends the expired sessions; returns their keys.
     pub fn handle_timeout(&mut self, now: Duration) -> Vec<SessionKey, SESSIONS> {
-        let idle_timeout = self.idle_timeout;
-        self.close_all(|_, session| now.saturating_sub(session.active) >= idle_timeout)
+        let (idle_timeout, lifetime) = (self.idle_timeout, self.lifetime);
+        self.close_all(|_, session| session.is_over(idle_timeout, lifetime, now))
+    }
+
+    /// Sessions with their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (SessionKey, &Session)> {
+        self.sessions().map(|(index, session)| (self.key(index), session))
     }
 
     /// Number of open sessions.
@@ -303,13 +366,13 @@ impl SessionTable {
         keys
     }
 
-    fn is_idle(&self, session: &Session, now: Duration) -> bool {
-        now.saturating_sub(session.active) >= self.idle_timeout
+    fn is_over(&self, session: &Session, now: Duration) -> bool {
+        session.is_over(self.idle_timeout, self.lifetime, now)
     }
 
     fn position(&self, is_match: impl Fn(&Session) -> bool, now: Duration) -> Option<usize> {
         self.sessions()
-            .find(|(_, session)| is_match(session) && !self.is_idle(session, now))
+            .find(|(_, session)| is_match(session) && !self.is_over(session, now))
             .map(|(index, _)| index)
     }
 

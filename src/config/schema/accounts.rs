@@ -3,8 +3,8 @@
 use super::super::key::Default::{Empty, Integer, Required, String, Unset};
 use super::super::key::{Form, Key, Kind, Table, any, board_limit};
 use crate::session::{
-    IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
-    LOCKOUT_TIME_MAX, is_user_name,
+    IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LIFETIME, LIFETIME_MAX, LOCKOUT_ATTEMPTS,
+    LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME, LOCKOUT_TIME_MAX, is_user_name,
 };
 
 /// `[session]`.
@@ -18,7 +18,14 @@ pub static SESSION: Table = Table {
             "idle_timeout_s",
             Kind::integer(IDLE_TIMEOUT_MIN.as_secs(), IDLE_TIMEOUT_MAX.as_secs()),
             Integer(IDLE_TIMEOUT.as_secs()),
-            "Seconds without a call after which a session ends.",
+            "Seconds without a call and without a bound socket after which a session ends.",
+        )
+        .reload(),
+        Key::new(
+            "lifetime_s",
+            Kind::integer(0, LIFETIME_MAX.as_secs()),
+            Integer(LIFETIME.as_secs()),
+            "Seconds after its login at which a session ends in any case; 0: never.",
         )
         .reload(),
         Key::new(

@@ -257,7 +257,7 @@ impl Fixture {
             api: Api::new(
                 users,
                 config.tokens,
-                SessionTable::new(Duration::from_secs(10_800)),
+                SessionTable::new(Duration::from_secs(10_800), crate::session::LIFETIME),
                 Lockout::new(3, crate::session::LOCKOUT_TIME),
                 Supervisor::new(config.services),
                 board,

@@ -169,7 +169,7 @@ impl Fixture {
             api: Api::new(
                 config.users,
                 config.tokens,
-                SessionTable::new(config.idle_timeout),
+                SessionTable::new(config.idle_timeout, config.lifetime),
                 Lockout::new(config.lockout_attempts, config.lockout_time),
                 Supervisor::new(config.services),
                 Board { notice: "no data".try_into().ok(), ..Board::default() },

@@ -1,0 +1,29 @@
+//! List of sessions.
+
+use core::time::Duration;
+
+use crate::session::{Session, SessionKey, SessionTable, UserId, Users};
+
+/// Sessions of one user, or of all.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionList<'a> {
+    /// The sessions of all users.
+    pub sessions: &'a SessionTable,
+    /// All users.
+    pub users: &'a Users,
+    /// User of the sessions; `None`: of all.
+    pub user: Option<UserId>,
+    /// Session of the caller.
+    pub own: Option<SessionKey>,
+    /// Time since the start of the server.
+    pub now: Duration,
+}
+
+impl<'a> SessionList<'a> {
+    /// The sessions, each with whether it is that of the caller.
+    pub fn entries(self) -> impl Iterator<Item = (&'a Session, bool)> {
+        let is_listed = move |session: &Session| self.user.is_none_or(|user| session.user == user);
+        let sessions = self.sessions.iter().filter(move |(_, session)| is_listed(session));
+        sessions.map(move |(key, session)| (session, Some(key) == self.own))
+    }
+}
