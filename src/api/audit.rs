@@ -1,13 +1,13 @@
 //! Lines of the audit trail about calls, and their rate limit.
 //!
-//! Each user has a limit for logins, for changes and for refusals, and so have all clients without a session. A flood of
-//! one kind by one user removes no line of another from the files: after a period with more lines than the limit, the
+//! Each user has a limit for logins, for changes and for refusals, and so have all clients without a session, and among
+//! them those of one address. A flood of one kind by one user removes no line of another from the files: after a period with more lines than the limit, the
 //! kind has one line in each period, with the number of the others, until a period is quiet.
 
 use core::fmt;
 use core::time::Duration;
 
-use super::{AUDIT_BURST, AUDIT_PERIOD, Context};
+use super::{AUDIT_BURST, AUDIT_PERIOD, AUDIT_SOURCE_BURST, AUDIT_SOURCES, Api, Context};
 use crate::call::{Audited, Failure, Identity, Outcome};
 use crate::limits::USERS;
 use crate::log::audit::AuditLine;
@@ -37,11 +37,13 @@ impl AuditKind {
     }
 }
 
-/// Lines of one kind by one user.
+/// Lines of one kind by one user, or from one address.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rate {
     /// User of the latest line.
     user: Option<UserId>,
+    /// Address of all lines.
+    source: Option<ClientAddr>,
     period_start: Duration,
     /// Lines in the period.
     lines: u32,
@@ -49,31 +51,57 @@ struct Rate {
     left_out: u32,
 }
 
-/// Lines of each user, in the order of their ids, and of all other clients.
+impl Rate {
+    /// Returns true if the next line begins a period.
+    fn is_over(&self, now: Duration) -> bool {
+        self.lines == 0 || self.left_out == 0 && now.saturating_sub(self.period_start) >= AUDIT_PERIOD
+    }
+
+    /// Returns true if a line is to be written at `now`, and counts it in any case.
+    fn permits(&mut self, burst: u32, now: Duration) -> bool {
+        if self.is_over(now) {
+            (self.period_start, self.lines) = (now, 0);
+        }
+        if self.lines >= burst {
+            self.left_out = self.left_out.saturating_add(1);
+            return false;
+        }
+        self.lines += 1;
+        true
+    }
+}
+
+/// Lines of each user, in the order of their ids, and of all other clients; then those of addresses.
 #[derive(Debug)]
-pub(crate) struct AuditRates([Rate; RATES]);
+pub(crate) struct AuditRates([Rate; RATES + AUDIT_SOURCES]);
 
 /// Kinds of each user, and of all others.
 const RATES: usize = (USERS + 1) * KINDS;
 
 impl AuditRates {
     pub(super) fn new() -> Self {
-        Self([Rate::default(); RATES])
+        Self([Rate::default(); RATES + AUDIT_SOURCES])
     }
 
     /// Returns true if a line of this kind is to be written at `now`, and counts it in any case.
     fn permits(&mut self, kind: AuditKind, user: Option<UserId>, now: Duration) -> bool {
         let Some(rate) = self.0.get_mut(index_of(kind, user)) else { return false };
-        if rate.lines == 0 || rate.left_out == 0 && now.saturating_sub(rate.period_start) >= AUDIT_PERIOD {
-            *rate = Rate { period_start: now, ..Rate::default() };
-        }
         rate.user = user;
-        if rate.lines >= AUDIT_BURST {
-            rate.left_out = rate.left_out.saturating_add(1);
-            return false;
+        rate.permits(AUDIT_BURST, now)
+    }
+
+    /// The same of a refusal without a session. Addresses over the limit are counted together.
+    fn permits_guess(&mut self, source: ClientAddr, now: Duration) -> bool {
+        let sources = self.0.get_mut(RATES..).unwrap_or_default();
+        let known = sources.iter().position(|rate| rate.source == Some(source));
+        let index = known.or_else(|| sources.iter().position(|rate| rate.is_over(now)));
+        if let Some(rate) = index.and_then(|index| sources.get_mut(index)) {
+            rate.source = Some(source);
+            if !rate.permits(AUDIT_SOURCE_BURST, now) {
+                return false;
+            }
         }
-        rate.lines += 1;
-        true
+        self.permits(AuditKind::Refusal, None, now)
     }
 
     /// Forgets the lines of a user. Returns how many were left out.
@@ -89,14 +117,27 @@ impl AuditRates {
 
     /// Takes a number of lines that were left out in a period that has ended. One line less than the limit is
     /// counted in the next period already.
-    fn take_left_out(&mut self, now: Duration) -> Option<(Option<UserId>, AuditKind, u32)> {
+    fn take_left_out(&mut self, now: Duration) -> Option<LeftOut> {
         let is_over = |rate: &Rate| rate.left_out > 0 && now >= rate.period_start + AUDIT_PERIOD;
         let index = self.0.iter().position(is_over)?;
-        let (rate, kind) = (self.0.get_mut(index)?, *AuditKind::ALL.get(index % KINDS)?);
-        let Rate { user, left_out, .. } = *rate;
-        *rate = Rate { user, period_start: now, lines: AUDIT_BURST - 1, left_out: 0 };
-        Some((user, kind, left_out))
+        let (kind, burst) = match index.checked_sub(RATES) {
+            None => (*AuditKind::ALL.get(index % KINDS)?, AUDIT_BURST),
+            Some(_) => (AuditKind::Refusal, AUDIT_SOURCE_BURST),
+        };
+        let rate = self.0.get_mut(index)?;
+        let Rate { user, source, left_out: count, .. } = *rate;
+        (rate.period_start, rate.lines, rate.left_out) = (now, burst - 1, 0);
+        Some(LeftOut { user, source, kind, count })
     }
+}
+
+/// Lines that were left out in a period.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct LeftOut {
+    user: Option<UserId>,
+    source: Option<ClientAddr>,
+    kind: AuditKind,
+    count: u32,
 }
 
 fn index_of(kind: AuditKind, user: Option<UserId>) -> usize {
@@ -140,8 +181,12 @@ impl AuditCall<'_> {
         cx: &mut Context<'_>,
     ) -> Option<AuditLine> {
         let mut line = AuditLine::new()?;
-        let api = &mut *cx.api;
-        if !api.audit.permits(self.kind, self.user, cx.now) {
+        let (api, now) = (&mut *cx.api, cx.now);
+        let is_permitted = match self.user {
+            None => api.audit.permits_guess(self.source, now),
+            Some(_) => api.audit.permits(self.kind, self.user, now),
+        };
+        if !is_permitted {
             return None;
         }
         let users = &api.accounts.users;
@@ -191,12 +236,13 @@ pub(super) fn finish<'a>(line: Option<AuditLine>, outcome: Outcome<'a>) -> Outco
     outcome
 }
 
-/// Writes to the log and to the audit trail that a token was refused, if it is one: that of the call, or of its socket.
-pub(crate) fn refused_token(
+/// Writes to the audit trail that a session was refused: that of the call, or of its socket. One that is unknown may be a
+/// guess; why a token is refused is in the log, too.
+pub(crate) fn refused_session(
     session: &str,
     bound: Option<Identity>,
     source: ClientAddr,
-    path: &str,
+    path: &[&str],
     cx: &mut Context<'_>,
 ) {
     let accounts = &mut cx.api.accounts;
@@ -204,10 +250,16 @@ pub(crate) fn refused_token(
         Some(Identity::Token(id, _)) => Some(id),
         _ => None,
     };
-    let Some(id) = accounts.tokens.find(session).or(bound) else { return };
-    let Some(refusal) = accounts.refusal(id, &*cx.platform) else { return };
+    let token = accounts.tokens.find(session).or(bound);
+    let Some((id, refusal)) = token.and_then(|id| Some((id, accounts.refusal(id, &*cx.platform)?))) else {
+        if !session.is_empty() {
+            let unknown = AuditCall { kind: AuditKind::Refusal, user: None, source, path };
+            finish(unknown.begin(None, AuditObject::None, cx), Outcome::Failed(Failure::NotAllowed));
+        }
+        return;
+    };
     let user = accounts.tokens.get(id).map(|token| token.user);
-    let refused = AuditCall { kind: AuditKind::Refusal, user, source, path: &[path] };
+    let refused = AuditCall { kind: AuditKind::Refusal, user, source, path };
     let mut line = refused.begin(None, AuditObject::None, cx);
     if let Some(line) = &mut line {
         line.put("reason", &refusal);
@@ -227,20 +279,45 @@ pub(crate) fn refused_token(
 }
 
 /// Writes the numbers of lines that were left out in periods that have ended.
-pub(crate) fn handle_timeout(api: &mut super::Api, now: Duration) {
-    while let Some((user, kind, count)) = api.audit.take_left_out(now) {
-        write_left_out(api, user, kind, count);
+pub(crate) fn handle_timeout(api: &mut Api, now: Duration) {
+    while let Some(left_out) = api.audit.take_left_out(now) {
+        write_left_out(api, left_out);
     }
 }
 
 /// Writes the numbers of lines that were left out of a user who is gone. Another one may have the id next.
-pub(crate) fn forget_user(api: &mut super::Api, user: UserId) {
+pub(crate) fn forget_user(api: &mut Api, user: UserId) {
     for kind in AuditKind::ALL {
-        let left_out = api.audit.forget(kind, user);
-        if left_out > 0 {
-            write_left_out(api, Some(user), kind, left_out);
+        let count = api.audit.forget(kind, user);
+        if count > 0 {
+            write_left_out(api, LeftOut { user: Some(user), source: None, kind, count });
         }
     }
+}
+
+/// Writes that a signal has caused a reload.
+pub(crate) fn write_reload(is_ok: bool) {
+    let Some(mut line) = AuditLine::new() else { return };
+    line.put("user", &"(signal)");
+    line.put("call", &"board/reload");
+    line.put("outcome", if is_ok { &"ok" } else { &"failed" });
+    line.finish();
+}
+
+/// Writes what another configuration changes of a user: the words whose flag is set. A flood of changes is bounded, as that
+/// of a user.
+pub(crate) fn write_user(rates: &mut AuditRates, name: &str, changes: &[(&str, bool)], now: Duration) {
+    let words = || changes.iter().filter(|(_, is_set)| *is_set).map(|(word, _)| *word);
+    if words().next().is_none() {
+        return;
+    }
+    let Some(mut line) = AuditLine::new().filter(|_| rates.permits(AuditKind::Change, None, now)) else {
+        return;
+    };
+    line.put("user", &"(configuration)");
+    line.put("on", &name);
+    words().for_each(|word| line.put("change", &word));
+    line.finish();
 }
 
 /// Writes that a change of the configuration by a user was not confirmed.
@@ -252,10 +329,13 @@ pub(crate) fn write_unconfirmed(user: &str) {
     line.finish();
 }
 
-fn write_left_out(api: &super::Api, user: Option<UserId>, kind: AuditKind, count: u32) {
+fn write_left_out(api: &Api, LeftOut { user, source, kind, count }: LeftOut) {
     let Some(mut line) = AuditLine::new() else { return };
     let name = user.map_or("?", |user| api.accounts.users.name(user));
     line.put("user", &name);
+    if let Some(source) = source {
+        line.put("from", &source);
+    }
     line.put("kind", &kind.name());
     line.put("left_out", &count);
     line.finish();
@@ -282,12 +362,13 @@ mod tests {
         let end = start + AUDIT_PERIOD;
         assert_eq!(rates.poll_timeout(), Some(end));
         assert_eq!(rates.take_left_out(end - Duration::from_nanos(1)), None);
-        assert_eq!(rates.take_left_out(end), Some((None, AuditKind::Refusal, 1000)));
+        let left_out = |count| Some(LeftOut { user: None, source: None, kind: AuditKind::Refusal, count });
+        assert_eq!(rates.take_left_out(end), left_out(1000));
         assert_eq!((rates.take_left_out(end), rates.poll_timeout()), (None, None));
         // The flood goes on.
         assert!(permits(&mut rates, AuditKind::Refusal, end));
         assert!(!permits(&mut rates, AuditKind::Refusal, end));
-        assert_eq!(rates.take_left_out(end + AUDIT_PERIOD), Some((None, AuditKind::Refusal, 1)));
+        assert_eq!(rates.take_left_out(end + AUDIT_PERIOD), left_out(1));
         // And ends.
         let later = end + 2 * AUDIT_PERIOD;
         for _ in 0..AUDIT_BURST {
@@ -305,6 +386,29 @@ mod tests {
         assert_eq!(rates.forget(AuditKind::Change, user), 5);
         assert!(permits(&mut rates) && rates.poll_timeout().is_none());
         assert_eq!(rates.forget(AuditKind::Login, user), 0);
+    }
+
+    #[test]
+    fn guesses_of_one_address_hide_those_of_no_other() {
+        let (mut rates, now) = (AuditRates::new(), Duration::from_secs(9));
+        let source = |number: u8| ClientAddr::from(core::net::IpAddr::from([192, 0, 2, number]));
+        let permitted = |rates: &mut AuditRates, number, now| {
+            (0..100).filter(|_| rates.permits_guess(source(number), now)).count()
+        };
+        for number in 0..AUDIT_SOURCES as u8 {
+            assert_eq!(permitted(&mut rates, number, now), AUDIT_SOURCE_BURST as usize);
+        }
+        // Further ones share what is left for all.
+        let left = AUDIT_BURST as usize - AUDIT_SOURCES * AUDIT_SOURCE_BURST as usize;
+        assert_eq!(permitted(&mut rates, 100, now), left);
+        let end = now + AUDIT_PERIOD;
+        let counts: Vec<_> = std::iter::from_fn(|| rates.take_left_out(end)).collect();
+        let of_sources = counts.iter().filter(|count| count.source.is_some());
+        assert!(of_sources.clone().all(|count| count.count == 100 - AUDIT_SOURCE_BURST));
+        assert_eq!((of_sources.count(), counts.len()), (AUDIT_SOURCES, AUDIT_SOURCES + 1));
+        // A quiet one makes room.
+        let later = end + AUDIT_PERIOD;
+        assert_eq!(permitted(&mut rates, 101, later), AUDIT_SOURCE_BURST as usize);
     }
 
     #[test]

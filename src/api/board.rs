@@ -12,6 +12,7 @@ use crate::call::{
 };
 use crate::config::{COMPLAINT_BYTES, ConfigError, ConfigOrigin, NOTICE_BYTES, one_line};
 use crate::limits::{BOARD, CHECKS, REPLY_BYTES, REQUEST_ID_BYTES, SESSIONS};
+use crate::log::audit as audit_trail;
 use crate::log::errno::{EBUSY, EINVAL};
 use crate::log::{self, BUILD_ID_BYTES, Level};
 use crate::service::BoardEnd;
@@ -22,10 +23,17 @@ const _: () = {
         "reply_bytes: must hold the records of one answer"
     );
     assert!(
-        2 * (COMPLAINT_BYTES + 2 * NOTICE_BYTES) + REQUEST_ID_BYTES * 6 + 768 + CHECKS * 256 <= REPLY_BYTES,
+        2 * (COMPLAINT_BYTES + 2 * NOTICE_BYTES + AUDIT_FAILS.len())
+            + REQUEST_ID_BYTES * 6
+            + 768
+            + CHECKS * 256
+            <= REPLY_BYTES,
         "reply_bytes: must hold the health of a board"
     );
 };
+
+/// Notice of an audit trail that cannot be written.
+const AUDIT_FAILS: &str = "the audit trail cannot be written: the log has the reason";
 
 /// Facts about the board that do not change while the server runs.
 #[derive(Clone, Debug, Default)]
@@ -50,12 +58,20 @@ pub struct Board {
     pub sandbox: std::string::String,
     /// Notice that the slot fails its test.
     pub slot_notice: Option<String<NOTICE_BYTES>>,
+    /// The audit trail cannot be written.
+    pub is_audit_failing: bool,
 }
 
 impl Board {
     /// Returns true if there is a problem that administrators are notified of.
     pub(crate) fn has_problem(&self) -> bool {
-        self.config_error.is_some() || self.notice.is_some() || self.slot_notice.is_some()
+        let has_notice = self.notice.is_some() || self.slot_notice.is_some() || self.is_audit_failing;
+        self.config_error.is_some() || has_notice
+    }
+
+    /// Notes whether the audit trail can be written. Returns true if administrators have to be notified.
+    pub(crate) fn note_audit(&mut self, is_failing: bool) -> bool {
+        !core::mem::replace(&mut self.is_audit_failing, is_failing) && is_failing
     }
 
     /// Text of the problem.
@@ -68,10 +84,10 @@ struct HealthMessage<'b>(&'b Board);
 
 impl fmt::Display for HealthMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Board { config_error, notice, slot_notice, .. } = self.0;
+        let Board { config_error, notice, slot_notice, is_audit_failing, .. } = self.0;
         let mut joint = "";
-        for text in [config_error.as_deref(), notice.as_deref(), slot_notice.as_deref()].into_iter().flatten()
-        {
+        let texts = [config_error.as_deref(), notice.as_deref(), slot_notice.as_deref()];
+        for text in texts.into_iter().chain([is_audit_failing.then_some(AUDIT_FAILS)]).flatten() {
             f.write_str(joint)?;
             f.write_str(text)?;
             joint = "; ";
@@ -82,6 +98,11 @@ impl fmt::Display for HealthMessage<'_> {
 
 /// Reports what runs on the board, and its problems.
 pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Context<'_>) -> Outcome<'a> {
+    let notice = cx.api.board.notice.as_deref().unwrap_or_default();
+    let joint = if notice.is_empty() { "" } else { "; " };
+    if audit_trail::is_failing() {
+        cx.api.reason = one_line(format_args!("{AUDIT_FAILS}{joint}{notice}"));
+    }
     let board = &cx.api.board;
     let slot_state = cx.api.slot.state();
     let missing = cx.api.slot.missing(cx.api.slot_fault(), cx.now);
@@ -94,7 +115,7 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         missing: missing.filter(|_| slot_state != SlotState::None),
         config_origin: board.config_origin.name(),
         complaint: board.config_error.as_deref().unwrap_or_default(),
-        notice: board.notice.as_deref().unwrap_or_default(),
+        notice: if audit_trail::is_failing() { &cx.api.reason } else { notice },
         sandbox: &board.sandbox,
         uptime_s: cx.now.as_secs(),
         connections: cx.api.connections,

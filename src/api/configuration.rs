@@ -133,18 +133,45 @@ pub(super) fn configuration<'a>(
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     let invalid = Outcome::Failed(Failure::Failed { function: CONFIGURATION, result: EINVAL });
-    let number = |key, default| call.parameter(key).map_or(Some(default), |text| text.parse::<usize>().ok());
-    let flag = |key| call.parameter(key).map_or(Some(false), |text| text.parse::<bool>().ok());
     let Some(part) = call.parameters.get("text") else {
-        let (Some(since), Some(has_sources)) = (number("since", 0), flag("sources")) else { return invalid };
+        let (Some(since), Some(has_sources)) = (number(call, "since", 0), flag(call, "sources")) else {
+            return invalid;
+        };
         let show = ConfigurationWork::Show { since, has_sources };
         return begin(show, Work::Configuration, CONFIGURATION, cx);
     };
+    let audited = Audited { path: &["board", CONFIGURATION], user: identity.user(), source: caller.source };
+    let mut changed = change(part, call, caller, identity, cx);
+    if flag(call, "dryrun") == Some(true) || matches!(changed, Outcome::Received(_)) {
+        return changed;
+    }
+    if let Outcome::Pending(pending) = &mut changed {
+        pending.audited = Some(audited);
+    }
+    audit::finish(AuditCall::of_change(&audited).begin(None, AuditObject::None, cx), changed)
+}
+
+fn number(call: &Call<'_>, key: &str, default: usize) -> Option<usize> {
+    call.parameter(key).map_or(Some(default), |text| text.parse().ok())
+}
+
+fn flag(call: &Call<'_>, key: &str) -> Option<bool> {
+    call.parameter(key).map_or(Some(false), |text| text.parse().ok())
+}
+
+/// Puts a text, or adds a part of it.
+fn change<'a>(
+    part: &str,
+    call: &Call<'_>,
+    caller: &Caller,
+    identity: Identity,
+    cx: &mut Context<'_>,
+) -> Outcome<'a> {
     let most = CHANGE_CONFIRM_TIME.as_secs() as usize;
     let (Some(offset), Some(seconds), Some(has_more), Some(is_dry)) =
-        (number("offset", 0), number("seconds", most), flag("more"), flag("dryrun"))
+        (number(call, "offset", 0), number(call, "seconds", most), flag(call, "more"), flag(call, "dryrun"))
     else {
-        return invalid;
+        return Outcome::Failed(Failure::Failed { function: CONFIGURATION, result: EINVAL });
     };
     let refused = |reason| Outcome::Failed(Failure::Unchanged { function: CONFIGURATION, reason });
     if !(1..=most).contains(&seconds) {
@@ -158,24 +185,15 @@ pub(super) fn configuration<'a>(
         Err(reason) => refused(reason),
         Ok(Err(received)) => Outcome::Received(received),
         Ok(Ok(text)) => {
-            let audited =
-                Audited { path: &["board", CONFIGURATION], user: identity.user(), source: caller.source };
-            let audited = (!is_dry).then_some(audited);
             if !is_dry {
                 crate::info!("configuration: change by {} from {}", by.as_str(), caller.source);
             }
-            let line =
-                audited.and_then(|audited| AuditCall::of_change(&audited).begin(None, AuditObject::None, cx));
             let is_local = matches!(identity, Identity::Local(_));
             let time = Duration::from_secs(seconds as u64);
             let session = identity.session();
             let change = Change { text, by, is_local, session, time, is_dry };
             let change = ConfigurationWork::Change(Box::new(change));
-            let mut outcome = begin(change, Work::Configuration, CONFIGURATION, cx);
-            if let Outcome::Pending(pending) = &mut outcome {
-                pending.audited = audited;
-            }
-            audit::finish(line, outcome)
+            begin(change, Work::Configuration, CONFIGURATION, cx)
         }
     }
 }

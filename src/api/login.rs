@@ -9,7 +9,8 @@ use super::{Context, Counters, Platform};
 use crate::call::{
     Call, Caller, Failure, Identity, Login, Outcome, PasswordVerdict, PendingCall, PendingLogin, Work,
 };
-use crate::limits::PASSWORD_BYTES;
+use crate::limits::{PASSWORD_BYTES, USER_NAME_BYTES};
+use crate::log::Word;
 use crate::session::{ClientAddr, PasswordHash, SessionKey, UserId, canonical_password};
 
 /// Opens a session. The outcome is that of Friend Core since 2021 with `deviceid`, and that of 2016 without.
@@ -25,6 +26,9 @@ pub(super) fn login<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_
         return Outcome::Failed(Failure::MissingCredentials { has_device });
     };
     let (Ok(name), Ok(device)) = (String::try_from(name), device.map(String::try_from).transpose()) else {
+        // No user has such a name. Of both, the trail has as much as of others.
+        audit_refusal(name, caller.source, cx);
+        log_refusal(name, caller.source, cx);
         return refuse(has_device, 0, cx);
     };
     if let Some(left) = cx.api.accounts.lockout.blocked_for(&name, caller.source, now) {
@@ -85,16 +89,11 @@ pub(super) fn complete<'a>(
         if blocked.is_some() {
             crate::warning!(
                 "user {}: too many wrong passwords from {}, blocked there",
-                pending.name,
+                Word(&pending.name),
                 pending.source
             );
-        } else if let Some(suppressed) = accounts.log_refusal(now) {
-            crate::warning!(
-                "user {}: login from {} refused ({} similar lines suppressed)",
-                pending.name,
-                pending.source,
-                suppressed
-            );
+        } else {
+            log_refusal(&pending.name, pending.source, cx);
         }
         let until_s = blocked.map_or(0, |left| until_s(left, cx.platform));
         return refuse(has_device, until_s, cx);
@@ -130,8 +129,30 @@ pub(super) fn complete<'a>(
     }
 }
 
+/// Logs a refused login. The name is unproved.
+fn log_refusal(name: &str, source: ClientAddr, cx: &mut Context<'_>) {
+    if let Some(suppressed) = cx.api.accounts.log_refusal(cx.now) {
+        crate::warning!(
+            "user {}: login from {} refused ({} similar lines suppressed)",
+            Word(beginning(name)),
+            source,
+            suppressed
+        );
+    }
+}
+
+/// Beginning of a name that may be longer than those of users.
+fn beginning(name: &str) -> &str {
+    let mut end = USER_NAME_BYTES.min(name.len());
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.get(..end).unwrap_or_default()
+}
+
 /// Writes a refused login to the audit trail. The name is unproved.
 fn audit_refusal(name: &str, source: ClientAddr, cx: &mut Context<'_>) {
+    let name = beginning(name);
     let login = AuditCall { kind: AuditKind::Refusal, user: None, source, path: &["login"] };
     audit::finish(login.begin(Some(name), AuditObject::None, cx), Outcome::Failed(Failure::NotAllowed));
 }
@@ -144,7 +165,10 @@ fn resume<'a>(session: &str, caller: &Caller, cx: &'a mut Context<'_>) -> Outcom
             Some(login) => Outcome::Resumed(login),
             None => super::internal("a session that was found does not exist"),
         },
-        None => Outcome::Failed(Failure::CannotResume),
+        None => {
+            audit::refused_session(session, None, caller.source, &["login"], cx);
+            Outcome::Failed(Failure::CannotResume)
+        }
     }
 }
 

@@ -63,6 +63,12 @@ crate::limits::limits! {
     /// Lines of the audit trail of one kind (logins, changes, refusals) by one user within `audit_period`.
     AUDIT_BURST: u32 = 60, exceeded "counted, and the count is a line at the end of the period",
         tests ["lines_of_a_kind_up_to_the_limit_and_then_one_in_each_period"];
+    /// The same of logins and calls that are refused, without a session, from one address.
+    AUDIT_SOURCE_BURST: u32 = 15, exceeded "counted, and the count is a line at the end of the period",
+        tests ["guesses_of_one_address_hide_those_of_no_other"];
+    /// Addresses of which these are counted.
+    AUDIT_SOURCES: usize = 4, exceeded "others have the limit of all without a session",
+        tests ["guesses_of_one_address_hide_those_of_no_other"];
     /// Time over which `audit_burst` counts; after one that was too short, a kind has one line in it.
     AUDIT_PERIOD: Duration = Duration::from_secs(3600), exceeded "the count starts again",
         tests ["lines_of_a_kind_up_to_the_limit_and_then_one_in_each_period"];
@@ -261,7 +267,7 @@ pub fn handle<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_>) -> 
     };
     let Some((row, name)) = Row::find(function) else {
         // Only a caller with a session learns which calls exist.
-        let refusal = authorise(call, caller, cx).err();
+        let refusal = authorise(&["?"], call, caller, cx).err();
         return refusal.unwrap_or(Refusal::Failed(Failure::UnknownFunction)).into();
     };
     run(row, name, call, caller, cx).unwrap_or_else(Outcome::from)
@@ -269,14 +275,16 @@ pub fn handle<'a>(call: &Call<'a>, caller: &Caller, cx: &'a mut Context<'_>) -> 
 
 /// Logs that a user lacks the right to a call, and returns that failure.
 fn not_allowed<'a>(
+    row: &Row,
+    object: AuditObject<'_>,
     call: &Call<'a>,
     caller: &Caller,
     identity: Identity,
     cx: &mut Context<'_>,
 ) -> Failure<'a> {
     let (source, user) = (caller.source, Some(identity.user()));
-    let refused = AuditCall { kind: AuditKind::Refusal, user, source, path: &[call.path] };
-    audit::finish(refused.begin(None, AuditObject::None, cx), Outcome::Failed(Failure::NotAllowed));
+    let refused = AuditCall { kind: AuditKind::Refusal, user, source, path: row.path };
+    audit::finish(refused.begin(None, object, cx), Outcome::Failed(Failure::NotAllowed));
     let accounts = &mut cx.api.accounts;
     if let Some(suppressed) = accounts.log_refusal(cx.now) {
         let user = accounts.name(identity);
@@ -325,16 +333,16 @@ fn run<'a>(
 ) -> Result<Outcome<'a>, Refusal<'a>> {
     let (identity, service) = match row.handler {
         Handler::Public(_) => (None, None),
-        Handler::Session(_) | Handler::Own(_) => (Some(authorise(call, caller, cx)?), None),
+        Handler::Session(_) | Handler::Own(_) => (Some(authorise(row.path, call, caller, cx)?), None),
         Handler::Administrator(_) => {
-            let identity = authorise(call, caller, cx)?;
+            let identity = authorise(row.path, call, caller, cx)?;
             if !cx.api.accounts.is_admin(identity) {
-                return Err(Refusal::Failed(not_allowed(call, caller, identity, cx)));
+                return Err(Refusal::Failed(not_allowed(row, AuditObject::None, call, caller, identity, cx)));
             }
             (Some(identity), None)
         }
         Handler::Service(_) | Handler::Verb(_) => {
-            let (identity, service) = authorise_service(name, call, caller, cx)?;
+            let (identity, service) = authorise_service(row, name, call, caller, cx)?;
             (Some(identity), Some(service))
         }
     };
@@ -343,7 +351,8 @@ fn run<'a>(
         && effect != Effect::Reads
         && !may_change(row, cx.api.accounts.rights(identity))
     {
-        return Err(Refusal::Failed(not_allowed(call, caller, identity, cx)));
+        let object = service.map_or(AuditObject::None, AuditObject::Service);
+        return Err(Refusal::Failed(not_allowed(row, object, call, caller, identity, cx)));
     }
     check_effect(effect, caller)?;
     cx.api.operations.prepare_none();
@@ -400,20 +409,21 @@ fn begin_operation<'a>(
     }
 }
 
-/// Returns the identity of a caller. On a connection for administrators alone, other callers are refused.
-fn authorise<'a>(call: &Call<'a>, caller: &Caller, cx: &mut Context<'_>) -> Result<Identity, Refusal<'a>> {
+/// Returns the identity of a caller. On a connection for administrators alone, other callers are refused. `path` is that of
+/// the call in the audit trail.
+fn authorise<'a>(
+    path: &[&str],
+    call: &Call<'a>,
+    caller: &Caller,
+    cx: &mut Context<'_>,
+) -> Result<Identity, Refusal<'a>> {
     match cx.api.accounts.authorise(call, caller, cx.now, &*cx.platform) {
         Ok(identity) if caller.admins_only && !cx.api.accounts.is_admin(identity) => Err(Refusal::AtCapacity),
         Ok(identity) => Ok(identity),
         Err(_) if caller.admins_only => Err(Refusal::AtCapacity),
         Err(failure) => {
-            audit::refused_token(
-                call.session.unwrap_or_default(),
-                caller.bound,
-                caller.source,
-                call.path,
-                cx,
-            );
+            let session = call.session.unwrap_or_default();
+            audit::refused_session(session, caller.bound, caller.source, path, cx);
             Err(Refusal::Failed(failure))
         }
     }
@@ -422,16 +432,20 @@ fn authorise<'a>(call: &Call<'a>, caller: &Caller, cx: &mut Context<'_>) -> Resu
 /// Returns the identity of a caller, and the service of the call, which the caller may see. Without a
 /// name in the path, the parameter `serviceName` names it.
 fn authorise_service<'a>(
+    row: &Row,
     name: Option<&str>,
     call: &Call<'a>,
     caller: &Caller,
     cx: &mut Context<'_>,
 ) -> Result<(Identity, ServiceId), Refusal<'a>> {
-    let identity = authorise(call, caller, cx)?;
+    let identity = authorise(row.path, call, caller, cx)?;
     let name = name.or_else(|| call.parameters.get("serviceName"));
     match services::find(name, identity, cx) {
         Ok(service) => Ok((identity, service)),
-        Err(Failure::NotAllowed) => Err(Refusal::Failed(not_allowed(call, caller, identity, cx))),
+        Err(Failure::NotAllowed) => {
+            let object = name.map_or(AuditObject::None, AuditObject::Named);
+            Err(Refusal::Failed(not_allowed(row, object, call, caller, identity, cx)))
+        }
         Err(failure) => Err(Refusal::Failed(failure)),
     }
 }

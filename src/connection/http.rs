@@ -343,7 +343,7 @@ fn handle_upgrade(
     let identity = cx.api.accounts.identify(session, local, cx.now, &*cx.platform);
     if identity.is_none() {
         let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
-        api::audit::refused_token(session, None, connection.place.source, "con", api);
+        api::audit::refused_session(session, None, connection.place.source, &["upgrade"], api);
     }
     if !identity.map_or(!cx.room.is_full(), |identity| connection.is_admitted(identity, cx)) {
         reject_at_capacity(connection, cx.api, cx.http, cx.now);

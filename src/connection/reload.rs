@@ -54,6 +54,7 @@ impl Server {
         for user in gone.collect::<Vec<UserId, USERS>>() {
             self.end_user(user, now, platform);
         }
+        self.audit_users(&users, &tokens, now);
         let before = &self.api.accounts.users;
         let password = |user: &User| users.find(&user.name).and_then(|later| users.password(later));
         let changed =
@@ -73,6 +74,27 @@ impl Server {
             self.api.accounts.tokens = tokens;
         }
         self.process_changes(now, platform);
+    }
+
+    /// Writes to the audit trail what later settings change of each user.
+    fn audit_users(&mut self, later: &Users, tokens: &Tokens, now: Duration) {
+        let (rates, accounts) = (&mut self.api.audit, &self.api.accounts);
+        let before = &accounts.users;
+        for (id, user) in before.iter() {
+            let changes = match later.find(&user.name).and_then(|id| Some((id, later.get(id)?))) {
+                None => [("removed", true), ("", false), ("", false), ("", false)],
+                Some((then, other)) => [
+                    ("password", before.password(id) != later.password(then)),
+                    ("level", user.level != other.level),
+                    ("services", user.services != other.services),
+                    ("tokens", !accounts.tokens.has_same_of(id, tokens, then)),
+                ],
+            };
+            audit::write_user(rates, &user.name, &changes, now);
+        }
+        for (_, user) in later.iter().filter(|(_, user)| before.find(&user.name).is_none()) {
+            audit::write_user(rates, &user.name, &[("added", true)], now);
+        }
     }
 
     /// Begins to put later services in force, which have the ids of [`ServiceTable::succeed`].

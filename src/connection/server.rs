@@ -15,6 +15,7 @@ use crate::friendcore::chunk::Assembler;
 use crate::http::Rejection;
 use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
+use crate::log::audit;
 use crate::service::{
     Attempt, CheckError, CheckId, CommandError, KILL_TIMEOUT, ProcessEvent, ReadyCheck, SHUTDOWN_GRACE,
     Scope, ServiceId, Signal, StateChange, Supervisor,
@@ -416,7 +417,8 @@ impl Server {
         self.api.services.set_time_of_day(platform.time_of_day());
         self.api.services.handle_timeout(now);
         self.process_changes(now, platform);
-        if self.api.check_slot(now) {
+        let is_audit_failing = self.api.board.note_audit(audit::is_failing());
+        if self.api.check_slot(now) || is_audit_failing {
             for slot in self.slots.iter_mut().filter(|slot| slot.closing.is_open()) {
                 slot.pushes.is_notified = false;
                 push::notify_problem(slot, &self.api);

@@ -143,7 +143,7 @@ fn bind(connection: &mut Connection, form: Form, session: &str, cx: &mut Context
     let local = connection.place.local;
     let Some(identity) = cx.api.accounts.identify(session, local, cx.now, &*cx.platform) else {
         let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
-        api::audit::refused_token(session, None, connection.place.source, "con", api);
+        api::audit::refused_session(session, None, connection.place.source, &["con"], api);
         return;
     };
     if !connection.is_admitted(identity, cx) {

@@ -16,6 +16,7 @@ use super::line_queue::LineQueue;
 static QUEUE: Mutex<LineQueue<AUDIT_QUEUE_BYTES>> = Mutex::new(LineQueue::new());
 static IS_ENABLED: AtomicBool = AtomicBool::new(false);
 static IS_DIRTY: AtomicBool = AtomicBool::new(false);
+static IS_FAILING: AtomicBool = AtomicBool::new(false);
 
 /// Line in composition.
 pub struct AuditLine(Line);
@@ -30,7 +31,7 @@ impl AuditLine {
     pub fn put(&mut self, name: &str, value: &dyn fmt::Display) {
         // Writing to a line never fails; a `Display` that does leaves it short.
         let _ = write!(self.0, " {name}=");
-        let _ = write!(Word(&mut self.0), "{value}");
+        let _ = write!(WordWriter(&mut self.0), "{value}");
     }
 
     /// Puts the line in the queue.
@@ -41,9 +42,9 @@ impl AuditLine {
 }
 
 /// Writer of one word.
-struct Word<'l>(&'l mut Line);
+struct WordWriter<'l>(&'l mut dyn fmt::Write);
 
-impl fmt::Write for Word<'_> {
+impl fmt::Write for WordWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let word = |c| match c {
             ' ' => '_',
@@ -53,6 +54,26 @@ impl fmt::Write for Word<'_> {
         };
         text.chars().try_for_each(|c| self.0.write_char(word(c)))
     }
+}
+
+/// Text of a client as one word of a record, as in the trail: it cannot look like the rest of the record.
+#[derive(Clone, Copy, Debug)]
+pub struct Word<'t>(pub &'t str);
+
+impl fmt::Display for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        WordWriter(f).write_str(self.0)
+    }
+}
+
+/// Notes whether the newest lines could be written.
+pub fn set_failing(is_failing: bool) {
+    IS_FAILING.store(is_failing, Ordering::Relaxed);
+}
+
+/// Returns true while lines cannot be written.
+pub fn is_failing() -> bool {
+    IS_FAILING.load(Ordering::Relaxed)
 }
 
 /// Enables the trail: lines are queued from now on.

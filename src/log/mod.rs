@@ -34,6 +34,7 @@ mod text;
 
 use core::time::Duration;
 
+pub use audit::Word;
 pub use batch::Batch;
 pub use buffer::{
     Chunk, enable, has_unwritten, is_dirty, is_enabled, mark_persisted, mark_written, since, tail, take_lost,

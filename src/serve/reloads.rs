@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::later::Later;
 use super::reload::{Done, JobResult, NO_CALL, Reloader};
+use crate::api::audit;
 use crate::call::{Completion, Reloaded, Unconfirmed};
 use crate::config;
 use crate::connection::Settings;
@@ -60,7 +61,9 @@ impl Core {
             let text = format_args!("configuration file not reloaded: {errors}");
             self.server.set_config_error(config::one_line(text));
         }
-        if call_id != NO_CALL {
+        if call_id == NO_CALL {
+            audit::write_reload(applied.is_ok());
+        } else {
             self.complete_reload(call_id, applied.as_ref().map_err(String::as_str), is_trial, None, now);
         }
     }

@@ -169,6 +169,15 @@ impl Tokens {
         }
     }
 
+    /// Returns true if the other table has the same tokens of a user, who has the id `then` there.
+    pub fn has_same_of(&self, user: UserId, other: &Self, then: UserId) -> bool {
+        let of = |tokens: &Self, user| {
+            let tokens = tokens.tokens.iter().filter(move |token| token.user == user);
+            tokens.map(|token| Token { user: UserId::LOCAL_ROOT, ..token.clone() })
+        };
+        of(self, user).eq(of(other, then))
+    }
+
     /// Returns true if the other table has the same tokens of the same users.
     pub fn has_same(&self, other: &Self) -> bool {
         self.tokens == other.tokens

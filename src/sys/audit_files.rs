@@ -47,6 +47,7 @@ impl AuditWriter {
 
     /// Opens the newest file. `now` is the time since start.
     pub(super) fn open(&mut self, now: Duration) {
+        audit::set_failing(false);
         if let Err(error) = self.open_newest() {
             self.retry_later(&error, now);
         }
@@ -74,6 +75,7 @@ impl AuditWriter {
                 return self.retry_later(&error, now);
             }
             self.has_failed = false;
+            audit::set_failing(false);
         }
     }
 
@@ -83,6 +85,7 @@ impl AuditWriter {
         {
             warning!("cannot write {}: {}; the audit trail waits", path.display(), Reason::from(error));
         }
+        audit::set_failing(true);
         self.retry_at = now.saturating_add(LOG_RETRY_PAUSE);
     }
 
@@ -209,11 +212,13 @@ mod tests {
             line(1);
             writer.flush(Duration::ZERO);
             assert_eq!(writer.poll_timeout(Duration::ZERO), Some(LOG_RETRY_PAUSE));
+            assert!(audit::is_failing());
             line(2);
             fs::remove_file(directory.0.join("logs")).unwrap();
             writer.flush(LOG_RETRY_PAUSE - Duration::from_millis(1));
             assert!(!directory.0.join("logs").exists());
             writer.flush(LOG_RETRY_PAUSE);
+            assert!(!audit::is_failing());
             assert_eq!(numbers(&fs::read_to_string(directory.0.join("logs/audit")).unwrap()), [1, 2]);
         });
     }

@@ -33,7 +33,7 @@ fn lines(reply: &str) -> String {
 }
 
 /// A configuration file with a log in files.
-fn device(directory: &Directory, keys: &str) -> Device {
+pub(super) fn device(directory: &Directory, keys: &str) -> Device {
     let mut device = Device::plain();
     device.tables =
         format!("[log]\nlevel = \"debug\"\nfile = \"{}\"\n{keys}\n{}", directory.file("log"), device.tables);
@@ -41,7 +41,7 @@ fn device(directory: &Directory, keys: &str) -> Device {
 }
 
 /// Starts a server whose configuration file has a `[log]` of its own.
-fn start(directory: Directory, device: &Device, binary: Option<PathBuf>) -> Server {
+pub(super) fn start(directory: Directory, device: &Device, binary: Option<PathBuf>) -> Server {
     let text = device.text(&directory.file("state")).replacen("[log]\nlevel = \"debug\"\n", "", 1);
     let file = directory.write("friendlet.toml", text);
     let mut command = binary.map_or_else(crate::support::server::friendlet, Command::new);
@@ -403,13 +403,12 @@ fn audit_trail_has_every_login_change_and_refusal() {
         format!("{mine} call=login outcome=refused"),
         "user=x_user?root from=127.0.0.1 call=login outcome=refused".to_owned(),
         format!("{mine} call=login outcome=ok"),
-        format!("{mine} call=system.library/board/status outcome=refused"),
-        format!("{mine} call=system.library/services/hello/start outcome=refused"),
+        format!("{mine} call=board/status outcome=refused"),
+        format!("{mine} call=services/start on=hello outcome=refused"),
         format!("{mine} call=services/start on=allowed outcome=begun"),
         format!("{mine} call=services/start on=allowed outcome=ok"),
-        "user=eve from=127.0.0.1 call=system.library/services/short/start outcome=refused".to_owned(),
-        "user=eve from=127.0.0.1 call=system.library/services/short/status reason=token_expired outcome=refused"
-            .to_owned(),
+        "user=eve from=127.0.0.1 call=services/start on=short outcome=refused".to_owned(),
+        "user=eve from=127.0.0.1 call=services/status reason=token_expired outcome=refused".to_owned(),
         format!("{admin} call=services/start on=short outcome=begun"),
         format!("{admin} call=services/start on=short outcome=failed"),
         format!("{admin} call=services/stop on=hello outcome=ok"),

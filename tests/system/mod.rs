@@ -6,6 +6,7 @@
 mod admission;
 mod allocations;
 mod attributes;
+mod audit;
 mod bad_input;
 mod blocked;
 mod board;
