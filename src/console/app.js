@@ -18,7 +18,7 @@ function route() {
   const hash = location.hash || "#/";
   const part = PARTS.find(([at, , , isForAdmins]) => at === hash && (link.isAdmin || !isForAdmins)) ?? PARTS[0];
   const name = /^#\/service\/(.+)$/.exec(hash)?.[1];
-  view.stop?.();
+  leave();
   drawServices = () => view.update?.();
   view = name ? serviceView(decodeURIComponent(name)) : part[2]();
   find("main").replaceChildren(...view.nodes);
@@ -28,6 +28,11 @@ function route() {
   }
   drawServices();
   begin();
+}
+
+// Ends the work of the part that is left; without a connection, nothing has to.
+function leave() {
+  Promise.resolve(view.stop?.()).catch(() => {});
 }
 
 function begin() {
@@ -80,7 +85,7 @@ link.onpush = (type, data) => {
 };
 
 link.onend = (reason) => {
-  view.stop?.();
+  leave();
   services.clear();
   notices.clear();
   showNotices();

@@ -1,5 +1,8 @@
 // The device, its audit trail, and the account of the user.
 
+// ENOENT, the number of a file that the device does not have.
+const NOT_THERE = 2;
+
 let board = {};
 
 async function readBoard() {
@@ -69,8 +72,8 @@ function auditView() {
       try {
         await read();
       } catch (error) {
+        if (error.number !== NOT_THERE) throw error;
         body.replaceChildren(make("p", {}, "This device keeps no audit trail: [log] audit in its configuration names a file for it."));
-        throw error;
       }
     },
   };

@@ -22,6 +22,7 @@ class CallError extends Error {
     const number = / returned: (\d+)$/.exec(text)?.[1];
     super(content.reason ?? (ERRORS[number] ? `${text} (${ERRORS[number]})` : text));
     this.code = content.code;
+    this.number = Number(number);
     this.output = content.output ?? [];
   }
 }

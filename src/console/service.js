@@ -134,7 +134,7 @@ function logView(name) {
     if (link.isBound) await link.call(path(name, "log"), { since: String(next), follow: "false" });
   };
   const push = ({ service, next: to, lost, lines: more }) => {
-    if (service !== name || to <= next) return;
+    if (!isFollowing || service !== name || to <= next) return;
     add({ Lost: lost, Lines: more, Next: to });
     draw();
   };

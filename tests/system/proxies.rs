@@ -117,6 +117,11 @@ impl Proxy {
 
         let head = self.send("HEAD /board/healthz HTTP/1.1\r\n", "", "");
         assert_eq!((head.status, head.body.as_str()), (200, ""));
+        for file in ["", "console.css", "console.js"] {
+            let line = format!("GET /board/{file} HTTP/1.1\r\n");
+            let answer = self.send(&line, "Accept-Encoding: gzip\r\n", "");
+            assert_eq!((answer.status, answer.header("content-encoding")), (200, Some("gzip")), "{file}");
+        }
         assert_eq!(self.send("OPTIONS /board/ HTTP/1.1\r\n", "", "").status, 200);
         let foreign = length.replace(HOST, "evil.example");
         assert_eq!(self.send(start, &foreign, &form).status, 403);

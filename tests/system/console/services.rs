@@ -101,8 +101,13 @@ fn output_is_followed_and_searched() {
     browser.click("Follow");
     browser.fill("Search", "");
     let count = "return document.querySelector('.log').textContent.length";
+    browser.until("document.querySelector('[type=checkbox]').checked === false");
     let before = browser.run(count, &[]);
-    std::thread::sleep(std::time::Duration::from_millis(600));
+    let log = console.server.call("services/talker/log");
+    until("more lines are there", || {
+        let later = console.server.call("services/talker/log");
+        later.matches("line ").count() > log.matches("line ").count() + 2
+    });
     assert_eq!(browser.run(count, &[]), before, "it does not follow any more");
     browser.click("Follow");
     browser.until(&format!("document.querySelector('.log').textContent.length > {before}"));
