@@ -171,10 +171,10 @@ impl Tokens {
 
     /// Returns true if the other table has the same tokens of a user, who has the id `then` there.
     pub fn has_same_of(&self, user: UserId, other: &Self, then: UserId) -> bool {
-        let of = |tokens: &Self, user| {
+        fn of(tokens: &Tokens, user: UserId) -> impl Iterator<Item = Token> + '_ {
             let tokens = tokens.tokens.iter().filter(move |token| token.user == user);
             tokens.map(|token| Token { user: UserId::LOCAL_ROOT, ..token.clone() })
-        };
+        }
         of(self, user).eq(of(other, then))
     }
 
