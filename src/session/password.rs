@@ -40,8 +40,8 @@ pub fn canonical_password(received: &[u8]) -> [u8; CANONICAL_PASSWORD_BYTES] {
     canonical
 }
 
-/// Checks a new password of a user as it was received. The length of a hashed one is not known: whoever hashes it checks
-/// that.
+/// Checks a new password of a user as it was received. The length of a hashed one is not known: the client that hashes it
+/// checks that.
 ///
 /// # Errors
 /// The reason for refusing it, in words.

@@ -250,3 +250,28 @@ fn an_unreachable_server_is_reported() {
     let run = run_command(command.args(["--session", ADMIN, "list"]), "");
     assert_eq!(run.code, Some(69), "{address}: {run:?}");
 }
+
+#[test]
+fn sessions_are_listed_and_ended_by_their_short_ids() {
+    let server = Server::start(&Device::new());
+    let [guest, admin] = [Person::new(&server), Person::new(&server)];
+    guest.log_in("guest", "guest");
+    admin.log_in("fadmin", "secret");
+    let rows = |person: &Person<'_>| {
+        let list = person.done(&["sessions"]);
+        list.lines()
+            .skip(1)
+            .map(|row| row.split_whitespace().map(str::to_owned).collect())
+            .collect::<Vec<Vec<_>>>()
+    };
+    let own = rows(&guest);
+    assert!(own.len() == 1 && own[0][1] == "guest" && own[0].contains(&"(this".to_owned()), "{own:?}");
+    let all = rows(&admin);
+    assert_eq!(all.len(), 2, "{all:?}");
+    let of_admin = &all.iter().find(|row| row[1] == "fadmin").unwrap()[0];
+    let refused = guest.ctl(&["sessions", "end", of_admin]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("no session"), "{refused:?}");
+    assert_eq!(admin.done(&["sessions", "end", &own[0][0]]), format!("session {}: ended\n", own[0][0]));
+    assert_eq!(guest.ctl(&["list"]).code, Some(77), "the session has ended");
+    assert_eq!(rows(&admin).len(), 1);
+}

@@ -89,7 +89,7 @@ fn wrong_old_password_changes_nothing_and_blocks() {
 #[test]
 fn later_password_of_the_configuration_file_is_used_again() {
     let server = Server::start(&device());
-    let asked = format!("sessionid={ADMIN}&oldpassword=secret&password=changed");
+    let asked = format!("sessionid={ADMIN}&oldpassword=secret&password=changed-1");
     assert_eq!(change(&server, &asked), OK);
     let directory = server.stop();
     // An administrator with access to the configuration file has forgotten the changed password.
@@ -99,9 +99,9 @@ fn later_password_of_the_configuration_file_is_used_again() {
     other.tables = other.tables.replace(&forgotten, &known);
     assert!(accounts().contains(&forgotten) && !other.tables.contains(&forgotten));
     let server = Server::start_in(directory, &other);
-    assert!(may_log_in(&server, "fadmin", "known") && !may_log_in(&server, "fadmin", "changed"));
+    assert!(may_log_in(&server, "fadmin", "known") && !may_log_in(&server, "fadmin", "changed-1"));
     let server = Server::start_in(server.stop(), &device());
-    assert!(may_log_in(&server, "fadmin", "changed"), "and with the old file the change counts still");
+    assert!(may_log_in(&server, "fadmin", "changed-1"), "and with the old file the change counts still");
 }
 
 #[test]
@@ -110,9 +110,12 @@ fn administrator_of_the_first_start_changes_the_password() {
     let server = Server::start(&device);
     let password = first_password(&server);
     let session = server.login("admin", &password);
-    assert_eq!(change(&server, &format!("sessionid={session}&oldpassword={password}&password=mine")), OK);
+    assert_eq!(
+        change(&server, &format!("sessionid={session}&oldpassword={password}&password=mine-mine")),
+        OK
+    );
     let server = Server::start_in(cut(server), &device);
-    assert!(may_log_in(&server, "admin", "mine") && !may_log_in(&server, "admin", &password));
+    assert!(may_log_in(&server, "admin", "mine-mine") && !may_log_in(&server, "admin", &password));
 }
 
 #[test]

@@ -15,8 +15,8 @@ use crate::service::{
     ServiceKind, WATCHDOG_MAX,
 };
 use crate::session::{
-    IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LOCKOUT_ATTEMPTS, LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME,
-    LOCKOUT_TIME_MAX,
+    IDLE_TIMEOUT, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, LIFETIME, LIFETIME_MAX, LOCKOUT_ATTEMPTS,
+    LOCKOUT_ATTEMPTS_MAX, LOCKOUT_TIME, LOCKOUT_TIME_MAX,
 };
 use crate::sntp::NTP_SERVERS;
 
@@ -236,6 +236,7 @@ fn numbers_of_the_file_stay_in_their_ranges() {
     let idle = (seconds(IDLE_TIMEOUT_MIN), seconds(IDLE_TIMEOUT_MAX));
     for (text, (least, most)) in [
         (&session("idle_timeout_s") as &dyn Fn(u64) -> String, idle),
+        (&session("lifetime_s"), (0, seconds(LIFETIME_MAX))),
         (&session("lockout_attempts"), (1, LOCKOUT_ATTEMPTS_MAX.into())),
         (&session("lockout_s"), (1, seconds(LOCKOUT_TIME_MAX))),
         (&stop, (1, seconds(STOP_TIMEOUT_MAX))),
@@ -273,7 +274,7 @@ fn success_codes_of_the_file_up_to_their_limit() {
 #[test]
 fn defaults_are_those_of_the_limits() {
     let config = config(&service(""));
-    assert_eq!(config.idle_timeout, IDLE_TIMEOUT);
+    assert_eq!((config.idle_timeout, config.lifetime), (IDLE_TIMEOUT, LIFETIME));
     assert_eq!((config.lockout_attempts, config.lockout_time), (LOCKOUT_ATTEMPTS, LOCKOUT_TIME));
     assert_eq!((config.log_files.bytes, config.log_files.count), (LOG_FILE_BYTES, LOG_FILES));
     assert_eq!((config.audit_files.bytes, config.audit_files.count), (AUDIT_FILE_BYTES, LOG_FILES));

@@ -229,7 +229,7 @@ fn new_password_is_neither_empty_nor_over_its_limit() {
     assert_eq!(answer(&mut fixture, id), OK);
     let long = refused(&mut fixture, &form("x", &(longest.clone() + "p")));
     assert!(long.contains("Function updatepassword returned: 22"), "{long}");
-    let long = refused(&mut fixture, &form(&(longest + "p"), "x"));
+    let long = refused(&mut fixture, &form(&(longest + "p"), "long enough"));
     assert!(long.contains("Account blocked until: 0"), "{long}");
     let empty = refused(&mut fixture, &form("x", ""));
     assert!(empty.contains("Function updatepassword returned: 22"), "{empty}");

@@ -46,6 +46,10 @@ fn socket_of_a_displaced_session_is_notified_and_unbound() {
     fixture.now += Duration::from_secs(1);
     for device in 0..SESSIONS {
         login(&mut fixture, "anna", &device.to_string());
+        // The others have sockets, too.
+        let (sessions, now) = (&mut fixture.server.api.accounts.sessions, fixture.now);
+        let keys: Vec<_> = sessions.iter().map(|(key, _)| key).collect();
+        sessions.set_bound(keys.into_iter(), now);
     }
     assert_eq!(fixture.receive(id), [KILLED]);
     let refused = fixture.say(id, VALIDATE);

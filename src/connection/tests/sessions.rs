@@ -42,15 +42,15 @@ const OK: &str = r#"{ "Status": "ok"}"#;
 #[test]
 fn sessions_are_listed_without_their_ids() {
     let mut fixture = Fixture::new(6);
-    let [phone, desk] = ["phone", "desk"].map(|device| login(&mut fixture, "anna", device));
+    let [phone, tablet] = ["phone", "tablet"].map(|device| login(&mut fixture, "anna", device));
     let admin = login(&mut fixture, "admin", "rack");
-    fixture.bound(&desk);
+    fixture.bound(&tablet);
     fixture.pass(Duration::from_secs(7));
     let own = call(&mut fixture, "list", &phone, "");
     assert_eq!(ids(&own).len(), 2, "{own}");
     let all = call(&mut fixture, "list", ADMIN, "");
     assert_eq!(ids(&all).len(), 3, "{all}");
-    for session in [&phone, &desk, &admin] {
+    for session in [&phone, &tablet, &admin] {
         assert!(!all.contains(session.as_str()) && !own.contains(session.as_str()));
     }
     let members = |user: &str, device: &str, rest: &str| {
@@ -58,7 +58,7 @@ fn sessions_are_listed_without_their_ids() {
     };
     for entry in [
         members("anna", "phone", r#""Idle": 0, "Bound": false, "Own": true"#),
-        members("anna", "desk", r#""Idle": 0, "Bound": true, "Own": false"#),
+        members("anna", "tablet", r#""Idle": 0, "Bound": true, "Own": false"#),
     ] {
         assert!(own.contains(&entry), "{own}");
     }
@@ -69,19 +69,20 @@ fn sessions_are_listed_without_their_ids() {
 #[test]
 fn user_ends_own_sessions_and_an_administrator_any() {
     let mut fixture = Fixture::new(6);
-    let [phone, desk] = ["phone", "desk"].map(|device| login(&mut fixture, "anna", device));
+    let [phone, tablet] = ["phone", "tablet"].map(|device| login(&mut fixture, "anna", device));
     let admin = login(&mut fixture, "admin", "rack");
-    let [of_phone, of_desk] = <[String; 2]>::try_from(ids(&call(&mut fixture, "list", &phone, ""))).unwrap();
+    let [of_phone, of_tablet] =
+        <[String; 2]>::try_from(ids(&call(&mut fixture, "list", &phone, ""))).unwrap();
     let of_admin = ids(&call(&mut fixture, "list", &admin, "")).pop().unwrap();
     let end = |fixture: &mut Fixture, session: &str, id: &str| {
         call(fixture, "end", session, &format!(r#","session":"{id}""#))
     };
     let killed = NOTICE.replace("WORD", "killed");
-    let id = fixture.bound(&desk);
-    assert_eq!(end(&mut fixture, &phone, &of_desk), OK);
+    let id = fixture.bound(&tablet);
+    assert_eq!(end(&mut fixture, &phone, &of_tablet), OK);
     assert_eq!(fixture.receive(id), [killed.clone()]);
     fixture.server.release(id);
-    for (session, id) in [(&phone, &of_desk), (&phone, &of_admin), (&admin, &"00000000".to_owned())] {
+    for (session, id) in [(&phone, &of_tablet), (&phone, &of_admin), (&admin, &"00000000".to_owned())] {
         assert!(end(&mut fixture, session, id).contains("Function end returned: 2"), "{id}");
     }
     let others = call(&mut fixture, "end", &phone, r#","username":"admin""#);

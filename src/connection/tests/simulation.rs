@@ -350,7 +350,7 @@ fn session(script: &mut Script<'_>) -> String {
     }
 }
 
-const PATHS: [&str; 21] = [
+const PATHS: [&str; 23] = [
     "services/start",
     "services/stop",
     "services/restart",
@@ -369,6 +369,8 @@ const PATHS: [&str; 21] = [
     "board/log",
     "board/reboot",
     "user/updatepassword",
+    "sessions/list",
+    "sessions/end",
     "services/clock/a/b",
     "services/clock/command",
     "services/clock/command",
@@ -382,7 +384,7 @@ fn message(script: &mut Script<'_>) -> Vec<u8> {
     let user = script.pick(&["admin", "anna", "nobody"]);
     let device = script.byte() % 8;
     let parameters = format!(
-        r#""serviceName":"{service}","cmd":"{}","username":"{user}","password":"x","oldpassword":"y","deviceid":"{device}""#,
+        r#""serviceName":"{service}","cmd":"{}","username":"{user}","password":"x-password","oldpassword":"y","deviceid":"{device}""#,
         script.pick(&["show", "show", "wind", "none"]),
     );
     let text = match script.byte() % 12 {
@@ -425,7 +427,7 @@ fn request(script: &mut Script<'_>) -> Vec<u8> {
         5 => return script.slice().to_vec(),
         _ => {
             let body = format!(
-                "serviceName=clock&cmd=show&sessionid={session}&username={}&password=x&deviceid={}",
+                "serviceName=clock&cmd=show&sessionid={session}&username={}&password=x-password&deviceid={}",
                 script.pick(&["admin", "anna", "nobody"]),
                 script.byte() % 8,
             );
