@@ -3,6 +3,19 @@
 use std::time::{Duration, Instant};
 
 use super::{SERVER_FAILURES, SERVER_GOOD_RUN, SERVER_PAUSE_MAX, SERVER_PAUSE_MIN};
+use crate::log::console::error;
+
+/// Logs that a server was killed by a signal, and what follows.
+pub(super) fn log_kill(signal: i32, has_successor: bool) {
+    let sequel =
+        if has_successor { "starting another one, its services run on" } else { "ending its services" };
+    error!("server: killed by signal {}; {}", signal, sequel);
+}
+
+/// Logs a system call that the sandbox of the server forbids.
+pub(super) fn log_forbidden(call: u32) {
+    error!("server: made system call {}, which its sandbox forbids: it is killed", call);
+}
 
 /// Servers that were killed, one after the other.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal as RawSignal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::cgroups::{Cgroups, group_name};
-use super::crashes::Crashes;
+use super::crashes::{self, Crashes};
 use super::launch::Job;
 use super::message::{Force, Report, Request};
 use super::notices::NoticeSocket;
@@ -285,9 +285,7 @@ impl MainLoop {
                     self.cancel_upgrade();
                 }
                 Some(Received::Request(Request::EndBoard(end))) => self.end.board_end = Some(end),
-                Some(Received::Request(Request::Forbidden(call))) => {
-                    error!("server: made system call {}, which its sandbox forbids: it is killed", call);
-                }
+                Some(Received::Request(Request::Forbidden(call))) => crashes::log_forbidden(call),
                 Some(Received::Session(index, memo)) => {
                     if let Some(stored) = self.sessions.get_mut(index) {
                         *stored = memo;
@@ -458,12 +456,7 @@ impl MainLoop {
                 let pause = self.crashes.end(now).filter(|_| !self.is_ending(now));
                 self.has_crashed = pause.is_some();
                 self.next_server = pause.and_then(|pause| now.checked_add(pause));
-                let sequel = if self.has_crashed {
-                    "starting another one, its services run on"
-                } else {
-                    "ending its services"
-                };
-                error!("server: killed by signal {}; {}", signal, sequel);
+                crashes::log_kill(signal, self.has_crashed);
                 SOFTWARE
             }
         };

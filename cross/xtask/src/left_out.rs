@@ -74,6 +74,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Booted, "system::proxies::", "its programs are the host's, before a server at the loopback"),
     (Booted, "system::sandbox::reload_names_output", "reads and changes files beside the server"),
     (Booted, "system::sandbox::server_has_a_user_of_its_own", "starts the server again in its directory"),
+    (Booted, "system::sandbox::server_that_follows", "kills a process of this machine"),
     (Booted, "system::sandbox::server_of_a_plain_user", "copies the program into a directory of another user"),
     (Booted, "system::services::service_runs_in_its_directory", "reads a file that a service wrote"),
     (Booted, "system::services::a_service_runs_as_the_user_of_the_file", "reads a file that a service wrote"),
