@@ -3,7 +3,7 @@
 use super::{Context, internal, services};
 use crate::call::{
     Call, Caller, CommandOutput, Failure, Identity, OperationEnd, OperationKey, OperationList,
-    OperationState, Outcome, is_visible,
+    OperationState, Outcome, digest, is_visible,
 };
 use crate::log::errno::{EBUSY, EEXIST, EINVAL, ENOENT};
 use crate::service::{CommandError, Program, ServiceId, Verb};
@@ -28,12 +28,15 @@ pub(super) fn begin<'a>(
     let Some(id) = call.parameter(PARAMETER) else { return Ok(None) };
     let failed = |result| Failure::Failed { function, result };
     let key = OperationKey::new(id, identity.user()).ok_or(failed(EINVAL))?;
+    let parameters = digest(call.parameters);
     if let Some(index) = operations.find(&key) {
         let known = operations.get(index);
-        let is_same = known.is_some_and(|known| known.function == function && known.service == service);
+        let is_same = known.is_some_and(|known| {
+            known.function == function && known.service == service && known.parameters == parameters
+        });
         return if is_same { Ok(Some(Repeat(index))) } else { Err(failed(EEXIST)) };
     }
-    if operations.prepare(key, cx.now) || is_verb { Ok(None) } else { Err(Failure::TableFull) }
+    if operations.prepare(key, parameters, cx.now) || is_verb { Ok(None) } else { Err(Failure::TableFull) }
 }
 
 /// Outcome of an operation: that of its call, or pending until its end.

@@ -20,7 +20,8 @@ pub use self::configuration::{Change, ConfigurationPage, ConfigurationWork, User
 pub use self::failure::Failure;
 pub use self::operations::{
     LIMITS, OPERATION_EXIT_BYTES, OPERATION_ID_BYTES, OPERATION_TEXT_BYTES, OPERATIONS, Operation,
-    OperationEnd, OperationKey, OperationList, OperationState, Operations, USER_OPERATIONS, is_visible,
+    OperationEnd, OperationKey, OperationList, OperationState, Operations, USER_OPERATIONS, digest,
+    is_visible,
 };
 pub use self::outcome::{
     BoardStatus, Count, LogPage, Login, Outcome, ServiceDetails, ServiceEntry, ServiceList, ServiceLog,

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use heapless::{String, Vec};
 
+use super::parameters::Parameters;
 use super::pending::{CommandOutput, Completion, PendingCall, Work};
 use crate::service::{CommandError, Program, ServiceId, SpawnError, Supervisor};
 use crate::session::{Rights, UserId};
@@ -41,6 +42,21 @@ impl OperationKey {
         let id = String::try_from(id).ok().filter(|id| id.bytes().all(|byte| byte.is_ascii_graphic()))?;
         Some(Self { id, user })
     }
+}
+
+/// Parameters that are not part of what a call does: its id, its session, and its service, which has an id.
+const OTHER: [&str; 6] = ["operation", "sessionid", "sessionId", "authid", "authId", "serviceName"];
+
+/// Digest of the parameters of a call, in any order (FNV-1a of each, added). Only the user who knows the id of an operation
+/// could gain from a collision, and gets an answer of his own.
+pub fn digest(parameters: &Parameters<'_>) -> u64 {
+    let pairs = parameters.iter().filter(|(key, _)| !OTHER.contains(key));
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    let digests = pairs.map(|(key, value)| {
+        let bytes = key.bytes().chain([0]).chain(value.bytes());
+        bytes.fold(0xcbf2_9ce4_8422_2325, hash)
+    });
+    digests.fold(0, u64::wrapping_add)
 }
 
 /// End of an operation.
@@ -83,6 +99,8 @@ pub struct Operation {
     pub function: &'static str,
     /// Its service; calls about the board have none.
     pub service: Option<ServiceId>,
+    /// [`digest`] of its parameters.
+    pub parameters: u64,
     /// Time of its begin, since the start of the server.
     pub begun: Duration,
     /// Its state.
@@ -101,7 +119,7 @@ impl Operation {
 pub struct Operations {
     table: Vec<Operation, OPERATIONS>,
     /// Operation of the call that is being handled, until its handler accepts it.
-    next: Option<(OperationKey, Duration)>,
+    next: Option<(OperationKey, u64, Duration)>,
 }
 
 /// Operations of one user.
@@ -163,11 +181,11 @@ impl Operations {
 
     /// Prepares the operation of a call: it begins once the handler of the call accepts it. Returns false if there is no
     /// room for it.
-    pub fn prepare(&mut self, key: OperationKey, now: Duration) -> bool {
+    pub fn prepare(&mut self, key: OperationKey, parameters: u64, now: Duration) -> bool {
         let of_user = self.table.iter().filter(|operation| operation.key.user == key.user).count();
         let has_room = (of_user < USER_OPERATIONS || self.remove_ended(Some(key.user)))
             && (!self.table.is_full() || self.remove_ended(None));
-        self.next = has_room.then_some((key, now));
+        self.next = has_room.then_some((key, parameters, now));
         has_room
     }
 
@@ -177,8 +195,8 @@ impl Operations {
     }
 
     fn push(&mut self, function: &'static str, service: Option<ServiceId>, state: OperationState) {
-        if let Some((key, begun)) = self.next.take() {
-            let pushed = self.table.push(Operation { key, function, service, begun, state });
+        if let Some((key, parameters, begun)) = self.next.take() {
+            let pushed = self.table.push(Operation { key, function, service, parameters, begun, state });
             debug_assert!(pushed.is_ok(), "there is room since the begin of the call");
         }
     }
@@ -278,5 +296,27 @@ impl OperationEnd {
                 | Completion::TimedOut,
             ) => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pairs: &[(&'static str, &'static str)]) -> u64 {
+        let mut parameters = Parameters::default();
+        pairs.iter().for_each(|(key, value)| parameters.insert(key, value).unwrap());
+        digest(&parameters)
+    }
+
+    #[test]
+    fn digest_is_that_of_what_the_call_does() {
+        let one = of(&[("operation", "a"), ("cmd", "x"), ("dryrun", "true"), ("sessionid", "s")]);
+        assert_eq!(one, of(&[("dryrun", "true"), ("cmd", "x"), ("operation", "b"), ("serviceName", "web")]));
+        for other in
+            [&[("cmd", "y"), ("dryrun", "true")][..], &[("cmd", "x")], &[("cmd", "xdryruntrue")], &[]]
+        {
+            assert_ne!(one, of(other), "{other:?}");
+        }
     }
 }

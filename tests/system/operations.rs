@@ -36,6 +36,24 @@ fn result_of_a_command_outlives_the_connection_of_its_call() {
 }
 
 #[test]
+fn same_id_with_other_parameters_is_refused() {
+    let commands = "commands = { one = [\"/bin/echo\", \"1\"], two = [\"/bin/echo\", \"2\"] }";
+    let server = Server::start(&Device::plain().with(&shell("worker", "exec sleep 1000", commands)));
+    let call = |path: &str, parameters: &str| {
+        server.post(&format!("/system.library/{path}"), &format!("sessionid={ADMIN}&{parameters}")).body
+    };
+    let one = call("services/worker/command", "cmd=one&operation=A");
+    assert!(one.contains(r#""Output": "1\n""#), "{one}");
+    let other = call("services/worker/command", "cmd=two&operation=A");
+    assert!(other.contains("Function command returned: 17"), "{other}");
+    assert_eq!(call("services/command", "operation=A&cmd=one&serviceName=worker"), one);
+    let dry = call("board/reload", "operation=R&dryrun=true");
+    assert!(dry.contains("DryRun"), "{dry}");
+    let reload = call("board/reload", "operation=R");
+    assert!(reload.contains("Function reload returned: 17"), "{reload}");
+}
+
+#[test]
 fn restart_of_a_lost_connection_is_not_repeated() {
     let server = Server::start(&Device::plain().with(&shell("calm", "exec sleep 1000", "autostart = true")));
     let data = r#"{"serviceName":"calm","operation":"two"}"#;

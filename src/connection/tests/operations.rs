@@ -200,7 +200,7 @@ fn key(id: usize, user: u8) -> OperationKey {
 /// Table with operations that run, by the numbers of their calls.
 fn running(table: &mut Operations, ids: core::ops::Range<usize>, user: u8) {
     for id in ids {
-        assert!(table.prepare(key(id, user), fixture_time(id)), "{id}");
+        assert!(table.prepare(key(id, user), 0, fixture_time(id)), "{id}");
         let work = Work::Command { service: ServiceId::from_index(0).unwrap(), program: Program::Command(0) };
         table.run(&PendingCall::new(id as u64, work));
     }
@@ -234,8 +234,8 @@ fn fixture_time(id: usize) -> core::time::Duration {
 fn user_has_a_share_of_the_operations() {
     let mut table = Operations::default();
     running(&mut table, 0..USER_OPERATIONS, 0);
-    assert!(!table.prepare(key(99, 0), fixture_time(99)), "all of them run");
-    assert!(table.prepare(key(99, 1), fixture_time(99)), "another user has room");
+    assert!(!table.prepare(key(99, 0), 0, fixture_time(99)), "all of them run");
+    assert!(table.prepare(key(99, 1), 0, fixture_time(99)), "another user has room");
     table.prepare_none();
     table.complete(2, &Completion::Settled(Ok(())));
     running(&mut table, 99..100, 0);
@@ -260,14 +260,14 @@ fn oldest_operation_that_has_ended_makes_room() {
     };
     let key = |id: usize| OperationKey::new(&id.to_string(), users[id / USER_OPERATIONS]).unwrap();
     for id in 0..OPERATIONS {
-        assert!(table.prepare(key(id), fixture_time(id)));
+        assert!(table.prepare(key(id), 0, fixture_time(id)));
         table.run(&PendingCall::new(id as u64, Work::Command { service, program: Program::Command(0) }));
     }
-    assert!(!table.prepare(key(OPERATIONS), fixture_time(0)), "all of them run");
+    assert!(!table.prepare(key(OPERATIONS), 0, fixture_time(0)), "all of them run");
     for id in [7, 3] {
         table.complete(id, &Completion::Settled(Ok(())));
     }
-    assert!(table.prepare(key(OPERATIONS), fixture_time(0)));
+    assert!(table.prepare(key(OPERATIONS), 0, fixture_time(0)));
     table.end_at_once("stop", service, Ok(()));
     assert_eq!((table.find(&key(3)), table.find(&key(7)).is_some()), (None, true));
     assert!(table.find(&key(OPERATIONS)).is_some());
