@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use rustix::net::sockopt::{
     set_ip_freebind, set_ipv6_freebind, set_socket_recv_buffer_size, set_socket_reuseaddr,
-    set_socket_send_buffer_size, set_tcp_nodelay, socket_peercred,
+    set_socket_send_buffer_size, set_tcp_nodelay,
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use rustls::ServerConfig;
 
 use super::local::{self, SocketFile};
+use super::peer_uid::peer_uid;
 use super::socket::Socket;
 use super::{ACCEPT_BACKLOG, SOCKET_BUFFER_BYTES};
 use crate::connection::Peer;
@@ -178,7 +179,7 @@ impl Listener {
         let peer = if self.is_local() {
             // A UNIX socket does not inherit it.
             set_socket_send_buffer_size(&stream, SOCKET_BUFFER_BYTES)?;
-            Peer::Local { uid: socket_peercred(&stream)?.uid.as_raw() }
+            Peer::Local { uid: peer_uid(&stream)? }
         } else {
             // A peer that is gone may have no address.
             let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());

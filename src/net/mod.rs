@@ -13,6 +13,7 @@ mod linger;
 mod listener;
 mod listeners;
 mod local;
+mod peer_uid;
 mod socket;
 mod tasks;
 pub mod tls;

@@ -236,3 +236,22 @@ fn client_of_root_finds_it_at_its_default_path() {
         assert!(login.code == Some(69) && login.stderr.contains("wss://127.0.0.1:6500"), "{login:?}");
     });
 }
+
+#[test]
+fn administrator_outside_of_the_pid_namespace_of_the_server_is_served() {
+    let directory = Directory::new();
+    let config = directory.write("friendlet.toml", Device::plain().text(&directory.file("state")));
+    let program = friendlet();
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child"]);
+    command.arg(program.get_program()).args(program.get_args());
+    command.args(["serve", "--config", &config]).env_remove("STATE_DIRECTORY");
+    let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.into_iter().any(|line| line.contains("listening on unix:")));
+    let url = format!("unix:{}.ctl", directory.file("state"));
+    let run = run_command(friendlet().args(["ctl", "--url", &url, "board"]), "");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(run.code == Some(0) && run.stdout.contains("given"), "{run:?}");
+}
