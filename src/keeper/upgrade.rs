@@ -19,6 +19,7 @@ use super::main_loop::MainLoop;
 use super::slot::Slot;
 use super::trial::{Trial, Upgrade};
 use super::{Configuration, LEGACY_BYTES, SERVER_LEAVE_TIME, UPGRADE_TRIAL_TIME};
+use crate::limits::BOARD;
 use crate::log::Reason;
 use crate::log::console::{error, info};
 use crate::service::{Exit, LastExit};
@@ -34,6 +35,9 @@ const NAME: &str = "legacy";
 const VARIABLE: &str = "FRIENDLET_LEGACY";
 /// The same for a program that is only tried.
 const TRIAL_VARIABLE: &str = "FRIENDLET_LEGACY_TRIAL";
+
+/// Variable with the board of the program that leaves it.
+const BOARD_VARIABLE: &str = "FRIENDLET_LEGACY_BOARD";
 
 impl Legacy {
     /// Returns the legacy of an earlier program to this one; `None` for a program that was started anew.
@@ -53,6 +57,13 @@ impl Legacy {
         let mut legacy =
             Self::decode(&text).map_err(|error| format!("cannot use the state of the keeper: {error}"))?;
         legacy.is_trial = is_trial;
+        let board = std::env::var(BOARD_VARIABLE).unwrap_or_default();
+        if is_trial && !board.is_empty() && board != BOARD {
+            return Err(format!(
+                "it is built for the board {BOARD}, and the one that runs for {board}; to change that, stop the server and start \
+                 it with this program"
+            ));
+        }
         Ok(Some(legacy))
     }
 
@@ -243,8 +254,10 @@ fn take_outputs(writer: &PipeWriter) -> Result<(), Errno> {
 
 /// Environment of this program, with the descriptor of a legacy, and the state of a slot that is good by now.
 fn variables(variable: &'static str, legacy: &File, is_slot_good: bool) -> Vec<(OsString, OsString)> {
-    let own = std::env::vars_os().filter(|(name, _)| name != VARIABLE && name != TRIAL_VARIABLE);
-    let mut all: Vec<_> = own.chain([(variable.into(), legacy.as_raw_fd().to_string().into())]).collect();
+    let others = [VARIABLE, TRIAL_VARIABLE, BOARD_VARIABLE];
+    let own = std::env::vars_os().filter(|(name, _)| others.iter().all(|other| name != other));
+    let legacy = (variable.into(), legacy.as_raw_fd().to_string().into());
+    let mut all: Vec<_> = own.chain([legacy, (BOARD_VARIABLE.into(), BOARD.into())]).collect();
     let state = all.iter_mut().find(|(name, _)| is_slot_good && name == SLOT_STATE_VARIABLE);
     if let Some((_, state)) = state {
         *state = "good".into();

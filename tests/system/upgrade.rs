@@ -208,6 +208,19 @@ fn ctl_upgrades_and_says_why_not() {
 }
 
 #[test]
+fn program_of_another_board_is_refused() {
+    let (mut server, program) = start_copy(&device(&[]));
+    let good = fs::read(&program).unwrap();
+    let other = format!("{program}.other");
+    put(&other, &good);
+    put(&program, format!("#!/bin/sh\nFRIENDLET_LEGACY_BOARD=toaster exec {other} \"$@\"\n").as_bytes());
+    let built = friendlet::limits::BOARD;
+    refused(&server, &format!("it is built for the board {built}, and the one that runs for toaster"));
+    put(&program, &good);
+    server.upgrade();
+}
+
+#[test]
 fn new_program_that_hangs_is_refused() {
     let (server, program) = start_copy(&device(&[]));
     put(&program, b"#!/bin/sh\nexec sleep 1000\n");
