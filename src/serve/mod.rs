@@ -73,7 +73,7 @@ use crate::sys::password::PasswordWorker;
 use crate::sys::state_writer::StateWriter;
 use crate::sys::{
     EnabledFile, NotifyEnvironment, NotifyState, PasswordsFile, Received, SdNotify, Signals, file,
-    log_threads, random,
+    log_threads, random, state_lock,
 };
 use crate::ws::CLOSE_TIMEOUT;
 use crate::{info, limits, warning};
@@ -90,6 +90,10 @@ crate::limits::limits! {
         tests ["connection_that_does_not_close_delays_an_upgrade_by_its_time"];
     /// Time of writes to the disk after that.
     WRITE_TIME: Duration = Duration::from_secs(10), fixed "the upgrade goes on: their calls have no answer";
+    /// Time of an earlier server, whose keeper was killed, to end.
+    PREDECESSOR_TIME: Duration = Duration::from_secs(1), fixed "then the start fails with exit code 69";
+    /// Pause between two looks at it.
+    PREDECESSOR_PAUSE: Duration = Duration::from_millis(50), fixed "the next look";
     /// Delay of the event loop after which the watchdogs of services get that time, too.
     HELD_UP: Duration = Duration::from_secs(1), fixed "each watchdog expires that much later";
     /// PEM file of a certificate chain, a key or an authority.
@@ -224,7 +228,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let clock = link.clock;
     // This comes first, then the lock of the state directory: a second server must not replace the users and
     // keys of the first one, or run every service twice.
-    let network = listen(config.listen.address, falls_back)?;
+    let network = await_predecessor(state_dir, || listen(config.listen.address, falls_back))?;
     let address = network.address().map_err(|error| StartError::system("no address", error))?;
     let (slots, few) = descriptors::reserve(&config, falls_back)?;
     let mut state = State::open(state_dir, falls_back)?;
@@ -384,6 +388,22 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     block_on(&mut tasks, smol::future::or(end, keeper_end)).map_err(no_reactor)??;
     core.borrow_mut().flush_output();
     Ok(shutdown.end())
+}
+
+/// Opens the port once no other server has the state directory, or after a short time: the server of a keeper that was killed
+/// ends some milliseconds later, and would have the port.
+fn await_predecessor(
+    state_dir: &Path,
+    listen: impl Fn() -> Result<Listener, StartError>,
+) -> Result<Listener, StartError> {
+    let begun = Instant::now();
+    loop {
+        let opened = listen();
+        if state_lock::holder_of(state_dir).is_none() || begun.elapsed() >= PREDECESSOR_TIME {
+            return opened;
+        }
+        std::thread::sleep(PREDECESSOR_PAUSE);
+    }
 }
 
 /// Opens the TCP port. With `falls_back`, the address may be one that this machine gets later, because a board has

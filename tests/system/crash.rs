@@ -327,3 +327,22 @@ fn keeper_serves_again_within_a_second() {
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     assert_eq!(status(&server, "web").pid, pid);
 }
+
+#[test]
+fn start_waits_for_the_server_of_a_keeper_that_was_killed() {
+    // Free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let device = Device { address: free.to_string(), ..Device::plain() };
+    let mut server = Server::start(&device);
+    // It ends later than the next one starts.
+    let pid = server.pid();
+    send(pid, Signal::STOP);
+    send(server.keeper(), Signal::KILL);
+    server.wait(SOON);
+    let goes_on = format!("sleep 0.3; kill -CONT {pid}");
+    let mut delayed = std::process::Command::new("sh").args(["-c", &goes_on]).spawn().unwrap();
+    let server = Server::start_in(server.take_directory(), &device);
+    assert_eq!(server.address(), free);
+    assert!(delayed.wait().unwrap().success());
+    server.stop();
+}
