@@ -75,7 +75,8 @@ pub(super) fn read(
     let is_right = |text: &str| {
         config::parse_files(&[Source::new(&name, text)], References::MayBeMissing, &files.program).is_ok()
     };
-    if on_disk != file_of(in_force) && !on_disk.is_empty() && is_right(&on_disk) {
+    let is_other = on_disk != file_of(in_force) && !on_disk.is_empty();
+    if is_other && is_right(&on_disk) {
         return Err(format!(
             "{name} is not the file in force: reload it first, because a change would undo it"
         ));
@@ -90,6 +91,7 @@ pub(super) fn read(
         file.try_write(&[file_of(&later.text).as_bytes()]).map_err(|error| error.to_string())?;
     }
     later.force = Force::Trial;
+    later.is_file_wrong = is_other;
     Ok([later, earlier])
 }
 

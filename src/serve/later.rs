@@ -28,6 +28,8 @@ pub(super) struct Later {
     pub(super) force: Force,
     /// Address that is opened beside the present one.
     pub(super) beside: Option<Beside>,
+    /// The file on the disk is another one, and has an error.
+    pub(super) is_file_wrong: bool,
     /// Session of the administrator who changes it by a call.
     pub(super) author: Option<SessionKey>,
 }
@@ -89,8 +91,18 @@ impl Later {
         }
         let document = memory_file::create("configuration", &text)
             .map_err(|error| format!("cannot keep it in memory: {error}"))?;
-        let (force, beside, author) = (Force::Reload, None, None);
-        Ok(Box::new(Self { config, config_origin, tls, document, text, force, beside, author }))
+        let (force, beside, is_file_wrong, author) = (Force::Reload, None, false, None);
+        Ok(Box::new(Self {
+            config,
+            config_origin,
+            tls,
+            document,
+            text,
+            force,
+            beside,
+            is_file_wrong,
+            author,
+        }))
     }
 }
 

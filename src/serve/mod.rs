@@ -370,6 +370,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     }
     if is_reloading {
         info!("the reload of an earlier server begins anew");
+        core.borrow_mut().reloads.is_after_return = is_unconfirmed;
         reloader.request_by_signal();
     }
     core.borrow().report_serving();

@@ -100,6 +100,9 @@ pub(super) struct Reloads {
     pub(super) returning: Option<(Box<Later>, bool)>,
     /// Text of a confirmed trial that the keeper has not got yet.
     pub(super) confirmed: Option<File>,
+    /// The server began with the return from an unconfirmed change: the reload that an earlier server has left to it does
+    /// not end the notice of that.
+    pub(super) is_after_return: bool,
     /// Notice of that for administrators, once its settings are in force; true: it is the error of its file.
     pub(super) notice: Option<(ConfigError, bool)>,
 }
@@ -136,6 +139,7 @@ impl Reloads {
             unconfirmed: None,
             returning: None,
             confirmed: None,
+            is_after_return: false,
             notice: None,
         }
     }

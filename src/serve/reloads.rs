@@ -61,6 +61,9 @@ impl Core {
             let text = format_args!("configuration file not reloaded: {errors}");
             self.server.set_config_error(config::one_line(text));
         }
+        if call_id == NO_CALL && core::mem::take(&mut self.reloads.is_after_return) && applied.is_ok() {
+            self.notify_of_return();
+        }
         if call_id == NO_CALL {
             audit::write_reload(applied.is_ok());
         } else {

@@ -44,6 +44,12 @@ impl Core {
                 ));
             }
             self.check_beside(&later)?;
+            if later.is_file_wrong && self.server.config_state().0.is_none() {
+                return Err("the configuration file on the disk is not the one in force and has an error, perhaps in the \
+                    middle of an edit, which a change would undo: correct and reload it; after a reload that finds \
+                    the error, a change may replace it"
+                    .to_owned());
+            }
             if change.is_dry {
                 return Ok(self.apply(later, true, now));
             }
@@ -228,13 +234,20 @@ impl Core {
             Ok(later) => {
                 warning!("configuration: the change of an earlier server is not confirmed: its services end");
                 self.reloads.returning = Some((later, true));
-                if self.server.config_state().0.is_none() {
-                    self.server.set_change_notice(config::one_line(
-                        "a change of the configuration was not confirmed before the server was killed: the earlier one is back",
-                    ));
-                }
+                self.notify_of_return();
             }
             Err(errors) => error!("configuration: cannot return to the earlier one: {}", errors),
+        }
+    }
+}
+
+impl Core {
+    /// Notifies administrators of a change that ended with an earlier server.
+    pub(super) fn notify_of_return(&mut self) {
+        if self.server.config_state().0.is_none() {
+            self.server.set_change_notice(config::one_line(
+                "a change of the configuration was not confirmed before the server was killed: the earlier one is back",
+            ));
         }
     }
 }

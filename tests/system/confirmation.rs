@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use super::services::OK;
-use super::trial::{SHORT, change, change_by, confirm, device, post, text, written};
-use crate::support::device::{ADMIN, stored_password};
+use super::services::{OK, status, until_state};
+use super::trial::{SHORT, added, change, change_by, confirm, device, post, text, written};
+use crate::support::device::{ADMIN, shell, stored_password};
 use crate::support::directory::Directory;
 use crate::support::http::{login_form, session_of};
 use crate::support::server::{friendlet, run_command};
@@ -127,5 +127,45 @@ fn ctl_asks_to_log_in_again_after_a_change_of_the_own_password() {
     assert_eq!(ctl(&["login", "fadmin"], "later\n").code, Some(0));
     let confirmed = ctl(&["configuration", "confirm"], "");
     assert_eq!(confirmed.stdout, "configuration: ok, confirmed and written\n", "{confirmed:?}");
+    server.stop();
+}
+
+#[test]
+fn file_with_an_error_is_not_overwritten_before_a_reload_has_found_it() {
+    let server = Server::start(&device(""));
+    let later = device(&added("added"));
+    fs::write(server.config_file(), "[[[in the middle").unwrap();
+    for parameters in ["", "dryrun=true"] {
+        let answer = change(&server, &later, parameters);
+        assert!(answer.contains("is not the one in force and has an error"), "{answer}");
+    }
+    assert!(written(&server).starts_with("[[["));
+    // Then administrators know of it, and a change replaces it.
+    assert!(server.call("board/reload").contains("returned: 22"));
+    assert!(change(&server, &later, "").contains("\"Change\""));
+    assert_eq!(confirm(&server), OK);
+    assert_eq!(written(&server), text(&server, &later));
+    server.stop();
+}
+
+#[test]
+fn server_that_is_killed_while_it_returns_leaves_the_notice_of_that() {
+    let slow = |nice: u8| {
+        let script = "trap 'sleep 4; exit 0' TERM; echo up; while :; do sleep 0.05; done";
+        shell("slow", script, &format!("ready = \"line:up\"\nautostart = true\nnice = {nice}"))
+    };
+    let is_nice =
+        |server: &Server, nice: u8| server.call("services/slow/show").contains(&format!("\"nice\": {nice}"));
+    let mut server = Server::start(&device(&slow(9)));
+    until_state(&server, "slow", "started");
+    assert!(change(&server, &device(&slow(11)), "seconds=20").contains(r#""Changed": ["slow"]"#));
+    until("the later one runs", || is_nice(&server, 11) && status(&server, "slow").state == "started");
+    until("it is over", || server.call("board/status").contains("was not confirmed"));
+    assert!(is_nice(&server, 11), "the service still stops");
+    server.crash();
+    let has_notice = |server: &Server| server.call("board/status").contains("before the server was killed");
+    until("the next one has the notice", || has_notice(&server));
+    until("the earlier one runs", || is_nice(&server, 9) && status(&server, "slow").state == "started");
+    assert!(has_notice(&server), "{}", server.call("board/status"));
     server.stop();
 }
