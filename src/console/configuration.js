@@ -6,7 +6,7 @@ function configurationView() {
   const text = make("textarea", { spellcheck: false, "aria-label": "Configuration file", oninput: () => draw() });
   const errors = make("ul", { className: "bad", "aria-live": "polite" });
   const result = make("div", { "aria-live": "polite" });
-  const difference = make("pre", { "aria-label": "Difference" });
+  const difference = make("pre", { role: "group", "aria-label": "Difference", hidden: true });
   const confirmation = make("div");
   const time = make("input", { type: "number", min: 1, max: 60, value: 60 });
   let before = "";

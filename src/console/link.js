@@ -55,6 +55,8 @@ async function fetchForm(path, parameters) {
 const link = {
   session: "",
   isAdmin: false,
+  // A viewer only sees.
+  mayChange: false,
   user: "",
   socket: null,
   // The socket is bound, and the snapshot may be read.
@@ -120,6 +122,7 @@ const link = {
     try {
       const login = await this.call("login", { deviceid: "console" });
       this.isAdmin = login.level === "admin";
+      this.mayChange = login.level !== "viewer";
       this.user = login.fullname || login.username;
     } catch (error) {
       if (this.socket?.readyState === WebSocket.OPEN) this.end("The session has ended.");

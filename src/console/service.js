@@ -47,7 +47,8 @@ function serviceView(name) {
     details = await link.call(path(name, "show"));
     take(name, details);
     update();
-    show(commands, details.Commands, () => details.Commands.map((command) => commandButton(name, command, output)));
+    const offered = link.mayChange ? details.Commands : [];
+    show(commands, offered, () => offered.map((command) => commandButton(name, command, output)));
     const ends = (details.History ?? []).map((end) => [`${duration(end.Ago)} ago`, end.Exit, end.Reason, `${duration(end.Ran)}`]);
     show(history, ends, () => (ends.length ? [heading("Ends"), table(["When", "Exit", "Why", "After"], ends)] : []));
     const checks = (details.Checks ?? []).map((check) => [check.Name, check.State, check.Error ?? ""]);
@@ -61,7 +62,7 @@ function serviceView(name) {
   return {
     nodes: [
       make("p", {}, make("a", { href: "#/" }, "All services")),
-      make("h1", {}, name), state, make("div", { className: "row" }, buttons.nodes, boot), commands, output, list, last,
+      make("h1", {}, name), state, make("div", { className: "row" }, buttons.nodes, link.mayChange ? boot : null), commands, output, list, last,
       log.node, history, declaration],
     update,
     tick: update,

@@ -80,8 +80,9 @@ async function run(name, verb, parameters = {}) {
   }
 }
 
-// Buttons of a service; those that have no effect in its state are off.
+// Buttons of a service; those that have no effect in its state are off. A viewer has none.
 function verbs(name, words) {
+  if (!link.mayChange) return { nodes: [], update() {} };
   const buttons = words.map((word) => {
     const node = button(VERBS[word], () => run(name, word), { "aria-label": `${VERBS[word]} ${name}` });
     node.dataset.verb = word;

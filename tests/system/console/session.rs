@@ -62,6 +62,22 @@ fn plain_user_sees_his_services_alone() {
 
 #[test]
 #[ignore = "the step 'console' runs it"]
+fn viewer_sees_and_has_no_buttons() {
+    let viewer = user("wall", "viewer", "a display", "services = [\"*\"]");
+    let console = Console::open(&Device::new().with(&viewer), WIDE);
+    let browser = &console.browser;
+    console.type_password("wall", "a display");
+    browser.sees("allowed");
+    browser.until("document.querySelectorAll('main button').length === 0");
+    console.server.call("services/allowed/start");
+    browser.until("document.querySelector('.state').textContent === 'running'");
+    browser.click("allowed");
+    browser.sees("Declaration");
+    browser.until("document.querySelectorAll('main button').length === 0");
+}
+
+#[test]
+#[ignore = "the step 'console' runs it"]
 fn killed_server_is_found_again_with_all_that_changed() {
     let ticking = shell("ticking", "while :; do echo tick; sleep 0.2; done", "autostart = true");
     // The server that follows has the same port: free a moment ago.
