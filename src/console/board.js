@@ -120,6 +120,19 @@ function accountView() {
       say(error.code === "6" ? "The old password is wrong." : error.message, true);
     }
   });
+  const sessions = make("tbody");
+  const readSessions = async () => {
+    const { Sessions } = await link.call("sessions/list");
+    sessions.replaceChildren(...Sessions.map((each) => make("tr", {},
+      cell("User", each.User), cell("Device", each.Device), cell("From", each.From), cell("Since", duration(each.Since)),
+      cell("Idle", each.Bound ? "in use" : duration(each.Idle)),
+      cell("", each.Own ? "this one" : button("End", () => end(each), { "aria-label": `End the session of ${each.User} from ${each.From}` })))));
+  };
+  const end = async ({ Session, User }) => {
+    await link.post("sessions/end", { session: Session });
+    await readSessions();
+    say(`The session of ${User} has ended.`);
+  };
   const name = make("input", { autocapitalize: "none" });
   const unlock = button("Unlock", async () => {
     await link.post("user/unlock", name.value ? { username: name.value } : {});
@@ -128,6 +141,8 @@ function accountView() {
   return {
     nodes: [make("h1", {}, "Account"), make("p", {}, `Logged in as ${link.user}${link.isAdmin ? ", administrator" : ""}.`),
       heading("Password"), form,
+      heading("Sessions"), make("table", {}, columns("User", "Device", "From", "Since", "Idle", "Action"), sessions),
       ...(link.isAdmin ? [heading("Blocked users"), make("div", { className: "row" }, labelled("User (empty for all)", name), unlock)] : [])],
+    start: readSessions,
   };
 }

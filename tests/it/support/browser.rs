@@ -141,10 +141,10 @@ impl Browser {
         self.post("/execute/sync", &json!({"script": script, "args": arguments}))
     }
 
-    /// Waits until an expression is true in the page.
+    /// Waits until an expression is true in the page. One that throws is not: its elements may follow.
     #[track_caller]
     pub(crate) fn until(&self, expression: &str) {
-        let script = format!("return Boolean({expression})");
+        let script = format!("try {{ return Boolean({expression}) }} catch {{ return false }}");
         let start = Instant::now();
         while self.run(&script, &[]) != true {
             assert!(start.elapsed() < SOON, "{expression} is not true:\n{}\n{:?}", self.text(), self.log());

@@ -62,6 +62,22 @@ fn plain_user_sees_his_services_alone() {
 
 #[test]
 #[ignore = "the step 'console' runs it"]
+fn other_sessions_are_listed_and_ended() {
+    let console = Console::log_in(&Device::new());
+    let browser = &console.browser;
+    let session = console.server.login("guest", "guest");
+    console.go_to("Account");
+    browser.sees("this one");
+    browser.sees("guest");
+    browser.click("End the session of guest from 127.0.0.1");
+    browser.sees("The session of guest has ended.");
+    browser.until("document.querySelectorAll('tbody tr').length === 1");
+    let answer = console.server.post("/system.library/validate", &format!("sessionid={session}"));
+    assert_eq!(answer.status, 403, "{answer:?}");
+}
+
+#[test]
+#[ignore = "the step 'console' runs it"]
 fn viewer_sees_and_has_no_buttons() {
     let viewer = user("wall", "viewer", "a display", "services = [\"*\"]");
     let console = Console::open(&Device::new().with(&viewer), WIDE);
