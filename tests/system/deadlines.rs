@@ -131,8 +131,8 @@ fn unanswered_pings_end_a_socket_and_answered_ones_keep_it() {
 }
 
 #[test]
-fn idle_session_ends_and_its_socket_is_notified() {
-    let server = Server::start(&Device::plain().session("idle_timeout_s = 30"));
+fn session_ends_after_its_lifetime_and_its_socket_is_notified() {
+    let server = Server::start(&Device::plain().session("idle_timeout_s = 30\nlifetime_s = 40"));
     let session = server.login("fadmin", "secret");
     let mut socket = server.bound(&session);
     // Of another device: the same one would get the same session.
@@ -140,11 +140,12 @@ fn idle_session_ends_and_its_socket_is_notified() {
     let kept = session_of(&server.post("/system.library/login", form).body).unwrap();
     assert_ne!(kept, session);
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(36) {
+    while start.elapsed() < Duration::from_secs(34) {
         let answer = server.post("/system.library/validate", &format!("sessionid={kept}"));
         assert_eq!(answer.status, 200, "what is used stays");
         thread::sleep(Duration::from_secs(4));
     }
+    // The idle time has passed, but its socket is a use.
     let reported = socket.push("server-notice");
     assert_eq!(reported, r#"{"type":"msg","data":{"type":"server-notice","data":"session timeout"}}"#);
     assert_eq!(server.post("/system.library/validate", &format!("sessionid={session}")).status, 403);
