@@ -13,13 +13,14 @@ use core::fmt;
 use super::{BACKUP_FILES, CONTENT_BYTES};
 
 /// Files of the backup, relative to the data.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "friendlet.toml",
     "friendlet.toml.good",
     "state/admin.toml",
     "state/enabled",
     "state/first-password",
     "state/passwords",
+    "state/temporary.pem",
 ];
 /// Directories whose files are in the backup.
 const DIRECTORIES: [&str; 2] = ["friendlet.d/", "state/tls/"];

@@ -257,8 +257,10 @@ mod tests {
     fn seed_that_cannot_be_replaced_is_only_mixed_in() {
         let directory = TestDirectory::new("seed-fixed");
         start(&directory, BOARD).0.finish();
-        // A new file has no room beside this directory with its name.
-        fs::create_dir(directory.0.join("state/.seed.new")).unwrap();
+        // A new file has no room beside these directories.
+        for suffix in ["", ".broken", ".broken.1"] {
+            fs::create_dir_all(directory.0.join(format!("state/.seed.new{suffix}/x"))).unwrap();
+        }
         let (_, (credited, mixed)) = start(&directory, BOARD);
         assert_eq!((credited.len(), mixed.len()), (0, 1));
     }

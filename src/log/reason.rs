@@ -34,7 +34,7 @@ impl<'a> From<&'a io::Error> for Reason<'a> {
 
 /// Texts of the numbers that files, processes and sockets can give, in glibc's words. A table, because
 /// the standard library allocates a string for each.
-const TEXTS: [(i32, &str); 43] = [
+const TEXTS: [(i32, &str); 52] = [
     (1, "Operation not permitted"),
     (2, "No such file or directory"),
     (3, "No such process"),
@@ -50,6 +50,7 @@ const TEXTS: [(i32, &str); 43] = [
     (13, "Permission denied"),
     (16, "Device or resource busy"),
     (17, "File exists"),
+    (18, "Invalid cross-device link"),
     (19, "No such device"),
     (20, "Not a directory"),
     (21, "Is a directory"),
@@ -63,9 +64,11 @@ const TEXTS: [(i32, &str); 43] = [
     (30, "Read-only file system"),
     (32, "Broken pipe"),
     (36, "File name too long"),
+    (37, "No locks available"),
     (38, "Function not implemented"),
     (39, "Directory not empty"),
     (40, "Too many levels of symbolic links"),
+    (74, "Bad message"),
     (90, "Message too long"),
     (95, "Operation not supported"),
     (97, "Address family not supported by protocol"),
@@ -73,11 +76,17 @@ const TEXTS: [(i32, &str); 43] = [
     (99, "Cannot assign requested address"),
     (100, "Network is down"),
     (101, "Network is unreachable"),
+    (103, "Software caused connection abort"),
     (104, "Connection reset by peer"),
     (105, "No buffer space available"),
+    (107, "Transport endpoint is not connected"),
     (110, "Connection timed out"),
     (111, "Connection refused"),
     (113, "No route to host"),
+    (116, "Stale file handle"),
+    (117, "Structure needs cleaning"),
+    (121, "Remote I/O error"),
+    (122, "Disk quota exceeded"),
 ];
 
 impl fmt::Display for Reason<'_> {

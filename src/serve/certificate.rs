@@ -1,6 +1,7 @@
 //! Certificate and key: the first start creates them, and later ones use them.
 //!
-//! Each has a copy. Where no certificate and key can be used, a temporary certificate serves: administrators are
+//! Each has a copy, which is written last: a key without its copy is one of a start that ended before there was a
+//! certificate. Where no certificate and key can be used, a temporary certificate serves: administrators are
 //! notified, and a client that has pinned the lost certificate refuses the other one.
 
 use std::fs;
@@ -22,12 +23,12 @@ use crate::log::console::{info, warning};
 use crate::log::print;
 use crate::net::tls::{SelfSigned, TlsError, server_config, validity};
 use crate::sys::Clock;
-use crate::sys::file::{self, FileError};
-use crate::sys::state_file::{StateFile, is_link, set_aside};
+use crate::sys::file::{self, FileError, set_aside};
+use crate::sys::state_file::{StateFile, is_link};
 use crate::wall_clock::Utc;
 
-/// Temporary certificate with its key, in the state directory.
-const TEMPORARY: &str = "tls/temporary.pem";
+/// Temporary certificate with its key, in the state directory: the one of the other files may be damaged.
+const TEMPORARY: &str = "temporary.pem";
 
 /// Rest of a certificate's time in which administrators are notified.
 const EXPIRES_SOON: Duration = Duration::from_secs(30 * 86_400);
@@ -44,13 +45,21 @@ struct Served {
 /// Reason why a certificate and a key cannot be used.
 struct Refusal {
     text: String,
-    /// The reason is the authority of the clients: another certificate would not help.
-    is_of_authority: bool,
+    /// Exit code where another certificate would not help: the reason is the authority of the clients, or one of this
+    /// moment.
+    code: Option<u8>,
+}
+
+impl Refusal {
+    /// Refusal of a file that cannot be read.
+    fn unread(error: &FileError) -> Self {
+        Self { text: error.to_string(), code: error.is_passing().then_some(StartError::SYSTEM) }
+    }
 }
 
 impl From<Refusal> for StartError {
     fn from(refusal: Refusal) -> Self {
-        Self::new(Self::CONFIG, refusal.text)
+        Self::new(refusal.code.unwrap_or(Self::CONFIG), refusal.text)
     }
 }
 
@@ -69,13 +78,14 @@ pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<S
         warning!("connections are not encrypted: [listen] tls is off");
         return Ok(None);
     };
-    let Served { config, fingerprint, problem } = if files.are_to_be_made(state.dir) {
-        files.create(listen.address, state)?
+    let made = files.are_to_be_made(state.dir).then(|| make_pair(listen.address, files.key.alone()));
+    let Served { config, fingerprint, problem } = if let Some(Ok(made)) = made {
+        files.create(&made, state)?
     } else {
         match files.find(state) {
             Ok(served) => served,
             // Of a file that a person has just written, the error says more than a server that runs.
-            Err(refusal) if refusal.is_of_authority || (files.own && !state.falls_back) => {
+            Err(refusal) if refusal.code.is_some() || (files.own && !state.falls_back) => {
                 return Err(refusal.into());
             }
             Err(refusal) => files.temporary(listen.address, &refusal.text, state)?,
@@ -127,7 +137,7 @@ fn given(listen: &Listen, dir: &Path, locate: Locate<'_>) -> Result<Option<(File
     let read = |file: &StateFile| file::read_regular(file.path(), PEM_BYTES);
     match files.serve_read(&read(&files.certificate), &read(&files.key)) {
         Ok(served) => Ok(Some((files, served))),
-        Err(refusal) if files.own || refusal.is_of_authority => Err(refusal.into()),
+        Err(refusal) if files.own || refusal.code.is_some() => Err(refusal.into()),
         Err(_) => Ok(None),
     }
 }
@@ -154,10 +164,11 @@ impl Files {
         }))
     }
 
-    /// Returns true if there are none, and no temporary certificate in `dir` either.
+    /// Returns true if there are none, or a key alone, and no temporary certificate in `dir` either.
     fn are_to_be_made(&self, dir: &Path) -> bool {
-        let are_absent = !self.own && self.certificate.is_absent() && self.key.is_absent();
-        are_absent && !dir.join(TEMPORARY).exists()
+        let are_absent =
+            !self.own && self.certificate.is_absent() && (self.key.is_absent() || self.key.alone().is_some());
+        are_absent && file::is_absent(&dir.join(TEMPORARY))
     }
 
     /// Serves with a certificate and a key.
@@ -173,8 +184,8 @@ impl Files {
                 | TlsError::TooLong(_)
                 | TlsError::Protocol(_) => &self.certificate,
             };
-            let is_of_authority = matches!(error, TlsError::ClientAuthority(_));
-            Refusal { text: format!("{}: {error}", file.path().display()), is_of_authority }
+            let code = matches!(error, TlsError::ClientAuthority(_)).then_some(StartError::CONFIG);
+            Refusal { text: format!("{}: {error}", file.path().display()), code }
         })?;
         let problem = dates_problem(certificate, Clock::new().time_of_day());
         let problem = problem.map(|problem| format!("{}: {problem}", self.certificate.path().display()));
@@ -189,16 +200,15 @@ impl Files {
     ) -> Result<Served, Refusal> {
         match (certificate, key) {
             (Ok(certificate), Ok(key)) => self.serve(certificate, key),
-            (Err(error), _) | (_, Err(error)) => {
-                Err(Refusal { text: error.to_string(), is_of_authority: false })
-            }
+            (Err(error), _) | (_, Err(error)) => Err(Refusal::unread(error)),
         }
     }
 
     /// Finds a certificate and a key that go together: the files, else one of them with the copy of the other,
     /// else the copies. From then on files and copies have these contents.
     fn find(&self, state: &mut State<'_>) -> Result<Served, Refusal> {
-        let (certificates, keys) = (self.certificate.versions(), self.key.versions());
+        let versions = |file: &StateFile| file.versions().map_err(|error| Refusal::unread(&error));
+        let (certificates, keys) = (versions(&self.certificate)?, versions(&self.key)?);
         let mut reason = None;
         for (certificate, key) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
             let refusal = match self.serve_read(&certificates[certificate], &keys[key]) {
@@ -216,24 +226,28 @@ impl Files {
                 }
                 Err(refusal) => refusal,
             };
-            if self.own || refusal.is_of_authority {
+            if self.own || refusal.code.is_some() {
                 return Err(refusal);
             }
             reason = reason.or(Some(refusal));
         }
-        Err(reason.unwrap_or(Refusal { text: String::new(), is_of_authority: false }))
+        Err(reason.unwrap_or(Refusal { text: String::new(), code: None }))
     }
 
-    /// Makes a certificate that lasts.
-    fn create(&self, address: SocketAddr, state: &mut State<'_>) -> Result<Served, StartError> {
-        let SelfSigned { certificate, key } = make_pair(address)?;
+    /// Keeps a certificate that lasts.
+    fn create(&self, made: &SelfSigned, state: &mut State<'_>) -> Result<Served, StartError> {
+        let kept = self.key.alone();
+        let (certificate, key) =
+            (made.certificate.as_bytes(), kept.as_deref().unwrap_or(made.key.as_bytes()));
         for directory in [self.key.path().parent(), self.certificate.path().parent()].into_iter().flatten() {
             file::create_dir(directory).or_else(|error| state.handle_unwritten(&error))?;
         }
         let written = self
             .key
-            .replace(key.as_bytes(), false)
-            .and_then(|()| self.certificate.replace(certificate.as_bytes(), false));
+            .create(key, false)
+            .and_then(|()| self.certificate.create(certificate, false))
+            .and_then(|()| self.key.replace(key, false))
+            .and_then(|()| self.certificate.replace(certificate, false));
         match written {
             Ok(()) => print(format_args!(
                 "made a key and a self-signed certificate: {}\n",
@@ -241,7 +255,7 @@ impl Files {
             )),
             Err(error) => state.handle_unwritten(&error)?,
         }
-        Ok(self.serve(certificate.as_bytes(), key.as_bytes())?)
+        Ok(self.serve(certificate, key)?)
     }
 
     /// Loads the temporary certificate, or makes one. It stays the same until the files can be used.
@@ -252,11 +266,14 @@ impl Files {
         state: &mut State<'_>,
     ) -> Result<Served, StartError> {
         let path = state.dir.join(TEMPORARY);
-        let kept = file::read_regular(&path, 2 * PEM_BYTES).ok();
+        let kept = match file::read_regular(&path, 2 * PEM_BYTES) {
+            Err(error) if error.is_passing() => return Err(Refusal::unread(&error).into()),
+            kept => kept.ok(),
+        };
         let served = match kept.and_then(|pem| self.serve(&pem, &pem).ok()) {
             Some(served) => served,
             None => {
-                let SelfSigned { certificate, key } = make_pair(address)?;
+                let SelfSigned { certificate, key } = make_pair(address, None)?;
                 let pem = (certificate + &key).into_bytes();
                 set_aside(&path);
                 if let Err(error) = file::write_atomic(&path, &pem, 0o600) {
@@ -266,16 +283,16 @@ impl Files {
                 self.serve(&pem, &pem)?
             }
         };
-        let lost = file::read_regular(self.certificate.path(), PEM_BYTES).ok();
-        let lost = lost.as_deref().and_then(fingerprint);
+        let versions = self.certificate.versions().into_iter().flatten().flatten();
+        let lost = versions.filter_map(|pem| fingerprint(&pem)).next();
         if !self.own {
             self.set_damaged_aside();
         }
         state.notices.push(format!(
-            "{reason}; a temporary certificate serves, SHA-256 {}{}: restore certificate and key, or delete both, \
-             their copies and {TEMPORARY}, and new ones are made",
+            "{reason}; a temporary certificate serves, SHA-256 {} instead of {}: restore certificate and key, or \
+             delete both, their copies and {TEMPORARY}, and new ones are made",
             served.fingerprint,
-            lost.map(|lost| format!(" instead of {lost}")).unwrap_or_default()
+            lost.as_deref().unwrap_or("one that cannot be read")
         ));
         Ok(served)
     }
@@ -288,7 +305,11 @@ impl Files {
             [(&self.certificate, &is_certificate as &dyn Fn(&[u8]) -> bool), (&self.key, &is_key)]
         {
             let path = file.path();
-            if !is_link(path) && !file::read_regular(path, PEM_BYTES).is_ok_and(|pem| is_whole(&pem)) {
+            let is_good = match file::read_regular(path, PEM_BYTES) {
+                Ok(pem) => is_whole(&pem),
+                Err(error) => error.is_passing(),
+            };
+            if !is_link(path) && !is_good {
                 set_aside(path);
             }
         }
@@ -334,8 +355,8 @@ fn dates_problem(pem: &[u8], unix_s: Option<u64>) -> Option<String> {
     })
 }
 
-/// Makes a key and a certificate for this machine as seen from itself, its name and its address.
-fn make_pair(address: SocketAddr) -> Result<SelfSigned, StartError> {
+/// Makes a certificate for this machine as seen from itself, its name and its address, and a key unless there is one.
+fn make_pair(address: SocketAddr, key: Option<Vec<u8>>) -> Result<SelfSigned, StartError> {
     let host = rustix::system::uname();
     // A name that is not UTF-8 is not a DNS name.
     let hosts = ["localhost", host.nodename().to_str().unwrap_or_default()];
@@ -343,177 +364,13 @@ fn make_pair(address: SocketAddr) -> Result<SelfSigned, StartError> {
     let addresses = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST), address.ip()];
     let is_local = address.ip().is_loopback() || address.ip().is_unspecified();
     let addresses = if is_local { &addresses[..2] } else { &addresses };
-    SelfSigned::new(hosts, addresses)
-        .map_err(|_| StartError::system("cannot make a certificate", "the system has no random bytes"))
+    let made = match key.as_deref().map(PrivateKeyDer::from_pem_slice) {
+        Some(Ok(key)) => SelfSigned::with_key(key.secret_der(), hosts, addresses),
+        Some(Err(_)) => Err(ring::error::Unspecified),
+        None => SelfSigned::new(hosts, addresses),
+    };
+    made.map_err(|_| StartError::system("cannot make a certificate", "the system has no random bytes"))
 }
 
 #[cfg(test)]
-mod tests {
-    use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
-
-    use super::super::state::tests::StateDirectory;
-    use super::*;
-
-    /// State directory with one for certificate and key in it.
-    struct Directory(StateDirectory);
-
-    impl Directory {
-        fn new(name: &str) -> Self {
-            let directory = StateDirectory::new(name);
-            fs::create_dir(directory.path("tls")).unwrap();
-            Self(directory)
-        }
-
-        fn path(&self, name: &str) -> PathBuf {
-            self.0.path("tls").join(name)
-        }
-
-        /// SHA-256 of the certificate that serves, and the notices.
-        fn served(&self, falls_back: bool) -> Result<(String, Vec<String>), StartError> {
-            let listen = crate::config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
-            let mut state = self.0.open(falls_back)?;
-            tls(&listen, &mut state)?;
-            let files = [self.path("certificate.pem"), self.path("temporary.pem")];
-            let is_temporary = state.notices.iter().any(|notice| notice.contains("a temporary certificate"));
-            let pem = fs::read(&files[usize::from(is_temporary)]).unwrap();
-            Ok((fingerprint(&pem).unwrap(), state.notices))
-        }
-    }
-
-    /// `text` and a remark before it that makes it `bytes` long.
-    fn padded(text: &str, bytes: usize) -> String {
-        "#".repeat(bytes - 1 - text.len()) + "\n" + text
-    }
-
-    #[test]
-    fn pem_files_may_be_as_large_as_their_limit() {
-        let dir = Directory::new("pem");
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["h".to_owned()]).unwrap();
-        let (certificate, key) = (cert.pem(), signing_key.serialize_pem());
-        let notices = |certificate_bytes, key_bytes| {
-            fs::write(dir.path("certificate.pem"), padded(&certificate, certificate_bytes)).unwrap();
-            fs::write(dir.path("key.pem"), padded(&key, key_bytes)).unwrap();
-            dir.served(false).unwrap().1
-        };
-        assert_eq!(notices(PEM_BYTES, PEM_BYTES), Vec::<String>::new());
-        assert!(notices(PEM_BYTES + 1, PEM_BYTES)[0].contains("larger than 65536 bytes; its copy is used"));
-        assert!(notices(PEM_BYTES, PEM_BYTES + 1)[0].contains("larger than 65536 bytes; its copy is used"));
-    }
-
-    #[test]
-    fn dates_are_a_problem_before_after_and_in_the_last_thirty_days() {
-        let day = 86_400;
-        let mut params = CertificateParams::default();
-        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
-        params.not_after = rcgen::date_time_ymd(2027, 1, 1);
-        let pem = params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
-        let (first, last) = (1_767_225_600, 1_798_761_600);
-        for (now, problem) in [
-            (first - 1, "is valid from 2026-01-01T00:00:00Z on"),
-            (first, ""),
-            (last - 30 * day, ""),
-            (last - 30 * day + 1, "expires in 29 days, on 2027-01-01T00:00:00Z"),
-            (last, "expires in 0 days"),
-            (last + 1, "has expired on 2027-01-01T00:00:00Z"),
-        ] {
-            let found = dates_problem(pem.as_bytes(), Some(now)).unwrap_or_default();
-            assert!(found.contains(problem) && found.is_empty() == problem.is_empty(), "{now}: {found}");
-        }
-        assert_eq!(dates_problem(pem.as_bytes(), None), None, "the time of day is not known");
-    }
-
-    #[test]
-    fn problems_of_a_certificate_are_notices_and_warnings_of_check() {
-        let dir = Directory::new("expired");
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
-        fs::write(dir.path("certificate.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
-        fs::write(dir.path("key.pem"), key.serialize_pem()).unwrap();
-        fs::set_permissions(dir.path("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
-        let text = "[listen]\ncertificate = \"tls/certificate.pem\"\nkey = \"tls/key.pem\"\n";
-        let listen = crate::config::parse(text, "f", "/bin/friendlet").map(|config| config.listen).unwrap();
-        let problems = check(&listen, &dir.0.path(""), &here).unwrap();
-        assert!(problems.len() == 2 && problems[0].contains("has expired on 2020-01-01"), "{problems:?}");
-        assert!(problems[1].ends_with("others may read this private key; chmod 600 it"), "{problems:?}");
-        let mut state = dir.0.open(false).unwrap();
-        assert!(tls(&listen, &mut state).unwrap().is_some());
-        assert!(
-            state.notices.len() == 1 && state.notices[0].contains("has expired on"),
-            "{:?}",
-            state.notices
-        );
-    }
-
-    #[test]
-    fn certificate_stays_whichever_file_is_damaged() {
-        let dir = Directory::new("pair");
-        let (made, notices) = dir.served(false).unwrap();
-        assert_eq!(notices, Vec::<String>::new());
-        for names in [
-            &["certificate.pem"][..],
-            &["key.pem"],
-            &["certificate.pem", "key.pem"],
-            &["certificate.pem.copy", "key.pem"],
-            &["certificate.pem", "key.pem.copy"],
-        ] {
-            names.iter().for_each(|name| fs::write(dir.path(name), "x").unwrap());
-            let (served, notices) = dir.served(false).unwrap();
-            assert_eq!(served, made, "{names:?}");
-            assert!(notices.len() == 1 && notices[0].ends_with("; its copy is used"), "{notices:?}");
-            assert_eq!(dir.served(false).unwrap().1, Vec::<String>::new(), "repaired");
-        }
-        assert!(dir.path("key.pem.broken").exists() && !dir.path("temporary.pem").exists());
-    }
-
-    #[test]
-    fn temporary_certificate_serves_where_all_is_damaged_and_stays_the_same() {
-        let dir = Directory::new("temporary");
-        let (made, _) = dir.served(false).unwrap();
-        for name in ["key.pem", "key.pem.copy"] {
-            fs::write(dir.path(name), "").unwrap();
-        }
-        let (served, notices) = dir.served(false).unwrap();
-        assert_ne!(served, made);
-        let both = format!("SHA-256 {served} instead of {made}");
-        assert!(notices.iter().any(|notice| notice.contains(&both)), "{notices:?}");
-        assert_eq!(dir.served(false).unwrap().0, served);
-        // Nothing was replaced.
-        let certificate = fs::read(dir.path("certificate.pem")).unwrap();
-        assert_eq!(fingerprint(&certificate).unwrap(), made);
-        assert!(dir.path("key.pem.broken").exists());
-        for name in ["certificate.pem", "certificate.pem.copy", "key.pem.copy", "temporary.pem"] {
-            fs::remove_file(dir.path(name)).unwrap();
-        }
-        let (new, notices) = dir.served(false).unwrap();
-        assert!(new != made && new != served && notices.is_empty(), "{notices:?}");
-    }
-
-    #[test]
-    fn key_on_a_medium_that_is_not_mounted_is_not_replaced() {
-        let dir = Directory::new("medium");
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["h".to_owned()]).unwrap();
-        fs::write(dir.path("certificate.pem"), cert.pem()).unwrap();
-        std::os::unix::fs::symlink("../medium/key.pem", dir.path("key.pem")).unwrap();
-        let (served, notices) = dir.served(true).unwrap();
-        assert!(notices.iter().any(|notice| notice.contains("a temporary certificate")), "{notices:?}");
-        assert_ne!(served, fingerprint(cert.pem().as_bytes()).unwrap());
-        assert_eq!(fs::read_to_string(dir.path("certificate.pem")).unwrap(), cert.pem());
-        fs::create_dir(dir.0.path("medium")).unwrap();
-        fs::write(dir.0.path("medium/key.pem"), signing_key.serialize_pem()).unwrap();
-        let (served, notices) = dir.served(true).unwrap();
-        assert_eq!((served, notices), (fingerprint(cert.pem().as_bytes()).unwrap(), vec![]));
-    }
-
-    #[test]
-    fn certificate_that_cannot_be_written_is_in_memory_where_nobody_is_there() {
-        let dir = Directory::new("unwritten");
-        fs::remove_dir(dir.0.path("tls")).unwrap();
-        fs::write(dir.0.path("tls"), "").unwrap();
-        assert_eq!(dir.served(false).unwrap_err().code, StartError::CANNOT_CREATE);
-        let listen = crate::config::parse("", "f", "/bin/friendlet").map(|config| config.listen).unwrap();
-        let mut state = dir.0.open(true).unwrap();
-        assert!(tls(&listen, &mut state).unwrap().is_some());
-        assert!(state.notices[0].starts_with("kept in memory alone: "), "{:?}", state.notices);
-    }
-}
+mod tests;

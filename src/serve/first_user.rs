@@ -3,14 +3,14 @@
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
-use super::state::State;
+use super::state::{State, unread};
 use super::{FIRST_USER_FILE_BYTES, StartError};
 use crate::config;
 use crate::limits::USER_NAME_BYTES;
 use crate::log::print;
 use crate::session::{User, UserLevel, Users, canonical_password};
-use crate::sys::file::{self, FileError};
-use crate::sys::state_file::{self, Loaded, StateFile, set_aside};
+use crate::sys::file::{self, FileError, set_aside};
+use crate::sys::state_file::{self, Loaded, StateFile};
 use crate::sys::{lookup, password, random};
 
 /// File of the administrator.
@@ -39,7 +39,7 @@ pub(super) fn users(
         return Ok(users);
     }
     let file = admin_file(state.dir);
-    let user = match file.load(&check, &mut state.notices) {
+    let user = match file.load(&check, &mut state.notices).map_err(|error| unread(&error))? {
         Loaded::Whole(text) => parse(&text).map_err(|error| StartError::new(StartError::CONFIG, error))?,
         Loaded::Missing => create(&file, false, run_dir, state)?,
         Loaded::Lost => {

@@ -54,7 +54,7 @@ pub(crate) use self::reload::RELOAD_STACK_BYTES;
 use self::reload::{Reloader, Reloads};
 use self::shutdown::Shutdown;
 pub use self::shutdown::end_board;
-use self::state::State;
+use self::state::{State, unread};
 use self::system::System;
 use crate::api::{Api, Board};
 use crate::config::{self, Config, LogFiles};
@@ -268,9 +268,9 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let mut users = first_user::users(std::mem::take(&mut config.users), run_dir, &mut state)?;
     users.set_owner(&first_user::user_name(owner));
     let mut changed_passwords = PasswordsFile::new(state_dir);
-    changed_passwords.load(&mut users, &mut state.notices);
+    changed_passwords.load(&mut users, &mut state.notices).map_err(|error| unread(&error))?;
     let mut enabled = EnabledFile::new(state_dir);
-    let mut services = supervisor(std::mem::take(&mut config.services), &mut enabled, &mut state);
+    let mut services = supervisor(std::mem::take(&mut config.services), &mut enabled, &mut state)?;
     services.inherit(link.inherited.services(), clock.now());
     state.report(&mut board.notice);
     let conditions = Rc::new(ConditionWatch::new(clock));
@@ -481,7 +481,7 @@ fn supervisor(
     table: crate::service::ServiceTable,
     enabled: &mut EnabledFile,
     state: &mut State<'_>,
-) -> Supervisor {
+) -> Result<Supervisor, StartError> {
     let mut services = Supervisor::new(table);
     services.set_seed(random::seed());
     let mut overrides = Vec::with_capacity(limits::SERVICES);
@@ -495,7 +495,7 @@ fn supervisor(
             false
         }
     };
-    enabled.load(set, &mut state.notices);
+    enabled.load(set, &mut state.notices).map_err(|error| unread(&error))?;
     let count = overrides.len();
     for (service, enabled) in overrides {
         services.set_enabled(service, enabled);
@@ -513,7 +513,7 @@ fn supervisor(
     if services.overrides().count() < count {
         enabled.rewrite(services.overrides(), &mut state.notices);
     }
-    services
+    Ok(services)
 }
 
 /// Handles signals until one stops the server, or the board is to shut down. Then shuts the server down, or leaves the

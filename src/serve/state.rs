@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::StartError;
 use crate::config::{self, NOTICE_BYTES};
-use crate::log::console::{error, warning};
+use crate::log::Reason;
+use crate::log::console::error;
 use crate::sys::file::{self, FileError};
 use crate::sys::state_file::Notices;
 use crate::sys::state_lock::{LockError, StateLock};
@@ -42,7 +43,11 @@ impl<'s> State<'s> {
             Ok(lock) => state.lock = Some(lock),
             Err(LockError::InUse(holder)) => return Err(in_use(dir, holder)),
             Err(LockError::Io(error)) => {
-                warning!("{}: cannot lock the state directory: {}", dir.display(), error);
+                state.notices.push(format!(
+                    "{}: cannot lock the state directory, so a second server may use it: {}",
+                    dir.display(),
+                    Reason::from(&error)
+                ));
             }
         }
         Ok(state)
@@ -76,6 +81,11 @@ pub(super) fn uncreated(error: &FileError) -> StartError {
         StartError::CANNOT_CREATE,
         format_args!("cannot create the state directory: {error}; [state] dir names another one"),
     )
+}
+
+/// Error of a file that cannot be read at the moment. Its content may be whole, so nothing takes its place.
+pub(super) fn unread(error: &FileError) -> StartError {
+    StartError::system("cannot read the state", error)
 }
 
 fn in_use(dir: &Path, holder: Option<u32>) -> StartError {

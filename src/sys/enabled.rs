@@ -11,7 +11,7 @@ use std::path::Path;
 use heapless::Vec;
 
 use super::UNKNOWN_LINES_BYTES;
-use super::file::RenderError;
+use super::file::{FileError, RenderError};
 use super::state_file::{self, HEADER_BYTES, Loaded, Notices, StateFile, UnknownLines};
 use crate::limits::{SERVICE_NAME_BYTES, SERVICES};
 use crate::warning;
@@ -43,14 +43,21 @@ impl EnabledFile {
     /// Calls `set` with the name and state of each stored service; it returns false if the service is
     /// not configured. At most `limits::SERVICES` of those are kept. Of a damaged file without a copy, the lines
     /// that can be read have their effect.
-    pub fn load(&mut self, mut set: impl FnMut(&str, bool) -> bool, notices: &mut Notices) {
+    ///
+    /// # Errors
+    /// An error that says nothing of the file.
+    pub fn load(
+        &mut self,
+        mut set: impl FnMut(&str, bool) -> bool,
+        notices: &mut Notices,
+    ) -> Result<(), FileError> {
         let is_record = |line: &[u8]| line.is_empty() || parse(line).is_some();
-        let parsed = self.file.load(&|bytes| state_file::check(&bytes, &is_record), notices);
+        let parsed = self.file.load(&|bytes| state_file::check(&bytes, &is_record), notices)?;
         let (text, is_whole) = match parsed {
-            Loaded::Missing => return,
+            Loaded::Missing => return Ok(()),
             Loaded::Whole(text) => (text, true),
             Loaded::Lost => {
-                let text = self.file.versions().into_iter().find_map(Result::ok).unwrap_or_default();
+                let text = self.file.versions()?.into_iter().find_map(Result::ok).unwrap_or_default();
                 notices.push(format!("{FILE}: services start as the configuration file says"));
                 (text, false)
             }
@@ -73,6 +80,7 @@ impl EnabledFile {
         if !is_whole {
             self.file.repair(&state_file::with_header(&good), true, notices);
         }
+        Ok(())
     }
 
     /// Keeps the settings of services that a later configuration file does not have.
@@ -150,7 +158,7 @@ mod tests {
             services.push((name.to_owned(), enabled));
             true
         };
-        file.clone().load(set, &mut notices);
+        file.clone().load(set, &mut notices).unwrap();
         (services, notices)
     }
 
@@ -185,7 +193,7 @@ mod tests {
         let mut file = EnabledFile::new(&directory.0);
         let text = state_file::with_header(b"web enabled\nlog disabled\nweb masked until noon\n");
         fs::write(directory.0.join(FILE), text).unwrap();
-        file.load(|name, _| name == "hello", &mut Notices::new());
+        file.load(|name, _| name == "hello", &mut Notices::new()).unwrap();
         store(&file, [("hello", true)].into_iter());
         assert_eq!(loaded(&file), owned(&[("hello", true), ("web", true), ("log", false)]));
         let text = fs::read_to_string(directory.0.join(FILE)).unwrap();
@@ -197,7 +205,7 @@ mod tests {
         let directory = TestDirectory::new("enabled-stale");
         let mut file = EnabledFile::new(&directory.0);
         store(&file, [("web", true), ("log", false), ("other", true)].into_iter());
-        file.load(|name, _| name != "other", &mut Notices::new());
+        file.load(|name, _| name != "other", &mut Notices::new()).unwrap();
         file.rewrite([("log", false)].into_iter(), &mut Notices::new());
         assert_eq!(loaded(&file), owned(&[("log", false), ("other", true)]));
     }
@@ -208,7 +216,7 @@ mod tests {
         let mut file = EnabledFile::new(&directory.0);
         let names: std::vec::Vec<String> = (0..=SERVICES).map(|n| format!("s{n}")).collect();
         store(&file, names.iter().map(|name| (name.as_str(), true)));
-        file.load(|_, _| false, &mut Notices::new());
+        file.load(|_, _| false, &mut Notices::new()).unwrap();
         store(&file, [("hello", true)].into_iter());
         assert_eq!(loaded(&file).len(), 1 + SERVICES);
     }
@@ -221,7 +229,7 @@ mod tests {
             (0..SERVICES).map(|n| format!("{n:0>width$}", width = SERVICE_NAME_BYTES)).collect();
         let disabled = || names.iter().map(|name| (name.as_str(), false));
         store(&file, disabled());
-        file.load(|_, _| false, &mut Notices::new());
+        file.load(|_, _| false, &mut Notices::new()).unwrap();
         assert!(file.unknown.push(&[b'x'; UNKNOWN_LINES_BYTES - 1]));
         let mut text = heapless::String::<TEXT_BYTES>::new();
         file.render(disabled(), &mut text).unwrap();

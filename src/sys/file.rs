@@ -8,7 +8,7 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, OFlags, access};
+use rustix::fs::{Access, CWD, OFlags, RenameFlags, access, renameat_with};
 use rustix::io::Errno;
 
 use crate::log::Reason;
@@ -46,6 +46,20 @@ impl FileError {
     /// Returns true if the permission is missing.
     pub fn is_permission(&self) -> bool {
         self.io_kind() == Some(io::ErrorKind::PermissionDenied)
+    }
+
+    /// Returns true for an error of this moment, such as one of too few descriptors: it says nothing of the file.
+    pub fn is_passing(&self) -> bool {
+        const PASSING: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::INTR];
+        PASSING.iter().any(|errno| self.errno() == Some(errno.raw_os_error()))
+    }
+
+    /// Error number of the system.
+    pub fn errno(&self) -> Option<i32> {
+        match &self.reason {
+            FileReason::Io(error) => error.raw_os_error(),
+            _ => None,
+        }
     }
 
     fn io_kind(&self) -> Option<io::ErrorKind> {
@@ -193,11 +207,37 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
 }
 
 /// Returns true if nothing is at `path`, and nothing but directories is on the way to it. A link that leads nowhere is not
-/// absent: its medium may come back.
+/// absent: its medium may come back. Nor is what cannot be looked at: it is damaged.
 pub fn is_absent(path: &Path) -> bool {
-    let is_missing =
-        |path: &Path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    is_missing(path) && path.ancestors().find(|path| !is_missing(path)).is_none_or(Path::is_dir)
+    is_missing(path) && nearest(path).is_none_or(Path::is_dir)
+}
+
+fn is_missing(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// The path, or the nearest one above it at which something is.
+fn nearest(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|path| !is_missing(path))
+}
+
+/// Suffixes of what is set aside: a later file replaces an earlier one, and a directory has the other name.
+pub const BROKEN: [&str; 2] = [".broken", ".broken.1"];
+
+/// Renames whatever is at `path`. Returns false if it stays.
+pub fn set_aside(path: &Path) -> bool {
+    !is_missing(path) && BROKEN.iter().any(|suffix| fs::rename(path, with_suffix(path, suffix)).is_ok())
+}
+
+/// Place of the old file while a new one has its name.
+#[derive(Clone, Copy, Debug)]
+pub enum Old {
+    /// The temporary name.
+    Kept,
+    /// There was none.
+    None,
+    /// It is gone: it was not a file, or the file system cannot exchange two names.
+    Gone,
 }
 
 /// File that is replaced atomically. A write of it allocates nothing unless it fails.
@@ -271,34 +311,88 @@ impl AtomicFile {
     /// Replaces the content of the file by these parts: a power cut leaves the old one or the new one.
     ///
     /// # Errors
-    /// Error of the system; the old file remains, unless only the sync of the directory failed.
+    /// Error of the system; the old file remains.
     pub fn write(&self, parts: &[&[u8]]) -> Result<(), FileError> {
-        let written = write_new(&self.new, parts, self.mode, self.owner)
-            .and_then(|()| fs::rename(&self.new, &self.path));
-        written.map_err(|error| {
+        self.begin(parts)?;
+        self.finish();
+        Ok(())
+    }
+
+    /// Does the same, and keeps the old file until [`finish`](Self::finish) or [`undo`](Self::undo).
+    ///
+    /// # Errors
+    /// Error of the system; the old file remains.
+    pub fn begin(&self, parts: &[&[u8]]) -> Result<Old, FileError> {
+        let renamed = write_new(&self.new, parts, self.mode, self.owner).and_then(|()| self.rename());
+        let old = renamed.map_err(|error| {
             // If this fails too, the next write removes the temporary file.
             let _ = fs::remove_file(&self.new);
             FileError::io(&self.path, error)
         })?;
         // A power cut may undo a rename that is not synced.
+        self.sync().inspect_err(|_| self.undo(old))?;
+        Ok(old)
+    }
+
+    /// Gives the new file its name, and its temporary name to the old one.
+    fn rename(&self) -> io::Result<Old> {
+        let old = fs::symlink_metadata(&self.path);
+        let is_file = old.as_ref().is_ok_and(fs::Metadata::is_file);
+        if is_file && renameat_with(CWD, &self.new, CWD, &self.path, RenameFlags::EXCHANGE).is_ok() {
+            return Ok(Old::Kept);
+        }
+        fs::rename(&self.new, &self.path)?;
+        let was_missing = old.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        Ok(if was_missing { Old::None } else { Old::Gone })
+    }
+
+    /// Ends a write: the old file is gone.
+    pub fn finish(&self) {
+        // If this fails, the next write removes it.
+        let _ = fs::remove_file(&self.new);
+    }
+
+    /// Takes a write back.
+    pub fn undo(&self, old: Old) {
+        // A failure has no remedy: the caller reports the one before it.
+        let _ = match old {
+            Old::Kept => fs::rename(&self.new, &self.path),
+            Old::None => fs::remove_file(&self.path),
+            Old::Gone => Ok(()),
+        };
+        let _ = self.sync();
+    }
+
+    /// Path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the file, or sets aside what cannot be removed. A power cut does not bring it back.
+    ///
+    /// # Errors
+    /// Error of the system; the file remains.
+    pub fn remove(&self) -> Result<(), FileError> {
+        clear(&self.path).map_err(|error| FileError::io(&self.path, error))?;
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), FileError> {
         let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
         synced.map_err(|error| FileError::io(&self.directory, error))
     }
 }
 
-impl AtomicFile {
-    /// Removes the file, if it is there.
-    pub fn remove(&self) {
-        // A failure has no remedy.
-        let _ = fs::remove_file(&self.path);
+/// Removes what is at `path`, or sets it aside, such as a directory.
+fn clear(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound && !set_aside(path) => Err(error),
+        _ => Ok(()),
     }
 }
 
 fn write_new(path: &Path, parts: &[&[u8]], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    clear(path)?;
     // Private from the start, and never through a link of another user.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode & 0o600).open(path)?;
     if let Some((user, group)) = owner {
@@ -310,13 +404,26 @@ fn write_new(path: &Path, parts: &[&[u8]], mode: u32, owner: Option<(u32, u32)>)
     file.sync_all()
 }
 
-/// Creates a directory with mode 0700, and its parents. An existing directory keeps its mode.
+/// Creates a directory with mode 0700, whatever the umask, and its parents. An existing directory keeps its mode.
 pub fn create_dir(path: &Path) -> Result<(), FileError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| match error.kind() {
+    let failed = |error| FileError::io(path, error);
+    let missing: Vec<_> = path.ancestors().take_while(|path| is_missing(path)).collect();
+    for directory in missing.into_iter().rev().filter(|path| !path.as_os_str().is_empty()) {
+        match DirBuilder::new().mode(0o700).create(directory) {
+            // Another process was quicker.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                let mode = fs::Permissions::from_mode(0o700);
+                made.and_then(|()| fs::set_permissions(directory, mode)).map_err(failed)?;
+            }
+        }
+    }
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
         // Something else is there: that it exists would not help the reader.
-        io::ErrorKind::AlreadyExists => FileError::io(path, Errno::NOTDIR.into()),
-        _ => FileError::io(path, error),
-    })
+        Ok(_) => Err(failed(Errno::NOTDIR.into())),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// Checks that this user can create files in a directory or, where that is missing, create it.
@@ -324,9 +431,7 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// Error of the directory, or of the nearest one above it that exists.
 pub fn check_dir(path: &Path) -> Result<(), FileError> {
-    let is_missing =
-        |path: &Path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    let nearest = path.ancestors().find(|path| !is_missing(path)).unwrap_or(path);
+    let nearest = nearest(path).unwrap_or(path);
     let is_dir = fs::metadata(nearest).map_err(|error| FileError::io(path, error))?.is_dir();
     let usable =
         if is_dir { access(nearest, Access::WRITE_OK | Access::EXEC_OK) } else { Err(Errno::NOTDIR) };
@@ -334,139 +439,4 @@ pub fn check_dir(path: &Path) -> Result<(), FileError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sys::tests::TestDirectory;
-
-    /// Directory of one test, removed when dropped.
-    fn names(directory: &TestDirectory) -> Vec<String> {
-        let names = fs::read_dir(&directory.0).unwrap();
-        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-
-    fn mode(path: &Path) -> u32 {
-        fs::metadata(path).unwrap().permissions().mode() & 0o7777
-    }
-
-    #[test]
-    fn file_is_replaced_atomically() {
-        let directory = TestDirectory::new("replace");
-        let path = directory.0.join("key.pem");
-        write_atomic(&path, b"old and long", 0o644).unwrap();
-        assert_eq!((read_text(&path, 100).unwrap().as_str(), mode(&path)), ("old and long", 0o644));
-        write_atomic(&path, b"new", 0o600).unwrap();
-        assert_eq!((read_text(&path, 100).unwrap().as_str(), mode(&path)), ("new", 0o600));
-        assert_eq!(names(&directory), ["key.pem"]);
-    }
-
-    #[test]
-    fn directory_can_be_created_below_one_that_exists() {
-        let directory = TestDirectory::new("check-dir");
-        let file = directory.0.join("file");
-        fs::write(&file, "").unwrap();
-        std::os::unix::fs::symlink("nowhere", directory.0.join("link")).unwrap();
-        for (path, errno) in [
-            (directory.0.clone(), None),
-            (directory.0.join("a/b"), None),
-            (file.clone(), Some(Errno::NOTDIR)),
-            (file.join("a"), Some(Errno::NOTDIR)),
-            (directory.0.join("link"), Some(Errno::NOENT)),
-            (directory.0.join("link/a"), Some(Errno::NOENT)),
-        ] {
-            let found = check_dir(&path).err().map(|error| (error.path.clone(), error.to_string()));
-            let text = |errno: Errno| format!("{}: {}", path.display(), Reason::from(errno));
-            assert_eq!(found, errno.map(|errno| (path.clone(), text(errno))), "{}", path.display());
-        }
-        assert!(!directory.0.join("a").exists());
-    }
-
-    #[test]
-    fn lines_over_their_limit_are_left_out() {
-        let directory = TestDirectory::new("lines");
-        let path = directory.0.join("table");
-        let lines = |text: &[u8]| {
-            fs::write(&path, text).unwrap();
-            let mut found = Vec::new();
-            visit_lines(&path, 4, &mut |line| found.push(line.to_owned())).unwrap();
-            found
-        };
-        assert_eq!(lines(b"a\n\n1234\n12345\nb\n1234567890123\n\xff\nlast"), ["a", "", "1234", "b", "last"]);
-        assert_eq!(lines(b"1234\nlast5"), ["1234"]);
-        assert!(lines(b"").is_empty());
-        assert!(visit_lines(&directory.0, 4, &mut |_| ()).is_err());
-    }
-
-    #[test]
-    fn temporary_file_of_a_crash_is_replaced() {
-        let directory = TestDirectory::new("left");
-        fs::write(directory.0.join(".key.pem.new"), "half").unwrap();
-        write_atomic(&directory.0.join("key.pem"), b"whole", 0o600).unwrap();
-        assert_eq!(names(&directory), ["key.pem"]);
-    }
-
-    #[test]
-    fn link_with_the_temporary_name_is_not_followed() {
-        let directory = TestDirectory::new("link");
-        let other = directory.0.join("other");
-        fs::write(&other, "untouched").unwrap();
-        std::os::unix::fs::symlink(&other, directory.0.join(".key.pem.new")).unwrap();
-        write_atomic(&directory.0.join("key.pem"), b"secret", 0o600).unwrap();
-        assert_eq!(read_text(&other, 100).unwrap(), "untouched");
-    }
-
-    #[test]
-    fn failed_write_reports_the_path_and_leaves_no_file() {
-        let directory = TestDirectory::new("fail");
-        let path = directory.0.join("occupied");
-        create_dir(&path.join("inside")).unwrap();
-        let error = write_atomic(&path, b"x", 0o600).unwrap_err();
-        assert_eq!(error.path, path);
-        assert_eq!(names(&directory), ["occupied"]);
-        assert!(write_atomic(&directory.0.join("none/file"), b"x", 0o600).unwrap_err().is_missing());
-        assert!(write_atomic(Path::new("/"), b"x", 0o600).is_err());
-    }
-
-    #[test]
-    fn file_over_its_limit_is_rejected() {
-        let directory = TestDirectory::new("limit");
-        let path = directory.0.join("file");
-        fs::write(&path, "12345").unwrap();
-        assert_eq!(read_text(&path, 5).unwrap(), "12345");
-        assert_eq!(read_start(&path, 4).unwrap(), b"1234");
-        assert_eq!(read_start(&path, 6).unwrap(), b"12345");
-        let error = read_text(&path, 4).unwrap_err();
-        assert!(matches!(error.reason, FileReason::TooLarge(4)));
-        assert_eq!(error.to_string(), format!("{}: larger than 4 bytes", path.display()));
-    }
-
-    #[test]
-    fn text_is_utf8() {
-        let directory = TestDirectory::new("utf8");
-        let path = directory.0.join("file");
-        fs::write(&path, b"abc\xff").unwrap();
-        assert!(matches!(read_text(&path, 9).unwrap_err().reason, FileReason::NotUtf8(3)));
-        assert_eq!(read(&path, 9).unwrap(), b"abc\xff");
-    }
-
-    #[test]
-    fn missing_file_is_reported() {
-        let error = read_text(Path::new("/nonexistent/friendlet.toml"), 9).unwrap_err();
-        assert!(error.is_missing() && !error.is_permission());
-        let expected = "/nonexistent/friendlet.toml: No such file or directory (errno 2)";
-        assert_eq!(error.to_string(), expected);
-    }
-
-    #[test]
-    fn directory_is_private_to_its_owner() {
-        let directory = TestDirectory::new("directory");
-        let path = directory.0.join("a/b");
-        create_dir(&path).unwrap();
-        assert_eq!((mode(&path), mode(&directory.0.join("a"))), (0o700, 0o700));
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
-        create_dir(&path).unwrap();
-        assert_eq!(mode(&path), 0o750);
-        fs::write(path.join("file"), "").unwrap();
-        let error = create_dir(&path.join("file")).unwrap_err().to_string();
-        assert!(error.ends_with("Not a directory (errno 20)"), "{error}");
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::UNKNOWN_LINES_BYTES;
-use super::file::RenderError;
+use super::file::{FileError, RenderError};
 use super::state_file::{self, HEADER_BYTES, Loaded, Notices, StateFile, UnknownLines};
 use crate::limits::{USER_NAME_BYTES, USERS};
 use crate::session::{ChangedPassword, PasswordHash, Users};
@@ -62,14 +62,17 @@ impl PasswordsFile {
 
     /// Sets the stored passwords of `users`. Where file and copy are damaged, the password of every user that
     /// no line has is lost.
-    pub fn load(&mut self, users: &mut Users, notices: &mut Notices) {
+    ///
+    /// # Errors
+    /// An error that says nothing of the file.
+    pub fn load(&mut self, users: &mut Users, notices: &mut Notices) -> Result<(), FileError> {
         let is_record = |line: &[u8]| line.is_empty() || parse(line).is_some();
-        let parsed = self.file.load(&|bytes| state_file::check(&bytes, &is_record), notices);
+        let parsed = self.file.load(&|bytes| state_file::check(&bytes, &is_record), notices)?;
         match parsed {
             Loaded::Missing => {}
             Loaded::Whole(text) => self.apply(&text, true, users),
             Loaded::Lost => {
-                let text = self.file.versions().into_iter().find_map(Result::ok).unwrap_or_default();
+                let text = self.file.versions()?.into_iter().find_map(Result::ok).unwrap_or_default();
                 self.apply(&text, false, users);
                 mark_lost(users);
                 let mut text = String::new();
@@ -91,6 +94,7 @@ impl PasswordsFile {
         self.loaded.retain(|record| record.name.len() <= USER_NAME_BYTES);
         self.loaded.truncate(RECORDS);
         self.loaded.shrink_to_fit();
+        Ok(())
     }
 
     /// Takes the changed passwords of `before` over to the users of a later configuration file. Those that it does not
@@ -227,7 +231,7 @@ mod tests {
     fn load(file: &mut PasswordsFile, users: &mut Users) {
         let mut notices = Notices::new();
         *file = PasswordsFile { loaded: Vec::new(), unknown: UnknownLines::default(), ..file.clone() };
-        file.load(users, &mut notices);
+        file.load(users, &mut notices).unwrap();
         assert_eq!(notices, Vec::<String>::new());
     }
 
@@ -393,7 +397,7 @@ mod tests {
         load(&mut file, &mut users(FILE_1));
         fs::write(directory.0.join(FILE), vec![b'\n'; MAX_BYTES + 1]).unwrap();
         let mut notices = Notices::new();
-        file.load(&mut users(FILE_1), &mut notices);
+        file.load(&mut users(FILE_1), &mut notices).unwrap();
         assert!(notices[0].contains(&format!("larger than {MAX_BYTES} bytes; its copy")), "{notices:?}");
     }
 
@@ -408,7 +412,7 @@ mod tests {
         for end in 0..text.len() {
             fs::write(directory.0.join(FILE), &text[..end]).unwrap();
             let (mut again, mut notices) = (users(FILE_1), Notices::new());
-            PasswordsFile::new(&directory.0).load(&mut again, &mut notices);
+            PasswordsFile::new(&directory.0).load(&mut again, &mut notices).unwrap();
             assert_eq!((&again, notices.len()), (&first, 1), "{end}: {notices:?}");
             assert_eq!(fs::read(directory.0.join(FILE)).unwrap(), text);
         }
@@ -424,7 +428,7 @@ mod tests {
             fs::create_dir(&directory.0).unwrap();
             fs::write(directory.0.join(FILE), text).unwrap();
             let (mut lost, mut notices) = (users(FILE_1), Notices::new());
-            PasswordsFile::new(&directory.0).load(&mut lost, &mut notices);
+            PasswordsFile::new(&directory.0).load(&mut lost, &mut notices).unwrap();
             let expected = known.then(|| hash(11));
             assert!(
                 notices.iter().any(|notice| notice.contains("the password of ben is lost")),
@@ -434,14 +438,30 @@ mod tests {
             for _ in 0..2 {
                 assert_eq!((password(&lost, "anna"), password(&lost, "ben")), (expected.clone(), None));
                 let (mut again, mut notices) = (users(FILE_1), Notices::new());
-                PasswordsFile::new(&directory.0).load(&mut again, &mut notices);
+                PasswordsFile::new(&directory.0).load(&mut again, &mut notices).unwrap();
                 assert_eq!(again, lost);
                 assert_eq!(notices.len(), if known { 1 } else { 2 }, "{notices:?}");
             }
             // A new one of the configuration file logs in.
             let mut new = users(&[("anna", Some(1)), ("ben", Some(9))]);
-            PasswordsFile::new(&directory.0).load(&mut new, &mut Notices::new());
+            PasswordsFile::new(&directory.0).load(&mut new, &mut Notices::new()).unwrap();
             assert_eq!((password(&new, "anna"), password(&new, "ben")), (expected, Some(hash(9))));
+        }
+    }
+
+    #[test]
+    fn directory_that_cannot_be_looked_at_lets_no_older_password_in() {
+        let directory = TestDirectory::new("unseen");
+        fs::write(directory.0.join("file"), "").unwrap();
+        std::os::unix::fs::symlink("medium", directory.0.join("link")).unwrap();
+        for parent in ["file", "link", "link/state"] {
+            let (mut lost, mut notices) = (users(FILE_1), Notices::new());
+            PasswordsFile::new(&directory.0.join(parent)).load(&mut lost, &mut notices).unwrap();
+            assert_eq!((password(&lost, "anna"), password(&lost, "ben")), (None, None), "{parent}");
+            assert!(
+                notices.iter().any(|notice| notice.contains("the password of ben is lost")),
+                "{notices:?}"
+            );
         }
     }
 

@@ -10,13 +10,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::UNKNOWN_LINES_BYTES;
-use super::file::{self, AtomicFile, FileError, with_suffix};
+use super::file::{self, AtomicFile, FileError, is_absent, set_aside, with_suffix};
 use crate::info;
 
 /// Suffix of the copy of a file.
 const COPY: &str = ".copy";
-/// Suffixes of what is set aside: a later file replaces an earlier one, and a directory has the other name.
-const BROKEN: [&str; 2] = [".broken", ".broken.1"];
 /// Beginning of the first line of a file of records.
 const HEADER: &str = "#friendlet ";
 /// Number of the format that this program writes.
@@ -41,13 +39,16 @@ pub struct StateFile {
 /// Outcome of reading a [`StateFile`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Loaded {
-    /// Neither file nor copy exists.
+    /// Neither file nor copy exists, and nothing but directories is in their place.
     Missing,
     /// Content of the file or, where that is damaged, of its copy.
     Whole(Vec<u8>),
     /// Neither can be used.
     Lost,
 }
+
+/// Contents of a file and its copy, or their damage.
+pub type Versions = [Result<Vec<u8>, FileError>; 2];
 
 /// Damage that was found, for people.
 pub type Notices = Vec<String>;
@@ -63,14 +64,21 @@ impl StateFile {
         &self.path
     }
 
-    /// Returns true if neither file nor copy exists, not even as a link that leads nowhere.
+    /// Returns true if neither file nor copy exists ([`is_absent`]).
     pub fn is_absent(&self) -> bool {
-        [&self.path, &self.copy].into_iter().all(|path| fs::symlink_metadata(path).is_err())
+        is_absent(&self.path) && is_absent(&self.copy)
     }
 
     /// Reads the file and its copy.
-    pub fn versions(&self) -> [Result<Vec<u8>, FileError>; 2] {
-        [&self.path, &self.copy].map(|path| file::read_regular(path, self.limit))
+    ///
+    /// # Errors
+    /// An error that says nothing of them ([`FileError::is_passing`]).
+    pub fn versions(&self) -> Result<Versions, FileError> {
+        let read = |path| match file::read_regular(path, self.limit) {
+            Err(error) if error.is_passing() => Err(error),
+            version => Ok(version),
+        };
+        Ok([read(&self.path)?, read(&self.copy)?])
     }
 
     /// Reads the file or, where `check` refuses it, its copy. Returns the content that `check` returns, and the damage of
@@ -82,8 +90,17 @@ impl StateFile {
         &self,
         check: &dyn Fn(Vec<u8>) -> Result<Vec<u8>, String>,
     ) -> Result<(Vec<u8>, Option<String>), String> {
+        let versions = self.versions().map_err(|error| error.to_string())?;
+        self.choose(versions, check)
+    }
+
+    fn choose(
+        &self,
+        versions: Versions,
+        check: &dyn Fn(Vec<u8>) -> Result<Vec<u8>, String>,
+    ) -> Result<(Vec<u8>, Option<String>), String> {
         let mut damage = None;
-        for version in self.versions() {
+        for version in versions {
             let parsed = version.map_err(|error| error.to_string()).and_then(|bytes| {
                 check(bytes).map_err(|reason| format!("{}: {reason}", self.path.display()))
             });
@@ -96,11 +113,18 @@ impl StateFile {
     }
 
     /// Calls [`read`](Self::read). File and copy have the content that `check` returns from now on.
-    pub fn load(&self, check: &dyn Fn(Vec<u8>) -> Result<Vec<u8>, String>, notices: &mut Notices) -> Loaded {
+    ///
+    /// # Errors
+    /// See [`versions`](Self::versions).
+    pub fn load(
+        &self,
+        check: &dyn Fn(Vec<u8>) -> Result<Vec<u8>, String>,
+        notices: &mut Notices,
+    ) -> Result<Loaded, FileError> {
         if self.is_absent() {
-            return Loaded::Missing;
+            return Ok(Loaded::Missing);
         }
-        match self.read(check) {
+        Ok(match self.choose(self.versions()?, check) {
             Ok((content, damage)) => {
                 let is_copy = damage.is_some();
                 notices.extend(damage.map(|damage| format!("{damage}; its copy is used")));
@@ -111,7 +135,7 @@ impl StateFile {
                 notices.push(format!("{damage}; it has no copy that can be used"));
                 Loaded::Lost
             }
-        }
+        })
     }
 
     /// Calls [`replace`](Self::replace). A failure does not matter: the content is known.
@@ -124,26 +148,48 @@ impl StateFile {
         }
     }
 
-    /// Writes the copy and then the file, unless they have this content. A damaged file is set aside, and
+    /// Writes the file and then the copy, unless they have this content. A damaged file is set aside, and
     /// anything that is not a file. A link stays, without a copy: its owner decides where the content is stored.
     ///
     /// # Errors
     /// Error of the system.
     pub fn replace(&self, bytes: &[u8], is_damaged: bool) -> Result<(), FileError> {
-        if is_link(&self.path) {
-            return Ok(());
+        self.create(bytes, is_damaged)?;
+        if is_link(&self.path) { Ok(()) } else { self.replace_at(&self.copy, bytes, false) }
+    }
+
+    /// Writes the file alone.
+    ///
+    /// # Errors
+    /// Error of the system.
+    pub fn create(&self, bytes: &[u8], is_damaged: bool) -> Result<(), FileError> {
+        if is_link(&self.path) { Ok(()) } else { self.replace_at(&self.path, bytes, is_damaged) }
+    }
+
+    fn replace_at(&self, path: &Path, bytes: &[u8], is_kept: bool) -> Result<(), FileError> {
+        let old = match file::read_regular(path, self.limit) {
+            Ok(old) if old == bytes => return Ok(()),
+            Err(error) if error.is_passing() => return Err(error),
+            old => old,
+        };
+        if is_kept || old.is_err() {
+            // Where this fails, the write fails too.
+            set_aside(path);
         }
-        for (path, is_kept) in [(&self.copy, false), (&self.path, is_damaged)] {
-            let old = file::read_regular(path, self.limit);
-            if old.as_ref().is_ok_and(|old| old == bytes) {
-                continue;
-            }
-            if is_kept || old.is_err() {
-                set_aside(path);
-            }
-            file::write_atomic(path, bytes, self.mode)?;
-        }
-        Ok(())
+        file::write_atomic(path, bytes, self.mode)
+    }
+
+    /// Content of a file that has no copy: of a start that ended between the two, or of a person.
+    pub fn alone(&self) -> Option<Vec<u8>> {
+        is_absent(&self.copy).then(|| file::read_regular(&self.path, self.limit).ok()).flatten()
+    }
+
+    /// Removes file and copy where they have this content. Returns false if one stays.
+    pub fn withdraw(&self, bytes: &[u8]) -> bool {
+        [&self.path, &self.copy].into_iter().all(|path| {
+            let is_there = file::read_regular(path, self.limit).is_ok_and(|found| found == bytes);
+            !is_there || AtomicFile::new(path, self.mode).is_ok_and(|file| file.remove().is_ok())
+        })
     }
 
     /// The file and its copy, as a thread writes them.
@@ -155,13 +201,6 @@ impl StateFile {
 /// Returns true for a symbolic link.
 pub fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
-}
-
-/// Renames whatever is at `path`. Where that fails, the write that follows fails too, and is reported.
-pub fn set_aside(path: &Path) {
-    if fs::symlink_metadata(path).is_ok() {
-        let _ = BROKEN.iter().find(|suffix| fs::rename(path, with_suffix(path, suffix)).is_ok());
-    }
 }
 
 /// First line of a file with these records.
@@ -271,11 +310,11 @@ mod tests {
             Some(first) if first.is_ascii_alphabetic() => Ok(bytes),
             _ => Err("damaged".to_owned()),
         };
-        (file.load(&check, &mut notices), notices)
+        (file.load(&check, &mut notices).unwrap(), notices)
     }
 
     fn content(file: &StateFile) -> [String; 2] {
-        file.versions().map(|version| String::from_utf8(version.unwrap()).unwrap())
+        file.versions().unwrap().map(|version| String::from_utf8(version.unwrap()).unwrap())
     }
 
     #[test]
@@ -330,7 +369,7 @@ mod tests {
             assert_eq!(content(&file), ["good", "good"]);
             assert_eq!(load(&file).1, Vec::<String>::new());
         }
-        assert!(BROKEN.iter().all(|suffix| with_suffix(&file.path, suffix).exists()));
+        assert!(file::BROKEN.iter().all(|suffix| with_suffix(&file.path, suffix).exists()));
     }
 
     #[test]
@@ -360,6 +399,23 @@ mod tests {
         fs::write(&medium, "owner's").unwrap();
         assert_eq!(load(&file), (Loaded::Whole("owner's".into()), vec![]));
         assert!(is_link(&file.path) && !file.copy.exists());
+    }
+
+    #[test]
+    fn file_that_cannot_be_looked_at_is_lost_and_not_missing() {
+        let directory = TestDirectory::new("state-unseen");
+        crate::log::set_level(crate::log::Level::Off);
+        let path = |name: &str| directory.0.join(name);
+        fs::write(path("file"), "").unwrap();
+        std::os::unix::fs::symlink("nowhere", path("link")).unwrap();
+        std::os::unix::fs::symlink("loop", path("loop")).unwrap();
+        for parent in ["file", "link", "loop"] {
+            let file = StateFile::new(&path(parent).join("f"), 0o600, LIMIT);
+            let (loaded, notices) = load(&file);
+            assert_eq!(loaded, Loaded::Lost, "{parent}");
+            assert!(notices[0].ends_with("; it has no copy that can be used"), "{notices:?}");
+        }
+        assert_eq!(load(&StateFile::new(&path("a/b/f"), 0o600, LIMIT)).0, Loaded::Missing);
     }
 
     fn is_record(line: &[u8]) -> bool {

@@ -167,7 +167,8 @@ fn write([file, copy]: &[AtomicFile; 2], records: &[u8]) -> Result<(), i32> {
         _ => Errno::IO.raw_os_error(),
     })?;
     if copy.write(&parts).is_err() {
-        copy.remove();
+        // A failure has no remedy.
+        let _ = copy.remove();
     }
     Ok(())
 }
@@ -223,11 +224,15 @@ mod tests {
         let writer = StateWriter::start(&directory.0).unwrap();
         submit(&writer, 1, Records::Enabled, "old").unwrap();
         assert_eq!(result(&writer).outcome, Ok(()));
-        // A directory has the temporary name.
-        fs::create_dir(directory.0.join(".enabled.new")).unwrap();
+        // A directory has the name.
+        let name = directory.0.join("enabled");
+        fs::rename(&name, directory.0.join("old")).unwrap();
+        fs::create_dir(&name).unwrap();
         submit(&writer, 2, Records::Enabled, "new").unwrap();
-        let StateResult { ticket, outcome } = result(&writer);
-        assert!(ticket == 2 && outcome.is_err(), "{outcome:?}");
+        let outcome = Err(Errno::ISDIR.raw_os_error());
+        assert_eq!(result(&writer), StateResult { ticket: 2, outcome });
+        fs::remove_dir(&name).unwrap();
+        fs::rename(directory.0.join("old"), &name).unwrap();
         assert_eq!(content(&directory, Records::Enabled), "old");
         fs::remove_dir_all(&directory.0).unwrap();
         submit(&writer, 3, Records::Enabled, "new").unwrap();
@@ -236,12 +241,27 @@ mod tests {
     }
 
     #[test]
+    fn directory_with_the_temporary_name_is_set_aside() {
+        let directory = TestDirectory::new("temporary");
+        let writer = StateWriter::start(&directory.0).unwrap();
+        for name in [".enabled.new", ".enabled.copy.new"] {
+            fs::create_dir_all(directory.0.join(name).join("x")).unwrap();
+        }
+        submit(&writer, 1, Records::Enabled, "new").unwrap();
+        assert_eq!(result(&writer).outcome, Ok(()));
+        assert_eq!(content(&directory, Records::Enabled), "new");
+        assert!(directory.0.join(".enabled.new.broken/x").exists());
+    }
+
+    #[test]
     fn copy_that_cannot_be_written_is_removed() {
         let directory = TestDirectory::new("no-copy");
         let writer = StateWriter::start(&directory.0).unwrap();
         submit(&writer, 1, Records::Passwords, "old").unwrap();
         assert_eq!(result(&writer).outcome, Ok(()));
-        fs::create_dir(directory.0.join(".passwords.copy.new")).unwrap();
+        for name in ["", ".broken", ".broken.1"] {
+            fs::create_dir_all(directory.0.join(format!(".passwords.copy.new{name}/x"))).unwrap();
+        }
         submit(&writer, 2, Records::Passwords, "new").unwrap();
         assert_eq!(result(&writer).outcome, Ok(()));
         let file = fs::read(directory.0.join("passwords")).unwrap();

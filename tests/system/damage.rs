@@ -3,16 +3,18 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::services::OK;
 use crate::support::device::service;
 use crate::support::directory::Directory;
 use crate::support::http::{login_form, session_of};
 use crate::support::machine::first_password;
-use crate::support::server::run;
+use crate::support::server::{friendlet, run};
 use crate::support::wait::{SOON, until, within};
 use crate::support::{Device, Server};
 
@@ -206,6 +208,65 @@ fn state_of_the_first_version_is_taken_over() {
     let directory = server.stop();
     FILES.iter().for_each(|name| cut(&directory.path().join("state").join(name), |len| len / 2));
     used.assert_serves(&Server::start_in(directory, &device()), "from the copies");
+}
+
+/// A server behind commands of a shell, such as `umask`.
+pub(super) fn start_behind(directory: &Directory, commands: &str) -> Command {
+    let server = friendlet();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("{commands}; exec \"$@\""), "sh"]).arg(server.get_program());
+    command.args(server.get_args()).args(["serve", "--config", &directory.file("friendlet.toml")]);
+    command.env_remove("STATE_DIRECTORY");
+    command
+}
+
+#[test]
+fn state_directory_is_private_whatever_the_umask() {
+    for umask in ["0000", "0177", "0777"] {
+        let directory = Directory::new();
+        directory.write("friendlet.toml", device().text(&directory.file("state")));
+        let command = start_behind(&directory, &format!("umask {umask}"));
+        let server = Server::start_command(directory, command);
+        for name in ["state", "state/tls"] {
+            let mode = fs::metadata(server.directory().file(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o700, "{umask}: {name}");
+        }
+    }
+}
+
+/// Names and contents of the files below a directory.
+fn tree(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        match entry.is_dir() {
+            true => files.extend(tree(&entry)),
+            false => files.push((entry.clone(), fs::read(&entry).unwrap())),
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn start_with_too_few_descriptors_sets_nothing_aside() {
+    let used = Used::new();
+    let directory = used.directory;
+    let state = directory.path().join("state");
+    let before = tree(&state);
+    for descriptors in 4..16 {
+        let mut command = start_behind(&directory, &format!("ulimit -n {descriptors}"));
+        let log = directory.file("log");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+        let mut server = command.spawn().unwrap();
+        within(SOON, "the server serves or ends", || {
+            let serves = fs::read_to_string(&log).unwrap().contains("listening on");
+            (serves || server.try_wait().unwrap().is_some()).then_some(())
+        });
+        // An error without a process.
+        let _ = kill_process(Pid::from_child(&server), Signal::TERM);
+        server.wait().unwrap();
+        assert_eq!(tree(&state), before, "{descriptors}: {}", fs::read_to_string(&log).unwrap());
+    }
 }
 
 #[test]

@@ -409,20 +409,23 @@ fn upgrade_in_a_trial_takes_the_earlier_configuration() {
 fn file_that_cannot_be_written_is_reported_before_the_trial_and_at_its_confirmation() {
     let server = Server::start(&device(""));
     let before = written(&server);
-    let in_the_way = server.directory().file(".friendlet.toml.new");
-    fs::create_dir(&in_the_way).unwrap();
+    let in_the_way =
+        ["", ".broken", ".broken.1"].map(|end| server.directory().file(".friendlet.toml.new") + end);
+    let block = || in_the_way.iter().for_each(|name| fs::create_dir_all(name.clone() + "/x").unwrap());
+    let free = || in_the_way.iter().for_each(|name| fs::remove_dir_all(name).unwrap());
+    block();
     let answer = change(&server, &device(&added("added")), "");
     assert!(answer.contains("friendlet.toml: ") && answer.contains("errno"), "{answer}");
     assert!(!is_known(&server, "added"));
-    fs::remove_dir(&in_the_way).unwrap();
+    free();
     assert!(change(&server, &device(&added("added")), "").contains("\"Change\""));
-    fs::create_dir(&in_the_way).unwrap();
+    block();
     let answer = confirm(&server);
     assert!(answer.contains("friendlet.toml: ") && answer.contains("errno"), "{answer}");
     assert_eq!(written(&server), before);
     // The trial goes on.
     assert!(is_known(&server, "added"));
-    fs::remove_dir(&in_the_way).unwrap();
+    free();
     assert_eq!(confirm(&server), OK);
     assert!(written(&server).contains("\"added\""));
     server.stop();

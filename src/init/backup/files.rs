@@ -9,8 +9,8 @@ use rustix::fs::{OFlags, Timespec, Timestamps, futimens, stat};
 use rustix::io::Errno;
 
 use crate::backup::{Archive, BACKUP_BYTES, File, Full, Time, is_kept, visit_kept};
-use crate::sys::file::{self, FileError, FileReason, with_suffix};
-use crate::sys::state_file::{self, is_link, set_aside};
+use crate::sys::file::{self, FileError, FileReason, is_absent, set_aside, with_suffix};
+use crate::sys::state_file::{self, is_link};
 
 /// Suffix of the copy of a state file.
 const COPY: &str = ".copy";
@@ -67,8 +67,7 @@ pub(super) fn collect(data: &Path, earlier: &[File<'_>]) -> Result<Archive, Full
                 archive.push(&File { name: &name, mode: *mode, modified: *modified, content })?;
             }
             // Deleted, because its owner wants another one. The medium of a link may come back.
-            (Err(error), _)
-                if error.is_missing() && !is_link(&path) && !with_suffix(&path, COPY).exists() => {}
+            (Err(_), _) if is_absent(&path) && is_absent(&with_suffix(&path, COPY)) => {}
             (_, Some(earlier)) => archive.push(earlier)?,
             (_, None) => {}
         }
@@ -117,6 +116,7 @@ pub(super) fn losses<'f, 'b>(data: &Path, backup: &'f [File<'b>]) -> Losses<'f, 
         let is_lost = match Version::read(&path) {
             Ok(version) if version.is_altered(file) => true,
             Ok(version) if version.is_whole(file.name) => false,
+            Err(error) if error.is_passing() => false,
             result => {
                 losses.is_damaged |= result.is_err_and(|error| is_damage(&error));
                 // A copy that was written later is better, and the server uses it.

@@ -48,15 +48,20 @@ impl SelfSigned {
     /// Makes a key and a certificate for `hosts`, those of them that are ASCII, and `addresses`. Fails if the system has
     /// no random bytes.
     pub fn new(hosts: &[&str], addresses: &[IpAddr]) -> Result<Self, Unspecified> {
+        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())?;
+        Self::with_key(key.as_ref(), hosts, addresses)
+    }
+
+    /// Makes a certificate for a key (PKCS #8). Fails also if it is none of P-256.
+    pub fn with_key(document: &[u8], hosts: &[&str], addresses: &[IpAddr]) -> Result<Self, Unspecified> {
         let random = SystemRandom::new();
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random)?;
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref(), &random)
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document, &random)
             .map_err(|_| Unspecified)?;
         let content = content(key.public_key().as_ref(), hosts, addresses);
         let signature = key.sign(&random, &content)?;
         let signature = element(BIT_STRING, &[&[0], signature.as_ref()]);
         let certificate = element(SEQUENCE, &[&content, ALGORITHM, &signature]);
-        Ok(Self { certificate: pem("CERTIFICATE", &certificate), key: pem("PRIVATE KEY", document.as_ref()) })
+        Ok(Self { certificate: pem("CERTIFICATE", &certificate), key: pem("PRIVATE KEY", document) })
     }
 }
 
