@@ -97,32 +97,51 @@ fn create(
     // Read as every later start will read it.
     let user = config::parse_user(&text, FILE)
         .map_err(|errors| StartError::system("cannot make the first user", errors))?;
-    let shown_in = show(&plain, state.dir, run_dir);
-    let shown_in = shown_in.map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
-    if let Err(error) = file.replace(&state_file::with_header(text.as_bytes()), is_damaged) {
+    let shown = show(&plain, state.dir, run_dir.filter(|_| state.falls_back));
+    let Shown { path, unkept } = shown.map_err(|error| StartError::new(StartError::CANNOT_CREATE, error))?;
+    let content = state_file::with_header(text.as_bytes());
+    // An administrator outlasts the start only if the password does.
+    if let Err(error) = unkept.map_or_else(|| file.replace(&content, is_damaged), Err) {
         state.handle_unwritten(&error).inspect_err(|_| {
-            // The password of no administrator.
-            let _ = shown_in.as_ref().map(std::fs::remove_file);
+            // The password goes last: it is of use as long as there is an administrator.
+            if file.withdraw(&content) {
+                let _ = path.as_ref().map(std::fs::remove_file);
+            }
         })?;
     }
     Ok(user)
 }
 
+/// Place of a password that was shown.
+#[derive(Debug)]
+struct Shown {
+    /// Its file; `None`: the terminal.
+    path: Option<PathBuf>,
+    /// Reason why that file is in memory.
+    unkept: Option<FileError>,
+}
+
 /// Shows the password where its reader is the only one: on the terminal, else in a file of the state directory
-/// or, if that cannot be written, of `run_dir`. A log would have more readers. Returns the file.
-fn show(plain: &str, state_dir: &Path, run_dir: Option<&Path>) -> Result<Option<PathBuf>, FileError> {
+/// or, if that cannot be written, of `run_dir`. A log would have more readers.
+fn show(plain: &str, state_dir: &Path, run_dir: Option<&Path>) -> Result<Shown, FileError> {
     if io::stderr().is_terminal() {
         announce(plain, "it is shown this once");
-        return Ok(None);
+        return Ok(Shown { path: None, unkept: None });
     }
     let write = |directory: &Path| {
         let path = directory.join(PASSWORD_FILE);
-        set_aside(&path);
+        if path.is_dir() {
+            set_aside(&path);
+        }
         file::write_atomic(&path, format!("{plain}\n").as_bytes(), 0o600).map(|()| path)
     };
-    let path = write(state_dir).or_else(|error| run_dir.map_or(Err(error), write))?;
+    let (path, unkept) = match (write(state_dir), run_dir) {
+        (Ok(path), _) => (path, None),
+        (Err(error), Some(run_dir)) => (write(run_dir)?, Some(error)),
+        (Err(error), None) => return Err(error),
+    };
     announce(&format!("in {}", path.display()), "delete this file once you have it");
-    Ok(Some(path))
+    Ok(Shown { path: Some(path), unkept })
 }
 
 /// Prints the password or its place, at the end of a line of its own, because people copy it.
@@ -185,6 +204,44 @@ mod tests {
         assert_eq!(first(&dir), (new, vec![]));
     }
 
+    /// Makes each write of a file fail, for root too: neither it nor its places aside can be replaced.
+    fn block(dir: &StateDirectory, name: &str) {
+        for suffix in ["", ".broken", ".broken.1"] {
+            fs::create_dir_all(dir.path(&format!("{name}{suffix}/x"))).unwrap();
+        }
+    }
+
+    #[test]
+    fn failed_first_start_leaves_no_administrator_without_a_password() {
+        for blocked in [FILE, "admin.toml.copy", PASSWORD_FILE] {
+            let dir = StateDirectory::new("first-failed");
+            block(&dir, blocked);
+            let mut state = dir.open(false).unwrap();
+            let failed = users(Users::new(), Some(&std::env::temp_dir()), &mut state).unwrap_err();
+            assert_eq!(failed.code(), StartError::CANNOT_CREATE, "{blocked}");
+            for name in [FILE, "admin.toml.copy", PASSWORD_FILE] {
+                assert!(!dir.path(name).is_file(), "{blocked}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn administrator_whose_password_is_in_memory_is_in_memory() {
+        let dir = StateDirectory::new("first-in-memory");
+        block(&dir, PASSWORD_FILE);
+        let run = dir.path("run");
+        fs::create_dir(&run).unwrap();
+        let mut made = Vec::new();
+        for _ in 0..2 {
+            let mut state = dir.open(true).unwrap();
+            let users = users(Users::new(), Some(&run), &mut state).unwrap();
+            assert!(state.notices[0].starts_with("kept in memory alone: "), "{:?}", state.notices);
+            assert!(run.join(PASSWORD_FILE).exists() && !dir.path(FILE).exists());
+            made.push(hash(&users));
+        }
+        assert!(made[0].is_some() && made[0] != made[1]);
+    }
+
     #[test]
     fn password_is_in_a_file_for_its_owner_alone() {
         use std::os::unix::fs::PermissionsExt as _;
@@ -193,7 +250,9 @@ mod tests {
         fs::create_dir(&run).unwrap();
         for (state, file) in [(dir.path(""), dir.path("")), (dir.path("none"), run.clone())] {
             let (state, file) = (&state, &file);
-            let path = show("secret", state, Some(&run)).unwrap().unwrap();
+            let Shown { path, unkept } = show("secret", state, Some(&run)).unwrap();
+            let path = path.unwrap();
+            assert_eq!(unkept.is_some(), *file == run);
             assert_eq!(path, file.join(PASSWORD_FILE));
             assert_eq!(fs::read_to_string(&path).unwrap(), "secret\n");
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
