@@ -45,7 +45,7 @@ use crate::call::{
 use crate::config::{NOTICE_BYTES, one_line};
 use crate::log::LOG_WRITE_BYTES;
 use crate::log::Reason;
-use crate::log::errno::ETIMEDOUT;
+use crate::log::errno::{EIO, ETIMEDOUT};
 use crate::service::{Action, BoardEnd, CommandError, ServiceId, Supervisor};
 use crate::session::{Lockout, Rights, SessionTable, Tokens, Users};
 use crate::{error, info, warning};
@@ -152,12 +152,12 @@ impl Api {
     }
 
     /// Handles the result of a write to the disk, whether or not a call waits for it.
-    pub(crate) fn handle_written(&mut self, id: u64, is_written: bool, now: Duration) {
+    pub(crate) fn handle_written(&mut self, id: u64, written: Result<(), i32>, now: Duration) {
         if self.persisting == Some(id) {
             self.persisting = None;
-            self.services.handle_persisted(is_written);
+            self.services.handle_persisted(written);
         } else if let Some(change) = self.password_change.take_if(|change| change.is(id)) {
-            password::finish(change, is_written, &mut self.accounts, now);
+            password::finish(change, written.is_ok(), &mut self.accounts, now);
         }
     }
 
@@ -237,7 +237,7 @@ impl Api {
                     let queued = platform.persist(&mut self.services.overrides(), id);
                     match queued {
                         Ok(()) => self.persisting = Some(id),
-                        Err(Refused) => self.services.handle_persisted(false),
+                        Err(Refused) => self.services.handle_persisted(Err(EIO)),
                     }
                 }
             }
@@ -492,11 +492,10 @@ fn completed<'a>(pending: &PendingCall, completion: Completion<'a>, cx: &'a mut 
         (Work::Command { service, program }, Completion::NotStarted(error)) => {
             services::not_started("command", *service, *program, error, cx)
         }
-        (Work::Verb { verb, service }, Completion::Written(is_written)) => {
-            let result = if is_written { Ok(()) } else { Err(CommandError::Persist) };
-            services::outcome(verb.name(), *service, result, cx)
+        (Work::Verb { verb, service }, Completion::Written(written)) => {
+            services::outcome(verb.name(), *service, written.map_err(CommandError::Persist), cx)
         }
-        (Work::StoredPassword { .. }, Completion::Written(is_written)) => password::outcome(is_written),
+        (Work::StoredPassword { .. }, Completion::Written(written)) => password::outcome(written),
         (Work::Reload, Completion::Reloaded(Ok(reloaded))) => Outcome::Reloaded(reloaded),
         (Work::Reload, Completion::Reloaded(Err(reason))) => {
             Outcome::Failed(Failure::Unchanged { function: "reload", reason })

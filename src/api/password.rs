@@ -145,7 +145,7 @@ pub(super) fn complete<'a>(
         }
         Err(super::Refused) => {
             accounts.users.set_password(pending.user, before);
-            outcome(false)
+            outcome(Err(EIO))
         }
     }
 }
@@ -187,10 +187,10 @@ pub(super) fn finish(change: PasswordChange, is_written: bool, accounts: &mut Ac
 }
 
 /// Outcome of a change after its write.
-pub(super) fn outcome(is_written: bool) -> Outcome<'static> {
-    match is_written {
-        true => Outcome::PasswordUpdated,
-        false => Outcome::Failed(Failure::Failed { function: UPDATE, result: EIO }),
+pub(super) fn outcome(written: Result<(), i32>) -> Outcome<'static> {
+    match written {
+        Ok(()) => Outcome::PasswordUpdated,
+        Err(result) => Outcome::Failed(Failure::Failed { function: UPDATE, result }),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Context, LOG_LINES, Platform, internal};
 use crate::call::{
     Call, Caller, Failure, Identity, Outcome, ServiceDetails, ServiceList, ServiceLog, ServiceStatus, Work,
 };
-use crate::log::errno::{EAGAIN, EDQUOT, EINVAL, EIO, ESHUTDOWN, ESRCH};
+use crate::log::errno::{EAGAIN, EDQUOT, EINVAL, ESHUTDOWN, ESRCH};
 use crate::service::{
     CommandAction, CommandError, LastExit, Program, START_OUTPUT_BYTES, ServiceId, SpawnError, Verb,
 };
@@ -86,7 +86,7 @@ pub(super) fn outcome<'a>(
         Err(CommandError::Spawn(error)) => return not_started(function, service, Program::Main, error, cx),
         Err(CommandError::Exited(exit)) => return ended_at_once(function, service, exit, cx),
         Err(CommandError::NotRunning) => ESRCH,
-        Err(CommandError::Persist) => EIO,
+        Err(CommandError::Persist(errno)) => errno,
         Err(CommandError::Busy) => EAGAIN,
         Err(CommandError::ShuttingDown) => ESHUTDOWN,
     };

@@ -267,8 +267,7 @@ impl OperationEnd {
                 }
             }
             (_, Completion::Settled(result)) => Self::Service(*result),
-            (_, Completion::Written(true)) => Self::Service(Ok(())),
-            (_, Completion::Written(false)) => Self::Service(Err(CommandError::Persist)),
+            (_, Completion::Written(written)) => Self::Service(written.map_err(CommandError::Persist)),
             (
                 _,
                 Completion::Reloaded(Ok(_)) | Completion::Upgraded(Ok(())) | Completion::Confirmed(Ok(())),

@@ -219,8 +219,8 @@ pub enum Completion<'a> {
     NotStarted(SpawnError),
     /// The start of a service has settled.
     Settled(Result<(), CommandError>),
-    /// A write to the disk has ended; false: it failed, and the old content is in force.
-    Written(bool),
+    /// A write to the disk has ended; or failed with this error number of the system, and the old content is in force.
+    Written(Result<(), i32>),
     /// The configuration file was read, and is in force unless it was a trial; or its errors.
     Reloaded(Result<Reloaded<'a>, &'a str>),
     /// Text of the configuration file.

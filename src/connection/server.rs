@@ -277,9 +277,9 @@ impl Server {
         self.api.operations.complete(call_id, &completion);
         let is_waiting =
             |slot: &&mut Connection| slot.pending.as_ref().is_some_and(|pending| pending.call.id == call_id);
-        if let Completion::Written(is_written) = completion {
+        if let Completion::Written(written) = completion {
             // A write has its effect without a caller.
-            self.api.handle_written(call_id, is_written, now);
+            self.api.handle_written(call_id, written, now);
         }
         // Several may wait for a write, or for an operation.
         for slot in self.slots.iter_mut().filter(is_waiting) {

@@ -8,7 +8,7 @@ use super::change::follow;
 use crate::config::Config;
 use crate::service::ServiceTable;
 use crate::sys::sandbox::Sandbox;
-use crate::sys::state_file::Notices;
+use crate::sys::state_file::{Notices, is_link};
 use crate::{info, warning};
 
 /// Confinement of a server.
@@ -89,7 +89,18 @@ fn directories(
 ) -> Vec<PathBuf> {
     let target = follow(&files.config);
     let files = [&*files.config, &target].into_iter().chain(socket).chain(files_of(config));
-    core::iter::once(state_dir.to_owned()).chain(files.map(directory)).collect()
+    core::iter::once(state_dir.to_owned()).chain(linked(state_dir)).chain(files.map(directory)).collect()
+}
+
+/// Directories where links of the state lead, and with them a write of it. One that is missing is not made: its medium is
+/// not mounted.
+fn linked(state_dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let target = |name: &str| {
+        let path = state_dir.join(name);
+        is_link(&path).then(|| follow(&path))
+    };
+    let files = ["enabled", "passwords"].map(|name| target(name).map(|file| directory(&file)));
+    files.into_iter().chain([target("tls")]).flatten().filter(|directory| directory.is_dir())
 }
 
 /// Files of the log and of the output of services.

@@ -431,7 +431,7 @@ pub(super) async fn writes(core: Rc<RefCell<Core>>, writer: Rc<StateWriter>) {
         }
         let core = &mut *core.borrow_mut();
         let now = core.now();
-        core.server.handle_completion(ticket, Completion::Written(outcome.is_ok()), now, &mut core.system);
+        core.server.handle_completion(ticket, Completion::Written(outcome), now, &mut core.system);
         core.finish_step(now);
     }
 }

@@ -56,8 +56,8 @@ pub enum CommandError {
     Spawn(SpawnError),
     /// The process failed within `START_SETTLE` of its start.
     Exited(LastExit),
-    /// The new `enabled` setting could not be written.
-    Persist,
+    /// The new `enabled` setting could not be written, with the error number of the system.
+    Persist(i32),
     /// The server is shutting down.
     ShuttingDown,
     /// Earlier actions are still pending; try again.
@@ -71,7 +71,7 @@ impl fmt::Display for CommandError {
             Self::NotRunning => f.write_str("not running"),
             Self::Spawn(error) => error.fmt(f),
             Self::Exited(exit) => write!(f, "ended right after its start: {exit}"),
-            Self::Persist => f.write_str("cannot write the setting"),
+            Self::Persist(_) => f.write_str("cannot write the setting"),
             Self::ShuttingDown => f.write_str("the server is ending"),
             Self::Busy => f.write_str("busy"),
         }

@@ -142,7 +142,9 @@ impl StateFile {
     pub fn repair(&self, bytes: &[u8], is_damaged: bool, notices: &mut Notices) {
         match self.replace(bytes, is_damaged) {
             Ok(()) => {}
-            Err(error) if is_damaged => notices.push(format!("cannot be repaired: {error}")),
+            Err(error) if is_damaged || self.is_older_copy(bytes) => {
+                notices.push(format!("cannot be repaired: {error}"));
+            }
             // Of a read-only file system, at each start.
             Err(error) => info!("no copy is kept: {}", error),
         }
@@ -155,7 +157,21 @@ impl StateFile {
     /// Error of the system.
     pub fn replace(&self, bytes: &[u8], is_damaged: bool) -> Result<(), FileError> {
         self.create(bytes, is_damaged)?;
-        if is_link(&self.path) { Ok(()) } else { self.replace_at(&self.copy, bytes, false) }
+        if !is_link(&self.path) {
+            self.replace_at(&self.copy, bytes, false)
+        } else if self.is_older_copy(bytes) {
+            AtomicFile::new(&self.copy, self.mode)?.remove()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Returns true if the file has this content, and the copy another one, which would be used without the file.
+    fn is_older_copy(&self, bytes: &[u8]) -> bool {
+        self.versions().is_ok_and(|versions| match versions {
+            [Ok(file), Ok(copy)] => file == bytes && copy != bytes,
+            _ => false,
+        })
     }
 
     /// Writes the file alone.
@@ -193,8 +209,41 @@ impl StateFile {
     }
 
     /// The file and its copy, as a thread writes them.
-    pub(super) fn targets(&self) -> Result<[AtomicFile; 2], FileError> {
-        Ok([AtomicFile::new(&self.path, self.mode)?, AtomicFile::new(&self.copy, self.mode)?])
+    pub(super) fn target(&self) -> Result<Target, FileError> {
+        let atomic = |path| AtomicFile::new(path, self.mode);
+        Ok(Target { file: atomic(&self.path)?, copy: atomic(&self.copy)? })
+    }
+}
+
+/// File of records with its copy, for writes that allocate nothing unless they fail, or the file is a link.
+pub(super) struct Target {
+    file: AtomicFile,
+    copy: AtomicFile,
+}
+
+impl Target {
+    /// Writes the file and then the copy. A copy that cannot be written is removed, because an older one would have an
+    /// older password log in; if it stays, the old file comes back. Where the file is a link, its target is written, and
+    /// has no copy.
+    ///
+    /// # Errors
+    /// Error of the system, such as that of a link that leads nowhere. The old file remains.
+    pub(super) fn write(&self, records: &[u8]) -> Result<(), FileError> {
+        let header = header(records);
+        let parts = [header.as_bytes(), records];
+        let path = self.file.path();
+        let linked = match is_link(path).then(|| fs::canonicalize(path)).transpose() {
+            Ok(target) => target.map(|target| AtomicFile::replacing(&target, 0o600)).transpose()?,
+            Err(error) => return Err(FileError::io(path, error)),
+        };
+        let file = linked.as_ref().unwrap_or(&self.file);
+        let old = file.begin(&parts)?;
+        let is_copied = linked.is_none() && self.copy.write(&parts).is_ok();
+        if !is_copied {
+            self.copy.remove().inspect_err(|_| file.undo(old))?;
+        }
+        file.finish();
+        Ok(())
     }
 }
 
@@ -399,6 +448,53 @@ mod tests {
         fs::write(&medium, "owner's").unwrap();
         assert_eq!(load(&file), (Loaded::Whole("owner's".into()), vec![]));
         assert!(is_link(&file.path) && !file.copy.exists());
+        // An older copy would be used without the medium.
+        fs::write(&file.copy, "older").unwrap();
+        assert_eq!(load(&file), (Loaded::Whole("owner's".into()), vec![]));
+        assert!(!file.copy.exists());
+    }
+
+    /// Makes each write of a file fail, for root too: neither it nor its places aside can be replaced.
+    fn block(path: &Path) {
+        for suffix in ["", ".broken", ".broken.1"] {
+            fs::create_dir_all(with_suffix(path, suffix).join("x")).unwrap();
+        }
+    }
+
+    #[test]
+    fn write_through_a_link_keeps_it_and_leaves_no_older_copy() {
+        let directory = TestDirectory::new("state-through");
+        let file = file(&directory);
+        let target = file.target().unwrap();
+        target.write(b"old").unwrap();
+        let medium = directory.0.join("medium");
+        fs::create_dir(&medium).unwrap();
+        fs::rename(&file.path, medium.join("f")).unwrap();
+        std::os::unix::fs::symlink("medium/f", &file.path).unwrap();
+        target.write(b"new").unwrap();
+        assert!(is_link(&file.path) && !file.copy.exists());
+        assert_eq!(fs::read(medium.join("f")).unwrap(), with_header(b"new"));
+        assert_eq!(fs::read_dir(&medium).unwrap().count(), 1);
+        // Without its medium, also where the directory of it is there.
+        fs::remove_file(medium.join("f")).unwrap();
+        let error = target.write(b"newer").unwrap_err();
+        assert!(error.is_missing() && error.path == file.path, "{error}");
+        assert!(is_link(&file.path) && fs::read_dir(&medium).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn copy_that_can_be_neither_written_nor_removed_fails_the_write() {
+        let directory = TestDirectory::new("state-stuck");
+        let file = file(&directory);
+        let target = file.target().unwrap();
+        block(&file.copy);
+        assert!(target.write(b"first").is_err());
+        assert!(!file.path.exists() && fs::read_dir(&directory.0).unwrap().count() == 3);
+        fs::write(&file.path, with_header(b"old")).unwrap();
+        let error = target.write(b"new").unwrap_err();
+        assert_eq!((error.errno(), &error.path), (Some(rustix::io::Errno::ISDIR.raw_os_error()), &file.copy));
+        assert_eq!(fs::read(&file.path).unwrap(), with_header(b"old"));
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 4);
     }
 
     #[test]

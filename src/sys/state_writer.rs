@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use smol::channel::{Receiver, Sender, bounded};
 
-use super::file::{AtomicFile, FileError, FileReason, RenderError};
+use super::file::RenderError;
 use super::{STATE_TEXT_BYTES, STATE_WRITES, enabled, passwords, state_file, thread};
 
 /// Stack size of the thread: the calls of a write, with a path on the stack.
@@ -95,7 +95,7 @@ impl StateWriter {
     pub fn start(directory: &Path) -> io::Result<Self> {
         // Made now, so that a write allocates nothing.
         let target =
-            |file: Records| state_file::StateFile::new(&directory.join(file.name()), 0o600, 0).targets();
+            |file: Records| state_file::StateFile::new(&directory.join(file.name()), 0o600, 0).target();
         let error = |_| io::Error::from(io::ErrorKind::InvalidInput);
         let enabled = target(Records::Enabled).map_err(error)?;
         let passwords = target(Records::Passwords).map_err(error)?;
@@ -107,7 +107,8 @@ impl StateWriter {
                     Records::Enabled => &enabled,
                     Records::Passwords => &passwords,
                 };
-                let outcome = write(target, text.as_bytes());
+                let written = target.write(text.as_bytes());
+                let outcome = written.map_err(|error| error.errno().unwrap_or(Errno::IO.raw_os_error()));
                 // There is room for every buffer.
                 let _ = give_back.try_send(text);
                 if done.send_blocking(StateResult { ticket, outcome }).is_err() {
@@ -155,22 +156,6 @@ impl StateWriter {
     pub async fn result(&self) -> Option<StateResult> {
         self.results.recv().await.ok()
     }
-}
-
-/// Writes the file and then the copy. A copy that cannot be written is removed: an older one would have an older
-/// password log in.
-fn write([file, copy]: &[AtomicFile; 2], records: &[u8]) -> Result<(), i32> {
-    let header = state_file::header(records);
-    let parts = [header.as_bytes(), records];
-    file.write(&parts).map_err(|FileError { reason, .. }| match reason {
-        FileReason::Io(error) => error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
-        _ => Errno::IO.raw_os_error(),
-    })?;
-    if copy.write(&parts).is_err() {
-        // A failure has no remedy.
-        let _ = copy.remove();
-    }
-    Ok(())
 }
 
 #[cfg(test)]

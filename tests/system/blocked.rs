@@ -388,7 +388,7 @@ fn state_file_on_a_hanging_mount_delays_its_own_answer_alone() {
     drop(mount);
     let answer = socket.text();
     assert!(
-        answer.contains(r#""requestid":"i""#) && answer.contains("Function install returned: 5"),
+        answer.contains(r#""requestid":"i""#) && answer.contains("Function install returned: 103"),
         "{answer}"
     );
     assert!(server.call("services/hello/install").contains(OK));

@@ -1,13 +1,16 @@
 //! Passwords that are changed over the wire.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
 use rustix::process::Signal;
 
+use super::damage::start_behind;
 use crate::support::device::{ADMIN, GUEST, accounts, hashed, user};
 use crate::support::directory::Directory;
 use crate::support::http::{login_form, session_of};
 use crate::support::machine::first_password;
+use crate::support::server::friendlet;
 use crate::support::wait::SOON;
 use crate::support::{Device, Server};
 
@@ -122,9 +125,101 @@ fn administrator_of_the_first_start_changes_the_password() {
 fn change_that_cannot_be_stored_is_refused() {
     let server = Server::start(&device());
     // Something is in the way of the new file.
-    fs::create_dir_all(server.directory().file("state/.passwords.new/x")).unwrap();
+    fs::create_dir_all(server.directory().file("state/passwords/x")).unwrap();
     let asked = format!("sessionid={ADMIN}&username=guest&password=better-1");
     let refused = change(&server, &asked);
-    assert!(refused.contains("Function updatepassword returned: 5"), "{refused}");
+    assert!(refused.contains("Function updatepassword returned: 21"), "EISDIR: {refused}");
     assert!(may_log_in(&server, "guest", "guest") && !may_log_in(&server, "guest", "better-1"));
+}
+
+#[test]
+fn change_whose_copy_stays_the_older_one_is_refused_at_this_start_and_the_next() {
+    let server = Server::start(&device());
+    let better = format!("sessionid={ADMIN}&username=guest&password=better-1");
+    assert_eq!(change(&server, &better), OK);
+    let state = server.directory().file("state");
+    let copy = fs::read(format!("{state}/passwords.copy")).unwrap();
+    // As of a file that nobody can remove.
+    fs::remove_file(format!("{state}/passwords.copy")).unwrap();
+    for name in ["", ".broken", ".broken.1"] {
+        fs::create_dir_all(format!("{state}/passwords.copy{name}/x")).unwrap();
+    }
+    let best = format!("sessionid={ADMIN}&username=guest&password=best-best");
+    assert!(change(&server, &best).contains("Function updatepassword returned: 21"));
+    assert!(may_log_in(&server, "guest", "better-1") && !may_log_in(&server, "guest", "best-best"));
+    let directory = cut(server);
+    assert_eq!(fs::read(format!("{state}/passwords")).unwrap(), copy);
+    let server = Server::start_in(directory, &device());
+    assert!(may_log_in(&server, "guest", "better-1") && !may_log_in(&server, "guest", "best-best"));
+}
+
+#[test]
+fn state_on_a_medium_that_is_not_mounted_lets_no_older_password_in() {
+    let server = Server::start(&device());
+    let asked = format!("sessionid={ADMIN}&username=guest&password=better-1");
+    assert_eq!(change(&server, &asked), OK);
+    let directory = server.stop();
+    let (state, away) = (directory.file("state"), directory.file("away"));
+    fs::rename(&state, &away).unwrap();
+    symlink("medium/state", &state).unwrap();
+    let mut command = friendlet();
+    command.args(["serve", "--fall-back", "--config", &directory.file("friendlet.toml")]);
+    command.env_remove("STATE_DIRECTORY");
+    let server = Server::start_command(directory, command);
+    assert!(!may_log_in(&server, "guest", "guest") && !may_log_in(&server, "guest", "better-1"));
+    assert!(server.log().contains("the password of guest is lost"), "{}", server.log());
+    let directory = server.stop();
+    fs::remove_file(&state).unwrap();
+    fs::rename(&away, &state).unwrap();
+    assert!(may_log_in(&Server::start_in(directory, &device()), "guest", "better-1"), "the medium is back");
+}
+
+#[test]
+fn changed_password_is_where_the_link_of_its_file_leads() {
+    let server = Server::start(&device());
+    let asked = |password| format!("sessionid={ADMIN}&username=guest&password={password}");
+    assert_eq!(change(&server, &asked("better-1")), OK);
+    let directory = server.stop();
+    let medium = Directory::new();
+    let [file, kept, away] = [directory.file("state/passwords"), medium.file("kept"), medium.file("away")];
+    fs::rename(&file, &kept).unwrap();
+    symlink(&kept, &file).unwrap();
+    let server = Server::start_in(directory, &device());
+    assert_eq!(change(&server, &asked("best-best")), OK);
+    fs::rename(&kept, &away).unwrap();
+    assert!(change(&server, &asked("worst-one")).contains("Function updatepassword returned: 2"), "ENOENT");
+    fs::rename(&away, &kept).unwrap();
+    let server = Server::start_in(cut(server), &device());
+    assert!(may_log_in(&server, "guest", "best-best") && !may_log_in(&server, "guest", "worst-one"));
+    assert!(fs::symlink_metadata(&file).unwrap().is_symlink());
+}
+
+#[test]
+fn directory_without_rights_of_a_plain_user_lets_no_older_password_in() {
+    let directory = Directory::new();
+    directory.write("friendlet.toml", device().text(&directory.file("state")));
+    chown(directory.path(), Some(65534), Some(65534)).unwrap();
+    let start = |directory: Directory| {
+        let user = "set -- setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
+        let command = start_behind(&directory, user);
+        Server::start_command(directory, command)
+    };
+    let set_mode = |directory: &Directory, mode| {
+        fs::set_permissions(directory.file("state"), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let server = start(directory);
+    let asked = format!("sessionid={ADMIN}&username=guest&password=better-1");
+    assert_eq!(change(&server, &asked), OK);
+    let directory = server.stop();
+    set_mode(&directory, 0o600);
+    let server = start(directory);
+    assert!(!may_log_in(&server, "guest", "guest") && !may_log_in(&server, "guest", "better-1"));
+    assert!(server.log().contains("the password of guest is lost"), "{}", server.log());
+    let directory = server.stop();
+    // Without a lock, another server may use it.
+    set_mode(&directory, 0o300);
+    let server = start(directory);
+    assert!(may_log_in(&server, "guest", "better-1"));
+    let board = server.post("/system.library/board/status", &format!("sessionid={ADMIN}")).body;
+    assert!(board.contains("cannot lock the state directory"), "{board}");
 }

@@ -320,7 +320,7 @@ impl Fixture {
     /// Reports the outcomes of starts, and lets the time pass in which a start settles.
     pub(super) fn settle(&mut self) {
         while let Some(id) = self.system.writes.pop() {
-            let completion = Completion::Written(!self.system.is_full);
+            let completion = Completion::Written(if self.system.is_full { Err(28) } else { Ok(()) });
             self.server.handle_completion(id, completion, self.now, &mut self.system);
         }
         while let Some((service, spawned)) = self.system.spawned.pop() {

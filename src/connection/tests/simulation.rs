@@ -264,7 +264,7 @@ impl Fixture {
     fn written(&mut self) {
         if !self.system.writes.is_empty() {
             let id = self.system.writes.remove(0);
-            let completion = Completion::Written(!self.system.refuses);
+            let completion = Completion::Written(if self.system.refuses { Err(5) } else { Ok(()) });
             self.server.handle_completion(id, completion, self.now, &mut self.system);
         }
     }

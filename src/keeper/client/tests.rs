@@ -74,7 +74,7 @@ impl Fixture {
                 Action::Spawn { service, program } => self.processes.spawn(service, program),
                 Action::Signal { service, signal, scope } => self.processes.signal(service, signal, scope),
                 Action::EndBoard { .. } => panic!("no service restarts the board"),
-                Action::Persist => self.supervisor.handle_persisted(true),
+                Action::Persist => self.supervisor.handle_persisted(Ok(())),
             }
         }
         while let Some((_, result)) = self.supervisor.poll_settled() {

@@ -87,14 +87,14 @@ impl Supervisor {
         self.persisting.is_some_and(|(written, _)| written == service)
     }
 
-    /// Handles the outcome of [`Action::Persist`]; `written` is false on failure.
-    pub fn handle_persisted(&mut self, written: bool) {
+    /// Handles the outcome of [`Action::Persist`]; a failure has the error number of the system.
+    pub fn handle_persisted(&mut self, written: Result<(), i32>) {
         if let Some((service, before)) = self.persisting.take()
-            && !written
+            && let Err(errno) = written
         {
             let entry = &mut self.entries[service.index()];
             entry.enabled = before;
-            entry.failure = Some(CommandError::Persist);
+            entry.failure = Some(CommandError::Persist(errno));
         }
     }
 

@@ -12,13 +12,13 @@ fn install_succeeds_only_when_written() {
     assert_eq!(supervisor.handle_command(id(0), Verb::Uninstall, at(0)), Err(CommandError::Busy));
     assert_eq!(actions(&mut supervisor), [Action::Persist]);
     assert!(supervisor.overrides().eq([("a", true)]));
-    supervisor.handle_persisted(false);
-    assert_eq!(supervisor.take_result(id(0)), Err(CommandError::Persist));
+    supervisor.handle_persisted(Err(5));
+    assert_eq!(supervisor.take_result(id(0)), Err(CommandError::Persist(5)));
     assert!(!supervisor.status(id(0), at(0)).enabled);
     assert_eq!(supervisor.overrides().count(), 0);
 
     command(&mut supervisor, Verb::Install, at(0));
-    supervisor.handle_persisted(true);
+    supervisor.handle_persisted(Ok(()));
     assert_eq!(supervisor.take_result(id(0)), Ok(()));
     assert!(supervisor.status(id(0), at(0)).enabled);
     assert_eq!(state(&supervisor), Stopped, "install does not start the service");

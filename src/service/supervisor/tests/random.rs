@@ -162,7 +162,9 @@ impl System {
                 self.supervisor.handle_timeout(self.now);
             }
             Input::TimeOfDay(unix_s) => self.supervisor.set_time_of_day(unix_s),
-            Input::Persisted(written) => self.supervisor.handle_persisted(written),
+            Input::Persisted(written) => {
+                self.supervisor.handle_persisted(if written { Ok(()) } else { Err(5) })
+            }
             Input::Shutdown => self.supervisor.shutdown(now),
             Input::Answer(..) | Input::Exit(..) | Input::Gone(_) | Input::CommandEnded(..) => {}
         }
@@ -216,7 +218,7 @@ impl System {
                 }
                 Action::Signal { .. } => {}
                 Action::EndBoard { service, .. } => assert_eq!(self.supervisor.name(service), "d"),
-                Action::Persist => self.supervisor.handle_persisted(true),
+                Action::Persist => self.supervisor.handle_persisted(Ok(())),
             }
         }
     }
