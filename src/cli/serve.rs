@@ -176,6 +176,12 @@ impl Configuration for Start {
         Some(core::mem::take(&mut self.config.services))
     }
 
+    fn add_notice(&mut self, problem: &str) {
+        crate::log::console::warning!("{}", problem);
+        let earlier = self.board.notice.take().map(|earlier| format!("{earlier}; ")).unwrap_or_default();
+        self.board.notice = Some(config::one_line(earlier + problem));
+    }
+
     fn set_slot_good(&mut self) {
         self.board.slot_state = SlotState::Good;
     }

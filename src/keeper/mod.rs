@@ -206,6 +206,9 @@ pub trait Configuration {
     /// trial, only its services are of use: all else stays as it is.
     fn configure(&mut self, text: String, force: Force) -> Option<ServiceTable>;
 
+    /// Adds a problem to the notice for administrators.
+    fn add_notice(&mut self, problem: &str);
+
     /// Notes that the running slot is good.
     fn set_slot_good(&mut self);
 
@@ -243,7 +246,7 @@ pub fn run<T: Configuration>(
     main_loop.check_cgroups();
     match legacy {
         Some(legacy) => legacy.restore(&mut main_loop),
-        None => main_loop.find_left(table),
+        None => main_loop.find_left(table).unwrap_or_else(|problem| start.add_notice(&problem)),
     }
     loop {
         // Without another server, no one would stop the services.

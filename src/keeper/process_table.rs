@@ -2,12 +2,13 @@
 //! running, and the next one finds them there.
 //!
 //! A record for each slot: the name of the service, the leader, and its start in ticks since the boot, which
-//! distinguishes it from a later process with the same number.
+//! distinguishes it from a later process with the same number. The writer of the table decides what a keeper ends, so
+//! only a file of its own user counts.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -58,19 +59,23 @@ impl ProcessTable {
 
     /// Opens the file at `path`, and returns the processes that run of those in it. The table is empty and
     /// stays so without a path, or while another keeper uses the file.
-    pub(super) fn open(path: Option<&Path>, services: &ServiceTable) -> (Self, Vec<Left>) {
+    ///
+    /// # Errors
+    /// The problem of the file, for people.
+    pub(super) fn open(path: Option<&Path>, services: &ServiceTable) -> Result<(Self, Vec<Left>), String> {
         let mut table = Self::NONE;
-        let Some(path) = path else { return (table, Vec::new()) };
+        let Some(path) = path else { return Ok((table, Vec::new())) };
         match Self::open_file(path) {
             Ok(Some((file, text))) => {
                 table.file = Some(file);
-                (table, left(&text, services))
+                Ok((table, left(&text, services)))
             }
-            Ok(None) => (table, Vec::new()),
-            Err(error) => {
-                warning!("{}: no table of processes: {}", path.display(), Reason::from(&error));
-                (table, Vec::new())
-            }
+            Ok(None) => Ok((table, Vec::new())),
+            Err(error) => Err(format!(
+                "{}: no table of processes, so the next start finds none that run: {}",
+                path.display(),
+                Reason::from(&error)
+            )),
         }
     }
 
@@ -80,10 +85,16 @@ impl ProcessTable {
             // The error of the open says more.
             let _ = file::create_dir(directory);
         }
+        if fs::symlink_metadata(path).is_ok_and(|found| !is_own(&found)) && file::set_aside(path) {
+            warning!("{}: set aside: not a file of this user alone", path.display());
+        }
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
         let file = options.open(path)?;
+        if !is_own(&file.metadata()?) {
+            return Err(rustix::io::Errno::PERM.into());
+        }
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
@@ -110,6 +121,12 @@ impl ProcessTable {
             }
         }
     }
+}
+
+/// Returns true for a regular file that has one name and that this user alone can write.
+fn is_own(found: &Metadata) -> bool {
+    let is_private = found.mode() & 0o022 == 0 && found.uid() == rustix::process::geteuid().as_raw();
+    found.is_file() && found.nlink() == 1 && is_private
 }
 
 fn record(name: &str, pid: Pid) -> Record {
@@ -149,7 +166,9 @@ fn left(text: &[u8], services: &ServiceTable) -> Vec<Left> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::process::CommandExt as _;
+    use std::path::PathBuf;
     use std::process::Command;
 
     use super::*;
@@ -191,12 +210,93 @@ mod tests {
         let _children = lock_children();
         let directory = TestDirectory::new("process-table");
         let path = directory.0.join("run/ctl.processes");
-        let (first, left) = ProcessTable::open(Some(&path), &services());
+        let open = |path| ProcessTable::open(path, &services()).unwrap();
+        let (first, left) = open(Some(&path));
         assert!(first.file.is_some() && left.is_empty());
-        assert!(ProcessTable::open(Some(&path), &services()).0.file.is_none());
+        assert!(open(Some(&path)).0.file.is_none());
         drop(first);
-        assert!(ProcessTable::open(Some(&path), &services()).0.file.is_some());
-        assert!(ProcessTable::open(None, &services()).0.file.is_none());
+        assert!(open(Some(&path)).0.file.is_some());
+        assert!(open(None).0.file.is_none());
+    }
+
+    /// Asserts that a table with a running process in it counts, or that it is set aside after `change`.
+    fn assert_believed(name: &str, change: &dyn Fn(&Path), is_believed: bool) {
+        let _lock = lock_children();
+        let mut child = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let directory = TestDirectory::new(name);
+        let path = directory.0.join("ctl.processes");
+        fs::write(&path, record("web", Pid::from_child(&child))).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        change(&path);
+        crate::log::set_level(crate::log::Level::Off);
+        let opened = ProcessTable::open(Some(&path), &services());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (table, left) = opened.unwrap();
+        assert_eq!((table.file.is_some(), left.len()), (true, usize::from(is_believed)), "{name}");
+        let is_aside = fs::symlink_metadata(directory.0.join("ctl.processes.broken")).is_ok();
+        assert!(is_aside != is_believed && is_own(&fs::symlink_metadata(&path).unwrap()), "{name}");
+    }
+
+    /// Name and effect of a change, and whether the table counts after it.
+    type Change = (&'static str, fn(&Path), bool);
+
+    /// Gives a file another name.
+    fn aside(path: &Path) -> PathBuf {
+        let other = path.with_extension("other");
+        fs::rename(path, &other).unwrap();
+        other
+    }
+
+    #[test]
+    fn table_that_others_may_have_written_ends_no_process() {
+        let changes: [Change; 6] = [
+            ("table-own", |_| (), true),
+            (
+                "table-open",
+                |path| fs::set_permissions(path, fs::Permissions::from_mode(0o620)).unwrap(),
+                false,
+            ),
+            ("table-names", |path| fs::hard_link(path, path.with_extension("other")).unwrap(), false),
+            ("table-link", |path| std::os::unix::fs::symlink(aside(path), path).unwrap(), false),
+            (
+                "table-directory",
+                |path| {
+                    aside(path);
+                    fs::create_dir(path).unwrap();
+                },
+                false,
+            ),
+            (
+                "table-pipe",
+                |path| {
+                    aside(path);
+                    let (file_type, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+                    rustix::fs::mknodat(rustix::fs::CWD, path, file_type, mode, 0).unwrap();
+                },
+                false,
+            ),
+        ];
+        for (name, change, is_believed) in changes {
+            assert_believed(name, &change, is_believed);
+        }
+    }
+
+    #[test]
+    fn table_of_another_user_ends_no_process() {
+        let give = |path: &Path| std::os::unix::fs::chown(path, Some(65534), None).unwrap();
+        assert_believed("table-user", &give, false);
+    }
+
+    #[test]
+    fn table_whose_place_cannot_be_cleared_is_a_problem() {
+        let directory = TestDirectory::new("table-blocked");
+        let path = directory.0.join("ctl.processes");
+        for suffix in ["", ".broken", ".broken.1"] {
+            fs::create_dir_all(file::with_suffix(&path, suffix).join("x")).unwrap();
+        }
+        let problem = ProcessTable::open(Some(&path), &services()).unwrap_err();
+        assert!(problem.contains("Is a directory (errno 21)"), "{problem}");
     }
 
     proptest::proptest! {

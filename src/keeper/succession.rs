@@ -40,10 +40,13 @@ impl MainLoop {
 
     /// Finds the processes that an earlier keeper has left. Those of services are stopped by the server, as long as
     /// their configuration gives them, and others are killed at once.
-    pub(super) fn find_left(&mut self, table: Option<&Path>) {
-        let (table, left) = ProcessTable::open(table, &self.services);
-        self.table = table;
+    ///
+    /// # Errors
+    /// The problem of the table, for people.
+    pub(super) fn find_left(&mut self, table: Option<&Path>) -> Result<(), String> {
         self.left_groups = LeftGroups::Waiting;
+        let (table, left) = ProcessTable::open(table, &self.services)?;
+        self.table = table;
         for Left { service, pid } in left {
             let name = service.and_then(|service| self.services.get(service)).map_or("?", |spec| &spec.name);
             warning!("{}: process {} runs, an earlier keeper has left it", name, raw(pid));
@@ -53,6 +56,7 @@ impl MainLoop {
                 None => drop(kill_process_group(pid, Signal::KILL)),
             }
         }
+        Ok(())
     }
 
     /// Clears the control groups of keepers that were killed, once no process is left that its service stops.

@@ -95,6 +95,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (PlainUser, "system::stack::", "only root may become another user"),
     (PlainUser, "sys::rotated_files::tests::directory_of_another_user", "only root may give a file away"),
     (PlainUser, "system::passwords::directory_without_rights", "only root may become another user"),
+    (PlainUser, "keeper::process_table::tests::table_of_another_user", "only root may give a file away"),
     (PlainUser, "system::attributes::plain_user_opens_the_pipes", "only root may become another user"),
     (PlainUser, "system::attributes::private_tmp_is_empty", "only root may mount a file system"),
     (PlainUser, "system::attributes::read_only_service_writes", "only root may mount a file system"),
