@@ -60,7 +60,8 @@ pub(super) fn run(options: &Options) -> ExitCode {
         // Writing to it never fails.
         let _ = writeln!(text, "{line}");
     }
-    for finding in findings(&config, root) {
+    let file = options.file.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
+    for finding in findings(&config, file, root) {
         let _ = match finding {
             Finding::Error(error) => {
                 log::print(format_args!("friendlet: {error}\n"));
@@ -93,12 +94,12 @@ fn default_file(root: &Path) -> io::Result<PathBuf> {
 
 /// Compares a configuration with this machine, or with the root of an image: an address, a state directory and a limit
 /// of descriptors are those of the machine that will run it.
-fn findings(config: &Config, root: Root<'_>) -> Vec<Finding> {
+fn findings(config: &Config, file: &Path, root: Root<'_>) -> Vec<Finding> {
     let mut environment = Environment::of_this_process();
     let mut findings = if root.0.is_none() {
         environment.state_directory = environment.state_directory.or_else(board_directory);
         let (dir, socket) = (state_dir(config, &environment), socket(config, &environment));
-        let mut findings = check_start(config, &dir, socket.as_deref());
+        let mut findings = check_start(config, file, &dir, socket.as_deref());
         findings.extend(descriptor_warning(config).map(Finding::Warning));
         findings
     } else {

@@ -9,14 +9,12 @@ use crate::config::{
     self, COMPLAINT_BYTES, Config, ConfigError, ConfigOrigin, ParseError, References, Settled, Source,
 };
 use crate::limits::{BOARD_FILE, CONFIG_BYTES};
-use crate::serve::ReloadFiles;
+use crate::serve::{GOOD, ReloadFiles};
 use crate::sys::drop_ins::{self, DropIn};
 use crate::sys::file::{self, FileError, FileReason};
 
 /// Default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/friendlet/friendlet.toml";
-/// Suffix of the last good copy of a configuration file.
-const GOOD: &str = ".good";
 
 /// Error of one configuration file.
 #[derive(Debug)]

@@ -44,7 +44,7 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
         Err(error) => return refuse(&error),
     };
     if let (Some(loaded), Some(Legacy { is_trial: true, .. })) = (&inherited, &legacy) {
-        return accept(&loaded.config, falls_back);
+        return accept(&loaded.config, path, falls_back);
     }
     if falls_back {
         let loaded = inherited.unwrap_or_else(|| load::load_with_fallback(path));
@@ -67,10 +67,10 @@ pub(super) fn run(config: Option<&Path>, falls_back: bool) -> ExitCode {
 
 /// Answers whether this program can take over with a configuration: it must not end the services by an error of its
 /// start. With `falls_back`, only errors after which another configuration would be in force are such.
-fn accept(config: &Config, falls_back: bool) -> ExitCode {
+fn accept(config: &Config, path: &Path, falls_back: bool) -> ExitCode {
     let environment = Environment::of_this_process();
     let (dir, socket) = (state_dir(config, &environment), socket(config, &environment));
-    let findings = serve::check_start(config, &dir, socket.as_deref());
+    let findings = serve::check_start(config, path, &dir, socket.as_deref());
     let error = findings.into_iter().find_map(|finding| match finding {
         Finding::Error(error) if !falls_back || error.is_of_the_file() => Some(error),
         _ => None,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-use super::{ReloadFiles, certificate, first_user};
+use super::{ReloadFiles, certificate, first_user, own_files};
 use crate::config::{self, Config, ConfigOrigin, References, Source};
 use crate::keeper::Force;
 use crate::limits::{BOARD_FILE, CONFIG_BYTES};
@@ -64,7 +64,8 @@ impl Later {
         let config = config::parse_files(&sources, References::Known, &files.program)
             .map_err(|errors| errors.to_string())?;
         let tls = certificate::renewed(&config.listen, state_dir).map_err(|error| error.to_string())?;
-        Self::new(config, config_origin, tls, config::join(&sources, config_origin).into(), state_dir)
+        let text = config::join(&sources, config_origin).into();
+        Self::new(config, config_origin, tls, text, files, state_dir)
     }
 
     /// Configuration of a text that was in force. Certificate and key stay.
@@ -76,7 +77,7 @@ impl Later {
         let name = files.config.display().to_string();
         let (config, config_origin) =
             config::parse_document(text, &name, &files.program).map_err(|errors| errors.to_string())?;
-        Self::new(config, config_origin, None, Arc::clone(text), state_dir)
+        Self::new(config, config_origin, None, Arc::clone(text), files, state_dir)
     }
 
     fn new(
@@ -84,8 +85,10 @@ impl Later {
         config_origin: ConfigOrigin,
         tls: Option<Arc<ServerConfig>>,
         text: Arc<str>,
+        files: &ReloadFiles,
         state_dir: &Path,
     ) -> Result<Box<Self>, String> {
+        own_files::check(&config, &files.config, state_dir).map_err(|error| error.to_string())?;
         if config.users.is_empty() {
             config.users = first_user::stored(state_dir)?;
         }

@@ -9,6 +9,7 @@
 //! | `system` | the server's [`Platform`](crate::api::Platform) |
 //! | `state` | state directory: creation, lock, damage |
 //! | `certificate` | certificate and key |
+//! | `own_files` | files of the server, which no log may have |
 //! | `first_user` | administrator of the first start |
 //! | `preview` | errors of a start, for `friendlet check` |
 //! | `probes` | attempts to connect to services that are not ready |
@@ -29,6 +30,7 @@ mod core;
 mod descriptors;
 mod first_user;
 mod later;
+mod own_files;
 mod preview;
 mod probes;
 mod reload;
@@ -49,6 +51,7 @@ use self::confinement::Confinement;
 pub use self::confinement::preview_sandbox;
 use self::core::Core;
 pub use self::descriptors::descriptor_warning;
+pub use self::own_files::GOOD;
 pub use self::preview::{Finding, check_files, check_start, token_warnings};
 pub(crate) use self::reload::RELOAD_STACK_BYTES;
 use self::reload::{Reloader, Reloads};
@@ -216,6 +219,7 @@ pub(crate) fn task_bytes() -> usize {
 /// See [`StartError`].
 pub fn run(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     crate::log::set_level(start.config.log_level);
+    own_files::check(&start.config, &start.files.config, &start.state_dir)?;
     let outcome = serve(start, link);
     log_threads::flush();
     outcome

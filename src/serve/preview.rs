@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{StartError, certificate, first_user, no_socket, no_socket_directory, state};
+use super::{StartError, certificate, first_user, no_socket, no_socket_directory, own_files, state};
 use crate::config::{Config, Listen};
 use crate::net::Listener;
 use crate::sys::{Clock, file, state_lock};
@@ -41,10 +41,12 @@ pub fn token_warnings(config: &Config) -> impl Iterator<Item = String> {
     })
 }
 
-/// Checks a start on this machine: address, state directory, local socket, certificate.
-pub fn check_start(config: &Config, state_dir: &Path, socket: Option<&Path>) -> Vec<Finding> {
+/// Checks a start on this machine with the configuration file at `file`: names of logs, address, state directory, local
+/// socket, certificate.
+pub fn check_start(config: &Config, file: &Path, state_dir: &Path, socket: Option<&Path>) -> Vec<Finding> {
     let server = state_lock::holder_of(state_dir);
     let findings = [
+        own_files::check(config, file, state_dir).err().map(Finding::Error),
         check_address(config.listen.address, server),
         check_state(config, state_dir, server),
         socket.and_then(check_socket).map(Finding::Error),
@@ -133,7 +135,7 @@ mod tests {
     /// Findings about a configuration, each with the exit code of an error.
     fn found(text: &str, dir: &Path, socket: Option<&Path>) -> Vec<(Option<u8>, String)> {
         let config = crate::config::parse(text, "f", "/bin/friendlet").unwrap();
-        let findings = check_start(&config, dir, socket).into_iter();
+        let findings = check_start(&config, Path::new("f"), dir, socket).into_iter();
         findings
             .map(|finding| match finding {
                 Finding::Error(error) => (Some(error.code()), error.to_string()),

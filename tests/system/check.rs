@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::device::{service, shell, token};
@@ -37,6 +38,22 @@ fn address_of_another_machine_is_an_error_of_both() {
         let line = run.stderr.lines().find(|line| line.starts_with(&start));
         let expected = format!("; this machine does not have that address{end}");
         assert!(line.is_some_and(|line| line.ends_with(&expected)), "{run:?}");
+    }
+}
+
+#[test]
+fn log_that_would_write_the_configuration_file_or_the_state_is_an_error_of_both() {
+    let directory = Directory::new();
+    let state = directory.file("state");
+    for name in ["friendlet.toml", "friendlet.toml.good", "state/passwords"] {
+        let log = format!("[log]\nfile = \"{}\"\n", directory.file(name));
+        let text = Device::new().text(&state).replacen("[log]\n", &log, 1);
+        let file = directory.write("friendlet.toml", &text);
+        for run in refused(&file, 78) {
+            assert!(run.stderr.contains("; name another file"), "{run:?}");
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        assert!(!Path::new(&state).exists());
     }
 }
 
