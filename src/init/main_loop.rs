@@ -148,7 +148,7 @@ impl<'l> MainLoop<'l> {
                 // Only the running server may send notifications.
                 Ok(Some((_, sender)))
                     if !sender.is_some_and(|sender| {
-                        self.server.as_ref().is_some_and(|server| server.has_pid(sender))
+                        self.server.as_ref().is_some_and(|server| server.has_pid(sender.pid))
                     }) => {}
                 Ok(Some((datagram, _))) => {
                     notification::parse(datagram)

@@ -20,7 +20,7 @@ use rustix::process::Pid;
 use super::{NESTED_GROUPS, ORPHANS, procfs};
 use crate::limits::SERVICE_NAME_BYTES;
 use crate::log::console::warning;
-use crate::service::{Attributes, CONTROLS, SERVICE_NICE, ServiceTable};
+use crate::service::{Attributes, CONTROLS, SERVICE_NICE, ServiceId, ServiceTable};
 
 /// Mount points of cgroup v2; the second one beside the first version.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
@@ -38,6 +38,8 @@ const CLEAR_PAUSE: Duration = Duration::from_millis(10);
 const CREATE_TRIES: usize = 8;
 /// Group of the keeper and the server, where they may not stay in that of the services.
 const KEEPER: &str = "keeper";
+/// Beginning of the name of the group of a service.
+const SERVICE: &str = "service-";
 /// Largest `cpu.weight`.
 const WEIGHT_MAX: &str = "10000";
 /// Bytes of a file with a few numbers.
@@ -208,11 +210,19 @@ impl Cgroups {
         self.number(group, "memory.current", "")
     }
 
-    /// Returns true if a process is in the group of a slot.
-    pub(super) fn holds(&self, pid: Pid) -> bool {
-        let path = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).unwrap_or_default();
-        let name = self.base.rsplit('/').next().unwrap_or_default();
-        path.contains(&format!("/{name}/")) && !path.contains(&format!("/{name}/{KEEPER}"))
+    /// Name of the group of a slot that a process is in.
+    pub(super) fn group_of(&self, pid: Pid) -> Option<std::string::String> {
+        let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).ok()?;
+        let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+        self.group_in(path).map(str::to_owned)
+    }
+
+    /// The same for its path in the hierarchy. One of the same name elsewhere is another's.
+    fn group_in<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let (directory, name) = self.base.rsplit_once('/')?;
+        let (parent, below) = path.split_once(&format!("/{name}/"))?;
+        let group = below.split('/').next().filter(|group| *group != KEEPER)?;
+        MOUNTS.iter().any(|mount| directory.strip_prefix(mount) == Some(parent)).then_some(group)
     }
 
     /// Processes of a group, and of the groups that its processes have made below it.
@@ -349,7 +359,7 @@ fn number_in<N: FromStr>(text: &str, name: &str) -> Option<N> {
 /// Name of the group of a slot: that of its service, or of a run of a named command or health check.
 pub(super) fn group_name(slot: usize, services: &ServiceTable) -> GroupPath {
     let mut name = GroupPath::new();
-    let service = crate::service::ServiceId::from_index(slot).and_then(|id| services.get(id));
+    let service = ServiceId::from_index(slot).and_then(|id| services.get(id));
     match service {
         Some(spec) => return service_group(&spec.name),
         None => _ = write!(name, "run-{slot}"),
@@ -357,10 +367,15 @@ pub(super) fn group_name(slot: usize, services: &ServiceTable) -> GroupPath {
     name
 }
 
+/// Service whose group has this name.
+pub(super) fn service_in(group: &str, services: &ServiceTable) -> Option<ServiceId> {
+    services.find(group.strip_prefix(SERVICE)?)
+}
+
 /// Name of the group of a service.
 pub(super) fn service_group(service: &str) -> GroupPath {
     let mut name = GroupPath::new();
-    let written = write!(name, "service-{service}");
+    let written = write!(name, "{SERVICE}{service}");
     debug_assert!(written.is_ok(), "the longest name fits");
     name
 }
@@ -382,6 +397,27 @@ mod tests {
         }
         assert!(!keeper(5, None).follows(Path::new(&keeper(6, None).base)), "none follows it");
         assert!(!first.follows(Path::new("/sys/fs/cgroup/friendlet.7")));
+    }
+
+    #[test]
+    fn group_of_the_same_name_elsewhere_is_not_one_of_a_service() {
+        let keeper =
+            |base: &str| Cgroups::continued(fs::File::open("/dev/null").unwrap().into(), base.to_owned(), 0);
+        let (root, below) =
+            (keeper("/sys/fs/cgroup/friendlet.7.a"), keeper("/sys/fs/cgroup/system/friendlet.7.a"));
+        for (path, in_root, in_below) in [
+            ("/friendlet.7.a/service-web", Some("service-web"), None),
+            ("/friendlet.7.a/service-web/friendlet.7.a/service-x", Some("service-web"), None),
+            ("/system/friendlet.7.a/service-web/nested", None, Some("service-web")),
+            ("/user/friendlet.7.a/service-web", None, None),
+            ("/user/system/friendlet.7.a/service-web", None, None),
+            ("/friendlet.7.a/keeper", None, None),
+            ("/friendlet.7.ab/service-web", None, None),
+            ("/friendlet.7.a", None, None),
+            ("/", None, None),
+        ] {
+            assert_eq!((root.group_in(path), below.group_in(path)), (in_root, in_below), "{path}");
+        }
     }
 
     #[test]

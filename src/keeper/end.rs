@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::main_loop::{GROUP_POLL, MainLoop};
+use super::slot::Slot;
 use super::strays::send;
 use super::{procfs, raw};
 use crate::log::console::warning;
@@ -13,7 +14,7 @@ impl MainLoop {
     pub(super) fn stop_children(&mut self) {
         let mut time = Duration::ZERO;
         for index in 0..self.slots.len() {
-            let is_running = self.slots.get(index).is_some_and(|slot| slot.pid().is_some());
+            let is_running = self.slots.get(index).is_some_and(|slot| !slot.is_free());
             let spec = ServiceId::from_index(index).and_then(|service| self.services.get(service));
             let Some((signal, timeout)) =
                 spec.filter(|_| is_running).map(|spec| (spec.stop_signal, spec.stop_timeout))
@@ -25,7 +26,7 @@ impl MainLoop {
             self.signal(index as u8, Signal::Cont, Scope::Group);
         }
         let deadline = Instant::now() + time;
-        while self.slots.iter().any(|slot| slot.pid().is_some()) && Instant::now() < deadline {
+        while !self.slots.iter().all(Slot::is_free) && Instant::now() < deadline {
             self.wait(Some(GROUP_POLL));
             while self.signals.next().is_some() {}
             self.reap();

@@ -22,6 +22,7 @@ use base16ct::lower;
 use rustix::process::Pid;
 
 use super::cgroups::Cgroups;
+use super::group::Group;
 use super::main_loop::MainLoop;
 use super::message::{exit_of, of_exit};
 use super::notices::NoticeSocket;
@@ -243,7 +244,9 @@ fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<(Slot, u32)> {
     let state = match (state, pid_of(pid)) {
         (0, _) => State::Free,
         (1, Some(pid)) => State::Running { pid },
-        (2, Some(pid)) => State::Ended { pid },
+        // One without a known exit is an earlier keeper's.
+        (2, pid) if flags < 0 => State::Ended { group: pid.map(Group::left) },
+        (2, pid) => State::Ended { group: pid.map(Group::reaped) },
         _ => return None,
     };
     let started: Option<Instant> =

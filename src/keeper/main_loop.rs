@@ -7,20 +7,21 @@ use std::time::{Duration, Instant};
 use heapless::Vec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::UCred;
 use rustix::process::{Pid, Signal as RawSignal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::cgroups::{Cgroups, group_name};
 use super::crashes::{self, Crashes};
 use super::launch::Job;
 use super::message::{Force, Report, Request};
-use super::notices::NoticeSocket;
+use super::notices::{Message, NoticeSocket};
 use super::process_table::ProcessTable;
 use super::relay::{RETRY, Relay};
 use super::server_socket::{Received, ServerSocket};
-use super::slot::{Progress, Slot, State};
-use super::strays::{Owner, Strays};
+use super::slot::{Progress, Slot};
+use super::strays::Strays;
 use super::trial::Upgrade;
-use super::{Configuration, SLOTS, SOFTWARE, ServerEnd, procfs, raw};
+use super::{Configuration, SLOTS, SOFTWARE, ServerEnd, raw};
 use crate::limits::SESSIONS;
 use crate::log::Reason;
 use crate::log::console::{error, warning};
@@ -36,12 +37,10 @@ use crate::sys::fork::SignalFd;
 const END_BEGIN_TIME: Duration = Duration::from_secs(5);
 /// Pause between two looks at a group whose leader has exited: its last process may have another parent.
 pub(super) const GROUP_POLL: Duration = Duration::from_millis(50);
-/// Pause after a look, in multiples of its duration: a service with many processes may not take the processor.
-const LOOK_PAUSE: u32 = 9;
 /// Requests handled before children and signals are looked at.
 const REQUESTS_AT_ONCE: usize = 16;
 /// Descriptors that the loop waits for.
-const POLLED: usize = SLOTS + 5;
+const POLLED: usize = SLOTS + 6;
 
 /// Control groups of keepers that were killed.
 #[derive(Debug, PartialEq)]
@@ -63,16 +62,18 @@ pub(super) struct MainLoop {
     pub(super) relay: Option<Relay>,
     /// Reports of services about themselves; `None` if no service has any.
     pub(super) notices: Option<NoticeSocket>,
+    /// Report of a process that may be one of a service: its environment is being read.
+    pub(super) held_notice: Option<(UCred, Message)>,
     pub(super) signals: SignalFd,
     /// `None`: processes are known by their process group and `/proc`.
     pub(super) cgroups: Option<Cgroups>,
     /// Processes of each slot that the kernel has killed because memory ran out.
     pub(super) oom_kills: [u32; SLOTS],
-    strays: Strays,
+    pub(super) strays: Strays,
     /// Control groups of keepers that were killed.
     pub(super) left_groups: LeftGroups,
     /// Earliest time of the next look at groups whose leader has exited.
-    next_look: Option<Instant>,
+    pub(super) next_look: Option<Instant>,
     pub(super) server: Option<Pid>,
     /// End of the server, as far as it is known.
     end: ServerEnd,
@@ -110,6 +111,7 @@ impl MainLoop {
     ) -> Self {
         Self {
             notices: NoticeSocket::new(&services),
+            held_notice: None,
             services,
             clock,
             slots: core::iter::repeat_with(|| Slot::FREE).take(SLOTS).collect(),
@@ -188,6 +190,7 @@ impl MainLoop {
         self.receive_requests();
         self.read_launches();
         self.slots.iter_mut().for_each(Slot::read_ready);
+        self.attribute_children();
         self.receive_notices();
         self.reap();
         self.check_groups();
@@ -197,8 +200,7 @@ impl MainLoop {
 
     /// Time until something is due that no descriptor announces.
     pub(super) fn pause(&self) -> Option<Duration> {
-        let is_ended = |slot: &Slot| matches!(slot.state, State::Ended { .. });
-        let has_ended = self.left_groups != LeftGroups::None || self.slots.iter().any(is_ended);
+        let has_ended = self.left_groups != LeftGroups::None || self.slots.iter().any(Slot::has_ended);
         let look =
             self.next_look.map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()));
         let ended = has_ended.then(|| look.max(GROUP_POLL));
@@ -206,7 +208,7 @@ impl MainLoop {
         // One that waits for the end of a trial is continued by the server's message.
         let upgrade =
             self.upgrade.pause().map(|pause| if self.is_unconfirmed { pause.max(RETRY) } else { pause });
-        [ended, held.then_some(RETRY), upgrade].into_iter().flatten().min()
+        [ended, held.then_some(RETRY), upgrade, self.strays.pause()].into_iter().flatten().min()
     }
 
     pub(super) fn wait(&self, pause: Option<Duration>) {
@@ -216,9 +218,9 @@ impl MainLoop {
         let messages = messages.map(|fd| (fd, PollFlags::IN | output));
         let relay = self.relay.as_ref().filter(|relay| !relay.is_held()).map(Relay::as_fd);
         let pipes = self.slots.iter().filter_map(Slot::pipe).map(AsFd::as_fd);
-        let notices = self.notices.as_ref().map(NoticeSocket::as_fd);
-        let trial = self.upgrade.pipe();
-        let inputs = [self.signals.as_fd()].into_iter().chain(relay).chain(notices).chain(trial).chain(pipes);
+        let notices = self.notices.as_ref().filter(|_| self.held_notice.is_none()).map(NoticeSocket::as_fd);
+        let single = [relay, notices, self.upgrade.pipe(), self.strays.pipe()].into_iter().flatten();
+        let inputs = [self.signals.as_fd()].into_iter().chain(single).chain(pipes);
         let all = messages.into_iter().chain(inputs.map(|fd| (fd, PollFlags::IN)));
         let mut polled: Vec<PollFd<'_>, POLLED> =
             all.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)).collect();
@@ -336,26 +338,26 @@ impl MainLoop {
 
     pub(super) fn signal(&mut self, slot: u8, signal: Signal, scope: Scope) {
         let Some(place) = self.slots.get(usize::from(slot)) else { return };
-        let group = (scope == Scope::Group).then(|| place.pid()).flatten();
+        let is_whole = scope == Scope::Group && !place.is_free();
         let is_first = place.last_signal.is_none();
-        if group.is_some() && signal == Signal::Kill {
+        if is_whole && signal == Signal::Kill {
             self.kill_cgroup(slot);
         }
         // Before the signal: of a process whose parent has ended, only the environment names the service. Processes
         // that leave a control group after the first signal are looked for when the group is empty.
-        if group.is_some() && signal != Signal::Cont && (is_first || self.cgroups.is_none()) {
+        if is_whole && signal != Signal::Cont && (is_first || self.cgroups.is_none()) {
             self.look(slot);
         }
         if let Some(place) = self.slots.get_mut(usize::from(slot)) {
             place.signal(signal, scope);
         }
-        if group.is_some() {
+        if is_whole {
             self.strays.signal(slot, signal);
         }
     }
 
     /// Kills a whole control group: no process of it can outrun that.
-    fn kill_cgroup(&self, slot: u8) {
+    pub(super) fn kill_cgroup(&self, slot: u8) {
         if let Some(cgroups) = &self.cgroups {
             cgroups.kill(&group_name(slot.into(), &self.services));
         }
@@ -437,6 +439,7 @@ impl MainLoop {
     /// Handles the exit of a child that leads no slot: a stop command, a program that is tried, or an orphan.
     fn handle_stop_command(&mut self, pid: Pid, status: WaitStatus) {
         let Some(exit) = to_exit(status) else { return };
+        self.strays.forget(pid);
         if self.end_trial(pid, exit) {
             return;
         }
@@ -481,68 +484,7 @@ impl MainLoop {
         }
     }
 
-    /// Looks at the slots whose leader has exited.
-    pub(super) fn check_groups(&mut self) {
-        let start = Instant::now();
-        if self.next_look.is_some_and(|next| start < next) {
-            return;
-        }
-        for index in 0..self.slots.len() {
-            let is_ended = |slot: &Slot| matches!(slot.state, State::Ended { .. });
-            if self.slots.get(index).is_some_and(is_ended) && self.is_gone(index as u8) {
-                if let Some(place) = self.slots.get_mut(index) {
-                    place.set_free();
-                }
-                self.report(index as u8, ProcessEvent::Gone);
-            }
-        }
-        self.clear_left_groups();
-        let end = Instant::now();
-        self.next_look = end.checked_add(end.saturating_duration_since(start) * LOOK_PAUSE);
-    }
-
-    /// Returns true if nothing of a slot is left after its leader. What has left the group since the last
-    /// signal to it gets that signal now.
-    fn is_gone(&mut self, slot: u8) -> bool {
-        let Some(place) = self.slots.get(usize::from(slot)) else { return true };
-        let last_signal = place.last_signal;
-        let is_populated = |cgroups: &Cgroups| cgroups.is_populated(&group_name(slot.into(), &self.services));
-        let is_populated = self.cgroups.as_ref().is_some_and(is_populated);
-        if is_populated && last_signal == Some(Signal::Kill) {
-            // A look at hundreds of processes would only delay their end.
-            self.kill_cgroup(slot);
-            return false;
-        }
-        self.look(slot);
-        if let Some(signal) = last_signal {
-            self.strays.repeat(slot, signal);
-        }
-        let is_empty = !is_populated && !self.strays.has_any(slot);
-        is_empty && self.slots.get(usize::from(slot)).is_none_or(Slot::is_group_gone)
-    }
-
-    /// Looks for processes of a slot that have left its group.
-    fn look(&mut self, slot: u8) {
-        let group = self.slots.get(usize::from(slot)).and_then(Slot::pid);
-        let (slots, services, cgroups) = (&self.slots, &self.services, &self.cgroups);
-        let own = [self.server, self.upgrade.pid()];
-        let members = cgroups.as_ref().map(|cgroups| cgroups.members(&group_name(slot.into(), services)));
-        // Also with a control group: root can leave it.
-        self.strays.look(slot, group, members.unwrap_or_default(), |pid| {
-            let group = procfs::group(pid);
-            if own.contains(&Some(pid)) || slots.iter().any(|slot| group.is_some() && slot.pid() == group) {
-                return Owner::Known;
-            }
-            let service = |name: &[u8]| services.find(str::from_utf8(name).ok()?);
-            match procfs::with_service(pid, service).flatten() {
-                Some(service) => Owner::Slot(service.index() as u8),
-                None if cgroups.as_ref().is_some_and(|cgroups| cgroups.holds(pid)) => Owner::Known,
-                None => Owner::NoService,
-            }
-        });
-    }
-
-    fn report(&mut self, slot: u8, event: ProcessEvent) {
+    pub(super) fn report(&mut self, slot: u8, event: ProcessEvent) {
         self.server_socket.push(Report { slot, event }, None);
     }
 

@@ -11,10 +11,13 @@
 //! | `launch` | what the forked child of a service does before exec |
 //! | `cgroups` | control groups of the services |
 //! | `slot` | processes of one service |
+//! | `group` | process group without a leader, and its number |
 //! | `process_table` | file with the processes, for a later keeper |
 //! | `procfs` | facts about processes from `/proc` |
 //! | `usage` | processor time and memory of a service |
 //! | `strays` | processes that have left the group of their service |
+//! | `marks` | names of services in the environments of processes, which a child reads |
+//! | `ended` | what is left of a service whose leader has exited |
 //! | `main_loop` | the keeper's loop: signals, requests, reports |
 //! | `succession` | legacy of a server to the next one |
 //! | `upgrade` | another program in place of this one |
@@ -35,10 +38,13 @@ mod cgroups;
 mod client;
 mod crashes;
 mod end;
+mod ended;
+mod group;
 mod launch;
 mod legacy;
 mod line_search;
 mod main_loop;
+mod marks;
 mod message;
 mod notices;
 mod notified;
@@ -128,6 +134,14 @@ crate::limits::limits! {
     FOREIGNERS: usize = 16, fixed "those over it are not logged";
     /// Processes of a service whose use is counted without a control group.
     USAGE_PROCESSES: usize = 64, fixed "the use of the others is not counted";
+    /// Ancestors of a process that reports about its service.
+    ANCESTORS: usize = 64, fixed "a process that is further from its service reports nothing";
+    /// Children of the keeper that read environments at once.
+    MARK_READERS: usize = 4, exceeded "orphans that are not known yet belong to no service",
+        tests ["readers_that_hang_are_given_up_and_no_more_than_the_limit"];
+    /// Time to read the environment of an orphan.
+    MARK_TIME: Duration = Duration::from_secs(2), exceeded "it belongs to no service",
+        tests ["readers_that_hang_are_given_up_and_no_more_than_the_limit"];
     /// Environment of an orphan that is searched for the name of its service.
     ENVIRONMENT_BYTES: usize = 32 * 1024, exceeded "the process belongs to no service",
         tests ["environment_is_searched_up_to_the_limit"];

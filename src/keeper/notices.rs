@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use rustix::net::UCred;
 use rustix::process::Pid;
 
 use super::{SERVICE_NOTICE_BYTES, procfs};
@@ -61,15 +62,11 @@ impl NoticeSocket {
         &self.name
     }
 
-    /// Receives the next datagram: its sender, as the kernel knows it, and its content.
-    pub(super) fn receive(&self) -> Option<(Pid, Message)> {
-        loop {
-            let mut bytes = [0; SERVICE_NOTICE_BYTES];
-            let (content, sender) = self.socket.receive(&mut bytes).ok()??;
-            if let (false, Some(sender)) = (content.is_empty(), sender) {
-                return Some((sender, Message::parse(content)));
-            }
-        }
+    /// Receives the next datagram: its sender, as the kernel knows it, and its content, which one that is not used has not.
+    pub(super) fn receive(&self) -> Option<Option<(UCred, Message)>> {
+        let mut bytes = [0; SERVICE_NOTICE_BYTES];
+        let (content, sender) = self.socket.receive(&mut bytes).ok()??;
+        Some(sender.filter(|_| !content.is_empty()).map(|sender| (sender, Message::parse(content))))
     }
 }
 
@@ -144,8 +141,8 @@ mod tests {
         let socket = socket();
         assert!(socket.receive().is_none());
         send(&socket, b"READY=1");
-        let (sender, message) = socket.receive().unwrap();
-        assert_eq!(sender, rustix::process::getpid());
+        let (sender, message) = socket.receive().unwrap().unwrap();
+        assert_eq!((sender.pid, sender.uid), (rustix::process::getpid(), rustix::process::getuid()));
         assert_eq!(message.notice, Notice::READY);
     }
 
@@ -154,9 +151,9 @@ mod tests {
         let socket = socket();
         let padded = |length: usize| [b"READY=1\n".to_vec(), vec![b'x'; length - 8]].concat();
         send(&socket, &padded(SERVICE_NOTICE_BYTES + 1));
-        assert!(socket.receive().is_none(), "dropped");
+        assert!(socket.receive().is_some_and(|datagram| datagram.is_none()), "dropped");
         send(&socket, &padded(SERVICE_NOTICE_BYTES));
-        assert!(socket.receive().unwrap().1.notice.is_ready);
+        assert!(socket.receive().unwrap().unwrap().1.notice.is_ready);
     }
 
     #[test]

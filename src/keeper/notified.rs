@@ -1,45 +1,82 @@
 //! Reports of services about themselves, each with its slot.
 
-use rustix::process::Pid;
+use rustix::net::UCred;
+use rustix::process::{Pid, getpid};
 
+use super::cgroups::service_in;
 use super::main_loop::MainLoop;
-use super::notices::{self, NoticeSocket};
-use super::procfs;
+use super::notices::{self, Message};
 use super::slot::Slot;
+use super::{ANCESTORS, procfs};
 use crate::service::{ServiceId, ServiceKind};
 
-/// Reports that are read in one round.
+/// Datagrams that are read in one round.
 const NOTICES_AT_ONCE: usize = 16;
 
 impl MainLoop {
     /// Reads what services report about themselves. Only processes of services of type notify are known.
     pub(super) fn receive_notices(&mut self) {
         for _ in 0..NOTICES_AT_ONCE {
-            let Some((sender, message)) = self.notices.as_ref().and_then(NoticeSocket::receive) else {
-                return;
-            };
-            let Some(slot) = self.slot_of(sender).and_then(|index| self.slots.get_mut(index)) else {
-                continue;
-            };
-            notices::merge(&mut slot.notice, message.notice);
-            slot.was_ready |= message.notice.is_ready;
-            let is_member = |main: &Pid| procfs::group_of_any(*main) == slot.pid();
-            slot.main = message.main.filter(is_member).or(slot.main);
+            let held = self.held_notice.take().map(Some);
+            let Some(received) = held.or_else(|| self.notices.as_ref()?.receive()) else { return };
+            let Some((sender, message)) = received else { continue };
+            match self.slot_of(sender) {
+                Ok(index) => self.note(index, message),
+                Err(()) => {
+                    self.held_notice = Some((sender, message));
+                    return;
+                }
+            }
         }
     }
 
-    /// Slot of the service of type notify that a process belongs to, by its group, or by its environment if
-    /// it has left the group.
-    fn slot_of(&self, pid: Pid) -> Option<usize> {
-        let group = procfs::group_of_any(pid)?;
-        let by_group = self.slots.iter().position(|slot| slot.has_leader() && slot.pid() == Some(group));
-        let of = |name: &[u8]| str::from_utf8(name).ok().and_then(|name| self.services.find(name));
-        let index = match by_group {
-            Some(index) => index,
-            None => procfs::with_service(pid, of)??.index(),
+    fn note(&mut self, index: Option<usize>, message: Message) {
+        let Some(index) = index.filter(|index| self.is_notifying(*index)) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        notices::merge(&mut slot.notice, message.notice);
+        slot.was_ready |= message.notice.is_ready;
+        let is_member = |main: &Pid| procfs::group_of_any(*main) == slot.pid();
+        slot.main = message.main.filter(is_member).or(slot.main);
+    }
+
+    fn is_notifying(&self, index: usize) -> bool {
+        let spec = ServiceId::from_index(index).and_then(|service| self.services.get(service));
+        spec.is_some_and(|spec| spec.kind == ServiceKind::Notify)
+            && self.slots.get(index).is_some_and(Slot::has_leader)
+    }
+
+    /// Slot of the service that a process belongs to: by its control group, else by its ancestors. `Err`: it is not known
+    /// yet. Nothing that a process of another service can set makes it one of this.
+    fn slot_of(&mut self, sender: UCred) -> Result<Option<usize>, ()> {
+        if let Some(group) = self.cgroups.as_ref().and_then(|cgroups| cgroups.group_of(sender.pid)) {
+            return Ok(service_in(&group, &self.services).map(ServiceId::index));
+        }
+        let mut pid = sender.pid;
+        for _ in 0..ANCESTORS {
+            let leads = |slot: &Slot| slot.has_leader() && slot.pid() == Some(pid);
+            if let Some(index) = self.slots.iter().position(leads) {
+                return Ok(Some(index));
+            }
+            match procfs::parent(pid) {
+                Some(parent) if parent == getpid() => return self.slot_of_orphan(pid, sender),
+                Some(parent) => pid = parent,
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same for a child of the keeper that leads no slot, or for a descendant of it. Its group and its environment are
+    /// its own choice, so its user has to be that of the service.
+    fn slot_of_orphan(&mut self, child: Pid, sender: UCred) -> Result<Option<usize>, ()> {
+        let group = procfs::group(child);
+        let is_of = |slot: &Slot| slot.has_leader() && slot.pid() == group;
+        let index = match self.slots.iter().position(is_of) {
+            Some(index) => Some(index),
+            None => self.slot_of_child(child)?.map(usize::from),
         };
-        let spec = ServiceId::from_index(index).and_then(|service| self.services.get(service))?;
-        let is_running = self.slots.get(index).is_some_and(Slot::has_leader);
-        (spec.kind == ServiceKind::Notify && is_running).then_some(index)
+        let leader = index.and_then(|index| self.slots.get(index)).and_then(Slot::pid);
+        let is_allowed = sender.uid.is_root() || leader.and_then(procfs::uid) == Some(sender.uid.as_raw());
+        Ok(index.filter(|_| is_allowed))
     }
 }

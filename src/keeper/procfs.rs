@@ -99,6 +99,31 @@ pub(super) fn stat_fields(stat: &str) -> Option<impl Iterator<Item = &str>> {
     Some(stat.rsplit_once(") ")?.1.split(' '))
 }
 
+/// A process: its number, which the kernel gives to another one after its end, and its start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct ProcessKey {
+    pub(super) pid: Pid,
+    start: u64,
+}
+
+impl ProcessKey {
+    /// The process that has this number now.
+    pub(super) fn of(pid: Pid) -> Option<Self> {
+        Some(Self { pid, start: start(pid)? })
+    }
+
+    /// Returns true until it is reaped.
+    pub(super) fn exists(self) -> bool {
+        start(self.pid) == Some(self.start)
+    }
+
+    /// An earlier process with the same number.
+    #[cfg(test)]
+    pub(super) fn earlier(self) -> Self {
+        Self { start: self.start - 1, ..self }
+    }
+}
+
 /// Start of a process, in ticks since the boot.
 pub(super) fn start(pid: Pid) -> Option<u64> {
     stat_field(pid, 19)?.parse().ok()
@@ -131,7 +156,25 @@ pub(super) fn name(pid: Pid) -> String {
     name.map_or_else(|_| "?".to_owned(), |name| name.trim_end().to_owned())
 }
 
-/// Passes the name of the service in whose environment a process was started.
+/// Real user of a process.
+pub(super) fn uid(pid: Pid) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Parent of a process.
+pub(super) fn parent(pid: Pid) -> Option<Pid> {
+    self::pid(&stat_field(pid, 1)?)
+}
+
+/// Returns false while a process executes a program, and for one that cannot be looked at.
+pub(super) fn has_environment(pid: Pid) -> bool {
+    stat_field(pid, 48).is_none_or(|end| end.trim() != "0") || is_zombie(pid)
+}
+
+/// Passes the name of the service in whose environment a process was started. It may wait for a disk: only a child of the
+/// keeper calls it.
 pub(super) fn with_service<R>(pid: Pid, found: impl FnOnce(&[u8]) -> R) -> Option<R> {
     let file = File::open(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
     let mut environment = std::vec::Vec::new();

@@ -4,8 +4,9 @@ use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, kill_process, kill_process_group};
 
+use super::group::Group;
 use super::launch::{Job, Launch, Outcome, launch, read_error};
 use super::procfs::group_of_any;
 use super::raw;
@@ -64,8 +65,8 @@ pub(super) enum State {
     },
     /// The leader runs.
     Running { pid: Pid },
-    /// The leader is reaped, others are left. The number of the group is not reused while they live.
-    Ended { pid: Pid },
+    /// The leader is reaped, others are left: in its group, unless that was seen empty, and outside of it.
+    Ended { group: Option<Group> },
 }
 
 /// Progress of a launch.
@@ -94,12 +95,30 @@ impl Slot {
         memo: 0,
     };
 
-    /// Leader of the process group, dead or alive.
+    /// Number of the process group, as long as no other one can have it.
     pub(super) fn pid(&self) -> Option<Pid> {
         match &self.state {
             State::Free => None,
             State::Launching { launch, .. } => Some(launch.pid),
-            State::Running { pid } | State::Ended { pid } => Some(*pid),
+            State::Running { pid } => Some(*pid),
+            State::Ended { group } => group.map(Group::pid),
+        }
+    }
+
+    /// Returns true if no process is left.
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self.state, State::Free)
+    }
+
+    /// Returns true if the leader is reaped, and others are left.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended { .. })
+    }
+
+    /// Forgets the number of a group that is empty: the kernel gives it to other processes.
+    pub(super) fn forget_empty_group(&mut self) {
+        if let State::Ended { group } = &mut self.state {
+            group.take_if(|group| group.is_empty());
         }
     }
 
@@ -138,6 +157,7 @@ impl Slot {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.ready = None,
         }
+        false
     }
 
     /// Starts a program of the service whose number is that of the slot, or one of its named commands
@@ -209,7 +229,7 @@ impl Slot {
         if self.program != Program::Finish {
             self.exit = Some(exit);
         }
-        match core::mem::replace(&mut self.state, State::Ended { pid }) {
+        match core::mem::replace(&mut self.state, State::Ended { group: Some(Group::reaped(pid)) }) {
             State::Launching { failure, .. } => {
                 self.set_free();
                 Some(failure.unwrap_or(SpawnError::new(SpawnStage::Program, Errno::INVAL.raw_os_error())))
@@ -253,6 +273,7 @@ impl Slot {
         if scope == Scope::Group && signal.can_end() {
             self.last_signal = Some(signal);
         }
+        self.forget_empty_group();
         // An error says that nothing is left to signal: an exit that is reaped next.
         let _ = match (&mut self.state, scope) {
             (State::Free, _) | (State::Ended { .. }, Scope::Leader) => Ok(()),
@@ -267,18 +288,21 @@ impl Slot {
                 let main = self.main.filter(|main| group_of_any(*main) == Some(*pid));
                 kill_process(main.unwrap_or(*pid), number)
             }
-            (State::Running { pid } | State::Ended { pid }, Scope::Group) => kill_process_group(*pid, number),
+            (State::Running { pid }, Scope::Group) => kill_process_group(*pid, number),
+            (State::Ended { group }, Scope::Group) => {
+                group.map_or(Ok(()), |group| kill_process_group(group.pid(), number))
+            }
         };
     }
 
     /// Slot with a process group that an earlier keeper has left. Its leader is not a child of this one.
     pub(super) fn left(pid: Pid) -> Self {
-        Self { state: State::Ended { pid }, ..Self::FREE }
+        Self { state: State::Ended { group: Some(Group::left(pid)) }, ..Self::FREE }
     }
 
     /// Returns true for a process group that an earlier keeper has left.
     pub(super) fn is_left(&self) -> bool {
-        matches!(self.state, State::Ended { .. }) && self.exit.is_none()
+        self.has_ended() && self.exit.is_none()
     }
 
     /// Returns true if the program of the service has ended, and what is left of its group has its time to end.
@@ -320,12 +344,12 @@ impl Slot {
             (State::Launching { .. }, exit) => {
                 InheritedProcess::Aborted { exit: exit.filter(|_| self.program == Program::Finish) }
             }
-            (State::Ended { pid }, None) => InheritedProcess::Left { pid: raw(*pid) },
+            (State::Ended { .. }, None) => InheritedProcess::Left,
             (State::Ended { .. }, Some(exit)) if self.is_ending() => {
                 output = self.kept.take();
                 InheritedProcess::Ending { exit, is_signalled: self.last_signal.is_some() }
             }
-            (State::Ended { pid }, exit) => InheritedProcess::Killed { pid: raw(*pid), exit },
+            (State::Ended { .. }, exit) => InheritedProcess::Killed { pid: 0, exit },
             (State::Free, exit) => InheritedProcess::None(exit),
         };
         let memo = Memo::decode(self.memo);
@@ -338,7 +362,8 @@ impl Slot {
     }
 
     /// Returns true if no process of the group is left, not even a zombie.
-    pub(super) fn is_group_gone(&self) -> bool {
-        self.pid().is_none_or(|pid| test_kill_process_group(pid) == Err(Errno::SRCH))
+    pub(super) fn is_group_gone(&mut self) -> bool {
+        self.forget_empty_group();
+        self.pid().is_none()
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::UPGRADE_OUTPUT_BYTES;
+use super::group::Group;
 use super::relay::RETRY;
 
 /// Progress of an upgrade.
@@ -68,12 +69,14 @@ impl Trial {
     /// Kills it, with what it has started.
     pub(super) fn kill(&self) {
         let _ = kill_process(self.pid, Signal::KILL);
-        self.kill_rest();
+        let _ = kill_process_group(self.pid, Signal::KILL);
     }
 
-    /// Kills what it has started.
+    /// Kills what it has started, after its end.
     pub(super) fn kill_rest(&self) {
-        let _ = kill_process_group(self.pid, Signal::KILL);
+        if !Group::reaped(self.pid).is_empty() {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        }
     }
 
     /// Reads its output, and keeps the beginning. Closes it at its end: it would be ready all the time.

@@ -87,10 +87,7 @@ pub enum InheritedProcess {
         exit: Exit,
     },
     /// Processes of an earlier keeper, whose server knew of them what is lost. Their end is reported.
-    Left {
-        /// Leader of the process group, not a child of the keeper.
-        pid: u32,
-    },
+    Left,
     /// The program has ended, and processes of its group are left, which may have something to save.
     Ending {
         /// Exit of the program.
@@ -105,7 +102,7 @@ pub enum InheritedProcess {
     },
     /// Processes that the keeper has killed, because they were starting or ending. Their end is reported.
     Killed {
-        /// Leader of the process group.
+        /// Leader of the process group; 0 if it has ended.
         pid: u32,
         /// Exit of the leader, if it has been reported already.
         exit: Option<Exit>,

@@ -393,3 +393,37 @@ fn state_file_on_a_hanging_mount_delays_its_own_answer_alone() {
     );
     assert!(server.call("services/hello/install").contains(OK));
 }
+
+/// Program whose memory is locked while the mount hangs: mmap(2) of a file waits for a write to it.
+const LOCKED: &str = "import mmap, os, sys
+cached, direct = [os.open(sys.argv[1], os.O_RDWR | flag) for flag in (0, os.O_NONBLOCK)]
+shared = mmap.mmap(cached, 4096)
+shared[0] = 1
+mmap.mmap(direct, 4096, mmap.MAP_PRIVATE, mmap.PROT_READ)
+";
+
+/// The kernel reads the environment of a process under a lock of its memory.
+#[test]
+fn daemon_whose_memory_is_locked_by_a_hanging_mount_delays_its_service_alone() {
+    let directory = Directory::new();
+    let point = directory.path().join("mount");
+    fs::create_dir(&point).unwrap();
+    let mount = HangingMount::new(&point);
+    let program = directory.write("locked.py", LOCKED);
+    let script = format!(
+        "(setsid python3 {program} {}/{} &); exec sleep 1000",
+        point.display(),
+        hanging_mount::MEMORY
+    );
+    let table = shell("locked", &script, "stop_timeout_s = 1") + "[board]\ncgroups = false\n";
+    let server = Server::start(&Device::plain().with(&table));
+    start(&server, "locked");
+    until("it hangs", || mount.writes() > 0);
+    assert_eq!(server.call("services/locked/stop"), OK);
+    start_and_stop_another(&server);
+    until_state(&server, "locked", "stopped");
+    until("it is named", || server.log().contains("its environment cannot be read; it ends with the server"));
+    start(&server, "locked");
+    drop(mount);
+    server.stop();
+}

@@ -1,10 +1,14 @@
-//! Reports to the service manager: sd_notify(3).
+//! Reports to the service manager, and those of services: sd_notify(3).
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::cgroups::WAYS;
+use super::ordering::notifier_path;
 use crate::support::device::shell;
 use crate::support::directory::Directory;
 use crate::support::notify::Listener;
@@ -106,4 +110,68 @@ fn unit_of_the_example_matches_the_server() {
     let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
     let stop: u64 = stop.parse().unwrap();
     assert!(Duration::from_secs(stop) > friendlet::service::SHUTDOWN_GRACE);
+}
+
+/// A service of type notify that reports nothing but a text, once `go` exists: what was sent before has been read then.
+fn silent(go: &str) -> String {
+    let script =
+        format!("until test -e {go}; do sleep 0.05; done; exec {} STATUS=own sleep:1000000", notifier_path());
+    shell("web", &script, "type = \"notify\"\nautostart = true")
+}
+
+#[track_caller]
+fn assert_silent(server: &Server, go: &str) {
+    fs::write(go, "").unwrap();
+    until("its own text is shown", || server.call("services/web/status").contains("\"Text\": \"own\""));
+    assert!(server.call("services/web/status").contains("\"Ready\": false"));
+}
+
+#[test]
+fn report_of_a_stranger_with_the_marker_of_a_service_is_not_believed() {
+    for way in WAYS {
+        let directory = Directory::new();
+        let [go, sent] = ["go", "sent"].map(|name| directory.file(name));
+        let server = Server::start(&Device::plain().with(&(silent(&go) + way)));
+        let mut stranger = Command::new(notifier_path());
+        stranger.args(["READY=1", "STATUS=forged", &format!("write:{sent}"), "sleep:1000000"]);
+        stranger.env("FRIENDLET_SERVICE", "web");
+        stranger.env("NOTIFY_SOCKET", format!("@friendlet/notify/{}-0", server.keeper()));
+        let mut stranger = stranger.spawn().unwrap();
+        until("it is sent", || fs::exists(&sent).unwrap());
+        assert_silent(&server, &go);
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+}
+
+#[test]
+fn report_of_a_service_of_another_user_with_the_marker_is_not_believed() {
+    for way in WAYS {
+        let directory = Directory::new();
+        let [go, sent] = ["go", "sent"].map(|name| directory.file(name));
+        let script = format!(
+            "(setsid env FRIENDLET_SERVICE=web NOTIFY_SOCKET=@friendlet/notify/$PPID-0 {} sleep:300 \
+             'READY=1' 'STATUS=forged' write:{sent} sleep:1000000 &); exec sleep 1000",
+            notifier_path()
+        );
+        fs::write(&sent, "").unwrap();
+        fs::set_permissions(&sent, fs::Permissions::from_mode(0o666)).unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let other = shell("other", &script, "user = \"nobody\"");
+        let server = Server::start(&Device::plain().with(&(silent(&go) + &other + way)));
+        assert!(server.call("services/other/start").contains("ok"));
+        until("it is sent", || fs::read_to_string(&sent).unwrap() == "done\n");
+        assert_silent(&server, &go);
+    }
+}
+
+#[test]
+fn report_of_a_daemon_of_the_service_counts() {
+    for way in WAYS {
+        let script =
+            format!("(setsid {} sleep:300 READY=1 sleep:1000000 &); exec sleep 1000", notifier_path());
+        let table = shell("web", &script, "type = \"notify\"\nautostart = true");
+        let server = Server::start(&Device::plain().with(&(table + way)));
+        until("it is ready", || server.call("services/web/status").contains("\"Ready\": true"));
+    }
 }

@@ -14,11 +14,17 @@ use crate::support::wait::until;
 use crate::support::{Device, Server, process};
 
 /// Service of type notify that takes these steps (`tests/system/notifier.rs`).
-fn notifier(name: &str, steps: &[&str], rest: &str) -> String {
+pub(super) fn notifier(name: &str, steps: &[&str], rest: &str) -> String {
+    let program = notifier_path();
+    let command = [&[&*program], steps].concat();
+    service(name, &command, &format!("type = \"notify\"\n{rest}"))
+}
+
+/// Path of that program.
+pub(super) fn notifier_path() -> String {
     let program = Path::new(env!("CARGO_BIN_EXE_friendlet")).with_file_name("examples").join("notifier");
     assert!(program.exists(), "{} is missing: run `cargo build --examples` first", program.display());
-    let command = [&[program.to_str().unwrap()], steps].concat();
-    service(name, &command, &format!("type = \"notify\"\n{rest}"))
+    program.to_str().unwrap().to_owned()
 }
 
 /// Waits until the log has these lines, and asserts their order.

@@ -1,7 +1,8 @@
 //! Supervision of services that misbehave: what was lost, left behind or not reported, as a test each.
 
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use friendlet::service::START_OUTPUT_BYTES;
@@ -408,4 +409,46 @@ fn server_ends_with_its_keeper() {
     let _socket = server.bound(ADMIN);
     send(server.keeper(), Signal::KILL);
     until("it ends", || !process::is_alive(server.pid()));
+}
+
+/// Program that gives its child a number, as the kernel does after all others have been used, and a group of its own.
+const NUMBERED: &str = "import ctypes, os, signal, struct, sys, time
+libc = ctypes.CDLL(None)
+number = (ctypes.c_int * 1)(int(sys.argv[1]))
+arguments = struct.pack('11Q', 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(number), 1, 0)
+if libc.syscall(435, arguments, len(arguments)) == 0:
+    os.setpgid(0, 0)
+    print('runs', flush=True)
+time.sleep(1000)
+";
+
+#[test]
+fn stranger_with_the_number_of_a_dead_leader_gets_none_of_its_signals() {
+    let directory = Directory::new();
+    let stubborn = directory.write("stubborn", "trap '' TERM\nwhile :; do sleep 0.1; done\n");
+    let numbered = directory.write("numbered.py", NUMBERED);
+    for way in WAYS {
+        let script = format!("setsid sh {stubborn} & sleep 0.5; exit 0");
+        let server =
+            Server::start(&Device::plain().with(&(shell("web", &script, "stop_timeout_s = 3") + way)));
+        let pid = start(&server, "web").pid;
+        until("its leader has ended, and its daemon has not", || {
+            !process::is_alive(pid) && status(&server, "web").state == "stopping"
+        });
+        let mut other = Command::new("python3")
+            .arg(&numbered)
+            .arg(pid.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(other.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "runs\n", "{way}");
+        until_state(&server, "web", "stopped");
+        server.stop();
+        assert!(process::is_alive(pid), "{way}");
+        send(pid, Signal::KILL);
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
 }

@@ -74,8 +74,8 @@ impl Supervisor {
                     entry.next = sequel(memo);
                     self.enter_until(service, Phase::CleaningUp, None, now, time);
                 }
-                InheritedProcess::Left { pid } => {
-                    info!("{}: stopping pid {} of an earlier server", self.subject(service), pid);
+                InheritedProcess::Left => {
+                    info!("{}: stopping what an earlier server has left", self.subject(service));
                     let entry = &mut self.entries[service.index()];
                     (entry.started, entry.since) = (now, now);
                     // Its end is not that of a run of this server: the history has none of it.

@@ -7,8 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
-use rustix::process::Pid;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, UCred, recvmsg};
 
 use super::super::file;
 
@@ -44,13 +43,13 @@ impl NotifySocket {
         Ok(Self { socket })
     }
 
-    /// Receives the next datagram with the pid of its sender, or `None`. A datagram that exceeds the buffer,
+    /// Receives the next datagram with its sender, or `None`. A datagram that exceeds the buffer,
     /// or has no sender, is returned empty. Descriptors that come with it have no room, and the kernel closes
     /// them.
     ///
     /// # Errors
     /// Error of the system.
-    pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<(&'b [u8], Option<Pid>)>> {
+    pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<(&'b [u8], Option<UCred>)>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
@@ -67,7 +66,7 @@ impl NotifySocket {
             }
         };
         let sender = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmCredentials(credentials) => Some(credentials.pid),
+            RecvAncillaryMessage::ScmCredentials(credentials) => Some(credentials),
             _ => None,
         });
         let is_cut = received.flags.contains(ReturnFlags::TRUNC);
@@ -99,7 +98,7 @@ mod tests {
         assert_eq!(std::fs::metadata(directory.join("run")).unwrap().permissions().mode() & 0o777, 0o700);
 
         let mut buffer = [0; NOTIFY_BYTES];
-        assert_eq!(socket.receive(&mut buffer).unwrap(), None);
+        assert!(socket.receive(&mut buffer).unwrap().is_none());
         let peer = UnixDatagram::unbound().unwrap();
         let own = Some(rustix::process::getpid());
         let longest = [b'x'; NOTIFY_BYTES];
@@ -111,9 +110,10 @@ mod tests {
             (b"WATCHDOG=1\n", b"WATCHDOG=1\n"),
         ] {
             peer.send_to(sent, &path).unwrap();
-            assert_eq!(socket.receive(&mut buffer).unwrap(), Some((received, own)));
+            let (content, sender) = socket.receive(&mut buffer).unwrap().unwrap();
+            assert_eq!((content, sender.map(|sender| sender.pid)), (received, own));
         }
-        assert_eq!(socket.receive(&mut buffer).unwrap(), None);
+        assert!(socket.receive(&mut buffer).unwrap().is_none());
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -19,6 +20,7 @@ mod opcode {
     pub(super) const GETATTR: u32 = 3;
     pub(super) const SETATTR: u32 = 4;
     pub(super) const OPEN: u32 = 14;
+    pub(super) const READ: u32 = 15;
     pub(super) const WRITE: u32 = 16;
     pub(super) const RELEASE: u32 = 18;
     pub(super) const FLUSH: u32 = 25;
@@ -36,12 +38,15 @@ const PARALLEL: u32 = 1 << 18;
 
 const ROOT: u64 = 1;
 const FILE: u64 = 2;
-/// The name of the one file.
+const MEMORY_FILE: u64 = 3;
+/// The name of the file for writes.
 pub(crate) const NAME: &str = "log";
+/// The name of the file for mmap(2): a page. One that is opened with O_NONBLOCK is not cached.
+pub(crate) const MEMORY: &str = "memory";
 /// Beginning of names whose look-up hangs, beside the dot of a temporary file. The kernel asks for each once.
 pub(crate) const HANGS: &str = "hangs";
 
-/// A mount with one empty file, every write to which hangs until this value goes; then they fail.
+/// A mount with two files, every write to which hangs until this value goes; then they fail.
 #[derive(Debug)]
 pub(crate) struct HangingMount {
     directory: PathBuf,
@@ -116,11 +121,17 @@ fn answer(mut fuse: File, hanging: &AtomicUsize, lookups: &AtomicUsize) {
                 lookups.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
-            opcode::LOOKUP if body.strip_suffix(&[0]) == Some(NAME.as_bytes()) => Ok(entry()),
+            opcode::LOOKUP if body.strip_suffix(&[0]) == Some(NAME.as_bytes()) => Ok(entry(FILE)),
+            opcode::LOOKUP if body.strip_suffix(&[0]) == Some(MEMORY.as_bytes()) => Ok(entry(MEMORY_FILE)),
             opcode::LOOKUP => Err(Errno::NOENT),
             opcode::GETATTR | opcode::SETATTR => Ok([vec![0; 16], attributes(node)].concat()),
             // FOPEN_DIRECT_IO: no cache stands before the writes.
-            opcode::OPEN => Ok([0_u64.to_ne_bytes(), 1_u64.to_le_bytes()].concat()),
+            opcode::OPEN => {
+                let flags = u32::from_ne_bytes(body[..4].try_into().unwrap());
+                let is_direct = node == FILE || flags & OFlags::NONBLOCK.bits() != 0;
+                Ok([0_u64.to_ne_bytes(), u64::from(is_direct).to_le_bytes()].concat())
+            }
+            opcode::READ => Ok(vec![0; u32::from_ne_bytes(body[16..20].try_into().unwrap()) as usize]),
             opcode::RELEASE | opcode::FLUSH => Ok(Vec::new()),
             _ => Err(Errno::NOSYS),
         };
@@ -144,16 +155,18 @@ fn init() -> Vec<u8> {
     bytes
 }
 
-/// `fuse_entry_out` of the file.
-fn entry() -> Vec<u8> {
-    [FILE.to_ne_bytes().to_vec(), vec![0; 32], attributes(FILE)].concat()
+/// `fuse_entry_out` of a file.
+fn entry(node: u64) -> Vec<u8> {
+    [node.to_ne_bytes().to_vec(), vec![0; 32], attributes(node)].concat()
 }
 
 /// `fuse_attr`.
 fn attributes(node: u64) -> Vec<u8> {
     let mode: u32 = if node == ROOT { 0o040_755 } else { 0o100_600 };
     let mut bytes = vec![0; 88];
+    let size: u64 = if node == MEMORY_FILE { 4096 } else { 0 };
     bytes[..8].copy_from_slice(&node.to_ne_bytes());
+    bytes[8..16].copy_from_slice(&size.to_ne_bytes());
     bytes[60..64].copy_from_slice(&mode.to_ne_bytes());
     bytes[64..68].copy_from_slice(&1_u32.to_ne_bytes());
     bytes
