@@ -157,7 +157,6 @@ impl Slot {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.ready = None,
         }
-        false
     }
 
     /// Starts a program of the service whose number is that of the slot, or one of its named commands
