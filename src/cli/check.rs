@@ -151,12 +151,12 @@ fn warnings(config: &Config, root: Root<'_>) -> Vec<String> {
 fn warn_of_surroundings(spec: &Spec, root: Root<'_>, warnings: &mut Vec<String>) {
     let env_file = &spec.attributes.env_file;
     let paths = [
-        ("cwd", spec.cwd.as_str(), root.has_dir(&spec.cwd)),
-        ("env_file", env_file.as_str(), root.has_file(env_file)),
+        ("cwd", spec.cwd.as_str(), root.has_dir(&spec.cwd), "directory"),
+        ("env_file", env_file.as_str(), root.has_file(env_file), "regular file"),
     ];
-    for (key, path, is_there) in paths {
+    for (key, path, is_there, kind) in paths {
         if !path.is_empty() && !is_there {
-            warnings.push(format!("{}: {key}: {path} is missing", spec.name));
+            warnings.push(format!("{}: {key}: no {kind} {path}", spec.name));
         }
     }
     if !spec.user.is_empty() && !root.has_user(&spec.user) {
@@ -184,8 +184,8 @@ mod tests {
             [
                 "web: commands: no-program-of-this-name: No such file or directory (errno 2)",
                 "web: command: /nonexistent/web: No such file or directory (errno 2)",
-                "web: cwd: /nonexistent is missing",
-                "web: env_file: /nonexistent/env is missing",
+                "web: cwd: no directory /nonexistent",
+                "web: env_file: no regular file /nonexistent/env",
                 "web: user: no user 'no-one'",
                 "web: groups: no group 'no-group'",
             ]

@@ -21,7 +21,7 @@ use super::server_socket::{Received, ServerSocket};
 use super::slot::{Progress, Slot};
 use super::strays::Strays;
 use super::trial::Upgrade;
-use super::{Configuration, SLOTS, SOFTWARE, ServerEnd, raw};
+use super::{Configuration, READY_PIPE_BYTES, SLOTS, SOFTWARE, ServerEnd, raw};
 use crate::limits::SESSIONS;
 use crate::log::Reason;
 use crate::log::console::{error, warning};
@@ -37,6 +37,8 @@ use crate::sys::fork::SignalFd;
 const END_BEGIN_TIME: Duration = Duration::from_secs(5);
 /// Pause between two looks at a group whose leader has exited: its last process may have another parent.
 pub(super) const GROUP_POLL: Duration = Duration::from_millis(50);
+/// Pause between two looks at a server that ends.
+const END_POLL: Duration = Duration::from_millis(250);
 /// Requests handled before children and signals are looked at.
 const REQUESTS_AT_ONCE: usize = 16;
 /// Descriptors that the loop waits for.
@@ -76,9 +78,13 @@ pub(super) struct MainLoop {
     pub(super) next_look: Option<Instant>,
     pub(super) server: Option<Pid>,
     /// End of the server, as far as it is known.
-    end: ServerEnd,
+    pub(super) end: ServerEnd,
     /// Time of the first signal that asked the server to end.
     pub(super) ending_since: Option<Instant>,
+    /// Latest time of the end of a server that is asked to.
+    pub(super) end_by: Option<Instant>,
+    /// Time since which the server is dead, but for threads that cannot end.
+    pub(super) dying_since: Option<Instant>,
     /// The server was killed, and another one takes over.
     has_crashed: bool,
     pub(super) crashes: Crashes,
@@ -126,6 +132,8 @@ impl MainLoop {
             server: None,
             end: ServerEnd::default(),
             ending_since: None,
+            end_by: None,
+            dying_since: None,
             has_crashed: false,
             crashes: Crashes::new(),
             table: ProcessTable::NONE,
@@ -145,6 +153,7 @@ impl MainLoop {
     pub(super) fn serve(&mut self, server: Pid, configuration: &mut dyn Configuration) -> Option<ServerEnd> {
         self.server = Some(server);
         (self.has_crashed, self.is_server_ending, self.end) = (false, false, ServerEnd::default());
+        (self.end_by, self.dying_since) = (None, None);
         self.crashes.start(Instant::now());
         self.run(configuration);
         (!self.has_crashed && !self.is_leaving()).then(|| {
@@ -172,6 +181,7 @@ impl MainLoop {
             self.step();
             self.reload(configuration);
             self.continue_upgrade(configuration);
+            self.watch_end();
         }
         // What it has requested before its end.
         while self.receive_requests() {
@@ -189,7 +199,13 @@ impl MainLoop {
         }
         self.receive_requests();
         self.read_launches();
-        self.slots.iter_mut().for_each(Slot::read_ready);
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if slot.read_ready() {
+                let name = ServiceId::from_index(index).and_then(|service| self.services.get(service));
+                let name = name.map_or("?", |spec| &spec.name);
+                warning!("{}: no line in {} bytes of ready: it is closed", name, READY_PIPE_BYTES);
+            }
+        }
         self.attribute_children();
         self.receive_notices();
         self.reap();
@@ -208,7 +224,8 @@ impl MainLoop {
         // One that waits for the end of a trial is continued by the server's message.
         let upgrade =
             self.upgrade.pause().map(|pause| if self.is_unconfirmed { pause.max(RETRY) } else { pause });
-        [ended, held.then_some(RETRY), upgrade, self.strays.pause()].into_iter().flatten().min()
+        let end = self.server.filter(|_| self.is_to_end()).map(|_| END_POLL);
+        [ended, held.then_some(RETRY), upgrade, end, self.strays.pause()].into_iter().flatten().min()
     }
 
     pub(super) fn wait(&self, pause: Option<Duration>) {

@@ -112,6 +112,12 @@ crate::limits::limits! {
     /// Time of a server to close its connections before an upgrade.
     SERVER_LEAVE_TIME: Duration = Duration::from_secs(30), exceeded "it is killed; the upgrade goes on",
         tests ["server_that_does_not_go_is_killed"];
+    /// Time of a server to end beyond that of its services.
+    SERVER_END_TIME: Duration = Duration::from_secs(30), exceeded "it is killed; without its end, the keeper goes on",
+        tests ["server_that_does_not_end_is_killed_and_given_up"];
+    /// Bytes without a newline on the descriptor of a service that is not ready.
+    READY_PIPE_BYTES: usize = 4096, exceeded "the descriptor is closed, and the service is not ready",
+        tests ["line_of_readiness_up_to_its_limit"];
     /// Output of a new program that is tried.
     UPGRADE_OUTPUT_BYTES: usize = 512, exceeded "the rest is dropped",
         tests ["output_of_a_trial_is_cut_at_its_limit"];
@@ -177,6 +183,9 @@ const IGNORED: [c_int; 12] = [
     libc::SIGTRAP,
     libc::SIGSYS,
 ];
+
+/// Signals of faults. Those that kill(2) sends would end the keeper; a fault of its own does so although they are ignored.
+const FAULTS: [c_int; 5] = [libc::SIGILL, libc::SIGABRT, libc::SIGFPE, libc::SIGBUS, libc::SIGSEGV];
 
 /// The server's ends of the sockets between it and the keeper.
 #[derive(Debug)]
@@ -292,8 +301,8 @@ pub fn run<T: Configuration>(
             }
             Forked::Parent(server) => {
                 drop((server_messages, notify));
-                let real_time: Vec<c_int> = (libc::SIGRTMIN()..=libc::SIGRTMAX()).collect();
-                fork::ignore_signals(&real_time);
+                fork::ignore_signals(&FAULTS);
+                fork::ignore_signals(&fork::REAL_TIME);
                 // A reader of standard error that does not read must not stop the keeper.
                 crate::log::never_wait();
                 if let Some(end) = main_loop.serve(server, &mut start) {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 
 use heapless::Vec;
-use rustix::process::{Pid, getpgid};
+use rustix::process::{Pid, Signal, getpgid};
 
 use super::{ENVIRONMENT_BYTES, ORPHANS, PROCESSES};
 
@@ -168,6 +168,28 @@ pub(super) fn parent(pid: Pid) -> Option<Pid> {
     self::pid(&stat_field(pid, 1)?)
 }
 
+/// Returns true for a process that has ended or is killed, and has threads that go on: they wait for a disk.
+pub(super) fn is_dying(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map_or("", str::trim);
+    let pending = u64::from_str_radix(value("SigPnd:"), 16).unwrap_or_default();
+    value("State:").starts_with('Z') || pending & (1 << (Signal::KILL.as_raw() - 1)) != 0
+}
+
+/// Exit code of a process whose first thread has exited; `None` if a signal ended it.
+pub(super) fn exit_code(pid: Pid) -> Option<u8> {
+    let status: u32 = stat_field(pid, 49)?.trim().parse().ok()?;
+    (is_zombie(pid) && status & 0x7f == 0).then_some((status >> 8) as u8)
+}
+
+/// Names of the threads of a process that have not exited, for people.
+pub(super) fn threads(pid: Pid) -> String {
+    let tasks = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).into_iter().flatten().flatten();
+    let tasks = tasks.filter_map(|task| self::pid(task.file_name().to_str()?));
+    let names: std::vec::Vec<String> = tasks.filter(|task| !is_zombie(*task)).map(name).collect();
+    names.join(", ")
+}
+
 /// Returns false while a process executes a program, and for one that cannot be looked at.
 pub(super) fn has_environment(pid: Pid) -> bool {
     stat_field(pid, 48).is_none_or(|end| end.trim() != "0") || is_zombie(pid)
@@ -240,7 +262,7 @@ mod tests {
         assert_eq!(found(&Family::new()), by_look());
         assert_eq!(by_look().0.len(), 2);
         for pid in by_look().0 {
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            rustix::process::kill_process(pid, Signal::KILL).unwrap();
         }
         shell.wait().unwrap();
     }

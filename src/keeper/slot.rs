@@ -9,7 +9,7 @@ use rustix::process::{Pid, kill_process, kill_process_group};
 use super::group::Group;
 use super::launch::{Job, Launch, Outcome, launch, read_error};
 use super::procfs::group_of_any;
-use super::raw;
+use super::{READY_PIPE_BYTES, raw};
 use crate::service::{
     Exit, Inherited, InheritedProcess, LastExit, Memo, Notice, Program, ReadyCheck, Scope, Signal,
     SpawnError, SpawnStage,
@@ -37,6 +37,8 @@ pub(super) struct Slot {
     pub(super) stop_command: Option<Launch>,
     /// Pipe on which the service reports that it is ready.
     pub(super) ready: Option<PipeReader>,
+    /// Bytes that came on it without a newline.
+    pub(super) ready_bytes: usize,
     /// Program that was started last.
     pub(super) program: Program,
     /// Time at which the leader was started; `None` without one.
@@ -88,6 +90,7 @@ impl Slot {
         output: None,
         stop_command: None,
         ready: None,
+        ready_bytes: 0,
         program: Program::Main,
         started: None,
         kept: None,
@@ -142,12 +145,21 @@ impl Slot {
         }
     }
 
-    /// Reads whether the running service reports that it is ready. It does so with a line, and with nothing else.
-    pub(super) fn read_ready(&mut self) {
-        let (State::Running { .. }, Some(mut pipe)) = (&self.state, self.ready.as_ref()) else { return };
+    /// Reads whether the running service reports that it is ready. It does so with a line, and with nothing else. Returns
+    /// true if the line is too long: the pipe is closed.
+    pub(super) fn read_ready(&mut self) -> bool {
+        let (State::Running { .. }, Some(mut pipe)) = (&self.state, self.ready.as_ref()) else {
+            return false;
+        };
         let mut bytes = [0; READY_BYTES];
         match pipe.read(&mut bytes) {
-            Ok(count @ 1..) if !bytes.iter().take(count).any(|byte| *byte == b'\n') => {}
+            Ok(count @ 1..) if !bytes.iter().take(count).any(|byte| *byte == b'\n') => {
+                self.ready_bytes += count;
+                if self.ready_bytes > READY_PIPE_BYTES {
+                    self.ready = None;
+                    return true;
+                }
+            }
             Ok(count) => {
                 self.notice.is_ready |= count > 0;
                 self.was_ready |= count > 0;
@@ -157,6 +169,7 @@ impl Slot {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.ready = None,
         }
+        false
     }
 
     /// Starts a program of the service whose number is that of the slot, or one of its named commands
@@ -364,5 +377,35 @@ impl Slot {
     pub(super) fn is_group_gone(&mut self) -> bool {
         self.forget_empty_group();
         self.pid().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::sys::tests::lock_children;
+
+    fn waiting() -> (Slot, PipeWriter) {
+        let (reader, writer) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&reader, true).unwrap();
+        (Slot { state: State::Running { pid: Pid::INIT }, ready: Some(reader), ..Slot::FREE }, writer)
+    }
+
+    #[test]
+    fn line_of_readiness_up_to_its_limit() {
+        // A child of another test would have the pipe, too.
+        let _children = lock_children();
+        let read = |slot: &mut Slot| (0..2 * READY_PIPE_BYTES / READY_BYTES).any(|_| slot.read_ready());
+        let (mut slot, mut writer) = waiting();
+        writer.write_all(&[b'x'; READY_PIPE_BYTES]).unwrap();
+        assert!(!read(&mut slot) && slot.ready.is_some());
+        writer.write_all(b"\n").unwrap();
+        assert!(!read(&mut slot) && slot.was_ready);
+        let (mut slot, mut writer) = waiting();
+        writer.write_all(&[b'x'; READY_PIPE_BYTES + 1]).unwrap();
+        assert!(read(&mut slot) && slot.ready.is_none() && !slot.was_ready);
+        assert!(writer.write_all(b"\n").is_err(), "nothing reads it any more");
     }
 }

@@ -7,6 +7,7 @@ pub(crate) const EAGAIN: i32 = 11;
 pub(crate) const EBUSY: i32 = 16;
 pub(crate) const EEXIST: i32 = 17;
 pub(crate) const EINVAL: i32 = 22;
+pub(crate) const EOPNOTSUPP: i32 = 95;
 pub(crate) const ESHUTDOWN: i32 = 108;
 pub(crate) const ETIMEDOUT: i32 = 110;
 pub(crate) const EDQUOT: i32 = 122;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{Attributes, CONTROLS, DirectoryKind, Resource, SPAWN_TIMEOUT};
 use crate::log::Reason;
-use crate::log::errno::{ENOENT, ETIMEDOUT};
+use crate::log::errno::{ENOENT, EOPNOTSUPP, ETIMEDOUT};
 
 /// Stage of a start that failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -170,8 +170,10 @@ impl fmt::Display for Text<'_> {
             SpawnStage::EnvFile => {
                 let file = attributes.map(|known| &*known.env_file);
                 write!(f, "cannot read environment file{}", Named(file))?;
-                if item > 0 {
-                    write!(f, ", line {item}")?;
+                match (item, errno) {
+                    (_, EOPNOTSUPP) => return f.write_str(", which is not a regular file"),
+                    (0, _) => {}
+                    (line, _) => write!(f, ", line {line}")?,
                 }
             }
             SpawnStage::Directories => {
@@ -316,6 +318,12 @@ mod tests {
                 2,
                 "cannot read environment file /data/web.env: No such file or directory (errno 2)",
                 "cannot read environment file: No such file or directory (errno 2)",
+            ),
+            (
+                EnvFile,
+                EOPNOTSUPP,
+                "cannot read environment file /data/web.env, which is not a regular file",
+                "cannot read environment file, which is not a regular file",
             ),
             (
                 Capabilities,

@@ -19,6 +19,16 @@ use crate::service::READY_DESCRIPTORS;
 
 /// Highest number of a signal of Linux.
 const SIGNALS: c_int = 64;
+/// Real-time signals, with those that the C library has for itself.
+pub const REAL_TIME: [c_int; 33] = {
+    let mut all = [32; 33];
+    let mut index = 0;
+    while index < all.len() {
+        all[index] += index as c_int;
+        index += 1;
+    }
+    all
+};
 /// Descriptors that are closed one by one on kernels without close_range(2) (before 5.9).
 const DESCRIPTORS: c_int = 4096;
 /// Size of `struct signalfd_siginfo`, which begins with the number of the signal.
@@ -171,11 +181,15 @@ pub fn ignore_signals(signals: &[c_int]) {
     }
 }
 
-/// Sets the disposition of a signal. It fails for KILL, STOP and the signals of the C library, which have
-/// none.
+/// Sets the disposition of a signal. It fails for KILL and STOP, which have none. The C library would refuse the signals
+/// that it has for itself.
 fn set_action(signal: c_int, action: libc::sighandler_t) {
-    // SAFETY: the action is one of two constants, so that no handler of ours can be called.
-    unsafe { libc::signal(signal, action) };
+    // `struct sigaction` of the kernel: action, flags, restorer, mask.
+    let action: [libc::sighandler_t; 6] = [action, 0, 0, 0, 0, 0];
+    let old = core::ptr::null_mut::<libc::sighandler_t>();
+    // SAFETY: the action is one of two constants, so that no handler of ours can be called. The structure is not larger
+    // than this.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), old, SIGNALS as usize / 8) };
 }
 
 fn set_of(signals: &[c_int]) -> libc::sigset_t {

@@ -5,6 +5,7 @@ use std::process::Command;
 use super::services::{OK, start, status, until_state};
 use crate::support::device::shell;
 use crate::support::directory::Directory;
+use crate::support::hanging_mount::{self, HangingMount};
 use crate::support::wait::until;
 use crate::support::{Device, Server};
 
@@ -56,16 +57,29 @@ fn answer_of_a_start_names_what_cannot_be_set() {
 #[test]
 fn environment_file_that_hangs_delays_its_service_alone() {
     let directory = Directory::new();
-    let pipe = directory.file("pipe");
-    // Nothing writes to it, as on a disk that hangs.
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let keys = format!("env_file = '{pipe}'\nautostart = true");
+    let point = directory.path().join("mount");
+    std::fs::create_dir(&point).unwrap();
+    let mount = HangingMount::new(&point);
+    let keys = format!("env_file = '{}/{}'\nautostart = true", point.display(), hanging_mount::HANGS);
     let server = Server::start(&Device::plain().with(&shell("web", "true", &keys)));
-    until_state(&server, "web", "starting");
+    until("it hangs", || mount.hanging() > 0);
     start(&server, "hello");
     assert_eq!(status(&server, "web").state, "starting");
     assert_eq!(server.call("services/web/stop"), OK);
+    drop(mount);
     until_state(&server, "web", "stopped");
+}
+
+#[test]
+fn environment_file_that_is_a_pipe_fails_the_start() {
+    let directory = Directory::new();
+    let pipe = directory.file("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let keys = format!("env_file = '{pipe}'");
+    let server = Server::start(&Device::plain().with(&shell("web", "true", &keys)));
+    let answer = server.call("services/web/start");
+    let reason = format!("web: cannot read environment file {pipe}, which is not a regular file\"");
+    assert!(answer.contains(&reason), "{answer}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::support::hanging_mount::{self, HangingMount};
 use crate::support::server::friendlet;
 use crate::support::wait::{SOON, until};
 use crate::support::ws::{Frame, TEXT, request};
-use crate::support::{Device, Server};
+use crate::support::{Device, Server, process};
 
 /// Calls that log more than a pipe and the queue before it hold.
 const CALLS: usize = 3000;
@@ -426,4 +426,21 @@ fn daemon_whose_memory_is_locked_by_a_hanging_mount_delays_its_service_alone() {
     start(&server, "locked");
     drop(mount);
     server.stop();
+}
+
+#[test]
+fn server_with_a_thread_that_hangs_ends_in_time() {
+    let directory = Directory::new();
+    let point = directory.path().join("mount");
+    fs::create_dir(&point).unwrap();
+    let mount = HangingMount::new(&point);
+    let hangs = format!("{}/{}-ready", point.display(), hanging_mount::HANGS);
+    let waits = shell("waits", "exec sleep 1000", &format!("autostart = true\nwait = [\"path:{hangs}\"]"));
+    let mut server = Server::start(&Device::plain().with(&waits));
+    until("the look hangs", || mount.hanging() > 0);
+    let pid = start(&server, "hello").pid;
+    assert!(ends_well(&mut server) < 2 * QUICK);
+    assert!(!process::is_alive(pid));
+    until("it is logged", || server.log().contains("server: cannot end: a thread of it hangs"));
+    drop(mount);
 }

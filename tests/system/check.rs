@@ -204,7 +204,7 @@ fn root_of_an_image_has_its_own_programs_users_and_files() {
     let expected = [
         format!("{file}: ok\n"),
         warning("command: /bin/sh: No such file or directory (errno 2)"),
-        warning(&format!("cwd: {directory} is missing")),
+        warning(&format!("cwd: no directory {directory}")),
         warning("user: no user 'root'"),
         warning("groups: no group 'root'"),
     ];

@@ -349,12 +349,18 @@ fn signals_that_would_end_the_server_and_leave_its_services_do_not() {
         server.signal(signal);
         send(server.pid(), signal);
     }
-    for signal in ["TRAP", "SYS", "RTMIN", "RTMAX"] {
-        let kill = format!("kill -{signal} {}", server.keeper());
+    // 32 to 34 are signals that C libraries have for themselves.
+    for signal in ["TRAP", "SYS", "ILL", "ABRT", "FPE", "BUS", "SEGV", "32", "33", "34", "RTMAX"] {
+        // Twice: a handler may return to the default action.
+        let kill = format!("kill -{signal} {0}; kill -{signal} {0}", server.keeper());
         assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success());
     }
     send(server.pid(), Signal::QUIT);
     assert_eq!(server.call("services/hello/start"), OK);
+    // A service started by then has none of that.
+    let later = start(&server, "allowed").pid;
+    let status = fs::read_to_string(format!("/proc/{later}/status")).unwrap();
+    assert!(status.contains("SigIgn:\t0000000000000000\n"), "{status}");
     // It ends the server in order.
     server.signal(Signal::QUIT);
     assert_eq!(server.wait(SOON).code(), Some(0), "{}", server.log());

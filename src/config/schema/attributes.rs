@@ -142,7 +142,7 @@ pub(super) const ENV_FILE: Key = Key::new(
     "env_file",
     Kind::string(board_limit!(FILE_PATH_BYTES), "an absolute path", is_absolute_path),
     Unset("none"),
-    "File of further variables, which is read at each start, as the server's user: lines of `NAME=value`, \
+    "Regular file of further variables, which is read at each start, as the server's user: lines of `NAME=value`, \
      and comments that begin with `#`. Those of `env` win.",
 )
 .example("\"/data/clock.env\"")

@@ -1,8 +1,10 @@
 //! File of environment variables.
 
-use std::fs::File;
+use std::fs::{self, OpenOptions};
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::{at, io_at};
@@ -15,10 +17,16 @@ type Variable = (String, String);
 /// Reads a file of environment variables.
 ///
 /// # Errors
-/// Error of reading it; `E2BIG` above a limit, `EINVAL` with the line that is wrong.
+/// Error of reading it; `E2BIG` above a limit, `EINVAL` with the line that is wrong, `EOPNOTSUPP` for what
+/// is not a regular file.
 pub(super) fn read(path: &str) -> Result<Vec<Variable>, SpawnError> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(io_at(SpawnStage::EnvFile))?;
+    if !fs::metadata(path).map_err(io_at(SpawnStage::EnvFile))?.is_file() {
+        return Err(at(SpawnStage::EnvFile)(Errno::OPNOTSUPP));
+    }
+    // It may be another one by now: a pipe would have its reader wait.
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
+    let file = file.map_err(io_at(SpawnStage::EnvFile))?;
     // One byte more than the limit shows that the file exceeds it.
     file.take(ENV_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io_at(SpawnStage::EnvFile))?;
     parse(&bytes)
@@ -98,6 +106,18 @@ mod tests {
         let text = "A=1\n".repeat(ENV_FILE_VARIABLES);
         assert_eq!(parse(text.as_bytes()).unwrap().len(), ENV_FILE_VARIABLES);
         assert_eq!(parse((text + "A=1").as_bytes()), Err(too_big.with_item(ENV_FILE_VARIABLES)));
+    }
+
+    #[test]
+    fn what_is_not_a_regular_file_is_refused() {
+        let directory = crate::sys::tests::TestDirectory::new("env-file");
+        let pipe = directory.0.join("pipe");
+        fs::create_dir_all(&directory.0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .unwrap();
+        for path in [pipe.to_str().unwrap(), "/", "/dev/null"] {
+            assert_eq!(read(path), Err(SpawnError::new(SpawnStage::EnvFile, 95)), "{path}");
+        }
     }
 
     proptest::proptest! {
