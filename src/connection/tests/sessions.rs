@@ -80,7 +80,7 @@ fn user_ends_own_sessions_and_an_administrator_any() {
     let killed = NOTICE.replace("WORD", "killed");
     let id = fixture.bound(&tablet);
     assert_eq!(end(&mut fixture, &phone, &of_tablet), OK);
-    assert_eq!(fixture.receive(id), [killed.clone()]);
+    assert_eq!(fixture.receive(id), core::slice::from_ref(&killed));
     fixture.server.release(id);
     for (session, id) in [(&phone, &of_tablet), (&phone, &of_admin), (&admin, &"00000000".to_owned())] {
         assert!(end(&mut fixture, session, id).contains("Function end returned: 2"), "{id}");
