@@ -325,6 +325,7 @@ fn server_that_is_killed_in_a_trial_is_followed_by_one_with_the_earlier_configur
     server.crash();
     // Its users are those of the file from the start.
     assert!(post(&server, "status", GUEST, "").contains("Admin rights required"));
+    until("the earlier services are back", || is_known(&server, "gone"));
     until_state(&server, "gone", "started");
     until("the added service is gone", || !is_known(&server, "added") && !process::is_alive(added_pid));
     assert_eq!((status(&server, "same").pid, status(&server, "same").restarts), (pid, 0));
