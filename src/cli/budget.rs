@@ -15,7 +15,7 @@ use crate::net::tls::{
 };
 use crate::net::{ACCEPT_BACKLOG, SOCKET_BUFFER_BYTES};
 use crate::serve::PEM_BYTES;
-use crate::service::{Arguments, Check, Spec, Supervisor};
+use crate::service::{Arguments, Check, CheckKind, Endpoint, ReadyCheck, Spec, Supervisor};
 use crate::session::{Lockout, SessionMemo, SessionTable, Tokens, Users};
 use crate::sys::audit_files::AUDIT_WRITER_BYTES;
 use crate::sys::conditions::CONDITION_STACK_BYTES;
@@ -135,6 +135,11 @@ impl Budget {
             Item::new("thread of state files", 1, STATE_STACK_BYTES + STATE_QUEUE_BYTES),
             Item::new("thread of output files", output_files, OUTPUT_STACK_BYTES + OUTPUT_BUFFER_BYTES),
             Item::new("thread of a condition", config.services.conditions().len(), CONDITION_STACK_BYTES),
+            Item::new(
+                "thread of a connection to a service",
+                unix_sockets(config),
+                serve::CONNECT_STACK_BYTES,
+            ),
             Item::new("certificates and keys", pem_files, PEM_BYTES),
             Item::new("descriptor or timer", 2 * connections + services + 2 * runs + 12, ENTRY_BYTES),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),
@@ -202,6 +207,15 @@ impl fmt::Display for Budget {
         }
         Ok(())
     }
+}
+
+/// Number of UNIX sockets to which the server connects: those of readiness and of checks.
+fn unix_sockets(config: &Config) -> usize {
+    let is_unix = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Unix(_));
+    let ready = |spec: &Spec| matches!(&spec.ready, ReadyCheck::Connect(endpoint) if is_unix(endpoint));
+    let check = |check: &Check| matches!(&check.kind, CheckKind::Connect(endpoint) if is_unix(endpoint));
+    config.services.iter().filter(|(_, spec)| ready(spec)).count()
+        + config.services.checks().filter(|(_, one)| check(one)).count()
 }
 
 #[cfg(test)]

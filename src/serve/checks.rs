@@ -1,13 +1,12 @@
 //! Attempts of health checks: connections and HTTP requests, which the upkeep polls, and programs.
 
 use std::fmt::Write as _;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::connect;
+use super::connect::{self, Connecting};
 use super::system::System;
 use crate::connection::Server;
 use crate::limits::CHECKS;
@@ -33,10 +32,11 @@ impl Checks {
     /// Continues the attempts under way, ends those that are abandoned, and begins those that are due.
     pub(super) fn run(&mut self, server: &mut Server, system: &mut System, now: Duration) {
         for pending in &mut self.pending {
-            if let Some((attempt, exchange)) = pending.take()
-                && server.services().is_under_way(attempt)
-            {
+            let Some((attempt, exchange)) = pending.take() else { continue };
+            if server.services().is_under_way(attempt) {
                 *pending = advance(attempt, exchange, server, system, now);
+            } else if exchange.connecting.hangs() {
+                *pending = Some((attempt, exchange));
             }
         }
         system.processes().kill_checks(|attempt| !server.services().is_under_way(attempt));
@@ -47,8 +47,17 @@ impl Checks {
                 continue;
             }
             let attempt = server.begin_check(id, now);
-            let begun = server.services().table().check(id).and_then(|check| begin(attempt, check, system));
             let Some(pending) = self.pending.get_mut(id.index()) else { continue };
+            let check = server.services().table().check(id);
+            if let (Some((_, earlier)), Some(CheckKind::Connect(endpoint))) =
+                (&pending, check.map(|check| &check.kind))
+                && earlier.connecting.hangs_at(endpoint)
+            {
+                let error = CheckError::Connect(Errno::TIMEDOUT.raw_os_error());
+                server.handle_checked(attempt, Err(error), now, system);
+                continue;
+            }
+            let begun = check.and_then(|check| begin(attempt, check, system));
             *pending = match begun {
                 Some(Ok(exchange)) => advance(attempt, exchange, server, system, now),
                 Some(Err(error)) => {
@@ -61,8 +70,8 @@ impl Checks {
     }
 
     /// Returns true if there is an attempt to continue.
-    pub(super) fn is_pending(&self) -> bool {
-        self.pending.iter().any(Option::is_some)
+    pub(super) fn is_pending(&self, server: &Server) -> bool {
+        self.pending.iter().flatten().any(|(attempt, _)| server.services().is_under_way(*attempt))
     }
 }
 
@@ -99,32 +108,34 @@ fn advance(
 
 /// Connection of one attempt.
 struct Exchange {
-    socket: OwnedFd,
+    connecting: Connecting,
     is_requested: bool,
     /// Begin of the response.
     status: heapless::Vec<u8, STATUS_BYTES>,
 }
 
 impl Exchange {
-    fn new(socket: OwnedFd) -> Self {
-        Self { socket, is_requested: false, status: heapless::Vec::new() }
+    fn new(connecting: Connecting) -> Self {
+        Self { connecting, is_requested: false, status: heapless::Vec::new() }
     }
 
     /// Continues as far as possible without blocking. Returns the result once it is known.
     fn poll(&mut self, kind: &CheckKind) -> Option<Result<(), CheckError>> {
         if !self.is_requested {
-            if let Err(error) = connect::poll_connected(&self.socket)? {
+            if let Err(error) = self.connecting.poll()? {
                 return Some(Err(CheckError::Connect(error.raw_os_error())));
             }
-            let CheckKind::Http(url) = kind else { return Some(Ok(())) };
+            let (CheckKind::Http(url), Some(socket)) = (kind, self.connecting.socket()) else {
+                return Some(Ok(()));
+            };
             // The buffer of a new socket has room for the whole request.
-            if let Err(error) = send(&self.socket, request(url).as_bytes(), SendFlags::NOSIGNAL) {
+            if let Err(error) = send(socket, request(url).as_bytes(), SendFlags::NOSIGNAL) {
                 return Some(Err(CheckError::Broken(error.raw_os_error())));
             }
             self.is_requested = true;
         }
         let mut bytes = [0; CHECK_RESPONSE_BYTES];
-        match recv(&self.socket, &mut bytes, RecvFlags::empty()) {
+        match recv(self.connecting.socket()?, &mut bytes, RecvFlags::empty()) {
             Ok((_, 0)) => Some(Err(CheckError::Closed)),
             Ok((_, length)) => {
                 let room = STATUS_BYTES - self.status.len();
@@ -231,7 +242,7 @@ mod tests {
         peer.write_all(format!("HTTP/1.1 503 Busy\r\n\r\n{body}").as_bytes()).unwrap();
         assert_eq!(result(&mut exchange, &kind), Err(CheckError::Status(503)));
         let mut rest = vec![0; body.len()];
-        let left = recv(&exchange.socket, &mut rest, RecvFlags::empty()).unwrap().1;
+        let left = recv(exchange.connecting.socket().unwrap(), &mut rest, RecvFlags::empty()).unwrap().1;
         assert!(left >= 3 * CHECK_RESPONSE_BYTES, "{left}");
     }
 

@@ -266,8 +266,11 @@ impl Core {
             self.sd_notify.poll_timeout(),
             counters,
             self.probes.poll_timeout(self.server.unready()).map(|due| due.max(soon)),
-            (is_releasing || self.checks.is_pending() || !is_copied || self.has_reload_to_retry())
-                .then_some(soon),
+            (is_releasing
+                || self.checks.is_pending(&self.server)
+                || !is_copied
+                || self.has_reload_to_retry())
+            .then_some(soon),
         ];
         self.upkeep.schedule(due.into_iter().flatten().min(), &self.clock);
     }

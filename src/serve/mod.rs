@@ -49,6 +49,7 @@ use std::time::{Duration, Instant};
 
 use self::confinement::Confinement;
 pub use self::confinement::preview_sandbox;
+pub(crate) use self::connect::CONNECT_STACK_BYTES;
 use self::core::Core;
 pub use self::descriptors::descriptor_warning;
 pub use self::own_files::GOOD;
@@ -97,6 +98,10 @@ crate::limits::limits! {
     PREDECESSOR_TIME: Duration = Duration::from_secs(1), fixed "then the start fails with exit code 69";
     /// Pause between two looks at it.
     PREDECESSOR_PAUSE: Duration = Duration::from_millis(50), fixed "the next look";
+    /// Threads that connect to the UNIX sockets of services: one each for readiness and for a check, which stays while
+    /// its mount hangs.
+    CONNECT_THREADS: usize = limits::SERVICES + limits::CHECKS, exceeded "the attempt fails with error 11",
+        tests ["threads_that_hang_are_no_more_than_the_limit"];
     /// Delay of the event loop after which the watchdogs of services get that time, too.
     HELD_UP: Duration = Duration::from_secs(1), fixed "each watchdog expires that much later";
     /// PEM file of a certificate chain, a key or an authority.

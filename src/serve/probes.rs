@@ -1,9 +1,8 @@
 //! Attempts to connect to the sockets of services that are ready when they accept a connection.
 
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use super::connect;
+use super::connect::{self, Connecting};
 use crate::limits::SERVICES;
 use crate::service::{Endpoint, PROBE_PERIOD, ReadyCheck, ServiceId};
 
@@ -11,7 +10,7 @@ use crate::service::{Endpoint, PROBE_PERIOD, ReadyCheck, ServiceId};
 #[derive(Debug)]
 pub(super) struct Probes {
     /// Connections that are neither accepted nor refused.
-    pending: [Option<OwnedFd>; SERVICES],
+    pending: [Option<Connecting>; SERVICES],
     next: Duration,
 }
 
@@ -40,7 +39,7 @@ impl Probes {
             }
         }
         for (index, pending) in self.pending.iter_mut().enumerate() {
-            if tried & (1 << index) == 0 {
+            if tried & (1 << index) == 0 && !pending.as_ref().is_some_and(Connecting::hangs) {
                 *pending = None;
             }
         }
@@ -67,12 +66,13 @@ fn endpoint((service, check): (ServiceId, &ReadyCheck)) -> Option<(ServiceId, &E
 }
 
 /// Continues a pending attempt or begins one; true if the connection is accepted.
-fn attempt(pending: &mut Option<OwnedFd>, endpoint: &Endpoint) -> bool {
-    let begun = pending.take().map_or_else(|| connect::begin(endpoint), Ok);
-    let Ok(socket) = begun else { return false };
-    let result = connect::poll_connected(&socket);
+fn attempt(pending: &mut Option<Connecting>, endpoint: &Endpoint) -> bool {
+    let kept = pending.take_if(|kept| !kept.hangs() || kept.hangs_at(endpoint));
+    let begun = kept.map_or_else(|| connect::begin(endpoint), Ok);
+    let Ok(connecting) = begun else { return false };
+    let result = connecting.poll();
     if result.is_none() {
-        *pending = Some(socket);
+        *pending = Some(connecting);
     }
     result.is_some_and(|result| result.is_ok())
 }

@@ -444,3 +444,36 @@ fn server_with_a_thread_that_hangs_ends_in_time() {
     until("it is logged", || server.log().contains("server: cannot end: a thread of it hangs"));
     drop(mount);
 }
+
+#[test]
+fn socket_of_a_service_on_a_hanging_mount_delays_its_service_alone() {
+    let directory = Directory::new();
+    let point = directory.path().join("mount");
+    fs::create_dir(&point).unwrap();
+    let mount = HangingMount::new(&point);
+    let socket = |name: &str| format!("{}/{}-{name}", point.display(), hanging_mount::HANGS);
+    let health = format!("health = {{ unix = \"{}\", period_s = 1, timeout_s = 1 }}", socket("health"));
+    let tables = [
+        shell(
+            "unready",
+            "exec sleep 1000",
+            &format!("autostart = true\nready = \"unix:{}\"", socket("ready")),
+        ),
+        shell("unhealthy", "exec sleep 1000", &format!("autostart = true\nrestart = \"always\"\n{health}")),
+        shell("other", "exec sleep 1000", ""),
+    ];
+    let server = Server::start(&Device::plain().with(&tables.concat()));
+    until("both connections hang", || mount.hanging() >= 2);
+    let begun = Instant::now();
+    start(&server, "other");
+    assert_eq!(server.get("/healthz?level=alive").status, 200);
+    assert!(begun.elapsed() < QUICK, "{:?}", begun.elapsed());
+    // It is restarted by its check, and no attempt adds a thread.
+    until("the check fails", || status(&server, "unhealthy").restarts >= 1);
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("comm")).ok());
+    assert_eq!(names.filter(|name| name.trim() == "connect").count(), 2);
+    assert_eq!(server.call("services/unready/stop"), OK);
+    until_state(&server, "unready", "stopped");
+    drop(mount);
+}

@@ -111,6 +111,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (PlainUser, "system::blocked::program_and_directory_on_a_hanging_mount_delay_their_service_alone", "only root may mount a file system"),
     (PlainUser, "system::blocked::state_file_on_a_hanging_mount_delays_its_own_answer_alone", "only root may mount a file system"),
     (PlainUser, "system::blocked::daemon_whose_memory_is_locked", "only root may mount a file system"),
+    (PlainUser, "system::blocked::socket_of_a_service_on_a_hanging_mount", "only root may mount a file system"),
     (PlainUser, "system::blocked::server_with_a_thread_that_hangs", "only root may mount a file system"),
     (PlainUser, "system::blocked::table_of_", "only root may mount a file system"),
     (NoCgroups, "system::cgroups::daemon_without_any_mark_ends_with_its_service", "this user cannot create control groups"),
