@@ -95,7 +95,7 @@ crate::limits::limits! {
     /// Time of writes to the disk after that.
     WRITE_TIME: Duration = Duration::from_secs(10), fixed "the upgrade goes on: their calls have no answer";
     /// Time of an earlier server, whose keeper was killed, to end.
-    PREDECESSOR_TIME: Duration = Duration::from_secs(1), fixed "then the start fails with exit code 69";
+    PREDECESSOR_TIME: Duration = Duration::from_secs(5), fixed "then the start fails with exit code 69";
     /// Pause between two looks at it.
     PREDECESSOR_PAUSE: Duration = Duration::from_millis(50), fixed "the next look";
     /// Threads that connect to the UNIX sockets of services: one each for readiness and for a check, which stays while
