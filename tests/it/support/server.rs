@@ -407,6 +407,10 @@ impl Drop for Server {
         }
         // One on a board sees to its end itself.
         let Running::Here { child, .. } = &mut self.running else { return };
+        if !matches!(child.try_wait(), Ok(None)) {
+            // Another process may have its number by now.
+            return;
+        }
         // Suspended first: a process that is killed later could start another one, which nobody would find.
         let send = |pid: u32, signal| {
             if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
