@@ -135,11 +135,7 @@ impl Budget {
             Item::new("thread of state files", 1, STATE_STACK_BYTES + STATE_QUEUE_BYTES),
             Item::new("thread of output files", output_files, OUTPUT_STACK_BYTES + OUTPUT_BUFFER_BYTES),
             Item::new("thread of a condition", config.services.conditions().len(), CONDITION_STACK_BYTES),
-            Item::new(
-                "thread of a connection to a service",
-                unix_sockets(config),
-                serve::CONNECT_STACK_BYTES,
-            ),
+            Item::new("thread of a service socket", unix_sockets(config), serve::CONNECT_STACK_BYTES),
             Item::new("certificates and keys", pem_files, PEM_BYTES),
             Item::new("descriptor or timer", 2 * connections + services + 2 * runs + 12, ENTRY_BYTES),
             Item::new("stack and allocator", 1, serve::STACK_BYTES),

@@ -93,8 +93,9 @@ struct Place;
 
 impl Place {
     fn take() -> Option<Self> {
-        let add = |count| (count < CONNECT_THREADS).then_some(count + 1);
-        THREADS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok().then_some(Self)
+        let add = |count: usize| count.checked_add(1).filter(|count| *count <= CONNECT_THREADS);
+        let added = THREADS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        added.ok().map(|_| Self)
     }
 }
 
