@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, fstat, major, minor};
 use rustix::io::Errno;
+use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::system::{RebootCommand, reboot};
@@ -62,14 +63,16 @@ pub fn load_module(path: &Path, parameters: &str) -> io::Result<()> {
 }
 
 /// Sets the inherited attributes of all processes: the umask, and no core files. Also makes ctrl-alt-del a signal
-/// to this process.
+/// to this process. Keeps the program in memory.
 ///
 /// # Errors
 /// The first failure; the other settings are applied.
 pub fn prepare() -> io::Result<()> {
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let core = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: None });
-    Ok(reboot(RebootCommand::CadOff).and(core)?)
+    // Keeper and server are the same file: its pages are there for them, too, while its disk hangs.
+    let memory = mlockall(MlockAllFlags::CURRENT);
+    Ok(reboot(RebootCommand::CadOff).and(core).and(memory)?)
 }
 
 /// Restarts the machine. It returns only on failure.
