@@ -1,6 +1,6 @@
 //! The real program, running.
 
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -161,7 +161,11 @@ impl Server {
     /// Starts `command` and keeps what it writes to standard error.
     fn spawn(mut command: Command) -> Running {
         command.stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        // A program that this process has just written is busy while the child of another test has its descriptor.
+        let mut child = wait::within(wait::SOON, "the program is free", || match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => None,
+            spawned => Some(spawned.unwrap()),
+        });
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = child.stderr.take().unwrap();
         let received = Arc::clone(&log);
