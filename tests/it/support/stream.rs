@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use rustls::{ClientConnection, StreamOwned};
 
 use super::tls::{self, Identity};
@@ -39,7 +39,9 @@ impl Stream {
     /// A connection from `source`, another address of the loopback.
     #[track_caller]
     pub(crate) fn from_source(source: Ipv4Addr, address: SocketAddr, with_tls: bool) -> Self {
-        let descriptor = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        // Of this process alone, and of none that another test starts.
+        let descriptor =
+            socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
         bind(&descriptor, &SocketAddr::new(IpAddr::V4(source), 0)).unwrap();
         connect(&descriptor, &address).unwrap();
         let stream = TcpStream::from(descriptor);
