@@ -92,6 +92,9 @@ link.onend = (reason) => {
   loginView(reason);
 };
 
+// Of this tab alone: the server has one session for all log-ins of a user with one device.
+const device = `console-${[...crypto.getRandomValues(new Uint8Array(4))].map((octet) => octet.toString(16).padStart(2, "0")).join("")}`;
+
 function loginView(reason) {
   find("header").hidden = true;
   view = { nodes: [] };
@@ -106,7 +109,7 @@ function loginView(reason) {
     form.setAttribute("aria-busy", "true");
     say("Logging in ..");
     try {
-      const login = await link.post("login", { username: name.value, password: password.value, deviceid: "console" });
+      const login = await link.post("login", { username: name.value, password: password.value, deviceid: device });
       say("");
       beginSession(login.sessionid);
     } catch (error) {

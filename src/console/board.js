@@ -126,7 +126,7 @@ function accountView() {
     sessions.replaceChildren(...Sessions.map((each) => make("tr", {},
       cell("User", each.User), cell("Device", each.Device), cell("From", each.From), cell("Since", duration(each.Since)),
       cell("Idle", each.Bound ? "in use" : duration(each.Idle)),
-      cell("", each.Own ? "this one" : button("End", () => end(each), { "aria-label": `End the session of ${each.User} from ${each.From}` })))));
+      cell("", each.Own ? "this one" : button("End", () => end(each), { "aria-label": `End the session of ${[each.User, each.Device, each.From].filter(Boolean).join(", ")}` })))));
   };
   const end = async ({ Session, User }) => {
     await link.post("sessions/end", { session: Session });

@@ -73,7 +73,7 @@ function configurationView() {
   };
   const attempt = async () => {
     if (!(await ask("Put this configuration in force? It is kept only if you confirm it in time.", "Try it"))) return;
-    const { Change, Seconds, Address } = await send(true);
+    const { Change, Seconds, Address, NeedsLogin } = await send(true);
     const end = Date.now() + 1000 * Seconds;
     const left = make("strong", { role: "timer" });
     const finish = (words) => {
@@ -90,8 +90,9 @@ function configurationView() {
       make("a", { href: `${location.protocol}//${Address}/#/configuration` }, Address));
     confirmation.replaceChildren(make("div", { className: "trial" },
       make("p", {}, "In force, but not kept. Without a confirmation the earlier configuration is back in ", left, "."),
-      elsewhere ?? "", make("div", { className: "row" }, confirm)));
-    confirm.focus();
+      NeedsLogin ? make("p", {}, "It changes your password: log out, log in with the new one, and press \u201cConfirm a change\u201d here.") : "",
+      elsewhere ?? "", make("div", { className: "row" }, NeedsLogin ? [] : confirm)));
+    if (!NeedsLogin) confirm.focus();
     const tick = () => {
       const seconds = Math.ceil((end - Date.now()) / 1000);
       write(left, `${Math.max(0, seconds)} s`);

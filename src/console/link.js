@@ -1,7 +1,8 @@
 // Connection to the server: Friend Core's envelope over a WebSocket, and calls over HTTP (docs/protocol.md).
 //
 // What reads goes over the socket. What changes goes over HTTP, on a connection of its own: a socket reads no further
-// message until a start is answered, and a stop must get through meanwhile.
+// message until a start is answered, and a stop must get through meanwhile. The text of a configuration, which is long and
+// answered at once, goes over the socket, too.
 
 const SEPARATE = "<!--separate-->";
 const PING_MS = 20000;
@@ -158,6 +159,7 @@ const link = {
   },
 
   drop() {
+    clearTimeout(this.timer);
     clearInterval(this.pinger);
     this.socket = null;
     this.isBound = false;
@@ -178,7 +180,6 @@ const link = {
     if (!this.session) return;
     this.session = "";
     sessionStorage.removeItem("session");
-    clearTimeout(this.timer);
     const socket = this.socket;
     this.drop();
     socket?.close();

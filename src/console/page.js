@@ -101,4 +101,4 @@ function bytes(count) {
 }
 
 // Words that a shell would read as these arguments.
-const commandLine = (words) => words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`)).join(" ");
+const commandLine = (words) => words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");

@@ -52,9 +52,10 @@ function serviceView(name) {
     const ends = (details.History ?? []).map((end) => [`${duration(end.Ago)} ago`, end.Exit, end.Reason, `${duration(end.Ran)}`]);
     show(history, ends, () => (ends.length ? [heading("Ends"), table(["When", "Exit", "Why", "After"], ends)] : []));
     const checks = (details.Checks ?? []).map((check) => [check.Name, check.State, check.Error ?? ""]);
-    show(declaration, [details.Command, checks], () => [
+    const rows = declared(details);
+    show(declaration, [checks, rows.map((node) => node.textContent)], () => [
       checks.length ? [heading("Health checks"), table(["Check", "State", "Error"], checks)] : null,
-      heading("Declaration"), make("dl", {}, declared(details))]);
+      heading("Declaration"), make("dl", {}, rows)]);
   };
 
   if (!services.has(name)) return { nodes: [make("h1", {}, "Not here"), make("p", {}, `There is no service ${name} that you may control.`)] };
