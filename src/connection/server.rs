@@ -17,8 +17,8 @@ use crate::limits::{ORIGIN_BYTES, ORIGINS, REPLY_BYTES, SLOTS};
 use crate::log::RateLimit;
 use crate::log::audit;
 use crate::service::{
-    Attempt, CheckError, CheckId, CommandError, KILL_TIMEOUT, ProcessEvent, ReadyCheck, SHUTDOWN_GRACE,
-    Scope, ServiceId, Signal, StateChange, Supervisor,
+    Attempt, CheckError, CheckId, CommandError, ProcessEvent, ReadyCheck, Scope, ServiceId, Signal,
+    StateChange, Supervisor,
 };
 use crate::session::{SessionKey, Users};
 use crate::ws::CloseCode;
@@ -163,7 +163,7 @@ impl Server {
 
     /// Longest time of a [`shutdown`](Self::shutdown).
     pub fn shutdown_time(&self) -> Duration {
-        SHUTDOWN_GRACE.max(self.api.services.shutdown_time() + KILL_TIMEOUT)
+        self.api.services.shutdown_grace()
     }
 
     /// Returns true while a start that was called is not settled.

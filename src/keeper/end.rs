@@ -1,7 +1,9 @@
 //! End of everything: the services that are left have their time, and are killed after it.
 
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal as RawSignal, kill_process};
 
 use super::main_loop::{GROUP_POLL, MainLoop};
@@ -9,7 +11,7 @@ use super::slot::Slot;
 use super::strays::send;
 use super::{SERVER_END_TIME, SOFTWARE, procfs, raw};
 use crate::log::console::{error, warning};
-use crate::service::{KILL_TIMEOUT, SHUTDOWN_GRACE, Scope, ServiceId, Signal, Supervisor};
+use crate::service::{KILL_TIMEOUT, Scope, ServiceId, Signal, Supervisor};
 
 impl MainLoop {
     /// Returns true once the server is asked to end, with everything.
@@ -25,8 +27,8 @@ impl MainLoop {
         let end_by = match self.end_by {
             Some(end_by) => end_by,
             None => {
-                let services = Supervisor::new(self.services.clone()).shutdown_time();
-                *self.end_by.insert(now + SHUTDOWN_GRACE.max(services + KILL_TIMEOUT) + SERVER_END_TIME)
+                let services = Supervisor::new(self.services.clone()).shutdown_grace();
+                *self.end_by.insert(now + services + SERVER_END_TIME)
             }
         };
         match self.dying_since {
@@ -63,12 +65,18 @@ impl MainLoop {
         }
         let deadline = Instant::now() + time;
         while !self.slots.iter().all(Slot::is_free) && Instant::now() < deadline {
-            self.wait(Some(GROUP_POLL));
-            while self.signals.next().is_some() {}
+            self.wait_for_signal();
             self.reap();
             self.check_groups();
             self.server_socket.clear();
         }
+    }
+
+    /// Waits for a signal, such as that of the end of a child, or for a short time. Nothing else is read at the end.
+    fn wait_for_signal(&self) {
+        let time = Timespec { tv_sec: 0, tv_nsec: GROUP_POLL.subsec_nanos() as _ };
+        let _ = poll(&mut [PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)], Some(&time));
+        while self.signals.next().is_some() {}
     }
 
     /// Kills every process that is left: the server is gone.
@@ -92,8 +100,7 @@ impl MainLoop {
                 return;
             }
             self.server_socket.clear();
-            self.wait(Some(GROUP_POLL));
-            while self.signals.next().is_some() {}
+            self.wait_for_signal();
         }
     }
 }

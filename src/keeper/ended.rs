@@ -45,17 +45,17 @@ impl MainLoop {
             self.kill_cgroup(slot);
             return false;
         }
-        self.look(slot);
+        let is_undecided = self.look(slot);
         if let Some(signal) = last_signal {
             self.strays.repeat(slot, signal);
         }
-        let is_empty = !is_populated && !self.strays.has_any(slot) && !self.strays.is_undecided();
+        let is_empty = !is_populated && !self.strays.has_any(slot) && !is_undecided;
         is_empty && self.slots.get_mut(usize::from(slot)).is_none_or(Slot::is_group_gone)
     }
 
-    /// Looks for processes of a slot that have left its group.
-    pub(super) fn look(&mut self, slot: u8) {
-        let Some(place) = self.slots.get_mut(usize::from(slot)) else { return };
+    /// Looks for processes of a slot that have left its group. Returns true while another one may be found.
+    pub(super) fn look(&mut self, slot: u8) -> bool {
+        let Some(place) = self.slots.get_mut(usize::from(slot)) else { return false };
         place.forget_empty_group();
         let group = place.pid();
         let (slots, services, cgroups) = (&self.slots, &self.services, self.cgroups.as_ref());
@@ -63,7 +63,7 @@ impl MainLoop {
         let members = cgroups.map(|cgroups| cgroups.members(&group_name(slot.into(), services)));
         // Also with a control group: root can leave it.
         let has_owner = |pid| has_owner(pid, own, slots, cgroups);
-        self.strays.look(slot, group, members.unwrap_or_default(), services, has_owner);
+        self.strays.look(slot, group, members.unwrap_or_default(), services, has_owner)
     }
 
     /// Slot of a child that may have left the group of its service. `Err`: it is not known yet.

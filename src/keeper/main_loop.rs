@@ -225,7 +225,9 @@ impl MainLoop {
         let upgrade =
             self.upgrade.pause().map(|pause| if self.is_unconfirmed { pause.max(RETRY) } else { pause });
         let end = self.server.filter(|_| self.is_to_end()).map(|_| END_POLL);
-        [ended, held.then_some(RETRY), upgrade, end, self.strays.pause()].into_iter().flatten().min()
+        // Without a reader, no pipe announces that it can be attributed.
+        let notice = self.held_notice.as_ref().filter(|_| self.strays.pipe().is_none()).map(|_| RETRY);
+        [ended, notice, held.then_some(RETRY), upgrade, end, self.strays.pause()].into_iter().flatten().min()
     }
 
     pub(super) fn wait(&self, pause: Option<Duration>) {

@@ -65,6 +65,8 @@ struct Reading {
     count: usize,
     /// Latest time of the next answer.
     deadline: Instant,
+    /// End of the time in which the keeper does nothing but wait for answers.
+    wait_until: Instant,
 }
 
 impl Marks {
@@ -76,8 +78,9 @@ impl Marks {
         match start(&asked, services) {
             Ok((reader, answers)) => {
                 let _ = self.readers.push(reader);
-                let deadline = Instant::now() + MARK_TIME;
-                self.reading = Some(Reading { reader, answers, asked, count: 0, deadline });
+                let now = Instant::now();
+                let (deadline, wait_until) = (now + MARK_TIME, now + WAIT);
+                self.reading = Some(Reading { reader, answers, asked, count: 0, deadline, wait_until });
                 self.wait();
             }
             // It is tried again with the next look.
@@ -85,11 +88,15 @@ impl Marks {
         }
     }
 
-    /// Waits for the next answer, or for a short time.
+    /// Waits for the next answer, for a short time with all answers of one reader.
     fn wait(&self) {
-        let Some(pipe) = self.pipe() else { return };
-        let time = Timespec { tv_sec: 0, tv_nsec: WAIT.subsec_nanos() as _ };
-        let _ = poll(&mut [PollFd::from_borrowed_fd(pipe, PollFlags::IN)], Some(&time));
+        let Some(reading) = &self.reading else { return };
+        let left = reading.wait_until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        let time = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos() as _ };
+        let _ = poll(&mut [PollFd::from_borrowed_fd(reading.answers.as_fd(), PollFlags::IN)], Some(&time));
     }
 
     /// Returns the next process with its answer.
@@ -114,8 +121,10 @@ impl Marks {
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return None,
             _ => {
-                // A kernel may let it wait nevertheless.
-                let _ = kill_process(reading.reader, Signal::KILL);
+                // A kernel may let it wait nevertheless. One that is reaped has given its number back.
+                if self.readers.contains(&reading.reader) {
+                    let _ = kill_process(reading.reader, Signal::KILL);
+                }
                 self.reading = None;
                 (key, Answer::Unreadable)
             }
@@ -259,7 +268,8 @@ mod tests {
             marks.readers.push(reader).unwrap();
             let asked = children.iter().map(key).collect();
             let deadline = Instant::now() + MARK_TIME;
-            marks.reading = Some(Reading { reader, answers, asked, count: 0, deadline });
+            let wait_until = Instant::now();
+            marks.reading = Some(Reading { reader, answers, asked, count: 0, deadline, wait_until });
             assert_eq!(marks.poll(), None, "it has its time");
             marks.reading.as_mut().unwrap().deadline = Instant::now();
             assert_eq!(marks.poll(), Some((key(&children[0]), Answer::Unreadable)), "given up");

@@ -27,14 +27,13 @@ struct Stray {
 pub(super) struct Strays {
     known: Vec<Stray, ORPHANS>,
     marks: Marks,
-    /// A child of the keeper may be one of any service: its environment is being read.
-    is_undecided: bool,
 }
 
 impl Strays {
     /// Looks for the processes of a slot that are not in its process group: members of its control group,
     /// children of the keeper that its service has started, and descendants of all its processes. `has_owner` returns
-    /// true for the server, and for a child in the process group or in the control group of a slot.
+    /// true for the server, and for a child in the process group or in the control group of a slot. Returns true while a child
+    /// may be one of any service, because its environment is being read.
     pub(super) fn look(
         &mut self,
         slot: u8,
@@ -42,12 +41,13 @@ impl Strays {
         mut members: Vec<Pid, ORPHANS>,
         services: &ServiceTable,
         has_owner: impl Fn(Pid) -> bool,
-    ) {
+    ) -> bool {
         let is_in = |of: Option<Pid>| group.is_some() && of == group;
         let family = Family::new();
         let mut children = family.children_of(rustix::process::getpid());
         children.retain(|pid| !members.contains(pid));
-        self.attribute(&children, services, |pid| is_in(procfs::group(pid)) || has_owner(pid));
+        let is_undecided =
+            self.attribute(&children, services, |pid| is_in(procfs::group(pid)) || has_owner(pid));
         for pid in children {
             let is_stray = || self.find(pid).is_some_and(|stray| stray.slot == Some(slot));
             if (is_in(procfs::group(pid)) || is_stray()) && members.push(pid).is_err() {
@@ -76,14 +76,20 @@ impl Strays {
                 let _ = self.known.push(Stray { key, slot: Some(slot), signal: None });
             }
         }
+        is_undecided
     }
 
     fn find(&self, pid: Pid) -> Option<&Stray> {
         self.known.iter().find(|stray| stray.key.pid == pid && stray.key.exists())
     }
 
-    /// Finds out to which service children of the keeper belong, each once.
-    fn attribute(&mut self, children: &[Pid], services: &ServiceTable, has_owner: impl Fn(Pid) -> bool) {
+    /// Finds out to which service children of the keeper belong, each once. Returns true while that is not known of all.
+    fn attribute(
+        &mut self,
+        children: &[Pid],
+        services: &ServiceTable,
+        has_owner: impl Fn(Pid) -> bool,
+    ) -> bool {
         let mut unknown = Asked::new();
         for pid in children {
             if self.find(*pid).is_some()
@@ -102,7 +108,7 @@ impl Strays {
         self.marks.ask(unknown.clone(), services);
         while self.next_attributed().is_some() {}
         let is_known = |key: &ProcessKey| self.known.iter().any(|stray| stray.key == *key);
-        self.is_undecided = self.marks.is_reading() && !unknown.iter().all(is_known);
+        self.marks.is_reading() && !unknown.iter().all(is_known)
     }
 
     /// Takes the next answer about an environment: the process has a place among those that are known. Returns its slot.
@@ -137,17 +143,12 @@ impl Strays {
         services: &ServiceTable,
         has_owner: impl Fn(Pid) -> bool,
     ) -> Result<Option<u8>, ()> {
-        self.attribute(&[pid], services, has_owner);
+        let is_undecided = self.attribute(&[pid], services, has_owner);
         match self.find(pid) {
             Some(stray) => Ok(stray.slot),
-            None if self.is_undecided => Err(()),
+            None if is_undecided => Err(()),
             None => Ok(None),
         }
-    }
-
-    /// Returns true while a process may be a stray of any slot.
-    pub(super) fn is_undecided(&self) -> bool {
-        self.is_undecided
     }
 
     /// Pipe that has to be watched.

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::super::record::{Next, Settle};
 use super::super::table::bit;
 use super::super::transition::{Event, Phase};
-use super::super::{KILL_TIMEOUT, Program, ServiceId};
+use super::super::{KILL_TIMEOUT, Program, SHUTDOWN_GRACE, ServiceId};
 use super::{ACTIONS, ACTIONS_OF_ONE, Supervisor};
 use crate::limits::SERVICES;
 
@@ -34,6 +34,11 @@ impl Supervisor {
             }
         }
         self.continue_shutdown(now);
+    }
+
+    /// Time that a server has for a shutdown.
+    pub fn shutdown_grace(&self) -> Duration {
+        SHUTDOWN_GRACE.max(self.shutdown_time() + KILL_TIMEOUT)
     }
 
     /// Longest time of a shutdown: for each service of the longest chain of dependencies its `stop_timeout`
