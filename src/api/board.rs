@@ -100,7 +100,9 @@ impl fmt::Display for HealthMessage<'_> {
 pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Context<'_>) -> Outcome<'a> {
     let notice = cx.api.board.notice.as_deref().unwrap_or_default();
     let joint = if notice.is_empty() { "" } else { "; " };
-    if audit_trail::is_failing() {
+    // A thread sets it.
+    let is_failing = audit_trail::is_failing();
+    if is_failing {
         cx.api.reason = one_line(format_args!("{AUDIT_FAILS}{joint}{notice}"));
     }
     let board = &cx.api.board;
@@ -115,7 +117,7 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         missing: missing.filter(|_| slot_state != SlotState::None),
         config_origin: board.config_origin.name(),
         complaint: board.config_error.as_deref().unwrap_or_default(),
-        notice: if audit_trail::is_failing() { &cx.api.reason } else { notice },
+        notice: if is_failing { &cx.api.reason } else { notice },
         sandbox: &board.sandbox,
         uptime_s: cx.now.as_secs(),
         connections: cx.api.connections,

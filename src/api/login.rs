@@ -202,7 +202,7 @@ pub(super) fn logout<'a>(
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     let accounts = &mut cx.api.accounts;
-    let named = call.session.filter(|_| accounts.users.is_admin(identity.user()));
+    let named = call.session.filter(|_| accounts.is_admin(identity));
     let named = named.and_then(|id| accounts.sessions.find(id, cx.now)).map(|(key, _)| key);
     // A token belongs to the configuration file: no call ends it.
     if let Some(key) = named.or(identity.session())

@@ -2,7 +2,13 @@
 
 use super::Context;
 use crate::call::{Call, Caller, Failure, Identity, Outcome, SessionList};
+use crate::limits::{DEVICE_ID_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, SESSIONS, USER_NAME_BYTES};
 use crate::log::errno::ENOENT;
+
+const _: () = assert!(
+    SESSIONS * (7 * DEVICE_ID_BYTES + 2 * USER_NAME_BYTES + 256) + REQUEST_ID_BYTES * 6 + 256 <= REPLY_BYTES,
+    "reply_bytes: must hold the list of sessions"
+);
 
 /// Lists the sessions of the caller, or all of them for an administrator.
 pub(super) fn list<'a>(_: &Call<'a>, _: &Caller, identity: Identity, cx: &'a mut Context<'_>) -> Outcome<'a> {

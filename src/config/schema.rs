@@ -29,6 +29,13 @@ use crate::service::{
     STOP_TIMEOUT_MAX, SUCCESS_CODES, UNIX_PATH_BYTES, WATCHDOG_MAX, is_service_name,
 };
 
+/// User of a service, or of the server.
+const ACCOUNT: Kind = Kind::string(
+    board_limit!(USER_NAME_BYTES),
+    "the name of a user, a number, or 'uid:gid' in numbers",
+    is_service_user,
+);
+
 /// Name of a service, of a check, or of a directory of a service.
 const SERVICE_NAME: Kind = Kind::String(NAME_FORM);
 
@@ -286,11 +293,7 @@ pub static SERVICE: Table = Table {
         .reload(),
         Key::new(
             "user",
-            Kind::string(
-                board_limit!(USER_NAME_BYTES),
-                "the name of a user, a number, or 'uid:gid' in numbers",
-                is_service_user,
-            ),
+            ACCOUNT,
             Unset("the server's own"),
             "User to run as. Needs a server that runs as root.",
         )

@@ -28,10 +28,10 @@ use crate::sys::state_file::{StateFile, is_link};
 use crate::wall_clock::Utc;
 
 /// Temporary certificate with its key, in the state directory: the one of the other files may be damaged.
-const TEMPORARY: &str = "temporary.pem";
+pub(super) const TEMPORARY: &str = "temporary.pem";
 
-/// Rest of a certificate's time in which administrators are notified.
-const EXPIRES_SOON: Duration = Duration::from_secs(30 * 86_400);
+/// Rest of the time of a certificate or a token in which administrators are notified.
+pub(super) const EXPIRES_SOON: Duration = Duration::from_secs(30 * 86_400);
 
 /// Certificate and key in use.
 struct Served {

@@ -3,8 +3,8 @@
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use super::ReloadFiles;
 use super::change::follow;
+use super::{ReloadFiles, own_files};
 use crate::config::Config;
 use crate::service::ServiceTable;
 use crate::sys::sandbox::Sandbox;
@@ -65,7 +65,7 @@ impl Confinement {
     /// Returns true if the server can write the output of all these services.
     pub(super) fn covers(&self, services: &ServiceTable) -> bool {
         let is_covered = |file: &Path| self.directories.iter().any(|directory| file.starts_with(directory));
-        self.sandbox.is_none() || outputs(services).all(is_covered)
+        !self.sandbox.as_ref().is_some_and(Sandbox::confines_files) || outputs(services).all(is_covered)
     }
 }
 
@@ -99,7 +99,7 @@ fn linked(state_dir: &Path) -> impl Iterator<Item = PathBuf> {
         let path = state_dir.join(name);
         is_link(&path).then(|| follow(&path))
     };
-    let files = ["enabled", "passwords"].map(|name| target(name).map(|file| directory(&file)));
+    let files = own_files::STATE.map(|name| target(name).map(|file| directory(&file)));
     files.into_iter().chain([target("tls")]).flatten().filter(|directory| directory.is_dir())
 }
 

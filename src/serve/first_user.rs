@@ -14,11 +14,11 @@ use crate::sys::state_file::{self, Loaded, StateFile};
 use crate::sys::{lookup, password, random};
 
 /// File of the administrator.
-const FILE: &str = "admin.toml";
+pub(super) const FILE: &str = "admin.toml";
 /// Name of the administrator.
 const NAME: &str = "admin";
 /// File of the password, where no terminal shows it.
-const PASSWORD_FILE: &str = "first-password";
+pub(super) const PASSWORD_FILE: &str = "first-password";
 
 /// Name of a user of the system, or its number without one.
 pub(super) fn user_name(uid: u32) -> heapless::String<USER_NAME_BYTES> {

@@ -237,7 +237,8 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let clock = link.clock;
     // This comes first, then the lock of the state directory: a second server must not replace the users and
     // keys of the first one, or run every service twice.
-    let network = await_predecessor(state_dir, || listen(config.listen.address, falls_back))?;
+    await_predecessor(state_dir);
+    let network = listen(config.listen.address, falls_back)?;
     let address = network.address().map_err(|error| StartError::system("no address", error))?;
     let (slots, few) = descriptors::reserve(&config, falls_back)?;
     let mut state = State::open(state_dir, falls_back)?;
@@ -400,18 +401,11 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     Ok(shutdown.end())
 }
 
-/// Opens the port once no other server has the state directory, or after a short time: the server of a keeper that was killed
-/// ends some milliseconds later, and would have the port.
-fn await_predecessor(
-    state_dir: &Path,
-    listen: impl Fn() -> Result<Listener, StartError>,
-) -> Result<Listener, StartError> {
+/// Waits until no other server has the state directory, for a short time: the server of a keeper that was killed ends some
+/// milliseconds later, and has the port.
+fn await_predecessor(state_dir: &Path) {
     let begun = Instant::now();
-    loop {
-        let opened = listen();
-        if state_lock::holder_of(state_dir).is_none() || begun.elapsed() >= PREDECESSOR_TIME {
-            return opened;
-        }
+    while state_lock::holder_of(state_dir).is_some() && begun.elapsed() < PREDECESSOR_TIME {
         std::thread::sleep(PREDECESSOR_PAUSE);
     }
 }

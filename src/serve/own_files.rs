@@ -3,14 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::StartError;
+use super::{StartError, certificate, first_user};
 use crate::config::{Config, Tls};
 use crate::sys::file::with_suffix;
+use crate::sys::{ENABLED_FILE, PASSWORDS_FILE, SANDBOX_TIME, thread};
 
 /// Suffix of the last good copy of a configuration file.
 pub const GOOD: &str = ".good";
 /// Files of the state directory. Copies, temporary files and what is set aside have names that begin so.
-const STATE: [&str; 5] = ["admin.toml", "enabled", "first-password", "passwords", "temporary.pem"];
+pub(super) const STATE: [&str; 5] =
+    [first_user::FILE, ENABLED_FILE, first_user::PASSWORD_FILE, PASSWORDS_FILE, certificate::TEMPORARY];
+/// Stack of the thread that looks for the directories of logs.
+const LOOK_STACK_BYTES: usize = 64 * 1024;
 
 /// Files `PATH`, `PATH.1` and so on.
 struct Log<'c> {
@@ -22,10 +26,6 @@ struct Log<'c> {
 }
 
 impl<'c> Log<'c> {
-    fn new(key: &'static str, file: &'c str, count: usize) -> Option<Self> {
-        (!file.is_empty()).then(|| Self { key, file, path: resolve(Path::new(file)), count })
-    }
-
     fn names(&self) -> impl Iterator<Item = PathBuf> {
         let name = |number| match number {
             0 => self.path.clone(),
@@ -39,10 +39,13 @@ impl<'c> Log<'c> {
 pub(super) fn check(config: &Config, file: &Path, dir: &Path) -> Result<(), StartError> {
     let (log, audit) = (&config.log_files, &config.audit_files);
     let outputs = config.services.iter().filter_map(|(_, spec)| spec.output.as_ref());
-    let outputs = outputs.filter_map(|output| Log::new("output_file", &output.path, output.count));
+    let outputs = outputs.map(|output| ("output_file", output.path.as_str(), output.count));
     let logs =
-        [Log::new("[log] file", &log.file, log.count), Log::new("[log] audit", &audit.file, audit.count)];
-    let logs: Vec<_> = logs.into_iter().flatten().chain(outputs).collect();
+        [("[log] file", log.file.as_str(), log.count), ("[log] audit", audit.file.as_str(), audit.count)];
+    let logs: Vec<_> = logs.into_iter().chain(outputs).filter(|(_, file, _)| !file.is_empty()).collect();
+    let paths = resolve_within(logs.iter().map(|(_, file, _)| PathBuf::from(file)).collect());
+    let logs = logs.into_iter().zip(paths);
+    let logs: Vec<_> = logs.map(|((key, file, count), path)| Log { key, file, path, count }).collect();
     let own = OwnFiles::new(config, file, dir);
     for (index, log) in logs.iter().enumerate() {
         let found = log.names().find_map(|name| own.find(&name).map(|what| (name, what.to_owned())));
@@ -105,9 +108,21 @@ impl OwnFiles {
     }
 }
 
+/// The same as [`resolve`], on a thread: a medium may not answer. Then the paths are compared as they are written.
+fn resolve_within(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let theirs = paths.clone();
+    let work = move || theirs.iter().map(|path| resolve(path)).collect();
+    let resolved = thread::within("directories", LOOK_STACK_BYTES, SANDBOX_TIME, work);
+    resolved.unwrap_or_else(|| paths.into_iter().map(absolute).collect())
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
 /// Absolute path without links to the directory.
 fn resolve(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let path = absolute(path.to_owned());
     match (path.parent().map(fs::canonicalize), path.file_name()) {
         (Some(Ok(directory)), Some(name)) => directory.join(name),
         _ => path,

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::certificate::EXPIRES_SOON;
 use super::{StartError, certificate, first_user, no_socket, no_socket_directory, own_files, state};
 use crate::config::{Config, Listen};
 use crate::net::Listener;
@@ -24,9 +25,6 @@ pub enum Finding {
     Note(String),
 }
 
-/// Time before the end of a token from which it is reported.
-const TOKEN_EXPIRES_SOON_S: u64 = 30 * 86_400;
-
 /// Tokens that have expired, or will soon.
 pub fn token_warnings(config: &Config) -> impl Iterator<Item = String> {
     let now = Clock::new().time_of_day();
@@ -37,7 +35,7 @@ pub fn token_warnings(config: &Config) -> impl Iterator<Item = String> {
             let (user, end) = (config.users.name(token.user), Utc(Duration::from_secs(expires)));
             format!("[[token]] {number}, of {user}: {verb} {end}")
         };
-        (expires < now.saturating_add(TOKEN_EXPIRES_SOON_S)).then(text)
+        (expires < now.saturating_add(EXPIRES_SOON.as_secs())).then(text)
     })
 }
 

@@ -17,7 +17,7 @@ use crate::limits::{SERVICE_NAME_BYTES, SERVICES};
 use crate::warning;
 
 /// Name of the file.
-pub(super) const FILE: &str = "enabled";
+pub const FILE: &str = "enabled";
 /// Largest content written: the services of the configuration file, as many others, and unknown lines.
 pub(super) const TEXT_BYTES: usize =
     2 * SERVICES * (SERVICE_NAME_BYTES + " disabled\n".len()) + UNKNOWN_LINES_BYTES;

@@ -311,7 +311,7 @@ impl AtomicFile {
     /// Replaces the content of the file by these parts: a power cut leaves the old one or the new one.
     ///
     /// # Errors
-    /// Error of the system; the old file remains.
+    /// Error of the system; the old file remains, unless its file system cannot exchange names and the last flush failed.
     pub fn write(&self, parts: &[&[u8]]) -> Result<(), FileError> {
         self.begin(parts)?;
         self.finish();
@@ -321,7 +321,7 @@ impl AtomicFile {
     /// Does the same, and keeps the old file until [`finish`](Self::finish) or [`undo`](Self::undo).
     ///
     /// # Errors
-    /// Error of the system; the old file remains.
+    /// Error of the system; the old file remains, unless its file system cannot exchange names and the last flush failed.
     pub fn begin(&self, parts: &[&[u8]]) -> Result<Old, FileError> {
         let renamed = write_new(&self.new, parts, self.mode, self.owner).and_then(|()| self.rename());
         let old = renamed.map_err(|error| {

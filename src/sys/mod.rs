@@ -49,12 +49,12 @@ pub use accounts::{
     Account, GROUP, PASSWD, lookup, lookup_group, lookup_group_in, lookup_in, supplementary_groups,
 };
 pub use clock::{BUILT_UNIX_S, Clock};
-pub use enabled::EnabledFile;
+pub use enabled::{EnabledFile, FILE as ENABLED_FILE};
 pub use network::NetworkManager;
 pub(crate) use notify::SLOT_GOOD;
 pub use notify::{ManagerSocket, NotifyEnvironment, NotifyState, SdNotify, assignments, microseconds};
 pub use ntp::NtpManager;
-pub use passwords::PasswordsFile;
+pub use passwords::{FILE as PASSWORDS_FILE, PasswordsFile};
 pub use signal::{Received, Signals};
 
 crate::limits::limits! {
@@ -129,7 +129,7 @@ crate::limits::limits! {
     /// Wait of the server for the kernel's random numbers.
     RANDOM_TIMEOUT: Duration = Duration::from_secs(90), exceeded "the server does not start",
         tests ["generator_is_waited_for_until_the_timeout"];
-    /// Time at the start to open the directories that the server writes in.
+    /// Time at the start to find and open the directories that the server writes in.
     SANDBOX_TIME: Duration = Duration::from_secs(3), exceeded "writes in the others fail, with a notice",
         tests ["directories_that_do_not_answer_are_left_out"];
     /// Pause between two looks for a disk.

@@ -18,7 +18,7 @@ use crate::session::{ChangedPassword, PasswordHash, Users};
 use crate::warning;
 
 /// Name of the file.
-pub(super) const FILE: &str = "passwords";
+pub const FILE: &str = "passwords";
 /// Field of a user without a password.
 const NONE: &str = "-";
 /// Limit of lines: the users of the configuration file, and as many of other configuration files.

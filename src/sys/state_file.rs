@@ -227,7 +227,7 @@ impl Target {
     /// has no copy.
     ///
     /// # Errors
-    /// Error of the system, such as that of a link that leads nowhere. The old file remains.
+    /// Error of the system, such as that of a link that leads nowhere. The old file remains, unless it is [`Old::Gone`].
     pub(super) fn write(&self, records: &[u8]) -> Result<(), FileError> {
         let header = header(records);
         let parts = [header.as_bytes(), records];

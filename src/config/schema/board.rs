@@ -1,8 +1,7 @@
 //! Tables about the board itself: its end, its network, its devices.
 
-use crate::config::checks::{
-    HOST_NAME, is_device_name, is_host_name, is_interface_name, is_name, is_service_user,
-};
+use super::ACCOUNT;
+use crate::config::checks::{HOST_NAME, is_device_name, is_host_name, is_interface_name, is_name};
 use crate::config::key::Default::{Boolean, Integer, Required, String, Unset};
 use crate::config::key::{Form, Key, Kind, Table, any, board_limit, fixed};
 use crate::config::{DEVICE_NAME_BYTES, INTERFACE_NAME_BYTES, SETTLE_TIME, SETTLE_TIME_MAX};
@@ -46,11 +45,7 @@ pub static BOARD: Table = Table {
         ),
         Key::new(
             "user",
-            Kind::string(
-                board_limit!(USER_NAME_BYTES),
-                "the name of a user, a number, or 'uid:gid' in numbers",
-                is_service_user,
-            ),
+            ACCOUNT,
             String("friendlet"),
             "User of the server in its sandbox, if it is started as root; root where the system has no such user.",
         ),

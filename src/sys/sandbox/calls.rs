@@ -203,7 +203,8 @@ pub(super) fn rules(process: &[u32; 1]) -> [Rule<'_>; 13] {
         rule([9, NO, 222], 2, EXEC),
         rule([NO, 192, NO], 2, EXEC),
         rule([10, 125, 226], 2, EXEC),
-        // tgkill(2) and tkill(2): the end by abort(3).
+        // tgkill(2) and tkill(2): the end by abort(3). tkill(2), which musl makes, is that of the main thread: another
+        // thread that aborts there ends by SIGSYS.
         rule([234, 268, 131], 0, Condition::OneOf(process)),
         rule([200, 238, 130], 0, Condition::OneOf(process)),
         rule([157, 172, 167], 0, Condition::OneOf(&PROCESS_CONTROLS)),

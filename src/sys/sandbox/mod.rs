@@ -19,7 +19,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, open};
@@ -97,6 +97,11 @@ impl Sandbox {
         self.is_incomplete
     }
 
+    /// Returns true if the server can write only in the directories of the sandbox.
+    pub fn confines_files(&self) -> bool {
+        matches!(self.errors.last(), Some(None))
+    }
+
     /// Parts that are in force, separated by commas.
     pub fn in_force(&self) -> String {
         let parts: Vec<&str> =
@@ -171,32 +176,18 @@ fn forbid_writes(directories: &[OwnedFd]) -> io::Result<()> {
     raw::restrict(&rules)
 }
 
-/// Directories that are opened, and whether that is all of them.
-type Opened = (Vec<OwnedFd>, bool);
-
 /// Opens directories on a thread, because one on a medium that hangs has no answer. Returns those that are open within a
 /// time, and false if that is not all.
-fn open_within(time: Duration, paths: Vec<PathBuf>) -> Opened {
-    let shared = Arc::new((Mutex::new((Vec::new(), false)), Condvar::new()));
-    let (theirs, ours) = (Arc::clone(&shared), shared);
-    let work = move || {
-        for path in paths {
-            if let Some(directory) = open_existing(&path) {
-                lock(&theirs.0).0.push(directory);
-            }
+fn open_within(time: Duration, paths: Vec<PathBuf>) -> (Vec<OwnedFd>, bool) {
+    let opened = Arc::new(Mutex::new(Vec::new()));
+    let theirs = Arc::clone(&opened);
+    let open = move || {
+        for directory in paths.iter().filter_map(|path| open_existing(path)) {
+            thread::lock(&theirs).push(directory);
         }
-        lock(&theirs.0).1 = true;
-        theirs.1.notify_one();
     };
-    if thread::start("directories", DIRECTORIES_STACK_BYTES, Box::new(work)).is_err() {
-        return (Vec::new(), false);
-    }
-    let opened = ours.1.wait_timeout_while(lock(&ours.0), time, |opened| !opened.1);
-    core::mem::take(&mut opened.unwrap_or_else(PoisonError::into_inner).0)
-}
-
-fn lock(opened: &Mutex<Opened>) -> MutexGuard<'_, Opened> {
-    opened.lock().unwrap_or_else(PoisonError::into_inner)
+    let is_complete = thread::within("directories", DIRECTORIES_STACK_BYTES, time, open).is_some();
+    (core::mem::take(&mut thread::lock(&opened)), is_complete)
 }
 
 /// Opens a directory. One that is missing is created, as the first write would; where that is impossible, the nearest one
