@@ -3,11 +3,10 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::process::Command;
 
 use crate::support::device::{service, shell, token};
 use crate::support::directory::Directory;
-use crate::support::server::{Run, friendlet, run, run_command};
+use crate::support::server::{Run, behind, run, run_command};
 use crate::support::{Device, Server};
 
 /// An address of documentation (RFC 5737), which no machine has.
@@ -138,10 +137,7 @@ fn running_server_is_a_note_and_another_program_a_warning() {
 
 /// Number of descriptors that `check` reports where the limit is too low for any server.
 fn needed(file: &str) -> usize {
-    let friendlet = friendlet();
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", "ulimit -n 40; exec \"$@\"", "sh"]).arg(friendlet.get_program());
-    let run = run_command(command.args(friendlet.get_args()).args(["check", file]), "");
+    let run = run_command(behind("ulimit -n 40").args(["check", file]), "");
     assert_eq!(run.code, Some(0), "{run:?}");
     let warning =
         "warning: descriptors: the limit here is 40 (ulimit -n), and a server with this file can need ";

@@ -19,7 +19,7 @@ fn device(tables: &[String]) -> Device {
     Device::plain().with(&tables.concat())
 }
 
-fn is_ready(server: &Server, name: &str) -> bool {
+pub(super) fn is_ready(server: &Server, name: &str) -> bool {
     server.call(&format!("services/{name}/show")).contains("\"Ready\": true")
 }
 

@@ -14,7 +14,7 @@ use crate::support::device::service;
 use crate::support::directory::Directory;
 use crate::support::http::{login_form, session_of};
 use crate::support::machine::first_password;
-use crate::support::server::{friendlet, run};
+use crate::support::server::{behind, run};
 use crate::support::wait::{SOON, until, within};
 use crate::support::{Device, Server};
 
@@ -212,11 +212,8 @@ fn state_of_the_first_version_is_taken_over() {
 
 /// A server behind commands of a shell, such as `umask`.
 pub(super) fn start_behind(directory: &Directory, commands: &str) -> Command {
-    let server = friendlet();
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", &format!("{commands}; exec \"$@\""), "sh"]).arg(server.get_program());
-    command.args(server.get_args()).args(["serve", "--config", &directory.file("friendlet.toml")]);
-    command.env_remove("STATE_DIRECTORY");
+    let mut command = behind(commands);
+    command.args(["serve", "--config", &directory.file("friendlet.toml")]).env_remove("STATE_DIRECTORY");
     command
 }
 

@@ -3,10 +3,10 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::damage::start_behind;
 use super::services::{OK, until_state};
 use crate::support::device::shell;
 use crate::support::directory::Directory;
-use crate::support::server::friendlet;
 use crate::support::wait::{SOON, within};
 use crate::support::{Device, Server};
 
@@ -15,11 +15,8 @@ fn limited(directory: &Directory, limit: usize) -> Command {
     let tables: String =
         (0..3).map(|number| shell(&format!("web-{number}"), "exec sleep 1000", "")).collect();
     let device = Device::plain().with(&tables).text(&directory.file("state"));
-    let (config, friendlet) = (directory.write("friendlet.toml", device), friendlet());
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"]).arg(friendlet.get_program());
-    command.args(friendlet.get_args()).args(["serve", "--config", &config]).env_remove("STATE_DIRECTORY");
-    command
+    directory.write("friendlet.toml", device);
+    start_behind(directory, &format!("ulimit -n {limit}"))
 }
 
 /// Returns the least limit that a refused server names.
@@ -60,10 +57,8 @@ fn server_raises_its_own_limit_and_services_have_that_of_the_keeper() {
     let directory = Directory::new();
     let device =
         Device::plain().with(&shell("web", "ulimit -n; exec sleep 1000", "")).text(&directory.file("state"));
-    let (config, friendlet) = (directory.write("friendlet.toml", device), friendlet());
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", "ulimit -Sn 48; exec \"$@\"", "sh"]).arg(friendlet.get_program());
-    command.args(friendlet.get_args()).args(["serve", "--config", &config]).env_remove("STATE_DIRECTORY");
+    directory.write("friendlet.toml", device);
+    let command = start_behind(&directory, "ulimit -Sn 48");
     let server = Server::start_command(directory, command);
     let status = server.call("board/status");
     assert!(status.contains(r#""Notice": """#), "{status}");

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::crash::is_ready;
 use super::services::{OK, start, status, until_state};
 use crate::support::device::{ADMIN, GUEST, service, shell, stored_password, token, user};
 use crate::support::directory::Directory;
@@ -330,7 +331,8 @@ fn services_that_a_reload_ends_stop_in_their_order() {
     let server = Server::start(&Device::plain().with(&tables("")));
     until_state(&server, "app", "started");
     for later in [tables("nice = 11"), String::new()] {
-        all_started(&server, &["db", "app"]);
+        // They handle the signal from then on.
+        until("both are ready", || ["db", "app"].iter().all(|name| is_ready(&server, name)));
         let pid = status(&server, "app").pid;
         reload(&server, &Device::plain().with(&later));
         let is_written = |file: &str| fs::read_to_string(file).is_ok_and(|text| text.ends_with('\n'));

@@ -17,14 +17,8 @@ const KEPT: u64 = 1 | 1 << 1 | 1 << 3 | 1 << 10;
 const NET_RAW: u64 = 1 << 13;
 const RUNS_ON: &str = "exec sleep 1000";
 
-/// A value of `/proc/PID/status`.
-fn value(status: &str, key: &str) -> String {
-    let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-    value.unwrap_or_else(|| panic!("no {key} in {status}")).trim().to_owned()
-}
-
 fn capabilities(status: &str, key: &str) -> u64 {
-    u64::from_str_radix(&value(status, key), 16).unwrap()
+    u64::from_str_radix(&process::field(status, key), 16).unwrap()
 }
 
 /// Asserts that a server is confined, as one whose keeper has these capabilities.
@@ -40,8 +34,8 @@ pub(super) fn assert_threads_confined(pid: u32, of_keeper: u64) {
     let threads = process::threads(pid);
     assert!(threads.len() > 1, "{threads:?}");
     for status in threads {
-        assert_eq!(value(&status, "Seccomp"), "2", "{status}");
-        assert_eq!(value(&status, "NoNewPrivs"), "1", "{status}");
+        assert_eq!(process::field(&status, "Seccomp"), "2", "{status}");
+        assert_eq!(process::field(&status, "NoNewPrivs"), "1", "{status}");
         for key in ["CapEff", "CapPrm"] {
             assert_eq!(capabilities(&status, key), of_keeper & KEPT, "{key}: {status}");
         }
@@ -54,7 +48,7 @@ pub(super) fn assert_threads_confined(pid: u32, of_keeper: u64) {
 /// Asserts that a process has nothing of the sandbox.
 fn assert_free(status: &str) {
     assert_eq!(
-        (value(status, "Seccomp"), value(status, "NoNewPrivs")),
+        (process::field(status, "Seccomp"), process::field(status, "NoNewPrivs")),
         ("0".to_owned(), "0".to_owned()),
         "{status}"
     );
@@ -87,8 +81,8 @@ fn declared_capabilities_of_a_service_are_those_that_it_has() {
     let server = Server::start(&Device::plain().with(&shell("web", RUNS_ON, keys)));
     start(&server, "web");
     let service = process::status_text(status(&server, "web").pid);
-    assert_eq!(value(&service, "Seccomp"), "0", "{service}");
-    assert_eq!(value(&service, "NoNewPrivs"), "1", "{service}");
+    assert_eq!(process::field(&service, "Seccomp"), "0", "{service}");
+    assert_eq!(process::field(&service, "NoNewPrivs"), "1", "{service}");
     for key in ["CapEff", "CapPrm", "CapBnd", "CapAmb"] {
         assert_eq!(capabilities(&service, key), NET_RAW, "{key}: {service}");
     }
@@ -109,7 +103,7 @@ fn server_of_a_plain_user_started_by_root_is_confined() {
     command.args(["serve", "--config", &config]).env_remove("STATE_DIRECTORY").uid(NOBODY).gid(NOBODY);
     let server = Server::start_command(directory, command);
     assert_confined(&server, 0);
-    assert!(value(&process::status_text(server.pid()), "Uid").starts_with("65534\t65534"));
+    assert!(process::field(&process::status_text(server.pid()), "Uid").starts_with("65534\t65534"));
 }
 
 #[test]
@@ -128,12 +122,12 @@ fn server_has_a_user_of_its_own_and_one_of_root_takes_over_its_state() {
         let server = Server::start_in(directory, device);
         let status = process::status_text(server.pid());
         let is_confined = round % 2 == 1;
-        assert_eq!(value(&status, "Uid") == NOBODY, is_confined, "{status}");
-        assert_eq!(value(&status, "Gid") == NOBODY, is_confined, "{status}");
+        assert_eq!(process::field(&status, "Uid") == NOBODY, is_confined, "{status}");
+        assert_eq!(process::field(&status, "Gid") == NOBODY, is_confined, "{status}");
         if is_confined {
             assert_confined(&server, u64::MAX);
             assert_eq!(capabilities(&status, "CapBnd"), KEPT);
-            assert_eq!(value(&status, "Groups"), "");
+            assert_eq!(process::field(&status, "Groups"), "");
             let status = server.call("board/status");
             assert!(status.contains(r#""Sandbox": "user, capabilities, system calls, files""#), "{status}");
         }

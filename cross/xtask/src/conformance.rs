@@ -73,6 +73,8 @@ pub(crate) fn install(directory: &Path, package: &str, options: &[&str]) -> Resu
     if !run::works("python3", &["-c", "import venv, ensurepip"]) {
         install_python()?;
     }
+    // Without it, an environment that fails half-way would pass for the one before.
+    let _ = fs::remove_file(&stamp);
     run::shown(run::at_root("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
     let pip = environment.join("bin/pip");
     let mut command = run::at_root(&pip.to_string_lossy());

@@ -368,6 +368,21 @@ impl Fixture {
         self.finish_check(verdict);
     }
 
+    /// Logs in over HTTP and returns the session.
+    pub(super) fn login(&mut self, user: &str, device: &str) -> String {
+        let id = self.connect();
+        let body = format!("username={user}&password=x&deviceid={device}");
+        let head = format!(
+            "POST /system.library/login HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        self.put(id, (head + &body).as_bytes());
+        self.check_password(true);
+        let response = String::from_utf8(self.get(id)).unwrap();
+        self.server.release(id);
+        response.split(r#""sessionid":""#).nth(1).unwrap().split('"').next().unwrap().to_owned()
+    }
+
     /// Completes the newest password check.
     pub(super) fn finish_check(&mut self, verdict: PasswordVerdict) {
         let call_id = self.system.checks.pop().expect("a password to check");

@@ -11,19 +11,6 @@ use crate::limits::{CHUNK_SETS, PASSWORD_CHECKS, SESSIONS};
 
 const KILLED: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"session killed"}}"#;
 
-/// Logs in over HTTP and returns the session.
-fn login(fixture: &mut Fixture, user: &str, device: &str) -> String {
-    let id = fixture.connect();
-    let body = format!("username={user}&password=x&deviceid={device}");
-    let head =
-        format!("POST /system.library/login HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
-    fixture.put(id, (head + &body).as_bytes());
-    fixture.check_password(true);
-    let response = String::from_utf8(fixture.get(id)).unwrap();
-    fixture.server.release(id);
-    response.split(r#""sessionid":""#).nth(1).unwrap().split('"').next().unwrap().to_owned()
-}
-
 /// Returns a call without a session, which uses that of the socket.
 const VALIDATE: &str =
     r#"{"type":"msg","data":{"type":"request","requestid":"r1","path":"system.library/validate","data":{}}}"#;
@@ -40,12 +27,12 @@ fn start(session: &str) -> String {
 #[test]
 fn socket_of_a_displaced_session_is_notified_and_unbound() {
     let mut fixture = Fixture::new(4);
-    let first = login(&mut fixture, "anna", "first");
+    let first = fixture.login("anna", "first");
     let id = fixture.bound(&first);
     assert!(fixture.say(id, VALIDATE)[0].contains(r#"\"response\":\"true\""#));
     fixture.now += Duration::from_secs(1);
     for device in 0..SESSIONS {
-        login(&mut fixture, "anna", &device.to_string());
+        fixture.login("anna", &device.to_string());
         // The others have sockets, too.
         let (sessions, now) = (&mut fixture.server.api.accounts.sessions, fixture.now);
         let keys: Vec<_> = sessions.iter().map(|(key, _)| key).collect();
@@ -62,7 +49,7 @@ fn socket_of_a_displaced_session_is_notified_and_unbound() {
 #[test]
 fn expired_session_has_no_rights_before_it_is_ended() {
     let mut fixture = Fixture::new(4);
-    let session = login(&mut fixture, "admin", "d");
+    let session = fixture.login("admin", "d");
     let id = fixture.bound(&session);
     // The next tick will end it.
     fixture.now += Duration::from_secs(10_800);
@@ -227,7 +214,7 @@ fn unknown_user_costs_as_much_as_a_known_one() {
 #[test]
 fn socket_of_an_ended_session_needs_another() {
     let mut fixture = Fixture::new(6);
-    let session = login(&mut fixture, "anna", "d");
+    let session = fixture.login("anna", "d");
     let (caller, kept) = (fixture.socket(), fixture.socket());
     let id = fixture.connect();
     fixture.http(id, &upgrade(&format!("/fcws?sessionid={session}")));
@@ -252,7 +239,7 @@ const VIEWER: &str = "[[user]]\nname = \"eve\"\nlevel = \"viewer\"\nservices = [
 #[test]
 fn viewer_makes_the_calls_that_read_and_no_others() {
     let mut fixture = Fixture::with_tables(4, Board::default(), VIEWER);
-    let session = login(&mut fixture, "eve", "d");
+    let session = fixture.login("eve", "d");
     for row in CALLS {
         let path = row.path.join("/").replace(NAME, "hello");
         let is_permitted = match row.handler {
@@ -262,7 +249,7 @@ fn viewer_makes_the_calls_that_read_and_no_others() {
             Handler::Verb(_) | Handler::Administrator(_) => false,
         };
         // A session that its own log-out ends is not that of the next row.
-        let session = if is_permitted { login(&mut fixture, "eve", &path) } else { session.clone() };
+        let session = if is_permitted { fixture.login("eve", &path) } else { session.clone() };
         let id = fixture.socket();
         let call = format!(r#"<!--"MSG"--"1"--"system.library/{path}"-->{{"sessionid":"{session}"}}<--!>"#);
         let answer = fixture.say(id, &call);
@@ -276,7 +263,7 @@ fn viewer_makes_the_calls_that_read_and_no_others() {
 #[test]
 fn viewer_sees_the_changes_of_the_granted_services_alone() {
     let mut fixture = Fixture::with_tables(4, Board::default(), VIEWER);
-    let session = login(&mut fixture, "eve", "d");
+    let session = fixture.login("eve", "d");
     let id = fixture.bound(&session);
     let other = fixture.socket();
     fixture.say(other, &start(ADMIN));

@@ -8,18 +8,6 @@ const NOTICE: &str = r#"{"type":"msg","data":{"type":"server-notice","data":"ses
 /// Keeps a socket open, and makes no call.
 const PONG: &str = r#"{"type":"con","data":{"type":"pong","data":1}}"#;
 
-fn login(fixture: &mut Fixture, user: &str, device: &str) -> String {
-    let id = fixture.connect();
-    let body = format!("username={user}&password=x&deviceid={device}");
-    let head =
-        format!("POST /system.library/login HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
-    fixture.put(id, (head + &body).as_bytes());
-    fixture.check_password(true);
-    let response = String::from_utf8(fixture.get(id)).unwrap();
-    fixture.server.release(id);
-    response.split(r#""sessionid":""#).nth(1).unwrap().split('"').next().unwrap().to_owned()
-}
-
 /// Makes a call in the frame on a new socket.
 fn call(fixture: &mut Fixture, path: &str, session: &str, rest: &str) -> String {
     let id = fixture.socket();
@@ -42,8 +30,8 @@ const OK: &str = r#"{ "Status": "ok"}"#;
 #[test]
 fn sessions_are_listed_without_their_ids() {
     let mut fixture = Fixture::new(6);
-    let [phone, tablet] = ["phone", "tablet"].map(|device| login(&mut fixture, "anna", device));
-    let admin = login(&mut fixture, "admin", "rack");
+    let [phone, tablet] = ["phone", "tablet"].map(|device| fixture.login("anna", device));
+    let admin = fixture.login("admin", "rack");
     fixture.bound(&tablet);
     fixture.pass(Duration::from_secs(7));
     let own = call(&mut fixture, "list", &phone, "");
@@ -69,8 +57,8 @@ fn sessions_are_listed_without_their_ids() {
 #[test]
 fn user_ends_own_sessions_and_an_administrator_any() {
     let mut fixture = Fixture::new(6);
-    let [phone, tablet] = ["phone", "tablet"].map(|device| login(&mut fixture, "anna", device));
-    let admin = login(&mut fixture, "admin", "rack");
+    let [phone, tablet] = ["phone", "tablet"].map(|device| fixture.login("anna", device));
+    let admin = fixture.login("admin", "rack");
     let [of_phone, of_tablet] =
         <[String; 2]>::try_from(ids(&call(&mut fixture, "list", &phone, ""))).unwrap();
     let of_admin = ids(&call(&mut fixture, "list", &admin, "")).pop().unwrap();
@@ -101,7 +89,7 @@ fn user_ends_own_sessions_and_an_administrator_any() {
 #[test]
 fn socket_of_a_wall_display_stays_until_the_lifetime_ends() {
     let mut fixture = Fixture::new(4);
-    let session = login(&mut fixture, "anna", "wall");
+    let session = fixture.login("anna", "wall");
     let id = fixture.bound(&session);
     let step = Duration::from_secs(20);
     // Longer than the idle time, without a call.

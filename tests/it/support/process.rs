@@ -106,9 +106,14 @@ pub(crate) fn open_files(pid: u32) -> Vec<String> {
 
 /// A number of `/proc/PID/status`: `Threads`, or `VmRSS` in kB.
 pub(crate) fn status(pid: u32, key: &str) -> u64 {
-    let status = read(&format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-    line.unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    field(&status_text(pid), key).split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// A value in a text of `/proc/PID/status`.
+#[track_caller]
+pub(crate) fn field(text: &str, key: &str) -> String {
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    value.unwrap_or_else(|| panic!("no {key} in {text}")).trim().to_owned()
 }
 
 /// The text of `/proc/PID/status`.

@@ -35,6 +35,15 @@ pub(crate) fn friendlet() -> Command {
     }
 }
 
+/// The program under test behind commands of a shell, such as `umask`.
+pub(crate) fn behind(commands: &str) -> Command {
+    let program = friendlet();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("{commands}; exec \"$@\""), "sh"]).arg(program.get_program());
+    command.args(program.get_args());
+    command
+}
+
 /// Place where the server runs.
 #[derive(Debug)]
 enum Running {

@@ -5,9 +5,9 @@ use std::env;
 use std::net::UdpSocket;
 use std::thread;
 
-use super::{BOOT, remove, suite, tables};
+use super::{remove, suite, tables};
 use crate::board::Board;
-use crate::qemu::{Guest, GuestOptions, Storage, copy};
+use crate::qemu::copy;
 use crate::run;
 
 /// Set inside the namespace.
@@ -41,7 +41,6 @@ pub(super) fn run(board: &Board) -> Result<(), String> {
     for request in ["rm /friendlet.toml", &format!("write {} /friendlet.toml", file.display())] {
         run::captured(run::at_root("debugfs").args(["-w", "-R", request, &data]))?;
     }
-    let tests = suite::program(board);
     for (date, is_answered, lines) in STARTS {
         println!(
             "==> {}: a start in {date}, {} NTP",
@@ -51,13 +50,7 @@ pub(super) fn run(board: &Board) -> Result<(), String> {
         if is_answered {
             answer_once()?;
         }
-        let storage = Storage::File(disk.clone());
-        let options = GuestOptions { storage, rtc: Some(date), ..suite::options("ntp") };
-        let (mut guest, _) = Guest::boot(board, BOOT, || Ok(options.clone()))?;
-        for line in lines {
-            guest.wait_serial(line, BOOT)?;
-        }
-        suite::switch_off(&tests, &mut guest)?;
+        suite::start_at(board, "ntp", &disk, date, &lines)?;
     }
     remove(&disk);
     Ok(())

@@ -9,7 +9,7 @@ use crate::cargo::{cargo, executable};
 use crate::left_out::{self, Condition};
 use crate::machine::Qemu;
 use crate::part::Part;
-use crate::qemu::{Guest, GuestOptions};
+use crate::qemu::{Guest, GuestOptions, Storage};
 use crate::{build, log, run};
 
 /// Ports of the board for servers under test.
@@ -84,6 +84,23 @@ pub(super) fn run_cases(board: &Board, options: &GuestOptions, cases: &[&str]) -
     guest.verdict().expect(None)?;
     result.map_err(|error| format!("{error}; serial log: {}", guest.serial_log().display()))?;
     switch_off(&tests, &mut guest)
+}
+
+/// Boots `disk` with the clock chip at `date`, waits for these lines of init, and switches the board off.
+pub(super) fn start_at(
+    board: &Board,
+    name: &str,
+    disk: &Path,
+    date: &'static str,
+    lines: &[&str],
+) -> Result<(), String> {
+    let storage = Storage::File(disk.to_owned());
+    let options = GuestOptions { storage, rtc: Some(date), ..options(name) };
+    let (mut guest, _) = Guest::boot(board, BOOT, || Ok(options.clone()))?;
+    for line in lines {
+        guest.wait_serial(line, BOOT)?;
+    }
+    switch_off(&program(board), &mut guest)
 }
 
 /// Lets the board switch itself off.
