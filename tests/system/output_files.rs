@@ -35,6 +35,21 @@ fn output_is_in_its_file_to_the_last_line_and_a_further_server_appends() {
 }
 
 #[test]
+fn directory_that_does_not_answer_delays_the_start_by_its_time_alone() {
+    let directory = Directory::new();
+    let point = directory.path().join("mount");
+    fs::create_dir(&point).unwrap();
+    let mount = HangingMount::new(&point);
+    let hangs = point.join(format!("{}-logs/web", hanging_mount::HANGS));
+    let keys = format!("output_file = \"{}\"", hangs.display());
+    let server = Server::start(&Device::plain().with(&shell("web", "exec sleep 1000", &keys)));
+    assert!(mount.hanging() > 0);
+    assert_eq!(server.call("services/hello/start"), OK);
+    assert!(server.call("board/status").contains("a directory does not answer"));
+    drop(mount);
+}
+
+#[test]
 fn file_on_a_hanging_mount_delays_nothing() {
     let directory = Directory::new();
     let point = directory.path().join("mount");

@@ -107,6 +107,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (PlainUser, "system::attributes::read_only_service_writes", "only root may mount a file system"),
     (PlainUser, "system::conditions::condition_on_a_hanging_mount", "only root may mount a file system"),
     (PlainUser, "system::output_files::file_on_a_hanging_mount", "only root may mount a file system"),
+    (PlainUser, "system::output_files::directory_that_does_not_answer", "only root may mount a file system"),
     (PlainUser, "system::blocked::log_file_on_a_hanging_mount_delays_no_call", "only root may mount a file system"),
     (PlainUser, "system::blocked::program_and_directory_on_a_hanging_mount_delay_their_service_alone", "only root may mount a file system"),
     (PlainUser, "system::blocked::state_file_on_a_hanging_mount_delays_its_own_answer_alone", "only root may mount a file system"),

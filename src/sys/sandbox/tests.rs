@@ -300,3 +300,13 @@ fn root_takes_the_place_of_no_directory() {
     // No one can create a directory there.
     assert!(open_existing(Path::new("/\u{0}/log")).is_none());
 }
+
+#[test]
+fn files_are_confined_only_where_that_part_is_in_force() {
+    let mut sandbox = Sandbox::default();
+    assert!(sandbox.confines_files());
+    sandbox.errors[0] = Some(io::ErrorKind::NotFound.into());
+    assert!(sandbox.confines_files());
+    sandbox.errors[3] = Some(io::ErrorKind::Unsupported.into());
+    assert!(!sandbox.confines_files());
+}
