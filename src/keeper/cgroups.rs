@@ -56,6 +56,8 @@ pub struct Cgroups {
     base: std::string::String,
     /// Controllers that are in force, by the index of [`CONTROLS`].
     controllers: [bool; CONTROLS.len()],
+    /// Directories of killed keepers before this one, while they have processes.
+    followed: std::vec::Vec<PathBuf>,
 }
 
 impl Cgroups {
@@ -76,7 +78,8 @@ impl Cgroups {
         }
         let base = format!("{parent}/{PREFIX}{}.{}", std::process::id(), line(table));
         let directory = create_locked(&base)?;
-        let mut cgroups = Self { directory, base, controllers: [false; CONTROLS.len()] };
+        let (controllers, followed) = ([false; CONTROLS.len()], std::vec::Vec::new());
+        let mut cgroups = Self { directory, base, controllers, followed };
         // A group with processes cannot have controllers for its children; the root can.
         if own != "/" {
             cgroups.make(KEEPER).and_then(|()| cgroups.write(KEEPER, "cgroup.procs", "0")).ok()?;
@@ -96,13 +99,34 @@ impl Cgroups {
         Some(cgroups)
     }
 
-    /// Kills the processes of killed keepers before this one.
-    pub(super) fn kill_left(&self) {
-        let own = self.left().into_iter().filter(|base| self.follows(base));
-        for group in own.flat_map(|base| children(&base)).filter(|group| is_populated(group)) {
+    /// Finds the groups of killed keepers before this one. Those of services that `have_time` count as theirs from now on; the
+    /// others are killed.
+    pub(super) fn find_left(&mut self, have_time: impl Fn(&str) -> bool) {
+        self.followed = self.left().into_iter().filter(|base| self.follows(base)).collect();
+        self.kill_left(|name| name != KEEPER && !have_time(name));
+    }
+
+    /// Kills the processes of killed keepers before this one, in groups with these names.
+    pub(super) fn kill_left(&self, is_meant: impl Fn(&str) -> bool) {
+        let groups = self.followed.iter().flat_map(|base| children(base));
+        let is_meant =
+            |group: &PathBuf| group.file_name().and_then(|name| name.to_str()).is_some_and(&is_meant);
+        for group in groups.filter(is_meant).filter(|group| is_populated(group)) {
             warning!("killing {}: its friendlet was killed", group.display());
             let _ = fs::write(group.join("cgroup.kill"), "1");
         }
+    }
+
+    /// Forgets them.
+    pub(super) fn forget_left(&mut self) {
+        self.followed.clear();
+    }
+
+    /// Directories of a group: that of this keeper, and those of killed ones before it.
+    fn paths(&self, group: &str) -> impl Iterator<Item = PathBuf> {
+        core::iter::once(Path::new(&self.base))
+            .chain(self.followed.iter().map(PathBuf::as_path))
+            .map(move |base| base.join(group))
     }
 
     /// Removes the groups of killed keepers. Returns false while those before this one have processes. A keeper of
@@ -135,7 +159,8 @@ impl Cgroups {
 
     /// Takes over what an earlier program has created: see [`parts`](Self::parts).
     pub(super) fn continued(directory: OwnedFd, base: std::string::String, mask: u8) -> Self {
-        Self { directory, base, controllers: core::array::from_fn(|index| mask & (1 << index) != 0) }
+        let controllers = core::array::from_fn(|index| mask & (1 << index) != 0);
+        Self { directory, base, controllers, followed: std::vec::Vec::new() }
     }
 
     /// Directory, mask of the controllers in force, and path.
@@ -187,12 +212,14 @@ impl Cgroups {
 
     /// Kills all processes of a group at once. Nothing happens on a kernel before 5.14.
     pub(super) fn kill(&self, group: &str) {
-        let _ = self.write(group, "cgroup.kill", "1");
+        for path in self.paths(group) {
+            let _ = fs::write(path.join("cgroup.kill"), "1");
+        }
     }
 
     /// Returns true if the group, or one below it, has a process.
     pub(super) fn is_populated(&self, group: &str) -> bool {
-        is_populated(&self.path(group))
+        self.paths(group).any(|path| is_populated(&path))
     }
 
     /// Processes that the kernel has killed in this group because memory ran out.
@@ -228,16 +255,14 @@ impl Cgroups {
     /// Processes of a group, and of the groups that its processes have made below it.
     pub(super) fn members(&self, group: &str) -> Vec<Pid, ORPHANS> {
         let mut members = Vec::new();
-        let path = self.path(group);
-        add_members(&path, &mut members);
-        if self.number::<u32>(group, "cgroup.stat", "nr_descendants").is_some_and(|count| count > 0) {
-            groups_below(&path).iter().for_each(|nested| add_members(nested, &mut members));
+        for path in self.paths(group) {
+            add_members(&path, &mut members);
+            let stat = fs::read_to_string(path.join("cgroup.stat")).unwrap_or_default();
+            if number_in::<u32>(&stat, "nr_descendants").is_some_and(|count| count > 0) {
+                groups_below(&path).iter().for_each(|nested| add_members(nested, &mut members));
+            }
         }
         members
-    }
-
-    fn path(&self, group: &str) -> PathBuf {
-        Path::new(&self.base).join(group)
     }
 
     /// Removes the groups, which are empty.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process_group};
 
-use super::cgroups::Cgroups;
+use super::cgroups::{Cgroups, group_name};
 use super::main_loop::{LeftGroups, MainLoop};
 use super::notices::NoticeSocket;
 use super::process_table::{Left, ProcessTable};
@@ -56,12 +56,17 @@ impl MainLoop {
                 None => drop(kill_process_group(pid, Signal::KILL)),
             }
         }
+        if let Some(cgroups) = &mut self.cgroups {
+            let left = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_left());
+            let names: Vec<_> = left.map(|(index, _)| group_name(index, &self.services)).collect();
+            cgroups.find_left(|name| names.iter().any(|left| left == name));
+        }
         Ok(())
     }
 
     /// Clears the control groups of keepers that were killed, once no process is left that its service stops.
     pub(super) fn clear_left_groups(&mut self) {
-        let Some(cgroups) = &self.cgroups else {
+        let Some(cgroups) = &mut self.cgroups else {
             self.left_groups = LeftGroups::None;
             return;
         };
@@ -69,13 +74,16 @@ impl MainLoop {
             LeftGroups::None => return,
             LeftGroups::Waiting if self.slots.iter().any(Slot::is_left) => return,
             LeftGroups::Waiting => {
-                cgroups.kill_left();
+                cgroups.kill_left(|_| true);
                 Instant::now() + KILL_TIMEOUT
             }
             LeftGroups::Killed(until) => until,
         };
         // What cannot be killed stays, with its group.
         let is_over = cgroups.remove_left() || Instant::now() >= until;
+        if is_over {
+            cgroups.forget_left();
+        }
         self.left_groups = if is_over { LeftGroups::None } else { LeftGroups::Killed(until) };
     }
 

@@ -118,6 +118,44 @@ fn processes_that_a_killed_keeper_has_left_are_killed_by_the_next_one_alone() {
 }
 
 #[test]
+fn nothing_of_a_service_is_left_when_it_starts_after_a_killed_keeper() {
+    let files = Directory::new();
+    let [flushed, pids] = ["flushed", "pids"].map(|name| files.file(name));
+    // What it writes to standard error after the end of the keeper would end it.
+    let daemon = format!(
+        "exec 2> /dev/null; trap 'sleep 0.5; echo x >> {flushed}; exit 0' TERM; echo $$ >> {pids}; while :; do sleep 0.05; done"
+    );
+    let daemon = files.write("daemon", daemon);
+    let device = Device::plain().with(
+        &[
+            shell("web", &format!("setsid sh {daemon} & exec sleep 1000"), "autostart = true"),
+            shell(
+                "slow",
+                "exec 2> /dev/null; trap '' TERM; while :; do sleep 0.2; done",
+                "autostart = true\nstop_timeout_s = 5",
+            ),
+        ]
+        .concat(),
+    );
+    let mut server = Server::start(&device);
+    let all = || -> Vec<u32> {
+        fs::read_to_string(&pids).unwrap_or_default().lines().map(|line| line.parse().unwrap()).collect()
+    };
+    until("the daemon runs", || all().len() == 1);
+    let old = all();
+    for pid in [server.keeper(), server.pid()] {
+        kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    }
+    server.wait(SOON);
+    let server = Server::start_in(server.take_directory(), &device);
+    until_state(&server, "web", "started");
+    assert!(old.iter().all(|pid| !process::is_alive(*pid)), "{}", server.log());
+    // It had its time, and the other service does not delay it.
+    assert_eq!(fs::read_to_string(&flushed).unwrap(), "x\n");
+    assert_ne!(status(&server, "slow").state, "started");
+}
+
+#[test]
 fn groups_of_a_living_server_are_left_alone() {
     let (server, daemon) = with_stranger();
     let other = Server::start(&Device::plain().with(&shell("web", "exec sleep 1000", "")));

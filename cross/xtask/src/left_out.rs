@@ -117,6 +117,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (PlainUser, "system::blocked::table_of_", "only root may mount a file system"),
     (NoCgroups, "system::cgroups::daemon_without_any_mark_ends_with_its_service", "this user cannot create control groups"),
     (NoCgroups, "system::cgroups::processes_that_a_killed_keeper_has_left", "this user cannot create control groups"),
+    (NoCgroups, "system::cgroups::nothing_of_a_service_is_left", "this user cannot create control groups"),
     (NoCgroups, "system::cgroups::daemon_in_a_nested_group_or_in_another_one", "this user cannot create control groups"),
     (NoCgroups, "system::cgroups::service_that_froze_its_group_starts_again", "this user cannot create control groups"),
     (NoIpv6, "system::life::ipv6_is_supported", "this machine has no IPv6"),

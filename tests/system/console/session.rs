@@ -69,7 +69,7 @@ fn other_sessions_are_listed_and_ended() {
     console.go_to("Account");
     browser.sees("this one");
     browser.sees("guest");
-    browser.click("End the session of guest, 127.0.0.1");
+    browser.click("End the session of guest, test, 127.0.0.1");
     browser.sees("The session of guest has ended.");
     browser.until("document.querySelectorAll('tbody tr').length === 1");
     let answer = console.server.post("/system.library/validate", &format!("sessionid={session}"));
