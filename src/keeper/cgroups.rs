@@ -99,11 +99,11 @@ impl Cgroups {
         Some(cgroups)
     }
 
-    /// Finds the groups of killed keepers before this one. Those of services that `have_time` count as theirs from now on; the
-    /// others are killed.
-    pub(super) fn find_left(&mut self, have_time: impl Fn(&str) -> bool) {
+    /// Finds the groups of killed keepers before this one. Those of services count as theirs from now on; the processes
+    /// of others are killed.
+    pub(super) fn follow(&mut self, services: &ServiceTable) {
         self.followed = self.left().into_iter().filter(|base| self.follows(base)).collect();
-        self.kill_left(|name| name != KEEPER && !have_time(name));
+        self.kill_left(|name| name != KEEPER && service_in(name, services).is_none());
     }
 
     /// Kills the processes of killed keepers before this one, in groups with these names.
@@ -118,7 +118,7 @@ impl Cgroups {
     }
 
     /// Forgets them.
-    pub(super) fn forget_left(&mut self) {
+    pub(super) fn forget_followed(&mut self) {
         self.followed.clear();
     }
 

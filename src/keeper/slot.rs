@@ -307,12 +307,12 @@ impl Slot {
         };
     }
 
-    /// Slot with a process group that an earlier keeper has left. Its leader is not a child of this one.
-    pub(super) fn left(pid: Pid) -> Self {
-        Self { state: State::Ended { group: Some(Group::left(pid)) }, ..Self::FREE }
+    /// Slot with processes that an earlier keeper has left, and their process group. Its leader is not a child of this one.
+    pub(super) fn left(group: Option<Pid>) -> Self {
+        Self { state: State::Ended { group: group.map(Group::left) }, ..Self::FREE }
     }
 
-    /// Returns true for a process group that an earlier keeper has left.
+    /// Returns true for processes that an earlier keeper has left.
     pub(super) fn is_left(&self) -> bool {
         self.has_ended() && self.exit.is_none()
     }

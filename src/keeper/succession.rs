@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process_group};
 
-use super::cgroups::{Cgroups, group_name};
+use super::cgroups::{Cgroups, service_group};
 use super::main_loop::{LeftGroups, MainLoop};
 use super::notices::NoticeSocket;
 use super::process_table::{Left, ProcessTable};
@@ -51,15 +51,19 @@ impl MainLoop {
             let name = service.and_then(|service| self.services.get(service)).map_or("?", |spec| &spec.name);
             warning!("{}: process {} runs, an earlier keeper has left it", name, raw(pid));
             match service.and_then(|service| self.slots.get_mut(service.index())) {
-                Some(slot) => *slot = Slot::left(pid),
+                Some(slot) => *slot = Slot::left(Some(pid)),
                 // Fails if it has just ended.
                 None => drop(kill_process_group(pid, Signal::KILL)),
             }
         }
-        if let Some(cgroups) = &mut self.cgroups {
-            let left = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_left());
-            let names: Vec<_> = left.map(|(index, _)| group_name(index, &self.services)).collect();
-            cgroups.find_left(|name| names.iter().any(|left| left == name));
+        let Some(cgroups) = &mut self.cgroups else { return Ok(()) };
+        cgroups.follow(&self.services);
+        for (service, spec) in self.services.iter() {
+            let slot = self.slots.get_mut(service.index()).filter(|slot| !slot.is_left());
+            if let Some(slot) = slot.filter(|_| cgroups.is_populated(&service_group(&spec.name))) {
+                warning!("{}: processes run, an earlier keeper has left them", spec.name);
+                *slot = Slot::left(None);
+            }
         }
         Ok(())
     }
@@ -82,7 +86,7 @@ impl MainLoop {
         // What cannot be killed stays, with its group.
         let is_over = cgroups.remove_left() || Instant::now() >= until;
         if is_over {
-            cgroups.forget_left();
+            cgroups.forget_followed();
         }
         self.left_groups = if is_over { LeftGroups::None } else { LeftGroups::Killed(until) };
     }

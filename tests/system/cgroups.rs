@@ -126,9 +126,21 @@ fn nothing_of_a_service_is_left_when_it_starts_after_a_killed_keeper() {
         "exec 2> /dev/null; trap 'sleep 0.5; echo x >> {flushed}; exit 0' TERM; echo $$ >> {pids}; while :; do sleep 0.05; done"
     );
     let daemon = files.write("daemon", daemon);
+    let [trap, signals, end] = ["trap", "signals", "end"].map(|name| files.file(name));
+    let slow_daemon = format!(
+        "exec 2> /dev/null; trap 'echo TERM >> {signals}' TERM; : > {trap}
+         while ! test -e {end}; do sleep 0.05; done; echo flushed >> {signals}"
+    );
+    let slow_daemon = files.write("slow_daemon", slow_daemon);
     let device = Device::plain().with(
         &[
             shell("web", &format!("setsid sh {daemon} & exec sleep 1000"), "autostart = true"),
+            // Its leader has ended, and its daemon has its time.
+            shell(
+                "gone",
+                &format!("setsid sh {slow_daemon} & while ! test -e {trap}; do sleep 0.05; done; exit 0"),
+                "autostart = true\nstop_timeout_s = 100",
+            ),
             shell(
                 "slow",
                 "exec 2> /dev/null; trap '' TERM; while :; do sleep 0.2; done",
@@ -143,6 +155,8 @@ fn nothing_of_a_service_is_left_when_it_starts_after_a_killed_keeper() {
     };
     until("the daemon runs", || all().len() == 1);
     let old = all();
+    let signals = || fs::read_to_string(&signals).unwrap_or_default();
+    until("the other daemon is signalled", || signals() == "TERM\n");
     for pid in [server.keeper(), server.pid()] {
         kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
     }
@@ -150,9 +164,13 @@ fn nothing_of_a_service_is_left_when_it_starts_after_a_killed_keeper() {
     let server = Server::start_in(server.take_directory(), &device);
     until_state(&server, "web", "started");
     assert!(old.iter().all(|pid| !process::is_alive(*pid)), "{}", server.log());
-    // It had its time, and the other service does not delay it.
+    // It had its time, and the other services do not delay it.
     assert_eq!(fs::read_to_string(&flushed).unwrap(), "x\n");
     assert_ne!(status(&server, "slow").state, "started");
+    assert_eq!(signals(), "TERM\nTERM\n");
+    assert_eq!(status(&server, "gone").state, "stopping");
+    fs::write(&end, "").unwrap();
+    until("all of it has ended", || signals() == "TERM\nTERM\nflushed\n");
 }
 
 #[test]
