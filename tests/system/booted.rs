@@ -145,7 +145,8 @@ impl Key {
             match words[..] {
                 ["try", name, value] if name == self.name() => reported.1 = Some(value.to_owned()),
                 ["ack", name, value] if name == self.name() => reported = (value.to_owned(), None),
-                _ => {}
+                ["try" | "ack", _, _] => {}
+                _ => panic!("no line of the journal: {line}"),
             }
         }
         reported
@@ -193,7 +194,7 @@ impl Step {
                 (Some(key), format!("services/{name}/{verb}"), "{}".to_owned(), OK)
             }
             Self::Password => {
-                let password = format!("number {number}");
+                let password = number.to_owned();
                 let parameters = format!(r#"{{"username":"guest","password":"{password}"}}"#);
                 let key = (Key::Password, password);
                 (Some(key), "user/updatepassword".to_owned(), parameters, "success!")
