@@ -30,8 +30,9 @@
 //! | [`config`] | configuration file | wall_clock, suggest, dhcp, sntp, service, session, limits, log |
 //! | [`call`] | values that pass between a transport and the api | service, session, limits |
 //! | [`friendcore`] | Friend Core's messages: bytes to calls, outcomes to bytes | call, json, service, session, limits, log |
+//! | [`rest`] | the API under `/api/v1`: resources, JSON bodies, problem details | call, friendcore, json, http, service, session, limits, log |
 //! | [`api`] | calls: routing, rights, handlers | call, config, service, session, limits, log |
-//! | [`connection`] | one connection as a state machine; slots, admission, eviction | api, call, friendcore, json, http, ws, config, service, session, limits, log |
+//! | [`connection`] | one connection as a state machine; slots, admission, eviction | api, call, rest, friendcore, json, http, ws, config, service, session, limits, log |
 //! | [`sys`] | the operating system: processes, signals, clock, files, network of a board | dhcp, sntp, service, session, config, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`net`] | sockets and TLS | connection, http, ws, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`ctl`] | command-line client | api, call, session, http, json, suggest, wall_clock, limits, log |
@@ -80,6 +81,7 @@ pub mod limits;
 pub mod log;
 pub mod mmap_buffer;
 pub mod net;
+pub mod rest;
 pub mod runtime;
 pub mod serve;
 pub mod service;

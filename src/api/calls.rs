@@ -116,14 +116,14 @@ pub static CALLS: &[Row] = &[
     },
     Row {
         path: &["services", "list"],
-        parameters: &[],
+        parameters: &["from"],
         effect: Effect::Reads,
-        summary: "Lists the services of the user, with their states.",
+        summary: "Lists the services of the user, with their states; those from the service `from` on.",
         handler: Handler::Session(services::list),
     },
     Row {
         path: &["services", NAME, "list"],
-        parameters: &[],
+        parameters: &["from"],
         effect: Effect::Reads,
         summary: "As `services/list`.",
         handler: Handler::Session(services::list),

@@ -129,10 +129,21 @@ fn ended_at_once<'a>(
     }
 }
 
-/// Lists the services that the caller may see.
-pub(super) fn list<'a>(_: &Call<'a>, _: &Caller, identity: Identity, cx: &'a mut Context<'_>) -> Outcome<'a> {
-    let (services, rights) = (&cx.api.services, cx.api.accounts.rights(identity));
-    Outcome::Services(ServiceList { services, rights })
+/// Lists the services that the caller may see, from the one in `from` on.
+pub(super) fn list<'a>(
+    call: &Call<'a>,
+    _: &Caller,
+    identity: Identity,
+    cx: &'a mut Context<'_>,
+) -> Outcome<'a> {
+    let first = call.parameter("from").map(|name| find(Some(name), identity, cx)).transpose();
+    match first {
+        Ok(first) => {
+            let (services, rights) = (&cx.api.services, cx.api.accounts.rights(identity));
+            Outcome::Services(ServiceList { services, rights, first, now: cx.now })
+        }
+        Err(failure) => Outcome::Failed(failure),
+    }
 }
 
 /// Reports state and process of a service.

@@ -94,6 +94,10 @@ pub struct ServiceList<'a> {
     pub services: &'a Supervisor,
     /// Rights of the caller.
     pub rights: Rights<'a>,
+    /// First service of the list; `None`: that of the configuration file.
+    pub first: Option<ServiceId>,
+    /// Time since the start of the server.
+    pub now: Duration,
 }
 
 /// One service of a list.
@@ -112,13 +116,28 @@ pub struct ServiceEntry<'a> {
 impl<'a> ServiceList<'a> {
     /// The services in the order of the configuration file.
     pub fn entries(self) -> impl Iterator<Item = ServiceEntry<'a>> {
-        let visible = move |(_, spec): &(ServiceId, &Spec)| self.rights.may_see(&spec.name);
-        self.services.table().iter().filter(visible).map(move |(id, spec)| {
+        self.visible().map(move |(id, spec)| {
             let status = self.services.status(id, Duration::ZERO);
             // A path is in `show`, so that the list of the largest table fits.
             let waits_for = self.services.awaited(id).next().and_then(|awaited| awaited.split(':').next());
             ServiceEntry { spec, state: status.state, reason: status.reason(), waits_for }
         })
+    }
+
+    /// The same in detail, but for their use of processor and memory.
+    pub fn details(self) -> impl Iterator<Item = ServiceDetails<'a>> {
+        let Self { services, now, .. } = self;
+        self.visible().map(move |(service, spec)| {
+            let status = services.status(service, now);
+            ServiceDetails { spec, status, usage: None, services, service, now }
+        })
+    }
+
+    fn visible(self) -> impl Iterator<Item = (ServiceId, &'a Spec)> {
+        let first = self.first.map_or(0, ServiceId::index);
+        let is_listed =
+            move |(id, spec): &(ServiceId, &Spec)| id.index() >= first && self.rights.may_see(&spec.name);
+        self.services.table().iter().filter(is_listed)
     }
 }
 

@@ -13,13 +13,14 @@ use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
 use crate::friendcore::content::{self, Kind};
 use crate::friendcore::{Form, reply as encode};
 use crate::http::{
-    self, ConsoleFile, ConsoleUse, Head, MediaType, Method, Pairs, Recipient, Rejection, SEND_RESERVE_BYTES,
+    self, ConsoleFile, ConsoleUse, Cookie, Head, MediaType, Method, Pairs, Recipient, Rejection,
+    SEND_RESERVE_BYTES,
 };
-use crate::internal_error;
-use crate::json::Writer;
+use crate::json::{Table, Writer};
 use crate::limits::{MESSAGE_BYTES, SEND_BYTES, SERVICE_NAME_BYTES};
 use crate::service::CheckLevel;
 use crate::ws::{Limits, Socket};
+use crate::{internal_error, rest};
 
 /// Prefix of the paths of calls.
 const CALLS: &str = "/system.library/";
@@ -42,6 +43,9 @@ enum Route {
     Call {
         is_post: bool,
     },
+    Resource {
+        is_post: bool,
+    },
 }
 
 /// Request whose body may not be whole. Its parts are positions in the receive buffer.
@@ -49,6 +53,8 @@ struct Parsed {
     route: Route,
     path: Range<usize>,
     query: Range<usize>,
+    /// Session in a field of the head.
+    session: Option<Range<usize>>,
     /// Length of the head.
     length: usize,
     /// Length of the body, unless it is chunked.
@@ -75,7 +81,7 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
         Ok(Some(parsed)) => read_body(connection, &parsed).map(|body| body.map(|body| (parsed, body))),
         Err(rejection) => Err(rejection),
     };
-    let (Parsed { route, path, query, .. }, body) = match whole {
+    let (Parsed { route, path, query, session, .. }, body) = match whole {
         Ok(None) => return,
         Ok(Some(whole)) => whole,
         Err(rejection) => {
@@ -104,6 +110,20 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             receive.clear();
             connection.receive = receive;
         }
+        Route::Resource { is_post } => {
+            let mut receive = core::mem::take(&mut connection.receive);
+            let has_session = session.is_some();
+            let parts = [path, query, body, session.unwrap_or_default()];
+            match receive.filled_mut().get_disjoint_mut(parts) {
+                Ok([path, query, body, session]) => {
+                    let session = str::from_utf8(session).ok().filter(|_| has_session);
+                    handle_resource(connection, path, query, body, session, is_post, cx);
+                }
+                Err(_) => fail(connection, "parts of a request overlap", cx.http, cx.now),
+            }
+            receive.clear();
+            connection.receive = receive;
+        }
         Route::Console(file, mode) => {
             respond(connection, cx.http, cx.now, |room, to| http::write_console(room, file, mode, to).ok());
         }
@@ -122,21 +142,31 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
 /// Parses the head of the request, and finds its target; `None` while it is incomplete.
 fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Parsed>, Rejection> {
     let bytes = connection.receive.filled();
+    let prefix = http::split_url(&config.public_url).1;
     connection.request.head_only = http::is_head(bytes);
+    connection.request.is_rest = rest::is_request(bytes, prefix);
     let Some((mut head, length)) = http::parse_head(bytes)? else { return Ok(None) };
-    strip_prefix(&mut head, http::split_url(&config.public_url).1);
-    if head.path.starts_with(CALLS) || head.upgrade.is_some() || head.method == Method::Options {
+    strip_prefix(&mut head, prefix);
+    let is_call = [CALLS, rest::PREFIX].into_iter().any(|prefix| head.path.starts_with(prefix));
+    if is_call || head.upgrade.is_some() || head.method == Method::Options {
         let position = http::check_origin(&head, config.allowed(), config.tls)?;
         connection.request.origin = position.and_then(|position| position.try_into().ok());
     }
     Ok(Some(Parsed {
         route: route(&head)?,
         length,
+        session: rest::session(head.authorization, head.cookie).map(|session| position(bytes, session)),
         path: head.path_at,
         query: head.query_at,
         content_length: (!head.is_chunked).then_some(head.content_length),
         expects_continue: head.expects_continue,
     }))
+}
+
+/// Position of a part of a text in it.
+fn position(text: &[u8], part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+    start..start + part.len()
 }
 
 /// Removes the path of `public_url` from that of a request.
@@ -194,6 +224,13 @@ fn route(head: &Head<'_>) -> Result<Route, Rejection> {
             }
             Ok(Route::Call { is_post })
         }
+        (method, path) if path.starts_with(rest::PREFIX) => {
+            let is_post = method == Method::Post;
+            if is_post && (head.content_length > 0 || head.is_chunked) {
+                rest::check_content_type(head.content_type)?;
+            }
+            Ok(Route::Resource { is_post })
+        }
         (Method::Get | Method::Head, "/healthz") => health_level(head.query).map(Route::Health),
         (Method::Get | Method::Head, path) => {
             let file = ConsoleFile::find(path).ok_or(Rejection::NOT_FOUND)?;
@@ -223,27 +260,57 @@ fn handle_call(
     let (path, has_secret) = match decoded.and_then(|path| Ok((path, collect(&mut parameters, body, query)?)))
     {
         Ok(collected) => collected,
-        Err(rejection) => {
-            Counters::add(&mut cx.api.counters.bad_requests);
-            reject(connection, &rejection, cx.http, cx.now);
-            return;
-        }
+        Err(rejection) => return refuse(connection, &rejection, cx),
     };
     let session = parameters.get("sessionid").or_else(|| parameters.get("authid"));
     let call = Call { path: path.trim_start_matches('/'), parameters: &parameters, session };
-    if connection.is_over_share(session, cx) {
+    // As in Friend Core, a login is in the body: an address is kept by logs, histories and proxies.
+    run(connection, &call, is_post && !has_secret, cx);
+}
+
+/// Handles a call as a resource of `/api/v1`: its parameters are a JSON body or a query, its session is in the head.
+fn handle_resource(
+    connection: &mut Connection,
+    path: &mut [u8],
+    query: &mut [u8],
+    body: &mut [u8],
+    session: Option<&str>,
+    is_post: bool,
+    cx: &mut Context<'_>,
+) {
+    let (mut parameters, mut table) = (Parameters::default(), Table::default());
+    let collected = http::decode_path(path).map_err(Rejection::from).and_then(|path| {
+        let resource = path.strip_prefix(rest::PREFIX).unwrap_or_default();
+        rest::collect(body, &mut table, &mut parameters)?;
+        let has_secret = collect(&mut parameters, &mut [], query)?;
+        Ok((rest::call_path(resource).ok_or(Rejection::NOT_FOUND)?, has_secret))
+    });
+    let (path, has_secret) = match collected {
+        Ok(collected) => collected,
+        Err(rejection) => return refuse(connection, &rejection, cx),
+    };
+    run(connection, &Call { path: &path, parameters: &parameters, session }, is_post && !has_secret, cx);
+}
+
+/// Counts a request that is malformed, and rejects it.
+fn refuse(connection: &mut Connection, rejection: &Rejection, cx: &mut Context<'_>) {
+    Counters::add(&mut cx.api.counters.bad_requests);
+    reject(connection, rejection, cx.http, cx.now);
+}
+
+fn run(connection: &mut Connection, call: &Call<'_>, may_change: bool, cx: &mut Context<'_>) {
+    if connection.is_over_share(call.session, cx) {
         reject_at_capacity(connection, cx.api, cx.http, cx.now);
         return;
     }
-    // As in Friend Core, a login is in the body: an address is kept by logs, histories and proxies.
-    let caller = connection.caller(Form::Http, is_post && !has_secret, true, cx.room);
+    let caller = connection.caller(Form::Http, may_change, true, cx.room);
     let api = &mut api::Context { api: &mut *cx.api, platform: &mut *cx.platform, now: cx.now };
-    let outcome = api::handle(&call, &caller, api);
+    let outcome = api::handle(call, &caller, api);
     match reply(connection, outcome, cx.reply, cx.http, cx.now) {
         Reply::Sent => {}
         Reply::AtCapacity => reject_at_capacity(connection, cx.api, cx.http, cx.now),
         Reply::Pending => {
-            let session = session.unwrap_or_default();
+            let session = call.session.unwrap_or_default();
             let local = connection.place.local;
             if let Some(identity) = cx.api.accounts.identify(session, local, cx.now, &*cx.platform) {
                 connection.auth.authenticate(identity);
@@ -297,19 +364,23 @@ pub(super) fn reply(
         }
         outcome => {
             let full = Outcome::Failed(Failure::TableFull);
-            let (outcome, length) = match write_body(buffer, &outcome) {
-                Some(length) => (&outcome, Some(length)),
-                None => (&full, write_body(buffer, &full)),
+            let is_rest = connection.request.is_rest;
+            let (outcome, position) = match write_body(buffer, &outcome, is_rest) {
+                Some(position) => (&outcome, Some(position)),
+                None => (&full, write_body(buffer, &full, is_rest)),
             };
-            let status = encode::http_status(outcome);
-            let media_type = match content::kind(outcome) {
-                Kind::Json => MediaType::Json,
-                Kind::Html => MediaType::Html,
-                Kind::Text => MediaType::Text,
+            let (status, media_type) = match (outcome, is_rest) {
+                (Outcome::Failed(failure), true) => (rest::status(*failure), MediaType::Problem),
+                (_, true) => (200, MediaType::Json),
+                (_, false) => (encode::http_status(outcome), media_type(outcome)),
             };
-            match length.and_then(|length| buffer.get(..length)) {
+            let path = [http::split_url(&config.public_url).1, rest::PREFIX];
+            let is_secure = config.tls || config.public_url.starts_with("https:");
+            let cookie = session_cookie(outcome).filter(|_| is_rest);
+            let cookie = cookie.map(|session| Cookie { name: rest::COOKIE, session, path, is_secure });
+            match position.and_then(|position| buffer.get(position)) {
                 Some(body) => respond(connection, config, now, |room, to| {
-                    http::write_call(room, status, media_type, body, to).ok()
+                    http::write_call(room, status, media_type, cookie, body, to).ok()
                 }),
                 None => fail(connection, "an error is longer than the reply buffer", config, now),
             }
@@ -318,11 +389,33 @@ pub(super) fn reply(
     }
 }
 
-fn write_body(buffer: &mut [u8], outcome: &Outcome<'_>) -> Option<usize> {
+fn media_type(outcome: &Outcome<'_>) -> MediaType {
+    match content::kind(outcome) {
+        Kind::Json => MediaType::Json,
+        Kind::Html => MediaType::Html,
+        Kind::Text => MediaType::Text,
+    }
+}
+
+/// Session that a browser keeps from now on; empty: it drops the one that it has.
+fn session_cookie<'a>(outcome: &Outcome<'a>) -> Option<&'a str> {
+    match outcome {
+        Outcome::LoggedIn { login, .. } | Outcome::Resumed(login) => Some(login.sessionid),
+        Outcome::LoggedOut => Some(""),
+        _ => None,
+    }
+}
+
+/// Writes the body of a response; returns its position.
+fn write_body(buffer: &mut [u8], outcome: &Outcome<'_>, is_rest: bool) -> Option<Range<usize>> {
     let limit = buffer.len().min(BODY_BYTES);
-    let mut out = Writer::new(buffer.get_mut(..limit)?);
+    let buffer = buffer.get_mut(..limit)?;
+    if is_rest {
+        return rest::write(buffer, outcome).ok();
+    }
+    let mut out = Writer::new(buffer);
     encode::outcome(&mut out, Form::Http, None, outcome, true).ok()?;
-    Some(out.finish().ok()?.len())
+    Some(0..out.finish().ok()?.len())
 }
 
 /// Upgrades to a WebSocket. A session in the query (`/fcws?sessionid=..`) authenticates the connection, and
@@ -395,9 +488,9 @@ pub(super) fn respond(
     write: impl FnOnce(&mut [u8], Recipient<'_>) -> Option<usize>,
 ) {
     connection.receive.clear();
-    let Request { head_only, origin, .. } = connection.request;
+    let Request { head_only, origin, is_rest, .. } = connection.request;
     let origin = origin.and_then(|position| config.allowed().nth(position.into()));
-    let to = Recipient { head_only, origin: origin.map(http::without_default_port) };
+    let to = Recipient { head_only, origin: origin.map(http::without_default_port), reads_problems: is_rest };
     let written = connection.send.raw(|room| write(room, to));
     let finish = if written.is_ok() { Finish::Graceful } else { Finish::Abort };
     connection.closing.begin(finish, now);

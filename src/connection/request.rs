@@ -5,6 +5,8 @@
 pub(super) struct Request {
     /// Its method is `HEAD`.
     pub(super) head_only: bool,
+    /// It is for a resource of `/api/v1`.
+    pub(super) is_rest: bool,
     /// Position of its `Origin` among those that are allowed.
     pub(super) origin: Option<u8>,
     /// Length of the data of a chunked body that is decoded.

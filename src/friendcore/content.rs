@@ -11,6 +11,7 @@ mod services;
 use base64::display::Base64Display;
 use base64::prelude::BASE64_STANDARD as BASE64;
 
+pub(crate) use self::services::put_details as service_details;
 use super::Form;
 use super::failure::{self, SEPARATE};
 use super::lines::put_lines;

@@ -82,30 +82,43 @@ fn write_2016(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
     })
 }
 
-/// Writes why a program does not run, in words, and the last lines of its output: members that Friend Core
-/// does not have.
+/// Writes the reason of a failure in words, and the last lines of a program: members that Friend Core does not have.
 fn put_reason(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
-    if let Failure::Unchanged { reason, .. } = failure {
+    if let Failure::Unchanged { .. } | Failure::NotStarted { .. } = failure {
         out.put(r#", "reason": "#)?;
-        return out.put_string(reason);
+        out.put_string(Reason(failure))?;
     }
-    let Failure::NotStarted { spec, program, end, output, .. } = failure else { return Ok(()) };
-    out.put(r#", "reason": "#)?;
-    match end {
-        LastExit::Code(_) | LastExit::Signal { .. } => {
-            out.put_string(format_args!("{}: exited at once, {end}", spec.name))?;
+    put_output(out, failure)
+}
+
+/// Writes the last lines of a program that exited at once, if there are any.
+pub(crate) fn put_output(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {
+    let Failure::NotStarted { output, .. } = failure else { return Ok(()) };
+    if output.is_empty() {
+        return Ok(());
+    }
+    out.put(r#", "output": ["#)?;
+    put_lines(out, output)?;
+    out.put("]")
+}
+
+/// Reason in words why a program does not run, or why nothing changes; empty for other failures.
+pub(crate) struct Reason<'a>(pub(crate) Failure<'a>);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Failure::Unchanged { reason, .. } => f.write_str(reason),
+            Failure::NotStarted { spec, program, end, .. } => match end {
+                LastExit::Code(_) | LastExit::Signal { .. } => {
+                    write!(f, "{}: exited at once, {end}", spec.name)
+                }
+                LastExit::Spawn(error) => write!(f, "{}: {}", spec.name, error.text_of(program, spec)),
+                end => write!(f, "{}: {}", spec.name, end.text(spec)),
+            },
+            _ => Ok(()),
         }
-        LastExit::Spawn(error) => {
-            out.put_string(format_args!("{}: {}", spec.name, error.text_of(program, spec)))?;
-        }
-        end => out.put_string(format_args!("{}: {}", spec.name, end.text(spec)))?,
     }
-    if !output.is_empty() {
-        out.put(r#", "output": ["#)?;
-        put_lines(out, output)?;
-        out.put("]")?;
-    }
-    Ok(())
 }
 
 fn write_later(out: &mut Writer<'_>, failure: Failure<'_>) -> Result<(), Full> {

@@ -110,6 +110,10 @@ pub struct Head<'b> {
     pub expects_continue: bool,
     /// `Content-Type`.
     pub content_type: Option<&'b str>,
+    /// `Authorization`.
+    pub authorization: Option<&'b str>,
+    /// `Cookie`.
+    pub cookie: Option<&'b str>,
     /// `Accept-Encoding` lists `gzip`.
     pub accepts_gzip: bool,
     /// `If-None-Match`: the versions that the client has.
@@ -170,6 +174,8 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Rejection> 
         is_chunked: false,
         expects_continue: false,
         content_type: None,
+        authorization: None,
+        cookie: None,
         accepts_gzip: false,
         known_tags: None,
         upgrade: None,
@@ -284,6 +290,11 @@ fn read_fields<'b>(head: &mut Head<'b>, fields: &[httparse::Header<'b>]) -> Resu
             set(&mut head.origin, field)?;
         } else if is("content-type") {
             set(&mut head.content_type, field)?;
+        } else if is("authorization") {
+            set(&mut head.authorization, field)?;
+        } else if is("cookie") {
+            // Those of other servers on this host are in it, too, in any bytes.
+            head.cookie = core::str::from_utf8(field.value).ok();
         } else if is("content-length") {
             set(&mut length, field)?;
         } else if is("expect") {

@@ -25,8 +25,8 @@ pub use head::{Head, Method, Rejection, UpgradeFields, is_head, parse_head};
 pub use origin::{check_origin, split_url, without_default_port};
 pub use page::write_health;
 pub use response::{
-    CALL_HEAD_BYTES, CONTINUE, MediaType, Recipient, ResponseTooLarge, write_call, write_call_head,
-    write_options, write_rejection,
+    CALL_HEAD_BYTES, CONTINUE, Cookie, MediaType, Recipient, ResponseTooLarge, phrase, write_call,
+    write_call_head, write_options, write_rejection,
 };
 pub use upgrade::{SUBPROTOCOL, Upgrade, accept_key, check_upgrade, write_switching};
 

@@ -47,7 +47,7 @@ pub fn write_health(
     to: Recipient<'_>,
 ) -> Result<usize, ResponseTooLarge> {
     let status = if problem.is_some() { 503 } else { 200 };
-    write_call(out, status, MediaType::Text, problem.unwrap_or("ok\n").as_bytes(), to)
+    write_call(out, status, MediaType::Text, None, problem.unwrap_or("ok\n").as_bytes(), to)
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
         let used = write_plain_page(&mut out, Recipient::default()).unwrap();
         assert!(used > PAGE.len());
         assert_eq!(
-            text(|out| write_plain_page(out, Recipient { head_only: true, origin: None })).len(),
+            text(|out| write_plain_page(out, Recipient { head_only: true, ..Recipient::default() })).len(),
             used - PAGE.len()
         );
     }
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn problem_is_a_line_with_status_503() {
         let problem = |head_only| {
-            let to = Recipient { head_only, origin: None };
+            let to = Recipient { head_only, ..Recipient::default() };
             text(|out| write_health(out, Some("check web is failing\n"), to))
         };
         let text = problem(false);

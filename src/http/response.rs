@@ -8,19 +8,23 @@ use super::Rejection;
 use crate::limits::ORIGIN_BYTES;
 
 /// Largest head of a response to a call, with the [`CONTINUE`] before it.
-pub const CALL_HEAD_BYTES: usize = 320 + ORIGIN_BYTES;
+pub const CALL_HEAD_BYTES: usize = 480 + 2 * ORIGIN_BYTES;
 
 /// Response to `Expect: 100-continue`, before the one to the request.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+/// Type of the body of a problem (RFC 9457).
+const PROBLEM: &str = "application/problem+json";
 
 /// Type of the body of a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MediaType {
     /// JSON.
     Json,
+    /// Problem details (RFC 9457).
+    Problem,
     /// Plain text.
     Text,
     /// HTML of a service: a page of no origin and without scripts (`sandbox`), if a browser opens it.
@@ -34,6 +38,22 @@ pub struct Recipient<'a> {
     pub head_only: bool,
     /// Allowed `Origin` of the request, whose pages may read the response.
     pub origin: Option<&'a str>,
+    /// It reads problem details, and not lines of text.
+    pub reads_problems: bool,
+}
+
+/// Session in a cookie that the browser keeps until it is closed and sends with requests of this server's pages alone
+/// (RFC 6265).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Cookie<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The session; empty: the browser deletes the cookie.
+    pub session: &'a str,
+    /// Path of the server with a slash at its end, below which the cookie is sent.
+    pub path: [&'a str; 2],
+    /// It is sent over TLS alone.
+    pub is_secure: bool,
 }
 
 /// The buffer is too small for the response; its content must not be sent.
@@ -41,22 +61,25 @@ pub struct Recipient<'a> {
 pub struct ResponseTooLarge;
 
 /// Reason phrase of a status that this server sends (RFC 9110, 15), otherwise empty.
-fn phrase(status: u16) -> &'static str {
+pub fn phrase(status: u16) -> &'static str {
     match status {
         101 => "Switching Protocols",
         200 => "OK",
         304 => "Not Modified",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
         408 => "Request Timeout",
+        409 => "Conflict",
         413 => "Content Too Large",
         414 => "URI Too Long",
         415 => "Unsupported Media Type",
         417 => "Expectation Failed",
         426 => "Upgrade Required",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",
@@ -113,6 +136,16 @@ impl<'b> ResponseWriter<'b> {
         self.put(b": ")?;
         self.number(value)?;
         self.put(b"\r\n")
+    }
+
+    fn cookie(&mut self, cookie: Cookie<'_>) -> Result<(), ResponseTooLarge> {
+        let Cookie { name, session, path: [prefix, path], is_secure } = cookie;
+        let end = if session.is_empty() { "; Max-Age=0" } else { "" };
+        let secure = if is_secure { "; Secure" } else { "" };
+        for part in ["set-cookie: ", name, "=", session, end, "; Path=", prefix, path, secure] {
+            self.put(part.as_bytes())?;
+        }
+        self.put(b"; HttpOnly; SameSite=Strict\r\n")
     }
 
     fn number(&mut self, value: usize) -> Result<(), ResponseTooLarge> {
@@ -177,11 +210,13 @@ pub fn write_call_head(
     out: &mut [u8],
     status: u16,
     media_type: MediaType,
+    cookie: Option<Cookie<'_>>,
     content_length: usize,
     to: Recipient<'_>,
 ) -> Result<usize, ResponseTooLarge> {
     let content_type = match media_type {
         MediaType::Json => "application/json",
+        MediaType::Problem => PROBLEM,
         MediaType::Text => TEXT,
         MediaType::Html => "text/html; charset=utf-8",
     };
@@ -189,6 +224,13 @@ pub fn write_call_head(
     writer.head(status, content_type, content_length, to)?;
     if media_type == MediaType::Html {
         writer.field("content-security-policy", "sandbox")?;
+    }
+    // RFC 9110, 11.6.1: it says how to authenticate.
+    if status == 401 {
+        writer.field("www-authenticate", "Bearer")?;
+    }
+    if let Some(cookie) = cookie {
+        writer.cookie(cookie)?;
     }
     writer.finish(b"", true)
 }
@@ -202,10 +244,11 @@ pub fn write_call(
     out: &mut [u8],
     status: u16,
     media_type: MediaType,
+    cookie: Option<Cookie<'_>>,
     body: &[u8],
     to: Recipient<'_>,
 ) -> Result<usize, ResponseTooLarge> {
-    let used = write_call_head(out, status, media_type, body.len(), to)?;
+    let used = write_call_head(out, status, media_type, cookie, body.len(), to)?;
     if to.head_only {
         return Ok(used);
     }
@@ -226,7 +269,7 @@ pub fn write_options(out: &mut [u8], to: Recipient<'_>) -> Result<usize, Respons
     writer.field("allow", METHODS)?;
     if to.origin.is_some() {
         writer.field("access-control-allow-methods", METHODS)?;
-        writer.field("access-control-allow-headers", "content-type, method")?;
+        writer.field("access-control-allow-headers", "content-type, method, authorization")?;
         writer.field("access-control-max-age", "86400")?;
     }
     writer.finish(b"", true)
@@ -246,8 +289,22 @@ pub fn write_rejection(
     to: Recipient<'_>,
 ) -> Result<usize, ResponseTooLarge> {
     let mut writer = ResponseWriter::new(out);
-    writer.head(rejection.status, TEXT, rejection.reason.len() + 1, to)?;
-    match rejection.status {
+    let Rejection { status, reason } = *rejection;
+    let mut digits = [0; 3];
+    let problem = [
+        "{\"title\":\"",
+        phrase(status),
+        "\",\"status\":",
+        digits_of(status, &mut digits),
+        ",\"detail\":\"",
+        reason,
+        "\"}",
+    ];
+    let text = [reason, "\n"];
+    let (content_type, body): (_, &[&str]) =
+        if to.reads_problems { (PROBLEM, &problem) } else { (TEXT, &text) };
+    writer.head(status, content_type, body.iter().map(|part| part.len()).sum(), to)?;
+    match status {
         405 => writer.field("allow", METHODS)?,
         426 => {
             writer.field("upgrade", "websocket")?;
@@ -257,11 +314,15 @@ pub fn write_rejection(
         _ => {}
     }
     writer.put(b"\r\n")?;
-    if !to.head_only {
-        writer.put(rejection.reason.as_bytes())?;
-        writer.put(b"\n")?;
-    }
+    let body = if to.head_only { &[] } else { body };
+    body.iter().try_for_each(|part| writer.put(part.as_bytes()))?;
     Ok(writer.used())
+}
+
+/// The three digits of a status.
+fn digits_of(status: u16, digits: &mut [u8; 3]) -> &str {
+    *digits = [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8 % 10);
+    str::from_utf8(digits).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -274,18 +335,18 @@ mod tests {
         String::from_utf8(out[..used].to_vec()).unwrap()
     }
 
-    const TO: Recipient<'_> = Recipient { head_only: false, origin: None };
-    const HEAD_ONLY: Recipient<'_> = Recipient { head_only: true, origin: None };
-    const PANEL: Recipient<'_> = Recipient { head_only: false, origin: Some("https://panel.example") };
+    const TO: Recipient<'_> = Recipient { head_only: false, origin: None, reads_problems: false };
+    const HEAD_ONLY: Recipient<'_> = Recipient { head_only: true, ..TO };
+    const PANEL: Recipient<'_> = Recipient { origin: Some("https://panel.example"), ..TO };
 
     const OK: &[u8] = b"{ \"Status\": \"ok\"}";
     const START: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 17\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n{ \"Status\": \"ok\"}";
 
     #[test]
     fn call_to_the_byte() {
-        assert_eq!(text(|out| write_call(out, 200, MediaType::Json, OK, TO)), START);
+        assert_eq!(text(|out| write_call(out, 200, MediaType::Json, None, OK, TO)), START);
         assert_eq!(
-            text(|out| write_call(out, 200, MediaType::Json, OK, HEAD_ONLY)),
+            text(|out| write_call(out, 200, MediaType::Json, None, OK, HEAD_ONLY)),
             START.strip_suffix("{ \"Status\": \"ok\"}").unwrap()
         );
     }
@@ -293,7 +354,7 @@ mod tests {
     #[test]
     fn pages_of_an_allowed_origin_may_read() {
         assert_eq!(
-            text(|out| write_call(out, 200, MediaType::Json, OK, PANEL)),
+            text(|out| write_call(out, 200, MediaType::Json, None, OK, PANEL)),
             START.replace(
                 "content-length",
                 "access-control-allow-origin: https://panel.example\r\nvary: origin\r\ncontent-length"
@@ -305,7 +366,7 @@ mod tests {
 
     #[test]
     fn content_is_never_a_page_with_the_rights_of_this_origin() {
-        let content = |media_type| text(|out| write_call(out, 200, media_type, b"<script>", TO));
+        let content = |media_type| text(|out| write_call(out, 200, media_type, None, b"<script>", TO));
         assert!(content(MediaType::Text).contains("\r\ncontent-type: text/plain; charset=utf-8\r\n"));
         let html = content(MediaType::Html);
         assert!(html.contains("\r\ncontent-type: text/html; charset=utf-8\r\n"), "{html}");
@@ -322,21 +383,25 @@ mod tests {
     #[test]
     fn response_up_to_the_size_of_the_buffer() {
         let mut out = vec![0; START.len()];
-        assert_eq!(write_call(&mut out, 200, MediaType::Json, OK, TO), Ok(START.len()));
+        assert_eq!(write_call(&mut out, 200, MediaType::Json, None, OK, TO), Ok(START.len()));
         assert_eq!(out, START.as_bytes());
         out.pop();
-        assert_eq!(write_call(&mut out, 200, MediaType::Json, OK, TO), Err(ResponseTooLarge));
-        assert_eq!(write_call(&mut [], 200, MediaType::Json, b"", TO), Err(ResponseTooLarge));
+        assert_eq!(write_call(&mut out, 200, MediaType::Json, None, OK, TO), Err(ResponseTooLarge));
+        assert_eq!(write_call(&mut [], 200, MediaType::Json, None, b"", TO), Err(ResponseTooLarge));
     }
 
     #[test]
     fn every_call_head_fits_its_limit() {
         let mut out = [0; CALL_HEAD_BYTES - CONTINUE.len()];
         let origin = "a".repeat(ORIGIN_BYTES);
-        let to = Recipient { head_only: false, origin: Some(&origin) };
+        let to = Recipient { origin: Some(&origin), ..TO };
+        let session = "d".repeat(40);
+        let path = [origin.as_str(), "/api/v1/"];
+        let cookie = Cookie { name: "friendlet", session: &session, path, is_secure: true };
         for status in 0..600 {
-            for media_type in [MediaType::Json, MediaType::Text, MediaType::Html] {
-                let written = write_call_head(&mut out, status, media_type, u32::MAX as usize, to);
+            for media_type in [MediaType::Json, MediaType::Problem, MediaType::Text, MediaType::Html] {
+                let written =
+                    write_call_head(&mut out, status, media_type, Some(cookie), u32::MAX as usize, to);
                 assert!(written.is_ok(), "{status}");
             }
         }
@@ -363,10 +428,37 @@ mod tests {
     }
 
     #[test]
+    fn rejection_is_a_problem_for_who_reads_them() {
+        let to = Recipient { reads_problems: true, ..TO };
+        let problem = text(|out| write_rejection(out, &Rejection::new(404, "why"), 9, to));
+        let (head, body) = problem.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body, r#"{"title":"Not Found","status":404,"detail":"why"}"#);
+        assert!(head.contains("\r\ncontent-type: application/problem+json\r\n"), "{head}");
+        assert!(head.contains(&format!("\r\ncontent-length: {}\r\n", body.len())), "{head}");
+        let head_only = text(|out| {
+            write_rejection(out, &Rejection::new(404, "why"), 9, Recipient { head_only: true, ..to })
+        });
+        assert_eq!(head_only, format!("{head}\r\n\r\n"));
+    }
+
+    #[test]
+    fn session_is_kept_in_a_cookie_and_dropped_from_it() {
+        let cookie = Cookie { name: "n", session: "s1", path: ["/board", "/api/v1/"], is_secure: true };
+        let set = |cookie| text(|out| write_call(out, 200, MediaType::Json, Some(cookie), b"{}", TO));
+        assert!(
+            set(cookie)
+                .contains("\r\nset-cookie: n=s1; Path=/board/api/v1/; Secure; HttpOnly; SameSite=Strict\r\n")
+        );
+        let dropped = set(Cookie { session: "", path: ["", "/"], is_secure: false, ..cookie });
+        assert!(dropped.contains("\r\nset-cookie: n=; Max-Age=0; Path=/; HttpOnly; SameSite=Strict\r\n"));
+    }
+
+    #[test]
     fn every_status_has_a_phrase() {
-        for status in
-            [200, 304, 400, 403, 404, 405, 406, 408, 413, 414, 415, 417, 426, 431, 500, 501, 503, 505]
-        {
+        for status in [
+            200, 304, 400, 401, 403, 404, 405, 406, 408, 409, 413, 414, 415, 417, 426, 429, 431, 500, 501,
+            503, 505,
+        ] {
             assert!(!phrase(status).is_empty(), "{status}");
         }
         assert_eq!(phrase(299), "");
@@ -383,7 +475,7 @@ mod tests {
         for line in [
             "access-control-allow-origin: https://panel.example\r\nvary: origin",
             "access-control-allow-methods: GET, HEAD, POST, OPTIONS",
-            "access-control-allow-headers: content-type, method",
+            "access-control-allow-headers: content-type, method, authorization",
         ] {
             assert!(preflight.contains(&format!("\r\n{line}\r\n")), "{preflight}");
         }

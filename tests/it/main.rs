@@ -8,6 +8,7 @@ mod configuration;
 mod documents;
 mod layers;
 mod limits;
+mod rest;
 mod skips;
 mod support;
 #[path = "../system/mod.rs"]

@@ -50,6 +50,7 @@ mod proxies;
 mod reader;
 mod reference_exchange;
 mod reload;
+mod rest;
 mod sandbox;
 mod service_life;
 mod service_log;

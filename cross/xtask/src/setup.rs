@@ -32,8 +32,8 @@ const IMAGE_PACKAGES: [&str; 8] = [
 /// Packages for the tests: cpio checks an initramfs, `ip` makes networks. A broker, a program that connects to it and
 /// a web server are the services of `tests/system/stack.rs`, and proxies stand before the server of
 /// `tests/system/proxies.rs`.
-const TEST_PACKAGES: [&str; 8] =
-    ["caddy", "cpio", "haproxy", "iproute2", "lighttpd", "mosquitto", "nginx", "python3-minimal"];
+const TEST_PACKAGES: [&str; 9] =
+    ["caddy", "cpio", "curl", "haproxy", "iproute2", "lighttpd", "mosquitto", "nginx", "python3-minimal"];
 
 /// Returns Debian's architecture and packages for one target.
 fn target_packages(target: &str) -> Result<(Option<&'static str>, &'static [&'static str]), String> {

@@ -55,7 +55,7 @@ pub(super) fn list(out: &mut Writer<'_>, form: Form, list: ServiceList<'_>) -> R
 /// clients look for.
 pub(super) fn status(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Result<(), Full> {
     let ServiceStatus { spec, status, ends, .. } = service;
-    out.put(r#"{ "Status": "ok""#)?;
+    out.put(r#"{ "Status": "ok", "#)?;
     put_status(out, status)?;
     put_description(out, spec)?;
     put_reason(out, status, spec)?;
@@ -94,8 +94,18 @@ fn put_readiness(out: &mut Writer<'_>, service: &ServiceStatus<'_>) -> Result<()
 
 /// Writes everything about a service: its declaration, its state and its past ends.
 pub(super) fn details(out: &mut Writer<'_>, details: &ServiceDetails<'_>) -> Result<(), Full> {
+    out.put(r#"{ "Status": "ok", "#)?;
+    put_members(out, details)
+}
+
+/// Writes the same as one object of a list.
+pub(crate) fn put_details(out: &mut Writer<'_>, details: &ServiceDetails<'_>) -> Result<(), Full> {
+    out.put("{")?;
+    put_members(out, details)
+}
+
+fn put_members(out: &mut Writer<'_>, details: &ServiceDetails<'_>) -> Result<(), Full> {
     let ServiceDetails { spec, status, now, .. } = details;
-    out.put(r#"{ "Status": "ok""#)?;
     put_status(out, status)?;
     put_description(out, spec)?;
     put_reason(out, status, spec)?;
@@ -238,7 +248,7 @@ fn put_program(out: &mut Writer<'_>, name: &str, arguments: &Arguments) -> Resul
 
 /// Writes state, process, last exit and next start.
 fn put_status(out: &mut Writer<'_>, status: &Status) -> Result<(), Full> {
-    out.put(r#", "State": "#)?;
+    out.put(r#""State": "#)?;
     out.put_text(status.state.word())?;
     out.put(r#", "Pid": "#)?;
     out.put_number(status.pid)?;

@@ -323,7 +323,15 @@ fn lists() {
         let user = User { name, full_name, level: UserLevel::User, services: Grants::all(), password: None };
         let user = users.push(user).unwrap();
         let services = Supervisor::new(table);
-        written(form, &Outcome::Services(ServiceList { services: &services, rights: users.rights(user) }))
+        written(
+            form,
+            &Outcome::Services(ServiceList {
+                services: &services,
+                rights: users.rights(user),
+                first: None,
+                now: Duration::ZERO,
+            }),
+        )
     };
     assert_eq!(
         list(&["hello"], Form::Frame),
@@ -365,7 +373,12 @@ fn list_has_the_state_and_its_reason() {
         password: None,
     };
     let user = users.push(user).unwrap();
-    let list = Outcome::Services(ServiceList { services: &services, rights: users.rights(user) });
+    let list = Outcome::Services(ServiceList {
+        services: &services,
+        rights: users.rights(user),
+        first: None,
+        now: Duration::ZERO,
+    });
     assert_eq!(
         written(Form::Frame, &list),
         concat!(

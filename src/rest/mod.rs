@@ -1,0 +1,99 @@
+//! The API under `/api/v1`: the calls as resources, JSON in both directions, problem details (RFC 9457).
+//!
+//! It is another form of the same calls. [`call_path`] turns the path of a resource into that of its call, [`collect`]
+//! a JSON body into parameters, and [`write`] an outcome into a body: the content that the other forms have, with
+//! the names of its members in camelCase, or a problem.
+
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+mod content;
+mod problem;
+#[cfg(test)]
+mod tests;
+
+use core::fmt::Write as _;
+
+use heapless::String;
+
+pub use self::content::write;
+pub use self::problem::{code, detail, status};
+use crate::call::Parameters;
+use crate::http::Rejection;
+use crate::json::Table;
+use crate::limits::PATH_BYTES;
+
+/// Prefix of the paths of resources.
+pub const PREFIX: &str = "/api/v1/";
+
+/// Longest path of a call.
+pub const CALL_PATH_BYTES: usize = PATH_BYTES + "system.library/".len() + "/show".len();
+
+/// Name of the cookie that holds a session.
+pub const COOKIE: &str = "friendlet";
+
+const BODY: Rejection =
+    Rejection { status: 400, reason: "the body is not one JSON object without objects in it" };
+const PARAMETERS: Rejection = Rejection { status: 400, reason: "too many members, or one is there twice" };
+const CONTENT_TYPE: Rejection =
+    Rejection { status: 415, reason: "send the values of a call as application/json" };
+
+/// Returns true if the bytes begin a request for a resource, whatever follows.
+pub fn is_request(bytes: &[u8], prefix: &str) -> bool {
+    let target = bytes.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let path = target.strip_prefix(prefix.as_bytes()).unwrap_or(target);
+    path.starts_with(PREFIX.as_bytes())
+}
+
+/// Returns the path of the call that a resource stands for: that of `services` is `services/list`, that of
+/// `services/hello` is `services/hello/show`, and any other is the same. `None`: it is too long.
+pub fn call_path(resource: &str) -> Option<String<CALL_PATH_BYTES>> {
+    let mut segments = resource.split('/');
+    let call = match (segments.next(), segments.next(), segments.next()) {
+        (Some("services" | "sessions" | "operations"), None, _) => "/list",
+        (Some("services"), Some(_), None) => "/show",
+        _ => "",
+    };
+    let mut path = String::new();
+    write!(path, "system.library/{resource}{call}").ok().map(|()| path)
+}
+
+/// Checks the type of a body. A page of another origin cannot send this one without being asked for it (Fetch, 4.8).
+///
+/// # Errors
+///
+/// 415 for any other type.
+pub fn check_content_type(content_type: Option<&str>) -> Result<(), Rejection> {
+    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+    if essence.trim_ascii().eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(CONTENT_TYPE) }
+}
+
+/// Returns the session in the field `Authorization: Bearer SESSION` (RFC 6750), or else in the cookie.
+pub fn session<'b>(authorization: Option<&'b str>, cookie: Option<&'b str>) -> Option<&'b str> {
+    if let Some(authorization) = authorization {
+        let (scheme, session) = authorization.split_once(' ')?;
+        return scheme.eq_ignore_ascii_case("bearer").then(|| session.trim_ascii());
+    }
+    let mut cookies = cookie?.split(';').filter_map(|cookie| cookie.trim_ascii().split_once('='));
+    cookies.find(|(name, _)| *name == COOKIE).map(|(_, session)| session)
+}
+
+/// Collects the members of a JSON body as parameters; an empty body has none.
+///
+/// # Errors
+///
+/// 400 for any other text than one object of texts, numbers, words and arrays, and for more members than a call may have.
+pub(crate) fn collect<'m>(
+    body: &'m mut [u8],
+    table: &mut Table,
+    parameters: &mut Parameters<'m>,
+) -> Result<(), Rejection> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(());
+    }
+    table.scan(body).map_err(|_| BODY)?;
+    let object = table.resolve(body).map_err(|_| BODY)?;
+    for (name, value) in object.members_at(0) {
+        parameters.insert(name, value.text().ok_or(BODY)?).map_err(|_| PARAMETERS)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! The API under `/api/v1`.
+
+use std::process::Command as Process;
+
+use serde_json::{Value, json};
+
+use super::services::until_state;
+use crate::support::device::{ADMIN, service, shell};
+use crate::support::http::Response;
+use crate::support::{Device, Server};
+
+impl Server {
+    /// Sends a request for a resource with these lines of the head.
+    #[track_caller]
+    fn rest(&self, method: &str, resource: &str, lines: &str, body: &str) -> Response {
+        let (length, end) = (body.len(), "\r\n\r\n");
+        let lines = if body.is_empty() {
+            lines.to_owned()
+        } else {
+            format!("{lines}Content-Type: application/json\r\n")
+        };
+        self.raw(&format!(
+            "{method} /api/v1/{resource} HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {length}{end}{body}"
+        ))
+    }
+
+    /// The same as an administrator; returns status and body.
+    #[track_caller]
+    fn resource(&self, method: &str, resource: &str, body: &str) -> (u16, Value) {
+        let response = self.rest(method, resource, &bearer(ADMIN), body);
+        let is_problem = response.status >= 400;
+        let media_type = if is_problem { "application/problem+json" } else { "application/json" };
+        assert_eq!(response.header("content-type"), Some(media_type), "{response:?}");
+        (response.status, value(&response))
+    }
+}
+
+fn bearer(session: &str) -> String {
+    format!("Authorization: Bearer {session}\r\n")
+}
+
+#[track_caller]
+fn value(response: &Response) -> Value {
+    serde_json::from_str(&response.body).unwrap_or_else(|_| panic!("{response:?}"))
+}
+
+/// A session in a cookie, as a browser keeps it.
+#[track_caller]
+fn log_in(server: &Server, user: &str, password: &str) -> String {
+    let login = json!({ "username": user, "password": password }).to_string();
+    let response = server.rest("POST", "login", "", &login);
+    assert_eq!(response.status, 200, "{response:?}");
+    let cookie = response.header("set-cookie").unwrap();
+    let (pair, attributes) = cookie.split_once("; ").unwrap();
+    assert!(attributes.starts_with("Path=/api/v1/; ") && attributes.ends_with("HttpOnly; SameSite=Strict"));
+    assert_eq!(pair, format!("friendlet={}", value(&response)["session"].as_str().unwrap()));
+    format!("Cookie: other=1; {pair}\r\n")
+}
+
+#[test]
+fn services_are_started_listed_and_stopped() {
+    let device = Device::plain().with(
+        &[service("sleeper", &["/bin/sleep", "1000"], ""), shell("talker", "echo said; exit 3", "")].concat(),
+    );
+    let server = Server::start(&device);
+    assert_eq!(server.resource("POST", "services/sleeper/start", ""), (200, json!({})));
+    let (status, list) = server.resource("GET", "services", "");
+    assert_eq!(status, 200);
+    let services = list["services"].as_array().unwrap();
+    let sleeper = services.iter().find(|service| service["name"] == "sleeper").unwrap();
+    assert_eq!((&sleeper["state"], &sleeper["command"]), (&json!("started"), &json!(["/bin/sleep", "1000"])));
+    let (_, shown) = server.resource("GET", "services/sleeper", "");
+    assert_eq!((&shown["pid"], &shown["stopTimeout"]), (&sleeper["pid"], &json!(10)));
+    assert!(shown.get("status").is_none(), "{shown}");
+    assert!(shown["memory"].as_u64().unwrap() > 0);
+    let (_, from) = server.resource("GET", "services?from=talker", "");
+    assert!(!from.to_string().contains("sleeper"));
+    assert_eq!(server.resource("POST", "services/sleeper/stop", "{}"), (200, json!({})));
+    until_state(&server, "sleeper", "stopped");
+
+    let (status, problem) = server.resource("POST", "services/talker/start", "");
+    assert_eq!(
+        (status, &problem["code"], &problem["title"]),
+        (409, &json!("not-started"), &json!("Conflict"))
+    );
+    assert_eq!(problem["detail"], "talker: exited at once, exit 3");
+    assert_eq!(problem["output"], json!(["said"]));
+    let (_, log) = server.resource("GET", "services/talker/log?lines=1", "");
+    assert_eq!(log["lines"], json!(["said"]));
+}
+
+#[test]
+fn browser_has_its_session_in_a_cookie_and_drops_it_at_the_end() {
+    let server = Server::start(&Device::plain());
+    let cookie = log_in(&server, "fadmin", "secret");
+    let validate = |lines: &str| server.rest("GET", "validate", lines, "");
+    assert_eq!(validate(&cookie).status, 200);
+    let strangers = validate("");
+    assert_eq!((strangers.status, strangers.header("www-authenticate")), (401, Some("Bearer")));
+    assert_eq!(value(&strangers)["code"], "no-session");
+    // A page of another origin has the cookie of an old browser, and nothing else.
+    for page in ["Origin: http://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
+        let refused = server.rest("POST", "user/logout", &format!("{cookie}{page}"), "");
+        assert_eq!((refused.status, &value(&refused)["title"]), (403, &json!("Forbidden")));
+    }
+    let logout = server.rest("POST", "user/logout", &cookie, "");
+    assert_eq!((logout.status, logout.body.as_str()), (200, "{}"));
+    assert!(logout.header("set-cookie").unwrap().starts_with("friendlet=; Max-Age=0; Path=/api/v1/; "));
+    let ended = validate(&cookie);
+    assert_eq!((ended.status, &value(&ended)["code"]), (401, &json!("unknown-session")));
+}
+
+#[test]
+fn cookie_of_a_server_with_tls_is_for_tls_alone() {
+    let server = Server::start(&Device::new());
+    let login = json!({ "username": "fadmin", "password": "secret" }).to_string();
+    let cookie = server.rest("POST", "login", "", &login).header("set-cookie").unwrap().to_owned();
+    assert!(cookie.contains("; Secure; HttpOnly; "), "{cookie}");
+}
+
+#[test]
+fn every_mistake_is_a_problem() {
+    let server = Server::start(&Device::plain().with(&service("idle", &["/bin/sleep", "1000"], "")));
+    for (method, resource, body, status, words) in [
+        ("GET", "nothing", "", 404, "call is unknown"),
+        ("GET", "services/none", "", 404, "service is unknown"),
+        ("GET", "services/idle/start", "", 405, "by POST"),
+        ("DELETE", "services/idle", "", 405, "GET or POST"),
+        ("POST", "services/idle/command", "", 400, "cmd"),
+        ("POST", "services/idle/command", "{\"cmd\":{}}", 400, "one JSON object"),
+        ("POST", "services/idle/command", "cmd=reload", 400, "one JSON object"),
+        ("GET", "services/%zz", "", 400, "percent"),
+        ("POST", "services/idle/pause", "", 409, "pause: "),
+        ("POST", "board/configuration", "{\"text\":\"[nothing]\"}", 409, "nothing"),
+    ] {
+        let (number, problem) = server.resource(method, resource, body);
+        assert_eq!((number, &problem["status"]), (status, &json!(status)), "{method} {resource}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(words), "{method} {resource}: {problem}");
+    }
+    let form = server.raw(&format!(
+        "POST /api/v1/services/idle/start HTTP/1.1\r\nHost: localhost\r\n{}\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\na=1",
+        bearer(ADMIN)
+    ));
+    assert_eq!((form.status, &value(&form)["status"]), (415, &json!(415)));
+    let login = |password: &str| {
+        let body = json!({ "username": "fadmin", "password": password }).to_string();
+        let response = server.rest("POST", "login", "", &body);
+        (response.status, value(&response)["code"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(login("wrong"), (401, "wrong-password".to_owned()));
+    let in_query = server.rest("POST", "login?username=fadmin&password=secret", "", "");
+    assert_eq!(in_query.status, 405, "{in_query:?}");
+    // Other paths have their answers as ever.
+    assert_eq!(server.get("/api/v2/services").header("content-type"), Some("text/plain; charset=utf-8"));
+}
+
+/// The commands of docs/rest.md in this order: a login, a list and a start.
+#[test]
+fn commands_of_the_page_run() {
+    let server = Server::start(&Device::new().with(&service("hello", &["/bin/sleep", "1000"], "")));
+    let page = include_str!("../../docs/rest.md");
+    let (_, rest) = page.split_once("```sh\n").unwrap();
+    let (commands, _) = rest.split_once("```").unwrap();
+    let mut session = String::new();
+    let mut answers = Vec::new();
+    for command in commands.lines() {
+        let command = command
+            .replace("BOARD:6500", &server.address().to_string())
+            .replace(r#""admin""#, r#""fadmin""#)
+            .replace("PASSWORD", "secret")
+            .replace("SESSION", &session);
+        let output =
+            Process::new("sh").args(["-c", &format!("{command} --silent --show-error")]).output().unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        if let Some(new) = answer["session"].as_str() {
+            new.clone_into(&mut session);
+        }
+        answers.push(answer);
+    }
+    assert_eq!(answers.len(), 3);
+    assert!(answers[1]["services"].as_array().unwrap().iter().any(|service| service["name"] == "hello"));
+    assert_eq!(answers[2], json!({}));
+    until_state(&server, "hello", "started");
+}
