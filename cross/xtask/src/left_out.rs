@@ -114,6 +114,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (PlainUser, "system::blocked::daemon_whose_memory_is_locked", "only root may mount a file system"),
     (PlainUser, "system::blocked::socket_of_a_service_on_a_hanging_mount", "only root may mount a file system"),
     (PlainUser, "system::blocked::server_with_a_thread_that_hangs", "only root may mount a file system"),
+    (PlainUser, "init::backup::files::tests::file_that_a_disk_has_made_immutable", "only root may make a file immutable"),
     (PlainUser, "system::blocked::table_of_", "only root may mount a file system"),
     (NoCgroups, "system::cgroups::daemon_without_any_mark_ends_with_its_service", "this user cannot create control groups"),
     (NoCgroups, "system::cgroups::processes_that_a_killed_keeper_has_left", "this user cannot create control groups"),

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use crate::backup::{Archive, BACKUP_BYTES, File, Full, Time, is_kept, visit_kept};
 use crate::sys::file::{self, FileError, FileReason, is_absent, set_aside, with_suffix};
+use crate::sys::machine::release;
 use crate::sys::state_file::{self, is_link};
 
 /// Suffix of the copy of a state file.
@@ -140,10 +141,26 @@ pub(super) fn is_damage(error: &FileError) -> bool {
     }))
 }
 
+/// Makes the files and directories of the state writable for root again. A disk that flips a bit of an inode may have set an
+/// attribute that even root obeys (immutable, append-only); no program of a board sets one there.
+pub(super) fn release_state(data: &Path) {
+    let files = names(data, &[])
+        .into_iter()
+        .map(|name| data.join(name))
+        .filter(|path| path.starts_with(data.join("state")));
+    let with_copies = files.flat_map(|path| [with_suffix(&path, COPY), path]);
+    ["", "state", "state/tls"]
+        .into_iter()
+        .map(|name| data.join(name))
+        .chain(with_copies)
+        .for_each(|path| release(&path));
+}
+
 /// Writes a file of the backup below `data`, with its time of change. Another file of that name is set aside.
 pub(super) fn restore(data: &Path, file: &File<'_>) -> Result<(), FileError> {
     let path = data.join(file.name);
     path.parent().map_or(Ok(()), file::create_dir)?;
+    path.parent().into_iter().chain([path.as_path()]).for_each(release);
     set_aside(&path);
     file::write_atomic(&path, file.content, file.mode.into())?;
     set_time(&path, file.modified).map_err(|error| FileError::io(&path, error))
@@ -159,9 +176,11 @@ fn set_time(path: &Path, time: Time) -> io::Result<()> {
 /// Overwrites the files of the backup and their copies below `data` with zeros, so that their blocks do not have them
 /// any more.
 pub(super) fn overwrite(data: &Path) {
+    release_state(data);
     for name in names(data, &[]) {
         let path = data.join(name);
         for path in [with_suffix(&path, COPY), path] {
+            release(&path);
             // A pipe would block. A failure has no remedy: the file is deleted next.
             let flags = OFlags::NONBLOCK.bits().cast_signed();
             let opened = OpenFile::options().write(true).custom_flags(flags).open(&path);
@@ -189,6 +208,37 @@ mod tests {
 
     const CONFIG: &str = "[log]\nlevel = 'info'\n";
     const PEM: &str = "-----BEGIN X-----\nAAAA\n-----END X-----\n";
+
+    /// Needs a file system with attributes, and root.
+    fn lock(path: &Path) {
+        let file = OpenFile::open(path).unwrap();
+        let attributes = rustix::fs::ioctl_getflags(&file).unwrap();
+        rustix::fs::ioctl_setflags(&file, attributes | rustix::fs::IFlags::IMMUTABLE).unwrap();
+    }
+
+    #[test]
+    fn file_that_a_disk_has_made_immutable_is_restored() {
+        let data = board("backup-immutable");
+        let backup = backup_of(&data, &[]);
+        let backup = files(&backup).unwrap();
+        let passwords = data.0.join("state/passwords");
+        for path in ["state/passwords", "state/passwords.copy"] {
+            fs::write(data.0.join(path), "#damaged").unwrap();
+            lock(&data.0.join(path));
+        }
+        lock(&data.0.join("friendlet.d"));
+        lock(&data.0.join("state"));
+        let lost = losses(&data.0, &backup).files;
+        assert_eq!(lost.iter().map(|file| file.name).collect::<Vec<_>>(), ["state/passwords"]);
+        lost.iter().for_each(|file| restore(&data.0, file).unwrap());
+        assert_eq!(fs::read(&passwords).unwrap(), with_header(b"anna $pbkdf2\n"));
+        // The server writes the rest of the state. What is not the state stays as its owner wants it.
+        release_state(&data.0);
+        fs::write(data.0.join("state/passwords.copy"), "").unwrap();
+        let locked = data.0.join("friendlet.d");
+        assert!(fs::write(locked.join("20-new.toml"), "").is_err());
+        release(&locked);
+    }
 
     /// Data of a board with the files of the backup and others.
     fn board(name: &str) -> TestDirectory {

@@ -178,6 +178,7 @@ pub(super) fn restore(place: &Place, data: &Path) -> Restored {
         }
     };
     let backup = backup::files(&content).unwrap_or_default();
+    files::release_state(data);
     let losses = files::losses(data, &backup);
     let mut restored = Restored { is_damaged: losses.is_damaged, ..Restored::default() };
     let files = if losses.is_damaged { Vec::new() } else { losses.files };

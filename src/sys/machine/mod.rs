@@ -10,6 +10,7 @@ mod clock;
 mod devices;
 mod disk;
 mod kernel;
+mod locks;
 mod mounts;
 mod notify;
 mod signals;
@@ -21,6 +22,7 @@ pub use clock::{newest_under, set_clock};
 pub use devices::{DeviceEvents, Received, set_device, visit_aliases, visit_devices};
 pub use disk::{SECTOR_BYTES, read_sector, read_sectors, write_sectors};
 pub use kernel::{kernel_release, load_module, power_off, prepare, redirect_to_console, restart};
+pub use locks::release;
 pub use mounts::{
     DATA, MountError, empty_data, empty_initramfs, is_initramfs, mount_data, mount_kernel, mount_memory,
     mount_root, move_root, release_data, sync, unmount_data,

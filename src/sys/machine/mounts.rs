@@ -11,7 +11,7 @@ use rustix::fs::statfs;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, mount_remount, unmount};
 
-use super::wait;
+use super::{release, wait};
 use crate::log::Reason;
 use crate::sys::{DATA_DEPTH, INITRAMFS_DEPTH, UNMOUNT_PAUSE, UNMOUNT_TRIES};
 
@@ -141,6 +141,7 @@ pub fn empty_initramfs() -> u64 {
 /// Deletes the content of the data. Returns false if something is left.
 pub fn empty_data() -> bool {
     if let Ok(data) = fs::symlink_metadata(DATA) {
+        release(Path::new(DATA));
         empty(Path::new(DATA), data.dev(), DATA_DEPTH);
     }
     fs::read_dir(DATA).is_ok_and(|mut left| left.next().is_none())
@@ -156,6 +157,7 @@ fn empty(directory: &Path, device: u64, depth: usize) -> u64 {
         if found.dev() != device {
             continue;
         }
+        release(&path);
         if found.is_dir() {
             bytes += empty(&path, device, depth);
             // Fails if a file system is mounted inside.
