@@ -13,8 +13,9 @@ use std::{env, fs, process};
 
 const PREFIX: &str = "FRIENDLET_LIMIT_";
 
-/// Files of the console: path, media type, and the sources in `src/console` that it is joined from.
-const CONSOLE: [(&str, &str, &[&str]); 3] = [
+/// Files of the console, and the description of the API: path, media type, and the sources in `src/console` that it is
+/// joined from.
+const CONSOLE: [(&str, &str, &[&str]); 4] = [
     ("/", "text/html; charset=utf-8", &["index.html"]),
     ("/console.css", "text/css", &["console.css"]),
     (
@@ -22,6 +23,7 @@ const CONSOLE: [(&str, &str, &[&str]); 3] = [
         "text/javascript",
         &["page.js", "link.js", "services.js", "service.js", "board.js", "configuration.js", "app.js"],
     ),
+    ("/api/v1/openapi.json", "application/json", &["../http/openapi.json"]),
 ];
 
 fn main() {
@@ -30,6 +32,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=boards");
     println!("cargo:rerun-if-changed=src/console");
+    println!("cargo:rerun-if-changed=src/http/openapi.json");
     println!("cargo:rerun-if-changed=src/log/defmt-linux.x");
     if let Err(message) = generate() {
         eprintln!("error: {message}");

@@ -215,6 +215,9 @@ fn route(head: &Head<'_>) -> Result<Route, Rejection> {
     if head.upgrade.is_some() {
         return http::check_upgrade(head).map(Route::Socket);
     }
+    if let (Method::Get | Method::Head, Some(file)) = (head.method, ConsoleFile::find(head.path)) {
+        return Ok(Route::Console(file, ConsoleUse::of(file, head.accepts_gzip, head.known_tags)));
+    }
     match (head.method, head.path) {
         (Method::Options, _) => Ok(Route::Options),
         (method, path) if path.starts_with(CALLS) => {
@@ -232,10 +235,6 @@ fn route(head: &Head<'_>) -> Result<Route, Rejection> {
             Ok(Route::Resource { is_post })
         }
         (Method::Get | Method::Head, "/healthz") => health_level(head.query).map(Route::Health),
-        (Method::Get | Method::Head, path) => {
-            let file = ConsoleFile::find(path).ok_or(Rejection::NOT_FOUND)?;
-            Ok(Route::Console(file, ConsoleUse::of(file, head.accepts_gzip, head.known_tags)))
-        }
         _ => Err(Rejection::NOT_FOUND),
     }
 }

@@ -1,4 +1,4 @@
-//! Files of the console, the page at `/`: compressed by `build.rs`, and sent as they are.
+//! Files of the console, the page at `/`, and the description of the API: compressed by `build.rs`, and sent as they are.
 
 use super::page::write_plain_page;
 use super::response::ResponseWriter;
@@ -23,7 +23,7 @@ const _: () = {
     assert!(bytes <= CONSOLE_BYTES, "the console is over its limit");
 };
 
-/// One file of the console.
+/// One file.
 #[derive(Debug)]
 pub struct ConsoleFile {
     path: &'static str,
@@ -33,7 +33,7 @@ pub struct ConsoleFile {
     gzip: &'static [u8],
 }
 
-static CONSOLE: [ConsoleFile; 3] = include!(concat!(env!("OUT_DIR"), "/console.rs"));
+static CONSOLE: [ConsoleFile; 4] = include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
 impl ConsoleFile {
     /// Returns the file at a path.

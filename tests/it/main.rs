@@ -8,6 +8,7 @@ mod configuration;
 mod documents;
 mod layers;
 mod limits;
+mod openapi;
 mod rest;
 mod skips;
 mod support;

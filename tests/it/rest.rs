@@ -8,7 +8,7 @@ use friendlet::rest;
 use crate::support::generated;
 
 /// Methods and path of the resource of a call; `None` for another spelling of a call.
-fn resource(row: &Row) -> Option<(&'static [&'static str], String)> {
+pub(crate) fn resource(row: &Row) -> Option<(&'static [&'static str], String)> {
     let path = match row.path {
         [_, NAME, "list" | "getwebguii"] => return None,
         [group, "list"] => (*group).to_owned(),

@@ -2,9 +2,11 @@
 
 use std::process::Command as Process;
 
+use friendlet::api::calls::NAME;
 use serde_json::{Value, json};
 
 use super::services::until_state;
+use crate::openapi::{check_answer, check_problem};
 use crate::support::device::{ADMIN, service, shell};
 use crate::support::http::Response;
 use crate::support::{Device, Server};
@@ -31,8 +33,23 @@ impl Server {
         let is_problem = response.status >= 400;
         let media_type = if is_problem { "application/problem+json" } else { "application/json" };
         assert_eq!(response.header("content-type"), Some(media_type), "{response:?}");
-        (response.status, value(&response))
+        let answer = value(&response);
+        match is_problem {
+            true => check_problem(&answer),
+            false => check_answer(&call_of(resource), &answer),
+        }
+        (response.status, answer)
     }
+}
+
+/// Path of the call of a resource, with `NAME` for the name of a service.
+fn call_of(resource: &str) -> String {
+    let path = friendlet::rest::call_path(resource.split('?').next().unwrap()).unwrap();
+    let mut segments: Vec<&str> = path.split('/').skip(1).collect();
+    if let ["services", name, _] = &mut segments[..] {
+        *name = NAME;
+    }
+    segments.join("/")
 }
 
 fn bearer(session: &str) -> String {
@@ -153,6 +170,48 @@ fn every_mistake_is_a_problem() {
     assert_eq!(in_query.status, 405, "{in_query:?}");
     // Other paths have their answers as ever.
     assert_eq!(server.get("/api/v2/services").header("content-type"), Some("text/plain; charset=utf-8"));
+}
+
+/// Answers of a server to all that reads, and to what changes little, with and without the members that may be missing.
+#[test]
+fn answers_are_as_the_description_says() {
+    let rich = "autostart = true\ndescription = \"text\"\npre_start = [\"/bin/true\"]\nmax_runtime_s = 100\nnice = 1\n\
+        commands = { hup = \"HUP\", run = [\"/bin/echo\", \"a\"] }\n";
+    let device = Device::plain()
+        .with(&[service("rich", &["/bin/sleep", "1000"], rich), shell("ends", "exit 3", "")].concat());
+    let server = Server::start(&device);
+    until_state(&server, "rich", "started");
+    server.call("services/ends/start");
+    for resource in [
+        "services",
+        "services/rich",
+        "services/ends",
+        "services/rich/status",
+        "services/ends/status",
+        "services/rich/log",
+        "services/rich/getwebgui",
+        "sessions",
+        "operations",
+        "board/status",
+        "board/log",
+        "board/configuration",
+        "validate",
+    ] {
+        assert_eq!(server.resource("GET", resource, "").0, 200, "{resource}");
+    }
+    for (resource, body) in [
+        ("services/rich/command", r#"{"cmd":"run"}"#),
+        ("services/rich/command", r#"{"cmd":"hup"}"#),
+        ("services/rich/install", r#"{"operation":"one"}"#),
+        ("board/reload", r#"{"dryrun":true}"#),
+        ("user/unlock", ""),
+    ] {
+        assert_eq!(server.resource("POST", resource, body).0, 200, "{resource}");
+    }
+    assert_eq!(server.resource("GET", "operations/wait?operation=one", "").0, 200);
+    let description =
+        server.raw("GET /api/v1/openapi.json HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n");
+    assert_eq!((description.status, description.header("content-type")), (200, Some("application/json")));
 }
 
 /// The commands of docs/rest.md in this order: a login, a list and a start.

@@ -1,0 +1,298 @@
+//! The description of the API under `/api/v1` for tools (OpenAPI 3.1) and for TypeScript, made from the table of calls and
+//! from the types below. [`check_answer`] holds an answer of a server against them.
+
+use std::fmt::Write as _;
+
+use friendlet::api::calls::{Handler, NAME};
+use friendlet::api::{CALLS, Row};
+use serde_json::{Map, Value, json};
+
+use crate::rest::resource;
+use crate::support::generated;
+
+/// Types of answers: their members, each as `name: type`, or `name?: type` if it may be missing. A type is a word of
+/// TypeScript, the name of another one, or one of these in brackets: an array of it.
+#[rustfmt::skip]
+const TYPES: &[(&str, &str)] = &[
+    ("Empty", ""),
+    ("Problem", "title: string, status: integer, detail: string, code?: string, until?: integer, output?: [string]"),
+    ("Login", "session: string, user: string, level: string, fullName: string"),
+    ("Sessions", "sessions: [Session]"),
+    ("Session", "session: string, user: string, device: string, from?: string, since: integer, idle: integer, \
+        bound: boolean, own: boolean"),
+    ("Services", "services: [Service], next?: string"),
+    ("Service", "state: string, pid: integer, since: integer, restarts: integer, lastExit: string, \
+        next?: integer | null, description?: string, reason: string, ready?: boolean, startedOnce: boolean, \
+        name: string, command: [string], cut?: boolean, env: [string], cwd: string, user: string, \
+        autostart: boolean, required?: boolean, restart: string, startLimit: integer, onFailure?: string, \
+        onSuccess?: string, successCodes: [integer], after: [string], stopSignal: string, stopTimeout: integer, \
+        maxRuntime?: integer, commands: [Command], programs?: [Program], keys?: object, enabled: boolean, \
+        cpu?: number, memory?: integer, waitsFor?: [string], history: [End], checks?: [Check]"),
+    ("Status", "state: string, pid: integer, since: integer, restarts: integer, lastExit: string, \
+        next?: integer | null, description?: string, reason: string, enabled: boolean, restart: string, \
+        startedOnce: boolean, ends: integer, ready?: boolean, text?: string, overridden?: boolean"),
+    ("Command", "name: string, signal?: string, scope?: string, program?: [string], cut?: boolean"),
+    ("Program", "name: string, program: [string], cut?: boolean"),
+    ("End", "ago: integer, ran: number, exit: string, reason: string"),
+    ("Check", "name: string, level: string, state: string, failures: integer, error?: string"),
+    ("Output", "from: integer, next: integer, lost: integer, lines: [string]"),
+    ("Result", "exit?: string, output?: string, cut?: boolean"),
+    ("Page", "html: string"),
+    ("Operations", "operations: [Operation]"),
+    ("Operation", "operation: string, function: string, service: string, state: string, ago: integer"),
+    ("Any", "[key: string]: unknown"),
+    ("Board", "board: string, version: string, build: string, slot: string, slotState?: string, \
+        slotMissing?: string, deviceFile: string, complaint: string, notice: string, sandbox: string, \
+        uptime: integer, connections: integer, slots: integer, sessions: integer, sessionSlots: integer, \
+        memory: integer, memoryAvailable: integer, memoryTotal: integer, checks?: [Check]"),
+    ("Records", "board: string, build: string, form: string, level: string, file?: integer, wall: integer, \
+        mono: integer, from: integer, next: integer, records: string"),
+    ("Changes", "dryRun?: boolean, added: [string], changed: [string], removed: [string], \
+        needsRestart: [string], change?: integer, seconds?: integer, address?: string, needsLogin?: boolean"),
+    ("Configuration", "deviceFile: string, size: integer, from: integer, next: integer, text: string"),
+];
+
+/// Types of the answers to the calls that have any content.
+#[rustfmt::skip]
+const ANSWERS: &[(&str, &str)] = &[
+    ("login", "Login"),
+    ("sessions/list", "Sessions"),
+    ("services/list", "Services"),
+    ("services/NAME/show", "Service"),
+    ("services/NAME/status", "Status"),
+    ("services/NAME/log", "Output"),
+    ("services/NAME/command", "Result"),
+    ("services/NAME/getwebgui", "Page"),
+    ("operations/list", "Operations"),
+    ("operations/wait", "Any"),
+    ("board/status", "Board"),
+    ("board/log", "Records"),
+    ("board/reload", "Changes"),
+    ("board/configuration", "Any"),
+];
+
+struct Member {
+    name: &'static str,
+    is_optional: bool,
+    r#type: &'static str,
+}
+
+/// Members of a type of [`TYPES`].
+fn members(name: &str) -> Vec<Member> {
+    let (_, text) = TYPES.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("type {name}"));
+    let pairs = text.split(", ").filter_map(|member| member.split_once(": "));
+    pairs
+        .map(|(name, r#type)| match name.strip_suffix('?') {
+            Some(name) => Member { name, is_optional: true, r#type },
+            None => Member { name, is_optional: false, r#type },
+        })
+        .collect()
+}
+
+/// Name of the type of the answer to a call.
+fn answer_of(row: &Row) -> &'static str {
+    let path = row.path.join("/");
+    ANSWERS.iter().find(|(call, _)| *call == path).map_or("Empty", |(_, name)| name)
+}
+
+/// Schema of a type (JSON Schema 2020-12).
+fn schema(r#type: &str) -> Value {
+    if let Some(item) = r#type.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return json!({ "type": "array", "items": schema(item) });
+    }
+    match r#type {
+        "string" | "integer" | "number" | "boolean" | "object" => json!({ "type": r#type }),
+        "integer | null" => json!({ "type": ["integer", "null"] }),
+        name => json!({ "$ref": format!("#/components/schemas/{name}") }),
+    }
+}
+
+fn schemas() -> Value {
+    let types = TYPES.iter().map(|(name, _)| {
+        if *name == "Any" {
+            return ((*name).to_owned(), json!({ "type": "object" }));
+        }
+        let properties: Map<String, Value> =
+            members(name).iter().map(|member| (member.name.to_owned(), schema(member.r#type))).collect();
+        let required: Vec<&str> =
+            members(name).iter().filter(|member| !member.is_optional).map(|member| member.name).collect();
+        let schema = json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
+        ((*name).to_owned(), schema)
+    });
+    Value::Object(types.collect())
+}
+
+fn content(media_type: &str, name: &str) -> Value {
+    json!({ media_type: { "schema": { "$ref": format!("#/components/schemas/{name}") } } })
+}
+
+/// Description of a request.
+fn operation(row: &Row, method: &str, path: &str) -> Value {
+    let names: Vec<&str> = path.split('/').filter(|part| *part != NAME).collect();
+    let mut operation = json!({
+        "operationId": format!("{}-{}", method.to_lowercase(), names.join("-")) + if path.ends_with(NAME) { "-show" } else { "" },
+        "summary": row.summary,
+        "tags": [row.path[0]],
+        "responses": {
+            "200": { "description": "done", "content": content("application/json", answer_of(row)) },
+            "default": { "description": "a problem", "content": content("application/problem+json", "Problem") },
+        },
+    });
+    let mut parameters = Vec::new();
+    if path.split('/').any(|part| part == NAME) {
+        let text = json!({ "type": "string", "minLength": 1 });
+        parameters.push(json!({ "name": NAME, "in": "path", "required": true, "schema": text }));
+    }
+    if method == "GET" {
+        let query = |name: &&str| json!({ "name": name, "in": "query", "schema": { "type": "string" } });
+        parameters.extend(row.parameters.iter().map(query));
+    } else if !row.parameters.is_empty() {
+        let value = json!({ "type": ["string", "integer", "boolean"] });
+        let properties: Map<String, Value> =
+            row.parameters.iter().map(|name| ((*name).to_owned(), value.clone())).collect();
+        let schema = json!({ "type": "object", "properties": properties });
+        operation["requestBody"] = json!({ "content": { "application/json": { "schema": schema } } });
+    }
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    if matches!(row.handler, Handler::Public(_)) {
+        operation["security"] = json!([]);
+    }
+    operation
+}
+
+fn description() -> Value {
+    let mut paths = Map::new();
+    for row in CALLS {
+        let Some((methods, path)) = resource(row) else { continue };
+        let item = paths
+            .entry(format!("/{}", path.replace(NAME, &format!("{{{NAME}}}"))))
+            .or_insert_with(|| json!({}));
+        for method in methods {
+            item[method.to_lowercase()] = operation(row, method, &path);
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "friendlet",
+            "version": "1",
+            "summary": "Service control for small Linux boards",
+            "license": { "name": env!("CARGO_PKG_LICENSE") },
+        },
+        "servers": [{ "url": "/api/v1" }],
+        "security": [{ "bearer": [] }, { "cookie": [] }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer" },
+                "cookie": { "type": "apiKey", "in": "cookie", "name": friendlet::rest::COOKIE },
+            },
+        },
+    })
+}
+
+/// Type in TypeScript.
+fn typescript(r#type: &str) -> String {
+    match r#type.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(item) => format!("{}[]", typescript(item)),
+        None => r#type.replace("integer", "number").replace("object", "Record<string, unknown>"),
+    }
+}
+
+#[test]
+fn description_is_made_from_the_table_of_calls() {
+    // One line a path keeps it readable, and small.
+    let text = description()
+        .to_string()
+        .replace("},\"/", "},\n\"/")
+        .replace("},\"components\"", "},\n\"components\"");
+    generated::check_file("src/http/openapi.json", &(text + "\n"));
+}
+
+#[test]
+fn types_of_typescript_are_made_from_the_same() {
+    let mut text =
+        "// Answers of the API under /api/v1, and the call of each. Made from the table of calls.\n"
+            .to_owned();
+    for (name, _) in TYPES {
+        writeln!(text, "\nexport interface {name} {{").unwrap();
+        if *name == "Any" {
+            text += "  [key: string]: unknown;\n";
+        }
+        for Member { name, is_optional, r#type } in members(name) {
+            let mark = if is_optional { "?" } else { "" };
+            if !name.starts_with('[') {
+                writeln!(text, "  {name}{mark}: {};", typescript(r#type)).unwrap();
+            }
+        }
+        text += "}\n";
+    }
+    text += "\n/** Answer to each request. */\nexport interface Answers {\n";
+    for row in CALLS {
+        let Some((methods, path)) = resource(row) else { continue };
+        for method in methods {
+            writeln!(text, "  \"{method} /api/v1/{path}\": {};", answer_of(row)).unwrap();
+        }
+    }
+    text += "}\n";
+    generated::check_file("docs/friendlet.d.ts", &text);
+}
+
+#[test]
+fn every_answer_is_that_of_a_call() {
+    for (call, name) in ANSWERS {
+        assert!(CALLS.iter().any(|row| row.path.join("/") == *call), "{call}");
+        members(name);
+    }
+}
+
+/// Asserts that an answer to a call has the members of its type and no others.
+#[track_caller]
+pub(crate) fn check_answer(call: &str, answer: &Value) {
+    let name = ANSWERS.iter().find(|(known, _)| *known == call).map_or("Empty", |(_, name)| name);
+    check_type(name, answer, call);
+}
+
+/// Asserts that an answer is a problem.
+#[track_caller]
+pub(crate) fn check_problem(answer: &Value) {
+    check_type("Problem", answer, "a problem");
+}
+
+#[track_caller]
+fn check_type(r#type: &str, value: &Value, place: &str) {
+    if let Some(item) = r#type.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let values = value.as_array().unwrap_or_else(|| panic!("{place}: no array: {value}"));
+        values.iter().for_each(|value| check_type(item, value, place));
+        return;
+    }
+    let is_right = match r#type {
+        "string" => value.is_string(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "integer | null" => value.is_u64() || value.is_null(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "object" | "Any" => value.is_object(),
+        name => {
+            let object = value.as_object().unwrap_or_else(|| panic!("{place}: no object: {value}"));
+            let members = members(name);
+            for key in object.keys() {
+                assert!(
+                    members.iter().any(|member| member.name == key),
+                    "{place}: {name} lacks {key}: {value}"
+                );
+            }
+            for Member { name: member, is_optional, r#type } in members {
+                match object.get(member) {
+                    Some(value) => check_type(r#type, value, &format!("{place}: {member}")),
+                    None => assert!(is_optional, "{place}: {member} is missing: {value}"),
+                }
+            }
+            true
+        }
+    };
+    assert!(is_right, "{place}: not {}: {value}", r#type);
+}
