@@ -41,6 +41,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Emulated, "system::life::threads_and_descriptors_do_not_grow", "threads of the process are the emulator's"),
     (Emulated, "system::endurance::", "memory of the process and the time of a start are the emulator's"),
     (Emulated, "system::deaths::", "the time of a start and of an end is the emulator's"),
+    (Emulated, "system::inheritance::", "some of them upgrade: see system::upgrade"),
     (Emulated, "system::upgrade::", "the program executes itself, and the processor is the emulator's; a booted board does it"),
     (Emulated, "system::trial::upgrade_in_a_trial", "the program executes itself, and the processor is the emulator's"),
     (Emulated, "system::damage::start_with_too_few_descriptors", "the descriptors of the process are the emulator's"),
