@@ -104,6 +104,8 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (PlainUser, "system::notify::report_of_a_service_of_another_user", "only root may become another user"),
     (PlainUser, "system::attributes::environment_file_that_hangs", "only root may mount a file system"),
     (PlainUser, "system::attributes::plain_user_opens_the_pipes", "only root may become another user"),
+    (PlainUser, "system::attributes::env_file_in_the_common_tmp", "only root may mount a file system"),
+    (PlainUser, "system::attributes::check_warns_of_programs_that_a_private_tmp_hides", "only root may mount a file system"),
     (PlainUser, "system::attributes::private_tmp_is_empty", "only root may mount a file system"),
     (PlainUser, "system::attributes::read_only_service_writes", "only root may mount a file system"),
     (PlainUser, "system::conditions::condition_on_a_hanging_mount", "only root may mount a file system"),
