@@ -1,6 +1,7 @@
 //! `friendlet check`: errors and warnings that `serve` would have with a configuration file, on this machine or in the
 //! root of an image.
 
+mod private_tmp;
 mod root;
 
 use std::ffi::OsString;
@@ -143,6 +144,7 @@ fn warnings(config: &Config, root: Root<'_>) -> Vec<String> {
             }
         }
         warn_of_surroundings(spec, root, &mut warnings);
+        private_tmp::warn(config, service, spec, root, &mut warnings);
     }
     warnings
 }

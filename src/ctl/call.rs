@@ -1,13 +1,16 @@
 //! `call`: any call of the server by its path.
 
 use super::arguments::Invocation;
-use super::client::connect;
+use super::client::{connect, post, session};
 use super::env::Env;
 use super::failure::{Failure, USAGE};
 use super::output::{sanitize, sanitize_lines};
 use super::values::LIBRARY;
 use crate::api::{CALLS, Row, calls::NAME};
 use crate::suggest::nearest;
+
+/// Call that an envelope gets no answer to, as in Friend Core. It is made by POST.
+const LOGOUT: &str = "user/logout";
 
 /// Makes a call and prints the content of its reply.
 pub(super) fn run(
@@ -20,7 +23,15 @@ pub(super) fn run(
     let path = path.strip_prefix(LIBRARY).unwrap_or(path);
     check(path)?;
     let parameters: Vec<_> = parameters.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    let content = connect(invocation, env)?.call(path, &parameters)?;
+    let content = if path == LOGOUT {
+        let session = session(invocation, env)?;
+        let session = ("sessionid", session.as_str());
+        let is_named = parameters.iter().any(|(key, _)| *key == session.0);
+        let own = Some(session).filter(|_| !is_named);
+        post(invocation, env, path, &parameters.into_iter().chain(own).collect::<Vec<_>>())?
+    } else {
+        connect(invocation, env)?.call(path, &parameters)?
+    };
     let content = if invocation.json { content } else { sanitize_lines(&content) };
     env.print(&format!("{content}\n"))?;
     Ok(0)

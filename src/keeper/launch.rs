@@ -153,11 +153,11 @@ fn execute(job: &Job<'_>) -> Result<core::convert::Infallible, SpawnError> {
         command.env("USER", account.name.as_str()).env("LOGNAME", account.name.as_str());
     }
     let own = directories::create(&spec.attributes, identity.account.as_ref())?;
+    // Before the mounts: it may be in the common `/tmp`.
+    let env_file = &spec.attributes.env_file;
+    let variables = if env_file.is_empty() { Vec::new() } else { env_file::read(env_file)? };
     mounts::make(&spec.attributes, &own)?;
-    command.envs(own);
-    if !spec.attributes.env_file.is_empty() {
-        command.envs(env_file::read(&spec.attributes.env_file)?);
-    }
+    command.envs(own).envs(variables);
     command.envs(spec.env.iter().filter_map(|variable| variable.split_once('=')));
     command.envs(variable.as_ref().map(|(name, value)| (name, value)));
     // The last one: by it, the keeper knows the processes of the service.

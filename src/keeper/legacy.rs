@@ -23,14 +23,15 @@ use rustix::process::Pid;
 
 use super::cgroups::Cgroups;
 use super::group::Group;
+use super::launch::Launch;
 use super::main_loop::MainLoop;
 use super::message::{exit_of, of_exit};
 use super::notices::NoticeSocket;
 use super::process_table::ProcessTable;
 use super::raw;
-use super::slot::{Slot, State};
+use super::slot::{self, Slot, State};
 use crate::log::console::warning;
-use crate::service::{Program, Signal};
+use crate::service::{Ended, Program, Signal, SpawnError, SpawnStage};
 use crate::session::{SESSION_MEMO_BYTES, SessionMemo};
 use crate::sys::{Clock, fork};
 
@@ -38,8 +39,11 @@ use crate::sys::{Clock, fork};
 pub(super) const TITLE: &str = "friendlet keeper 1";
 /// Number of a descriptor or process that is missing.
 const NONE: i32 = -1;
-/// Numbers after the name of a service.
-const NUMBERS: usize = 14;
+/// Numbers after the name of a service. A program reads those that it knows: an earlier one wrote fewer, a later one
+/// more.
+const NUMBERS: usize = 18;
+/// Numbers of the first version.
+const FIRST_NUMBERS: usize = 14;
 
 /// Legacy of an earlier program.
 #[derive(Debug, Default)]
@@ -97,8 +101,12 @@ impl Legacy {
                 let mut words = value.split(' ');
                 let name = words.next()?;
                 let mut numbers = [0; NUMBERS];
-                for number in &mut numbers {
-                    *number = words.next()?.parse().ok()?;
+                for (index, number) in numbers.iter_mut().enumerate() {
+                    match words.next() {
+                        Some(word) => *number = word.parse().ok()?,
+                        None if index < FIRST_NUMBERS => return None,
+                        None => break,
+                    }
                 }
                 self.services.push((name.to_owned(), numbers));
             }
@@ -197,9 +205,16 @@ fn numbers_of(
         State::Running { .. } => (1, slot.program),
         State::Ended { .. } => (2, slot.program),
     };
-    let (flags, exit) = slot.exit.map_or((NONE, 0), |exit| {
-        let (flags, number) = of_exit(exit);
+    let (flags, exit) = slot.ended.map_or((NONE, 0), |ended| {
+        let (flags, number) = of_exit(slot::exit_of(ended));
         (i32::from(flags), number)
+    });
+    let ended = slot.ended.map_or([0; 3], |Ended { program, result, ran }| {
+        let failure = result.err().map_or(0, |error| {
+            i64::from(u32::from_be_bytes([0, 1, error.stage as u8, error.item])) << 32
+                | i64::from(error.errno as u32)
+        });
+        [program.number().into(), failure, i64::try_from(ran.as_nanos()).unwrap_or(i64::MAX)]
     });
     let started = slot.started.map(|started| clock.at(started).as_nanos());
     let pid = |pid: Option<Pid>| pid.map_or(0, |pid| i64::from(raw(pid)));
@@ -218,6 +233,10 @@ fn numbers_of(
         number(slot.ready.as_ref().map(|pipe| pipe.as_fd())).into(),
         oom_kills.into(),
         slot.last_signal.map_or(0, Signal::number).into(),
+        ended[0],
+        ended[1],
+        ended[2],
+        slot.program.number().into(),
     ]
 }
 
@@ -238,6 +257,10 @@ fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<(Slot, u32)> {
         ready,
         oom_kills,
         signal,
+        ended_program,
+        failure,
+        ran,
+        launched,
     ] = *numbers;
     let pid_of = |pid: i64| i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
     let adopted = |fd: i64| RawFd::try_from(fd).ok().and_then(fork::adopt);
@@ -251,12 +274,27 @@ fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<(Slot, u32)> {
     };
     let started: Option<Instant> =
         u64::try_from(started).ok().map(|ns| clock.instant(Duration::from_nanos(ns)));
+    let program = Program::from_number(program as u8);
+    let (program, state) = match state {
+        State::Running { pid } if program == Program::Stop => aborted(pid, launched),
+        state => (program, state),
+    };
+    let ended = u8::try_from(flags).ok().map(|flags| Ended {
+        program: match Program::from_number(ended_program as u8) {
+            known @ (Program::Main | Program::PreStart) => known,
+            // Of an earlier version.
+            _ if program == Program::Finish => Program::Main,
+            _ => program,
+        },
+        result: failure_of(failure).map_or_else(|| Ok(exit_of(flags, exit as i32)), Err),
+        ran: Duration::from_nanos(ran.try_into().unwrap_or_default()),
+    });
     let slot = Slot {
         state,
-        program: Program::from_number(program as u8),
-        exit: u8::try_from(flags).ok().map(|flags| exit_of(flags, exit as i32)),
+        program,
+        ended,
         started,
-        memo: memo as u8,
+        memo: memo as u32,
         was_ready: was_ready != 0,
         main: pid_of(main),
         last_signal: Signal::ALL.into_iter().find(|known| i64::from(known.number()) == signal),
@@ -268,12 +306,32 @@ fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<(Slot, u32)> {
     Some((slot, oom_kills as u32))
 }
 
+/// Child that has not executed its program. Its end is that of a start that was killed.
+fn aborted(pid: Pid, program: i64) -> (Program, State) {
+    // No other process has the other ends.
+    let (Ok((error, _)), Ok((output, _))) = (std::io::pipe(), std::io::pipe()) else {
+        return (Program::Stop, State::Running { pid });
+    };
+    let program = match Program::from_number(program as u8) {
+        known @ (Program::PreStart | Program::Finish) => known,
+        _ => Program::Main,
+    };
+    (program, State::Launching { launch: Launch { pid, error }, output, is_killed: true, failure: None })
+}
+
+/// Reason with this number; 0 is none.
+fn failure_of(number: i64) -> Option<SpawnError> {
+    let [_, 1, stage, item, errno @ ..] = number.to_be_bytes() else { return None };
+    let stage = SpawnStage::from_number(stage)?;
+    Some(SpawnError { stage, item, errno: i32::from_be_bytes(errno) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::HANDLED;
     use super::super::server_socket::ServerSocket;
     use super::*;
-    use crate::service::{Exit, ServiceTable, Spec};
+    use crate::service::{Exit, InheritedProcess, ServiceTable, Spec};
     use crate::sys::fork::SignalFd;
 
     fn keeper(names: &[&str]) -> MainLoop {
@@ -297,12 +355,16 @@ mod tests {
             kept: Some(reader),
             main: Pid::from_raw(4_000_001),
             last_signal: Some(Signal::Hup),
-            memo: 7,
+            memo: 0xAB_CD07,
             was_ready: true,
             ..Slot::FREE
         };
         let exit = Exit::Signal { signal: 9, core: false, oom: true };
-        first.slots[1] = Slot { exit: Some(exit), program: Program::Finish, ..Slot::FREE };
+        let end = |program, result| Some(Ended { program, result, ran: Duration::from_millis(1500) });
+        let ended = end(Program::PreStart, Ok(exit));
+        first.slots[1] = Slot { ended, program: Program::Finish, ..Slot::FREE };
+        let failed = end(Program::Main, Err(SpawnError::new(SpawnStage::EnvFile, 2).with_item(254)));
+        first.slots[2] = Slot { ended: failed, ..Slot::FREE };
         first.oom_kills[1] = 3;
         first.is_reloading = true;
         first.sessions[5] = SessionMemo::from_slice(&[1, 2, 255]).unwrap();
@@ -316,15 +378,58 @@ mod tests {
         let copied = std::os::fd::IntoRawFd::into_raw_fd(copy);
         let text = text.replacen(&format!(" -1 {number} -1 "), &format!(" -1 {copied} -1 "), 1);
         // Services have other places there, or are gone.
-        let mut second = keeper(&["b", "a"]);
+        let mut second = keeper(&["b", "a", "c"]);
         Legacy::decode(&text).unwrap().restore(&mut second);
         let [b, a] = [&second.slots[0], &second.slots[1]];
-        assert_eq!((a.pid(), a.main, a.memo, a.was_ready), (pid, Pid::from_raw(4_000_001), 7, true));
+        assert_eq!((a.pid(), a.main, a.memo, a.was_ready), (pid, Pid::from_raw(4_000_001), 0xAB_CD07, true));
         assert!(a.kept.is_some() && a.started.is_some() && matches!(a.state, State::Running { .. }));
-        assert_eq!((b.exit, b.program, second.oom_kills[0]), (Some(exit), Program::Finish, 3));
+        assert_eq!((b.ended, b.program, second.oom_kills[0]), (ended, Program::Finish, 3));
+        assert_eq!(second.slots[2].ended, failed);
         assert_eq!(second.slots[1].last_signal, Some(Signal::Hup));
         assert!(second.is_reloading);
         assert_eq!(second.sessions[5], first.sessions[5]);
+    }
+
+    #[test]
+    fn line_of_a_service_of_an_earlier_or_a_later_version_is_read() {
+        for (numbers, program, result, ran) in [
+            // Program `finish` after a service that exited with 3; `pre_start` that exited with 4.
+            ("0 0 255 0 3 5 231 0 0 -1 -1 -1 0 0", Program::Main, Ok(Exit::Code(3)), 0),
+            ("0 0 253 0 4 5 231 0 0 -1 -1 -1 0 0", Program::PreStart, Ok(Exit::Code(4)), 0),
+            ("0 0 255 0 4 5 231 0 0 -1 -1 -1 0 0 253 0 7 1 2 3", Program::PreStart, Ok(Exit::Code(4)), 7),
+        ] {
+            let mut keeper = keeper(&["a"]);
+            let text = format!("{TITLE}\nservice a {numbers}\nconfiguration\n");
+            Legacy::decode(&text).unwrap().restore(&mut keeper);
+            let slot = &keeper.slots[0];
+            let ran = Duration::from_nanos(ran);
+            assert_eq!((slot.ended, slot.memo), (Some(Ended { program, result, ran }), 231), "{numbers}");
+        }
+    }
+
+    #[test]
+    fn child_that_has_not_executed_its_program_is_that_of_a_killed_start() {
+        let (pid, exit) = (Pid::from_raw(4_000_000).unwrap(), Exit::signal(9));
+        for (launched, program) in [
+            ("255", Program::Finish),
+            ("253", Program::PreStart),
+            ("252", Program::Main),
+            ("", Program::Main),
+        ] {
+            let mut keeper = keeper(&["a"]);
+            let later = if launched.is_empty() { String::new() } else { format!(" 0 0 0 {launched}") };
+            let numbers = format!("1 4000000 254 -1 0 5 231 0 0 -1 -1 -1 0 0{later}");
+            let text = format!("{TITLE}\nservice a {numbers}\nconfiguration\n");
+            Legacy::decode(&text).unwrap().restore(&mut keeper);
+            let slot = &mut keeper.slots[0];
+            let (inherited, _) = slot.hand_over(keeper.clock).unwrap();
+            assert_eq!((inherited.process, inherited.program), (InheritedProcess::Aborted, program));
+            slot.read_launch();
+            let failure = slot.end_leader(pid, exit).unwrap();
+            assert_eq!((failure.stage, slot.is_free()), (SpawnStage::Timeout, true));
+            let is_known = program != Program::Finish;
+            assert_eq!(slot.ended.map(|ended| ended.result), is_known.then_some(Err(failure)), "{launched}");
+        }
     }
 
     #[test]

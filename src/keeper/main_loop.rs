@@ -328,6 +328,9 @@ impl MainLoop {
     fn spawn(&mut self, slot: u8, service: u8, program: Program) {
         let Err(errno) = self.try_spawn(slot, service, program) else { return };
         let error = SpawnError::new(SpawnStage::Resources, errno.raw_os_error());
+        if let Some(place) = self.slots.get_mut(usize::from(slot)) {
+            place.note_failure(program, error);
+        }
         let event = match program {
             Program::Stop => ProcessEvent::StopCommand(Err(error)),
             _ => ProcessEvent::Spawned(Err(error)),

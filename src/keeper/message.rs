@@ -35,7 +35,7 @@ pub(super) enum Request {
     /// Signal the processes of a slot.
     Signal { slot: u8, signal: Signal, scope: Scope },
     /// Store what a later server has to know of a service.
-    Memo { slot: u8, memo: u8 },
+    Memo { slot: u8, memo: u32 },
     /// Note that the server accepts connections and handles signals.
     Serving,
     /// Note that a reload is under way, until `Configure`.
@@ -134,7 +134,10 @@ impl Request {
         match self {
             Self::Spawn { slot, service, program } => [0, slot, service, program.number(), 0],
             Self::Signal { slot, signal, scope } => [1, slot, signal as u8, scope as u8, 0],
-            Self::Memo { slot, memo } => [2, slot, memo, 0, 0],
+            Self::Memo { slot, memo } => {
+                let [a, b, c, _] = memo.to_le_bytes();
+                [2, slot, a, b, c]
+            }
             Self::Serving => [3, 0, 0, 0, 0],
             Self::Configure(force) => [4, force as u8, 0, 0, 0],
             Self::Reloading => [5, 0, 0, 0, 0],
@@ -155,7 +158,7 @@ impl Request {
                 signal: Signal::ALL.into_iter().find(|known| *known as u8 == signal)?,
                 scope: Scope::ALL.into_iter().find(|known| *known as u8 == scope)?,
             },
-            [2, slot, memo, ..] => Self::Memo { slot, memo },
+            [2, slot, a, b, c] => Self::Memo { slot, memo: u32::from_le_bytes([a, b, c, 0]) },
             [3, ..] => Self::Serving,
             [4, force, ..] => Self::Configure(Force::ALL.into_iter().find(|known| *known as u8 == force)?),
             [5, ..] => Self::Reloading,
@@ -309,7 +312,7 @@ mod tests {
             Request::Spawn { slot: 65, service: 0, program: Program::Check(7) },
             Request::Signal { slot: 1, signal: Signal::Kill, scope: Scope::Group },
             Request::Signal { slot: 1, signal: Signal::Hup, scope: Scope::Leader },
-            Request::Memo { slot: 1, memo: 255 },
+            Request::Memo { slot: 1, memo: 0xAB_CDEF },
             Request::Serving,
             Request::Configure(Force::Trial),
             Request::Reloading,

@@ -85,6 +85,9 @@ use crate::session::SessionMemo;
 use crate::sys::fork::{self, Forked, SignalFd};
 use crate::sys::{Clock, NotifyEnvironment};
 
+/// Directories of which a service with `private_tmp` has its own; the second one may be missing.
+pub const TMP: [&str; 2] = ["/tmp", "/var/tmp"];
+
 crate::limits::limits! {
     /// Requests to the keeper that wait for room in its socket.
     REQUESTS: usize = 6 * SERVICES + 64, exceeded "internal error: the request is lost",

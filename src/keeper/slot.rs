@@ -11,7 +11,7 @@ use super::launch::{Job, Launch, Outcome, launch, read_error};
 use super::procfs::group_of_any;
 use super::{READY_PIPE_BYTES, raw};
 use crate::service::{
-    Exit, Inherited, InheritedProcess, LastExit, Memo, Notice, Program, ReadyCheck, Scope, Signal,
+    Ended, Exit, Inherited, InheritedProcess, LastExit, Memo, Notice, Program, ReadyCheck, Scope, Signal,
     SpawnError, SpawnStage,
 };
 use crate::sys::Clock;
@@ -29,8 +29,8 @@ pub(super) struct Slot {
     pub(super) notice: Notice,
     /// Process of the group that gets the signals to the leader (`MAINPID`).
     pub(super) main: Option<Pid>,
-    /// Exit of the last leader, whatever program it ran but `finish`.
-    pub(super) exit: Option<Exit>,
+    /// End of the last leader, whatever program it ran but `finish`.
+    pub(super) ended: Option<Ended>,
     /// Output of the running program, for its stop command.
     pub(super) output: Option<PipeWriter>,
     /// Stop command, a process of the group.
@@ -48,7 +48,7 @@ pub(super) struct Slot {
     /// The running program has reported that it is ready.
     pub(super) was_ready: bool,
     /// Knowledge of a server about the service ([`Memo`]); 0: none.
-    pub(super) memo: u8,
+    pub(super) memo: u32,
 }
 
 /// State of a slot.
@@ -86,7 +86,7 @@ impl Slot {
         last_signal: None,
         notice: Notice { is_ready: false, ..Notice::READY },
         main: None,
-        exit: None,
+        ended: None,
         output: None,
         stop_command: None,
         ready: None,
@@ -185,8 +185,8 @@ impl Slot {
         if self.has_leader() {
             return Err(Errno::BUSY.into());
         }
-        let exit = self.exit.filter(|_| program == Program::Finish);
-        job.variable = exit.map(|exit| ("FRIENDLET_EXIT", LastExit::from(exit).to_string()));
+        let ended = self.ended.filter(|_| program == Program::Finish);
+        job.variable = ended.map(|ended| ("FRIENDLET_EXIT", LastExit::from(exit_of(ended)).to_string()));
         let (output, writer) = io::pipe()?;
         rustix::io::ioctl_fionbio(&output, true)?;
         let mut ready = None;
@@ -198,7 +198,7 @@ impl Slot {
         }
         let launch = launch(&job, &writer)?;
         let started = Some(Instant::now());
-        *self = Self { exit: self.exit, memo: self.memo, program, started, ..Self::FREE };
+        *self = Self { ended: self.ended, memo: self.memo, program, started, ..Self::FREE };
         self.ready = ready;
         let needs_output = program == Program::Main && !job.spec.stop_command.is_empty();
         self.output = Some(writer).filter(|_| needs_output);
@@ -237,16 +237,32 @@ impl Slot {
     pub(super) fn end_leader(&mut self, pid: Pid, exit: Exit) -> Option<SpawnError> {
         self.output = None;
         self.ready = None;
-        // `finish` does not hide the exit of its service.
+        let failure =
+            match core::mem::replace(&mut self.state, State::Ended { group: Some(Group::reaped(pid)) }) {
+                State::Launching { failure, .. } => {
+                    self.set_free();
+                    Some(failure.unwrap_or(SpawnError::new(SpawnStage::Program, Errno::INVAL.raw_os_error())))
+                }
+                _ => None,
+            };
+        self.note_end(failure.map_or(Ok(exit), Err));
+        failure
+    }
+
+    /// Notes the end of the latest program. `finish` does not hide that of its service.
+    fn note_end(&mut self, result: Result<Exit, SpawnError>) {
         if self.program != Program::Finish {
-            self.exit = Some(exit);
+            let ran = self.started.map_or(Duration::ZERO, |started| started.elapsed());
+            self.ended = Some(Ended { program: self.program, result, ran });
         }
-        match core::mem::replace(&mut self.state, State::Ended { group: Some(Group::reaped(pid)) }) {
-            State::Launching { failure, .. } => {
-                self.set_free();
-                Some(failure.unwrap_or(SpawnError::new(SpawnStage::Program, Errno::INVAL.raw_os_error())))
-            }
-            _ => None,
+    }
+
+    /// Notes that a program was not started at all.
+    pub(super) fn note_failure(&mut self, program: Program, error: SpawnError) {
+        // A stop command runs beside the latest program, and so does what cannot be killed.
+        if program != Program::Stop && self.is_free() {
+            (self.program, self.started) = (program, None);
+            self.note_end(Err(error));
         }
     }
 
@@ -314,7 +330,7 @@ impl Slot {
 
     /// Returns true for processes that an earlier keeper has left.
     pub(super) fn is_left(&self) -> bool {
-        self.has_ended() && self.exit.is_none()
+        self.has_ended() && self.ended.is_none()
     }
 
     /// Returns true if the program of the service has ended, and what is left of its group has its time to end.
@@ -327,7 +343,7 @@ impl Slot {
     pub(super) fn end_unfinished(&mut self) {
         let goes_on = match &self.state {
             State::Running { .. } => matches!(self.program, Program::Main | Program::Finish),
-            State::Ended { .. } => self.exit.is_none() || self.is_ending(),
+            State::Ended { .. } => self.ended.is_none() || self.is_ending(),
             State::Free | State::Launching { .. } => false,
         };
         if !goes_on {
@@ -343,34 +359,31 @@ impl Slot {
     /// has started.
     pub(super) fn hand_over(&mut self, clock: Clock) -> Option<(Inherited, Option<PipeReader>)> {
         let mut output = None;
-        let process = match (&self.state, self.exit) {
-            (State::Running { pid }, _) if self.program == Program::Main => {
+        let process = match &self.state {
+            State::Running { pid } => match (self.program, self.ended) {
+                (Program::Main, _) | (Program::Finish, Some(_)) => {
+                    output = self.kept.take().filter(|_| self.program == Program::Main);
+                    let started = self.started.map_or(Duration::ZERO, |started| clock.at(started));
+                    InheritedProcess::Running { pid: raw(*pid), started }
+                }
+                _ => InheritedProcess::Killed { pid: raw(*pid) },
+            },
+            State::Launching { .. } => InheritedProcess::Aborted,
+            State::Ended { .. } if self.ended.is_none() => InheritedProcess::Left,
+            State::Ended { .. } if self.is_ending() => {
                 output = self.kept.take();
-                let started = self.started.map_or(Duration::ZERO, |started| clock.at(started));
-                InheritedProcess::Running { pid: raw(*pid), started }
+                InheritedProcess::Ending { is_signalled: self.last_signal.is_some() }
             }
-            (State::Running { pid }, Some(exit)) if self.program == Program::Finish => {
-                InheritedProcess::Finishing { pid: raw(*pid), exit }
-            }
-            (State::Running { pid }, _) => InheritedProcess::Killed { pid: raw(*pid), exit: None },
-            (State::Launching { .. }, exit) => {
-                InheritedProcess::Aborted { exit: exit.filter(|_| self.program == Program::Finish) }
-            }
-            (State::Ended { .. }, None) => InheritedProcess::Left,
-            (State::Ended { .. }, Some(exit)) if self.is_ending() => {
-                output = self.kept.take();
-                InheritedProcess::Ending { exit, is_signalled: self.last_signal.is_some() }
-            }
-            (State::Ended { .. }, exit) => InheritedProcess::Killed { pid: 0, exit },
-            (State::Free, exit) => InheritedProcess::None(exit),
+            State::Ended { .. } => InheritedProcess::Killed { pid: 0 },
+            State::Free => InheritedProcess::None,
         };
         let memo = Memo::decode(self.memo);
         let memo = match process {
-            InheritedProcess::None(_) => memo?,
+            InheritedProcess::None => memo?,
             _ => memo.unwrap_or(Memo::UNKNOWN),
         };
         let memo = Memo { is_ready: memo.is_ready || self.was_ready, ..memo };
-        Some((Inherited { memo, process }, output))
+        Some((Inherited { memo, process, program: self.program, ended: self.ended }, output))
     }
 
     /// Returns true if no process of the group is left, not even a zombie.
@@ -378,6 +391,11 @@ impl Slot {
         self.forget_empty_group();
         self.pid().is_none()
     }
+}
+
+/// Exit of a program; of one that was not executed, that of the child that should have done it.
+pub(super) fn exit_of(ended: Ended) -> Exit {
+    ended.result.unwrap_or(Exit::Code(127))
 }
 
 #[cfg(test)]
@@ -407,5 +425,52 @@ mod tests {
         writer.write_all(&[b'x'; READY_PIPE_BYTES + 1]).unwrap();
         assert!(read(&mut slot) && slot.ready.is_none() && !slot.was_ready);
         assert!(writer.write_all(b"\n").is_err(), "nothing reads it any more");
+    }
+
+    #[test]
+    fn part_for_a_later_server_by_state_and_program() {
+        use InheritedProcess::{Ending, Killed, Left, Running};
+        let ended = |program| Some(Ended { program, result: Ok(Exit::Code(3)), ran: Duration::ZERO });
+        let [main, pre_start] = [Program::Main, Program::PreStart].map(ended);
+        let running = || State::Running { pid: Pid::INIT };
+        let rest = || State::Ended { group: None };
+        let runs = Running { pid: 1, started: Duration::ZERO };
+        let [term, kill] = [Some(Signal::Term), Some(Signal::Kill)];
+        for (state, program, ended, last_signal, process) in [
+            (running(), Program::Main, main, None, runs),
+            (running(), Program::Finish, main, None, runs),
+            (running(), Program::Finish, pre_start, None, runs),
+            (running(), Program::PreStart, main, None, Killed { pid: 1 }),
+            (rest(), Program::Main, main, None, Ending { is_signalled: false }),
+            (rest(), Program::Main, main, term, Ending { is_signalled: true }),
+            (rest(), Program::Main, main, kill, Killed { pid: 0 }),
+            (rest(), Program::PreStart, pre_start, term, Killed { pid: 0 }),
+            (rest(), Program::Finish, main, None, Killed { pid: 0 }),
+            (rest(), Program::Main, None, None, Left),
+            (State::Free, Program::Finish, main, None, InheritedProcess::None),
+        ] {
+            let memo = Memo::UNKNOWN.encode();
+            let mut slot = Slot { state, program, ended, last_signal, memo, ..Slot::FREE };
+            let (inherited, _) = slot.hand_over(Clock::new()).unwrap();
+            assert_eq!(inherited, Inherited { memo: Memo::UNKNOWN, process, program, ended });
+        }
+    }
+
+    #[test]
+    fn program_that_is_not_started_at_all_has_ended() {
+        let error = SpawnError::new(SpawnStage::Resources, 11);
+        let mut slot = Slot { program: Program::PreStart, ..Slot::FREE };
+        slot.note_failure(Program::Stop, error);
+        assert_eq!((slot.program, slot.ended), (Program::PreStart, None));
+        slot.note_failure(Program::Main, error);
+        let ended = Some(Ended { program: Program::Main, result: Err(error), ran: Duration::ZERO });
+        assert_eq!((slot.program, slot.ended), (Program::Main, ended));
+        // It does not hide the end of its service.
+        slot.note_failure(Program::Finish, error);
+        assert_eq!((slot.program, slot.ended), (Program::Finish, ended));
+        let (running, _writer) = waiting();
+        let mut slot = Slot { program: Program::Main, ..running };
+        slot.note_failure(Program::PreStart, error);
+        assert_eq!((slot.program, slot.ended), (Program::Main, None));
     }
 }

@@ -2,9 +2,13 @@
 
 use core::time::Duration;
 
-use super::{Exit, State};
+use super::{CheckId, EndReason, Exit, Program, SpawnError, State};
+use crate::limits::{CHECKS, SERVICES};
 
-/// Knowledge of a server about a service, a byte.
+/// Knowledge of a server about a service, a number of 24 bits.
+///
+/// The first eight have the form of the first version, which reads no others: a program and an earlier or later one read
+/// each other's memos. A bit that a program does not know counts as 0.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Memo {
     /// State of the service.
@@ -15,16 +19,28 @@ pub struct Memo {
     pub is_ready: bool,
     /// The restart policy decides after its end, and no command.
     pub is_by_policy: bool,
-    /// The server ended it for a fault: a watchdog, a check, or the time for a run.
-    pub has_fault: bool,
+    /// A program of the service was started, and the server does not know its end.
+    pub is_busy: bool,
+    /// Fault for which the server ended the latest run. [`EndReason::Stopped`]: which one it was is not known.
+    pub fault: Option<EndReason>,
+    /// Place in `requires` of the service whose failure is the reason of its end.
+    pub required: Option<u8>,
 }
 
-/// Bits of a memo beside the number of its state. A byte without the last one is none.
-const WANTED: u8 = 1 << 3;
-const READY: u8 = 1 << 4;
-const BY_POLICY: u8 = 1 << 5;
-const FAULT: u8 = 1 << 6;
-const KNOWN: u8 = 1 << 7;
+/// Bits of a memo beside the number of its state. A number without the last one is none.
+const WANTED: u32 = 1 << 3;
+const READY: u32 = 1 << 4;
+const BY_POLICY: u32 = 1 << 5;
+const FAULT: u32 = 1 << 6;
+const KNOWN: u32 = 1 << 7;
+const BUSY: u32 = 1 << 8;
+/// First bits of the kind of the fault (1: watchdog, 2: longest run, 3: health check), of the number of the check, and of
+/// the place in `requires` plus one.
+const KIND: u32 = 9;
+const CHECK: u32 = 11;
+const REQUIRED: u32 = 17;
+
+const _: () = assert!(CHECKS <= 1 << (REQUIRED - CHECK) && SERVICES < 1 << (24 - REQUIRED), "they have room");
 
 impl Memo {
     /// Memo of a process whose server ended before it stored one.
@@ -33,28 +49,54 @@ impl Memo {
         is_wanted: true,
         is_ready: false,
         is_by_policy: true,
-        has_fault: false,
+        is_busy: true,
+        fault: None,
+        required: None,
     };
 
     /// Encodes the memo; never 0.
-    pub fn encode(self) -> u8 {
+    pub fn encode(self) -> u32 {
         let flag = |is_set, bit| if is_set { bit } else { 0 };
-        let decision = flag(self.is_by_policy, BY_POLICY) | flag(self.has_fault, FAULT);
-        self.state as u8 | flag(self.is_wanted, WANTED) | flag(self.is_ready, READY) | decision | KNOWN
+        let (kind, check) = match self.fault {
+            Some(EndReason::Watchdog) => (1, 0),
+            Some(EndReason::MaxRuntime) => (2, 0),
+            Some(EndReason::Unhealthy(check)) => (3, check.index() as u32),
+            _ => (0, 0),
+        };
+        let required = self.required.map_or(0, |place| u32::from(place) + 1);
+        self.state as u32
+            | flag(self.is_wanted, WANTED)
+            | flag(self.is_ready, READY)
+            | flag(self.is_by_policy, BY_POLICY)
+            | flag(self.fault.is_some(), FAULT)
+            | KNOWN
+            | flag(self.is_busy, BUSY)
+            | kind << KIND
+            | check << CHECK
+            | required << REQUIRED
     }
 
-    /// Decodes a memo; `None` for a byte that is none.
-    pub fn decode(byte: u8) -> Option<Self> {
-        let state = State::ALL.into_iter().find(|state| *state as u8 == byte & (WANTED - 1))?;
-        let has = |flag| byte & flag != 0;
+    /// Decodes a memo; `None` for a number that is none.
+    pub fn decode(number: u32) -> Option<Self> {
+        let state = State::ALL.into_iter().find(|state| *state as u32 == number & (WANTED - 1))?;
+        let has = |flag| number & flag != 0;
+        let fault = match number >> KIND & 3 {
+            1 => EndReason::Watchdog,
+            2 => EndReason::MaxRuntime,
+            3 => CheckId::from_index((number >> CHECK & 63) as usize)
+                .map_or(EndReason::Stopped, EndReason::Unhealthy),
+            _ => EndReason::Stopped,
+        };
         let memo = Self {
             state,
             is_wanted: has(WANTED),
             is_ready: has(READY),
             is_by_policy: has(BY_POLICY),
-            has_fault: has(FAULT),
+            is_busy: has(BUSY),
+            fault: has(FAULT).then_some(fault),
+            required: (number >> REQUIRED & 127).checked_sub(1).map(|place| place as u8),
         };
-        (memo.encode() == byte).then_some(memo)
+        has(KNOWN).then_some(memo)
     }
 }
 
@@ -65,47 +107,48 @@ pub struct Inherited {
     pub memo: Memo,
     /// Fate of the process.
     pub process: InheritedProcess,
+    /// Program that was started last.
+    pub program: Program,
+    /// End of the last program but `finish`, which the earlier server may not know.
+    pub ended: Option<Ended>,
+}
+
+/// End of `pre_start`, or of the program of the service.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ended {
+    /// The program.
+    pub program: Program,
+    /// Its exit, or the reason why it could not be started.
+    pub result: Result<Exit, SpawnError>,
+    /// Length of its run.
+    pub ran: Duration,
 }
 
 /// Process of a service that outlives its server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum InheritedProcess {
-    /// No process. The exit of the last one, which the earlier server may not have read.
-    None(Option<Exit>),
-    /// The program of the service.
+    /// No process.
+    None,
+    /// The program of the service, or its `finish`.
     Running {
         /// Leader of the process group.
         pid: u32,
         /// Time of its start, since the start of the first server.
         started: Duration,
     },
-    /// `finish` of the service, whose own program has ended with this exit.
-    Finishing {
-        /// Leader of the process group.
-        pid: u32,
-        /// Exit of the service.
-        exit: Exit,
-    },
     /// Processes of an earlier keeper, whose server knew of them what is lost. Their end is reported.
     Left,
     /// The program has ended, and processes of its group are left, which may have something to save.
     Ending {
-        /// Exit of the program.
-        exit: Exit,
         /// They have the stop signal.
         is_signalled: bool,
     },
     /// A start that the keeper has ended. Its failure is reported.
-    Aborted {
-        /// Exit of the service, if it was the start of `finish`.
-        exit: Option<Exit>,
-    },
+    Aborted,
     /// Processes that the keeper has killed, because they were starting or ending. Their end is reported.
     Killed {
         /// Leader of the process group; 0 if it has ended.
         pid: u32,
-        /// Exit of the leader, if it has been reported already.
-        exit: Option<Exit>,
     },
 }
 
@@ -115,16 +158,47 @@ mod tests {
 
     #[test]
     fn memos_survive_their_encoding() {
+        let check = |index| EndReason::Unhealthy(CheckId::from_index(index).unwrap());
+        let faults = [
+            None,
+            Some(EndReason::Stopped),
+            Some(EndReason::Watchdog),
+            Some(EndReason::MaxRuntime),
+            Some(check(0)),
+            Some(check(CHECKS - 1)),
+        ];
         for state in State::ALL {
             for flags in 0..16 {
-                let [is_wanted, is_ready, is_by_policy, has_fault] =
-                    [1, 2, 4, 8].map(|flag| flags & flag != 0);
-                let memo = Memo { state, is_wanted, is_ready, is_by_policy, has_fault };
-                assert_eq!(Memo::decode(memo.encode()), Some(memo));
+                let [is_wanted, is_ready, is_by_policy, is_busy] = [1, 2, 4, 8].map(|flag| flags & flag != 0);
+                for fault in faults {
+                    for required in [None, Some(0), Some(SERVICES as u8 - 1)] {
+                        let memo =
+                            Memo { state, is_wanted, is_ready, is_by_policy, is_busy, fault, required };
+                        let number = memo.encode();
+                        assert_eq!(Memo::decode(number), Some(memo));
+                        assert!(number < 1 << 24, "{number:x}");
+                        assert_eq!(number as u8, first_form(memo), "{memo:?}");
+                    }
+                }
             }
         }
-        for byte in [0, 1, KNOWN | 7, WANTED] {
-            assert_eq!(Memo::decode(byte), None, "{byte:b}");
+        for number in [0, 1, KNOWN | 7, WANTED, BUSY] {
+            assert_eq!(Memo::decode(number), None, "{number:b}");
         }
+    }
+
+    /// Byte of the first version.
+    fn first_form(memo: Memo) -> u8 {
+        let flags = [memo.is_wanted, memo.is_ready, memo.is_by_policy, memo.fault.is_some(), true];
+        let flags = flags.into_iter().enumerate();
+        flags.fold(memo.state as u8, |byte, (bit, is_set)| byte | u8::from(is_set) << (bit + 3))
+    }
+
+    #[test]
+    fn memo_of_an_earlier_or_a_later_version_is_read() {
+        let known = Memo { state: State::Stopping, fault: Some(EndReason::MaxRuntime), ..Memo::UNKNOWN };
+        let earlier = Memo { fault: Some(EndReason::Stopped), is_busy: false, ..known };
+        assert_eq!(Memo::decode(u32::from(known.encode() as u8)), Some(earlier));
+        assert_eq!(Memo::decode(known.encode() | 0xFF << 24), Some(known));
     }
 }

@@ -1,9 +1,10 @@
 //! Attributes of the processes of a service, from the configuration file to the process.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use super::services::{OK, start, status, until_state};
-use crate::support::device::shell;
+use crate::support::device::{service, shell};
 use crate::support::directory::Directory;
 use crate::support::hanging_mount::{self, HangingMount};
 use crate::support::wait::until;
@@ -93,6 +94,34 @@ fn private_tmp_is_empty_and_seen_by_its_service_alone() {
     let log = server.call("services/web/log");
     assert!(log.contains(r#"["tmpfs","done"]"#) && !log.contains("friendlet-"), "{log}");
     assert!(!std::path::Path::new("/tmp").join(name).exists());
+}
+
+#[test]
+fn env_file_in_the_common_tmp_is_read_by_a_service_with_its_own() {
+    let directory = Directory::new();
+    let file = directory.write("web.env", "A=from the file\n");
+    assert!(file.starts_with("/tmp/"), "{file}");
+    let keys = format!("private_tmp = true\nenv_file = '{file}'");
+    let server = Server::start(&Device::plain().with(&shell("web", "echo $A; exec sleep 1000", &keys)));
+    start(&server, "web");
+    until("it has it", || server.call("services/web/log").contains("from the file"));
+}
+
+#[test]
+fn check_warns_of_programs_that_a_private_tmp_hides() {
+    let directory = Directory::new();
+    let program = directory.write("web", "#!/bin/sh\nexec sleep 1000\n");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let device = Device::plain().with(&service("web", &[&program], "private_tmp = true"));
+    let file = directory.write("friendlet.toml", device.text(&directory.file("state")));
+    let run = crate::support::server::run(&["check", &file], "");
+    let warning = format!(
+        "web: command: {program}: it is in the common /tmp, and the service has its own (private_tmp)"
+    );
+    assert!(run.stdout.contains(&warning), "{run:?}");
+    // And so it is.
+    let server = Server::start(&device);
+    assert!(server.call("services/web/start").contains("No such file or directory"));
 }
 
 #[test]

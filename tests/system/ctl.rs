@@ -68,6 +68,21 @@ fn a_login_lasts_and_controls_services() {
 }
 
 #[test]
+fn logout_by_its_path_is_answered() {
+    let server = Server::start(&Device::new());
+    let person = Person::new(&server);
+    person.log_in("fadmin", "secret");
+    // The second session is a token, which no call ends.
+    for arguments in
+        [&["call", "user/logout"][..], &["--session", GUEST, "call", "system.library/user/logout"]]
+    {
+        assert_eq!(person.done(arguments), "{\"logout\":\"success\"}\n");
+    }
+    assert_eq!(person.ctl(&["list"]).code, Some(77), "logged out");
+    assert_eq!(person.ctl(&["--session", NOBODY, "call", "user/logout"]).code, Some(77));
+}
+
+#[test]
 fn a_wrong_password_is_reported() {
     let server = Server::start(&Device::new());
     let person = Person::new(&server);

@@ -48,6 +48,11 @@ fn user_of_the_server_controls_it_without_a_login() {
         assert!(done(&server, &["status", "hello"]).contains("started"));
         assert!(done(&server, &["board"]).contains("given"));
         assert!(done(&server, &["call", "services/hello/show"]).contains("\"ok\""));
+        assert_eq!(
+            done(&server, &["call", "user/logout"]),
+            "{\"logout\":\"success\"}\n",
+            "it has no session"
+        );
         until("the log names the user", || {
             let log = server.log();
             log.lines().any(|line| {

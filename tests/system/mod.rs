@@ -35,6 +35,7 @@ mod handshakes;
 mod health;
 mod http;
 mod idle_cpu;
+mod inheritance;
 mod life;
 mod local_socket;
 mod login;

@@ -37,6 +37,17 @@ impl Root<'_> {
         self.path(Path::new(path)).is_ok_and(|path| path.is_file())
     }
 
+    /// Returns true for a path with a slash that leads to something below this directory.
+    pub(super) fn is_below(self, path: &str, directory: &str) -> bool {
+        let path = Path::new(path);
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        let found = |path: &Path| self.path(path).and_then(fs::canonicalize);
+        // A socket is missing before its service runs.
+        let target = found(path).or_else(|_| Ok::<_, io::Error>(found(parent)?.join(name)));
+        let (Ok(directory), Ok(target)) = (found(Path::new(directory)), target) else { return false };
+        path.has_root() && target != directory && target.starts_with(directory)
+    }
+
     /// Checks that a program can be executed. One without a slash is searched in `directories`, a list as `PATH` has it.
     pub(super) fn executable(self, name: &str, directories: &str) -> io::Result<()> {
         if name.contains('/') {
@@ -164,6 +175,37 @@ mod tests {
         assert_eq!(error(found), Some(Errno::LOOP));
         // A program that this machine has and the root lacks.
         assert_eq!(error(Root(Some(&root)).executable("sh", "/bin:/usr/bin")), Some(Errno::NOENT));
+    }
+
+    #[test]
+    fn paths_below_a_directory_are_found_through_links() {
+        let directory = TestDirectory::new("root-below");
+        for name in ["tmp/own", "srv", "run"] {
+            fs::create_dir_all(directory.0.join(name)).unwrap();
+        }
+        fs::create_dir(directory.0.join("var")).unwrap();
+        for (target, link) in [("/tmp", "var/tmp"), ("/tmp/own", "srv/link"), ("/run", "tmp/out")] {
+            symlink(target, directory.0.join(link)).unwrap();
+        }
+        let root = Root(Some(&directory.0));
+        for (path, is_below) in [
+            ("/tmp/own", true),
+            ("/tmp/socket", true),
+            ("/var/tmp/own", true),
+            ("/srv/link", true),
+            ("/srv/link/socket", true),
+            ("/tmp/../tmp/own", true),
+            ("/tmp", false),
+            ("/tmp/out", false),
+            ("/tmpfs/own", false),
+            ("/srv/other", false),
+            ("own", false),
+            ("", false),
+        ] {
+            assert_eq!(root.is_below(path, "/tmp"), is_below, "{path}");
+            assert_eq!(root.is_below(path, "/var/tmp"), is_below, "{path}");
+            assert!(!root.is_below(path, "/nowhere"), "{path}");
+        }
     }
 
     #[test]

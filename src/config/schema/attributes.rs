@@ -124,7 +124,7 @@ pub(super) const PRIVATE_TMP: Key = Key::new(
     Kind::Boolean,
     Boolean(false),
     "A `/tmp` and `/var/tmp` of its own, in memory, of up to 8 MiB each, which end with each of its programs. \
-     Needs a server that runs as root.",
+     Programs and `cwd` in the common ones are not found. Needs a server that runs as root.",
 )
 .reload();
 

@@ -8,13 +8,11 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_remount};
 
-use super::super::PRIVATE_TMP_BYTES;
+use super::super::{PRIVATE_TMP_BYTES, TMP};
 use super::at;
 use crate::service::{Attributes, SpawnError, SpawnStage};
 use crate::sys::fork;
 
-/// Directories of temporary files; the second one may be missing.
-const TMP: [&str; 2] = ["/tmp", "/var/tmp"];
 /// File systems of the kernel, whose own rules apply.
 const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
 

@@ -250,7 +250,7 @@ impl Supervisor {
 
     /// Sets the time at which the board ends because of a service. A failure, and any restart, leaves time to
     /// log in: the service may cause it again and again.
-    fn schedule_board_end(&mut self, service: ServiceId, now: Duration) {
+    pub(super) fn schedule_board_end(&mut self, service: ServiceId, now: Duration) {
         let Some(end) = self.end_of_board(service) else { return };
         let is_success = self.entries[service.index()].phase != Phase::Failed;
         let due = if end == BoardEnd::PowerOff && is_success { now } else { now.max(REBOOT_UPTIME) };

@@ -192,7 +192,7 @@ impl Supervisor {
     }
 
     /// Reason that names a required service.
-    fn required(&self, service: ServiceId, other: ServiceId, is_down: bool) -> LastExit {
+    pub(super) fn required(&self, service: ServiceId, other: ServiceId, is_down: bool) -> LastExit {
         let name = self.name(other);
         let requires = self.spec(service).map_or(&[][..], |spec| &spec.requires);
         let index = requires.iter().position(|required| required == name).unwrap_or(0);

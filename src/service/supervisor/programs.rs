@@ -82,7 +82,7 @@ impl Supervisor {
     }
 
     /// Seconds after which the current program was stopped, if it ran longer than its time.
-    fn overrun(&self, service: ServiceId) -> Option<u32> {
+    pub(super) fn overrun(&self, service: ServiceId) -> Option<u32> {
         let is_overdue = self.entries[service.index()].fault == Some(EndReason::MaxRuntime);
         // The configuration bounds it.
         let time = self.time_of_program(service).filter(|_| is_overdue)?;

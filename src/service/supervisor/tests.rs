@@ -15,6 +15,7 @@ mod settling;
 mod shutdown;
 mod spawning;
 mod states;
+mod succession;
 
 use std::vec::Vec as List;
 

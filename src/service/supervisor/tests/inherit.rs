@@ -1,7 +1,7 @@
 //! A server that ends in the middle of a stop: the next one finishes it as the first one would have.
 
 use super::*;
-use crate::service::{Inherited, InheritedProcess, Memo};
+use crate::service::{Ended, Inherited, InheritedProcess, Memo, REBOOT_UPTIME};
 
 /// Memo that the first server has stored of its one service.
 fn memo(first: &mut Supervisor) -> Memo {
@@ -10,11 +10,21 @@ fn memo(first: &mut Supervisor) -> Memo {
 }
 
 /// Supervisor of the next server, which inherits the service.
-fn next(first: &mut Supervisor, process: InheritedProcess) -> Supervisor {
+fn next(first: &mut Supervisor, process: InheritedProcess, ended: Option<Exit>) -> Supervisor {
+    next_after(first, process, Program::Main, ended)
+}
+
+fn next_after(
+    first: &mut Supervisor,
+    process: InheritedProcess,
+    program: Program,
+    ended: Option<Exit>,
+) -> Supervisor {
     let memo = memo(first);
     assert_eq!(Memo::decode(memo.encode()), Some(memo));
+    let ended = ended.map(|exit| Ended { program: Program::Main, result: Ok(exit), ran: at(1) });
     let mut next = Supervisor::new(first.table.clone());
-    next.inherit(&[(id(0), Inherited { memo, process })], at(10));
+    next.inherit(&[(id(0), Inherited { memo, process, program, ended })], at(10));
     next
 }
 
@@ -34,8 +44,8 @@ fn failed_leader_whose_workers_end_is_not_started_again() {
         if is_known {
             exit(&mut first, Exit::Code(3), false, at(1));
         }
-        let process = InheritedProcess::Ending { exit: Exit::Code(3), is_signalled: is_known };
-        let mut next = next(&mut first, process);
+        let process = InheritedProcess::Ending { is_signalled: is_known };
+        let mut next = next(&mut first, process, Some(Exit::Code(3)));
         drain(&mut next);
         next.handle_gone(id(0), at(12));
         assert_eq!(actions(&mut next), [], "known: {is_known}");
@@ -51,7 +61,7 @@ fn one_shot_that_ran_too_long_does_not_run_again() {
     });
     first.handle_timeout(at(2));
     assert_eq!(state(&first), Stopping);
-    let mut next = next(&mut first, running());
+    let mut next = next(&mut first, running(), None);
     assert_eq!(actions(&mut next), stop());
     exit(&mut next, Exit::Code(0), true, at(12));
     assert_eq!((state(&next), actions(&mut next)), (Failed, vec![]));
@@ -60,10 +70,10 @@ fn one_shot_that_ran_too_long_does_not_run_again() {
 #[test]
 fn restart_that_was_under_way_starts_again_and_a_stop_does_not() {
     for (verb, expected) in [(Verb::Restart, vec![spawn(0)]), (Verb::Stop, vec![])] {
-        for process in [running(), InheritedProcess::Ending { exit: Exit::Code(0), is_signalled: true }] {
+        for process in [running(), InheritedProcess::Ending { is_signalled: true }] {
             let mut first = one_of(|spec| spec.restart = RestartPolicy::Never);
             command(&mut first, verb, at(1));
-            let mut next = next(&mut first, process);
+            let mut next = next(&mut first, process, Some(Exit::Code(0)));
             drain(&mut next);
             match process {
                 InheritedProcess::Running { .. } => exit(&mut next, Exit::Code(0), true, at(12)),
@@ -76,13 +86,16 @@ fn restart_that_was_under_way_starts_again_and_a_stop_does_not() {
 
 #[test]
 fn start_that_was_under_way_begins_again() {
-    for process in [InheritedProcess::Killed { pid: 1, exit: None }, InheritedProcess::Aborted { exit: None }]
-    {
+    for (process, program) in [
+        (InheritedProcess::Killed { pid: 1 }, Program::PreStart),
+        (InheritedProcess::Aborted, Program::PreStart),
+        (InheritedProcess::Aborted, Program::Main),
+    ] {
         let mut first = supervisor(&[("a", RestartPolicy::Never, &[])]);
         command(&mut first, Verb::Start, at(0));
-        let mut next = next(&mut first, process);
+        let mut next = next_after(&mut first, process, program, None);
         match process {
-            InheritedProcess::Aborted { .. } => next.handle_spawned(id(0), Err(MISSING), at(11)),
+            InheritedProcess::Aborted => next.handle_spawned(id(0), Err(MISSING), at(11)),
             _ => exit(&mut next, Exit::signal(9), true, at(11)),
         }
         assert_eq!(actions(&mut next), [spawn(0)], "{process:?}");
@@ -97,11 +110,29 @@ fn finish_that_was_being_started_runs_and_the_exit_before_it_decides() {
     });
     exit(&mut first, Exit::Code(7), true, at(1));
     assert_eq!(actions(&mut first), [run_program(0, Program::Finish)]);
-    let mut next = next(&mut first, InheritedProcess::Aborted { exit: Some(Exit::Code(7)) });
+    let exit_before = Some(Exit::Code(7));
+    let mut next = next_after(&mut first, InheritedProcess::Aborted, Program::Finish, exit_before);
     next.handle_spawned(id(0), Err(MISSING), at(10));
     assert_eq!(actions(&mut next), [run_program(0, Program::Finish)]);
     next.handle_spawned(id(0), Ok(2), at(10));
     exit(&mut next, Exit::Code(0), true, at(11));
     assert_eq!((state(&next), actions(&mut next)), (Failed, vec![]));
     assert_eq!(next.status(id(0), at(11)).last_exit.to_string(), "exit 7");
+}
+
+#[test]
+fn end_of_the_board_that_was_due_is_due_after_another_server() {
+    for (end, code) in [(Failed, 1), (Finished, 0)] {
+        let mut first = one_of(|spec| {
+            spec.kind = ServiceKind::Oneshot;
+            (spec.on_failure, spec.on_success) = (Some(BoardEnd::Reboot), Some(BoardEnd::Reboot));
+        });
+        exit(&mut first, Exit::Code(code), true, at(1));
+        assert_eq!(state(&first), end);
+        let mut next = next(&mut first, InheritedProcess::None, Some(Exit::Code(code)));
+        assert_eq!((state(&next), next.poll_timeout()), (end, Some(REBOOT_UPTIME)));
+        next.handle_timeout(REBOOT_UPTIME);
+        let expected = Action::EndBoard { service: id(0), end: BoardEnd::Reboot };
+        assert_eq!(actions(&mut next), [expected], "{end:?}");
+    }
 }
