@@ -340,6 +340,22 @@ impl Effect {
 }
 
 impl Row {
+    /// Finds the call of a whole path, `system.library` included.
+    pub(crate) fn of(path: &str) -> Option<&'static Self> {
+        let segments = super::split(path)?;
+        let (_, function) = segments.split_first()?;
+        Self::find(function).map(|(row, _)| row)
+    }
+
+    /// Methods of HTTP for the call as a resource of `/api/v1`, as in `Allow`.
+    pub(crate) fn methods(&self) -> &'static str {
+        match self.effect {
+            Effect::Reads => "GET, HEAD, OPTIONS",
+            Effect::Changes | Effect::ChangesAnswered => "POST, OPTIONS",
+            Effect::ChangesWith(_) => "GET, HEAD, POST, OPTIONS",
+        }
+    }
+
     /// Finds the call whose path, after `system.library`, has these segments; also returns the name of a
     /// service in the path.
     pub(crate) fn find<'p>(segments: &[&'p str]) -> Option<(&'static Self, Option<&'p str>)> {

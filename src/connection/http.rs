@@ -8,7 +8,7 @@ use heapless::String;
 
 use super::machine::{Connection, Context, Finish, HttpConfig, PendingReply};
 use super::request::Request;
-use crate::api::{self, Api, Counters};
+use crate::api::{self, Api, Counters, Row};
 use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
 use crate::friendcore::content::{self, Kind};
 use crate::friendcore::{Form, reply as encode};
@@ -144,9 +144,15 @@ fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Pars
     let bytes = connection.receive.filled();
     let prefix = http::split_url(&config.public_url).1;
     connection.request.head_only = http::is_head(bytes);
-    connection.request.is_rest = rest::is_request(bytes, prefix);
+    let resource = rest::resource(bytes, prefix);
+    let row = resource.and_then(rest::call_path).and_then(|path| Row::of(&path));
+    connection.request.is_rest = resource.is_some();
+    connection.request.methods = row.map(Row::methods).unwrap_or_default();
     let Some((mut head, length)) = http::parse_head(bytes)? else { return Ok(None) };
     strip_prefix(&mut head, prefix);
+    if row.is_some_and(|row| !row.methods().contains(head.method.name())) {
+        return Err(rest::METHOD);
+    }
     let is_call = [CALLS, rest::PREFIX].into_iter().any(|prefix| head.path.starts_with(prefix));
     if is_call || head.upgrade.is_some() || head.method == Method::Options {
         let position = http::check_origin(&head, config.allowed(), config.tls)?;
@@ -282,7 +288,13 @@ fn handle_resource(
         let resource = path.strip_prefix(rest::PREFIX).unwrap_or_default();
         rest::collect(body, &mut table, &mut parameters)?;
         let has_secret = collect(&mut parameters, &mut [], query)?;
-        Ok((rest::call_path(resource).ok_or(Rejection::NOT_FOUND)?, has_secret))
+        let path = rest::call_path(resource).ok_or(Rejection::NOT_FOUND)?;
+        match Row::of(&path) {
+            Some(row) if parameters.iter().any(|(name, _)| !row.parameters.contains(&name)) => {
+                Err(rest::UNKNOWN)
+            }
+            _ => Ok((path, has_secret)),
+        }
     });
     let (path, has_secret) = match collected {
         Ok(collected) => collected,
@@ -487,9 +499,10 @@ pub(super) fn respond(
     write: impl FnOnce(&mut [u8], Recipient<'_>) -> Option<usize>,
 ) {
     connection.receive.clear();
-    let Request { head_only, origin, is_rest, .. } = connection.request;
+    let Request { head_only, origin, is_rest, methods, .. } = connection.request;
     let origin = origin.and_then(|position| config.allowed().nth(position.into()));
-    let to = Recipient { head_only, origin: origin.map(http::without_default_port), reads_problems: is_rest };
+    let origin = origin.map(http::without_default_port);
+    let to = Recipient { head_only, origin, reads_problems: is_rest, methods };
     let written = connection.send.raw(|room| write(room, to));
     let finish = if written.is_ok() { Finish::Graceful } else { Finish::Abort };
     connection.closing.begin(finish, now);

@@ -40,6 +40,8 @@ pub struct Recipient<'a> {
     pub origin: Option<&'a str>,
     /// It reads problem details, and not lines of text.
     pub reads_problems: bool,
+    /// Methods of the path; empty: every one that the server supports.
+    pub methods: &'a str,
 }
 
 /// Session in a cookie that the browser keeps until it is closed and sends with requests of this server's pages alone
@@ -266,9 +268,9 @@ pub fn write_call(
 pub fn write_options(out: &mut [u8], to: Recipient<'_>) -> Result<usize, ResponseTooLarge> {
     let mut writer = ResponseWriter::new(out);
     writer.head(200, TEXT, 0, to)?;
-    writer.field("allow", METHODS)?;
+    writer.field("allow", methods(to))?;
     if to.origin.is_some() {
-        writer.field("access-control-allow-methods", METHODS)?;
+        writer.field("access-control-allow-methods", methods(to))?;
         writer.field("access-control-allow-headers", "content-type, method, authorization")?;
         writer.field("access-control-max-age", "86400")?;
     }
@@ -305,7 +307,7 @@ pub fn write_rejection(
         if to.reads_problems { (PROBLEM, &problem) } else { (TEXT, &text) };
     writer.head(status, content_type, body.iter().map(|part| part.len()).sum(), to)?;
     match status {
-        405 => writer.field("allow", METHODS)?,
+        405 => writer.field("allow", methods(to))?,
         426 => {
             writer.field("upgrade", "websocket")?;
             writer.field("sec-websocket-version", "13")?;
@@ -317,6 +319,10 @@ pub fn write_rejection(
     let body = if to.head_only { &[] } else { body };
     body.iter().try_for_each(|part| writer.put(part.as_bytes()))?;
     Ok(writer.used())
+}
+
+fn methods<'a>(to: Recipient<'a>) -> &'a str {
+    if to.methods.is_empty() { METHODS } else { to.methods }
 }
 
 /// The three digits of a status.
@@ -335,7 +341,8 @@ mod tests {
         String::from_utf8(out[..used].to_vec()).unwrap()
     }
 
-    const TO: Recipient<'_> = Recipient { head_only: false, origin: None, reads_problems: false };
+    const TO: Recipient<'_> =
+        Recipient { head_only: false, origin: None, reads_problems: false, methods: "" };
     const HEAD_ONLY: Recipient<'_> = Recipient { head_only: true, ..TO };
     const PANEL: Recipient<'_> = Recipient { origin: Some("https://panel.example"), ..TO };
 
@@ -434,6 +441,9 @@ mod tests {
         let (head, body) = problem.split_once("\r\n\r\n").unwrap();
         assert_eq!(body, r#"{"title":"Not Found","status":404,"detail":"why"}"#);
         assert!(head.contains("\r\ncontent-type: application/problem+json\r\n"), "{head}");
+        let to_resource = Recipient { methods: "POST", ..to };
+        let other_method = text(|out| write_rejection(out, &Rejection::new(405, "why"), 9, to_resource));
+        assert!(other_method.contains("\r\nallow: POST\r\n"), "{other_method}");
         assert!(head.contains(&format!("\r\ncontent-length: {}\r\n", body.len())), "{head}");
         let head_only = text(|out| {
             write_rejection(out, &Rejection::new(404, "why"), 9, Recipient { head_only: true, ..to })

@@ -34,14 +34,18 @@ pub const COOKIE: &str = "friendlet";
 const BODY: Rejection =
     Rejection { status: 400, reason: "the body is not one JSON object without objects in it" };
 const PARAMETERS: Rejection = Rejection { status: 400, reason: "too many members, or one is there twice" };
+/// Response to a parameter that the call does not have.
+pub const UNKNOWN: Rejection = Rejection { status: 400, reason: "a parameter is not one of this call" };
+/// Response to a method that the resource does not have.
+pub const METHOD: Rejection = Rejection { status: 405, reason: "this resource has other methods; see allow" };
 const CONTENT_TYPE: Rejection =
     Rejection { status: 415, reason: "send the values of a call as application/json" };
 
-/// Returns true if the bytes begin a request for a resource, whatever follows.
-pub fn is_request(bytes: &[u8], prefix: &str) -> bool {
-    let target = bytes.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-    let path = target.strip_prefix(prefix.as_bytes()).unwrap_or(target);
-    path.starts_with(PREFIX.as_bytes())
+/// Returns the resource that the bytes begin a request for, whatever follows. `prefix` is the path of the server behind a proxy.
+pub fn resource<'b>(bytes: &'b [u8], prefix: &str) -> Option<&'b str> {
+    let target = str::from_utf8(bytes.split(|byte| *byte == b' ').nth(1)?).ok()?;
+    let path = target.split('?').next()?;
+    path.strip_prefix(prefix).unwrap_or(path).strip_prefix(PREFIX)
 }
 
 /// Returns the path of the call that a resource stands for: that of `services` is `services/list`, that of

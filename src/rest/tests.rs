@@ -36,11 +36,11 @@ fn resources_are_calls() {
 
 #[test]
 fn requests_for_resources_are_known_by_their_first_bytes() {
-    assert!(is_request(b"GET /api/v1/services HTTP/1.1\r\n", ""));
-    assert!(is_request(b"DELETE /api/v1/services?a HTTP/1.1\r\n", ""));
-    assert!(is_request(b"GET /board/api/v1/services HTTP/1.1\r\n", "/board"));
+    assert_eq!(resource(b"GET /api/v1/services HTTP/1.1\r\n", ""), Some("services"));
+    assert_eq!(resource(b"DELETE /api/v1/services/a?b HTTP/1.1\r\n", ""), Some("services/a"));
+    assert_eq!(resource(b"GET /board/api/v1/services HTTP/1.1\r\n", "/board"), Some("services"));
     for other in ["GET / HTTP/1.1", "GET /api/v2/ HTTP/1.1", "GET /x/api/v1/ HTTP/1.1", "GET", ""] {
-        assert!(!is_request(other.as_bytes(), ""), "{other}");
+        assert_eq!(resource(other.as_bytes(), ""), None, "{other}");
     }
 }
 

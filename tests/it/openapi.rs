@@ -150,7 +150,11 @@ fn operation(row: &Row, method: &str, path: &str) -> Value {
         let value = json!({ "type": ["string", "integer", "boolean"] });
         let properties: Map<String, Value> =
             row.parameters.iter().map(|name| ((*name).to_owned(), value.clone())).collect();
-        let schema = json!({ "type": "object", "properties": properties });
+        let schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+        operation["requestBody"] = json!({ "content": { "application/json": { "schema": schema } } });
+    }
+    if method == "POST" && row.parameters.is_empty() {
+        let schema = json!({ "type": "object", "additionalProperties": false });
         operation["requestBody"] = json!({ "content": { "application/json": { "schema": schema } } });
     }
     if !parameters.is_empty() {

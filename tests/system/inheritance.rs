@@ -103,6 +103,8 @@ fn finish_follows_a_pre_start_that_was_being_stopped() {
         let mut socket = server.bound(ADMIN);
         socket.send(&request("s", "services/web/start", "{}", ADMIN));
         let pid = pid_in(&prepared);
+        // A start that the server does not know yet is killed, and has no end.
+        until("the server knows it", || server.log().contains("web: pre_start, pid"));
         assert_eq!(server.call("services/web/stop"), OK);
         until_state(&server, "web", "stopping");
         replace(&mut server, is_upgrade);

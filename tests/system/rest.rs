@@ -141,8 +141,12 @@ fn every_mistake_is_a_problem() {
     for (method, resource, body, status, words) in [
         ("GET", "nothing", "", 404, "call is unknown"),
         ("GET", "services/none", "", 404, "service is unknown"),
-        ("GET", "services/idle/start", "", 405, "by POST"),
+        ("GET", "services/idle/start", "", 405, "other methods"),
+        ("POST", "services/idle", "", 405, "other methods"),
         ("DELETE", "services/idle", "", 405, "GET or POST"),
+        ("GET", "board/log?level=info", "", 405, "by POST"),
+        ("POST", "services/idle/start", "{\"operatoin\":1}", 400, "not one of this call"),
+        ("GET", "services?form=idle", "", 400, "not one of this call"),
         ("POST", "services/idle/command", "", 400, "cmd"),
         ("POST", "services/idle/command", "{\"cmd\":{}}", 400, "one JSON object"),
         ("POST", "services/idle/command", "cmd=reload", 400, "one JSON object"),
@@ -154,6 +158,15 @@ fn every_mistake_is_a_problem() {
         assert_eq!((number, &problem["status"]), (status, &json!(status)), "{method} {resource}: {problem}");
         assert!(problem["detail"].as_str().unwrap().contains(words), "{method} {resource}: {problem}");
     }
+    for (method, resource, methods) in [
+        ("DELETE", "services/idle/start", "POST, OPTIONS"),
+        ("POST", "services", "GET, HEAD, OPTIONS"),
+        ("PUT", "board/log", "GET, HEAD, POST, OPTIONS"),
+    ] {
+        let refused = server.rest(method, resource, &bearer(ADMIN), "");
+        assert_eq!((refused.status, refused.header("allow")), (405, Some(methods)), "{resource}");
+    }
+    assert_eq!(server.rest("OPTIONS", "services", "", "").header("allow"), Some("GET, HEAD, OPTIONS"));
     let form = server.raw(&format!(
         "POST /api/v1/services/idle/start HTTP/1.1\r\nHost: localhost\r\n{}\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\na=1",
