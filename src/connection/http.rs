@@ -290,9 +290,7 @@ fn handle_resource(
         let has_secret = collect(&mut parameters, &mut [], query)?;
         let path = rest::call_path(resource).ok_or(Rejection::NOT_FOUND)?;
         match Row::of(&path) {
-            Some(row) if parameters.iter().any(|(name, _)| !row.parameters.contains(&name)) => {
-                Err(rest::UNKNOWN)
-            }
+            Some(row) if !parameters.iter().all(|pair| is_parameter(row, pair)) => Err(rest::PARAMETER),
             _ => Ok((path, has_secret)),
         }
     });
@@ -301,6 +299,11 @@ fn handle_resource(
         Err(rejection) => return refuse(connection, &rejection, cx),
     };
     run(connection, &Call { path: &path, parameters: &parameters, session }, is_post && !has_secret, cx);
+}
+
+/// Returns true for a value of a parameter that the call has.
+fn is_parameter(row: &Row, (name, value): (&str, &str)) -> bool {
+    !value.is_empty() && row.parameters.contains(&name)
 }
 
 /// Counts a request that is malformed, and rejects it.

@@ -19,7 +19,7 @@ pub use self::content::write;
 pub use self::problem::{code, detail, status};
 use crate::call::Parameters;
 use crate::http::Rejection;
-use crate::json::Table;
+use crate::json::{Table, Value};
 use crate::limits::PATH_BYTES;
 
 /// Prefix of the paths of resources.
@@ -32,10 +32,11 @@ pub const CALL_PATH_BYTES: usize = PATH_BYTES + "system.library/".len() + "/show
 pub const COOKIE: &str = "friendlet";
 
 const BODY: Rejection =
-    Rejection { status: 400, reason: "the body is not one JSON object without objects in it" };
+    Rejection { status: 400, reason: "the body is not one JSON object of texts, numbers, true and false" };
 const PARAMETERS: Rejection = Rejection { status: 400, reason: "too many members, or one is there twice" };
-/// Response to a parameter that the call does not have.
-pub const UNKNOWN: Rejection = Rejection { status: 400, reason: "a parameter is not one of this call" };
+/// Response to a parameter that is empty, or that the call does not have.
+pub const PARAMETER: Rejection =
+    Rejection { status: 400, reason: "a parameter is empty, or not one of this call" };
 /// Response to a method that the resource does not have.
 pub const METHOD: Rejection = Rejection { status: 405, reason: "this resource has other methods; see allow" };
 const CONTENT_TYPE: Rejection =
@@ -85,7 +86,7 @@ pub fn session<'b>(authorization: Option<&'b str>, cookie: Option<&'b str>) -> O
 ///
 /// # Errors
 ///
-/// 400 for any other text than one object of texts, numbers, words and arrays, and for more members than a call may have.
+/// 400 for any other text than one object of texts, numbers, `true` and `false`, and for more members than a call may have.
 pub(crate) fn collect<'m>(
     body: &'m mut [u8],
     table: &mut Table,
@@ -97,7 +98,11 @@ pub(crate) fn collect<'m>(
     table.scan(body).map_err(|_| BODY)?;
     let object = table.resolve(body).map_err(|_| BODY)?;
     for (name, value) in object.members_at(0) {
-        parameters.insert(name, value.text().ok_or(BODY)?).map_err(|_| PARAMETERS)?;
+        let (Value::String(text) | Value::Number(text) | Value::Word(text @ ("true" | "false"))) = value
+        else {
+            return Err(BODY);
+        };
+        parameters.insert(name, text).map_err(|_| PARAMETERS)?;
     }
     Ok(())
 }

@@ -67,7 +67,9 @@ fn bodies_are_one_flat_object() {
     assert_eq!(collected("").unwrap(), Vec::<std::string::String>::new());
     assert_eq!(collected(" \r\n").unwrap(), Vec::<std::string::String>::new());
     assert_eq!(collected(r#"{"a":"\u00fc\n","b":7,"c":true}"#).unwrap(), ["a=\u{fc}\n", "b=7", "c=true"]);
-    for wrong in ["{", "[]", "\"a\"", r#"{"a":{"b":1}}"#, "a=1", r#"{"a":1,"a":2}"#] {
+    for wrong in
+        ["{", "[]", "\"a\"", r#"{"a":{"b":1}}"#, r#"{"a":[1]}"#, r#"{"a":null}"#, "a=1", r#"{"a":1,"a":2}"#]
+    {
         assert_eq!(collected(wrong).unwrap_err(), BODY, "{wrong}");
     }
     let members = |count: usize| {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use friendlet::api::calls::{Handler, NAME};
+use friendlet::api::calls::{Effect, Handler, NAME};
 use friendlet::api::{CALLS, Row};
 use serde_json::{Map, Value, json};
 
@@ -47,8 +47,8 @@ const TYPES: &[(&str, &str)] = &[
         memory: integer, memoryAvailable: integer, memoryTotal: integer, checks?: [Check]"),
     ("Records", "board: string, build: string, form: string, level: string, file?: integer, wall: integer, \
         mono: integer, from: integer, next: integer, records: string"),
-    ("Changes", "dryRun?: boolean, added: [string], changed: [string], removed: [string], \
-        needsRestart: [string], change?: integer, seconds?: integer, address?: string, needsLogin?: boolean"),
+    ("Changes", "dryRun?: boolean, added?: [string], changed?: [string], removed?: [string], \
+        needsRestart?: [string], change?: integer, seconds?: integer, address?: string, needsLogin?: boolean"),
     ("Configuration", "deviceFile: string, size: integer, from: integer, next: integer, text: string"),
 ];
 
@@ -69,6 +69,17 @@ const ANSWERS: &[(&str, &str)] = &[
     ("board/log", "Records"),
     ("board/reload", "Changes"),
     ("board/configuration", "Any"),
+];
+
+/// Parameters that a call needs.
+#[rustfmt::skip]
+const NEEDED: &[(&str, &[&str])] = &[
+    ("login", &["username", "password"]),
+    ("user/updatepassword", &["password"]),
+    ("services/NAME/command", &["cmd"]),
+    ("operations/wait", &["operation"]),
+    ("operations/cancel", &["operation"]),
+    ("board/factory-reset", &["confirm"]),
 ];
 
 struct Member {
@@ -138,20 +149,23 @@ fn operation(row: &Row, method: &str, path: &str) -> Value {
             "default": { "description": "a problem", "content": content("application/problem+json", "Problem") },
         },
     });
+    let call = row.path.join("/");
+    let needed = NEEDED.iter().find(|(known, _)| *known == call).map_or(&[][..], |(_, names)| names);
+    let text = json!({ "type": "string", "minLength": 1 });
     let mut parameters = Vec::new();
     if path.split('/').any(|part| part == NAME) {
-        let text = json!({ "type": "string", "minLength": 1 });
         parameters.push(json!({ "name": NAME, "in": "path", "required": true, "schema": text }));
     }
     if method == "GET" {
-        let query = |name: &&str| json!({ "name": name, "in": "query", "schema": { "type": "string" } });
-        parameters.extend(row.parameters.iter().map(query));
+        let reads = |name: &&&str| !matches!(row.effect, Effect::ChangesWith(own) if own == **name);
+        let query = |name: &&str| json!({ "name": name, "in": "query", "required": needed.contains(name), "schema": text });
+        parameters.extend(row.parameters.iter().filter(reads).map(query));
     } else if !row.parameters.is_empty() {
-        let value = json!({ "type": ["string", "integer", "boolean"] });
+        let value = json!({ "type": ["string", "number", "boolean"], "minLength": 1 });
         let properties: Map<String, Value> =
             row.parameters.iter().map(|name| ((*name).to_owned(), value.clone())).collect();
-        let schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
-        operation["requestBody"] = json!({ "content": { "application/json": { "schema": schema } } });
+        let schema = json!({ "type": "object", "properties": properties, "required": needed, "additionalProperties": false });
+        operation["requestBody"] = json!({ "required": !needed.is_empty(), "content": { "application/json": { "schema": schema } } });
     }
     if method == "POST" && row.parameters.is_empty() {
         let schema = json!({ "type": "object", "additionalProperties": false });
@@ -247,6 +261,10 @@ fn types_of_typescript_are_made_from_the_same() {
 
 #[test]
 fn every_answer_is_that_of_a_call() {
+    for (call, names) in NEEDED {
+        let row = CALLS.iter().find(|row| row.path.join("/") == *call).unwrap_or_else(|| panic!("{call}"));
+        assert!(names.iter().all(|name| row.parameters.contains(name)), "{call}");
+    }
     for (call, name) in ANSWERS {
         assert!(CALLS.iter().any(|row| row.path.join("/") == *call), "{call}");
         members(name);

@@ -28,6 +28,7 @@ mod machine;
 mod notes;
 mod part;
 mod qemu;
+mod rest;
 mod run;
 mod setup;
 mod side;
