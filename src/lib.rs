@@ -39,7 +39,7 @@
 //! | [`keeper`] | parent of the server and of all services: starts, signals and reaps processes | sys, service, session, runtime, limits, log |
 //! | [`serve`] | the server: all of the above, joined | api, call, connection, keeper, net, sys, friendcore, json, http, ws, config, service, session, runtime, mmap_buffer, wall_clock, limits, log |
 //! | [`init`] | process 1 of a board: mounts, modules, network, clock, watchdog, the server as its child | sys, backup, sntp, service, config, wall_clock, limits, log |
-//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, backup, friendcore, json, http, ws, config, dhcp, sntp, service, session, runtime, mmap_buffer, limits, log |
+//! | [`cli`] | command line: `serve`, `init`, `check`, `passwd`, `limits`, `ctl` | api, call, connection, serve, init, ctl, keeper, net, sys, backup, friendcore, json, http, ws, config, dhcp, sntp, service, session, runtime, mmap_buffer, suggest, limits, log |
 //! | `main` | entry point | cli |
 //!
 //! # State machines

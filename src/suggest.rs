@@ -3,38 +3,45 @@
 /// Longest word that is compared, in bytes; far longer than any known one.
 const WORD_BYTES: usize = 64;
 
-/// Returns the one of `known` that is nearest to `word`, if at most a third of its characters differ.
+/// Returns the one of `known` that is nearest to `word`, if at most a third of its bytes differ.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    nearest_of(word, &mut known.into_iter())
+}
+
+/// The same for any kind of iterator, once in the program.
+fn nearest_of<'k>(word: &str, known: &mut dyn Iterator<Item = &'k str>) -> Option<&'k str> {
     // The distance costs the product of both lengths.
     if word.len() > WORD_BYTES {
         return None;
     }
-    let allowed = (word.chars().count() / 3).max(1);
+    let allowed = (word.len() / 3).max(1) as u8;
     known
-        .into_iter()
         .filter(|candidate| candidate.len() <= WORD_BYTES)
-        .map(|candidate| (distance(word, candidate), candidate))
+        .map(|candidate| (distance(word.as_bytes(), candidate.as_bytes()), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// Characters to insert, delete, replace, or swap with a neighbour (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let fold = |text: &str| text.chars().map(|c| c.to_ascii_lowercase()).collect::<Vec<_>>();
-    let (a, b) = (fold(a), fold(b));
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for (i, from) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, to) in b.iter().enumerate() {
-            let replaced = rows[i][j] + usize::from(from != to);
-            let mut least = replaced.min(rows[i][j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *from == b[j - 1] && a[i - 1] == *to {
-                least = least.min(rows[i - 1][j - 1] + 1);
-            }
-            row.push(least);
+/// Bytes to insert, delete, replace, or swap with a neighbour (optimal string alignment), in words of at most
+/// [`WORD_BYTES`]. Case counts nothing.
+fn distance(a: &[u8], b: &[u8]) -> u8 {
+    let mut rows = [[0_u8; WORD_BYTES + 1]; WORD_BYTES + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                (i + j) as u8
+            } else {
+                let differ = |i: usize, j: usize| !a[i - 1].eq_ignore_ascii_case(&b[j - 1]);
+                let replaced = rows[i - 1][j - 1] + u8::from(differ(i, j));
+                let least = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                if i > 1 && j > 1 && !differ(i, j - 1) && !differ(i - 1, j) {
+                    least.min(rows[i - 2][j - 2] + 1)
+                } else {
+                    least
+                }
+            };
         }
-        rows.push(row);
     }
     rows[a.len()][b.len()]
 }
@@ -56,7 +63,7 @@ mod tests {
             ("Address", "address", 0),
             ("slots", "tls", 3),
         ] {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
+            assert_eq!(distance(a.as_bytes(), b.as_bytes()), expected, "{a} {b}");
         }
     }
 

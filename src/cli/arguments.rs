@@ -98,6 +98,7 @@ fn check(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help(help::CHECK)),
             Long("config") if options.file.is_none() => options.file = Some(PathBuf::from(parser.value()?)),
+            Long("json") => options.is_json = true,
             Long("root") if options.root.is_none() => options.root = Some(PathBuf::from(parser.value()?)),
             Long("board") if options.board.is_none() => options.board = Some(parser.value()?.string()?),
             Value(name) if options.file.is_none() => options.file = Some(PathBuf::from(name)),
@@ -151,7 +152,12 @@ mod tests {
         let file = |name: &str| Some(PathBuf::from(name));
         let serve = |config, falls_back| Command::Serve { config, falls_back };
         let check = |file| Command::Check(check::Options { file, ..check::Options::default() });
-        let for_board = |file| check::Options { file, root: Some("r".into()), board: Some("b".to_owned()) };
+        let for_board = |file| check::Options {
+            file,
+            root: Some("r".into()),
+            board: Some("b".to_owned()),
+            is_json: false,
+        };
         for (line, command) in [
             ("", serve(None, false)),
             ("serve", serve(None, false)),
@@ -166,6 +172,7 @@ mod tests {
             ("check f", check(file("f"))),
             ("check --config f", check(file("f"))),
             ("check --root r f --board=b", Command::Check(for_board(file("f")))),
+            ("check --json", Command::Check(check::Options { is_json: true, ..check::Options::default() })),
             ("check --board b --root r", Command::Check(for_board(None))),
             ("passwd admin", Command::Passwd { user: "admin".to_owned() }),
             ("limits", Command::Limits),

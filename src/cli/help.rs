@@ -50,8 +50,9 @@ friendlet.d/*.toml beside friendlet.toml, and changes nothing. Prints each error
 column, or else the worst-case memory of a server with these files, and with drop-ins the file of
 each service.
 
-Usage: friendlet check [FILE] [--root DIR] [--board BOARD]
+Usage: friendlet check [FILE] [--json] [--root DIR] [--board BOARD]
 
+  --json          print all findings as one JSON object; docs/configuration.md describes it
   --root DIR      check the file for an image whose root directory is DIR: certificates, programs,
                   directories, users and groups are those in DIR. Address, state directory, local
                   socket and descriptors are not checked: they are those of another machine

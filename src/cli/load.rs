@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use super::exit;
 use crate::config::{
-    self, COMPLAINT_BYTES, Config, ConfigError, ConfigOrigin, ParseError, References, Settled, Source,
+    self, COMPLAINT_BYTES, Config, ConfigError, ConfigOrigin, Diagnostic, ParseError, References, Settled,
+    Severity, Source,
 };
 use crate::limits::{BOARD_FILE, CONFIG_BYTES};
 use crate::serve::{GOOD, ReloadFiles};
@@ -24,6 +25,18 @@ pub(super) enum LoadError {
 }
 
 impl LoadError {
+    /// The error of a file that cannot be read.
+    pub(super) fn finding(&self) -> Option<Diagnostic> {
+        let Self::File(error) = self else { return None };
+        let place = match error.reason {
+            FileReason::NotUtf8 { line, column, .. } => Some((line, column)),
+            _ => None,
+        };
+        let (source, message) = (error.path.display().to_string(), error.reason.to_string());
+        let hint = hint_of(error).unwrap_or_default().to_owned();
+        Some(Diagnostic { source, place, severity: Severity::Error, message, hint })
+    }
+
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) => exit::CONFIG.into(),
@@ -31,7 +44,7 @@ impl LoadError {
             Self::File(error) if error.is_permission() => exit::NO_PERMISSION.into(),
             Self::File(error) => match error.reason {
                 FileReason::Io(_) => exit::IO.into(),
-                FileReason::NotUtf8(_)
+                FileReason::NotUtf8 { .. }
                 | FileReason::TooLarge(_)
                 | FileReason::NotRegular
                 | FileReason::Empty => exit::CONFIG.into(),
@@ -40,11 +53,19 @@ impl LoadError {
     }
 }
 
+/// Correction of a file that is not UTF-8.
+fn hint_of(error: &FileError) -> Option<&'static str> {
+    matches!(error.reason, FileReason::NotUtf8 { .. }).then_some("save it as UTF-8")
+}
+
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(errors) => errors.fmt(f),
-            Self::File(error) => error.fmt(f),
+            Self::File(error) => {
+                error.fmt(f)?;
+                hint_of(error).map_or(Ok(()), |hint| write!(f, "; {hint}"))
+            }
         }
     }
 }
@@ -86,9 +107,7 @@ impl LoadFailure {
 
     fn of(error: &LoadError) -> Self {
         match error {
-            LoadError::Config(errors) => {
-                Self { first: errors.first().to_string(), more: errors.after_first() }
-            }
+            LoadError::Config(errors) => Self { first: errors.first(), more: errors.after_first() },
             LoadError::File(error) => Self::new(error),
         }
     }
@@ -321,17 +340,27 @@ fn load_from(named: Option<&Path>, default: &Path) -> Result<Loaded, LoadError> 
     Surroundings::read(path, false).load(Source::new(&name, &text), config_origin, None)
 }
 
-/// Reads the same file. Errors of drop-ins are errors. Returns the name of the file, the configuration, and the file of
-/// each service, check and device rule, if there are drop-ins.
-pub(super) fn check(named: Option<&Path>) -> Result<(String, Config, Vec<String>), LoadError> {
-    let path = named.unwrap_or(Path::new(DEFAULT_PATH));
-    let (name, text, _) = read_named(named, path)?;
-    let surroundings = Surroundings::read(path, false);
-    let mut files = surroundings.drop_ins();
-    files.insert(0, Source::new(&name, &text));
-    let config = config::parse_files(&files, References::Known, &program()).map_err(LoadError::Config)?;
-    let lines = if files.len() > 1 { config::provenance(&files) } else { Vec::new() };
-    Ok((name, config, lines))
+/// The same file and its drop-ins, as they are on the disk.
+#[derive(Debug)]
+pub(super) struct Files {
+    /// Name of the file, for people.
+    pub(super) name: String,
+    text: String,
+    drop_ins: Vec<DropIn>,
+}
+
+impl Files {
+    pub(super) fn read(named: Option<&Path>) -> Result<Self, LoadError> {
+        let path = named.unwrap_or(Path::new(DEFAULT_PATH));
+        let (name, text, _) = read_named(named, path)?;
+        Ok(Self { name, text, drop_ins: drop_ins::read(path) })
+    }
+
+    /// The files for the parser.
+    pub(super) fn sources(&self) -> Vec<Source<'_>> {
+        let file = Source::new(&self.name, &self.text);
+        std::iter::once(file).chain(self.drop_ins.iter().map(DropIn::source)).collect()
+    }
 }
 
 /// Name, text and origin of a file that is named, or may be missing.

@@ -72,7 +72,7 @@ fn print(text: &str) -> ExitCode {
 fn refuse(error: &LoadError) -> ExitCode {
     match error {
         LoadError::Config(errors) => log::print(format_args!("{errors}\n")),
-        LoadError::File(error) => log::print(format_args!("friendlet: {error}\n")),
+        LoadError::File(_) => log::print(format_args!("friendlet: {error}\n")),
     }
     error.exit_code()
 }

@@ -5,10 +5,14 @@ use std::fmt::Write as _;
 use super::diagnostics::{Diagnostics, ParseError};
 use super::section::{Document, Section};
 use super::sources::Source;
-use super::value::{Text, hint};
-use super::{References, parse_toml, schema};
+use super::syntax::parse_toml;
+use super::value::{Text, hint, report_not_found};
+use super::{References, schema};
 use crate::limits::USERS;
 use crate::session::{Grants, GrantsError, PasswordHash, Token, Tokens, User, UserLevel, Users, UsersError};
+
+/// Source of a correct hash of a password.
+const PRINTED: &str = "'friendlet passwd USER' prints a correct one";
 
 /// Users of a file, and the names of all `[[user]]` tables, including those with errors.
 pub(super) struct UserEntries<'t> {
@@ -24,10 +28,11 @@ pub(super) fn users<'t>(
 ) -> UserEntries<'t> {
     let mut entries = UserEntries { table: Users::new(), names: Vec::new() };
     let mut seen: Vec<Text<'_>> = Vec::new();
-    for section in document.sections(&schema::USER, diagnostics) {
+    let sections = document.sections(&schema::USER, diagnostics);
+    for section in &sections {
         entries.names.extend(section.written("name").map(|(name, _)| name));
         let name = section.string("name", diagnostics);
-        let user = user(&section, name.as_ref(), Some(services), diagnostics);
+        let user = user(section, name.as_ref(), Some(services), diagnostics);
         let (Some(user), Some((name, span))) = (user, name) else {
             continue;
         };
@@ -42,6 +47,16 @@ pub(super) fn users<'t>(
                 diagnostics.error(section.span(), format_args!("more than {USERS} users"));
             }
         }
+    }
+    if let Some(section) = sections.first()
+        && !entries.table.iter().any(|(_, user)| user.level == UserLevel::Admin)
+    {
+        let message = "no [[user]] has level = \"admin\"";
+        diagnostics.warning(
+            section.span(),
+            message,
+            "without one, only the local socket has an administrator",
+        );
     }
     entries
 }
@@ -59,10 +74,7 @@ fn user(
         // An empty password is an error: as "no password" it would surprise in either direction.
         text.parse::<PasswordHash>()
             .map_err(|error| {
-                diagnostics.error(
-                    &span,
-                    format_args!("password: {error}; 'friendlet passwd USER' prints a correct one"),
-                );
+                diagnostics.error_with_hint(&span, format_args!("password: {error}"), PRINTED);
             })
             .ok()
     });
@@ -86,18 +98,13 @@ fn grant(
         && *name != "*"
         && !services.contains(name)
     {
-        diagnostics.unknown_reference(span, not_found("services", "service", name, services));
+        report_not_found("services", (name, span), services, diagnostics);
     }
     match grants.push(name) {
         Ok(()) => {}
         Err(GrantsError::Full) => section.report_full("services", span, diagnostics),
         Err(GrantsError::NameTooLong) => debug_assert!(false, "{name}: its row has the same limit"),
     }
-}
-
-/// Message about a name under `key` that refers to nothing.
-pub(super) fn not_found(key: &str, what: &str, name: &str, known: &[&str]) -> String {
-    format!("{key}: no {what} '{name}'{}", hint(name, known.iter().copied()))
 }
 
 /// Each `[[token]]`.
@@ -112,7 +119,8 @@ pub(super) fn tokens(
         let user = section.string("user", diagnostics).and_then(|(name, span)| {
             // A user with an error is reported once, in its own table.
             if !users.names.contains(&name) {
-                diagnostics.missing(&span, not_found("user", "user", name, &users.names));
+                let hint = hint(name, users.names.iter().copied());
+                diagnostics.missing(&span, format_args!("user: no user '{name}'"), &hint);
             }
             users.table.find(name)
         });
@@ -172,15 +180,14 @@ pub fn parse_user(text: &str, source: &str) -> Result<User, ParseError> {
     let values = parse_toml(text, 0, &mut diagnostics);
     let document = Document::new(&values, &[&schema::USER], &mut diagnostics);
     let sections = document.sections(&schema::USER, &mut diagnostics);
-    if sections.len() != 1 {
-        diagnostics.missing(&(0..0), format_args!("expected one [[user]], found {}", sections.len()));
+    let mut found = None;
+    for section in &sections {
+        let name = section.string("name", &mut diagnostics);
+        found = user(section, name.as_ref(), None, &mut diagnostics);
     }
-    let users: Vec<_> = sections
-        .iter()
-        .map(|section| {
-            let name = section.string("name", &mut diagnostics);
-            user(section, name.as_ref(), None, &mut diagnostics)
-        })
-        .collect();
-    diagnostics.finish(users.into_iter().next().flatten())
+    if sections.len() != 1 {
+        diagnostics.missing(&(0..0), format_args!("expected one [[user]], found {}", sections.len()), "");
+    }
+    diagnostics.finish()?;
+    found.ok_or_else(ParseError::default)
 }

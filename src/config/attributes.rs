@@ -37,7 +37,8 @@ fn capabilities(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) ->
             Some(capability) => set = set.union(capability),
             None => {
                 let hint = hint(name, CAPABILITY_NAMES.into_iter());
-                diagnostics.error(&span, format_args!("capabilities: unknown name '{name}'{hint}"));
+                let message = format_args!("capabilities: unknown name '{name}'");
+                diagnostics.error_with_hint(&span, message, &hint);
             }
         }
         if count == CAPABILITY_NAMES.len() {
@@ -59,8 +60,8 @@ fn resource_limits(
     for (name, value) in table {
         let (text, span) = (name.get_ref().as_ref(), name.span());
         let Some(limit) = Resource::index_of(text).and_then(|index| limits.get_mut(index)) else {
-            let names = Resource::ALL.into_iter().map(Resource::name);
-            report_unknown(text, " in limits", &span, names, diagnostics);
+            let mut names = Resource::ALL.into_iter().map(Resource::name);
+            report_unknown(text, " in limits", &span, &mut names, diagnostics);
             continue;
         };
         *limit = value

@@ -7,6 +7,7 @@ use super::alternatives;
 use super::diagnostics::Diagnostics;
 use super::section::Section;
 use super::value::{Span, Text, any_string, arguments, report_type, report_unknown};
+use super::warnings::entries;
 use crate::limits;
 use crate::service::{CommandAction, Name, NamedCommand, Scope, Signal, is_service_name};
 
@@ -22,7 +23,7 @@ pub(super) fn read(
     let Some(table) = section.entries("commands", "[service.commands]", diagnostics) else {
         return commands;
     };
-    for (name, value) in table {
+    for (name, value) in entries("commands", table, is_command, diagnostics) {
         let (name, span) = (name.get_ref().as_ref(), name.span());
         let action = command(name, value, diagnostics);
         if !is_service_name(name) {
@@ -44,6 +45,14 @@ pub(super) fn read(
         }
     }
     commands
+}
+
+/// Returns whether a value may be that of a command.
+fn is_command(value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::String(text) => Signal::from_name(text).is_some(),
+        value => value.is_array() || value.is_table(),
+    }
 }
 
 /// A signal, a signal with its receivers, or a program and its arguments.
@@ -79,7 +88,13 @@ fn scoped(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<CommandAction> {
     for key in table.keys().filter(|key| !KEYS.contains(&key.get_ref().as_ref())) {
-        report_unknown(key.get_ref(), &format!(" in {name}"), &key.span(), KEYS.into_iter(), diagnostics);
+        report_unknown(
+            key.get_ref(),
+            &format!(" in {name}"),
+            &key.span(),
+            &mut KEYS.into_iter(),
+            diagnostics,
+        );
     }
     let [signal_value, scope_value] = KEYS.map(|key| table.get(key));
     let scope = match scope_value {

@@ -2,11 +2,10 @@
 
 use core::time::Duration;
 
-use super::accounts::not_found;
 use super::diagnostics::Diagnostics;
 use super::schema;
 use super::section::{Document, Section};
-use super::value::{Text, arguments};
+use super::value::{Text, arguments, report_not_found};
 use crate::limits::CHECKS;
 use crate::service::{Check, CheckKind, CheckLevel, Endpoint, ServiceKind, ServiceTable, Url};
 
@@ -37,7 +36,7 @@ pub(super) fn read<'t>(
         if let Some((of, span)) = &service
             && !names.contains(of)
         {
-            diagnostics.unknown_reference(span, not_found("service", "service", of, names));
+            report_not_found("service", (of, span), names, diagnostics);
         }
         add(table, &mut seen, &section, name, level, service, diagnostics);
     }
@@ -85,7 +84,7 @@ fn kind(
     let values = KINDS.map(|key| section.value(key, diagnostics).1.map(|value| (key, value)));
     let mut set = values.into_iter().flatten();
     let Some((key, value)) = set.next() else {
-        diagnostics.missing(section.span(), "a check needs one of tcp, unix, http and command");
+        diagnostics.missing(section.span(), "a check needs one of tcp, unix, http and command", "");
         return None;
     };
     for (other, value) in set {

@@ -9,8 +9,9 @@ use super::diagnostics::Diagnostics;
 use super::key::Table;
 use super::schema::{CHECK, DEVICE, SERVICE};
 use super::sources::{Source, size_error};
+use super::syntax::parse_toml;
 use super::value::{Span, type_of};
-use super::{BUILT_IN, References, instances, parse_toml};
+use super::{BUILT_IN, References, instances};
 use crate::limits::CONFIG_BYTES;
 
 /// Tables that a drop-in may have.
@@ -53,7 +54,7 @@ pub(super) fn merge<'t>(
         match file.text {
             Err(reason) => diagnostics.unreadable(index, reason),
             Ok(text) if index == 0 => values = parse_toml(text, 0, diagnostics),
-            Ok(_) if bytes > CONFIG_BYTES => diagnostics.unreadable(index, size_error()),
+            Ok(_) if bytes > CONFIG_BYTES => diagnostics.unreadable(index, &size_error()),
             Ok(text) => add(&mut values, shift(parse_toml(text, start, diagnostics), start), diagnostics),
         }
     }
@@ -201,7 +202,8 @@ fn retain<'t>(entries: &mut DeArray<'t>, mut keep: impl FnMut(&Spanned<DeValue<'
     }
 }
 
-fn name<'v>(entry: &'v Spanned<DeValue<'_>>) -> Option<&'v str> {
+/// Name of a table.
+pub(super) fn name<'v>(entry: &'v Spanned<DeValue<'_>>) -> Option<&'v str> {
     entry.get_ref().get("name")?.get_ref().as_str()
 }
 

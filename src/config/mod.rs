@@ -7,6 +7,9 @@
 //! A file may have drop-ins. `sources` joins all of them to one document and splits it, `merge` makes the values of one
 //! file of them, `drop_ins` decides which are in force at a start, `provenance` names the file of each service. `secrets` are
 //! left out of a text that leaves the server.
+//!
+//! One mistake is one error: `syntax` and `Diagnostics` leave out its consequences. `warnings` are about values that can be
+//! used. `Places` and `Line` are for the findings of `check`.
 
 mod accounts;
 mod attributes;
@@ -20,9 +23,11 @@ mod health;
 mod instances;
 pub mod key;
 mod life;
+mod line;
 mod merge;
 mod network;
 mod origin;
+mod places;
 mod provenance;
 mod restart;
 pub mod schema;
@@ -31,13 +36,14 @@ mod section;
 mod services;
 mod settings;
 mod sources;
+mod syntax;
 mod value;
+mod warnings;
 
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use heapless::{String, Vec};
-use toml::de::DeTable;
 
 use crate::limits::{BOARD, BOARD_FILE, CONFIG_BYTES, FILE_PATH_BYTES, ORIGIN_BYTES, ORIGINS};
 use crate::log::Level;
@@ -93,10 +99,12 @@ pub use accounts::{parse_user, user_text};
 pub use board::BoardCommands;
 pub use checks::is_device_name;
 pub use devices::{DeviceRule, DeviceRules, matches_pattern};
-pub use diagnostics::{Diagnostic, ParseError};
+pub use diagnostics::{Diagnostic, ParseError, Severity, position};
 pub use drop_ins::{DropInFailure, Settled, settle};
+pub use line::Line;
 pub use network::{Address, InterfaceName, Network};
 pub use origin::{ConfigError, ConfigOrigin, one_line};
+pub use places::Places;
 pub use provenance::provenance;
 pub use secrets::{KEPT, hide_secrets, restore_secrets};
 pub use sources::{Source, join, size_error, split, with_file_of};
@@ -262,9 +270,21 @@ pub fn parse_files(
     references: References,
     program: &str,
 ) -> Result<Config, ParseError> {
+    parse_with_warnings(files, references, program).map(|(config, _)| config)
+}
+
+/// The same, with the warnings in the order of their positions.
+///
+/// # Errors
+/// All errors of the files, in the order of their positions.
+pub fn parse_with_warnings(
+    files: &[Source<'_>],
+    references: References,
+    program: &str,
+) -> Result<(Config, std::vec::Vec<Diagnostic>), ParseError> {
     let mut diagnostics = Diagnostics::new(files, references);
     let config = build(files, references, program, &mut diagnostics);
-    diagnostics.finish(Some(config))
+    Ok((config, diagnostics.finish()?))
 }
 
 /// Parses a document that was in force, perhaps without some of its drop-ins. Returns the origin of its configuration file,
@@ -343,21 +363,6 @@ fn build(
         tokens,
         services: services.table,
     }
-}
-
-/// Returns the parts of a text that are TOML. `start` is its place among the files; the places of the values are those in
-/// the text.
-fn parse_toml<'t>(text: &'t str, start: usize, diagnostics: &mut Diagnostics<'_>) -> DeTable<'t> {
-    if text.len() > CONFIG_BYTES {
-        diagnostics.syntax_error(start..start, format_args!("the file is larger than {CONFIG_BYTES} bytes"));
-        return DeTable::new();
-    }
-    let (values, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let at = error.span().map_or(start, |span| start + span.start);
-        diagnostics.syntax_error(at..at, error.message());
-    }
-    values.into_inner()
 }
 
 /// `'a', 'b' or 'c'`, for messages.

@@ -85,8 +85,11 @@ fn address(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Addr
             Address::Static { address, prefix, gateway }
         }
         (None, Some((_, span))) if !section.is_wrong("address", configured_address) => {
-            diagnostics
-                .missing(&span, "gateway: needs an address such as '192.168.1.20/24'; DHCP sends its own");
+            diagnostics.missing(
+                &span,
+                "gateway: needs an address such as '192.168.1.20/24'",
+                "DHCP sends its own",
+            );
             Address::Dhcp
         }
         (None, _) => Address::Dhcp,

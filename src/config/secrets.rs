@@ -8,11 +8,12 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::References;
 use super::diagnostics::{Diagnostics, ParseError};
 use super::schema::TABLES;
 use super::sources::Source;
+use super::syntax::parse_toml;
 use super::value::Span;
-use super::{References, parse_toml};
 
 /// Value in place of a secret.
 pub const KEPT: &str = "<kept secret>";
@@ -53,13 +54,14 @@ pub fn restore_secrets(text: &str, present: &str, source: &str) -> Result<String
         let is_it = |other: &&Secret| other.key == secret.key && Some(other.number) == secret.kept;
         match known.iter().find(is_it).and_then(|other| present.get(other.span.clone())) {
             Some(value) => values.push((&secret.span, value.to_owned())),
-            None => diagnostics.error(
+            None => diagnostics.error_with_hint(
                 &secret.span,
-                "no secret to keep: the configuration in force has none in this place; write the value",
+                "no secret to keep: the configuration in force has none in this place",
+                "write the value",
             ),
         }
     }
-    diagnostics.finish(Some(()))?;
+    diagnostics.finish()?;
     Ok(replace(text, values.into_iter()))
 }
 
@@ -67,7 +69,7 @@ pub fn restore_secrets(text: &str, present: &str, source: &str) -> Result<String
 fn find(text: &str) -> Option<Vec<Secret>> {
     let mut diagnostics = Diagnostics::new(&[Source::new("", text)], References::Known);
     let values = parse_toml(text, 0, &mut diagnostics);
-    diagnostics.finish(Some(())).ok()?;
+    diagnostics.finish().ok()?;
     let mut secrets = Vec::new();
     for table in TABLES {
         for entry in entries(&values, table.name) {

@@ -23,11 +23,26 @@ pub(super) struct Document<'t, 'i> {
 impl<'t, 'i> Document<'t, 'i> {
     /// Creates the document of `values`. Reports tables that are not among `known`.
     pub(super) fn new(values: &'t DeTable<'i>, known: &[&Table], diagnostics: &mut Diagnostics<'_>) -> Self {
-        for name in values.keys() {
-            if !known.iter().any(|table| table.name == name.get_ref().as_ref()) {
-                let names = known.iter().map(|table| table.name);
-                report_unknown(name.get_ref(), "", &name.span(), names, diagnostics);
+        let names = || known.iter().map(|table| table.name);
+        // A header is missing before the first of several keys.
+        let mut first: Option<&Spanned<_>> = None;
+        for (name, value) in values {
+            if names().any(|known| known == name.get_ref()) {
+                continue;
             }
+            let is_list = value.get_ref().get(0).is_some_and(|entry| entry.get_ref().is_table());
+            if is_list || value.get_ref().is_table() {
+                report_unknown(name.get_ref(), "", &name.span(), &mut names(), diagnostics);
+            } else if first.is_none_or(|first| name.span().start < first.span().start) {
+                first = Some(name);
+            }
+            if is_list {
+                // It may have been meant to be one of services.
+                diagnostics.doubt_names();
+            }
+        }
+        if let Some(name) = first {
+            report_unknown(name.get_ref(), "", &name.span(), &mut names(), diagnostics);
         }
         Self { values }
     }
@@ -99,8 +114,8 @@ impl<'t, 'i> Section<'t, 'i> {
                 ),
                 None => {
                     let place = format!(" in {}", table.header);
-                    let known = table.keys.iter().map(|key| key.name);
-                    report_unknown(text, &place, &span, known, diagnostics);
+                    let mut known = table.keys.iter().map(|key| key.name);
+                    report_unknown(text, &place, &span, &mut known, diagnostics);
                 }
             }
         }
@@ -155,7 +170,7 @@ impl<'t, 'i> Section<'t, 'i> {
         let key = self.key(name);
         let value = self.values.and_then(|values| values.get(name));
         if value.is_none() && matches!(key.default, Default::Required) {
-            diagnostics.missing(&self.span, format_args!("{} has no {name}", self.table.header));
+            diagnostics.missing(&self.span, format_args!("{} has no {name}", self.table.header), "");
         }
         (key, value)
     }
@@ -204,14 +219,23 @@ impl<'t, 'i> Section<'t, 'i> {
 
     /// A whole number in the range of its row; the default where the value is missing or wrong.
     pub(super) fn integer<T: TryFrom<u64>>(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> T {
+        T::try_from(self.number(name, diagnostics)).unwrap_or_else(|_| self.no_default(name))
+    }
+
+    /// The same for all types, once in the program.
+    fn number(&self, name: &str, diagnostics: &mut Diagnostics<'_>) -> u64 {
         let (key, value) = self.value(name, diagnostics);
-        let given =
-            value.and_then(|value| integer(key, value, diagnostics)).and_then(|n| T::try_from(n).ok());
         let default = || match key.default.value() {
-            Default::Integer(default) => T::try_from(*default).ok(),
-            _ => None,
+            Default::Integer(default) => *default,
+            _ => self.no_default(name),
         };
-        given.or_else(default).unwrap_or_else(|| unreachable!("{name} has no default of its type"))
+        value.and_then(|value| integer(key, value, diagnostics)).unwrap_or_else(default)
+    }
+
+    /// The row of a key is wrong, which fails each test.
+    #[cold]
+    fn no_default(&self, name: &str) -> ! {
+        unreachable!("{}: {name} has no default of its type", self.table.header)
     }
 
     /// The same for a number that may be negative.
@@ -222,7 +246,7 @@ impl<'t, 'i> Section<'t, 'i> {
             Default::Signed(default) => T::try_from(*default).ok(),
             _ => None,
         };
-        given.or_else(default).unwrap_or_else(|| unreachable!("{name} has no default of its type"))
+        given.or_else(default).unwrap_or_else(|| self.no_default(name))
     }
 
     /// Whole numbers of a list, each in the range of its row; the default where the list is missing. Wrong
@@ -236,7 +260,7 @@ impl<'t, 'i> Section<'t, 'i> {
         let Some(value) = value else {
             return match key.default.value() {
                 Default::Integers(numbers) => numbers.iter().filter_map(|n| T::try_from(*n).ok()).collect(),
-                _ => unreachable!("{name} has no default of its type"),
+                _ => self.no_default(name),
             };
         };
         let mut list = heapless::Vec::new();
@@ -296,7 +320,7 @@ impl<'t, 'i> Section<'t, 'i> {
         self.parsed_if_set(name, &convert, diagnostics)
             .map(|(value, _)| value)
             .or_else(|| default_string(self.key(name)).and_then(convert))
-            .unwrap_or_else(|| unreachable!("{name} has no default of its type"))
+            .unwrap_or_else(|| self.no_default(name))
     }
 
     /// The same for a key that is set, with its span.

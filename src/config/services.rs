@@ -2,16 +2,16 @@
 
 use core::time::Duration;
 
-use super::accounts::not_found;
 use super::diagnostics::Diagnostics;
 use super::merge::Masked;
 use super::section::{Document, Section};
-use super::value::{Span, Text, any_string};
+use super::value::{Span, Text, any_string, report_not_found};
+use super::warnings::{entries, has_variable};
 use super::{BUILT_IN, attributes, commands, health, life, schema};
 use crate::limits;
 use crate::service::{
     Arguments, Name, ReadyCheck, RestartPolicy, ServiceKind, ServiceTable, Signal, Spec, TableError,
-    Variables,
+    Variables, is_service_name,
 };
 
 /// Services of a file.
@@ -89,6 +89,7 @@ fn add<'t>(services: &mut Services<'t>, section: &Section<'t, '_>, diagnostics: 
     let [after, requires] = ["after", "requires"].map(|key| section.strings(key, diagnostics));
     let spec = spec(section, &after, &requires, diagnostics);
     let Some(name) = section.written("name") else {
+        diagnostics.doubt_names();
         return;
     };
     let first = services.entries.iter().find(|entry| entry.name.0 == name.0);
@@ -96,8 +97,13 @@ fn add<'t>(services: &mut Services<'t>, section: &Section<'t, '_>, diagnostics: 
     let after = after.into_iter().map(|name| ("after", name));
     let after = after.chain(requires.into_iter().map(|name| ("requires", name))).collect();
     services.entries.push(ServiceEntry { name: name.clone(), after });
+    if !is_service_name(name.0) {
+        diagnostics.doubt_names();
+    }
     if let Some(line) = first_line {
         diagnostics.error(&name.1, format_args!("duplicate service '{}', first in {line}", name.0));
+        // One of them was meant to have another one.
+        diagnostics.doubt_names();
         return;
     }
     services.unique += 1;
@@ -210,7 +216,7 @@ fn variables(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Va
     let Some(table) = section.entries("env", "{ NAME = \"value\" }", diagnostics) else {
         return variables;
     };
-    for (name, value) in table {
+    for (name, value) in entries("env", table, |value| value.is_str(), diagnostics) {
         let (name, span) = (name.get_ref().as_ref(), name.span());
         let Some((text, at)) = any_string(name, value, diagnostics) else {
             continue;
@@ -223,6 +229,11 @@ fn variables(section: &Section<'_, '_>, diagnostics: &mut Diagnostics<'_>) -> Va
         } else if variables.push(&format!("{name}={text}")).is_err() {
             let (most, bytes) = (limits::SERVICE_VARIABLES, limits::SERVICE_VARIABLE_BYTES);
             diagnostics.error(&at, format_args!("env: more than {most} variables or {bytes} bytes"));
+        }
+        if has_variable(text) {
+            // The value may be a secret.
+            let message = format_args!("env: {name}: a variable such as $PATH is not replaced");
+            diagnostics.warning(&at, message, "write its value");
         }
     }
     variables
@@ -237,7 +248,7 @@ fn check_order(services: &Services<'_>, diagnostics: &mut Diagnostics<'_>) {
                 let mask = diagnostics.line(mask, span);
                 diagnostics.error(span, format_args!("{key}: service '{name}' is masked in {mask}"));
             } else if !names.contains(name) {
-                diagnostics.unknown_reference(span, not_found(key, "service", name, &names));
+                report_not_found(key, (name, span), &names, diagnostics);
             }
         }
     }
@@ -256,12 +267,13 @@ fn check_order(services: &Services<'_>, diagnostics: &mut Diagnostics<'_>) {
             let span: Span = next.map_or_else(|| entry.name.1.clone(), |(_, (_, span))| span.clone());
             let key = next.map_or("after", |(key, _)| key);
             if let [_] = cycle[..] {
-                diagnostics.missing(&span, format_args!("{key}: a service cannot wait for itself"));
+                diagnostics.missing(&span, format_args!("{key}: a service cannot wait for itself"), "");
             } else {
                 let names = cycle.join(", ");
                 diagnostics.missing(
                     &span,
                     format_args!("{key}: these services wait for each other: {names}, {name}"),
+                    "",
                 );
             }
             reported.extend(cycle);

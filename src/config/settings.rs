@@ -19,11 +19,10 @@ pub(super) fn listen(document: &Document<'_, '_>, diagnostics: &mut Diagnostics<
         && !address.ip().to_canonical().is_loopback()
         && !is_insecure
     {
-        diagnostics.error(
+        diagnostics.error_with_hint(
             span,
-            format_args!(
-                "tls = \"off\" on {address}: passwords would cross the network in plain text; use \"on\", or set insecure = true"
-            ),
+            format_args!("tls = \"off\" on {address}: passwords would cross the network in plain text"),
+            "use \"on\", or set insecure = true",
         );
     }
     let tls = tls(&section, tls_off.is_some(), diagnostics);
@@ -53,8 +52,8 @@ fn tls(section: &Section<'_, '_>, is_off: bool, diagnostics: &mut Diagnostics<'_
     let own_certificate = section.changed("certificate");
     let own_key = section.changed("key");
     match (&own_certificate, &own_key) {
-        (Some(span), None) => diagnostics.missing(span, "certificate: set key as well"),
-        (None, Some(span)) => diagnostics.missing(span, "key: set certificate as well"),
+        (Some(span), None) => diagnostics.missing(span, "certificate: set key as well", ""),
+        (None, Some(span)) => diagnostics.missing(span, "key: set certificate as well", ""),
         _ => {}
     }
     if !is_off {

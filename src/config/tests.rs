@@ -5,6 +5,7 @@ mod commands;
 mod health;
 mod life;
 mod limits_of_the_board;
+mod mistakes;
 mod network;
 mod order;
 mod origins;
@@ -240,17 +241,17 @@ name = "net"
          5:2: unknown key 'lisen'; did you mean 'listen'?\n\
          7:7: dir: expected an absolute path, found 'var'\n\
          9:18: idle_timeout_s: expected 30 to 604800, found 5\n\
-         10:20: lockout_attempts: expected a whole number, found a string\n\
+         10:20: lockout_attempts: expected a whole number, found a string; a number has no quotes and no unit\n\
          12:8: name: expected letters, digits and '.', '_', '-', '@', found 'a b'\n\
          13:9: level: expected 'admin', 'user' or 'viewer', found 'root'\n\
          14:12: password: expected \"$pbkdf2-sha256$i=ROUNDS$SALT$HASH\"; 'friendlet passwd USER' prints a correct one\n\
          15:1: [[user]] has no name\n\
-         19:11: command: expected a list of strings in brackets, found a string\n\
+         19:11: command: expected a list of strings in brackets, found a string; write [\"/bin/web\"]\n\
          20:11: restart: expected 'never', 'on-failure' or 'always', found 'sometimes'\n\
          21:15: stop_signal: expected 'HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'ALRM', 'TERM' or 'WINCH', found 'STOP'\n\
          22:18: stop_timeout_s: expected 1 to 300, found 301\n\
          23:10: after: no service 'nett'; did you mean 'net'?\n\
-         23:18: after: expected a string in quotes, found a whole number\n\
+         23:18: after: expected a string in quotes, found a whole number; write it in quotes\n\
          24:1: [[service]] has no command\n"
         )
     );
@@ -270,8 +271,8 @@ fn tables_of_the_wrong_type_are_reported() {
         errors("listen = 1\nsession = []\n[user]\nname = 'a'\n[service]\n"),
         "1:10: expected [listen], found a whole number\n\
          2:11: expected [session], found a list\n\
-         3:1: expected [[user]], found a table\n\
-         5:1: expected [[service]], found a table\n"
+         3:1: expected [[user]], found a single table; there can be several: its brackets are double\n\
+         5:1: expected [[service]], found a single table; there can be several: its brackets are double\n"
     );
     assert_eq!(errors("user = [1]\n"), "1:9: expected [[user]], found a whole number\n");
 }
@@ -396,7 +397,7 @@ fn description_is_one_line() {
 fn variables_are_names_and_strings() {
     assert_eq!(
         errors(&service(r#"env = { A = 1, "B=C" = "", "" = "", D = "\u0000" }"#)),
-        "4:13: A: expected a string in quotes, found a whole number\n\
+        "4:13: A: expected a string in quotes, found a whole number; write it in quotes\n\
          4:16: env: a name cannot be empty or contain '=', and neither it nor its value can contain NUL\n\
          4:28: env: a name cannot be empty or contain '=', and neither it nor its value can contain NUL\n\
          4:37: env: a name cannot be empty or contain '=', and neither it nor its value can contain NUL\n"

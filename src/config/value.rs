@@ -11,6 +11,8 @@ use toml::value::{Datetime, Offset};
 use super::alternatives;
 use super::diagnostics::Diagnostics;
 use super::key::{Default, Key, Kind};
+use super::schema::TABLES;
+use super::warnings::{warn_of_shell, write_words};
 use crate::limits;
 use crate::service::Arguments;
 use crate::suggest::nearest;
@@ -21,6 +23,9 @@ pub(super) type Span = Range<usize>;
 
 /// String of the configuration file and its span.
 pub(super) type Text<'t> = (&'t str, Span);
+
+/// Description of a string.
+const STRING: &str = "a string in quotes";
 
 /// The default of a key, if it is a string.
 pub(super) fn default_string(key: &Key) -> Option<&'static str> {
@@ -102,7 +107,15 @@ pub(super) fn string<'t>(
     value: &'t Spanned<DeValue<'_>>,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Text<'t>> {
-    let text = any_string(key.name, value, diagnostics)?;
+    let Some(text) = value.get_ref().as_str() else {
+        let expected = match &key.kind {
+            Kind::Choice(words) => alternatives(words),
+            _ => STRING.to_owned(),
+        };
+        report_type(key.name, &expected, value, diagnostics);
+        return None;
+    };
+    let text = (text, value.span());
     if let Some(form) = key.kind.form() {
         if text.0.len() as u64 > form.bytes.value {
             diagnostics.error(&text.1, format_args!("{}: longer than {} bytes", key.name, form.bytes.value));
@@ -112,6 +125,10 @@ pub(super) fn string<'t>(
             report_unexpected(key, &text, diagnostics);
             return None;
         }
+    }
+    if key.is_secret && key.example.is_some_and(|example| example.trim_matches('"') == text.0) {
+        let message = format_args!("{}: this is the published example, which everybody knows", key.name);
+        diagnostics.warning(&text.1, message, "write one of your own");
     }
     Some(text)
 }
@@ -124,7 +141,7 @@ pub(super) fn any_string<'t>(
 ) -> Option<Text<'t>> {
     let text = value.get_ref().as_str();
     if text.is_none() {
-        report_type(name, "a string in quotes", value, diagnostics);
+        report_type(name, STRING, value, diagnostics);
     }
     text.map(|text| (text, value.span()))
 }
@@ -144,6 +161,7 @@ pub(super) fn arguments(
         diagnostics.error(&value.span(), format_args!("{name}: expected a program and its arguments"));
         return None;
     }
+    warn_of_shell(name, &texts, diagnostics);
     let mut arguments = Arguments::new();
     for (text, span) in texts {
         if text.contains('\0') {
@@ -159,12 +177,13 @@ pub(super) fn arguments(
 
 /// Reports a string that does not have the form of its row. A secret is not quoted.
 pub(super) fn report_unexpected(key: &Key, (text, span): &Text<'_>, diagnostics: &mut Diagnostics<'_>) {
-    let expected = match &key.kind {
-        Kind::Choice(words) => alternatives(words),
-        kind => kind.form().map_or("another value", |form| form.expected).to_owned(),
+    let (expected, hint) = match &key.kind {
+        Kind::Choice(words) => (alternatives(words), hint(text, words.iter().copied())),
+        kind => (kind.form().map_or("another value", |form| form.expected).to_owned(), String::new()),
     };
     let found = if key.is_secret { String::new() } else { format!(", found '{text}'") };
-    diagnostics.error(span, format_args!("{}: expected {expected}{found}", key.name));
+    let message = format_args!("{}: expected {expected}{found}", key.name);
+    diagnostics.error_with_hint(span, message, &hint);
 }
 
 /// Reports a value of another type than `expected`.
@@ -175,24 +194,51 @@ pub(super) fn report_type(
     diagnostics: &mut Diagnostics<'_>,
 ) {
     let found = type_of(value.get_ref());
-    diagnostics.error(&value.span(), format_args!("{name}: expected {expected}, found {found}"));
+    let hint = match value.get_ref() {
+        DeValue::String(text) if expected.starts_with("a list") => write_words(text),
+        DeValue::String(_) if expected.contains("number") => "a number has no quotes and no unit".to_owned(),
+        DeValue::String(text) if matches!(&**text, "true" | "false") => format!("write {text}"),
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)
+            if expected == STRING || expected.starts_with('\'') =>
+        {
+            "write it in quotes".to_owned()
+        }
+        _ => String::new(),
+    };
+    let message = format_args!("{name}: expected {expected}, found {found}");
+    diagnostics.error_with_hint(&value.span(), message, &hint);
 }
 
 /// Reports a name that is not among `known`.
-pub(super) fn report_unknown<'k>(
+pub(super) fn report_unknown(
     name: &str,
     place: &str,
     span: &Span,
-    known: impl Iterator<Item = &'k str>,
+    known: &mut dyn Iterator<Item = &str>,
     diagnostics: &mut Diagnostics<'_>,
 ) {
-    let hint = hint(name, known);
-    diagnostics.error(span, format_args!("unknown key '{name}'{place}{hint}"));
+    let homes = TABLES.iter().filter(|table| table.key(name).is_some()).map(|table| table.header);
+    let homes = Vec::from_iter(homes).join(", ");
+    // A table is rather one that is misspelt.
+    let near = if homes.is_empty() || place.is_empty() { hint(name, known) } else { String::new() };
+    let hint = if near.is_empty() && !homes.is_empty() { format!("it is a key of {homes}") } else { near };
+    diagnostics.error_with_hint(span, format_args!("unknown key '{name}'{place}"), &hint);
 }
 
-/// `; did you mean 'address'?`, where one of the known names is near enough.
+/// Reports a name under `key` that no service has.
+pub(super) fn report_not_found(
+    key: &str,
+    (name, span): (&str, &Span),
+    known: &[&str],
+    diagnostics: &mut Diagnostics<'_>,
+) {
+    let hint = hint(name, known.iter().copied());
+    diagnostics.unknown_reference(span, format_args!("{key}: no service '{name}'"), &hint);
+}
+
+/// `did you mean 'address'?`, where one of the known names is near enough.
 pub(super) fn hint<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
-    nearest(name, known).map_or_else(String::new, |meant| format!("; did you mean '{meant}'?"))
+    nearest(name, known).map_or_else(String::new, |meant| format!("did you mean '{meant}'?"))
 }
 
 /// Type of a value, in words.

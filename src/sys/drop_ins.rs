@@ -151,7 +151,7 @@ mod tests {
             "not a regular file",
             "not a regular file",
             "No such file",
-            "not UTF-8 from byte 0",
+            "not UTF-8 from line 1, column 1",
             "",
             "its name is",
             "its name is",

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, CWD, OFlags, RenameFlags, access, renameat_with};
 use rustix::io::Errno;
 
+use crate::config::position;
 use crate::log::Reason;
 
 /// Failed operation on a file.
@@ -27,8 +28,15 @@ pub struct FileError {
 pub enum FileReason {
     /// Error of the system.
     Io(io::Error),
-    /// Invalid UTF-8 at this offset.
-    NotUtf8(usize),
+    /// Invalid UTF-8, first at this line and column, both from 1.
+    NotUtf8 {
+        /// Line.
+        line: usize,
+        /// Column in characters.
+        column: usize,
+        /// True for a text that begins as UTF-16.
+        is_utf16: bool,
+    },
     /// Content over this limit in bytes.
     TooLarge(usize),
     /// A directory, a pipe or a device.
@@ -85,7 +93,10 @@ impl fmt::Display for FileReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "{}", Reason::from(error)),
-            Self::NotUtf8(offset) => write!(f, "not UTF-8 from byte {offset} on"),
+            Self::NotUtf8 { is_utf16: true, .. } => f.write_str("UTF-16, not UTF-8"),
+            Self::NotUtf8 { line, column, .. } => {
+                write!(f, "not UTF-8 from line {line}, column {column} on; perhaps Latin-1")
+            }
             Self::TooLarge(limit) => write!(f, "larger than {limit} bytes"),
             Self::NotRegular => f.write_str("not a regular file"),
             Self::Empty => f.write_str("the file is empty"),
@@ -137,9 +148,12 @@ pub fn read_content(path: &Path, limit: usize) -> Result<String, FileError> {
 
 /// The text of a file with these bytes, which must be UTF-8.
 fn text(path: &Path, bytes: Vec<u8>) -> Result<String, FileError> {
-    String::from_utf8(bytes).map_err(|error| FileError {
-        path: path.to_owned(),
-        reason: FileReason::NotUtf8(error.utf8_error().valid_up_to()),
+    String::from_utf8(bytes).map_err(|error| {
+        let right = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let right = str::from_utf8(right).unwrap_or_default();
+        let (line, column) = position(right);
+        let is_utf16 = matches!(error.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+        FileError { path: path.to_owned(), reason: FileReason::NotUtf8 { line, column, is_utf16 } }
     })
 }
 

@@ -12,6 +12,13 @@ use crate::support::{Device, Server};
 /// An address of documentation (RFC 5737), which no machine has.
 const MISSING_ADDRESS: &str = "192.0.2.1:6500";
 
+/// `FILE:LINE:COLUMN: warning: ` of a value in the text of a file.
+fn warning_at(file: &str, text: &str, value: &str) -> String {
+    let before = &text[..text.find(value).unwrap_or_else(|| panic!("{value} in {text}"))];
+    let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+    format!("{file}:{}:{column}: warning: ", before.matches('\n').count() + 1)
+}
+
 /// Errors of a run.
 fn errors(run: &Run) -> Vec<&str> {
     run.stderr.lines().filter(|line| line.starts_with("friendlet: ")).collect()
@@ -100,9 +107,10 @@ fn every_error_is_reported_and_the_first_has_the_exit_code() {
     for (line, start) in found.iter().zip(starts) {
         assert!(line.starts_with(&format!("friendlet: {start}")), "{line}");
     }
+    let start = warning_at(&file, &fs::read_to_string(&file).unwrap(), "[\"/nowhere/web\"]");
     let warning =
-        format!("{file}: warning: web: command: /nowhere/web: No such file or directory (errno 2)\n");
-    assert_eq!(check.stdout, warning);
+        format!("{start}web: command: /nowhere/web: No such file or directory (errno 2); create it");
+    assert!(check.stdout.starts_with(&warning) && check.stdout.lines().count() == 3, "{check:?}");
     assert_eq!(errors(&serve).len(), 1, "{serve:?}");
 }
 
@@ -201,16 +209,157 @@ fn root_of_an_image_has_its_own_programs_users_and_files() {
     let run = run(&["check", "--root", &directory], "");
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
     let file = root.file("etc/friendlet/friendlet.toml");
-    let warning = |text: &str| format!("{file}: warning: here: {text}\n");
+    let warning = |value: &str, message: &str| {
+        format!("{}here: {message}; create it, or correct the name", warning_at(&file, &text, value))
+    };
     let expected = [
-        format!("{file}: ok\n"),
-        warning("command: /bin/sh: No such file or directory (errno 2)"),
-        warning(&format!("cwd: no directory {directory}")),
-        warning("user: no user 'root'"),
-        warning("groups: no group 'root'"),
+        format!("{file}: ok"),
+        warning("[\"/bin/sh\"]", "command: /bin/sh: No such file or directory (errno 2)"),
+        warning(&format!("\"{directory}\""), &format!("cwd: no directory {directory}")),
+        warning("\"root\"", "user: no user 'root'"),
+        warning("[\"root\"]", "groups: no group 'root'"),
     ];
-    let findings = run.stdout.split("\n\n").next().unwrap().to_owned() + "\n";
-    assert_eq!(findings, expected.concat());
+    let findings = run.stdout.split("\n\n").next().unwrap();
+    // Each has its line, and a caret.
+    let lines: Vec<_> = findings.lines().filter(|line| !line.starts_with(' ')).collect();
+    assert_eq!(lines, expected);
+    assert_eq!(findings.lines().count(), 1 + 4 * 3, "{findings}");
+}
+
+#[test]
+fn names_that_an_image_lacks_have_the_most_similar_ones() {
+    let root = image();
+    let directory = root.path().display().to_string();
+    let file = root.file("etc/friendlet/friendlet.toml");
+    for (right, wrong, message) in [
+        ("/bin/image-web", "/bin/image-wbe", "command: /bin/image-wbe: No such file or directory (errno 2)"),
+        ("/bin/image-web", "./image-wbe", "command: ./image-wbe: No such file or directory (errno 2)"),
+        ("image-user", "image-use", "user: no user 'image-use'"),
+        ("image-group", "image-grup", "groups: no group 'image-grup'"),
+        ("/srv", "/srw", "cwd: no directory /srw"),
+        ("/etc/passwd", "/etc/passwrd", "env_file: no regular file /etc/passwrd"),
+    ] {
+        let rest =
+            "user = \"image-user\"\ngroups = [\"image-group\"]\ncwd = \"/srv\"\nenv_file = \"/etc/passwd\"";
+        let tables = service("web", &["/bin/image-web"], rest).replace(right, wrong);
+        let text = Device { tables, ..Device::new() }.text("/data/state");
+        root.write("etc/friendlet/friendlet.toml", &text);
+        let run = run(&["check", "--root", &directory], "");
+        let lines: Vec<_> = run.stdout.lines().filter(|line| line.contains("warning")).collect();
+        let hint = match wrong {
+            "./image-wbe" => "create it, or correct the name".to_owned(),
+            _ => format!("did you mean '{right}'?"),
+        };
+        let [line] = lines[..] else { panic!("{run:?}") };
+        assert!(line.starts_with(&format!("{file}:")), "{line}");
+        assert!(line.ends_with(&format!(": warning: web: {message}; {hint}")), "{line}");
+    }
+}
+
+#[test]
+fn finding_has_its_line_and_a_caret_without_secrets() {
+    let directory = Directory::new();
+    let text = "[log]\n\tlevel = \"infö\"\nlevl = 1\n[[user]]\nname = \"a\"\npassword = \"hush\"\n\
+                [[service]]\nname = \"s\"\ncommand = [\"s\"]\nenv = { A = \"hush\", B = 1 }\n\
+                [[service]]\nname = \"t\"\ncommand = [\"s\"]\n[service.env]\nTOKEN = hush\n";
+    let file = directory.write("f.toml", text);
+    let run = run(&["check", &file], "");
+    assert_eq!((run.code, run.stdout.as_str()), (Some(78), ""), "{run:?}");
+    let excerpts: Vec<_> = run.stderr.lines().filter(|line| !line.starts_with(&file)).collect();
+    let expected = [
+        "    2 |  level = \"infö\"",
+        "      |          ^",
+        "    3 | levl = 1",
+        "      | ^",
+        "    6 | password =",
+        "      |           ^",
+        "   10 | env =",
+        "      |      ^",
+        "   15 | TOKEN =",
+        "      |        ^",
+    ];
+    assert_eq!(excerpts, expected, "{run:?}");
+    assert!(run.stderr.starts_with(&format!("{file}:2:10: level: expected ")), "{run:?}");
+    // Those of `serve` and of a reload are the same, a line each.
+    let served = crate::support::server::run(&["serve", "--config", &file], "");
+    let lines: String =
+        run.stderr.lines().filter(|line| line.starts_with(&file)).map(|line| format!("{line}\n")).collect();
+    assert_eq!((served.code, served.stderr), (Some(78), lines));
+}
+
+#[test]
+fn file_in_another_encoding_is_named() {
+    let directory = Directory::new();
+    let utf16 = |bytes: fn(u16) -> [u8; 2]| "[log]\n".encode_utf16().flat_map(bytes).collect::<Vec<_>>();
+    for (name, content, error) in [
+        ("le", [vec![0xff, 0xfe], utf16(u16::to_le_bytes)].concat(), ": UTF-16, not UTF-8; save it as UTF-8"),
+        ("be", [vec![0xfe, 0xff], utf16(u16::to_be_bytes)].concat(), ": UTF-16, not UTF-8; save it as UTF-8"),
+        ("plain-le", utf16(u16::to_le_bytes), ":1:1: the text is UTF-16; save it as UTF-8"),
+        ("plain-be", utf16(u16::to_be_bytes), ":1:1: the text is UTF-16; save it as UTF-8"),
+        (
+            "latin-1",
+            b"[log]\n# ger\xe4t\n".to_vec(),
+            ": not UTF-8 from line 2, column 6 on; perhaps Latin-1; save it as UTF-8",
+        ),
+    ] {
+        fs::write(directory.file(name), content).unwrap();
+        let file = directory.file(name);
+        for run in refused(&file, 78) {
+            let lines: Vec<_> = run.stderr.lines().filter(|line| line.contains(&file)).collect();
+            let [line] = lines[..] else { panic!("{run:?}") };
+            assert!(line.ends_with(&format!("{file}{error}")), "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn findings_are_json_for_programs() {
+    let directory = Directory::new();
+    let json = |name: &str, content: &[u8], code: i32| {
+        fs::write(directory.file(name), content).unwrap();
+        let file = directory.file(name);
+        let run = run(&["check", "--json", "--root", "/", &file], "");
+        assert_eq!((run.code, run.stderr.as_str()), (Some(code), ""), "{run:?}");
+        let value: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(value["file"], file);
+        value
+    };
+    let findings = |value: &serde_json::Value| value["findings"].as_array().unwrap().clone();
+    let wrong = json("wrong", b"[log]\nlevl = \"in\\tfo\"\n[[service]]\n", 78);
+    assert_eq!((&wrong["ok"], &wrong["omitted"]), (&false.into(), &0.into()));
+    let file = directory.file("wrong");
+    let finding = |line: u64, key: &str, message: &str, hint: serde_json::Value| {
+        serde_json::json!({
+            "level": "error", "file": file, "line": line, "column": 1, "key": key, "message": message, "hint": hint
+        })
+    };
+    assert_eq!(
+        findings(&wrong),
+        [
+            finding(2, "log.levl", "unknown key 'levl' in [log]", "did you mean 'level'?".into()),
+            finding(3, "service", "[[service]] has no name", serde_json::Value::Null),
+            finding(3, "service", "[[service]] has no command", serde_json::Value::Null),
+        ]
+    );
+    // A file as a whole has no place.
+    let state = format!("[state]\ndir = \"{}\"\n", directory.file("state"));
+    let service = "[[service]]\nname = \"s\"\ncommand = [\"/nowhere/\\\"s\\\"\"]\n";
+    let right = json("right", format!("{state}{service}").as_bytes(), 0);
+    assert_eq!(right["ok"], true);
+    let [warning] = &findings(&right)[..] else { panic!("{right}") };
+    assert_eq!((&warning["level"], &warning["line"]), (&"warning".into(), &5.into()));
+    assert_eq!((&warning["column"], &warning["key"]), (&11.into(), &"service.command".into()));
+    assert_eq!(warning["message"], "s: command: /nowhere/\"s\": No such file or directory (errno 2)");
+    let latin = json("latin", b"# \xe4", 78);
+    let [error] = &findings(&latin)[..] else { panic!("{latin}") };
+    assert_eq!(
+        (&error["line"], &error["column"], &error["key"]),
+        (&1.into(), &3.into(), &serde_json::Value::Null)
+    );
+    let missing = run(&["check", "--json", "/nowhere/f"], "");
+    assert_eq!(missing.code, Some(66), "{missing:?}");
+    let value: serde_json::Value = serde_json::from_str(&missing.stdout).unwrap();
+    assert_eq!((&value["ok"], &value["findings"][0]["line"]), (&false.into(), &serde_json::Value::Null));
 }
 
 #[test]

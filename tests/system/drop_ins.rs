@@ -227,7 +227,7 @@ fn entries_that_are_not_files_of_text_are_left_out() {
         "10-fifo.toml: not a regular file",
         "20-directory.toml: not a regular file",
         "30-link.toml: No such file or directory",
-        "40-bytes.toml: not UTF-8 from byte 0 on",
+        "40-bytes.toml: UTF-16, not UTF-8",
         "60-huge.toml: with this file, the configuration is larger than",
     ];
     let run = check(&directory);

@@ -1,18 +1,13 @@
 //! Paths that a service with `private_tmp` has in the common `/tmp`, and does not find in its own.
 
+use super::Lacks;
 use super::root::Root;
 use crate::config::Config;
 use crate::keeper::TMP;
 use crate::service::{CheckKind, Endpoint, Program, ReadyCheck, ServiceId, Spec};
 
 /// Adds them for a service. `env_file` is not one of them: it is read before.
-pub(super) fn warn(
-    config: &Config,
-    service: ServiceId,
-    spec: &Spec,
-    root: Root<'_>,
-    warnings: &mut Vec<String>,
-) {
+pub(super) fn warn(config: &Config, service: ServiceId, spec: &Spec, root: Root<'_>, lacks: &mut Lacks<'_>) {
     if !spec.attributes.private_tmp {
         return;
     }
@@ -33,9 +28,10 @@ pub(super) fn warn(
     for (key, path) in paths {
         if let Some(tmp) = TMP.iter().find(|tmp| root.is_below(path, tmp)) {
             let name = &spec.name;
-            warnings.push(format!(
+            let message = format!(
                 "{name}: {key}: {path}: it is in the common {tmp}, and the service has its own (private_tmp)"
-            ));
+            );
+            lacks.found.push(lacks.places.warning(name, key, message, String::new()));
         }
     }
 }
@@ -45,6 +41,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::config::{Places, Source};
     use crate::sys::tests::TestDirectory;
 
     #[test]
@@ -60,12 +57,14 @@ mod tests {
         let commands = "[service.commands]\nrun = ['/tmp/web/run']\ntest = ['sh']\n";
         let text = service("web", true) + commands + &service("other", false);
         let config = crate::config::parse(&text, "f", "/bin/sh").unwrap();
-        let mut warnings = Vec::new();
+        let places = Places::new(&[Source::new("f", &text)]);
+        let mut lacks = Lacks { places: &places, found: Vec::new() };
         for (service, spec) in config.services.iter() {
-            warn(&config, service, spec, Root(Some(&root.0)), &mut warnings);
+            warn(&config, service, spec, Root(Some(&root.0)), &mut lacks);
         }
         let own = "and the service has its own (private_tmp)";
         let in_tmp = |key: &str, path: &str| format!("web: {key}: {path}: it is in the common /tmp, {own}");
+        let warnings: Vec<_> = lacks.found.into_iter().map(|warning| warning.message).collect();
         assert_eq!(
             warnings,
             [

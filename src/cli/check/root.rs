@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
+use crate::suggest::nearest;
 use crate::sys::{GROUP, PASSWD, lookup_group_in, lookup_in};
 
 /// Symbolic links of one path, as many as the kernel follows (path_resolution(7)).
@@ -48,10 +49,11 @@ impl Root<'_> {
         path.has_root() && target != directory && target.starts_with(directory)
     }
 
-    /// Checks that a program can be executed. One without a slash is searched in `directories`, a list as `PATH` has it.
-    pub(super) fn executable(self, name: &str, directories: &str) -> io::Result<()> {
-        if name.contains('/') {
-            return self.check_program(Path::new(name));
+    /// Checks that a program can be executed. One without a directory is searched in `directories`, a list as `PATH` has it.
+    pub(super) fn executable(self, name: impl AsRef<Path>, directories: &str) -> io::Result<()> {
+        let name = name.as_ref();
+        if name.is_absolute() {
+            return self.check_program(name);
         }
         let mut found = directories.split(':').map(|dir| self.check_program(&Path::new(dir).join(name)));
         found.find(Result::is_ok).unwrap_or(Err(Errno::NOENT.into()))
@@ -80,11 +82,32 @@ impl Root<'_> {
         !matches!(found, Ok(None))
     }
 
+    /// The file with the most similar name in the directory of a path.
+    pub(super) fn nearest_file(self, path: &Path) -> Option<String> {
+        let directory = path.parent().filter(|directory| directory.is_absolute())?;
+        let mut names = String::new();
+        for entry in fs::read_dir(self.path(directory).ok()?).ok()? {
+            names = names + entry.ok()?.file_name().to_str().unwrap_or_default() + "\n";
+        }
+        let near = nearest_line(&names, path.file_name()?.to_str()?)?;
+        Some(directory.join(near).display().to_string())
+    }
+
+    /// The most similar name in a user database.
+    pub(super) fn nearest_entry(self, database: &str, name: &str) -> Option<String> {
+        nearest_line(&fs::read_to_string(self.path(Path::new(database)).ok()?).ok()?, name)
+    }
+
     /// Returns true for the root of an image whose process 1 is friendlet.
     pub(super) fn has_init(self) -> bool {
         let init = self.0.and_then(|root| resolve(root, Path::new("/sbin/init")).ok());
         init.is_some_and(|init| init.ends_with("friendlet"))
     }
+}
+
+/// The most similar one of the first fields of the lines of a text.
+fn nearest_line(text: &str, name: &str) -> Option<String> {
+    nearest(name, text.lines().filter_map(|line| line.split(':').next())).map(str::to_owned)
 }
 
 /// Follows the symbolic links of a path as if `root` were the root directory.

@@ -125,7 +125,10 @@ fn other_tables_are_errors_of_the_drop_in() {
     );
     for (text, error) in [
         ("service = 1", "1:1:11: expected [[service]], found a whole number"),
-        ("[service.commands]\nx = 'HUP'", "1:1:2: expected [[service]], found a table"),
+        (
+            "[service.commands]\nx = 'HUP'",
+            "1:1:2: expected [[service]], found a single table; there can be several: its brackets are double",
+        ),
         ("check = [1]", "1:1:10: expected [[check]], found a whole number"),
     ] {
         assert_eq!(errors(&[&service("a", ""), text]), error);

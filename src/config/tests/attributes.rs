@@ -58,10 +58,13 @@ fn wrong_attributes_are_errors() {
             "4:8: user: expected the name of a user, a number, or 'uid:gid' in numbers, found 'web:www'",
         ),
         ("nice = -21", "4:8: nice: expected -20 to 19, found -21"),
-        ("nice = 'low'", "4:8: nice: expected a whole number, found a string"),
+        (
+            "nice = 'low'",
+            "4:8: nice: expected a whole number, found a string; a number has no quotes and no unit",
+        ),
         ("oom_score = -1001", "4:13: oom_score: expected -1000 to 1000, found -1001"),
         ("umask = '8'", "4:9: umask: expected octal digits up to 777, such as '022', found '8'"),
-        ("umask = 22", "4:9: umask: expected a string in quotes, found a whole number"),
+        ("umask = 22", "4:9: umask: expected a string in quotes, found a whole number; write it in quotes"),
         (
             "io_class = 'realtime'",
             "4:12: io_class: expected 'idle', 'best-effort', or 'best-effort:LEVEL' with a level of 0 to 7, \
@@ -77,7 +80,7 @@ fn wrong_attributes_are_errors() {
         ),
         (
             "capabilities = 'kill'",
-            "4:16: capabilities: expected a list of strings in brackets, found a string",
+            "4:16: capabilities: expected a list of strings in brackets, found a string; write [\"kill\"]",
         ),
         ("env_file = 'a.env'", "4:12: env_file: expected an absolute path, found 'a.env'"),
         (

@@ -40,7 +40,10 @@ fn wrong_receivers_of_a_signal_are_reported() {
     for (value, error) in [
         ("{ scope = 'group' }", "4:18: a: has no signal\n"),
         ("{ signal = 'HUP', scope = 'all' }", "4:44: a: expected 'leader' or 'group', found 'all'\n"),
-        ("{ signal = 1 }", "4:29: a: expected a string in quotes, found a whole number\n"),
+        (
+            "{ signal = 1 }",
+            "4:29: a: expected a string in quotes, found a whole number; write it in quotes\n",
+        ),
         ("{ signal = 'HUP', scop = 'group' }", "4:36: unknown key 'scop' in a; did you mean 'scope'?\n"),
     ] {
         assert_eq!(command(value), error, "{value}");
@@ -57,7 +60,7 @@ fn success_codes_are_exit_codes() {
         errors(&service("success_codes = [256, -1, 'a']")),
         "4:18: success_codes: expected 0 to 255, found 256\n\
          4:23: success_codes: expected 0 to 255, found -1\n\
-         4:27: success_codes: expected a whole number, found a string\n"
+         4:27: success_codes: expected a whole number, found a string; a number has no quotes and no unit\n"
     );
     assert_eq!(
         errors(&service("success_codes = 0")),

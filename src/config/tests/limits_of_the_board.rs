@@ -214,7 +214,7 @@ fn full_table_has_no_built_in_service() {
 
 #[test]
 fn errors_are_reported_up_to_the_limit() {
-    let text: String = (0..limits::CONFIG_ERRORS + 3).map(|n| format!("x{n} = 1\n")).collect();
+    let text: String = (0..limits::CONFIG_ERRORS + 3).map(|n| format!("[x{n}]\n")).collect();
     let errors = errors(&text);
     assert_eq!(errors.lines().count(), limits::CONFIG_ERRORS + 1);
     assert!(errors.ends_with("and 3 more\n"), "{errors}");

@@ -48,7 +48,7 @@ fn every_error_is_reported_with_its_place() {
          5:11: gateway: expected an IPv4 address, such as '192.168.1.1', found 'router'\n\
          6:12: hostname: expected letters, digits, '-' and '.' (RFC 1123), such as 'gateway-1', found 'a_b'\n\
          7:16: nameservers: expected an IPv4 address, found '::1'\n\
-         7:23: nameservers: expected a string in quotes, found a whole number\n"
+         7:23: nameservers: expected a string in quotes, found a whole number; write it in quotes\n"
     );
     assert_eq!(errors("network = 1\n"), "1:11: expected [network], found a whole number\n");
 }
@@ -117,7 +117,7 @@ fn gateway_is_a_neighbour() {
     // A wrong address is reported without its consequences.
     assert_eq!(
         refused("gateway = '10.0.0.1'\naddress = 1"),
-        "3:11: address: expected a string in quotes, found a whole number\n"
+        "3:11: address: expected a string in quotes, found a whole number; write it in quotes\n"
     );
     assert!(refused("gateway = '10.0.0.1'\naddress = '10'").lines().eq([
         "3:11: address: expected 'dhcp', or an IPv4 address of a host with its prefix, such as '192.168.1.20/24', found '10'"

@@ -64,10 +64,19 @@ fn instances_are_services_with_their_names_in_all_texts() {
 #[test]
 fn wrong_instances_are_reported_once() {
     for (text, expected) in [
-        ("instances = 'a'", "4:13: instances: expected a list of strings in brackets, found a string\n"),
-        ("instances = ['a', 1]", "4:19: instances: expected a string in quotes, found a whole number\n"),
+        (
+            "instances = 'a'",
+            "4:13: instances: expected a list of strings in brackets, found a string; write [\"a\"]\n",
+        ),
+        (
+            "instances = ['a', 1]",
+            "4:19: instances: expected a string in quotes, found a whole number; write it in quotes\n",
+        ),
         ("instances = ['a', 'a']", "2:8: duplicate service 'a@a', first in line 2\n"),
-        ("instances = ['a', 'b']\nnice = 'x'", "5:8: nice: expected a whole number, found a string\n"),
+        (
+            "instances = ['a', 'b']\nnice = 'x'",
+            "5:8: nice: expected a whole number, found a string; a number has no quotes and no unit\n",
+        ),
     ] {
         assert_eq!(errors(&service(text)), expected);
     }

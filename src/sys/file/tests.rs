@@ -158,7 +158,10 @@ fn text_is_utf8() {
     let directory = TestDirectory::new("utf8");
     let path = directory.0.join("file");
     fs::write(&path, b"abc\xff").unwrap();
-    assert!(matches!(read_text(&path, 9).unwrap_err().reason, FileReason::NotUtf8(3)));
+    assert!(matches!(
+        read_text(&path, 9).unwrap_err().reason,
+        FileReason::NotUtf8 { line: 1, column: 4, .. }
+    ));
     assert_eq!(read(&path, 9).unwrap(), b"abc\xff");
 }
 

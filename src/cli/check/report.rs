@@ -1,0 +1,104 @@
+//! Findings for people, each with its line, and for programs.
+
+use std::fmt::{self, Write as _};
+
+use crate::config::{Diagnostic, Line, Places, Severity, Source};
+
+/// Most characters of a line that is shown.
+const LINE_CHARS: usize = 100;
+
+/// Printer of the findings in these files.
+pub(super) struct Report<'t> {
+    /// Name of the configuration file.
+    name: &'t str,
+    sources: &'t [Source<'t>],
+    pub(super) places: Places<'t>,
+}
+
+impl<'t> Report<'t> {
+    pub(super) fn new(name: &'t str, sources: &'t [Source<'t>]) -> Self {
+        Self { name, sources, places: Places::new(sources) }
+    }
+
+    /// Each finding with its line of the file.
+    pub(super) fn text(&self, findings: &[Diagnostic], omitted: usize) -> String {
+        let mut text = String::new();
+        for finding in findings {
+            // Writing to it never fails.
+            let _ = writeln!(text, "{finding}");
+            let _ = self.excerpt(finding, &mut text);
+        }
+        if omitted > 0 {
+            let _ = writeln!(text, "{}: and {omitted} more", self.name);
+        }
+        text
+    }
+
+    /// Line of a finding.
+    fn line(&self, finding: &Diagnostic) -> Option<Line<'t>> {
+        let source = self.sources.iter().find(|source| source.name == finding.source)?;
+        Line::of(source.text.ok()?, finding.place?.0)
+    }
+
+    /// Adds the line of a finding, and a caret under its place.
+    fn excerpt(&self, finding: &Diagnostic, text: &mut String) -> Option<()> {
+        let (line, column) = finding.place?;
+        let shown = self.line(finding)?.text.chars().take(LINE_CHARS);
+        let shown: String = shown.map(|c| if c.is_control() { ' ' } else { c }).collect();
+        // Where the text is cut, at its end.
+        let caret = column.min(shown.chars().count() + 1);
+        writeln!(text, "{line:>5} | {shown}\n      | {:>caret$}", '^').ok()
+    }
+
+    /// All findings as one JSON object.
+    pub(super) fn json(&self, findings: &[Diagnostic], omitted: usize) -> String {
+        let is_ok = !findings.iter().any(|finding| finding.severity == Severity::Error);
+        let name = Json(Some(self.name));
+        let mut text = format!("{{\"file\":{name},\"ok\":{is_ok},\"omitted\":{omitted},\"findings\":[");
+        for (number, finding) in findings.iter().enumerate() {
+            let key = self.line(finding).and_then(|line| match line.key {
+                Some(key) => Some(format!("{}.{key}", line.table).trim_start_matches('.').to_owned()),
+                None if line.text.trim_start().starts_with('[') => Some(line.table.to_owned()),
+                None => None,
+            });
+            // Writing to it never fails.
+            let _ = write!(
+                text,
+                "{}{{\"level\":\"{}\",\"line\":",
+                if number == 0 { "" } else { "," },
+                finding.severity.name(),
+            );
+            let _ = match finding.place {
+                Some((line, column)) => write!(text, "{line},\"column\":{column}"),
+                None => text.write_str("null,\"column\":null"),
+            };
+            let _ = write!(
+                text,
+                ",\"file\":{},\"key\":{},\"message\":{},\"hint\":{}}}",
+                Json(Some(&finding.source)),
+                Json(key.as_deref()),
+                Json(Some(&finding.message)),
+                Json(Some(&*finding.hint).filter(|hint| !hint.is_empty())),
+            );
+        }
+        text + "]}\n"
+    }
+}
+
+/// Text as JSON (RFC 8259), or `null`.
+struct Json<'t>(Option<&'t str>);
+
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(text) = self.0 else { return f.write_str("null") };
+        f.write_char('"')?;
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => f.write_char('\\').and_then(|()| f.write_char(c))?,
+                '\0'..' ' => write!(f, "\\u{:04x}", u32::from(c))?,
+                _ => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
+}

@@ -1,0 +1,86 @@
+//! Line of a configuration file, which need not be TOML.
+
+use super::schema::TABLES;
+
+/// Line of a configuration file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Line<'t> {
+    /// Name of the table, such as `service.commands`; empty before the first one.
+    pub table: &'t str,
+    /// Key that it sets; `None` for a header, or a part of a value.
+    pub key: Option<&'t str>,
+    /// Its text, without the value of a secret.
+    pub text: &'t str,
+}
+
+impl<'t> Line<'t> {
+    /// The line of this number, from 1.
+    pub fn of(text: &'t str, number: usize) -> Option<Self> {
+        let mut table = "";
+        for (index, text) in text.split('\n').enumerate() {
+            let (key, has_value) = match text.split_once('=') {
+                Some((key, _)) => (key.trim(), true),
+                None => (text.trim(), false),
+            };
+            if key.starts_with('[') {
+                table = key.trim_start_matches('[').split(']').next().unwrap_or_default();
+            }
+            if index + 1 < number {
+                continue;
+            }
+            let text = secret(text, table).and_then(|end| text.get(..=end)).unwrap_or(text);
+            return Some(Self { table, key: has_value.then_some(key), text: text.trim_end() });
+        }
+        None
+    }
+}
+
+/// Place of the equals sign before the first secret of a line.
+fn secret(text: &str, table: &str) -> Option<usize> {
+    let own = table.rsplit('.').next();
+    let keys = TABLES.iter().flat_map(|table| table.keys).filter(|key| key.is_secret);
+    let begins = keys.filter_map(|key| {
+        // `env` may have a table of its own, or variables with a dot.
+        let end = if own == Some(key.name) { 0 } else { text.find(key.name)? + key.name.len() };
+        let (_, rest) = text.split_at_checked(end)?;
+        let is_set = end == 0 || rest.trim_start_matches(['"', '\'', ' ', '\t']).starts_with(['=', '.']);
+        Some(end + rest.find('=')?).filter(|_| is_set)
+    });
+    begins.min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_has_its_table_and_key_and_no_secret() {
+        let text = "slots = 2\r\n[[user]] # one\npassword = 'hush'\nname=\"a\"\n[service.env]\n  A = 'hush'\nat = [\n'b']\n\
+                    [[service]]\nenv.A = 'hush'\n\"env\" = { A = 'hush' }\nenv_file = '/e'\n\
+                    command = ['/usr/bin/env']\nx = { name = 'a', env = { A = 'hush' }, password = 'hush' }";
+        for (number, table, key, shown) in [
+            (1, "", Some("slots"), "slots = 2"),
+            (2, "user", None, "[[user]] # one"),
+            (3, "user", Some("password"), "password ="),
+            (4, "user", Some("name"), "name=\"a\""),
+            (6, "service.env", Some("A"), "  A ="),
+            (8, "service.env", None, "'b']"),
+            (10, "service", Some("env.A"), "env.A ="),
+            (11, "service", Some("\"env\""), "\"env\" ="),
+            (12, "service", Some("env_file"), "env_file = '/e'"),
+            (13, "service", Some("command"), "command = ['/usr/bin/env']"),
+            (14, "service", Some("x"), "x = { name = 'a', env ="),
+        ] {
+            assert_eq!(Line::of(text, number), Some(Line { table, key, text: shown }), "{number}");
+        }
+        assert_eq!(Line::of(text, 15), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_has_lines(text: String, number in 0..9_usize) {
+            let line = Line::of(&text, number);
+            proptest::prop_assert!(line.is_none_or(|line| text.contains(line.text)));
+        }
+    }
+}
