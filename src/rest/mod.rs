@@ -1,7 +1,7 @@
 //! The API under `/api/v1`: the calls as resources, JSON in both directions, problem details (RFC 9457).
 //!
-//! It is another form of the same calls. [`call_path`] turns the path of a resource into that of its call, [`collect`]
-//! a JSON body into parameters, and [`write`] an outcome into a body: the content that the other forms have, with
+//! It is another form of the same calls. [`call_path`] turns the path of a resource into that of its call, `collect`
+//! a JSON body into parameters, and [`write()`] an outcome into a body: the content that the other forms have, with
 //! the names of its members in camelCase, or a problem.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
