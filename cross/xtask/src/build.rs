@@ -70,6 +70,15 @@ pub(crate) fn build_in(
     Ok(built)
 }
 
+/// Builds for boards of different targets, whose logs are text, at once; [`build_in`] then has little to do.
+pub(crate) fn build_all_in(
+    boards: &[Board],
+    directory: &Path,
+    environment: &[(&str, &str)],
+) -> Result<(), String> {
+    cargo_build(&boards.iter().collect::<Vec<_>>(), Log::Text, directory, environment)
+}
+
 fn report(board: &Board, elf: &Elf, start: Instant) {
     let (name, bytes, target) = (&board.name, elf.file_bytes, &board.target);
     // Nothing is built in less: cargo had it already.
