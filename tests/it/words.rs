@@ -204,6 +204,7 @@ fn all_files() -> Vec<String> {
     [
         files("src", &["rs"]),
         files("cross", &["rs"]),
+        files("cross/packages", &["toml"]),
         files("tests", &["rs"]),
         files("docs", &["md"]),
         files("examples", &["toml", "service"]),

@@ -134,6 +134,11 @@ impl Board {
         Self { suffix: "-of-another-version", ..self.clone() }
     }
 
+    /// The same limits and kind of log on another board's processor.
+    pub(crate) fn on_processor_of(self, other: Self) -> Self {
+        Self { target: other.target, emulated_cpu: other.emulated_cpu, ..self }
+    }
+
     /// The architecture, as in the names of QEMU's programs.
     pub(crate) fn architecture(&self) -> &str {
         let first = self.target.split('-').next().unwrap_or_default();

@@ -1,11 +1,13 @@
 //! Building friendlet for a board: one static binary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use cargo_metadata::MetadataCommand;
 
 use crate::board::{Board, Log};
 use crate::elf::Elf;
@@ -68,6 +70,15 @@ pub(crate) fn build_in(
     Ok(built)
 }
 
+/// Builds for boards of different targets, whose logs are text, at once; [`build_in`] then has little to do.
+pub(crate) fn build_all_in(
+    boards: &[Board],
+    directory: &Path,
+    environment: &[(&str, &str)],
+) -> Result<(), String> {
+    cargo_build(&boards.iter().collect::<Vec<_>>(), Log::Text, directory, environment)
+}
+
 fn report(board: &Board, elf: &Elf, start: Instant) {
     let (name, bytes, target) = (&board.name, elf.file_bytes, &board.target);
     // Nothing is built in less: cargo had it already.
@@ -85,7 +96,9 @@ fn cargo_build(
     directory: &Path,
     environment: &[(&str, &str)],
 ) -> Result<(), String> {
-    let mut command = Way::find()?.cargo();
+    let way = Way::find()?;
+    let paths = short_paths(way)?;
+    let mut command = way.cargo();
     command.args(["build", "--release", "--locked", "--quiet"]);
     command.args(["--package", "friendlet", "--bin", "friendlet"]);
     command.args(STD).arg("--target-dir").arg(directory).envs(environment.iter().copied());
@@ -96,12 +109,28 @@ fn cargo_build(
         // because tests do unwind.
         // On a board with frames, nothing that a person reads is made by `Debug`: its code weighs 37 kB on ARMv7.
         let debug = if board.log == Log::Defmt { ", \"-Zfmt-debug=none\"" } else { "" };
-        let flags = format!("target.{}.rustflags=[\"-Cforce-unwind-tables=no\"{debug}]", board.target);
+        let flags = format!("target.{}.rustflags=[\"-Cforce-unwind-tables=no\"{debug}{paths}]", board.target);
         command.args(["--config", &flags]);
         outline(&mut command, board);
     }
     for_log(&mut command, log);
     run::shown(&mut command)
+}
+
+/// Flags that shorten the paths in messages of panics to those from the directory of the crates or of std. A program
+/// is then the same whatever the directories of the build, and 16 kB smaller on ARMv7.
+fn short_paths(way: Way) -> Result<String, String> {
+    let mut command = MetadataCommand::new();
+    command.current_dir(run::root()).other_options(["--locked".to_owned()]);
+    let metadata = command.exec().map_err(|error| format!("cargo metadata: {error}"))?;
+    let of_others = metadata.packages.iter().filter(|package| package.source.is_some());
+    let mut directories: BTreeSet<PathBuf> = of_others
+        .filter_map(|package| package.manifest_path.ancestors().nth(2))
+        .map(|directory| directory.as_std_path().to_owned())
+        .collect();
+    directories.extend(way.source());
+    let flag = |directory: &PathBuf| format!(", \"--remap-path-prefix={}/=\"", directory.display());
+    Ok(directories.iter().map(flag).collect())
 }
 
 /// Has LLVM's outliner run for a board with Thumb-2: instructions that occur several times become a function. LLVM

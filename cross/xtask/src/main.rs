@@ -26,6 +26,7 @@ mod log;
 mod logs;
 mod machine;
 mod notes;
+mod package;
 mod part;
 mod qemu;
 mod rest;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Ok(Command::Test(steps, part)) => steps::run(&steps, part, part == Part::Whole),
         Ok(Command::Board(command, options)) => ended(run_board(command, &options)),
         Ok(Command::Log(options)) => ended(log::show(&options)),
+        Ok(Command::Package(options)) => ended(package::make(&options)),
         Ok(Command::Tool(board, tool)) => ended(tools::run(&board, &tool)),
         Ok(Command::Bench(options)) => ended(bench::run(&options)),
         Ok(Command::Cycles) => ended(bench::run_cycles()),
@@ -90,6 +92,7 @@ enum Command {
     Cycles,
     KeepFigures,
     Log(log::Options),
+    Package(package::Options),
 }
 
 /// A command about boards.
@@ -239,6 +242,9 @@ fn command(arguments: &[String]) -> Result<Command, String> {
     if let ["log", rest @ ..] = words.as_slice() {
         return log::parse(rest).map(Command::Log);
     }
+    if let ["package", rest @ ..] = words.as_slice() {
+        return package::parse(rest).map(Command::Package);
+    }
     if let [name, rest @ ..] = words.as_slice() {
         if let Some(command) = BOARD_COMMANDS.iter().find(|command| command.name == *name) {
             return options(command, rest).map(|options| Command::Board(command, options));
@@ -338,7 +344,7 @@ fn help() -> String {
         let usage = format!("{} [--board B]", command.name);
         text += &format!("  {usage:<20}  {}\n", command.about);
     }
-    for (usage, about) in tools::HELP.iter().chain([&log::HELP]) {
+    for (usage, about) in tools::HELP.iter().chain([&log::HELP, &package::HELP]) {
         text += &format!("  {usage}\n      {about}\n");
     }
     text += "\nMeasuring (docs/benchmarks.md):\n\
@@ -370,6 +376,7 @@ mod tests {
             Command::Cycles => Ok(vec!["cycles"]),
             Command::KeepFigures => Ok(vec!["keep"]),
             Command::Log(_) => Ok(vec!["log"]),
+            Command::Package(_) => Ok(vec!["package"]),
         }
     }
 
@@ -398,6 +405,7 @@ mod tests {
         assert_eq!(names("bench --quick --only fastwebsockets").unwrap(), ["bench"]);
         assert_eq!(names("figures").unwrap(), ["figures"]);
         assert_eq!(names("figures --keep").unwrap(), ["keep"]);
+        assert_eq!(names("package --target armhf").unwrap(), ["package"]);
     }
 
     #[test]

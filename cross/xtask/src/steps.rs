@@ -8,7 +8,7 @@ use crate::board::Board;
 use crate::part::Part::{self, Fast, Whole};
 use crate::{
     bench, board, booted, build, checks, clock, conformance, console, emulation, image, licences, logs,
-    notes, rest, run, setup, sizes,
+    notes, package, rest, run, setup, sizes,
 };
 
 /// The page that `cargo xtask test --all` writes.
@@ -52,6 +52,7 @@ pub(crate) const STEPS: &[Step] = &[
     step("conformance", Fast, |_| conformance::check(), "RFC 6455: kosoku's 301 cases against the echo built from ws and net"),
     step("logs", Whole, |_| logs::check(), "log frames of a board decode to the lines of a text log"),
     step("boards", Whole, |_| boards(), "every board builds, static and within its budget; tier 2 is imaged"),
+    step("packages", Whole, |_| package::check(), "packages of Debian, OpenWrt and Alpine: checked, installed, upgraded, purged, built again"),
     step("figures", Fast, |_| bench::check(), "instructions, system calls, allocations, bytes: not worse than in cross/bench/figures.toml"),
     step("emulated", Whole, |_| emulated(), "all tests on the processors of generic-armv5 and raspberrypi-zero, in user-mode QEMU"),
     step("booted", Fast, booted::check_part, "one board booted in QEMU, and the black-box cases; whole: all of tier 1, resets, power cuts"),

@@ -38,7 +38,7 @@ impl Way {
     }
 
     /// The directory of Rust's source.
-    fn source(self) -> Option<PathBuf> {
+    pub(crate) fn source(self) -> Option<PathBuf> {
         let rustc = match self {
             Self::Rustup => "rustc",
             Self::Debian => "/usr/bin/rustc",

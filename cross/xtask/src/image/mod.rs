@@ -23,7 +23,8 @@ use kernel::Kernel;
 use modules::Module;
 pub(crate) use packages::files as package_files;
 use root::{GROUP, MOUNT_POINTS, PASSWD};
-use work::{Work, clean, tree};
+pub(crate) use work::{TIME_FILE, clean, time as source_time};
+use work::{Work, tree};
 
 /// The options of `cargo xtask image`.
 #[derive(Debug, Default)]

@@ -7,8 +7,10 @@ use std::process::Command;
 use crate::board::Board;
 use crate::run;
 
-/// Time of everything in an image without `SOURCE_DATE_EPOCH` and git: 2026-01-01.
+/// Time of everything in an image without `SOURCE_DATE_EPOCH`, [`TIME_FILE`] and git: 2026-01-01.
 const TIME: u64 = 1_767_225_600;
+/// File with the time of the sources, where they are those of a release.
+pub(crate) const TIME_FILE: &str = ".source-date-epoch";
 
 /// The working directory of an image, and the values that make it the same each time.
 pub(super) struct Work {
@@ -44,10 +46,12 @@ impl Work {
     }
 }
 
-/// The time of everything in the image: `SOURCE_DATE_EPOCH`, or that of the last commit.
-fn time() -> Result<u64, String> {
-    if let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") {
-        return text.parse().map_err(|_| format!("SOURCE_DATE_EPOCH: '{text}' is not a number of seconds"));
+/// The time of everything in the image: `SOURCE_DATE_EPOCH`, that of the release, or that of the last commit.
+pub(crate) fn time() -> Result<u64, String> {
+    let file = fs::read_to_string(run::root().join(TIME_FILE)).ok();
+    if let Some(text) = std::env::var("SOURCE_DATE_EPOCH").ok().or(file) {
+        let time = text.trim().parse();
+        return time.map_err(|_| format!("SOURCE_DATE_EPOCH: '{}' is not a number of seconds", text.trim()));
     }
     let mut git = run::at_root("git");
     let output = git.args(["log", "-1", "--format=%ct"]).output().ok();
@@ -76,7 +80,7 @@ pub(super) fn tree(directory: &Path) -> Result<Vec<(PathBuf, String)>, String> {
 }
 
 /// An empty directory.
-pub(super) fn clean(directory: &Path) -> Result<(), String> {
+pub(crate) fn clean(directory: &Path) -> Result<(), String> {
     if directory.exists() {
         fs::remove_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     }
