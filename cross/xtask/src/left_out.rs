@@ -32,6 +32,8 @@ pub(crate) enum Condition {
 /// Condition, part of the names of the tests, and reason.
 #[rustfmt::skip]
 const TABLE: &[(Condition, &str, &str)] = &[
+    (Emulated, "hours::first_five_hundred", "nothing of it depends on the processor, and ten of the hours are run"),
+    (Emulated, "hours::next_five_hundred", "nothing of it depends on the processor, and ten of the hours are run"),
     (Emulated, "system::memory::", "memory of the process is the emulator's; booted boards measure their own"),
     (Emulated, "system::admission::administrator_gets_in", "the emulator is slower than the flood, which runs on this machine"),
     (Emulated, "system::floods::connections_that_hang_up_without_a_byte", "memory of the process is the emulator's"),
