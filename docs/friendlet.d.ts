@@ -168,6 +168,7 @@ export interface Board {
   deviceFile: string;
   complaint: string;
   notice: string;
+  certificate: string;
   sandbox: string;
   uptime: number;
   connections: number;
@@ -195,10 +196,10 @@ export interface Records {
 
 export interface Changes {
   dryRun?: boolean;
-  added: string[];
-  changed: string[];
-  removed: string[];
-  needsRestart: string[];
+  added?: string[];
+  changed?: string[];
+  removed?: string[];
+  needsRestart?: string[];
   change?: number;
   seconds?: number;
   address?: string;

@@ -23,7 +23,7 @@ const _: () = {
         "reply_bytes: must hold the records of one answer"
     );
     assert!(
-        2 * (COMPLAINT_BYTES + 2 * NOTICE_BYTES + AUDIT_FAILS.len())
+        2 * (COMPLAINT_BYTES + 3 * NOTICE_BYTES + AUDIT_FAILS.len())
             + REQUEST_ID_BYTES * 6
             + 768
             + CHECKS * 256
@@ -58,6 +58,8 @@ pub struct Board {
     pub sandbox: std::string::String,
     /// Notice that the slot fails its test.
     pub slot_notice: Option<String<NOTICE_BYTES>>,
+    /// Notice about the dates of the certificates in use.
+    pub certificate: Option<String<NOTICE_BYTES>>,
     /// The audit trail cannot be written.
     pub is_audit_failing: bool,
 }
@@ -65,8 +67,18 @@ pub struct Board {
 impl Board {
     /// Returns true if there is a problem that administrators are notified of.
     pub(crate) fn has_problem(&self) -> bool {
-        let has_notice = self.notice.is_some() || self.slot_notice.is_some() || self.is_audit_failing;
-        self.config_error.is_some() || has_notice
+        self.texts().into_iter().flatten().next().is_some()
+    }
+
+    /// Texts of the problems.
+    fn texts(&self) -> [Option<&str>; 5] {
+        [
+            self.config_error.as_deref(),
+            self.notice.as_deref(),
+            self.slot_notice.as_deref(),
+            self.certificate.as_deref(),
+            self.is_audit_failing.then_some(AUDIT_FAILS),
+        ]
     }
 
     /// Notes whether the audit trail can be written. Returns true if administrators have to be notified.
@@ -84,10 +96,8 @@ struct HealthMessage<'b>(&'b Board);
 
 impl fmt::Display for HealthMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Board { config_error, notice, slot_notice, is_audit_failing, .. } = self.0;
         let mut joint = "";
-        let texts = [config_error.as_deref(), notice.as_deref(), slot_notice.as_deref()];
-        for text in texts.into_iter().chain([is_audit_failing.then_some(AUDIT_FAILS)]).flatten() {
+        for text in self.0.texts().into_iter().flatten() {
             f.write_str(joint)?;
             f.write_str(text)?;
             joint = "; ";
@@ -118,6 +128,7 @@ pub(super) fn status<'a>(_: &Call<'a>, _: &Caller, _: Identity, cx: &'a mut Cont
         config_origin: board.config_origin.name(),
         complaint: board.config_error.as_deref().unwrap_or_default(),
         notice: if is_failing { &cx.api.reason } else { notice },
+        certificate: board.certificate.as_deref().unwrap_or_default(),
         sandbox: &board.sandbox,
         uptime_s: cx.now.as_secs(),
         connections: cx.api.connections,

@@ -227,6 +227,8 @@ pub struct BoardStatus<'a> {
     pub complaint: &'a str,
     /// Error before the start of the server; empty when there was none.
     pub notice: &'a str,
+    /// Problem with the dates of the certificates in use, or empty.
+    pub certificate: &'a str,
     /// Parts of the server's sandbox that are in force, separated by commas.
     pub sandbox: &'a str,
     /// Seconds since the start of the server.

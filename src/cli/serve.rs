@@ -205,6 +205,7 @@ fn board(loaded: &Loaded) -> Board {
         notice: notice(std::env::var_os(NOTICE).as_deref()),
         sandbox: String::new(),
         slot_notice: None,
+        certificate: None,
         is_audit_failing: false,
     }
 }

@@ -8,7 +8,7 @@ use super::server::{Server, wake};
 use super::{push, websocket};
 use crate::api::{Platform, Trial, audit};
 use crate::call::{Completion, Identity, Work};
-use crate::config::{ConfigError, ConfigOrigin, Update};
+use crate::config::{ConfigError, ConfigOrigin, NOTICE_BYTES, Update};
 use crate::limits::{ORIGIN_BYTES, ORIGINS, USERS};
 use crate::service::ServiceTable;
 use crate::session::{SessionKey, Tokens, User, UserId, Users};
@@ -169,6 +169,20 @@ impl Server {
 
     fn notify_config(&mut self, notice: ConfigError) {
         self.api.board.config_error = Some(notice);
+        self.notify_problem();
+    }
+
+    /// Sets the notice about the dates of the certificates in use. Administrators are notified of another one.
+    pub fn set_certificate_notice(&mut self, notice: Option<String<NOTICE_BYTES>>) {
+        let is_other = notice != self.api.board.certificate;
+        self.api.board.certificate = notice;
+        if is_other && self.api.board.certificate.is_some() {
+            self.notify_problem();
+        }
+    }
+
+    /// Notifies each administrator of the problems of the board.
+    pub(super) fn notify_problem(&mut self) {
         for slot in self.slots.iter_mut().filter(|slot| slot.place.in_use && slot.closing.is_open()) {
             slot.pushes.is_notified = false;
             push::notify_problem(slot, &self.api);

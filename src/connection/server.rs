@@ -419,11 +419,7 @@ impl Server {
         self.process_changes(now, platform);
         let is_audit_failing = self.api.board.note_audit(audit::is_failing());
         if self.api.check_slot(now) || is_audit_failing {
-            for slot in self.slots.iter_mut().filter(|slot| slot.closing.is_open()) {
-                slot.pushes.is_notified = false;
-                push::notify_problem(slot, &self.api);
-                wake(&mut self.wakes, slot.place.id);
-            }
+            self.notify_problem();
         }
     }
 

@@ -7,6 +7,7 @@ mod configuration;
 mod ends;
 mod fixture;
 mod flood;
+mod hours;
 mod http;
 mod limits;
 mod local;

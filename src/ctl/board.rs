@@ -45,6 +45,7 @@ fn rows(content: &str) -> Result<Vec<[String; 2]>, Failure> {
         shown("configuration", "DeviceFile"),
         shown("config error", "Complaint"),
         shown("boot error", "Notice"),
+        shown("certificate", "Certificate"),
         shown("sandbox", "Sandbox"),
         row("up", up),
     ];
@@ -216,11 +217,11 @@ mod tests {
 
     #[test]
     fn status_is_printed_in_lines() {
-        let content = "{ \"Status\": \"ok\", \"Board\": \"host\", \"Version\": \"0.1.0\", \"Build\": \"\", \"Slot\": \"A\", \"SlotState\": \"testing\", \"SlotMissing\": \"service web is not up\", \"DeviceFile\": \"last good\", \"Complaint\": \"f:1:2: a\\u001bb\", \"Notice\": \"\", \"Sandbox\": \"files\", \"Uptime\": 61, \"Checks\": [{\"Name\": \"uplink\", \"State\": \"unchecked\", \"Failures\": 0}]}";
+        let content = "{ \"Status\": \"ok\", \"Board\": \"host\", \"Version\": \"0.1.0\", \"Build\": \"\", \"Slot\": \"A\", \"SlotState\": \"testing\", \"SlotMissing\": \"service web is not up\", \"DeviceFile\": \"last good\", \"Complaint\": \"f:1:2: a\\u001bb\", \"Notice\": \"\", \"Certificate\": \"c.pem: this certificate has expired\", \"Sandbox\": \"files\", \"Uptime\": 61, \"Checks\": [{\"Name\": \"uplink\", \"State\": \"unchecked\", \"Failures\": 0}]}";
         assert_eq!(
             columns(&rows(content).unwrap()),
             "board          host\nversion        0.1.0\nbuild          -\nslot           A, testing: service web is not up\n\
-             configuration  last good\nconfig error   f:1:2: a\u{FFFD}b\nboot error     -\nsandbox        files\nup             1m 1s\n\
+             configuration  last good\nconfig error   f:1:2: a\u{FFFD}b\nboot error     -\ncertificate    c.pem: this certificate has expired\nsandbox        files\nup             1m 1s\n\
              checks         uplink: unchecked\n"
         );
         assert!(rows("nonsense").is_err());

@@ -191,6 +191,7 @@ fn board_status(out: &mut Writer<'_>, status: &BoardStatus<'_>) -> Result<(), Fu
             ("DeviceFile", status.config_origin),
             ("Complaint", status.complaint),
             ("Notice", status.notice),
+            ("Certificate", status.certificate),
             ("Sandbox", status.sandbox),
         ],
     )?;

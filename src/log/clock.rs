@@ -54,13 +54,15 @@ impl StepWatch {
         Self { zero_ms: sample.zero_ms() }
     }
 
-    /// Logs a step since the last call.
-    pub fn log_step(&mut self) {
+    /// Logs a step since the last call. Returns true if there was one.
+    pub fn log_step(&mut self) -> bool {
         let sample = sample_clock();
-        if let Some(before) = self.take_step(sample) {
+        let step = self.take_step(sample);
+        if let Some(before) = step {
             let wall = Duration::from_millis(sample.wall_ms);
             crate::info!("the clock was set from {} to {}", Utc(before), Utc(wall));
         }
+        step.is_some()
     }
 
     /// Returns the time that the clock would have without a step of at least [`LOG_CLOCK_STEP`] since

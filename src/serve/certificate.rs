@@ -10,36 +10,38 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::expiry::Dates;
 use super::state::State;
 use super::{PEM_BYTES, StartError};
 use crate::config::{Listen, Tls};
 use crate::log::console::{info, warning};
 use crate::log::print;
-use crate::net::tls::{SelfSigned, TlsError, server_config, validity};
+use crate::net::tls::{SelfSigned, TlsError, server_config};
 use crate::sys::Clock;
 use crate::sys::file::{self, FileError, set_aside};
 use crate::sys::state_file::{StateFile, is_link};
-use crate::wall_clock::Utc;
 
 /// Temporary certificate with its key, in the state directory: the one of the other files may be damaged.
 pub(super) const TEMPORARY: &str = "temporary.pem";
 
-/// Rest of the time of a certificate or a token in which administrators are notified.
-pub(super) const EXPIRES_SOON: Duration = Duration::from_secs(30 * 86_400);
-
 /// Certificate and key in use.
+#[derive(Debug)]
+pub(super) struct InUse {
+    pub(super) config: Arc<ServerConfig>,
+    /// Dates of the certificate and of the authority of the clients.
+    pub(super) dates: Arc<[Dates]>,
+}
+
+/// The same when they are loaded.
 struct Served {
-    config: Arc<ServerConfig>,
+    in_use: InUse,
     /// SHA-256 of the certificate.
     fingerprint: String,
-    /// Problem with its dates.
-    problem: Option<String>,
 }
 
 /// Reason why a certificate and a key cannot be used.
@@ -73,13 +75,13 @@ struct Files {
 }
 
 /// Loads TLS of the configuration file. Creates a key and a certificate if there are none.
-pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<ServerConfig>>, StartError> {
+pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<InUse>, StartError> {
     let Some(files) = Files::of(listen, state.dir, &here)? else {
         warning!("connections are not encrypted: [listen] tls is off");
         return Ok(None);
     };
     let made = files.are_to_be_made(state.dir).then(|| make_pair(listen.address, files.key.alone()));
-    let Served { config, fingerprint, problem } = if let Some(Ok(made)) = made {
+    let served = if let Some(Ok(made)) = made {
         files.create(&made, state)?
     } else {
         match files.find(state) {
@@ -94,20 +96,16 @@ pub(super) fn tls(listen: &Listen, state: &mut State<'_>) -> Result<Option<Arc<S
     if let Some(problem) = open_key(files.key.path()) {
         warning!("{}", problem);
     }
-    state.notices.extend(problem);
-    info!("certificate {} has the SHA-256 {}", files.certificate.path().display(), fingerprint);
-    Ok(Some(config))
+    files.log(&served);
+    Ok(Some(served.in_use))
 }
 
 /// Certificate and key of a later configuration file, for new connections. `None`: those in use stay, because there is
 /// no TLS, or because files that the server makes itself are missing or damaged.
-pub(super) fn renewed(listen: &Listen, dir: &Path) -> Result<Option<Arc<ServerConfig>>, StartError> {
-    Ok(given(listen, dir, &here)?.map(|(files, Served { config, fingerprint, problem })| {
-        if let Some(problem) = problem {
-            warning!("{}", problem);
-        }
-        info!("certificate {} has the SHA-256 {}", files.certificate.path().display(), fingerprint);
-        config
+pub(super) fn renewed(listen: &Listen, dir: &Path) -> Result<Option<InUse>, StartError> {
+    Ok(given(listen, dir, &here)?.map(|(files, served)| {
+        files.log(&served);
+        served.in_use
     }))
 }
 
@@ -115,7 +113,9 @@ pub(super) fn renewed(listen: &Listen, dir: &Path) -> Result<Option<Arc<ServerCo
 /// path on this machine of one that the configuration names. Returns the problems with which the server runs.
 pub(super) fn check(listen: &Listen, dir: &Path, locate: Locate<'_>) -> Result<Vec<String>, StartError> {
     let Some((files, served)) = given(listen, dir, locate)? else { return Ok(Vec::new()) };
-    Ok(served.problem.into_iter().chain(open_key(files.key.path())).collect())
+    let unix_s = Clock::new().time_of_day();
+    let problems = served.in_use.dates.iter().filter_map(|dates| dates.problem(unix_s));
+    Ok(problems.map(|problem| problem.to_string()).chain(open_key(files.key.path())).collect())
 }
 
 /// Returns true if the server makes a key and a certificate at its start.
@@ -187,9 +187,15 @@ impl Files {
             let code = matches!(error, TlsError::ClientAuthority(_)).then_some(StartError::CONFIG);
             Refusal { text: format!("{}: {error}", file.path().display()), code }
         })?;
-        let problem = dates_problem(certificate, Clock::new().time_of_day());
-        let problem = problem.map(|problem| format!("{}: {problem}", self.certificate.path().display()));
-        Ok(Served { config, fingerprint: fingerprint(certificate).unwrap_or_default(), problem })
+        let of_authority = authority.and_then(|(file, pem)| Dates::of_authority(file.path(), pem));
+        let dates = Dates::of_server(self.certificate.path(), certificate).into_iter().chain(of_authority);
+        let fingerprint = fingerprint(certificate).unwrap_or_default();
+        Ok(Served { in_use: InUse { config, dates: dates.collect() }, fingerprint })
+    }
+
+    /// Logs the certificate in use.
+    fn log(&self, served: &Served) {
+        info!("certificate {} has the SHA-256 {}", self.certificate.path().display(), served.fingerprint);
     }
 
     /// Serves with a certificate and a key that were read.
@@ -327,32 +333,6 @@ fn open_key(key: &Path) -> Option<String> {
     let mode = fs::metadata(key).ok()?.permissions().mode();
     let is_open = mode & 0o077 != 0;
     is_open.then(|| format!("{}: others may read this private key; chmod 600 it", key.display()))
-}
-
-/// Problem with the dates of the first certificate, at this time of day; none without a time of day.
-fn dates_problem(pem: &[u8], unix_s: Option<u64>) -> Option<String> {
-    let dates = validity(&CertificateDer::from_pem_slice(pem).ok()?)?;
-    let now = Duration::from_secs(unix_s?);
-    let (first, last) = (*dates.start(), *dates.end());
-    if now < first {
-        return Some(format!(
-            "this certificate is valid from {} on; clients refuse it until then",
-            Utc(first)
-        ));
-    }
-    let Some(left) = last.checked_sub(now) else {
-        return Some(format!(
-            "this certificate has expired on {}; clients refuse it: renew it and reload",
-            Utc(last)
-        ));
-    };
-    (left < EXPIRES_SOON).then(|| {
-        format!(
-            "this certificate expires in {} days, on {}: renew it and reload",
-            left.as_secs() / 86_400,
-            Utc(last)
-        )
-    })
 }
 
 /// Makes a certificate for this machine as seen from itself, its name and its address, and a key unless there is one.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::HELD_UP;
 use super::checks::Checks;
+use super::expiry::ExpiryWatch;
 use super::probes::Probes;
 use super::reload::Reloads;
 use super::system::System;
@@ -41,6 +42,7 @@ pub(super) struct Core {
     checks: Checks,
     counter_log: CounterLog,
     wall_clock: StepWatch,
+    pub(super) expiry: ExpiryWatch,
     log_limit: RateLimit,
     /// Notified when nothing is left to wait for after [`shutdown`](Self::shutdown).
     down: Rc<Notify>,
@@ -112,6 +114,7 @@ impl Core {
         sd_notify: Rc<SdNotify>,
         timer: Rc<Timer>,
         reloads: Reloads,
+        expiry: ExpiryWatch,
     ) -> Self {
         Self {
             server,
@@ -126,6 +129,7 @@ impl Core {
             checks: Checks::new(),
             counter_log: CounterLog::default(),
             wall_clock: StepWatch::new(log::sample_clock()),
+            expiry,
             log_limit: RateLimit::default(),
             down: Rc::default(),
             leaving: Rc::default(),
@@ -135,6 +139,7 @@ impl Core {
     /// Starts the enabled services.
     pub(super) fn start(&mut self) {
         let now = self.now();
+        self.look_at_certificates(now);
         self.server.start(now, &mut self.system);
         self.finish_step(now);
     }
@@ -235,6 +240,12 @@ impl Core {
         info!("served {}", self.server.counters());
     }
 
+    /// Compares the dates of the certificates with the time of day.
+    pub(super) fn look_at_certificates(&mut self, now: Duration) {
+        self.expiry.handle_timeout(now, self.clock.time_of_day());
+        self.server.set_certificate_notice(self.expiry.notice());
+    }
+
     /// Handles every deadline that has passed, and sets the timer to the next one.
     fn run_upkeep(&mut self) {
         let now = self.now();
@@ -251,13 +262,16 @@ impl Core {
             self.server.handle_ready(service, now, &mut self.system);
         }
         self.system.reloader().retry_return();
+        let is_set = self.wall_clock.log_step();
+        if is_set || self.expiry.poll_timeout().is_some_and(|due| due <= now) {
+            self.look_at_certificates(now);
+        }
         self.finish_step(now);
         let is_releasing = self.server.release_idle();
         let is_copied = self.copy_output();
         // A server that does not get here sends no heartbeat, and is restarted.
         self.sd_notify.handle_timeout(now);
         let counters = self.counter_log.update(self.server.counters(), now);
-        self.wall_clock.log_step();
         log_threads::write_files();
         let soon = now + UPKEEP_DELAY;
         let due = [
@@ -265,6 +279,7 @@ impl Core {
             self.server.poll_timeout().map(|due| if due <= now { soon } else { due }),
             self.sd_notify.poll_timeout(),
             counters,
+            self.expiry.poll_timeout(),
             self.probes.poll_timeout(self.server.unready()).map(|due| due.max(soon)),
             (is_releasing
                 || self.checks.is_pending(&self.server)

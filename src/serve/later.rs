@@ -5,8 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
-
+use super::certificate::InUse;
 use super::{ReloadFiles, certificate, first_user, own_files};
 use crate::config::{self, Config, ConfigOrigin, References, Source};
 use crate::keeper::Force;
@@ -20,7 +19,7 @@ pub(super) struct Later {
     pub(super) config: Config,
     pub(super) config_origin: ConfigOrigin,
     /// Certificate and key, unless those in use stay.
-    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) tls: Option<InUse>,
     /// Text of all files for the keeper, in memory.
     pub(super) document: File,
     /// The same, for the last good copy and for a trial.
@@ -83,7 +82,7 @@ impl Later {
     fn new(
         mut config: Config,
         config_origin: ConfigOrigin,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<InUse>,
         text: Arc<str>,
         files: &ReloadFiles,
         state_dir: &Path,

@@ -8,7 +8,7 @@
 //! | `core` | the sans-IO server with sockets and system, in a cell that is never borrowed across an await |
 //! | `system` | the server's [`Platform`](crate::api::Platform) |
 //! | `state` | state directory: creation, lock, damage |
-//! | `certificate` | certificate and key |
+//! | `certificate`, `expiry` | certificate and key, and their dates |
 //! | `own_files` | files of the server, which no log may have |
 //! | `first_user` | administrator of the first start |
 //! | `preview` | errors of a start, for `friendlet check` |
@@ -28,6 +28,7 @@ mod confinement;
 mod connect;
 mod core;
 mod descriptors;
+mod expiry;
 mod first_user;
 mod later;
 mod own_files;
@@ -47,11 +48,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use self::certificate::InUse;
 use self::confinement::Confinement;
 pub use self::confinement::preview_sandbox;
 pub(crate) use self::connect::CONNECT_STACK_BYTES;
 use self::core::Core;
 pub use self::descriptors::descriptor_warning;
+use self::expiry::ExpiryWatch;
 pub use self::own_files::GOOD;
 pub use self::preview::{Finding, check_files, check_start, token_warnings};
 pub(crate) use self::reload::RELOAD_STACK_BYTES;
@@ -104,6 +107,9 @@ crate::limits::limits! {
         tests ["threads_that_hang_are_no_more_than_the_limit"];
     /// Delay of the event loop after which the watchdogs of services get that time, too.
     HELD_UP: Duration = Duration::from_secs(1), fixed "each watchdog expires that much later";
+    /// Pause between two looks at the dates of certificates that have an end, unless one is passed earlier.
+    EXPIRY_LOOK: Duration = Duration::from_secs(3600), exceeded "the next look",
+        tests ["each_stage_is_found_once_and_again_when_the_clock_is_set_back"];
     /// PEM file of a certificate chain, a key or an authority.
     PEM_BYTES: usize = 64 * 1024, exceeded "its copy is used; an error of a named file",
         tests ["pem_files_may_be_as_large_as_their_limit"];
@@ -273,7 +279,10 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     for warning in token_warnings(&config) {
         state.notices.push(warning);
     }
-    let tls = certificate::tls(&config.listen, &mut state)?.map(|config| Rc::new(TlsConfig::new(config)));
+    let (tls, dates) = match certificate::tls(&config.listen, &mut state)? {
+        Some(InUse { config, dates }) => (Some(Rc::new(TlsConfig::new(config))), dates),
+        None => (None, [].into()),
+    };
     let run_dir = socket.as_deref().and_then(Path::parent);
     let mut users = first_user::users(std::mem::take(&mut config.users), run_dir, &mut state)?;
     users.set_owner(&first_user::user_name(owner));
@@ -349,6 +358,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
         Rc::clone(&sd_notify),
         Rc::clone(&upkeep),
         Reloads::new(config, confinement, tls.clone(), Rc::clone(&conditions), Rc::clone(&listeners)),
+        ExpiryWatch::new(dates),
     );
     let core = Rc::new(RefCell::new(core));
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::certificate::EXPIRES_SOON;
+use super::expiry::EXPIRES_SOON;
 use super::{StartError, certificate, first_user, no_socket, no_socket_directory, own_files, state};
 use crate::config::{Config, Listen};
 use crate::net::Listener;
@@ -35,7 +35,7 @@ pub fn token_warnings(config: &Config) -> impl Iterator<Item = String> {
             let (user, end) = (config.users.name(token.user), Utc(Duration::from_secs(expires)));
             format!("[[token]] {number}, of {user}: {verb} {end}")
         };
-        (expires < now.saturating_add(EXPIRES_SOON.as_secs())).then(text)
+        (expires < now.saturating_add(EXPIRES_SOON[0].as_secs())).then(text)
     })
 }
 

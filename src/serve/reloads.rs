@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::certificate::InUse;
 use super::core::Core;
+use super::expiry::ExpiryWatch;
 use super::later::Later;
 use super::reload::{Done, JobResult, NO_CALL, Reloader};
 use crate::api::audit;
@@ -154,8 +156,12 @@ impl Core {
             update: config.update,
             kept: later.author,
         };
-        if let (Some(tls), Some(config)) = (&self.reloads.tls, later.tls.take()) {
+        if let (Some(tls), Some(InUse { config, dates })) = (&self.reloads.tls, later.tls.take()) {
             tls.replace(config);
+            if dates != self.expiry.dates() {
+                self.expiry = ExpiryWatch::new(dates);
+                self.look_at_certificates(now);
+            }
         }
         self.server.set_config_origin(later.config_origin);
         self.server.set(settings, now, &mut self.system);

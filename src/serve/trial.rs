@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::time::Duration;
 
+use super::certificate::InUse;
 use super::change::Page;
 use super::core::Core;
 use super::later::{Beside, Later};
@@ -92,7 +93,8 @@ impl Core {
         let (config_error, config_origin) = self.server.config_state();
         earlier.config_origin = config_origin;
         (earlier.author, later.author) = (change.session, change.session);
-        earlier.tls = self.reloads.tls.as_ref().map(|tls| tls.current());
+        let tls = self.reloads.tls.as_ref();
+        earlier.tls = tls.map(|tls| InUse { config: tls.current(), dates: self.expiry.dates() });
         let unconfirmed = Unconfirmed {
             earlier,
             level: log::level(),

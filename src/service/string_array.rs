@@ -129,6 +129,7 @@ mod tests {
         let mut list = StringArray::<5, 4>::new();
         list.push("abc").unwrap();
         assert_eq!(list.push("def"), Err(CapacityError));
+        assert_eq!(CapacityError.to_string(), "too long, or too many");
         list.push("de").unwrap();
         assert_eq!(list.push("f"), Err(CapacityError));
         assert!(list.iter().eq(["abc", "de"]));
@@ -156,6 +157,22 @@ mod tests {
             list.text.capacity(),
             list.ends.capacity()
         );
+    }
+
+    #[test]
+    fn arrays_are_equal_with_the_same_strings_alone() {
+        let array = |texts: &[&str]| {
+            let mut array = StringArray::<16, 4>::new();
+            texts.iter().for_each(|text| array.push(text).unwrap());
+            array
+        };
+        let one = array(&["ab", "c"]);
+        assert_eq!(one, array(&["ab", "c"]));
+        for other in [&["a", "bc"][..], &["xy", "z"], &["ab"], &["ab", "c", ""], &[]] {
+            assert_ne!(one, array(other), "{other:?}");
+        }
+        assert_eq!(format!("{one:?}"), r#"["ab", "c"]"#);
+        assert_eq!((one.bytes(), array(&[]).bytes()), (3 + 2 * 2, 0));
     }
 
     #[test]

@@ -369,6 +369,7 @@ mod tests {
         assert_eq!(push(&mut table, "", &["true"]), Err(TableError::BadName));
         assert_eq!(push(&mut table, "b", &[]), Err(TableError::NoProgram));
         assert_eq!(push(&mut table, "b", &[""]), Err(TableError::NoProgram));
+        assert_eq!(TableError::NoProgram.to_string(), "a service needs a program to run");
         assert_eq!(table.len(), 1);
     }
 
@@ -416,6 +417,52 @@ mod tests {
             !merged.has_same(&table(&[("web", &[])]), merged.find("web").unwrap()),
             "its check is another one"
         );
+    }
+
+    #[test]
+    fn check_of_the_same_name_keeps_its_place() {
+        let with_checks = |names: &[&str]| {
+            let mut table = table(&[("web", &[])]);
+            for name in names {
+                let check = Check::new(name, CheckKind::Connect(Endpoint::tcp("[::1]:80").unwrap()));
+                table.push_check(check).unwrap();
+            }
+            table
+        };
+        for (later, expected) in [
+            (&["c", "b", "a"][..], &["a", "b", "c"][..]),
+            (&["new", "b", "a"], &["a", "b", "new"]),
+            (&["b", "new"], &["new", "b"]),
+            (&["c"], &["c"]),
+        ] {
+            let merged = with_checks(&["a", "b", "c"]).succeed(with_checks(later));
+            assert!(merged.checks().map(|(_, check)| &*check.name).eq(expected.iter().copied()), "{later:?}");
+        }
+    }
+
+    #[test]
+    fn memory_of_the_strings_is_that_of_all_services_and_checks() {
+        let array = |texts: &[&str]| {
+            let mut array = Arguments::new();
+            texts.iter().for_each(|text| array.push(text).unwrap());
+            array
+        };
+        let mut table = ServiceTable::new();
+        let mut spec = Spec::new("web", &["/bin/web", "-d"]).unwrap();
+        spec.finish = array(&["/bin/finish"]);
+        spec.env.push("PORT=80").unwrap();
+        spec.wait.push("path:/a").unwrap();
+        spec.needs.push("path:/bc").unwrap();
+        let conditions = spec.wait.bytes() + spec.needs.bytes();
+        let of_web = spec.argv.bytes() + spec.finish.bytes() + spec.env.bytes() + conditions;
+        table.push(spec).unwrap();
+        table.push(Spec::new("other", &["true"]).unwrap()).unwrap();
+        let program = array(&["/bin/test", "web"]);
+        let of_check = program.bytes();
+        table.push_check(Check::new("web", CheckKind::Command(program))).unwrap();
+        let of_other = array(&["true"]).bytes();
+        let all = of_web + of_other + of_check + table.conditions().bytes();
+        assert_eq!((table.string_bytes(), table.conditions().len()), (all, 2));
     }
 
     #[test]

@@ -332,6 +332,47 @@ mod tests {
     }
 
     #[test]
+    fn cleared_guesses_are_those_of_the_addresses_of_the_user() {
+        // Pairs are forgotten here long before the guesses of their address.
+        let mut lockout = Lockout::new(1, at(1));
+        let (here, there) = (client("192.0.2.1"), client("192.0.2.2"));
+        let is_blocked =
+            |lockout: &Lockout, client, time| lockout.blocked_for("carl", client, time).is_some();
+        for number in 0..20 {
+            lockout.handle_failure(&number.to_string(), here, at(number));
+            lockout.handle_failure(&number.to_string(), there, at(number));
+        }
+        lockout.handle_failure("anna", there, at(400));
+        assert!(is_blocked(&lockout, here, at(20)) && is_blocked(&lockout, there, at(20)));
+        lockout.clear(Some("anna"));
+        assert!(is_blocked(&lockout, here, at(20)) && !is_blocked(&lockout, there, at(20)));
+        lockout.clear(None);
+        assert!(!is_blocked(&lockout, here, at(20)));
+    }
+
+    #[test]
+    fn later_limits_are_in_force_at_once() {
+        let mut lockout = Lockout::new(3, HOUR);
+        let here = client("192.0.2.1");
+        lockout.set(1, at(15));
+        assert_eq!(lockout.handle_failure("anna", here, at(0)), Some(LOCKOUT_FIRST));
+        assert_eq!(lockout.handle_failure("anna", here, at(10)), Some(at(15)), "the longest block");
+        // More guesses are free where more are allowed for one name.
+        lockout.set(100, HOUR);
+        for number in 0..97 {
+            assert_eq!(lockout.handle_failure(&number.to_string(), here, at(100)), None, "{number}");
+        }
+        assert!(lockout.handle_failure("97", here, at(100)).is_some());
+    }
+
+    #[test]
+    fn memory_of_the_tables_is_that_of_their_entries() {
+        let lockout = Lockout::new(3, HOUR);
+        let tables = size_of_val(&*lockout.pairs) + Guesses::BYTES;
+        assert_eq!(Lockout::BYTES, size_of_val(&lockout) + tables);
+    }
+
+    #[test]
     fn full_table_evicts_the_oldest_pair_of_the_address_with_most() {
         let mut lockout = Lockout::new(2, HOUR);
         // Two of one address, then one of each of the others.

@@ -225,6 +225,20 @@ mod tests {
     }
 
     #[test]
+    fn errors_and_refusals_have_their_reasons() {
+        assert_eq!(TokensError::Duplicate.to_string(), "this token is there already");
+        assert_eq!(TokensError::Full.to_string(), format!("more than {TOKENS} tokens"));
+        assert_eq!(TokenRefusal::Expired.to_string(), "token expired");
+        assert_eq!(TokenRefusal::NoTimeOfDay.to_string(), "time of day unknown");
+    }
+
+    #[test]
+    fn memory_of_the_table_is_that_of_its_tokens() {
+        let tokens = Tokens::new();
+        assert_eq!(Tokens::BYTES, size_of_val(&tokens) + size_of_val(&*tokens.tokens));
+    }
+
+    #[test]
     fn token_is_found_by_its_hash() {
         let (a, b) = two_users();
         let mut tokens = Tokens::new();

@@ -316,6 +316,21 @@ mod tests {
     }
 
     #[test]
+    fn errors_have_their_reasons() {
+        assert_eq!(UsersError::Duplicate.to_string(), "this user is there already");
+        assert_eq!(UsersError::Full.to_string(), format!("more than {USERS} users"));
+    }
+
+    #[test]
+    fn memory_of_the_table_is_that_of_its_users() {
+        let mut users = Users::new();
+        assert!(users.is_empty());
+        users.push(user("anna", UserLevel::User)).unwrap();
+        assert!(!users.is_empty());
+        assert_eq!(Users::BYTES, size_of_val(&users) + size_of_val(&*users.users));
+    }
+
+    #[test]
     fn users_are_found_by_name_and_id() {
         let mut users = Users::new();
         let anna = users.push(user("anna", UserLevel::Admin)).unwrap();

@@ -19,7 +19,7 @@ fn limits() -> impl Iterator<Item = &'static Limit> {
 }
 
 /// Every Rust file under `directory`: its module path, after `module`, and its text.
-fn sources(directory: &str, module: &str) -> Vec<(Vec<String>, String)> {
+pub(crate) fn sources(directory: &str, module: &str) -> Vec<(Vec<String>, String)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(directory);
     let (mut found, mut directories) = (Vec::new(), vec![root.clone()]);
     while let Some(directory) = directories.pop() {
@@ -50,7 +50,7 @@ fn words(source: &str) -> impl Iterator<Item = String> {
 }
 
 /// The test functions of a source by name, and the words in each.
-fn tests(source: &str) -> Vec<(String, BTreeSet<String>)> {
+pub(crate) fn tests(source: &str) -> Vec<(String, BTreeSet<String>)> {
     let tokens: Vec<Token> = tokens(source).into_iter().map(|at| at.token).collect();
     let word = |text: &str| Token::Word(text.to_owned());
     let attribute = [Token::Other('#'), Token::Other('['), word("test"), Token::Other(']')];

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::pki_types::CertificateDer;
@@ -92,6 +92,50 @@ fn named_certificate_is_used() {
     let run = run(&["serve", "--config", &file], "");
     assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
     assert!(run.stderr.contains("own.key"), "{run:?}");
+}
+
+/// PEM of a certificate of this key that is valid from 1975 to this time since 1970.
+fn until_time(key: &KeyPair, unix_s: u64) -> String {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(unix_s);
+    params.self_signed(key).unwrap().pem()
+}
+
+#[test]
+fn certificate_that_nears_its_end_is_reported_while_the_server_runs() {
+    let month = 30 * 86_400;
+    let directory = Directory::new();
+    let key = KeyPair::generate().unwrap();
+    let now = || friendlet::wall_clock::now().as_secs();
+    let write = |unix_s| directory.write("own.pem", until_time(&key, unix_s));
+    let own = write(now() + 2 * month);
+    let key_file = directory.write("own.key", key.serialize_pem());
+    let server =
+        Server::start(&Device::new().listen(&format!("certificate = '{own}'\nkey = '{key_file}'\n")));
+    let mut socket = server.bound(ADMIN);
+    let reload = |unix_s| {
+        write(unix_s);
+        let answer = server.call("board/reload");
+        assert!(answer.contains(r#""Status": "ok""#), "{answer}");
+    };
+    let has_notice = |text: &str| server.call("board/status").contains(&format!(r#""Certificate": "{text}"#));
+    let soon = format!("{own}: this certificate expires within 30 days, on ");
+    let end = now() + month + 5;
+    reload(end);
+    let start = Instant::now();
+    assert!(has_notice("\""), "more than 30 days are left");
+    assert!(socket.push("server-notice").contains(&soon));
+    assert!(start.elapsed() < friendlet::ws::PING_INTERVAL, "with the look, not with a ping");
+    assert!(has_notice(&soon));
+    // The same certificate again.
+    reload(end);
+    let log = server.log();
+    assert_eq!(log.matches(&soon).count(), 1, "{log}");
+    reload(now() - 1);
+    let over = format!("{own}: this certificate has expired on ");
+    assert!(socket.push("server-notice").contains(&over));
+    reload(now() + 2 * month);
+    until("it is gone", || has_notice("\""));
 }
 
 fn der(pem: &str) -> Vec<u8> {

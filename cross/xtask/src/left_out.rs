@@ -32,6 +32,8 @@ pub(crate) enum Condition {
 /// Condition, part of the names of the tests, and reason.
 #[rustfmt::skip]
 const TABLE: &[(Condition, &str, &str)] = &[
+    (Emulated, "hours::first_five_hundred", "nothing of it depends on the processor, and ten of the hours are run"),
+    (Emulated, "hours::next_five_hundred", "nothing of it depends on the processor, and ten of the hours are run"),
     (Emulated, "system::memory::", "memory of the process is the emulator's; booted boards measure their own"),
     (Emulated, "system::admission::administrator_gets_in", "the emulator is slower than the flood, which runs on this machine"),
     (Emulated, "system::floods::connections_that_hang_up_without_a_byte", "memory of the process is the emulator's"),
@@ -87,6 +89,7 @@ const TABLE: &[(Condition, &str, &str)] = &[
     (Booted, "system::services::install_and_uninstall_outlast_the_server", "starts the server again in its directory"),
     (Booted, "system::stopping::services_start_and_stop_in_order", "reads a file that a service wrote"),
     (Booted, "system::stopping::signals_to_keeper_and_server_leave_the_time_to_flush", "reads a file that a service wrote"),
+    (Booted, "system::tls::certificate_that_nears_its_end", "writes certificates beside the configuration file"),
     (Booted, "system::tls::client_ca_accepts_certificates_of_its_authority", "writes certificates beside the configuration file"),
     (Booted, "system::tls::first_start_creates_a_private_key_file", "reads the directory of the server"),
     (Booted, "system::tls::named_certificate_is_used", "writes certificates beside the configuration file"),

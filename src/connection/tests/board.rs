@@ -66,7 +66,7 @@ fn status_is_sent_to_administrators_in_every_form() {
     let mut fixture = troubled();
     fixture.now = Duration::from_secs(12);
     let status = format!(
-        r#"{{ "Status": "ok", "Board": "{}", "Version": "{}", "Build": "0a1b", "Slot": "A", "DeviceFile": "last good", "Complaint": "last good copy in force: f:1:2: unknown key '\"'", "Notice": "no data partition", "Sandbox": "", "Uptime": 12{}"#,
+        r#"{{ "Status": "ok", "Board": "{}", "Version": "{}", "Build": "0a1b", "Slot": "A", "DeviceFile": "last good", "Complaint": "last good copy in force: f:1:2: unknown key '\"'", "Notice": "no data partition", "Certificate": "", "Sandbox": "", "Uptime": 12{}"#,
         BOARD,
         env!("CARGO_PKG_VERSION"),
         use_of(1)
@@ -88,8 +88,7 @@ fn board_without_a_problem_has_an_empty_status() {
     let mut fixture = Fixture::new(4);
     let id = fixture.socket();
     let status = fixture.say(id, &frame("status", ADMIN)).remove(0);
-    let end =
-        r#""Slot": "", "DeviceFile": "given", "Complaint": "", "Notice": "", "Sandbox": "", "Uptime": 1"#;
+    let end = r#""Slot": "", "DeviceFile": "given", "Complaint": "", "Notice": "", "Certificate": "", "Sandbox": "", "Uptime": 1"#;
     assert!(status.ends_with(&format!("{end}{}", use_of(1))), "{status}");
     let unknown = fixture.say(id, &frame("frobnicate", ADMIN));
     assert_eq!(unknown, [r#"ok<!--separate-->{ "ErrorMessage": "nFunction not found" }"#]);
@@ -100,6 +99,9 @@ fn longest_complaint_and_notice_fit_every_answer() {
     let board = Board {
         config_error: Some(crate::config::one_line("\"".repeat(COMPLAINT_BYTES))),
         notice: Some(crate::config::one_line("\\".repeat(NOTICE_BYTES))),
+        slot_notice: Some(crate::config::one_line("\\".repeat(NOTICE_BYTES))),
+        certificate: Some(crate::config::one_line("\"".repeat(NOTICE_BYTES))),
+        is_audit_failing: true,
         ..Board::default()
     };
     let mut fixture = Fixture::with_board(4, board);
@@ -110,7 +112,7 @@ fn longest_complaint_and_notice_fit_every_answer() {
     assert!(status.contains(r#"\"", "Notice": "\\"#), "{status}");
     let warned = fixture.socket();
     let con = format!(r#"<!--"CON"--"0"--"{ADMIN}"-->"#);
-    assert!(fixture.say(warned, &con)[0].ends_with(r#"\\"}}"#));
+    assert!(fixture.say(warned, &con)[0].contains(r#"\"; the audit trail"#));
 }
 
 #[test]
@@ -228,6 +230,32 @@ fn notice_waits_until_the_peer_has_read() {
     fixture.put(id, &super::fixture::frame(&format!(r#"<!--"CON"--"0"--"{ADMIN}"-->"#)));
     let received = fixture.receive(id);
     assert_eq!((received.len(), received.last().map(String::as_str)), (41, Some(NOTICE)));
+}
+
+#[test]
+fn notice_of_a_certificate_comes_once_for_each_text() {
+    let mut fixture = Fixture::new(4);
+    let (id, other) = (fixture.bound(ADMIN), fixture.bound(ANNA));
+    let set = |fixture: &mut Fixture, text: Option<&str>| {
+        fixture.server.set_certificate_notice(text.map(crate::config::one_line));
+        assert!(fixture.receive(other).is_empty(), "not an administrator");
+        fixture.receive(id)
+    };
+    let notice = |text| format!(r#"{{"type":"msg","data":{{"type":"server-notice","data":"{text}"}}}}"#);
+    for (text, expected) in [
+        (None, None),
+        (Some("c.pem: 30 days"), Some("c.pem: 30 days")),
+        (Some("c.pem: 30 days"), None),
+        (Some("c.pem: 7 days"), Some("c.pem: 7 days")),
+        (None, None),
+        (Some("c.pem: 7 days"), Some("c.pem: 7 days")),
+    ] {
+        let expected: Vec<_> = expected.into_iter().map(notice).collect();
+        assert_eq!(set(&mut fixture, text), expected, "{text:?}");
+        let status = fixture.say(id, &frame("status", ADMIN)).remove(0);
+        let member = format!(r#""Certificate": "{}""#, text.unwrap_or_default());
+        assert!(status.contains(&member), "{status}");
+    }
 }
 
 #[test]

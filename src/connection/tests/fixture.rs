@@ -445,7 +445,7 @@ pub(super) fn frame(text: &str) -> Vec<u8> {
 }
 
 /// Parses frames of the server: texts as they are, the others by name.
-fn messages(mut bytes: &[u8]) -> Vec<String> {
+pub(super) fn messages(mut bytes: &[u8]) -> Vec<String> {
     let mut messages = Vec::new();
     while !bytes.is_empty() {
         let (header, length) = match bytes[1] {

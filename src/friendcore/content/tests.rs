@@ -242,6 +242,7 @@ fn checks_of_a_service_and_of_the_board() {
         config_origin: "given",
         complaint: "",
         notice: "",
+        certificate: "",
         sandbox: "files",
         uptime_s: 1,
         connections: Count { used: 2, limit: 4 },
@@ -266,6 +267,7 @@ fn status_of_the_board_escapes_its_strings() {
         config_origin: "last good",
         complaint: "f:1:2: unknown key '\"x'",
         notice: "",
+        certificate: "c.pem: expires",
         sandbox: "files",
         uptime_s: 12,
         connections: Count { used: 2, limit: 4 },
@@ -278,7 +280,7 @@ fn status_of_the_board_escapes_its_strings() {
         concat!(
             r#"{ "Status": "ok", "Board": "host", "Version": "0.1.0", "Build": "0a1b", "Slot": "A", "#,
             r#""SlotState": "testing", "SlotMissing": "service w\" is not up", "#,
-            r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Sandbox": "files", "Uptime": 12, "#,
+            r#""DeviceFile": "last good", "Complaint": "f:1:2: unknown key '\"x'", "Notice": "", "Certificate": "c.pem: expires", "Sandbox": "files", "Uptime": 12, "#,
             r#""Connections": 2, "Slots": 4, "Sessions": 1, "SessionSlots": 8, "Memory": 1000, "#,
             r#""MemoryAvailable": 2000, "MemoryTotal": 4000}"#
         )

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
 
 use super::super::state::tests::StateDirectory;
@@ -50,29 +52,7 @@ fn pem_files_may_be_as_large_as_their_limit() {
 }
 
 #[test]
-fn dates_are_a_problem_before_after_and_in_the_last_thirty_days() {
-    let day = 86_400;
-    let mut params = CertificateParams::default();
-    params.not_before = rcgen::date_time_ymd(2026, 1, 1);
-    params.not_after = rcgen::date_time_ymd(2027, 1, 1);
-    let pem = params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
-    let (first, last) = (1_767_225_600, 1_798_761_600);
-    for (now, problem) in [
-        (first - 1, "is valid from 2026-01-01T00:00:00Z on"),
-        (first, ""),
-        (last - 30 * day, ""),
-        (last - 30 * day + 1, "expires in 29 days, on 2027-01-01T00:00:00Z"),
-        (last, "expires in 0 days"),
-        (last + 1, "has expired on 2027-01-01T00:00:00Z"),
-    ] {
-        let found = dates_problem(pem.as_bytes(), Some(now)).unwrap_or_default();
-        assert!(found.contains(problem) && found.is_empty() == problem.is_empty(), "{now}: {found}");
-    }
-    assert_eq!(dates_problem(pem.as_bytes(), None), None, "the time of day is not known");
-}
-
-#[test]
-fn problems_of_a_certificate_are_notices_and_warnings_of_check() {
+fn problems_of_a_certificate_are_a_notice_and_warnings_of_check() {
     let dir = Directory::new("expired");
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
@@ -86,8 +66,12 @@ fn problems_of_a_certificate_are_notices_and_warnings_of_check() {
     assert!(problems.len() == 2 && problems[0].contains("has expired on 2020-01-01"), "{problems:?}");
     assert!(problems[1].ends_with("others may read this private key; chmod 600 it"), "{problems:?}");
     let mut state = dir.0.open(false).unwrap();
-    assert!(tls(&listen, &mut state).unwrap().is_some());
-    assert!(state.notices.len() == 1 && state.notices[0].contains("has expired on"), "{:?}", state.notices);
+    let served = tls(&listen, &mut state).unwrap().unwrap();
+    let mut watch = super::super::expiry::ExpiryWatch::new(served.dates);
+    watch.handle_timeout(Duration::ZERO, Clock::new().time_of_day());
+    let notice = watch.notice().unwrap_or_default();
+    assert!(notice.contains("has expired on"), "{notice:?}");
+    assert_eq!(state.notices, Vec::<String>::new());
 }
 
 #[test]

@@ -114,6 +114,8 @@ fn sessions_are_taken_over_by_a_later_table() {
     for key in [plain, phone, empty] {
         let id = table.id(key).unwrap().to_owned();
         assert_eq!(later.find(&id, at(8)), Some((key, table.user(key).unwrap())));
+        let device = |table: &SessionTable| table.session(key).unwrap().device.clone();
+        assert_eq!(device(&later), device(&table), "without one is not the same as an empty one");
     }
     assert_eq!(later.open(b, UserLevel::User, Some(&longest), here(), random(9), at(8)), Ok(phone));
     // Users have other numbers there, or are gone.
@@ -129,6 +131,37 @@ fn sessions_are_taken_over_by_a_later_table() {
         table.inherit(0, memo, &both, at(0));
         assert!(table.is_empty(), "{memo:?}");
     }
+}
+
+#[test]
+fn memo_of_the_longest_names_has_the_length_of_the_limit() {
+    let mut users = Users::new();
+    let name = String::try_from("n".repeat(USER_NAME_BYTES).as_str()).unwrap();
+    let (level, services) = (UserLevel::User, Grants::default());
+    let user = users.push(User { name, full_name: String::new(), level, password: None, services }).unwrap();
+    let mut table = SessionTable::new(IDLE, LIFETIME);
+    let device = "d".repeat(DEVICE_ID_BYTES);
+    table.open(user, UserLevel::User, Some(&device), here(), random(1), at(0)).unwrap();
+    assert_eq!(table.poll_memo(&users).unwrap().1.len(), SESSION_MEMO_BYTES);
+}
+
+#[test]
+fn last_login_is_that_of_the_device() {
+    let [a, ..] = users();
+    let mut table = SessionTable::new(IDLE, LIFETIME);
+    assert!(table.is_empty());
+    let key = table.open(a, UserLevel::User, Some("phone"), here(), random(1), at(3)).unwrap();
+    assert_eq!((table.last_login(key), table.is_empty()), (Some(at(3)), false));
+    table.open(a, UserLevel::User, Some("phone"), here(), random(2), at(5)).unwrap();
+    assert_eq!(table.last_login(key), Some(at(5)));
+    table.close(key);
+    assert_eq!(table.last_login(key), None);
+}
+
+#[test]
+fn memory_of_the_table_is_that_of_its_entries() {
+    let table = SessionTable::new(IDLE, LIFETIME);
+    assert_eq!(SessionTable::BYTES, size_of_val(&table) + size_of_val(&*table.entries));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod commands;
 mod links;
+mod provisions;
 
 use serde::de::IgnoredAny;
 
