@@ -356,6 +356,14 @@ impl Row {
         }
     }
 
+    /// Returns true if the call may be made by `POST`, or else by `GET`.
+    pub(crate) fn has_method(&self, is_post: bool, call: &Call<'_>) -> bool {
+        match self.effect.of(call) {
+            Effect::Reads => !is_post || self.effect != Effect::Reads,
+            _ => is_post,
+        }
+    }
+
     /// Finds the call whose path, after `system.library`, has these segments; also returns the name of a
     /// service in the path.
     pub(crate) fn find<'p>(segments: &[&'p str]) -> Option<(&'static Self, Option<&'p str>)> {

@@ -8,7 +8,7 @@ use heapless::String;
 
 use super::machine::{Connection, Context, Finish, HttpConfig, PendingReply};
 use super::request::Request;
-use crate::api::{self, Api, Counters, Row};
+use crate::api::{self, Api, Counters, Handler, Row};
 use crate::call::{Call, Failure, Outcome, ParameterError, Parameters};
 use crate::friendcore::content::{self, Kind};
 use crate::friendcore::{Form, reply as encode};
@@ -116,7 +116,9 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
             let parts = [path, query, body, session.unwrap_or_default()];
             match receive.filled_mut().get_disjoint_mut(parts) {
                 Ok([path, query, body, session]) => {
-                    let session = str::from_utf8(session).ok().filter(|_| has_session);
+                    // No session has this id. At the local socket, no id at all would be that of an administrator.
+                    let session = str::from_utf8(session).ok().filter(|session| !session.is_empty());
+                    let session = has_session.then_some(session.unwrap_or("-"));
                     handle_resource(connection, path, query, body, session, is_post, cx);
                 }
                 Err(_) => fail(connection, "parts of a request overlap", cx.http, cx.now),
@@ -145,7 +147,9 @@ fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Pars
     let prefix = http::split_url(&config.public_url).1;
     connection.request.head_only = http::is_head(bytes);
     let resource = rest::resource(bytes, prefix);
-    let row = resource.and_then(rest::call_path).and_then(|path| Row::of(&path));
+    // A path with escapes is compared once it is decoded.
+    let plain = resource.filter(|resource| !resource.contains('%'));
+    let row = plain.and_then(rest::call_path).and_then(|path| Row::of(&path));
     connection.request.is_rest = resource.is_some();
     connection.request.methods = row.map(Row::methods).unwrap_or_default();
     let Some((mut head, length)) = http::parse_head(bytes)? else { return Ok(None) };
@@ -169,8 +173,11 @@ fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Pars
     }))
 }
 
-/// Position of a part of a text in it.
+/// Position of a part of a text in it. An empty one is anywhere.
 fn position(text: &[u8], part: &str) -> Range<usize> {
+    if part.is_empty() {
+        return 0..0;
+    }
     let start = part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
     start..start + part.len()
 }
@@ -284,26 +291,53 @@ fn handle_resource(
     cx: &mut Context<'_>,
 ) {
     let (mut parameters, mut table) = (Parameters::default(), Table::default());
-    let collected = http::decode_path(path).map_err(Rejection::from).and_then(|path| {
-        let resource = path.strip_prefix(rest::PREFIX).unwrap_or_default();
-        rest::collect(body, &mut table, &mut parameters)?;
-        let has_secret = collect(&mut parameters, &mut [], query)?;
+    let collected = decode_resource(path).and_then(|resource| {
+        // What is in both would have two values.
+        match is_post {
+            true if query.is_empty() => rest::collect(body, &mut table, &mut parameters)?,
+            false if body.is_empty() => _ = collect(&mut parameters, &mut [], query)?,
+            _ => return Err(rest::PLACE),
+        }
         let path = rest::call_path(resource).ok_or(Rejection::NOT_FOUND)?;
         match Row::of(&path) {
             Some(row) if !parameters.iter().all(|pair| is_parameter(row, pair)) => Err(rest::PARAMETER),
-            _ => Ok((path, has_secret)),
+            row => Ok((path, row)),
         }
     });
-    let (path, has_secret) = match collected {
+    let (path, row) = match collected {
         Ok(collected) => collected,
         Err(rejection) => return refuse(connection, &rejection, cx),
     };
-    run(connection, &Call { path: &path, parameters: &parameters, session }, is_post && !has_secret, cx);
+    // The parts of the path were encoded when it was compared first.
+    connection.request.methods = row.map(Row::methods).unwrap_or_default();
+    // Whoever logs in proves who it is: a cookie does not.
+    let session = session.filter(|_| row.is_none_or(|row| !matches!(row.handler, Handler::Public(_))));
+    let call = Call { path: &path, parameters: &parameters, session };
+    if row.is_some_and(|row| !row.has_method(is_post, &call)) {
+        if !is_post
+            && row.is_some_and(|row| {
+                row.has_method(false, &Call { parameters: &Parameters::default(), ..call })
+            })
+        {
+            connection.request.methods = "POST, OPTIONS";
+        }
+        return refuse(connection, &rest::METHOD, cx);
+    }
+    run(connection, &call, is_post, cx);
 }
 
-/// Returns true for a value of a parameter that the call has.
+/// Decodes the path of a resource in place. A slash in a name would be one between names.
+fn decode_resource(path: &mut [u8]) -> Result<&str, Rejection> {
+    if path.windows(3).any(|escape| escape.eq_ignore_ascii_case(b"%2f")) {
+        return Err(Rejection::NOT_FOUND);
+    }
+    let path = http::decode_path(path)?;
+    path.strip_prefix(rest::PREFIX).ok_or(Rejection::NOT_FOUND)
+}
+
+/// Returns true for a value of a parameter that the call has. A request cannot follow anything.
 fn is_parameter(row: &Row, (name, value): (&str, &str)) -> bool {
-    !value.is_empty() && row.parameters.contains(&name)
+    !value.is_empty() && name != "follow" && row.parameters.contains(&name)
 }
 
 /// Counts a request that is malformed, and rejects it.

@@ -9,7 +9,8 @@ const STATES = {
   finished: "finished", failed: "failed",
 };
 
-const path = (name, verb) => `services/${encodeURIComponent(name)}/${verb}`;
+// No character of a name has to be escaped in a path.
+const path = (name, verb) => `services/${name}/${verb}`;
 
 // Reads the state of all services. The socket is bound before, so pushes have what comes later.
 async function readServices() {
@@ -59,8 +60,9 @@ function handleChange({ service: name, state, pid, reason, output }) {
 // Words for the state, with what it waits for or why it ended.
 function explain(service) {
   if (service.WaitsFor?.length) return `waits for ${service.WaitsFor.join(", ")}`;
-  const words = [service.Pid ? "" : service.Reason];
-  if (service.Ready === false) words.push("not ready");
+  // Who has stopped it knows how it ended.
+  const words = [service.Pid || service.State === "stopped" ? "" : service.Reason];
+  if (service.Pid && service.Ready === false) words.push("not ready");
   if (service.Text) words.push(service.Text);
   return words.filter(Boolean).join("; ");
 }

@@ -34,14 +34,14 @@ pub(super) fn mount(line: &CommandLine<'_>, notice: &mut Notice, feed: &mut dyn 
     if let Some(place) = place.as_ref().filter(|place| place.is_erasing()) {
         reset(place, is_mounted, notice);
     }
-    let mut restored = restore(place.as_ref().filter(|_| is_mounted));
+    let mut restored = restore(place.as_ref().filter(|_| is_mounted), feed);
     if let (true, Some(device)) = (restored.is_damaged, line.data) {
         report(notice, &format_args!("{device} is damaged"));
         is_mounted = system::unmount_data().is_ok() && {
             repair::repair(device, feed);
             system::mount_data(device).inspect_err(|error| report(notice, error)).is_ok()
         };
-        restored = restore(place.as_ref().filter(|_| is_mounted));
+        restored = restore(place.as_ref().filter(|_| is_mounted), feed);
         if restored.is_damaged {
             is_mounted = system::unmount_data().is_err();
         }
@@ -51,7 +51,7 @@ pub(super) fn mount(line: &CommandLine<'_>, notice: &mut Notice, feed: &mut dyn 
         if let Err(error) = system::mount_memory(DATA, SPARE_DATA_BYTES, 0o755) {
             error!("{}", error);
         }
-        restored = restore(place.as_ref());
+        restored = restore(place.as_ref(), feed);
         add(notice, &"changes are lost when the board restarts");
         if place.is_some() {
             append(notice, &", but for configuration, users and certificate; write the image again");
@@ -64,8 +64,8 @@ pub(super) fn mount(line: &CommandLine<'_>, notice: &mut Notice, feed: &mut dyn 
 }
 
 /// Writes what the mounted data have lost, with a backup.
-fn restore(place: Option<&Place>) -> Restored {
-    place.map(|place| backup::restore(place, Path::new(DATA))).unwrap_or_default()
+fn restore(place: Option<&Place>, feed: &mut dyn FnMut()) -> Restored {
+    place.map(|place| backup::restore(place, Path::new(DATA), feed)).unwrap_or_default()
 }
 
 /// Checks and mounts the partition. Returns false if that is impossible.

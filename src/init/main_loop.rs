@@ -76,12 +76,18 @@ impl<'l> MainLoop<'l> {
         if let Err(error) = system::prepare() {
             warning!("cannot apply all machine settings: {}", Reason::from(&error));
         }
+        // Each look at a directory that a damaged disk has made huge takes seconds, and then the next one does not.
+        feed();
         let board_clock = BoardClock::start();
+        feed();
         let seed = Seed::start(line.data);
+        feed();
         let settings = read_settings(Path::new(CONFIG_FILE));
+        feed();
         let network = NetworkManager::new(settings.network.as_ref());
         let devices = Devices::new(settings.devices, Hotplug::new());
         let (test, slot_state) = bring_up::begin_test(line, &mut notice);
+        feed();
         let notify = NotifySocket::bind(Path::new(NOTIFY)).unwrap_or_else(|error| {
             // Without the socket init could not supervise the server.
             error!("cannot listen on {}: {}", NOTIFY, Reason::from(&error));

@@ -37,6 +37,11 @@ const PARAMETERS: Rejection = Rejection { status: 400, reason: "too many members
 /// Response to a parameter that is empty, or that the call does not have.
 pub const PARAMETER: Rejection =
     Rejection { status: 400, reason: "a parameter is empty, or not one of this call" };
+/// Response to parameters in the query of a `POST` or in the body of a `GET`.
+pub const PLACE: Rejection = Rejection {
+    status: 400,
+    reason: "send the parameters of a GET in the query, and those of a POST in the body",
+};
 /// Response to a method that the resource does not have.
 pub const METHOD: Rejection = Rejection { status: 405, reason: "this resource has other methods; see allow" };
 const CONTENT_TYPE: Rejection =
@@ -72,11 +77,11 @@ pub fn check_content_type(content_type: Option<&str>) -> Result<(), Rejection> {
     if essence.trim_ascii().eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(CONTENT_TYPE) }
 }
 
-/// Returns the session in the field `Authorization: Bearer SESSION` (RFC 6750), or else in the cookie.
+/// Returns the session in the field `Authorization: Bearer SESSION` (RFC 6750), or else in the cookie. It may be empty.
 pub fn session<'b>(authorization: Option<&'b str>, cookie: Option<&'b str>) -> Option<&'b str> {
-    if let Some(authorization) = authorization {
-        let (scheme, session) = authorization.split_once(' ')?;
-        return scheme.eq_ignore_ascii_case("bearer").then(|| session.trim_ascii());
+    let (scheme, session) = authorization.map(|field| field.split_once(' ').unwrap_or((field, ""))).unzip();
+    if scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer")) {
+        return session.map(str::trim_ascii);
     }
     let mut cookies = cookie?.split(';').filter_map(|cookie| cookie.trim_ascii().split_once('='));
     cookies.find(|(name, _)| *name == COOKIE).map(|(_, session)| session)

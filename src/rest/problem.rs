@@ -7,6 +7,7 @@ use crate::friendcore::failure::{Reason, put_output};
 use crate::http::phrase;
 use crate::json::{Full, Writer};
 use crate::log;
+use crate::log::errno::{EAGAIN, EBUSY, EDQUOT, EINVAL, ENOENT};
 
 /// HTTP status and name of a failure.
 fn kind(failure: Failure<'_>) -> (u16, &'static str) {
@@ -21,6 +22,10 @@ fn kind(failure: Failure<'_>) -> (u16, &'static str) {
         Failure::NoServiceName | Failure::UnknownService => (404, "unknown-service"),
         Failure::UnknownUser => (404, "unknown-user"),
         Failure::NotPost => (405, "needs-post"),
+        Failure::Failed { result: EINVAL, .. } => (400, "invalid"),
+        Failure::Failed { result: ENOENT, .. } => (404, "not-found"),
+        Failure::Failed { result: EAGAIN | EBUSY, .. } => (409, "busy"),
+        Failure::Failed { result: EDQUOT, .. } => (429, "too-many-writes"),
         Failure::Failed { .. } => (409, "failed"),
         Failure::NotStarted { .. } => (409, "not-started"),
         Failure::Unchanged { .. } => (409, "unchanged"),

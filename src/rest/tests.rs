@@ -48,9 +48,10 @@ fn requests_for_resources_are_known_by_their_first_bytes() {
 fn session_is_in_the_field_or_else_in_the_cookie() {
     assert_eq!(session(Some("Bearer abc"), None), Some("abc"));
     assert_eq!(session(Some("bearer  abc "), Some("friendlet=d")), Some("abc"));
-    // A wrong field counts, whatever the cookie is.
-    assert_eq!(session(Some("Basic abc"), Some("friendlet=d")), None);
-    assert_eq!(session(Some("Bearer"), Some("friendlet=d")), None);
+    // An empty one counts, whatever the cookie is. Another scheme is that of a proxy.
+    assert_eq!(session(Some("Bearer"), Some("friendlet=d")), Some(""));
+    assert_eq!(session(Some("Bearer  "), None), Some(""));
+    assert_eq!(session(Some("Basic abc"), Some("friendlet=d")), Some("d"));
     assert_eq!(session(None, Some("a=1; friendlet=d;b")), Some("d"));
     assert_eq!(session(None, Some("xfriendlet=d")), None);
     assert_eq!(session(None, None), None);

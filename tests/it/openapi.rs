@@ -7,7 +7,7 @@ use friendlet::api::calls::{Effect, Handler, NAME};
 use friendlet::api::{CALLS, Row};
 use serde_json::{Map, Value, json};
 
-use crate::rest::resource;
+use crate::rest::{parameters, resource, summary};
 use crate::support::generated;
 
 /// Types of answers: their members, each as `name: type`, or `name?: type` if it may be missing. A type is a word of
@@ -142,7 +142,7 @@ fn operation(row: &Row, method: &str, path: &str) -> Value {
     let names: Vec<&str> = path.split('/').filter(|part| *part != NAME).collect();
     let mut operation = json!({
         "operationId": format!("{}-{}", method.to_lowercase(), names.join("-")) + if path.ends_with(NAME) { "-show" } else { "" },
-        "summary": row.summary,
+        "summary": summary(row),
         "tags": [row.path[0]],
         "responses": {
             "200": { "description": "done", "content": content("application/json", answer_of(row)) },
@@ -152,14 +152,14 @@ fn operation(row: &Row, method: &str, path: &str) -> Value {
     let call = row.path.join("/");
     let needed = NEEDED.iter().find(|(known, _)| *known == call).map_or(&[][..], |(_, names)| names);
     let text = json!({ "type": "string", "minLength": 1 });
-    let mut parameters = Vec::new();
+    let mut list = Vec::new();
     if path.split('/').any(|part| part == NAME) {
-        parameters.push(json!({ "name": NAME, "in": "path", "required": true, "schema": text }));
+        list.push(json!({ "name": NAME, "in": "path", "required": true, "schema": text }));
     }
     if method == "GET" {
-        let reads = |name: &&&str| !matches!(row.effect, Effect::ChangesWith(own) if own == **name);
-        let query = |name: &&str| json!({ "name": name, "in": "query", "required": needed.contains(name), "schema": text });
-        parameters.extend(row.parameters.iter().filter(reads).map(query));
+        let reads = |name: &&str| !matches!(row.effect, Effect::ChangesWith(own) if own == *name);
+        let query = |name: &str| json!({ "name": name, "in": "query", "required": needed.contains(&name), "schema": text });
+        list.extend(parameters(row).filter(reads).map(query));
     } else if !row.parameters.is_empty() {
         let value = json!({ "type": ["string", "number", "boolean"], "minLength": 1 });
         let properties: Map<String, Value> =
@@ -171,8 +171,8 @@ fn operation(row: &Row, method: &str, path: &str) -> Value {
         let schema = json!({ "type": "object", "additionalProperties": false });
         operation["requestBody"] = json!({ "content": { "application/json": { "schema": schema } } });
     }
-    if !parameters.is_empty() {
-        operation["parameters"] = parameters.into();
+    if !list.is_empty() {
+        operation["parameters"] = list.into();
     }
     if matches!(row.handler, Handler::Public(_)) {
         operation["security"] = json!([]);
@@ -199,7 +199,7 @@ fn description() -> Value {
             "summary": "Service control for small Linux boards",
             "license": { "name": env!("CARGO_PKG_LICENSE") },
         },
-        "servers": [{ "url": "/api/v1" }],
+        "servers": [{ "url": "." }],
         "security": [{ "bearer": [] }, { "cookie": [] }],
         "paths": paths,
         "components": {

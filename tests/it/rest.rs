@@ -23,6 +23,23 @@ pub(crate) fn resource(row: &Row) -> Option<(&'static [&'static str], String)> {
     Some((methods, path))
 }
 
+/// Summary of a call as a resource: without what only the other forms have.
+pub(crate) fn summary(row: &Row) -> &'static str {
+    match row.path {
+        ["login"] => "Opens a session.",
+        ["user", "logout"] => "Ends the session.",
+        [.., "log"] if row.parameters.contains(&"follow") => {
+            "Returns the newest lines that the service wrote, or those from position `since` on."
+        }
+        _ => row.summary,
+    }
+}
+
+/// Parameters of a call as a resource: a request has no socket that could follow anything.
+pub(crate) fn parameters(row: &Row) -> impl Iterator<Item = &'static str> {
+    row.parameters.iter().copied().filter(|name| *name != "follow")
+}
+
 /// Every failure, or one of each kind.
 const FAILURES: &[Failure<'_>] = &[
     Failure::MissingParameters { names: "" },
@@ -35,7 +52,11 @@ const FAILURES: &[Failure<'_>] = &[
     Failure::UnknownService,
     Failure::UnknownUser,
     Failure::NotPost,
+    Failure::Failed { function: "NAME", result: 22 },
+    Failure::Failed { function: "NAME", result: 2 },
+    Failure::Failed { function: "NAME", result: 16 },
     Failure::Failed { function: "NAME", result: 0 },
+    Failure::Failed { function: "NAME", result: 122 },
     Failure::Unchanged { function: "", reason: "" },
     Failure::Blocked { until_s: 1 },
     Failure::Internal,
@@ -56,12 +77,12 @@ fn page_shows_every_resource() {
     let mut text = "| request | parameters | right | summary |\n|---|---|---|---|\n".to_owned();
     for row in CALLS {
         let Some((methods, path)) = resource(row) else { continue };
-        let parameters: Vec<String> = row.parameters.iter().map(|name| format!("`{name}`")).collect();
+        let parameters: Vec<String> = parameters(row).map(|name| format!("`{name}`")).collect();
         let (methods, right) = (methods.join(", "), row.handler.right());
         text += &format!(
             "| `{methods} /api/v1/{path}` | {} | {right} | {} |\n",
             parameters.join(", "),
-            row.summary
+            summary(row)
         );
     }
     generated::check("docs/rest.md", "resources", &text);

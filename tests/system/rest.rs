@@ -120,6 +120,9 @@ fn browser_has_its_session_in_a_cookie_and_drops_it_at_the_end() {
         let refused = server.rest("POST", "user/logout", &format!("{cookie}{page}"), "");
         assert_eq!((refused.status, &value(&refused)["title"]), (403, &json!("Forbidden")));
     }
+    // It proves nothing at a login: a page that has the cookie alone learns no session.
+    let resumed = server.rest("POST", "login", &cookie, "{\"deviceid\":\"d\"}");
+    assert_eq!((resumed.status, &value(&resumed)["code"]), (400, &json!("missing-parameters")));
     let logout = server.rest("POST", "user/logout", &cookie, "");
     assert_eq!((logout.status, logout.body.as_str()), (200, "{}"));
     assert!(logout.header("set-cookie").unwrap().starts_with("friendlet=; Max-Age=0; Path=/api/v1/; "));
@@ -144,7 +147,9 @@ fn every_mistake_is_a_problem() {
         ("GET", "services/idle/start", "", 405, "other methods"),
         ("POST", "services/idle", "", 405, "other methods"),
         ("DELETE", "services/idle", "", 405, "GET or POST"),
-        ("GET", "board/log?level=info", "", 405, "by POST"),
+        ("GET", "board/log?level=info", "", 405, "other methods"),
+        ("POST", "board/log", "{\"level\":\"nix\"}", 400, "log: "),
+        ("GET", "operations/wait?operation=none", "", 404, "wait: "),
         ("POST", "services/idle/start", "{\"operatoin\":1}", 400, "not one of this call"),
         ("GET", "services?form=idle", "", 400, "not one of this call"),
         ("POST", "services/idle/command", "", 400, "cmd"),
@@ -179,8 +184,27 @@ fn every_mistake_is_a_problem() {
         (response.status, value(&response)["code"].as_str().unwrap_or_default().to_owned())
     };
     assert_eq!(login("wrong"), (401, "wrong-password".to_owned()));
-    let in_query = server.rest("POST", "login?username=fadmin&password=secret", "", "");
-    assert_eq!(in_query.status, 405, "{in_query:?}");
+    for (method, request, body) in [
+        ("POST", "login?username=fadmin&password=secret", ""),
+        ("POST", "services/idle/command?cmd=a", "{\"cmd\":\"b\"}"),
+        ("GET", "services?from=idle", "{\"from\":\"idle\"}"),
+        ("GET", "services/idle/log?follow=true", ""),
+    ] {
+        let refused = server.rest(method, request, &bearer(ADMIN), body);
+        assert_eq!(refused.status, 400, "{refused:?}");
+    }
+    // A path is compared as it is executed.
+    for (method, resource, status, methods) in [
+        ("GET", "board/log?level=info", 405, Some("POST, OPTIONS")),
+        ("POST", "s%65rvices", 405, Some("GET, HEAD, OPTIONS")),
+        ("GET", "services/idle/st%61rt", 405, Some("POST, OPTIONS")),
+        ("POST", "services/idle%2fstop", 404, None),
+        ("POST", "board%2Freboot", 404, None),
+        ("GET", "services/%69dle", 200, None),
+    ] {
+        let answer = server.rest(method, resource, &bearer(ADMIN), "");
+        assert_eq!((answer.status, answer.header("allow")), (status, methods), "{resource}");
+    }
     // Other paths have their answers as ever.
     assert_eq!(server.get("/api/v2/services").header("content-type"), Some("text/plain; charset=utf-8"));
 }

@@ -169,7 +169,7 @@ pub(super) struct Restored {
 }
 
 /// Writes the files of the backup that `data` have lost.
-pub(super) fn restore(place: &Place, data: &Path) -> Restored {
+pub(super) fn restore(place: &Place, data: &Path, feed: &mut dyn FnMut()) -> Restored {
     let content = match place.read() {
         Ok(content) => content.unwrap_or_default(),
         Err(error) => {
@@ -178,11 +178,14 @@ pub(super) fn restore(place: &Place, data: &Path) -> Restored {
         }
     };
     let backup = backup::files(&content).unwrap_or_default();
+    feed();
     files::release_state(data);
+    feed();
     let losses = files::losses(data, &backup);
     let mut restored = Restored { is_damaged: losses.is_damaged, ..Restored::default() };
     let files = if losses.is_damaged { Vec::new() } else { losses.files };
     for file in files {
+        feed();
         match files::restore(data, file) {
             Ok(()) => {
                 warning!("backup: {} is restored", file.name);
@@ -280,9 +283,9 @@ mod tests {
             fs::write(data.0.join(name), text).unwrap();
         }
         Backup::new(Some(disk.place()), &data.0).finish();
-        assert_eq!(restore(&disk.place(), &data.0), Restored::default());
+        assert_eq!(restore(&disk.place(), &data.0, &mut || ()), Restored::default());
         fs::remove_dir_all(&data.0).unwrap();
-        let restored = restore(&disk.place(), &data.0);
+        let restored = restore(&disk.place(), &data.0, &mut || ());
         assert_eq!(restored.names, "friendlet.toml, state/first-password");
         assert_eq!(fs::read(data.0.join("friendlet.toml")).unwrap(), b"a = 1");
     }

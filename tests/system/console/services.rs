@@ -7,25 +7,26 @@ use crate::support::wait::until;
 
 const IGNORED: [&str; 0] = [];
 
+/// Its name has every kind of character that a name may have: that of an instance.
 #[test]
 #[ignore = "the step 'console' runs it"]
 fn every_button_of_a_service() {
     let commands = "description = \"the tool\"\n[service.commands]\nsay = [\"/bin/sh\", \"-c\", \"echo said; exit 4\"]\nreload = \"USR1\"";
     let script = "trap 'echo reloaded' USR1; echo begun; while :; do sleep 0.1; done";
-    let console = Console::log_in(&Device::new().with(&shell("tool", script, commands)));
+    let console = Console::log_in(&Device::new().with(&shell("tool@a.b-c", script, commands)));
     let browser = &console.browser;
-    browser.click("Start tool");
+    browser.click("Start tool@a.b-c");
     browser.until("document.querySelectorAll('tbody tr')[1].innerText.includes('running')");
-    browser.click("tool");
-    browser.until("document.querySelector('h1').textContent === 'tool'");
+    browser.click("tool@a.b-c");
+    browser.until("document.querySelector('h1').textContent === 'tool@a.b-c'");
     browser.sees("the tool");
     browser.sees("begun");
     for (button, state) in [
-        ("Pause tool", "paused"),
-        ("Start tool", "running"),
-        ("Restart tool", "running"),
-        ("Stop tool", "stopped"),
-        ("Start tool", "running"),
+        ("Pause tool@a.b-c", "paused"),
+        ("Start tool@a.b-c", "running"),
+        ("Restart tool@a.b-c", "running"),
+        ("Stop tool@a.b-c", "stopped"),
+        ("Start tool@a.b-c", "running"),
     ] {
         browser.click(button);
         browser.until(&format!("document.querySelector('.state').textContent === '{state}'"));
