@@ -23,7 +23,8 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 const FIND: &str = "const [name] = arguments;
     const words = (node) => node.getAttribute('aria-label') ?? node.closest('label')?.textContent ?? node.textContent;
     return [...document.querySelectorAll('button, a, input, textarea')]
-        .find((node) => node.checkVisibility() && words(node).trim() === name) ?? null;";
+        .find((node) => node.checkVisibility() && words(node).trim() === name
+            && node.getAttribute('aria-disabled') !== 'true') ?? null;";
 
 /// Keys of WebDriver beside characters.
 pub(crate) const TAB: &str = "\u{E004}";

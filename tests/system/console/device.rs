@@ -36,7 +36,7 @@ fn audit_trail_is_shown_and_searched() {
     let directory = Directory::new();
     let audit = format!("level = \"debug\"\naudit = \"{}\"", directory.file("audit"));
     let text = Device::new().text(&directory.file("state")).replacen("level = \"debug\"", &audit, 1);
-    let file = directory.write("friendlet.toml", text);
+    let (file, trail) = (directory.write("friendlet.toml", text), directory.file("audit"));
     let mut command = friendlet();
     command.args(["serve", "--config", &file]).env_remove("STATE_DIRECTORY");
     let console = Console::on(Server::start_command(directory, command), WIDE);
@@ -44,6 +44,10 @@ fn audit_trail_is_shown_and_searched() {
     let browser = &console.browser;
     browser.click("Start allowed");
     browser.sees("running");
+    // A thread writes it.
+    until("it is recorded", || {
+        std::fs::read_to_string(&trail).unwrap_or_default().contains("services/start")
+    });
     console.go_to("Audit trail");
     browser.until("[...document.querySelectorAll('tbody tr')].some((row) => row.innerText.includes('services/start') && row.innerText.includes('allowed'))");
     browser.fill("Search", "call=login");

@@ -29,6 +29,9 @@ fn every_button_of_a_service() {
         ("Start tool@a.b-c", "running"),
     ] {
         browser.click(button);
+        // A button does nothing while its verb is under way.
+        let (verb, name) = button.split_once(' ').unwrap();
+        browser.sees(&format!("{name}: {} done", verb.to_lowercase()));
         browser.until(&format!("document.querySelector('.state').textContent === '{state}'"));
     }
     browser.sees("Memory");
