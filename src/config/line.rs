@@ -35,9 +35,16 @@ impl<'t> Line<'t> {
     }
 }
 
-/// Place of the equals sign before the first secret of a line.
+/// Place of the equals sign before the first secret of a line. The value of an unknown key may be one: `pasword`.
 fn secret(text: &str, table: &str) -> Option<usize> {
     let own = table.rsplit('.').next();
+    let is_known = |name: &str| TABLES.iter().flat_map(|table| table.keys).any(|key| key.name == name);
+    if let Some((name, _)) = text.split_once('=')
+        && !name.trim().trim_matches(['"', '\'']).split('.').any(is_known)
+        && !own.is_some_and(|own| table.contains('.') && is_known(own))
+    {
+        return Some(name.len());
+    }
     let keys = TABLES.iter().flat_map(|table| table.keys).filter(|key| key.is_secret);
     let begins = keys.filter_map(|key| {
         // `env` may have a table of its own, or variables with a dot.
@@ -69,7 +76,7 @@ mod tests {
             (11, "service", Some("\"env\""), "\"env\" ="),
             (12, "service", Some("env_file"), "env_file = '/e'"),
             (13, "service", Some("command"), "command = ['/usr/bin/env']"),
-            (14, "service", Some("x"), "x = { name = 'a', env ="),
+            (14, "service", Some("x"), "x ="),
         ] {
             assert_eq!(Line::of(text, number), Some(Line { table, key, text: shown }), "{number}");
         }

@@ -2,10 +2,10 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 /// Lock that is held until this is dropped, or its process ends.
@@ -27,7 +27,7 @@ impl StateLock {
     /// # Errors
     /// See [`LockError`].
     pub fn new(directory: &Path) -> Result<Self, LockError> {
-        let opened = File::open(directory).map_err(LockError::Io)?;
+        let opened = open_directory(directory).map_err(LockError::Io)?;
         match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self(opened)),
             Err(Errno::WOULDBLOCK) => Err(LockError::InUse(holder(&opened))),
@@ -38,10 +38,16 @@ impl StateLock {
 
 /// Process that holds the lock of a directory; `None` without one. The lock stays free for a server that starts.
 pub fn holder_of(directory: &Path) -> Option<u32> {
-    let opened = File::open(directory).ok()?;
+    let opened = open_directory(directory).ok()?;
     let holder = holder(&opened)?;
     // An inode with that number may be one of another file system. Only then is this lock granted, for a moment.
     (flock(&opened, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)).then_some(holder)
+}
+
+/// Opens a directory. A pipe in its place would have its reader wait for ever.
+fn open_directory(path: &Path) -> io::Result<File> {
+    let flags = OFlags::DIRECTORY | OFlags::NONBLOCK;
+    File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
 /// Process that holds the lock of a directory, by its inode in `/proc/locks` (proc_locks(5)).
@@ -78,6 +84,17 @@ mod tests {
         assert_eq!(holder_of(&directory.0), None);
         assert!(StateLock::new(&directory.0).is_ok());
         assert!(matches!(StateLock::new(&directory.0.join("none")), Err(LockError::Io(_))));
+    }
+
+    /// It waited for ever for a writer.
+    #[test]
+    fn pipe_in_place_of_the_directory_is_an_error() {
+        let directory = TestDirectory::new("lock-pipe");
+        let pipe = directory.0.join("pipe");
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(matches!(StateLock::new(&pipe), Err(LockError::Io(_))));
+        assert_eq!(holder_of(&pipe), None);
     }
 
     #[test]
