@@ -269,7 +269,8 @@ fn finding_has_its_line_and_a_caret_without_secrets() {
     let expected = [
         "    2 |  level = \"infö\"",
         "      |          ^",
-        "    3 | levl = 1",
+        // The value of an unknown key may be a secret.
+        "    3 | levl =",
         "      | ^",
         "    6 | password =",
         "      |           ^",
