@@ -186,7 +186,7 @@ pub static CALLS: &[Row] = &[
     },
     Row {
         path: &["services", NAME, "log"],
-        parameters: &["since", "lines", "follow"],
+        parameters: &["since", "lines", services::FOLLOW],
         effect: Effect::Reads,
         summary: "Returns the newest lines that the service wrote, or those from position `since` on; with `follow`, the socket receives those after them.",
         handler: Handler::Service(services::log),
@@ -347,21 +347,19 @@ impl Row {
         Self::find(function).map(|(row, _)| row)
     }
 
-    /// Methods of HTTP for the call as a resource of `/api/v1`, as in `Allow`.
-    pub(crate) fn methods(&self) -> &'static str {
+    /// Methods of HTTP for the call as a resource of `/api/v1`, as in `Allow`: with these parameters, or any.
+    pub(crate) fn methods(&self, call: Option<&Call<'_>>) -> &'static str {
+        let is_change = call.is_some_and(|call| self.effect.of(call) != Effect::Reads);
         match self.effect {
             Effect::Reads => "GET, HEAD, OPTIONS",
-            Effect::Changes | Effect::ChangesAnswered => "POST, OPTIONS",
-            Effect::ChangesWith(_) => "GET, HEAD, POST, OPTIONS",
+            Effect::ChangesWith(_) if !is_change => "GET, HEAD, POST, OPTIONS",
+            _ => "POST, OPTIONS",
         }
     }
 
-    /// Returns true if the call may be made by `POST`, or else by `GET`.
-    pub(crate) fn has_method(&self, is_post: bool, call: &Call<'_>) -> bool {
-        match self.effect.of(call) {
-            Effect::Reads => !is_post || self.effect != Effect::Reads,
-            _ => is_post,
-        }
+    /// Names of its parameters as a resource of `/api/v1`: a request has no socket that could follow anything.
+    pub fn resource_parameters(&self) -> impl Iterator<Item = &'static str> {
+        self.parameters.iter().copied().filter(|name| *name != services::FOLLOW)
     }
 
     /// Finds the call whose path, after `system.library`, has these segments; also returns the name of a

@@ -10,6 +10,8 @@ use crate::service::{
 };
 use crate::session::ClientAddr;
 
+/// Parameter with which a bound socket receives the lines that follow.
+pub(super) const FOLLOW: &str = "follow";
 /// HTML of a service that configures none, as in Friend Core.
 const NO_WEBGUI: &str = "<div> </div>";
 /// Id of a call that no completion of the platform names: the supervisor completes it.
@@ -186,7 +188,7 @@ pub(super) fn log<'a>(
     cx: &'a mut Context<'_>,
 ) -> Outcome<'a> {
     let number = |key| call.parameter(key).map(str::parse::<u64>).transpose();
-    let follow = call.parameter("follow").map(str::parse::<bool>).transpose();
+    let follow = call.parameter(FOLLOW).map(str::parse::<bool>).transpose();
     let (Ok(since), Ok(lines), Ok(follow)) = (number("since"), number("lines"), follow) else {
         return Outcome::Failed(Failure::Failed { function: "log", result: EINVAL });
     };

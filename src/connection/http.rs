@@ -43,9 +43,6 @@ enum Route {
     Call {
         is_post: bool,
     },
-    Resource {
-        is_post: bool,
-    },
 }
 
 /// Request whose body may not be whole. Its parts are positions in the receive buffer.
@@ -53,7 +50,7 @@ struct Parsed {
     route: Route,
     path: Range<usize>,
     query: Range<usize>,
-    /// Session in a field of the head.
+    /// Session of a request for a resource, in a field of the head.
     session: Option<Range<usize>>,
     /// Length of the head.
     length: usize,
@@ -103,24 +100,17 @@ pub(super) fn handle_request(connection: &mut Connection, cx: &mut Context<'_>) 
         Route::Socket(upgrade) => handle_upgrade(connection, &upgrade, body.start, query, cx),
         Route::Call { is_post } => {
             let mut receive = core::mem::take(&mut connection.receive);
-            match receive.filled_mut().get_disjoint_mut([path, query, body]) {
-                Ok([path, query, body]) => handle_call(connection, path, query, body, is_post, cx),
-                Err(_) => fail(connection, "parts of a request overlap", cx.http, cx.now),
-            }
-            receive.clear();
-            connection.receive = receive;
-        }
-        Route::Resource { is_post } => {
-            let mut receive = core::mem::take(&mut connection.receive);
+            let is_rest = connection.request.is_rest;
             let has_session = session.is_some();
             let parts = [path, query, body, session.unwrap_or_default()];
             match receive.filled_mut().get_disjoint_mut(parts) {
-                Ok([path, query, body, session]) => {
+                Ok([path, query, body, session]) if is_rest => {
                     // No session has this id. At the local socket, no id at all would be that of an administrator.
                     let session = str::from_utf8(session).ok().filter(|session| !session.is_empty());
                     let session = has_session.then_some(session.unwrap_or("-"));
                     handle_resource(connection, path, query, body, session, is_post, cx);
                 }
+                Ok([path, query, body, _]) => handle_call(connection, path, query, body, is_post, cx),
                 Err(_) => fail(connection, "parts of a request overlap", cx.http, cx.now),
             }
             receive.clear();
@@ -151,26 +141,28 @@ fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Pars
     let plain = resource.filter(|resource| !resource.contains('%'));
     let row = plain.and_then(rest::call_path).and_then(|path| Row::of(&path));
     connection.request.is_rest = resource.is_some();
-    connection.request.methods = row.map(Row::methods).unwrap_or_default();
+    connection.request.methods = row.map_or("", |row| row.methods(None));
     let Some((mut head, length)) = http::parse_head(bytes)? else { return Ok(None) };
     strip_prefix(&mut head, prefix);
-    if row.is_some_and(|row| !row.methods().contains(head.method.name())) {
-        return Err(rest::METHOD);
-    }
-    let is_call = [CALLS, rest::PREFIX].into_iter().any(|prefix| head.path.starts_with(prefix));
-    if is_call || head.upgrade.is_some() || head.method == Method::Options {
+    if is_call(head.path) || head.upgrade.is_some() || head.method == Method::Options {
         let position = http::check_origin(&head, config.allowed(), config.tls)?;
         connection.request.origin = position.and_then(|position| position.try_into().ok());
     }
+    let session = resource.and_then(|_| rest::session(head.authorization, head.cookie));
     Ok(Some(Parsed {
         route: route(&head)?,
         length,
-        session: rest::session(head.authorization, head.cookie).map(|session| position(bytes, session)),
+        session: session.map(|session| position(bytes, session)),
         path: head.path_at,
         query: head.query_at,
         content_length: (!head.is_chunked).then_some(head.content_length),
         expects_continue: head.expects_continue,
     }))
+}
+
+/// Returns true for the path of a call, in either form.
+fn is_call(path: &str) -> bool {
+    [CALLS, rest::PREFIX].into_iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Position of a part of a text in it. An empty one is anywhere.
@@ -233,19 +225,14 @@ fn route(head: &Head<'_>) -> Result<Route, Rejection> {
     }
     match (head.method, head.path) {
         (Method::Options, _) => Ok(Route::Options),
-        (method, path) if path.starts_with(CALLS) => {
+        (method, path) if is_call(path) => {
             let is_post = method == Method::Post;
             if is_post && (head.content_length > 0 || head.is_chunked) {
-                http::check_content_type(head.content_type)?;
+                let check =
+                    if path.starts_with(CALLS) { http::check_content_type } else { rest::check_content_type };
+                check(head.content_type)?;
             }
             Ok(Route::Call { is_post })
-        }
-        (method, path) if path.starts_with(rest::PREFIX) => {
-            let is_post = method == Method::Post;
-            if is_post && (head.content_length > 0 || head.is_chunked) {
-                rest::check_content_type(head.content_type)?;
-            }
-            Ok(Route::Resource { is_post })
         }
         (Method::Get | Method::Head, "/healthz") => health_level(head.query).map(Route::Health),
         _ => Err(Rejection::NOT_FOUND),
@@ -300,7 +287,7 @@ fn handle_resource(
         }
         let path = rest::call_path(resource).ok_or(Rejection::NOT_FOUND)?;
         match Row::of(&path) {
-            Some(row) if !parameters.iter().all(|pair| is_parameter(row, pair)) => Err(rest::PARAMETER),
+            Some(row) if !parameters.iter().all(|pair| is_value(row, pair)) => Err(rest::PARAMETER),
             row => Ok((path, row)),
         }
     });
@@ -308,20 +295,14 @@ fn handle_resource(
         Ok(collected) => collected,
         Err(rejection) => return refuse(connection, &rejection, cx),
     };
-    // The parts of the path were encoded when it was compared first.
-    connection.request.methods = row.map(Row::methods).unwrap_or_default();
-    // Whoever logs in proves who it is: a cookie does not.
+    // A login needs a password: the session of a cookie would be given to the page in clear.
     let session = session.filter(|_| row.is_none_or(|row| !matches!(row.handler, Handler::Public(_))));
     let call = Call { path: &path, parameters: &parameters, session };
-    if row.is_some_and(|row| !row.has_method(is_post, &call)) {
-        if !is_post
-            && row.is_some_and(|row| {
-                row.has_method(false, &Call { parameters: &Parameters::default(), ..call })
-            })
-        {
-            connection.request.methods = "POST, OPTIONS";
+    if let Some(row) = row {
+        connection.request.methods = row.methods(Some(&call));
+        if !connection.request.methods.contains(if is_post { "POST" } else { "GET" }) {
+            return refuse(connection, &rest::METHOD, cx);
         }
-        return refuse(connection, &rest::METHOD, cx);
     }
     run(connection, &call, is_post, cx);
 }
@@ -335,9 +316,9 @@ fn decode_resource(path: &mut [u8]) -> Result<&str, Rejection> {
     path.strip_prefix(rest::PREFIX).ok_or(Rejection::NOT_FOUND)
 }
 
-/// Returns true for a value of a parameter that the call has. A request cannot follow anything.
-fn is_parameter(row: &Row, (name, value): (&str, &str)) -> bool {
-    !value.is_empty() && name != "follow" && row.parameters.contains(&name)
+/// Returns true for a value of a parameter that the call has.
+fn is_value(row: &Row, (name, value): (&str, &str)) -> bool {
+    !value.is_empty() && row.resource_parameters().any(|known| known == name)
 }
 
 /// Counts a request that is malformed, and rejects it.

@@ -29,18 +29,6 @@ pub enum Method {
     Post,
 }
 
-impl Method {
-    /// Name in a request.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Options => "OPTIONS",
-            Self::Post => "POST",
-        }
-    }
-}
-
 /// Error response to a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rejection {

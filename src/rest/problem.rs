@@ -71,9 +71,7 @@ impl fmt::Display for Detail<'_> {
             Failure::UnknownFunction | Failure::UnknownLibrary => "this call is unknown",
             Failure::NoServiceName | Failure::UnknownService => "this service is unknown",
             Failure::UnknownUser => "this user is unknown",
-            Failure::NotPost => {
-                "this call changes something; send it by POST, without a password in the query"
-            }
+            Failure::NotPost => "this call changes something; send it by POST",
             Failure::Failed { function, result } => {
                 return write!(f, "{function}: {}", log::Reason::from(result));
             }

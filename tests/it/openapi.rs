@@ -7,7 +7,7 @@ use friendlet::api::calls::{Effect, Handler, NAME};
 use friendlet::api::{CALLS, Row};
 use serde_json::{Map, Value, json};
 
-use crate::rest::{parameters, resource, summary};
+use crate::rest::{resource, summary};
 use crate::support::generated;
 
 /// Types of answers: their members, each as `name: type`, or `name?: type` if it may be missing. A type is a word of
@@ -159,7 +159,7 @@ fn operation(row: &Row, method: &str, path: &str) -> Value {
     if method == "GET" {
         let reads = |name: &&str| !matches!(row.effect, Effect::ChangesWith(own) if own == *name);
         let query = |name: &str| json!({ "name": name, "in": "query", "required": needed.contains(&name), "schema": text });
-        list.extend(parameters(row).filter(reads).map(query));
+        list.extend(row.resource_parameters().filter(reads).map(query));
     } else if !row.parameters.is_empty() {
         let value = json!({ "type": ["string", "number", "boolean"], "minLength": 1 });
         let properties: Map<String, Value> =

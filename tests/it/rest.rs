@@ -35,11 +35,6 @@ pub(crate) fn summary(row: &Row) -> &'static str {
     }
 }
 
-/// Parameters of a call as a resource: a request has no socket that could follow anything.
-pub(crate) fn parameters(row: &Row) -> impl Iterator<Item = &'static str> {
-    row.parameters.iter().copied().filter(|name| *name != "follow")
-}
-
 /// Every failure, or one of each kind.
 const FAILURES: &[Failure<'_>] = &[
     Failure::MissingParameters { names: "" },
@@ -77,7 +72,7 @@ fn page_shows_every_resource() {
     let mut text = "| request | parameters | right | summary |\n|---|---|---|---|\n".to_owned();
     for row in CALLS {
         let Some((methods, path)) = resource(row) else { continue };
-        let parameters: Vec<String> = parameters(row).map(|name| format!("`{name}`")).collect();
+        let parameters: Vec<String> = row.resource_parameters().map(|name| format!("`{name}`")).collect();
         let (methods, right) = (methods.join(", "), row.handler.right());
         text += &format!(
             "| `{methods} /api/v1/{path}` | {} | {right} | {} |\n",

@@ -23,7 +23,7 @@ pub fn release(path: &Path) {
         return;
     }
     match ioctl_setflags(&file, attributes - locks) {
-        Ok(()) => warning!("{} was immutable or append-only, and is no longer", path.display()),
+        Ok(()) => warning!("{}: an attribute is removed, immutable or append-only", path.display()),
         Err(errno) => {
             error!("{}: cannot make it mutable: {}", path.display(), Reason::from(errno.raw_os_error()));
         }
