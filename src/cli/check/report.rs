@@ -1,8 +1,9 @@
 //! Findings for people, each with its line, and for programs.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use crate::config::{Diagnostic, Line, Places, Severity, Source};
+use crate::json::Writer;
 
 /// Most characters of a line that is shown.
 const LINE_CHARS: usize = 100;
@@ -53,7 +54,7 @@ impl<'t> Report<'t> {
     /// All findings as one JSON object.
     pub(super) fn json(&self, findings: &[Diagnostic], omitted: usize) -> String {
         let is_ok = !findings.iter().any(|finding| finding.severity == Severity::Error);
-        let name = Json(Some(self.name));
+        let name = json(Some(self.name));
         let mut text = format!("{{\"file\":{name},\"ok\":{is_ok},\"omitted\":{omitted},\"findings\":[");
         for (number, finding) in findings.iter().enumerate() {
             let key = self.line(finding).and_then(|line| match line.key {
@@ -75,30 +76,25 @@ impl<'t> Report<'t> {
             let _ = write!(
                 text,
                 ",\"file\":{},\"key\":{},\"message\":{},\"hint\":{}}}",
-                Json(Some(&finding.source)),
-                Json(key.as_deref()),
-                Json(Some(&finding.message)),
-                Json(Some(&*finding.hint).filter(|hint| !hint.is_empty())),
+                json(Some(&finding.source)),
+                json(key.as_deref()),
+                json(Some(&finding.message)),
+                json(Some(&*finding.hint).filter(|hint| !hint.is_empty())),
             );
         }
         text + "]}\n"
     }
 }
 
-/// Text as JSON (RFC 8259), or `null`.
-struct Json<'t>(Option<&'t str>);
-
-impl fmt::Display for Json<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(text) = self.0 else { return f.write_str("null") };
-        f.write_char('"')?;
-        for c in text.chars() {
-            match c {
-                '"' | '\\' => f.write_char('\\').and_then(|()| f.write_char(c))?,
-                '\0'..' ' => write!(f, "\\u{:04x}", u32::from(c))?,
-                _ => f.write_char(c)?,
-            }
-        }
-        f.write_char('"')
-    }
+/// Text as JSON, or `null`.
+fn json(text: Option<&str>) -> String {
+    let Some(text) = text else { return "null".to_owned() };
+    // A byte becomes six at most (RFC 8259, 7).
+    let mut buffer = vec![0; 6 * text.len() + 2];
+    let mut out = Writer::new(&mut buffer);
+    let written = out.put_text(text);
+    debug_assert!(written.is_ok(), "the longest text fits");
+    let length = out.len();
+    buffer.truncate(length);
+    String::from_utf8(buffer).unwrap_or_default()
 }
