@@ -144,6 +144,9 @@ fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Pars
     connection.request.methods = row.map_or("", |row| row.methods(None));
     let Some((mut head, length)) = http::parse_head(bytes)? else { return Ok(None) };
     strip_prefix(&mut head, prefix);
+    if row.is_some_and(|row| !is_one_of(head.method, row.methods(None))) {
+        return Err(rest::METHOD);
+    }
     if is_call(head.path) || head.upgrade.is_some() || head.method == Method::Options {
         let position = http::check_origin(&head, config.allowed(), config.tls)?;
         connection.request.origin = position.and_then(|position| position.try_into().ok());
@@ -158,6 +161,15 @@ fn parse(connection: &mut Connection, config: &HttpConfig) -> Result<Option<Pars
         content_length: (!head.is_chunked).then_some(head.content_length),
         expects_continue: head.expects_continue,
     }))
+}
+
+/// Returns true for a method of this list, as in `Allow`.
+fn is_one_of(method: Method, methods: &str) -> bool {
+    match method {
+        Method::Get | Method::Head => methods.contains("GET"),
+        Method::Post => methods.contains("POST"),
+        Method::Options => true,
+    }
 }
 
 /// Returns true for the path of a call, in either form.
@@ -300,7 +312,8 @@ fn handle_resource(
     let call = Call { path: &path, parameters: &parameters, session };
     if let Some(row) = row {
         connection.request.methods = row.methods(Some(&call));
-        if !connection.request.methods.contains(if is_post { "POST" } else { "GET" }) {
+        let method = if is_post { Method::Post } else { Method::Get };
+        if !is_one_of(method, connection.request.methods) {
             return refuse(connection, &rest::METHOD, cx);
         }
     }

@@ -146,6 +146,7 @@ fn every_mistake_is_a_problem() {
         ("GET", "services/none", "", 404, "service is unknown"),
         ("GET", "services/idle/start", "", 405, "other methods"),
         ("POST", "services/idle", "", 405, "other methods"),
+        ("POST", "services/idle", "{", 405, "other methods"),
         ("DELETE", "services/idle", "", 405, "GET or POST"),
         ("GET", "board/log?level=info", "", 405, "other methods"),
         ("POST", "board/log", "{\"level\":\"nix\"}", 400, "log: "),
