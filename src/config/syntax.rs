@@ -11,16 +11,22 @@ use crate::limits::CONFIG_BYTES;
 const DUPLICATE: &str = "duplicate key";
 
 /// Messages of the parser by their beginning, each with its correction.
-const HINTS: [(&str, &str); 7] = [
+const HINTS: [(&str, &str); 10] = [
     ("string values must", "write it in quotes"),
     ("invalid boolean", "write true or false, and nothing after it"),
     ("missing comma", "or the bracket is not closed"),
     ("missing escaped value", "in \"..\" a backslash is \\\\, in '..' it is a character"),
     ("invalid basic string", "close the quotes"),
+    ("invalid multi-line", "close the three quotes"),
+    ("unexpected leading zero", "write it without that zero, or in quotes"),
+    ("carriage return", "save the file with a line feed at the end of each line"),
     ("unclosed", "close the bracket"),
     // Any other.
     ("", "a line is KEY = VALUE, a header in brackets, or a # comment"),
 ];
+
+/// Words that other formats have for true and false.
+const YES_NO: [&str; 4] = ["yes", "no", "on", "off"];
 
 /// Returns the parts of a text that are TOML. `start` is its place among the files; the places of the values are those in
 /// the text.
@@ -32,6 +38,14 @@ pub(super) fn parse_toml<'t>(text: &'t str, start: usize, diagnostics: &mut Diag
     if matches!(text.as_bytes(), [0, 1..=255, ..] | [1..=255, 0, ..]) {
         diagnostics.syntax_error(start, "the text is UTF-16", "save it as UTF-8");
         return DeTable::new();
+    }
+    if text.trim().is_empty() {
+        // As one that a power cut has emptied.
+        diagnostics.warning(
+            &(start..start),
+            "it sets nothing",
+            "`serve --fall-back` uses the last good copy instead",
+        );
     }
     let (values, errors) = DeTable::parse_recoverable(text);
     let values = values.into_inner();
@@ -64,6 +78,12 @@ pub(super) fn parse_toml<'t>(text: &'t str, start: usize, diagnostics: &mut Diag
                 _ => span.start,
             };
             diagnostics.syntax_error(start + at, message, hint(message, rest));
+            let line = before.rfind('\n').map_or(0, |end| end + 1);
+            if text.get(line..).is_some_and(|line| line.trim_start().starts_with('[')) {
+                // The keys of a wrong header are those of no table.
+                let end = rest.find("\n[").map_or(text.len(), |end| span.start + end);
+                diagnostics.ignore(start + span.start..start + end);
+            }
             if before.get(at..).is_some_and(|between| between.contains('\n')) {
                 // All that follows was read as a part of what is open.
                 diagnostics.ignore(start + at..start + text.len());
@@ -83,9 +103,10 @@ pub(super) fn parse_toml<'t>(text: &'t str, start: usize, diagnostics: &mut Diag
         match TABLES.iter().find(|table| is_header && table.is_repeated() && table.name == name) {
             Some(table) => report_single(table, at, diagnostics),
             None => {
-                let hint = match is_header || name != "name" {
-                    true => "its table has it already: keep one of them",
-                    false => "its table has it already: write a header such as [[service]] before it",
+                let hint = match (is_header, name) {
+                    (true, _) => "that table is there already: write its keys under one header",
+                    (false, other) if other != "name" => "its table has it already: keep one of them",
+                    _ => "its table has it already: write a header such as [[service]] before it",
                 };
                 diagnostics.syntax_error(at, format_args!("{DUPLICATE} '{name}'"), hint);
             }
@@ -102,6 +123,7 @@ fn report_single(table: &Table, at: usize, diagnostics: &mut Diagnostics<'_>) {
 
 /// Correction of an error with this message. `rest` is the text from its place on.
 fn hint(message: &str, rest: &str) -> &'static str {
+    let word = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
     let (start, hint) = *HINTS.iter().find(|(start, _)| message.starts_with(start)).unwrap_or(&HINTS[0]);
     match rest.chars().next() {
         // Those of word processors.
@@ -109,6 +131,12 @@ fn hint(message: &str, rest: &str) -> &'static str {
         // The first of them is about a value.
         Some('0'..='9') if start == HINTS[0].0 => "a number has no unit",
         Some('\n' | '\r') | None if start == HINTS[0].0 => "the value is missing",
+        Some(c) if c.is_control() && !matches!(c, '\n' | '\r') && hint == "close the quotes" => {
+            "remove the control character"
+        }
+        _ if start == HINTS[0].0 && YES_NO.iter().any(|known| word.eq_ignore_ascii_case(known)) => {
+            "write true or false, or the word in quotes"
+        }
         _ => hint,
     }
 }

@@ -199,15 +199,29 @@ pub(super) fn report_type(
         DeValue::String(_) if expected.contains("number") => "a number has no quotes and no unit".to_owned(),
         DeValue::String(text) if matches!(&**text, "true" | "false") => format!("write {text}"),
         DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)
-            if expected == STRING || expected.starts_with('\'') =>
+            if expected == STRING =>
         {
             "write it in quotes".to_owned()
         }
+        _ if expected.starts_with('\'') => "write one of them, with the quotes".to_owned(),
         _ => String::new(),
     };
     let message = format_args!("{name}: expected {expected}, found {found}");
     diagnostics.error_with_hint(&value.span(), message, &hint);
 }
+
+/// Keys of systemd and supervisord, and those that have their meaning here.
+const FOREIGN: [(&str, &str); 9] = [
+    ("ExecStart", "command"),
+    ("ExecStartPre", "pre_start"),
+    ("ExecStop", "stop_command"),
+    ("ExecStopPost", "finish"),
+    ("Environment", "env"),
+    ("environment", "env"),
+    ("autorestart", "restart"),
+    ("directory", "working_directory"),
+    ("stdout_logfile", "output_file"),
+];
 
 /// Reports a name that is not among `known`.
 pub(super) fn report_unknown(
@@ -220,7 +234,11 @@ pub(super) fn report_unknown(
     let homes = TABLES.iter().filter(|table| table.key(name).is_some()).map(|table| table.header);
     let homes = Vec::from_iter(homes).join(", ");
     // A table is rather one that is misspelt.
-    let near = if homes.is_empty() || place.is_empty() { hint(name, known) } else { String::new() };
+    let near = match FOREIGN.iter().find(|(foreign, _)| *foreign == name) {
+        Some((_, own)) => format!("it is called '{own}' here"),
+        None if homes.is_empty() || place.is_empty() => hint(name, known),
+        None => String::new(),
+    };
     let hint = if near.is_empty() && !homes.is_empty() { format!("it is a key of {homes}") } else { near };
     diagnostics.error_with_hint(span, format_args!("unknown key '{name}'{place}"), &hint);
 }

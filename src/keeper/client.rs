@@ -108,9 +108,10 @@ impl Processes {
         }
     }
 
-    /// Reports to the keeper that a reload is under way: a later server begins it anew.
-    pub fn report_reload(&self) {
-        self.request(Request::Reloading);
+    /// Reports to the keeper that a reload is under way, which a later server begins anew, or an unconfirmed change, from
+    /// which it returns.
+    pub fn report_reload(&self, force: Force) {
+        self.request(Request::Reloading(force));
     }
 
     /// Hands the text of a later configuration file to the keeper. The requests after it are about its services.

@@ -29,9 +29,9 @@ use super::message::{exit_of, of_exit};
 use super::notices::NoticeSocket;
 use super::process_table::ProcessTable;
 use super::raw;
-use super::slot::{self, Slot, State};
+use super::slot::{self, Slot, State, StopCommand};
 use crate::log::console::warning;
-use crate::service::{Ended, Program, Signal, SpawnError, SpawnStage};
+use crate::service::{Ended, Exit, Program, Signal, SpawnError, SpawnStage};
 use crate::session::{SESSION_MEMO_BYTES, SessionMemo};
 use crate::sys::{Clock, fork};
 
@@ -41,7 +41,7 @@ pub(super) const TITLE: &str = "friendlet keeper 1";
 const NONE: i32 = -1;
 /// Numbers after the name of a service. A program reads those that it knows: an earlier one wrote fewer, a later one
 /// more.
-const NUMBERS: usize = 18;
+const NUMBERS: usize = 19;
 /// Numbers of the first version.
 const FIRST_NUMBERS: usize = 14;
 
@@ -217,6 +217,13 @@ fn numbers_of(
         [program.number().into(), failure, i64::try_from(ran.as_nanos()).unwrap_or(i64::MAX)]
     });
     let started = slot.started.map(|started| clock.at(started).as_nanos());
+    // Its number, or below 0 the code with which it ended.
+    let stop_command = match &slot.stop_command {
+        None => 0,
+        Some(StopCommand::Running { launch, .. }) => raw(launch.pid).into(),
+        Some(StopCommand::Ended(Ok(Exit::Code(code)))) => -1 - i64::from(*code),
+        Some(StopCommand::Ended(_)) => -2,
+    };
     let pid = |pid: Option<Pid>| pid.map_or(0, |pid| i64::from(raw(pid)));
     [
         state,
@@ -237,6 +244,7 @@ fn numbers_of(
         ended[1],
         ended[2],
         slot.program.number().into(),
+        stop_command,
     ]
 }
 
@@ -261,6 +269,7 @@ fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<(Slot, u32)> {
         failure,
         ran,
         launched,
+        stop_command,
     ] = *numbers;
     let pid_of = |pid: i64| i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
     let adopted = |fd: i64| RawFd::try_from(fd).ok().and_then(fork::adopt);
@@ -301,6 +310,14 @@ fn slot_of(numbers: &[i64; NUMBERS], clock: Clock) -> Option<(Slot, u32)> {
         output: adopted(output).map(PipeWriter::from),
         kept: adopted(kept).map(PipeReader::from),
         ready: adopted(ready).map(PipeReader::from),
+        stop_command: match (pid_of(stop_command), stop_command) {
+            // Its program was executed: nothing comes from the pipe.
+            (Some(pid), _) => std::io::pipe()
+                .ok()
+                .map(|(error, _)| StopCommand::Running { launch: Launch { pid, error }, is_asked: false }),
+            (None, ..0) => Some(StopCommand::Ended(Ok(Exit::Code((-1 - stop_command) as i32)))),
+            _ => None,
+        },
         ..Slot::FREE
     };
     Some((slot, oom_kills as u32))
@@ -331,7 +348,7 @@ mod tests {
     use super::super::HANDLED;
     use super::super::server_socket::ServerSocket;
     use super::*;
-    use crate::service::{Exit, InheritedProcess, ServiceTable, Spec};
+    use crate::service::{InheritedProcess, ServiceTable, Spec};
     use crate::sys::fork::SignalFd;
 
     fn keeper(names: &[&str]) -> MainLoop {
@@ -357,12 +374,17 @@ mod tests {
             last_signal: Some(Signal::Hup),
             memo: 0xAB_CD07,
             was_ready: true,
+            stop_command: Some(StopCommand::Running {
+                launch: Launch { pid: Pid::from_raw(4_000_002).unwrap(), error: std::io::pipe().unwrap().0 },
+                is_asked: true,
+            }),
             ..Slot::FREE
         };
         let exit = Exit::Signal { signal: 9, core: false, oom: true };
         let end = |program, result| Some(Ended { program, result, ran: Duration::from_millis(1500) });
         let ended = end(Program::PreStart, Ok(exit));
-        first.slots[1] = Slot { ended, program: Program::Finish, ..Slot::FREE };
+        let stopped = |code| Some(StopCommand::Ended(Ok(Exit::Code(code))));
+        first.slots[1] = Slot { ended, program: Program::Finish, stop_command: stopped(255), ..Slot::FREE };
         let failed = end(Program::Main, Err(SpawnError::new(SpawnStage::EnvFile, 2).with_item(254)));
         first.slots[2] = Slot { ended: failed, ..Slot::FREE };
         first.oom_kills[1] = 3;
@@ -385,6 +407,12 @@ mod tests {
         assert!(a.kept.is_some() && a.started.is_some() && matches!(a.state, State::Running { .. }));
         assert_eq!((b.ended, b.program, second.oom_kills[0]), (ended, Program::Finish, 3));
         assert_eq!(second.slots[2].ended, failed);
+        assert_eq!(second.slots[0].take_stop_end(), Some(Ok(Exit::Code(255))));
+        assert_eq!(second.slots[0].take_stop_end(), None);
+        assert!(second.slots[1].end_stop_command(Pid::from_raw(4_000_002).unwrap(), Exit::Code(3)));
+        assert!(!second.slots[1].is_stop_asked(), "by the server of the earlier keeper");
+        assert_eq!(second.slots[1].take_stop_end(), Some(Ok(Exit::Code(3))));
+        assert!(second.slots[2].stop_command.is_none());
         assert_eq!(second.slots[1].last_signal, Some(Signal::Hup));
         assert!(second.is_reloading);
         assert_eq!(second.sessions[5], first.sessions[5]);

@@ -97,7 +97,7 @@ pub(super) struct MainLoop {
     pub(super) configuration: Option<(String, Force)>,
     /// The server has begun a reload, and not ended it.
     pub(super) is_reloading: bool,
-    /// The services are those of an unconfirmed change.
+    /// The services are those of an unconfirmed change, or stop for it.
     pub(super) is_unconfirmed: bool,
     pub(super) upgrade: Upgrade,
     /// The server ends, with its services.
@@ -299,7 +299,8 @@ impl MainLoop {
                     }
                 }
                 Some(Received::Request(Request::Serving)) => self.handle_serving(),
-                Some(Received::Request(Request::Reloading)) => self.is_reloading = true,
+                Some(Received::Request(Request::Reloading(Force::Trial))) => self.is_unconfirmed = true,
+                Some(Received::Request(Request::Reloading(_))) => self.is_reloading = true,
                 Some(Received::Request(Request::Upgrade)) => self.request_upgrade(),
                 Some(Received::Request(Request::Ending)) => {
                     self.is_server_ending = true;
@@ -326,7 +327,10 @@ impl MainLoop {
     }
 
     fn spawn(&mut self, slot: u8, service: u8, program: Program) {
-        let Err(errno) = self.try_spawn(slot, service, program) else { return };
+        let Err(errno) = self.try_spawn(slot, service, program) else {
+            // Of an earlier server's stop command, which has ended meanwhile.
+            return self.report_stop_end(slot.into(), program == Program::Stop);
+        };
         let error = SpawnError::new(SpawnStage::Resources, errno.raw_os_error());
         if let Some(place) = self.slots.get_mut(usize::from(slot)) {
             place.note_failure(program, error);
@@ -466,14 +470,26 @@ impl MainLoop {
             return;
         }
         let mut slots = self.slots.iter_mut().enumerate();
-        let ended = slots.find_map(|(index, slot)| Some((index, slot.end_stop_command(pid, exit)?)));
-        if let Some((index, result)) = ended {
+        let ended = slots.find_map(|(index, slot)| {
+            let is_asked = slot.is_stop_asked();
+            slot.end_stop_command(pid, exit).then_some((index, is_asked))
+        });
+        if let Some((index, is_asked)) = ended {
+            self.report_stop_end(index, is_asked);
+        }
+    }
+
+    /// Reports the end of a stop command, if it has ended and the server `is_asking` for it.
+    fn report_stop_end(&mut self, index: usize, is_asking: bool) {
+        let slot = self.slots.get_mut(index).filter(|_| is_asking);
+        if let Some(result) = slot.and_then(Slot::take_stop_end) {
             self.report(index as u8, ProcessEvent::StopCommand(result));
         }
     }
 
     fn handle_server_exit(&mut self, exit: Exit) {
         self.server = None;
+        self.slots.iter_mut().for_each(Slot::disown_stop_command);
         self.end.code = match exit {
             Exit::Code(code) => code as u8,
             Exit::Signal { signal, .. } => {

@@ -38,8 +38,8 @@ pub(super) enum Request {
     Memo { slot: u8, memo: u32 },
     /// Note that the server accepts connections and handles signals.
     Serving,
-    /// Note that a reload is under way, until `Configure`.
-    Reloading,
+    /// Note that a reload or an unconfirmed change is under way, until `Configure`.
+    Reloading(Force),
     /// Put a later configuration file in force, whose text is in the file that comes with it.
     Configure(Force),
     /// Execute the program that is at the path of this one by now.
@@ -65,6 +65,10 @@ pub enum Force {
 
 impl Force {
     const ALL: [Self; 3] = [Self::Reload, Self::Trial, Self::Confirmed];
+
+    fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| *known as u8 == number)
+    }
 }
 
 /// Message of the keeper to the server.
@@ -140,7 +144,7 @@ impl Request {
             }
             Self::Serving => [3, 0, 0, 0, 0],
             Self::Configure(force) => [4, force as u8, 0, 0, 0],
-            Self::Reloading => [5, 0, 0, 0, 0],
+            Self::Reloading(force) => [5, force as u8, 0, 0, 0],
             Self::Upgrade => [6, 0, 0, 0, 0],
             Self::Ending => [7, 0, 0, 0, 0],
             Self::EndBoard(end) => [8, end as u8, 0, 0, 0],
@@ -160,8 +164,8 @@ impl Request {
             },
             [2, slot, a, b, c] => Self::Memo { slot, memo: u32::from_le_bytes([a, b, c, 0]) },
             [3, ..] => Self::Serving,
-            [4, force, ..] => Self::Configure(Force::ALL.into_iter().find(|known| *known as u8 == force)?),
-            [5, ..] => Self::Reloading,
+            [4, force, ..] => Self::Configure(Force::from_number(force)?),
+            [5, force, ..] => Self::Reloading(Force::from_number(force)?),
             [6, ..] => Self::Upgrade,
             [7, ..] => Self::Ending,
             [8, end, ..] => Self::EndBoard(BoardEnd::ALL.into_iter().find(|known| *known as u8 == end)?),
@@ -315,7 +319,8 @@ mod tests {
             Request::Memo { slot: 1, memo: 0xAB_CDEF },
             Request::Serving,
             Request::Configure(Force::Trial),
-            Request::Reloading,
+            Request::Reloading(Force::Reload),
+            Request::Reloading(Force::Trial),
             Request::Upgrade,
             Request::Ending,
             Request::EndBoard(BoardEnd::PowerOff),

@@ -345,7 +345,7 @@ impl Inheritance {
         self.is_reloading
     }
 
-    /// Returns true if the services are those of an unconfirmed change, unlike the rest.
+    /// Returns true if the services are those of an unconfirmed change, or stop for it, unlike the rest.
     pub fn is_unconfirmed(&self) -> bool {
         self.is_unconfirmed
     }

@@ -34,7 +34,7 @@ pub(super) struct Slot {
     /// Output of the running program, for its stop command.
     pub(super) output: Option<PipeWriter>,
     /// Stop command, a process of the group.
-    pub(super) stop_command: Option<Launch>,
+    pub(super) stop_command: Option<StopCommand>,
     /// Pipe on which the service reports that it is ready.
     pub(super) ready: Option<PipeReader>,
     /// Bytes that came on it without a newline.
@@ -49,6 +49,19 @@ pub(super) struct Slot {
     pub(super) was_ready: bool,
     /// Knowledge of a server about the service ([`Memo`]); 0: none.
     pub(super) memo: u32,
+}
+
+/// Stop command of the running program. A server that takes over goes on with it.
+#[derive(Debug)]
+pub(super) enum StopCommand {
+    /// It runs.
+    Running {
+        launch: Launch,
+        /// The server that runs has asked for it.
+        is_asked: bool,
+    },
+    /// It has ended, and the server that had asked for it before.
+    Ended(Result<Exit, SpawnError>),
 }
 
 /// State of a slot.
@@ -206,24 +219,61 @@ impl Slot {
         Ok(())
     }
 
-    /// Starts the stop command of the running program, in its process group and with its output.
+    /// Starts the stop command of the running program, in its process group and with its output, or goes on with that of
+    /// an earlier server.
     fn start_stop_command(&mut self, mut job: Job<'_>) -> io::Result<()> {
+        match &mut self.stop_command {
+            Some(StopCommand::Running { is_asked, .. }) => {
+                *is_asked = true;
+                return Ok(());
+            }
+            Some(StopCommand::Ended(_)) => return Ok(()),
+            None => {}
+        }
         let (State::Running { pid }, Some(output)) = (&self.state, &self.output) else {
             return Err(Errno::SRCH.into());
         };
         job.group = Some(*pid);
         job.variable = Some(("MAINPID", raw(self.main.unwrap_or(*pid)).to_string()));
-        self.stop_command = Some(launch(&job, output)?);
+        self.stop_command = Some(StopCommand::Running { launch: launch(&job, output)?, is_asked: true });
         Ok(())
     }
 
-    /// Handles the exit of a child; `None` if it is not the stop command.
-    pub(super) fn end_stop_command(&mut self, pid: Pid, exit: Exit) -> Option<Result<Exit, SpawnError>> {
-        let launch = self.stop_command.take_if(|launch| launch.pid == pid)?;
-        Some(match read_error(&launch.error) {
+    /// Handles the exit of a child. Returns false if it is not the stop command.
+    pub(super) fn end_stop_command(&mut self, pid: Pid, exit: Exit) -> bool {
+        let Some(StopCommand::Running { launch, .. }) = &self.stop_command else { return false };
+        if launch.pid != pid {
+            return false;
+        }
+        let result = match read_error(&launch.error) {
             Outcome::Failed(error) => Err(error),
             Outcome::Pending | Outcome::Ended => Ok(exit),
-        })
+        };
+        self.stop_command = Some(StopCommand::Ended(result));
+        true
+    }
+
+    /// End of the stop command. It is returned once.
+    pub(super) fn take_stop_end(&mut self) -> Option<Result<Exit, SpawnError>> {
+        match self.stop_command.take() {
+            Some(StopCommand::Ended(result)) => Some(result),
+            other => {
+                self.stop_command = other;
+                None
+            }
+        }
+    }
+
+    /// Returns true if the server that runs waits for the end of the stop command.
+    pub(super) fn is_stop_asked(&self) -> bool {
+        matches!(self.stop_command, Some(StopCommand::Running { is_asked: true, .. }))
+    }
+
+    /// Notes that the server that had asked for the stop command has ended.
+    pub(super) fn disown_stop_command(&mut self) {
+        if let Some(StopCommand::Running { is_asked, .. }) = &mut self.stop_command {
+            *is_asked = false;
+        }
     }
 
     /// Notes that no process is left. Until then the output has a reader, whatever becomes of the server: a process that
@@ -348,10 +398,6 @@ impl Slot {
         };
         if !goes_on {
             self.signal(Signal::Kill, Scope::Group);
-        }
-        if let Some(command) = self.stop_command.take() {
-            // Its end is reported to no one: the next server runs it again.
-            let _ = kill_process(command.pid, rustix::process::Signal::KILL);
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) struct Page {
 }
 
 /// Text of the configuration file of a document.
-fn file_of(document: &str) -> &str {
+pub(super) fn file_of(document: &str) -> &str {
     let file = config::split(document, "").first().and_then(|file| file.text.ok()).unwrap_or_default();
     if file.trim().is_empty() { BOARD_FILE } else { file }
 }

@@ -14,7 +14,7 @@ use super::system::System;
 use crate::api::Counters;
 use crate::call::{CommandOutput, Completion, PasswordVerdict, StoredPage};
 use crate::connection::{End, Peer, Server, SlotId, Stage, State};
-use crate::keeper::{KeeperEvent, Processes, RunEnd, RunOwner};
+use crate::keeper::{Force, KeeperEvent, Processes, RunEnd, RunOwner};
 use crate::log::{self, LOG_WINDOW, RateLimit, Reason, StepWatch};
 use crate::net::{ConnectionTable, Endpoint};
 use crate::runtime::{self, Notify, Timer, UPKEEP_DELAY};
@@ -166,7 +166,8 @@ impl Core {
 
     /// Asks the keeper for an upgrade.
     pub(super) fn request_upgrade(&mut self) {
-        // The new program gets the earlier configuration.
+        // The new program gets the earlier configuration, and tells of it.
+        self.reloads.is_upgrading = true;
         self.server.give_trial_up();
         let now = self.now();
         self.finish_step(now);
@@ -177,9 +178,9 @@ impl Core {
     pub(super) fn leave(&mut self) -> Rc<Notify> {
         let now = self.now();
         self.complete_upgrade(Ok(()));
-        if self.system.reloader().is_busy() {
+        if self.system.reloader().is_reloading() {
             // The next server begins it anew.
-            self.system.processes().report_reload();
+            self.system.processes().report_reload(Force::Reload);
         }
         self.server.leave(now);
         self.finish_step(now);

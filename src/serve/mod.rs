@@ -31,6 +31,7 @@ mod descriptors;
 mod expiry;
 mod first_user;
 mod later;
+mod mark;
 mod own_files;
 mod preview;
 mod probes;
@@ -331,6 +332,7 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     let sd_notify = SdNotify::new(link.notify, &NotifyEnvironment::of_this_process(), keeper);
     let sd_notify = Rc::new(sd_notify);
     let in_force = text.as_deref().unwrap_or_default().into();
+    let change_notice = mark::take(state_dir, &files.config, is_unconfirmed);
     let reloader = Reloader::new(files, state_dir.to_owned(), in_force, config.listen.address);
     let reloader = Rc::new(reloader);
     let listeners = Rc::new(Listeners::new(network, local));
@@ -385,12 +387,14 @@ fn serve(start: Start, link: Link) -> Result<Option<BoardEnd>, StartError> {
     if let Some(path) = socket.filter(|_| is_local) {
         crate::log::print(format_args!("listening on unix:{}\n", path.display()));
     }
+    if let Some(notice) = change_notice {
+        core.borrow_mut().notify_of_return(notice);
+    }
     if is_unconfirmed {
         reloader.request_return();
     }
     if is_reloading {
         info!("the reload of an earlier server begins anew");
-        core.borrow_mut().reloads.is_after_return = is_unconfirmed;
         reloader.request_by_signal();
     }
     core.borrow().report_serving();

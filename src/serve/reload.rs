@@ -16,7 +16,7 @@ use smol::channel::{Receiver, Sender, bounded};
 use super::change::{self, Page};
 use super::confinement::Confinement;
 use super::later::Later;
-use super::{RELOAD_ERRORS_BYTES, ReloadFiles};
+use super::{RELOAD_ERRORS_BYTES, ReloadFiles, mark};
 use crate::call::{Change, ConfigurationWork};
 use crate::config::{Config, ConfigError};
 use crate::log::{Level, Reason};
@@ -45,6 +45,8 @@ pub(super) struct Reloader {
     done: Sender<Done>,
     results: Receiver<Done>,
     is_reading: Cell<bool>,
+    /// It reads the files in order to put them in force.
+    is_reloading: Cell<bool>,
     /// A signal came meanwhile, perhaps after the file was read.
     is_due: Cell<bool>,
     /// The services of an earlier server are those of a trial.
@@ -100,9 +102,10 @@ pub(super) struct Reloads {
     pub(super) returning: Option<(Box<Later>, bool)>,
     /// Text of a confirmed trial that the keeper has not got yet.
     pub(super) confirmed: Option<File>,
-    /// The server began with the return from an unconfirmed change: the reload that an earlier server has left to it does
-    /// not end the notice of that.
-    pub(super) is_after_return: bool,
+    /// Notice of a change that ended with an earlier server: the reload that it has left does not end that.
+    pub(super) change_notice: Option<ConfigError>,
+    /// A signal has asked for an upgrade: the mark of a change is left to the next server.
+    pub(super) is_upgrading: bool,
     /// Notice of that for administrators, once its settings are in force; true: it is the error of its file.
     pub(super) notice: Option<(ConfigError, bool)>,
 }
@@ -139,7 +142,8 @@ impl Reloads {
             unconfirmed: None,
             returning: None,
             confirmed: None,
-            is_after_return: false,
+            change_notice: None,
+            is_upgrading: false,
             notice: None,
         }
     }
@@ -158,6 +162,7 @@ impl Reloader {
             done,
             results,
             is_reading: Cell::new(false),
+            is_reloading: Cell::new(false),
             is_due: Cell::new(false),
             is_return_due: Cell::new(false),
         }
@@ -207,6 +212,7 @@ impl Reloader {
         let (in_force, address) = (self.in_force(), self.address.get());
         let unconfirmed = self.unconfirmed.borrow().clone();
         let shown = unconfirmed.clone().unwrap_or_else(|| Arc::clone(&in_force));
+        self.is_reloading.set(matches!(job, Job::Read { is_trial: false }));
         let is_started = start(Box::new(move || {
             let result = match job {
                 Job::Read { is_trial } => {
@@ -222,10 +228,14 @@ impl Reloader {
                 }
                 Job::Call(ConfigurationWork::Change(change)) => {
                     let outcome = change::read(&change, &shown, &in_force, address, &files, &state_dir);
+                    if let (Ok([later, _]), false) = (&outcome, change.is_dry) {
+                        mark::write(&state_dir, call_id, change::file_of(&later.text), &change.by);
+                    }
                     JobResult::Changed { change, outcome: outcome.map_err(cut) }
                 }
                 Job::Call(ConfigurationWork::Write) => {
-                    JobResult::Written(change::write(&files, unconfirmed.as_deref().unwrap_or_default()))
+                    let written = change::write(&files, unconfirmed.as_deref().unwrap_or_default());
+                    JobResult::Written(written)
                 }
             };
             // There is room for the one that reads.
@@ -240,9 +250,9 @@ impl Reloader {
         self.results.recv().await.ok()
     }
 
-    /// Returns true while a request is not handled.
-    pub(super) fn is_busy(&self) -> bool {
-        self.is_reading.get() || self.is_due.get()
+    /// Returns true while a reload is not handled.
+    pub(super) fn is_reloading(&self) -> bool {
+        self.is_reading.get() && self.is_reloading.get() || self.is_due.get()
     }
 
     /// Accepts requests again, after a result was handled.
@@ -265,6 +275,12 @@ impl Reloader {
         if let Some(path) = self.files.good_copy.clone() {
             start(Box::new(move || super::keep_good_copy(&path, &text)));
         }
+    }
+
+    /// Removes the mark of a change from the disk, on a thread.
+    pub(super) fn unmark(&self, change: u64) {
+        let state_dir = self.state_dir.clone();
+        start(Box::new(move || mark::remove(&state_dir, change)));
     }
 
     /// Begins the trial of a text.

@@ -54,17 +54,16 @@ impl Core {
             return;
         }
         self.system.reloader().release();
-        if !is_trial && outcome.is_ok() {
-            self.replace_trial();
-        }
+        let ended = if !is_trial && outcome.is_ok() { self.replace_trial() } else { None };
         let applied = outcome.map(|later| self.apply(later, is_trial, now));
         if let (Err(errors), false) = (&applied, is_trial) {
             error!("reload: nothing changes: {}", errors);
             let text = format_args!("configuration file not reloaded: {errors}");
             self.server.set_config_error(config::one_line(text));
         }
-        if call_id == NO_CALL && core::mem::take(&mut self.reloads.is_after_return) && applied.is_ok() {
-            self.notify_of_return();
+        let earlier = if call_id == NO_CALL { self.reloads.change_notice.take() } else { None };
+        if let (Some(notice), Ok(_)) = (ended.or(earlier), &applied) {
+            self.server.set_change_notice(notice);
         }
         if call_id == NO_CALL {
             audit::write_reload(applied.is_ok());
@@ -109,6 +108,7 @@ impl Core {
             crate::log::set_level(later.config.log_level);
         }
         self.apply_settings(&mut later, now);
+        self.system.processes().report_reload(later.force);
         self.apply_services(later, services, difference.clone(), now);
         (difference, needs_restart)
     }
@@ -175,7 +175,6 @@ impl Core {
         difference: Difference,
         now: Duration,
     ) {
-        self.system.processes().report_reload();
         self.server.reload(services, now, &mut self.system);
         self.reloads.pending = Some((later, difference));
     }

@@ -6,7 +6,7 @@ use super::reload::Reloader;
 use super::shutdown::Shutdown;
 use crate::api::{Platform, Refused};
 use crate::call::{ConfigurationWork, LogSource};
-use crate::keeper::{self, Processes};
+use crate::keeper::{self, Force, Processes};
 use crate::service::{BoardEnd, Memo, Memory, Program, Scope, ServiceId, Signal, Usage};
 use crate::session::{CANONICAL_PASSWORD_BYTES, PasswordHash, SESSION_ID_BYTES, SessionMemo, Users};
 use crate::sys::log_reader::LogReader;
@@ -184,7 +184,7 @@ impl Platform for System {
         }
         if is_write {
             // A server that takes over reads the file, which may be written by then.
-            self.processes.report_reload();
+            self.processes.report_reload(Force::Reload);
         }
         Ok(())
     }

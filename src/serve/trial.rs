@@ -58,6 +58,7 @@ impl Core {
         });
         if let (Err(errors), false) = (&applied, change.is_dry) {
             warning!("configuration: nothing changes: {}", errors);
+            self.system.reloader().unmark(call_id);
         }
         let applied = applied.as_ref().map_err(String::as_str);
         self.complete_reload(call_id, applied, change.is_dry, answer, now);
@@ -103,6 +104,7 @@ impl Core {
             document: None,
         };
         self.reloads.unconfirmed = Some(unconfirmed);
+        self.reloads.is_upgrading = false;
         self.system.reloader().begin_trial(later.text.clone());
         let password = |users: &Users| users.find(&change.by).and_then(|user| users.password(user).cloned());
         let before = password(self.server.users());
@@ -139,6 +141,7 @@ impl Core {
         else {
             return;
         };
+        self.system.reloader().unmark(trial.change);
         self.reloads.listeners.confirm();
         self.reloads.config.listen.address = unconfirmed.address;
         self.system.reloader().end_trial(Some(unconfirmed.address));
@@ -156,14 +159,17 @@ impl Core {
         }
     }
 
-    /// Ends a trial because the configuration file is read again and put in force.
-    pub(super) fn replace_trial(&mut self) {
+    /// Ends a trial because the configuration file is read again and put in force. Returns the notice of that.
+    pub(super) fn replace_trial(&mut self) -> Option<ConfigError> {
         self.reloads.returning = None;
-        if let (Some(trial), Some(_)) = (self.server.end_trial(false), self.reloads.unconfirmed.take()) {
-            self.reloads.listeners.close();
-            self.system.reloader().end_trial(None);
-            warning!("configuration: change {} ends: the configuration file is read again", trial.change);
-        }
+        let (Some(trial), Some(_)) = (self.server.end_trial(false), self.reloads.unconfirmed.take()) else {
+            return None;
+        };
+        self.reloads.listeners.close();
+        self.system.reloader().end_trial(None);
+        self.system.reloader().unmark(trial.change);
+        warning!("configuration: change {} ends: the configuration file is read again", trial.change);
+        Some(notice(&trial, "the file is in force, which was read again"))
     }
 
     /// Returns true if there is something to do for [`continue_trial`](Self::continue_trial), perhaps not yet.
@@ -202,10 +208,14 @@ impl Core {
         );
         self.reloads.listeners.close();
         self.system.reloader().end_trial(None);
+        if !self.reloads.is_upgrading && !self.system.is_upgrade_asked() {
+            self.system.reloader().unmark(trial.change);
+        }
         log::set_level(level);
         self.reloads.returning = Some((earlier, false));
         let is_error = config_error.is_some();
-        self.reloads.notice = Some((config_error.unwrap_or_else(|| notice(&trial)), is_error));
+        self.reloads.notice =
+            Some((config_error.unwrap_or_else(|| notice(&trial, "the earlier one is back")), is_error));
     }
 
     /// Puts the earlier configuration in force: its settings at once, its services when those that stop have ended.
@@ -236,7 +246,6 @@ impl Core {
             Ok(later) => {
                 warning!("configuration: the change of an earlier server is not confirmed: its services end");
                 self.reloads.returning = Some((later, true));
-                self.notify_of_return();
             }
             Err(errors) => error!("configuration: cannot return to the earlier one: {}", errors),
         }
@@ -245,19 +254,19 @@ impl Core {
 
 impl Core {
     /// Notifies administrators of a change that ended with an earlier server.
-    pub(super) fn notify_of_return(&mut self) {
+    pub(super) fn notify_of_return(&mut self, notice: ConfigError) {
+        warning!("configuration: {}", notice);
         if self.server.config_state().0.is_none() {
-            self.server.set_change_notice(config::one_line(
-                "a change of the configuration was not confirmed before the server was killed: the earlier one is back",
-            ));
+            self.server.set_change_notice(notice.clone());
         }
+        self.reloads.change_notice = Some(notice);
     }
 }
 
 /// Notice of a change that was not confirmed.
-fn notice(trial: &Trial) -> ConfigError {
+fn notice(trial: &Trial, result: &str) -> ConfigError {
     config::one_line(format_args!(
-        "change {} of the configuration by {} was not confirmed: the earlier one is back",
-        trial.change, trial.by
+        "change {} of the configuration by {} was not confirmed: {}",
+        trial.change, trial.by, result
     ))
 }

@@ -81,7 +81,8 @@ fn read_file(path: &Path, room: &mut usize) -> DropIn {
     if path.to_str().is_none_or(|path| path.contains(char::is_control)) {
         return DropIn::wrong(path, "its name is not UTF-8, or has control characters; rename it");
     }
-    match file::read_regular_text(path, *room) {
+    // One that a power cut has emptied is as wrong as a configuration file without content.
+    match file::read_content(path, *room) {
         Ok(text) => {
             *room -= text.len();
             DropIn { name: path.display().to_string(), text: Ok(text) }
@@ -174,16 +175,19 @@ mod tests {
     fn files_up_to_their_limit_are_read() {
         let name = |index: usize| format!("{index:02}.toml");
         let directory = directory(&[]);
-        let write = |index| fs::write(directory.0.join("f.d").join(name(index)), "").unwrap();
+        let write = |index| fs::write(directory.0.join("f.d").join(name(index)), "#").unwrap();
         (1..=DROP_INS).for_each(write);
         assert_eq!(
             read_all(&directory),
-            (1..=DROP_INS).map(|index| right(&name(index), "")).collect::<Vec<_>>()
+            (1..=DROP_INS).map(|index| right(&name(index), "#")).collect::<Vec<_>>()
         );
         write(0);
         write(DROP_INS + 1);
         let files = read_all(&directory);
-        assert_eq!(files[..DROP_INS], (0..DROP_INS).map(|index| right(&name(index), "")).collect::<Vec<_>>());
+        assert_eq!(
+            files[..DROP_INS],
+            (0..DROP_INS).map(|index| right(&name(index), "#")).collect::<Vec<_>>()
+        );
         let reason = format!("more than {DROP_INS} drop-ins; the last 2 are not read");
         assert_eq!(files[DROP_INS..], [("f.d".to_owned(), Err(reason))]);
     }

@@ -319,14 +319,17 @@ pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(HEADER.as_bytes()))
 }
 
-struct Digest(ring::digest::Digest);
+/// Digest of a text, for those who compare two of them.
+pub struct Digest(ring::digest::Digest);
 
 impl Digest {
-    fn of(bytes: &[u8]) -> Self {
+    /// Digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
         Self(ring::digest::digest(&ring::digest::SHA256, bytes))
     }
 
-    fn text(&self) -> heapless::String<{ 2 * DIGEST_BYTES }> {
+    /// Its hexadecimal digits.
+    pub fn text(&self) -> heapless::String<{ 2 * DIGEST_BYTES }> {
         let mut text = heapless::String::new();
         // The text has room for all of it.
         let _ = write!(text, "{self}");

@@ -2,13 +2,16 @@
 
 use std::fs;
 
+use rustix::process::Signal;
+
 use super::services::{OK, status, until_state};
+use super::supervision::send;
 use super::trial::{SHORT, added, change, change_by, confirm, device, post, text, written};
 use crate::support::device::{ADMIN, shell, stored_password};
 use crate::support::directory::Directory;
 use crate::support::http::{login_form, session_of};
 use crate::support::server::{friendlet, run_command};
-use crate::support::wait::until;
+use crate::support::wait::{SOON, until};
 use crate::support::{Device, Server};
 
 /// The changed text with another password of `fadmin`.
@@ -148,24 +151,113 @@ fn file_with_an_error_is_not_overwritten_before_a_reload_has_found_it() {
     server.stop();
 }
 
+/// A service whose stop takes some seconds.
+fn slow(nice: u8) -> String {
+    let script = "trap 'sleep 3; exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    shell("slow", script, &format!("ready = \"line:up\"\nautostart = true\nnice = {nice}"))
+}
+
+fn is_nice(server: &Server, nice: u8) -> bool {
+    server.call("services/slow/show").contains(&format!("\"nice\": {nice}"))
+}
+
+/// A server that has begun to put a change in force, for which services still stop. They are changed, or removed.
+fn with_change_under_way(tables: &str) -> Server {
+    let server = Server::start(&device(
+        &(slow(9)
+            + &shell(
+                "gone",
+                "trap 'sleep 3; exit 0' TERM; echo up; while :; do sleep 0.05; done",
+                "ready = \"line:up\"",
+            )),
+    ));
+    until_state(&server, "slow", "started");
+    assert_eq!(server.call("services/gone/start"), OK);
+    until_state(&server, "gone", "started");
+    let answer = change(&server, &device(tables), "seconds=60");
+    assert!(answer.contains(r#""Changed": ["slow"], "Removed": ["gone"]"#), "{answer}");
+    until_state(&server, "slow", "stopping");
+    until_state(&server, "gone", "stopping");
+    server
+}
+
+#[track_caller]
+fn until_notice(server: &Server, words: &str) {
+    until(words, || server.call("board/status").contains(words));
+}
+
+#[test]
+fn change_is_gone_with_its_notice_when_the_server_is_killed_while_services_stop_for_it() {
+    let mut server = with_change_under_way(&slow(11));
+    // Nobody has reloaded it.
+    let file = written(&server);
+    fs::write(server.config_file(), file.clone() + &added("edited")).unwrap();
+    server.crash();
+    until_notice(&server, "by fadmin was not confirmed before the server ended: the earlier one is back");
+    for name in ["slow", "gone"] {
+        until_state(&server, name, "started");
+    }
+    assert!(is_nice(&server, 9));
+    assert!(!server.call("services/list").contains("edited"), "nobody has reloaded the file");
+    assert!(confirm(&server).contains("no change waits"));
+    // It is told once.
+    server.crash();
+    assert!(!server.call("board/status").contains("not confirmed"));
+    server.stop();
+}
+
+#[test]
+fn change_that_is_not_confirmed_leaves_its_notice_however_the_server_ends() {
+    let before = device("");
+    let mut server = Server::start(&before);
+    let begin = |server: &Server| {
+        let answer = change(server, &device(&added("added")), "seconds=60");
+        assert!(answer.contains("\"Change\": "), "{answer}");
+        until_state(server, "added", "started");
+    };
+    let is_back = |server: &Server, words: &str| {
+        until_notice(server, words);
+        until("it is back", || !server.call("services/list").contains("added"));
+    };
+    let ended = "by fadmin was not confirmed before the server ended";
+    begin(&server);
+    server.crash();
+    is_back(&server, ended);
+    begin(&server);
+    server.upgrade();
+    is_back(&server, ended);
+    for signal in [Signal::KILL, Signal::TERM] {
+        begin(&server);
+        send(server.keeper(), signal);
+        server.wait(SOON);
+        server = Server::start_in(server.take_directory(), &before);
+        is_back(&server, ended);
+    }
+    begin(&server);
+    server.signal(Signal::HUP);
+    is_back(&server, "was not confirmed: the file is in force, which was read again");
+    // One that is confirmed, and a server that is killed after it, leave none.
+    begin(&server);
+    assert_eq!(confirm(&server), OK);
+    server.crash();
+    assert!(!server.call("board/status").contains("not confirmed"));
+    assert!(server.call("services/list").contains("added"));
+    server.stop();
+}
+
 #[test]
 fn server_that_is_killed_while_it_returns_leaves_the_notice_of_that() {
-    let slow = |nice: u8| {
-        let script = "trap 'sleep 4; exit 0' TERM; echo up; while :; do sleep 0.05; done";
-        shell("slow", script, &format!("ready = \"line:up\"\nautostart = true\nnice = {nice}"))
-    };
-    let is_nice =
-        |server: &Server, nice: u8| server.call("services/slow/show").contains(&format!("\"nice\": {nice}"));
     let mut server = Server::start(&device(&slow(9)));
     until_state(&server, "slow", "started");
     assert!(change(&server, &device(&slow(11)), "seconds=20").contains(r#""Changed": ["slow"]"#));
     until("the later one runs", || is_nice(&server, 11) && status(&server, "slow").state == "started");
     until("it is over", || server.call("board/status").contains("was not confirmed"));
     assert!(is_nice(&server, 11), "the service still stops");
+    // Nobody has reloaded it.
+    fs::write(server.config_file(), written(&server) + &added("edited")).unwrap();
     server.crash();
-    let has_notice = |server: &Server| server.call("board/status").contains("before the server was killed");
-    until("the next one has the notice", || has_notice(&server));
     until("the earlier one runs", || is_nice(&server, 9) && status(&server, "slow").state == "started");
-    assert!(has_notice(&server), "{}", server.call("board/status"));
+    assert!(server.call("board/status").contains("not confirmed"), "{}", server.call("board/status"));
+    assert!(!server.call("services/list").contains("edited"), "nobody has reloaded the file");
     server.stop();
 }

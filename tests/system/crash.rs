@@ -210,26 +210,6 @@ fn finish_runs_on_and_the_exit_before_it_decides() {
 }
 
 #[test]
-fn stop_command_of_a_dead_server_ends() {
-    let directory = Directory::new();
-    let file = directory.file("stops");
-    let script = format!("echo $$ >> {file}; exec sleep 2");
-    let keys = format!("stop_command = [\"/bin/sh\", \"-c\", \"{script}\"]");
-    let mut server = Server::start(&device(&[shell("web", RUNS_ON, &keys)]));
-    start(&server, "web");
-    assert_eq!(server.call("services/web/stop"), OK);
-    let pids = || -> Vec<u32> {
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        text.lines().map(|line| line.parse().unwrap()).collect()
-    };
-    until("it runs", || pids().len() == 1);
-    server.crash();
-    until("it runs again", || pids().len() == 2);
-    assert!(!process::is_alive(pids()[0]));
-    until_state(&server, "web", "stopped");
-}
-
-#[test]
 fn commands_and_checks_end_with_their_server() {
     let directory = Directory::new();
     let file = directory.file("pid");

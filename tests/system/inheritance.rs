@@ -131,6 +131,27 @@ fn finish_follows_a_service_that_ended_between_two_servers() {
     assert_eq!(fs::read_to_string(&ends).unwrap(), "signal 9\n");
 }
 
+/// The command itself was killed, and its children ran on beside that of the next server.
+#[test]
+fn stop_command_runs_on_when_its_server_is_replaced() {
+    let script = "trap '' TERM; echo up; while :; do sleep 0.05; done";
+    for (is_upgrade, seconds, timeout) in [(false, "1.5", 20), (true, "1.5", 20), (false, "0.2", 2)] {
+        let directory = Directory::new();
+        let file = directory.file("lines");
+        let ends = if timeout > 2 { "kill -KILL $MAINPID" } else { "true" };
+        let stop = format!("echo begin >> {file}; sh -c 'sleep {seconds}; echo end >> {file}; {ends}'");
+        let keys = format!("autostart = true\nready = \"line:up\"\nstop_timeout_s = {timeout}\n");
+        let device = Device::plain().with(&shell("db", script, &(keys + &program("stop_command", &stop))));
+        let mut server = Server::start(&device);
+        until_state(&server, "db", "started");
+        assert_eq!(server.call("services/db/stop"), OK);
+        until("it has begun", || lines(&file) == 1);
+        replace(&mut server, is_upgrade);
+        until_end(&server, "db", "stopped");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "begin\nend\n", "upgrade: {is_upgrade}, {seconds} s");
+    }
+}
+
 #[test]
 fn service_that_stops_with_a_failed_one_fails_with_it() {
     for is_upgrade in [false, true] {

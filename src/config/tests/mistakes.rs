@@ -58,7 +58,7 @@ stop_timeout_s = 20
 "#;
 
 /// Mistake, text that it replaces, the mistake in its place, and the finding.
-const MISTAKES: [(&str, &str, &str, &str); 68] = [
+const MISTAKES: [(&str, &str, &str, &str); 76] = [
     (
         "misspelt key",
         "autostart = true",
@@ -123,7 +123,7 @@ const MISTAKES: [(&str, &str, &str, &str); 68] = [
         "boolean in place of a word",
         "[session]",
         "tls = false\n\n[session]",
-        "6:7: tls: expected 'on' or 'off', found true or false; write it in quotes",
+        "6:7: tls: expected 'on' or 'off', found true or false; write one of them, with the quotes",
     ),
     (
         "star without brackets",
@@ -226,7 +226,7 @@ const MISTAKES: [(&str, &str, &str, &str); 68] = [
         "table twice",
         "[session]\n",
         "[listen]\naddress = \"127.0.0.1:6500\"\n[session]\n",
-        "6:2: duplicate key 'listen'; its table has it already: keep one of them",
+        "6:2: duplicate key 'listen'; that table is there already: write its keys under one header",
     ),
     (
         "key of another table",
@@ -244,7 +244,7 @@ const MISTAKES: [(&str, &str, &str, &str); 68] = [
         "word without quotes",
         "autostart = true",
         "autostart = yes",
-        "21:13: string values must be quoted, expected literal string; write it in quotes",
+        "21:13: string values must be quoted, expected literal string; write true or false, or the word in quotes",
     ),
     (
         "boolean in quotes",
@@ -346,7 +346,7 @@ const MISTAKES: [(&str, &str, &str, &str); 68] = [
         "three quotes left open",
         "name = \"modem\"",
         "name = \"\"\"modem\"",
-        "33:8: invalid multi-line basic string, expected `\"`; a line is KEY = VALUE, a header in brackets, or a # comment",
+        "33:8: invalid multi-line basic string, expected `\"`; close the three quotes",
     ),
     (
         "backslash",
@@ -456,6 +456,54 @@ const MISTAKES: [(&str, &str, &str, &str); 68] = [
         "\"QUIT\"",
         "\"QIUT\"",
         "51:15: stop_signal: expected 'HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'ALRM', 'TERM' or 'WINCH', found 'QIUT'; did you mean 'QUIT'?",
+    ),
+    (
+        "header with one bracket too few",
+        "[[service]]\nname = \"modem\"",
+        "[[service]\nname = \"modem\"",
+        "32:11: unclosed array table, expected `]`; close the bracket",
+    ),
+    (
+        "true for a word",
+        "autostart = true",
+        "restart = true",
+        "21:11: restart: expected 'never', 'on-failure' or 'always', found true or false; write one of them, with the quotes",
+    ),
+    (
+        "number with a leading zero",
+        "autostart = true",
+        "umask = 022",
+        "21:9: unexpected leading zero, expected nothing; write it without that zero, or in quotes",
+    ),
+    (
+        "number of a signal",
+        "\"QUIT\"",
+        "3",
+        "51:15: stop_signal: expected 'HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'ALRM', 'TERM' or 'WINCH', found a whole number; write one of them, with the quotes",
+    ),
+    (
+        "key of systemd",
+        "autostart = true",
+        "ExecStart = \"/bin/true\"",
+        "21:1: unknown key 'ExecStart' in [[service]]; it is called 'command' here",
+    ),
+    (
+        "table written twice",
+        "[session]",
+        "[listen]\ntls = \"on\"\n\n[session]",
+        "6:2: duplicate key 'listen'; that table is there already: write its keys under one header",
+    ),
+    (
+        "control character",
+        "name = \"modem\"",
+        "name = \"mo\u{0}dem\"",
+        "33:11: invalid basic string, expected non-double-quote visible characters, `\\`; remove the control character",
+    ),
+    (
+        "carriage return alone",
+        "name = \"modem\"\n",
+        "name = \"modem\"\r",
+        "33:16: carriage return must be followed by newline, expected newline; save the file with a line feed at the end of each line",
     ),
 ];
 

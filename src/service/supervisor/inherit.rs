@@ -279,10 +279,11 @@ impl Supervisor {
             self.noted &= self.noted - 1;
             let Some(service) = ServiceId::from_index(index) else { continue };
             let required = self.failed_requirement(service);
+            let was_wanted = self.was_wanted(service);
             let entry = &mut self.entries[index];
             let memo = Memo {
                 state: entry.phase.state(),
-                is_wanted: entry.is_wanted(),
+                is_wanted: entry.is_wanted() || was_wanted,
                 is_ready: entry.readiness == Readiness::Ready,
                 is_by_policy: entry.next == Next::Policy,
                 is_busy: entry.phase.is_busy(),

@@ -32,6 +32,8 @@ pub(super) struct Reload {
     leaving: u64,
     /// Mask of those of them that the later table has, too.
     changed: u64,
+    /// Mask of those that were wanted before. A later server that returns to the earlier table starts them again.
+    wanted: u64,
 }
 
 impl Supervisor {
@@ -53,13 +55,14 @@ impl Supervisor {
     /// are removed or changed. [`reload_is_due`](Self::reload_is_due) returns true once they have ended.
     pub fn begin_reload(&mut self, later: ServiceTable, now: Duration) {
         debug_assert!(self.may_reload(), "`may_reload` comes first");
-        let (mut leaving, mut changed) = (0, 0);
+        let (mut leaving, mut changed, mut wanted) = (0, 0, 0);
         let services = self.table.iter().map(|(service, _)| service);
         for service in services.filter(|service| !self.table.has_same(&later, *service)) {
             leaving |= bit(service);
             changed |= if self.table.has_same_name(&later, service) { bit(service) } else { 0 };
+            wanted |= if self.entries[service.index()].is_wanted() { bit(service) } else { 0 };
         }
-        self.reload = Some(Box::new(Reload { later, leaving, changed }));
+        self.reload = Some(Box::new(Reload { later, leaving, changed, wanted }));
         self.progress(now);
     }
 
@@ -105,13 +108,18 @@ impl Supervisor {
         self.reload.as_ref().is_some_and(|reload| reload.leaving & bit(service) != 0)
     }
 
+    /// Returns true for a service that stops for a reload, and was wanted before.
+    pub(super) fn was_wanted(&self, service: ServiceId) -> bool {
+        self.reload.as_ref().is_some_and(|reload| reload.wanted & bit(service) != 0)
+    }
+
     /// Ends a reload that is due: the later table is in force, and what ran before runs again. Conditions are not met
     /// until they are reported. `stored` is the setting of a service by an earlier install or uninstall. Returns the mask
     /// of the services whose place another one has now, or none.
     pub fn finish_reload(&mut self, now: Duration, stored: &mut dyn FnMut(&str) -> Option<bool>) -> u64 {
         let mut replaced = 0;
         let Some(reload) = self.reload.take() else { return replaced };
-        let Reload { later, mut leaving, changed } = *reload;
+        let Reload { later, mut leaving, changed, .. } = *reload;
         let before = core::mem::replace(&mut self.table, later);
         let (mut starting, mut is_overridden) = (0, false);
         for index in 0..SERVICES {
